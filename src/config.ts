@@ -1,0 +1,185 @@
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import { z } from 'zod';
+
+/** Exactly one source of the keys that tokens are verified with. */
+export type TokenKeys =
+  | { source: 'secrets'; secrets: string[] }
+  | { source: 'public_key'; key: KeyObject; algorithm: 'RS256' | 'ES256' }
+  | { source: 'jwks'; url: string }
+  /** Made at the first start and kept in the data directory; the embedded default only. */
+  | { source: 'embedded' };
+
+const off0 = 'A limit of 0 is off.';
+
+const wholeNumber = (fallback: number, { min = 0, max = 2_147_483_647 } = {}) =>
+  z
+    .string()
+    .regex(/^[0-9]+$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.int().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`))
+    .default(fallback);
+
+const list = z
+  .string()
+  .transform((text) => text.split(',').map((item) => item.trim()))
+  .refine((items) => items.every(Boolean), 'must be one value, or several with a comma between');
+
+const url = (...protocols: string[]) =>
+  z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {
+    message: `must be a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
+  });
+
+const publicKey = z.string().transform((pem, context): { key: KeyObject; algorithm: 'RS256' | 'ES256' } => {
+  try {
+    const key = createPublicKey(pem.replaceAll('\\n', '\n'));
+    if (key.asymmetricKeyType === 'rsa') return { key, algorithm: 'RS256' };
+    if (key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1') {
+      return { key, algorithm: 'ES256' };
+    }
+    context.addIssue({ code: 'custom', message: 'must be an RSA or a P-256 key' });
+  } catch {
+    context.addIssue({ code: 'custom', message: 'must be a public key in PEM' });
+  }
+  return z.NEVER;
+});
+
+/** The settings by their names in the environment. */
+export const environment = z.object({
+  HOST: z.string().optional(),
+  PORT: wholeNumber(7777, { max: 65_535 }),
+  DATABASE_URL: url('postgres:', 'postgresql:').optional(),
+  DATABASE_POOL: wholeNumber(10, { min: 2, max: 1_000 }),
+  DATABASE_TIMEOUT_SECONDS: wholeNumber(10, { min: 1, max: 600 }),
+  DATA_DIR: z.string().default('.data'),
+  JWT_SECRET: list.optional(),
+  JWT_PUBLIC_KEY: publicKey.optional(),
+  JWT_JWKS_URL: url('https:').optional(),
+  JWT_AUDIENCE: list.optional(),
+  JWT_ISSUER: list.optional(),
+  ROOM_CREATE_LEVEL: wholeNumber(100),
+  MAX_CONTENT_BYTES: wholeNumber(8_192).describe(off0),
+  MAX_FRAME_BYTES: wholeNumber(65_536).describe(off0),
+  MAX_ROOMS_PER_CONNECTION: wholeNumber(128).describe(off0),
+  MAX_CONNECTIONS_PER_USER: wholeNumber(20).describe(off0),
+  MAX_UNAUTHENTICATED: wholeNumber(10_000).describe(off0),
+  MAX_UNSENT_BYTES: wholeNumber(1_048_576).describe(off0),
+  MAX_RULES_PER_ROOM: wholeNumber(1_000).describe(off0),
+  SEND_RATE: wholeNumber(20).describe(off0),
+  SEND_BURST: wholeNumber(100, { min: 1 }),
+  TOKEN_SECONDS: wholeNumber(60, { min: 1, max: 3_600 }),
+  PING_SECONDS: wholeNumber(25, { min: 1, max: 3_600 }),
+  SWEEP_SECONDS: wholeNumber(2, { min: 1, max: 3_600 }),
+  DRAIN_SECONDS: wholeNumber(15, { max: 3_600 }),
+  METRICS_PORT: wholeNumber(0, { max: 65_535 }).optional(),
+  METRICS_TOKEN: z.string().min(16, 'must have at least 16 characters').optional(),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+});
+
+export interface Limits {
+  contentBytes: number;
+  frameBytes: number;
+  roomsPerConnection: number;
+  connectionsPerUser: number;
+  unauthenticated: number;
+  unsentBytes: number;
+  rulesPerRoom: number;
+  sendRate: number;
+  sendBurst: number;
+}
+
+export interface Config {
+  host: string;
+  port: number;
+  database:
+    | { mode: 'embedded'; directory: string | undefined }
+    | { mode: 'postgres'; databaseUrl: string; poolSize: number; statementTimeoutMs: number };
+  dataDirectory: string;
+  tokens: { keys: TokenKeys; audiences: string[] | undefined; issuers: string[] | undefined };
+  roomCreateLevel: number;
+  limits: Limits;
+  tokenDeadlineMs: number;
+  pingMs: number;
+  sweepMs: number;
+  drainMs: number;
+  metrics: { port: number | undefined; token: string | undefined };
+  logLevel: string;
+}
+
+/** Every wrong setting, each with its reason. */
+export class ConfigError extends Error {
+  readonly mistakes: string[];
+
+  constructor(mistakes: string[]) {
+    super(`The configuration is wrong:\n${mistakes.map((mistake) => `  ${mistake}`).join('\n')}`);
+    this.name = 'ConfigError';
+    this.mistakes = mistakes;
+  }
+}
+
+type Environment = Record<string, string | undefined>;
+
+/** Reads the settings from the environment, or throws a `ConfigError` that names every mistake at once. */
+export function readConfig(env: Environment): Config {
+  // An empty value is what `NAME=` in a compose file gives for "not set", except for a key: that is a mistake.
+  const given = Object.fromEntries(
+    Object.entries(env).filter(([name, value]) => value !== '' || name.startsWith('JWT_')),
+  );
+  const parsed = environment.safeParse(given);
+  const mistakes = parsed.success
+    ? []
+    : parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+  mistakes.push(...keyMistakes(given));
+  if (!parsed.success || mistakes.length > 0) throw new ConfigError(mistakes);
+  const settings = parsed.data;
+  const keys = tokenKeys(settings);
+  return {
+    host: settings.HOST ?? (settings.DATABASE_URL ? '0.0.0.0' : '127.0.0.1'),
+    port: settings.PORT,
+    database: settings.DATABASE_URL
+      ? {
+          mode: 'postgres',
+          databaseUrl: settings.DATABASE_URL,
+          poolSize: settings.DATABASE_POOL,
+          statementTimeoutMs: settings.DATABASE_TIMEOUT_SECONDS * 1_000,
+        }
+      : { mode: 'embedded', directory: settings.DATA_DIR },
+    dataDirectory: settings.DATA_DIR,
+    tokens: { keys, audiences: settings.JWT_AUDIENCE, issuers: settings.JWT_ISSUER },
+    roomCreateLevel: settings.ROOM_CREATE_LEVEL,
+    limits: {
+      contentBytes: settings.MAX_CONTENT_BYTES,
+      frameBytes: settings.MAX_FRAME_BYTES,
+      roomsPerConnection: settings.MAX_ROOMS_PER_CONNECTION,
+      connectionsPerUser: settings.MAX_CONNECTIONS_PER_USER,
+      unauthenticated: settings.MAX_UNAUTHENTICATED,
+      unsentBytes: settings.MAX_UNSENT_BYTES,
+      rulesPerRoom: settings.MAX_RULES_PER_ROOM,
+      sendRate: settings.SEND_RATE,
+      sendBurst: settings.SEND_BURST,
+    },
+    tokenDeadlineMs: settings.TOKEN_SECONDS * 1_000,
+    pingMs: settings.PING_SECONDS * 1_000,
+    sweepMs: settings.SWEEP_SECONDS * 1_000,
+    drainMs: settings.DRAIN_SECONDS * 1_000,
+    metrics: { port: settings.METRICS_PORT, token: settings.METRICS_TOKEN },
+    logLevel: settings.LOG_LEVEL,
+  };
+}
+
+function keyMistakes(env: Environment): string[] {
+  const sources = ['JWT_SECRET', 'JWT_PUBLIC_KEY', 'JWT_JWKS_URL'].filter((name) => env[name] !== undefined);
+  const mistakes = [];
+  if (sources.length > 1) mistakes.push(`${sources.join(', ')}: only one source of keys may be set`);
+  if (sources.length === 0 && env.DATABASE_URL) {
+    mistakes.push('JWT_SECRET: a key is needed with DATABASE_URL; set JWT_SECRET, JWT_PUBLIC_KEY or JWT_JWKS_URL');
+  }
+  if (env.REDIS_URL) mistakes.push('REDIS_URL: this version runs one node; leave it unset');
+  return mistakes;
+}
+
+function tokenKeys(settings: z.infer<typeof environment>): TokenKeys {
+  if (settings.JWT_SECRET) return { source: 'secrets', secrets: settings.JWT_SECRET };
+  if (settings.JWT_PUBLIC_KEY) return { source: 'public_key', ...settings.JWT_PUBLIC_KEY };
+  if (settings.JWT_JWKS_URL) return { source: 'jwks', url: settings.JWT_JWKS_URL };
+  return { source: 'embedded' };
+}

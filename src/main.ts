@@ -1,0 +1,40 @@
+import { pino } from 'pino';
+import { ConfigError, readConfig } from './config.ts';
+import { startServer } from './server.ts';
+
+/** What a person at the terminal needs to know when it does not start; the rest is in the log. */
+function fail(error: unknown): never {
+  const text = error instanceof ConfigError ? error.message : `nano-messaging could not start: ${messageOf(error)}`;
+  process.stderr.write(`${text}\n`);
+  process.exit(1);
+}
+
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { cause } = error;
+  return cause instanceof Error ? `${error.message} (${messageOf(cause)})` : error.message || error.name;
+}
+
+async function main(): Promise<void> {
+  const config = readConfig(process.env);
+  const logger = pino({ level: config.logLevel });
+  // Nothing that comes in may end the process; what gets this far is a defect, and is said.
+  process.on('unhandledRejection', (error) => logger.error({ err: error }, 'unhandled rejection'));
+  const server = await startServer(config, { logger });
+  logger.info({ url: server.url, database: config.database.mode }, `listening on ${server.url}`);
+
+  let draining = false;
+  const stop = (signal: NodeJS.Signals) => {
+    if (draining) process.exit(1);
+    draining = true;
+    logger.info({ signal }, 'draining');
+    server.drain().then(
+      (inTime) => process.exit(inTime ? 0 : 1),
+      () => process.exit(1),
+    );
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+}
+
+main().catch(fail);

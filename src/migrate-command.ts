@@ -1,0 +1,21 @@
+import { readConfig } from './config.ts';
+import { migratePostgres } from './store/migrate.ts';
+import { openPglite } from './store/store.ts';
+
+/** `npm run migrate`: what the server does at its start, by itself. */
+async function main(): Promise<void> {
+  const { database } = readConfig({ JWT_SECRET: 'not used to migrate', ...process.env });
+  if (database.mode === 'postgres') {
+    const applied = await migratePostgres(database.databaseUrl);
+    for (const name of applied) console.log(`applied ${name}`);
+    console.log(applied.length === 0 ? 'Nothing to do: the database is up to date.' : 'The database is up to date.');
+  } else {
+    await (await openPglite(database.directory)).close();
+    console.log(`The embedded database in ${database.directory} is up to date.`);
+  }
+}
+
+main().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+});

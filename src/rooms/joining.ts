@@ -1,0 +1,83 @@
+import { announcementOf, type Change } from '../protocol/change.ts';
+import { type Cursor, cursorOf, type Position, readCursor } from '../protocol/cursor.ts';
+import { ChatError } from '../protocol/errors.ts';
+import type { RoomId, RoomRef } from '../protocol/identifiers.ts';
+import type { Room } from '../protocol/room.ts';
+import type { LoggedRoom } from '../store/room-log.ts';
+import { acceptOwnInvitation } from './invitations.ts';
+import { judge, matchOf } from './permissions.ts';
+import type { Member } from './room-feed.ts';
+import { type Rooms, roomIdOf } from './rooms-context.ts';
+
+export interface Joined {
+  room: Room;
+  rights: string;
+  head: Position;
+  recovered: boolean;
+  /** What was missed, in order; empty unless `recovered`. */
+  events: Change[];
+}
+
+const mostMissed = 500;
+const mostMissedBytes = 256 * 1024;
+
+/**
+ * Takes a member into a room: every change from the moment of `acknowledge`, once and in order, and with `since` what
+ * was missed before. `acknowledge` runs in the same turn in which the member goes live, so the two cannot cross.
+ * Returns the undo.
+ */
+export async function joinRoom(
+  rooms: Rooms,
+  member: Member,
+  ref: RoomRef,
+  since: Cursor | null | undefined,
+  acknowledge: (joined: Joined) => void,
+): Promise<() => void> {
+  const id = await roomIdOf(rooms, ref);
+  const feed = rooms.feeds.open(id);
+  const leave = () => {
+    feed.leave(member);
+    rooms.feeds.release(id);
+  };
+  try {
+    await feed.join(
+      member,
+      () => read(rooms, member, id, since),
+      ({ state, missed }) => {
+        const { rights } = judge(member.actor, state.room, state.rules);
+        const { room, head } = state;
+        acknowledge({ room, rights, head, recovered: missed !== undefined, events: missed ?? [] });
+      },
+    );
+    return leave;
+  } catch (error) {
+    leave();
+    throw error;
+  }
+}
+
+async function read(rooms: Rooms, { actor }: Member, id: RoomId, since: Cursor | null | undefined) {
+  let state = await rooms.log.state(id);
+  const own = state?.rules.find((rule) => matchOf(rule, actor, state!.room) === 'user');
+  // Coming in says yes to one's own invitation; that is a change of the room like any other.
+  if (own?.accepted === null && (await acceptOwnInvitation(rooms, actor, id))) state = await rooms.log.state(id);
+  if (!state) throw new ChatError('NOT_FOUND');
+  return { state, missed: since ? await missedSince(rooms, state, since) : undefined };
+}
+
+/** All changes after the cursor up to the state's head; undefined where they are too many or the cursor does not fit. */
+async function missedSince({ log }: Rooms, state: LoggedRoom, since: Cursor): Promise<Change[] | undefined> {
+  const { head, start } = state;
+  const cursor = readCursor(since);
+  if (!cursor || cursor.room_id !== head.room_id || cursor.rev > head.rev) return undefined;
+  if (head.rev - cursor.rev > mostMissed) return undefined;
+  if (cursor.rev === head.rev) return cursorOf(cursor) === cursorOf(head) ? [] : undefined;
+  const changes = await log.changes(head.room_id, cursor.rev, head.rev, mostMissed + 1);
+  // The change the cursor names comes along: a log that was restored has another one there.
+  const named = cursor.rev === start.rev ? start : changes.shift();
+  if (!named || cursorOf({ ...named, room_id: head.room_id }) !== cursorOf(cursor)) return undefined;
+  const whole = changes.every((change, n) => change.rev === cursor.rev + 1 + n);
+  if (!whole || changes.length !== head.rev - cursor.rev) return undefined;
+  const bytes = changes.reduce((sum, change) => sum + Buffer.byteLength(JSON.stringify(announcementOf(change))), 0);
+  return bytes <= mostMissedBytes ? changes : undefined;
+}

@@ -1,0 +1,138 @@
+import { LockMode } from '@mikro-orm/core';
+import type { Change, Grant } from '../protocol/change.ts';
+import { ChatError } from '../protocol/errors.ts';
+import type { RoomRef } from '../protocol/identifiers.ts';
+import { PermissionRuleEntity } from '../store/permission-rule.entity.ts';
+import { RoomEntity } from '../store/room.entity.ts';
+import { RoomChangeEntity } from '../store/room-change.entity.ts';
+import type { EntityManager } from '../store/store.ts';
+import { type Action, type Actor, judge, may, type Rule, refusalOf, type Verdict } from './permissions.ts';
+import { ownershipOf, presentRoom, ruleOf } from './present.ts';
+import type { Rooms } from './rooms-context.ts';
+
+/** The database's clock, so that all nodes write times of one clock. */
+export async function databaseTime(em: EntityManager): Promise<Date> {
+  const [row] = await em.execute<{ now: number }[]>(
+    `select (extract(epoch from date_trunc('milliseconds', clock_timestamp())) * 1000)::float8 as now`,
+  );
+  return new Date(Number(row!.now));
+}
+
+/** A room under its lock, in a transaction: nobody else writes to it or changes its rules meanwhile. */
+export class LockedRoom {
+  readonly em: EntityManager;
+  readonly entity: RoomEntity;
+  readonly rules: PermissionRuleEntity[];
+  readonly now: Date;
+  readonly changes: Change[] = [];
+
+  constructor(em: EntityManager, entity: RoomEntity, rules: PermissionRuleEntity[], now: Date) {
+    this.em = em;
+    this.entity = entity;
+    this.rules = rules;
+    this.now = now > entity.lastChangeAt ? now : entity.lastChangeAt;
+  }
+
+  get isPair(): boolean {
+    return this.entity.type === 'user2user';
+  }
+
+  verdictOn(actor: Actor): Verdict {
+    return judge(actor, ownershipOf(this.entity), this.rules.map(ruleOf));
+  }
+
+  demand(actor: Actor, action: Action): void {
+    const verdict = this.verdictOn(actor);
+    if (!may(verdict, action)) throw new ChatError(refusalOf(verdict));
+  }
+
+  ruleFor(grantee: string): PermissionRuleEntity | undefined {
+    return this.rules.find((rule) => rule.grantee === grantee);
+  }
+
+  addRule(rule: Rule): PermissionRuleEntity {
+    const { entity_UUID: grantee, kind, permissions, level, accepted } = rule;
+    const times = { createdAt: this.now, updatedAt: this.now };
+    const entity = this.em.create(PermissionRuleEntity, {
+      room: this.entity,
+      ...{ grantee, kind, permissions, level, accepted },
+      ...times,
+    });
+    this.em.persist(entity);
+    this.rules.push(entity);
+    this.recordRule(ruleOf(entity));
+    return entity;
+  }
+
+  changeRule(entity: PermissionRuleEntity, next: Partial<Omit<Rule, 'entity_UUID'>>): PermissionRuleEntity {
+    Object.assign(entity, next, { updatedAt: this.now });
+    this.recordRule(ruleOf(entity));
+    return entity;
+  }
+
+  removeRule(entity: PermissionRuleEntity): void {
+    const gone = { ...ruleOf(entity), permissions: null };
+    this.em.remove(entity);
+    this.rules.splice(this.rules.indexOf(entity), 1);
+    this.recordRule(gone);
+  }
+
+  changeRoom(next: Partial<Pick<RoomEntity, 'name' | 'levelAdmin'>>): void {
+    Object.assign(this.entity, next, { updatedAt: this.now });
+    const { room_id, rev, at } = this.#nextPosition();
+    const room = presentRoom(this.entity);
+    this.changes.push({ kind: 'room', room_id, rev, at, room });
+    this.#log('room', rev, room);
+  }
+
+  recordRule(rule: Grant): void {
+    const { room_id, rev, at } = this.#nextPosition();
+    this.changes.push({ kind: 'member', room_id, rev, at, rule });
+    this.#log('member', rev, rule);
+  }
+
+  #nextPosition() {
+    this.entity.lastRev += 1;
+    this.entity.rightsRev = this.entity.lastRev;
+    this.entity.lastChangeAt = this.now;
+    return { room_id: this.entity.id, rev: this.entity.lastRev, at: this.now.getTime() };
+  }
+
+  #log(kind: 'member' | 'room', rev: number, body: unknown): void {
+    this.em.persist(this.em.create(RoomChangeEntity, { room: this.entity, rev, kind, body, at: this.now }));
+  }
+}
+
+export async function lockRoom(em: EntityManager, ref: RoomRef): Promise<LockedRoom> {
+  const where = typeof ref === 'number' ? { id: ref } : { uuid: ref };
+  const entity = await em.findOne(RoomEntity, where, { lockMode: LockMode.PESSIMISTIC_WRITE });
+  if (!entity) throw new ChatError('NOT_FOUND');
+  const rules = await em.find(
+    PermissionRuleEntity,
+    { room: entity },
+    { orderBy: { createdAt: 'asc', grantee: 'asc' } },
+  );
+  return new LockedRoom(em, entity, rules, await databaseTime(em));
+}
+
+/** Runs `task` under the room's lock and tells the room what it changed, after the commit. */
+export async function inLockedRoom<T>(
+  rooms: Rooms,
+  ref: RoomRef,
+  task: (room: LockedRoom) => T | Promise<T>,
+): Promise<T> {
+  const { result, changes } = await rooms.store.transaction(async (em) => {
+    const room = await lockRoom(em, ref);
+    const result = await task(room);
+    return { result, changes: room.changes };
+  });
+  publishAll(rooms, changes);
+  return result;
+}
+
+export function publishAll({ bus, rights }: Rooms, changes: readonly Change[]): void {
+  for (const change of changes) {
+    rights.forget(change.room_id);
+    bus.publish(change);
+  }
+}

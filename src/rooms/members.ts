@@ -1,0 +1,108 @@
+import { ChatError } from '../protocol/errors.ts';
+import type { RoomRef, Uuid } from '../protocol/identifiers.ts';
+import type { PermissionRule, PutMember } from '../protocol/room.ts';
+import type { PermissionRuleEntity } from '../store/permission-rule.entity.ts';
+import { inLockedRoom, type LockedRoom } from './locked-room.ts';
+import { allowPairChange, completePair, pairExists } from './pairs.ts';
+import { type Actor, administers, administersAsOwner, matchOf, type Rule } from './permissions.ts';
+import { ownershipOf, presentRule, presentRuleEntity, ruleOf } from './present.ts';
+import { type Rooms, roomFor } from './rooms-context.ts';
+
+export async function listMembers(rooms: Rooms, actor: Actor, ref: RoomRef): Promise<PermissionRule[]> {
+  const { room, rules } = await roomFor(rooms, actor, 'read', ref);
+  return rules.map((rule) => presentRule(room.id, rule));
+}
+
+/** Adds a rule or changes the one there is; what the body does not name stays as it is. */
+export async function putMember(
+  rooms: Rooms,
+  actor: Actor,
+  ref: RoomRef,
+  body: PutMember,
+): Promise<{ rule: PermissionRule; created: boolean }> {
+  const grantee = (body.userUUID ?? body.entityUUID ?? body.entity_UUID)!;
+  const task = (room: LockedRoom) => {
+    room.demand(actor, 'administer');
+    const existing = room.ruleFor(grantee);
+    if (room.isPair) allowPairChange(room, actor, grantee, body);
+    const rule = existing ? changeMember(room, actor, existing, body) : addMember(room, grantee, body);
+    return { rule: presentRuleEntity(rule), created: !existing };
+  };
+  return inLockedRoom(rooms, ref, task).catch(pairExists);
+}
+
+/** Takes a rule away; one's own is leaving. */
+export function removeMember(rooms: Rooms, actor: Actor, ref: RoomRef, grantee: Uuid): Promise<void> {
+  return inLockedRoom(rooms, ref, (room) => {
+    const rule = room.ruleFor(grantee);
+    const ownership = ownershipOf(room.entity);
+    const leaving = rule && !rule.permissions.includes('b') && matchOf(ruleOf(rule), actor, ownership) === 'user';
+    if (!leaving) room.demand(actor, 'administer');
+    if (!rule) throw new ChatError('NOT_FOUND');
+    if (!leaving && room.isPair) throw new ChatError('FORBIDDEN', { message: 'Neither of the two removes the other' });
+    guardOwner(room, actor, rule, undefined);
+    keepAnAdministrator(room, rule, undefined);
+    room.removeRule(rule);
+  });
+}
+
+function addMember(room: LockedRoom, grantee: Uuid, body: PutMember): PermissionRuleEntity {
+  if (body.permissions === undefined) {
+    throw new ChatError('BAD_REQUEST', { field: 'permissions', message: 'is needed for a new rule' });
+  }
+  const most = room.entity.maxEntityRules;
+  if (room.rules.length >= most) {
+    throw new ChatError('TOO_MANY_RULES', { message: `This room has ${most} rules, as many as it may have` });
+  }
+  if (room.isPair) completePair(room, grantee);
+  return room.addRule({
+    entity_UUID: grantee,
+    kind: kindOf(room, body) ?? 'any',
+    permissions: body.permissions,
+    level: body.level ?? 0,
+    accepted: null,
+  });
+}
+
+function changeMember(
+  room: LockedRoom,
+  actor: Actor,
+  existing: PermissionRuleEntity,
+  body: PutMember,
+): PermissionRuleEntity {
+  const before = ruleOf(existing);
+  const kind = kindOf(room, body) ?? before.kind;
+  const next: Rule = {
+    ...before,
+    kind,
+    permissions: body.permissions ?? before.permissions,
+    level: body.level ?? before.level,
+  };
+  const same = next.kind === before.kind && next.permissions === before.permissions && next.level === before.level;
+  if (same) return existing;
+  guardOwner(room, actor, existing, next);
+  keepAnAdministrator(room, existing, next);
+  const { permissions, level } = next;
+  return room.changeRule(existing, { kind, permissions, level });
+}
+
+/** The plain `entity_UUID` of older clients names no kind. */
+function kindOf(room: LockedRoom, body: PutMember): Rule['kind'] | undefined {
+  if (room.isPair || body.userUUID) return 'user';
+  return body.entityUUID ? 'entity' : undefined;
+}
+
+/** The user owner's `a` falls only to himself or to an owner administrator. */
+function guardOwner(room: LockedRoom, actor: Actor, rule: PermissionRuleEntity, next: Rule | undefined): void {
+  if (rule.grantee !== room.entity.userOwner || rule.kind === 'entity' || !rule.permissions.includes('a')) return;
+  const keeps = next && next.kind !== 'entity' && next.permissions.includes('a') && !next.permissions.includes('b');
+  if (keeps || actor.user === room.entity.userOwner || administersAsOwner(actor, ownershipOf(room.entity))) return;
+  throw new ChatError('FORBIDDEN', { message: "Only the room's owner gives up his own administration" });
+}
+
+/** The last rule that lets somebody administer stays; `next` is what becomes of the rule, undefined where it goes. */
+export function keepAnAdministrator(room: LockedRoom, rule: PermissionRuleEntity, next: Rule | undefined): void {
+  const others = room.rules.filter((other) => other !== rule);
+  const remains = (next && administers(next)) || others.some((other) => administers(ruleOf(other)));
+  if (administers(ruleOf(rule)) && !remains) throw new ChatError('LAST_ADMIN');
+}

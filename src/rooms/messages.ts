@@ -1,0 +1,122 @@
+import type { MessageChange } from '../protocol/change.ts';
+import { cursorOf, type Position } from '../protocol/cursor.ts';
+import { ChatError } from '../protocol/errors.ts';
+import type { RoomRef } from '../protocol/identifiers.ts';
+import type { Draft, HistoryQuery, Message } from '../protocol/message.ts';
+import type { Actor } from './permissions.ts';
+import { type Rooms, roomFor, roomIdOf } from './rooms-context.ts';
+
+export interface Sent {
+  message: Message;
+  duplicate: boolean;
+  rev: number;
+  cursor: string;
+}
+
+/**
+ * Resolves when the message has its place in the order; `stored` when it is committed, or refused. A sender who keeps
+ * his messages in order waits for the first only.
+ */
+export async function sendMessage(
+  rooms: Rooms,
+  actor: Actor,
+  draft: Draft & { room_id: RoomRef },
+  onStored?: (change: MessageChange) => void,
+): Promise<{ stored: Promise<Sent> }> {
+  const { contentBytes } = rooms.settings;
+  const bytes = Buffer.byteLength(draft.content);
+  if (contentBytes > 0 && bytes > contentBytes) {
+    const message = `is ${bytes} bytes of UTF-8, at most ${contentBytes} are taken`;
+    throw new ChatError('TOO_LARGE', { field: 'content', message });
+  }
+  if (rooms.isDraining) throw new ChatError('UNAVAILABLE', { message: 'The server is shutting down, reconnect' });
+  await rooms.sendRate.take(actor.user);
+  const room_id = await roomIdOf(rooms, draft.room_id);
+  const { content, client_msg_id = null } = draft;
+  const stored = rooms.queue.append({ actor, room_id, content, client_msg_id, onStored });
+  return { stored: stored.then(({ change, duplicate }) => sentOf(change, duplicate)) };
+}
+
+function sentOf(change: MessageChange, duplicate: boolean): Sent {
+  return { message: change.message, duplicate, rev: change.rev, cursor: cursorOf(change) };
+}
+
+export interface Page {
+  messages: MessageChange[];
+  /** Where the log stood: what comes after is not on the page. */
+  head: Position;
+  has_more: boolean;
+}
+
+const pageBytes = 256 * 1024;
+
+/** One page of history, oldest first. Without a position it is the newest that match. */
+export async function readHistory(rooms: Rooms, actor: Actor, ref: RoomRef, query: HistoryQuery): Promise<Page> {
+  const { room, head } = await roomFor(rooms, actor, 'read', ref);
+  const span = await spanOf(rooms, room.id, room.last_seq, query);
+  if (query.around !== undefined) return { head, ...(await around(rooms, room.id, span, query.around, query.limit)) };
+  if (query.after !== undefined) {
+    const newer = { from: Math.max(span.from, query.after + 1), to: span.to };
+    const { messages, has_more } = await read(rooms, room.id, newer, query.limit, 'newer');
+    return { head, messages, has_more };
+  }
+  const to = query.before === undefined ? span.to : Math.min(span.to, query.before - 1);
+  const { messages, has_more } = await read(rooms, room.id, { from: span.from, to }, query.limit, 'older');
+  return { head, messages: messages.reverse(), has_more };
+}
+
+interface Span {
+  from: number;
+  to: number;
+}
+
+/** The dates as bounds on `seq`; the head bounds it too, so that page and cursor are of one moment. */
+async function spanOf(
+  { log }: Rooms,
+  room: number,
+  last_seq: number,
+  { dateFrom, dateTo }: HistoryQuery,
+): Promise<Span> {
+  const [from, beyond] = await Promise.all([
+    dateFrom === undefined ? 1 : log.seqAt(room, dateFrom),
+    dateTo === undefined ? last_seq + 1 : log.seqAt(room, dateTo + 1),
+  ]);
+  return { from, to: Math.min(last_seq, beyond - 1) };
+}
+
+async function read({ log }: Rooms, room: number, { from, to }: Span, limit: number, order: 'older' | 'newer') {
+  if (from > to) return { messages: [], has_more: false };
+  const found = await log.page(room, from, to, limit + 1, order);
+  const messages = found.slice(0, fitting(found, limit));
+  return { messages, has_more: messages.length < found.length };
+}
+
+/** The message of that `seq`, as many before as after it, and `has_more` for either direction. */
+async function around(rooms: Rooms, room: number, { from, to }: Span, seq: number, limit: number) {
+  const wantedBefore = Math.floor(limit / 2);
+  const [older, newer] = await Promise.all([
+    read(rooms, room, { from, to: Math.min(to, seq - 1) }, limit, 'older'),
+    read(rooms, room, { from: Math.max(from, seq), to }, limit, 'newer'),
+  ]);
+  const before = Math.min(older.messages.length, Math.max(wantedBefore, limit - newer.messages.length));
+  const after = Math.min(newer.messages.length, limit - before);
+  // From the middle outwards, so that the cut takes away what is farthest.
+  const outwards: MessageChange[] = [];
+  for (let n = 0; n < Math.max(before, after); n++) {
+    if (n < after) outwards.push(newer.messages[n]!);
+    if (n < before) outwards.push(older.messages[n]!);
+  }
+  const messages = outwards.slice(0, fitting(outwards, limit)).sort((a, b) => a.rev - b.rev);
+  const all = older.messages.length + newer.messages.length;
+  return { messages, has_more: older.has_more || newer.has_more || messages.length < all };
+}
+
+/** How many of them make a page: at most `limit`, at most 256 KiB, at least one. */
+function fitting(messages: readonly MessageChange[], limit: number): number {
+  let bytes = 0;
+  for (let n = 0; n < Math.min(messages.length, limit); n++) {
+    bytes += Buffer.byteLength(messages[n]!.message.content);
+    if (bytes > pageBytes && n > 0) return n;
+  }
+  return Math.min(messages.length, limit);
+}

@@ -1,0 +1,32 @@
+import type { Envelope } from '../protocol/change.ts';
+import type { RoomId } from '../protocol/identifiers.ts';
+
+export type Hear = (envelope: Envelope) => void;
+
+/**
+ * Wakes what serves a room. This node's listeners hear an envelope before `publish` returns; other nodes' hear it at
+ * most once and in any order. `publish` never throws and nobody waits for it: what gets lost is found in the log.
+ */
+export interface RoomBus {
+  publish(envelope: Envelope): void;
+  /** Returns the undo. */
+  listen(room: RoomId, hear: Hear): () => void;
+}
+
+/** The bus of a node that is alone: a function call. */
+export function localRoomBus(): RoomBus {
+  const listeners = new Map<RoomId, Set<Hear>>();
+  return {
+    publish(envelope) {
+      for (const hear of listeners.get(envelope.room_id) ?? []) hear(envelope);
+    },
+    listen(room, hear) {
+      const here = listeners.get(room) ?? new Set();
+      listeners.set(room, here.add(hear));
+      return () => {
+        here.delete(hear);
+        if (here.size === 0 && listeners.get(room) === here) listeners.delete(room);
+      };
+    },
+  };
+}

@@ -1,0 +1,117 @@
+import { ChatError } from '../protocol/errors.ts';
+import type { RoomId } from '../protocol/identifiers.ts';
+import type { RoomLog } from '../store/room-log.ts';
+import type { RoomBus } from './room-bus.ts';
+import { type Audience, type FeedEvents, RoomFeed } from './room-feed.ts';
+import type { RightsCache } from './room-rights.ts';
+
+/** A room that everybody has left is served a little longer: people come back, and subscribing again costs. */
+const lingerMs = 5_000;
+
+interface Served {
+  feed: RoomFeed;
+  unlisten: () => void;
+  linger?: NodeJS.Timeout | undefined;
+}
+
+export interface RoomFeeds {
+  /** The room's feed, opened where nobody was in the room. Call `release` when a join has failed or a member has left. */
+  open(room: RoomId): RoomFeed;
+  find(room: RoomId): RoomFeed | undefined;
+  release(room: RoomId): void;
+  /** Compares what is served here with the log, and lets the feeds fetch what they have missed. */
+  sweep(): Promise<void>;
+  readonly size: number;
+  close(): void;
+}
+
+interface Collaborators {
+  log: RoomLog;
+  bus: RoomBus;
+  rights: RightsCache;
+  audiences: readonly Audience[];
+  sweepMs: number;
+  events: FeedEvents;
+}
+
+export function roomFeeds({ log, bus, rights, audiences, sweepMs, events }: Collaborators): RoomFeeds {
+  const served = new Map<RoomId, Served>();
+  let closed = false;
+  let sweepTimer: NodeJS.Timeout | undefined;
+
+  function close(room: RoomId): void {
+    const entry = served.get(room);
+    if (!entry) return;
+    served.delete(room);
+    clearTimeout(entry.linger);
+    entry.unlisten();
+    entry.feed.end();
+  }
+
+  function open(room: RoomId): RoomFeed {
+    if (closed) throw new ChatError('UNAVAILABLE');
+    const entry = served.get(room);
+    if (entry && !entry.feed.hasEnded) {
+      clearTimeout(entry.linger);
+      entry.linger = undefined;
+      return entry.feed;
+    }
+    close(room);
+    const feed = new RoomFeed({ room, log, audiences, events });
+    const unlisten = bus.listen(room, (envelope) => {
+      if (envelope.kind !== 'message') rights.forget(room);
+      feed.hear(envelope);
+      if (feed.hasEnded && served.get(room)?.feed === feed) close(room);
+    });
+    served.set(room, { feed, unlisten });
+    return feed;
+  }
+
+  async function sweep(): Promise<void> {
+    const rooms = [...served.keys()];
+    if (rooms.length === 0) return;
+    const heads = await log.heads(rooms);
+    for (const room of rooms) {
+      const feed = served.get(room)?.feed;
+      feed?.notice(heads.get(room));
+      if (feed?.hasEnded) close(room);
+    }
+  }
+
+  function sweepLater(): void {
+    // Jittered, so that the nodes do not ask the database in step.
+    const delay = sweepMs * (0.75 + Math.random() / 2);
+    sweepTimer = setTimeout(() => {
+      sweep()
+        .catch((error) => events.failed(error))
+        .finally(() => {
+          if (!closed) sweepLater();
+        });
+    }, delay).unref();
+  }
+  sweepLater();
+
+  return {
+    open,
+    sweep,
+    find: (room) => served.get(room)?.feed,
+    release(room) {
+      const entry = served.get(room);
+      if (!entry?.feed.isEmpty || entry.linger) return;
+      // A feed that never had a member has nothing to keep: unknown rooms must not pile up.
+      if (!entry.feed.rights) return close(room);
+      entry.linger = setTimeout(() => {
+        entry.linger = undefined;
+        if (entry.feed.isEmpty) close(room);
+      }, lingerMs).unref();
+    },
+    get size() {
+      return served.size;
+    },
+    close() {
+      closed = true;
+      clearTimeout(sweepTimer);
+      for (const room of [...served.keys()]) close(room);
+    },
+  };
+}

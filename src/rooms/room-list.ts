@@ -1,0 +1,56 @@
+import type { RoomListItem, RoomListQuery } from '../protocol/room.ts';
+import type { LoggedRoom, LoggedRule } from '../store/room-log.ts';
+import { type Actor, administersAsOwner, judge, matchOf } from './permissions.ts';
+import { presentRule } from './present.ts';
+import type { Rooms } from './rooms-context.ts';
+
+const chunk = 500;
+
+/**
+ * The rooms the actor can be in, newest activity first, each with the rule that lets him in. The database finds the
+ * rooms that name him and the one decision on rights sorts them out, chunk by chunk.
+ */
+export async function listRooms({ log }: Rooms, actor: Actor, query: RoomListQuery): Promise<RoomListItem[]> {
+  const wanted = query.offset + query.limit;
+  const items: RoomListItem[] = [];
+  for (let offset = 0; items.length < wanted; offset += chunk) {
+    const states = await log.roomsOf(actor.user, actor.entity, actor.level, chunk, offset);
+    for (const state of states) {
+      const item = itemOf(state, actor, query.accepted);
+      if (item) items.push(item);
+    }
+    if (states.length < chunk) break;
+  }
+  return items.slice(query.offset, wanted);
+}
+
+function itemOf({ room, rules }: LoggedRoom, actor: Actor, accepted: boolean | undefined): RoomListItem | undefined {
+  const mine = rules.filter((rule) => matchOf(rule, actor, room) !== null);
+  const owner = administersAsOwner(actor, room);
+  const canEnter = judge(actor, room, mine).rights !== '';
+  // His own rule before his organisation's.
+  mine.sort((a, b) => Number(b.entity_UUID === actor.user) - Number(a.entity_UUID === actor.user));
+  const granting = mine.find((rule) => grants(rule, actor));
+  const shown = canEnter ? (granting ?? (owner ? ownerRule(actor, room) : undefined)) : mine.find(isAgainst);
+  if (!shown || !isWanted(accepted, canEnter, shown)) return undefined;
+  return { ...presentRule(room.id, owner ? { ...shown, permissions: 'rwa' } : shown), ...room };
+}
+
+function isWanted(accepted: boolean | undefined, canEnter: boolean, { accepted: answer }: LoggedRule): boolean {
+  if (!canEnter) return accepted === false;
+  return accepted === undefined || accepted === (answer === true);
+}
+
+function grants(rule: LoggedRule, actor: Actor): boolean {
+  return rule.accepted !== false && (rule.entity_UUID === actor.user || actor.level >= rule.level);
+}
+
+/** A banned or declined rule, which `accepted=false` shows though it lets nobody in. */
+function isAgainst(rule: LoggedRule): boolean {
+  return rule.permissions.includes('b') || rule.accepted === false;
+}
+
+function ownerRule(actor: Actor, { level_admin, createdAt, updatedAt }: LoggedRoom['room']): LoggedRule {
+  const entity_UUID = actor.entity!;
+  return { entity_UUID, kind: 'entity', permissions: 'rwa', level: level_admin, accepted: true, createdAt, updatedAt };
+}

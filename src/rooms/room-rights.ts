@@ -1,0 +1,65 @@
+import { LRUCache } from 'lru-cache';
+import type { Change, Grant } from '../protocol/change.ts';
+import type { RoomId, Uuid } from '../protocol/identifiers.ts';
+import type { Room } from '../protocol/room.ts';
+import type { RoomLog } from '../store/room-log.ts';
+import { type Actor, judge, type Rule, type Verdict } from './permissions.ts';
+
+/** A room and its rules as they stand at one `rev`. */
+export interface RoomRights {
+  room: Room;
+  rules: ReadonlyMap<Uuid, Rule>;
+}
+
+export function rightsOf(room: Room, rules: readonly Grant[]): RoomRights {
+  return { room, rules: new Map(rules.map((rule) => [rule.entity_UUID, rule as Rule])) };
+}
+
+/** The rights after a change of the log. */
+export function rightsAfter(rights: RoomRights, change: Change): RoomRights {
+  switch (change.kind) {
+    case 'message':
+      return rights;
+    case 'room':
+      return { ...rights, room: change.room };
+    case 'member': {
+      const rules = new Map(rights.rules);
+      const { permissions, ...rule } = change.rule;
+      if (permissions === null) rules.delete(rule.entity_UUID);
+      else rules.set(rule.entity_UUID, { ...rule, permissions });
+      return { ...rights, rules };
+    }
+  }
+}
+
+export function verdictOn(actor: Actor, rights: RoomRights): Verdict {
+  return judge(actor, rights.room, rights.rules.values());
+}
+
+const cachedRooms = 10_000;
+
+/**
+ * The rights of the rooms that are written to here, each with the `rightsRev` it holds for. It may be behind: whoever
+ * uses it says which version he judged by, and the room's lock tells whether that was the last.
+ */
+export interface RightsCache {
+  get(room: RoomId): (RoomRights & { rightsRev: number }) | undefined;
+  /** Reads those that are not here. A room that does not exist stays away. */
+  load(rooms: readonly RoomId[]): Promise<void>;
+  forget(room: RoomId): void;
+}
+
+export function rightsCache(log: RoomLog): RightsCache {
+  const known = new LRUCache<RoomId, RoomRights & { rightsRev: number }>({ max: cachedRooms });
+  return {
+    get: (room) => known.get(room),
+    forget: (room) => void known.delete(room),
+    async load(rooms) {
+      const missing = rooms.filter((room) => !known.has(room));
+      if (missing.length === 0) return;
+      for (const { room, rules, rightsRev } of await log.states(missing)) {
+        known.set(room.id, { ...rightsOf(room, rules), rightsRev });
+      }
+    },
+  };
+}

@@ -1,0 +1,122 @@
+import { randomUUID } from 'node:crypto';
+import { LockMode } from '@mikro-orm/core';
+import { ChatError } from '../protocol/errors.ts';
+import type { RoomRef, Uuid } from '../protocol/identifiers.ts';
+import type { ChangeRoom, CreateRoom, Room } from '../protocol/room.ts';
+import { PermissionRuleEntity } from '../store/permission-rule.entity.ts';
+import { RoomEntity } from '../store/room.entity.ts';
+import type { EntityManager } from '../store/store.ts';
+import { databaseTime, inLockedRoom, LockedRoom, publishAll } from './locked-room.ts';
+import { isPairViolation, pairOf } from './pairs.ts';
+import type { Actor, Rule } from './permissions.ts';
+import { presentRoom } from './present.ts';
+import { type Rooms, roomFor } from './rooms-context.ts';
+
+const defaultRules = 10;
+
+/** Makes a room. A user2user made `with` somebody exists once: making it again answers the one there is. */
+export async function createRoom(rooms: Rooms, actor: Actor, wish: CreateRoom): Promise<Room> {
+  const { roomCreateLevel, rulesPerRoom } = rooms.settings;
+  if (actor.level < roomCreateLevel && !actor.mayCreateRooms) {
+    const message = `Creating rooms needs levelOnEntity ${roomCreateLevel} or the scope rooms:create`;
+    throw new ChatError('FORBIDDEN', { message });
+  }
+  if (wish.max_entity_rules !== undefined && rulesPerRoom > 0 && wish.max_entity_rules > rulesPerRoom) {
+    throw new ChatError('BAD_REQUEST', { field: 'max_entity_rules', message: `must be at most ${rulesPerRoom}` });
+  }
+  if (wish.with === undefined) return rooms.store.transaction((em) => insertRoom(em, actor, wish));
+  if (wish.type !== 'user2user') {
+    throw new ChatError('BAD_REQUEST', { field: 'with', message: 'belongs to a room of type user2user' });
+  }
+  if (wish.with === actor.user) {
+    throw new ChatError('BAD_REQUEST', { field: 'with', message: 'must be the other user, not oneself' });
+  }
+  return createPair(rooms, actor, wish, wish.with);
+}
+
+async function createPair(rooms: Rooms, actor: Actor, wish: CreateRoom, other: Uuid): Promise<Room> {
+  const pair = pairOf(actor.user, other);
+  for (;;) {
+    try {
+      const { room, changes } = await rooms.store.transaction(async (em) => {
+        const entity = await em.findOne(RoomEntity, pair, { lockMode: LockMode.PESSIMISTIC_WRITE });
+        if (!entity) return { room: await insertRoom(em, actor, wish), changes: [] };
+        const rules = await em.find(PermissionRuleEntity, { room: entity });
+        const locked = new LockedRoom(em, entity, rules, await databaseTime(em));
+        restoreAccess(locked, actor);
+        return { room: presentRoom(entity), changes: locked.changes };
+      });
+      publishAll(rooms, changes);
+      return room;
+    } catch (error) {
+      // The other one made it in the meantime: now it is there to be found.
+      if (!isPairViolation(error)) throw error;
+    }
+  }
+}
+
+function restoreAccess(room: LockedRoom, actor: Actor): void {
+  const own = room.ruleFor(actor.user);
+  if (!own) room.addRule(userRule(actor.user, 'rwa', true));
+  else if (own.accepted === false) room.changeRule(own, { accepted: true });
+}
+
+/** The room and its first rules, which are its beginning and no changes of it. */
+async function insertRoom(em: EntityManager, actor: Actor, wish: CreateRoom): Promise<Room> {
+  const now = await databaseTime(em);
+  const openTo = wish.type === 'group' && wish.open_to_entity ? actor.entity : null;
+  const room = em.create(RoomEntity, {
+    uuid: randomUUID(),
+    name: wish.name,
+    type: wish.type,
+    levelAdmin: wish.level_admin,
+    userOwner: actor.user,
+    entityOwner: openTo,
+    ...(wish.with ? pairOf(actor.user, wish.with) : {}),
+    maxEntityRules: wish.max_entity_rules ?? defaultRules,
+    lastChangeAt: now,
+    createdAt: now,
+    updatedAt: now,
+  });
+  const rules = [userRule(actor.user, 'rwa', true)];
+  if (openTo && openTo !== actor.user) {
+    rules.push({ entity_UUID: openTo, kind: 'entity', permissions: 'rw', level: 100, accepted: null });
+  }
+  if (wish.with) rules.push(userRule(wish.with, 'rwa', null));
+  for (const { entity_UUID: grantee, ...rule } of rules) {
+    em.persist(em.create(PermissionRuleEntity, { room, grantee, ...rule, createdAt: now, updatedAt: now }));
+  }
+  await em.persist(room).flush();
+  return presentRoom(room);
+}
+
+function userRule(user: Uuid, permissions: string, accepted: boolean | null): Rule {
+  return { entity_UUID: user, kind: 'user', permissions, level: 0, accepted };
+}
+
+export async function readRoom(rooms: Rooms, actor: Actor, ref: RoomRef): Promise<{ room: Room; rights: string }> {
+  const { room, verdict } = await roomFor(rooms, actor, 'enter', ref);
+  return { room, rights: verdict.rights };
+}
+
+export function changeRoom(rooms: Rooms, actor: Actor, ref: RoomRef, wish: ChangeRoom): Promise<Room> {
+  return inLockedRoom(rooms, ref, (room) => {
+    room.demand(actor, 'administer');
+    const { name = room.entity.name, level_admin = room.entity.levelAdmin } = wish;
+    if (name !== room.entity.name || level_admin !== room.entity.levelAdmin) {
+      room.changeRoom({ name, levelAdmin: level_admin });
+    }
+    return presentRoom(room.entity);
+  });
+}
+
+/** Takes the room, its rules and its messages away; everybody inside is told and taken out. */
+export async function deleteRoom(rooms: Rooms, actor: Actor, ref: RoomRef): Promise<void> {
+  const id = await inLockedRoom(rooms, ref, async (room) => {
+    room.demand(actor, 'administer');
+    await room.em.nativeDelete(RoomEntity, { id: room.entity.id });
+    return room.entity.id;
+  });
+  rooms.rights.forget(id);
+  rooms.bus.publish({ kind: 'deleted', room_id: id });
+}

@@ -1,0 +1,167 @@
+import { createServer, type Server as HttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import express from 'express';
+import { type Logger, pino } from 'pino';
+import type { Config } from './config.ts';
+import { embeddedSecret } from './embedded-key.ts';
+import { type Metrics, metrics } from './metrics.ts';
+import { localRoomBus } from './rooms/room-bus.ts';
+import type { Audience } from './rooms/room-feed.ts';
+import { roomFeeds } from './rooms/room-feeds.ts';
+import { rightsCache } from './rooms/room-rights.ts';
+import type { Rooms } from './rooms/rooms-context.ts';
+import { sendQueue } from './rooms/send-queue.ts';
+import { sendRate } from './rooms/send-rate.ts';
+import { roomLog } from './store/room-log.ts';
+import { openPglite, openPostgres, type Store } from './store/store.ts';
+import { tokenAuthenticator } from './transports/authenticate.ts';
+import { chatAudience } from './transports/chat/chat-audience.ts';
+import { serveChat } from './transports/chat/chat-upgrade.ts';
+import { connections } from './transports/connections.ts';
+import type { Live } from './transports/live.ts';
+import { restApp } from './transports/rest/app.ts';
+import { operationsRoutes } from './transports/rest/operations.routes.ts';
+import { socketioGateway } from './transports/socketio/gateway.ts';
+
+export interface RunningServer {
+  url: string;
+  port: number;
+  /** Drains (see `delivery`): false where the time was up first. */
+  drain(): Promise<boolean>;
+  /** Ends at once; may be called twice. */
+  close(): Promise<void>;
+}
+
+const ioPath = '/socket.io/';
+
+export async function startServer(config: Config, { logger = pino({ level: config.logLevel }) } = {}) {
+  const keys = tokenKeys(config);
+  const store = await openStore(config);
+  try {
+    return await serve(config, keys, store, logger);
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: Store, logger: Logger) {
+  const { limits } = config;
+  const measured = metrics();
+  const http = createServer();
+  const gateway = socketioGateway(http, { ...config, frameBytes: limits.frameBytes });
+  const chatMembers = chatAudience();
+  const rooms = roomsOver(config, store, [gateway.audience, chatMembers], measured, logger);
+  const authenticator = tokenAuthenticator({ ...config.tokens, keys });
+  const live: Live = {
+    ...{ rooms, authenticator, limits, logger, metrics: measured },
+    connections: connections(limits),
+    tokenDeadlineMs: config.tokenDeadlineMs,
+    pingMs: config.pingMs,
+  };
+  gateway.open(live);
+  const chat = serveChat(http, live, chatMembers, ioPath);
+  const ready = async () => {
+    if (rooms.isDraining) throw new Error('draining');
+    await store.check();
+  };
+  const { port: metricsPort, token } = config.metrics;
+  const operations = (served: boolean) =>
+    operationsRoutes({ ready, registry: measured.registry, metrics: { served, token } });
+  const app = restApp({
+    ...{ rooms, authenticator, logger, bodyBytes: limits.frameBytes, refused: measured.refusedByRest },
+    operations: operations(metricsPort === undefined),
+  });
+  http.on('request', (request, response) => {
+    if (!request.url?.startsWith(ioPath)) app(request, response);
+  });
+  const metricsServer = metricsPort === undefined ? undefined : createServer(express().use(operations(true)));
+  await listen(http, config.port, config.host);
+  if (metricsServer) await listen(metricsServer, metricsPort!, config.host);
+
+  let closing: Promise<void> | undefined;
+  async function end() {
+    rooms.isDraining = true;
+    rooms.feeds.close();
+    chat.close();
+    await gateway.close();
+    metricsServer?.close();
+    http.closeAllConnections();
+    await store.close();
+  }
+  const close = () => {
+    closing ??= end();
+    return closing;
+  };
+
+  async function drain(): Promise<boolean> {
+    rooms.isDraining = true;
+    gateway.announceDraining(Math.min(config.drainMs, 5_000));
+    http.close();
+    const deadline = Date.now() + config.drainMs;
+    const inTime = await before(deadline, rooms.queue.settled());
+    // In slices, so that the clients do not all come back in one moment.
+    while (Date.now() < deadline && [gateway.closeSome(200), chat.closeSome(200)].some(Boolean)) await pause(50);
+    http.closeIdleConnections();
+    return (await before(deadline, close())) && inTime;
+  }
+
+  const { address, family, port } = http.address() as AddressInfo;
+  const host = address === '0.0.0.0' || address === '::' ? 'localhost' : family === 'IPv6' ? `[${address}]` : address;
+  return { url: `http://${host}:${port}`, port, drain, close } satisfies RunningServer;
+}
+
+function tokenKeys({ tokens: { keys }, dataDirectory }: Config) {
+  return keys.source === 'embedded' ? { source: 'secrets' as const, secrets: [embeddedSecret(dataDirectory)] } : keys;
+}
+
+function openStore({ database }: Config): Promise<Store> {
+  return database.mode === 'embedded' ? openPglite(database.directory) : openPostgres(database);
+}
+
+function roomsOver(
+  { limits, roomCreateLevel, sweepMs }: Config,
+  store: Store,
+  audiences: Audience[],
+  measured: Metrics,
+  logger: Logger,
+): Rooms {
+  const log = roomLog(store);
+  const bus = localRoomBus();
+  const rights = rightsCache(log);
+  const failed = (error: unknown) => logger.warn({ err: error }, 'the room log could not be read; trying again');
+  const feeds = roomFeeds({ log, bus, rights, audiences, sweepMs, events: { ...measured.feeds, failed } });
+  const queue = sendQueue({ log, rights, bus, onBatch: measured.batch });
+  measured.watch({ waitingMessages: () => queue.size, servedRooms: () => feeds.size });
+  return {
+    ...{ store, log, bus, rights, feeds, queue },
+    sendRate: sendRate(limits.sendRate, limits.sendBurst),
+    settings: { roomCreateLevel, contentBytes: limits.contentBytes, rulesPerRoom: limits.rulesPerRoom },
+    isDraining: false,
+  };
+}
+
+function listen(server: HttpServer, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+/** Whether the work was done before the deadline. */
+async function before(deadline: number, work: Promise<unknown>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), Math.max(0, deadline - Date.now()));
+  });
+  const done = work.then(
+    () => true,
+    () => false,
+  );
+  return Promise.race([done, late]).finally(() => clearTimeout(timer));
+}
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

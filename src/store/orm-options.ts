@@ -1,0 +1,48 @@
+import { fileURLToPath } from 'node:url';
+import { Migrator } from '@mikro-orm/migrations';
+import { defineConfig as definePglite, type Options as PgliteOptions } from '@mikro-orm/pglite';
+import { defineConfig as definePostgres, type Options as PostgresOptions } from '@mikro-orm/postgresql';
+import { MessageEntity } from './message.entity.ts';
+import { PermissionRuleEntity } from './permission-rule.entity.ts';
+import { RoomEntity } from './room.entity.ts';
+import { RoomChangeEntity } from './room-change.entity.ts';
+
+const int8 = 20;
+
+const shared = {
+  entities: [RoomEntity, PermissionRuleEntity, MessageEntity, RoomChangeEntity],
+  extensions: [Migrator],
+  migrations: {
+    path: fileURLToPath(new URL('../../migrations', import.meta.url)),
+    snapshotName: '.snapshot',
+    snapshotOnMigrate: false,
+  },
+  forceUtcTimezone: true,
+  // What the ORM has to say of a lost connection is logged where the loss is felt, by our own logger.
+  logger: () => {},
+};
+
+/** `statementTimeoutMs` bounds how long a hung database holds a request. */
+export function postgresOptions(databaseUrl: string, poolSize: number, statementTimeoutMs: number) {
+  return definePostgres({
+    ...shared,
+    clientUrl: databaseUrl,
+    pool: { min: 0, max: poolSize },
+    driverOptions: {
+      application_name: 'nano-messaging',
+      connectionTimeoutMillis: 5_000,
+      statement_timeout: statementTimeoutMs,
+      query_timeout: statementTimeoutMs + 1_000,
+      keepAlive: true,
+    },
+  }) as Partial<PostgresOptions>;
+}
+
+/** `directory` holds the whole database; undefined keeps it in memory. */
+export function pgliteOptions(directory: string | undefined) {
+  return definePglite({
+    ...shared,
+    dbName: directory ?? 'memory://',
+    driverOptions: { parsers: { [int8]: (text: string) => text } },
+  }) as Partial<PgliteOptions>;
+}

@@ -1,0 +1,20 @@
+import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
+import { RoomEntity } from './room.entity.ts';
+
+/** One per room and grantee; `grantee` is the `entity_UUID` of the wire. */
+export const PermissionRuleEntity = defineEntity({
+  name: 'PermissionRule',
+  tableName: 'permission_rules',
+  indexes: [{ properties: ['grantee'], name: 'permission_rules_grantee_index' }],
+  properties: {
+    room: () => p.manyToOne(RoomEntity).primary().deleteRule('cascade'),
+    grantee: p.uuid().primary(),
+    kind: p.string().length(8).$type<'user' | 'entity' | 'any'>(),
+    permissions: p.string().length(4),
+    level: p.integer(),
+    accepted: p.boolean().nullable(),
+    createdAt: p.datetime(3),
+    updatedAt: p.datetime(3),
+  },
+});
+export type PermissionRuleEntity = InferEntity<typeof PermissionRuleEntity>;

@@ -1,0 +1,17 @@
+import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
+import { RoomEntity } from './room.entity.ts';
+
+/** The entries of a room's log that are no messages: rules and the room itself. */
+export const RoomChangeEntity = defineEntity({
+  name: 'RoomChange',
+  tableName: 'room_changes',
+  properties: {
+    room: () => p.manyToOne(RoomEntity).primary().deleteRule('cascade'),
+    rev: p.bigint('number').primary(),
+    kind: p.string().length(8).$type<'member' | 'room'>(),
+    /** The change's `rule` or `room`, as it travels. */
+    body: p.json<unknown>(),
+    at: p.datetime(3),
+  },
+});
+export type RoomChangeEntity = InferEntity<typeof RoomChangeEntity>;

@@ -1,0 +1,32 @@
+import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
+
+/**
+ * The room row is the lock of its log: `lastSeq`, `lastRev`, `rightsRev` and `lastChangeAt` change only under it.
+ * `rightsRev` is the `rev` of the last change that bears on rights, so rights judged at that version are still right.
+ */
+export const RoomEntity = defineEntity({
+  name: 'Room',
+  tableName: 'rooms',
+  uniques: [{ properties: ['pairLow', 'pairHigh'], name: 'rooms_pair_unique' }],
+  indexes: [{ properties: ['entityOwner', 'levelAdmin'], name: 'rooms_owner_index' }],
+  properties: {
+    id: p.bigint('number').primary().generated('by default as identity'),
+    uuid: p.uuid().unique(),
+    name: p.string().length(255),
+    type: p.string().length(16).$type<'group' | 'user2user'>(),
+    levelAdmin: p.integer(),
+    userOwner: p.uuid(),
+    entityOwner: p.uuid().nullable(),
+    /** The two users of a user2user room, in order; null until it is complete. */
+    pairLow: p.uuid().nullable(),
+    pairHigh: p.uuid().nullable(),
+    maxEntityRules: p.integer(),
+    lastSeq: p.bigint('number').default(0),
+    lastRev: p.bigint('number').default(0),
+    rightsRev: p.bigint('number').default(0),
+    lastChangeAt: p.datetime(3),
+    createdAt: p.datetime(3),
+    updatedAt: p.datetime(3),
+  },
+});
+export type RoomEntity = InferEntity<typeof RoomEntity>;

@@ -1,0 +1,99 @@
+import { join } from 'node:path';
+import type { MikroORM } from '@mikro-orm/core';
+import { MikroORM as PgliteORM } from '@mikro-orm/pglite';
+import {
+  type BasePostgreSqlEntityManager,
+  type PostgreSqlConnection,
+  MikroORM as PostgresORM,
+} from '@mikro-orm/postgresql';
+
+import { lockDataDirectory } from './data-directory.ts';
+import { migrate, migratePostgres } from './migrate.ts';
+import { pgliteOptions, postgresOptions } from './orm-options.ts';
+import { unavailable } from './store-errors.ts';
+
+export type EntityManager = BasePostgreSqlEntityManager;
+
+/** A statement with a name of its own is parsed by the server once per connection. */
+export interface Statement {
+  name: string;
+  text: string;
+}
+
+/** The database of one process. Every method throws `UNAVAILABLE` while the database is away. */
+export interface Store {
+  /** One statement. int8 comes as a string: cast to float8 in the statement where a number is wanted. */
+  query<Row>(statement: Statement, values: unknown[]): Promise<Row[]>;
+  /** A transaction in an identity map of its own. It must not call the store again: on PGlite that would wait for ever. */
+  transaction<T>(task: (em: EntityManager) => Promise<T>): Promise<T>;
+  /** Throws where the database does not answer, or lacks a migration. */
+  check(): Promise<void>;
+  close(): Promise<void>;
+}
+
+type Orm = Pick<MikroORM, 'migrator' | 'close'> & { em: { fork(): unknown } };
+
+interface Native {
+  query(statement: Statement, values: unknown[]): Promise<{ rows: unknown[] }>;
+}
+
+/** Runs the tasks one after the other. */
+function oneAtATime() {
+  let last: Promise<unknown> = Promise.resolve();
+  return <T>(task: () => Promise<T>): Promise<T> => {
+    const result = last.then(task);
+    last = result.catch(() => {});
+    return result;
+  };
+}
+
+const atOnce = <T>(task: () => Promise<T>): Promise<T> => task();
+
+function storeOver(orm: Orm, native: Native, queue: typeof atOnce, release: () => void): Store {
+  let closing: Promise<void> | undefined;
+  return {
+    query: <Row>(statement: Statement, values: unknown[]) =>
+      queue(() => native.query(statement, values)).then((result) => result.rows as Row[], unavailable),
+    transaction: (task) => queue(() => (orm.em.fork() as EntityManager).transactional(task)).catch(unavailable),
+    check: () =>
+      queue(async () => {
+        const missing = await orm.migrator.getPending();
+        if (missing.length > 0)
+          throw new Error(`Migrations are missing: ${missing.map(({ name }) => name).join(', ')}`);
+      }),
+    close: () => {
+      closing ??= queue(() => orm.close(true)).finally(release);
+      return closing;
+    },
+  };
+}
+
+/** PGlite in `directory`, or in memory: one session for the whole process, so everything passes one queue. */
+export async function openPglite(directory: string | undefined): Promise<Store> {
+  const release = directory ? lockDataDirectory(directory) : () => {};
+  try {
+    const orm = await PgliteORM.init(pgliteOptions(directory && join(directory, 'pglite')));
+    await migrate(orm);
+    const pglite = await orm.em.getConnection().getNativeClient();
+    const native = { query: ({ text }: Statement, values: unknown[]) => pglite.query(text, values) };
+    return storeOver(orm, native, oneAtATime(), release);
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+interface PostgresSettings {
+  databaseUrl: string;
+  poolSize: number;
+  statementTimeoutMs: number;
+}
+
+/** Migrates first. Throws where the server cannot be reached. */
+export async function openPostgres({ databaseUrl, poolSize, statementTimeoutMs }: PostgresSettings): Promise<Store> {
+  await migratePostgres(databaseUrl);
+  const orm = await PostgresORM.init(postgresOptions(databaseUrl, poolSize, statementTimeoutMs));
+  const pool = await (orm.em.getConnection() as PostgreSqlConnection).getNativeClient();
+  const native = { query: (statement: Statement, values: unknown[]) => pool.query({ ...statement, values }) };
+  return storeOver(orm, native, atOnce, () => {});
+}

@@ -1,0 +1,163 @@
+import { KeyObject, type webcrypto } from 'node:crypto';
+import { createRemoteJWKSet, decodeProtectedHeader, errors as joseErrors, jwtVerify } from 'jose';
+import { ExtractJwt, Strategy } from 'passport-jwt';
+import { z } from 'zod';
+import type { Config, TokenKeys } from '../config.ts';
+import { ChatError } from '../protocol/errors.ts';
+import { Uuid } from '../protocol/identifiers.ts';
+import type { Actor } from '../rooms/permissions.ts';
+
+/** A token that holds: who it speaks for, and when it ends (seconds since 1970; null: never). */
+export interface Identity {
+  actor: Actor;
+  expiresAt: number | null;
+}
+
+export interface Authenticator {
+  /** Throws `UNAUTHENTICATED`, `TOKEN_EXPIRED`, or `UNAVAILABLE` where the keys cannot be had. */
+  verify(token: unknown): Promise<Identity>;
+  /** For passport: the very verification that `verify` runs. */
+  strategy: Strategy;
+}
+
+const level = z
+  .union([z.int(), z.string().regex(/^-?[0-9]{1,15}$/)], { error: 'must be an integer, or its digits in a string' })
+  .transform(Number);
+
+const Claims = z.object({
+  userUUID: z.unknown().optional(),
+  sub: z.unknown().optional(),
+  entityUUID: Uuid.nullish(),
+  levelOnEntity: level.nullish(),
+  exp: z.number().optional(),
+  scope: z.unknown().optional(),
+});
+
+function identityOf(payload: unknown): Identity {
+  const claims = Claims.safeParse(payload);
+  if (!claims.success) {
+    const issue = claims.error.issues[0];
+    throw new ChatError('UNAUTHENTICATED', { field: issue?.path.join('.'), message: issue?.message });
+  }
+  const { userUUID, sub, entityUUID, levelOnEntity, exp, scope } = claims.data;
+  const user = Uuid.safeParse(userUUID ?? sub);
+  if (!user.success) throw new ChatError('UNAUTHENTICATED', { field: 'userUUID', message: 'must be a UUID' });
+  const actor = {
+    user: user.data,
+    entity: entityUUID ?? null,
+    level: levelOnEntity ?? 0,
+    mayCreateRooms: typeof scope === 'string' && scope.split(' ').includes('rooms:create'),
+  };
+  return { actor, expiresAt: exp ?? null };
+}
+
+type GiveKey = (error: unknown, key?: string | Buffer) => void;
+
+/** Finds the key for a token; passport-jwt does the verifying, with the algorithms that fit the source. */
+function keySource(keys: Exclude<TokenKeys, { source: 'embedded' }>) {
+  switch (keys.source) {
+    case 'secrets':
+      return { algorithms: ['HS256'], keyFor: secretFor(keys.secrets) };
+    case 'public_key': {
+      const pem = keys.key.export({ type: 'spki', format: 'pem' }) as string;
+      return { algorithms: [keys.algorithm], keyFor: async () => pem };
+    }
+    case 'jwks':
+      return { algorithms: ['RS256', 'ES256'], keyFor: jwksKeyFor(keys.url) };
+  }
+}
+
+/** While a secret is rotated there are several: the one that made the signature, or the first. */
+function secretFor(secrets: readonly string[]) {
+  const keys = secrets.map((secret) => ({ secret, bytes: Buffer.from(secret) }));
+  return async (token: string) => {
+    if (keys.length === 1) return secrets[0]!;
+    for (const { secret, bytes } of keys) {
+      const signedWithIt = await jwtVerify(token, bytes, { algorithms: ['HS256'] }).then(
+        () => true,
+        (error) => error instanceof joseErrors.JWTExpired || error instanceof joseErrors.JWTClaimValidationFailed,
+      );
+      if (signedWithIt) return secret;
+    }
+    return secrets[0]!;
+  };
+}
+
+/** jose fetches the set again for an unknown `kid`, at most every 30 s, and never takes an `oct` key from it. */
+function jwksKeyFor(url: string) {
+  const keySet = createRemoteJWKSet(new URL(url), { cooldownDuration: 30_000, timeoutDuration: 5_000 });
+  return async (token: string) => {
+    const header = decodeProtectedHeader(token);
+    if (header.alg !== 'RS256' && header.alg !== 'ES256') throw new ChatError('UNAUTHENTICATED');
+    try {
+      const key = await keySet({ ...header, alg: header.alg }, { payload: '', signature: '' });
+      return KeyObject.from(key as webcrypto.CryptoKey).export({ type: 'spki', format: 'pem' }) as string;
+    } catch (error) {
+      const isTheToken = error instanceof joseErrors.JWKSNoMatchingKey || error instanceof joseErrors.JOSENotSupported;
+      if (isTheToken || error instanceof joseErrors.JWKSMultipleMatchingKeys) throw new ChatError('UNAUTHENTICATED');
+      throw new ChatError('UNAVAILABLE', { message: 'The keys for tokens cannot be had right now', cause: error });
+    }
+  };
+}
+
+/** What passport-jwt says of a token that does not hold, in our words. */
+export function tokenRefusal(reason: unknown): ChatError {
+  if (reason instanceof ChatError) return reason;
+  const name = reason instanceof Error ? reason.name : '';
+  if (name === 'TokenExpiredError') return new ChatError('TOKEN_EXPIRED');
+  const message = reason instanceof Error ? `The token is refused: ${reason.message}` : undefined;
+  return new ChatError('UNAUTHENTICATED', { message, cause: reason });
+}
+
+const longestToken = 16_384;
+
+interface TokenSettings {
+  keys: Exclude<TokenKeys, { source: 'embedded' }>;
+  audiences: Config['tokens']['audiences'];
+  issuers: Config['tokens']['issuers'];
+}
+
+/** The one verification of tokens, by passport-jwt, for REST, Socket.IO and `/chat` alike. */
+export function tokenAuthenticator({ keys, audiences, issuers }: TokenSettings): Authenticator {
+  const { algorithms, keyFor } = keySource(keys);
+  const strategy = new Strategy(
+    {
+      jwtFromRequest: ExtractJwt.fromAuthHeaderAsBearerToken(),
+      secretOrKeyProvider: (_request: unknown, token: string, give: GiveKey) => {
+        keyFor(token).then(
+          (key) => give(null, key),
+          (error) => give(error instanceof ChatError ? error : new ChatError('UNAUTHENTICATED', { cause: error })),
+        );
+      },
+      algorithms: algorithms as ('HS256' | 'RS256' | 'ES256')[],
+      ...(audiences && { audience: audiences }),
+      ...(issuers && { issuer: issuers }),
+    } as ConstructorParameters<typeof Strategy>[0],
+    (payload: unknown, done: (error: unknown, identity?: Identity) => void) => {
+      try {
+        done(null, identityOf(payload));
+      } catch (error) {
+        done(error);
+      }
+    },
+  );
+  return {
+    strategy,
+    verify: (token) =>
+      new Promise((resolve, reject) => {
+        if (typeof token !== 'string' || token === '' || token.length > longestToken) {
+          return reject(new ChatError('UNAUTHENTICATED', { field: 'token', message: 'must be a JWT' }));
+        }
+        // The strategy as passport itself would run it for a request.
+        const attempt = Object.create(strategy) as Strategy & {
+          success(identity: Identity): void;
+          fail(reason: unknown): void;
+          error(reason: unknown): void;
+        };
+        attempt.success = resolve;
+        attempt.fail = (reason) => reject(tokenRefusal(reason));
+        attempt.error = (reason) => reject(tokenRefusal(reason));
+        attempt.authenticate({ headers: { authorization: `Bearer ${token}` } } as never);
+      }),
+  };
+}

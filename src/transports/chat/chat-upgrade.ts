@@ -1,0 +1,93 @@
+import type { Server as HttpServer, IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { type CloseReason, closeCodes } from '../../protocol/errors.ts';
+import type { Live } from '../live.ts';
+import type { ChatAudience } from './chat-audience.ts';
+import { type ChatConnection, ChatSession } from './chat-session.ts';
+
+export interface ChatServer {
+  /** Closes the connections of this slice; false when none is left. */
+  closeSome(most: number): boolean;
+  close(): void;
+}
+
+/** Serves `/chat`, and refuses at once every upgrade that nobody serves. */
+export function serveChat(http: HttpServer, live: Live, audience: ChatAudience, ioPath: string): ChatServer {
+  const { frameBytes } = live.limits;
+  const server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: frameBytes });
+  const sessions = new Map<WebSocket, ChatSession>();
+  const silent = new WeakSet<WebSocket>();
+
+  http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const path = pathOf(request);
+    if (path?.startsWith(ioPath)) return;
+    // The socket's own errors have no other listener until `ws` takes it over.
+    socket.on('error', () => socket.destroy());
+    if (path !== '/chat' && path !== '/chat/') return refuse(socket, '404 Not Found');
+    if (live.rooms.isDraining) return refuse(socket, '503 Service Unavailable');
+    server.handleUpgrade(request, socket, head, (webSocket) => take(webSocket));
+  });
+
+  function take(webSocket: WebSocket): void {
+    const session = new ChatSession(connectionOver(webSocket, live), live, audience);
+    sessions.set(webSocket, session);
+    live.metrics.connected('chat');
+    webSocket.on('message', (data: Buffer) => session.hear(data.toString()));
+    webSocket.on('pong', () => silent.delete(webSocket));
+    // The close that follows an error says the rest.
+    webSocket.on('error', (error) => live.logger.debug({ err: error }, 'a /chat connection failed'));
+    webSocket.on('close', () => {
+      sessions.delete(webSocket);
+      session.end();
+      live.metrics.disconnected('chat');
+    });
+  }
+
+  /** A connection that did not answer the ping before is half open. */
+  const ping = setInterval(() => {
+    for (const webSocket of sessions.keys()) {
+      if (silent.has(webSocket)) webSocket.terminate();
+      silent.add(webSocket);
+      if (webSocket.readyState === webSocket.OPEN) webSocket.ping();
+    }
+  }, live.pingMs).unref();
+
+  return {
+    closeSome(most) {
+      const open = [...sessions].filter(([webSocket]) => webSocket.readyState === webSocket.OPEN).slice(0, most);
+      for (const [, session] of open) session.drain();
+      return open.length > 0;
+    },
+    close() {
+      clearInterval(ping);
+      for (const webSocket of sessions.keys()) webSocket.terminate();
+      server.close();
+    },
+  };
+}
+
+function connectionOver(webSocket: WebSocket, { limits }: Live): ChatConnection {
+  return {
+    close(reason: CloseReason) {
+      const { code, reason: text } = closeCodes[reason];
+      webSocket.close(code, text);
+    },
+    send(frame: string) {
+      if (webSocket.readyState === webSocket.OPEN) webSocket.send(frame);
+      return limits.unsentBytes === 0 || webSocket.bufferedAmount <= limits.unsentBytes;
+    },
+    setReading(reading: boolean) {
+      if (reading) webSocket.resume();
+      else webSocket.pause();
+    },
+  };
+}
+
+function pathOf({ url }: IncomingMessage): string | undefined {
+  return url?.split('?', 1)[0];
+}
+
+function refuse(socket: Duplex, status: string): void {
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+}

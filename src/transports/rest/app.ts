@@ -1,0 +1,56 @@
+import cors from 'cors';
+import express, { type Express, type RequestHandler } from 'express';
+import helmet from 'helmet';
+import type { Logger } from 'pino';
+import { pinoHttp } from 'pino-http';
+import type { Rooms } from '../../rooms/rooms-context.ts';
+import type { Authenticator } from '../authenticate.ts';
+import { authenticateRequest } from './authenticate-request.ts';
+import { errorHandler, noSuchRoute } from './error-handler.ts';
+import { membersRoutes } from './members.routes.ts';
+import { messagesRoutes } from './messages.routes.ts';
+import { roomsRoutes } from './rooms.routes.ts';
+
+interface RestSettings {
+  rooms: Rooms;
+  authenticator: Authenticator;
+  operations: RequestHandler;
+  bodyBytes: number;
+  logger: Logger;
+  refused: (code: string) => void;
+}
+
+/** One line a request, with neither its headers nor its body. */
+function requestLog(logger: Logger): RequestHandler {
+  return pinoHttp({
+    logger,
+    customLogLevel: (_request, response) => (response.statusCode >= 500 ? 'warn' : 'debug'),
+    serializers: {
+      req: ({ method, url }: { method: string; url: string }) => ({ method, path: url.split('?', 1)[0] }),
+      res: ({ statusCode }: { statusCode: number }) => ({ status: statusCode }),
+    },
+  });
+}
+
+export function restApp({ rooms, authenticator, operations, bodyBytes, logger, refused }: RestSettings): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.set('etag', false);
+  app.use(requestLog(logger));
+  app.use(helmet({ crossOriginResourcePolicy: { policy: 'cross-origin' } }));
+  app.use(operations);
+  app.use(
+    cors({
+      origin: '*',
+      methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+      allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key'],
+      exposedHeaders: ['Retry-After'],
+      maxAge: 86_400,
+    }),
+  );
+  app.use('/rooms', authenticateRequest(authenticator), express.json({ limit: bodyBytes || Number.MAX_SAFE_INTEGER }));
+  app.use('/rooms', roomsRoutes(rooms), membersRoutes(rooms), messagesRoutes(rooms));
+  app.use(noSuchRoute);
+  app.use(errorHandler(logger, refused));
+  return app;
+}

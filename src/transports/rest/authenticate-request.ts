@@ -1,0 +1,22 @@
+import type { Request, RequestHandler } from 'express';
+import passport from 'passport';
+import type { Actor } from '../../rooms/permissions.ts';
+import { type Authenticator, type Identity, tokenRefusal } from '../authenticate.ts';
+
+/** passport-jwt in front of the routes; it runs before a body is read. */
+export function authenticateRequest({ strategy }: Authenticator): RequestHandler {
+  const guard = new passport.Passport();
+  guard.use('jwt', strategy);
+  return (request, response, next) => {
+    const answered = (error: unknown, identity: Identity | false | null, reason: unknown) => {
+      if (error || !identity) return next(tokenRefusal(error || reason));
+      request.user = identity;
+      next();
+    };
+    guard.authenticate('jwt', { session: false }, answered)(request, response, next);
+  };
+}
+
+export function actorOf(request: Request): Actor {
+  return (request.user as Identity).actor;
+}

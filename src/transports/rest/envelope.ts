@@ -1,0 +1,23 @@
+import type { Response } from 'express';
+import { type ChatError, errors } from '../../protocol/errors.ts';
+
+interface Meta {
+  code?: number;
+  message?: string;
+  [more: string]: unknown;
+}
+
+/** Every answer has this shape. */
+export function answer(response: Response, content: unknown, { code = 200, message = 'OK', ...more }: Meta = {}): void {
+  response.status(code).json({ meta: { code, message, ...more }, content });
+}
+
+export function answerError(response: Response, error: ChatError): void {
+  const { http, message } = errors[error.code];
+  if (error.retryAfterMs !== undefined) response.set('Retry-After', String(Math.ceil(error.retryAfterMs / 1_000)));
+  if (http === 401) response.set('WWW-Authenticate', 'Bearer');
+  const meta: Meta = { code: http, message, reason: error.code };
+  if (error.detail !== message) meta.detail = error.detail;
+  if (error.retryAfterMs !== undefined) meta.retry_after_ms = error.retryAfterMs;
+  answer(response, null, meta);
+}

@@ -1,0 +1,30 @@
+import type { ErrorRequestHandler, RequestHandler } from 'express';
+import type { Logger } from 'pino';
+import { ChatError } from '../../protocol/errors.ts';
+import { answerError } from './envelope.ts';
+
+export const noSuchRoute: RequestHandler = (request) => {
+  throw new ChatError('NOT_FOUND', { message: `There is no ${request.method} ${request.path}` });
+};
+
+/** What Express and the body parser throw carries an HTTP status; what is none of ours is `INTERNAL`. */
+function translate(thrown: unknown): ChatError {
+  const { status, type } = (thrown ?? {}) as { status?: unknown; type?: unknown };
+  if (thrown instanceof ChatError || typeof status !== 'number') return ChatError.from(thrown);
+  if (type === 'entity.too.large') return new ChatError('TOO_LARGE', { message: 'The body is too large' });
+  if (type === 'entity.parse.failed') return new ChatError('BAD_REQUEST', { message: 'The body is not valid JSON' });
+  if (status < 500) return new ChatError('BAD_REQUEST', { message: 'The request is malformed', cause: thrown });
+  return ChatError.from(thrown);
+}
+
+export function errorHandler(logger: Logger, refused: (code: string) => void): ErrorRequestHandler {
+  return (thrown, request, response, next) => {
+    const error = translate(thrown);
+    refused(error.code);
+    if (error.code === 'INTERNAL' || error.code === 'UNAVAILABLE') {
+      logger.error({ err: error.cause ?? error, method: request.method, path: request.path }, 'a request failed');
+    }
+    if (response.headersSent) return next(thrown);
+    answerError(response, error);
+  };
+}

@@ -1,0 +1,36 @@
+import { Router } from 'express';
+import { parse } from '../../protocol/errors.ts';
+import { AnswerInvitation, MemberParams, PutMember, RoomParams } from '../../protocol/room.ts';
+import { answerInvitation } from '../../rooms/invitations.ts';
+import { listMembers, putMember, removeMember } from '../../rooms/members.ts';
+import type { Rooms } from '../../rooms/rooms-context.ts';
+import { actorOf } from './authenticate-request.ts';
+import { answer } from './envelope.ts';
+
+export function membersRoutes(rooms: Rooms): Router {
+  const routes = Router();
+
+  routes.get('/:id/members', async (request, response) => {
+    const { id } = parse(RoomParams, request.params);
+    answer(response, await listMembers(rooms, actorOf(request), id));
+  });
+
+  routes.put('/:id/members', async (request, response) => {
+    const { id } = parse(RoomParams, request.params);
+    const { rule, created } = await putMember(rooms, actorOf(request), id, parse(PutMember, request.body));
+    answer(response, rule, { code: created ? 201 : 200 });
+  });
+
+  routes.delete('/:id/members/:uuid', async (request, response) => {
+    const { id, uuid } = parse(MemberParams, request.params);
+    await removeMember(rooms, actorOf(request), id, uuid);
+    answer(response, null);
+  });
+
+  routes.put('/:id/invitation', async (request, response) => {
+    const { id } = parse(RoomParams, request.params);
+    answer(response, await answerInvitation(rooms, actorOf(request), id, parse(AnswerInvitation, request.body)));
+  });
+
+  return routes;
+}

@@ -1,0 +1,148 @@
+import type { Server as HttpServer } from 'node:http';
+import { Server, type Socket } from 'socket.io';
+import type { WebSocket } from 'ws';
+import { announcementOf } from '../../protocol/change.ts';
+import { ChatError } from '../../protocol/errors.ts';
+import { namespace } from '../../protocol/socket-events.ts';
+import type { Audience } from '../../rooms/room-feed.ts';
+import type { Identity } from '../authenticate.ts';
+import { badTokensAllowed, type Live, unauthenticatedFrameBytes } from '../live.ts';
+import { type RoomsSocket, roomName, SocketSession } from './socket-session.ts';
+
+type EngineConnection = Socket['conn'];
+
+export interface Gateway {
+  audience: Audience;
+  /** Begins to take connections. */
+  open(live: Live): void;
+  /** Tells the connections when to come back, each at another moment of `spreadMs`. */
+  announceDraining(spreadMs: number): void;
+  /** Closes the connections of this slice; false when none is left. */
+  closeSome(most: number): boolean;
+  close(): Promise<void>;
+}
+
+interface Settings {
+  frameBytes: number;
+  pingMs: number;
+  tokenDeadlineMs: number;
+}
+
+/** The live rooms on Socket.IO: a nano room is the Socket.IO room `room:<id>` of the namespace. */
+export function socketioGateway(http: HttpServer, { frameBytes, pingMs, tokenDeadlineMs }: Settings): Gateway {
+  const io = new Server(http, {
+    serveClient: false,
+    destroyUpgrade: false,
+    perMessageDeflate: false,
+    httpCompression: false,
+    maxHttpBufferSize: frameBytes || Number.MAX_SAFE_INTEGER,
+    pingInterval: pingMs,
+    connectTimeout: tokenDeadlineMs,
+    cors: { origin: '*' },
+  });
+  const rooms = io.of(namespace);
+  const refusalOfDefault = new ChatError('BAD_REQUEST', { message: 'use the /rooms namespace' });
+  io.of('/').use((_socket, next) => next(connectError(refusalOfDefault)));
+  return {
+    audience: {
+      announce(change) {
+        const room = roomName(change.room_id);
+        if (!rooms.adapter.rooms.has(room)) return;
+        const { name, payload } = announcementOf(change);
+        rooms.local.to(room).emit(name, payload);
+      },
+    },
+    open(live) {
+      io.engine.on('connection', (connection: EngineConnection) => guardConnection(connection, live));
+      rooms.use((socket, next) => {
+        authenticate(socket, live).then(
+          () => next(),
+          (thrown) => next(refuse(socket, ChatError.from(thrown), live)),
+        );
+      });
+      rooms.on('connection', (socket) => {
+        live.metrics.connected('socketio');
+        socket.on('disconnect', () => live.metrics.disconnected('socketio'));
+        new SocketSession(socket as unknown as RoomsSocket, socket.data.identity as Identity, live);
+      });
+    },
+    announceDraining(spreadMs) {
+      for (const socket of rooms.sockets.values()) {
+        socket.emit('server:draining', { reconnect_after_ms: Math.round(Math.random() * spreadMs) });
+      }
+    },
+    closeSome(most) {
+      const some = [...rooms.sockets.values()].filter(({ conn }) => conn.readyState === 'open').slice(0, most);
+      for (const socket of some) socket.conn.close();
+      return some.length > 0;
+    },
+    async close() {
+      // Closes the HTTP server as well; the engine ends what is connected.
+      await io.close();
+    },
+  };
+}
+
+function connectError(error: ChatError): Error & { data: object } {
+  return Object.assign(new Error(error.message), { data: { code: error.code, message: error.message } });
+}
+
+const badTokens = new WeakMap<EngineConnection, number>();
+/** The connections without a token, each with what to call when it has one. */
+const awaitingToken = new WeakMap<EngineConnection, () => void>();
+
+/** Counts a token that did not hold; the third closes the connection, after its refusal has gone out. */
+function refuse(socket: Socket, error: ChatError, { metrics, logger }: Live): Error {
+  metrics.refused('socketio', error.code);
+  if (error.code === 'INTERNAL') logger.error({ err: error.cause }, 'a connection could not be made');
+  const tries = (badTokens.get(socket.conn) ?? 0) + (error.code === 'UNAVAILABLE' ? 0 : 1);
+  badTokens.set(socket.conn, tries);
+  if (tries >= badTokensAllowed) setImmediate(() => socket.conn.close());
+  return connectError(error);
+}
+
+async function authenticate(socket: Socket, { rooms, authenticator, connections }: Live): Promise<void> {
+  if (rooms.isDraining) throw new ChatError('UNAVAILABLE', { message: 'The server is shutting down, reconnect' });
+  const bearer = /^Bearer\s+(\S+)$/i.exec(socket.handshake.headers.authorization ?? '')?.[1];
+  const given: unknown = socket.handshake.auth.token ?? bearer;
+  const identity = await authenticator.verify(given);
+  const release = connections.admit(identity.actor.user);
+  socket.conn.once('close', release);
+  socket.once('disconnect', release);
+  if (socket.conn.readyState !== 'open') release();
+  socket.data.identity = identity;
+  awaitingToken.get(socket.conn)?.();
+  // The token itself is kept nowhere.
+  delete socket.handshake.auth.token;
+}
+
+/** Before the token: a place among the unauthenticated and small frames. Always: a bound on what it leaves unread. */
+function guardConnection(connection: EngineConnection, { connections, limits }: Live): void {
+  const forget = connections.awaitToken(() => connection.close(true));
+  const tooLarge = (data: string | Buffer) => {
+    if (data.length > unauthenticatedFrameBytes) connection.close(true);
+  };
+  connection.on('data', tooLarge);
+  connection.once('close', forget);
+  awaitingToken.set(connection, () => {
+    forget();
+    connection.off('data', tooLarge);
+    awaitingToken.delete(connection);
+  });
+  if (limits.unsentBytes > 0) boundUnsent(connection, limits.unsentBytes);
+}
+
+/** Neither the engine nor `ws` bounds what it keeps for a reader that does not read. */
+function boundUnsent(connection: EngineConnection, most: number): void {
+  let queued = 0;
+  connection.on('flush', () => {
+    queued = 0;
+  });
+  connection.on('packetCreate', (packet: { data?: string | Buffer }) => {
+    queued += packet.data?.length ?? 0;
+    const socket = (connection.transport as { socket?: WebSocket }).socket;
+    if (queued + (socket?.bufferedAmount ?? 0) <= most) return;
+    connection.close(true);
+    socket?.terminate();
+  });
+}

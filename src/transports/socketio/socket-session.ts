@@ -1,0 +1,218 @@
+import type { Socket } from 'socket.io';
+import { announcementOf, type Change } from '../../protocol/change.ts';
+import { cursorOf } from '../../protocol/cursor.ts';
+import { ChatError, parse } from '../../protocol/errors.ts';
+import type { RoomId } from '../../protocol/identifiers.ts';
+import {
+  type Ack,
+  type AnnouncementName,
+  type Announcements,
+  type RefusedAck,
+  type RequestName,
+  type RequestPayload,
+  requests,
+} from '../../protocol/socket-events.ts';
+import { joinRoom } from '../../rooms/joining.ts';
+import { readHistory, sendMessage } from '../../rooms/messages.ts';
+import type { Actor } from '../../rooms/permissions.ts';
+import type { Member } from '../../rooms/room-feed.ts';
+import { roomIdOf } from '../../rooms/rooms-context.ts';
+import type { Identity } from '../authenticate.ts';
+import { badTokensAllowed, type Live, mostWaitingRequests } from '../live.ts';
+import { type TokenLifetime, watchToken } from '../token-lifetime.ts';
+
+type ServerEvents = { [N in AnnouncementName]: (payload: Announcements[N]) => void };
+export type RoomsSocket = Socket<Record<string, never>, ServerEvents>;
+
+export const roomName = (room: RoomId) => `room:${room}`;
+
+type Acknowledge = (answer: ({ ok: true } & Partial<Ack<RequestName>>) | RefusedAck) => void;
+/** Answers the request; what it resolves to is acknowledged. `undefined`: it has been. */
+type Handler<N extends RequestName> = (
+  payload: RequestPayload<N>,
+  acknowledge: Acknowledge,
+) => Promise<Ack<N> | { later: Promise<Ack<N>> } | undefined>;
+
+/** One socket in the namespace: its requests, obeyed in the order in which they arrive. */
+export class SocketSession {
+  readonly #socket: RoomsSocket;
+  readonly #live: Live;
+  readonly #memberships = new Map<RoomId, { member: Member; leave: () => void }>();
+  readonly #lifetime: TokenLifetime;
+  #identity: Identity;
+  #badTokens = 0;
+  #turn: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+
+  readonly #handlers: { [N in RequestName]: Handler<N> } = {
+    'room:join': (payload, acknowledge) => this.#join(payload, acknowledge),
+    'room:leave': async ({ room_id }) => {
+      this.#leave(await roomIdOf(this.#live.rooms, room_id));
+      return {};
+    },
+    'message:send': async (draft) => {
+      const { stored } = await sendMessage(this.#live.rooms, this.#actor, draft);
+      return { later: stored };
+    },
+    'message:history': async ({ room_id, ...query }) => {
+      const { messages, head, has_more } = await readHistory(this.#live.rooms, this.#actor, room_id, query);
+      return { messages: messages.map(({ message }) => message), rev: head.rev, cursor: cursorOf(head), has_more };
+    },
+    'token:refresh': ({ token }) => this.#refresh(token),
+  };
+
+  constructor(socket: RoomsSocket, identity: Identity, live: Live) {
+    this.#socket = socket;
+    this.#identity = identity;
+    this.#live = live;
+    this.#lifetime = watchToken(identity.expiresAt, {
+      warn: (in_ms) => void socket.emit('token:expiring', { in_ms }),
+      // The engine's connection, so that the client comes back by itself, with a fresh token.
+      end: () => socket.conn.close(),
+    });
+    socket.onAny((name: string, ...args: unknown[]) => this.#hear(name, args));
+    socket.on('disconnect', () => this.#end());
+  }
+
+  get #actor(): Actor {
+    return this.#identity.actor;
+  }
+
+  #end(): void {
+    this.#lifetime.stop();
+    for (const { leave } of this.#memberships.values()) leave();
+    this.#memberships.clear();
+  }
+
+  #hear(name: string, args: unknown[]): void {
+    const last = args.at(-1);
+    const acknowledge: Acknowledge = typeof last === 'function' ? (last as Acknowledge) : () => {};
+    const payload = args[0] === last && typeof last === 'function' ? undefined : args[0];
+    if (this.#waiting >= mostWaitingRequests) {
+      const message = `${mostWaitingRequests} requests of this connection are waiting`;
+      return this.#refuse(acknowledge, new ChatError('RATE_LIMITED', { message, retryAfterMs: 1_000 }));
+    }
+    this.#waiting += 1;
+    this.#turn = this.#turn
+      .then(() => this.#obey(name, payload, acknowledge))
+      .catch((error) => this.#refuse(acknowledge, ChatError.from(error)))
+      .finally(() => {
+        this.#waiting -= 1;
+      });
+  }
+
+  async #obey(name: string, payload: unknown, acknowledge: Acknowledge): Promise<void> {
+    if (!this.#socket.connected) return;
+    if (!Object.hasOwn(requests, name)) {
+      throw new ChatError('BAD_REQUEST', { message: `there is no request ${JSON.stringify(name.slice(0, 64))}` });
+    }
+    const handler = this.#handlers[name as RequestName] as Handler<RequestName>;
+    const answer = await handler(parse(requests[name as RequestName].payload, payload) as never, acknowledge);
+    if (answer === undefined) return;
+    if (!('later' in answer)) return acknowledge({ ok: true, ...answer });
+    // The next request need not wait for this one's commit.
+    answer.later.then(
+      (settled) => acknowledge({ ok: true, ...settled }),
+      (error) => this.#refuse(acknowledge, ChatError.from(error)),
+    );
+  }
+
+  #refuse(acknowledge: Acknowledge, error: ChatError): void {
+    this.#live.metrics.refused('socketio', error.code);
+    if (error.code === 'INTERNAL') this.#live.logger.error({ err: error.cause }, 'a request failed');
+    const { code, message, field, retryAfterMs } = error;
+    acknowledge({
+      ok: false,
+      error: {
+        ...{ code, message },
+        ...(field === undefined ? {} : { field }),
+        ...(retryAfterMs === undefined ? {} : { retry_after_ms: retryAfterMs }),
+      },
+    });
+  }
+
+  async #join({ room_id, since }: RequestPayload<'room:join'>, acknowledge: Acknowledge): Promise<undefined> {
+    const { rooms, limits } = this.#live;
+    const id = await roomIdOf(rooms, room_id);
+    const most = limits.roomsPerConnection;
+    if (most > 0 && !this.#memberships.has(id) && this.#memberships.size >= most) {
+      const message = `This connection is in ${most} rooms, as many as it may be`;
+      throw new ChatError('TOO_MANY_ROOMS', { field: 'room_id', message });
+    }
+    this.#leave(id);
+    const member = this.#memberOf(id);
+    let left = false;
+    // Known before it is live: it may be taken out, or the socket may close, during the join.
+    this.#memberships.set(id, {
+      member,
+      leave: () => {
+        left = true;
+      },
+    });
+    try {
+      const leave = await joinRoom(rooms, member, id, since, ({ room, rights, head, recovered, events }) =>
+        acknowledge({
+          ok: true,
+          ...{ room, rights, rev: head.rev, cursor: cursorOf(head), recovered },
+          events: events.map(announcementOf),
+        }),
+      );
+      if (left) leave();
+      else if (this.#memberships.get(id)?.member === member) this.#memberships.set(id, { member, leave });
+    } catch (error) {
+      if (this.#memberships.get(id)?.member === member) this.#memberships.delete(id);
+      throw error;
+    }
+    return undefined;
+  }
+
+  #memberOf(id: RoomId): Member {
+    const socket = this.#socket;
+    const actor = () => this.#actor;
+    return {
+      get actor() {
+        return actor();
+      },
+      tell: (change: Change) => {
+        const { name, payload } = announcementOf(change);
+        socket.emit(name, payload as never);
+      },
+      enter: () => {
+        if (socket.connected) socket.join(roomName(id));
+      },
+      takeOut: (code) => {
+        this.#memberships.delete(id);
+        this.#live.rooms.feeds.release(id);
+        socket.leave(roomName(id));
+        socket.emit('room:removed', { room_id: id, code });
+      },
+    };
+  }
+
+  #leave(id: RoomId): void {
+    this.#memberships.get(id)?.leave();
+    this.#memberships.delete(id);
+    this.#socket.leave(roomName(id));
+  }
+
+  async #refresh(token: string): Promise<Ack<'token:refresh'>> {
+    try {
+      const fresh = await this.#live.authenticator.verify(token);
+      if (fresh.actor.user !== this.#actor.user) {
+        throw new ChatError('UNAUTHENTICATED', { field: 'token', message: 'is of another user' });
+      }
+      this.#badTokens = 0;
+      this.#identity = fresh;
+      this.#lifetime.renew(fresh.expiresAt);
+    } catch (thrown) {
+      const error = ChatError.from(thrown);
+      // Later, so that the acknowledgement goes out first.
+      if (error.code !== 'UNAVAILABLE' && ++this.#badTokens >= badTokensAllowed) {
+        setImmediate(() => this.#socket.conn.close());
+      }
+      throw error;
+    }
+    for (const [id, { member }] of [...this.#memberships]) this.#live.rooms.feeds.find(id)?.review(member);
+    return { expires_at: this.#identity.expiresAt };
+  }
+}
