@@ -96,17 +96,23 @@ export class ChatSession {
   async #obey(text: string): Promise<void> {
     if (this.#hasEnded) return;
     const frame = readJson(text);
-    if (frame === undefined) return this.#hearNonsense();
     const command = isObject(frame) ? frame : {};
+    if (command.type !== 'message') await Promise.allSettled([...this.#inFlight]);
+    if (this.#hasEnded) return;
+    if (frame === undefined) return this.#hearNonsense();
     const id = CommandId.safeParse(command.id).data;
     if (this.#step.name === 'authenticating' && command.type !== 'token') return this.#badToken({ id });
     const name = command.type;
     if (typeof name !== 'string' || !Object.hasOwn(chatCommands, name)) {
       return this.#send({ type: 'query', data: 'COMMAND?', id });
     }
-    if (name !== 'message') await Promise.allSettled([...this.#inFlight]);
-    if (this.#hasEnded) return;
-    await this.#run(name as ChatCommandName, command, id).catch((error) => this.#refuse(ChatError.from(error), id));
+    try {
+      await this.#run(name as ChatCommandName, command, id);
+    } catch (error) {
+      // The answers, too, keep the order of the commands.
+      await Promise.allSettled([...this.#inFlight]);
+      this.#refuse(ChatError.from(error), id);
+    }
   }
 
   async #run(name: ChatCommandName, command: Record<string, unknown>, id: Id): Promise<void> {

@@ -1,0 +1,107 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { expect } from 'chai';
+
+const src = resolve(import.meta.dirname, '../../src');
+
+interface Layer {
+  name: string;
+  files: RegExp;
+  /** Ours, by path below `src/`. */
+  imports: RegExp[];
+  /** Packages, and what Node brings. */
+  packages: RegExp;
+}
+
+const any = /./;
+/** What may happen and what is kept know neither HTTP nor sockets. */
+const offTheWire = /^(?!express|socket\.io|ws$|cors$|helmet$|passport|node:(http|https|net|tls)$)/;
+
+/** The first row that fits a file is its row. */
+const layers: Layer[] = [
+  { name: 'a process', files: /^main\.ts$|-command\.ts$/, imports: [any], packages: any },
+  { name: 'config.ts', files: /^config\.ts$/, imports: [/^protocol\//], packages: any },
+  { name: 'protocol/', files: /^protocol\//, imports: [/^protocol\//], packages: /^zod$/ },
+  { name: 'rooms/permissions.ts', files: /^rooms\/permissions\.ts$/, imports: [/^protocol\//], packages: /^$/ },
+  { name: 'store/', files: /^store\//, imports: [/^(protocol|store)\//], packages: offTheWire },
+  { name: 'rooms/', files: /^rooms\//, imports: [/^(protocol|store|rooms)\//], packages: offTheWire },
+  ...['rest', 'socketio', 'chat'].map((transport) => ({
+    name: `transports/${transport}/`,
+    files: new RegExp(`^transports/${transport}/`),
+    imports: [/^(protocol|rooms)\//, /^transports\/[^/]+\.ts$/, new RegExp(`^transports/${transport}/`)],
+    packages: any,
+  })),
+  {
+    name: 'transports/*.ts',
+    files: /^transports\/[^/]+\.ts$/,
+    imports: [/^(protocol|rooms)\//, /^transports\/[^/]+\.ts$/, /^config\.ts$/],
+    packages: any,
+  },
+  // What server.ts is put together from; the rows above let no layer reach for it.
+  { name: 'server.ts and its parts', files: /^[^/]+\.ts$/, imports: [any], packages: any },
+];
+
+const files = readdirSync(src, { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.ts'))
+  .map((path) => path.replaceAll('\\', '/'))
+  .sort();
+
+const textOf = (file: string) => readFileSync(join(src, file), 'utf8');
+
+/** Static, dynamic and type imports, and what is exported from elsewhere. */
+const specifier =
+  /^\s*(?:import|export)\b[^'";]*?\bfrom\s*['"]([^'"]+)['"]|^\s*import\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/gm;
+
+function importsOf(file: string): { ours: string[]; packages: string[] } {
+  const found = [...textOf(file).matchAll(specifier)].map((match) => (match[1] ?? match[2] ?? match[3])!);
+  const ours = found.filter((name) => name.startsWith('.'));
+  return {
+    ours: ours.map((name) => relative(src, resolve(src, dirname(file), name)).replaceAll('\\', '/')),
+    packages: found.filter((name) => !name.startsWith('.')),
+  };
+}
+
+const layerOf = (file: string) => layers.find((layer) => layer.files.test(file));
+
+describe('layers', () => {
+  it('give every file of src/ a place', () => {
+    expect(files.filter((file) => !layerOf(file))).to.deep.equal([]);
+  });
+
+  for (const layer of layers) {
+    it(`let ${layer.name} import only what it may`, () => {
+      const wrong = files
+        .filter((file) => layerOf(file) === layer)
+        .flatMap((file) => {
+          const { ours, packages } = importsOf(file);
+          return [
+            ...ours.filter((other) => !layer.imports.some((allowed) => allowed.test(other))),
+            ...packages.filter((name) => !layer.packages.test(name)),
+          ].map((other) => `${file} → ${other}`);
+        });
+      expect(wrong).to.deep.equal([]);
+    });
+  }
+
+  it('see every import there is', () => {
+    const seen = importsOf('rooms/permissions.ts');
+    expect(seen.ours).to.include.members(['protocol/errors.ts', 'protocol/room.ts']);
+    expect(importsOf('config.ts').packages).to.deep.equal(['node:crypto', 'zod']);
+  });
+
+  it('leave a process to itself: nothing imports main.ts or a command', () => {
+    const wrong = files.filter((file) => importsOf(file).ours.some((other) => /^main\.ts$|-command\.ts$/.test(other)));
+    expect(wrong).to.deep.equal([]);
+  });
+
+  it('import files, never a barrel', () => {
+    expect(files.filter((file) => file.endsWith('index.ts'))).to.deep.equal([]);
+  });
+
+  it('let nobody but the configuration and the processes read process.env', () => {
+    const readers = files.filter((file) =>
+      /\bprocess\s*(\.|\[\s*['"])\s*env\b|\benv\b[^;]*from 'node:process'/.test(textOf(file)),
+    );
+    expect(readers.filter((file) => !/^(config|main)\.ts$|-command\.ts$/.test(file))).to.deep.equal([]);
+  });
+});

@@ -1,0 +1,215 @@
+import { expect } from 'chai';
+import type { Change } from '../../src/protocol/change.ts';
+import type { Actor } from '../../src/rooms/permissions.ts';
+import { type Member, RoomFeed } from '../../src/rooms/room-feed.ts';
+import type { LoggedRoom, RoomLog } from '../../src/store/room-log.ts';
+
+const room_id = 7;
+const reader = '00000000-0000-0000-0000-00000000000a';
+const other = '00000000-0000-0000-0000-00000000000b';
+const date = '2026-01-01T00:00:00.000Z';
+
+const grant = (entity_UUID: string, permissions: string | null) => ({
+  ...{ entity_UUID, kind: 'user' as const, permissions, level: 0, accepted: null },
+});
+
+function message(rev: number): Change {
+  const body = { id: rev, room_id, seq: rev, emitter: other, content: `${rev}`, client_msg_id: null };
+  return { kind: 'message', room_id, rev, at: rev, message: { ...body, createdAt: date, updatedAt: date } };
+}
+
+const rule = (rev: number, user: string, permissions: string | null): Change => ({
+  ...{ kind: 'member', room_id, rev, at: rev, rule: grant(user, permissions) },
+});
+
+/** The room's log as the database would hold it. */
+function logOf(changes: Change[]) {
+  return { changes: async (_room: number, from: number, to: number) => changes.filter(({ rev }) => rev >= from && rev <= to) };
+}
+
+function stateAt(rev: number, rules = [grant(reader, 'rw'), grant(other, 'rw')]): LoggedRoom {
+  const room = { id: room_id, uuid: other, name: 'feed', type: 'group' as const, level_admin: 100, user_owner: other };
+  return {
+    room: { ...room, entity_owner: null, max_entity_rules: 10, last_seq: rev, createdAt: date, updatedAt: date },
+    rules: rules.map((granted) => ({ ...granted, permissions: granted.permissions ?? '', createdAt: date, updatedAt: date })),
+    head: { room_id, rev, at: rev },
+    start: { room_id, rev: 0, at: 0 },
+    rightsRev: 0,
+  };
+}
+
+interface Listening extends Member {
+  heard: (number | string)[];
+}
+
+function stage(log: Change[] = []) {
+  const live = new Set<Listening>();
+  const repaired: number[] = [];
+  const feed = new RoomFeed({
+    room: room_id,
+    log: logOf(log) as unknown as RoomLog,
+    audiences: [{ announce: (change) => live.forEach((member) => member.heard.push(change.rev)) }],
+    events: {
+      repaired: (count) => void repaired.push(count),
+      reordered: () => {},
+      failed: (error) => {
+        throw error;
+      },
+    },
+  });
+  function member(user = reader): Listening {
+    const actor: Actor = { user, entity: null, level: 0, mayCreateRooms: false };
+    const listening: Listening = {
+      actor,
+      heard: [],
+      tell: (change) => void listening.heard.push(change.rev),
+      enter: () => void live.add(listening),
+      takeOut: (code) => {
+        live.delete(listening);
+        listening.heard.push(code);
+      },
+    };
+    return listening;
+  }
+  const join = (joiner: Listening, state: LoggedRoom | Promise<LoggedRoom>) =>
+    feed.join(
+      joiner,
+      async () => ({ state: await state }),
+      ({ state: { head } }) => void joiner.heard.push(`joined at ${head.rev}`),
+    );
+  return { feed, member, join, repaired };
+}
+
+/** Awaits what a repair does after its hold time. */
+async function until(condition: () => boolean): Promise<void> {
+  for (let tries = 0; !condition() && tries < 200; tries++) await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(condition()).to.equal(true);
+}
+
+describe('a feed', () => {
+  it('delivers what comes next, and drops what it has delivered', async () => {
+    const { feed, member, join } = stage();
+    const one = member();
+    await join(one, stateAt(2));
+    for (const rev of [1, 2, 3, 3, 4, 2]) feed.hear(message(rev));
+    expect(one.heard).to.deep.equal(['joined at 2', 3, 4]);
+  });
+
+  it('puts in order what comes in another order', async () => {
+    const { feed, member, join } = stage();
+    const one = member();
+    await join(one, stateAt(0));
+    for (const rev of [3, 2, 5, 1, 4]) feed.hear(message(rev));
+    expect(one.heard).to.deep.equal(['joined at 0', 1, 2, 3, 4, 5]);
+  });
+
+  it('reads from the log what never comes', async () => {
+    const { feed, member, join, repaired } = stage([1, 2, 3].map(message));
+    const one = member();
+    await join(one, stateAt(0));
+    feed.hear(message(3));
+    await until(() => one.heard.length === 4);
+    expect(one.heard).to.deep.equal(['joined at 0', 1, 2, 3]);
+    expect(repaired).to.deep.equal([3]);
+  });
+
+  it('fetches what a sweep has found, without hearing anything', async () => {
+    const { feed, member, join } = stage([1, 2].map(message));
+    const one = member();
+    await join(one, stateAt(0));
+    feed.notice(2);
+    await until(() => one.heard.length === 3);
+    expect(one.heard).to.deep.equal(['joined at 0', 1, 2]);
+  });
+
+  it('takes everybody out where a sweep finds the room gone', async () => {
+    const { feed, member, join } = stage();
+    const one = member();
+    await join(one, stateAt(0));
+    feed.notice(undefined);
+    expect(one.heard).to.deep.equal(['joined at 0', 'ROOM_DELETED']);
+    expect(feed.hasEnded).to.equal(true);
+  });
+
+  it('hands over what happens during a join, after its acknowledgement', async () => {
+    const { feed, member, join } = stage();
+    await join(member(other), stateAt(0));
+    const one = member();
+    let read = (_state: LoggedRoom) => {};
+    const joining = join(one, new Promise((resolve) => (read = resolve)));
+    for (const rev of [1, 2, 3]) feed.hear(message(rev));
+    read(stateAt(2));
+    await joining;
+    feed.hear(message(4));
+    expect(one.heard).to.deep.equal(['joined at 2', 3, 4]);
+  });
+
+  it('lets a member in at the place of its snapshot where the feed is behind', async () => {
+    const { feed, member, join } = stage();
+    const early = member(other);
+    await join(early, stateAt(0));
+    const one = member();
+    await join(one, stateAt(2));
+    for (const rev of [1, 2, 3]) feed.hear(message(rev));
+    expect(early.heard).to.deep.equal(['joined at 0', 1, 2, 3]);
+    expect(one.heard).to.deep.equal(['joined at 2', 3]);
+  });
+
+  it('reads again where the snapshot is older than what it has delivered since the join began', async () => {
+    const { feed, member, join } = stage();
+    const one = member();
+    const states = [stateAt(1), stateAt(3)];
+    await join(member(other), stateAt(2));
+    await feed.join(
+      one,
+      async () => ({ state: states.shift()! }),
+      ({ state: { head } }) => void one.heard.push(`joined at ${head.rev}`),
+    );
+    feed.hear(message(3));
+    feed.hear(message(4));
+    expect(one.heard).to.deep.equal(['joined at 3', 4]);
+  });
+
+  it('delivers nothing that follows a ban to the banned, also when all of it is heard at once', async () => {
+    const { feed, member, join } = stage();
+    const [banned, stays] = [member(), member(other)];
+    await join(banned, stateAt(0));
+    await join(stays, stateAt(0));
+    for (const change of [message(3), rule(2, reader, 'b'), message(1)]) feed.hear(change);
+    expect(banned.heard).to.deep.equal(['joined at 0', 1, 'BANNED']);
+    expect(stays.heard).to.deep.equal(['joined at 0', 1, 2, 3]);
+  });
+
+  it('keeps from a joining member what follows a ban that falls into its join, even when it is lifted again', async () => {
+    const { feed, member, join } = stage();
+    await join(member(other), stateAt(0));
+    const one = member();
+    let read = (_state: LoggedRoom) => {};
+    const joining = join(one, new Promise((resolve) => (read = resolve)));
+    for (const change of [message(1), rule(2, reader, 'b'), message(3), rule(4, reader, 'rw')]) feed.hear(change);
+    read(stateAt(0));
+    await joining;
+    feed.hear(message(5));
+    expect(one.heard).to.deep.equal(['joined at 0', 1, 'BANNED']);
+  });
+
+  it('refuses one who may not read, and keeps nothing of him', async () => {
+    const { feed, member, join } = stage();
+    const one = member();
+    const refused = await join(one, stateAt(0, [])).catch((error) => error.code);
+    expect(refused).to.equal('NOT_FOUND');
+    expect(feed.isEmpty).to.equal(true);
+  });
+
+  it('lets nobody in who left during the join', async () => {
+    const { feed, member, join } = stage();
+    const one = member();
+    let read = (_state: LoggedRoom) => {};
+    const joining = join(one, new Promise((resolve) => (read = resolve))).catch(() => {});
+    feed.leave(one);
+    read(stateAt(0));
+    await joining;
+    feed.hear(message(1));
+    expect(one.heard).to.deep.equal([]);
+  });
+});
