@@ -1,6 +1,7 @@
 import { createServer, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import express from 'express';
+import { LRUCache } from 'lru-cache';
 import { type Logger, pino } from 'pino';
 import type { Config } from './config.ts';
 import { embeddedSecret } from './embedded-key.ts';
@@ -36,6 +37,7 @@ const ioPath = '/socket.io/';
 
 export async function startServer(config: Config, { logger = pino({ level: config.logLevel }) } = {}) {
   const keys = tokenKeys(config);
+  warnOfShortSecrets(config, logger);
   const store = await openStore(config);
   try {
     return await serve(config, keys, store, logger);
@@ -115,6 +117,14 @@ function tokenKeys({ tokens: { keys }, dataDirectory }: Config) {
   return keys.source === 'embedded' ? { source: 'secrets' as const, secrets: [embeddedSecret(dataDirectory)] } : keys;
 }
 
+const shortSecretBytes = 32;
+
+function warnOfShortSecrets({ tokens: { keys } }: Config, logger: Logger): void {
+  if (keys.source !== 'secrets' || keys.secrets.every((secret) => Buffer.byteLength(secret) >= shortSecretBytes))
+    return;
+  logger.warn(`JWT_SECRET has a secret of fewer than ${shortSecretBytes} bytes, which can be guessed from a token`);
+}
+
 function openStore({ database }: Config): Promise<Store> {
   return database.mode === 'embedded' ? openPglite(database.directory) : openPostgres(database);
 }
@@ -138,6 +148,7 @@ function roomsOver(
     sendRate: sendRate(limits.sendRate, limits.sendBurst),
     settings: { roomCreateLevel, contentBytes: limits.contentBytes, rulesPerRoom: limits.rulesPerRoom },
     isDraining: false,
+    roomIds: new LRUCache({ max: 10_000 }),
   };
 }
 

@@ -1,5 +1,6 @@
+import type { LRUCache } from 'lru-cache';
 import { ChatError } from '../protocol/errors.ts';
-import type { RoomId, RoomRef } from '../protocol/identifiers.ts';
+import type { RoomId, RoomRef, Uuid } from '../protocol/identifiers.ts';
 import type { LoggedRoom, RoomLog } from '../store/room-log.ts';
 import type { Store } from '../store/store.ts';
 import { type Action, type Actor, judge, may, refusalOf, type Verdict } from './permissions.ts';
@@ -21,6 +22,8 @@ export interface Rooms {
   settings: { roomCreateLevel: number; contentBytes: number; rulesPerRoom: number };
   /** From the moment the node drains no new message is taken. */
   isDraining: boolean;
+  /** The numbers of rooms that were named by their UUID; neither ever changes, nor is used again. */
+  roomIds: LRUCache<Uuid, RoomId>;
 }
 
 /** The room as it stands, for an actor who may do this in it; or `NOT_FOUND`, `FORBIDDEN`, `BANNED`. */
@@ -38,9 +41,12 @@ export async function roomFor(
 }
 
 /** The number of the room; a UUID that names none is `NOT_FOUND`. */
-export async function roomIdOf({ log }: Pick<Rooms, 'log'>, ref: RoomRef): Promise<RoomId> {
+export async function roomIdOf({ log, roomIds }: Pick<Rooms, 'log' | 'roomIds'>, ref: RoomRef): Promise<RoomId> {
   if (typeof ref === 'number') return ref;
+  const known = roomIds.get(ref);
+  if (known !== undefined) return known;
   const state = await log.state(ref);
   if (!state) throw new ChatError('NOT_FOUND');
+  roomIds.set(ref, state.room.id);
   return state.room.id;
 }

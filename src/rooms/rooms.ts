@@ -24,6 +24,13 @@ export async function createRoom(rooms: Rooms, actor: Actor, wish: CreateRoom): 
   if (wish.max_entity_rules !== undefined && rulesPerRoom > 0 && wish.max_entity_rules > rulesPerRoom) {
     throw new ChatError('BAD_REQUEST', { field: 'max_entity_rules', message: `must be at most ${rulesPerRoom}` });
   }
+  const most = rulesPerRoom > 0 ? Math.min(defaultRules, rulesPerRoom) : defaultRules;
+  return makeRoom(rooms, actor, { ...wish, max_entity_rules: wish.max_entity_rules ?? most });
+}
+
+type Wish = CreateRoom & { max_entity_rules: number };
+
+async function makeRoom(rooms: Rooms, actor: Actor, wish: Wish): Promise<Room> {
   if (wish.with === undefined) return rooms.store.transaction((em) => insertRoom(em, actor, wish));
   if (wish.type !== 'user2user') {
     throw new ChatError('BAD_REQUEST', { field: 'with', message: 'belongs to a room of type user2user' });
@@ -34,7 +41,7 @@ export async function createRoom(rooms: Rooms, actor: Actor, wish: CreateRoom): 
   return createPair(rooms, actor, wish, wish.with);
 }
 
-async function createPair(rooms: Rooms, actor: Actor, wish: CreateRoom, other: Uuid): Promise<Room> {
+async function createPair(rooms: Rooms, actor: Actor, wish: Wish, other: Uuid): Promise<Room> {
   const pair = pairOf(actor.user, other);
   for (;;) {
     try {
@@ -62,7 +69,7 @@ function restoreAccess(room: LockedRoom, actor: Actor): void {
 }
 
 /** The room and its first rules, which are its beginning and no changes of it. */
-async function insertRoom(em: EntityManager, actor: Actor, wish: CreateRoom): Promise<Room> {
+async function insertRoom(em: EntityManager, actor: Actor, wish: Wish): Promise<Room> {
   const now = await databaseTime(em);
   const openTo = wish.type === 'group' && wish.open_to_entity ? actor.entity : null;
   const room = em.create(RoomEntity, {
@@ -73,7 +80,7 @@ async function insertRoom(em: EntityManager, actor: Actor, wish: CreateRoom): Pr
     userOwner: actor.user,
     entityOwner: openTo,
     ...(wish.with ? pairOf(actor.user, wish.with) : {}),
-    maxEntityRules: wish.max_entity_rules ?? defaultRules,
+    maxEntityRules: wish.max_entity_rules,
     lastChangeAt: now,
     createdAt: now,
     updatedAt: now,

@@ -65,11 +65,36 @@ interface Collaborators {
  */
 export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: Limits = defaults): SendQueue {
   const rooms = new Map<RoomId, Waiting[]>();
+  /** The messages with a client_msg_id that are not answered yet: a batch may not hold one id twice. */
+  const underway = new Map<string, { sending: Sending; stored: Promise<Stored> }>();
   let size = 0;
   let bytes = 0;
   let running: Promise<void> | undefined;
 
   function append(sending: Sending): Promise<Stored> {
+    if (sending.client_msg_id === null) return enqueue(sending);
+    const key = `${sending.room_id}/${sending.actor.user}/${sending.client_msg_id}`;
+    const first = underway.get(key);
+    if (first) return followUp(first, sending);
+    const stored = enqueue(sending);
+    underway.set(key, { sending, stored });
+    const done = () => void underway.delete(key);
+    stored.then(done, done);
+    return stored;
+  }
+
+  /** A repetition has the answer of the first, unless that was refused for a reason that need not be this one's. */
+  function followUp(first: { sending: Sending; stored: Promise<Stored> }, again: Sending): Promise<Stored> {
+    return first.stored.then(
+      ({ change }) => repeated(change, again),
+      (error) => {
+        if (first.sending.actor === again.actor) throw error;
+        return append(again);
+      },
+    );
+  }
+
+  function enqueue(sending: Sending): Promise<Stored> {
     if (size >= limits.messages || bytes >= limits.bytes) {
       const message = 'The server has more messages to store than it can take, try again';
       return Promise.reject(new ChatError('UNAVAILABLE', { message, retryAfterMs: 1_000 }));
@@ -82,17 +107,16 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
     });
     size += 1;
     bytes += sending.content.length;
-    // A microtask later, so that what one turn brings shares the first commit.
-    running ??= Promise.resolve()
-      .then(run)
-      .finally(() => {
-        running = undefined;
-      });
+    running ??= run().finally(() => {
+      running = undefined;
+    });
     return stored;
   }
 
   async function run(): Promise<void> {
     while (rooms.size > 0) {
+      // No wait, only the end of this turn: all that the sockets bring in it shares one commit.
+      await endOfTurn();
       const next = [...rooms.keys()].slice(0, limits.batch);
       try {
         await rights.load(next);
@@ -131,8 +155,7 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
         continue;
       }
       const queue = rooms.get(room) ?? [];
-      const upTo = endOfRun(queue, Math.min(limits.batchOfRoom, limits.batch - taken.length));
-      for (const waiting of queue.splice(0, upTo)) {
+      for (const waiting of queue.splice(0, Math.min(limits.batchOfRoom, limits.batch - taken.length))) {
         taken.push({ waiting, verdict: verdictOn(waiting.actor, current), judgedAt: current.rightsRev });
       }
       rooms.delete(room);
@@ -185,11 +208,12 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
         waiting.onStored?.(appended.change);
         bus.publish(appended.change);
         return waiting.resolve({ change: appended.change, duplicate: false });
-      case 'duplicate': {
-        const same = appended.change.message.content === waiting.content;
-        if (same) return waiting.resolve({ change: appended.change, duplicate: true });
-        return waiting.reject(new ChatError('ID_REUSED', { field: 'client_msg_id' }));
-      }
+      case 'duplicate':
+        try {
+          return waiting.resolve(repeated(appended.change, waiting));
+        } catch (error) {
+          return waiting.reject(ChatError.from(error));
+        }
       case 'refused':
         return waiting.reject(new ChatError(refusalOf(verdict)));
       case 'gone':
@@ -209,15 +233,9 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
   };
 }
 
-/** A batch may not hold one client_msg_id of an emitter twice: the repetition waits for the next one. */
-function endOfRun(queue: readonly Waiting[], most: number): number {
-  const ids = new Set<string>();
-  for (let n = 0; n < Math.min(queue.length, most); n++) {
-    const { actor, client_msg_id } = queue[n]!;
-    if (client_msg_id === null) continue;
-    const id = `${actor.user}/${client_msg_id}`;
-    if (ids.has(id)) return n;
-    ids.add(id);
-  }
-  return Math.min(queue.length, most);
+const endOfTurn = () => new Promise((resolve) => setImmediate(resolve));
+
+function repeated(change: MessageChange, { content }: Sending): Stored {
+  if (change.message.content === content) return { change, duplicate: true };
+  throw new ChatError('ID_REUSED', { field: 'client_msg_id' });
 }

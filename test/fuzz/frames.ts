@@ -131,7 +131,12 @@ function checkAck(name: string, ack: { ok?: unknown }, tally: Tally): void {
 }
 
 async function connect({ url, token }: Target, tally: Tally): Promise<Socket> {
-  const socket = io(`${url}/rooms`, { auth: { token }, forceNew: true, reconnection: false, transports: ['websocket'] });
+  const socket = io(`${url}/rooms`, {
+    auth: { token },
+    forceNew: true,
+    reconnection: false,
+    transports: ['websocket'],
+  });
   socket.onAny((name: string) => {
     if (!Object.hasOwn(announcements, name)) throw new Error(`undocumented announcement ${name}`);
     count(tally, `socketio announced ${name}`);
@@ -169,31 +174,80 @@ for (const [code, { http }] of Object.entries(errors)) statuses.set(http, (statu
 export async function attackRest(target: Target, random: Random, requestCount: number): Promise<Tally> {
   const tally: Tally = new Map();
   const known = [target.room, target.uuid, 'rw', 'group', 'user2user', 100];
-  const ids = [target.room, target.uuid, '028', 'abc', '-1', '1.5', '9'.repeat(30), '%00', '%E0%A4%A', '[1]', '0', '..'];
+  const ids = [
+    target.room,
+    target.uuid,
+    '028',
+    'abc',
+    '-1',
+    '1.5',
+    '9'.repeat(30),
+    '%00',
+    '%E0%A4%A',
+    '[1]',
+    '0',
+    '..',
+  ];
   const tails = ['', '/', '/members', '/members/', '/messages', '/invitation', '/nothing', `/members/${target.uuid}`];
   for (let left = requestCount; left > 0; left--) {
-    const method = random.pick(['GET', 'POST', 'PUT', 'PATCH', 'HEAD', 'OPTIONS', ...(random.chance(0.1) ? ['DELETE'] : [])]);
+    const method = random.pick([
+      'GET',
+      'POST',
+      'PUT',
+      'PATCH',
+      'HEAD',
+      'OPTIONS',
+      ...(random.chance(0.1) ? ['DELETE'] : []),
+    ]);
     const path = random.chance(0.2) ? '/rooms' : `/rooms/${random.pick(ids)}${random.pick(tails)}`;
     const query = random.chance(0.4) ? oddQuery(random) : '';
     const hasBody = !['GET', 'HEAD', 'OPTIONS'].includes(method) && random.chance(0.9);
     const headers: Record<string, string> = { 'Content-Type': random.pick(['application/json', 'text/plain', 'x']) };
     if (random.chance(0.95)) headers.Authorization = `Bearer ${random.chance(0.97) ? target.token : 'rubbish'}`;
     const body = hasBody ? oddText(random, oddBody(random, known)) : undefined;
-    const response = await fetch(target.url + path + query, { method, headers, ...(hasBody && { body: body as string }) });
+    const response = await fetch(target.url + path + query, {
+      method,
+      headers,
+      ...(hasBody && { body: body as string }),
+    });
     await checkAnswer(response, method, `${method} ${path}${query}`, tally);
   }
   return tally;
 }
 
 function oddQuery(random: Random): string {
-  const values = ['1', '-1', '0', '500', '501', '1e9', 'abc', '2026-01-01', '2026-02-31', '', '9999999999999999', '%00'];
+  const values = [
+    '1',
+    '-1',
+    '0',
+    '500',
+    '501',
+    '1e9',
+    'abc',
+    '2026-01-01',
+    '2026-02-31',
+    '',
+    '9999999999999999',
+    '%00',
+  ];
   const one = () => `${random.pick(['limit', 'before', 'after', 'around', 'dateFrom', 'dateTo', 'accepted', 'x'])}=`;
   return `?${Array.from({ length: random.int(4) }, () => one() + random.pick(values)).join('&')}`;
 }
 
 function oddBody(random: Random, known: readonly unknown[]): unknown {
   const body: Record<string, unknown> = {};
-  const names = ['name', 'type', 'level_admin', 'with', 'entity_UUID', 'userUUID', 'permissions', 'level', 'content', 'accepted'];
+  const names = [
+    'name',
+    'type',
+    'level_admin',
+    'with',
+    'entity_UUID',
+    'userUUID',
+    'permissions',
+    'level',
+    'content',
+    'accepted',
+  ];
   for (const name of names) if (random.chance(0.4)) body[name] = oddValue(random, known);
   return random.chance(0.8) ? body : oddValue(random, known);
 }
@@ -204,7 +258,9 @@ async function checkAnswer(response: Response, method: string, what: string, tal
   if (method === 'OPTIONS' && response.status === 204) return;
   if (method === 'HEAD' && (response.ok || statuses.has(response.status))) return;
   const body = JSON.parse(text) as { meta: { code: number; reason?: string } };
-  const documented = response.ok ? body.meta.reason === undefined : statuses.get(response.status)?.has(body.meta.reason!);
+  const documented = response.ok
+    ? body.meta.reason === undefined
+    : statuses.get(response.status)?.has(body.meta.reason!);
   if (!documented || body.meta.code !== response.status || !('content' in body) || response.status === 500) {
     throw new Error(`${what} was answered ${response.status} ${text.slice(0, 500)}`);
   }

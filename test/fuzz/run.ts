@@ -75,7 +75,9 @@ try {
   for (const tally of tallies) {
     for (const [answer, times] of [...tally].sort()) console.log(`${String(times).padStart(8)}  ${answer}`);
   }
-  console.log(`${frames} frames and ${requestCount} requests, seed ${seed}: the process lives, every answer documented`);
+  console.log(
+    `${frames} frames and ${requestCount} requests, seed ${seed}: the process lives, every answer documented`,
+  );
 } catch (error) {
   console.error(error);
   process.exitCode = 1;

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { io } from 'socket.io-client';
 import WebSocket from 'ws';
 import type { Message } from '../../src/protocol/message.ts';
+import { closeLater } from '../support/cleanup.ts';
 import { describeEveryWiring } from '../support/node.ts';
 import { type Person, somebody } from '../support/people.ts';
 import { rest } from '../support/rest-client.ts';
@@ -23,11 +24,11 @@ interface Talker {
   duplicates: number;
   /** Resolves with the message when it is acknowledged; on `/chat` that is its echo. */
   send(content: string, client_msg_id: string): Promise<Pick<Message, 'seq' | 'content'>>;
-  close(): void;
 }
 
 async function socketTalker(url: string, { token }: Person, room_id: number): Promise<Talker> {
   const socket = io(`${url}/rooms`, { auth: { token }, forceNew: true, transports: ['websocket'] });
+  closeLater(() => socket.close());
   const heard: Heard[] = [];
   socket.on('message:new', (message: Heard) => heard.push(message));
   await new Promise<void>((resolve, reject) => {
@@ -44,13 +45,13 @@ async function socketTalker(url: string, { token }: Person, room_id: number): Pr
       if (ack.duplicate) talker.duplicates += 1;
       return ack.message;
     },
-    close: () => socket.close(),
   };
   return talker;
 }
 
 async function chatTalker(url: string, { token }: Person, room_id: number): Promise<Talker> {
   const socket = new WebSocket(`${url.replace('http', 'ws')}/chat`);
+  closeLater(() => socket.terminate());
   const heard: Heard[] = [];
   const waiting = new Map<string, (message: Message) => void>();
   const connected = new Promise<void>((resolve, reject) => {
@@ -72,7 +73,6 @@ async function chatTalker(url: string, { token }: Person, room_id: number): Prom
       socket.send(JSON.stringify({ type: 'message', content, client_msg_id, id }));
       return new Promise((resolve) => waiting.set(id, resolve));
     },
-    close: () => socket.close(),
   };
   await new Promise((resolve) => socket.once('open', resolve));
   socket.send(JSON.stringify({ type: 'token', content: token }));
@@ -85,11 +85,12 @@ describeEveryWiring('10,000 messages from 50 connections into 5 rooms at once', 
   for (const times of [1, 2]) {
     it(`are acknowledged, stored and heard by every member once and in order, each sent ${times} time(s)`, async function () {
       this.timeout(120_000);
-      const owner = await somebody({ level: 100 });
-      const people = await Promise.all(Array.from({ length: connectionCount }, () => somebody({ entity: owner.entity, level: 100 })));
+      const owner = somebody({ level: 100 });
+      const people = Array.from({ length: connectionCount }, () => somebody({ entity: owner.entity, level: 100 }));
       const rooms: number[] = [];
       for (let n = 0; n < roomCount; n++) {
         const made = await rest(node.url(), owner.token).post('/rooms', { name: `storm ${n}` });
+        expect(made.status, JSON.stringify(made.body)).to.equal(200);
         rooms.push(made.body.content.room.id);
       }
       const roomOf = (n: number) => rooms[n % roomCount]!;
@@ -134,15 +135,16 @@ describeEveryWiring('10,000 messages from 50 connections into 5 rooms at once', 
       }
       const duplicates = talkers.reduce((sum, talker) => sum + talker.duplicates, 0);
       expect(duplicates).to.equal((times - 1) * connectionCount * messagesPerConnection);
-      for (const talker of talkers) talker.close();
     });
   }
 });
 
-async function wholeHistory(url: string, { token }: Person, room: number): Promise<Message[]> {
+async function wholeHistory(url: string, person: Person, room: number): Promise<Message[]> {
   const all: Message[] = [];
   for (;;) {
-    const { body } = await rest(url, token).get(`/rooms/${room}/messages?limit=500&after=${all.at(-1)?.seq ?? 0}`);
+    const { body } = await rest(url, person.token).get(
+      `/rooms/${room}/messages?limit=500&after=${all.at(-1)?.seq ?? 0}`,
+    );
     all.push(...body.content);
     if (!body.meta.has_more) return all;
   }

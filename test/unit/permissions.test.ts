@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { type Actor, judge, matchOf, refusalOf, type RoomOwnership, type Rule } from '../../src/rooms/permissions.ts';
+import { type Actor, judge, matchOf, type RoomOwnership, type Rule, refusalOf } from '../../src/rooms/permissions.ts';
 
 const user = '00000000-0000-0000-0000-00000000000a';
 const entity = '00000000-0000-0000-0000-00000000000e';
@@ -24,7 +24,14 @@ function rule(text: string): Rule {
   };
 }
 
-const table: [what: string, room: RoomOwnership, level: number, rules: string[], rights: string, lack: string | null][] = [
+const table: [
+  what: string,
+  room: RoomOwnership,
+  level: number,
+  rules: string[],
+  rights: string,
+  lack: string | null,
+][] = [
   ['nothing without a rule', group, 100, [], '', 'RULE_REMOVED'],
   ['nothing by rules of others', group, 100, ['stranger:rwa'], '', 'RULE_REMOVED'],
   ['read by r', group, 0, ['user:r'], 'r', null],

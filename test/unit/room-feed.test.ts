@@ -24,14 +24,21 @@ const rule = (rev: number, user: string, permissions: string | null): Change => 
 
 /** The room's log as the database would hold it. */
 function logOf(changes: Change[]) {
-  return { changes: async (_room: number, from: number, to: number) => changes.filter(({ rev }) => rev >= from && rev <= to) };
+  return {
+    changes: async (_room: number, from: number, to: number) => changes.filter(({ rev }) => rev >= from && rev <= to),
+  };
 }
 
 function stateAt(rev: number, rules = [grant(reader, 'rw'), grant(other, 'rw')]): LoggedRoom {
   const room = { id: room_id, uuid: other, name: 'feed', type: 'group' as const, level_admin: 100, user_owner: other };
   return {
     room: { ...room, entity_owner: null, max_entity_rules: 10, last_seq: rev, createdAt: date, updatedAt: date },
-    rules: rules.map((granted) => ({ ...granted, permissions: granted.permissions ?? '', createdAt: date, updatedAt: date })),
+    rules: rules.map((granted) => ({
+      ...granted,
+      permissions: granted.permissions ?? '',
+      createdAt: date,
+      updatedAt: date,
+    })),
     head: { room_id, rev, at: rev },
     start: { room_id, rev: 0, at: 0 },
     rightsRev: 0,

@@ -7,6 +7,7 @@ import { namespace } from '../../protocol/socket-events.ts';
 import type { Audience } from '../../rooms/room-feed.ts';
 import type { Identity } from '../authenticate.ts';
 import { badTokensAllowed, type Live, unauthenticatedFrameBytes } from '../live.ts';
+import { endConnection } from './end-connection.ts';
 import { type RoomsSocket, roomName, SocketSession } from './socket-session.ts';
 
 type EngineConnection = Socket['conn'];
@@ -73,11 +74,12 @@ export function socketioGateway(http: HttpServer, { frameBytes, pingMs, tokenDea
     },
     closeSome(most) {
       const some = [...rooms.sockets.values()].filter(({ conn }) => conn.readyState === 'open').slice(0, most);
-      for (const socket of some) socket.conn.close();
+      for (const socket of some) endConnection(socket.conn);
       return some.length > 0;
     },
     async close() {
-      // Closes the HTTP server as well; the engine ends what is connected.
+      // The engine's connections first: a client whose namespace is disconnected does not come back by itself.
+      for (const socket of rooms.sockets.values()) socket.conn.close(true);
       await io.close();
     },
   };
@@ -97,7 +99,7 @@ function refuse(socket: Socket, error: ChatError, { metrics, logger }: Live): Er
   if (error.code === 'INTERNAL') logger.error({ err: error.cause }, 'a connection could not be made');
   const tries = (badTokens.get(socket.conn) ?? 0) + (error.code === 'UNAVAILABLE' ? 0 : 1);
   badTokens.set(socket.conn, tries);
-  if (tries >= badTokensAllowed) setImmediate(() => socket.conn.close());
+  if (tries >= badTokensAllowed) setImmediate(() => endConnection(socket.conn));
   return connectError(error);
 }
 

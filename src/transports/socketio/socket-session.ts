@@ -20,6 +20,7 @@ import { roomIdOf } from '../../rooms/rooms-context.ts';
 import type { Identity } from '../authenticate.ts';
 import { badTokensAllowed, type Live, mostWaitingRequests } from '../live.ts';
 import { type TokenLifetime, watchToken } from '../token-lifetime.ts';
+import { endConnection } from './end-connection.ts';
 
 type ServerEvents = { [N in AnnouncementName]: (payload: Announcements[N]) => void };
 export type RoomsSocket = Socket<Record<string, never>, ServerEvents>;
@@ -43,6 +44,7 @@ export class SocketSession {
   #badTokens = 0;
   #turn: Promise<unknown> = Promise.resolve();
   #waiting = 0;
+  #hasEnded = false;
 
   readonly #handlers: { [N in RequestName]: Handler<N> } = {
     'room:join': (payload, acknowledge) => this.#join(payload, acknowledge),
@@ -67,8 +69,10 @@ export class SocketSession {
     this.#live = live;
     this.#lifetime = watchToken(identity.expiresAt, {
       warn: (in_ms) => void socket.emit('token:expiring', { in_ms }),
-      // The engine's connection, so that the client comes back by itself, with a fresh token.
-      end: () => socket.conn.close(),
+      end: () => {
+        this.#end();
+        endConnection(socket.conn);
+      },
     });
     socket.onAny((name: string, ...args: unknown[]) => this.#hear(name, args));
     socket.on('disconnect', () => this.#end());
@@ -78,8 +82,11 @@ export class SocketSession {
     return this.#identity.actor;
   }
 
+  /** The socket is gone or its token is over: nothing more is obeyed, nothing more is heard. */
   #end(): void {
+    this.#hasEnded = true;
     this.#lifetime.stop();
+    for (const id of this.#memberships.keys()) this.#socket.leave(roomName(id));
     for (const { leave } of this.#memberships.values()) leave();
     this.#memberships.clear();
   }
@@ -102,7 +109,7 @@ export class SocketSession {
   }
 
   async #obey(name: string, payload: unknown, acknowledge: Acknowledge): Promise<void> {
-    if (!this.#socket.connected) return;
+    if (this.#hasEnded) return;
     if (!Object.hasOwn(requests, name)) {
       throw new ChatError('BAD_REQUEST', { message: `there is no request ${JSON.stringify(name.slice(0, 64))}` });
     }
@@ -178,7 +185,7 @@ export class SocketSession {
         socket.emit(name, payload as never);
       },
       enter: () => {
-        if (socket.connected) socket.join(roomName(id));
+        if (!this.#hasEnded) socket.join(roomName(id));
       },
       takeOut: (code) => {
         this.#memberships.delete(id);
@@ -208,7 +215,7 @@ export class SocketSession {
       const error = ChatError.from(thrown);
       // Later, so that the acknowledgement goes out first.
       if (error.code !== 'UNAVAILABLE' && ++this.#badTokens >= badTokensAllowed) {
-        setImmediate(() => this.#socket.conn.close());
+        setImmediate(() => endConnection(this.#socket.conn));
       }
       throw error;
     }

@@ -1,0 +1,82 @@
+import WebSocket from 'ws';
+import { ChatFrame } from '../../src/protocol/chat-commands.ts';
+import { closeLater, violation } from './cleanup.ts';
+import { frameQueue } from './frame-queue.ts';
+import type { Loose } from './loose.ts';
+import type { Person } from './people.ts';
+
+/** A frame that the protocol documents; which of them, the test says. */
+export type Frame = { type: string; data: Loose; [key: string]: Loose };
+
+export type ChatClient = Awaited<ReturnType<typeof chatClient>>;
+
+/** A plain WebSocket to `/chat` that misses no frame and takes none that is not documented. */
+export async function chatClient(url: string, path = '/chat') {
+  const socket = new WebSocket(url.replace(/^http/, 'ws') + path);
+  closeLater(() => socket.terminate());
+  const frames = frameQueue<Frame>();
+  const closed = new Promise<number>((resolve) => {
+    socket.on('close', (code, reason) => {
+      frames.end(new Error(`Closed with ${code} ${reason}`));
+      resolve(code);
+    });
+  });
+  socket.on('message', (data, isBinary) => {
+    const read = isBinary ? undefined : readFrame(data.toString());
+    if (read) frames.push(read);
+    else frames.end(violation(`/chat sent what the protocol does not document: ${data}`));
+  });
+  await new Promise<void>((resolve, reject) => {
+    socket.once('open', resolve);
+    // Also later errors have a listener; they end in `close`.
+    socket.on('error', reject);
+  });
+  return {
+    socket,
+    closed,
+    send: (command: unknown) => socket.send(JSON.stringify(command)),
+    sendRaw: (frame: string | Buffer) => socket.send(frame),
+    next: () => frames.take('the next frame'),
+    /** The first frame that fits; what came before it is thrown away. */
+    until: (fits: (frame: Frame) => boolean) => frames.take(`a frame with ${fits}`, fits, true),
+    /** What has arrived and nobody has asked for. */
+    waiting: frames.waiting,
+    close: () => socket.close(),
+  };
+}
+
+function readFrame(text: string): Frame | undefined {
+  try {
+    const frame = JSON.parse(text);
+    return ChatFrame.safeParse(frame).success ? frame : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Connected, and the token taken. */
+export async function readyChat(url: string, { token }: Pick<Person, 'token'>): Promise<ChatClient> {
+  const chat = await chatClient(url);
+  await expectFrame(chat, 'START?');
+  chat.send({ type: 'token', content: token });
+  await expectFrame(chat, 'READY');
+  return chat;
+}
+
+/** In the room; `since` is the cursor to catch up from. The CONNECTED frame comes along. */
+export async function chatIn(
+  url: string,
+  person: Pick<Person, 'token'>,
+  room_id: number | string,
+  since?: string,
+): Promise<ChatClient & { connected: Frame }> {
+  const chat = await readyChat(url, person);
+  chat.send({ type: 'select_room', room_id, ...(since !== undefined && { since }) });
+  return { ...chat, connected: await expectFrame(chat, 'CONNECTED') };
+}
+
+async function expectFrame(chat: ChatClient, data: string): Promise<Frame> {
+  const frame = await chat.next();
+  if (frame.data !== data) throw new Error(`${data} was expected, but came ${JSON.stringify(frame)}`);
+  return frame;
+}

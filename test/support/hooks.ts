@@ -1,0 +1,22 @@
+import { runEnds, testBegins, testEnds, throwViolations } from './cleanup.ts';
+
+export const mochaHooks = {
+  beforeEach(this: Mocha.Context) {
+    testBegins();
+    const test = this.currentTest;
+    const run = test?.fn as Mocha.AsyncFunc | undefined;
+    if (!test || !run || run.length > 0) return;
+    // Inside the test: a hook that throws would end the whole run.
+    test.fn = async function (this: Mocha.Context) {
+      await run.call(this);
+      throwViolations();
+    };
+  },
+
+  afterEach: testEnds,
+
+  async afterAll(this: Mocha.Context) {
+    this.timeout(60_000);
+    await runEnds();
+  },
+};

@@ -1,0 +1,66 @@
+import { createHmac, createSign, type KeyObject, randomUUID } from 'node:crypto';
+
+/** What the nodes of the suite verify tokens with. */
+export const testSecret = 'the secret of the tests and known to nobody else';
+
+/** Years in the future and of no interest to the test. */
+const farAway = 21_475_878_357;
+
+export interface Claims {
+  [name: string]: unknown;
+}
+
+interface Signing {
+  header?: Record<string, unknown>;
+  /** An HMAC secret, or a private key. */
+  secret?: string | KeyObject;
+  alg?: 'HS256' | 'HS384' | 'HS512' | 'RS256' | 'ES256' | 'none';
+}
+
+const base64url = (part: unknown) => Buffer.from(JSON.stringify(part)).toString('base64url');
+
+/** A JWT made by hand, so that it may be as odd as the test wants. */
+export function sign(payload: unknown, { header = {}, secret = testSecret, alg = 'HS256' }: Signing = {}): string {
+  const signed = `${base64url({ alg, typ: 'JWT', ...header })}.${base64url(payload)}`;
+  return `${signed}.${signatureOf(signed, secret, alg)}`;
+}
+
+function signatureOf(text: string, secret: string | KeyObject, alg: NonNullable<Signing['alg']>): string {
+  if (alg === 'none') return '';
+  if (alg.startsWith('HS'))
+    return createHmac(`sha${alg.slice(2)}`, secret)
+      .update(text)
+      .digest('base64url');
+  const key = { key: secret as KeyObject, dsaEncoding: 'ieee-p1363' as const };
+  return createSign('sha256').update(text).sign(key, 'base64url');
+}
+
+export interface Person {
+  user: string;
+  entity: string;
+  level: number;
+  claims: Claims;
+  token: string;
+}
+
+interface Wish extends Claims {
+  user?: string;
+  entity?: string;
+  level?: number;
+}
+
+/** Somebody nobody has heard of, in an organisation of his own unless one is given; more claims may be added. */
+export function somebody({ user = randomUUID(), entity = randomUUID(), level = 0, ...more }: Wish = {}): Person {
+  const claims = { userUUID: user, entityUUID: entity, levelOnEntity: level, exp: farAway, ...more };
+  return { user, entity, level, claims, token: sign(claims) };
+}
+
+/** The same user with other claims: a promotion, another organisation, a token that ends. */
+export function again({ claims }: Person, more: Claims): Person {
+  const { userUUID, entityUUID, levelOnEntity, ...others } = { ...claims, ...more } as Claims & {
+    userUUID: string;
+    entityUUID: string;
+    levelOnEntity: number;
+  };
+  return somebody({ ...others, user: userUUID, entity: entityUUID, level: levelOnEntity });
+}

@@ -1,0 +1,55 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+
+const isRoot = process.getuid?.() === 0;
+
+/** The directory of `initdb` and `postgres`, installed where the machine has none and we may. */
+export function findPostgres(): string {
+  const found = installed();
+  if (found) return found;
+  if (isRoot && existsSync('/usr/bin/apt-get')) {
+    console.error('The tests need PostgreSQL and there is none: apt-get install -y postgresql');
+    const options = { stdio: ['ignore', 2, 2] as const, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
+    execFileSync('apt-get', ['update', '-q'], { ...options, stdio: [...options.stdio] });
+    execFileSync('apt-get', ['install', '-y', '-q', 'postgresql'], { ...options, stdio: [...options.stdio] });
+    const fresh = installed();
+    if (fresh) return fresh;
+  }
+  throw new Error(
+    'The tests need a real PostgreSQL. Give one of these ways: TEST_DATABASE_URL, the URL of a server where databases ' +
+      'may be created; initdb and postgres on the PATH, in /usr/lib/postgresql/*/bin or from Homebrew; ' +
+      'or run the tests as root on Debian, where they install it with apt-get.',
+  );
+}
+
+function installed(): string | undefined {
+  const onPath = (process.env.PATH ?? '').split(delimiter).map((directory) => join(directory, 'initdb'));
+  const linked = onPath.filter((path) => existsSync(path)).map((path) => dirname(realpathSync(path)));
+  const known = [
+    ...below('/usr/lib/postgresql', (name) => join(name, 'bin')),
+    ...['/opt/homebrew/opt', '/usr/local/opt', '/home/linuxbrew/.linuxbrew/opt'].flatMap((opt) =>
+      below(opt, (name) => (name.startsWith('postgresql') ? join(name, 'bin') : undefined)),
+    ),
+  ];
+  return [...linked, ...known].find((bin) => ['initdb', 'postgres'].every((name) => existsSync(join(bin, name))));
+}
+
+/** The newest version first. */
+function below(directory: string, binOf: (name: string) => string | undefined): string[] {
+  if (!existsSync(directory)) return [];
+  const byVersion = new Intl.Collator('en', { numeric: true }).compare;
+  const bins = readdirSync(directory).sort(byVersion).reverse().map(binOf);
+  return bins.filter((bin) => bin !== undefined).map((bin) => join(directory, bin));
+}
+
+/** PostgreSQL refuses to run as root: then it gets another account, which owns nothing here. */
+export function serverAccount(): { uid: number; gid: number } | undefined {
+  if (!isRoot) return undefined;
+  const accounts = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .map((line) => line.split(':'));
+  const account = ['postgres', 'nobody'].map((name) => accounts.find((fields) => fields[0] === name)).find(Boolean);
+  if (!account) throw new Error('PostgreSQL does not run as root, and there is neither a postgres nor a nobody');
+  return { uid: Number(account[2]), gid: Number(account[3]) };
+}

@@ -1,0 +1,105 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chownSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { MikroORM } from '@mikro-orm/postgresql';
+import { closeAtTheEnd } from './cleanup.ts';
+import { findPostgres, serverAccount } from './postgres-binaries.ts';
+
+let server: Promise<string> | undefined;
+
+/** A database of its own on a real PostgreSQL, which the first caller starts; the URL to it. */
+export async function freshDatabase(): Promise<string> {
+  server ??= process.env.TEST_DATABASE_URL ? Promise.resolve(process.env.TEST_DATABASE_URL) : startPostgres();
+  const url = new URL(await server);
+  const name = `nano_test_${randomBytes(6).toString('hex')}`;
+  await execute(url.href, `create database ${name}`);
+  if (process.env.TEST_DATABASE_URL) closeAtTheEnd(() => execute(process.env.TEST_DATABASE_URL!, dropping(name)));
+  url.pathname = `/${name}`;
+  return url.href;
+}
+
+const dropping = (name: string) => `drop database if exists ${name} with (force)`;
+
+/** One statement on a connection of its own. */
+export async function execute(url: string, sql: string): Promise<void> {
+  const orm = await MikroORM.init({ clientUrl: url, entities: [], discovery: { warnWhenNoEntities: false } });
+  try {
+    await orm.em.getConnection().execute(sql);
+  } finally {
+    await orm.close(true);
+  }
+}
+
+/** Not durable, but with the semantics of the real one: only the power may fail here. */
+const settings = {
+  listen_addresses: '127.0.0.1',
+  unix_socket_directories: '',
+  max_connections: '200',
+  fsync: 'off',
+  synchronous_commit: 'off',
+  full_page_writes: 'off',
+};
+
+async function startPostgres(): Promise<string> {
+  const bin = findPostgres();
+  const account = serverAccount();
+  const home = mkdtempSync(join(tmpdir(), 'nano-postgres-'));
+  if (account) chownSync(home, account.uid, account.gid);
+  const data = join(home, 'data');
+  const [program, run] = [(name: string) => join(bin, name), { cwd: home, ...account }];
+  execFileSync(
+    program('initdb'),
+    ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'],
+    { ...run, stdio: ['ignore', 'ignore', 'inherit'] },
+  );
+  const port = await freePort();
+  const options = Object.entries({ ...settings, port }).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const child = spawn(program('postgres'), ['-D', data, ...options], { ...run, stdio: ['ignore', 'ignore', 'pipe'] });
+  endWith(child, home);
+  await ready(child);
+  return `postgresql://postgres@127.0.0.1:${port}/postgres`;
+}
+
+/** The server never outlives mocha, nor does mocha wait for it. */
+function endWith(child: ChildProcess, home: string): void {
+  const exited = new Promise((resolve) => child.once('exit', resolve));
+  const atExit = () => {
+    child.kill('SIGQUIT');
+    rmSync(home, { recursive: true, force: true, maxRetries: 5 });
+  };
+  process.once('exit', atExit);
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
+  closeAtTheEnd(async () => {
+    process.off('exit', atExit);
+    child.kill('SIGINT');
+    await exited;
+    rmSync(home, { recursive: true, force: true, maxRetries: 5 });
+  });
+}
+
+function ready(child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let log = '';
+    child.stderr!.on('data', (text: Buffer) => {
+      log = (log + text).slice(-10_000);
+      if (!log.includes('ready to accept connections')) return;
+      child.stderr!.removeAllListeners('data').resume();
+      resolve();
+    });
+    child.once('error', reject);
+    child.once('exit', (code) => reject(new Error(`PostgreSQL ended with ${code}:\n${log}`)));
+  });
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer().once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as { port: number };
+      probe.close(() => resolve(port));
+    });
+  });
+}

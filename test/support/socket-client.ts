@@ -1,0 +1,85 @@
+import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
+import { z } from 'zod';
+import { announcements, namespace, RefusedAck, type RequestName, requests } from '../../src/protocol/socket-events.ts';
+import { closeLater, violation } from './cleanup.ts';
+import { frameQueue } from './frame-queue.ts';
+import type { Loose } from './loose.ts';
+import type { Person } from './people.ts';
+
+export interface Announced {
+  name: string;
+  payload: Loose;
+}
+
+export type SocketClient = Awaited<ReturnType<typeof socketClient>>;
+
+type Options = Partial<ManagerOptions & SocketOptions>;
+
+const ackTimeoutMs = 5_000;
+
+/** Socket.IO in namespace `/rooms`, connected; it stays away when it is disconnected unless told otherwise. */
+export async function socketClient(url: string, { token }: Pick<Person, 'token'>, options: Options = {}) {
+  const raw = io(url + namespace, { auth: { token }, forceNew: true, reconnection: false, ...options });
+  closeLater(() => raw.disconnect());
+  const heard = frameQueue<Announced>();
+  raw.onAny((name: string, payload: unknown) => {
+    const schema = Object.hasOwn(announcements, name) && announcements[name as keyof typeof announcements];
+    const problem = schema ? problemWith(schema, payload) : 'there is no such announcement';
+    heard.push({ name, payload });
+    if (problem) heard.end(violation(`${name} ${JSON.stringify(payload)}: ${problem}`));
+  });
+  const closed = new Promise<string>((resolve) => {
+    raw.once('disconnect', (reason) => {
+      if (!options.reconnection) heard.end(new Error(`Disconnected: ${reason}`));
+      resolve(reason);
+    });
+  });
+  await connected(raw);
+  return {
+    raw,
+    /** Why the first connection ended. */
+    closed,
+    /** The acknowledgement, checked against the protocol, whether it is a yes or a no. */
+    async request(name: RequestName, ...payload: unknown[]): Promise<Loose> {
+      const ack = await raw.timeout(ackTimeoutMs).emitWithAck(name, ...payload);
+      const problem = ack?.ok === true ? problemWith(acknowledgement(name), ack) : problemWith(RefusedAck, ack);
+      if (problem) throw violation(`The acknowledgement of ${name}, ${JSON.stringify(ack)}: ${problem}`);
+      return ack;
+    },
+    /** The payload of the next announcement, of that name where one is given. */
+    next: async (name?: string): Promise<Loose> =>
+      (await heard.take(name ?? 'an announcement', (one) => name === undefined || one.name === name)).payload,
+    nextOfAny: () => heard.take('an announcement'),
+    /** What was announced and nobody has asked for. */
+    waiting: heard.waiting,
+    close: () => raw.disconnect(),
+  };
+}
+
+/** How the connection is refused: `connect_error` with its data. */
+export async function refusedSocket(url: string, auth: unknown, path: string = namespace): Promise<Loose> {
+  const raw = io(url + path, { auth: auth as { [key: string]: unknown }, forceNew: true, reconnection: false });
+  closeLater(() => raw.disconnect());
+  const refusal = await connected(raw).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  if (!refusal) throw new Error('The connection was to be refused, but was accepted');
+  return refusal;
+}
+
+function connected(socket: Socket): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.once('connect', resolve);
+    socket.once('connect_error', reject);
+  });
+}
+
+/** A yes, with no more than is documented. */
+const acknowledgement = (name: RequestName): z.ZodType =>
+  z.strictObject({ ok: z.literal(true), ...requests[name].ack.shape });
+
+function problemWith(schema: z.ZodType, value: unknown): string | undefined {
+  const parsed = schema.safeParse(value);
+  return parsed.success ? undefined : z.prettifyError(parsed.error);
+}

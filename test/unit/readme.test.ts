@@ -1,0 +1,333 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { expect } from 'chai';
+import { SignJWT } from 'jose';
+import { z } from 'zod';
+import { environment, readConfig } from '../../src/config.ts';
+import { ChatFrame, CommandId, chatCommands, chatQueries } from '../../src/protocol/chat-commands.ts';
+import { Cursor } from '../../src/protocol/cursor.ts';
+import { closeCodes, ErrorCode, errors, RemovalCode } from '../../src/protocol/errors.ts';
+import { Draft, Message } from '../../src/protocol/message.ts';
+import {
+  AnswerInvitation,
+  ChangeRoom,
+  CreateRoom,
+  PermissionRule,
+  PutMember,
+  Room,
+  RoomListItem,
+} from '../../src/protocol/room.ts';
+import { announcements, RefusedAck, requests } from '../../src/protocol/socket-events.ts';
+import { tokenAuthenticator } from '../../src/transports/authenticate.ts';
+
+const root = new URL('../../', import.meta.url);
+const read = (path: string) => readFileSync(new URL(path, root), 'utf8');
+const protocol = read('src/protocol/README.md');
+const readme = read('README.md');
+const manifest = JSON.parse(read('package.json')) as Record<
+  'dependencies' | 'devDependencies' | 'optionalDependencies' | 'scripts',
+  Record<string, string>
+>;
+
+const position = { rev: z.int(), cursor: Cursor };
+
+function answered(content: z.ZodType, meta: z.ZodRawShape = {}) {
+  return z.object({ meta: z.object({ code: z.int(), message: z.literal('OK'), ...meta }), content });
+}
+
+const refusal = z
+  .object({
+    meta: z.object({
+      code: z.int(),
+      message: z.string(),
+      reason: ErrorCode,
+      detail: z.string().optional(),
+      retry_after_ms: z.int().optional(),
+    }),
+    content: z.null(),
+  })
+  .refine(({ meta }) => meta.code === errors[meta.reason].http && meta.message === errors[meta.reason].message);
+
+/** What a client sends. */
+const incoming: Record<string, z.ZodType> = {
+  'rest.CreateRoom': CreateRoom,
+  'rest.ChangeRoom': ChangeRoom,
+  'rest.PutMember': PutMember,
+  'rest.AnswerInvitation': AnswerInvitation,
+  'rest.SendMessage': Draft,
+  ...named(
+    chatCommands,
+    (name) => `ChatCommand.${name}`,
+    (command) => command,
+  ),
+  ...named(
+    requests,
+    (name) => `requests.${name}.payload`,
+    ({ payload }) => payload,
+  ),
+};
+
+/** What a server sends. */
+const outgoing: Record<string, z.ZodType> = {
+  'rest.Refusal': refusal,
+  'rest.CreateRoom.answer': answered(z.object({ room: Room })),
+  'rest.ListRooms.answer': answered(z.array(RoomListItem)),
+  'rest.ReadRoom.answer': answered(z.object({ room: Room, rights: z.string() })),
+  'rest.ChangeRoom.answer': answered(z.object({ room: Room })),
+  'rest.DeleteRoom.answer': answered(z.null()),
+  'rest.ListMembers.answer': answered(z.array(PermissionRule)),
+  'rest.PutMember.answer': answered(PermissionRule),
+  'rest.RemoveMember.answer': answered(z.null()),
+  'rest.AnswerInvitation.answer': answered(PermissionRule),
+  'rest.ReadMessages.answer': answered(z.array(Message), { has_more: z.boolean(), ...position }),
+  'rest.SendMessage.answer': answered(Message, { duplicate: z.literal(true).optional(), ...position }),
+  ChatFrame,
+  ConnectError: z.object({ code: ErrorCode, message: z.string() }),
+  RefusedAck,
+  ...named(
+    requests,
+    (name) => `requests.${name}.ack`,
+    ({ ack }) => z.object({ ok: z.literal(true), ...ack.shape }),
+  ),
+  ...named(
+    announcements,
+    (name) => `announcements.${name}`,
+    (payload) => payload,
+  ),
+};
+
+function named<T>(
+  table: Record<string, T>,
+  nameOf: (name: string) => string,
+  schemaOf: (entry: T) => z.ZodType,
+): Record<string, z.ZodType> {
+  return Object.fromEntries(Object.entries(table).map(([name, entry]) => [nameOf(name), schemaOf(entry)]));
+}
+
+interface Example {
+  schema: string;
+  json: string;
+  line: number;
+}
+
+function fencesOf(text: string): Example[] {
+  return [...text.matchAll(/^```json(.*)\n([\s\S]*?)^```$/gm)].map(({ 1: schema, 2: json, index }) => ({
+    schema: schema!.trim(),
+    json: json!,
+    line: text.slice(0, index).split('\n').length,
+  }));
+}
+
+/** `3. Client: …` and `4. Server: …` of the sample sessions, each as an example of what it must be. */
+function sessionLines(text: string): Example[] {
+  const found = text.matchAll(/^\d+\. (Client|Server|Ack): (?:`([a-z:]+)` )?`(\{.*\})`$/gm);
+  return [...found].map(({ 1: who, 2: event, 3: json, index }) => ({
+    schema: sessionSchema(who!, event, json!),
+    json: json!,
+    line: text.slice(0, index).split('\n').length,
+  }));
+}
+
+function sessionSchema(who: string, event: string | undefined, json: string): string {
+  if (event === undefined) return who === 'Server' ? 'ChatFrame' : `ChatCommand.${JSON.parse(json).type}`;
+  if (who === 'Server') return `announcements.${event}`;
+  return `requests.${event}.${who === 'Ack' ? 'ack' : 'payload'}`;
+}
+
+/** The first example that does not say what it is an example of, or is none. */
+function check({ schema, json }: Example): void {
+  const example: unknown = JSON.parse(json);
+  const sent = incoming[schema];
+  if (!sent) {
+    const frame = outgoing[schema];
+    if (!frame) throw new Error(`there is no schema ${schema || 'for a fence without a name'}`);
+    // Equal to what is left of it: nothing in it is unknown to the schema.
+    expect(frame.parse(example)).to.deep.equal(example);
+    return;
+  }
+  const { id, msg, ...known } = example as Record<string, unknown>;
+  expect(Object.keys(sent.parse(example) as object)).to.include.members(Object.keys(known));
+  if (schema.startsWith('ChatCommand.')) CommandId.optional().parse(id);
+  else expect(id, 'only commands have an id').to.equal(undefined);
+}
+
+const headings = (text: string) => [...text.matchAll(/^#{3,4} `(.+)`$/gm)].map((match) => match[1]!);
+
+/** The part from a heading to the next one of its level. */
+function section(text: string, heading: string): string {
+  const level = heading.split(' ', 1)[0]!;
+  const [, after = ''] = text.split(`\n${heading}\n`);
+  return after.split(new RegExp(`^${level} `, 'm'), 1)[0]!;
+}
+
+/** The cells of a table's rows, by the first one. */
+function rows(text: string): Map<string, string[]> {
+  const cells = [...text.matchAll(/^\| (.+) \|$/gm)].map((row) => row[1]!.split(' | ').map((cell) => cell.trim()));
+  return new Map(cells.map(([first, ...others]) => [first!.replaceAll('`', ''), others]));
+}
+
+/** The anchor that a heading has on GitHub. */
+const anchorOf = (heading: string) =>
+  heading
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+    .replaceAll(' ', '-');
+
+function anchorsOf(text: string): Set<string> {
+  const seen = new Map<string, number>();
+  const withoutFences = text.replaceAll(/^```[\s\S]*?^```$/gm, '');
+  return new Set(
+    [...withoutFences.matchAll(/^#+ (.+)$/gm)].map(([, heading]) => {
+      const anchor = anchorOf(heading!);
+      const before = seen.get(anchor) ?? 0;
+      seen.set(anchor, before + 1);
+      return before === 0 ? anchor : `${anchor}-${before}`;
+    }),
+  );
+}
+
+describe('the protocol document', () => {
+  const examples = [...fencesOf(protocol), ...sessionLines(protocol)];
+
+  for (const example of examples.filter(({ schema }) => schema !== 'TokenClaims')) {
+    it(`line ${example.line} is a true ${example.schema || '(nameless fence)'}`, () => check(example));
+  }
+
+  it('shows claims that make a token', async () => {
+    const { json } = examples.find(({ schema }) => schema === 'TokenClaims')!;
+    const claims = JSON.parse(json);
+    const token = await new SignJWT(claims).setProtectedHeader({ alg: 'HS256' }).sign(Buffer.from('a test'));
+    const keys = { source: 'secrets' as const, secrets: ['a test'] };
+    const authenticator = tokenAuthenticator({ keys, audiences: [claims.aud], issuers: [claims.iss] });
+    expect(await authenticator.verify(token)).to.deep.equal({
+      actor: { user: claims.userUUID, entity: claims.entityUUID, level: claims.levelOnEntity, mayCreateRooms: true },
+      expiresAt: claims.exp,
+    });
+  });
+
+  it('has an example of everything that travels', () => {
+    const shown = new Set(examples.map(({ schema }) => schema));
+    const missing = [...Object.keys(incoming), ...Object.keys(outgoing)].filter((name) => !shown.has(name));
+    expect(missing).to.deep.equal([]);
+  });
+
+  it('has two sample sessions, every line of which is parsed', () => {
+    const sessions = section(protocol, '## Sample sessions');
+    const told = sessions.match(/^\d+\. (Client|Server|Ack): /gm) ?? [];
+    expect(sessionLines(sessions)).to.have.length(told.length).above(20);
+  });
+
+  it('has a heading for every command and every frame of /chat', () => {
+    const chat = section(protocol, '## /chat');
+    const words = ChatFrame.options.flatMap(({ shape: { type, data } }): string[] => {
+      if (type.value !== 'status') return [];
+      if (data instanceof z.ZodEnum) return data.options;
+      return data instanceof z.ZodLiteral ? [...data.values] : [];
+    });
+    expect(headings(section(chat, '### Commands'))).to.have.members(Object.keys(chatCommands));
+    expect(headings(section(chat, '### Frames of the server'))).to.have.members([
+      ...chatQueries.options,
+      ...words,
+      'message',
+    ]);
+  });
+
+  it('has a heading for every request and announcement of Socket.IO', () => {
+    const socketio = section(protocol, '## Socket.IO');
+    expect(headings(section(socketio, '### Requests'))).to.have.members(Object.keys(requests));
+    expect(headings(section(socketio, '### Announcements'))).to.have.members(Object.keys(announcements));
+  });
+
+  it('has a heading for every route, and none for others', () => {
+    const routes = ['rooms', 'members', 'messages'].flatMap((name) =>
+      [...read(`src/transports/rest/${name}.routes.ts`).matchAll(/routes\.(\w+)\('(.+?)'/g)].map(
+        ([, method, path]) => `${method!.toUpperCase()} /rooms${path === '/' ? '' : path}`,
+      ),
+    );
+    expect(routes).not.to.be.empty;
+    expect(headings(section(protocol, '## REST'))).to.have.members(routes);
+  });
+
+  it('has a true row for every error', () => {
+    const table = rows(section(protocol, '## Errors'));
+    for (const [code, { http, chat, retry }] of Object.entries(errors)) {
+      expect(table.get(code)?.slice(0, 3), code).to.deep.equal([String(http), `\`${chat}\``, retry ? 'yes' : 'no']);
+    }
+  });
+
+  it('has a row for every removal', () => {
+    const table = rows(section(protocol, '### Removal codes'));
+    expect([...table.keys()]).to.include.members(RemovalCode.options);
+  });
+
+  it('has a true row for every close code', () => {
+    const table = rows(section(protocol, '## Close codes'));
+    for (const { code, reason, reconnect } of Object.values(closeCodes)) {
+      expect(table.get(String(code))?.slice(0, 2), String(code)).to.deep.equal([reason, reconnect ? 'yes' : 'no']);
+    }
+  });
+
+  it('names the limits as they are', () => {
+    const limits = section(protocol, '## Limits');
+    const { contentBytes, frameBytes, connectionsPerUser, roomsPerConnection, sendBurst, sendRate } = readConfig(
+      {},
+    ).limits;
+    for (const amount of [contentBytes, frameBytes]) expect(limits).to.include(amount.toLocaleString('en'));
+    expect(limits).to.include(`${sendBurst} in ${sendBurst / sendRate} s`);
+    expect(limits).to.include(`| ${roomsPerConnection} |`).and.to.include(`| ${connectionsPerUser}, `);
+  });
+});
+
+describe('the README', () => {
+  const settings = rows(section(readme, '## Settings'));
+
+  for (const [name, schema] of Object.entries(environment.shape)) {
+    it(`has a true row for ${name}`, () => {
+      const [what, fallback] = settings.get(name) ?? [];
+      const given = (environment.parse({}) as Record<string, unknown>)[name];
+      const shown = fallback?.replaceAll(/[`,]/g, '');
+      if (name === 'HOST') expect(shown).to.include(readConfig({}).host);
+      else expect(shown).to.equal(given === undefined ? 'not set' : String(given));
+      if (schema.description) expect(what).to.include('0: off');
+    });
+  }
+
+  it('has no settings that there are not', () => {
+    const names = [...settings.keys()].filter((name) => /^[A-Z_]+$/.test(name));
+    expect(names).to.have.members(Object.keys(environment.shape));
+  });
+
+  it('gives a reason for every dependency', () => {
+    const reasons = rows(section(readme, '## Dependencies'));
+    const named = [...reasons.keys()].flatMap((names) => names.split(', '));
+    const all = [manifest.dependencies, manifest.optionalDependencies, manifest.devDependencies].flatMap(Object.keys);
+    const isNamed = (name: string) => named.includes(name) || named.includes(name.replace(/\/.*/, '/*'));
+    expect(all.filter((name) => !isNamed(name))).to.deep.equal([]);
+    expect(named.filter((name) => name !== 'package' && !name.startsWith('-') && !isKnown(name))).to.deep.equal([]);
+    function isKnown(name: string): boolean {
+      return all.some((known) => known === name || (name.endsWith('/*') && known.startsWith(name.slice(0, -1))));
+    }
+  });
+
+  it('runs scripts that there are', () => {
+    const run = [...readme.matchAll(/npm (?:run (?:-s )?)?([a-z:]+)/g)].map((match) => match[1]!);
+    const known = [...Object.keys(manifest.scripts), 'ci', 'exec', 'install'];
+    expect(run.filter((name) => !known.includes(name))).to.deep.equal([]);
+  });
+});
+
+describe('links of the documents', () => {
+  for (const path of ['README.md', 'ARCHITECTURE.md', 'src/protocol/README.md']) {
+    it(`of ${path} lead somewhere`, () => {
+      const here = new URL(path, root);
+      const links = [...readFileSync(here, 'utf8').matchAll(/\]\(([^)\s]+)\)/g)].map((match) => match[1]!);
+      const broken = links.filter((link) => {
+        if (/^https?:/.test(link)) return false;
+        const [file, anchor] = link.split('#') as [string, string?];
+        const target = file === '' ? here : new URL(file, here);
+        if (!existsSync(target)) return true;
+        return anchor !== undefined && !anchorsOf(readFileSync(target, 'utf8')).has(anchor);
+      });
+      expect(broken).to.deep.equal([]);
+    });
+  }
+});
