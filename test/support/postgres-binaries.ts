@@ -1,18 +1,12 @@
-import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
-
-const isRoot = process.getuid?.() === 0;
+import { aptInstall, isRoot } from './debian.ts';
 
 /** The directory of `initdb` and `postgres`, installed where the machine has none and we may. */
 export function findPostgres(): string {
   const found = installed();
   if (found) return found;
-  if (isRoot && existsSync('/usr/bin/apt-get')) {
-    console.error('The tests need PostgreSQL and there is none: apt-get install -y postgresql');
-    const options = { stdio: ['ignore', 2, 2] as const, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
-    execFileSync('apt-get', ['update', '-q'], { ...options, stdio: [...options.stdio] });
-    execFileSync('apt-get', ['install', '-y', '-q', 'postgresql'], { ...options, stdio: [...options.stdio] });
+  if (aptInstall('The tests need PostgreSQL and there is none', 'postgresql')) {
     const fresh = installed();
     if (fresh) return fresh;
   }

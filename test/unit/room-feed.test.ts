@@ -55,7 +55,13 @@ function stage(log: Change[] = []) {
   const feed = new RoomFeed({
     room: room_id,
     log: logOf(log) as unknown as RoomLog,
-    audiences: [{ announce: (change) => live.forEach((member) => member.heard.push(change.rev)) }],
+    audiences: [
+      {
+        announce: (change) => {
+          for (const member of live) member.heard.push(change.rev);
+        },
+      },
+    ],
     events: {
       repaired: (count) => void repaired.push(count),
       reordered: () => {},
