@@ -1,0 +1,29 @@
+# What the service runs on, and nothing to build it with.
+FROM node:24-slim AS packages
+WORKDIR /app
+COPY package.json package-lock.json ./
+# The image has its Node.js; the optional packages bring another one for machines that have an older one.
+RUN npm ci --omit=dev --omit=optional
+
+FROM node:24-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci
+COPY tsconfig.json tsconfig.build.json mikro-orm.config.ts ./
+COPY migrations migrations
+COPY src src
+RUN npm run build
+
+FROM node:24-slim
+ENV HOST=0.0.0.0 PORT=7777 DATA_DIR=/data
+WORKDIR /app
+COPY --from=packages /app/node_modules node_modules
+COPY --from=build /app/dist dist
+COPY package.json ./
+RUN mkdir /data && chown node:node /data
+USER node
+VOLUME /data
+EXPOSE 7777
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/healthz`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+# Not through npm, so that SIGTERM reaches the process itself.
+CMD ["node", "dist/src/main.js"]
