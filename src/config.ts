@@ -11,13 +11,14 @@ export type TokenKeys =
 
 const off0 = 'A limit of 0 is off.';
 
-const wholeNumber = (fallback: number, { min = 0, max = 2_147_483_647 } = {}) =>
+const digits = ({ min = 0, max = 2_147_483_647 } = {}) =>
   z
     .string()
     .regex(/^[0-9]+$/, 'must be a whole number')
     .transform(Number)
-    .pipe(z.int().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`))
-    .default(fallback);
+    .pipe(z.int().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`));
+
+const wholeNumber = (fallback: number, bounds?: { min?: number; max?: number }) => digits(bounds).default(fallback);
 
 const list = z
   .string()
@@ -70,7 +71,7 @@ export const environment = z.object({
   PING_SECONDS: wholeNumber(25, { min: 1, max: 3_600 }),
   SWEEP_SECONDS: wholeNumber(2, { min: 1, max: 3_600 }),
   DRAIN_SECONDS: wholeNumber(15, { max: 3_600 }),
-  METRICS_PORT: wholeNumber(0, { max: 65_535 }).optional(),
+  METRICS_PORT: digits({ max: 65_535 }).optional(),
   METRICS_TOKEN: z.string().min(16, 'must have at least 16 characters').optional(),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });

@@ -74,7 +74,8 @@ export class SocketSession {
         endConnection(socket.conn);
       },
     });
-    socket.onAny((name: string, ...args: unknown[]) => this.#hear(name, args));
+    // The protocol of Socket.IO lets a number be a name, too.
+    socket.onAny((name: unknown, ...args: unknown[]) => this.#hear(String(name), args));
     socket.on('disconnect', () => this.#end());
   }
 
