@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { cursorOf, readCursor } from '../../src/protocol/cursor.ts';
 import { chatIn } from '../support/chat-client.ts';
 import { describeEveryWiring } from '../support/node.ts';
 import { somebody } from '../support/people.ts';
@@ -106,6 +107,23 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
     const [one, other] = [await away(), await away()];
     for (const { send } of [one, other]) await send(3);
     expect(await one.join(other.cursor)).to.deep.include({ recovered: false, events: [], rev: 3 });
+  });
+
+  it('recovers nothing with a cursor from the future, or of another epoch', async () => {
+    const { cursor, send, join } = await away();
+    await send(3);
+    const position = readCursor(cursor)!;
+    const { events } = await join(cursor);
+    const last = readCursor(events[2].payload.cursor)!;
+    const others = [
+      { ...position, rev: 4 },
+      { ...last, rev: 4 },
+      { ...last, at: last.at - 1 },
+      { ...position, at: 1 },
+    ];
+    for (const other of others) {
+      expect(await join(cursorOf(other))).to.deep.include({ recovered: false, events: [], rev: 3 });
+    }
   });
 
   it('recovers nothing with rubbish or a cursor changed by hand, and joins all the same', async () => {

@@ -1,4 +1,4 @@
-import { createServer, connect as dial, type AddressInfo, type Socket } from 'node:net';
+import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
 import { closeLater } from './cleanup.ts';
 
 /** A line to a server that can be cut: what a network, or a database that dies, does to its clients. */

@@ -1,0 +1,119 @@
+import { expect } from 'chai';
+import { ChatError, type CloseReason } from '../../src/protocol/errors.ts';
+import type { Rooms } from '../../src/rooms/rooms-context.ts';
+import { chatAudience } from '../../src/transports/chat/chat-audience.ts';
+import { ChatSession } from '../../src/transports/chat/chat-session.ts';
+import type { Live } from '../../src/transports/live.ts';
+
+const user = '00000000-0000-0000-0000-00000000000a';
+const other = '00000000-0000-0000-0000-00000000000b';
+
+/** `good` and `other` are tokens, `away` meets keys that cannot be had; everything else does not hold. */
+async function verify(token: unknown) {
+  if (token === 'away') throw new ChatError('UNAVAILABLE');
+  if (token === 'late') throw new ChatError('TOKEN_EXPIRED');
+  if (token !== 'good' && token !== 'other') throw new ChatError('UNAUTHENTICATED');
+  const actor = { user: token === 'good' ? user : other, entity: null, level: 0, mayCreateRooms: false };
+  return { actor, expiresAt: null };
+}
+
+/** A session without a socket, on a node without rooms. */
+async function say(...frames: (object | string | null | number | boolean)[]): Promise<string[]> {
+  const answers: string[] = [];
+  const released: string[] = [];
+  const live = {
+    rooms: {
+      log: { state: async () => undefined },
+      feeds: { open: () => ({ join: notFound, leave: () => {} }), release: () => {} },
+    } as unknown as Rooms,
+    authenticator: { verify },
+    connections: {
+      awaitToken: () => () => released.push('unauthenticated'),
+      admit: () => () => released.push('user'),
+    },
+    limits: {},
+    tokenDeadlineMs: 60_000,
+    metrics: { refused: () => {} },
+  } as unknown as Live;
+  const connection = {
+    send: (frame: string) => {
+      const { type, data, reason, id } = JSON.parse(frame);
+      answers.push([type === 'query' || type === 'status' ? data : type, reason, id].filter(Boolean).join(' '));
+      return true;
+    },
+    close: (reason: CloseReason) => void answers.push(`closed: ${reason}`),
+    setReading: () => {},
+  };
+  const session = new ChatSession(connection, live, chatAudience());
+  for (const frame of frames) session.hear(typeof frame === 'string' ? frame : JSON.stringify(frame));
+  // Commands are obeyed one after the other: several turns of the loop see all of them through.
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+  session.end();
+  expect(released, 'its place among the unauthenticated is given back').to.include('unauthenticated');
+  return answers;
+}
+
+async function notFound(): Promise<never> {
+  throw new ChatError('NOT_FOUND');
+}
+
+const token = (content: unknown, id?: unknown) => ({ type: 'token', content, id });
+
+const table: [title: string, frames: Parameters<typeof say>, answers: string[]][] = [
+  ['asks to start', [], ['START?']],
+  ['is ready by a good token', [token('good', 'a')], ['START?', 'READY a']],
+  ['asks again after a bad one', [token('bad')], ['START?', 'TOKEN? UNAUTHENTICATED']],
+  ['says that a token has expired', [token('late')], ['START?', 'TOKEN? TOKEN_EXPIRED']],
+  ['takes a good one after two bad frames', ['{', null, token('good')], ['START?', 'TOKEN?', 'TOKEN?', 'READY']],
+  [
+    'ends with the third bad one, and obeys nothing after it',
+    [token('bad'), token(42), token({}), token('good')],
+    ['START?', 'TOKEN? UNAUTHENTICATED', 'TOKEN? UNAUTHENTICATED', 'BADAUTH', 'closed: bad_tokens'],
+  ],
+  [
+    'does not count keys that cannot be had',
+    [token('away'), token('away'), token('away'), token('good')],
+    ['START?', ...Array(3).fill('ERROR UNAVAILABLE'), 'READY'],
+  ],
+  ['wants a token before anything else', [{ type: 'select_room', room_id: 1 }], ['START?', 'TOKEN?']],
+  [
+    'asks for a command where there is none',
+    [token('good'), { type: 'dance' }, { type: 7 }, {}, null, [], 42, true, { type: '__proto__', id: 9 }],
+    ['START?', 'READY', ...Array(7).fill('COMMAND?'), 'COMMAND? 9'],
+  ],
+  [
+    'asks for a room before a message and before history',
+    [token('good'), { type: 'message', content: 'x', id: 1 }, { type: 'get_past_messages' }],
+    ['START?', 'READY', 'SELECTROOM? 1', 'SELECTROOM?'],
+  ],
+  [
+    'says what is wrong with a room',
+    [
+      token('good'),
+      { type: 'select_room' },
+      { type: 'select_room', room_id: 'abc' },
+      { type: 'select_room', room_id: 5 },
+    ],
+    ['START?', 'READY', 'ERROR BAD_REQUEST', 'ERROR BAD_REQUEST', 'NOTAUTHORIZED NOT_FOUND'],
+  ],
+  [
+    'ends over what is not JSON',
+    [token('good'), '{', token('good')],
+    ['START?', 'READY', 'BADJSON', 'closed: not_json'],
+  ],
+  ['quits', [token('good'), { type: 'quit' }, { type: 'dance' }], ['START?', 'READY', 'closed: quit']],
+  ['takes a fresh token of the same user', [token('good'), token('good')], ['START?', 'READY', 'READY']],
+  [
+    'keeps the old token where a fresh one is bad or of another user',
+    [token('good'), token('other'), token('bad'), { type: 'dance' }],
+    ['START?', 'READY', 'TOKEN? UNAUTHENTICATED', 'TOKEN? UNAUTHENTICATED', 'COMMAND?'],
+  ],
+  ['ends over a frame too large for one without a token', ['x'.repeat(4_097)], ['START?', 'closed: frame_too_large']],
+  ['ignores an id that is neither text nor number', [{ ...token('good'), id: {} }], ['START?', 'READY']],
+];
+
+describe('a /chat session', () => {
+  for (const [title, frames, answers] of table) {
+    it(title, async () => expect(await say(...frames)).to.deep.equal(answers));
+  }
+});
