@@ -57,7 +57,11 @@ describe('when PostgreSQL goes away', () => {
 
     const heard = [];
     for (let n = 0; n < 3; n++) heard.push(await socket.next('message:new'));
-    expect(heard.map(({ seq, content }) => `${seq} ${content}`)).to.deep.equal(['1 first', '2 was I heard?', '3 fence']);
+    expect(heard.map(({ seq, content }) => `${seq} ${content}`)).to.deep.equal([
+      '1 first',
+      '2 was I heard?',
+      '3 fence',
+    ]);
     expect(again).to.nested.include({ ok: true, 'message.seq': 2 });
     const { body } = await rest(url, owner.token).get(`/rooms/${room.id}/messages`);
     expect(body.content.map(({ content }: { content: string }) => content)).to.have.lengthOf(3);

@@ -19,7 +19,8 @@ describeEveryWiring('a client that none of us wrote: python3-socketio of Debian'
     this.timeout(300_000);
     if (isInstalled()) return;
     const installed = aptInstall('The tests use a client in Python', ...packages) && isInstalled();
-    if (!installed) throw new Error(`The tests need Debian's ${packages.join(', ')}, or to run as root to install them`);
+    if (!installed)
+      throw new Error(`The tests need Debian's ${packages.join(', ')}, or to run as root to install them`);
   });
 
   for (const transport of ['websocket', 'polling']) {
@@ -33,7 +34,11 @@ describeEveryWiring('a client that none of us wrote: python3-socketio of Debian'
       expect(steps.get('joined')).to.include({ ok: true, rights: 'rwa', recovered: false });
       expect(steps.get('sent')).to.nested.include({ ok: true, duplicate: false, 'message.seq': 1 });
       expect(steps.get('heard')).to.include({ seq: 1, content: 'hola desde Python 🐍', emitter: person.user });
-      expect(steps.get('refused')).to.nested.include({ ok: false, 'error.code': 'BAD_REQUEST', 'error.field': 'content' });
+      expect(steps.get('refused')).to.nested.include({
+        ok: false,
+        'error.code': 'BAD_REQUEST',
+        'error.field': 'content',
+      });
       expect(steps.get('left')).to.deep.equal({ ok: true });
     });
   }
