@@ -1,11 +1,11 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { FeedEvents } from './rooms/room-feed.ts';
+import type { OrderEvents } from './rooms/change-order.ts';
 import type { LiveMetrics } from './transports/live.ts';
 
 export interface Metrics extends LiveMetrics {
   registry: Registry;
   batch(messages: number, seconds: number): void;
-  feeds: Omit<FeedEvents, 'failed'>;
+  feeds: Omit<OrderEvents, 'failed'>;
   refusedByRest(code: string): void;
   /** Read whenever the metrics are. */
   watch(sizes: { waitingMessages: () => number; servedRooms: () => number }): void;

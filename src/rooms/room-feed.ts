@@ -3,6 +3,7 @@ import type { Position } from '../protocol/cursor.ts';
 import { ChatError, type RemovalCode } from '../protocol/errors.ts';
 import type { RoomId } from '../protocol/identifiers.ts';
 import type { LoggedRoom, RoomLog } from '../store/room-log.ts';
+import { ChangeOrder, type OrderEvents } from './change-order.ts';
 import { type Actor, matchOf, may, refusalOf } from './permissions.ts';
 import { type RoomRights, rightsAfter, rightsOf, verdictOn } from './room-rights.ts';
 
@@ -29,52 +30,31 @@ interface Joining {
   held: Change[];
 }
 
-export interface FeedEvents {
-  repaired(changes: number): void;
-  reordered(): void;
-  failed(error: unknown): void;
-}
-
 interface Collaborators {
   room: RoomId;
   log: RoomLog;
   audiences: readonly Audience[];
-  events: FeedEvents;
+  events: OrderEvents;
 }
 
-/** How long a change waits for the ones before it until they are read from the log. */
-const holdMs = 30;
-const repairPage = 500;
-/** Beyond this the log keeps them better. */
-const mostEarly = 2_000;
+const mostReads = 5;
 
 /**
  * One room's changes on this node, in log order, each once. Members are judged by the rules as they stand at the
  * change that is delivered, so nothing that was committed after a ban reaches the banned.
  */
 export class RoomFeed {
-  readonly room: RoomId;
-  readonly #log: RoomLog;
   readonly #audiences: readonly Audience[];
-  readonly #events: FeedEvents;
-  /** What was delivered last; undefined until the first member's snapshot says where the log stands. */
-  #position: Position | undefined;
-  /** As of `#position`. */
+  readonly #order: ChangeOrder;
+  /** As of what was delivered last. */
   #rights: RoomRights | undefined;
-  /** The highest `rev` heard of. */
-  #head = 0;
-  readonly #early = new Map<number, Change>();
   readonly #members = new Set<Member>();
   readonly #joining = new Map<Member, Joining>();
-  #holdTimer: NodeJS.Timeout | undefined;
-  #repairing: Promise<void> | undefined;
   #ended = false;
 
   constructor({ room, log, audiences, events }: Collaborators) {
-    this.room = room;
-    this.#log = log;
     this.#audiences = audiences;
-    this.#events = events;
+    this.#order = new ChangeOrder({ room, log, events, deliver: (change) => this.#deliver(change) });
   }
 
   get isEmpty(): boolean {
@@ -85,26 +65,19 @@ export class RoomFeed {
     return this.#ended;
   }
 
-  /** The rights as of what has been delivered. */
-  get rights(): RoomRights | undefined {
-    return this.#rights;
+  /** Whether it knows where the log stands: from the first member on. */
+  get hasStarted(): boolean {
+    return this.#rights !== undefined;
   }
 
-  /** The letters an actor has here, by the rules as of what has been delivered. */
+  /** The letters an actor has here, by the rules as of what was delivered last. */
   rightsOf(actor: Actor): string {
     return this.#rights ? verdictOn(actor, this.#rights).rights : '';
   }
 
+  /** What was delivered last. */
   get position(): Position | undefined {
-    return this.#position;
-  }
-
-  get #at(): number | undefined {
-    return this.#position?.rev;
-  }
-
-  has(member: Member): boolean {
-    return this.#members.has(member) || this.#joining.has(member);
+    return this.#order.position;
   }
 
   /**
@@ -116,11 +89,10 @@ export class RoomFeed {
     read: () => Promise<T>,
     acknowledge: (joined: T) => void,
   ): Promise<void> {
-    const joining: Joining = { base: this.#at, from: undefined, held: [] };
+    const joining: Joining = { base: this.position?.rev, from: undefined, held: [] };
     this.#joining.set(member, joining);
     try {
-      let joined = await read();
-      while (joining.base !== undefined && joined.state.head.rev < joining.base) joined = await read();
+      const joined = await this.#readMeeting(joining, read);
       if (this.#joining.get(member) !== joining) throw new ChatError('NOT_FOUND');
       const rights = rightsOf(joined.state.room, joined.state.rules);
       const verdict = verdictOn(member.actor, rights);
@@ -132,6 +104,15 @@ export class RoomFeed {
       if (this.#joining.get(member) === joining) this.#joining.delete(member);
       throw error;
     }
+  }
+
+  /** Reads until the snapshot is not older than what is held for the member. */
+  async #readMeeting<T extends { state: LoggedRoom }>(joining: Joining, read: () => Promise<T>): Promise<T> {
+    for (let tries = 0; tries < mostReads; tries++) {
+      const joined = await read();
+      if (joining.base === undefined || joined.state.head.rev >= joining.base) return joined;
+    }
+    throw new ChatError('UNAVAILABLE');
   }
 
   leave(member: Member): void {
@@ -147,51 +128,30 @@ export class RoomFeed {
   }
 
   hear(envelope: Envelope): void {
-    if (this.#ended) return;
-    if (envelope.kind === 'deleted') return this.#delete();
-    const { rev } = envelope;
-    this.#head = Math.max(this.#head, rev);
-    if (this.#at !== undefined && rev <= this.#at) return;
-    if (rev === (this.#at ?? Number.NaN) + 1) {
-      this.#deliver(envelope);
-      this.#deliverEarly();
-    } else if (this.#early.size < mostEarly) {
-      this.#early.set(rev, envelope);
-    }
-    if (this.#isBehind) this.#hold();
+    if (envelope.kind === 'deleted') this.#delete();
+    else this.#order.hear(envelope);
   }
 
   /** The log's head as a sweep has read it; undefined where the room is gone. */
   notice(head: number | undefined): void {
-    if (head === undefined) return this.#delete();
-    this.#head = Math.max(this.#head, head);
-    if (this.#isBehind) void this.#repair();
+    if (head === undefined) this.#delete();
+    else this.#order.catchUp(head);
   }
 
-  /** Takes everybody out without a word; the process is ending. */
+  /** Takes everybody out without a word; the node does not serve the room any more. */
   end(): void {
     this.#ended = true;
-    clearTimeout(this.#holdTimer);
+    this.#order.end();
     this.#members.clear();
     this.#joining.clear();
-    this.#early.clear();
   }
 
-  get #isBehind(): boolean {
-    return this.#at !== undefined && this.#at < this.#head;
-  }
-
+  /** The first member's snapshot says where the log stands; a later one may say that the feed is behind. */
   #standAt(position: Position, rights: RoomRights): void {
-    const { rev } = position;
-    this.#head = Math.max(this.#head, rev);
-    if (this.#position === undefined) {
-      this.#position = position;
-      this.#rights = rights;
-      for (const other of this.#joining.values()) other.base ??= rev;
-      for (const early of this.#early.keys()) if (early <= rev) this.#early.delete(early);
-      this.#deliverEarly();
-    }
-    if (this.#isBehind) this.#hold();
+    if (this.#rights) return this.#order.expect(position.rev);
+    this.#rights = rights;
+    for (const other of this.#joining.values()) other.base ??= position.rev;
+    this.#order.startAt(position);
   }
 
   #goLive(member: Member, joining: Joining, from: number, rights: RoomRights): void {
@@ -205,10 +165,13 @@ export class RoomFeed {
     }
     joining.held = [];
     joining.from = from;
-    if ((this.#at ?? 0) >= from) this.#enter(member);
+    if ((this.position?.rev ?? 0) >= from) this.#enter(member);
   }
 
+  /** Judged once more: the member's token may have changed while it waited for the feed. */
   #enter(member: Member): void {
+    const { lack } = verdictOn(member.actor, this.#rights!);
+    if (lack) return this.#takeOut(member, lack);
     this.#joining.delete(member);
     this.#members.add(member);
     member.enter();
@@ -220,7 +183,6 @@ export class RoomFeed {
   }
 
   #deliver(change: Change): void {
-    this.#position = { room_id: change.room_id, rev: change.rev, at: change.at };
     if (change.kind !== 'message' && this.#rights) {
       this.#rights = rightsAfter(this.#rights, change);
       this.#judgeMembers(change);
@@ -243,55 +205,9 @@ export class RoomFeed {
     }
   }
 
-  #deliverEarly(): void {
-    for (let next = this.#nextEarly(); next; next = this.#nextEarly()) {
-      this.#early.delete(next.rev);
-      this.#events.reordered();
-      this.#deliver(next);
-    }
-  }
-
-  #nextEarly(): Change | undefined {
-    return this.#at === undefined ? undefined : this.#early.get(this.#at + 1);
-  }
-
-  #hold(): void {
-    this.#holdTimer ??= setTimeout(() => {
-      this.#holdTimer = undefined;
-      if (this.#isBehind) void this.#repair();
-    }, holdMs).unref();
-  }
-
-  /** Reads what is missing from the log and delivers it. What fails here is tried again by the next sweep. */
-  #repair(): Promise<void> {
-    this.#repairing ??= this.#readMissing()
-      .catch((error) => this.#events.failed(error))
-      .finally(() => {
-        this.#repairing = undefined;
-      });
-    return this.#repairing;
-  }
-
-  async #readMissing(): Promise<void> {
-    while (!this.#ended && this.#isBehind) {
-      const changes = await this.#log.changes(this.room, this.#at! + 1, this.#head, repairPage);
-      let repaired = 0;
-      for (const change of changes) {
-        if (this.#ended || change.rev !== this.#at! + 1) continue;
-        this.#early.delete(change.rev);
-        this.#deliver(change);
-        repaired += 1;
-      }
-      this.#deliverEarly();
-      this.#events.repaired(repaired);
-      // Nothing to read of what was announced: the room may be gone, which the next sweep finds out.
-      if (changes.length === 0) return;
-    }
-  }
-
   #delete(): void {
     this.#ended = true;
-    clearTimeout(this.#holdTimer);
+    this.#order.end();
     for (const member of [...this.#members, ...this.#joining.keys()]) this.#takeOut(member, 'ROOM_DELETED');
   }
 }

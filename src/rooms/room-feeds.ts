@@ -1,8 +1,9 @@
 import { ChatError } from '../protocol/errors.ts';
 import type { RoomId } from '../protocol/identifiers.ts';
 import type { RoomLog } from '../store/room-log.ts';
+import type { OrderEvents } from './change-order.ts';
 import type { RoomBus } from './room-bus.ts';
-import { type Audience, type FeedEvents, RoomFeed } from './room-feed.ts';
+import { type Audience, RoomFeed } from './room-feed.ts';
 import type { RightsCache } from './room-rights.ts';
 
 /** A room that everybody has left is served a little longer: people come back, and subscribing again costs. */
@@ -31,7 +32,7 @@ interface Collaborators {
   rights: RightsCache;
   audiences: readonly Audience[];
   sweepMs: number;
-  events: FeedEvents;
+  events: OrderEvents;
 }
 
 export function roomFeeds({ log, bus, rights, audiences, sweepMs, events }: Collaborators): RoomFeeds {
@@ -99,7 +100,7 @@ export function roomFeeds({ log, bus, rights, audiences, sweepMs, events }: Coll
       const entry = served.get(room);
       if (!entry?.feed.isEmpty || entry.linger) return;
       // A feed that never had a member has nothing to keep: unknown rooms must not pile up.
-      if (!entry.feed.rights) return close(room);
+      if (!entry.feed.hasStarted) return close(room);
       entry.linger = setTimeout(() => {
         entry.linger = undefined;
         if (entry.feed.isEmpty) close(room);

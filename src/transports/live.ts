@@ -27,5 +27,3 @@ export interface LiveMetrics {
 export const badTokensAllowed = 3;
 /** What a connection may send before its token has been accepted. */
 export const unauthenticatedFrameBytes = 4_096;
-/** Requests of one connection that may wait for their turn. */
-export const mostWaitingRequests = 1_000;

@@ -1,7 +1,7 @@
 import type { MessageChange } from '../../protocol/change.ts';
 import type { RoomId } from '../../protocol/identifiers.ts';
 import type { Audience } from '../../rooms/room-feed.ts';
-import { messageFrame } from './chat-session.ts';
+import { messageFrame } from './chat-stay.ts';
 
 interface Listener {
   deliver(change: MessageChange, frame: string): void;

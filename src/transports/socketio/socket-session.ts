@@ -18,8 +18,9 @@ import type { Actor } from '../../rooms/permissions.ts';
 import type { Member } from '../../rooms/room-feed.ts';
 import { roomIdOf } from '../../rooms/rooms-context.ts';
 import type { Identity } from '../authenticate.ts';
-import { badTokensAllowed, type Live, mostWaitingRequests } from '../live.ts';
+import { badTokensAllowed, type Live } from '../live.ts';
 import { type TokenLifetime, watchToken } from '../token-lifetime.ts';
+import { mostWaiting, Turns } from '../turns.ts';
 import { endConnection } from './end-connection.ts';
 
 type ServerEvents = { [N in AnnouncementName]: (payload: Announcements[N]) => void };
@@ -42,8 +43,7 @@ export class SocketSession {
   readonly #lifetime: TokenLifetime;
   #identity: Identity;
   #badTokens = 0;
-  #turn: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
+  readonly #turns = new Turns();
   #hasEnded = false;
 
   readonly #handlers: { [N in RequestName]: Handler<N> } = {
@@ -96,17 +96,13 @@ export class SocketSession {
     const last = args.at(-1);
     const acknowledge: Acknowledge = typeof last === 'function' ? (last as Acknowledge) : () => {};
     const payload = args[0] === last && typeof last === 'function' ? undefined : args[0];
-    if (this.#waiting >= mostWaitingRequests) {
-      const message = `${mostWaitingRequests} requests of this connection are waiting`;
+    if (this.#turns.waiting >= mostWaiting) {
+      const message = `${mostWaiting} requests of this connection are waiting`;
       return this.#refuse(acknowledge, new ChatError('RATE_LIMITED', { message, retryAfterMs: 1_000 }));
     }
-    this.#waiting += 1;
-    this.#turn = this.#turn
-      .then(() => this.#obey(name, payload, acknowledge))
-      .catch((error) => this.#refuse(acknowledge, ChatError.from(error)))
-      .finally(() => {
-        this.#waiting -= 1;
-      });
+    void this.#turns.take(() =>
+      this.#obey(name, payload, acknowledge).catch((error) => this.#refuse(acknowledge, ChatError.from(error))),
+    );
   }
 
   async #obey(name: string, payload: unknown, acknowledge: Acknowledge): Promise<void> {
