@@ -3,6 +3,7 @@ import { ChatError } from '../protocol/errors.ts';
 import type { RoomId } from '../protocol/identifiers.ts';
 import type { Appended, RoomLog } from '../store/room-log.ts';
 import { type Actor, may, refusalOf, type Verdict } from './permissions.ts';
+import { repeated, sharingRepetitions } from './repetitions.ts';
 import type { RoomBus } from './room-bus.ts';
 import { type RightsCache, verdictOn } from './room-rights.ts';
 
@@ -65,36 +66,11 @@ interface Collaborators {
  */
 export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: Limits = defaults): SendQueue {
   const rooms = new Map<RoomId, Waiting[]>();
-  /** The messages with a client_msg_id that are not answered yet: a batch may not hold one id twice. */
-  const underway = new Map<string, { sending: Sending; stored: Promise<Stored> }>();
   let size = 0;
   let bytes = 0;
   let running: Promise<void> | undefined;
 
   function append(sending: Sending): Promise<Stored> {
-    if (sending.client_msg_id === null) return enqueue(sending);
-    const key = `${sending.room_id}/${sending.actor.user}/${sending.client_msg_id}`;
-    const first = underway.get(key);
-    if (first) return followUp(first, sending);
-    const stored = enqueue(sending);
-    underway.set(key, { sending, stored });
-    const done = () => void underway.delete(key);
-    stored.then(done, done);
-    return stored;
-  }
-
-  /** A repetition has the answer of the first, unless that was refused for a reason that need not be this one's. */
-  function followUp(first: { sending: Sending; stored: Promise<Stored> }, again: Sending): Promise<Stored> {
-    return first.stored.then(
-      ({ change }) => repeated(change, again),
-      (error) => {
-        if (first.sending.actor === again.actor) throw error;
-        return append(again);
-      },
-    );
-  }
-
-  function enqueue(sending: Sending): Promise<Stored> {
     if (size >= limits.messages || bytes >= limits.bytes) {
       const message = 'The server has more messages to store than it can take, try again';
       return Promise.reject(new ChatError('UNAVAILABLE', { message, retryAfterMs: 1_000 }));
@@ -225,7 +201,7 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
   }
 
   return {
-    append,
+    append: sharingRepetitions(append),
     settled: () => running ?? Promise.resolve(),
     get size() {
       return size;
@@ -234,8 +210,3 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
 }
 
 const endOfTurn = () => new Promise((resolve) => setImmediate(resolve));
-
-function repeated(change: MessageChange, { content }: Sending): Stored {
-  if (change.message.content === content) return { change, duplicate: true };
-  throw new ChatError('ID_REUSED', { field: 'client_msg_id' });
-}
