@@ -123,6 +123,44 @@ describeEveryWiring('live delivery', ({ url }) => {
     expect(body.content.map(({ seq }: Heard) => seq)).to.deep.equal(upTo(count));
   });
 
+  it('leaves no gap and no double to who keeps leaving and joining while others send', async () => {
+    const owner = somebody({ level: 100 });
+    const room_id = await makeRoom(owner);
+    let sending = true;
+    const send = async () => {
+      const sender = await socketClient(url(), owner);
+      for (let n = 0; n < 100; n++) await sender.request('message:send', { room_id, content: 'x' });
+    };
+    const sent = Promise.all([send(), send(), send(), send()]).then(() => {
+      sending = false;
+    });
+    const joiners = [1, 2, 3, 4].map(async () => {
+      const socket = await socketClient(url(), owner);
+      while (sending) await joinOnce(socket, room_id, sent);
+    });
+    await Promise.all([sent, ...joiners]);
+  });
+
+  /** Comes in, and leaves after some messages: each must be the next one, counted from the position of the join. */
+  async function joinOnce({ raw, request }: SocketClient, room_id: number, sent: Promise<void>): Promise<void> {
+    let have: number | undefined;
+    const heard: [expected: number | undefined, rev: number][] = [];
+    const some = new Promise<void>((resolve) => {
+      raw.onAny((_name, { rev }) => {
+        heard.push([have === undefined ? undefined : ++have, rev]);
+        if (heard.length === 3) resolve();
+      });
+    });
+    // The callback runs in the order of the wire, which a promise would not keep.
+    raw.emit('room:join', { room_id }, (ack: { rev: number }) => {
+      have = ack.rev;
+    });
+    await Promise.race([some, sent]);
+    await request('room:leave', { room_id });
+    raw.offAny();
+    for (const [expected, rev] of heard) expect(rev).to.equal(expected);
+  }
+
   /** What comes live begins right after the position of the join and goes on without a gap to the end. */
   async function joinedDuring(person: Person, room_id: number, last: number, overChat: boolean): Promise<void> {
     if (overChat) {

@@ -3,6 +3,8 @@ type Close = () => unknown;
 const ofTest: Close[] = [];
 const ofRun: Close[] = [];
 const violations: Error[] = [];
+const failures: unknown[] = [];
+const patienceMs = 8_000;
 let inTest = false;
 
 /** What is opened in a test is closed when it ends; what is opened outside of one, at the end of the run. */
@@ -32,24 +34,32 @@ export function throwViolations(): void {
   if (first) throw first;
 }
 
+/** What did not close is said at the end: a hook that throws here would skip all tests to come. */
 export async function testEnds(): Promise<void> {
   inTest = false;
   await closeAll(ofTest);
 }
 
-export function runEnds(): Promise<void> {
-  return closeAll(ofRun);
+export async function runEnds(): Promise<void> {
+  await closeAll(ofRun);
+  if (failures.length > 0) throw failures[0];
 }
 
 /** The last one opened first; one that fails does not keep the others open. */
 async function closeAll(closes: Close[]): Promise<void> {
-  const failures: unknown[] = [];
   for (const close of closes.splice(0).reverse()) {
     try {
-      await close();
+      await inTime(close);
     } catch (error) {
       failures.push(error);
     }
   }
-  if (failures.length > 0) throw failures[0];
+}
+
+async function inTime(close: Close): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`Not closed after ${patienceMs} ms: ${close}`)), patienceMs);
+  });
+  await Promise.race([close(), late]).finally(() => clearTimeout(timer));
 }

@@ -1,66 +1,37 @@
-import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { closeLater } from './cleanup.ts';
 
-/** A line to a server that can be cut: what a network, or a database that dies, does to its clients. */
 export interface TcpProxy {
   port: number;
-  /** Ends every connection and refuses new ones. */
-  cut(): void;
-  restore(): void;
-  /** The next thing a client says is the last that gets through: its answer is lost, with the connection. */
-  loseNextAnswer(): void;
+  /** Ends all connections and takes no more. */
+  cut(): Promise<void>;
+  mend(): Promise<void>;
 }
 
+/** A line to a server that can be cut, as if the server were gone. */
 export async function tcpProxy(host: string, port: number): Promise<TcpProxy> {
-  const open = new Set<Socket>();
-  let isCut = false;
-  let losing = false;
+  const sockets = new Set<Socket>();
   const server = createServer((client) => {
-    if (isCut) return void client.destroy();
-    const upstream = dial(port, host);
-    let answerIsLost = false;
-    for (const [one, other] of [
-      [client, upstream],
-      [upstream, client],
-    ] as const) {
-      open.add(one);
-      one.on('error', () => other.destroy());
-      one.on('close', () => {
-        open.delete(one);
-        other.destroy();
+    const upstream = connect(port, host);
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.on('error', () => {});
+      socket.on('close', () => {
+        sockets.delete(socket);
+        client.destroy();
+        upstream.destroy();
       });
     }
-    client.on('data', (said) => {
-      if (losing) {
-        losing = false;
-        answerIsLost = true;
-      }
-      upstream.write(said);
-    });
-    upstream.on('data', (answer) => {
-      if (!answerIsLost) return void client.write(answer);
-      client.destroy();
-    });
+    client.pipe(upstream).pipe(client);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const endAll = () => {
-    for (const socket of open) socket.destroy();
-  };
-  closeLater(() => {
-    server.close();
-    endAll();
-  });
-  return {
-    port: (server.address() as AddressInfo).port,
-    cut() {
-      isCut = true;
-      endAll();
-    },
-    restore() {
-      isCut = false;
-    },
-    loseNextAnswer() {
-      losing = true;
-    },
-  };
+  const listen = (at: number) => new Promise<void>((resolve) => server.listen(at, '127.0.0.1', resolve));
+  await listen(0);
+  const { port: own } = server.address() as AddressInfo;
+  const cut = () =>
+    new Promise<void>((resolve) => {
+      server.close(() => resolve());
+      for (const socket of sockets) socket.destroy();
+    });
+  closeLater(() => server.listening && cut());
+  return { port: own, cut, mend: () => listen(own) };
 }

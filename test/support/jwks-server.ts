@@ -1,0 +1,41 @@
+import type { KeyObject } from 'node:crypto';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import { closeLater } from './cleanup.ts';
+import { selfSigned } from './self-signed.ts';
+
+export interface JwksServer {
+  url: string;
+  /** How often the set was fetched. */
+  fetched: number;
+  /** Whether it breaks off every request. */
+  isDown: boolean;
+  keys: object[];
+}
+
+/** A key set over https, trusted by this process. */
+export async function jwksServer(keys: object[]): Promise<JwksServer> {
+  const pair = selfSigned();
+  const trusted = getCACertificates('default');
+  setDefaultCACertificates([...trusted, pair.cert]);
+  const jwks: JwksServer = { url: '', fetched: 0, isDown: false, keys };
+  const server = createServer(pair, (request, response) => {
+    jwks.fetched += 1;
+    if (jwks.isDown) return request.socket.destroy();
+    response.setHeader('Content-Type', 'application/json').end(JSON.stringify({ keys: jwks.keys }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  jwks.url = `https://localhost:${(server.address() as AddressInfo).port}/jwks.json`;
+  closeLater(() => {
+    setDefaultCACertificates(trusted);
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  });
+  return jwks;
+}
+
+/** The public half of a key, as it is published. */
+export function published(key: KeyObject, kid: string): object {
+  return { ...key.export({ format: 'jwk' }), kid, use: 'sig' };
+}
