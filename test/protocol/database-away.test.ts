@@ -1,17 +1,17 @@
 import { expect } from 'chai';
+import { type DatabaseLine, databaseLine } from '../support/database-line.ts';
 import { startNode, wirings } from '../support/node.ts';
 import { somebody } from '../support/people.ts';
 import { freshDatabase } from '../support/postgres.ts';
 import { rest } from '../support/rest-client.ts';
 import { newRoom, say } from '../support/rooms.ts';
 import { socketClient } from '../support/socket-client.ts';
-import { type TcpProxy, tcpProxy } from '../support/tcp-proxy.ts';
 
 const postgres = wirings.find(({ name }) => name === 'PostgreSQL')!;
 
-async function nodeBehindProxy(): Promise<{ url: string; proxy: TcpProxy }> {
+async function nodeBehindProxy(): Promise<{ url: string; proxy: DatabaseLine }> {
   const database = new URL(await freshDatabase());
-  const proxy = await tcpProxy(database.hostname, Number(database.port));
+  const proxy = await databaseLine(database.hostname, Number(database.port));
   database.hostname = '127.0.0.1';
   database.port = String(proxy.port);
   const { url } = await startNode(postgres, { DATABASE_URL: database.href, SWEEP_SECONDS: 1 });

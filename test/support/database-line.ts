@@ -1,0 +1,66 @@
+import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
+import { closeLater } from './cleanup.ts';
+
+/** A line to a server that can be cut: what a network, or a database that dies, does to its clients. */
+export interface DatabaseLine {
+  port: number;
+  /** Ends every connection and refuses new ones. */
+  cut(): void;
+  restore(): void;
+  /** The next thing a client says is the last that gets through: its answer is lost, with the connection. */
+  loseNextAnswer(): void;
+}
+
+export async function databaseLine(host: string, port: number): Promise<DatabaseLine> {
+  const open = new Set<Socket>();
+  let isCut = false;
+  let losing = false;
+  const server = createServer((client) => {
+    if (isCut) return void client.destroy();
+    const upstream = dial(port, host);
+    let answerIsLost = false;
+    for (const [one, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      open.add(one);
+      one.on('error', () => other.destroy());
+      one.on('close', () => {
+        open.delete(one);
+        other.destroy();
+      });
+    }
+    client.on('data', (said) => {
+      if (losing) {
+        losing = false;
+        answerIsLost = true;
+      }
+      upstream.write(said);
+    });
+    upstream.on('data', (answer) => {
+      if (!answerIsLost) return void client.write(answer);
+      client.destroy();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const endAll = () => {
+    for (const socket of open) socket.destroy();
+  };
+  closeLater(() => {
+    server.close();
+    endAll();
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    cut() {
+      isCut = true;
+      endAll();
+    },
+    restore() {
+      isCut = false;
+    },
+    loseNextAnswer() {
+      losing = true;
+    },
+  };
+}
