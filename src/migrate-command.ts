@@ -4,7 +4,9 @@ import { openPglite } from './store/store.ts';
 
 /** `npm run migrate`: what the server does at its start, by itself. */
 async function main(): Promise<void> {
-  const { database } = readConfig({ JWT_SECRET: 'not used to migrate', ...process.env });
+  // Migrating takes no key, whichever is configured.
+  const { JWT_SECRET, JWT_PUBLIC_KEY, JWT_JWKS_URL, ...env } = process.env;
+  const { database } = readConfig({ ...env, JWT_SECRET: 'not used to migrate' });
   if (database.mode === 'postgres') {
     const applied = await migratePostgres(database.databaseUrl);
     for (const name of applied) console.log(`applied ${name}`);

@@ -55,7 +55,10 @@ const moment = (end: 'from' | 'to') =>
       const day = bareDate.test(text);
       const zoned = day || /(Z|[+-]\d{2}:?\d{2})$/.test(text);
       const at = Date.parse(day ? `${text}T00:00:00Z` : zoned ? text : `${text}Z`);
-      const real = Number.isFinite(at) && (!day || new Date(at).toISOString().startsWith(text));
+      // `Date.parse` moves the 30th of February on to March; here it is no date.
+      const date = text.slice(0, 10);
+      const midnight = new Date(`${date}T00:00:00Z`);
+      const real = Number.isFinite(at) && !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(date);
       if (!real) context.addIssue({ code: 'custom', message: 'must be an ISO 8601 date' });
       return real && day && end === 'to' ? at + 86_399_999 : at;
     });

@@ -1,4 +1,4 @@
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 interface Holder {
@@ -6,6 +6,10 @@ interface Holder {
   /** Tells a living holder from another process that was given its number later. */
   started: string;
 }
+
+const attempts = 50;
+const waitMs = 20;
+const abandonedMs = 500;
 
 /**
  * Takes the embedded data directory for this process, making it where it is missing: two processes on one PGlite
@@ -15,49 +19,64 @@ export function lockDataDirectory(directory: string): () => void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const path = join(directory, 'lock');
   const mine = JSON.stringify({ pid: process.pid, started: startOf(process.pid) } satisfies Holder);
-  for (let attempt = 0; attempt < 5; attempt++) {
-    try {
-      linkWhole(path, mine);
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    if (linkWhole(path, mine)) {
       return () => {
         if (readText(path) === mine) rmSync(path, { force: true });
       };
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
-    const found = readText(path);
-    const holder = readHolder(found);
+    const holder = readHolder(readText(path));
     if (holder && isAlive(holder)) {
       throw new Error(
         `The data directory ${directory} is in use by process ${holder.pid}. Stop that server first, ` +
           'or set DATA_DIR to another directory, or use DATABASE_URL to run several processes on one PostgreSQL.',
       );
     }
-    removeStale(path, found);
+    removeStale(path);
   }
   throw new Error(`The data directory ${directory} could not be locked: other processes keep taking it.`);
 }
 
-/** Makes the file with its text in one step, or throws `EEXIST`: nobody ever reads half a lock. */
-function linkWhole(path: string, text: string): void {
+/** Makes the file with its text in one step, so that nobody ever reads half a lock; false where there is one. */
+function linkWhole(path: string, text: string): boolean {
   const draft = `${path}.${process.pid}.draft`;
   writeFileSync(draft, text, { mode: 0o600 });
   try {
     linkSync(draft, path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    return false;
   } finally {
     rmSync(draft, { force: true });
   }
 }
 
-/** Moves the lock aside before removing it, so that a lock taken in the meantime can be put back. */
-function removeStale(path: string, expected: string | undefined): void {
-  const aside = `${path}.${process.pid}`;
+/**
+ * One process at a time removes a lock, and looks again before it does: while the stale one stands nobody can take the
+ * lock, so what is removed is what was looked at.
+ */
+function removeStale(path: string): void {
+  const turn = `${path}.takeover`;
   try {
-    renameSync(path, aside);
+    mkdirSync(turn);
   } catch {
-    return; // another process was quicker; look again
+    return waitForTurn(turn);
   }
-  if (readText(aside) === expected) rmSync(aside, { force: true });
-  else renameSync(aside, path);
+  try {
+    const found = readText(path);
+    const holder = readHolder(found);
+    if (found !== undefined && !(holder && isAlive(holder))) rmSync(path, { force: true });
+  } finally {
+    rmSync(turn, { recursive: true, force: true });
+  }
+}
+
+/** A turn takes microseconds; one that lasts was left by a process that died in it. */
+function waitForTurn(turn: string): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, waitMs);
+  const since = statSync(turn, { throwIfNoEntry: false })?.mtimeMs;
+  if (since !== undefined && Date.now() - since > abandonedMs) rmSync(turn, { recursive: true, force: true });
 }
 
 function readText(path: string): string | undefined {

@@ -27,3 +27,5 @@ export interface LiveMetrics {
 export const badTokensAllowed = 3;
 /** What a connection may send before its token has been accepted. */
 export const unauthenticatedFrameBytes = 4_096;
+/** What of it may wait behind the token while that is checked. */
+export const unauthenticatedBurstBytes = 65_536;

@@ -1,15 +1,15 @@
 import { readFileSync, statSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { chatIn } from '../support/chat-client.ts';
+import { databaseLine } from '../support/database-line.ts';
 import { type Person, somebody, testSecret } from '../support/people.ts';
 import { freshDatabase } from '../support/postgres.ts';
 import { dataDirectory, runCommand, runServer } from '../support/process.ts';
 import { expectRefusal } from '../support/refusals.ts';
 import { rest } from '../support/rest-client.ts';
 import { newRoom, say } from '../support/rooms.ts';
-import { tcpProxy } from '../support/tcp-proxy.ts';
 
 /** A person of the service whose key this process does not know. */
 async function personOf(DATA_DIR: string): Promise<Person> {
@@ -25,36 +25,51 @@ const historyOf = async (url: string, { token }: Person, room: { id: number }): 
     ({ content }: { content: string }) => content,
   );
 
+async function takenPort(): Promise<[port: number, free: () => void]> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return [(server.address() as AddressInfo).port, () => server.close()];
+}
+
 describe('The embedded default', function () {
   this.timeout(60_000);
 
-  it('starts with nothing configured, on the loopback interface, and makes its key: mode 0600', async () => {
-    const DATA_DIR = dataDirectory();
-    const { url } = await runServer({ DATA_DIR, HOST: undefined });
-    expect(new URL(url).hostname).to.equal('127.0.0.1');
-    expect((await rest(url).get('/healthz')).status).to.equal(200);
-    expect((await rest(url).get('/readyz')).status).to.equal(200);
-    expect(statSync(join(DATA_DIR, 'jwt-secret')).mode & 0o777).to.equal(0o600);
-    expect(statSync(DATA_DIR).mode & 0o077).to.equal(0);
-  });
+  describe('that is running', () => {
+    let DATA_DIR: string;
+    let url: string;
+    let pid: number;
 
-  it('takes the tokens of `npm run token`, and no others', async () => {
-    const DATA_DIR = dataDirectory();
-    const { url } = await runServer({ DATA_DIR });
-    const owner = await personOf(DATA_DIR);
-    const room = await newRoom(url, owner);
-    expect(room).to.include({ user_owner: owner.user, entity_owner: owner.entity });
-    expectRefusal(await rest(url, somebody().token).get('/rooms'), 'UNAUTHENTICATED');
-  });
+    before(async () => {
+      DATA_DIR = dataDirectory();
+      const { child, ...server } = await runServer({ DATA_DIR, HOST: undefined });
+      [url, pid] = [server.url, child.pid!];
+    });
 
-  it('keeps one process on a data directory: a second one says so and ends', async () => {
-    const DATA_DIR = dataDirectory();
-    const { url, child } = await runServer({ DATA_DIR });
-    const { code, output } = await runCommand('main.ts', { DATA_DIR, PORT: 0 }).exited;
-    expect(code).to.be.above(0);
-    expect(output).to.include(DATA_DIR).and.include(`process ${child.pid}`);
-    expect(output).to.not.match(/\n\s+at /);
-    expect((await rest(url).get('/readyz')).status).to.equal(200);
+    it('listens on the loopback interface and is ready', async () => {
+      expect(new URL(url).hostname).to.equal('127.0.0.1');
+      expect((await rest(url).get('/healthz')).status).to.equal(200);
+      expect((await rest(url).get('/readyz')).status).to.equal(200);
+    });
+
+    it('has made its key, for its owner alone: mode 0600', () => {
+      expect(statSync(join(DATA_DIR, 'jwt-secret')).mode & 0o777).to.equal(0o600);
+      expect(statSync(DATA_DIR).mode & 0o077).to.equal(0);
+    });
+
+    it('takes the tokens of `npm run token`, and no others', async () => {
+      const owner = await personOf(DATA_DIR);
+      const room = await newRoom(url, owner);
+      expect(room).to.include({ user_owner: owner.user, entity_owner: owner.entity });
+      expectRefusal(await rest(url, somebody().token).get('/rooms'), 'UNAUTHENTICATED');
+    });
+
+    it('keeps its data directory to itself: a second process says so and ends', async () => {
+      const { code, output } = await runCommand('main.ts', { DATA_DIR, PORT: 0 }).exited;
+      expect(code).to.be.above(0);
+      expect(output).to.include(DATA_DIR).and.include(`process ${pid}`);
+      expect(output).to.not.match(/\n\s+at /);
+      expect((await rest(url).get('/readyz')).status).to.equal(200);
+    });
   });
 
   it('keeps what it acknowledged, and its key, through kill -9', async () => {
@@ -77,28 +92,21 @@ describe('The embedded default', function () {
     await say(url, owner, room, 'and on it goes');
   });
 
-  it('makes no key where one is configured', async () => {
+  it('makes no key where one is configured, closes /chat with 1001 on SIGTERM, ends with 0 and keeps its rows', async () => {
     const DATA_DIR = dataDirectory();
-    const { url } = await runServer({ DATA_DIR, JWT_SECRET: testSecret });
-    expect((await rest(url, somebody().token).get('/rooms')).status).to.equal(200);
+    const env = { DATA_DIR, JWT_SECRET: testSecret };
+    const first = await runServer(env);
+    const owner = somebody({ level: 100 });
+    const room = await newRoom(first.url, owner);
     expect(() => statSync(join(DATA_DIR, 'jwt-secret'))).to.throw('ENOENT');
+    const chat = await chatIn(first.url, owner, room.id);
+    await say(first.url, owner, room, 'before the end');
+    first.kill('SIGTERM');
+    expect(await chat.closed).to.equal(1001);
+    expect(await first.exited).to.include({ code: 0, signal: null });
+    const { url } = await runServer(env);
+    expect(await historyOf(url, owner, room)).to.deep.equal(['before the end']);
   });
-
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    it(`ends with 0 on ${signal}, closes /chat with 1001 and keeps its rows`, async () => {
-      const DATA_DIR = dataDirectory();
-      const first = await runServer({ DATA_DIR });
-      const owner = await personOf(DATA_DIR);
-      const room = await newRoom(first.url, owner);
-      const chat = await chatIn(first.url, owner, room.id);
-      await say(first.url, owner, room, 'before the end');
-      first.kill(signal);
-      expect(await chat.closed).to.equal(1001);
-      expect(await first.exited).to.include({ code: 0, signal: null });
-      const { url } = await runServer({ DATA_DIR });
-      expect(await historyOf(url, owner, room)).to.deep.equal(['before the end']);
-    });
-  }
 });
 
 describe('A wrong configuration', function () {
@@ -134,27 +142,32 @@ describe('A wrong configuration', function () {
         .and.not.match(/\n\s+at /);
     });
   }
-
-  it('is a port that is taken', async () => {
-    const { url } = await runServer({ DATA_DIR: dataDirectory() });
-    const { port } = new URL(url);
-    const { code, output } = await runCommand('main.ts', { PORT: port, DATA_DIR: dataDirectory() }).exited;
-    expect(code).to.be.above(0);
-    expect(output).to.include(port);
-  });
 });
 
 describe('One node with DATABASE_URL', function () {
   this.timeout(300_000);
   const env = { JWT_SECRET: testSecret };
 
-  it('starts, is ready, and ends with 0 on SIGTERM', async () => {
-    const server = await runServer({ ...env, DATABASE_URL: await freshDatabase() });
-    expect((await rest(server.url).get('/readyz')).status).to.equal(200);
-    const owner = somebody({ level: 100 });
-    await say(server.url, owner, await newRoom(server.url, owner), 'hello');
-    server.kill('SIGTERM');
-    expect(await server.exited).to.include({ code: 0, signal: null });
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    it(`starts, is ready, and ends with 0 on ${signal}`, async () => {
+      const server = await runServer({ ...env, DATABASE_URL: await freshDatabase() });
+      expect((await rest(server.url).get('/readyz')).status).to.equal(200);
+      const owner = somebody({ level: 100 });
+      await say(server.url, owner, await newRoom(server.url, owner), 'hello');
+      server.kill(signal);
+      expect(await server.exited).to.include({ code: 0, signal: null });
+    });
+  }
+
+  it('says which port is taken', async () => {
+    const [taken, free] = await takenPort();
+    const { code, output } = await runCommand('main.ts', { ...env, DATABASE_URL: await freshDatabase(), PORT: taken })
+      .exited;
+    free();
+    expect(code).to.be.above(0);
+    expect(output)
+      .to.include(String(taken))
+      .and.not.match(/\n\s+at /);
   });
 
   it('is migrated by whichever of many processes is first, and by `npm run migrate`', async () => {
@@ -167,12 +180,8 @@ describe('One node with DATABASE_URL', function () {
   });
 
   it('without its database ends and says so (the original hung)', async () => {
-    const port = await new Promise<number>((resolve) => {
-      const server = createServer().listen(0, '127.0.0.1', () => {
-        const { port } = server.address() as { port: number };
-        server.close(() => resolve(port));
-      });
-    });
+    const [port, free] = await takenPort();
+    free();
     const DATABASE_URL = `postgresql://nobody@127.0.0.1:${port}/nothing`;
     const { code, output } = await runCommand('main.ts', { ...env, DATABASE_URL, PORT: 0 }).exited;
     expect(code).to.be.above(0);
@@ -183,7 +192,7 @@ describe('One node with DATABASE_URL', function () {
 
   it('lives on while its database is away, answers UNAVAILABLE, and goes on when it is back', async () => {
     const database = new URL(await freshDatabase());
-    const line = await tcpProxy(database.hostname, Number(database.port || 5432));
+    const line = await databaseLine(database.hostname, Number(database.port || 5432));
     database.host = `127.0.0.1:${line.port}`;
     const { url } = await runServer({ ...env, DATABASE_URL: database.href });
     const owner = somebody({ level: 100 });
@@ -191,14 +200,14 @@ describe('One node with DATABASE_URL', function () {
     const client = rest(url, owner.token);
     await say(url, owner, room, 'before');
 
-    await line.cut();
+    line.cut();
     expectRefusal(await client.get('/rooms'), 'UNAVAILABLE');
     expectRefusal(await client.post('/rooms', { name: 'now' }), 'UNAVAILABLE');
     expectRefusal(await client.post(`/rooms/${room.id}/messages`, { content: 'lost' }), 'UNAVAILABLE');
     expect((await rest(url).get('/readyz')).status).to.equal(503);
     expect((await rest(url).get('/healthz')).status).to.equal(200);
 
-    await line.mend();
+    line.restore();
     expect((await client.get('/rooms')).status).to.equal(200);
     expect((await rest(url).get('/readyz')).status).to.equal(200);
     await say(url, owner, room, 'after');

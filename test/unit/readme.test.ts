@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { SignJWT } from 'jose';
 import { z } from 'zod';
@@ -312,6 +312,17 @@ describe('the README', () => {
     const run = [...readme.matchAll(/npm (?:run (?:-s )?)?([a-z:]+)/g)].map((match) => match[1]!);
     const known = [...Object.keys(manifest.scripts), 'ci', 'exec', 'install'];
     expect(run.filter((name) => !known.includes(name))).to.deep.equal([]);
+  });
+});
+
+describe('ARCHITECTURE.md', () => {
+  it('names the files that there are', () => {
+    const files = readdirSync(new URL('src/', root), { recursive: true, encoding: 'utf8' });
+    const named = [...read('ARCHITECTURE.md').matchAll(/(?<![*\w.-])[\w./-]+\.ts\b/g)].map(([name]) => name);
+    const exists = (name: string) =>
+      files.some((file) => file === name || file.endsWith(`/${name}`)) || existsSync(new URL(name, root));
+    expect(named).to.have.length.above(50);
+    expect(named.filter((name) => !exists(name))).to.deep.equal([]);
   });
 });
 

@@ -3,7 +3,7 @@ import { ChatError, type CloseReason, errors, parse } from '../../protocol/error
 import type { Actor } from '../../rooms/permissions.ts';
 import { roomIdOf } from '../../rooms/rooms-context.ts';
 import type { Identity } from '../authenticate.ts';
-import { badTokensAllowed, type Live, unauthenticatedFrameBytes } from '../live.ts';
+import { badTokensAllowed, type Live, unauthenticatedBurstBytes, unauthenticatedFrameBytes } from '../live.ts';
 import { type TokenLifetime, watchToken } from '../token-lifetime.ts';
 import { mostWaiting, Turns } from '../turns.ts';
 import type { ChatAudience } from './chat-audience.ts';
@@ -35,6 +35,7 @@ export class ChatSession {
   readonly #tokenTimer: NodeJS.Timeout;
   #step: Step = { name: 'authenticating' };
   #badTokens = 0;
+  #unauthenticatedBytes = 0;
   #lifetime: TokenLifetime | undefined;
   #releaseUser = () => {};
   readonly #forgetUnauthenticated: () => void;
@@ -54,15 +55,21 @@ export class ChatSession {
   /** Takes a frame; it is obeyed in its turn. */
   hear(text: string): void {
     if (this.#step.name === 'ended') return;
-    if (this.#step.name === 'authenticating' && Buffer.byteLength(text) > unauthenticatedFrameBytes) {
-      return this.#close('frame_too_large');
-    }
+    if (this.#step.name === 'authenticating' && !this.#mayQueue(text)) return this.#close('frame_too_large');
     const done = this.#turns.take(() =>
       this.#obey(text).catch((error) => this.#refuse(ChatError.from(error), undefined)),
     );
     if (this.#turns.waiting < mostWaiting) return;
     this.#connection.setReading(false);
     void done.then(() => this.#connection.setReading(true));
+  }
+
+  /** A client may send its token and what comes after it in one burst; alone, a large frame has no business here. */
+  #mayQueue(text: string): boolean {
+    const bytes = Buffer.byteLength(text);
+    this.#unauthenticatedBytes += bytes;
+    const isFollowUp = this.#turns.waiting > 0 && this.#unauthenticatedBytes <= unauthenticatedBurstBytes;
+    return bytes <= unauthenticatedFrameBytes || isFollowUp;
   }
 
   /** Closes with 1001; the client comes back. */
@@ -82,6 +89,9 @@ export class ChatSession {
 
   async #obey(text: string): Promise<void> {
     if (this.#hasEnded) return;
+    if (this.#step.name === 'authenticating' && Buffer.byteLength(text) > unauthenticatedFrameBytes) {
+      return this.#close('frame_too_large');
+    }
     const frame = readJson(text);
     const command: Command = isObject(frame) ? frame : {};
     if (command.type !== 'message') await this.#settled();

@@ -2,7 +2,7 @@ import type { Server as HttpServer } from 'node:http';
 import { Server, type Socket } from 'socket.io';
 import type { WebSocket } from 'ws';
 import { announcementOf } from '../../protocol/change.ts';
-import { ChatError } from '../../protocol/errors.ts';
+import { ChatError, errors } from '../../protocol/errors.ts';
 import { namespace } from '../../protocol/socket-events.ts';
 import type { Audience } from '../../rooms/room-feed.ts';
 import type { Identity } from '../authenticate.ts';
@@ -63,7 +63,11 @@ export function socketioGateway(http: HttpServer, { frameBytes, pingMs, tokenDea
       });
       rooms.on('connection', (socket) => {
         live.metrics.connected('socketio');
-        socket.on('disconnect', () => live.metrics.disconnected('socketio'));
+        socket.on('disconnect', () => {
+          live.metrics.disconnected('socketio');
+          // The engine's connection may outlive its namespace; then it is one without a token again.
+          if (socket.conn.readyState === 'open') awaitToken(socket.conn, live);
+        });
         new SocketSession(socket as unknown as RoomsSocket, socket.data.identity as Identity, live);
       });
     },
@@ -97,7 +101,7 @@ const awaitingToken = new WeakMap<EngineConnection, () => void>();
 function refuse(socket: Socket, error: ChatError, { metrics, logger }: Live): Error {
   metrics.refused('socketio', error.code);
   if (error.code === 'INTERNAL') logger.error({ err: error.cause }, 'a connection could not be made');
-  const tries = (badTokens.get(socket.conn) ?? 0) + (error.code === 'UNAVAILABLE' ? 0 : 1);
+  const tries = (badTokens.get(socket.conn) ?? 0) + (errors[error.code].http === 401 ? 1 : 0);
   badTokens.set(socket.conn, tries);
   if (tries >= badTokensAllowed) setImmediate(() => endConnection(socket.conn));
   return connectError(error);
@@ -118,20 +122,28 @@ async function authenticate(socket: Socket, { rooms, authenticator, connections 
   delete socket.handshake.auth.token;
 }
 
-/** Before the token: a place among the unauthenticated and small frames. Always: a bound on what it leaves unread. */
-function guardConnection(connection: EngineConnection, { connections, limits }: Live): void {
+function guardConnection(connection: EngineConnection, live: Live): void {
+  awaitToken(connection, live);
+  if (live.limits.unsentBytes > 0) boundUnsent(connection, live.limits.unsentBytes);
+}
+
+/** Without a token: a place among the unauthenticated, small frames, and a deadline. */
+function awaitToken(connection: EngineConnection, { connections, tokenDeadlineMs }: Live): void {
   const forget = connections.awaitToken(() => connection.close(true));
-  const tooLarge = (data: string | Buffer) => {
+  const deadline = setTimeout(() => connection.close(true), tokenDeadlineMs);
+  const refuseLarge = (data: string | Buffer) => {
     if (data.length > unauthenticatedFrameBytes) connection.close(true);
   };
-  connection.on('data', tooLarge);
-  connection.once('close', forget);
-  awaitingToken.set(connection, () => {
+  const end = () => {
     forget();
-    connection.off('data', tooLarge);
+    clearTimeout(deadline);
+    connection.off('data', refuseLarge);
+    connection.off('close', end);
     awaitingToken.delete(connection);
-  });
-  if (limits.unsentBytes > 0) boundUnsent(connection, limits.unsentBytes);
+  };
+  connection.on('data', refuseLarge);
+  connection.once('close', end);
+  awaitingToken.set(connection, end);
 }
 
 /** Neither the engine nor `ws` bounds what it keeps for a reader that does not read. */
