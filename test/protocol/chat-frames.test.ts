@@ -30,6 +30,18 @@ describeEveryWiring('/chat frames', ({ url }) => {
     expect(chat.waiting).to.deep.equal([]);
   });
 
+  it('sent in one burst may hold a message of full size, though the token is still being checked', async () => {
+    const owner = somebody({ level: 100 });
+    const { room } = (await rest(url(), owner.token).post('/rooms', { name: 'large burst' })).body.content;
+    const chat = await chatClient(url());
+    const content = 'x'.repeat(8_192);
+    chat.send({ type: 'token', content: owner.token });
+    chat.send({ type: 'select_room', room_id: room.id });
+    chat.send({ type: 'message', content });
+    const echo = await chat.until(({ type }) => type === 'message');
+    expect(echo.data.content).to.equal(content);
+  });
+
   const unknown: Record<string, string> = {
     'an unknown type': '{"type":"hello"}',
     'a type in capitals': '{"type":"MESSAGE"}',
