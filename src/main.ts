@@ -15,6 +15,8 @@ function messageOf(error: unknown): string {
   return cause instanceof Error ? `${error.message} (${messageOf(cause)})` : error.message || error.name;
 }
 
+const sameKeypressMs = 300;
+
 async function main(): Promise<void> {
   const config = readConfig(process.env);
   const logger = pino({ level: config.logLevel });
@@ -23,10 +25,12 @@ async function main(): Promise<void> {
   const server = await startServer(config, { logger });
   logger.info({ url: server.url, database: config.database.mode }, `listening on ${server.url}`);
 
-  let draining = false;
+  let drainingSince: number | undefined;
   const stop = (signal: NodeJS.Signals) => {
-    if (draining) process.exit(1);
-    draining = true;
+    // Ctrl-C reaches us twice under npm: from the terminal and from npm.
+    if (signal === 'SIGINT' && drainingSince !== undefined && Date.now() - drainingSince < sameKeypressMs) return;
+    if (drainingSince !== undefined) process.exit(1);
+    drainingSince = Date.now();
     logger.info({ signal }, 'draining');
     server.drain().then(
       (inTime) => process.exit(inTime ? 0 : 1),

@@ -1,5 +1,5 @@
 import { KeyObject, type webcrypto } from 'node:crypto';
-import { createRemoteJWKSet, decodeProtectedHeader, errors as joseErrors, jwtVerify } from 'jose';
+import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, errors as joseErrors, jwtVerify } from 'jose';
 import { ExtractJwt, Strategy } from 'passport-jwt';
 import { z } from 'zod';
 import type { Config, TokenKeys } from '../config.ts';
@@ -120,11 +120,15 @@ interface TokenSettings {
 /** The one verification of tokens, by passport-jwt, for REST, Socket.IO and `/chat` alike. */
 export function tokenAuthenticator({ keys, audiences, issuers }: TokenSettings): Authenticator {
   const { algorithms, keyFor } = keySource(keys);
+  const readableKeyFor = async (token: string) => {
+    decodeJwt(token); // throws where the claims are no object, on which jsonwebtoken itself would stumble
+    return keyFor(token);
+  };
   const strategy = new Strategy(
     {
       jwtFromRequest: ExtractJwt.fromAuthHeaderAsBearerToken(),
       secretOrKeyProvider: (_request: unknown, token: string, give: GiveKey) => {
-        keyFor(token).then(
+        readableKeyFor(token).then(
           (key) => give(null, key),
           (error) => give(error instanceof ChatError ? error : new ChatError('UNAUTHENTICATED', { cause: error })),
         );

@@ -126,7 +126,8 @@ describe('dates of a history query', () => {
     ]);
   });
 
-  const wrongDates = 'yesterday 2026-02-30 2026-02-30T10:00:00Z 2026-13-01 28/02/2026 1772236800000 2026-02-28T25:00:00Z'.split(' ');
+  const wrongDates =
+    'yesterday 2026-02-30 2026-02-30T10:00:00Z 2026-13-01 28/02/2026 1772236800000 2026-02-28T25:00:00Z'.split(' ');
   for (const wrong of ['', ...wrongDates]) {
     it(`refuse ${JSON.stringify(wrong)}`, () => {
       expect(refusal(HistoryQuery, { dateFrom: wrong })).to.include({ field: 'dateFrom' });
