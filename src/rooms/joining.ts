@@ -56,6 +56,40 @@ export async function joinRoom(
   }
 }
 
+/**
+ * A member that is in the room joins it again: it stays in, and hears on. The answer is the place the feed has come to,
+ * so nothing that has been announced comes again and nothing is left out.
+ */
+export async function rejoinRoom(
+  rooms: Rooms,
+  member: Member,
+  id: RoomId,
+  since: Cursor | null | undefined,
+  acknowledge: (joined: Joined) => void,
+): Promise<void> {
+  const feed = rooms.feeds.open(id);
+  await feed.rejoin(
+    member,
+    () => read(rooms, member, id, since),
+    ({ state, missed }, later) => {
+      const head = later.at(-1) ?? state.head;
+      const events = missed && [...missed, ...later];
+      acknowledge({
+        room: later.reduce(roomAfter, state.room),
+        rights: feed.rightsOf(member.actor),
+        head,
+        recovered: events !== undefined,
+        events: events ?? [],
+      });
+    },
+  );
+}
+
+function roomAfter(room: Room, change: Change): Room {
+  if (change.kind === 'message') return { ...room, last_seq: change.message.seq };
+  return change.kind === 'room' ? change.room : room;
+}
+
 async function read(rooms: Rooms, { actor }: Member, id: RoomId, since: Cursor | null | undefined) {
   let state = await rooms.log.state(id);
   const own = state?.rules.find((rule) => matchOf(rule, actor, state!.room) === 'user');

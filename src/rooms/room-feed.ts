@@ -23,11 +23,23 @@ export interface Audience {
   announce(change: Change): void;
 }
 
-/** Not yet live. `base` is where the feed was when it began to hold changes; `from` the head of the member's snapshot. */
+/**
+ * A member on its way in, or one that asks again. `base` is where the feed was when it began to hold changes for it,
+ * `from` the head of its snapshot.
+ */
 interface Joining {
+  member: Member;
   base: number | undefined;
   from: number | undefined;
   held: Change[];
+  /** The feed is at `from`. */
+  arrive: () => void;
+  /** It left, or was taken out, on its way. */
+  abandon: () => void;
+}
+
+interface Snapshot {
+  state: LoggedRoom;
 }
 
 interface Collaborators {
@@ -49,7 +61,7 @@ export class RoomFeed {
   /** As of what was delivered last. */
   #rights: RoomRights | undefined;
   readonly #members = new Set<Member>();
-  readonly #joining = new Map<Member, Joining>();
+  readonly #joining = new Set<Joining>();
   #ended = false;
 
   constructor({ room, log, audiences, events }: Collaborators) {
@@ -84,30 +96,64 @@ export class RoomFeed {
    * Takes a member in. `read` reads the room and what else the join needs from the log; it runs again where it came
    * too early to meet the feed. `acknowledge` is called in the same turn in which the member goes live.
    */
-  async join<T extends { state: LoggedRoom }>(
+  join<T extends Snapshot>(member: Member, read: () => Promise<T>, acknowledge: (joined: T) => void): Promise<void> {
+    return this.#meet(member, read, (joining, joined, rights) => {
+      this.#standAt(joined.state.head, rights);
+      acknowledge(joined);
+      if (!this.#tellHeld(joining, joined.state.head.rev, rights)) return;
+      joining.arrive = () => this.#enter(member);
+      this.#arriveAt(joining, joined.state.head.rev);
+    });
+  }
+
+  /**
+   * A member that is live asks again: it stays, and misses nothing. It is answered when the feed has come to where the
+   * snapshot was taken; `later` is what the feed has delivered beyond that.
+   */
+  rejoin<T extends Snapshot>(
     member: Member,
     read: () => Promise<T>,
-    acknowledge: (joined: T) => void,
+    acknowledge: (joined: T, later: readonly Change[]) => void,
   ): Promise<void> {
-    const joining: Joining = { base: this.position?.rev, from: undefined, held: [] };
-    this.#joining.set(member, joining);
+    return this.#meet(member, read, (joining, joined) => {
+      const from = joined.state.head.rev;
+      const later = joining.held.filter(({ rev }) => rev > from);
+      return new Promise((resolve, reject) => {
+        joining.abandon = () => reject(new ChatError('NOT_FOUND'));
+        joining.arrive = () => {
+          acknowledge(joined, later);
+          resolve();
+        };
+        this.#order.expect(from);
+        this.#arriveAt(joining, from);
+      });
+    });
+  }
+
+  /** Holds what is delivered while the snapshot is read, and judges the member by it. */
+  async #meet<T extends Snapshot>(
+    member: Member,
+    read: () => Promise<T>,
+    proceed: (joining: Joining, joined: T, rights: RoomRights) => Promise<void> | void,
+  ): Promise<void> {
+    const base = this.position?.rev;
+    const joining: Joining = { member, base, from: undefined, held: [], arrive: () => {}, abandon: () => {} };
+    this.#joining.add(joining);
     try {
       const joined = await this.#readMeeting(joining, read);
-      if (this.#joining.get(member) !== joining) throw new ChatError('NOT_FOUND');
       const rights = rightsOf(joined.state.room, joined.state.rules);
       const verdict = verdictOn(member.actor, rights);
       if (!may(verdict, 'read')) throw new ChatError(refusalOf(verdict));
-      this.#standAt(joined.state.head, rights);
-      acknowledge(joined);
-      this.#goLive(member, joining, joined.state.head.rev, rights);
+      if (!this.#joining.has(joining)) throw new ChatError('NOT_FOUND');
+      await proceed(joining, joined, rights);
     } catch (error) {
-      if (this.#joining.get(member) === joining) this.#joining.delete(member);
+      this.#joining.delete(joining);
       throw error;
     }
   }
 
   /** Reads until the snapshot is not older than what is held for the member. */
-  async #readMeeting<T extends { state: LoggedRoom }>(joining: Joining, read: () => Promise<T>): Promise<T> {
+  async #readMeeting<T extends Snapshot>(joining: Joining, read: () => Promise<T>): Promise<T> {
     for (let tries = 0; tries < mostReads; tries++) {
       const joined = await read();
       if (joining.base === undefined || joined.state.head.rev >= joining.base) return joined;
@@ -117,7 +163,11 @@ export class RoomFeed {
 
   leave(member: Member): void {
     this.#members.delete(member);
-    this.#joining.delete(member);
+    for (const joining of this.#joining) {
+      if (joining.member !== member) continue;
+      this.#joining.delete(joining);
+      joining.abandon();
+    }
   }
 
   /** Judges a member whose token has changed. */
@@ -143,6 +193,7 @@ export class RoomFeed {
     this.#ended = true;
     this.#order.end();
     this.#members.clear();
+    for (const joining of this.#joining) joining.abandon();
     this.#joining.clear();
   }
 
@@ -150,29 +201,41 @@ export class RoomFeed {
   #standAt(position: Position, rights: RoomRights): void {
     if (this.#rights) return this.#order.expect(position.rev);
     this.#rights = rights;
-    for (const other of this.#joining.values()) other.base ??= position.rev;
+    for (const other of this.#joining) other.base ??= position.rev;
     this.#order.startAt(position);
   }
 
-  #goLive(member: Member, joining: Joining, from: number, rights: RoomRights): void {
+  /** What came after the snapshot, as long as the member may hear it; false where it may not go on. */
+  #tellHeld({ member, held }: Joining, from: number, rights: RoomRights): boolean {
     let current = rights;
-    for (const change of joining.held) {
+    for (const change of held) {
       if (change.rev <= from) continue;
       current = rightsAfter(current, change);
       const { lack } = verdictOn(member.actor, current);
-      if (lack) return this.#takeOut(member, lack);
+      if (lack) {
+        this.#takeOut(member, lack);
+        return false;
+      }
       member.tell(change);
     }
-    joining.held = [];
+    return true;
+  }
+
+  #arriveAt(joining: Joining, from: number): void {
     joining.from = from;
-    if ((this.position?.rev ?? 0) >= from) this.#enter(member);
+    joining.held = [];
+    if ((this.position?.rev ?? 0) >= from) this.#arrive(joining);
+  }
+
+  #arrive(joining: Joining): void {
+    this.#joining.delete(joining);
+    joining.arrive();
   }
 
   /** Judged once more: the member's token may have changed while it waited for the feed. */
   #enter(member: Member): void {
     const { lack } = verdictOn(member.actor, this.#rights!);
     if (lack) return this.#takeOut(member, lack);
-    this.#joining.delete(member);
     this.#members.add(member);
     member.enter();
   }
@@ -188,9 +251,9 @@ export class RoomFeed {
       this.#judgeMembers(change);
     }
     if (this.#members.size > 0) for (const audience of this.#audiences) audience.announce(change);
-    for (const [member, joining] of this.#joining) {
+    for (const joining of this.#joining) {
       if (joining.from === undefined) joining.held.push(change);
-      else if (joining.from === change.rev) this.#enter(member);
+      else if (joining.from === change.rev) this.#arrive(joining);
     }
   }
 
@@ -208,6 +271,7 @@ export class RoomFeed {
   #delete(): void {
     this.#ended = true;
     this.#order.end();
-    for (const member of [...this.#members, ...this.#joining.keys()]) this.#takeOut(member, 'ROOM_DELETED');
+    const joining = [...this.#joining].map(({ member }) => member);
+    for (const member of new Set([...this.#members, ...joining])) this.#takeOut(member, 'ROOM_DELETED');
   }
 }

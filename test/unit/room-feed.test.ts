@@ -90,7 +90,14 @@ function stage(log: Change[] = []) {
       async () => ({ state: await state }),
       ({ state: { head } }) => void joiner.heard.push(`joined at ${head.rev}`),
     );
-  return { feed, member, join, repaired };
+  const rejoin = (joiner: Listening, state: Promise<LoggedRoom>) =>
+    feed.rejoin(
+      joiner,
+      async () => ({ state: await state }),
+      ({ state: { head } }, later) =>
+        void joiner.heard.push(`again at ${head.rev}, later ${later.map(({ rev }) => rev).join()}`),
+    );
+  return { feed, member, join, rejoin, repaired };
 }
 
 /** Awaits what a repair does after its hold time. */
@@ -204,6 +211,41 @@ describe('a feed', () => {
     await joining;
     feed.hear(message(5));
     expect(one.heard).to.deep.equal(['joined at 0', 1, 'BANNED']);
+  });
+
+  it('keeps a member that joins again in, and answers it with the place the feed has come to', async () => {
+    const { feed, member, join, rejoin } = stage();
+    const one = member();
+    await join(one, stateAt(0));
+    let read = (_state: LoggedRoom) => {};
+    const again = rejoin(one, new Promise((resolve) => (read = resolve)));
+    for (const rev of [1, 2, 3]) feed.hear(message(rev));
+    read(stateAt(2));
+    await again;
+    feed.hear(message(4));
+    expect(one.heard).to.deep.equal(['joined at 0', 1, 2, 3, 'again at 2, later 3', 4]);
+  });
+
+  it('answers a member that joins again not before the feed is where the snapshot was taken', async () => {
+    const { feed, member, join, rejoin } = stage();
+    const one = member();
+    await join(one, stateAt(0));
+    const again = rejoin(one, Promise.resolve(stateAt(2)));
+    await new Promise((resolve) => setImmediate(resolve));
+    for (const rev of [1, 2, 3]) feed.hear(message(rev));
+    await again;
+    expect(one.heard).to.deep.equal(['joined at 0', 1, 2, 'again at 2, later ', 3]);
+  });
+
+  it('does not answer a member that joins again and is taken out meanwhile', async () => {
+    const { feed, member, join, rejoin } = stage();
+    const one = member();
+    await join(one, stateAt(0));
+    const again = rejoin(one, Promise.resolve(stateAt(2))).catch((error) => error.code);
+    await new Promise((resolve) => setImmediate(resolve));
+    feed.hear(rule(1, reader, 'b'));
+    expect(await again).to.equal('NOT_FOUND');
+    expect(one.heard).to.deep.equal(['joined at 0', 'BANNED']);
   });
 
   it('refuses one who may not read, and keeps nothing of him', async () => {

@@ -1,6 +1,6 @@
 import type { Socket } from 'socket.io';
 import { announcementOf, type Change } from '../../protocol/change.ts';
-import { cursorOf } from '../../protocol/cursor.ts';
+import { type Cursor, cursorOf } from '../../protocol/cursor.ts';
 import { ChatError, parse } from '../../protocol/errors.ts';
 import type { RoomId } from '../../protocol/identifiers.ts';
 import {
@@ -12,7 +12,7 @@ import {
   type RequestPayload,
   requests,
 } from '../../protocol/socket-events.ts';
-import { joinRoom } from '../../rooms/joining.ts';
+import { type Joined, joinRoom, rejoinRoom } from '../../rooms/joining.ts';
 import { readHistory, sendMessage } from '../../rooms/messages.ts';
 import type { Actor } from '../../rooms/permissions.ts';
 import type { Member } from '../../rooms/room-feed.ts';
@@ -143,7 +143,19 @@ export class SocketSession {
       const message = `This connection is in ${most} rooms, as many as it may be`;
       throw new ChatError('TOO_MANY_ROOMS', { field: 'room_id', message });
     }
-    this.#leave(id);
+    const answer = ({ room, rights, head, recovered, events }: Joined) =>
+      acknowledge({
+        ok: true,
+        ...{ room, rights, rev: head.rev, cursor: cursorOf(head), recovered },
+        events: events.map(announcementOf),
+      });
+    const inside = this.#memberships.get(id);
+    if (inside) await rejoinRoom(rooms, inside.member, id, since, answer);
+    else await this.#enter(id, since, answer);
+    return undefined;
+  }
+
+  async #enter(id: RoomId, since: Cursor | null | undefined, answer: (joined: Joined) => void): Promise<void> {
     const member = this.#memberOf(id);
     let left = false;
     // Known before it is live: it may be taken out, or the socket may close, during the join.
@@ -154,20 +166,13 @@ export class SocketSession {
       },
     });
     try {
-      const leave = await joinRoom(rooms, member, id, since, ({ room, rights, head, recovered, events }) =>
-        acknowledge({
-          ok: true,
-          ...{ room, rights, rev: head.rev, cursor: cursorOf(head), recovered },
-          events: events.map(announcementOf),
-        }),
-      );
+      const leave = await joinRoom(this.#live.rooms, member, id, since, answer);
       if (left) leave();
       else if (this.#memberships.get(id)?.member === member) this.#memberships.set(id, { member, leave });
     } catch (error) {
       if (this.#memberships.get(id)?.member === member) this.#memberships.delete(id);
       throw error;
     }
-    return undefined;
   }
 
   #memberOf(id: RoomId): Member {
