@@ -22,6 +22,7 @@ import { connections } from './transports/connections.ts';
 import type { Live } from './transports/live.ts';
 import { restApp } from './transports/rest/app.ts';
 import { operationsRoutes } from './transports/rest/operations.routes.ts';
+import { answerUnreadable } from './transports/rest/unreadable-request.ts';
 import { socketioGateway } from './transports/socketio/gateway.ts';
 
 export interface RunningServer {
@@ -34,6 +35,8 @@ export interface RunningServer {
 }
 
 const ioPath = '/socket.io/';
+/** How long draining waits for requests that are being answered, once all live connections are closed. */
+const requestGraceMs = 2_000;
 
 export async function startServer(config: Config, { logger = pino({ level: config.logLevel }) } = {}) {
   const keys = tokenKeys(config);
@@ -50,7 +53,8 @@ export async function startServer(config: Config, { logger = pino({ level: confi
 async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: Store, logger: Logger) {
   const { limits } = config;
   const measured = metrics();
-  const http = createServer();
+  const http = createServer({ requireHostHeader: false });
+  answerUnreadable(http);
   const gateway = socketioGateway(http, { ...config, frameBytes: limits.frameBytes });
   const chatMembers = chatAudience();
   const rooms = roomsOver(config, store, [gateway.audience, chatMembers], measured, logger);
@@ -86,9 +90,10 @@ async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: 
     rooms.isDraining = true;
     rooms.feeds.close();
     chat.close();
-    await gateway.close();
+    const closed = gateway.close();
     metricsServer?.close();
     http.closeAllConnections();
+    await closed;
     await store.close();
   }
   const close = () => {
@@ -99,12 +104,14 @@ async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: 
   async function drain(): Promise<boolean> {
     rooms.isDraining = true;
     gateway.announceDraining(Math.min(config.drainMs, 5_000));
-    http.close();
     const deadline = Date.now() + config.drainMs;
     const inTime = await before(deadline, rooms.queue.settled());
     // In slices, so that the clients do not all come back in one moment.
     while (Date.now() < deadline && [gateway.closeSome(200), chat.closeSome(200)].some(Boolean)) await pause(50);
+    // Until here the port answered, `/readyz` with 503. What is asked by now is answered; half a request is not waited for.
+    const answered = new Promise((resolve) => http.close(resolve));
     http.closeIdleConnections();
+    await before(Math.min(deadline, Date.now() + requestGraceMs), answered);
     return (await before(deadline, close())) && inTime;
   }
 

@@ -26,7 +26,7 @@ export function answerInvitation(
       throw new ChatError('FORBIDDEN', { message: 'Your level does not allow answering for the organisation' });
     }
     if (rule.accepted === accepted) return presentRuleEntity(rule);
-    keepAnAdministrator(room, rule, { ...ruleOf(rule), accepted });
+    keepAnAdministrator(room, actor, rule, { ...ruleOf(rule), accepted });
     return presentRuleEntity(room.changeRule(rule, { accepted }));
   });
 }

@@ -25,7 +25,7 @@ export async function putMember(
     room.demand(actor, 'administer');
     const existing = room.ruleFor(grantee);
     if (room.isPair) allowPairChange(room, actor, grantee, body);
-    const rule = existing ? changeMember(room, actor, existing, body) : addMember(room, grantee, body);
+    const rule = existing ? changeMember(room, actor, existing, body) : addMember(room, actor, grantee, body);
     return { rule: presentRuleEntity(rule), created: !existing };
   };
   return inLockedRoom(rooms, ref, task).catch(pairExists);
@@ -41,12 +41,12 @@ export function removeMember(rooms: Rooms, actor: Actor, ref: RoomRef, grantee: 
     if (!rule) throw new ChatError('NOT_FOUND');
     if (!leaving && room.isPair) throw new ChatError('FORBIDDEN', { message: 'Neither of the two removes the other' });
     guardOwner(room, actor, rule, undefined);
-    keepAnAdministrator(room, rule, undefined);
+    keepAnAdministrator(room, actor, rule, undefined);
     room.removeRule(rule);
   });
 }
 
-function addMember(room: LockedRoom, grantee: Uuid, body: PutMember): PermissionRuleEntity {
+function addMember(room: LockedRoom, actor: Actor, grantee: Uuid, body: PutMember): PermissionRuleEntity {
   if (body.permissions === undefined) {
     throw new ChatError('BAD_REQUEST', { field: 'permissions', message: 'is needed for a new rule' });
   }
@@ -55,13 +55,11 @@ function addMember(room: LockedRoom, grantee: Uuid, body: PutMember): Permission
     throw new ChatError('TOO_MANY_RULES', { message: `This room has ${most} rules, as many as it may have` });
   }
   if (room.isPair) completePair(room, grantee);
-  return room.addRule({
-    entity_UUID: grantee,
-    kind: kindOf(room, body) ?? 'any',
-    permissions: body.permissions,
-    level: body.level ?? 0,
-    accepted: null,
-  });
+  const { permissions, level = 0 } = body;
+  const rule: Rule = { entity_UUID: grantee, kind: kindOf(room, body) ?? 'any', permissions, level, accepted: null };
+  guardOwner(room, actor, undefined, rule);
+  keepAnAdministrator(room, actor, undefined, rule);
+  return room.addRule(rule);
 }
 
 function changeMember(
@@ -72,6 +70,10 @@ function changeMember(
 ): PermissionRuleEntity {
   const before = ruleOf(existing);
   const kind = kindOf(room, body) ?? before.kind;
+  if (before.kind !== 'any' && kind !== before.kind) {
+    const field = kind === 'user' ? 'userUUID' : 'entityUUID';
+    throw new ChatError('BAD_REQUEST', { field, message: `has a rule as ${before.kind}; remove that first` });
+  }
   const next: Rule = {
     ...before,
     kind,
@@ -81,7 +83,7 @@ function changeMember(
   const same = next.kind === before.kind && next.permissions === before.permissions && next.level === before.level;
   if (same) return existing;
   guardOwner(room, actor, existing, next);
-  keepAnAdministrator(room, existing, next);
+  keepAnAdministrator(room, actor, existing, next);
   const { permissions, level } = next;
   return room.changeRule(existing, { kind, permissions, level });
 }
@@ -92,17 +94,57 @@ function kindOf(room: LockedRoom, body: PutMember): Rule['kind'] | undefined {
   return body.entityUUID ? 'entity' : undefined;
 }
 
-/** The user owner's `a` falls only to himself or to an owner administrator. */
-function guardOwner(room: LockedRoom, actor: Actor, rule: PermissionRuleEntity, next: Rule | undefined): void {
-  if (rule.grantee !== room.entity.userOwner || rule.kind === 'entity' || !rule.permissions.includes('a')) return;
-  const keeps = next && next.kind !== 'entity' && next.permissions.includes('a') && !next.permissions.includes('b');
-  if (keeps || actor.user === room.entity.userOwner || administersAsOwner(actor, ownershipOf(room.entity))) return;
+/**
+ * The user owner's `a` falls only to himself or to an owner administrator: by a change of his rule, or by a ban of the
+ * organisation he came from. `rule` becomes `next`; undefined: there is none.
+ */
+function guardOwner(
+  room: LockedRoom,
+  actor: Actor,
+  rule: PermissionRuleEntity | undefined,
+  next: Rule | undefined,
+): void {
+  const owner = room.entity.userOwner;
+  if (actor.user === owner || administersAsOwner(actor, ownershipOf(room.entity))) return;
+  const before = room.rules.map(ruleOf);
+  const after = rulesAfter(room, rule, next);
+  const isAdmin = (rules: Rule[]) => administratorsOf(room, actor, rules).some((one) => one.entity_UUID === owner);
+  if (!isAdmin(before) || isAdmin(after)) return;
   throw new ChatError('FORBIDDEN', { message: "Only the room's owner gives up his own administration" });
 }
 
-/** The last rule that lets somebody administer stays; `next` is what becomes of the rule, undefined where it goes. */
-export function keepAnAdministrator(room: LockedRoom, rule: PermissionRuleEntity, next: Rule | undefined): void {
-  const others = room.rules.filter((other) => other !== rule);
-  const remains = (next && administers(next)) || others.some((other) => administers(ruleOf(other)));
-  if (administers(ruleOf(rule)) && !remains) throw new ChatError('LAST_ADMIN');
+/** The last rule that lets somebody administer stays. `rule` becomes `next`; undefined: there is none. */
+export function keepAnAdministrator(
+  room: LockedRoom,
+  actor: Actor,
+  rule: PermissionRuleEntity | undefined,
+  next: Rule | undefined,
+): void {
+  const before = administratorsOf(room, actor, room.rules.map(ruleOf));
+  const after = administratorsOf(room, actor, rulesAfter(room, rule, next));
+  if (before.length > 0 && after.length === 0) throw new ChatError('LAST_ADMIN');
+}
+
+function rulesAfter(room: LockedRoom, rule: PermissionRuleEntity | undefined, next: Rule | undefined): Rule[] {
+  const others = room.rules.filter((other) => other !== rule).map(ruleOf);
+  return next ? [...others, next] : others;
+}
+
+/**
+ * The rules that let somebody administer. Whose organisation is banned is known of two users only, the owner and who
+ * asks; and only these two are known to be users where a rule is said to be an organisation's.
+ */
+function administratorsOf({ entity }: LockedRoom, { user, entity: organisation }: Actor, rules: Rule[]): Rule[] {
+  const homes = new Map([
+    [entity.userOwner, entity.userOwnerEntity],
+    [user, organisation],
+  ]);
+  const banned = new Set<string>();
+  for (const rule of rules) if (rule.kind !== 'user' && rule.permissions.includes('b')) banned.add(rule.entity_UUID);
+  return rules.filter((rule) => {
+    if (!administers(rule)) return false;
+    const home = homes.get(rule.entity_UUID);
+    if (home === undefined) return true;
+    return rule.kind !== 'entity' && !(home && banned.has(home));
+  });
 }

@@ -111,11 +111,11 @@ async function around(rooms: Rooms, room: number, { from, to }: Span, seq: numbe
   return { messages, has_more: older.has_more || newer.has_more || messages.length < all };
 }
 
-/** How many of them make a page: at most `limit`, at most 256 KiB, at least one. */
+/** How many of them make a page: at most `limit`, at most 256 KiB as JSON, at least one. */
 function fitting(messages: readonly MessageChange[], limit: number): number {
   let bytes = 0;
   for (let n = 0; n < Math.min(messages.length, limit); n++) {
-    bytes += Buffer.byteLength(messages[n]!.message.content);
+    bytes += Buffer.byteLength(JSON.stringify(messages[n]!.message)) + 1;
     if (bytes > pageBytes && n > 0) return n;
   }
   return Math.min(messages.length, limit);

@@ -16,11 +16,7 @@ const defaultRules = 10;
 
 /** Makes a room. A user2user made `with` somebody exists once: making it again answers the one there is. */
 export async function createRoom(rooms: Rooms, actor: Actor, wish: CreateRoom): Promise<Room> {
-  const { roomCreateLevel, rulesPerRoom } = rooms.settings;
-  if (actor.level < roomCreateLevel && !actor.mayCreateRooms) {
-    const message = `Creating rooms needs levelOnEntity ${roomCreateLevel} or the scope rooms:create`;
-    throw new ChatError('FORBIDDEN', { message });
-  }
+  const { rulesPerRoom } = rooms.settings;
   if (wish.max_entity_rules !== undefined && rulesPerRoom > 0 && wish.max_entity_rules > rulesPerRoom) {
     throw new ChatError('BAD_REQUEST', { field: 'max_entity_rules', message: `must be at most ${rulesPerRoom}` });
   }
@@ -31,7 +27,10 @@ export async function createRoom(rooms: Rooms, actor: Actor, wish: CreateRoom): 
 type Wish = CreateRoom & { max_entity_rules: number };
 
 async function makeRoom(rooms: Rooms, actor: Actor, wish: Wish): Promise<Room> {
-  if (wish.with === undefined) return rooms.store.transaction((em) => insertRoom(em, actor, wish));
+  if (wish.with === undefined) {
+    demandCreation(rooms, actor);
+    return rooms.store.transaction((em) => insertRoom(em, actor, wish));
+  }
   if (wish.type !== 'user2user') {
     throw new ChatError('BAD_REQUEST', { field: 'with', message: 'belongs to a room of type user2user' });
   }
@@ -41,13 +40,23 @@ async function makeRoom(rooms: Rooms, actor: Actor, wish: Wish): Promise<Room> {
   return createPair(rooms, actor, wish, wish.with);
 }
 
+/** Coming back to a room that there is takes no right to create. */
+function demandCreation({ settings }: Rooms, actor: Actor): void {
+  if (actor.level >= settings.roomCreateLevel || actor.mayCreateRooms) return;
+  const message = `Creating rooms needs levelOnEntity ${settings.roomCreateLevel} or the scope rooms:create`;
+  throw new ChatError('FORBIDDEN', { message });
+}
+
 async function createPair(rooms: Rooms, actor: Actor, wish: Wish, other: Uuid): Promise<Room> {
   const pair = pairOf(actor.user, other);
   for (;;) {
     try {
       const { room, changes } = await rooms.store.transaction(async (em) => {
         const entity = await em.findOne(RoomEntity, pair, { lockMode: LockMode.PESSIMISTIC_WRITE });
-        if (!entity) return { room: await insertRoom(em, actor, wish), changes: [] };
+        if (!entity) {
+          demandCreation(rooms, actor);
+          return { room: await insertRoom(em, actor, wish), changes: [] };
+        }
         const rules = await em.find(PermissionRuleEntity, { room: entity });
         const locked = new LockedRoom(em, entity, rules, await databaseTime(em));
         restoreAccess(locked, actor);
@@ -78,6 +87,7 @@ async function insertRoom(em: EntityManager, actor: Actor, wish: Wish): Promise<
     type: wish.type,
     levelAdmin: wish.level_admin,
     userOwner: actor.user,
+    userOwnerEntity: actor.entity,
     entityOwner: openTo,
     ...(wish.with ? pairOf(actor.user, wish.with) : {}),
     maxEntityRules: wish.max_entity_rules,

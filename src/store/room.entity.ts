@@ -16,6 +16,8 @@ export const RoomEntity = defineEntity({
     type: p.string().length(16).$type<'group' | 'user2user'>(),
     levelAdmin: p.integer(),
     userOwner: p.uuid(),
+    /** The organisation the user owner came from, also where the room is not open to it. */
+    userOwnerEntity: p.uuid().nullable(),
     entityOwner: p.uuid().nullable(),
     /** The two users of a user2user room, in order; null until it is complete. */
     pairLow: p.uuid().nullable(),

@@ -122,6 +122,8 @@ export function tokenAuthenticator({ keys, audiences, issuers }: TokenSettings):
   const { algorithms, keyFor } = keySource(keys);
   const readableKeyFor = async (token: string) => {
     decodeJwt(token); // throws where the claims are no object, on which jsonwebtoken itself would stumble
+    // RFC 7515, 4.1.11: who does not know what is critical refuses the token; jsonwebtoken does not look.
+    if (decodeProtectedHeader(token).crit !== undefined) throw new Error('crit is not supported');
     return keyFor(token);
   };
   const strategy = new Strategy(

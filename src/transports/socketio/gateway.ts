@@ -93,6 +93,8 @@ function connectError(error: ChatError): Error & { data: object } {
   return Object.assign(new Error(error.message), { data: { code: error.code, message: error.message } });
 }
 
+/** Connections that sent more than they may without a token. */
+const tooLarge = new WeakSet<EngineConnection>();
 const badTokens = new WeakMap<EngineConnection, number>();
 /** The connections without a token, each with what to call when it has one. */
 const awaitingToken = new WeakMap<EngineConnection, () => void>();
@@ -109,6 +111,10 @@ function refuse(socket: Socket, error: ChatError, { metrics, logger }: Live): Er
 
 async function authenticate(socket: Socket, { rooms, authenticator, connections }: Live): Promise<void> {
   if (rooms.isDraining) throw new ChatError('UNAVAILABLE', { message: 'The server is shutting down, reconnect' });
+  if (tooLarge.has(socket.conn)) {
+    const message = `At most ${unauthenticatedFrameBytes} bytes are taken before a token is accepted`;
+    throw new ChatError('TOO_LARGE', { field: 'token', message });
+  }
   const bearer = /^Bearer\s+(\S+)$/i.exec(socket.handshake.headers.authorization ?? '')?.[1];
   const given: unknown = socket.handshake.auth.token ?? bearer;
   const identity = await authenticator.verify(given);
@@ -132,7 +138,10 @@ function awaitToken(connection: EngineConnection, { connections, tokenDeadlineMs
   const forget = connections.awaitToken(() => connection.close(true));
   const deadline = setTimeout(() => connection.close(true), tokenDeadlineMs);
   const refuseLarge = (data: string | Buffer) => {
-    if (data.length > unauthenticatedFrameBytes) connection.close(true);
+    if (data.length <= unauthenticatedFrameBytes) return;
+    tooLarge.add(connection);
+    // After the refusal that says so, where this was a connect.
+    setImmediate(() => endConnection(connection));
   };
   const end = () => {
     forget();
