@@ -6,7 +6,8 @@ import { Migration } from '@mikro-orm/migrations';
  * `append_messages` stores a batch in one statement. Each message comes with the sender's right (`p_allowed`) and the
  * `rights_rev` it was judged at; under the room's lock that judgement is either still current or the message is
  * answered `stale` and judged again. A repeated client_msg_id is answered before the right is asked for. A batch must
- * not hold one (room, emitter, client_msg_id) twice. Rooms are locked in the order of their ids: no deadlocks.
+ * not hold one (room, emitter, client_msg_id) twice. A room that somebody else keeps locked for more than a moment is
+ * answered `busy`, so that it does not hold up the others. Rooms are locked in the order of their ids.
  * It is PL/pgSQL because under READ COMMITTED each of its statements sees what was committed while the one before it
  * waited for a lock; a single SQL statement would not.
  *
@@ -23,12 +24,26 @@ create function append_messages(
 language plpgsql as $$
 declare
   v_now timestamptz;
+  v_locked bigint[];
+  v_others bigint[];
 begin
-  perform 1 from rooms where rooms.id = any(p_room) order by rooms.id for no key update;
+  select array_agg(l.id) into v_locked from (
+    select r.id from rooms r where r.id = any(p_room) order by r.id for no key update skip locked
+  ) l;
+  select array_agg(r.id) into v_others from rooms r where r.id = any(p_room) and not r.id = any(coalesce(v_locked, '{}'));
+  if v_others is not null then
+    perform set_config('lock_timeout', '50ms', true);
+    begin
+      perform 1 from rooms r where r.id = any(v_others) order by r.id for no key update;
+      v_locked := v_locked || v_others;
+    exception when lock_not_available then
+      null;
+    end;
+  end if;
   v_now := date_trunc('milliseconds', clock_timestamp());
   return query
   with item as materialized (
-    select i.*, r.id is not null as found, r.rights_rev, r.last_seq, r.last_rev, greatest(v_now, r.last_change_at) as at,
+    select i.*, r.id is not null as found, not i.room_id = any(coalesce(v_locked, '{}')) as busy, r.rights_rev, r.last_seq, r.last_rev, greatest(v_now, r.last_change_at) as at,
            m.seq as known_seq
     from unnest(p_room, p_emitter, p_content, p_client, p_allowed, p_judged)
          with ordinality as i(room_id, emitter, content, client, allowed, judged, ord)
@@ -37,7 +52,7 @@ begin
   ), fresh as (
     select i.*, row_number() over (partition by i.room_id order by i.ord) as n
     from item i
-    where i.found and i.known_seq is null and i.allowed and i.judged = i.rights_rev
+    where i.found and not i.busy and i.known_seq is null and i.allowed and i.judged = i.rights_rev
   ), stored as (
     insert into messages (room_id, seq, rev, emitter, content, client_msg_id, created_at, updated_at)
     select f.room_id, f.last_seq + f.n, f.last_rev + f.n, f.emitter, f.content, f.client, f.at, f.at
@@ -52,12 +67,13 @@ begin
     from fresh f join stored s on s.room_id = f.room_id and s.seq = f.last_seq + f.n
   union all
   select i.ord, 'duplicate', m.id, m.seq, m.rev, m.created_at, m.updated_at, m.content
-    from item i join messages m on m.room_id = i.room_id and m.seq = i.known_seq
+    from item i join messages m on m.room_id = i.room_id and m.seq = i.known_seq and not i.busy
   union all
-  select i.ord, case when not i.found then 'gone' when i.judged <> i.rights_rev then 'stale' else 'refused' end,
+  select i.ord, case when not i.found then 'gone' when i.busy then 'busy'
+                     when i.judged <> i.rights_rev then 'stale' else 'refused' end,
          null, null, null, null, null, null
     from item i
-    where i.known_seq is null and (not i.found or i.judged <> i.rights_rev or not i.allowed)
+    where (i.found and i.busy) or (i.known_seq is null and (not i.found or i.judged <> i.rights_rev or not i.allowed))
   order by 1;
 end $$;`);
 

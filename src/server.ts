@@ -82,9 +82,6 @@ async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: 
     if (!request.url?.startsWith(ioPath)) app(request, response);
   });
   const metricsServer = metricsPort === undefined ? undefined : createServer(express().use(operations(true)));
-  await listen(http, config.port, config.host);
-  if (metricsServer) await listen(metricsServer, metricsPort!, config.host);
-
   let closing: Promise<void> | undefined;
   async function end() {
     rooms.isDraining = true;
@@ -100,6 +97,15 @@ async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: 
     closing ??= end();
     return closing;
   };
+
+  try {
+    await listen(http, config.port, config.host);
+    if (metricsServer) await listen(metricsServer, metricsPort!, config.host);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  http.on('error', (error) => logger.error({ err: error }, 'the server cannot take connections'));
 
   async function drain(): Promise<boolean> {
     rooms.isDraining = true;
@@ -144,9 +150,9 @@ function roomsOver(
   logger: Logger,
 ): Rooms {
   const log = roomLog(store);
-  const bus = localRoomBus();
   const rights = rightsCache(log);
   const failed = (error: unknown) => logger.warn({ err: error }, 'the room log could not be read; trying again');
+  const bus = localRoomBus((error) => logger.error({ err: error }, 'a change could not be delivered'));
   const feeds = roomFeeds({ log, bus, rights, audiences, sweepMs, events: { ...measured.feeds, failed } });
   const queue = sendQueue({ log, rights, bus, onBatch: measured.batch });
   measured.watch({ waitingMessages: () => queue.size, servedRooms: () => feeds.size });

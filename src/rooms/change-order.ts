@@ -139,8 +139,8 @@ export class ChangeOrder {
       }
       this.#events.repaired(repaired);
       this.#deliverEarly();
-      // Nothing to read of what was announced: the room may be gone, which the next sweep finds out.
-      if (changes.length === 0) return;
+      // The log has not what was announced: the room may be gone, or a row was taken out by hand. The next sweep tells.
+      if (repaired === 0 && this.#isBehind) throw new Error(`The log of room ${this.#room} has a hole`);
     }
   }
 }

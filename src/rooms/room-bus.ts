@@ -13,12 +13,18 @@ export interface RoomBus {
   listen(room: RoomId, hear: Hear): () => void;
 }
 
-/** The bus of a node that is alone: a function call. */
-export function localRoomBus(): RoomBus {
+/** The bus of a node that is alone: a function call. `failed` hears of listeners that throw. */
+export function localRoomBus(failed: (error: unknown) => void): RoomBus {
   const listeners = new Map<RoomId, Set<Hear>>();
   return {
     publish(envelope) {
-      for (const hear of listeners.get(envelope.room_id) ?? []) hear(envelope);
+      for (const hear of listeners.get(envelope.room_id) ?? []) {
+        try {
+          hear(envelope);
+        } catch (error) {
+          failed(error);
+        }
+      }
     },
     listen(room, hear) {
       const here = listeners.get(room) ?? new Set();

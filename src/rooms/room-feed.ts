@@ -16,6 +16,8 @@ export interface Member {
   enter(): void;
   /** It is out of the room: stop announcing to it, and tell it why. */
   takeOut(code: RemovalCode): void;
+  /** The log is not the one it was: the connection shall come back and begin anew. */
+  reconnect(): void;
 }
 
 /** One transport's members on this node. */
@@ -44,7 +46,7 @@ interface Snapshot {
 
 interface Collaborators {
   room: RoomId;
-  log: RoomLog;
+  log: Pick<RoomLog, 'changes'>;
   audiences: readonly Audience[];
   events: OrderEvents;
 }
@@ -57,15 +59,18 @@ const mostReads = 5;
  */
 export class RoomFeed {
   readonly #audiences: readonly Audience[];
+  readonly #events: OrderEvents;
   readonly #order: ChangeOrder;
   /** As of what was delivered last. */
   #rights: RoomRights | undefined;
   readonly #members = new Set<Member>();
   readonly #joining = new Set<Joining>();
   #ended = false;
+  #isClosing = false;
 
   constructor({ room, log, audiences, events }: Collaborators) {
     this.#audiences = audiences;
+    this.#events = events;
     this.#order = new ChangeOrder({ room, log, events, deliver: (change) => this.#deliver(change) });
   }
 
@@ -140,25 +145,21 @@ export class RoomFeed {
     const joining: Joining = { member, base, from: undefined, held: [], arrive: () => {}, abandon: () => {} };
     this.#joining.add(joining);
     try {
-      const joined = await this.#readMeeting(joining, read);
+      let joined = await read();
+      // In the turn of the check the snapshot is used: nothing may move the feed in between.
+      for (let tries = 1; isOlder(joined, joining); tries++) {
+        if (tries === mostReads) throw new ChatError('UNAVAILABLE');
+        joined = await read();
+      }
       const rights = rightsOf(joined.state.room, joined.state.rules);
       const verdict = verdictOn(member.actor, rights);
       if (!may(verdict, 'read')) throw new ChatError(refusalOf(verdict));
-      if (!this.#joining.has(joining)) throw new ChatError('NOT_FOUND');
+      if (!this.#joining.has(joining)) throw new ChatError(this.#isClosing ? 'UNAVAILABLE' : 'NOT_FOUND');
       await proceed(joining, joined, rights);
     } catch (error) {
       this.#joining.delete(joining);
       throw error;
     }
-  }
-
-  /** Reads until the snapshot is not older than what is held for the member. */
-  async #readMeeting<T extends Snapshot>(joining: Joining, read: () => Promise<T>): Promise<T> {
-    for (let tries = 0; tries < mostReads; tries++) {
-      const joined = await read();
-      if (joining.base === undefined || joined.state.head.rev >= joining.base) return joined;
-    }
-    throw new ChatError('UNAVAILABLE');
   }
 
   leave(member: Member): void {
@@ -191,10 +192,18 @@ export class RoomFeed {
   /** Takes everybody out without a word; the node does not serve the room any more. */
   end(): void {
     this.#ended = true;
+    this.#isClosing = true;
     this.#order.end();
     this.#members.clear();
     for (const joining of this.#joining) joining.abandon();
     this.#joining.clear();
+  }
+
+  /** The database has lost what was delivered, by a failover or a restore: everybody begins anew. */
+  startOver(): void {
+    const members = [...this.#members, ...[...this.#joining].map(({ member }) => member)];
+    this.end();
+    for (const member of new Set(members)) member.reconnect();
   }
 
   /** The first member's snapshot says where the log stands; a later one may say that the feed is behind. */
@@ -250,10 +259,19 @@ export class RoomFeed {
       this.#rights = rightsAfter(this.#rights, change);
       this.#judgeMembers(change);
     }
-    if (this.#members.size > 0) for (const audience of this.#audiences) audience.announce(change);
+    if (this.#members.size > 0) for (const audience of this.#audiences) this.#announce(audience, change);
     for (const joining of this.#joining) {
       if (joining.from === undefined) joining.held.push(change);
       else if (joining.from === change.rev) this.#arrive(joining);
+    }
+  }
+
+  /** One transport that fails must not keep the change from the other, nor from those who join. */
+  #announce(audience: Audience, change: Change): void {
+    try {
+      audience.announce(change);
+    } catch (error) {
+      this.#events.failed(error);
     }
   }
 
@@ -271,7 +289,16 @@ export class RoomFeed {
   #delete(): void {
     this.#ended = true;
     this.#order.end();
-    const joining = [...this.#joining].map(({ member }) => member);
-    for (const member of new Set([...this.#members, ...joining])) this.#takeOut(member, 'ROOM_DELETED');
+    // One whose join is not acknowledged yet is told by its refusal.
+    for (const joining of this.#joining) {
+      if (joining.from === undefined) this.#joining.delete(joining);
+      else this.#members.add(joining.member);
+    }
+    for (const member of this.#members) this.#takeOut(member, 'ROOM_DELETED');
   }
+}
+
+/** The snapshot is from before the feed began to hold changes for the member. */
+function isOlder({ state }: Snapshot, { base }: Joining): boolean {
+  return base !== undefined && state.head.rev < base;
 }

@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import { ChatError } from '../protocol/errors.ts';
 import type { RoomId } from '../protocol/identifiers.ts';
 import type { RoomLog } from '../store/room-log.ts';
@@ -8,6 +9,9 @@ import type { RightsCache } from './room-rights.ts';
 
 /** A room that everybody has left is served a little longer: people come back, and subscribing again costs. */
 const lingerMs = 5_000;
+
+/** Rooms that are read at once after an outage: the sends need the database, too. */
+const mostRepairs = 4;
 
 interface Served {
   feed: RoomFeed;
@@ -36,6 +40,10 @@ interface Collaborators {
 }
 
 export function roomFeeds({ log, bus, rights, audiences, sweepMs, events }: Collaborators): RoomFeeds {
+  const repairs = pLimit(mostRepairs);
+  const repairLog: Pick<RoomLog, 'changes'> = {
+    changes: (...page) => repairs(() => log.changes(...page)),
+  };
   const served = new Map<RoomId, Served>();
   let closed = false;
   let sweepTimer: NodeJS.Timeout | undefined;
@@ -58,7 +66,7 @@ export function roomFeeds({ log, bus, rights, audiences, sweepMs, events }: Coll
       return entry.feed;
     }
     close(room);
-    const feed = new RoomFeed({ room, log, audiences, events });
+    const feed = new RoomFeed({ room, log: repairLog, audiences, events });
     const unlisten = bus.listen(room, (envelope) => {
       if (envelope.kind !== 'message') rights.forget(room);
       feed.hear(envelope);
@@ -71,10 +79,18 @@ export function roomFeeds({ log, bus, rights, audiences, sweepMs, events }: Coll
   async function sweep(): Promise<void> {
     const rooms = [...served.keys()];
     if (rooms.length === 0) return;
+    const before = new Map(rooms.map((room) => [room, served.get(room)?.feed.position?.rev ?? 0]));
     const heads = await log.heads(rooms);
     for (const room of rooms) {
       const feed = served.get(room)?.feed;
-      feed?.notice(heads.get(room));
+      const head = heads.get(room);
+      if (head !== undefined && head < before.get(room)!) {
+        events.failed(new Error(`The log of room ${room} went back to rev ${head}: the database was restored`));
+        rights.forget(room);
+        feed?.startOver();
+      } else {
+        feed?.notice(head);
+      }
       if (feed?.hasEnded) close(room);
     }
   }

@@ -30,7 +30,9 @@ function itemOf({ room, rules }: LoggedRoom, actor: Actor, accepted: boolean | u
   const canEnter = judge(actor, room, mine).rights !== '';
   // His own rule before his organisation's.
   mine.sort((a, b) => Number(b.entity_UUID === actor.user) - Number(a.entity_UUID === actor.user));
-  const granting = mine.find((rule) => grants(rule, actor));
+  // By the rules alone, one by one: which of them lets him in.
+  const byRules = { ...room, entity_owner: null };
+  const granting = mine.find((rule) => judge(actor, byRules, [rule]).rights !== '');
   const shown = canEnter ? (granting ?? (owner ? ownerRule(actor, room) : undefined)) : mine.find(isAgainst);
   if (!shown || !isWanted(accepted, canEnter, shown)) return undefined;
   return { ...presentRule(room.id, owner ? { ...shown, permissions: 'rwa' } : shown), ...room };
@@ -39,10 +41,6 @@ function itemOf({ room, rules }: LoggedRoom, actor: Actor, accepted: boolean | u
 function isWanted(accepted: boolean | undefined, canEnter: boolean, { accepted: answer }: LoggedRule): boolean {
   if (!canEnter) return accepted === false;
   return accepted === undefined || accepted === (answer === true);
-}
-
-function grants(rule: LoggedRule, actor: Actor): boolean {
-  return rule.accepted !== false && (rule.entity_UUID === actor.user || actor.level >= rule.level);
 }
 
 /** A banned or declined rule, which `accepted=false` shows though it lets nobody in. */

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Change, Grant } from '../protocol/change.ts';
+import type { Change } from '../protocol/change.ts';
 import type { RoomId, Uuid } from '../protocol/identifiers.ts';
 import type { Room } from '../protocol/room.ts';
 import type { RoomLog } from '../store/room-log.ts';
@@ -11,8 +11,8 @@ export interface RoomRights {
   rules: ReadonlyMap<Uuid, Rule>;
 }
 
-export function rightsOf(room: Room, rules: readonly Grant[]): RoomRights {
-  return { room, rules: new Map(rules.map((rule) => [rule.entity_UUID, rule as Rule])) };
+export function rightsOf(room: Room, rules: readonly Rule[]): RoomRights {
+  return { room, rules: new Map(rules.map((rule) => [rule.entity_UUID, rule])) };
 }
 
 /** The rights after a change of the log. */
@@ -36,6 +36,10 @@ export function verdictOn(actor: Actor, rights: RoomRights): Verdict {
   return judge(actor, rights.room, rights.rules.values());
 }
 
+export interface VersionedRights extends RoomRights {
+  rightsRev: number;
+}
+
 const cachedRooms = 10_000;
 
 /**
@@ -43,23 +47,30 @@ const cachedRooms = 10_000;
  * uses it says which version he judged by, and the room's lock tells whether that was the last.
  */
 export interface RightsCache {
-  get(room: RoomId): (RoomRights & { rightsRev: number }) | undefined;
-  /** Reads those that are not here. A room that does not exist stays away. */
-  load(rooms: readonly RoomId[]): Promise<void>;
+  /** Those of the rooms that there are; what is not here is read. */
+  of(rooms: readonly RoomId[]): Promise<Map<RoomId, VersionedRights>>;
   forget(room: RoomId): void;
 }
 
 export function rightsCache(log: RoomLog): RightsCache {
-  const known = new LRUCache<RoomId, RoomRights & { rightsRev: number }>({ max: cachedRooms });
+  const known = new LRUCache<RoomId, VersionedRights>({ max: cachedRooms });
   return {
-    get: (room) => known.get(room),
     forget: (room) => void known.delete(room),
-    async load(rooms) {
-      const missing = rooms.filter((room) => !known.has(room));
-      if (missing.length === 0) return;
-      for (const { room, rules, rightsRev } of await log.states(missing)) {
-        known.set(room.id, { ...rightsOf(room, rules), rightsRev });
+    async of(rooms) {
+      const found = new Map<RoomId, VersionedRights>();
+      const missing: RoomId[] = [];
+      for (const room of rooms) {
+        const rights = known.get(room);
+        if (rights) found.set(room, rights);
+        else missing.push(room);
       }
+      if (missing.length === 0) return found;
+      for (const { room, rules, rightsRev } of await log.states(missing)) {
+        const rights = { ...rightsOf(room, rules), rightsRev };
+        known.set(room.id, rights);
+        found.set(room.id, rights);
+      }
+      return found;
     },
   };
 }

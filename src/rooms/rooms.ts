@@ -100,6 +100,10 @@ async function insertRoom(em: EntityManager, actor: Actor, wish: Wish): Promise<
     rules.push({ entity_UUID: openTo, kind: 'entity', permissions: 'rw', level: 100, accepted: null });
   }
   if (wish.with) rules.push(userRule(wish.with, 'rwa', null));
+  if (rules.length > wish.max_entity_rules) {
+    const message = `must be at least ${rules.length}: the room starts with so many rules`;
+    throw new ChatError('BAD_REQUEST', { field: 'max_entity_rules', message });
+  }
   for (const { entity_UUID: grantee, ...rule } of rules) {
     em.persist(em.create(PermissionRuleEntity, { room, grantee, ...rule, createdAt: now, updatedAt: now }));
   }

@@ -2,10 +2,11 @@ import type { MessageChange } from '../protocol/change.ts';
 import { ChatError } from '../protocol/errors.ts';
 import type { RoomId } from '../protocol/identifiers.ts';
 import type { Appended, RoomLog } from '../store/room-log.ts';
+import { isAboutData } from '../store/store-errors.ts';
 import { type Actor, may, refusalOf, type Verdict } from './permissions.ts';
 import { repeated, sharingRepetitions } from './repetitions.ts';
 import type { RoomBus } from './room-bus.ts';
-import { type RightsCache, verdictOn } from './room-rights.ts';
+import { type RightsCache, type VersionedRights, verdictOn } from './room-rights.ts';
 
 export interface Sending {
   actor: Actor;
@@ -25,6 +26,7 @@ interface Waiting extends Sending {
   resolve(stored: Stored): void;
   reject(error: ChatError): void;
   staleness: number;
+  since: number;
 }
 
 interface Taken {
@@ -52,6 +54,10 @@ interface Limits {
 
 const defaults: Limits = { messages: 20_000, bytes: 64 * 1024 * 1024, batch: 1_000, batchOfRoom: 250 };
 const mostJudgements = 20;
+/** How long a room rests that somebody else keeps locked: at first, at most, and in all. */
+const firstRestMs = 20;
+const longestRestMs = 1_000;
+const longestWaitMs = 10_000;
 
 interface Collaborators {
   log: RoomLog;
@@ -68,7 +74,11 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
   const rooms = new Map<RoomId, Waiting[]>();
   let size = 0;
   let bytes = 0;
-  let running: Promise<void> | undefined;
+  let isRunning = false;
+  let done: Promise<void> = Promise.resolve();
+  /** Rooms that were locked by somebody else, and when to try them again. */
+  const resting = new Map<RoomId, { until: number; ms: number }>();
+  let arrived = () => {};
 
   function append(sending: Sending): Promise<Stored> {
     if (size >= limits.messages || bytes >= limits.bytes) {
@@ -76,36 +86,63 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
       return Promise.reject(new ChatError('UNAVAILABLE', { message, retryAfterMs: 1_000 }));
     }
     const stored = new Promise<Stored>((resolve, reject) => {
-      const waiting = { ...sending, resolve, reject, staleness: 0 };
+      const waiting = { ...sending, resolve, reject, staleness: 0, since: Date.now() };
       const queue = rooms.get(sending.room_id);
       if (queue) queue.push(waiting);
       else rooms.set(sending.room_id, [waiting]);
     });
     size += 1;
     bytes += sending.content.length;
-    running ??= run().finally(() => {
-      running = undefined;
-    });
+    arrived();
+    if (!isRunning) done = run();
     return stored;
   }
 
   async function run(): Promise<void> {
-    while (rooms.size > 0) {
-      // No wait, only the end of this turn: all that the sockets bring in it shares one commit.
-      await endOfTurn();
-      const next = [...rooms.keys()].slice(0, limits.batch);
-      try {
-        await rights.load(next);
-      } catch (error) {
-        for (const room of next) refuseRoom(room, ChatError.from(error));
-        continue;
-      }
-      const taken = take(next);
-      const from = performance.now();
-      const answers = await store(taken);
-      onBatch?.(taken.length, (performance.now() - from) / 1_000);
-      answer(taken, answers);
+    isRunning = true;
+    try {
+      while (rooms.size > 0) await runOnce();
+    } finally {
+      // In the turn in which nothing is left: who sends in the next one starts it again.
+      isRunning = false;
     }
+  }
+
+  async function runOnce(): Promise<void> {
+    // No wait, only the end of this turn: all that the sockets bring in it shares one commit.
+    await endOfTurn();
+    const now = Date.now();
+    const next = [...rooms.keys()].filter((room) => (resting.get(room)?.until ?? 0) <= now).slice(0, limits.batch);
+    if (next.length === 0) await restOrArrival(now);
+    else await commitOne(next);
+  }
+
+  async function commitOne(next: readonly RoomId[]): Promise<void> {
+    let current: Map<RoomId, VersionedRights>;
+    try {
+      current = await rights.of(next);
+    } catch (error) {
+      for (const room of next) refuseRoom(room, ChatError.from(error));
+      return;
+    }
+    const taken = take(next, current);
+    if (taken.length === 0) return;
+    const from = performance.now();
+    const answers = await store(taken);
+    onBatch?.(taken.length, (performance.now() - from) / 1_000);
+    answer(taken, answers);
+  }
+
+  /** Only rooms that somebody else keeps locked are waiting: until the first may be tried again, or a message comes. */
+  async function restOrArrival(now: number): Promise<void> {
+    const soonest = Math.min(...[...rooms.keys()].map((room) => resting.get(room)?.until ?? now));
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      arrived = resolve;
+      timer = setTimeout(resolve, Math.max(1, soonest - now));
+    });
+    clearTimeout(timer);
+    arrived = () => {};
   }
 
   function refuseRoom(room: RoomId, error: ChatError): void {
@@ -121,11 +158,11 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
   }
 
   /** Fair between rooms: what a room has left over waits behind the others. */
-  function take(candidates: readonly RoomId[]): Taken[] {
+  function take(candidates: readonly RoomId[], rightsOf: ReadonlyMap<RoomId, VersionedRights>): Taken[] {
     const taken: Taken[] = [];
     for (const room of candidates) {
       if (taken.length >= limits.batch) break;
-      const current = rights.get(room);
+      const current = rightsOf.get(room);
       if (!current) {
         refuseRoom(room, new ChatError('NOT_FOUND'));
         continue;
@@ -153,7 +190,7 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
       return drafts.length > 0 ? await log.append(drafts) : [];
     } catch (thrown) {
       const error = ChatError.from(thrown);
-      if (error.code === 'UNAVAILABLE' || taken.length === 1) return taken.map(() => error);
+      if (!isAboutData(thrown) || taken.length === 1) return taken.map(() => error);
       // One message the database does not take must not fail its neighbours.
       const answers: (Appended | ChatError)[] = [];
       for (const one of taken) answers.push(...(await store([one])));
@@ -162,18 +199,39 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
   }
 
   function answer(taken: readonly Taken[], answers: readonly (Appended | ChatError)[]): void {
-    const stale = new Map<RoomId, Waiting[]>();
-    taken.forEach(({ waiting, verdict }, n) => {
+    const again = new Map<RoomId, Waiting[]>();
+    for (const [n, { waiting, verdict }] of taken.entries()) {
       const appended = answers[n] ?? new ChatError('INTERNAL');
-      if (!(appended instanceof ChatError) && appended.outcome === 'stale' && ++waiting.staleness < mostJudgements) {
-        stale.set(waiting.room_id, [...(stale.get(waiting.room_id) ?? []), waiting]);
+      if (isToBeTriedAgain(waiting, appended)) {
+        again.set(waiting.room_id, [...(again.get(waiting.room_id) ?? []), waiting]);
       } else {
-        answerOne(settle(waiting), verdict, appended);
+        answerSafely(settle(waiting), verdict, appended);
       }
-    });
-    for (const [room, again] of stale) {
-      rights.forget(room);
-      rooms.set(room, [...again, ...(rooms.get(room) ?? [])]);
+    }
+    for (const [room, before] of again) rooms.set(room, [...before, ...(rooms.get(room) ?? [])]);
+  }
+
+  function isToBeTriedAgain(waiting: Waiting, appended: Appended | ChatError): boolean {
+    if (appended instanceof ChatError) return false;
+    if (appended.outcome === 'busy') {
+      const { until = 0, ms = firstRestMs } = resting.get(waiting.room_id) ?? {};
+      const now = Date.now();
+      if (until <= now) resting.set(waiting.room_id, { until: now + ms, ms: Math.min(ms * 2, longestRestMs) });
+      return now - waiting.since < longestWaitMs;
+    }
+    resting.delete(waiting.room_id);
+    if (appended.outcome !== 'stale') return false;
+    rights.forget(waiting.room_id);
+    waiting.staleness += 1;
+    return waiting.staleness < mostJudgements;
+  }
+
+  /** A defect in what hears of one message must not leave the others without an answer. */
+  function answerSafely(waiting: Waiting, verdict: Verdict, appended: Appended | ChatError): void {
+    try {
+      answerOne(waiting, verdict, appended);
+    } catch (error) {
+      waiting.reject(ChatError.from(error));
     }
   }
 
@@ -196,13 +254,14 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
         rights.forget(waiting.room_id);
         return waiting.reject(new ChatError('NOT_FOUND'));
       case 'stale':
+      case 'busy':
         return waiting.reject(new ChatError('UNAVAILABLE'));
     }
   }
 
   return {
     append: sharingRepetitions(append),
-    settled: () => running ?? Promise.resolve(),
+    settled: () => done,
     get size() {
       return size;
     },

@@ -4,6 +4,7 @@ import { defineConfig as definePglite, type Options as PgliteOptions } from '@mi
 import { defineConfig as definePostgres, type Options as PostgresOptions } from '@mikro-orm/postgresql';
 import { MessageEntity } from './message.entity.ts';
 import { PermissionRuleEntity } from './permission-rule.entity.ts';
+import { guardPool } from './pool-guard.ts';
 import { RoomEntity } from './room.entity.ts';
 import { RoomChangeEntity } from './room-change.entity.ts';
 
@@ -34,6 +35,9 @@ export function postgresOptions(databaseUrl: string, poolSize: number, statement
       statement_timeout: statementTimeoutMs,
       query_timeout: statementTimeoutMs + 1_000,
       keepAlive: true,
+      // A node that is frozen in a transaction must not hold its locks.
+      idle_in_transaction_session_timeout: statementTimeoutMs,
+      onPoolCreated: guardPool,
     },
   }) as Partial<PostgresOptions>;
 }

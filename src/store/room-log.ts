@@ -37,6 +37,8 @@ export type Appended =
   | { outcome: 'duplicate'; change: MessageChange }
   /** The rules have changed since `judgedAt`: judge again. */
   | { outcome: 'stale' }
+  /** Somebody else keeps the room locked: try again in a moment. */
+  | { outcome: 'busy' }
   | { outcome: 'refused' }
   | { outcome: 'gone' };
 

@@ -1,18 +1,27 @@
 import { ChatError } from '../protocol/errors.ts';
 
-/** The SQLSTATE of a database error, through what the ORM wraps around it. */
-export function sqlState(error: unknown): string | undefined {
+/** What the server itself answered carries a severity; the SQLSTATE beside it says what it was. */
+function stateOf(error: unknown): string | undefined {
   for (let at = error; at instanceof Error; at = at.cause) {
-    const code = (at as { code?: unknown }).code;
-    if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code)) return code;
+    const { code, severity } = at as { code?: unknown; severity?: unknown };
+    if (severity !== undefined && typeof code === 'string') return code;
   }
   return undefined;
 }
 
-export const uniqueViolation = '23505';
+/** Connection exceptions, too many connections, shutting down or crashed, time limits, locks that were not had. */
+const passing = /^(08...|53...|57...|40...|25P..|55P03)$/;
 
-/** Connection exceptions, too many connections, shutting down or crashed, and statements over their time. */
-const passing = /^(08...|53...|57...|40...|55P03|25006)$/;
+/** A statement that the server has judged and does not take; the connection is as good as before. */
+export function isRefusal(error: unknown): boolean {
+  const state = stateOf(error);
+  return state !== undefined && !/^(08|57)/.test(state);
+}
+
+/** Data or a constraint: the same statement without the row at fault may well be taken. */
+export function isAboutData(error: unknown): boolean {
+  return /^2[23]/.test(stateOf(error) ?? '');
+}
 
 /**
  * The database itself being away is `UNAVAILABLE`: whether the work was done is then not known. A refusal of ours and
@@ -20,16 +29,19 @@ const passing = /^(08...|53...|57...|40...|55P03|25006)$/;
  */
 export function unavailable(error: unknown): never {
   if (error instanceof ChatError) throw error;
-  const state = sqlState(error);
+  const state = stateOf(error);
   if (state ? passing.test(state) : isConnectionError(error)) throw new ChatError('UNAVAILABLE', { cause: error });
   throw error;
 }
 
+/** What `pg`, its pool and PGlite say of a connection that failed, was slow, or is closed. */
+const connectionLost =
+  /^(Connection terminated|Query read timeout|timeout exceeded|Client (was|has)|Cannot use a pool|PGlite is clos)/;
+
 function isConnectionError(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause) {
-    const { code } = at as { code?: unknown };
-    if (typeof code === 'string' && /^(E[A-Z]+|DEPTH_ZERO|ERR_)/.test(code)) return true;
-    if (/connection|timeout|timed out|socket|closed|ended|pool/i.test(at.message)) return true;
+    const { code, message } = at as { code?: unknown; message: string };
+    if ((typeof code === 'string' && /^E[A-Z]+$/.test(code)) || connectionLost.test(message)) return true;
   }
   return false;
 }

@@ -49,18 +49,22 @@ function oneAtATime() {
 
 const atOnce = <T>(task: () => Promise<T>): Promise<T> => task();
 
-function storeOver(orm: Orm, native: Native, queue: typeof atOnce, release: () => void): Store {
+const appliedMigrations = { name: 'applied_migrations', text: 'select name from mikro_orm_migrations' };
+
+/** Once it has migrated: the names are those that this program needs. */
+async function storeOver(orm: Orm, native: Native, queue: typeof atOnce, release: () => void): Promise<Store> {
+  const needed = (await orm.migrator.getExecuted()).map(({ name }) => name);
   let closing: Promise<void> | undefined;
   return {
     query: <Row>(statement: Statement, values: unknown[]) =>
       queue(() => native.query(statement, values)).then((result) => result.rows as Row[], unavailable),
     transaction: (task) => queue(() => (orm.em.fork() as EntityManager).transactional(task)).catch(unavailable),
-    check: () =>
-      queue(async () => {
-        const missing = await orm.migrator.getPending();
-        if (missing.length > 0)
-          throw new Error(`Migrations are missing: ${missing.map(({ name }) => name).join(', ')}`);
-      }),
+    check: async () => {
+      const { rows } = await queue(() => native.query(appliedMigrations, []));
+      const applied = new Set((rows as { name: string }[]).map(({ name }) => name));
+      const missing = needed.filter((name) => !applied.has(name));
+      if (missing.length > 0) throw new Error(`Migrations are missing: ${missing.join(', ')}`);
+    },
     close: () => {
       closing ??= queue(() => orm.close(true)).finally(release);
       return closing;
@@ -76,7 +80,7 @@ export async function openPglite(directory: string | undefined): Promise<Store> 
     await migrate(orm);
     const pglite = await orm.em.getConnection().getNativeClient();
     const native = { query: ({ text }: Statement, values: unknown[]) => pglite.query(text, values) };
-    return storeOver(orm, native, oneAtATime(), release);
+    return await storeOver(orm, native, oneAtATime(), release);
   } catch (error) {
     release();
     throw error;

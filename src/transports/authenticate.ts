@@ -1,6 +1,6 @@
 import { KeyObject, type webcrypto } from 'node:crypto';
 import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, errors as joseErrors, jwtVerify } from 'jose';
-import { ExtractJwt, Strategy } from 'passport-jwt';
+import { Strategy } from 'passport-jwt';
 import { z } from 'zod';
 import type { Config, TokenKeys } from '../config.ts';
 import { ChatError } from '../protocol/errors.ts';
@@ -111,6 +111,12 @@ export function tokenRefusal(reason: unknown): ChatError {
 
 const longestToken = 16_384;
 
+/** The token of an `Authorization` header. passport-jwt's own reading of it takes quadratic time. */
+export function bearerOf(header: string | undefined): string | null {
+  if (header === undefined || header.length > longestToken) return null;
+  return /^Bearer +([^\s]+)$/i.exec(header)?.[1] ?? null;
+}
+
 interface TokenSettings {
   keys: Exclude<TokenKeys, { source: 'embedded' }>;
   audiences: Config['tokens']['audiences'];
@@ -128,7 +134,7 @@ export function tokenAuthenticator({ keys, audiences, issuers }: TokenSettings):
   };
   const strategy = new Strategy(
     {
-      jwtFromRequest: ExtractJwt.fromAuthHeaderAsBearerToken(),
+      jwtFromRequest: (request) => bearerOf(request.headers.authorization),
       secretOrKeyProvider: (_request: unknown, token: string, give: GiveKey) => {
         readableKeyFor(token).then(
           (key) => give(null, key),

@@ -81,6 +81,7 @@ function stage(log: Change[] = []) {
         live.delete(listening);
         listening.heard.push(code);
       },
+      reconnect: () => void listening.heard.push('reconnect'),
     };
     return listening;
   }

@@ -17,7 +17,13 @@ const grant = ({ user: entity_UUID }: Actor, permissions: string) => ({
 });
 
 /** A log that keeps what it stores, and refuses or fails as the test has it. */
-function stage({ fail, limits }: { fail?: (drafts: readonly Draft[]) => void; limits?: { messages: number } } = {}) {
+interface Stage {
+  fail?: (drafts: readonly Draft[]) => void;
+  busy?: (draft: Draft) => boolean;
+  limits?: { messages: number };
+}
+
+function stage({ fail, busy, limits }: Stage = {}) {
   const batches: string[][] = [];
   const published: Envelope[] = [];
   const rightsRev = { last: 0 };
@@ -28,6 +34,7 @@ function stage({ fail, limits }: { fail?: (drafts: readonly Draft[]) => void; li
   const stored = new Map<string, Appended & { outcome: 'stored' }>();
 
   function append(draft: Draft): Appended {
+    if (busy?.(draft)) return { outcome: 'busy' };
     const known = draft.client_msg_id === null ? undefined : stored.get(draft.client_msg_id);
     if (known) return { ...known, outcome: 'duplicate' };
     if (draft.judgedAt !== rightsRev.last) return { outcome: 'stale' };
@@ -52,27 +59,30 @@ function stage({ fail, limits }: { fail?: (drafts: readonly Draft[]) => void; li
   } as unknown as RoomLog;
   let cached: (RoomRights & { rightsRev: number }) | undefined;
   const rights = {
-    get: () => cached,
     forget() {
       cached = undefined;
     },
-    async load() {
+    async of() {
       cached ??= { ...rightsOf(whole, rules), rightsRev: rightsRev.last };
+      const found = cached;
+      return new Map([1, 2].map((id) => [id, found]));
     },
   };
-  const bus = localRoomBus();
+  const bus = localRoomBus((error) => {
+    throw error;
+  });
   bus.listen(1, (envelope) => void published.push(envelope));
   const queue = sendQueue(
     { log, rights, bus },
     { messages: 100, bytes: 1_000_000, batch: 50, batchOfRoom: 50, ...limits },
   );
-  const send = (content: string, actor = writer, client_msg_id: string | null = null) =>
-    queue.append({ actor, room_id: 1, content, client_msg_id }).then(
+  const send = (content: string, actor = writer, client_msg_id: string | null = null, room_id = 1) =>
+    queue.append({ actor, room_id, content, client_msg_id }).then(
       ({ change, duplicate }) => `${change.message.seq} ${change.message.content}${duplicate ? ' again' : ''}`,
       (error) => ChatError.from(error).code,
     );
   return {
-    ...{ queue, send, batches, published },
+    ...{ queue, send, batches, published, rights },
     /** Another node changes the rules: what is cached here does not hold any more. */
     changeRules(...changed: typeof rules) {
       rules = changed;
@@ -106,7 +116,8 @@ describe('the send queue', () => {
 
   it('stores the others where the database does not take one of them', async () => {
     const fail = (drafts: readonly Draft[]) => {
-      if (drafts.some(({ content }) => content === 'poison')) throw new Error('invalid byte sequence');
+      if (drafts.some(({ content }) => content === 'poison'))
+        throw Object.assign(new Error('invalid byte sequence'), { severity: 'ERROR', code: '22021' });
     };
     const { send } = stage({ fail });
     expect(await Promise.all([send('a'), send('poison'), send('c')])).to.deep.equal(['1 a', 'INTERNAL', '2 c']);
@@ -131,6 +142,35 @@ describe('the send queue', () => {
     expect(await send('a', writer, 'id')).to.equal('1 a again');
     expect(await send('x', writer, 'id')).to.equal('ID_REUSED');
     expect(batches[0]).to.deep.equal(['a']);
+  });
+
+  it('tries a room that somebody else keeps locked again, and holds up no other', async () => {
+    const locked = { is: true };
+    const { send } = stage({ busy: ({ room_id }) => locked.is && room_id === 1 });
+    const waiting = send('a');
+    expect(await send('b', writer, null, 2)).to.equal('1 b');
+    locked.is = false;
+    expect(await waiting).to.equal('2 a');
+  });
+
+  it('answers the others where one who hears of a message fails', async () => {
+    const { queue, send } = stage();
+    const failing = queue.append({
+      ...{ actor: writer, room_id: 1, content: 'a', client_msg_id: null },
+      onStored: () => {
+        throw new Error('a defect');
+      },
+    });
+    const [first, second] = await Promise.all([failing.catch((error) => error.code), send('b')]);
+    expect([first, second]).to.deep.equal(['INTERNAL', '2 b']);
+  });
+
+  it('takes a message though the rules change while those of another room are read', async () => {
+    const { send, rights } = stage();
+    const waiting = [send('a'), send('b', writer, null, 2)];
+    await new Promise((resolve) => setImmediate(resolve));
+    rights.forget();
+    expect(await Promise.all(waiting)).to.deep.equal(['1 a', '2 b']);
   });
 
   it('refuses at once what it has no room for', async () => {

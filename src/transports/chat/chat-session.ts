@@ -68,8 +68,8 @@ export class ChatSession {
   #mayQueue(text: string): boolean {
     const bytes = Buffer.byteLength(text);
     this.#unauthenticatedBytes += bytes;
-    const isFollowUp = this.#turns.waiting > 0 && this.#unauthenticatedBytes <= unauthenticatedBurstBytes;
-    return bytes <= unauthenticatedFrameBytes || isFollowUp;
+    const isFirst = this.#turns.waiting === 0;
+    return isFirst ? bytes <= unauthenticatedFrameBytes : this.#unauthenticatedBytes <= unauthenticatedBurstBytes;
   }
 
   /** Closes with 1001; the client comes back. */
@@ -213,6 +213,7 @@ export class ChatSession {
       send: (frame) => this.#send(frame),
       transmit: (frame) => this.#transmit(frame),
       refuse: (error, id) => this.#refuse(error, id),
+      reconnect: () => this.drain(),
     };
   }
 

@@ -3,8 +3,9 @@ import { type ChatFrame, type CommandId, chatCommands } from '../../protocol/cha
 import { type Cursor, cursorOf, type Position } from '../../protocol/cursor.ts';
 import { ChatError, parse, type RemovalCode } from '../../protocol/errors.ts';
 import type { RoomId } from '../../protocol/identifiers.ts';
+import { readHistory } from '../../rooms/history.ts';
 import { joinRoom } from '../../rooms/joining.ts';
-import { readHistory, sendMessage } from '../../rooms/messages.ts';
+import { sendMessage } from '../../rooms/messages.ts';
 import type { Actor } from '../../rooms/permissions.ts';
 import type { Member } from '../../rooms/room-feed.ts';
 import type { Rooms } from '../../rooms/rooms-context.ts';
@@ -20,6 +21,8 @@ export interface Guest {
   /** A frame that is text already. */
   transmit(frame: string): void;
   refuse(error: ChatError, id: Id): void;
+  /** Closes the connection, for the client to come back. */
+  reconnect(): void;
 }
 
 /** A message of this connection that is stored: its echo carries the command's `id`. */
@@ -100,6 +103,10 @@ export class ChatStay implements Member {
     this.#guest.send({ type: 'status', data: 'NOTAUTHORIZED', reason });
   }
 
+  reconnect(): void {
+    this.#guest.reconnect();
+  }
+
   end(): void {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -129,7 +136,9 @@ export class ChatStay implements Member {
     let echo: Promise<void> | undefined;
     const draft = { room_id: this.room, content, client_msg_id };
     const { stored } = await sendMessage(this.#rooms, this.actor, draft, ({ rev }) => {
-      if (this.#isOver) return;
+      // A sweep may have been quicker than the answer of the commit: then the echo has been heard.
+      const heard = this.#rooms.feeds.find(this.room)?.position?.rev ?? 0;
+      if (this.#isOver || heard >= rev) return;
       echo = new Promise((echoed) => this.#expected.set(rev, { id, echoed }));
     });
     const answered = stored

@@ -89,5 +89,7 @@ function pathOf({ url }: IncomingMessage): string | undefined {
 }
 
 function refuse(socket: Duplex, status: string): void {
+  // Sockets of an HTTP server are half open: the client might never end its side.
+  socket.once('finish', () => socket.destroy());
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }

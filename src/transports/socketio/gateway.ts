@@ -5,7 +5,7 @@ import { announcementOf } from '../../protocol/change.ts';
 import { ChatError, errors } from '../../protocol/errors.ts';
 import { namespace } from '../../protocol/socket-events.ts';
 import type { Audience } from '../../rooms/room-feed.ts';
-import type { Identity } from '../authenticate.ts';
+import { bearerOf, type Identity } from '../authenticate.ts';
 import { badTokensAllowed, type Live, unauthenticatedFrameBytes } from '../live.ts';
 import { endConnection } from './end-connection.ts';
 import { type RoomsSocket, roomName, SocketSession } from './socket-session.ts';
@@ -56,6 +56,8 @@ export function socketioGateway(http: HttpServer, { frameBytes, pingMs, tokenDea
     open(live) {
       io.engine.on('connection', (connection: EngineConnection) => guardConnection(connection, live));
       rooms.use((socket, next) => {
+        // A refusal would keep the client away; it shall come back, to another node.
+        if (live.rooms.isDraining) return endConnection(socket.conn);
         authenticate(socket, live).then(
           () => next(),
           (thrown) => next(refuse(socket, ChatError.from(thrown), live)),
@@ -95,6 +97,7 @@ function connectError(error: ChatError): Error & { data: object } {
 
 /** Connections that sent more than they may without a token. */
 const tooLarge = new WeakSet<EngineConnection>();
+const verifying = new WeakSet<EngineConnection>();
 const badTokens = new WeakMap<EngineConnection, number>();
 /** The connections without a token, each with what to call when it has one. */
 const awaitingToken = new WeakMap<EngineConnection, () => void>();
@@ -109,22 +112,27 @@ function refuse(socket: Socket, error: ChatError, { metrics, logger }: Live): Er
   return connectError(error);
 }
 
-async function authenticate(socket: Socket, { rooms, authenticator, connections }: Live): Promise<void> {
-  if (rooms.isDraining) throw new ChatError('UNAVAILABLE', { message: 'The server is shutting down, reconnect' });
+async function authenticate(socket: Socket, { authenticator, connections }: Live): Promise<void> {
   if (tooLarge.has(socket.conn)) {
     const message = `At most ${unauthenticatedFrameBytes} bytes are taken before a token is accepted`;
     throw new ChatError('TOO_LARGE', { field: 'token', message });
   }
-  const bearer = /^Bearer\s+(\S+)$/i.exec(socket.handshake.headers.authorization ?? '')?.[1];
-  const given: unknown = socket.handshake.auth.token ?? bearer;
-  const identity = await authenticator.verify(given);
-  const release = connections.admit(identity.actor.user);
+  // One at a time, so that a burst of connects does not get more tries than there are.
+  if (verifying.has(socket.conn)) throw new ChatError('UNAUTHENTICATED', { message: 'One connect at a time' });
+  verifying.add(socket.conn);
+  const given: unknown = socket.handshake.auth.token ?? bearerOf(socket.handshake.headers.authorization);
+  const identity = await authenticator.verify(given).finally(() => verifying.delete(socket.conn));
+  const uncount = connections.admit(identity.actor.user);
+  const release = () => {
+    uncount();
+    socket.conn.off('close', release);
+  };
   socket.conn.once('close', release);
   socket.once('disconnect', release);
   if (socket.conn.readyState !== 'open') release();
   socket.data.identity = identity;
   awaitingToken.get(socket.conn)?.();
-  // The token itself is kept nowhere.
+  // The session needs no token any more.
   delete socket.handshake.auth.token;
 }
 

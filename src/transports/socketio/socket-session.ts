@@ -12,8 +12,9 @@ import {
   type RequestPayload,
   requests,
 } from '../../protocol/socket-events.ts';
+import { readHistory } from '../../rooms/history.ts';
 import { type Joined, joinRoom, rejoinRoom } from '../../rooms/joining.ts';
-import { readHistory, sendMessage } from '../../rooms/messages.ts';
+import { sendMessage } from '../../rooms/messages.ts';
 import type { Actor } from '../../rooms/permissions.ts';
 import type { Member } from '../../rooms/room-feed.ts';
 import { roomIdOf } from '../../rooms/rooms-context.ts';
@@ -195,6 +196,7 @@ export class SocketSession {
         socket.leave(roomName(id));
         socket.emit('room:removed', { room_id: id, code });
       },
+      reconnect: () => endConnection(socket.conn),
     };
   }
 
@@ -207,6 +209,7 @@ export class SocketSession {
   async #refresh(token: string): Promise<Ack<'token:refresh'>> {
     try {
       const fresh = await this.#live.authenticator.verify(token);
+      if (this.#hasEnded) throw new ChatError('UNAVAILABLE');
       if (fresh.actor.user !== this.#actor.user) {
         throw new ChatError('UNAUTHENTICATED', { field: 'token', message: 'is of another user' });
       }

@@ -1,0 +1,64 @@
+import { expect } from 'chai';
+import pg from 'pg';
+import { closeLater } from '../support/cleanup.ts';
+import { startNode, wirings } from '../support/node.ts';
+import { freshDatabase } from '../support/postgres.ts';
+import { rest } from '../support/rest-client.ts';
+import { newRoom, ownRoom, say } from '../support/rooms.ts';
+
+const postgres = wirings.find(({ name }) => name === 'PostgreSQL')!;
+
+/** Somebody else on the same database: another node, or a person with psql. */
+async function session(url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  closeLater(() => client.end());
+  return client;
+}
+
+async function lock(other: pg.Client, room: { id: number }): Promise<void> {
+  await other.query('begin');
+  await other.query('select 1 from rooms where id = $1 for update', [room.id]);
+}
+
+/** Until so many sessions of the node wait for a lock. */
+async function untilWaiting(other: pg.Client, count: number): Promise<void> {
+  const waiting = `select count(*)::int as n from pg_stat_activity where application_name = 'nano-messaging'
+    and datname = current_database() and wait_event_type = 'Lock'`;
+  for (;;) {
+    const { rows } = await other.query(waiting);
+    if (rows[0].n >= count) return;
+  }
+}
+
+describe('On PostgreSQL', () => {
+  it('a room that somebody keeps locked holds up its own messages only, and they are stored when it is free', async () => {
+    const DATABASE_URL = await freshDatabase();
+    const { url } = await startNode(postgres, { DATABASE_URL });
+    const { owner, room } = await ownRoom(url);
+    const free = await newRoom(url, owner);
+    const other = await session(DATABASE_URL);
+    await lock(other, room);
+    const held = say(url, owner, room, 'later');
+    for (let n = 0; n < 5; n++) await say(url, owner, free, `at once ${n}`);
+    await other.query('commit');
+    expect((await held)[0].seq).to.equal(1);
+  });
+
+  it('connections that die in the middle of transactions are replaced, the last one too', async () => {
+    const DATABASE_URL = await freshDatabase();
+    const { url } = await startNode(postgres, { DATABASE_URL, DATABASE_POOL: 2 });
+    const { owner, room } = await ownRoom(url);
+    const [other, watcher] = [await session(DATABASE_URL), await session(DATABASE_URL)];
+    await lock(other, room);
+    const renames = ['a', 'b'].map((name) => rest(url, owner.token).patch(`/rooms/${room.id}`, { name }));
+    await untilWaiting(watcher, 2);
+    await watcher.query(`select pg_terminate_backend(pid) from pg_stat_activity
+      where application_name = 'nano-messaging' and datname = current_database()`);
+    expect((await Promise.all(renames)).map(({ status }) => status)).to.deep.equal([503, 503]);
+    await other.query('rollback');
+    expect((await rest(url, owner.token).get('/rooms')).status).to.equal(200);
+    expect((await rest(url, owner.token).patch(`/rooms/${room.id}`, { name: 'c' })).status).to.equal(200);
+    await say(url, owner, room, 'all is well');
+  });
+});
