@@ -5,6 +5,7 @@ import type { Appended, RoomLog } from '../store/room-log.ts';
 import { isAboutData } from '../store/store-errors.ts';
 import { type Actor, may, refusalOf, type Verdict } from './permissions.ts';
 import { repeated, sharingRepetitions } from './repetitions.ts';
+import { RestingRooms } from './resting-rooms.ts';
 import type { RoomBus } from './room-bus.ts';
 import { type RightsCache, type VersionedRights, verdictOn } from './room-rights.ts';
 
@@ -54,9 +55,7 @@ interface Limits {
 
 const defaults: Limits = { messages: 20_000, bytes: 64 * 1024 * 1024, batch: 1_000, batchOfRoom: 250 };
 const mostJudgements = 20;
-/** How long a room rests that somebody else keeps locked: at first, at most, and in all. */
-const firstRestMs = 20;
-const longestRestMs = 1_000;
+/** How long a message waits for a room that somebody else keeps locked. */
 const longestWaitMs = 10_000;
 
 interface Collaborators {
@@ -76,8 +75,7 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
   let bytes = 0;
   let isRunning = false;
   let done: Promise<void> = Promise.resolve();
-  /** Rooms that were locked by somebody else, and when to try them again. */
-  const resting = new Map<RoomId, { until: number; ms: number }>();
+  const resting = new RestingRooms();
   let arrived = () => {};
 
   function append(sending: Sending): Promise<Stored> {
@@ -112,7 +110,7 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
     // No wait, only the end of this turn: all that the sockets bring in it shares one commit.
     await endOfTurn();
     const now = Date.now();
-    const next = [...rooms.keys()].filter((room) => (resting.get(room)?.until ?? 0) <= now).slice(0, limits.batch);
+    const next = [...rooms.keys()].filter((room) => resting.until(room) <= now).slice(0, limits.batch);
     if (next.length === 0) await restOrArrival(now);
     else await commitOne(next);
   }
@@ -135,7 +133,7 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
 
   /** Only rooms that somebody else keeps locked are waiting: until the first may be tried again, or a message comes. */
   async function restOrArrival(now: number): Promise<void> {
-    const soonest = Math.min(...[...rooms.keys()].map((room) => resting.get(room)?.until ?? now));
+    const soonest = Math.min(...[...rooms.keys()].map((room) => resting.until(room)));
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       arrived = resolve;
@@ -214,12 +212,11 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
   function isToBeTriedAgain(waiting: Waiting, appended: Appended | ChatError): boolean {
     if (appended instanceof ChatError) return false;
     if (appended.outcome === 'busy') {
-      const { until = 0, ms = firstRestMs } = resting.get(waiting.room_id) ?? {};
       const now = Date.now();
-      if (until <= now) resting.set(waiting.room_id, { until: now + ms, ms: Math.min(ms * 2, longestRestMs) });
+      resting.rest(waiting.room_id, now);
       return now - waiting.since < longestWaitMs;
     }
-    resting.delete(waiting.room_id);
+    resting.wake(waiting.room_id);
     if (appended.outcome !== 'stale') return false;
     rights.forget(waiting.room_id);
     waiting.staleness += 1;
