@@ -21,7 +21,8 @@ async function main(): Promise<void> {
   const config = readConfig(process.env);
   const logger = pino({ level: config.logLevel });
   // Nothing that comes in may end the process; what gets this far is a defect, and is said.
-  process.on('unhandledRejection', (error) => logger.error({ err: error }, 'unhandled rejection'));
+  process.on('unhandledRejection', (error) => logger.fatal({ err: error }, 'unhandled rejection'));
+  process.on('uncaughtException', (error) => logger.fatal({ err: error }, 'uncaught exception'));
   const server = await startServer(config, { logger });
   logger.info({ url: server.url, database: config.database.mode }, `listening on ${server.url}`);
 

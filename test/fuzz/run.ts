@@ -36,14 +36,15 @@ let ended: number | string | undefined;
 server.once('exit', (code, signal) => {
   ended = signal ?? code ?? 'unknown';
 });
+const defects: string[] = [];
 const lines = createInterface({ input: server.stdout });
 const url = await new Promise<string>((resolve, reject) => {
   server.once('exit', () => reject(new Error('the server did not start')));
   lines.on('line', (line) => {
     const entry = JSON.parse(line) as { level: number; msg: string; url?: string };
     if (entry.url) resolve(entry.url);
-    // A defect, even where the client was answered.
-    if (entry.level >= 50) console.error(line.slice(0, 2_000));
+    // A defect, even where the process lives and the client was answered.
+    if (entry.level >= 50) defects.push(line.slice(0, 2_000));
   });
 });
 
@@ -72,6 +73,7 @@ try {
   tallies.push(...(await Promise.all(attacks)));
   const alive = await fetch(`${url}/readyz`);
   if (!alive.ok || ended !== undefined) throw new Error(`the server ended (${ended})`);
+  if (defects.length > 0) throw new Error(`the server logged ${defects.length} errors, the first: ${defects[0]}`);
   for (const tally of tallies) {
     for (const [answer, times] of [...tally].sort()) console.log(`${String(times).padStart(8)}  ${answer}`);
   }

@@ -145,8 +145,9 @@ function guardConnection(connection: EngineConnection, live: Live): void {
 function awaitToken(connection: EngineConnection, { connections, tokenDeadlineMs }: Live): void {
   const forget = connections.awaitToken(() => connection.close(true));
   const deadline = setTimeout(() => connection.close(true), tokenDeadlineMs);
-  const refuseLarge = (data: string | Buffer) => {
-    if (data.length <= unauthenticatedFrameBytes) return;
+  // A packet of the engine may be empty.
+  const refuseLarge = (data: string | Buffer | undefined) => {
+    if (!data || data.length <= unauthenticatedFrameBytes) return;
     tooLarge.add(connection);
     // After the refusal that says so, where this was a connect.
     setImmediate(() => endConnection(connection));
