@@ -2,6 +2,7 @@ import { LockMode } from '@mikro-orm/core';
 import type { Change, Grant } from '../protocol/change.ts';
 import { ChatError } from '../protocol/errors.ts';
 import type { RoomRef } from '../protocol/identifiers.ts';
+import { databaseTime } from '../store/database-time.ts';
 import { PermissionRuleEntity } from '../store/permission-rule.entity.ts';
 import { RoomEntity } from '../store/room.entity.ts';
 import { RoomChangeEntity } from '../store/room-change.entity.ts';
@@ -9,14 +10,6 @@ import type { EntityManager } from '../store/store.ts';
 import { type Action, type Actor, judge, may, type Rule, refusalOf, type Verdict } from './permissions.ts';
 import { ownershipOf, presentRoom, ruleOf } from './present.ts';
 import type { Rooms } from './rooms-context.ts';
-
-/** The database's clock, so that all nodes write times of one clock. */
-export async function databaseTime(em: EntityManager): Promise<Date> {
-  const [row] = await em.execute<{ now: number }[]>(
-    `select (extract(epoch from date_trunc('milliseconds', clock_timestamp())) * 1000)::float8 as now`,
-  );
-  return new Date(Number(row!.now));
-}
 
 /** A room under its lock, in a transaction: nobody else writes to it or changes its rules meanwhile. */
 export class LockedRoom {
@@ -103,10 +96,12 @@ export class LockedRoom {
   }
 }
 
-export async function lockRoom(em: EntityManager, ref: RoomRef): Promise<LockedRoom> {
-  const where = typeof ref === 'number' ? { id: ref } : { uuid: ref };
+type Where = { id: number } | { uuid: string } | { pairLow: string; pairHigh: string };
+
+/** Undefined where there is no such room. */
+export async function lockRoom(em: EntityManager, where: Where): Promise<LockedRoom | undefined> {
   const entity = await em.findOne(RoomEntity, where, { lockMode: LockMode.PESSIMISTIC_WRITE });
-  if (!entity) throw new ChatError('NOT_FOUND');
+  if (!entity) return undefined;
   const rules = await em.find(
     PermissionRuleEntity,
     { room: entity },
@@ -122,7 +117,8 @@ export async function inLockedRoom<T>(
   task: (room: LockedRoom) => T | Promise<T>,
 ): Promise<T> {
   const { result, changes } = await rooms.store.transaction(async (em) => {
-    const room = await lockRoom(em, ref);
+    const room = await lockRoom(em, typeof ref === 'number' ? { id: ref } : { uuid: ref });
+    if (!room) throw new ChatError('NOT_FOUND');
     const result = await task(room);
     return { result, changes: room.changes };
   });

@@ -1,3 +1,4 @@
+import type { Position } from '../protocol/cursor.ts';
 import type { RoomListItem, RoomListQuery } from '../protocol/room.ts';
 import type { LoggedRoom, LoggedRule } from '../store/room-log.ts';
 import { type Actor, administersAsOwner, judge, matchOf } from './permissions.ts';
@@ -13,13 +14,15 @@ const chunk = 500;
 export async function listRooms({ log }: Rooms, actor: Actor, query: RoomListQuery): Promise<RoomListItem[]> {
   const wanted = query.offset + query.limit;
   const items: RoomListItem[] = [];
-  for (let offset = 0; items.length < wanted; offset += chunk) {
-    const states = await log.roomsOf(actor.user, actor.entity, actor.level, chunk, offset);
+  let before: Position | undefined;
+  while (items.length < wanted) {
+    const states = await log.roomsOf(actor.user, actor.entity, actor.level, before, chunk);
     for (const state of states) {
       const item = itemOf(state, actor, query.accepted);
       if (item) items.push(item);
     }
     if (states.length < chunk) break;
+    before = states.at(-1)?.head;
   }
   return items.slice(query.offset, wanted);
 }

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { LockMode } from '@mikro-orm/core';
 import { ChatError } from '../protocol/errors.ts';
 import type { RoomRef, Uuid } from '../protocol/identifiers.ts';
 import type { ChangeRoom, CreateRoom, Room } from '../protocol/room.ts';
+import { databaseTime } from '../store/database-time.ts';
 import { PermissionRuleEntity } from '../store/permission-rule.entity.ts';
 import { RoomEntity } from '../store/room.entity.ts';
 import type { EntityManager } from '../store/store.ts';
-import { databaseTime, inLockedRoom, LockedRoom, publishAll } from './locked-room.ts';
+import { inLockedRoom, type LockedRoom, lockRoom, publishAll } from './locked-room.ts';
 import { isPairViolation, pairOf } from './pairs.ts';
 import type { Actor, Rule } from './permissions.ts';
 import { presentRoom } from './present.ts';
@@ -52,15 +52,13 @@ async function createPair(rooms: Rooms, actor: Actor, wish: Wish, other: Uuid): 
   for (;;) {
     try {
       const { room, changes } = await rooms.store.transaction(async (em) => {
-        const entity = await em.findOne(RoomEntity, pair, { lockMode: LockMode.PESSIMISTIC_WRITE });
-        if (!entity) {
+        const locked = await lockRoom(em, pair);
+        if (!locked) {
           demandCreation(rooms, actor);
           return { room: await insertRoom(em, actor, wish), changes: [] };
         }
-        const rules = await em.find(PermissionRuleEntity, { room: entity });
-        const locked = new LockedRoom(em, entity, rules, await databaseTime(em));
         restoreAccess(locked, actor);
-        return { room: presentRoom(entity), changes: locked.changes };
+        return { room: presentRoom(locked.entity), changes: locked.changes };
       });
       publishAll(rooms, changes);
       return room;

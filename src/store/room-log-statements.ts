@@ -77,7 +77,8 @@ export const statements = {
       select ${roomColumns}, coalesce((select json_agg(${ruleJson}) from permission_rules p
         where p.room_id = r.id and p.grantee in ($1::uuid, $2::uuid)), '[]') as rules
       from rooms r join mine on mine.room_id = r.id
-      order by r.last_change_at desc, r.id desc limit $4::int offset $5::int`,
+      where $4::float8 is null or (r.last_change_at, r.id) < (to_timestamp($4::float8 / 1000), $5::bigint)
+      order by r.last_change_at desc, r.id desc limit $6::int`,
   },
   heads: {
     name: 'heads',

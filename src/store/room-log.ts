@@ -48,8 +48,14 @@ export interface RoomLog {
   append(drafts: readonly Draft[]): Promise<Appended[]>;
   state(ref: RoomRef): Promise<LoggedRoom | undefined>;
   states(ids: readonly RoomId[]): Promise<LoggedRoom[]>;
-  /** Rooms that a rule or ownership may lead the actor to, newest activity first, each with the rules that name him. */
-  roomsOf(user: Uuid, entity: Uuid | null, level: number, limit: number, offset: number): Promise<LoggedRoom[]>;
+  /** Rooms that a rule or ownership may lead the actor to, newest activity first and from `before` on, each with the rules that name him. */
+  roomsOf(
+    user: Uuid,
+    entity: Uuid | null,
+    level: number,
+    before: Position | undefined,
+    limit: number,
+  ): Promise<LoggedRoom[]>;
   /** The changes from `from` to `to` inclusive, in order; at most `limit`. */
   changes(room: RoomId, from: number, to: number, limit: number): Promise<Change[]>;
   /** `last_rev` of the rooms that there are. */
@@ -87,8 +93,9 @@ export function roomLog(store: Store): RoomLog {
       const [row] = await store.query<RoomRow>(statements.roomByUuid, [ref]);
       return row && stateOf(row);
     },
-    async roomsOf(user, entity, level, limit, offset) {
-      const rows = await store.query<RoomRow>(statements.roomsOf, [user, entity, level, limit, offset]);
+    async roomsOf(user, entity, level, before, limit) {
+      const from = [before?.at ?? null, before?.room_id ?? null];
+      const rows = await store.query<RoomRow>(statements.roomsOf, [user, entity, level, ...from, limit]);
       return rows.map(stateOf);
     },
     async changes(room_id, from, to, limit) {

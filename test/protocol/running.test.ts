@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { chatIn } from '../support/chat-client.ts';
@@ -158,6 +158,19 @@ describe('One node with DATABASE_URL', function () {
       expect(await server.exited).to.include({ code: 0, signal: null });
     });
   }
+
+  it('ends with 0 though a client has sent half a request', async () => {
+    const server = await runServer({ ...env, DATABASE_URL: await freshDatabase() });
+    const { token } = somebody();
+    const { port } = new URL(server.url);
+    const half = connect(Number(port), '127.0.0.1');
+    half.on('error', () => {}); // it is cut off in the end
+    const headers = `Host: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: 9`;
+    half.write(`POST /rooms HTTP/1.1\r\n${headers}\r\n\r\n{`);
+    expect((await rest(server.url).get('/readyz')).status).to.equal(200);
+    server.kill('SIGTERM');
+    expect(await server.exited).to.include({ code: 0 });
+  });
 
   it('says which port is taken', async () => {
     const [taken, free] = await takenPort();
