@@ -1,5 +1,5 @@
-import { pino } from 'pino';
 import { ConfigError, readConfig } from './config.ts';
+import { createLogger } from './logger.ts';
 import { startServer } from './server.ts';
 
 /** What a person at the terminal needs to know when it does not start; the rest is in the log. */
@@ -19,7 +19,7 @@ const sameKeypressMs = 300;
 
 async function main(): Promise<void> {
   const config = readConfig(process.env);
-  const logger = pino({ level: config.logLevel });
+  const logger = createLogger(config.logLevel);
   // Nothing that comes in may end the process; what gets this far is a defect, and is said.
   process.on('unhandledRejection', (error) => logger.fatal({ err: error }, 'unhandled rejection'));
   process.on('uncaughtException', (error) => logger.fatal({ err: error }, 'uncaught exception'));

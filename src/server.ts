@@ -2,9 +2,10 @@ import { createServer, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import express from 'express';
 import { LRUCache } from 'lru-cache';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { embeddedSecret } from './embedded-key.ts';
+import { createLogger } from './logger.ts';
 import { type Metrics, metrics } from './metrics.ts';
 import { localRoomBus } from './rooms/room-bus.ts';
 import type { Audience } from './rooms/room-feed.ts';
@@ -38,7 +39,7 @@ const ioPath = '/socket.io/';
 /** How long draining waits for requests that are being answered, once all live connections are closed. */
 const requestGraceMs = 2_000;
 
-export async function startServer(config: Config, { logger = pino({ level: config.logLevel }) } = {}) {
+export async function startServer(config: Config, { logger = createLogger(config.logLevel) } = {}) {
   const keys = tokenKeys(config);
   warnOfShortSecrets(config, logger);
   const store = await openStore(config);

@@ -28,6 +28,7 @@ function requestLog(logger: Logger): RequestHandler {
     serializers: {
       req: ({ method, url }: { method: string; url: string }) => ({ method, path: url.split('?', 1)[0] }),
       res: ({ statusCode }: { statusCode: number }) => ({ status: statusCode }),
+      err: ({ message }: { message: string }) => ({ message }),
     },
   });
 }
