@@ -191,8 +191,9 @@ export class RoomFeed {
 
   /** Takes everybody out without a word; the node does not serve the room any more. */
   end(): void {
+    // One that has ended is that of a deleted room.
+    this.#isClosing = !this.#ended;
     this.#ended = true;
-    this.#isClosing = true;
     this.#order.end();
     this.#members.clear();
     for (const joining of this.#joining) joining.abandon();

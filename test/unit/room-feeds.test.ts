@@ -26,11 +26,12 @@ async function stage() {
   const heads = new Map<number, number>();
   const failures: string[] = [];
   const log = { heads: async () => heads, changes: async () => [] } as unknown as RoomLog;
+  const bus = localRoomBus((error) => {
+    throw error;
+  });
   const feeds = roomFeeds({
     log,
-    bus: localRoomBus((error) => {
-      throw error;
-    }),
+    bus,
     rights: rightsCache(log),
     audiences: [],
     sweepMs: 3_600_000,
@@ -55,8 +56,39 @@ async function stage() {
       () => {},
     );
   }
-  return { feeds, heads, heard, failures };
+  return { feeds, bus, heads, heard, failures };
 }
+
+describe('a join whose feed ends meanwhile', () => {
+  /** How a join is refused when this happens while it reads. */
+  async function refusal(happens: (staged: Awaited<ReturnType<typeof stage>>) => void): Promise<string> {
+    const staged = await stage();
+    const actor: Actor = { user, entity: null, level: 0, mayCreateRooms: false };
+    const member: Member = { actor, tell: () => {}, enter: () => {}, takeOut: () => {}, reconnect: () => {} };
+    let read = (_snapshot: { state: LoggedRoom }) => {};
+    const snapshot = new Promise<{ state: LoggedRoom }>((resolve) => {
+      read = resolve;
+    });
+    const joining = staged.feeds.open(1).join(
+      member,
+      () => snapshot,
+      () => {},
+    );
+    happens(staged);
+    read({ state: state(1, 5) });
+    const code = await joining.then(
+      () => 'joined',
+      (error) => error.code,
+    );
+    staged.feeds.close();
+    return code;
+  }
+
+  it('is refused NOT_FOUND where the room was deleted, UNAVAILABLE where the node ends', async () => {
+    expect(await refusal(({ bus }) => bus.publish({ kind: 'deleted', room_id: 1 }))).to.equal('NOT_FOUND');
+    expect(await refusal(({ feeds }) => feeds.close())).to.equal('UNAVAILABLE');
+  });
+});
 
 describe('a sweep', () => {
   it('leaves alone what is as it was', async () => {
