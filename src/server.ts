@@ -39,6 +39,8 @@ export interface RunningServer {
 }
 
 const ioPath = '/socket.io/';
+/** Longer than a balancer keeps a connection for the next request, so that it never sends one into a closing one. */
+const keepAliveMs = 75_000;
 /** How long draining waits for goodbyes, and for requests that are being answered. */
 const graceMs = 2_000;
 
@@ -57,7 +59,7 @@ export async function startServer(config: Config, { logger = createLogger(config
 async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: Store, logger: Logger) {
   const { limits } = config;
   const measured = metrics();
-  const http = createServer({ requireHostHeader: false });
+  const http = createServer({ requireHostHeader: false, keepAliveTimeout: keepAliveMs });
   answerUnreadable(http);
   const gateway = socketioGateway(http, { ...config, frameBytes: limits.frameBytes });
   const chatMembers = chatAudience();
