@@ -64,6 +64,15 @@ async function expectAllOn(name: string, url: string, person: Person, room: { id
   for (const chat of await many(5, () => chatIn(url, person, room.id))) chat.close();
 }
 
+describe('A node', () => {
+  it('keeps a connection for the next request longer than a balancer does', async () => {
+    const { url } = await startNode(postgres);
+    const { headers } = await fetch(`${url}/healthz`);
+    // 60 s: what nginx and most balancers in clouds have by themselves.
+    expect(Number(/timeout=(\d+)/.exec(headers.get('Keep-Alive')!)?.[1])).to.be.above(60);
+  });
+});
+
 for (const kind of ['nginx', 'haproxy'] as const) {
   describe(`deploy/: two nodes behind ${kind}`, function () {
     this.timeout(60_000);
