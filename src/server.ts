@@ -7,6 +7,8 @@ import type { Config } from './config.ts';
 import { embeddedSecret } from './embedded-key.ts';
 import { createLogger } from './logger.ts';
 import { type Metrics, metrics } from './metrics.ts';
+import { noOtherNodes } from './rooms/node-calls.ts';
+import { type Revocations, tokenRevocations } from './rooms/revocations.ts';
 import { localRoomBus } from './rooms/room-bus.ts';
 import type { Audience } from './rooms/room-feed.ts';
 import { roomFeeds } from './rooms/room-feeds.ts';
@@ -21,10 +23,12 @@ import { chatAudience } from './transports/chat/chat-audience.ts';
 import { serveChat } from './transports/chat/chat-upgrade.ts';
 import { connections } from './transports/connections.ts';
 import type { Live } from './transports/live.ts';
+import { adminRoutes } from './transports/rest/admin.routes.ts';
 import { restApp } from './transports/rest/app.ts';
 import { operationsRoutes } from './transports/rest/operations.routes.ts';
 import { answerUnreadable } from './transports/rest/unreadable-request.ts';
 import { socketioGateway } from './transports/socketio/gateway.ts';
+import { tokenLifetimes } from './transports/token-lifetime.ts';
 
 export interface RunningServer {
   url: string;
@@ -59,10 +63,15 @@ async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: 
   const gateway = socketioGateway(http, { ...config, frameBytes: limits.frameBytes });
   const chatMembers = chatAudience();
   const rooms = roomsOver(config, store, [gateway.audience, chatMembers], measured, logger);
-  const authenticator = tokenAuthenticator({ ...config.tokens, keys });
+  const revocations = tokenRevocations({
+    ...{ store, nodes: noOtherNodes, sweepMs: config.sweepMs },
+    failed: (error) => logger.warn({ err: error }, 'the revocations could not be read; trying again'),
+  });
+  const authenticator = tokenAuthenticator({ ...config.tokens, keys, isRevoked: revocations.isRevoked });
   const live: Live = {
     ...{ rooms, authenticator, limits, logger, metrics: measured },
     connections: connections(limits),
+    lifetimes: tokenLifetimes(revocations),
     tokenDeadlineMs: config.tokenDeadlineMs,
     pingMs: config.pingMs,
   };
@@ -78,6 +87,7 @@ async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: 
   const app = restApp({
     ...{ rooms, authenticator, logger, bodyBytes: limits.frameBytes, refused: measured.refusedByRest },
     operations: operations(metricsPort === undefined),
+    admin: administration(config, revocations),
   });
   http.on('request', (request, response) => {
     if (!request.url?.startsWith(ioPath)) app(request, response);
@@ -87,6 +97,7 @@ async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: 
   async function end() {
     rooms.isDraining = true;
     rooms.feeds.close();
+    revocations.close();
     chat.close();
     const closed = gateway.close();
     metricsServer?.close();
@@ -100,6 +111,7 @@ async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: 
   };
 
   try {
+    await revocations.open();
     await listen(http, config.port, config.host);
     if (metricsServer) await listen(metricsServer, metricsPort!, config.host);
   } catch (error) {
@@ -137,6 +149,10 @@ function warnOfShortSecrets({ tokens: { keys } }: Config, logger: Logger): void 
   if (keys.source !== 'secrets' || keys.secrets.every((secret) => Buffer.byteLength(secret) >= shortSecretBytes))
     return;
   logger.warn(`JWT_SECRET has a secret of fewer than ${shortSecretBytes} bytes, which can be guessed from a token`);
+}
+
+function administration({ adminToken: token, limits }: Config, revocations: Revocations) {
+  return token === undefined ? undefined : adminRoutes({ token, revocations, bodyBytes: limits.frameBytes });
 }
 
 function openStore({ database }: Config): Promise<Store> {
