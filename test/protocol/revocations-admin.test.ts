@@ -87,6 +87,7 @@ describeEveryWiring('GET and DELETE /admin/revocations', ({ startNode }) => {
     const [a, b, c, d, e] = made.map(({ id }) => id);
     expect((await admin(url).get('/admin/revocations/?limit=1')).body.content).to.deep.equal([made[4]]);
     expect(await get()).to.deep.include({ has_more: false, ids: [e, d, c, b, a] });
+    expect(await get('?limit=5')).to.deep.include({ has_more: false, ids: [e, d, c, b, a] });
     expect(await get('?limit=2')).to.deep.include({ has_more: true, ids: [e, d] });
     expect(await get(`?limit=2&before=${d}`)).to.deep.include({ has_more: true, ids: [c, b] });
     expect(await get(`?limit=2&before=${b}`)).to.deep.include({ has_more: false, ids: [a] });

@@ -9,9 +9,9 @@ import { databaseLine } from '../support/database-line.ts';
 import { everywhere, knock } from '../support/doors.ts';
 import { jwksServer, published } from '../support/jwks-server.ts';
 import { describeEveryWiring, embedded, postgres, startNode } from '../support/node.ts';
-import { again, type Person, sign, somebody } from '../support/people.ts';
+import { adminToken, again, type Person, sign, somebody, testSecret } from '../support/people.ts';
 import { execute, freshDatabase } from '../support/postgres.ts';
-import { dataDirectory } from '../support/process.ts';
+import { dataDirectory, runServer } from '../support/process.ts';
 import { expectRefusal } from '../support/refusals.ts';
 import { rest } from '../support/rest-client.ts';
 import { admin, lift, now, revoke } from '../support/revocations.ts';
@@ -90,6 +90,28 @@ describe('Revocations on two nodes without a bus', () => {
     await becomes(cutOff, person, 401);
   });
 
+  it('that cannot be read are a warning in the log, where neither ADMIN_TOKEN nor a jti ever is', async () => {
+    const database = new URL(await freshDatabase());
+    const line = await databaseLine(database.hostname, Number(database.port));
+    const DATABASE_URL = Object.assign(database, { host: `127.0.0.1:${line.port}` }).href;
+    const settings = { DATABASE_URL, SWEEP_SECONDS: 1, JWT_SECRET: testSecret, ADMIN_TOKEN: adminToken };
+    const { url, heard, kill, exited } = await runServer({ ...settings, LOG_LEVEL: 'trace' });
+    const jti = 'the name of a token';
+    const { id } = await revoke(url, { jti });
+    await lift(url, { id });
+    expectRefusal(await rest(url, `${adminToken}x`).post('/admin/revocations', { jti }), 'UNAUTHENTICATED');
+    line.cut();
+    expectRefusal(await admin(url).post('/admin/revocations', { jti }), 'UNAVAILABLE');
+    await new Promise<void>((resolve) => {
+      heard.add((output) => {
+        if (/"level":40,.*"the revocations could not be read; trying again"/.test(output)) resolve();
+      });
+    });
+    kill('SIGTERM');
+    const { output } = await exited;
+    expect(output).to.include('/admin/revocations').and.not.include(adminToken).and.not.include(jti);
+  });
+
   it('follow a database that is restored: what the backup does not hold is over', async () => {
     const database = await freshDatabase();
     const [url] = (await nodesWithoutBus(database, 1)) as [string];
@@ -114,7 +136,7 @@ describe('Revocations on two nodes without a bus', () => {
     await revoke(url, { jti: 'next' });
     // A row that is still there is in the way of another one with its id.
     const takesIdOf = ({ id }: { id: number }) => {
-      const row = `(${id}, 'test', ${id} + 1000, now())`;
+      const row = `(${id}, 'instead of ${id}', ${id} + 1000, now())`;
       return execute(
         database,
         `insert into revocations (id, jti, version, created_at) overriding system value values ${row}`,
@@ -131,6 +153,27 @@ describe('Revocations on two nodes without a bus', () => {
 });
 
 describe('Revocations of nodes that call one another', () => {
+  it('cost one query a sweep where nothing has changed', async () => {
+    const settings = { databaseUrl: await freshDatabase(), poolSize: 2, statementTimeoutMs: 5_000 };
+    const store = await openPostgres(settings);
+    closeLater(() => store.close());
+    let queries = 0;
+    const query: typeof store.query = (...asked) => {
+      queries += 1;
+      return store.query(...asked);
+    };
+    const failed = () => {};
+    const one = tokenRevocations({ store: { ...store, query }, nodes: noOtherNodes, sweepMs: 600_000, failed });
+    await one.open();
+    closeLater(() => one.close());
+    await one.revoke({ user: null, issuedBefore: null, jti: 'x' });
+    queries = 0;
+    for (let sweep = 1; sweep <= 3; sweep++) {
+      await one.refresh();
+      expect(queries).to.equal(sweep);
+    }
+  });
+
   it('are known to the other one at once, long before its sweep; what fails there is said', async () => {
     const poolSize = 2;
     const settings = { databaseUrl: await freshDatabase(), poolSize, statementTimeoutMs: 5_000 };

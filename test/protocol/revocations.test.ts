@@ -48,6 +48,9 @@ describeEveryWiring('A revoked token', ({ url }) => {
     expect(await revoke(url(), { jti })).to.include({ jti, userUUID: null, issued_before: null });
     expect(await knock(url(), person.token)).to.deep.equal(revoked);
     for (const token of others) expect(await knock(url(), token)).to.deep.equal(welcome);
+    const number = Date.now();
+    await revoke(url(), { jti: String(number) });
+    expect(await knock(url(), again(person, { jti: number }).token), 'a number is no jti').to.deep.equal(welcome);
   });
 
   const moments: [given: string, seconds: number][] = [

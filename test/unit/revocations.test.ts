@@ -135,6 +135,23 @@ describe('what a node knows of the revocations', () => {
     expect(asked.map(({ from }) => from)).to.deep.equal([0]);
   });
 
+  it('is read once more where something newer was written here while all of it was read', async () => {
+    const one = before(100, 1);
+    const { asked, known } = await knowing(one);
+    const failing = known.refresh();
+    asked.shift()!.fail(new Error('away'));
+    await failing.catch(() => {});
+    const refreshed = known.refresh();
+    const two = before(200, 2);
+    await known.take([one, two], one.version);
+    asked.shift()!.answer([one]);
+    await settled();
+    expect([known.isRevoked(token(ana, 150)), asked.map(({ from }) => from)]).to.deep.equal([true, [0]]);
+    asked.shift()!.answer([one, two]);
+    await refreshed;
+    expect(known.isRevoked(token(ana, 150))).to.equal(true);
+  });
+
   it('is read anew after half an hour in silence: what was lifted meanwhile may be gone', async () => {
     const one = before(100, 1);
     const { asked, known } = await knowing(one);
