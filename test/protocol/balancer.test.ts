@@ -23,7 +23,7 @@ interface Service {
 /** Two nodes behind a balancer. */
 async function service(kind: Kind): Promise<Service> {
   const DATABASE_URL = await freshDatabase();
-  const settings = { DATABASE_URL, REDIS_URL: await sharedRedis() };
+  const settings = { DATABASE_URL, REDIS_URL: await sharedRedis(), ADMIN_TOKEN: 'a'.repeat(32) };
   const first = await startNode(postgres, { ...settings, NODE_NAME: 'chat-1' });
   const second = await startNode(postgres, { ...settings, NODE_NAME: 'chat-2' });
   const balancer = await startBalancer(kind, [first.port, second.port]);
@@ -152,7 +152,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
         '/METRICS',
         '/readyz',
         '/admin',
-        '/admin/rooms',
+        '/admin/revocations',
         '/roomsx',
         '/chat/x',
         '/socket.io',
