@@ -51,6 +51,12 @@ export const environment = z.object({
   DATABASE_URL: url('postgres:', 'postgresql:').optional(),
   DATABASE_POOL: wholeNumber(10, { min: 2, max: 1_000 }),
   DATABASE_TIMEOUT_SECONDS: wholeNumber(10, { min: 1, max: 600 }),
+  REDIS_URL: list.pipe(z.array(url('redis:', 'rediss:'))).optional(),
+  REDIS_ADAPTER: z.enum(['auto', 'sharded', 'classic'], { error: 'must be auto, sharded or classic' }).default('auto'),
+  REDIS_PREFIX: z
+    .string()
+    .regex(/^[A-Za-z0-9_.:-]{1,64}$/, 'must be 1 to 64 of A-Z a-z 0-9 _ . : -')
+    .default('nano'),
   DATA_DIR: z.string().default('.data'),
   JWT_SECRET: list.optional(),
   JWT_PUBLIC_KEY: publicKey.optional(),
@@ -94,6 +100,8 @@ export interface Config {
   database:
     | { mode: 'embedded'; directory: string | undefined }
     | { mode: 'postgres'; databaseUrl: string; poolSize: number; statementTimeoutMs: number };
+  /** What the nodes say to one another goes over Redis; undefined: there is one node. */
+  redis: { urls: string[]; adapter: 'auto' | 'sharded' | 'classic'; prefix: string } | undefined;
   dataDirectory: string;
   tokens: { keys: TokenKeys; audiences: string[] | undefined; issuers: string[] | undefined };
   roomCreateLevel: number;
@@ -144,6 +152,11 @@ export function readConfig(env: Environment): Config {
           statementTimeoutMs: settings.DATABASE_TIMEOUT_SECONDS * 1_000,
         }
       : { mode: 'embedded', directory: settings.DATA_DIR },
+    redis: settings.REDIS_URL && {
+      urls: settings.REDIS_URL,
+      adapter: settings.REDIS_ADAPTER,
+      prefix: settings.REDIS_PREFIX,
+    },
     dataDirectory: settings.DATA_DIR,
     tokens: { keys, audiences: settings.JWT_AUDIENCE, issuers: settings.JWT_ISSUER },
     roomCreateLevel: settings.ROOM_CREATE_LEVEL,
@@ -174,7 +187,9 @@ function keyMistakes(env: Environment): string[] {
   if (sources.length === 0 && env.DATABASE_URL) {
     mistakes.push('JWT_SECRET: a key is needed with DATABASE_URL; set JWT_SECRET, JWT_PUBLIC_KEY or JWT_JWKS_URL');
   }
-  if (env.REDIS_URL) mistakes.push('REDIS_URL: this version runs one node; leave it unset');
+  if (env.REDIS_URL && !env.DATABASE_URL) {
+    mistakes.push('REDIS_URL: several nodes share one database; set DATABASE_URL, too');
+  }
   return mistakes;
 }
 

@@ -6,9 +6,10 @@ export interface Metrics extends LiveMetrics {
   registry: Registry;
   batch(messages: number, seconds: number): void;
   feeds: Omit<OrderEvents, 'failed'>;
+  nodes: { lost(): void; rejected(): void };
   refusedByRest(code: string): void;
   /** Read whenever the metrics are. */
-  watch(sizes: { waitingMessages: () => number; servedRooms: () => number }): void;
+  watch(sizes: { waitingMessages: () => number; servedRooms: () => number; nodesUp: () => number }): void;
 }
 
 export function metrics(): Metrics {
@@ -41,6 +42,21 @@ export function metrics(): Metrics {
   });
   const repaired = new Counter({ name: 'nano_feed_repaired_total', help: 'Changes read from the log.', registers });
   const reordered = new Counter({ name: 'nano_feed_reordered_total', help: 'Changes that came early.', registers });
+  const swept = new Counter({
+    name: 'nano_feed_swept_total',
+    help: 'Rooms that a sweep found behind their log.',
+    registers,
+  });
+  const lost = new Counter({
+    name: 'nano_publish_failures_total',
+    help: 'Changes that did not get to the other nodes.',
+    registers,
+  });
+  const rejected = new Counter({
+    name: 'nano_nodes_rejected_total',
+    help: 'What came over Redis and was no change.',
+    registers,
+  });
   return {
     registry,
     connected: (transport) => open.inc({ transport }),
@@ -51,11 +67,13 @@ export function metrics(): Metrics {
       batchMessages.observe(messages);
       batchSeconds.observe(seconds);
     },
-    feeds: { repaired: (changes) => repaired.inc(changes), reordered: () => reordered.inc() },
-    watch({ waitingMessages, servedRooms }) {
+    feeds: { repaired: (changes) => repaired.inc(changes), reordered: () => reordered.inc(), swept: () => swept.inc() },
+    nodes: { lost: () => lost.inc(), rejected: () => rejected.inc() },
+    watch({ waitingMessages, servedRooms, nodesUp }) {
       const gauges = [
         { name: 'nano_waiting_messages', help: 'Messages that wait for their commit.', read: waitingMessages },
         { name: 'nano_served_rooms', help: 'Rooms with members on this node.', read: servedRooms },
+        { name: 'nano_nodes_up', help: '1 while the line to the other nodes works, or there is none.', read: nodesUp },
       ];
       for (const { name, help, read } of gauges) {
         new Gauge({

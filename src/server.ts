@@ -7,7 +7,9 @@ import type { Config } from './config.ts';
 import { embeddedSecret } from './embedded-key.ts';
 import { createLogger } from './logger.ts';
 import { type Metrics, metrics } from './metrics.ts';
-import { localRoomBus } from './rooms/room-bus.ts';
+import { type RedisNodes, redisNodes } from './nodes/redis-nodes.ts';
+import { noOtherNodes } from './rooms/node-calls.ts';
+import { localRoomBus, type RoomBus } from './rooms/room-bus.ts';
 import type { Audience } from './rooms/room-feed.ts';
 import { roomFeeds } from './rooms/room-feeds.ts';
 import { rightsCache } from './rooms/room-rights.ts';
@@ -58,11 +60,17 @@ async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: 
   answerUnreadable(http);
   const gateway = socketioGateway(http, { ...config, frameBytes: limits.frameBytes });
   const chatMembers = chatAudience();
-  const rooms = roomsOver(config, store, [gateway.audience, chatMembers], measured, logger);
+  const nodes = await nodesOf(config, store, measured, logger);
+  const rooms = roomsOver(config, store, nodes.bus, [gateway.audience, chatMembers], measured, logger);
+  measured.watch({
+    waitingMessages: () => rooms.queue.size,
+    servedRooms: () => rooms.feeds.size,
+    nodesUp: () => Number(nodes.isUp),
+  });
   const authenticator = tokenAuthenticator({ ...config.tokens, keys });
   const live: Live = {
     ...{ rooms, authenticator, limits, logger, metrics: measured },
-    connections: connections(limits),
+    connections: connections(limits, nodes.leases),
     tokenDeadlineMs: config.tokenDeadlineMs,
     pingMs: config.pingMs,
   };
@@ -92,6 +100,7 @@ async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: 
     metricsServer?.close();
     http.closeAllConnections();
     await closed;
+    await nodes.close();
     await store.close();
   }
   const close = () => {
@@ -143,9 +152,18 @@ function openStore({ database }: Config): Promise<Store> {
   return database.mode === 'embedded' ? openPglite(database.directory) : openPostgres(database);
 }
 
+type Nodes = Pick<RedisNodes, 'bus' | 'calls' | 'isUp' | 'close'> & Partial<Pick<RedisNodes, 'leases'>>;
+
+async function nodesOf({ redis }: Config, store: Store, { nodes }: Metrics, logger: Logger): Promise<Nodes> {
+  const failed = (error: unknown) => logger.error({ err: error }, 'a change could not be delivered');
+  if (!redis) return { bus: localRoomBus(failed), calls: noOtherNodes, isUp: true, close: async () => {} };
+  return redisNodes({ settings: redis, service: await store.identity(), logger, events: { ...nodes, failed } });
+}
+
 function roomsOver(
   { limits, roomCreateLevel, sweepMs }: Config,
   store: Store,
+  bus: RoomBus,
   audiences: Audience[],
   measured: Metrics,
   logger: Logger,
@@ -153,10 +171,8 @@ function roomsOver(
   const log = roomLog(store);
   const rights = rightsCache(log);
   const failed = (error: unknown) => logger.warn({ err: error }, 'the room log could not be read; trying again');
-  const bus = localRoomBus((error) => logger.error({ err: error }, 'a change could not be delivered'));
   const feeds = roomFeeds({ log, bus, rights, audiences, sweepMs, events: { ...measured.feeds, failed } });
   const queue = sendQueue({ log, rights, bus, onBatch: measured.batch });
-  measured.watch({ waitingMessages: () => queue.size, servedRooms: () => feeds.size });
   return {
     ...{ store, log, bus, rights, feeds, queue },
     sendRate: sendRate(limits.sendRate, limits.sendBurst),

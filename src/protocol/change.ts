@@ -27,7 +27,11 @@ export type Change = z.infer<typeof Change>;
 export type MessageChange = Extract<Change, { kind: 'message' }>;
 
 /** What the room bus carries: a change, or that the room and its log are gone. */
-export type Envelope = Change | { kind: 'deleted'; room_id: RoomId };
+export const Envelope = z.discriminatedUnion('kind', [
+  Change,
+  z.object({ kind: z.literal('deleted'), room_id: RoomId }),
+]);
+export type Envelope = z.infer<typeof Envelope>;
 
 /** As the original shows it: unanswered and declined are both `accepted: false`. */
 export function shownAnswer(accepted: boolean | null): { accepted: boolean; declined: boolean } {

@@ -8,6 +8,8 @@ export interface OrderEvents {
   repaired(changes: number): void;
   /** A change had waited for the ones before it. */
   reordered(): void;
+  /** A sweep has found the room behind its log. */
+  swept(): void;
   failed(error: unknown): void;
 }
 
@@ -87,6 +89,7 @@ export class ChangeOrder {
   /** The same, as read from the log just now: what is missing was not heard, and is read at once. */
   catchUp(head: number): void {
     this.#head = Math.max(this.#head, head);
+    if (this.#isBehind) this.#events.swept();
     this.#repair();
   }
 

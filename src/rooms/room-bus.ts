@@ -11,6 +11,11 @@ export interface RoomBus {
   publish(envelope: Envelope): void;
   /** Returns the undo. */
   listen(room: RoomId, hear: Hear): () => void;
+  /**
+   * `missed` is called when something of other nodes may have gone by unheard: in these rooms, or in all. A `listen`
+   * takes a moment until it reaches the other nodes, so its room is named once it does. Returns the undo.
+   */
+  onMissed(missed: (rooms?: readonly RoomId[]) => void): () => void;
 }
 
 /** The bus of a node that is alone: a function call. `failed` hears of listeners that throw. */
@@ -34,5 +39,6 @@ export function localRoomBus(failed: (error: unknown) => void): RoomBus {
         if (here.size === 0 && listeners.get(room) === here) listeners.delete(room);
       };
     },
+    onMissed: () => () => {},
   };
 }

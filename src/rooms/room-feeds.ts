@@ -76,8 +76,7 @@ export function roomFeeds({ log, bus, rights, audiences, sweepMs, events }: Coll
     return feed;
   }
 
-  async function sweep(): Promise<void> {
-    const rooms = [...served.keys()];
+  async function sweep(rooms: readonly RoomId[] = [...served.keys()]): Promise<void> {
     if (rooms.length === 0) return;
     const before = new Map(rooms.map((room) => [room, served.get(room)?.feed.position?.rev ?? 0]));
     const heads = await log.heads(rooms);
@@ -108,9 +107,13 @@ export function roomFeeds({ log, bus, rights, audiences, sweepMs, events }: Coll
   }
   sweepLater();
 
+  /** What is missed while a sweep runs is swept after it, all of it at once. */
+  const sweepNow = inTurn<RoomId>((rooms) => sweep(rooms).catch((error) => events.failed(error)));
+  const unlistenMissed = bus.onMissed((rooms = [...served.keys()]) => sweepNow(rooms));
+
   return {
     open,
-    sweep,
+    sweep: () => sweep(),
     find: (room) => served.get(room)?.feed,
     release(room) {
       const entry = served.get(room);
@@ -127,8 +130,30 @@ export function roomFeeds({ log, bus, rights, audiences, sweepMs, events }: Coll
     },
     close() {
       closed = true;
+      unlistenMissed();
       clearTimeout(sweepTimer);
       for (const room of [...served.keys()]) close(room);
     },
+  };
+}
+
+/** Runs `task` over what is asked for, one run at a time; what is asked for meanwhile makes the next one. */
+function inTurn<T>(task: (items: readonly T[]) => Promise<void>): (items: readonly T[]) => void {
+  const waiting = new Set<T>();
+  let isRunning = false;
+
+  async function run(): Promise<void> {
+    isRunning = true;
+    while (waiting.size > 0) {
+      const items = [...waiting];
+      waiting.clear();
+      await task(items);
+    }
+    isRunning = false;
+  }
+
+  return (items) => {
+    for (const item of items) waiting.add(item);
+    if (!isRunning) void run();
   };
 }

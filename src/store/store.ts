@@ -26,6 +26,8 @@ export interface Store {
   query<Row>(statement: Statement, values: unknown[]): Promise<Row[]>;
   /** A transaction in an identity map of its own. It must not call the store again: on PGlite that would wait for ever. */
   transaction<T>(task: (em: EntityManager) => Promise<T>): Promise<T>;
+  /** The same wherever this very database is reached from; another one for a copy of it on another server. */
+  identity(): Promise<string>;
   /** Throws where the database does not answer, or lacks a migration. */
   check(): Promise<void>;
   close(): Promise<void>;
@@ -51,6 +53,12 @@ const atOnce = <T>(task: () => Promise<T>): Promise<T> => task();
 
 const appliedMigrations = { name: 'applied_migrations', text: 'select name from mikro_orm_migrations' };
 
+const identity = {
+  name: 'identity',
+  text: `select (pg_control_system()).system_identifier::text || '.' || oid::text as id
+    from pg_database where datname = current_database()`,
+};
+
 /** Once it has migrated: the names are those that this program needs. */
 async function storeOver(orm: Orm, native: Native, queue: typeof atOnce, release: () => void): Promise<Store> {
   const needed = (await orm.migrator.getExecuted()).map(({ name }) => name);
@@ -59,6 +67,10 @@ async function storeOver(orm: Orm, native: Native, queue: typeof atOnce, release
     query: <Row>(statement: Statement, values: unknown[]) =>
       queue(() => native.query(statement, values)).then((result) => result.rows as Row[], unavailable),
     transaction: (task) => queue(() => (orm.em.fork() as EntityManager).transactional(task)).catch(unavailable),
+    identity: async () => {
+      const { rows } = await queue(() => native.query(identity, [])).catch(unavailable);
+      return (rows[0] as { id: string }).id;
+    },
     check: async () => {
       const { rows } = await queue(() => native.query(appliedMigrations, []));
       const applied = new Set((rows as { name: string }[]).map(({ name }) => name));

@@ -1,20 +1,38 @@
+import type { ConnectionLeases } from '../nodes/connection-leases.ts';
 import { ChatError } from '../protocol/errors.ts';
 import type { Uuid } from '../protocol/identifiers.ts';
 
-/** How many connections there may be, over both live transports of this node. */
+/** How many connections there may be, over both live transports. */
 export interface Connections {
   /**
    * Counts a connection that has no token yet. At the limit the oldest of them is closed, so that one host cannot lock
-   * the others out. Returns the undo, for when it has authenticated or gone.
+   * the others of this node out. Returns the undo, for when it has authenticated or gone.
    */
   awaitToken(close: () => void): () => void;
-  /** Counts a connection of the user, or throws `TOO_MANY_CONNECTIONS`. Returns the undo. */
-  admit(user: Uuid): () => void;
+  /**
+   * Counts a connection of the user, on all nodes together where that can be, or throws `TOO_MANY_CONNECTIONS`.
+   * Returns the undo.
+   */
+  admit(user: Uuid): Promise<() => void>;
 }
 
-export function connections(limits: { unauthenticated: number; connectionsPerUser: number }): Connections {
+interface Limits {
+  unauthenticated: number;
+  connectionsPerUser: number;
+}
+
+export function connections(limits: Limits, leases?: ConnectionLeases): Connections {
   const waiting = new Set<() => void>();
   const perUser = new Map<Uuid, number>();
+  const most = limits.connectionsPerUser;
+  let admitted = 0;
+
+  async function isFull(user: Uuid, holder: string): Promise<boolean> {
+    if (most === 0) return false;
+    const answer = (await leases?.take(user, holder, most)) ?? 'unknown';
+    return answer === 'unknown' ? perUser.get(user)! > most : answer === 'full';
+  }
+
   return {
     awaitToken(close) {
       if (limits.unauthenticated > 0 && waiting.size >= limits.unauthenticated) {
@@ -28,21 +46,24 @@ export function connections(limits: { unauthenticated: number; connectionsPerUse
       waiting.add(entry);
       return () => void waiting.delete(entry);
     },
-    admit(user) {
-      const open = perUser.get(user) ?? 0;
-      if (limits.connectionsPerUser > 0 && open >= limits.connectionsPerUser) {
-        const message = `This user has ${open} connections, as many as he may have`;
-        throw new ChatError('TOO_MANY_CONNECTIONS', { message });
-      }
-      perUser.set(user, open + 1);
+    async admit(user) {
+      const holder = String(admitted++);
+      // Before the wait, so that two at once do not both take the last place.
+      perUser.set(user, (perUser.get(user) ?? 0) + 1);
       let counted = true;
-      return () => {
+      const release = () => {
         if (!counted) return;
         counted = false;
         const left = (perUser.get(user) ?? 1) - 1;
         if (left > 0) perUser.set(user, left);
         else perUser.delete(user);
+        if (most > 0) leases?.release(user, holder);
       };
+      if (!(await isFull(user, holder))) return release;
+      release();
+      throw new ChatError('TOO_MANY_CONNECTIONS', {
+        message: `This user has ${most} connections, as many as he may have`,
+      });
     },
   };
 }

@@ -18,9 +18,29 @@ interface Heard {
   content: string;
 }
 
+/** What one has heard; the acknowledgement of a message may be ahead of its coming here from another node. */
+class Hearing {
+  readonly all: Heard[] = [];
+  #enough = () => {};
+  #expected = Number.POSITIVE_INFINITY;
+
+  push(message: Heard): void {
+    this.all.push(message);
+    if (this.all.length >= this.#expected) this.#enough();
+  }
+
+  reach(count: number): Promise<void> {
+    this.#expected = count;
+    return new Promise((resolve) => {
+      this.#enough = resolve;
+      if (this.all.length >= count) resolve();
+    });
+  }
+}
+
 /** One of the fifty: it only counts, so that fifty of them do not outweigh the server. */
 interface Talker {
-  heard: Heard[];
+  heard: Hearing;
   duplicates: number;
   /** Resolves with the message when it is acknowledged; on `/chat` that is its echo. */
   send(content: string, client_msg_id: string): Promise<Pick<Message, 'seq' | 'content'>>;
@@ -29,7 +49,7 @@ interface Talker {
 async function socketTalker(url: string, { token }: Person, room_id: number): Promise<Talker> {
   const socket = io(`${url}/rooms`, { auth: { token }, forceNew: true, transports: ['websocket'] });
   closeLater(() => socket.close());
-  const heard: Heard[] = [];
+  const heard = new Hearing();
   socket.on('message:new', (message: Heard) => heard.push(message));
   await new Promise<void>((resolve, reject) => {
     socket.once('connect', resolve);
@@ -52,7 +72,7 @@ async function socketTalker(url: string, { token }: Person, room_id: number): Pr
 async function chatTalker(url: string, { token }: Person, room_id: number): Promise<Talker> {
   const socket = new WebSocket(`${url.replace('http', 'ws')}/chat`);
   closeLater(() => socket.terminate());
-  const heard: Heard[] = [];
+  const heard = new Hearing();
   const waiting = new Map<string, (message: Message) => void>();
   const connected = new Promise<void>((resolve, reject) => {
     socket.on('error', reject);
@@ -125,7 +145,8 @@ describeEveryWiring('10,000 messages from 50 connections into 5 rooms at once', 
         );
         for (const [n, talker] of talkers.entries()) {
           if (roomOf(n) !== room) continue;
-          const heard = talker.heard.map(({ seq, content }) => ({ seq, content }));
+          await talker.heard.reach(perRoom);
+          const heard = talker.heard.all.map(({ seq, content }) => ({ seq, content }));
           expect(heard, `connection ${n}`).to.deep.equal(stored.map(({ seq, content }) => ({ seq, content })));
           const own = stored.filter(({ content }) => content.startsWith(`${n}/`)).map(({ content }) => content);
           expect(own, 'its own in the order of sending').to.deep.equal(

@@ -3,6 +3,7 @@ import { type RunningServer, startServer } from '../../src/server.ts';
 import { closeAtTheEnd, closeLater } from './cleanup.ts';
 import { testSecret } from './people.ts';
 import { freshDatabase } from './postgres.ts';
+import { sharedRedis } from './redis.ts';
 
 /** Settings by their names in the environment; undefined takes one of the suite's own away. */
 export type Settings = Record<string, string | number | undefined>;
@@ -26,7 +27,21 @@ export const postgres: Wiring = {
   settings: async () => ({ DATABASE_URL: await freshDatabase() }),
 };
 
-export const wirings = [embedded, postgres];
+/** Two nodes that hear each other over Redis, by either of the two Redis adapters. */
+const twoNodes = (adapter: 'sharded' | 'classic'): Wiring => ({
+  name: `two nodes, Redis ${adapter}`,
+  nodes: 2,
+  settings: async () => ({
+    DATABASE_URL: await freshDatabase(),
+    REDIS_URL: await sharedRedis(),
+    REDIS_ADAPTER: adapter,
+  }),
+});
+
+export const sharded = twoNodes('sharded');
+export const classic = twoNodes('classic');
+
+export const wirings = [embedded, postgres, sharded, classic];
 
 /** Nothing that gets in the way of a test which does not ask for it. */
 const quiet: Settings = {

@@ -25,6 +25,12 @@ const layers: Layer[] = [
   { name: 'rooms/permissions.ts', files: /^rooms\/permissions\.ts$/, imports: [/^protocol\//], packages: /^$/ },
   { name: 'store/', files: /^store\//, imports: [/^(protocol|store)\//], packages: offTheWire },
   { name: 'rooms/', files: /^rooms\//, imports: [/^(protocol|store|rooms)\//], packages: offTheWire },
+  {
+    name: 'nodes/',
+    files: /^nodes\//,
+    imports: [/^(protocol|nodes)\//, /^rooms\/(room-bus|node-calls)\.ts$/],
+    packages: /^(redis|socket\.io|@socket\.io\/redis-adapter|pino|node:(crypto|events))$/,
+  },
   ...['rest', 'socketio', 'chat'].map((transport) => ({
     name: `transports/${transport}/`,
     files: new RegExp(`^transports/${transport}/`),
@@ -34,7 +40,7 @@ const layers: Layer[] = [
   {
     name: 'transports/*.ts',
     files: /^transports\/[^/]+\.ts$/,
-    imports: [/^(protocol|rooms)\//, /^transports\/[^/]+\.ts$/, /^config\.ts$/],
+    imports: [/^(protocol|rooms|nodes)\//, /^transports\/[^/]+\.ts$/, /^config\.ts$/],
     packages: any,
   },
   // What server.ts is put together from; the rows above let no layer reach for it.

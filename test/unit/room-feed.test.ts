@@ -65,6 +65,7 @@ function stage(log: Change[] = []) {
     events: {
       repaired: (count) => void repaired.push(count),
       reordered: () => {},
+      swept: () => {},
       failed: (error) => {
         throw error;
       },

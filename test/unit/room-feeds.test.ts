@@ -35,7 +35,12 @@ async function stage() {
     rights: rightsCache(log),
     audiences: [],
     sweepMs: 3_600_000,
-    events: { repaired: () => {}, reordered: () => {}, failed: (error) => void failures.push(String(error)) },
+    events: {
+      repaired: () => {},
+      reordered: () => {},
+      swept: () => {},
+      failed: (error) => void failures.push(String(error)),
+    },
   });
   const heard = new Map<number, string[]>();
   for (const id of [1, 2, 3]) {

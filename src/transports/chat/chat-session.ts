@@ -158,18 +158,19 @@ export class ChatSession {
     }
     if (this.#hasEnded) return;
     if (known && known.actor.user !== fresh.actor.user) return this.#badToken({ reason: 'UNAUTHENTICATED', id });
-    if (!known && !this.#admit(fresh.actor, id)) return;
+    if (!known && !(await this.#admit(fresh.actor, id))) return;
     this.#renew(fresh);
     this.#send({ type: 'status', data: 'READY', id });
     this.#stay?.review();
   }
 
-  #admit({ user }: Actor, id: Id): boolean {
+  async #admit({ user }: Actor, id: Id): Promise<boolean> {
     clearTimeout(this.#tokenTimer);
     this.#forgetUnauthenticated();
     try {
-      this.#releaseUser = this.#live.connections.admit(user);
-      return true;
+      this.#releaseUser = await this.#live.connections.admit(user);
+      if (this.#hasEnded) this.#releaseUser();
+      return !this.#hasEnded;
     } catch (error) {
       this.#refuse(ChatError.from(error), id);
       this.#close('too_many_connections');

@@ -122,7 +122,7 @@ async function authenticate(socket: Socket, { authenticator, connections }: Live
   verifying.add(socket.conn);
   const given: unknown = socket.handshake.auth.token ?? bearerOf(socket.handshake.headers.authorization);
   const identity = await authenticator.verify(given).finally(() => verifying.delete(socket.conn));
-  const uncount = connections.admit(identity.actor.user);
+  const uncount = await connections.admit(identity.actor.user);
   const release = () => {
     uncount();
     socket.conn.off('close', release);

@@ -1,0 +1,110 @@
+import { createClient, createCluster, defineScript } from 'redis';
+
+type Heard = (message: Buffer, channel: Buffer) => void;
+
+/** What we ask of a Redis connection, be it to one server or to a Cluster. */
+export interface RedisConnection {
+  connect(): Promise<unknown>;
+  /** Waits for what is on its way. */
+  close(): Promise<unknown>;
+  destroy(): void;
+  on(event: string, listener: (...args: never[]) => void): unknown;
+  publish(channel: string, message: string | Buffer): Promise<number>;
+  sPublish(channel: string, message: string | Buffer): Promise<number>;
+  subscribe(channel: string, heard: Heard, buffers: true): Promise<unknown>;
+  pSubscribe(pattern: string, heard: Heard, buffers: true): Promise<unknown>;
+  sSubscribe(channel: string, heard: Heard, buffers: true): Promise<unknown>;
+  unsubscribe(channel: string): Promise<unknown>;
+  pUnsubscribe(pattern: string): Promise<unknown>;
+  sUnsubscribe(channel: string): Promise<unknown>;
+  /** 1: the lease is taken or renewed; 0: there are `most` of them already (0: no limit). */
+  lease(key: string, holder: string, most: number, leaseMs: number): Promise<number>;
+  zRem(key: string, member: string): Promise<number>;
+}
+
+/** How to reach it, and what it can do. */
+export interface RedisKind {
+  urls: readonly string[];
+  isCluster: boolean;
+  /** Redis 7 and Valkey: a node hears only the rooms that it serves. */
+  hasShardedPubSub: boolean;
+}
+
+const connectTimeoutMs = 5_000;
+const longestPauseMs = 1_000;
+
+/** Expired leases go, then it is counted; by the clock of Redis, so that those of the nodes may differ. */
+const lease = defineScript({
+  NUMBER_OF_KEYS: 1,
+  SCRIPT: `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local most = tonumber(ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+if most > 0 and not redis.call('ZSCORE', KEYS[1], ARGV[1]) and redis.call('ZCARD', KEYS[1]) >= most then return 0 end
+redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1`,
+  parseCommand(parser, key: string, holder: string, most: number, leaseMs: number) {
+    parser.pushKey(key);
+    parser.push(holder, String(most), String(leaseMs));
+  },
+  transformReply: (reply: number) => reply,
+});
+
+const options = {
+  // What cannot go out now is refused now: a message of the past would wake nobody.
+  disableOfflineQueue: true,
+  // One timer a command costs more than the command; a connection that does not answer is given up as a whole.
+  commandOptions: { timeout: 0 },
+  scripts: { lease },
+};
+
+const socket = {
+  connectTimeout: connectTimeoutMs,
+  reconnectStrategy: (tries: number) => Math.min(2 ** tries * 25, longestPauseMs) * (0.75 + Math.random() / 2),
+};
+
+/** Not connected yet. A Cluster's other nodes are reached as the first one is: same account, same TLS. */
+export function redisConnection({ urls, isCluster }: Pick<RedisKind, 'urls' | 'isCluster'>): RedisConnection {
+  if (!isCluster) return createClient({ url: urls[0]!, socket, ...options }) as unknown as RedisConnection;
+  const { username, password, protocol } = new URL(urls[0]!);
+  const account = {
+    ...(username && { username: decodeURIComponent(username) }),
+    ...(password && { password: decodeURIComponent(password) }),
+  };
+  const defaults = {
+    ...account,
+    ...options,
+    socket: protocol === 'rediss:' ? { ...socket, tls: true as const } : socket,
+  };
+  return createCluster({
+    rootNodes: urls.map((url) => ({ url })),
+    defaults,
+    commandOptions: options.commandOptions,
+    scripts: options.scripts,
+    minimizeConnections: true,
+  }) as unknown as RedisConnection;
+}
+
+/** Asks the first server that answers; throws where none does. Several URLs are those of a Cluster. */
+export async function describeRedis(urls: readonly string[]): Promise<RedisKind> {
+  let failure: unknown;
+  for (const url of urls) {
+    const client = createClient({ url, socket: { connectTimeout: connectTimeoutMs, reconnectStrategy: false } });
+    client.on('error', () => {}); // connect() says it
+    try {
+      await client.connect();
+      // An account that may not ask has what every server has.
+      const about = await client.sendCommand(['INFO', 'server']).then(String, () => '');
+      const major = Number(/^redis_version:(\d+)/m.exec(about)?.[1] ?? 0);
+      const isCluster = urls.length > 1 || /^redis_mode:cluster/m.test(about);
+      return { urls, isCluster, hasShardedPubSub: major >= 7 };
+    } catch (error) {
+      failure = error;
+    } finally {
+      client.destroy();
+    }
+  }
+  throw failure;
+}

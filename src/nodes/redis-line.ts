@@ -1,0 +1,180 @@
+import { EventEmitter } from 'node:events';
+import { BoundedPublisher } from './bounded-publisher.ts';
+import { Heartbeat } from './heartbeat.ts';
+import { type RedisConnection, type RedisKind, redisConnection } from './redis-connection.ts';
+import { Subscriptions } from './subscriptions.ts';
+
+type Heard = (message: Buffer, channel: Buffer) => void;
+type Subscribe = (redis: RedisConnection, channel: string) => Promise<unknown>;
+
+export interface LineEvents {
+  /** The line works, again: what was published meanwhile was not heard. */
+  up(): void;
+  down(reason: unknown): void;
+  /** From now on this channel is heard. */
+  subscribed(channel: string): void;
+  /** Something published here did not get to Redis. */
+  lost(error: unknown): void;
+}
+
+const patienceAtTheEndMs = 500;
+
+/**
+ * One node's line to Redis, with the methods that the Socket.IO adapters want of their clients. None of these ever
+ * fails or keeps anything for a Redis that is away: the line comes back by itself, with all its subscriptions.
+ */
+export class RedisLine extends EventEmitter {
+  readonly #kind: RedisKind;
+  readonly #beatChannel: string;
+  readonly #events: LineEvents;
+  readonly #publisher: BoundedPublisher;
+  readonly #subscriptions: Subscriptions;
+  readonly #heartbeat: Heartbeat;
+  #publishing: RedisConnection;
+  #hearing: RedisConnection;
+  #isUp = false;
+  #hasEnded = false;
+
+  constructor(kind: RedisKind, beatChannel: string, events: LineEvents) {
+    super();
+    this.#kind = kind;
+    this.#beatChannel = beatChannel;
+    this.#events = events;
+    this.#publishing = this.#open();
+    this.#hearing = this.#open();
+    this.#publisher = new BoundedPublisher(() => this.#publishing, events.lost);
+    this.#subscriptions = new Subscriptions((channel) => {
+      if (channel === beatChannel) this.#beat();
+      else events.subscribed(channel);
+    });
+    this.#heartbeat = new Heartbeat({ beat: () => this.#beat(), silent: () => this.#replace() });
+    void this.subscribe(beatChannel, () => this.#hearBeat());
+  }
+
+  /** Whether what this node publishes comes back to it, as far as is known. */
+  get isUp(): boolean {
+    return this.#isUp;
+  }
+
+  /** For other commands than those below. They may fail, and wait. */
+  get connection(): RedisConnection {
+    return this.#publishing;
+  }
+
+  publish(channel: string, message: string | Buffer): Promise<number> {
+    return this.#publisher.publish(message.length, (redis) => redis.publish(channel, message));
+  }
+
+  sPublish(channel: string, message: string | Buffer): Promise<number> {
+    return this.#publisher.publish(message.length, (redis) => redis.sPublish(channel, message));
+  }
+
+  async subscribe(channels: string | string[], heard: Heard): Promise<void> {
+    for (const channel of [channels].flat()) {
+      this.#want(
+        channel,
+        (redis) => redis.subscribe(channel, heard, true),
+        (redis) => redis.unsubscribe(channel),
+      );
+    }
+  }
+
+  async pSubscribe(pattern: string, heard: Heard): Promise<void> {
+    this.#want(
+      pattern,
+      (redis) => redis.pSubscribe(pattern, heard, true),
+      (redis) => redis.pUnsubscribe(pattern),
+    );
+  }
+
+  async sSubscribe(channel: string, heard: Heard): Promise<void> {
+    this.#want(
+      channel,
+      (redis) => redis.sSubscribe(channel, heard, true),
+      (redis) => redis.sUnsubscribe(channel),
+    );
+  }
+
+  async unsubscribe(channel: string): Promise<void> {
+    this.#subscriptions.unwant(channel);
+  }
+
+  async pUnsubscribe(pattern: string): Promise<void> {
+    this.#subscriptions.unwant(pattern);
+  }
+
+  async sUnsubscribe(channel: string): Promise<void> {
+    this.#subscriptions.unwant(channel);
+  }
+
+  /** What is on its way goes out first, unless Redis does not take it. */
+  async close(): Promise<void> {
+    this.#hasEnded = true;
+    this.#heartbeat.stop();
+    this.#subscriptions.end();
+    const connections = [this.#publishing, this.#hearing];
+    await Promise.race([Promise.allSettled([this.#publishing.close()]), pause(patienceAtTheEndMs)]);
+    for (const connection of connections) end(connection);
+  }
+
+  #want(channel: string, subscribe: Subscribe, unsubscribe: Subscribe): void {
+    this.#subscriptions.want(channel, {
+      subscribe: () => subscribe(this.#hearing, channel),
+      unsubscribe: () => unsubscribe(this.#hearing, channel),
+    });
+  }
+
+  #open(): RedisConnection {
+    const connection = redisConnection(this.#kind);
+    const isCurrent = () => connection === this.#publishing || connection === this.#hearing;
+    connection.on('error', (error: unknown) => {
+      if (isCurrent()) this.#goDown(error);
+    });
+    connection.on('ready', () => this.#beat());
+    connection.on('node-ready', () => this.#beat());
+    // It goes on trying by itself, and its failures are heard above.
+    connection.connect().catch((error: unknown) => {
+      if (isCurrent()) this.#goDown(error);
+    });
+    return connection;
+  }
+
+  /** A connection can be dead and look alive: another one, and all that was subscribed once more. */
+  #replace(): void {
+    this.#goDown(new Error('Redis does not answer'));
+    const old = [this.#publishing, this.#hearing];
+    this.#publishing = this.#open();
+    this.#hearing = this.#open();
+    for (const connection of old) end(connection);
+    this.#subscriptions.beginAnew();
+  }
+
+  #beat(): void {
+    if (this.#hasEnded) return;
+    // Whether it arrives is what is asked; why not, the connection itself says.
+    this.#publishing.publish(this.#beatChannel, '').catch(() => {});
+  }
+
+  #hearBeat(): void {
+    this.#heartbeat.hear();
+    if (this.#isUp || this.#hasEnded) return;
+    this.#isUp = true;
+    this.#events.up();
+  }
+
+  #goDown(reason: unknown): void {
+    if (!this.#isUp || this.#hasEnded) return;
+    this.#isUp = false;
+    this.#events.down(reason);
+  }
+}
+
+function end(connection: RedisConnection): void {
+  try {
+    connection.destroy();
+  } catch {
+    // It had ended already.
+  }
+}
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms).unref());
