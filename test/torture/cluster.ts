@@ -62,17 +62,20 @@ export function searchLogs({ nodes, logFiles }: Pick<Cluster, 'nodes' | 'logFile
       const text = `${msg}${err?.message ? `: ${err.message}` : ''}`.replaceAll(/\d+/g, '#');
       const kind = `${level} ${text.slice(0, 150)}`;
       counts.set(kind, (counts.get(kind) ?? 0) + 1);
-      const isFatal = Number(level) >= 60 || /unhandled rejection|uncaught exception/.test(line);
-      if (isFatal) violations.push({ fault: 'process', what: `${file}: ${line.slice(0, 1_000)}` });
+      const isDefect = Number(level) >= 60 || /unhandled rejection|uncaught exception/.test(line) || isSlip(err?.name);
+      if (isDefect) violations.push({ fault: 'process', what: `${file}: ${line.slice(0, 1_000)}` });
     }
   }
   return { violations, counts };
 }
 
+/** Errors that no fault outside of the program makes. */
+const isSlip = (name = '') => /^(Type|Reference|Range|Syntax|Assertion)Error$/.test(name);
+
 interface LogLine {
   level: number | string;
   msg: string;
-  err?: { message?: string };
+  err?: { name?: string; message?: string };
 }
 
 function readLine(line: string): LogLine {

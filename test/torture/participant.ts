@@ -10,7 +10,7 @@ import type { Head } from './room-history.ts';
 const readyMs = 6_000;
 const answerMs = 15_000;
 const tokenSeconds = 3_600;
-const everMs = { write: 550, leave: 9_000, comeBack: 700, joinAgain: 20_000, quit: 30_000 };
+const everMs = { write: 800, leave: 9_000, comeBack: 700, joinAgain: 20_000, quit: 30_000 };
 
 /** Whether something that happens so often has happened since the last tick. */
 type Happens = (everyMs: number) => boolean;
@@ -100,6 +100,11 @@ export class Participant {
   settle(): void {
     this.#isSettled = true;
     if (this.#part.transport === 'socketio') for (const place of this.#places) place.isWanted = true;
+  }
+
+  /** One more message, into every room it is in. */
+  sayGoodbye(): void {
+    for (const { room, isIn, isWanted } of this.#places) if (isIn && isWanted) this.#outbox.write(room);
   }
 
   /** What keeps it from having heard everything up to these heads. */

@@ -35,7 +35,7 @@ function hasHeard(stay: Stay, heads: Map<number, Head>): boolean {
 }
 
 /** The database may be away itself. */
-async function headsNow(url: string): Promise<Map<number, Head>> {
+export async function headsNow(url: string): Promise<Map<number, Head>> {
   const deadline = performance.now() + longestMs;
   for (;;) {
     try {
@@ -44,19 +44,5 @@ async function headsNow(url: string): Promise<Map<number, Head>> {
       if (performance.now() > deadline) throw error;
       await pause(50);
     }
-  }
-}
-
-/** Waits until everybody has heard everything and every message is answered; what is missing at the deadline. */
-export async function converge({ cluster, participants }: World, deadlineMs: number): Promise<string[]> {
-  const deadline = performance.now() + deadlineMs;
-  for (;;) {
-    const heads = await headsNow(cluster.postgres.url);
-    const missing = participants.flatMap((one) => [
-      ...one.missing(heads),
-      ...(one.pending > 0 ? [`${one.name} waits for the answer to ${one.pending} messages`] : []),
-    ]);
-    if (missing.length === 0 || performance.now() > deadline) return missing;
-    await pause(100);
   }
 }

@@ -81,7 +81,7 @@ function weatherAt(at: number, blows: Blow[]): Weather {
     ({ startedAt, endedAt, recovery }) => at >= startedAt && at <= endedAt + recovery.everybodyMs,
   );
   if (on.length === 0) return 'no fault';
-  const during = on.every(({ fault, endedAt }) => fault.startsWith('redis') && at <= endedAt);
+  const during = on.every(({ fault, endedAt }) => fault.includes('redis') && at <= endedAt);
   return during ? 'Redis away' : 'other faults';
 }
 

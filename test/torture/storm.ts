@@ -5,7 +5,7 @@ import { measureRecovery, type Recovery } from './recovery.ts';
 
 /** One fault that happened, and how long it took to be forgotten. */
 export interface Blow {
-  fault: FaultName;
+  fault: FaultName | 'end without redis';
   startedAt: number;
   endedAt: number;
   recovery: Recovery;
@@ -55,6 +55,6 @@ export async function rage({ world, random, faults, isOver }: Storm): Promise<Bl
     }
   }
 
-  await Promise.all([row(300, 1_500), row(3_000, 9_000)]);
+  await Promise.all([row(200, 1_000), row(4_000, 12_000)]);
   return blows;
 }
