@@ -77,6 +77,10 @@ export const environment = z.object({
   PING_SECONDS: wholeNumber(25, { min: 1, max: 3_600 }),
   SWEEP_SECONDS: wholeNumber(2, { min: 1, max: 3_600 }),
   DRAIN_SECONDS: wholeNumber(15, { max: 3_600 }),
+  NODE_NAME: z
+    .string()
+    .regex(/^[a-z0-9-]{1,32}$/, 'must be 1 to 32 of a-z, 0-9 and -')
+    .optional(),
   METRICS_PORT: digits({ max: 65_535 }).optional(),
   METRICS_TOKEN: z.string().min(16, 'must have at least 16 characters').optional(),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
@@ -110,6 +114,7 @@ export interface Config {
   pingMs: number;
   sweepMs: number;
   drainMs: number;
+  nodeName: string | undefined;
   metrics: { port: number | undefined; token: string | undefined };
   logLevel: string;
 }
@@ -175,6 +180,7 @@ export function readConfig(env: Environment): Config {
     pingMs: settings.PING_SECONDS * 1_000,
     sweepMs: settings.SWEEP_SECONDS * 1_000,
     drainMs: settings.DRAIN_SECONDS * 1_000,
+    nodeName: settings.NODE_NAME,
     metrics: { port: settings.METRICS_PORT, token: settings.METRICS_TOKEN },
     logLevel: settings.LOG_LEVEL,
   };

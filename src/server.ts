@@ -4,6 +4,7 @@ import express from 'express';
 import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
+import { before, closeInSlices, drainTimes, gone } from './drain.ts';
 import { embeddedSecret } from './embedded-key.ts';
 import { createLogger } from './logger.ts';
 import { type Metrics, metrics } from './metrics.ts';
@@ -14,7 +15,7 @@ import type { Audience } from './rooms/room-feed.ts';
 import { roomFeeds } from './rooms/room-feeds.ts';
 import { rightsCache } from './rooms/room-rights.ts';
 import type { Rooms } from './rooms/rooms-context.ts';
-import { sendQueue } from './rooms/send-queue.ts';
+import { type SendQueue, sendQueue } from './rooms/send-queue.ts';
 import { sendRate } from './rooms/send-rate.ts';
 import { roomLog } from './store/room-log.ts';
 import { openPglite, openPostgres, type Store } from './store/store.ts';
@@ -38,8 +39,10 @@ export interface RunningServer {
 }
 
 const ioPath = '/socket.io/';
-/** How long draining waits for requests that are being answered, once all live connections are closed. */
-const requestGraceMs = 2_000;
+/** Longer than a balancer keeps a connection for the next request, so that it never sends one into a closing one. */
+const keepAliveMs = 75_000;
+/** How long draining waits for goodbyes, and for requests that are being answered. */
+const graceMs = 2_000;
 
 export async function startServer(config: Config, { logger = createLogger(config.logLevel) } = {}) {
   const keys = tokenKeys(config);
@@ -56,7 +59,7 @@ export async function startServer(config: Config, { logger = createLogger(config
 async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: Store, logger: Logger) {
   const { limits } = config;
   const measured = metrics();
-  const http = createServer({ requireHostHeader: false });
+  const http = createServer({ requireHostHeader: false, keepAliveTimeout: keepAliveMs });
   answerUnreadable(http);
   const gateway = socketioGateway(http, { ...config, frameBytes: limits.frameBytes });
   const chatMembers = chatAudience();
@@ -119,15 +122,16 @@ async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: 
 
   async function drain(): Promise<boolean> {
     rooms.isDraining = true;
-    gateway.announceDraining(Math.min(config.drainMs, 5_000));
-    const deadline = Date.now() + config.drainMs;
-    const inTime = await before(deadline, rooms.queue.settled());
-    // In slices, so that the clients do not all come back in one moment.
-    while (Date.now() < deadline && [gateway.closeSome(200), chat.closeSome(200)].some(Boolean)) await pause(50);
+    const { writesUntil, spreadMs, deadline } = drainTimes(config.drainMs);
+    const graceUntil = () => Math.min(deadline, Date.now() + graceMs);
+    gateway.announceDraining(spreadMs);
+    const inTime = await before(writesUntil, allAnswered(rooms.queue));
+    await closeInSlices([gateway, chat], spreadMs, deadline);
+    await gone([gateway, chat], graceUntil());
     // Until here the port answered, `/readyz` with 503. What is asked by now is answered; half a request is not waited for.
     const answered = new Promise((resolve) => http.close(resolve));
     http.closeIdleConnections();
-    await before(Math.min(deadline, Date.now() + requestGraceMs), answered);
+    await before(graceUntil(), answered);
     return (await before(deadline, close())) && inTime;
   }
 
@@ -192,17 +196,10 @@ function listen(server: HttpServer, port: number, host: string): Promise<void> {
   });
 }
 
-/** Whether the work was done before the deadline. */
-async function before(deadline: number, work: Promise<unknown>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), Math.max(0, deadline - Date.now()));
-  });
-  const done = work.then(
-    () => true,
-    () => false,
-  );
-  return Promise.race([done, late]).finally(() => clearTimeout(timer));
+/** Also what was on its way into the queue. The turn after it is for the acknowledgements to go out. */
+async function allAnswered(queue: SendQueue): Promise<void> {
+  do {
+    await queue.settled();
+    await new Promise((resolve) => setImmediate(resolve));
+  } while (queue.size > 0);
 }
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,25 +1,10 @@
 import { expect } from 'chai';
-import pg from 'pg';
-import { closeLater } from '../support/cleanup.ts';
-import { startNode, wirings } from '../support/node.ts';
+import type pg from 'pg';
+import { databaseSession, lockRoom } from '../support/database-session.ts';
+import { postgres, startNode } from '../support/node.ts';
 import { freshDatabase } from '../support/postgres.ts';
 import { rest } from '../support/rest-client.ts';
 import { newRoom, ownRoom, say } from '../support/rooms.ts';
-
-const postgres = wirings.find(({ name }) => name === 'PostgreSQL')!;
-
-/** Somebody else on the same database: another node, or a person with psql. */
-async function session(url: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  closeLater(() => client.end());
-  return client;
-}
-
-async function lock(other: pg.Client, room: { id: number }): Promise<void> {
-  await other.query('begin');
-  await other.query('select 1 from rooms where id = $1 for update', [room.id]);
-}
 
 /** Until so many sessions of the node wait for a lock. */
 async function untilWaiting(other: pg.Client, count: number): Promise<void> {
@@ -37,8 +22,8 @@ describe('On PostgreSQL', () => {
     const { url } = await startNode(postgres, { DATABASE_URL });
     const { owner, room } = await ownRoom(url);
     const free = await newRoom(url, owner);
-    const other = await session(DATABASE_URL);
-    await lock(other, room);
+    const other = await databaseSession(DATABASE_URL);
+    await lockRoom(other, room);
     const held = say(url, owner, room, 'later');
     for (let n = 0; n < 5; n++) await say(url, owner, free, `at once ${n}`);
     await other.query('commit');
@@ -49,8 +34,8 @@ describe('On PostgreSQL', () => {
     const DATABASE_URL = await freshDatabase();
     const { url } = await startNode(postgres, { DATABASE_URL, DATABASE_POOL: 2 });
     const { owner, room } = await ownRoom(url);
-    const [other, watcher] = [await session(DATABASE_URL), await session(DATABASE_URL)];
-    await lock(other, room);
+    const [other, watcher] = [await databaseSession(DATABASE_URL), await databaseSession(DATABASE_URL)];
+    await lockRoom(other, room);
     const renames = ['a', 'b'].map((name) => rest(url, owner.token).patch(`/rooms/${room.id}`, { name }));
     await untilWaiting(watcher, 2);
     await watcher.query(`select pg_terminate_backend(pid) from pg_stat_activity

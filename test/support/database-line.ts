@@ -7,6 +7,8 @@ export interface DatabaseLine {
   /** Ends every connection and refuses new ones. */
   cut(): void;
   restore(): void;
+  /** Keeps every connection, takes new ones, and carries nothing. */
+  freeze(): void;
   /** The next thing a client says is the last that gets through: its answer is lost, with the connection. */
   loseNextAnswer(): void;
 }
@@ -14,6 +16,7 @@ export interface DatabaseLine {
 export async function databaseLine(host: string, port: number): Promise<DatabaseLine> {
   const open = new Set<Socket>();
   let isCut = false;
+  let isFrozen = false;
   let losing = false;
   const server = createServer((client) => {
     if (isCut) return void client.destroy();
@@ -31,6 +34,7 @@ export async function databaseLine(host: string, port: number): Promise<Database
       });
     }
     client.on('data', (said) => {
+      if (isFrozen) return;
       if (losing) {
         losing = false;
         answerIsLost = true;
@@ -38,6 +42,7 @@ export async function databaseLine(host: string, port: number): Promise<Database
       upstream.write(said);
     });
     upstream.on('data', (answer) => {
+      if (isFrozen) return;
       if (!answerIsLost) return void client.write(answer);
       client.destroy();
     });
@@ -58,6 +63,9 @@ export async function databaseLine(host: string, port: number): Promise<Database
     },
     restore() {
       isCut = false;
+    },
+    freeze() {
+      isFrozen = true;
     },
     loseNextAnswer() {
       losing = true;

@@ -77,6 +77,9 @@ describe('configuration', () => {
     { SEND_RATE: '-5' },
     { TOKEN_SECONDS: '0' },
     { METRICS_TOKEN: 'short' },
+    { NODE_NAME: 'Chat-1' },
+    { NODE_NAME: 'chat.1' },
+    { NODE_NAME: 'c'.repeat(33) },
   ];
   for (const env of wrong) {
     const [[name, value]] = Object.entries(env) as [[string, string]];

@@ -3,12 +3,15 @@ import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { type CloseReason, closeCodes } from '../../protocol/errors.ts';
 import type { Live } from '../live.ts';
+import { drainingHeaders, refuseUpgrade } from '../refuse-upgrade.ts';
 import type { ChatAudience } from './chat-audience.ts';
 import { type ChatConnection, ChatSession } from './chat-session.ts';
 
 export interface ChatServer {
-  /** Closes the connections of this slice; false when none is left. */
-  closeSome(most: number): boolean;
+  /** Connections that are not gone yet. */
+  readonly size: number;
+  /** Begins to close so many of those that are open, and says how many it found. */
+  closeSome(most: number): number;
   close(): void;
 }
 
@@ -22,10 +25,10 @@ export function serveChat(http: HttpServer, live: Live, audience: ChatAudience, 
   http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const path = pathOf(request);
     if (path?.startsWith(ioPath)) return;
+    if (path !== '/chat' && path !== '/chat/') return refuseUpgrade(socket, '404 Not Found');
+    if (live.rooms.isDraining) return refuseUpgrade(socket, '503 Service Unavailable', drainingHeaders);
     // The socket's own errors have no other listener until `ws` takes it over.
     socket.on('error', () => socket.destroy());
-    if (path !== '/chat' && path !== '/chat/') return refuse(socket, '404 Not Found');
-    if (live.rooms.isDraining) return refuse(socket, '503 Service Unavailable');
     server.handleUpgrade(request, socket, head, (webSocket) => take(webSocket));
   });
 
@@ -54,10 +57,13 @@ export function serveChat(http: HttpServer, live: Live, audience: ChatAudience, 
   }, live.pingMs).unref();
 
   return {
+    get size() {
+      return sessions.size;
+    },
     closeSome(most) {
       const open = [...sessions].filter(([webSocket]) => webSocket.readyState === webSocket.OPEN).slice(0, most);
       for (const [, session] of open) session.drain();
-      return open.length > 0;
+      return open.length;
     },
     close() {
       clearInterval(ping);
@@ -86,10 +92,4 @@ function connectionOver(webSocket: WebSocket, { limits }: Live): ChatConnection 
 
 function pathOf({ url }: IncomingMessage): string | undefined {
   return url?.split('?', 1)[0];
-}
-
-function refuse(socket: Duplex, status: string): void {
-  // Sockets of an HTTP server are half open: the client might never end its side.
-  socket.once('finish', () => socket.destroy());
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }

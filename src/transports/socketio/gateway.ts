@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { Server as HttpServer } from 'node:http';
 import { Server, type Socket } from 'socket.io';
 import type { WebSocket } from 'ws';
@@ -7,6 +8,7 @@ import { namespace } from '../../protocol/socket-events.ts';
 import type { Audience } from '../../rooms/room-feed.ts';
 import { bearerOf, type Identity } from '../authenticate.ts';
 import { badTokensAllowed, type Live, unauthenticatedFrameBytes } from '../live.ts';
+import { refuseHandshakesOf } from './draining-handshakes.ts';
 import { endConnection } from './end-connection.ts';
 import { type RoomsSocket, roomName, SocketSession } from './socket-session.ts';
 
@@ -18,8 +20,10 @@ export interface Gateway {
   open(live: Live): void;
   /** Tells the connections when to come back, each at another moment of `spreadMs`. */
   announceDraining(spreadMs: number): void;
-  /** Closes the connections of this slice; false when none is left. */
-  closeSome(most: number): boolean;
+  /** Connections that are not gone yet. */
+  readonly size: number;
+  /** Begins to close so many of those that are open, and says how many it found. */
+  closeSome(most: number): number;
   close(): Promise<void>;
 }
 
@@ -27,10 +31,12 @@ interface Settings {
   frameBytes: number;
   pingMs: number;
   tokenDeadlineMs: number;
+  nodeName: string | undefined;
 }
 
 /** The live rooms on Socket.IO: a nano room is the Socket.IO room `room:<id>` of the namespace. */
-export function socketioGateway(http: HttpServer, { frameBytes, pingMs, tokenDeadlineMs }: Settings): Gateway {
+export function socketioGateway(http: HttpServer, settings: Settings): Gateway {
+  const { frameBytes, pingMs, tokenDeadlineMs, nodeName } = settings;
   const io = new Server(http, {
     serveClient: false,
     destroyUpgrade: false,
@@ -41,6 +47,9 @@ export function socketioGateway(http: HttpServer, { frameBytes, pingMs, tokenDea
     connectTimeout: tokenDeadlineMs,
     cors: { origin: '*' },
   });
+  // A balancer sees from it which node has the session: all requests of long polling must come to that one.
+  if (nodeName) io.engine.generateId = () => `${nodeName}.${randomBytes(15).toString('base64url')}`;
+  const sessions = new Map<string, EngineConnection>();
   const rooms = io.of(namespace);
   const refusalOfDefault = new ChatError('BAD_REQUEST', { message: 'use the /rooms namespace' });
   io.of('/').use((_socket, next) => next(connectError(refusalOfDefault)));
@@ -54,7 +63,14 @@ export function socketioGateway(http: HttpServer, { frameBytes, pingMs, tokenDea
       },
     },
     open(live) {
-      io.engine.on('connection', (connection: EngineConnection) => guardConnection(connection, live));
+      const isDraining = () => live.rooms.isDraining;
+      io.engine.use(refuseHandshakesOf({ isDraining, has: (sid) => sessions.has(sid) }));
+      io.engine.on('connection', (connection: EngineConnection) => {
+        const sid = sidOf(connection);
+        sessions.set(sid, connection);
+        connection.once('close', () => sessions.delete(sid));
+        guardConnection(connection, live);
+      });
       rooms.use((socket, next) => {
         // A refusal would keep the client away; it shall come back, to another node.
         if (live.rooms.isDraining) return endConnection(socket.conn);
@@ -74,14 +90,19 @@ export function socketioGateway(http: HttpServer, { frameBytes, pingMs, tokenDea
       });
     },
     announceDraining(spreadMs) {
-      for (const socket of rooms.sockets.values()) {
-        socket.emit('server:draining', { reconnect_after_ms: Math.round(Math.random() * spreadMs) });
+      const sockets = [...rooms.sockets.values()];
+      for (const [n, socket] of sockets.entries()) {
+        const share = (n + Math.random()) / sockets.length;
+        socket.emit('server:draining', { reconnect_after_ms: Math.floor(share * spreadMs) });
       }
     },
+    get size() {
+      return sessions.size;
+    },
     closeSome(most) {
-      const some = [...rooms.sockets.values()].filter(({ conn }) => conn.readyState === 'open').slice(0, most);
-      for (const socket of some) endConnection(socket.conn);
-      return some.length > 0;
+      const some = [...sessions.values()].filter(({ readyState }) => readyState === 'open').slice(0, most);
+      for (const connection of some) endConnection(connection);
+      return some.length;
     },
     async close() {
       // The engine's connections first: a client whose namespace is disconnected does not come back by itself.
@@ -90,6 +111,9 @@ export function socketioGateway(http: HttpServer, { frameBytes, pingMs, tokenDea
     },
   };
 }
+
+/** Private by its type only. */
+const sidOf = (connection: object) => (connection as { id: string }).id;
 
 function connectError(error: ChatError): Error & { data: object } {
   return Object.assign(new Error(error.message), { data: { code: error.code, message: error.message } });

@@ -1,0 +1,27 @@
+import { type IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { drainingHeaders, refuseUpgrade } from '../refuse-upgrade.ts';
+
+/** For an upgrade the engine gives us something that is no response, and has the socket. */
+type Response = ServerResponse | { socket: Duplex };
+
+interface Node {
+  isDraining(): boolean;
+  has(sid: string): boolean;
+}
+
+/**
+ * A node that drains takes no new session, with an answer that lets a balancer ask another node. The sessions that it
+ * has go on until they are closed.
+ */
+export function refuseHandshakesOf({ isDraining, has }: Node) {
+  return (request: IncomingMessage, response: Response, next: () => void): void => {
+    if (!isDraining() || has(sidOf(request))) return next();
+    if (response instanceof ServerResponse) response.writeHead(503, drainingHeaders).end();
+    else refuseUpgrade(response.socket, '503 Service Unavailable', drainingHeaders);
+  };
+}
+
+function sidOf({ url = '/' }: IncomingMessage): string {
+  return new URL(url, 'http://any').searchParams.get('sid') ?? '';
+}

@@ -1,0 +1,152 @@
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { closeLater } from './cleanup.ts';
+import { aptInstall } from './debian.ts';
+import { freePort } from './free-port.ts';
+
+export type Kind = 'nginx' | 'haproxy';
+
+export interface Balancer {
+  url: string;
+  /** What it wrote. */
+  log(): string;
+}
+
+interface Setup {
+  file: string;
+  /** What stands in the file, and what takes its place here: addresses, ports and paths. */
+  replacements(home: string, port: number): [string, string][];
+  run(file: string, home: string): string[];
+  check(file: string, home: string): string[];
+}
+
+const setups: Record<Kind, Setup> = {
+  nginx: {
+    file: 'nginx.conf',
+    replacements: (home, port) => [
+      ['listen 80 ', `listen 127.0.0.1:${port} `],
+      ['/tmp/', `${home}/`],
+      ['/dev/stdout', join(home, 'access.log')],
+    ],
+    // `-e`: the log before it has read where its log is.
+    run: (file, home) => ['-p', home, '-c', file, '-e', 'stderr', '-g', 'daemon off;'],
+    check: (file, home) => ['-t', '-p', home, '-c', file, '-e', 'stderr'],
+  },
+  haproxy: {
+    file: 'haproxy.cfg',
+    replacements: (_home, port) => [['bind :80\n', `bind 127.0.0.1:${port}\n`]],
+    run: (file) => ['-db', '-f', file],
+    check: (file) => ['-c', '-f', file],
+  },
+};
+
+interface Prepared {
+  program: string;
+  file: string;
+  home: string;
+  port: number;
+}
+
+/** The balancer of `deploy/` before these nodes, in a directory of its own. */
+export async function startBalancer(kind: Kind, nodePorts: readonly [number, number]): Promise<Balancer> {
+  const { program, file, home, port } = await prepare(kind, nodePorts);
+  const child = spawn(program, setups[kind].run(file, home), { cwd: home, stdio: ['ignore', 'pipe', 'pipe'] });
+  let log = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (text: Buffer) => {
+      log = (log + text).slice(-100_000);
+    });
+  }
+  endWith(child);
+  await listens(child, port, () => log);
+  return { url: `http://127.0.0.1:${port}`, log: () => log };
+}
+
+/** What the program says of the file; throws where it does not take it. */
+export async function checkedConfiguration(kind: Kind): Promise<string> {
+  const { program, file, home } = await prepare(kind, [1, 2]);
+  const { status, stdout, stderr } = spawnSync(program, setups[kind].check(file, home), {
+    cwd: home,
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`${kind} does not take its configuration:\n${stdout}${stderr}`);
+  return stdout + stderr;
+}
+
+async function prepare(kind: Kind, [first, second]: readonly [number, number]): Promise<Prepared> {
+  const setup = setups[kind];
+  const program = findProgram(kind);
+  const port = await freePort();
+  const home = mkdtempSync(join(tmpdir(), `nano-${kind}-`));
+  closeLater(() => rmSync(home, { recursive: true, force: true, maxRetries: 5 }));
+  // The workers of nginx have another account than the root that starts them.
+  chmodSync(home, 0o755);
+  let text = readFileSync(new URL(`../../deploy/${setup.file}`, import.meta.url), 'utf8');
+  const nodes = [first, second].map((node, n): [string, string] => [`chat-${n + 1}:7777`, `127.0.0.1:${node}`]);
+  for (const [there, here] of [...nodes, ...setup.replacements(home, port)]) {
+    if (!text.includes(there)) throw new Error(`deploy/${setup.file} has no ${JSON.stringify(there)} any more`);
+    text = text.replaceAll(there, here);
+  }
+  const file = join(home, setup.file);
+  writeFileSync(file, text);
+  return { program, file, home, port };
+}
+
+function findProgram(kind: Kind): string {
+  const found = installed(kind);
+  if (found) return found;
+  if (aptInstall(`The tests need ${kind} and there is none`, kind)) {
+    const fresh = installed(kind);
+    if (fresh) return fresh;
+  }
+  throw new Error(
+    `The tests need ${kind}. Give one of these ways: ${kind} on the PATH or in /usr/sbin; ` +
+      'or run the tests as root on Debian, where they install it with apt-get.',
+  );
+}
+
+function installed(kind: Kind): string | undefined {
+  const directories = [
+    ...(process.env.PATH ?? '').split(delimiter),
+    '/usr/local/sbin',
+    '/usr/sbin',
+    '/opt/homebrew/bin',
+  ];
+  return directories.map((directory) => join(directory, kind)).find((path) => existsSync(path));
+}
+
+function endWith(child: ChildProcess): void {
+  const exited = new Promise((resolve) => child.once('exit', resolve));
+  // Not SIGKILL, which the workers of nginx would outlive.
+  const stop = () => child.kill('SIGTERM');
+  process.once('exit', stop);
+  closeLater(async () => {
+    process.off('exit', stop);
+    stop();
+    if (child.exitCode === null && child.signalCode === null) await exited;
+  });
+}
+
+async function listens(child: ChildProcess, port: number, log: () => string): Promise<void> {
+  const deadline = Date.now() + 5_000;
+  while (!(await takesConnections(port))) {
+    if (child.exitCode !== null || Date.now() > deadline) throw new Error(`The balancer does not listen:\n${log()}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+function takesConnections(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    socket.once('connect', () => socket.destroy());
+  });
+}
+
+/** Installs the program where it is missing: that takes longer than a test may. */
+export function findBalancer(kind: Kind): void {
+  execFileSync(findProgram(kind), ['-v'], { stdio: 'ignore' });
+}
