@@ -11,6 +11,8 @@ export interface Recovery {
   stayedMs: number;
   /** Until everybody who wants to be in a room is in it, and has heard as much. */
   everybodyMs: number;
+  /** Who was the last of them. */
+  last: string;
 }
 
 /** Measures from now on. */
@@ -20,13 +22,16 @@ export async function measureRecovery({ cluster, participants }: World): Promise
   const heads = await headsNow(cluster.postgres.url);
   const measured: { stayedMs?: number; everybodyMs?: number } = {};
   let elapsed = 0;
+  let last = '';
   while (elapsed < longestMs && (measured.stayedMs === undefined || measured.everybodyMs === undefined)) {
     elapsed = Math.round(performance.now() - since);
     if (stayed.every((stay) => hasHeard(stay, heads))) measured.stayedMs ??= elapsed;
-    if (participants.every((one) => one.missing(heads).length === 0)) measured.everybodyMs ??= elapsed;
+    const [missing] = participants.flatMap((one) => one.missing(heads));
+    if (missing === undefined) measured.everybodyMs ??= elapsed;
+    else if (measured.everybodyMs === undefined) last = missing;
     await pause(15);
   }
-  return { stayedMs: longestMs, everybodyMs: longestMs, ...measured };
+  return { stayedMs: longestMs, everybodyMs: longestMs, last, ...measured };
 }
 
 function hasHeard(stay: Stay, heads: Map<number, Head>): boolean {

@@ -41,8 +41,13 @@ function recoveries(blows: Blow[], bans: number[]): string[] {
     ]);
   }
   rows.push(['ban', String(bans.length), '', '', longest(bans), '']);
-  return table('longest recovery, in ms', rows);
+  const slow = blows
+    .filter(({ recovery }) => recovery.everybodyMs > slowMs)
+    .map(({ fault, recovery: { everybodyMs, last } }) => `  ${fault} took ${everybodyMs} ms: in the end ${last}`);
+  return [...table('longest recovery, in ms', rows), ...slow];
 }
+
+const slowMs = 3_000;
 
 const longest = (times: number[]) => (times.length > 0 ? String(Math.round(Math.max(...times))) : '-');
 

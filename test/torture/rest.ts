@@ -33,7 +33,7 @@ export async function comeToRest(world: World, redisIsHurt: boolean): Promise<Re
   if (redis) {
     const endedAt = performance.now();
     const took = endedAt - settledAt;
-    const recovery = { stayedMs: took, everybodyMs: took };
+    const recovery = { stayedMs: took, everybodyMs: took, last: '' };
     blows.push({ fault: 'end without redis', startedAt, endedAt, recovery, isMixed: false });
     await redis.start();
   }
