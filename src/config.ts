@@ -83,6 +83,11 @@ export const environment = z.object({
     .optional(),
   METRICS_PORT: digits({ max: 65_535 }).optional(),
   METRICS_TOKEN: z.string().min(16, 'must have at least 16 characters').optional(),
+  ADMIN_TOKEN: z
+    .string()
+    .regex(/^[\x21-\x7e]*$/, 'must be ASCII characters without blanks')
+    .min(32, 'must have at least 32 bytes')
+    .optional(),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 
@@ -116,6 +121,8 @@ export interface Config {
   drainMs: number;
   nodeName: string | undefined;
   metrics: { port: number | undefined; token: string | undefined };
+  /** Who has it may revoke tokens; without it nobody may. */
+  adminToken: string | undefined;
   logLevel: string;
 }
 
@@ -182,6 +189,7 @@ export function readConfig(env: Environment): Config {
     drainMs: settings.DRAIN_SECONDS * 1_000,
     nodeName: settings.NODE_NAME,
     metrics: { port: settings.METRICS_PORT, token: settings.METRICS_TOKEN },
+    adminToken: settings.ADMIN_TOKEN,
     logLevel: settings.LOG_LEVEL,
   };
 }

@@ -10,6 +10,7 @@ import { createLogger } from './logger.ts';
 import { type Metrics, metrics } from './metrics.ts';
 import { type RedisNodes, redisNodes } from './nodes/redis-nodes.ts';
 import { noOtherNodes } from './rooms/node-calls.ts';
+import { type Revocations, tokenRevocations } from './rooms/revocations.ts';
 import { localRoomBus, type RoomBus } from './rooms/room-bus.ts';
 import type { Audience } from './rooms/room-feed.ts';
 import { roomFeeds } from './rooms/room-feeds.ts';
@@ -24,10 +25,12 @@ import { chatAudience } from './transports/chat/chat-audience.ts';
 import { serveChat } from './transports/chat/chat-upgrade.ts';
 import { connections } from './transports/connections.ts';
 import type { Live } from './transports/live.ts';
+import { adminRoutes } from './transports/rest/admin.routes.ts';
 import { restApp } from './transports/rest/app.ts';
 import { operationsRoutes } from './transports/rest/operations.routes.ts';
 import { answerUnreadable } from './transports/rest/unreadable-request.ts';
 import { socketioGateway } from './transports/socketio/gateway.ts';
+import { tokenLifetimes } from './transports/token-lifetime.ts';
 
 export interface RunningServer {
   url: string;
@@ -70,10 +73,15 @@ async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: 
     servedRooms: () => rooms.feeds.size,
     nodesUp: () => Number(nodes.isUp),
   });
-  const authenticator = tokenAuthenticator({ ...config.tokens, keys });
+  const revocations = tokenRevocations({
+    ...{ store, nodes: nodes.calls, sweepMs: config.sweepMs },
+    failed: (error) => logger.warn({ err: error }, 'the revocations could not be read; trying again'),
+  });
+  const authenticator = tokenAuthenticator({ ...config.tokens, keys, isRevoked: revocations.isRevoked });
   const live: Live = {
     ...{ rooms, authenticator, limits, logger, metrics: measured },
     connections: connections(limits, nodes.leases),
+    lifetimes: tokenLifetimes(revocations),
     tokenDeadlineMs: config.tokenDeadlineMs,
     pingMs: config.pingMs,
   };
@@ -89,6 +97,7 @@ async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: 
   const app = restApp({
     ...{ rooms, authenticator, logger, bodyBytes: limits.frameBytes, refused: measured.refusedByRest },
     operations: operations(metricsPort === undefined),
+    admin: administration(config, revocations),
   });
   http.on('request', (request, response) => {
     if (!request.url?.startsWith(ioPath)) app(request, response);
@@ -98,6 +107,7 @@ async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: 
   async function end() {
     rooms.isDraining = true;
     rooms.feeds.close();
+    revocations.close();
     chat.close();
     const closed = gateway.close();
     metricsServer?.close();
@@ -112,6 +122,7 @@ async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: 
   };
 
   try {
+    await revocations.open();
     await listen(http, config.port, config.host);
     if (metricsServer) await listen(metricsServer, metricsPort!, config.host);
   } catch (error) {
@@ -150,6 +161,10 @@ function warnOfShortSecrets({ tokens: { keys } }: Config, logger: Logger): void 
   if (keys.source !== 'secrets' || keys.secrets.every((secret) => Buffer.byteLength(secret) >= shortSecretBytes))
     return;
   logger.warn(`JWT_SECRET has a secret of fewer than ${shortSecretBytes} bytes, which can be guessed from a token`);
+}
+
+function administration({ adminToken: token, limits }: Config, revocations: Revocations) {
+  return token === undefined ? undefined : adminRoutes({ token, revocations, bodyBytes: limits.frameBytes });
 }
 
 function openStore({ database }: Config): Promise<Store> {

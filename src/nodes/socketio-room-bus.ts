@@ -131,7 +131,10 @@ export function socketioRoomBus({ failed, rejected }: BusEvents): SocketioRoomBu
         tellMissed(rooms);
       });
     },
-    missedAll: () => tellMissed(),
+    missedAll() {
+      tellMissed();
+      for (const listeners of callListeners.values()) for (const listener of listeners) safely(listener);
+    },
     close() {
       void remote?.namespace.adapter.close();
       remote = undefined;

@@ -6,6 +6,7 @@ import type { OrderEvents } from './change-order.ts';
 import type { RoomBus } from './room-bus.ts';
 import { type Audience, RoomFeed } from './room-feed.ts';
 import type { RightsCache } from './room-rights.ts';
+import { sweepEvery } from './sweeps.ts';
 
 /** A room that everybody has left is served a little longer: people come back, and subscribing again costs. */
 const lingerMs = 5_000;
@@ -46,7 +47,6 @@ export function roomFeeds({ log, bus, rights, audiences, sweepMs, events }: Coll
   };
   const served = new Map<RoomId, Served>();
   let closed = false;
-  let sweepTimer: NodeJS.Timeout | undefined;
 
   function close(room: RoomId): void {
     const entry = served.get(room);
@@ -94,18 +94,11 @@ export function roomFeeds({ log, bus, rights, audiences, sweepMs, events }: Coll
     }
   }
 
-  function sweepLater(): void {
-    // Jittered, so that the nodes do not ask the database in step.
-    const delay = sweepMs * (0.75 + Math.random() / 2);
-    sweepTimer = setTimeout(() => {
-      sweep()
-        .catch((error) => events.failed(error))
-        .finally(() => {
-          if (!closed) sweepLater();
-        });
-    }, delay).unref();
-  }
-  sweepLater();
+  const stopSweeping = sweepEvery(
+    sweepMs,
+    () => sweep(),
+    (error) => events.failed(error),
+  );
 
   /** What is missed while a sweep runs is swept after it, all of it at once. */
   const sweepNow = inTurn<RoomId>((rooms) => sweep(rooms).catch((error) => events.failed(error)));
@@ -131,7 +124,7 @@ export function roomFeeds({ log, bus, rights, audiences, sweepMs, events }: Coll
     close() {
       closed = true;
       unlistenMissed();
-      clearTimeout(sweepTimer);
+      stopSweeping();
       for (const room of [...served.keys()]) close(room);
     },
   };

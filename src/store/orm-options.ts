@@ -5,13 +5,14 @@ import { defineConfig as definePostgres, type Options as PostgresOptions } from 
 import { MessageEntity } from './message.entity.ts';
 import { PermissionRuleEntity } from './permission-rule.entity.ts';
 import { guardPool } from './pool-guard.ts';
+import { RevocationEntity } from './revocation.entity.ts';
 import { RoomEntity } from './room.entity.ts';
 import { RoomChangeEntity } from './room-change.entity.ts';
 
 const int8 = 20;
 
 const shared = {
-  entities: [RoomEntity, PermissionRuleEntity, MessageEntity, RoomChangeEntity],
+  entities: [RoomEntity, PermissionRuleEntity, MessageEntity, RoomChangeEntity, RevocationEntity],
   extensions: [Migrator],
   migrations: {
     path: fileURLToPath(new URL('../../migrations', import.meta.url)),

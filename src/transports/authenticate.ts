@@ -7,15 +7,19 @@ import { ChatError } from '../protocol/errors.ts';
 import { Uuid } from '../protocol/identifiers.ts';
 import type { Actor } from '../rooms/permissions.ts';
 
-/** A token that holds: who it speaks for, and when it ends (seconds since 1970; null: never). */
+/** A token that holds: who it speaks for, and when it was issued (0: it does not say) and ends (null: never), in seconds since 1970. */
 export interface Identity {
   actor: Actor;
+  issuedAt: number;
   expiresAt: number | null;
+  jti: string | null;
 }
 
 export interface Authenticator {
-  /** Throws `UNAUTHENTICATED`, `TOKEN_EXPIRED`, or `UNAVAILABLE` where the keys cannot be had. */
+  /** Throws `UNAUTHENTICATED`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`, or `UNAVAILABLE` where the keys cannot be had. */
   verify(token: unknown): Promise<Identity>;
+  /** Throws `TOKEN_REVOKED` where it has been since it was verified. */
+  recheck(identity: Identity): void;
   /** For passport: the very verification that `verify` runs. */
   strategy: Strategy;
 }
@@ -30,6 +34,8 @@ const Claims = z.object({
   entityUUID: Uuid.nullish(),
   levelOnEntity: level.nullish(),
   exp: z.number().optional(),
+  iat: z.unknown().optional(),
+  jti: z.unknown().optional(),
   scope: z.unknown().optional(),
 });
 
@@ -39,7 +45,7 @@ function identityOf(payload: unknown): Identity {
     const issue = claims.error.issues[0];
     throw new ChatError('UNAUTHENTICATED', { field: issue?.path.join('.'), message: issue?.message });
   }
-  const { userUUID, sub, entityUUID, levelOnEntity, exp, scope } = claims.data;
+  const { userUUID, sub, entityUUID, levelOnEntity, exp, iat, jti, scope } = claims.data;
   const user = Uuid.safeParse(userUUID ?? sub);
   if (!user.success) throw new ChatError('UNAUTHENTICATED', { field: 'userUUID', message: 'must be a UUID' });
   const actor = {
@@ -48,7 +54,12 @@ function identityOf(payload: unknown): Identity {
     level: levelOnEntity ?? 0,
     mayCreateRooms: typeof scope === 'string' && scope.split(' ').includes('rooms:create'),
   };
-  return { actor, expiresAt: exp ?? null };
+  return {
+    actor,
+    issuedAt: typeof iat === 'number' && Number.isFinite(iat) ? iat : 0,
+    expiresAt: exp ?? null,
+    jti: typeof jti === 'string' ? jti : null,
+  };
 }
 
 type GiveKey = (error: unknown, key?: string | Buffer) => void;
@@ -121,11 +132,15 @@ interface TokenSettings {
   keys: Exclude<TokenKeys, { source: 'embedded' }>;
   audiences: Config['tokens']['audiences'];
   issuers: Config['tokens']['issuers'];
+  isRevoked: (identity: Identity) => boolean;
 }
 
 /** The one verification of tokens, by passport-jwt, for REST, Socket.IO and `/chat` alike. */
-export function tokenAuthenticator({ keys, audiences, issuers }: TokenSettings): Authenticator {
+export function tokenAuthenticator({ keys, audiences, issuers, isRevoked }: TokenSettings): Authenticator {
   const { algorithms, keyFor } = keySource(keys);
+  const recheck = (identity: Identity) => {
+    if (isRevoked(identity)) throw new ChatError('TOKEN_REVOKED');
+  };
   const readableKeyFor = async (token: string) => {
     decodeJwt(token); // throws where the claims are no object, on which jsonwebtoken itself would stumble
     // RFC 7515, 4.1.11: who does not know what is critical refuses the token; jsonwebtoken does not look.
@@ -147,7 +162,9 @@ export function tokenAuthenticator({ keys, audiences, issuers }: TokenSettings):
     } as ConstructorParameters<typeof Strategy>[0],
     (payload: unknown, done: (error: unknown, identity?: Identity) => void) => {
       try {
-        done(null, identityOf(payload));
+        const identity = identityOf(payload);
+        recheck(identity);
+        done(null, identity);
       } catch (error) {
         done(error);
       }
@@ -155,6 +172,7 @@ export function tokenAuthenticator({ keys, audiences, issuers }: TokenSettings):
   );
   return {
     strategy,
+    recheck,
     verify: (token) =>
       new Promise((resolve, reject) => {
         if (typeof token !== 'string' || token === '' || token.length > longestToken) {

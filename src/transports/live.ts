@@ -3,11 +3,13 @@ import type { Limits } from '../config.ts';
 import type { Rooms } from '../rooms/rooms-context.ts';
 import type { Authenticator } from './authenticate.ts';
 import type { Connections } from './connections.ts';
+import type { TokenLifetimes } from './token-lifetime.ts';
 
 /** What both live transports work with. */
 export interface Live {
   rooms: Rooms;
   authenticator: Authenticator;
+  lifetimes: TokenLifetimes;
   connections: Connections;
   limits: Limits;
   /** A connection without a token is closed after this. */

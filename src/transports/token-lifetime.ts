@@ -1,21 +1,68 @@
+import type { Revocations } from '../rooms/revocations.ts';
+import type { Identity } from './authenticate.ts';
+import { type HeldToken, HeldTokens } from './held-tokens.ts';
+
 /** How long before the end of its token a connection is warned. */
 const warningMs = 60_000;
 /** Node fires a longer timer at once. */
 const longestTimerMs = 2_147_483_647;
 
 export interface TokenLifetime {
-  /** The connection has sent a fresh token. Seconds since 1970; null: it never ends. */
-  renew(expiresAt: number | null): void;
+  /** The connection has sent a fresh token. */
+  renew(identity: Identity): void;
   stop(): void;
 }
 
 interface Listener {
   warn?: (inMs: number) => void;
-  end: () => void;
+  /** Called once; within `watch` or `renew` where the token was revoked while it was on its way there. */
+  end: (how: 'expired' | 'revoked') => void;
 }
 
-/** Warns before a live connection's token ends, and tells when it has. */
-export function watchToken(expiresAt: number | null, { warn, end }: Listener): TokenLifetime {
+/** The end of the tokens of all live connections, whichever way it comes. */
+export interface TokenLifetimes {
+  watch(identity: Identity, listener: Listener): TokenLifetime;
+}
+
+export function tokenLifetimes({ isRevoked, onChange }: Pick<Revocations, 'isRevoked' | 'onChange'>): TokenLifetimes {
+  const held = new HeldTokens();
+  onChange((inForce) => {
+    for (const revocation of inForce) {
+      for (const token of held.maybeOf(revocation)) if (isRevoked(token.identity)) token.revoke();
+    }
+  });
+
+  function watch(identity: Identity, { warn, end }: Listener): TokenLifetime {
+    const expiry = watchExpiry({ warn, end: () => stopAndEnd('expired') });
+    let token: HeldToken | undefined;
+
+    function stop(): void {
+      expiry.stop();
+      if (token) held.release(token);
+      token = undefined;
+    }
+    function stopAndEnd(how: 'expired' | 'revoked'): void {
+      stop();
+      end(how);
+    }
+    function renew(fresh: Identity): void {
+      stop();
+      // It may have been revoked since it was verified.
+      if (isRevoked(fresh)) return end('revoked');
+      token = { identity: fresh, revoke: () => stopAndEnd('revoked') };
+      held.hold(token);
+      expiry.start(fresh.expiresAt);
+    }
+
+    renew(identity);
+    return { renew, stop };
+  }
+
+  return { watch };
+}
+
+/** Warns before the end, and tells when it has come. */
+function watchExpiry({ warn, end }: { warn: Listener['warn']; end: () => void }) {
   let timer: NodeJS.Timeout | undefined;
 
   function at(moment: number, task: () => void): void {
@@ -24,8 +71,8 @@ export function watchToken(expiresAt: number | null, { warn, end }: Listener): T
     timer.unref();
   }
 
-  function watch(seconds: number | null): void {
-    clearTimeout(timer);
+  /** Seconds since 1970; null: never. */
+  function start(seconds: number | null): void {
     if (seconds === null || !Number.isFinite(seconds)) return;
     const endMs = seconds * 1_000;
     const waitForEnd = () => at(endMs, end);
@@ -36,6 +83,5 @@ export function watchToken(expiresAt: number | null, { warn, end }: Listener): T
     });
   }
 
-  watch(expiresAt);
-  return { renew: watch, stop: () => clearTimeout(timer) };
+  return { start, stop: () => clearTimeout(timer) };
 }

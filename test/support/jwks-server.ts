@@ -12,6 +12,8 @@ export interface JwksServer {
   /** Whether it breaks off every request. */
   isDown: boolean;
   keys: object[];
+  /** From now on the answers wait until this is called. */
+  hold(): () => void;
 }
 
 /** A key set over https, trusted by this process. */
@@ -19,11 +21,19 @@ export async function jwksServer(keys: object[]): Promise<JwksServer> {
   const pair = selfSigned();
   const trusted = getCACertificates('default');
   setDefaultCACertificates([...trusted, pair.cert]);
-  const jwks: JwksServer = { url: '', fetched: 0, isDown: false, keys };
+  let held = Promise.resolve();
+  const hold = () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    held = promise;
+    return resolve;
+  };
+  const jwks: JwksServer = { url: '', fetched: 0, isDown: false, keys, hold };
   const server = createServer(pair, (request, response) => {
     jwks.fetched += 1;
     if (jwks.isDown) return request.socket.destroy();
-    response.setHeader('Content-Type', 'application/json').end(JSON.stringify({ keys: jwks.keys }));
+    void held.then(() =>
+      response.setHeader('Content-Type', 'application/json').end(JSON.stringify({ keys: jwks.keys })),
+    );
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   jwks.url = `https://localhost:${(server.address() as AddressInfo).port}/jwks.json`;

@@ -1,7 +1,7 @@
 import { type Config, readConfig } from '../../src/config.ts';
 import { type RunningServer, startServer } from '../../src/server.ts';
 import { closeAtTheEnd, closeLater } from './cleanup.ts';
-import { testSecret } from './people.ts';
+import { adminToken, testSecret } from './people.ts';
 import { freshDatabase } from './postgres.ts';
 import { sharedRedis } from './redis.ts';
 
@@ -45,7 +45,7 @@ export const wirings = [embedded, postgres, sharded, classic];
 
 /** Nothing that gets in the way of a test which does not ask for it. */
 const quiet: Settings = {
-  ...{ HOST: '127.0.0.1', PORT: 0, LOG_LEVEL: 'silent', JWT_SECRET: testSecret },
+  ...{ HOST: '127.0.0.1', PORT: 0, LOG_LEVEL: 'silent', JWT_SECRET: testSecret, ADMIN_TOKEN: adminToken },
   ...{ SEND_RATE: 0, MAX_CONNECTIONS_PER_USER: 0 },
 };
 

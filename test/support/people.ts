@@ -3,6 +3,9 @@ import { createHmac, createSign, type KeyObject, randomUUID } from 'node:crypto'
 /** What the nodes of the suite verify tokens with. */
 export const testSecret = 'the secret of the tests and known to nobody else';
 
+/** What the product's backend administers the nodes of the suite with. */
+export const adminToken = 'the-administrator-of-the-tests-and-of-nothing-else';
+
 /** Years in the future and of no interest to the test. */
 const farAway = 21_475_878_357;
 

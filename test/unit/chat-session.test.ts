@@ -4,17 +4,18 @@ import type { Rooms } from '../../src/rooms/rooms-context.ts';
 import { chatAudience } from '../../src/transports/chat/chat-audience.ts';
 import { ChatSession } from '../../src/transports/chat/chat-session.ts';
 import type { Live } from '../../src/transports/live.ts';
+import { tokenLifetimes } from '../../src/transports/token-lifetime.ts';
 
 const user = '00000000-0000-0000-0000-00000000000a';
 const other = '00000000-0000-0000-0000-00000000000b';
 
-/** `good` and `other` are tokens, `away` meets keys that cannot be had; everything else does not hold. */
+/** `good`, `gone` and `other` are tokens, of which `gone` is revoked as soon as it is verified; `away` meets keys that cannot be had; everything else does not hold. */
 async function verify(token: unknown) {
   if (token === 'away') throw new ChatError('UNAVAILABLE');
   if (token === 'late') throw new ChatError('TOKEN_EXPIRED');
-  if (token !== 'good' && token !== 'other') throw new ChatError('UNAUTHENTICATED');
-  const actor = { user: token === 'good' ? user : other, entity: null, level: 0, mayCreateRooms: false };
-  return { actor, expiresAt: null };
+  if (token !== 'good' && token !== 'other' && token !== 'gone') throw new ChatError('UNAUTHENTICATED');
+  const actor = { user: token === 'other' ? other : user, entity: null, level: 0, mayCreateRooms: false };
+  return { actor, issuedAt: 0, expiresAt: null, jti: token };
 }
 
 /** A session without a socket, on a node without rooms. */
@@ -27,6 +28,7 @@ async function say(...frames: (object | string | null | number | boolean)[]): Pr
       feeds: { open: () => ({ join: notFound, leave: () => {} }), release: () => {} },
     } as unknown as Rooms,
     authenticator: { verify },
+    lifetimes: tokenLifetimes({ isRevoked: ({ jti }) => jti === 'gone', onChange: () => () => {} }),
     connections: {
       awaitToken: () => () => released.push('unauthenticated'),
       admit: () => () => released.push('user'),
@@ -102,6 +104,16 @@ const table: [title: string, frames: Parameters<typeof say>, answers: string[]][
     ['START?', 'READY', 'BADJSON', 'closed: not_json'],
   ],
   ['quits', [token('good'), { type: 'quit' }, { type: 'dance' }], ['START?', 'READY', 'closed: quit']],
+  [
+    'is never ready by a token that was revoked meanwhile',
+    [token('gone'), { type: 'dance' }],
+    ['START?', 'closed: token_ended'],
+  ],
+  [
+    'ends by a fresh token that was',
+    [token('good'), token('gone'), { type: 'dance' }],
+    ['START?', 'READY', 'closed: token_ended'],
+  ],
   ['takes a fresh token of the same user', [token('good'), token('good')], ['START?', 'READY', 'READY']],
   [
     'keeps the old token where a fresh one is bad or of another user',

@@ -80,6 +80,9 @@ describe('configuration', () => {
     { NODE_NAME: 'Chat-1' },
     { NODE_NAME: 'chat.1' },
     { NODE_NAME: 'c'.repeat(33) },
+    { ADMIN_TOKEN: 'thirty-one-bytes-are-not-enough' },
+    { ADMIN_TOKEN: 'not even forty characters with blanks' },
+    { ADMIN_TOKEN: 'sixteen-ümläüts-dö-nöt-fit-a-header' },
   ];
   for (const env of wrong) {
     const [[name, value]] = Object.entries(env) as [[string, string]];
@@ -96,6 +99,14 @@ describe('configuration', () => {
 
   it('takes an empty value as not set, as compose files give it', () => {
     expect(readConfig({ PORT: '', DATABASE_URL: '' })).to.deep.equal(readConfig({}));
+  });
+
+  it('has no administrator unless there is an ADMIN_TOKEN of 32 bytes', () => {
+    const token = 'thirty-two-bytes-are-just-enough';
+    expect(readConfig({ ADMIN_TOKEN: token }).adminToken)
+      .to.equal(token)
+      .and.to.have.length(32);
+    for (const env of [{}, { ADMIN_TOKEN: '' }]) expect(readConfig(env).adminToken).to.equal(undefined);
   });
 
   it('does not keep the environment it was given', () => {
@@ -159,7 +170,12 @@ describe('the source of keys', () => {
   });
 
   it('never shows a secret in a mistake', () => {
-    const shown = mistakesOf({ JWT_SECRET: 'hush,,hush', JWT_PUBLIC_KEY: 'hush', METRICS_TOKEN: 'hush' }).join();
+    const shown = mistakesOf({
+      JWT_SECRET: 'hush,,hush',
+      JWT_PUBLIC_KEY: 'hush',
+      METRICS_TOKEN: 'hush',
+      ADMIN_TOKEN: 'hush',
+    }).join();
     expect(shown).not.to.include('hush');
   });
 });

@@ -197,10 +197,17 @@ describe('the protocol document', () => {
     const claims = JSON.parse(json);
     const token = await new SignJWT(claims).setProtectedHeader({ alg: 'HS256' }).sign(Buffer.from('a test'));
     const keys = { source: 'secrets' as const, secrets: ['a test'] };
-    const authenticator = tokenAuthenticator({ keys, audiences: [claims.aud], issuers: [claims.iss] });
+    const authenticator = tokenAuthenticator({
+      keys,
+      audiences: [claims.aud],
+      issuers: [claims.iss],
+      isRevoked: () => false,
+    });
     expect(await authenticator.verify(token)).to.deep.equal({
       actor: { user: claims.userUUID, entity: claims.entityUUID, level: claims.levelOnEntity, mayCreateRooms: true },
+      issuedAt: claims.iat,
       expiresAt: claims.exp,
+      jti: claims.jti,
     });
   });
 

@@ -4,7 +4,7 @@ import type { Actor } from '../../rooms/permissions.ts';
 import { roomIdOf } from '../../rooms/rooms-context.ts';
 import type { Identity } from '../authenticate.ts';
 import { badTokensAllowed, type Live, unauthenticatedBurstBytes, unauthenticatedFrameBytes } from '../live.ts';
-import { type TokenLifetime, watchToken } from '../token-lifetime.ts';
+import type { TokenLifetime } from '../token-lifetime.ts';
 import { mostWaiting, Turns } from '../turns.ts';
 import type { ChatAudience } from './chat-audience.ts';
 import { ChatStay, type Guest } from './chat-stay.ts';
@@ -179,12 +179,11 @@ export class ChatSession {
   }
 
   #renew(identity: Identity): void {
-    const { expiresAt } = identity;
     this.#badTokens = 0;
     const stay = this.#stay;
     this.#step = stay ? { name: 'in_room', identity, stay } : { name: 'choosing_room', identity };
-    if (this.#lifetime) this.#lifetime.renew(expiresAt);
-    else this.#lifetime = watchToken(expiresAt, { end: () => this.#close('token_ended') });
+    if (this.#lifetime) this.#lifetime.renew(identity);
+    else this.#lifetime = this.#live.lifetimes.watch(identity, { end: () => this.#close('token_ended') });
   }
 
   async #selectRoom(command: Command, id: Id): Promise<void> {

@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { pinoHttp } from 'pino-http';
 import type { Rooms } from '../../rooms/rooms-context.ts';
 import type { Authenticator } from '../authenticate.ts';
-import { authenticateRequest } from './authenticate-request.ts';
+import { authenticateRequest, recheckRequest } from './authenticate-request.ts';
 import { errorHandler, noSuchRoute } from './error-handler.ts';
 import { membersRoutes } from './members.routes.ts';
 import { messagesRoutes } from './messages.routes.ts';
@@ -15,6 +15,8 @@ interface RestSettings {
   rooms: Rooms;
   authenticator: Authenticator;
   operations: RequestHandler;
+  /** Everything below `/admin`, where there is somebody who administers. */
+  admin: RequestHandler | undefined;
   bodyBytes: number;
   logger: Logger;
   refused: (code: string) => void;
@@ -33,13 +35,23 @@ function requestLog(logger: Logger): RequestHandler {
   });
 }
 
-export function restApp({ rooms, authenticator, operations, bodyBytes, logger, refused }: RestSettings): Express {
+export function restApp({
+  rooms,
+  authenticator,
+  operations,
+  admin,
+  bodyBytes,
+  logger,
+  refused,
+}: RestSettings): Express {
   const app = express();
   app.disable('x-powered-by');
   app.set('etag', false);
   app.use(requestLog(logger));
   app.use(helmet({ crossOriginResourcePolicy: { policy: 'cross-origin' } }));
   app.use(operations);
+  // Before CORS: no browser has business there.
+  if (admin) app.use('/admin', admin);
   app.use(
     cors({
       origin: '*',
@@ -49,7 +61,8 @@ export function restApp({ rooms, authenticator, operations, bodyBytes, logger, r
       maxAge: 86_400,
     }),
   );
-  app.use('/rooms', authenticateRequest(authenticator), express.json({ limit: bodyBytes || Number.MAX_SAFE_INTEGER }));
+  const json = express.json({ limit: bodyBytes || Number.MAX_SAFE_INTEGER });
+  app.use('/rooms', authenticateRequest(authenticator), json, recheckRequest(authenticator));
   app.use('/rooms', roomsRoutes(rooms), membersRoutes(rooms), messagesRoutes(rooms));
   app.use(noSuchRoute);
   app.use(errorHandler(logger, refused));

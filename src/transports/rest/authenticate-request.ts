@@ -17,6 +17,14 @@ export function authenticateRequest({ strategy }: Authenticator): RequestHandler
   };
 }
 
+/** After the body has been read, which may take minutes. */
+export function recheckRequest({ recheck }: Authenticator): RequestHandler {
+  return (request, _response, next) => {
+    recheck(request.user as Identity);
+    next();
+  };
+}
+
 export function actorOf(request: Request): Actor {
   return (request.user as Identity).actor;
 }

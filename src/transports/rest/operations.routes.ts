@@ -1,6 +1,6 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { Router } from 'express';
 import type { Registry } from 'prom-client';
+import { isBearer } from './bearer.ts';
 
 interface Operations {
   /** Throws where the database or a migration is missing. */
@@ -36,10 +36,4 @@ export function operationsRoutes({ ready, registry, metrics }: Operations): Rout
   }
 
   return routes;
-}
-
-/** In constant time, whatever the length. */
-function isBearer(header: string | undefined, token: string): boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest();
-  return timingSafeEqual(digest(header ?? ''), digest(`Bearer ${token}`));
 }

@@ -11,3 +11,9 @@ export function endConnection(connection: Socket['conn']): void {
   const force = setTimeout(() => connection.close(true), graceMs).unref();
   connection.once('close', () => clearTimeout(force));
 }
+
+/** Closes the connection and tells the client not to come back by itself. */
+export function sendAway(socket: Pick<Socket, 'conn' | 'disconnect'>): void {
+  socket.disconnect(true);
+  endConnection(socket.conn);
+}

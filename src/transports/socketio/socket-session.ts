@@ -20,9 +20,9 @@ import type { Member } from '../../rooms/room-feed.ts';
 import { roomIdOf } from '../../rooms/rooms-context.ts';
 import type { Identity } from '../authenticate.ts';
 import { badTokensAllowed, type Live } from '../live.ts';
-import { type TokenLifetime, watchToken } from '../token-lifetime.ts';
+import type { TokenLifetime } from '../token-lifetime.ts';
 import { mostWaiting, Turns } from '../turns.ts';
-import { endConnection } from './end-connection.ts';
+import { endConnection, sendAway } from './end-connection.ts';
 
 type ServerEvents = { [N in AnnouncementName]: (payload: Announcements[N]) => void };
 export type RoomsSocket = Socket<Record<string, never>, ServerEvents>;
@@ -41,7 +41,7 @@ export class SocketSession {
   readonly #socket: RoomsSocket;
   readonly #live: Live;
   readonly #memberships = new Map<RoomId, { member: Member; leave: () => void }>();
-  readonly #lifetime: TokenLifetime;
+  readonly #lifetime: TokenLifetime | undefined;
   #identity: Identity;
   #badTokens = 0;
   readonly #turns = new Turns();
@@ -68,11 +68,12 @@ export class SocketSession {
     this.#socket = socket;
     this.#identity = identity;
     this.#live = live;
-    this.#lifetime = watchToken(identity.expiresAt, {
+    this.#lifetime = live.lifetimes.watch(identity, {
       warn: (in_ms) => void socket.emit('token:expiring', { in_ms }),
-      end: () => {
+      end: (how) => {
         this.#end();
-        endConnection(socket.conn);
+        if (how === 'revoked') sendAway(socket);
+        else endConnection(socket.conn);
       },
     });
     // The protocol of Socket.IO lets a number be a name, too.
@@ -87,7 +88,7 @@ export class SocketSession {
   /** The socket is gone or its token is over: nothing more is obeyed, nothing more is heard. */
   #end(): void {
     this.#hasEnded = true;
-    this.#lifetime.stop();
+    this.#lifetime?.stop();
     for (const id of this.#memberships.keys()) this.#socket.leave(roomName(id));
     for (const { leave } of this.#memberships.values()) leave();
     this.#memberships.clear();
@@ -215,7 +216,7 @@ export class SocketSession {
       }
       this.#badTokens = 0;
       this.#identity = fresh;
-      this.#lifetime.renew(fresh.expiresAt);
+      this.#lifetime?.renew(fresh);
     } catch (thrown) {
       const error = ChatError.from(thrown);
       // Later, so that the acknowledgement goes out first.

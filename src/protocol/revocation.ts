@@ -1,0 +1,57 @@
+import { z } from 'zod';
+import { count, Uuid } from './identifiers.ts';
+import { moment } from './moment.ts';
+
+/** The end of the year 9999: what is later was meant in milliseconds. */
+const lastSecond = 253_402_300_799;
+const seconds = `must be whole seconds since 1970, from 1 to ${lastSecond}, or an ISO 8601 date`;
+
+/** Seconds. A date within a second is rounded up: `iat` is rounded down, so all that was issued before it is meant. */
+const IssuedBefore = z
+  .union([z.number(), moment('from').transform((ms) => Math.ceil(ms / 1_000))], { error: seconds })
+  .pipe(z.int(seconds).min(1, seconds).max(lastSecond, seconds));
+
+const jtiShape = 'must be a string of 1 to 255 characters';
+const Jti = z
+  .string({ error: jtiShape })
+  .min(1, jtiShape)
+  .max(255, jtiShape)
+  .refine((jti) => jti.isWellFormed() && !jti.includes('\0'), 'must be valid Unicode without NUL');
+
+type Target = { user: Uuid; issuedBefore: number; jti: null } | { user: null; issuedBefore: null; jti: string };
+
+/** Which tokens: those of a user that were issued before a moment, or a single one. */
+export const CreateRevocation = z
+  .object(
+    { userUUID: Uuid.nullish(), issued_before: IssuedBefore.nullish(), jti: Jti.nullish() },
+    { error: 'the body must be a JSON object' },
+  )
+  .transform(({ userUUID: user, issued_before: issuedBefore, jti }, context): Target => {
+    const wrong = (field: string, message: string) => {
+      context.addIssue({ code: 'custom', path: [field], message });
+      return z.NEVER;
+    };
+    if (jti && (user || issuedBefore)) return wrong('jti', 'may not be given with userUUID or issued_before');
+    if (jti) return { user: null, issuedBefore: null, jti };
+    if (!user && !issuedBefore) return wrong('userUUID', 'is needed, with issued_before; or jti instead of them');
+    if (!user) return wrong('userUUID', 'is needed with issued_before');
+    if (!issuedBefore) return wrong('issued_before', 'is needed with userUUID');
+    return { user, issuedBefore, jti: null };
+  });
+export type CreateRevocation = z.infer<typeof CreateRevocation>;
+
+export const Revocation = z.object({
+  id: z.number().int(),
+  userUUID: Uuid.nullable(),
+  issued_before: z.number().int().nullable(),
+  jti: z.string().nullable(),
+  createdAt: z.iso.datetime(),
+});
+export type Revocation = z.infer<typeof Revocation>;
+
+const id = count(1, Number.MAX_SAFE_INTEGER);
+
+export const RevocationListQuery = z.object({ limit: count(1, 1_000).default(100), before: id.optional() });
+export type RevocationListQuery = z.infer<typeof RevocationListQuery>;
+
+export const RevocationParams = z.object({ id });

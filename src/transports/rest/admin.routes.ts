@@ -1,0 +1,45 @@
+import express, { type RequestHandler, Router } from 'express';
+import { ChatError, parse } from '../../protocol/errors.ts';
+import { CreateRevocation, RevocationListQuery, RevocationParams } from '../../protocol/revocation.ts';
+import type { Revocations } from '../../rooms/revocations.ts';
+import { isBearer } from './bearer.ts';
+import { answer } from './envelope.ts';
+import { noSuchRoute } from './error-handler.ts';
+
+interface Administration {
+  /** Who brings it is the product's own backend. */
+  token: string;
+  revocations: Revocations;
+  bodyBytes: number;
+}
+
+/** All of `/admin`: what is no route ends here, too, so that nothing below it gets the headers that browsers ask for. */
+export function adminRoutes({ token, revocations, bodyBytes }: Administration): Router {
+  const routes = Router();
+  routes.use(demandToken(token), express.json({ limit: bodyBytes || Number.MAX_SAFE_INTEGER }));
+
+  routes.post('/revocations', async (request, response) => {
+    const { revocation, created } = await revocations.revoke(parse(CreateRevocation, request.body));
+    answer(response, revocation, { code: created ? 201 : 200 });
+  });
+
+  routes.get('/revocations', async (request, response) => {
+    const { revocations: page, has_more } = await revocations.list(parse(RevocationListQuery, request.query));
+    answer(response, page, { has_more });
+  });
+
+  routes.delete('/revocations/:id', async (request, response) => {
+    await revocations.lift(parse(RevocationParams, request.params).id);
+    answer(response, null);
+  });
+
+  routes.use(noSuchRoute);
+  return routes;
+}
+
+function demandToken(token: string): RequestHandler {
+  return (request, _response, next) => {
+    if (!isBearer(request.get('Authorization'), token)) throw new ChatError('UNAUTHENTICATED');
+    next();
+  };
+}
