@@ -109,7 +109,11 @@ export class Participant {
 
   /** What keeps it from having heard everything up to these heads. */
   missing(heads: Map<number, Head>): string[] {
-    return this.#places.flatMap((place) => place.missing(heads.get(place.room)!) ?? []);
+    const line = this.#isReady ? '' : this.#line ? ', not connected yet' : ', waits to connect';
+    return this.#places.flatMap((place) => {
+      const missing = place.missing(heads.get(place.room)!);
+      return missing === undefined ? [] : [missing + line];
+    });
   }
 
   /** For the record, at the end of the run. */

@@ -159,7 +159,7 @@ export class Place {
     if (!this.isWanted || this.refusal) return undefined;
     const { name, transport } = this.#owner;
     const due = transport === 'chat' ? head.message : head.rev;
-    if (!this.stay) return `${name} is not in room ${this.room}`;
+    if (!this.stay) return `${name} is not in room ${this.room}${this.isBusy ? ', and waits for the answer' : ''}`;
     const position = positionOf(this.stay);
     return position < due ? `${name} in room ${this.room} has come to rev ${position} of ${due}` : undefined;
   }
