@@ -12,7 +12,9 @@ let server: Promise<string> | undefined;
 
 /** A database of its own on a real PostgreSQL, which the first caller starts; the URL to it. */
 export async function freshDatabase(): Promise<string> {
-  server ??= process.env.TEST_DATABASE_URL ? Promise.resolve(process.env.TEST_DATABASE_URL) : startPostgres();
+  server ??= process.env.TEST_DATABASE_URL
+    ? Promise.resolve(process.env.TEST_DATABASE_URL)
+    : startPostgres().then(({ url }) => url);
   const url = new URL(await server);
   const name = `nano_test_${randomBytes(6).toString('hex')}`;
   await execute(url.href, `create database ${name}`);
@@ -43,7 +45,16 @@ const settings = {
   full_page_writes: 'off',
 };
 
-async function startPostgres(): Promise<string> {
+/** A PostgreSQL that may be stopped; it keeps its port and its data from one start to the next. */
+export interface PostgresServer {
+  url: string;
+  start(): Promise<void>;
+  /** `SIGINT`: connections are cut, everything is written. `SIGQUIT`: at once, as a crash would. */
+  stop(signal: 'SIGINT' | 'SIGQUIT'): Promise<void>;
+}
+
+/** A PostgreSQL of the caller's own, ended with the run. `wish`: settings by their names in postgresql.conf. */
+export async function startPostgres(wish: Record<string, string> = {}): Promise<PostgresServer> {
   const bin = findPostgres();
   const account = serverAccount();
   const home = mkdtempSync(join(tmpdir(), 'nano-postgres-'));
@@ -56,26 +67,40 @@ async function startPostgres(): Promise<string> {
     { ...run, stdio: ['ignore', 'ignore', 'inherit'] },
   );
   const port = await freePort();
-  const options = Object.entries({ ...settings, port }).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const child = spawn(program('postgres'), ['-D', data, ...options], { ...run, stdio: ['ignore', 'ignore', 'pipe'] });
-  endWith(child, home);
-  await ready(child);
-  return `postgresql://postgres@127.0.0.1:${port}/postgres`;
+  const given = Object.entries({ ...settings, ...wish, port });
+  const options = given.flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  let child: ChildProcess | undefined;
+
+  async function start(): Promise<void> {
+    child = spawn(program('postgres'), ['-D', data, ...options], { ...run, stdio: ['ignore', 'ignore', 'pipe'] });
+    await ready(child);
+  }
+
+  async function stop(signal: 'SIGINT' | 'SIGQUIT'): Promise<void> {
+    const running = child;
+    child = undefined;
+    if (!running || running.exitCode !== null || running.signalCode !== null) return;
+    const exited = new Promise((resolve) => running.once('exit', resolve));
+    running.kill(signal);
+    await exited;
+  }
+
+  endWith({ kill: () => child?.kill('SIGQUIT'), stop }, home);
+  await start();
+  return { url: `postgresql://postgres@127.0.0.1:${port}/postgres`, start, stop };
 }
 
 /** The server never outlives mocha, nor does mocha wait for it. */
-function endWith(child: ChildProcess, home: string): void {
-  const exited = new Promise((resolve) => child.once('exit', resolve));
+function endWith({ kill, stop }: { kill: () => void } & Pick<PostgresServer, 'stop'>, home: string): void {
   const atExit = () => {
-    child.kill('SIGQUIT');
+    kill();
     rmSync(home, { recursive: true, force: true, maxRetries: 5 });
   };
   process.once('exit', atExit);
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
   closeAtTheEnd(async () => {
     process.off('exit', atExit);
-    child.kill('SIGINT');
-    await exited;
+    await stop('SIGINT');
     rmSync(home, { recursive: true, force: true, maxRetries: 5 });
   });
 }

@@ -128,4 +128,34 @@ describe('a /chat session', () => {
   for (const [title, frames, answers] of table) {
     it(title, async () => expect(await say(...frames)).to.deep.equal(answers));
   }
+
+  it('that ends while it comes into a room stays whose it was: what is under way judges him, and is no defect', async () => {
+    const refused: string[] = [];
+    let judge = () => {};
+    const join = async (member: { actor: { user: string } }) => {
+      await new Promise<void>((resolve) => {
+        judge = resolve;
+      });
+      throw new ChatError(member.actor.user === user ? 'NOT_FOUND' : 'FORBIDDEN');
+    };
+    const live = {
+      rooms: { feeds: { open: () => ({ join, leave: () => {} }), release: () => {} } },
+      authenticator: { verify },
+      lifetimes: tokenLifetimes({ isRevoked: () => false, onChange: () => () => {} }),
+      connections: { awaitToken: () => () => {}, admit: () => () => {} },
+      limits: {},
+      tokenDeadlineMs: 60_000,
+      metrics: { refused: (_transport: string, code: string) => refused.push(code) },
+      logger: { error: () => {} },
+    } as unknown as Live;
+    const connection = { send: () => true, close: () => {}, setReading: () => {} };
+    const session = new ChatSession(connection, live, chatAudience());
+    session.hear(JSON.stringify(token('good')));
+    session.hear(JSON.stringify({ type: 'select_room', room_id: 5 }));
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    session.end();
+    judge();
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    expect(refused).to.deep.equal(['NOT_FOUND']);
+  });
 });

@@ -22,7 +22,8 @@ type Step =
   | { name: 'authenticating' }
   | { name: 'choosing_room'; identity: Identity }
   | { name: 'in_room'; identity: Identity; stay: ChatStay }
-  | { name: 'ended' };
+  /** Whose it was: a select may still be under way. */
+  | { name: 'ended'; identity: Identity | undefined };
 
 type Id = CommandId | undefined;
 type Command = Record<string, unknown>;
@@ -80,7 +81,7 @@ export class ChatSession {
   /** The connection is gone; what is still under way ends in silence. */
   end(): void {
     this.#leaveRoom();
-    this.#step = { name: 'ended' };
+    this.#step = { name: 'ended', identity: this.#identity };
     clearTimeout(this.#tokenTimer);
     this.#lifetime?.stop();
     this.#forgetUnauthenticated();

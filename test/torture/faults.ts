@@ -1,0 +1,122 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Random } from '../fuzz/random.ts';
+import type { Cluster } from './cluster.ts';
+import type { Participant } from './participant.ts';
+import { cutConnections } from './room-history.ts';
+
+export interface World {
+  cluster: Cluster;
+  participants: Participant[];
+}
+
+interface FaultKind {
+  /** What is hurt: no two faults hurt the same thing at once. */
+  hurts: 'node' | 'redis' | 'postgres' | 'clients';
+  /** Until everything is up again. `mark` is the moment that recovery counts from. */
+  run(world: World, random: Random, mark: () => void): Promise<void>;
+}
+
+const away = (random: Random, mostMs: number) => pause(200 + random.int(mostMs));
+
+export const faultKinds = {
+  'node-kill': {
+    hurts: 'node',
+    async run({ cluster }, random, mark) {
+      const node = random.pick(cluster.nodes);
+      await node.stop('SIGKILL');
+      mark();
+      await away(random, 2_500);
+      await node.start();
+    },
+  },
+  'node-drain': {
+    hurts: 'node',
+    async run({ cluster }, random, mark) {
+      const node = random.pick(cluster.nodes);
+      mark();
+      await node.stop('SIGTERM');
+      await away(random, 500);
+      await node.start();
+    },
+  },
+  'redis-kill': {
+    hurts: 'redis',
+    async run({ cluster: { redis } }, random, mark) {
+      await redis!.kill();
+      await away(random, 5_000);
+      await redis!.start();
+      mark();
+    },
+  },
+  'redis-restart': {
+    hurts: 'redis',
+    async run({ cluster: { redis } }, _random, mark) {
+      await redis!.kill();
+      await redis!.start();
+      mark();
+    },
+  },
+  'redis-freeze': {
+    hurts: 'redis',
+    async run({ cluster: { redis } }, random, mark) {
+      redis!.freeze();
+      await away(random, 6_000);
+      redis!.thaw();
+      mark();
+    },
+  },
+  'postgres-restart': {
+    hurts: 'postgres',
+    async run({ cluster: { postgres } }, random, mark) {
+      await postgres.stop('SIGINT');
+      await away(random, 1_000);
+      await postgres.start();
+      mark();
+    },
+  },
+  'postgres-crash': {
+    hurts: 'postgres',
+    async run({ cluster: { postgres } }, random, mark) {
+      await postgres.stop('SIGQUIT');
+      await away(random, 1_000);
+      await postgres.start();
+      mark();
+    },
+  },
+  'postgres-cut': {
+    hurts: 'postgres',
+    async run({ cluster: { postgres } }, _random, mark) {
+      await cutConnections(postgres.url);
+      mark();
+    },
+  },
+  'socket-cut': {
+    hurts: 'clients',
+    async run({ participants }, random, mark) {
+      for (const one of some(participants, random, 0.15)) one.lose('cut');
+      mark();
+    },
+  },
+  'socket-vanish': {
+    hurts: 'clients',
+    async run({ participants }, random, mark) {
+      for (const one of some(participants, random, 0.05)) one.lose('vanish');
+      mark();
+    },
+  },
+  'token-expire': {
+    hurts: 'clients',
+    async run({ participants }, random, mark) {
+      for (const one of some(participants, random, 0.1)) one.shortenToken();
+      await pause(2_500);
+      mark();
+    },
+  },
+} satisfies Record<string, FaultKind>;
+
+export type FaultName = keyof typeof faultKinds;
+export const faultNames = Object.keys(faultKinds) as FaultName[];
+
+function some(participants: Participant[], random: Random, share: number): Participant[] {
+  return participants.filter(() => random.chance(share));
+}

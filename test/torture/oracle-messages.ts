@@ -1,0 +1,76 @@
+import type { Report } from './oracle.ts';
+import { type Evidence, ruleText, type Sent } from './record.ts';
+import type { RightsOverTime } from './rights-over-time.ts';
+import type { Entry, RoomHistory } from './room-history.ts';
+
+type MessageEntry = Entry & { message: NonNullable<Entry['message']> };
+
+/** What was acknowledged is stored, once; what is stored was sent, by somebody who might. */
+export function judgeMessages(
+  { sent, rulings }: Evidence,
+  { room, entries }: RoomHistory,
+  rights: RightsOverTime,
+  report: Report,
+): void {
+  const stored = new Map<string, MessageEntry[]>();
+  for (const entry of entries as MessageEntry[]) {
+    if (!entry.message) continue;
+    const { emitter, clientMsgId } = entry.message;
+    const key = `${emitter} ${clientMsgId}`;
+    stored.set(key, [...(stored.get(key) ?? []), entry]);
+    if (!rights.canWrite(emitter, entry.rev - 1)) {
+      report('leaked', `room ${room}: rev ${entry.rev} was written by ${emitter}, who had no w`);
+    }
+  }
+  for (const [key, twice] of stored) {
+    const revs = twice.map(({ rev }) => rev);
+    if (revs.length > 1) report('doubled', `room ${room}: the message ${key} is stored as revs ${revs.join(', ')}`);
+  }
+  for (const message of sent) {
+    if (message.room !== room) continue;
+    const key = `${message.user} ${message.clientMsgId}`;
+    judgeSent(message, stored.get(key)?.[0], report);
+    stored.delete(key);
+  }
+  for (const [key, [entry]] of stored) report('log', `room ${room}: nobody sent rev ${entry!.rev}, ${key}`);
+  judgeRulings(room, entries, rulings, report);
+}
+
+function judgeSent(
+  { client, room, clientMsgId, content, attempts, outcome }: Sent,
+  entry: MessageEntry | undefined,
+  report: Report,
+) {
+  const what = `${client} in room ${room}: ${clientMsgId}`;
+  if (entry && entry.message.content !== content) report('altered', `${what}: stored with another content`);
+  // With several tries one may be refused while another is on its way.
+  if (outcome?.is === 'refused' && attempts === 1 && entry) {
+    report('log', `${what}: refused (${outcome.code}), but stored as rev ${entry.rev}`);
+  }
+  if (outcome?.is !== 'stored') return;
+  const { id, seq, rev } = outcome;
+  if (!entry) return report('lost', `${what}: acknowledged as rev ${rev}, but not stored`);
+  if (entry.message.id !== id || entry.seq !== seq || entry.rev !== rev) {
+    const is = `id ${entry.message.id}, seq ${entry.seq}, rev ${entry.rev}`;
+    report('altered', `${what}: acknowledged as id ${id}, seq ${seq}, rev ${rev}, stored as ${is}`);
+  }
+}
+
+/** Each grantee's rules in the log are those that were acknowledged, in that order. */
+function judgeRulings(room: number, entries: Entry[], rulings: Evidence['rulings'], report: Report): void {
+  const logged = new Map<string, (string | null)[]>();
+  const wanted = new Map<string, (string | null)[]>();
+  // A repetition is no change; a member's yes to his invitation is one, of the same rule.
+  const note = (rules: typeof logged, grantee: string, rule: string | null) => {
+    const row = rules.get(grantee) ?? [];
+    rules.set(grantee, row);
+    if (row.length === 0 || row.at(-1) !== rule) row.push(rule);
+  };
+  for (const { rule } of entries) if (rule) note(logged, rule.grantee, ruleText(rule.permissions, rule.level));
+  for (const ruling of rulings) if (ruling.room === room) note(wanted, ruling.grantee, ruling.rule);
+  for (const grantee of new Set([...logged.keys(), ...wanted.keys()])) {
+    const [is, should] = [logged.get(grantee) ?? [], wanted.get(grantee) ?? []];
+    if (is.join() === should.join()) continue;
+    report('lost', `room ${room}: the rules of ${grantee} are ${is.join(', ')}; acknowledged ${should.join(', ')}`);
+  }
+}

@@ -1,0 +1,92 @@
+import type { Report } from './oracle.ts';
+import { type Applied, positionOf, type Stay } from './record.ts';
+import type { RightsOverTime } from './rights-over-time.ts';
+import type { Entry, RoomHistory } from './room-history.ts';
+
+/** One stay against the log: everything from where it began to where it ended, once, in order, and nothing after a ban. */
+export function judgeStay(stay: Stay, history: RoomHistory, rights: RightsOverTime, report: Report): void {
+  const { room, user, joinedRev, from, end } = stay;
+  const who = `${stay.client} (${stay.transport}) in room ${room}, joined at rev ${joinedRev}`;
+  const position = positionOf(stay);
+  const banned = rights.firstWithoutRead(user, joinedRev);
+  const until = lastDue(stay, history.lastRev, banned);
+  const top = stay.applied.reduce((highest, { rev }) => Math.max(highest, rev), until ?? 0);
+  const due = between(history.entries, from, top).filter(({ message }) => message || stay.transport === 'socketio');
+  compare(stay, due, who, report);
+  if (banned !== undefined) {
+    for (const { rev } of stay.applied) {
+      if (rev > Math.max(banned, joinedRev))
+        report('leaked', `${who}: heard rev ${rev}, without r since rev ${banned}`);
+    }
+    if (banned === joinedRev) report('leaked', `${who}: let in without r`);
+  }
+
+  const missing = until === undefined ? [] : due.filter(({ rev }) => rev > position && rev <= until!);
+  if (missing.length > 0) {
+    const last = missing.at(-1)!.rev;
+    report('lost', `${who}: came to rev ${position}, not to ${last}; ${end ? `${end.how} ${end.code ?? ''}` : 'live'}`);
+  }
+  if (end?.how === 'removed' && banned === undefined) report('protocol', `${who}: taken out (${end.code}), but has r`);
+  if (!end && banned !== undefined) report('leaked', `${who}: still in, without r since rev ${banned}`);
+}
+
+/** The entries with `after` < rev <= `until`; a log may be long, and the stays many. */
+function between(entries: Entry[], after: number, until: number): Entry[] {
+  let [low, high] = [0, entries.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (entries[middle]!.rev <= after) low = middle + 1;
+    else high = middle;
+  }
+  let end = low;
+  while (end < entries.length && entries[end]!.rev <= until) end += 1;
+  return entries.slice(low, end);
+}
+
+/** How far a stay must have come; undefined where it was cut off and any beginning will do. */
+function lastDue({ end, transport, joinedRev }: Stay, lastRev: number, banned: number | undefined): number | undefined {
+  if (!end) return banned === undefined ? lastRev : banned - 1;
+  if (end.how === 'removed' && banned !== undefined) return banned - 1;
+  // What was missed comes with the acknowledgement on Socket.IO, and after it on /chat.
+  return transport === 'socketio' ? joinedRev : undefined;
+}
+
+function compare({ applied, from, resumes }: Stay, due: Entry[], who: string, report: Report): void {
+  if (resumes && positionOf(resumes) !== from) {
+    report('lost', `${who}: goes on from rev ${from}, the stay before came to ${positionOf(resumes)}`);
+  }
+  const dueByRev = new Map(due.map((entry) => [entry.rev, entry]));
+  const heard = new Set<number>();
+  let place = 0;
+  let position = from;
+  for (const change of applied) {
+    const { rev } = change;
+    const entry = dueByRev.get(rev);
+    if (heard.has(rev) || (rev <= from && !entry)) {
+      report('doubled', `${who}: rev ${rev} once more, at rev ${position}`);
+      continue;
+    }
+    heard.add(rev);
+    if (!entry) {
+      report('altered', `${who}: rev ${rev} is not in the log`);
+      continue;
+    }
+    alike(change, entry, who, report);
+    if (rev < position) {
+      report('reordered', `${who}: rev ${rev} after rev ${position}`);
+      continue;
+    }
+    position = rev;
+    for (; due[place] !== entry; place++) {
+      if (!applied.some((other) => other.rev === due[place]!.rev)) {
+        report('lost', `${who}: rev ${rev} without rev ${due[place]!.rev} before it`);
+      }
+    }
+    place += 1;
+  }
+}
+
+function alike({ rev, seq, text }: Applied, entry: Entry, who: string, report: Report): void {
+  if (seq === entry.seq && text === entry.text) return;
+  report('altered', `${who}: rev ${rev} told as ${text} (seq ${seq}), stored as ${entry.text} (seq ${entry.seq})`);
+}

@@ -1,0 +1,147 @@
+import { io, type Socket } from 'socket.io-client';
+import type WebSocket from 'ws';
+import { z } from 'zod';
+import {
+  type AnnouncementName,
+  type Announcements,
+  announcements,
+  namespace,
+  RefusedAck,
+  type RequestName,
+  requests,
+} from '../../src/protocol/socket-events.ts';
+import type { Dial, Heard, Line, LineEvents } from './line.ts';
+import { memberText, messageText, roomText } from './room-history.ts';
+
+const dialMs = 4_000;
+const forgetMs = 20_000;
+
+/** Dials Socket.IO; it never comes back by itself, for a client of ours chooses another node. */
+export function socketioDial(transports: ('websocket' | 'polling')[]): Dial {
+  return (url, token, events) => {
+    const socket = io(url + namespace, {
+      ...{ auth: { token }, transports, timeout: dialMs },
+      ...{ forceNew: true, reconnection: false },
+    });
+    return socketioLine(socket, events);
+  };
+}
+
+function socketioLine(socket: Socket, events: LineEvents): Line {
+  let over = false;
+
+  function ended(): void {
+    if (over) return;
+    over = true;
+    events.ended();
+  }
+
+  socket.on('connect', () => over || events.ready());
+  socket.on('connect_error', (error: Error & { data?: { code: string } }) => {
+    if (over) return;
+    // The tokens are good, so that a refusal can only be for now.
+    if (error.data && error.data.code !== 'UNAVAILABLE') events.breach(`connect refused: ${error.data.code}`);
+    ended();
+  });
+  socket.on('disconnect', (reason) => {
+    if (!over && reason.includes('server disconnect')) events.breach(`told to stay away: ${reason}`);
+    ended();
+  });
+  socket.onAny((name: string, payload: unknown) => {
+    if (!over) hear(name, payload);
+  });
+
+  function hear(name: string, payload: unknown): void {
+    const schema = Object.hasOwn(announcements, name) && announcements[name as AnnouncementName];
+    if (!schema || schema.safeParse(payload).error) {
+      return events.breach(`undocumented announcement ${name} ${JSON.stringify(payload)}`);
+    }
+    if (name === 'room:removed') {
+      const { room_id, code } = payload as Announcements['room:removed'];
+      return events.removed(room_id, code);
+    }
+    const heard = heardOf(name, payload);
+    if (heard) events.heard(heard);
+  }
+
+  /** Acknowledgements run in the turn in which they arrive: what comes right behind one must find it obeyed. */
+  function ask(name: RequestName, payload: object, yes: (ack: never) => void, no: (ack: RefusedAck) => void): void {
+    const expected: z.ZodType = z.strictObject({ ok: z.literal(true), ...requests[name].ack.shape });
+    socket.emit(name, payload, (ack: { ok?: unknown }) => {
+      if (over) return;
+      const schema = ack.ok === true ? expected : RefusedAck;
+      if (!schema.safeParse(ack).success)
+        return events.breach(`undocumented answer to ${name}: ${JSON.stringify(ack)}`);
+      if (ack.ok === true) yes(ack as never);
+      else no(ack as RefusedAck);
+    });
+  }
+
+  return {
+    join(room_id, since, answer) {
+      const yes = ({ rev, cursor, recovered, events: missed }: z.infer<(typeof requests)['room:join']['ack']>) =>
+        answer({
+          ok: true,
+          rev,
+          cursor,
+          recovered,
+          events: missed.map(({ name, payload }) => heardOf(name, payload)!),
+        });
+      ask('room:join', { room_id, ...(since && { since }) }, yes, ({ error }) =>
+        answer({ ok: false, code: error.code }),
+      );
+    },
+    leave(room_id, left) {
+      ask('room:leave', { room_id }, left, ({ error }) => events.breach(`leaving was refused: ${error.code}`));
+    },
+    send({ room: room_id, content, clientMsgId }) {
+      const yes = ({ message, duplicate, rev }: z.infer<(typeof requests)['message:send']['ack']>) => {
+        if (message.content !== content) events.breach(`${clientMsgId} was acknowledged with another content`);
+        events.stored(clientMsgId, { id: message.id, seq: message.seq, rev, duplicate });
+      };
+      const payload = { room_id, content, client_msg_id: clientMsgId };
+      ask('message:send', payload, yes, ({ error }) => events.refused(clientMsgId, error.code));
+    },
+    refresh(token) {
+      ask(
+        'token:refresh',
+        { token },
+        () => {},
+        ({ error }) => {
+          if (error.code !== 'UNAVAILABLE') events.breach(`a good token was refused: ${error.code}`);
+        },
+      );
+    },
+    end(how) {
+      if (how === 'politely') return void socket.disconnect();
+      over = true;
+      breakOff(socket, how);
+      setTimeout(() => socket.disconnect(), forgetMs).unref();
+    },
+  };
+}
+
+/** Without a word: the connection ends, or stays and is never read again. A poller can only stop to poll. */
+function breakOff(socket: Socket, how: 'cut' | 'vanish'): void {
+  const transport = socket.io.engine?.transport as unknown as { ws?: WebSocket; readyState: string } | undefined;
+  if (transport?.ws && how === 'cut') transport.ws.terminate();
+  else if (transport?.ws?.readyState === 1) transport.ws.pause();
+  else if (transport) transport.readyState = 'closed';
+}
+
+/** Undefined for what is no change of a room. */
+function heardOf(name: string, payload: unknown): Heard | undefined {
+  const { room_id: room, rev, cursor } = payload as Announcements['message:new'];
+  switch (name) {
+    case 'message:new': {
+      const message = payload as Announcements['message:new'];
+      return { room, rev, cursor, seq: message.seq, text: messageText(message) };
+    }
+    case 'member:changed':
+      return { room, rev, cursor, seq: undefined, text: memberText(payload as Announcements['member:changed']) };
+    case 'room:changed':
+      return { room, rev, cursor, seq: undefined, text: roomText((payload as Announcements['room:changed']).room) };
+    default:
+      return undefined;
+  }
+}
