@@ -62,7 +62,12 @@ export async function startServer(config: Config, { logger = createLogger(config
 async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: Store, logger: Logger) {
   const { limits } = config;
   const measured = metrics();
-  const http = createServer({ requireHostHeader: false, keepAliveTimeout: keepAliveMs });
+  const http = createServer({
+    requireHostHeader: false,
+    keepAliveTimeout: keepAliveMs,
+    // Others, as to HTTP/2 without TLS, are offers that come with a request which wants its answer all the same.
+    shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
+  });
   answerUnreadable(http);
   const gateway = socketioGateway(http, { ...config, frameBytes: limits.frameBytes });
   const chatMembers = chatAudience();

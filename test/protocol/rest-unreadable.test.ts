@@ -73,4 +73,14 @@ describeEveryWiring('What is hardly a request', ({ url }) => {
       socket.once('close', () => clearInterval(knock));
     });
   });
+
+  it('is no offer of HTTP/2, as curl makes it: the request is answered', async () => {
+    const { hostname, port } = new URL(url());
+    const socket = connect({ port: Number(port), host: hostname });
+    closeLater(() => socket.destroy());
+    const offer = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__';
+    socket.write(`GET /healthz HTTP/1.1\r\nHost: x\r\n${offer}\r\n\r\n`);
+    const answer = await new Promise<string>((resolve) => socket.once('data', (data) => resolve(data.toString())));
+    expect(answer).to.match(/^HTTP\/1.1 200 /);
+  });
 });
