@@ -15,14 +15,14 @@ COPY src src
 RUN npm run build
 
 FROM node:24-slim
-ENV HOST=0.0.0.0 PORT=7777 DATA_DIR=/data
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=7777 DATA_DIR=/data
 WORKDIR /app
 COPY --from=packages /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json ./
+# For the embedded default: mount a volume there, or the data ends with the container. With DATABASE_URL it stays empty.
 RUN mkdir /data && chown node:node /data
 USER node
-VOLUME /data
 EXPOSE 7777
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/healthz`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 # Not through npm, so that SIGTERM reaches the process itself.

@@ -23,7 +23,7 @@ interface Service {
 /** Two nodes behind a balancer. */
 async function service(kind: Kind): Promise<Service> {
   const DATABASE_URL = await freshDatabase();
-  const settings = { DATABASE_URL, REDIS_URL: await sharedRedis() };
+  const settings = { DATABASE_URL, REDIS_URL: await sharedRedis(), ADMIN_TOKEN: 'a'.repeat(32) };
   const first = await startNode(postgres, { ...settings, NODE_NAME: 'chat-1' });
   const second = await startNode(postgres, { ...settings, NODE_NAME: 'chat-2' });
   const balancer = await startBalancer(kind, [first.port, second.port]);
@@ -63,6 +63,15 @@ async function expectAllOn(name: string, url: string, person: Person, room: { id
   expect(new Set(sockets.map(nodeOf))).to.deep.equal(new Set([name]));
   for (const chat of await many(5, () => chatIn(url, person, room.id))) chat.close();
 }
+
+describe('A node', () => {
+  it('keeps a connection for the next request longer than a balancer does', async () => {
+    const { url } = await startNode(postgres);
+    const { headers } = await fetch(`${url}/healthz`);
+    // 60 s: what nginx and most balancers in clouds have by themselves.
+    expect(Number(/timeout=(\d+)/.exec(headers.get('Keep-Alive')!)?.[1])).to.be.above(60);
+  });
+});
 
 for (const kind of ['nginx', 'haproxy'] as const) {
   describe(`deploy/: two nodes behind ${kind}`, function () {
@@ -143,7 +152,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
         '/METRICS',
         '/readyz',
         '/admin',
-        '/admin/rooms',
+        '/admin/revocations',
         '/roomsx',
         '/chat/x',
         '/socket.io',

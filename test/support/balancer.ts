@@ -29,7 +29,7 @@ const setups: Record<Kind, Setup> = {
     replacements: (home, port) => [
       ['listen 80 ', `listen 127.0.0.1:${port} `],
       ['/tmp/', `${home}/`],
-      ['/dev/stdout', join(home, 'access.log')],
+      ['/var/log/nginx/', `${home}/`],
     ],
     // `-e`: the log before it has read where its log is.
     run: (file, home) => ['-p', home, '-c', file, '-e', 'stderr', '-g', 'daemon off;'],
