@@ -36,8 +36,11 @@ export async function startRedis(settings: Record<string, string> = {}): Promise
   const given = { port, bind: '127.0.0.1', dir: home, save: '', appendonly: 'no', ...settings };
   const options = Object.entries(given).flatMap(([name, value]) => [`--${name}`, String(value)]);
   let child: ChildProcess | undefined;
-  const killAtExit = () => child?.kill('SIGKILL');
-  process.on('exit', killAtExit);
+  const endAtExit = () => {
+    child?.kill('SIGKILL');
+    rmSync(home, { recursive: true, force: true });
+  };
+  process.on('exit', endAtExit);
 
   async function kill(): Promise<void> {
     const running = child;
@@ -54,7 +57,7 @@ export async function startRedis(settings: Record<string, string> = {}): Promise
   }
 
   closeAtTheEnd(async () => {
-    process.off('exit', killAtExit);
+    process.off('exit', endAtExit);
     await kill();
     rmSync(home, { recursive: true, force: true });
   });

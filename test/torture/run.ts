@@ -28,7 +28,7 @@ const rulers = 4;
 const graceMs = 180_000;
 
 const directory = mkdtempSync(join(tmpdir(), 'nano-torture-'));
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+process.once('SIGINT', () => void cleanUp().finally(() => process.exit(130)));
 // Whatever hangs: the run ends, and its children with it.
 const deadline = setTimeout(
   () => {
@@ -53,11 +53,16 @@ try {
   process.exitCode = 1;
 } finally {
   clearTimeout(deadline);
-  await cluster?.stop();
-  await runEnds();
+  await cleanUp();
   if (process.exitCode === 0) rmSync(directory, { recursive: true, force: true });
 }
 process.exit();
+
+/** The logs stay, for whoever wants to know why it came to that. */
+async function cleanUp(): Promise<void> {
+  await cluster?.stop();
+  await runEnds();
+}
 
 async function torture(): Promise<Violation[]> {
   cluster = await startCluster({ nodes, directory, settings });
