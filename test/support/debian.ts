@@ -1,7 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 export const isRoot = process.getuid?.() === 0;
+
+/** One at a time, whichever worker of the tests it is that wants something. */
+const lock = join(tmpdir(), 'nano-apt.lock');
 
 /** Installs Debian packages where we may; false where we may not. Says so, for it takes a while. */
 export function aptInstall(why: string, ...packages: string[]): boolean {
@@ -12,7 +17,7 @@ export function aptInstall(why: string, ...packages: string[]): boolean {
     ['update', '-q'],
     ['install', '-y', '-q', '--no-install-recommends', ...packages],
   ]) {
-    execFileSync('apt-get', words, { stdio: ['ignore', 2, 2], env });
+    execFileSync('flock', [lock, 'apt-get', ...words], { stdio: ['ignore', 2, 2], env });
   }
   return true;
 }

@@ -1,4 +1,7 @@
-import { runEnds, testBegins, testEnds, throwViolations } from './cleanup.ts';
+import { runEnds, testBegins, testEnds, throwLateFailures, throwViolations } from './cleanup.ts';
+
+/** In a worker this hook runs after every file; what they share ends with the process. */
+const isWorker = process.env.MOCHA_WORKER_ID !== undefined;
 
 export const mochaHooks = {
   beforeEach(this: Mocha.Context) {
@@ -16,6 +19,7 @@ export const mochaHooks = {
   afterEach: testEnds,
 
   async afterAll(this: Mocha.Context) {
+    if (isWorker) return throwLateFailures();
     this.timeout(60_000);
     await runEnds();
   },

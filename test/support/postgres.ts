@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chownSync, mkdtempSync, rmSync } from 'node:fs';
+import { chownSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MikroORM } from '@mikro-orm/postgresql';
@@ -94,6 +94,7 @@ export async function startPostgres(wish: Record<string, string> = {}): Promise<
 function endWith({ kill, stop }: { kill: () => void } & Pick<PostgresServer, 'stop'>, home: string): void {
   const atExit = () => {
     kill();
+    waitUntilGone(join(home, 'data', 'postmaster.pid'));
     rmSync(home, { recursive: true, force: true, maxRetries: 5 });
   };
   process.once('exit', atExit);
@@ -103,6 +104,12 @@ function endWith({ kill, stop }: { kill: () => void } & Pick<PostgresServer, 'st
     await stop('SIGINT');
     rmSync(home, { recursive: true, force: true, maxRetries: 5 });
   });
+}
+
+/** At the end of the process nothing can be awaited; and a server on its way out still writes. */
+function waitUntilGone(file: string): void {
+  const step = new Int32Array(new SharedArrayBuffer(4));
+  for (let tries = 0; tries < 200 && existsSync(file); tries++) Atomics.wait(step, 0, 0, 10);
 }
 
 function ready(child: ChildProcess): Promise<void> {

@@ -16,7 +16,9 @@ client = socketio.Client(reconnection=False)
 
 
 def say(step, what):
-    print(json.dumps({"step": step, "what": what}), flush=True)
+    # One write: two threads speak here.
+    sys.stdout.write(json.dumps({"step": step, "what": what}) + "\n")
+    sys.stdout.flush()
 
 
 @client.on("message:new", namespace="/rooms")
