@@ -7,6 +7,8 @@ export interface DatabaseLine {
   /** Ends every connection and refuses new ones. */
   cut(): void;
   restore(): void;
+  /** The connections of now stay open and carry nothing any more; new ones work. */
+  swallow(): void;
   /** The next thing a client says is the last that gets through: its answer is lost, with the connection. */
   loseNextAnswer(): void;
 }
@@ -15,9 +17,11 @@ export async function databaseLine(host: string, port: number): Promise<Database
   const open = new Set<Socket>();
   let isCut = false;
   let losing = false;
+  let generation = 0;
   const server = createServer((client) => {
     if (isCut) return void client.destroy();
     const upstream = dial(port, host);
+    const born = generation;
     let answerIsLost = false;
     for (const [one, other] of [
       [client, upstream],
@@ -31,6 +35,7 @@ export async function databaseLine(host: string, port: number): Promise<Database
       });
     }
     client.on('data', (said) => {
+      if (born !== generation) return;
       if (losing) {
         losing = false;
         answerIsLost = true;
@@ -38,6 +43,7 @@ export async function databaseLine(host: string, port: number): Promise<Database
       upstream.write(said);
     });
     upstream.on('data', (answer) => {
+      if (born !== generation) return;
       if (!answerIsLost) return void client.write(answer);
       client.destroy();
     });
@@ -58,6 +64,9 @@ export async function databaseLine(host: string, port: number): Promise<Database
     },
     restore() {
       isCut = false;
+    },
+    swallow() {
+      generation += 1;
     },
     loseNextAnswer() {
       losing = true;

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { closeAtTheEnd } from './cleanup.ts';
+import { closeAtTheEnd, closeLater } from './cleanup.ts';
 import { aptInstall } from './debian.ts';
 import { freePort } from './free-port.ts';
 
@@ -24,12 +24,12 @@ let shared: Promise<string> | undefined;
 export function sharedRedis(): Promise<string> {
   shared ??= process.env.TEST_REDIS_URL
     ? Promise.resolve(process.env.TEST_REDIS_URL)
-    : startRedis().then(({ url }) => url);
+    : startRedis({}, closeAtTheEnd).then(({ url }) => url);
   return shared;
 }
 
-/** A Redis of the caller's own, closed at the end of the run. `settings` by their names in redis.conf. */
-export async function startRedis(settings: Record<string, string> = {}): Promise<RedisServer> {
+/** A Redis of the caller's own. `settings` by their names in redis.conf. */
+export async function startRedis(settings: Record<string, string> = {}, close = closeLater): Promise<RedisServer> {
   const program = findRedis();
   const port = await freePort();
   const home = mkdtempSync(join(tmpdir(), 'nano-redis-'));
@@ -53,7 +53,7 @@ export async function startRedis(settings: Record<string, string> = {}): Promise
     await ready(child);
   }
 
-  closeAtTheEnd(async () => {
+  close(async () => {
     process.off('exit', killAtExit);
     await kill();
     rmSync(home, { recursive: true, force: true });
