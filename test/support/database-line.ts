@@ -9,6 +9,8 @@ export interface DatabaseLine {
   restore(): void;
   /** The connections of now stay open and carry nothing any more; new ones work. */
   swallow(): void;
+  /** What clients say waits, until it is `restore`d; what they are told does not. */
+  hold(): void;
   /** The next thing a client says is the last that gets through: its answer is lost, with the connection. */
   loseNextAnswer(): void;
 }
@@ -18,8 +20,10 @@ export async function databaseLine(host: string, port: number): Promise<Database
   let isCut = false;
   let losing = false;
   let generation = 0;
+  const clients = new Set<Socket>();
   const server = createServer((client) => {
     if (isCut) return void client.destroy();
+    clients.add(client.on('close', () => clients.delete(client)));
     const upstream = dial(port, host);
     const born = generation;
     let answerIsLost = false;
@@ -64,9 +68,13 @@ export async function databaseLine(host: string, port: number): Promise<Database
     },
     restore() {
       isCut = false;
+      for (const client of clients) client.resume();
     },
     swallow() {
       generation += 1;
+    },
+    hold() {
+      for (const client of clients) client.pause();
     },
     loseNextAnswer() {
       losing = true;
