@@ -79,6 +79,8 @@ for (const adapter of ['sharded', 'classic'] as const) {
         '{}',
         'null',
         '{"type":3}',
+        '{"type":5}',
+        Buffer.from([0xc0]),
         '\xff\xff',
         Buffer.from([0x93, 1, 2]),
         randomBytes(9),
