@@ -28,13 +28,16 @@ export function sharedRedis(): Promise<string> {
   return shared;
 }
 
-/** A Redis of the caller's own. `settings` by their names in redis.conf. */
-export async function startRedis(settings: Record<string, string> = {}, close = closeLater): Promise<RedisServer> {
+/** By their names in redis.conf; several words as a list. */
+export type RedisConf = Record<string, string | string[]>;
+
+/** A Redis of the caller's own. */
+export async function startRedis(settings: RedisConf = {}, close = closeLater): Promise<RedisServer> {
   const program = findRedis();
   const port = await freePort();
   const home = mkdtempSync(join(tmpdir(), 'nano-redis-'));
   const given = { port, bind: '127.0.0.1', dir: home, save: '', appendonly: 'no', ...settings };
-  const options = Object.entries(given).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const options = Object.entries(given).flatMap(([name, value]) => [`--${name}`, ...[value].flat().map(String)]);
   let child: ChildProcess | undefined;
   const killAtExit = () => child?.kill('SIGKILL');
   process.on('exit', killAtExit);

@@ -40,8 +40,8 @@ describe('the places of a user', () => {
     const [one, other] = [node('one'), node('other')];
     const user = randomUUID();
     expect(await one.take(user, '1', 2)).to.equal('taken');
-    expect(await one.take(user, '1', 2), 'the same one').to.equal('taken');
     expect(await other.take(user, '1', 2)).to.equal('taken');
+    expect(await one.take(user, '1', 2), 'one that has its place').to.equal('taken');
     expect(await other.take(user, '2', 2)).to.equal('full');
     expect(await other.take(randomUUID(), '2', 2), 'another user').to.equal('taken');
     one.release(user, '1');
