@@ -85,7 +85,7 @@ describe('the kinds of Redis', () => {
       ...{ 'tls-ca-cert-file': certFile, 'tls-auth-clients': 'no' },
     });
     const settings = await serviceSettings(`rediss://localhost:${port}`);
-    const env = { ...settings, JWT_SECRET: testSecret, NODE_EXTRA_CA_CERTS: certFile } as Record<string, string>;
+    const env = { ...settings, JWT_SECRET: testSecret, NODE_EXTRA_CA_CERTS: certFile };
     await hearEachOther(await Promise.all([runServer(env), runServer(env)]));
   });
 });
