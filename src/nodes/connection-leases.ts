@@ -11,10 +11,12 @@ export interface ConnectionLeases {
   release(user: Uuid, holder: string): void;
 }
 
-/** What a node that died has held is free after this. */
-const leaseMs = 45_000;
-const renewEveryMs = 15_000;
-const tickMs = 1_000;
+const usual = {
+  /** What a node that died has held is free after this. */
+  leaseMs: 45_000,
+  renewEveryMs: 15_000,
+  tickMs: 1_000,
+};
 const mostPerTick = 2_000;
 const patienceMs = 500;
 
@@ -24,7 +26,12 @@ interface Held {
 }
 
 /** A sorted set in Redis per user: the holders, by the end of their leases. */
-export function redisLeases(line: () => RedisLine | undefined, nodeId: string, prefix: string) {
+export function redisLeases(
+  line: () => Pick<RedisLine, 'isUp' | 'connection'> | undefined,
+  nodeId: string,
+  prefix: string,
+  { leaseMs, renewEveryMs, tickMs } = usual,
+) {
   const held = new Map<string, Held>();
   const keyOf = (user: Uuid) => `${prefix}:connections:${user}`;
   const nameOf = (holder: string) => `${nodeId}:${holder}`;

@@ -10,7 +10,8 @@ export function anEar(hear: (name: unknown, body: unknown) => void) {
     id: randomBytes(10).toString('hex'),
     client: { writeToEngine() {} },
     notifyOutgoingListeners: ({ data }: { data: unknown }) => {
-      if (Array.isArray(data)) hear(data[0], data[1]);
+      const [name, body] = Array.isArray(data) ? data : [];
+      hear(name, body);
     },
     handshake: {},
     data: {},

@@ -1,6 +1,5 @@
-const beatMs = 1_000;
 /** Longer than a busy event loop keeps a beat waiting, and short enough that a dead connection is not kept for minutes. */
-const silenceMs = 5_000;
+const usual = { beatMs: 1_000, silenceMs: 5_000 };
 
 interface Listener {
   /** Sends a beat to ourselves, the long way round. */
@@ -15,7 +14,7 @@ export class Heartbeat {
   #lastHeard = performance.now();
   #lastTick = performance.now();
 
-  constructor({ beat, silent }: Listener) {
+  constructor({ beat, silent }: Listener, { beatMs, silenceMs } = usual) {
     this.#timer = setInterval(() => {
       const now = performance.now();
       // Who was late himself cannot tell: what came meanwhile has not been read yet.

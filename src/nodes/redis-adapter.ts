@@ -14,5 +14,17 @@ export function adapterKind({ hasShardedPubSub }: RedisKind, choice: AdapterChoi
 export function adapterOver(line: RedisLine, kind: Exclude<AdapterChoice, 'auto'>, prefix: string): NodesAdapter {
   return kind === 'sharded'
     ? createShardedAdapter(line, line, { channelPrefix: prefix, subscriptionMode: 'dynamic' })
-    : createAdapter(line, line, { key: prefix, publishOnSpecificResponseChannel: true });
+    : createAdapter(line, roomsOnly(line), { key: prefix });
+}
+
+/** Nodes ask one another nothing, and the classic adapter's answers to requests fail where nobody catches it. */
+function roomsOnly(line: RedisLine) {
+  return {
+    pSubscribe: line.pSubscribe.bind(line),
+    pUnsubscribe: line.pUnsubscribe.bind(line),
+    async subscribe() {},
+    async unsubscribe() {},
+    on: line.on.bind(line),
+    off: line.off.bind(line),
+  };
 }

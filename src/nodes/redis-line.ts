@@ -15,6 +15,8 @@ export interface LineEvents {
   subscribed(channel: string): void;
   /** Something published here did not get to Redis. */
   lost(error: unknown): void;
+  /** What was heard was not what the adapter understands. */
+  rejected(error: unknown): void;
 }
 
 const patienceAtTheEndMs = 500;
@@ -73,7 +75,7 @@ export class RedisLine extends EventEmitter {
     for (const channel of [channels].flat()) {
       this.#want(
         channel,
-        (redis) => redis.subscribe(channel, heard, true),
+        (redis) => redis.subscribe(channel, this.#safely(heard), true),
         (redis) => redis.unsubscribe(channel),
       );
     }
@@ -82,7 +84,7 @@ export class RedisLine extends EventEmitter {
   async pSubscribe(pattern: string, heard: Heard): Promise<void> {
     this.#want(
       pattern,
-      (redis) => redis.pSubscribe(pattern, heard, true),
+      (redis) => redis.pSubscribe(pattern, this.#safely(heard), true),
       (redis) => redis.pUnsubscribe(pattern),
     );
   }
@@ -90,7 +92,7 @@ export class RedisLine extends EventEmitter {
   async sSubscribe(channel: string, heard: Heard): Promise<void> {
     this.#want(
       channel,
-      (redis) => redis.sSubscribe(channel, heard, true),
+      (redis) => redis.sSubscribe(channel, this.#safely(heard), true),
       (redis) => redis.sUnsubscribe(channel),
     );
   }
@@ -115,6 +117,17 @@ export class RedisLine extends EventEmitter {
     const connections = [this.#publishing, this.#hearing];
     await Promise.race([Promise.allSettled([this.#publishing.close()]), pause(patienceAtTheEndMs)]);
     for (const connection of connections) end(connection);
+  }
+
+  /** A listener that throws takes what else has arrived at the connection with it. */
+  #safely(heard: Heard): Heard {
+    return (message, channel) => {
+      try {
+        heard(message, channel);
+      } catch (error) {
+        this.#events.rejected(error);
+      }
+    };
   }
 
   #want(channel: string, subscribe: Subscribe, unsubscribe: Subscribe): void {

@@ -59,6 +59,7 @@ export async function redisNodes({ settings, service, logger, events }: Collabor
       },
       down: (error) => logger.warn({ err: error }, 'the line to the other nodes is down; the sweep stands in for it'),
       subscribed,
+      rejected: events.rejected,
       lost(error) {
         events.lost();
         if (!hasLost) logger.warn({ err: error }, 'a change did not get to the other nodes; their sweep finds it');

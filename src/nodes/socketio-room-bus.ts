@@ -117,7 +117,8 @@ export function socketioRoomBus({ failed, rejected }: BusEvents): SocketioRoomBu
       const ear = anEar(hear);
       namespace.sockets.set(ear.id, ear as never);
       remote = { namespace: namespace as unknown as Namespace, ear: ear.id };
-      namespace.adapter.addAll(ear.id, new Set([allNodes, ...[...listeners.keys()].map(roomName)]));
+      // Its own id too, as a socket's: `except` takes out the members of rooms.
+      namespace.adapter.addAll(ear.id, new Set([ear.id, allNodes, ...[...listeners.keys()].map(roomName)]));
     },
     subscribed(channel) {
       // The classic adapter hears all rooms by one pattern.

@@ -9,6 +9,10 @@ export interface DatabaseLine {
   restore(): void;
   /** Keeps every connection, takes new ones, and carries nothing. */
   freeze(): void;
+  /** The connections of now stay open and carry nothing any more; new ones work. */
+  swallow(): void;
+  /** What clients say waits, until it is `restore`d; what they are told does not. */
+  hold(): void;
   /** The next thing a client says is the last that gets through: its answer is lost, with the connection. */
   loseNextAnswer(): void;
 }
@@ -18,9 +22,13 @@ export async function databaseLine(host: string, port: number): Promise<Database
   let isCut = false;
   let isFrozen = false;
   let losing = false;
+  let generation = 0;
+  const clients = new Set<Socket>();
   const server = createServer((client) => {
     if (isCut) return void client.destroy();
+    clients.add(client.on('close', () => clients.delete(client)));
     const upstream = dial(port, host);
+    const born = generation;
     let answerIsLost = false;
     for (const [one, other] of [
       [client, upstream],
@@ -34,7 +42,7 @@ export async function databaseLine(host: string, port: number): Promise<Database
       });
     }
     client.on('data', (said) => {
-      if (isFrozen) return;
+      if (isFrozen || born !== generation) return;
       if (losing) {
         losing = false;
         answerIsLost = true;
@@ -42,7 +50,7 @@ export async function databaseLine(host: string, port: number): Promise<Database
       upstream.write(said);
     });
     upstream.on('data', (answer) => {
-      if (isFrozen) return;
+      if (isFrozen || born !== generation) return;
       if (!answerIsLost) return void client.write(answer);
       client.destroy();
     });
@@ -63,6 +71,13 @@ export async function databaseLine(host: string, port: number): Promise<Database
     },
     restore() {
       isCut = false;
+      for (const client of clients) client.resume();
+    },
+    swallow() {
+      generation += 1;
+    },
+    hold() {
+      for (const client of clients) client.pause();
     },
     freeze() {
       isFrozen = true;

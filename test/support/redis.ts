@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { closeAtTheEnd } from './cleanup.ts';
+import { closeAtTheEnd, closeLater } from './cleanup.ts';
 import { aptInstall } from './debian.ts';
 import { freePort } from './free-port.ts';
 
@@ -24,17 +24,20 @@ let shared: Promise<string> | undefined;
 export function sharedRedis(): Promise<string> {
   shared ??= process.env.TEST_REDIS_URL
     ? Promise.resolve(process.env.TEST_REDIS_URL)
-    : startRedis().then(({ url }) => url);
+    : startRedis({}, closeAtTheEnd).then(({ url }) => url);
   return shared;
 }
 
-/** A Redis of the caller's own, closed at the end of the run. `settings` by their names in redis.conf. */
-export async function startRedis(settings: Record<string, string> = {}): Promise<RedisServer> {
+/** By their names in redis.conf; several words as a list. */
+export type RedisConf = Record<string, string | string[]>;
+
+/** A Redis of the caller's own. */
+export async function startRedis(settings: RedisConf = {}, close = closeLater): Promise<RedisServer> {
   const program = findRedis();
   const port = await freePort();
   const home = mkdtempSync(join(tmpdir(), 'nano-redis-'));
   const given = { port, bind: '127.0.0.1', dir: home, save: '', appendonly: 'no', ...settings };
-  const options = Object.entries(given).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const options = Object.entries(given).flatMap(([name, value]) => [`--${name}`, ...[value].flat().map(String)]);
   let child: ChildProcess | undefined;
   const endAtExit = () => {
     child?.kill('SIGKILL');
@@ -56,7 +59,7 @@ export async function startRedis(settings: Record<string, string> = {}): Promise
     await ready(child);
   }
 
-  closeAtTheEnd(async () => {
+  close(async () => {
     process.off('exit', endAtExit);
     await kill();
     rmSync(home, { recursive: true, force: true });

@@ -117,6 +117,46 @@ describe('configuration', () => {
   });
 });
 
+describe('REDIS_URL', () => {
+  const service = { DATABASE_URL: database, ...secret };
+
+  it('is one server, or several nodes of a Cluster; the adapter and the prefix have defaults', () => {
+    expect(readConfig(service).redis).to.equal(undefined);
+    const urls = ['rediss://chat:p%40ss@redis.example:6380', 'redis://10.0.0.2'];
+    expect(readConfig({ ...service, REDIS_URL: urls.join(', ') }).redis).to.deep.equal({
+      urls,
+      adapter: 'auto',
+      prefix: 'nano',
+    });
+  });
+
+  it('without DATABASE_URL is named: nodes with a database each are no service', () => {
+    expect(mistakesOf({ REDIS_URL: 'redis://127.0.0.1' }).join()).to.match(/^REDIS_URL: .*DATABASE_URL/);
+  });
+
+  const wrong: Record<string, string>[] = [
+    { REDIS_URL: '127.0.0.1:6379' },
+    { REDIS_URL: 'http://127.0.0.1' },
+    { REDIS_URL: 'redis://one,' },
+    { REDIS_URL: 'redis://one,two' },
+    { REDIS_ADAPTER: 'streams' },
+    { REDIS_PREFIX: 'a room*' },
+    { REDIS_PREFIX: 'x'.repeat(65) },
+  ];
+  for (const env of wrong) {
+    const [[name, value]] = Object.entries(env) as [[string, string]];
+    it(`refuses ${name}=${value}`, () => {
+      const mistakes = mistakesOf({ ...service, ...env });
+      expect(mistakes).to.have.length(1);
+      expect(mistakes[0]).to.match(new RegExp(`^${name}`));
+    });
+  }
+
+  it('shows no password in a mistake', () => {
+    expect(mistakesOf({ ...service, REDIS_URL: 'http://:hush@redis' }).join()).to.not.include('hush');
+  });
+});
+
 describe('the source of keys', () => {
   const key = (env: Record<string, string>) => readConfig({ DATABASE_URL: database, ...env }).tokens.keys;
 

@@ -1,0 +1,24 @@
+import { execFileSync } from 'node:child_process';
+import { type RedisConf, startRedis } from './redis.ts';
+import { until } from './until.ts';
+
+/** Three masters; the URLs of all of them. `settings` by their names in redis.conf. */
+export async function startRedisCluster(settings: RedisConf = {}): Promise<string[]> {
+  const cluster = { 'cluster-enabled': 'yes', 'cluster-node-timeout': '2000', ...settings };
+  const nodes = await Promise.all([0, 1, 2].map(() => startRedis(cluster)));
+  const [first] = nodes;
+  const cli = (port: number, ...command: (string | number)[]) =>
+    execFileSync('redis-cli', ['-p', String(port), ...command.map(String)], { encoding: 'utf8' });
+  // By hand: `redis-cli --cluster create` waits in whole seconds.
+  for (const [n, { port }] of nodes.entries()) {
+    const [from, to] = [Math.ceil((n * 16_384) / 3), Math.ceil(((n + 1) * 16_384) / 3) - 1];
+    cli(port, 'CLUSTER', 'ADDSLOTSRANGE', from, to);
+    cli(port, 'CLUSTER', 'SET-CONFIG-EPOCH', n + 1);
+    if (port !== first!.port) cli(port, 'CLUSTER', 'MEET', '127.0.0.1', first!.port);
+  }
+  for (const { port } of nodes) {
+    const isWhole = () => /cluster_state:ok.*cluster_known_nodes:3/s.test(cli(port, 'CLUSTER', 'INFO'));
+    await until('the cluster is whole', isWhole, 15_000);
+  }
+  return nodes.map(({ url }) => url);
+}

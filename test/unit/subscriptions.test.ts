@@ -1,0 +1,127 @@
+import { expect } from 'chai';
+import { describeRedis } from '../../src/nodes/redis-connection.ts';
+import { RedisLine } from '../../src/nodes/redis-line.ts';
+import { Subscriptions } from '../../src/nodes/subscriptions.ts';
+import { closeLater } from '../support/cleanup.ts';
+import { sharedRedis } from '../support/redis.ts';
+import { until } from '../support/until.ts';
+
+/** A Redis that answers when the test says, and notes where two commands of one channel were on their way at once. */
+function stage() {
+  const waiting: { settle: (error?: Error) => void }[] = [];
+  const there = new Set<string>();
+  const onTheirWay = new Set<string>();
+  const overlapping: string[] = [];
+  const subscribed: string[] = [];
+  const subscriptions = new Subscriptions((channel) => void subscribed.push(channel));
+  closeLater(() => subscriptions.end());
+
+  function command(channel: string, effect: () => void): Promise<void> {
+    if (onTheirWay.has(channel)) overlapping.push(channel);
+    onTheirWay.add(channel);
+    return new Promise((resolve, reject) => {
+      const settle = (error?: Error) => {
+        onTheirWay.delete(channel);
+        if (error) return reject(error);
+        effect();
+        resolve();
+      };
+      waiting.push({ settle });
+    });
+  }
+
+  return {
+    ...{ subscriptions, there, overlapping, subscribed, waiting },
+    want: (channel: string) =>
+      subscriptions.want(channel, {
+        subscribe: () => command(channel, () => there.add(channel)),
+        unsubscribe: () => command(channel, () => there.delete(channel)),
+      }),
+    /** Answers the command that waits longest; what follows from it has been asked for when this returns. */
+    async answer(error?: Error): Promise<void> {
+      waiting.shift()!.settle(error);
+      for (let n = 0; n < 5; n++) await Promise.resolve();
+    },
+  };
+}
+
+describe('the subscriptions of a line', () => {
+  it('of one channel never overlap and end as wanted, whatever is asked and answered when', async () => {
+    for (let run = 0; run < 200; run++) {
+      const { subscriptions, want, answer, waiting, there, overlapping } = stage();
+      // Bits of the run and of a hash of it: every interleaving of wishes and answers of this length.
+      let bits = (run * 2_654_435_761) >>> 0;
+      const wanted = new Set<string>();
+      for (let step = 0; step < 16; step++, bits = ((bits >>> 2) | (bits << 30)) >>> 0) {
+        const channel = step % 3 === 0 ? 'b' : 'a';
+        if (bits & 1) {
+          want(channel);
+          wanted.add(channel);
+        } else {
+          subscriptions.unwant(channel);
+          wanted.delete(channel);
+        }
+        if (bits & 2 && waiting.length > 0) await answer();
+      }
+      while (waiting.length > 0) await answer();
+      expect([...there].sort(), `run ${run}`).to.deep.equal([...wanted].sort());
+      expect(overlapping).to.deep.equal([]);
+    }
+  });
+
+  it('that fail are asked for again', async () => {
+    const { want, answer, waiting, subscribed, there } = stage();
+    want('a');
+    await answer(new Error('Redis is loading'));
+    expect(subscribed).to.deep.equal([]);
+    await until('it is asked for again', () => waiting.length === 1);
+    await answer();
+    expect(subscribed).to.deep.equal(['a']);
+    expect([...there]).to.deep.equal(['a']);
+  });
+
+  it('are asked for anew on another connection, also one that the old connection answers late', async () => {
+    const { subscriptions, want, answer, subscribed, waiting } = stage();
+    want('there');
+    await answer();
+    want('on its way');
+    subscriptions.beginAnew();
+    expect(waiting, 'the new one of the first, and the old one of the second').to.have.lengthOf(2);
+    await answer();
+    expect(waiting, 'and its new one').to.have.lengthOf(2);
+    await answer();
+    await answer();
+    expect(subscribed).to.have.members(['there', 'there', 'on its way']);
+    expect(waiting).to.deep.equal([]);
+  });
+
+  it('that nobody wants any more when the line has ended ask for nothing', async () => {
+    const { subscriptions, want, answer, waiting } = stage();
+    want('a');
+    subscriptions.end();
+    await answer(new Error('closed'));
+    want('b');
+    expect(waiting).to.deep.equal([]);
+  });
+
+  it('are never deaf after 100 flips of the last one leaving and another one coming, on a real Redis', async () => {
+    const kind = await describeRedis([await sharedRedis()]);
+    const name = `flips-${process.pid}`;
+    const events = { up() {}, down() {}, lost() {}, rejected() {}, subscribed() {} };
+    const line = new RedisLine(kind, `${name}:beat`, events);
+    closeLater(() => line.close());
+    await until('the line is up', () => line.isUp);
+    let heard = 0;
+    for (let flip = 1; flip <= 100; flip++) {
+      await line.sUnsubscribe(name);
+      // Within one round trip, or a little later.
+      if (flip % 3 === 0) await new Promise(setImmediate);
+      await line.sSubscribe(name, () => void heard++);
+      const before = heard;
+      await until(`it hears after flip ${flip}`, async () => {
+        await line.sPublish(name, 'x');
+        return heard > before;
+      });
+    }
+  });
+});
