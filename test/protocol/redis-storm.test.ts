@@ -7,7 +7,7 @@ import type { SocketClient } from '../support/socket-client.ts';
 import { until } from '../support/until.ts';
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-const phaseMs = 1_000;
+const phaseMs = 700;
 
 async function torment({ kill, start, freeze, thaw }: RedisServer): Promise<void> {
   for (const phase of [kill, start, freeze, thaw, kill, start, freeze, kill, start]) {

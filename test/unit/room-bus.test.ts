@@ -66,6 +66,10 @@ for (const adapter of ['sharded', 'classic'] as const) {
       const service = randomBytes(6).toString('hex');
       const [here, there] = await bareNodes(2, url, adapter, { service });
       const heard = await earIn(there!, 1, adapter);
+      const unhandled: unknown[] = [];
+      const note = (error: unknown) => void unhandled.push(error);
+      process.on('unhandledRejection', note);
+      closeLater(() => process.off('unhandledRejection', note));
       const client = await anybody(url);
       const packet = (data: unknown) => ({ type: 2, nsp: '/', data });
       const bodies = [null, 7, 'x'.repeat(5_000_000), {}, { ...messageIn(1, 1), rev: 'one' }];
@@ -94,6 +98,7 @@ for (const adapter of ['sharded', 'classic'] as const) {
       here!.bus.publish(messageIn(1, 2));
       await until('so is what comes after a room nobody listens to', () => heard.length === 2);
       expect(there!.isUp).to.equal(true);
+      expect(unhandled).to.deep.equal([]);
 
       async function say(body: string | Buffer): Promise<void> {
         const name = `test:${service}`;
