@@ -11,6 +11,8 @@ export interface LineEvents {
   /** The line works, again: what was published meanwhile was not heard. */
   up(): void;
   down(reason: unknown): void;
+  /** One of a Cluster's connections is new: what came over the one before may have been missed, though the line was up. */
+  missed(): void;
   /** From now on this channel is heard. */
   subscribed(channel: string): void;
   /** Something published here did not get to Redis. */
@@ -144,8 +146,11 @@ export class RedisLine extends EventEmitter {
       if (isCurrent()) this.#goDown(error);
     });
     connection.on('ready', () => this.#beat());
-    connection.on('node-ready', () => this.#beat());
-    // It goes on trying by itself, and its failures are heard above.
+    connection.on('node-ready', () => {
+      this.#beat();
+      if (this.#isUp && isCurrent()) this.#events.missed();
+    });
+    // One server's goes on trying by itself, and its failures are heard above; a Cluster's is replaced after a while.
     connection.connect().catch((error: unknown) => {
       if (isCurrent()) this.#goDown(error);
     });
@@ -183,11 +188,16 @@ export class RedisLine extends EventEmitter {
 }
 
 function end(connection: RedisConnection): void {
-  try {
-    connection.destroy();
-  } catch {
-    // It had ended already.
-  }
+  const destroy = () => {
+    try {
+      connection.destroy();
+    } catch {
+      // It had ended already.
+    }
+  };
+  // One that is just being made is not destroyed: the client knows its socket only once it is there.
+  connection.on('connect', destroy);
+  destroy();
 }
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms).unref());

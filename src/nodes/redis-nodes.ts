@@ -58,6 +58,7 @@ export async function redisNodes({ settings, service, logger, events }: Collabor
         missedAll();
       },
       down: (error) => logger.warn({ err: error }, 'the line to the other nodes is down; the sweep stands in for it'),
+      missed: missedAll,
       subscribed,
       rejected: events.rejected,
       lost(error) {

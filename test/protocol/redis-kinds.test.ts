@@ -2,15 +2,18 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { createClient } from 'redis';
 import { closeLater } from '../support/cleanup.ts';
 import { freePort } from '../support/free-port.ts';
 import { embedded, type Settings, startNode } from '../support/node.ts';
+import { bareNodes } from '../support/nodes-over.ts';
 import { testSecret } from '../support/people.ts';
 import { runServer } from '../support/process.ts';
 import { sharedRedis, startRedis } from '../support/redis.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
 import { heardBy, itWithBoth, lines, sayOn, serviceSettings, talkOver, upTo } from '../support/redis-pair.ts';
 import { selfSigned } from '../support/self-signed.ts';
+import { until } from '../support/until.ts';
 
 type Nodes = { url: string }[];
 
@@ -31,15 +34,34 @@ async function twoNodes(url: string, more: Settings = {}): Promise<Nodes> {
 }
 
 describe('the kinds of Redis', () => {
+  let cluster: string[] = [];
+  before(async function () {
+    this.timeout(60_000);
+    cluster = await startRedisCluster();
+  });
+
   it('a Cluster, named by one of its nodes or by several, sharded and classic', async () => {
-    const urls = await startRedisCluster();
-    const named = [urls[0]!, urls.join(',')];
+    const named = [cluster[0]!, cluster.join(',')];
     const kinds = ['sharded', 'classic'].flatMap((REDIS_ADAPTER) => named.map((url) => ({ REDIS_ADAPTER, url })));
     await Promise.all(
       kinds.map(async ({ REDIS_ADAPTER, url }) => {
         await hearEachOther(await twoNodes(url, { REDIS_ADAPTER, MAX_CONNECTIONS_PER_USER: 20 }));
       }),
     );
+  });
+
+  it('a Cluster, of which the connections to one node break: what was missed there is looked for at once', async () => {
+    const [node] = await bareNodes(1, cluster[0]!, 'sharded');
+    for (const room of upTo(30)) node!.bus.listen(room, () => {});
+    await until('all rooms are heard', () => new Set(node!.missed.flat()).size >= 30);
+    for (const url of cluster) {
+      node!.missed.length = 0;
+      const client = createClient({ url });
+      await client.connect();
+      await client.sendCommand(['CLIENT', 'KILL', 'TYPE', 'pubsub']);
+      client.destroy();
+      await until('all rooms are named', () => node!.missed.includes('all'));
+    }
   });
 
   itWithBoth('a server with a password, and one with an account', async (adapter) => {

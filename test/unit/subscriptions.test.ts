@@ -1,10 +1,13 @@
 import { expect } from 'chai';
+import { createClient } from 'redis';
 import { describeRedis } from '../../src/nodes/redis-connection.ts';
 import { RedisLine } from '../../src/nodes/redis-line.ts';
 import { Subscriptions } from '../../src/nodes/subscriptions.ts';
 import { closeLater } from '../support/cleanup.ts';
-import { sharedRedis } from '../support/redis.ts';
+import { sharedRedis, startRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
+
+const deafTo = { up() {}, down() {}, missed() {}, lost() {}, rejected() {}, subscribed() {} };
 
 /** A Redis that answers when the test says, and notes where two commands of one channel were on their way at once. */
 function stage() {
@@ -107,8 +110,7 @@ describe('the subscriptions of a line', () => {
   it('are never deaf after 100 flips of the last one leaving and another one coming, on a real Redis', async () => {
     const kind = await describeRedis([await sharedRedis()]);
     const name = `flips-${process.pid}`;
-    const events = { up() {}, down() {}, lost() {}, rejected() {}, subscribed() {} };
-    const line = new RedisLine(kind, `${name}:beat`, events);
+    const line = new RedisLine(kind, `${name}:beat`, deafTo);
     closeLater(() => line.close());
     await until('the line is up', () => line.isUp);
     let heard = 0;
@@ -123,5 +125,23 @@ describe('the subscriptions of a line', () => {
         return heard > before;
       });
     }
+  });
+});
+
+describe('a line', () => {
+  it('that is closed while it is being made leaves no connection', async () => {
+    const redis = await startRedis();
+    const kind = await describeRedis([redis.url]);
+    const client = createClient({ url: redis.url });
+    client.on('error', () => {});
+    await client.connect();
+    closeLater(() => client.destroy());
+    const others = async () => (await client.sendCommand<string>(['CLIENT', 'LIST'])).trim().split('\n').length - 1;
+    await until('none is there', async () => (await others()) === 0);
+    await new RedisLine(kind, 'closing:beat', deafTo).close();
+    await until('both have come', async () =>
+      /total_connections_received:[4-9]/.test(String(await client.info('stats'))),
+    );
+    await until('none is left', async () => (await others()) === 0);
   });
 });
