@@ -35,7 +35,7 @@ const retryMs = 1_000;
 export async function redisNodes({ settings, service, logger, events }: Collaborators): Promise<RedisNodes> {
   const nodeId = randomBytes(6).toString('hex');
   const prefix = `${settings.prefix}:${service}`;
-  const { bus, calls, attach, subscribed, missedAll, close } = socketioRoomBus(events);
+  const { bus, calls, attach, subscribed, lost, resumed, close } = socketioRoomBus(events);
   let line: RedisLine | undefined;
   const leases = redisLeases(() => line, nodeId, prefix);
   let hasEnded = false;
@@ -55,14 +55,15 @@ export async function redisNodes({ settings, service, logger, events }: Collabor
         logger.info({ adapter, cluster: kind.isCluster }, 'the line to the other nodes is up');
         isUp();
         leases.renewAll();
-        missedAll();
+        resumed();
       },
       down: (error) => logger.warn({ err: error }, 'the line to the other nodes is down; the sweep stands in for it'),
-      missed: missedAll,
+      missed: resumed,
       subscribed,
       rejected: events.rejected,
       lost(error) {
         events.lost();
+        lost();
         if (!hasLost) logger.warn({ err: error }, 'a change did not get to the other nodes; their sweep finds it');
         hasLost = true;
       },

@@ -15,8 +15,10 @@ export interface SocketioRoomBus {
   attach(adapter: NodesAdapter): void;
   /** From now on this channel of the adapter's is heard. */
   subscribed(channel: string): void;
-  /** Whatever the other nodes said may have been missed. */
-  missedAll(): void;
+  /** Something this node said did not get to the others. */
+  lost(): void;
+  /** The line is back: whatever the other nodes said may have been missed, and what is `lost` they have missed. */
+  resumed(): void;
   close(): void;
 }
 
@@ -49,6 +51,7 @@ export function socketioRoomBus({ failed, rejected }: BusEvents): SocketioRoomBu
   const missedListeners = new Set<(rooms?: readonly RoomId[]) => void>();
   const listeners = new Map<RoomId, number>();
   let freshlyHeard: RoomId[] = [];
+  let hasLost = false;
   let remote: { namespace: Namespace; ear: string } | undefined;
 
   function hear(name: unknown, body: unknown): void {
@@ -56,6 +59,7 @@ export function socketioRoomBus({ failed, rejected }: BusEvents): SocketioRoomBu
       for (const listener of callListeners.get(body as NodeCall) ?? []) safely(listener);
       return;
     }
+    if (name === 'missed') return missedAll();
     const envelope = Envelope.safeParse(body);
     if (envelope.success) local.publish(envelope.data);
     else rejected();
@@ -71,10 +75,16 @@ export function socketioRoomBus({ failed, rejected }: BusEvents): SocketioRoomBu
 
   function tellOthers(room: string, name: string, body: unknown): void {
     if (remote) safely(() => remote!.namespace.to(room).except(remote!.ear).emit(name, body));
+    else hasLost = true;
   }
 
   function tellMissed(rooms?: readonly RoomId[]): void {
     for (const listener of missedListeners) safely(() => listener(rooms));
+  }
+
+  function missedAll(): void {
+    tellMissed();
+    for (const listeners of callListeners.values()) for (const listener of listeners) safely(listener);
   }
 
   return {
@@ -132,9 +142,14 @@ export function socketioRoomBus({ failed, rejected }: BusEvents): SocketioRoomBu
         tellMissed(rooms);
       });
     },
-    missedAll() {
-      tellMissed();
-      for (const listeners of callListeners.values()) for (const listener of listeners) safely(listener);
+    lost() {
+      hasLost = true;
+    },
+    resumed() {
+      missedAll();
+      if (!hasLost || !remote) return;
+      hasLost = false;
+      tellOthers(allNodes, 'missed', null);
     },
     close() {
       void remote?.namespace.adapter.close();

@@ -122,6 +122,21 @@ describe('when Redis goes away', () => {
     expect(await heardBy(near, 3)).to.deep.equal([1, 2, 3]);
   });
 
+  itWithBoth('what a node said while only its own line was cut is heard once that is back', async (adapter) => {
+    const { redis, there, settings } = await redisPair({ REDIS_ADAPTER: adapter });
+    const proxy = await databaseLine('127.0.0.1', redis.port);
+    const here = await startNode(embedded, { ...settings, REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
+    const { room, near, far } = await talkOver(here, there);
+    await sayOn(near, room, 1);
+    expect(await heardBy(far, 1)).to.deep.equal([1]);
+    proxy.cut();
+    await lines('down', here);
+    await sayOn(near, room, 3);
+    proxy.restore();
+    expect(await heardBy(far, 3)).to.deep.equal([2, 3, 4]);
+    expect(await heardBy(near, 4)).to.deep.equal(upTo(4));
+  });
+
   itWithBoth('a line that swallows everything is noticed and replaced', async (adapter) => {
     const { redis, here, settings } = await redisPair({ REDIS_ADAPTER: adapter });
     const proxy = await databaseLine('127.0.0.1', redis.port);

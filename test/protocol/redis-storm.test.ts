@@ -45,7 +45,7 @@ describe('under load, while Redis is killed, started, frozen and killed again', 
     await lines('up', ...nodes);
 
     expect(acknowledged.sort((a, b) => a - b)).to.deep.equal(upTo(acknowledged.length));
-    await until('all have heard all', () => heard.every(({ length }) => length >= acknowledged.length));
+    await until('all have heard all', () => heard.every(({ length }) => length >= acknowledged.length), 10_000);
     for (const seqs of heard) expect(seqs).to.deep.equal(upTo(acknowledged.length));
     for (const { child, kill, exited } of nodes) {
       expect(child.exitCode).to.equal(null);
