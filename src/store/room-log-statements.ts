@@ -110,7 +110,13 @@ export const statements = {
   },
 } as const satisfies Record<string, Statement>;
 
-const iso = (at: number) => new Date(at).toISOString();
+/** Messages of one commit are of one moment, and it is written out for each of them twice. */
+let lastMoment = { at: 0, text: new Date(0).toISOString() };
+
+function iso(at: number): string {
+  if (at !== lastMoment.at) lastMoment = { at, text: new Date(at).toISOString() };
+  return lastMoment.text;
+}
 
 function messageOf(row: MessageRow): Message {
   const { id, room_id, seq, emitter, content, client_msg_id } = row;

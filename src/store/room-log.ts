@@ -3,7 +3,9 @@ import type { Position } from '../protocol/cursor.ts';
 import type { RoomId, RoomRef, Uuid } from '../protocol/identifiers.ts';
 import type { Room } from '../protocol/room.ts';
 import { type MessageRow, messageChange, type RoomRow, statements, stateOf } from './room-log-statements.ts';
+import { sharedReads } from './shared-reads.ts';
 import type { Store } from './store.ts';
+import { storeStraight } from './straight-append.ts';
 
 export interface LoggedRule extends Grant {
   permissions: string;
@@ -69,27 +71,25 @@ export interface RoomLog {
 export function roomLog(store: Store): RoomLog {
   const states = async (ids: readonly RoomId[]) =>
     (await store.query<RoomRow>(statements.roomsById, [ids])).map(stateOf);
+  const stateById = sharedReads(async (ids: readonly RoomId[]) => {
+    return new Map((await states(ids)).map((state) => [state.room.id, state]));
+  });
   return {
     states,
     async append(drafts) {
-      type Row = MessageRow & { outcome: Appended['outcome']; content: string | null };
-      const rows = await store.query<Row>(statements.append, [
-        drafts.map((draft) => draft.room_id),
-        drafts.map((draft) => draft.emitter),
-        drafts.map((draft) => draft.content),
-        drafts.map((draft) => draft.client_msg_id),
-        drafts.map((draft) => draft.allowed),
-        drafts.map((draft) => draft.judgedAt),
-      ]);
-      return rows.map((row, n): Appended => {
-        if (row.outcome !== 'stored' && row.outcome !== 'duplicate') return { outcome: row.outcome };
-        const { room_id, emitter, content, client_msg_id } = drafts[n]!;
-        const stored = { ...row, room_id, emitter, client_msg_id, content: row.content ?? content };
-        return { outcome: row.outcome, change: messageChange(stored) };
-      });
+      const allowed = drafts.filter((draft) => draft.allowed);
+      const others = drafts.filter((draft) => !draft.allowed);
+      // Those first that store nothing: what fails then leaves nothing behind that is stored and not answered.
+      const answers = {
+        others: others.length > 0 ? await appendCarefully(store, others) : [],
+        allowed: [] as Appended[],
+      };
+      if (allowed.length > 0) answers.allowed = await appendAllowed(store, allowed);
+      const [ofAllowed, ofOthers] = [answers.allowed.values(), answers.others.values()];
+      return drafts.map((draft) => (draft.allowed ? ofAllowed : ofOthers).next().value!);
     },
     async state(ref) {
-      if (typeof ref === 'number') return (await states([ref]))[0];
+      if (typeof ref === 'number') return stateById(ref);
       const [row] = await store.query<RoomRow>(statements.roomByUuid, [ref]);
       return row && stateOf(row);
     },
@@ -125,4 +125,28 @@ export function roomLog(store: Store): RoomLog {
       return row?.seq ?? 1;
     },
   };
+}
+
+async function appendAllowed(store: Store, drafts: readonly Draft[]): Promise<Appended[]> {
+  const stored = await storeStraight(store, drafts);
+  return stored ? stored.map((change) => ({ outcome: 'stored', change })) : appendCarefully(store, drafts);
+}
+
+/** Tells of each message what became of it. */
+async function appendCarefully(store: Store, drafts: readonly Draft[]): Promise<Appended[]> {
+  type Row = MessageRow & { outcome: Appended['outcome']; content: string | null };
+  const rows = await store.query<Row>(statements.append, [
+    drafts.map((draft) => draft.room_id),
+    drafts.map((draft) => draft.emitter),
+    drafts.map((draft) => draft.content),
+    drafts.map((draft) => draft.client_msg_id),
+    drafts.map((draft) => draft.allowed),
+    drafts.map((draft) => draft.judgedAt),
+  ]);
+  return rows.map((row, n): Appended => {
+    if (row.outcome !== 'stored' && row.outcome !== 'duplicate') return { outcome: row.outcome };
+    const { room_id, emitter, content, client_msg_id } = drafts[n]!;
+    const stored = { ...row, room_id, emitter, client_msg_id, content: row.content ?? content };
+    return { outcome: row.outcome, change: messageChange(stored) };
+  });
 }

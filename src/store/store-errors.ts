@@ -1,7 +1,7 @@
 import { ChatError } from '../protocol/errors.ts';
 
-/** What the server itself answered carries a severity; the SQLSTATE beside it says what it was. */
-function stateOf(error: unknown): string | undefined {
+/** The SQLSTATE. What the server itself answered carries a severity. */
+export function stateOf(error: unknown): string | undefined {
   for (let at = error; at instanceof Error; at = at.cause) {
     const { code, severity } = at as { code?: unknown; severity?: unknown };
     if (severity !== undefined && typeof code === 'string') return code;
