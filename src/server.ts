@@ -69,7 +69,8 @@ async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: 
     shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
   });
   answerUnreadable(http);
-  const gateway = socketioGateway(http, { ...config, frameBytes: limits.frameBytes });
+  const untold = (error: unknown) => logger.error({ err: error }, 'a member could not be told');
+  const gateway = socketioGateway(http, { ...config, frameBytes: limits.frameBytes }, untold);
   const chatMembers = chatAudience();
   const nodes = await nodesOf(config, store, measured, logger);
   const rooms = roomsOver(config, store, nodes.bus, [gateway.audience, chatMembers], measured, logger);

@@ -6,7 +6,7 @@ import type { Room } from '../protocol/room.ts';
 import type { LoggedRoom } from '../store/room-log.ts';
 import { acceptOwnInvitation } from './invitations.ts';
 import { judge, matchOf } from './permissions.ts';
-import type { Member } from './room-feed.ts';
+import type { Member, RoomFeed } from './room-feed.ts';
 import { type Rooms, roomIdOf } from './rooms-context.ts';
 
 export interface Joined {
@@ -35,10 +35,7 @@ export async function joinRoom(
 ): Promise<() => void> {
   const id = await roomIdOf(rooms, ref);
   const feed = rooms.feeds.open(id);
-  const leave = () => {
-    feed.leave(member);
-    rooms.feeds.release(id);
-  };
+  const leave = leaving(rooms, feed, member, id);
   try {
     await feed.join(
       member,
@@ -54,6 +51,14 @@ export async function joinRoom(
     leave();
     throw error;
   }
+}
+
+/** Kept as long as the member stays, so it holds nothing else of the join. */
+function leaving(rooms: Rooms, feed: RoomFeed, member: Member, id: RoomId): () => void {
+  return () => {
+    feed.leave(member);
+    rooms.feeds.release(id);
+  };
 }
 
 /**

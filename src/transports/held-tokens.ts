@@ -3,40 +3,69 @@ import type { Identity } from './authenticate.ts';
 
 /** The token of one live connection. */
 export interface HeldToken {
-  identity: Identity;
-  revoke: () => void;
+  readonly identity: Identity;
+  revoke(): void;
+  /** Time has passed: its end may have come near. */
+  look(): void;
 }
 
 /** The tokens that live connections came with, to be found by what they are revoked by. */
 export class HeldTokens {
-  readonly #byUser = new Map<Uuid, Set<HeldToken>>();
-  readonly #byJti = new Map<string, Set<HeldToken>>();
+  readonly #byUser = new Index<Uuid>();
+  readonly #byJti = new Index<string>();
 
   hold(token: HeldToken): void {
     const { actor, jti } = token.identity;
-    add(this.#byUser, actor.user, token);
-    if (jti !== null) add(this.#byJti, jti, token);
+    this.#byUser.add(actor.user, token);
+    if (jti !== null) this.#byJti.add(jti, token);
   }
 
   release(token: HeldToken): void {
     const { actor, jti } = token.identity;
-    remove(this.#byUser, actor.user, token);
-    if (jti !== null) remove(this.#byJti, jti, token);
+    this.#byUser.remove(actor.user, token);
+    if (jti !== null) this.#byJti.remove(jti, token);
+  }
+
+  *all(): Iterable<HeldToken> {
+    yield* this.#byUser.all();
   }
 
   /** Those that a revocation may concern. */
   maybeOf({ user, jti }: { user: Uuid | null; jti: string | null }): HeldToken[] {
-    return [...((user !== null && this.#byUser.get(user)) || []), ...((jti !== null && this.#byJti.get(jti)) || [])];
+    return [...this.#byUser.of(user), ...this.#byJti.of(jti)];
   }
 }
 
-function add<Key>(index: Map<Key, Set<HeldToken>>, key: Key, token: HeldToken): void {
-  const tokens = index.get(key);
-  if (tokens) tokens.add(token);
-  else index.set(key, new Set([token]));
-}
+/** Most users have one connection, and for one a set would weigh more than the rest of it. */
+class Index<Key> {
+  readonly #tokens = new Map<Key, HeldToken | Set<HeldToken>>();
 
-function remove<Key>(index: Map<Key, Set<HeldToken>>, key: Key, token: HeldToken): void {
-  const tokens = index.get(key);
-  if (tokens?.delete(token) && tokens.size === 0) index.delete(key);
+  of(key: Key | null): Iterable<HeldToken> {
+    const found = key === null ? undefined : this.#tokens.get(key);
+    if (!found) return [];
+    return found instanceof Set ? found : [found];
+  }
+
+  *all(): Iterable<HeldToken> {
+    for (const found of this.#tokens.values()) {
+      if (found instanceof Set) yield* found;
+      else yield found;
+    }
+  }
+
+  add(key: Key, token: HeldToken): void {
+    const known = this.#tokens.get(key);
+    if (known instanceof Set) known.add(token);
+    else this.#tokens.set(key, known && known !== token ? new Set([known, token]) : token);
+  }
+
+  remove(key: Key, token: HeldToken): void {
+    const known = this.#tokens.get(key);
+    if (known instanceof Set) {
+      known.delete(token);
+      if (known.size === 0) this.#tokens.delete(key);
+    } else if (known === token) {
+      this.#tokens.delete(key);
+    }
+  }
 }

@@ -4,8 +4,9 @@ import { type HeldToken, HeldTokens } from './held-tokens.ts';
 
 /** How long before the end of its token a connection is warned. */
 const warningMs = 60_000;
-/** Node fires a longer timer at once. */
-const longestTimerMs = 2_147_483_647;
+/** What ends later than this has no timer of its own, but is looked at every so often. */
+const nearMs = 20 * 60_000;
+const lookEveryMs = nearMs / 2;
 
 export interface TokenLifetime {
   /** The connection has sent a fresh token. */
@@ -13,15 +14,16 @@ export interface TokenLifetime {
   stop(): void;
 }
 
-interface Listener {
-  warn?: (inMs: number) => void;
+/** The connection that has the token. */
+export interface TokenHolder {
+  warnOfTokenEnd?(inMs: number): void;
   /** Called once; within `watch` or `renew` where the token was revoked while it was on its way there. */
-  end: (how: 'expired' | 'revoked') => void;
+  endWithToken(how: 'expired' | 'revoked'): void;
 }
 
 /** The end of the tokens of all live connections, whichever way it comes. */
 export interface TokenLifetimes {
-  watch(identity: Identity, listener: Listener): TokenLifetime;
+  watch(identity: Identity, holder: TokenHolder): TokenLifetime;
 }
 
 export function tokenLifetimes({ isRevoked, onChange }: Pick<Revocations, 'isRevoked' | 'onChange'>): TokenLifetimes {
@@ -31,57 +33,79 @@ export function tokenLifetimes({ isRevoked, onChange }: Pick<Revocations, 'isRev
       for (const token of held.maybeOf(revocation)) if (isRevoked(token.identity)) token.revoke();
     }
   });
-
-  function watch(identity: Identity, { warn, end }: Listener): TokenLifetime {
-    const expiry = watchExpiry({ warn, end: () => stopAndEnd('expired') });
-    let token: HeldToken | undefined;
-
-    function stop(): void {
-      expiry.stop();
-      if (token) held.release(token);
-      token = undefined;
-    }
-    function stopAndEnd(how: 'expired' | 'revoked'): void {
-      stop();
-      end(how);
-    }
-    function renew(fresh: Identity): void {
-      stop();
-      // It may have been revoked since it was verified.
-      if (isRevoked(fresh)) return end('revoked');
-      token = { identity: fresh, revoke: () => stopAndEnd('revoked') };
-      held.hold(token);
-      expiry.start(fresh.expiresAt);
-    }
-
-    renew(identity);
-    return { renew, stop };
-  }
-
-  return { watch };
+  setInterval(() => {
+    for (const token of held.all()) token.look();
+  }, lookEveryMs).unref();
+  const shared = { held, isRevoked };
+  return { watch: (identity, holder) => new Watch(shared, identity, holder) };
 }
 
-/** Warns before the end, and tells when it has come. */
-function watchExpiry({ warn, end }: { warn: Listener['warn']; end: () => void }) {
-  let timer: NodeJS.Timeout | undefined;
-
-  function at(moment: number, task: () => void): void {
-    const wait = Math.max(0, moment - Date.now());
-    timer = setTimeout(wait > longestTimerMs ? () => at(moment, task) : task, Math.min(wait, longestTimerMs));
-    timer.unref();
-  }
-
-  /** Seconds since 1970; null: never. */
-  function start(seconds: number | null): void {
-    if (seconds === null || !Number.isFinite(seconds)) return;
-    const endMs = seconds * 1_000;
-    const waitForEnd = () => at(endMs, end);
-    if (!warn) return waitForEnd();
-    at(endMs - warningMs, () => {
-      warn(Math.max(0, Math.round(endMs - Date.now())));
-      waitForEnd();
-    });
-  }
-
-  return { start, stop: () => clearTimeout(timer) };
+interface Shared {
+  held: HeldTokens;
+  isRevoked: (identity: Identity) => boolean;
 }
+
+/** There is one for each connection: it is kept small. */
+class Watch implements TokenLifetime, HeldToken {
+  identity: Identity;
+  readonly #shared: Shared;
+  readonly #holder: TokenHolder;
+  #timer: NodeJS.Timeout | undefined;
+  #hasWarned = false;
+
+  constructor(shared: Shared, identity: Identity, holder: TokenHolder) {
+    this.identity = identity;
+    this.#shared = shared;
+    this.#holder = holder;
+    this.renew(identity);
+  }
+
+  renew(fresh: Identity): void {
+    this.stop();
+    // It may have been revoked since it was verified.
+    if (this.#shared.isRevoked(fresh)) return this.#holder.endWithToken('revoked');
+    this.identity = fresh;
+    this.#hasWarned = false;
+    this.#shared.held.hold(this);
+    this.#wait();
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#shared.held.release(this);
+  }
+
+  revoke(): void {
+    this.#end('revoked');
+  }
+
+  #end(how: 'expired' | 'revoked'): void {
+    this.stop();
+    this.#holder.endWithToken(how);
+  }
+
+  look(): void {
+    if (!this.#timer) this.#wait();
+  }
+
+  /** Until the warning, or until the end. */
+  #wait(): void {
+    const { expiresAt } = this.identity;
+    if (expiresAt === null) return;
+    const isToWarn = !this.#hasWarned && this.#holder.warnOfTokenEnd !== undefined;
+    const wait = Math.max(0, expiresAt * 1_000 - (isToWarn ? warningMs : 0) - Date.now());
+    if (wait <= nearMs) this.#timer = setTimeout(passed, wait, this, isToWarn).unref();
+  }
+
+  pass(isToWarn: boolean): void {
+    // The clock may have been set back meanwhile: then it is looked at again.
+    this.#timer = undefined;
+    if (!isToWarn) return this.#end('expired');
+    this.#hasWarned = true;
+    this.#holder.warnOfTokenEnd!(Math.max(0, Math.round(this.identity.expiresAt! * 1_000 - Date.now())));
+    this.#wait();
+  }
+}
+
+const passed = (watch: Watch, isToWarn: boolean) => watch.pass(isToWarn);

@@ -1,6 +1,8 @@
+import { mock } from 'node:test';
 import { expect } from 'chai';
 import type { RevocationChange } from '../../src/store/revocation-log.ts';
 import { tokenLifetimes } from '../../src/transports/token-lifetime.ts';
+import { closeLater } from '../support/cleanup.ts';
 
 const user = '00000000-0000-0000-0000-00000000000a';
 const actor = { user, entity: null, level: 0, mayCreateRooms: false };
@@ -22,7 +24,13 @@ function lifetimes() {
   return {
     ended,
     watch: (name: string, jti: string | null, expiresAt?: number) =>
-      watching.watch(identity(jti, expiresAt), { end: (how) => void ended.push(`${name} ${how}`) }),
+      watching.watch(identity(jti, expiresAt), { endWithToken: (how) => void ended.push(`${name} ${how}`) }),
+    /** One who wants to be warned. */
+    watchWarned: (name: string, expiresAt: number) =>
+      watching.watch(identity(null, expiresAt), {
+        warnOfTokenEnd: (inMs) => void ended.push(`${name} in ${inMs / 1_000} s`),
+        endWithToken: (how) => void ended.push(`${name} ${how}`),
+      }),
     /** In the database it is; this node hears of it when it is told. */
     revoke: (jti: string) => revoked.add(jti),
     tell: (target: Partial<RevocationChange>) => tell([{ user: null, jti: null, ...target } as RevocationChange]),
@@ -101,5 +109,119 @@ describe('the lifetime of a token', () => {
     many[500]!.stop();
     tell({ user });
     expect(ended).to.have.length(999);
+  });
+
+  describe('that ends in a while', () => {
+    const minutes = (count: number) => count * 60;
+
+    /** Time passes when the test says; the timers that are set for one token each are counted. */
+    function clock() {
+      let now = 1_800_000_000_000;
+      mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
+      const mocked = [mock.method(Date, 'now', () => now), mock.method(globalThis, 'setTimeout')];
+      closeLater(() => {
+        for (const { mock } of mocked) mock.restore();
+        mock.timers.reset();
+      });
+      return {
+        timers: () => mocked[1]!.mock.callCount(),
+        pass(seconds: number) {
+          // Second by second: what is due would otherwise find the clock at the end of it all.
+          for (let n = 0; n < seconds; n++) {
+            now += 1_000;
+            mock.timers.tick(1_000);
+          }
+        },
+        setBack: (seconds: number) => {
+          now -= seconds * 1_000;
+        },
+      };
+    }
+
+    it('is warned of a minute before, and ends on time, whether it is near or far', () => {
+      const { pass } = clock();
+      const { ended, watchWarned } = lifetimes();
+      watchWarned('near', inSeconds(minutes(5)));
+      watchWarned('far', inSeconds(minutes(95)));
+      pass(minutes(4) - 1);
+      expect(ended).to.deep.equal([]);
+      pass(1);
+      expect(ended.splice(0)).to.deep.equal(['near in 60 s']);
+      pass(59);
+      expect(ended).to.deep.equal([]);
+      pass(1);
+      expect(ended.splice(0)).to.deep.equal(['near expired']);
+      pass(minutes(89) - 1);
+      expect(ended).to.deep.equal([]);
+      pass(1);
+      expect(ended.splice(0)).to.deep.equal(['far in 60 s']);
+      pass(60);
+      expect(ended.splice(0)).to.deep.equal(['far expired']);
+      pass(minutes(60));
+      expect(ended).to.deep.equal([]);
+    });
+
+    it('has no timer until it is looked at in its last 20 minutes, and then one', () => {
+      const { timers, pass } = clock();
+      const { ended, watch } = lifetimes();
+      watch('far', 'a', inSeconds(minutes(35)));
+      watch('farther', 'b', inSeconds(minutes(1_000_000)));
+      watch('for ever', 'c');
+      pass(minutes(19));
+      expect(timers()).to.equal(0);
+      pass(minutes(1));
+      expect(timers()).to.equal(1);
+      pass(minutes(10));
+      expect(timers()).to.equal(1);
+      expect(ended).to.deep.equal([]);
+      pass(minutes(5));
+      expect(ended).to.deep.equal(['far expired']);
+    });
+
+    it('has one at once where it ends within 20 minutes', () => {
+      const { timers } = clock();
+      const { watch } = lifetimes();
+      watch('near', 'a', inSeconds(minutes(20)));
+      expect(timers()).to.equal(1);
+      watch('far', 'b', inSeconds(minutes(20) + 1));
+      expect(timers()).to.equal(1);
+    });
+
+    it('is warned of once, and ends by the clock, also where that is set back', () => {
+      const { pass, setBack } = clock();
+      const { ended, watchWarned } = lifetimes();
+      watchWarned('near', inSeconds(minutes(5)));
+      pass(minutes(4) - 1);
+      setBack(minutes(60));
+      pass(1);
+      expect(ended.splice(0)).to.deep.equal(['near in 3660 s']);
+      pass(minutes(61) - 1);
+      expect(ended).to.deep.equal([]);
+      pass(1);
+      expect(ended).to.deep.equal(['near expired']);
+    });
+
+    it('is warned of again when it was renewed after the warning', () => {
+      const { pass } = clock();
+      const { ended, watchWarned } = lifetimes();
+      const lifetime = watchWarned('near', inSeconds(minutes(5)));
+      pass(minutes(4));
+      lifetime.renew(identity(null, inSeconds(minutes(3))));
+      pass(minutes(3));
+      expect(ended).to.deep.equal(['near in 60 s', 'near in 60 s', 'near expired']);
+    });
+
+    it('is left alone when it was stopped, and goes by its fresh end when it was renewed', () => {
+      const { pass } = clock();
+      const { ended, watch } = lifetimes();
+      watch('stopped', 'a', inSeconds(minutes(35))).stop();
+      watch('stopped near', 'b', inSeconds(minutes(5))).stop();
+      watch('later', 'c', inSeconds(minutes(5))).renew(identity('c', inSeconds(minutes(45))));
+      watch('sooner', 'd', inSeconds(minutes(45))).renew(identity('d', inSeconds(minutes(5))));
+      pass(minutes(44));
+      expect(ended).to.deep.equal(['sooner expired']);
+      pass(minutes(1));
+      expect(ended).to.deep.equal(['sooner expired', 'later expired']);
+    });
   });
 });

@@ -4,15 +4,15 @@ import type { Actor } from '../../rooms/permissions.ts';
 import { roomIdOf } from '../../rooms/rooms-context.ts';
 import type { Identity } from '../authenticate.ts';
 import { badTokensAllowed, type Live, unauthenticatedBurstBytes, unauthenticatedFrameBytes } from '../live.ts';
-import type { TokenLifetime } from '../token-lifetime.ts';
+import type { TokenHolder, TokenLifetime } from '../token-lifetime.ts';
 import { mostWaiting, Turns } from '../turns.ts';
 import type { ChatAudience } from './chat-audience.ts';
 import { ChatStay, type Guest } from './chat-stay.ts';
 
 /** What a session needs of its WebSocket. */
 export interface ChatConnection {
-  /** False when the client has left too much unread. */
-  send(frame: string): boolean;
+  /** A text, or frames as they go over the wire. False when the client has left too much unread. */
+  send(frames: string | readonly Buffer[]): boolean;
   close(reason: CloseReason): void;
   /** Whether to read on: a client that sends faster than it is answered waits. */
   setReading(reading: boolean): void;
@@ -29,28 +29,26 @@ type Id = CommandId | undefined;
 type Command = Record<string, unknown>;
 
 /** One `/chat` connection: its commands, obeyed strictly in the order in which they arrive. */
-export class ChatSession {
+export class ChatSession implements Guest, TokenHolder {
   readonly #connection: ChatConnection;
   readonly #live: Live;
   readonly #audience: ChatAudience;
-  readonly #tokenTimer: NodeJS.Timeout;
+  #tokenTimer: NodeJS.Timeout | undefined;
   #step: Step = { name: 'authenticating' };
   #badTokens = 0;
   #unauthenticatedBytes = 0;
   #lifetime: TokenLifetime | undefined;
-  #releaseUser = () => {};
-  readonly #forgetUnauthenticated: () => void;
+  #releaseUser = nothing;
+  #forgetUnauthenticated: () => void;
   readonly #turns = new Turns();
-  readonly #guest: Guest;
 
   constructor(connection: ChatConnection, live: Live, audience: ChatAudience) {
     this.#connection = connection;
     this.#live = live;
     this.#audience = audience;
-    this.#guest = this.#asGuest();
     this.#forgetUnauthenticated = live.connections.awaitToken(() => this.#close('no_token'));
     this.#tokenTimer = setTimeout(() => this.#close('no_token'), live.tokenDeadlineMs);
-    this.#send({ type: 'query', data: 'START?' });
+    this.send({ type: 'query', data: 'START?' });
   }
 
   /** Takes a frame; it is obeyed in its turn. */
@@ -58,7 +56,7 @@ export class ChatSession {
     if (this.#step.name === 'ended') return;
     if (this.#step.name === 'authenticating' && !this.#mayQueue(text)) return this.#close('frame_too_large');
     const done = this.#turns.take(() =>
-      this.#obey(text).catch((error) => this.#refuse(ChatError.from(error), undefined)),
+      this.#obey(text).catch((error) => this.refuse(ChatError.from(error), undefined)),
     );
     if (this.#turns.waiting < mostWaiting) return;
     this.#connection.setReading(false);
@@ -78,13 +76,29 @@ export class ChatSession {
     this.#close('draining');
   }
 
+  reconnect(): void {
+    this.drain();
+  }
+
+  fail(error: unknown): void {
+    this.#live.logger.error({ err: error }, 'a member could not be told');
+    this.drain();
+  }
+
+  endWithToken(): void {
+    this.#close('token_ended');
+  }
+
+  get actor(): Actor {
+    return this.#identity!.actor;
+  }
+
   /** The connection is gone; what is still under way ends in silence. */
   end(): void {
     this.#leaveRoom();
     this.#step = { name: 'ended', identity: this.#identity };
-    clearTimeout(this.#tokenTimer);
+    this.#needNoToken();
     this.#lifetime?.stop();
-    this.#forgetUnauthenticated();
     this.#releaseUser();
   }
 
@@ -98,18 +112,18 @@ export class ChatSession {
     if (command.type !== 'message') await this.#settled();
     if (this.#hasEnded) return;
     if (frame === undefined) return this.#hearNonsense();
-    const id = CommandId.safeParse(command.id).data;
+    const id = command.id === undefined ? undefined : CommandId.safeParse(command.id).data;
     if (this.#step.name === 'authenticating' && command.type !== 'token') return this.#badToken({ id });
     const name = command.type;
     if (typeof name !== 'string' || !Object.hasOwn(chatCommands, name)) {
-      return this.#send({ type: 'query', data: 'COMMAND?', id });
+      return this.send({ type: 'query', data: 'COMMAND?', id });
     }
     try {
       await this.#run(name as ChatCommandName, command, id);
     } catch (error) {
       // The answers, too, keep the order of the commands.
       await this.#settled();
-      this.#refuse(ChatError.from(error), id);
+      this.refuse(ChatError.from(error), id);
     }
   }
 
@@ -135,14 +149,14 @@ export class ChatSession {
 
   #hearNonsense(): void {
     if (this.#step.name === 'authenticating') return this.#badToken({});
-    this.#send({ type: 'status', data: 'BADJSON' });
+    this.send({ type: 'status', data: 'BADJSON' });
     this.#close('not_json');
   }
 
   #badToken({ reason, id }: { reason?: ChatError['code']; id?: Id }): void {
     this.#badTokens += 1;
-    if (this.#badTokens < badTokensAllowed) return this.#send({ type: 'query', data: 'TOKEN?', reason, id });
-    this.#send({ type: 'status', data: 'BADAUTH', id });
+    if (this.#badTokens < badTokensAllowed) return this.send({ type: 'query', data: 'TOKEN?', reason, id });
+    this.send({ type: 'status', data: 'BADAUTH', id });
     this.#close('bad_tokens');
   }
 
@@ -161,19 +175,26 @@ export class ChatSession {
     if (known && known.actor.user !== fresh.actor.user) return this.#badToken({ reason: 'UNAUTHENTICATED', id });
     if (!known && !(await this.#admit(fresh.actor, id))) return;
     this.#renew(fresh);
-    this.#send({ type: 'status', data: 'READY', id });
+    this.send({ type: 'status', data: 'READY', id });
     this.#stay?.review();
   }
 
-  async #admit({ user }: Actor, id: Id): Promise<boolean> {
+  /** It has one, or ends. */
+  #needNoToken(): void {
     clearTimeout(this.#tokenTimer);
+    this.#tokenTimer = undefined;
     this.#forgetUnauthenticated();
+    this.#forgetUnauthenticated = nothing;
+  }
+
+  async #admit({ user }: Actor, id: Id): Promise<boolean> {
+    this.#needNoToken();
     try {
       this.#releaseUser = await this.#live.connections.admit(user);
       if (this.#hasEnded) this.#releaseUser();
       return !this.#hasEnded;
     } catch (error) {
-      this.#refuse(ChatError.from(error), id);
+      this.refuse(ChatError.from(error), id);
       this.#close('too_many_connections');
       return false;
     }
@@ -184,7 +205,7 @@ export class ChatSession {
     const stay = this.#stay;
     this.#step = stay ? { name: 'in_room', identity, stay } : { name: 'choosing_room', identity };
     if (this.#lifetime) this.#lifetime.renew(identity);
-    else this.#lifetime = this.#live.lifetimes.watch(identity, { end: () => this.#close('token_ended') });
+    else this.#lifetime = this.#live.lifetimes.watch(identity, this);
   }
 
   async #selectRoom(command: Command, id: Id): Promise<void> {
@@ -195,7 +216,7 @@ export class ChatSession {
       this.#leaveRoom();
       if (this.#step.name !== 'choosing_room') return;
       const { identity } = this.#step;
-      const stay = new ChatStay({ room, guest: this.#guest, rooms: this.#live.rooms, audience: this.#audience });
+      const stay = new ChatStay({ room, guest: this, rooms: this.#live.rooms, audience: this.#audience });
       this.#step = { name: 'in_room', identity, stay };
       await stay.begin(since, id);
     } catch (error) {
@@ -205,21 +226,8 @@ export class ChatSession {
     }
   }
 
-  #asGuest(): Guest {
-    const identity = () => this.#identity!;
-    return {
-      get actor() {
-        return identity().actor;
-      },
-      send: (frame) => this.#send(frame),
-      transmit: (frame) => this.#transmit(frame),
-      refuse: (error, id) => this.#refuse(error, id),
-      reconnect: () => this.drain(),
-    };
-  }
-
   #askForRoom(id: Id): void {
-    this.#send({ type: 'query', data: 'SELECTROOM?', id });
+    this.send({ type: 'query', data: 'SELECTROOM?', id });
   }
 
   #leaveRoom(): void {
@@ -234,11 +242,11 @@ export class ChatSession {
     return this.#step.name === 'in_room' && !this.#step.stay.isOver ? this.#step.stay : undefined;
   }
 
-  #refuse(error: ChatError, id: Id): void {
+  refuse(error: ChatError, id: Id): void {
     const { code, retryAfterMs: retry_after_ms, detail } = error;
     this.#live.metrics.refused('chat', code);
     if (code === 'INTERNAL') this.#live.logger.error({ err: error.cause }, 'a command failed');
-    this.#send({ type: 'status', data: errors[code].chat, reason: code, detail, retry_after_ms, id });
+    this.send({ type: 'status', data: errors[code].chat, reason: code, detail, retry_after_ms, id });
   }
 
   get #identity(): Identity | undefined {
@@ -250,12 +258,13 @@ export class ChatSession {
     return this.#step.name === 'ended';
   }
 
-  #send(frame: ChatFrame): void {
-    this.#transmit(JSON.stringify(frame));
+  send(frame: ChatFrame): void {
+    if (this.#step.name === 'in_room') this.#step.stay.catchUp();
+    this.transmit(JSON.stringify(frame));
   }
 
-  #transmit(frame: string): void {
-    if (!this.#hasEnded && !this.#connection.send(frame)) this.#close('does_not_read');
+  transmit(frames: string | readonly Buffer[]): void {
+    if (!this.#hasEnded && !this.#connection.send(frames)) this.#close('does_not_read');
   }
 
   #close(reason: CloseReason): void {
@@ -264,6 +273,8 @@ export class ChatSession {
     this.#connection.close(reason);
   }
 }
+
+const nothing = () => {};
 
 function readJson(text: string): unknown {
   try {

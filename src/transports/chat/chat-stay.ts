@@ -9,7 +9,7 @@ import { sendMessage } from '../../rooms/messages.ts';
 import type { Actor } from '../../rooms/permissions.ts';
 import type { Member } from '../../rooms/room-feed.ts';
 import type { Rooms } from '../../rooms/rooms-context.ts';
-import type { ChatAudience } from './chat-audience.ts';
+import type { ChatAudience, Listener } from './chat-audience.ts';
 
 type Id = CommandId | undefined;
 type Command = Record<string, unknown>;
@@ -18,17 +18,20 @@ type Command = Record<string, unknown>;
 export interface Guest {
   readonly actor: Actor;
   send(frame: ChatFrame): void;
-  /** A frame that is text already. */
-  transmit(frame: string): void;
+  /** Frames as they go over the wire. */
+  transmit(frames: readonly Buffer[]): void;
   refuse(error: ChatError, id: Id): void;
   /** Closes the connection, for the client to come back. */
   reconnect(): void;
+  /** The same, for a defect. */
+  fail(error: unknown): void;
 }
 
 /** A message of this connection that is stored: its echo carries the command's `id`. */
 interface Expected {
   id: Id;
   echoed: () => void;
+  forget: () => void;
 }
 
 interface Collaborators {
@@ -39,16 +42,17 @@ interface Collaborators {
 }
 
 /** One session in one room, from its select until it selects another, is taken out, or closes. */
-export class ChatStay implements Member {
+export class ChatStay implements Member, Listener {
   readonly room: RoomId;
   readonly #guest: Guest;
   readonly #rooms: Rooms;
   readonly #audience: ChatAudience;
-  #leaveFeed = () => {};
+  #leaveFeed: (() => void) | undefined;
   #isOver = false;
   /** Messages on their way: a command of another kind waits for them, the next message does not. */
-  readonly #inFlight = new Set<Promise<unknown>>();
-  readonly #expected = new Map<number, Expected>();
+  #inFlight: Set<Promise<unknown>> | undefined;
+  /** By their `rev`; for one who only listens there is no map. */
+  #expected: Map<number, Expected> | undefined;
 
   constructor({ room, guest, rooms, audience }: Collaborators) {
     this.room = room;
@@ -90,7 +94,7 @@ export class ChatStay implements Member {
   }
 
   tell(change: Change): void {
-    if (change.kind === 'message') this.deliver(change, undefined);
+    if (change.kind === 'message' && !this.hearOwn(change)) this.#guest.send(messageFrame(change));
   }
 
   enter(): void {
@@ -111,9 +115,12 @@ export class ChatStay implements Member {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#audience.leave(this.room, this);
-    this.#leaveFeed();
-    for (const { echoed } of this.#expected.values()) echoed();
-    this.#expected.clear();
+    this.#leaveFeed?.();
+    for (const { echoed, forget } of this.#expected?.values() ?? []) {
+      forget();
+      echoed();
+    }
+    this.#expected = undefined;
   }
 
   /** Judges anew, the session's token having changed. */
@@ -121,13 +128,29 @@ export class ChatStay implements Member {
     this.#rooms.feeds.find(this.room)?.review(this);
   }
 
-  /** A live message; `frame` is the one that all get, undefined where there is none yet. */
-  deliver(change: MessageChange, frame: string | undefined): void {
-    const expected = this.#expected.get(change.rev);
-    this.#expected.delete(change.rev);
-    expected?.echoed();
-    if (expected?.id === undefined && frame !== undefined) this.#guest.transmit(frame);
-    else this.#guest.send({ ...messageFrame(change), id: expected?.id });
+  hear(frames: readonly Buffer[]): void {
+    this.#guest.transmit(frames);
+  }
+
+  /** The echo of a message of this connection: one that has an `id` is a frame of its own. */
+  hearOwn(change: MessageChange): boolean {
+    const expected = this.#expected?.get(change.rev);
+    if (!expected) return false;
+    const { id, echoed, forget } = expected;
+    this.#expected!.delete(change.rev);
+    forget();
+    if (id !== undefined) this.#guest.send({ ...messageFrame(change), id });
+    echoed();
+    return id !== undefined;
+  }
+
+  fail(error: unknown): void {
+    this.#guest.fail(error);
+  }
+
+  /** What the room has said in this turn goes before what is sent now. */
+  catchUp(): void {
+    this.#audience.catchUp(this.room, this);
   }
 
   /** Resolves when the message has its place in the order; its echo, or the refusal, comes when it is stored. */
@@ -139,7 +162,10 @@ export class ChatStay implements Member {
       // A sweep may have been quicker than the answer of the commit: then the echo has been heard.
       const heard = this.#rooms.feeds.find(this.room)?.position?.rev ?? 0;
       if (this.#isOver || heard >= rev) return;
-      echo = new Promise((echoed) => this.#expected.set(rev, { id, echoed }));
+      const forget = this.#audience.expectOwn(this.room, rev, this);
+      const own = this.#expected ?? new Map<number, Expected>();
+      this.#expected = own;
+      echo = new Promise((echoed) => own.set(rev, { id, echoed, forget }));
     });
     const answered = stored
       .then(async ({ message: data, duplicate, rev, cursor }) => {
@@ -147,12 +173,13 @@ export class ChatStay implements Member {
         await echo;
       })
       .catch((error) => this.#guest.refuse(ChatError.from(error), id))
-      .finally(() => this.#inFlight.delete(answered));
+      .finally(() => this.#inFlight!.delete(answered));
+    this.#inFlight ??= new Set();
     this.#inFlight.add(answered);
   }
 
   async settled(): Promise<void> {
-    await Promise.all(this.#inFlight);
+    if (this.#inFlight) await Promise.all(this.#inFlight);
   }
 
   async sendHistory(command: Command, id: Id): Promise<void> {

@@ -4,6 +4,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { type CloseReason, closeCodes } from '../../protocol/errors.ts';
 import type { Live } from '../live.ts';
 import { drainingHeaders, refuseUpgrade } from '../refuse-upgrade.ts';
+import { frameOf, writeFrames } from '../room-writes.ts';
 import type { ChatAudience } from './chat-audience.ts';
 import { type ChatConnection, ChatSession } from './chat-session.ts';
 
@@ -33,18 +34,26 @@ export function serveChat(http: HttpServer, live: Live, audience: ChatAudience, 
   });
 
   function take(webSocket: WebSocket): void {
-    const session = new ChatSession(connectionOver(webSocket, live), live, audience);
-    sessions.set(webSocket, session);
+    sessions.set(webSocket, new ChatSession(new Connection(webSocket, live.limits.unsentBytes), live, audience));
     live.metrics.connected('chat');
-    webSocket.on('message', (data: Buffer) => session.hear(data.toString()));
-    webSocket.on('pong', () => silent.delete(webSocket));
-    // The close that follows an error says the rest.
-    webSocket.on('error', (error) => live.logger.debug({ err: error }, 'a /chat connection failed'));
-    webSocket.on('close', () => {
-      sessions.delete(webSocket);
-      session.end();
-      live.metrics.disconnected('chat');
-    });
+    webSocket.on('message', hear).on('pong', hearPong).on('error', fail).on('close', end);
+  }
+
+  // One function each for all connections, which are many: a closure for each of them would weigh more than its session.
+  function hear(this: WebSocket, data: Buffer): void {
+    sessions.get(this)?.hear(data.toString());
+  }
+  function hearPong(this: WebSocket): void {
+    silent.delete(this);
+  }
+  /** The close that follows says the rest. */
+  function fail(error: Error): void {
+    live.logger.debug({ err: error }, 'a /chat connection failed');
+  }
+  function end(this: WebSocket): void {
+    sessions.get(this)?.end();
+    sessions.delete(this);
+    live.metrics.disconnected('chat');
   }
 
   /** A connection that did not answer the ping before is half open. */
@@ -73,21 +82,32 @@ export function serveChat(http: HttpServer, live: Live, audience: ChatAudience, 
   };
 }
 
-function connectionOver(webSocket: WebSocket, { limits }: Live): ChatConnection {
-  return {
-    close(reason: CloseReason) {
-      const { code, reason: text } = closeCodes[reason];
-      webSocket.close(code, text);
-    },
-    send(frame: string) {
-      if (webSocket.readyState === webSocket.OPEN) webSocket.send(frame);
-      return limits.unsentBytes === 0 || webSocket.bufferedAmount <= limits.unsentBytes;
-    },
-    setReading(reading: boolean) {
-      if (reading) webSocket.resume();
-      else webSocket.pause();
-    },
-  };
+class Connection implements ChatConnection {
+  readonly #webSocket: WebSocket;
+  readonly #mostUnsentBytes: number;
+
+  constructor(webSocket: WebSocket, mostUnsentBytes: number) {
+    this.#webSocket = webSocket;
+    this.#mostUnsentBytes = mostUnsentBytes;
+  }
+
+  close(reason: CloseReason): void {
+    const { code, reason: text } = closeCodes[reason];
+    this.#webSocket.close(code, text);
+  }
+
+  send(frames: string | readonly Buffer[]): boolean {
+    const webSocket = this.#webSocket;
+    if (webSocket.readyState === webSocket.OPEN) {
+      writeFrames(webSocket, typeof frames === 'string' ? [frameOf(frames)] : frames);
+    }
+    return this.#mostUnsentBytes === 0 || webSocket.bufferedAmount <= this.#mostUnsentBytes;
+  }
+
+  setReading(reading: boolean): void {
+    if (reading) this.#webSocket.resume();
+    else this.#webSocket.pause();
+  }
 }
 
 function pathOf({ url }: IncomingMessage): string | undefined {

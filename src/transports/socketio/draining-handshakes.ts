@@ -1,6 +1,7 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { drainingHeaders, refuseUpgrade } from '../refuse-upgrade.ts';
+import { forgetResponse } from './forget-request.ts';
 
 /** For an upgrade the engine gives us something that is no response, and has the socket. */
 type Response = ServerResponse | { socket: Duplex };
@@ -16,6 +17,7 @@ interface Node {
  */
 export function refuseHandshakesOf({ isDraining, has }: Node) {
   return (request: IncomingMessage, response: Response, next: () => void): void => {
+    if (!(response instanceof ServerResponse)) forgetResponse(response);
     if (!isDraining() || has(sidOf(request))) return next();
     if (response instanceof ServerResponse) response.writeHead(503, drainingHeaders).end();
     else refuseUpgrade(response.socket, '503 Service Unavailable', drainingHeaders);

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Server as HttpServer } from 'node:http';
 import { Server, type Socket } from 'socket.io';
-import type { WebSocket } from 'ws';
 import { announcementOf } from '../../protocol/change.ts';
 import { ChatError, errors } from '../../protocol/errors.ts';
 import { namespace } from '../../protocol/socket-events.ts';
@@ -10,6 +9,9 @@ import { bearerOf, type Identity } from '../authenticate.ts';
 import { badTokensAllowed, type Live, unauthenticatedFrameBytes } from '../live.ts';
 import { refuseHandshakesOf } from './draining-handshakes.ts';
 import { endConnection } from './end-connection.ts';
+import { flushingPerTurn } from './flush-per-turn.ts';
+import { forgetHandshake, forgetRequest } from './forget-request.ts';
+import { roomsAdapter } from './rooms-adapter.ts';
 import { type RoomsSocket, roomName, SocketSession } from './socket-session.ts';
 
 type EngineConnection = Socket['conn'];
@@ -35,7 +37,7 @@ interface Settings {
 }
 
 /** The live rooms on Socket.IO: a nano room is the Socket.IO room `room:<id>` of the namespace. */
-export function socketioGateway(http: HttpServer, settings: Settings): Gateway {
+export function socketioGateway(http: HttpServer, settings: Settings, failed: (error: unknown) => void): Gateway {
   const { frameBytes, pingMs, tokenDeadlineMs, nodeName } = settings;
   const io = new Server(http, {
     serveClient: false,
@@ -50,7 +52,11 @@ export function socketioGateway(http: HttpServer, settings: Settings): Gateway {
   // A balancer sees from it which node has the session: all requests of long polling must come to that one.
   if (nodeName) io.engine.generateId = () => `${nodeName}.${randomBytes(15).toString('base64url')}`;
   const sessions = new Map<string, EngineConnection>();
+  io.adapter(roomsAdapter(failed));
   const rooms = io.of(namespace);
+  function forgetSession(this: EngineConnection): void {
+    sessions.delete(sidOf(this));
+  }
   const refusalOfDefault = new ChatError('BAD_REQUEST', { message: 'use the /rooms namespace' });
   io.of('/').use((_socket, next) => next(connectError(refusalOfDefault)));
   return {
@@ -64,12 +70,14 @@ export function socketioGateway(http: HttpServer, settings: Settings): Gateway {
     },
     open(live) {
       const isDraining = () => live.rooms.isDraining;
+      const flushPerTurn = flushingPerTurn(live.limits.unsentBytes);
       io.engine.use(refuseHandshakesOf({ isDraining, has: (sid) => sessions.has(sid) }));
       io.engine.on('connection', (connection: EngineConnection) => {
         const sid = sidOf(connection);
         sessions.set(sid, connection);
-        connection.once('close', () => sessions.delete(sid));
-        guardConnection(connection, live);
+        connection.on('close', forgetSession);
+        flushPerTurn(connection);
+        awaitToken(connection, live);
       });
       rooms.use((socket, next) => {
         // A refusal would keep the client away; it shall come back, to another node.
@@ -79,13 +87,17 @@ export function socketioGateway(http: HttpServer, settings: Settings): Gateway {
           (thrown) => next(refuse(socket, ChatError.from(thrown), live)),
         );
       });
+      // One function for all sockets.
+      function leaveNamespace(this: Socket): void {
+        live.metrics.disconnected('socketio');
+        // The engine's connection may outlive its namespace; then it is one without a token again.
+        if (this.conn.readyState === 'open') awaitToken(this.conn, live);
+      }
       rooms.on('connection', (socket) => {
         live.metrics.connected('socketio');
-        socket.on('disconnect', () => {
-          live.metrics.disconnected('socketio');
-          // The engine's connection may outlive its namespace; then it is one without a token again.
-          if (socket.conn.readyState === 'open') awaitToken(socket.conn, live);
-        });
+        socket.on('disconnect', leaveNamespace);
+        // Nobody speaks to one socket by its room, and rooms weigh.
+        socket.leave(socket.id);
         new SocketSession(socket as unknown as RoomsSocket, socket.data.identity as Identity, live);
       });
     },
@@ -151,18 +163,14 @@ async function authenticate(socket: Socket, { authenticator, connections }: Live
     uncount();
     socket.conn.off('close', release);
   };
-  socket.conn.once('close', release);
-  socket.once('disconnect', release);
+  // `on`, for it is light; to be called twice does no harm.
+  socket.conn.on('close', release);
+  socket.on('disconnect', release);
   if (socket.conn.readyState !== 'open') release();
   socket.data.identity = identity;
   awaitingToken.get(socket.conn)?.();
-  // The session needs no token any more.
-  delete socket.handshake.auth.token;
-}
-
-function guardConnection(connection: EngineConnection, live: Live): void {
-  awaitToken(connection, live);
-  if (live.limits.unsentBytes > 0) boundUnsent(connection, live.limits.unsentBytes);
+  forgetHandshake(socket);
+  forgetRequest(socket.conn);
 }
 
 /** Without a token: a place among the unauthenticated, small frames, and a deadline. */
@@ -186,19 +194,4 @@ function awaitToken(connection: EngineConnection, { connections, tokenDeadlineMs
   connection.on('data', refuseLarge);
   connection.once('close', end);
   awaitingToken.set(connection, end);
-}
-
-/** Neither the engine nor `ws` bounds what it keeps for a reader that does not read. */
-function boundUnsent(connection: EngineConnection, most: number): void {
-  let queued = 0;
-  connection.on('flush', () => {
-    queued = 0;
-  });
-  connection.on('packetCreate', (packet: { data?: string | Buffer }) => {
-    queued += packet.data?.length ?? 0;
-    const socket = (connection.transport as { socket?: WebSocket }).socket;
-    if (queued + (socket?.bufferedAmount ?? 0) <= most) return;
-    connection.close(true);
-    socket?.terminate();
-  });
 }

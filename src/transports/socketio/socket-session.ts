@@ -1,7 +1,7 @@
 import type { Socket } from 'socket.io';
 import { announcementOf, type Change } from '../../protocol/change.ts';
 import { type Cursor, cursorOf } from '../../protocol/cursor.ts';
-import { ChatError, parse } from '../../protocol/errors.ts';
+import { ChatError, parse, type RemovalCode } from '../../protocol/errors.ts';
 import type { RoomId } from '../../protocol/identifiers.ts';
 import {
   type Ack,
@@ -20,9 +20,10 @@ import type { Member } from '../../rooms/room-feed.ts';
 import { roomIdOf } from '../../rooms/rooms-context.ts';
 import type { Identity } from '../authenticate.ts';
 import { badTokensAllowed, type Live } from '../live.ts';
-import type { TokenLifetime } from '../token-lifetime.ts';
+import type { TokenHolder, TokenLifetime } from '../token-lifetime.ts';
 import { mostWaiting, Turns } from '../turns.ts';
 import { endConnection, sendAway } from './end-connection.ts';
+import { catchUp } from './rooms-adapter.ts';
 
 type ServerEvents = { [N in AnnouncementName]: (payload: Announcements[N]) => void };
 export type RoomsSocket = Socket<Record<string, never>, ServerEvents>;
@@ -32,57 +33,61 @@ export const roomName = (room: RoomId) => `room:${room}`;
 type Acknowledge = (answer: ({ ok: true } & Partial<Ack<RequestName>>) | RefusedAck) => void;
 /** Answers the request; what it resolves to is acknowledged. `undefined`: it has been. */
 type Handler<N extends RequestName> = (
+  session: SocketSession,
   payload: RequestPayload<N>,
   acknowledge: Acknowledge,
 ) => Promise<Ack<N> | { later: Promise<Ack<N>> } | undefined>;
 
 /** One socket in the namespace: its requests, obeyed in the order in which they arrive. */
-export class SocketSession {
+export class SocketSession implements TokenHolder {
   readonly #socket: RoomsSocket;
   readonly #live: Live;
-  readonly #memberships = new Map<RoomId, { member: Member; leave: () => void }>();
+  readonly #memberships = new Map<RoomId, RoomMember>();
   readonly #lifetime: TokenLifetime | undefined;
   #identity: Identity;
   #badTokens = 0;
   readonly #turns = new Turns();
   #hasEnded = false;
 
-  readonly #handlers: { [N in RequestName]: Handler<N> } = {
-    'room:join': (payload, acknowledge) => this.#join(payload, acknowledge),
-    'room:leave': async ({ room_id }) => {
-      this.#leave(await roomIdOf(this.#live.rooms, room_id));
+  static readonly #handlers: { [N in RequestName]: Handler<N> } = {
+    'room:join': (session, payload, acknowledge) => session.#join(payload, acknowledge),
+    'room:leave': async (session, { room_id }) => {
+      session.#leave(await roomIdOf(session.#live.rooms, room_id));
       return {};
     },
-    'message:send': async (draft) => {
-      const { stored } = await sendMessage(this.#live.rooms, this.#actor, draft);
+    'message:send': async (session, draft) => {
+      const { stored } = await sendMessage(session.#live.rooms, session.actor, draft);
       return { later: stored };
     },
-    'message:history': async ({ room_id, ...query }) => {
-      const { messages, head, has_more } = await readHistory(this.#live.rooms, this.#actor, room_id, query);
+    'message:history': async (session, { room_id, ...query }) => {
+      const { messages, head, has_more } = await readHistory(session.#live.rooms, session.actor, room_id, query);
       return { messages: messages.map(({ message }) => message), rev: head.rev, cursor: cursorOf(head), has_more };
     },
-    'token:refresh': ({ token }) => this.#refresh(token),
+    'token:refresh': (session, { token }) => session.#refresh(token),
   };
 
   constructor(socket: RoomsSocket, identity: Identity, live: Live) {
     this.#socket = socket;
     this.#identity = identity;
     this.#live = live;
-    this.#lifetime = live.lifetimes.watch(identity, {
-      warn: (in_ms) => void socket.emit('token:expiring', { in_ms }),
-      end: (how) => {
-        this.#end();
-        if (how === 'revoked') sendAway(socket);
-        else endConnection(socket.conn);
-      },
-    });
+    this.#lifetime = live.lifetimes.watch(identity, this);
     // The protocol of Socket.IO lets a number be a name, too.
     socket.onAny((name: unknown, ...args: unknown[]) => this.#hear(String(name), args));
     socket.on('disconnect', () => this.#end());
   }
 
-  get #actor(): Actor {
+  get actor(): Actor {
     return this.#identity.actor;
+  }
+
+  warnOfTokenEnd(in_ms: number): void {
+    this.#socket.emit('token:expiring', { in_ms });
+  }
+
+  endWithToken(how: 'expired' | 'revoked'): void {
+    this.#end();
+    if (how === 'revoked') sendAway(this.#socket);
+    else endConnection(this.#socket.conn);
   }
 
   /** The socket is gone or its token is over: nothing more is obeyed, nothing more is heard. */
@@ -90,7 +95,7 @@ export class SocketSession {
     this.#hasEnded = true;
     this.#lifetime?.stop();
     for (const id of this.#memberships.keys()) this.#socket.leave(roomName(id));
-    for (const { leave } of this.#memberships.values()) leave();
+    for (const member of this.#memberships.values()) member.leave();
     this.#memberships.clear();
   }
 
@@ -112,8 +117,8 @@ export class SocketSession {
     if (!Object.hasOwn(requests, name)) {
       throw new ChatError('BAD_REQUEST', { message: `there is no request ${JSON.stringify(name.slice(0, 64))}` });
     }
-    const handler = this.#handlers[name as RequestName] as Handler<RequestName>;
-    const answer = await handler(parse(requests[name as RequestName].payload, payload) as never, acknowledge);
+    const handler = SocketSession.#handlers[name as RequestName] as Handler<RequestName>;
+    const answer = await handler(this, parse(requests[name as RequestName].payload, payload) as never, acknowledge);
     if (answer === undefined) return;
     if (!('later' in answer)) return acknowledge({ ok: true, ...answer });
     // The next request need not wait for this one's commit.
@@ -152,53 +157,45 @@ export class SocketSession {
         events: events.map(announcementOf),
       });
     const inside = this.#memberships.get(id);
-    if (inside) await rejoinRoom(rooms, inside.member, id, since, answer);
+    const answerInside = (joined: Joined) => {
+      catchUp(this.#socket, roomName(id));
+      answer(joined);
+    };
+    if (inside) await rejoinRoom(rooms, inside, id, since, answerInside);
     else await this.#enter(id, since, answer);
     return undefined;
   }
 
   async #enter(id: RoomId, since: Cursor | null | undefined, answer: (joined: Joined) => void): Promise<void> {
-    const member = this.#memberOf(id);
-    let left = false;
+    const member = new RoomMember(id, this);
     // Known before it is live: it may be taken out, or the socket may close, during the join.
-    this.#memberships.set(id, {
-      member,
-      leave: () => {
-        left = true;
-      },
-    });
+    this.#memberships.set(id, member);
     try {
-      const leave = await joinRoom(this.#live.rooms, member, id, since, answer);
-      if (left) leave();
-      else if (this.#memberships.get(id)?.member === member) this.#memberships.set(id, { member, leave });
+      member.isIn(await joinRoom(this.#live.rooms, member, id, since, answer));
     } catch (error) {
-      if (this.#memberships.get(id)?.member === member) this.#memberships.delete(id);
+      if (this.#memberships.get(id) === member) this.#memberships.delete(id);
       throw error;
     }
   }
 
-  #memberOf(id: RoomId): Member {
-    const socket = this.#socket;
-    const actor = () => this.#actor;
-    return {
-      get actor() {
-        return actor();
-      },
-      tell: (change: Change) => {
-        const { name, payload } = announcementOf(change);
-        socket.emit(name, payload as never);
-      },
-      enter: () => {
-        if (!this.#hasEnded) socket.join(roomName(id));
-      },
-      takeOut: (code) => {
-        this.#memberships.delete(id);
-        this.#live.rooms.feeds.release(id);
-        socket.leave(roomName(id));
-        socket.emit('room:removed', { room_id: id, code });
-      },
-      reconnect: () => endConnection(socket.conn),
-    };
+  tell(change: Change): void {
+    const { name, payload } = announcementOf(change);
+    this.#socket.emit(name, payload as never);
+  }
+
+  enterRoom(id: RoomId): void {
+    if (!this.#hasEnded) this.#socket.join(roomName(id));
+  }
+
+  takeOutOf(id: RoomId, code: RemovalCode): void {
+    this.#memberships.delete(id);
+    this.#live.rooms.feeds.release(id);
+    this.#socket.leave(roomName(id));
+    this.#socket.emit('room:removed', { room_id: id, code });
+  }
+
+  reconnect(): void {
+    endConnection(this.#socket.conn);
   }
 
   #leave(id: RoomId): void {
@@ -211,7 +208,7 @@ export class SocketSession {
     try {
       const fresh = await this.#live.authenticator.verify(token);
       if (this.#hasEnded) throw new ChatError('UNAVAILABLE');
-      if (fresh.actor.user !== this.#actor.user) {
+      if (fresh.actor.user !== this.actor.user) {
         throw new ChatError('UNAUTHENTICATED', { field: 'token', message: 'is of another user' });
       }
       this.#badTokens = 0;
@@ -225,7 +222,52 @@ export class SocketSession {
       }
       throw error;
     }
-    for (const [id, { member }] of [...this.#memberships]) this.#live.rooms.feeds.find(id)?.review(member);
+    for (const [id, member] of [...this.#memberships]) this.#live.rooms.feeds.find(id)?.review(member);
     return { expires_at: this.#identity.expiresAt };
+  }
+}
+
+/** The session's place in one room. */
+class RoomMember implements Member {
+  readonly #id: RoomId;
+  readonly #session: SocketSession;
+  #undo: (() => void) | undefined;
+  #hasLeft = false;
+
+  constructor(id: RoomId, session: SocketSession) {
+    this.#id = id;
+    this.#session = session;
+  }
+
+  get actor(): Actor {
+    return this.#session.actor;
+  }
+
+  tell(change: Change): void {
+    this.#session.tell(change);
+  }
+
+  enter(): void {
+    this.#session.enterRoom(this.#id);
+  }
+
+  takeOut(code: RemovalCode): void {
+    this.#session.takeOutOf(this.#id, code);
+  }
+
+  reconnect(): void {
+    this.#session.reconnect();
+  }
+
+  /** The join is done; where it has left meanwhile, it is undone. */
+  isIn(undo: () => void): void {
+    if (this.#hasLeft) undo();
+    else this.#undo = undo;
+  }
+
+  leave(): void {
+    this.#hasLeft = true;
+    this.#undo?.();
+    this.#undo = undefined;
   }
 }
