@@ -58,7 +58,12 @@ export const environment = z.object({
     .regex(/^[A-Za-z0-9_.:-]{1,64}$/, 'must be 1 to 64 of A-Z a-z 0-9 _ . : -')
     .default('nano'),
   DATA_DIR: z.string().default('.data'),
-  JWT_SECRET: list.optional(),
+  // With a public key for a secret everybody could sign.
+  JWT_SECRET: list
+    .refine((secrets) => secrets.every((secret) => !secret.includes('-----BEGIN')), {
+      message: 'is a key in PEM; JWT_PUBLIC_KEY takes it',
+    })
+    .optional(),
   JWT_PUBLIC_KEY: publicKey.optional(),
   JWT_JWKS_URL: url('https:').optional(),
   JWT_AUDIENCE: list.optional(),

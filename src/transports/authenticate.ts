@@ -1,4 +1,4 @@
-import { KeyObject, type webcrypto } from 'node:crypto';
+import { createSecretKey, KeyObject, type webcrypto } from 'node:crypto';
 import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, errors as joseErrors, jwtVerify } from 'jose';
 import { Strategy } from 'passport-jwt';
 import { z } from 'zod';
@@ -6,6 +6,7 @@ import type { Config, TokenKeys } from '../config.ts';
 import { ChatError } from '../protocol/errors.ts';
 import { Uuid } from '../protocol/identifiers.ts';
 import type { Actor } from '../rooms/permissions.ts';
+import { rememberingRecent } from './recent-tokens.ts';
 
 /** A token that holds: who it speaks for, and when it was issued (0: it does not say) and ends (null: never), in seconds since 1970. */
 export interface Identity {
@@ -62,35 +63,36 @@ function identityOf(payload: unknown): Identity {
   };
 }
 
-type GiveKey = (error: unknown, key?: string | Buffer) => void;
+type GiveKey = (error: unknown, key?: KeyObject) => void;
 
 /** Finds the key for a token; passport-jwt does the verifying, with the algorithms that fit the source. */
 function keySource(keys: Exclude<TokenKeys, { source: 'embedded' }>) {
   switch (keys.source) {
     case 'secrets':
       return { algorithms: ['HS256'], keyFor: secretFor(keys.secrets) };
-    case 'public_key': {
-      const pem = keys.key.export({ type: 'spki', format: 'pem' }) as string;
-      return { algorithms: [keys.algorithm], keyFor: async () => pem };
-    }
+    case 'public_key':
+      return { algorithms: [keys.algorithm], keyFor: async () => keys.key };
     case 'jwks':
       return { algorithms: ['RS256', 'ES256'], keyFor: jwksKeyFor(keys.url) };
   }
 }
 
-/** While a secret is rotated there are several: the one that made the signature, or the first. */
+/**
+ * While a secret is rotated there are several: the one that made the signature, or the first. As key objects, because
+ * jsonwebtoken first tries to read anything else as a PEM file, each time.
+ */
 function secretFor(secrets: readonly string[]) {
-  const keys = secrets.map((secret) => ({ secret, bytes: Buffer.from(secret) }));
+  const keys = secrets.map((secret) => createSecretKey(Buffer.from(secret)));
   return async (token: string) => {
-    if (keys.length === 1) return secrets[0]!;
-    for (const { secret, bytes } of keys) {
-      const signedWithIt = await jwtVerify(token, bytes, { algorithms: ['HS256'] }).then(
+    if (keys.length === 1) return keys[0]!;
+    for (const key of keys) {
+      const signedWithIt = await jwtVerify(token, key, { algorithms: ['HS256'] }).then(
         () => true,
         (error) => error instanceof joseErrors.JWTExpired || error instanceof joseErrors.JWTClaimValidationFailed,
       );
-      if (signedWithIt) return secret;
+      if (signedWithIt) return key;
     }
-    return secrets[0]!;
+    return keys[0]!;
   };
 }
 
@@ -102,7 +104,7 @@ function jwksKeyFor(url: string) {
     if (header.alg !== 'RS256' && header.alg !== 'ES256') throw new ChatError('UNAUTHENTICATED');
     try {
       const key = await keySet({ ...header, alg: header.alg }, { payload: '', signature: '' });
-      return KeyObject.from(key as webcrypto.CryptoKey).export({ type: 'spki', format: 'pem' }) as string;
+      return KeyObject.from(key as webcrypto.CryptoKey);
     } catch (error) {
       const isTheToken = error instanceof joseErrors.JWKSNoMatchingKey || error instanceof joseErrors.JOSENotSupported;
       if (isTheToken || error instanceof joseErrors.JWKSMultipleMatchingKeys) throw new ChatError('UNAUTHENTICATED');
@@ -170,24 +172,21 @@ export function tokenAuthenticator({ keys, audiences, issuers, isRevoked }: Toke
       }
     },
   );
-  return {
-    strategy,
-    recheck,
-    verify: (token) =>
-      new Promise((resolve, reject) => {
-        if (typeof token !== 'string' || token === '' || token.length > longestToken) {
-          return reject(new ChatError('UNAUTHENTICATED', { field: 'token', message: 'must be a JWT' }));
-        }
-        // The strategy as passport itself would run it for a request.
-        const attempt = Object.create(strategy) as Strategy & {
-          success(identity: Identity): void;
-          fail(reason: unknown): void;
-          error(reason: unknown): void;
-        };
-        attempt.success = resolve;
-        attempt.fail = (reason) => reject(tokenRefusal(reason));
-        attempt.error = (reason) => reject(tokenRefusal(reason));
-        attempt.authenticate({ headers: { authorization: `Bearer ${token}` } } as never);
-      }),
-  };
+  const verify = (token: unknown) =>
+    new Promise<Identity>((resolve, reject) => {
+      if (typeof token !== 'string' || token === '' || token.length > longestToken) {
+        return reject(new ChatError('UNAUTHENTICATED', { field: 'token', message: 'must be a JWT' }));
+      }
+      // The strategy as passport itself would run it for a request.
+      const attempt = Object.create(strategy) as Strategy & {
+        success(identity: Identity): void;
+        fail(reason: unknown): void;
+        error(reason: unknown): void;
+      };
+      attempt.success = resolve;
+      attempt.fail = (reason) => reject(tokenRefusal(reason));
+      attempt.error = (reason) => reject(tokenRefusal(reason));
+      attempt.authenticate({ headers: { authorization: `Bearer ${token}` } } as never);
+    });
+  return { strategy, recheck, verify: rememberingRecent(verify, recheck) };
 }

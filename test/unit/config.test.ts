@@ -185,6 +185,7 @@ describe('the source of keys', () => {
     'an empty secret': { JWT_SECRET: '' },
     'an empty secret among others': { JWT_SECRET: 'new,,old' },
     'a secret of blanks': { JWT_SECRET: '  ' },
+    'a public key as a secret': { JWT_SECRET: 'old,-----BEGIN PUBLIC KEY-----\\nMFkw\\n-----END PUBLIC KEY-----' },
     'an empty public key': { JWT_PUBLIC_KEY: '' },
     'a public key that is none': { JWT_PUBLIC_KEY: 'AAAA' },
     'a P-384 key': { JWT_PUBLIC_KEY: pem('P-384') },
