@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { BoundedPublisher } from './bounded-publisher.ts';
 import { Heartbeat } from './heartbeat.ts';
+import { OwnMark } from './own-mark.ts';
 import { type RedisConnection, type RedisKind, redisConnection } from './redis-connection.ts';
 import { Subscriptions } from './subscriptions.ts';
 
@@ -34,6 +35,7 @@ export class RedisLine extends EventEmitter {
   readonly #publisher: BoundedPublisher;
   readonly #subscriptions: Subscriptions;
   readonly #heartbeat: Heartbeat;
+  readonly #ownMark = new OwnMark();
   #publishing: RedisConnection;
   #hearing: RedisConnection;
   #isUp = false;
@@ -66,10 +68,12 @@ export class RedisLine extends EventEmitter {
   }
 
   publish(channel: string, message: string | Buffer): Promise<number> {
+    this.#ownMark.learn(message);
     return this.#publisher.publish(message.length, (redis) => redis.publish(channel, message));
   }
 
   sPublish(channel: string, message: string | Buffer): Promise<number> {
+    this.#ownMark.learn(message);
     return this.#publisher.publish(message.length, (redis) => redis.sPublish(channel, message));
   }
 
@@ -124,6 +128,7 @@ export class RedisLine extends EventEmitter {
   /** A listener that throws takes what else has arrived at the connection with it. */
   #safely(heard: Heard): Heard {
     return (message, channel) => {
+      if (this.#ownMark.isOn(message)) return;
       try {
         heard(message, channel);
       } catch (error) {

@@ -56,13 +56,22 @@ export function socketioRoomBus({ failed, rejected }: BusEvents): SocketioRoomBu
 
   function hear(name: unknown, body: unknown): void {
     if (name === 'call') {
-      for (const listener of callListeners.get(body as NodeCall) ?? []) safely(listener);
+      for (const listener of callListeners.get(readJson(body) as NodeCall) ?? []) safely(listener);
       return;
     }
     if (name === 'missed') return missedAll();
-    const envelope = Envelope.safeParse(body);
+    const envelope = Envelope.safeParse(readJson(body));
     if (envelope.success) local.publish(envelope.data);
     else rejected();
+  }
+
+  /** A text, so that the adapters need not look into it for what is binary. */
+  function readJson(body: unknown): unknown {
+    try {
+      return typeof body === 'string' ? JSON.parse(body) : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   function safely(task: () => void): void {
@@ -74,7 +83,7 @@ export function socketioRoomBus({ failed, rejected }: BusEvents): SocketioRoomBu
   }
 
   function tellOthers(room: string, name: string, body: unknown): void {
-    if (remote) safely(() => remote!.namespace.to(room).except(remote!.ear).emit(name, body));
+    if (remote) safely(() => remote!.namespace.to(room).except(remote!.ear).emit(name, JSON.stringify(body)));
     else hasLost = true;
   }
 
