@@ -89,7 +89,7 @@ export class ChangeOrder {
   /** The same, as read from the log just now: what is missing was not heard, and is read at once. */
   catchUp(head: number): void {
     this.#head = Math.max(this.#head, head);
-    if (this.#isBehind) this.#events.swept();
+    if (this.#isBehind && !this.#repairing) this.#events.swept();
     this.#repair();
   }
 

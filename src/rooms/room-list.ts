@@ -5,7 +5,9 @@ import { type Actor, administersAsOwner, judge, matchOf } from './permissions.ts
 import { presentRule } from './present.ts';
 import type { Rooms } from './rooms-context.ts';
 
-const chunk = 500;
+const largeChunk = 1_000;
+/** Rooms that are found and not shown are few, unless he asks for those that are not answered. */
+const spare = 10;
 
 /**
  * The rooms the actor can be in, newest activity first, each with the rule that lets him in. The database finds the
@@ -15,6 +17,7 @@ export async function listRooms({ log }: Rooms, actor: Actor, query: RoomListQue
   const wanted = query.offset + query.limit;
   const items: RoomListItem[] = [];
   let before: Position | undefined;
+  let chunk = query.accepted === undefined ? Math.min(largeChunk, wanted + spare) : largeChunk;
   while (items.length < wanted) {
     const states = await log.roomsOf(actor.user, actor.entity, actor.level, before, chunk);
     for (const state of states) {
@@ -23,6 +26,7 @@ export async function listRooms({ log }: Rooms, actor: Actor, query: RoomListQue
     }
     if (states.length < chunk) break;
     before = states.at(-1)?.head;
+    chunk = largeChunk;
   }
   return items.slice(query.offset, wanted);
 }

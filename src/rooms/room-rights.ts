@@ -38,6 +38,20 @@ export function verdictOn(actor: Actor, rights: RoomRights): Verdict {
 
 export interface VersionedRights extends RoomRights {
   rightsRev: number;
+  /** The same as `verdictOn`, judged once for each actor. */
+  verdictOn(actor: Actor): Verdict;
+}
+
+export function versioned(rights: RoomRights, rightsRev: number): VersionedRights {
+  const verdicts = new WeakMap<Actor, Verdict>();
+  return {
+    ...{ ...rights, rightsRev },
+    verdictOn(actor) {
+      const verdict = verdicts.get(actor) ?? verdictOn(actor, rights);
+      verdicts.set(actor, verdict);
+      return verdict;
+    },
+  };
 }
 
 const cachedRooms = 10_000;
@@ -66,7 +80,7 @@ export function rightsCache(log: RoomLog): RightsCache {
       }
       if (missing.length === 0) return found;
       for (const { room, rules, rightsRev } of await log.states(missing)) {
-        const rights = { ...rightsOf(room, rules), rightsRev };
+        const rights = versioned(rightsOf(room, rules), rightsRev);
         known.set(room.id, rights);
         found.set(room.id, rights);
       }

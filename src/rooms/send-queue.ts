@@ -7,7 +7,7 @@ import { type Actor, may, refusalOf, type Verdict } from './permissions.ts';
 import { repeated, sharingRepetitions } from './repetitions.ts';
 import { RestingRooms } from './resting-rooms.ts';
 import type { RoomBus } from './room-bus.ts';
-import { type RightsCache, type VersionedRights, verdictOn } from './room-rights.ts';
+import type { RightsCache, VersionedRights } from './room-rights.ts';
 
 export interface Sending {
   actor: Actor;
@@ -167,7 +167,7 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
       }
       const queue = rooms.get(room) ?? [];
       for (const waiting of queue.splice(0, Math.min(limits.batchOfRoom, limits.batch - taken.length))) {
-        taken.push({ waiting, verdict: verdictOn(waiting.actor, current), judgedAt: current.rightsRev });
+        taken.push({ waiting, verdict: current.verdictOn(waiting.actor), judgedAt: current.rightsRev });
       }
       rooms.delete(room);
       if (queue.length > 0) rooms.set(room, queue);

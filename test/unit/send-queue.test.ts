@@ -3,7 +3,7 @@ import type { Envelope } from '../../src/protocol/change.ts';
 import { ChatError } from '../../src/protocol/errors.ts';
 import type { Actor } from '../../src/rooms/permissions.ts';
 import { localRoomBus } from '../../src/rooms/room-bus.ts';
-import { type RoomRights, rightsOf } from '../../src/rooms/room-rights.ts';
+import { rightsOf, type VersionedRights, versioned } from '../../src/rooms/room-rights.ts';
 import { sendQueue } from '../../src/rooms/send-queue.ts';
 import type { Appended, Draft, RoomLog } from '../../src/store/room-log.ts';
 
@@ -57,13 +57,13 @@ function stage({ fail, busy, limits }: Stage = {}) {
       return drafts.map(append);
     },
   } as unknown as RoomLog;
-  let cached: (RoomRights & { rightsRev: number }) | undefined;
+  let cached: VersionedRights | undefined;
   const rights = {
     forget() {
       cached = undefined;
     },
     async of() {
-      cached ??= { ...rightsOf(whole, rules), rightsRev: rightsRev.last };
+      cached ??= versioned(rightsOf(whole, rules), rightsRev.last);
       const found = cached;
       return new Map([1, 2].map((id) => [id, found]));
     },
