@@ -48,6 +48,8 @@ const settings = {
 /** A PostgreSQL that may be stopped; it keeps its port and its data from one start to the next. */
 export interface PostgresServer {
   url: string;
+  /** Undefined while it is stopped. */
+  readonly pid: number | undefined;
   start(): Promise<void>;
   /** `SIGINT`: connections are cut, everything is written. `SIGQUIT`: at once, as a crash would. */
   stop(signal: 'SIGINT' | 'SIGQUIT'): Promise<void>;
@@ -87,7 +89,12 @@ export async function startPostgres(wish: Record<string, string> = {}): Promise<
 
   endWith({ kill: () => child?.kill('SIGQUIT'), stop }, home);
   await start();
-  return { url: `postgresql://postgres@127.0.0.1:${port}/postgres`, start, stop };
+  return {
+    ...{ url: `postgresql://postgres@127.0.0.1:${port}/postgres`, start, stop },
+    get pid() {
+      return child?.pid;
+    },
+  };
 }
 
 /** The server never outlives mocha, nor does mocha wait for it. */

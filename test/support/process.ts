@@ -30,8 +30,14 @@ export function runCommand(file: string, env: Env = {}, args: string[] = []) {
       for (const hear of heard) hear(output);
     });
   }
+  // A worker of the tests ends without closing what all of a file's tests shared.
+  const killAtExit = () => void child.kill('SIGKILL');
+  process.once('exit', killAtExit);
   const exited = new Promise<Exit>((resolve) => {
-    child.once('close', (code, signal) => resolve({ code, signal, output }));
+    child.once('close', (code, signal) => {
+      process.off('exit', killAtExit);
+      resolve({ code, signal, output });
+    });
   });
   closeLater(() => {
     child.kill('SIGKILL');
@@ -56,6 +62,11 @@ export async function runServer(env: Env) {
 /** A data directory that is gone after the test. */
 export function dataDirectory(): string {
   const home = mkdtempSync(join(tmpdir(), 'nano-data-'));
-  closeLater(() => rmSync(home, { recursive: true, force: true }));
+  const remove = () => {
+    process.off('exit', remove);
+    rmSync(home, { recursive: true, force: true });
+  };
+  process.once('exit', remove);
+  closeLater(remove);
   return join(home, 'data');
 }

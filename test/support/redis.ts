@@ -10,6 +10,8 @@ import { freePort } from './free-port.ts';
 export interface RedisServer {
   url: string;
   port: number;
+  /** Undefined while it is dead. */
+  readonly pid: number | undefined;
   start(): Promise<void>;
   /** Ends it at once, as a crash would. */
   kill(): Promise<void>;
@@ -69,6 +71,9 @@ export async function startRedis(settings: RedisConf = {}, close = closeLater): 
     ...{ url: `redis://127.0.0.1:${port}`, port, start, kill },
     freeze: () => void child?.kill('SIGSTOP'),
     thaw: () => void child?.kill('SIGCONT'),
+    get pid() {
+      return child?.pid;
+    },
   };
 }
 

@@ -1,0 +1,167 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import pg from 'pg';
+import { closeLater } from '../test/support/cleanup.ts';
+import { type Person, somebody, testSecret } from '../test/support/people.ts';
+import { newRoom } from '../test/support/rooms.ts';
+import type { Dialect } from './load/line.ts';
+import type { Stand } from './stand.ts';
+
+/** One of those that are measured beside each other: servers, and how to speak with them. */
+export interface Contender {
+  name: string;
+  dialect: Dialect;
+  urls: string[];
+  /** Its processes; those of the databases it uses are in `behind`. */
+  pids: number[];
+  behind: number[];
+  rooms(count: number): Promise<number[]>;
+  /** Of as many different users, who may enter all rooms. */
+  tokens(count: number): string[];
+  /** Messages that are stored; undefined where it stores none. */
+  stored?: () => Promise<number>;
+}
+
+const project = join(import.meta.dirname, '..');
+const collect = join(import.meta.dirname, 'baselines/collect.ts');
+
+const profileFile = process.env.BENCH_PROFILE;
+/** So that memory can be measured without what nobody holds any more; or so that it can be profiled. */
+const nodeArgs = profileFile
+  ? ['--import', join(import.meta.dirname, 'profile/record.ts')]
+  : ['--expose-gc', '--import', collect];
+
+interface Wish {
+  nodes?: number;
+  settings?: Record<string, string>;
+}
+
+/** The service itself on PostgreSQL and Redis, as in production but for the limit of what a user may send. */
+export async function service(stand: Stand, { nodes = 1, settings = {} }: Wish = {}) {
+  const database = await stand.freshDatabase();
+  const env = {
+    ...{ DATABASE_URL: database, REDIS_URL: stand.redis.url, JWT_SECRET: testSecret, HOST: '127.0.0.1', PORT: '0' },
+    ...{ SEND_RATE: '0', LOG_LEVEL: 'info', ...settings },
+  };
+  const started: Started[] = [];
+  for (let n = 0; n < nodes; n++) started.push(await startService(env));
+  const urls = started.map(({ url }) => url);
+  const owner = somebody({ level: 100 });
+  const client = new pg.Client({ connectionString: database });
+  await client.connect();
+  closeLater(() => client.end());
+  const shared = {
+    ...{ urls, pids: started.map(({ pid }) => pid), behind: stand.pids(), database, owner },
+    rooms: (count: number) => newRooms(urls[0]!, owner, count),
+    tokens: (count: number) =>
+      Array.from({ length: count }, () => somebody({ user: randomUUID(), entity: owner.entity, level: 100 }).token),
+    stored: async () => Number((await client.query('select count(*) from messages')).rows[0].count),
+    query: (sql: string) => client.query(sql),
+  };
+  const over = (dialect: Dialect, name: string) => ({ ...shared, dialect, name });
+  return {
+    ...shared,
+    chat: over('chat', 'nano-messaging /chat'),
+    socketio: over('socketio', 'nano-messaging Socket.IO'),
+  };
+}
+
+export type Service = Awaited<ReturnType<typeof service>>;
+
+const mostAtOnce = 32;
+
+/** All are open to the owner's organisation from level 100 on. */
+async function newRooms(url: string, owner: Person, count: number): Promise<number[]> {
+  const rooms: number[] = [];
+  const make = async (): Promise<void> => {
+    while (rooms.length < count) {
+      const at = rooms.push(0) - 1;
+      rooms[at] = (await newRoom(url, owner, { level_admin: 1_000 })).id;
+    }
+  };
+  await Promise.all(Array.from({ length: mostAtOnce }, make));
+  return rooms;
+}
+
+export async function bareWs(): Promise<Contender> {
+  return baseline('bare ws', 'bare-ws', await startBaseline('ws-server.ts'), []);
+}
+
+export async function bareSocketio(): Promise<Contender> {
+  return baseline('bare socket.io, in memory', 'socketio', await startBaseline('socketio-server.ts'), []);
+}
+
+export async function bareSocketioRedis(stand: Stand, nodes = 1): Promise<Contender> {
+  const all: Started[] = [];
+  for (let n = 0; n < nodes; n++) all.push(await startBaseline('socketio-server.ts', { REDIS_URL: stand.redis.url }));
+  const one = baseline('bare socket.io + Redis', 'socketio', all[0]!, [stand.redis.pid!]);
+  return { ...one, urls: all.map(({ url }) => url), pids: all.map(({ pid }) => pid) };
+}
+
+let lastRoom = 0;
+
+function baseline(name: string, dialect: Dialect, { url, pid }: Started, behind: number[]): Contender {
+  return {
+    ...{ name, dialect, urls: [url], pids: [pid], behind },
+    rooms: async (count) => Array.from({ length: count }, () => ++lastRoom),
+    tokens: () => ['none'],
+  };
+}
+
+export interface Started {
+  url: string;
+  pid: number;
+}
+
+const startMs = 30_000;
+
+function startService(env: Record<string, string>): Promise<Started> {
+  const child = run(['src/main.ts'], env, ['ignore', 'pipe', 'inherit']);
+  return listening(child, (told) => {
+    let output = '';
+    child.stdout!.on('data', (text: Buffer) => {
+      if (output.length < 100_000) output += text;
+      const url = /"url":"(http:[^"]+)"/.exec(output)?.[1];
+      if (url) told(url);
+      if (/"level":[56]0/.test(text.toString())) process.stderr.write(text);
+    });
+  });
+}
+
+export function startBaseline(file: string, env: Record<string, string> = {}): Promise<Started> {
+  const child = run([join('bench/baselines', file)], env, ['ignore', 'inherit', 'inherit', 'ipc']);
+  return listening(child, (told) => void child.once('message', ({ url }: { url: string }) => told(url)));
+}
+
+function run(args: string[], env: Record<string, string>, stdio: ('ignore' | 'pipe' | 'inherit' | 'ipc')[]) {
+  const child = spawn(process.execPath, [...nodeArgs, ...args], {
+    cwd: project,
+    env: { PATH: process.env.PATH, ...(profileFile && { BENCH_PROFILE: profileFile }), ...env },
+    stdio,
+  });
+  const killAtExit = () => void child.kill('SIGKILL');
+  process.once('exit', killAtExit);
+  child.once('exit', () => process.off('exit', killAtExit));
+  closeLater(() => ended(child));
+  return child;
+}
+
+function listening(child: ChildProcess, tellMe: (told: (url: string) => void) => void): Promise<Started> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error('A server did not start')), startMs);
+    child.once('exit', (code) => reject(new Error(`A server has ended with ${code}`)));
+    tellMe((url) => {
+      clearTimeout(timer);
+      resolve({ url, pid: child.pid! });
+    });
+  });
+}
+
+function ended(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resolve();
+    child.once('exit', () => resolve());
+    child.kill('SIGKILL');
+  });
+}

@@ -1,0 +1,128 @@
+import { WebSocket } from 'ws';
+import { contentOf, type Delivery, deliveryIn } from './content.ts';
+
+export const dialects = ['chat', 'socketio', 'bare-ws'] as const;
+export type Dialect = (typeof dialects)[number];
+
+export interface Line {
+  send(us: number): void;
+  close(): void;
+}
+
+export interface LineEvents {
+  delivered(delivery: Delivery): void;
+  /** The message that was sent then is acknowledged, or its echo has come. */
+  confirmed(us: number): void;
+  /** It was refused, or the connection ended. */
+  failed(why: string): void;
+}
+
+export interface Place {
+  url: string;
+  token: string;
+  room: number;
+  /** The number of this line among those of its process. */
+  line: number;
+}
+
+type Open = (place: Place, events: LineEvents) => Promise<Line>;
+
+const quoted = (text: string) => JSON.stringify(text);
+
+/** Opens the socket, says the first word where it is ours, and hands over what is heard. */
+function dial(url: string, events: LineEvents, hear: (frame: string, socket: WebSocket) => void): WebSocket {
+  const socket = new WebSocket(url.replace(/^http/, 'ws'), { perMessageDeflate: false });
+  socket.on('message', (data: Buffer) => hear(data.toString('latin1'), socket));
+  socket.on('error', (error) => events.failed(error.message));
+  socket.on('close', (code) => events.failed(`closed with ${code}`));
+  return socket;
+}
+
+const openChat: Open = ({ url, token, room, line }, events) =>
+  new Promise((resolve, reject) => {
+    let sent = 0;
+    let isOpen = false;
+    const socket = dial(`${url}/chat`, refusing(events, reject), (frame) => {
+      if (isOpen) {
+        const delivery = deliveryIn(frame);
+        if (!delivery) return events.failed(frame);
+        if (delivery.line === line) events.confirmed(delivery.us);
+        return events.delivered(delivery);
+      }
+      if (frame.includes('START?')) {
+        socket.send(`{"type":"token","content":${quoted(token)}}`);
+        socket.send(`{"type":"select_room","room_id":${room}}`);
+      } else if (frame.includes('CONNECTED')) {
+        isOpen = true;
+        resolve({
+          send: (us) => socket.send(`{"type":"message","content":"${contentOf(us, line, sent++)}"}`),
+          close: () => socket.terminate(),
+        });
+      } else if (!frame.includes('READY')) reject(new Error(frame));
+    });
+  });
+
+/** Engine.IO and Socket.IO by hand: socket.io-client would cost more than what it is to measure. */
+const openSocketio: Open = ({ url, token, room, line }, events) =>
+  new Promise((resolve, reject) => {
+    let sent = 0;
+    const sentAt = new Map<number, number>();
+    const acked = '43/rooms,';
+    const path = '/socket.io/?EIO=4&transport=websocket';
+    const socket = dial(url + path, refusing(events, reject), (frame) => {
+      if (frame.startsWith('42/rooms,')) {
+        const delivery = deliveryIn(frame);
+        if (delivery) events.delivered(delivery);
+      } else if (frame.startsWith(acked)) {
+        const id = Number.parseInt(frame.slice(acked.length, acked.length + 10), 10);
+        if (!frame.includes('"ok":true')) events.failed(frame);
+        if (id === 0) return resolve(opened);
+        events.confirmed(sentAt.get(id)!);
+        sentAt.delete(id);
+      } else if (frame === '2') socket.send('3');
+      else if (frame.startsWith('0')) socket.send(`40/rooms,{"token":${quoted(token)}}`);
+      else if (frame.startsWith('40/rooms,')) socket.send(`42/rooms,0["room:join",{"room_id":${room}}]`);
+      else reject(new Error(frame));
+    });
+    const opened: Line = {
+      send(us) {
+        sent += 1;
+        sentAt.set(sent, us);
+        const content = contentOf(us, line, sent);
+        socket.send(`42/rooms,${sent}["message:send",{"room_id":${room},"content":"${content}"}]`);
+      },
+      close: () => socket.terminate(),
+    };
+  });
+
+const openBareWs: Open = ({ url, room, line }, events) =>
+  new Promise((resolve, reject) => {
+    let sent = 0;
+    const socket = dial(url, refusing(events, reject), (frame) => {
+      const delivery = deliveryIn(frame);
+      if (!delivery) {
+        return resolve({
+          send: (us) => socket.send(`{"content":"${contentOf(us, line, sent++)}"}`),
+          close: () => socket.terminate(),
+        });
+      }
+      if (delivery.line === line) events.confirmed(delivery.us);
+      events.delivered(delivery);
+    });
+    socket.on('open', () => socket.send(`{"join":${room}}`));
+  });
+
+/** What goes wrong before the line is there is also the answer to the open. */
+function refusing(events: LineEvents, reject: (error: Error) => void): LineEvents {
+  return {
+    ...events,
+    failed(why) {
+      reject(new Error(why));
+      events.failed(why);
+    },
+  };
+}
+
+const opens: Record<Dialect, Open> = { chat: openChat, socketio: openSocketio, 'bare-ws': openBareWs };
+
+export const openLine = (dialect: Dialect, place: Place, events: LineEvents) => opens[dialect](place, events);

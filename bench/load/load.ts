@@ -1,0 +1,38 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { join } from 'node:path';
+import { closeLater } from '../../test/support/cleanup.ts';
+import type { Answer, CallName, Calls } from './process.ts';
+
+export type Load = Calls & { pid: number };
+
+const names: CallName[] = ['open', 'closedLoop', 'fullDelivery', 'openLoop', 'failures', 'close'];
+
+/** Starts a load process; each method runs in it. */
+export function startLoad(): Load {
+  const child = fork(join(import.meta.dirname, 'process.ts'));
+  closeLater(() => ended(child));
+  const waiting = new Map<number, (answer: Answer) => void>();
+  let last = 0;
+  child.on('message', (answer: Answer) => {
+    waiting.get(answer.id)?.(answer);
+    waiting.delete(answer.id);
+  });
+  const call = (name: CallName, args: unknown[]) =>
+    new Promise<unknown>((resolve, reject) => {
+      const id = ++last;
+      waiting.set(id, (answer) => ('error' in answer ? reject(new Error(answer.error)) : resolve(answer.result)));
+      child.once('exit', (code) => reject(new Error(`The load has ended with ${code}`)));
+      child.setMaxListeners(100);
+      child.send({ id, name, args });
+    });
+  const calls = Object.fromEntries(names.map((name) => [name, (...args: unknown[]) => call(name, args)]));
+  return { ...(calls as unknown as Calls), pid: child.pid! };
+}
+
+function ended(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resolve();
+    child.once('exit', () => resolve());
+    child.kill('SIGKILL');
+  });
+}

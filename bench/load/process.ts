@@ -1,0 +1,44 @@
+/** The load: a process of its own, so that it takes nothing from the server but its share of the machine. */
+import { Crowd, type Members } from './crowd.ts';
+
+export interface Calls {
+  open: (members: Members) => ReturnType<Crowd['open']>;
+  closedLoop: Crowd['closedLoop'];
+  fullDelivery: Crowd['fullDelivery'];
+  openLoop: Crowd['openLoop'];
+  failures: () => Promise<string[]>;
+  close: () => Promise<void>;
+}
+
+export type CallName = keyof Calls;
+export interface Call {
+  id: number;
+  name: CallName;
+  args: unknown[];
+}
+export type Answer = { id: number; result: unknown } | { id: number; error: string };
+
+let crowd: Crowd | undefined;
+
+const calls: Calls = {
+  async open(members) {
+    crowd ??= new Crowd(members.dialect);
+    return crowd.open(members);
+  },
+  closedLoop: (...args) => crowd!.closedLoop(...args),
+  fullDelivery: (...args) => crowd!.fullDelivery(...args),
+  openLoop: (...args) => crowd!.openLoop(...args),
+  failures: async () => crowd?.failures ?? [],
+  async close() {
+    crowd?.close();
+    crowd = undefined;
+  },
+};
+
+process.on('message', ({ id, name, args }: Call) => {
+  (calls[name] as (...args: unknown[]) => Promise<unknown>)(...args).then(
+    (result) => process.send!({ id, result } satisfies Answer),
+    (error: Error) => process.send!({ id, error: error.message } satisfies Answer),
+  );
+});
+process.on('disconnect', () => process.exit());

@@ -1,0 +1,65 @@
+import type { Result, Row } from './scenario.ts';
+
+/** Figures that are worth a column, in this order, where a row has them. */
+const columns: [figure: string, heading: string][] = [
+  ['sendsPerSecond', 'sends/s'],
+  ['deliveriesPerSecond', 'deliveries/s'],
+  ['requestsPerSecond', 'requests/s'],
+  ['connectsPerSecond', 'connects/s'],
+  ['mib', 'MiB'],
+  ['mibPerThousand', 'MiB/1,000 connections'],
+  ['mibInAll', 'MiB in all'],
+  ['serverMsPerSecond', 'server CPU ms/s'],
+  ['databasesMsPerSecond', 'databases CPU ms/s'],
+  ['cpuUsPerSend', 'CPU µs/send'],
+  ['serverUsPerSend', 'server µs/send'],
+  ['serverUsPerDelivery', 'server µs/delivery'],
+  ['cpuUsPerConnect', 'server µs/connect'],
+  ['cpuUsPerRequest', 'CPU µs/request'],
+  ['confirmP50Ms', 'confirm p50 ms'],
+  ['confirmP99Ms', 'confirm p99 ms'],
+  ['deliverP50Ms', 'deliver p50 ms'],
+  ['deliverP99Ms', 'deliver p99 ms'],
+  ['loadBusy', 'load busy'],
+  ['noise', '± %'],
+];
+
+const busyLoad = 0.95;
+
+export function printResult({ title, rows, reaches, faults }: Result): void {
+  console.log(`\n## ${title}\n`);
+  const shown = columns.filter(
+    ([figure]) => figure === 'noise' || rows.some((row) => Number.isFinite(row.figures[figure]?.median)),
+  );
+  console.log(line(['', ...shown.map(([, heading]) => heading)]));
+  console.log(line(['---', ...shown.map(() => '---:')]));
+  for (const row of rows) console.log(line([row.name, ...shown.map(([figure]) => cell(row, figure))]));
+  if (reaches.length > 0) {
+    console.log(`\n${line(['reach', 'wanted', 'measured', ''])}\n${line(['---', '---', '---:', '---'])}`);
+    for (const { what, wanted, value, met } of reaches)
+      console.log(line([what, wanted, text(value), met ? 'met' : '**not met**']));
+  }
+  const limited = rows.filter((row) => (row.figures.loadBusy?.median ?? 0) > busyLoad).map((row) => row.name);
+  if (limited.length > 0)
+    console.log(`\nthe load was as busy as it can be, so these may be faster than shown: ${limited.join(', ')}`);
+  console.log(faults.length === 0 ? '\nnothing lost, doubled or inverted' : `\nFAULTS\n  ${faults.join('\n  ')}`);
+}
+
+function cell(row: Row, figure: string): string {
+  if (figure === 'noise') return noiseOf(row);
+  return text(row.figures[figure]?.median ?? Number.NaN);
+}
+
+/** Half the way from the lowest to the highest of the rounds, of the row's first figure. */
+function noiseOf({ figures }: Row): string {
+  const first = columns.map(([figure]) => figures[figure]).find((spread) => spread && Number.isFinite(spread.median));
+  return first ? String(Math.round((50 * (first.max - first.min)) / first.median)) : '';
+}
+
+export function text(value: number): string {
+  if (!Number.isFinite(value)) return '';
+  if (value >= 100) return Math.round(value).toLocaleString('en-US');
+  return value.toPrecision(value >= 10 ? 3 : 2);
+}
+
+const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;

@@ -1,0 +1,11 @@
+import type { Scenario } from '../scenario.ts';
+import { connecting } from './connecting.ts';
+import { fanOuts } from './fan-out.ts';
+import { growth } from './growth.ts';
+import { history } from './history.ts';
+import { idle } from './idle.ts';
+import { manyRooms } from './many-rooms.ts';
+import { sends } from './sends.ts';
+import { twoNodes } from './two-nodes.ts';
+
+export const scenarios: Scenario[] = [sends, ...fanOuts, manyRooms, twoNodes, connecting, idle, history, ...growth];

@@ -1,0 +1,38 @@
+import { bareSocketio, bareWs, service } from '../contenders.ts';
+import { atLeast, countOf, type Entrant, enter, faultsIn, figure, inTurn, named, type Scenario } from '../scenario.ts';
+
+const senders = 8;
+/** Messages that are not yet with everybody: enough that the server always has one, and too few to fill its queues. */
+const window = 16;
+
+/** One room at the rate at which everybody in it can hear. */
+function fanOut(members: number): Scenario {
+  return {
+    name: `room-${members}`,
+    title: `One room, ${members.toLocaleString('en-US')} members, maximum rate`,
+    async run(stand, { rounds, seconds }) {
+      const ours = await service(stand);
+      const [ws, socketio] = [await bareWs(), await bareSocketio()];
+      const entrants: Entrant[] = [];
+      for (const contender of [ws, ours.chat, socketio, ours.socketio]) {
+        entrants.push(await enter(contender, { lines: members, rooms: await contender.rooms(1) }));
+      }
+      const measure = ({ entrant }: { entrant: Entrant }) =>
+        countOf(entrant, (load) => load.fullDelivery(seconds, senders, window));
+      for (const entrant of named(entrants)) await measure(entrant);
+      const rows = await inTurn(named(entrants), rounds, measure);
+      const perCpu = (name: string) => figure(rows, name, 'deliveriesPerServerCpuSecond');
+      const reaches = [
+        atLeast(
+          1,
+          'deliveries per server CPU-second, Socket.IO ÷ bare socket.io',
+          perCpu(ours.socketio.name) / perCpu(socketio.name),
+        ),
+        atLeast(1, 'deliveries per server CPU-second, /chat ÷ bare ws', perCpu(ours.chat.name) / perCpu(ws.name)),
+      ];
+      return { rows, reaches: members >= 1_000 ? reaches : [], faults: faultsIn(rows) };
+    },
+  };
+}
+
+export const fanOuts = [fanOut(100), fanOut(1_000)];

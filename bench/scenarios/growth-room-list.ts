@@ -1,0 +1,58 @@
+import { type Person, somebody } from '../../test/support/people.ts';
+import { rest } from '../../test/support/rest-client.ts';
+import { type Service, service } from '../contenders.ts';
+import { inTurn, type Scenario } from '../scenario.ts';
+import { requests } from './history.ts';
+
+const sizes = [1, 100, 1_000];
+/** All there are; those of a user lie scattered among them. */
+const rooms = 20_000;
+/** Of a room, without the users who ask. */
+const rules = 8;
+/** Of each size, one for each round. */
+const users = 5;
+
+/** The list of one's rooms, by how many they are. */
+export const growthRoomList: Scenario = {
+  name: 'growth-room-list',
+  title: `The list of the rooms a user is in, of ${rooms.toLocaleString('en-US')}, over HTTP`,
+  isExtra: true,
+  async run(stand, { rounds, seconds }) {
+    const ours = await service(stand);
+    await makeRooms(ours);
+    const asks: { name: string; people: Person[] }[] = [];
+    for (const size of sizes) {
+      const people: Person[] = [];
+      while (people.length < users) people.push(await somebodyIn(ours, size));
+      asks.push({ name: `in ${size.toLocaleString('en-US')}`, people });
+    }
+    await ours.query('vacuum analyze');
+    const url = `${ours.urls[0]}/rooms`;
+    const measure = ({ people }: { people: Person[] }, round: number) =>
+      requests(url, people[round % users]!.token, seconds, [...ours.pids, ...ours.behind]);
+    for (const ask of asks) await measure(ask, 0);
+    return { rows: await inTurn(asks, rounds, measure), reaches: [], faults: [] };
+  },
+};
+
+async function makeRooms(ours: Service): Promise<void> {
+  await ours.query(`insert into rooms
+    (uuid, name, type, level_admin, user_owner, max_entity_rules, last_change_at, created_at, updated_at)
+    select gen_random_uuid(), 'a room', 'group', 100, gen_random_uuid(), 100, now() - n * interval '1 s', now(), now()
+    from generate_series(1, ${rooms}) n`);
+  await ours.query(`insert into permission_rules
+    (room_id, grantee, kind, permissions, level, accepted, created_at, updated_at)
+    select id, case n when 1 then user_owner else gen_random_uuid() end, 'user', 'rwa', 0, true, now(), now()
+    from rooms, generate_series(1, ${rules}) n`);
+}
+
+/** As if he had been invited to so many rooms and had accepted. */
+async function somebodyIn(ours: Service, count: number): Promise<Person> {
+  const person = somebody();
+  await ours.query(`insert into permission_rules
+    (room_id, grantee, kind, permissions, level, accepted, created_at, updated_at)
+    select id, '${person.user}', 'user', 'rw', 0, true, now(), now() from rooms order by random() limit ${count}`);
+  const listed = (await rest(ours.urls[0]!, person.token).get('/rooms')).body.content.length;
+  if (listed !== count) throw new Error(`${listed} rooms are listed of ${count}`);
+  return person;
+}

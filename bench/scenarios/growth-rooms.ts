@@ -1,0 +1,73 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { rest } from '../../test/support/rest-client.ts';
+import { service } from '../contenders.ts';
+import { cpuMsOf } from '../machine/cpu.ts';
+import { countOf, type Entrant, enter, faultsIn, inTurn, type Scenario, together } from '../scenario.ts';
+import { startStand } from '../stand.ts';
+import type { Sample } from '../statistics.ts';
+
+const counts = [1, 100, 10_000];
+const senders = 64;
+/** As often each connection is pinged: every one once, while all rooms are swept a dozen times. */
+const idleSeconds = 25;
+
+interface Node {
+  name: string;
+  rooms: number;
+  senders: Entrant;
+}
+
+/** The same senders on nodes that serve few rooms and many, over /chat; and what these nodes take when nobody sends. */
+export const growthRooms: Scenario = {
+  name: 'growth-rooms',
+  title: `Confirmed sends, ${senders} senders, closed loop, by the rooms that the node serves`,
+  isExtra: true,
+  async run(_stand, { rounds, seconds }) {
+    const nodes: Node[] = [];
+    for (const rooms of counts) nodes.push(await nodeThatServes(rooms));
+    const names = nodes.map(({ rooms }) => `${rooms.toLocaleString('en-US')} served, nobody sends`);
+    const idle = await together(names, rounds, () => idleCpuOf(nodes));
+    const measure = (node: Node) => countOf(node.senders, (load) => load.closedLoop(seconds, senders, 1));
+    for (const node of nodes) await measure(node);
+    const rows = await inTurn(nodes, rounds, measure);
+    const faults = faultsIn(rows);
+    for (const { name, rooms, senders } of nodes) {
+      const served = await servedRooms(senders.contender.urls[0]!);
+      if (served !== rooms) faults.push(`${name}: ${served} served`);
+    }
+    return { rows: [...rows, ...idle], reaches: [], faults };
+  },
+};
+
+/** One member in each room, but that the senders share what rooms there are. */
+async function nodeThatServes(count: number): Promise<Node> {
+  // Databases of its own, so that its sweeps are not counted for the other nodes.
+  const { chat, query } = await service(await startStand());
+  const rooms = await chat.rooms(count);
+  const [first, others] = [rooms.slice(0, senders), rooms.slice(senders)];
+  const entrant = await enter(chat, { lines: senders, rooms: first });
+  await enter(chat, { lines: others.length, rooms: others });
+  await query('vacuum analyze');
+  await query('checkpoint');
+  const name = `${count.toLocaleString('en-US')} served`;
+  return { name: count === 1 ? `${name}, all senders in it` : name, rooms: count, senders: entrant };
+}
+
+/** Of all nodes at once: idle as they are, they do not disturb one another. */
+async function idleCpuOf(nodes: readonly Node[]): Promise<Sample[]> {
+  const before = nodes.map(cpuOf);
+  await pause(idleSeconds * 1_000);
+  return nodes.map(cpuOf).map(({ server, databases }, n) => ({
+    serverMsPerSecond: (server - before[n]!.server) / idleSeconds,
+    databasesMsPerSecond: (databases - before[n]!.databases) / idleSeconds,
+  }));
+}
+
+function cpuOf({ senders: { contender } }: Node): { server: number; databases: number } {
+  return { server: cpuMsOf(contender.pids), databases: cpuMsOf(contender.behind) };
+}
+
+async function servedRooms(url: string): Promise<number> {
+  const { body } = await rest(url).get('/metrics');
+  return Number(/^nano_served_rooms (\d+)/m.exec(body)?.[1]);
+}

@@ -1,0 +1,59 @@
+import { bareSocketio, bareWs, type Contender, service } from '../contenders.ts';
+import { startLoad } from '../load/load.ts';
+import { anonymousKibOf } from '../machine/cpu.ts';
+import { atMost, figure, inTurn, type Scenario } from '../scenario.ts';
+import type { Sample } from '../statistics.ts';
+
+const lines = 1_000;
+const rooms = 100;
+
+/** Connections that are in a room and silent. Each measurement has a fresh server: what was freed is not given back. */
+export const idle: Scenario = {
+  name: 'idle',
+  title: `${lines.toLocaleString('en-US')} idle connections, each in one of ${rooms} rooms`,
+  async run(stand, { rounds }) {
+    const kinds = [
+      { name: 'bare ws', start: bareWs },
+      { name: 'nano-messaging /chat', start: async () => (await service(stand)).chat },
+      { name: 'bare socket.io, in memory', start: bareSocketio },
+      { name: 'nano-messaging Socket.IO', start: async () => (await service(stand)).socketio },
+    ];
+    const rows = await inTurn(kinds, rounds, async ({ start }) => memoryOf(await start(), lines));
+    const mib = (name: string) => figure(rows, name, 'mib');
+    const reaches = [
+      atMost(1.2, '/chat ÷ bare ws', mib('nano-messaging /chat') / mib('bare ws')),
+      atMost(0.9, 'Socket.IO ÷ bare socket.io', mib('nano-messaging Socket.IO') / mib('bare socket.io, in memory')),
+    ];
+    return { rows, reaches, faults: [] };
+  },
+};
+
+/** What so many more connections add to a server that has as many already: its own size is in neither; MiB. */
+export async function memoryOf(contender: Contender, lines: number): Promise<Sample> {
+  const [pid] = contender.pids as [number];
+  const places = await contender.rooms(rooms);
+  const load = startLoad();
+  await load.open(members(contender, places, lines));
+  const before = await settled(pid);
+  await load.open(members(contender, places, 2 * lines));
+  const after = await settled(pid);
+  await load.close();
+  process.kill(pid, 'SIGKILL');
+  return { mib: (after - before) / 2 / 1_024 };
+}
+
+function members({ dialect, urls, tokens }: Contender, rooms: number[], lines: number) {
+  const places = Array.from({ length: lines }, (_, n) => rooms[n % rooms.length]!);
+  return { ...{ dialect, urls, atOnce: 32 }, tokens: tokens(lines), rooms: places };
+}
+
+/** After a collection, when it changes no more. */
+async function settled(pid: number): Promise<number> {
+  let least = Number.POSITIVE_INFINITY;
+  for (let n = 0; n < 3; n++) {
+    process.kill(pid, 'SIGUSR2');
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    least = Math.min(least, anonymousKibOf(pid));
+  }
+  return least;
+}
