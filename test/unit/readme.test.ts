@@ -334,7 +334,7 @@ describe('ARCHITECTURE.md', () => {
 });
 
 describe('links of the documents', () => {
-  for (const path of ['README.md', 'ARCHITECTURE.md', 'src/protocol/README.md']) {
+  for (const path of ['README.md', 'ARCHITECTURE.md', 'src/protocol/README.md', 'docs/scaling.md']) {
     it(`of ${path} lead somewhere`, () => {
       const here = new URL(path, root);
       const links = [...readFileSync(here, 'utf8').matchAll(/\]\(([^)\s]+)\)/g)].map((match) => match[1]!);
