@@ -35,17 +35,19 @@ const nodeArgs = profileFile
 interface Wish {
   nodes?: number;
   settings?: Record<string, string>;
+  /** Another checkout, with its dependencies. */
+  checkout?: string | undefined;
 }
 
 /** The service itself on PostgreSQL and Redis, as in production but for the limit of what a user may send. */
-export async function service(stand: Stand, { nodes = 1, settings = {} }: Wish = {}) {
+export async function service(stand: Stand, { nodes = 1, settings = {}, checkout }: Wish = {}) {
   const database = await stand.freshDatabase();
   const env = {
     ...{ DATABASE_URL: database, REDIS_URL: stand.redis.url, JWT_SECRET: testSecret, HOST: '127.0.0.1', PORT: '0' },
     ...{ SEND_RATE: '0', LOG_LEVEL: 'info', ...settings },
   };
   const started: Started[] = [];
-  for (let n = 0; n < nodes; n++) started.push(await startService(env));
+  for (let n = 0; n < nodes; n++) started.push(await startService(env, checkout));
   const urls = started.map(({ url }) => url);
   const owner = somebody({ level: 100 });
   const client = new pg.Client({ connectionString: database });
@@ -59,7 +61,7 @@ export async function service(stand: Stand, { nodes = 1, settings = {} }: Wish =
     stored: async () => Number((await client.query('select count(*) from messages')).rows[0].count),
     query: (sql: string) => client.query(sql),
   };
-  const over = (dialect: Dialect, name: string) => ({ ...shared, dialect, name });
+  const over = (dialect: Dialect, name: string) => ({ ...shared, dialect, name: checkout ? `${name}, before` : name });
   return {
     ...shared,
     chat: over('chat', 'nano-messaging /chat'),
@@ -68,6 +70,13 @@ export async function service(stand: Stand, { nodes = 1, settings = {} }: Wish =
 }
 
 export type Service = Awaited<ReturnType<typeof service>>;
+
+/** The service over both transports; and as it is in another checkout, where one is to be compared. */
+export async function services(stand: Stand, against: string | undefined) {
+  const ours = await service(stand);
+  const before = against === undefined ? undefined : await service(stand, { checkout: against });
+  return { ours, all: [ours, before].flatMap((one) => (one ? [one.chat, one.socketio] : [])) };
+}
 
 const mostAtOnce = 32;
 
@@ -116,8 +125,8 @@ export interface Started {
 
 const startMs = 30_000;
 
-function startService(env: Record<string, string>): Promise<Started> {
-  const child = run(['src/main.ts'], env, ['ignore', 'pipe', 'inherit']);
+function startService(env: Record<string, string>, checkout = project): Promise<Started> {
+  const child = run([join(checkout, 'src/main.ts')], env, ['ignore', 'pipe', 'inherit']);
   return listening(child, (told) => {
     let output = '';
     child.stdout!.on('data', (text: Buffer) => {

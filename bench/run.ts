@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --only sends,idle] [--rounds 5] [--seconds 4]`: what the service costs beside the libraries it
+ * `npm run bench [-- --only sends,idle] [--rounds 3] [--seconds 3] [--against ../before]`: what the service costs beside the libraries it
  * stands on, measured in the same run. Prints tables and writes `bench/results.json`.
  */
 import { writeFileSync } from 'node:fs';
@@ -15,8 +15,9 @@ import { startStand } from './stand.ts';
 const { values } = parseArgs({
   options: {
     only: { type: 'string' },
-    rounds: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '4' },
+    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '3' },
+    against: { type: 'string' },
   },
 });
 const wanted = values.only?.split(',') ?? scenarios.filter(({ isExtra }) => !isExtra).map(({ name }) => name);
@@ -25,7 +26,7 @@ if (unknown.length > 0) {
   console.error(`There is no ${unknown.join(', ')}; there are ${scenarios.map(({ name }) => name).join(', ')}`);
   process.exit(1);
 }
-const options = { rounds: Number(values.rounds), seconds: Number(values.seconds) };
+const options = { rounds: Number(values.rounds), seconds: Number(values.seconds), against: values.against };
 
 process.setMaxListeners(100);
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));

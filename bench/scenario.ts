@@ -32,6 +32,8 @@ export interface Options {
   rounds: number;
   /** Of one measurement. */
   seconds: number;
+  /** Another checkout of the service, measured beside this one. */
+  against: string | undefined;
 }
 
 export interface Scenario {

@@ -1,4 +1,4 @@
-import { bareSocketio, bareWs, type Contender, service } from '../contenders.ts';
+import { bareSocketio, bareWs, type Contender, services } from '../contenders.ts';
 import { startLoad } from '../load/load.ts';
 import { cpuMsOf } from '../machine/cpu.ts';
 import { atLeast, figure, inTurn, type Scenario } from '../scenario.ts';
@@ -12,11 +12,11 @@ const atOnce = 32;
 export const connecting: Scenario = {
   name: 'connecting',
   title: `${lines.toLocaleString('en-US')} × connect, authenticate and join, ${atOnce} at once`,
-  async run(stand, { rounds }) {
-    const ours = await service(stand);
+  async run(stand, { rounds, against }) {
+    const { ours, all: everyService } = await services(stand, against);
     const [ws, socketio] = [await bareWs(), await bareSocketio()];
     const all: { name: string; contender: Contender; in: number[] }[] = [];
-    for (const contender of [ws, ours.chat, socketio, ours.socketio]) {
+    for (const contender of [ws, socketio, ...everyService]) {
       all.push({ name: contender.name, contender, in: await contender.rooms(rooms) });
     }
     for (const one of all) await connect(one.contender, one.in);

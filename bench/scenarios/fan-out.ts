@@ -1,4 +1,4 @@
-import { bareSocketio, bareWs, service } from '../contenders.ts';
+import { bareSocketio, bareWs, services } from '../contenders.ts';
 import { atLeast, countOf, type Entrant, enter, faultsIn, figure, inTurn, named, type Scenario } from '../scenario.ts';
 
 const senders = 8;
@@ -10,11 +10,11 @@ function fanOut(members: number): Scenario {
   return {
     name: `room-${members}`,
     title: `One room, ${members.toLocaleString('en-US')} members, maximum rate`,
-    async run(stand, { rounds, seconds }) {
-      const ours = await service(stand);
+    async run(stand, { rounds, seconds, against }) {
+      const { ours, all } = await services(stand, against);
       const [ws, socketio] = [await bareWs(), await bareSocketio()];
       const entrants: Entrant[] = [];
-      for (const contender of [ws, ours.chat, socketio, ours.socketio]) {
+      for (const contender of [ws, socketio, ...all]) {
         entrants.push(await enter(contender, { lines: members, rooms: await contender.rooms(1) }));
       }
       const measure = ({ entrant }: { entrant: Entrant }) =>

@@ -1,4 +1,4 @@
-import { bareSocketioRedis, bareWs, service } from '../contenders.ts';
+import { bareSocketioRedis, bareWs, services } from '../contenders.ts';
 import { atLeast, countOf, type Entrant, enter, faultsIn, figure, inTurn, named, type Scenario } from '../scenario.ts';
 import type { Sample } from '../statistics.ts';
 
@@ -13,11 +13,11 @@ const settleSeconds = 1;
 export const manyRooms: Scenario = {
   name: 'many-rooms',
   title: `${rooms} rooms × ${membersEach} members, all sending: the highest rate with p99 < ${mostP99Ms} ms`,
-  async run(stand, { rounds, seconds }) {
-    const ours = await service(stand);
+  async run(stand, { rounds, seconds, against }) {
+    const { ours, all } = await services(stand, against);
     const [ws, bare] = [await bareWs(), await bareSocketioRedis(stand)];
     const entrants: Entrant[] = [];
-    for (const contender of [ws, bare, ours.chat, ours.socketio]) {
+    for (const contender of [ws, bare, ...all]) {
       entrants.push(await enter(contender, { lines: rooms * membersEach, rooms: await contender.rooms(rooms) }));
     }
     const found = new Map<string, number>();

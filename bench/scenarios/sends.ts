@@ -1,4 +1,4 @@
-import { bareSocketioRedis, service } from '../contenders.ts';
+import { bareSocketioRedis, services } from '../contenders.ts';
 import { pgbench } from '../pgbench.ts';
 import { atLeast, atMost, countOf, type Entrant, enter, faultsIn, figure, inTurn, type Scenario } from '../scenario.ts';
 import type { Sample } from '../statistics.ts';
@@ -10,14 +10,14 @@ const many = 512;
 export const sends: Scenario = {
   name: 'sends',
   title: `Confirmed sends, ${few} senders in ${few} rooms, closed loop`,
-  async run(stand, { rounds, seconds }) {
+  async run(stand, { rounds, seconds, against }) {
     const bare = await bareSocketioRedis(stand);
-    const ours = await service(stand);
+    const { ours, all: everyService } = await services(stand, against);
     const commits = await pgbench(stand);
     const all: { name: string; measure: () => Promise<Sample> }[] = [
       { name: 'pgbench one-row commits', measure: () => commits(few, seconds) },
     ];
-    for (const contender of [bare, ours.chat, ours.socketio]) {
+    for (const contender of [bare, ...everyService]) {
       const entrant = await enter(contender, { lines: few, rooms: await contender.rooms(few) });
       all.push({ name: contender.name, measure: () => closedLoop(entrant, seconds, few) });
     }
