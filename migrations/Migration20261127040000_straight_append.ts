@@ -13,7 +13,7 @@ const byTheKeys = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit
  * which for a while are those of an empty table.
  *
  * Both always go by the keys. Their plans are kept by each connection, and one that was made while a table was small
- * reads all of it until the next ANALYZE: a new service became fifty times slower within minutes.
+ * reads all of it until the next ANALYZE: a new service became eight times slower within a minute.
  *
  * A message is only stored under the lock of its room, and a room is only deleted under it, so there is no foreign key
  * to check for each message; a trigger deletes them with their room. Half of a page of

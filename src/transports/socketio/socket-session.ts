@@ -16,13 +16,13 @@ import { readHistory } from '../../rooms/history.ts';
 import { type Joined, joinRoom, rejoinRoom } from '../../rooms/joining.ts';
 import { sendMessage } from '../../rooms/messages.ts';
 import type { Actor } from '../../rooms/permissions.ts';
-import type { Member } from '../../rooms/room-feed.ts';
 import { roomIdOf } from '../../rooms/rooms-context.ts';
 import type { Identity } from '../authenticate.ts';
 import { badTokensAllowed, type Live } from '../live.ts';
 import type { TokenHolder, TokenLifetime } from '../token-lifetime.ts';
 import { mostWaiting, Turns } from '../turns.ts';
 import { endConnection, sendAway } from './end-connection.ts';
+import { RoomMember } from './room-member.ts';
 import { catchUp } from './rooms-adapter.ts';
 
 type ServerEvents = { [N in AnnouncementName]: (payload: Announcements[N]) => void };
@@ -224,50 +224,5 @@ export class SocketSession implements TokenHolder {
     }
     for (const [id, member] of [...this.#memberships]) this.#live.rooms.feeds.find(id)?.review(member);
     return { expires_at: this.#identity.expiresAt };
-  }
-}
-
-/** The session's place in one room. */
-class RoomMember implements Member {
-  readonly #id: RoomId;
-  readonly #session: SocketSession;
-  #undo: (() => void) | undefined;
-  #hasLeft = false;
-
-  constructor(id: RoomId, session: SocketSession) {
-    this.#id = id;
-    this.#session = session;
-  }
-
-  get actor(): Actor {
-    return this.#session.actor;
-  }
-
-  tell(change: Change): void {
-    this.#session.tell(change);
-  }
-
-  enter(): void {
-    this.#session.enterRoom(this.#id);
-  }
-
-  takeOut(code: RemovalCode): void {
-    this.#session.takeOutOf(this.#id, code);
-  }
-
-  reconnect(): void {
-    this.#session.reconnect();
-  }
-
-  /** The join is done; where it has left meanwhile, it is undone. */
-  isIn(undo: () => void): void {
-    if (this.#hasLeft) undo();
-    else this.#undo = undo;
-  }
-
-  leave(): void {
-    this.#hasLeft = true;
-    this.#undo?.();
-    this.#undo = undefined;
   }
 }
