@@ -3,6 +3,7 @@ import type { Change } from '../../src/protocol/change.ts';
 import type { Actor } from '../../src/rooms/permissions.ts';
 import { type Member, RoomFeed } from '../../src/rooms/room-feed.ts';
 import type { LoggedRoom, RoomLog } from '../../src/store/room-log.ts';
+import { closeLater } from '../support/cleanup.ts';
 
 const room_id = 7;
 const reader = '00000000-0000-0000-0000-00000000000a';
@@ -71,6 +72,8 @@ function stage(log: Change[] = []) {
       },
     },
   });
+  // One that still waits for what its log has not would fail after its test, in somebody else's.
+  closeLater(() => feed.end());
   function member(user = reader): Listening {
     const actor: Actor = { user, entity: null, level: 0, mayCreateRooms: false };
     const listening: Listening = {
