@@ -23,6 +23,7 @@ const layers: Layer[] = [
   { name: 'config.ts', files: /^config\.ts$/, imports: [/^protocol\//], packages: any },
   { name: 'protocol/', files: /^protocol\//, imports: [/^protocol\//], packages: /^zod$/ },
   { name: 'rooms/permissions.ts', files: /^rooms\/permissions\.ts$/, imports: [/^protocol\//], packages: /^$/ },
+  { name: 'client/', files: /^client\//, imports: [/^(protocol|client)\//], packages: /^socket\.io-client$/ },
   { name: 'store/', files: /^store\//, imports: [/^(protocol|store)\//], packages: offTheWire },
   { name: 'rooms/', files: /^rooms\//, imports: [/^(protocol|store|rooms)\//], packages: offTheWire },
   {
