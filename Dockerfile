@@ -12,6 +12,7 @@ RUN npm ci
 COPY tsconfig.json tsconfig.build.json mikro-orm.config.ts ./
 COPY migrations migrations
 COPY src src
+COPY test test
 RUN npm run build
 
 FROM node:24-slim

@@ -11,12 +11,18 @@ interface Engine {
   write(data: string, options: { compress: boolean; wsPreEncodedFrame?: Buffer[] }): void;
 }
 
+/** Its class has private parts, which a declaration cannot have. */
+interface RoomsAdapter extends Adapter {
+  catchUp(id: string, room: Room): void;
+}
+type RoomsAdapterClass = (new (namespace: Namespace) => RoomsAdapter) & typeof Adapter;
+
 /**
  * The in-memory adapter, which writes what is emitted to a room once per turn, and makes the bytes once. What is
  * emitted to one socket meanwhile may overtake; who leaves a room has had what was said before.
  */
-export function roomsAdapter(failed: (error: unknown) => void) {
-  return class RoomsAdapter extends Adapter {
+export function roomsAdapter(failed: (error: unknown) => void): RoomsAdapterClass {
+  return class extends Adapter {
     readonly #writes: RoomWrites<Room, string>;
 
     constructor(namespace: Namespace) {
