@@ -1,11 +1,11 @@
-import { createServer, type Server as HttpServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:http';
 import express from 'express';
 import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { before, closeInSlices, drainTimes, gone } from './drain.ts';
 import { embeddedSecret } from './embedded-key.ts';
+import { listen, type Mount, mountedListener, ownListener } from './listener.ts';
 import { createLogger } from './logger.ts';
 import { type Metrics, metrics } from './metrics.ts';
 import { type RedisNodes, redisNodes } from './nodes/redis-nodes.ts';
@@ -28,13 +28,13 @@ import type { Live } from './transports/live.ts';
 import { adminRoutes } from './transports/rest/admin.routes.ts';
 import { restApp } from './transports/rest/app.ts';
 import { operationsRoutes } from './transports/rest/operations.routes.ts';
-import { answerUnreadable } from './transports/rest/unreadable-request.ts';
 import { socketioGateway } from './transports/socketio/gateway.ts';
 import { tokenLifetimes } from './transports/token-lifetime.ts';
 
 export interface RunningServer {
-  url: string;
-  port: number;
+  /** Where it is: `http://127.0.0.1:7777`. */
+  readonly url: string;
+  readonly port: number;
   /** Drains (see `delivery`): false where the time was up first. */
   drain(): Promise<boolean>;
   /** Ends at once; may be called twice. */
@@ -42,33 +42,39 @@ export interface RunningServer {
 }
 
 const ioPath = '/socket.io/';
-/** Longer than a balancer keeps a connection for the next request, so that it never sends one into a closing one. */
-const keepAliveMs = 75_000;
 /** How long draining waits for goodbyes, and for requests that are being answered. */
 const graceMs = 2_000;
 
-export async function startServer(config: Config, { logger = createLogger(config.logLevel) } = {}) {
+interface Surroundings {
+  logger?: Logger;
+  /** Serves there, and not on a port of its own. */
+  mount?: Mount | undefined;
+}
+
+export async function startServer(config: Config, { logger, mount }: Surroundings = {}): Promise<RunningServer> {
+  const log = logger ?? createLogger(config.logLevel);
   const keys = tokenKeys(config);
-  warnOfShortSecrets(config, logger);
+  warnOfShortSecrets(config, log);
   const store = await openStore(config);
   try {
-    return await serve(config, keys, store, logger);
+    return await serve(config, keys, store, log, mount);
   } catch (error) {
     await store.close();
     throw error;
   }
 }
 
-async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: Store, logger: Logger) {
+async function serve(
+  config: Config,
+  keys: ReturnType<typeof tokenKeys>,
+  store: Store,
+  logger: Logger,
+  mount: Mount | undefined,
+): Promise<RunningServer> {
   const { limits } = config;
   const measured = metrics();
-  const http = createServer({
-    requireHostHeader: false,
-    keepAliveTimeout: keepAliveMs,
-    // Others, as to HTTP/2 without TLS, are offers that come with a request which wants its answer all the same.
-    shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
-  });
-  answerUnreadable(http);
+  const listener = mount ? mountedListener(mount) : ownListener(config.port, config.host);
+  const { http } = listener;
   const untold = (error: unknown) => logger.error({ err: error }, 'a member could not be told');
   const gateway = socketioGateway(http, { ...config, frameBytes: limits.frameBytes }, untold);
   const chatMembers = chatAudience();
@@ -117,7 +123,7 @@ async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: 
     chat.close();
     const closed = gateway.close();
     metricsServer?.close();
-    http.closeAllConnections();
+    listener.cut();
     await closed;
     await nodes.close();
     await store.close();
@@ -129,7 +135,7 @@ async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: 
 
   try {
     await revocations.open();
-    await listen(http, config.port, config.host);
+    await listener.open();
     if (metricsServer) await listen(metricsServer, metricsPort!, config.host);
   } catch (error) {
     await close();
@@ -146,15 +152,19 @@ async function serve(config: Config, keys: ReturnType<typeof tokenKeys>, store: 
     await closeInSlices([gateway, chat], spreadMs, deadline);
     await gone([gateway, chat], graceUntil());
     // Until here the port answered, `/readyz` with 503. What is asked by now is answered; half a request is not waited for.
-    const answered = new Promise((resolve) => http.close(resolve));
-    http.closeIdleConnections();
-    await before(graceUntil(), answered);
+    await before(graceUntil(), listener.finish());
     return (await before(deadline, close())) && inTime;
   }
 
-  const { address, family, port } = http.address() as AddressInfo;
-  const host = address === '0.0.0.0' || address === '::' ? 'localhost' : family === 'IPv6' ? `[${address}]` : address;
-  return { url: `http://${host}:${port}`, port, drain, close } satisfies RunningServer;
+  return {
+    get url() {
+      return listener.address().url;
+    },
+    get port() {
+      return listener.address().port;
+    },
+    ...{ drain, close },
+  };
 }
 
 function tokenKeys({ tokens: { keys }, dataDirectory }: Config) {
@@ -205,16 +215,6 @@ function roomsOver(
     isDraining: false,
     roomIds: new LRUCache({ max: 10_000 }),
   };
-}
-
-function listen(server: HttpServer, port: number, host: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
 }
 
 /** Also what was on its way into the queue. The turn after it is for the acknowledgements to go out. */

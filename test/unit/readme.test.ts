@@ -334,7 +334,9 @@ describe('ARCHITECTURE.md', () => {
 });
 
 describe('links of the documents', () => {
-  for (const path of ['README.md', 'ARCHITECTURE.md', 'src/protocol/README.md', 'docs/scaling.md']) {
+  const guides = readdirSync(new URL('docs/', root)).filter((name) => name.endsWith('.md'));
+  const documents = ['README.md', 'ARCHITECTURE.md', 'src/protocol/README.md', ...guides.map((name) => `docs/${name}`)];
+  for (const path of documents) {
     it(`of ${path} lead somewhere`, () => {
       const here = new URL(path, root);
       const links = [...readFileSync(here, 'utf8').matchAll(/\]\(([^)\s]+)\)/g)].map((match) => match[1]!);
