@@ -6,7 +6,7 @@ import { readConfig } from './config.ts';
 import { embeddedSecret } from './embedded-key.ts';
 import { Uuid } from './protocol/identifiers.ts';
 
-const usage = `npm run token -- [options]: prints a token that this configuration accepts
+const usage = `npm run token -- [options], or npx nano-messaging token [options]: prints a token that this configuration accepts
 
   --user UUID          the user; made up when missing
   --entity UUID        the user's organisation

@@ -1,9 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { extname, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
 const project = resolve(import.meta.dirname, '../..');
+/** In the package this file is compiled, and so is the service. */
+const main = `src/main${extname(import.meta.filename)}`;
 const startMs = 40_000;
 
 /** One node of the service in a process of its own. It keeps its port from one start to the next. */
@@ -56,7 +58,7 @@ export class NodeProcess {
 
   #spawn(): void {
     const log = openSync(this.#logFile, 'a');
-    const child = spawn(process.execPath, ['src/main.ts'], {
+    const child = spawn(process.execPath, [main], {
       cwd: project,
       env: this.#env,
       stdio: ['ignore', log, log],

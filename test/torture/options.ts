@@ -12,6 +12,17 @@ export interface Options {
   settings: Record<string, string>;
 }
 
+export const usage = `npm run torture -- [options], or npx nano-messaging torture [options]
+
+  --seconds N         how long (60)
+  --seed N            of everything random; made up when missing, and printed
+  --nodes N           how many nodes (3); with one there is no Redis
+  --clients N         of both live transports (120)
+  --rooms N           (30)
+  --redis-adapter A   sharded or classic
+  --only A,B          these faults: ${faultNames.join(', ')}
+  --set NAME=VALUE    a setting of the nodes; may be repeated`;
+
 /** Throws where one makes no sense. */
 export function readOptions(args: string[]): Options {
   const { values } = parseArgs({

@@ -9,7 +9,7 @@ import { random } from '../fuzz/random.ts';
 import { runEnds } from '../support/cleanup.ts';
 import { type Cluster, searchLogs, startCluster } from './cluster.ts';
 import { faultKinds } from './faults.ts';
-import { readOptions } from './options.ts';
+import { readOptions, usage } from './options.ts';
 import { judgeRun } from './oracle.ts';
 import { Owner } from './owner.ts';
 import type { Participant } from './participant.ts';
@@ -20,7 +20,7 @@ import { readHistories } from './room-history.ts';
 import { type Blow, rage } from './storm.ts';
 import { foundTown } from './town.ts';
 
-const { seconds, seed, nodes, clients, rooms, faults, settings } = readOptions(process.argv.slice(2));
+const { seconds, seed, nodes, clients, rooms, faults, settings } = wish();
 const tickMs = 10;
 const slices = 4;
 const rulers = 4;
@@ -57,6 +57,18 @@ try {
   if (process.exitCode === 0) rmSync(directory, { recursive: true, force: true });
 }
 process.exit();
+
+function wish() {
+  const args = process.argv.slice(2);
+  try {
+    if (!args.includes('--help')) return readOptions(args);
+    console.log(usage);
+    process.exit();
+  } catch (error) {
+    console.error((error as Error).message);
+    process.exit(2);
+  }
+}
 
 /** The logs stay, for whoever wants to know why it came to that. */
 async function cleanUp(): Promise<void> {
