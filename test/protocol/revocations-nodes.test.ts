@@ -7,11 +7,12 @@ import { chatClient, readyChat } from '../support/chat-client.ts';
 import { closeLater } from '../support/cleanup.ts';
 import { databaseLine } from '../support/database-line.ts';
 import { everywhere, knock } from '../support/doors.ts';
+import { migratedDirectory } from '../support/embedded-template.ts';
 import { jwksServer, published } from '../support/jwks-server.ts';
 import { describeEveryWiring, embedded, postgres, startNode } from '../support/node.ts';
 import { adminToken, again, type Person, sign, somebody, testSecret } from '../support/people.ts';
 import { execute, freshDatabase } from '../support/postgres.ts';
-import { dataDirectory, runServer } from '../support/process.ts';
+import { runServer } from '../support/process.ts';
 import { expectRefusal } from '../support/refusals.ts';
 import { rest } from '../support/rest-client.ts';
 import { admin, lift, now, revoke } from '../support/revocations.ts';
@@ -215,7 +216,7 @@ describe('Revocations of nodes that call one another', () => {
 
 describe('Revocations and a restart', () => {
   it('outlive it in a data directory', async () => {
-    const DATA_DIR = dataDirectory();
+    const DATA_DIR = await migratedDirectory();
     const person = somebody();
     const first = await startNode(embedded, { DATA_DIR });
     await revoke(first.url, { userUUID: person.user, issued_before: now() });

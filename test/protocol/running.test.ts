@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { chatIn } from '../support/chat-client.ts';
 import { databaseLine } from '../support/database-line.ts';
+import { migratedDirectory } from '../support/embedded-template.ts';
 import { type Person, somebody, testSecret } from '../support/people.ts';
 import { freshDatabase } from '../support/postgres.ts';
 import { dataDirectory, runCommand, runServer } from '../support/process.ts';
@@ -73,7 +74,7 @@ describe('The embedded default', function () {
   });
 
   it('keeps what it acknowledged, and its key, through kill -9', async () => {
-    const DATA_DIR = dataDirectory();
+    const DATA_DIR = await migratedDirectory();
     const first = await runServer({ DATA_DIR, SEND_RATE: 0 });
     const owner = await personOf(DATA_DIR);
     const room = await newRoom(first.url, owner);
@@ -93,7 +94,7 @@ describe('The embedded default', function () {
   });
 
   it('makes no key where one is configured, closes /chat with 1001 on SIGTERM, ends with 0 and keeps its rows', async () => {
-    const DATA_DIR = dataDirectory();
+    const DATA_DIR = await migratedDirectory();
     const env = { DATA_DIR, JWT_SECRET: testSecret };
     const first = await runServer(env);
     const owner = somebody({ level: 100 });

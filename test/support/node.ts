@@ -1,6 +1,7 @@
 import { type Config, readConfig } from '../../src/config.ts';
 import { type RunningServer, startServer } from '../../src/server.ts';
 import { closeAtTheEnd, closeLater } from './cleanup.ts';
+import { migratedDirectory } from './embedded-template.ts';
 import { adminToken, testSecret } from './people.ts';
 import { freshDatabase } from './postgres.ts';
 import { sharedRedis } from './redis.ts';
@@ -59,7 +60,9 @@ export function configOf(settings: Settings): Config {
 
 /** A node with a database of its own, for a test that wants other settings. */
 export async function startNode(wiring: Wiring, settings: Settings = {}, alter: Alter = same): Promise<RunningServer> {
-  const node = await startServer(alter(configOf({ ...(await wiring.settings()), ...settings })));
+  const config = configOf({ ...(await wiring.settings()), ...settings });
+  if (config.database.mode === 'embedded') config.database.directory ??= await migratedDirectory();
+  const node = await startServer(alter(config));
   closeLater(() => node.close());
   return node;
 }
@@ -100,12 +103,12 @@ export function describeEveryWiring(title: string, suite: (ctx: Ctx) => void): v
   describeWirings(title, wirings, suite);
 }
 
-/** For what the wiring has no part in. */
+/** For what the wiring has no part in. Nodes of a test's own are then on PostgreSQL, where they start in no time. */
 export function describeOneWiring(title: string, suite: (ctx: Ctx) => void): void {
-  describeWirings(title, [embedded], suite);
+  describeWirings(title, [embedded], suite, postgres);
 }
 
-function describeWirings(title: string, over: Wiring[], suite: (ctx: Ctx) => void): void {
+function describeWirings(title: string, over: Wiring[], suite: (ctx: Ctx) => void, own?: Wiring): void {
   for (const wiring of over) {
     describe(`${title} [${wiring.name}]`, () => {
       let nodes: RunningServer[] = [];
@@ -118,7 +121,7 @@ function describeWirings(title: string, over: Wiring[], suite: (ctx: Ctx) => voi
         wiring,
         url: () => nodes[turn++ % nodes.length]!.url,
         urls: () => nodes.map(({ url }) => url),
-        startNode: (settings, alter) => startNode(wiring, settings, alter),
+        startNode: (settings, alter) => startNode(own ?? wiring, settings, alter),
       });
     });
   }
