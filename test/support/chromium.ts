@@ -1,0 +1,39 @@
+import { existsSync } from 'node:fs';
+import { type Browser, type BrowserContext, chromium as playwright } from 'playwright-core';
+import { closeAtTheEnd, closeLater } from './cleanup.ts';
+import { aptInstall } from './debian.ts';
+
+const program = '/usr/bin/chromium';
+
+/** Headless, and silent: nothing leaves for anywhere but the pages that a test opens. */
+const args = [
+  ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
+  ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
+];
+
+let shared: Promise<Browser> | undefined;
+
+/** Whether there is a Chromium to test with, installed where we may. Takes a while the first time. */
+export function hasChromium(): boolean {
+  return existsSync(program) || (aptInstall('The tests open pages in Chromium', 'chromium') && existsSync(program));
+}
+
+/** Debian's Chromium, one for all tests of a worker; playwright ends it with the process at the latest. */
+export function chromium(): Promise<Browser> {
+  shared ??= start();
+  return shared;
+}
+
+async function start(): Promise<Browser> {
+  if (!hasChromium()) throw new Error(`The tests need ${program}, or to run as root on Debian to install it`);
+  const browser = await playwright.launch({ executablePath: program, args });
+  closeAtTheEnd(() => browser.close());
+  return browser;
+}
+
+/** A window of its own, without what another test left in the browser; closed with the test. */
+export async function browserWindow(options?: Parameters<Browser['newContext']>[0]): Promise<BrowserContext> {
+  const context = await (await chromium()).newContext(options);
+  closeLater(() => context.close());
+  return context;
+}
