@@ -1,0 +1,51 @@
+import { spawn } from 'node:child_process';
+import { resolve } from 'node:path';
+import { closeLater } from './cleanup.ts';
+import { until } from './until.ts';
+
+/** The examples are run from here, as their readers do. */
+export const project = resolve(import.meta.dirname, '../..');
+
+export type Program = ReturnType<typeof runProgram>;
+
+/** Any program, with a keyboard; killed with the test. */
+export function runProgram(command: string, args: string[], env: Record<string, string> = {}) {
+  const child = spawn(command, args, {
+    cwd: project,
+    env: { PATH: process.env.PATH, ...env } as NodeJS.ProcessEnv,
+    stdio: 'pipe',
+  });
+  let output = '';
+  let errors = '';
+  child.stdout.on('data', (text: Buffer) => {
+    output += text;
+  });
+  child.stderr.on('data', (text: Buffer) => {
+    errors += text;
+  });
+  child.stdin.on('error', () => {}); // it has ended, and the test hears of that
+  const exited = new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  closeLater(() => {
+    child.kill('SIGKILL');
+    return exited;
+  });
+  const all = () => `${output}\n${errors}`;
+  return {
+    exited,
+    type: (...lines: string[]) => void child.stdin.write(lines.map((line) => `${line}\n`).join('')),
+    endInput: () => void child.stdin.end(),
+    /** What it has written so far. */
+    output: () => output,
+    errors: () => errors,
+    lines: () => output.split('\n').slice(0, -1),
+    async says(what: string | RegExp): Promise<void> {
+      const isThere = () => (typeof what === 'string' ? all().includes(what) : what.test(all()));
+      await until(`${what}`, isThere, 10_000).catch((error) => {
+        throw new Error(`${error.message}; it wrote:\n${all()}`);
+      });
+    },
+  };
+}
