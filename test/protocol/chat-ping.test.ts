@@ -5,7 +5,7 @@ import { readyChat } from '../support/chat-client.ts';
 import { describeEveryWiring } from '../support/node.ts';
 import { somebody } from '../support/people.ts';
 
-describeEveryWiring('/chat keep-alive', ({ startNode }) => {
+describeEveryWiring('/chat keep-alive', ({ startNode, url }) => {
   const pinging = () => startNode({}, (config) => ({ ...config, pingMs: 50 }));
 
   it('is WebSocket ping (the original had none), and no frame', async () => {
@@ -13,6 +13,15 @@ describeEveryWiring('/chat keep-alive', ({ startNode }) => {
     for (let n = 0; n < 3; n++) await once(chat.socket, 'ping');
     chat.send({ type: 'fence' });
     expect(await chat.next()).to.include({ data: 'COMMAND?' });
+  });
+
+  it('answers the pings of clients, and the commands of those that have none', async () => {
+    const chat = await readyChat(url(), somebody());
+    chat.socket.ping('are you there?');
+    const [pong] = await once(chat.socket, 'pong');
+    expect(String(pong)).to.equal('are you there?');
+    chat.send({ type: 'ping', id: 'beat' });
+    expect(await chat.next()).to.deep.equal({ type: 'query', data: 'COMMAND?', id: 'beat' });
   });
 
   it('ends a connection that does not answer', async () => {
