@@ -2,9 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { databaseLine as lineTo } from '../support/database-line.ts';
 import { aptInstall } from '../support/debian.ts';
 import { describeOneWiring } from '../support/node.ts';
+import { lineToNode } from '../support/node-line.ts';
 import { again, type Person, somebody } from '../support/people.ts';
 import { type Program, project, runProgram } from '../support/program.ts';
 import { rest } from '../support/rest-client.ts';
@@ -24,12 +24,6 @@ async function chatIn(url: string, { token }: { token: string }, room: { id: num
 
 function runChat(url: string, token: string, room: { id: number }): Program {
   return runProgram(python, [script, `${url.replace('http', 'ws')}/chat`, String(room.id)], { CHAT_TOKEN: token });
-}
-
-/** A line of the network to a node, which the test may do anything to. */
-async function lineToNode(url: string) {
-  const line = await lineTo('127.0.0.1', Number(new URL(url).port));
-  return { ...line, url: `http://127.0.0.1:${line.port}` };
 }
 
 /** What a room's history says, written as the client writes it. */
