@@ -335,7 +335,13 @@ describe('ARCHITECTURE.md', () => {
 
 describe('links of the documents', () => {
   const guides = readdirSync(new URL('docs/', root)).filter((name) => name.endsWith('.md'));
-  const documents = ['README.md', 'ARCHITECTURE.md', 'src/protocol/README.md', ...guides.map((name) => `docs/${name}`)];
+  const documents = [
+    'README.md',
+    'ARCHITECTURE.md',
+    'src/protocol/README.md',
+    'examples/README.md',
+    ...guides.map((name) => `docs/${name}`),
+  ];
   for (const path of documents) {
     it(`of ${path} lead somewhere`, () => {
       const here = new URL(path, root);
