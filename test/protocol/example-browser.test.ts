@@ -21,7 +21,7 @@ async function opened(fragment: Record<string, string> = {}, isDark = false): Pr
   const window = await browserWindow({ colorScheme: isDark ? 'dark' : 'light' });
   const tab = await window.newPage();
   tab.on('pageerror', (error) => violation(`${file}: ${error.stack}`));
-  tab.setDefaultTimeout(10_000);
+  tab.setDefaultTimeout(15_000);
   await tab.clock.install();
   await tab.goto(`${page}#${new URLSearchParams(fragment)}`);
   return tab;

@@ -43,7 +43,7 @@ export function runProgram(command: string, args: string[], env: Record<string, 
     lines: () => output.split('\n').slice(0, -1),
     async says(what: string | RegExp): Promise<void> {
       const isThere = () => (typeof what === 'string' ? all().includes(what) : what.test(all()));
-      await until(`${what}`, isThere, 10_000).catch((error) => {
+      await until(`${what}`, isThere, 15_000).catch((error) => {
         throw new Error(`${error.message}; it wrote:\n${all()}`);
       });
     },
