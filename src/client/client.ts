@@ -1,110 +1,90 @@
-import type { ErrorCode, RemovalCode } from '../protocol/errors.ts';
-import type { Message } from '../protocol/message.ts';
-import type { Room as RoomInfo } from '../protocol/room.ts';
-import type { Announcements } from '../protocol/socket-events.ts';
+import type { Client, ClientEvents, ClientOptions, ClientRoom, ConnectionState } from './api.ts';
+import { Connection } from './connection.ts';
+import { Emitter } from './emitter.ts';
+import type { Change } from './membership.ts';
+import { Room } from './room.ts';
+import type { Announcements } from './wire.ts';
 
-export type { Announcements, ErrorCode, Message, RemovalCode, RoomInfo };
+export type * from './api.ts';
+export { ChatClientError, type ClientErrorCode } from './client-error.ts';
+export type { Timings } from './timings.ts';
+export type { Announcements, ErrorCode, Message, RemovalCode, RoomInfo } from './wire.ts';
 
-export interface ClientOptions {
-  /** Where the service is: `https://chat.example`, or with the path it is mounted under. */
-  url: string;
-  /** A JWT of your backend. Asked for at every connect, and before the one in use ends. */
-  token: () => string | Promise<string>;
-  /** As of socket.io-client; default both. */
-  transports?: ('polling' | 'websocket')[];
+/** Connects, and comes back by itself until `close()`. One client per user: close it when another one signs in. */
+export function connect(options: ClientOptions): Client {
+  return new ChatClient(options);
 }
 
-/**
- * `connecting`: for the first time or again, by itself. `connected`: rooms are live. `refused`: the service does not
- * take the token, or the user has too many connections; `connect()` tries again. `closed`: by `close()`.
- */
-export type ConnectionState = 'connecting' | 'connected' | 'refused' | 'closed';
+/** Where there is a browser around us; there are no types of the DOM here. */
+const surroundings = globalThis as {
+  addEventListener?(event: 'online', listener: () => void): void;
+  removeEventListener?(event: 'online', listener: () => void): void;
+};
 
-export interface ClientEvents {
-  state: ConnectionState;
-  /** What went wrong with the connection or the token; the client goes on where that makes sense. */
-  error: ChatClientError;
-  /** Every frame in either direction, for a console: name, and payload or acknowledgement. Tokens are left out. */
-  frame: { direction: 'in' | 'out'; name: string; payload: unknown };
-}
+class ChatClient implements Client {
+  readonly #rooms = new Map<string, Room>();
+  readonly #emitter = new Emitter<ClientEvents>();
+  readonly #connection: Connection;
+  readonly #online = () => this.#connection.hurry();
 
-export interface Client {
-  readonly state: ConnectionState;
-  /** The room, joined from now on and after every reconnect until `leave()`. The same object for the same name. */
-  room(room: number | string): ClientRoom;
-  /** Returns how to stop listening. */
-  on<E extends keyof ClientEvents>(event: E, listener: (what: ClientEvents[E]) => void): () => void;
-  /** Connects where it has been refused. */
-  connect(): void;
-  /** Leaves everything; what was not sent fails. */
-  close(): void;
-}
+  constructor(options: ClientOptions) {
+    this.#connection = new Connection(options, {
+      state: (state) => this.#emitter.emit('state', state),
+      error: (error) => this.#emitter.emit('error', error),
+      frame: (direction, name, payload) => this.#emitter.emit('frame', { direction, name, payload }),
+      up: () => this.#each((room) => room.up()),
+      down: () => this.#each((room) => room.down()),
+      rightsMayDiffer: () => this.#each((room) => room.readRights()),
+      heard: (name, payload) => this.#hear(name, payload),
+    });
+    surroundings.addEventListener?.('online', this.#online);
+    this.#connection.dial();
+  }
 
-/**
- * `joining`: asked, not answered yet. `live`: told every change. `away`: the connection is gone, and comes back by
- * itself. `refused`: may not be joined, see `error`. `removed`: taken out, see `removal`. `left`: by `leave()`.
- */
-export type RoomState = 'joining' | 'live' | 'away' | 'refused' | 'removed' | 'left';
+  get state(): ConnectionState {
+    return this.#connection.state;
+  }
 
-export interface RoomEvents {
-  /** Anything of the room is another one now: for a view that renders it whole. */
-  update: undefined;
-  state: RoomState;
-  /** The next message, in the order of `seq`, each once. */
-  message: Message;
-  member: Announcements['member:changed'];
-  room: RoomInfo;
-  /** More was missed than the server repeats: `messages` begins anew with the latest page. */
-  reset: undefined;
-  /** A message of ours: its state has changed. */
-  outgoing: Outgoing;
-}
+  on<E extends keyof ClientEvents>(event: E, listener: (what: ClientEvents[E]) => void): () => void {
+    return this.#emitter.on(event, listener);
+  }
 
-export interface ClientRoom {
-  readonly state: RoomState;
-  /** Undefined until it has been joined. */
-  readonly info: RoomInfo | undefined;
-  /** The letters of `rwa` that we have. */
-  readonly rights: string;
-  /** Position in the room's log, 0 before the first join. */
-  readonly rev: number;
-  /** Without a gap, in the order of `seq`; another array whenever it changes. */
-  readonly messages: readonly Message[];
-  /** What is pending or has failed, in the order of sending. */
-  readonly outbox: readonly Outgoing[];
-  /** Whether there is history before `messages[0]`. */
-  readonly hasOlder: boolean;
-  readonly error: ChatClientError | undefined;
-  readonly removal: RemovalCode | undefined;
-  /** Resolves when it is live; rejects with a `ChatClientError` where it is refused. */
-  joined(): Promise<void>;
-  /** Sends, and sends again until it is answered; never stored twice. */
-  send(content: string): Outgoing;
-  /** The page before `messages[0]`, which is put in front of it. */
-  loadOlder(limit?: number): Promise<readonly Message[]>;
-  on<E extends keyof RoomEvents>(event: E, listener: (what: RoomEvents[E]) => void): () => void;
-  /** Joins again where it has been refused, removed or left. */
-  rejoin(): void;
-  leave(): void;
-}
+  room(ref: number | string): ClientRoom {
+    const name = String(ref).toLowerCase();
+    const known = this.#rooms.get(name);
+    if (known?.state === 'left') known.rejoin();
+    if (known) return known;
+    const room = new Room(this.#connection, ref, (left) => this.#leave(left));
+    this.#rooms.set(name, room);
+    return room;
+  }
 
-export interface Outgoing {
-  readonly client_msg_id: string;
-  readonly content: string;
-  readonly state: 'pending' | 'sent' | 'failed';
-  /** Why it failed. */
-  readonly error: ChatClientError | undefined;
-  /** The stored message; rejects where it failed, also if nobody listens. */
-  readonly done: Promise<Message>;
-  /** Sends a failed one again under the same `client_msg_id`. */
-  retry(): void;
-  /** Takes a failed one out of the outbox. */
-  discard(): void;
-}
+  connect(): void {
+    this.#connection.dial();
+  }
 
-/** What the service refused, or `TIMEOUT` and `CLOSED`, which are the client's own. */
-export interface ChatClientError extends Error {
-  readonly code: ErrorCode | 'TIMEOUT' | 'CLOSED';
-  readonly field: string | undefined;
-  readonly retryAfterMs: number | undefined;
+  close(): void {
+    surroundings.removeEventListener?.('online', this.#online);
+    this.#connection.close();
+    this.#each((room) => room.close());
+  }
+
+  #each(tell: (room: Room) => void): void {
+    for (const room of [...this.#rooms.values()]) tell(room);
+  }
+
+  #hear(name: string, payload: never): void {
+    const { room_id } = payload as Announcements['room:removed'];
+    this.#each((room) => {
+      if (room.id !== room_id) return;
+      if (name === 'room:removed') room.removed((payload as Announcements['room:removed']).code);
+      else room.hear({ name, payload } as Change);
+    });
+  }
+
+  /** A room may be known by its number and by its UUID; the connection is in it once. */
+  #leave(left: Room): void {
+    const isElsewhere = [...this.#rooms.values()].some((room) => room.isWanted && room.id === left.id);
+    if (!isElsewhere) this.#connection.line?.ask('room:leave', { room_id: left.ref }, () => {});
+  }
 }

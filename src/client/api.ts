@@ -1,0 +1,105 @@
+import type { ChatClientError } from './client-error.ts';
+import type { Timings } from './timings.ts';
+import type { Announcements, Message, RemovalCode, RoomInfo } from './wire.ts';
+
+export interface ClientOptions {
+  /** Where the service is: `https://chat.example`, or with the path it is mounted under. */
+  url: string;
+  /** A JWT of your backend. Asked for at every connect, and before the one in use ends. */
+  token: () => string | Promise<string>;
+  /** As of socket.io-client; default both. */
+  transports?: ('polling' | 'websocket')[];
+  /** How long the client waits for what. */
+  timings?: Partial<Timings>;
+}
+
+/**
+ * `connecting`: for the first time or again, by itself. `connected`: rooms are live. `refused`: the service
+ * does not take the tokens it is given; `connect()` tries again. `closed`: by `close()`, for ever.
+ */
+export type ConnectionState = 'connecting' | 'connected' | 'refused' | 'closed';
+
+export interface ClientEvents {
+  state: ConnectionState;
+  /** What went wrong with the connection or the token; the client goes on where that makes sense. */
+  error: ChatClientError;
+  /** Every frame in either direction, for a console: name, and payload or acknowledgement. Tokens are left out. */
+  frame: { direction: 'in' | 'out'; name: string; payload: unknown };
+}
+
+export interface Client {
+  readonly state: ConnectionState;
+  /** The room, joined from now on and after every reconnect until `leave()`. The same object for the same name. */
+  room(room: number | string): ClientRoom;
+  /** Returns how to stop listening. */
+  on<E extends keyof ClientEvents>(event: E, listener: (what: ClientEvents[E]) => void): () => void;
+  /** Connects where it has been refused; where it waits to try again, now. */
+  connect(): void;
+  /** Leaves everything; what was not sent fails. */
+  close(): void;
+}
+
+/**
+ * `joining`: asked, not answered yet. `live`: told every change. `away`: the connection is gone, and comes back by
+ * itself. `refused`: may not be joined, see `error`. `removed`: taken out, see `removal`. `left`: by `leave()`.
+ */
+export type RoomState = 'joining' | 'live' | 'away' | 'refused' | 'removed' | 'left';
+
+export interface RoomEvents {
+  /** Anything of the room is another one now: for a view that renders it whole. */
+  update: undefined;
+  state: RoomState;
+  /** The next message, in the order of `seq`, each once. */
+  message: Message;
+  member: Announcements['member:changed'];
+  room: RoomInfo;
+  /** More was missed than the server repeats: `messages` begins anew with the latest page. */
+  reset: undefined;
+  /** A message of ours: its state has changed. */
+  outgoing: Outgoing;
+}
+
+export interface ClientRoom {
+  readonly state: RoomState;
+  /** Undefined until it has been joined. */
+  readonly info: RoomInfo | undefined;
+  /** The letters of `rwa` that we have. */
+  readonly rights: string;
+  /** Position in the room's log, 0 before the first join. */
+  readonly rev: number;
+  /** Without a gap, in the order of `seq`; another array whenever it changes. */
+  readonly messages: readonly Message[];
+  /**
+   * What is pending or has failed, in the order of sending. What is sent stays until it is in `messages`, so a view that
+   * shows both never lacks it.
+   */
+  readonly outbox: readonly Outgoing[];
+  /** Whether there is history before `messages[0]`. */
+  readonly hasOlder: boolean;
+  readonly error: ChatClientError | undefined;
+  readonly removal: RemovalCode | undefined;
+  /** Resolves when it is live; rejects with a `ChatClientError` where it is refused. */
+  joined(): Promise<void>;
+  /** Sends, and sends again until it is answered; never stored twice. */
+  send(content: string): Outgoing;
+  /** The page before `messages[0]`, which is put in front of it. */
+  loadOlder(limit?: number): Promise<readonly Message[]>;
+  on<E extends keyof RoomEvents>(event: E, listener: (what: RoomEvents[E]) => void): () => void;
+  /** Joins again where it has been refused, removed or left. */
+  rejoin(): void;
+  leave(): void;
+}
+
+export interface Outgoing {
+  readonly client_msg_id: string;
+  readonly content: string;
+  readonly state: 'pending' | 'sent' | 'failed';
+  /** Why it failed. */
+  readonly error: ChatClientError | undefined;
+  /** The stored message; rejects where it failed, also if nobody listens. */
+  readonly done: Promise<Message>;
+  /** Sends a failed one again under the same `client_msg_id`. */
+  retry(): void;
+  /** Takes a failed one out of the outbox. */
+  discard(): void;
+}

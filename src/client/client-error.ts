@@ -1,0 +1,45 @@
+import type { ErrorCode, RefusedAck } from './wire.ts';
+
+/** Those of the service, and the client's own. */
+export type ClientErrorCode = ErrorCode | 'TIMEOUT' | 'UNREACHABLE' | 'NO_TOKEN' | 'CLOSED';
+
+/** `retry: true` in the service's table of errors; a test compares the two. */
+const retried: ReadonlySet<ClientErrorCode> = new Set<ClientErrorCode>([
+  'RATE_LIMITED',
+  'TOO_MANY_CONNECTIONS',
+  'INTERNAL',
+  'UNAVAILABLE',
+]);
+
+interface Details {
+  field?: string | undefined;
+  retryAfterMs?: number | undefined;
+  cause?: unknown;
+}
+
+/**
+ * What the service refused, or one of the client's own: `TIMEOUT` (no answer in time), `UNREACHABLE` (no connection),
+ * `NO_TOKEN` (the token function failed), `CLOSED` (by `close()` or `leave()`).
+ */
+export class ChatClientError extends Error {
+  readonly code: ClientErrorCode;
+  readonly field: string | undefined;
+  readonly retryAfterMs: number | undefined;
+
+  constructor(code: ClientErrorCode, message: string, { field, retryAfterMs, cause }: Details = {}) {
+    super(message, { cause });
+    this.name = 'ChatClientError';
+    this.code = code;
+    this.field = field;
+    this.retryAfterMs = retryAfterMs;
+  }
+
+  /** Whether the same request may succeed later by itself. */
+  get isForNow(): boolean {
+    return this.code === 'TIMEOUT' || retried.has(this.code);
+  }
+
+  static refused({ code, message, field, retry_after_ms: retryAfterMs }: RefusedAck['error']): ChatClientError {
+    return new ChatClientError(code, message, { field, retryAfterMs });
+  }
+}

@@ -1,0 +1,188 @@
+import { addressOf } from './address.ts';
+import type { ClientOptions, ConnectionState } from './api.ts';
+import { type Claims, claimsOf } from './claims.ts';
+import type { ChatClientError } from './client-error.ts';
+import { Line, type LineEvents } from './line.ts';
+import { defaultTimings, pauseAfter, type Timings } from './timings.ts';
+import { freshToken } from './token.ts';
+import type { Announcements } from './wire.ts';
+
+export interface ConnectionEvents {
+  state(state: ConnectionState): void;
+  error(error: ChatClientError): void;
+  up(): void;
+  down(): void;
+  /** The token in use says something else of rights than the one before. */
+  rightsMayDiffer(): void;
+  heard(name: string, payload: never): void;
+  frame: LineEvents['frame'];
+}
+
+/** Tokens that did not hold, one after the other, before it is given up. */
+const mostBadTokens = 3;
+/** A line that held for so long was a good one: the pauses begin anew. */
+const goodLineMs = 5_000;
+const tokenTrouble = ['UNAUTHENTICATED', 'TOKEN_EXPIRED', 'TOKEN_REVOKED'];
+
+/** One line after the other, each with a fresh token, until it is closed or refused for good. */
+export class Connection {
+  readonly timings: Timings;
+  /** What rights the token in use speaks of. */
+  claims: Claims | undefined;
+  state: ConnectionState = 'connecting';
+  /** While it is up. */
+  line: Line | undefined;
+  readonly #options: ClientOptions;
+  readonly #address: ReturnType<typeof addressOf>;
+  readonly #events: ConnectionEvents;
+  /** The line that is up or being made; what an earlier one says is of no interest. */
+  #current: Line | undefined;
+  /** Which try it is; what comes of an earlier one is of no interest. */
+  #try = 0;
+  /** A line is up or being made, or a token is asked for it. */
+  #isBusy = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #refreshTimer: ReturnType<typeof setTimeout> | undefined;
+  #failures = 0;
+  #badTokens = 0;
+  #upSince = 0;
+  /** Not before, says a server that drains. */
+  #awayUntil = 0;
+
+  constructor(options: ClientOptions, events: ConnectionEvents) {
+    this.#options = options;
+    this.#address = addressOf(options.url);
+    this.timings = { ...defaultTimings, ...options.timings };
+    this.#events = events;
+  }
+
+  /** Now, where it is not up and none is being made. */
+  dial(): void {
+    if (this.state === 'closed' || this.#isBusy) return;
+    this.#isBusy = true;
+    if (this.state === 'refused') this.#badTokens = 0;
+    this.#enter('connecting');
+    void this.#dial(this.#begin());
+  }
+
+  /** Where it waits to try again, it need not any more. */
+  hurry(): void {
+    if (this.#timer && Date.now() >= this.#awayUntil) this.dial();
+  }
+
+  close(): void {
+    this.#begin();
+    this.#enter('closed');
+    this.#current?.close();
+  }
+
+  #begin(): number {
+    clearTimeout(this.#timer);
+    clearTimeout(this.#refreshTimer);
+    this.#timer = undefined;
+    return ++this.#try;
+  }
+
+  async #dial(attempt: number): Promise<void> {
+    let token: string;
+    try {
+      token = await freshToken(this.#options.token, this.timings.tokenMs);
+    } catch (error) {
+      if (attempt === this.#try) this.#comeBack(error as ChatClientError);
+      return;
+    }
+    if (attempt !== this.#try) return;
+    const { transports } = this.#options;
+    const dial = { ...this.#address, token, ...(transports && { transports }) };
+    this.#current = new Line(dial, this.timings, {
+      up: () => this.#up(token),
+      down: (why) => this.#down(why),
+      heard: (name, payload) => this.#hear(name, payload),
+      frame: this.#events.frame,
+    });
+  }
+
+  #up(token: string): void {
+    this.line = this.#current;
+    this.#upSince = Date.now();
+    this.#badTokens = 0;
+    this.claims = claimsOf(token);
+    this.#events.up();
+    this.#enter('connected');
+  }
+
+  #down(why: ChatClientError): void {
+    const wasUp = this.line !== undefined;
+    this.line = this.#current = undefined;
+    this.#isBusy = false;
+    this.#begin();
+    if (this.state === 'closed') return;
+    if (wasUp && Date.now() - this.#upSince >= goodLineMs) this.#failures = 0;
+    if (wasUp) this.#events.down();
+    if (this.#isFinal(why, wasUp)) {
+      this.#enter('refused');
+      this.#events.error(why);
+    } else this.#comeBack(why);
+  }
+
+  /** A token that was revoked under a live connection may be followed by one that holds: the backend is asked. */
+  #isFinal({ code, isForNow }: ChatClientError, wasUp: boolean): boolean {
+    if (code === 'TOKEN_REVOKED') return !wasUp;
+    if (tokenTrouble.includes(code)) return ++this.#badTokens >= mostBadTokens;
+    return !isForNow && code !== 'UNREACHABLE';
+  }
+
+  #comeBack(why: ChatClientError): void {
+    this.#isBusy = false;
+    const pause = Math.max(pauseAfter(this.#failures++, this.timings), why.retryAfterMs ?? 0);
+    this.#timer = setTimeout(() => this.dial(), Math.max(pause, this.#awayUntil - Date.now()));
+    this.#enter('connecting');
+    this.#events.error(why);
+  }
+
+  #enter(state: ConnectionState): void {
+    if (this.state === state) return;
+    this.state = state;
+    this.#events.state(state);
+  }
+
+  #hear(name: string, payload: never): void {
+    if (name === 'token:expiring') this.#refreshIn((payload as Announcements['token:expiring']).in_ms);
+    else if (name === 'server:draining') {
+      this.#awayUntil = Date.now() + (payload as Announcements['server:draining']).reconnect_after_ms;
+    } else this.#events.heard(name, payload);
+  }
+
+  /**
+   * Well before the end, but not at once: a token function that gives the same one again would be asked without a pause.
+   * What is refused is tried again until the line ends; the next line has a token of its own.
+   */
+  #refreshIn(leftMs: number): void {
+    const { line } = this;
+    clearTimeout(this.#refreshTimer);
+    this.#refreshTimer = setTimeout(
+      async () => {
+        if (line !== this.line) return;
+        try {
+          await this.#refresh(line!);
+        } catch (error) {
+          if (line !== this.line) return;
+          this.#events.error(error as ChatClientError);
+          this.#refreshIn(leftMs / 2);
+        }
+      },
+      Math.max(1_000, (leftMs / 4) * (1 + Math.random())),
+    );
+  }
+
+  async #refresh(line: Line): Promise<void> {
+    const token = await freshToken(this.#options.token, this.timings.tokenMs);
+    await new Promise<void>((resolve, reject) => {
+      line.ask('token:refresh', { token }, (error) => (error ? reject(error) : resolve()));
+    });
+    if (line !== this.line) return;
+    const before = JSON.stringify(this.claims);
+    this.claims = claimsOf(token);
+    if (JSON.stringify(this.claims) !== before || !this.claims) this.#events.rightsMayDiffer();
+  }
+}

@@ -1,0 +1,24 @@
+/** Who listens to what. A listener that throws is reported, and stops nobody else. */
+export class Emitter<Events extends object> {
+  readonly #listeners = new Map<keyof Events, Set<{ hear(what: never): void }>>();
+
+  /** Returns how to stop listening. */
+  on<E extends keyof Events>(event: E, hear: (what: Events[E]) => void): () => void {
+    const listeners = this.#listeners.get(event) ?? new Set();
+    this.#listeners.set(event, listeners);
+    // An object of its own, so that a function may listen twice.
+    const listener = { hear };
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+  }
+
+  emit<E extends keyof Events>(event: E, what: Events[E]): void {
+    for (const { hear } of [...(this.#listeners.get(event) ?? [])]) {
+      try {
+        hear(what as never);
+      } catch (error) {
+        console.error(error);
+      }
+    }
+  }
+}

@@ -1,0 +1,92 @@
+import { io, type ManagerOptions, type Socket } from 'socket.io-client';
+import { ChatClientError } from './client-error.ts';
+import type { Timings } from './timings.ts';
+import type { Ack, RefusedAck, RequestName, RequestPayload } from './wire.ts';
+
+export type Answered<N extends RequestName> = (error: ChatClientError | undefined, ack: Ack<N>) => void;
+
+export interface LineEvents {
+  up(): void;
+  /** Once, and nothing after it. */
+  down(why: ChatClientError): void;
+  heard(name: string, payload: never): void;
+  frame(direction: 'in' | 'out', name: string, payload: unknown): void;
+}
+
+interface Dial extends Pick<Partial<ManagerOptions>, 'transports'> {
+  url: string;
+  path: string;
+  token: string;
+}
+
+/** One connection, from its dialling to its end. A new one has nothing of the one before: no buffer, no answer. */
+export class Line {
+  readonly #socket: Socket;
+  readonly #events: LineEvents;
+  readonly #answerMs: number;
+  readonly #unanswered = new Set<(error: ChatClientError) => void>();
+  readonly #tooLate: ReturnType<typeof setTimeout>;
+  #isOver = false;
+
+  constructor({ url, token, ...options }: Dial, { answerMs, connectMs }: Timings, events: LineEvents) {
+    this.#events = events;
+    this.#answerMs = answerMs;
+    this.#socket = io(url, { ...options, auth: { token }, forceNew: true, reconnection: false });
+    this.#tooLate = setTimeout(() => this.#end(new ChatClientError('TIMEOUT', 'No connection in time')), connectMs);
+    this.#socket.on('connect', () => {
+      clearTimeout(this.#tooLate);
+      events.up();
+    });
+    this.#socket.on('connect_error', (error: Error & { data?: RefusedAck['error'] }) =>
+      this.#end(error.data?.code ? ChatClientError.refused(error.data) : unreachable(error.message, error)),
+    );
+    this.#socket.on('disconnect', (reason) => this.#end(endOf(reason)));
+    this.#socket.onAny((name: string, payload) => {
+      if (this.#isOver) return;
+      events.frame('in', name, payload);
+      events.heard(name, payload as never);
+    });
+  }
+
+  /**
+   * `answered` is called once: with the acknowledgement, the refusal, `TIMEOUT`, or `UNREACHABLE` when the line ends.
+   * It is no promise, for what arrives right behind an acknowledgement must find it obeyed.
+   */
+  ask<N extends RequestName>(name: N, payload: RequestPayload<N>, answered: Answered<N>): void {
+    const settle = (error: ChatClientError | undefined, ack?: Ack<N>) => {
+      clearTimeout(timer);
+      if (this.#unanswered.delete(settle)) answered(error, ack as Ack<N>);
+    };
+    const timer = setTimeout(() => settle(new ChatClientError('TIMEOUT', `No answer to ${name}`)), this.#answerMs);
+    this.#unanswered.add(settle);
+    this.#events.frame('out', name, name === 'token:refresh' ? {} : payload);
+    this.#socket.emit(name, payload, (answer: ({ ok: true } & Ack<N>) | RefusedAck) => {
+      if (this.#isOver) return;
+      this.#events.frame('in', name, answer);
+      if (answer.ok) settle(undefined, answer);
+      else settle(ChatClientError.refused(answer.error));
+    });
+  }
+
+  close(): void {
+    this.#end(new ChatClientError('CLOSED', 'The client is closed'));
+  }
+
+  #end(why: ChatClientError): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearTimeout(this.#tooLate);
+    this.#socket.disconnect();
+    this.#events.down(why);
+    const lost = why.code === 'CLOSED' ? why : unreachable('The connection is gone', why);
+    for (const settle of [...this.#unanswered]) settle(lost);
+  }
+}
+
+export const unreachable = (message: string, cause?: unknown) => new ChatClientError('UNREACHABLE', message, { cause });
+
+/** The service disconnects the socket itself where the token was revoked, and only there. */
+function endOf(reason: string): ChatClientError {
+  if (reason !== 'io server disconnect') return unreachable(reason);
+  return new ChatClientError('TOKEN_REVOKED', 'The token has been revoked');
+}

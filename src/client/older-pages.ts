@@ -1,0 +1,40 @@
+import { ChatClientError } from './client-error.ts';
+import type { Connection } from './connection.ts';
+import type { Timeline } from './timeline.ts';
+import type { Message } from './wire.ts';
+
+/** History before what is known, a page at a time: who asks while one is on its way gets that one. */
+export class OlderPages {
+  readonly #connection: Connection;
+  readonly #ref: number | string;
+  #underWay: Promise<readonly Message[]> | undefined;
+
+  constructor(connection: Connection, ref: number | string) {
+    this.#connection = connection;
+    this.#ref = ref;
+  }
+
+  load(limit: number, current: () => Timeline): Promise<readonly Message[]> {
+    this.#underWay ??= this.#load(limit, current).finally(() => {
+      this.#underWay = undefined;
+    });
+    return this.#underWay;
+  }
+
+  async #load(limit: number, current: () => Timeline): Promise<readonly Message[]> {
+    const timeline = current();
+    if (!timeline.hasOlder) return [];
+    const { line } = this.#connection;
+    if (!line) throw new ChatClientError('UNREACHABLE', 'There is no connection');
+    const page = { room_id: this.#ref, before: timeline.oldest, limit };
+    return new Promise((resolve, reject) => {
+      line.ask('message:history', page, (error, ack) => {
+        if (error) return reject(error);
+        // Of a timeline that is no more: what is shown now begins elsewhere.
+        if (timeline !== current()) return resolve([]);
+        timeline.prepend(ack);
+        resolve(ack.messages);
+      });
+    });
+  }
+}

@@ -1,0 +1,227 @@
+import type { ClientRoom, Outgoing, RoomEvents, RoomState } from './api.ts';
+import { concerns } from './claims.ts';
+import { ChatClientError } from './client-error.ts';
+import type { Connection } from './connection.ts';
+import { Emitter } from './emitter.ts';
+import { type Change, Membership } from './membership.ts';
+import { OlderPages } from './older-pages.ts';
+import { Outbox } from './outbox.ts';
+import type { Joined, Message, RemovalCode, RoomInfo } from './wire.ts';
+
+/** In which it is to be joined. */
+const wanted: readonly RoomState[] = ['joining', 'live', 'away'];
+const none: readonly Message[] = [];
+
+export class Room implements ClientRoom {
+  readonly ref: number | string;
+  state: RoomState = 'joining';
+  info: RoomInfo | undefined;
+  rights = '';
+  error: ChatClientError | undefined;
+  removal: RemovalCode | undefined;
+  readonly #connection: Connection;
+  readonly #membership: Membership;
+  readonly #outbox: Outbox;
+  readonly #older: OlderPages;
+  readonly #emitter = new Emitter<RoomEvents>();
+  readonly #left: (room: Room) => void;
+  #waiting: { resolve(): void; reject(error: ChatClientError): void }[] = [];
+  #isTouched = false;
+
+  constructor(connection: Connection, ref: number | string, left: (room: Room) => void) {
+    this.ref = ref;
+    this.#connection = connection;
+    this.#left = left;
+    this.#membership = new Membership(connection, ref, {
+      message: (message, rev) => this.#said(message, rev),
+      change: (change, isPast) => this.#changed(change, isPast),
+      live: (joined, isAnew) => this.#live(joined, isAnew),
+      refused: (error) => this.#refused(error),
+    });
+    this.#outbox = new Outbox(connection, {
+      ref,
+      changed: (one) => this.#outgoing(one),
+      acknowledged: ({ message, rev, cursor }) => {
+        const payload = { ...message, rev, cursor };
+        if (this.state === 'live') this.#membership.hear({ name: 'message:new', payload }, { isAnnounced: false });
+      },
+    });
+    this.#older = new OlderPages(connection, ref);
+    if (connection.state === 'closed') this.state = 'left';
+    this.#membership.join();
+  }
+
+  /** The number of the room, where it is known. */
+  get id(): number {
+    return this.info?.id ?? Number(this.ref);
+  }
+
+  get isWanted(): boolean {
+    return wanted.includes(this.state);
+  }
+
+  get rev(): number {
+    return this.#membership.timeline?.rev ?? 0;
+  }
+
+  get messages(): readonly Message[] {
+    return this.#membership.timeline?.messages ?? none;
+  }
+
+  get hasOlder(): boolean {
+    return this.#membership.timeline?.hasOlder ?? false;
+  }
+
+  get outbox(): readonly Outgoing[] {
+    return this.#outbox.all;
+  }
+
+  on<E extends keyof RoomEvents>(event: E, listener: (what: RoomEvents[E]) => void): () => void {
+    return this.#emitter.on(event, listener);
+  }
+
+  joined(): Promise<void> {
+    if (this.state === 'live') return Promise.resolve();
+    if (!this.isWanted) return Promise.reject(this.#reason());
+    return new Promise((resolve, reject) => void this.#waiting.push({ resolve, reject }));
+  }
+
+  send(content: string): Outgoing {
+    return this.#outbox.send(content);
+  }
+
+  async loadOlder(limit = 100): Promise<readonly Message[]> {
+    if (!this.#membership.timeline) await this.joined();
+    const messages = await this.#older.load(limit, () => this.#membership.timeline!);
+    this.#touch();
+    return messages;
+  }
+
+  rejoin(): void {
+    if (this.isWanted || this.#connection.state === 'closed') return;
+    this.error = this.removal = undefined;
+    this.#enter('joining');
+    this.#membership.join();
+  }
+
+  leave(): void {
+    const wasWanted = this.isWanted;
+    this.#membership.stop();
+    this.#enter('left');
+    if (wasWanted) this.#left(this);
+  }
+
+  up(): void {
+    if (this.isWanted) {
+      this.#enter('joining');
+      this.#membership.join();
+    }
+    this.#outbox.resume();
+  }
+
+  down(): void {
+    this.#membership.stop();
+    if (this.isWanted) this.#enter('away');
+  }
+
+  close(): void {
+    this.leave();
+    this.#outbox.close();
+  }
+
+  /** After a change of our token, of which the service says nothing by itself. */
+  readRights(): void {
+    if (this.isWanted) this.#membership.join();
+  }
+
+  hear(change: Change): void {
+    if (this.isWanted) this.#membership.hear(change);
+  }
+
+  removed(code: RemovalCode): void {
+    if (!this.isWanted) return;
+    this.removal = code;
+    // A join that is under way is obeyed after it: its answer says whether we are in.
+    if (!this.#membership.isAsking) this.#enterRemoved();
+  }
+
+  #enterRemoved(): void {
+    this.#membership.stop();
+    this.rights = '';
+    this.#enter('removed');
+  }
+
+  #live({ room, rights }: Pick<Joined, 'room' | 'rights'>, isAnew: boolean): void {
+    const isReset = isAnew && this.info !== undefined;
+    this.info = room;
+    this.rights = rights;
+    this.error = this.removal = undefined;
+    this.#outbox.shown((rev) => isAnew || rev <= this.rev);
+    if (isReset) this.#emitter.emit('reset', undefined);
+    this.#enter('live');
+    this.#touch();
+  }
+
+  #refused(error: ChatClientError): void {
+    this.error = error;
+    this.rights = '';
+    if (this.removal) this.#enterRemoved();
+    else this.#enter('refused');
+  }
+
+  #said(message: Message, rev: number): void {
+    if (this.info && this.info.last_seq < message.seq) this.info = { ...this.info, last_seq: message.seq };
+    this.#outbox.saw(message, rev);
+    this.#outbox.shown((shown) => shown <= this.rev);
+    this.#emitter.emit('message', message);
+    this.#touch();
+  }
+
+  #changed(change: Exclude<Change, { name: 'message:new' }>, isPast: boolean): void {
+    const { claims } = this.#connection;
+    if (change.name === 'member:changed') {
+      this.#emitter.emit('member', change.payload);
+      if (!isPast && concerns(change.payload, claims)) this.readRights();
+    } else {
+      const { level_admin } = this.info ?? {};
+      this.info = change.payload.room;
+      this.#emitter.emit('room', this.info);
+      if (!isPast && level_admin !== this.info.level_admin) this.readRights();
+    }
+    this.#touch();
+  }
+
+  #outgoing(one: Outgoing): void {
+    if (!this.isWanted) this.#outbox.shown(() => true);
+    this.#emitter.emit('outgoing', one);
+    this.#touch();
+  }
+
+  #enter(state: RoomState): void {
+    if (this.state === state) return;
+    this.state = state;
+    if (!this.isWanted) this.#outbox.shown(() => true);
+    if (state === 'live') for (const { resolve } of this.#waiting.splice(0)) resolve();
+    else if (!this.isWanted) for (const { reject } of this.#waiting.splice(0)) reject(this.#reason());
+    this.#emitter.emit('state', state);
+    this.#touch();
+  }
+
+  /** Why it is not live, and will not be by itself. */
+  #reason(): ChatClientError {
+    if (this.error) return this.error;
+    if (this.state !== 'removed') return new ChatClientError('CLOSED', 'The room has been left');
+    const code = { BANNED: 'BANNED', ROOM_DELETED: 'NOT_FOUND' } as const;
+    return new ChatClientError(code[this.removal as never] ?? 'FORBIDDEN', `Taken out of the room: ${this.removal}`);
+  }
+
+  /** One `update` for all that happens in the same turn. */
+  #touch(): void {
+    if (this.#isTouched) return;
+    this.#isTouched = true;
+    void Promise.resolve().then(() => {
+      this.#isTouched = false;
+      this.#emitter.emit('update', undefined);
+    });
+  }
+}

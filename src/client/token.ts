@@ -1,0 +1,17 @@
+import { ChatClientError } from './client-error.ts';
+
+/** A token of the function, or `NO_TOKEN`: it may throw, give nothing, or never come to an end. */
+export function freshToken(ask: () => string | Promise<string>, patienceMs: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const fail = (message: string, cause?: unknown) => reject(new ChatClientError('NO_TOKEN', message, { cause }));
+    const timer = setTimeout(() => fail(`The token function took more than ${patienceMs} ms`), patienceMs);
+    // Within the promise, so that what is thrown at once is caught like what comes later.
+    Promise.resolve()
+      .then(ask)
+      .then(
+        (token) => (token && typeof token === 'string' ? resolve(token) : fail('The token function gave no token')),
+        (error) => fail('The token function failed', error),
+      )
+      .finally(() => clearTimeout(timer));
+  });
+}
