@@ -39,6 +39,11 @@ export class ChatClientError extends Error {
     return this.code === 'TIMEOUT' || retried.has(this.code);
   }
 
+  /** Whether there is no line any more that could bring an answer. */
+  get isOfLine(): boolean {
+    return this.code === 'UNREACHABLE' || this.code === 'CLOSED';
+  }
+
   static refused({ code, message, field, retry_after_ms: retryAfterMs }: RefusedAck['error']): ChatClientError {
     return new ChatClientError(code, message, { field, retryAfterMs });
   }

@@ -7,6 +7,16 @@ import { defaultTimings, pauseAfter, type Timings } from './timings.ts';
 import { freshToken } from './token.ts';
 import type { Announcements } from './wire.ts';
 
+/** What the rooms know of it. */
+export interface Connected {
+  readonly timings: Timings;
+  readonly state: ConnectionState;
+  /** While it is up. */
+  readonly line: Pick<Line, 'ask'> | undefined;
+  /** What the token in use says of rights. */
+  readonly claims: Claims | undefined;
+}
+
 export interface ConnectionEvents {
   state(state: ConnectionState): void;
   error(error: ChatClientError): void;
@@ -25,12 +35,10 @@ const goodLineMs = 5_000;
 const tokenTrouble = ['UNAUTHENTICATED', 'TOKEN_EXPIRED', 'TOKEN_REVOKED'];
 
 /** One line after the other, each with a fresh token, until it is closed or refused for good. */
-export class Connection {
+export class Connection implements Connected {
   readonly timings: Timings;
-  /** What rights the token in use speaks of. */
   claims: Claims | undefined;
   state: ConnectionState = 'connecting';
-  /** While it is up. */
   line: Line | undefined;
   readonly #options: ClientOptions;
   readonly #address: ReturnType<typeof addressOf>;
@@ -61,8 +69,9 @@ export class Connection {
     if (this.state === 'closed' || this.#isBusy) return;
     this.#isBusy = true;
     if (this.state === 'refused') this.#badTokens = 0;
+    const attempt = this.#begin();
     this.#enter('connecting');
-    void this.#dial(this.#begin());
+    void this.#dial(attempt);
   }
 
   /** Where it waits to try again, it need not any more. */
@@ -141,7 +150,7 @@ export class Connection {
   }
 
   #enter(state: ConnectionState): void {
-    if (this.state === state) return;
+    if (this.state === state || this.state === 'closed') return;
     this.state = state;
     this.#events.state(state);
   }

@@ -1,5 +1,5 @@
 import type { ChatClientError } from './client-error.ts';
-import type { Connection } from './connection.ts';
+import type { Connected } from './connection.ts';
 import { Timeline } from './timeline.ts';
 import { pauseAfter } from './timings.ts';
 import type { Announcements, Joined, Message } from './wire.ts';
@@ -20,7 +20,7 @@ export interface MembershipEvents {
 export class Membership {
   /** Undefined before the first join. */
   timeline: Timeline | undefined;
-  readonly #connection: Connection;
+  readonly #connection: Connected;
   readonly #ref: number | string;
   readonly #events: MembershipEvents;
   /** A timeline that has no history yet, and what was announced meanwhile. */
@@ -31,7 +31,7 @@ export class Membership {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #failures = 0;
 
-  constructor(connection: Connection, ref: number | string, events: MembershipEvents) {
+  constructor(connection: Connected, ref: number | string, events: MembershipEvents) {
     this.#connection = connection;
     this.#ref = ref;
     this.#events = events;
@@ -55,9 +55,12 @@ export class Membership {
     const since = this.timeline?.cursor;
     line.ask('room:join', { room_id: this.#ref, ...(since && { since }) }, (error, ack) => {
       if (asked !== this.#asked) return;
-      this.#asked = undefined;
       if (error) return this.#failed(error);
-      if (ack.recovered) this.#recovered(ack);
+      for (const change of ack.events) if (asked === this.#asked) this.hear(change, { isPast: true });
+      // Who hears of a change may leave.
+      if (asked !== this.#asked) return;
+      this.#asked = undefined;
+      if (ack.recovered) this.#live(ack, false);
       else this.#begin(ack);
       if (this.#isToAskAgain) this.join();
     });
@@ -88,10 +91,9 @@ export class Membership {
     return () => this.#events.message(message, change.payload.rev);
   }
 
-  #recovered(joined: Joined): void {
+  #live(joined: Joined, isAnew: boolean): void {
     this.#failures = 0;
-    for (const change of joined.events) this.hear(change, { isPast: true });
-    this.#events.live(joined, false);
+    this.#events.live(joined, isAnew);
   }
 
   /** Too much was missed, or this is the first time: history up to the join, and behind it what is said from then on. */
@@ -110,16 +112,15 @@ export class Membership {
   }
 
   #complete({ timeline, late }: { timeline: Timeline; late: (() => void)[] }, joined: Joined): void {
-    this.#failures = 0;
     this.#fresh = undefined;
     this.timeline = timeline;
-    this.#events.live(joined, true);
+    this.#live(joined, true);
     for (const tell of late) tell();
   }
 
   #failed(error: ChatClientError): void {
     this.stop();
-    if (error.code === 'UNREACHABLE' || error.code === 'CLOSED') return; // joins when the line is up again
+    if (error.isOfLine) return; // joins when it is up again
     if (!error.isForNow) return this.#events.refused(error);
     const pause = error.retryAfterMs ?? pauseAfter(this.#failures++, this.#connection.timings);
     this.#timer = setTimeout(() => this.join(), pause);

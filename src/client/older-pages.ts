@@ -1,15 +1,15 @@
 import { ChatClientError } from './client-error.ts';
-import type { Connection } from './connection.ts';
+import type { Connected } from './connection.ts';
 import type { Timeline } from './timeline.ts';
 import type { Message } from './wire.ts';
 
 /** History before what is known, a page at a time: who asks while one is on its way gets that one. */
 export class OlderPages {
-  readonly #connection: Connection;
+  readonly #connection: Connected;
   readonly #ref: number | string;
   #underWay: Promise<readonly Message[]> | undefined;
 
-  constructor(connection: Connection, ref: number | string) {
+  constructor(connection: Connected, ref: number | string) {
     this.#connection = connection;
     this.#ref = ref;
   }

@@ -1,5 +1,5 @@
 import { ChatClientError } from './client-error.ts';
-import type { Connection } from './connection.ts';
+import type { Connected } from './connection.ts';
 import { OutgoingMessage } from './outgoing.ts';
 import { pauseAfter } from './timings.ts';
 import type { Ack, Message } from './wire.ts';
@@ -19,14 +19,14 @@ const mostDefects = 5;
  * next. It is sent under the same id until there is an answer, so it is stored once.
  */
 export class Outbox {
-  readonly #connection: Connection;
+  readonly #connection: Connected;
   readonly #owner: Owner;
   #all: OutgoingMessage[] = [];
   #asked: OutgoingMessage | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #failures = 0;
 
-  constructor(connection: Connection, owner: Owner) {
+  constructor(connection: Connected, owner: Owner) {
     this.#connection = connection;
     this.#owner = owner;
   }
@@ -93,7 +93,8 @@ export class Outbox {
     this.#asked = one;
     const { client_msg_id, content } = one;
     line.ask('message:send', { room_id: this.#owner.ref, content, client_msg_id }, (error, ack) => {
-      if (this.#asked !== one || line !== this.#connection.line) return;
+      // Where the line is lost, `resume` asks again.
+      if (this.#asked !== one || error?.isOfLine) return;
       this.#asked = undefined;
       if (error) this.#refused(one, error);
       else {

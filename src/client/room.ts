@@ -1,7 +1,7 @@
 import type { ClientRoom, Outgoing, RoomEvents, RoomState } from './api.ts';
 import { concerns } from './claims.ts';
 import { ChatClientError } from './client-error.ts';
-import type { Connection } from './connection.ts';
+import type { Connected } from './connection.ts';
 import { Emitter } from './emitter.ts';
 import { type Change, Membership } from './membership.ts';
 import { OlderPages } from './older-pages.ts';
@@ -19,7 +19,7 @@ export class Room implements ClientRoom {
   rights = '';
   error: ChatClientError | undefined;
   removal: RemovalCode | undefined;
-  readonly #connection: Connection;
+  readonly #connection: Connected;
   readonly #membership: Membership;
   readonly #outbox: Outbox;
   readonly #older: OlderPages;
@@ -28,7 +28,7 @@ export class Room implements ClientRoom {
   #waiting: { resolve(): void; reject(error: ChatClientError): void }[] = [];
   #isTouched = false;
 
-  constructor(connection: Connection, ref: number | string, left: (room: Room) => void) {
+  constructor(connection: Connected, ref: number | string, left: (room: Room) => void) {
     this.ref = ref;
     this.#connection = connection;
     this.#left = left;
@@ -48,7 +48,7 @@ export class Room implements ClientRoom {
     });
     this.#older = new OlderPages(connection, ref);
     if (connection.state === 'closed') this.state = 'left';
-    this.#membership.join();
+    this.#join();
   }
 
   /** The number of the room, where it is known. */
@@ -101,7 +101,7 @@ export class Room implements ClientRoom {
     if (this.isWanted || this.#connection.state === 'closed') return;
     this.error = this.removal = undefined;
     this.#enter('joining');
-    this.#membership.join();
+    this.#join();
   }
 
   leave(): void {
@@ -112,10 +112,8 @@ export class Room implements ClientRoom {
   }
 
   up(): void {
-    if (this.isWanted) {
-      this.#enter('joining');
-      this.#membership.join();
-    }
+    if (this.isWanted) this.#enter('joining');
+    this.#join();
     this.#outbox.resume();
   }
 
@@ -131,7 +129,7 @@ export class Room implements ClientRoom {
 
   /** After a change of our token, of which the service says nothing by itself. */
   readRights(): void {
-    if (this.isWanted) this.#membership.join();
+    this.#join();
   }
 
   hear(change: Change): void {
@@ -143,6 +141,11 @@ export class Room implements ClientRoom {
     this.removal = code;
     // A join that is under way is obeyed after it: its answer says whether we are in.
     if (!this.#membership.isAsking) this.#enterRemoved();
+  }
+
+  /** Who hears of a state may have left by now. */
+  #join(): void {
+    if (this.isWanted) this.#membership.join();
   }
 
   #enterRemoved(): void {
@@ -157,8 +160,8 @@ export class Room implements ClientRoom {
     this.rights = rights;
     this.error = this.removal = undefined;
     this.#outbox.shown((rev) => isAnew || rev <= this.rev);
-    if (isReset) this.#emitter.emit('reset', undefined);
     this.#enter('live');
+    if (isReset) this.#emitter.emit('reset', undefined);
     this.#touch();
   }
 
@@ -170,6 +173,7 @@ export class Room implements ClientRoom {
   }
 
   #said(message: Message, rev: number): void {
+    if (!this.isWanted) return;
     if (this.info && this.info.last_seq < message.seq) this.info = { ...this.info, last_seq: message.seq };
     this.#outbox.saw(message, rev);
     this.#outbox.shown((shown) => shown <= this.rev);
@@ -179,6 +183,7 @@ export class Room implements ClientRoom {
 
   #changed(change: Exclude<Change, { name: 'message:new' }>, isPast: boolean): void {
     const { claims } = this.#connection;
+    if (!this.isWanted) return;
     if (change.name === 'member:changed') {
       this.#emitter.emit('member', change.payload);
       if (!isPast && concerns(change.payload, claims)) this.readRights();

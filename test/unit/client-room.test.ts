@@ -1,0 +1,280 @@
+import { expect } from 'chai';
+import type { Outgoing, RoomEvents } from '../../src/client/api.ts';
+import { ChatClientError } from '../../src/client/client-error.ts';
+import type { Connected } from '../../src/client/connection.ts';
+import type { Change } from '../../src/client/membership.ts';
+import { Room } from '../../src/client/room.ts';
+import { defaultTimings } from '../../src/client/timings.ts';
+import type { Loose } from '../support/loose.ts';
+import { until } from '../support/until.ts';
+
+interface Asked {
+  name: string;
+  payload: Loose;
+  answered(error: ChatClientError | undefined, ack?: Loose): void;
+}
+
+const me = '00000000-0000-0000-0000-00000000000a';
+const moment = '2026-01-01T00:00:00.000Z';
+const info = { id: 7, name: 'a room', level_admin: 100, last_seq: 0 };
+const cursorOf = (rev: number) => `7.${rev}`;
+
+function message(seq: number, content = `${seq}`, client_msg_id: string | null = null): Loose {
+  return { ...{ id: seq, room_id: 7, seq, emitter: me, content, client_msg_id }, createdAt: moment, updatedAt: moment };
+}
+
+const said = (rev: number, ...[seq, content, id]: Parameters<typeof message>): Change => ({
+  name: 'message:new',
+  payload: { ...message(seq, content, id), rev, cursor: cursorOf(rev) },
+});
+
+const memberChanged = (rev: number, entity_UUID: string, kind = 'user'): Change => ({
+  name: 'member:changed',
+  payload: { room_id: 7, rev, cursor: cursorOf(rev), entity_UUID, kind, permissions: 'r', level: 0 } as Loose,
+});
+
+const joined = (rev: number, more: object = {}) => ({
+  ...{ room: { ...info, last_seq: rev }, rights: 'rw', rev, cursor: cursorOf(rev), recovered: false, events: [] },
+  ...more,
+});
+
+/** A room whose connection is the test: what it asks waits to be answered. */
+function roomOf() {
+  const asked: Asked[] = [];
+  const line = {
+    ask: (name: string, payload: object, answered: Asked['answered']) => asked.push({ name, payload, answered }),
+  };
+  const connection = { timings: { ...defaultTimings, pauseMs: 1 }, state: 'connected', line, claims: { user: me } };
+  const room = new Room(connection as unknown as Connected, 7, () => {});
+  const heard: string[] = [];
+  const name = <E extends keyof RoomEvents>(event: E, say: (what: RoomEvents[E]) => unknown) =>
+    room.on(event, (what) => void heard.push(`${event} ${say(what)}`));
+  name('message', ({ content }) => content);
+  name('state', (state) => state);
+  name('reset', () => room.messages.length);
+  name('outgoing', ({ content, state }) => `${content} ${state}`);
+  return {
+    ...{ room, heard, asked, connection, line },
+    contents: () => room.messages.map(({ content }) => content),
+    /** The next thing it asks. */
+    async next(expected: string): Promise<Asked> {
+      await until(`${expected} is asked`, () => asked.length > 0);
+      const one = asked.shift()!;
+      expect(one.name).to.equal(expected);
+      return one;
+    },
+    /** Live, with nothing said yet. */
+    async live() {
+      (await this.next('room:join')).answered(undefined, joined(0));
+      heard.length = 0;
+      return this;
+    },
+  };
+}
+
+const refusal = (code: 'INTERNAL' | 'RATE_LIMITED' | 'TOO_LARGE' | 'BANNED', retryAfterMs?: number) =>
+  new ChatClientError(code, code, { retryAfterMs });
+const unreachable = new ChatClientError('UNREACHABLE', 'gone');
+
+const ackOf = (rev: number, { client_msg_id, content }: Outgoing, seq = rev) => ({
+  ...{ message: message(seq, content, client_msg_id), duplicate: false, rev, cursor: cursorOf(rev) },
+});
+
+describe("the client's room, told", () => {
+  it('of a message by its acknowledgement first, has it once', async () => {
+    const { room, next, contents, heard } = await roomOf().live();
+    const one = room.send('hi');
+    (await next('message:send')).answered(undefined, ackOf(1, one));
+    room.hear(said(1, 1, 'hi', one.client_msg_id));
+    expect(contents()).to.deep.equal(['hi']);
+    expect(heard).to.deep.equal(['outgoing hi pending', 'outgoing hi sent', 'message hi']);
+    expect(room.outbox).to.deep.equal([]);
+  });
+
+  it('of a message by its announcement first, has it once, and asks no more', async () => {
+    const { room, next, contents, heard, asked } = await roomOf().live();
+    const one = room.send('hi');
+    const { answered } = await next('message:send');
+    room.hear(said(1, 1, 'hi', one.client_msg_id));
+    expect(await one.done).to.include({ seq: 1 });
+    answered(undefined, ackOf(1, one));
+    expect(contents()).to.deep.equal(['hi']);
+    expect(heard).to.deep.equal(['outgoing hi pending', 'outgoing hi sent', 'message hi']);
+    expect(asked).to.deep.equal([]);
+  });
+
+  it('of a message of its own that others came before, keeps it in the outbox until those are there', async () => {
+    const { room, next, contents, asked } = await roomOf().live();
+    const one = room.send('mine');
+    (await next('message:send')).answered(undefined, ackOf(2, one));
+    expect(room.outbox.map(({ state }) => state)).to.deep.equal(['sent']);
+    expect(contents()).to.deep.equal([]);
+    room.hear(said(1, 1, 'theirs'));
+    expect(room.outbox).to.have.length(1);
+    room.hear(said(2, 2, 'mine', one.client_msg_id));
+    expect(contents()).to.deep.equal(['theirs', 'mine']);
+    expect(room.outbox).to.deep.equal([]);
+    expect(asked, 'a gap behind an acknowledgement is none').to.deep.equal([]);
+  });
+
+  it('of something else under its client_msg_id, does not take it for its own', async () => {
+    const { room } = await roomOf().live();
+    const one = room.send('mine');
+    room.hear(said(1, 1, 'copied the id', one.client_msg_id));
+    expect(one.state).to.equal('pending');
+  });
+
+  it('of a change behind a gap, joins again with the cursor, once, and has all of them once', async () => {
+    const { room, next, contents, asked } = await roomOf().live();
+    room.hear(said(1, 1));
+    room.hear(said(3, 3));
+    room.hear(said(4, 4));
+    const { payload, answered } = await next('room:join');
+    expect(payload).to.deep.equal({ room_id: 7, since: cursorOf(1) });
+    room.hear(said(2, 2));
+    answered(undefined, joined(4, { recovered: true, events: [said(2, 2), said(3, 3), said(4, 4)] }));
+    room.hear(said(4, 4));
+    room.hear(said(5, 5));
+    expect(contents()).to.deep.equal(['1', '2', '3', '4', '5']);
+    expect(asked).to.deep.equal([]);
+  });
+
+  it('of a message before the first page of history is there, has it behind the page', async () => {
+    const { room, next, contents, heard } = roomOf();
+    (await next('room:join')).answered(undefined, joined(3));
+    room.hear(said(4, 4));
+    expect(contents()).to.deep.equal([]);
+    const { payload, answered } = await next('message:history');
+    expect(payload).to.include({ before: 4 });
+    answered(undefined, { messages: [message(2), message(3)], has_more: true });
+    expect(contents()).to.deep.equal(['2', '3', '4']);
+    expect(room.hasOlder).to.equal(true);
+    expect(heard).to.deep.equal(['state live', 'message 4']);
+  });
+
+  it('that too much was missed, begins anew when the page is there', async () => {
+    const { room, next, contents, heard } = await roomOf().live();
+    room.hear(said(1, 1));
+    room.down();
+    room.up();
+    (await next('room:join')).answered(undefined, joined(900));
+    expect(contents()).to.deep.equal(['1']);
+    (await next('message:history')).answered(undefined, { messages: [message(900)], has_more: true });
+    expect(contents()).to.deep.equal(['900']);
+    expect(heard).to.deep.equal(['message 1', 'state away', 'state joining', 'state live', 'reset 1']);
+  });
+
+  it('that the page of history is not to be had, joins again with what it had', async () => {
+    const { room, next } = await roomOf().live();
+    room.hear(said(1, 1));
+    room.hear(said(9, 9));
+    (await next('room:join')).answered(undefined, joined(900));
+    (await next('message:history')).answered(refusal('INTERNAL'));
+    const { payload } = await next('room:join');
+    expect(payload.since).to.equal(cursorOf(1));
+  });
+
+  it('of a rule of its own user, reads its rights again; of others it does not', async () => {
+    const { room, next, asked } = await roomOf().live();
+    room.hear(memberChanged(1, '00000000-0000-0000-0000-00000000000b'));
+    room.hear(memberChanged(2, me, 'entity'));
+    expect(asked).to.deep.equal([]);
+    room.hear(memberChanged(3, me));
+    (await next('room:join')).answered(undefined, joined(3, { recovered: true, rights: 'r' }));
+    expect(room).to.include({ rights: 'r', state: 'live' });
+  });
+
+  it('that it is out while it asks, believes the answer', async () => {
+    for (const [answer, state] of [
+      [[undefined, joined(1, { recovered: true })], 'live'],
+      [[refusal('BANNED')], 'removed'],
+    ] as const) {
+      const { room, next } = await roomOf().live();
+      room.readRights();
+      room.removed('BANNED');
+      (await next('room:join')).answered(...(answer as [undefined, Loose]));
+      expect(room.state).to.equal(state);
+    }
+  });
+
+  it('anything, by a listener that throws or leaves, goes on', async () => {
+    const { room, next, contents } = await roomOf().live();
+    const { error } = console;
+    const reported: unknown[] = [];
+    console.error = (thrown: unknown) => void reported.push(thrown);
+    room.on('message', () => {
+      throw new Error('of a listener');
+    });
+    room.on('message', ({ seq }) => seq === 2 && room.leave());
+    room.readRights();
+    const events = [said(1, 1), said(2, 2), said(3, 3)];
+    (await next('room:join')).answered(undefined, joined(3, { recovered: true, events }));
+    console.error = error;
+    expect(contents()).to.deep.equal(['1', '2']);
+    expect(room.state).to.equal('left');
+    expect(reported).to.have.length(2);
+  });
+});
+
+describe("the client's outbox", () => {
+  it('lets nothing overtake a message that is refused for now', async () => {
+    const { room, next, asked } = await roomOf().live();
+    const [first, second] = [room.send('first'), room.send('second')];
+    const one = await next('message:send');
+    expect(asked).to.deep.equal([]);
+    const before = performance.now();
+    one.answered(refusal('RATE_LIMITED', 30));
+    const again = await next('message:send');
+    expect(performance.now() - before).to.be.above(25);
+    expect(again.payload).to.deep.equal(one.payload);
+    again.answered(undefined, ackOf(1, first));
+    expect((await next('message:send')).payload).to.include({ client_msg_id: second.client_msg_id });
+  });
+
+  it('sends again under the same id when the line is up again, and in order', async () => {
+    const { room, next } = await roomOf().live();
+    const first = room.send('first');
+    room.send('second');
+    const lost = await next('message:send');
+    room.down();
+    lost.answered(unreachable);
+    room.up();
+    await next('room:join');
+    const again = await next('message:send');
+    expect(again.payload).to.deep.equal(lost.payload);
+    again.answered(undefined, { ...ackOf(1, first), duplicate: true });
+    expect((await next('message:send')).payload.content).to.equal('second');
+  });
+
+  it('gives up a message that the service cannot take, and goes on with the next', async () => {
+    for (const [error, times] of [
+      [refusal('TOO_LARGE'), 1],
+      [refusal('INTERNAL'), 5],
+    ] as const) {
+      const { room, next } = await roomOf().live();
+      const [first, second] = [room.send('first'), room.send('second')];
+      for (let n = 0; n < times; n++) (await next('message:send')).answered(error);
+      expect(first).to.include({ state: 'failed', error });
+      expect(await first.done.catch((reason) => reason)).to.equal(error);
+      (await next('message:send')).answered(undefined, ackOf(1, second));
+      expect(room.outbox).to.deep.equal([first]);
+    }
+  });
+
+  it('sends a failed one again where the user wants it, behind the others, or drops it', async () => {
+    const { room, next } = await roomOf().live();
+    const [first, second, third] = [room.send('first'), room.send('second'), room.send('third')];
+    for (let n = 0; n < 2; n++) (await next('message:send')).answered(refusal('TOO_LARGE'));
+    expect(room.outbox).to.deep.equal([first, second, third]);
+    first.retry();
+    second.discard();
+    third.discard();
+    expect(room.outbox).to.deep.equal([third, first]);
+    (await next('message:send')).answered(undefined, ackOf(1, third));
+    const again = await next('message:send');
+    expect(again.payload.client_msg_id).to.equal(first.client_msg_id);
+    again.answered(undefined, ackOf(2, first));
+    expect(await first.done).to.include({ content: 'first' });
+    expect(room.outbox).to.deep.equal([]);
+  });
+});
