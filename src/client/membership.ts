@@ -86,9 +86,11 @@ export class Membership {
 
   #taken(timeline: Timeline, change: Change, isPast: boolean): () => void {
     if (change.name !== 'message:new') return () => this.#events.change(change, isPast);
-    const message = messageOf(change.payload);
-    timeline.append(message);
-    return () => this.#events.message(message, change.payload.rev);
+    return () => {
+      const message = messageOf(change.payload);
+      timeline.append(message);
+      this.#events.message(message, change.payload.rev);
+    };
   }
 
   #live(joined: Joined, isAnew: boolean): void {

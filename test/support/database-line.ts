@@ -15,6 +15,8 @@ export interface DatabaseLine {
   hold(): void;
   /** The next thing a client says is the last that gets through: its answer is lost, with the connection. */
   loseNextAnswer(): void;
+  /** Connections from now on lead to another port. */
+  leadTo(port: number): void;
 }
 
 export async function databaseLine(host: string, port: number): Promise<DatabaseLine> {
@@ -22,12 +24,13 @@ export async function databaseLine(host: string, port: number): Promise<Database
   let isCut = false;
   let isFrozen = false;
   let losing = false;
+  let target = port;
   let generation = 0;
   const clients = new Set<Socket>();
   const server = createServer((client) => {
     if (isCut) return void client.destroy();
     clients.add(client.on('close', () => clients.delete(client)));
-    const upstream = dial(port, host);
+    const upstream = dial(target, host);
     const born = generation;
     let answerIsLost = false;
     for (const [one, other] of [
@@ -84,6 +87,9 @@ export async function databaseLine(host: string, port: number): Promise<Database
     },
     loseNextAnswer() {
       losing = true;
+    },
+    leadTo(other) {
+      target = other;
     },
   };
 }

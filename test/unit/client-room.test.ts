@@ -158,10 +158,12 @@ describe("the client's room, told", () => {
     room.down();
     room.up();
     (await next('room:join')).answered(undefined, joined(900));
+    room.hear(said(901, 901));
     expect(contents()).to.deep.equal(['1']);
     (await next('message:history')).answered(undefined, { messages: [message(900)], has_more: true });
-    expect(contents()).to.deep.equal(['900']);
-    expect(heard).to.deep.equal(['message 1', 'state away', 'state joining', 'state live', 'reset 1']);
+    expect(contents()).to.deep.equal(['900', '901']);
+    const told = ['message 1', 'state away', 'state joining', 'state live', 'reset 1', 'message 901'];
+    expect(heard, 'what `reset` shows is not said again').to.deep.equal(told);
   });
 
   it('that the page of history is not to be had, joins again with what it had', async () => {

@@ -1,0 +1,126 @@
+import { expect } from 'chai';
+import type { RoomState } from '../../src/client/client.ts';
+import { clientOf, contentsOf, expectWhole, failureOf, heardIn, lineTo } from '../support/client.ts';
+import { describeOneWiring } from '../support/node.ts';
+import { ownRoom, say } from '../support/rooms.ts';
+import { socketClient } from '../support/socket-client.ts';
+import { until } from '../support/until.ts';
+
+const upTo = (last: number, name = '') => Array.from({ length: last }, (_, n) => `${name}${n + 1}`);
+
+describeOneWiring('the client on a line that fails', ({ url }) => {
+  /** Live in a room, over a line of its own. */
+  async function overALine(transports: ('websocket' | 'polling')[] = ['websocket'], timings = {}) {
+    const { owner, room } = await ownRoom(url());
+    const line = await lineTo(url());
+    const client = clientOf(line.url, owner, { transports, timings });
+    const inside = client.room(room.id);
+    await inside.joined();
+    const states: RoomState[] = [];
+    inside.on('state', (state) => void states.push(state));
+    return { owner, room, line, client, inside, states };
+  }
+
+  const stored = async (owner: { token: string }, room: { id: number }) => {
+    const socket = await socketClient(url(), owner);
+    const { messages } = await socket.request('message:history', { room_id: room.id, limit: 500 });
+    return messages.map(({ content }: { content: string }) => content);
+  };
+
+  for (const transport of ['websocket', 'polling'] as const) {
+    it(`sends and hears each message once over ${transport} that is cut again and again`, async () => {
+      const { owner, room, line, inside, states } = await overALine([transport]);
+      const heard = heardIn(inside);
+      const mine = upTo(30, 'mine ');
+      const sent = mine.map((content) => inside.send(content));
+      for (let cut = 1; cut <= 4; cut++) {
+        await until('some are sent', () => sent.filter(({ state }) => state === 'sent').length >= cut * 4);
+        line.cut();
+        await until('the line is gone', () => inside.state === 'away');
+        await say(url(), owner, room, `theirs ${cut}`);
+        line.restore();
+        await inside.joined();
+      }
+      await Promise.all(sent.map(({ done }) => done));
+      await until('all are heard', () => inside.messages.length === 34);
+      expectWhole(inside);
+      expect(heard)
+        .to.deep.equal(contentsOf(inside))
+        .and.to.deep.equal(await stored(owner, room));
+      expect(heard.filter((content) => content.startsWith('mine'))).to.deep.equal(mine);
+      expect(states.slice(0, 3)).to.deep.equal(['away', 'joining', 'live']);
+    });
+  }
+
+  it('does not store twice what was stored without an answer', async () => {
+    const { owner, room, line, inside } = await overALine();
+    line.loseNextAnswer();
+    const one = inside.send('once');
+    await until('the line is gone', () => inside.state === 'away');
+    expect(await stored(owner, room)).to.deep.equal(['once']);
+    expect(one.state).to.equal('pending');
+    expect(await one.done).to.include({ seq: 1, content: 'once' });
+    await inside.send('and then').done;
+    expect(await stored(owner, room)).to.deep.equal(['once', 'and then']);
+    expect(contentsOf(inside)).to.deep.equal(['once', 'and then']);
+  });
+
+  it('asks again on the same line what is not answered in time', async () => {
+    const { owner, room, line, client, inside } = await overALine(['websocket'], { answerMs: 150 });
+    const asked: string[] = [];
+    client.on('frame', ({ direction, name }) => direction === 'out' && void asked.push(name));
+    line.hold();
+    const one = inside.send('patience');
+    await until('it is asked again', () => asked.length >= 3);
+    line.restore();
+    await one.done;
+    expect(new Set(asked)).to.deep.equal(new Set(['message:send']));
+    expect(await stored(owner, room)).to.deep.equal(['patience']);
+  });
+
+  it('says what is wrong while there is no connection, and joins what was asked for meanwhile', async () => {
+    const { owner, room, line, client, inside } = await overALine();
+    await Promise.all(upTo(101).map((content) => say(url(), owner, room, content)));
+    const fresh = clientOf(line.url, owner).room(room.id);
+    await fresh.joined();
+    const errors: string[] = [];
+    client.on('error', ({ code }) => void errors.push(code));
+    line.cut();
+    await until('it has tried again', () => errors.length >= 3 && fresh.state === 'away');
+    expect(new Set(errors)).to.deep.equal(new Set(['UNREACHABLE']));
+    expect(client.state).to.equal('connecting');
+    expect((await failureOf(fresh.loadOlder())).code).to.equal('UNREACHABLE');
+    const elsewhere = client.room(room.uuid);
+    expect(elsewhere.state).to.equal('joining');
+    line.restore();
+    await Promise.all([elsewhere.joined(), fresh.joined(), inside.joined()]);
+    expect(await fresh.loadOlder()).to.have.length(1);
+    expect(contentsOf(inside)).to.deep.equal(contentsOf(fresh));
+  });
+
+  it('begins anew where more was missed than is repeated', async () => {
+    const { owner, room, line, inside } = await overALine();
+    await say(url(), owner, room, 'before');
+    await until('it is heard', () => inside.rev === 1);
+    line.cut();
+    await until('the line is gone', () => inside.state === 'away');
+    const pending = inside.send('written on the way');
+    const heard = heardIn(inside);
+    const shownAtReset: string[][] = [];
+    inside.on('reset', () => void shownAtReset.push(contentsOf(inside)));
+    const socket = await socketClient(url(), owner);
+    await Promise.all(upTo(501).map((content) => socket.request('message:send', { room_id: room.id, content })));
+    expect(contentsOf(inside)).to.deep.equal(['before']);
+    line.restore();
+    await inside.joined();
+    await pending.done;
+    await until('its own is shown', () => inside.messages.at(-1)?.content === 'written on the way');
+    expect(shownAtReset).to.have.length(1);
+    expect(shownAtReset[0]).to.deep.equal(upTo(501).slice(-100));
+    expect(heard).to.deep.equal(['written on the way']);
+    expect(inside.hasOlder).to.equal(true);
+    while (inside.hasOlder) await inside.loadOlder(500);
+    expect(contentsOf(inside)).to.deep.equal(['before', ...upTo(501), 'written on the way']);
+    expectWhole(inside);
+  });
+});
