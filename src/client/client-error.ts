@@ -1,4 +1,4 @@
-import type { ErrorCode, RefusedAck } from './wire.ts';
+import type { ErrorCode, RefusedAck, RemovalCode } from './wire.ts';
 
 /** Those of the service, and the client's own. */
 export type ClientErrorCode = ErrorCode | 'TIMEOUT' | 'UNREACHABLE' | 'NO_TOKEN' | 'CLOSED';
@@ -46,5 +46,11 @@ export class ChatClientError extends Error {
 
   static refused({ code, message, field, retry_after_ms: retryAfterMs }: RefusedAck['error']): ChatClientError {
     return new ChatClientError(code, message, { field, retryAfterMs });
+  }
+
+  /** What joining the room would be refused with. */
+  static removed(removal: RemovalCode): ChatClientError {
+    const code = removal === 'BANNED' ? 'BANNED' : removal === 'ROOM_DELETED' ? 'NOT_FOUND' : 'FORBIDDEN';
+    return new ChatClientError(code, `Taken out of the room: ${removal}`);
   }
 }

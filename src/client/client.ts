@@ -74,10 +74,10 @@ class ChatClient implements Client {
   }
 
   #hear(name: string, payload: never): void {
-    const { room_id } = payload as Announcements['room:removed'];
+    const { room_id, code } = (payload ?? {}) as Announcements['room:removed'];
     this.#each((room) => {
       if (room.id !== room_id) return;
-      if (name === 'room:removed') room.removed((payload as Announcements['room:removed']).code);
+      if (name === 'room:removed') room.removed(code);
       else room.hear({ name, payload } as Change);
     });
   }

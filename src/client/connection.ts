@@ -5,6 +5,7 @@ import type { ChatClientError } from './client-error.ts';
 import { Line, type LineEvents } from './line.ts';
 import { defaultTimings, pauseAfter, type Timings } from './timings.ts';
 import { freshToken } from './token.ts';
+import { TokenRefresh } from './token-refresh.ts';
 import type { Announcements } from './wire.ts';
 
 /** What the rooms know of it. */
@@ -50,7 +51,7 @@ export class Connection implements Connected {
   /** A line is up or being made, or a token is asked for it. */
   #isBusy = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #refreshTimer: ReturnType<typeof setTimeout> | undefined;
+  #refresh: TokenRefresh | undefined;
   #failures = 0;
   #badTokens = 0;
   #upSince = 0;
@@ -87,15 +88,15 @@ export class Connection implements Connected {
 
   #begin(): number {
     clearTimeout(this.#timer);
-    clearTimeout(this.#refreshTimer);
     this.#timer = undefined;
+    this.#refresh?.stop();
     return ++this.#try;
   }
 
   async #dial(attempt: number): Promise<void> {
     let token: string;
     try {
-      token = await freshToken(this.#options.token, this.timings.tokenMs);
+      token = await this.#askToken();
     } catch (error) {
       if (attempt === this.#try) this.#comeBack(error as ChatClientError);
       return;
@@ -112,7 +113,13 @@ export class Connection implements Connected {
   }
 
   #up(token: string): void {
-    this.line = this.#current;
+    const line = this.#current!;
+    this.line = line;
+    this.#refresh = new TokenRefresh(line, {
+      askToken: () => this.#askToken(),
+      refreshed: (fresh) => this.#refreshed(fresh),
+      failed: (error) => this.#events.error(error),
+    });
     this.#upSince = Date.now();
     this.#badTokens = 0;
     this.claims = claimsOf(token);
@@ -126,8 +133,10 @@ export class Connection implements Connected {
     this.#isBusy = false;
     this.#begin();
     if (this.state === 'closed') return;
-    if (wasUp && Date.now() - this.#upSince >= goodLineMs) this.#failures = 0;
-    if (wasUp) this.#events.down();
+    if (wasUp) {
+      if (Date.now() - this.#upSince >= goodLineMs) this.#failures = 0;
+      this.#events.down();
+    }
     if (this.#isFinal(why, wasUp)) {
       this.#enter('refused');
       this.#events.error(why);
@@ -156,42 +165,19 @@ export class Connection implements Connected {
   }
 
   #hear(name: string, payload: never): void {
-    if (name === 'token:expiring') this.#refreshIn((payload as Announcements['token:expiring']).in_ms);
+    if (name === 'token:expiring') this.#refresh?.before((payload as Announcements['token:expiring']).in_ms);
     else if (name === 'server:draining') {
       this.#awayUntil = Date.now() + (payload as Announcements['server:draining']).reconnect_after_ms;
     } else this.#events.heard(name, payload);
   }
 
-  /**
-   * Well before the end, but not at once: a token function that gives the same one again would be asked without a pause.
-   * What is refused is tried again until the line ends; the next line has a token of its own.
-   */
-  #refreshIn(leftMs: number): void {
-    const { line } = this;
-    clearTimeout(this.#refreshTimer);
-    this.#refreshTimer = setTimeout(
-      async () => {
-        if (line !== this.line) return;
-        try {
-          await this.#refresh(line!);
-        } catch (error) {
-          if (line !== this.line) return;
-          this.#events.error(error as ChatClientError);
-          this.#refreshIn(leftMs / 2);
-        }
-      },
-      Math.max(1_000, (leftMs / 4) * (1 + Math.random())),
-    );
-  }
-
-  async #refresh(line: Line): Promise<void> {
-    const token = await freshToken(this.#options.token, this.timings.tokenMs);
-    await new Promise<void>((resolve, reject) => {
-      line.ask('token:refresh', { token }, (error) => (error ? reject(error) : resolve()));
-    });
-    if (line !== this.line) return;
+  #refreshed(token: string): void {
     const before = JSON.stringify(this.claims);
     this.claims = claimsOf(token);
-    if (JSON.stringify(this.claims) !== before || !this.claims) this.#events.rightsMayDiffer();
+    if (!this.claims || JSON.stringify(this.claims) !== before) this.#events.rightsMayDiffer();
+  }
+
+  #askToken(): Promise<string> {
+    return freshToken(this.#options.token, this.timings.tokenMs);
   }
 }

@@ -1,6 +1,7 @@
 /** Who listens to what. A listener that throws is reported, and stops nobody else. */
 export class Emitter<Events extends object> {
   readonly #listeners = new Map<keyof Events, Set<{ hear(what: never): void }>>();
+  readonly #soon = new Set<keyof Events>();
 
   /** Returns how to stop listening. */
   on<E extends keyof Events>(event: E, hear: (what: Events[E]) => void): () => void {
@@ -20,5 +21,15 @@ export class Emitter<Events extends object> {
         console.error(error);
       }
     }
+  }
+
+  /** Once for all that happens in the same turn. */
+  emitSoon<E extends keyof Events>(event: E, what: Events[E]): void {
+    if (this.#soon.has(event)) return;
+    this.#soon.add(event);
+    void Promise.resolve().then(() => {
+      this.#soon.delete(event);
+      this.emit(event, what);
+    });
   }
 }

@@ -33,7 +33,9 @@ export class OutgoingMessage implements Outgoing {
     this.done.catch(() => {}); // also said by `state`
   }
 
+  /** Also one that has failed may be found stored. */
   sent(message: Message, rev: number): void {
+    if (this.state === 'failed') this.pend();
     this.state = 'sent';
     this.error = undefined;
     this.rev = rev;

@@ -26,7 +26,6 @@ export class Room implements ClientRoom {
   readonly #emitter = new Emitter<RoomEvents>();
   readonly #left: (room: Room) => void;
   #waiting: { resolve(): void; reject(error: ChatClientError): void }[] = [];
-  #isTouched = false;
 
   constructor(connection: Connected, ref: number | string, left: (room: Room) => void) {
     this.ref = ref;
@@ -187,7 +186,7 @@ export class Room implements ClientRoom {
     if (change.name === 'member:changed') {
       this.#emitter.emit('member', change.payload);
       if (!isPast && concerns(change.payload, claims)) this.readRights();
-    } else {
+    } else if (change.name === 'room:changed') {
       const { level_admin } = this.info ?? {};
       this.info = change.payload.room;
       this.#emitter.emit('room', this.info);
@@ -215,18 +214,11 @@ export class Room implements ClientRoom {
   /** Why it is not live, and will not be by itself. */
   #reason(): ChatClientError {
     if (this.error) return this.error;
-    if (this.state !== 'removed') return new ChatClientError('CLOSED', 'The room has been left');
-    const code = { BANNED: 'BANNED', ROOM_DELETED: 'NOT_FOUND' } as const;
-    return new ChatClientError(code[this.removal as never] ?? 'FORBIDDEN', `Taken out of the room: ${this.removal}`);
+    if (this.removal && this.state === 'removed') return ChatClientError.removed(this.removal);
+    return new ChatClientError('CLOSED', 'The room has been left');
   }
 
-  /** One `update` for all that happens in the same turn. */
   #touch(): void {
-    if (this.#isTouched) return;
-    this.#isTouched = true;
-    void Promise.resolve().then(() => {
-      this.#isTouched = false;
-      this.#emitter.emit('update', undefined);
-    });
+    this.#emitter.emitSoon('update', undefined);
   }
 }

@@ -1,6 +1,5 @@
-import type { Announcements, Joined, Message } from './wire.ts';
+import type { Announcements, Message } from './wire.ts';
 
-export type Change = Joined['events'][number];
 type Position = Pick<Announcements['message:new'], 'rev' | 'cursor'>;
 
 /** What is known of a room's log: how far, and its messages without a gap. */
@@ -27,9 +26,9 @@ export class Timeline {
     return this.#shown;
   }
 
-  /** The three lines of the protocol. */
+  /** The three lines of the protocol. What has no `rev` is no change of the log. */
   take({ rev, cursor }: Position): 'known' | 'next' | 'gap' {
-    if (rev <= this.rev) return 'known';
+    if (!(rev > this.rev)) return 'known';
     if (rev !== this.rev + 1) return 'gap';
     this.rev = rev;
     this.cursor = cursor;

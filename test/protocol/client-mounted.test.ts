@@ -1,52 +1,29 @@
-import { createServer, request } from 'node:http';
-import { type AddressInfo, connect as dial } from 'node:net';
+import { createServer as createHttpServer } from 'node:http';
 import { expect } from 'chai';
+import { createServer } from '../../src/create-server.ts';
 import { closeLater } from '../support/cleanup.ts';
 import { clientOf } from '../support/client.ts';
-import { describeOneWiring } from '../support/node.ts';
+import { testSecret } from '../support/people.ts';
+import { freshDatabase } from '../support/postgres.ts';
 import { ownRoom } from '../support/rooms.ts';
 
-/** What a balancer does that has the service below `/messaging/`, and nothing elsewhere. */
-async function mounted(url: string): Promise<string> {
-  const { port } = new URL(url);
-  const below = (path = '') => /^\/messaging(\/.*)$/.exec(path)?.[1];
-  const balancer = createServer((incoming, response) => {
-    const path = below(incoming.url);
-    if (!path) return void response.writeHead(404).end();
-    const { method, headers } = incoming;
-    const onward = request({ port, path, method, headers }, (answer) => {
-      response.writeHead(answer.statusCode!, answer.headers);
-      answer.pipe(response);
+describe('the client of a service below a path', function () {
+  this.timeout(60_000);
+
+  it('connects with each transport, and with those that it has by itself', async () => {
+    const server = createHttpServer((_request, response) => void response.writeHead(404).end());
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    closeLater(() => {
+      server.closeAllConnections();
+      server.close();
     });
-    onward.on('error', () => response.destroy());
-    incoming.pipe(onward);
-  });
-  balancer.on('upgrade', (incoming, socket) => {
-    const upstream = dial(Number(port), '127.0.0.1');
-    const headers = incoming.rawHeaders.flatMap((name, n, all) => (n % 2 === 0 ? `${name}: ${all[n + 1]}\r\n` : []));
-    upstream.write(`GET ${below(incoming.url)} HTTP/1.1\r\n${headers.join('')}\r\n`);
-    for (const [one, other] of [
-      [socket, upstream],
-      [upstream, socket],
-    ] as const) {
-      one.on('error', () => other.destroy());
-      one.pipe(other);
+    const settings = { DATABASE_URL: await freshDatabase(), JWT_SECRET: testSecret, LOG_LEVEL: 'silent' };
+    const { url, close } = await createServer({ settings, server, prefix: '/in/messaging' });
+    closeLater(close);
+    const { owner, room } = await ownRoom(url);
+    for (const transports of [['websocket'], ['polling'], undefined] as const) {
+      const client = clientOf(url, owner, transports && { transports: [...transports] });
+      expect(await client.room(room.id).send('below').done).to.include({ content: 'below' });
     }
   });
-  await new Promise<void>((resolve) => balancer.listen(0, '127.0.0.1', resolve));
-  closeLater(() => {
-    balancer.closeAllConnections();
-    balancer.close();
-  });
-  return `http://127.0.0.1:${(balancer.address() as AddressInfo).port}/messaging`;
-}
-
-describeOneWiring('the client of a service below a path', ({ url }) => {
-  for (const transports of [['websocket'], ['polling'], undefined] as const) {
-    it(`connects with ${transports ?? 'the transports that it has by itself'}`, async () => {
-      const { owner, room } = await ownRoom(url());
-      const client = clientOf(await mounted(url()), owner, transports && { transports: [...transports] });
-      expect(await client.room(room.id).send('below').done).to.include({ seq: 1 });
-    });
-  }
 });

@@ -9,13 +9,14 @@ import { until } from '../support/until.ts';
 describe('the client of several nodes', function () {
   this.timeout(120_000);
 
-  it('goes on at another node, also while Redis is away, and lacks and doubles nothing', async () => {
+  it('goes on at another node, also while Redis is away or the node drains, and lacks and doubles nothing', async () => {
     const redis = await startRedis();
-    const settings = { DATABASE_URL: await freshDatabase(), REDIS_URL: redis.url, SWEEP_SECONDS: 1 };
+    const settings = { DATABASE_URL: await freshDatabase(), REDIS_URL: redis.url, SWEEP_SECONDS: 1, DRAIN_SECONDS: 3 };
     const [here, there] = [await startNode(postgres, settings), await startNode(postgres, settings)];
     const { owner, room } = await ownRoom(here.url);
     const line = await lineTo(here.url);
-    const moving = clientOf(line.url, owner, { transports: ['websocket'] }).room(room.id);
+    const client = clientOf(line.url, owner, { transports: ['websocket'] });
+    const moving = client.room(room.id);
     const staying = clientOf(there.url, await member(there.url, owner, room)).room(room.id);
     await Promise.all([moving.joined(), staying.joined()]);
 
@@ -37,7 +38,18 @@ describe('the client of several nodes', function () {
     await talk();
     await Promise.all([talk(), moveTo(here)]);
     await redis.start();
-    await Promise.all([talk(), moveTo(there)]);
+    await talk();
+
+    const draining = new Promise<number>((resolve) => {
+      client.on('frame', ({ name, payload }) => {
+        const { reconnect_after_ms } = payload as { reconnect_after_ms: number };
+        if (name === 'server:draining') resolve(Date.now() + reconnect_after_ms);
+      });
+    });
+    line.leadTo(Number(new URL(there.url).port));
+    const [notBefore] = await Promise.all([draining, talk(), here.drain()]);
+    await moving.joined();
+    expect(Date.now()).to.be.at.least(notBefore);
 
     for (const one of [moving, staying]) {
       await until('it has all', () => one.messages.length === said && one.outbox.length === 0, 10_000);

@@ -52,9 +52,12 @@ function roomOf() {
   name('message', ({ content }) => content);
   name('state', (state) => state);
   name('reset', () => room.messages.length);
+  let updates = 0;
+  room.on('update', () => void updates++);
   name('outgoing', ({ content, state }) => `${content} ${state}`);
   return {
-    ...{ room, heard, asked, connection, line },
+    ...{ room, heard, asked },
+    updates: () => updates,
     contents: () => room.messages.map(({ content }) => content),
     /** The next thing it asks. */
     async next(expected: string): Promise<Asked> {
@@ -186,6 +189,18 @@ describe("the client's room, told", () => {
     expect(room).to.include({ rights: 'r', state: 'live' });
   });
 
+  it('of what a later service may say, goes on', async () => {
+    const { room, next, contents, asked } = await roomOf().live();
+    room.hear({ name: 'message:edited', payload: { room_id: 7, rev: 1, cursor: cursorOf(1) } } as Loose);
+    room.hear({ name: 'somebody:types', payload: { room_id: 7 } } as Loose);
+    room.hear(said(2, 1));
+    expect(contents()).to.deep.equal(['1']);
+    room.down();
+    room.up();
+    expect((await next('room:join')).payload.since).to.equal(cursorOf(2));
+    expect(asked).to.deep.equal([]);
+  });
+
   it('that it is out while it asks, believes the answer', async () => {
     for (const [answer, state] of [
       [[undefined, joined(1, { recovered: true })], 'live'],
@@ -197,6 +212,15 @@ describe("the client's room, told", () => {
       (await next('room:join')).answered(...(answer as [undefined, Loose]));
       expect(room.state).to.equal(state);
     }
+  });
+
+  it('of much at once, says `update` once', async () => {
+    const { room, updates } = await roomOf().live();
+    await Promise.resolve();
+    const before = updates();
+    for (let n = 1; n <= 100; n++) room.hear(said(n, n));
+    await Promise.resolve();
+    expect(updates() - before).to.equal(1);
   });
 
   it('anything, by a listener that throws or leaves, goes on', async () => {
@@ -261,6 +285,16 @@ describe("the client's outbox", () => {
       (await next('message:send')).answered(undefined, ackOf(1, second));
       expect(room.outbox).to.deep.equal([first]);
     }
+  });
+
+  it('has sent one that it gave up, where it is announced after all', async () => {
+    const { room, next } = await roomOf().live();
+    const one = room.send('lost');
+    for (let n = 0; n < 5; n++) (await next('message:send')).answered(refusal('INTERNAL'));
+    room.hear(said(1, 1, 'lost', one.client_msg_id));
+    expect(one).to.include({ state: 'sent', error: undefined });
+    expect(await one.done).to.include({ seq: 1 });
+    expect(room.outbox).to.deep.equal([]);
   });
 
   it('sends a failed one again where the user wants it, behind the others, or drops it', async () => {
