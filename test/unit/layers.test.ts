@@ -97,6 +97,13 @@ describe('layers', () => {
     expect(importsOf('config.ts').packages).to.deep.equal(['node:crypto', 'zod']);
   });
 
+  it('let client/ have types of protocol/ only, whose values would bring zod into the browser', () => {
+    const value = /^\s*(?:import|export)\s+(?!type\b)[^'";]*?\bfrom\s*['"][^'"]*\/protocol\/[^'"]+['"]/gm;
+    const client = files.filter((file) => file.startsWith('client/'));
+    expect(client.flatMap((file) => textOf(file).match(value) ?? [])).to.deep.equal([]);
+    expect(textOf('rooms/messages.ts'), 'it finds what there is').to.match(value);
+  });
+
   it('leave a process to itself: nothing imports main.ts or a command', () => {
     const wrong = files.filter((file) => importsOf(file).ours.some((other) => process.test(other)));
     // The one command that has them all under their names.
