@@ -78,7 +78,7 @@ export interface ClientRoom {
   readonly hasOlder: boolean;
   readonly error: ChatClientError | undefined;
   readonly removal: RemovalCode | undefined;
-  /** Resolves when it is live; rejects with a `ChatClientError` where it is refused. */
+  /** Resolves when it is live; rejects with a `ChatClientError` where it, or the client, is refused, removed or left. */
   joined(): Promise<void>;
   /** Sends, and sends again until it is answered; never stored twice. */
   send(content: string): Outgoing;

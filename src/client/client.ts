@@ -34,6 +34,7 @@ class ChatClient implements Client {
       frame: (direction, name, payload) => this.#emitter.emit('frame', { direction, name, payload }),
       up: () => this.#each((room) => room.up()),
       down: () => this.#each((room) => room.down()),
+      refused: (why) => this.#each((room) => room.stopWaiting(why)),
       rightsMayDiffer: () => this.#each((room) => room.readRights()),
       heard: (name, payload) => this.#hear(name, payload),
     });

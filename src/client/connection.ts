@@ -12,6 +12,8 @@ import type { Announcements } from './wire.ts';
 export interface Connected {
   readonly timings: Timings;
   readonly state: ConnectionState;
+  /** Why it is `refused`. */
+  readonly refusal: ChatClientError | undefined;
   /** While it is up. */
   readonly line: Pick<Line, 'ask'> | undefined;
   /** What the token in use says of rights. */
@@ -23,6 +25,7 @@ export interface ConnectionEvents {
   error(error: ChatClientError): void;
   up(): void;
   down(): void;
+  refused(why: ChatClientError): void;
   /** The token in use says something else of rights than the one before. */
   rightsMayDiffer(): void;
   heard(name: string, payload: never): void;
@@ -41,6 +44,7 @@ export class Connection implements Connected {
   claims: Claims | undefined;
   state: ConnectionState = 'connecting';
   line: Line | undefined;
+  refusal: ChatClientError | undefined;
   readonly #options: ClientOptions;
   readonly #address: ReturnType<typeof addressOf>;
   readonly #events: ConnectionEvents;
@@ -69,7 +73,8 @@ export class Connection implements Connected {
   dial(): void {
     if (this.state === 'closed' || this.#isBusy) return;
     this.#isBusy = true;
-    if (this.state === 'refused') this.#badTokens = 0;
+    if (this.refusal) this.#badTokens = 0;
+    this.refusal = undefined;
     const attempt = this.#begin();
     this.#enter('connecting');
     void this.#dial(attempt);
@@ -77,7 +82,7 @@ export class Connection implements Connected {
 
   /** Where it waits to try again, it need not any more. */
   hurry(): void {
-    if (this.#timer && Date.now() >= this.#awayUntil) this.dial();
+    if (this.#timer && performance.now() >= this.#awayUntil) this.dial();
   }
 
   close(): void {
@@ -120,7 +125,7 @@ export class Connection implements Connected {
       refreshed: (fresh) => this.#refreshed(fresh),
       failed: (error) => this.#events.error(error),
     });
-    this.#upSince = Date.now();
+    this.#upSince = performance.now();
     this.#badTokens = 0;
     this.claims = claimsOf(token);
     this.#events.up();
@@ -134,11 +139,13 @@ export class Connection implements Connected {
     this.#begin();
     if (this.state === 'closed') return;
     if (wasUp) {
-      if (Date.now() - this.#upSince >= goodLineMs) this.#failures = 0;
+      if (performance.now() - this.#upSince >= goodLineMs) this.#failures = 0;
       this.#events.down();
     }
     if (this.#isFinal(why, wasUp)) {
+      this.refusal = why;
       this.#enter('refused');
+      this.#events.refused(why);
       this.#events.error(why);
     } else this.#comeBack(why);
   }
@@ -153,7 +160,7 @@ export class Connection implements Connected {
   #comeBack(why: ChatClientError): void {
     this.#isBusy = false;
     const pause = Math.max(pauseAfter(this.#failures++, this.timings), why.retryAfterMs ?? 0);
-    this.#timer = setTimeout(() => this.dial(), Math.max(pause, this.#awayUntil - Date.now()));
+    this.#timer = setTimeout(() => this.dial(), Math.max(pause, this.#awayUntil - performance.now()));
     this.#enter('connecting');
     this.#events.error(why);
   }
@@ -167,7 +174,7 @@ export class Connection implements Connected {
   #hear(name: string, payload: never): void {
     if (name === 'token:expiring') this.#refresh?.before((payload as Announcements['token:expiring']).in_ms);
     else if (name === 'server:draining') {
-      this.#awayUntil = Date.now() + (payload as Announcements['server:draining']).reconnect_after_ms;
+      this.#awayUntil = performance.now() + (payload as Announcements['server:draining']).reconnect_after_ms;
     } else this.#events.heard(name, payload);
   }
 

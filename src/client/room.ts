@@ -81,7 +81,8 @@ export class Room implements ClientRoom {
 
   joined(): Promise<void> {
     if (this.state === 'live') return Promise.resolve();
-    if (!this.isWanted) return Promise.reject(this.#reason());
+    const why = this.isWanted ? this.#connection.refusal : this.#reason();
+    if (why) return Promise.reject(why);
     return new Promise((resolve, reject) => void this.#waiting.push({ resolve, reject }));
   }
 
@@ -121,6 +122,11 @@ export class Room implements ClientRoom {
     if (this.isWanted) this.#enter('away');
   }
 
+  /** It will not be live by itself. */
+  stopWaiting(why: ChatClientError): void {
+    for (const { reject } of this.#waiting.splice(0)) reject(why);
+  }
+
   close(): void {
     this.leave();
     this.#outbox.close();
@@ -155,7 +161,9 @@ export class Room implements ClientRoom {
 
   #live({ room, rights }: Pick<Joined, 'room' | 'rights'>, isAnew: boolean): void {
     const isReset = isAnew && this.info !== undefined;
-    this.info = room;
+    // An acknowledgement of ours may have been ahead of the join.
+    const last_seq = isAnew ? room.last_seq : Math.max(room.last_seq, this.info?.last_seq ?? 0);
+    this.info = { ...room, last_seq };
     this.rights = rights;
     this.error = this.removal = undefined;
     this.#outbox.shown((rev) => isAnew || rev <= this.rev);
@@ -206,7 +214,7 @@ export class Room implements ClientRoom {
     this.state = state;
     if (!this.isWanted) this.#outbox.shown(() => true);
     if (state === 'live') for (const { resolve } of this.#waiting.splice(0)) resolve();
-    else if (!this.isWanted) for (const { reject } of this.#waiting.splice(0)) reject(this.#reason());
+    else if (!this.isWanted) this.stopWaiting(this.#reason());
     this.#emitter.emit('state', state);
     this.#touch();
   }

@@ -1,7 +1,9 @@
+import { type AddressInfo, createServer, connect as dial } from 'node:net';
 import { expect } from 'chai';
 import type { RoomState } from '../../src/client/client.ts';
+import { closeLater } from '../support/cleanup.ts';
 import { clientOf, contentsOf, expectWhole, failureOf, heardIn, lineTo } from '../support/client.ts';
-import { describeOneWiring } from '../support/node.ts';
+import { describeOneWiring, postgres, startNode } from '../support/node.ts';
 import { ownRoom, say } from '../support/rooms.ts';
 import { socketClient } from '../support/socket-client.ts';
 import { until } from '../support/until.ts';
@@ -122,5 +124,66 @@ describeOneWiring('the client on a line that fails', ({ url }) => {
     while (inside.hasOlder) await inside.loadOlder(500);
     expect(contentsOf(inside)).to.deep.equal(['before', ...upTo(501), 'written on the way']);
     expectWhole(inside);
+  });
+
+  it('comes back at once when the browser says that it is online', async () => {
+    const listeners = new Set<() => void>();
+    const browser = {
+      addEventListener: (_name: 'online', listener: () => void) => void listeners.add(listener),
+      removeEventListener: (_name: 'online', listener: () => void) => void listeners.delete(listener),
+    };
+    Object.assign(globalThis, browser);
+    try {
+      const { line, client, inside } = await overALine(['websocket'], { pauseMs: 600_000, longestPauseMs: 600_000 });
+      line.cut();
+      await until('the line is gone', () => inside.state === 'away');
+      line.restore();
+      for (const online of listeners) online();
+      await inside.joined();
+      client.close();
+      expect([...listeners]).to.deep.equal([]);
+    } finally {
+      for (const name of Object.keys(browser)) Reflect.deleteProperty(globalThis, name);
+    }
+  });
+});
+
+describe('the client on a line that is dead and that nobody has closed', function () {
+  this.timeout(60_000);
+
+  /** The service's `pingTimeout` is 20 s, which is long for a test: on this way to it, it is told as 1 s. */
+  async function impatient(url: string): Promise<string> {
+    const hop = createServer((client) => {
+      const upstream = dial(Number(new URL(url).port), '127.0.0.1');
+      client.pipe(upstream);
+      upstream.on('data', (said: Buffer) => {
+        client.write(said.toString('latin1').replace('"pingTimeout":20000', '"pingTimeout":1000 '), 'latin1');
+      });
+      for (const [one, other] of [
+        [client, upstream],
+        [upstream, client],
+      ] as const) {
+        one.on('error', () => other.destroy()).on('close', () => other.destroy());
+      }
+    });
+    await new Promise<void>((resolve) => hop.listen(0, '127.0.0.1', resolve));
+    closeLater(() => hop.close());
+    return `http://127.0.0.1:${(hop.address() as AddressInfo).port}`;
+  }
+
+  it('notices by the heartbeat, and sends what it had to send on another one', async () => {
+    const { url } = await startNode(postgres, {}, (config) => ({ ...config, pingMs: 300 }));
+    const { owner, room } = await ownRoom(url);
+    const line = await lineTo(await impatient(url));
+    const client = clientOf(line.url, owner, { transports: ['websocket'], timings: { answerMs: 60_000 } });
+    const inside = client.room(room.id);
+    await inside.joined();
+    const errors: string[] = [];
+    client.on('error', ({ message }) => void errors.push(message));
+    line.swallow();
+    const one = inside.send('into the void');
+    await until('it is sent', () => one.state === 'sent', 15_000);
+    expect(errors).to.include('ping timeout');
+    expect(await one.done).to.include({ seq: 1 });
   });
 });

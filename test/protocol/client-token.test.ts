@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { Client } from '../../src/client/client.ts';
-import { clientOf } from '../support/client.ts';
+import { clientOf, failureOf } from '../support/client.ts';
 import { describeOneWiring, postgres, startNode } from '../support/node.ts';
 import { again, type Person, sign, somebody } from '../support/people.ts';
 import { now, revoke } from '../support/revocations.ts';
@@ -74,11 +74,16 @@ describeOneWiring("the client's token", ({ url }) => {
       token: () => (++asked <= 4 ? again(owner, { exp: 1_000 }).token : owner.token),
     });
     const { errors, states } = watch(client);
+    const inside = client.room(room.id);
+    const waited = inside.joined();
+    waited.catch(() => {}); // looked at below
     await until('it gives up', () => client.state === 'refused');
     expect(errors).to.deep.equal(['TOKEN_EXPIRED', 'TOKEN_EXPIRED', 'TOKEN_EXPIRED']);
-    const pending = client.room(room.id).send('waits');
+    const codes = [failureOf(waited), failureOf(inside.joined())].map(async (error) => (await error).code);
+    expect(await Promise.all(codes)).to.deep.equal(['TOKEN_EXPIRED', 'TOKEN_EXPIRED']);
+    const pending = inside.send('waits');
     client.connect();
-    await pending.done;
+    await Promise.all([pending.done, inside.joined()]);
     expect(states).to.deep.equal(['refused', 'connecting', 'connected']);
     expect(asked).to.equal(5);
   });
