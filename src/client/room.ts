@@ -1,31 +1,27 @@
 import type { ClientRoom, Outgoing, RoomEvents, RoomState } from './api.ts';
 import { concerns } from './claims.ts';
-import { ChatClientError } from './client-error.ts';
+import type { ChatClientError } from './client-error.ts';
 import type { Connected } from './connection.ts';
 import { Emitter } from './emitter.ts';
 import { type Change, Membership } from './membership.ts';
 import { OlderPages } from './older-pages.ts';
 import { Outbox } from './outbox.ts';
+import { Standing } from './standing.ts';
 import type { Joined, Message, RemovalCode, RoomInfo } from './wire.ts';
 
-/** In which it is to be joined. */
-const wanted: readonly RoomState[] = ['joining', 'live', 'away'];
 const none: readonly Message[] = [];
 
 export class Room implements ClientRoom {
   readonly ref: number | string;
-  state: RoomState = 'joining';
   info: RoomInfo | undefined;
   rights = '';
-  error: ChatClientError | undefined;
-  removal: RemovalCode | undefined;
   readonly #connection: Connected;
   readonly #membership: Membership;
   readonly #outbox: Outbox;
   readonly #older: OlderPages;
   readonly #emitter = new Emitter<RoomEvents>();
   readonly #left: (room: Room) => void;
-  #waiting: { resolve(): void; reject(error: ChatClientError): void }[] = [];
+  readonly #standing = new Standing();
 
   constructor(connection: Connected, ref: number | string, left: (room: Room) => void) {
     this.ref = ref;
@@ -46,7 +42,7 @@ export class Room implements ClientRoom {
       },
     });
     this.#older = new OlderPages(connection, ref);
-    if (connection.state === 'closed') this.state = 'left';
+    if (connection.state === 'closed') this.#standing.enter('left');
     this.#join();
   }
 
@@ -56,7 +52,19 @@ export class Room implements ClientRoom {
   }
 
   get isWanted(): boolean {
-    return wanted.includes(this.state);
+    return this.#standing.isWanted;
+  }
+
+  get state(): RoomState {
+    return this.#standing.state;
+  }
+
+  get error(): ChatClientError | undefined {
+    return this.#standing.error;
+  }
+
+  get removal(): RemovalCode | undefined {
+    return this.#standing.removal;
   }
 
   get rev(): number {
@@ -80,10 +88,7 @@ export class Room implements ClientRoom {
   }
 
   joined(): Promise<void> {
-    if (this.state === 'live') return Promise.resolve();
-    const why = this.isWanted ? this.#connection.refusal : this.#reason();
-    if (why) return Promise.reject(why);
-    return new Promise((resolve, reject) => void this.#waiting.push({ resolve, reject }));
+    return this.#standing.joined(this.#connection.refusal);
   }
 
   send(content: string): Outgoing {
@@ -99,7 +104,7 @@ export class Room implements ClientRoom {
 
   rejoin(): void {
     if (this.isWanted || this.#connection.state === 'closed') return;
-    this.error = this.removal = undefined;
+    this.#standing.error = this.#standing.removal = undefined;
     this.#enter('joining');
     this.#join();
   }
@@ -124,7 +129,7 @@ export class Room implements ClientRoom {
 
   /** It will not be live by itself. */
   stopWaiting(why: ChatClientError): void {
-    for (const { reject } of this.#waiting.splice(0)) reject(why);
+    this.#standing.stopWaiting(why);
   }
 
   close(): void {
@@ -143,7 +148,7 @@ export class Room implements ClientRoom {
 
   removed(code: RemovalCode): void {
     if (!this.isWanted) return;
-    this.removal = code;
+    this.#standing.removal = code;
     // A join that is under way is obeyed after it: its answer says whether we are in.
     if (!this.#membership.isAsking) this.#enterRemoved();
   }
@@ -165,7 +170,7 @@ export class Room implements ClientRoom {
     const last_seq = isAnew ? room.last_seq : Math.max(room.last_seq, this.info?.last_seq ?? 0);
     this.info = { ...room, last_seq };
     this.rights = rights;
-    this.error = this.removal = undefined;
+    this.#standing.error = this.#standing.removal = undefined;
     this.#outbox.shown((rev) => isAnew || rev <= this.rev);
     this.#enter('live');
     if (isReset) this.#emitter.emit('reset', undefined);
@@ -173,7 +178,7 @@ export class Room implements ClientRoom {
   }
 
   #refused(error: ChatClientError): void {
-    this.error = error;
+    this.#standing.error = error;
     this.rights = '';
     if (this.removal) this.#enterRemoved();
     else this.#enter('refused');
@@ -210,20 +215,10 @@ export class Room implements ClientRoom {
   }
 
   #enter(state: RoomState): void {
-    if (this.state === state) return;
-    this.state = state;
+    if (!this.#standing.enter(state)) return;
     if (!this.isWanted) this.#outbox.shown(() => true);
-    if (state === 'live') for (const { resolve } of this.#waiting.splice(0)) resolve();
-    else if (!this.isWanted) this.stopWaiting(this.#reason());
     this.#emitter.emit('state', state);
     this.#touch();
-  }
-
-  /** Why it is not live, and will not be by itself. */
-  #reason(): ChatClientError {
-    if (this.error) return this.error;
-    if (this.removal && this.state === 'removed') return ChatClientError.removed(this.removal);
-    return new ChatClientError('CLOSED', 'The room has been left');
   }
 
   #touch(): void {

@@ -15,7 +15,7 @@ export const defaultTimings: Timings = {
   connectMs: 20_000,
   tokenMs: 30_000,
   pauseMs: 500,
-  longestPauseMs: 15_000,
+  longestPauseMs: 10_000,
 };
 
 /** Before the next try, after so many that failed. Between half and all of it, so that clients do not come in step. */

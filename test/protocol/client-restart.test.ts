@@ -30,13 +30,13 @@ describe('the client of a service that ends and comes back', function () {
     await sentUpTo(contents.length / 3);
     server.kill('SIGKILL');
     await server.exited;
-    await until('they have noticed', () => sending.state === 'away' && listening.state === 'away');
+    await until('they have noticed', () => sending.state === 'away' && listening.state === 'away', 20_000);
     expect(sent.at(-1)!.state).to.equal('pending');
     server = await runServer(settings);
 
     await sentUpTo(contents.length);
     await Promise.all([sending.joined(), listening.joined()]);
-    await until('all are heard', () => heard.length >= contents.length && sending.outbox.length === 0);
+    await until('all are heard', () => heard.length >= contents.length && sending.outbox.length === 0, 20_000);
     expect(heard).to.deep.equal(contents);
     const fresh = clientOf(url, owner).room(room.id);
     await fresh.joined();

@@ -4,6 +4,7 @@ import { describeEveryWiring } from '../support/node.ts';
 import { again, somebody } from '../support/people.ts';
 import { rest } from '../support/rest-client.ts';
 import { member, newRoom, ownRoom, putRule, say } from '../support/rooms.ts';
+import { socketClient } from '../support/socket-client.ts';
 import { until } from '../support/until.ts';
 
 const upTo = (last: number, name = '') => Array.from({ length: last }, (_, n) => `${name}${n + 1}`);
@@ -58,7 +59,8 @@ describeEveryWiring('the client in a room', ({ url }) => {
 
   it('loads older pages, one at a time, while more is said', async () => {
     const { owner, room } = await ownRoom(url());
-    await Promise.all(upTo(130).map((content) => say(url(), owner, room, content)));
+    const socket = await socketClient(url(), owner);
+    await Promise.all(upTo(130).map((content) => socket.request('message:send', { room_id: room.id, content })));
     const inside = clientOf(url(), owner).room(room.id);
     await inside.joined();
     expect(inside.messages).to.have.length(100);
@@ -188,6 +190,7 @@ describeEveryWiring('the client in a room', ({ url }) => {
     for (const { done } of [inside.send('later'), client.room(1).send('elsewhere')]) {
       expect((await failureOf(done)).code).to.equal('CLOSED');
     }
+    expect((await failureOf(client.room(2).joined())).code).to.equal('CLOSED');
     client.connect();
     inside.rejoin();
     expect(client.state).to.equal('closed');
