@@ -31,6 +31,8 @@ export function postgresOptions(databaseUrl: string, poolSize: number, statement
     clientUrl: databaseUrl,
     pool: { min: 0, max: poolSize },
     driverOptions: {
+      // The ORM reads neither `sslmode` nor whatever else stands after the `?`, and says nothing of it; `pg` does.
+      connectionString: databaseUrl,
       application_name: 'nano-messaging',
       connectionTimeoutMillis: 5_000,
       statement_timeout: statementTimeoutMs,
