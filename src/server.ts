@@ -9,6 +9,7 @@ import { listen, type Mount, mountedListener, ownListener } from './listener.ts'
 import { createLogger } from './logger.ts';
 import { type Metrics, metrics } from './metrics.ts';
 import { type RedisNodes, redisNodes } from './nodes/redis-nodes.ts';
+import { databaseClock } from './rooms/database-clock.ts';
 import { noOtherNodes } from './rooms/node-calls.ts';
 import { type Revocations, tokenRevocations } from './rooms/revocations.ts';
 import { localRoomBus, type RoomBus } from './rooms/room-bus.ts';
@@ -72,7 +73,7 @@ async function serve(
   mount: Mount | undefined,
 ): Promise<RunningServer> {
   const { limits } = config;
-  const measured = metrics();
+  const measured = metrics(config);
   const listener = mount ? mountedListener(mount) : ownListener(config.port, config.host);
   const { http } = listener;
   const untold = (error: unknown) => logger.error({ err: error }, 'a member could not be told');
@@ -80,18 +81,13 @@ async function serve(
   const chatMembers = chatAudience();
   const nodes = await nodesOf(config, store, measured, logger);
   const rooms = roomsOver(config, store, nodes.bus, [gateway.audience, chatMembers], measured, logger);
-  measured.watch({
-    waitingMessages: () => rooms.queue.size,
-    servedRooms: () => rooms.feeds.size,
-    nodesUp: () => Number(nodes.isUp),
-  });
   const revocations = tokenRevocations({
     ...{ store, nodes: nodes.calls, sweepMs: config.sweepMs },
     failed: (error) => logger.warn({ err: error }, 'the revocations could not be read; trying again'),
   });
   const authenticator = tokenAuthenticator({ ...config.tokens, keys, isRevoked: revocations.isRevoked });
   const live: Live = {
-    ...{ rooms, authenticator, limits, logger, metrics: measured },
+    ...{ rooms, authenticator, limits, logger, metrics: measured.live, waiting: { count: 0 } },
     connections: connections(limits, nodes.leases),
     lifetimes: tokenLifetimes(revocations),
     tokenDeadlineMs: config.tokenDeadlineMs,
@@ -99,15 +95,31 @@ async function serve(
   };
   gateway.open(live);
   const chat = serveChat(http, live, chatMembers, ioPath);
+  const clock = databaseClock(store);
+  measured.watch({
+    isDraining: () => rooms.isDraining,
+    unauthenticated: () => live.connections.unauthenticated,
+    unauthenticatedLimit: limits.unauthenticated,
+    waitingRequests: () => live.waiting.count,
+    waitingMessages: () => rooms.queue.size,
+    waitingMessagesLimit: rooms.queue.most,
+    servedRooms: () => rooms.feeds.size,
+    unsentBytes: () => ({ socketio: gateway.unsentBytes, chat: chat.unsentBytes }),
+    deliveries: () => ({ socketio: gateway.deliveries, chat: chatMembers.deliveries }),
+    nodesUp: () => nodes.isUp,
+    publishing: () => nodes.publishing,
+    database: () => ({ isUp: store.isUp, failures: store.failures, ...store.load }),
+    clockOffsetMs: () => clock.offsetMs,
+  });
   const ready = async () => {
     if (rooms.isDraining) throw new Error('draining');
     await store.check();
   };
   const { port: metricsPort, token } = config.metrics;
-  const operations = (served: boolean) =>
-    operationsRoutes({ ready, registry: measured.registry, metrics: { served, token } });
+  const operations = (metricsServed: boolean) =>
+    operationsRoutes({ ready, metrics: measured, metricsServed, metricsToken: token });
   const app = restApp({
-    ...{ rooms, authenticator, logger, bodyBytes: limits.frameBytes, refused: measured.refusedByRest },
+    ...{ rooms, authenticator, logger, bodyBytes: limits.frameBytes, metrics: measured.rest },
     operations: operations(metricsPort === undefined),
     admin: administration(config, revocations),
   });
@@ -120,6 +132,7 @@ async function serve(
     rooms.isDraining = true;
     rooms.feeds.close();
     revocations.close();
+    clock.close();
     chat.close();
     const closed = gateway.close();
     metricsServer?.close();
@@ -134,7 +147,7 @@ async function serve(
   };
 
   try {
-    await revocations.open();
+    await Promise.all([revocations.open(), clock.compare()]);
     await listener.open();
     if (metricsServer) await listen(metricsServer, metricsPort!, config.host);
   } catch (error) {
@@ -187,13 +200,16 @@ function openStore({ database }: Config): Promise<Store> {
   return database.mode === 'embedded' ? openPglite(database.directory) : openPostgres(database);
 }
 
-type Nodes = Pick<RedisNodes, 'bus' | 'calls' | 'isUp' | 'close'> & Partial<Pick<RedisNodes, 'leases'>>;
+type Nodes = Pick<RedisNodes, 'bus' | 'calls' | 'isUp' | 'publishing' | 'close'> & Partial<Pick<RedisNodes, 'leases'>>;
 
 async function nodesOf({ redis }: Config, store: Store, { nodes }: Metrics, logger: Logger): Promise<Nodes> {
   const failed = (error: unknown) => logger.error({ err: error }, 'a change could not be delivered');
-  if (!redis) return { bus: localRoomBus(failed), calls: noOtherNodes, isUp: true, close: async () => {} };
+  if (!redis)
+    return { bus: localRoomBus(failed), calls: noOtherNodes, isUp: true, publishing: nothing, close: async () => {} };
   return redisNodes({ settings: redis, service: await store.identity(), logger, events: { ...nodes, failed } });
 }
+
+const nothing = { messages: 0, bytes: 0 };
 
 function roomsOver(
   { limits, roomCreateLevel, sweepMs }: Config,
@@ -207,7 +223,7 @@ function roomsOver(
   const rights = rightsCache(log);
   const failed = (error: unknown) => logger.warn({ err: error }, 'the room log could not be read; trying again');
   const feeds = roomFeeds({ log, bus, rights, audiences, sweepMs, events: { ...measured.feeds, failed } });
-  const queue = sendQueue({ log, rights, bus, onBatch: measured.batch });
+  const queue = sendQueue({ log, rights, bus, events: measured.sends });
   return {
     ...{ store, log, bus, rights, feeds, queue },
     sendRate: sendRate(limits.sendRate, limits.sendBurst),

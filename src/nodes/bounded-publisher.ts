@@ -21,6 +21,11 @@ export class BoundedPublisher {
     this.#lost = lost;
   }
 
+  /** What is on its way. */
+  get load(): { messages: number; bytes: number } {
+    return { messages: this.#count, bytes: this.#bytes };
+  }
+
   async publish(bytes: number, publish: Publish): Promise<number> {
     if (this.#count >= mostOnTheirWay || this.#bytes >= mostBytesOnTheirWay) {
       this.#lost(new Error('More is to be published than Redis takes'));

@@ -62,6 +62,11 @@ export class RedisLine extends EventEmitter {
     return this.#isUp;
   }
 
+  /** What is on its way to Redis. */
+  get publishing(): { messages: number; bytes: number } {
+    return this.#publisher.load;
+  }
+
   /** For other commands than those below. They may fail, and wait. */
   get connection(): RedisConnection {
     return this.#publishing;

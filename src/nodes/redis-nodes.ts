@@ -25,6 +25,8 @@ interface Collaborators {
 export interface RedisNodes extends Pick<SocketioRoomBus, 'bus' | 'calls'> {
   leases: ConnectionLeases;
   readonly isUp: boolean;
+  /** What is on its way to Redis. */
+  readonly publishing: { messages: number; bytes: number };
   close(): Promise<void>;
 }
 
@@ -88,6 +90,9 @@ export async function redisNodes({ settings, service, logger, events }: Collabor
     ...{ bus, calls, leases },
     get isUp() {
       return line?.isUp ?? false;
+    },
+    get publishing() {
+      return line?.publishing ?? { messages: 0, bytes: 0 };
     },
     async close() {
       hasEnded = true;

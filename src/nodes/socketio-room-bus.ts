@@ -61,7 +61,7 @@ export function socketioRoomBus({ failed, rejected }: BusEvents): SocketioRoomBu
     }
     if (name === 'missed') return missedAll();
     const envelope = Envelope.safeParse(readJson(body));
-    if (envelope.success) local.publish(envelope.data);
+    if (envelope.success) local.publish(envelope.data, 'remote');
     else rejected();
   }
 

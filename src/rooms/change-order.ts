@@ -2,6 +2,7 @@ import type { Change } from '../protocol/change.ts';
 import type { Position } from '../protocol/cursor.ts';
 import type { RoomId } from '../protocol/identifiers.ts';
 import type { RoomLog } from '../store/room-log.ts';
+import type { Origin } from './room-bus.ts';
 
 export interface OrderEvents {
   /** So many changes were read from the log because they were not heard. */
@@ -13,11 +14,24 @@ export interface OrderEvents {
   failed(error: unknown): void;
 }
 
+/** How a feed has come to a change: heard, or read from the log. */
+export type ChangeOrigin = Origin | 'log';
+
+export interface FeedEvents extends OrderEvents {
+  /** A change, which the database numbered `at` that moment of its clock, has been told to the members here. */
+  delivered(at: number, origin: ChangeOrigin): void;
+}
+
+interface Heard {
+  change: Change;
+  origin: Origin;
+}
+
 interface Collaborators {
   room: RoomId;
   log: Pick<RoomLog, 'changes'>;
   events: OrderEvents;
-  deliver: (change: Change) => void;
+  deliver: (change: Change, origin: ChangeOrigin) => void;
 }
 
 /** How long a change waits for the ones before it until they are read from the log. */
@@ -34,12 +48,12 @@ export class ChangeOrder {
   readonly #room: RoomId;
   readonly #log: Pick<RoomLog, 'changes'>;
   readonly #events: OrderEvents;
-  readonly #deliver: (change: Change) => void;
+  readonly #deliver: Collaborators['deliver'];
   /** What was delivered last; undefined until it is known where the log stands. */
   #position: Position | undefined;
   /** The highest `rev` heard of. */
   #head = 0;
-  readonly #early = new Map<number, Change>();
+  readonly #early = new Map<number, Heard>();
   #holdTimer: NodeJS.Timeout | undefined;
   #repairing: Promise<void> | undefined;
   #ended = false;
@@ -63,15 +77,15 @@ export class ChangeOrder {
     this.expect(position.rev);
   }
 
-  hear(change: Change): void {
+  hear(change: Change, origin: Origin = 'here'): void {
     const { rev } = change;
     const at = this.#position?.rev;
     if (this.#ended || (at !== undefined && rev <= at)) return;
     if (at !== undefined && rev === at + 1) {
-      this.#advance(change);
+      this.#advance(change, origin);
       this.#deliverEarly();
     } else if (this.#early.size < mostEarly) {
-      this.#early.set(rev, change);
+      this.#early.set(rev, { change, origin });
     }
     this.expect(rev);
   }
@@ -103,20 +117,20 @@ export class ChangeOrder {
     return !this.#ended && this.#position !== undefined && this.#position.rev < this.#head;
   }
 
-  #advance(change: Change): void {
+  #advance(change: Change, origin: ChangeOrigin): void {
     this.#position = { room_id: change.room_id, rev: change.rev, at: change.at };
-    this.#deliver(change);
+    this.#deliver(change, origin);
   }
 
   #deliverEarly(): void {
     for (let next = this.#nextEarly(); next && !this.#ended; next = this.#nextEarly()) {
-      this.#early.delete(next.rev);
+      this.#early.delete(next.change.rev);
       this.#events.reordered();
-      this.#advance(next);
+      this.#advance(next.change, next.origin);
     }
   }
 
-  #nextEarly(): Change | undefined {
+  #nextEarly(): Heard | undefined {
     return this.#position && this.#early.get(this.#position.rev + 1);
   }
 
@@ -138,7 +152,7 @@ export class ChangeOrder {
       for (const change of changes) {
         if (this.#ended || change.rev !== this.#position!.rev + 1) continue;
         this.#early.delete(change.rev);
-        this.#advance(change);
+        this.#advance(change, 'log');
         repaired += 1;
       }
       this.#events.repaired(repaired);

@@ -1,7 +1,10 @@
 import type { Envelope } from '../protocol/change.ts';
 import type { RoomId } from '../protocol/identifiers.ts';
 
-export type Hear = (envelope: Envelope) => void;
+/** Whether this node has committed it or another one. */
+export type Origin = 'here' | 'remote';
+
+export type Hear = (envelope: Envelope, origin: Origin) => void;
 
 /**
  * Wakes what serves a room. This node's listeners hear an envelope before `publish` returns; other nodes' hear it at
@@ -18,14 +21,19 @@ export interface RoomBus {
   onMissed(missed: (rooms?: readonly RoomId[]) => void): () => void;
 }
 
+/** Through which a bus between nodes hands over what the others publish. */
+export interface LocalRoomBus extends RoomBus {
+  publish(envelope: Envelope, origin?: Origin): void;
+}
+
 /** The bus of a node that is alone: a function call. `failed` hears of listeners that throw. */
-export function localRoomBus(failed: (error: unknown) => void): RoomBus {
+export function localRoomBus(failed: (error: unknown) => void): LocalRoomBus {
   const listeners = new Map<RoomId, Set<Hear>>();
   return {
-    publish(envelope) {
+    publish(envelope, origin = 'here') {
       for (const hear of listeners.get(envelope.room_id) ?? []) {
         try {
-          hear(envelope);
+          hear(envelope, origin);
         } catch (error) {
           failed(error);
         }

@@ -3,8 +3,9 @@ import type { Position } from '../protocol/cursor.ts';
 import { ChatError, type RemovalCode } from '../protocol/errors.ts';
 import type { RoomId } from '../protocol/identifiers.ts';
 import type { LoggedRoom, RoomLog } from '../store/room-log.ts';
-import { ChangeOrder, type OrderEvents } from './change-order.ts';
+import { ChangeOrder, type ChangeOrigin, type FeedEvents } from './change-order.ts';
 import { type Actor, matchOf, may, refusalOf } from './permissions.ts';
+import type { Origin } from './room-bus.ts';
 import { type RoomRights, rightsAfter, rightsOf, verdictOn } from './room-rights.ts';
 
 /** One connection's place in one room. All its methods are synchronous: between them nothing can slip in. */
@@ -48,7 +49,7 @@ interface Collaborators {
   room: RoomId;
   log: Pick<RoomLog, 'changes'>;
   audiences: readonly Audience[];
-  events: OrderEvents;
+  events: FeedEvents;
 }
 
 const mostReads = 5;
@@ -59,7 +60,7 @@ const mostReads = 5;
  */
 export class RoomFeed {
   readonly #audiences: readonly Audience[];
-  readonly #events: OrderEvents;
+  readonly #events: FeedEvents;
   readonly #order: ChangeOrder;
   /** As of what was delivered last. */
   #rights: RoomRights | undefined;
@@ -71,7 +72,7 @@ export class RoomFeed {
   constructor({ room, log, audiences, events }: Collaborators) {
     this.#audiences = audiences;
     this.#events = events;
-    this.#order = new ChangeOrder({ room, log, events, deliver: (change) => this.#deliver(change) });
+    this.#order = new ChangeOrder({ room, log, events, deliver: (change, origin) => this.#deliver(change, origin) });
   }
 
   get isEmpty(): boolean {
@@ -178,9 +179,9 @@ export class RoomFeed {
     if (lack) this.#takeOut(member, lack);
   }
 
-  hear(envelope: Envelope): void {
+  hear(envelope: Envelope, origin: Origin = 'here'): void {
     if (envelope.kind === 'deleted') this.#delete();
-    else this.#order.hear(envelope);
+    else this.#order.hear(envelope, origin);
   }
 
   /** The log's head as a sweep has read it; undefined where the room is gone. */
@@ -255,12 +256,15 @@ export class RoomFeed {
     member.takeOut(code);
   }
 
-  #deliver(change: Change): void {
+  #deliver(change: Change, origin: ChangeOrigin): void {
     if (change.kind !== 'message' && this.#rights) {
       this.#rights = rightsAfter(this.#rights, change);
       this.#judgeMembers(change);
     }
-    if (this.#members.size > 0) for (const audience of this.#audiences) this.#announce(audience, change);
+    if (this.#members.size > 0) {
+      for (const audience of this.#audiences) this.#announce(audience, change);
+      this.#events.delivered(change.at, origin);
+    }
     for (const joining of this.#joining) {
       if (joining.from === undefined) joining.held.push(change);
       else if (joining.from === change.rev) this.#arrive(joining);

@@ -2,7 +2,7 @@ import pLimit from 'p-limit';
 import { ChatError } from '../protocol/errors.ts';
 import type { RoomId } from '../protocol/identifiers.ts';
 import type { RoomLog } from '../store/room-log.ts';
-import type { OrderEvents } from './change-order.ts';
+import type { FeedEvents } from './change-order.ts';
 import type { RoomBus } from './room-bus.ts';
 import { type Audience, RoomFeed } from './room-feed.ts';
 import type { RightsCache } from './room-rights.ts';
@@ -37,7 +37,7 @@ interface Collaborators {
   rights: RightsCache;
   audiences: readonly Audience[];
   sweepMs: number;
-  events: OrderEvents;
+  events: FeedEvents;
 }
 
 export function roomFeeds({ log, bus, rights, audiences, sweepMs, events }: Collaborators): RoomFeeds {
@@ -67,9 +67,9 @@ export function roomFeeds({ log, bus, rights, audiences, sweepMs, events }: Coll
     }
     close(room);
     const feed = new RoomFeed({ room, log: repairLog, audiences, events });
-    const unlisten = bus.listen(room, (envelope) => {
+    const unlisten = bus.listen(room, (envelope, origin) => {
       if (envelope.kind !== 'message') rights.forget(room);
-      feed.hear(envelope);
+      feed.hear(envelope, origin);
       if (feed.hasEnded && served.get(room)?.feed === feed) close(room);
     });
     served.set(room, { feed, unlisten });

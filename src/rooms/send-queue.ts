@@ -42,6 +42,8 @@ export interface SendQueue {
   /** Resolves when everything that was taken is answered. */
   settled(): Promise<void>;
   readonly size: number;
+  /** Beyond this messages are refused. */
+  readonly most: number;
 }
 
 interface Limits {
@@ -58,18 +60,27 @@ const mostJudgements = 20;
 /** How long a message waits for a room that somebody else keeps locked. */
 const longestWaitMs = 10_000;
 
+export interface SendEvents {
+  /** So many messages have been to the database. */
+  batch(messages: number, seconds: number): void;
+  /** One is stored, told to the members on this node and acknowledged, so long after it had got its place. */
+  stored(seconds: number): void;
+  /** One was answered with what was stored before. */
+  repeated(): void;
+}
+
 interface Collaborators {
   log: RoomLog;
   rights: RightsCache;
   bus: RoomBus;
-  onBatch?: (messages: number, seconds: number) => void;
+  events?: SendEvents;
 }
 
 /**
  * Commits all that arrived while the last commit ran, in one transaction. Rights are judged here by the cached rules;
  * the log checks under the room's lock that these were the last, and otherwise the message is judged again.
  */
-export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: Limits = defaults): SendQueue {
+export function sendQueue({ log, rights, bus, events }: Collaborators, limits: Limits = defaults): SendQueue {
   const rooms = new Map<RoomId, Waiting[]>();
   let size = 0;
   let bytes = 0;
@@ -84,7 +95,7 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
       return Promise.reject(new ChatError('UNAVAILABLE', { message, retryAfterMs: 1_000 }));
     }
     const stored = new Promise<Stored>((resolve, reject) => {
-      const waiting = { ...sending, resolve, reject, staleness: 0, since: Date.now() };
+      const waiting = { ...sending, resolve, reject, staleness: 0, since: performance.now() };
       const queue = rooms.get(sending.room_id);
       if (queue) queue.push(waiting);
       else rooms.set(sending.room_id, [waiting]);
@@ -127,7 +138,7 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
     if (taken.length === 0) return;
     const from = performance.now();
     const answers = await store(taken);
-    onBatch?.(taken.length, (performance.now() - from) / 1_000);
+    events?.batch(taken.length, (performance.now() - from) / 1_000);
     answer(taken, answers);
   }
 
@@ -212,9 +223,8 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
   function isToBeTriedAgain(waiting: Waiting, appended: Appended | ChatError): boolean {
     if (appended instanceof ChatError) return false;
     if (appended.outcome === 'busy') {
-      const now = Date.now();
-      resting.rest(waiting.room_id, now);
-      return now - waiting.since < longestWaitMs;
+      resting.rest(waiting.room_id, Date.now());
+      return performance.now() - waiting.since < longestWaitMs;
     }
     resting.wake(waiting.room_id);
     if (appended.outcome !== 'stale') return false;
@@ -238,10 +248,12 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
       case 'stored':
         waiting.onStored?.(appended.change);
         bus.publish(appended.change);
-        return waiting.resolve({ change: appended.change, duplicate: false });
+        waiting.resolve({ change: appended.change, duplicate: false });
+        return events?.stored((performance.now() - waiting.since) / 1_000);
       case 'duplicate':
         try {
-          return waiting.resolve(repeated(appended.change, waiting));
+          waiting.resolve(repeated(appended.change, waiting));
+          return events?.repeated();
         } catch (error) {
           return waiting.reject(ChatError.from(error));
         }
@@ -262,6 +274,7 @@ export function sendQueue({ log, rights, bus, onBatch }: Collaborators, limits: 
     get size() {
       return size;
     },
+    most: limits.messages,
   };
 }
 

@@ -28,10 +28,15 @@ export function isAboutData(error: unknown): boolean {
  * a constraint that did not hold pass through.
  */
 export function unavailable(error: unknown): never {
-  if (error instanceof ChatError) throw error;
-  const state = stateOf(error);
-  if (state ? passing.test(state) : isConnectionError(error)) throw new ChatError('UNAVAILABLE', { cause: error });
+  if (isAway(error)) throw new ChatError('UNAVAILABLE', { cause: error });
   throw error;
+}
+
+/** The database has not answered, or not this time. */
+export function isAway(error: unknown): boolean {
+  if (error instanceof ChatError) return false;
+  const state = stateOf(error);
+  return state ? passing.test(state) : isConnectionError(error);
 }
 
 /** What `pg`, its pool and PGlite say of a connection that failed, was slow, or is closed. */

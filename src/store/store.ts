@@ -6,11 +6,11 @@ import {
   type PostgreSqlConnection,
   MikroORM as PostgresORM,
 } from '@mikro-orm/postgresql';
-
+import type { Pool } from 'pg';
 import { lockDataDirectory } from './data-directory.ts';
 import { migrate, migratePostgres } from './migrate.ts';
 import { pgliteOptions, postgresOptions } from './orm-options.ts';
-import { unavailable } from './store-errors.ts';
+import { isAway, unavailable } from './store-errors.ts';
 
 export type EntityManager = BasePostgreSqlEntityManager;
 
@@ -30,7 +30,20 @@ export interface Store {
   identity(): Promise<string>;
   /** Throws where the database does not answer, or lacks a migration. */
   check(): Promise<void>;
+  /** Whether the database answered what it was asked last. */
+  readonly isUp: boolean;
+  /** How often it did not, or could not do it at that moment. */
+  readonly failures: number;
+  readonly load: Load;
   close(): Promise<void>;
+}
+
+/** The connections to the database, and what waits for one. */
+export interface Load {
+  busy: number;
+  idle: number;
+  most: number;
+  waiting: number;
 }
 
 type Orm = Pick<MikroORM, 'migrator' | 'close'> & { em: { fork(): unknown } };
@@ -39,17 +52,41 @@ interface Native {
   query(statement: Statement, values: unknown[]): Promise<{ rows: unknown[] }>;
 }
 
+interface Line {
+  run<T>(task: () => Promise<T>): Promise<T>;
+  readonly load: Load;
+}
+
 /** Runs the tasks one after the other. */
-function oneAtATime() {
+function oneAtATime(): Line {
   let last: Promise<unknown> = Promise.resolve();
-  return <T>(task: () => Promise<T>): Promise<T> => {
-    const result = last.then(task);
-    last = result.catch(() => {});
-    return result;
+  let tasks = 0;
+  return {
+    run(task) {
+      tasks += 1;
+      const result = last.then(task).finally(() => {
+        tasks -= 1;
+      });
+      last = result.catch(() => {});
+      return result;
+    },
+    get load() {
+      const busy = Math.min(1, tasks);
+      return { busy, idle: 1 - busy, most: 1, waiting: tasks - busy };
+    },
   };
 }
 
-const atOnce = <T>(task: () => Promise<T>): Promise<T> => task();
+/** The pool lets them wait. */
+function throughPool(pool: Pool, most: number): Line {
+  return {
+    run: (task) => task(),
+    get load() {
+      const { totalCount, idleCount, waitingCount } = pool;
+      return { busy: totalCount - idleCount, idle: idleCount, most, waiting: waitingCount };
+    },
+  };
+}
 
 const appliedMigrations = { name: 'applied_migrations', text: 'select name from mikro_orm_migrations' };
 
@@ -60,25 +97,47 @@ const identity = {
 };
 
 /** Once it has migrated: the names are those that this program needs. */
-async function storeOver(orm: Orm, native: Native, queue: typeof atOnce, release: () => void): Promise<Store> {
+async function storeOver(orm: Orm, native: Native, line: Line, release: () => void): Promise<Store> {
   const needed = (await orm.migrator.getExecuted()).map(({ name }) => name);
   let closing: Promise<void> | undefined;
+  let isUp = true;
+  let failures = 0;
+
+  function answered<T>(answer: T): T {
+    isUp = true;
+    return answer;
+  }
+  function failed(error: unknown): never {
+    isUp = !isAway(error);
+    if (!isUp) failures += 1;
+    return unavailable(error);
+  }
+
   return {
     query: <Row>(statement: Statement, values: unknown[]) =>
-      queue(() => native.query(statement, values)).then((result) => result.rows as Row[], unavailable),
-    transaction: (task) => queue(() => (orm.em.fork() as EntityManager).transactional(task)).catch(unavailable),
+      line.run(() => native.query(statement, values)).then((result) => answered(result.rows as Row[]), failed),
+    transaction: (task) => line.run(() => (orm.em.fork() as EntityManager).transactional(task)).then(answered, failed),
     identity: async () => {
-      const { rows } = await queue(() => native.query(identity, [])).catch(unavailable);
+      const { rows } = await line.run(() => native.query(identity, [])).catch(unavailable);
       return (rows[0] as { id: string }).id;
     },
     check: async () => {
-      const { rows } = await queue(() => native.query(appliedMigrations, []));
+      const { rows } = await line.run(() => native.query(appliedMigrations, []));
       const applied = new Set((rows as { name: string }[]).map(({ name }) => name));
       const missing = needed.filter((name) => !applied.has(name));
       if (missing.length > 0) throw new Error(`Migrations are missing: ${missing.join(', ')}`);
     },
+    get isUp() {
+      return isUp;
+    },
+    get failures() {
+      return failures;
+    },
+    get load() {
+      return line.load;
+    },
     close: () => {
-      closing ??= queue(() => orm.close(true)).finally(release);
+      closing ??= line.run(() => orm.close(true)).finally(release);
       return closing;
     },
   };
@@ -111,5 +170,5 @@ export async function openPostgres({ databaseUrl, poolSize, statementTimeoutMs }
   const orm = await PostgresORM.init(postgresOptions(databaseUrl, poolSize, statementTimeoutMs));
   const pool = await (orm.em.getConnection() as PostgreSqlConnection).getNativeClient();
   const native = { query: (statement: Statement, values: unknown[]) => pool.query({ ...statement, values }) };
-  return storeOver(orm, native, atOnce, () => {});
+  return storeOver(orm, native, throughPool(pool, poolSize), () => {});
 }

@@ -14,6 +14,8 @@ export interface Connections {
    * Returns the undo.
    */
   admit(user: Uuid): Promise<() => void>;
+  /** Connections that have no token yet. */
+  readonly unauthenticated: number;
 }
 
 interface Limits {
@@ -64,6 +66,9 @@ export function connections(limits: Limits, leases?: ConnectionLeases): Connecti
       throw new ChatError('TOO_MANY_CONNECTIONS', {
         message: `This user has ${most} connections, as many as he may have`,
       });
+    },
+    get unauthenticated() {
+      return waiting.size;
     },
   };
 }

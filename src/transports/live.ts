@@ -1,9 +1,13 @@
 import type { Logger } from 'pino';
 import type { Limits } from '../config.ts';
+import type { ChatCommandName } from '../protocol/chat-commands.ts';
+import type { ErrorCode } from '../protocol/errors.ts';
+import type { RequestName } from '../protocol/socket-events.ts';
 import type { Rooms } from '../rooms/rooms-context.ts';
 import type { Authenticator } from './authenticate.ts';
 import type { Connections } from './connections.ts';
 import type { TokenLifetimes } from './token-lifetime.ts';
+import type { WaitingRequests } from './turns.ts';
 
 /** What both live transports work with. */
 export interface Live {
@@ -17,12 +21,20 @@ export interface Live {
   pingMs: number;
   logger: Logger;
   metrics: LiveMetrics;
+  waiting: WaitingRequests;
 }
 
+export type LiveTransport = 'socketio' | 'chat';
+
+/** Called for every request: what is behind it must cost nothing. */
 export interface LiveMetrics {
-  connected(transport: 'socketio' | 'chat'): void;
-  disconnected(transport: 'socketio' | 'chat'): void;
-  refused(transport: 'socketio' | 'chat', code: string): void;
+  connected(transport: LiveTransport): void;
+  disconnected(transport: LiveTransport): void;
+  /** `unknown`: there is no request of that name. */
+  requested(transport: LiveTransport, name: RequestName | ChatCommandName | 'unknown'): void;
+  refused(transport: LiveTransport, code: ErrorCode): void;
+  /** The connection is closed because its client does not read. */
+  closedUnread(transport: LiveTransport): void;
 }
 
 /** Tokens that did not hold, after which a connection is closed. */

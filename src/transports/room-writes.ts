@@ -32,11 +32,17 @@ export class RoomWrites<Room, Member> {
   readonly #writeTo: Collaborators<Room, Member>['write'];
   readonly #failed: Collaborators<Room, Member>['failed'];
   readonly #rooms = new Map<Room, Said<Member>>();
+  #deliveries = 0;
 
   constructor({ membersOf, write, failed }: Collaborators<Room, Member>) {
     this.#membersOf = membersOf;
     this.#writeTo = write;
     this.#failed = failed;
+  }
+
+  /** Texts, each counted for every member that it was written to. */
+  get deliveries(): number {
+    return this.#deliveries;
   }
 
   say(room: Room, text: string): void {
@@ -68,6 +74,7 @@ export class RoomWrites<Room, Member> {
   }
 
   #write(member: Member, written: Written): void {
+    this.#deliveries += written.texts.length;
     try {
       this.#writeTo(member, written);
     } catch (error) {

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { type ChatClient, chatClient, chatIn, readyChat } from '../support/chat-client.ts';
+import { figuresOf } from '../support/figures.ts';
 import { describeEveryWiring } from '../support/node.ts';
 import { type Person, somebody } from '../support/people.ts';
 import { rest } from '../support/rest-client.ts';
@@ -116,6 +117,10 @@ describeEveryWiring('limits', ({ url, startNode }) => {
     for (const resume of goOn) resume();
     expect(await lazyChat.closed).to.equal(4408);
     expect(await lazySocket.closed).to.equal('transport close');
+    const figures = await figuresOf(at);
+    for (const transport of ['chat', 'socketio']) {
+      expect(figures.get(`nano_slow_readers_total{transport="${transport}"}`), transport).to.equal(1);
+    }
   });
 
   it('of connections: 20 a user over both transports, the newest is refused', async () => {

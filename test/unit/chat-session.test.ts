@@ -22,6 +22,7 @@ async function verify(token: unknown) {
 async function say(...frames: (object | string | null | number | boolean)[]): Promise<string[]> {
   const answers: string[] = [];
   const released: string[] = [];
+  const waiting = { count: 0 };
   const live = {
     rooms: {
       log: { state: async () => undefined },
@@ -35,7 +36,8 @@ async function say(...frames: (object | string | null | number | boolean)[]): Pr
     },
     limits: {},
     tokenDeadlineMs: 60_000,
-    metrics: { refused: () => {} },
+    metrics: { refused: () => {}, requested: () => {} },
+    waiting,
   } as unknown as Live;
   const connection = {
     send: (frame: string) => {
@@ -51,6 +53,7 @@ async function say(...frames: (object | string | null | number | boolean)[]): Pr
   // Commands are obeyed one after the other: several turns of the loop see all of them through.
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
   session.end();
+  expect(waiting.count, 'nothing waits for its turn any more').to.equal(0);
   expect(released, 'its place among the unauthenticated is given back').to.include('unauthenticated');
   return answers;
 }
@@ -145,7 +148,8 @@ describe('a /chat session', () => {
       connections: { awaitToken: () => () => {}, admit: () => () => {} },
       limits: {},
       tokenDeadlineMs: 60_000,
-      metrics: { refused: (_transport: string, code: string) => refused.push(code) },
+      metrics: { refused: (_transport: string, code: string) => refused.push(code), requested: () => {} },
+      waiting: { count: 0 },
       logger: { error: () => {} },
     } as unknown as Live;
     const connection = { send: () => true, close: () => {}, setReading: () => {} };

@@ -34,9 +34,13 @@ class Engine {
   }
 }
 
+/** How many were closed because they do not read. */
+let closedUnread = 0;
+
 /** Connections of a server that lets `most` bytes wait. */
 function connections(most: number, ...engines: Engine[]): Engine[] {
-  const flushPerTurn = flushingPerTurn(most);
+  closedUnread = 0;
+  const flushPerTurn = flushingPerTurn(most, () => void closedUnread++);
   for (const engine of engines) flushPerTurn(engine as unknown as Socket['conn']);
   return engines;
 }
@@ -114,6 +118,7 @@ describe('flushing once per turn', () => {
       engine.flush();
       await turn();
       expect(engine.done).to.deep.equal(done);
+      expect(closedUnread).to.equal(done.includes('flush') ? 0 : 1);
     });
   }
 });

@@ -33,6 +33,12 @@ const layers: Layer[] = [
     imports: [/^(protocol|nodes)\//, /^rooms\/(room-bus|node-calls)\.ts$/],
     packages: /^(redis|socket\.io|@socket\.io\/redis-adapter|pino|node:(crypto|events))$/,
   },
+  {
+    name: 'metrics/',
+    files: /^metrics\//,
+    imports: [/^(protocol|rooms|metrics)\//, /^transports\/(live|rest\/measured)\.ts$/],
+    packages: /^(prom-client|node:perf_hooks)$/,
+  },
   ...['rest', 'socketio', 'chat'].map((transport) => ({
     name: `transports/${transport}/`,
     files: new RegExp(`^transports/${transport}/`),
@@ -102,6 +108,12 @@ describe('layers', () => {
     const client = files.filter((file) => file.startsWith('client/'));
     expect(client.flatMap((file) => textOf(file).match(value) ?? [])).to.deep.equal([]);
     expect(textOf('rooms/messages.ts'), 'it finds what there is').to.match(value);
+  });
+
+  it('let nobody but the metrics know prom-client', () => {
+    const knowing = files.filter((file) => importsOf(file).packages.includes('prom-client'));
+    expect(knowing).to.include('metrics.ts');
+    expect(knowing.filter((file) => !/^metrics(\.ts$|\/)/.test(file))).to.deep.equal([]);
   });
 
   it('leave a process to itself: nothing imports main.ts or a command', () => {

@@ -53,6 +53,7 @@ interface Listening extends Member {
 function stage(log: Change[] = []) {
   const live = new Set<Listening>();
   const repaired: number[] = [];
+  const delivered: string[] = [];
   const feed = new RoomFeed({
     room: room_id,
     log: logOf(log) as unknown as RoomLog,
@@ -67,6 +68,7 @@ function stage(log: Change[] = []) {
       repaired: (count) => void repaired.push(count),
       reordered: () => {},
       swept: () => {},
+      delivered: (at, origin) => void delivered.push(`${at} ${origin}`),
       failed: (error) => {
         throw error;
       },
@@ -102,7 +104,7 @@ function stage(log: Change[] = []) {
       ({ state: { head } }, later) =>
         void joiner.heard.push(`again at ${head.rev}, later ${later.map(({ rev }) => rev).join()}`),
     );
-  return { feed, member, join, rejoin, repaired };
+  return { feed, member, join, rejoin, repaired, delivered };
 }
 
 /** Awaits what a repair does after its hold time. */
@@ -136,6 +138,27 @@ describe('a feed', () => {
     await until(() => one.heard.length === 4);
     expect(one.heard).to.deep.equal(['joined at 0', 1, 2, 3]);
     expect(repaired).to.deep.equal([3]);
+  });
+
+  it('says of what it has told its members when it was numbered, and how it came', async () => {
+    const { feed, member, join, delivered } = stage([1, 2, 3, 4].map(message));
+    feed.hear(message(1), 'remote');
+    await join(member(), stateAt(1));
+    feed.hear(message(2), 'remote');
+    feed.hear(message(3));
+    feed.hear(message(5), 'remote');
+    await until(() => delivered.length === 4);
+    const at = (rev: number) => (message(rev) as { at: number }).at;
+    expect(delivered).to.deep.equal([`${at(2)} remote`, `${at(3)} here`, `${at(4)} log`, `${at(5)} remote`]);
+  });
+
+  it('says nothing of what nobody was told', async () => {
+    const { feed, member, join, delivered } = stage();
+    const one = member();
+    await join(one, stateAt(0));
+    feed.leave(one);
+    feed.hear(message(1), 'remote');
+    expect(delivered).to.deep.equal([]);
   });
 
   it('fetches what a sweep has found, without hearing anything', async () => {

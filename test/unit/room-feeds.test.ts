@@ -39,6 +39,7 @@ async function stage() {
       repaired: () => {},
       reordered: () => {},
       swept: () => {},
+      delivered: () => {},
       failed: (error) => void failures.push(String(error)),
     },
   });

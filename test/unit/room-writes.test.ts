@@ -72,6 +72,17 @@ describe('what is said in a room', () => {
     expect(heardBy('ann')).to.deep.equal([['1', '2'], ['3']]);
   });
 
+  it('is counted once for each member that it was written to, however it was', async () => {
+    const { say, writes, enter } = stage({ kitchen: ['ann', 'bob'], hall: [] });
+    say('kitchen', '1', '2');
+    say('hall', '1');
+    enter('kitchen', 'late');
+    writes.catchUp('kitchen', 'ann');
+    say('kitchen', '3');
+    await turn();
+    expect(writes.deliveries).to.equal(3 + 3 + 1);
+  });
+
   it('is framed whatever its length and letters', async () => {
     const texts = ['', 'ä', 'x'.repeat(125), 'x'.repeat(126), '€'.repeat(300), 'x'.repeat(65_535), 'x'.repeat(65_536)];
     const { say, heardBy } = stage();

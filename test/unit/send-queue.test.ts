@@ -72,8 +72,14 @@ function stage({ fail, busy, limits }: Stage = {}) {
     throw error;
   });
   bus.listen(1, (envelope) => void published.push(envelope));
+  const figures = { batches: [] as number[], stored: [] as number[], repeated: 0 };
+  const events = {
+    batch: (messages: number) => void figures.batches.push(messages),
+    stored: (seconds: number) => void figures.stored.push(seconds),
+    repeated: () => void figures.repeated++,
+  };
   const queue = sendQueue(
-    { log, rights, bus },
+    { log, rights, bus, events },
     { messages: 100, bytes: 1_000_000, batch: 50, batchOfRoom: 50, ...limits },
   );
   const send = (content: string, actor = writer, client_msg_id: string | null = null, room_id = 1) =>
@@ -82,7 +88,7 @@ function stage({ fail, busy, limits }: Stage = {}) {
       (error) => ChatError.from(error).code,
     );
   return {
-    ...{ queue, send, batches, published, rights },
+    ...{ queue, send, batches, published, rights, figures },
     /** Another node changes the rules: what is cached here does not hold any more. */
     changeRules(...changed: typeof rules) {
       rules = changed;
@@ -97,6 +103,16 @@ describe('the send queue', () => {
     expect(await Promise.all(['a', 'b', 'c'].map((content) => send(content)))).to.deep.equal(['1 a', '2 b', '3 c']);
     expect(batches).to.deep.equal([['a', 'b', 'c']]);
     expect(published.map((envelope) => envelope.kind !== 'deleted' && envelope.rev)).to.deep.equal([1, 2, 3]);
+  });
+
+  it('tells how many went together, how long each stored one took, and which were there before', async () => {
+    const { send, figures } = stage();
+    const began = performance.now();
+    await Promise.all([send('a', writer, 'id'), send('b', reader), send('c')]);
+    await send('a', writer, 'id');
+    expect(figures).to.deep.include({ batches: [3, 1], repeated: 1 });
+    expect(figures.stored).to.have.length(2);
+    for (const seconds of figures.stored) expect(seconds).to.be.within(0, (performance.now() - began) / 1_000);
   });
 
   it('answers a refused message without failing its neighbours', async () => {

@@ -20,7 +20,8 @@ function begin(isRevoked: boolean): { done: string[]; ask: (name: string) => Pro
     on: () => {},
   } as unknown as RoomsSocket;
   const lifetimes = tokenLifetimes({ isRevoked: () => isRevoked, onChange: () => () => {} });
-  const live = { lifetimes, metrics: { refused: () => {} } } as unknown as Live;
+  const metrics = { refused: () => {}, requested: () => {} };
+  const live = { lifetimes, metrics, waiting: { count: 0 } } as unknown as Live;
   new SocketSession(socket, { actor, issuedAt: 0, expiresAt: null, jti: null }, live);
   const ask = async (name: string) => {
     const answers: unknown[] = [];

@@ -21,6 +21,8 @@ export interface ChatAudience extends Audience {
   expectOwn(room: RoomId, rev: number, listener: Listener): () => void;
   /** Something else is to be sent to the listener: what was said before in the room goes first. */
   catchUp(room: RoomId, listener: Listener): void;
+  /** How often a message has been written to a connection. */
+  readonly deliveries: number;
 }
 
 export function chatAudience(): ChatAudience {
@@ -61,6 +63,9 @@ export function chatAudience(): ChatAudience {
     },
     catchUp(room, listener) {
       if (rooms.get(room)?.has(listener)) writes.catchUp(room, listener);
+    },
+    get deliveries() {
+      return writes.deliveries;
     },
   };
 }

@@ -40,12 +40,13 @@ export class ChatSession implements Guest, TokenHolder {
   #lifetime: TokenLifetime | undefined;
   #releaseUser = nothing;
   #forgetUnauthenticated: () => void;
-  readonly #turns = new Turns();
+  readonly #turns: Turns;
 
   constructor(connection: ChatConnection, live: Live, audience: ChatAudience) {
     this.#connection = connection;
     this.#live = live;
     this.#audience = audience;
+    this.#turns = new Turns(live.waiting);
     this.#forgetUnauthenticated = live.connections.awaitToken(() => this.#close('no_token'));
     this.#tokenTimer = setTimeout(() => this.#close('no_token'), live.tokenDeadlineMs);
     this.send({ type: 'query', data: 'START?' });
@@ -113,13 +114,12 @@ export class ChatSession implements Guest, TokenHolder {
     if (this.#hasEnded) return;
     if (frame === undefined) return this.#hearNonsense();
     const id = command.id === undefined ? undefined : CommandId.safeParse(command.id).data;
-    if (this.#step.name === 'authenticating' && command.type !== 'token') return this.#badToken({ id });
-    const name = command.type;
-    if (typeof name !== 'string' || !Object.hasOwn(chatCommands, name)) {
-      return this.send({ type: 'query', data: 'COMMAND?', id });
-    }
+    const name = nameOf(command);
+    this.#live.metrics.requested('chat', name ?? 'unknown');
+    if (this.#step.name === 'authenticating' && name !== 'token') return this.#badToken({ id });
+    if (!name) return this.send({ type: 'query', data: 'COMMAND?', id });
     try {
-      await this.#run(name as ChatCommandName, command, id);
+      await this.#run(name, command, id);
     } catch (error) {
       // The answers, too, keep the order of the commands.
       await this.#settled();
@@ -264,7 +264,9 @@ export class ChatSession implements Guest, TokenHolder {
   }
 
   transmit(frames: string | readonly Buffer[]): void {
-    if (!this.#hasEnded && !this.#connection.send(frames)) this.#close('does_not_read');
+    if (this.#hasEnded || this.#connection.send(frames)) return;
+    this.#live.metrics.closedUnread('chat');
+    this.#close('does_not_read');
   }
 
   #close(reason: CloseReason): void {
@@ -282,6 +284,10 @@ function readJson(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+function nameOf({ type }: Command): ChatCommandName | undefined {
+  return typeof type === 'string' && Object.hasOwn(chatCommands, type) ? (type as ChatCommandName) : undefined;
 }
 
 function isObject(value: unknown): value is Command {

@@ -11,6 +11,8 @@ import { type ChatConnection, ChatSession } from './chat-session.ts';
 export interface ChatServer {
   /** Connections that are not gone yet. */
   readonly size: number;
+  /** Bytes that were written to all of them and not sent yet. */
+  readonly unsentBytes: number;
   /** Begins to close so many of those that are open, and says how many it found. */
   closeSome(most: number): number;
   close(): void;
@@ -68,6 +70,11 @@ export function serveChat(http: HttpServer, live: Live, audience: ChatAudience, 
   return {
     get size() {
       return sessions.size;
+    },
+    get unsentBytes() {
+      let bytes = 0;
+      for (const webSocket of sessions.keys()) bytes += webSocket.bufferedAmount;
+      return bytes;
     },
     closeSome(most) {
       const open = [...sessions].filter(([webSocket]) => webSocket.readyState === webSocket.OPEN).slice(0, most);

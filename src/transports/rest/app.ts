@@ -7,6 +7,7 @@ import type { Rooms } from '../../rooms/rooms-context.ts';
 import type { Authenticator } from '../authenticate.ts';
 import { authenticateRequest, recheckRequest } from './authenticate-request.ts';
 import { errorHandler, noSuchRoute } from './error-handler.ts';
+import { measured, type RestMetrics } from './measured.ts';
 import { membersRoutes } from './members.routes.ts';
 import { messagesRoutes } from './messages.routes.ts';
 import { roomsRoutes } from './rooms.routes.ts';
@@ -19,7 +20,7 @@ interface RestSettings {
   admin: RequestHandler | undefined;
   bodyBytes: number;
   logger: Logger;
-  refused: (code: string) => void;
+  metrics: RestMetrics;
 }
 
 /** One line a request, with neither its headers nor its body. */
@@ -42,12 +43,12 @@ export function restApp({
   admin,
   bodyBytes,
   logger,
-  refused,
+  metrics,
 }: RestSettings): Express {
   const app = express();
   app.disable('x-powered-by');
   app.set('etag', false);
-  app.use(requestLog(logger));
+  app.use(measured(metrics), requestLog(logger));
   app.use(helmet({ crossOriginResourcePolicy: { policy: 'cross-origin' } }));
   app.use(operations);
   // Before CORS: no browser has business there.
@@ -65,6 +66,6 @@ export function restApp({
   app.use('/rooms', authenticateRequest(authenticator), json, recheckRequest(authenticator));
   app.use('/rooms', roomsRoutes(rooms), membersRoutes(rooms), messagesRoutes(rooms));
   app.use(noSuchRoute);
-  app.use(errorHandler(logger, refused));
+  app.use(errorHandler(logger, metrics));
   return app;
 }

@@ -2,6 +2,7 @@ import type { ErrorRequestHandler, RequestHandler } from 'express';
 import type { Logger } from 'pino';
 import { ChatError } from '../../protocol/errors.ts';
 import { answerError } from './envelope.ts';
+import type { RestMetrics } from './measured.ts';
 
 export const noSuchRoute: RequestHandler = (request) => {
   throw new ChatError('NOT_FOUND', { message: `There is no ${request.method} ${request.path}` });
@@ -17,10 +18,10 @@ function translate(thrown: unknown): ChatError {
   return ChatError.from(thrown);
 }
 
-export function errorHandler(logger: Logger, refused: (code: string) => void): ErrorRequestHandler {
+export function errorHandler(logger: Logger, metrics: Pick<RestMetrics, 'refused'>): ErrorRequestHandler {
   return (thrown, request, response, next) => {
     const error = translate(thrown);
-    refused(error.code);
+    metrics.refused(error.code);
     if (error.code === 'INTERNAL' || error.code === 'UNAVAILABLE') {
       logger.error({ err: error.cause ?? error, method: request.method, path: request.path }, 'a request failed');
     }

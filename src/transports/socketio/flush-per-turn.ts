@@ -21,7 +21,7 @@ interface Engine {
  * Lets connections write what they have to say in one turn of the event loop at once, and closes one when more than
  * `most` bytes (0: any) wait for a client that does not read: neither the engine nor `ws` bounds them.
  */
-export function flushingPerTurn(most: number): (connection: Connection) => void {
+export function flushingPerTurn(most: number, closedUnread: () => void): (connection: Connection) => void {
   const due = new Set<Engine>();
 
   function flushAll(): void {
@@ -29,8 +29,10 @@ export function flushingPerTurn(most: number): (connection: Connection) => void 
     due.clear();
     for (const engine of all) {
       try {
-        if (most > 0 && unsentBytes(engine) > most) end(engine);
-        else flushNow(engine);
+        if (most > 0 && unsentBytes(engine) > most) {
+          closedUnread();
+          end(engine);
+        } else flushNow(engine);
       } catch {
         // It has missed something, and the others must not.
         end(engine);
@@ -60,6 +62,10 @@ function flushNow(engine: Engine): void {
   } finally {
     socket?.uncork();
   }
+}
+
+export function unsentBytesOf(connection: Connection): number {
+  return unsentBytes(connection as unknown as Engine);
 }
 
 /** There are none in the engine as long as its transport takes what comes. */

@@ -9,9 +9,9 @@ import { bearerOf, type Identity } from '../authenticate.ts';
 import { badTokensAllowed, type Live, unauthenticatedFrameBytes } from '../live.ts';
 import { refuseHandshakesOf } from './draining-handshakes.ts';
 import { endConnection } from './end-connection.ts';
-import { flushingPerTurn } from './flush-per-turn.ts';
+import { flushingPerTurn, unsentBytesOf } from './flush-per-turn.ts';
 import { forgetHandshake, forgetRequest } from './forget-request.ts';
-import { roomsAdapter } from './rooms-adapter.ts';
+import { deliveriesIn, roomsAdapter } from './rooms-adapter.ts';
 import { type RoomsSocket, roomName, SocketSession } from './socket-session.ts';
 
 type EngineConnection = Socket['conn'];
@@ -24,6 +24,10 @@ export interface Gateway {
   announceDraining(spreadMs: number): void;
   /** Connections that are not gone yet. */
   readonly size: number;
+  /** Bytes that were written to all of them and not sent yet. */
+  readonly unsentBytes: number;
+  /** How often something that was said in a room has been written to a connection. */
+  readonly deliveries: number;
   /** Begins to close so many of those that are open, and says how many it found. */
   closeSome(most: number): number;
   close(): Promise<void>;
@@ -70,7 +74,7 @@ export function socketioGateway(http: HttpServer, settings: Settings, failed: (e
     },
     open(live) {
       const isDraining = () => live.rooms.isDraining;
-      const flushPerTurn = flushingPerTurn(live.limits.unsentBytes);
+      const flushPerTurn = flushingPerTurn(live.limits.unsentBytes, () => live.metrics.closedUnread('socketio'));
       io.engine.use(refuseHandshakesOf({ isDraining, has: (sid) => sessions.has(sid) }));
       io.engine.on('connection', (connection: EngineConnection) => {
         const sid = sidOf(connection);
@@ -110,6 +114,14 @@ export function socketioGateway(http: HttpServer, settings: Settings, failed: (e
     },
     get size() {
       return sessions.size;
+    },
+    get unsentBytes() {
+      let bytes = 0;
+      for (const connection of sessions.values()) bytes += unsentBytesOf(connection);
+      return bytes;
+    },
+    get deliveries() {
+      return deliveriesIn(rooms);
     },
     closeSome(most) {
       const some = [...sessions.values()].filter(({ readyState }) => readyState === 'open').slice(0, most);

@@ -48,6 +48,10 @@ export function roomsAdapter(failed: (error: unknown) => void): RoomsAdapterClas
       for (const encoded of this.nsp.server.encoder.encode(packet)) this.#writes.say(room, `4${encoded}`);
     }
 
+    get deliveries(): number {
+      return this.#writes.deliveries;
+    }
+
     override addAll(id: string, rooms: Set<Room>): void {
       for (const room of rooms) if (!this.rooms.get(room)?.has(id)) this.#writes.entered(room, id);
       super.addAll(id, rooms);
@@ -77,6 +81,11 @@ interface OfRooms {
 /** For an answer that tells the socket how far the room has come. */
 export function catchUp({ id, nsp }: OfRooms, room: Room): void {
   (nsp.adapter as { catchUp(id: string, room: Room): void }).catchUp(id, room);
+}
+
+/** How often something that was said in a room has been written to a connection. */
+export function deliveriesIn({ adapter }: { adapter: unknown }): number {
+  return (adapter as { deliveries: number }).deliveries;
 }
 
 /** Each text is a packet of the engine's, with its type before it; a frame of it holds that, too. */

@@ -46,7 +46,7 @@ export class SocketSession implements TokenHolder {
   readonly #lifetime: TokenLifetime | undefined;
   #identity: Identity;
   #badTokens = 0;
-  readonly #turns = new Turns();
+  readonly #turns: Turns;
   #hasEnded = false;
 
   static readonly #handlers: { [N in RequestName]: Handler<N> } = {
@@ -70,6 +70,7 @@ export class SocketSession implements TokenHolder {
     this.#socket = socket;
     this.#identity = identity;
     this.#live = live;
+    this.#turns = new Turns(live.waiting);
     this.#lifetime = live.lifetimes.watch(identity, this);
     // The protocol of Socket.IO lets a number be a name, too.
     socket.onAny((name: unknown, ...args: unknown[]) => this.#hear(String(name), args));
@@ -114,7 +115,9 @@ export class SocketSession implements TokenHolder {
 
   async #obey(name: string, payload: unknown, acknowledge: Acknowledge): Promise<void> {
     if (this.#hasEnded) return;
-    if (!Object.hasOwn(requests, name)) {
+    const isKnown = Object.hasOwn(requests, name);
+    this.#live.metrics.requested('socketio', isKnown ? (name as RequestName) : 'unknown');
+    if (!isKnown) {
       throw new ChatError('BAD_REQUEST', { message: `there is no request ${JSON.stringify(name.slice(0, 64))}` });
     }
     const handler = SocketSession.#handlers[name as RequestName] as Handler<RequestName>;

@@ -1,0 +1,110 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+/**
+ * prom-client looks the cell up for every count, by a text that it makes of the labels. What is counted thousands of
+ * times a second is a plain number here, which prom-client is shown when somebody asks for the metrics.
+ */
+export type Cell = [labels: Record<string, string>, value: number];
+
+interface Named {
+  registers: Registry[];
+  name: string;
+  help: string;
+}
+
+interface Read {
+  labelNames?: readonly string[];
+  read: () => Iterable<Cell>;
+}
+
+export function shownCounter({ registers, name, help, labelNames = [], read }: Named & Read): void {
+  new Counter({
+    ...{ registers, name, help, labelNames },
+    collect() {
+      this.reset();
+      for (const [labels, value] of read()) this.inc(labels, value);
+    },
+  });
+}
+
+export function shownGauge({ registers, name, help, labelNames = [], read }: Named & Read): void {
+  new Gauge({
+    ...{ registers, name, help, labelNames },
+    collect() {
+      for (const [labels, value] of read()) this.set(labels, value);
+    },
+  });
+}
+
+/** One without labels. */
+export const only = (value: number): Cell[] => [[{}, value]];
+
+export interface Observed {
+  observe(value: number): void;
+}
+
+class Distribution implements Observed {
+  readonly labels: Record<string, string>;
+  readonly bounds: readonly number[];
+  readonly counts: number[];
+  sum = 0;
+
+  constructor(labels: Record<string, string>, bounds: readonly number[]) {
+    this.labels = labels;
+    this.bounds = bounds;
+    this.counts = [...bounds, 0].fill(0);
+  }
+
+  observe(value: number): void {
+    const { bounds, counts } = this;
+    let n = 0;
+    while (n < bounds.length && value > bounds[n]!) n += 1;
+    counts[n]! += 1;
+    this.sum += value;
+  }
+}
+
+/** prom-client's histogram, of which only the place in the registry is used. */
+export class PlainHistogram extends Histogram {
+  readonly #name: string;
+  readonly #help: string;
+  readonly #distributions: Distribution[] = [];
+  readonly #bounds: readonly number[];
+
+  constructor({ registers, name, help, buckets }: Named & { buckets: readonly number[] }) {
+    super({ registers, name, help, buckets: [...buckets] });
+    this.#name = name;
+    this.#help = help;
+    this.#bounds = buckets;
+  }
+
+  /** With these labels; to be kept by who observes. */
+  of(labels: Record<string, string> = {}): Observed {
+    const distribution = new Distribution(labels, this.#bounds);
+    this.#distributions.push(distribution);
+    return distribution;
+  }
+
+  override async get() {
+    const values = this.#distributions.flatMap(({ labels, bounds, counts, sum }) => {
+      let upTo = 0;
+      const buckets = counts.map((count, n) => {
+        upTo += count;
+        return { value: upTo, labels: { ...labels, le: bounds[n] ?? '+Inf' }, metricName: `${this.#name}_bucket` };
+      });
+      return [
+        ...buckets,
+        { value: sum, labels, metricName: `${this.#name}_sum` },
+        { value: upTo, labels, metricName: `${this.#name}_count` },
+      ];
+    });
+    return { name: this.#name, help: this.#help, type: 'histogram', aggregator: 'sum', values } as unknown as Awaited<
+      ReturnType<Histogram['get']>
+    >;
+  }
+
+  /** What the registry asks instead of `get`, where it is there. */
+  getForPromString() {
+    return this.get();
+  }
+}

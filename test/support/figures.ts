@@ -1,0 +1,17 @@
+import { rest } from './rest-client.ts';
+
+/** All figures of a node, by name and labels as they are written: `nano_connections{transport="chat"}`. */
+export type Figures = Map<string, number>;
+
+export async function figuresOf(url: string): Promise<Figures> {
+  const { status, body } = await rest(url).get('/metrics');
+  if (status !== 200) throw new Error(`The figures were refused: ${status} ${body}`);
+  const lines = [...String(body).matchAll(/^([^#\s]\S*(?:\{.*\})?) (\S+)$/gm)];
+  return new Map(lines.map(([, name, value]) => [name!, Number(value)]));
+}
+
+/** What has been counted on since, and nothing that has not. */
+export function growth(before: Figures, after: Figures, pattern: RegExp): Record<string, number> {
+  const grown = [...after].map(([name, value]): [string, number] => [name, value - (before.get(name) ?? 0)]);
+  return Object.fromEntries(grown.filter(([name, by]) => pattern.test(name) && by !== 0));
+}
