@@ -1,10 +1,10 @@
 import { createPrivateKey, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { SignJWT } from 'jose';
 import { readConfig } from './config.ts';
 import { embeddedSecret } from './embedded-key.ts';
 import { Uuid } from './protocol/identifiers.ts';
+import { signToken } from './token-signing.ts';
 
 const usage = `npm run token -- [options], or npx nano-messaging token [options]: prints a token that this configuration accepts
 
@@ -67,15 +67,10 @@ async function main(): Promise<void> {
   const options = readOptions();
   if (options.help) return console.log(usage);
   const config = readConfig(process.env);
-  const { key, alg } = signingKey(options, config);
   const { user, entity, scope, kid } = options;
   const claims = { userUUID: user, entityUUID: entity, levelOnEntity: Number(options.level), scope };
-  const token = new SignJWT(claims).setProtectedHeader({ alg, typ: 'JWT', ...(kid && { kid }) }).setSubject(user);
-  token.setIssuedAt();
-  if (options.days !== '0') token.setExpirationTime(`${options.days} days`);
-  if (config.tokens.audiences) token.setAudience(config.tokens.audiences[0]!);
-  if (config.tokens.issuers) token.setIssuer(config.tokens.issuers[0]!);
-  console.log(await token.sign(key));
+  const seconds = options.days === '0' ? undefined : Number(options.days) * 86_400;
+  console.log(await signToken({ claims, seconds }, { ...signingKey(options, config), kid }, config));
 }
 
 main().catch((error: unknown) => {
