@@ -1,0 +1,13 @@
+import { WebSocket as WebSocketTransport } from 'socket.io-client';
+
+/** A transport whose connection can be cut, as a tunnel or a closed lid would. */
+export function cuttableTransport() {
+  let open: WebSocket | undefined;
+  class Cuttable extends WebSocketTransport {
+    override createSocket(...how: Parameters<WebSocketTransport['createSocket']>): WebSocket {
+      open = super.createSocket(...how) as WebSocket;
+      return open;
+    }
+  }
+  return { transport: Cuttable, cut: () => open?.close() };
+}

@@ -1,0 +1,21 @@
+import { render } from 'lit';
+import { App } from './app.ts';
+import { appView } from './views/app.ts';
+
+const app = new App();
+let isToRender = false;
+
+/** Once for all that changes in the same turn. */
+function renderSoon(): void {
+  if (isToRender) return;
+  isToRender = true;
+  queueMicrotask(() => {
+    isToRender = false;
+    render(appView(app), document.body);
+  });
+}
+
+app.watch(renderSoon);
+renderSoon();
+// What other browsers did meanwhile.
+document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && app.refresh());

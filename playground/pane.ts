@@ -1,0 +1,262 @@
+import { type Client, type ConnectionState, connect, type RoomInfo } from 'nano-messaging/client';
+import { Changing } from './changing.ts';
+import { cuttableTransport } from './cuttable.ts';
+import type { Frames } from './frames.ts';
+import type { People, Person } from './people.ts';
+import { type Rest, restAs } from './person-rest.ts';
+import type { RoomListItem, Rule } from './rules.ts';
+import { ServiceError, serviceUrl } from './service.ts';
+import { tokenOf } from './tokens.ts';
+import { Visit } from './visit.ts';
+import { inWords } from './words.ts';
+
+interface Surroundings {
+  people: People;
+  frames: Frames;
+  /** This pane has changed something on the server that other panes may show, too. */
+  acted: () => void;
+}
+
+const silent = { isSilent: true };
+
+/** One person with a connection of his own, the rooms he has, and the one he is looking at. */
+export class Pane extends Changing {
+  readonly name: string;
+  readonly #around: Surroundings;
+  readonly #visits = new Map<number, Visit>();
+  person: Person | undefined;
+  state: ConnectionState | undefined;
+  rooms: readonly RoomListItem[] | undefined;
+  /** Why he cannot connect, or what he tried in vain. */
+  notice: string | undefined;
+  current: number | undefined;
+  tab: 'chat' | 'members' = 'chat';
+  isOffline = false;
+  #client: Client | undefined;
+  #cut = () => {};
+  #online = Promise.withResolvers<void>();
+
+  constructor(name: string, around: Surroundings) {
+    super();
+    this.name = name;
+    this.#around = around;
+  }
+
+  get visit(): Visit | undefined {
+    return this.current === undefined ? undefined : this.#visits.get(this.current);
+  }
+
+  /** In all rooms that he is in and does not look at. */
+  get unread(): number {
+    return [...this.#visits.values()].reduce((sum, { unread }) => sum + unread, 0);
+  }
+
+  visitOf(id: number): Visit | undefined {
+    return this.#visits.get(id);
+  }
+
+  /** Puts somebody here, or the same person with another token; nobody: an empty pane. */
+  seat(person: Person | undefined): void {
+    const again = person && person.id === this.person?.id ? this.current : undefined;
+    this.#client?.close();
+    this.#client = undefined;
+    this.#visits.clear();
+    const nothing = { rooms: undefined, notice: undefined, state: undefined, current: undefined };
+    Object.assign(this, { person, ...nothing, isOffline: false, tab: 'chat' });
+    if (person) {
+      this.#connect(person);
+      if (again !== undefined) this.enter(again);
+      void this.loadRooms();
+    }
+    this.changed();
+  }
+
+  #connect(person: Person): void {
+    const { transport, cut } = cuttableTransport();
+    const client = connect({ url: serviceUrl, transports: [transport] as never, token: () => this.#token(person) });
+    this.#cut = cut;
+    this.#client = client;
+    this.state = client.state;
+    client.on('state', (state) => {
+      this.state = state;
+      if (state === 'connected') this.notice = undefined;
+      this.changed();
+    });
+    client.on('error', (error) => {
+      // Who is offline knows why.
+      if (!this.isOffline) this.#say(inWords(error.code === 'NO_TOKEN' ? (error.cause ?? error) : error));
+    });
+    client.on('frame', ({ direction, name, payload }) =>
+      this.#around.frames.add('Socket.IO', person.id, direction, name, payload),
+    );
+  }
+
+  async #token(person: Person): Promise<string> {
+    // Who is offline gets no further than this.
+    while (this.isOffline) await this.#online.promise;
+    return tokenOf(person);
+  }
+
+  setOffline(isOffline: boolean): void {
+    this.isOffline = isOffline;
+    if (isOffline) {
+      this.#online = Promise.withResolvers();
+      this.#cut();
+    } else {
+      this.#online.resolve();
+      this.reconnect();
+      void this.loadRooms();
+    }
+    this.changed();
+  }
+
+  /** Now, and also where it was refused. */
+  reconnect(): void {
+    this.#client?.connect();
+    this.#say(undefined);
+  }
+
+  async loadRooms(how: { isSilent?: boolean } = {}): Promise<void> {
+    const { person } = this;
+    if (!person || this.isOffline) return;
+    try {
+      const read = (path: string) => this.#rest<RoomListItem[]>('GET', path, undefined, how);
+      const [open, closed] = await Promise.all([read('rooms'), read('rooms?accepted=false')]);
+      if (this.person !== person) return;
+      const listed = new Set(open.map(({ id }) => id));
+      this.rooms = [...open, ...closed.filter(({ id }) => !listed.has(id))];
+      this.changed();
+    } catch (error) {
+      if (this.person !== person) return;
+      this.rooms ??= [];
+      this.#say(inWords(error));
+    }
+  }
+
+  /** Joins a room, or comes back to it. */
+  enter(id: number): void {
+    const known = this.#visits.get(id);
+    if (known) known.comeBack();
+    else this.#visits.set(id, this.#open(id));
+    this.current = id;
+    this.tab = 'chat';
+    this.visit!.unread = 0;
+    this.changed();
+  }
+
+  #open(id: number): Visit {
+    const room = this.#client!.room(id);
+    const visit = new Visit(id, room, {
+      id: this.person!.id,
+      nameOf: (other) => this.#around.people.nameOf(other),
+      rest: this.#rest,
+      isLooking: ({ id: other }) => other === this.current,
+    });
+    visit.watch(() => this.changed());
+    room.on('state', (state) => {
+      // Who joins has said yes to his invitation.
+      if (state === 'live' && this.#listed(id)?.accepted !== true) void this.loadRooms(silent);
+      if (state === 'removed' || state === 'refused') this.#shutOut(visit);
+    });
+    room.on('room', ({ name, level_admin }) => this.#relist(id, { name, level_admin }));
+    return visit;
+  }
+
+  #listed(id: number): RoomListItem | undefined {
+    return this.rooms?.find((item) => item.id === id);
+  }
+
+  #relist(id: number, change: Partial<RoomListItem>): void {
+    this.rooms = this.rooms?.map((item) => (item.id === id ? { ...item, ...change } : item));
+  }
+
+  /** His list of rooms is of before. */
+  #shutOut({ id, room: { removal, error } }: Visit): void {
+    if (removal === 'BANNED' || error?.code === 'BANNED') this.#relist(id, { permissions: 'b' });
+    else this.rooms = this.rooms?.filter((item) => item.id !== id);
+    void this.loadRooms(silent);
+  }
+
+  leaveView(): void {
+    this.current = undefined;
+    this.changed();
+  }
+
+  show(tab: 'chat' | 'members'): void {
+    this.tab = tab;
+    if (tab === 'members') void this.visit?.loadMembers();
+    this.changed();
+  }
+
+  dismissNotice(): void {
+    this.#say(undefined);
+  }
+
+  #say(notice: string | undefined): void {
+    this.notice = notice;
+    this.changed();
+  }
+
+  /** True where it was done; otherwise the pane says why not. */
+  async #act(what: () => Promise<unknown>): Promise<boolean> {
+    try {
+      await what();
+      this.#say(undefined);
+      return true;
+    } catch (error) {
+      this.#say(inWords(error));
+      return false;
+    } finally {
+      this.#around.acted();
+    }
+  }
+
+  createRoom(wanted: { name: string; type: 'group' | 'user2user'; with?: string; open_to_entity?: boolean }) {
+    return this.#act(async () => {
+      const { room } = await this.#rest<{ room: RoomInfo }>('POST', 'rooms', wanted);
+      this.enter(room.id);
+    });
+  }
+
+  changeRoom(id: number, change: { name?: string; level_admin?: number }): Promise<boolean> {
+    return this.#act(() => this.#rest('PATCH', `rooms/${id}`, change));
+  }
+
+  deleteRoom(id: number): Promise<boolean> {
+    return this.#act(() => this.#rest('DELETE', `rooms/${id}`));
+  }
+
+  putMember(id: number, { entity_UUID, kind }: Pick<Rule, 'entity_UUID' | 'kind'>, change: Partial<Rule>) {
+    const grantee = { user: 'userUUID', entity: 'entityUUID', any: 'entity_UUID' }[kind];
+    return this.#act(async () => {
+      await this.#rest('PUT', `rooms/${id}/members`, { [grantee]: entity_UUID, ...change });
+      await this.visitOf(id)?.loadMembers(silent);
+    });
+  }
+
+  removeMember(id: number, uuid: string): Promise<boolean> {
+    return this.#act(async () => {
+      await this.#rest('DELETE', `rooms/${id}/members/${uuid}`);
+      if (uuid !== this.person?.id) await this.visitOf(id)?.loadMembers(silent);
+    });
+  }
+
+  answerInvitation(id: number, accepted: boolean): Promise<boolean> {
+    return this.#act(async () => {
+      await this.#rest('PUT', `rooms/${id}/invitation`, { accepted });
+      if (accepted) this.enter(id);
+    });
+  }
+
+  /** Without the client, as another program of his would. */
+  async say(id: number, content: string): Promise<void> {
+    await this.#rest('POST', `rooms/${id}/messages`, { content });
+  }
+
+  readonly #rest: Rest = async (...what) => {
+    const { person } = this;
+    if (!person) throw new ServiceError('NO_TOKEN', 'There is nobody here');
+    if (this.isOffline) throw new ServiceError('OFFLINE', `${person.name} is offline`);
+    return restAs(person, this.#around.frames)(...what);
+  };
+}

@@ -1,0 +1,27 @@
+import type { Frames } from './frames.ts';
+import type { Person } from './people.ts';
+import { call, type ServiceError } from './service.ts';
+import { tokenOf } from './tokens.ts';
+
+/** Silent: not in the console, which would be full of what the page reads by itself. */
+export type Rest = <T>(method: string, path: string, body?: unknown, how?: { isSilent?: boolean }) => Promise<T>;
+
+/** REST as this person; what travels is put into the console. */
+export function restAs(person: Person, frames: Frames): Rest {
+  return async function rest<T>(method: string, path: string, body?: unknown, { isSilent = false } = {}): Promise<T> {
+    const token = await tokenOf(person);
+    const log = (direction: 'in' | 'out', name: string, what: unknown) => {
+      if (!isSilent) frames.add('REST', person.id, direction, name, what);
+    };
+    log('out', `${method} /${path}`, body);
+    try {
+      const { meta, content } = await call<T>(method, path, token, body);
+      log('in', `${meta.code} ${method} /${path}`, content);
+      return content;
+    } catch (error) {
+      const { code, message } = error as ServiceError;
+      log('in', `${code || 'error'} ${method} /${path}`, message);
+      throw error;
+    }
+  };
+}

@@ -1,0 +1,88 @@
+import { Changing } from './changing.ts';
+import type { Frames } from './frames.ts';
+import type { Person } from './people.ts';
+import { chatUrl } from './service.ts';
+import { tokenOf } from './tokens.ts';
+import { inWords } from './words.ts';
+
+/** What stands for the token in a command, so that nobody need see it. */
+export const tokenMark = '$TOKEN';
+
+export const templates = {
+  token: () => ({ type: 'token', content: tokenMark }),
+  select_room: (room: number) => ({ type: 'select_room', room_id: room, id: 'select' }),
+  message: () => ({ type: 'message', content: 'Hello from /chat', id: 'hello' }),
+  get_past_messages: () => ({ type: 'get_past_messages', limit: 3, id: 'page' }),
+  quit: () => ({ type: 'quit' }),
+} as const;
+
+export type TemplateName = keyof typeof templates;
+
+/** A plain WebSocket to `/chat`, on which anything may be said. */
+export class RawChat extends Changing {
+  readonly #frames: Frames;
+  #socket: WebSocket | undefined;
+  person: Person | undefined;
+  state: 'closed' | 'connecting' | 'open' = 'closed';
+  /** Why it closed, or could not send. */
+  notice = '';
+
+  constructor(frames: Frames) {
+    super();
+    this.#frames = frames;
+  }
+
+  connect(person: Person): void {
+    this.close();
+    const socket = new WebSocket(chatUrl);
+    this.#socket = socket;
+    this.#set({ state: 'connecting', person, notice: '' });
+    socket.onopen = () => this.#set({ state: 'open' });
+    socket.onmessage = ({ data }: MessageEvent<string>) => {
+      const frame = readJson(data);
+      const { type, data: word } = (frame ?? {}) as { type?: string; data?: unknown };
+      this.#frames.add('/chat', person.id, 'in', typeof word === 'string' ? word : (type ?? '?'), frame ?? data);
+    };
+    socket.onclose = ({ code, reason }) => {
+      this.#frames.add('/chat', person.id, 'in', 'closed', { code, reason });
+      if (this.#socket !== socket) return;
+      this.#set({ state: 'closed', notice: `Closed with ${code}${reason && `: ${reason}`}` });
+    };
+  }
+
+  /** Sends the text as it is, but for the token's mark; true where it went out. */
+  async send(text: string): Promise<boolean> {
+    const { person } = this;
+    if (!person || this.state !== 'open') return false;
+    try {
+      const whole = text.includes(tokenMark) ? text.replaceAll(tokenMark, await tokenOf(person)) : text;
+      this.#socket?.send(whole);
+      const frame = readJson(whole) as { type?: string } | undefined;
+      this.#frames.add('/chat', person.id, 'out', frame?.type ?? 'not JSON', frame ?? whole);
+      this.#set({ notice: '' });
+      return true;
+    } catch (error) {
+      this.#set({ notice: inWords(error) });
+      return false;
+    }
+  }
+
+  close(): void {
+    this.#socket?.close();
+    this.#socket = undefined;
+    this.#set({ state: 'closed' });
+  }
+
+  #set(what: Partial<Pick<RawChat, 'state' | 'person' | 'notice'>>): void {
+    Object.assign(this, what);
+    this.changed();
+  }
+}
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

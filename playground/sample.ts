@@ -1,0 +1,51 @@
+import type { App } from './app.ts';
+import type { Pane } from './pane.ts';
+import type { Organisation, People, Person } from './people.ts';
+import { newUuid } from './uuid.ts';
+
+const cast = [
+  { name: 'Ada', organisation: 'Acme', level: 100 },
+  { name: 'Ben', organisation: 'Acme', level: 10 },
+  { name: 'Cleo', organisation: 'Globex', level: 0 },
+];
+
+const title = 'Launch day';
+
+const conversation: [speaker: 'left' | 'right', text: string][] = [
+  ['left', 'Morning! The rocket is fuelled up and the weather looks good.'],
+  ['right', 'Great. Telemetry is green on my side, all 48 channels.'],
+  ['right', 'Only the camera on the tower is still warming up.'],
+  ['left', 'Then we go at noon. Cleo from Globex wants to watch, I will invite her later.'],
+  ['right', 'Sounds good. I stay here until lift-off.'],
+];
+
+/** Two people in a room in which something has been said, and a third one to invite. */
+export async function loadSample({ people, panes }: App): Promise<void> {
+  const [ada, ben] = cast.map((one) => personCalled(people, one)) as [Person, Person];
+  seatedAs(panes.left, ada);
+  seatedAs(panes.right, ben);
+  const before = panes.left.rooms?.filter(({ name }) => name.startsWith(title)).length ?? 0;
+  const name = before === 0 ? title : `${title} ${before + 1}`;
+  if (!(await panes.left.createRoom({ name, type: 'group' }))) return;
+  const room = panes.left.current!;
+  await panes.left.putMember(room, { entity_UUID: ben.id, kind: 'user' }, { permissions: 'rw' });
+  panes.right.enter(room);
+  await panes.right.visit?.room.joined().catch(() => {});
+  for (const [speaker, text] of conversation) await panes[speaker].say(room, text);
+}
+
+function seatedAs(pane: Pane, person: Person): void {
+  if (pane.person?.id !== person.id || pane.isOffline) pane.seat(person);
+}
+
+/** The one of an earlier sample, or a new one. */
+function personCalled(people: People, { name, organisation, level }: (typeof cast)[number]): Person {
+  const home = organisationCalled(people, organisation);
+  const known = people.all.find((person) => person.name === name && person.organisation === home.id);
+  return known ?? people.put({ id: newUuid(), name, organisation: home.id, level });
+}
+
+function organisationCalled(people: People, name: string): Organisation {
+  const known = people.organisations.find((organisation) => organisation.name === name);
+  return known ?? people.putOrganisation({ id: newUuid(), name });
+}

@@ -1,0 +1,130 @@
+import { html, nothing } from 'lit';
+import type { App, Place } from '../app.ts';
+import { loadSample } from '../sample.ts';
+import { makesTokens, serviceUrl } from '../service.ts';
+import { consoleView } from './console.ts';
+import { icon } from './icons.ts';
+import { paneView } from './pane.ts';
+import { peopleDialog } from './people-dialog.ts';
+import { roomDialog } from './room-dialog.ts';
+
+export function appView(app: App) {
+  const isEmpty = app.people.all.length === 0;
+  return html`
+    <div class="app" data-place=${app.place}>
+      ${header(app)}
+      ${isEmpty ? welcome(app) : stage(app)}
+    </div>
+    ${app.dialog?.name === 'people' ? peopleDialog(app, app.dialog.edit) : nothing}
+    ${app.dialog?.name === 'room' ? roomDialog(app, app.dialog.pane) : nothing}
+  `;
+}
+
+function header(app: App) {
+  const other = app.theme === 'light' ? 'dark' : 'light';
+  return html`<header class="bar">
+    <img class="logo" src="playground/icon.svg" alt="" width="28" height="28">
+    <h1>nano-messaging <span class="chip">playground</span></h1>
+    <span class="where" title="Where the service is">${serviceUrl}</span>
+    <div class="actions">
+      ${
+        app.people.all.length > 0 && makesTokens
+          ? html`<button class="button quiet sample" type="button" ?disabled=${app.isBusy} @click=${() => sample(app)}>
+              ${icon('spark')}<span>Load a sample</span>
+            </button>`
+          : nothing
+      }
+      <button class="button quiet" type="button" @click=${() => app.open({ name: 'people' })}>
+        ${icon('people')}<span>People</span>
+      </button>
+      <button
+        class="button quiet square"
+        type="button"
+        aria-label="Switch to the ${other} theme"
+        title="Switch to the ${other} theme"
+        @click=${() => app.toggleTheme()}
+      >
+        ${icon(app.theme === 'light' ? 'moon' : 'sun')}
+      </button>
+    </div>
+  </header>`;
+}
+
+const sample = (app: App) => app.whileBusy(() => loadSample(app));
+
+function welcome(app: App) {
+  return html`<main class="welcome">
+    <div class="card">
+      <h2>See what it does in a minute</h2>
+      <p>
+        Two people side by side, each with a connection of his own, talking through this server. Below them every frame
+        that travels.
+      </p>
+      ${
+        makesTokens
+          ? html`<div class="choices">
+                <button class="button primary large" type="button" ?disabled=${app.isBusy} @click=${() => sample(app)}>
+                  ${icon('spark')}<span>${app.isBusy ? 'Loading…' : 'Load a sample'}</span>
+                </button>
+                <button class="button large" type="button" @click=${() => app.open({ name: 'people' })}>
+                  Start from nothing
+                </button>
+              </div>
+              <p class="small">The sample makes Ada and Ben of Acme, a room with a few messages, and Cleo to invite.</p>`
+          : html`<p>
+                This server makes no tokens for the page, so each person brings one that your backend signed. On the
+                machine of the server this prints one:
+              </p>
+              <pre>npm run token -- --level 100</pre>
+              <div class="choices">
+                <button class="button primary large" type="button" @click=${() => app.open({ name: 'people' })}>
+                  ${icon('people')}<span>Add a person with a token</span>
+                </button>
+              </div>`
+      }
+      <ol class="steps">
+        <li><b>People</b> exist by their token alone: a user, an organisation, a level.</li>
+        <li><b>Rooms</b> let in whoever a rule names, with the letters <code>r</code> <code>w</code> <code>a</code>.</li>
+        <li><b>Messages</b> arrive in order and once, also after the connection was away.</li>
+      </ol>
+    </div>
+  </main>`;
+}
+
+function stage(app: App) {
+  return html`
+    ${tabs(app)} ${app.areHintsShown ? hints(app) : nothing}
+    <main class="panes">${paneView(app, app.panes.left, 'left')} ${paneView(app, app.panes.right, 'right')}</main>
+    ${consoleView(app)}
+  `;
+}
+
+/** Where there is room for one only. */
+function tabs(app: App) {
+  const tab = (place: Place, label: string, unread: number) => html`<button
+    type="button"
+    aria-current=${app.place === place ? 'true' : 'false'}
+    @click=${() => app.show(place)}
+  >
+    <span class="label">${label}</span>${unread > 0 ? html`<span class="count">${unread}</span>` : nothing}
+  </button>`;
+  return html`<nav class="places" aria-label="Panes">
+    ${tab('left', app.panes.left.person?.name ?? 'Left', app.panes.left.unread)}
+    ${tab('right', app.panes.right.person?.name ?? 'Right', app.panes.right.unread)}
+    ${tab('console', 'Console', 0)}
+  </nav>`;
+}
+
+function hints(app: App) {
+  return html`<aside class="hints" aria-label="Things to try">
+    <b>Try</b>
+    <ul>
+      <li>Write: the other side has it at once</li>
+      <li>Go <i>offline</i>, have the other write, come back: nothing is missed</li>
+      <li><i>Members</i>: ban Ben, invite Cleo</li>
+    </ul>
+    <button class="button quiet square small" type="button" aria-label="Hide the hints" @click=${() => app.dismissHints()}>
+      ${icon('close')}
+    </button>
+  </aside>`;
+}

@@ -1,0 +1,149 @@
+import { html, nothing } from 'lit';
+import { keyed } from 'lit/directives/keyed.js';
+import type { ClientRoom } from 'nano-messaging/client';
+import type { App } from '../app.ts';
+import type { Pane } from '../pane.ts';
+import type { Person } from '../people.ts';
+import { isBanned, type RoomListItem } from '../rules.ts';
+import type { Visit } from '../visit.ts';
+import { inWords, removals, rightsInWords } from '../words.ts';
+import { icon } from './icons.ts';
+import { membersView } from './members.ts';
+import './message-log.ts';
+
+export function conversation(app: App, pane: Pane, person: Person) {
+  const { visit } = pane;
+  if (!visit) {
+    return html`<div class="conversation empty">
+      <p>${pane.rooms?.length === 0 ? 'A room is where messages go. Make the first one.' : 'Choose a room.'}</p>
+    </div>`;
+  }
+  const { room } = visit;
+  return html`<div class="conversation">
+    ${roomHead(pane, visit)}
+    ${pane.tab === 'members' ? membersView(app, pane, visit, person) : keyed(visit.id, chat(app, pane, visit, person))}
+    <p class="unseen" aria-live="polite">${latest(app, room, person)}</p>
+  </div>`;
+}
+
+function roomHead(pane: Pane, { id, room, members }: Visit) {
+  const info = room.info ?? pane.rooms?.find((item) => item.id === id);
+  const tab = (name: 'chat' | 'members', label: string) => html`<button
+    type="button"
+    aria-pressed=${pane.tab === name ? 'true' : 'false'}
+    @click=${() => pane.show(name)}
+  >
+    ${label}
+  </button>`;
+  return html`<header class="room-head">
+    <button class="button quiet square small to-rooms" type="button" aria-label="Back to the rooms" @click=${() => pane.leaveView()}>
+      ${icon('back')}
+    </button>
+    <div class="room-title">
+      <h3>${info?.name ?? `Room ${id}`}</h3>
+      <p>${info ? (info.type === 'group' ? 'Group' : 'Private') : 'Room'} · ${rights(room)}</p>
+    </div>
+    <div class="segments" role="group" aria-label="What to see of the room">
+      ${tab('chat', 'Chat')} ${tab('members', members.length > 0 ? `Members ${members.length}` : 'Members')}
+    </div>
+  </header>`;
+}
+
+function rights({ state, rights: letters }: ClientRoom) {
+  if (state === 'removed' || state === 'refused') return html`<span class="tag bad">thrown out</span>`;
+  if (state === 'joining') return 'joining…';
+  return html`you may <b title=${letters}>${rightsInWords(letters)}</b>`;
+}
+
+function chat(app: App, pane: Pane, { id, room, notes }: Visit, person: Person) {
+  const listed = pane.rooms?.find((item) => item.id === id);
+  return html`
+    <message-log
+      role="log"
+      aria-live="off"
+      aria-label="Messages"
+      tabindex="0"
+      .messages=${room.messages}
+      .outbox=${room.outbox}
+      .standing=${room.outbox.map(({ state }) => state).join()}
+      .notes=${notes}
+      .people=${app.people}
+      .cast=${app.people.all}
+      .me=${person.id}
+      .hasOlder=${room.hasOlder}
+      .isKnown=${room.info !== undefined}
+      .loadOlder=${() => room.loadOlder(50)}
+    ></message-log>
+    ${outside(room, listed)} ${composer(room, person)}
+  `;
+}
+
+/** Why nothing more arrives here, or that he may come back. */
+function outside(room: ClientRoom, listed: RoomListItem | undefined) {
+  if (room.state !== 'removed' && room.state !== 'refused') return nothing;
+  const rejoin = (label: string, tone = '') =>
+    html`<button class="button small ${tone}" type="button" @click=${() => room.rejoin()}>${label}</button>`;
+  if (listed && !isBanned(listed) && !listed.declined) {
+    return html`<div class="outside good" role="alert">
+      ${icon('check')}
+      <div>
+        <strong>You are let in again</strong>
+        <p>Join, and what you missed is told.</p>
+      </div>
+      ${rejoin('Join again', 'primary')}
+    </div>`;
+  }
+  // Who was banned while he was away hears of it when he wants to come back.
+  const removal = room.removal ?? (room.error?.code === 'BANNED' ? 'BANNED' : undefined);
+  const why = removal ? removals[removal] : { title: 'You cannot join this room', what: inWords(room.error) };
+  return html`<div class="outside" role="alert">
+    ${icon('ban')}
+    <div>
+      <strong>${why.title}</strong>
+      <p>${why.what}</p>
+    </div>
+    ${removal === 'ROOM_DELETED' ? nothing : rejoin('Join again')}
+  </div>`;
+}
+
+function composer(room: ClientRoom, person: Person) {
+  const why = whyMute(room);
+  const send = (field: HTMLTextAreaElement) => {
+    if (why || field.value.trim() === '') return;
+    room.send(field.value);
+    field.value = '';
+    field.focus();
+  };
+  const pressed = (event: KeyboardEvent) => {
+    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    send(event.currentTarget as HTMLTextAreaElement);
+  };
+  const submitted = (event: SubmitEvent) => {
+    event.preventDefault();
+    send((event.currentTarget as HTMLFormElement).querySelector('textarea')!);
+  };
+  return html`<form class="composer" @submit=${submitted}>
+    <textarea
+      rows="1"
+      aria-label="Message as ${person.name}"
+      placeholder=${why ?? `Write as ${person.name}`}
+      title="Enter sends, Shift+Enter makes a new line"
+      ?disabled=${why !== undefined}
+      @keydown=${pressed}
+    ></textarea>
+    <button class="button primary square" type="submit" aria-label="Send" ?disabled=${why !== undefined}>${icon('send')}</button>
+  </form>`;
+}
+
+function whyMute({ state, rights: letters, info }: ClientRoom): string | undefined {
+  if (state === 'removed' || state === 'refused') return 'You are not in this room';
+  if (info && state === 'live' && !letters.includes('w') && !letters.includes('a')) return 'You may only read here';
+  return undefined;
+}
+
+/** For screen readers: what was said last, by others. */
+function latest(app: App, { messages }: ClientRoom, person: Person): string {
+  const last = messages.at(-1);
+  return last && last.emitter !== person.id ? `${app.people.nameOf(last.emitter)}: ${last.content}` : '';
+}

@@ -1,0 +1,76 @@
+import { html, LitElement } from 'lit';
+import { guard } from 'lit/directives/guard.js';
+import { repeat } from 'lit/directives/repeat.js';
+import type { Frame } from '../frames.ts';
+import type { People } from '../people.ts';
+import { icon } from './icons.ts';
+
+const nearEnd = 24;
+
+/** Frames as they come; it follows them as long as its end is in sight. */
+class FrameList extends LitElement {
+  static override properties = { frames: { attribute: false }, people: { attribute: false } };
+
+  declare frames: readonly Frame[];
+  declare people: People;
+  #follows = true;
+  readonly #resized = new ResizeObserver(() => this.#follow());
+
+  constructor() {
+    super();
+    this.frames = [];
+    this.addEventListener('scroll', () => {
+      this.#follows = this.scrollHeight - this.scrollTop - this.clientHeight < nearEnd;
+    });
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.#resized.observe(this);
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.#resized.disconnect();
+  }
+
+  protected override createRenderRoot() {
+    return this;
+  }
+
+  protected override updated(): void {
+    this.#follow();
+  }
+
+  #follow(): void {
+    if (this.#follows) this.scrollTop = this.scrollHeight;
+  }
+
+  protected override render() {
+    if (this.frames.length === 0) return html`<p class="hint">What travels shows up here, in both directions.</p>`;
+    // A frame stays what it was; only what its person is called may be another thing.
+    const row = (frame: Frame) => guard([frame, this.people.nameOf(frame.person)], () => this.#row(frame));
+    return html`${repeat(this.frames, ({ n }) => n, row)}`;
+  }
+
+  #row({ at, line, person, direction, name, brief, whole }: Frame) {
+    const hue = this.people.get(person)?.hue;
+    return html`<details class="frame ${direction}">
+      <summary>
+        <time>${timeOf(at)}</time>
+        <span class="frame-who ${hue === undefined ? '' : `hue-${hue}`}">${this.people.nameOf(person)}</span>
+        <span class="arrow">${icon(direction)}<span class="unseen">${direction === 'in' ? 'received' : 'sent'}</span></span>
+        <span class="line">${line}</span>
+        <b>${name}</b>
+        <span class="brief">${brief}</span>
+      </summary>
+      <pre>${whole}</pre>
+    </details>`;
+  }
+}
+
+const two = (n: number) => String(n).padStart(2, '0');
+const timeOf = (at: Date) =>
+  `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, '0')}`;
+
+customElements.define('frame-list', FrameList);

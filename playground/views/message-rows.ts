@@ -1,0 +1,104 @@
+import { html, nothing } from 'lit';
+import type { Message, Outgoing } from 'nano-messaging/client';
+import type { People } from '../people.ts';
+import type { Note } from '../visit.ts';
+import { dayOf, inWords, timeOf } from '../words.ts';
+import { avatar } from './avatar.ts';
+import { icon } from './icons.ts';
+
+interface Conversation {
+  messages: readonly Message[];
+  outbox: readonly Outgoing[];
+  notes: readonly Note[];
+  people: People;
+  me: string;
+}
+
+interface Row {
+  key: unknown;
+  row: unknown;
+}
+
+/** What the same person says within this time stands closer together. */
+const sameBreathMs = 5 * 60_000;
+
+/** Messages with their days, what else happened between them, and what has not been sent. */
+export function messageRows({ messages, outbox, notes, people, me }: Conversation): Row[] {
+  const rows: Row[] = [];
+  const waiting = [...notes];
+  let before: Message | undefined;
+  let day = '';
+  const notesUpTo = (seq: number) => {
+    while (waiting[0] && waiting[0].after < seq) {
+      rows.push(noteRow(waiting.shift()!));
+      before = undefined;
+    }
+  };
+  for (const message of messages) {
+    notesUpTo(message.seq);
+    const today = dayOf(message.createdAt);
+    if (today !== day) {
+      rows.push({ key: today, row: html`<li class="day"><span>${today}</span></li>` });
+      before = undefined;
+    }
+    day = today;
+    rows.push(messageRow(message, before, people, me));
+    before = message;
+  }
+  notesUpTo(Number.POSITIVE_INFINITY);
+  const stored = new Set(messages.map(({ client_msg_id }) => client_msg_id));
+  for (const one of outbox) if (!stored.has(one.client_msg_id)) rows.push(outgoingRow(one, people, me));
+  return rows;
+}
+
+/** A message keeps its place in the page when it is stored. */
+const keyOf = (emitter: string, id: string) => `${emitter} ${id}`;
+
+function noteRow({ rev, text }: Note): Row {
+  const row = html`<li class="note"><span>${text}</span> <span class="rev">rev ${rev}</span></li>`;
+  return { key: `note ${rev}`, row };
+}
+
+function messageRow(message: Message, before: Message | undefined, people: People, me: string): Row {
+  const { emitter, content, createdAt, seq, client_msg_id } = message;
+  const isOwn = emitter === me;
+  const isSameBreath =
+    before?.emitter === emitter && Date.parse(createdAt) - Date.parse(before.createdAt) < sameBreathMs;
+  const name = people.nameOf(emitter);
+  const isNamed = !isOwn && !isSameBreath;
+  const row = html`<li class="message ${isOwn ? 'own' : ''} ${isSameBreath ? 'same' : ''}">
+    ${isNamed ? avatar(people, emitter) : html`<span class="avatar-space"></span>`}
+    <div class="bubble ${isOwn ? `hue-${people.get(emitter)?.hue ?? 0}` : ''}">
+      ${isNamed ? html`<span class="who">${name}</span>` : html`<span class="unseen">${name}:</span>`}
+      <span class="text" dir="auto">${content}</span>
+      <span class="meta"
+        ><time datetime=${createdAt} title=${`seq ${seq}`}>${timeOf(createdAt)}</time>${
+          isOwn ? html`${icon('check')}<span class="unseen">sent</span>` : nothing
+        }</span
+      >
+    </div>
+  </li>`;
+  return { key: client_msg_id ? keyOf(emitter, client_msg_id) : seq, row };
+}
+
+function outgoingRow(one: Outgoing, people: People, me: string): Row {
+  const hasFailed = one.state === 'failed';
+  const failure = html`<p class="failure">
+    Not sent. ${inWords(one.error)}
+    <button class="link" type="button" @click=${() => one.retry()}>Retry</button>
+    <button class="link" type="button" @click=${() => one.discard()}>Discard</button>
+  </p>`;
+  const row = html`<li class="message own ${hasFailed ? 'failed' : 'pending'}">
+    <span class="avatar-space"></span>
+    <div class="bubble hue-${people.get(me)?.hue ?? 0}">
+      <span class="text" dir="auto">${one.content}</span>
+      <span class="meta"
+        ><time>${timeOf(new Date().toISOString())}</time>${icon(hasFailed ? 'warning' : 'clock')}<span class="unseen"
+          >${hasFailed ? 'not sent' : 'sending'}</span
+        ></span
+      >
+    </div>
+    ${hasFailed ? failure : nothing}
+  </li>`;
+  return { key: keyOf(me, one.client_msg_id), row };
+}

@@ -1,0 +1,75 @@
+import type { Announcements, ClientRoom, RoomInfo } from 'nano-messaging/client';
+import { Changing } from './changing.ts';
+import type { Rest } from './person-rest.ts';
+import { changeInWords, type Rule, withChange } from './rules.ts';
+
+/** Something that happened in a room and is no message. */
+export interface Note {
+  rev: number;
+  /** The seq it came after. */
+  after: number;
+  text: string;
+}
+
+interface Visitor {
+  id: string;
+  nameOf: (id: string) => string;
+  rest: Rest;
+  /** Whether it is this room that he is looking at. */
+  isLooking: (visit: Visit) => boolean;
+}
+
+/** Somebody in a room: the room as the client has it, and what the page shows beside. */
+export class Visit extends Changing {
+  readonly id: number;
+  readonly room: ClientRoom;
+  notes: readonly Note[] = [];
+  members: readonly Rule[] = [];
+  unread = 0;
+  readonly #visitor: Visitor;
+
+  constructor(id: number, room: ClientRoom, visitor: Visitor) {
+    super();
+    this.id = id;
+    this.room = room;
+    this.#visitor = visitor;
+    room.on('update', () => this.changed());
+    room.on('member', (change) => this.#hearMember(change));
+    room.on('room', (info) => this.#hearRoom(info));
+    room.on('message', ({ emitter }) => {
+      if (emitter !== visitor.id && !visitor.isLooking(this)) this.unread++;
+    });
+    room.on('state', (state) => {
+      if (state === 'live') void this.loadMembers({ isSilent: true });
+    });
+  }
+
+  /** Where he is out of it. */
+  comeBack(): void {
+    if (['refused', 'removed', 'left'].includes(this.room.state)) this.room.rejoin();
+  }
+
+  async loadMembers(how: { isSilent?: boolean } = {}): Promise<void> {
+    try {
+      this.members = await this.#visitor.rest<Rule[]>('GET', `rooms/${this.id}/members`, undefined, how);
+    } catch {
+      // Who may not read gets no list, and the pane says so.
+    }
+    this.changed();
+  }
+
+  #hearMember(change: Announcements['member:changed']): void {
+    const before = this.members.find(({ entity_UUID }) => entity_UUID === change.entity_UUID);
+    this.#note(change.rev, changeInWords(change, before, this.#visitor.nameOf));
+    this.members = withChange(this.members, change);
+  }
+
+  #hearRoom({ name, level_admin }: RoomInfo): void {
+    this.#note(this.room.rev, `The room is called “${name}”; its organisation administers from level ${level_admin}`);
+  }
+
+  #note(rev: number, text: string): void {
+    const after = this.room.messages.at(-1)?.seq ?? 0;
+    this.notes = [...this.notes, { rev, after, text }];
+  }
+}
