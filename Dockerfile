@@ -13,6 +13,7 @@ COPY tsconfig.json tsconfig.build.json mikro-orm.config.ts ./
 COPY migrations migrations
 COPY src src
 COPY test test
+COPY playground playground
 RUN npm run build
 
 FROM node:24-slim
@@ -20,6 +21,7 @@ ENV NODE_ENV=production HOST=0.0.0.0 PORT=7777 DATA_DIR=/data
 WORKDIR /app
 COPY --from=packages /app/node_modules node_modules
 COPY --from=build /app/dist dist
+COPY playground/index.html playground/style.css playground/icon.svg playground/
 COPY package.json ./
 # For the embedded default: mount a volume there, or the data ends with the container. With DATABASE_URL it stays empty.
 RUN mkdir /data && chown node:node /data

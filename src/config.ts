@@ -93,6 +93,7 @@ export const environment = z.object({
     .regex(/^[\x21-\x7e]*$/, 'must be ASCII characters without blanks')
     .min(32, 'must have at least 32 bytes')
     .optional(),
+  PLAYGROUND: z.enum(['auto', 'on', 'off'], { error: 'must be auto, on or off' }).default('auto'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 
@@ -128,6 +129,8 @@ export interface Config {
   metrics: { port: number | undefined; token: string | undefined };
   /** Who has it may revoke tokens; without it nobody may. */
   adminToken: string | undefined;
+  /** Whether the page to try it out is served. */
+  playground: boolean;
   logLevel: string;
 }
 
@@ -195,6 +198,7 @@ export function readConfig(env: Environment): Config {
     nodeName: settings.NODE_NAME,
     metrics: { port: settings.METRICS_PORT, token: settings.METRICS_TOKEN },
     adminToken: settings.ADMIN_TOKEN,
+    playground: settings.PLAYGROUND === 'auto' ? keys.source === 'embedded' : settings.PLAYGROUND === 'on',
     logLevel: settings.LOG_LEVEL,
   };
 }

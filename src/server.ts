@@ -1,4 +1,5 @@
-import { createServer } from 'node:http';
+import { createServer, type Server as HttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import express from 'express';
 import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
@@ -21,6 +22,7 @@ import { type SendQueue, sendQueue } from './rooms/send-queue.ts';
 import { sendRate } from './rooms/send-rate.ts';
 import { roomLog } from './store/room-log.ts';
 import { openPglite, openPostgres, type Store } from './store/store.ts';
+import { signToken } from './token-signing.ts';
 import { tokenAuthenticator } from './transports/authenticate.ts';
 import { chatAudience } from './transports/chat/chat-audience.ts';
 import { serveChat } from './transports/chat/chat-upgrade.ts';
@@ -29,6 +31,8 @@ import type { Live } from './transports/live.ts';
 import { adminRoutes } from './transports/rest/admin.routes.ts';
 import { restApp } from './transports/rest/app.ts';
 import { operationsRoutes } from './transports/rest/operations.routes.ts';
+import { isLoopback } from './transports/rest/own-page.ts';
+import { playgroundRoutes } from './transports/rest/playground.routes.ts';
 import { socketioGateway } from './transports/socketio/gateway.ts';
 import { tokenLifetimes } from './transports/token-lifetime.ts';
 
@@ -122,6 +126,7 @@ async function serve(
     ...{ rooms, authenticator, logger, bodyBytes: limits.frameBytes, metrics: measured.rest },
     operations: operations(metricsPort === undefined),
     admin: administration(config, revocations),
+    playground: playground(config, http),
   });
   http.on('request', (request, response) => {
     if (!request.url?.startsWith(ioPath)) app(request, response);
@@ -194,6 +199,22 @@ function warnOfShortSecrets({ tokens: { keys } }: Config, logger: Logger): void 
 
 function administration({ adminToken: token, limits }: Config, revocations: Revocations) {
   return token === undefined ? undefined : adminRoutes({ token, revocations, bodyBytes: limits.frameBytes });
+}
+
+/** How long a token of the page's own lasts; it fetches the next one itself. */
+const playgroundTokenSeconds = 3_600;
+
+function playground(config: Config, http: HttpServer) {
+  if (!config.playground) return undefined;
+  // Only for a key that this server made for itself, and only where nobody but this machine can reach it.
+  const key = config.tokens.keys.source === 'embedded' ? Buffer.from(embeddedSecret(config.dataDirectory)) : undefined;
+  const isLocal = () => isLoopback((http.address() as AddressInfo | null)?.address ?? '');
+  return playgroundRoutes({
+    signer: () => {
+      if (!key || !isLocal()) return undefined;
+      return (claims) => signToken({ claims, seconds: playgroundTokenSeconds }, { key, alg: 'HS256' }, config);
+    },
+  });
 }
 
 function openStore({ database }: Config): Promise<Store> {

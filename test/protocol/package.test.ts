@@ -69,6 +69,15 @@ function firstLine(command: string, args: string[], fits: RegExp): Promise<strin
   });
 }
 
+/** Where the page has its tokens from; all that it is made of is there, compiled. */
+async function playgroundAt(url: string): Promise<string | undefined> {
+  const page = await (await fetch(`${url}/`)).text();
+  const parts = ['main.js', 'views/app.js', 'client/client.js', 'style.css', 'icon.svg', 'vendor/lit/index.js'];
+  for (const path of parts) expect((await fetch(`${url}/playground/${path}`)).status, path).to.equal(200);
+  expect(await (await fetch(`${url}/playground/main.js`)).text()).to.include("from './app.js'");
+  return /<meta name="tokens" content="(.+?)">/.exec(page)?.[1];
+}
+
 describe('The package, packed and installed into an empty project', function () {
   this.timeout(240_000);
 
@@ -103,6 +112,7 @@ describe('The package, packed and installed into an empty project', function () 
     const made = await fetch(`${url}/rooms`, { method: 'POST', headers, body: '{"name":"packed"}' });
     expect([made.status, ((await made.json()) as { content: { room: object } }).content.room]).to.deep.include(200);
     expect((await fetch(`${url}/readyz`)).status).to.equal(200);
+    expect(await playgroundAt(url)).to.equal('made here');
   });
 
   it('is embedded in an Express app of three lines', async () => {
@@ -115,6 +125,11 @@ describe('The package, packed and installed into an empty project', function () 
     expect(await (await fetch(new URL('/', url))).text()).to.equal('the app');
     expect((await fetch(`${url}/readyz`)).status).to.equal(200);
     expect((await fetch(`${url}/rooms`)).status).to.equal(401);
+    // The port is the app's, which may have a proxy before it.
+    expect(await playgroundAt(url)).to.equal('pasted');
+    const own = { Origin: new URL(url).origin, 'Content-Type': 'application/json' };
+    const asked = { method: 'POST', headers: own, body: '{"userUUID":"aaaaaaaa-0000-4000-8000-000000000001"}' };
+    expect((await fetch(`${url}/playground/token`, asked)).status).to.equal(404);
   });
 
   it('type-checks there, the client as well', async () => {

@@ -18,6 +18,7 @@ interface RestSettings {
   operations: RequestHandler;
   /** Everything below `/admin`, where there is somebody who administers. */
   admin: RequestHandler | undefined;
+  playground: RequestHandler | undefined;
   bodyBytes: number;
   logger: Logger;
   metrics: RestMetrics;
@@ -41,6 +42,7 @@ export function restApp({
   authenticator,
   operations,
   admin,
+  playground,
   bodyBytes,
   logger,
   metrics,
@@ -53,6 +55,7 @@ export function restApp({
   app.use(operations);
   // Before CORS: no browser has business there.
   if (admin) app.use('/admin', admin);
+  if (playground) app.use(playground);
   app.use(
     cors({
       origin: '*',

@@ -1,0 +1,141 @@
+import { createHash } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { findPackageJSON, stripTypeScriptTypes } from 'node:module';
+import { pathToFileURL } from 'node:url';
+
+export interface ServedFile {
+  type: 'html' | 'css' | 'svg' | 'js' | 'json';
+  text: string;
+  etag: string;
+}
+
+export interface PlaygroundFiles {
+  page(tokens: 'made here' | 'pasted'): Promise<ServedFile>;
+  /** By its path below `playground/`; undefined where it may not be served, or does not exist. */
+  file(path: string): Promise<ServedFile | undefined>;
+  /** For the content security policy: the one script that stands in the page itself. */
+  importMapHash: string;
+}
+
+/** Run from the sources, the page is served from its sources, too. */
+const fromSources = import.meta.url.endsWith('.ts');
+/** Where `playground/` and `src/` are: the project, or its `dist`. */
+const code = new URL('../../../', import.meta.url);
+const project = fromSources ? code : new URL('../', code);
+
+export function playgroundFiles(): PlaygroundFiles {
+  const vendors = vendorTable();
+  const importMap = JSON.stringify({ imports: importsOf(vendors) });
+  const read = reader();
+  return {
+    importMapHash: `'sha256-${createHash('sha256').update(importMap).digest('base64')}'`,
+    async page(tokens) {
+      const template = await readFile(new URL('playground/index.html', project), 'utf8');
+      const text = template
+        .replace('<script type="importmap"></script>', () => `<script type="importmap">${importMap}</script>`)
+        .replace('<meta name="tokens" content="pasted">', `<meta name="tokens" content="${tokens}">`);
+      return { type: 'html', text, etag: etagOf(text) };
+    },
+    async file(path) {
+      const found = assetAt(path) ?? moduleAt(path) ?? vendorAt(path, vendors);
+      return found && read(...found);
+    },
+  };
+}
+
+type Found = [file: URL, type: ServedFile['type']] | undefined;
+
+function assetAt(path: string): Found {
+  if (path === 'style.css') return [new URL('playground/style.css', project), 'css'];
+  if (path === 'icon.svg') return [new URL('playground/icon.svg', project), 'svg'];
+  return undefined;
+}
+
+const moduleDirectories: Record<string, string> = {
+  '': 'playground/',
+  views: 'playground/views/',
+  client: 'src/client/',
+};
+
+/** Sources import `.ts`, and what is built imports `.js`; the page asks for `.js` in both. */
+function moduleAt(path: string): Found {
+  const [, directory = '', name] = /^(?:(client|views)\/)?([a-z0-9-]+)\.(?:js|ts)$/.exec(path) ?? [];
+  if (!name) return undefined;
+  return [new URL(`${moduleDirectories[directory]}${name}.${fromSources ? 'ts' : 'js'}`, code), 'js'];
+}
+
+interface Vendor {
+  /** As the import map calls it. */
+  specifier: string;
+  directory: URL;
+  main: string;
+  /** What may be asked for. */
+  files: RegExp;
+}
+
+const litFiles = /^(?:directives\/)?[a-z-]+\.js(?:\.map)?$/;
+
+/** The packages that the page is made with; those of Lit as Lit itself finds them. */
+function vendorTable(): Record<string, Vendor> {
+  const directory = packageDirectory('lit', import.meta.url);
+  const ofLit = (specifier: string, main: string): Vendor => ({
+    ...{ specifier, main, files: litFiles },
+    directory: packageDirectory(specifier, directory.href),
+  });
+  return {
+    lit: { specifier: 'lit', directory, main: 'index.js', files: litFiles },
+    'lit-html': ofLit('lit-html', 'lit-html.js'),
+    'lit-element': ofLit('lit-element', 'index.js'),
+    'reactive-element': ofLit('@lit/reactive-element', 'reactive-element.js'),
+    'socket.io-client': {
+      specifier: 'socket.io-client',
+      directory: packageDirectory('socket.io-client', import.meta.url),
+      main: 'dist/socket.io.esm.min.js',
+      files: /^dist\/socket\.io\.esm\.min\.js(?:\.map)?$/,
+    },
+  };
+}
+
+function packageDirectory(name: string, base: string): URL {
+  const manifest = findPackageJSON(name, base);
+  if (!manifest) throw new Error(`The package ${name} is not installed`);
+  return new URL('./', pathToFileURL(manifest));
+}
+
+function vendorAt(path: string, vendors: Record<string, Vendor>): Found {
+  const [, name, file] = /^vendor\/([a-z.-]+)\/(.+)$/.exec(path) ?? [];
+  const vendor = name && Object.hasOwn(vendors, name) ? vendors[name] : undefined;
+  if (!vendor?.files.test(file!)) return undefined;
+  return [new URL(file!, vendor.directory), file!.endsWith('.map') ? 'json' : 'js'];
+}
+
+/** Relative to the page, which may be below a path. */
+function importsOf(vendors: Record<string, Vendor>): Record<string, string> {
+  const entries = Object.entries(vendors).flatMap(([name, { specifier, main }]) => [
+    [specifier, `./playground/vendor/${name}/${main}`],
+    [`${specifier}/`, `./playground/vendor/${name}/`],
+  ]);
+  return Object.fromEntries([['nano-messaging/client', './playground/client/client.js'], ...entries]);
+}
+
+/** Reads a file, and strips it of its types, when it is first asked for and whenever it has changed. */
+function reader(): (...found: NonNullable<Found>) => Promise<ServedFile | undefined> {
+  const known = new Map<string, ServedFile & { mtimeMs: number }>();
+  return async (file, type) => {
+    const { mtimeMs } = (await stat(file).catch(missing)) ?? {};
+    if (mtimeMs === undefined) return undefined;
+    const before = known.get(file.href);
+    if (before?.mtimeMs === mtimeMs) return before;
+    const source = await readFile(file, 'utf8');
+    const text = file.pathname.endsWith('.ts') ? stripTypeScriptTypes(source) : source;
+    const served = { type, text, etag: etagOf(text), mtimeMs };
+    known.set(file.href, served);
+    return served;
+  };
+}
+
+function missing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
+}
+
+const etagOf = (text: string) => `"${createHash('sha256').update(text).digest('base64url').slice(0, 22)}"`;
