@@ -1,0 +1,66 @@
+import type { BrowserContextOptions, Locator, Page } from 'playwright-core';
+import { browserWindow } from './chromium.ts';
+
+export interface Playground {
+  page: Page;
+  /** The pane of somebody. */
+  pane(name: string): Locator;
+  messages(name: string): Locator;
+  /** Says something in somebody's pane. */
+  say(name: string, text: string): Promise<void>;
+  /** Where there is room for one pane only. */
+  show(place: string): Promise<void>;
+  /** What the browser has complained of, and what it asked for elsewhere than at the server. */
+  problems: string[];
+}
+
+/** The page in a window of its own, without anything of an earlier one. */
+export async function openPlayground(url: string, options: BrowserContextOptions = {}): Promise<Playground> {
+  const context = await browserWindow({
+    ...{ viewport: { width: 1280, height: 800 }, locale: 'en-GB', reducedMotion: 'reduce' },
+    ...options,
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(10_000);
+  const problems: string[] = [];
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type())) problems.push(`console: ${message.text()}`);
+  });
+  page.on('pageerror', (error) => problems.push(`error: ${error.message}`));
+  page.on('request', (request) => {
+    if (new URL(request.url()).origin !== new URL(url).origin) problems.push(`request: ${request.url()}`);
+  });
+  page.on('websocket', (socket) => {
+    if (new URL(socket.url()).host !== new URL(url).host) problems.push(`request: ${socket.url()}`);
+  });
+  await page.goto(`${url}/`);
+  const pane = (name: string) => page.getByRole('region', { name: `${name}’s pane` });
+  return {
+    page,
+    pane,
+    messages: (name) => pane(name).getByRole('log', { name: 'Messages' }),
+    async say(name, text) {
+      const field = pane(name).getByLabel(`Message as ${name}`);
+      await field.fill(text);
+      await field.press('Enter');
+    },
+    show: (place) => page.getByRole('navigation', { name: 'Panes' }).getByRole('button', { name: place }).click(),
+    problems,
+  };
+}
+
+/** Ada and Ben in a new room in which something has been said; Cleo waits. */
+export async function loadSample({ page, pane }: Playground, room = 'Launch day'): Promise<void> {
+  await page.getByRole('button', { name: 'Load a sample' }).click();
+  await pane('Ada').getByRole('heading', { name: room, exact: true }).waitFor();
+  await pane('Ada').getByText('Ben accepted the invitation').waitFor({ state: 'attached' });
+  // On a phone Ben's pane is there, and not to be seen.
+  const ben = page.locator('[data-side=right]', { has: page.locator('h3', { hasText: new RegExp(`^${room}$`) }) });
+  await ben.locator('.own', { hasText: 'until lift-off' }).waitFor({ state: 'attached' });
+}
+
+export async function openSample(url: string, options?: BrowserContextOptions): Promise<Playground> {
+  const playground = await openPlayground(url, options);
+  await loadSample(playground);
+  return playground;
+}
