@@ -1,6 +1,7 @@
+import { readdirSync } from 'node:fs';
 import type { MikroORM } from '@mikro-orm/core';
 import { MikroORM as PostgresORM } from '@mikro-orm/postgresql';
-import { postgresOptions } from './orm-options.ts';
+import { migrationsDirectory, postgresOptions } from './orm-options.ts';
 
 const noTimeout = 0;
 /** Any fixed number: whoever holds this advisory lock migrates, the others wait. */
@@ -26,4 +27,15 @@ export async function migratePostgres(databaseUrl: string): Promise<string[]> {
 /** The names of the migrations that were applied. */
 export async function migrate(orm: Pick<MikroORM, 'migrator'>): Promise<string[]> {
   return (await orm.migrator.up()).map((migration) => migration.name);
+}
+
+/** The migrations of this program that a database lacks; all of them where it was never migrated. Writes nothing. */
+export async function missingMigrations(query: (text: string) => Promise<unknown[]>): Promise<string[]> {
+  const [known] = (await query(`select to_regclass('mikro_orm_migrations') is not null as known`)) as {
+    known: boolean;
+  }[];
+  const rows = known!.known ? ((await query('select name from mikro_orm_migrations')) as { name: string }[]) : [];
+  const applied = new Set(rows.map(({ name }) => name));
+  const names = readdirSync(migrationsDirectory).map((file) => /^(Migration\w+)\.[jt]s$/.exec(file)?.[1]);
+  return names.filter((name) => name !== undefined && !applied.has(name)) as string[];
 }

@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { Migrator } from '@mikro-orm/migrations';
 import { defineConfig as definePglite, type Options as PgliteOptions } from '@mikro-orm/pglite';
 import { defineConfig as definePostgres, type Options as PostgresOptions } from '@mikro-orm/postgresql';
+import { ImportedRoomEntity } from './imported-room.entity.ts';
 import { MessageEntity } from './message.entity.ts';
 import { PermissionRuleEntity } from './permission-rule.entity.ts';
 import { guardPool } from './pool-guard.ts';
@@ -11,11 +12,13 @@ import { RoomChangeEntity } from './room-change.entity.ts';
 
 const int8 = 20;
 
+export const migrationsDirectory = fileURLToPath(new URL('../../migrations', import.meta.url));
+
 const shared = {
-  entities: [RoomEntity, PermissionRuleEntity, MessageEntity, RoomChangeEntity, RevocationEntity],
+  entities: [RoomEntity, PermissionRuleEntity, MessageEntity, RoomChangeEntity, RevocationEntity, ImportedRoomEntity],
   extensions: [Migrator],
   migrations: {
-    path: fileURLToPath(new URL('../../migrations', import.meta.url)),
+    path: migrationsDirectory,
     snapshotName: '.snapshot',
     snapshotOnMigrate: false,
   },
