@@ -6,6 +6,7 @@ const commands: Record<string, { what: string; run: () => Promise<unknown> }> = 
   start: { what: 'starts a node; without any settings on http://127.0.0.1:7777', run: () => import('./main.ts') },
   migrate: { what: 'applies the migrations that are missing', run: () => import('./migrate-command.ts') },
   token: { what: 'prints a token that this configuration accepts', run: () => import('./token-command.ts') },
+  import: { what: 'copies rooms, rules and messages of the original', run: () => import('./import-command.ts') },
   torture: {
     what: 'kills nodes and databases under load, and counts what was lost',
     run: () => import('../test/torture/run.ts'),
@@ -18,7 +19,7 @@ ${Object.entries(commands)
   .map(([name, { what }]) => `  ${name.padEnd(9)} ${what}`)
   .join('\n')}
 
-Settings are environment variables; token and torture have options, which --help lists.`;
+Settings are environment variables; token, import and torture have options, which --help lists.`;
 
 /** The nearest one above: this file lies in src/ of a checkout, and in dist/src/ of the package. */
 function version(): string {

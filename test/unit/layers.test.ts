@@ -28,6 +28,12 @@ const layers: Layer[] = [
   { name: 'store/', files: /^store\//, imports: [/^(protocol|store)\//], packages: offTheWire },
   { name: 'rooms/', files: /^rooms\//, imports: [/^(protocol|store|rooms)\//], packages: offTheWire },
   {
+    name: 'import/',
+    files: /^import\//,
+    imports: [/^(protocol|store|import)\//, /^rooms\/pairs\.ts$/],
+    packages: offTheWire,
+  },
+  {
     name: 'nodes/',
     files: /^nodes\//,
     imports: [/^(protocol|nodes)\//, /^rooms\/(room-bus|node-calls)\.ts$/],

@@ -3,6 +3,8 @@ import { expect } from 'chai';
 import { SignJWT } from 'jose';
 import { z } from 'zod';
 import { environment, readConfig } from '../../src/config.ts';
+import { findingParts, findings } from '../../src/import/findings.ts';
+import { originalTables } from '../../src/import/original-tables.ts';
 import { ChatFrame, CommandId, chatCommands, chatQueries } from '../../src/protocol/chat-commands.ts';
 import { Cursor } from '../../src/protocol/cursor.ts';
 import { closeCodes, ErrorCode, errors, RemovalCode } from '../../src/protocol/errors.ts';
@@ -319,6 +321,29 @@ describe('the README', () => {
     const run = [...readme.matchAll(/npm (?:run (?:-s )?)?([a-z:]+)/g)].map((match) => match[1]!);
     const known = [...Object.keys(manifest.scripts), 'ci', 'exec', 'install'];
     expect(run.filter((name) => !known.includes(name))).to.deep.equal([]);
+  });
+});
+
+describe('docs/migrating.md', () => {
+  const migrating = read('docs/migrating.md');
+
+  for (const [part, title] of Object.entries(findingParts)) {
+    it(`explains what an import says under "${title}", in its words`, () => {
+      const explained = rows(section(migrating, `### ${title}`));
+      explained.delete('it says');
+      explained.delete('---');
+      const said = Object.values(findings).filter(([of]) => of === part);
+      expect([...explained.keys()]).to.deep.equal(said.map(([, words]) => words));
+    });
+  }
+
+  it('names the columns without which nothing is taken over', () => {
+    const [, needed] = /Needed are([\s\S]*?)What is missing/.exec(migrating)!;
+    const named = [...needed!.matchAll(/`"?(\w+)"?`/g)].map((match) => match[1]!);
+    const columns = Object.values(originalTables).flatMap((table) =>
+      Object.entries<{ kind: string; why?: string }>(table.columns),
+    );
+    expect(named).to.deep.equal(columns.filter(([, { why }]) => why).map(([name]) => name));
   });
 });
 

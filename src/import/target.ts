@@ -1,0 +1,82 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { MikroORM as PgliteORM } from '@mikro-orm/pglite';
+import pg from 'pg';
+import { lockDataDirectory } from '../store/data-directory.ts';
+import { migrate, missingMigrations } from '../store/migrate.ts';
+import { pgliteOptions } from '../store/orm-options.ts';
+import { ImportError, reasonOf } from './import-error.ts';
+import { placeOf } from './original.ts';
+
+/** This service's database, in one session. */
+export interface Target {
+  place: string;
+  query<Row>(text: string, values?: unknown[]): Promise<Row[]>;
+  close(): Promise<void>;
+}
+
+type Database = { mode: 'embedded'; directory: string | undefined } | { mode: 'postgres'; databaseUrl: string };
+
+/** Migrated. A dry run leaves an embedded database alone that is not there yet, and takes an empty one for it. */
+export async function openTarget(database: Database, dryRun: boolean): Promise<Target> {
+  const target =
+    database.mode === 'postgres'
+      ? await openPostgres(database.databaseUrl)
+      : await openEmbedded(database.directory, dryRun);
+  try {
+    const missing = await missingMigrations((text) => target.query(text));
+    if (missing.length === 0) return target;
+    const names = missing.join(', ');
+    throw new ImportError(`The database at ${target.place} lacks migrations (${names}): run "npm run migrate" first`);
+  } catch (error) {
+    await target.close();
+    throw error;
+  }
+}
+
+async function openPostgres(url: string): Promise<Target> {
+  const place = placeOf(url);
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: 'nano-messaging import',
+    connectionTimeoutMillis: 10_000,
+    keepAlive: true,
+  });
+  // What is asked next fails with it.
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    for (const limit of ['statement_timeout', 'idle_in_transaction_session_timeout']) {
+      await client.query(`set ${limit} = 0`);
+    }
+    await client.query(`set lock_timeout = '30s'`);
+  } catch (error) {
+    await client.end().catch(() => {});
+    throw new ImportError(`The database of this service at ${place} cannot be reached: ${reasonOf(error)}`, error);
+  }
+  return {
+    place,
+    query: async <Row>(text: string, values: unknown[] = []) => (await client.query(text, values)).rows as Row[],
+    close: () => client.end().catch(() => {}),
+  };
+}
+
+async function openEmbedded(directory: string | undefined, dryRun: boolean): Promise<Target> {
+  const path = directory && join(directory, 'pglite');
+  const isThere = path !== undefined && existsSync(path);
+  const takesPart = path !== undefined && (isThere || !dryRun);
+  const release = takesPart ? lockDataDirectory(directory!) : () => {};
+  try {
+    const orm = await PgliteORM.init(pgliteOptions(takesPart ? path : undefined));
+    if (!dryRun || !isThere) await migrate(orm);
+    const pglite = await orm.em.getConnection().getNativeClient();
+    return {
+      place: directory === undefined ? 'memory' : `${directory} (embedded)`,
+      query: async <Row>(text: string, values: unknown[] = []) => (await pglite.query<Row>(text, values)).rows,
+      close: () => orm.close(true).finally(release),
+    };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
