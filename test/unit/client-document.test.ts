@@ -9,6 +9,7 @@ import { type ErrorCode, errors } from '../../src/protocol/errors.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const text = readFileSync(join(root, 'docs/client.md'), 'utf8');
+const readme = readFileSync(join(root, 'README.md'), 'utf8');
 
 /** The first cells of all rows of tables. */
 const named = [...text.matchAll(/^\| ([^|]+) \|/gm)].flatMap(([, cell]) =>
@@ -36,8 +37,8 @@ function compile(blocks: string[]): string {
 describe("the client's document", () => {
   it('has examples that compile on a page', function () {
     this.timeout(60_000);
-    const blocks = [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, block]) => block!);
-    expect(blocks).to.have.length.above(3);
+    const blocks = [...(text + readme).matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, block]) => block!);
+    expect(blocks).to.have.length.above(4);
     expect(compile(blocks)).to.equal('');
     expect(compile(["import { connect } from 'nano-messaging/client'; connect({ url: 7 });"])).to.include('TS2322');
   });

@@ -319,7 +319,7 @@ describe('the README', () => {
 
   it('runs scripts that there are', () => {
     const run = [...readme.matchAll(/npm (?:run (?:-s )?)?([a-z:]+)/g)].map((match) => match[1]!);
-    const known = [...Object.keys(manifest.scripts), 'ci', 'exec', 'install'];
+    const known = [...Object.keys(manifest.scripts), 'ci', 'exec', 'install', 'pack'];
     expect(run.filter((name) => !known.includes(name))).to.deep.equal([]);
   });
 });
@@ -347,6 +347,30 @@ describe('docs/migrating.md', () => {
   });
 });
 
+describe('README.es.md', () => {
+  const spanish = read('README.es.md');
+
+  it('has the settings of README.md, with the same defaults', () => {
+    const inSpanish = (text = '') => text.replace('not set', 'sin definir').replace(' with ', ' con ');
+    const defaults = (text: string, title: string) =>
+      [...rows(section(text, title))].map(([name, [, fallback]]) => [name, inSpanish(fallback)]);
+    expect(defaults(spanish, '## Ajustes').slice(1)).to.deep.equal(defaults(readme, '## Settings').slice(1));
+  });
+
+  it('has the same parts, commands, figures and links', () => {
+    const bare = (text: string) => text.replaceAll(/ *\/\/.*$/gm, '');
+    const blocks = (text: string) => [...text.matchAll(/^```\w+\n[\s\S]*?^```$/gm)].map(([block]) => bare(block));
+    expect(blocks(spanish)).to.deep.equal(blocks(readme));
+    const titles = (text: string) => [...text.matchAll(/^#+ /gm)].length;
+    expect(titles(spanish)).to.equal(titles(readme));
+    const figures = (text: string, title: string) =>
+      [...section(text, title).matchAll(/\| ([\d.,]+)/g)].map(([, figure]) => figure!.replaceAll(/[.,]/g, ''));
+    expect(figures(spanish, '## Qué rapidez tiene')).to.deep.equal(figures(readme, '## How fast'));
+    const targets = (text: string) => [...text.matchAll(/\]\(((?!README)[^)\s]+)\)/g)].map((match) => match[1]);
+    expect(targets(spanish)).to.deep.equal(targets(readme));
+  });
+});
+
 describe('ARCHITECTURE.md', () => {
   it('names the files that there are', () => {
     const files = readdirSync(new URL('src/', root), { recursive: true, encoding: 'utf8' });
@@ -362,9 +386,11 @@ describe('links of the documents', () => {
   const guides = readdirSync(new URL('docs/', root)).filter((name) => name.endsWith('.md'));
   const documents = [
     'README.md',
+    'README.es.md',
     'ARCHITECTURE.md',
     'src/protocol/README.md',
     'examples/README.md',
+    'playground/README.md',
     ...guides.map((name) => `docs/${name}`),
   ];
   for (const path of documents) {
