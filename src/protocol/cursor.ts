@@ -11,7 +11,10 @@ export interface Position {
   at: number;
 }
 
-export const Cursor = z.string().max(128).describe('Opaque position in a room: hand it back as `since`.');
+export const Cursor = z
+  .string()
+  .max(128)
+  .meta({ id: 'Cursor', description: "Opaque position in a room's log: hand it back as `since`." });
 export type Cursor = string;
 
 export function cursorOf({ room_id, rev, at }: Position): Cursor {

@@ -36,7 +36,14 @@ export const errors = {
 } as const satisfies Record<string, { http: number; chat: 'ERROR' | 'NOTAUTHORIZED'; retry: boolean; message: string }>;
 
 export type ErrorCode = keyof typeof errors;
-export const ErrorCode = z.enum(Object.keys(errors) as [ErrorCode, ...ErrorCode[]]);
+export const ErrorCode = z.enum(Object.keys(errors) as [ErrorCode, ...ErrorCode[]]).meta({ id: 'ErrorCode' });
+
+/** What is said of a token that is missing or does not hold. */
+export const tokenCodes: readonly ErrorCode[] = ErrorCode.options.filter((code) => errors[code].http === 401);
+
+/** The codes that have this word on `/chat`. */
+export const codesSaid = (word: 'ERROR' | 'NOTAUTHORIZED'): ErrorCode[] =>
+  ErrorCode.options.filter((code) => errors[code].chat === word);
 
 /** How a `/chat` connection ends, and whether coming back makes sense. */
 export const closeCodes = {
@@ -56,7 +63,7 @@ export type CloseReason = keyof typeof closeCodes;
 /** Why a live member was taken out of a room. */
 export const RemovalCode = z
   .enum(['BANNED', 'RULE_REMOVED', 'NO_READ', 'LEVEL_TOO_LOW', 'DECLINED', 'ROOM_DELETED'])
-  .describe('Why the member was taken out of the room.');
+  .meta({ id: 'RemovalCode', description: 'Why the member was taken out of the room.' });
 export type RemovalCode = z.infer<typeof RemovalCode>;
 
 interface Details {

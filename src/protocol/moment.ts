@@ -18,4 +18,8 @@ export const moment = (end: 'from' | 'to') =>
       const real = Number.isFinite(at) && !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(date);
       if (!real) context.addIssue({ code: 'custom', message: 'must be an ISO 8601 date' });
       return real && day && end === 'to' ? at + 86_399_999 : at;
+    })
+    .meta({
+      description: `ISO 8601, inclusive; UTC where no zone is given. A bare date means ${end === 'from' ? 'its first' : 'its last'} moment, UTC.`,
+      examples: ['2026-11-23', '2026-11-23T23:23:20.710Z'],
     });

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { aRevocation } from './examples.ts';
 import { count, Uuid } from './identifiers.ts';
 import { moment } from './moment.ts';
 
@@ -23,7 +24,13 @@ type Target = { user: Uuid; issuedBefore: number; jti: null } | { user: null; is
 /** Which tokens: those of a user that were issued before a moment, or a single one. */
 export const CreateRevocation = z
   .object(
-    { userUUID: Uuid.nullish(), issued_before: IssuedBefore.nullish(), jti: Jti.nullish() },
+    {
+      userUUID: Uuid.nullish().describe('Whose tokens; with `issued_before`.'),
+      issued_before: IssuedBefore.nullish().describe(
+        'Tokens with an earlier `iat`, or without one: seconds since 1970, or an ISO 8601 date.',
+      ),
+      jti: Jti.nullish().describe('A single token, by its `jti`; instead of the other two.'),
+    },
     { error: 'the body must be a JSON object' },
   )
   .transform(({ userUUID: user, issued_before: issuedBefore, jti }, context): Target => {
@@ -37,21 +44,27 @@ export const CreateRevocation = z
     if (!user) return wrong('userUUID', 'is needed with issued_before');
     if (!issuedBefore) return wrong('issued_before', 'is needed with userUUID');
     return { user, issuedBefore, jti: null };
-  });
+  })
+  .meta({ id: 'CreateRevocation', anyOf: [{ required: ['userUUID', 'issued_before'] }, { required: ['jti'] }] });
 export type CreateRevocation = z.infer<typeof CreateRevocation>;
 
-export const Revocation = z.object({
-  id: z.number().int(),
-  userUUID: Uuid.nullable(),
-  issued_before: z.number().int().nullable(),
-  jti: z.string().nullable(),
-  createdAt: z.iso.datetime(),
-});
+export const Revocation = z
+  .object({
+    id: z.number().int(),
+    userUUID: Uuid.nullable(),
+    issued_before: z.number().int().nullable().describe('Seconds since 1970.'),
+    jti: z.string().nullable(),
+    createdAt: z.iso.datetime(),
+  })
+  .meta({ id: 'Revocation', examples: [aRevocation] });
 export type Revocation = z.infer<typeof Revocation>;
 
 const id = count(1, Number.MAX_SAFE_INTEGER);
 
-export const RevocationListQuery = z.object({ limit: count(1, 1_000).default(100), before: id.optional() });
+export const RevocationListQuery = z.object({
+  limit: count(1, 1_000).default(100).describe('How many at most.'),
+  before: id.optional().describe('The `id` of a revocation: those made before it.'),
+});
 export type RevocationListQuery = z.infer<typeof RevocationListQuery>;
 
-export const RevocationParams = z.object({ id });
+export const RevocationParams = z.object({ id: id.describe('The `id` of the revocation.') });

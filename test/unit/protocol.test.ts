@@ -101,6 +101,7 @@ for (const [name, { schema, takes, refuses }] of Object.entries(tables)) {
     for (const given of refuses) {
       it(`refuses ${typeof given} ${JSON.stringify(given)}`, () => {
         expect(refusal(schema, given)).to.include({ code: 'BAD_REQUEST' });
+        expect(refusal(schema, given)!.detail, 'words of ours').to.match(/^(must|is|may) /);
       });
     }
   });
@@ -189,7 +190,20 @@ describe('bodies', () => {
 describe('a /chat message', () => {
   it('takes msg where content is absent', () => {
     expect(parse(chatCommands.message, { type: 'message', msg: 'old' })).to.include({ content: 'old' });
-    expect(parse(chatCommands.message, { type: 'message', msg: 'old', content: 'new' })).to.include({ content: 'new' });
+    expect(parse(chatCommands.message, { type: 'message', msg: 'old', content: null })).to.include({ content: 'old' });
+    for (const msg of ['old', '', 7, null]) {
+      expect(parse(chatCommands.message, { type: 'message', msg, content: 'new' })).to.include({ content: 'new' });
+    }
+  });
+
+  it('names the field that is wrong', () => {
+    for (const [frame, field] of [
+      [{}, 'content'],
+      [{ content: 7 }, 'content'],
+      [{ msg: '' }, 'msg'],
+    ] as const) {
+      expect(refusal(chatCommands.message, { type: 'message', ...frame })).to.include({ code: 'BAD_REQUEST', field });
+    }
   });
 });
 

@@ -5,20 +5,18 @@ import { z } from 'zod';
 import { environment, readConfig } from '../../src/config.ts';
 import { findingParts, findings } from '../../src/import/findings.ts';
 import { originalTables } from '../../src/import/original-tables.ts';
-import { ChatFrame, CommandId, chatCommands, chatQueries } from '../../src/protocol/chat-commands.ts';
-import { Cursor } from '../../src/protocol/cursor.ts';
-import { closeCodes, ErrorCode, errors, RemovalCode } from '../../src/protocol/errors.ts';
-import { Draft, Message } from '../../src/protocol/message.ts';
+import { ChatFrame, CommandId, chatCommands, chatFrames } from '../../src/protocol/chat-commands.ts';
+import { closeCodes, type ErrorCode, errors, RemovalCode } from '../../src/protocol/errors.ts';
+import { type Answer, Refusal, type Route, refusals } from '../../src/protocol/rest/route.ts';
+import { restRoutes } from '../../src/protocol/rest-routes.ts';
 import {
-  AnswerInvitation,
-  ChangeRoom,
-  CreateRoom,
-  PermissionRule,
-  PutMember,
-  Room,
-  RoomListItem,
-} from '../../src/protocol/room.ts';
-import { announcements, RefusedAck, requests } from '../../src/protocol/socket-events.ts';
+  acceptedAck,
+  announcements,
+  ConnectError,
+  RefusedAck,
+  type RequestName,
+  requests,
+} from '../../src/protocol/socket-events.ts';
 import { tokenAuthenticator } from '../../src/transports/authenticate.ts';
 
 const root = new URL('../../', import.meta.url);
@@ -30,32 +28,17 @@ const manifest = JSON.parse(read('package.json')) as Record<
   Record<string, string>
 >;
 
-const position = { rev: z.int(), cursor: Cursor };
-
-function answered(content: z.ZodType, meta: z.ZodRawShape = {}) {
-  return z.object({ meta: z.object({ code: z.int(), message: z.literal('OK'), ...meta }), content });
-}
-
-const refusal = z
-  .object({
-    meta: z.object({
-      code: z.int(),
-      message: z.string(),
-      reason: ErrorCode,
-      detail: z.string().optional(),
-      retry_after_ms: z.int().optional(),
-    }),
-    content: z.null(),
-  })
-  .refine(({ meta }) => meta.code === errors[meta.reason].http && meta.message === errors[meta.reason].message);
+/** The routes that the document is about. */
+const routes: Record<string, Route> = Object.fromEntries(
+  Object.entries<Route>(restRoutes).filter(([, { path }]) => path.startsWith('/rooms')),
+);
+const fenceOf = (route: string) => `rest.${route[0]!.toUpperCase()}${route.slice(1)}`;
 
 /** What a client sends. */
 const incoming: Record<string, z.ZodType> = {
-  'rest.CreateRoom': CreateRoom,
-  'rest.ChangeRoom': ChangeRoom,
-  'rest.PutMember': PutMember,
-  'rest.AnswerInvitation': AnswerInvitation,
-  'rest.SendMessage': Draft,
+  ...Object.fromEntries(
+    Object.entries(routes).flatMap(([name, { body }]) => (body ? [[fenceOf(name), body.schema]] : [])),
+  ),
   ...named(
     chatCommands,
     (name) => `ChatCommand.${name}`,
@@ -70,25 +53,19 @@ const incoming: Record<string, z.ZodType> = {
 
 /** What a server sends. */
 const outgoing: Record<string, z.ZodType> = {
-  'rest.Refusal': refusal,
-  'rest.CreateRoom.answer': answered(z.object({ room: Room })),
-  'rest.ListRooms.answer': answered(z.array(RoomListItem)),
-  'rest.ReadRoom.answer': answered(z.object({ room: Room, rights: z.string() })),
-  'rest.ChangeRoom.answer': answered(z.object({ room: Room })),
-  'rest.DeleteRoom.answer': answered(z.null()),
-  'rest.ListMembers.answer': answered(z.array(PermissionRule)),
-  'rest.PutMember.answer': answered(PermissionRule),
-  'rest.RemoveMember.answer': answered(z.null()),
-  'rest.AnswerInvitation.answer': answered(PermissionRule),
-  'rest.ReadMessages.answer': answered(z.array(Message), { has_more: z.boolean(), ...position }),
-  'rest.SendMessage.answer': answered(Message, { duplicate: z.literal(true).optional(), ...position }),
+  'rest.Refusal': Refusal,
+  ...named(
+    routes,
+    (name) => `${fenceOf(name)}.answer`,
+    ({ answers }) => z.union(Object.values<Answer>(answers).map(({ schema }) => schema)),
+  ),
   ChatFrame,
-  ConnectError: z.object({ code: ErrorCode, message: z.string() }),
+  ConnectError,
   RefusedAck,
   ...named(
     requests,
     (name) => `requests.${name}.ack`,
-    ({ ack }) => z.object({ ok: z.literal(true), ...ack.shape }),
+    (_request, name) => acceptedAck(name as RequestName),
   ),
   ...named(
     announcements,
@@ -100,9 +77,9 @@ const outgoing: Record<string, z.ZodType> = {
 function named<T>(
   table: Record<string, T>,
   nameOf: (name: string) => string,
-  schemaOf: (entry: T) => z.ZodType,
+  schemaOf: (entry: T, name: string) => z.ZodType,
 ): Record<string, z.ZodType> {
-  return Object.fromEntries(Object.entries(table).map(([name, entry]) => [nameOf(name), schemaOf(entry)]));
+  return Object.fromEntries(Object.entries(table).map(([name, entry]) => [nameOf(name), schemaOf(entry, name)]));
 }
 
 interface Example {
@@ -227,17 +204,8 @@ describe('the protocol document', () => {
 
   it('has a heading for every command and every frame of /chat', () => {
     const chat = section(protocol, '## /chat');
-    const words = ChatFrame.options.flatMap(({ shape: { type, data } }): string[] => {
-      if (type.value !== 'status') return [];
-      if (data instanceof z.ZodEnum) return data.options;
-      return data instanceof z.ZodLiteral ? [...data.values] : [];
-    });
     expect(headings(section(chat, '### Commands'))).to.have.members(Object.keys(chatCommands));
-    expect(headings(section(chat, '### Frames of the server'))).to.have.members([
-      ...chatQueries.options,
-      ...words,
-      'message',
-    ]);
+    expect(headings(section(chat, '### Frames of the server'))).to.have.members(Object.keys(chatFrames));
   });
 
   it('has a heading for every request and announcement of Socket.IO', () => {
@@ -247,14 +215,32 @@ describe('the protocol document', () => {
   });
 
   it('has a heading for every route, and none for others', () => {
-    const routes = ['rooms', 'members', 'messages'].flatMap((name) =>
-      [...read(`src/transports/rest/${name}.routes.ts`).matchAll(/routes\.(\w+)\('(.+?)'/g)].map(
-        ([, method, path]) => `${method!.toUpperCase()} /rooms${path === '/' ? '' : path}`,
-      ),
-    );
-    expect(routes).not.to.be.empty;
-    expect(headings(section(protocol, '## REST'))).to.have.members(routes);
+    const named = Object.values(routes).map(({ method, path }) => `${method} ${path}`);
+    expect(headings(section(protocol, '## REST'))).to.have.members(named);
   });
+
+  for (const { method, path, refusals: all } of Object.values(routes)) {
+    it(`names the codes that are special to ${method} ${path}, and no others as refused`, () => {
+      const common: readonly ErrorCode[] = path.startsWith('/rooms/:id') ? refusals.room : refusals.user;
+      const text = section(section(protocol, '## REST'), `### \`${method} ${path}\``);
+      const special = all.filter((code) => !common.includes(code) && code !== 'FORBIDDEN');
+      const told = [...(text.match(/Refuses:[\s\S]*?(?=\n\n|$)/)?.[0] ?? '').matchAll(/`([A-Z_]+)`/g)].map(
+        ([, code]) => code!,
+      );
+      expect(told).to.include.members(special);
+      expect(all).to.include.members(told);
+    });
+  }
+
+  for (const [name, { refusals: all }] of Object.entries(requests)) {
+    it(`names the codes that ${name} refuses with`, () => {
+      const text = section(section(protocol, '## Socket.IO'), `#### \`${name}\``);
+      const told = [...text.matchAll(/`([A-Z_]+)`/g)].map(([, code]) => code!);
+      const common: readonly string[] = ['BAD_REQUEST', 'RATE_LIMITED', 'INTERNAL', 'UNAVAILABLE'];
+      expect(told).to.include.members(all.filter((code) => !common.includes(code)));
+      expect(all).to.include.members(told);
+    });
+  }
 
   it('has a true row for every error', () => {
     const table = rows(section(protocol, '## Errors'));

@@ -246,7 +246,9 @@ export class ChatSession implements Guest, TokenHolder {
     const { code, retryAfterMs: retry_after_ms, detail } = error;
     this.#live.metrics.refused('chat', code);
     if (code === 'INTERNAL') this.#live.logger.error({ err: error.cause }, 'a command failed');
-    this.send({ type: 'status', data: errors[code].chat, reason: code, detail, retry_after_ms, id });
+    const data = errors[code].chat;
+    const why = { reason: code, detail, retry_after_ms, id };
+    this.send(data === 'ERROR' ? { type: 'status', data, ...why } : { type: 'status', data, ...why });
   }
 
   get #identity(): Identity | undefined {

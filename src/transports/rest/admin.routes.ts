@@ -1,6 +1,6 @@
 import express, { type RequestHandler, Router } from 'express';
 import { ChatError, parse } from '../../protocol/errors.ts';
-import { CreateRevocation, RevocationListQuery, RevocationParams } from '../../protocol/revocation.ts';
+import { revocationRoutes } from '../../protocol/rest/revocations.ts';
 import type { Revocations } from '../../rooms/revocations.ts';
 import { isBearer } from './bearer.ts';
 import { answer } from './envelope.ts';
@@ -19,17 +19,21 @@ export function adminRoutes({ token, revocations, bodyBytes }: Administration): 
   routes.use(demandToken(token), express.json({ limit: bodyBytes || Number.MAX_SAFE_INTEGER }));
 
   routes.post('/revocations', async (request, response) => {
-    const { revocation, created } = await revocations.revoke(parse(CreateRevocation, request.body));
+    const { revocation, created } = await revocations.revoke(
+      parse(revocationRoutes.createRevocation.body.schema, request.body),
+    );
     answer(response, revocation, { code: created ? 201 : 200 });
   });
 
   routes.get('/revocations', async (request, response) => {
-    const { revocations: page, has_more } = await revocations.list(parse(RevocationListQuery, request.query));
+    const { revocations: page, has_more } = await revocations.list(
+      parse(revocationRoutes.listRevocations.query, request.query),
+    );
     answer(response, page, { has_more });
   });
 
   routes.delete('/revocations/:id', async (request, response) => {
-    await revocations.lift(parse(RevocationParams, request.params).id);
+    await revocations.lift(parse(revocationRoutes.liftRevocation.params, request.params).id);
     answer(response, null);
   });
 

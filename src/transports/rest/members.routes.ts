@@ -1,6 +1,6 @@
 import { Router } from 'express';
 import { parse } from '../../protocol/errors.ts';
-import { AnswerInvitation, MemberParams, PutMember, RoomParams } from '../../protocol/room.ts';
+import { memberRoutes } from '../../protocol/rest/members.ts';
 import { answerInvitation } from '../../rooms/invitations.ts';
 import { listMembers, putMember, removeMember } from '../../rooms/members.ts';
 import type { Rooms } from '../../rooms/rooms-context.ts';
@@ -11,25 +11,38 @@ export function membersRoutes(rooms: Rooms): Router {
   const routes = Router();
 
   routes.get('/:id/members', async (request, response) => {
-    const { id } = parse(RoomParams, request.params);
+    const { id } = parse(memberRoutes.listMembers.params, request.params);
     answer(response, await listMembers(rooms, actorOf(request), id));
   });
 
   routes.put('/:id/members', async (request, response) => {
-    const { id } = parse(RoomParams, request.params);
-    const { rule, created } = await putMember(rooms, actorOf(request), id, parse(PutMember, request.body));
+    const { id } = parse(memberRoutes.putMember.params, request.params);
+    const { rule, created } = await putMember(
+      rooms,
+      actorOf(request),
+      id,
+      parse(memberRoutes.putMember.body.schema, request.body),
+    );
     answer(response, rule, { code: created ? 201 : 200 });
   });
 
   routes.delete('/:id/members/:uuid', async (request, response) => {
-    const { id, uuid } = parse(MemberParams, request.params);
+    const { id, uuid } = parse(memberRoutes.removeMember.params, request.params);
     await removeMember(rooms, actorOf(request), id, uuid);
     answer(response, null);
   });
 
   routes.put('/:id/invitation', async (request, response) => {
-    const { id } = parse(RoomParams, request.params);
-    answer(response, await answerInvitation(rooms, actorOf(request), id, parse(AnswerInvitation, request.body)));
+    const { id } = parse(memberRoutes.answerInvitation.params, request.params);
+    answer(
+      response,
+      await answerInvitation(
+        rooms,
+        actorOf(request),
+        id,
+        parse(memberRoutes.answerInvitation.body.schema, request.body),
+      ),
+    );
   });
 
   return routes;

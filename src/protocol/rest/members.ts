@@ -1,0 +1,84 @@
+import { z } from 'zod';
+import { aRule, ben, entity } from '../examples.ts';
+import { AnswerInvitation, MemberParams, PermissionRule, PutMember, RoomParams } from '../room.ts';
+import { answered, type Route, refusals } from './route.ts';
+
+const theRule = { content: PermissionRule, example: aRule };
+
+export const memberRoutes = {
+  listMembers: {
+    method: 'GET',
+    path: '/rooms/:id/members',
+    tag: 'members',
+    token: 'user',
+    summary: 'List the rules of a room',
+    description: 'For readers.',
+    params: RoomParams,
+    answers: {
+      200: answered(200, { description: 'The rules.', content: z.array(PermissionRule), example: [aRule] }),
+    },
+    refusals: refusals.room,
+  },
+  putMember: {
+    method: 'PUT',
+    path: '/rooms/:id/members',
+    tag: 'members',
+    token: 'user',
+    summary: 'Add a rule, or change the one there is',
+    description: `For administrators. Exactly one of \`userUUID\`, \`entityUUID\` and \`entity_UUID\` names the grantee. What the body does
+not name stays as it is; whether the rule is accepted is never touched. The change works at once on live connections.
+
+\`FORBIDDEN\` also where it takes the letter \`a\` from the room's \`user_owner\` and the caller is neither he nor an owner
+administrator. Neither of the two of a \`user2user\` room may ban the other or take a letter away from him.`,
+    params: RoomParams,
+    body: {
+      schema: PutMember,
+      examples: {
+        'A user': { userUUID: ben, permissions: 'rw' },
+        'An entity': { entityUUID: entity, permissions: 'r', level: 50 },
+        'A ban': { userUUID: ben, permissions: 'b' },
+      },
+    },
+    answers: {
+      200: answered(200, { description: 'The rule that there was, as it is now.', ...theRule }),
+      201: answered(201, { description: 'The new rule.', ...theRule }),
+    },
+    refusals: [...refusals.room, 'TOO_MANY_RULES', 'LAST_ADMIN', 'ROOM_FULL', 'PAIR_EXISTS'],
+  },
+  removeMember: {
+    method: 'DELETE',
+    path: '/rooms/:id/members/:uuid',
+    tag: 'members',
+    token: 'user',
+    summary: 'Remove a rule, or leave',
+    description: `For administrators. Deleting one's own rule of kind \`user\` or \`any\` is leaving: everybody may, unless the rule has \`b\`.
+
+\`NOT_FOUND\` also where there is no such rule, \`FORBIDDEN\` also for the rule of the \`user_owner\` and for the other user of
+a pair.`,
+    params: MemberParams,
+    answers: { 200: answered(200, { description: 'It is gone.', content: z.null(), example: null }) },
+    refusals: [...refusals.room, 'LAST_ADMIN'],
+  },
+  answerInvitation: {
+    method: 'PUT',
+    path: '/rooms/:id/invitation',
+    tag: 'members',
+    token: 'user',
+    summary: 'Say yes or no to the rule that names the caller',
+    description: `Yes can become no, and no can become yes. With \`use_parent_entity\` it is the answer of the caller's entity, which needs
+\`levelOnEntity\` ≥ 100 and ≥ the rule's \`level\`. \`NOT_FOUND\` also where there is no such rule.`,
+    params: RoomParams,
+    body: {
+      schema: AnswerInvitation,
+      examples: { Yes: { accepted: true }, 'No, for the entity': { accepted: false, use_parent_entity: true } },
+    },
+    answers: {
+      200: answered(200, {
+        description: 'The rule as it is now.',
+        content: PermissionRule,
+        example: { ...aRule, accepted: true },
+      }),
+    },
+    refusals: [...refusals.room, 'LAST_ADMIN'],
+  },
+} as const satisfies Record<string, Route>;

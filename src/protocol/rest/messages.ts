@@ -1,0 +1,68 @@
+import { z } from 'zod';
+import { Cursor } from '../cursor.ts';
+import { aMessage, aPosition } from '../examples.ts';
+import { ClientMsgId, Draft, HistoryQuery, Message } from '../message.ts';
+import { RoomParams } from '../room.ts';
+import { answered, type Route, refusals } from './route.ts';
+
+const position = { rev: z.int().describe("Position in the room's log."), cursor: Cursor };
+
+export const messageRoutes = {
+  readMessages: {
+    method: 'GET',
+    path: '/rooms/:id/messages',
+    tag: 'messages',
+    token: 'user',
+    summary: 'Read one page of history, oldest first',
+    description: `For readers. Without a query the latest 100. At most one of \`before\`, \`after\` and \`around\`; each may be combined with
+dates. A page holds at most 256 KiB of messages as JSON, and at least one message.`,
+    params: RoomParams,
+    query: HistoryQuery,
+    answers: {
+      200: answered(200, {
+        description: 'The page. `meta.rev` and `meta.cursor` say where the log stood: what comes later is not on it.',
+        content: z.array(Message),
+        meta: { has_more: z.boolean().describe('Whether there is more in the direction of the query.'), ...position },
+        example: [aMessage],
+        exampleMeta: { has_more: false, ...aPosition },
+      }),
+    },
+    refusals: refusals.room,
+  },
+  sendMessage: {
+    method: 'POST',
+    path: '/rooms/:id/messages',
+    tag: 'messages',
+    token: 'user',
+    summary: 'Send a message',
+    description: `Needs \`w\`. What is answered is stored. With a \`client_msg_id\` of its own, in the body or as \`Idempotency-Key\`, the message
+may be sent again until it is answered, and is stored once.`,
+    params: RoomParams,
+    headers: z.object({ 'Idempotency-Key': ClientMsgId.optional() }),
+    body: {
+      schema: Draft,
+      examples: {
+        'With an id of its own': { content: aMessage.content, client_msg_id: aMessage.client_msg_id },
+        'Without one': { content: aMessage.content },
+      },
+    },
+    answers: {
+      200: answered(200, {
+        description:
+          'The first message of that `client_msg_id`, which was sent again; also to one who may no longer write.',
+        content: Message,
+        meta: { duplicate: z.literal(true), ...position },
+        example: aMessage,
+        exampleMeta: { duplicate: true, ...aPosition },
+      }),
+      201: answered(201, {
+        description: 'The message. `meta.rev` and `meta.cursor` are its own.',
+        content: Message,
+        meta: position,
+        example: aMessage,
+        exampleMeta: aPosition,
+      }),
+    },
+    refusals: [...refusals.room, 'ID_REUSED', 'RATE_LIMITED'],
+  },
+} as const satisfies Record<string, Route>;

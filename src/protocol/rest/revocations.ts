@@ -1,0 +1,60 @@
+import { z } from 'zod';
+import { aRevocation, ben } from '../examples.ts';
+import { CreateRevocation, Revocation, RevocationListQuery, RevocationParams } from '../revocation.ts';
+import { answered, type Route, refusals } from './route.ts';
+
+const theRevocation = { content: Revocation, example: aRevocation };
+
+export const revocationRoutes = {
+  createRevocation: {
+    method: 'POST',
+    path: '/admin/revocations',
+    tag: 'revocations',
+    token: 'admin',
+    summary: 'Revoke tokens before their end',
+    description: `Either the tokens of a user that were issued before a moment, or a single one by its \`jti\`. From the answer on this node
+refuses them and has closed the live connections that they opened; every other node follows at once.`,
+    body: {
+      schema: CreateRevocation,
+      examples: {
+        'All of a user': { userUUID: ben, issued_before: '2026-11-25T00:00:00Z' },
+        'A single one': { jti: 's8Qe41' },
+      },
+    },
+    answers: {
+      200: answered(200, { description: 'The revocation there is: it was made before.', ...theRevocation }),
+      201: answered(201, { description: 'The new revocation.', ...theRevocation }),
+    },
+    refusals: refusals.admin,
+  },
+  listRevocations: {
+    method: 'GET',
+    path: '/admin/revocations',
+    tag: 'revocations',
+    token: 'admin',
+    summary: 'List what is in force',
+    description: 'Newest first.',
+    query: RevocationListQuery,
+    answers: {
+      200: answered(200, {
+        description: 'The revocations.',
+        content: z.array(Revocation),
+        meta: { has_more: z.boolean().describe('Whether there are older ones.') },
+        example: [aRevocation],
+        exampleMeta: { has_more: false },
+      }),
+    },
+    refusals: refusals.admin,
+  },
+  liftRevocation: {
+    method: 'DELETE',
+    path: '/admin/revocations/:id',
+    tag: 'revocations',
+    token: 'admin',
+    summary: 'Lift a revocation',
+    description: 'Others of the same user stay.',
+    params: RevocationParams,
+    answers: { 200: answered(200, { description: 'It is lifted.', content: z.null(), example: null }) },
+    refusals: refusals.admin,
+  },
+} as const satisfies Record<string, Route>;

@@ -1,0 +1,91 @@
+import { z } from 'zod';
+import { aRoom, aRule, ben } from '../examples.ts';
+import { ChangeRoom, CreateRoom, Room, RoomListItem, RoomListQuery, RoomParams } from '../room.ts';
+import { answered, type Route, refusals } from './route.ts';
+
+const theRoom = { content: z.object({ room: Room }), example: { room: aRoom } };
+
+export const roomRoutes = {
+  createRoom: {
+    method: 'POST',
+    path: '/rooms',
+    tag: 'rooms',
+    token: 'user',
+    summary: 'Make a room',
+    description: `Needs \`levelOnEntity\` ≥ 100 (the server's \`ROOM_CREATE_LEVEL\`) or the scope \`rooms:create\`.
+
+A \`group\` begins with two rules: its maker \`rwa\`, and his entity \`rw\` at level 100. A \`user2user\` made \`with\` somebody
+exists once for each pair: making it again answers the room there is and restores the caller's own access.`,
+    body: {
+      schema: CreateRoom,
+      examples: {
+        'A group': { name: 'Launch', level_admin: 100, type: 'group' },
+        'A pair': { name: 'Ana and Ben', type: 'user2user', with: ben },
+        'A private group': { name: 'Just us', open_to_entity: false, max_entity_rules: 50 },
+      },
+    },
+    answers: { 200: answered(200, { description: 'The room, also where the pair had one.', ...theRoom }) },
+    refusals: [...refusals.user, 'FORBIDDEN'],
+  },
+  listRooms: {
+    method: 'GET',
+    path: '/rooms',
+    tag: 'rooms',
+    token: 'user',
+    summary: 'List the rooms the caller can be in',
+    description: `Newest activity first, each with the rule that lets him in: his own before his entity's. An owner administrator
+sees \`permissions: "rwa"\`.`,
+    query: RoomListQuery,
+    answers: {
+      200: answered(200, {
+        description: 'The rooms.',
+        content: z.array(RoomListItem),
+        example: [{ ...aRule, ...aRoom }],
+      }),
+    },
+    refusals: refusals.user,
+  },
+  readRoom: {
+    method: 'GET',
+    path: '/rooms/:id',
+    tag: 'rooms',
+    token: 'user',
+    summary: 'Read a room, and what the caller may do in it',
+    description: 'For anyone with a right in it. A room that nothing leads the caller to is `NOT_FOUND`.',
+    params: RoomParams,
+    answers: {
+      200: answered(200, {
+        description: 'The room and the letters of `rwa` that the caller has in it.',
+        content: z.object({ room: Room, rights: z.string().describe('Letters of `rwa`.') }),
+        example: { room: aRoom, rights: 'rwa' },
+      }),
+    },
+    refusals: refusals.room,
+  },
+  changeRoom: {
+    method: 'PATCH',
+    path: '/rooms/:id',
+    tag: 'rooms',
+    token: 'user',
+    summary: 'Change the name or the level of a room',
+    description: 'For administrators. Members hear `room:changed`. What changes nothing makes no `rev`.',
+    params: RoomParams,
+    body: {
+      schema: ChangeRoom,
+      examples: { 'Another name': { name: 'Launch day' }, 'Another level': { level_admin: 200 } },
+    },
+    answers: { 200: answered(200, { description: 'The room as it is now.', ...theRoom }) },
+    refusals: refusals.room,
+  },
+  deleteRoom: {
+    method: 'DELETE',
+    path: '/rooms/:id',
+    tag: 'rooms',
+    token: 'user',
+    summary: 'Delete a room with its rules and messages',
+    description: 'For administrators. Everybody inside is told and taken out.',
+    params: RoomParams,
+    answers: { 200: answered(200, { description: 'It is gone.', content: z.null(), example: null }) },
+    refusals: refusals.room,
+  },
+} as const satisfies Record<string, Route>;
