@@ -6,6 +6,7 @@ import { pinoHttp } from 'pino-http';
 import type { Rooms } from '../../rooms/rooms-context.ts';
 import type { Authenticator } from '../authenticate.ts';
 import { authenticateRequest, recheckRequest } from './authenticate-request.ts';
+import { documentsRoutes } from './documents/documents.routes.ts';
 import { errorHandler, noSuchRoute } from './error-handler.ts';
 import { measured, type RestMetrics } from './measured.ts';
 import { membersRoutes } from './members.routes.ts';
@@ -65,6 +66,7 @@ export function restApp({
       maxAge: 86_400,
     }),
   );
+  app.use(documentsRoutes());
   const json = express.json({ limit: bodyBytes || Number.MAX_SAFE_INTEGER });
   app.use('/rooms', authenticateRequest(authenticator), json, recheckRequest(authenticator));
   app.use('/rooms', roomsRoutes(rooms), membersRoutes(rooms), messagesRoutes(rooms));

@@ -1,0 +1,89 @@
+import {
+  acceptedAck,
+  announcements,
+  ConnectAuth,
+  ConnectError,
+  namespace,
+  RefusedAck,
+  type RequestName,
+  requests,
+} from '../../../protocol/socket-events.ts';
+import type { Channel, Operation } from './asyncapi.ts';
+import type { JsonSchemas } from './json-schemas.ts';
+
+const channel = {
+  address: namespace,
+  title: 'Socket.IO',
+  description: `Socket.IO protocol 5 over Engine.IO 4 at the path \`/socket.io/\`, by long polling or WebSocket, in the namespace \`/rooms\`. A
+message's name is the event, its payload the one argument. Every request is acknowledged, with \`ok: true\` or with \`ok: false\`
+and an \`error\`; an unknown one is refused with \`BAD_REQUEST\`. Requests of one connection are obeyed in the order in which they
+arrive. The acknowledgement and the announcement of one's own message may come in either order.
+
+The connection is closed (\`transport close\`), for the client to come back, when its token ends, when it does not read, and
+when the node shuts down; it is disconnected (\`io server disconnect\`) when its token is revoked.`,
+};
+
+/** `room:join` as a key may be written. */
+export const keyOf = (event: string) => event.replaceAll(/:(\w)/g, (_, letter: string) => letter.toUpperCase());
+
+/** The live rooms on Socket.IO. */
+export function roomsChannel(schemas: JsonSchemas): Channel {
+  const messages: Channel['messages'] = {
+    connect: {
+      name: 'CONNECT',
+      title: 'Connect',
+      summary: 'The token is `auth.token`, or an `Authorization: Bearer` header of the handshake.',
+      payload: schemas.of(ConnectAuth),
+    },
+    connectError: {
+      name: 'connect_error',
+      title: 'Connection refused',
+      summary: '`data` of the error. The third bad token on one engine connection closes it.',
+      payload: schemas.of(ConnectError),
+    },
+  };
+  const operations: Channel['operations'] = {
+    connect: {
+      action: 'receive',
+      summary: 'A client connects to the namespace. Without an error it is connected.',
+      messages: ['connect'],
+      reply: ['connectError'],
+    },
+  };
+  for (const name of Object.keys(requests) as RequestName[]) {
+    const key = keyOf(name);
+    Object.assign(messages, requestMessages(name, schemas));
+    operations[key] = {
+      action: 'receive',
+      summary: requests[name].payload.description ?? name,
+      messages: [`${key}.request`],
+      reply: [`${key}.ack`, `${key}.refusal`],
+    };
+  }
+  for (const [name, schema] of Object.entries(announcements)) {
+    const key = keyOf(name);
+    messages[key] = { name, title: name, summary: schema.description ?? name, payload: schemas.of(schema) };
+    operations[key] = { action: 'send', summary: schema.description ?? name, messages: [key] } satisfies Operation;
+  }
+  return { channel, messages, operations };
+}
+
+function requestMessages(name: RequestName, schemas: JsonSchemas): Channel['messages'] {
+  const { payload, refusals } = requests[name];
+  const key = keyOf(name);
+  const refused = { properties: { error: { properties: { code: { enum: refusals } } } } };
+  return {
+    [`${key}.request`]: { name, title: name, summary: payload.description ?? name, payload: schemas.of(payload) },
+    [`${key}.ack`]: {
+      name,
+      title: `${name}, acknowledged`,
+      payload: schemas.of(acceptedAck(name)),
+    },
+    [`${key}.refusal`]: {
+      name,
+      title: `${name}, refused`,
+      summary: `\`${refusals.join('`, `')}\`.`,
+      payload: { allOf: [schemas.of(RefusedAck), refused] },
+    },
+  };
+}

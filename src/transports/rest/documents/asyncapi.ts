@@ -1,0 +1,88 @@
+import { chatChannel } from './asyncapi-chat.ts';
+import { roomsChannel } from './asyncapi-rooms.ts';
+import { jsonSchemas } from './json-schemas.ts';
+import { packageInfo } from './package-info.ts';
+
+/** A channel as its part of the document is made: messages and operations by their keys. */
+export interface Channel {
+  channel: object;
+  messages: Record<string, Message>;
+  operations: Record<string, Operation>;
+}
+
+interface Message {
+  name: string;
+  title: string;
+  summary?: string;
+  payload: object;
+  [more: string]: unknown;
+}
+
+export interface Operation {
+  /** As of the server. */
+  action: 'receive' | 'send';
+  summary: string;
+  messages: string[];
+  /** The messages that answer it. */
+  reply?: string[];
+}
+
+const description = `What travels on live connections: Socket.IO in the namespace \`/rooms\`, and a plain WebSocket at \`/chat\`. Rooms are made
+and administered over REST, which [OpenAPI](openapi.json) describes. Operations are the server's: it receives what a client
+asks, replies, and sends what it announces.
+
+Clients ignore keys that they do not know; unknown keys in what a client sends are ignored.`;
+
+const servers = {
+  node: {
+    host: '{host}',
+    protocol: 'wss',
+    description:
+      'Where the service is. Behind a path prefix, the prefix stands before every address; without TLS it is `ws`.',
+    variables: { host: { default: 'chat.example', description: 'Its name, and its port where that is another one.' } },
+  },
+};
+
+/** AsyncAPI 3.0 of all that travels on live connections. */
+export function asyncapiDocument() {
+  const { name, version, license } = packageInfo();
+  const schemas = jsonSchemas();
+  const parts = Object.entries({ rooms: roomsChannel(schemas), chat: chatChannel(schemas) });
+  return {
+    asyncapi: '3.0.0',
+    info: { title: name, version, description, license: { name: license } },
+    defaultContentType: 'application/json',
+    servers,
+    channels: Object.fromEntries(parts.map(([key, { channel, messages }]) => [key, channelOf(key, channel, messages)])),
+    operations: Object.fromEntries(
+      parts.flatMap(([key, { operations }]) =>
+        Object.entries(operations).map(([name, operation]) => [`${key}.${name}`, operationOf(key, operation)]),
+      ),
+    ),
+    components: {
+      schemas: schemas.components,
+      messages: Object.fromEntries(
+        parts.flatMap(([key, { messages }]) =>
+          Object.entries(messages).map(([name, message]) => [`${key}.${name}`, message]),
+        ),
+      ),
+    },
+  };
+}
+
+function channelOf(key: string, channel: object, messages: Channel['messages']) {
+  const named = Object.keys(messages).map((name) => [name, { $ref: `#/components/messages/${key}.${name}` }]);
+  return { ...channel, servers: [{ $ref: '#/servers/node' }], messages: Object.fromEntries(named) };
+}
+
+function operationOf(key: string, { action, summary, messages, reply }: Operation) {
+  const channel = { $ref: `#/channels/${key}` };
+  const refer = (names: string[]) => names.map((name) => ({ $ref: `#/channels/${key}/messages/${name}` }));
+  return {
+    action,
+    summary,
+    channel,
+    messages: refer(messages),
+    ...(reply && { reply: { channel, messages: refer(reply) } }),
+  };
+}

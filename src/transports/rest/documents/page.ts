@@ -1,0 +1,29 @@
+/** Swagger UI, from its own files: nothing comes from elsewhere, and no script stands in the page. */
+export const page = (up: string) => `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>nano-messaging</title>
+<link rel="icon" href="${up}docs/favicon-32x32.png">
+<link rel="stylesheet" href="${up}docs/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="${up}docs/swagger-ui-bundle.js"></script>
+<script src="${up}docs/initializer.js"></script>
+</body>
+</html>
+`;
+
+/** The validator is a service on the internet. */
+export const initializer = `SwaggerUIBundle({
+  dom_id: '#swagger-ui',
+  url: new URL('../openapi.json', document.currentScript.src).href,
+  deepLinking: true,
+  validatorUrl: null,
+});
+`;
+
+/** Of swagger-ui-dist; the rest of it is not served. */
+export const pageFiles = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'] as const;

@@ -1,0 +1,37 @@
+import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
+import type { Loose } from './loose.ts';
+
+/** Checks values against the schema at a place in a document; says what is wrong. */
+export type Check = (place: readonly string[], value: unknown) => string | undefined;
+
+/** Each place is compiled when it is first asked about, once in a process. */
+export function checksOf(document: Loose): Check {
+  const ajv = new Ajv2020({ strict: false });
+  (addFormats as unknown as (ajv: Ajv2020) => void)(ajv);
+  ajv.addSchema(document, 'document');
+  const known = new Map<string, ValidateFunction>();
+  return (place, value) => {
+    const pointer = place.map(pointerPart).join('/');
+    const validate = known.get(pointer) ?? ajv.compile({ $ref: `document#/${pointer}` });
+    known.set(pointer, validate);
+    return validate(value) ? undefined : (validate.errors ?? []).map(said).join(', ');
+  };
+}
+
+function said({ instancePath, message, params }: ErrorObject): string {
+  const name = params.additionalProperty;
+  if (name !== undefined) return `${instancePath}/${name} is not in the document`;
+  return `${instancePath} ${message}${params.allowedValues ? `: ${params.allowedValues}` : ''}`.trim();
+}
+
+const pointerPart = (part: string) => encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1'));
+
+/** The document in which no object has more than what it names: a server may send no more than is documented. */
+export function closed(node: Loose): Loose {
+  if (Array.isArray(node)) return node.map(closed);
+  if (typeof node !== 'object' || node === null) return node;
+  const same = Object.fromEntries(Object.entries(node).map(([key, value]) => [key, closed(value)]));
+  const isOpen = node.type === 'object' && node.properties && !('additionalProperties' in node);
+  return isOpen ? { ...same, additionalProperties: false } : same;
+}
