@@ -1,5 +1,5 @@
 import { type Person, somebody } from '../../test/support/people.ts';
-import { rest } from '../../test/support/rest-client.ts';
+import { restCalls } from '../../test/support/rest-calls.ts';
 import { type Service, service } from '../contenders.ts';
 import { inTurn, type Scenario } from '../scenario.ts';
 import { requests } from './history.ts';
@@ -52,7 +52,7 @@ async function somebodyIn(ours: Service, count: number): Promise<Person> {
   await ours.query(`insert into permission_rules
     (room_id, grantee, kind, permissions, level, accepted, created_at, updated_at)
     select id, '${person.user}', 'user', 'rw', 0, true, now(), now() from rooms order by random() limit ${count}`);
-  const listed = (await rest(ours.urls[0]!, person.token).get('/rooms')).body.content.length;
+  const listed = (await restCalls(ours.urls[0]!, person.token).get('/rooms')).body.content.length;
   if (listed !== count) throw new Error(`${listed} rooms are listed of ${count}`);
   return person;
 }

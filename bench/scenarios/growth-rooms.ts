@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { rest } from '../../test/support/rest-client.ts';
+import { restCalls } from '../../test/support/rest-calls.ts';
 import { service } from '../contenders.ts';
 import { cpuMsOf } from '../machine/cpu.ts';
 import { countOf, type Entrant, enter, faultsIn, inTurn, type Scenario, together } from '../scenario.ts';
@@ -68,6 +68,6 @@ function cpuOf({ senders: { contender } }: Node): { server: number; databases: n
 }
 
 async function servedRooms(url: string): Promise<number> {
-  const { body } = await rest(url).get('/metrics');
+  const { body } = await restCalls(url).get('/metrics');
   return Number(/^nano_served_rooms (\d+)/m.exec(body)?.[1]);
 }

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { expect } from 'chai';
 import { findBalancer, startBalancer } from '../support/balancer.ts';
-import { rest } from '../support/rest-client.ts';
+import { restCalls } from '../support/rest-calls.ts';
 import { type Behaviour, stubNodes } from '../support/stub-nodes.ts';
 
 const yes = (response: ServerResponse) =>
@@ -114,7 +114,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
         const { ports, requests } = await stubNodes(behave);
         const { url } = await startBalancer(kind, ports);
         const body = method === 'GET' ? undefined : { content: 'hello' };
-        const answer = await rest(url).request(method, path, { body, ...(headers && { headers }) });
+        const answer = await restCalls(url).request(method, path, { body, ...(headers && { headers }) });
         expect(answer.status).to.be.oneOf([status].flat());
         expect(requests).to.deep.equal(Array.from({ length: times }, () => `${method} ${path}`));
       });
@@ -128,11 +128,11 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       const { url } = await startBalancer(kind, ports);
       for (let n = 0; n < 6; n++) {
         for (const headers of [{}, named]) {
-          const answer = await rest(url).post(message, { content: 'hello' }, headers as Record<string, string>);
+          const answer = await restCalls(url).post(message, { content: 'hello' }, headers as Record<string, string>);
           expect(answer).to.deep.include({ status: 503, body: { from: 'the node' } });
         }
-        expect((await rest(url).get('/rooms')).body).to.deep.equal({ from: 'the node' });
-        expect((await rest(url).get('/socket.io/?EIO=4&transport=polling')).status).to.equal(200);
+        expect((await restCalls(url).get('/rooms')).body).to.deep.equal({ from: 'the node' });
+        expect((await restCalls(url).get('/socket.io/?EIO=4&transport=polling')).status).to.equal(200);
       }
     });
 
@@ -146,7 +146,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
         'X-Forwarded-Proto': 'https',
         'X-Forwarded-Host': 'bank.example',
       };
-      const { body } = await rest(url).get('/rooms', forged);
+      const { body } = await restCalls(url).get('/rooms', forged);
       expect(body).to.include({ 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'http' });
       expect(body['x-forwarded-host']).to.match(/^127\.0\.0\.1/);
     });

@@ -1,7 +1,7 @@
 import WebSocket from 'ws';
-import { ChatFrame } from '../../src/protocol/chat-commands.ts';
 import { closeLater, violation } from './cleanup.ts';
 import { frameQueue } from './frame-queue.ts';
+import { undocumentedClose, undocumentedFrame } from './live-document.ts';
 import type { Loose } from './loose.ts';
 import type { Person } from './people.ts';
 
@@ -15,16 +15,21 @@ export async function chatClient(url: string, path = '/chat') {
   const socket = new WebSocket(url.replace(/^http/, 'ws') + path);
   closeLater(() => socket.terminate());
   const frames = frameQueue<Frame>();
+  const commands: Loose[] = [];
   const closed = new Promise<number>((resolve) => {
     socket.on('close', (code, reason) => {
+      const problem = undocumentedClose(code, commands);
+      if (problem) violation(problem);
       frames.end(new Error(`Closed with ${code} ${reason}`));
       resolve(code);
     });
   });
   socket.on('message', (data, isBinary) => {
-    const read = isBinary ? undefined : readFrame(data.toString());
-    if (read) frames.push(read);
-    else frames.end(violation(`/chat sent what the protocol does not document: ${data}`));
+    const frame = isBinary ? undefined : readJson(data.toString());
+    const asked = frame?.id === undefined ? [] : commands.filter((command) => command?.id === frame.id);
+    const problem = undocumentedFrame(frame, asked);
+    if (problem) frames.end(violation(`/chat sent ${data}: ${problem}`));
+    else frames.push(frame);
   });
   await new Promise<void>((resolve, reject) => {
     socket.once('open', resolve);
@@ -34,7 +39,10 @@ export async function chatClient(url: string, path = '/chat') {
   return {
     socket,
     closed,
-    send: (command: unknown) => socket.send(JSON.stringify(command)),
+    send: (command: unknown) => {
+      commands.push(command);
+      socket.send(JSON.stringify(command));
+    },
     sendRaw: (frame: string | Buffer) => socket.send(frame),
     next: () => frames.take('the next frame'),
     /** The first frame that fits; what came before it is thrown away. */
@@ -45,10 +53,9 @@ export async function chatClient(url: string, path = '/chat') {
   };
 }
 
-function readFrame(text: string): Frame | undefined {
+function readJson(text: string): Loose {
   try {
-    const frame = JSON.parse(text);
-    return ChatFrame.safeParse(frame).success ? frame : undefined;
+    return JSON.parse(text);
   } catch {
     return undefined;
   }

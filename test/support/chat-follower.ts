@@ -1,6 +1,7 @@
 import WebSocket from 'ws';
-import { closeLater } from './cleanup.ts';
+import { closeLater, violation } from './cleanup.ts';
 import { type Follower, pause, RoomCopy } from './follower.ts';
+import { undocumentedFrame } from './live-document.ts';
 import type { Loose } from './loose.ts';
 import type { Person } from './people.ts';
 
@@ -38,6 +39,8 @@ export async function chatFollower(url: string, { token }: Person, room_id: numb
 
   function hear(frame: Loose): void {
     const { type, data, rev, cursor, id } = frame;
+    const problem = undocumentedFrame(frame, []);
+    if (problem) violation(`/chat sent ${JSON.stringify(frame)}: ${problem}`);
     if (data === 'CONNECTED') {
       copy.joined(frame);
       isReady = true;

@@ -1,8 +1,13 @@
 import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
-import { z } from 'zod';
-import { announcements, namespace, RefusedAck, type RequestName, requests } from '../../src/protocol/socket-events.ts';
+import { namespace, type RequestName } from '../../src/protocol/socket-events.ts';
 import { closeLater, violation } from './cleanup.ts';
 import { frameQueue } from './frame-queue.ts';
+import {
+  undocumentedAck,
+  undocumentedAnnouncement,
+  undocumentedConnect,
+  undocumentedConnectError,
+} from './live-document.ts';
 import type { Loose } from './loose.ts';
 import type { Person } from './people.ts';
 
@@ -23,8 +28,7 @@ export async function socketClient(url: string, { token }: Pick<Person, 'token'>
   closeLater(() => raw.disconnect());
   const heard = frameQueue<Announced>();
   raw.onAny((name: string, payload: unknown) => {
-    const schema = Object.hasOwn(announcements, name) && announcements[name as keyof typeof announcements];
-    const problem = schema ? problemWith(schema, payload) : 'there is no such announcement';
+    const problem = undocumentedAnnouncement(name, payload);
     heard.push({ name, payload });
     if (problem) heard.end(violation(`${name} ${JSON.stringify(payload)}: ${problem}`));
   });
@@ -35,14 +39,16 @@ export async function socketClient(url: string, { token }: Pick<Person, 'token'>
     });
   });
   await connected(raw);
+  const problem = 'auth' in options ? undefined : undocumentedConnect({ token });
+  if (problem) throw violation(problem);
   return {
     raw,
     /** Why the first connection ended. */
     closed,
-    /** The acknowledgement, checked against the protocol, whether it is a yes or a no. */
+    /** The acknowledgement, checked against the document, whether it is a yes or a no. */
     async request(name: RequestName, ...payload: unknown[]): Promise<Loose> {
       const ack = await raw.timeout(ackTimeoutMs).emitWithAck(name, ...payload);
-      const problem = ack?.ok === true ? problemWith(acknowledgement(name), ack) : problemWith(RefusedAck, ack);
+      const problem = undocumentedAck(name, payload[0], ack);
       if (problem) throw violation(`The acknowledgement of ${name}, ${JSON.stringify(ack)}: ${problem}`);
       return ack;
     },
@@ -71,15 +77,10 @@ export async function refusedSocket(url: string, auth: unknown, path: string = n
 function connected(socket: Socket): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.once('connect', resolve);
-    socket.once('connect_error', reject);
+    socket.once('connect_error', (error: Error & { data?: unknown }) => {
+      // Without data it is the transport's own: nobody answered.
+      const problem = error.data === undefined ? undefined : undocumentedConnectError(error.data);
+      reject(problem ? violation(`connect_error ${JSON.stringify(error.data)}: ${problem}`) : error);
+    });
   });
-}
-
-/** A yes, with no more than is documented. */
-const acknowledgement = (name: RequestName): z.ZodType =>
-  z.strictObject({ ok: z.literal(true), ...requests[name].ack.shape });
-
-function problemWith(schema: z.ZodType, value: unknown): string | undefined {
-  const parsed = schema.safeParse(value);
-  return parsed.success ? undefined : z.prettifyError(parsed.error);
 }

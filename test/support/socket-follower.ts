@@ -1,6 +1,7 @@
 import { io } from 'socket.io-client';
-import { closeLater } from './cleanup.ts';
+import { closeLater, violation } from './cleanup.ts';
 import { type Follower, pause, RoomCopy } from './follower.ts';
+import { undocumentedAck, undocumentedAnnouncement } from './live-document.ts';
 import type { Loose } from './loose.ts';
 import type { Person } from './people.ts';
 
@@ -36,15 +37,20 @@ export async function socketFollower(
 
   /** The acknowledgement, or undefined where none came. */
   async function request(name: string, payload: object): Promise<Loose> {
-    return socket
+    const ack = await socket
       .timeout(answerMs)
       .emitWithAck(name, payload)
       .catch(() => undefined);
+    const problem = ack && undocumentedAck(name, payload, ack);
+    if (problem) violation(`The acknowledgement of ${name}, ${JSON.stringify(ack)}: ${problem}`);
+    return ack;
   }
 
   socket.on('connect', () => void join());
   for (const name of ['message:new', 'member:changed', 'room:changed']) {
     socket.on(name, (change: Loose) => {
+      const problem = undocumentedAnnouncement(name, change);
+      if (problem) violation(`${name} ${JSON.stringify(change)}: ${problem}`);
       if (!copy.take(change, name === 'message:new')) void join();
     });
   }

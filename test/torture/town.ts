@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Random, random } from '../fuzz/random.ts';
 import { type Person, somebody } from '../support/people.ts';
-import { newRoom } from '../support/rooms.ts';
+import { restCalls } from '../support/rest-calls.ts';
 import { chatDial } from './chat-line.ts';
 import type { Owner } from './owner.ts';
 import { Participant } from './participant.ts';
@@ -38,8 +38,10 @@ export async function foundTown(wish: Wish, owner: Owner, evidence: Evidence): P
   const chance = random(wish.seed);
   const rooms: number[] = [];
   for (let n = 0; n < wish.rooms; n++) {
-    const room = await newRoom(wish.urls[0]!, owner.person, { name: `room ${n}`, max_entity_rules: 1_000 });
-    rooms.push(room.id);
+    const room = { name: `room ${n}`, max_entity_rules: 1_000 };
+    const { status, body } = await restCalls(wish.urls[0]!, owner.person.token).post('/rooms', room);
+    if (status !== 200) throw new Error(`The room was not made: ${JSON.stringify(body)}`);
+    rooms.push(body.content.room.id);
   }
   const entities = Array.from({ length: organisations }, () => randomUUID());
   const participants: Participant[] = [];

@@ -1,0 +1,59 @@
+import type { Loose } from './loose.ts';
+
+interface Answer {
+  status: number;
+  headers: Headers;
+  /** Parsed where it is JSON, otherwise the text. */
+  body: Loose;
+}
+
+interface Ask {
+  body?: unknown;
+  headers?: Record<string, string>;
+}
+
+/** A request as it went over the wire, and its answer. */
+export interface Exchange {
+  method: string;
+  /** With its query. */
+  path: string;
+  body: string | undefined;
+  header: (name: string) => string | null;
+  status: number;
+  answerHeader: (name: string) => string | null;
+  /** Parsed where it is JSON, otherwise the text. */
+  answer: Loose;
+}
+
+/** REST calls as one person; a body that is a string goes as it is. Whatever is answered is shown to `look` first. */
+export function restCalls(url: string, token?: string, look: (exchange: Exchange) => void = () => {}) {
+  async function request(method: string, path: string, { body, headers = {} }: Ask = {}): Promise<Answer> {
+    const sent = typeof body === 'string' || body === undefined ? body : JSON.stringify(body);
+    const asked = new Headers({
+      ...(token !== undefined && { Authorization: `Bearer ${token}` }),
+      ...(sent !== undefined && { 'Content-Type': 'application/json' }),
+      ...headers,
+    });
+    const response = await fetch(url + path, { method, headers: asked, ...(sent !== undefined && { body: sent }) });
+    const text = await response.text();
+    const isJson = response.headers.get('Content-Type')?.includes('application/json') && text !== '';
+    const answer: Answer = {
+      status: response.status,
+      headers: response.headers,
+      body: isJson ? JSON.parse(text) : text,
+    };
+    look({
+      ...{ method, path, body: sent, header: (name) => asked.get(name) },
+      ...{ status: answer.status, answer: answer.body, answerHeader: (name) => answer.headers.get(name) },
+    });
+    return answer;
+  }
+  return {
+    request,
+    get: (path: string, headers?: Ask['headers']) => request('GET', path, { headers }),
+    post: (path: string, body?: unknown, headers?: Ask['headers']) => request('POST', path, { body, headers }),
+    put: (path: string, body?: unknown, headers?: Ask['headers']) => request('PUT', path, { body, headers }),
+    patch: (path: string, body?: unknown, headers?: Ask['headers']) => request('PATCH', path, { body, headers }),
+    delete: (path: string, headers?: Ask['headers']) => request('DELETE', path, { headers }),
+  };
+}
