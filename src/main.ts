@@ -1,6 +1,5 @@
 import { ConfigError, readConfig } from './config.ts';
 import { createLogger } from './logger.ts';
-import { startServer } from './server.ts';
 
 /** What a person at the terminal needs to know when it does not start; the rest is in the log. */
 function fail(error: unknown): never {
@@ -23,6 +22,8 @@ async function main(): Promise<void> {
   // Nothing that comes in may end the process; what gets this far is a defect, and is said.
   process.on('unhandledRejection', (error) => logger.fatal({ err: error }, 'unhandled rejection'));
   process.on('uncaughtException', (error) => logger.fatal({ err: error }, 'uncaught exception'));
+  // Not before: whoever has set something wrong hears of it at once.
+  const { startServer } = await import('./server.ts');
   const server = await startServer(config, { logger });
   logger.info({ url: server.url, database: config.database.mode }, `listening on ${server.url}`);
 

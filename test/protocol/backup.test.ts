@@ -3,6 +3,7 @@ import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { everywhere, knock } from '../support/doors.ts';
+import { migratedDirectory } from '../support/embedded-template.ts';
 import { postgres, startNode } from '../support/node.ts';
 import { type Person, somebody, testSecret } from '../support/people.ts';
 import { freshDatabase } from '../support/postgres.ts';
@@ -68,7 +69,7 @@ describe('A backup', function () {
   });
 
   it('of the embedded default is its directory, when the server has ended', async () => {
-    const DATA_DIR = dataDirectory();
+    const DATA_DIR = await migratedDirectory();
     const copy = dataDirectory();
     const owner = somebody({ level: 100 });
     const first = await runServer({ DATA_DIR, JWT_SECRET: testSecret });

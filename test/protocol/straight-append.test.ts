@@ -35,6 +35,16 @@ function draftIn(room_id: number, more: Partial<Draft> = {}): Draft {
   return { room_id, emitter, content: 'hello', client_msg_id: null, allowed: true, judgedAt: 0, ...more };
 }
 
+/** As the send queue does: what met a room that somebody else kept locked is tried again. */
+async function appendAll(log: RoomLog, drafts: Draft[]): Promise<Appended[]> {
+  const answers = await log.append(drafts);
+  const isBusy = (_draft: Draft, n: number) => answers[n]!.outcome === 'busy';
+  const again = drafts.filter(isBusy);
+  return again.length === 0
+    ? answers
+    : [...answers.filter(({ outcome }) => outcome !== 'busy'), ...(await appendAll(log, again))];
+}
+
 interface Kept {
   seq: number;
   rev: number;
@@ -130,7 +140,7 @@ for (const [name, open] of Object.entries(stores)) {
         // Each in another order of the rooms: they are locked in one order.
         upTo(12).map((n) => draftIn(rooms[(n * batch + n) % 3]!.id, { content: `${batch}/${n}` })),
       );
-      const answers = (await Promise.all(batches.map((drafts) => log.append(drafts)))).flat();
+      const answers = (await Promise.all(batches.map((drafts) => appendAll(log, drafts)))).flat();
       expect(answers.filter(({ outcome }) => outcome !== 'stored')).to.deep.equal([]);
       for (const { id } of rooms) {
         const drafts = batches.flat().filter(({ room_id }) => room_id === id);

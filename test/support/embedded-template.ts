@@ -4,27 +4,34 @@ import { join } from 'node:path';
 import { openPglite } from '../../src/store/store.ts';
 import { closeAtTheEnd, closeLater } from './cleanup.ts';
 
+/** Where the workers find the one that was made for the whole run. */
+const variable = 'NANO_TEST_TEMPLATE';
 let template: Promise<string> | undefined;
 
-async function temporaryDirectory(closing: typeof closeLater): Promise<string> {
-  const home = await mkdtemp(join(tmpdir(), 'nano-pglite-'));
-  closing(() => rm(home, { recursive: true, force: true }));
-  return home;
+/** Makes it in a directory of its own; resolves with how to remove that. */
+export async function makeTemplate(): Promise<() => Promise<void>> {
+  const home = await mkdtemp(join(tmpdir(), 'nano-template-'));
+  const directory = join(home, 'data');
+  await (await openPglite(directory)).close();
+  process.env[variable] = directory;
+  return () => rm(home, { recursive: true, force: true });
 }
 
-async function makeTemplate(): Promise<string> {
-  const directory = join(await temporaryDirectory(closeAtTheEnd), 'data');
-  await (await openPglite(directory)).close();
-  return directory;
+/** Where there is no run around it, as when a single file is tested. */
+async function ownTemplate(): Promise<string> {
+  closeAtTheEnd(await makeTemplate());
+  return process.env[variable]!;
 }
 
 /**
  * A data directory with an empty, migrated database in it. Making one costs PGlite seconds of the processor, copying
  * one a tenth of that. The copies have one identity, so they are for nodes without Redis.
  */
-export async function migratedDirectory(): Promise<string> {
-  template ??= makeTemplate();
-  const directory = join(await temporaryDirectory(closeLater), 'data');
+export async function migratedDirectory(closing = closeLater): Promise<string> {
+  template ??= process.env[variable] ? Promise.resolve(process.env[variable]) : ownTemplate();
+  const home = await mkdtemp(join(tmpdir(), 'nano-pglite-'));
+  closing(() => rm(home, { recursive: true, force: true }));
+  const directory = join(home, 'data');
   await cp(await template, directory, { recursive: true });
   return directory;
 }

@@ -1,7 +1,23 @@
+import { enableCompileCache } from 'node:module';
 import { runEnds, testBegins, testEnds, throwLateFailures, throwViolations } from './cleanup.ts';
+import { makeTemplate } from './embedded-template.ts';
+
+// The workers and the processes that the tests start read and compile the same files again and again.
+process.env.NODE_COMPILE_CACHE ??= enableCompileCache().directory;
 
 /** In a worker this hook runs after every file; what they share ends with the process. */
 const isWorker = process.env.MOCHA_WORKER_ID !== undefined;
+
+let removeTemplate: (() => Promise<void>) | undefined;
+
+/** Before there are workers. A single file makes its own where it wants one. */
+export async function mochaGlobalSetup(this: { isParallelMode(): boolean }): Promise<void> {
+  if (this.isParallelMode()) removeTemplate = await makeTemplate();
+}
+
+export async function mochaGlobalTeardown(): Promise<void> {
+  await removeTemplate?.();
+}
 
 export const mochaHooks = {
   beforeEach(this: Mocha.Context) {

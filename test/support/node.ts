@@ -80,6 +80,7 @@ function sharedNodes(wiring: Wiring): Promise<RunningServer[]> {
 
 async function startShared(wiring: Wiring): Promise<RunningServer[]> {
   const config = configOf(await wiring.settings());
+  if (config.database.mode === 'embedded') config.database.directory = await migratedDirectory(closeAtTheEnd);
   const nodes: RunningServer[] = [];
   for (let n = 0; n < wiring.nodes; n++) {
     const node = await startServer(config);

@@ -19,7 +19,7 @@ interface Exit {
 export function runCommand(file: string, env: Env = {}, args: string[] = []) {
   const child = spawn(process.execPath, [join(project, 'src', file), ...args], {
     cwd: project,
-    env: { PATH: process.env.PATH, ...env } as NodeJS.ProcessEnv,
+    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE, ...env } as NodeJS.ProcessEnv,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';

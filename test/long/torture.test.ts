@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { expect } from 'chai';
 
 const project = resolve(import.meta.dirname, '../..');
-const args = ['--seconds', '20', '--clients', '24', '--rooms', '6', '--seed', '42'];
+const args = ['--seconds', '12', '--clients', '24', '--rooms', '6', '--seed', '42'];
 
 /** What it printed, whether it failed or not. */
 async function torture(...more: string[]): Promise<string> {
