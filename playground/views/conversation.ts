@@ -50,7 +50,8 @@ function roomHead(pane: Pane, { id, room, members }: Visit) {
 }
 
 function rights({ state, rights: letters }: ClientRoom) {
-  if (state === 'removed' || state === 'refused') return html`<span class="tag bad">thrown out</span>`;
+  if (state === 'removed') return html`<span class="tag bad">thrown out</span>`;
+  if (state === 'refused') return html`<span class="tag bad">not in</span>`;
   if (state === 'joining') return 'joining…';
   return html`you may <b title=${letters}>${rightsInWords(letters)}</b>`;
 }

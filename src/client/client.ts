@@ -85,7 +85,10 @@ class ChatClient implements Client {
 
   /** A room may be known by its number and by its UUID; the connection is in it once. */
   #leave(left: Room): void {
-    const isElsewhere = [...this.#rooms.values()].some((room) => room.isWanted && room.id === left.id);
+    const isElsewhere = [...this.#rooms.values()].some(
+      // One whose number is not known yet may be the same.
+      ({ isWanted, id }) => isWanted && (id === left.id || Number.isNaN(id) || Number.isNaN(left.id)),
+    );
     if (!isElsewhere) this.#connection.line?.ask('room:leave', { room_id: left.ref }, () => {});
   }
 }

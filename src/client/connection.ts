@@ -136,11 +136,13 @@ export class Connection implements Connected {
     const wasUp = this.line !== undefined;
     this.line = this.#current = undefined;
     this.#isBusy = false;
-    this.#begin();
+    const attempt = this.#begin();
     if (this.state === 'closed') return;
     if (wasUp) {
       if (performance.now() - this.#upSince >= goodLineMs) this.#failures = 0;
       this.#events.down();
+      // Who hears of it may dial, or close.
+      if (attempt !== this.#try) return;
     }
     if (this.#isFinal(why, wasUp)) {
       this.refusal = why;

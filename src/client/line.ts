@@ -24,7 +24,8 @@ export class Line {
   readonly #socket: Socket;
   readonly #events: LineEvents;
   readonly #answerMs: number;
-  readonly #unanswered = new Set<(error: ChatClientError) => void>();
+  /** Each with what was asked. */
+  readonly #unanswered = new Map<(error: ChatClientError) => void, unknown>();
   readonly #tooLate: ReturnType<typeof setTimeout>;
   #isOver = false;
 
@@ -40,7 +41,7 @@ export class Line {
     this.#socket.on('connect_error', (error: Error & { data?: RefusedAck['error'] }) =>
       this.#end(error.data?.code ? ChatClientError.refused(error.data) : unreachable(error.message, error)),
     );
-    this.#socket.on('disconnect', (reason) => this.#end(endOf(reason)));
+    this.#socket.on('disconnect', (reason, details) => this.#end(endOf(reason), isTooLarge(details)));
     this.#socket.onAny((name: string, payload) => {
       if (this.#isOver) return;
       events.frame('in', name, payload);
@@ -58,7 +59,7 @@ export class Line {
       if (this.#unanswered.delete(settle)) answered(error, ack as Ack<N>);
     };
     const timer = setTimeout(() => settle(new ChatClientError('TIMEOUT', `No answer to ${name}`)), this.#answerMs);
-    this.#unanswered.add(settle);
+    this.#unanswered.set(settle, payload);
     this.#events.frame('out', name, name === 'token:refresh' ? {} : payload);
     this.#socket.emit(name, payload, (answer: ({ ok: true } & Ack<N>) | RefusedAck) => {
       if (this.#isOver) return;
@@ -72,18 +73,29 @@ export class Line {
     this.#end(new ChatClientError('CLOSED', 'The client is closed'));
   }
 
-  #end(why: ChatClientError): void {
+  #end(why: ChatClientError, hasSentTooMuch = false): void {
     if (this.#isOver) return;
     this.#isOver = true;
     clearTimeout(this.#tooLate);
     this.#socket.disconnect();
     this.#events.down(why);
     const lost = why.code === 'CLOSED' ? why : unreachable('The connection is gone', why);
-    for (const settle of [...this.#unanswered]) settle(lost);
+    const asked = [...this.#unanswered].sort(([, one], [, other]) => sizeOf(other) - sizeOf(one));
+    // Sent again it would end the next line, too.
+    if (hasSentTooMuch) asked.shift()?.[0](new ChatClientError('TOO_LARGE', 'This is larger than the service takes'));
+    for (const [settle] of asked) settle(lost);
   }
 }
 
 export const unreachable = (message: string, cause?: unknown) => new ChatClientError('UNREACHABLE', message, { cause });
+
+const sizeOf = (payload: unknown) => JSON.stringify(payload).length;
+
+/** A frame over the service's limit ends the connection, by a close code of WebSocket or a status of polling. */
+const isTooLarge = (details: unknown) => {
+  const { context, description } = (details ?? {}) as { context?: { code?: number }; description?: unknown };
+  return context?.code === 1009 || description === 413;
+};
 
 /** The service disconnects the socket itself where the token was revoked, and only there. */
 function endOf(reason: string): ChatClientError {

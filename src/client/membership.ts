@@ -18,6 +18,8 @@ export interface MembershipEvents {
 
 /** Being in a room: joins, comes back with the cursor, and joins again where something is missing. */
 export class Membership {
+  /** The number of the room, from the first answer on: what is announced behind that has it. */
+  roomId: number | undefined;
   /** Undefined before the first join. */
   timeline: Timeline | undefined;
   readonly #connection: Connected;
@@ -56,6 +58,7 @@ export class Membership {
     line.ask('room:join', { room_id: this.#ref, ...(since && { since }) }, (error, ack) => {
       if (asked !== this.#asked) return;
       if (error) return this.#failed(error);
+      this.roomId = ack.room.id;
       for (const change of ack.events) if (asked === this.#asked) this.hear(change, { isPast: true });
       // Who hears of a change may leave.
       if (asked !== this.#asked) return;

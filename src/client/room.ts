@@ -48,7 +48,7 @@ export class Room implements ClientRoom {
 
   /** The number of the room, where it is known. */
   get id(): number {
-    return this.info?.id ?? Number(this.ref);
+    return this.#membership.roomId ?? Number(this.ref);
   }
 
   get isWanted(): boolean {
@@ -209,7 +209,7 @@ export class Room implements ClientRoom {
   }
 
   #outgoing(one: Outgoing): void {
-    if (!this.isWanted) this.#outbox.shown(() => true);
+    this.#outbox.shown((rev) => !this.isWanted || (this.state === 'live' && rev <= this.rev));
     this.#emitter.emit('outgoing', one);
     this.#touch();
   }

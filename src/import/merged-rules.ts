@@ -43,17 +43,20 @@ export const seenRule = ({ permissions, level, accepted }: NewRule): SeenRule =>
  */
 export function mergeRules(merge: Merge, findings: Findings): { changes: RuleChange[]; seen: Record<Uuid, SeenRule> } {
   const { room, ours } = merge;
+  let { pair } = merge;
   const seen = { ...merge.seen };
   const changes: RuleChange[] = [];
   const standing = new Map(ours.map((rule) => [rule.grantee, rule]));
-  const theirs = new Map(merge.theirs.map((rule) => [rule.grantee, rule]));
+  // Who administers now first, so that nobody is kept as the last one who no longer is.
+  const inOrder = [...merge.theirs].sort((one, other) => Number(administers(other)) - Number(administers(one)));
+  const theirs = new Map(inOrder.map((rule) => [rule.grantee, rule]));
   for (const grantee of new Set([...theirs.keys(), ...Object.keys(merge.seen)])) {
     const [before, their, our] = [merge.seen[grantee], theirs.get(grantee), standing.get(grantee)];
     const name = `room ${room}, ${grantee}`;
     if (!isSame(before, their) && !isSame(their, our)) {
       if (!isSame(before, our)) {
         findings.add('rule_changed', name);
-      } else if (their && merge.pair && !fits(their, our, merge.pair, name, findings)) {
+      } else if (their && pair && !fits(their, our, pair, name, findings)) {
         continue;
       } else if (our && administers(our) && !(their && administers(their)) && isLast(our, standing)) {
         findings.add('rule_last', name);
@@ -61,6 +64,7 @@ export function mergeRules(merge: Merge, findings: Findings): { changes: RuleCha
       } else {
         const change = changeTo(their, our);
         changes.push(change);
+        if (their && pair && !pair.users.includes(grantee)) pair = { ...pair, users: [...pair.users, grantee] };
         if (change.permissions === null) standing.delete(grantee);
         else standing.set(grantee, { ...change, permissions: change.permissions });
       }

@@ -57,7 +57,10 @@ async function planFresh(
     plan.rooms.push(made);
     plan.marks.push({
       ...{ room: room.id, uuid: own, lastMessageId: tally.last, seenMessages: tally.count, leftOut: 0 },
-      rules: Object.fromEntries(made.rules.map((rule) => [rule.grantee, seenRule(rule)])),
+      // Without the one that its owner was given here: the original cannot take away what it does not have.
+      rules: Object.fromEntries(
+        made.rules.filter(({ grantee }) => isTheirs(rules, grantee)).map((rule) => [rule.grantee, seenRule(rule)]),
+      ),
     });
     plan.works.set(room.id, {
       ...{ seq: 0, rev: 0, at: 0, from: 0, undated: made.created },
@@ -65,6 +68,8 @@ async function planFresh(
     });
   }
 }
+
+const isTheirs = (rules: SurveyedRoom['rules'], grantee: string) => rules.some((rule) => rule.grantee === grantee);
 
 function shapeIn(one: SurveyedRoom, { pairs, ofPairs }: Survey, findings: Findings) {
   const { room, rules, owner } = one;

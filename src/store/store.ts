@@ -10,7 +10,7 @@ import type { Pool } from 'pg';
 import { lockDataDirectory } from './data-directory.ts';
 import { migrate, migratePostgres } from './migrate.ts';
 import { pgliteOptions, postgresOptions } from './orm-options.ts';
-import { isAway, unavailable } from './store-errors.ts';
+import { isAway, stateOf, unavailable } from './store-errors.ts';
 
 export type EntityManager = BasePostgreSqlEntityManager;
 
@@ -108,7 +108,8 @@ async function storeOver(orm: Orm, native: Native, line: Line, release: () => vo
     return answer;
   }
   function failed(error: unknown): never {
-    isUp = !isAway(error);
+    // A lock that was not had, and a conflict of transactions, are answers.
+    isUp = !isAway(error) || /^(40...|55P03)$/.test(stateOf(error) ?? '');
     if (!isUp) failures += 1;
     return unavailable(error);
   }

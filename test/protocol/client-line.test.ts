@@ -54,6 +54,18 @@ describeOneWiring('the client on a line that fails', ({ url }) => {
     });
   }
 
+  for (const transport of ['websocket', 'polling'] as const) {
+    it(`does not send again over ${transport} what is larger than a frame, and sends what is behind it`, async () => {
+      const { owner, room, inside } = await overALine([transport]);
+      const large = inside.send('x'.repeat(80_000));
+      const next = inside.send('next');
+      expect(await failureOf(large.done)).to.include({ code: 'TOO_LARGE' });
+      await next.done;
+      expect(await stored(owner, room)).to.deep.equal(['next']);
+      expect(inside.outbox.map(({ state }) => state)).to.deep.equal(['failed']);
+    });
+  }
+
   it('does not store twice what was stored without an answer', async () => {
     const { owner, room, line, inside } = await overALine();
     line.loseNextAnswer();

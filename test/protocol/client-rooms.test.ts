@@ -170,6 +170,22 @@ describeEveryWiring('the client in a room', ({ url }) => {
     expect(contentsOf(inside)).to.deep.equal(['sent all the same', 'missed']);
   });
 
+  it('joined by its UUID lacks nothing that is said between the answer and the first page', async () => {
+    const { owner, room } = await ownRoom(url());
+    await say(url(), owner, room, 'first');
+    for (let round = 1; round <= 8; round++) {
+      const client = clientOf(url(), owner, { transports: ['websocket'] });
+      const inside = client.room(room.uuid);
+      client.on('frame', ({ direction, name }) => {
+        // The join is answered: what is said now is announced before the page has come, or with it.
+        if (direction === 'out' && name === 'message:history') void say(url(), owner, room, `round ${round}`);
+      });
+      await inside.joined();
+      await until('it is there', () => contentsOf(inside).at(-1) === `round ${round}`);
+      client.close();
+    }
+  });
+
   it('may have a room under two names, and leave one of them', async () => {
     const { owner, room, client, inside } = await guestIn();
     const other = client.room(room.uuid);

@@ -56,7 +56,7 @@ describeOneWiring('examples/curl.sh', (node) => {
 describeOneWiring('examples/backend', (node) => {
   for (const [command, file] of [
     [process.execPath, 'examples/backend/token.js'],
-    [python, 'examples/backend/token.py'],
+    [python, 'examples/backend/sign_token.py'],
   ] as const) {
     describe(file, () => {
       before(function () {

@@ -162,7 +162,13 @@ describe('An import that runs again, while a node serves', function () {
     expect([made.low, made.high]).to.have.members([ana.user, ben.user]);
     await original.rule(pair, cleo.user);
     expect((await bring(original.url, target)).findings.count('rule_third')).to.equal(1);
-    await original.query('delete from "Rooms" where id = $1', [other]);
+    const three = await original.madeRoom(cleo.user, cleo.entity, { type: 'user2user' });
+    await bring(original.url, target);
+    for (const user of [ana.user, ben.user]) await original.rule(three, user);
+    expect((await bring(original.url, target)).findings.count('rule_third'), 'two at once').to.be.at.least(1);
+    const inThree = await ask('select grantee from permission_rules where room_id = $1', [three]);
+    expect(inThree).to.have.length(2);
+    await original.query('delete from "Rooms" where id = any($1)', [[other, three]]);
     await original.query('delete from "Room_permissions" where "entity_UUID" = $1', [cleo.user]);
   });
 

@@ -31,6 +31,7 @@ describe('Odd rows of an original', function () {
   const cleo = somebody({ entity: ana.entity });
   const solo = somebody({ entity: ana.entity, user: ana.entity });
   let original: OriginalDatabase;
+  let target: string;
   let found: Awaited<ReturnType<typeof bring>>;
   let ask: (text: string, values?: unknown[]) => Promise<Loose[]>;
   let node: RunningServer;
@@ -102,7 +103,7 @@ describe('Odd rows of an original', function () {
       '1904-01-01T00:00Z',
     ]);
 
-    const target = await migratedDatabase();
+    target = await migratedDatabase();
     found = await bring(original.url, target);
     ask = await asking(target);
     node = await startNode(postgres, { DATABASE_URL: target });
@@ -177,6 +178,9 @@ describe('Odd rows of an original', function () {
     expect(await roomOf('owned')).to.include({ user_owner: ben.user });
     expect((await rest(node.url, ben.token).get(`/rooms/${rooms.owned}`)).body.content.rights).to.equal('rwa');
     expect(await roomOf('closed')).to.include({ user_owner: nobody, entity_owner: null });
+    const { findings } = await bring(original.url, target);
+    expect(findings.count('rule_last'), 'the rule that it was given here is not looked for there').to.equal(0);
+    expect((await rest(node.url, ben.token).get(`/rooms/${rooms.owned}`)).body.content.rights).to.equal('rwa');
   });
 
   it('values that are none become ours', async () => {

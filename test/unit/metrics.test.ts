@@ -111,6 +111,8 @@ describe('the template of a route', () => {
     ['/ROOMS/7/Members/x/', '/:id/members/:uuid', '/rooms/:id/members/:uuid'],
     ['/healthz', '/healthz', '/healthz'],
     ['/admin/revocations/7', '/revocations/:id', '/admin/revocations/:id'],
+    ['http://x1/healthz', '/healthz', '/healthz'],
+    ['/healthz#a1/b', '/healthz', '/healthz'],
     ['/anything', undefined, 'unknown'],
     ['/anything', /any/, 'unknown'],
     ['/docs/a/b/c', '/*path', '/*path'],

@@ -30,8 +30,12 @@ export function templateOf(url: string, route: unknown): string {
   if (/[*{]/.test(route)) return route;
   const given = segmentsOf(url.split('?', 1)[0]!);
   const matched = segmentsOf(route);
-  const mount = given.slice(0, given.length - matched.length).map((segment) => segment.toLowerCase());
+  // A URL may be absolute, or have a fragment; only what we mount becomes a name.
+  const before = given.slice(0, given.length - matched.length).map((segment) => segment.toLowerCase());
+  const mount = before.filter((segment) => mounts.has(segment));
   return `/${[...mount, ...matched].join('/')}`;
 }
+
+const mounts = new Set(['rooms', 'admin', 'playground', 'docs']);
 
 const segmentsOf = (path: string): string[] => path.split('/').filter(Boolean);

@@ -1,4 +1,4 @@
-"""A chat token, signed by your backend: JWT_SECRET=... python3 token.py USER_UUID [ENTITY_UUID LEVEL]"""
+"""A chat token, signed by your backend: JWT_SECRET=... python3 sign_token.py USER_UUID [ENTITY_UUID LEVEL]"""
 
 import base64
 import hmac
