@@ -71,6 +71,9 @@ export interface Mount {
   prefix: string;
 }
 
+/** Listeners that only make a server upgrade; they are nobody's service. */
+const placeholders = new WeakSet<object>();
+
 type Emit = (event: string | symbol, ...args: unknown[]) => boolean;
 type Upgrading = { shouldUpgradeCallback?: ((request: IncomingMessage) => boolean) | undefined };
 
@@ -80,6 +83,7 @@ type Upgrading = { shouldUpgradeCallback?: ((request: IncomingMessage) => boolea
  */
 export function mountedListener({ server: outer, prefix }: Mount): Listener {
   const http = createServer();
+  answerUnreadable(http);
   const answering = new Set<ServerResponse>();
   let whenAnswered = () => {};
   let isOpen = false;
@@ -127,10 +131,11 @@ export function mountedListener({ server: outer, prefix }: Mount): Listener {
    * the app's: where the app has none its requests stay requests (since Node.js 24.9), or are refused, for they would hang.
    */
   function takeUpgrades(): () => void {
-    const appServesUpgrades = () => outer.listenerCount('upgrade') > 1;
+    const appServesUpgrades = () => outer.listeners('upgrade').some((listener) => !placeholders.has(listener));
     const refuse = (_request: IncomingMessage, socket: Duplex) => {
       if (!appServesUpgrades()) refuseUpgrade(socket, '404 Not Found');
     };
+    placeholders.add(refuse);
     outer.on('upgrade', refuse);
     const upgrading = outer as Upgrading;
     const asked = upgrading.shouldUpgradeCallback;

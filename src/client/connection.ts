@@ -1,7 +1,7 @@
 import { addressOf } from './address.ts';
 import type { ClientOptions, ConnectionState } from './api.ts';
 import { type Claims, claimsOf } from './claims.ts';
-import type { ChatClientError } from './client-error.ts';
+import { ChatClientError } from './client-error.ts';
 import { Line, type LineEvents } from './line.ts';
 import { defaultTimings, pauseAfter, type Timings } from './timings.ts';
 import { freshToken } from './token.ts';
@@ -109,12 +109,17 @@ export class Connection implements Connected {
     if (attempt !== this.#try) return;
     const { transports } = this.#options;
     const dial = { ...this.#address, token, ...(transports && { transports }) };
-    this.#current = new Line(dial, this.timings, {
-      up: () => this.#up(token),
-      down: (why) => this.#down(why),
-      heard: (name, payload) => this.#hear(name, payload),
-      frame: this.#events.frame,
-    });
+    try {
+      this.#current = new Line(dial, this.timings, {
+        up: () => this.#up(token),
+        down: (why) => this.#down(why),
+        heard: (name, payload) => this.#hear(name, payload),
+        frame: this.#events.frame,
+      });
+    } catch (error) {
+      // Options that socket.io-client does not take, such as a transport that there is not.
+      this.#down(new ChatClientError('BAD_REQUEST', (error as Error).message, { cause: error }));
+    }
   }
 
   #up(token: string): void {

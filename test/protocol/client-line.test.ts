@@ -66,6 +66,42 @@ describeOneWiring('the client on a line that fails', ({ url }) => {
     });
   }
 
+  it('is refused, and ends nothing, where there is no such transport', async () => {
+    const { owner } = await ownRoom(url());
+    const client = clientOf(url(), owner, { transports: ['pigeon' as 'polling'] });
+    await until('it is refused', () => client.state === 'refused');
+  });
+
+  it('makes one connection, also for who asks for it when the one before goes', async () => {
+    const node = await startNode(postgres);
+    const { owner, room } = await ownRoom(node.url);
+    const line = await lineTo(node.url);
+    const client = clientOf(line.url, owner, { transports: ['websocket'] });
+    const inside = client.room(room.id);
+    await inside.joined();
+    inside.on('state', (state) => {
+      if (state === 'away') client.connect();
+    });
+    for (let round = 0; round < 3; round++) {
+      const gone = new Promise<void>((resolve) => {
+        const stop = inside.on('state', (state) => {
+          if (state !== 'away') return;
+          stop();
+          resolve();
+        });
+      });
+      line.cut();
+      await gone;
+      line.restore();
+      await inside.joined();
+    }
+    await inside.send('one').done;
+    client.close();
+    await until('no connection is left', async () =>
+      /^nano_connections\{transport="socketio"\} 0$/m.test(await (await fetch(`${node.url}/metrics`)).text()),
+    );
+  });
+
   it('does not store twice what was stored without an answer', async () => {
     const { owner, room, line, inside } = await overALine();
     line.loseNextAnswer();

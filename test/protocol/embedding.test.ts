@@ -129,6 +129,33 @@ describe('The service inside another program', function () {
     expect(refused).to.include('404');
   });
 
+  it('answers an expectation that it does not know, where the app listens for those', async () => {
+    const listen = () => {};
+    host.on('checkExpectation', listen);
+    closeLater(() => host.off('checkExpectation', listen));
+    const status = await new Promise((resolve, reject) => {
+      const asked = request(`${chat.url}/rooms`, { headers: { Expect: 'a miracle' } }, (answer) => {
+        answer.resume();
+        resolve(answer.statusCode);
+      });
+      asked.on('error', reject).end();
+    });
+    expect(status).to.equal(400);
+  });
+
+  it('leaves requests to the app, and upgrades to nobody, also where there are two of it', async () => {
+    const second = await createServer({ settings: await settings(), server: host, prefix: '/second' });
+    closeLater(() => second.close());
+    const said = await new Promise((resolve, reject) => {
+      const socket = new WebSocket(`${hostUrl.replace('http', 'ws')}/elsewhere`);
+      closeLater(() => socket.terminate());
+      socket.on('error', ({ message }) => resolve(message)).on('open', () => reject(new Error('it was opened')));
+    });
+    expect(said).to.include('404');
+    expect((await fetch(`${second.url}/readyz`)).status).to.equal(200);
+    expect((await fetch(`${chat.url}/readyz`)).status).to.equal(200);
+  });
+
   it('leaves a request with an Upgrade to the app, where nobody there serves one', async () => {
     const said = await new Promise((resolve, reject) => {
       const headers = { Connection: 'Upgrade', Upgrade: 'h2c' };
