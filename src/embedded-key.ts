@@ -2,9 +2,15 @@ import { randomBytes } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The key of the embedded default: made once, kept in the data directory, readable by its owner alone. */
-export function embeddedSecret(directory: string): string {
-  const path = join(directory, 'jwt-secret');
+/** The key that the embedded default signs and verifies tokens with. */
+export const embeddedSecret = (directory: string): string => keptSecret(directory, 'jwt-secret');
+
+/** The key in the link to the playground's page. Whoever has it gets tokens from the page's route. */
+export const playgroundKey = (directory: string): string => keptSecret(directory, 'playground-key');
+
+/** Created at the first start and kept in the data directory, readable by its owner only. */
+function keptSecret(directory: string, name: string): string {
+  const path = join(directory, name);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const draft = `${path}.${process.pid}`;
   try {

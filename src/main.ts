@@ -25,7 +25,8 @@ async function main(): Promise<void> {
   // Not before: whoever has set something wrong hears of it at once.
   const { startServer } = await import('./server.ts');
   const server = await startServer(config, { logger });
-  logger.info({ url: server.url, database: config.database.mode }, `listening on ${server.url}`);
+  const { url, playgroundUrl } = server;
+  logger.info({ url, database: config.database.mode, playgroundUrl }, `listening on ${url}`);
 
   let drainingSince: number | undefined;
   const stop = (signal: NodeJS.Signals) => {

@@ -5,7 +5,7 @@ import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { before, closeInSlices, drainTimes, gone } from './drain.ts';
-import { embeddedSecret } from './embedded-key.ts';
+import { embeddedSecret, playgroundKey } from './embedded-key.ts';
 import { listen, type Mount, mountedListener, ownListener } from './listener.ts';
 import { createLogger } from './logger.ts';
 import { type Metrics, metrics } from './metrics.ts';
@@ -40,6 +40,11 @@ export interface RunningServer {
   /** Where it is: `http://127.0.0.1:7777`. */
   readonly url: string;
   readonly port: number;
+  /**
+   * The playground's page; undefined if it is not served. If the page gets tokens from this server, the address ends
+   * with the key that it needs for them: `http://127.0.0.1:7777/#key=…`. Whoever has that link can be any user.
+   */
+  readonly playgroundUrl: string | undefined;
   /** Drains (see `delivery`): false where the time was up first. */
   drain(): Promise<boolean>;
   /** Ends at once; may be called twice. */
@@ -122,11 +127,12 @@ async function serve(
   const { port: metricsPort, token } = config.metrics;
   const operations = (metricsServed: boolean) =>
     operationsRoutes({ ready, metrics: measured, metricsServed, metricsToken: token });
+  const page = playground(config, http);
   const app = restApp({
     ...{ rooms, authenticator, logger, bodyBytes: limits.frameBytes, metrics: measured.rest },
     operations: operations(metricsPort === undefined),
     admin: administration(config, revocations),
-    playground: playground(config, http),
+    playground: page?.routes,
   });
   http.on('request', (request, response) => {
     if (!request.url?.startsWith(ioPath)) app(request, response);
@@ -181,6 +187,9 @@ async function serve(
     get port() {
       return listener.address().port;
     },
+    get playgroundUrl() {
+      return page && `${listener.address().url}/${page.fragment()}`;
+    },
     ...{ drain, close },
   };
 }
@@ -206,15 +215,18 @@ const playgroundTokenSeconds = 3_600;
 
 function playground(config: Config, http: HttpServer) {
   if (!config.playground) return undefined;
-  // Only for a key that this server made for itself, and only where nobody but this machine can reach it.
-  const key = config.tokens.keys.source === 'embedded' ? Buffer.from(embeddedSecret(config.dataDirectory)) : undefined;
+  // Only for a key that this server made for itself, and only if it listens on a loopback address.
+  const isOwnKey = config.tokens.keys.source === 'embedded';
+  const secret = isOwnKey ? Buffer.from(embeddedSecret(config.dataDirectory)) : undefined;
+  const key = isOwnKey ? playgroundKey(config.dataDirectory) : undefined;
   const isLocal = () => isLoopback((http.address() as AddressInfo | null)?.address ?? '');
-  return playgroundRoutes({
+  const routes = playgroundRoutes({
     signer: () => {
-      if (!key || !isLocal()) return undefined;
-      return (claims) => signToken({ claims, seconds: playgroundTokenSeconds }, { key, alg: 'HS256' }, config);
+      if (!secret || !isLocal()) return undefined;
+      return (claims) => signToken({ claims, seconds: playgroundTokenSeconds }, { key: secret, alg: 'HS256' }, config);
     },
   });
+  return { routes, fragment: () => (key && isLocal() ? `#key=${key}` : '') };
 }
 
 function openStore({ database }: Config): Promise<Store> {

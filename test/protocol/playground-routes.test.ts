@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { type IncomingHttpHeaders, request } from 'node:http';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { readConfig } from '../../src/config.ts';
+import { migratedDirectory } from '../support/embedded-template.ts';
 import type { Loose } from '../support/loose.ts';
 import { describeOneWiring, embedded, startNode } from '../support/node.ts';
 import { somebody } from '../support/people.ts';
-import { dataDirectory } from '../support/process.ts';
+import { dataDirectory, runServer } from '../support/process.ts';
 import { rest } from '../support/rest-client.ts';
 
 interface Asked {
@@ -221,6 +223,24 @@ describe('The playground of the embedded default', () => {
   });
 });
 
+describe('The link to the playground', () => {
+  it('has the key of the data directory, which its owner alone can read, and is in the line that says where it listens', async () => {
+    const DATA_DIR = await migratedDirectory();
+    const { url, kill, exited } = await runServer({ DATA_DIR });
+    kill('SIGTERM');
+    const { output } = await exited;
+    const { playgroundUrl } = output
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line) as Loose)
+      .find((line) => line.url === url)!;
+    const file = join(DATA_DIR, 'playground-key');
+    expect(playgroundUrl).to.equal(`${url}/#key=${readFileSync(file, 'utf8').trim()}`);
+    expect(playgroundUrl).to.match(/#key=[\w-]{43}$/);
+    expect(statSync(file).mode & 0o777).to.equal(0o600);
+  });
+});
+
 interface Wanted {
   headers?: Record<string, string | undefined>;
   body?: unknown;
@@ -332,6 +352,13 @@ describeOneWiring('POST /playground/token of another server', (other) => {
     expect(page.status).to.equal(200);
     expect(page.body).to.include('<meta name="tokens" content="pasted">');
     await expectNoRoute(url);
+  });
+
+  it('has no key in its link, as the page has no use for one', async () => {
+    const configured = await other.startNode({ PLAYGROUND: 'on' });
+    expect(configured.playgroundUrl).to.equal(`${configured.url}/`);
+    const withoutPage = await other.startNode({});
+    expect(withoutPage.playgroundUrl).to.equal(undefined);
   });
 
   it('is no route where the key is a configured one, though PLAYGROUND=on serves the page', async () => {
