@@ -1,5 +1,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
+import { findWeakness } from './secret-strength.ts';
+import { type FileSetting, fileSettings, readSettingFiles } from './setting-files.ts';
 
 /** Exactly one source of the keys that tokens are verified with. */
 export type TokenKeys =
@@ -20,19 +22,45 @@ const digits = ({ min = 0, max = 2_147_483_647 } = {}) =>
 
 const wholeNumber = (fallback: number, bounds?: { min?: number; max?: number }) => digits(bounds).default(fallback);
 
-const list = z
-  .string()
+// A line end at the end is refused, not cut: the program that signs may read the same value with it.
+const oneLine = z.string().regex(/^[^\p{Cc}\u{feff}]*$/u, {
+  error: 'must not contain line ends or other control characters',
+  abort: true,
+});
+
+const list = oneLine
   .transform((text) => text.split(',').map((item) => item.trim()))
   .refine((items) => items.every(Boolean), 'must be one value, or several with a comma between');
 
 const url = (...protocols: string[]) =>
-  z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {
+  oneLine.refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {
     message: `must be a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
+  });
+
+/** As RFC 7518 (3.3) requires for RS256. */
+export const minRsaBits = 2_048;
+/** As RFC 7518 (3.2) requires for HS256. */
+const minSecretBytes = 32;
+
+const makeOne = 'make one with: openssl rand -base64 32';
+
+const secret = (minBytes: number) =>
+  oneLine.superRefine((text, context) => {
+    const weakness = findWeakness(text, minBytes);
+    if (weakness) context.addIssue({ code: 'custom', message: `${weakness}; ${makeOne}` });
   });
 
 const publicKey = z.string().transform((pem, context): { key: KeyObject; algorithm: 'RS256' | 'ES256' } => {
   try {
     const key = createPublicKey(pem.replaceAll('\\n', '\n'));
+    const { modulusLength = 0 } = key.asymmetricKeyDetails ?? {};
+    if (key.asymmetricKeyType === 'rsa' && modulusLength < minRsaBits) {
+      context.addIssue({
+        code: 'custom',
+        message: `is an RSA key of ${modulusLength} bits; it must have ${minRsaBits}`,
+      });
+      return z.NEVER;
+    }
     if (key.asymmetricKeyType === 'rsa') return { key, algorithm: 'RS256' };
     if (key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1') {
       return { key, algorithm: 'ES256' };
@@ -46,7 +74,7 @@ const publicKey = z.string().transform((pem, context): { key: KeyObject; algorit
 
 /** The settings by their names in the environment. */
 export const environment = z.object({
-  HOST: z.string().optional(),
+  HOST: oneLine.optional(),
   PORT: wholeNumber(7777, { max: 65_535 }),
   DATABASE_URL: url('postgres:', 'postgresql:').optional(),
   DATABASE_POOL: wholeNumber(10, { min: 2, max: 1_000 }),
@@ -57,12 +85,16 @@ export const environment = z.object({
     .string()
     .regex(/^[A-Za-z0-9_.:-]{1,64}$/, 'must be 1 to 64 of A-Z a-z 0-9 _ . : -')
     .default('nano'),
-  DATA_DIR: z.string().default('.data'),
+  DATA_DIR: oneLine.default('.data'),
   // With a public key for a secret everybody could sign.
-  JWT_SECRET: list
-    .refine((secrets) => secrets.every((secret) => !secret.includes('-----BEGIN')), {
+  JWT_SECRET: z
+    .string()
+    .refine((text) => !text.includes('-----BEGIN'), {
       message: 'is a key in PEM; JWT_PUBLIC_KEY takes it',
+      abort: true,
     })
+    .pipe(list)
+    .pipe(z.array(secret(minSecretBytes)))
     .optional(),
   JWT_PUBLIC_KEY: publicKey.optional(),
   JWT_JWKS_URL: url('https:').optional(),
@@ -87,15 +119,21 @@ export const environment = z.object({
     .regex(/^[a-z0-9-]{1,32}$/, 'must be 1 to 32 of a-z, 0-9 and -')
     .optional(),
   METRICS_PORT: digits({ max: 65_535 }).optional(),
-  METRICS_TOKEN: z.string().min(16, 'must have at least 16 characters').optional(),
+  METRICS_TOKEN: secret(16).optional(),
   ADMIN_TOKEN: z
     .string()
-    .regex(/^[\x21-\x7e]*$/, 'must be ASCII characters without blanks')
-    .min(32, 'must have at least 32 bytes')
+    .regex(/^[\x21-\x7e]*$/, { error: 'must be ASCII characters without blanks', abort: true })
+    .pipe(secret(32))
     .optional(),
   PLAYGROUND: z.enum(['auto', 'on', 'off'], { error: 'must be auto, on or off' }).default('auto'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
+
+/** Every name that a setting can be given by. */
+export const settingNames: readonly string[] = [
+  ...Object.keys(environment.shape),
+  ...fileSettings.map((name): FileSetting => `${name}_FILE`),
+];
 
 export interface Limits {
   contentBytes: number;
@@ -147,18 +185,27 @@ export class ConfigError extends Error {
 
 type Environment = Record<string, string | undefined>;
 
+interface Reading {
+  /** False for a command that verifies no tokens: whatever is set for keys is neither read nor missed. */
+  needsKeys?: boolean;
+}
+
 /** Reads the settings from the environment, or throws a `ConfigError` that names every mistake at once. */
-export function readConfig(env: Environment): Config {
+export function readConfig(env: Environment, { needsKeys = true }: Reading = {}): Config {
   // An empty value is what `NAME=` in a compose file gives for "not set", except for a key: that is a mistake.
   const given = Object.fromEntries(
-    Object.entries(env).filter(([name, value]) => value !== '' || name.startsWith('JWT_')),
+    Object.entries(env).filter(([name, value]) => (name.startsWith('JWT_') ? needsKeys : value !== '')),
   );
-  const parsed = environment.safeParse(given);
+  const files = readSettingFiles(given);
+  const parsed = environment.safeParse(files.settings);
   const mistakes = parsed.success
     ? []
-    : parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
-  mistakes.push(...keyMistakes(given));
-  if (!parsed.success || mistakes.length > 0) throw new ConfigError(mistakes);
+    : parsed.error.issues.map(({ path, message }) => `${nameIn(given, path)}: ${message}`);
+  mistakes.unshift(...files.mistakes);
+  if (needsKeys) mistakes.push(...keyMistakes(given));
+  mistakes.push(...nodeMistakes(given));
+  if (parsed.success) mistakes.push(...contradictions(parsed.data));
+  if (!parsed.success || mistakes.length > 0) throw new ConfigError([...new Set(mistakes)]);
   const settings = parsed.data;
   const keys = tokenKeys(settings);
   return {
@@ -203,15 +250,56 @@ export function readConfig(env: Environment): Config {
   };
 }
 
+/** `JWT_SECRET_FILE` where the value came from a file. Of a list, the name is that of the setting. */
+function nameIn(given: Environment, [name]: PropertyKey[]): string {
+  const file = `${String(name)}_FILE`;
+  return given[file] === undefined ? String(name) : file;
+}
+
+const isGiven = (env: Environment, name: string) => env[name] !== undefined || env[`${name}_FILE`] !== undefined;
+
 function keyMistakes(env: Environment): string[] {
-  const sources = ['JWT_SECRET', 'JWT_PUBLIC_KEY', 'JWT_JWKS_URL'].filter((name) => env[name] !== undefined);
+  const sources = ['JWT_SECRET', 'JWT_PUBLIC_KEY', 'JWT_JWKS_URL'].filter((name) => isGiven(env, name));
   const mistakes = [];
   if (sources.length > 1) mistakes.push(`${sources.join(', ')}: only one source of keys may be set`);
-  if (sources.length === 0 && env.DATABASE_URL) {
+  if (sources.length === 0 && isGiven(env, 'DATABASE_URL')) {
     mistakes.push('JWT_SECRET: a key is needed with DATABASE_URL; set JWT_SECRET, JWT_PUBLIC_KEY or JWT_JWKS_URL');
   }
-  if (env.REDIS_URL && !env.DATABASE_URL) {
-    mistakes.push('REDIS_URL: several nodes share one database; set DATABASE_URL, too');
+  return mistakes;
+}
+
+function nodeMistakes(env: Environment): string[] {
+  return isGiven(env, 'REDIS_URL') && !isGiven(env, 'DATABASE_URL')
+    ? ['REDIS_URL: several nodes share one database; set DATABASE_URL, too']
+    : [];
+}
+
+type Values = z.infer<typeof environment>;
+
+/** What no setting shows by itself. A limit of 0 is off and contradicts nothing. */
+function contradictions({ MAX_CONTENT_BYTES, MAX_FRAME_BYTES, MAX_UNSENT_BYTES, ...values }: Values): string[] {
+  const mistakes: string[] = [];
+  if (MAX_FRAME_BYTES && MAX_CONTENT_BYTES >= MAX_FRAME_BYTES) {
+    mistakes.push(
+      `MAX_CONTENT_BYTES: must be below MAX_FRAME_BYTES (${MAX_FRAME_BYTES}), because a frame holds the content`,
+    );
+  }
+  if (MAX_UNSENT_BYTES && MAX_CONTENT_BYTES >= MAX_UNSENT_BYTES) {
+    mistakes.push(
+      `MAX_CONTENT_BYTES: must be below MAX_UNSENT_BYTES (${MAX_UNSENT_BYTES}), or one message closes the connections of all who receive it`,
+    );
+  }
+  if (values.METRICS_PORT && values.METRICS_PORT === values.PORT) {
+    mistakes.push(`METRICS_PORT: must differ from PORT (${values.PORT})`);
+  }
+  const { JWT_SECRET = [], ADMIN_TOKEN, METRICS_TOKEN } = values;
+  if (ADMIN_TOKEN !== undefined && ADMIN_TOKEN === METRICS_TOKEN) {
+    mistakes.push('METRICS_TOKEN: must differ from ADMIN_TOKEN, or whoever reads metrics can revoke tokens');
+  }
+  for (const [name, value] of Object.entries({ ADMIN_TOKEN, METRICS_TOKEN })) {
+    if (value !== undefined && JWT_SECRET.includes(value)) {
+      mistakes.push(`${name}: must differ from JWT_SECRET, or whoever sends it can sign tokens`);
+    }
   }
   return mistakes;
 }

@@ -2,13 +2,19 @@ import type { Server as HttpServer } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
-import { type environment, readConfig } from './config.ts';
+import { ConfigError, type environment, readConfig } from './config.ts';
 import { type RunningServer, startServer } from './server.ts';
+import type { FileSetting } from './setting-files.ts';
 
 export { ConfigError } from './config.ts';
 
 /** By their names in the environment, as README's table has them. The environment of the process is taken as it is. */
-export type Settings = { readonly [N in keyof z.input<typeof environment>]?: string | number | undefined };
+export type Settings = {
+  readonly [N in keyof z.input<typeof environment> | FileSetting]?: string | number | undefined;
+};
+
+/** Without one of these the service would be another one, or open: what is undefined here was meant to be something. */
+const neverUndefined = /^(JWT_|ADMIN_TOKEN|METRICS_TOKEN|DATABASE_URL|REDIS_URL)/;
 
 export interface ServerOptions {
   /**
@@ -38,7 +44,13 @@ export async function createServer({ settings = {}, server, prefix, logger }: Se
   if (prefix !== undefined && !/^(\/[A-Za-z0-9._~-]+)+$/.test(prefix)) {
     throw new TypeError(`prefix must be a path such as /messaging, without a slash at its end, not ${prefix}`);
   }
-  const given = Object.entries(settings).map(([name, value]) => [name, value?.toString()]);
+  const given = Object.entries(settings).map(([name, value]) => [name, value?.toString()] as const);
+  const missing = given.filter(([name, value]) => value === undefined && neverUndefined.test(name));
+  if (missing.length > 0) {
+    throw new ConfigError(
+      missing.map(([name]) => `${name}: is given as undefined; give it a value, or leave the name out`),
+    );
+  }
   const config = readConfig(Object.fromEntries(given));
   const mount = server && prefix !== undefined ? { server, prefix } : undefined;
   return startServer(config, { ...(logger && { logger }), mount });

@@ -35,9 +35,7 @@ async function main(): Promise<void> {
   const { dryRun, help, urls } = readOptions();
   if (help) return console.log(usage);
   const url = originalUrl(urls);
-  // Importing takes no key, whichever is configured.
-  const { JWT_SECRET, JWT_PUBLIC_KEY, JWT_JWKS_URL, ...env } = process.env;
-  const { database, limits } = readConfig({ ...env, JWT_SECRET: 'not used to import' });
+  const { database, limits } = readConfig(process.env, { needsKeys: false });
   const original = await openOriginal(url);
   try {
     const target = await openTarget(database, dryRun);

@@ -4,9 +4,7 @@ import { openPglite } from './store/store.ts';
 
 /** `npm run migrate`: what the server does at its start, by itself. */
 async function main(): Promise<void> {
-  // Migrating takes no key, whichever is configured.
-  const { JWT_SECRET, JWT_PUBLIC_KEY, JWT_JWKS_URL, ...env } = process.env;
-  const { database } = readConfig({ ...env, JWT_SECRET: 'not used to migrate' });
+  const { database } = readConfig(process.env, { needsKeys: false });
   if (database.mode === 'postgres') {
     const applied = await migratePostgres(database.databaseUrl);
     for (const name of applied) console.log(`applied ${name}`);

@@ -64,7 +64,6 @@ interface Surroundings {
 export async function startServer(config: Config, { logger, mount }: Surroundings = {}): Promise<RunningServer> {
   const log = logger ?? createLogger(config.logLevel);
   const keys = tokenKeys(config);
-  warnOfShortSecrets(config, log);
   const store = await openStore(config);
   try {
     return await serve(config, keys, store, log, mount);
@@ -196,14 +195,6 @@ async function serve(
 
 function tokenKeys({ tokens: { keys }, dataDirectory }: Config) {
   return keys.source === 'embedded' ? { source: 'secrets' as const, secrets: [embeddedSecret(dataDirectory)] } : keys;
-}
-
-const shortSecretBytes = 32;
-
-function warnOfShortSecrets({ tokens: { keys } }: Config, logger: Logger): void {
-  if (keys.source !== 'secrets' || keys.secrets.every((secret) => Buffer.byteLength(secret) >= shortSecretBytes))
-    return;
-  logger.warn(`JWT_SECRET has a secret of fewer than ${shortSecretBytes} bytes, which can be guessed from a token`);
 }
 
 function administration({ adminToken: token, limits }: Config, revocations: Revocations) {

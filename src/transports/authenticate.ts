@@ -2,7 +2,7 @@ import { createSecretKey, KeyObject, type webcrypto } from 'node:crypto';
 import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, errors as joseErrors, jwtVerify } from 'jose';
 import { Strategy } from 'passport-jwt';
 import { z } from 'zod';
-import type { Config, TokenKeys } from '../config.ts';
+import { type Config, minRsaBits, type TokenKeys } from '../config.ts';
 import { ChatError } from '../protocol/errors.ts';
 import { Uuid } from '../protocol/identifiers.ts';
 import type { Actor } from '../rooms/permissions.ts';
@@ -104,13 +104,22 @@ function jwksKeyFor(url: string) {
     if (header.alg !== 'RS256' && header.alg !== 'ES256') throw new ChatError('UNAUTHENTICATED');
     try {
       const key = await keySet({ ...header, alg: header.alg }, { payload: '', signature: '' });
-      return KeyObject.from(key as webcrypto.CryptoKey);
+      return longEnough(KeyObject.from(key as webcrypto.CryptoKey));
     } catch (error) {
+      if (error instanceof ChatError) throw error;
       const isTheToken = error instanceof joseErrors.JWKSNoMatchingKey || error instanceof joseErrors.JOSENotSupported;
       if (isTheToken || error instanceof joseErrors.JWKSMultipleMatchingKeys) throw new ChatError('UNAUTHENTICATED');
       throw new ChatError('UNAVAILABLE', { message: 'The keys for tokens cannot be had right now', cause: error });
     }
   };
+}
+
+/** Whoever can factor a short key signs tokens with it; one of `JWT_PUBLIC_KEY` is refused at the start. */
+function longEnough(key: KeyObject): KeyObject {
+  const bits = key.asymmetricKeyDetails?.modulusLength;
+  if (bits === undefined || bits >= minRsaBits) return key;
+  const message = `The key of the token has ${bits} bits; an RSA key must have at least ${minRsaBits}`;
+  throw new ChatError('UNAUTHENTICATED', { message });
 }
 
 /** What passport-jwt says of a token that does not hold, in our words. */

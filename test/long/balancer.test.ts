@@ -6,7 +6,7 @@ import { type Balancer, checkedConfiguration, findBalancer, type Kind, startBala
 import { chatIn } from '../support/chat-client.ts';
 import { databaseSession, lockRoom } from '../support/database-session.ts';
 import { postgres, startNode } from '../support/node.ts';
-import type { Person } from '../support/people.ts';
+import { adminToken, type Person } from '../support/people.ts';
 import { freshDatabase } from '../support/postgres.ts';
 import { sharedRedis } from '../support/redis.ts';
 import { rest } from '../support/rest-client.ts';
@@ -23,7 +23,7 @@ interface Service {
 /** Two nodes behind a balancer. */
 async function service(kind: Kind): Promise<Service> {
   const DATABASE_URL = await freshDatabase();
-  const settings = { DATABASE_URL, REDIS_URL: await sharedRedis(), ADMIN_TOKEN: 'a'.repeat(32) };
+  const settings = { DATABASE_URL, REDIS_URL: await sharedRedis(), ADMIN_TOKEN: adminToken };
   const first = await startNode(postgres, { ...settings, NODE_NAME: 'chat-1' });
   const second = await startNode(postgres, { ...settings, NODE_NAME: 'chat-2' });
   const balancer = await startBalancer(kind, [first.port, second.port]);

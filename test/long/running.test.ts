@@ -130,7 +130,7 @@ describe('A wrong configuration', function () {
   const keys: Record<string, Record<string, string>> = {
     'no key beside DATABASE_URL (the original took unsigned tokens)': { DATABASE_URL: 'postgresql://127.0.0.1/x' },
     'an empty JWT_SECRET': { JWT_SECRET: '' },
-    'two sources of keys': { JWT_SECRET: 'secret', JWT_JWKS_URL: 'https://localhost/jwks.json' },
+    'two sources of keys': { JWT_SECRET: testSecret, JWT_JWKS_URL: 'https://localhost/jwks.json' },
     'a key set over http': { JWT_JWKS_URL: 'http://localhost/jwks.json' },
     'a public key that is none': { JWT_PUBLIC_KEY: 'secret' },
   };

@@ -221,6 +221,16 @@ describe('createServer refuses', () => {
     expect((error as ConfigError).mistakes.join()).to.match(/PORT: .*JWT_SECRET: /s);
   });
 
+  const variables = ['JWT_SECRET', 'JWT_PUBLIC_KEY_FILE', 'JWT_AUDIENCE', 'DATABASE_URL', 'REDIS_URL', 'METRICS_TOKEN'];
+  for (const name of variables) {
+    it(`${name} that is given as undefined, as by a variable that is missing`, async () => {
+      const error = await refusalOf({ settings: { [name]: undefined, PORT: undefined } });
+      expect(error).to.be.instanceOf(ConfigError);
+      expect((error as ConfigError).mistakes).to.have.length(1);
+      expect((error as ConfigError).mistakes[0]).to.match(new RegExp(`^${name}: .*undefined`));
+    });
+  }
+
   for (const [title, wrong] of [
     ['a server without a prefix', { server: createHttpServer() }],
     ['a prefix without a server', { prefix: '/a' }],

@@ -53,7 +53,7 @@ const sources = (directory: string) =>
 
 describe('PLAYGROUND', () => {
   const isOn = (env: Record<string, string>) => readConfig(env).playground;
-  const key = { JWT_SECRET: 'a secret of thirty-two bytes or more' };
+  const key = { JWT_SECRET: 'a secret that the page has no part in' };
 
   it('is on where the embedded default made its own key, and nowhere else, unless it says so', () => {
     expect(isOn({})).to.equal(true);

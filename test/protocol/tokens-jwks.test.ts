@@ -47,6 +47,15 @@ describe('JWT_JWKS_URL', () => {
     expect(await knock(url, byRsa())).to.deep.equal(welcome);
   });
 
+  it('refuses the tokens of an RSA key under 2,048 bits, and says why', async () => {
+    const short = generateKeyPairSync('rsa', { modulusLength: 1_024 });
+    const url = await nodeOf(await jwksServer([published(short.publicKey, 'short'), ...keys()]));
+    const token = sign(somebody().claims, { alg: 'RS256', secret: short.privateKey, header: { kid: 'short' } });
+    expect(await knock(url, token)).to.deep.equal(refused);
+    expect((await rest(url, token).get('/rooms')).body.meta.detail).to.include('1024 bits');
+    expect(await knock(url, byRsa())).to.deep.equal(welcome);
+  });
+
   it('refuses an unknown kid and does not fetch the set for each of them', async () => {
     const jwks = await jwksServer(keys());
     const url = await nodeOf(jwks);

@@ -62,7 +62,7 @@ describe('docker-compose.yml', () => {
   it('gives the nodes settings that there are, and values that they take', () => {
     const filled: Record<string, string> = {
       POSTGRES_PASSWORD: 'password',
-      JWT_SECRET: 'a secret of the tests, and long enough',
+      JWT_SECRET: 'a secret of the tests and long enough',
     };
     for (const [, { environment: given = {} }] of nodes) {
       expect(Object.keys(environment.shape)).to.include.members(Object.keys(given));

@@ -1,9 +1,14 @@
 import { generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'chai';
-import { ConfigError, readConfig } from '../../src/config.ts';
+import { ConfigError, readConfig, settingNames } from '../../src/config.ts';
+import { fileSettings } from '../../src/setting-files.ts';
 
 const database = 'postgres://chat@127.0.0.1/chat';
-const secret = { JWT_SECRET: 'a secret for tests' };
+const secret = { JWT_SECRET: 'a secret for the tests of the settings' };
+const otherSecret = 'another secret for the tests of the settings';
 
 function mistakesOf(env: Record<string, string>): string[] {
   try {
@@ -15,11 +20,11 @@ function mistakesOf(env: Record<string, string>): string[] {
   return [];
 }
 
-function pem(type: 'rsa' | 'P-256' | 'P-384' | 'ed25519'): string {
+function pem(type: 'rsa' | 'rsa-1024' | 'P-256' | 'P-384' | 'ed25519'): string {
   const encoding = { type: 'spki', format: 'pem' } as const;
   const { publicKey } =
-    type === 'rsa'
-      ? generateKeyPairSync('rsa', { modulusLength: 2048 })
+    type === 'rsa' || type === 'rsa-1024'
+      ? generateKeyPairSync('rsa', { modulusLength: type === 'rsa' ? 2_048 : 1_024 })
       : type === 'ed25519'
         ? generateKeyPairSync('ed25519')
         : generateKeyPairSync('ec', { namedCurve: type });
@@ -83,14 +88,55 @@ describe('configuration', () => {
     { ADMIN_TOKEN: 'thirty-one-bytes-are-not-enough' },
     { ADMIN_TOKEN: 'not even forty characters with blanks' },
     { ADMIN_TOKEN: 'sixteen-ümläüts-dö-nöt-fit-a-header' },
+    { ADMIN_TOKEN: 'a'.repeat(32) },
+    { METRICS_TOKEN: 'abababababababab' },
+    { METRICS_TOKEN: 'a token for the metrics\n' },
+    { DATABASE_URL: `${database}\n` },
+    { JWT_AUDIENCE: 'chat\n' },
+    { HOST: '127.0.0.1\n' },
   ];
   for (const env of wrong) {
     const [[name, value]] = Object.entries(env) as [[string, string]];
     it(`refuses ${name}=${value}`, () => {
-      expect(mistakesOf(env)).to.have.length(1);
-      expect(mistakesOf(env)[0]).to.match(new RegExp(`^${name}: `));
+      const mistakes = mistakesOf({ ...secret, ...env });
+      expect(mistakes).to.have.length(1);
+      expect(mistakes[0]).to.match(new RegExp(`^${name}: `));
     });
   }
+
+  const token = 'one-token-for-two-purposes-is-wrong';
+  const contradictions: Record<string, [named: RegExp, env: Record<string, string>]> = {
+    'content as large as a frame': [/^MAX_CONTENT_BYTES: .*MAX_FRAME_BYTES/, { MAX_CONTENT_BYTES: '65536' }],
+    'a frame smaller than the default content': [/^MAX_CONTENT_BYTES: .*MAX_FRAME_BYTES/, { MAX_FRAME_BYTES: '4096' }],
+    'content that no connection can be sent': [
+      /^MAX_CONTENT_BYTES: .*MAX_UNSENT_BYTES/,
+      { MAX_CONTENT_BYTES: '60000', MAX_UNSENT_BYTES: '50000' },
+    ],
+    'one port for two servers': [/^METRICS_PORT: .*PORT/, { METRICS_PORT: '7777' }],
+    'one token for metrics and revocations': [/^METRICS_TOKEN: /, { METRICS_TOKEN: token, ADMIN_TOKEN: token }],
+    'the secret as a token': [
+      /^ADMIN_TOKEN: .*JWT_SECRET/,
+      { ADMIN_TOKEN: token, JWT_SECRET: `${otherSecret},${token}` },
+    ],
+  };
+  for (const [title, [named, env]] of Object.entries(contradictions)) {
+    it(`refuses ${title}`, () => {
+      const mistakes = mistakesOf(env);
+      expect(mistakes).to.have.length(1);
+      expect(mistakes[0]).to.match(named);
+    });
+  }
+
+  it('takes a contradiction with a limit that is off', () => {
+    const off = {
+      MAX_FRAME_BYTES: '0',
+      MAX_UNSENT_BYTES: '0',
+      MAX_CONTENT_BYTES: '2000000',
+      METRICS_PORT: '0',
+      PORT: '0',
+    };
+    expect(readConfig(off).limits).to.include({ contentBytes: 2_000_000 });
+  });
 
   it('takes 0 as "no limit" where a limit may be off', () => {
     const off = readConfig({ MAX_CONTENT_BYTES: '0', SEND_RATE: '0', MAX_CONNECTIONS_PER_USER: '0' });
@@ -161,7 +207,9 @@ describe('the source of keys', () => {
   const key = (env: Record<string, string>) => readConfig({ DATABASE_URL: database, ...env }).tokens.keys;
 
   it('is several secrets while one is being rotated', () => {
-    expect(key({ JWT_SECRET: 'new,old' })).to.deep.equal({ source: 'secrets', secrets: ['new', 'old'] });
+    const secrets = [secret.JWT_SECRET, otherSecret];
+    expect(key({ JWT_SECRET: secrets.join(',') })).to.deep.equal({ source: 'secrets', secrets });
+    expect(key({ JWT_SECRET: secrets.join(', ') })).to.deep.equal({ source: 'secrets', secrets });
   });
 
   it('pins RS256 for an RSA key and ES256 for a P-256 key', () => {
@@ -183,11 +231,18 @@ describe('the source of keys', () => {
   const mistakes: Record<string, Record<string, string>> = {
     'none with a database': {},
     'an empty secret': { JWT_SECRET: '' },
-    'an empty secret among others': { JWT_SECRET: 'new,,old' },
+    'an empty secret among others': { JWT_SECRET: `${secret.JWT_SECRET},,${otherSecret}` },
+    'a secret of 31 bytes': { JWT_SECRET: 'thirty-one-bytes-are-not-enough' },
+    'a secret of 31 bytes among others': { JWT_SECRET: `${otherSecret},thirty-one-bytes-are-not-enough` },
+    'a secret of one letter': { JWT_SECRET: 'a'.repeat(64) },
+    'a secret that repeats a word': { JWT_SECRET: 'password'.repeat(8) },
+    'the secret of an earlier README': { JWT_SECRET: 'the-secret-your-backend-signs-with' },
+    'a secret with a line end': { JWT_SECRET: `${secret.JWT_SECRET}\n` },
     'a secret of blanks': { JWT_SECRET: '  ' },
     'a public key as a secret': { JWT_SECRET: 'old,-----BEGIN PUBLIC KEY-----\\nMFkw\\n-----END PUBLIC KEY-----' },
     'an empty public key': { JWT_PUBLIC_KEY: '' },
     'a public key that is none': { JWT_PUBLIC_KEY: 'AAAA' },
+    'an RSA key of 1,024 bits': { JWT_PUBLIC_KEY: pem('rsa-1024') },
     'a P-384 key': { JWT_PUBLIC_KEY: pem('P-384') },
     'an Ed25519 key': { JWT_PUBLIC_KEY: pem('ed25519') },
     'a JWKS over http': { JWT_JWKS_URL: 'http://id.example/jwks' },
@@ -197,7 +252,9 @@ describe('the source of keys', () => {
   };
   for (const [title, env] of Object.entries(mistakes)) {
     it(`refuses ${title}`, () => {
-      expect(mistakesOf({ DATABASE_URL: database, ...env }).join()).to.include('JWT_');
+      const mistakes = mistakesOf({ DATABASE_URL: database, ...env });
+      expect(mistakes).to.have.length.at.least(1);
+      for (const mistake of mistakes) expect(mistake).to.match(/^(JWT_\w+, )*JWT_\w+: /);
     });
   }
 
@@ -218,5 +275,92 @@ describe('the source of keys', () => {
       ADMIN_TOKEN: 'hush',
     }).join();
     expect(shown).not.to.include('hush');
+  });
+});
+
+describe('settings in files', () => {
+  let directory: string;
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'nano-settings-'));
+  });
+
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  function file(content: string | Buffer, name = 'secret'): string {
+    const path = join(directory, name);
+    writeFileSync(path, content);
+    return path;
+  }
+
+  it('may be every URL with a password, every key and every token', () => {
+    const rsa = pem('rsa');
+    const values: Record<(typeof fileSettings)[number], string> = {
+      DATABASE_URL: database,
+      REDIS_URL: 'redis://:password@127.0.0.1',
+      JWT_SECRET: secret.JWT_SECRET,
+      JWT_PUBLIC_KEY: rsa,
+      ADMIN_TOKEN: 'an-admin-token-from-a-file-for-tests',
+      METRICS_TOKEN: 'a metrics token from a file',
+    };
+    const { JWT_PUBLIC_KEY: _, ...withSecret } = values;
+    const { JWT_SECRET: __, ...withKey } = values;
+    for (const env of [withSecret, withKey]) {
+      const inFiles = Object.entries(env).map(([name, value]) => [`${name}_FILE`, file(`${value}\n`, name)]);
+      const plain = readConfig(env);
+      const config = readConfig(Object.fromEntries(inFiles));
+      if (plain.tokens.keys.source === 'public_key') {
+        expect(config.tokens.keys).to.include({ source: 'public_key', algorithm: 'RS256' });
+        plain.tokens.keys = config.tokens.keys;
+      }
+      expect(config).to.deep.equal(plain);
+    }
+  });
+
+  it('are named beside the others', () => {
+    for (const name of fileSettings) expect(settingNames).to.include.members([name, `${name}_FILE`]);
+  });
+
+  for (const end of ['', '\n', '\r\n', '\n\n']) {
+    it(`are read without the line ends at their end: ${JSON.stringify(end)}`, () => {
+      const { keys } = readConfig({ JWT_SECRET_FILE: file(secret.JWT_SECRET + end) }).tokens;
+      expect(keys).to.deep.equal({ source: 'secrets', secrets: [secret.JWT_SECRET] });
+    });
+  }
+
+  const wrong: Record<string, [because: RegExp, path: () => string]> = {
+    'a file that does not exist': [/does not exist/, () => join(directory, 'missing')],
+    'a directory': [/is a directory/, () => directory],
+    'an empty file': [/is empty/, () => file('\n')],
+    'a file that is no text': [/not UTF-8/, () => file(Buffer.from([0xff, 0xfe, 0x41]))],
+    'a file of two lines': [/line ends/, () => file(`${secret.JWT_SECRET}\n${otherSecret}`)],
+    'a file with a byte order mark': [/control characters/, () => file(`\u{feff}${secret.JWT_SECRET}`)],
+    'a file without an end': [/has more than/, () => '/dev/zero'],
+    'a short secret in a file': [/at least 32 bytes/, () => file('hush')],
+    'an empty path': [/must be the path/, () => ''],
+  };
+  for (const [title, [because, path]] of Object.entries(wrong)) {
+    it(`refuses ${title}, by the name of its setting and without its content`, () => {
+      const mistakes = mistakesOf({ JWT_SECRET_FILE: path() });
+      expect(mistakes).to.have.length(1);
+      expect(mistakes[0])
+        .to.match(/^JWT_SECRET_FILE: /)
+        .and.match(because);
+      expect(mistakes[0]).to.not.include('hush');
+    });
+  }
+
+  it('refuse a setting that is given in both ways', () => {
+    const mistakes = mistakesOf({ ...secret, JWT_SECRET_FILE: file(otherSecret) });
+    expect(mistakes.join()).to.match(/JWT_SECRET_FILE: JWT_SECRET is set/);
+  });
+
+  it('are not set where the path is empty, except for a key', () => {
+    expect(readConfig({ DATABASE_URL_FILE: '', ADMIN_TOKEN_FILE: '' })).to.deep.equal(readConfig({}));
+  });
+
+  it('of keys are not read for a command that verifies no tokens', () => {
+    const env = { DATABASE_URL_FILE: file(database), JWT_SECRET_FILE: join(directory, 'missing') };
+    expect(readConfig(env, { needsKeys: false }).database).to.include({ databaseUrl: database });
   });
 });

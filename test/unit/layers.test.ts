@@ -21,7 +21,12 @@ const offTheWire = /^(?!express|socket\.io|ws$|cors$|helmet$|passport|node:(http
 /** The first row that fits a file is its row. */
 const layers: Layer[] = [
   { name: 'a process', files: process, imports: [any], packages: any },
-  { name: 'config.ts', files: /^config\.ts$/, imports: [/^protocol\//], packages: any },
+  {
+    name: 'config.ts',
+    files: /^config\.ts$/,
+    imports: [/^protocol\//, /^(secret-strength|setting-files)\.ts$/],
+    packages: any,
+  },
   { name: 'protocol/', files: /^protocol\//, imports: [/^protocol\//], packages: /^zod$/ },
   { name: 'rooms/permissions.ts', files: /^rooms\/permissions\.ts$/, imports: [/^protocol\//], packages: /^$/ },
   { name: 'client/', files: /^client\//, imports: [/^(protocol|client)\//], packages: /^socket\.io-client$/ },

@@ -368,6 +368,32 @@ describe('ARCHITECTURE.md', () => {
   });
 });
 
+describe('secrets in the documents', () => {
+  const folders = ['', 'docs/', 'docs/operations/', 'deploy/', 'examples/', 'examples/backend/', 'playground/'];
+  const documents = folders.flatMap((folder) =>
+    readdirSync(new URL(folder, root), { withFileTypes: true })
+      .filter((entry) => entry.isFile() && /\.(md|ya?ml|sh|js|py|conf|cfg|service|env)$|^Dockerfile$/.test(entry.name))
+      .map(({ name }) => `${folder}${name}`),
+  );
+  const assigned =
+    /\b(JWT_SECRET|ADMIN_TOKEN|METRICS_TOKEN|POSTGRES_PASSWORD|REDIS_PASSWORD)=("[^"]*"|'[^']*'|[^\s`]+)/g;
+  /** What a shell puts in its place, or what no service accepts. */
+  const isSafe = (name: string, value: string) => {
+    const bare = value.replaceAll(/["']/g, '');
+    if (/^[$%]|^…$|^\.\.\.$/.test(bare)) return true;
+    if (!(name in environment.shape)) return false;
+    return !environment.shape[name as keyof typeof environment.shape].safeParse(bare).success;
+  };
+
+  it('are made by a command, or refused by the service', () => {
+    const found = documents.flatMap((path) =>
+      [...read(path).matchAll(assigned)].map(([, name, value]) => ({ path, name: name!, value: value! })),
+    );
+    expect(found).to.have.length.above(3);
+    expect(found.filter(({ name, value }) => !isSafe(name, value))).to.deep.equal([]);
+  });
+});
+
 describe('links of the documents', () => {
   const guides = readdirSync(new URL('docs/', root)).filter((name) => name.endsWith('.md'));
   const documents = [

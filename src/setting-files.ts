@@ -1,0 +1,84 @@
+import { closeSync, openSync, readSync } from 'node:fs';
+
+/** Settings that may come from a file, such as a secret of Docker or Kubernetes: the path is in `NAME_FILE`. */
+export const fileSettings = [
+  'DATABASE_URL',
+  'REDIS_URL',
+  'JWT_SECRET',
+  'JWT_PUBLIC_KEY',
+  'ADMIN_TOKEN',
+  'METRICS_TOKEN',
+] as const;
+
+export type FileSetting = `${(typeof fileSettings)[number]}_FILE`;
+
+type Settings = Record<string, string | undefined>;
+
+const maxBytes = 65_536;
+
+/**
+ * Replaces each `NAME_FILE` by `NAME` with the text of the file, without the line ends at its end. The files are read
+ * once; a change of a file takes effect at the next start.
+ */
+export function readSettingFiles(given: Settings): { settings: Settings; mistakes: string[] } {
+  const settings = { ...given };
+  const mistakes: string[] = [];
+  for (const name of fileSettings) {
+    const file: FileSetting = `${name}_FILE`;
+    const path = given[file];
+    delete settings[file];
+    if (path === undefined) continue;
+    if (path === '') mistakes.push(`${file}: must be the path of a file`);
+    else if (given[name] !== undefined) mistakes.push(`${file}: ${name} is set, too; only one of them may be`);
+    else {
+      try {
+        settings[name] = readText(path);
+      } catch (error) {
+        mistakes.push(`${file}: ${path} ${(error as Error).message}`);
+        // So that the setting does not count as missing as well.
+        delete settings[name];
+      }
+    }
+  }
+  return { settings, mistakes };
+}
+
+const reasons: Record<string, string> = {
+  ENOENT: 'does not exist',
+  EACCES: 'cannot be read: permission denied for the user of this process',
+  EISDIR: 'is a directory',
+};
+
+function readText(path: string): string {
+  let bytes: Buffer;
+  try {
+    bytes = readAtMost(path, maxBytes + 1);
+  } catch (error) {
+    const { code = 'unknown' } = error as NodeJS.ErrnoException;
+    throw new Error(reasons[code] ?? `cannot be read (${code})`);
+  }
+  if (bytes.length > maxBytes) throw new Error(`has more than ${maxBytes} bytes`);
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new Error('is not UTF-8 text');
+  }
+  const value = text.replace(/[\r\n]+$/, '');
+  if (value === '') throw new Error('is empty');
+  return value;
+}
+
+/** Not readFileSync, which reads a device such as /dev/zero until the memory is full. */
+function readAtMost(path: string, size: number): Buffer {
+  const file = openSync(path, 'r');
+  try {
+    const buffer = Buffer.alloc(size);
+    let length = 0;
+    for (let read = -1; read !== 0 && length < size; length += read)
+      read = readSync(file, buffer, length, size - length, null);
+    return buffer.subarray(0, length);
+  } finally {
+    closeSync(file);
+  }
+}
