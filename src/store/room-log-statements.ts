@@ -50,17 +50,33 @@ export interface RoomRow {
   rules: (Grant & { permissions: string; created: number; updated: number })[];
 }
 
+const roomsById = `select ${roomColumns}, coalesce((select json_agg(${ruleJson} order by p.created_at, p.grantee)
+  from permission_rules p where p.room_id = r.id), '[]') as rules from rooms r where r.id = any($1::bigint[])`;
+
 export const statements = {
   append: {
     name: 'append',
+    isUrgent: true,
     text: `select o_ord::float8 as ord, o_outcome as outcome, o_id::float8 as id, o_seq::float8 as seq, o_rev::float8 as rev,
       ${ms('o_at')} as at, ${ms('o_updated')} as updated, o_content as content
       from append_messages($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::boolean[], $6::bigint[])`,
   },
-  roomsById: {
-    name: 'rooms_by_id',
-    text: `select ${roomColumns}, coalesce((select json_agg(${ruleJson} order by p.created_at, p.grantee)
-      from permission_rules p where p.room_id = r.id), '[]') as rules from rooms r where r.id = any($1::bigint[])`,
+  roomsById: { name: 'rooms_by_id', text: roomsById },
+  /** The same, for messages that wait to be judged. */
+  roomsWrittenTo: { name: 'rooms_by_id', isUrgent: true, text: roomsById },
+  /** Of messages that may not be written: one that is stored already is answered all the same. Takes no lock. */
+  unwritable: {
+    name: 'unwritable',
+    isUrgent: true,
+    text: `select case when r.id is null then 'gone' when m.id is not null then 'duplicate'
+        when r.rights_rev <> i.judged then 'stale' else 'refused' end as outcome,
+      m.id::float8 as id, m.seq::float8 as seq, m.rev::float8 as rev, m.content, ${ms('m.created_at')} as at,
+      ${ms('m.updated_at')} as updated
+      from unnest($1::bigint[], $2::uuid[], $3::text[], $4::bigint[]) with ordinality
+        as i(room_id, emitter, client, judged, ord)
+      left join rooms r on r.id = i.room_id
+      left join messages m on m.room_id = i.room_id and m.emitter = i.emitter and m.client_msg_id = i.client
+      order by i.ord`,
   },
   roomByUuid: {
     name: 'room_by_uuid',

@@ -49,6 +49,7 @@ export interface RoomLog {
   /** Stores a batch in one commit. No two drafts may share room, emitter and client_msg_id. Answers in their order. */
   append(drafts: readonly Draft[]): Promise<Appended[]>;
   state(ref: RoomRef): Promise<LoggedRoom | undefined>;
+  /** For messages that wait to be judged: ahead of other reads. */
   states(ids: readonly RoomId[]): Promise<LoggedRoom[]>;
   /** Rooms that a rule or ownership may lead the actor to, newest activity first and from `before` on, each with the rules that name him. */
   roomsOf(
@@ -69,19 +70,18 @@ export interface RoomLog {
 }
 
 export function roomLog(store: Store): RoomLog {
-  const states = async (ids: readonly RoomId[]) =>
-    (await store.query<RoomRow>(statements.roomsById, [ids])).map(stateOf);
   const stateById = sharedReads(async (ids: readonly RoomId[]) => {
-    return new Map((await states(ids)).map((state) => [state.room.id, state]));
+    const states = (await store.query<RoomRow>(statements.roomsById, [ids])).map(stateOf);
+    return new Map(states.map((state) => [state.room.id, state]));
   });
   return {
-    states,
+    states: async (ids) => (await store.query<RoomRow>(statements.roomsWrittenTo, [ids])).map(stateOf),
     async append(drafts) {
       const allowed = drafts.filter((draft) => draft.allowed);
       const others = drafts.filter((draft) => !draft.allowed);
       // Those first that store nothing: what fails then leaves nothing behind that is stored and not answered.
       const answers = {
-        others: others.length > 0 ? await appendCarefully(store, others) : [],
+        others: others.length > 0 ? await answerUnwritable(store, others) : [],
         allowed: [] as Appended[],
       };
       if (allowed.length > 0) answers.allowed = await appendAllowed(store, allowed);
@@ -132,10 +132,22 @@ async function appendAllowed(store: Store, drafts: readonly Draft[]): Promise<Ap
   return stored ? stored.map((change) => ({ outcome: 'stored', change })) : appendCarefully(store, drafts);
 }
 
+type Outcome = MessageRow & { outcome: Appended['outcome']; content: string | null };
+
+/** Messages that may not be written, without a lock: whoever may not write cannot hold up those who may. */
+async function answerUnwritable(store: Store, drafts: readonly Draft[]): Promise<Appended[]> {
+  const rows = await store.query<Outcome>(statements.unwritable, [
+    drafts.map((draft) => draft.room_id),
+    drafts.map((draft) => draft.emitter),
+    drafts.map((draft) => draft.client_msg_id),
+    drafts.map((draft) => draft.judgedAt),
+  ]);
+  return rows.map((row, n) => appendedOf(row, drafts[n]!));
+}
+
 /** Tells of each message what became of it. */
 async function appendCarefully(store: Store, drafts: readonly Draft[]): Promise<Appended[]> {
-  type Row = MessageRow & { outcome: Appended['outcome']; content: string | null };
-  const rows = await store.query<Row>(statements.append, [
+  const rows = await store.query<Outcome>(statements.append, [
     drafts.map((draft) => draft.room_id),
     drafts.map((draft) => draft.emitter),
     drafts.map((draft) => draft.content),
@@ -143,10 +155,11 @@ async function appendCarefully(store: Store, drafts: readonly Draft[]): Promise<
     drafts.map((draft) => draft.allowed),
     drafts.map((draft) => draft.judgedAt),
   ]);
-  return rows.map((row, n): Appended => {
-    if (row.outcome !== 'stored' && row.outcome !== 'duplicate') return { outcome: row.outcome };
-    const { room_id, emitter, content, client_msg_id } = drafts[n]!;
-    const stored = { ...row, room_id, emitter, client_msg_id, content: row.content ?? content };
-    return { outcome: row.outcome, change: messageChange(stored) };
-  });
+  return rows.map((row, n) => appendedOf(row, drafts[n]!));
+}
+
+function appendedOf(row: Outcome, { room_id, emitter, content, client_msg_id }: Draft): Appended {
+  if (row.outcome !== 'stored' && row.outcome !== 'duplicate') return { outcome: row.outcome };
+  const stored = { ...row, room_id, emitter, client_msg_id, content: row.content ?? content };
+  return { outcome: row.outcome, change: messageChange(stored) };
 }

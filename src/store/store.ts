@@ -6,6 +6,7 @@ import {
   type PostgreSqlConnection,
   MikroORM as PostgresORM,
 } from '@mikro-orm/postgresql';
+import pLimit from 'p-limit';
 import type { Pool } from 'pg';
 import { lockDataDirectory } from './data-directory.ts';
 import { migrate, migratePostgres } from './migrate.ts';
@@ -18,6 +19,8 @@ export type EntityManager = BasePostgreSqlEntityManager;
 export interface Statement {
   name: string;
   text: string;
+  /** Goes before whatever else waits for the database: for the statements that every message needs. */
+  isUrgent?: boolean;
 }
 
 /** The database of one process. Every method throws `UNAVAILABLE` while the database is away. */
@@ -52,38 +55,46 @@ interface Native {
   query(statement: Statement, values: unknown[]): Promise<{ rows: unknown[] }>;
 }
 
+/** Who gets the database next. */
 interface Line {
-  run<T>(task: () => Promise<T>): Promise<T>;
+  run<T>(task: () => Promise<T>, isUrgent?: boolean): Promise<T>;
   readonly load: Load;
 }
 
-/** Runs the tasks one after the other. */
+/** Runs the tasks one after the other, those that are urgent first. */
 function oneAtATime(): Line {
-  let last: Promise<unknown> = Promise.resolve();
-  let tasks = 0;
+  const urgent: (() => Promise<void>)[] = [];
+  const others: (() => Promise<void>)[] = [];
+  let isBusy = false;
+
+  async function runAll(): Promise<void> {
+    isBusy = true;
+    for (let next = urgent.shift() ?? others.shift(); next; next = urgent.shift() ?? others.shift()) await next();
+    isBusy = false;
+  }
+
   return {
-    run(task) {
-      tasks += 1;
-      const result = last.then(task).finally(() => {
-        tasks -= 1;
-      });
-      last = result.catch(() => {});
-      return result;
-    },
+    run: (task, isUrgent) =>
+      new Promise((resolve, reject) => {
+        (isUrgent ? urgent : others).push(async () => task().then(resolve, reject));
+        if (!isBusy) void runAll();
+      }),
     get load() {
-      const busy = Math.min(1, tasks);
-      return { busy, idle: 1 - busy, most: 1, waiting: tasks - busy };
+      const busy = Number(isBusy);
+      return { busy, idle: 1 - busy, most: 1, waiting: urgent.length + others.length };
     },
   };
 }
 
-/** The pool lets them wait. */
+/** One connection is kept for what is urgent, so that transactions which wait for a lock cannot hold up messages. */
 function throughPool(pool: Pool, most: number): Line {
+  const others = pLimit(Math.max(1, most - 1));
   return {
-    run: (task) => task(),
+    run: (task, isUrgent) => (isUrgent ? task() : others(task)),
     get load() {
       const { totalCount, idleCount, waitingCount } = pool;
-      return { busy: totalCount - idleCount, idle: idleCount, most, waiting: waitingCount };
+      const waiting = waitingCount + others.pendingCount;
+      return { busy: totalCount - idleCount, idle: idleCount, most, waiting };
     },
   };
 }
@@ -116,14 +127,16 @@ async function storeOver(orm: Orm, native: Native, line: Line, release: () => vo
 
   return {
     query: <Row>(statement: Statement, values: unknown[]) =>
-      line.run(() => native.query(statement, values)).then((result) => answered(result.rows as Row[]), failed),
+      line
+        .run(() => native.query(statement, values), statement.isUrgent)
+        .then((result) => answered(result.rows as Row[]), failed),
     transaction: (task) => line.run(() => (orm.em.fork() as EntityManager).transactional(task)).then(answered, failed),
     identity: async () => {
       const { rows } = await line.run(() => native.query(identity, [])).catch(unavailable);
       return (rows[0] as { id: string }).id;
     },
     check: async () => {
-      const { rows } = await line.run(() => native.query(appliedMigrations, []));
+      const { rows } = await line.run(() => native.query(appliedMigrations, []), true);
       const applied = new Set((rows as { name: string }[]).map(({ name }) => name));
       const missing = needed.filter((name) => !applied.has(name));
       if (missing.length > 0) throw new Error(`Migrations are missing: ${missing.join(', ')}`);
@@ -170,6 +183,8 @@ export async function openPostgres({ databaseUrl, poolSize, statementTimeoutMs }
   await migratePostgres(databaseUrl);
   const orm = await PostgresORM.init(postgresOptions(databaseUrl, poolSize, statementTimeoutMs));
   const pool = await (orm.em.getConnection() as PostgreSqlConnection).getNativeClient();
-  const native = { query: (statement: Statement, values: unknown[]) => pool.query({ ...statement, values }) };
+  const native = {
+    query: ({ name, text }: Statement, values: unknown[]) => pool.query({ name, text, values }),
+  };
   return storeOver(orm, native, throughPool(pool, poolSize), () => {});
 }

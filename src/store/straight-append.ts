@@ -7,6 +7,7 @@ import { stateOf } from './store-errors.ts';
 
 const appendStraight = {
   name: 'append_straight',
+  isUrgent: true,
   text: `select ids, seqs, revs, ats from append_straight($1::bigint[], $2::int[], $3::bigint[], $4::int[], $5::int[],
     $6::uuid[], $7::text[], $8::text[])`,
 };

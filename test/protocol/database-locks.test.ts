@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import type pg from 'pg';
 import { databaseSession, lockRoom } from '../support/database-session.ts';
 import { postgres, startNode } from '../support/node.ts';
+import { somebody } from '../support/people.ts';
 import { freshDatabase } from '../support/postgres.ts';
 import { rest } from '../support/rest-client.ts';
 import { newRoom, ownRoom, say } from '../support/rooms.ts';
@@ -30,9 +31,34 @@ describe('On PostgreSQL', () => {
     expect((await held)[0].seq).to.equal(1);
   });
 
+  it('transactions that wait for a locked room leave a connection for the messages of the others', async () => {
+    const DATABASE_URL = await freshDatabase();
+    const { url } = await startNode(postgres, { DATABASE_URL, DATABASE_POOL: 3 });
+    const { owner, room } = await ownRoom(url);
+    const free = await newRoom(url, owner);
+    const [other, watcher] = [await databaseSession(DATABASE_URL), await databaseSession(DATABASE_URL)];
+    await lockRoom(other, room);
+    const renames = ['a', 'b', 'c', 'd'].map((name) => rest(url, owner.token).patch(`/rooms/${room.id}`, { name }));
+    await untilWaiting(watcher, 2);
+    await say(url, owner, free, 'at once');
+    await other.query('commit');
+    expect((await Promise.all(renames)).map(({ status }) => status)).to.deep.equal([200, 200, 200, 200]);
+  });
+
+  it('a message that may not be written is refused without waiting for its room', async () => {
+    const DATABASE_URL = await freshDatabase();
+    const { url } = await startNode(postgres, { DATABASE_URL });
+    const { room } = await ownRoom(url);
+    const other = await databaseSession(DATABASE_URL);
+    await lockRoom(other, room);
+    const refused = await rest(url, somebody().token).post(`/rooms/${room.id}/messages`, { content: 'let me in' });
+    expect(refused.status).to.equal(404);
+    await other.query('commit');
+  });
+
   it('connections that die in the middle of transactions are replaced, the last one too', async () => {
     const DATABASE_URL = await freshDatabase();
-    const { url } = await startNode(postgres, { DATABASE_URL, DATABASE_POOL: 2 });
+    const { url } = await startNode(postgres, { DATABASE_URL, DATABASE_POOL: 3 });
     const { owner, room } = await ownRoom(url);
     const [other, watcher] = [await databaseSession(DATABASE_URL), await databaseSession(DATABASE_URL)];
     await lockRoom(other, room);

@@ -15,10 +15,10 @@ interface Exit {
   output: string;
 }
 
-/** `node src/<file>` in an environment that holds nothing else. */
-export function runCommand(file: string, env: Env = {}, args: string[] = []) {
-  const child = spawn(process.execPath, [join(project, 'src', file), ...args], {
-    cwd: project,
+/** `node src/<file>` in an environment that holds nothing else. `root`: another checkout. */
+export function runCommand(file: string, env: Env = {}, args: string[] = [], root = project) {
+  const child = spawn(process.execPath, [join(root, 'src', file), ...args], {
+    cwd: root,
     env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE, ...env } as NodeJS.ProcessEnv,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -47,8 +47,8 @@ export function runCommand(file: string, env: Env = {}, args: string[] = []) {
 }
 
 /** A server process that listens; rejects with what it said where it does not get that far. */
-export async function runServer(env: Env) {
-  const command = runCommand('main.ts', { PORT: 0, HOST: '127.0.0.1', ...env });
+export async function runServer(env: Env, root = project) {
+  const command = runCommand('main.ts', { PORT: 0, HOST: '127.0.0.1', ...env }, [], root);
   const url = await new Promise<string>((resolve, reject) => {
     command.heard.add((output) => {
       const listening = /"url":"(http:[^"]+)"/.exec(output)?.[1];

@@ -1,0 +1,18 @@
+import { expect } from 'chai';
+import { openPglite } from '../../src/store/store.ts';
+import { closeLater } from '../support/cleanup.ts';
+import { migratedDirectory } from '../support/embedded-template.ts';
+
+describe('The embedded database', () => {
+  it('serves what is urgent before what already waits', async () => {
+    const store = await openPglite(await migratedDirectory());
+    closeLater(() => store.close());
+    const served: string[] = [];
+    const ask = async (name: string, isUrgent: boolean) => {
+      await store.query({ name, text: 'select 1', isUrgent }, []);
+      served.push(name);
+    };
+    await Promise.all([ask('first', false), ask('second', false), ask('third', false), ask('message', true)]);
+    expect(served).to.deep.equal(['first', 'message', 'second', 'third']);
+  });
+});
