@@ -3,7 +3,6 @@ import type { RoomId, RoomRef } from '../protocol/identifiers.ts';
 import type { AnswerInvitation, PermissionRule } from '../protocol/room.ts';
 import type { PermissionRuleEntity } from '../store/permission-rule.entity.ts';
 import { inLockedRoom, type LockedRoom } from './locked-room.ts';
-import { keepAnAdministrator } from './members.ts';
 import { type Actor, matchOf } from './permissions.ts';
 import { ownershipOf, presentRuleEntity, ruleOf } from './present.ts';
 import type { Rooms } from './rooms-context.ts';
@@ -26,7 +25,8 @@ export function answerInvitation(
       throw new ChatError('FORBIDDEN', { message: 'Your level does not allow answering for the organisation' });
     }
     if (rule.accepted === accepted) return presentRuleEntity(rule);
-    keepAnAdministrator(room, actor, rule, { ...ruleOf(rule), accepted });
+    const before = ruleOf(rule);
+    room.authorize(actor, { name: 'answer', before, after: { ...before, accepted } });
     return presentRuleEntity(room.changeRule(rule, { accepted }));
   });
 }

@@ -7,7 +7,17 @@ import { PermissionRuleEntity } from '../store/permission-rule.entity.ts';
 import { RoomEntity } from '../store/room.entity.ts';
 import { RoomChangeEntity } from '../store/room-change.entity.ts';
 import type { EntityManager } from '../store/store.ts';
-import { type Action, type Actor, judge, may, type Rule, refusalOf, type Verdict } from './permissions.ts';
+import {
+  type Action,
+  type Actor,
+  type Deed,
+  denialOf,
+  judge,
+  may,
+  type Rule,
+  refusalOf,
+  type Verdict,
+} from './permissions.ts';
 import { ownershipOf, presentRoom, ruleOf } from './present.ts';
 import type { Rooms } from './rooms-context.ts';
 
@@ -37,6 +47,12 @@ export class LockedRoom {
   demand(actor: Actor, action: Action): void {
     const verdict = this.verdictOn(actor);
     if (!may(verdict, action)) throw new ChatError(refusalOf(verdict));
+  }
+
+  /** Throws if the actor may not change the room like this. */
+  authorize(actor: Actor, deed: Deed): void {
+    const denial = denialOf(actor, ownershipOf(this.entity), this.rules.map(ruleOf), deed);
+    if (denial) throw new ChatError(denial.code, denial.message === undefined ? {} : { message: denial.message });
   }
 
   ruleFor(grantee: string): PermissionRuleEntity | undefined {
@@ -70,7 +86,7 @@ export class LockedRoom {
     this.recordRule(gone);
   }
 
-  changeRoom(next: Partial<Pick<RoomEntity, 'name' | 'levelAdmin'>>): void {
+  changeRoom(next: Partial<Pick<RoomEntity, 'name' | 'levelAdmin' | 'maxEntityRules'>>): void {
     Object.assign(this.entity, next, { updatedAt: this.now });
     const { room_id, rev, at } = this.#nextPosition();
     const room = presentRoom(this.entity);

@@ -2,6 +2,7 @@ import { UniqueConstraintViolationException } from '@mikro-orm/core';
 import { ChatError } from '../protocol/errors.ts';
 import type { Uuid } from '../protocol/identifiers.ts';
 import type { PutMember } from '../protocol/room.ts';
+import { lastGrant } from '../store/last-grant.ts';
 import type { LockedRoom } from './locked-room.ts';
 import type { Actor } from './permissions.ts';
 
@@ -10,9 +11,8 @@ export function pairOf(one: Uuid, other: Uuid): { pairLow: Uuid; pairHigh: Uuid 
   return one < other ? { pairLow: one, pairHigh: other } : { pairLow: other, pairHigh: one };
 }
 
-/** What `PUT members` may do in a user2user room: bring in the second user, or give the other one more. */
-export function allowPairChange(room: LockedRoom, actor: Actor, grantee: Uuid, body: PutMember): void {
-  const { entity, rules } = room;
+/** `PUT members` in a user2user room names the other user: the second one, once there are two. */
+export function assertOfPair({ entity }: LockedRoom, actor: Actor, grantee: Uuid, body: PutMember): void {
   if (body.entityUUID) {
     throw new ChatError('BAD_REQUEST', { field: 'entityUUID', message: 'a user2user room has users only' });
   }
@@ -22,12 +22,6 @@ export function allowPairChange(room: LockedRoom, actor: Actor, grantee: Uuid, b
   }
   const isComplete = entity.pairLow != null;
   if (isComplete && grantee !== entity.pairLow && grantee !== entity.pairHigh) throw new ChatError('ROOM_FULL');
-  const had = rules.find((rule) => rule.grantee === grantee)?.permissions ?? '';
-  const has = body.permissions ?? had;
-  const takesAway = [...had].some((letter) => !has.includes(letter));
-  if (takesAway || has.includes('b')) {
-    throw new ChatError('FORBIDDEN', { message: 'Neither of the two bans the other or takes rights away' });
-  }
 }
 
 /** The first two users are the pair of the room for life. */
@@ -43,4 +37,16 @@ export function pairExists(error: unknown): never {
 
 export function isPairViolation(error: unknown): boolean {
   return error instanceof UniqueConstraintViolationException && error.message.includes('rooms_pair_unique');
+}
+
+/**
+ * The caller's access to the pair as it was: what their rule says, or what it said when they left. Otherwise, leaving
+ * and returning would be a way to `rwa`.
+ */
+export async function restoreAccess(room: LockedRoom, user: Uuid): Promise<void> {
+  const own = room.ruleFor(user);
+  if (!own) {
+    const permissions = (await lastGrant(room.em, room.entity.id, user)) ?? 'rwa';
+    room.addRule({ entity_UUID: user, kind: 'user', permissions, level: 0, accepted: true });
+  } else if (own.accepted === false) room.changeRule(own, { accepted: true });
 }

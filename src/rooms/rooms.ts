@@ -6,8 +6,8 @@ import { databaseTime } from '../store/database-time.ts';
 import { PermissionRuleEntity } from '../store/permission-rule.entity.ts';
 import { RoomEntity } from '../store/room.entity.ts';
 import type { EntityManager } from '../store/store.ts';
-import { inLockedRoom, type LockedRoom, lockRoom, publishAll } from './locked-room.ts';
-import { isPairViolation, pairOf } from './pairs.ts';
+import { inLockedRoom, lockRoom, publishAll } from './locked-room.ts';
+import { isPairViolation, pairOf, restoreAccess } from './pairs.ts';
 import type { Actor, Rule } from './permissions.ts';
 import { presentRoom } from './present.ts';
 import { type Rooms, roomFor } from './rooms-context.ts';
@@ -57,7 +57,7 @@ async function createPair(rooms: Rooms, actor: Actor, wish: Wish, other: Uuid): 
           demandCreation(rooms, actor);
           return { room: await insertRoom(em, actor, wish), changes: [] };
         }
-        restoreAccess(locked, actor);
+        await restoreAccess(locked, actor.user);
         return { room: presentRoom(locked.entity), changes: locked.changes };
       });
       publishAll(rooms, changes);
@@ -67,12 +67,6 @@ async function createPair(rooms: Rooms, actor: Actor, wish: Wish, other: Uuid): 
       if (!isPairViolation(error)) throw error;
     }
   }
-}
-
-function restoreAccess(room: LockedRoom, actor: Actor): void {
-  const own = room.ruleFor(actor.user);
-  if (!own) room.addRule(userRule(actor.user, 'rwa', true));
-  else if (own.accepted === false) room.changeRule(own, { accepted: true });
 }
 
 /** The room and its first rules, which are its beginning and no changes of it. */
@@ -120,8 +114,9 @@ export async function readRoom(rooms: Rooms, actor: Actor, ref: RoomRef): Promis
 
 export function changeRoom(rooms: Rooms, actor: Actor, ref: RoomRef, wish: ChangeRoom): Promise<Room> {
   return inLockedRoom(rooms, ref, (room) => {
-    room.demand(actor, 'administer');
+    room.authorize(actor, { name: 'rename' });
     const { name = room.entity.name, level_admin = room.entity.levelAdmin } = wish;
+    if (level_admin !== room.entity.levelAdmin) room.authorize(actor, { name: 'change level_admin', to: level_admin });
     if (name !== room.entity.name || level_admin !== room.entity.levelAdmin) {
       room.changeRoom({ name, levelAdmin: level_admin });
     }
@@ -132,7 +127,7 @@ export function changeRoom(rooms: Rooms, actor: Actor, ref: RoomRef, wish: Chang
 /** Takes the room, its rules and its messages away; everybody inside is told and taken out. */
 export async function deleteRoom(rooms: Rooms, actor: Actor, ref: RoomRef): Promise<void> {
   const id = await inLockedRoom(rooms, ref, async (room) => {
-    room.demand(actor, 'administer');
+    room.authorize(actor, { name: 'delete' });
     await room.em.nativeDelete(RoomEntity, { id: room.entity.id });
     return room.entity.id;
   });

@@ -99,7 +99,7 @@ describeEveryWiring('the client in a room', ({ url }) => {
   });
 
   it('knows the room as it changes, and the rights that come with it', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = somebody({ level: 150 });
     const room = await newRoom(url(), owner, { level_admin: 50 });
     const colleague = again(somebody({ entity: owner.entity }), { levelOnEntity: 100 });
     const inside = clientOf(url(), colleague).room(room.id);

@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { describeEveryWiring } from '../support/node.ts';
-import { somebody } from '../support/people.ts';
+import { again, somebody } from '../support/people.ts';
+import { expectRefusal } from '../support/refusals.ts';
 import { rest } from '../support/rest-client.ts';
 import { newRoom, putRule } from '../support/rooms.ts';
 
@@ -13,27 +15,28 @@ describeEveryWiring('Who administers a private group', ({ url }) => {
     return { owner, second, room, put };
   }
 
-  it('cannot lock its owner out by banning the organisation he came from', async () => {
+  it('cannot lock its owner out by banning the organisation the owner is in, or has moved to', async () => {
     const { owner, second, room, put } = await privateGroup();
     await putRule(url(), owner, room, { userUUID: second.user, permissions: 'a' });
-    for (const name of ['entityUUID', 'entity_UUID']) {
-      const refused = await put(second, { [name]: owner.entity, permissions: 'b' });
-      expect(refused.body.meta).to.include({ code: 403, reason: 'FORBIDDEN' });
+    const moved = again(owner, { entityUUID: randomUUID() });
+    for (const [name, { entity }] of [
+      ['entityUUID', owner],
+      ['entity_UUID', moved],
+    ] as const) {
+      expect((await put(second, { [name]: entity, permissions: 'b' })).status).to.equal(201);
+      expectRefusal(await rest(url(), somebody({ entity }).token).get(`/rooms/${room.id}`), 'BANNED');
     }
-    expect((await rest(url(), owner.token).get(`/rooms/${room.id}`)).body.content.rights).to.equal('rwa');
+    for (const { token } of [owner, moved]) {
+      expect((await rest(url(), token).get(`/rooms/${room.id}`)).body.content.rights).to.equal('rwa');
+    }
   });
 
-  it('cannot ban his own organisation as the last one: LAST_ADMIN', async () => {
-    const { owner, room, put } = await privateGroup();
-    const refused = await put(owner, { entityUUID: owner.entity, permissions: 'b' });
-    expect(refused.body.meta).to.include({ code: 409, reason: 'LAST_ADMIN' });
-    expect((await rest(url(), owner.token).get(`/rooms/${room.id}/members`)).body.content).to.have.lengthOf(1);
-  });
-
-  it('may ban it while another one of another organisation administers', async () => {
+  it('cannot ban their own organisation as the last one: LAST_ADMIN', async () => {
     const { owner, second, room, put } = await privateGroup();
     await putRule(url(), owner, room, { userUUID: second.user, permissions: 'a' });
-    expect((await put(owner, { entityUUID: owner.entity, permissions: 'b' })).status).to.equal(201);
+    expect((await rest(url(), owner.token).delete(`/rooms/${room.id}/members/${owner.user}`)).status).to.equal(200);
+    expectRefusal(await put(second, { entityUUID: second.entity, permissions: 'b' }), 'LAST_ADMIN');
+    expect((await rest(url(), second.token).get(`/rooms/${room.id}/members`)).body.content).to.have.lengthOf(1);
   });
 
   it('cannot turn the rule of a user into one of an organisation, nor the other way round', async () => {

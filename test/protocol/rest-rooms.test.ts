@@ -188,9 +188,9 @@ describeEveryWiring('PATCH /rooms/:id', ({ url }) => {
     const { owner, room } = await ownRoom(url());
     const patch = (body: object) => rest(url(), owner.token).patch(`/rooms/${room.id}`, body);
     expect((await patch({ name: 'another' })).status).to.equal(200);
-    expect((await patch({ level_admin: '200' })).status).to.equal(200);
+    expect((await patch({ level_admin: '90' })).status).to.equal(200);
     const { body } = await rest(url(), owner.token).get(`/rooms/${room.id}`);
-    expect(body.content.room).to.include({ name: 'another', level_admin: 200, uuid: room.uuid });
+    expect(body.content.room).to.include({ name: 'another', level_admin: 90, uuid: room.uuid });
   });
 
   it('changes neither type nor owners', async () => {
@@ -222,8 +222,12 @@ describeEveryWiring('PATCH /rooms/:id', ({ url }) => {
     const { owner, room } = await ownRoom(url());
     const manager = somebody({ entity: owner.entity, level: 150 });
     const patch = (body: object) => rest(url(), manager.token).patch(`/rooms/${room.id}`, body);
-    expect((await patch({ level_admin: 151 })).status).to.equal(200);
-    expectRefusal(await patch({ level_admin: 150 }), 'FORBIDDEN');
+    const colleague = somebody({ entity: owner.entity, level: 149 });
+    const rename = () => rest(url(), colleague.token).patch(`/rooms/${room.id}`, { name: 'mine' });
+    expect((await rename()).status).to.equal(200);
+    expectRefusal(await patch({ level_admin: 151 }), 'FORBIDDEN');
+    expect((await patch({ level_admin: 150 })).status).to.equal(200);
+    expectRefusal(await rename(), 'FORBIDDEN');
   });
 });
 

@@ -122,6 +122,46 @@ describeEveryWiring('A user2user room', ({ url }) => {
     ]);
   });
 
+  /** A pair in which the second user only reads. */
+  async function pairWithReader() {
+    const [ana, ben] = colleagues();
+    const room = await newRoom(url(), ana, { type: 'user2user' });
+    await put(ana, room, { userUUID: ben.user, permissions: 'r' });
+    const leave = () => rest(url(), ben.token).delete(`/rooms/${room.id}/members/${ben.user}`);
+    const rights = async () => (await rest(url(), ben.token).get(`/rooms/${room.id}`)).body.content.rights;
+    return { ana, ben, room, leave, rights };
+  }
+
+  it('made again grants a reader who had left no more than r', async () => {
+    const { ana, ben, room, leave, rights } = await pairWithReader();
+    for (let n = 0; n < 2; n++) {
+      expect((await leave()).status).to.equal(200);
+      expect(await pairRoom(ben, ana)).to.include({ id: room.id });
+      expect(await rights()).to.equal('r');
+    }
+    expectRefusal(await rest(url(), ben.token).delete(`/rooms/${room.id}`), 'FORBIDDEN');
+  });
+
+  it('made again grants what the other has changed since', async () => {
+    const { ana, ben, room, leave, rights } = await pairWithReader();
+    await put(ana, room, { userUUID: ben.user, permissions: 'rw' });
+    await leave();
+    await pairRoom(ben, ana);
+    expect(await rights()).to.equal('rw');
+    await leave();
+    await put(ana, room, { userUUID: ben.user, permissions: 'r' });
+    await pairRoom(ben, ana);
+    expect(await rights()).to.equal('r');
+  });
+
+  it('made again grants a reader who had declined and left no more than r', async () => {
+    const { ana, ben, room, leave, rights } = await pairWithReader();
+    await rest(url(), ben.token).put(`/rooms/${room.id}/invitation`, { accepted: false });
+    await leave();
+    await pairRoom(ben, ana);
+    expect(await rights()).to.equal('r');
+  });
+
   it('made again restores the access of the caller who had declined', async () => {
     const [ana, ben] = colleagues();
     const room = await pairRoom(ana, ben);

@@ -28,8 +28,8 @@ export const memberRoutes = {
     description: `For administrators. Exactly one of \`userUUID\`, \`entityUUID\` and \`entity_UUID\` names the grantee. What the body does
 not name stays as it is; whether the rule is accepted is never touched. The change works at once on live connections.
 
-\`FORBIDDEN\` also where it takes the letter \`a\` from the room's \`user_owner\` and the caller is neither he nor an owner
-administrator. Neither of the two of a \`user2user\` room may ban the other or take a letter away from him.`,
+\`FORBIDDEN\` also if it bans the room's \`user_owner\` or takes the letter \`a\` from them, and the caller is neither they
+nor an owner administrator. Neither of the two of a \`user2user\` room may ban the other or take a letter away from him.`,
     params: RoomParams,
     body: {
       schema: PutMember,

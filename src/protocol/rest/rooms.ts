@@ -15,7 +15,8 @@ export const roomRoutes = {
     description: `Needs \`levelOnEntity\` ≥ 100 (the server's \`ROOM_CREATE_LEVEL\`) or the scope \`rooms:create\`.
 
 A \`group\` begins with two rules: its maker \`rwa\`, and his entity \`rw\` at level 100. A \`user2user\` made \`with\` somebody
-exists once for each pair: making it again answers the room there is and restores the caller's own access.`,
+exists once for each pair: making it again answers the room there is and restores the caller's own access, with the letters
+that they had.`,
     body: {
       schema: CreateRoom,
       examples: {
@@ -68,7 +69,8 @@ sees \`permissions: "rwa"\`.`,
     tag: 'rooms',
     token: 'user',
     summary: 'Change the name or the level of a room',
-    description: 'For administrators. Members hear `room:changed`. What changes nothing makes no `rev`.',
+    description: `For administrators; \`level_admin\` for owner administrators and the user owner, at most to their own level. Members hear
+\`room:changed\`. What changes nothing makes no \`rev\`.`,
     params: RoomParams,
     body: {
       schema: ChangeRoom,
@@ -83,7 +85,8 @@ sees \`permissions: "rwa"\`.`,
     tag: 'rooms',
     token: 'user',
     summary: 'Delete a room with its rules and messages',
-    description: 'For administrators. Everybody inside is told and taken out.',
+    description: `For owner administrators, the user owner, both of a pair, and administrators of a private group whose user owner does not
+administer it any more. Everybody inside is told and taken out.`,
     params: RoomParams,
     answers: { 200: answered(200, { description: 'It is gone.', content: z.null(), example: null }) },
     refusals: refusals.room,
