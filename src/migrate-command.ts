@@ -1,12 +1,13 @@
 import { readConfig } from './config.ts';
+import { createLogger } from './logger.ts';
 import { migratePostgres } from './store/migrate.ts';
 import { openPglite } from './store/store.ts';
 
 /** `npm run migrate`: what the server does at its start, by itself. */
 async function main(): Promise<void> {
-  const { database } = readConfig(process.env, { needsKeys: false });
+  const { database, logLevel } = readConfig(process.env, { needsKeys: false });
   if (database.mode === 'postgres') {
-    const applied = await migratePostgres(database.databaseUrl);
+    const applied = await migratePostgres(database.databaseUrl, createLogger(logLevel));
     for (const name of applied) console.log(`applied ${name}`);
     console.log(applied.length === 0 ? 'Nothing to do: the database is up to date.' : 'The database is up to date.');
   } else {

@@ -64,7 +64,7 @@ interface Surroundings {
 export async function startServer(config: Config, { logger, mount }: Surroundings = {}): Promise<RunningServer> {
   const log = logger ?? createLogger(config.logLevel);
   const keys = tokenKeys(config);
-  const store = await openStore(config);
+  const store = await openStore(config, log);
   try {
     return await serve(config, keys, store, log, mount);
   } catch (error) {
@@ -220,8 +220,8 @@ function playground(config: Config, http: HttpServer) {
   return { routes, fragment: () => (key && isLocal() ? `#key=${key}` : '') };
 }
 
-function openStore({ database }: Config): Promise<Store> {
-  return database.mode === 'embedded' ? openPglite(database.directory) : openPostgres(database);
+function openStore({ database }: Config, logger: Logger): Promise<Store> {
+  return database.mode === 'embedded' ? openPglite(database.directory, logger) : openPostgres(database, logger);
 }
 
 type Nodes = Pick<RedisNodes, 'bus' | 'calls' | 'isUp' | 'publishing' | 'close'> & Partial<Pick<RedisNodes, 'leases'>>;

@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { MikroORM as PgliteORM } from '@mikro-orm/pglite';
-import pg from 'pg';
 import { lockDataDirectory } from '../store/data-directory.ts';
 import { migrate, missingMigrations } from '../store/migrate.ts';
+import { openDatabase } from '../store/open-database.ts';
 import { pgliteOptions } from '../store/orm-options.ts';
+import { UnsuitableDatabase } from '../store/unsuitable-database.ts';
 import { ImportError, reasonOf } from './import-error.ts';
 import { placeOf } from './original.ts';
 
@@ -34,26 +35,18 @@ export async function openTarget(database: Database, dryRun: boolean): Promise<T
   }
 }
 
+const lockTimeoutMs = 30_000;
+
 async function openPostgres(url: string): Promise<Target> {
   const place = placeOf(url);
-  const client = new pg.Client({
-    connectionString: url,
-    application_name: 'nano-messaging import',
-    connectionTimeoutMillis: 10_000,
-    keepAlive: true,
+  const { client } = await openDatabase(url, {
+    limits: { statementTimeoutMs: 0, lockTimeoutMs, idleInTransactionTimeoutMs: 0 },
+    application: 'nano-messaging import',
+    connectTimeoutMs: 10_000,
+  }).catch((error: unknown) => {
+    const what = error instanceof UnsuitableDatabase ? 'cannot be used' : 'cannot be reached';
+    throw new ImportError(`The database of this service at ${place} ${what}: ${reasonOf(error)}`, error);
   });
-  // What is asked next fails with it.
-  client.on('error', () => {});
-  try {
-    await client.connect();
-    for (const limit of ['statement_timeout', 'idle_in_transaction_session_timeout']) {
-      await client.query(`set ${limit} = 0`);
-    }
-    await client.query(`set lock_timeout = '30s'`);
-  } catch (error) {
-    await client.end().catch(() => {});
-    throw new ImportError(`The database of this service at ${place} cannot be reached: ${reasonOf(error)}`, error);
-  }
   return {
     place,
     query: async <Row>(text: string, values: unknown[] = []) => (await client.query(text, values)).rows as Row[],

@@ -1,25 +1,139 @@
 import { readdirSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { MikroORM } from '@mikro-orm/core';
 import { MikroORM as PostgresORM } from '@mikro-orm/postgresql';
+import type { Client } from 'pg';
+import type { Logger } from 'pino';
+import { type OpenDatabase, openDatabase } from './open-database.ts';
 import { migrationsDirectory, postgresOptions } from './orm-options.ts';
+import { checkSequences } from './sequences.ts';
+import { stateOf } from './store-errors.ts';
+import { UnsuitableDatabase } from './unsuitable-database.ts';
 
-const noTimeout = 0;
-/** Any fixed number: whoever holds this advisory lock migrates, the others wait. */
+/** Any fixed number: the session that holds this advisory lock migrates, the others wait. */
 const migrationLock = 7_777_001;
 
-/** Applies what is missing. Several nodes may start at once: one migrates, the others find nothing left to do. */
-export async function migratePostgres(databaseUrl: string): Promise<string[]> {
-  const orm = await PostgresORM.init(postgresOptions(databaseUrl, 3, noTimeout));
+const lockPollMs = 200;
+const reportMs = 10_000;
+/** How long a migration may hold up the statements that queue behind it for a lock. */
+const tableLockTimeoutMs = 1_000;
+const minRetryMs = 1_000;
+const maxRetryMs = 10_000;
+
+const limits = { statementTimeoutMs: 0, lockTimeoutMs: tableLockTimeoutMs, idleInTransactionTimeoutMs: 60_000 };
+
+const lockNotAvailable = '55P03';
+const insufficientPrivilege = '42501';
+
+/** `npm run migrate`. The names of the migrations that were applied. */
+export async function migratePostgres(databaseUrl: string, logger?: Logger): Promise<string[]> {
+  const database = await openDatabase(databaseUrl);
   try {
-    const pool = await orm.em.getConnection().getNativeClient();
-    const holder = await pool.connect();
-    try {
-      await holder.query('select pg_advisory_lock($1)', [migrationLock]);
-      return await migrate(orm);
-    } finally {
-      holder.release(true); // ends the session, and the lock with it
-    }
+    return await migrateDatabase(database, logger);
   } finally {
+    await database.client.end();
+  }
+}
+
+/**
+ * Applies what is missing, for as long as it takes. Of several nodes that start at once one migrates, and the others
+ * wait for it. Nothing waits in the database: locks are asked for again and again, so that a node that ends leaves
+ * no statement behind, and one that waits holds nobody up.
+ */
+export async function migrateDatabase(database: OpenDatabase, logger?: Logger): Promise<string[]> {
+  const { client, facts } = database;
+  const missing = () => missingMigrations((text) => client.query(text).then(({ rows }) => rows));
+  await checkSequences(client, facts.schema);
+  if ((await missing()).length === 0) return [];
+  await lockMigrations(client, logger);
+  try {
+    const names = await missing();
+    if (names.length === 0) return [];
+    await demandCreate(database, names);
+    return await retryForLocks(() => applyMigrations(database, logger), client, logger);
+  } finally {
+    await client.query('select pg_advisory_unlock($1)', [migrationLock]).catch(() => {});
+  }
+}
+
+async function lockMigrations(client: Client, logger: Logger | undefined): Promise<void> {
+  const since = performance.now();
+  for (let reported = Number.NEGATIVE_INFINITY; ; await sleep(lockPollMs)) {
+    const { rows } = await client.query<{ locked: boolean }>('select pg_try_advisory_lock($1) as locked', [
+      migrationLock,
+    ]);
+    if (rows[0]!.locked) return;
+    if (performance.now() - reported < reportMs) continue;
+    reported = performance.now();
+    const holders = await client.query(
+      `select a.pid, a.application_name as application, a.client_addr::text as address
+       from pg_locks l join pg_stat_activity a on a.pid = l.pid
+       where l.locktype = 'advisory' and l.granted and l.objid = $1::oid
+         and l.database = (select oid from pg_database where datname = current_database())`,
+      [migrationLock],
+    );
+    const waitedMs = Math.round(reported - since);
+    logger?.info({ waitedMs, holder: holders.rows[0] }, 'waiting for another node that migrates the database');
+  }
+}
+
+async function demandCreate({ client, facts }: OpenDatabase, missing: readonly string[]): Promise<void> {
+  const { schema, account } = facts;
+  const { rows } = await client.query<{ may: boolean }>(`select has_schema_privilege($1, 'CREATE') as may`, [schema]);
+  if (rows[0]!.may) return;
+  throw new UnsuitableDatabase(
+    `The account "${account}" may not create tables in the schema "${schema}", and migrations are missing: ${missing.join(', ')}. ` +
+      `Allow it with: grant create on schema "${schema}" to "${account}"; or run "npm run migrate" with the account that owns the tables.`,
+  );
+}
+
+/** A backup, or somebody's open transaction, keeps a table locked: others must not queue behind us until it ends. */
+async function retryForLocks(
+  apply: () => Promise<string[]>,
+  client: Client,
+  logger: Logger | undefined,
+): Promise<string[]> {
+  for (let pauseMs = minRetryMs; ; pauseMs = Math.min(maxRetryMs, pauseMs * 2)) {
+    try {
+      return await apply();
+    } catch (error) {
+      if (stateOf(error) !== lockNotAvailable) throw error;
+      const { rows: holders } = await client.query(lockHolders);
+      logger?.warn({ holders, retryInMs: pauseMs }, 'migration waits for a lock on a table; trying again');
+      await sleep(pauseMs);
+    }
+  }
+}
+
+const lockHolders = `select a.pid, a.application_name as application, a.usename::text as account,
+    round(extract(epoch from clock_timestamp() - a.xact_start))::int as "openForSeconds"
+  from pg_stat_activity a
+  where a.pid <> pg_backend_pid() and exists (
+    select 1 from pg_locks l join pg_class c on c.oid = l.relation
+    where l.pid = a.pid and l.granted and c.relnamespace = current_schema()::regnamespace
+  )
+  order by a.xact_start limit 5`;
+
+async function applyMigrations({ url, facts }: OpenDatabase, logger: Logger | undefined): Promise<string[]> {
+  const orm = await PostgresORM.init(postgresOptions({ url, facts, limits, poolSize: 2 }));
+  let current = { name: '', since: performance.now() };
+  const report = setInterval(() => {
+    logger?.info({ migration: current.name, forMs: Math.round(performance.now() - current.since) }, 'still migrating');
+  }, reportMs).unref();
+  try {
+    orm.migrator.on('migrating', ({ name }) => {
+      current = { name, since: performance.now() };
+      logger?.info({ migration: name }, 'migrating the database');
+    });
+    return await migrate(orm);
+  } catch (error) {
+    if (stateOf(error) !== insufficientPrivilege) throw error;
+    throw new UnsuitableDatabase(
+      `The account "${facts.account}" may not migrate the tables in the schema "${facts.schema}": ${(error as Error).message}. ` +
+        'Run "npm run migrate" with the account that owns them, or make this account their owner.',
+    );
+  } finally {
+    clearInterval(report);
     await orm.close(true);
   }
 }
@@ -29,6 +143,14 @@ export async function migrate(orm: Pick<MikroORM, 'migrator'>): Promise<string[]
   return (await orm.migrator.up()).map((migration) => migration.name);
 }
 
+/** The migrations of this program. */
+export function migrationNames(): string[] {
+  return readdirSync(migrationsDirectory)
+    .map((file) => /^(Migration\w+)\.[jt]s$/.exec(file)?.[1])
+    .filter((name) => name !== undefined)
+    .sort();
+}
+
 /** The migrations of this program that a database lacks; all of them where it was never migrated. Writes nothing. */
 export async function missingMigrations(query: (text: string) => Promise<unknown[]>): Promise<string[]> {
   const [known] = (await query(`select to_regclass('mikro_orm_migrations') is not null as known`)) as {
@@ -36,6 +158,5 @@ export async function missingMigrations(query: (text: string) => Promise<unknown
   }[];
   const rows = known!.known ? ((await query('select name from mikro_orm_migrations')) as { name: string }[]) : [];
   const applied = new Set(rows.map(({ name }) => name));
-  const names = readdirSync(migrationsDirectory).map((file) => /^(Migration\w+)\.[jt]s$/.exec(file)?.[1]);
-  return names.filter((name) => name !== undefined && !applied.has(name)) as string[];
+  return migrationNames().filter((name) => !applied.has(name));
 }

@@ -3,19 +3,30 @@ import { Migrator } from '@mikro-orm/migrations';
 import { defineConfig as definePglite, type Options as PgliteOptions } from '@mikro-orm/pglite';
 import { defineConfig as definePostgres, type Options as PostgresOptions } from '@mikro-orm/postgresql';
 import { ImportedRoomEntity } from './imported-room.entity.ts';
+import type { InspectedDatabase } from './inspect-database.ts';
 import { MessageEntity } from './message.entity.ts';
 import { PermissionRuleEntity } from './permission-rule.entity.ts';
-import { guardPool } from './pool-guard.ts';
+import { createPoolGuard, type PoolGuard } from './pool-guard.ts';
 import { RevocationEntity } from './revocation.entity.ts';
 import { RoomEntity } from './room.entity.ts';
 import { RoomChangeEntity } from './room-change.entity.ts';
+import { ServiceIdentityEntity } from './service-identity.entity.ts';
+import { type SessionLimits, sessionSetup } from './session-settings.ts';
 
 const int8 = 20;
 
 export const migrationsDirectory = fileURLToPath(new URL('../../migrations', import.meta.url));
 
 const shared = {
-  entities: [RoomEntity, PermissionRuleEntity, MessageEntity, RoomChangeEntity, RevocationEntity, ImportedRoomEntity],
+  entities: [
+    RoomEntity,
+    PermissionRuleEntity,
+    MessageEntity,
+    RoomChangeEntity,
+    RevocationEntity,
+    ImportedRoomEntity,
+    ServiceIdentityEntity,
+  ],
   extensions: [Migrator],
   migrations: {
     path: migrationsDirectory,
@@ -27,23 +38,37 @@ const shared = {
   logger: () => {},
 };
 
-/** `statementTimeoutMs` bounds how long a hung database holds a request. */
-export function postgresOptions(databaseUrl: string, poolSize: number, statementTimeoutMs: number) {
+interface PostgresWish {
+  url: string;
+  facts: Pick<InspectedDatabase, 'schema' | 'serverVersion' | 'database'>;
+  limits: SessionLimits;
+  poolSize: number;
+  guard?: PoolGuard;
+}
+
+/** Once the time limit of the server is over, an answer that has not come will not come. */
+const answerGraceMs = 1_000;
+
+/** Nothing but the name of the application is asked for in the startup message: poolers refuse the rest. */
+export function postgresOptions({ url, facts, limits, poolSize, guard }: PostgresWish) {
+  const { statementTimeoutMs } = limits;
+  const { install } = guard ?? createPoolGuard(sessionSetup(facts, limits));
   return definePostgres({
     ...shared,
-    clientUrl: databaseUrl,
+    clientUrl: url,
+    // The ORM creates a database whose name it does not find in the server; a pooler may know it by another name.
+    dbName: facts.database,
+    schema: facts.schema,
     pool: { min: 0, max: poolSize },
     driverOptions: {
       // The ORM reads neither `sslmode` nor whatever else stands after the `?`, and says nothing of it; `pg` does.
-      connectionString: databaseUrl,
+      connectionString: url,
       application_name: 'nano-messaging',
       connectionTimeoutMillis: 5_000,
-      statement_timeout: statementTimeoutMs,
-      query_timeout: statementTimeoutMs + 1_000,
+      // Without a limit in the server there is none here: what is not waited for would go on there.
+      ...(statementTimeoutMs > 0 && { query_timeout: statementTimeoutMs + answerGraceMs }),
       keepAlive: true,
-      // A node that is frozen in a transaction must not hold its locks.
-      idle_in_transaction_session_timeout: statementTimeoutMs,
-      onPoolCreated: guardPool,
+      onPoolCreated: install,
     },
   }) as Partial<PostgresOptions>;
 }

@@ -1,17 +1,81 @@
-import type { Pool, PoolClient } from 'pg';
-import { isRefusal } from './store-errors.ts';
+import type { Pool, PoolClient, QueryResult } from 'pg';
+import type { Statement } from './store.ts';
+import { ConnectionFailed, isRefusal } from './store-errors.ts';
+
+type Checkout = (
+  error: Error | undefined,
+  client: PoolClient | undefined,
+  release: (error?: Error | boolean) => void,
+) => void;
+
+export interface PoolGuard {
+  /** For `onPoolCreated` of the ORM. */
+  install(pool: Pool): void;
+  /** One statement on a connection of the pool. */
+  query(statement: Statement, values: unknown[]): Promise<QueryResult>;
+  /** Connections of now are not used again: they lead to a server that is not the right one any more. */
+  expire(): void;
+}
 
 /**
+ * Gives up connections that are of no use, and no others. `setup` is sent once on every new connection.
+ *
  * Kysely gives a client back only when BEGIN, COMMIT or ROLLBACK have succeeded, so a transaction that meets a dead
- * connection would keep its place in the pool for ever. Here the first failure that is no refusal of the server's gives
- * the place back and ends the connection; giving it back again does nothing.
+ * connection would keep its place in the pool for ever; `pg` ends the connection after any failed statement, also
+ * when a constraint did not hold. Here the first failure that is no refusal of the server's gives the place back and
+ * ends the connection, and giving it back again does nothing.
  */
-export function guardPool(pool: Pool): void {
-  const connect = pool.connect.bind(pool);
-  const guarded = async () => guardClient(await connect());
-  // Pool.query asks with a callback and takes care of its client itself.
-  pool.connect = ((callback?: Parameters<typeof connect>[0]) =>
-    callback ? connect(callback) : guarded()) as typeof pool.connect;
+export function createPoolGuard(setup: string): PoolGuard {
+  let pool: Pool;
+  let connect: (callback: Checkout) => void;
+  let generation = 0;
+  const born = new WeakMap<PoolClient, number>();
+
+  function checkOut(callback: Checkout): void {
+    connect((error, client, release) => {
+      if (!client) return callback(new ConnectionFailed(error), undefined, release);
+      const since = born.get(client);
+      if (since !== undefined && since < generation) {
+        release(true);
+        return checkOut(callback);
+      }
+      callback(undefined, client, release);
+    });
+  }
+
+  const checkOutGuarded = () =>
+    new Promise<PoolClient>((resolve, reject) => {
+      checkOut((error, client) => (client ? resolve(guardClient(client)) : reject(error)));
+    });
+
+  return {
+    install(created) {
+      pool = created;
+      const original = pool.connect.bind(pool) as (callback: Checkout) => void;
+      connect = original;
+      pool.options.onConnect = async (client) => {
+        const at = generation;
+        await client.query(setup);
+        born.set(client as PoolClient, at);
+      };
+      pool.connect = ((callback?: Checkout) =>
+        callback ? checkOut(callback) : checkOutGuarded()) as typeof pool.connect;
+    },
+    query: ({ name, text }, values) =>
+      new Promise((resolve, reject) => {
+        checkOut((unreachable, client, release) => {
+          if (!client) return reject(unreachable);
+          client.query({ name, text, values }, (error: Error | null, result) => {
+            release(error && !isRefusal(error) ? error : undefined);
+            if (error) reject(error);
+            else resolve(result);
+          });
+        });
+      }),
+    expire() {
+      generation += 1;
+    },
+  };
 }
 
 function guardClient(client: PoolClient): PoolClient {

@@ -8,10 +8,17 @@ import {
 } from '@mikro-orm/postgresql';
 import pLimit from 'p-limit';
 import type { Pool } from 'pg';
+import type { Logger } from 'pino';
+import { createAvailability } from './availability.ts';
 import { lockDataDirectory } from './data-directory.ts';
-import { migrate, migratePostgres } from './migrate.ts';
+import { migrate, migrateDatabase, migrationNames } from './migrate.ts';
+import { openDatabase } from './open-database.ts';
 import { pgliteOptions, postgresOptions } from './orm-options.ts';
-import { isAway, stateOf, unavailable } from './store-errors.ts';
+import { createPoolGuard } from './pool-guard.ts';
+import { checkPrivileges } from './privileges.ts';
+import { identifyService } from './service-identity.ts';
+import { sessionSetup } from './session-settings.ts';
+import { concernsAllSessions, stateOf, unavailable } from './store-errors.ts';
 
 export type EntityManager = BasePostgreSqlEntityManager;
 
@@ -31,11 +38,11 @@ export interface Store {
   transaction<T>(task: (em: EntityManager) => Promise<T>): Promise<T>;
   /** The same wherever this very database is reached from; another one for a copy of it on another server. */
   identity(): Promise<string>;
-  /** Throws where the database does not answer, or lacks a migration. */
+  /** Throws if the database does not answer, takes no writes, or lacks a migration. */
   check(): Promise<void>;
-  /** Whether the database answered what it was asked last. */
+  /** Whether the database does what it is asked for, as far as is known. */
   readonly isUp: boolean;
-  /** How often it did not, or could not do it at that moment. */
+  /** How often it did not, or could not do it at that time. */
   readonly failures: number;
   readonly load: Load;
   close(): Promise<void>;
@@ -99,73 +106,104 @@ function throughPool(pool: Pool, most: number): Line {
   };
 }
 
-const appliedMigrations = { name: 'applied_migrations', text: 'select name from mikro_orm_migrations' };
-
-const identity = {
-  name: 'identity',
-  text: `select (pg_control_system()).system_identifier::text || '.' || oid::text as id
-    from pg_database where datname = current_database()`,
+/** Reads and, without a change, writes: that fails on a standby, and without the privilege. */
+const appliedMigrations = {
+  name: 'applied_migrations',
+  text: 'with write as (update rooms set last_seq = last_seq where false) select name from mikro_orm_migrations',
 };
 
-/** Once it has migrated: the names are those that this program needs. */
-async function storeOver(orm: Orm, native: Native, line: Line, release: () => void): Promise<Store> {
-  const needed = (await orm.migrator.getExecuted()).map(({ name }) => name);
-  let closing: Promise<void> | undefined;
-  let isUp = true;
-  let failures = 0;
+/** Takes new space on the disk of the server, and gives it back. */
+const takeSpace = {
+  name: 'take_space',
+  text: `create temporary table nano_messaging_probe on commit drop as
+    select md5(n::text) as filler from generate_series(1, 5000) as n`,
+};
 
-  function answered<T>(answer: T): T {
-    isUp = true;
-    return answer;
-  }
+const diskFailure = /^(53100|58...)$/;
+const insufficientPrivilege = '42501';
+
+interface Parts {
+  orm: Orm;
+  native: Native;
+  line: Line;
+  logger?: Logger | undefined;
+  /** A connection led to the wrong server, or to none. */
+  expireSessions?: () => void;
+  release?: () => void;
+}
+
+/** Once it has migrated. */
+function storeOver({ orm, native, line, logger, expireSessions, release = () => {} }: Parts): Store {
+  const needed = migrationNames();
+  let closing: Promise<void> | undefined;
+  const availability = createAvailability({ probe, logger });
+  const ask = (statement: Statement, values: unknown[] = []) => line.run(() => native.query(statement, values), true);
+
   function failed(error: unknown): never {
-    // A lock that was not had, and a conflict of transactions, are answers.
-    isUp = !isAway(error) || /^(40...|55P03)$/.test(stateOf(error) ?? '');
-    if (!isUp) failures += 1;
+    availability.failed(error);
+    if (concernsAllSessions(error)) expireSessions?.();
     return unavailable(error);
+  }
+
+  /** Runs the task, and learns from its outcome how the database is. */
+  function watched<T>(task: () => Promise<T>, isUrgent?: boolean): Promise<T> {
+    const begun = availability.begin();
+    return line.run(task, isUrgent).then((answer) => {
+      availability.succeeded(begun);
+      return answer;
+    }, failed);
+  }
+
+  async function probe(): Promise<void> {
+    const needsSpace = diskFailure.test(stateOf(availability.cause) ?? '');
+    const { rows } = await ask(appliedMigrations).catch(failed);
+    const applied = new Set((rows as { name: string }[]).map(({ name }) => name));
+    const missing = needed.filter((name) => !applied.has(name));
+    if (missing.length > 0) throw new Error(`Migrations are missing: ${missing.join(', ')}`);
+    if (needsSpace) await ask(takeSpace).catch(unlessForbidden).catch(failed);
   }
 
   return {
     query: <Row>(statement: Statement, values: unknown[]) =>
-      line
-        .run(() => native.query(statement, values), statement.isUrgent)
-        .then((result) => answered(result.rows as Row[]), failed),
-    transaction: (task) => line.run(() => (orm.em.fork() as EntityManager).transactional(task)).then(answered, failed),
-    identity: async () => {
-      const { rows } = await line.run(() => native.query(identity, [])).catch(unavailable);
-      return (rows[0] as { id: string }).id;
-    },
+      watched(() => native.query(statement, values), statement.isUrgent).then(({ rows }) => rows as Row[]),
+    transaction: (task) => watched(() => (orm.em.fork() as EntityManager).transactional(task)),
+    identity: () =>
+      identifyService((text, values) => ask({ name: '', text }, values).then(({ rows }) => rows)).catch(unavailable),
     check: async () => {
-      const { rows } = await line.run(() => native.query(appliedMigrations, []), true);
-      const applied = new Set((rows as { name: string }[]).map(({ name }) => name));
-      const missing = needed.filter((name) => !applied.has(name));
-      if (missing.length > 0) throw new Error(`Migrations are missing: ${missing.join(', ')}`);
+      await probe();
+      availability.recovered();
     },
     get isUp() {
-      return isUp;
+      return availability.isUp;
     },
     get failures() {
-      return failures;
+      return availability.failures;
     },
     get load() {
       return line.load;
     },
     close: () => {
+      availability.close();
       closing ??= line.run(() => orm.close(true)).finally(release);
       return closing;
     },
   };
 }
 
+/** The account may not make temporary tables: whether there is space shows at the next write. */
+function unlessForbidden(error: unknown): void {
+  if (stateOf(error) !== insufficientPrivilege) throw error;
+}
+
 /** PGlite in `directory`, or in memory: one session for the whole process, so everything passes one queue. */
-export async function openPglite(directory: string | undefined): Promise<Store> {
+export async function openPglite(directory: string | undefined, logger?: Logger): Promise<Store> {
   const release = directory ? lockDataDirectory(directory) : () => {};
   try {
     const orm = await PgliteORM.init(pgliteOptions(directory && join(directory, 'pglite')));
     await migrate(orm);
     const pglite = await orm.em.getConnection().getNativeClient();
     const native = { query: ({ text }: Statement, values: unknown[]) => pglite.query(text, values) };
-    return await storeOver(orm, native, oneAtATime(), release);
+    return storeOver({ orm, native, line: oneAtATime(), logger, release });
   } catch (error) {
     release();
     throw error;
@@ -178,13 +216,21 @@ interface PostgresSettings {
   statementTimeoutMs: number;
 }
 
-/** Migrates first. Throws where the server cannot be reached. */
-export async function openPostgres({ databaseUrl, poolSize, statementTimeoutMs }: PostgresSettings): Promise<Store> {
-  await migratePostgres(databaseUrl);
-  const orm = await PostgresORM.init(postgresOptions(databaseUrl, poolSize, statementTimeoutMs));
+/** Migrates first. Throws if the server cannot be reached, or the service cannot rely on the database. */
+export async function openPostgres(settings: PostgresSettings, logger?: Logger): Promise<Store> {
+  const { databaseUrl: url, poolSize, statementTimeoutMs } = settings;
+  const { client, facts } = await openDatabase(url);
+  try {
+    for (const warning of facts.warnings) logger?.warn(warning);
+    await migrateDatabase({ url, client, facts }, logger);
+    await checkPrivileges(client, facts);
+  } finally {
+    await client.end().catch(() => {});
+  }
+  const limits = { statementTimeoutMs, lockTimeoutMs: 0, idleInTransactionTimeoutMs: statementTimeoutMs };
+  const guard = createPoolGuard(sessionSetup(facts, limits));
+  const orm = await PostgresORM.init(postgresOptions({ url, facts, limits, poolSize, guard }));
   const pool = await (orm.em.getConnection() as PostgreSqlConnection).getNativeClient();
-  const native = {
-    query: ({ name, text }: Statement, values: unknown[]) => pool.query({ name, text, values }),
-  };
-  return storeOver(orm, native, throughPool(pool, poolSize), () => {});
+  const { query, expire: expireSessions } = guard;
+  return storeOver({ orm, native: { query }, line: throughPool(pool, poolSize), logger, expireSessions });
 }

@@ -1,0 +1,107 @@
+import type { Client } from 'pg';
+import { refuseSharedSessions } from './pooling.ts';
+import type { DatabasePlace } from './session-settings.ts';
+import { UnsuitableDatabase } from './unsuitable-database.ts';
+
+export interface InspectedDatabase extends DatabasePlace {
+  /** The name in the server, which may differ from the one that a pooler is asked for. */
+  database: string;
+  account: string;
+  /** What works, and may cost somebody messages. */
+  warnings: string[];
+}
+
+const minServerVersion = 140_000;
+
+/** One of our tables, which no other program has: it tells where an earlier start has put them. */
+const ownTable = 'room_changes';
+
+const factsQuery = `select current_setting('server_version_num')::int as "serverVersion",
+  current_setting('server_version') as version, current_setting('server_encoding') as encoding,
+  pg_is_in_recovery() as "isStandby", current_setting('default_transaction_read_only') as "readOnly",
+  current_setting('session_replication_role') as "replicationRole",
+  current_setting('synchronous_commit') as "synchronousCommit", current_setting('fsync') as fsync,
+  current_setting('search_path') as "searchPath", current_database()::text as database, current_user::text as account,
+  coalesce(
+    (select n.nspname::text from unnest(current_schemas(false)) with ordinality as s(name, place)
+       join pg_namespace n on n.nspname = s.name
+       join pg_class c on c.relnamespace = n.oid and c.relname = '${ownTable}' and c.relkind in ('r', 'p')
+     order by s.place limit 1),
+    current_schema()::text
+  ) as schema`;
+
+interface Facts extends Omit<InspectedDatabase, 'schema' | 'warnings'> {
+  version: string;
+  encoding: string;
+  isStandby: boolean;
+  readOnly: string;
+  replicationRole: string;
+  synchronousCommit: string;
+  fsync: string;
+  searchPath: string;
+  schema: string | null;
+}
+
+/**
+ * Looks at a database before anything is changed in it. Throws `UnsuitableDatabase` if the service cannot rely on it.
+ * `connectAgain` opens another connection of the same kind.
+ */
+export async function inspectDatabase(client: Client, connectAgain: () => Promise<Client>): Promise<InspectedDatabase> {
+  const [facts] = (await client.query<Facts>(factsQuery)).rows;
+  const { serverVersion, database, account, schema } = facts!;
+  const refusal = refusalOf(facts!);
+  if (refusal) throw new UnsuitableDatabase(refusal);
+  await refuseSharedSessions(client, connectAgain);
+  return { serverVersion, database, account, schema: schema!, warnings: warningsOf(facts!) };
+}
+
+function refusalOf(facts: Facts): string | undefined {
+  const { serverVersion, version, database, account, encoding, readOnly, replicationRole, searchPath } = facts;
+  if (serverVersion < minServerVersion) {
+    return `The server is PostgreSQL ${version}, and version 14 or later is needed. Upgrade it, or set DATABASE_URL to a newer one.`;
+  }
+  if (facts.isStandby) {
+    return (
+      'The server is a standby, which takes no writes (pg_is_in_recovery() is true). Set DATABASE_URL to the primary, ' +
+      'or to an address that follows it, or promote this server.'
+    );
+  }
+  if (encoding !== 'UTF8') {
+    return (
+      `The encoding of the database "${database}" is ${encoding}, and it must be UTF8, because messages can hold any character. ` +
+      `Create another database with: create database chat encoding 'UTF8' template template0; then move the data with pg_dump and pg_restore.`
+    );
+  }
+  if (readOnly === 'on') {
+    return (
+      `The database "${database}" takes no writes from the account "${account}": default_transaction_read_only is on. ` +
+      'Some providers set this when the disk is full. Make room, or reset it with: ' +
+      `alter database ${database} reset default_transaction_read_only; (or alter role ${account} …, or in postgresql.conf).`
+    );
+  }
+  if (replicationRole !== 'origin') {
+    return (
+      `session_replication_role is ${replicationRole} for the account "${account}", so that triggers and foreign keys do not work, ` +
+      `and messages of deleted rooms would stay. Reset it with: alter role ${account} reset session_replication_role; ` +
+      `or alter database ${database} reset session_replication_role;`
+    );
+  }
+  if (facts.schema === null) {
+    return (
+      `There is no schema for the tables: search_path is ${searchPath}, and none of its schemas exists and may be used by the account "${account}". ` +
+      `Create one with: create schema "${account}" authorization "${account}"; or set another search_path for the account.`
+    );
+  }
+  return undefined;
+}
+
+function warningsOf({ synchronousCommit, fsync }: Facts): string[] {
+  const warnings = [];
+  if (synchronousCommit === 'off') {
+    warnings.push('synchronous_commit is off: the last acknowledged messages can be lost when PostgreSQL crashes');
+  }
+  if (fsync === 'off') {
+    warnings.push('fsync is off: the database can be damaged when the machine of PostgreSQL crashes');
+  }
+  return warnings;
+}

@@ -1,0 +1,47 @@
+import { Client } from 'pg';
+import { type InspectedDatabase, inspectDatabase } from './inspect-database.ts';
+import { type SessionLimits, sessionSetup } from './session-settings.ts';
+
+/** A database that the service can rely on, and one session in it. */
+export interface OpenDatabase {
+  url: string;
+  client: Client;
+  facts: InspectedDatabase;
+}
+
+interface How {
+  limits?: SessionLimits;
+  application?: string;
+  connectTimeoutMs?: number;
+}
+
+const noLimits = { statementTimeoutMs: 0, lockTimeoutMs: 0, idleInTransactionTimeoutMs: 0 };
+
+/** Throws `UnsuitableDatabase` before anything is changed in it. */
+export async function openDatabase(url: string, { limits = noLimits, ...how }: How = {}): Promise<OpenDatabase> {
+  const client = await connectTo(url, how);
+  try {
+    const facts = await inspectDatabase(client, () => connectTo(url, how));
+    await client.query(sessionSetup(facts, limits));
+    return { url, client, facts };
+  } catch (error) {
+    await client.end().catch(() => {});
+    throw error;
+  }
+}
+
+async function connectTo(
+  url: string,
+  { application = 'nano-messaging', connectTimeoutMs = 5_000 }: Omit<How, 'limits'>,
+): Promise<Client> {
+  const client = new Client({
+    connectionString: url,
+    application_name: application,
+    connectionTimeoutMillis: connectTimeoutMs,
+    keepAlive: true,
+  });
+  // The next query fails with it.
+  client.on('error', () => {});
+  await client.connect();
+  return client;
+}

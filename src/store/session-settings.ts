@@ -1,0 +1,56 @@
+import { escapeIdentifier, escapeLiteral } from 'pg';
+
+/** Where the tables are, and what the server knows. */
+export interface DatabasePlace {
+  /** Holds every table and function of the service. */
+  schema: string;
+  /** `server_version_num`, such as 150004. */
+  serverVersion: number;
+}
+
+/** 0 is off. They end work in the server, so that nothing goes on there that nobody waits for. */
+export interface SessionLimits {
+  statementTimeoutMs: number;
+  lockTimeoutMs: number;
+  /** A node that is frozen in a transaction must not hold its locks. */
+  idleInTransactionTimeoutMs: number;
+}
+
+/** What the statements of the service rely on, whatever the server, the database or the account has for a default. */
+const reliedOn: Record<string, string> = {
+  client_encoding: 'UTF8',
+  DateStyle: 'ISO, MDY',
+  IntervalStyle: 'postgres',
+  TimeZone: 'UTC',
+  // Without it a backslash in a string literal would escape what follows.
+  standard_conforming_strings: 'on',
+  // Without it a null in an array of parameters would be the text "NULL".
+  array_nulls: 'on',
+  bytea_output: 'hex',
+  extra_float_digits: '1',
+  // `append_messages` looks again after it has waited for a lock, and must see what was committed meanwhile.
+  default_transaction_isolation: 'read committed',
+  default_transaction_deferrable: 'off',
+  idle_session_timeout: '0',
+};
+
+const transactionTimeoutSince = 170_000;
+
+/**
+ * One statement that makes a session independent of defaults. It is sent after connecting, because poolers such as
+ * PgBouncer refuse most parameters in the startup message.
+ */
+export function sessionSetup({ schema, serverVersion }: DatabasePlace, limits: SessionLimits): string {
+  const settings: Record<string, string> = {
+    ...reliedOn,
+    search_path: escapeIdentifier(schema),
+    statement_timeout: String(limits.statementTimeoutMs),
+    lock_timeout: String(limits.lockTimeoutMs),
+    idle_in_transaction_session_timeout: String(limits.idleInTransactionTimeoutMs),
+    ...(serverVersion >= transactionTimeoutSince && { transaction_timeout: '0' }),
+  };
+  const calls = Object.entries(settings).map(
+    ([name, value]) => `set_config(${escapeLiteral(name)}, ${escapeLiteral(value)}, false)`,
+  );
+  return `select ${calls.join(', ')}`;
+}
