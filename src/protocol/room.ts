@@ -128,7 +128,7 @@ export type AnswerInvitation = z.infer<typeof AnswerInvitation>;
 export const RoomListQuery = z.object({
   accepted: flag
     .optional()
-    .describe('`true`: accepted rules only. `false`: unanswered, declined and banned ones. Missing: all he can be in.'),
+    .describe('`true`: accepted rules only. `false`: unanswered and declined ones. Missing: all the caller can be in.'),
   limit: count(1, 1000).default(1000).describe('How many rooms at most.'),
   offset: count(0, 1_000_000).default(0).describe('How many rooms to leave out first.'),
 });

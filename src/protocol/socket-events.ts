@@ -90,11 +90,12 @@ export const requests = {
   },
   'room:leave': {
     payload: z.object({ room_id: RoomRef }, payload).meta({
-      description: 'Hear no more of a room; the rule stays. Leaving a room that is not joined is fine.',
+      description:
+        'Hear no more of a room; the rule stays. Leaving a room that is not joined, or does not exist, is fine.',
       examples: [{ room_id: 1 }],
     }),
     ack: z.object({}),
-    refusals: [...ofEveryRequest, 'NOT_FOUND'],
+    refusals: ofEveryRequest,
   },
   'message:send': {
     payload: Draft.extend({ room_id: RoomRef }).meta({

@@ -1,11 +1,11 @@
-import { announcementOf, type Change } from '../protocol/change.ts';
+import { announcementOf, type Change, type Grant } from '../protocol/change.ts';
 import { type Cursor, cursorOf, type Position, readCursor } from '../protocol/cursor.ts';
 import { ChatError } from '../protocol/errors.ts';
 import type { RoomId, RoomRef } from '../protocol/identifiers.ts';
 import type { Room } from '../protocol/room.ts';
 import type { LoggedRoom } from '../store/room-log.ts';
 import { acceptOwnInvitation } from './invitations.ts';
-import { judge, matchOf } from './permissions.ts';
+import { type Actor, administersAsOwner, judge, matchOf } from './permissions.ts';
 import type { Member, RoomFeed } from './room-feed.ts';
 import { type Rooms, roomIdOf } from './rooms-context.ts';
 
@@ -101,11 +101,16 @@ async function read(rooms: Rooms, { actor }: Member, id: RoomId, since: Cursor |
   // Coming in says yes to one's own invitation; that is a change of the room like any other.
   if (own?.accepted === null && (await acceptOwnInvitation(rooms, actor, id))) state = await rooms.log.state(id);
   if (!state) throw new ChatError('NOT_FOUND');
-  return { state, missed: since ? await missedSince(rooms, state, since) : undefined };
+  return { state, missed: since ? await missedSince(rooms, actor, state, since) : undefined };
 }
 
 /** All changes after the cursor up to the state's head; undefined where they are too many or the cursor does not fit. */
-async function missedSince({ log }: Rooms, state: LoggedRoom, since: Cursor): Promise<Change[] | undefined> {
+async function missedSince(
+  { log }: Rooms,
+  actor: Actor,
+  state: LoggedRoom,
+  since: Cursor,
+): Promise<Change[] | undefined> {
   const { head, start } = state;
   const cursor = readCursor(since);
   if (!cursor || cursor.room_id !== head.room_id || cursor.rev > head.rev) return undefined;
@@ -117,6 +122,25 @@ async function missedSince({ log }: Rooms, state: LoggedRoom, since: Cursor): Pr
   if (!named || cursorOf({ ...named, room_id: head.room_id }) !== cursorOf(cursor)) return undefined;
   const whole = changes.every((change, n) => change.rev === cursor.rev + 1 + n);
   if (!whole || changes.length !== head.rev - cursor.rev) return undefined;
+  if (!hasReadSince(actor, state, cursor.at, changes)) return undefined;
   const bytes = changes.reduce((sum, change) => sum + Buffer.byteLength(JSON.stringify(announcementOf(change))), 0);
   return bytes <= mostMissedBytes ? changes : undefined;
+}
+
+/**
+ * Whether the actor could read all along. A cursor is easily made up, and the changes of rules from before somebody
+ * came, or from while they were banned, are not theirs to know.
+ */
+function hasReadSince(actor: Actor, { room, rules }: LoggedRoom, at: number, missed: readonly Change[]): boolean {
+  if (administersAsOwner(actor, room)) return true;
+  const hadRule = rules.some((rule) => Date.parse(rule.createdAt) <= at && letsRead(actor, room, rule));
+  const lostIt = missed.some(
+    (change) =>
+      change.kind === 'member' && matchOf(change.rule, actor, room) !== null && !letsRead(actor, room, change.rule),
+  );
+  return hadRule && !lostIt;
+}
+
+function letsRead(actor: Actor, room: Room, { permissions, ...rule }: Grant): boolean {
+  return permissions !== null && judge(actor, room, [{ ...rule, permissions }]).rights.includes('r');
 }

@@ -48,5 +48,7 @@ export async function restoreAccess(room: LockedRoom, user: Uuid): Promise<void>
   if (!own) {
     const permissions = (await lastGrant(room.em, room.entity.id, user)) ?? 'rwa';
     room.addRule({ entity_UUID: user, kind: 'user', permissions, level: 0, accepted: true });
-  } else if (own.accepted === false) room.changeRule(own, { accepted: true });
+  } else if (own.permissions.includes('b'))
+    throw new ChatError('FORBIDDEN', { message: 'You are banned from the room of this pair' });
+  else if (own.accepted === false) room.changeRule(own, { accepted: true });
 }

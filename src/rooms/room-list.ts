@@ -34,13 +34,18 @@ export async function listRooms({ log }: Rooms, actor: Actor, query: RoomListQue
 function itemOf({ room, rules }: LoggedRoom, actor: Actor, accepted: boolean | undefined): RoomListItem | undefined {
   const mine = rules.filter((rule) => matchOf(rule, actor, room) !== null);
   const owner = administersAsOwner(actor, room);
-  const canEnter = judge(actor, room, mine).rights !== '';
+  const { rights, lack } = judge(actor, room, mine);
+  // The banned learn no more of the room, neither its name nor that it is in use.
+  if (lack === 'BANNED') return undefined;
+  const canEnter = rights !== '';
   // His own rule before his organisation's.
   mine.sort((a, b) => Number(b.entity_UUID === actor.user) - Number(a.entity_UUID === actor.user));
   // By the rules alone, one by one: which of them lets him in.
   const byRules = { ...room, entity_owner: null };
   const granting = mine.find((rule) => judge(actor, byRules, [rule]).rights !== '');
-  const shown = canEnter ? (granting ?? (owner ? ownerRule(actor, room) : undefined)) : mine.find(isAgainst);
+  const shown = canEnter
+    ? (granting ?? (owner ? ownerRule(actor, room) : undefined))
+    : mine.find(({ accepted }) => accepted === false);
   if (!shown || !isWanted(accepted, canEnter, shown)) return undefined;
   return { ...presentRule(room.id, owner ? { ...shown, permissions: 'rwa' } : shown), ...room };
 }
@@ -48,11 +53,6 @@ function itemOf({ room, rules }: LoggedRoom, actor: Actor, accepted: boolean | u
 function isWanted(accepted: boolean | undefined, canEnter: boolean, { accepted: answer }: LoggedRule): boolean {
   if (!canEnter) return accepted === false;
   return accepted === undefined || accepted === (answer === true);
-}
-
-/** A banned or declined rule, which `accepted=false` shows though it lets nobody in. */
-function isAgainst(rule: LoggedRule): boolean {
-  return rule.permissions.includes('b') || rule.accepted === false;
 }
 
 function ownerRule(actor: Actor, { level_admin, createdAt, updatedAt }: LoggedRoom['room']): LoggedRule {

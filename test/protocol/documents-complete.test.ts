@@ -230,8 +230,8 @@ describeOneWiring('Everything that is documented', ({ url }) => {
     for (const [name, payload] of Object.entries({ ...roomPayloads, 'token:refresh': {} })) {
       await refused(socket, name, { ...payload, room_id: [] }, 'BAD_REQUEST');
     }
-    for (const [name, payload] of Object.entries(roomPayloads)) {
-      await refused(socket, name, { ...payload, room_id: nobodysRoom }, 'NOT_FOUND');
+    for (const name of ['room:join', 'message:send', 'message:history'] as const) {
+      await refused(socket, name, { ...roomPayloads[name], room_id: nobodysRoom }, 'NOT_FOUND');
     }
     await putRule(url(), owner, room, { userUUID: guest.user, permissions: 'b' });
     await socket.next('room:removed');

@@ -57,6 +57,50 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
     for (const frame of frames) expect(frame).to.have.all.keys('type', 'rev', 'cursor', 'data');
   });
 
+  /** The room's log begins at its creation, which every member is told. */
+  const beginning = (room: { id: number; createdAt: string }) =>
+    cursorOf({ room_id: room.id, rev: 0, at: Date.parse(room.createdAt) });
+
+  it('tells nobody the changes of rules from before they came, whatever cursor they make up', async () => {
+    const { api, room_id } = await away();
+    const [banned, guest] = [somebody(), somebody()];
+    await api.put(`/rooms/${room_id}/members`, { userUUID: banned.user, permissions: 'b' });
+    await api.put(`/rooms/${room_id}/members`, { userUUID: guest.user, permissions: 'r' });
+    const socket = await socketClient(url(), guest);
+    const { room, cursor } = await socket.request('room:join', { room_id });
+    await socket.request('room:leave', { room_id });
+    const madeUp = await socket.request('room:join', { room_id, since: beginning(room) });
+    expect(madeUp).to.deep.include({ ok: true, recovered: false, events: [] });
+    await socket.request('room:leave', { room_id });
+    await api.patch(`/rooms/${room_id}`, { name: 'renamed' });
+    expect(await socket.request('room:join', { room_id, since: cursor })).to.include({ recovered: true });
+  });
+
+  it('tells nobody the changes of rules from while they were banned', async () => {
+    const { api, room_id } = await away();
+    const guest = somebody();
+    const put = (permissions: string) => api.put(`/rooms/${room_id}/members`, { userUUID: guest.user, permissions });
+    await put('r');
+    const socket = await socketClient(url(), guest);
+    const { cursor } = await socket.request('room:join', { room_id });
+    await socket.request('room:leave', { room_id });
+    await put('b');
+    await api.put(`/rooms/${room_id}/members`, { userUUID: somebody().user, permissions: 'r' });
+    await put('r');
+    expect(await socket.request('room:join', { room_id, since: cursor })).to.include({ ok: true, recovered: false });
+  });
+
+  it('brings owner administrators everything, though no rule names them', async () => {
+    const { owner, api, room_id } = await away();
+    await api.delete(`/rooms/${room_id}/members/${owner.entity}`);
+    const director = somebody({ entity: owner.entity, level: 100 });
+    const socket = await socketClient(url(), director);
+    const { room } = await socket.request('room:join', { room_id });
+    await socket.request('room:leave', { room_id });
+    const { recovered, events } = await socket.request('room:join', { room_id, since: beginning(room) });
+    expect({ recovered, events: events.length }).to.deep.equal({ recovered: true, events: 1 });
+  });
+
   it('goes on from any cursor: of an event, an acknowledgement, a page', async () => {
     const { api, room_id, cursor, socket, send, join } = await away();
     await send(4);

@@ -2,7 +2,7 @@ import type { Socket } from 'socket.io';
 import { announcementOf, type Change } from '../../protocol/change.ts';
 import { type Cursor, cursorOf } from '../../protocol/cursor.ts';
 import { ChatError, parse, type RemovalCode } from '../../protocol/errors.ts';
-import type { RoomId } from '../../protocol/identifiers.ts';
+import type { RoomId, RoomRef } from '../../protocol/identifiers.ts';
 import {
   type Ack,
   type AnnouncementName,
@@ -52,7 +52,8 @@ export class SocketSession implements TokenHolder {
   static readonly #handlers: { [N in RequestName]: Handler<N> } = {
     'room:join': (session, payload, acknowledge) => session.#join(payload, acknowledge),
     'room:leave': async (session, { room_id }) => {
-      session.#leave(await roomIdOf(session.#live.rooms, room_id));
+      const id = await session.#idOf(room_id);
+      if (id !== undefined) session.#leave(id);
       return {};
     },
     'message:send': async (session, draft) => {
@@ -147,12 +148,14 @@ export class SocketSession implements TokenHolder {
 
   async #join({ room_id, since }: RequestPayload<'room:join'>, acknowledge: Acknowledge): Promise<undefined> {
     const { rooms, limits } = this.#live;
-    const id = await roomIdOf(rooms, room_id);
+    const id = await this.#idOf(room_id);
+    const isInside = id !== undefined && this.#memberships.has(id);
     const most = limits.roomsPerConnection;
-    if (most > 0 && !this.#memberships.has(id) && this.#memberships.size >= most) {
+    if (most > 0 && !isInside && this.#memberships.size >= most) {
       const message = `This connection is in ${most} rooms, as many as it may be`;
       throw new ChatError('TOO_MANY_ROOMS', { field: 'room_id', message });
     }
+    if (id === undefined) throw new ChatError('NOT_FOUND');
     const answer = ({ room, rights, head, recovered, events }: Joined) =>
       acknowledge({
         ok: true,
@@ -167,6 +170,14 @@ export class SocketSession implements TokenHolder {
     if (inside) await rejoinRoom(rooms, inside, id, since, answerInside);
     else await this.#enter(id, since, answer);
     return undefined;
+  }
+
+  /** Undefined for a UUID of no room; whether there is such a room is not for everybody to know. */
+  #idOf(ref: RoomRef): Promise<RoomId | undefined> {
+    return roomIdOf(this.#live.rooms, ref).catch((error) => {
+      if (error instanceof ChatError && error.code === 'NOT_FOUND') return undefined;
+      throw error;
+    });
   }
 
   async #enter(id: RoomId, since: Cursor | null | undefined, answer: (joined: Joined) => void): Promise<void> {
