@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { before, closeInSlices, drainTimes, gone } from './drain.ts';
 import { embeddedSecret, playgroundKey } from './embedded-key.ts';
+import { createFailureLog } from './failure-log.ts';
 import { listen, type Mount, mountedListener, ownListener } from './listener.ts';
 import { createLogger } from './logger.ts';
 import { type Metrics, metrics } from './metrics.ts';
@@ -91,7 +92,10 @@ async function serve(
   const rooms = roomsOver(config, store, nodes.bus, [gateway.audience, chatMembers], measured, logger);
   const revocations = tokenRevocations({
     ...{ store, nodes: nodes.calls, sweepMs: config.sweepMs },
-    failed: (error) => logger.warn({ err: error }, 'the revocations could not be read; trying again'),
+    report: createFailureLog(logger, {
+      failing: 'the revocations could not be read; trying again',
+      recovered: 'the revocations are read again',
+    }),
   });
   const authenticator = tokenAuthenticator({ ...config.tokens, keys, isRevoked: revocations.isRevoked });
   const live: Live = {
@@ -103,7 +107,13 @@ async function serve(
   };
   gateway.open(live);
   const chat = serveChat(http, live, chatMembers, ioPath);
-  const clock = databaseClock(store);
+  const clock = databaseClock(
+    store,
+    createFailureLog(logger, {
+      failing: 'the clock of the database could not be read; trying again',
+      recovered: 'the clock of the database is read again',
+    }),
+  );
   measured.watch({
     isDraining: () => rooms.isDraining,
     unauthenticated: () => live.connections.unauthenticated,
@@ -245,8 +255,11 @@ function roomsOver(
 ): Rooms {
   const log = roomLog(store);
   const rights = rightsCache(log);
-  const failed = (error: unknown) => logger.warn({ err: error }, 'the room log could not be read; trying again');
-  const feeds = roomFeeds({ log, bus, rights, audiences, sweepMs, events: { ...measured.feeds, failed } });
+  const report = createFailureLog(logger, {
+    failing: 'the room log could not be read; trying again',
+    recovered: 'the room log is read again',
+  });
+  const feeds = roomFeeds({ log, bus, rights, audiences, sweepMs, events: { ...measured.feeds, ...report } });
   const queue = sendQueue({ log, rights, bus, events: measured.sends });
   return {
     ...{ store, log, bus, rights, feeds, queue },

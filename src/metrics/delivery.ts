@@ -6,7 +6,7 @@ import { only, PlainHistogram, shownCounter } from './plain.ts';
 export interface DeliveryMetrics {
   sends: SendEvents;
   feeds: Omit<FeedEvents, 'failed'>;
-  nodes: { lost(): void; rejected(): void };
+  nodes: { lost(): void; rejected(): void; leaseFailed(): void };
 }
 
 /** From a send to those who hear of it. `clockOffsetMs`: how far the database's clock is ahead of this node's. */
@@ -100,5 +100,10 @@ function nodeMetrics(registers: Registry[]): DeliveryMetrics['nodes'] {
     help: 'What came over Redis and was no change.',
     registers,
   });
-  return { lost: () => lost.inc(), rejected: () => rejected.inc() };
+  const leaseFailed = new Counter({
+    name: 'nano_connection_lease_failures_total',
+    help: 'Connections of users that Redis refused to count.',
+    registers,
+  });
+  return { lost: () => lost.inc(), rejected: () => rejected.inc(), leaseFailed: () => leaseFailed.inc() };
 }

@@ -93,7 +93,7 @@ const queueSizes = (sizes: Sizes): Figure[] => [
   },
   {
     name: 'nano_nodes_up',
-    help: '1 while the line to the other nodes works, or there is none.',
+    help: '1 while this node is connected to the other nodes: beats come back over a master, and all channels are subscribed to; or there is no Redis.',
     read: () => only(Number(sizes.nodesUp())),
   },
   {

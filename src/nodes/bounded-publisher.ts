@@ -6,19 +6,27 @@ const mostBytesOnTheirWay = 16 * 1024 * 1024;
 
 type Publish = (connection: RedisConnection) => Promise<number>;
 
+export interface PublishEvents {
+  /** Called for each that did not get there. */
+  lost(error: unknown): void;
+  /** The first one that got there after some were lost. */
+  recovered(): void;
+}
+
 /**
  * Sends to Redis what nobody waits for: in the order of the calls, never failing, and never keeping more than so much
- * of it. `lost` hears of each that did not get there.
+ * of it.
  */
 export class BoundedPublisher {
   readonly #connection: () => RedisConnection;
-  readonly #lost: (error: unknown) => void;
+  readonly #events: PublishEvents;
+  #isLosing = false;
   #count = 0;
   #bytes = 0;
 
-  constructor(connection: () => RedisConnection, lost: (error: unknown) => void) {
+  constructor(connection: () => RedisConnection, events: PublishEvents) {
     this.#connection = connection;
-    this.#lost = lost;
+    this.#events = events;
   }
 
   /** What is on its way. */
@@ -34,7 +42,9 @@ export class BoundedPublisher {
     this.#count += 1;
     this.#bytes += bytes;
     try {
-      return await publish(this.#connection());
+      const receivers = await publish(this.#connection());
+      if (this.#isLosing) this.#recover();
+      return receivers;
     } catch (error) {
       this.#lost(error);
       return 0;
@@ -42,5 +52,15 @@ export class BoundedPublisher {
       this.#count -= 1;
       this.#bytes -= bytes;
     }
+  }
+
+  #lost(error: unknown): void {
+    this.#isLosing = true;
+    this.#events.lost(error);
+  }
+
+  #recover(): void {
+    this.#isLosing = false;
+    this.#events.recovered();
   }
 }

@@ -1,4 +1,5 @@
 import type { Uuid } from '../protocol/identifiers.ts';
+import { ErrorReply } from './redis-connection.ts';
 import type { RedisLine } from './redis-line.ts';
 
 /** Counts the connections of each user on all nodes together. */
@@ -20,6 +21,12 @@ const usual = {
 const mostPerTick = 2_000;
 const patienceMs = 500;
 
+interface LeaseReport {
+  /** A connection could not be counted, or given up: by now it is counted on this node only. */
+  failed(error: unknown): void;
+  recovered(): void;
+}
+
 interface Held {
   user: Uuid;
   renewAt: number;
@@ -27,9 +34,10 @@ interface Held {
 
 /** A sorted set in Redis per user: the holders, by the end of their leases. */
 export function redisLeases(
-  line: () => Pick<RedisLine, 'isUp' | 'connection'> | undefined,
+  line: () => Pick<RedisLine, 'isUp' | 'connection' | 'writeFailed'> | undefined,
   nodeId: string,
   prefix: string,
+  report: LeaseReport,
   { leaseMs, renewEveryMs, tickMs } = usual,
 ) {
   const held = new Map<string, Held>();
@@ -43,14 +51,20 @@ export function redisLeases(
 
   function free(user: Uuid, holder: string): void {
     // What does not get there runs out.
-    connection()
-      ?.zRem(keyOf(user), nameOf(holder))
-      .catch(() => {});
+    connection()?.zRem(keyOf(user), nameOf(holder)).then(report.recovered, failed);
+  }
+
+  function failed(error: unknown): void {
+    // Whether Redis can be reached is the business of the line.
+    if (!(error instanceof ErrorReply)) return;
+    report.failed(error);
+    line()?.writeFailed(error);
   }
 
   async function ask(user: Uuid, holder: string, most: number): Promise<'taken' | 'full' | 'unknown'> {
     const asked = connection()?.lease(keyOf(user), nameOf(holder), most, leaseMs);
     if (!asked) return 'unknown';
+    asked.then(report.recovered, failed);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, patienceMs);
@@ -70,7 +84,7 @@ export function redisLeases(
       if (!redis || renewAt > now || left-- === 0) return;
       held.delete(holder);
       held.set(holder, { user, renewAt: now + renewEveryMs });
-      redis.lease(keyOf(user), nameOf(holder), 0, leaseMs).catch(() => {}); // the next renewal may succeed
+      redis.lease(keyOf(user), nameOf(holder), 0, leaseMs).then(report.recovered, failed);
     }
   }
   const timer = setInterval(renew, tickMs).unref();

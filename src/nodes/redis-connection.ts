@@ -1,4 +1,7 @@
-import { createClient, createCluster, defineScript } from 'redis';
+import { createClient, createCluster, defineScript, ErrorReply } from 'redis';
+
+/** What Redis itself answered, as opposed to a connection that failed. */
+export { ErrorReply };
 
 type Heard = (message: Buffer, channel: Buffer) => void;
 
@@ -31,6 +34,8 @@ export interface RedisKind {
 }
 
 const connectTimeoutMs = 5_000;
+/** A server that is paused or frozen takes a connection and answers nothing; longer than `connectTimeoutMs`, whose error says more. */
+const answerTimeoutMs = 6_000;
 const longestPauseMs = 1_000;
 
 /** Expired leases go, then it is counted; by the clock of Redis, so that those of the nodes may differ. */
@@ -94,9 +99,7 @@ export async function describeRedis(urls: readonly string[]): Promise<RedisKind>
     const client = createClient({ url, socket: { connectTimeout: connectTimeoutMs, reconnectStrategy: false } });
     client.on('error', () => {}); // connect() says it
     try {
-      await client.connect();
-      // An account that may not ask has what every server has.
-      const about = await client.sendCommand(['INFO', 'server']).then(String, () => '');
+      const about = await inTime(client.connect().then(() => aboutServer(client)));
       const major = Number(/^redis_version:(\d+)/m.exec(about)?.[1] ?? 0);
       const isCluster = urls.length > 1 || /^redis_mode:cluster/m.test(about);
       return { urls, isCluster, hasShardedPubSub: major >= 7 };
@@ -107,4 +110,40 @@ export async function describeRedis(urls: readonly string[]): Promise<RedisKind>
     }
   }
   throw failure;
+}
+
+/** An account that may not ask has what every server has. */
+async function aboutServer(client: { sendCommand(words: string[]): Promise<unknown> }): Promise<string> {
+  try {
+    return String(await client.sendCommand(['INFO', 'server']));
+  } catch (error) {
+    if (error instanceof ErrorReply && error.message.startsWith('NOPERM')) return '';
+    throw error;
+  }
+}
+
+async function inTime<T>(answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error('Redis does not answer')), answerTimeoutMs);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * `master` or `replica`, by `HELLO`, which every account may use that may connect. Undefined for a Cluster, which sends
+ * its clients to the masters by itself.
+ */
+export async function roleOf(
+  connection: RedisConnection,
+  { isCluster }: Pick<RedisKind, 'isCluster'>,
+): Promise<string | undefined> {
+  if (isCluster) return undefined;
+  const { sendCommand } = connection as unknown as { sendCommand(words: string[]): Promise<unknown> };
+  const about = (await sendCommand.call(connection, ['HELLO'])) as { role?: unknown } | null;
+  return typeof about?.role === 'string' ? about.role : undefined;
 }

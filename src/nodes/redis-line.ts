@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { BoundedPublisher } from './bounded-publisher.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { OwnMark } from './own-mark.ts';
-import { type RedisConnection, type RedisKind, redisConnection } from './redis-connection.ts';
+import { ErrorReply, type RedisConnection, type RedisKind, redisConnection, roleOf } from './redis-connection.ts';
 import { Subscriptions } from './subscriptions.ts';
 
 type Heard = (message: Buffer, channel: Buffer) => void;
@@ -11,18 +11,31 @@ type Subscribe = (redis: RedisConnection, channel: string) => Promise<unknown>;
 export interface LineEvents {
   /** The line works, again: what was published meanwhile was not heard. */
   up(): void;
-  down(reason: unknown): void;
+  /** Called at every failure while it is down, too: the cause may change. `channel`: the one that Redis refuses. */
+  down(reason: unknown, channel?: string): void;
   /** One of a Cluster's connections is new: what came over the one before may have been missed, though the line was up. */
   missed(): void;
   /** From now on this channel is heard. */
   subscribed(channel: string): void;
-  /** Something published here did not get to Redis. */
+  /** Something published here did not get to Redis, or to a replica only. */
   lost(error: unknown): void;
+  /** What is published gets there again. */
+  published(): void;
   /** What was heard was not what the adapter understands. */
   rejected(error: unknown): void;
 }
 
 const patienceAtTheEndMs = 500;
+/** While the address leads to a replica: the first pause before it is connected to anew, which doubles up to the last. */
+const replicaPauseMs = { first: 1_000, max: 15_000 };
+
+/** Publishing on a replica succeeds and reaches nobody but its own subscribers. */
+export class ReplicaError extends Error {
+  constructor() {
+    super('Redis is a replica: what is published here does not reach the other nodes; connecting anew');
+    this.name = 'ReplicaError';
+  }
+}
 
 /**
  * One node's line to Redis, with the methods that the Socket.IO adapters want of their clients. None of these ever
@@ -39,6 +52,12 @@ export class RedisLine extends EventEmitter {
   #publishing: RedisConnection;
   #hearing: RedisConnection;
   #isUp = false;
+  /** A beat has come back since the last failure. */
+  #isHeard = false;
+  /** Undefined until the server of the connection in use has answered. */
+  #isReplica: boolean | undefined;
+  #replicaPauseMs = replicaPauseMs.first;
+  #mayReplaceAt = 0;
   #hasEnded = false;
 
   constructor(kind: RedisKind, beatChannel: string, events: LineEvents) {
@@ -48,16 +67,29 @@ export class RedisLine extends EventEmitter {
     this.#events = events;
     this.#publishing = this.#open();
     this.#hearing = this.#open();
-    this.#publisher = new BoundedPublisher(() => this.#publishing, events.lost);
-    this.#subscriptions = new Subscriptions((channel) => {
-      if (channel === beatChannel) this.#beat();
-      else events.subscribed(channel);
+    this.#publisher = new BoundedPublisher(() => this.#publishing, { lost: events.lost, recovered: events.published });
+    this.#subscriptions = new Subscriptions({
+      subscribed: (channel) => {
+        if (channel === beatChannel) this.#beat();
+        else events.subscribed(channel);
+      },
+      failed: (error, channel) => {
+        // Without a connection everything fails, and the connection says why.
+        if (this.#isHeard || error instanceof ErrorReply) this.#report(error, channel);
+      },
+      recovered: () => this.#settle(),
     });
-    this.#heartbeat = new Heartbeat({ beat: () => this.#beat(), silent: () => this.#replace() });
+    this.#heartbeat = new Heartbeat({
+      beat: () => this.#beat(),
+      silent: () => this.#replace(new Error('Redis does not answer')),
+    });
     void this.subscribe(beatChannel, () => this.#hearBeat());
   }
 
-  /** Whether what this node publishes comes back to it, as far as is known. */
+  /**
+   * Whether what this node publishes comes back to it over a master, and every channel that it wants is subscribed to,
+   * as far as is known.
+   */
   get isUp(): boolean {
     return this.#isUp;
   }
@@ -67,9 +99,14 @@ export class RedisLine extends EventEmitter {
     return this.#publisher.load;
   }
 
-  /** For other commands than those below. They may fail, and wait. */
+  /** For other commands than those below. They may fail, and wait; report what a write fails with to `writeFailed`. */
   get connection(): RedisConnection {
     return this.#publishing;
+  }
+
+  /** `READONLY` tells of a replica also if it does not say what it is. */
+  writeFailed(error: unknown): void {
+    if (error instanceof ErrorReply && error.message.startsWith('READONLY')) this.#leaveReplica();
   }
 
   publish(channel: string, message: string | Buffer): Promise<number> {
@@ -168,8 +205,8 @@ export class RedisLine extends EventEmitter {
   }
 
   /** A connection can be dead and look alive: another one, and all that was subscribed once more. */
-  #replace(): void {
-    this.#goDown(new Error('Redis does not answer'));
+  #replace(reason: Error): void {
+    this.#goDown(reason);
     const old = [this.#publishing, this.#hearing];
     this.#publishing = this.#open();
     this.#hearing = this.#open();
@@ -179,21 +216,67 @@ export class RedisLine extends EventEmitter {
 
   #beat(): void {
     if (this.#hasEnded) return;
-    // Whether it arrives is what is asked; why not, the connection itself says.
-    this.#publishing.publish(this.#beatChannel, '').catch(() => {});
+    void this.#askRole();
+    // Whether it arrives is what is asked. Why a connection takes nothing it says itself; why Redis refuses, it does not.
+    this.#publishing.publish(this.#beatChannel, '').catch((error: unknown) => {
+      if (error instanceof ErrorReply) this.#report(error);
+    });
+  }
+
+  /** A failover may leave this connection with the former master, which goes on answering. */
+  async #askRole(): Promise<void> {
+    const asked = this.#publishing;
+    let role: string | undefined;
+    try {
+      role = await roleOf(asked, this.#kind);
+    } catch (error) {
+      if (!(error instanceof ErrorReply) || asked !== this.#publishing) return;
+      // A proxy that does not know the command: then a refused write tells.
+      this.#isReplica ??= false;
+      return this.#settle();
+    }
+    if (asked !== this.#publishing || this.#hasEnded) return;
+    if (role === 'replica' || role === 'slave') return this.#leaveReplica();
+    if (role !== undefined) this.#replicaPauseMs = replicaPauseMs.first;
+    this.#isReplica = false;
+    this.#settle();
+  }
+
+  /** The name in the address may lead to the new master by now. If it does not yet, the replica is better than nothing. */
+  #leaveReplica(): void {
+    if (this.#hasEnded) return;
+    if (!this.#isReplica) this.#events.lost(new ReplicaError());
+    this.#isReplica = true;
+    const now = performance.now();
+    if (now < this.#mayReplaceAt) return this.#report(new ReplicaError());
+    this.#mayReplaceAt = now + this.#replicaPauseMs;
+    this.#replicaPauseMs = Math.min(replicaPauseMs.max, 2 * this.#replicaPauseMs);
+    this.#replace(new ReplicaError());
   }
 
   #hearBeat(): void {
     this.#heartbeat.hear();
+    this.#isHeard = true;
+    this.#settle();
+  }
+
+  #settle(): void {
     if (this.#isUp || this.#hasEnded) return;
+    if (!this.#isHeard || this.#isReplica !== false || this.#subscriptions.isFailing) return;
     this.#isUp = true;
     this.#events.up();
   }
 
   #goDown(reason: unknown): void {
-    if (!this.#isUp || this.#hasEnded) return;
+    this.#isHeard = false;
+    this.#isReplica = undefined;
+    this.#report(reason);
+  }
+
+  #report(reason: unknown, channel?: string): void {
+    if (this.#hasEnded) return;
     this.#isUp = false;
-    this.#events.down(reason);
+    this.#events.down(reason, channel);
   }
 }
 

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
+import { createFailureLog } from '../failure-log.ts';
 import { type ConnectionLeases, redisLeases } from './connection-leases.ts';
 import { type AdapterChoice, adapterKind, adapterOver } from './redis-adapter.ts';
 import { describeRedis } from './redis-connection.ts';
-import { RedisLine } from './redis-line.ts';
+import { hintFor } from './redis-hints.ts';
+import { RedisLine, ReplicaError } from './redis-line.ts';
 import { type BusEvents, type SocketioRoomBus, socketioRoomBus } from './socketio-room-bus.ts';
 
 export interface RedisSettings {
@@ -18,7 +20,7 @@ interface Collaborators {
   /** The same for the nodes of one service, another one for another service on the same Redis. */
   service: string;
   logger: Logger;
-  events: BusEvents & { lost(): void };
+  events: BusEvents & { lost(): void; leaseFailed(): void };
 }
 
 /** The other nodes, over Redis. While that is away this node is alone, and the sweep finds what the others have done. */
@@ -33,15 +35,33 @@ export interface RedisNodes extends Pick<SocketioRoomBus, 'bus' | 'calls'> {
 /** A start does not fail for want of Redis, nor wait for it longer than this. */
 const startPatienceMs = 3_000;
 const retryMs = 1_000;
+const isUpText = 'the line to the other nodes is up';
 
 export async function redisNodes({ settings, service, logger, events }: Collaborators): Promise<RedisNodes> {
   const nodeId = randomBytes(6).toString('hex');
   const prefix = `${settings.prefix}:${service}`;
   const { bus, calls, attach, subscribed, lost, resumed, close } = socketioRoomBus(events);
   let line: RedisLine | undefined;
-  const leases = redisLeases(() => line, nodeId, prefix);
+  const lineLog = createFailureLog(logger, {
+    failing: 'the line to the other nodes is down; the sweep stands in for it',
+    recovered: isUpText,
+  });
+  const publishLog = createFailureLog(logger, {
+    failing: 'a change did not get to the other nodes; their sweep finds it',
+    recovered: 'changes get to the other nodes again',
+  });
+  const leaseLog = createFailureLog(logger, {
+    failing: 'connections of users cannot be counted in Redis; each node counts its own',
+    recovered: 'connections of users are counted in Redis again',
+  });
+  const leases = redisLeases(() => line, nodeId, prefix, {
+    failed(error) {
+      events.leaseFailed();
+      leaseLog.failed(error, hintFor(error));
+    },
+    recovered: leaseLog.recovered,
+  });
   let hasEnded = false;
-  let hasLost = false;
   let isUp = () => {};
   const firstUp = new Promise<void>((resolve) => {
     isUp = resolve;
@@ -53,32 +73,39 @@ export async function redisNodes({ settings, service, logger, events }: Collabor
     const adapter = adapterKind(kind, settings.adapter);
     line = new RedisLine(kind, `${prefix}:beat:${nodeId}`, {
       up() {
-        hasLost = false;
-        logger.info({ adapter, cluster: kind.isCluster }, 'the line to the other nodes is up');
+        const fields = { adapter, cluster: kind.isCluster };
+        if (!lineLog.recovered(fields)) logger.info(fields, isUpText);
         isUp();
         leases.renewAll();
         resumed();
       },
-      down: (error) => logger.warn({ err: error }, 'the line to the other nodes is down; the sweep stands in for it'),
+      down: (error, channel) => lineLog.failed(error, { ...(channel && { channel }), ...hintFor(error) }),
       missed: resumed,
       subscribed,
       rejected: events.rejected,
       lost(error) {
-        events.lost();
         lost();
-        if (!hasLost) logger.warn({ err: error }, 'a change did not get to the other nodes; their sweep finds it');
-        hasLost = true;
+        if (error instanceof ReplicaError) return; // said by `down`
+        events.lost();
+        publishLog.failed(error, hintFor(error));
       },
+      published: publishLog.recovered,
     });
     attach(adapterOver(line, adapter, prefix));
   }
 
   async function openAtLast(): Promise<void> {
-    for (let tries = 0; !hasEnded && !line; tries++) {
+    const openLog = createFailureLog(logger, {
+      failing: 'Redis cannot be reached; trying again',
+      recovered: 'Redis is reached',
+      level: 'error',
+    });
+    while (!hasEnded && !line) {
       try {
         await open();
+        openLog.recovered();
       } catch (error) {
-        logger[tries === 0 ? 'error' : 'debug']({ err: error }, 'Redis cannot be reached; trying again');
+        openLog.failed(error, hintFor(error));
         await pause(retryMs);
       }
     }

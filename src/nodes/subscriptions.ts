@@ -6,6 +6,15 @@ interface Subscription {
   unsubscribe: () => Promise<unknown>;
 }
 
+export interface SubscriptionEvents {
+  /** This channel is heard from now on. */
+  subscribed(channel: string): void;
+  /** Called at every failed attempt; the next one follows by itself. */
+  failed(error: unknown, channel: string): void;
+  /** None is failing any more. */
+  recovered(): void;
+}
+
 const retryMs = 500;
 
 /**
@@ -14,13 +23,19 @@ const retryMs = 500;
  */
 export class Subscriptions {
   readonly #channels = new Map<string, Subscription>();
-  readonly #subscribed: (channel: string) => void;
+  readonly #events: SubscriptionEvents;
+  /** Those whose last attempt failed. */
+  readonly #failing = new Set<Subscription>();
   #connection = 0;
   #hasEnded = false;
 
-  /** `subscribed` hears of every channel that is heard from now on. */
-  constructor(subscribed: (channel: string) => void) {
-    this.#subscribed = subscribed;
+  constructor(events: SubscriptionEvents) {
+    this.#events = events;
+  }
+
+  /** Whether a channel was asked for, was refused, and is tried again. */
+  get isFailing(): boolean {
+    return this.#failing.size > 0;
   }
 
   want(channel: string, { subscribe, unsubscribe }: Pick<Subscription, 'subscribe' | 'unsubscribe'>): void {
@@ -49,6 +64,11 @@ export class Subscriptions {
   end(): void {
     this.#hasEnded = true;
     this.#channels.clear();
+    this.#failing.clear();
+  }
+
+  #succeeded(subscription: Subscription): void {
+    if (this.#failing.delete(subscription) && this.#failing.size === 0) this.#events.recovered();
   }
 
   async #move(channel: string): Promise<void> {
@@ -62,11 +82,17 @@ export class Subscriptions {
         await (isWanted ? subscription.subscribe() : subscription.unsubscribe());
         if (connection !== this.#connection) continue;
         subscription.isThere = isWanted;
-        if (isWanted) this.#subscribed(channel);
-      } catch {
+        this.#succeeded(subscription);
+        if (isWanted) this.#events.subscribed(channel);
+      } catch (error) {
+        if (this.#hasEnded) break;
+        // What nobody wants to hear any more keeps nobody from hearing.
+        if (isWanted) this.#failing.add(subscription);
+        this.#events.failed(error, channel);
         await pause(retryMs);
       }
     }
+    this.#succeeded(subscription);
     subscription.isMoving = false;
     if (!subscription.isWanted && this.#channels.get(channel) === subscription) this.#channels.delete(channel);
   }

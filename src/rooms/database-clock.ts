@@ -1,5 +1,5 @@
 import type { Store } from '../store/store.ts';
-import { sweepEvery } from './sweeps.ts';
+import { sweepEvery, type TaskReport } from './sweeps.ts';
 
 const everyMs = 30_000;
 const tries = 3;
@@ -17,7 +17,7 @@ export interface DatabaseClock {
   close(): void;
 }
 
-export function databaseClock(store: Pick<Store, 'query'>): DatabaseClock {
+export function databaseClock(store: Pick<Store, 'query'>, report: TaskReport): DatabaseClock {
   let offsetMs = 0;
 
   async function compare(): Promise<void> {
@@ -32,8 +32,7 @@ export function databaseClock(store: Pick<Store, 'query'>): DatabaseClock {
     }
   }
 
-  // A database that is away is noticed by everybody else.
-  const close = sweepEvery(everyMs, compare, () => {});
+  const close = sweepEvery(everyMs, compare, report);
   return {
     get offsetMs() {
       return offsetMs;

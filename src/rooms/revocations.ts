@@ -6,7 +6,7 @@ import { inRevocationLog, revocationsIn } from '../store/revocation-log.ts';
 import type { EntityManager, Store } from '../store/store.ts';
 import { type KnownRevocations, knownRevocations, rememberLiftedMs } from './known-revocations.ts';
 import type { NodeCalls } from './node-calls.ts';
-import { sweepEvery } from './sweeps.ts';
+import { sweepEvery, type TaskReport } from './sweeps.ts';
 
 /** Which tokens hold no more: kept in the database, and known to every node. */
 export interface Revocations extends KnownRevocations {
@@ -24,10 +24,10 @@ interface Collaborators {
   store: Store;
   nodes: NodeCalls;
   sweepMs: number;
-  failed: (error: unknown) => void;
+  report: TaskReport;
 }
 
-export function tokenRevocations({ store, nodes, sweepMs, failed }: Collaborators): Revocations {
+export function tokenRevocations({ store, nodes, sweepMs, report }: Collaborators): Revocations {
   const known = knownRevocations(store);
   const { isRevoked, refresh, onChange } = known;
   let stopFollowing = () => {};
@@ -49,8 +49,8 @@ export function tokenRevocations({ store, nodes, sweepMs, failed }: Collaborator
     ...{ isRevoked, refresh, onChange },
     async open() {
       await refresh();
-      const stopSweeping = sweepEvery(sweepMs, refresh, failed);
-      const stopListening = nodes.onCall('revocations', () => void refresh().catch(failed));
+      const stopSweeping = sweepEvery(sweepMs, refresh, report);
+      const stopListening = nodes.onCall('revocations', () => void refresh().then(report.recovered, report.failed));
       stopFollowing = () => {
         stopSweeping();
         stopListening();

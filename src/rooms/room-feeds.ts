@@ -6,7 +6,7 @@ import type { FeedEvents } from './change-order.ts';
 import type { RoomBus } from './room-bus.ts';
 import { type Audience, RoomFeed } from './room-feed.ts';
 import type { RightsCache } from './room-rights.ts';
-import { sweepEvery } from './sweeps.ts';
+import { sweepEvery, type TaskReport } from './sweeps.ts';
 
 /** A room that everybody has left is served a little longer: people come back, and subscribing again costs. */
 const lingerMs = 5_000;
@@ -37,7 +37,7 @@ interface Collaborators {
   rights: RightsCache;
   audiences: readonly Audience[];
   sweepMs: number;
-  events: FeedEvents;
+  events: FeedEvents & TaskReport;
 }
 
 export function roomFeeds({ log, bus, rights, audiences, sweepMs, events }: Collaborators): RoomFeeds {
@@ -80,6 +80,7 @@ export function roomFeeds({ log, bus, rights, audiences, sweepMs, events }: Coll
     if (rooms.length === 0) return;
     const before = new Map(rooms.map((room) => [room, served.get(room)?.feed.position?.rev ?? 0]));
     const heads = await log.heads(rooms);
+    events.recovered();
     for (const room of rooms) {
       const feed = served.get(room)?.feed;
       const head = heads.get(room);
@@ -94,11 +95,10 @@ export function roomFeeds({ log, bus, rights, audiences, sweepMs, events }: Coll
     }
   }
 
-  const stopSweeping = sweepEvery(
-    sweepMs,
-    () => sweep(),
-    (error) => events.failed(error),
-  );
+  const stopSweeping = sweepEvery(sweepMs, () => sweep(), {
+    failed: (error) => events.failed(error),
+    recovered: () => {},
+  });
 
   /** What is missed while a sweep runs is swept after it, all of it at once. */
   const sweepNow = inTurn<RoomId>((rooms) => sweep(rooms).catch((error) => events.failed(error)));

@@ -163,8 +163,8 @@ describe('Revocations of nodes that call one another', () => {
       queries += 1;
       return store.query(...asked);
     };
-    const failed = () => {};
-    const one = tokenRevocations({ store: { ...store, query }, nodes: noOtherNodes, sweepMs: 600_000, failed });
+    const report = { failed() {}, recovered() {} };
+    const one = tokenRevocations({ store: { ...store, query }, nodes: noOtherNodes, sweepMs: 600_000, report });
     await one.open();
     closeLater(() => one.close());
     await one.revoke({ user: null, issuedBefore: null, jti: 'x' });
@@ -191,10 +191,10 @@ describe('Revocations of nodes that call one another', () => {
       },
     };
     const failures: unknown[] = [];
-    const failed = (error: unknown) => void failures.push(error);
-    const one = tokenRevocations({ store, nodes: noOtherNodes, sweepMs: 600_000, failed });
-    const calling = tokenRevocations({ store, nodes, sweepMs: 600_000, failed });
-    const other = tokenRevocations({ store: otherStore, nodes, sweepMs: 600_000, failed });
+    const report = { failed: (error: unknown) => void failures.push(error), recovered() {} };
+    const one = tokenRevocations({ store, nodes: noOtherNodes, sweepMs: 600_000, report });
+    const calling = tokenRevocations({ store, nodes, sweepMs: 600_000, report });
+    const other = tokenRevocations({ store: otherStore, nodes, sweepMs: 600_000, report });
     for (const each of [one, calling, other]) {
       await each.open();
       closeLater(() => each.close());

@@ -1,3 +1,4 @@
+import type { Logger } from 'pino';
 import { type Config, readConfig } from '../../src/config.ts';
 import { type RunningServer, startServer } from '../../src/server.ts';
 import { closeAtTheEnd, closeLater } from './cleanup.ts';
@@ -59,10 +60,15 @@ export function configOf(settings: Settings): Config {
 }
 
 /** A node with a database of its own, for a test that wants other settings. */
-export async function startNode(wiring: Wiring, settings: Settings = {}, alter: Alter = same): Promise<RunningServer> {
+export async function startNode(
+  wiring: Wiring,
+  settings: Settings = {},
+  alter: Alter = same,
+  logger?: Logger,
+): Promise<RunningServer> {
   const config = configOf({ ...(await wiring.settings()), ...settings });
   if (config.database.mode === 'embedded') config.database.directory ??= await migratedDirectory();
-  const node = await startServer(alter(config));
+  const node = await startServer(alter(config), logger && { logger });
   closeLater(() => node.close());
   return node;
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { pino } from 'pino';
+import { type Logger, pino } from 'pino';
 import { type RedisNodes, type RedisSettings, redisNodes } from '../../src/nodes/redis-nodes.ts';
 import type { Envelope } from '../../src/protocol/change.ts';
 import { closeLater } from './cleanup.ts';
@@ -10,16 +10,22 @@ export interface BareNode extends RedisNodes {
   missed: (readonly number[] | 'all')[];
   lost: number;
   rejected: number;
+  leaseFailures: number;
 }
 
 /** What a node has between itself and Redis, without a node. Those of one service hear each other. */
-export async function bareNode(settings: RedisSettings, service: string): Promise<BareNode> {
-  const counts = { lost: 0, rejected: 0 };
+export async function bareNode(
+  settings: RedisSettings,
+  service: string,
+  logger: Logger = pino({ level: 'silent' }),
+): Promise<BareNode> {
+  const counts = { lost: 0, rejected: 0, leaseFailures: 0 };
   const nodes = await redisNodes({
-    ...{ settings, service, logger: pino({ level: 'silent' }) },
+    ...{ settings, service, logger },
     events: {
       lost: () => void counts.lost++,
       rejected: () => void counts.rejected++,
+      leaseFailed: () => void counts.leaseFailures++,
       failed(error) {
         throw error;
       },
@@ -32,6 +38,7 @@ export async function bareNode(settings: RedisSettings, service: string): Promis
     missed: { value: missed },
     lost: { get: () => counts.lost },
     rejected: { get: () => counts.rejected },
+    leaseFailures: { get: () => counts.leaseFailures },
   });
 }
 

@@ -6,13 +6,14 @@ import type { RedisConnection } from '../../src/nodes/redis-connection.ts';
 function stage() {
   const onTheirWay: { resolve: (receivers: number) => void; reject: (error: Error) => void }[] = [];
   const lost: unknown[] = [];
-  const publisher = new BoundedPublisher(
-    () => ({}) as RedisConnection,
-    (error) => void lost.push(error),
-  );
+  let recoveries = 0;
+  const publisher = new BoundedPublisher(() => ({}) as RedisConnection, {
+    lost: (error) => void lost.push(error),
+    recovered: () => void recoveries++,
+  });
   const publish = (bytes: number) =>
     publisher.publish(bytes, () => new Promise((resolve, reject) => onTheirWay.push({ resolve, reject })));
-  return { publish, onTheirWay, lost };
+  return { publish, onTheirWay, lost, recoveries: () => recoveries };
 }
 
 describe('what nobody waits for', () => {
@@ -26,6 +27,14 @@ describe('what nobody waits for', () => {
     expect(lost).to.have.lengthOf(20_000);
     void publish(100);
     expect(onTheirWay, 'there is room again').to.have.lengthOf(1);
+  });
+
+  it('is said to arrive again, once', async () => {
+    const { publish, onTheirWay, recoveries } = stage();
+    const results = [publish(1), publish(1), publish(1), publish(1)];
+    for (const [n, { resolve, reject }] of onTheirWay.entries()) n < 2 ? reject(new Error('refused')) : resolve(1);
+    await Promise.all(results);
+    expect(recoveries()).to.equal(1);
   });
 
   it('is bounded in bytes, too', async () => {
@@ -45,7 +54,7 @@ describe('what nobody waits for', () => {
       () => {
         throw new Error('closed');
       },
-      (error) => void lost.push(error),
+      { lost: (error) => void lost.push(error), recovered() {} },
     );
     expect(await publisher.publish(1, async () => 1)).to.equal(0);
     expect(lost).to.have.lengthOf(1);

@@ -11,7 +11,9 @@ const timesMs = { leaseMs: 300, renewEveryMs: 100, tickMs: 20 };
 
 interface Stage {
   connection: RedisConnection;
-  line: { isUp: boolean; connection: RedisConnection };
+  line: { isUp: boolean; connection: RedisConnection; writeFailed(error: unknown): void };
+  failures: unknown[];
+  recoveries(): number;
   node(id: string): ReturnType<typeof redisLeases>;
 }
 
@@ -21,11 +23,15 @@ async function stage(): Promise<Stage> {
   connection.on('error', () => {});
   await connection.connect();
   closeLater(() => connection.destroy());
-  const line = { isUp: true, connection };
+  const failures: unknown[] = [];
+  let recoveries = 0;
+  const report = { failed: (error: unknown) => void failures.push(error), recovered: () => void recoveries++ };
+  const line = { isUp: true, connection, writeFailed() {} };
   return {
-    ...{ connection, line },
+    ...{ connection, line, failures },
+    recoveries: () => recoveries,
     node(id) {
-      const leases = redisLeases(() => line, id, 'test', timesMs);
+      const leases = redisLeases(() => line, id, 'test', report, timesMs);
       closeLater(() => leases.stop());
       return leases;
     },
@@ -69,6 +75,22 @@ describe('the places of a user', () => {
     await (connection as unknown as RedisClientType).flushAll();
     one.renewAll();
     expect(await other.take(user, '1', 1)).to.equal('full');
+  });
+
+  it('that Redis refuses to count are reported, each time, and so is that it counts again', async () => {
+    const { node, connection, failures, recoveries, line } = await stage();
+    const noted: unknown[] = [];
+    line.writeFailed = (error) => void noted.push(error);
+    const one = node('one');
+    const client = connection as unknown as RedisClientType;
+    await client.sendCommand(['REPLICAOF', '127.0.0.1', '1']);
+    expect(await one.take(randomUUID(), '1', 1)).to.equal('unknown');
+    await until('the renewal is refused, too', () => failures.length > 1);
+    expect(String(failures[0])).to.contain('READONLY');
+    expect(noted).to.deep.equal(failures);
+    expect(recoveries()).to.equal(0);
+    await client.sendCommand(['REPLICAOF', 'NO', 'ONE']);
+    await until('it is counted', () => recoveries() > 0);
   });
 
   it('are unknown where Redis is away or does not answer, and counted once it is back', async () => {

@@ -41,7 +41,7 @@ const layers: Layer[] = [
   {
     name: 'nodes/',
     files: /^nodes\//,
-    imports: [/^(protocol|nodes)\//, /^rooms\/(room-bus|node-calls)\.ts$/],
+    imports: [/^(protocol|nodes)\//, /^rooms\/(room-bus|node-calls)\.ts$/, /^failure-log\.ts$/],
     packages: /^(redis|socket\.io|@socket\.io\/redis-adapter|pino|node:(crypto|events))$/,
   },
   {

@@ -76,15 +76,14 @@ describe('the clock of the database', () => {
   /** A database whose clock is ahead, and whose answers take so long, on the way there or on the way back. */
   const compared = async (aheadMs: number, ...ways: [thereMs: number, backMs: number][]) => {
     const rest = [...ways];
-    const clock = databaseClock({
-      query: async <Row>() => {
-        const [there, back] = rest.shift()!;
-        await pause(there);
-        const now = Date.now() + aheadMs;
-        await pause(back);
-        return [{ now }] as Row[];
-      },
-    });
+    const query = async <Row>() => {
+      const [there, back] = rest.shift()!;
+      await pause(there);
+      const now = Date.now() + aheadMs;
+      await pause(back);
+      return [{ now }] as Row[];
+    };
+    const clock = databaseClock({ query }, { failed() {}, recovered() {} });
     await clock.compare();
     clock.close();
     return clock.offsetMs;

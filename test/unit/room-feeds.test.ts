@@ -41,6 +41,7 @@ async function stage() {
       swept: () => {},
       delivered: () => {},
       failed: (error) => void failures.push(String(error)),
+      recovered: () => {},
     },
   });
   const heard = new Map<number, string[]>();

@@ -1,13 +1,15 @@
 import { expect } from 'chai';
 import { createClient } from 'redis';
-import { describeRedis } from '../../src/nodes/redis-connection.ts';
+import { describeRedis, ErrorReply } from '../../src/nodes/redis-connection.ts';
 import { RedisLine } from '../../src/nodes/redis-line.ts';
 import { Subscriptions } from '../../src/nodes/subscriptions.ts';
 import { closeLater } from '../support/cleanup.ts';
 import { sharedRedis, startRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
-const deafTo = { up() {}, down() {}, missed() {}, lost() {}, rejected() {}, subscribed() {} };
+const deafTo = {
+  ...{ up() {}, down() {}, missed() {}, lost() {}, published() {}, rejected() {}, subscribed() {} },
+};
 
 /** A Redis that answers when the test says, and notes where two commands of one channel were on their way at once. */
 function stage() {
@@ -16,7 +18,13 @@ function stage() {
   const onTheirWay = new Set<string>();
   const overlapping: string[] = [];
   const subscribed: string[] = [];
-  const subscriptions = new Subscriptions((channel) => void subscribed.push(channel));
+  const failures: unknown[] = [];
+  let recoveries = 0;
+  const subscriptions = new Subscriptions({
+    subscribed: (channel) => void subscribed.push(channel),
+    failed: (error) => void failures.push(error),
+    recovered: () => void recoveries++,
+  });
   closeLater(() => subscriptions.end());
 
   function command(channel: string, effect: () => void): Promise<void> {
@@ -34,7 +42,8 @@ function stage() {
   }
 
   return {
-    ...{ subscriptions, there, overlapping, subscribed, waiting },
+    ...{ subscriptions, there, overlapping, subscribed, waiting, failures },
+    recoveries: () => recoveries,
     want: (channel: string) =>
       subscriptions.want(channel, {
         subscribe: () => command(channel, () => there.add(channel)),
@@ -73,14 +82,28 @@ describe('the subscriptions of a line', () => {
   });
 
   it('that fail are asked for again', async () => {
-    const { want, answer, waiting, subscribed, there } = stage();
+    const { subscriptions, want, answer, waiting, subscribed, there, failures, recoveries } = stage();
     want('a');
-    await answer(new Error('Redis is loading'));
+    const refusal = new Error('Redis is loading');
+    await answer(refusal);
     expect(subscribed).to.deep.equal([]);
+    expect(failures).to.deep.equal([refusal]);
+    expect(subscriptions.isFailing).to.equal(true);
     await until('it is asked for again', () => waiting.length === 1);
+    expect(recoveries()).to.equal(0);
     await answer();
+    expect([subscriptions.isFailing, recoveries()]).to.deep.equal([false, 1]);
     expect(subscribed).to.deep.equal(['a']);
     expect([...there]).to.deep.equal(['a']);
+  });
+
+  it('that fail and that nobody wants any more are no failure any more', async () => {
+    const { subscriptions, want, answer, recoveries } = stage();
+    want('a');
+    await answer(new Error('NOPERM'));
+    subscriptions.unwant('a');
+    await until('it is given up', () => recoveries() === 1);
+    expect(subscriptions.isFailing).to.equal(false);
   });
 
   it('are asked for anew on another connection, also one that the old connection answers late', async () => {
@@ -129,6 +152,26 @@ describe('the subscriptions of a line', () => {
 });
 
 describe('a line', () => {
+  it('whose write is refused by a replica connects anew, and others are told that they may have missed something', async () => {
+    const kind = await describeRedis([await sharedRedis()]);
+    const said: string[] = [];
+    const line = new RedisLine(kind, `replica-${process.pid}:beat`, {
+      ...deafTo,
+      up: () => void said.push('up'),
+      down: (reason) => void said.push(`down: ${(reason as Error).name}`),
+      lost: (reason) => void said.push(`lost: ${(reason as Error).name}`),
+    });
+    closeLater(() => line.close());
+    await until('the line is up', () => line.isUp);
+    const before = line.connection;
+    line.writeFailed(new ErrorReply('OOM command not allowed'));
+    expect(line.isUp).to.equal(true);
+    line.writeFailed(new ErrorReply("READONLY You can't write against a read only replica."));
+    expect([line.isUp, line.connection === before]).to.deep.equal([false, false]);
+    await until('the line is up', () => line.isUp);
+    expect(said).to.deep.equal(['up', 'lost: ReplicaError', 'down: ReplicaError', 'up']);
+  });
+
   it('that is closed while it is being made leaves no connection', async () => {
     const redis = await startRedis();
     const kind = await describeRedis([redis.url]);
