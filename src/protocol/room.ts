@@ -18,7 +18,7 @@ const roomFields = {
   max_entity_rules: z.number().int().describe('How many rules it may have.'),
   last_seq: z.number().int().describe('The `seq` of its newest message; 0 when there is none.'),
   createdAt: date,
-  updatedAt: date.describe('When its `name` or `level_admin` last changed.'),
+  updatedAt: date.describe('When its `name`, `level_admin` or `max_entity_rules` last changed.'),
 };
 
 export const Room = z.object(roomFields).meta({ id: 'Room', examples: [aRoom] });
@@ -65,6 +65,8 @@ const Name = z
   .refine((name) => name.isWellFormed() && !name.includes('\0'), 'must be valid Unicode without NUL')
   .describe('Valid Unicode without NUL.');
 
+const RuleLimit = count(1, 1_000_000);
+
 const jsonObject = { error: 'the body must be a JSON object' };
 
 export const CreateRoom = z
@@ -78,19 +80,30 @@ export const CreateRoom = z
         .default(true)
         .describe('false: a private group, without a rule for the entity and without `entity_owner`.'),
       with: Uuid.optional().describe('The other user of a `user2user` room.'),
-      max_entity_rules: count(1, 1_000_000)
-        .optional()
-        .describe("How many rules it may have: 10 unless given, at most the server's `MAX_RULES_PER_ROOM`."),
+      max_entity_rules: RuleLimit.optional().describe(
+        "How many rules it may have: 10 unless given, at most the server's `MAX_RULES_PER_ROOM`.",
+      ),
     },
     jsonObject,
   )
   .meta({ id: 'CreateRoom' });
 export type CreateRoom = z.infer<typeof CreateRoom>;
 
+const changeable = {
+  name: Name.optional(),
+  level_admin: AdminLevel.optional(),
+  max_entity_rules: RuleLimit.optional().describe(
+    "How many rules it may have: at least those that it has, at most the server's `MAX_RULES_PER_ROOM`.",
+  ),
+};
+
 export const ChangeRoom = z
-  .object({ name: Name.optional(), level_admin: AdminLevel.optional() }, jsonObject)
-  .refine((change) => change.name !== undefined || change.level_admin !== undefined, 'name or level_admin is needed')
-  .meta({ id: 'ChangeRoom', anyOf: [{ required: ['name'] }, { required: ['level_admin'] }] });
+  .object(changeable, jsonObject)
+  .refine(
+    (change) => Object.values(change).some((value) => value !== undefined),
+    'one of name, level_admin and max_entity_rules is needed',
+  )
+  .meta({ id: 'ChangeRoom', anyOf: Object.keys(changeable).map((name) => ({ required: [name] })) });
 export type ChangeRoom = z.infer<typeof ChangeRoom>;
 
 export const PutMember = z

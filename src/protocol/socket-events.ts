@@ -38,7 +38,7 @@ export const announcements = {
     }),
   'room:changed': z.object({ room_id: RoomId, rev, cursor: Cursor, room: Room }).meta({
     id: 'RoomChanged',
-    description: 'The name or the level of the room changed. The room as it is now.',
+    description: 'The name, the level or the rule limit of the room changed. The room as it is now.',
     examples: [{ room_id: 1, ...aPosition, room: aRoom }],
   }),
   'room:removed': z.object({ room_id: RoomId, code: RemovalCode }).meta({

@@ -50,7 +50,9 @@ function addMember(room: LockedRoom, actor: Actor, grantee: Uuid, body: PutMembe
   }
   const most = room.entity.maxEntityRules;
   if (room.rules.length >= most) {
-    throw new ChatError('TOO_MANY_RULES', { message: `This room has ${most} rules, as many as it may have` });
+    throw new ChatError('TOO_MANY_RULES', {
+      message: `This room has ${most} rules, its max_entity_rules; PATCH /rooms/:id raises that`,
+    });
   }
   if (room.isPair) completePair(room, grantee);
   const { permissions, level = 0 } = body;

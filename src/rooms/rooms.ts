@@ -17,11 +17,19 @@ const defaultRules = 10;
 /** Makes a room. A user2user made `with` somebody exists once: making it again answers the one there is. */
 export async function createRoom(rooms: Rooms, actor: Actor, wish: CreateRoom): Promise<Room> {
   const { rulesPerRoom } = rooms.settings;
-  if (wish.max_entity_rules !== undefined && rulesPerRoom > 0 && wish.max_entity_rules > rulesPerRoom) {
-    throw new ChatError('BAD_REQUEST', { field: 'max_entity_rules', message: `must be at most ${rulesPerRoom}` });
-  }
+  if (wish.max_entity_rules !== undefined) assertRuleLimit(rooms, wish.max_entity_rules);
   const most = rulesPerRoom > 0 ? Math.min(defaultRules, rulesPerRoom) : defaultRules;
   return makeRoom(rooms, actor, { ...wish, max_entity_rules: wish.max_entity_rules ?? most });
+}
+
+function assertRuleLimit({ settings: { rulesPerRoom } }: Rooms, wished: number, present = 0): void {
+  const field = 'max_entity_rules';
+  if (rulesPerRoom > 0 && wished > rulesPerRoom) {
+    throw new ChatError('BAD_REQUEST', { field, message: `must be at most ${rulesPerRoom}` });
+  }
+  if (wished < present) {
+    throw new ChatError('BAD_REQUEST', { field, message: `must be at least ${present}: the room has so many rules` });
+  }
 }
 
 type Wish = CreateRoom & { max_entity_rules: number };
@@ -115,11 +123,19 @@ export async function readRoom(rooms: Rooms, actor: Actor, ref: RoomRef): Promis
 export function changeRoom(rooms: Rooms, actor: Actor, ref: RoomRef, wish: ChangeRoom): Promise<Room> {
   return inLockedRoom(rooms, ref, (room) => {
     room.authorize(actor, { name: 'rename' });
-    const { name = room.entity.name, level_admin = room.entity.levelAdmin } = wish;
-    if (level_admin !== room.entity.levelAdmin) room.authorize(actor, { name: 'change level_admin', to: level_admin });
-    if (name !== room.entity.name || level_admin !== room.entity.levelAdmin) {
-      room.changeRoom({ name, levelAdmin: level_admin });
+    const { name, levelAdmin, maxEntityRules } = room.entity;
+    const next = {
+      name: wish.name ?? name,
+      levelAdmin: wish.level_admin ?? levelAdmin,
+      maxEntityRules: wish.max_entity_rules ?? maxEntityRules,
+    };
+    if (next.levelAdmin !== levelAdmin) room.authorize(actor, { name: 'change level_admin', to: next.levelAdmin });
+    if (next.maxEntityRules !== maxEntityRules) {
+      room.authorize(actor, { name: 'change max_entity_rules' });
+      assertRuleLimit(rooms, next.maxEntityRules, room.rules.length);
     }
+    const isSame = next.name === name && next.levelAdmin === levelAdmin && next.maxEntityRules === maxEntityRules;
+    if (!isSame) room.changeRoom(next);
     return presentRoom(room.entity);
   });
 }

@@ -238,6 +238,44 @@ describeEveryWiring('max_entity_rules', ({ url }) => {
     expectRefusal(await put(), 'TOO_MANY_RULES');
   });
 
+  it('is raised and lowered by PATCH, down to the rules that there are', async () => {
+    const { owner, room } = await ownRoom(url(), { max_entity_rules: 2 });
+    const patch = (max_entity_rules: unknown, more = {}) =>
+      rest(url(), owner.token).patch(`/rooms/${room.id}`, { max_entity_rules, ...more });
+    const put = () =>
+      rest(url(), owner.token).put(`/rooms/${room.id}/members`, { userUUID: randomUUID(), permissions: 'r' });
+    expectRefusal(await put(), 'TOO_MANY_RULES');
+    const raised = await patch(4, { name: 'larger' });
+    expect(raised.body.content.room).to.include({ name: 'larger', max_entity_rules: 4 });
+    expect((await put()).status).to.equal(201);
+    expect((await patch('3')).body.content.room).to.include({ max_entity_rules: 3 });
+    expectRefusal(await put(), 'TOO_MANY_RULES');
+    const rev = await revOf(url(), owner, room);
+    expectRefusal(await patch(2, { name: 'too small' }), 'BAD_REQUEST', 'max_entity_rules');
+    expect((await patch(3)).status).to.equal(200);
+    expect(await revOf(url(), owner, room)).to.equal(rev);
+  });
+
+  it('is at most the MAX_RULES_PER_ROOM of the server', async () => {
+    const { owner, room } = await ownRoom(url());
+    const patch = (body: object) => rest(url(), owner.token).patch(`/rooms/${room.id}`, body);
+    expect((await patch({ max_entity_rules: 1_000 })).status).to.equal(200);
+    for (const wrong of [1_001, 0, -1, 1.5, 'many', null]) {
+      expectRefusal(await patch({ max_entity_rules: wrong }), 'BAD_REQUEST', 'max_entity_rules');
+    }
+  });
+
+  it('is changed by the user owner and owner administrators, and not by an administrator by rule', async () => {
+    const { owner, room } = await ownRoom(url());
+    const admin = await member(url(), owner, room, 'rwa');
+    const director = somebody({ entity: owner.entity, level: 100 });
+    const patch = (token: string, body: object) => rest(url(), token).patch(`/rooms/${room.id}`, body);
+    expectRefusal(await patch(admin.token, { name: 'theirs', max_entity_rules: 11 }), 'FORBIDDEN');
+    expect((await patch(admin.token, { name: 'theirs', max_entity_rules: 10 })).status).to.equal(200);
+    expect((await patch(owner.token, { max_entity_rules: 11 })).status).to.equal(200);
+    expect((await patch(director.token, { max_entity_rules: 12 })).status).to.equal(200);
+  });
+
   it('holds against requests at the same time', async () => {
     const { owner, room } = await ownRoom(url());
     const put = () =>

@@ -25,6 +25,7 @@ describeOneWiring('A room that nothing leads to is answered like a room that doe
     ['GET', ''],
     ['PATCH', '', { name: 'x' }],
     ['PATCH', '', { level_admin: 2_147_483_647 }],
+    ['PATCH', '', { max_entity_rules: 1 }],
     ['DELETE', ''],
     ['GET', '/members'],
     ['PUT', '/members', { userUUID: member, permissions: 'r' }],

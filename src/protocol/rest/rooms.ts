@@ -68,13 +68,17 @@ sees \`permissions: "rwa"\`.`,
     path: '/rooms/:id',
     tag: 'rooms',
     token: 'user',
-    summary: 'Change the name or the level of a room',
-    description: `For administrators; \`level_admin\` for owner administrators and the user owner, at most to their own level. Members hear
+    summary: 'Change the name, the level or the rule limit of a room',
+    description: `For administrators; \`level_admin\` and \`max_entity_rules\` for owner administrators and the user owner. Members hear
 \`room:changed\`. What changes nothing makes no \`rev\`.`,
     params: RoomParams,
     body: {
       schema: ChangeRoom,
-      examples: { 'Another name': { name: 'Launch day' }, 'Another level': { level_admin: 200 } },
+      examples: {
+        'Another name': { name: 'Launch day' },
+        'Another level': { level_admin: 200 },
+        'Room for more rules': { max_entity_rules: 50 },
+      },
     },
     answers: { 200: answered(200, { description: 'The room as it is now.', ...theRoom }) },
     refusals: refusals.room,
