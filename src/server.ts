@@ -21,6 +21,7 @@ import { rightsCache } from './rooms/room-rights.ts';
 import type { Rooms } from './rooms/rooms-context.ts';
 import { type SendQueue, sendQueue } from './rooms/send-queue.ts';
 import { sendRate } from './rooms/send-rate.ts';
+import { watchTransactions } from './rooms/transaction-watch.ts';
 import { roomLog } from './store/room-log.ts';
 import { openPglite, openPostgres, type Store } from './store/store.ts';
 import { signToken } from './token-signing.ts';
@@ -114,6 +115,7 @@ async function serve(
       recovered: 'the clock of the database is read again',
     }),
   );
+  const transactions = config.database.mode === 'postgres' ? watchTransactions(store, logger) : undefined;
   measured.watch({
     isDraining: () => rooms.isDraining,
     unauthenticated: () => live.connections.unauthenticated,
@@ -128,6 +130,7 @@ async function serve(
     publishing: () => nodes.publishing,
     database: () => ({ isUp: store.isUp, failures: store.failures, ...store.load }),
     clockOffsetMs: () => clock.offsetMs,
+    oldestTransactionMs: () => transactions?.oldestMs ?? 0,
   });
   const ready = async () => {
     if (rooms.isDraining) throw new Error('draining');
@@ -153,6 +156,7 @@ async function serve(
     rooms.feeds.close();
     revocations.close();
     clock.close();
+    transactions?.close();
     chat.close();
     const closed = gateway.close();
     metricsServer?.close();
@@ -167,7 +171,7 @@ async function serve(
   };
 
   try {
-    await Promise.all([revocations.open(), clock.compare()]);
+    await Promise.all([revocations.open(), clock.compare(), transactions?.look()]);
     await listener.open();
     if (metricsServer) await listen(metricsServer, metricsPort!, config.host);
   } catch (error) {

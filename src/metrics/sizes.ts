@@ -19,6 +19,7 @@ export interface Sizes {
   publishing: () => { messages: number; bytes: number };
   database: () => { isUp: boolean; failures: number; busy: number; idle: number; most: number; waiting: number };
   clockOffsetMs: () => number;
+  oldestTransactionMs: () => number;
 }
 
 interface Figure {
@@ -111,7 +112,7 @@ const queueSizes = (sizes: Sizes): Figure[] => [
 const databaseSizes = (sizes: Sizes): Figure[] => [
   {
     name: 'nano_database_up',
-    help: '1 where the database answered the last statement; there is one at least every SWEEP_SECONDS.',
+    help: '1 while the database takes reads and writes, as far as its last answers tell; there is one at least every SWEEP_SECONDS.',
     read: () => only(Number(sizes.database().isUp)),
   },
   {
@@ -140,5 +141,10 @@ const databaseSizes = (sizes: Sizes): Figure[] => [
     name: 'nano_database_clock_offset_seconds',
     help: 'How far the clock of the database is ahead of that of the node.',
     read: () => only(sizes.clockOffsetMs() / 1_000),
+  },
+  {
+    name: 'nano_database_oldest_transaction_seconds',
+    help: 'How long the oldest transaction, standby or replication slot has kept PostgreSQL from removing old rows of this database.',
+    read: () => only(sizes.oldestTransactionMs() / 1_000),
   },
 ];

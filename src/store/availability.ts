@@ -8,6 +8,8 @@ const settleMs = 2_000;
 interface Surroundings {
   /** Resolves if the database takes reads and writes. */
   probe: () => Promise<void>;
+  /** Called when an outage is over: the database may be another one. */
+  onRecovered?: () => void;
   logger: Logger | undefined;
 }
 
@@ -27,7 +29,7 @@ export interface Availability {
   close(): void;
 }
 
-export function createAvailability({ probe, logger }: Surroundings): Availability {
+export function createAvailability({ probe, onRecovered, logger }: Surroundings): Availability {
   let isUp = true;
   let failures = 0;
   let outages = 0;
@@ -75,6 +77,7 @@ export function createAvailability({ probe, logger }: Surroundings): Availabilit
       loggedAt = undefined;
       logger?.info({ forMs }, 'database available again');
     }, settleMs).unref();
+    onRecovered?.();
   }
 
   return {

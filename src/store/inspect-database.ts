@@ -1,4 +1,4 @@
-import type { Client } from 'pg';
+import type { Client, QueryResult } from 'pg';
 import { refuseSharedSessions } from './pooling.ts';
 import type { DatabasePlace } from './session-settings.ts';
 import { UnsuitableDatabase } from './unsuitable-database.ts';
@@ -15,6 +15,10 @@ const minServerVersion = 140_000;
 
 /** One of our tables, which no other program has: it tells where an earlier start has put them. */
 const ownTable = 'room_changes';
+
+const liftLimits = ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout']
+  .map((limit) => `set local ${limit} = 0`)
+  .join('; ');
 
 const factsQuery = `select current_setting('server_version_num')::int as "serverVersion",
   current_setting('server_version') as version, current_setting('server_encoding') as encoding,
@@ -47,7 +51,11 @@ interface Facts extends Omit<InspectedDatabase, 'schema' | 'warnings'> {
  * `connectAgain` opens another connection of the same kind.
  */
 export async function inspectDatabase(client: Client, connectAgain: () => Promise<Client>): Promise<InspectedDatabase> {
-  const [facts] = (await client.query<Facts>(factsQuery)).rows;
+  // The limits of the account may be too tight even for this, and a pooler must not hand on that they were lifted.
+  const results = (await client.query(
+    `begin; ${liftLimits}; ${factsQuery}; commit`,
+  )) as unknown as QueryResult<Facts>[];
+  const facts = results.find(({ rows }) => rows.length > 0)?.rows[0];
   const { serverVersion, database, account, schema } = facts!;
   const refusal = refusalOf(facts!);
   if (refusal) throw new UnsuitableDatabase(refusal);

@@ -42,8 +42,9 @@ export async function migratePostgres(databaseUrl: string, logger?: Logger): Pro
  */
 export async function migrateDatabase(database: OpenDatabase, logger?: Logger): Promise<string[]> {
   const { client, facts } = database;
-  const missing = () => missingMigrations((text) => client.query(text).then(({ rows }) => rows));
-  await checkSequences(client, facts.schema);
+  const query = async <Row>(text: string, values?: unknown[]) => (await client.query(text, values)).rows as Row[];
+  const missing = () => missingMigrations(query);
+  await checkSequences(query, facts.schema);
   if ((await missing()).length === 0) return [];
   await lockMigrations(client, logger);
   try {
@@ -110,7 +111,7 @@ const lockHolders = `select a.pid, a.application_name as application, a.usename:
   from pg_stat_activity a
   where a.pid <> pg_backend_pid() and exists (
     select 1 from pg_locks l join pg_class c on c.oid = l.relation
-    where l.pid = a.pid and l.granted and c.relnamespace = current_schema()::regnamespace
+    where l.pid = a.pid and l.granted and c.relnamespace = (select oid from pg_namespace where nspname = current_schema())
   )
   order by a.xact_start limit 5`;
 

@@ -4,7 +4,7 @@ import { UnsuitableDatabase } from './unsuitable-database.ts';
 
 const missingPrivileges = `
   with relation as (
-    select c.oid, c.relname, c.relkind from pg_class c where c.relnamespace = $1::text::regnamespace
+    select c.oid, c.relname, c.relkind from pg_class c where c.relnamespace = (select oid from pg_namespace where nspname = $1)
       and c.relname in ('rooms', 'permission_rules', 'messages', 'room_changes', 'revocations', 'service_identity',
         'mikro_orm_migrations', 'rooms_id_seq', 'messages_id_seq', 'revocations_id_seq')
   )
@@ -16,7 +16,7 @@ const missingPrivileges = `
   select format('usage on %s', relname) from relation
     where case when relkind = 'S' then not has_sequence_privilege(oid, 'USAGE') else false end
   union all
-  select format('execute on %s', p.proname) from pg_proc p where p.pronamespace = $1::text::regnamespace
+  select format('execute on %s', p.proname) from pg_proc p where p.pronamespace = (select oid from pg_namespace where nspname = $1)
     and p.proname in ('append_messages', 'append_straight', 'seq_at') and not has_function_privilege(p.oid, 'EXECUTE')`;
 
 /** An account that owns nothing can do the work of a node with these privileges. Throws, with the grants, if it lacks any. */

@@ -1,40 +1,43 @@
-import type { Client } from 'pg';
 import { UnsuitableDatabase } from './unsuitable-database.ts';
+
+export type Query = <Row>(text: string, values?: unknown[]) => Promise<Row[]>;
 
 /** So many pages at the end of a table, and rooms made last, are looked at: messages have no index on their ids. */
 const lastPages = 16;
 const lastRooms = 500;
 
-const highest: Record<string, string> = {
-  mikro_orm_migrations: 'select max(id) from mikro_orm_migrations',
-  rooms: 'select max(id) from rooms',
-  revocations: 'select max(id) from revocations',
-  messages: `select greatest(
-    (select max(id) from messages where ctid >= format('(%s,0)',
-      greatest(0, pg_relation_size('messages') / current_setting('block_size')::int - ${lastPages}))::tid),
-    (select max(m.id) from (select id, last_seq from rooms order by id desc limit ${lastRooms}) r
-       join messages m on m.room_id = r.id and m.seq = r.last_seq))`,
-};
+/** The last page is a number in the statement, so that the planner reads from there and not the whole table. */
+const highestMessage = (firstPage: number) => `select greatest(
+  (select max(id) from messages where ctid >= '(${firstPage},0)'),
+  (select max(m.id) from (select id, last_seq from rooms order by id desc limit ${lastRooms}) r
+     join messages m on m.room_id = r.id and m.seq = r.last_seq))`;
+
+const tablesWithIds = ['messages', 'mikro_orm_migrations', 'revocations', 'rooms'];
 
 /**
  * Throws if a sequence gives numbers that were given before, as after a move by logical replication, which copies rows
  * and leaves sequences at their start. Two messages would get one id.
  */
-export async function checkSequences(client: Client, schema: string): Promise<void> {
-  const { rows: tables } = await client.query<{ name: string; sequence: string }>(
-    `select c.relname::text as name, pg_get_serial_sequence(format('%I.%I', $1::text, c.relname), 'id') as sequence
-     from pg_class c where c.relnamespace = $1::text::regnamespace and c.relname = any($2::text[]) and c.relkind in ('r', 'p')`,
-    [schema, Object.keys(highest)],
+export async function checkSequences(query: Query, schema: string): Promise<void> {
+  const tables = await query<{ name: string; sequence: string | null; pages: number }>(
+    `select c.relname::text as name, (pg_relation_size(c.oid) / current_setting('block_size')::int)::int as pages,
+       pg_get_serial_sequence(format('%I.%I', $1::text, c.relname), 'id') as sequence
+     from pg_class c where c.relnamespace = (select oid from pg_namespace where nspname = $1) and c.relname = any($2::text[]) and c.relkind in ('r', 'p')
+     order by c.relname`,
+    [schema, tablesWithIds],
   );
   const behind: string[] = [];
-  for (const { name, sequence } of tables) {
+  for (const { name, sequence, pages } of tables) {
     if (sequence === null) continue;
-    const { rows } = await client.query<{ isBehind: boolean }>(
+    const highest =
+      name === 'messages' ? highestMessage(Math.max(0, pages - lastPages)) : `select max(id) from ${name}`;
+    const [row] = await query<{ isBehind: boolean }>(
       `select coalesce(s.max >= coalesce(pg_sequence_last_value($1::regclass) + 1, q.seqstart), false) as "isBehind"
-       from (${highest[name]}) as s(max), pg_sequence q where q.seqrelid = $1::regclass`,
+       from (${highest}) as s(max), pg_sequence q
+       where q.seqrelid = $1::regclass and has_sequence_privilege(q.seqrelid, 'USAGE, SELECT')`,
       [sequence],
     );
-    if (rows[0]?.isBehind) behind.push(`select setval('${sequence}', (select max(id) from ${name}));`);
+    if (row?.isBehind) behind.push(`select setval('${sequence}', (select max(id) from ${name}));`);
   }
   if (behind.length === 0) return;
   throw new UnsuitableDatabase(

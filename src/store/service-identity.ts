@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
-
-type Query = (text: string, values?: unknown[]) => Promise<unknown[]>;
+import type { Query } from './sequences.ts';
 
 /**
  * The row was written here, and is no copy: a restored dump and a logical replica have written it again, in another
@@ -37,18 +36,16 @@ export async function identifyService(query: Query): Promise<string> {
 }
 
 async function readIdentity(query: Query): Promise<string | undefined> {
-  const rows = (await query(`select identity from service_identity where id = 1 and ${original}`)) as {
-    identity: string;
-  }[];
+  const rows = await query<{ identity: string }>(`select identity from service_identity where id = 1 and ${original}`);
   return rows[0]?.identity;
 }
 
 /** Nodes of the version before knew the service by this only. */
 async function identityOfSystem(query: Query): Promise<string | undefined> {
-  const [right] = (await query(`select has_function_privilege('pg_control_system()', 'execute') as may`)) as [
-    { may: boolean },
-  ];
-  if (!right.may) return undefined;
-  const [row] = (await query(systemIdentity)) as [{ id: string }];
-  return row.id;
+  const [right] = await query<{ may: boolean }>(
+    `select has_function_privilege('pg_control_system()', 'execute') as may`,
+  );
+  if (!right?.may) return undefined;
+  const [row] = await query<{ id: string }>(systemIdentity);
+  return row?.id;
 }

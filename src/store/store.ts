@@ -16,6 +16,7 @@ import { openDatabase } from './open-database.ts';
 import { pgliteOptions, postgresOptions } from './orm-options.ts';
 import { createPoolGuard } from './pool-guard.ts';
 import { checkPrivileges } from './privileges.ts';
+import { checkSequences, type Query } from './sequences.ts';
 import { identifyService } from './service-identity.ts';
 import { sessionSetup } from './session-settings.ts';
 import { concernsAllSessions, stateOf, unavailable } from './store-errors.ts';
@@ -129,15 +130,29 @@ interface Parts {
   logger?: Logger | undefined;
   /** A connection led to the wrong server, or to none. */
   expireSessions?: () => void;
+  /** Throws if what answers after an outage cannot be relied on. */
+  verify?: (query: Query) => Promise<void>;
   release?: () => void;
 }
 
 /** Once it has migrated. */
-function storeOver({ orm, native, line, logger, expireSessions, release = () => {} }: Parts): Store {
+function storeOver({
+  orm,
+  native,
+  line,
+  logger,
+  expireSessions,
+  verify = async () => {},
+  release = () => {},
+}: Parts): Store {
   const needed = migrationNames();
   let closing: Promise<void> | undefined;
-  const availability = createAvailability({ probe, logger });
+  const onRecovered = () => void verify(queryOnce).catch((error: unknown) => availability.failed(error));
+  const availability = createAvailability({ probe, onRecovered, logger });
   const ask = (statement: Statement, values: unknown[] = []) => line.run(() => native.query(statement, values), true);
+
+  const queryOnce: Query = <Row>(text: string, values?: unknown[]) =>
+    ask({ name: '', text }, values).then(({ rows }) => rows as Row[]);
 
   function failed(error: unknown): never {
     availability.failed(error);
@@ -161,14 +176,14 @@ function storeOver({ orm, native, line, logger, expireSessions, release = () => 
     const missing = needed.filter((name) => !applied.has(name));
     if (missing.length > 0) throw new Error(`Migrations are missing: ${missing.join(', ')}`);
     if (needsSpace) await ask(takeSpace).catch(unlessForbidden).catch(failed);
+    if (!availability.isUp) await verify(queryOnce).catch(failed);
   }
 
   return {
     query: <Row>(statement: Statement, values: unknown[]) =>
       watched(() => native.query(statement, values), statement.isUrgent).then(({ rows }) => rows as Row[]),
     transaction: (task) => watched(() => (orm.em.fork() as EntityManager).transactional(task)),
-    identity: () =>
-      identifyService((text, values) => ask({ name: '', text }, values).then(({ rows }) => rows)).catch(unavailable),
+    identity: () => identifyService(queryOnce).catch(unavailable),
     check: async () => {
       await probe();
       availability.recovered();
@@ -232,5 +247,6 @@ export async function openPostgres(settings: PostgresSettings, logger?: Logger):
   const orm = await PostgresORM.init(postgresOptions({ url, facts, limits, poolSize, guard }));
   const pool = await (orm.em.getConnection() as PostgreSqlConnection).getNativeClient();
   const { query, expire: expireSessions } = guard;
-  return storeOver({ orm, native: { query }, line: throughPool(pool, poolSize), logger, expireSessions });
+  const verify = (ask: Query) => checkSequences(ask, facts.schema);
+  return storeOver({ orm, native: { query }, line: throughPool(pool, poolSize), logger, expireSessions, verify });
 }

@@ -10,14 +10,17 @@ import { findPostgres, serverAccount } from './postgres-binaries.ts';
 
 let server: Promise<string> | undefined;
 
-/** A database of its own on a real PostgreSQL, which the first caller starts; the URL to it. */
-export async function freshDatabase(): Promise<string> {
+/**
+ * A database of its own on a real PostgreSQL, which the first caller starts; the URL to it. `options`: what follows the
+ * name in `create database`.
+ */
+export async function freshDatabase(options = ''): Promise<string> {
   server ??= process.env.TEST_DATABASE_URL
     ? Promise.resolve(process.env.TEST_DATABASE_URL)
     : startPostgres().then(({ url }) => url);
   const url = new URL(await server);
   const name = `nano_test_${randomBytes(6).toString('hex')}`;
-  await execute(url.href, `create database ${name}`);
+  await execute(url.href, `create database ${name} ${options}`);
   if (process.env.TEST_DATABASE_URL) closeAtTheEnd(() => execute(process.env.TEST_DATABASE_URL!, dropping(name)));
   url.pathname = `/${name}`;
   return url.href;
