@@ -100,7 +100,7 @@ async function serve(
   });
   const authenticator = tokenAuthenticator({ ...config.tokens, keys, isRevoked: revocations.isRevoked });
   const live: Live = {
-    ...{ rooms, authenticator, limits, logger, metrics: measured.live, waiting: { count: 0 } },
+    ...{ rooms, authenticator, limits, logger, metrics: measured.live, waiting: { count: 0, bytes: 0 } },
     connections: connections(limits, nodes.leases),
     lifetimes: tokenLifetimes(revocations),
     tokenDeadlineMs: config.tokenDeadlineMs,

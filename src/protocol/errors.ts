@@ -45,10 +45,16 @@ export const tokenCodes: readonly ErrorCode[] = ErrorCode.options.filter((code) 
 export const codesSaid = (word: 'ERROR' | 'NOTAUTHORIZED'): ErrorCode[] =>
   ErrorCode.options.filter((code) => errors[code].chat === word);
 
-/** How a `/chat` connection ends, and whether coming back makes sense. */
+/**
+ * How a `/chat` connection ends, and whether coming back makes sense. `ws` sends 1002, 1007, 1008 and 1009 by itself, too,
+ * without a reason.
+ */
 export const closeCodes = {
   quit: { code: 1000, reason: 'Goodbye', reconnect: false },
   draining: { code: 1001, reason: 'Server shutting down', reconnect: true },
+  protocol_error: { code: 1002, reason: 'Protocol error', reconnect: false },
+  not_utf8: { code: 1007, reason: 'Not UTF-8', reconnect: false },
+  too_many_frames: { code: 1008, reason: 'Too many frames', reconnect: false },
   frame_too_large: { code: 1009, reason: 'Frame too large', reconnect: false },
   not_json: { code: 4400, reason: 'Not JSON', reconnect: false },
   bad_tokens: { code: 4401, reason: 'Too many bad tokens', reconnect: false },

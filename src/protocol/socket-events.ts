@@ -170,14 +170,7 @@ export const ConnectAuth = z.object({ token: z.string().describe('A JWT.') }).me
 /** `data` of a `connect_error`. */
 export const ConnectError = z
   .object({
-    code: ErrorCode.extract([
-      ...tokenCodes,
-      'TOO_MANY_CONNECTIONS',
-      'UNAVAILABLE',
-      'TOO_LARGE',
-      'BAD_REQUEST',
-      'INTERNAL',
-    ]),
+    code: ErrorCode.extract([...tokenCodes, 'TOO_MANY_CONNECTIONS', 'UNAVAILABLE', 'TOO_LARGE', 'INTERNAL']),
     message: z.string(),
   })
   .meta({ id: 'ConnectError', examples: [{ code: 'TOKEN_EXPIRED', message: 'The token has expired' }] });

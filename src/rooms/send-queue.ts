@@ -28,6 +28,8 @@ interface Waiting extends Sending {
   reject(error: ChatError): void;
   staleness: number;
   since: number;
+  /** What it holds of memory, at most: its content as UTF-8, and a queue's entry with its promise. */
+  bytes: number;
 }
 
 interface Taken {
@@ -56,6 +58,8 @@ interface Limits {
 }
 
 const defaults: Limits = { messages: 20_000, bytes: 64 * 1024 * 1024, batch: 1_000, batchOfRoom: 250 };
+/** Of a message in the queue, beside its content. */
+const entryBytes = 512;
 const mostJudgements = 20;
 /** How long a message waits for a room that somebody else keeps locked. */
 const longestWaitMs = 10_000;
@@ -95,13 +99,14 @@ export function sendQueue({ log, rights, bus, events }: Collaborators, limits: L
       return Promise.reject(new ChatError('UNAVAILABLE', { message, retryAfterMs: 1_000 }));
     }
     const stored = new Promise<Stored>((resolve, reject) => {
-      const waiting = { ...sending, resolve, reject, staleness: 0, since: performance.now() };
+      const weight = Buffer.byteLength(sending.content) + entryBytes;
+      bytes += weight;
+      const waiting = { ...sending, resolve, reject, staleness: 0, since: performance.now(), bytes: weight };
       const queue = rooms.get(sending.room_id);
       if (queue) queue.push(waiting);
       else rooms.set(sending.room_id, [waiting]);
     });
     size += 1;
-    bytes += sending.content.length;
     arrived();
     if (!isRunning) done = run();
     return stored;
@@ -162,7 +167,7 @@ export function sendQueue({ log, rights, bus, events }: Collaborators, limits: L
 
   function settle(waiting: Waiting): Waiting {
     size -= 1;
-    bytes -= waiting.content.length;
+    bytes -= waiting.bytes;
     return waiting;
   }
 

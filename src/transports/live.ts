@@ -43,3 +43,7 @@ export const badTokensAllowed = 3;
 export const unauthenticatedFrameBytes = 4_096;
 /** What of it may wait behind the token while that is checked. */
 export const unauthenticatedBurstBytes = 65_536;
+/** A peer that does not take part in the closing handshake is cut off after this. */
+export const closeGraceMs = 1_000;
+/** How often all connections are checked for what they have not read: libraries write by themselves, too. */
+export const unsentCheckMs = 1_000;

@@ -1,15 +1,22 @@
 /** What waits on one connection before it is slowed down or refused. */
 export const mostWaiting = 1_000;
+export const maxWaitingBytes = 1_048_576;
+/** What waits on all connections of the node before requests are refused. */
+export const maxWaitingBytesOfNode = 64 * 1_048_576;
+/** What a request weighs beside its text: promises, closures, and the parsed object. */
+export const requestOverheadBytes = 512;
 
 /** The requests of all connections that wait for their turn or are being obeyed. */
 export interface WaitingRequests {
   count: number;
+  bytes: number;
 }
 
 /** The requests of one connection, obeyed one after the other in the order in which they arrive. */
 export class Turns {
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
+  #bytes = 0;
   readonly #all: WaitingRequests;
 
   constructor(all: WaitingRequests) {
@@ -20,15 +27,29 @@ export class Turns {
     return this.#waiting;
   }
 
-  /** `task` answers its own failures; resolves when it is done. */
-  take(task: () => Promise<void>): Promise<void> {
-    this.#waiting += 1;
-    this.#all.count += 1;
-    const done = this.#last.then(task).finally(() => {
-      this.#waiting -= 1;
-      this.#all.count -= 1;
-    });
+  /** The connection has as many requests waiting as it may have. */
+  get isFull(): boolean {
+    return this.#waiting >= mostWaiting || this.#bytes >= maxWaitingBytes;
+  }
+
+  /** All connections of the node together have. */
+  get isNodeFull(): boolean {
+    return this.#all.bytes >= maxWaitingBytesOfNode;
+  }
+
+  /** `task` holds so many bytes, and answers its own failures; resolves when it is done. */
+  take(bytes: number, task: () => Promise<void>): Promise<void> {
+    const weight = bytes + requestOverheadBytes;
+    this.#count(1, weight);
+    const done = this.#last.then(task).finally(() => this.#count(-1, -weight));
     this.#last = done;
     return done;
+  }
+
+  #count(requests: number, bytes: number): void {
+    this.#waiting += requests;
+    this.#bytes += bytes;
+    this.#all.count += requests;
+    this.#all.bytes += bytes;
   }
 }

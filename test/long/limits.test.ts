@@ -115,7 +115,8 @@ describeEveryWiring('limits', ({ url, startNode }) => {
     for (let n = 1; n <= count; n++) expect((await chat.next()).data.seq).to.equal(n);
     for (let n = 1; n <= count; n++) expect((await socket.next('message:new')).seq).to.equal(n);
     for (const resume of goOn) resume();
-    expect(await lazyChat.closed).to.equal(4408);
+    // It began to read when the connection had been cut; or in time.
+    expect(await lazyChat.closed).to.be.oneOf([1006, 4408]);
     expect(await lazySocket.closed).to.equal('transport close');
     const figures = await figuresOf(at);
     for (const transport of ['chat', 'socketio']) {

@@ -113,8 +113,8 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
   it('ends with 4409 when no token came in time, which traffic does not extend', async () => {
     const node = await startNode({}, (config) => ({ ...config, tokenDeadlineMs: 300 }));
     const busy = await started(node.url);
-    busy.socket.on('pong', () => busy.socket.ping());
-    busy.socket.ping();
+    const pings = setInterval(() => busy.socket.ping(), 30);
+    void busy.closed.then(() => clearInterval(pings));
     busy.sendRaw('null');
     const idle = await started(node.url);
     expect(await Promise.all([busy.closed, idle.closed])).to.deep.equal([4409, 4409]);

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { json } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { type ChatClient, chatClient, chatIn, readyChat } from '../support/chat-client.ts';
@@ -312,6 +313,16 @@ describeOneWiring('Everything that is documented', ({ url }) => {
     const early = await chatClient(url());
     early.sendRaw(large);
     expect(await early.closed).to.equal(1009);
+    const bytes = await readyChat(url(), somebody());
+    bytes.sendRaw(Buffer.of(0xff));
+    expect(await bytes.closed).to.equal(1007);
+    const pinging = await readyChat(url(), somebody());
+    for (let n = 0; n < 100; n++) pinging.socket.pong();
+    expect(await pinging.closed).to.equal(1008);
+    const broken = await readyChat(url(), somebody());
+    // A frame with a reserved bit.
+    (broken.socket as unknown as { _socket: Socket })._socket.write(Buffer.of(0xf1, 0x80, 0, 0, 0, 0));
+    expect(await broken.closed).to.equal(1002);
   });
 
   it('has limits, and an end', async () => {

@@ -1,28 +1,16 @@
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { aptInstall } from '../support/debian.ts';
 import type { Loose } from '../support/loose.ts';
 import { describeEveryWiring } from '../support/node.ts';
 import { somebody } from '../support/people.ts';
+import { python, withPythonClient } from '../support/python.ts';
 import { rest } from '../support/rest-client.ts';
 
 const script = fileURLToPath(new URL('../support/python_client.py', import.meta.url));
-const python = '/usr/bin/python3';
-const packages = ['python3-socketio', 'python3-websocket', 'python3-requests'];
-
-const isInstalled = () => spawnSync(python, ['-c', 'import socketio, websocket, requests']).status === 0;
-
 describeEveryWiring('a client that none of us wrote: python3-socketio of Debian', (node) => {
-  before(function () {
-    this.timeout(300_000);
-    if (isInstalled()) return;
-    const mayInstall = aptInstall('The tests use a client in Python', ...packages);
-    if (!mayInstall) this.skip(); // not on Debian, or not root
-    if (!isInstalled())
-      throw new Error(`The tests need Debian's ${packages.join(', ')}, or to run as root to install them`);
-  });
+  withPythonClient();
 
   for (const transport of ['websocket', 'polling']) {
     it(`connects with auth, joins, sends with an acknowledgement and hears, over ${transport}`, async () => {

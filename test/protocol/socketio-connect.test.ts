@@ -1,4 +1,9 @@
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
 import { expect } from 'chai';
+import { io } from 'socket.io-client';
+import WebSocketOfWs from 'ws';
+import { closeLater } from '../support/cleanup.ts';
 import { describeEveryWiring } from '../support/node.ts';
 import { again, sign, somebody } from '../support/people.ts';
 import { refusedSocket, socketClient } from '../support/socket-client.ts';
@@ -20,11 +25,60 @@ describeEveryWiring('Socket.IO connection', ({ url, startNode }) => {
     expect(await socket.request('room:leave', { room_id: 1 })).to.deep.equal({ ok: true });
   });
 
-  it('to the default namespace is refused: use the /rooms namespace', async () => {
-    const { message, data } = await refusedSocket(url(), { token: somebody().token }, '/');
-    expect(message).to.equal('use the /rooms namespace');
-    expect(data).to.have.all.keys('code', 'message');
+  it('may open the default namespace first, without a token, in which each request is refused', async () => {
+    const first = io(url(), { forceNew: true, reconnection: false });
+    closeLater(() => first.disconnect());
+    await new Promise((resolve) => first.once('connect', () => resolve(undefined)));
+    const rooms = first.io.socket('/rooms', { auth: { token: somebody().token } });
+    await new Promise((resolve) => rooms.once('connect', () => resolve(undefined)));
+    const { ok, error } = await first.timeout(5_000).emitWithAck('room:join', { room_id: 1 });
+    expect({ ok, code: error.code }).to.deep.equal({ ok: false, code: 'BAD_REQUEST' });
+    expect(error.message).to.include('/rooms');
+    expect(await rooms.timeout(5_000).emitWithAck('room:leave', { room_id: 1 })).to.deep.equal({ ok: true });
   });
+
+  it('to the default namespace still waits for its token, and is closed without one', async () => {
+    const node = await startNode({}, (config) => ({ ...config, tokenDeadlineMs: 300 }));
+    const { socket, heard, opened, closed } = engine(node.url);
+    await opened;
+    socket.send('40');
+    await closed;
+    expect(heard.filter((frame) => frame.startsWith('40{'))).to.have.length(1);
+  });
+
+  const others: [title: string, query: string, said: RegExp][] = [
+    ['Socket.IO 2', 'EIO=3&transport=', /EIO=4/],
+    ['no protocol version', 'transport=', /EIO=4/],
+    ['JSONP', 'EIO=4&j=0&transport=', /JSONP/],
+  ];
+  for (const [title, query, said] of others) {
+    for (const transport of ['polling', 'websocket']) {
+      it(`with ${title} is refused with the reason before anything is opened, over ${transport}`, async () => {
+        const path = `/socket.io/?${query}${transport}`;
+        const answer = transport === 'polling' ? await refusedPolling(path) : await refusedUpgrade(path);
+        expect(answer.status).to.equal(400);
+        expect(JSON.parse(answer.body)).to.have.all.keys('code', 'message');
+        expect(JSON.parse(answer.body).message).to.match(said);
+      });
+    }
+  }
+
+  it('with an upgrade of long polling is refused', async () => {
+    expect((await refusedUpgrade('/socket.io/?EIO=4&transport=polling')).body).to.include('transport=websocket');
+  });
+
+  async function refusedPolling(path: string) {
+    const response = await fetch(url() + path);
+    return { status: response.status, body: await response.text() };
+  }
+
+  async function refusedUpgrade(path: string): Promise<{ status: number; body: string }> {
+    const socket = new WebSocketOfWs(url().replace('http', 'ws') + path);
+    const [, response] = (await once(socket, 'unexpected-response')) as [unknown, IncomingMessage];
+    let body = '';
+    for await (const chunk of response) body += chunk;
+    return { status: response.statusCode!, body };
+  }
 
   it('to a namespace nobody serves is refused', async () => {
     expect(await refusedSocket(url(), { token: somebody().token }, '/admin')).to.be.instanceOf(Error);

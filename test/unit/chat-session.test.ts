@@ -22,7 +22,7 @@ async function verify(token: unknown) {
 async function say(...frames: (object | string | null | number | boolean)[]): Promise<string[]> {
   const answers: string[] = [];
   const released: string[] = [];
-  const waiting = { count: 0 };
+  const waiting = { count: 0, bytes: 0 };
   const live = {
     rooms: {
       log: { state: async () => undefined },
@@ -47,13 +47,15 @@ async function say(...frames: (object | string | null | number | boolean)[]): Pr
     },
     close: (reason: CloseReason) => void answers.push(`closed: ${reason}`),
     setReading: () => {},
+    limitMessages: () => true,
+    hasTooMuchUnsent: false,
   };
   const session = new ChatSession(connection, live, chatAudience());
   for (const frame of frames) session.hear(typeof frame === 'string' ? frame : JSON.stringify(frame));
   // Commands are obeyed one after the other: several turns of the loop see all of them through.
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
   session.end();
-  expect(waiting.count, 'nothing waits for its turn any more').to.equal(0);
+  expect(waiting, 'nothing waits for its turn any more').to.deep.equal({ count: 0, bytes: 0 });
   expect(released, 'its place among the unauthenticated is given back').to.include('unauthenticated');
   return answers;
 }
@@ -149,10 +151,13 @@ describe('a /chat session', () => {
       limits: {},
       tokenDeadlineMs: 60_000,
       metrics: { refused: (_transport: string, code: string) => refused.push(code), requested: () => {} },
-      waiting: { count: 0 },
+      waiting: { count: 0, bytes: 0 },
       logger: { error: () => {} },
     } as unknown as Live;
-    const connection = { send: () => true, close: () => {}, setReading: () => {} };
+    const connection = {
+      ...{ send: () => true, close: () => {}, setReading: () => {}, limitMessages: () => true },
+      hasTooMuchUnsent: false,
+    };
     const session = new ChatSession(connection, live, chatAudience());
     session.hear(JSON.stringify(token('good')));
     session.hear(JSON.stringify({ type: 'select_room', room_id: 5 }));

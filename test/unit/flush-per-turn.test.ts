@@ -15,13 +15,17 @@ class Engine {
   readyState = 'open';
   isBroken = false;
   writeBuffer: Packet[] = [];
-  readonly transport: { writable: boolean; socket?: object };
+  readonly transport: { name: string; writable: boolean; socket?: object; send(packets: Packet[]): void };
 
   constructor({ writable = true, bufferedAmount = 0, isPolling = false } = {}) {
     const note = (what: string) => () => void this.done.push(what);
     const tcp = { cork: note('cork'), uncork: note('uncork') };
     const socket = { bufferedAmount, _socket: tcp, terminate: note('terminated') };
-    this.transport = isPolling ? { writable } : { writable, socket };
+    const send = (packets: Packet[]) => {
+      this.transport.writable = false;
+      this.done.push(`sent ${packets.length}`);
+    };
+    this.transport = isPolling ? { name: 'polling', writable, send } : { name: 'websocket', writable, send, socket };
   }
 
   flush(): void {
@@ -41,7 +45,7 @@ let closedUnread = 0;
 function connections(most: number, ...engines: Engine[]): Engine[] {
   closedUnread = 0;
   const flushPerTurn = flushingPerTurn(most, () => void closedUnread++);
-  for (const engine of engines) flushPerTurn(engine as unknown as Socket['conn']);
+  for (const engine of engines) flushPerTurn.add(engine as unknown as Socket['conn']);
   return engines;
 }
 
@@ -84,30 +88,44 @@ describe('flushing once per turn', () => {
     expect(polling!.done).to.deep.equal(['flush']);
   });
 
-  const frames = { data: 'x', options: { wsPreEncodedFrame: [Buffer.alloc(60)] } };
+  const frames = () => ({ data: 'x', options: { wsPreEncodedFrame: [Buffer.alloc(60_000)] } });
   const waiting: [title: string, most: number, engine: Engine, packets: Packet[], done: string[]][] = [
     ['as many as may', 100, new Engine({ bufferedAmount: 100 }), [], ['cork', 'flush', 'uncork']],
     ['more than may in its socket', 100, new Engine({ bufferedAmount: 101 }), [], ['closed true', 'terminated']],
     ['more than may, where there is no bound', 0, new Engine({ bufferedAmount: 1e9 }), [], ['cork', 'flush', 'uncork']],
     [
       'more than may in the engine, of frames made before',
-      100,
+      100_000,
       new Engine({ writable: false }),
-      [frames, frames],
+      [frames(), frames()],
       ['closed true', 'terminated'],
     ],
     [
-      'more than may of long polling',
-      100,
+      'as many as may of long polling',
+      100_000,
       new Engine({ writable: false, isPolling: true }),
-      [{ data: 'x'.repeat(60) }, { data: 'x'.repeat(41) }, {}],
+      [{ data: 'x'.repeat(99_000) }, {}],
+      ['flush'],
+    ],
+    [
+      'more than may of long polling, as UTF-8',
+      100_000,
+      new Engine({ writable: false, isPolling: true }),
+      [{ data: 'ñ'.repeat(30_000) }, { data: 'ñ'.repeat(20_001) }],
+      ['closed true'],
+    ],
+    [
+      'very many small packets of long polling, which weigh more than their text',
+      100_000,
+      new Engine({ writable: false, isPolling: true }),
+      Array.from({ length: 1_000 }, () => ({ data: 'x' })),
       ['closed true'],
     ],
     [
       'more than may in the engine, which it will hand over now',
       100,
       new Engine(),
-      [frames, frames],
+      [frames(), frames()],
       ['cork', 'flush', 'uncork'],
     ],
   ];
@@ -121,4 +139,25 @@ describe('flushing once per turn', () => {
       expect(closedUnread).to.equal(done.includes('flush') ? 0 : 1);
     });
   }
+
+  it('closes one that has too much unsent, also when nothing is said to it', () => {
+    const flushPerTurn = flushingPerTurn(100, () => void closedUnread++);
+    const [full, fine] = [new Engine({ bufferedAmount: 101 }), new Engine({ bufferedAmount: 100 })];
+    closedUnread = 0;
+    for (const engine of [full, fine]) flushPerTurn.check(engine as unknown as Socket['conn']);
+    expect(full.done).to.deep.equal(['closed true', 'terminated']);
+    expect(fine.done).to.deep.equal([]);
+    expect(closedUnread).to.equal(1);
+  });
+
+  it('gives long polling 16 packets at a time, and the engine the last of them', async () => {
+    const [polling] = connections(0, new Engine({ isPolling: true }));
+    polling!.writeBuffer = Array.from({ length: 33 }, () => ({ data: 'x' }));
+    for (let n = 0; n < 3; n++) {
+      polling!.flush();
+      await turn();
+      polling!.transport.writable = true;
+    }
+    expect(polling!.done).to.deep.equal(['sent 16', 'sent 16', 'flush']);
+  });
 });

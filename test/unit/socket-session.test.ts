@@ -9,7 +9,7 @@ const actor = { user: '00000000-0000-0000-0000-00000000000a', entity: null, leve
 /** A session without a socket, whose token is revoked or not when it begins; what becomes of its connection. */
 function begin(isRevoked: boolean): { done: string[]; ask: (name: string) => Promise<unknown[]> } {
   const done: string[] = [];
-  const conn = Object.assign(new EventEmitter(), { close: () => void done.push('closed') });
+  const conn = Object.assign(new EventEmitter(), { transport: {}, close: () => void done.push('closed') });
   let hear = (..._request: unknown[]) => {};
   const socket = {
     conn,
@@ -21,7 +21,7 @@ function begin(isRevoked: boolean): { done: string[]; ask: (name: string) => Pro
   } as unknown as RoomsSocket;
   const lifetimes = tokenLifetimes({ isRevoked: () => isRevoked, onChange: () => () => {} });
   const metrics = { refused: () => {}, requested: () => {} };
-  const live = { lifetimes, metrics, waiting: { count: 0 } } as unknown as Live;
+  const live = { lifetimes, metrics, waiting: { count: 0, bytes: 0 } } as unknown as Live;
   new SocketSession(socket, { actor, issuedAt: 0, expiresAt: null, jti: null }, live);
   const ask = async (name: string) => {
     const answers: unknown[] = [];

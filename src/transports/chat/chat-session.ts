@@ -5,7 +5,7 @@ import { roomIdOf } from '../../rooms/rooms-context.ts';
 import type { Identity } from '../authenticate.ts';
 import { badTokensAllowed, type Live, unauthenticatedBurstBytes, unauthenticatedFrameBytes } from '../live.ts';
 import type { TokenHolder, TokenLifetime } from '../token-lifetime.ts';
-import { mostWaiting, Turns } from '../turns.ts';
+import { requestOverheadBytes, Turns } from '../turns.ts';
 import type { ChatAudience } from './chat-audience.ts';
 import { ChatStay, type Guest } from './chat-stay.ts';
 
@@ -16,6 +16,9 @@ export interface ChatConnection {
   close(reason: CloseReason): void;
   /** Whether to read on: a client that sends faster than it is answered waits. */
   setReading(reading: boolean): void;
+  /** The size of messages from now on, 0: any. False if the one that is arriving is larger already. */
+  limitMessages(bytes: number): boolean;
+  readonly hasTooMuchUnsent: boolean;
 }
 
 type Step =
@@ -55,21 +58,51 @@ export class ChatSession implements Guest, TokenHolder {
   /** Takes a frame; it is obeyed in its turn. */
   hear(text: string): void {
     if (this.#step.name === 'ended') return;
-    if (this.#step.name === 'authenticating' && !this.#mayQueue(text)) return this.#close('frame_too_large');
-    const done = this.#turns.take(() =>
-      this.#obey(text).catch((error) => this.refuse(ChatError.from(error), undefined)),
-    );
-    if (this.#turns.waiting < mostWaiting) return;
+    const bytes = Buffer.byteLength(text);
+    if (this.#step.name === 'authenticating' && !this.#mayQueue(bytes)) return this.#close('frame_too_large');
+    const done = this.#turns.isNodeFull ? this.#takeRefused(text) : this.#turns.take(bytes, () => this.#handle(text));
+    if (!this.#turns.isFull) return;
     this.#connection.setReading(false);
     void done.then(() => this.#connection.setReading(true));
   }
 
   /** A client may send its token and what comes after it in one burst; alone, a large frame has no business here. */
-  #mayQueue(text: string): boolean {
-    const bytes = Buffer.byteLength(text);
-    this.#unauthenticatedBytes += bytes;
-    const isFirst = this.#turns.waiting === 0;
-    return isFirst ? bytes <= unauthenticatedFrameBytes : this.#unauthenticatedBytes <= unauthenticatedBurstBytes;
+  #mayQueue(bytes: number): boolean {
+    this.#unauthenticatedBytes += bytes + requestOverheadBytes;
+    if (this.#turns.waiting > 0) return this.#unauthenticatedBytes <= unauthenticatedBurstBytes;
+    if (bytes > unauthenticatedFrameBytes) return false;
+    this.#connection.limitMessages(this.#frameBytesOr(unauthenticatedBurstBytes));
+    return true;
+  }
+
+  async #handle(text: string): Promise<void> {
+    await this.#obey(text).catch((error) => this.refuse(ChatError.from(error), undefined));
+    if (this.#step.name !== 'authenticating' || this.#turns.waiting > 1) return;
+    // No token holds, and none is being checked.
+    if (!this.#connection.limitMessages(unauthenticatedFrameBytes)) this.#close('frame_too_large');
+  }
+
+  /** The node holds as much as it may: of this command only its `id` is kept, for the answer. */
+  #takeRefused(text: string): Promise<void> {
+    const frame = readJson(text);
+    const id = isObject(frame) ? CommandId.safeParse(frame.id).data : undefined;
+    const error = new ChatError('UNAVAILABLE', { message: overloaded, retryAfterMs: 1_000 });
+    return this.#turns.take(0, async () => this.refuse(error, id));
+  }
+
+  #frameBytesOr(bytes: number): number {
+    const { frameBytes } = this.#live.limits;
+    return frameBytes === 0 ? bytes : Math.min(frameBytes, bytes);
+  }
+
+  /** Closes a connection that does not read; libraries write to it, too. */
+  checkUnsent(): void {
+    if (!this.#hasEnded && this.#connection.hasTooMuchUnsent) this.#closeUnread();
+  }
+
+  /** A binary frame that is not UTF-8 ends the connection as such a text frame does. */
+  refuseBytes(): void {
+    this.#close('not_utf8');
   }
 
   /** Closes with 1001; the client comes back. */
@@ -174,6 +207,7 @@ export class ChatSession implements Guest, TokenHolder {
     if (this.#hasEnded) return;
     if (known && known.actor.user !== fresh.actor.user) return this.#badToken({ reason: 'UNAUTHENTICATED', id });
     if (!known && !(await this.#admit(fresh.actor, id))) return;
+    if (!known) this.#connection.limitMessages(this.#live.limits.frameBytes);
     this.#renew(fresh);
     this.send({ type: 'status', data: 'READY', id });
     this.#stay?.review();
@@ -266,7 +300,10 @@ export class ChatSession implements Guest, TokenHolder {
   }
 
   transmit(frames: string | readonly Buffer[]): void {
-    if (this.#hasEnded || this.#connection.send(frames)) return;
+    if (!this.#hasEnded && !this.#connection.send(frames)) this.#closeUnread();
+  }
+
+  #closeUnread(): void {
     this.#live.metrics.closedUnread('chat');
     this.#close('does_not_read');
   }
@@ -279,10 +316,14 @@ export class ChatSession implements Guest, TokenHolder {
 }
 
 const nothing = () => {};
+const overloaded = 'The server has more requests waiting than it can take, try again';
 
+const byteOrderMark = '\u{feff}';
+
+/** A byte order mark is no part of the text: some libraries write one before everything. */
 function readJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text.startsWith(byteOrderMark) ? text.slice(1) : text);
   } catch {
     return undefined;
   }

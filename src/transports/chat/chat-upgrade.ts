@@ -1,8 +1,10 @@
+import { isUtf8 } from 'node:buffer';
 import type { Server as HttpServer, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type WebSocket, WebSocketServer } from 'ws';
+import type { WebSocket } from 'ws';
 import { type CloseReason, closeCodes } from '../../protocol/errors.ts';
-import type { Live } from '../live.ts';
+import { BoundedWebSocketServer, limitMessages } from '../bounded-web-sockets.ts';
+import { type Live, unauthenticatedFrameBytes, unsentCheckMs } from '../live.ts';
 import { drainingHeaders, refuseUpgrade } from '../refuse-upgrade.ts';
 import { frameOf, writeFrames } from '../room-writes.ts';
 import type { ChatAudience } from './chat-audience.ts';
@@ -20,8 +22,7 @@ export interface ChatServer {
 
 /** Serves `/chat`, and refuses at once every upgrade that nobody serves. */
 export function serveChat(http: HttpServer, live: Live, audience: ChatAudience, ioPath: string): ChatServer {
-  const { frameBytes } = live.limits;
-  const server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: frameBytes });
+  const server = new BoundedWebSocketServer({ noServer: true, maxPayload: unauthenticatedFrameBytes });
   const sessions = new Map<WebSocket, ChatSession>();
   const silent = new WeakSet<WebSocket>();
 
@@ -42,8 +43,10 @@ export function serveChat(http: HttpServer, live: Live, audience: ChatAudience, 
   }
 
   // One function each for all connections, which are many: a closure for each of them would weigh more than its session.
-  function hear(this: WebSocket, data: Buffer): void {
-    sessions.get(this)?.hear(data.toString());
+  function hear(this: WebSocket, data: Buffer, isBinary: boolean): void {
+    // `ws` checks text frames itself.
+    if (isBinary && !isUtf8(data)) sessions.get(this)?.refuseBytes();
+    else sessions.get(this)?.hear(data.toString());
   }
   function hearPong(this: WebSocket): void {
     silent.delete(this);
@@ -66,6 +69,9 @@ export function serveChat(http: HttpServer, live: Live, audience: ChatAudience, 
       if (webSocket.readyState === webSocket.OPEN) webSocket.ping();
     }
   }, live.pingMs).unref();
+  const unsentCheck = setInterval(() => {
+    for (const session of sessions.values()) session.checkUnsent();
+  }, unsentCheckMs).unref();
 
   return {
     get size() {
@@ -83,6 +89,7 @@ export function serveChat(http: HttpServer, live: Live, audience: ChatAudience, 
     },
     close() {
       clearInterval(ping);
+      clearInterval(unsentCheck);
       for (const webSocket of sessions.keys()) webSocket.terminate();
       server.close();
     },
@@ -108,7 +115,15 @@ class Connection implements ChatConnection {
     if (webSocket.readyState === webSocket.OPEN) {
       writeFrames(webSocket, typeof frames === 'string' ? [frameOf(frames)] : frames);
     }
-    return this.#mostUnsentBytes === 0 || webSocket.bufferedAmount <= this.#mostUnsentBytes;
+    return !this.hasTooMuchUnsent;
+  }
+
+  get hasTooMuchUnsent(): boolean {
+    return this.#mostUnsentBytes > 0 && this.#webSocket.bufferedAmount > this.#mostUnsentBytes;
+  }
+
+  limitMessages(bytes: number): boolean {
+    return limitMessages(this.#webSocket, bytes);
   }
 
   setReading(reading: boolean): void {

@@ -1,15 +1,24 @@
 import type { Socket } from 'socket.io';
+import type { WebSocket } from 'ws';
+import { closeGraceMs } from '../live.ts';
 
-const graceMs = 2_000;
+type Connection = Socket['conn'];
 
 /**
  * Closes the engine's connection, so that the client comes back by itself. What is on its way goes out first, unless
  * the client does not read.
  */
-export function endConnection(connection: Socket['conn']): void {
+export function endConnection(connection: Connection): void {
   connection.close();
-  const force = setTimeout(() => connection.close(true), graceMs).unref();
+  const force = setTimeout(() => cutConnection(connection), closeGraceMs).unref();
   connection.once('close', () => clearTimeout(force));
+}
+
+/** Ends it at once, with what is unsent. */
+export function cutConnection(connection: Connection): void {
+  const { socket } = connection.transport as { socket?: WebSocket };
+  connection.close(true);
+  socket?.terminate();
 }
 
 /** Closes the connection and tells the client not to come back by itself. */

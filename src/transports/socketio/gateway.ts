@@ -6,11 +6,15 @@ import { ChatError, errors } from '../../protocol/errors.ts';
 import { namespace } from '../../protocol/socket-events.ts';
 import type { Audience } from '../../rooms/room-feed.ts';
 import { bearerOf, type Identity } from '../authenticate.ts';
-import { badTokensAllowed, type Live, unauthenticatedFrameBytes } from '../live.ts';
+import { BoundedWebSocketServer } from '../bounded-web-sockets.ts';
+import { badTokensAllowed, type Live, unauthenticatedFrameBytes, unsentCheckMs } from '../live.ts';
+import { answerDefaultNamespace } from './default-namespace.ts';
 import { refuseHandshakesOf } from './draining-handshakes.ts';
 import { endConnection } from './end-connection.ts';
 import { flushingPerTurn, unsentBytesOf } from './flush-per-turn.ts';
 import { forgetHandshake, forgetRequest } from './forget-request.ts';
+import { refuseOtherProtocols } from './other-protocols.ts';
+import { boundReceiving, limitReceiving } from './receive-limits.ts';
 import { deliveriesIn, roomsAdapter } from './rooms-adapter.ts';
 import { type RoomsSocket, roomName, SocketSession } from './socket-session.ts';
 
@@ -48,6 +52,9 @@ export function socketioGateway(http: HttpServer, settings: Settings, failed: (e
     destroyUpgrade: false,
     perMessageDeflate: false,
     httpCompression: false,
+    // A dependency may bring a `ws` of its own that lacks bounds; ours has them.
+    wsEngine: BoundedWebSocketServer,
+    // What clients are told; what is taken depends on the connection.
     maxHttpBufferSize: frameBytes || Number.MAX_SAFE_INTEGER,
     pingInterval: pingMs,
     connectTimeout: tokenDeadlineMs,
@@ -61,8 +68,7 @@ export function socketioGateway(http: HttpServer, settings: Settings, failed: (e
   function forgetSession(this: EngineConnection): void {
     sessions.delete(sidOf(this));
   }
-  const refusalOfDefault = new ChatError('BAD_REQUEST', { message: 'use the /rooms namespace' });
-  io.of('/').use((_socket, next) => next(connectError(refusalOfDefault)));
+  let unsentCheck: NodeJS.Timeout | undefined;
   return {
     audience: {
       announce(change) {
@@ -75,12 +81,19 @@ export function socketioGateway(http: HttpServer, settings: Settings, failed: (e
     open(live) {
       const isDraining = () => live.rooms.isDraining;
       const flushPerTurn = flushingPerTurn(live.limits.unsentBytes, () => live.metrics.closedUnread('socketio'));
+      unsentCheck = setInterval(() => {
+        for (const connection of sessions.values()) flushPerTurn.check(connection);
+      }, unsentCheckMs).unref();
       io.engine.use(refuseHandshakesOf({ isDraining, has: (sid) => sessions.has(sid) }));
+      io.engine.use(refuseOtherProtocols);
+      answerDefaultNamespace(io, live);
       io.engine.on('connection', (connection: EngineConnection) => {
         const sid = sidOf(connection);
         sessions.set(sid, connection);
         connection.on('close', forgetSession);
-        flushPerTurn(connection);
+        flushPerTurn.add(connection);
+        boundReceiving(connection, frameBytes);
+        forgetRequest(connection);
         awaitToken(connection, live);
       });
       rooms.use((socket, next) => {
@@ -129,6 +142,7 @@ export function socketioGateway(http: HttpServer, settings: Settings, failed: (e
       return some.length;
     },
     async close() {
+      clearInterval(unsentCheck);
       // The engine's connections first: a client whose namespace is disconnected does not come back by itself.
       for (const socket of rooms.sockets.values()) socket.conn.close(true);
       await io.close();
@@ -143,6 +157,8 @@ function connectError(error: ChatError): Error & { data: object } {
   return Object.assign(new Error(error.message), { data: { code: error.code, message: error.message } });
 }
 
+/** Packets that a connection without a token may send; a client sends one for each namespace, and tokens again. */
+const unauthenticatedPackets = 16;
 /** Connections that sent more than they may without a token. */
 const tooLarge = new WeakSet<EngineConnection>();
 const verifying = new WeakSet<EngineConnection>();
@@ -182,16 +198,19 @@ async function authenticate(socket: Socket, { authenticator, connections }: Live
   socket.data.identity = identity;
   awaitingToken.get(socket.conn)?.();
   forgetHandshake(socket);
-  forgetRequest(socket.conn);
 }
 
 /** Without a token: a place among the unauthenticated, small frames, and a deadline. */
 function awaitToken(connection: EngineConnection, { connections, tokenDeadlineMs }: Live): void {
   const forget = connections.awaitToken(() => connection.close(true));
   const deadline = setTimeout(() => connection.close(true), tokenDeadlineMs);
-  // A packet of the engine may be empty.
-  const refuseLarge = (data: string | Buffer | undefined) => {
-    if (!data || data.length <= unauthenticatedFrameBytes) return;
+  let packets = 0;
+  // Before anything is made of the packet.
+  const judge = ({ type, data = '' }: { type: string; data?: string | Buffer }) => {
+    if (type !== 'message') return;
+    packets += 1;
+    if (packets > unauthenticatedPackets || typeof data !== 'string') return void connection.close(true);
+    if (Buffer.byteLength(data) <= unauthenticatedFrameBytes) return;
     tooLarge.add(connection);
     // After the refusal that says so, where this was a connect.
     setImmediate(() => endConnection(connection));
@@ -199,11 +218,13 @@ function awaitToken(connection: EngineConnection, { connections, tokenDeadlineMs
   const end = () => {
     forget();
     clearTimeout(deadline);
-    connection.off('data', refuseLarge);
+    connection.off('packet', judge);
     connection.off('close', end);
     awaitingToken.delete(connection);
+    limitReceiving(connection, 'token');
   };
-  connection.on('data', refuseLarge);
+  limitReceiving(connection, 'no token');
+  connection.on('packet', judge);
   connection.once('close', end);
   awaitingToken.set(connection, end);
 }

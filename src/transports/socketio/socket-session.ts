@@ -20,8 +20,9 @@ import { roomIdOf } from '../../rooms/rooms-context.ts';
 import type { Identity } from '../authenticate.ts';
 import { badTokensAllowed, type Live } from '../live.ts';
 import type { TokenHolder, TokenLifetime } from '../token-lifetime.ts';
-import { mostWaiting, Turns } from '../turns.ts';
+import { Turns } from '../turns.ts';
 import { endConnection, sendAway } from './end-connection.ts';
+import { refusedAck } from './refused-ack.ts';
 import { RoomMember } from './room-member.ts';
 import { catchUp } from './rooms-adapter.ts';
 
@@ -104,25 +105,25 @@ export class SocketSession implements TokenHolder {
   #hear(name: string, args: unknown[]): void {
     const last = args.at(-1);
     const acknowledge: Acknowledge = typeof last === 'function' ? (last as Acknowledge) : () => {};
-    const payload = args[0] === last && typeof last === 'function' ? undefined : args[0];
-    if (this.#turns.waiting >= mostWaiting) {
-      const message = `${mostWaiting} requests of this connection are waiting`;
-      return this.#refuse(acknowledge, new ChatError('RATE_LIMITED', { message, retryAfterMs: 1_000 }));
-    }
-    void this.#turns.take(() =>
-      this.#obey(name, payload, acknowledge).catch((error) => this.#refuse(acknowledge, ChatError.from(error))),
+    if (this.#turns.isFull || this.#turns.isNodeFull) return this.#refuse(acknowledge, this.#tooManyWaiting());
+    const request = readRequest(name, args[0] === last && typeof last === 'function' ? undefined : args[0]);
+    void this.#turns.take(weightOf(request), () =>
+      this.#obey(request, acknowledge).catch((error) => this.#refuse(acknowledge, ChatError.from(error))),
     );
   }
 
-  async #obey(name: string, payload: unknown, acknowledge: Acknowledge): Promise<void> {
+  #tooManyWaiting(): ChatError {
+    return this.#turns.isFull
+      ? new ChatError('RATE_LIMITED', { message: waitingHere, retryAfterMs: 1_000 })
+      : new ChatError('UNAVAILABLE', { message: waitingEverywhere, retryAfterMs: 1_000 });
+  }
+
+  async #obey({ name, payload, refusal }: Request, acknowledge: Acknowledge): Promise<void> {
     if (this.#hasEnded) return;
-    const isKnown = Object.hasOwn(requests, name);
-    this.#live.metrics.requested('socketio', isKnown ? (name as RequestName) : 'unknown');
-    if (!isKnown) {
-      throw new ChatError('BAD_REQUEST', { message: `there is no request ${JSON.stringify(name.slice(0, 64))}` });
-    }
-    const handler = SocketSession.#handlers[name as RequestName] as Handler<RequestName>;
-    const answer = await handler(this, parse(requests[name as RequestName].payload, payload) as never, acknowledge);
+    this.#live.metrics.requested('socketio', name ?? 'unknown');
+    if (refusal) throw refusal;
+    const handler = SocketSession.#handlers[name!] as Handler<RequestName>;
+    const answer = await handler(this, payload as never, acknowledge);
     if (answer === undefined) return;
     if (!('later' in answer)) return acknowledge({ ok: true, ...answer });
     // The next request need not wait for this one's commit.
@@ -135,15 +136,7 @@ export class SocketSession implements TokenHolder {
   #refuse(acknowledge: Acknowledge, error: ChatError): void {
     this.#live.metrics.refused('socketio', error.code);
     if (error.code === 'INTERNAL') this.#live.logger.error({ err: error.cause }, 'a request failed');
-    const { code, message, field, retryAfterMs } = error;
-    acknowledge({
-      ok: false,
-      error: {
-        ...{ code, message },
-        ...(field === undefined ? {} : { field }),
-        ...(retryAfterMs === undefined ? {} : { retry_after_ms: retryAfterMs }),
-      },
-    });
+    acknowledge(refusedAck(error));
   }
 
   async #join({ room_id, since }: RequestPayload<'room:join'>, acknowledge: Acknowledge): Promise<undefined> {
@@ -239,4 +232,34 @@ export class SocketSession implements TokenHolder {
     for (const [id, member] of [...this.#memberships]) this.#live.rooms.feeds.find(id)?.review(member);
     return { expires_at: this.#identity.expiresAt };
   }
+}
+
+const waitingHere = 'This connection has as many requests waiting as it may have';
+const waitingEverywhere = 'The server has more requests waiting than it can take, try again';
+
+/** What arrived: a request that may be obeyed, or why it is refused. */
+interface Request {
+  name: RequestName | undefined;
+  payload?: unknown;
+  refusal?: ChatError;
+}
+
+/** Parsed on arrival: what waits holds nothing that the request does not need. */
+function readRequest(name: string, payload: unknown): Request {
+  if (!Object.hasOwn(requests, name)) {
+    const message = `there is no request ${JSON.stringify(name.slice(0, 64))}`;
+    return { name: undefined, refusal: new ChatError('BAD_REQUEST', { message }) };
+  }
+  const known = name as RequestName;
+  try {
+    return { name: known, payload: parse(requests[known].payload, payload) };
+  } catch (error) {
+    return { name: known, refusal: ChatError.from(error) };
+  }
+}
+
+/** The only fields without a small limit of their own. */
+function weightOf({ payload }: Request): number {
+  const { content = '', token = '' } = (payload ?? {}) as { content?: string; token?: string };
+  return Buffer.byteLength(content) + token.length;
 }

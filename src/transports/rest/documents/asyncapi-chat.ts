@@ -16,7 +16,7 @@ const rows = closes.map(({ code, reason, reconnect }) => `| ${code} | ${reason} 
 const channel = {
   address: '/chat',
   title: 'A plain WebSocket',
-  description: `Text frames without a subprotocol, each one JSON object with a string \`type\`. The connection is in one of three steps: without a
+  description: `Text frames, each one JSON object with a string \`type\`. The connection is in one of three steps: without a
 token, without a room, in a room. Commands are obeyed strictly in the order in which they arrive, also in one burst before
 \`START?\` was read. A command may carry an \`id\`, which comes back on its answer.
 
@@ -26,7 +26,7 @@ How the server closes the connection, and whether coming back makes sense:
 | --- | --- | --- |
 ${rows.join('\n')}
 
-What is no WebSocket frame, or no UTF-8, is closed with a code of RFC 6455.`,
+1002, 1007, 1008 and 1009 may come without their reason.`,
   bindings: { ws: { method: 'GET', bindingVersion: '0.1.0' } },
   'x-close-codes': closes,
 };

@@ -1,0 +1,73 @@
+import { request } from 'node:http';
+
+export interface Answer {
+  status: number;
+  body: string;
+}
+
+/** Long polling without a client library: nothing is sent or fetched but what the test says. */
+export class PollingSession {
+  readonly #url: string;
+  readonly sid: string;
+
+  private constructor(url: string, sid: string) {
+    this.#url = url;
+    this.sid = sid;
+  }
+
+  static async open(url: string): Promise<PollingSession> {
+    const { body } = await ask(`${url}/socket.io/?EIO=4&transport=polling`, 'GET');
+    return new PollingSession(url, JSON.parse(body.slice(1)).sid);
+  }
+
+  /** One that is in `/rooms`. */
+  static async connected(url: string, token: string): Promise<PollingSession> {
+    const session = await PollingSession.open(url);
+    await session.post(`40/rooms,${JSON.stringify({ token })}`);
+    const { body } = await session.poll();
+    if (!body.startsWith('40/rooms,')) throw new Error(`Not connected: ${body}`);
+    return session;
+  }
+
+  get address(): string {
+    return `${this.#url}/socket.io/?EIO=4&transport=polling&sid=${this.sid}`;
+  }
+
+  poll(): Promise<Answer> {
+    return ask(this.address, 'GET');
+  }
+
+  post(body: string | Buffer): Promise<Answer> {
+    return ask(this.address, 'POST', Buffer.from(body));
+  }
+
+  /** Says that so many bytes will come, and sends none of them. */
+  announce(bytes: number): Promise<Answer> {
+    return ask(this.address, 'POST', undefined, bytes);
+  }
+}
+
+export const packetsOf = ({ body }: Answer): string[] => body.split('\x1e');
+
+function ask(url: string, method: string, body?: Buffer, announced?: number): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const length = announced ?? body?.length;
+    const headers =
+      length === undefined ? {} : { 'Content-Length': length, 'Content-Type': 'text/plain;charset=UTF-8' };
+    const asked = request(url, { method, headers, agent: false }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk) => {
+        text += chunk;
+      });
+      response.on('end', () => {
+        resolve({ status: response.statusCode!, body: text });
+        asked.destroy();
+      });
+      response.on('error', reject);
+    });
+    asked.on('error', reject);
+    if (announced === undefined) asked.end(body);
+    else asked.flushHeaders();
+  });
+}

@@ -1,0 +1,133 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+
+export const opcodes = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
+
+interface FrameOptions {
+  fin?: boolean;
+  /** Claims so many bytes, whatever follows. */
+  length?: number;
+}
+
+/** A frame as clients send it, with a mask of zeros. */
+export function frame(
+  opcode: number,
+  payload: string | Buffer = '',
+  { fin = true, length }: FrameOptions = {},
+): Buffer {
+  const body = Buffer.from(payload);
+  const bytes = length ?? body.length;
+  const head = Buffer.alloc(bytes < 126 ? 2 : bytes < 65_536 ? 4 : 10);
+  head[0] = (fin ? 0x80 : 0) | opcode;
+  head[1] = 0x80 | (bytes < 126 ? bytes : bytes < 65_536 ? 126 : 127);
+  if (head.length === 4) head.writeUInt16BE(bytes, 2);
+  if (head.length === 10) head.writeBigUInt64BE(BigInt(bytes), 2);
+  return Buffer.concat([head, Buffer.alloc(4), body]);
+}
+
+/**
+ * A WebSocket that does what it likes: it answers no ping and no close frame, and reads only where it is told to. Its
+ * `closed` resolves when the server has ended the TCP connection.
+ */
+export class RawWebSocket {
+  readonly socket: Socket;
+  readonly closed: Promise<void>;
+  /** The code of the server's close frame; undefined if there was none. */
+  closeCode: number | undefined;
+  readonly texts: string[] = [];
+  #received = Buffer.alloc(0);
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    this.closed = new Promise((resolve) => socket.once('close', () => resolve()));
+  }
+
+  static async open(url: string, path: string): Promise<RawWebSocket> {
+    const { hostname, port } = new URL(url);
+    const socket = connect(Number(port), hostname);
+    socket.on('error', () => {}); // the close says the rest
+    const headers = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13'];
+    const key = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';
+    socket.write(`${[`GET ${path} HTTP/1.1`, `Host: ${hostname}`, ...headers, key].join('\r\n')}\r\n\r\n`);
+    const raw = new RawWebSocket(socket);
+    let head = Buffer.alloc(0);
+    while (!head.includes('\r\n\r\n')) {
+      const [chunk] = (await Promise.race([once(socket, 'data'), raw.closed])) ?? [];
+      if (!chunk) throw new Error(`No answer to the upgrade, but ${JSON.stringify(head.toString())}`);
+      head = Buffer.concat([head, chunk]);
+    }
+    const end = head.indexOf('\r\n\r\n') + 4;
+    const status = head.toString('latin1', 0, end).split('\r\n', 1)[0]!;
+    if (!status.startsWith('HTTP/1.1 101 ')) throw new Error(status);
+    socket.on('data', (chunk) => raw.#take(chunk));
+    raw.#take(head.subarray(end));
+    return raw;
+  }
+
+  send(bytes: Buffer): void {
+    if (this.socket.writable) this.socket.write(bytes);
+  }
+
+  text(text: string): void {
+    this.send(frame(opcodes.text, text));
+  }
+
+  /** Resolves when the system has taken everything, so that a sender can go at the pace of the network. */
+  async drained(): Promise<void> {
+    if (this.socket.writableNeedDrain) await Promise.race([once(this.socket, 'drain'), this.closed]);
+  }
+
+  stopReading(): void {
+    this.socket.pause();
+  }
+
+  /** Also while nothing is read: then what is sent to the server is refused. */
+  get hasEnded(): boolean {
+    if (!this.socket.destroyed) this.send(frame(opcodes.pong));
+    return this.socket.destroyed;
+  }
+
+  /** Resolves at the server's close frame, or when the connection is gone. */
+  async over(): Promise<void> {
+    while (this.closeCode === undefined && !this.socket.destroyed) {
+      await Promise.race([once(this.socket, 'data'), this.closed]);
+    }
+  }
+
+  /** The first text that fits; one that has arrived, or will. */
+  async textLike(pattern: RegExp): Promise<string> {
+    for (;;) {
+      const found = this.texts.find((text) => pattern.test(text));
+      if (found !== undefined) return found;
+      if (this.socket.destroyed) throw new Error(`Closed (${this.closeCode}) before ${pattern}: ${this.texts}`);
+      await Promise.race([once(this.socket, 'data'), this.closed]);
+    }
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  #take(chunk: Buffer): void {
+    this.#received = Buffer.concat([this.#received, chunk]);
+    for (;;) {
+      const { length } = this.#received;
+      if (length < 2) return;
+      const short = this.#received[1]! & 0x7f;
+      const headLength = short < 126 ? 2 : short === 126 ? 4 : 10;
+      if (length < headLength) return;
+      const bytes =
+        short < 126
+          ? short
+          : short === 126
+            ? this.#received.readUInt16BE(2)
+            : Number(this.#received.readBigUInt64BE(2));
+      if (length < headLength + bytes) return;
+      const payload = this.#received.subarray(headLength, headLength + bytes);
+      const opcode = this.#received[0]! & 0x0f;
+      if (opcode === opcodes.text) this.texts.push(payload.toString());
+      if (opcode === opcodes.close) this.closeCode = bytes >= 2 ? payload.readUInt16BE(0) : 1005;
+      this.#received = this.#received.subarray(headLength + bytes);
+    }
+  }
+}
