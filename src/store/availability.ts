@@ -1,9 +1,12 @@
 import type { Logger } from 'pino';
 import { concernsWrites, isAway, isConflict, stateOf } from './store-errors.ts';
 
-const probeMs = 1_000;
+/** During an outage, and otherwise: a standby that takes no writes must be noticed although nobody writes. */
+const probeMs = { down: 1_000, up: 10_000 };
+/** A session that was ended is replaced sooner, and what comes first is not always the cause: it is logged after this. */
+const logAfterMs = 500;
 /** An outage that comes back within this time is the same one, and is logged once. */
-const settleMs = 2_000;
+const settleMs = 1_500;
 
 interface Surroundings {
   /** Resolves if the database takes reads and writes. */
@@ -13,7 +16,7 @@ interface Surroundings {
   logger: Logger | undefined;
 }
 
-/** Whether the database does its work, judged by what it answers. While it does not, it is asked every second. */
+/** Whether the database does its work, judged by what it answers. It is also asked now and then. */
 export interface Availability {
   readonly isUp: boolean;
   /** How many statements and transactions were not answered, or could not be carried out at that time. */
@@ -35,7 +38,8 @@ export function createAvailability({ probe, onRecovered, logger }: Surroundings)
   let outages = 0;
   let cause: unknown;
   let needsProbe = false;
-  let loggedAt: number | undefined;
+  let downSince: number | undefined;
+  let isLogged = false;
   let settling: NodeJS.Timeout | undefined;
   let probing: NodeJS.Timeout | undefined;
   let isClosed = false;
@@ -45,26 +49,32 @@ export function createAvailability({ probe, onRecovered, logger }: Surroundings)
     if (!isAway(error) || isConflict(error)) return;
     failures += 1;
     outages += 1;
+    const wasUp = isUp;
     isUp = false;
     cause = error;
     needsProbe ||= concernsWrites(error);
     clearTimeout(settling);
-    if (loggedAt === undefined) {
-      loggedAt = performance.now();
-      logger?.warn(
-        { err: error, sqlState: stateOf(error) },
-        'database unavailable; requests are refused until it is back',
-      );
-    }
-    probeLater();
+    if (wasUp) probeLater();
+    downSince ??= performance.now();
+    if (isLogged || performance.now() - downSince < logAfterMs) return;
+    isLogged = true;
+    logger?.warn(
+      { err: error, sqlState: stateOf(error) },
+      'database unavailable; requests are refused until it is back',
+    );
   }
 
   function probeLater(): void {
     if (isClosed) return;
-    probing ??= setTimeout(() => {
-      probing = undefined;
-      if (!isUp) probe().then(recovered, probeLater);
-    }, probeMs).unref();
+    clearTimeout(probing);
+    probing = setTimeout(
+      () =>
+        probe()
+          .then(recovered, () => {})
+          .finally(probeLater),
+      isUp ? probeMs.up : probeMs.down,
+    );
+    probing.unref();
   }
 
   function recovered(): void {
@@ -72,14 +82,16 @@ export function createAvailability({ probe, onRecovered, logger }: Surroundings)
     isUp = true;
     needsProbe = false;
     cause = undefined;
-    const forMs = Math.round(performance.now() - loggedAt!);
+    const forMs = Math.round(performance.now() - downSince!);
     settling = setTimeout(() => {
-      loggedAt = undefined;
-      logger?.info({ forMs }, 'database available again');
+      if (isLogged) logger?.info({ forMs }, 'database available again');
+      isLogged = false;
+      downSince = undefined;
     }, settleMs).unref();
     onRecovered?.();
   }
 
+  probeLater();
   return {
     ...{ failed, recovered },
     begin: () => outages,

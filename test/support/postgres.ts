@@ -60,24 +60,56 @@ export interface PostgresServer {
 
 /** A PostgreSQL of the caller's own, ended with the run. `wish`: settings by their names in postgresql.conf. */
 export async function startPostgres(wish: Record<string, string> = {}): Promise<PostgresServer> {
+  const place = makePlace();
+  const words = ['-D', place.data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'];
+  place.run('initdb', words);
+  return serve(place, wish);
+}
+
+/** A standby of a server, which follows it until it is promoted. */
+export async function startStandby(primary: PostgresServer): Promise<PostgresServer> {
+  const place = makePlace();
+  place.run('pg_basebackup', [
+    '-d',
+    primary.url,
+    '-D',
+    place.data,
+    '--write-recovery-conf',
+    '--checkpoint=fast',
+    '--no-sync',
+  ]);
+  return serve(place, {});
+}
+
+interface Place {
+  home: string;
+  data: string;
+  program(name: string): string;
+  how: { cwd: string; uid?: number; gid?: number };
+  run(name: string, words: string[]): void;
+}
+
+function makePlace(): Place {
   const bin = findPostgres();
   const account = serverAccount();
   const home = mkdtempSync(join(tmpdir(), 'nano-postgres-'));
   if (account) chownSync(home, account.uid, account.gid);
-  const data = join(home, 'data');
-  const [program, run] = [(name: string) => join(bin, name), { cwd: home, ...account }];
-  execFileSync(
-    program('initdb'),
-    ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'],
-    { ...run, stdio: ['ignore', 'ignore', 'inherit'] },
-  );
+  const program = (name: string) => join(bin, name);
+  const how = { cwd: home, ...account };
+  return {
+    ...{ home, data: join(home, 'data'), program, how },
+    run: (name, words) => void execFileSync(program(name), words, { ...how, stdio: ['ignore', 'ignore', 'inherit'] }),
+  };
+}
+
+async function serve({ home, data, program, how }: Place, wish: Record<string, string>): Promise<PostgresServer> {
   const port = await freePort();
   const given = Object.entries({ ...settings, ...wish, port });
   const options = given.flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   let child: ChildProcess | undefined;
 
   async function start(): Promise<void> {
-    child = spawn(program('postgres'), ['-D', data, ...options], { ...run, stdio: ['ignore', 'ignore', 'pipe'] });
+    child = spawn(program('postgres'), ['-D', data, ...options], { ...how, stdio: ['ignore', 'ignore', 'pipe'] });
     await ready(child);
   }
 
@@ -127,7 +159,7 @@ function ready(child: ChildProcess): Promise<void> {
     let log = '';
     child.stderr!.on('data', (text: Buffer) => {
       log = (log + text).slice(-10_000);
-      if (!log.includes('ready to accept connections')) return;
+      if (!/ready to accept (read-only )?connections/.test(log)) return;
       child.stderr!.removeAllListeners('data').resume();
       resolve();
     });
