@@ -41,6 +41,19 @@ export async function migratePostgres(databaseUrl: string, logger?: Logger): Pro
  * no statement behind, and one that waits holds nobody up.
  */
 export async function migrateDatabase(database: OpenDatabase, logger?: Logger): Promise<string[]> {
+  try {
+    return await migrateMissing(database, logger);
+  } catch (error) {
+    if (stateOf(error) !== insufficientPrivilege) throw error;
+    const { account, schema } = database.facts;
+    throw new UnsuitableDatabase(
+      `The account "${account}" may not migrate the tables in the schema "${schema}": ${(error as Error).message}. ` +
+        'Run "npm run migrate" with the account that owns them, or make this account their owner.',
+    );
+  }
+}
+
+async function migrateMissing(database: OpenDatabase, logger: Logger | undefined): Promise<string[]> {
   const { client, facts } = database;
   const query = async <Row>(text: string, values?: unknown[]) => (await client.query(text, values)).rows as Row[];
   const missing = () => missingMigrations(query);
@@ -127,12 +140,6 @@ async function applyMigrations({ url, facts }: OpenDatabase, logger: Logger | un
       logger?.info({ migration: name }, 'migrating the database');
     });
     return await migrate(orm);
-  } catch (error) {
-    if (stateOf(error) !== insufficientPrivilege) throw error;
-    throw new UnsuitableDatabase(
-      `The account "${facts.account}" may not migrate the tables in the schema "${facts.schema}": ${(error as Error).message}. ` +
-        'Run "npm run migrate" with the account that owns them, or make this account their owner.',
-    );
   } finally {
     clearInterval(report);
     await orm.close(true);

@@ -23,6 +23,7 @@ export async function checkSequences(query: Query, schema: string): Promise<void
     `select c.relname::text as name, (pg_relation_size(c.oid) / current_setting('block_size')::int)::int as pages,
        pg_get_serial_sequence(format('%I.%I', $1::text, c.relname), 'id') as sequence
      from pg_class c where c.relnamespace = (select oid from pg_namespace where nspname = $1) and c.relname = any($2::text[]) and c.relkind in ('r', 'p')
+       and has_table_privilege(c.oid, 'SELECT')
      order by c.relname`,
     [schema, tablesWithIds],
   );
