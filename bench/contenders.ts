@@ -44,7 +44,7 @@ export async function service(stand: Stand, { nodes = 1, settings = {}, checkout
   const database = await stand.freshDatabase();
   const env = {
     ...{ DATABASE_URL: database, REDIS_URL: stand.redis.url, JWT_SECRET: testSecret, HOST: '127.0.0.1', PORT: '0' },
-    ...{ SEND_RATE: '0', LOG_LEVEL: 'info', ...settings },
+    ...{ SEND_RATE: '0', REQUEST_RATE: '0', RULE_RATE: '0', LOG_LEVEL: 'info', ...settings },
   };
   const started: Started[] = [];
   for (let n = 0; n < nodes; n++) started.push(await startService(env, checkout));

@@ -14,7 +14,7 @@ const plain: Record<string, string> = {
   PAIR_EXISTS: 'These two already have a private room.',
   TOO_LARGE: 'That is too long.',
   RATE_LIMITED: 'Too fast. Wait a moment.',
-  TOO_MANY_ROOMS: 'This connection is in as many rooms as it may be.',
+  TOO_MANY_ROOMS: 'There are as many rooms as there may be: leave or delete one.',
   TOO_MANY_CONNECTIONS: 'This person has too many connections open.',
   INTERNAL: 'Something went wrong on the server.',
   UNAVAILABLE: 'The server cannot do this right now. Try again in a moment.',

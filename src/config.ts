@@ -110,6 +110,11 @@ export const environment = z.object({
   MAX_RULES_PER_ROOM: wholeNumber(1_000).describe(off0),
   SEND_RATE: wholeNumber(20).describe(off0),
   SEND_BURST: wholeNumber(100, { min: 1 }),
+  REQUEST_RATE: wholeNumber(100).describe(off0),
+  REQUEST_BURST: wholeNumber(3_000, { min: 1 }),
+  RULE_RATE: wholeNumber(60).describe(off0),
+  RULE_BURST: wholeNumber(200, { min: 1 }),
+  MAX_ROOMS_PER_CREATOR: wholeNumber(10_000).describe(off0),
   TOKEN_SECONDS: wholeNumber(60, { min: 1, max: 3_600 }),
   PING_SECONDS: wholeNumber(25, { min: 1, max: 3_600 }),
   SWEEP_SECONDS: wholeNumber(2, { min: 1, max: 3_600 }),
@@ -145,6 +150,13 @@ export interface Limits {
   rulesPerRoom: number;
   sendRate: number;
   sendBurst: number;
+  /** Tokens a second and of a full bucket; what a request costs is in `protocol/request-costs.ts`. */
+  requestRate: number;
+  requestBurst: number;
+  /** New rules that one user or organisation may be given, a minute and at once. */
+  ruleRate: number;
+  ruleBurst: number;
+  roomsPerCreator: number;
 }
 
 export interface Config {
@@ -237,6 +249,11 @@ export function readConfig(env: Environment, { needsKeys = true }: Reading = {})
       rulesPerRoom: settings.MAX_RULES_PER_ROOM,
       sendRate: settings.SEND_RATE,
       sendBurst: settings.SEND_BURST,
+      requestRate: settings.REQUEST_RATE,
+      requestBurst: settings.REQUEST_BURST,
+      ruleRate: settings.RULE_RATE,
+      ruleBurst: settings.RULE_BURST,
+      roomsPerCreator: settings.MAX_ROOMS_PER_CREATOR,
     },
     tokenDeadlineMs: settings.TOKEN_SECONDS * 1_000,
     pingMs: settings.PING_SECONDS * 1_000,

@@ -6,12 +6,14 @@ import { type DeliveryMetrics, deliveryMetrics } from './metrics/delivery.ts';
 import { processMetrics } from './metrics/process.ts';
 import { type Sizes, sizeMetrics } from './metrics/sizes.ts';
 import { trafficMetrics } from './metrics/traffic.ts';
+import type { LimitEvents } from './rooms/request-limits.ts';
 import type { LiveMetrics } from './transports/live.ts';
 import type { RestMetrics } from './transports/rest/measured.ts';
 
 export interface Metrics extends DeliveryMetrics {
   live: LiveMetrics;
   rest: RestMetrics;
+  limits: LimitEvents;
   /** From now on these are shown, too. */
   watch(sizes: Sizes): void;
   /** All of them, as Prometheus reads them. */

@@ -13,8 +13,9 @@ import { type Metrics, metrics } from './metrics.ts';
 import { type RedisNodes, redisNodes } from './nodes/redis-nodes.ts';
 import { databaseClock } from './rooms/database-clock.ts';
 import { noOtherNodes } from './rooms/node-calls.ts';
+import { requestLimits } from './rooms/request-limits.ts';
 import { type Revocations, tokenRevocations } from './rooms/revocations.ts';
-import { localRoomBus, type RoomBus } from './rooms/room-bus.ts';
+import { localRoomBus } from './rooms/room-bus.ts';
 import type { Audience } from './rooms/room-feed.ts';
 import { roomFeeds } from './rooms/room-feeds.ts';
 import { rightsCache } from './rooms/room-rights.ts';
@@ -22,6 +23,7 @@ import type { Rooms } from './rooms/rooms-context.ts';
 import { type SendQueue, sendQueue } from './rooms/send-queue.ts';
 import { sendRate } from './rooms/send-rate.ts';
 import { watchTransactions } from './rooms/transaction-watch.ts';
+import { userReads } from './rooms/user-reads.ts';
 import { roomLog } from './store/room-log.ts';
 import { openPglite, openPostgres, type Store } from './store/store.ts';
 import { signToken } from './token-signing.ts';
@@ -90,7 +92,7 @@ async function serve(
   const gateway = socketioGateway(http, { ...config, frameBytes: limits.frameBytes }, untold);
   const chatMembers = chatAudience();
   const nodes = await nodesOf(config, store, measured, logger);
-  const rooms = roomsOver(config, store, nodes.bus, [gateway.audience, chatMembers], measured, logger);
+  const rooms = roomsOver(config, store, nodes, [gateway.audience, chatMembers], measured, logger);
   const revocations = tokenRevocations({
     ...{ store, nodes: nodes.calls, sweepMs: config.sweepMs },
     report: createFailureLog(logger, {
@@ -238,7 +240,8 @@ function openStore({ database }: Config, logger: Logger): Promise<Store> {
   return database.mode === 'embedded' ? openPglite(database.directory, logger) : openPostgres(database, logger);
 }
 
-type Nodes = Pick<RedisNodes, 'bus' | 'calls' | 'isUp' | 'publishing' | 'close'> & Partial<Pick<RedisNodes, 'leases'>>;
+type Nodes = Pick<RedisNodes, 'bus' | 'calls' | 'isUp' | 'publishing' | 'close'> &
+  Partial<Pick<RedisNodes, 'leases' | 'spending'>>;
 
 async function nodesOf({ redis }: Config, store: Store, { nodes }: Metrics, logger: Logger): Promise<Nodes> {
   const failed = (error: unknown) => logger.error({ err: error }, 'a change could not be delivered');
@@ -252,7 +255,7 @@ const nothing = { messages: 0, bytes: 0 };
 function roomsOver(
   { limits, roomCreateLevel, sweepMs }: Config,
   store: Store,
-  bus: RoomBus,
+  { bus, spending }: Pick<Nodes, 'bus' | 'spending'>,
   audiences: Audience[],
   measured: Metrics,
   logger: Logger,
@@ -267,8 +270,15 @@ function roomsOver(
   const queue = sendQueue({ log, rights, bus, events: measured.sends });
   return {
     ...{ store, log, bus, rights, feeds, queue },
-    sendRate: sendRate(limits.sendRate, limits.sendBurst),
-    settings: { roomCreateLevel, contentBytes: limits.contentBytes, rulesPerRoom: limits.rulesPerRoom },
+    sendRate: sendRate(limits.sendRate, limits.sendBurst, measured.limits),
+    requestLimits: requestLimits(limits, measured.limits, spending),
+    reads: userReads(),
+    settings: {
+      roomCreateLevel,
+      contentBytes: limits.contentBytes,
+      rulesPerRoom: limits.rulesPerRoom,
+      roomsPerCreator: limits.roomsPerCreator,
+    },
     isDraining: false,
     roomIds: new LRUCache({ max: 10_000 }),
   };

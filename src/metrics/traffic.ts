@@ -2,6 +2,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { chatCommands } from '../protocol/chat-commands.ts';
 import { ErrorCode } from '../protocol/errors.ts';
 import { requests } from '../protocol/socket-events.ts';
+import { type LimitEvents, type LimitName, limitNames } from '../rooms/request-limits.ts';
 import type { LiveMetrics, LiveTransport } from '../transports/live.ts';
 import type { RestMetrics } from '../transports/rest/measured.ts';
 import { type Cell, shownCounter } from './plain.ts';
@@ -14,7 +15,7 @@ const names: Record<LiveTransport, string[]> = {
 const transports = Object.keys(names) as LiveTransport[];
 
 /** Who comes, and what they ask for. */
-export function trafficMetrics(registers: Registry[]): { live: LiveMetrics; rest: RestMetrics } {
+export function trafficMetrics(registers: Registry[]): { live: LiveMetrics; rest: RestMetrics; limits: LimitEvents } {
   const open = new Gauge({
     name: 'nano_connections',
     help: 'Live connections with a token, or on /chat still without one.',
@@ -57,7 +58,24 @@ export function trafficMetrics(registers: Registry[]): { live: LiveMetrics; rest
       refused: (transport, code) => refusals.inc({ transport, code }),
       closedUnread: (transport) => slow.inc({ transport }),
     },
+    limits: limitMetrics(registers),
     rest: { ...restRequests(registers), refused: (code) => refusals.inc({ transport: 'rest', code }) },
+  };
+}
+
+function limitMetrics(registers: Registry[]): LimitEvents {
+  const counts = Object.fromEntries(limitNames.map((limit) => [limit, 0])) as Record<LimitName, number>;
+  shownCounter({
+    name: 'nano_limited_total',
+    help: 'Refusals with RATE_LIMITED, by what has reached its limit.',
+    labelNames: ['limit'],
+    registers,
+    read: () => Object.entries(counts).map(([limit, count]): Cell => [{ limit }, count]),
+  });
+  return {
+    limited(limit) {
+      counts[limit] += 1;
+    },
   };
 }
 

@@ -22,6 +22,8 @@ export interface RedisConnection {
   sUnsubscribe(channel: string): Promise<unknown>;
   /** 1: the lease is taken or renewed; 0: there are `most` of them already (0: no limit). */
   lease(key: string, holder: string, most: number, leaseMs: number): Promise<number>;
+  /** Takes so much from a bucket that all nodes share; how long it takes until it is full again. In ms. */
+  spend(key: string, spentMs: number, mostMs: number): Promise<number>;
   zRem(key: string, member: string): Promise<number>;
 }
 
@@ -57,12 +59,33 @@ return 1`,
   transformReply: (reply: number) => reply,
 });
 
+/**
+ * By the clock of Redis, as above. What is kept is when the bucket is full again, as a sorted set of one member: so that
+ * an account needs no other commands than for the leases.
+ */
+const spend = defineScript({
+  NUMBER_OF_KEYS: 1,
+  SCRIPT: `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local full = math.max(tonumber(redis.call('ZSCORE', KEYS[1], 'full') or '0'), now) + tonumber(ARGV[1])
+full = math.min(full, now + tonumber(ARGV[2]))
+redis.call('ZADD', KEYS[1], string.format('%.0f', full), 'full')
+redis.call('PEXPIRE', KEYS[1], full - now + 1)
+return full - now`,
+  parseCommand(parser, key: string, spentMs: number, mostMs: number) {
+    parser.pushKey(key);
+    parser.push(String(Math.ceil(spentMs)), String(Math.ceil(mostMs)));
+  },
+  transformReply: (reply: number) => reply,
+});
+
 const options = {
   // What cannot go out now is refused now: a message of the past would wake nobody.
   disableOfflineQueue: true,
   // One timer a command costs more than the command; a connection that does not answer is given up as a whole.
   commandOptions: { timeout: 0 },
-  scripts: { lease },
+  scripts: { lease, spend },
 };
 
 const socket = {

@@ -6,6 +6,7 @@ import { type AdapterChoice, adapterKind, adapterOver } from './redis-adapter.ts
 import { describeRedis } from './redis-connection.ts';
 import { hintFor } from './redis-hints.ts';
 import { RedisLine, ReplicaError } from './redis-line.ts';
+import { type SharedSpending, sharedSpending } from './shared-spending.ts';
 import { type BusEvents, type SocketioRoomBus, socketioRoomBus } from './socketio-room-bus.ts';
 
 export interface RedisSettings {
@@ -26,6 +27,8 @@ interface Collaborators {
 /** The other nodes, over Redis. While that is away this node is alone, and the sweep finds what the others have done. */
 export interface RedisNodes extends Pick<SocketioRoomBus, 'bus' | 'calls'> {
   leases: ConnectionLeases;
+  /** What users have taken from their buckets on all nodes. */
+  spending: SharedSpending;
   readonly isUp: boolean;
   /** What is on its way to Redis. */
   readonly publishing: { messages: number; bytes: number };
@@ -60,6 +63,14 @@ export async function redisNodes({ settings, service, logger, events }: Collabor
       leaseLog.failed(error, hintFor(error));
     },
     recovered: leaseLog.recovered,
+  });
+  const spendingLog = createFailureLog(logger, {
+    failing: 'requests of users cannot be counted in Redis; each node counts its own',
+    recovered: 'requests of users are counted in Redis again',
+  });
+  const spending = sharedSpending(() => line, prefix, {
+    failed: (error) => spendingLog.failed(error, hintFor(error)),
+    recovered: spendingLog.recovered,
   });
   let hasEnded = false;
   let isUp = () => {};
@@ -114,7 +125,7 @@ export async function redisNodes({ settings, service, logger, events }: Collabor
   void openAtLast();
   await Promise.race([firstUp, pause(startPatienceMs)]);
   return {
-    ...{ bus, calls, leases },
+    ...{ bus, calls, leases, spending },
     get isUp() {
       return line?.isUp ?? false;
     },

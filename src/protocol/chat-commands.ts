@@ -170,15 +170,18 @@ export type ChatFrame = ChatFrames[ChatFrameName];
 
 const beforeToken = ['TOKEN?', 'BADAUTH'] as const;
 const ofEveryCommand = ['INTERNAL', 'UNAVAILABLE'] as const;
-const ofARoom = [...ofEveryCommand, 'BAD_REQUEST', 'NOT_FOUND', 'FORBIDDEN', 'BANNED'] as const;
+const ofARoom = [...ofEveryCommand, 'RATE_LIMITED', 'BAD_REQUEST', 'NOT_FOUND', 'FORBIDDEN', 'BANNED'] as const;
 
 /** The frames that answer a command, and the codes with which `NOTAUTHORIZED` and `ERROR` refuse it. */
 export const chatAnswers = {
-  token: { frames: ['READY', ...beforeToken, 'ERROR'], refusals: [...ofEveryCommand, 'TOO_MANY_CONNECTIONS'] },
+  token: {
+    frames: ['READY', ...beforeToken, 'ERROR'],
+    refusals: [...ofEveryCommand, 'RATE_LIMITED', 'TOO_MANY_CONNECTIONS'],
+  },
   select_room: { frames: ['CONNECTED', 'message', ...beforeToken, 'NOTAUTHORIZED', 'ERROR'], refusals: ofARoom },
   message: {
     frames: ['message', 'SELECTROOM?', ...beforeToken, 'NOTAUTHORIZED', 'ERROR'],
-    refusals: [...ofARoom, 'TOO_LARGE', 'ID_REUSED', 'RATE_LIMITED'],
+    refusals: [...ofARoom, 'TOO_LARGE', 'ID_REUSED'],
   },
   get_past_messages: {
     frames: ['message', 'HISTORY', 'SELECTROOM?', ...beforeToken, 'NOTAUTHORIZED', 'ERROR'],

@@ -170,7 +170,15 @@ export const ConnectAuth = z.object({ token: z.string().describe('A JWT.') }).me
 /** `data` of a `connect_error`. */
 export const ConnectError = z
   .object({
-    code: ErrorCode.extract([...tokenCodes, 'TOO_MANY_CONNECTIONS', 'UNAVAILABLE', 'TOO_LARGE', 'INTERNAL']),
+    code: ErrorCode.extract([
+      ...tokenCodes,
+      'TOO_MANY_CONNECTIONS',
+      'RATE_LIMITED',
+      'UNAVAILABLE',
+      'TOO_LARGE',
+      'INTERNAL',
+    ]),
     message: z.string(),
+    retry_after_ms: z.number().int().optional().describe('Where the time is known.'),
   })
   .meta({ id: 'ConnectError', examples: [{ code: 'TOKEN_EXPIRED', message: 'The token has expired' }] });

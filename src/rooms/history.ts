@@ -13,9 +13,14 @@ export interface Page {
 }
 
 const pageBytes = 256 * 1024;
+const rowsOfStep = 100;
 
 /** One page of history, oldest first. Without a position it is the newest that match. */
-export async function readHistory(rooms: Rooms, actor: Actor, ref: RoomRef, query: HistoryQuery): Promise<Page> {
+export function readHistory(rooms: Rooms, actor: Actor, ref: RoomRef, query: HistoryQuery): Promise<Page> {
+  return rooms.reads.run(actor.user, () => readPage(rooms, actor, ref, query));
+}
+
+async function readPage(rooms: Rooms, actor: Actor, ref: RoomRef, query: HistoryQuery): Promise<Page> {
   const { room, head } = await roomFor(rooms, actor, 'read', ref);
   const span = await spanOf(rooms, room.id, room.last_seq, query);
   if (query.around !== undefined) return { head, ...(await around(rooms, room.id, span, query.around, query.limit)) };
@@ -49,8 +54,17 @@ async function spanOf(
 }
 
 async function read({ log }: Rooms, room: number, { from, to }: Span, limit: number, order: 'older' | 'newer') {
-  if (from > to) return { messages: [], has_more: false };
-  const found = await log.page(room, from, to, limit + 1, order);
+  const found: MessageChange[] = [];
+  // In steps, so that nothing large is read that does not fit, and others get the database in between.
+  for (let next = { from, to }; next.from <= next.to; ) {
+    const wanted = Math.min(limit + 1 - found.length, rowsOfStep);
+    const step = await log.page(room, next.from, next.to, wanted, order);
+    found.push(...step);
+    const last = step.at(-1);
+    if (!last || step.length < wanted || found.length > limit || fitting(found, limit) < found.length) break;
+    const { seq } = last.message;
+    next = order === 'older' ? { from, to: seq - 1 } : { from: seq + 1, to };
+  }
   const messages = found.slice(0, fitting(found, limit));
   return { messages, has_more: messages.length < found.length };
 }

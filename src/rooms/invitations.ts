@@ -3,32 +3,51 @@ import type { RoomId, RoomRef } from '../protocol/identifiers.ts';
 import type { AnswerInvitation, PermissionRule } from '../protocol/room.ts';
 import type { PermissionRuleEntity } from '../store/permission-rule.entity.ts';
 import { inLockedRoom, type LockedRoom } from './locked-room.ts';
-import { type Actor, matchOf } from './permissions.ts';
-import { ownershipOf, presentRuleEntity, ruleOf } from './present.ts';
-import type { Rooms } from './rooms-context.ts';
+import { type Actor, matchOf, type RoomOwnership, type Rule } from './permissions.ts';
+import { ownershipOf, presentRule, presentRuleEntity, ruleOf } from './present.ts';
+import { assertAllowed, knownRoom, type Rooms } from './rooms-context.ts';
 
 /** Whoever answers for the organisation needs at least this level in it. */
 const entityAnswerLevel = 100;
 
 /** The grantee's yes or no, for himself or for his organisation. */
-export function answerInvitation(
+export async function answerInvitation(
   rooms: Rooms,
   actor: Actor,
   ref: RoomRef,
   { accepted, use_parent_entity }: AnswerInvitation,
 ): Promise<PermissionRule> {
+  const as = use_parent_entity ? 'entity' : 'user';
+  const known = await knownRoom(rooms, actor, ref);
+  const present = assertMayAnswer(
+    known.rules.find((rule) => isNamed(rule, actor, known.room, as)),
+    actor,
+    as,
+  );
+  if (present.accepted === accepted) return presentRule(known.id, present);
+  assertAllowed(actor, known, { name: 'answer', before: present, after: { ...present, accepted } });
+  if (present.accepted !== null) rooms.requestLimits.takeOwnChange(actor.user, known.id);
   return inLockedRoom(rooms, ref, (room) => {
-    const rule = ruleNaming(room, actor, use_parent_entity ? 'entity' : 'user');
-    if (!rule) throw new ChatError('NOT_FOUND');
-    if (rule.permissions.includes('b')) throw new ChatError('BANNED');
-    if (use_parent_entity && actor.level < Math.max(rule.level, entityAnswerLevel)) {
-      throw new ChatError('FORBIDDEN', { message: 'Your level does not allow answering for the organisation' });
-    }
+    const rule = assertMayAnswer(ruleNaming(room, actor, as), actor, as);
     if (rule.accepted === accepted) return presentRuleEntity(rule);
     const before = ruleOf(rule);
     room.authorize(actor, { name: 'answer', before, after: { ...before, accepted } });
     return presentRuleEntity(room.changeRule(rule, { accepted }));
   });
+}
+
+/** The rule, if there is one and the actor may answer for whom it names. */
+function assertMayAnswer<R extends Pick<Rule, 'permissions' | 'level'>>(
+  rule: R | undefined,
+  actor: Actor,
+  as: 'user' | 'entity',
+): R {
+  if (!rule) throw new ChatError('NOT_FOUND');
+  if (rule.permissions.includes('b')) throw new ChatError('BANNED');
+  if (as === 'entity' && actor.level < Math.max(rule.level, entityAnswerLevel)) {
+    throw new ChatError('FORBIDDEN', { message: 'Your level does not allow answering for the organisation' });
+  }
+  return rule;
 }
 
 /** Turns an unanswered invitation of the actor's own into a yes; false where there was none any more. */
@@ -43,7 +62,11 @@ export function acceptOwnInvitation(rooms: Rooms, actor: Actor, id: RoomId): Pro
 
 function ruleNaming(room: LockedRoom, actor: Actor, as: 'user' | 'entity'): PermissionRuleEntity | undefined {
   const ownership = ownershipOf(room.entity);
-  const matches = room.rules.filter((rule) => matchOf(ruleOf(rule), actor, ownership) !== null);
-  // Where user and organisation are one UUID, a rule of kind `any` is the rule of both.
-  return matches.find((rule) => rule.grantee === actor[as] && rule.kind !== (as === 'user' ? 'entity' : 'user'));
+  return room.rules.find((rule) => isNamed(ruleOf(rule), actor, ownership, as));
+}
+
+/** Where user and organisation are one UUID, a rule of kind `any` is the rule of both. */
+function isNamed(rule: Rule, actor: Actor, room: RoomOwnership, as: 'user' | 'entity'): boolean {
+  const kind = as === 'user' ? 'entity' : 'user';
+  return matchOf(rule, actor, room) !== null && rule.entity_UUID === actor[as] && rule.kind !== kind;
 }

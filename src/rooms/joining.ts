@@ -20,6 +20,7 @@ export interface Joined {
 
 const mostMissed = 500;
 const mostMissedBytes = 256 * 1024;
+const revsOfStep = 100;
 
 /**
  * Takes a member into a room: every change from the moment of `acknowledge`, once and in order, and with `since` what
@@ -101,7 +102,10 @@ async function read(rooms: Rooms, { actor }: Member, id: RoomId, since: Cursor |
   // Coming in says yes to one's own invitation; that is a change of the room like any other.
   if (own?.accepted === null && (await acceptOwnInvitation(rooms, actor, id))) state = await rooms.log.state(id);
   if (!state) throw new ChatError('NOT_FOUND');
-  return { state, missed: since ? await missedSince(rooms, actor, state, since) : undefined };
+  const { user } = actor;
+  const known = state;
+  const missed = since ? await rooms.reads.run(user, () => missedSince(rooms, actor, known, since)) : undefined;
+  return { state, missed };
 }
 
 /** All changes after the cursor up to the state's head; undefined where they are too many or the cursor does not fit. */
@@ -116,15 +120,30 @@ async function missedSince(
   if (!cursor || cursor.room_id !== head.room_id || cursor.rev > head.rev) return undefined;
   if (head.rev - cursor.rev > mostMissed) return undefined;
   if (cursor.rev === head.rev) return cursorOf(cursor) === cursorOf(head) ? [] : undefined;
-  const changes = await log.changes(head.room_id, cursor.rev, head.rev, mostMissed + 1);
+  const changes = await changesBetween(log, head.room_id, cursor.rev, head.rev);
+  if (!changes) return undefined;
   // The change the cursor names comes along: a log that was restored has another one there.
   const named = cursor.rev === start.rev ? start : changes.shift();
   if (!named || cursorOf({ ...named, room_id: head.room_id }) !== cursorOf(cursor)) return undefined;
   const whole = changes.every((change, n) => change.rev === cursor.rev + 1 + n);
   if (!whole || changes.length !== head.rev - cursor.rev) return undefined;
-  if (!hasReadSince(actor, state, cursor.at, changes)) return undefined;
-  const bytes = changes.reduce((sum, change) => sum + Buffer.byteLength(JSON.stringify(announcementOf(change))), 0);
-  return bytes <= mostMissedBytes ? changes : undefined;
+  return hasReadSince(actor, state, cursor.at, changes) ? changes : undefined;
+}
+
+/** In steps, which end where it is too much; undefined then. Others get the database in between. */
+async function changesBetween(log: Rooms['log'], room: RoomId, from: number, to: number) {
+  const changes: Change[] = [];
+  let bytes = 0;
+  for (let next = from; next <= to; next += revsOfStep) {
+    const step = await log.changes(room, next, Math.min(to, next + revsOfStep - 1), revsOfStep);
+    for (const change of step) {
+      // The one that the cursor names is not delivered.
+      if (change.rev > from) bytes += Buffer.byteLength(JSON.stringify(announcementOf(change)));
+      changes.push(change);
+    }
+    if (bytes > mostMissedBytes) return undefined;
+  }
+  return changes;
 }
 
 /**

@@ -4,9 +4,9 @@ import type { PermissionRule, PutMember } from '../protocol/room.ts';
 import type { PermissionRuleEntity } from '../store/permission-rule.entity.ts';
 import { inLockedRoom, type LockedRoom } from './locked-room.ts';
 import { assertOfPair, completePair, pairExists } from './pairs.ts';
-import { type Actor, matchOf, type Rule } from './permissions.ts';
+import { type Actor, matchOf, may, type RoomOwnership, type Rule, refusalOf } from './permissions.ts';
 import { ownershipOf, presentRule, presentRuleEntity, ruleOf } from './present.ts';
-import { type Rooms, roomFor } from './rooms-context.ts';
+import { assertAllowed, knownRoom, type Rooms, roomFor } from './rooms-context.ts';
 
 export async function listMembers(rooms: Rooms, actor: Actor, ref: RoomRef): Promise<PermissionRule[]> {
   const { room, rules } = await roomFor(rooms, actor, 'read', ref);
@@ -21,6 +21,9 @@ export async function putMember(
   body: PutMember,
 ): Promise<{ rule: PermissionRule; created: boolean }> {
   const grantee = (body.userUUID ?? body.entityUUID ?? body.entity_UUID)!;
+  const { rules } = await roomFor(rooms, actor, 'administer', ref);
+  const isNew = rules.every(({ entity_UUID }) => entity_UUID !== grantee);
+  if (isNew && grantee !== actor.user) rooms.requestLimits.takeRule(actor.user, grantee);
   const task = (room: LockedRoom) => {
     room.demand(actor, 'administer');
     const existing = room.ruleFor(grantee);
@@ -32,16 +35,32 @@ export async function putMember(
 }
 
 /** Takes a rule away; one's own is leaving. */
-export function removeMember(rooms: Rooms, actor: Actor, ref: RoomRef, grantee: Uuid): Promise<void> {
+export async function removeMember(rooms: Rooms, actor: Actor, ref: RoomRef, grantee: Uuid): Promise<void> {
+  await assertMayRemove(rooms, actor, ref, grantee);
   return inLockedRoom(rooms, ref, (room) => {
     const rule = room.ruleFor(grantee);
     const ownership = ownershipOf(room.entity);
-    const leaving = rule && !rule.permissions.includes('b') && matchOf(ruleOf(rule), actor, ownership) === 'user';
+    const leaving = rule && isLeaving(ruleOf(rule), actor, ownership);
     if (!leaving) room.demand(actor, 'administer');
     if (!rule) throw new ChatError('NOT_FOUND');
     room.authorize(actor, { name: leaving ? 'leave' : 'change rule', before: ruleOf(rule), after: undefined });
     room.removeRule(rule);
   });
+}
+
+async function assertMayRemove(rooms: Rooms, actor: Actor, ref: RoomRef, grantee: Uuid): Promise<void> {
+  const { id, room, rules, verdict } = await knownRoom(rooms, actor, ref);
+  const rule = rules.find(({ entity_UUID }) => entity_UUID === grantee);
+  const leaving = rule && isLeaving(rule, actor, room);
+  if (!leaving && !may(verdict, 'administer')) throw new ChatError(refusalOf(verdict));
+  if (!rule) throw new ChatError('NOT_FOUND');
+  assertAllowed(actor, { room, rules }, { name: leaving ? 'leave' : 'change rule', before: rule, after: undefined });
+  if (leaving) rooms.requestLimits.takeOwnChange(actor.user, id);
+}
+
+/** Everybody may take their own rule away, unless it bans them. */
+function isLeaving(rule: Rule, actor: Actor, room: RoomOwnership): boolean {
+  return !rule.permissions.includes('b') && matchOf(rule, actor, room) === 'user';
 }
 
 function addMember(room: LockedRoom, actor: Actor, grantee: Uuid, body: PutMember): PermissionRuleEntity {

@@ -29,6 +29,9 @@ export function completePair({ entity }: LockedRoom, second: Uuid): void {
   if (entity.pairLow == null) Object.assign(entity, pairOf(entity.userOwner, second));
 }
 
+export const bannedFromPair = () =>
+  new ChatError('FORBIDDEN', { message: 'You are banned from the room of this pair' });
+
 /** Two users have one room: the database keeps that, whoever was quicker. */
 export function pairExists(error: unknown): never {
   if (isPairViolation(error)) throw new ChatError('PAIR_EXISTS', { cause: error });
@@ -48,7 +51,6 @@ export async function restoreAccess(room: LockedRoom, user: Uuid): Promise<void>
   if (!own) {
     const permissions = (await lastGrant(room.em, room.entity.id, user)) ?? 'rwa';
     room.addRule({ entity_UUID: user, kind: 'user', permissions, level: 0, accepted: true });
-  } else if (own.permissions.includes('b'))
-    throw new ChatError('FORBIDDEN', { message: 'You are banned from the room of this pair' });
+  } else if (own.permissions.includes('b')) throw bannedFromPair();
   else if (own.accepted === false) room.changeRule(own, { accepted: true });
 }

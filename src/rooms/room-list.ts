@@ -13,7 +13,11 @@ const spare = 10;
  * The rooms the actor can be in, newest activity first, each with the rule that lets him in. The database finds the
  * rooms that name him and the one decision on rights sorts them out, chunk by chunk.
  */
-export async function listRooms({ log }: Rooms, actor: Actor, query: RoomListQuery): Promise<RoomListItem[]> {
+export function listRooms(rooms: Rooms, actor: Actor, query: RoomListQuery): Promise<RoomListItem[]> {
+  return rooms.reads.run(actor.user, () => readList(rooms, actor, query));
+}
+
+async function readList({ log }: Rooms, actor: Actor, query: RoomListQuery): Promise<RoomListItem[]> {
   const wanted = query.offset + query.limit;
   const items: RoomListItem[] = [];
   let before: Position | undefined;

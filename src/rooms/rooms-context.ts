@@ -3,12 +3,14 @@ import { ChatError } from '../protocol/errors.ts';
 import type { RoomId, RoomRef, Uuid } from '../protocol/identifiers.ts';
 import type { LoggedRoom, RoomLog } from '../store/room-log.ts';
 import type { Store } from '../store/store.ts';
-import { type Action, type Actor, judge, may, refusalOf, type Verdict } from './permissions.ts';
+import { type Action, type Actor, type Deed, denialOf, judge, may, refusalOf, type Verdict } from './permissions.ts';
+import type { RequestLimits } from './request-limits.ts';
 import type { RoomBus } from './room-bus.ts';
 import type { RoomFeeds } from './room-feeds.ts';
 import type { RightsCache } from './room-rights.ts';
 import type { SendQueue } from './send-queue.ts';
 import type { SendRate } from './send-rate.ts';
+import type { UserReads } from './user-reads.ts';
 
 /** What the use cases work with; made once, in `server.ts`. */
 export interface Rooms {
@@ -19,25 +21,43 @@ export interface Rooms {
   rights: RightsCache;
   queue: SendQueue;
   sendRate: SendRate;
-  settings: { roomCreateLevel: number; contentBytes: number; rulesPerRoom: number };
+  requestLimits: RequestLimits;
+  reads: UserReads;
+  settings: { roomCreateLevel: number; contentBytes: number; rulesPerRoom: number; roomsPerCreator: number };
   /** From the moment the node drains no new message is taken. */
   isDraining: boolean;
   /** The numbers of rooms that were named by their UUID; neither ever changes, nor is used again. */
   roomIds: LRUCache<Uuid, RoomId>;
 }
 
+/** The room as it stands, without a lock, and what the actor may do in it; or `NOT_FOUND`. */
+export async function knownRoom(
+  { log }: Pick<Rooms, 'log'>,
+  actor: Actor,
+  ref: RoomRef,
+): Promise<LoggedRoom & { id: RoomId; verdict: Verdict }> {
+  const state = await log.state(ref);
+  if (!state) throw new ChatError('NOT_FOUND');
+  return { ...state, id: state.room.id, verdict: judge(actor, state.room, state.rules) };
+}
+
+/** Before the room is locked: a refusal must cost nobody else anything. Under the lock it is decided again. */
+export function assertAllowed(actor: Actor, { room, rules }: Pick<LoggedRoom, 'room' | 'rules'>, deed: Deed): void {
+  const denial = denialOf(actor, room, rules, deed);
+  if (denial) throw new ChatError(denial.code, denial.message === undefined ? {} : { message: denial.message });
+}
+
 /** The room as it stands, for an actor who may do this in it; or `NOT_FOUND`, `FORBIDDEN`, `BANNED`. */
 export async function roomFor(
-  { log }: Pick<Rooms, 'log'>,
+  rooms: Pick<Rooms, 'log'>,
   actor: Actor,
   action: Action | 'enter',
   ref: RoomRef,
 ): Promise<LoggedRoom & { verdict: Verdict }> {
-  const state = await log.state(ref);
-  if (!state) throw new ChatError('NOT_FOUND');
-  const verdict = judge(actor, state.room, state.rules);
+  const known = await knownRoom(rooms, actor, ref);
+  const { verdict } = known;
   if (action === 'enter' ? verdict.rights === '' : !may(verdict, action)) throw new ChatError(refusalOf(verdict));
-  return { ...state, verdict };
+  return known;
 }
 
 /** The number of the room; a UUID that names none is `NOT_FOUND`. */

@@ -3,14 +3,15 @@ import { ChatError } from '../protocol/errors.ts';
 import type { RoomRef, Uuid } from '../protocol/identifiers.ts';
 import type { ChangeRoom, CreateRoom, Room } from '../protocol/room.ts';
 import { databaseTime } from '../store/database-time.ts';
+import { countOwnedRooms } from '../store/owned-rooms.ts';
 import { PermissionRuleEntity } from '../store/permission-rule.entity.ts';
 import { RoomEntity } from '../store/room.entity.ts';
 import type { EntityManager } from '../store/store.ts';
 import { inLockedRoom, lockRoom, publishAll } from './locked-room.ts';
-import { isPairViolation, pairOf, restoreAccess } from './pairs.ts';
+import { bannedFromPair, isPairViolation, pairOf, restoreAccess } from './pairs.ts';
 import type { Actor, Rule } from './permissions.ts';
 import { presentRoom } from './present.ts';
-import { type Rooms, roomFor } from './rooms-context.ts';
+import { assertAllowed, knownRoom, type Rooms, roomFor } from './rooms-context.ts';
 
 const defaultRules = 10;
 
@@ -37,7 +38,7 @@ type Wish = CreateRoom & { max_entity_rules: number };
 async function makeRoom(rooms: Rooms, actor: Actor, wish: Wish): Promise<Room> {
   if (wish.with === undefined) {
     demandCreation(rooms, actor);
-    return rooms.store.transaction((em) => insertRoom(em, actor, wish));
+    return rooms.store.transaction((em) => insertRoom(rooms, em, actor, wish));
   }
   if (wish.type !== 'user2user') {
     throw new ChatError('BAD_REQUEST', { field: 'with', message: 'belongs to a room of type user2user' });
@@ -57,13 +58,23 @@ function demandCreation({ settings }: Rooms, actor: Actor): void {
 
 async function createPair(rooms: Rooms, actor: Actor, wish: Wish, other: Uuid): Promise<Room> {
   const pair = pairOf(actor.user, other);
+  const known = await rooms.log.pair(pair.pairLow, pair.pairHigh);
+  const own = known?.rules.find(({ entity_UUID }) => entity_UUID === actor.user);
+  if (own?.permissions.includes('b')) throw bannedFromPair();
+  if (known && own && own.accepted !== false) return known.room;
+  if (known) {
+    rooms.requestLimits.takeOwnChange(actor.user, known.room.id);
+  } else {
+    demandCreation(rooms, actor);
+    rooms.requestLimits.takeRule(actor.user, other);
+  }
   for (;;) {
     try {
       const { room, changes } = await rooms.store.transaction(async (em) => {
         const locked = await lockRoom(em, pair);
         if (!locked) {
           demandCreation(rooms, actor);
-          return { room: await insertRoom(em, actor, wish), changes: [] };
+          return { room: await insertRoom(rooms, em, actor, wish), changes: [] };
         }
         await restoreAccess(locked, actor.user);
         return { room: presentRoom(locked.entity), changes: locked.changes };
@@ -78,7 +89,8 @@ async function createPair(rooms: Rooms, actor: Actor, wish: Wish, other: Uuid): 
 }
 
 /** The room and its first rules, which are its beginning and no changes of it. */
-async function insertRoom(em: EntityManager, actor: Actor, wish: Wish): Promise<Room> {
+async function insertRoom({ settings }: Rooms, em: EntityManager, actor: Actor, wish: Wish): Promise<Room> {
+  await assertMayOwnAnother(em, actor.user, settings.roomsPerCreator);
   const now = await databaseTime(em);
   const openTo = wish.type === 'group' && wish.open_to_entity ? actor.entity : null;
   const room = em.create(RoomEntity, {
@@ -111,6 +123,14 @@ async function insertRoom(em: EntityManager, actor: Actor, wish: Wish): Promise<
   return presentRoom(room);
 }
 
+/** Under a lock of the user's own, so that what is made at once is counted, too. */
+async function assertMayOwnAnother(em: EntityManager, user: Uuid, most: number): Promise<void> {
+  if (most === 0) return;
+  const owned = await countOwnedRooms(em, user, most);
+  if (owned < most) return;
+  throw new ChatError('TOO_MANY_ROOMS', { message: `This user has made ${most} rooms, as many as one user may` });
+}
+
 function userRule(user: Uuid, permissions: string, accepted: boolean | null): Rule {
   return { entity_UUID: user, kind: 'user', permissions, level: 0, accepted };
 }
@@ -120,7 +140,15 @@ export async function readRoom(rooms: Rooms, actor: Actor, ref: RoomRef): Promis
   return { room, rights: verdict.rights };
 }
 
-export function changeRoom(rooms: Rooms, actor: Actor, ref: RoomRef, wish: ChangeRoom): Promise<Room> {
+export async function changeRoom(rooms: Rooms, actor: Actor, ref: RoomRef, wish: ChangeRoom): Promise<Room> {
+  const known = await knownRoom(rooms, actor, ref);
+  assertAllowed(actor, known, { name: 'rename' });
+  const { name, level_admin, max_entity_rules } = { ...known.room, ...wish };
+  const changesLevel = level_admin !== known.room.level_admin;
+  const changesRules = max_entity_rules !== known.room.max_entity_rules;
+  if (changesLevel) assertAllowed(actor, known, { name: 'change level_admin', to: level_admin });
+  if (changesRules) assertAllowed(actor, known, { name: 'change max_entity_rules' });
+  if (!changesLevel && !changesRules && name === known.room.name) return known.room;
   return inLockedRoom(rooms, ref, (room) => {
     room.authorize(actor, { name: 'rename' });
     const { name, levelAdmin, maxEntityRules } = room.entity;
@@ -142,6 +170,7 @@ export function changeRoom(rooms: Rooms, actor: Actor, ref: RoomRef, wish: Chang
 
 /** Takes the room, its rules and its messages away; everybody inside is told and taken out. */
 export async function deleteRoom(rooms: Rooms, actor: Actor, ref: RoomRef): Promise<void> {
+  assertAllowed(actor, await knownRoom(rooms, actor, ref), { name: 'delete' });
   const id = await inLockedRoom(rooms, ref, async (room) => {
     room.authorize(actor, { name: 'delete' });
     await room.em.nativeDelete(RoomEntity, { id: room.entity.id });

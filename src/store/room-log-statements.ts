@@ -83,6 +83,12 @@ export const statements = {
     text: `select ${roomColumns}, coalesce((select json_agg(${ruleJson} order by p.created_at, p.grantee)
       from permission_rules p where p.room_id = r.id), '[]') as rules from rooms r where r.uuid = $1::uuid`,
   },
+  roomByPair: {
+    name: 'room_by_pair',
+    text: `select ${roomColumns}, coalesce((select json_agg(${ruleJson} order by p.created_at, p.grantee)
+      from permission_rules p where p.room_id = r.id), '[]') as rules
+      from rooms r where r.pair_low = $1::uuid and r.pair_high = $2::uuid`,
+  },
   roomsOf: {
     name: 'rooms_of',
     text: `with mine as (

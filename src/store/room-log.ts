@@ -51,6 +51,8 @@ export interface RoomLog {
   state(ref: RoomRef): Promise<LoggedRoom | undefined>;
   /** For messages that wait to be judged: ahead of other reads. */
   states(ids: readonly RoomId[]): Promise<LoggedRoom[]>;
+  /** The room of two users, given in the order in which they are unique. */
+  pair(low: Uuid, high: Uuid): Promise<LoggedRoom | undefined>;
   /** Rooms that a rule or ownership may lead the actor to, newest activity first and from `before` on, each with the rules that name him. */
   roomsOf(
     user: Uuid,
@@ -91,6 +93,10 @@ export function roomLog(store: Store): RoomLog {
     async state(ref) {
       if (typeof ref === 'number') return stateById(ref);
       const [row] = await store.query<RoomRow>(statements.roomByUuid, [ref]);
+      return row && stateOf(row);
+    },
+    async pair(low, high) {
+      const [row] = await store.query<RoomRow>(statements.roomByPair, [low, high]);
       return row && stateOf(row);
     },
     async roomsOf(user, entity, level, before, limit) {

@@ -8,7 +8,10 @@ export const RoomEntity = defineEntity({
   name: 'Room',
   tableName: 'rooms',
   uniques: [{ properties: ['pairLow', 'pairHigh'], name: 'rooms_pair_unique' }],
-  indexes: [{ properties: ['entityOwner', 'levelAdmin'], name: 'rooms_owner_index' }],
+  indexes: [
+    { properties: ['entityOwner', 'levelAdmin'], name: 'rooms_owner_index' },
+    { properties: ['userOwner'], name: 'rooms_creator_index' },
+  ],
   properties: {
     id: p.bigint('number').primary().generated('by default as identity'),
     uuid: p.uuid().unique(),

@@ -28,7 +28,14 @@ const directory = mkdtempSync(join(tmpdir(), 'nano-fuzz-'));
 const server = spawn(process.execPath, ['src/main.ts'], {
   env: {
     ...{ PATH: process.env.PATH, DATABASE_URL: process.env.DATABASE_URL, DATA_DIR: directory, JWT_SECRET: secret },
-    ...{ HOST: '127.0.0.1', PORT: '0', SEND_RATE: '0', MAX_CONNECTIONS_PER_USER: '0' },
+    ...{
+      HOST: '127.0.0.1',
+      PORT: '0',
+      SEND_RATE: '0',
+      REQUEST_RATE: '0',
+      RULE_RATE: '0',
+      MAX_CONNECTIONS_PER_USER: '0',
+    },
   },
   stdio: ['ignore', 'pipe', 'inherit'],
 });

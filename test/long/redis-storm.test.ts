@@ -30,7 +30,7 @@ describe('under load, while Redis is killed, started, frozen and killed again', 
   itWithBoth('the processes live, and all members hear everything once and in order', async (adapter) => {
     const redis = await startRedis();
     const settings = { ...(await serviceSettings(redis.url)), REDIS_ADAPTER: adapter };
-    const env = { ...settings, JWT_SECRET: testSecret, SEND_RATE: 0 };
+    const env = { ...settings, JWT_SECRET: testSecret, SEND_RATE: 0, REQUEST_RATE: 0, RULE_RATE: 0 };
     const nodes = await Promise.all([runServer(env), runServer(env)]);
     const { room, near, far } = await talkOver(nodes[0]!, nodes[1]!);
     const sockets = [near, far];

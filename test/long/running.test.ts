@@ -75,7 +75,7 @@ describe('The embedded default', function () {
 
   it('keeps what it acknowledged, and its key, through kill -9', async () => {
     const DATA_DIR = await migratedDirectory();
-    const first = await runServer({ DATA_DIR, SEND_RATE: 0 });
+    const first = await runServer({ DATA_DIR, SEND_RATE: 0, REQUEST_RATE: 0 });
     const owner = await personOf(DATA_DIR);
     const room = await newRoom(first.url, owner);
     const acknowledged: string[] = [];

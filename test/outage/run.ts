@@ -77,7 +77,7 @@ async function main(): Promise<boolean> {
   const redis = await startRedis();
   const env = {
     ...{ DATABASE_URL: await freshDatabase(), REDIS_URL: redis.url, REDIS_ADAPTER: values['redis-adapter'] },
-    ...{ JWT_SECRET: testSecret, SEND_RATE: 0, MAX_CONNECTIONS_PER_USER: 0 },
+    ...{ JWT_SECRET: testSecret, SEND_RATE: 0, REQUEST_RATE: 0, RULE_RATE: 0, MAX_CONNECTIONS_PER_USER: 0 },
   };
   const nodes = [await runServer(env), await runServer(env)];
   const owner = somebody({ level: 100 });

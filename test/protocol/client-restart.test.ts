@@ -13,7 +13,7 @@ describe('the client of a service that ends and comes back', function () {
   this.timeout(120_000);
 
   it('killed while it sends: everything is stored, shown and heard once, in order', async () => {
-    const limits = { SEND_RATE: 0, MAX_CONNECTIONS_PER_USER: 0 };
+    const limits = { SEND_RATE: 0, REQUEST_RATE: 0, RULE_RATE: 0, MAX_CONNECTIONS_PER_USER: 0 };
     const place = { PORT: await freePort(), DATABASE_URL: await freshDatabase(), JWT_SECRET: testSecret };
     const settings = { ...place, ...limits };
     let server = await runServer(settings);

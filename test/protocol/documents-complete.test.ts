@@ -83,7 +83,13 @@ async function smallNode() {
   const port = await freePort();
   const DATABASE_URL = await freshDatabase();
   const settings = {
-    ...{ MAX_ROOMS_PER_CONNECTION: 1, MAX_CONNECTIONS_PER_USER: 1, SEND_RATE: 1, SEND_BURST: 1 },
+    ...{
+      MAX_ROOMS_PER_CONNECTION: 1,
+      MAX_CONNECTIONS_PER_USER: 1,
+      SEND_RATE: 1,
+      SEND_BURST: 1,
+      MAX_ROOMS_PER_CREATOR: 2,
+    },
     ...{
       METRICS_PORT: port,
       METRICS_TOKEN: 'a token for the metrics',
@@ -337,6 +343,7 @@ describeOneWiring('Everything that is documented', ({ url }) => {
     const socket = await socketClient(small, owner);
     await socket.request('room:join', { room_id: room.id });
     await refused(socket, 'room:join', { room_id: (await newRoom(small, owner)).id }, 'TOO_MANY_ROOMS');
+    expect((await client.post('/rooms', { name: 'one too many' })).body.meta.reason).to.equal('TOO_MANY_ROOMS');
     const second = await chatClient(small);
     await answered(second, { type: 'token', content: owner.token, id: 1 }, 'ERROR', 'TOO_MANY_CONNECTIONS');
     expect(await second.closed).to.equal(4429);
@@ -350,6 +357,24 @@ describeOneWiring('Everything that is documented', ({ url }) => {
     await socket.next('server:draining');
     expect(await guest.closed).to.equal(1001);
     await draining;
+  });
+
+  it('limits the requests of a user', async () => {
+    const { url: slow } = await startNode(postgres, { REQUEST_RATE: 1, REQUEST_BURST: 27 });
+    const { owner, room } = await ownRoom(slow);
+    // A refused request costs more than there is: what is left is owed.
+    for (const _ of [1, 2])
+      expect((await userCalls.listRooms!(rest(slow, owner.token), 0, owner)).status).to.equal(400);
+    for (const [name, call] of Object.entries(userCalls)) {
+      // Messages have a limit of their own.
+      if (name !== 'sendMessage') await call(rest(slow, owner.token), room.id, owner);
+    }
+    const chat = await chatClient(slow);
+    await answered(chat, { type: 'token', content: owner.token, id: 1 }, 'ERROR', 'RATE_LIMITED');
+    const other = somebody({ level: 100 });
+    const inside = await chatIn(slow, other, (await newRoom(slow, other)).id);
+    await answered(inside, { type: 'select_room', room_id: room.id, id: 1 }, 'ERROR', 'RATE_LIMITED');
+    await answered(inside, { type: 'get_past_messages', id: 2 }, 'ERROR', 'RATE_LIMITED');
   });
 
   it('has been met', () => {

@@ -30,7 +30,14 @@ export async function startCluster({ nodes: count, directory, settings }: Wish):
   const redis = count > 1 ? await startRedis() : undefined;
   const env = {
     ...{ PATH: process.env.PATH, DATABASE_URL: postgres.url, JWT_SECRET: testSecret, LOG_LEVEL: 'warn' },
-    ...{ SEND_RATE: '0', MAX_CONNECTIONS_PER_USER: '0', ...(redis && { REDIS_URL: redis.url }), ...settings },
+    ...{
+      SEND_RATE: '0',
+      REQUEST_RATE: '0',
+      RULE_RATE: '0',
+      MAX_CONNECTIONS_PER_USER: '0',
+      ...(redis && { REDIS_URL: redis.url }),
+      ...settings,
+    },
   };
   const logFiles = Array.from({ length: count }, (_, n) => join(directory, `node-${n + 1}.log`));
   const nodes: NodeProcess[] = [];

@@ -5,6 +5,7 @@ import { chatAudience } from '../../src/transports/chat/chat-audience.ts';
 import { ChatSession } from '../../src/transports/chat/chat-session.ts';
 import type { Live } from '../../src/transports/live.ts';
 import { tokenLifetimes } from '../../src/transports/token-lifetime.ts';
+import { unlimited } from '../support/unlimited.ts';
 
 const user = '00000000-0000-0000-0000-00000000000a';
 const other = '00000000-0000-0000-0000-00000000000b';
@@ -25,6 +26,7 @@ async function say(...frames: (object | string | null | number | boolean)[]): Pr
   const waiting = { count: 0, bytes: 0 };
   const live = {
     rooms: {
+      requestLimits: unlimited,
       log: { state: async () => undefined },
       feeds: { open: () => ({ join: notFound, leave: () => {} }), release: () => {} },
     } as unknown as Rooms,
@@ -144,7 +146,7 @@ describe('a /chat session', () => {
       throw new ChatError(member.actor.user === user ? 'NOT_FOUND' : 'FORBIDDEN');
     };
     const live = {
-      rooms: { feeds: { open: () => ({ join, leave: () => {} }), release: () => {} } },
+      rooms: { requestLimits: unlimited, feeds: { open: () => ({ join, leave: () => {} }), release: () => {} } },
       authenticator: { verify },
       lifetimes: tokenLifetimes({ isRevoked: () => false, onChange: () => () => {} }),
       connections: { awaitToken: () => () => {}, admit: () => () => {} },

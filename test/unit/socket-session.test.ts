@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import type { Live } from '../../src/transports/live.ts';
 import { type RoomsSocket, SocketSession } from '../../src/transports/socketio/socket-session.ts';
 import { tokenLifetimes } from '../../src/transports/token-lifetime.ts';
+import { unlimited } from '../support/unlimited.ts';
 
 const actor = { user: '00000000-0000-0000-0000-00000000000a', entity: null, level: 0, mayCreateRooms: false };
 
@@ -21,7 +22,8 @@ function begin(isRevoked: boolean): { done: string[]; ask: (name: string) => Pro
   } as unknown as RoomsSocket;
   const lifetimes = tokenLifetimes({ isRevoked: () => isRevoked, onChange: () => () => {} });
   const metrics = { refused: () => {}, requested: () => {} };
-  const live = { lifetimes, metrics, waiting: { count: 0, bytes: 0 } } as unknown as Live;
+  const waiting = { count: 0, bytes: 0 };
+  const live = { lifetimes, metrics, rooms: { requestLimits: unlimited }, waiting } as unknown as Live;
   new SocketSession(socket, { actor, issuedAt: 0, expiresAt: null, jti: null }, live);
   const ask = async (name: string) => {
     const answers: unknown[] = [];

@@ -63,6 +63,6 @@ may be sent again until it is answered, and is stored once.`,
         exampleMeta: aPosition,
       }),
     },
-    refusals: [...refusals.room, 'ID_REUSED', 'RATE_LIMITED'],
+    refusals: [...refusals.room, 'ID_REUSED'],
   },
 } as const satisfies Record<string, Route>;

@@ -26,7 +26,7 @@ that they had.`,
       },
     },
     answers: { 200: answered(200, { description: 'The room, also where the pair had one.', ...theRoom }) },
-    refusals: [...refusals.user, 'FORBIDDEN'],
+    refusals: [...refusals.user, 'FORBIDDEN', 'TOO_MANY_ROOMS'],
   },
   listRooms: {
     method: 'GET',

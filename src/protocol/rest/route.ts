@@ -82,7 +82,7 @@ const ofEveryRequest = ['BAD_REQUEST', 'TOO_LARGE', 'INTERNAL', 'UNAVAILABLE'] a
 
 /** What any route below `/rooms` refuses with, one with a room, and one below `/admin`. */
 export const refusals = {
-  user: [...ofEveryRequest, ...tokenCodes],
-  room: [...ofEveryRequest, ...tokenCodes, 'NOT_FOUND', 'FORBIDDEN', 'BANNED'],
+  user: [...ofEveryRequest, ...tokenCodes, 'RATE_LIMITED'],
+  room: [...ofEveryRequest, ...tokenCodes, 'RATE_LIMITED', 'NOT_FOUND', 'FORBIDDEN', 'BANNED'],
   admin: [...ofEveryRequest, 'UNAUTHENTICATED', 'NOT_FOUND'],
 } as const satisfies Record<string, readonly ErrorCode[]>;

@@ -1,5 +1,6 @@
 import { type ChatCommandName, type ChatFrame, CommandId, chatCommands } from '../../protocol/chat-commands.ts';
 import { ChatError, type CloseReason, errors, parse } from '../../protocol/errors.ts';
+import { requestCosts } from '../../protocol/request-costs.ts';
 import type { Actor } from '../../rooms/permissions.ts';
 import { roomIdOf } from '../../rooms/rooms-context.ts';
 import type { Identity } from '../authenticate.ts';
@@ -152,12 +153,18 @@ export class ChatSession implements Guest, TokenHolder {
     if (this.#step.name === 'authenticating' && name !== 'token') return this.#badToken({ id });
     if (!name) return this.send({ type: 'query', data: 'COMMAND?', id });
     try {
+      // Whose a token is, is known when it has been verified.
+      if (name !== 'token') this.#limit(this.actor, name, command);
       await this.#run(name, command, id);
     } catch (error) {
       // The answers, too, keep the order of the commands.
       await this.#settled();
       this.refuse(ChatError.from(error), id);
     }
+  }
+
+  #limit({ user }: Actor, name: ChatCommandName, command: Command): void {
+    this.#live.rooms.requestLimits.take(user, requestCosts.chat[name], command);
   }
 
   async #run(name: ChatCommandName, command: Command, id: Id): Promise<void> {
@@ -206,6 +213,7 @@ export class ChatSession implements Guest, TokenHolder {
     }
     if (this.#hasEnded) return;
     if (known && known.actor.user !== fresh.actor.user) return this.#badToken({ reason: 'UNAUTHENTICATED', id });
+    this.#limit(fresh.actor, 'token', command);
     if (!known && !(await this.#admit(fresh.actor, id))) return;
     if (!known) this.#connection.limitMessages(this.#live.limits.frameBytes);
     this.#renew(fresh);
@@ -279,6 +287,8 @@ export class ChatSession implements Guest, TokenHolder {
   refuse(error: ChatError, id: Id): void {
     const { code, retryAfterMs: retry_after_ms, detail } = error;
     this.#live.metrics.refused('chat', code);
+    const identity = this.#identity;
+    if (identity) this.#live.rooms.requestLimits.refused(identity.actor.user, code);
     if (code === 'INTERNAL') this.#live.logger.error({ err: error.cause }, 'a command failed');
     const data = errors[code].chat;
     const why = { reason: code, detail, retry_after_ms, id };

@@ -8,6 +8,7 @@ import type { Authenticator } from '../authenticate.ts';
 import { authenticateRequest, recheckRequest } from './authenticate-request.ts';
 import { documentsRoutes } from './documents/documents.routes.ts';
 import { errorHandler, noSuchRoute } from './error-handler.ts';
+import { limitRequests } from './limit-requests.ts';
 import { measured, type RestMetrics } from './measured.ts';
 import { membersRoutes } from './members.routes.ts';
 import { messagesRoutes } from './messages.routes.ts';
@@ -68,9 +69,15 @@ export function restApp({
   );
   app.use(documentsRoutes());
   const json = express.json({ limit: bodyBytes || Number.MAX_SAFE_INTEGER });
-  app.use('/rooms', authenticateRequest(authenticator), json, recheckRequest(authenticator));
+  app.use(
+    '/rooms',
+    authenticateRequest(authenticator),
+    limitRequests(rooms.requestLimits),
+    json,
+    recheckRequest(authenticator),
+  );
   app.use('/rooms', roomsRoutes(rooms), membersRoutes(rooms), messagesRoutes(rooms));
   app.use(noSuchRoute);
-  app.use(errorHandler(logger, metrics));
+  app.use(errorHandler(logger, metrics, rooms.requestLimits));
   return app;
 }

@@ -1,6 +1,8 @@
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import type { Logger } from 'pino';
 import { ChatError } from '../../protocol/errors.ts';
+import type { RequestLimits } from '../../rooms/request-limits.ts';
+import { actorOf } from './authenticate-request.ts';
 import { answerError } from './envelope.ts';
 import type { RestMetrics } from './measured.ts';
 
@@ -18,10 +20,16 @@ function translate(thrown: unknown): ChatError {
   return ChatError.from(thrown);
 }
 
-export function errorHandler(logger: Logger, metrics: Pick<RestMetrics, 'refused'>): ErrorRequestHandler {
+export function errorHandler(
+  logger: Logger,
+  metrics: Pick<RestMetrics, 'refused'>,
+  limits: Pick<RequestLimits, 'refused'>,
+): ErrorRequestHandler {
   return (thrown, request, response, next) => {
     const error = translate(thrown);
     metrics.refused(error.code);
+    // Where nobody is known by a token, the balancer limits.
+    if (request.user) limits.refused(actorOf(request).user, error.code);
     if (error.code === 'INTERNAL' || error.code === 'UNAVAILABLE') {
       logger.error({ err: error.cause ?? error, method: request.method, path: request.path }, 'a request failed');
     }

@@ -3,6 +3,7 @@ import type { Server as HttpServer } from 'node:http';
 import { Server, type Socket } from 'socket.io';
 import { announcementOf } from '../../protocol/change.ts';
 import { ChatError, errors } from '../../protocol/errors.ts';
+import { requestCosts } from '../../protocol/request-costs.ts';
 import { namespace } from '../../protocol/socket-events.ts';
 import type { Audience } from '../../rooms/room-feed.ts';
 import { bearerOf, type Identity } from '../authenticate.ts';
@@ -154,7 +155,9 @@ export function socketioGateway(http: HttpServer, settings: Settings, failed: (e
 const sidOf = (connection: object) => (connection as { id: string }).id;
 
 function connectError(error: ChatError): Error & { data: object } {
-  return Object.assign(new Error(error.message), { data: { code: error.code, message: error.message } });
+  const { code, message, retryAfterMs } = error;
+  const data = { code, message, ...(retryAfterMs !== undefined && { retry_after_ms: retryAfterMs }) };
+  return Object.assign(new Error(message), { data });
 }
 
 /** Packets that a connection without a token may send; a client sends one for each namespace, and tokens again. */
@@ -176,7 +179,7 @@ function refuse(socket: Socket, error: ChatError, { metrics, logger }: Live): Er
   return connectError(error);
 }
 
-async function authenticate(socket: Socket, { authenticator, connections }: Live): Promise<void> {
+async function authenticate(socket: Socket, { authenticator, connections, rooms }: Live): Promise<void> {
   if (tooLarge.has(socket.conn)) {
     const message = `At most ${unauthenticatedFrameBytes} bytes are taken before a token is accepted`;
     throw new ChatError('TOO_LARGE', { field: 'token', message });
@@ -186,6 +189,7 @@ async function authenticate(socket: Socket, { authenticator, connections }: Live
   verifying.add(socket.conn);
   const given: unknown = socket.handshake.auth.token ?? bearerOf(socket.handshake.headers.authorization);
   const identity = await authenticator.verify(given).finally(() => verifying.delete(socket.conn));
+  rooms.requestLimits.take(identity.actor.user, requestCosts.connect);
   const uncount = await connections.admit(identity.actor.user);
   const release = () => {
     uncount();

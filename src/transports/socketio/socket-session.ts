@@ -3,6 +3,7 @@ import { announcementOf, type Change } from '../../protocol/change.ts';
 import { type Cursor, cursorOf } from '../../protocol/cursor.ts';
 import { ChatError, parse, type RemovalCode } from '../../protocol/errors.ts';
 import type { RoomId, RoomRef } from '../../protocol/identifiers.ts';
+import { requestCosts } from '../../protocol/request-costs.ts';
 import {
   type Ack,
   type AnnouncementName,
@@ -122,6 +123,7 @@ export class SocketSession implements TokenHolder {
     if (this.#hasEnded) return;
     this.#live.metrics.requested('socketio', name ?? 'unknown');
     if (refusal) throw refusal;
+    this.#live.rooms.requestLimits.take(this.actor.user, requestCosts.socketio[name!], payload);
     const handler = SocketSession.#handlers[name!] as Handler<RequestName>;
     const answer = await handler(this, payload as never, acknowledge);
     if (answer === undefined) return;
@@ -135,6 +137,7 @@ export class SocketSession implements TokenHolder {
 
   #refuse(acknowledge: Acknowledge, error: ChatError): void {
     this.#live.metrics.refused('socketio', error.code);
+    this.#live.rooms.requestLimits.refused(this.actor.user, error.code);
     if (error.code === 'INTERNAL') this.#live.logger.error({ err: error.cause }, 'a request failed');
     acknowledge(refusedAck(error));
   }

@@ -121,17 +121,18 @@ function response(
   };
 }
 
-const retryAfter = { description: 'Seconds.', schema: { type: 'string', pattern: '^[0-9]+$' }, example: '4' };
-
 const headers = {
   WwwAuthenticate: { description: 'How to authenticate.', required: true, schema: { type: 'string', const: 'Bearer' } },
-  RetryAfter: { ...retryAfter, required: true },
-  RetryAfterWhereKnown: retryAfter,
+  RetryAfterWhereKnown: {
+    description: 'Seconds.',
+    schema: { type: 'string', pattern: '^[0-9]+$' },
+    example: '4',
+  },
 };
 
 const headersOf: { [status: number]: object } = {
   401: { 'WWW-Authenticate': { $ref: '#/components/headers/WwwAuthenticate' } },
-  429: { 'Retry-After': { $ref: '#/components/headers/RetryAfter' } },
+  429: { 'Retry-After': { $ref: '#/components/headers/RetryAfterWhereKnown' } },
   503: { 'Retry-After': { $ref: '#/components/headers/RetryAfterWhereKnown' } },
 };
 

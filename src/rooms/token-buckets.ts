@@ -1,0 +1,109 @@
+/**
+ * Tells the other nodes that so much has been taken from a bucket, in ms of its refilling, and resolves to how empty it
+ * is on all nodes together, in ms until it is full. Undefined where that cannot be known now.
+ */
+export type ShareSpending = (key: string, spentMs: number, mostMs: number) => Promise<number | undefined> | undefined;
+
+interface Settings {
+  /** Tokens that come back in a second. */
+  rate: number;
+  /** Tokens that a full bucket holds. */
+  burst: number;
+  /** Without it each node counts alone. */
+  share?: ShareSpending | undefined;
+}
+
+interface Bucket {
+  /** When it is full again, if nothing more is taken. */
+  fullAt: number;
+  /** What the other nodes do not know of yet, in ms. */
+  unsharedMs: number;
+  isSharing: boolean;
+}
+
+/** What other nodes do not know of may be so much of a burst; users who take little cost Redis nothing. */
+const unsharedPart = 0.1;
+const forgetEveryMs = 30_000;
+/** A full bucket is kept a little, for what has been taken from it and is not shared yet. */
+const keptMs = 60_000;
+
+/**
+ * Token buckets by key. All that is kept of one is when it will be full again, in which amounts of tokens are times.
+ * Taking never waits: the other nodes are told afterwards, and what they have taken counts as soon as it is known.
+ */
+export class TokenBuckets {
+  readonly #msOfToken: number;
+  readonly #burst: number;
+  readonly #share: ShareSpending | undefined;
+  readonly #buckets = new Map<string, Bucket>();
+
+  constructor({ rate, burst, share }: Settings) {
+    this.#msOfToken = 1_000 / rate;
+    this.#burst = burst;
+    this.#share = share;
+    setInterval(() => this.#forgetFull(), forgetEveryMs).unref();
+  }
+
+  /** Takes tokens, or nothing where there are too few: then the answer is how many ms it takes until there are enough. */
+  take(key: string, tokens: number): number {
+    const now = performance.now();
+    // A request that costs more than a full bucket could never be made.
+    const ms = Math.min(tokens, this.#burst) * this.#msOfToken;
+    const missingMs = this.#emptyMs(key, now) + ms - this.#mostMs;
+    if (missingMs > 0) return Math.ceil(missingMs);
+    this.#spend(key, ms, now);
+    return 0;
+  }
+
+  /** Takes tokens also where there are too few: the bucket then owes them, at most as many as it holds. */
+  charge(key: string, tokens: number): void {
+    const now = performance.now();
+    const owedMs = this.#emptyMs(key, now);
+    this.#spend(key, Math.min(tokens * this.#msOfToken, Math.max(0, 2 * this.#mostMs - owedMs)), now);
+  }
+
+  get #mostMs(): number {
+    return this.#burst * this.#msOfToken;
+  }
+
+  #emptyMs(key: string, now: number): number {
+    return Math.max(0, (this.#buckets.get(key)?.fullAt ?? 0) - now);
+  }
+
+  #spend(key: string, ms: number, now: number): void {
+    if (ms === 0) return;
+    let bucket = this.#buckets.get(key);
+    if (!bucket) {
+      bucket = { fullAt: now, unsharedMs: 0, isSharing: false };
+      this.#buckets.set(key, bucket);
+    }
+    bucket.fullAt = Math.max(bucket.fullAt, now) + ms;
+    bucket.unsharedMs = Math.min(bucket.unsharedMs + ms, 2 * this.#mostMs);
+    this.#shareSoon(key, bucket);
+  }
+
+  #shareSoon(key: string, bucket: Bucket): void {
+    if (!this.#share || bucket.isSharing || bucket.unsharedMs < this.#mostMs * unsharedPart) return;
+    const spentMs = Math.ceil(bucket.unsharedMs);
+    const asked = this.#share(key, spentMs, 2 * this.#mostMs);
+    if (!asked) return;
+    bucket.isSharing = true;
+    bucket.unsharedMs = 0;
+    asked
+      .catch(() => undefined)
+      .then((emptyMs) => {
+        bucket.isSharing = false;
+        if (emptyMs === undefined) bucket.unsharedMs = Math.min(bucket.unsharedMs + spentMs, 2 * this.#mostMs);
+        else bucket.fullAt = Math.max(bucket.fullAt, performance.now() + emptyMs + bucket.unsharedMs);
+        // After a failure the next request shares; here it would be asked again and again.
+        if (emptyMs !== undefined) this.#shareSoon(key, bucket);
+      });
+  }
+
+  #forgetFull(): void {
+    const before = performance.now() - keptMs;
+    for (const [key, { fullAt, isSharing }] of this.#buckets) {
+      if (fullAt < before && !isSharing) this.#buckets.delete(key);
+    }
+  }
+}
