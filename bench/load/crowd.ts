@@ -12,6 +12,15 @@ export interface Members {
   rooms: number[];
   /** How many are on their way in at a time. */
   atOnce: number;
+  /** `outside`: they connect and authenticate, and wait for `join`. */
+  begins?: 'inside' | 'outside';
+}
+
+/** How long it took all of them, and each of them in order of size; seconds and ms. */
+export interface Entries {
+  seconds: number;
+  p50: number;
+  p99: number;
 }
 
 export interface Count {
@@ -40,6 +49,7 @@ interface Seat {
 }
 
 const quietMs = 10_000;
+const retryMs = 200;
 
 /** Many lines in one process, what they send, and the account of what each of them is told. */
 export class Crowd {
@@ -65,24 +75,25 @@ export class Crowd {
     return this.#failures;
   }
 
-  /** How long each took to get in, in order of size; ms. */
-  async open({ urls, tokens, rooms, atOnce }: Members): Promise<{ seconds: number; p50: number; p99: number }> {
-    const waiting = rooms.map((room, n): Place => {
+  open({ urls, tokens, rooms, atOnce, begins = 'inside' }: Members): Promise<Entries> {
+    const places = rooms.map((room, n): Place => {
       const line = this.#seats.length + n;
-      return { url: urls[n % urls.length]!, token: tokens[n % tokens.length] ?? '', room, line };
+      return { url: urls[n % urls.length]!, token: tokens[n % tokens.length] ?? '', room, line, begins };
     });
-    const began = nowUs();
-    const took: number[] = [];
-    const enter = async (): Promise<void> => {
-      for (let place = waiting.shift(); place; place = waiting.shift()) {
-        const from = nowUs();
-        await this.#enter(place);
-        took.push((nowUs() - from) / 1_000);
+    return timed(places, atOnce, (place) => this.#enter(place));
+  }
+
+  /** Everybody joins who began outside; who is refused tries again. */
+  async join(atOnce: number): Promise<Entries & { refused: number }> {
+    let refused = 0;
+    const entries = await timed(this.#seats, atOnce, async ({ line }) => {
+      while (!(await line.join())) {
+        refused += 1;
+        if (refused > this.#seats.length) throw new Error('Joins are refused again and again');
+        await pause(retryMs);
       }
-    };
-    await Promise.all(Array.from({ length: atOnce }, enter));
-    took.sort((a, b) => a - b);
-    return { seconds: (nowUs() - began) / 1e6, p50: quantile(took, 0.5), p99: quantile(took, 0.99) };
+    });
+    return { ...entries, refused };
   }
 
   /** Each of the first `senders` has `window` messages on their way: the next one goes when one is confirmed. */
@@ -212,6 +223,22 @@ export class Crowd {
       await pause(200);
     }
   }
+}
+
+async function timed<T>(all: readonly T[], atOnce: number, task: (one: T) => Promise<void>): Promise<Entries> {
+  const waiting = all.values();
+  const began = nowUs();
+  const took: number[] = [];
+  const next = async (): Promise<void> => {
+    for (const one of waiting) {
+      const from = nowUs();
+      await task(one);
+      took.push((nowUs() - from) / 1_000);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, next));
+  took.sort((a, b) => a - b);
+  return { seconds: (nowUs() - began) / 1e6, p50: quantile(took, 0.5), p99: quantile(took, 0.99) };
 }
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -5,6 +5,8 @@ export const dialects = ['chat', 'socketio', 'bare-ws'] as const;
 export type Dialect = (typeof dialects)[number];
 
 export interface Line {
+  /** Joins its room; false: it was refused. */
+  join(): Promise<boolean>;
   send(us: number): void;
   close(): void;
 }
@@ -21,6 +23,8 @@ export interface Place {
   url: string;
   token: string;
   room: number;
+  /** `outside`: connects and authenticates, and joins when it is told to. */
+  begins: 'inside' | 'outside';
   /** The number of this line among those of its process. */
   line: number;
 }
@@ -38,10 +42,21 @@ function dial(url: string, events: LineEvents, hear: (frame: string, socket: Web
   return socket;
 }
 
-const openChat: Open = ({ url, token, room, line }, events) =>
+const openChat: Open = ({ url, token, room, line, begins }, events) =>
   new Promise((resolve, reject) => {
     let sent = 0;
     let isOpen = false;
+    let joined = (_wasAccepted: boolean) => {};
+    const join = () => socket.send(`{"type":"select_room","room_id":${room}}`);
+    const opened: Line = {
+      join: () =>
+        new Promise((resolve) => {
+          joined = resolve;
+          join();
+        }),
+      send: (us) => socket.send(`{"type":"message","content":"${contentOf(us, line, sent++)}"}`),
+      close: () => socket.terminate(),
+    };
     const socket = dial(`${url}/chat`, refusing(events, reject), (frame) => {
       if (isOpen) {
         const delivery = deliveryIn(frame);
@@ -51,21 +66,24 @@ const openChat: Open = ({ url, token, room, line }, events) =>
       }
       if (frame.includes('START?')) {
         socket.send(`{"type":"token","content":${quoted(token)}}`);
-        socket.send(`{"type":"select_room","room_id":${room}}`);
+        if (begins === 'inside') join();
       } else if (frame.includes('CONNECTED')) {
         isOpen = true;
-        resolve({
-          send: (us) => socket.send(`{"type":"message","content":"${contentOf(us, line, sent++)}"}`),
-          close: () => socket.terminate(),
-        });
-      } else if (!frame.includes('READY')) reject(new Error(frame));
+        joined(true);
+        resolve(opened);
+      } else if (!frame.includes('READY')) {
+        reject(new Error(frame));
+        joined(false);
+      } else if (begins === 'outside') resolve(opened);
     });
   });
 
 /** Engine.IO and Socket.IO by hand: socket.io-client would cost more than what it is to measure. */
-const openSocketio: Open = ({ url, token, room, line }, events) =>
+const openSocketio: Open = ({ url, token, room, line, begins }, events) =>
   new Promise((resolve, reject) => {
     let sent = 0;
+    let joined = (_wasAccepted: boolean) => {};
+    const join = () => socket.send(`42/rooms,0["room:join",{"room_id":${room}}]`);
     const sentAt = new Map<number, number>();
     const acked = '43/rooms,';
     const path = '/socket.io/?EIO=4&transport=websocket';
@@ -75,16 +93,28 @@ const openSocketio: Open = ({ url, token, room, line }, events) =>
         if (delivery) events.delivered(delivery);
       } else if (frame.startsWith(acked)) {
         const id = Number.parseInt(frame.slice(acked.length, acked.length + 10), 10);
-        if (!frame.includes('"ok":true')) events.failed(frame);
-        if (id === 0) return resolve(opened);
+        const isDone = frame.includes('"ok":true');
+        if (id === 0) {
+          if (!isDone && begins === 'inside') reject(new Error(frame));
+          joined(isDone);
+          return resolve(opened);
+        }
+        if (!isDone) events.failed(frame);
         events.confirmed(sentAt.get(id)!);
         sentAt.delete(id);
       } else if (frame === '2') socket.send('3');
       else if (frame.startsWith('0')) socket.send(`40/rooms,{"token":${quoted(token)}}`);
-      else if (frame.startsWith('40/rooms,')) socket.send(`42/rooms,0["room:join",{"room_id":${room}}]`);
-      else reject(new Error(frame));
+      else if (frame.startsWith('40/rooms,')) {
+        if (begins === 'inside') join();
+        else resolve(opened);
+      } else reject(new Error(frame));
     });
     const opened: Line = {
+      join: () =>
+        new Promise((resolve) => {
+          joined = resolve;
+          join();
+        }),
       send(us) {
         sent += 1;
         sentAt.set(sent, us);
@@ -95,21 +125,33 @@ const openSocketio: Open = ({ url, token, room, line }, events) =>
     };
   });
 
-const openBareWs: Open = ({ url, room, line }, events) =>
+const openBareWs: Open = ({ url, room, line, begins }, events) =>
   new Promise((resolve, reject) => {
     let sent = 0;
+    let joined = (_wasAccepted: boolean) => {};
+    const join = () => socket.send(`{"join":${room}}`);
+    const opened: Line = {
+      join: () =>
+        new Promise((resolve) => {
+          joined = resolve;
+          join();
+        }),
+      send: (us) => socket.send(`{"content":"${contentOf(us, line, sent++)}"}`),
+      close: () => socket.terminate(),
+    };
     const socket = dial(url, refusing(events, reject), (frame) => {
       const delivery = deliveryIn(frame);
       if (!delivery) {
-        return resolve({
-          send: (us) => socket.send(`{"content":"${contentOf(us, line, sent++)}"}`),
-          close: () => socket.terminate(),
-        });
+        joined(true);
+        return resolve(opened);
       }
       if (delivery.line === line) events.confirmed(delivery.us);
       events.delivered(delivery);
     });
-    socket.on('open', () => socket.send(`{"join":${room}}`));
+    socket.on('open', () => {
+      if (begins === 'inside') join();
+      else resolve(opened);
+    });
   });
 
 /** What goes wrong before the line is there is also the answer to the open. */

@@ -5,7 +5,7 @@ import type { Answer, CallName, Calls } from './process.ts';
 
 export type Load = Calls & { pid: number };
 
-const names: CallName[] = ['open', 'closedLoop', 'fullDelivery', 'openLoop', 'failures', 'close'];
+const names: CallName[] = ['open', 'join', 'closedLoop', 'fullDelivery', 'openLoop', 'failures', 'close'];
 
 /** Starts a load process; each method runs in it. */
 export function startLoad(): Load {

@@ -3,6 +3,7 @@ import { Crowd, type Members } from './crowd.ts';
 
 export interface Calls {
   open: (members: Members) => ReturnType<Crowd['open']>;
+  join: Crowd['join'];
   closedLoop: Crowd['closedLoop'];
   fullDelivery: Crowd['fullDelivery'];
   openLoop: Crowd['openLoop'];
@@ -25,6 +26,7 @@ const calls: Calls = {
     crowd ??= new Crowd(members.dialect);
     return crowd.open(members);
   },
+  join: (...args) => crowd!.join(...args),
   closedLoop: (...args) => crowd!.closedLoop(...args),
   fullDelivery: (...args) => crowd!.fullDelivery(...args),
   openLoop: (...args) => crowd!.openLoop(...args),

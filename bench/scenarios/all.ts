@@ -4,8 +4,19 @@ import { fanOuts } from './fan-out.ts';
 import { growth } from './growth.ts';
 import { history } from './history.ts';
 import { idle } from './idle.ts';
+import { joining } from './joining.ts';
 import { manyRooms } from './many-rooms.ts';
 import { sends } from './sends.ts';
 import { twoNodes } from './two-nodes.ts';
 
-export const scenarios: Scenario[] = [sends, ...fanOuts, manyRooms, twoNodes, connecting, idle, history, ...growth];
+export const scenarios: Scenario[] = [
+  sends,
+  ...fanOuts,
+  manyRooms,
+  twoNodes,
+  connecting,
+  ...joining,
+  idle,
+  history,
+  ...growth,
+];

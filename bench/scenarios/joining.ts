@@ -1,0 +1,103 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { type Person, somebody } from '../../test/support/people.ts';
+import { newRoom } from '../../test/support/rooms.ts';
+import { bareSocketio, type Contender, type Service, service } from '../contenders.ts';
+import { startLoad } from '../load/load.ts';
+import { cpuMsOf } from '../machine/cpu.ts';
+import { atMost, figure, inTurn, type Row, type Scenario } from '../scenario.ts';
+import type { Sample } from '../statistics.ts';
+
+const members = 1_000;
+const atOnce = 64;
+const quietMs = 500;
+
+interface Wave {
+  name: string;
+  measure: () => Promise<Sample>;
+}
+
+/**
+ * Connected and authenticated users join: for the first time, which accepts their invitation, and again. In one room,
+ * where every member is told of every acceptance, and in many.
+ */
+function joins(rooms: number): Scenario {
+  const place = rooms === 1 ? 'one room' : `${rooms} rooms`;
+  return {
+    name: `joins-${rooms}`,
+    title: `${members.toLocaleString('en-US')} joins of connected users, ${place}, ${atOnce} at once`,
+    async run(stand, { rounds, against }) {
+      const socketio = await bareSocketio();
+      const ours = await service(stand);
+      const before = against === undefined ? undefined : await service(stand, { checkout: against });
+      const bare = { name: socketio.name, measure: () => wave(socketio, ['none'], Array(members).fill(1)) };
+      const waves = [bare, ...[ours, before].flatMap((one) => (one ? wavesOf(one, rooms) : []))];
+      for (const { measure } of waves) await measure();
+      const rows = await inTurn(waves, rounds, ({ measure }) => measure());
+      const reaches = [ours.chat, ours.socketio].map(({ name }) =>
+        atMost(1.5, `${name}, ${place}: CPU of a first join ÷ repeated`, ratio(rows, name)),
+      );
+      return { rows, reaches, faults: [] };
+    },
+  };
+}
+
+export const joining = [joins(1), joins(200)];
+
+const ratio = (rows: readonly Row[], name: string) =>
+  figure(rows, `${name}: first`, 'cpuUsPerJoin') / figure(rows, `${name}: repeated`, 'cpuUsPerJoin');
+
+/** The first joins of a crowd are measured before its repeated ones; every round has a new crowd and new rooms. */
+function wavesOf(server: Service, rooms: number): Wave[] {
+  return [server.chat, server.socketio].flatMap((contender) => {
+    const first = async () => {
+      const { tokens, places } = await invited(server, rooms);
+      return wave(contender, tokens, places);
+    };
+    const again = async () => {
+      const { tokens, places } = await invited(server, rooms);
+      await wave(contender, tokens, places);
+      return wave(contender, tokens, places);
+    };
+    return [
+      { name: `${contender.name}: first`, measure: first },
+      { name: `${contender.name}: repeated`, measure: again },
+    ];
+  });
+}
+
+/** Invitations that nobody has answered; written straight into the database, as an import does. */
+async function invited(
+  { owner, urls, query }: Service,
+  rooms: number,
+): Promise<{ tokens: string[]; places: number[] }> {
+  const people: Person[] = Array.from({ length: members }, () => somebody({ level: 0 }));
+  const ids: number[] = [];
+  for (let n = 0; n < rooms; n++) ids.push((await newRoom(urls[0]!, owner, { open_to_entity: false })).id);
+  const places = people.map((_, n) => ids[n % rooms]!);
+  await query(
+    `insert into permission_rules (room_id, grantee, kind, permissions, level, created_at, updated_at)
+     select room_id, grantee, 'user', 'rw', 0, date_trunc('milliseconds', now()), date_trunc('milliseconds', now())
+     from unnest(array[${places}]::bigint[], array[${people.map(({ user }) => `'${user}'`)}]::uuid[]) as i(room_id, grantee)`,
+  );
+  return { tokens: people.map(({ token }) => token), places };
+}
+
+async function wave(contender: Contender, tokens: string[], places: number[]): Promise<Sample> {
+  const { dialect, urls, pids, behind } = contender;
+  const load = startLoad();
+  await load.open({ dialect, urls, tokens, rooms: places, atOnce: 32, begins: 'outside' });
+  await pause(quietMs);
+  const [serverBefore, behindBefore] = [cpuMsOf(pids), cpuMsOf(behind)];
+  const { seconds, p50, p99, refused } = await load.join(atOnce);
+  // What the joins announce is delivered after the last of them is acknowledged.
+  await pause(quietMs);
+  const serverUsPerJoin = ((cpuMsOf(pids) - serverBefore) * 1_000) / places.length;
+  const databasesUsPerJoin = ((cpuMsOf(behind) - behindBefore) * 1_000) / places.length;
+  const failures = await load.failures();
+  if (failures.length > 0) throw new Error(`${contender.name}: ${failures}`);
+  await load.close();
+  return {
+    ...{ joinsPerSecond: places.length / seconds, serverUsPerJoin, databasesUsPerJoin },
+    ...{ cpuUsPerJoin: serverUsPerJoin + databasesUsPerJoin, confirmP50Ms: p50, confirmP99Ms: p99, refused },
+  };
+}
