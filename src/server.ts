@@ -11,6 +11,7 @@ import { listen, type Mount, mountedListener, ownListener } from './listener.ts'
 import { createLogger } from './logger.ts';
 import { type Metrics, metrics } from './metrics.ts';
 import { type RedisNodes, redisNodes } from './nodes/redis-nodes.ts';
+import { acceptanceQueue } from './rooms/acceptances.ts';
 import { databaseClock } from './rooms/database-clock.ts';
 import { noOtherNodes } from './rooms/node-calls.ts';
 import { requestLimits } from './rooms/request-limits.ts';
@@ -270,6 +271,7 @@ function roomsOver(
   const queue = sendQueue({ log, rights, bus, events: measured.sends });
   return {
     ...{ store, log, bus, rights, feeds, queue },
+    acceptances: acceptanceQueue({ log, rights, bus }),
     sendRate: sendRate(limits.sendRate, limits.sendBurst, measured.limits),
     requestLimits: requestLimits(limits, measured.limits, spending),
     reads: userReads(),

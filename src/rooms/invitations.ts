@@ -1,5 +1,5 @@
 import { ChatError } from '../protocol/errors.ts';
-import type { RoomId, RoomRef } from '../protocol/identifiers.ts';
+import type { RoomRef } from '../protocol/identifiers.ts';
 import type { AnswerInvitation, PermissionRule } from '../protocol/room.ts';
 import type { PermissionRuleEntity } from '../store/permission-rule.entity.ts';
 import { inLockedRoom, type LockedRoom } from './locked-room.ts';
@@ -48,16 +48,6 @@ function assertMayAnswer<R extends Pick<Rule, 'permissions' | 'level'>>(
     throw new ChatError('FORBIDDEN', { message: 'Your level does not allow answering for the organisation' });
   }
   return rule;
-}
-
-/** Turns an unanswered invitation of the actor's own into a yes; false where there was none any more. */
-export function acceptOwnInvitation(rooms: Rooms, actor: Actor, id: RoomId): Promise<boolean> {
-  return inLockedRoom(rooms, id, (room) => {
-    const rule = ruleNaming(room, actor, 'user');
-    if (!rule || rule.accepted != null || room.verdictOn(actor).lack) return false;
-    room.changeRule(rule, { accepted: true });
-    return true;
-  });
 }
 
 function ruleNaming(room: LockedRoom, actor: Actor, as: 'user' | 'entity'): PermissionRuleEntity | undefined {

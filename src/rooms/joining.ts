@@ -1,12 +1,11 @@
 import { announcementOf, type Change, type Grant } from '../protocol/change.ts';
 import { type Cursor, cursorOf, type Position, readCursor } from '../protocol/cursor.ts';
-import { ChatError } from '../protocol/errors.ts';
 import type { RoomId, RoomRef } from '../protocol/identifiers.ts';
 import type { Room } from '../protocol/room.ts';
 import type { LoggedRoom } from '../store/room-log.ts';
-import { acceptOwnInvitation } from './invitations.ts';
 import { type Actor, administersAsOwner, judge, matchOf } from './permissions.ts';
 import type { Member, RoomFeed } from './room-feed.ts';
+import { rightsAt, verdictOn } from './room-rights.ts';
 import { type Rooms, roomIdOf } from './rooms-context.ts';
 
 export interface Joined {
@@ -42,7 +41,7 @@ export async function joinRoom(
       member,
       () => read(rooms, member, id, since),
       ({ state, missed }) => {
-        const { rights } = judge(member.actor, state.room, state.rules);
+        const { rights } = verdictOn(member.actor, rightsAt(state));
         const { room, head } = state;
         acknowledge({ room, rights, head, recovered: missed !== undefined, events: missed ?? [] });
       },
@@ -97,14 +96,8 @@ function roomAfter(room: Room, change: Change): Room {
 }
 
 async function read(rooms: Rooms, { actor }: Member, id: RoomId, since: Cursor | null | undefined) {
-  let state = await rooms.log.state(id);
-  const own = state?.rules.find((rule) => matchOf(rule, actor, state!.room) === 'user');
-  // Coming in says yes to one's own invitation; that is a change of the room like any other.
-  if (own?.accepted === null && (await acceptOwnInvitation(rooms, actor, id))) state = await rooms.log.state(id);
-  if (!state) throw new ChatError('NOT_FOUND');
-  const { user } = actor;
-  const known = state;
-  const missed = since ? await rooms.reads.run(user, () => missedSince(rooms, actor, known, since)) : undefined;
+  const state = await rooms.acceptances.enter(actor, id);
+  const missed = since ? await rooms.reads.run(actor.user, () => missedSince(rooms, actor, state, since)) : undefined;
   return { state, missed };
 }
 

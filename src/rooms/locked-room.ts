@@ -142,7 +142,7 @@ export async function inLockedRoom<T>(
   return result;
 }
 
-export function publishAll({ bus, rights }: Rooms, changes: readonly Change[]): void {
+export function publishAll({ bus, rights }: Pick<Rooms, 'bus' | 'rights'>, changes: readonly Change[]): void {
   for (const change of changes) {
     rights.forget(change.room_id);
     bus.publish(change);

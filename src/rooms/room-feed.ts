@@ -4,9 +4,9 @@ import { ChatError, type RemovalCode } from '../protocol/errors.ts';
 import type { RoomId } from '../protocol/identifiers.ts';
 import type { LoggedRoom, RoomLog } from '../store/room-log.ts';
 import { ChangeOrder, type ChangeOrigin, type FeedEvents } from './change-order.ts';
-import { type Actor, matchOf, may, refusalOf } from './permissions.ts';
+import { type Actor, may, refusalOf } from './permissions.ts';
 import type { Origin } from './room-bus.ts';
-import { type RoomRights, rightsAfter, rightsOf, verdictOn } from './room-rights.ts';
+import { apply, concerns, type FollowedRights, follow, type RoomRights, rightsAt, verdictOn } from './room-rights.ts';
 
 /** One connection's place in one room. All its methods are synchronous: between them nothing can slip in. */
 export interface Member {
@@ -63,7 +63,7 @@ export class RoomFeed {
   readonly #events: FeedEvents;
   readonly #order: ChangeOrder;
   /** As of what was delivered last. */
-  #rights: RoomRights | undefined;
+  #rights: FollowedRights | undefined;
   readonly #members = new Set<Member>();
   readonly #joining = new Set<Joining>();
   #ended = false;
@@ -152,7 +152,7 @@ export class RoomFeed {
         if (tries === mostReads) throw new ChatError('UNAVAILABLE');
         joined = await read();
       }
-      const rights = rightsOf(joined.state.room, joined.state.rules);
+      const rights = rightsAt(joined.state);
       const verdict = verdictOn(member.actor, rights);
       if (!may(verdict, 'read')) throw new ChatError(refusalOf(verdict));
       if (!this.#joining.has(joining)) throw new ChatError(this.#isClosing ? 'UNAVAILABLE' : 'NOT_FOUND');
@@ -211,21 +211,24 @@ export class RoomFeed {
   /** The first member's snapshot says where the log stands; a later one may say that the feed is behind. */
   #standAt(position: Position, rights: RoomRights): void {
     if (this.#rights) return this.#order.expect(position.rev);
-    this.#rights = rights;
+    this.#rights = follow(rights);
     for (const other of this.#joining) other.base ??= position.rev;
     this.#order.startAt(position);
   }
 
   /** What came after the snapshot, as long as the member may hear it; false where it may not go on. */
   #tellHeld({ member, held }: Joining, from: number, rights: RoomRights): boolean {
-    let current = rights;
+    let current: FollowedRights | undefined;
     for (const change of held) {
       if (change.rev <= from) continue;
-      current = rightsAfter(current, change);
-      const { lack } = verdictOn(member.actor, current);
-      if (lack) {
-        this.#takeOut(member, lack);
-        return false;
+      if (concerns(change, member.actor)) {
+        current ??= follow(rights);
+        apply(current, change);
+        const { lack } = verdictOn(member.actor, current);
+        if (lack) {
+          this.#takeOut(member, lack);
+          return false;
+        }
       }
       member.tell(change);
     }
@@ -258,7 +261,7 @@ export class RoomFeed {
 
   #deliver(change: Change, origin: ChangeOrigin): void {
     if (change.kind !== 'message' && this.#rights) {
-      this.#rights = rightsAfter(this.#rights, change);
+      apply(this.#rights, change);
       this.#judgeMembers(change);
     }
     if (this.#members.size > 0) {
@@ -283,10 +286,7 @@ export class RoomFeed {
   #judgeMembers(change: Change): void {
     const rights = this.#rights!;
     for (const member of this.#members) {
-      const concerned =
-        change.kind === 'room' ||
-        (change.kind === 'member' && matchOf({ ...change.rule, kind: 'any' }, member.actor, rights.room) !== null);
-      const lack = concerned ? verdictOn(member.actor, rights).lack : null;
+      const lack = concerns(change, member.actor) ? verdictOn(member.actor, rights).lack : null;
       if (lack) this.#takeOut(member, lack);
     }
   }

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Change } from '../protocol/change.ts';
 import type { RoomId, Uuid } from '../protocol/identifiers.ts';
 import type { Room } from '../protocol/room.ts';
-import type { RoomLog } from '../store/room-log.ts';
+import type { LoggedRoom, RoomLog } from '../store/room-log.ts';
 import { type Actor, judge, type Rule, type Verdict } from './permissions.ts';
 
 /** A room and its rules as they stand at one `rev`. */
@@ -15,25 +15,48 @@ export function rightsOf(room: Room, rules: readonly Rule[]): RoomRights {
   return { room, rules: new Map(rules.map((rule) => [rule.entity_UUID, rule])) };
 }
 
-/** The rights after a change of the log. */
-export function rightsAfter(rights: RoomRights, change: Change): RoomRights {
-  switch (change.kind) {
-    case 'message':
-      return rights;
-    case 'room':
-      return { ...rights, room: change.room };
-    case 'member': {
-      const rules = new Map(rights.rules);
-      const { permissions, ...rule } = change.rule;
-      if (permissions === null) rules.delete(rule.entity_UUID);
-      else rules.set(rule.entity_UUID, { ...rule, permissions });
-      return { ...rights, rules };
-    }
-  }
+const known = new WeakMap<LoggedRoom, RoomRights>();
+
+/** Those of a room as it was read; made once for all who join by one read. */
+export function rightsAt(state: LoggedRoom): RoomRights {
+  const rights = known.get(state) ?? rightsOf(state.room, state.rules);
+  known.set(state, rights);
+  return rights;
 }
 
-export function verdictOn(actor: Actor, rights: RoomRights): Verdict {
-  return judge(actor, rights.room, rights.rules.values());
+/** Rights that follow the log. */
+export interface FollowedRights extends RoomRights {
+  rules: Map<Uuid, Rule>;
+}
+
+export function follow({ room, rules }: RoomRights): FollowedRights {
+  return { room, rules: new Map(rules) };
+}
+
+/** Applies a change of the log. */
+export function apply(rights: FollowedRights, change: Change): void {
+  if (change.kind === 'room') rights.room = change.room;
+  if (change.kind !== 'member') return;
+  const { permissions, ...rule } = change.rule;
+  if (permissions === null) rights.rules.delete(rule.entity_UUID);
+  else rights.rules.set(rule.entity_UUID, { ...rule, permissions });
+}
+
+/** Whether a change may bear on the actor's rights. */
+export function concerns(change: Change, { user, entity }: Actor): boolean {
+  if (change.kind === 'message') return false;
+  return change.kind === 'room' || change.rule.entity_UUID === user || change.rule.entity_UUID === entity;
+}
+
+/** Only rules for the actor or their organisation can match, however many there are. */
+export function verdictOn(actor: Actor, { room, rules }: RoomRights): Verdict {
+  const own = rules.get(actor.user);
+  const shared = actor.entity === null || actor.entity === actor.user ? undefined : rules.get(actor.entity);
+  return judge(
+    actor,
+    room,
+    [own, shared].filter((rule) => rule !== undefined),
+  );
 }
 
 export interface VersionedRights extends RoomRights {

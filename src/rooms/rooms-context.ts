@@ -3,6 +3,7 @@ import { ChatError } from '../protocol/errors.ts';
 import type { RoomId, RoomRef, Uuid } from '../protocol/identifiers.ts';
 import type { LoggedRoom, RoomLog } from '../store/room-log.ts';
 import type { Store } from '../store/store.ts';
+import type { Acceptances } from './acceptances.ts';
 import { type Action, type Actor, type Deed, denialOf, judge, may, refusalOf, type Verdict } from './permissions.ts';
 import type { RequestLimits } from './request-limits.ts';
 import type { RoomBus } from './room-bus.ts';
@@ -20,6 +21,7 @@ export interface Rooms {
   feeds: RoomFeeds;
   rights: RightsCache;
   queue: SendQueue;
+  acceptances: Acceptances;
   sendRate: SendRate;
   requestLimits: RequestLimits;
   reads: UserReads;

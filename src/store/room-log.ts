@@ -2,6 +2,7 @@ import type { Change, Grant, MessageChange } from '../protocol/change.ts';
 import type { Position } from '../protocol/cursor.ts';
 import type { RoomId, RoomRef, Uuid } from '../protocol/identifiers.ts';
 import type { Room } from '../protocol/room.ts';
+import { type Answered, acceptAll, type Invitation } from './accept-invitations.ts';
 import { type MessageRow, messageChange, type RoomRow, statements, stateOf } from './room-log-statements.ts';
 import { sharedReads } from './shared-reads.ts';
 import type { Store } from './store.ts';
@@ -48,6 +49,8 @@ export type Appended =
 export interface RoomLog {
   /** Stores a batch in one commit. No two drafts may share room, emitter and client_msg_id. Answers in their order. */
   append(drafts: readonly Draft[]): Promise<Appended[]>;
+  /** Accepts invitations in one commit. No two may share room and grantee. Answers in their order. */
+  accept(invitations: readonly Invitation[]): Promise<Answered[]>;
   state(ref: RoomRef): Promise<LoggedRoom | undefined>;
   /** For messages that wait to be judged: ahead of other reads. */
   states(ids: readonly RoomId[]): Promise<LoggedRoom[]>;
@@ -90,6 +93,7 @@ export function roomLog(store: Store): RoomLog {
       const [ofAllowed, ofOthers] = [answers.allowed.values(), answers.others.values()];
       return drafts.map((draft) => (draft.allowed ? ofAllowed : ofOthers).next().value!);
     },
+    accept: (invitations) => acceptAll(store, invitations),
     async state(ref) {
       if (typeof ref === 'number') return stateById(ref);
       const [row] = await store.query<RoomRow>(statements.roomByUuid, [ref]);
