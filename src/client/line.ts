@@ -1,5 +1,6 @@
 import { io, type ManagerOptions, type Socket } from 'socket.io-client';
 import { ChatClientError } from './client-error.ts';
+import { Pace } from './pace.ts';
 import type { Timings } from './timings.ts';
 import type { Ack, RefusedAck, RequestName, RequestPayload } from './wire.ts';
 
@@ -19,6 +20,9 @@ interface Dial extends Pick<Partial<ManagerOptions>, 'transports'> {
   token: string;
 }
 
+/** Messages keep their order in the outbox, and a token is asked for anew: these wait by themselves. */
+const hasOwnPace: readonly RequestName[] = ['message:send', 'token:refresh'];
+
 /** One connection, from its dialling to its end. A new one has nothing of the one before: no buffer, no answer. */
 export class Line {
   readonly #socket: Socket;
@@ -26,6 +30,7 @@ export class Line {
   readonly #answerMs: number;
   /** Each with what was asked. */
   readonly #unanswered = new Map<(error: ChatClientError) => void, unknown>();
+  readonly #pace = new Pace();
   readonly #tooLate: ReturnType<typeof setTimeout>;
   #isOver = false;
 
@@ -51,22 +56,46 @@ export class Line {
 
   /**
    * `answered` is called once: with the acknowledgement, the refusal, `TIMEOUT`, or `UNREACHABLE` when the line ends.
-   * It is no promise, for what arrives right behind an acknowledgement must find it obeyed.
+   * It is no promise, for what arrives right behind an acknowledgement must find it obeyed. What the service limits is
+   * made again when there is time, unless it is not `isWanted` any more.
    */
-  ask<N extends RequestName>(name: N, payload: RequestPayload<N>, answered: Answered<N>): void {
-    const settle = (error: ChatClientError | undefined, ack?: Ack<N>) => {
+  ask<N extends RequestName>(
+    name: N,
+    payload: RequestPayload<N>,
+    answered: Answered<N>,
+    isWanted: () => boolean = () => true,
+  ): void {
+    const isPaced = !hasOwnPace.includes(name);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let isAgain = false;
+    const forget = () => {
       clearTimeout(timer);
-      if (this.#unanswered.delete(settle)) answered(error, ack as Ack<N>);
+      const isOpen = this.#unanswered.delete(settle);
+      if (isPaced) this.#pace.next();
+      return isOpen;
     };
-    const timer = setTimeout(() => settle(new ChatClientError('TIMEOUT', `No answer to ${name}`)), this.#answerMs);
+    const settle = (error: ChatClientError | undefined, ack?: Ack<N>) => {
+      if (forget()) answered(error, ack as Ack<N>);
+    };
+    const make = () => {
+      if (!isWanted()) return void forget();
+      timer = setTimeout(() => settle(new ChatClientError('TIMEOUT', `No answer to ${name}`)), this.#answerMs);
+      this.#events.frame('out', name, name === 'token:refresh' ? {} : payload);
+      this.#socket.emit(name, payload, (answer: ({ ok: true } & Ack<N>) | RefusedAck) => {
+        if (this.#isOver) return;
+        this.#events.frame('in', name, answer);
+        if (answer.ok) return settle(undefined, answer);
+        if (!isPaced || answer.error.code !== 'RATE_LIMITED') return settle(ChatClientError.refused(answer.error));
+        clearTimeout(timer);
+        // Too late, and given up.
+        if (!this.#unanswered.has(settle)) return;
+        this.#pace.refused(make, isAgain, answer.error.retry_after_ms);
+        isAgain = true;
+      });
+    };
     this.#unanswered.set(settle, payload);
-    this.#events.frame('out', name, name === 'token:refresh' ? {} : payload);
-    this.#socket.emit(name, payload, (answer: ({ ok: true } & Ack<N>) | RefusedAck) => {
-      if (this.#isOver) return;
-      this.#events.frame('in', name, answer);
-      if (answer.ok) settle(undefined, answer);
-      else settle(ChatClientError.refused(answer.error));
-    });
+    if (isPaced) this.#pace.take(make);
+    else make();
   }
 
   close(): void {
@@ -76,6 +105,7 @@ export class Line {
   #end(why: ChatClientError, hasSentTooMuch = false): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#pace.stop();
     clearTimeout(this.#tooLate);
     this.#socket.disconnect();
     this.#events.down(why);

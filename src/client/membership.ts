@@ -1,5 +1,6 @@
 import type { ChatClientError } from './client-error.ts';
 import type { Connected } from './connection.ts';
+import type { Answered } from './line.ts';
 import { Timeline } from './timeline.ts';
 import { pauseAfter } from './timings.ts';
 import type { Announcements, Joined, Message } from './wire.ts';
@@ -55,7 +56,7 @@ export class Membership {
     const asked = {};
     this.#asked = asked;
     const since = this.timeline?.cursor;
-    line.ask('room:join', { room_id: this.#ref, ...(since && { since }) }, (error, ack) => {
+    const joined: Answered<'room:join'> = (error, ack) => {
       if (asked !== this.#asked) return;
       if (error) return this.#failed(error);
       this.roomId = ack.room.id;
@@ -66,7 +67,8 @@ export class Membership {
       if (ack.recovered) this.#live(ack, false);
       else this.#begin(ack);
       if (this.#isToAskAgain) this.join();
-    });
+    };
+    line.ask('room:join', { room_id: this.#ref, ...(since && { since }) }, joined, () => asked === this.#asked);
   }
 
   /** What is under way is forgotten. */
@@ -108,12 +110,13 @@ export class Membership {
     this.#fresh = fresh;
     if (last_seq === 0) return this.#complete(fresh, joined);
     const page = { room_id: this.#ref, before: last_seq + 1, limit: firstPage };
-    this.#connection.line!.ask('message:history', page, (error, ack) => {
+    const read: Answered<'message:history'> = (error, ack) => {
       if (fresh !== this.#fresh) return;
       if (error) return this.#failed(error);
       fresh.timeline.prepend(ack);
       this.#complete(fresh, joined);
-    });
+    };
+    this.#connection.line!.ask('message:history', page, read, () => fresh === this.#fresh);
   }
 
   #complete({ timeline, late }: { timeline: Timeline; late: (() => void)[] }, joined: Joined): void {

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import type { Client } from '../../src/client/client.ts';
-import { clientOf, failureOf } from '../support/client.ts';
+import { clientOf, contentsOf, failureOf } from '../support/client.ts';
 import { describeOneWiring, postgres, startNode } from '../support/node.ts';
 import { again, type Person, sign, somebody } from '../support/people.ts';
 import { now, revoke } from '../support/revocations.ts';
-import { member, newRoom, ownRoom, putRule } from '../support/rooms.ts';
+import { member, newRoom, ownRoom, putRule, say } from '../support/rooms.ts';
 import { until } from '../support/until.ts';
 
 /** The codes that the client has said are wrong, and the states it came to. */
@@ -164,5 +164,46 @@ describe("the client at the service's limits", () => {
     expect(inside.messages.map(({ content }) => content)).to.deep.equal(contents);
     expect(refusals).not.to.be.empty;
     expect(performance.now() - began).to.be.at.least(refusals[0]!);
+  });
+
+  it('joins rooms, loads their pages and leaves them as fast as it may, one after the other', async () => {
+    const { url } = await startNode(postgres, { REQUEST_RATE: 100, REQUEST_BURST: 50, MAX_ROOMS_PER_CONNECTION: 20 });
+    const [owner, ...others] = Array.from({ length: 12 }, () => somebody({ level: 100 }));
+    const rooms = [];
+    for (const other of others) {
+      const room = await newRoom(url, other);
+      await putRule(url, other, room, { userUUID: owner!.user, permissions: 'rw' });
+      await say(url, other, room, 'one', 'two', 'three');
+      rooms.push(room);
+    }
+    const client = clientOf(url, owner!);
+    const counts: Record<string, number> = {};
+    client.on('frame', ({ direction, name, payload }) => {
+      if (direction !== 'in') return;
+      const { ok, error } = payload as { ok?: boolean; error?: { code: string } };
+      const outcome = `${name} ${ok ?? 'announced'} ${error?.code ?? ''}`.trim();
+      counts[outcome] = (counts[outcome] ?? 0) + 1;
+    });
+    const inside = rooms.map(({ id }) => client.room(id));
+    await Promise.all(inside.map((room) => room.joined()));
+    expect(inside.map((room) => contentsOf(room))).to.deep.equal(rooms.map(() => ['one', 'two', 'three']));
+    const refused = counts['room:join false RATE_LIMITED'] ?? 0;
+    expect(refused + (counts['message:history false RATE_LIMITED'] ?? 0)).to.be.above(0);
+    // Made again one after the other, each is refused now and then, and not all of them each time.
+    expect(refused).to.be.below(3 * rooms.length);
+    for (const room of inside) room.leave();
+    await until('all are left', () => counts['room:leave true'] === rooms.length);
+  });
+
+  it('waits with an older page until it may be read', async () => {
+    const { url } = await startNode(postgres, { REQUEST_RATE: 100, REQUEST_BURST: 50 });
+    const { owner, room } = await ownRoom(url);
+    const guest = await member(url, owner, room, 'rw');
+    const contents = Array.from({ length: 130 }, (_, n) => `${n}`);
+    await say(url, owner, room, ...contents);
+    const inside = clientOf(url, guest).room(room.id);
+    await inside.joined();
+    while (inside.hasOlder) await inside.loadOlder(1);
+    expect(contentsOf(inside)).to.deep.equal(contents);
   });
 });
