@@ -77,7 +77,15 @@ function oneAtATime(): Line {
 
   async function runAll(): Promise<void> {
     isBusy = true;
-    for (let next = urgent.shift() ?? others.shift(); next; next = urgent.shift() ?? others.shift()) await next();
+    while (urgent.length + others.length > 0) {
+      if (urgent.length > 0) {
+        await urgent.shift()!();
+      } else {
+        await others.shift()!();
+        // PGlite answers within the same turn. Without its end no socket would be read while anything waits.
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    }
     isBusy = false;
   }
 

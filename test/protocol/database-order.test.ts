@@ -15,4 +15,19 @@ describe('The embedded database', () => {
     await Promise.all([ask('first', false), ask('second', false), ask('third', false), ask('message', true)]);
     expect(served).to.deep.equal(['first', 'message', 'second', 'third']);
   });
+
+  it('takes in what comes from outside while others wait, and serves it before them', async () => {
+    const store = await openPglite(await migratedDirectory());
+    closeLater(() => store.close());
+    const served: string[] = [];
+    const ask = async (name: string, isUrgent: boolean) => {
+      await store.query({ name, text: 'select 1', isUrgent }, []);
+      served.push(name);
+    };
+    const waiting = Array.from({ length: 20 }, (_, n) => ask(`read ${n}`, false));
+    // As a message that a socket brings.
+    const message = new Promise<void>((resolve) => setImmediate(() => resolve(ask('message', true))));
+    await Promise.all([...waiting, message]);
+    expect(served.indexOf('message')).to.be.below(5);
+  });
 });
