@@ -9,7 +9,7 @@ const longMs = 60_000;
 /**
  * What keeps old row versions in this database: transactions that write or hold a snapshot, prepared transactions, and
  * standbys and replication slots that hold on to a snapshot. When a session of another account began its transaction is
- * only told to members of `pg_read_all_stats`; what it holds is told to everybody.
+ * only told to members of `pg_read_all_stats`; which snapshot it holds is told to everybody.
  */
 const holders = {
   name: 'snapshot_holders',
@@ -19,7 +19,8 @@ const holders = {
       a.backend_xid is not null as writes
     from pg_stat_activity a
     where a.pid <> pg_backend_pid() and coalesce(a.backend_xid, a.backend_xmin) is not null
-      and (a.datname = current_database() or a.backend_type = 'walsender') and a.backend_type <> 'autovacuum worker'
+      -- Autovacuum has no account; it holds nobody up.
+      and ((a.datname = current_database() and a.usesysid is not null) or a.backend_type = 'walsender')
     union all
     select format('prepared %s', p.gid), null, p.gid, p.owner::text, 'prepared',
       (extract(epoch from clock_timestamp() - p.prepared) * 1000)::float8, true
