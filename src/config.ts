@@ -7,7 +7,11 @@ import { type FileSetting, fileSettings, readSettingFiles } from './setting-file
 export type TokenKeys =
   | { source: 'secrets'; secrets: string[] }
   | { source: 'public_key'; key: KeyObject; algorithm: 'RS256' | 'ES256' }
-  | { source: 'jwks'; url: string }
+  | {
+      source: 'jwks';
+      url: string;
+      timings?: Partial<{ refreshMs: number; pauseMs: number; firstPauseMs: number; timeoutMs: number }>;
+    }
   /** Made at the first start and kept in the data directory; the embedded default only. */
   | { source: 'embedded' };
 

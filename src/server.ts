@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import express from 'express';
 import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
-import type { Config } from './config.ts';
+import type { Config, TokenKeys } from './config.ts';
 import { before, closeInSlices, drainTimes, gone } from './drain.ts';
 import { embeddedSecret, playgroundKey } from './embedded-key.ts';
 import { createFailureLog } from './failure-log.ts';
@@ -32,6 +32,7 @@ import { tokenAuthenticator } from './transports/authenticate.ts';
 import { chatAudience } from './transports/chat/chat-audience.ts';
 import { serveChat } from './transports/chat/chat-upgrade.ts';
 import { connections } from './transports/connections.ts';
+import { type KeySet, remoteKeySet } from './transports/key-set.ts';
 import type { Live } from './transports/live.ts';
 import { adminRoutes } from './transports/rest/admin.routes.ts';
 import { restApp } from './transports/rest/app.ts';
@@ -101,7 +102,12 @@ async function serve(
       recovered: 'the revocations are read again',
     }),
   });
-  const authenticator = tokenAuthenticator({ ...config.tokens, keys, isRevoked: revocations.isRevoked });
+  const keySet = keys.source === 'jwks' ? keySetOf(keys, config, logger) : undefined;
+  const authenticator = tokenAuthenticator({
+    ...config.tokens,
+    keys: keys.source === 'jwks' ? { source: 'jwks', keySet: keySet! } : keys,
+    isRevoked: revocations.isRevoked,
+  });
   const live: Live = {
     ...{ rooms, authenticator, limits, logger, metrics: measured.live, waiting: { count: 0, bytes: 0 } },
     connections: connections(limits, nodes.leases),
@@ -130,6 +136,7 @@ async function serve(
     unsentBytes: () => ({ socketio: gateway.unsentBytes, chat: chat.unsentBytes }),
     deliveries: () => ({ socketio: gateway.deliveries, chat: chatMembers.deliveries }),
     nodesUp: () => nodes.isUp,
+    tokenKeys: () => ({ isUp: keySet?.isUp ?? true, ageMs: keySet?.ageMs ?? 0 }),
     publishing: () => nodes.publishing,
     database: () => ({ isUp: store.isUp, failures: store.failures, ...store.load }),
     clockOffsetMs: () => clock.offsetMs,
@@ -160,6 +167,7 @@ async function serve(
     revocations.close();
     clock.close();
     transactions?.close();
+    keySet?.close();
     chat.close();
     const closed = gateway.close();
     metricsServer?.close();
@@ -212,6 +220,25 @@ async function serve(
 
 function tokenKeys({ tokens: { keys }, dataDirectory }: Config) {
   return keys.source === 'embedded' ? { source: 'secrets' as const, secrets: [embeddedSecret(dataDirectory)] } : keys;
+}
+
+function keySetOf(
+  { url, timings }: Extract<TokenKeys, { source: 'jwks' }>,
+  { tokens }: Config,
+  logger: Logger,
+): KeySet {
+  if (!tokens.audiences) {
+    logger.warn(
+      'JWT_JWKS_URL is set without JWT_AUDIENCE: tokens that the issuer signs for other services are accepted, too',
+    );
+  }
+  const report = createFailureLog(logger, {
+    failing: 'the key set of JWT_JWKS_URL could not be fetched; the keys that are known go on',
+    recovered: 'the key set of JWT_JWKS_URL is fetched again',
+  });
+  const keySet = remoteKeySet({ url, timings, report });
+  keySet.open();
+  return keySet;
 }
 
 function administration({ adminToken: token, limits }: Config, revocations: Revocations) {

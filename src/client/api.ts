@@ -9,6 +9,10 @@ export interface ClientOptions {
   token: () => string | Promise<string>;
   /** As of socket.io-client; default both. */
   transports?: ('polling' | 'websocket')[];
+  /** How many messages a room keeps; the oldest are dropped. Default 1,000. */
+  maxMessages?: number;
+  /** How many messages of ours a room keeps that are pending or have failed. Default 1,000. */
+  maxOutbox?: number;
   /** How long the client waits for what. */
   timings?: Partial<Timings>;
 }
@@ -55,6 +59,8 @@ export interface RoomEvents {
   room: RoomInfo;
   /** More was missed than the server repeats: `messages` begins anew with the latest page. */
   reset: undefined;
+  /** These left `messages`, for there are more than `maxMessages`: the oldest. `loadOlder` brings them back. */
+  dropped: readonly Message[];
   /** A message of ours: its state has changed. */
   outgoing: Outgoing;
 }
@@ -67,7 +73,7 @@ export interface ClientRoom {
   readonly rights: string;
   /** Position in the room's log, 0 before the first join. */
   readonly rev: number;
-  /** Without a gap, in the order of `seq`; another array whenever it changes. */
+  /** The latest `maxMessages`, without a gap, in the order of `seq`; another array whenever it changes. */
   readonly messages: readonly Message[];
   /**
    * What is pending or has failed, in the order of sending. What is sent stays until it is in `messages`, so a view that
@@ -80,9 +86,12 @@ export interface ClientRoom {
   readonly removal: RemovalCode | undefined;
   /** Resolves when it is live; rejects with a `ChatClientError` where it, or the client, is refused, removed or left. */
   joined(): Promise<void>;
-  /** Sends, and sends again until it is answered; never stored twice. */
+  /** Sends, and sends again until it is answered; never stored twice. With a full outbox it fails at once with `LIMIT`, and is not kept. */
   send(content: string): Outgoing;
-  /** The page before `messages[0]`, which is put in front of it. */
+  /**
+   * The page before `messages[0]`, which is put in front of it and stays, until there are ten times `maxMessages`: then it
+   * rejects with `LIMIT`.
+   */
   loadOlder(limit?: number): Promise<readonly Message[]>;
   on<E extends keyof RoomEvents>(event: E, listener: (what: RoomEvents[E]) => void): () => void;
   /** Joins again where it has been refused, removed or left. */

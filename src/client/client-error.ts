@@ -1,7 +1,7 @@
 import type { ErrorCode, RefusedAck, RemovalCode } from './wire.ts';
 
 /** Those of the service, and the client's own. */
-export type ClientErrorCode = ErrorCode | 'TIMEOUT' | 'UNREACHABLE' | 'NO_TOKEN' | 'CLOSED';
+export type ClientErrorCode = ErrorCode | 'TIMEOUT' | 'UNREACHABLE' | 'NO_TOKEN' | 'CLOSED' | 'LIMIT';
 
 /** `retry: true` in the service's table of errors; a test compares the two. */
 const retried: ReadonlySet<ClientErrorCode> = new Set<ClientErrorCode>([
@@ -19,7 +19,7 @@ interface Details {
 
 /**
  * What the service refused, or one of the client's own: `TIMEOUT` (no answer in time), `UNREACHABLE` (no connection),
- * `NO_TOKEN` (the token function failed), `CLOSED` (by `close()` or `leave()`).
+ * `NO_TOKEN` (the token function failed), `CLOSED` (by `close()` or `leave()`), `LIMIT` (the client keeps no more).
  */
 export class ChatClientError extends Error {
   readonly code: ClientErrorCode;

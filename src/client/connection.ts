@@ -11,6 +11,8 @@ import type { Announcements } from './wire.ts';
 /** What the rooms know of it. */
 export interface Connected {
   readonly timings: Timings;
+  readonly maxMessages: number;
+  readonly maxOutbox: number;
   readonly state: ConnectionState;
   /** Why it is `refused`. */
   readonly refusal: ChatClientError | undefined;
@@ -34,6 +36,8 @@ export interface ConnectionEvents {
 
 /** Tokens that did not hold, one after the other, before it is given up. */
 const mostBadTokens = 3;
+/** A token that holds later than this is not waited for: the function may give another one. */
+const maxEarlyMs = 60_000;
 /** A line that held for so long was a good one: the pauses begin anew. */
 const goodLineMs = 5_000;
 const tokenTrouble = ['UNAUTHENTICATED', 'TOKEN_EXPIRED', 'TOKEN_REVOKED'];
@@ -41,6 +45,8 @@ const tokenTrouble = ['UNAUTHENTICATED', 'TOKEN_EXPIRED', 'TOKEN_REVOKED'];
 /** One line after the other, each with a fresh token, until it is closed or refused for good. */
 export class Connection implements Connected {
   readonly timings: Timings;
+  readonly maxMessages: number;
+  readonly maxOutbox: number;
   claims: Claims | undefined;
   state: ConnectionState = 'connecting';
   line: Line | undefined;
@@ -59,6 +65,8 @@ export class Connection implements Connected {
   #failures = 0;
   #badTokens = 0;
   #upSince = 0;
+  /** A token that was not valid yet: the next connection is made with it. */
+  #early: string | undefined;
   /** Not before, says a server that drains. */
   #awayUntil = 0;
 
@@ -66,6 +74,10 @@ export class Connection implements Connected {
     this.#options = options;
     this.#address = addressOf(options.url);
     this.timings = { ...defaultTimings, ...options.timings };
+    this.maxMessages = options.maxMessages ?? 1_000;
+    this.maxOutbox = options.maxOutbox ?? 1_000;
+    if (!(this.maxMessages >= 1 && this.maxOutbox >= 1))
+      throw new TypeError('maxMessages and maxOutbox must be at least 1');
     this.#events = events;
   }
 
@@ -101,7 +113,8 @@ export class Connection implements Connected {
   async #dial(attempt: number): Promise<void> {
     let token: string;
     try {
-      token = await this.#askToken();
+      token = this.#early ?? (await this.#askToken());
+      this.#early = undefined;
     } catch (error) {
       if (attempt === this.#try) this.#comeBack(error as ChatClientError);
       return;
@@ -112,7 +125,7 @@ export class Connection implements Connected {
     try {
       this.#current = new Line(dial, this.timings, {
         up: () => this.#up(token),
-        down: (why) => this.#down(why),
+        down: (why) => this.#down(why, token),
         heard: (name, payload) => this.#hear(name, payload),
         frame: this.#events.frame,
       });
@@ -137,7 +150,7 @@ export class Connection implements Connected {
     this.#enter('connected');
   }
 
-  #down(why: ChatClientError): void {
+  #down(why: ChatClientError, token?: string): void {
     const wasUp = this.line !== undefined;
     this.line = this.#current = undefined;
     this.#isBusy = false;
@@ -149,7 +162,10 @@ export class Connection implements Connected {
       // Who hears of it may dial, or close.
       if (attempt !== this.#try) return;
     }
-    if (this.#isFinal(why, wasUp)) {
+    if (isEarly(why)) {
+      if (why.retryAfterMs! <= maxEarlyMs) this.#early = token;
+      this.#comeBack(why);
+    } else if (this.#isFinal(why, wasUp)) {
       this.refusal = why;
       this.#enter('refused');
       this.#events.refused(why);
@@ -166,7 +182,7 @@ export class Connection implements Connected {
 
   #comeBack(why: ChatClientError): void {
     this.#isBusy = false;
-    const pause = Math.max(pauseAfter(this.#failures++, this.timings), why.retryAfterMs ?? 0);
+    const pause = Math.max(pauseAfter(this.#failures++, this.timings), Math.min(why.retryAfterMs ?? 0, maxEarlyMs));
     this.#timer = setTimeout(() => this.dial(), Math.max(pause, this.#awayUntil - performance.now()));
     this.#enter('connecting');
     this.#events.error(why);
@@ -195,3 +211,6 @@ export class Connection implements Connected {
     return freshToken(this.#options.token, this.timings.tokenMs);
   }
 }
+
+/** Signed by a clock that is ahead: it will hold, and the service says when. */
+const isEarly = ({ code, retryAfterMs }: ChatClientError) => code === 'UNAUTHENTICATED' && retryAfterMs !== undefined;

@@ -1,3 +1,6 @@
+/** More of one event are mostly a view that listens each time it is drawn, and never stops. */
+const manyListeners = 100;
+
 /** Who listens to what. A listener that throws is reported, and stops nobody else. */
 export class Emitter<Events extends object> {
   readonly #listeners = new Map<keyof Events, Set<{ hear(what: never): void }>>();
@@ -10,6 +13,8 @@ export class Emitter<Events extends object> {
     // An object of its own, so that a function may listen twice.
     const listener = { hear };
     listeners.add(listener);
+    if (listeners.size === manyListeners)
+      console.warn(`${manyListeners} listeners to "${String(event)}": do they stop?`);
     return () => void listeners.delete(listener);
   }
 

@@ -10,7 +10,7 @@ type OtherChange = Exclude<Change, { name: 'message:new' }>;
 
 export interface MembershipEvents {
   /** The next message, and the next change of another kind. `isPast`: the rights and the room of `live` know of it. */
-  message(message: Message, rev: number): void;
+  message(message: Message, rev: number, dropped: readonly Message[]): void;
   change(change: OtherChange, isPast: boolean): void;
   /** Joined, and nothing is missing. `isAnew`: the timeline is another one, with the latest page of history. */
   live(joined: Pick<Joined, 'room' | 'rights'>, isAnew: boolean): void;
@@ -93,8 +93,8 @@ export class Membership {
     if (change.name !== 'message:new') return () => this.#events.change(change, isPast);
     return () => {
       const message = messageOf(change.payload);
-      timeline.append(message);
-      this.#events.message(message, change.payload.rev);
+      const dropped = timeline.append(message);
+      this.#events.message(message, change.payload.rev, dropped);
     };
   }
 
@@ -106,7 +106,7 @@ export class Membership {
   /** Too much was missed, or this is the first time: history up to the join, and behind it what is said from then on. */
   #begin(joined: Joined): void {
     const { last_seq } = joined.room;
-    const fresh = { timeline: new Timeline(joined, last_seq), late: [] };
+    const fresh = { timeline: new Timeline(joined, last_seq, this.#connection.maxMessages), late: [] };
     this.#fresh = fresh;
     if (last_seq === 0) return this.#complete(fresh, joined);
     const page = { room_id: this.#ref, before: last_seq + 1, limit: firstPage };

@@ -26,8 +26,9 @@ export class OlderPages {
     if (!timeline.hasOlder) return [];
     const { line } = this.#connection;
     if (!line) throw new ChatClientError('UNREACHABLE', 'There is no connection');
-    const page = { room_id: this.#ref, before: timeline.oldest, limit };
-    return new Promise((resolve, reject) => {
+    if (timeline.isFull) throw new ChatClientError('LIMIT', 'As many messages are loaded as the client keeps');
+    const page = { room_id: this.#ref, before: timeline.load(), limit };
+    return new Promise<readonly Message[]>((resolve, reject) => {
       line.ask('message:history', page, (error, ack) => {
         if (error) return reject(error);
         // Of a timeline that is no more: what is shown now begins elsewhere.
@@ -35,6 +36,6 @@ export class OlderPages {
         timeline.prepend(ack);
         resolve(ack.messages);
       });
-    });
+    }).finally(() => timeline.loaded());
   }
 }

@@ -43,7 +43,11 @@ export class Outbox {
 
   /** To the end, where what is sent now belongs. */
   again(one: OutgoingMessage): void {
-    this.#all = [...this.#all.filter((other) => other !== one), one];
+    const others = this.#all.filter((other) => other !== one);
+    if (others.length >= this.#connection.maxOutbox) {
+      return this.#failed(one, new ChatClientError('LIMIT', 'The outbox of the room is full'));
+    }
+    this.#all = [...others, one];
     if (one.state === 'failed') one.pend();
     this.#owner.changed(one);
     this.#next();

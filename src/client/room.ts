@@ -28,7 +28,7 @@ export class Room implements ClientRoom {
     this.#connection = connection;
     this.#left = left;
     this.#membership = new Membership(connection, ref, {
-      message: (message, rev) => this.#said(message, rev),
+      message: (message, rev, dropped) => this.#said(message, rev, dropped),
       change: (change, isPast) => this.#changed(change, isPast),
       live: (joined, isAnew) => this.#live(joined, isAnew),
       refused: (error) => this.#refused(error),
@@ -184,12 +184,13 @@ export class Room implements ClientRoom {
     else this.#enter('refused');
   }
 
-  #said(message: Message, rev: number): void {
+  #said(message: Message, rev: number, dropped: readonly Message[]): void {
     if (!this.isWanted) return;
     if (this.info && this.info.last_seq < message.seq) this.info = { ...this.info, last_seq: message.seq };
     this.#outbox.saw(message, rev);
     this.#outbox.shown((shown) => shown <= this.rev);
     this.#emitter.emit('message', message);
+    if (dropped.length > 0) this.#emitter.emit('dropped', dropped);
     this.#touch();
   }
 

@@ -16,6 +16,7 @@ export interface Sizes {
   unsentBytes: () => PerTransport;
   deliveries: () => PerTransport;
   nodesUp: () => boolean;
+  tokenKeys: () => { isUp: boolean; ageMs: number };
   publishing: () => { messages: number; bytes: number };
   database: () => { isUp: boolean; failures: number; busy: number; idle: number; most: number; waiting: number };
   clockOffsetMs: () => number;
@@ -33,7 +34,7 @@ const perTransport = (counts: PerTransport): Cell[] =>
   Object.entries(counts).map(([transport, count]) => [{ transport }, count]);
 
 export function sizeMetrics(registers: Registry[], sizes: Sizes): void {
-  for (const figure of [...connectionSizes(sizes), ...queueSizes(sizes), ...databaseSizes(sizes)]) {
+  for (const figure of [...connectionSizes(sizes), ...queueSizes(sizes), ...keySizes(sizes), ...databaseSizes(sizes)]) {
     shownGauge({ registers, ...figure });
   }
   shownCounter({
@@ -74,6 +75,19 @@ const connectionSizes = (sizes: Sizes): Figure[] => [
     read: () => perTransport(sizes.unsentBytes()),
   },
   { name: 'nano_served_rooms', help: 'Rooms with members on this node.', read: () => only(sizes.servedRooms()) },
+];
+
+const keySizes = (sizes: Sizes): Figure[] => [
+  {
+    name: 'nano_token_keys_up',
+    help: '1 if the last attempt to fetch JWT_JWKS_URL succeeded, or it is not set.',
+    read: () => only(Number(sizes.tokenKeys().isUp)),
+  },
+  {
+    name: 'nano_token_keys_age_seconds',
+    help: 'Age of the key set in use; 0 without JWT_JWKS_URL, or as long as there is none.',
+    read: () => only(sizes.tokenKeys().ageMs / 1_000),
+  },
 ];
 
 const queueSizes = (sizes: Sizes): Figure[] => [

@@ -12,12 +12,11 @@ const IssuedBefore = z
   .union([z.number(), moment('from').transform((ms) => Math.ceil(ms / 1_000))], { error: seconds })
   .pipe(z.int(seconds).min(1, seconds).max(lastSecond, seconds));
 
-const jtiShape = 'must be a string of 1 to 255 characters';
+const jtiShape = 'must be a string of 1 to 255 characters, or a whole number up to 2^53-1';
+/** A number is its decimal digits, as in a token. */
 const Jti = z
-  .string({ error: jtiShape })
-  .min(1, jtiShape)
-  .max(255, jtiShape)
-  .refine((jti) => jti.isWellFormed() && !jti.includes('\0'), 'must be valid Unicode without NUL');
+  .union([z.string().min(1).max(255), z.int().transform(String)], { error: jtiShape })
+  .pipe(z.string().refine((jti) => jti.isWellFormed() && !jti.includes('\0'), 'must be valid Unicode without NUL'));
 
 type Target = { user: Uuid; issuedBefore: number; jti: null } | { user: null; issuedBefore: null; jti: string };
 

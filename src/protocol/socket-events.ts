@@ -179,6 +179,7 @@ export const ConnectError = z
       'INTERNAL',
     ]),
     message: z.string(),
+    field: z.string().optional().describe('The claim that is at fault.'),
     retry_after_ms: z.number().int().optional().describe('Where the time is known.'),
   })
   .meta({ id: 'ConnectError', examples: [{ code: 'TOKEN_EXPIRED', message: 'The token has expired' }] });

@@ -1,11 +1,12 @@
-import { createSecretKey, KeyObject, type webcrypto } from 'node:crypto';
-import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, errors as joseErrors, jwtVerify } from 'jose';
+import { createSecretKey, type KeyObject } from 'node:crypto';
+import { decodeJwt, decodeProtectedHeader, errors as joseErrors, jwtVerify } from 'jose';
 import { Strategy } from 'passport-jwt';
 import { z } from 'zod';
-import { type Config, minRsaBits, type TokenKeys } from '../config.ts';
+import type { Config, TokenKeys } from '../config.ts';
 import { ChatError } from '../protocol/errors.ts';
 import { Uuid } from '../protocol/identifiers.ts';
 import type { Actor } from '../rooms/permissions.ts';
+import type { KeySet } from './key-set.ts';
 import { rememberingRecent } from './recent-tokens.ts';
 
 /** A token that holds: who it speaks for, and when it was issued (0: it does not say) and ends (null: never), in seconds since 1970. */
@@ -29,16 +30,52 @@ const level = z
   .union([z.int(), z.string().regex(/^-?[0-9]{1,15}$/)], { error: 'must be an integer, or its digits in a string' })
   .transform(Number);
 
+/** As seconds this is the year 33658; as milliseconds it was 2001. */
+const firstMilliseconds = 1e12;
+
+const seconds = z
+  .number({ error: 'must be a number: seconds since 1970' })
+  .refine((time) => time < firstMilliseconds, 'must be in seconds since 1970, and looks like milliseconds');
+
+/** Revocations compare texts, and JSON numbers beyond this are not read as they were written. */
+const jti = z
+  .union([z.string(), z.int().transform(String)], { error: 'must be a string, or a whole number up to 2^53-1' })
+  .nullish();
+
 const Claims = z.object({
   userUUID: z.unknown().optional(),
   sub: z.unknown().optional(),
   entityUUID: Uuid.nullish(),
   levelOnEntity: level.nullish(),
-  exp: z.number().optional(),
-  iat: z.unknown().optional(),
-  jti: z.unknown().optional(),
+  exp: seconds.optional(),
+  nbf: seconds.optional(),
+  iat: z.preprocess((iat) => (typeof iat === 'number' ? iat : 0), seconds).optional(),
+  jti,
   scope: z.unknown().optional(),
 });
+
+/** How far the clock of whoever signs may be ahead of this node's. */
+const notBeforeLeewaySeconds = 10;
+/** `iat` says when, not from when. Further ahead, revocations would not match what they are meant for. */
+const issuedAtLeewaySeconds = 300;
+
+/** The client need only wait. */
+function assertValidYet({ nbf, iat }: { nbf: number; iat: number }): void {
+  const now = Date.now() / 1_000;
+  const times = [
+    ['nbf', nbf - notBeforeLeewaySeconds],
+    ['iat', iat - issuedAtLeewaySeconds],
+  ] as const;
+  for (const [field, from] of times) {
+    if (from <= now) continue;
+    const wait = Math.ceil(from - now);
+    throw new ChatError('UNAUTHENTICATED', {
+      field,
+      message: `The token is not valid yet: it is accepted in ${wait} s by the clock of this server`,
+      retryAfterMs: wait * 1_000,
+    });
+  }
+}
 
 function identityOf(payload: unknown): Identity {
   const claims = Claims.safeParse(payload);
@@ -46,9 +83,10 @@ function identityOf(payload: unknown): Identity {
     const issue = claims.error.issues[0];
     throw new ChatError('UNAUTHENTICATED', { field: issue?.path.join('.'), message: issue?.message });
   }
-  const { userUUID, sub, entityUUID, levelOnEntity, exp, iat, jti, scope } = claims.data;
+  const { userUUID, sub, entityUUID, levelOnEntity, exp, nbf = 0, iat = 0, jti, scope } = claims.data;
   const user = Uuid.safeParse(userUUID ?? sub);
   if (!user.success) throw new ChatError('UNAUTHENTICATED', { field: 'userUUID', message: 'must be a UUID' });
+  assertValidYet({ nbf, iat });
   const actor = {
     user: user.data,
     entity: entityUUID ?? null,
@@ -57,23 +95,28 @@ function identityOf(payload: unknown): Identity {
   };
   return {
     actor,
-    issuedAt: typeof iat === 'number' && Number.isFinite(iat) ? iat : 0,
+    issuedAt: iat,
     expiresAt: exp ?? null,
-    jti: typeof jti === 'string' ? jti : null,
+    jti: jti ?? null,
   };
 }
+
+/** Those of the configuration, and the set of an issuer once it is fetched. */
+export type VerificationKeys =
+  | Extract<TokenKeys, { source: 'secrets' | 'public_key' }>
+  | { source: 'jwks'; keySet: Pick<KeySet, 'keyFor'> };
 
 type GiveKey = (error: unknown, key?: KeyObject) => void;
 
 /** Finds the key for a token; passport-jwt does the verifying, with the algorithms that fit the source. */
-function keySource(keys: Exclude<TokenKeys, { source: 'embedded' }>) {
+function keySource(keys: VerificationKeys) {
   switch (keys.source) {
     case 'secrets':
       return { algorithms: ['HS256'], keyFor: secretFor(keys.secrets) };
     case 'public_key':
       return { algorithms: [keys.algorithm], keyFor: async () => keys.key };
     case 'jwks':
-      return { algorithms: ['RS256', 'ES256'], keyFor: jwksKeyFor(keys.url) };
+      return { algorithms: ['RS256', 'ES256'], keyFor: keyOfSet(keys.keySet) };
   }
 }
 
@@ -96,30 +139,15 @@ function secretFor(secrets: readonly string[]) {
   };
 }
 
-/** jose fetches the set again for an unknown `kid`, at most every 30 s, and never takes an `oct` key from it. */
-function jwksKeyFor(url: string) {
-  const keySet = createRemoteJWKSet(new URL(url), { cooldownDuration: 30_000, timeoutDuration: 5_000 });
+function keyOfSet(keySet: Pick<KeySet, 'keyFor'>) {
   return async (token: string) => {
     const header = decodeProtectedHeader(token);
-    if (header.alg !== 'RS256' && header.alg !== 'ES256') throw new ChatError('UNAUTHENTICATED');
-    try {
-      const key = await keySet({ ...header, alg: header.alg }, { payload: '', signature: '' });
-      return longEnough(KeyObject.from(key as webcrypto.CryptoKey));
-    } catch (error) {
-      if (error instanceof ChatError) throw error;
-      const isTheToken = error instanceof joseErrors.JWKSNoMatchingKey || error instanceof joseErrors.JOSENotSupported;
-      if (isTheToken || error instanceof joseErrors.JWKSMultipleMatchingKeys) throw new ChatError('UNAUTHENTICATED');
-      throw new ChatError('UNAVAILABLE', { message: 'The keys for tokens cannot be had right now', cause: error });
+    const { alg } = header;
+    if (alg !== 'RS256' && alg !== 'ES256') {
+      throw new ChatError('UNAUTHENTICATED', { message: 'The alg of the token must be RS256 or ES256' });
     }
+    return keySet.keyFor({ ...header, alg });
   };
-}
-
-/** Whoever can factor a short key signs tokens with it; one of `JWT_PUBLIC_KEY` is refused at the start. */
-function longEnough(key: KeyObject): KeyObject {
-  const bits = key.asymmetricKeyDetails?.modulusLength;
-  if (bits === undefined || bits >= minRsaBits) return key;
-  const message = `The key of the token has ${bits} bits; an RSA key must have at least ${minRsaBits}`;
-  throw new ChatError('UNAUTHENTICATED', { message });
 }
 
 /** What passport-jwt says of a token that does not hold, in our words. */
@@ -139,8 +167,11 @@ export function bearerOf(header: string | undefined): string | null {
   return /^Bearer +([^\s]+)$/i.exec(header)?.[1] ?? null;
 }
 
+/** Many libraries hand over the whole header. A JWT has no blanks, so nothing else can be meant. */
+const withoutScheme = (token: string) => token.replace(/^Bearer +/i, '');
+
 interface TokenSettings {
-  keys: Exclude<TokenKeys, { source: 'embedded' }>;
+  keys: VerificationKeys;
   audiences: Config['tokens']['audiences'];
   issuers: Config['tokens']['issuers'];
   isRevoked: (identity: Identity) => boolean;
@@ -170,6 +201,8 @@ export function tokenAuthenticator({ keys, audiences, issuers, isRevoked }: Toke
       algorithms: algorithms as ('HS256' | 'RS256' | 'ES256')[],
       ...(audiences && { audience: audiences }),
       ...(issuers && { issuer: issuers }),
+      // `identityOf` judges it, with a leeway that `exp` does not have.
+      jsonWebTokenOptions: { ignoreNotBefore: true },
     } as ConstructorParameters<typeof Strategy>[0],
     (payload: unknown, done: (error: unknown, identity?: Identity) => void) => {
       try {
@@ -181,8 +214,9 @@ export function tokenAuthenticator({ keys, audiences, issuers, isRevoked }: Toke
       }
     },
   );
-  const verify = (token: unknown) =>
+  const verify = (given: unknown) =>
     new Promise<Identity>((resolve, reject) => {
+      const token = typeof given === 'string' ? withoutScheme(given) : given;
       if (typeof token !== 'string' || token === '' || token.length > longestToken) {
         return reject(new ChatError('UNAUTHENTICATED', { field: 'token', message: 'must be a JWT' }));
       }

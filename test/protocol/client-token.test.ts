@@ -88,6 +88,35 @@ describeOneWiring("the client's token", ({ url }) => {
     expect(asked).to.equal(5);
   });
 
+  it('that is not valid yet is no bad one: it is used when it is, however long that takes', async () => {
+    const { owner, room } = await ownRoom(url());
+    let asked = 0;
+    const client = clientOf(url(), owner, {
+      token: () => {
+        asked += 1;
+        // Accepted 10 s before its `nbf`, so in about a second.
+        return asked <= 4 ? again(owner, { nbf: now() + 11 + (asked === 1 ? 1 : 0), n: asked }).token : owner.token;
+      },
+    });
+    const { errors, states } = watch(client);
+    await client.room(room.id).joined();
+    expect(asked, 'the same token').to.equal(1);
+    expect(errors.length).to.be.within(1, 2);
+    expect(new Set(errors)).to.deep.equal(new Set(['UNAUTHENTICATED']));
+    expect(states).to.deep.equal(['connected']);
+  });
+
+  it('that will not be valid for long never makes it give up', async () => {
+    const { owner } = await ownRoom(url());
+    const client = clientOf(url(), owner, { token: () => again(owner, { nbf: now() + 50_000 }).token });
+    const { errors } = watch(client);
+    for (let n = 1; n <= 4; n++) {
+      await until('it is refused', () => errors.length === n);
+      client.connect();
+    }
+    expect(client.state).to.equal('connecting');
+  });
+
   it('is waited for where the function fails or takes its time, and its failures are said', async () => {
     const { owner } = await ownRoom(url());
     let asked = 0;

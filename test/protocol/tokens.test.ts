@@ -1,12 +1,15 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { expect } from 'chai';
+import { chatClient } from '../support/chat-client.ts';
 import { everywhere, knock } from '../support/doors.ts';
 import { describeOneWiring, postgres, type Settings, startNode } from '../support/node.ts';
 import { type Claims, sign, somebody, testSecret } from '../support/people.ts';
 import { rest } from '../support/rest-client.ts';
 import { newRoom } from '../support/rooms.ts';
+import { socketClient } from '../support/socket-client.ts';
 
 const claims = (more: Claims = {}): Claims => ({ ...somebody().claims, ...more });
+const seconds = (ahead = 0) => Math.floor(Date.now() / 1_000) + ahead;
 const welcome = everywhere('welcome');
 const refused = everywhere('UNAUTHENTICATED');
 
@@ -32,6 +35,12 @@ describeOneWiring('The claims of a token', ({ url }) => {
     'sub where userUUID is missing': () => claims({ userUUID: undefined, sub: randomUUID() }),
     'a sub that is no UUID beside userUUID': () => claims({ sub: 'auth0|1' }),
     'UUIDs in capitals': () => claims({ userUUID: randomUUID().toUpperCase(), entityUUID: randomUUID().toUpperCase() }),
+    'an nbf of now': () => claims({ nbf: seconds() }),
+    'an nbf 8 s ahead: clocks differ': () => claims({ nbf: seconds(8), iat: seconds(8) }),
+    'an iat 4 min ahead': () => claims({ iat: seconds(240) }),
+    'a jti that is a number': () => claims({ jti: 42 }),
+    'a jti of null': () => claims({ jti: null }),
+    'an iat that is no number, which counts as 0': () => claims({ iat: 'yesterday' }),
     'a UUID of no version': () => claims({ userUUID: 'ffffffff-ffff-ffff-ffff-ffffffffffff' }),
   };
   for (const [title, payload] of Object.entries(good)) {
@@ -53,6 +62,14 @@ describeOneWiring('The claims of a token', ({ url }) => {
     'level true': () => claims({ levelOnEntity: true }),
     'level [100]': () => claims({ levelOnEntity: [100] }),
     'an exp that is no number': () => claims({ exp: 'tomorrow' }),
+    'an exp in milliseconds': () => claims({ exp: Date.now() + 3_600_000 }),
+    'an nbf that is no number': () => claims({ nbf: 'tomorrow' }),
+    'an nbf 15 s ahead': () => claims({ nbf: seconds(15) }),
+    'an nbf in milliseconds': () => claims({ nbf: Date.now() }),
+    'an iat 6 min ahead': () => claims({ iat: seconds(360) }),
+    'an iat in milliseconds': () => claims({ iat: Date.now() - 60_000 }),
+    'a jti that JSON does not keep as it was written': () => claims({ jti: 2 ** 60 }),
+    'a jti that is an object': () => claims({ jti: {} }),
     'a payload that is a list': () => [claims()],
     'a payload that is a string': () => 'ana',
     'a payload of null': () => null,
@@ -62,6 +79,37 @@ describeOneWiring('The claims of a token', ({ url }) => {
       expect(await knock(url(), sign(payload()))).to.deep.equal(refused);
     });
   }
+
+  const details: [title: string, more: Claims, detail: string][] = [
+    ['exp in milliseconds', { exp: Date.now() }, 'exp: must be in seconds since 1970, and looks like milliseconds'],
+    ['iat in milliseconds', { iat: Date.now() }, 'iat: must be in seconds since 1970, and looks like milliseconds'],
+    ['nbf in milliseconds', { nbf: Date.now() }, 'nbf: must be in seconds since 1970, and looks like milliseconds'],
+    ['jti of 2^60', { jti: 2 ** 60 }, 'jti: must be a string, or a whole number up to 2^53-1'],
+  ];
+  for (const [title, more, detail] of details) {
+    it(`that are refused for ${title} say so`, async () => {
+      expect((await rest(url(), sign(claims(more))).get('/rooms')).body.meta.detail).to.equal(detail);
+    });
+  }
+
+  it('that hold from a moment on say how long to wait', async () => {
+    const { status, body, headers } = await rest(url(), sign(claims({ nbf: seconds(40) }))).get('/rooms');
+    expect([status, body.meta.reason]).to.deep.equal([401, 'UNAUTHENTICATED']);
+    expect(body.meta.retry_after_ms).to.be.within(28_000, 31_000);
+    expect(Number(headers.get('Retry-After'))).to.equal(body.meta.retry_after_ms / 1_000);
+    expect(body.meta.detail).to.match(/^nbf: The token is not valid yet/);
+  });
+
+  it('come with or without the scheme of the header, where a token stands alone', async () => {
+    const token = sign(claims());
+    for (const given of [`Bearer ${token}`, `bearer ${token}`]) {
+      expect(await socketClient(url(), { token: given })).to.be.an('object');
+      const chat = await chatClient(url());
+      await chat.next();
+      chat.send({ type: 'token', content: given });
+      expect(await chat.next()).to.deep.equal({ type: 'status', data: 'READY' });
+    }
+  });
 
   it('are refused as TOKEN_EXPIRED after exp', async () => {
     for (const exp of [1, Math.floor(Date.now() / 1_000) - 1]) {

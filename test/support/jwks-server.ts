@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
@@ -12,6 +13,8 @@ export interface JwksServer {
   /** Whether it breaks off every request. */
   isDown: boolean;
   keys: object[];
+  /** What it does instead of giving the keys. */
+  answer: ((response: ServerResponse) => void) | undefined;
   /** From now on the answers wait until this is called. */
   hold(): () => void;
 }
@@ -27,10 +30,11 @@ export async function jwksServer(keys: object[]): Promise<JwksServer> {
     held = promise;
     return resolve;
   };
-  const jwks: JwksServer = { url: '', fetched: 0, isDown: false, keys, hold };
+  const jwks: JwksServer = { url: '', fetched: 0, isDown: false, keys, answer: undefined, hold };
   const server = createServer(pair, (request, response) => {
     jwks.fetched += 1;
     if (jwks.isDown) return request.socket.destroy();
+    if (jwks.answer) return jwks.answer(response);
     void held.then(() =>
       response.setHeader('Content-Type', 'application/json').end(JSON.stringify({ keys: jwks.keys })),
     );

@@ -62,6 +62,7 @@ describe("the client's document", () => {
       UNREACHABLE: true,
       NO_TOKEN: true,
       CLOSED: true,
+      LIMIT: true,
     };
     /** Only of REST. */
     const administrative = ['TOO_MANY_RULES', 'LAST_ADMIN', 'ROOM_FULL', 'PAIR_EXISTS'];
@@ -72,7 +73,8 @@ describe("the client's document", () => {
   it('names every event, and the timings as they are', () => {
     const client: Record<keyof ClientEvents, true> = { state: true, error: true, frame: true };
     const room: Record<keyof RoomEvents, true> = {
-      ...{ update: true, state: true, message: true, member: true, room: true, reset: true, outgoing: true },
+      ...{ update: true, state: true, message: true, member: true, room: true, reset: true },
+      ...{ dropped: true, outgoing: true },
     };
     for (const event of [...Object.keys(client), ...Object.keys(room)]) expect(text).to.include(`\`${event}\``);
     for (const [name, ms] of Object.entries(defaultTimings)) {

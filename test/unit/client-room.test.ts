@@ -39,12 +39,14 @@ const joined = (rev: number, more: object = {}) => ({
 });
 
 /** A room whose connection is the test: what it asks waits to be answered. */
-function roomOf() {
+function roomOf({ maxMessages = 1_000, maxOutbox = 1_000 } = {}) {
   const asked: Asked[] = [];
   const line = {
     ask: (name: string, payload: object, answered: Asked['answered']) => asked.push({ name, payload, answered }),
   };
-  const connection = { timings: { ...defaultTimings, pauseMs: 1 }, state: 'connected', line, claims: { user: me } };
+  const limits = { maxMessages, maxOutbox };
+  const timings = { ...defaultTimings, pauseMs: 1 };
+  const connection = { ...limits, timings, state: 'connected', line, claims: { user: me } };
   const room = new Room(connection as unknown as Connected, 7, () => {});
   const heard: string[] = [];
   const name = <E extends keyof RoomEvents>(event: E, say: (what: RoomEvents[E]) => unknown) =>
@@ -312,5 +314,81 @@ describe("the client's outbox", () => {
     again.answered(undefined, ackOf(2, first));
     expect(await first.done).to.include({ content: 'first' });
     expect(room.outbox).to.deep.equal([]);
+  });
+});
+
+describe("the client's memory of a room", () => {
+  const page = (first: number, last: number) => ({
+    messages: Array.from({ length: last - first + 1 }, (_, n) => message(first + n)),
+    has_more: first > 1,
+  });
+  const seqs = ({ messages }: { messages: readonly { seq: number }[] }) => messages.map(({ seq }) => seq);
+  const range = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, n) => first + n);
+
+  it('is of the latest maxMessages: the oldest is dropped, and said to be', async () => {
+    const { room } = await roomOf({ maxMessages: 3 }).live();
+    const dropped: number[] = [];
+    room.on('dropped', (messages) => void dropped.push(...seqs({ messages })));
+    for (let seq = 1; seq <= 3; seq++) room.hear(said(seq, seq));
+    expect([room.hasOlder, dropped]).to.deep.equal([false, []]);
+    for (let seq = 4; seq <= 10; seq++) room.hear(said(seq, seq));
+    expect(seqs(room)).to.deep.equal([8, 9, 10]);
+    expect(dropped).to.deep.equal(range(1, 7));
+    expect(room.hasOlder).to.equal(true);
+  });
+
+  it('of the first page is not larger, either', async () => {
+    const { room, next } = roomOf({ maxMessages: 5 });
+    (await next('room:join')).answered(undefined, joined(20));
+    (await next('message:history')).answered(undefined, page(11, 20));
+    expect(seqs(room)).to.deep.equal(range(16, 20));
+    expect(room.hasOlder).to.equal(true);
+  });
+
+  it('takes back what was dropped, without a gap, also if more comes meanwhile, and keeps it', async () => {
+    const { room, next } = await roomOf({ maxMessages: 3 }).live();
+    for (let seq = 1; seq <= 6; seq++) room.hear(said(seq, seq));
+    const loading = room.loadOlder(2);
+    const asked = await next('message:history');
+    expect(asked.payload).to.include({ before: 4, limit: 2 });
+    room.hear(said(7, 7));
+    asked.answered(undefined, page(2, 3));
+    await loading;
+    expect(seqs(room)).to.deep.equal(range(2, 7));
+    room.hear(said(8, 8));
+    expect(seqs(room), 'as many as there were').to.deep.equal(range(3, 8));
+  });
+
+  it('is bounded again where a page was not to be had', async () => {
+    const { room, next } = await roomOf({ maxMessages: 3 }).live();
+    for (let seq = 1; seq <= 4; seq++) room.hear(said(seq, seq));
+    const loading = room.loadOlder();
+    const asked = await next('message:history');
+    room.hear(said(5, 5));
+    asked.answered(new ChatClientError('TIMEOUT', 'late'));
+    expect(await loading.catch(({ code }) => code)).to.equal('TIMEOUT');
+    room.hear(said(6, 6));
+    expect(seqs(room)).to.deep.equal([4, 5, 6]);
+  });
+
+  it('has an end for older pages, too', async () => {
+    const { room, next } = roomOf({ maxMessages: 2 });
+    (await next('room:join')).answered(undefined, joined(100));
+    (await next('message:history')).answered(undefined, page(51, 100));
+    const loading = room.loadOlder(18);
+    (await next('message:history')).answered(undefined, page(81, 98));
+    await loading;
+    expect(seqs(room)).to.deep.equal(range(81, 100));
+    expect(await room.loadOlder().catch(({ code }) => code)).to.equal('LIMIT');
+  });
+
+  it('has an end for what is not sent: one more fails at once, and is not kept', async () => {
+    const { room } = await roomOf({ maxOutbox: 2 }).live();
+    const kept = [room.send('1'), room.send('2')];
+    const refused = room.send('3');
+    expect([refused.state, refused.error?.code]).to.deep.equal(['failed', 'LIMIT']);
+    expect(room.outbox).to.deep.equal(kept);
+    refused.retry();
+    expect([refused.state, room.outbox.length]).to.deep.equal(['failed', 2]);
   });
 });

@@ -3,7 +3,8 @@ import { expect } from 'chai';
 import { build } from 'esbuild';
 
 const root = new URL('../../', import.meta.url);
-const mostBytes = 6 * 1024;
+/** What it keeps is bounded, and a token that is not valid yet is waited for: that took it above 6 KiB. */
+const mostBytes = 6.5 * 1024;
 
 describe("the client's bundle", () => {
   it('is small, and has nothing of the service in it', async () => {

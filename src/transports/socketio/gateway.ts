@@ -155,9 +155,9 @@ export function socketioGateway(http: HttpServer, settings: Settings, failed: (e
 const sidOf = (connection: object) => (connection as { id: string }).id;
 
 function connectError(error: ChatError): Error & { data: object } {
-  const { code, message, retryAfterMs } = error;
-  const data = { code, message, ...(retryAfterMs !== undefined && { retry_after_ms: retryAfterMs }) };
-  return Object.assign(new Error(message), { data });
+  const { code, message, field, retryAfterMs } = error;
+  const more = { ...(field && { field }), ...(retryAfterMs !== undefined && { retry_after_ms: retryAfterMs }) };
+  return Object.assign(new Error(message), { data: { code, message, ...more } });
 }
 
 /** Packets that a connection without a token may send; a client sends one for each namespace, and tokens again. */
