@@ -110,6 +110,7 @@ export const environment = z.object({
   MAX_ROOMS_PER_CONNECTION: wholeNumber(128).describe(off0),
   MAX_CONNECTIONS_PER_USER: wholeNumber(20).describe(off0),
   MAX_UNAUTHENTICATED: wholeNumber(10_000).describe(off0),
+  MAX_CONNECTIONS: wholeNumber(30_000).describe(off0),
   MAX_UNSENT_BYTES: wholeNumber(1_048_576).describe(off0),
   MAX_RULES_PER_ROOM: wholeNumber(1_000).describe(off0),
   SEND_RATE: wholeNumber(20).describe(off0),
@@ -120,6 +121,7 @@ export const environment = z.object({
   RULE_BURST: wholeNumber(200, { min: 1 }),
   MAX_ROOMS_PER_CREATOR: wholeNumber(10_000).describe(off0),
   TOKEN_SECONDS: wholeNumber(60, { min: 1, max: 3_600 }),
+  HTTP_KEEP_ALIVE_SECONDS: wholeNumber(75, { min: 1, max: 3_600 }),
   PING_SECONDS: wholeNumber(25, { min: 1, max: 3_600 }),
   SWEEP_SECONDS: wholeNumber(2, { min: 1, max: 3_600 }),
   DRAIN_SECONDS: wholeNumber(15, { max: 3_600 }),
@@ -164,8 +166,10 @@ export interface Limits {
 }
 
 export interface Config {
+  /** `::`: every address of this machine, IPv6 and IPv4. */
   host: string;
   port: number;
+  http: { keepAliveMs: number; headersTimeoutMs: number; requestTimeoutMs: number; maxConnections: number };
   database:
     | { mode: 'embedded'; directory: string | undefined }
     | { mode: 'postgres'; databaseUrl: string; poolSize: number; statementTimeoutMs: number };
@@ -225,8 +229,14 @@ export function readConfig(env: Environment, { needsKeys = true }: Reading = {})
   const settings = parsed.data;
   const keys = tokenKeys(settings);
   return {
-    host: settings.HOST ?? (settings.DATABASE_URL ? '0.0.0.0' : '127.0.0.1'),
+    host: settings.HOST ?? (settings.DATABASE_URL ? '::' : '127.0.0.1'),
     port: settings.PORT,
+    http: {
+      keepAliveMs: settings.HTTP_KEEP_ALIVE_SECONDS * 1_000,
+      headersTimeoutMs: 10_000,
+      requestTimeoutMs: 30_000,
+      maxConnections: settings.MAX_CONNECTIONS,
+    },
     database: settings.DATABASE_URL
       ? {
           mode: 'postgres',

@@ -3,6 +3,7 @@ import type { Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { refuseUpgrade } from './transports/refuse-upgrade.ts';
+import { closeAfterUnreadBody } from './transports/rest/unread-body.ts';
 import { answerUnreadable } from './transports/rest/unreadable-request.ts';
 
 /** Where requests come from: a port of our own, or a part of somebody else's server. */
@@ -19,23 +20,42 @@ export interface Listener {
   cut(): void;
 }
 
-/** Longer than a balancer keeps a connection for the next request, so that it never sends one into a closing one. */
-const keepAliveMs = 75_000;
-
 const isWebSocket = ({ headers }: IncomingMessage) => headers.upgrade?.toLowerCase() === 'websocket';
 
-export function ownListener(port: number, host: string): Listener {
+export interface OwnPort {
+  port: number;
+  /** `::`: every address of this machine, IPv6 and IPv4. */
+  host: string;
+  /** For the next request on a connection. */
+  keepAliveMs: number;
+  headersTimeoutMs: number;
+  requestTimeoutMs: number;
+  /** 0: no limit. */
+  maxConnections: number;
+  /** Called at most once a minute while connections are refused. */
+  full: () => void;
+}
+
+export function ownListener({ port, host, ...settings }: OwnPort): Listener {
   const http = createServer({
     requireHostHeader: false,
-    keepAliveTimeout: keepAliveMs,
+    maxHeaderSize: maxHeaderBytes,
+    keepAliveTimeout: settings.keepAliveMs,
+    headersTimeout: settings.headersTimeoutMs,
+    requestTimeout: settings.requestTimeoutMs,
+    connectionsCheckingInterval: 1_000,
     // Others, as to HTTP/2 without TLS, are offers that come with a request which wants its answer all the same.
     shouldUpgradeCallback: isWebSocket,
   });
   answerUnreadable(http);
+  limitConnections(http, settings);
   let answered: Promise<unknown> | undefined;
   return {
     http,
-    open: () => listen(http, port, host),
+    open() {
+      beforeOthers(http);
+      return listen(http, port, host);
+    },
     address: () => addressOf(http)!,
     finish() {
       answered ??= new Promise((resolve) => http.close(resolve));
@@ -46,14 +66,73 @@ export function ownListener(port: number, host: string): Listener {
   };
 }
 
+/** Twice what the balancers of `deploy/` let a header have, so that a token and cookies fit. */
+const maxHeaderBytes = 32_768;
+
+function limitConnections(http: HttpServer, { maxConnections, full }: Pick<OwnPort, 'maxConnections' | 'full'>): void {
+  if (maxConnections === 0) return;
+  http.maxConnections = maxConnections;
+  let makesRoom = true;
+  let reports = true;
+  http.on('drop', () => {
+    // What only waits for its next request makes room first; not for each of many newcomers, as it looks at all connections.
+    if (makesRoom) {
+      makesRoom = false;
+      http.closeIdleConnections();
+      setTimeout(() => {
+        makesRoom = true;
+      }, 1_000).unref();
+    }
+    if (!reports) return;
+    reports = false;
+    full();
+    setTimeout(() => {
+      reports = true;
+    }, 60_000).unref();
+  });
+}
+
+/** `GET http://chat.example/rooms`, as clients ask a proxy: every transport sees the path alone. */
+function toOriginForm(request: IncomingMessage): void {
+  request.url = originForm(request.url);
+}
+
+function originForm(url = ''): string {
+  if (url.startsWith('/')) return url;
+  const path = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*(.*)$/is.exec(url)?.[1];
+  if (path === undefined) return url;
+  return path.startsWith('/') ? path : `/${path}`;
+}
+
+/** What concerns every request, whichever transport serves it. */
+function beforeOthers(http: HttpServer): void {
+  http.prependListener('request', closeAfterUnreadBody);
+  for (const event of ['request', 'upgrade']) http.prependListener(event, toOriginForm);
+}
+
 export function listen(server: HttpServer, port: number, host: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.off('error', reject);
+    const refuse = (error: NodeJS.ErrnoException) => reject(listenError(error, port, host));
+    server.once('error', refuse);
+    // Without a host Node.js takes `::` for both families, and 0.0.0.0 on a machine without IPv6.
+    server.listen({ port, ...(host !== '::' && { host }) }, () => {
+      server.off('error', refuse);
       resolve();
     });
   });
+}
+
+/** Says what to do where a setting is at fault. */
+function listenError(error: NodeJS.ErrnoException, port: number, host: string): Error {
+  const reasons: Record<string, string> = {
+    EADDRINUSE: `Port ${port} is in use on ${host}. Set PORT (or METRICS_PORT) to a free port, or stop the process that has it`,
+    EACCES: `This account may not listen on port ${port}. Set PORT (or METRICS_PORT) to 1024 or above`,
+    EADDRNOTAVAIL: `${host} is not an address of this machine. Set HOST to one of its addresses, or leave HOST out`,
+    EAFNOSUPPORT: `This machine has no addresses of the kind of ${host}. Set HOST to another address, or leave HOST out`,
+    ENOTFOUND: `The name ${host} has no address. Set HOST to an address of this machine`,
+  };
+  const reason = reasons[error.code ?? ''];
+  return reason ? Object.assign(new Error(reason, { cause: error }), { code: error.code }) : error;
 }
 
 function addressOf(server: HttpServer | HttpsServer, scheme = 'http'): { url: string; port: number } | undefined {
@@ -90,7 +169,7 @@ export function mountedListener({ server: outer, prefix }: Mount): Listener {
 
   /** Undefined for what is not ours. */
   function pathBelow(request: IncomingMessage): string | undefined {
-    const { url = '' } = request;
+    const url = originForm(request.url);
     if (!url.startsWith(prefix)) return undefined;
     const rest = url.slice(prefix.length);
     return rest.startsWith('/') ? rest : rest === '' || rest.startsWith('?') ? `/${rest}` : undefined;
@@ -103,8 +182,9 @@ export function mountedListener({ server: outer, prefix }: Mount): Listener {
       if (answering.size === 0) whenAnswered();
     });
     // Relative links of a page need the slash.
-    if (request.url!.split('?', 1)[0] === prefix && request.method === 'GET') {
-      return void response.writeHead(308, { Location: `${prefix}/${request.url!.slice(prefix.length)}` }).end();
+    const url = originForm(request.url);
+    if (url.split('?', 1)[0] === prefix && request.method === 'GET') {
+      return void response.writeHead(308, { Location: `${prefix}/${url.slice(prefix.length)}` }).end();
     }
     request.url = pathBelow(request);
     http.emit('request', request, response);
@@ -152,6 +232,7 @@ export function mountedListener({ server: outer, prefix }: Mount): Listener {
   return {
     http,
     async open() {
+      beforeOthers(http);
       outer.emit = emit as typeof outer.emit;
       leaveUpgrades = takeUpgrades();
       isOpen = true;

@@ -7,10 +7,11 @@ import type { Config, TokenKeys } from './config.ts';
 import { before, closeInSlices, drainTimes, gone } from './drain.ts';
 import { embeddedSecret, playgroundKey } from './embedded-key.ts';
 import { createFailureLog } from './failure-log.ts';
-import { listen, type Mount, mountedListener, ownListener } from './listener.ts';
+import { listen, type Mount, mountedListener, type OwnPort, ownListener } from './listener.ts';
 import { createLogger } from './logger.ts';
 import { type Metrics, metrics } from './metrics.ts';
 import { type RedisNodes, redisNodes } from './nodes/redis-nodes.ts';
+import { maxOpenFiles, reservedFiles } from './open-files.ts';
 import { acceptanceQueue } from './rooms/acceptances.ts';
 import { databaseClock } from './rooms/database-clock.ts';
 import { noOtherNodes } from './rooms/node-calls.ts';
@@ -88,7 +89,7 @@ async function serve(
 ): Promise<RunningServer> {
   const { limits } = config;
   const measured = metrics(config);
-  const listener = mount ? mountedListener(mount) : ownListener(config.port, config.host);
+  const listener = mount ? mountedListener(mount) : ownListener(ownPort(config, logger));
   const { http } = listener;
   const untold = (error: unknown) => logger.error({ err: error }, 'a member could not be told');
   const gateway = socketioGateway(http, { ...config, frameBytes: limits.frameBytes }, untold);
@@ -216,6 +217,19 @@ async function serve(
     },
     ...{ drain, close },
   };
+}
+
+function ownPort({ port, host, http, database }: Config, logger: Logger): OwnPort {
+  // Each connection takes an open file, and a process that has none left cannot reach its database either.
+  const allowed = Math.max(maxOpenFiles() - reservedFiles, 1);
+  const wanted = http.maxConnections || Infinity;
+  const maxConnections = Math.min(wanted, allowed);
+  if (maxConnections < wanted && wanted < Infinity && database.mode === 'postgres') {
+    const advice = `start it with ulimit -n ${wanted + reservedFiles}, or set MAX_CONNECTIONS to ${allowed}`;
+    logger.warn({ maxConnections }, `the limit of open files is too low for MAX_CONNECTIONS; ${advice}`);
+  }
+  const full = () => logger.warn({ maxConnections }, 'connections are refused: there are MAX_CONNECTIONS of them');
+  return { port, host, ...http, maxConnections: maxConnections === Infinity ? 0 : maxConnections, full };
 }
 
 function tokenKeys({ tokens: { keys }, dataDirectory }: Config) {

@@ -1,9 +1,10 @@
 import type { Duplex } from 'node:stream';
+import { closeGently } from './close-gently.ts';
 
 /** What a client, or a balancer, is told that comes to a node that is about to end: another one has time now. */
 export const drainingHeaders = { 'Retry-After': '2', Connection: 'close' };
 
-/** Answers an upgrade that nobody serves, and hangs up. */
+/** Answers an upgrade that nobody serves, and closes the connection. */
 export function refuseUpgrade(
   socket: Duplex,
   status: string,
@@ -14,9 +15,6 @@ export function refuseUpgrade(
   const type = body ? { 'Content-Type': 'application/json' } : {};
   const length = String(Buffer.byteLength(text));
   const lines = Object.entries({ Connection: 'close', 'Content-Length': length, ...type, ...headers });
-  // The socket's own errors have no other listener.
-  socket.on('error', () => socket.destroy());
-  // Sockets of an HTTP server are half open: the client might never end its side.
-  socket.once('finish', () => socket.destroy());
-  socket.end(`HTTP/1.1 ${status}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${text}`);
+  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  closeGently(socket, `HTTP/1.1 ${status}\r\n${head}\r\n${text}`);
 }

@@ -1,52 +1,73 @@
+import { createServer as createHttpServer } from 'node:http';
 import { connect } from 'node:net';
 import { expect } from 'chai';
+import { createServer } from '../../src/create-server.ts';
 import { closeLater } from '../support/cleanup.ts';
-import { describeEveryWiring } from '../support/node.ts';
-import { sign, somebody } from '../support/people.ts';
+import { describeOneWiring } from '../support/node.ts';
+import { sign, somebody, testSecret } from '../support/people.ts';
+import { freshDatabase } from '../support/postgres.ts';
+import { rawExchange, rawRequest, unreadableRequests } from '../support/raw-request.ts';
 import { rest } from '../support/rest-client.ts';
 
-/** Raw bytes to the port, and what comes back until it is closed. */
-function raw(url: string, text: string): Promise<string> {
-  const { hostname, port } = new URL(url);
-  const socket = connect(Number(port), hostname);
-  closeLater(() => socket.destroy());
-  socket.end(text);
-  return new Promise((resolve, reject) => {
-    let answer = '';
-    socket.on('data', (data) => {
-      answer += data;
-    });
-    socket.once('close', () => resolve(answer));
-    socket.once('error', reject);
-  });
+const good = 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n';
+
+/** What Node.js parses, and a route refuses or serves. */
+const parsed: Record<string, [status: number, reason?: string]> = {
+  'the method TRACE': [404, 'NOT_FOUND'],
+  'headers of 20 KB': [401, 'UNAUTHENTICATED'],
+};
+const tooLarge = [
+  'headers of 70 KB',
+  'headers of 40 KB',
+  'a URL of 40 KB',
+  'chunk extensions of 20 KB',
+  'trailers of 40 KB',
+];
+
+function expected(what: string): [status: number, reason?: string] {
+  return parsed[what] ?? (tooLarge.includes(what) ? [413, 'TOO_LARGE'] : [400, 'BAD_REQUEST']);
 }
 
-describeEveryWiring('What is hardly a request', ({ url }) => {
-  const requests: Record<string, [text: string, status: number, reason: string]> = {
-    'no HTTP at all': ['hello\r\n\r\n', 400, 'BAD_REQUEST'],
-    'headers of 70 KB': [`GET /rooms HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(70_000)}\r\n\r\n`, 413, 'TOO_LARGE'],
-    'a bad chunk': [
-      'POST /rooms HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nzz\r\n',
-      400,
-      'BAD_REQUEST',
-    ],
-    'an unknown expectation': [
-      'GET /rooms HTTP/1.1\r\nHost: x\r\nExpect: foo\r\nConnection: close\r\n\r\n',
-      400,
-      'BAD_REQUEST',
-    ],
-    'no Host': ['GET /rooms HTTP/1.1\r\nConnection: close\r\n\r\n', 401, 'UNAUTHENTICATED'],
-  };
-  for (const [what, [text, status, reason]] of Object.entries(requests)) {
-    it(`is answered with the envelope and CORS: ${what}`, async () => {
-      const answer = await raw(url(), text);
-      expect(answer)
-        .to.match(new RegExp(`^HTTP/1.1 ${status} `))
-        .and.match(/access-control-allow-origin: \*/i);
-      const body = JSON.parse(answer.slice(answer.indexOf('{')).replace(/\r\n.*$/s, ''));
-      expect(body.meta).to.include({ code: status, reason });
-    });
+/** What is wrong comes after the headers, when the route may have answered. */
+const isInBody = (what: string) => /^(a bad chunk|chunk extensions|trailers)/.test(what);
+
+describeOneWiring('What is hardly a request', ({ url }) => {
+  for (const [what, bytes] of Object.entries(unreadableRequests)) {
+    for (const [where, before] of [
+      ['on a new connection', []],
+      ['after another request on the same connection', [good]],
+    ] as const) {
+      it(`is answered with the envelope and CORS ${where}: ${what}`, async () => {
+        const path = what === 'headers of 20 KB' ? '/rooms' : '/nowhere';
+        const answer = await rawRequest(url(), ...before, bytes(path));
+        const [status, reason] = isInBody(what) && answer.status === 404 ? [404, 'NOT_FOUND'] : expected(what);
+        expect(answer.status).to.equal(status);
+        expect(answer.head).to.match(/access-control-allow-origin: \*/i);
+        expect(JSON.parse(answer.body).meta).to.include({ code: status, reason });
+      });
+    }
   }
+
+  it('is a request that follows one which is still being answered: both are answered, in their order', async () => {
+    const bytes = `GET /readyz HTTP/1.1\r\nHost: x\r\n\r\nFOO / HTTP/1.1\r\n\r\n`;
+    const answers = (await rawExchange(url(), bytes)).match(/HTTP\/1\.1 \d{3}/g);
+    expect(answers).to.deep.equal(['HTTP/1.1 200', 'HTTP/1.1 400']);
+  });
+
+  it('is refused by the app where the service is mounted, and answered, too', async () => {
+    const server = createHttpServer((_request, response) => response.end('the app'));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    closeLater(() => server.close());
+    const settings = { DATABASE_URL: await freshDatabase(), JWT_SECRET: testSecret, LOG_LEVEL: 'silent' };
+    const mounted = await createServer({ server, prefix: '/messaging', settings });
+    closeLater(() => mounted.close());
+    const origin = new URL(mounted.url).origin;
+    for (const [what, bytes] of Object.entries(unreadableRequests)) {
+      if (what === 'a tunnel') continue; // It names no path, and so is the app's.
+      const { status } = await rawRequest(origin, good, bytes('/messaging/nowhere'));
+      expect(status, what).to.be.within(400, 431);
+    }
+  });
 
   it('is a long Authorization header without a token: it is refused, unread', async () => {
     const refused = await rest(url()).get('/rooms', { Authorization: 'a'.repeat(15_000) });

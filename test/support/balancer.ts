@@ -43,6 +43,9 @@ const setups: Record<Kind, Setup> = {
   },
 };
 
+/** What else stands in the file, and takes another value for a test: limits and time-outs. */
+export type Changes = readonly (readonly [string, string])[];
+
 interface Prepared {
   program: string;
   file: string;
@@ -51,8 +54,12 @@ interface Prepared {
 }
 
 /** The balancer of `deploy/` before these nodes, in a directory of its own. */
-export async function startBalancer(kind: Kind, nodePorts: readonly [number, number]): Promise<Balancer> {
-  const { program, file, home, port } = await prepare(kind, nodePorts);
+export async function startBalancer(
+  kind: Kind,
+  nodePorts: readonly [number, number],
+  changes: Changes = [],
+): Promise<Balancer> {
+  const { program, file, home, port } = await prepare(kind, nodePorts, changes);
   const child = spawn(program, setups[kind].run(file, home), { cwd: home, stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   for (const stream of [child.stdout, child.stderr]) {
@@ -76,7 +83,8 @@ export async function checkedConfiguration(kind: Kind): Promise<string> {
   return stdout + stderr;
 }
 
-async function prepare(kind: Kind, [first, second]: readonly [number, number]): Promise<Prepared> {
+async function prepare(kind: Kind, nodePorts: readonly [number, number], changes: Changes = []): Promise<Prepared> {
+  const [first, second] = nodePorts;
   const setup = setups[kind];
   const program = findProgram(kind);
   const port = await freePort();
@@ -86,7 +94,7 @@ async function prepare(kind: Kind, [first, second]: readonly [number, number]): 
   chmodSync(home, 0o755);
   let text = readFileSync(new URL(`../../deploy/${setup.file}`, import.meta.url), 'utf8');
   const nodes = [first, second].map((node, n): [string, string] => [`chat-${n + 1}:7777`, `127.0.0.1:${node}`]);
-  for (const [there, here] of [...nodes, ...setup.replacements(home, port)]) {
+  for (const [there, here] of [...nodes, ...setup.replacements(home, port), ...changes]) {
     if (!text.includes(there)) throw new Error(`deploy/${setup.file} has no ${JSON.stringify(there)} any more`);
     text = text.replaceAll(there, here);
   }

@@ -78,7 +78,7 @@ const same: Alter = (config) => config;
 const shared = new Map<Wiring, Promise<RunningServer[]>>();
 
 /** The nodes of a wiring that all suites use: starting PGlite takes seconds. */
-function sharedNodes(wiring: Wiring): Promise<RunningServer[]> {
+export function sharedNodes(wiring: Wiring): Promise<RunningServer[]> {
   const started = shared.get(wiring) ?? startShared(wiring);
   shared.set(wiring, started);
   return started;

@@ -54,7 +54,7 @@ describe('configuration', () => {
   });
 
   it('listens on every address once there is a PostgreSQL, unless HOST says otherwise', () => {
-    expect(readConfig({ DATABASE_URL: database, ...secret }).host).to.equal('0.0.0.0');
+    expect(readConfig({ DATABASE_URL: database, ...secret }).host).to.equal('::');
     expect(readConfig({ DATABASE_URL: database, ...secret, HOST: '127.0.0.1' }).host).to.equal('127.0.0.1');
   });
 

@@ -16,6 +16,8 @@ export function answerError(response: Response, error: ChatError): void {
   const { http, message } = errors[error.code];
   if (error.retryAfterMs !== undefined) response.set('Retry-After', String(Math.ceil(error.retryAfterMs / 1_000)));
   if (http === 401) response.set('WWW-Authenticate', 'Bearer');
+  // Who has no token keeps no connection; nor does a body that nobody reads.
+  if (http === 401 || !response.req.complete) response.set('Connection', 'close');
   const meta: Meta = { code: http, message, reason: error.code };
   if (error.detail !== message) meta.detail = error.detail;
   if (error.retryAfterMs !== undefined) meta.retry_after_ms = error.retryAfterMs;

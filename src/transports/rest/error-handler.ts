@@ -26,6 +26,8 @@ export function errorHandler(
   limits: Pick<RequestLimits, 'refused'>,
 ): ErrorRequestHandler {
   return (thrown, request, response, next) => {
+    // The rest of the request turned out to be unreadable, and that was answered.
+    if (response.writableEnded) return;
     const error = translate(thrown);
     metrics.refused(error.code);
     // Where nobody is known by a token, the balancer limits.
