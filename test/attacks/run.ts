@@ -1,0 +1,120 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { runEnds } from '../support/cleanup.ts';
+import { somebody, testSecret } from '../support/people.ts';
+import { freshDatabase } from '../support/postgres.ts';
+import { runServer } from '../support/process.ts';
+import { rest } from '../support/rest-client.ts';
+import { type Attack, attacks, type Outcome, type Target } from './memory-attacks.ts';
+
+/**
+ * What the process of a node holds while a client tries to fill it, and whether it survives. Bounded in time and in
+ * connections. `node test/attacks/run.ts` starts a node of its own for each attack, with little memory; `--checkout`
+ * takes another checkout. With `--url` it attacks what runs there, such as a balancer on this machine, and only says
+ * whether that still answers; `--token` and `--room` allow the attacks of a user.
+ */
+const { values } = parseArgs({
+  options: {
+    checkout: { type: 'string', default: resolve(import.meta.dirname, '../..') },
+    url: { type: 'string' },
+    token: { type: 'string' },
+    room: { type: 'string', default: '1' },
+    only: { type: 'string' },
+    seconds: { type: 'string', default: '6' },
+    connections: { type: 'string', default: '250' },
+    heap: { type: 'string', default: '512' },
+  },
+});
+
+const names = values.only?.split(',') ?? Object.keys(attacks);
+const unknown = names.filter((name) => !attacks[name]);
+if (unknown.length > 0) throw new Error(`No attack is named ${unknown.join(', ')}: ${Object.keys(attacks).join(', ')}`);
+
+const mebibytes = (bytes: number) => `${Math.round(bytes / 1_048_576)} MiB`;
+
+interface Report {
+  sent: string;
+  open: number;
+  before?: string;
+  peak?: string;
+  survived: boolean;
+}
+
+/** Of a process of this machine, now and at most, in bytes. */
+function memoryOf(pid: number): { now: number; peak: number } | undefined {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    const of = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]) * 1_024;
+    return { now: of('VmRSS'), peak: of('VmHWM') };
+  } catch {
+    return undefined;
+  }
+}
+
+const answers = (url: string) =>
+  fetch(`${url}/healthz`, { signal: AbortSignal.timeout(5_000) }).then(
+    ({ status }) => status === 200,
+    () => false,
+  );
+
+async function attackOwn(attack: Attack): Promise<Report> {
+  const databaseUrl = await freshDatabase();
+  const server = await runServer(
+    {
+      ...{ DATABASE_URL: databaseUrl, JWT_SECRET: testSecret, SEND_RATE: 0, LOG_LEVEL: 'info' },
+      ...{ NODE_OPTIONS: `--max-old-space-size=${values.heap}`, MAX_CONNECTIONS_PER_USER: 0 },
+      ...attack.settings,
+    },
+    values.checkout,
+  );
+  const person = somebody({ level: 100 });
+  const { room } = (await rest(server.url, person.token).post('/rooms', { name: 'attacked' })).body.content;
+  const pid = server.child.pid!;
+  const before = memoryOf(pid)!;
+  let peak = before.now;
+  let hasEnded = false;
+  void server.exited.then(() => {
+    hasEnded = true;
+  });
+  const watch = setInterval(() => {
+    peak = Math.max(peak, memoryOf(pid)?.now ?? 0);
+  }, 25);
+  const outcome = await bounded(attack, { url: server.url, person, room_id: room.id, databaseUrl });
+  clearInterval(watch);
+  const survived = !hasEnded && (await answers(server.url));
+  server.kill('SIGKILL');
+  await server.exited;
+  const { sent, open } = outcome;
+  return { sent, open, before: mebibytes(before.now), peak: mebibytes(peak), survived };
+}
+
+async function bounded(attack: Attack, target: Omit<Target, 'connections' | 'until'>) {
+  const until = performance.now() + Number(values.seconds) * 1_000;
+  const failed = (): Outcome => ({ sentBytes: Number.NaN, open: 0 });
+  const { sentBytes, open } = await attack
+    .run({ ...target, connections: Number(values.connections), until })
+    .catch(failed);
+  return { sent: Number.isNaN(sentBytes) ? 'it broke off' : mebibytes(sentBytes), open };
+}
+
+async function attackThere(attack: Attack, url: string): Promise<Report | undefined> {
+  const { token } = values;
+  if (attack.needs?.includes('database') || (attack.needs?.includes('token') && !token)) return undefined;
+  const person = token ? { token } : undefined;
+  const outcome = await bounded(attack, { url, person, room_id: Number(values.room), databaseUrl: undefined });
+  return { ...outcome, survived: await answers(url) };
+}
+
+let allSurvived = true;
+for (const name of names) {
+  const attack = attacks[name]!;
+  const report = values.url ? await attackThere(attack, values.url) : await attackOwn(attack);
+  if (!report) continue;
+  const { sent, open, before, peak, survived } = report;
+  const memory = before ? `, memory ${before} → ${peak}` : '';
+  console.log(`${name}: ${attack.what}. Sent ${sent}, ${open} open${memory}: ${survived ? 'survived' : 'DEAD'}`);
+  allSurvived &&= survived;
+}
+await runEnds();
+process.exit(allSurvived ? 0 : 1);
