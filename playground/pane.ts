@@ -4,7 +4,7 @@ import { cuttableTransport } from './cuttable.ts';
 import type { Frames } from './frames.ts';
 import type { People, Person } from './people.ts';
 import { type Rest, restAs } from './person-rest.ts';
-import type { RoomListItem, Rule } from './rules.ts';
+import { isBanned, type RoomListItem, type Rule } from './rules.ts';
 import { ServiceError, serviceUrl } from './service.ts';
 import { tokenOf } from './tokens.ts';
 import { Visit } from './visit.ts';
@@ -123,8 +123,10 @@ export class Pane extends Changing {
       const read = (path: string) => this.#rest<RoomListItem[]>('GET', path, undefined, how);
       const [open, closed] = await Promise.all([read('rooms'), read('rooms?accepted=false')]);
       if (this.person !== person) return;
-      const listed = new Set(open.map(({ id }) => id));
-      this.rooms = [...open, ...closed.filter(({ id }) => !listed.has(id))];
+      // The server does not list rooms to whom it bans; those that were seen before the ban stay.
+      const banned = this.rooms?.filter(isBanned) ?? [];
+      const rooms = new Map([...banned, ...closed, ...open].map((room) => [room.id, room]));
+      this.rooms = [...rooms.values()].sort((one, other) => place(open, one) - place(open, other));
       this.changed();
     } catch (error) {
       if (this.person !== person) return;
@@ -259,4 +261,10 @@ export class Pane extends Changing {
     if (this.isOffline) throw new ServiceError('OFFLINE', `${person.name} is offline`);
     return restAs(person, this.#around.frames)(...what);
   };
+}
+
+/** Open rooms as the server has them, and then the others. */
+function place(open: readonly RoomListItem[], { id }: RoomListItem): number {
+  const at = open.findIndex((room) => room.id === id);
+  return at < 0 ? open.length : at;
 }

@@ -4,6 +4,7 @@ import { codesSaid, ErrorCode, RemovalCode, tokenCodes } from './errors.ts';
 import { aMessage, aPosition } from './examples.ts';
 import { count, RoomId, RoomRef } from './identifiers.ts';
 import { ClientMsgId, Content, Message, pageSize } from './message.ts';
+import { Ignored } from './unknown-keys.ts';
 
 /** A client's own mark on a command; it comes back on the answer. */
 export const CommandId = z
@@ -69,6 +70,8 @@ export type ChatCommandName = keyof typeof chatCommands;
 
 const rev = z.number().int().nonnegative().describe("Position in the room's log: 1, 2, 3… without gaps.");
 const id = CommandId.optional();
+/** On the answer to a command that has an `id`. */
+const ignored = Ignored.optional();
 const query = <D extends string>(data: D) => z.strictObject({ type: z.literal('query'), data: z.literal(data), id });
 const status = <D extends string>(data: D) => z.strictObject({ type: z.literal('status'), data: z.literal(data), id });
 const why = {
@@ -108,6 +111,7 @@ export const chatFrames = {
       rev,
       cursor: Cursor,
       recovered: z.boolean().describe('Whether all messages since the given cursor follow.'),
+      ignored,
     })
     .meta({
       description: 'The room is selected. What was missed follows, then what is live.',
@@ -124,6 +128,7 @@ export const chatFrames = {
       duplicate: z.literal(true).optional().describe('The answer to a `client_msg_id` that was sent before.'),
       history: z.literal(true).optional().describe('Of the page that `get_past_messages` asked for.'),
       id: id.describe("On the sender's own echo, where the command had one."),
+      ignored,
     })
     .meta({
       description: 'A message: live, an echo, missed or history. `rev` and `cursor` are its own.',
@@ -135,6 +140,7 @@ export const chatFrames = {
       has_more: z.boolean().describe('Whether there are older ones.'),
       rev,
       cursor: Cursor,
+      ignored,
     })
     .meta({
       description: 'The end of a page of history that was asked for with an `id`; `rev` says where the log stood.',

@@ -5,6 +5,7 @@ import { aMessage, aPosition, aRoom, aRule } from './examples.ts';
 import { RoomId, RoomRef, Uuid } from './identifiers.ts';
 import { Draft, Message, onePosition, pageSize, position } from './message.ts';
 import { Room, RuleKind } from './room.ts';
+import { Ignored } from './unknown-keys.ts';
 
 export const namespace = '/rooms';
 
@@ -143,7 +144,8 @@ export type RequestPayload<N extends RequestName> = z.infer<(typeof requests)[N]
 export type Ack<N extends RequestName> = z.infer<(typeof requests)[N]['ack']>;
 
 /** A request that is obeyed. */
-export const acceptedAck = (name: RequestName) => z.object({ ok: z.literal(true), ...requests[name].ack.shape });
+export const acceptedAck = (name: RequestName) =>
+  z.object({ ok: z.literal(true), ...requests[name].ack.shape, ignored: Ignored.optional() });
 
 export const RefusedAck = z
   .object({

@@ -15,7 +15,7 @@ describeEveryWiring('/chat select_room', ({ url }) => {
     const owner = somebody({ level: 100 });
     const room = await makeRoom(owner);
     const chat = await readyChat(url(), owner);
-    chat.send({ type: 'select_room', room_id: room.id, id: 'x', colour: 'red' });
+    chat.send({ type: 'select_room', room_id: room.id, id: 'x' });
     const { cursor, ...connected } = await chat.next();
     const status = { type: 'status', data: 'CONNECTED' };
     expect(connected).to.deep.equal({ ...status, room_id: room.id, rights: 'rwa', rev: 0, recovered: false, id: 'x' });

@@ -18,7 +18,7 @@ describeEveryWiring('Socket.IO requests', ({ url }) => {
 
   it('room:join answers the room, the rights and the position', async () => {
     const { room, room_id, socket } = await alone();
-    const { cursor, ...ack } = await socket.request('room:join', { room_id, colour: 'red' });
+    const { cursor, ...ack } = await socket.request('room:join', { room_id });
     expect(ack).to.deep.equal({ ok: true, room, rights: 'rwa', rev: 0, recovered: false, events: [] });
     expect(cursor).to.be.a('string');
   });

@@ -14,7 +14,10 @@ describeEveryWiring('Socket.IO tokens', ({ url }) => {
     const { token } = again(person, { exp });
     expect(await socket.request('token:refresh', { token })).to.deep.equal({ ok: true, expires_at: exp });
     const endless = again(person, { exp: undefined });
-    expect(await socket.request('token:refresh', endless)).to.deep.equal({ ok: true, expires_at: null });
+    expect(await socket.request('token:refresh', { token: endless.token })).to.deep.equal({
+      ok: true,
+      expires_at: null,
+    });
   });
 
   it('that end in the year 2650 overflow no timer', async () => {

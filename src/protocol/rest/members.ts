@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { aRule, ben, entity } from '../examples.ts';
 import { AnswerInvitation, MemberParams, PermissionRule, PutMember, RoomParams } from '../room.ts';
-import { answered, type Route, refusals } from './route.ts';
+import { answered, ignoredKeys, type Route, refusals } from './route.ts';
 
-const theRule = { content: PermissionRule, example: aRule };
+const theRule = { content: PermissionRule, meta: ignoredKeys, example: aRule };
 
 export const memberRoutes = {
   listMembers: {
@@ -75,7 +75,7 @@ a pair.`,
     answers: {
       200: answered(200, {
         description: 'The rule as it is now.',
-        content: PermissionRule,
+        ...theRule,
         example: { ...aRule, accepted: true },
       }),
     },

@@ -3,7 +3,7 @@ import { Cursor } from '../cursor.ts';
 import { aMessage, aPosition } from '../examples.ts';
 import { ClientMsgId, Draft, HistoryQuery, Message } from '../message.ts';
 import { RoomParams } from '../room.ts';
-import { answered, type Route, refusals } from './route.ts';
+import { answered, ignoredKeys, type Route, refusals } from './route.ts';
 
 const position = { rev: z.int().describe("Position in the room's log."), cursor: Cursor };
 
@@ -51,14 +51,14 @@ may be sent again until it is answered, and is stored once.`,
         description:
           'The first message of that `client_msg_id`, which was sent again; also to one who may no longer write.',
         content: Message,
-        meta: { duplicate: z.literal(true), ...position },
+        meta: { duplicate: z.literal(true), ...position, ...ignoredKeys },
         example: aMessage,
         exampleMeta: { duplicate: true, ...aPosition },
       }),
       201: answered(201, {
         description: 'The message. `meta.rev` and `meta.cursor` are its own.',
         content: Message,
-        meta: position,
+        meta: { ...position, ...ignoredKeys },
         example: aMessage,
         exampleMeta: aPosition,
       }),

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { aRevocation, ben } from '../examples.ts';
 import { CreateRevocation, Revocation, RevocationListQuery, RevocationParams } from '../revocation.ts';
-import { answered, type Route, refusals } from './route.ts';
+import { answered, ignoredKeys, type Route, refusals } from './route.ts';
 
-const theRevocation = { content: Revocation, example: aRevocation };
+const theRevocation = { content: Revocation, meta: ignoredKeys, example: aRevocation };
 
 export const revocationRoutes = {
   createRevocation: {

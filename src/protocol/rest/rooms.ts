@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { aRoom, aRule, ben } from '../examples.ts';
 import { ChangeRoom, CreateRoom, Room, RoomListItem, RoomListQuery, RoomParams } from '../room.ts';
-import { answered, type Route, refusals } from './route.ts';
+import { answered, ignoredKeys, type Route, refusals } from './route.ts';
 
-const theRoom = { content: z.object({ room: Room }), example: { room: aRoom } };
+const theRoom = { content: z.object({ room: Room }), meta: ignoredKeys, example: { room: aRoom } };
 
 export const roomRoutes = {
   createRoom: {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ErrorCode, errors, tokenCodes } from '../errors.ts';
+import { Ignored } from '../unknown-keys.ts';
 
 /** The envelope of every refusal. */
 export const Refusal = z
@@ -65,6 +66,9 @@ interface Content<C extends z.ZodType, M extends z.ZodRawShape> {
   example: z.input<C>;
   exampleMeta?: z.input<z.ZodObject<M>>;
 }
+
+/** In `meta` of the answer to a request with a body. */
+export const ignoredKeys = { ignored: Ignored.optional() };
 
 /** A yes, in the envelope. */
 export function answered<S extends number, C extends z.ZodType, M extends z.ZodRawShape = Record<never, never>>(

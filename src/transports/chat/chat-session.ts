@@ -1,6 +1,7 @@
 import { type ChatCommandName, type ChatFrame, CommandId, chatCommands } from '../../protocol/chat-commands.ts';
 import { ChatError, type CloseReason, errors, parse } from '../../protocol/errors.ts';
 import { requestCosts } from '../../protocol/request-costs.ts';
+import { unknownKeys } from '../../protocol/unknown-keys.ts';
 import type { Actor } from '../../rooms/permissions.ts';
 import { roomIdOf } from '../../rooms/rooms-context.ts';
 import type { Identity } from '../authenticate.ts';
@@ -45,6 +46,8 @@ export class ChatSession implements Guest, TokenHolder {
   #releaseUser = nothing;
   #forgetUnauthenticated: () => void;
   readonly #turns: Turns;
+  /** By the `id` of the command; few commands have any. */
+  #ignored: Map<CommandId, string[]> | undefined;
 
   constructor(connection: ChatConnection, live: Live, audience: ChatAudience) {
     this.#connection = connection;
@@ -155,6 +158,7 @@ export class ChatSession implements Guest, TokenHolder {
     try {
       // Whose a token is, is known when it has been verified.
       if (name !== 'token') this.#limit(this.actor, name, command);
+      this.#noticeUnknownKeys(name, command, id);
       await this.#run(name, command, id);
     } catch (error) {
       // The answers, too, keep the order of the commands.
@@ -165,6 +169,24 @@ export class ChatSession implements Guest, TokenHolder {
 
   #limit({ user }: Actor, name: ChatCommandName, command: Command): void {
     this.#live.rooms.requestLimits.take(user, requestCosts.chat[name], command);
+  }
+
+  /** Clients of the legacy service send keys of their own and take no new ones: who gives an `id` is a newer client. */
+  #noticeUnknownKeys(name: ChatCommandName, command: Command, id: Id): void {
+    if (name === 'token' || name === 'quit') return;
+    const ignored = unknownKeys(chatCommands[name], command).filter((key) => key !== 'id');
+    if (id === undefined || ignored.length === 0) return;
+    if (!this.#ignored || this.#ignored.size >= maxIgnoredLists) this.#ignored = new Map();
+    this.#ignored.set(id, ignored);
+  }
+
+  /** The answer of a command says which keys of it were not used. */
+  #withIgnored(frame: ChatFrame): ChatFrame {
+    const ignored = frame.id === undefined ? undefined : this.#ignored?.get(frame.id);
+    if (!ignored) return frame;
+    this.#ignored!.delete(frame.id!);
+    const isAnswer = frame.type === 'message' || frame.data === 'CONNECTED' || frame.data === 'HISTORY';
+    return isAnswer ? { ...frame, ignored } : frame;
   }
 
   async #run(name: ChatCommandName, command: Command, id: Id): Promise<void> {
@@ -306,7 +328,7 @@ export class ChatSession implements Guest, TokenHolder {
 
   send(frame: ChatFrame): void {
     if (this.#step.name === 'in_room') this.#step.stay.catchUp();
-    this.transmit(JSON.stringify(frame));
+    this.transmit(JSON.stringify(this.#ignored ? this.#withIgnored(frame) : frame));
   }
 
   transmit(frames: string | readonly Buffer[]): void {
@@ -324,6 +346,9 @@ export class ChatSession implements Guest, TokenHolder {
     this.#connection.close(reason);
   }
 }
+
+/** Commands of one connection whose unknown keys are remembered until they are answered. */
+const maxIgnoredLists = 100;
 
 const nothing = () => {};
 const overloaded = 'The server has more requests waiting than it can take, try again';

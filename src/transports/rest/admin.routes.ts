@@ -1,6 +1,7 @@
 import express, { type RequestHandler, Router } from 'express';
 import { ChatError, parse } from '../../protocol/errors.ts';
 import { revocationRoutes } from '../../protocol/rest/revocations.ts';
+import { parseNoticing } from '../../protocol/unknown-keys.ts';
 import type { Revocations } from '../../rooms/revocations.ts';
 import { isBearer } from './bearer.ts';
 import { answer } from './envelope.ts';
@@ -19,15 +20,14 @@ export function adminRoutes({ token, revocations, bodyBytes }: Administration): 
   routes.use(demandToken(token), express.json({ limit: bodyBytes || Number.MAX_SAFE_INTEGER }));
 
   routes.post('/revocations', async (request, response) => {
-    const { revocation, created } = await revocations.revoke(
-      parse(revocationRoutes.createRevocation.body.schema, request.body),
-    );
-    answer(response, revocation, { code: created ? 201 : 200 });
+    const { data, ignored } = parseNoticing(revocationRoutes.createRevocation.body.schema, request.body);
+    const { revocation, created } = await revocations.revoke(data);
+    answer(response, revocation, { code: created ? 201 : 200, ignored });
   });
 
   routes.get('/revocations', async (request, response) => {
     const { revocations: page, has_more } = await revocations.list(
-      parse(revocationRoutes.listRevocations.query, request.query),
+      parseNoticing(revocationRoutes.listRevocations.query, request.query).data,
     );
     answer(response, page, { has_more });
   });

@@ -4,12 +4,18 @@ import { type ChatError, errors } from '../../protocol/errors.ts';
 interface Meta {
   code?: number;
   message?: string;
+  /** Keys of the request that were not used. */
+  ignored?: readonly string[];
   [more: string]: unknown;
 }
 
 /** Every answer has this shape. */
-export function answer(response: Response, content: unknown, { code = 200, message = 'OK', ...more }: Meta = {}): void {
-  response.status(code).json({ meta: { code, message, ...more }, content });
+export function answer(
+  response: Response,
+  content: unknown,
+  { code = 200, message = 'OK', ignored = [], ...more }: Meta = {},
+): void {
+  response.status(code).json({ meta: { code, message, ...more, ...(ignored.length > 0 && { ignored }) }, content });
 }
 
 export function answerError(response: Response, error: ChatError): void {

@@ -1,6 +1,7 @@
 import { Router } from 'express';
 import { parse } from '../../protocol/errors.ts';
 import { memberRoutes } from '../../protocol/rest/members.ts';
+import { parseNoticing } from '../../protocol/unknown-keys.ts';
 import { answerInvitation } from '../../rooms/invitations.ts';
 import { listMembers, putMember, removeMember } from '../../rooms/members.ts';
 import type { Rooms } from '../../rooms/rooms-context.ts';
@@ -17,13 +18,9 @@ export function membersRoutes(rooms: Rooms): Router {
 
   routes.put('/:id/members', async (request, response) => {
     const { id } = parse(memberRoutes.putMember.params, request.params);
-    const { rule, created } = await putMember(
-      rooms,
-      actorOf(request),
-      id,
-      parse(memberRoutes.putMember.body.schema, request.body),
-    );
-    answer(response, rule, { code: created ? 201 : 200 });
+    const { data, ignored } = parseNoticing(memberRoutes.putMember.body.schema, request.body);
+    const { rule, created } = await putMember(rooms, actorOf(request), id, data);
+    answer(response, rule, { code: created ? 201 : 200, ignored });
   });
 
   routes.delete('/:id/members/:uuid', async (request, response) => {
@@ -34,15 +31,8 @@ export function membersRoutes(rooms: Rooms): Router {
 
   routes.put('/:id/invitation', async (request, response) => {
     const { id } = parse(memberRoutes.answerInvitation.params, request.params);
-    answer(
-      response,
-      await answerInvitation(
-        rooms,
-        actorOf(request),
-        id,
-        parse(memberRoutes.answerInvitation.body.schema, request.body),
-      ),
-    );
+    const { data, ignored } = parseNoticing(memberRoutes.answerInvitation.body.schema, request.body);
+    answer(response, await answerInvitation(rooms, actorOf(request), id, data), { ignored });
   });
 
   return routes;

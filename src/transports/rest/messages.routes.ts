@@ -2,6 +2,7 @@ import { type Request, Router } from 'express';
 import { cursorOf } from '../../protocol/cursor.ts';
 import { parse } from '../../protocol/errors.ts';
 import { messageRoutes } from '../../protocol/rest/messages.ts';
+import { parseNoticing } from '../../protocol/unknown-keys.ts';
 import { readHistory } from '../../rooms/history.ts';
 import { sendMessage } from '../../rooms/messages.ts';
 import type { Rooms } from '../../rooms/rooms-context.ts';
@@ -17,7 +18,7 @@ export function messagesRoutes(rooms: Rooms): Router {
       rooms,
       actorOf(request),
       id,
-      parse(messageRoutes.readMessages.query, request.query),
+      parseNoticing(messageRoutes.readMessages.query, request.query).data,
     );
     const content = messages.map(({ message }) => message);
     answer(response, content, { has_more, rev: head.rev, cursor: cursorOf(head) });
@@ -25,11 +26,11 @@ export function messagesRoutes(rooms: Rooms): Router {
 
   routes.post('/:id/messages', async (request, response) => {
     const { id: room_id } = parse(messageRoutes.sendMessage.params, request.params);
-    const draft = parse(messageRoutes.sendMessage.body.schema, request.body);
+    const { data: draft, ignored } = parseNoticing(messageRoutes.sendMessage.body.schema, request.body);
     const client_msg_id = draft.client_msg_id ?? idempotencyKeyOf(request);
     const { stored } = await sendMessage(rooms, actorOf(request), { ...draft, client_msg_id, room_id });
     const { message, duplicate, rev, cursor } = await stored;
-    answer(response, message, { code: duplicate ? 200 : 201, ...(duplicate && { duplicate }), rev, cursor });
+    answer(response, message, { code: duplicate ? 200 : 201, ...(duplicate && { duplicate }), rev, cursor, ignored });
   });
 
   return routes;

@@ -1,6 +1,7 @@
 import { Router } from 'express';
 import { parse } from '../../protocol/errors.ts';
 import { roomRoutes } from '../../protocol/rest/rooms.ts';
+import { parseNoticing } from '../../protocol/unknown-keys.ts';
 import { listRooms } from '../../rooms/room-list.ts';
 import { changeRoom, createRoom, deleteRoom, readRoom } from '../../rooms/rooms.ts';
 import type { Rooms } from '../../rooms/rooms-context.ts';
@@ -11,13 +12,13 @@ export function roomsRoutes(rooms: Rooms): Router {
   const routes = Router();
 
   routes.post('/', async (request, response) => {
-    answer(response, {
-      room: await createRoom(rooms, actorOf(request), parse(roomRoutes.createRoom.body.schema, request.body)),
-    });
+    const { data, ignored } = parseNoticing(roomRoutes.createRoom.body.schema, request.body);
+    answer(response, { room: await createRoom(rooms, actorOf(request), data) }, { ignored });
   });
 
   routes.get('/', async (request, response) => {
-    answer(response, await listRooms(rooms, actorOf(request), parse(roomRoutes.listRooms.query, request.query)));
+    const { data: query } = parseNoticing(roomRoutes.listRooms.query, request.query);
+    answer(response, await listRooms(rooms, actorOf(request), query));
   });
 
   routes.get('/:id', async (request, response) => {
@@ -27,9 +28,8 @@ export function roomsRoutes(rooms: Rooms): Router {
 
   routes.patch('/:id', async (request, response) => {
     const { id } = parse(roomRoutes.changeRoom.params, request.params);
-    answer(response, {
-      room: await changeRoom(rooms, actorOf(request), id, parse(roomRoutes.changeRoom.body.schema, request.body)),
-    });
+    const { data, ignored } = parseNoticing(roomRoutes.changeRoom.body.schema, request.body);
+    answer(response, { room: await changeRoom(rooms, actorOf(request), id, data) }, { ignored });
   });
 
   routes.delete('/:id', async (request, response) => {

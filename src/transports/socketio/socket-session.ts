@@ -1,7 +1,7 @@
 import type { Socket } from 'socket.io';
 import { announcementOf, type Change } from '../../protocol/change.ts';
 import { type Cursor, cursorOf } from '../../protocol/cursor.ts';
-import { ChatError, parse, type RemovalCode } from '../../protocol/errors.ts';
+import { ChatError, type RemovalCode } from '../../protocol/errors.ts';
 import type { RoomId, RoomRef } from '../../protocol/identifiers.ts';
 import { requestCosts } from '../../protocol/request-costs.ts';
 import {
@@ -13,6 +13,7 @@ import {
   type RequestPayload,
   requests,
 } from '../../protocol/socket-events.ts';
+import { parseNoticing } from '../../protocol/unknown-keys.ts';
 import { readHistory } from '../../rooms/history.ts';
 import { type Joined, joinRoom, rejoinRoom } from '../../rooms/joining.ts';
 import { sendMessage } from '../../rooms/messages.ts';
@@ -32,7 +33,7 @@ export type RoomsSocket = Socket<Record<string, never>, ServerEvents>;
 
 export const roomName = (room: RoomId) => `room:${room}`;
 
-type Acknowledge = (answer: ({ ok: true } & Partial<Ack<RequestName>>) | RefusedAck) => void;
+type Acknowledge = (answer: ({ ok: true; ignored?: string[] } & Partial<Ack<RequestName>>) | RefusedAck) => void;
 /** Answers the request; what it resolves to is acknowledged. `undefined`: it has been. */
 type Handler<N extends RequestName> = (
   session: SocketSession,
@@ -119,18 +120,20 @@ export class SocketSession implements TokenHolder {
       : new ChatError('UNAVAILABLE', { message: waitingEverywhere, retryAfterMs: 1_000 });
   }
 
-  async #obey({ name, payload, refusal }: Request, acknowledge: Acknowledge): Promise<void> {
+  async #obey({ name, payload, ignored = [], refusal }: Request, acknowledge: Acknowledge): Promise<void> {
     if (this.#hasEnded) return;
     this.#live.metrics.requested('socketio', name ?? 'unknown');
     if (refusal) throw refusal;
     this.#live.rooms.requestLimits.take(this.actor.user, requestCosts.socketio[name!], payload);
+    const acknowledgeAll: Acknowledge =
+      ignored.length === 0 ? acknowledge : (answer) => acknowledge(answer.ok ? { ...answer, ignored } : answer);
     const handler = SocketSession.#handlers[name!] as Handler<RequestName>;
-    const answer = await handler(this, payload as never, acknowledge);
+    const answer = await handler(this, payload as never, acknowledgeAll);
     if (answer === undefined) return;
-    if (!('later' in answer)) return acknowledge({ ok: true, ...answer });
+    if (!('later' in answer)) return acknowledgeAll({ ok: true, ...answer });
     // The next request need not wait for this one's commit.
     answer.later.then(
-      (settled) => acknowledge({ ok: true, ...settled }),
+      (settled) => acknowledgeAll({ ok: true, ...settled }),
       (error) => this.#refuse(acknowledge, ChatError.from(error)),
     );
   }
@@ -244,6 +247,8 @@ const waitingEverywhere = 'The server has more requests waiting than it can take
 interface Request {
   name: RequestName | undefined;
   payload?: unknown;
+  /** Keys of the payload that are not used. */
+  ignored?: string[];
   refusal?: ChatError;
 }
 
@@ -255,14 +260,15 @@ function readRequest(name: string, payload: unknown): Request {
   }
   const known = name as RequestName;
   try {
-    return { name: known, payload: parse(requests[known].payload, payload) };
+    const { data, ignored } = parseNoticing(requests[known].payload, payload);
+    return { name: known, payload: data, ignored };
   } catch (error) {
     return { name: known, refusal: ChatError.from(error) };
   }
 }
 
-/** The only fields without a small limit of their own. */
-function weightOf({ payload }: Request): number {
+/** The only fields without a small limit of their own, and the names of the unknown ones. */
+function weightOf({ payload, ignored = [] }: Request): number {
   const { content = '', token = '' } = (payload ?? {}) as { content?: string; token?: string };
-  return Buffer.byteLength(content) + token.length;
+  return Buffer.byteLength(content) + token.length + ignored.join().length;
 }

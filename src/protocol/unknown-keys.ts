@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { ChatError, parse } from './errors.ts';
+
+/** A body of 64 KiB may have thousands of keys, or one of 64 KiB; so many of at most this length are looked at, and told. */
+const maxKeys = 20;
+const maxKeyLength = 64;
+
+/** The keys of an object that its schema has no use for. */
+export const Ignored = z
+  .array(z.string())
+  .max(maxKeys)
+  .describe('Keys of the request that the server does not know and did not use; at most 20 of at most 64 characters.');
+
+const knownKeys = new WeakMap<z.ZodType, ReadonlySet<string>>();
+
+function keysOf(schema: z.ZodType): ReadonlySet<string> {
+  const known = knownKeys.get(schema) ?? new Set(Object.keys(objectIn(schema)?.shape ?? {}));
+  knownKeys.set(schema, known);
+  return known;
+}
+
+/** The object that a schema with transformations around it begins with. */
+function objectIn(schema: unknown): z.ZodObject | undefined {
+  if (schema instanceof z.ZodObject) return schema;
+  return schema instanceof z.ZodPipe ? (objectIn(schema.in) ?? objectIn(schema.out)) : undefined;
+}
+
+/** Parses what a client sent; `ignored` are the keys that the schema does not have. */
+export function parseNoticing<T extends z.ZodType>(schema: T, input: unknown): { data: z.infer<T>; ignored: string[] } {
+  const ignored = unknownKeys(schema, input);
+  return { data: parse(schema, input), ignored };
+}
+
+/**
+ * The keys of `input` that are not known. Throws for one that is nearly the name of a known key which is absent: it is
+ * a slip, and the client would wait in vain for its effect.
+ */
+export function unknownKeys(schema: z.ZodType, input: unknown): string[] {
+  const known = keysOf(schema);
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) return none;
+  let unknown: string[] | undefined;
+  for (const key in input) {
+    if (known.has(key) || !Object.hasOwn(input, key)) continue;
+    unknown ??= [];
+    if (unknown.length < maxKeys && key.length <= maxKeyLength) unknown.push(key);
+  }
+  if (!unknown) return none;
+  for (const key of unknown) {
+    for (const name of known) {
+      if (isSlip(key, name) && (input as Record<string, unknown>)[name] === undefined) {
+        throw new ChatError('BAD_REQUEST', { field: key, message: `is not a known key; did you mean ${name}?` });
+      }
+    }
+  }
+  return unknown;
+}
+
+const none: string[] = [];
+
+/** The same letters in another style, such as `levelAdmin`; or a letter or two more, fewer or other. */
+function isSlip(key: string, name: string): boolean {
+  if (name.length < 4 || Math.abs(key.length - name.length) > 2 || key.startsWith('_')) return false;
+  const [one, other] = [plain(key), plain(name)];
+  return one === other || distance(one, other) <= (name.length < 8 ? 1 : 2);
+}
+
+const plain = (key: string) => key.replace(/[-_.]/g, '').toLowerCase();
+
+/** Levenshtein's: how many letters are to be inserted, deleted or replaced. */
+function distance(one: string, other: string): number {
+  let row = Array.from({ length: other.length + 1 }, (_, n) => n);
+  for (let i = 1; i <= one.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= other.length; j++) {
+      const replaced = row[j - 1]! + (one[i - 1] === other[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1));
+    }
+    row = next;
+  }
+  return row.at(-1)!;
+}
