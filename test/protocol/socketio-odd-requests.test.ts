@@ -48,7 +48,7 @@ describeEveryWiring('Socket.IO requests that are odd', ({ url }) => {
     });
   }
 
-  for (const content of [undefined, null, 42, true, {}, ['x'], '', 'a\0b']) {
+  for (const content of [undefined, null, 42, true, {}, ['x'], '', 'a\0b', 'half \ud83d']) {
     it(`with the content ${JSON.stringify(content)} name the field`, async () => {
       const { room_id, socket } = await alone();
       const { error } = await ask(socket, 'message:send', { room_id, content });

@@ -169,4 +169,52 @@ describe('a /chat session', () => {
     for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
     expect(refused).to.deep.equal(['NOT_FOUND']);
   });
+
+  it('keeps no text of a command while all connections of the node have too much waiting', () => {
+    const waiting = { count: 0, bytes: 0 };
+    const done: string[] = [];
+    const live = {
+      authenticator: { verify: () => new Promise(() => {}) },
+      connections: { awaitToken: () => () => {} },
+      limits: { frameBytes: 65_536 },
+      tokenDeadlineMs: 60_000,
+      metrics: { refused: (_transport: string, code: string) => done.push(code), requested: () => {} },
+      waiting,
+    } as unknown as Live;
+    const connection = {
+      send: () => true,
+      close: (reason: CloseReason) => void done.push(`closed: ${reason}`),
+      setReading: (reading: boolean) => void done.push(`reading: ${reading}`),
+      limitMessages: (bytes: number) => done.push(`at most ${bytes}`) > 0,
+      hasTooMuchUnsent: false,
+    };
+    const session = new ChatSession(connection, live, chatAudience());
+    session.hear(JSON.stringify(token('good')));
+    expect(done, 'what follows the token may be larger').to.deep.equal(['at most 65536']);
+    waiting.bytes += 64 * 1_048_576;
+    const before = waiting.bytes;
+    session.hear(JSON.stringify({ type: 'select_room', room_id: 5, padding: 'x'.repeat(4_000) }));
+    expect(waiting.bytes - before, 'the text is not kept').to.be.below(1_000);
+    session.end();
+  });
+
+  it('is closed when libraries have written more than it reads', () => {
+    const done: string[] = [];
+    const live = {
+      connections: { awaitToken: () => () => {} },
+      tokenDeadlineMs: 60_000,
+      metrics: { closedUnread: () => done.push('counted') },
+      waiting: { count: 0, bytes: 0 },
+    } as unknown as Live;
+    const connection = {
+      ...{ send: () => true, setReading: () => {}, limitMessages: () => true, hasTooMuchUnsent: false },
+      close: (reason: CloseReason) => void done.push(reason),
+    };
+    const session = new ChatSession(connection, live, chatAudience());
+    session.checkUnsent();
+    expect(done).to.deep.equal([]);
+    connection.hasTooMuchUnsent = true;
+    for (let n = 0; n < 2; n++) session.checkUnsent();
+    expect(done).to.deep.equal(['counted', 'does_not_read']);
+  });
 });

@@ -20,7 +20,7 @@ const grant = ({ user: entity_UUID }: Actor, permissions: string) => ({
 interface Stage {
   fail?: (drafts: readonly Draft[]) => void;
   busy?: (draft: Draft) => boolean;
-  limits?: { messages: number };
+  limits?: { messages: number; bytes?: number };
 }
 
 function stage({ fail, busy, limits }: Stage = {}) {
@@ -103,6 +103,16 @@ describe('the send queue', () => {
     expect(await Promise.all(['a', 'b', 'c'].map((content) => send(content)))).to.deep.equal(['1 a', '2 b', '3 c']);
     expect(batches).to.deep.equal([['a', 'b', 'c']]);
     expect(published.map((envelope) => envelope.kind !== 'deleted' && envelope.rev)).to.deep.equal([1, 2, 3]);
+  });
+
+  it('refuses by what is waiting in bytes of UTF-8, and takes messages again when they are stored', async () => {
+    const { send, queue } = stage({ limits: { messages: 100, bytes: 3_000 } });
+    // 1,000 characters of three bytes each, as they come from Asia.
+    const first = send('語'.repeat(1_000));
+    expect(await send('x')).to.equal('UNAVAILABLE');
+    expect(await first).to.match(/^1 /);
+    await queue.settled();
+    expect(await send('x')).to.equal('2 x');
   });
 
   it('tells how many went together, how long each stored one took, and which were there before', async () => {
