@@ -24,7 +24,8 @@ async function main(): Promise<void> {
   process.on('uncaughtException', (error) => logger.fatal({ err: error }, 'uncaught exception'));
   // Not before: whoever has set something wrong hears of it at once.
   const { startServer } = await import('./server.ts');
-  const server = await startServer(config, { logger });
+  // The log has the reason.
+  const server = await startServer(config, { logger, onFailure: () => process.exit(1) });
   const { url, playgroundUrl } = server;
   logger.info({ url, database: config.database.mode, playgroundUrl }, `listening on ${url}`);
 

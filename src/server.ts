@@ -66,14 +66,23 @@ interface Surroundings {
   logger?: Logger;
   /** Serves there, and not on a port of its own. */
   mount?: Mount | undefined;
+  /** Called if the service cannot go on, and can only be started again; by default it closes. */
+  onFailure?: ((error: Error) => void) | undefined;
 }
 
-export async function startServer(config: Config, { logger, mount }: Surroundings = {}): Promise<RunningServer> {
-  const log = logger ?? createLogger(config.logLevel);
+export async function startServer(config: Config, surroundings: Surroundings = {}): Promise<RunningServer> {
+  const log = surroundings.logger ?? createLogger(config.logLevel);
   const keys = tokenKeys(config);
-  const store = await openStore(config, log);
+  let server: RunningServer | undefined;
+  const { onFailure = () => void server?.close() } = surroundings;
+  const failed = (error: Error) => {
+    log.fatal({ err: error }, 'the service cannot go on');
+    onFailure(error);
+  };
+  const store = await openStore(config, log, failed);
   try {
-    return await serve(config, keys, store, log, mount);
+    server = await serve(config, keys, store, log, surroundings.mount);
+    return server;
   } catch (error) {
     await store.close();
     throw error;
@@ -278,8 +287,10 @@ function playground(config: Config, http: HttpServer) {
   return { routes, fragment: () => (key && isLocal() ? `#key=${key}` : '') };
 }
 
-function openStore({ database }: Config, logger: Logger): Promise<Store> {
-  return database.mode === 'embedded' ? openPglite(database.directory, logger) : openPostgres(database, logger);
+function openStore({ database }: Config, logger: Logger, onFailure: (error: Error) => void): Promise<Store> {
+  return database.mode === 'embedded'
+    ? openPglite(database.directory, { logger, onFailure })
+    : openPostgres(database, logger);
 }
 
 type Nodes = Pick<RedisNodes, 'bus' | 'calls' | 'isUp' | 'publishing' | 'close'> &

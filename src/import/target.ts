@@ -1,10 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { MikroORM as PgliteORM } from '@mikro-orm/pglite';
-import { lockDataDirectory } from '../store/data-directory.ts';
+import { openEmbedded } from '../store/embedded-database.ts';
 import { migrate, missingMigrations } from '../store/migrate.ts';
 import { openDatabase } from '../store/open-database.ts';
-import { pgliteOptions } from '../store/orm-options.ts';
 import { UnsuitableDatabase } from '../store/unsuitable-database.ts';
 import { ImportError, reasonOf } from './import-error.ts';
 import { placeOf } from './original.ts';
@@ -23,7 +21,7 @@ export async function openTarget(database: Database, dryRun: boolean): Promise<T
   const target =
     database.mode === 'postgres'
       ? await openPostgres(database.databaseUrl)
-      : await openEmbedded(database.directory, dryRun);
+      : await openDirectory(database.directory, dryRun);
   try {
     const missing = await missingMigrations((text) => target.query(text));
     if (missing.length === 0) return target;
@@ -54,21 +52,27 @@ async function openPostgres(url: string): Promise<Target> {
   };
 }
 
-async function openEmbedded(directory: string | undefined, dryRun: boolean): Promise<Target> {
+async function openDirectory(directory: string | undefined, dryRun: boolean): Promise<Target> {
   const path = directory && join(directory, 'pglite');
   const isThere = path !== undefined && existsSync(path);
   const takesPart = path !== undefined && (isThere || !dryRun);
-  const release = takesPart ? lockDataDirectory(directory!) : () => {};
+  const database = await openEmbedded(takesPart ? directory : undefined);
+  const { orm, pglite, assertUsable, assertWritable, release } = database;
   try {
-    const orm = await PgliteORM.init(pgliteOptions(takesPart ? path : undefined));
-    if (!dryRun || !isThere) await migrate(orm);
-    const pglite = await orm.em.getConnection().getNativeClient();
+    if (!dryRun || !isThere) {
+      assertWritable();
+      await migrate(orm);
+    }
     return {
       place: directory === undefined ? 'memory' : `${directory} (embedded)`,
-      query: async <Row>(text: string, values: unknown[] = []) => (await pglite.query<Row>(text, values)).rows,
+      query: async <Row>(text: string, values: unknown[] = []) => {
+        assertUsable();
+        return (await pglite.query<Row>(text, values)).rows;
+      },
       close: () => orm.close(true).finally(release),
     };
   } catch (error) {
+    await orm.close(true).catch(() => {});
     release();
     throw error;
   }

@@ -1,6 +1,4 @@
-import { join } from 'node:path';
 import type { MikroORM } from '@mikro-orm/core';
-import { MikroORM as PgliteORM } from '@mikro-orm/pglite';
 import {
   type BasePostgreSqlEntityManager,
   type PostgreSqlConnection,
@@ -10,16 +8,16 @@ import pLimit from 'p-limit';
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import { createAvailability } from './availability.ts';
-import { lockDataDirectory } from './data-directory.ts';
+import { type EmbeddedOptions, openEmbedded } from './embedded-database.ts';
 import { migrate, migrateDatabase, migrationNames } from './migrate.ts';
 import { openDatabase } from './open-database.ts';
-import { pgliteOptions, postgresOptions } from './orm-options.ts';
+import { postgresOptions } from './orm-options.ts';
 import { createPoolGuard } from './pool-guard.ts';
 import { checkPrivileges } from './privileges.ts';
 import { checkSequences, type Query } from './sequences.ts';
 import { identifyService } from './service-identity.ts';
 import { sessionSetup } from './session-settings.ts';
-import { concernsAllSessions, stateOf, unavailable } from './store-errors.ts';
+import { concernsAllSessions, isAway, stateOf, unavailable } from './store-errors.ts';
 
 export type EntityManager = BasePostgreSqlEntityManager;
 
@@ -69,8 +67,8 @@ interface Line {
   readonly load: Load;
 }
 
-/** Runs the tasks one after the other, those that are urgent first. */
-function oneAtATime(): Line {
+/** Runs the tasks one after the other, those that are urgent first, each after the check. */
+function oneAtATime(check: () => void): Line {
   const urgent: (() => Promise<void>)[] = [];
   const others: (() => Promise<void>)[] = [];
   let isBusy = false;
@@ -89,10 +87,15 @@ function oneAtATime(): Line {
     isBusy = false;
   }
 
+  async function checked<T>(task: () => Promise<T>): Promise<T> {
+    check();
+    return task();
+  }
+
   return {
     run: (task, isUrgent) =>
       new Promise((resolve, reject) => {
-        (isUrgent ? urgent : others).push(async () => task().then(resolve, reject));
+        (isUrgent ? urgent : others).push(() => checked(task).then(resolve, reject));
         if (!isBusy) void runAll();
       }),
     get load() {
@@ -140,19 +143,14 @@ interface Parts {
   expireSessions?: () => void;
   /** Throws if what answers after an outage cannot be relied on. */
   verify?: (query: Query) => Promise<void>;
+  /** Throws if nothing can be written. */
+  beforeWrite?: () => void;
   release?: () => void;
 }
 
 /** Once it has migrated. */
-function storeOver({
-  orm,
-  native,
-  line,
-  logger,
-  expireSessions,
-  verify = async () => {},
-  release = () => {},
-}: Parts): Store {
+function storeOver(parts: Parts): Store {
+  const { orm, native, line, logger, expireSessions, beforeWrite, verify = async () => {}, release = () => {} } = parts;
   const needed = migrationNames();
   let closing: Promise<void> | undefined;
   const onRecovered = () => void verify(queryOnce).catch((error: unknown) => availability.failed(error));
@@ -190,7 +188,15 @@ function storeOver({
   return {
     query: <Row>(statement: Statement, values: unknown[]) =>
       watched(() => native.query(statement, values), statement.isUrgent).then(({ rows }) => rows as Row[]),
-    transaction: (task) => watched(() => (orm.em.fork() as EntityManager).transactional(task)),
+    transaction: (task) =>
+      watched(() => {
+        beforeWrite?.();
+        return (orm.em.fork() as EntityManager).transactional(async (em) => {
+          const result = await task(em);
+          beforeWrite?.();
+          return result;
+        });
+      }),
     identity: () => identifyService(queryOnce).catch(unavailable),
     check: async () => {
       await probe();
@@ -207,7 +213,13 @@ function storeOver({
     },
     close: () => {
       availability.close();
-      closing ??= line.run(() => orm.close(true)).finally(release);
+      // A database that another process has taken over, or that has stopped, is left as it is.
+      closing ??= line
+        .run(() => orm.close(true))
+        .catch((error: unknown) => {
+          if (!isAway(error)) throw error;
+        })
+        .finally(release);
       return closing;
     },
   };
@@ -219,15 +231,21 @@ function unlessForbidden(error: unknown): void {
 }
 
 /** PGlite in `directory`, or in memory: one session for the whole process, so everything passes one queue. */
-export async function openPglite(directory: string | undefined, logger?: Logger): Promise<Store> {
-  const release = directory ? lockDataDirectory(directory) : () => {};
+export async function openPglite(directory: string | undefined, options: EmbeddedOptions = {}): Promise<Store> {
+  const { orm, pglite, assertUsable, assertWritable, release } = await openEmbedded(directory, options);
   try {
-    const orm = await PgliteORM.init(pgliteOptions(directory && join(directory, 'pglite')));
+    assertWritable();
     await migrate(orm);
-    const pglite = await orm.em.getConnection().getNativeClient();
-    const native = { query: ({ text }: Statement, values: unknown[]) => pglite.query(text, values) };
-    return storeOver({ orm, native, line: oneAtATime(), logger, release });
+    const native = {
+      query(statement: Statement, values: unknown[]) {
+        if (statement.isUrgent || statement === takeSpace) assertWritable();
+        return pglite.query(statement.text, values);
+      },
+    };
+    const { logger } = options;
+    return storeOver({ orm, native, line: oneAtATime(assertUsable), logger, beforeWrite: assertWritable, release });
   } catch (error) {
+    await orm.close(true).catch(() => {});
     release();
     throw error;
   }

@@ -227,7 +227,7 @@ describe('An import from the original, by the command', function () {
     expect(existsSync(DATA_DIR)).to.equal(false);
     await bring(original.url, DATA_DIR);
 
-    const release = lockDataDirectory(DATA_DIR);
+    const { release } = await lockDataDirectory(DATA_DIR);
     const refused = await runCommand('import-command.ts', { DATA_DIR }, [original.url]).exited;
     release();
     expect(refused.code).to.equal(1);

@@ -1,0 +1,50 @@
+import { accessSync, closeSync, constants, openSync } from 'node:fs';
+import type { DatabaseSync } from 'node:sqlite';
+
+export interface FileLock {
+  release(): void;
+}
+
+/** A database that is collected as garbage loses its lock. */
+const held = new Set<DatabaseSync>();
+
+/**
+ * Locks a file until the release or the end of the process, however it ends. The kernel keeps the lock, so it also
+ * excludes processes in other containers of the machine. Node.js has no interface to such locks except SQLite, whose
+ * database here stays empty. A process that opens the file by other means and closes it loses the lock (POSIX).
+ */
+export function lockFile(path: string): FileLock | 'taken' | 'unsupported' {
+  const sqlite = process.getBuiltinModule('node:sqlite');
+  if (sqlite === undefined) return 'unsupported';
+  create(path);
+  const database = new sqlite.DatabaseSync(path);
+  try {
+    database.exec('pragma busy_timeout = 0; pragma journal_mode = memory; begin exclusive');
+  } catch (error) {
+    database.close();
+    const primary = ((error as { errcode?: number }).errcode ?? 0) & 0xff;
+    if (primary === busy) return 'taken';
+    if (primary === ioError || primary === protocol) return 'unsupported';
+    throw error;
+  }
+  held.add(database);
+  return {
+    release() {
+      if (held.delete(database)) database.close();
+    },
+  };
+}
+
+const busy = 5;
+const ioError = 10;
+const protocol = 15;
+
+/** Does not open a file that exists: closing it would release a lock of this process. */
+function create(path: string): void {
+  try {
+    closeSync(openSync(path, 'wx', 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    accessSync(path, constants.R_OK | constants.W_OK);
+  }
+}
