@@ -1,6 +1,6 @@
 import type { PGlite } from '@electric-sql/pglite';
 
-type Instance = Pick<PGlite, 'execProtocolRawSync' | 'close'>;
+type Instance = Pick<PGlite, 'execProtocolRawSync' | 'close'> & { Module?: Pick<PGlite['Module'], 'FS'> };
 
 export interface EmbeddedGuard {
   /** Throws once the database has stopped. */
@@ -9,13 +9,15 @@ export interface EmbeddedGuard {
 
 /**
  * Stops PGlite for good at an error after which PostgreSQL itself would restart: PGlite goes on with locks that nobody
- * holds any more, and the next statement never returns. Every statement passes `execProtocolRawSync`, also those with
- * which PGlite ends a transaction.
+ * holds any more, and waits for them forever, in the same statement or in the next one. So a disk that fails ends the
+ * statement before PostgreSQL learns of it, and nothing is executed after that. Every statement passes
+ * `execProtocolRawSync`, also those with which PGlite ends a transaction.
  */
 export function guardEmbedded(pglite: Instance, onStopped: (error: Error) => void): EmbeddedGuard {
   const execute = pglite.execProtocolRawSync.bind(pglite);
   const close = pglite.close.bind(pglite);
   let stopped: Error | undefined;
+  let diskFailure: string | undefined;
 
   function stop(cause: unknown): Error {
     const reason = cause instanceof Error ? cause.message : String(cause);
@@ -34,13 +36,19 @@ export function guardEmbedded(pglite: Instance, onStopped: (error: Error) => voi
     try {
       response = execute(message);
     } catch (error) {
-      // Of WebAssembly: `Aborted()`, or memory that is not there.
-      throw error instanceof Error && error.name === 'RuntimeError' ? stop(error) : error;
+      // A RuntimeError is one of WebAssembly: `Aborted()`, or memory that is not there.
+      const isFatal = error instanceof DiskFailure || (error instanceof Error && error.name === 'RuntimeError');
+      throw isFatal ? stop(error) : error;
     }
-    const fatal = findFatal(response);
-    if (fatal !== undefined) stop(new Error(fatal));
+    // PGlite may have taken the failure for an error of the statement.
+    const fatal = diskFailure ?? findFatal(response);
+    if (fatal !== undefined) throw stop(new Error(fatal));
     return response;
   };
+  failOnDiskErrors(pglite, (reason) => {
+    diskFailure ??= reason;
+    return new DiskFailure(reason);
+  });
   // It would wait for a last checkpoint.
   pglite.close = async () => {
     if (!stopped) await close();
@@ -49,6 +57,46 @@ export function guardEmbedded(pglite: Instance, onStopped: (error: Error) => voi
     assertRunning() {
       if (stopped) throw stopped;
     },
+  };
+}
+
+class DiskFailure extends Error {}
+
+const enospc = 51;
+/** By the numbers of WASI. */
+const diskErrors: Record<number, string> = {
+  19: 'the disk quota is exceeded (EDQUOT)',
+  22: 'a file has become too large for its disk (EFBIG)',
+  29: 'the disk has an input/output error (EIO)',
+  [enospc]: 'no space left on the disk (ENOSPC)',
+  69: 'the disk has become read-only (EROFS)',
+};
+
+type Operations = Record<string, (...args: unknown[]) => unknown>;
+
+/** Emscripten hands its own errors to PostgreSQL, and lets others through to the caller of the statement. */
+function failOnDiskErrors({ Module }: Instance, failure: (reason: string) => DiskFailure): void {
+  const { NODEFS } = (Module?.FS as { filesystems?: Record<string, unknown> } | undefined)?.filesystems ?? {};
+  if (NODEFS === undefined) return;
+  const { stream_ops, node_ops } = NODEFS as { stream_ops: Operations; node_ops: Operations };
+  for (const operations of [stream_ops, node_ops]) {
+    for (const [name, operate] of Object.entries(operations)) {
+      operations[name] = function (this: unknown, ...args) {
+        try {
+          return operate.apply(this, args);
+        } catch (error) {
+          const reason = diskErrors[(error as { errno?: number }).errno ?? -1];
+          throw reason === undefined ? error : failure(reason);
+        }
+      };
+    }
+  }
+  const write = stream_ops.write!;
+  stream_ops.write = (...args) => {
+    const written = write.apply(stream_ops, args);
+    // Less than was asked for is written onto the last bytes of a disk, without an error.
+    if ((written as number) < (args[3] as number)) throw failure(diskErrors[enospc]!);
+    return written;
   };
 }
 

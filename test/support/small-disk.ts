@@ -1,0 +1,31 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { closeLater } from './cleanup.ts';
+
+const mebibyte = 1_048_576;
+
+/** A disk of its own, unmounted after the test; undefined if this user cannot mount one. */
+export function smallDisk(sizeMiB: number) {
+  const directory = mkdtempSync(join(tmpdir(), 'nano-disk-'));
+  const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${sizeMiB}m`, 'tmpfs', directory]);
+  if (mount.status !== 0) {
+    rmSync(directory, { recursive: true });
+    return undefined;
+  }
+  closeLater(() => {
+    execFileSync('umount', ['--lazy', directory]);
+    rmSync(directory, { recursive: true });
+  });
+  const filler = join(directory, 'filler');
+  return {
+    directory,
+    /** Fills it up to what is left then. */
+    fill(leftMiB: number) {
+      const { bavail, bsize } = statfsSync(directory);
+      writeFileSync(filler, Buffer.alloc(Math.max(0, bavail * bsize - leftMiB * mebibyte)));
+    },
+    makeRoom: () => rmSync(filler),
+  };
+}
