@@ -105,10 +105,8 @@ describe('the data directory', () => {
     expect(await second.take()).to.include('in use by process 1');
     first.child.kill('SIGKILL');
     await once(first.child, 'exit');
-    let answer = await second.take();
     // The launcher is gone a moment before what it launched.
-    for (let n = 0; n < 100 && answer !== 'held'; n++) answer = await second.take();
-    expect(answer).to.equal('held');
+    await until('it is free', async () => (await second.take()) === 'held');
   });
 
   describe('last used on another machine', () => {
