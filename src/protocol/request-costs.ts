@@ -14,6 +14,8 @@ export interface RequestCost {
 
 const read: RequestCost = { tokens: 1 };
 const list: RequestCost = { tokens: 1, perHundred: { tokens: 1, rows: 1_000 } };
+/** Of all rules of a room, which may be a thousand. */
+const rules: RequestCost = { tokens: 5 };
 const page: RequestCost = { tokens: 1, perHundred: { tokens: 4, rows: 100 } };
 const join: RequestCost = { tokens: 2, since: 2 };
 /** Everything that is written to a room's log, or makes one, but for messages. */
@@ -34,7 +36,7 @@ export const requestCosts = {
     readRoom: read,
     changeRoom: change,
     deleteRoom: change,
-    listMembers: read,
+    listMembers: rules,
     putMember: change,
     removeMember: change,
     answerInvitation: change,

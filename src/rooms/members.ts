@@ -8,9 +8,11 @@ import { type Actor, matchOf, may, type RoomOwnership, type Rule, refusalOf } fr
 import { ownershipOf, presentRule, presentRuleEntity, ruleOf } from './present.ts';
 import { assertAllowed, knownRoom, type Rooms, roomFor } from './rooms-context.ts';
 
-export async function listMembers(rooms: Rooms, actor: Actor, ref: RoomRef): Promise<PermissionRule[]> {
-  const { room, rules } = await roomFor(rooms, actor, 'read', ref);
-  return rules.map((rule) => presentRule(room.id, rule));
+export function listMembers(rooms: Rooms, actor: Actor, ref: RoomRef): Promise<PermissionRule[]> {
+  return rooms.reads.run(actor.user, async () => {
+    const { room, rules } = await roomFor(rooms, actor, 'read', ref);
+    return rules.map((rule) => presentRule(room.id, rule));
+  });
 }
 
 /** Adds a rule or changes the one there is; what the body does not name stays as it is. */

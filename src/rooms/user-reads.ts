@@ -1,6 +1,6 @@
 import type { Uuid } from '../protocol/identifiers.ts';
 
-/** Large reads: pages of history, what was missed, lists of rooms. */
+/** Large reads: pages of history, what was missed, lists of rooms and of rules. */
 export interface UserReads {
   /** Runs the read when fewer than `most` of this user are under way. */
   run<T>(user: Uuid, read: () => Promise<T>): Promise<T>;

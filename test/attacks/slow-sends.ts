@@ -12,7 +12,7 @@ import type { Answers, Load } from './load.ts';
 
 /**
  * How long the messages of one user take while another user loads the same room, with the settings as they come. Run
- * it with `node test/attacks/slow-sends.ts`; `--checkout` measures another checkout of the service.
+ * it with `npm exec -- node test/attacks/slow-sends.ts`; `--checkout` measures another checkout of the service.
  */
 const { values } = parseArgs({
   options: {
@@ -62,6 +62,19 @@ const loads: Record<string, (room: Room, other: Room) => Partial<Load> & { token
     ],
   }),
   'room lists': ({ reader }) => ({ token: reader.token, requests: [{ method: 'GET', path: '/rooms' }] }),
+  'token refreshes': ({ reader }) => ({
+    token: reader.token,
+    kind: 'joins',
+    commands: [{ type: 'token', content: reader.token }],
+  }),
+  'bad tokens': ({ outsider }) => ({
+    token: `${outsider.token.slice(0, -2)}xx`,
+    requests: [{ method: 'GET', path: '/rooms' }],
+  }),
+  documents: ({ outsider }) => ({
+    token: outsider.token,
+    requests: ['/openapi.json', '/asyncapi.json', '/docs'].map((path) => ({ method: 'GET', path })),
+  }),
   'invitation toggles': ({ id, reader }) => ({
     token: reader.token,
     requests: [false, true].map((accepted) => ({ method: 'PUT', path: `/rooms/${id}/invitation`, body: { accepted } })),
