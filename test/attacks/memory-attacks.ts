@@ -43,10 +43,13 @@ async function openAll(url: string, path: string, count: number): Promise<RawWeb
   return sockets;
 }
 
-const outcomeOf = (sockets: RawWebSocket[]): Outcome => ({
-  sentBytes: sockets.reduce((sum, { socket }) => sum + socket.bytesWritten, 0),
-  open: sockets.filter((socket) => !socket.hasEnded).length,
-});
+/** Who does not read sees the end of a connection late: at the end they all read, and what has been closed shows. */
+async function outcomeOf(sockets: RawWebSocket[]): Promise<Outcome> {
+  for (const { socket } of sockets) socket.resume();
+  await pause(500);
+  const sentBytes = sockets.reduce((sum, { socket }) => sum + socket.bytesWritten, 0);
+  return { sentBytes, open: sockets.filter(({ socket }) => !socket.destroyed).length };
+}
 
 function destroyAll(sockets: RawWebSocket[]): void {
   for (const socket of sockets) socket.destroy();
@@ -69,7 +72,7 @@ function pingFlood(path: string): Attack['run'] {
         await pause(0);
       }
     }
-    const outcome = outcomeOf(all);
+    const outcome = await outcomeOf(all);
     destroyAll(all);
     return outcome;
   };
@@ -82,7 +85,7 @@ function begun(path: string, bytes: Buffer): Attack['run'] {
     for (const raw of sockets) raw.send(bytes);
     await Promise.all(sockets.map((raw) => Promise.race([raw.drained(), pause(5_000)])));
     await pauseUntil(target);
-    const outcome = outcomeOf(sockets);
+    const outcome = await outcomeOf(sockets);
     destroyAll(sockets);
     return outcome;
   };
@@ -128,7 +131,7 @@ async function readsNothing(target: Target, path: string, hello: string[], ready
     raw.stopReading();
   }
   const sentBytes = await busyRoom(target, () => !isTime(target));
-  const { open } = outcomeOf(sockets);
+  const { open } = await outcomeOf(sockets);
   destroyAll(sockets);
   return { sentBytes, open };
 }
@@ -179,7 +182,7 @@ async function probes(target: Target): Promise<Outcome> {
       await pause(0);
     }
   }
-  const outcome = outcomeOf(all);
+  const outcome = await outcomeOf(all);
   destroyAll(all);
   return outcome;
 }
@@ -196,7 +199,7 @@ async function waiting(target: Target, path: string, hello: string[], ready: Reg
   await session.query('lock table rooms in access exclusive mode');
   for (const raw of sockets) for (let n = 0; n < 1_000; n++) raw.text(asked);
   await pauseUntil(target);
-  const outcome = outcomeOf(sockets);
+  const outcome = await outcomeOf(sockets);
   destroyAll(sockets);
   await session.query('rollback');
   return outcome;
@@ -207,7 +210,7 @@ function ignoring(path: string): Attack['run'] {
   return async (target) => {
     const sockets = await openAll(target.url, path, 300);
     await pauseUntil(target);
-    const outcome = outcomeOf(sockets);
+    const outcome = await outcomeOf(sockets);
     destroyAll(sockets);
     return outcome;
   };

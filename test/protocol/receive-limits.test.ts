@@ -151,6 +151,30 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
     await socket.over();
   });
 
+  it('may be nested as deeply as a frame allows: it is refused like any other value that does not belong there', async () => {
+    const depth = 30_000;
+    const nested = (inside: string) => '['.repeat(depth) + inside + ']'.repeat(depth);
+    const { token } = somebody();
+    const chat = await open('/chat');
+    chat.text(JSON.stringify({ type: 'token', content: token }));
+    await chat.textLike(/READY/);
+    for (const key of ['room_id', 'other']) chat.text(`{"type":"select_room","${key}":${nested('')},"id":"${key}"}`);
+    expect(await chat.textLike(/"id":"other"/)).to.include('BAD_REQUEST');
+    expect(await chat.textLike(/"id":"room_id"/)).to.include('BAD_REQUEST');
+    const socket = await open(engine);
+    socket.text(`40/rooms,${JSON.stringify({ token })}`);
+    await socket.textLike(/^40\/rooms/);
+    socket.text(`42/rooms,1["room:join",{"room_id":${nested('')}}]`);
+    expect(await socket.textLike(/^43\/rooms,1/)).to.include('BAD_REQUEST');
+    socket.text(`42/rooms,2["room:join",${nested('')}]`);
+    expect(await socket.textLike(/^43\/rooms,2/)).to.include('BAD_REQUEST');
+    // The parser walks through it for the place of the attachment, and gives up.
+    socket.text(`451-/rooms,3["room:join",${nested('{"_placeholder":true,"num":0}')}]`);
+    socket.send(frame(opcodes.binary, 'x'));
+    await Promise.race([socket.over(), socket.textLike(/^43\/rooms,3/)]);
+    expect((await rest(url()).get('/healthz')).status).to.equal(200);
+  });
+
   it('probes for an upgrade are few', async () => {
     const body = await (await fetch(`${url()}/socket.io/?EIO=4&transport=polling`)).text();
     const { sid } = JSON.parse(body.slice(1));
