@@ -35,7 +35,8 @@ import { serveChat } from './transports/chat/chat-upgrade.ts';
 import { connections } from './transports/connections.ts';
 import { type KeySet, remoteKeySet } from './transports/key-set.ts';
 import type { Live } from './transports/live.ts';
-import { adminRoutes } from './transports/rest/admin.routes.ts';
+import { createRefusalLog } from './transports/refusal-log.ts';
+import { type AdminAudit, adminRoutes } from './transports/rest/admin.routes.ts';
 import { restApp } from './transports/rest/app.ts';
 import { operationsRoutes } from './transports/rest/operations.routes.ts';
 import { isLoopback } from './transports/rest/own-page.ts';
@@ -163,7 +164,7 @@ async function serve(
   const app = restApp({
     ...{ rooms, authenticator, logger, bodyBytes: limits.frameBytes, metrics: measured.rest },
     operations: operations(metricsPort === undefined),
-    admin: administration(config, revocations),
+    admin: administration(config, revocations, logger),
     playground: page?.routes,
   });
   http.on('request', (request, response) => {
@@ -264,8 +265,14 @@ function keySetOf(
   return keySet;
 }
 
-function administration({ adminToken: token, limits }: Config, revocations: Revocations) {
-  return token === undefined ? undefined : adminRoutes({ token, revocations, bodyBytes: limits.frameBytes });
+function administration({ adminToken: token, limits }: Config, revocations: Revocations, logger: Logger) {
+  if (token === undefined) return undefined;
+  const audit: AdminAudit = {
+    revoked: (fields) => logger.info(fields, 'tokens revoked'),
+    lifted: (fields) => logger.info(fields, 'revocation lifted'),
+    refused: createRefusalLog((fields) => logger.warn(fields, 'ADMIN_TOKEN refused')),
+  };
+  return adminRoutes({ token, revocations, audit, bodyBytes: limits.frameBytes });
 }
 
 /** How long a token of the page's own lasts; it fetches the next one itself. */
@@ -333,6 +340,7 @@ function roomsOver(
       rulesPerRoom: limits.rulesPerRoom,
       roomsPerCreator: limits.roomsPerCreator,
     },
+    audit: (event, fields) => logger.info(fields, event),
     isDraining: false,
     roomIds: new LRUCache({ max: 10_000 }),
   };

@@ -2,6 +2,7 @@ import { ChatError } from '../protocol/errors.ts';
 import type { RoomRef, Uuid } from '../protocol/identifiers.ts';
 import type { PermissionRule, PutMember } from '../protocol/room.ts';
 import type { PermissionRuleEntity } from '../store/permission-rule.entity.ts';
+import { auditedRoom, banEvent } from './audit.ts';
 import { inLockedRoom, type LockedRoom } from './locked-room.ts';
 import { assertOfPair, completePair, pairExists } from './pairs.ts';
 import { type Actor, matchOf, may, type RoomOwnership, type Rule, refusalOf } from './permissions.ts';
@@ -30,16 +31,20 @@ export async function putMember(
     room.demand(actor, 'administer');
     const existing = room.ruleFor(grantee);
     if (room.isPair) assertOfPair(room, actor, grantee, body);
+    const before = existing && ruleOf(existing);
     const rule = existing ? changeMember(room, actor, existing, body) : addMember(room, actor, grantee, body);
-    return { rule: presentRuleEntity(rule), created: !existing };
+    const ban = banEvent(before, rule);
+    return { rule: presentRuleEntity(rule), created: !existing, ban };
   };
-  return inLockedRoom(rooms, ref, task).catch(pairExists);
+  const { ban, ...put } = await inLockedRoom(rooms, ref, task).catch(pairExists);
+  if (ban) rooms.audit(ban, { ...auditedRoom(put.rule.room_id, actor), grantee, kind: put.rule.kind });
+  return put;
 }
 
 /** Takes a rule away; one's own is leaving. */
 export async function removeMember(rooms: Rooms, actor: Actor, ref: RoomRef, grantee: Uuid): Promise<void> {
   await assertMayRemove(rooms, actor, ref, grantee);
-  return inLockedRoom(rooms, ref, (room) => {
+  const { id, ban, kind } = await inLockedRoom(rooms, ref, (room) => {
     const rule = room.ruleFor(grantee);
     const ownership = ownershipOf(room.entity);
     const leaving = rule && isLeaving(ruleOf(rule), actor, ownership);
@@ -47,7 +52,9 @@ export async function removeMember(rooms: Rooms, actor: Actor, ref: RoomRef, gra
     if (!rule) throw new ChatError('NOT_FOUND');
     room.authorize(actor, { name: leaving ? 'leave' : 'change rule', before: ruleOf(rule), after: undefined });
     room.removeRule(rule);
+    return { id: room.entity.id, ban: banEvent(rule, undefined), kind: rule.kind };
   });
+  if (ban) rooms.audit(ban, { ...auditedRoom(id, actor), grantee, kind });
 }
 
 async function assertMayRemove(rooms: Rooms, actor: Actor, ref: RoomRef, grantee: Uuid): Promise<void> {

@@ -4,6 +4,7 @@ import type { RoomId, RoomRef, Uuid } from '../protocol/identifiers.ts';
 import type { LoggedRoom, RoomLog } from '../store/room-log.ts';
 import type { Store } from '../store/store.ts';
 import type { Acceptances } from './acceptances.ts';
+import type { Audit } from './audit.ts';
 import { type Action, type Actor, type Deed, denialOf, judge, may, refusalOf, type Verdict } from './permissions.ts';
 import type { RequestLimits } from './request-limits.ts';
 import type { RoomBus } from './room-bus.ts';
@@ -25,6 +26,7 @@ export interface Rooms {
   sendRate: SendRate;
   requestLimits: RequestLimits;
   reads: UserReads;
+  audit: Audit;
   settings: { roomCreateLevel: number; contentBytes: number; rulesPerRoom: number; roomsPerCreator: number };
   /** From the moment the node drains no new message is taken. */
   isDraining: boolean;

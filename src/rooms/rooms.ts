@@ -7,6 +7,7 @@ import { countOwnedRooms } from '../store/owned-rooms.ts';
 import { PermissionRuleEntity } from '../store/permission-rule.entity.ts';
 import { RoomEntity } from '../store/room.entity.ts';
 import type { EntityManager } from '../store/store.ts';
+import { auditedRoom } from './audit.ts';
 import { inLockedRoom, lockRoom, publishAll } from './locked-room.ts';
 import { bannedFromPair, isPairViolation, pairOf, restoreAccess } from './pairs.ts';
 import type { Actor, Rule } from './permissions.ts';
@@ -149,7 +150,7 @@ export async function changeRoom(rooms: Rooms, actor: Actor, ref: RoomRef, wish:
   if (changesLevel) assertAllowed(actor, known, { name: 'change level_admin', to: level_admin });
   if (changesRules) assertAllowed(actor, known, { name: 'change max_entity_rules' });
   if (!changesLevel && !changesRules && name === known.room.name) return known.room;
-  return inLockedRoom(rooms, ref, (room) => {
+  const { changed, from } = await inLockedRoom(rooms, ref, (room) => {
     room.authorize(actor, { name: 'rename' });
     const { name, levelAdmin, maxEntityRules } = room.entity;
     const next = {
@@ -164,8 +165,11 @@ export async function changeRoom(rooms: Rooms, actor: Actor, ref: RoomRef, wish:
     }
     const isSame = next.name === name && next.levelAdmin === levelAdmin && next.maxEntityRules === maxEntityRules;
     if (!isSame) room.changeRoom(next);
-    return presentRoom(room.entity);
+    return { changed: presentRoom(room.entity), from: levelAdmin };
   });
+  const { id, level_admin: to } = changed;
+  if (to !== from) rooms.audit('level_admin changed', { ...auditedRoom(id, actor), from, to });
+  return changed;
 }
 
 /** Takes the room, its rules and its messages away; everybody inside is told and taken out. */
@@ -178,4 +182,5 @@ export async function deleteRoom(rooms: Rooms, actor: Actor, ref: RoomRef): Prom
   });
   rooms.rights.forget(id);
   rooms.bus.publish({ kind: 'deleted', room_id: id });
+  rooms.audit('room deleted', auditedRoom(id, actor));
 }

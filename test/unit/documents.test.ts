@@ -36,7 +36,8 @@ function servedBy(router: Router, prefix = ''): string[] {
 describe('the table of routes', () => {
   it('has what the routers serve, and no more', () => {
     const rooms = {} as Rooms;
-    const admin = { token: '', revocations: {} as Revocations, bodyBytes: 0 };
+    const audit = { revoked() {}, lifted() {}, refused() {} };
+    const admin = { token: '', revocations: {} as Revocations, audit, bodyBytes: 0 };
     const metrics = { contentType: '', text: async () => '' };
     const operations = { ready: async () => {}, metrics, metricsServed: true, metricsToken: undefined };
     const served = [
