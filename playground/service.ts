@@ -3,7 +3,7 @@ export const serviceUrl = new URL('.', location.href).href.replace(/\/$/, '');
 
 export const chatUrl = `${serviceUrl.replace(/^http/, 'ws')}/chat`;
 
-/** Whether the server makes tokens for this page: only the embedded default does, and only on its own machine. */
+/** Whether the server makes tokens for this page, if it has the key: only the embedded default does. */
 export const makesTokens = document.querySelector<HTMLMetaElement>('meta[name=tokens]')?.content === 'made here';
 
 export class ServiceError extends Error {

@@ -1,3 +1,4 @@
+import { dropKey, pageKey } from './page-key.ts';
 import type { Person } from './people.ts';
 import { call, makesTokens, ServiceError } from './service.ts';
 
@@ -16,10 +17,25 @@ export async function tokenOf(person: Person): Promise<string> {
   const key = JSON.stringify(claims);
   const known = made.get(key);
   if (known && Date.now() < known.goodUntil) return known.token;
-  const { token } = (await call<{ token: string }>('POST', 'playground/token', undefined, claims)).content;
+  const token = await makeToken(claims);
   const lifeMs = Number(readClaims(token)?.exp ?? 0) * 1_000 - Date.now();
   made.set(key, { token, goodUntil: Date.now() + Math.max(0, lifeMs - spareMs) });
   return token;
+}
+
+async function makeToken(claims: object): Promise<string> {
+  const key = pageKey();
+  if (key === undefined) throw new ServiceError('NO_TOKEN', 'Open the link printed in the terminal');
+  try {
+    return (await call<{ token: string }>('POST', 'playground/token', key, claims)).content.token;
+  } catch (error) {
+    // Without the right key there is no such route. Several calls may hear so; the first one reloads.
+    if (error instanceof ServiceError && error.code === 'NOT_FOUND' && pageKey() !== undefined) {
+      dropKey();
+      location.reload();
+    }
+    throw error;
+  }
 }
 
 function claimsOf({ id, organisation, level }: Person) {

@@ -286,9 +286,10 @@ function playground(config: Config, http: HttpServer) {
   const key = isOwnKey ? playgroundKey(config.dataDirectory) : undefined;
   const isLocal = () => isLoopback((http.address() as AddressInfo | null)?.address ?? '');
   const routes = playgroundRoutes({
-    signer: () => {
-      if (!secret || !isLocal()) return undefined;
-      return (claims) => signToken({ claims, seconds: playgroundTokenSeconds }, { key: secret, alg: 'HS256' }, config);
+    tokens: () => {
+      if (!secret || !key || !isLocal()) return undefined;
+      const signing = { key: secret, alg: 'HS256' };
+      return { key, sign: (claims) => signToken({ claims, seconds: playgroundTokenSeconds }, signing, config) };
     },
   });
   return { routes, fragment: () => (key && isLocal() ? `#key=${key}` : '') };

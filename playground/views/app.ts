@@ -1,5 +1,6 @@
 import { html, nothing } from 'lit';
 import type { App, Place } from '../app.ts';
+import { pageKey } from '../page-key.ts';
 import { loadSample } from '../sample.ts';
 import { makesTokens, serviceUrl } from '../service.ts';
 import { consoleView } from './console.ts';
@@ -13,7 +14,7 @@ export function appView(app: App) {
   return html`
     <div class="app" data-place=${app.place}>
       ${header(app)}
-      ${isEmpty ? welcome(app) : stage(app)}
+      ${makesTokens && pageKey() === undefined ? keyMissing() : isEmpty ? welcome(app) : stage(app)}
     </div>
     ${app.dialog?.name === 'people' ? peopleDialog(app, app.dialog.edit) : nothing}
     ${app.dialog?.name === 'room' ? roomDialog(app, app.dialog.pane) : nothing}
@@ -28,7 +29,7 @@ function header(app: App) {
     <span class="where" title="Where the service is">${serviceUrl}</span>
     <div class="actions">
       ${
-        app.people.all.length > 0 && makesTokens
+        app.people.all.length > 0 && makesTokens && pageKey() !== undefined
           ? html`<button class="button quiet sample" type="button" ?disabled=${app.isBusy} @click=${() => sample(app)}>
               ${icon('spark')}<span>Load a sample</span>
             </button>`
@@ -51,6 +52,23 @@ function header(app: App) {
 }
 
 const sample = (app: App) => app.whileBusy(() => loadSample(app));
+
+/** Whoever has the key can be anybody here, so the address alone opens nothing. */
+function keyMissing() {
+  return html`<main class="welcome">
+    <div class="card">
+      <h2>Open the link printed in the terminal</h2>
+      <p>
+        This page needs the key at the end of the link that the server printed when it started. It looks like this:
+      </p>
+      <pre>${serviceUrl}/#key=…</pre>
+      <p class="small">
+        The link is also the <code>playgroundUrl</code> of the log line <code>listening</code>, and the key is in the file
+        <code>playground-key</code> of the data directory (<code>.data</code>).
+      </p>
+    </div>
+  </main>`;
+}
 
 function welcome(app: App) {
   return html`<main class="welcome">

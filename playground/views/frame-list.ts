@@ -19,10 +19,23 @@ class FrameList extends LitElement {
   constructor() {
     super();
     this.frames = [];
+    this.addEventListener('keydown', this.#pressed);
     this.addEventListener('scroll', () => {
       this.#follows = this.scrollHeight - this.scrollTop - this.clientHeight < nearEnd;
     });
   }
+
+  /** The frames are one Tab stop; the arrow keys go through them, from the end of the list on. */
+  readonly #pressed = (event: KeyboardEvent) => {
+    const step = event.key === 'ArrowUp' ? -1 : event.key === 'ArrowDown' ? 1 : 0;
+    if (step === 0 || event.altKey || event.ctrlKey || event.metaKey) return;
+    const all = [...this.querySelectorAll('summary')];
+    const at = all.indexOf(event.target as HTMLElement);
+    const next = all[at < 0 ? all.length - 1 : at + step];
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+  };
 
   override connectedCallback(): void {
     super.connectedCallback();
@@ -56,7 +69,7 @@ class FrameList extends LitElement {
   #row({ at, line, person, direction, name, brief, whole }: Frame) {
     const hue = this.people.get(person)?.hue;
     return html`<details class="frame ${direction}">
-      <summary>
+      <summary tabindex="-1">
         <time>${timeOf(at)}</time>
         <span class="frame-who ${hue === undefined ? '' : `hue-${hue}`}">${this.people.nameOf(person)}</span>
         <span class="arrow">${icon(direction)}<span class="unseen">${direction === 'in' ? 'received' : 'sent'}</span></span>

@@ -16,6 +16,8 @@ const phone = { viewport: { width: 390, height: 844 } };
 
 describe('The playground in Chromium', () => {
   let url: string;
+  /** With the key of the page. */
+  let link: string;
   let opened: Playground[] = [];
   let shared: { playground: Playground; samples: number } | undefined;
 
@@ -25,14 +27,16 @@ describe('The playground in Chromium', () => {
       ...config,
       dataDirectory: dataDirectory(),
     }));
-    [{ url }] = await Promise.all([started, chromium()]);
+    const [node] = await Promise.all([started, chromium()]);
+    url = node.url;
+    link = node.playgroundUrl!;
     // Loading the page is what takes time.
-    shared = { playground: await openPlayground(url), samples: 0 };
+    shared = { playground: await openPlayground(link), samples: 0 };
   });
 
   /** A new room of the same people in the same window. */
   async function sample(): Promise<Playground> {
-    shared ??= { playground: await openPlayground(url), samples: 0 };
+    shared ??= { playground: await openPlayground(link), samples: 0 };
     const n = ++shared.samples;
     opened.push(shared.playground);
     await loadSample(shared.playground, n === 1 ? 'Launch day' : `Launch day ${n}`);
@@ -66,6 +70,54 @@ describe('The playground in Chromium', () => {
     await page.reload();
     await messages('Ada').getByText('<b>Hello</b> Ada').waitFor(shown);
     await messages('Ben').getByText('in two lines 🚀').waitFor(shown);
+  });
+
+  it('asks for the link from the terminal where its key is missing or wrong, and takes the key out of the address', async () => {
+    const { page } = await open(`${url}/`);
+    const missing = page.getByRole('heading', { name: 'Open the link printed in the terminal' });
+    const welcome = page.getByRole('button', { name: 'Load a sample' });
+    await missing.waitFor(shown);
+    expect(await welcome.count()).to.equal(0);
+    await page.goto(link);
+    await welcome.waitFor(shown);
+    expect(page.url()).to.equal(`${url}/`);
+    await page.reload();
+    await welcome.waitFor(shown);
+    const wrong = await open(`${url}/#key=${'x'.repeat(43)}`);
+    await wrong.page.getByRole('button', { name: 'Load a sample' }).click();
+    await wrong.page.getByRole('heading', { name: 'Open the link printed in the terminal' }).waitFor(shown);
+    await wrong.page.close();
+    // The browser complains of the answers to the wrong key.
+    expect(wrong.problems.splice(0).join()).to.include('404');
+  });
+
+  it('grows in its panes only: the page itself does not scroll, however much is said', async () => {
+    const { page, pane, messages } = await sample();
+    const room = await pane('Ada').getByRole('heading', { level: 3 }).textContent();
+    expect(room).to.be.a('string');
+    const field = pane('Ada').getByLabel('Message as Ada');
+    for (let n = 0; n < 40; n++) {
+      await field.fill(`Line ${n}`);
+      await field.press('Enter');
+    }
+    await messages('Ben').getByText('Line 39', { exact: true }).waitFor(shown);
+    expect(await page.evaluate('document.documentElement.scrollHeight')).to.equal(800);
+  });
+
+  it('has one Tab stop for all frames of its console; arrow keys go from one to the next', async () => {
+    const { page } = await sample();
+    const frames = page.getByRole('log', { name: 'Frames' });
+    await frames.locator('summary').nth(2).waitFor();
+    expect(await frames.locator('summary:not([tabindex="-1"])').count()).to.equal(0);
+    await frames.focus();
+    await page.keyboard.press('ArrowUp');
+    await page.keyboard.press('ArrowUp');
+    await page.keyboard.press('Enter');
+    const focused = 'document.activeElement.closest("details")';
+    expect(await page.evaluate(`${focused}.open`)).to.equal(true);
+    expect(await page.evaluate(`${focused} === document.querySelector("frame-list").lastElementChild`)).to.equal(false);
+    await page.keyboard.press('ArrowDown');
+    expect(await page.evaluate(`${focused} === document.querySelector("frame-list").lastElementChild`)).to.equal(true);
   });
 
   it('shows who is banned thrown out; he cannot write, and comes back to what he missed', async () => {
@@ -173,8 +225,8 @@ describe('The playground in Chromium', () => {
   });
 
   it('loads history when it is scrolled up, and keeps what is being read in its place', async () => {
-    const { page, messages, pane } = await open(url);
-    const dora = await personOf(url, { level: 100 });
+    const { page, messages, pane } = await open(link);
+    const dora = await personOf(link, { level: 100 });
     const room = await newRoom(url, dora);
     await say(url, dora, room, ...Array.from({ length: 130 }, (_, n) => `Message ${n + 1}`));
     await addPerson(page.getByRole('button', { name: 'People' }), { name: 'Dora', id: dora.user });
@@ -231,7 +283,7 @@ describe('The playground in Chromium', () => {
   });
 
   it('works at 390 px: one pane at a time, and nothing sticks out', async () => {
-    const { page, pane, show, say, messages } = await open(url, { ...phone, hasTouch: true, isMobile: true });
+    const { page, pane, show, say, messages } = await open(link, { ...phone, hasTouch: true, isMobile: true });
     await loadSample({ page, pane } as Playground);
     expect(await pane('Ada').isVisible()).to.equal(true);
     expect(await pane('Ben').isVisible()).to.equal(false);
@@ -293,10 +345,9 @@ describe('The playground in Chromium', () => {
   });
 
   it('takes pasted tokens where the server makes none for it', async () => {
-    const eva = await personOf(url, { level: 100 });
-    const { page, pane, messages, say } = await open(url, {
-      extraHTTPHeaders: { 'X-Forwarded-For': '192.0.2.1' },
-    });
+    const eva = somebody({ level: 100 });
+    const configured = await startNode(embedded, { PLAYGROUND: 'on' });
+    const { page, pane, messages, say } = await open(configured.playgroundUrl!);
     expect(await page.getByRole('button', { name: 'Load a sample' }).count()).to.equal(0);
     await page.getByText('npm run token').waitFor(shown);
     await page.getByRole('button', { name: 'Add a person with a token' }).click();
@@ -316,7 +367,7 @@ describe('The playground in Chromium', () => {
   });
 
   it('works below a path, where a proxy has mounted the service', async () => {
-    const { page, pane, messages, say } = await open(await mountedAt('/messaging', url));
+    const { page, pane, messages, say } = await open(`${await mountedAt('/messaging', url)}/${new URL(link).hash}`);
     await loadSample({ page, pane } as Playground);
     await pane('Ada').getByText('connected', { exact: true }).waitFor(shown);
     await say('Ada', 'Below a path');
@@ -325,9 +376,11 @@ describe('The playground in Chromium', () => {
 });
 
 /** Somebody with a token of the embedded default. */
-async function personOf(url: string, wish: Parameters<typeof somebody>[0]) {
+async function personOf(link: string, wish: Parameters<typeof somebody>[0]) {
   const person = somebody(wish);
-  const { body } = await rest(url).post('/playground/token', person.claims, { Origin: url });
+  const { origin: Origin, hash } = new URL(link);
+  const headers = { Origin, Authorization: `Bearer ${hash.replace('#key=', '')}` };
+  const { body } = await rest(Origin).post('/playground/token', person.claims, headers);
   return { ...again(person, {}), token: body.content.token as string };
 }
 

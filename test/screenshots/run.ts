@@ -44,7 +44,7 @@ async function main([directory = 'screenshots']: string[]): Promise<void> {
   closeAtTheEnd(() => server.close());
   for (const [size, options] of Object.entries({ desk, phone })) {
     for (const colorScheme of ['light', 'dark'] as const) {
-      const playground = await openSample(server.url, { ...options, colorScheme });
+      const playground = await openSample(server.playgroundUrl!, { ...options, colorScheme });
       await talk(playground, size === 'phone');
       const path = resolve(directory, `${size}-${colorScheme}.png`);
       await playground.page.screenshot({ path });

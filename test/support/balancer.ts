@@ -72,6 +72,29 @@ export async function startBalancer(
   return { url: `http://127.0.0.1:${port}`, log: () => log };
 }
 
+/** The program with a configuration of the test's own before one node. */
+export async function startProxy(
+  kind: Kind,
+  configuration: (port: number, node: number) => string,
+  node: number,
+): Promise<string> {
+  const program = findProgram(kind);
+  const port = await freePort();
+  const home = mkdtempSync(join(tmpdir(), `nano-${kind}-`));
+  closeLater(() => rmSync(home, { recursive: true, force: true, maxRetries: 5 }));
+  chmodSync(home, 0o755);
+  const file = join(home, setups[kind].file);
+  writeFileSync(file, configuration(port, node));
+  const child = spawn(program, setups[kind].run(file, home), { cwd: home, stdio: ['ignore', 'ignore', 'pipe'] });
+  let log = '';
+  child.stderr.on('data', (text: Buffer) => {
+    log = (log + text).slice(-100_000);
+  });
+  endWith(child);
+  await listens(child, port, () => log);
+  return `http://127.0.0.1:${port}`;
+}
+
 /** What the program says of the file; throws where it does not take it. */
 export async function checkedConfiguration(kind: Kind): Promise<string> {
   const { program, file, home } = await prepare(kind, [1, 2]);

@@ -14,7 +14,7 @@ export interface Playground {
   problems: string[];
 }
 
-/** The page in a window of its own, without anything of an earlier one. */
+/** The page in a window of its own, without anything of an earlier one; by the link, which has its key. */
 export async function openPlayground(url: string, options: BrowserContextOptions = {}): Promise<Playground> {
   const context = await browserWindow({
     ...{ viewport: { width: 1280, height: 800 }, locale: 'en-GB', reducedMotion: 'reduce' },
@@ -33,7 +33,7 @@ export async function openPlayground(url: string, options: BrowserContextOptions
   page.on('websocket', (socket) => {
     if (new URL(socket.url()).host !== new URL(url).host) problems.push(`request: ${socket.url()}`);
   });
-  await page.goto(`${url}/`);
+  await page.goto(url);
   const pane = (name: string) => page.getByRole('region', { name: `${name}’s pane` });
   return {
     page,

@@ -11,24 +11,13 @@ export function isLoopback(address: string): boolean {
   return version !== 0 && loopback.check(address, version === 6 ? 'ipv6' : 'ipv4');
 }
 
-/** Whatever says that somebody else stands between the browser and us. */
-const forwarding =
-  /^(forwarded|via|x-forwarded(-.*)?|x-real-ip|x-client-ip|x-cluster-client-ip|x-originating-ip|x-original-(host|url)|true-client-ip|(cf|fastly|do)-.*|x-envoy-.*|x-amz.*)$/;
-
 /**
- * A browser on this very machine, without a proxy between. The name it knows us by must be a loopback one, or a page
- * elsewhere whose name was made to lead here would count as ours.
+ * The request says of itself that the page at a loopback name of this server makes it. A browser cannot be made to say
+ * so by another page, not even by one whose name leads here (DNS rebinding). Any other program can: who may have a token
+ * is decided by the key of the page, and this comes on top.
  */
-export function comesFromThisMachine({ headers, httpVersion }: Pick<Request, 'headers' | 'httpVersion'>): boolean {
-  // No browser speaks 1.0; nginx does, and as it comes adds no header.
-  if (httpVersion === '1.0') return false;
-  return isLoopbackHost(headers.host) && !Object.keys(headers).some((name) => forwarding.test(name));
-}
-
-/** The page that this listener serves asks, and no other page. */
-export function comesFromOwnPage(request: Pick<Request, 'headers' | 'httpVersion'>): boolean {
-  const { host, origin } = request.headers;
-  return comesFromThisMachine(request) && origin === `http://${host}`;
+export function comesFromOwnPage({ headers: { host, origin } }: Pick<Request, 'headers'>): boolean {
+  return isLoopbackHost(host) && origin === `http://${host}`;
 }
 
 function isLoopbackHost(host: string | undefined): boolean {

@@ -3,8 +3,9 @@ import helmet from 'helmet';
 import { z } from 'zod';
 import { parse } from '../../protocol/errors.ts';
 import { Level, Uuid } from '../../protocol/identifiers.ts';
+import { isBearer } from './bearer.ts';
 import { answer } from './envelope.ts';
-import { comesFromOwnPage, comesFromThisMachine } from './own-page.ts';
+import { comesFromOwnPage } from './own-page.ts';
 import { playgroundFiles, type ServedFile } from './playground-files.ts';
 
 const TokenWish = z.object(
@@ -18,21 +19,26 @@ const TokenWish = z.object(
 );
 type TokenWish = z.infer<typeof TokenWish>;
 
+interface TokenMaker {
+  /** Only the page that was opened by the link with this key gets tokens. */
+  key: string;
+  sign: (claims: TokenWish) => Promise<string>;
+}
+
 interface Playground {
-  /** Makes tokens for its own page; undefined where this server may not. Asked at each request: the listener decides, too. */
-  signer: () => ((claims: TokenWish) => Promise<string>) | undefined;
+  /** Undefined where this server makes no tokens. Asked at each request: it depends on the listener, too. */
+  tokens: () => TokenMaker | undefined;
 }
 
 /** The page to try the service out. It stands before CORS: no other page has business here. */
-export function playgroundRoutes({ signer }: Playground): Router {
+export function playgroundRoutes({ tokens }: Playground): Router {
   const routes = Router();
   const files = playgroundFiles();
 
-  routes.get('/', contentSecurity(files.importMapHash), async (request, response) => {
+  routes.get('/', contentSecurity(files.importMapHash), async (_request, response) => {
     // Without a referrer some browsers call the origin of a request null.
     response.set('Referrer-Policy', 'same-origin');
-    const madeHere = signer() !== undefined && comesFromThisMachine(request);
-    send(response, await files.page(madeHere ? 'made here' : 'pasted'));
+    send(response, await files.page(tokens() ? 'made here' : 'pasted'));
   });
 
   routes.get('/playground/*path', async (request, response, next) => {
@@ -41,12 +47,14 @@ export function playgroundRoutes({ signer }: Playground): Router {
     send(response, file);
   });
 
-  // For everybody but its own page on this machine this is no route at all.
+  // Without the key this is no route at all. Which headers a proxy adds or leaves out decides nothing.
   const forOwnPage: RequestHandler = (request, _response, next) => {
-    next(signer() && comesFromOwnPage(request) ? undefined : 'route');
+    const key = tokens()?.key;
+    const hasKey = key !== undefined && isBearer(request.get('Authorization'), key);
+    next(hasKey && comesFromOwnPage(request) ? undefined : 'route');
   };
   routes.post('/playground/token', forOwnPage, express.json({ limit: 4_096 }), async (request, response) => {
-    const token = await signer()!(parse(TokenWish, request.body));
+    const token = await tokens()!.sign(parse(TokenWish, request.body));
     response.set({ 'Cache-Control': 'no-store', 'Cross-Origin-Resource-Policy': 'same-origin' });
     answer(response, { token });
   });
