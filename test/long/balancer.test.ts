@@ -7,6 +7,7 @@ import { chatIn } from '../support/chat-client.ts';
 import { databaseSession, lockRoom } from '../support/database-session.ts';
 import { postgres, startNode } from '../support/node.ts';
 import { adminToken, type Person } from '../support/people.ts';
+import { PollingSession } from '../support/polling-session.ts';
 import { freshDatabase } from '../support/postgres.ts';
 import { sharedRedis } from '../support/redis.ts';
 import { rest } from '../support/rest-client.ts';
@@ -191,6 +192,17 @@ for (const kind of ['nginx', 'haproxy'] as const) {
         });
         expect(status).to.equal(413);
         expect(body.meta.reason).to.equal('TOO_LARGE');
+      });
+
+      it('passes on what an older client puts into one body of long polling, and leaves it to the node to refuse more', async () => {
+        const { owner, room } = await ownRoom(url);
+        const session = await PollingSession.connected(url, owner.token);
+        const draft = JSON.stringify({ room_id: room.id, content: 'x'.repeat(8_000) });
+        const packets = Array.from({ length: 100 }, (_, n) => `42/rooms,${n}["message:send",${draft}]`);
+        expect((await session.post(packets.join('\x1e'))).status).to.equal(200);
+        const refused = await session.post('x'.repeat(16 * 65_536 + 1));
+        expect(refused.status).to.equal(413);
+        expect(JSON.parse(refused.body)).to.have.all.keys('code', 'message');
       });
     });
 
