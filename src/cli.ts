@@ -7,6 +7,7 @@ const commands: Record<string, { what: string; run: () => Promise<unknown> }> = 
   migrate: { what: 'applies the migrations that are missing', run: () => import('./migrate-command.ts') },
   token: { what: 'prints a token that this configuration accepts', run: () => import('./token-command.ts') },
   import: { what: 'copies rooms, rules and messages of the original', run: () => import('./import-command.ts') },
+  move: { what: 'moves the embedded database to PostgreSQL', run: () => import('./move-command.ts') },
   torture: {
     what: 'kills nodes and databases under load, and counts what was lost',
     run: () => import('../test/torture/run.ts'),
@@ -19,7 +20,7 @@ ${Object.entries(commands)
   .map(([name, { what }]) => `  ${name.padEnd(9)} ${what}`)
   .join('\n')}
 
-Settings are environment variables; token, import and torture have options, which --help lists.`;
+Settings are environment variables; token, import, move and torture have options, which --help lists.`;
 
 /** The nearest one above: this file lies in src/ of a checkout, and in dist/src/ of the package. */
 function version(): string {

@@ -39,6 +39,12 @@ const layers: Layer[] = [
     packages: offTheWire,
   },
   {
+    name: 'move/',
+    files: /^move\//,
+    imports: [/^move\//, /^import\/progress\.ts$/],
+    packages: /^pg$/,
+  },
+  {
     name: 'nodes/',
     files: /^nodes\//,
     imports: [/^(protocol|nodes)\//, /^rooms\/(room-bus|node-calls)\.ts$/, /^failure-log\.ts$/],

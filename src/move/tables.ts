@@ -1,0 +1,50 @@
+import { escapeIdentifier } from 'pg';
+import type { Session } from './session.ts';
+
+export interface Table {
+  name: string;
+  columns: { name: string; type: string }[];
+  /** The primary key, by which its rows are in order. */
+  key: string[];
+  /** Columns that a sequence gives their numbers. */
+  numbered: string[];
+  parents: string[];
+}
+
+/** What belongs to one database, and is made anew in another one. */
+const ofOneDatabase = ['mikro_orm_migrations', 'service_identity'];
+
+const readColumns = `select c.relname::text as name,
+    (select json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod)) order by a.attname)
+       from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '') as columns,
+    coalesce((select json_agg(a.attname order by k.place) from pg_index i
+       cross join unnest(i.indkey::int2[]) with ordinality as k(number, place)
+       join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number
+       where i.indrelid = c.oid and i.indisprimary), '[]') as key,
+    coalesce((select json_agg(a.attname order by a.attname) from pg_attribute a
+       where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+         and pg_get_serial_sequence(format('%I.%I', current_schema(), c.relname), a.attname) is not null), '[]') as numbered,
+    coalesce((select json_agg(p.relname order by p.relname) from pg_constraint f join pg_class p on p.oid = f.confrelid
+       where f.conrelid = c.oid and f.contype = 'f' and f.confrelid <> c.oid), '[]') as parents
+  from pg_class c where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r' order by c.relname`;
+
+/** The tables of the session's schema, without those that belong to one database. */
+export async function readTables({ query }: Session): Promise<Table[]> {
+  const tables = await query<Table>(readColumns);
+  return tables.filter(({ name }) => !ofOneDatabase.includes(name));
+}
+
+/** Tables that others refer to come first. */
+export function parentsFirst(tables: readonly Table[]): Table[] {
+  const ordered: Table[] = [];
+  const add = (table: Table | undefined): void => {
+    if (!table || ordered.includes(table)) return;
+    for (const parent of table.parents) add(tables.find(({ name }) => name === parent));
+    ordered.push(table);
+  };
+  for (const table of tables) add(table);
+  return ordered;
+}
+
+export const quoted = escapeIdentifier;
+export const list = (names: readonly string[]) => names.map(escapeIdentifier).join(', ');
