@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { readerSetup } from '../store/session-settings.ts';
 import { ImportError, reasonOf } from './import-error.ts';
 import { originalOver } from './original-reads.ts';
 import { type FoundColumn, findColumns, findTables } from './original-tables.ts';
@@ -93,10 +94,7 @@ export async function openOriginal(url: string): Promise<Original> {
   client.on('error', () => {});
   try {
     await client.connect();
-    await client.query(`set time zone 'UTC'`);
-    for (const limit of ['statement_timeout', 'idle_in_transaction_session_timeout']) {
-      await client.query(`set ${limit} = 0`);
-    }
+    await client.query(readerSetup());
     await client.query(`set work_mem = '64MB'`);
     await client.query('begin isolation level repeatable read read only');
     const tables = findTables((await client.query<FoundColumn>(findColumns)).rows);

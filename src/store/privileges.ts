@@ -17,7 +17,7 @@ const missingPrivileges = `
     where case when relkind = 'S' then not has_sequence_privilege(oid, 'USAGE') else false end
   union all
   select format('execute on %s', p.proname) from pg_proc p where p.pronamespace = (select oid from pg_namespace where nspname = $1)
-    and p.proname in ('append_messages', 'append_straight', 'seq_at') and not has_function_privilege(p.oid, 'EXECUTE')`;
+    and p.proname in ('append_messages', 'append_straight', 'accept_invitations', 'seq_at') and not has_function_privilege(p.oid, 'EXECUTE')`;
 
 /** An account that owns nothing can do the work of a node with these privileges. Throws, with the grants, if it lacks any. */
 export async function checkPrivileges(client: Client, { schema, account }: InspectedDatabase): Promise<void> {

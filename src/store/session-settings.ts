@@ -31,7 +31,6 @@ const reliedOn: Record<string, string> = {
   // `append_messages` looks again after it has waited for a lock, and must see what was committed meanwhile.
   default_transaction_isolation: 'read committed',
   default_transaction_deferrable: 'off',
-  idle_session_timeout: '0',
 };
 
 const transactionTimeoutSince = 170_000;
@@ -43,12 +42,23 @@ const transactionTimeoutSince = 170_000;
 export function sessionSetup({ schema, serverVersion }: DatabasePlace, limits: SessionLimits): string {
   const settings: Record<string, string> = {
     ...reliedOn,
+    idle_session_timeout: '0',
     search_path: escapeIdentifier(schema),
     statement_timeout: String(limits.statementTimeoutMs),
     lock_timeout: String(limits.lockTimeoutMs),
     idle_in_transaction_session_timeout: String(limits.idleInTransactionTimeoutMs),
     ...(serverVersion >= transactionTimeoutSince && { transaction_timeout: '0' }),
   };
+  return setAll(settings);
+}
+
+/** The same for a database of somebody else's, of whatever version, that is read in its own schemas and without limits. */
+export function readerSetup(): string {
+  const limits = { statement_timeout: '0', lock_timeout: '0', idle_in_transaction_session_timeout: '0' };
+  return setAll({ ...reliedOn, ...limits });
+}
+
+function setAll(settings: Record<string, string>): string {
   const calls = Object.entries(settings).map(
     ([name, value]) => `set_config(${escapeLiteral(name)}, ${escapeLiteral(value)}, false)`,
   );

@@ -14,6 +14,7 @@ import type { Loose } from '../support/loose.ts';
 import { embedded, postgres, startNode } from '../support/node.ts';
 import { type OriginalDatabase, originalDatabase } from '../support/original.ts';
 import { again, type Person, somebody } from '../support/people.ts';
+import { execute, freshDatabase } from '../support/postgres.ts';
 import { dataDirectory, runCommand } from '../support/process.ts';
 import { rest } from '../support/rest-client.ts';
 import { newRoom, say } from '../support/rooms.ts';
@@ -214,6 +215,30 @@ describe('An import from the original, by the command', function () {
     expect(await bring(original.url, original.url)).to.include({ messages: 1 });
     const ask = await asking(original.url);
     expect(await ask('select content from messages')).to.deep.equal([{ content: 'here and there' }]);
+  });
+
+  it('[PostgreSQL] is the same whatever the databases have for defaults, and goes to the schema of the account', async () => {
+    const odd = [`datestyle = 'German, DMY'`, `timezone = 'America/St_Johns'`, 'standard_conforming_strings = off'];
+    odd.push('array_nulls = off', 'extra_float_digits = -15', `default_transaction_isolation = 'serializable'`);
+    odd.push(
+      ...['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout'].map((name) => `${name} = '1ms'`),
+    );
+    const original = await originalDatabase();
+    const ana = somebody();
+    const room = await original.madeRoom(ana.user, ana.entity, { name: `\\' or 1=1 --` });
+    await original.message(room, ana.user, `\\' NULL`, at(7));
+    const DATABASE_URL = await freshDatabase();
+    const set = (url: string, settings: string[]) =>
+      execute(url, settings.map((one) => `alter database ${new URL(url).pathname.slice(1)} set ${one}`).join('; '));
+    await execute(DATABASE_URL, 'create schema chat');
+    await set(DATABASE_URL, [...odd, 'search_path = chat']);
+    await set(original.url, odd);
+    await migratePostgres(DATABASE_URL);
+    expect(await bring(original.url, DATABASE_URL)).to.include({ messages: 1 });
+    const { url } = await startNode(postgres, { DATABASE_URL });
+    const { body } = await rest(url, ana.token).get(`/rooms/${room}/messages`);
+    expect(body.content[0]).to.include({ content: `\\' NULL`, createdAt: at(7), client_msg_id: null });
+    expect((await rest(url, ana.token).get('/rooms')).body.content[0]).to.include({ name: `\\' or 1=1 --` });
   });
 
   it('[embedded (PGlite)] makes the directory, refuses while a process uses it, and brings the rest later', async () => {
