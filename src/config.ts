@@ -76,6 +76,32 @@ const publicKey = z.string().transform((pem, context): { key: KeyObject; algorit
   return z.NEVER;
 });
 
+/** What the client would stumble over at each attempt to connect. */
+const redisUrl = url('redis:', 'rediss:')
+  .refine((text) => isDecodable(text), 'has a % in its user or password that is not followed by two digits: write %25')
+  .refine((text) => /^\/?[0-9]*$/.test(pathOf(text)), 'may end with the number of a database, and with nothing else');
+
+const pathOf = (text: string) => (URL.canParse(text) ? new URL(text).pathname : '');
+
+function isDecodable(text: string): boolean {
+  if (!URL.canParse(text)) return true;
+  const { username, password } = new URL(text);
+  try {
+    decodeURIComponent(username + password);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function refuseClusterDatabase(urls: string[], context: z.RefinementCtx): void {
+  if (urls.length < 2 || urls.every((text) => Number(pathOf(text).slice(1)) === 0)) return;
+  context.addIssue({
+    code: 'custom',
+    message: 'several addresses are those of a Cluster, which has the database 0 only',
+  });
+}
+
 /** The settings by their names in the environment. */
 export const environment = z.object({
   HOST: oneLine.optional(),
@@ -83,7 +109,7 @@ export const environment = z.object({
   DATABASE_URL: url('postgres:', 'postgresql:').optional(),
   DATABASE_POOL: wholeNumber(10, { min: 2, max: 1_000 }),
   DATABASE_TIMEOUT_SECONDS: wholeNumber(10, { min: 1, max: 600 }),
-  REDIS_URL: list.pipe(z.array(url('redis:', 'rediss:'))).optional(),
+  REDIS_URL: list.pipe(z.array(redisUrl).superRefine(refuseClusterDatabase)).optional(),
   REDIS_ADAPTER: z.enum(['auto', 'sharded', 'classic'], { error: 'must be auto, sharded or classic' }).default('auto'),
   REDIS_PREFIX: z
     .string()

@@ -183,6 +183,10 @@ describe('REDIS_URL', () => {
   const wrong: Record<string, string>[] = [
     { REDIS_URL: '127.0.0.1:6379' },
     { REDIS_URL: 'http://127.0.0.1' },
+    { REDIS_URL: 'redis://one/cache' },
+    { REDIS_URL: 'redis://one/1/2' },
+    { REDIS_URL: 'redis://nano:100%@one' },
+    { REDIS_URL: 'redis://one/1,redis://two/1' },
     { REDIS_URL: 'redis://one,' },
     { REDIS_URL: 'redis://one,two' },
     { REDIS_ADAPTER: 'streams' },
