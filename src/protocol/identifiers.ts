@@ -3,10 +3,12 @@ import { z } from 'zod';
 // Both cases spelled out: the documents have the pattern without its flags.
 const uuidShape = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
 
+const noUuid = 'must be a UUID; for ids of another kind see "Ids that are no UUIDs" in docs/first-steps.md';
+
 /** Any 8-4-4-4-12 hexadecimal, kept in lower case: products make UUIDs of every version, and of none. */
 export const Uuid = z
-  .string({ error: 'must be a UUID' })
-  .regex(uuidShape, 'must be a UUID')
+  .string({ error: noUuid })
+  .regex(uuidShape, noUuid)
   .transform((uuid) => uuid.toLowerCase())
   .meta({ id: 'Uuid', description: '8-4-4-4-12 hexadecimal digits, taken in either case and given in lower case.' });
 export type Uuid = string;

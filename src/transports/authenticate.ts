@@ -85,7 +85,8 @@ function identityOf(payload: unknown): Identity {
   }
   const { userUUID, sub, entityUUID, levelOnEntity, exp, nbf = 0, iat = 0, jti, scope } = claims.data;
   const user = Uuid.safeParse(userUUID ?? sub);
-  if (!user.success) throw new ChatError('UNAUTHENTICATED', { field: 'userUUID', message: 'must be a UUID' });
+  if (!user.success)
+    throw new ChatError('UNAUTHENTICATED', { field: 'userUUID', message: user.error.issues[0]!.message });
   assertValidYet({ nbf, iat });
   const actor = {
     user: user.data,

@@ -84,6 +84,20 @@ describeOneWiring('examples/backend', (node) => {
         expect(status).to.equal(200);
       });
 
+      it('derives UUIDs of ids that are none, as UUIDv5 has it', async () => {
+        const CHAT_NAMESPACE = '6ba7b810-9dad-11d1-80b4-00c04fd430c8';
+        const args = [file, '42', '507f1f77bcf86cd799439011', '100'];
+        const { output } = await run(command, args, { JWT_SECRET: testSecret, CHAT_NAMESPACE });
+        const claims = JSON.parse(Buffer.from(output.split('.')[1]!, 'base64url').toString());
+        expect(claims).to.include({
+          userUUID: '3aba9c29-be14-59f6-9a99-8b0950ed2c3b',
+          entityUUID: '052570c0-3516-5915-9edf-cd7b0fb56205',
+          levelOnEntity: 100,
+        });
+        const made = await rest(node.url(), output.trim()).post('/rooms', { name: 'by ids of another kind' });
+        expect(made.body.content.room.user_owner).to.equal(claims.userUUID);
+      });
+
       it('signs nothing that other secrets hold for', async () => {
         const token = await tokenOf('the secret of another service altogether', somebody().user);
         expect((await rest(node.url(), token).get('/rooms')).status).to.equal(401);
