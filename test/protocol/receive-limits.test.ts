@@ -52,9 +52,9 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
       expect(raw.closeCode).to.equal(1008);
     });
 
-    it(`has few pings and pongs in a second, on ${name}`, async () => {
+    it(`has few pongs, which nobody asked for, in a second, on ${name}`, async () => {
       const raw = await open(path);
-      for (let n = 0; n < 200; n++) raw.send(frame(n % 2 ? opcodes.ping : opcodes.pong));
+      for (let n = 0; n < 200; n++) raw.send(frame(opcodes.pong));
       await raw.over();
     });
   }
