@@ -23,9 +23,9 @@ describe('JWT_JWKS_URL', () => {
   const nodeOf = async ({ url }: { url: string }) =>
     (await startNode(postgres, { JWT_SECRET: undefined, JWT_JWKS_URL: url })).url;
   /** One that asks again after milliseconds, and what it logs. */
-  const impatientNode = async ({ url }: { url: string }, more: Settings = {}) => {
+  const impatientNode = async ({ url }: { url: string }, more: Settings = {}, timeoutMs = 5_000) => {
     const log = capturedLog();
-    const timings = { refreshMs: 20, pauseMs: 20, firstPauseMs: 10, timeoutMs: 300 };
+    const timings = { refreshMs: 20, pauseMs: 20, firstPauseMs: 10, timeoutMs };
     const impatient = (config: Config): Config => ({
       ...config,
       tokens: { ...config.tokens, keys: { source: 'jwks', url, timings } },
@@ -176,7 +176,7 @@ describe('JWT_JWKS_URL', () => {
   ];
   it(`whose issuer answers with ${answers.map(([what]) => what).join('; ')}: is logged, and known keys go on`, async () => {
     const jwks = await jwksServer(keys());
-    const { url, log } = await impatientNode(jwks);
+    const { url, log } = await impatientNode(jwks, {}, 300);
     expect(await knock(url, byRsa())).to.deep.equal(welcome);
     for (const [what, answer, logged] of answers) {
       jwks.answer = answer;
