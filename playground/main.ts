@@ -15,6 +15,8 @@ function renderSoon(): void {
   });
 }
 
+// It says that it is loading until now.
+document.querySelector('.loading')?.remove();
 app.watch(renderSoon);
 renderSoon();
 // What other browsers did meanwhile.

@@ -105,6 +105,7 @@ function welcome(app: App) {
         <li><b>Rooms</b> let in whoever a rule names, with the letters <code>r</code> <code>w</code> <code>a</code>.</li>
         <li><b>Messages</b> arrive in order and once, also after the connection was away.</li>
       </ol>
+      <p class="small">Everything here is an API: <a href="docs">the REST reference</a> lets you try it.</p>
     </div>
   </main>`;
 }
@@ -140,6 +141,7 @@ function hints(app: App) {
       <li>Write: the other side has it at once</li>
       <li>Go <i>offline</i>, have the other write, come back: nothing is missed</li>
       <li><i>Members</i>: ban Ben, invite Cleo</li>
+      <li>The same from your code: <a href="docs">REST reference</a></li>
     </ul>
     <button class="button quiet square small" type="button" aria-label="Hide the hints" @click=${() => app.dismissHints()}>
       ${icon('close')}

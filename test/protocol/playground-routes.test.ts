@@ -104,6 +104,11 @@ describe('The playground of the embedded default', () => {
     expect(page.body).to.include('<meta name="tokens" content="made here">');
   });
 
+  it('says that it is loading before any of its modules has come, and its reference is there', async () => {
+    expect(page.body).to.include('Loading the playground…');
+    expect((await get('/docs')).status).to.be.oneOf([200, 301, 302, 308]);
+  });
+
   it('lets only its own scripts run: the import map by its hash', () => {
     const policy = String(page.headers['content-security-policy']);
     const [, importMap] = /<script type="importmap">(.+?)<\/script>/.exec(page.body)!;
