@@ -36,6 +36,20 @@ const list = oneLine
   .transform((text) => text.split(',').map((item) => item.trim()))
   .refine((items) => items.every(Boolean), 'must be one value, or several with a comma between');
 
+/** As browsers write an origin, so that it can be compared with one. */
+const origins = list.transform((items, context) => {
+  if (items.length === 1 && items[0] === '*') return items;
+  for (const item of items) {
+    if (!/^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@*]+$/i.test(item)) {
+      const message = `${item} is not an origin; write * alone, or origins such as https://app.example,https://app.example:8443`;
+      context.addIssue({ code: 'custom', message });
+    }
+  }
+  return items.map((item) =>
+    /^https?:/i.test(item) && URL.canParse(item) ? new URL(item).origin : item.toLowerCase(),
+  );
+});
+
 const url = (...protocols: string[]) =>
   oneLine.refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {
     message: `must be a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
@@ -106,6 +120,7 @@ function refuseClusterDatabase(urls: string[], context: z.RefinementCtx): void {
 export const environment = z.object({
   HOST: oneLine.optional(),
   PORT: wholeNumber(7777, { max: 65_535 }),
+  ALLOWED_ORIGINS: origins.prefault('*'),
   DATABASE_URL: url('postgres:', 'postgresql:').optional(),
   DATABASE_POOL: wholeNumber(10, { min: 2, max: 1_000 }),
   DATABASE_TIMEOUT_SECONDS: wholeNumber(10, { min: 1, max: 600 }),
@@ -195,6 +210,8 @@ export interface Config {
   /** `::`: every address of this machine, IPv6 and IPv4. */
   host: string;
   port: number;
+  /** Origins of the pages that may use the service; undefined: all. */
+  allowedOrigins: string[] | undefined;
   http: { keepAliveMs: number; headersTimeoutMs: number; requestTimeoutMs: number; maxConnections: number };
   database:
     | { mode: 'embedded'; directory: string | undefined }
@@ -257,6 +274,7 @@ export function readConfig(env: Environment, { needsKeys = true }: Reading = {})
   return {
     host: settings.HOST ?? (settings.DATABASE_URL ? '::' : '127.0.0.1'),
     port: settings.PORT,
+    allowedOrigins: settings.ALLOWED_ORIGINS[0] === '*' ? undefined : settings.ALLOWED_ORIGINS,
     http: {
       keepAliveMs: settings.HTTP_KEEP_ALIVE_SECONDS * 1_000,
       headersTimeoutMs: 10_000,

@@ -29,6 +29,7 @@ import { userReads } from './rooms/user-reads.ts';
 import { roomLog } from './store/room-log.ts';
 import { openPglite, openPostgres, type Store } from './store/store.ts';
 import { signToken } from './token-signing.ts';
+import { createOriginCheck } from './transports/allowed-origins.ts';
 import { tokenAuthenticator } from './transports/authenticate.ts';
 import { chatAudience } from './transports/chat/chat-audience.ts';
 import { serveChat } from './transports/chat/chat-upgrade.ts';
@@ -102,7 +103,8 @@ async function serve(
   const listener = mount ? mountedListener(mount) : ownListener(ownPort(config, logger));
   const { http } = listener;
   const untold = (error: unknown) => logger.error({ err: error }, 'a member could not be told');
-  const gateway = socketioGateway(http, { ...config, frameBytes: limits.frameBytes }, untold);
+  const isAllowedOrigin = createOriginCheck(config.allowedOrigins);
+  const gateway = socketioGateway(http, { ...config, isAllowedOrigin, frameBytes: limits.frameBytes }, untold);
   const chatMembers = chatAudience();
   const nodes = await nodesOf(config, store, measured, logger);
   const rooms = roomsOver(config, store, nodes, [gateway.audience, chatMembers], measured, logger);
@@ -120,6 +122,7 @@ async function serve(
     isRevoked: revocations.isRevoked,
   });
   const live: Live = {
+    isAllowedOrigin,
     ...{ rooms, authenticator, limits, logger, metrics: measured.live, waiting: { count: 0, bytes: 0 } },
     connections: connections(limits, nodes.leases),
     lifetimes: tokenLifetimes(revocations),
@@ -158,11 +161,20 @@ async function serve(
     await store.check();
   };
   const { port: metricsPort, token } = config.metrics;
+  // The figures tell how many users there are: on an address that others reach, they need a token or a port of their own.
+  const isShared = () => !isLoopback((http.address() as AddressInfo | null)?.address ?? '');
   const operations = (metricsServed: boolean) =>
-    operationsRoutes({ ready, metrics: measured, metricsServed, metricsToken: token });
+    operationsRoutes({
+      ready,
+      metrics: measured,
+      metricsServed,
+      metricsToken: token,
+      isOpen: () => !isShared() || metricsPort !== undefined,
+    });
   const page = playground(config, http);
   const app = restApp({
     ...{ rooms, authenticator, logger, bodyBytes: limits.frameBytes, metrics: measured.rest },
+    ...{ isAllowedOrigin, allowedOrigins: config.allowedOrigins, isMounted: mount !== undefined },
     operations: operations(metricsPort === undefined),
     admin: administration(config, revocations, logger),
     playground: page?.routes,
@@ -199,6 +211,9 @@ async function serve(
   } catch (error) {
     await close();
     throw error;
+  }
+  if (metricsPort === undefined && token === undefined && isShared()) {
+    logger.warn('/metrics is refused: set METRICS_TOKEN, or METRICS_PORT');
   }
   http.on('error', (error) => logger.error({ err: error }, 'the server cannot take connections'));
 

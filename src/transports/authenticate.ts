@@ -160,11 +160,12 @@ export function tokenRefusal(reason: unknown): ChatError {
   return new ChatError('UNAUTHENTICATED', { message, cause: reason });
 }
 
-const longestToken = 16_384;
+/** So that the first one fits into a frame that is received before a token, on every transport. */
+export const maxTokenLength = 4_000;
 
 /** The token of an `Authorization` header. passport-jwt's own reading of it takes quadratic time. */
 export function bearerOf(header: string | undefined): string | null {
-  if (header === undefined || header.length > longestToken) return null;
+  if (header === undefined || header.length > 'Bearer '.length + maxTokenLength) return null;
   return /^Bearer +([^\s]+)$/i.exec(header)?.[1] ?? null;
 }
 
@@ -218,8 +219,9 @@ export function tokenAuthenticator({ keys, audiences, issuers, isRevoked }: Toke
   const verify = (given: unknown) =>
     new Promise<Identity>((resolve, reject) => {
       const token = typeof given === 'string' ? withoutScheme(given) : given;
-      if (typeof token !== 'string' || token === '' || token.length > longestToken) {
-        return reject(new ChatError('UNAUTHENTICATED', { field: 'token', message: 'must be a JWT' }));
+      if (typeof token !== 'string' || token === '' || token.length > maxTokenLength) {
+        const message = `must be a JWT of at most ${maxTokenLength} characters`;
+        return reject(new ChatError('UNAUTHENTICATED', { field: 'token', message }));
       }
       // The strategy as passport itself would run it for a request.
       const attempt = Object.create(strategy) as Strategy & {

@@ -4,6 +4,7 @@ import type { ChatCommandName } from '../protocol/chat-commands.ts';
 import type { ErrorCode } from '../protocol/errors.ts';
 import type { RequestName } from '../protocol/socket-events.ts';
 import type { Rooms } from '../rooms/rooms-context.ts';
+import type { IsAllowedOrigin } from './allowed-origins.ts';
 import type { Authenticator } from './authenticate.ts';
 import type { Connections } from './connections.ts';
 import type { TokenLifetimes } from './token-lifetime.ts';
@@ -16,6 +17,7 @@ export interface Live {
   lifetimes: TokenLifetimes;
   connections: Connections;
   limits: Limits;
+  isAllowedOrigin: IsAllowedOrigin;
   /** A connection without a token is closed after this. */
   tokenDeadlineMs: number;
   pingMs: number;

@@ -39,7 +39,13 @@ describe('the table of routes', () => {
     const audit = { revoked() {}, lifted() {}, refused() {} };
     const admin = { token: '', revocations: {} as Revocations, audit, bodyBytes: 0 };
     const metrics = { contentType: '', text: async () => '' };
-    const operations = { ready: async () => {}, metrics, metricsServed: true, metricsToken: undefined };
+    const operations = {
+      ready: async () => {},
+      metrics,
+      metricsServed: true,
+      metricsToken: undefined,
+      isOpen: () => true,
+    };
     const served = [
       ...[roomsRoutes(rooms), membersRoutes(rooms), messagesRoutes(rooms)].flatMap((one) => servedBy(one, '/rooms')),
       ...servedBy(adminRoutes(admin), '/admin'),

@@ -36,7 +36,7 @@ dates. A page holds at most 256 KiB of messages as JSON, and at least one messag
     token: 'user',
     summary: 'Send a message',
     description: `Needs \`w\`. What is answered is stored. With a \`client_msg_id\` of its own, in the body or as \`Idempotency-Key\`, the message
-may be sent again until it is answered, and is stored once.`,
+may be sent again until it is answered, and is stored once. The \`Idempotency-Key\` may be in double quotes.`,
     params: RoomParams,
     headers: z.object({ 'Idempotency-Key': ClientMsgId.optional() }),
     body: {

@@ -2,7 +2,8 @@ import { isUtf8 } from 'node:buffer';
 import type { Server as HttpServer, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
-import { type CloseReason, closeCodes } from '../../protocol/errors.ts';
+import { type CloseReason, closeCodes, errors } from '../../protocol/errors.ts';
+import { originRefusal } from '../allowed-origins.ts';
 import { BoundedWebSocketServer, limitMessages } from '../bounded-web-sockets.ts';
 import { type Live, unauthenticatedFrameBytes, unsentCheckMs } from '../live.ts';
 import { drainingHeaders, refuseUpgrade } from '../refuse-upgrade.ts';
@@ -30,6 +31,7 @@ export function serveChat(http: HttpServer, live: Live, audience: ChatAudience, 
     const path = pathOf(request);
     if (path?.startsWith(ioPath)) return;
     if (path !== '/chat' && path !== '/chat/') return refuseUpgrade(socket, '404 Not Found');
+    if (!live.isAllowedOrigin(request)) return refuseUpgrade(socket, '403 Forbidden', {}, originRefused(request));
     if (live.rooms.isDraining) return refuseUpgrade(socket, '503 Service Unavailable', drainingHeaders);
     // The socket's own errors have no other listener until `ws` takes it over.
     socket.on('error', () => socket.destroy());
@@ -130,6 +132,11 @@ class Connection implements ChatConnection {
     if (reading) this.#webSocket.resume();
     else this.#webSocket.pause();
   }
+}
+
+function originRefused({ headers }: IncomingMessage): object {
+  const { http: code, message } = errors.FORBIDDEN;
+  return { meta: { code, message, reason: 'FORBIDDEN', detail: originRefusal(headers.origin) }, content: null };
 }
 
 function pathOf({ url }: IncomingMessage): string | undefined {

@@ -1,4 +1,4 @@
-import express, { type RequestHandler, Router } from 'express';
+import { type RequestHandler, Router } from 'express';
 import { ChatError, parse } from '../../protocol/errors.ts';
 import { revocationRoutes } from '../../protocol/rest/revocations.ts';
 import { parseNoticing } from '../../protocol/unknown-keys.ts';
@@ -6,6 +6,7 @@ import type { Revocations } from '../../rooms/revocations.ts';
 import { isBearer } from './bearer.ts';
 import { answer } from './envelope.ts';
 import { noSuchRoute } from './error-handler.ts';
+import { jsonBody } from './json-body.ts';
 
 /** What was done with the token, for the operator's log. Never a token, nor a `jti`. */
 export interface AdminAudit {
@@ -31,7 +32,7 @@ interface Administration {
 /** All of `/admin`: what is no route ends here, too, so that nothing below it gets the headers that browsers ask for. */
 export function adminRoutes({ token, revocations, audit, bodyBytes }: Administration): Router {
   const routes = Router();
-  routes.use(demandToken(token, audit), express.json({ limit: bodyBytes || Number.MAX_SAFE_INTEGER }));
+  routes.use(demandToken(token, audit), jsonBody(bodyBytes));
 
   routes.post('/revocations', async (request, response) => {
     const { data, ignored } = parseNoticing(revocationRoutes.createRevocation.body.schema, request.body);

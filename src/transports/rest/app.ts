@@ -3,11 +3,15 @@ import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import type { Logger } from 'pino';
 import { pinoHttp } from 'pino-http';
+import { ChatError } from '../../protocol/errors.ts';
 import type { Rooms } from '../../rooms/rooms-context.ts';
+import { type IsAllowedOrigin, originRefusal } from '../allowed-origins.ts';
 import type { Authenticator } from '../authenticate.ts';
 import { authenticateRequest, recheckRequest } from './authenticate-request.ts';
 import { documentsRoutes } from './documents/documents.routes.ts';
+import { answerError } from './envelope.ts';
 import { errorHandler, noSuchRoute } from './error-handler.ts';
+import { jsonBody } from './json-body.ts';
 import { limitRequests } from './limit-requests.ts';
 import { measured, type RestMetrics } from './measured.ts';
 import { membersRoutes } from './members.routes.ts';
@@ -24,6 +28,11 @@ interface RestSettings {
   bodyBytes: number;
   logger: Logger;
   metrics: RestMetrics;
+  /** Below a path of somebody else's server. */
+  isMounted: boolean;
+  /** Undefined: all. */
+  allowedOrigins: string[] | undefined;
+  isAllowedOrigin: IsAllowedOrigin;
 }
 
 /** One line a request, with neither its headers nor its body. */
@@ -39,6 +48,32 @@ function requestLog(logger: Logger): RequestHandler {
   });
 }
 
+/** What a header says of the whole host is up to the app whose host it is, where the service is only a part of that. */
+function securityHeaders(isMounted: boolean): RequestHandler {
+  return helmet({
+    crossOriginResourcePolicy: { policy: 'cross-origin' },
+    ...(isMounted
+      ? { strictTransportSecurity: false, originAgentCluster: false, permittedCrossDomainPolicies: false }
+      : { strictTransportSecurity: { includeSubDomains: false } }),
+  });
+}
+
+function refuseOtherOrigins(isAllowed: IsAllowedOrigin): RequestHandler {
+  return (request, _response, next) => {
+    if (!isAllowed(request)) throw new ChatError('FORBIDDEN', { message: originRefusal(request.headers.origin) });
+    next();
+  };
+}
+
+const upgradeNeeded: RequestHandler = (_request, response) => {
+  response.set({ Upgrade: 'websocket', Connection: 'close' });
+  answerError(
+    response,
+    new ChatError('BAD_REQUEST', { message: '/chat is a WebSocket: connect with wss:// or ws://' }),
+    426,
+  );
+};
+
 export function restApp({
   rooms,
   authenticator,
@@ -48,32 +83,37 @@ export function restApp({
   bodyBytes,
   logger,
   metrics,
+  isMounted,
+  allowedOrigins,
+  isAllowedOrigin,
 }: RestSettings): Express {
   const app = express();
   app.disable('x-powered-by');
   app.set('etag', false);
   app.use(measured(metrics), requestLog(logger));
-  app.use(helmet({ crossOriginResourcePolicy: { policy: 'cross-origin' } }));
+  app.use(securityHeaders(isMounted));
   app.use(operations);
   // Before CORS: no browser has business there.
   if (admin) app.use('/admin', admin);
   if (playground) app.use(playground);
+  app.use(refuseOtherOrigins(isAllowedOrigin));
   app.use(
     cors({
-      origin: '*',
+      // Cookies of a page are of no use here, but its requests may have them.
+      ...(allowedOrigins ? { origin: allowedOrigins, credentials: true } : { origin: '*' }),
       methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-      allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key'],
+      // Those that are asked for: tracing and monitoring add their own to all requests of a page.
       exposedHeaders: ['Retry-After'],
       maxAge: 86_400,
     }),
   );
   app.use(documentsRoutes());
-  const json = express.json({ limit: bodyBytes || Number.MAX_SAFE_INTEGER });
+  app.get('/chat', upgradeNeeded);
   app.use(
     '/rooms',
     authenticateRequest(authenticator),
     limitRequests(rooms.requestLimits),
-    json,
+    jsonBody(bodyBytes),
     recheckRequest(authenticator),
   );
   app.use('/rooms', roomsRoutes(rooms), membersRoutes(rooms), messagesRoutes(rooms));

@@ -15,11 +15,15 @@ export function answer(
   content: unknown,
   { code = 200, message = 'OK', ignored = [], ...more }: Meta = {},
 ): void {
+  // Of one person, and of this moment.
+  response.set('Cache-Control', 'no-store');
   response.status(code).json({ meta: { code, message, ...more, ...(ignored.length > 0 && { ignored }) }, content });
 }
 
-export function answerError(response: Response, error: ChatError): void {
-  const { http, message } = errors[error.code];
+/** `status`, where HTTP has a more exact one than the table. */
+export function answerError(response: Response, error: ChatError, status?: number): void {
+  const { message } = errors[error.code];
+  const http = status ?? errors[error.code].http;
   if (error.retryAfterMs !== undefined) response.set('Retry-After', String(Math.ceil(error.retryAfterMs / 1_000)));
   if (http === 401) response.set('WWW-Authenticate', 'Bearer');
   // Who has no token keeps no connection; nor does a body that nobody reads.

@@ -16,6 +16,12 @@ function translate(thrown: unknown): ChatError {
   if (thrown instanceof ChatError || typeof status !== 'number') return ChatError.from(thrown);
   if (type === 'entity.too.large') return new ChatError('TOO_LARGE', { message: 'The body is too large' });
   if (type === 'entity.parse.failed') return new ChatError('BAD_REQUEST', { message: 'The body is not valid JSON' });
+  if (type === 'request.size.invalid')
+    return new ChatError('BAD_REQUEST', { message: 'The body is not as long as Content-Length says' });
+  if (thrown instanceof URIError)
+    return new ChatError('BAD_REQUEST', { message: 'The path is not valid UTF-8, percent-encoded' });
+  if (String((thrown as { code?: unknown }).code).startsWith('Z_'))
+    return new ChatError('BAD_REQUEST', { message: 'The body is not what Content-Encoding says' });
   if (status < 500) return new ChatError('BAD_REQUEST', { message: 'The request is malformed', cause: thrown });
   return ChatError.from(thrown);
 }

@@ -37,6 +37,8 @@ export function messagesRoutes(rooms: Rooms): Router {
 }
 
 function idempotencyKeyOf(request: Request): string | undefined {
-  const headers = { 'Idempotency-Key': request.get('Idempotency-Key') };
+  // A structured header field has a string in quotes.
+  const key = request.get('Idempotency-Key')?.replace(/^"(.*)"$/, '$1');
+  const headers = { 'Idempotency-Key': key };
   return parse(messageRoutes.sendMessage.headers, headers)['Idempotency-Key'];
 }

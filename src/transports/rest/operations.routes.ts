@@ -7,10 +7,12 @@ interface Operations {
   metrics: { contentType: string; text: () => Promise<string> };
   metricsServed: boolean;
   metricsToken: string | undefined;
+  /** Whether the figures are shown without a token. Asked at each request: it depends on the address of the port. */
+  isOpen: () => boolean;
 }
 
 /** For the balancer and the monitoring: no user token, no envelope. */
-export function operationsRoutes({ ready, metrics, metricsServed, metricsToken }: Operations): Router {
+export function operationsRoutes({ ready, metrics, metricsServed, metricsToken, isOpen }: Operations): Router {
   const routes = Router();
 
   routes.get('/healthz', (_request, response) => {
@@ -27,8 +29,11 @@ export function operationsRoutes({ ready, metrics, metricsServed, metricsToken }
 
   if (metricsServed) {
     routes.get('/metrics', async (request, response) => {
-      if (metricsToken && !isBearer(request.get('Authorization'), metricsToken)) {
-        response.status(401).set('WWW-Authenticate', 'Bearer').type('text').send('a token is needed\n');
+      const isAllowed = metricsToken ? isBearer(request.get('Authorization'), metricsToken) : isOpen();
+      if (!isAllowed) {
+        const hint = metricsToken ? '' : ': set METRICS_TOKEN, or METRICS_PORT for a port of its own';
+        response.status(401).set({ 'WWW-Authenticate': 'Bearer', 'Cache-Control': 'no-store' });
+        response.type('text').send(`a token is needed${hint}\n`);
         return;
       }
       response.type(metrics.contentType).send(await metrics.text());

@@ -6,6 +6,7 @@ import { ChatError, errors } from '../../protocol/errors.ts';
 import { requestCosts } from '../../protocol/request-costs.ts';
 import { namespace } from '../../protocol/socket-events.ts';
 import type { Audience } from '../../rooms/room-feed.ts';
+import { type IsAllowedOrigin, originRefusal } from '../allowed-origins.ts';
 import { bearerOf, type Identity } from '../authenticate.ts';
 import { BoundedWebSocketServer } from '../bounded-web-sockets.ts';
 import { badTokensAllowed, type Live, unauthenticatedFrameBytes, unsentCheckMs } from '../live.ts';
@@ -43,11 +44,13 @@ interface Settings {
   pingMs: number;
   tokenDeadlineMs: number;
   nodeName: string | undefined;
+  allowedOrigins: string[] | undefined;
+  isAllowedOrigin: IsAllowedOrigin;
 }
 
 /** The live rooms on Socket.IO: a nano room is the Socket.IO room `room:<id>` of the namespace. */
 export function socketioGateway(http: HttpServer, settings: Settings, failed: (error: unknown) => void): Gateway {
-  const { frameBytes, pingMs, tokenDeadlineMs, nodeName } = settings;
+  const { frameBytes, pingMs, tokenDeadlineMs, nodeName, allowedOrigins, isAllowedOrigin } = settings;
   const io = new Server(http, {
     serveClient: false,
     destroyUpgrade: false,
@@ -59,7 +62,11 @@ export function socketioGateway(http: HttpServer, settings: Settings, failed: (e
     maxHttpBufferSize: frameBytes || Number.MAX_SAFE_INTEGER,
     pingInterval: pingMs,
     connectTimeout: tokenDeadlineMs,
-    cors: { origin: '*' },
+    cors: allowedOrigins ? { origin: allowedOrigins, credentials: true } : { origin: '*' },
+    allowRequest(request, decide) {
+      const isAllowed = isAllowedOrigin(request);
+      decide(isAllowed ? null : originRefusal(request.headers.origin), isAllowed);
+    },
   });
   // A balancer sees from it which node has the session: all requests of long polling must come to that one.
   if (nodeName) io.engine.generateId = () => `${nodeName}.${randomBytes(15).toString('base64url')}`;

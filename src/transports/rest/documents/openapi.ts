@@ -11,7 +11,7 @@ const description = `Rooms, permissions and message history. What is live, over 
 Every answer below \`/rooms\` and \`/admin\` is an envelope, also that of an error: \`meta.code\` is the status, \`meta.reason\` the
 code of what went wrong, \`content\` what was asked for. A path or a method that is not described here is 404 \`NOT_FOUND\`,
 except for the page at \`/\` and what belongs to it.
-CORS is open to any origin, without credentials, except below \`/admin\` and for \`/healthz\`, \`/readyz\` and \`/metrics\`. A
+CORS is open to any origin, without credentials, or to those of \`ALLOWED_ORIGINS\` (others get 403 \`FORBIDDEN\`), except below \`/admin\` and for \`/healthz\`, \`/readyz\` and \`/metrics\`. A
 trailing slash is fine. Unknown keys in what a client sends are ignored, and a client ignores keys that it does not know.`;
 
 const securitySchemes = {
