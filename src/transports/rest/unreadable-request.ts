@@ -73,6 +73,8 @@ function refuseUnreadable(error: Error & { code?: string }, socket: Duplex): voi
   }
   if (response.writableEnded) return closeGently(socket);
   if (response.headersSent) return void socket.destroy();
+  // The client may only have closed its side; mostly it is gone, and the request counts as aborted.
+  if (error.code === 'HPE_INVALID_EOF_STATE') return refuseRaw(socket, code, detail);
   const body = json(code, detail);
   response.writeHead(errors[code].http, { ...headersOf(body), Connection: 'close' }).end(body);
 }
