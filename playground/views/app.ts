@@ -141,7 +141,7 @@ function hints(app: App) {
       <li>Write: the other side has it at once</li>
       <li>Go <i>offline</i>, have the other write, come back: nothing is missed</li>
       <li><i>Members</i>: ban Ben, invite Cleo</li>
-      <li>The same from your code: <a href="docs">REST reference</a></li>
+      <li>Code: <a href="docs">REST reference</a></li>
     </ul>
     <button class="button quiet square small" type="button" aria-label="Hide the hints" @click=${() => app.dismissHints()}>
       ${icon('close')}
