@@ -53,6 +53,17 @@ describeOneWiring('An HTTP connection', ({ url, startNode }) => {
   const dripping: [what: string, head: () => string, status: number][] = [
     ['without a token', () => post('/rooms', 'Content-Length: 60000'), 401],
     ['without a token, in chunks', () => `${post('/rooms', 'Transfer-Encoding: chunked')}ffff\r\n`, 401],
+    [
+      'larger than it may be',
+      () =>
+        post(
+          '/rooms',
+          `Authorization: Bearer ${somebody().token}`,
+          'Content-Length: 60000000',
+          'Content-Type: application/json',
+        ),
+      413,
+    ],
     ['to a route that there is not', () => post('/nowhere', 'Content-Length: 60000'), 404],
     [
       'to the engine of Socket.IO',
