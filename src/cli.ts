@@ -1,5 +1,8 @@
 #!/usr/bin/env node
+import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { describeOldNode } from './node-version.ts';
 
 /** Each takes what follows its name, and ends by itself. */
 const commands: Record<string, { what: string; run: () => Promise<unknown> }> = {
@@ -20,7 +23,7 @@ ${Object.entries(commands)
   .map(([name, { what }]) => `  ${name.padEnd(9)} ${what}`)
   .join('\n')}
 
-Settings are environment variables; token, import, move and torture have options, which --help lists.`;
+Settings are environment variables. Every command explains itself with --help.`;
 
 /** The nearest one above: this file lies in src/ of a checkout, and in dist/src/ of the package. */
 function version(): string {
@@ -32,25 +35,45 @@ function version(): string {
   return 'unknown';
 }
 
-const oldest = [22, 18] as const;
-
-function isTooOld(): boolean {
-  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-  return major < oldest[0] || (major === oldest[0] && minor < oldest[1]);
+/** The Node.js of the optional package, for a system whose own is too old, as under systemd. */
+function bundledNode(): string | undefined {
+  try {
+    return createRequire(import.meta.url).resolve(`node-${process.platform}-${process.arch}/bin/node`);
+  } catch {
+    return undefined;
+  }
 }
 
-const [name = '--help'] = process.argv.splice(2, 1);
-const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-if (isTooOld()) {
-  console.error(`nano-messaging needs Node.js ${oldest.join('.')} or later; this is ${process.versions.node}.`);
-  process.exitCode = 1;
-} else if (command) {
-  await command.run();
-} else if (name === '--version' || name === '-v') {
-  console.log(version());
-} else if (name === '--help' || name === '-h') {
-  console.log(usage());
-} else {
-  console.error(`There is no command ${name}.\n\n${usage()}`);
-  process.exitCode = 2;
+/** Runs this very command again; signals and the exit code pass through. */
+function runWith(node: string): void {
+  const child = spawn(node, ['--disable-warning=ExperimentalWarning', ...process.argv.slice(1)], { stdio: 'inherit' });
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
+  child.on('exit', (code, signal) => {
+    if (signal === null) process.exit(code ?? 1);
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+  });
+}
+
+const oldNode = describeOldNode();
+const newerNode = oldNode && bundledNode();
+if (newerNode) runWith(newerNode);
+else await run();
+
+async function run(): Promise<void> {
+  const [name = '--help'] = process.argv.splice(2, 1);
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (oldNode) {
+    console.error(`${oldNode}. Install it, or install this package with its optional dependencies, which bring one.`);
+    process.exitCode = 1;
+  } else if (command) {
+    await command.run();
+  } else if (name === '--version' || name === '-v') {
+    console.log(version());
+  } else if (name === '--help' || name === '-h') {
+    console.log(usage());
+  } else {
+    console.error(`There is no command ${name}.\n\n${usage()}`);
+    process.exitCode = 2;
+  }
 }

@@ -168,7 +168,7 @@ export const environment = z.object({
   DRAIN_SECONDS: wholeNumber(15, { max: 3_600 }),
   NODE_NAME: z
     .string()
-    .regex(/^[a-z0-9-]{1,32}$/, 'must be 1 to 32 of a-z, 0-9 and -')
+    .regex(/^[a-z0-9-]{1,63}$/, 'must be 1 to 63 of a-z, 0-9 and -')
     .optional(),
   METRICS_PORT: digits({ max: 65_535 }).optional(),
   METRICS_TOKEN: secret(16).optional(),
@@ -178,6 +178,7 @@ export const environment = z.object({
     .pipe(secret(32))
     .optional(),
   PLAYGROUND: z.enum(['auto', 'on', 'off'], { error: 'must be auto, on or off' }).default('auto'),
+  LOG_FORMAT: z.enum(['auto', 'json', 'pretty'], { error: 'must be auto, json or pretty' }).default('auto'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 
@@ -233,6 +234,9 @@ export interface Config {
   /** Whether the page to try it out is served. */
   playground: boolean;
   logLevel: string;
+  logFormat: 'auto' | 'json' | 'pretty';
+  /** What was set and is ignored, in words for the log. */
+  warnings: string[];
 }
 
 /** Every wrong setting, each with its reason. */
@@ -259,7 +263,8 @@ export function readConfig(env: Environment, { needsKeys = true }: Reading = {})
   const given = Object.fromEntries(
     Object.entries(env).filter(([name, value]) => (name.startsWith('JWT_') ? needsKeys : value !== '')),
   );
-  const files = readSettingFiles(given);
+  const links = withoutServiceLinks(given);
+  const files = readSettingFiles(links.settings);
   const parsed = environment.safeParse(files.settings);
   const mistakes = parsed.success
     ? []
@@ -322,7 +327,23 @@ export function readConfig(env: Environment, { needsKeys = true }: Reading = {})
     adminToken: settings.ADMIN_TOKEN,
     playground: settings.PLAYGROUND === 'auto' ? keys.source === 'embedded' : settings.PLAYGROUND === 'on',
     logLevel: settings.LOG_LEVEL,
+    logFormat: settings.LOG_FORMAT,
+    warnings: links.warnings,
   };
+}
+
+/** Kubernetes sets `NAME_PORT=tcp://…` in every pod for each Service of the namespace: one called `metrics` is no port. */
+function withoutServiceLinks(given: Environment): { settings: Environment; warnings: string[] } {
+  const isLink = ([name, value]: [string, string | undefined]) =>
+    /(^|_)PORT$/.test(name) && Object.hasOwn(environment.shape, name) && /^(tcp|udp|sctp):\/\//.test(value ?? '');
+  const entries = Object.entries(given);
+  const warnings = entries
+    .filter(isLink)
+    .map(
+      ([name]) =>
+        `${name} is the link of a Kubernetes service, not a port, and is ignored; enableServiceLinks: false removes it`,
+    );
+  return { settings: Object.fromEntries(entries.filter((entry) => !isLink(entry))), warnings };
 }
 
 /** `JWT_SECRET_FILE` where the value came from a file. Of a list, the name is that of the setting. */

@@ -3,7 +3,8 @@ import type { Server as HttpsServer } from 'node:https';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { ConfigError, type environment, readConfig } from './config.ts';
-import { type RunningServer, startServer } from './server.ts';
+import { assertNodeVersion } from './node-version.ts';
+import type { RunningServer } from './server.ts';
 import type { FileSetting } from './setting-files.ts';
 
 export { ConfigError } from './config.ts';
@@ -53,5 +54,8 @@ export async function createServer({ settings = {}, server, prefix, logger }: Se
   }
   const config = readConfig(Object.fromEntries(given));
   const mount = server && prefix !== undefined ? { server, prefix } : undefined;
+  assertNodeVersion();
+  // Not at the top: an old Node.js fails to link it, with a SyntaxError.
+  const { startServer } = await import('./server.ts');
   return startServer(config, { ...(logger && { logger }), mount });
 }

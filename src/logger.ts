@@ -1,4 +1,7 @@
+import { isatty } from 'node:tty';
 import { type Logger, pino } from 'pino';
+import { formatForPeople } from './log-format.ts';
+import { createLogOutput, type LogOutput } from './log-output.ts';
 
 /**
  * What is logged of an error. PostgreSQL's errors carry more, such as the failing row: no content of a message may get
@@ -17,6 +20,31 @@ export function describeError(error: unknown): object {
   };
 }
 
-export function createLogger(level: string): Logger {
-  return pino({ level, serializers: { err: describeError } });
+export type LogFormat = 'auto' | 'json' | 'pretty';
+
+const stdout = 1;
+
+export const isForPeople = (format: LogFormat): boolean => format === 'pretty' || (format === 'auto' && isatty(stdout));
+
+export interface ProcessLogger {
+  logger: Logger;
+  /** Resolves when every line is written, or after the time. */
+  flush: LogOutput['flush'];
+}
+
+/** Lines on the standard output. What cannot be written there is lost, and nothing waits for it. */
+export function createLogger(level: string, format: LogFormat = 'json'): ProcessLogger {
+  const pretty = isForPeople(format);
+  const hasColours = pretty && isatty(stdout) && process.stdout.hasColors();
+  const show = (line: string) => (pretty ? formatForPeople(line, hasColours) : line);
+  const lostLine = (count: number) =>
+    show(`${JSON.stringify({ level: 'warn', time: Date.now(), lost: count, msg: 'log lines were lost' })}\n`);
+  const output = createLogOutput(stdout, lostLine);
+  const options = {
+    level,
+    serializers: { err: describeError },
+    formatters: { level: (label: string) => ({ level: label }) },
+  };
+  const logger = pino(options, { write: (line: string) => output.write(show(line)) });
+  return { logger, flush: output.flush };
 }

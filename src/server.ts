@@ -73,7 +73,7 @@ interface Surroundings {
 }
 
 export async function startServer(config: Config, surroundings: Surroundings = {}): Promise<RunningServer> {
-  const log = surroundings.logger ?? createLogger(config.logLevel);
+  const log = surroundings.logger ?? createLogger(config.logLevel, config.logFormat).logger;
   const keys = tokenKeys(config);
   let server: RunningServer | undefined;
   const { onFailure = () => void server?.close() } = surroundings;

@@ -55,9 +55,8 @@ interface Holder {
  */
 export async function lockDataDirectory(directory: string, options: LockOptions = {}): Promise<DirectoryLock> {
   const { onLost = () => {}, onWait = () => {}, beatMs = 2_000, foreignMs = 10_000 } = options;
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
   const path = join(directory, 'lock');
-  const fileLock = lockFile(join(directory, 'lock.db'));
+  const fileLock = openLock(directory);
   if (fileLock === 'taken') throw inUse(directory, readHolder(path));
   try {
     const found = readHolder(path);
@@ -119,6 +118,21 @@ export async function lockDataDirectory(directory: string, options: LockOptions 
   } catch (error) {
     if (fileLock !== 'unsupported') fileLock.release();
     throw error;
+  }
+}
+
+/** Makes the directory, and takes its lock: the first that is written there. */
+function openLock(directory: string): ReturnType<typeof lockFile> {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    return lockFile(join(directory, 'lock.db'));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const user = process.getuid ? `user ${process.getuid()}` : 'this user';
+    const message =
+      `The data directory ${directory} cannot be written by ${user} (${code}). ` +
+      'Make it writable (chown, or room on its disk), or set DATA_DIR to another directory, or use DATABASE_URL';
+    throw new Error(message, { cause: error });
   }
 }
 

@@ -4,6 +4,7 @@ import { MikroORM } from '@mikro-orm/pglite';
 import type { Logger } from 'pino';
 import { type DirectoryLock, lockDataDirectory, makePrivate } from './data-directory.ts';
 import { guardEmbedded } from './embedded-guard.ts';
+import { inspectDirectory } from './inspect-directory.ts';
 import { pgliteOptions } from './orm-options.ts';
 
 export interface EmbeddedOptions {
@@ -26,8 +27,9 @@ export async function openEmbedded(
   const onWait = (message: string) => logger?.info(message);
   const lock = directory === undefined ? memory : await lockDataDirectory(directory, { onLost: onFailure, onWait });
   try {
-    const orm = await MikroORM.init(pgliteOptions(directory && makePrivate(join(directory, 'pglite'))));
-    const pglite = await orm.em.getConnection().getNativeClient();
+    const path = directory && makePrivate(join(directory, 'pglite'));
+    if (path !== undefined) inspectDirectory(path);
+    const { orm, pglite } = await openPath(path);
     const guard = guardEmbedded(pglite, onFailure);
     const assertUsable = () => {
       lock.assertHeld();
@@ -49,6 +51,19 @@ export async function openEmbedded(
   } catch (error) {
     lock.release();
     throw error;
+  }
+}
+
+async function openPath(path: string | undefined) {
+  try {
+    const orm = await MikroORM.init(pgliteOptions(path));
+    return { orm, pglite: await orm.em.getConnection().getNativeClient() };
+  } catch (error) {
+    if (path === undefined) throw error;
+    const message =
+      `The embedded database in ${path} cannot be opened: it is damaged, an incomplete copy, or its disk is full or read-only. ` +
+      'Make room, or restore a copy that was made while the server was stopped';
+    throw new Error(message, { cause: error });
   }
 }
 

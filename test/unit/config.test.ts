@@ -84,7 +84,9 @@ describe('configuration', () => {
     { METRICS_TOKEN: 'short' },
     { NODE_NAME: 'Chat-1' },
     { NODE_NAME: 'chat.1' },
-    { NODE_NAME: 'c'.repeat(33) },
+    { NODE_NAME: 'c'.repeat(64) },
+    { METRICS_PORT: 'http://10.0.0.1:9090' },
+    { LOG_FORMAT: 'xml' },
     { ADMIN_TOKEN: 'thirty-one-bytes-are-not-enough' },
     { ADMIN_TOKEN: 'not even forty characters with blanks' },
     { ADMIN_TOKEN: 'sixteen-ümläüts-dö-nöt-fit-a-header' },
@@ -145,6 +147,19 @@ describe('configuration', () => {
 
   it('takes an empty value as not set, as compose files give it', () => {
     expect(readConfig({ PORT: '', DATABASE_URL: '' })).to.deep.equal(readConfig({}));
+  });
+
+  it('ignores the link of a Kubernetes service that is called like a setting, and says so', () => {
+    const { metrics, port, warnings } = readConfig({
+      METRICS_PORT: 'tcp://10.96.14.7:9090',
+      PORT: 'udp://10.0.0.1:53',
+    });
+    expect({ metrics, port }).to.deep.equal({ metrics: readConfig({}).metrics, port: 7777 });
+    expect(warnings.join()).to.match(/METRICS_PORT.*enableServiceLinks.*,PORT/);
+  });
+
+  it('takes the name of a pod as NODE_NAME: 63 characters', () => {
+    expect(readConfig({ NODE_NAME: 'c'.repeat(63) }).nodeName).to.have.length(63);
   });
 
   it('has no administrator unless there is an ADMIN_TOKEN of 32 bytes', () => {

@@ -1,0 +1,14 @@
+import { parseArgs } from 'node:util';
+
+/** For a command without options: answers `--help`, and refuses whatever else is given. False if the command is not to run. */
+export function mayRun(usage: string): boolean {
+  try {
+    const { values } = parseArgs({ options: { help: { type: 'boolean', short: 'h', default: false } } });
+    if (values.help) console.log(usage);
+    return !values.help;
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${usage}`);
+    process.exitCode = 2;
+    return false;
+  }
+}
