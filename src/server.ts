@@ -74,7 +74,6 @@ interface Surroundings {
 
 export async function startServer(config: Config, surroundings: Surroundings = {}): Promise<RunningServer> {
   const log = surroundings.logger ?? createLogger(config.logLevel, config.logFormat).logger;
-  const keys = tokenKeys(config);
   let server: RunningServer | undefined;
   const { onFailure = () => void server?.close() } = surroundings;
   const failed = (error: Error) => {
@@ -83,7 +82,8 @@ export async function startServer(config: Config, surroundings: Surroundings = {
   };
   const store = await openStore(config, log, failed);
   try {
-    server = await serve(config, keys, store, log, surroundings.mount);
+    // After the database, which has made the directory of the keys and says what is wrong with it.
+    server = await serve(config, tokenKeys(config), store, log, surroundings.mount);
     return server;
   } catch (error) {
     await store.close();

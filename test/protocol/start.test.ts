@@ -25,7 +25,7 @@ describe('A start', function () {
     const { code, output } = await runCommand('main.ts', { PORT: port, DATA_DIR: await migratedDirectory() }).exited;
     taken.close();
     expect(code).to.equal(1);
-    expect(output).to.include(`Port ${port} is in use`).and.include('set PORT');
+    expect(output).to.include(`Port ${port} is in use`).and.include('Set PORT');
   });
 
   it('names HOST where the address is not one of this machine', async () => {
