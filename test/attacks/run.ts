@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { startBalancer } from '../support/balancer.ts';
 import { runEnds } from '../support/cleanup.ts';
 import { somebody, testSecret } from '../support/people.ts';
 import { freshDatabase } from '../support/postgres.ts';
@@ -11,12 +12,14 @@ import { type Attack, attacks, type Outcome, type Target } from './memory-attack
 /**
  * What the process of a node holds while a client tries to fill it, and whether it survives. Bounded in time and in
  * connections. `node test/attacks/run.ts` starts a node of its own for each attack, with little memory; `--checkout`
- * takes another checkout. With `--url` it attacks what runs there, such as a balancer on this machine, and only says
+ * takes another checkout, and `--through nginx` or `--through haproxy` puts two such nodes behind the balancer of deploy/.
+ * With `--url` it attacks what runs there, such as a balancer on this machine, and only says
  * whether that still answers; `--token` and `--room` allow the attacks of a user.
  */
 const { values } = parseArgs({
   options: {
     checkout: { type: 'string', default: resolve(import.meta.dirname, '../..') },
+    through: { type: 'string' },
     url: { type: 'string' },
     token: { type: 'string' },
     room: { type: 'string', default: '1' },
@@ -41,13 +44,12 @@ interface Report {
   survived: boolean;
 }
 
-/** Of a process of this machine, now and at most, in bytes. */
-function memoryOf(pid: number): { now: number; peak: number } | undefined {
+/** Of a process of this machine, in bytes. */
+function memoryOf(pid: number): number | undefined {
   try {
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');
     // A process that has ended has none.
-    const of = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) * 1_024;
-    return { now: of('VmRSS'), peak: of('VmHWM') };
+    return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1_024;
   } catch {
     return undefined;
   }
@@ -59,35 +61,49 @@ const answers = (url: string) =>
     () => false,
   );
 
+function startNode(attack: Attack, databaseUrl: string, name: string) {
+  const settings = {
+    ...{ DATABASE_URL: databaseUrl, JWT_SECRET: testSecret, SEND_RATE: 0, LOG_LEVEL: 'info', NODE_NAME: name },
+    ...{ NODE_OPTIONS: `--max-old-space-size=${values.heap}`, MAX_CONNECTIONS_PER_USER: 0 },
+    ...attack.settings,
+  };
+  return runServer(settings, values.checkout);
+}
+
+/** One node, or two behind a balancer; of two, the memory of the larger one counts. */
 async function attackOwn(attack: Attack): Promise<Report> {
   const databaseUrl = await freshDatabase();
-  const server = await runServer(
-    {
-      ...{ DATABASE_URL: databaseUrl, JWT_SECRET: testSecret, SEND_RATE: 0, LOG_LEVEL: 'info' },
-      ...{ NODE_OPTIONS: `--max-old-space-size=${values.heap}`, MAX_CONNECTIONS_PER_USER: 0 },
-      ...attack.settings,
-    },
-    values.checkout,
-  );
+  const first = await startNode(attack, databaseUrl, 'chat-1');
+  const nodes = values.through ? [first, await startNode(attack, databaseUrl, 'chat-2')] : [first];
+  const url = values.through ? await balancerOf(values.through, nodes) : first.url;
   const person = somebody({ level: 100 });
-  const { room } = (await rest(server.url, person.token).post('/rooms', { name: 'attacked' })).body.content;
-  const pid = server.child.pid!;
-  const before = memoryOf(pid)!;
-  let peak = before.now;
+  const { room } = (await rest(url, person.token).post('/rooms', { name: 'attacked' })).body.content;
+  const largest = () => Math.max(...nodes.map(({ child }) => memoryOf(child.pid!) ?? 0));
+  const before = largest();
+  let peak = before;
   let hasEnded = false;
-  void server.exited.then(() => {
-    hasEnded = true;
-  });
+  for (const { exited } of nodes) {
+    void exited.then(() => {
+      hasEnded = true;
+    });
+  }
   const watch = setInterval(() => {
-    peak = Math.max(peak, memoryOf(pid)?.now ?? 0);
+    peak = Math.max(peak, largest());
   }, 25);
-  const outcome = await bounded(attack, { url: server.url, person, room_id: room.id, databaseUrl });
+  const outcome = await bounded(attack, { url, person, room_id: room.id, databaseUrl });
   clearInterval(watch);
-  const survived = !hasEnded && (await answers(server.url));
-  server.kill('SIGKILL');
-  await server.exited;
+  // A balancer may still refuse this address for what it did.
+  const survived = !hasEnded && (await Promise.all(nodes.map((node) => answers(node.url)))).every(Boolean);
+  for (const node of nodes) node.kill('SIGKILL');
+  await Promise.all(nodes.map(({ exited }) => exited));
   const { sent, open } = outcome;
-  return { sent, open, before: mebibytes(before.now), peak: mebibytes(peak), survived };
+  return { sent, open, before: mebibytes(before), peak: mebibytes(peak), survived };
+}
+
+async function balancerOf(kind: string, nodes: readonly { url: string }[]): Promise<string> {
+  if (kind !== 'nginx' && kind !== 'haproxy') throw new Error('--through takes nginx or haproxy');
+  const [first, second] = nodes.map(({ url }) => Number(new URL(url).port));
+  return (await startBalancer(kind, [first!, second!])).url;
 }
 
 async function bounded(attack: Attack, target: Omit<Target, 'connections' | 'until'>) {
