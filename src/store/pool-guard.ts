@@ -9,6 +9,8 @@ type Checkout = (
 ) => void;
 
 export interface PoolGuard {
+  /** How many sessions were opened so far. */
+  readonly sessions: number;
   /** For `onPoolCreated` of the ORM. */
   install(pool: Pool): void;
   /** One statement on a connection of the pool. */
@@ -29,6 +31,7 @@ export function createPoolGuard(setup: string): PoolGuard {
   let pool: Pool;
   let connect: (callback: Checkout) => void;
   let generation = 0;
+  let sessions = 0;
   const born = new WeakMap<PoolClient, number>();
 
   function checkOut(callback: Checkout): void {
@@ -55,6 +58,7 @@ export function createPoolGuard(setup: string): PoolGuard {
       connect = original;
       pool.options.onConnect = async (client) => {
         const at = generation;
+        sessions += 1;
         await client.query(setup);
         born.set(client as PoolClient, at);
       };
@@ -74,6 +78,9 @@ export function createPoolGuard(setup: string): PoolGuard {
       }),
     expire() {
       generation += 1;
+    },
+    get sessions() {
+      return sessions;
     },
   };
 }

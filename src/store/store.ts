@@ -131,6 +131,9 @@ const takeSpace = {
     select md5(n::text) as filler from generate_series(1, 5000) as n`,
 };
 
+/** A server is verified again after this time, because somebody may have set its sequences back meanwhile. */
+const verifyEveryMs = 9_000;
+
 const diskFailure = /^(53100|58...)$/;
 const insufficientPrivilege = '42501';
 
@@ -141,8 +144,10 @@ interface Parts {
   logger?: Logger | undefined;
   /** A connection led to the wrong server, or to none. */
   expireSessions?: () => void;
-  /** Throws if what answers after an outage cannot be relied on. */
+  /** Throws if the service cannot rely on the server that answers. */
   verify?: (query: Query) => Promise<void>;
+  /** How many sessions were opened so far. A new one may lead to another server. */
+  sessions?: () => number;
   /** Throws if nothing can be written. */
   beforeWrite?: () => void;
   release?: () => void;
@@ -150,10 +155,11 @@ interface Parts {
 
 /** Once it has migrated. */
 function storeOver(parts: Parts): Store {
-  const { orm, native, line, logger, expireSessions, beforeWrite, verify = async () => {}, release = () => {} } = parts;
+  const { orm, native, line, logger, expireSessions, beforeWrite, release = () => {} } = parts;
   const needed = migrationNames();
   let closing: Promise<void> | undefined;
-  const onRecovered = () => void verify(queryOnce).catch((error: unknown) => availability.failed(error));
+  const verify = createVerification(parts, (text, values) => queryOnce(text, values));
+  const onRecovered = () => void verify().catch((error: unknown) => availability.failed(error));
   const availability = createAvailability({ probe, onRecovered, logger });
   const ask = (statement: Statement, values: unknown[] = []) => line.run(() => native.query(statement, values), true);
 
@@ -182,7 +188,7 @@ function storeOver(parts: Parts): Store {
     const missing = needed.filter((name) => !applied.has(name));
     if (missing.length > 0) throw new Error(`Migrations are missing: ${missing.join(', ')}`);
     if (needsSpace) await ask(takeSpace).catch(unlessForbidden).catch(failed);
-    if (!availability.isUp) await verify(queryOnce).catch(failed);
+    await verify({ unlessRecent: availability.isUp }).catch(failed);
   }
 
   return {
@@ -222,6 +228,17 @@ function storeOver(parts: Parts): Store {
         .finally(release);
       return closing;
     },
+  };
+}
+
+/** `unlessRecent`: not if the same sessions led to a server that was verified a moment ago. */
+function createVerification({ verify = async () => {}, sessions = () => 0 }: Parts, query: Query) {
+  let verified: { sessions: number; at: number } | undefined;
+  return async ({ unlessRecent = false } = {}): Promise<void> => {
+    const now = { sessions: sessions(), at: performance.now() };
+    if (unlessRecent && verified?.sessions === now.sessions && now.at - verified.at < verifyEveryMs) return;
+    await verify(query);
+    verified = now;
   };
 }
 
@@ -274,5 +291,7 @@ export async function openPostgres(settings: PostgresSettings, logger?: Logger):
   const pool = await (orm.em.getConnection() as PostgreSqlConnection).getNativeClient();
   const { query, expire: expireSessions } = guard;
   const verify = (ask: Query) => checkSequences(ask, facts.schema);
-  return storeOver({ orm, native: { query }, line: throughPool(pool, poolSize), logger, expireSessions, verify });
+  const sessions = () => guard.sessions;
+  const line = throughPool(pool, poolSize);
+  return storeOver({ orm, native: { query }, line, logger, expireSessions, verify, sessions });
 }

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { findBalancer, startBalancer } from '../support/balancer.ts';
+import { findBalancer, highLimits, startBalancer } from '../support/balancer.ts';
 import { chatFollower } from '../support/chat-follower.ts';
 import { type Follower, pause } from '../support/follower.ts';
 import { freePort } from '../support/free-port.ts';
@@ -96,7 +96,7 @@ describe('A rolling restart of two nodes behind nginx, under load', function () 
 
   it('loses nothing, doubles nothing and keeps the order, for every client; what was acknowledged is stored once', async () => {
     const nodes = await twoNodes();
-    const { url } = await startBalancer('nginx', nodes.ports);
+    const { url } = await startBalancer('nginx', nodes.ports, highLimits.nginx);
     const owner = somebody({ level: 100 });
     const room = await newRoom(url, owner);
     const colleague = () => somebody({ entity: owner.entity, level: 100 });

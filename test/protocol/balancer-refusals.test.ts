@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { type Balancer, findBalancer, startBalancer } from '../support/balancer.ts';
+import { type Balancer, findBalancer, highLimits, startBalancer } from '../support/balancer.ts';
 import { sharded, sharedNodes } from '../support/node.ts';
 import { somebody } from '../support/people.ts';
 import { type RawAnswer, rawExchange, rawRequest, unreadableRequests } from '../support/raw-request.ts';
@@ -80,6 +80,8 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       expect(answers.filter(({ status }) => status === 200).length).to.be.within(3, 6);
       const last = answers.at(-1)!;
       expectEnvelope(last, 429, 'RATE_LIMITED');
+      const message = get('/rooms/1/messages', 'Idempotency-Key: m1\r\n').replace('GET', 'POST');
+      expectEnvelope(await rawRequest(limited, message), 429, 'RATE_LIMITED');
       expect(last.head).to.match(/^retry-after: \d+\r?$/im);
       expect(requests.length).to.equal(answers.filter(({ status }) => status === 200).length);
     });
@@ -139,12 +141,6 @@ for (const kind of ['nginx', 'haproxy'] as const) {
     });
   });
 }
-
-/** A test sends more in a second than one address may. */
-const highLimits = {
-  nginx: [['rate=200r/s', 'rate=100000r/s']],
-  haproxy: [['gt 3000', 'gt 300000']],
-} satisfies Record<string, [string, string][]>;
 
 const lowLimits = {
   nginx: [

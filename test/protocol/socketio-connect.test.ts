@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { expect } from 'chai';
 import { io } from 'socket.io-client';
 import WebSocketOfWs from 'ws';
+import { ConnectError } from '../../src/protocol/socket-events.ts';
 import { closeLater } from '../support/cleanup.ts';
 import { describeEveryWiring } from '../support/node.ts';
 import { again, sign, somebody } from '../support/people.ts';
@@ -98,7 +99,7 @@ describeEveryWiring('Socket.IO connection', ({ url, startNode }) => {
   for (const [title, [code, auth]] of Object.entries(refused)) {
     it(`with ${title} ends in connect_error ${code}`, async () => {
       const { data } = await refusedSocket(url(), auth());
-      expect(data).to.have.all.keys('code', 'message');
+      expect(ConnectError.strict().parse(data)).to.include.keys('code', 'message');
       expect(data.code).to.equal(code);
       expect(data.message).to.be.a('string').that.is.not.empty;
     });

@@ -46,6 +46,12 @@ const setups: Record<Kind, Setup> = {
 /** What else stands in the file, and takes another value for a test: limits and time-outs. */
 export type Changes = readonly (readonly [string, string])[];
 
+/** A test sends more in a second than one address may. */
+export const highLimits: Record<Kind, Changes> = {
+  nginx: [['rate=200r/s', 'rate=100000r/s']],
+  haproxy: [['gt 3000', 'gt 300000']],
+};
+
 interface Prepared {
   program: string;
   file: string;
