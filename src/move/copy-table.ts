@@ -4,9 +4,6 @@ import { list, quoted, type Table } from './tables.ts';
 const maxRows = 1_000;
 const maxBytes = 4 * 1024 * 1024;
 
-/** Before every value that is read: PGlite takes a byte order mark at the beginning of a text away. */
-const mark = '=';
-
 /** Every value as the text that PostgreSQL itself writes and reads, so that none changes on its way. */
 type Row = Record<string, string | null>;
 
@@ -21,7 +18,7 @@ export async function copyTable(
   let last: Row | undefined;
   for (;;) {
     const after = table.key.map((name) => last?.[name] ?? null);
-    const rows = (await from.query<Row>(last ? read.next : read.first, last ? after : [])).map(unmarked);
+    const rows = await from.query<Row>(last ? read.next : read.first, last ? after : []);
     if (rows.length === 0) return;
     await to.query(
       write,
@@ -32,18 +29,12 @@ export async function copyTable(
   }
 }
 
-function unmarked(row: Row): Row {
-  return Object.fromEntries(Object.entries(row).map(([name, value]) => [name, value?.slice(mark.length) ?? null]));
-}
-
 /** As many rows as fit, and always one. */
 function readStatement({ name, columns, key }: Table): { first: string; next: string } {
   const typed = key.map((column, n) => `$${n + 1}::text::${columns.find((one) => one.name === column)!.type}`);
   // Of the row: without the `s`, it would be the order of the texts.
   const order = key.map((column) => `s.${quoted(column)}`).join(', ');
-  const page = (
-    where: string,
-  ) => `select ${columns.map((one) => `'${mark}' || ${quoted(one.name)}::text as ${quoted(one.name)}`).join(', ')}
+  const page = (where: string) => `select ${columns.map((one) => `${quoted(one.name)}::text`).join(', ')}
     from (
       select p.*, sum(octet_length(p::text)) over (order by ${list(key)}) - octet_length(p::text) as bytes_before
       from (select * from ${quoted(name)} ${where} order by ${list(key)} limit ${maxRows}) p

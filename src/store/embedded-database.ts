@@ -2,6 +2,7 @@ import { statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { MikroORM } from '@mikro-orm/pglite';
 import type { Logger } from 'pino';
+import { keepByteOrderMarks } from './byte-order-marks.ts';
 import { type DirectoryLock, lockDataDirectory, makePrivate } from './data-directory.ts';
 import { guardEmbedded } from './embedded-guard.ts';
 import { inspectDirectory } from './inspect-directory.ts';
@@ -31,6 +32,7 @@ export async function openEmbedded(
     if (path !== undefined) inspectDirectory(path);
     const { orm, pglite } = await openPath(path);
     const guard = guardEmbedded(pglite, onFailure);
+    keepByteOrderMarks(pglite);
     const assertUsable = () => {
       lock.assertHeld();
       guard.assertRunning();

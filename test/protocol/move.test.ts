@@ -66,6 +66,7 @@ const oddContents = [
     '\u007f\u0080\u009f',
     '\u2028\u2029',
     'not first \ufeffBOM',
+    '\ufeffBOM',
     '\ufffd',
     '\uffff',
   ],
