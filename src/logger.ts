@@ -1,6 +1,6 @@
 import { isatty } from 'node:tty';
 import { type Logger, pino } from 'pino';
-import { formatForPeople } from './log-format.ts';
+import { createPrettyFormat } from './log-format.ts';
 import { createLogOutput, type LogOutput } from './log-output.ts';
 
 /**
@@ -36,7 +36,7 @@ export interface ProcessLogger {
 export function createLogger(level: string, format: LogFormat = 'json'): ProcessLogger {
   const pretty = isForPeople(format);
   const hasColours = pretty && isatty(stdout) && process.stdout.hasColors();
-  const show = (line: string) => (pretty ? formatForPeople(line, hasColours) : line);
+  const show = pretty ? createPrettyFormat(hasColours) : (line: string) => line;
   const lostLine = (count: number) =>
     show(`${JSON.stringify({ level: 'warn', time: Date.now(), lost: count, msg: 'log lines were lost' })}\n`);
   const output = createLogOutput(stdout, lostLine);

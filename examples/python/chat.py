@@ -96,4 +96,4 @@ class Chat:
             self.draft = {}
 
 
-asyncio.run(Chat(room=sys.argv[2]).run(sys.argv[1]))
+sys.exit(asyncio.run(Chat(sys.argv[2]).run(sys.argv[1])) if sys.argv[2:] and os.environ.get("CHAT_TOKEN") else __doc__)

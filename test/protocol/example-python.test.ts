@@ -46,6 +46,18 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
     expect(readFileSync(join(project, script), 'utf8').split('\n').length - 1).to.be.below(100);
   });
 
+  it('shows its usage, and no traceback, without a room or a token', () => {
+    const { CHAT_TOKEN: _, ...env } = process.env;
+    for (const words of [[], ['ws://127.0.0.1:1/chat', '1']]) {
+      const { status, stderr } = spawnSync(python, [join(project, script), ...words], {
+        env,
+        encoding: 'utf8',
+      });
+      expect(status).to.equal(1);
+      expect(stderr).to.include('CHAT_TOKEN=... python3 chat.py').and.not.include('Traceback');
+    }
+  });
+
   it('shows what was said and is being said, sends what is typed, and ends with its input', async () => {
     const url = node.url();
     const { owner, room } = await ownRoom(url);
