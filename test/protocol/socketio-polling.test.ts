@@ -86,6 +86,18 @@ describeOneWiring('Long polling', ({ url, startNode }) => {
     });
   }
 
+  for (const method of ['PUT', 'PATCH', 'DELETE', 'HEAD']) {
+    it(`refuses ${method} with 400, and the session goes on`, async () => {
+      const { owner, room_id } = await ownRoom();
+      const session = await PollingSession.connected(url(), owner.token);
+      const answer = await fetch(session.address, { method });
+      expect(answer.status).to.equal(400);
+      if (method !== 'HEAD') expect(await answer.text()).to.contain('GET and POST');
+      expect((await session.post(join(room_id))).status).to.equal(200);
+      await pollUntil(session, (packet) => packet.startsWith('43/rooms,0['));
+    });
+  }
+
   for (const MAX_FRAME_BYTES of [65_536, 0]) {
     it(`takes little before a token, with MAX_FRAME_BYTES=${MAX_FRAME_BYTES}`, async () => {
       const { url: at } = await startNode({ MAX_FRAME_BYTES });

@@ -23,6 +23,7 @@ interface PollingTransport {
   headers(request: IncomingMessage, headers: Record<string, string | number>): Record<string, string | number>;
   onError(message: string): void;
   onData(payload: string): void;
+  onRequest(request: IncomingMessage & { res: ServerResponse }): void;
   onDataRequest(request: IncomingMessage, response: ServerResponse): void;
   doWrite(payload: string, options: object, written: () => void): void;
 }
@@ -42,6 +43,11 @@ export function boundPolling(connection: Connection, limits: PollingLimits): voi
   const own = new PollingBounds(transport, limits, () => connection.readyState === 'open');
   bounds.set(transport, own);
   transport.closeTimeout = closeGraceMs;
+  const { onRequest } = transport;
+  transport.onRequest = (request) => {
+    if (request.method === 'GET' || request.method === 'POST') onRequest.call(transport, request);
+    else own.refuseMethod(request, request.res);
+  };
   transport.onDataRequest = (request, response) => own.takeBody(request, response);
   transport.doWrite = (payload, _options, written) => own.answer(payload, written);
   connection.on('close', () => own.end());
@@ -121,6 +127,11 @@ class PollingBounds {
       transport.dataReq = transport.dataRes = null;
     }
     request.on('data', onData).on('end', onEnd).on('close', onClose);
+  }
+
+  /** engine.io answers 500, which reads like a defect of the server. The session goes on. */
+  refuseMethod(request: IncomingMessage, response: ServerResponse): void {
+    this.#refuse(request, response, 400, 'A session of long polling takes GET and POST only');
   }
 
   /** In the form in which engine.io refuses. What is left of the body is not taken. */
