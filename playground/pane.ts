@@ -10,6 +10,9 @@ import { tokenOf } from './tokens.ts';
 import { Visit } from './visit.ts';
 import { inWords } from './words.ts';
 
+/** What is shown of the current room. */
+export type Tab = 'chat' | 'members' | 'code';
+
 interface Surroundings {
   people: People;
   frames: Frames;
@@ -30,7 +33,7 @@ export class Pane extends Changing {
   /** Why he cannot connect, or what he tried in vain. */
   notice: string | undefined;
   current: number | undefined;
-  tab: 'chat' | 'members' = 'chat';
+  tab: Tab = 'chat';
   isOffline = false;
   #client: Client | undefined;
   #cut = () => {};
@@ -184,7 +187,7 @@ export class Pane extends Changing {
     this.changed();
   }
 
-  show(tab: 'chat' | 'members'): void {
+  show(tab: Tab): void {
     this.tab = tab;
     if (tab === 'members') void this.visit?.loadMembers();
     this.changed();

@@ -35,6 +35,7 @@ function header(app: App) {
             </button>`
           : nothing
       }
+      <a class="button quiet" href="docs" title="The REST reference">${icon('book')}<span>API</span></a>
       <button class="button quiet" type="button" @click=${() => app.open({ name: 'people' })}>
         ${icon('people')}<span>People</span>
       </button>
@@ -141,7 +142,7 @@ function hints(app: App) {
       <li>Write: the other side has it at once</li>
       <li>Go <i>offline</i>, have the other write, come back: nothing is missed</li>
       <li><i>Members</i>: ban Ben, invite Cleo</li>
-      <li>Code: <a href="docs">REST reference</a></li>
+      <li><i>Code</i>: this room in ten lines</li>
     </ul>
     <button class="button quiet square small" type="button" aria-label="Hide the hints" @click=${() => app.dismissHints()}>
       ${icon('close')}

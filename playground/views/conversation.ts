@@ -2,11 +2,12 @@ import { html, nothing } from 'lit';
 import { keyed } from 'lit/directives/keyed.js';
 import type { ClientRoom } from 'nano-messaging/client';
 import type { App } from '../app.ts';
-import type { Pane } from '../pane.ts';
+import type { Pane, Tab } from '../pane.ts';
 import type { Person } from '../people.ts';
 import { isBanned, type RoomListItem } from '../rules.ts';
 import type { Visit } from '../visit.ts';
 import { inWords, removals, rightsInWords } from '../words.ts';
+import { codeView } from './code.ts';
 import { icon } from './icons.ts';
 import { membersView } from './members.ts';
 import './message-log.ts';
@@ -21,14 +22,21 @@ export function conversation(app: App, pane: Pane, person: Person) {
   const { room } = visit;
   return html`<div class="conversation">
     ${roomHead(pane, visit)}
-    ${pane.tab === 'members' ? membersView(app, pane, visit, person) : keyed(visit.id, chat(app, pane, visit, person))}
+    ${shown(app, pane, visit, person)}
     <p class="unseen" aria-live="polite">${latest(app, room, person)}</p>
   </div>`;
 }
 
+function shown(app: App, pane: Pane, visit: Visit, person: Person) {
+  if (pane.tab === 'members') return membersView(app, pane, visit, person);
+  if (pane.tab === 'code') return keyed(visit.id, codeView(visit.id));
+  return keyed(visit.id, chat(app, pane, visit, person));
+}
+
 function roomHead(pane: Pane, { id, room, members }: Visit) {
   const info = room.info ?? pane.rooms?.find((item) => item.id === id);
-  const tab = (name: 'chat' | 'members', label: string) => html`<button
+  const tab = (name: Tab, label: string) => html`<button
+    class="of-${name}"
     type="button"
     aria-pressed=${pane.tab === name ? 'true' : 'false'}
     @click=${() => pane.show(name)}
@@ -44,7 +52,7 @@ function roomHead(pane: Pane, { id, room, members }: Visit) {
       <p>${info ? (info.type === 'group' ? 'Group' : 'Private') : 'Room'} · ${rights(room)}</p>
     </div>
     <div class="segments" role="group" aria-label="What to see of the room">
-      ${tab('chat', 'Chat')} ${tab('members', members.length > 0 ? `Members ${members.length}` : 'Members')}
+      ${tab('chat', 'Chat')} ${tab('members', members.length > 0 ? `Members ${members.length}` : 'Members')} ${tab('code', 'Code')}
     </div>
   </header>`;
 }

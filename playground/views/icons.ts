@@ -4,6 +4,7 @@ const paths = {
   add: svg`<path d="M12 5v14M5 12h14"/>`,
   back: svg`<path d="M15 5l-7 7 7 7"/>`,
   ban: svg`<circle cx="12" cy="12" r="8"/><path d="M6.5 6.500l11 11"/>`,
+  book: svg`<path d="M12 6.500C10 5 7 4.500 4 5v13c3-.5 6 0 8 1.500 2-1.500 5-2 8-1.500V5c-3-.5-6 0-8 1.500zM12 6.500V19"/>`,
   check: svg`<path d="M5 12.500l4.5 4.500L19 7.5"/>`,
   clock: svg`<circle cx="12" cy="12" r="8"/><path d="M12 7.500V12l3 2"/>`,
   close: svg`<path d="M6 6l12 12M18 6L6 18"/>`,

@@ -5,11 +5,12 @@ import type { People } from '../people.ts';
 import type { Note } from '../visit.ts';
 import { icon } from './icons.ts';
 import { messageRows } from './message-rows.ts';
+import { RowWindow } from './row-window.ts';
 
 /** Closer to the end than this, it follows what is said. */
 const nearEnd = 48;
-/** Closer to the beginning than this, it loads what was said before. */
-const nearBeginning = 200;
+/** Closer to an end of what is rendered than this, it renders or loads more. */
+const nearMore = 200;
 
 /** The conversation: follows its end, and grows at its beginning without moving what is being read. */
 class MessageLog extends LitElement {
@@ -41,7 +42,9 @@ class MessageLog extends LitElement {
   #unseen = 0;
   #waiting = 0;
   #loading: 'no' | 'yes' | 'failed' = 'no';
-  #before = { height: 0, top: 0 };
+  readonly #window = new RowWindow();
+  /** A row that is being read, and where it was. */
+  #anchor: { row: HTMLElement; top: number } | undefined;
   readonly #resized = new ResizeObserver(() => this.#follow());
 
   constructor() {
@@ -67,10 +70,12 @@ class MessageLog extends LitElement {
   }
 
   protected override willUpdate(changes: PropertyValues<this>): void {
-    this.#before = { height: this.scrollHeight, top: this.scrollTop };
+    this.#anchor = this.#follows ? undefined : this.#rowInSight();
     const [before, now] = [changes.get('messages'), this.messages];
     // What one says oneself one wants to see.
     if (this.outbox.length > this.#waiting) this.#follows = true;
+    if (this.#follows) this.#window.reset();
+    else this.#window.hold(before ?? now);
     this.#waiting = this.outbox.length;
     if (before && !this.#follows) {
       const last = before.at(-1)?.seq ?? 0;
@@ -78,14 +83,18 @@ class MessageLog extends LitElement {
     }
   }
 
-  protected override updated(changes: PropertyValues<this>): void {
-    const before = changes.get('messages')?.[0]?.seq;
-    const first = this.messages[0]?.seq;
+  protected override updated(): void {
     if (this.#follows) this.#follow();
-    else if (before !== undefined && first !== undefined && first < before) {
-      this.scrollTop = this.#before.top + this.scrollHeight - this.#before.height;
-    }
-    if (this.scrollHeight <= this.clientHeight) this.#loadMore();
+    else if (this.#anchor?.row.isConnected) this.scrollTop += this.#anchor.row.offsetTop - this.#anchor.top;
+    if (this.scrollHeight <= this.clientHeight) this.#showEarlier();
+  }
+
+  /** Near the middle of what is seen, so that it stays rendered at whichever end rows come and go. */
+  #rowInSight(): { row: HTMLElement; top: number } | undefined {
+    const middle = this.scrollTop + this.clientHeight / 2;
+    const rows = this.querySelectorAll<HTMLElement>('.message');
+    const row = [...rows].find(({ offsetTop, offsetHeight }) => offsetTop + offsetHeight >= middle) ?? rows[0];
+    return row && { row, top: row.offsetTop };
   }
 
   #follow(): void {
@@ -93,17 +102,23 @@ class MessageLog extends LitElement {
   }
 
   readonly #scrolled = () => {
-    const follows = this.scrollHeight - this.scrollTop - this.clientHeight < nearEnd;
+    const below = this.scrollHeight - this.scrollTop - this.clientHeight;
+    const follows = below < nearEnd && this.#window.isAtEnd(this.messages);
     if (follows !== this.#follows || (follows && this.#unseen > 0)) {
+      // What is rendered stays until it follows again.
+      if (!follows) this.#window.hold(this.messages);
       this.#follows = follows;
       if (follows) this.#unseen = 0;
       this.requestUpdate();
     }
-    if (this.scrollTop < nearBeginning) this.#loadMore();
+    if (this.scrollTop < nearMore) this.#showEarlier();
+    else if (below < nearMore && this.#window.showLater(this.messages)) this.requestUpdate();
   };
 
-  #loadMore(): void {
-    if (this.hasOlder && this.#loading === 'no') void this.#load();
+  /** From what the client has; otherwise from the server. */
+  #showEarlier(): void {
+    if (!this.#follows && this.#window.showEarlier(this.messages)) this.requestUpdate();
+    else if (this.#window.isAtBeginning(this.messages) && this.hasOlder && this.#loading === 'no') void this.#load();
   }
 
   async #load(): Promise<void> {
@@ -112,6 +127,8 @@ class MessageLog extends LitElement {
     try {
       await this.loadOlder();
       this.#loading = 'no';
+      // The client may have given the page before this returned; near the beginning it is to be seen.
+      if (this.scrollTop < nearMore && !this.#follows) this.#window.showEarlier(this.messages);
     } catch {
       this.#loading = 'failed';
     }
@@ -129,7 +146,7 @@ class MessageLog extends LitElement {
       <div class="log-top">${this.#beginning()}</div>
       <ol class="messages">
         ${repeat(
-          messageRows(this),
+          messageRows(this, this.#window),
           ({ key }) => key,
           ({ row }) => row,
         )}
@@ -149,7 +166,7 @@ class MessageLog extends LitElement {
       return html`<span>Earlier messages could not be loaded.</span>
         <button class="link" type="button" @click=${() => this.#load()}>Try again</button>`;
     }
-    if (this.hasOlder)
+    if (this.hasOlder || !this.#window.isAtBeginning(this.messages))
       return html`<span>${this.#loading === 'yes' ? 'Loading earlier messages…' : 'Scroll up for more'}</span>`;
     if (!this.isKnown) return nothing;
     if (this.messages.length === 0 && this.outbox.length === 0) {

@@ -1,10 +1,12 @@
 import { html, nothing } from 'lit';
+import { guard } from 'lit/directives/guard.js';
 import type { Message, Outgoing } from 'nano-messaging/client';
 import type { People } from '../people.ts';
 import type { Note } from '../visit.ts';
 import { dayOf, inWords, timeOf } from '../words.ts';
 import { avatar } from './avatar.ts';
 import { icon } from './icons.ts';
+import type { RowWindow } from './row-window.ts';
 
 interface Conversation {
   messages: readonly Message[];
@@ -23,9 +25,11 @@ interface Row {
 const sameBreathMs = 5 * 60_000;
 
 /** Messages with their days, what else happened between them, and what has not been sent. */
-export function messageRows({ messages, outbox, notes, people, me }: Conversation): Row[] {
+export function messageRows({ messages: all, outbox, notes, people, me }: Conversation, window: RowWindow): Row[] {
   const rows: Row[] = [];
-  const waiting = [...notes];
+  const messages = window.of(all);
+  const [isAtBeginning, isAtEnd] = [window.isAtBeginning(all), window.isAtEnd(all)];
+  const waiting = isAtBeginning ? [...notes] : notes.filter(({ after }) => after >= messages[0]!.seq);
   let before: Message | undefined;
   let day = '';
   const notesUpTo = (seq: number) => {
@@ -45,8 +49,9 @@ export function messageRows({ messages, outbox, notes, people, me }: Conversatio
     rows.push(messageRow(message, before, people, me));
     before = message;
   }
+  if (!isAtEnd) return rows;
   notesUpTo(Number.POSITIVE_INFINITY);
-  const stored = new Set(messages.map(({ client_msg_id }) => client_msg_id));
+  const stored = outbox.length === 0 ? new Set() : new Set(messages.map(({ client_msg_id }) => client_msg_id));
   for (const one of outbox) if (!stored.has(one.client_msg_id)) rows.push(outgoingRow(one, people, me));
   return rows;
 }
@@ -66,9 +71,13 @@ function messageRow(message: Message, before: Message | undefined, people: Peopl
     before?.emitter === emitter && Date.parse(createdAt) - Date.parse(before.createdAt) < sameBreathMs;
   const name = people.nameOf(emitter);
   const isNamed = !isOwn && !isSameBreath;
-  const row = html`<li class="message ${isOwn ? 'own' : ''} ${isSameBreath ? 'same' : ''}">
+  const hue = people.get(emitter)?.hue;
+  // A message stays what it was; only its author may be called something else.
+  const row = guard(
+    [message, isSameBreath, name, hue, isOwn],
+    () => html`<li class="message ${isOwn ? 'own' : ''} ${isSameBreath ? 'same' : ''}">
     ${isNamed ? avatar(people, emitter) : html`<span class="avatar-space"></span>`}
-    <div class="bubble ${isOwn ? `hue-${people.get(emitter)?.hue ?? 0}` : ''}">
+    <div class="bubble ${isOwn ? `hue-${hue ?? 0}` : ''}">
       ${isNamed ? html`<span class="who">${name}</span>` : html`<span class="unseen">${name}:</span>`}
       <span class="text" dir="auto">${content}</span>
       <span class="meta"
@@ -77,7 +86,8 @@ function messageRow(message: Message, before: Message | undefined, people: Peopl
         }</span
       >
     </div>
-  </li>`;
+  </li>`,
+  );
   return { key: client_msg_id ? keyOf(emitter, client_msg_id) : seq, row };
 }
 

@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
+import { createRequire } from 'node:module';
 import { type AddressInfo, connect } from 'node:net';
 import { expect } from 'chai';
-import type { Locator } from 'playwright-core';
-import { chromium } from '../support/chromium.ts';
+import type { Locator, Page } from 'playwright-core';
+import { browserWindow, chromium } from '../support/chromium.ts';
 import { closeLater } from '../support/cleanup.ts';
 import { embedded, startNode } from '../support/node.ts';
 import { again, somebody } from '../support/people.ts';
@@ -10,6 +12,15 @@ import { loadSample, openPlayground, type Playground } from '../support/playgrou
 import { dataDirectory } from '../support/process.ts';
 import { rest } from '../support/rest-client.ts';
 import { newRoom, say } from '../support/rooms.ts';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** What axe finds, one line for each element; by evaluating it, which the page's policy does not stop. */
+async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(axe);
+  return page.evaluate(`axe.run().then(({ violations }) => violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ target, failureSummary }) => id + ' ' + target.join(' ') + ' ' + failureSummary.split('\\n')[1])))`);
+}
 
 const shown = { state: 'visible' } as const;
 const phone = { viewport: { width: 390, height: 844 } };
@@ -228,25 +239,73 @@ describe('The playground in Chromium', () => {
     const { page, messages, pane } = await open(link);
     const dora = await personOf(link, { level: 100 });
     const room = await newRoom(url, dora);
-    await say(url, dora, room, ...Array.from({ length: 130 }, (_, n) => `Message ${n + 1}`));
+    await say(url, dora, room, ...Array.from({ length: 330 }, (_, n) => `Message ${n + 1}`));
     await addPerson(page.getByRole('button', { name: 'People' }), { name: 'Dora', id: dora.user });
     await pane('Dora')
       .getByRole('button', { name: new RegExp(room.name) })
       .click();
     const log = messages('Dora');
     const message = (n: number) => log.getByText(`Message ${n}`, { exact: true });
-    await message(130).waitFor(shown);
+    await message(330).waitFor(shown);
     expect(await message(30).count()).to.equal(0);
 
-    await log.evaluate((element) => element.scrollTo(0, 0));
+    const top = () => log.evaluate((element) => element.scrollTo(0, 0));
+    await top();
+    await message(225).waitFor({ state: 'attached' });
+    const [box, kept] = [await log.boundingBox(), await message(231).boundingBox()];
+    expect(kept!.y, 'what was at the top has not moved').to.be.within(box!.y, box!.y + 300);
+    for (let n = 231; n > 1; n -= 10) {
+      await top();
+      await message(Math.max(1, n)).waitFor({ state: 'attached' });
+    }
     await message(1).waitFor({ state: 'attached' });
     await log.getByText('This is where the room begins').waitFor({ state: 'attached' });
-    const [box, kept] = [await log.boundingBox(), await message(31).boundingBox()];
-    expect(kept!.y, 'what was at the top has not moved').to.be.within(box!.y, box!.y + 100);
-    expect(await log.locator('.message').count()).to.equal(130);
+    // Not all of a long conversation is rendered.
+    expect(await log.locator('.message').count()).to.be.at.most(280);
+    expect(await message(330).count()).to.equal(0);
     await log.getByRole('button', { name: 'Latest' }).click();
-    expect(await message(130).isVisible()).to.equal(true);
+    await message(330).waitFor(shown);
     expect(await atEnd(log)).to.equal(true);
+    expect(await message(1).count()).to.equal(0);
+  });
+
+  it('gives the code of the room that is open, and a way to the reference', async () => {
+    const { page, pane } = await sample();
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write'], { origin: url });
+    await pane('Ben').getByRole('button', { name: 'Code', exact: true }).click();
+    await pane('Ben').getByRole('button', { name: 'Copy' }).click();
+    await pane('Ben').getByText('Copied').waitFor(shown);
+    const copied = String(await page.evaluate('navigator.clipboard.readText()'));
+    expect(copied)
+      .to.match(/^import \{ connect \} from 'nano-messaging\/client';/)
+      .and.include(`url: '${url}'`);
+    expect(copied).to.match(/chat\.room\(\d+\)/);
+    expect(await page.getByRole('link', { name: 'API', exact: true }).getAttribute('href')).to.equal('docs');
+  });
+
+  it('comes in few requests, compressed', async () => {
+    const page = await (await browserWindow()).newPage();
+    const encodings = new Map<string, string | undefined>();
+    page.on('response', (response) =>
+      encodings.set(new URL(response.url()).pathname, response.headers()['content-encoding']),
+    );
+    await page.goto(link);
+    await page.getByRole('button', { name: 'Load a sample' }).waitFor(shown);
+    encodings.delete('/playground/icon.svg');
+    const paths = ['/', '/playground/page.js', '/playground/style.css'];
+    expect(Object.fromEntries(encodings)).to.deep.equal(Object.fromEntries(paths.map((path) => [path, 'gzip'])));
+  });
+
+  it('has no violation that axe finds, in what is shown of a room and in its dialog', async function () {
+    this.timeout(60_000);
+    const { page, pane } = await sample();
+    for (const tab of ['Members', 'Code', 'Chat']) {
+      await pane('Ada').getByRole('button', { name: tab }).click();
+      expect(await violations(page), tab).to.deep.equal([]);
+    }
+    await page.getByRole('button', { name: 'People' }).click();
+    expect(await violations(page), 'People').to.deep.equal([]);
+    await page.keyboard.press('Escape');
   });
 
   it('shows the frames of both transports in its console, and sends what is typed on /chat', async () => {

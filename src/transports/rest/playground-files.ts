@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { findPackageJSON, stripTypeScriptTypes } from 'node:module';
 import { pathToFileURL } from 'node:url';
+import { playgroundBundle } from './playground-bundle.ts';
 
 export interface ServedFile {
   type: 'html' | 'css' | 'svg' | 'js' | 'json';
@@ -27,16 +28,26 @@ export function playgroundFiles(): PlaygroundFiles {
   const vendors = vendorTable();
   const importMap = JSON.stringify({ imports: importsOf(vendors) });
   const read = reader();
+  const bundle = fromSources ? playgroundBundle(project) : undefined;
+  /** All modules in one file: built with the package, or from the sources. */
+  const bundled = async (): Promise<ServedFile | undefined> => {
+    if (!bundle) return read(new URL('playground/page.js', code), 'js');
+    const text = await bundle();
+    return text === undefined ? undefined : { type: 'js', text, etag: etagOf(text) };
+  };
   return {
     importMapHash: `'sha256-${createHash('sha256').update(importMap).digest('base64')}'`,
     async page(tokens) {
       const template = await readFile(new URL('playground/index.html', project), 'utf8');
+      const entry = (await bundled()) ? 'page.js' : 'main.js';
       const text = template
+        .replace('src="playground/main.js"', `src="playground/${entry}"`)
         .replace('<script type="importmap"></script>', () => `<script type="importmap">${importMap}</script>`)
         .replace('<meta name="tokens" content="pasted">', `<meta name="tokens" content="${tokens}">`);
       return { type: 'html', text, etag: etagOf(text) };
     },
     async file(path) {
+      if (path === 'page.js') return bundled();
       const found = assetAt(path) ?? moduleAt(path) ?? vendorAt(path, vendors);
       return found && read(...found);
     },

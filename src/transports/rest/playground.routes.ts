@@ -1,4 +1,5 @@
-import express, { type RequestHandler, type Response, Router } from 'express';
+import { gzipSync } from 'node:zlib';
+import express, { type Request, type RequestHandler, type Response, Router } from 'express';
 import helmet from 'helmet';
 import { z } from 'zod';
 import { parse } from '../../protocol/errors.ts';
@@ -35,16 +36,16 @@ export function playgroundRoutes({ tokens }: Playground): Router {
   const routes = Router();
   const files = playgroundFiles();
 
-  routes.get('/', contentSecurity(files.importMapHash), async (_request, response) => {
+  routes.get('/', contentSecurity(files.importMapHash), async (request, response) => {
     // Without a referrer some browsers call the origin of a request null.
     response.set('Referrer-Policy', 'same-origin');
-    send(response, await files.page(tokens() ? 'made here' : 'pasted'));
+    send(request, response, await files.page(tokens() ? 'made here' : 'pasted'));
   });
 
   routes.get('/playground/*path', async (request, response, next) => {
     const file = await files.file((request.params.path as unknown as string[]).join('/'));
     if (!file) return next();
-    send(response, file);
+    send(request, response, file);
   });
 
   // Without the key this is no route at all. Which headers a proxy adds or leaves out decides nothing.
@@ -78,8 +79,25 @@ function contentSecurity(importMapHash: string): RequestHandler {
   });
 }
 
-/** Asked anew each time, and sent again where it is another one. */
-function send(response: Response, { type, text, etag }: ServedFile): void {
+/** Compressed once: by the tag of its content. */
+const compressed = new Map<string, Buffer>();
+
+function gzipped({ etag, text }: ServedFile): Buffer {
+  let body = compressed.get(etag);
+  if (!body) {
+    // Only while the sources are edited are there more versions than files.
+    if (compressed.size >= 200) compressed.clear();
+    body = gzipSync(text);
+    compressed.set(etag, body);
+  }
+  return body;
+}
+
+/** The browser asks each time whether there is another version. */
+function send(request: Request, response: Response, file: ServedFile): void {
+  const { type, text, etag } = file;
   response.set({ 'Cache-Control': 'no-cache', 'Cross-Origin-Resource-Policy': 'same-origin', ETag: etag });
-  response.type(type).send(text);
+  response.vary('Accept-Encoding').type(type);
+  if (!request.acceptsEncodings('gzip')) return void response.send(text);
+  response.set({ 'Content-Encoding': 'gzip', ETag: etag.replace(/"$/, '-gzip"') }).send(gzipped(file));
 }

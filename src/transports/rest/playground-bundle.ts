@@ -1,0 +1,49 @@
+import { readdir, stat } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+
+/** Files that the bundle is made of; packages change with an installation, and the server starts again then. */
+const sources = ['playground/', 'playground/views/', 'src/client/'];
+
+/**
+ * The modules of the page in one file, made from the sources again when one of them has changed. Undefined where esbuild is
+ * not installed, as with `npm ci --omit=dev`: the page then loads its modules one by one.
+ */
+export function playgroundBundle(project: URL): () => Promise<string | undefined> {
+  let known: { version: string; text: Promise<string | undefined> } | undefined;
+  return async () => {
+    const version = await versionOf(project);
+    if (known?.version !== version) {
+      const text = bundle(project);
+      known = { version, text };
+      // A failed build must not be remembered: the next request tries again.
+      text.catch(() => {
+        if (known?.text === text) known = undefined;
+      });
+    }
+    return known.text;
+  };
+}
+
+async function versionOf(project: URL): Promise<string> {
+  const times = sources.map(async (directory) => {
+    const url = new URL(directory, project);
+    const names = (await readdir(url)).filter((name) => name.endsWith('.ts')).sort();
+    return Promise.all(names.map(async (name) => `${name} ${(await stat(new URL(name, url))).mtimeMs}`));
+  });
+  return (await Promise.all(times)).flat().join();
+}
+
+async function bundle(project: URL): Promise<string | undefined> {
+  const esbuild = await import('esbuild').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ERR_MODULE_NOT_FOUND') return undefined;
+    throw error;
+  });
+  if (!esbuild) return undefined;
+  const { outputFiles } = await esbuild.build({
+    entryPoints: [fileURLToPath(new URL('playground/main.ts', project))],
+    ...{ bundle: true, write: false, format: 'esm', charset: 'utf8', logLevel: 'silent' },
+    // Names stay, for whoever looks at it in the browser's tools.
+    ...{ minifySyntax: true, minifyWhitespace: true, legalComments: 'eof' },
+  });
+  return outputFiles[0]!.text;
+}
