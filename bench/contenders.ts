@@ -5,6 +5,7 @@ import pg from 'pg';
 import { closeLater } from '../test/support/cleanup.ts';
 import { type Person, somebody, testSecret } from '../test/support/people.ts';
 import { newRoom } from '../test/support/rooms.ts';
+import { startNatsServer } from './baselines/nats-server.ts';
 import type { Dialect } from './load/line.ts';
 import type { Stand } from './stand.ts';
 
@@ -95,6 +96,14 @@ async function newRooms(url: string, owner: Person, count: number): Promise<numb
 
 export async function bareWs(): Promise<Contender> {
   return baseline('bare ws', 'bare-ws', await startBaseline('ws-server.ts'), []);
+}
+
+/** Undefined, and says why, if there is no nats-server. */
+export async function natsServer(): Promise<Contender | undefined> {
+  const started = await startNatsServer();
+  if (started) return baseline('nats-server', 'nats', started, []);
+  console.error('nats-server is skipped: it is not installed, and apt-get cannot download its Debian package');
+  return undefined;
 }
 
 export async function bareSocketio(): Promise<Contender> {

@@ -1,7 +1,8 @@
 import { WebSocket } from 'ws';
 import { contentOf, type Delivery, deliveryIn } from './content.ts';
+import { openNats } from './nats-line.ts';
 
-export const dialects = ['chat', 'socketio', 'bare-ws'] as const;
+export const dialects = ['chat', 'socketio', 'bare-ws', 'nats'] as const;
 export type Dialect = (typeof dialects)[number];
 
 export interface Line {
@@ -29,12 +30,12 @@ export interface Place {
   line: number;
 }
 
-type Open = (place: Place, events: LineEvents) => Promise<Line>;
+export type Open = (place: Place, events: LineEvents) => Promise<Line>;
 
 const quoted = (text: string) => JSON.stringify(text);
 
 /** Opens the socket, says the first word where it is ours, and hands over what is heard. */
-function dial(url: string, events: LineEvents, hear: (frame: string, socket: WebSocket) => void): WebSocket {
+export function dial(url: string, events: LineEvents, hear: (frame: string, socket: WebSocket) => void): WebSocket {
   const socket = new WebSocket(url.replace(/^http/, 'ws'), { perMessageDeflate: false });
   socket.on('message', (data: Buffer) => hear(data.toString('latin1'), socket));
   socket.on('error', (error) => events.failed(error.message));
@@ -155,7 +156,7 @@ const openBareWs: Open = ({ url, room, line, begins }, events) =>
   });
 
 /** What goes wrong before the line is there is also the answer to the open. */
-function refusing(events: LineEvents, reject: (error: Error) => void): LineEvents {
+export function refusing(events: LineEvents, reject: (error: Error) => void): LineEvents {
   return {
     ...events,
     failed(why) {
@@ -165,6 +166,6 @@ function refusing(events: LineEvents, reject: (error: Error) => void): LineEvent
   };
 }
 
-const opens: Record<Dialect, Open> = { chat: openChat, socketio: openSocketio, 'bare-ws': openBareWs };
+const opens: Record<Dialect, Open> = { chat: openChat, socketio: openSocketio, 'bare-ws': openBareWs, nats: openNats };
 
 export const openLine = (dialect: Dialect, place: Place, events: LineEvents) => opens[dialect](place, events);
