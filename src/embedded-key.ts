@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from './store/make-directory.ts';
 
 /** The key that the embedded default signs and verifies tokens with. */
 export const embeddedSecret = (directory: string): string => keptSecret(directory, 'jwt-secret');
@@ -11,7 +12,7 @@ export const playgroundKey = (directory: string): string => keptSecret(directory
 /** Created at the first start and kept in the data directory, readable by its owner only. */
 function keptSecret(directory: string, name: string): string {
   const path = join(directory, name);
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDirectory(directory);
   const draft = `${path}.${process.pid}`;
   try {
     writeFileSync(draft, randomBytes(32).toString('base64url'), { mode: 0o600 });

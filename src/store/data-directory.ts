@@ -3,7 +3,6 @@ import {
   chmodSync,
   closeSync,
   fstatSync,
-  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -17,6 +16,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { lockFile } from './file-lock.ts';
+import { makeDirectory } from './make-directory.ts';
 
 export interface DirectoryLock {
   /** Throws if another process has taken the directory over: from then on nothing may be written. */
@@ -124,7 +124,7 @@ export async function lockDataDirectory(directory: string, options: LockOptions 
 /** Makes the directory, and takes its lock: the first that is written there. */
 function openLock(directory: string): ReturnType<typeof lockFile> {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory);
     return lockFile(join(directory, 'lock.db'));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
@@ -138,7 +138,7 @@ function openLock(directory: string): ReturnType<typeof lockFile> {
 
 /** Makes the directory of the database, or closes an existing one to other users: PGlite makes its files readable for all. */
 export function makePrivate(directory: string): string {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDirectory(directory);
   if (statSync(directory).mode & 0o077) chmodSync(directory, 0o700);
   return directory;
 }
