@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
 
 /** Settings that may come from a file, such as a secret of Docker or Kubernetes: the path is in `NAME_FILE`. */
 export const fileSettings = [
@@ -47,7 +47,11 @@ const reasons: Record<string, string> = {
   ENOENT: 'does not exist',
   EACCES: 'cannot be read: permission denied for the user of this process',
   EISDIR: 'is a directory',
+  EFIFO: 'is a named pipe; give a file',
 };
+
+/** Pipes that this process was given, such as those of `<(command)` in a shell. */
+const inherited = /^\/(dev|proc\/self)\/fd\//;
 
 function readText(path: string): string {
   let bytes: Buffer;
@@ -71,6 +75,8 @@ function readText(path: string): string {
 
 /** Not readFileSync, which reads a device such as /dev/zero until the memory is full. */
 function readAtMost(path: string, size: number): Buffer {
+  // Opening a pipe without a writer would hold up the process, and its signals, for ever.
+  if (!inherited.test(path) && statSync(path).isFIFO()) throw Object.assign(new Error(), { code: 'EFIFO' });
   const file = openSync(path, 'r');
   try {
     const buffer = Buffer.alloc(size);

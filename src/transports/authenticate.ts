@@ -163,9 +163,22 @@ export function tokenRefusal(reason: unknown): ChatError {
 /** So that the first one fits into a frame that is received before a token, on every transport. */
 export const maxTokenLength = 4_000;
 
+export const noToken = () =>
+  new ChatError('UNAUTHENTICATED', {
+    field: 'token',
+    message: `must be a JWT of at most ${maxTokenLength} characters`,
+  });
+
+const maxHeaderLength = 'Bearer '.length + maxTokenLength;
+
+/** passport-jwt would say that there is no token. */
+export function assertHeaderFits(header: string | undefined): void {
+  if (header !== undefined && header.length > maxHeaderLength) throw noToken();
+}
+
 /** The token of an `Authorization` header. passport-jwt's own reading of it takes quadratic time. */
 export function bearerOf(header: string | undefined): string | null {
-  if (header === undefined || header.length > 'Bearer '.length + maxTokenLength) return null;
+  if (header === undefined || header.length > maxHeaderLength) return null;
   return /^Bearer +([^\s]+)$/i.exec(header)?.[1] ?? null;
 }
 
@@ -220,8 +233,7 @@ export function tokenAuthenticator({ keys, audiences, issuers, isRevoked }: Toke
     new Promise<Identity>((resolve, reject) => {
       const token = typeof given === 'string' ? withoutScheme(given) : given;
       if (typeof token !== 'string' || token === '' || token.length > maxTokenLength) {
-        const message = `must be a JWT of at most ${maxTokenLength} characters`;
-        return reject(new ChatError('UNAUTHENTICATED', { field: 'token', message }));
+        return reject(noToken());
       }
       // The strategy as passport itself would run it for a request.
       const attempt = Object.create(strategy) as Strategy & {

@@ -56,6 +56,7 @@ describe('A token of the greatest length', function () {
       const { token } = withTokenOf(maxTokenLength + 10);
       const { status, body } = await rest(url, token).get('/rooms');
       expect([status, body.meta.reason]).to.deep.equal([401, 'UNAUTHENTICATED']);
+      expect(body.meta.detail).to.equal('token: must be a JWT of at most 4000 characters');
       expect((await refusedSocket(url, { token })).data.code).to.equal('UNAUTHENTICATED');
       const chat = await chatClient(url);
       chat.send({ type: 'token', content: token });

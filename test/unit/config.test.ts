@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -354,6 +355,14 @@ describe('settings in files', () => {
     'a file that is no text': [/not UTF-8/, () => file(Buffer.from([0xff, 0xfe, 0x41]))],
     'a file of two lines': [/line ends/, () => file(`${secret.JWT_SECRET}\n${otherSecret}`)],
     'a file with a byte order mark': [/control characters/, () => file(`\u{feff}${secret.JWT_SECRET}`)],
+    'a named pipe, which may never have a writer,': [
+      /is a named pipe/,
+      () => {
+        const path = join(directory, 'pipe');
+        execFileSync('mkfifo', [path]);
+        return path;
+      },
+    ],
     'a file without an end': [/has more than/, () => '/dev/zero'],
     'a short secret in a file': [/at least 32 bytes/, () => file('hush')],
     'an empty path': [/must be the path/, () => ''],

@@ -1,13 +1,14 @@
 import type { Request, RequestHandler } from 'express';
 import passport from 'passport';
 import type { Actor } from '../../rooms/permissions.ts';
-import { type Authenticator, type Identity, tokenRefusal } from '../authenticate.ts';
+import { type Authenticator, assertHeaderFits, type Identity, tokenRefusal } from '../authenticate.ts';
 
 /** passport-jwt in front of the routes; it runs before a body is read. */
 export function authenticateRequest({ strategy }: Authenticator): RequestHandler {
   const guard = new passport.Passport();
   guard.use('jwt', strategy);
   return (request, response, next) => {
+    assertHeaderFits(request.headers.authorization);
     const answered = (error: unknown, identity: Identity | false | null, reason: unknown) => {
       if (error || !identity) return next(tokenRefusal(error || reason));
       request.user = identity;
