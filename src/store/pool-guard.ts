@@ -69,7 +69,11 @@ export function createPoolGuard(setup: string): PoolGuard {
       new Promise((resolve, reject) => {
         checkOut((unreachable, client, release) => {
           if (!client) return reject(unreachable);
+          let isReleased = false;
           client.query({ name, text, values }, (error: Error | null, result) => {
+            // pg may call back twice: with the result, and later with its read timeout.
+            if (isReleased) return;
+            isReleased = true;
             release(error && !isRefusal(error) ? error : undefined);
             if (error) reject(error);
             else resolve(result);
