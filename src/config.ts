@@ -122,7 +122,7 @@ export const environment = z.object({
   PORT: wholeNumber(7777, { max: 65_535 }),
   ALLOWED_ORIGINS: origins.prefault('*'),
   DATABASE_URL: url('postgres:', 'postgresql:').optional(),
-  DATABASE_POOL: wholeNumber(10, { min: 2, max: 1_000 }),
+  DATABASE_POOL_SIZE: wholeNumber(10, { min: 2, max: 1_000 }),
   DATABASE_TIMEOUT_SECONDS: wholeNumber(10, { min: 1, max: 600 }),
   REDIS_URL: list.pipe(z.array(redisUrl).superRefine(refuseClusterDatabase)).optional(),
   REDIS_ADAPTER: z.enum(['auto', 'sharded', 'classic'], { error: 'must be auto, sharded or classic' }).default('auto'),
@@ -150,9 +150,9 @@ export const environment = z.object({
   MAX_FRAME_BYTES: wholeNumber(65_536).describe(off0),
   MAX_ROOMS_PER_CONNECTION: wholeNumber(128).describe(off0),
   MAX_CONNECTIONS_PER_USER: wholeNumber(20).describe(off0),
-  MAX_UNAUTHENTICATED: wholeNumber(10_000).describe(off0),
+  MAX_UNAUTHENTICATED_CONNECTIONS: wholeNumber(10_000).describe(off0),
   MAX_CONNECTIONS: wholeNumber(30_000).describe(off0),
-  MAX_UNSENT_BYTES: wholeNumber(1_048_576).describe(off0),
+  MAX_SEND_BUFFER_BYTES: wholeNumber(1_048_576).describe(off0),
   MAX_RULES_PER_ROOM: wholeNumber(1_000).describe(off0),
   SEND_RATE: wholeNumber(20).describe(off0),
   SEND_BURST: wholeNumber(100, { min: 1 }),
@@ -161,11 +161,11 @@ export const environment = z.object({
   RULE_RATE: wholeNumber(60).describe(off0),
   RULE_BURST: wholeNumber(200, { min: 1 }),
   MAX_ROOMS_PER_CREATOR: wholeNumber(10_000).describe(off0),
-  TOKEN_SECONDS: wholeNumber(60, { min: 1, max: 3_600 }),
+  AUTH_TIMEOUT_SECONDS: wholeNumber(60, { min: 1, max: 3_600 }),
   HTTP_KEEP_ALIVE_SECONDS: wholeNumber(75, { min: 1, max: 3_600 }),
-  PING_SECONDS: wholeNumber(25, { min: 1, max: 3_600 }),
+  PING_INTERVAL_SECONDS: wholeNumber(25, { min: 1, max: 3_600 }),
   SWEEP_SECONDS: wholeNumber(2, { min: 1, max: 3_600 }),
-  DRAIN_SECONDS: wholeNumber(15, { max: 3_600 }),
+  DRAIN_TIMEOUT_SECONDS: wholeNumber(15, { max: 3_600 }),
   NODE_NAME: z
     .string()
     .regex(/^[a-z0-9-]{1,63}$/, 'must be 1 to 63 of a-z, 0-9 and -')
@@ -290,7 +290,7 @@ export function readConfig(env: Environment, { needsKeys = true }: Reading = {})
       ? {
           mode: 'postgres',
           databaseUrl: settings.DATABASE_URL,
-          poolSize: settings.DATABASE_POOL,
+          poolSize: settings.DATABASE_POOL_SIZE,
           statementTimeoutMs: settings.DATABASE_TIMEOUT_SECONDS * 1_000,
         }
       : { mode: 'embedded', directory: settings.DATA_DIR },
@@ -307,8 +307,8 @@ export function readConfig(env: Environment, { needsKeys = true }: Reading = {})
       frameBytes: settings.MAX_FRAME_BYTES,
       roomsPerConnection: settings.MAX_ROOMS_PER_CONNECTION,
       connectionsPerUser: settings.MAX_CONNECTIONS_PER_USER,
-      unauthenticated: settings.MAX_UNAUTHENTICATED,
-      unsentBytes: settings.MAX_UNSENT_BYTES,
+      unauthenticated: settings.MAX_UNAUTHENTICATED_CONNECTIONS,
+      unsentBytes: settings.MAX_SEND_BUFFER_BYTES,
       rulesPerRoom: settings.MAX_RULES_PER_ROOM,
       sendRate: settings.SEND_RATE,
       sendBurst: settings.SEND_BURST,
@@ -318,10 +318,10 @@ export function readConfig(env: Environment, { needsKeys = true }: Reading = {})
       ruleBurst: settings.RULE_BURST,
       roomsPerCreator: settings.MAX_ROOMS_PER_CREATOR,
     },
-    tokenDeadlineMs: settings.TOKEN_SECONDS * 1_000,
-    pingMs: settings.PING_SECONDS * 1_000,
+    tokenDeadlineMs: settings.AUTH_TIMEOUT_SECONDS * 1_000,
+    pingMs: settings.PING_INTERVAL_SECONDS * 1_000,
     sweepMs: settings.SWEEP_SECONDS * 1_000,
-    drainMs: settings.DRAIN_SECONDS * 1_000,
+    drainMs: settings.DRAIN_TIMEOUT_SECONDS * 1_000,
     nodeName: settings.NODE_NAME,
     metrics: { port: settings.METRICS_PORT, token: settings.METRICS_TOKEN },
     adminToken: settings.ADMIN_TOKEN,
@@ -373,16 +373,16 @@ function nodeMistakes(env: Environment): string[] {
 type Values = z.infer<typeof environment>;
 
 /** What no setting shows by itself. A limit of 0 is off and contradicts nothing. */
-function contradictions({ MAX_CONTENT_BYTES, MAX_FRAME_BYTES, MAX_UNSENT_BYTES, ...values }: Values): string[] {
+function contradictions({ MAX_CONTENT_BYTES, MAX_FRAME_BYTES, MAX_SEND_BUFFER_BYTES, ...values }: Values): string[] {
   const mistakes: string[] = [];
   if (MAX_FRAME_BYTES && MAX_CONTENT_BYTES >= MAX_FRAME_BYTES) {
     mistakes.push(
       `MAX_CONTENT_BYTES: must be below MAX_FRAME_BYTES (${MAX_FRAME_BYTES}), because a frame holds the content`,
     );
   }
-  if (MAX_UNSENT_BYTES && MAX_CONTENT_BYTES >= MAX_UNSENT_BYTES) {
+  if (MAX_SEND_BUFFER_BYTES && MAX_CONTENT_BYTES >= MAX_SEND_BUFFER_BYTES) {
     mistakes.push(
-      `MAX_CONTENT_BYTES: must be below MAX_UNSENT_BYTES (${MAX_UNSENT_BYTES}), or one message closes the connections of all who receive it`,
+      `MAX_CONTENT_BYTES: must be below MAX_SEND_BUFFER_BYTES (${MAX_SEND_BUFFER_BYTES}), or one message closes the connections of all who receive it`,
     );
   }
   if (values.METRICS_PORT && values.METRICS_PORT === values.PORT) {

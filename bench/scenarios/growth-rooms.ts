@@ -69,5 +69,5 @@ function cpuOf({ senders: { contender } }: Node): { server: number; databases: n
 
 async function servedRooms(url: string): Promise<number> {
   const { body } = await restCalls(url).get('/metrics');
-  return Number(/^nano_served_rooms (\d+)/m.exec(body)?.[1]);
+  return Number(/^nano_messaging_active_rooms (\d+)/m.exec(body)?.[1]);
 }

@@ -20,13 +20,13 @@ export function processMetrics(registry: Registry, { version, name, database }: 
   for (const name of dear) registry.removeSingleMetric(name);
   const registers = [registry];
   new Gauge({
-    name: 'nano_node_info',
+    name: 'nano_messaging_node_info',
     help: 'Always 1: what the node is.',
     labelNames: ['version', 'name', 'database'],
     registers,
   }).set({ version, name, database }, 1);
   shownCounter({
-    name: 'nano_event_loop_busy_seconds_total',
+    name: 'nano_messaging_event_loop_busy_seconds_total',
     help: 'Time in which the event loop did not wait for something to do: all of it, and the node is at its limit.',
     registers,
     read: () => only(performance.eventLoopUtilization().active / 1_000),

@@ -17,20 +17,20 @@ const transports = Object.keys(names) as LiveTransport[];
 /** Who comes, and what they ask for. */
 export function trafficMetrics(registers: Registry[]): { live: LiveMetrics; rest: RestMetrics; limits: LimitEvents } {
   const open = new Gauge({
-    name: 'nano_connections',
+    name: 'nano_messaging_connections',
     help: 'Live connections with a token, or on /chat still without one.',
     labelNames: ['transport'],
     registers,
   });
   const opened = new Counter({
-    name: 'nano_connections_opened_total',
+    name: 'nano_messaging_connections_opened_total',
     help: 'Live connections that were taken.',
     labelNames: ['transport'],
     registers,
   });
   const slow = new Counter({
-    name: 'nano_slow_readers_total',
-    help: 'Connections that were closed because they left more unread than MAX_UNSENT_BYTES.',
+    name: 'nano_messaging_slow_consumers_closed_total',
+    help: 'Connections that were closed because they left more unread than MAX_SEND_BUFFER_BYTES.',
     labelNames: ['transport'],
     registers,
   });
@@ -39,7 +39,7 @@ export function trafficMetrics(registers: Registry[]): { live: LiveMetrics; rest
     for (const counter of [opened, slow]) counter.inc({ transport }, 0);
   }
   const refusals = new Counter({
-    name: 'nano_refusals_total',
+    name: 'nano_messaging_refusals_total',
     help: 'Requests that were refused, by the code of the refusal.',
     labelNames: ['transport', 'code'],
     registers,
@@ -66,7 +66,7 @@ export function trafficMetrics(registers: Registry[]): { live: LiveMetrics; rest
 function limitMetrics(registers: Registry[]): LimitEvents {
   const counts = Object.fromEntries(limitNames.map((limit) => [limit, 0])) as Record<LimitName, number>;
   shownCounter({
-    name: 'nano_limited_total',
+    name: 'nano_messaging_rate_limited_total',
     help: 'Refusals with RATE_LIMITED, by what has reached its limit.',
     labelNames: ['limit'],
     registers,
@@ -83,7 +83,7 @@ function liveRequests(registers: Registry[]): LiveMetrics['requested'] {
   const zeros = (of: string[]) => Object.fromEntries(of.map((name) => [name, 0]));
   const counts = { socketio: zeros(names.socketio), chat: zeros(names.chat) };
   shownCounter({
-    name: 'nano_live_requests_total',
+    name: 'nano_messaging_live_requests_total',
     help: 'Requests on Socket.IO and commands on /chat, obeyed or refused; before a token only its own.',
     labelNames: ['transport', 'request'],
     registers,
@@ -102,13 +102,13 @@ const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIO
 
 function restRequests(registers: Registry[]): Pick<RestMetrics, 'answered'> {
   const answers = new Counter({
-    name: 'nano_rest_requests_total',
+    name: 'nano_messaging_http_requests_total',
     help: 'REST requests by what was answered; route unknown: refused before a route was found.',
     labelNames: ['method', 'route', 'status'],
     registers,
   });
   const seconds = new Histogram({
-    name: 'nano_rest_request_seconds',
+    name: 'nano_messaging_http_request_duration_seconds',
     help: 'Time from the headers of a REST request to the end of its answer.',
     labelNames: ['method', 'route'],
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],

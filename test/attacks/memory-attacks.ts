@@ -262,12 +262,12 @@ export const attacks: Record<string, Attack> = {
   },
   'ignoring-chat': {
     what: '300 connections that answer no close frame, where 20 may be without a token',
-    settings: { MAX_UNAUTHENTICATED: 20 },
+    settings: { MAX_UNAUTHENTICATED_CONNECTIONS: 20 },
     run: ignoring('/chat'),
   },
   'ignoring-socketio': {
     what: 'the same on Socket.IO',
-    settings: { MAX_UNAUTHENTICATED: 20 },
+    settings: { MAX_UNAUTHENTICATED_CONNECTIONS: 20 },
     run: ignoring(engine),
   },
 };

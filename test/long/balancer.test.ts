@@ -177,7 +177,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
         it(`does not fall for ${path}`, async () => {
           expect(await rawGet(url, path))
             .to.match(/^HTTP\/1\.1 40[0-4] /)
-            .and.not.include('nano_connections');
+            .and.not.include('nano_messaging_connections');
         });
       }
 

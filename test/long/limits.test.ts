@@ -101,7 +101,7 @@ describeEveryWiring('limits', ({ url, startNode }) => {
   }
 
   it('of unsent bytes: who does not read is closed, and the others receive everything', async () => {
-    const settings = { MAX_UNSENT_BYTES: 300_000, MAX_CONTENT_BYTES: 60_000 };
+    const settings = { MAX_SEND_BUFFER_BYTES: 300_000, MAX_CONTENT_BYTES: 60_000 };
     const { url: at } = await startNode(settings);
     const { owner, room_id, socket, chat } = await inRoom(at);
     const lazyChat = await chatIn(at, owner, room_id);
@@ -120,7 +120,9 @@ describeEveryWiring('limits', ({ url, startNode }) => {
     expect(await lazySocket.closed).to.equal('transport close');
     const figures = await figuresOf(at);
     for (const transport of ['chat', 'socketio']) {
-      expect(figures.get(`nano_slow_readers_total{transport="${transport}"}`), transport).to.equal(1);
+      expect(figures.get(`nano_messaging_slow_consumers_closed_total{transport="${transport}"}`), transport).to.equal(
+        1,
+      );
     }
   });
 
@@ -155,7 +157,7 @@ describeEveryWiring('limits', ({ url, startNode }) => {
   }
 
   it('of connections without a token: at the cap the oldest goes, and nobody who has one', async () => {
-    const node = await startNode({ MAX_UNAUTHENTICATED: 3 });
+    const node = await startNode({ MAX_UNAUTHENTICATED_CONNECTIONS: 3 });
     const member = await readyChat(node.url, somebody());
     const first = await chatClient(node.url);
     const others = [await chatClient(node.url), await chatClient(node.url)];
@@ -172,7 +174,7 @@ describeEveryWiring('limits', ({ url, startNode }) => {
 
   it('of 0 are off', async () => {
     const names = ['MAX_CONTENT_BYTES', 'MAX_FRAME_BYTES', 'MAX_ROOMS_PER_CONNECTION', 'MAX_CONNECTIONS_PER_USER'];
-    const more = ['MAX_UNAUTHENTICATED', 'MAX_UNSENT_BYTES', 'MAX_RULES_PER_ROOM', 'SEND_RATE'];
+    const more = ['MAX_UNAUTHENTICATED_CONNECTIONS', 'MAX_SEND_BUFFER_BYTES', 'MAX_RULES_PER_ROOM', 'SEND_RATE'];
     const settings = Object.fromEntries([...names, ...more].map((name) => [name, 0]));
     const { api, messages, room_id, socket, chat } = await inRoom((await startNode(settings)).url);
     const content = 'x'.repeat(100_000);

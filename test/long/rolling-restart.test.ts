@@ -16,7 +16,7 @@ type Server = Awaited<ReturnType<typeof runServer>>;
 /** Processes that keep their names and ports through a restart. */
 async function twoNodes() {
   const settings = { DATABASE_URL: await freshDatabase(), REDIS_URL: await sharedRedis(), JWT_SECRET: testSecret };
-  const limits = { SEND_RATE: 0, REQUEST_RATE: 0, RULE_RATE: 0, MAX_CONNECTIONS_PER_USER: 0, DRAIN_SECONDS: 8 };
+  const limits = { SEND_RATE: 0, REQUEST_RATE: 0, RULE_RATE: 0, MAX_CONNECTIONS_PER_USER: 0, DRAIN_TIMEOUT_SECONDS: 8 };
   const ports = [await freePort(), await freePort()] as [number, number];
   const start = (n: number) => runServer({ ...settings, ...limits, NODE_NAME: `chat-${n + 1}`, PORT: ports[n] });
   const servers: Server[] = [await start(0), await start(1)];

@@ -98,7 +98,7 @@ describeOneWiring('the client on a line that fails', ({ url }) => {
     await inside.send('one').done;
     client.close();
     await until('no connection is left', async () =>
-      /^nano_connections\{transport="socketio"\} 0$/m.test(await (await fetch(`${node.url}/metrics`)).text()),
+      /^nano_messaging_connections\{transport="socketio"\} 0$/m.test(await (await fetch(`${node.url}/metrics`)).text()),
     );
   });
 

@@ -11,7 +11,12 @@ describe('the client of several nodes', function () {
 
   it('goes on at another node, also while Redis is away or the node drains, and lacks and doubles nothing', async () => {
     const redis = await startRedis();
-    const settings = { DATABASE_URL: await freshDatabase(), REDIS_URL: redis.url, SWEEP_SECONDS: 1, DRAIN_SECONDS: 3 };
+    const settings = {
+      DATABASE_URL: await freshDatabase(),
+      REDIS_URL: redis.url,
+      SWEEP_SECONDS: 1,
+      DRAIN_TIMEOUT_SECONDS: 3,
+    };
     const [here, there] = [await startNode(postgres, settings), await startNode(postgres, settings)];
     const { owner, room } = await ownRoom(here.url);
     const line = await lineTo(here.url);

@@ -20,7 +20,7 @@ describeOneWiring('A client that ignores its end is cut off', ({ url, startNode 
 
   for (const [name, path] of Object.entries(paths)) {
     it(`when newer connections without a token take its place, on ${name}`, async () => {
-      const node = await startNode({ MAX_UNAUTHENTICATED: 5 });
+      const node = await startNode({ MAX_UNAUTHENTICATED_CONNECTIONS: 5 });
       const sockets: RawWebSocket[] = [];
       for (let n = 0; n < 20; n++) sockets.push(await open(path, node.url));
       await Promise.all(sockets.slice(0, 15).map(({ closed }) => closed));
@@ -39,7 +39,7 @@ describeOneWiring('A client that ignores its end is cut off', ({ url, startNode 
     });
 
     it(`when the node drains, on ${name}`, async () => {
-      const node = await startNode({ DRAIN_SECONDS: 3 });
+      const node = await startNode({ DRAIN_TIMEOUT_SECONDS: 3 });
       const raw = await open(path, node.url);
       const drained = node.drain();
       await raw.closed;
@@ -48,7 +48,7 @@ describeOneWiring('A client that ignores its end is cut off', ({ url, startNode 
   }
 
   it('with long polling, whether it polls or not', async () => {
-    const node = await startNode({ MAX_UNAUTHENTICATED: 1 });
+    const node = await startNode({ MAX_UNAUTHENTICATED_CONNECTIONS: 1 });
     const polling = await PollingSession.open(node.url);
     const answer = polling.poll();
     const silent = await PollingSession.open(node.url);
@@ -67,7 +67,7 @@ describeOneWiring('A client that ignores its end is cut off', ({ url, startNode 
   });
 
   it('when it does not read, on both transports and with long polling', async () => {
-    const node = await startNode({ MAX_UNSENT_BYTES: 100_000, MAX_CONTENT_BYTES: 60_000 });
+    const node = await startNode({ MAX_SEND_BUFFER_BYTES: 100_000, MAX_CONTENT_BYTES: 60_000 });
     const owner = somebody({ level: 100 });
     const { room } = (await rest(node.url, owner.token).post('/rooms', { name: 'busy' })).body.content;
     const chat = await open('/chat', node.url);

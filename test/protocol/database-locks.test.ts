@@ -33,7 +33,7 @@ describe('On PostgreSQL', () => {
 
   it('transactions that wait for a locked room leave a connection for the messages of the others', async () => {
     const DATABASE_URL = await freshDatabase();
-    const { url } = await startNode(postgres, { DATABASE_URL, DATABASE_POOL: 3 });
+    const { url } = await startNode(postgres, { DATABASE_URL, DATABASE_POOL_SIZE: 3 });
     const { owner, room } = await ownRoom(url);
     const free = await newRoom(url, owner);
     const [other, watcher] = [await databaseSession(DATABASE_URL), await databaseSession(DATABASE_URL)];
@@ -58,7 +58,7 @@ describe('On PostgreSQL', () => {
 
   it('connections that die in the middle of transactions are replaced, the last one too', async () => {
     const DATABASE_URL = await freshDatabase();
-    const { url } = await startNode(postgres, { DATABASE_URL, DATABASE_POOL: 3 });
+    const { url } = await startNode(postgres, { DATABASE_URL, DATABASE_POOL_SIZE: 3 });
     const { owner, room } = await ownRoom(url);
     const [other, watcher] = [await databaseSession(DATABASE_URL), await databaseSession(DATABASE_URL)];
     await lockRoom(other, room);

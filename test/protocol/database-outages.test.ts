@@ -117,20 +117,20 @@ async function goThrough({ sqlState, breaking, mending }: Outage): Promise<void>
   // The first statements may still meet the end of their sessions.
   await until(
     'the outage is noticed',
-    async () => (await send()).status === 503 && (await metric(url, 'nano_database_up')) === 0,
+    async () => (await send()).status === 503 && (await metric(url, 'nano_messaging_database_up')) === 0,
   );
   const sent = joined.send('written during the outage');
   for (const refused of [await send(), await ban()])
     expect(refused.body.meta).to.include({ code: 503, reason: 'UNAVAILABLE' });
   expect((await rest(url).get('/readyz')).status).to.equal(503);
-  expect(await metric(url, 'nano_database_up')).to.equal(0);
+  expect(await metric(url, 'nano_messaging_database_up')).to.equal(0);
   expect(sent.state).to.equal('pending');
 
   await until('it is logged', () => log.about('database unavailable').length > 0);
   await run(mending);
   await sent.done;
   await until('it is over', async () => (await rest(url).get('/readyz')).status === 200);
-  await until('it is over', async () => (await metric(url, 'nano_database_up')) === 1);
+  await until('it is over', async () => (await metric(url, 'nano_messaging_database_up')) === 1);
   expect((await ban()).status).to.be.oneOf([200, 201]);
   await until('it is logged', () => log.about('database available again').length > 0);
   expect(log.about('database available again')).to.have.length(1);
@@ -138,7 +138,7 @@ async function goThrough({ sqlState, breaking, mending }: Outage): Promise<void>
   expect(more).to.have.length(0);
   expect(begun!.sqlState).to.match(sqlState);
   expect(begun!.err?.message).to.be.a('string');
-  expect(await metric(url, 'nano_refusals_total{transport="rest",code="INTERNAL"}')).to.equal(0);
+  expect(await metric(url, 'nano_messaging_refusals_total{transport="rest",code="INTERNAL"}')).to.equal(0);
 }
 
 describe('While PostgreSQL cannot do its work because', function () {

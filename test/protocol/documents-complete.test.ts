@@ -94,8 +94,8 @@ async function smallNode() {
       METRICS_PORT: port,
       METRICS_TOKEN: 'a token for the metrics',
       ADMIN_TOKEN: undefined,
-      TOKEN_SECONDS: 1,
-      DRAIN_SECONDS: 2,
+      AUTH_TIMEOUT_SECONDS: 1,
+      DRAIN_TIMEOUT_SECONDS: 2,
     },
   };
   const node = await startNode(postgres, { DATABASE_URL, ...settings });

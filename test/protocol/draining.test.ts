@@ -78,7 +78,7 @@ describe('A node that drains', function () {
   });
 
   it('tells each connection another moment to come back, within the time that closing takes', async () => {
-    const { url, drain } = await startNode(postgres, { DRAIN_SECONDS: 6 });
+    const { url, drain } = await startNode(postgres, { DRAIN_TIMEOUT_SECONDS: 6 });
     const { owner } = await ownRoom(url);
     const sockets = await Promise.all(
       Array.from({ length: 8 }, (_, n) => socketClient(url, owner, { transports: [n % 2 ? 'polling' : 'websocket'] })),
@@ -109,11 +109,11 @@ describe('A node that drains', function () {
     expect(Date.now() - begin).to.be.below(1_000);
   });
 
-  it('whose database hangs says goodbye to everybody and ends with 1 within DRAIN_SECONDS', async () => {
+  it('whose database hangs says goodbye to everybody and ends with 1 within DRAIN_TIMEOUT_SECONDS', async () => {
     const database = new URL(await freshDatabase());
     const line = await databaseLine(database.hostname, Number(database.port));
     database.port = String(line.port);
-    const env = { DATABASE_URL: database.href, JWT_SECRET: testSecret, DRAIN_SECONDS: 4, LOG_LEVEL: 'info' };
+    const env = { DATABASE_URL: database.href, JWT_SECRET: testSecret, DRAIN_TIMEOUT_SECONDS: 4, LOG_LEVEL: 'info' };
     const { url, kill, exited } = await runServer(env);
     const { owner, room } = await ownRoom(url);
     const chat = await chatIn(url, owner, room.id);

@@ -17,7 +17,7 @@ import { socketClient } from '../support/socket-client.ts';
 const prefix = '/in/messaging';
 const settings = async () => ({
   ...{ DATABASE_URL: await freshDatabase(), JWT_SECRET: testSecret },
-  ...{ LOG_LEVEL: 'silent', DRAIN_SECONDS: 3 },
+  ...{ LOG_LEVEL: 'silent', DRAIN_TIMEOUT_SECONDS: 3 },
 });
 
 function someApp() {

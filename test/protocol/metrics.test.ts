@@ -19,7 +19,7 @@ describe('the metrics of a node', () => {
 
   before(async function () {
     this.timeout(60_000);
-    node = await startNode(embedded, { NODE_NAME: 'chat-7', MAX_UNAUTHENTICATED: 77 });
+    node = await startNode(embedded, { NODE_NAME: 'chat-7', MAX_UNAUTHENTICATED_CONNECTIONS: 77 });
   });
   beforeEach(async () => {
     earlier = await figuresOf(node.url);
@@ -37,14 +37,17 @@ describe('the metrics of a node', () => {
   };
 
   it('say what it is', () => {
-    const info = [...earlier.keys()].find((name) => name.startsWith('nano_node_info'));
-    expect(info).to.match(/^nano_node_info\{version="\d+\.\d+\.\d+",name="chat-7",database="embedded"\}$/);
-    expect(earlier.get('nano_unauthenticated_connections_limit')).to.equal(77);
+    const info = [...earlier.keys()].find((name) => name.startsWith('nano_messaging_node_info'));
+    expect(info).to.match(/^nano_messaging_node_info\{version="\d+\.\d+\.\d+",name="chat-7",database="embedded"\}$/);
+    expect(earlier.get('nano_messaging_unauthenticated_connections_limit')).to.equal(77);
   });
 
   it('begin with 0 for everything that may be refused, so that the first refusal is an increase', () => {
     for (const transport of ['socketio', 'chat', 'rest']) {
-      expect(earlier.get(`nano_refusals_total{transport="${transport}",code="INTERNAL"}`), transport).to.equal(0);
+      expect(
+        earlier.get(`nano_messaging_refusals_total{transport="${transport}",code="INTERNAL"}`),
+        transport,
+      ).to.equal(0);
     }
   });
 
@@ -57,16 +60,16 @@ describe('the metrics of a node', () => {
     const chat = await chatIn(node.url, owner, room.id);
     for (const type of ['message', 'dance', 'toString', undefined]) chat.send({ type, content: 'x' });
     for (let asked = 0; asked < 3; ) if ((await chat.next()).data === 'COMMAND?') asked += 1;
-    expect(await grown(/^nano_live_requests_total/)).to.deep.equal({
-      'nano_live_requests_total{transport="socketio",request="room:join"}': 1,
-      'nano_live_requests_total{transport="socketio",request="message:send"}': 2,
-      'nano_live_requests_total{transport="socketio",request="unknown"}': 3,
-      'nano_live_requests_total{transport="chat",request="token"}': 1,
-      'nano_live_requests_total{transport="chat",request="select_room"}': 1,
-      'nano_live_requests_total{transport="chat",request="message"}': 1,
-      'nano_live_requests_total{transport="chat",request="unknown"}': 3,
+    expect(await grown(/^nano_messaging_live_requests_total/)).to.deep.equal({
+      'nano_messaging_live_requests_total{transport="socketio",request="room:join"}': 1,
+      'nano_messaging_live_requests_total{transport="socketio",request="message:send"}': 2,
+      'nano_messaging_live_requests_total{transport="socketio",request="unknown"}': 3,
+      'nano_messaging_live_requests_total{transport="chat",request="token"}': 1,
+      'nano_messaging_live_requests_total{transport="chat",request="select_room"}': 1,
+      'nano_messaging_live_requests_total{transport="chat",request="message"}': 1,
+      'nano_messaging_live_requests_total{transport="chat",request="unknown"}': 3,
     });
-    expect((await figuresOf(node.url)).get('nano_waiting_requests')).to.equal(0);
+    expect((await figuresOf(node.url)).get('nano_messaging_queued_requests')).to.equal(0);
   });
 
   it('count connections, with a token and without', async () => {
@@ -74,12 +77,12 @@ describe('the metrics of a node', () => {
     await waiting.next();
     const room = await newRoom(node.url, person);
     await socketIn(node.url, person, room);
-    const unauthenticated = 'nano_unauthenticated_connections';
-    expect(await grown(/^nano_(connections|unauthenticated)/)).to.deep.equal({
-      'nano_connections{transport="chat"}': 1,
-      'nano_connections{transport="socketio"}': 1,
-      'nano_connections_opened_total{transport="chat"}': 1,
-      'nano_connections_opened_total{transport="socketio"}': 1,
+    const unauthenticated = 'nano_messaging_unauthenticated_connections';
+    expect(await grown(/^nano_messaging_(connections|unauthenticated)/)).to.deep.equal({
+      'nano_messaging_connections{transport="chat"}': 1,
+      'nano_messaging_connections{transport="socketio"}': 1,
+      'nano_messaging_connections_opened_total{transport="chat"}': 1,
+      'nano_messaging_connections_opened_total{transport="socketio"}': 1,
       [unauthenticated]: 1,
     });
     waiting.close();
@@ -98,15 +101,15 @@ describe('the metrics of a node', () => {
     for (const socket of sockets) await socket.next('message:new');
     await chat.next();
     const counts = await grown(
-      /^nano_(messages|deliveries)_|^nano_(send|delivery)_seconds_count|^nano_batch_messages_sum/,
+      /^nano_messaging_((messages|deliveries)_|send_duration_seconds_count|commit_messages_sum)/,
     );
     expect(counts).to.deep.equal({
-      nano_messages_stored_total: 1,
-      nano_messages_repeated_total: 1,
-      nano_send_seconds_count: 1,
-      nano_batch_messages_sum: 2,
-      'nano_deliveries_total{transport="socketio"}': 2,
-      'nano_deliveries_total{transport="chat"}': 1,
+      nano_messaging_messages_stored_total: 1,
+      nano_messaging_messages_deduplicated_total: 1,
+      nano_messaging_send_duration_seconds_count: 1,
+      nano_messaging_commit_messages_sum: 2,
+      'nano_messaging_deliveries_total{transport="socketio"}': 2,
+      'nano_messaging_deliveries_total{transport="chat"}': 1,
     });
   });
 
@@ -127,8 +130,8 @@ describe('the metrics of a node', () => {
     await nobody.request('PROPFIND', '/rooms');
     await nobody.request('OPTIONS', '/rooms');
     const answered = (method: string, route: string, status: number | string) =>
-      `nano_rest_requests_total{method="${method}",route="${route}",status="${status}"}`;
-    await grownTo(/^nano_rest_requests_total(?!.*metrics)/, {
+      `nano_messaging_http_requests_total{method="${method}",route="${route}",status="${status}"}`;
+    await grownTo(/^nano_messaging_http_requests_total(?!.*metrics)/, {
       [answered('GET', '/rooms/:id', 200)]: 2,
       [answered('GET', '/rooms/:id/messages', 400)]: 1,
       [answered('GET', '/rooms/:id', 404)]: 1,
@@ -140,8 +143,10 @@ describe('the metrics of a node', () => {
       [answered('unknown', 'unknown', 401)]: 1,
       [answered('OPTIONS', 'unknown', 204)]: 1,
     });
-    expect(await grown(/^nano_rest_request_seconds_count\{method="GET",route="\/rooms\/:id"\}$/)).to.deep.equal({
-      'nano_rest_request_seconds_count{method="GET",route="/rooms/:id"}': 3,
+    expect(
+      await grown(/^nano_messaging_http_request_duration_seconds_count\{method="GET",route="\/rooms\/:id"\}$/),
+    ).to.deep.equal({
+      'nano_messaging_http_request_duration_seconds_count{method="GET",route="/rooms/:id"}': 3,
     });
   });
 
@@ -152,8 +157,8 @@ describe('the metrics of a node', () => {
     const headers = `Host: x\r\nAuthorization: Bearer ${somebody().token}\r\nContent-Type: application/json\r\nContent-Length: 9`;
     socket.end(`POST /rooms HTTP/1.1\r\n${headers}\r\n\r\n{`);
     socket.resume();
-    const aborted = 'nano_rest_requests_total{method="POST",route="unknown",status="aborted"}';
-    await grownTo(/^nano_rest_requests_total(?!.*metrics)/, { [aborted]: 1 });
+    const aborted = 'nano_messaging_http_requests_total{method="POST",route="unknown",status="aborted"}';
+    await grownTo(/^nano_messaging_http_requests_total(?!.*metrics)/, { [aborted]: 1 });
   });
 });
 
@@ -164,17 +169,17 @@ describe('the metrics of the database', () => {
     const database = new URL(await freshDatabase());
     const line = await databaseLine(database.hostname, Number(database.port || 5432));
     database.host = `127.0.0.1:${line.port}`;
-    const { url } = await startNode(postgres, { DATABASE_URL: database.href, DATABASE_POOL: 3, SWEEP_SECONDS: 1 });
-    const isUp = async () => (await figuresOf(url)).get('nano_database_up');
+    const { url } = await startNode(postgres, { DATABASE_URL: database.href, DATABASE_POOL_SIZE: 3, SWEEP_SECONDS: 1 });
+    const isUp = async () => (await figuresOf(url)).get('nano_messaging_database_up');
     const sound = await figuresOf(url);
-    expect(sound.get('nano_database_up')).to.equal(1);
-    expect(sound.get('nano_database_failures_total')).to.equal(0);
-    expect(sound.get('nano_database_connections_limit')).to.equal(3);
-    expect(sound.get('nano_database_connections{state="idle"}')).to.be.within(1, 3);
-    expect(Math.abs(sound.get('nano_database_clock_offset_seconds')!)).to.be.below(0.5);
+    expect(sound.get('nano_messaging_database_up')).to.equal(1);
+    expect(sound.get('nano_messaging_database_failures_total')).to.equal(0);
+    expect(sound.get('nano_messaging_database_connections_limit')).to.equal(3);
+    expect(sound.get('nano_messaging_database_connections{state="idle"}')).to.be.within(1, 3);
+    expect(Math.abs(sound.get('nano_messaging_database_clock_offset_seconds')!)).to.be.below(0.5);
     line.cut();
     await until('it is noticed', async () => (await isUp()) === 0);
-    expect((await figuresOf(url)).get('nano_database_failures_total')).to.be.above(0);
+    expect((await figuresOf(url)).get('nano_messaging_database_failures_total')).to.be.above(0);
     line.restore();
     await until('it is back', async () => (await isUp()) === 1);
   });
@@ -190,7 +195,7 @@ describe('the metrics between two nodes', () => {
         ['remote', 'log'].flatMap((origin) =>
           ['count', 'sum'].map((part) => [
             `${origin} ${part}`,
-            figures.get(`nano_delivery_seconds_${part}{origin="${origin}"}`)!,
+            figures.get(`nano_messaging_delivery_latency_seconds_${part}{origin="${origin}"}`)!,
           ]),
         ),
       );
@@ -211,6 +216,6 @@ describe('the metrics between two nodes', () => {
     expect(read['log sum']).to.be.within(0.01, 2 * (1 + (performance.now() - wentDown) / 1_000));
     // What it has stored itself is not measured by two clocks.
     expect(await delivered(here)).to.include({ 'remote count': 0, 'log count': 0 });
-    expect((await figuresOf(here.url)).get('nano_publishing_messages')).to.equal(0);
+    expect((await figuresOf(here.url)).get('nano_messaging_publishing_messages')).to.equal(0);
   });
 });

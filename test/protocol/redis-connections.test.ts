@@ -54,7 +54,7 @@ describe('connections of a user over two nodes', () => {
     // What Redis knew is gone with it: it keeps nothing.
     await redis.start();
     await lines('up', here, there);
-    expect(await figure(here, 'nano_connections{transport="chat"}')).to.equal(1);
+    expect(await figure(here, 'nano_messaging_connections{transport="chat"}')).to.equal(1);
     for (const { url } of [here, there]) expect(await newest(url, person)).to.equal(full);
     far.close();
     meanwhile.close();

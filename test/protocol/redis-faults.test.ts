@@ -95,8 +95,8 @@ describe('an account of Redis', () => {
     const pair = await loggedPair(as('nano', redis), { MAX_CONNECTIONS_PER_USER: 9 });
     await hearEachOther(pair);
     expect(pair.log.about(notCounted)[0]!.hint).to.contain('ACL GETUSER');
-    expect(await figure(pair.here, 'nano_connection_lease_failures_total')).to.be.above(0);
-    expect(await figure(pair.here, 'nano_nodes_up')).to.equal(1);
+    expect(await figure(pair.here, 'nano_messaging_connection_lease_failures_total')).to.be.above(0);
+    expect(await figure(pair.here, 'nano_messaging_bus_up')).to.equal(1);
   });
 
   it('whose password changes is told of it, and comes back once it is right again', async () => {
@@ -175,7 +175,7 @@ describe('what Redis refuses or withholds', () => {
     expect(pair.log.about(notCounted)[0]!.err!.message).to.match(/NOREPLICAS/);
     expect(pair.log.about(notCounted)[0]!.hint).to.contain('min-replicas-to-write');
     expect(pair.log.about(notCounted), 'once for each node').to.have.lengthOf(2);
-    expect(await figure(pair.here, 'nano_nodes_up')).to.equal(1);
+    expect(await figure(pair.here, 'nano_messaging_bus_up')).to.equal(1);
     cli(redis, 'CONFIG', 'SET', 'min-replicas-to-write', '0');
     await hearEachOther(pair);
     await until('it is over', () => pair.log.about('connections of users are counted in Redis again').length > 0);

@@ -37,10 +37,10 @@ describe('the feeds of two nodes', () => {
     const { redis, here, there } = await redisPair({ REDIS_ADAPTER: adapter });
     const { room, near, far } = await talkOver(here, there);
     const of = async (node: typeof here) => ({
-      repaired: await figure(node, 'nano_feed_repaired_total'),
-      swept: await figure(node, 'nano_feed_swept_total'),
-      failures: await figure(node, 'nano_publish_failures_total'),
-      up: await figure(node, 'nano_nodes_up'),
+      repaired: await figure(node, 'nano_messaging_feed_repaired_total'),
+      swept: await figure(node, 'nano_messaging_feed_reconciled_total'),
+      failures: await figure(node, 'nano_messaging_publish_failures_total'),
+      up: await figure(node, 'nano_messaging_bus_up'),
     });
     await sayOn(near, room, 3);
     await heardBy(far, 3);
@@ -73,6 +73,6 @@ describe('the feeds of two nodes', () => {
     await sayOn(near, room, 1);
     proxy.restore();
     expect(await heardBy(other, 2)).to.deep.equal([1, 2]);
-    expect(await figure(third, 'nano_feed_reordered_total')).to.equal(1);
+    expect(await figure(third, 'nano_messaging_feed_reordered_total')).to.equal(1);
   });
 });

@@ -55,7 +55,7 @@ describeOneWiring('Long polling', ({ url, startNode }) => {
   });
 
   it('gives out what it has, 16 packets at a time, also when the node ends the session', async () => {
-    const node = await startNode({ DRAIN_SECONDS: 6 });
+    const node = await startNode({ DRAIN_TIMEOUT_SECONDS: 6 });
     const { owner, room_id, api } = await ownRoom(node.url);
     const session = await PollingSession.connected(node.url, owner.token);
     await session.post(join(room_id));

@@ -91,7 +91,7 @@ describe('JWT_JWKS_URL', () => {
     expect(await knock(url, byRsa())).to.deep.equal(everywhere('UNAVAILABLE'));
     expectRefusal(await rest(url, byRsa()).get('/rooms'), 'UNAVAILABLE');
     jwks.isDown = false;
-    await until('the set is there', async () => (await figure({ url }, 'nano_token_keys_up')) === 1);
+    await until('the set is there', async () => (await figure({ url }, 'nano_messaging_token_keys_up')) === 1);
     expect(await knock(url, byRsa())).to.deep.equal(welcome);
   });
 
@@ -106,7 +106,7 @@ describe('JWT_JWKS_URL', () => {
       expect(await chat.next()).to.include({ reason: 'UNAVAILABLE' });
     }
     jwks.isDown = false;
-    await until('the set is there', async () => (await figure({ url }, 'nano_token_keys_up')) === 1);
+    await until('the set is there', async () => (await figure({ url }, 'nano_messaging_token_keys_up')) === 1);
     chat.send({ type: 'token', content: byRsa() });
     expect(await chat.next()).to.deep.equal({ type: 'status', data: 'READY' });
   });
@@ -120,11 +120,11 @@ describe('JWT_JWKS_URL', () => {
     await until('it was asked for in vain', () => jwks.fetched >= before + 5);
     expect(await knock(url, byRsa())).to.deep.equal(welcome);
     expect(await knock(url, byRsa('a key that came meanwhile'))).to.deep.equal(everywhere('UNAVAILABLE'));
-    expect(await figure({ url }, 'nano_token_keys_up')).to.equal(0);
+    expect(await figure({ url }, 'nano_messaging_token_keys_up')).to.equal(0);
     expect(log.about(away)).to.have.lengthOf(1);
     jwks.isDown = false;
     await until('it is back', () => log.about('the key set of JWT_JWKS_URL is fetched again').length === 1);
-    expect(await figure({ url }, 'nano_token_keys_up')).to.equal(1);
+    expect(await figure({ url }, 'nano_messaging_token_keys_up')).to.equal(1);
   });
 
   // Two sets in one test would have certificates of the same name, which verification confuses.

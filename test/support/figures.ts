@@ -1,6 +1,6 @@
 import { rest } from './rest-client.ts';
 
-/** All figures of a node, by name and labels as they are written: `nano_connections{transport="chat"}`. */
+/** All figures of a node, by name and labels as they are written: `nano_messaging_connections{transport="chat"}`. */
 export type Figures = Map<string, number>;
 
 export async function figuresOf(url: string): Promise<Figures> {

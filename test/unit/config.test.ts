@@ -69,7 +69,10 @@ describe('configuration', () => {
   });
 
   it('says the mistakes in the message of the error', () => {
-    expect(() => readConfig({ PORT: '99999', DRAIN_SECONDS: 'soon' })).to.throw(ConfigError, /PORT.*DRAIN_SECONDS/s);
+    expect(() => readConfig({ PORT: '99999', DRAIN_TIMEOUT_SECONDS: 'soon' })).to.throw(
+      ConfigError,
+      /PORT.*DRAIN_TIMEOUT_SECONDS/s,
+    );
   });
 
   const wrong: Record<string, string>[] = [
@@ -77,11 +80,11 @@ describe('configuration', () => {
     { PORT: '7777.5' },
     { PORT: '0x10' },
     { PORT: ' 80' },
-    { DATABASE_POOL: '1' },
+    { DATABASE_POOL_SIZE: '1' },
     { MAX_FRAME_BYTES: '1e6' },
     { MAX_CONNECTIONS_PER_USER: 'many' },
     { SEND_RATE: '-5' },
-    { TOKEN_SECONDS: '0' },
+    { AUTH_TIMEOUT_SECONDS: '0' },
     { METRICS_TOKEN: 'short' },
     { NODE_NAME: 'Chat-1' },
     { NODE_NAME: 'chat.1' },
@@ -112,8 +115,8 @@ describe('configuration', () => {
     'content as large as a frame': [/^MAX_CONTENT_BYTES: .*MAX_FRAME_BYTES/, { MAX_CONTENT_BYTES: '65536' }],
     'a frame smaller than the default content': [/^MAX_CONTENT_BYTES: .*MAX_FRAME_BYTES/, { MAX_FRAME_BYTES: '4096' }],
     'content that no connection can be sent': [
-      /^MAX_CONTENT_BYTES: .*MAX_UNSENT_BYTES/,
-      { MAX_CONTENT_BYTES: '60000', MAX_UNSENT_BYTES: '50000' },
+      /^MAX_CONTENT_BYTES: .*MAX_SEND_BUFFER_BYTES/,
+      { MAX_CONTENT_BYTES: '60000', MAX_SEND_BUFFER_BYTES: '50000' },
     ],
     'one port for two servers': [/^METRICS_PORT: .*PORT/, { METRICS_PORT: '7777' }],
     'one token for metrics and revocations': [/^METRICS_TOKEN: /, { METRICS_TOKEN: token, ADMIN_TOKEN: token }],
@@ -133,7 +136,7 @@ describe('configuration', () => {
   it('takes a contradiction with a limit that is off', () => {
     const off = {
       MAX_FRAME_BYTES: '0',
-      MAX_UNSENT_BYTES: '0',
+      MAX_SEND_BUFFER_BYTES: '0',
       MAX_CONTENT_BYTES: '2000000',
       METRICS_PORT: '0',
       PORT: '0',

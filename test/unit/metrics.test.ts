@@ -48,7 +48,7 @@ describe('how late a change is told', () => {
     deliveryMetrics([registry], () => clockOffsetMs).feeds.delivered(Date.now() - agoMs, origin);
     const [sum] = await linesOf(
       registry,
-      `nano_delivery_seconds_sum{origin="${origin === 'here' ? 'remote' : origin}"}`,
+      `nano_messaging_delivery_latency_seconds_sum{origin="${origin === 'here' ? 'remote' : origin}"}`,
     );
     return Number(sum!.split(' ')[1]);
   };

@@ -8,7 +8,7 @@ const text = (description: string, example: string): Answer => ({
   example,
 });
 
-const aMetric = '# HELP nano_connections Live connections\n# TYPE nano_connections gauge\n';
+const aMetric = '# HELP nano_messaging_connections Live connections\n# TYPE nano_messaging_connections gauge\n';
 
 export const operationRoutes = {
   readHealth: {
