@@ -21,7 +21,7 @@ import { tokenAuthenticator } from '../../src/transports/authenticate.ts';
 
 const root = new URL('../../', import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, root), 'utf8');
-const protocol = read('src/protocol/README.md');
+const protocol = read('docs/protocol/README.md');
 const readme = read('README.md');
 const manifest = JSON.parse(read('package.json')) as Record<
   'dependencies' | 'devDependencies' | 'optionalDependencies' | 'scripts',
@@ -400,7 +400,7 @@ describe('links of the documents', () => {
     'README.md',
     'README.es.md',
     'ARCHITECTURE.md',
-    'src/protocol/README.md',
+    'docs/protocol/README.md',
     'examples/README.md',
     'playground/README.md',
     ...guides.map((name) => `docs/${name}`),

@@ -35,7 +35,7 @@ describe('the costs of requests', () => {
     expect(uncharged).to.have.members(['RATE_LIMITED', 'TOO_MANY_CONNECTIONS', 'INTERNAL', 'UNAVAILABLE']);
   });
 
-  const document = readFileSync(new URL('../../src/protocol/README.md', import.meta.url), 'utf8');
+  const document = readFileSync(new URL('../../docs/protocol/README.md', import.meta.url), 'utf8');
   const rows = document
     .split('### Requests of one user')[1]!
     .split('\n')
