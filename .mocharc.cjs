@@ -1,15 +1,15 @@
-// `npm test` runs every test; `npm test -- test/unit/config.test.ts` runs that file only.
+// `npm test` runs every test; `npm test -- test/unit/config/config.test.ts` runs that file only.
 const namesFiles = process.argv.slice(2).some((word) => word.endsWith('.test.ts'));
 
 module.exports = {
   extension: ['ts'],
-  require: ['test/support/hooks.ts'],
+  require: ['test/helpers/hooks.ts'],
   // The longest first, so that both workers finish together.
-  spec: namesFiles ? [] : ['test/long/**/*.test.ts', 'test/unit/**/*.test.ts', 'test/protocol/**/*.test.ts'],
+  spec: namesFiles ? [] : ['test/e2e/**/*.test.ts', 'test/unit/**/*.test.ts', 'test/**/*.test.ts'],
   timeout: 20_000,
   parallel: true,
   jobs: 2,
   forbidOnly: true,
   exit: true,
-  reporter: 'test/support/reporter.ts',
+  reporter: 'test/helpers/reporter.ts',
 };

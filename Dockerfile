@@ -12,7 +12,8 @@ RUN npm ci
 COPY tsconfig.json tsconfig.build.json mikro-orm.config.ts ./
 COPY migrations migrations
 COPY src src
-COPY test test
+COPY test/helpers test/helpers
+COPY tools/torture tools/torture
 COPY playground playground
 RUN npm run build
 
@@ -29,4 +30,4 @@ USER node
 EXPOSE 7777
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/healthz`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 # Not through npm, so that SIGTERM reaches the process itself.
-CMD ["node", "dist/src/main.js"]
+CMD ["node", "dist/src/bin/start.js"]

@@ -1,6 +1,6 @@
 // For the MikroORM command line (`npm run migrate:create`); the server builds the same options from its own settings.
-import { openDatabase } from './src/store/open-database.ts';
-import { pgliteOptions, postgresOptions } from './src/store/orm-options.ts';
+import { openDatabase } from './src/database/open-database.ts';
+import { pgliteOptions, postgresOptions } from './src/database/orm-options.ts';
 
 const limits = { statementTimeoutMs: 60_000, lockTimeoutMs: 0, idleInTransactionTimeoutMs: 60_000 };
 

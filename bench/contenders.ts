@@ -2,9 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import pg from 'pg';
-import { closeLater } from '../test/support/cleanup.ts';
-import { type Person, somebody, testSecret } from '../test/support/people.ts';
-import { newRoom } from '../test/support/rooms.ts';
+import { closeLater } from '../test/helpers/cleanup.ts';
+import { type Person, somebody, testSecret } from '../test/helpers/people.ts';
+import { newRoom } from '../test/helpers/rooms.ts';
 import { startNatsServer } from './baselines/nats-server.ts';
 import type { Dialect } from './load/line.ts';
 import type { Stand } from './stand.ts';
@@ -135,7 +135,7 @@ export interface Started {
 const startMs = 30_000;
 
 function startService(env: Record<string, string>, checkout = project): Promise<Started> {
-  const child = run([join(checkout, 'src/main.ts')], env, ['ignore', 'pipe', 'inherit']);
+  const child = run([join(checkout, 'src/bin/start.ts')], env, ['ignore', 'pipe', 'inherit']);
   return listening(child, (told) => {
     let output = '';
     child.stdout!.on('data', (text: Buffer) => {

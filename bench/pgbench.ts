@@ -3,9 +3,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { closeLater } from '../test/support/cleanup.ts';
-import { execute } from '../test/support/postgres.ts';
-import { findPostgres } from '../test/support/postgres-binaries.ts';
+import { closeLater } from '../test/helpers/cleanup.ts';
+import { execute } from '../test/helpers/postgres.ts';
+import { findPostgres } from '../test/helpers/postgres-binaries.ts';
 import { cpuMsOf } from './machine/cpu.ts';
 import type { Stand } from './stand.ts';
 import { quantile, type Sample } from './statistics.ts';

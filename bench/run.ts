@@ -5,7 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { runEnds } from '../test/support/cleanup.ts';
+import { runEnds } from '../test/helpers/cleanup.ts';
 import { aboutMachine } from './machine/about.ts';
 import { printResult } from './report.ts';
 import type { Result } from './scenario.ts';

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { execute, type PostgresServer, startPostgres } from '../test/support/postgres.ts';
-import { type RedisServer, startRedis } from '../test/support/redis.ts';
+import { execute, type PostgresServer, startPostgres } from '../test/helpers/postgres.ts';
+import { type RedisServer, startRedis } from '../test/helpers/redis.ts';
 
 /** The databases of a run: PostgreSQL as safe as in production, and Redis. */
 export interface Stand {

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { closeLater } from '../../test/support/cleanup.ts';
-import { aptExtract } from '../../test/support/debian.ts';
+import { closeLater } from '../../test/helpers/cleanup.ts';
+import { aptExtract } from '../../test/helpers/debian.ts';
 
 /** Core publish and subscribe on ports that are free; nothing is stored. */
 const configuration = `listen: "127.0.0.1:-1"

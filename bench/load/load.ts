@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
-import { closeLater } from '../../test/support/cleanup.ts';
+import { closeLater } from '../../test/helpers/cleanup.ts';
 import type { Answer, CallName, Calls } from './process.ts';
 
 export type Load = Calls & { pid: number };

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { findPostgres } from '../../test/support/postgres-binaries.ts';
+import { findPostgres } from '../../test/helpers/postgres-binaries.ts';
 
 const load = createRequire(import.meta.url);
 

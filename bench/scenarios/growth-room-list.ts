@@ -1,5 +1,5 @@
-import { type Person, somebody } from '../../test/support/people.ts';
-import { restCalls } from '../../test/support/rest-calls.ts';
+import { type Person, somebody } from '../../test/helpers/people.ts';
+import { restCalls } from '../../test/helpers/rest-calls.ts';
 import { type Service, service } from '../contenders.ts';
 import { inTurn, type Scenario } from '../scenario.ts';
 import { requests } from './history.ts';

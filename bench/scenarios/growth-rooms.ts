@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { restCalls } from '../../test/support/rest-calls.ts';
+import { restCalls } from '../../test/helpers/rest-calls.ts';
 import { service } from '../contenders.ts';
 import { cpuMsOf } from '../machine/cpu.ts';
 import { countOf, type Entrant, enter, faultsIn, inTurn, type Scenario, together } from '../scenario.ts';

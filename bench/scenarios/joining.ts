@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Person, somebody } from '../../test/support/people.ts';
-import { newRoom } from '../../test/support/rooms.ts';
+import { type Person, somebody } from '../../test/helpers/people.ts';
+import { newRoom } from '../../test/helpers/rooms.ts';
 import { bareSocketio, type Contender, type Service, service } from '../contenders.ts';
 import { startLoad } from '../load/load.ts';
 import { cpuMsOf } from '../machine/cpu.ts';

@@ -1,7 +1,7 @@
 /** What travels, as types only: the schemas behind them would bring zod into the browser. */
-export type { ErrorCode, RemovalCode } from '../protocol/errors.ts';
-export type { Message } from '../protocol/message.ts';
-export type { Room as RoomInfo } from '../protocol/room.ts';
+export type { ErrorCode, RemovalCode } from '../core/errors.ts';
+export type { Message } from '../core/log/message.ts';
+export type { Room as RoomInfo } from '../core/room.ts';
 export type { Ack, Announcements, Joined, RefusedAck, RequestName, RequestPayload } from '../protocol/socket-events.ts';
 
 /** As in the protocol; a test compares the two. */

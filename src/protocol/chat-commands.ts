@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import { Cursor } from './cursor.ts';
-import { codesSaid, ErrorCode, RemovalCode, tokenCodes } from './errors.ts';
-import { aMessage, aPosition } from './examples.ts';
-import { count, RoomId, RoomRef } from './identifiers.ts';
-import { ClientMsgId, Content, Message, pageSize } from './message.ts';
-import { Ignored } from './unknown-keys.ts';
+import { Cursor } from '../core/cursor.ts';
+import { codesSaid, ErrorCode, RemovalCode, tokenCodes } from '../core/errors.ts';
+import { aMessage, aPosition } from '../core/examples.ts';
+import { count, RoomId, RoomRef } from '../core/ids.ts';
+import { ClientMsgId, Content, Message, pageSize } from '../core/log/message.ts';
+import { Ignored } from '../core/unknown-keys.ts';
 
 /** A client's own mark on a command; it comes back on the answer. */
 export const CommandId = z

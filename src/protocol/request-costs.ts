@@ -1,5 +1,5 @@
+import type { ErrorCode } from '../core/errors.ts';
 import type { ChatCommandName } from './chat-commands.ts';
-import type { ErrorCode } from './errors.ts';
 import type { restRoutes } from './rest-routes.ts';
 import type { RequestName } from './socket-events.ts';
 

@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { Cursor } from './cursor.ts';
-import { ErrorCode, RemovalCode, tokenCodes } from './errors.ts';
-import { aMessage, aPosition, aRoom, aRule } from './examples.ts';
-import { RoomId, RoomRef, Uuid } from './identifiers.ts';
-import { Draft, Message, onePosition, pageSize, position } from './message.ts';
-import { Room, RuleKind } from './room.ts';
-import { Ignored } from './unknown-keys.ts';
+import { Cursor } from '../core/cursor.ts';
+import { ErrorCode, RemovalCode, tokenCodes } from '../core/errors.ts';
+import { aMessage, aPosition, aRoom, aRule } from '../core/examples.ts';
+import { RoomId, RoomRef, Uuid } from '../core/ids.ts';
+import { Draft, Message, onePosition, pageSize, position } from '../core/log/message.ts';
+import { Room, RuleKind } from '../core/room.ts';
+import { Ignored } from '../core/unknown-keys.ts';
 
 export const namespace = '/rooms';
 

@@ -7,69 +7,117 @@ const src = resolve(import.meta.dirname, '../../src');
 interface Layer {
   name: string;
   files: RegExp;
-  /** Ours, by path below `src/`. */
+  /** Files of this project, by their path below `src/`. */
   imports: RegExp[];
-  /** Packages, and what Node brings. */
+  /** Packages, and modules of Node. */
   packages: RegExp;
 }
 
 const any = /./;
-const process = /^(main|cli)\.ts$|-command\.ts$/;
-/** What may happen and what is kept know neither HTTP nor sockets. */
+const process = /^bin\//;
+/** Core and features know neither HTTP nor sockets. */
 const offTheWire = /^(?!express|socket\.io|ws$|cors$|helmet$|passport|node:(http|https|net|tls)$)/;
 
-/** The first row that fits a file is its row. */
+/** The first row whose pattern matches a file is its row. */
 const layers: Layer[] = [
-  { name: 'a process', files: process, imports: [any], packages: any },
+  { name: 'bin/ (processes)', files: process, imports: [any], packages: any },
+  { name: 'config/', files: /^config\//, imports: [/^config\//], packages: /^(zod|node:.*)$/ },
   {
-    name: 'config.ts',
-    files: /^config\.ts$/,
-    imports: [/^protocol\//, /^(secret-strength|setting-files)\.ts$/],
-    packages: any,
+    name: 'protocol/',
+    files: /^protocol\//,
+    imports: [/^(protocol|core)\//, /^features\/revocations\/revocation\.ts$/],
+    packages: /^zod$/,
   },
-  { name: 'protocol/', files: /^protocol\//, imports: [/^protocol\//], packages: /^zod$/ },
-  { name: 'rooms/permissions.ts', files: /^rooms\/permissions\.ts$/, imports: [/^protocol\//], packages: /^$/ },
-  { name: 'client/', files: /^client\//, imports: [/^(protocol|client)\//], packages: /^socket\.io-client$/ },
-  { name: 'store/', files: /^store\//, imports: [/^(protocol|store)\//], packages: offTheWire },
-  { name: 'rooms/', files: /^rooms\//, imports: [/^(protocol|store|rooms)\//], packages: offTheWire },
   {
-    name: 'import/',
-    files: /^import\//,
-    imports: [/^(protocol|store|import)\//, /^rooms\/pairs\.ts$/],
+    name: 'core/authorization.ts',
+    files: /^core\/authorization\.ts$/,
+    imports: [/^core\/(errors|ids|room)\.ts$/],
+    packages: /^$/,
+  },
+  {
+    name: 'core/ (vocabulary)',
+    files: /^core\/[^/]+\.ts$/,
+    imports: [/^core\/[^/]+\.ts$/, /^core\/log\/change\.ts$/],
+    packages: /^(zod|node:crypto)$/,
+  },
+  {
+    name: 'core/log/',
+    files: /^core\/log\//,
+    imports: [/^core\/(log\/|[^/]+\.ts$)/, /^database\//, /^protocol\/socket-events\.ts$/],
     packages: offTheWire,
   },
   {
-    name: 'move/',
-    files: /^move\//,
-    imports: [/^move\//, /^import\/progress\.ts$/],
-    packages: /^pg$/,
+    name: 'core/',
+    files: /^core\//,
+    imports: [/^core\//, /^database\//, /^protocol\/request-costs\.ts$/],
+    packages: offTheWire,
+  },
+  { name: 'features/', files: /^features\//, imports: [/^(features|core|auth|database)\//], packages: offTheWire },
+  {
+    name: 'auth/',
+    files: /^auth\//,
+    imports: [/^(auth|core|config)\//, /^database\/(store|make-directory)\.ts$/, /^cluster\/connection-leases\.ts$/],
+    packages: /^(?!express|socket\.io|ws$)/,
+  },
+  { name: 'client/', files: /^client\//, imports: [/^(core|protocol|client)\//], packages: /^socket\.io-client$/ },
+  { name: 'database/entities.ts', files: /^database\/entities\.ts$/, imports: [/\.entity\.ts$/], packages: /^$/ },
+  {
+    name: 'database/',
+    files: /^database\//,
+    imports: [/^(database|patches)\//, /^core\/(errors|ids|periodic)\.ts$/, /^observability\/progress\.ts$/],
+    packages: offTheWire,
   },
   {
-    name: 'nodes/',
-    files: /^nodes\//,
-    imports: [/^(protocol|nodes)\//, /^rooms\/(room-bus|node-calls)\.ts$/, /^failure-log\.ts$/],
+    name: 'legacy-import/',
+    files: /^legacy-import\//,
+    imports: [/^(core|database|legacy-import)\//, /^features\/rooms\/pairs\.ts$/, /^observability\/progress\.ts$/],
+    packages: offTheWire,
+  },
+  {
+    name: 'cluster/',
+    files: /^cluster\//,
+    imports: [/^cluster\//, /^core\/(bus|ids|signals|log\/change)\.ts$/, /^observability\/failure-log\.ts$/],
     packages: /^(redis|socket\.io|@socket\.io\/redis-adapter|pino|node:(crypto|events))$/,
   },
   {
-    name: 'metrics/',
-    files: /^metrics\//,
-    imports: [/^(protocol|rooms|metrics)\//, /^transports\/(live|rest\/measured)\.ts$/],
-    packages: /^(prom-client|node:perf_hooks)$/,
+    name: 'patches/',
+    files: /^patches\//,
+    imports: [
+      /^(patches|core)\//,
+      /^database\/(store|store-errors)\.ts$/,
+      /^transports\/broadcast-batcher\.ts$/,
+      /^transports\/socketio\/close-connection\.ts$/,
+    ],
+    packages: any,
   },
-  ...['rest', 'socketio', 'chat'].map((transport) => ({
+  {
+    name: 'observability/metrics',
+    files: /^observability\/metrics/,
+    imports: [
+      /^(core|protocol|features|observability|config)\//,
+      /^transports\/(live-context|http\/request-metrics)\.ts$/,
+    ],
+    packages: /^(prom-client|node:(perf_hooks|fs|module))$/,
+  },
+  { name: 'observability/', files: /^observability\//, imports: [/^observability\//], packages: any },
+  ...['http', 'socketio', 'chat'].map((transport) => ({
     name: `transports/${transport}/`,
     files: new RegExp(`^transports/${transport}/`),
-    imports: [/^(protocol|rooms)\//, /^transports\/[^/]+\.ts$/, new RegExp(`^transports/${transport}/`)],
+    imports: [
+      /^(protocol|core|features|auth|patches)\//,
+      /^transports\/[^/]+\.ts$/,
+      new RegExp(`^transports/${transport}/`),
+    ],
     packages: any,
   })),
   {
     name: 'transports/*.ts',
     files: /^transports\/[^/]+\.ts$/,
-    imports: [/^(protocol|rooms|nodes)\//, /^transports\/[^/]+\.ts$/, /^config\.ts$/],
+    imports: [/^(protocol|core|features|auth|config)\//, /^transports\/[^/]+\.ts$/],
     packages: any,
   },
-  // What server.ts is put together from; the rows above let no layer reach for it.
-  { name: 'server.ts and its parts', files: /^[^/]+\.ts$/, imports: [any], packages: any },
+  // The composition root and its parts: no row above lets a layer import them.
+  { name: 'src/*.ts', files: /^[^/]+\.ts$/, imports: [any], packages: any },
 ];
 
 const files = readdirSync(src, { recursive: true, encoding: 'utf8' })
@@ -94,13 +142,36 @@ function importsOf(file: string): { ours: string[]; packages: string[] } {
 
 const layerOf = (file: string) => layers.find((layer) => layer.files.test(file));
 
+/** Files that import one another in a circle, types included; each circle once. */
+function findCycles(): string[][] {
+  const imports = new Map(files.map((file) => [file, importsOf(file).ours.filter((other) => files.includes(other))]));
+  const order = new Map<string, number>();
+  const low = new Map<string, number>();
+  const path: string[] = [];
+  const cycles: string[][] = [];
+  function visit(file: string): void {
+    order.set(file, order.size);
+    low.set(file, order.get(file)!);
+    path.push(file);
+    for (const other of imports.get(file)!) {
+      if (!order.has(other)) visit(other);
+      if (path.includes(other)) low.set(file, Math.min(low.get(file)!, low.get(other)!));
+    }
+    if (low.get(file) !== order.get(file)) return;
+    const cycle = path.splice(path.indexOf(file));
+    if (cycle.length > 1) cycles.push(cycle.sort());
+  }
+  for (const file of files) if (!order.has(file)) visit(file);
+  return cycles;
+}
+
 describe('layers', () => {
-  it('give every file of src/ a place', () => {
+  it('have a row for every file of src/', () => {
     expect(files.filter((file) => !layerOf(file))).to.deep.equal([]);
   });
 
   for (const layer of layers) {
-    it(`let ${layer.name} import only what it may`, () => {
+    it(`let ${layer.name} import only what its row allows`, () => {
       const wrong = files
         .filter((file) => layerOf(file) === layer)
         .flatMap((file) => {
@@ -114,40 +185,49 @@ describe('layers', () => {
     });
   }
 
-  it('see every import there is', () => {
-    const seen = importsOf('rooms/permissions.ts');
-    expect(seen.ours).to.include.members(['protocol/errors.ts', 'protocol/room.ts']);
-    expect(importsOf('config.ts').packages).to.deep.equal(['node:crypto', 'zod']);
+  it('contain no import cycles, type imports included', () => {
+    expect(findCycles()).to.deep.equal([]);
   });
 
-  it('let client/ have types of protocol/ only, whose values would bring zod into the browser', () => {
-    const value = /^\s*(?:import|export)\s+(?!type\b)[^'";]*?\bfrom\s*['"][^'"]*\/protocol\/[^'"]+['"]/gm;
+  it('are read with every import', () => {
+    const seen = importsOf('core/authorization.ts');
+    expect(seen.ours).to.include.members(['core/errors.ts', 'core/room.ts']);
+    expect(importsOf('config/config.ts').packages).to.deep.equal(['node:crypto', 'zod']);
+  });
+
+  it('keep src/ free of imports from tests, tools and benchmarks', () => {
+    expect(files.filter((file) => importsOf(file).ours.some((other) => other.startsWith('../')))).to.deep.equal([]);
+  });
+
+  it('let client/ import only types from the server, because values would bring zod into the browser', () => {
+    const value = /^\s*(?:import|export)\s+(?!type\b)[^'";]*?\bfrom\s*['"][^'"]*\/(?:protocol|core)\/[^'"]+['"]/gm;
     const client = files.filter((file) => file.startsWith('client/'));
     expect(client.flatMap((file) => textOf(file).match(value) ?? [])).to.deep.equal([]);
-    expect(textOf('rooms/messages.ts'), 'it finds what there is').to.match(value);
+    expect(textOf('features/messages/send-message.ts'), 'the pattern matches an import of values').to.match(value);
   });
 
-  it('let nobody but the metrics know prom-client', () => {
-    const knowing = files.filter((file) => importsOf(file).packages.includes('prom-client'));
-    expect(knowing).to.include('metrics.ts');
-    expect(knowing.filter((file) => !/^metrics(\.ts$|\/)/.test(file))).to.deep.equal([]);
+  it('keep prom-client in observability/metrics', () => {
+    const users = files.filter((file) => importsOf(file).packages.includes('prom-client'));
+    expect(users).to.include('observability/metrics.ts');
+    expect(users.filter((file) => !file.startsWith('observability/metrics'))).to.deep.equal([]);
   });
 
-  it('leave a process to itself: nothing imports main.ts or a command', () => {
-    const wrong = files.filter((file) => importsOf(file).ours.some((other) => process.test(other)));
-    // The one command that has them all under their names.
-    expect(wrong.splice(wrong.indexOf('cli.ts'), 1)).to.deep.equal(['cli.ts']);
-    expect(wrong).to.deep.equal([]);
+  it('let nothing import a process', () => {
+    const processes = /^bin\/(cli|start|migrate|token|legacy-import|move)\.ts$/;
+    const wrong = files.filter((file) => importsOf(file).ours.some((other) => processes.test(other)));
+    // cli.ts starts each of them by its name.
+    expect(wrong).to.deep.equal(['bin/cli.ts']);
   });
 
-  it('import files, never a barrel', () => {
-    expect(files.filter((file) => file.endsWith('index.ts'))).to.deep.equal([]);
+  it('have no barrels, except the entry of the package and the registry of features', () => {
+    const barrels = files.filter((file) => /(^|\/)index\.ts$/.test(file));
+    expect(barrels.filter((file) => !/^(features\/)?index\.ts$/.test(file))).to.deep.equal([]);
   });
 
-  it('let nobody but the configuration and the processes read process.env', () => {
+  it('let only the configuration and the processes read process.env', () => {
     const readers = files.filter((file) =>
       /\bprocess\s*(\.|\[\s*['"])\s*env\b|\benv\b[^;]*from 'node:process'/.test(textOf(file)),
     );
-    expect(readers.filter((file) => file !== 'config.ts' && !process.test(file))).to.deep.equal([]);
+    expect(readers.filter((file) => !file.startsWith('config/') && !process.test(file))).to.deep.equal([]);
   });
 });

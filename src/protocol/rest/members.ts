@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { aRule, ben, entity } from '../examples.ts';
-import { AnswerInvitation, MemberParams, PermissionRule, PutMember, RoomParams } from '../room.ts';
+import { aRule, ben, entity } from '../../core/examples.ts';
+import { AnswerInvitation, MemberParams, PermissionRule, PutMember, RoomParams } from '../../core/room.ts';
 import { answered, ignoredKeys, type Route, refusals } from './route.ts';
 
 const theRule = { content: PermissionRule, meta: ignoredKeys, example: aRule };

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { Cursor } from '../cursor.ts';
-import { aMessage, aPosition } from '../examples.ts';
-import { ClientMsgId, Draft, HistoryQuery, Message } from '../message.ts';
-import { RoomParams } from '../room.ts';
+import { Cursor } from '../../core/cursor.ts';
+import { aMessage, aPosition } from '../../core/examples.ts';
+import { ClientMsgId, Draft, HistoryQuery, Message } from '../../core/log/message.ts';
+import { RoomParams } from '../../core/room.ts';
 import { answered, ignoredKeys, type Route, refusals } from './route.ts';
 
 const position = { rev: z.int().describe("Position in the room's log."), cursor: Cursor };

@@ -1,6 +1,11 @@
 import { z } from 'zod';
-import { aRevocation, ben } from '../examples.ts';
-import { CreateRevocation, Revocation, RevocationListQuery, RevocationParams } from '../revocation.ts';
+import { aRevocation, ben } from '../../core/examples.ts';
+import {
+  CreateRevocation,
+  Revocation,
+  RevocationListQuery,
+  RevocationParams,
+} from '../../features/revocations/revocation.ts';
 import { answered, ignoredKeys, type Route, refusals } from './route.ts';
 
 const theRevocation = { content: Revocation, meta: ignoredKeys, example: aRevocation };

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { aRoom, aRule, ben } from '../examples.ts';
-import { ChangeRoom, CreateRoom, Room, RoomListItem, RoomListQuery, RoomParams } from '../room.ts';
+import { aRoom, aRule, ben } from '../../core/examples.ts';
+import { ChangeRoom, CreateRoom, Room, RoomListItem, RoomListQuery, RoomParams } from '../../core/room.ts';
 import { answered, ignoredKeys, type Route, refusals } from './route.ts';
 
 const theRoom = { content: z.object({ room: Room }), meta: ignoredKeys, example: { room: aRoom } };

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { ErrorCode, errors, tokenCodes } from '../errors.ts';
-import { Ignored } from '../unknown-keys.ts';
+import { ErrorCode, errors, tokenCodes } from '../../core/errors.ts';
+import { Ignored } from '../../core/unknown-keys.ts';
 
 /** The envelope of every refusal. */
 export const Refusal = z

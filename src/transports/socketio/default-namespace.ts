@@ -1,8 +1,8 @@
 import type { Server } from 'socket.io';
-import { ChatError } from '../../protocol/errors.ts';
-import type { Live } from '../live.ts';
-import { forgetHandshake } from './forget-request.ts';
-import { refusedAck } from './refused-ack.ts';
+import { ChatError } from '../../core/errors.ts';
+import { forgetHandshake } from '../../patches/engineio-forget-request.ts';
+import type { Live } from '../live-context.ts';
+import { refusedAck } from './error-ack.ts';
 
 /**
  * Load generators and other tools open the default namespace before the one that they are told to. It is there, without

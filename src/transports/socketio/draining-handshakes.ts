@@ -1,7 +1,7 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { drainingHeaders, refuseUpgrade } from '../refuse-upgrade.ts';
-import { forgetResponse } from './forget-request.ts';
+import { forgetResponse } from '../../patches/engineio-forget-request.ts';
+import { drainingHeaders, refuseUpgrade } from '../reject-upgrade.ts';
 
 /** For an upgrade the engine gives us something that is no response, and has the socket. */
 type Response = ServerResponse | { socket: Duplex };

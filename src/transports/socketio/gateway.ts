@@ -1,23 +1,24 @@
 import { randomBytes } from 'node:crypto';
 import type { Server as HttpServer } from 'node:http';
 import { Server, type Socket } from 'socket.io';
-import { announcementOf } from '../../protocol/change.ts';
-import { ChatError, errors } from '../../protocol/errors.ts';
+import { bearerOf, type Identity } from '../../auth/token-verification.ts';
+import { ChatError, errors } from '../../core/errors.ts';
+import type { Audience } from '../../core/feed/room-feed.ts';
+import { maxInvalidTokens, sendBufferCheckMs, unauthenticatedFrameBytes } from '../../core/limits/transport-limits.ts';
+import { announcementOf } from '../../core/log/change.ts';
+import { flushingPerTurn, unsentBytesOf } from '../../patches/engineio-flush-per-tick.ts';
+import { forgetHandshake, forgetRequest } from '../../patches/engineio-forget-request.ts';
+import { boundReceiving, limitReceiving } from '../../patches/engineio-receive-limits.ts';
+import { deliveriesIn, roomsAdapter } from '../../patches/socketio-rooms-adapter.ts';
+import { BoundedWebSocketServer } from '../../patches/ws-bounded-server.ts';
 import { requestCosts } from '../../protocol/request-costs.ts';
 import { namespace } from '../../protocol/socket-events.ts';
-import type { Audience } from '../../rooms/room-feed.ts';
 import { type IsAllowedOrigin, originRefusal } from '../allowed-origins.ts';
-import { bearerOf, type Identity } from '../authenticate.ts';
-import { BoundedWebSocketServer } from '../bounded-web-sockets.ts';
-import { badTokensAllowed, type Live, unauthenticatedFrameBytes, unsentCheckMs } from '../live.ts';
+import type { Live } from '../live-context.ts';
+import { endConnection } from './close-connection.ts';
 import { answerDefaultNamespace } from './default-namespace.ts';
 import { refuseHandshakesOf } from './draining-handshakes.ts';
-import { endConnection } from './end-connection.ts';
-import { flushingPerTurn, unsentBytesOf } from './flush-per-turn.ts';
-import { forgetHandshake, forgetRequest } from './forget-request.ts';
-import { refuseOtherProtocols } from './other-protocols.ts';
-import { boundReceiving, limitReceiving } from './receive-limits.ts';
-import { deliveriesIn, roomsAdapter } from './rooms-adapter.ts';
+import { refuseOtherProtocols } from './reject-protocols.ts';
 import { type RoomsSocket, roomName, SocketSession } from './socket-session.ts';
 
 type EngineConnection = Socket['conn'];
@@ -91,7 +92,7 @@ export function socketioGateway(http: HttpServer, settings: Settings, failed: (e
       const flushPerTurn = flushingPerTurn(live.limits.unsentBytes, () => live.metrics.closedUnread('socketio'));
       unsentCheck = setInterval(() => {
         for (const connection of sessions.values()) flushPerTurn.check(connection);
-      }, unsentCheckMs).unref();
+      }, sendBufferCheckMs).unref();
       io.engine.use(refuseHandshakesOf({ isDraining, has: (sid) => sessions.has(sid) }));
       io.engine.use(refuseOtherProtocols);
       answerDefaultNamespace(io, live);
@@ -182,7 +183,7 @@ function refuse(socket: Socket, error: ChatError, { metrics, logger }: Live): Er
   if (error.code === 'INTERNAL') logger.error({ err: error.cause }, 'a connection could not be made');
   const tries = (badTokens.get(socket.conn) ?? 0) + (errors[error.code].http === 401 ? 1 : 0);
   badTokens.set(socket.conn, tries);
-  if (tries >= badTokensAllowed) setImmediate(() => endConnection(socket.conn));
+  if (tries >= maxInvalidTokens) setImmediate(() => endConnection(socket.conn));
   return connectError(error);
 }
 

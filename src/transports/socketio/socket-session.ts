@@ -1,8 +1,18 @@
 import type { Socket } from 'socket.io';
-import { announcementOf, type Change } from '../../protocol/change.ts';
-import { type Cursor, cursorOf } from '../../protocol/cursor.ts';
-import { ChatError, type RemovalCode } from '../../protocol/errors.ts';
-import type { RoomId, RoomRef } from '../../protocol/identifiers.ts';
+import type { TokenHolder, TokenLifetime } from '../../auth/token-expiry.ts';
+import type { Identity } from '../../auth/token-verification.ts';
+import type { Actor } from '../../core/authorization.ts';
+import { type Cursor, cursorOf } from '../../core/cursor.ts';
+import { ChatError, type RemovalCode } from '../../core/errors.ts';
+import type { RoomId, RoomRef } from '../../core/ids.ts';
+import { maxInvalidTokens } from '../../core/limits/transport-limits.ts';
+import { announcementOf, type Change } from '../../core/log/change.ts';
+import { parseNoticing } from '../../core/unknown-keys.ts';
+import { roomIdOf } from '../../features/app-context.ts';
+import { readHistory } from '../../features/messages/history.ts';
+import { sendMessage } from '../../features/messages/send-message.ts';
+import { type Joined, joinRoom, rejoinRoom } from '../../features/rooms/join-room.ts';
+import { catchUp } from '../../patches/socketio-rooms-adapter.ts';
 import { requestCosts } from '../../protocol/request-costs.ts';
 import {
   type Ack,
@@ -13,20 +23,11 @@ import {
   type RequestPayload,
   requests,
 } from '../../protocol/socket-events.ts';
-import { parseNoticing } from '../../protocol/unknown-keys.ts';
-import { readHistory } from '../../rooms/history.ts';
-import { type Joined, joinRoom, rejoinRoom } from '../../rooms/joining.ts';
-import { sendMessage } from '../../rooms/messages.ts';
-import type { Actor } from '../../rooms/permissions.ts';
-import { roomIdOf } from '../../rooms/rooms-context.ts';
-import type { Identity } from '../authenticate.ts';
-import { badTokensAllowed, type Live } from '../live.ts';
-import type { TokenHolder, TokenLifetime } from '../token-lifetime.ts';
-import { Turns } from '../turns.ts';
-import { endConnection, sendAway } from './end-connection.ts';
-import { refusedAck } from './refused-ack.ts';
-import { RoomMember } from './room-member.ts';
-import { catchUp } from './rooms-adapter.ts';
+import { Turns } from '../command-queue.ts';
+import type { Live } from '../live-context.ts';
+import { endConnection, sendAway } from './close-connection.ts';
+import { refusedAck } from './error-ack.ts';
+import { RoomMember } from './room-subscription.ts';
 
 type ServerEvents = { [N in AnnouncementName]: (payload: Announcements[N]) => void };
 export type RoomsSocket = Socket<Record<string, never>, ServerEvents>;
@@ -230,7 +231,7 @@ export class SocketSession implements TokenHolder {
     } catch (thrown) {
       const error = ChatError.from(thrown);
       // Later, so that the acknowledgement goes out first.
-      if (error.code !== 'UNAVAILABLE' && ++this.#badTokens >= badTokensAllowed) {
+      if (error.code !== 'UNAVAILABLE' && ++this.#badTokens >= maxInvalidTokens) {
         setImmediate(() => endConnection(this.#socket.conn));
       }
       throw error;

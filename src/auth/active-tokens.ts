@@ -1,0 +1,71 @@
+import type { Uuid } from '../core/ids.ts';
+import type { Identity } from './token-verification.ts';
+
+/** The token of one live connection. */
+export interface HeldToken {
+  readonly identity: Identity;
+  revoke(): void;
+  /** Time has passed: its end may have come near. */
+  look(): void;
+}
+
+/** The tokens that live connections came with, to be found by what they are revoked by. */
+export class HeldTokens {
+  readonly #byUser = new Index<Uuid>();
+  readonly #byJti = new Index<string>();
+
+  hold(token: HeldToken): void {
+    const { actor, jti } = token.identity;
+    this.#byUser.add(actor.user, token);
+    if (jti !== null) this.#byJti.add(jti, token);
+  }
+
+  release(token: HeldToken): void {
+    const { actor, jti } = token.identity;
+    this.#byUser.remove(actor.user, token);
+    if (jti !== null) this.#byJti.remove(jti, token);
+  }
+
+  *all(): Iterable<HeldToken> {
+    yield* this.#byUser.all();
+  }
+
+  /** Those that a revocation may concern. */
+  maybeOf({ user, jti }: { user: Uuid | null; jti: string | null }): HeldToken[] {
+    return [...this.#byUser.of(user), ...this.#byJti.of(jti)];
+  }
+}
+
+/** Most users have one connection, and for one a set would weigh more than the rest of it. */
+class Index<Key> {
+  readonly #tokens = new Map<Key, HeldToken | Set<HeldToken>>();
+
+  of(key: Key | null): Iterable<HeldToken> {
+    const found = key === null ? undefined : this.#tokens.get(key);
+    if (!found) return [];
+    return found instanceof Set ? found : [found];
+  }
+
+  *all(): Iterable<HeldToken> {
+    for (const found of this.#tokens.values()) {
+      if (found instanceof Set) yield* found;
+      else yield found;
+    }
+  }
+
+  add(key: Key, token: HeldToken): void {
+    const known = this.#tokens.get(key);
+    if (known instanceof Set) known.add(token);
+    else this.#tokens.set(key, known && known !== token ? new Set([known, token]) : token);
+  }
+
+  remove(key: Key, token: HeldToken): void {
+    const known = this.#tokens.get(key);
+    if (known instanceof Set) {
+      known.delete(token);
+      if (known.size === 0) this.#tokens.delete(key);
+    } else if (known === token) {
+      this.#tokens.delete(key);
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import type { ConnectionLeases } from '../cluster/connection-leases.ts';
+import { ChatError } from '../core/errors.ts';
+import type { Uuid } from '../core/ids.ts';
+
+/** How many connections there may be, over both live transports. */
+export interface Connections {
+  /**
+   * Counts a connection that has no token yet. At the limit the oldest of them is closed, so that one host cannot lock
+   * the others of this node out. Returns the undo, for when it has authenticated or gone.
+   */
+  awaitToken(close: () => void): () => void;
+  /**
+   * Counts a connection of the user, on all nodes together where that can be, or throws `TOO_MANY_CONNECTIONS`.
+   * Returns the undo.
+   */
+  admit(user: Uuid): Promise<() => void>;
+  /** Connections that have no token yet. */
+  readonly unauthenticated: number;
+}
+
+interface Limits {
+  unauthenticated: number;
+  connectionsPerUser: number;
+}
+
+export function connections(limits: Limits, leases?: ConnectionLeases): Connections {
+  const waiting = new Set<() => void>();
+  const perUser = new Map<Uuid, number>();
+  const most = limits.connectionsPerUser;
+  let admitted = 0;
+
+  async function isFull(user: Uuid, holder: string): Promise<boolean> {
+    if (most === 0) return false;
+    const answer = (await leases?.take(user, holder, most)) ?? 'unknown';
+    return answer === 'unknown' ? perUser.get(user)! > most : answer === 'full';
+  }
+
+  return {
+    awaitToken(close) {
+      if (limits.unauthenticated > 0 && waiting.size >= limits.unauthenticated) {
+        const [oldest] = waiting;
+        if (oldest) {
+          waiting.delete(oldest);
+          oldest();
+        }
+      }
+      const entry = () => close();
+      waiting.add(entry);
+      return () => void waiting.delete(entry);
+    },
+    async admit(user) {
+      const holder = String(admitted++);
+      // Before the wait, so that two at once do not both take the last place.
+      perUser.set(user, (perUser.get(user) ?? 0) + 1);
+      let counted = true;
+      const release = () => {
+        if (!counted) return;
+        counted = false;
+        const left = (perUser.get(user) ?? 1) - 1;
+        if (left > 0) perUser.set(user, left);
+        else perUser.delete(user);
+        if (most > 0) leases?.release(user, holder);
+      };
+      if (!(await isFull(user, holder))) return release;
+      release();
+      throw new ChatError('TOO_MANY_CONNECTIONS', {
+        message: `This user has ${most} connections, as many as he may have`,
+      });
+    },
+    get unauthenticated() {
+      return waiting.size;
+    },
+  };
+}

@@ -1,0 +1,172 @@
+import { KeyObject, type webcrypto } from 'node:crypto';
+import { createLocalJWKSet, type JSONWebKeySet, type JWSHeaderParameters, errors as joseErrors } from 'jose';
+import { minRsaBits } from '../config/config.ts';
+import { ChatError } from '../core/errors.ts';
+
+export interface KeySetTimings {
+  /** A set is fetched again after this, used or not. */
+  refreshMs: number;
+  /** Between two attempts, successful or not. */
+  pauseMs: number;
+  /** As long as there is no set: the pause after the first failure, which doubles up to `pauseMs`. */
+  firstPauseMs: number;
+  /** How long one attempt may take, the body included. */
+  timeoutMs: number;
+}
+
+const defaultTimings: KeySetTimings = { refreshMs: 600_000, pauseMs: 30_000, firstPauseMs: 1_000, timeoutMs: 5_000 };
+const maxBytes = 256 * 1024;
+const maxKeys = 1_000;
+
+/** The keys that an issuer publishes. What was fetched once holds until a newer set replaces it. */
+export interface KeySet {
+  /** Throws `UNAUTHENTICATED` for a token whose key is not in the set, `UNAVAILABLE` if that cannot be known. */
+  keyFor(header: JWSHeaderParameters): Promise<KeyObject>;
+  /** Whether the last attempt succeeded. */
+  readonly isUp: boolean;
+  /** Of the set in use; 0 without one. */
+  readonly ageMs: number;
+  /** Fetches the set, and again and again, without anyone waiting for it. */
+  open(): void;
+  close(): void;
+}
+
+interface Collaborators {
+  url: string;
+  report: { failed(error: unknown): void; recovered(): void };
+  timings?: Partial<KeySetTimings> | undefined;
+}
+
+export function remoteKeySet({ url, report, timings }: Collaborators): KeySet {
+  const { refreshMs, pauseMs, firstPauseMs, timeoutMs } = { ...defaultTimings, ...timings };
+  let keys: ReturnType<typeof createLocalJWKSet> | undefined;
+  let fetchedAt = 0;
+  let attemptedAt = Number.NEGATIVE_INFINITY;
+  let failures = 0;
+  let failure: unknown;
+  let attempt: Promise<void> | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let hasEnded = false;
+
+  async function load(): Promise<void> {
+    attemptedAt = performance.now();
+    try {
+      keys = createLocalJWKSet(await fetchKeySet(url, timeoutMs));
+      fetchedAt = performance.now();
+      failures = 0;
+      report.recovered();
+    } catch (error) {
+      failures += 1;
+      failure = error;
+      report.failed(error);
+    }
+  }
+
+  /** One attempt at a time; it never rejects. */
+  function fetchNow(): Promise<void> {
+    clearTimeout(timer);
+    attempt ??= load().finally(() => {
+      attempt = undefined;
+      const pause = failures > 0 ? currentPauseMs() : refreshMs;
+      if (!hasEnded) timer = setTimeout(fetchNow, pause * (1 + Math.random() / 10)).unref();
+    });
+    return attempt;
+  }
+
+  const currentPauseMs = () => (keys ? pauseMs : Math.min(pauseMs, firstPauseMs * 2 ** Math.max(0, failures - 1)));
+
+  /** Resolves when an attempt that is allowed now has ended; at once where the last one was a moment ago. */
+  async function fetchIfDue(): Promise<void> {
+    if (attempt || performance.now() - attemptedAt >= currentPauseMs()) await fetchNow();
+  }
+
+  async function find(header: JWSHeaderParameters): Promise<KeyObject | undefined> {
+    if (!keys) return undefined;
+    try {
+      return longEnough(KeyObject.from((await keys(header)) as webcrypto.CryptoKey));
+    } catch (error) {
+      if (error instanceof ChatError) throw error;
+      if (error instanceof joseErrors.JWKSNoMatchingKey) return undefined;
+      const message =
+        error instanceof joseErrors.JWKSMultipleMatchingKeys
+          ? 'The token has no kid, and several keys of the set fit'
+          : 'The key of the token in the key set cannot be used';
+      throw new ChatError('UNAUTHENTICATED', { message, cause: error });
+    }
+  }
+
+  return {
+    async keyFor(header) {
+      const known = await find(header);
+      if (known) return known;
+      await fetchIfDue();
+      const fresh = await find(header);
+      if (fresh) return fresh;
+      if (failures === 0) {
+        throw new ChatError('UNAUTHENTICATED', { message: 'The key set has no key for the kid and alg of the token' });
+      }
+      throw new ChatError('UNAVAILABLE', { message: 'The keys for tokens cannot be had right now', cause: failure });
+    },
+    get isUp() {
+      return failures === 0;
+    },
+    get ageMs() {
+      return keys ? performance.now() - fetchedAt : 0;
+    },
+    open: () => void fetchNow(),
+    close() {
+      hasEnded = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** Whoever can factor a short key signs tokens with it; one of `JWT_PUBLIC_KEY` is refused at the start. */
+function longEnough(key: KeyObject): KeyObject {
+  const bits = key.asymmetricKeyDetails?.modulusLength;
+  if (bits === undefined || bits >= minRsaBits) return key;
+  const message = `The key of the token has ${bits} bits; an RSA key must have at least ${minRsaBits}`;
+  throw new ChatError('UNAUTHENTICATED', { message });
+}
+
+async function fetchKeySet(url: string, timeoutMs: number): Promise<JSONWebKeySet> {
+  const signal = AbortSignal.timeout(timeoutMs);
+  const headers = { accept: 'application/jwk-set+json, application/json' };
+  const response = await fetch(url, { headers, signal, redirect: 'manual' });
+  const { status } = response;
+  if (status !== 200) {
+    void response.body?.cancel();
+    const to = response.headers.get('location');
+    throw new Error(`JWT_JWKS_URL answers ${status}${to ? ` and redirects to ${to}: set that address` : ''}`);
+  }
+  return readKeySet(await readText(response));
+}
+
+/** No more than `maxBytes` are kept, whatever the length was said to be, and also if they were compressed. */
+async function readText(response: Response): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of response.body ?? []) {
+    bytes += part.length;
+    if (bytes > maxBytes) throw new Error(`The key set of JWT_JWKS_URL is larger than ${maxBytes} bytes`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString();
+}
+
+/** An empty set is a mistake of the issuer: the one before it goes on. */
+function readKeySet(text: string): JSONWebKeySet {
+  let set: { keys?: unknown } | null;
+  try {
+    set = JSON.parse(text);
+  } catch {
+    throw new Error('JWT_JWKS_URL answers with something that is not JSON');
+  }
+  if (!Array.isArray(set?.keys)) throw new Error('JWT_JWKS_URL answers without a list `keys`: it is no key set');
+  const { keys } = set;
+  if (keys.length > maxKeys)
+    throw new Error(`The key set of JWT_JWKS_URL has ${keys.length} keys, more than ${maxKeys}`);
+  const usable = keys.filter((key) => key?.kty === 'RSA' || key?.kty === 'EC');
+  if (usable.length === 0) throw new Error('The key set of JWT_JWKS_URL has no RSA or EC key');
+  return { keys: usable };
+}

@@ -1,0 +1,93 @@
+import type { Store } from '../database/store.ts';
+import { type RevocableToken, RevokedTokens } from './revocation-index.ts';
+import { type RevocationChange, revocationsFrom } from './revocation-log.ts';
+
+/** How long a lifted revocation stays in the database, for the nodes to hear of it. */
+export const rememberLiftedMs = 3_600_000;
+
+/** What one node knows of the revocations. */
+export interface KnownRevocations {
+  isRevoked(token: RevocableToken): boolean;
+  /** Resolves when everything that is committed by now is known. */
+  refresh(): Promise<void>;
+  /** Tells which have come into force; returns the undo. */
+  onChange(hear: (inForce: readonly RevocationChange[]) => void): () => void;
+}
+
+interface Reading extends KnownRevocations {
+  readonly version: number;
+  /** What was read of the changes from this version on. */
+  take(changes: readonly RevocationChange[], from: number): Promise<void>;
+}
+
+export function knownRevocations(store: Pick<Store, 'query'>): Reading {
+  const revoked = new RevokedTokens();
+  const listeners = new Set<(inForce: readonly RevocationChange[]) => void>();
+  let version = 0;
+  let readAt = 0;
+  let reading: Promise<void> | undefined;
+  let next: Promise<void> | undefined;
+
+  function apply(changes: readonly RevocationChange[]): void {
+    const inForce = changes.filter((change) => revoked.take(change));
+    version = changes.at(-1)?.version ?? 0;
+    if (inForce.length > 0) for (const hear of listeners) hear(inForce);
+  }
+
+  async function take(changes: readonly RevocationChange[], from: number): Promise<void> {
+    const head = changes.at(-1)?.version;
+    // The newest of all is never removed: where it is missing, the database was restored.
+    if (head === undefined && from > 0) return readAll();
+    // Versions are in the order of commits: what does not lead on was read before what is known.
+    if (head !== undefined && head > version) apply(changes);
+  }
+
+  async function readAll(): Promise<void> {
+    const before = version;
+    const all = await revocationsFrom(store, 0);
+    // Something newer was taken meanwhile.
+    if (version !== before) return readAll();
+    revoked.clear();
+    apply(all);
+  }
+
+  /** After a failure or a long absence everything is read: the database may have been restored, lifted ones may be gone. */
+  async function read(): Promise<void> {
+    const now = Date.now();
+    const isFresh = now - readAt < rememberLiftedMs / 2;
+    readAt = 0;
+    const from = version;
+    if (isFresh) await take(await revocationsFrom(store, from), from);
+    else await readAll();
+    readAt = now;
+  }
+
+  /** One reading at a time; who asks during one is served by the next. */
+  function refresh(): Promise<void> {
+    if (!reading) {
+      reading = read().finally(() => {
+        reading = undefined;
+      });
+      return reading;
+    }
+    const begun = reading.catch(() => {});
+    next ??= begun.then(() => {
+      next = undefined;
+      return refresh();
+    });
+    return next;
+  }
+
+  return {
+    isRevoked: (token) => revoked.has(token),
+    refresh,
+    take,
+    get version() {
+      return version;
+    },
+    onChange(hear) {
+      listeners.add(hear);
+      return () => void listeners.delete(hear);
+    },
+  };
+}

@@ -1,0 +1,57 @@
+import type { Uuid } from '../core/ids.ts';
+import type { RevocationChange } from './revocation-log.ts';
+
+/** What a token is revoked by. */
+export interface RevocableToken {
+  actor: { user: Uuid };
+  /** Seconds since 1970; 0 where the token does not say. */
+  issuedAt: number;
+  jti: string | null;
+}
+
+/** All revocations in force, in memory: every request asks. */
+export class RevokedTokens {
+  readonly #inForce = new Map<number, RevocationChange>();
+  /** Of each user, by revocation: tokens issued before this are over. */
+  readonly #users = new Map<Uuid, { bounds: Map<number, number>; highest: number }>();
+  readonly #jtis = new Map<string, Set<number>>();
+
+  has({ actor, issuedAt, jti }: RevocableToken): boolean {
+    if (issuedAt < (this.#users.get(actor.user)?.highest ?? 0)) return true;
+    return jti !== null && this.#jtis.has(jti);
+  }
+
+  /** Whether it is new here. */
+  take(change: RevocationChange): boolean {
+    if (change.lifted) this.#forget(change.id);
+    if (change.lifted || this.#inForce.has(change.id)) return false;
+    const { id, user, issuedBefore, jti } = change;
+    this.#inForce.set(id, change);
+    if (user !== null && issuedBefore !== null) {
+      const bounds = this.#users.get(user)?.bounds ?? new Map<number, number>();
+      this.#setBounds(user, bounds.set(id, issuedBefore));
+    }
+    if (jti !== null) this.#jtis.set(jti, (this.#jtis.get(jti) ?? new Set()).add(id));
+    return true;
+  }
+
+  clear(): void {
+    for (const index of [this.#inForce, this.#users, this.#jtis]) index.clear();
+  }
+
+  #forget(id: number): void {
+    const known = this.#inForce.get(id);
+    if (!known) return;
+    this.#inForce.delete(id);
+    const { user, jti } = known;
+    const bounds = user === null ? undefined : this.#users.get(user)?.bounds;
+    if (bounds?.delete(id)) this.#setBounds(user!, bounds);
+    const ids = jti === null ? undefined : this.#jtis.get(jti);
+    if (ids?.delete(id) && ids.size === 0) this.#jtis.delete(jti!);
+  }
+
+  #setBounds(user: Uuid, bounds: Map<number, number>): void {
+    if (bounds.size === 0) this.#users.delete(user);
+    else this.#users.set(user, { bounds, highest: [...bounds.values()].reduce((a, b) => Math.max(a, b)) });
+  }
+}

@@ -1,0 +1,29 @@
+import { LRUCache } from 'lru-cache';
+import type { Identity } from './token-verification.ts';
+
+/** Long enough for a client that comes back, short enough for a key that is withdrawn. */
+const rememberedMs = 30_000;
+const most = 1_000;
+const longestBytes = 2_048;
+
+type Verify = (token: unknown) => Promise<Identity>;
+
+/** Does not verify the same token again within half a minute; its end and its revocation are looked at each time. */
+export function rememberingRecent(verify: Verify, recheck: (identity: Identity) => void): Verify {
+  const known = new LRUCache<string, Identity>({ max: most, ttl: rememberedMs });
+  return async (token) => {
+    const remembered = typeof token === 'string' ? known.get(token) : undefined;
+    if (remembered && !hasExpired(remembered)) {
+      recheck(remembered);
+      return remembered;
+    }
+    const identity = await verify(token);
+    if (typeof token === 'string' && token.length <= longestBytes) known.set(token, identity);
+    return identity;
+  };
+}
+
+/** As RFC 7519 counts: in whole seconds, and the second of `exp` is too late. */
+function hasExpired({ expiresAt }: Identity): boolean {
+  return expiresAt !== null && Math.floor(Date.now() / 1_000) >= expiresAt;
+}

@@ -1,0 +1,114 @@
+import { type HeldToken, HeldTokens } from './active-tokens.ts';
+import type { KnownRevocations } from './revocation-cache.ts';
+import type { Identity } from './token-verification.ts';
+
+/** How long before the end of its token a connection is warned. */
+const warningMs = 60_000;
+/** What ends later than this has no timer of its own, but is looked at every so often. */
+const nearMs = 20 * 60_000;
+const lookEveryMs = nearMs / 2;
+
+export interface TokenLifetime {
+  /** The connection has sent a fresh token. */
+  renew(identity: Identity): void;
+  stop(): void;
+}
+
+/** The connection that has the token. */
+export interface TokenHolder {
+  warnOfTokenEnd?(inMs: number): void;
+  /** Called once; within `watch` or `renew` where the token was revoked while it was on its way there. */
+  endWithToken(how: 'expired' | 'revoked'): void;
+}
+
+/** The end of the tokens of all live connections, whichever way it comes. */
+export interface TokenLifetimes {
+  watch(identity: Identity, holder: TokenHolder): TokenLifetime;
+}
+
+export function tokenLifetimes({
+  isRevoked,
+  onChange,
+}: Pick<KnownRevocations, 'isRevoked' | 'onChange'>): TokenLifetimes {
+  const held = new HeldTokens();
+  onChange((inForce) => {
+    for (const revocation of inForce) {
+      for (const token of held.maybeOf(revocation)) if (isRevoked(token.identity)) token.revoke();
+    }
+  });
+  setInterval(() => {
+    for (const token of held.all()) token.look();
+  }, lookEveryMs).unref();
+  const shared = { held, isRevoked };
+  return { watch: (identity, holder) => new Watch(shared, identity, holder) };
+}
+
+interface Shared {
+  held: HeldTokens;
+  isRevoked: (identity: Identity) => boolean;
+}
+
+/** There is one for each connection: it is kept small. */
+class Watch implements TokenLifetime, HeldToken {
+  identity: Identity;
+  readonly #shared: Shared;
+  readonly #holder: TokenHolder;
+  #timer: NodeJS.Timeout | undefined;
+  #hasWarned = false;
+
+  constructor(shared: Shared, identity: Identity, holder: TokenHolder) {
+    this.identity = identity;
+    this.#shared = shared;
+    this.#holder = holder;
+    this.renew(identity);
+  }
+
+  renew(fresh: Identity): void {
+    this.stop();
+    // It may have been revoked since it was verified.
+    if (this.#shared.isRevoked(fresh)) return this.#holder.endWithToken('revoked');
+    this.identity = fresh;
+    this.#hasWarned = false;
+    this.#shared.held.hold(this);
+    this.#wait();
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#shared.held.release(this);
+  }
+
+  revoke(): void {
+    this.#end('revoked');
+  }
+
+  #end(how: 'expired' | 'revoked'): void {
+    this.stop();
+    this.#holder.endWithToken(how);
+  }
+
+  look(): void {
+    if (!this.#timer) this.#wait();
+  }
+
+  /** Until the warning, or until the end. */
+  #wait(): void {
+    const { expiresAt } = this.identity;
+    if (expiresAt === null) return;
+    const isToWarn = !this.#hasWarned && this.#holder.warnOfTokenEnd !== undefined;
+    const wait = Math.max(0, expiresAt * 1_000 - (isToWarn ? warningMs : 0) - Date.now());
+    if (wait <= nearMs) this.#timer = setTimeout(passed, wait, this, isToWarn).unref();
+  }
+
+  pass(isToWarn: boolean): void {
+    // The clock may have been set back meanwhile: then it is looked at again.
+    this.#timer = undefined;
+    if (!isToWarn) return this.#end('expired');
+    this.#hasWarned = true;
+    this.#holder.warnOfTokenEnd!(Math.max(0, Math.round(this.identity.expiresAt! * 1_000 - Date.now())));
+    this.#wait();
+  }
+}
+
+const passed = (watch: Watch, isToWarn: boolean) => watch.pass(isToWarn);

@@ -1,0 +1,250 @@
+import { createSecretKey, type KeyObject } from 'node:crypto';
+import { decodeJwt, decodeProtectedHeader, errors as joseErrors, jwtVerify } from 'jose';
+import { Strategy } from 'passport-jwt';
+import { z } from 'zod';
+import type { Config, TokenKeys } from '../config/config.ts';
+import type { Actor } from '../core/authorization.ts';
+import { ChatError } from '../core/errors.ts';
+import { Uuid } from '../core/ids.ts';
+import type { KeySet } from './key-set.ts';
+import { rememberingRecent } from './token-cache.ts';
+
+/** A token that holds: who it speaks for, and when it was issued (0: it does not say) and ends (null: never), in seconds since 1970. */
+export interface Identity {
+  actor: Actor;
+  issuedAt: number;
+  expiresAt: number | null;
+  jti: string | null;
+}
+
+export interface Authenticator {
+  /** Throws `UNAUTHENTICATED`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`, or `UNAVAILABLE` where the keys cannot be had. */
+  verify(token: unknown): Promise<Identity>;
+  /** Throws `TOKEN_REVOKED` where it has been since it was verified. */
+  recheck(identity: Identity): void;
+  /** For passport: the very verification that `verify` runs. */
+  strategy: Strategy;
+}
+
+const level = z
+  .union([z.int(), z.string().regex(/^-?[0-9]{1,15}$/)], { error: 'must be an integer, or its digits in a string' })
+  .transform(Number);
+
+/** As seconds this is the year 33658; as milliseconds it was 2001. */
+const firstMilliseconds = 1e12;
+
+const seconds = z
+  .number({ error: 'must be a number: seconds since 1970' })
+  .refine((time) => time < firstMilliseconds, 'must be in seconds since 1970, and looks like milliseconds');
+
+/** Revocations compare texts, and JSON numbers beyond this are not read as they were written. */
+const jti = z
+  .union([z.string(), z.int().transform(String)], { error: 'must be a string, or a whole number up to 2^53-1' })
+  .nullish();
+
+const Claims = z.object({
+  userUUID: z.unknown().optional(),
+  sub: z.unknown().optional(),
+  entityUUID: Uuid.nullish(),
+  levelOnEntity: level.nullish(),
+  exp: seconds.optional(),
+  nbf: seconds.optional(),
+  iat: z.preprocess((iat) => (typeof iat === 'number' ? iat : 0), seconds).optional(),
+  jti,
+  scope: z.unknown().optional(),
+});
+
+/** How far the clock of whoever signs may be ahead of this node's. */
+const notBeforeLeewaySeconds = 10;
+/** `iat` says when, not from when. Further ahead, revocations would not match what they are meant for. */
+const issuedAtLeewaySeconds = 300;
+
+/** The client need only wait. */
+function assertValidYet({ nbf, iat }: { nbf: number; iat: number }): void {
+  const now = Date.now() / 1_000;
+  const times = [
+    ['nbf', nbf - notBeforeLeewaySeconds],
+    ['iat', iat - issuedAtLeewaySeconds],
+  ] as const;
+  for (const [field, from] of times) {
+    if (from <= now) continue;
+    const wait = Math.ceil(from - now);
+    throw new ChatError('UNAUTHENTICATED', {
+      field,
+      message: `The token is not valid yet: it is accepted in ${wait} s by the clock of this server`,
+      retryAfterMs: wait * 1_000,
+    });
+  }
+}
+
+function identityOf(payload: unknown): Identity {
+  const claims = Claims.safeParse(payload);
+  if (!claims.success) {
+    const issue = claims.error.issues[0];
+    throw new ChatError('UNAUTHENTICATED', { field: issue?.path.join('.'), message: issue?.message });
+  }
+  const { userUUID, sub, entityUUID, levelOnEntity, exp, nbf = 0, iat = 0, jti, scope } = claims.data;
+  const user = Uuid.safeParse(userUUID ?? sub);
+  if (!user.success)
+    throw new ChatError('UNAUTHENTICATED', { field: 'userUUID', message: user.error.issues[0]!.message });
+  assertValidYet({ nbf, iat });
+  const actor = {
+    user: user.data,
+    entity: entityUUID ?? null,
+    level: levelOnEntity ?? 0,
+    mayCreateRooms: typeof scope === 'string' && scope.split(' ').includes('rooms:create'),
+  };
+  return {
+    actor,
+    issuedAt: iat,
+    expiresAt: exp ?? null,
+    jti: jti ?? null,
+  };
+}
+
+/** Those of the configuration, and the set of an issuer once it is fetched. */
+export type VerificationKeys =
+  | Extract<TokenKeys, { source: 'secrets' | 'public_key' }>
+  | { source: 'jwks'; keySet: Pick<KeySet, 'keyFor'> };
+
+type GiveKey = (error: unknown, key?: KeyObject) => void;
+
+/** Finds the key for a token; passport-jwt does the verifying, with the algorithms that fit the source. */
+function keySource(keys: VerificationKeys) {
+  switch (keys.source) {
+    case 'secrets':
+      return { algorithms: ['HS256'], keyFor: secretFor(keys.secrets) };
+    case 'public_key':
+      return { algorithms: [keys.algorithm], keyFor: async () => keys.key };
+    case 'jwks':
+      return { algorithms: ['RS256', 'ES256'], keyFor: keyOfSet(keys.keySet) };
+  }
+}
+
+/**
+ * While a secret is rotated there are several: the one that made the signature, or the first. As key objects, because
+ * jsonwebtoken first tries to read anything else as a PEM file, each time.
+ */
+function secretFor(secrets: readonly string[]) {
+  const keys = secrets.map((secret) => createSecretKey(Buffer.from(secret)));
+  return async (token: string) => {
+    if (keys.length === 1) return keys[0]!;
+    for (const key of keys) {
+      const signedWithIt = await jwtVerify(token, key, { algorithms: ['HS256'] }).then(
+        () => true,
+        (error) => error instanceof joseErrors.JWTExpired || error instanceof joseErrors.JWTClaimValidationFailed,
+      );
+      if (signedWithIt) return key;
+    }
+    return keys[0]!;
+  };
+}
+
+function keyOfSet(keySet: Pick<KeySet, 'keyFor'>) {
+  return async (token: string) => {
+    const header = decodeProtectedHeader(token);
+    const { alg } = header;
+    if (alg !== 'RS256' && alg !== 'ES256') {
+      throw new ChatError('UNAUTHENTICATED', { message: 'The alg of the token must be RS256 or ES256' });
+    }
+    return keySet.keyFor({ ...header, alg });
+  };
+}
+
+/** What passport-jwt says of a token that does not hold, in our words. */
+export function tokenRefusal(reason: unknown): ChatError {
+  if (reason instanceof ChatError) return reason;
+  const name = reason instanceof Error ? reason.name : '';
+  if (name === 'TokenExpiredError') return new ChatError('TOKEN_EXPIRED');
+  const message = reason instanceof Error ? `The token is refused: ${reason.message}` : undefined;
+  return new ChatError('UNAUTHENTICATED', { message, cause: reason });
+}
+
+/** So that the first one fits into a frame that is received before a token, on every transport. */
+export const maxTokenLength = 4_000;
+
+export const noToken = () =>
+  new ChatError('UNAUTHENTICATED', {
+    field: 'token',
+    message: `must be a JWT of at most ${maxTokenLength} characters`,
+  });
+
+const maxHeaderLength = 'Bearer '.length + maxTokenLength;
+
+/** passport-jwt would say that there is no token. */
+export function assertHeaderFits(header: string | undefined): void {
+  if (header !== undefined && header.length > maxHeaderLength) throw noToken();
+}
+
+/** The token of an `Authorization` header. passport-jwt's own reading of it takes quadratic time. */
+export function bearerOf(header: string | undefined): string | null {
+  if (header === undefined || header.length > maxHeaderLength) return null;
+  return /^Bearer +([^\s]+)$/i.exec(header)?.[1] ?? null;
+}
+
+/** Many libraries hand over the whole header. A JWT has no blanks, so nothing else can be meant. */
+const withoutScheme = (token: string) => token.replace(/^Bearer +/i, '');
+
+interface TokenSettings {
+  keys: VerificationKeys;
+  audiences: Config['tokens']['audiences'];
+  issuers: Config['tokens']['issuers'];
+  isRevoked: (identity: Identity) => boolean;
+}
+
+/** The one verification of tokens, by passport-jwt, for REST, Socket.IO and `/chat` alike. */
+export function tokenAuthenticator({ keys, audiences, issuers, isRevoked }: TokenSettings): Authenticator {
+  const { algorithms, keyFor } = keySource(keys);
+  const recheck = (identity: Identity) => {
+    if (isRevoked(identity)) throw new ChatError('TOKEN_REVOKED');
+  };
+  const readableKeyFor = async (token: string) => {
+    decodeJwt(token); // throws where the claims are no object, on which jsonwebtoken itself would stumble
+    // RFC 7515, 4.1.11: who does not know what is critical refuses the token; jsonwebtoken does not look.
+    if (decodeProtectedHeader(token).crit !== undefined) throw new Error('crit is not supported');
+    return keyFor(token);
+  };
+  const strategy = new Strategy(
+    {
+      jwtFromRequest: (request) => bearerOf(request.headers.authorization),
+      secretOrKeyProvider: (_request: unknown, token: string, give: GiveKey) => {
+        readableKeyFor(token).then(
+          (key) => give(null, key),
+          (error) => give(error instanceof ChatError ? error : new ChatError('UNAUTHENTICATED', { cause: error })),
+        );
+      },
+      algorithms: algorithms as ('HS256' | 'RS256' | 'ES256')[],
+      ...(audiences && { audience: audiences }),
+      ...(issuers && { issuer: issuers }),
+      // `identityOf` judges it, with a leeway that `exp` does not have.
+      jsonWebTokenOptions: { ignoreNotBefore: true },
+    } as ConstructorParameters<typeof Strategy>[0],
+    (payload: unknown, done: (error: unknown, identity?: Identity) => void) => {
+      try {
+        const identity = identityOf(payload);
+        recheck(identity);
+        done(null, identity);
+      } catch (error) {
+        done(error);
+      }
+    },
+  );
+  const verify = (given: unknown) =>
+    new Promise<Identity>((resolve, reject) => {
+      const token = typeof given === 'string' ? withoutScheme(given) : given;
+      if (typeof token !== 'string' || token === '' || token.length > maxTokenLength) {
+        return reject(noToken());
+      }
+      // The strategy as passport itself would run it for a request.
+      const attempt = Object.create(strategy) as Strategy & {
+        success(identity: Identity): void;
+        fail(reason: unknown): void;
+        error(reason: unknown): void;
+      };
+      attempt.success = resolve;
+      attempt.fail = (reason) => reject(tokenRefusal(reason));
+      attempt.error = (reason) => reject(tokenRefusal(reason));
+      attempt.authenticate({ headers: { authorization: `Bearer ${token}` } } as never);
+    });
+  return { strategy, recheck, verify: rememberingRecent(verify, recheck) };
+}

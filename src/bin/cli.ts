@@ -1,0 +1,81 @@
+#!/usr/bin/env node
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { extname } from 'node:path';
+import { describeOldNode } from '../config/node-version.ts';
+
+/** Each takes what follows its name, and ends by itself. */
+const commands: Record<string, { what: string; run: () => Promise<unknown> }> = {
+  start: { what: 'starts a node; without any settings on http://127.0.0.1:7777', run: () => import('./start.ts') },
+  migrate: { what: 'applies the migrations that are missing', run: () => import('./migrate.ts') },
+  token: { what: 'prints a token that this configuration accepts', run: () => import('./token.ts') },
+  import: { what: 'copies rooms, rules and messages of the original', run: () => import('./legacy-import.ts') },
+  move: { what: 'moves the embedded database to PostgreSQL', run: () => import('./move.ts') },
+  torture: {
+    what: 'kills nodes and databases under load, and counts what was lost',
+    // Not a static path: src/ does not depend on tools/, which the package brings along.
+    run: () => import(new URL(`../../tools/torture/run${extname(import.meta.filename)}`, import.meta.url).href),
+  },
+};
+
+const usage = () => `nano-messaging <command> [options]
+
+${Object.entries(commands)
+  .map(([name, { what }]) => `  ${name.padEnd(9)} ${what}`)
+  .join('\n')}
+
+Settings are environment variables. Every command explains itself with --help.`;
+
+/** The nearest one above: this file lies in src/ of a checkout, and in dist/src/ of the package. */
+function version(): string {
+  for (const path of ['../../package.json', '../../../package.json']) {
+    try {
+      return JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')).version;
+    } catch {}
+  }
+  return 'unknown';
+}
+
+/** The Node.js of the optional package, for a system whose own is too old, as under systemd. */
+function bundledNode(): string | undefined {
+  try {
+    return createRequire(import.meta.url).resolve(`node-${process.platform}-${process.arch}/bin/node`);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Runs this very command again; signals and the exit code pass through. */
+function runWith(node: string): void {
+  const child = spawn(node, ['--disable-warning=ExperimentalWarning', ...process.argv.slice(1)], { stdio: 'inherit' });
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
+  child.on('exit', (code, signal) => {
+    if (signal === null) process.exit(code ?? 1);
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+  });
+}
+
+const oldNode = describeOldNode();
+const newerNode = oldNode && bundledNode();
+if (newerNode) runWith(newerNode);
+else await run();
+
+async function run(): Promise<void> {
+  const [name = '--help'] = process.argv.splice(2, 1);
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (oldNode) {
+    console.error(`${oldNode}. Install it, or install this package with its optional dependencies, which bring one.`);
+    process.exitCode = 1;
+  } else if (command) {
+    await command.run();
+  } else if (name === '--version' || name === '-v') {
+    console.log(version());
+  } else if (name === '--help' || name === '-h') {
+    console.log(usage());
+  } else {
+    console.error(`There is no command ${name}.\n\n${usage()}`);
+    process.exitCode = 2;
+  }
+}

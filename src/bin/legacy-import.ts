@@ -1,0 +1,57 @@
+import { parseArgs } from 'node:util';
+import { readConfig } from '../config/config.ts';
+import { importOriginal } from '../legacy-import/import-legacy.ts';
+import { openOriginal } from '../legacy-import/legacy-database.ts';
+import { reportOf } from '../legacy-import/report.ts';
+import { openTarget } from '../legacy-import/target.ts';
+
+const usage = `npm run import -- [options] postgres://user:password@host:port/database
+
+Copies the rooms, rules and messages of the original nano-messaging from its database, which is only read, into the one
+of this configuration: DATABASE_URL, or the embedded database in DATA_DIR. All of it or nothing; run again, it brings
+what has come since. docs/migrating.md explains the report.
+
+  --dry-run   only reports what would be done
+  --help
+
+Exit codes: 0 done, and whatever was not taken over is in the report; 1 failed, and nothing was written`;
+
+function readOptions() {
+  const { values, positionals } = parseArgs({
+    options: { 'dry-run': { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
+    allowPositionals: true,
+  });
+  return { dryRun: values['dry-run'], help: values.help, urls: positionals };
+}
+
+function originalUrl(urls: readonly string[]): string {
+  const [url, ...more] = urls;
+  const isUrl = url !== undefined && URL.canParse(url) && /^postgres(ql)?:$/.test(new URL(url).protocol);
+  if (!isUrl || more.length > 0) throw new Error(`One URL of the original's database is needed.\n\n${usage}`);
+  return url;
+}
+
+async function main(): Promise<void> {
+  const { dryRun, help, urls } = readOptions();
+  if (help) return console.log(usage);
+  const url = originalUrl(urls);
+  const { database, limits } = readConfig(process.env, { needsKeys: false });
+  const original = await openOriginal(url);
+  try {
+    const target = await openTarget(database, dryRun);
+    try {
+      const tell = (line: string) => console.error(line);
+      const outcome = await importOriginal({ original, target, contentBytes: limits.contentBytes, dryRun, tell });
+      console.log(reportOf(outcome, { from: original.place, to: target.place, dryRun }));
+    } finally {
+      await target.close();
+    }
+  } finally {
+    await original.close();
+  }
+}
+
+main().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+});

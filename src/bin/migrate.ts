@@ -1,0 +1,30 @@
+import { readConfig } from '../config/config.ts';
+import { migratePostgres } from '../database/migrate.ts';
+import { openPglite } from '../database/store.ts';
+import { createLogger } from '../observability/logger.ts';
+import { mayRun } from './command-line.ts';
+
+const usage = `nano-messaging migrate, or npm run migrate: applies the migrations that the database lacks, and ends
+
+  --help
+
+DATABASE_URL (or DATABASE_URL_FILE) names the database; without it, it is the embedded one in DATA_DIR.`;
+
+/** `npm run migrate`: what the server does at its start, by itself. */
+async function main(): Promise<void> {
+  if (!mayRun(usage)) return;
+  const { database, logLevel } = readConfig(process.env, { needsKeys: false });
+  if (database.mode === 'postgres') {
+    const applied = await migratePostgres(database.databaseUrl, createLogger(logLevel).logger);
+    for (const name of applied) console.log(`applied ${name}`);
+    console.log(applied.length === 0 ? 'Nothing to do: the database is up to date.' : 'The database is up to date.');
+  } else {
+    await (await openPglite(database.directory)).close();
+    console.log(`The embedded database in ${database.directory} is up to date.`);
+  }
+}
+
+main().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+});

@@ -1,0 +1,115 @@
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { readConfig } from '../config/config.ts';
+import { migrateDatabase } from '../database/migrate.ts';
+import { demandEmpty, type Moved, moveDatabase } from '../database/move/move-database.ts';
+import { MoveError } from '../database/move/move-error.ts';
+import { parentsFirst, readTables } from '../database/move/tables.ts';
+import { openDatabase } from '../database/open-database.ts';
+import { UnsuitableDatabase } from '../database/unsuitable-database.ts';
+import { reasonOf } from '../legacy-import/import-error.ts';
+import { placeOf } from '../legacy-import/legacy-database.ts';
+import { openTarget as openOwnDatabase } from '../legacy-import/target.ts';
+
+const usage = `npm run move -- postgres://user:password@host:port/database
+
+Moves the embedded database in DATA_DIR to an empty PostgreSQL database: rooms, rules, messages, the log and the
+revocations, with their numbers and times. Stop the server first. All of it or nothing: both sides are compared before
+the commit, and a move that fails or is interrupted leaves no row behind. The embedded database stays as it is.
+
+  --help
+
+Exit codes: 0 done; 1 failed, and nothing was moved`;
+
+const limits = { statementTimeoutMs: 0, lockTimeoutMs: 30_000, idleInTransactionTimeoutMs: 0 };
+
+function readOptions() {
+  const { values, positionals } = parseArgs({ options: { help: { type: 'boolean' } }, allowPositionals: true });
+  return { help: values.help, urls: positionals };
+}
+
+function targetUrl(urls: readonly string[]): string {
+  const [url, ...more] = urls;
+  const isUrl = url !== undefined && URL.canParse(url) && /^postgres(ql)?:$/.test(new URL(url).protocol);
+  if (!isUrl || more.length > 0) throw new MoveError(`One URL of a PostgreSQL database is needed.\n\n${usage}`);
+  return url;
+}
+
+/** The embedded database, locked; brought up to the migrations of this program, as a start would do it. */
+async function openSource(directory: string) {
+  if (!existsSync(join(directory, 'pglite'))) {
+    throw new MoveError(`There is no embedded database in ${directory}: set DATA_DIR to the directory of the server`);
+  }
+  const source = await openOwnDatabase({ mode: 'embedded', directory }, false);
+  // As in the target's session, so that both write a value in the same way.
+  await source.query(`select set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, MDY', false)`);
+  return source;
+}
+
+async function openTarget(url: string) {
+  const place = placeOf(url);
+  const database = await openDatabase(url, {
+    limits,
+    application: 'nano-messaging move',
+    connectTimeoutMs: 10_000,
+  }).catch((error: unknown) => {
+    const what = error instanceof UnsuitableDatabase ? 'cannot be used' : 'cannot be reached';
+    throw new MoveError(`The database at ${place} ${what}: ${reasonOf(error)}`, error);
+  });
+  const { client } = database;
+  return {
+    place,
+    query: async <Row>(text: string, values: unknown[] = []) => (await client.query(text, values)).rows as Row[],
+    migrate: () => migrateDatabase(database),
+    close: () => client.end().catch(() => {}),
+  };
+}
+
+const figure = (n: number) => n.toLocaleString('en');
+
+function reportOf(moved: Moved, places: { from: string; to: string }, keyFile: string | undefined): string {
+  const width = Math.max(...moved.map(({ rows }) => figure(rows).length));
+  return [
+    `Moved from ${places.from} to ${places.to}; every row was compared:`,
+    ...moved.map(({ table, rows }) => `  ${figure(rows).padStart(width)} ${table}`),
+    '',
+    'What to do next: start the service with',
+    '  DATABASE_URL      the URL that this command was given',
+    ...(keyFile
+      ? [`  JWT_SECRET_FILE   ${keyFile}`, 'The tokens that are valid now stay valid with this key.']
+      : ['and with the keys that it had before, so that the tokens that are valid now stay valid.']),
+    `The embedded database is unchanged. Do not start a server on it again: what is written there stays there.`,
+  ].join('\n');
+}
+
+async function main(): Promise<void> {
+  const { help, urls } = readOptions();
+  if (help) return console.log(usage);
+  const url = targetUrl(urls);
+  const { DATABASE_URL, DATABASE_URL_FILE, ...env } = process.env;
+  const { dataDirectory } = readConfig(env, { needsKeys: false });
+  const directory = resolve(dataDirectory);
+  const source = await openSource(directory);
+  try {
+    const target = await openTarget(url);
+    try {
+      const tables = parentsFirst(await readTables(source));
+      // Before anything is changed there.
+      await demandEmpty(target, tables);
+      await target.migrate();
+      const moved = await moveDatabase({ source, target, tables, tell: (line) => console.error(line) });
+      const keyFile = join(directory, 'jwt-secret');
+      console.log(reportOf(moved, { from: source.place, to: target.place }, existsSync(keyFile) ? keyFile : undefined));
+    } finally {
+      await target.close();
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+main().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+});

@@ -1,0 +1,90 @@
+import { readConfig } from '../config/config.ts';
+import { createLogOutput } from '../observability/log-output.ts';
+import { createLogger, isForPeople, type ProcessLogger } from '../observability/logger.ts';
+import type { RunningServer } from '../server.ts';
+import { mayRun } from './command-line.ts';
+import { explainStartFailure } from './start-failure.ts';
+
+const usage = `nano-messaging start, or npm start: starts a node, on http://127.0.0.1:7777 without any settings
+
+  --help
+
+Settings are environment variables; README.md lists them. SIGTERM and SIGINT drain, a second one ends at once.
+
+Exit codes: 0 drained in time; 1 not in time, or it could not start or go on; 143 and 130 ended by a signal before it had started`;
+
+const sameKeypressMs = 300;
+/** How long the last lines may take on a pipe whose reader is slow. */
+const flushMs = 500;
+const signalNumbers = { SIGTERM: 15, SIGINT: 2 };
+
+const stderr = createLogOutput(2, (count) => `(${count} lines were lost here)\n`);
+let log: ProcessLogger | undefined;
+let server: RunningServer | undefined;
+let drainingSince: number | undefined;
+
+async function exit(code: number): Promise<never> {
+  await Promise.all([log?.flush(flushMs), stderr.flush(flushMs)]);
+  process.exit(code);
+}
+
+function fail(error: unknown): Promise<never> {
+  stderr.write(`${explainStartFailure(error)}\n`);
+  return exit(1);
+}
+
+/** From the first moment on: the first process of a container ignores signals that it does not handle. */
+function stop(signal: 'SIGTERM' | 'SIGINT'): void {
+  // Ctrl-C reaches us twice under npm: from the terminal and from npm.
+  if (signal === 'SIGINT' && drainingSince !== undefined && Date.now() - drainingSince < sameKeypressMs) return;
+  if (drainingSince !== undefined) return process.exit(1);
+  drainingSince = Date.now();
+  if (!server) {
+    log?.logger.info({ signal }, 'stopped before it had started');
+    return void exit(128 + signalNumbers[signal]);
+  }
+  log?.logger.info({ signal }, 'draining');
+  const since = performance.now();
+  const drained = (inTime: boolean, error?: unknown) => {
+    const outcome = { inTime, forMs: Math.round(performance.now() - since), ...(error ? { err: error } : {}) };
+    log?.logger[inTime ? 'info' : 'warn'](outcome, inTime ? 'drained' : 'the time for draining was over');
+    return exit(inTime ? 0 : 1);
+  };
+  server.drain().then(
+    (inTime) => drained(inTime),
+    (error: unknown) => drained(false, error),
+  );
+}
+
+function banner({ url, playgroundUrl }: RunningServer): string {
+  const lines = [
+    `  nano-messaging is running at ${url}`,
+    ...(playgroundUrl ? [`  try it in the browser: ${playgroundUrl}`] : []),
+    '  Ctrl-C stops it',
+  ];
+  return `\n${lines.join('\n')}\n\n`;
+}
+
+async function main(): Promise<void> {
+  if (!mayRun(usage)) return;
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  const config = readConfig(process.env);
+  log = createLogger(config.logLevel, config.logFormat);
+  const { logger } = log;
+  // Nothing that comes in may end the process; what gets this far is a defect, and is said.
+  process.on('unhandledRejection', (error) => logger.fatal({ err: error }, 'unhandled rejection'));
+  process.on('uncaughtException', (error) => logger.fatal({ err: error }, 'uncaught exception'));
+  const { mode } = config.database;
+  logger.info({ database: mode }, mode === 'embedded' ? 'starting; the first start takes some seconds' : 'starting');
+  for (const warning of config.warnings) logger.warn(warning);
+  // Not before: whoever has set something wrong hears of it at once.
+  const { startServer } = await import('../server.ts');
+  // The log has the reason.
+  server = await startServer(config, { logger, onFailure: () => void exit(1) });
+  const { url, playgroundUrl } = server;
+  logger.info({ url, database: mode, playgroundUrl }, `listening on ${url}`);
+  if (isForPeople(config.logFormat)) stderr.write(banner(server));
+}
+
+main().catch(fail);

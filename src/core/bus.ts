@@ -1,0 +1,52 @@
+import type { RoomId } from './ids.ts';
+import type { Envelope } from './log/change.ts';
+
+/** Whether this node has committed it or another one. */
+export type Origin = 'here' | 'remote';
+
+export type Hear = (envelope: Envelope, origin: Origin) => void;
+
+/**
+ * Wakes what serves a room. This node's listeners hear an envelope before `publish` returns; other nodes' hear it at
+ * most once and in any order. `publish` never throws and nobody waits for it: what gets lost is found in the log.
+ */
+export interface RoomBus {
+  publish(envelope: Envelope): void;
+  /** Returns the undo. */
+  listen(room: RoomId, hear: Hear): () => void;
+  /**
+   * `missed` is called when something of other nodes may have gone by unheard: in these rooms, or in all. A `listen`
+   * takes a moment until it reaches the other nodes, so its room is named once it does. Returns the undo.
+   */
+  onMissed(missed: (rooms?: readonly RoomId[]) => void): () => void;
+}
+
+/** Through which a bus between nodes hands over what the others publish. */
+export interface LocalRoomBus extends RoomBus {
+  publish(envelope: Envelope, origin?: Origin): void;
+}
+
+/** The bus of a node that is alone: a function call. `failed` hears of listeners that throw. */
+export function localRoomBus(failed: (error: unknown) => void): LocalRoomBus {
+  const listeners = new Map<RoomId, Set<Hear>>();
+  return {
+    publish(envelope, origin = 'here') {
+      for (const hear of listeners.get(envelope.room_id) ?? []) {
+        try {
+          hear(envelope, origin);
+        } catch (error) {
+          failed(error);
+        }
+      }
+    },
+    listen(room, hear) {
+      const here = listeners.get(room) ?? new Set();
+      listeners.set(room, here.add(hear));
+      return () => {
+        here.delete(hear);
+        if (here.size === 0 && listeners.get(room) === here) listeners.delete(room);
+      };
+    },
+    onMissed: () => () => {},
+  };
+}

@@ -1,0 +1,165 @@
+import type { Origin } from '../bus.ts';
+import type { Position } from '../cursor.ts';
+import type { RoomId } from '../ids.ts';
+import type { Change } from '../log/change.ts';
+import type { RoomLog } from '../log/room-log.ts';
+
+export interface OrderEvents {
+  /** So many changes were read from the log because they were not heard. */
+  repaired(changes: number): void;
+  /** A change had waited for the ones before it. */
+  reordered(): void;
+  /** A sweep has found the room behind its log. */
+  swept(): void;
+  failed(error: unknown): void;
+}
+
+/** How a feed has come to a change: heard, or read from the log. */
+export type ChangeOrigin = Origin | 'log';
+
+export interface FeedEvents extends OrderEvents {
+  /** A change, which the database numbered `at` that moment of its clock, has been told to the members here. */
+  delivered(at: number, origin: ChangeOrigin): void;
+}
+
+interface Heard {
+  change: Change;
+  origin: Origin;
+}
+
+interface Collaborators {
+  room: RoomId;
+  log: Pick<RoomLog, 'changes'>;
+  events: OrderEvents;
+  deliver: (change: Change, origin: ChangeOrigin) => void;
+}
+
+/** How long a change waits for the ones before it until they are read from the log. */
+const holdMs = 30;
+const repairPage = 500;
+/** Beyond this the log keeps them better. */
+const mostEarly = 2_000;
+
+/**
+ * A room's changes, each once and in the order of the log, whatever is heard of them and when: the next one is
+ * delivered, an older one dropped, a later one held, and what never comes is read from the log.
+ */
+export class ChangeOrder {
+  readonly #room: RoomId;
+  readonly #log: Pick<RoomLog, 'changes'>;
+  readonly #events: OrderEvents;
+  readonly #deliver: Collaborators['deliver'];
+  /** What was delivered last; undefined until it is known where the log stands. */
+  #position: Position | undefined;
+  /** The highest `rev` heard of. */
+  #head = 0;
+  readonly #early = new Map<number, Heard>();
+  #holdTimer: NodeJS.Timeout | undefined;
+  #repairing: Promise<void> | undefined;
+  #ended = false;
+
+  constructor({ room, log, events, deliver }: Collaborators) {
+    this.#room = room;
+    this.#log = log;
+    this.#events = events;
+    this.#deliver = deliver;
+  }
+
+  get position(): Position | undefined {
+    return this.#position;
+  }
+
+  /** Begins after this position; what was heard before is kept where it follows. */
+  startAt(position: Position): void {
+    this.#position = position;
+    for (const rev of this.#early.keys()) if (rev <= position.rev) this.#early.delete(rev);
+    this.#deliverEarly();
+    this.expect(position.rev);
+  }
+
+  hear(change: Change, origin: Origin = 'here'): void {
+    const { rev } = change;
+    const at = this.#position?.rev;
+    if (this.#ended || (at !== undefined && rev <= at)) return;
+    if (at !== undefined && rev === at + 1) {
+      this.#advance(change, origin);
+      this.#deliverEarly();
+    } else if (this.#early.size < mostEarly) {
+      this.#early.set(rev, { change, origin });
+    }
+    this.expect(rev);
+  }
+
+  /** The log has come so far: what is missing until then will be heard, or is read after a moment. */
+  expect(head: number): void {
+    this.#head = Math.max(this.#head, head);
+    if (!this.#isBehind) return;
+    this.#holdTimer ??= setTimeout(() => {
+      this.#holdTimer = undefined;
+      this.#repair();
+    }, holdMs).unref();
+  }
+
+  /** The same, as read from the log just now: what is missing was not heard, and is read at once. */
+  catchUp(head: number): void {
+    this.#head = Math.max(this.#head, head);
+    if (this.#isBehind && !this.#repairing) this.#events.swept();
+    this.#repair();
+  }
+
+  end(): void {
+    this.#ended = true;
+    clearTimeout(this.#holdTimer);
+    this.#early.clear();
+  }
+
+  get #isBehind(): boolean {
+    return !this.#ended && this.#position !== undefined && this.#position.rev < this.#head;
+  }
+
+  #advance(change: Change, origin: ChangeOrigin): void {
+    this.#position = { room_id: change.room_id, rev: change.rev, at: change.at };
+    this.#deliver(change, origin);
+  }
+
+  #deliverEarly(): void {
+    for (let next = this.#nextEarly(); next && !this.#ended; next = this.#nextEarly()) {
+      this.#early.delete(next.change.rev);
+      this.#events.reordered();
+      this.#advance(next.change, next.origin);
+    }
+  }
+
+  #nextEarly(): Heard | undefined {
+    return this.#position && this.#early.get(this.#position.rev + 1);
+  }
+
+  /** What fails here is tried again by the next sweep. */
+  #repair(): void {
+    if (!this.#isBehind) return;
+    this.#repairing ??= this.#readMissing()
+      .catch((error) => this.#events.failed(error))
+      .finally(() => {
+        this.#repairing = undefined;
+      });
+  }
+
+  async #readMissing(): Promise<void> {
+    while (this.#isBehind) {
+      const before = this.#position!.rev;
+      const changes = await this.#log.changes(this.#room, before + 1, this.#head, repairPage);
+      let repaired = 0;
+      for (const change of changes) {
+        if (this.#ended || change.rev !== this.#position!.rev + 1) continue;
+        this.#early.delete(change.rev);
+        this.#advance(change, 'log');
+        repaired += 1;
+      }
+      this.#events.repaired(repaired);
+      this.#deliverEarly();
+      // The log has not what was announced: the room may be gone, or a row was taken out by hand. The next sweep tells.
+      // Where it has come on, what was read had been heard meanwhile, and there is more to read.
+      if (this.#position!.rev === before && this.#isBehind) throw new Error(`The log of room ${this.#room} has a hole`);
+    }
+  }
+}

@@ -1,0 +1,169 @@
+import type { Statement } from '../../database/store.ts';
+import type { Uuid } from '../ids.ts';
+import type { Room } from '../room.ts';
+import type { Grant, MessageChange } from './change.ts';
+import type { Message } from './message.ts';
+import type { LoggedRoom } from './room-log.ts';
+
+/** The statements of the room log, with the rows they answer and what these become. */
+
+const ms = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`;
+
+const messageColumns = `m.room_id::float8 as room_id, m.id::float8 as id, m.seq::float8 as seq, m.rev::float8 as rev,
+  m.emitter::text as emitter, m.content, m.client_msg_id, ${ms('m.created_at')} as at, ${ms('m.updated_at')} as updated`;
+
+export interface MessageRow {
+  room_id: number;
+  id: number;
+  seq: number;
+  rev: number;
+  emitter: Uuid;
+  content: string;
+  client_msg_id: string | null;
+  at: number;
+  updated: number;
+}
+
+const roomColumns = `r.id::float8 as id, r.uuid::text as uuid, r.name, r.type, r.level_admin::float8 as level_admin,
+  r.user_owner::text as user_owner, r.entity_owner::text as entity_owner, r.max_entity_rules::float8 as max_entity_rules,
+  r.last_seq::float8 as last_seq, r.last_rev::float8 as last_rev, r.rights_rev::float8 as rights_rev,
+  ${ms('r.last_change_at')} as changed, ${ms('r.created_at')} as created, ${ms('r.updated_at')} as updated`;
+
+const ruleJson = `json_build_object('entity_UUID', p.grantee, 'kind', p.kind, 'permissions', p.permissions, 'level', p.level,
+  'accepted', p.accepted, 'created', ${ms('p.created_at')}, 'updated', ${ms('p.updated_at')})`;
+
+export interface RoomRow {
+  id: number;
+  uuid: Uuid;
+  name: string;
+  type: Room['type'];
+  level_admin: number;
+  user_owner: Uuid;
+  entity_owner: Uuid | null;
+  max_entity_rules: number;
+  last_seq: number;
+  last_rev: number;
+  rights_rev: number;
+  changed: number;
+  created: number;
+  updated: number;
+  rules: (Grant & { permissions: string; created: number; updated: number })[];
+}
+
+const roomsById = `select ${roomColumns}, coalesce((select json_agg(${ruleJson} order by p.created_at, p.grantee)
+  from permission_rules p where p.room_id = r.id), '[]') as rules from rooms r where r.id = any($1::bigint[])`;
+
+export const statements = {
+  append: {
+    name: 'append',
+    isUrgent: true,
+    text: `select o_ord::float8 as ord, o_outcome as outcome, o_id::float8 as id, o_seq::float8 as seq, o_rev::float8 as rev,
+      ${ms('o_at')} as at, ${ms('o_updated')} as updated, o_content as content
+      from append_messages($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::boolean[], $6::bigint[])`,
+  },
+  roomsById: { name: 'rooms_by_id', text: roomsById },
+  /** The same, for messages that wait to be judged. */
+  roomsWrittenTo: { name: 'rooms_by_id', isUrgent: true, text: roomsById },
+  /** Of messages that may not be written: one that is stored already is answered all the same. Takes no lock. */
+  unwritable: {
+    name: 'unwritable',
+    isUrgent: true,
+    text: `select case when r.id is null then 'gone' when m.id is not null then 'duplicate'
+        when r.rights_rev <> i.judged then 'stale' else 'refused' end as outcome,
+      m.id::float8 as id, m.seq::float8 as seq, m.rev::float8 as rev, m.content, ${ms('m.created_at')} as at,
+      ${ms('m.updated_at')} as updated
+      from unnest($1::bigint[], $2::uuid[], $3::text[], $4::bigint[]) with ordinality
+        as i(room_id, emitter, client, judged, ord)
+      left join rooms r on r.id = i.room_id
+      left join messages m on m.room_id = i.room_id and m.emitter = i.emitter and m.client_msg_id = i.client
+      order by i.ord`,
+  },
+  roomByUuid: {
+    name: 'room_by_uuid',
+    text: `select ${roomColumns}, coalesce((select json_agg(${ruleJson} order by p.created_at, p.grantee)
+      from permission_rules p where p.room_id = r.id), '[]') as rules from rooms r where r.uuid = $1::uuid`,
+  },
+  roomByPair: {
+    name: 'room_by_pair',
+    text: `select ${roomColumns}, coalesce((select json_agg(${ruleJson} order by p.created_at, p.grantee)
+      from permission_rules p where p.room_id = r.id), '[]') as rules
+      from rooms r where r.pair_low = $1::uuid and r.pair_high = $2::uuid`,
+  },
+  roomsOf: {
+    name: 'rooms_of',
+    text: `with mine as (
+        select room_id from permission_rules where grantee = $1::uuid
+        union select room_id from permission_rules where grantee = $2::uuid
+        union select id from rooms where entity_owner = $2::uuid and level_admin <= $3::float8
+      )
+      select ${roomColumns}, coalesce((select json_agg(${ruleJson}) from permission_rules p
+        where p.room_id = r.id and p.grantee in ($1::uuid, $2::uuid)), '[]') as rules
+      from rooms r join mine on mine.room_id = r.id
+      where $4::float8 is null or (r.last_change_at, r.id) < (to_timestamp($4::float8 / 1000), $5::bigint)
+      order by r.last_change_at desc, r.id desc limit $6::int`,
+  },
+  heads: {
+    name: 'heads',
+    text: `select id::float8 as id, last_rev::float8 as rev from rooms where id = any($1::bigint[])`,
+  },
+  messages: {
+    name: 'log_messages',
+    text: `select ${messageColumns} from messages m where m.room_id = $1::bigint and m.rev >= $2::bigint
+      and m.rev <= $3::bigint order by m.rev limit $4::int`,
+  },
+  changes: {
+    name: 'log_changes',
+    text: `select rev::float8 as rev, kind, body, ${ms('at')} as at from room_changes where room_id = $1::bigint
+      and rev >= $2::bigint and rev <= $3::bigint order by rev limit $4::int`,
+  },
+  older: {
+    name: 'history_older',
+    text: `select ${messageColumns} from messages m where m.room_id = $1::bigint and m.seq >= $2::bigint
+      and m.seq <= $3::bigint order by m.seq desc limit $4::int`,
+  },
+  newer: {
+    name: 'history_newer',
+    text: `select ${messageColumns} from messages m where m.room_id = $1::bigint and m.seq >= $2::bigint
+      and m.seq <= $3::bigint order by m.seq limit $4::int`,
+  },
+  seqAt: {
+    name: 'seq_at',
+    text: `select seq_at($1::bigint, to_timestamp($2::float8 / 1000))::float8 as seq`,
+  },
+} as const satisfies Record<string, Statement>;
+
+/** Messages of one commit are of one moment, and it is written out for each of them twice. */
+let lastMoment = { at: 0, text: new Date(0).toISOString() };
+
+function iso(at: number): string {
+  if (at !== lastMoment.at) lastMoment = { at, text: new Date(at).toISOString() };
+  return lastMoment.text;
+}
+
+function messageOf(row: MessageRow): Message {
+  const { id, room_id, seq, emitter, content, client_msg_id } = row;
+  return { id, room_id, seq, emitter, content, client_msg_id, createdAt: iso(row.at), updatedAt: iso(row.updated) };
+}
+
+export function messageChange(row: MessageRow): MessageChange {
+  return { kind: 'message', room_id: row.room_id, rev: row.rev, at: row.at, message: messageOf(row) };
+}
+
+export function stateOf(row: RoomRow): LoggedRoom {
+  const { id, uuid, name, type, level_admin, user_owner, entity_owner, max_entity_rules, last_seq } = row;
+  return {
+    room: {
+      ...{ id, uuid, name, type, level_admin, user_owner, entity_owner, max_entity_rules, last_seq },
+      createdAt: iso(row.created),
+      updatedAt: iso(row.updated),
+    },
+    rules: row.rules.map(({ created, updated, ...rule }) => ({
+      ...rule,
+      createdAt: iso(created),
+      updatedAt: iso(updated),
+    })),
+    head: { room_id: id, rev: row.last_rev, at: row.changed },
+    start: { room_id: id, rev: 0, at: row.created },
+    rightsRev: row.rights_rev,
+  };
+}

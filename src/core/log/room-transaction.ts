@@ -1,0 +1,158 @@
+import { LockMode } from '@mikro-orm/core';
+import { databaseTime } from '../../database/database-time.ts';
+import type { EntityManager, Store } from '../../database/store.ts';
+import {
+  type Action,
+  type Actor,
+  type Deed,
+  denialOf,
+  judge,
+  may,
+  type Rule,
+  refusalOf,
+  type Verdict,
+} from '../authorization.ts';
+import type { RoomBus } from '../bus.ts';
+import { ChatError } from '../errors.ts';
+import type { RoomRef } from '../ids.ts';
+import type { Change, Grant } from './change.ts';
+import { PermissionRuleEntity } from './permission-rule.entity.ts';
+import type { RightsCache } from './rights-cache.ts';
+import { RoomEntity } from './room.entity.ts';
+import { RoomChangeEntity } from './room-change.entity.ts';
+import { ownershipOf, presentRoom, ruleOf } from './to-protocol.ts';
+
+/** What a transaction on a room works with. */
+interface WriteContext {
+  store: Pick<Store, 'transaction'>;
+  bus: Pick<RoomBus, 'publish'>;
+  rights: Pick<RightsCache, 'forget'>;
+}
+
+/** A room under its lock, in a transaction: nobody else writes to it or changes its rules meanwhile. */
+export class LockedRoom {
+  readonly em: EntityManager;
+  readonly entity: RoomEntity;
+  readonly rules: PermissionRuleEntity[];
+  readonly now: Date;
+  readonly changes: Change[] = [];
+
+  constructor(em: EntityManager, entity: RoomEntity, rules: PermissionRuleEntity[], now: Date) {
+    this.em = em;
+    this.entity = entity;
+    this.rules = rules;
+    this.now = now > entity.lastChangeAt ? now : entity.lastChangeAt;
+  }
+
+  get isPair(): boolean {
+    return this.entity.type === 'user2user';
+  }
+
+  verdictOn(actor: Actor): Verdict {
+    return judge(actor, ownershipOf(this.entity), this.rules.map(ruleOf));
+  }
+
+  demand(actor: Actor, action: Action): void {
+    const verdict = this.verdictOn(actor);
+    if (!may(verdict, action)) throw new ChatError(refusalOf(verdict));
+  }
+
+  /** Throws if the actor may not change the room like this. */
+  authorize(actor: Actor, deed: Deed): void {
+    const denial = denialOf(actor, ownershipOf(this.entity), this.rules.map(ruleOf), deed);
+    if (denial) throw new ChatError(denial.code, denial.message === undefined ? {} : { message: denial.message });
+  }
+
+  ruleFor(grantee: string): PermissionRuleEntity | undefined {
+    return this.rules.find((rule) => rule.grantee === grantee);
+  }
+
+  addRule(rule: Rule): PermissionRuleEntity {
+    const { entity_UUID: grantee, kind, permissions, level, accepted } = rule;
+    const times = { createdAt: this.now, updatedAt: this.now };
+    const entity = this.em.create(PermissionRuleEntity, {
+      room: this.entity,
+      ...{ grantee, kind, permissions, level, accepted },
+      ...times,
+    });
+    this.em.persist(entity);
+    this.rules.push(entity);
+    this.recordRule(ruleOf(entity));
+    return entity;
+  }
+
+  changeRule(entity: PermissionRuleEntity, next: Partial<Omit<Rule, 'entity_UUID'>>): PermissionRuleEntity {
+    Object.assign(entity, next, { updatedAt: this.now });
+    this.recordRule(ruleOf(entity));
+    return entity;
+  }
+
+  removeRule(entity: PermissionRuleEntity): void {
+    const gone = { ...ruleOf(entity), permissions: null };
+    this.em.remove(entity);
+    this.rules.splice(this.rules.indexOf(entity), 1);
+    this.recordRule(gone);
+  }
+
+  changeRoom(next: Partial<Pick<RoomEntity, 'name' | 'levelAdmin' | 'maxEntityRules'>>): void {
+    Object.assign(this.entity, next, { updatedAt: this.now });
+    const { room_id, rev, at } = this.#nextPosition();
+    const room = presentRoom(this.entity);
+    this.changes.push({ kind: 'room', room_id, rev, at, room });
+    this.#log('room', rev, room);
+  }
+
+  recordRule(rule: Grant): void {
+    const { room_id, rev, at } = this.#nextPosition();
+    this.changes.push({ kind: 'member', room_id, rev, at, rule });
+    this.#log('member', rev, rule);
+  }
+
+  #nextPosition() {
+    this.entity.lastRev += 1;
+    this.entity.rightsRev = this.entity.lastRev;
+    this.entity.lastChangeAt = this.now;
+    return { room_id: this.entity.id, rev: this.entity.lastRev, at: this.now.getTime() };
+  }
+
+  #log(kind: 'member' | 'room', rev: number, body: unknown): void {
+    this.em.persist(this.em.create(RoomChangeEntity, { room: this.entity, rev, kind, body, at: this.now }));
+  }
+}
+
+type Where = { id: number } | { uuid: string } | { pairLow: string; pairHigh: string };
+
+/** Undefined where there is no such room. */
+export async function lockRoom(em: EntityManager, where: Where): Promise<LockedRoom | undefined> {
+  const entity = await em.findOne(RoomEntity, where, { lockMode: LockMode.PESSIMISTIC_WRITE });
+  if (!entity) return undefined;
+  const rules = await em.find(
+    PermissionRuleEntity,
+    { room: entity },
+    { orderBy: { createdAt: 'asc', grantee: 'asc' } },
+  );
+  return new LockedRoom(em, entity, rules, await databaseTime(em));
+}
+
+/** Runs `task` under the room's lock and tells the room what it changed, after the commit. */
+export async function inLockedRoom<T>(
+  context: WriteContext,
+  ref: RoomRef,
+  task: (room: LockedRoom) => T | Promise<T>,
+): Promise<T> {
+  const { result, changes } = await context.store.transaction(async (em) => {
+    const room = await lockRoom(em, typeof ref === 'number' ? { id: ref } : { uuid: ref });
+    if (!room) throw new ChatError('NOT_FOUND');
+    const result = await task(room);
+    return { result, changes: room.changes };
+  });
+  publishAll(context, changes);
+  return result;
+}
+
+export function publishAll({ bus, rights }: Pick<WriteContext, 'bus' | 'rights'>, changes: readonly Change[]): void {
+  for (const change of changes) {
+    rights.forget(change.room_id);
+    bus.publish(change);
+  }
+}

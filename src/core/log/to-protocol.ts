@@ -1,0 +1,43 @@
+import type { RoomOwnership, Rule } from '../authorization.ts';
+import type { RoomId } from '../ids.ts';
+import type { PermissionRule, Room } from '../room.ts';
+import { shownAnswer } from './change.ts';
+import type { PermissionRuleEntity } from './permission-rule.entity.ts';
+import type { RoomEntity } from './room.entity.ts';
+import type { LoggedRule } from './room-log.ts';
+
+export function presentRoom(room: RoomEntity): Room {
+  return {
+    id: room.id,
+    uuid: room.uuid,
+    name: room.name,
+    type: room.type,
+    level_admin: room.levelAdmin,
+    user_owner: room.userOwner,
+    entity_owner: room.entityOwner ?? null,
+    max_entity_rules: room.maxEntityRules,
+    last_seq: room.lastSeq,
+    createdAt: room.createdAt.toISOString(),
+    updatedAt: room.updatedAt.toISOString(),
+  };
+}
+
+export function ownershipOf(room: RoomEntity): RoomOwnership {
+  const { type, userOwner: user_owner, levelAdmin: level_admin } = room;
+  return { type, user_owner, entity_owner: room.entityOwner ?? null, level_admin };
+}
+
+export function ruleOf({ grantee, kind, permissions, level, accepted }: PermissionRuleEntity): Rule {
+  return { entity_UUID: grantee, kind, permissions, level, accepted: accepted ?? null };
+}
+
+export function presentRule(room_id: RoomId, rule: LoggedRule): PermissionRule {
+  const { entity_UUID, kind, permissions, level, createdAt, updatedAt } = rule;
+  return { room_id, entity_UUID, kind, permissions, level, ...shownAnswer(rule.accepted), createdAt, updatedAt };
+}
+
+export function presentRuleEntity(rule: PermissionRuleEntity): PermissionRule {
+  const { createdAt, updatedAt } = rule;
+  const times = { createdAt: createdAt.toISOString(), updatedAt: updatedAt.toISOString() };
+  return presentRule(rule.room.id, { ...ruleOf(rule), ...times });
+}

@@ -1,0 +1,18 @@
+import { RevocationEntity } from '../auth/revocation.entity.ts';
+import { MessageEntity } from '../core/log/message.entity.ts';
+import { PermissionRuleEntity } from '../core/log/permission-rule.entity.ts';
+import { RoomEntity } from '../core/log/room.entity.ts';
+import { RoomChangeEntity } from '../core/log/room-change.entity.ts';
+import { ImportedRoomEntity } from './imported-room.entity.ts';
+import { ServiceIdentityEntity } from './service-identity.entity.ts';
+
+/** Every table. MikroORM compares them with the migrations. */
+export const entities = [
+  RoomEntity,
+  PermissionRuleEntity,
+  MessageEntity,
+  RoomChangeEntity,
+  RevocationEntity,
+  ImportedRoomEntity,
+  ServiceIdentityEntity,
+];

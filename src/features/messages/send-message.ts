@@ -1,0 +1,42 @@
+import type { Actor } from '../../core/authorization.ts';
+import { cursorOf } from '../../core/cursor.ts';
+import { ChatError } from '../../core/errors.ts';
+import type { RoomRef } from '../../core/ids.ts';
+import type { MessageChange } from '../../core/log/change.ts';
+import type { Draft, Message } from '../../core/log/message.ts';
+import { type Rooms, roomIdOf } from '../app-context.ts';
+
+export interface Sent {
+  message: Message;
+  duplicate: boolean;
+  rev: number;
+  cursor: string;
+}
+
+/**
+ * Resolves when the message has its place in the order; `stored` when it is committed, or refused. A sender who keeps
+ * his messages in order waits for the first only.
+ */
+export async function sendMessage(
+  rooms: Rooms,
+  actor: Actor,
+  draft: Draft & { room_id: RoomRef },
+  onStored?: (change: MessageChange) => void,
+): Promise<{ stored: Promise<Sent> }> {
+  const { contentBytes } = rooms.settings;
+  const bytes = Buffer.byteLength(draft.content);
+  if (contentBytes > 0 && bytes > contentBytes) {
+    const message = `is ${bytes} bytes of UTF-8, at most ${contentBytes} are taken`;
+    throw new ChatError('TOO_LARGE', { field: 'content', message });
+  }
+  if (rooms.isDraining) throw new ChatError('UNAVAILABLE', { message: 'The server is shutting down, reconnect' });
+  await rooms.sendRate.take(actor.user);
+  const room_id = await roomIdOf(rooms, draft.room_id);
+  const { content, client_msg_id = null } = draft;
+  const stored = rooms.queue.append({ actor, room_id, content, client_msg_id, onStored });
+  return { stored: stored.then(({ change, duplicate }) => sentOf(change, duplicate)) };
+}
+
+function sentOf(change: MessageChange, duplicate: boolean): Sent {
+  return { message: change.message, duplicate, rev: change.rev, cursor: cursorOf(change) };
+}

@@ -1,0 +1,27 @@
+import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
+import { ChatError } from '../../core/errors.ts';
+import type { Uuid } from '../../core/ids.ts';
+import type { LimitEvents } from '../../core/limits/request-limits.ts';
+
+export interface SendRate {
+  /** Counts one message of the user, or throws `RATE_LIMITED` with the time until the next is taken. */
+  take(user: Uuid): Promise<void>;
+}
+
+/** `burst` messages per window of `burst / rate` seconds: `rate` a second sustained. A rate of 0 is no limit. */
+export function sendRate(rate: number, burst: number, { limited }: LimitEvents): SendRate {
+  if (rate === 0) return { take: () => Promise.resolve() };
+  const limiter = new RateLimiterMemory({ points: burst, duration: burst / rate });
+  return {
+    async take(user) {
+      try {
+        await limiter.consume(user);
+      } catch (refused) {
+        if (!(refused instanceof RateLimiterRes)) throw refused;
+        limited('messages');
+        const message = `At most ${burst} messages in ${burst / rate} s, ${rate} a second on average`;
+        throw new ChatError('RATE_LIMITED', { message, retryAfterMs: Math.max(1, Math.ceil(refused.msBeforeNext)) });
+      }
+    },
+  };
+}

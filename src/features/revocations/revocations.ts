@@ -1,0 +1,102 @@
+import { RevocationEntity } from '../../auth/revocation.entity.ts';
+import { type KnownRevocations, knownRevocations, rememberLiftedMs } from '../../auth/revocation-cache.ts';
+import { inRevocationLog, revocationsIn } from '../../auth/revocation-log.ts';
+import { ChatError } from '../../core/errors.ts';
+import { sweepEvery, type TaskReport } from '../../core/periodic.ts';
+import type { NodeCalls } from '../../core/signals.ts';
+import { databaseTime } from '../../database/database-time.ts';
+import type { EntityManager, Store } from '../../database/store.ts';
+import type { CreateRevocation, Revocation, RevocationListQuery } from './revocation.ts';
+
+/** Which tokens hold no more: kept in the database, and known to every node. */
+export interface Revocations extends KnownRevocations {
+  /** Reads what there is, then follows it. */
+  open(): Promise<void>;
+  /** Repeating one that is in force answers that one. */
+  revoke(target: CreateRevocation): Promise<{ revocation: Revocation; created: boolean }>;
+  /** Those in force, newest first. */
+  list(query: RevocationListQuery): Promise<{ revocations: Revocation[]; has_more: boolean }>;
+  lift(id: number): Promise<void>;
+  close(): void;
+}
+
+interface Collaborators {
+  store: Store;
+  nodes: NodeCalls;
+  sweepMs: number;
+  report: TaskReport;
+}
+
+export function tokenRevocations({ store, nodes, sweepMs, report }: Collaborators): Revocations {
+  const known = knownRevocations(store);
+  const { isRevoked, refresh, onChange } = known;
+  let stopFollowing = () => {};
+
+  /** What is written is known here before it is answered, and to the other nodes at once where the word reaches them. */
+  async function write<T>(task: (em: EntityManager, nextVersion: number) => Promise<T>): Promise<T> {
+    const from = known.version;
+    const { result, changes } = await inRevocationLog(store, async (em, nextVersion) => {
+      const result = await task(em, nextVersion);
+      await em.flush();
+      return { result, changes: await revocationsIn(em, from) };
+    });
+    nodes.call('revocations');
+    await known.take(changes, from);
+    return result;
+  }
+
+  return {
+    ...{ isRevoked, refresh, onChange },
+    async open() {
+      await refresh();
+      const stopSweeping = sweepEvery(sweepMs, refresh, report);
+      const stopListening = nodes.onCall('revocations', () => void refresh().then(report.recovered, report.failed));
+      stopFollowing = () => {
+        stopSweeping();
+        stopListening();
+      };
+    },
+    revoke: (target) =>
+      write(async (em, version) => {
+        const now = await databaseTime(em);
+        const { user: userUuid, issuedBefore, jti } = target;
+        const existing = await em.findOne(RevocationEntity, { userUuid, issuedBefore, jti, liftedAt: null });
+        if (existing) return { revocation: presentRevocation(existing), created: false };
+        const entity = em.create(RevocationEntity, { userUuid, issuedBefore, jti, version, createdAt: now });
+        await em.persist(entity).flush();
+        await forgetLifted(em, now);
+        return { revocation: presentRevocation(entity), created: true };
+      }),
+    async list({ limit, before }) {
+      const where = { liftedAt: null, ...(before !== undefined && { id: { $lt: before } }) };
+      const found = await store.transaction((em) =>
+        em.find(RevocationEntity, where, { orderBy: { id: 'desc' }, limit: limit + 1 }),
+      );
+      return { revocations: found.slice(0, limit).map(presentRevocation), has_more: found.length > limit };
+    },
+    lift: (id) =>
+      write(async (em, version) => {
+        const entity = await em.findOne(RevocationEntity, { id, liftedAt: null });
+        if (!entity) throw new ChatError('NOT_FOUND', { message: `There is no revocation ${id}` });
+        const now = await databaseTime(em);
+        Object.assign(entity, { version, liftedAt: now });
+        await em.flush();
+        await forgetLifted(em, now);
+      }),
+    close: () => stopFollowing(),
+  };
+}
+
+async function forgetLifted(em: EntityManager, now: Date): Promise<void> {
+  await em.nativeDelete(RevocationEntity, { liftedAt: { $lt: new Date(now.getTime() - rememberLiftedMs) } });
+}
+
+function presentRevocation({ id, userUuid, issuedBefore, jti, createdAt }: RevocationEntity): Revocation {
+  return {
+    id,
+    userUUID: userUuid ?? null,
+    issued_before: issuedBefore ?? null,
+    jti: jti ?? null,
+    createdAt: createdAt.toISOString(),
+  };
+}

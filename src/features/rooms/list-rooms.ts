@@ -1,0 +1,65 @@
+import { type Actor, administersAsOwner, judge, matchOf } from '../../core/authorization.ts';
+import type { Position } from '../../core/cursor.ts';
+import type { LoggedRoom, LoggedRule } from '../../core/log/room-log.ts';
+import { presentRule } from '../../core/log/to-protocol.ts';
+import type { RoomListItem, RoomListQuery } from '../../core/room.ts';
+import type { Rooms } from '../app-context.ts';
+
+const largeChunk = 1_000;
+/** Rooms that are found and not shown are few, unless he asks for those that are not answered. */
+const spare = 10;
+
+/**
+ * The rooms the actor can be in, newest activity first, each with the rule that lets him in. The database finds the
+ * rooms that name him and the one decision on rights sorts them out, chunk by chunk.
+ */
+export function listRooms(rooms: Rooms, actor: Actor, query: RoomListQuery): Promise<RoomListItem[]> {
+  return rooms.reads.run(actor.user, () => readList(rooms, actor, query));
+}
+
+async function readList({ log }: Rooms, actor: Actor, query: RoomListQuery): Promise<RoomListItem[]> {
+  const wanted = query.offset + query.limit;
+  const items: RoomListItem[] = [];
+  let before: Position | undefined;
+  let chunk = query.accepted === undefined ? Math.min(largeChunk, wanted + spare) : largeChunk;
+  while (items.length < wanted) {
+    const states = await log.roomsOf(actor.user, actor.entity, actor.level, before, chunk);
+    for (const state of states) {
+      const item = itemOf(state, actor, query.accepted);
+      if (item) items.push(item);
+    }
+    if (states.length < chunk) break;
+    before = states.at(-1)?.head;
+    chunk = largeChunk;
+  }
+  return items.slice(query.offset, wanted);
+}
+
+function itemOf({ room, rules }: LoggedRoom, actor: Actor, accepted: boolean | undefined): RoomListItem | undefined {
+  const mine = rules.filter((rule) => matchOf(rule, actor, room) !== null);
+  const owner = administersAsOwner(actor, room);
+  const { rights, lack } = judge(actor, room, mine);
+  // The banned learn no more of the room, neither its name nor that it is in use.
+  if (lack === 'BANNED') return undefined;
+  const canEnter = rights !== '';
+  // His own rule before his organisation's.
+  mine.sort((a, b) => Number(b.entity_UUID === actor.user) - Number(a.entity_UUID === actor.user));
+  // By the rules alone, one by one: which of them lets him in.
+  const byRules = { ...room, entity_owner: null };
+  const granting = mine.find((rule) => judge(actor, byRules, [rule]).rights !== '');
+  const shown = canEnter
+    ? (granting ?? (owner ? ownerRule(actor, room) : undefined))
+    : mine.find(({ accepted }) => accepted === false);
+  if (!shown || !isWanted(accepted, canEnter, shown)) return undefined;
+  return { ...presentRule(room.id, owner ? { ...shown, permissions: 'rwa' } : shown), ...room };
+}
+
+function isWanted(accepted: boolean | undefined, canEnter: boolean, { accepted: answer }: LoggedRule): boolean {
+  if (!canEnter) return accepted === false;
+  return accepted === undefined || accepted === (answer === true);
+}
+
+function ownerRule(actor: Actor, { level_admin, createdAt, updatedAt }: LoggedRoom['room']): LoggedRule {
+  const entity_UUID = actor.entity!;
+  return { entity_UUID, kind: 'entity', permissions: 'rwa', level: level_admin, accepted: true, createdAt, updatedAt };
+}

@@ -1,0 +1,61 @@
+import type { Server as HttpServer } from 'node:http';
+import type { Server as HttpsServer } from 'node:https';
+import type { Logger } from 'pino';
+import type { z } from 'zod';
+import { ConfigError, type environment, readConfig } from './config/config.ts';
+import { assertNodeVersion } from './config/node-version.ts';
+import type { FileSetting } from './config/setting-files.ts';
+import type { RunningServer } from './server.ts';
+
+export { ConfigError } from './config/config.ts';
+
+/** By their names in the environment, as README's table has them. The environment of the process is taken as it is. */
+export type Settings = {
+  readonly [N in keyof z.input<typeof environment> | FileSetting]?: string | number | undefined;
+};
+
+/** Without one of these the service would be another one, or open: what is undefined here was meant to be something. */
+const neverUndefined = /^(JWT_|ADMIN_TOKEN|METRICS_TOKEN|DATABASE_URL|REDIS_URL)/;
+
+export interface ServerOptions {
+  /**
+   * Nothing is read from the environment by itself, where a program keeps a `DATABASE_URL` of its own. Without any
+   * settings it is the embedded default, with its data in `./.data`.
+   */
+  settings?: Settings;
+  /** Serves on this server, below `prefix`, and not on a port of its own; `HOST` and `PORT` are then of no use. */
+  server?: HttpServer | HttpsServer;
+  /** `/messaging`: what lies below it never gets to the listeners that the server has, such as an Express app. */
+  prefix?: string;
+  /** For lines of its log; by default JSON on the standard output. */
+  logger?: Logger;
+}
+
+/** A running service: `url` is what a client takes. */
+export type ChatServer = RunningServer;
+
+/**
+ * Starts the service inside this program. Rejects with a `ConfigError` that names every wrong setting, or with why the
+ * database cannot be had.
+ */
+export async function createServer({ settings = {}, server, prefix, logger }: ServerOptions = {}): Promise<ChatServer> {
+  if ((server === undefined) !== (prefix === undefined)) {
+    throw new TypeError('server and prefix are given together: which server, and below which path');
+  }
+  if (prefix !== undefined && !/^(\/[A-Za-z0-9._~-]+)+$/.test(prefix)) {
+    throw new TypeError(`prefix must be a path such as /messaging, without a slash at its end, not ${prefix}`);
+  }
+  const given = Object.entries(settings).map(([name, value]) => [name, value?.toString()] as const);
+  const missing = given.filter(([name, value]) => value === undefined && neverUndefined.test(name));
+  if (missing.length > 0) {
+    throw new ConfigError(
+      missing.map(([name]) => `${name}: is given as undefined; give it a value, or leave the name out`),
+    );
+  }
+  const config = readConfig(Object.fromEntries(given));
+  const mount = server && prefix !== undefined ? { server, prefix } : undefined;
+  assertNodeVersion();
+  // Not at the top: an old Node.js fails to link it, with a SyntaxError.
+  const { startServer } = await import('./server.ts');
+  return startServer(config, { ...(logger && { logger }), mount });
+}

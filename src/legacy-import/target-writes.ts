@@ -1,0 +1,186 @@
+import type { Uuid } from '../core/ids.ts';
+import type { NewMessage } from './convert-messages.ts';
+import type { NewRoom } from './convert-rooms.ts';
+import type { RuleChange } from './merge-rules.ts';
+import type { Target } from './target.ts';
+import type { Head, Mark } from './target-reads.ts';
+
+/** Between the rooms of the original and those that are made here from now on, so that later imports find room. */
+const roomsBetween = 1_000;
+/** Where the ids of messages that are written here begin: what the original counts in ends before it. */
+const int32 = 2_147_483_647;
+
+const chunkSize = 1_000;
+
+function* chunksOf<T>(all: readonly T[]): Generator<T[]> {
+  for (let at = 0; at < all.length; at += chunkSize) yield all.slice(at, at + chunkSize);
+}
+
+/**
+ * Moves the sequences beyond what is brought, at once and for all sessions. They are never moved back, and where nothing
+ * is to be moved they are left alone: to set them is not atomic with the draws of nodes.
+ */
+export async function moveSequences(target: Target, lastRoom: number, lastMessage: number): Promise<void> {
+  const move = (sequence: string, to: number) =>
+    target.query(`select setval('${sequence}', $1::bigint) from ${sequence} where last_value < $1::bigint`, [to]);
+  await move('rooms_id_seq', lastRoom + roomsBetween);
+  await move('messages_id_seq', lastMessage > int32 ? lastMessage + int32 : int32);
+}
+
+const insertMessages = `insert into messages (id, room_id, seq, rev, emitter, content, created_at, updated_at)
+  select i.id, i.room, i.seq, i.rev, i.emitter, i.content, to_timestamp(i.created / 1000), to_timestamp(i.updated / 1000)
+  from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::uuid[], $6::text[], $7::float8[], $8::float8[])
+    as i(id, room, seq, rev, emitter, content, created, updated)`;
+
+export async function writeMessages(target: Target, messages: readonly NewMessage[]): Promise<void> {
+  const columns = (['id', 'room', 'seq', 'rev', 'emitter', 'content', 'created', 'updated'] as const).map((name) =>
+    messages.map((message) => message[name]),
+  );
+  await target.query(insertMessages, columns);
+}
+
+/** Rules that a room begins with are no changes of it. */
+export async function writeRooms(target: Target, rooms: readonly NewRoom[]): Promise<void> {
+  for (const chunk of chunksOf(rooms)) {
+    const columns: unknown[][] = [
+      ...(
+        ['id', 'uuid', 'name', 'type', 'level_admin', 'user_owner', 'user_owner_entity', 'entity_owner'] as const
+      ).map((name) => chunk.map((room) => room[name])),
+      chunk.map(({ pair }) => pair?.pairLow ?? null),
+      chunk.map(({ pair }) => pair?.pairHigh ?? null),
+      chunk.map(({ max_entity_rules }) => max_entity_rules),
+      chunk.map(({ created }) => created),
+      chunk.map(({ updated }) => updated),
+    ];
+    await target.query(
+      `insert into rooms (id, uuid, name, type, level_admin, user_owner, user_owner_entity, entity_owner, pair_low,
+         pair_high, max_entity_rules, last_change_at, created_at, updated_at)
+       select i.id, i.uuid, i.name, i.type, i.level_admin, i.user_owner, i.user_owner_entity, i.entity_owner, i.low,
+         i.high, i.most, to_timestamp(i.created / 1000), to_timestamp(i.created / 1000), to_timestamp(i.updated / 1000)
+       from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::int[], $6::uuid[], $7::uuid[], $8::uuid[],
+         $9::uuid[], $10::uuid[], $11::int[], $12::float8[], $13::float8[])
+         as i(id, uuid, name, type, level_admin, user_owner, user_owner_entity, entity_owner, low, high, most,
+           created, updated)`,
+      columns,
+    );
+    const rules = chunk.flatMap(({ id: room, rules }) =>
+      rules.map((rule) => ({ ...rule, room, accepted: rule.accepted || null })),
+    );
+    await writeRules(target, rules);
+  }
+}
+
+interface RuleRow {
+  room: number;
+  grantee: Uuid;
+  kind: string;
+  permissions: string;
+  level: number;
+  accepted: boolean | null;
+  created: number;
+  updated: number;
+}
+
+async function writeRules(target: Target, rules: readonly RuleRow[]): Promise<void> {
+  const names = ['room', 'grantee', 'kind', 'permissions', 'level', 'accepted', 'created', 'updated'] as const;
+  await target.query(
+    `insert into permission_rules as p (room_id, grantee, kind, permissions, level, accepted, created_at, updated_at)
+     select i.room, i.grantee, i.kind, i.permissions, i.level, i.accepted, to_timestamp(i.created / 1000),
+       to_timestamp(i.updated / 1000)
+     from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::int[], $6::boolean[], $7::float8[], $8::float8[])
+       as i(room, grantee, kind, permissions, level, accepted, created, updated)
+     on conflict (room_id, grantee) do update set permissions = excluded.permissions, level = excluded.level,
+       accepted = excluded.accepted, updated_at = excluded.updated_at`,
+    names.map((name) => rules.map((rule) => rule[name])),
+  );
+}
+
+/** A change of a rule in a room that was there, at its place in the room's log. */
+export interface LoggedRuleChange extends RuleChange {
+  room: number;
+  rev: number;
+  at: number;
+}
+
+export async function writeRuleChanges(target: Target, changes: readonly LoggedRuleChange[]): Promise<void> {
+  for (const chunk of chunksOf(changes)) {
+    const gone = chunk.filter(({ permissions }) => permissions === null);
+    const standing = chunk.filter((change) => change.permissions !== null);
+    await writeRules(
+      target,
+      standing.map((change) => ({ ...change, permissions: change.permissions!, updated: change.at })),
+    );
+    await target.query(
+      `delete from permission_rules p using unnest($1::bigint[], $2::uuid[]) as i(room, grantee)
+       where p.room_id = i.room and p.grantee = i.grantee`,
+      [gone.map(({ room }) => room), gone.map(({ grantee }) => grantee)],
+    );
+    const body = ({ grantee, kind, permissions, level, accepted }: RuleChange) =>
+      JSON.stringify({ entity_UUID: grantee, kind, permissions, level, accepted });
+    await target.query(
+      `insert into room_changes (room_id, rev, kind, body, at)
+       select i.room, i.rev, 'member', i.body::jsonb, to_timestamp(i.at / 1000)
+       from unnest($1::bigint[], $2::bigint[], $3::text[], $4::float8[]) as i(room, rev, body, at)`,
+      [chunk.map(({ room }) => room), chunk.map(({ rev }) => rev), chunk.map(body), chunk.map(({ at }) => at)],
+    );
+  }
+}
+
+/** Where the log of a room ends now. */
+export interface MovedRoom extends Head {
+  room: number;
+  /** The `rev` of its last rule that has changed; null where none has. */
+  rightsRev: number | null;
+  /** A second user has come to a user2user room. */
+  pair: { pairLow: Uuid; pairHigh: Uuid } | undefined;
+}
+
+export async function moveRooms(target: Target, rooms: readonly MovedRoom[]): Promise<void> {
+  for (const chunk of chunksOf(rooms)) {
+    const names = ['room', 'seq', 'rev', 'at', 'rightsRev'] as const;
+    await target.query(
+      `update rooms r set last_seq = i.seq, last_rev = i.rev, last_change_at = to_timestamp(i.at / 1000),
+         rights_rev = coalesce(i.rights, r.rights_rev), pair_low = coalesce(i.low, r.pair_low),
+         pair_high = coalesce(i.high, r.pair_high)
+       from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::float8[], $5::bigint[], $6::uuid[], $7::uuid[])
+         as i(room, seq, rev, at, rights, low, high)
+       where r.id = i.room`,
+      [
+        ...names.map((name) => chunk.map((room) => room[name])),
+        chunk.map(({ pair }) => pair?.pairLow ?? null),
+        chunk.map(({ pair }) => pair?.pairHigh ?? null),
+      ],
+    );
+  }
+}
+
+export async function writeMarks(target: Target, marks: readonly Mark[], now: number): Promise<void> {
+  for (const chunk of chunksOf(marks)) {
+    await target.query(
+      `insert into imported_rooms (room_id, uuid, last_message_id, seen_messages, left_out, rules, imported_at)
+       select i.room, i.uuid, i.last, i.seen, i.left_out, i.rules::jsonb, to_timestamp($7::float8 / 1000)
+       from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[])
+         as i(room, uuid, last, seen, left_out, rules)
+       on conflict (room_id) do update set last_message_id = excluded.last_message_id,
+         seen_messages = excluded.seen_messages, left_out = excluded.left_out, rules = excluded.rules,
+         imported_at = excluded.imported_at`,
+      [
+        ...(['room', 'uuid', 'lastMessageId', 'seenMessages', 'leftOut'] as const).map((name) =>
+          chunk.map((mark) => mark[name]),
+        ),
+        chunk.map(({ rules }) => JSON.stringify(rules)),
+        now,
+      ],
+    );
+  }
+}
+
+export async function countLeftOut(target: Target, leftOut: ReadonlyMap<number, number>): Promise<void> {
+  for (const chunk of chunksOf([...leftOut])) {
+    await target.query(
+      `update imported_rooms r set left_out = r.left_out + i.count from unnest($1::bigint[], $2::bigint[]) as i(room, count)
+       where r.room_id = i.room`,
+      [chunk.map(([room]) => room), chunk.map(([, count]) => count)],
+    );
+  }
+}

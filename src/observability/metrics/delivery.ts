@@ -1,0 +1,117 @@
+import { Counter, Histogram, type Registry } from 'prom-client';
+import type { FeedEvents } from '../../core/feed/change-sequencer.ts';
+import type { SendEvents } from '../../features/messages/send-queue.ts';
+import { only, PlainHistogram, shownCounter } from './fast-metrics.ts';
+
+export interface DeliveryMetrics {
+  sends: SendEvents;
+  feeds: Omit<FeedEvents, 'failed'>;
+  nodes: { lost(): void; rejected(): void; leaseFailed(): void };
+}
+
+/** From a send to those who hear of it. `clockOffsetMs`: how far the database's clock is ahead of this node's. */
+export function deliveryMetrics(registers: Registry[], clockOffsetMs: () => number): DeliveryMetrics {
+  return { sends: sendMetrics(registers), feeds: feedMetrics(registers, clockOffsetMs), nodes: nodeMetrics(registers) };
+}
+
+function sendMetrics(registers: Registry[]): SendEvents {
+  const batchMessages = new Histogram({
+    name: 'nano_messaging_commit_messages',
+    help: 'Messages of one commit.',
+    buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000],
+    registers,
+  });
+  const batchSeconds = new Histogram({
+    name: 'nano_messaging_commit_duration_seconds',
+    help: 'Time of one commit.',
+    buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5],
+    registers,
+  });
+  const sendSeconds = new PlainHistogram({
+    name: 'nano_messaging_send_duration_seconds',
+    help: 'Time of a message on the node that took it: from its place in the queue until it is stored, told to the members here and acknowledged.',
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers,
+  }).of();
+  let stored = 0;
+  let repeated = 0;
+  shownCounter({
+    name: 'nano_messaging_messages_stored_total',
+    help: 'Messages that this node has stored.',
+    registers,
+    read: () => only(stored),
+  });
+  shownCounter({
+    name: 'nano_messaging_messages_deduplicated_total',
+    help: 'Messages that were found in the log by their client_msg_id, and answered with that.',
+    registers,
+    read: () => only(repeated),
+  });
+  return {
+    batch(messages, seconds) {
+      batchMessages.observe(messages);
+      batchSeconds.observe(seconds);
+    },
+    stored(seconds) {
+      stored += 1;
+      sendSeconds.observe(seconds);
+    },
+    repeated() {
+      repeated += 1;
+    },
+  };
+}
+
+function feedMetrics(registers: Registry[], clockOffsetMs: () => number): Omit<FeedEvents, 'failed'> {
+  const repaired = new Counter({
+    name: 'nano_messaging_feed_repaired_total',
+    help: 'Changes read from the log.',
+    registers,
+  });
+  const reordered = new Counter({
+    name: 'nano_messaging_feed_reordered_total',
+    help: 'Changes that came early.',
+    registers,
+  });
+  const swept = new Counter({
+    name: 'nano_messaging_feed_reconciled_total',
+    help: 'Rooms that a sweep found behind their log.',
+    registers,
+  });
+  const delivery = new PlainHistogram({
+    name: 'nano_messaging_delivery_latency_seconds',
+    help: 'Time from when a change got its number in the database until it is told to the members here: heard from another node (remote), or read from the log.',
+    buckets: [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+    registers,
+  });
+  const seconds = { remote: delivery.of({ origin: 'remote' }), log: delivery.of({ origin: 'log' }) };
+  return {
+    repaired: (changes) => repaired.inc(changes),
+    reordered: () => reordered.inc(),
+    swept: () => swept.inc(),
+    delivered(at, origin) {
+      // What this node has stored itself is in `nano_messaging_send_duration_seconds`, by one clock.
+      if (origin === 'here') return;
+      seconds[origin].observe(Math.max(0, Date.now() + clockOffsetMs() - at) / 1_000);
+    },
+  };
+}
+
+function nodeMetrics(registers: Registry[]): DeliveryMetrics['nodes'] {
+  const lost = new Counter({
+    name: 'nano_messaging_publish_failures_total',
+    help: 'Changes that did not get to the other nodes.',
+    registers,
+  });
+  const rejected = new Counter({
+    name: 'nano_messaging_bus_invalid_messages_total',
+    help: 'What came over Redis and was no change.',
+    registers,
+  });
+  const leaseFailed = new Counter({
+    name: 'nano_messaging_connection_lease_failures_total',
+    help: 'Connections of users that Redis refused to count.',
+    registers,
+  });
+  return { lost: () => lost.inc(), rejected: () => rejected.inc(), leaseFailed: () => leaseFailed.inc() };
+}

@@ -1,0 +1,124 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { ErrorCode } from '../../core/errors.ts';
+import { type LimitEvents, type LimitName, limitNames } from '../../core/limits/request-limits.ts';
+import { chatCommands } from '../../protocol/chat-commands.ts';
+import { requests } from '../../protocol/socket-events.ts';
+import type { RestMetrics } from '../../transports/http/request-metrics.ts';
+import type { LiveMetrics, LiveTransport } from '../../transports/live-context.ts';
+import { type Cell, shownCounter } from './fast-metrics.ts';
+
+/** Those of the protocol's tables, and nothing that a client has made up. */
+const names: Record<LiveTransport, string[]> = {
+  socketio: [...Object.keys(requests), 'unknown'],
+  chat: [...Object.keys(chatCommands), 'unknown'],
+};
+const transports = Object.keys(names) as LiveTransport[];
+
+/** Who comes, and what they ask for. */
+export function trafficMetrics(registers: Registry[]): { live: LiveMetrics; rest: RestMetrics; limits: LimitEvents } {
+  const open = new Gauge({
+    name: 'nano_messaging_connections',
+    help: 'Live connections with a token, or on /chat still without one.',
+    labelNames: ['transport'],
+    registers,
+  });
+  const opened = new Counter({
+    name: 'nano_messaging_connections_opened_total',
+    help: 'Live connections that were taken.',
+    labelNames: ['transport'],
+    registers,
+  });
+  const slow = new Counter({
+    name: 'nano_messaging_slow_consumers_closed_total',
+    help: 'Connections that were closed because they left more unread than MAX_SEND_BUFFER_BYTES.',
+    labelNames: ['transport'],
+    registers,
+  });
+  for (const transport of transports) {
+    open.set({ transport }, 0);
+    for (const counter of [opened, slow]) counter.inc({ transport }, 0);
+  }
+  const refusals = new Counter({
+    name: 'nano_messaging_refusals_total',
+    help: 'Requests that were refused, by the code of the refusal.',
+    labelNames: ['transport', 'code'],
+    registers,
+  });
+  for (const transport of [...transports, 'rest']) {
+    for (const code of ErrorCode.options) refusals.inc({ transport, code }, 0);
+  }
+  return {
+    live: {
+      connected(transport) {
+        open.inc({ transport });
+        opened.inc({ transport });
+      },
+      disconnected: (transport) => open.dec({ transport }),
+      requested: liveRequests(registers),
+      refused: (transport, code) => refusals.inc({ transport, code }),
+      closedUnread: (transport) => slow.inc({ transport }),
+    },
+    limits: limitMetrics(registers),
+    rest: { ...restRequests(registers), refused: (code) => refusals.inc({ transport: 'rest', code }) },
+  };
+}
+
+function limitMetrics(registers: Registry[]): LimitEvents {
+  const counts = Object.fromEntries(limitNames.map((limit) => [limit, 0])) as Record<LimitName, number>;
+  shownCounter({
+    name: 'nano_messaging_rate_limited_total',
+    help: 'Refusals with RATE_LIMITED, by what has reached its limit.',
+    labelNames: ['limit'],
+    registers,
+    read: () => Object.entries(counts).map(([limit, count]): Cell => [{ limit }, count]),
+  });
+  return {
+    limited(limit) {
+      counts[limit] += 1;
+    },
+  };
+}
+
+function liveRequests(registers: Registry[]): LiveMetrics['requested'] {
+  const zeros = (of: string[]) => Object.fromEntries(of.map((name) => [name, 0]));
+  const counts = { socketio: zeros(names.socketio), chat: zeros(names.chat) };
+  shownCounter({
+    name: 'nano_messaging_live_requests_total',
+    help: 'Requests on Socket.IO and commands on /chat, obeyed or refused; before a token only its own.',
+    labelNames: ['transport', 'request'],
+    registers,
+    read: () =>
+      transports.flatMap((transport) =>
+        Object.entries(counts[transport]).map(([request, count]): Cell => [{ transport, request }, count]),
+      ),
+  });
+  return (transport, name) => {
+    counts[transport][name]! += 1;
+  };
+}
+
+/** As HTTP knows them; a method that somebody has thought out is `unknown`. */
+const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+function restRequests(registers: Registry[]): Pick<RestMetrics, 'answered'> {
+  const answers = new Counter({
+    name: 'nano_messaging_http_requests_total',
+    help: 'REST requests by what was answered; route unknown: refused before a route was found.',
+    labelNames: ['method', 'route', 'status'],
+    registers,
+  });
+  const seconds = new Histogram({
+    name: 'nano_messaging_http_request_duration_seconds',
+    help: 'Time from the headers of a REST request to the end of its answer.',
+    labelNames: ['method', 'route'],
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers,
+  });
+  return {
+    answered(method, route, status, took) {
+      const known = methods.has(method) ? method : 'unknown';
+      answers.inc({ method: known, route, status });
+      seconds.observe({ method: known, route }, took);
+    },
+  };
+}

@@ -1,0 +1,204 @@
+import { isUtf8 } from 'node:buffer';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'socket.io';
+import { closeTimeoutMs } from '../core/limits/transport-limits.ts';
+
+type Connection = Socket['conn'];
+
+/** What one request of long polling may bring; 0 bytes: any. */
+export interface PollingLimits {
+  bodyBytes: number;
+  packetBytes: number;
+  packets: number;
+}
+
+/** The parts of the polling transport of `engine.io@6.6.12` that are replaced, and what they use of it. */
+interface PollingTransport {
+  name: string;
+  closeTimeout: number;
+  req: IncomingMessage | null;
+  res: ServerResponse | null;
+  dataReq: IncomingMessage | null;
+  dataRes: ServerResponse | null;
+  headers(request: IncomingMessage, headers: Record<string, string | number>): Record<string, string | number>;
+  onError(message: string): void;
+  onData(payload: string): void;
+  onRequest(request: IncomingMessage & { res: ServerResponse }): void;
+  onDataRequest(request: IncomingMessage, response: ServerResponse): void;
+  doWrite(payload: string, options: object, written: () => void): void;
+}
+
+const separator = 0x1e;
+const bounds = new WeakMap<object, PollingBounds>();
+
+/**
+ * Bounds the polling transport of a new connection, if it has one. engine.io keeps a body as the strings in which it
+ * arrived, replaces what is not UTF-8, takes any number of packets, forgets an answer as soon as it is written, and waits
+ * 30 s for a client that is to hear of the end. `test/transports/socketio-polling.test.ts` fails if an upgrade changes the
+ * parts that are replaced.
+ */
+export function boundPolling(connection: Connection, limits: PollingLimits): void {
+  const transport = connection.transport as unknown as PollingTransport;
+  if (transport.name !== 'polling') return;
+  const own = new PollingBounds(transport, limits, () => connection.readyState === 'open');
+  bounds.set(transport, own);
+  transport.closeTimeout = closeTimeoutMs;
+  const { onRequest } = transport;
+  transport.onRequest = (request) => {
+    if (request.method === 'GET' || request.method === 'POST') onRequest.call(transport, request);
+    else own.refuseMethod(request, request.res);
+  };
+  transport.onDataRequest = (request, response) => own.takeBody(request, response);
+  transport.doWrite = (payload, _options, written) => own.answer(payload, written);
+  connection.on('close', () => own.end());
+}
+
+export function limitPolling({ transport }: Connection, limits: PollingLimits): void {
+  const own = bounds.get(transport);
+  if (own) own.limits = limits;
+}
+
+/** Bytes of answers that their clients have not taken yet; a client may ask again over another connection meanwhile. */
+export const unreadAnswerBytes = (transport: object): number => bounds.get(transport)?.unreadBytes ?? 0;
+
+class PollingBounds {
+  limits: PollingLimits;
+  readonly #transport: PollingTransport;
+  readonly #isOpen: () => boolean;
+  readonly #answers = new Map<ServerResponse, number>();
+
+  constructor(transport: PollingTransport, limits: PollingLimits, isOpen: () => boolean) {
+    this.#transport = transport;
+    this.limits = limits;
+    this.#isOpen = isOpen;
+  }
+
+  get unreadBytes(): number {
+    let bytes = 0;
+    for (const length of this.#answers.values()) bytes += length;
+    return bytes;
+  }
+
+  takeBody(request: IncomingMessage, response: ServerResponse): void {
+    const transport = this.#transport;
+    if (transport.dataReq) {
+      transport.onError('data request overlap from client');
+      return this.#refuse(request, response, 400, 'Another request of this session is still being received');
+    }
+    if (request.headers['content-type'] === 'application/octet-stream') {
+      transport.onError('invalid content');
+      return this.#refuse(request, response, 400, 'The body must be text');
+    }
+    const { limits } = this;
+    const tooLarge = `At most ${limits.bodyBytes} bytes, ${limits.packetBytes} a packet, in ${limits.packets} packets`;
+    if (limits.bodyBytes > 0 && Number(request.headers['content-length']) > limits.bodyBytes) {
+      return this.#refuse(request, response, 413, tooLarge);
+    }
+    transport.dataReq = request;
+    transport.dataRes = response;
+    const body = new Body();
+    const onData = (chunk: Buffer) => {
+      if (limits.bodyBytes === 0 || body.length + chunk.length <= limits.bodyBytes) return body.append(chunk);
+      cleanUp();
+      this.#refuse(request, response, 413, tooLarge);
+    };
+    const onClose = () => {
+      cleanUp();
+      transport.onError('data request connection closed prematurely');
+    };
+    const onEnd = () => {
+      const bytes = body.bytes;
+      if (!fits(bytes, limits)) {
+        cleanUp();
+        return this.#refuse(request, response, 413, tooLarge);
+      }
+      if (!isUtf8(bytes)) {
+        cleanUp();
+        this.#refuse(request, response, 400, 'The body must be UTF-8');
+        return transport.onError('the body is not UTF-8');
+      }
+      transport.onData(bytes.toString());
+      const headers = transport.headers(request, { 'Content-Type': 'text/html', 'Content-Length': 2 });
+      response.writeHead(200, headers).end('ok');
+      cleanUp();
+    };
+    function cleanUp(): void {
+      request.off('data', onData).off('end', onEnd).off('close', onClose);
+      transport.dataReq = transport.dataRes = null;
+    }
+    request.on('data', onData).on('end', onEnd).on('close', onClose);
+  }
+
+  /** engine.io answers 500, which reads like a defect of the server. The session goes on. */
+  refuseMethod(request: IncomingMessage, response: ServerResponse): void {
+    this.#refuse(request, response, 400, 'A session of long polling takes GET and POST only');
+  }
+
+  /** In the form in which engine.io refuses. What is left of the body is not taken. */
+  #refuse(request: IncomingMessage, response: ServerResponse, status: number, message: string): void {
+    const body = JSON.stringify({ code: 3, message });
+    const length = Buffer.byteLength(body);
+    const headers = { 'Content-Type': 'application/json', 'Content-Length': length, Connection: 'close' };
+    response.writeHead(status, this.#transport.headers(request, headers)).end(body);
+    request.resume();
+    const { socket } = request;
+    setTimeout(() => socket.destroy(), closeTimeoutMs).unref();
+  }
+
+  answer(payload: string, written: () => void): void {
+    const { req: request, res: response } = this.#transport;
+    const body = Buffer.from(payload);
+    const headers: Record<string, string> = {
+      'Content-Type': 'text/plain; charset=UTF-8',
+      'Content-Length': String(body.length),
+    };
+    // The last answer ends the connection, too: who does not come back does not keep it.
+    if (!this.#isOpen()) headers.Connection = 'close';
+    this.#answers.set(response!, body.length);
+    response!.once('close', () => this.#answers.delete(response!));
+    response!.writeHead(200, this.#transport.headers(request!, headers)).end(body);
+    written();
+  }
+
+  /** Answers that are not taken within the grace are given up. */
+  end(): void {
+    if (this.#answers.size === 0) return;
+    setTimeout(() => {
+      for (const response of this.#answers.keys()) response.destroy();
+    }, closeTimeoutMs).unref();
+  }
+}
+
+function fits(body: Buffer, { packetBytes, packets }: PollingLimits): boolean {
+  let count = 1;
+  let from = 0;
+  for (let end = body.indexOf(separator); ; end = body.indexOf(separator, from)) {
+    const length = (end === -1 ? body.length : end) - from;
+    // The first character is the type of the packet.
+    if (packetBytes > 0 && length - 1 > packetBytes) return false;
+    if (end === -1) return count <= packets;
+    count += 1;
+    from = end + 1;
+  }
+}
+
+/** What has arrived of a body, in one piece: pieces of one byte each would weigh a hundred times as much. */
+class Body {
+  #buffer = Buffer.allocUnsafe(1_024);
+  length = 0;
+
+  append(chunk: Buffer): void {
+    const length = this.length + chunk.length;
+    if (length > this.#buffer.length) {
+      const larger = Buffer.allocUnsafe(Math.max(length, this.#buffer.length * 2));
+      this.#buffer.copy(larger, 0, 0, this.length);
+      this.#buffer = larger;
+    }
+    chunk.copy(this.#buffer, this.length);
+    this.length = length;
+  }
+
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.length);
+  }
+}

@@ -1,0 +1,125 @@
+import type { Socket } from 'socket.io';
+import type { WebSocket } from 'ws';
+import { unreadAnswerBytes } from './engineio-bounded-polling.ts';
+
+type Connection = Socket['conn'];
+
+interface Packet {
+  data?: string | Buffer;
+  options?: { wsPreEncodedFrame?: Buffer[] };
+  /** What it weighs, once that has been asked. */
+  bytes?: number;
+}
+
+/** python-engineio drops the connection over an answer with more. */
+const maxPacketsOfAnswer = 16;
+/** What a packet weighs beside its text. */
+const packetOverheadBytes = 128;
+
+/** What of engine.io's connection its types keep to themselves. */
+interface Engine {
+  readyState: string;
+  flush(): void;
+  close(discard: true): void;
+  writeBuffer: Packet[];
+  transport: {
+    name: string;
+    writable: boolean;
+    send(packets: Packet[]): void;
+    socket?: WebSocket & { _socket?: { cork(): void; uncork(): void } };
+  };
+}
+
+export interface FlushPerTurn {
+  add(connection: Connection): void;
+  /** Closes it if it has too much unsent; its libraries write by themselves, too. */
+  check(connection: Connection): void;
+}
+
+/**
+ * Lets connections write what they have to say in one turn of the event loop at once, and closes one when more than
+ * `most` bytes (0: any) wait for a client that does not read: neither the engine nor `ws` bounds them.
+ */
+export function flushingPerTurn(most: number, closedUnread: () => void): FlushPerTurn {
+  const due = new Set<Engine>();
+
+  /** True if it had to be closed. */
+  function isCutOff(engine: Engine): boolean {
+    if (most === 0 || unsentBytes(engine) <= most) return false;
+    closedUnread();
+    end(engine);
+    return true;
+  }
+
+  function flushAll(): void {
+    const all = [...due];
+    due.clear();
+    for (const engine of all) {
+      try {
+        if (!isCutOff(engine)) flushNow(engine);
+      } catch {
+        // It has missed something, and the others must not.
+        end(engine);
+      }
+    }
+  }
+
+  // In the place of the engine's own; one function for all connections.
+  function flush(this: Engine): void {
+    // The engine may close the transport next.
+    if (this.readyState === 'closing') return flushNow(this);
+    // After the turn's answers, so that they share a write with what else the connection is told.
+    if (due.size === 0) process.nextTick(flushAll);
+    due.add(this);
+  }
+
+  return {
+    add(connection) {
+      (connection as unknown as Engine).flush = flush;
+    },
+    check(connection) {
+      if (connection.readyState === 'open') isCutOff(connection as unknown as Engine);
+    },
+  };
+}
+
+function flushNow(engine: Engine): void {
+  const { transport, writeBuffer } = engine;
+  if (transport.name === 'polling' && writeBuffer.length > maxPacketsOfAnswer) {
+    // The rest goes with the next answers; the engine is told when the last has gone.
+    if (transport.writable) transport.send(writeBuffer.splice(0, maxPacketsOfAnswer));
+    return;
+  }
+  const socket = transport.socket?._socket;
+  socket?.cork();
+  try {
+    (Object.getPrototypeOf(engine) as Engine).flush.call(engine);
+  } finally {
+    socket?.uncork();
+  }
+}
+
+export function unsentBytesOf(connection: Connection): number {
+  return unsentBytes(connection as unknown as Engine);
+}
+
+/** There are none in the engine as long as its transport takes what comes. */
+function unsentBytes({ writeBuffer, transport }: Engine): number {
+  const handedOver = transport.socket?.bufferedAmount ?? unreadAnswerBytes(transport);
+  return transport.writable ? handedOver : writeBuffer.reduce((sum, packet) => sum + weightOf(packet), handedOver);
+}
+
+function weightOf(packet: Packet): number {
+  packet.bytes ??= packetOverheadBytes + bytesOf(packet);
+  return packet.bytes;
+}
+
+function bytesOf({ data, options }: Packet): number {
+  return options?.wsPreEncodedFrame?.[0]?.length ?? (data === undefined ? 0 : Buffer.byteLength(data));
+}
+
+function end(engine: Engine): void {
+  const { socket } = engine.transport;
+  engine.close(true);
+  socket?.terminate();
+}

@@ -1,0 +1,101 @@
+import type { Namespace, Socket } from 'socket.io';
+import { Adapter, type BroadcastOptions, type Room } from 'socket.io-adapter';
+import { RoomWrites, type Written } from '../transports/broadcast-batcher.ts';
+import { endConnection } from '../transports/socketio/close-connection.ts';
+
+type Packet = Parameters<Adapter['broadcast']>[0];
+
+/** What `Client.writeToEngine` writes to; engine.io sends frames that were made before as they are. */
+interface Engine {
+  transport: { name: string };
+  write(data: string, options: { compress: boolean; wsPreEncodedFrame?: Buffer[] }): void;
+}
+
+/** Its class has private parts, which a declaration cannot have. */
+interface RoomsAdapter extends Adapter {
+  catchUp(id: string, room: Room): void;
+}
+type RoomsAdapterClass = (new (namespace: Namespace) => RoomsAdapter) & typeof Adapter;
+
+/**
+ * The in-memory adapter, which writes what is emitted to a room once per turn, and makes the bytes once. What is
+ * emitted to one socket meanwhile may overtake; who leaves a room has had what was said before.
+ */
+export function roomsAdapter(failed: (error: unknown) => void): RoomsAdapterClass {
+  return class extends Adapter {
+    readonly #writes: RoomWrites<Room, string>;
+
+    constructor(namespace: Namespace) {
+      super(namespace);
+      this.#writes = new RoomWrites<Room, string>({
+        membersOf: (room) => this.rooms.get(room) ?? [],
+        write: (id, written) => {
+          const socket = this.#socket(id);
+          if (socket?.connected) write(socket.conn as unknown as Engine, written);
+        },
+        failed: (id, error) => {
+          failed(error);
+          const socket = this.#socket(id);
+          if (socket) endConnection(socket.conn);
+        },
+      });
+    }
+
+    override broadcast(packet: Packet, options: BroadcastOptions): void {
+      const [room, ...others] = options.rooms;
+      if (room === undefined || others.length > 0 || options.except?.size) return super.broadcast(packet, options);
+      packet.nsp = this.nsp.name;
+      for (const encoded of this.nsp.server.encoder.encode(packet)) this.#writes.say(room, `4${encoded}`);
+    }
+
+    get deliveries(): number {
+      return this.#writes.deliveries;
+    }
+
+    override addAll(id: string, rooms: Set<Room>): void {
+      for (const room of rooms) if (!this.rooms.get(room)?.has(id)) this.#writes.entered(room, id);
+      super.addAll(id, rooms);
+    }
+
+    override del(id: string, room: Room): void {
+      this.catchUp(id, room);
+      super.del(id, room);
+    }
+
+    /** What has been said in the room goes before what this socket is sent now. */
+    catchUp(id: string, room: Room): void {
+      if (this.rooms.get(room)?.has(id)) this.#writes.catchUp(room, id);
+    }
+
+    #socket(id: string): Socket | undefined {
+      return this.nsp.sockets.get(id) as Socket | undefined;
+    }
+  };
+}
+
+interface OfRooms {
+  id: string;
+  nsp: { adapter: unknown };
+}
+
+/** For an answer that tells the socket how far the room has come. */
+export function catchUp({ id, nsp }: OfRooms, room: Room): void {
+  (nsp.adapter as { catchUp(id: string, room: Room): void }).catchUp(id, room);
+}
+
+/** How often something that was said in a room has been written to a connection. */
+export function deliveriesIn({ adapter }: { adapter: unknown }): number {
+  return (adapter as { deliveries: number }).deliveries;
+}
+
+/** Each text is a packet of the engine's, with its type before it; a frame of it holds that, too. */
+function write(engine: Engine, { frames, texts }: Written): void {
+  if (engine.transport.name === 'websocket') {
+    // Of several packets in one buffer the engine knows the first.
+    for (const [n, frame] of frames.entries()) {
+      engine.write(texts[n]!.slice(1), { compress: false, wsPreEncodedFrame: [frame] });
+    }
+  } else {
+    for (const text of texts) engine.write(text.slice(1), { compress: false });
+  }
+}

@@ -1,0 +1,378 @@
+import type { TokenHolder, TokenLifetime } from '../../auth/token-expiry.ts';
+import type { Identity } from '../../auth/token-verification.ts';
+import type { Actor } from '../../core/authorization.ts';
+import { ChatError, type CloseReason, errors, parse } from '../../core/errors.ts';
+import {
+  maxInvalidTokens,
+  unauthenticatedBurstBytes,
+  unauthenticatedFrameBytes,
+} from '../../core/limits/transport-limits.ts';
+import { unknownKeys } from '../../core/unknown-keys.ts';
+import { roomIdOf } from '../../features/app-context.ts';
+import { type ChatCommandName, type ChatFrame, CommandId, chatCommands } from '../../protocol/chat-commands.ts';
+import { requestCosts } from '../../protocol/request-costs.ts';
+import { requestOverheadBytes, Turns } from '../command-queue.ts';
+import type { Live } from '../live-context.ts';
+import type { ChatAudience } from './broadcaster.ts';
+import { ChatStay, type Guest } from './room-subscription.ts';
+
+/** What a session needs of its WebSocket. */
+export interface ChatConnection {
+  /** A text, or frames as they go over the wire. False when the client has left too much unread. */
+  send(frames: string | readonly Buffer[]): boolean;
+  close(reason: CloseReason): void;
+  /** Whether to read on: a client that sends faster than it is answered waits. */
+  setReading(reading: boolean): void;
+  /** The size of messages from now on, 0: any. False if the one that is arriving is larger already. */
+  limitMessages(bytes: number): boolean;
+  readonly hasTooMuchUnsent: boolean;
+}
+
+type Step =
+  | { name: 'authenticating' }
+  | { name: 'choosing_room'; identity: Identity }
+  | { name: 'in_room'; identity: Identity; stay: ChatStay }
+  /** Whose it was: a select may still be under way. */
+  | { name: 'ended'; identity: Identity | undefined };
+
+type Id = CommandId | undefined;
+type Command = Record<string, unknown>;
+
+/** One `/chat` connection: its commands, obeyed strictly in the order in which they arrive. */
+export class ChatSession implements Guest, TokenHolder {
+  readonly #connection: ChatConnection;
+  readonly #live: Live;
+  readonly #audience: ChatAudience;
+  #tokenTimer: NodeJS.Timeout | undefined;
+  #step: Step = { name: 'authenticating' };
+  #badTokens = 0;
+  #unauthenticatedBytes = 0;
+  #lifetime: TokenLifetime | undefined;
+  #releaseUser = nothing;
+  #forgetUnauthenticated: () => void;
+  readonly #turns: Turns;
+  /** By the `id` of the command; few commands have any. */
+  #ignored: Map<CommandId, string[]> | undefined;
+
+  constructor(connection: ChatConnection, live: Live, audience: ChatAudience) {
+    this.#connection = connection;
+    this.#live = live;
+    this.#audience = audience;
+    this.#turns = new Turns(live.waiting);
+    this.#forgetUnauthenticated = live.connections.awaitToken(() => this.#close('no_token'));
+    this.#tokenTimer = setTimeout(() => this.#close('no_token'), live.tokenDeadlineMs);
+    this.send({ type: 'query', data: 'START?' });
+  }
+
+  /** Takes a frame; it is obeyed in its turn. */
+  hear(text: string): void {
+    if (this.#step.name === 'ended') return;
+    const bytes = Buffer.byteLength(text);
+    if (this.#step.name === 'authenticating' && !this.#mayQueue(bytes)) return this.#close('frame_too_large');
+    const done = this.#turns.isNodeFull ? this.#takeRefused(text) : this.#turns.take(bytes, () => this.#handle(text));
+    if (!this.#turns.isFull) return;
+    this.#connection.setReading(false);
+    void done.then(() => this.#connection.setReading(true));
+  }
+
+  /** A client may send its token and what comes after it in one burst; alone, a large frame has no business here. */
+  #mayQueue(bytes: number): boolean {
+    this.#unauthenticatedBytes += bytes + requestOverheadBytes;
+    if (this.#turns.waiting > 0) return this.#unauthenticatedBytes <= unauthenticatedBurstBytes;
+    if (bytes > unauthenticatedFrameBytes) return false;
+    this.#connection.limitMessages(this.#frameBytesOr(unauthenticatedBurstBytes));
+    return true;
+  }
+
+  async #handle(text: string): Promise<void> {
+    await this.#obey(text).catch((error) => this.refuse(ChatError.from(error), undefined));
+    if (this.#step.name !== 'authenticating' || this.#turns.waiting > 1) return;
+    // No token holds, and none is being checked.
+    if (!this.#connection.limitMessages(unauthenticatedFrameBytes)) this.#close('frame_too_large');
+  }
+
+  /** The node holds as much as it may: of this command only its `id` is kept, for the answer. */
+  #takeRefused(text: string): Promise<void> {
+    const frame = readJson(text);
+    const id = isObject(frame) ? CommandId.safeParse(frame.id).data : undefined;
+    const error = new ChatError('UNAVAILABLE', { message: overloaded, retryAfterMs: 1_000 });
+    return this.#turns.take(0, async () => this.refuse(error, id));
+  }
+
+  #frameBytesOr(bytes: number): number {
+    const { frameBytes } = this.#live.limits;
+    return frameBytes === 0 ? bytes : Math.min(frameBytes, bytes);
+  }
+
+  /** Closes a connection that does not read; libraries write to it, too. */
+  checkUnsent(): void {
+    if (!this.#hasEnded && this.#connection.hasTooMuchUnsent) this.#closeUnread();
+  }
+
+  /** A binary frame that is not UTF-8 ends the connection as such a text frame does. */
+  refuseBytes(): void {
+    this.#close('not_utf8');
+  }
+
+  /** Closes with 1001; the client comes back. */
+  drain(): void {
+    this.#close('draining');
+  }
+
+  reconnect(): void {
+    this.drain();
+  }
+
+  fail(error: unknown): void {
+    this.#live.logger.error({ err: error }, 'a member could not be told');
+    this.drain();
+  }
+
+  endWithToken(): void {
+    this.#close('token_ended');
+  }
+
+  get actor(): Actor {
+    return this.#identity!.actor;
+  }
+
+  /** The connection is gone; what is still under way ends in silence. */
+  end(): void {
+    this.#leaveRoom();
+    this.#step = { name: 'ended', identity: this.#identity };
+    this.#needNoToken();
+    this.#lifetime?.stop();
+    this.#releaseUser();
+  }
+
+  async #obey(text: string): Promise<void> {
+    if (this.#hasEnded) return;
+    if (this.#step.name === 'authenticating' && Buffer.byteLength(text) > unauthenticatedFrameBytes) {
+      return this.#close('frame_too_large');
+    }
+    const frame = readJson(text);
+    const command: Command = isObject(frame) ? frame : {};
+    if (command.type !== 'message') await this.#settled();
+    if (this.#hasEnded) return;
+    if (frame === undefined) return this.#hearNonsense();
+    const id = command.id === undefined ? undefined : CommandId.safeParse(command.id).data;
+    const name = nameOf(command);
+    this.#live.metrics.requested('chat', name ?? 'unknown');
+    if (this.#step.name === 'authenticating' && name !== 'token') return this.#badToken({ id });
+    if (!name) return this.send({ type: 'query', data: 'COMMAND?', id });
+    try {
+      // Whose a token is, is known when it has been verified.
+      if (name !== 'token') this.#limit(this.actor, name, command);
+      this.#noticeUnknownKeys(name, command, id);
+      await this.#run(name, command, id);
+    } catch (error) {
+      // The answers, too, keep the order of the commands.
+      await this.#settled();
+      this.refuse(ChatError.from(error), id);
+    }
+  }
+
+  #limit({ user }: Actor, name: ChatCommandName, command: Command): void {
+    this.#live.rooms.requestLimits.take(user, requestCosts.chat[name], command);
+  }
+
+  /** Clients of the legacy service send keys of their own and take no new ones: who gives an `id` is a newer client. */
+  #noticeUnknownKeys(name: ChatCommandName, command: Command, id: Id): void {
+    if (name === 'token' || name === 'quit') return;
+    const ignored = unknownKeys(chatCommands[name], command).filter((key) => key !== 'id');
+    if (id === undefined || ignored.length === 0) return;
+    if (!this.#ignored || this.#ignored.size >= maxIgnoredLists) this.#ignored = new Map();
+    this.#ignored.set(id, ignored);
+  }
+
+  /** The answer of a command says which keys of it were not used. */
+  #withIgnored(frame: ChatFrame): ChatFrame {
+    const ignored = frame.id === undefined ? undefined : this.#ignored?.get(frame.id);
+    if (!ignored) return frame;
+    this.#ignored!.delete(frame.id!);
+    const isAnswer = frame.type === 'message' || frame.data === 'CONNECTED' || frame.data === 'HISTORY';
+    return isAnswer ? { ...frame, ignored } : frame;
+  }
+
+  async #run(name: ChatCommandName, command: Command, id: Id): Promise<void> {
+    switch (name) {
+      case 'token':
+        return this.#takeToken(command, id);
+      case 'select_room':
+        return this.#selectRoom(command, id);
+      case 'message':
+        return this.#stay ? this.#stay.send(command, id) : this.#askForRoom(id);
+      case 'get_past_messages':
+        return this.#stay ? this.#stay.sendHistory(command, id) : this.#askForRoom(id);
+      case 'quit':
+        return this.#close('quit');
+    }
+  }
+
+  /** Resolves when the messages on their way are answered, also those of a room it was taken out of. */
+  async #settled(): Promise<void> {
+    if (this.#step.name === 'in_room') await this.#step.stay.settled();
+  }
+
+  #hearNonsense(): void {
+    if (this.#step.name === 'authenticating') return this.#badToken({});
+    this.send({ type: 'status', data: 'BADJSON' });
+    this.#close('not_json');
+  }
+
+  #badToken({ reason, id }: { reason?: ChatError['code']; id?: Id }): void {
+    this.#badTokens += 1;
+    if (this.#badTokens < maxInvalidTokens) return this.send({ type: 'query', data: 'TOKEN?', reason, id });
+    this.send({ type: 'status', data: 'BADAUTH', id });
+    this.#close('bad_tokens');
+  }
+
+  async #takeToken(command: Command, id: Id): Promise<void> {
+    const known = this.#identity;
+    let fresh: Identity;
+    try {
+      fresh = await this.#live.authenticator.verify(command.content);
+    } catch (thrown) {
+      const error = ChatError.from(thrown);
+      if (error.code === 'UNAVAILABLE' || error.code === 'INTERNAL') throw error;
+      this.#live.metrics.refused('chat', error.code);
+      return this.#badToken({ reason: error.code, id });
+    }
+    if (this.#hasEnded) return;
+    if (known && known.actor.user !== fresh.actor.user) return this.#badToken({ reason: 'UNAUTHENTICATED', id });
+    this.#limit(fresh.actor, 'token', command);
+    if (!known && !(await this.#admit(fresh.actor, id))) return;
+    if (!known) this.#connection.limitMessages(this.#live.limits.frameBytes);
+    this.#renew(fresh);
+    this.send({ type: 'status', data: 'READY', id });
+    this.#stay?.review();
+  }
+
+  /** It has one, or ends. */
+  #needNoToken(): void {
+    clearTimeout(this.#tokenTimer);
+    this.#tokenTimer = undefined;
+    this.#forgetUnauthenticated();
+    this.#forgetUnauthenticated = nothing;
+  }
+
+  async #admit({ user }: Actor, id: Id): Promise<boolean> {
+    this.#needNoToken();
+    try {
+      this.#releaseUser = await this.#live.connections.admit(user);
+      if (this.#hasEnded) this.#releaseUser();
+      return !this.#hasEnded;
+    } catch (error) {
+      this.refuse(ChatError.from(error), id);
+      this.#close('too_many_connections');
+      return false;
+    }
+  }
+
+  #renew(identity: Identity): void {
+    this.#badTokens = 0;
+    const stay = this.#stay;
+    this.#step = stay ? { name: 'in_room', identity, stay } : { name: 'choosing_room', identity };
+    if (this.#lifetime) this.#lifetime.renew(identity);
+    else this.#lifetime = this.#live.lifetimes.watch(identity, this);
+  }
+
+  async #selectRoom(command: Command, id: Id): Promise<void> {
+    try {
+      const { room_id, since } = parse(chatCommands.select_room, command);
+      const room = await roomIdOf(this.#live.rooms, room_id);
+      if (this.#stay?.room === room) return this.#stay.confirm(id);
+      this.#leaveRoom();
+      if (this.#step.name !== 'choosing_room') return;
+      const { identity } = this.#step;
+      const stay = new ChatStay({ room, guest: this, rooms: this.#live.rooms, audience: this.#audience });
+      this.#step = { name: 'in_room', identity, stay };
+      await stay.begin(since, id);
+    } catch (error) {
+      // A failed select leaves the room before, too.
+      this.#leaveRoom();
+      throw error;
+    }
+  }
+
+  #askForRoom(id: Id): void {
+    this.send({ type: 'query', data: 'SELECTROOM?', id });
+  }
+
+  #leaveRoom(): void {
+    if (this.#step.name !== 'in_room') return;
+    const { identity, stay } = this.#step;
+    this.#step = { name: 'choosing_room', identity };
+    stay.end();
+  }
+
+  /** The room the session is in; one it was taken out of is over. */
+  get #stay(): ChatStay | undefined {
+    return this.#step.name === 'in_room' && !this.#step.stay.isOver ? this.#step.stay : undefined;
+  }
+
+  refuse(error: ChatError, id: Id): void {
+    const { code, retryAfterMs: retry_after_ms, detail } = error;
+    this.#live.metrics.refused('chat', code);
+    const identity = this.#identity;
+    if (identity) this.#live.rooms.requestLimits.refused(identity.actor.user, code);
+    if (code === 'INTERNAL') this.#live.logger.error({ err: error.cause }, 'a command failed');
+    const data = errors[code].chat;
+    const why = { reason: code, detail, retry_after_ms, id };
+    this.send(data === 'ERROR' ? { type: 'status', data, ...why } : { type: 'status', data, ...why });
+  }
+
+  get #identity(): Identity | undefined {
+    return 'identity' in this.#step ? this.#step.identity : undefined;
+  }
+
+  /** Asked anew after every wait: the connection may have closed meanwhile. */
+  get #hasEnded(): boolean {
+    return this.#step.name === 'ended';
+  }
+
+  send(frame: ChatFrame): void {
+    if (this.#step.name === 'in_room') this.#step.stay.catchUp();
+    this.transmit(JSON.stringify(this.#ignored ? this.#withIgnored(frame) : frame));
+  }
+
+  transmit(frames: string | readonly Buffer[]): void {
+    if (!this.#hasEnded && !this.#connection.send(frames)) this.#closeUnread();
+  }
+
+  #closeUnread(): void {
+    this.#live.metrics.closedUnread('chat');
+    this.#close('does_not_read');
+  }
+
+  #close(reason: CloseReason): void {
+    if (this.#hasEnded) return;
+    this.end();
+    this.#connection.close(reason);
+  }
+}
+
+/** Commands of one connection whose unknown keys are remembered until they are answered. */
+const maxIgnoredLists = 100;
+
+const nothing = () => {};
+const overloaded = 'The server has more requests waiting than it can take, try again';
+
+const byteOrderMark = '\u{feff}';
+
+/** A byte order mark is no part of the text: some libraries write one before everything. */
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text.startsWith(byteOrderMark) ? text.slice(1) : text);
+  } catch {
+    return undefined;
+  }
+}
+
+function nameOf({ type }: Command): ChatCommandName | undefined {
+  return typeof type === 'string' && Object.hasOwn(chatCommands, type) ? (type as ChatCommandName) : undefined;
+}
+
+function isObject(value: unknown): value is Command {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,31 @@
+import type { Request, RequestHandler } from 'express';
+import passport from 'passport';
+import { type Authenticator, assertHeaderFits, type Identity, tokenRefusal } from '../../auth/token-verification.ts';
+import type { Actor } from '../../core/authorization.ts';
+
+/** passport-jwt in front of the routes; it runs before a body is read. */
+export function authenticateRequest({ strategy }: Authenticator): RequestHandler {
+  const guard = new passport.Passport();
+  guard.use('jwt', strategy);
+  return (request, response, next) => {
+    assertHeaderFits(request.headers.authorization);
+    const answered = (error: unknown, identity: Identity | false | null, reason: unknown) => {
+      if (error || !identity) return next(tokenRefusal(error || reason));
+      request.user = identity;
+      next();
+    };
+    guard.authenticate('jwt', { session: false }, answered)(request, response, next);
+  };
+}
+
+/** After the body has been read, which may take minutes. */
+export function recheckRequest({ recheck }: Authenticator): RequestHandler {
+  return (request, _response, next) => {
+    recheck(request.user as Identity);
+    next();
+  };
+}
+
+export function actorOf(request: Request): Actor {
+  return (request.user as Identity).actor;
+}

@@ -1,0 +1,106 @@
+import { closeCodes } from '../../../core/errors.ts';
+import {
+  type ChatCommandName,
+  type ChatFrameName,
+  CommandId,
+  chatAnswers,
+  chatCommands,
+  chatFrames,
+} from '../../../protocol/chat-commands.ts';
+import type { Channel } from './asyncapi.ts';
+import type { JsonSchema, JsonSchemas } from './json-schemas.ts';
+
+const closes = Object.values(closeCodes);
+const rows = closes.map(({ code, reason, reconnect }) => `| ${code} | ${reason} | ${reconnect ? 'yes' : 'no'} |`);
+
+const channel = {
+  address: '/chat',
+  title: 'A plain WebSocket',
+  description: `Text frames, each one JSON object with a string \`type\`. The connection is in one of three steps: without a
+token, without a room, in a room. Commands are obeyed strictly in the order in which they arrive, also in one burst before
+\`START?\` was read. A command may carry an \`id\`, which comes back on its answer.
+
+How the server closes the connection, and whether coming back makes sense:
+
+| code | reason | come back |
+| --- | --- | --- |
+${rows.join('\n')}
+
+1002, 1007, 1008 and 1009 may come without their reason.`,
+  bindings: { ws: { method: 'GET', bindingVersion: '0.1.0' } },
+  'x-close-codes': closes,
+};
+
+/** `START?` as a key may be written. */
+export const frameKey = (name: ChatFrameName) => `frame.${name.replace('?', '')}`;
+
+/** The plain WebSocket. */
+export function chatChannel(schemas: JsonSchemas): Channel {
+  const messages: Channel['messages'] = {};
+  const operations: Channel['operations'] = {};
+  for (const name of Object.keys(chatFrames) as ChatFrameName[]) {
+    const schema = chatFrames[name];
+    messages[frameKey(name)] = {
+      name,
+      title: name,
+      summary: schema.description ?? name,
+      ...answerOf(schemas.of(schema)),
+    };
+  }
+  for (const name of Object.keys(chatCommands) as ChatCommandName[]) {
+    const { frames, refusals } = chatAnswers[name];
+    const summary = chatCommands[name].description ?? name;
+    messages[`command.${name}`] = { name, title: name, summary, payload: commandOf(name, schemas), ...correlated };
+    const isRefused = refusals.length > 0;
+    if (isRefused) messages[`refusal.${name}`] = refusalOf(name, refusals);
+    const reply = frames.filter((frame) => !isRefusal(frame)).map(frameKey);
+    operations[name] = {
+      action: 'receive',
+      summary,
+      messages: [`command.${name}`],
+      reply: isRefused ? [...reply, `refusal.${name}`] : reply,
+    };
+  }
+  Object.assign(operations, unasked);
+  return { channel, messages, operations };
+}
+
+const correlated = { correlationId: { location: '$message.payload#/id' } };
+const answerOf = (payload: JsonSchema) => ({ payload, ...correlated });
+
+/** `id` is taken and given back beside whatever a command has. */
+function commandOf(name: ChatCommandName, schemas: JsonSchemas): JsonSchema {
+  const { properties, ...schema } = schemas.of(chatCommands[name]);
+  return { ...schema, properties: { ...(properties as object), id: schemas.of(CommandId) } };
+}
+
+const isRefusal = (frame: ChatFrameName) => frame === 'NOTAUTHORIZED' || frame === 'ERROR';
+
+function refusalOf(name: ChatCommandName, codes: readonly string[]): Channel['messages'][string] {
+  const frames = (['NOTAUTHORIZED', 'ERROR'] as const).filter((frame) =>
+    (chatAnswers[name].frames as readonly ChatFrameName[]).includes(frame),
+  );
+  const shapes = frames.map((frame) => ({ $ref: `#/components/messages/chat.${frameKey(frame)}/payload` }));
+  return {
+    name: frames.join(' or '),
+    title: `${name}, refused`,
+    summary: `\`reason\` is \`${codes.join('`, `')}\`.`,
+    payload: { allOf: [{ anyOf: shapes }, { properties: { reason: { enum: codes } } }] },
+    ...correlated,
+  };
+}
+
+const unasked = {
+  open: { action: 'send', summary: 'The connection is open.', messages: [frameKey('START?')] },
+  tell: { action: 'send', summary: 'A message of the room, live.', messages: [frameKey('message')] },
+  takeOut: {
+    action: 'send',
+    summary: 'The connection has been taken out of its room.',
+    messages: [frameKey('NOTAUTHORIZED')],
+  },
+  refuseNonsense: {
+    action: 'send',
+    summary: 'What was sent is no command, or not JSON.',
+    messages: (['TOKEN?', 'BADAUTH', 'COMMAND?', 'BADJSON'] as const).map(frameKey),
+  },
+} satisfies Channel['operations'];

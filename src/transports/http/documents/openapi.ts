@@ -1,0 +1,168 @@
+import type { z } from 'zod';
+import { type ErrorCode, errors } from '../../../core/errors.ts';
+import { type Answer, Refusal, type Route, tags } from '../../../protocol/rest/route.ts';
+import { restRoutes } from '../../../protocol/rest-routes.ts';
+import { type JsonSchema, type JsonSchemas, jsonSchemas } from './json-schemas.ts';
+import { packageInfo } from './package-info.ts';
+
+const description = `Rooms, permissions and message history. What is live, over Socket.IO and a plain WebSocket, is described by
+[AsyncAPI](asyncapi.json).
+
+Every answer below \`/rooms\` and \`/admin\` is an envelope, also that of an error: \`meta.code\` is the status, \`meta.reason\` the
+code of what went wrong, \`content\` what was asked for. A path or a method that is not described here is 404 \`NOT_FOUND\`,
+except for the page at \`/\` and what belongs to it.
+CORS is open to any origin, without credentials, or to those of \`ALLOWED_ORIGINS\` (others get 403 \`FORBIDDEN\`), except below \`/admin\` and for \`/healthz\`, \`/readyz\` and \`/metrics\`. A
+trailing slash is fine. Unknown keys in what a client sends are ignored, and a client ignores keys that it does not know.`;
+
+const securitySchemes = {
+  userToken: {
+    type: 'http',
+    scheme: 'bearer',
+    bearerFormat: 'JWT',
+    description: "Signed by the product's own backend; it says who asks.",
+  },
+  adminToken: { type: 'http', scheme: 'bearer', description: 'The `ADMIN_TOKEN` of the server.' },
+  metricsToken: { type: 'http', scheme: 'bearer', description: 'The `METRICS_TOKEN` of the server, where it has one.' },
+};
+
+const securities = {
+  user: [{ userToken: [] }],
+  admin: [{ adminToken: [] }],
+  metrics: [{}, { metricsToken: [] }],
+  none: [],
+};
+
+/** OpenAPI 3.1 of all there is on REST. */
+export function openapiDocument() {
+  const { name, version, license } = packageInfo();
+  const schemas = jsonSchemas();
+  const refusals = refusalResponses(schemas);
+  const paths: Record<string, Record<string, unknown>> = {};
+  for (const [operationId, route] of Object.entries<Route>(restRoutes)) {
+    const path = route.path.replaceAll(/:(\w+)/g, '{$1}');
+    paths[path] = { ...paths[path], [route.method.toLowerCase()]: operation(operationId, route, schemas, refusals.of) };
+  }
+  return {
+    openapi: '3.1.0',
+    info: { title: name, version, description, license: { name: license, identifier: license } },
+    // Beside this document, whatever path the service is mounted under.
+    servers: [{ url: '.' }],
+    tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
+    paths,
+    components: { schemas: schemas.components, responses: refusals.components, headers, securitySchemes },
+  };
+}
+
+function operation(
+  operationId: string,
+  route: Route,
+  schemas: JsonSchemas,
+  refusalOf: (status: number, codes: ErrorCode[]) => object,
+) {
+  const { tag, summary, description, token, params, query, headers, body, answers, refusals } = route;
+  const parameters = [
+    ...parametersOf('path', params, schemas),
+    ...parametersOf('query', query, schemas),
+    ...parametersOf('header', headers, schemas),
+  ];
+  const refused = Map.groupBy(refusals, (code) => errors[code].http);
+  const responses = [
+    ...Object.entries(answers).map(([status, answer]) => [status, response(answer, Number(status), schemas)] as const),
+    ...[...refused].map(([status, codes]) => [String(status), refusalOf(status, codes)] as const),
+  ];
+  return {
+    operationId,
+    tags: [tag],
+    summary,
+    ...(description !== undefined && { description }),
+    ...(parameters.length > 0 && { parameters }),
+    ...(body && { requestBody: { required: true, content: { 'application/json': bodyOf(body, schemas) } } }),
+    responses: Object.fromEntries(responses),
+    security: securities[token],
+  };
+}
+
+function bodyOf({ schema, examples }: NonNullable<Route['body']>, schemas: JsonSchemas) {
+  const shown = Object.entries(examples).map(([summary, value]) => [summary, { summary, value }]);
+  return { schema: schemas.of(schema), examples: Object.fromEntries(shown) };
+}
+
+function parametersOf(place: 'path' | 'query' | 'header', schema: z.ZodType | undefined, schemas: JsonSchemas) {
+  if (!schema) return [];
+  const { properties, required = [] } = schemas.of(schema) as {
+    properties: Record<string, JsonSchema>;
+    required?: string[];
+  };
+  return Object.entries(properties).map(([name, { description, ...shape }]) => ({
+    name,
+    in: place,
+    required: place === 'path' || (required.includes(name) && !('default' in shape)),
+    ...(description !== undefined && { description }),
+    schema: asParameter(shape),
+  }));
+}
+
+/** All is text in an address: where a number or its digits are taken, a number is what is meant. */
+function asParameter({ anyOf, ...shape }: JsonSchema): JsonSchema {
+  const [meant, spelled] = (anyOf ?? []) as JsonSchema[];
+  if (!meant?.type || spelled?.type !== 'string') return anyOf ? { anyOf, ...shape } : shape;
+  return { ...meant, ...shape };
+}
+
+function response(
+  { description, type = 'application/json', schema, example }: Answer,
+  status: number,
+  schemas: JsonSchemas,
+) {
+  return {
+    description,
+    ...(status === 401 && { headers: { 'WWW-Authenticate': { $ref: '#/components/headers/WwwAuthenticate' } } }),
+    content: { [type]: { schema: schemas.of(schema), ...(example !== undefined && { example }) } },
+  };
+}
+
+const headers = {
+  WwwAuthenticate: { description: 'How to authenticate.', required: true, schema: { type: 'string', const: 'Bearer' } },
+  RetryAfterWhereKnown: {
+    description: 'Seconds.',
+    schema: { type: 'string', pattern: '^[0-9]+$' },
+    example: '4',
+  },
+};
+
+const headersOf: { [status: number]: object } = {
+  401: { 'WWW-Authenticate': { $ref: '#/components/headers/WwwAuthenticate' } },
+  429: { 'Retry-After': { $ref: '#/components/headers/RetryAfterWhereKnown' } },
+  503: { 'Retry-After': { $ref: '#/components/headers/RetryAfterWhereKnown' } },
+};
+
+/** Refusals with the same codes are one response, which operations refer to. */
+function refusalResponses(schemas: JsonSchemas) {
+  const components: Record<string, object> = {};
+  const refusal = schemas.of(Refusal);
+  return {
+    components,
+    of(status: number, codes: ErrorCode[]) {
+      const name = codes.join('.');
+      const narrowed = { code: { const: status }, reason: { enum: codes } };
+      const examples = codes.map((code) => [code, { value: refusalExample(code) }]);
+      components[name] = {
+        description: codes.map((code) => `\`${code}\`: ${errors[code].message}.`).join('\n\n'),
+        ...(headersOf[status] && { headers: headersOf[status] }),
+        content: {
+          'application/json': {
+            schema: { allOf: [refusal, { properties: { meta: { properties: narrowed } } }] },
+            examples: Object.fromEntries(examples),
+          },
+        },
+      };
+      return { $ref: `#/components/responses/${name}` };
+    },
+  };
+}
+
+function refusalExample(code: ErrorCode) {
+  const { http, message } = errors[code];
+  const more = code === 'RATE_LIMITED' ? { retry_after_ms: 3_777 } : {};
+  return { meta: { code: http, message, reason: code, ...more }, content: null };
+}

@@ -1,0 +1,94 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type ErrorCode, errors } from '../../core/errors.ts';
+import { closeGently, isClosing } from '../lingering-close.ts';
+
+const json = (code: ErrorCode, detail: string) => {
+  const { http, message } = errors[code];
+  return JSON.stringify({ meta: { code: http, message, reason: code, detail }, content: null });
+};
+
+const headersOf = (body: string) => ({
+  'Access-Control-Allow-Origin': '*',
+  'Cache-Control': 'no-store',
+  'Content-Type': 'application/json; charset=utf-8',
+  'Content-Length': Buffer.byteLength(body),
+});
+
+/** What the parser says of a request, by its error code, as the client is told. */
+const details: Record<string, [code: ErrorCode, detail: string]> = {
+  HPE_HEADER_OVERFLOW: ['TOO_LARGE', 'The request line, the headers or the trailers are too large'],
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: ['TOO_LARGE', 'The chunk extensions are too large'],
+  HPE_INVALID_METHOD: ['BAD_REQUEST', 'The request does not start with an HTTP method that is served here'],
+  HPE_INVALID_URL: ['BAD_REQUEST', 'The URL has characters that must be percent-encoded'],
+  HPE_INVALID_HEADER_TOKEN: ['BAD_REQUEST', 'A header has characters that are not allowed there'],
+  HPE_INVALID_CONTENT_LENGTH: ['BAD_REQUEST', 'Content-Length must be one number, without Transfer-Encoding'],
+  HPE_UNEXPECTED_CONTENT_LENGTH: ['BAD_REQUEST', 'Content-Length must be one number, without Transfer-Encoding'],
+  HPE_INVALID_TRANSFER_ENCODING: ['BAD_REQUEST', 'The last Transfer-Encoding must be chunked'],
+  HPE_INVALID_CHUNK_SIZE: ['BAD_REQUEST', 'A chunk of the body is malformed'],
+  HPE_PAUSED_H2_UPGRADE: ['BAD_REQUEST', 'HTTP/2 is not served here; use HTTP/1.1'],
+  HPE_INVALID_EOF_STATE: ['BAD_REQUEST', 'The request ended before it was complete'],
+  ERR_HTTP_REQUEST_TIMEOUT: ['BAD_REQUEST', 'The request did not arrive in time'],
+};
+
+const refusalOf = ({ code = '' }: { code?: string }) =>
+  details[code] ?? (['BAD_REQUEST', 'This is not a valid HTTP request'] as const);
+
+/** Private to Node.js, whose own handler of `clientError` decides by it: the response that has the socket now. */
+const currentResponse = (socket: Duplex) => (socket as { _httpMessage?: ServerResponse | null })._httpMessage;
+
+/**
+ * Answers what is no HTTP request, or only the beginning of one, with the envelope of any refusal; Express never sees it.
+ * Without an answer a balancer would take the node for a dead one.
+ */
+export function answerUnreadable(http: Server): void {
+  http.on('clientError', refuseUnreadable);
+  http.on('connect', (_request: IncomingMessage, socket: Duplex) => {
+    refuseRaw(socket, 'BAD_REQUEST', 'There are no tunnels: CONNECT is not served here');
+  });
+  http.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
+    const body = json('BAD_REQUEST', 'Expect: must be 100-continue, which is the only expectation that is known');
+    response.writeHead(errors.BAD_REQUEST.http, headersOf(body)).end(body);
+  });
+}
+
+/** Sockets whose earlier requests are still being answered. */
+const waiting = new WeakSet<Duplex>();
+
+function refuseUnreadable(error: Error & { code?: string }, socket: Duplex): void {
+  // The parser reports every further chunk.
+  if (isClosing(socket) || waiting.has(socket)) return;
+  if (!socket.writable) return void socket.destroy();
+  const response = currentResponse(socket);
+  const [code, detail] = refusalOf(error);
+  if (!response) return refuseRaw(socket, code, detail);
+  // A later request on this connection is at fault: the answers to those before it go out first.
+  if (response.req.complete) {
+    waiting.add(socket);
+    response.once('finish', () => {
+      waiting.delete(socket);
+      refuseUnreadable(error, socket);
+    });
+    return;
+  }
+  if (response.writableEnded) return closeGently(socket);
+  if (response.headersSent) return void socket.destroy();
+  // The client may only have closed its side; mostly it is gone, and the request counts as aborted.
+  if (error.code === 'HPE_INVALID_EOF_STATE') return refuseRaw(socket, code, detail);
+  const body = json(code, detail);
+  response.writeHead(errors[code].http, { ...headersOf(body), Connection: 'close' }).end(body);
+}
+
+const statusLines: Partial<Record<ErrorCode, string>> = {
+  BAD_REQUEST: '400 Bad Request',
+  TOO_LARGE: '413 Payload Too Large',
+};
+
+function refuseRaw(socket: Duplex, code: ErrorCode, detail: string): void {
+  const body = json(code, detail);
+  const lines = Object.entries({ ...headersOf(body), Connection: 'close' });
+  closeGently(
+    socket,
+    `HTTP/1.1 ${statusLines[code]}\r\n${lines.map((line) => `${line.join(': ')}\r\n`).join('')}\r\n${body}`,
+  );
+}

@@ -1,0 +1,40 @@
+import type { Logger } from 'pino';
+import type { Connections } from '../auth/connection-limits.ts';
+import type { TokenLifetimes } from '../auth/token-expiry.ts';
+import type { Authenticator } from '../auth/token-verification.ts';
+import type { Limits } from '../config/config.ts';
+import type { ErrorCode } from '../core/errors.ts';
+import type { Rooms } from '../features/app-context.ts';
+import type { ChatCommandName } from '../protocol/chat-commands.ts';
+import type { RequestName } from '../protocol/socket-events.ts';
+import type { IsAllowedOrigin } from './allowed-origins.ts';
+import type { WaitingRequests } from './command-queue.ts';
+
+/** What both live transports work with. */
+export interface Live {
+  rooms: Rooms;
+  authenticator: Authenticator;
+  lifetimes: TokenLifetimes;
+  connections: Connections;
+  limits: Limits;
+  isAllowedOrigin: IsAllowedOrigin;
+  /** A connection without a token is closed after this. */
+  tokenDeadlineMs: number;
+  pingMs: number;
+  logger: Logger;
+  metrics: LiveMetrics;
+  waiting: WaitingRequests;
+}
+
+export type LiveTransport = 'socketio' | 'chat';
+
+/** Called for every request: what is behind it must cost nothing. */
+export interface LiveMetrics {
+  connected(transport: LiveTransport): void;
+  disconnected(transport: LiveTransport): void;
+  /** `unknown`: there is no request of that name. */
+  requested(transport: LiveTransport, name: RequestName | ChatCommandName | 'unknown'): void;
+  refused(transport: LiveTransport, code: ErrorCode): void;
+  /** The connection is closed because its client does not read. */
+  closedUnread(transport: LiveTransport): void;
+}

@@ -1,0 +1,14 @@
+import type { ChatError } from '../../core/errors.ts';
+import type { RefusedAck } from '../../protocol/socket-events.ts';
+
+/** How a request is refused. */
+export function refusedAck({ code, message, field, retryAfterMs }: ChatError): RefusedAck {
+  return {
+    ok: false,
+    error: {
+      ...{ code, message },
+      ...(field === undefined ? {} : { field }),
+      ...(retryAfterMs === undefined ? {} : { retry_after_ms: retryAfterMs }),
+    },
+  };
+}

@@ -1,0 +1,66 @@
+import { expect } from 'chai';
+import { maxTokenLength } from '../../src/auth/token-verification.ts';
+import { findBalancer, startBalancer } from '../helpers/balancer.ts';
+import { chatClient } from '../helpers/chat-client.ts';
+import { postgres, startNode } from '../helpers/node.ts';
+import { type Person, sign, somebody } from '../helpers/people.ts';
+import { freshDatabase } from '../helpers/postgres.ts';
+import { sharedRedis } from '../helpers/redis.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { refusedSocket, socketClient } from '../helpers/socket-client.ts';
+
+/** Of this length, give or take what base64 rounds. */
+function withTokenOf(length: number): Person {
+  const person = somebody({ level: 100 });
+  for (let n = Math.floor((length - person.token.length) * 0.75) + 2; ; n--) {
+    const token = sign({ ...person.claims, x: 'x'.repeat(n) });
+    if (token.length <= length) return { ...person, token };
+  }
+}
+
+describe('A token of the greatest length', function () {
+  this.timeout(60_000);
+  const urls: Record<string, string> = {};
+
+  before(async function () {
+    this.timeout(300_000);
+    const settings = { DATABASE_URL: await freshDatabase(), REDIS_URL: await sharedRedis() };
+    const first = await startNode(postgres, { ...settings, NODE_NAME: 'chat-1' });
+    const second = await startNode(postgres, { ...settings, NODE_NAME: 'chat-2' });
+    urls['to a node'] = first.url;
+    for (const kind of ['nginx', 'haproxy'] as const) {
+      findBalancer(kind);
+      urls[`through ${kind}`] = (await startBalancer(kind, [first.port, second.port])).url;
+    }
+  });
+
+  for (const way of ['to a node', 'through nginx', 'through haproxy']) {
+    it(`is accepted on every transport, with cookies beside it: ${way}`, async () => {
+      const url = urls[way]!;
+      const person = withTokenOf(maxTokenLength);
+      expect(person.token.length).to.be.above(maxTokenLength - 3);
+      const Cookie = `a=${'x'.repeat(6_000)}`;
+      expect((await rest(url, person.token).get('/rooms', { Cookie })).status).to.equal(200);
+      for (const transport of ['websocket', 'polling']) {
+        await socketClient(url, person, { transports: [transport] });
+        const extraHeaders = { Authorization: `Bearer ${person.token}`, Cookie };
+        await socketClient(url, person, { transports: [transport], auth: {}, extraHeaders });
+      }
+      const chat = await chatClient(url);
+      chat.send({ type: 'token', content: person.token, id: 'i'.repeat(36) });
+      await chat.until(({ data }) => data === 'READY');
+    });
+
+    it(`is the same everywhere: one that is longer is refused, ${way}`, async () => {
+      const url = urls[way]!;
+      const { token } = withTokenOf(maxTokenLength + 10);
+      const { status, body } = await rest(url, token).get('/rooms');
+      expect([status, body.meta.reason]).to.deep.equal([401, 'UNAUTHENTICATED']);
+      expect(body.meta.detail).to.equal('token: must be a JWT of at most 4000 characters');
+      expect((await refusedSocket(url, { token })).data.code).to.equal('UNAUTHENTICATED');
+      const chat = await chatClient(url);
+      chat.send({ type: 'token', content: token });
+      await chat.until(({ data }) => data === 'TOKEN?');
+    });
+  }
+});

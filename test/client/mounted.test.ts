@@ -1,0 +1,29 @@
+import { createServer as createHttpServer } from 'node:http';
+import { expect } from 'chai';
+import { createServer } from '../../src/index.ts';
+import { closeLater } from '../helpers/cleanup.ts';
+import { clientOf } from '../helpers/client.ts';
+import { testSecret } from '../helpers/people.ts';
+import { freshDatabase } from '../helpers/postgres.ts';
+import { ownRoom } from '../helpers/rooms.ts';
+
+describe('the client of a service below a path', function () {
+  this.timeout(60_000);
+
+  it('connects with each transport, and with those that it has by itself', async () => {
+    const server = createHttpServer((_request, response) => void response.writeHead(404).end());
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    closeLater(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    const settings = { DATABASE_URL: await freshDatabase(), JWT_SECRET: testSecret, LOG_LEVEL: 'silent' };
+    const { url, close } = await createServer({ settings, server, prefix: '/in/messaging' });
+    closeLater(close);
+    const { owner, room } = await ownRoom(url);
+    for (const transports of [['websocket'], ['polling'], undefined] as const) {
+      const client = clientOf(url, owner, transports && { transports: [...transports] });
+      expect(await client.room(room.id).send('below').done).to.include({ content: 'below' });
+    }
+  });
+});

@@ -1,0 +1,20 @@
+import { expect } from 'chai';
+import { describeOneWiring } from '../helpers/node.ts';
+import { somebody } from '../helpers/people.ts';
+import { socketClient } from '../helpers/socket-client.ts';
+
+describeOneWiring('NODE_NAME', ({ startNode, url }) => {
+  it('begins the id of each session, by which a balancer finds the node', async () => {
+    const node = await startNode({ NODE_NAME: 'chat-2' });
+    for (const transport of ['polling', 'websocket']) {
+      const { raw } = await socketClient(node.url, somebody(), { transports: [transport] });
+      expect(raw.io.engine.id, transport).to.match(/^chat-2\.[\w-]{20}$/);
+      expect(raw.id, 'the id of the socket is another one').to.match(/^[\w-]{20}$/);
+    }
+  });
+
+  it('may be left out', async () => {
+    const { raw } = await socketClient(url(), somebody(), { transports: ['polling'] });
+    expect(raw.io.engine.id).to.match(/^[\w-]{20}$/);
+  });
+});

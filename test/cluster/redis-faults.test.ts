@@ -1,0 +1,217 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { expect } from 'chai';
+import { createClient } from 'redis';
+import { type CapturedLog, capturedLog } from '../helpers/captured-log.ts';
+import { closeLater } from '../helpers/cleanup.ts';
+import { databaseLine } from '../helpers/database-line.ts';
+import { freePort } from '../helpers/free-port.ts';
+import { embedded, type Settings, startNode } from '../helpers/node.ts';
+import { bareNode } from '../helpers/nodes-over.ts';
+import type { RedisServer } from '../helpers/redis.ts';
+import { startRedis } from '../helpers/redis.ts';
+import { figure, heardBy, itWithBoth, lines, sayOn, serviceSettings, talkOver, upTo } from '../helpers/redis-pair.ts';
+import { until } from '../helpers/until.ts';
+
+const requirements = readFileSync(new URL('../../docs/operations/requirements.md', import.meta.url), 'utf8');
+/** The rule of the page, as the words of a command. */
+const ruleOf = (user: string) =>
+  new RegExp(`^ACL SETUSER ${user} (.*)$`, 'm').exec(requirements)![1]!.replace('>PASSWORD', '>secret').split(' ');
+
+const cli = ({ port }: { port: number }, ...words: string[]) =>
+  execFileSync('redis-cli', ['-p', String(port), ...words], { encoding: 'utf8' }).trim();
+const as = (user: string, { url }: { url: string }) => url.replace('//', `//${user}:secret@`);
+
+interface LoggedPair {
+  here: { url: string };
+  there: { url: string };
+  log: CapturedLog;
+}
+
+/** Two nodes with one log. */
+async function loggedPair(url: string, more: Settings = {}): Promise<LoggedPair> {
+  const settings = { ...(await serviceSettings(url)), ...more };
+  const log = capturedLog();
+  const [here, there] = [0, 1].map(() => startNode(embedded, settings, undefined, log.logger));
+  return { here: await here!, there: await there!, log };
+}
+
+async function hearEachOther({ here, there }: LoggedPair): Promise<void> {
+  const { room, near, far } = await talkOver(here, there);
+  await sayOn(near, room, 2);
+  await sayOn(far, room, 2);
+  for (const socket of [near, far]) expect(await heardBy(socket, 4)).to.deep.equal(upTo(4));
+}
+
+const isDown = 'the line to the other nodes is down';
+const isUp = 'the line to the other nodes is up';
+/** The database has warnings of its own. */
+const warningsOn = (log: CapturedLog) => log.warnings().filter(({ msg }) => /Redis|other nodes/.test(msg));
+
+const notCounted = 'connections of users cannot be counted';
+
+describe('an account of Redis', () => {
+  it('with the documented rule does everything that the sharded adapter needs, and nothing is refused', async () => {
+    const redis = await startRedis();
+    cli(redis, 'ACL', 'SETUSER', 'nano', ...ruleOf('nano'));
+    const pair = await loggedPair(as('nano', redis), { REDIS_ADAPTER: 'auto', MAX_CONNECTIONS_PER_USER: 9 });
+    await hearEachOther(pair);
+    expect(pair.log.about(isUp).map(({ adapter }) => adapter)).to.deep.equal(['sharded', 'sharded']);
+    expect(warningsOn(pair.log)).to.deep.equal([]);
+    expect(cli(redis, 'KEYS', 'nano:*'), 'connections are counted').to.contain(':connections:');
+    expect(cli(redis, 'ACL', 'LOG')).to.equal('');
+  });
+
+  it('without the pattern of the classic adapter is told of it, and works once the pattern is allowed as documented', async () => {
+    const redis = await startRedis();
+    cli(redis, 'ACL', 'SETUSER', 'nano', ...ruleOf('nano'));
+    const pair = await loggedPair(as('nano', redis), { REDIS_ADAPTER: 'classic', MAX_CONNECTIONS_PER_USER: 9 });
+    await lines('down', pair.here, pair.there);
+    const [warning] = pair.log.about(isDown);
+    expect(warning!.err!.message).to.match(/^NOPERM/);
+    expect(warning!.hint).to.contain('ACL GETUSER');
+    expect(pair.log.about(isDown), 'once for each node, however often it is tried').to.have.lengthOf(2);
+    // The page says where the pattern is found.
+    const pattern = String(warning!.channel);
+    expect(pattern).to.match(/^nano:.+#\/#\*$/);
+    const classic = ruleOf('nano-classic').map((word) =>
+      word.startsWith('&nano:') && word.endsWith('#/#*') ? `&${pattern}` : word,
+    );
+    expect(classic).to.include(`&${pattern}`);
+    cli(redis, 'ACL', 'SETUSER', 'nano', ...classic);
+    await lines('up', pair.here, pair.there);
+    await hearEachOther(pair);
+    // A node may have been up for a moment before its subscription was refused.
+    const failures = pair.log.about(isUp).map((line) => Number(line.failures ?? 0));
+    expect(Math.max(...failures)).to.be.above(0);
+    cli(redis, 'ACL', 'LOG', 'RESET');
+    await hearEachOther(pair);
+    expect(cli(redis, 'ACL', 'LOG')).to.equal('');
+  });
+
+  it('that may not count connections is told of it, and talks all the same', async () => {
+    const redis = await startRedis();
+    cli(redis, 'ACL', 'SETUSER', 'nano', ...ruleOf('nano'), '-zadd');
+    const pair = await loggedPair(as('nano', redis), { MAX_CONNECTIONS_PER_USER: 9 });
+    await hearEachOther(pair);
+    expect(pair.log.about(notCounted)[0]!.hint).to.contain('ACL GETUSER');
+    expect(await figure(pair.here, 'nano_messaging_connection_lease_failures_total')).to.be.above(0);
+    expect(await figure(pair.here, 'nano_messaging_bus_up')).to.equal(1);
+  });
+
+  it('whose password changes is told of it, and comes back once it is right again', async () => {
+    const redis = await startRedis();
+    const pair = await loggedPair(redis.url);
+    cli(redis, 'CONFIG', 'SET', 'requirepass', 'another');
+    cli(redis, '-a', 'another', '--no-auth-warning', 'CLIENT', 'KILL', 'TYPE', 'normal');
+    cli(redis, '-a', 'another', '--no-auth-warning', 'CLIENT', 'KILL', 'TYPE', 'pubsub');
+    await lines('down', pair.here, pair.there);
+    await until('the cause is logged', () =>
+      pair.log.about(isDown).some(({ err }) => err!.message.startsWith('NOAUTH')),
+    );
+    cli(redis, '-a', 'another', '--no-auth-warning', 'CONFIG', 'SET', 'requirepass', '');
+    await lines('up', pair.here, pair.there);
+    await hearEachOther(pair);
+  });
+});
+
+/** A name that leads to the first of two servers, of which the other is a replica. */
+async function masterAndReplica(): Promise<{
+  name: { url: string; leadTo(port: number): void };
+  servers: [RedisServer, RedisServer];
+}> {
+  const [master, replica] = [await startRedis(), await startRedis({ 'repl-diskless-sync-delay': '0' })];
+  cli(master, 'CONFIG', 'SET', 'repl-diskless-sync-delay', '0');
+  cli(replica, 'REPLICAOF', '127.0.0.1', String(master.port));
+  await until('it replicates', () => cli(replica, 'INFO', 'replication').includes('master_link_status:up'), 15_000);
+  const line = await databaseLine('127.0.0.1', master.port);
+  return { name: { url: `redis://127.0.0.1:${line.port}`, leadTo: line.leadTo }, servers: [master, replica] };
+}
+
+describe('a Redis that is a replica', () => {
+  itWithBoth('after a failover is left for the new master, though the connection to it works', async (adapter) => {
+    const { name, servers } = await masterAndReplica();
+    const pair = await loggedPair(name.url, { REDIS_ADAPTER: adapter });
+    await hearEachOther(pair);
+    const [old, fresh] = servers;
+    cli(fresh, 'REPLICAOF', 'NO', 'ONE');
+    cli(old, 'REPLICAOF', '127.0.0.1', String(fresh.port));
+    name.leadTo(fresh.port);
+    await until('it is noticed', () => pair.log.about(isDown).length >= 2, 10_000);
+    expect(pair.log.about(isDown)[0]).to.include({ hint: pair.log.about(isDown)[1]!.hint });
+    expect(pair.log.about(isDown)[0]!.err!.message).to.contain('replica');
+    await lines('up', pair.here, pair.there);
+    expect(cli(fresh, 'CLIENT', 'LIST', 'TYPE', 'pubsub').split('\n')).to.have.lengthOf(2);
+    await hearEachOther(pair);
+  });
+
+  it('from the start is logged, the node serves, and comes up once the name leads to the master', async () => {
+    const { name, servers } = await masterAndReplica();
+    name.leadTo(servers[1].port);
+    const pair = await loggedPair(name.url);
+    await lines('down', pair.here, pair.there);
+    expect(pair.log.about(isDown)[0]!.hint).to.contain('must lead to the master');
+    const { room, near } = await talkOver(pair.here, pair.here);
+    await sayOn(near, room, 1);
+    name.leadTo(servers[0].port);
+    await lines('up', pair.here, pair.there);
+    await hearEachOther(pair);
+  });
+});
+
+describe('what Redis refuses or withholds', () => {
+  it('is no memory for others: connections are counted all the same', async () => {
+    const redis = await startRedis({ maxmemory: '1', 'maxmemory-policy': 'noeviction' });
+    const pair = await loggedPair(redis.url, { MAX_CONNECTIONS_PER_USER: 9 });
+    await hearEachOther(pair);
+    expect(cli(redis, 'KEYS', 'nano:*')).to.contain(':connections:');
+    expect(warningsOn(pair.log)).to.deep.equal([]);
+  });
+
+  it('is writes: connections are not counted, which is logged; messages are not concerned', async () => {
+    const redis = await startRedis({ 'min-replicas-to-write': '1' });
+    const pair = await loggedPair(redis.url, { MAX_CONNECTIONS_PER_USER: 9 });
+    await hearEachOther(pair);
+    expect(pair.log.about(notCounted)[0]!.err!.message).to.match(/NOREPLICAS/);
+    expect(pair.log.about(notCounted)[0]!.hint).to.contain('min-replicas-to-write');
+    expect(pair.log.about(notCounted), 'once for each node').to.have.lengthOf(2);
+    expect(await figure(pair.here, 'nano_messaging_bus_up')).to.equal(1);
+    cli(redis, 'CONFIG', 'SET', 'min-replicas-to-write', '0');
+    await hearEachOther(pair);
+    await until('it is over', () => pair.log.about('connections of users are counted in Redis again').length > 0);
+  });
+
+  it('is logged with what to do about it, at the start, again after a minute only, and the node goes on', async () => {
+    const [locked, limited, plain, paused] = await Promise.all([
+      startRedis({ requirepass: 'right' }),
+      startRedis({ maxclients: '1' }),
+      startRedis(),
+      startRedis(),
+    ]);
+    const keeper = createClient({ url: limited.url });
+    await keeper.connect();
+    closeLater(() => keeper.destroy());
+    cli(paused, 'CLIENT', 'PAUSE', '60000', 'ALL');
+    const rows: [what: string, url: string, hint: string][] = [
+      ['a wrong password', locked.url.replace('//', '//:wrong@'), 'The user or the password'],
+      ['no password', locked.url, 'The user or the password'],
+      ['too many clients', limited.url, 'maxclients'],
+      ['a database that there is not', `${plain.url}/99`, 'no database of this Redis'],
+      ['TLS where there is none', plain.url.replace('redis:', 'rediss:'), 'TLS'],
+      ['a server that is paused', paused.url, 'paused, frozen'],
+      ['no server', `redis://127.0.0.1:${await freePort()}`, ''],
+    ];
+    await Promise.all(
+      rows.map(async ([what, url, hint]) => {
+        const { logger, about } = capturedLog();
+        const node = await bareNode({ urls: [url], adapter: 'auto', prefix: 'test' }, 'x', logger);
+        const said = () => about('Redis cannot be reached');
+        await until(`${what} is logged`, () => said().length > 0, 10_000);
+        expect(String(said()[0]!.hint ?? ''), what).to.contain(hint);
+        expect(said()[0]!.level).to.equal(50);
+        expect(node.isUp).to.equal(false);
+        expect(JSON.stringify(said()), 'without the password').not.to.contain('wrong@');
+      }),
+    );
+  });
+});

@@ -1,0 +1,113 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { createClient } from 'redis';
+import { closeLater } from '../helpers/cleanup.ts';
+import { freePort } from '../helpers/free-port.ts';
+import { embedded, type Settings, startNode } from '../helpers/node.ts';
+import { bareNodes } from '../helpers/nodes-over.ts';
+import { testSecret } from '../helpers/people.ts';
+import { runServer } from '../helpers/process.ts';
+import { sharedRedis, startRedis } from '../helpers/redis.ts';
+import { startRedisCluster } from '../helpers/redis-cluster.ts';
+import { heardBy, itWithBoth, lines, sayOn, serviceSettings, talkOver, upTo } from '../helpers/redis-pair.ts';
+import { selfSigned } from '../helpers/self-signed.ts';
+import { until } from '../helpers/until.ts';
+
+type Nodes = { url: string }[];
+
+/** What is said on either node is heard on the other: over the bus, as no sweep comes. */
+async function hearEachOther([here, there]: Nodes): Promise<void> {
+  await lines('up', here!, there!);
+  for (let room = 0; room < 3; room++) {
+    const talk = await talkOver(here!, there!);
+    await sayOn(talk.near, talk.room, 3);
+    await sayOn(talk.far, talk.room, 3);
+    for (const socket of [talk.near, talk.far]) expect(await heardBy(socket, 6)).to.deep.equal(upTo(6));
+  }
+}
+
+async function twoNodes(url: string, more: Settings = {}): Promise<Nodes> {
+  const settings = { ...(await serviceSettings(url)), ...more };
+  return [await startNode(embedded, settings), await startNode(embedded, settings)];
+}
+
+describe('the kinds of Redis', () => {
+  let cluster: string[] = [];
+  before(async function () {
+    this.timeout(60_000);
+    cluster = await startRedisCluster();
+  });
+
+  it('a Cluster, named by one of its nodes or by several, sharded and classic', async () => {
+    const named = [cluster[0]!, cluster.join(',')];
+    const kinds = ['sharded', 'classic'].flatMap((REDIS_ADAPTER) => named.map((url) => ({ REDIS_ADAPTER, url })));
+    await Promise.all(
+      kinds.map(async ({ REDIS_ADAPTER, url }) => {
+        await hearEachOther(await twoNodes(url, { REDIS_ADAPTER, MAX_CONNECTIONS_PER_USER: 20 }));
+      }),
+    );
+  });
+
+  it('a Cluster, of which the connections to one node break: what was missed there is looked for at once', async () => {
+    const [node] = await bareNodes(1, cluster[0]!, 'sharded');
+    for (const room of upTo(30)) node!.bus.listen(room, () => {});
+    await until('all rooms are heard', () => new Set(node!.missed.flat()).size >= 30);
+    for (const url of cluster) {
+      node!.missed.length = 0;
+      const client = createClient({ url });
+      await client.connect();
+      await client.sendCommand(['CLIENT', 'KILL', 'TYPE', 'pubsub']);
+      client.destroy();
+      await until('all rooms are named', () => node!.missed.includes('all'));
+    }
+  });
+
+  itWithBoth('a server with a password, and one with an account', async (adapter) => {
+    const redis = await startRedis({ requirepass: 'p@ss:word', user: ['nano', 'on', '>s/cret', '~*', '&*', '+@all'] });
+    for (const account of [`:${encodeURIComponent('p@ss:word')}`, `nano:${encodeURIComponent('s/cret')}`]) {
+      const url = redis.url.replace('//', `//${account}@`);
+      await hearEachOther(await twoNodes(url, { REDIS_ADAPTER: adapter }));
+    }
+  });
+
+  it('an account that may not ask what the server is gets by without the sharded adapter', async () => {
+    const rights = ['+@all', '-info', '-ssubscribe', '-spublish'];
+    const redis = await startRedis({ user: ['nano', 'on', '>secret', '~*', '&*', ...rights] });
+    await hearEachOther(await twoNodes(redis.url.replace('//', '//nano:secret@'), { REDIS_ADAPTER: 'auto' }));
+  });
+
+  itWithBoth('one that two services share: they do not hear each other', async (adapter) => {
+    const url = await sharedRedis();
+    const [one, other] = [
+      await twoNodes(url, { REDIS_ADAPTER: adapter }),
+      await twoNodes(url, { REDIS_ADAPTER: adapter }),
+    ];
+    // The first room of each has the same id and the same revs.
+    const [talk, stranger] = [await talkOver(one[0]!, one[1]!), await talkOver(other[0]!, other[1]!)];
+    expect(talk.room.id).to.equal(stranger.room.id);
+    await sayOn(talk.near, talk.room, 3);
+    expect(await heardBy(talk.far, 3)).to.deep.equal([1, 2, 3]);
+    await sayOn(stranger.near, stranger.room, 1);
+    expect((await stranger.far.next('message:new')).emitter).to.equal(stranger.owner.user);
+    expect(stranger.far.waiting).to.deep.equal([]);
+  });
+
+  it('one that speaks TLS, with a certificate of its own', async () => {
+    const home = mkdtempSync(join(tmpdir(), 'nano-tls-'));
+    closeLater(() => rmSync(home, { recursive: true, force: true }));
+    const [keyFile, certFile] = [join(home, 'key.pem'), join(home, 'cert.pem')];
+    const { key, cert } = selfSigned();
+    writeFileSync(keyFile, key);
+    writeFileSync(certFile, cert);
+    const port = String(await freePort());
+    await startRedis({
+      ...{ 'tls-port': port, 'tls-cert-file': certFile, 'tls-key-file': keyFile },
+      ...{ 'tls-ca-cert-file': certFile, 'tls-auth-clients': 'no' },
+    });
+    const settings = await serviceSettings(`rediss://localhost:${port}`);
+    const env = { ...settings, JWT_SECRET: testSecret, NODE_EXTRA_CA_CERTS: certFile };
+    await hearEachOther(await Promise.all([runServer(env), runServer(env)]));
+  });
+});

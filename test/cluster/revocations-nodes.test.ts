@@ -1,0 +1,264 @@
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { expect } from 'chai';
+import { type NodeCalls, noOtherNodes } from '../../src/core/signals.ts';
+import { openPostgres } from '../../src/database/store.ts';
+import { tokenRevocations } from '../../src/features/revocations/revocations.ts';
+import { chatClient, readyChat } from '../helpers/chat-client.ts';
+import { closeLater } from '../helpers/cleanup.ts';
+import { databaseLine } from '../helpers/database-line.ts';
+import { everywhere, knock } from '../helpers/doors.ts';
+import { migratedDirectory } from '../helpers/embedded-template.ts';
+import { jwksServer, published } from '../helpers/jwks-server.ts';
+import { describeEveryWiring, embedded, postgres, startNode } from '../helpers/node.ts';
+import { adminToken, again, type Person, sign, somebody, testSecret } from '../helpers/people.ts';
+import { execute, freshDatabase } from '../helpers/postgres.ts';
+import { runServer } from '../helpers/process.ts';
+import { expectRefusal } from '../helpers/refusals.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { admin, lift, now, revoke } from '../helpers/revocations.ts';
+import { refusedSocket, socketClient } from '../helpers/socket-client.ts';
+
+const welcome = everywhere('welcome');
+const revoked = everywhere('TOKEN_REVOKED');
+/** Jittered by a quarter, and then it is read. */
+const sweepMs = 1_000;
+const oneSweepMs = 1.25 * sweepMs + 500;
+
+/** Nodes on one database, and nothing else between them. */
+async function nodesWithoutBus(DATABASE_URL: string, count = 2): Promise<string[]> {
+  const starts = Array.from({ length: count }, () => startNode(postgres, { DATABASE_URL, SWEEP_SECONDS: 1 }));
+  return (await Promise.all(starts)).map(({ url }) => url);
+}
+
+/** Asks until the token is judged like this, for as long as a few sweeps take. */
+async function becomes(url: string, { token }: Pick<Person, 'token'>, status: number): Promise<void> {
+  const deadline = Date.now() + 3 * oneSweepMs;
+  while ((await rest(url, token).get('/rooms')).status !== status) {
+    if (Date.now() > deadline) throw new Error(`The token was not answered ${status}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+describe('Revocations on two nodes without a bus', () => {
+  it('close the connections on the other node within one sweep, and are lifted there', async () => {
+    const [one, other] = (await nodesWithoutBus(await freshDatabase())) as [string, string];
+    const person = somebody({ jti: randomUUID() });
+    const [socket, chat] = [await socketClient(other, person), await readyChat(other, person)];
+    const begun = Date.now();
+    const revocation = await revoke(one, { jti: person.claims.jti });
+    expect(await knock(one, person.token), 'at once where it was asked for').to.deep.equal(revoked);
+    expect(await socket.closed).to.equal('io server disconnect');
+    expect(await chat.closed).to.equal(4403);
+    expect(Date.now() - begun).to.be.below(oneSweepMs);
+    expect(await knock(other, person.token)).to.deep.equal(revoked);
+    await lift(other, revocation);
+    expect(await knock(other, person.token)).to.deep.equal(welcome);
+    await becomes(one, person, 200);
+  });
+
+  it('miss none of many that are written on both at once', async () => {
+    const urls = await nodesWithoutBus(await freshDatabase());
+    const people = Array.from({ length: 24 }, () => somebody());
+    await Promise.all(people.map(({ user }, n) => revoke(urls[n % 2]!, { userUUID: user, issued_before: now() })));
+    for (const url of urls) for (const person of people) await becomes(url, person, 401);
+  });
+
+  it('are heard when the database is back, which nothing is told of while it is away', async () => {
+    const database = new URL(await freshDatabase());
+    const line = await databaseLine(database.hostname, Number(database.port));
+    const [steady] = (await nodesWithoutBus(database.href, 1)) as [string];
+    const [cutOff] = (await nodesWithoutBus(
+      Object.assign(new URL(database), { host: `127.0.0.1:${line.port}` }).href,
+      1,
+    )) as [string];
+    const person = somebody();
+    const chat = await readyChat(cutOff, person);
+    line.cut();
+    await revoke(steady, { userUUID: person.user, issued_before: now() });
+    for (const answer of [
+      await admin(cutOff).post('/admin/revocations', { jti: 'x' }),
+      await admin(cutOff).get('/admin/revocations'),
+      await admin(cutOff).delete('/admin/revocations/1'),
+    ]) {
+      expectRefusal(answer, 'UNAVAILABLE');
+    }
+    // Sweeps that fail end neither the process nor the sweeping.
+    await new Promise((resolve) => setTimeout(resolve, oneSweepMs));
+    chat.send({ type: 'fence' });
+    expect(await chat.next()).to.include({ data: 'COMMAND?' });
+    line.restore();
+    expect(await chat.closed).to.equal(4403);
+    await becomes(cutOff, person, 401);
+  });
+
+  it('that cannot be read are a warning in the log, where neither ADMIN_TOKEN nor a jti ever is', async () => {
+    const database = new URL(await freshDatabase());
+    const line = await databaseLine(database.hostname, Number(database.port));
+    const DATABASE_URL = Object.assign(database, { host: `127.0.0.1:${line.port}` }).href;
+    const settings = { DATABASE_URL, SWEEP_SECONDS: 1, JWT_SECRET: testSecret, ADMIN_TOKEN: adminToken };
+    const { url, heard, kill, exited } = await runServer({ ...settings, LOG_LEVEL: 'trace' });
+    const jti = 'the name of a token';
+    const { id } = await revoke(url, { jti });
+    await lift(url, { id });
+    expectRefusal(await rest(url, `${adminToken}x`).post('/admin/revocations', { jti }), 'UNAUTHENTICATED');
+    line.cut();
+    expectRefusal(await admin(url).post('/admin/revocations', { jti }), 'UNAVAILABLE');
+    await new Promise<void>((resolve) => {
+      heard.add((output) => {
+        if (/"level":"warn",.*"the revocations could not be read; trying again"/.test(output)) resolve();
+      });
+    });
+    kill('SIGTERM');
+    const { output } = await exited;
+    expect(output).to.include('/admin/revocations').and.not.include(adminToken).and.not.include(jti);
+  });
+
+  it('follow a database that is restored: what the backup does not hold is over', async () => {
+    const database = await freshDatabase();
+    const [url] = (await nodesWithoutBus(database, 1)) as [string];
+    const [kept, lost, later] = [somebody(), somebody(), somebody()];
+    for (const { user } of [kept, lost]) await revoke(url, { userUUID: user, issued_before: now() });
+    // The id is given again, as after a restore.
+    await execute(
+      database,
+      `delete from revocations where user_uuid = '${lost.user}'; alter table revocations alter id restart with 2`,
+    );
+    await becomes(url, lost, 200);
+    await revoke(url, { userUUID: later.user, issued_before: now() });
+    for (const person of [kept, later]) expect(await knock(url, person.token)).to.deep.equal(revoked);
+  });
+
+  it('that were lifted are forgotten after an hour, at the next one', async () => {
+    const database = await freshDatabase();
+    const [url] = (await nodesWithoutBus(database, 1)) as [string];
+    const [old, recent] = [await revoke(url, { jti: 'old' }), await revoke(url, { jti: 'recent' })];
+    for (const each of [old, recent]) await lift(url, each);
+    await execute(database, `update revocations set lifted_at = now() - interval '61 minutes' where jti = 'old'`);
+    await revoke(url, { jti: 'next' });
+    // A row that is still there is in the way of another one with its id.
+    const takesIdOf = ({ id }: { id: number }) => {
+      const row = `(${id}, 'instead of ${id}', ${id} + 1000, now())`;
+      return execute(
+        database,
+        `insert into revocations (id, jti, version, created_at) overriding system value values ${row}`,
+      );
+    };
+    await takesIdOf(old);
+    expect(
+      await takesIdOf(recent).then(
+        () => 'gone',
+        () => 'kept',
+      ),
+    ).to.equal('kept');
+  });
+});
+
+describe('Revocations of nodes that call one another', () => {
+  it('cost one query a sweep where nothing has changed', async () => {
+    const settings = { databaseUrl: await freshDatabase(), poolSize: 2, statementTimeoutMs: 5_000 };
+    const store = await openPostgres(settings);
+    closeLater(() => store.close());
+    let queries = 0;
+    const query: typeof store.query = (...asked) => {
+      queries += 1;
+      return store.query(...asked);
+    };
+    const report = { failed() {}, recovered() {} };
+    const one = tokenRevocations({ store: { ...store, query }, nodes: noOtherNodes, sweepMs: 600_000, report });
+    await one.open();
+    closeLater(() => one.close());
+    await one.revoke({ user: null, issuedBefore: null, jti: 'x' });
+    queries = 0;
+    for (let sweep = 1; sweep <= 3; sweep++) {
+      await one.refresh();
+      expect(queries).to.equal(sweep);
+    }
+  });
+
+  it('are known to the other one at once, long before its sweep; what fails there is said', async () => {
+    const poolSize = 2;
+    const settings = { databaseUrl: await freshDatabase(), poolSize, statementTimeoutMs: 5_000 };
+    const [store, otherStore] = [await openPostgres(settings), await openPostgres(settings)];
+    for (const each of [store, otherStore]) closeLater(() => each.close());
+    const heard = new Set<() => void>();
+    const nodes: NodeCalls = {
+      call: () => {
+        for (const hear of heard) hear();
+      },
+      onCall: (_name, hear) => {
+        heard.add(hear);
+        return () => void heard.delete(hear);
+      },
+    };
+    const failures: unknown[] = [];
+    const report = { failed: (error: unknown) => void failures.push(error), recovered() {} };
+    const one = tokenRevocations({ store, nodes: noOtherNodes, sweepMs: 600_000, report });
+    const calling = tokenRevocations({ store, nodes, sweepMs: 600_000, report });
+    const other = tokenRevocations({ store: otherStore, nodes, sweepMs: 600_000, report });
+    for (const each of [one, calling, other]) {
+      await each.open();
+      closeLater(() => each.close());
+    }
+    const told = new Promise((resolve) => other.onChange(resolve));
+    await calling.revoke({ user: null, issuedBefore: null, jti: 'x' });
+    const token = { actor: somebody(), issuedAt: 0, jti: 'x' };
+    expect(calling.isRevoked(token)).to.equal(true);
+    await told;
+    expect([other.isRevoked(token), one.isRevoked(token)]).to.deep.equal([true, false]);
+    await otherStore.close();
+    await calling.revoke({ user: null, issuedBefore: null, jti: 'y' });
+    while (failures.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(failures[0]).to.have.property('code', 'UNAVAILABLE');
+    other.close();
+    expect(heard).to.have.property('size', 1);
+  });
+});
+
+describe('Revocations and a restart', () => {
+  it('outlive it in a data directory', async () => {
+    const DATA_DIR = await migratedDirectory();
+    const person = somebody();
+    const first = await startNode(embedded, { DATA_DIR });
+    await revoke(first.url, { userUUID: person.user, issued_before: now() });
+    await first.close();
+    const second = await startNode(embedded, { DATA_DIR });
+    expect(await knock(second.url, person.token)).to.deep.equal(revoked);
+  });
+
+  it('hold from the first request of a node that starts later', async () => {
+    const database = await freshDatabase();
+    const [url] = (await nodesWithoutBus(database, 1)) as [string];
+    const person = somebody();
+    const revocation = await revoke(url, { userUUID: person.user, issued_before: now() });
+    const [second] = (await nodesWithoutBus(database, 1)) as [string];
+    expect(await knock(second, person.token)).to.deep.equal(revoked);
+    await lift(url, revocation);
+    const [third] = (await nodesWithoutBus(database, 1)) as [string];
+    expect(await knock(third, person.token)).to.deep.equal(welcome);
+  });
+});
+
+describeEveryWiring('A token that is revoked while it is verified', ({ startNode }) => {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 });
+
+  it('is refused everywhere, and opens nothing', async () => {
+    const jwks = await jwksServer([published(publicKey, 'rsa')]);
+    const release = jwks.hold();
+    const { url } = await startNode({ JWT_SECRET: undefined, JWT_JWKS_URL: jwks.url });
+    const signed = (claims: object) => sign(claims, { alg: 'RS256', secret: privateKey, header: { kid: 'rsa' } });
+    const person = somebody();
+    const token = signed(person.claims);
+    const chat = await chatClient(url);
+    expect(await chat.next()).to.include({ data: 'START?' });
+    const refusal = refusedSocket(url, { token });
+    const answer = rest(url, token).get('/rooms');
+    chat.send({ type: 'token', content: token });
+    while (jwks.fetched === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    await revoke(url, { userUUID: person.user, issued_before: now() });
+    release();
+    expect((await refusal).data).to.include({ code: 'TOKEN_REVOKED' });
+    expectRefusal(await answer, 'TOKEN_REVOKED');
+    expect(await chat.next()).to.include({ data: 'TOKEN?', reason: 'TOKEN_REVOKED' });
+    expect(await knock(url, signed(again(person, { iat: now() + 60 }).claims))).to.deep.equal(welcome);
+  });
+});

@@ -1,0 +1,52 @@
+import { expect } from 'chai';
+import { readyChat } from '../helpers/chat-client.ts';
+import { sharded, startNode } from '../helpers/node.ts';
+import { somebody } from '../helpers/people.ts';
+import { freshDatabase } from '../helpers/postgres.ts';
+import { type RedisServer, startRedis } from '../helpers/redis.ts';
+import { now, revoke } from '../helpers/revocations.ts';
+import { socketClient } from '../helpers/socket-client.ts';
+
+/** Two nodes with a Redis of their own. */
+async function twoNodes(SWEEP_SECONDS: number): Promise<{ one: string; other: string; redis: RedisServer }> {
+  const redis = await startRedis();
+  const settings = { DATABASE_URL: await freshDatabase(), REDIS_URL: redis.url, SWEEP_SECONDS };
+  const [one, other] = [await startNode(sharded, settings), await startNode(sharded, settings)];
+  return { one: one.url, other: other.url, redis };
+}
+
+/** How long it took until both transports of the other node had closed. */
+async function closedAfterMs(one: string, other: string): Promise<number> {
+  const person = somebody();
+  const [socket, chat] = [await socketClient(other, person), await readyChat(other, person)];
+  const begun = Date.now();
+  await revoke(one, { userUUID: person.user, issued_before: now() });
+  expect(await socket.closed).to.equal('io server disconnect');
+  expect(await chat.closed).to.equal(4403);
+  return Date.now() - begun;
+}
+
+describe('Revocations between nodes with Redis', () => {
+  it('close the connections on the other node within a second, without any sweep', async () => {
+    const { one, other } = await twoNodes(3_600);
+    expect(await closedAfterMs(one, other)).to.be.below(1_000);
+  });
+
+  it('close them within one sweep while Redis is away', async () => {
+    const { one, other, redis } = await twoNodes(1);
+    await redis.kill();
+    expect(await closedAfterMs(one, other)).to.be.below(1_750);
+  });
+
+  it('close them at once when Redis is back, without any sweep', async () => {
+    const { one, other, redis } = await twoNodes(3_600);
+    const person = somebody();
+    const chat = await readyChat(other, person);
+    await redis.kill();
+    await revoke(one, { userUUID: person.user, issued_before: now() });
+    chat.send({ type: 'fence' });
+    expect(await chat.next()).to.include({ data: 'COMMAND?' });
+    await redis.start();
+    expect(await chat.closed).to.equal(4403);
+  });
+});

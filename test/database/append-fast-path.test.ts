@@ -1,0 +1,402 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from 'chai';
+import { storeStraight } from '../../src/core/log/append-fast-path.ts';
+import { type Appended, type Draft, type RoomLog, roomLog } from '../../src/core/log/room-log.ts';
+import { openPglite, openPostgres, type Store } from '../../src/database/store.ts';
+import { closeLater } from '../helpers/cleanup.ts';
+import { databaseSession, lockRoom } from '../helpers/database-session.ts';
+import { freshDatabase } from '../helpers/postgres.ts';
+import { until } from '../helpers/until.ts';
+
+const upTo = (last: number) => Array.from({ length: last }, (_, n) => n + 1);
+const ask = (text: string) => ({ name: `test ${text}`.slice(0, 60), text });
+
+async function postgresStore(databaseUrl: string): Promise<Store> {
+  const store = await openPostgres({ databaseUrl, poolSize: 5, statementTimeoutMs: 10_000 });
+  closeLater(() => store.close());
+  return store;
+}
+
+/** A room without rules, last changed `ago` seconds ago, and drafts of messages in it. */
+async function newRoom(store: Store, ago = 60) {
+  const [row] = await store.query<{ id: number }>(
+    ask(`insert into rooms (uuid, name, type, level_admin, user_owner, max_entity_rules, last_change_at, created_at, updated_at)
+      select $1::uuid, 'a room', 'group', 0, $1::uuid, 10, at, at, at
+      from (select date_trunc('milliseconds', now() - make_interval(secs => $2::float8)) as at) x returning id::float8 as id`),
+    [randomUUID(), ago],
+  );
+  const { id } = row!;
+  return { id, drafts: (...contents: string[]) => contents.map((content) => draftIn(id, { content })) };
+}
+
+const emitter = randomUUID();
+
+function draftIn(room_id: number, more: Partial<Draft> = {}): Draft {
+  return { room_id, emitter, content: 'hello', client_msg_id: null, allowed: true, judgedAt: 0, ...more };
+}
+
+/** As the send queue does: what met a room that somebody else kept locked is tried again. */
+async function appendAll(log: RoomLog, drafts: Draft[]): Promise<Appended[]> {
+  const answers = await log.append(drafts);
+  const isBusy = (_draft: Draft, n: number) => answers[n]!.outcome === 'busy';
+  const again = drafts.filter(isBusy);
+  return again.length === 0
+    ? answers
+    : [...answers.filter(({ outcome }) => outcome !== 'busy'), ...(await appendAll(log, again))];
+}
+
+interface Kept {
+  seq: number;
+  rev: number;
+  at: number;
+  content: string;
+}
+
+/** What a room has in the end, in the order of its seq, and where it says that it is. */
+async function keptIn(store: Store, id: number): Promise<{ messages: Kept[]; last_seq: number; last_rev: number }> {
+  const messages = await store.query<Kept>(
+    ask(`select seq::float8 as seq, rev::float8 as rev, (extract(epoch from created_at) * 1000)::float8 as at, content
+      from messages where room_id = $1::bigint order by seq`),
+    [id],
+  );
+  const [head] = await store.query<{ last_seq: number; last_rev: number }>(
+    ask('select last_seq::float8 as last_seq, last_rev::float8 as last_rev from rooms where id = $1::bigint'),
+    [id],
+  );
+  return { messages, ...head! };
+}
+
+/** `seq` and `rev` from 1 on without gaps, and times that never decrease. */
+async function expectWhole(store: Store, id: number, count: number): Promise<Kept[]> {
+  const { messages, last_seq, last_rev } = await keptIn(store, id);
+  expect(messages.map(({ seq }) => seq)).to.deep.equal(upTo(count));
+  expect(messages.map(({ rev }) => rev)).to.deep.equal(upTo(count));
+  expect({ last_seq, last_rev }).to.deep.equal({ last_seq: count, last_rev: count });
+  const times = messages.map(({ at }) => at);
+  expect(times).to.deep.equal([...times].sort((a, b) => a - b));
+  return messages;
+}
+
+/** In short: `stored 3` is the message that has become the third of its room. */
+function outcomesOf(answers: readonly Appended[]): string[] {
+  return answers.map((answer) => {
+    return 'change' in answer ? `${answer.outcome} ${answer.change.message.seq}` : answer.outcome;
+  });
+}
+
+const stores: Record<string, () => Promise<Store>> = {
+  PostgreSQL: async () => postgresStore(await freshDatabase()),
+  async 'PGlite in memory'() {
+    const store = await openPglite(undefined);
+    closeLater(() => store.close());
+    return store;
+  },
+};
+
+for (const [name, open] of Object.entries(stores)) {
+  describe(`a batch of messages [${name}]`, () => {
+    let store: Store;
+    let log: RoomLog;
+    before(async function () {
+      this.timeout(300_000);
+      store = await open();
+      log = roomLog(store);
+    });
+
+    it('is stored in its order, and answered with what is kept', async () => {
+      // The clock of the second one is ahead: each room has its own time.
+      const [one, two] = [await newRoom(store), await newRoom(store, -600)];
+      const drafts = [
+        draftIn(two.id, { content: 'b1', client_msg_id: 'mine' }),
+        draftIn(one.id, { content: 'a1 "\\ \'; € \u{1f600}', emitter: randomUUID() }),
+        draftIn(two.id, { content: 'b2', client_msg_id: 'yours' }),
+        draftIn(one.id, { content: '' }),
+        draftIn(two.id, { content: 'b3' }),
+      ];
+      const changes = (await storeStraight(store, drafts))!;
+      expect(changes.map(({ message }) => message.seq)).to.deep.equal([1, 1, 2, 2, 3]);
+      for (const [n, { kind, room_id, rev, at, message }] of changes.entries()) {
+        const { emitter, content, client_msg_id } = drafts[n]!;
+        expect({ kind, room_id, rev }).to.deep.equal({
+          kind: 'message',
+          room_id: drafts[n]!.room_id,
+          rev: message.seq,
+        });
+        expect(message).to.deep.include({ room_id, emitter, content, client_msg_id });
+        expect([message.createdAt, message.updatedAt].map(Date.parse)).to.deep.equal([at, at]);
+        expect(at - (room_id === two.id ? 600_000 : 0)).to.be.closeTo(Date.now(), 60_000);
+      }
+      expect(new Set(changes.map(({ message }) => message.id)).size).to.equal(5);
+      for (const { id } of [one, two]) {
+        const own = changes.filter(({ room_id }) => room_id === id);
+        expect(await log.page(id, 1, 10, 10, 'newer')).to.deep.equal(own);
+      }
+      await expectWhole(store, two.id, 3);
+    });
+
+    it('goes on where the one before has ended, also where many are stored at once', async () => {
+      const rooms = [await newRoom(store), await newRoom(store), await newRoom(store)];
+      const batches = upTo(20).map((batch) =>
+        // Each in another order of the rooms: they are locked in one order.
+        upTo(12).map((n) => draftIn(rooms[(n * batch + n) % 3]!.id, { content: `${batch}/${n}` })),
+      );
+      const answers = (await Promise.all(batches.map((drafts) => appendAll(log, drafts)))).flat();
+      expect(answers.filter(({ outcome }) => outcome !== 'stored')).to.deep.equal([]);
+      for (const { id } of rooms) {
+        const drafts = batches.flat().filter(({ room_id }) => room_id === id);
+        const messages = await expectWhole(store, id, drafts.length);
+        expect(messages.map(({ content }) => content)).to.have.members(drafts.map(({ content }) => content));
+        for (const answer of answers) {
+          if (!('change' in answer) || answer.change.room_id !== id) continue;
+          const { seq, content } = answer.change.message;
+          expect(messages[seq - 1]!.content).to.equal(content);
+        }
+      }
+    });
+
+    /** What each of these becomes between others that are nothing special, and what is answered to the two after it. */
+    const special: [title: string, draft: Partial<Draft>, outcome: string, isInRoom?: boolean][] = [
+      ['that its sender may not write', { allowed: false }, 'refused'],
+      ['judged by rights that have changed', { judgedAt: -1 }, 'stale'],
+      ['refused by rights that have changed', { allowed: false, judgedAt: -1 }, 'stale'],
+      ['in a room that is gone', { room_id: 987_654_321 }, 'gone'],
+      ['that may not be written in a room that is gone', { room_id: 987_654_321, allowed: false }, 'gone'],
+      ['that is a repetition', { client_msg_id: 'known' }, 'duplicate 1'],
+      [
+        'that is a repetition, by one who may not write any more',
+        { client_msg_id: 'known', allowed: false },
+        'duplicate 1',
+      ],
+      [
+        'that is a repetition, judged by rights that have changed',
+        { client_msg_id: 'known', judgedAt: -1 },
+        'duplicate 1',
+      ],
+    ];
+    for (const [title, draft, outcome] of special) {
+      it(`says of a message ${title} ‘${outcome}’, and stores the others`, async () => {
+        const [room, other] = [await newRoom(store), await newRoom(store)];
+        const known = { content: 'the first', client_msg_id: 'known' };
+        expect(outcomesOf(await log.append([draftIn(room.id, known)]))).to.deep.equal(['stored 1']);
+        const answers = await log.append([
+          ...other.drafts('a'),
+          ...room.drafts('b'),
+          draftIn(room.id, { content: 'the special one', ...draft }),
+          ...room.drafts('c'),
+          // Somebody else’s of the same name is none of theirs.
+          draftIn(room.id, { content: 'd', client_msg_id: 'known', emitter: randomUUID() }),
+          ...other.drafts('e'),
+        ]);
+        expect(outcomesOf(answers)).to.deep.equal([
+          'stored 1',
+          'stored 2',
+          outcome,
+          'stored 3',
+          'stored 4',
+          'stored 2',
+        ]);
+        if ('change' in answers[2]!) expect(answers[2].change.message).to.include(known);
+        const messages = await expectWhole(store, room.id, 4);
+        expect(messages.map(({ content }) => content)).to.deep.equal(['the first', 'b', 'c', 'd']);
+        await expectWhole(store, other.id, 2);
+      });
+    }
+
+    it('all of whose messages are refused, or gone, stores nothing', async () => {
+      const room = await newRoom(store);
+      const refused = upTo(3).map(() => draftIn(room.id, { allowed: false }));
+      expect(outcomesOf(await log.append(refused))).to.deep.equal(Array(3).fill('refused'));
+      const gone = upTo(3).map((n) => draftIn(987_654_321 + n));
+      expect(outcomesOf(await log.append(gone))).to.deep.equal(Array(3).fill('gone'));
+      await expectWhole(store, room.id, 0);
+    });
+
+    it('is judged by each room’s own rights', async () => {
+      const [one, two] = [await newRoom(store), await newRoom(store)];
+      await store.query(ask('update rooms set rights_rev = 5 where id = $1::bigint'), [two.id]);
+      const at = (judgedAt: number, room: { id: number }) => draftIn(room.id, { judgedAt });
+      expect(outcomesOf(await log.append([at(5, two), at(0, one)]))).to.deep.equal(['stored 1', 'stored 1']);
+      expect(outcomesOf(await log.append([at(0, two), at(5, one)]))).to.deep.equal(['stale', 'stale']);
+      expect(outcomesOf(await log.append([at(4, two), at(0, one), at(5, two)]))).to.deep.equal([
+        'stale',
+        'stored 2',
+        'stored 2',
+      ]);
+      await expectWhole(store, one.id, 2);
+    });
+
+    it('is stored by the straight way as a whole or not at all', async () => {
+      const room = await newRoom(store);
+      await log.append([draftIn(room.id, { client_msg_id: 'known' })]);
+      for (const draft of [{ client_msg_id: 'known' }, { judgedAt: 1 }, { room_id: 987_654_321 }]) {
+        expect(await storeStraight(store, [draftIn(room.id), draftIn(room.id, draft)])).to.equal(undefined);
+        await expectWhole(store, room.id, 1);
+      }
+      // What only looks like a repetition: of somebody else's, or in another room.
+      const alike = [{ emitter: randomUUID() }, { room_id: (await newRoom(store)).id }];
+      for (const draft of alike) {
+        const changes = await storeStraight(store, [draftIn(room.id, { client_msg_id: 'known', ...draft })]);
+        expect(changes).to.have.lengthOf(1);
+      }
+    });
+
+    it('with something that the database does not take fails as a whole', async () => {
+      const room = await newRoom(store);
+      const error = await log.append(room.drafts('a', 'b\0', 'c')).catch((thrown: Error) => thrown);
+      expect(error).to.be.an.instanceOf(Error);
+      await expectWhole(store, room.id, 0);
+      expect(outcomesOf(await log.append(room.drafts('a', 'c')))).to.deep.equal(['stored 1', 'stored 2']);
+    });
+
+    it('is not from before the message before it, whichever way it goes and whatever the clock says', async () => {
+      const room = await newRoom(store, -3_600);
+      const ahead = Date.now() + 3_000_000;
+      for (const draft of [{}, { client_msg_id: 'known' }, { client_msg_id: 'known' }, { judgedAt: -1 }, {}]) {
+        const answers = await log.append([draftIn(room.id), draftIn(room.id, draft)]);
+        for (const answer of answers) if ('change' in answer) expect(answer.change.at).to.be.above(ahead);
+      }
+      const messages = await expectWhole(store, room.id, 8);
+      expect(new Set(messages.map(({ at }) => at)).size).to.equal(1);
+    });
+
+    it('goes with its room, and nothing of another room', async () => {
+      const [room, other] = [await newRoom(store), await newRoom(store)];
+      await log.append([room, other].flatMap(({ drafts }) => drafts('a', 'b')));
+      await store.query(ask('delete from rooms where id = $1::bigint'), [room.id]);
+      expect((await keptIn(store, room.id)).messages).to.deep.equal([]);
+      await expectWhole(store, other.id, 2);
+      expect(outcomesOf(await log.append(room.drafts('c')))).to.deep.equal(['gone']);
+    });
+
+    it('of as many messages as the queue takes is in the order it came in', async () => {
+      const rooms = [await newRoom(store), await newRoom(store)];
+      const drafts = upTo(1_000).map((n) => draftIn(rooms[n % 2]!.id, { content: `${n}`, client_msg_id: `${n}` }));
+      expect(new Set((await log.append(drafts)).map(({ outcome }) => outcome))).to.deep.equal(new Set(['stored']));
+      for (const { id } of rooms) {
+        const messages = await expectWhole(store, id, 500);
+        const own = drafts.filter(({ room_id }) => room_id === id).map(({ content }) => content);
+        expect(messages.map(({ content }) => content)).to.deep.equal(own);
+      }
+    });
+  });
+}
+
+describe('a batch of messages, beside others who use the database', () => {
+  let url: string;
+  let store: Store;
+  before(async function () {
+    this.timeout(300_000);
+    url = await freshDatabase();
+    store = await postgresStore(url);
+  });
+
+  it('tells of a room that is kept locked, and stores what is in the others', async () => {
+    const log = roomLog(store);
+    const [before, room, after] = [await newRoom(store), await newRoom(store), await newRoom(store)];
+    const session = await databaseSession(url);
+    await lockRoom(session, room);
+    const batch = [after, room, before, room].flatMap(({ drafts }) => drafts('x'));
+    const from = performance.now();
+    expect(outcomesOf(await log.append(batch))).to.deep.equal(['stored 1', 'busy', 'stored 1', 'busy']);
+    expect(performance.now() - from).to.be.below(1_000);
+    await session.query('commit');
+    expect(outcomesOf(await log.append(batch))).to.deep.equal(['stored 2', 'stored 1', 'stored 2', 'stored 2']);
+    for (const { id } of [before, room, after]) await expectWhole(store, id, 2);
+  });
+
+  it('locks its rooms in the order of their ids, so that two batches never wait for each other', async () => {
+    const [low, high] = [await newRoom(store), await newRoom(store)];
+    const [session, watcher] = [await databaseSession(url), await databaseSession(url)];
+    await lockRoom(session, high);
+    let isDone = false;
+    const stored = storeStraight(store, [draftIn(high.id), draftIn(low.id)]).finally(() => {
+      isDone = true;
+    });
+    let wasLocked = false;
+    while (!isDone && !wasLocked) {
+      const free = await watcher.query('select 1 from rooms where id = $1 for update skip locked', [low.id]);
+      wasLocked = free.rowCount === 0;
+    }
+    expect(wasLocked, 'the lower one, while it waits for the higher one').to.equal(true);
+    expect(await stored).to.equal(undefined);
+  });
+
+  it('keeps no lock of a room when it has failed', async () => {
+    const [room, gone] = [await newRoom(store), 987_654_321];
+    expect(await storeStraight(store, [draftIn(room.id), draftIn(gone)])).to.equal(undefined);
+    const session = await databaseSession(url);
+    await session.query('begin');
+    await session.query('select 1 from rooms where id = $1 for update nowait', [room.id]);
+    await session.query('rollback');
+  });
+
+  for (const [what, change, outcomes] of [
+    ['whose rights change', 'update rooms set rights_rev = rights_rev + 1 where id = $1', ['stale', 'busy']],
+    ['that is deleted', 'delete from rooms where id = $1', ['gone', 'busy']],
+  ] as const) {
+    it(`stores nothing in a room ${what} while it waits for the lock`, async () => {
+      const log = roomLog(store);
+      const session = await databaseSession(url);
+      const watcher = await databaseSession(url);
+      for (let tries = 0; tries < 5; tries++) {
+        const room = await newRoom(store);
+        await session.query('begin');
+        await session.query(change, [room.id]);
+        const answers = log.append(room.drafts('a', 'b'));
+        await waiting(watcher);
+        await session.query('commit');
+        for (const { outcome } of await answers) expect(outcome).to.be.oneOf([...outcomes]);
+        expect((await keptIn(store, room.id)).messages).to.deep.equal([]);
+        expect(outcomesOf(await log.append(room.drafts('c', 'd')))).to.deep.equal(Array(2).fill(outcomes[0]));
+      }
+    });
+  }
+
+  /** A node waits for a lock, or has just given up. */
+  async function waiting(watcher: Awaited<ReturnType<typeof databaseSession>>): Promise<void> {
+    const sessions = `select count(*)::int as n from pg_stat_activity where application_name = 'nano-messaging'
+      and datname = current_database() and wait_event_type = 'Lock'`;
+    const from = performance.now();
+    while (performance.now() - from < 100 && (await watcher.query(sessions)).rows[0].n === 0);
+  }
+
+  it('goes by the keys also when the tables have grown by thousands and nothing has counted them', async () => {
+    const databaseUrl = await freshDatabase();
+    const own = await openPostgres({ databaseUrl, poolSize: 1, statementTimeoutMs: 10_000 });
+    const session = await databaseSession(databaseUrl);
+    // As long as it takes here, nothing but the writing itself shall have looked at the tables.
+    for (const table of ['messages', 'rooms']) {
+      await session.query(`alter table ${table} set (autovacuum_enabled = off)`);
+    }
+    const log = roomLog(own);
+    const rooms: number[] = [];
+    while (rooms.length < 30) rooms.push((await newRoom(own)).id);
+    const commits = 300;
+    let repeated = 0;
+    for (let n = 0; n < commits; n++) {
+      const room = rooms[n % rooms.length]!;
+      const drafts = upTo(10).map((i) => draftIn(room, { client_msg_id: `${n} ${i}` }));
+      // Each third batch goes the careful way: it repeats one message.
+      const again = n % 3 === 1 && n > rooms.length ? [draftIn(room, { client_msg_id: `${n - rooms.length} 1` })] : [];
+      const outcomes = outcomesOf(await log.append([...drafts, ...again]));
+      repeated += outcomes.filter((outcome) => outcome.startsWith('duplicate')).length;
+    }
+    expect(repeated).to.equal(90);
+    // A session that ends has told of all it has read.
+    await own.close();
+    await until('what was read is known', async () => (await figures('messages')).written >= commits * 10);
+    const [messages, roomsRead] = [await figures('messages'), await figures('rooms')];
+    expect(messages.fromIndex, 'read by the keys').to.be.at.least(repeated);
+    expect(messages.scanned, 'messages read one after the other').to.be.below(100);
+    expect(roomsRead.scanned, 'rooms read one after the other').to.be.below(100);
+
+    async function figures(table: string) {
+      const { rows } = await session.query(
+        `select n_tup_ins::int as written, seq_tup_read::int as scanned, idx_tup_fetch::int as "fromIndex"
+          from pg_stat_user_tables where relname = $1`,
+        [table],
+      );
+      return rows[0] as { written: number; scanned: number; fromIndex: number };
+    }
+  });
+});

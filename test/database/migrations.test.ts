@@ -1,0 +1,126 @@
+import { MikroORM } from '@mikro-orm/postgresql';
+import { expect } from 'chai';
+import { openDatabase } from '../../src/database/open-database.ts';
+import { postgresOptions } from '../../src/database/orm-options.ts';
+import { type CapturedLog, capturedLog } from '../helpers/captured-log.ts';
+import { databaseSession } from '../helpers/database-session.ts';
+import { migratedDatabase } from '../helpers/import.ts';
+import { postgres, startNode } from '../helpers/node.ts';
+import { freshDatabase } from '../helpers/postgres.ts';
+import { runCommand } from '../helpers/process.ts';
+import { ownRoom, say } from '../helpers/rooms.ts';
+import { until } from '../helpers/until.ts';
+
+/** What every version takes for the lock of the node that migrates. */
+const lockMigrations = 'select pg_advisory_lock(7777001)';
+const unlockMigrations = 'select pg_advisory_unlock(7777001)';
+
+/** A database of the version before messages lost their foreign key: an upgrade of it changes the table `messages`. */
+async function databaseOfBefore(): Promise<string> {
+  const url = await migratedDatabase();
+  const { client, facts } = await openDatabase(url);
+  await client.end();
+  const limits = { statementTimeoutMs: 0, lockTimeoutMs: 0, idleInTransactionTimeoutMs: 0 };
+  const orm = await MikroORM.init(postgresOptions({ url, facts, limits, poolSize: 2 }));
+  try {
+    await orm.migrator.down({ to: 'Migration20261124040431_revocations' });
+  } finally {
+    await orm.close(true);
+  }
+  return url;
+}
+
+const waitsFor = (log: CapturedLog, msg: string) => until(msg, () => log.about(msg).length > 0, 10_000);
+
+const startOn = (DATABASE_URL: string, log: CapturedLog) =>
+  startNode(postgres, { DATABASE_URL }, undefined, log.logger);
+
+describe('Migrations on PostgreSQL', function () {
+  this.timeout(60_000);
+
+  it('are applied by one node, for which the others wait as long as it takes, and say so', async () => {
+    const DATABASE_URL = await freshDatabase();
+    const [other, log] = [await databaseSession(DATABASE_URL), capturedLog()];
+    await other.query(lockMigrations);
+    const started = startOn(DATABASE_URL, log);
+    await waitsFor(log, 'waiting for another node that migrates the database');
+    const { rows } = await other.query('select pg_backend_pid() as pid');
+    expect(log.about('waiting for')[0]!.holder).to.include({ pid: rows[0].pid });
+    const waiting = await other.query(
+      `select query from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+    );
+    expect(waiting.rows).to.deep.equal([]);
+    await other.query(unlockMigrations);
+    const { owner, room } = await ownRoom((await started).url);
+    await say((await started).url, owner, room, 'it is up');
+  });
+
+  it('are applied once, however many nodes start at once', async () => {
+    const DATABASE_URL = await freshDatabase();
+    const logs = Array.from({ length: 4 }, () => capturedLog());
+    await Promise.all(logs.map((log) => startOn(DATABASE_URL, log)));
+    const migrated = logs.flatMap((log) => log.about('migrating the database').map(({ migration }) => migration));
+    expect(new Set(migrated).size).to.equal(migrated.length).and.to.be.above(0);
+  });
+
+  it('wait for a table that somebody reads without holding up those who read it after them', async () => {
+    const DATABASE_URL = await databaseOfBefore();
+    const [backup, reader, log] = [
+      await databaseSession(DATABASE_URL),
+      await databaseSession(DATABASE_URL),
+      capturedLog(),
+    ];
+    await backup.query('begin; select count(*) from messages');
+    const started = startOn(DATABASE_URL, log);
+    await waitsFor(log, 'migration waits for a lock on a table; trying again');
+    const { rows } = await backup.query('select pg_backend_pid() as pid');
+    const [waiting] = log.about('migration waits');
+    expect((waiting!.holders as { pid: number }[]).map(({ pid }) => pid)).to.deep.equal([rows[0].pid]);
+    // Between two attempts nothing of the node waits in the database, and while one lasts it is a second at most.
+    await reader.query(`set statement_timeout = '5s'`);
+    await reader.query('select count(*) from messages');
+    await backup.query('commit');
+    const { owner, room } = await ownRoom((await started).url);
+    await say((await started).url, owner, room, 'it is up');
+  });
+
+  it('leave nothing behind in the database when the node that waits is killed', async () => {
+    const DATABASE_URL = await databaseOfBefore();
+    const [backup, watcher] = [await databaseSession(DATABASE_URL), await databaseSession(DATABASE_URL)];
+    await backup.query('begin; select count(*) from messages');
+    const command = runCommand('bin/migrate.ts', { DATABASE_URL, LOG_LEVEL: 'info' });
+    await new Promise<void>((resolve) => {
+      command.heard.add((output) => output.includes('migration waits for a lock') && resolve());
+    });
+    command.kill('SIGKILL');
+    await command.exited;
+    const left = async () => {
+      const { rows } = await watcher.query(
+        `select 1 from pg_stat_activity where datname = current_database() and application_name = 'nano-messaging'`,
+      );
+      return rows.length;
+    };
+    await until('its sessions are gone', async () => (await left()) === 0, 10_000);
+    await backup.query('commit');
+    const again = runCommand('bin/migrate.ts', { DATABASE_URL });
+    expect(await again.exited).to.include({ code: 0 });
+  });
+
+  it('end with what is missing when the account may not change the tables', async () => {
+    const url = await databaseOfBefore();
+    const database = new URL(url).pathname.slice(1);
+    const role = `role_${database.slice(-12)}`;
+    const admin = await databaseSession(url);
+    await admin.query(`create role ${role} login; grant create on schema public to ${role};
+      grant select, insert on mikro_orm_migrations to ${role}; grant usage on mikro_orm_migrations_id_seq to ${role}`);
+    const DATABASE_URL = Object.assign(new URL(url), { username: role }).href;
+    const refused = await startNode(postgres, { DATABASE_URL }).then(
+      () => 'it started',
+      (error: Error) => error.message,
+    );
+    await admin.query(`drop owned by ${role}; drop role ${role}`);
+    expect(refused).to.match(
+      /may not migrate the tables in the schema "public": .*must be owner of table messages.*npm run migrate/,
+    );
+  });
+});

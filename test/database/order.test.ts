@@ -1,0 +1,33 @@
+import { expect } from 'chai';
+import { openPglite } from '../../src/database/store.ts';
+import { closeLater } from '../helpers/cleanup.ts';
+import { migratedDirectory } from '../helpers/embedded-template.ts';
+
+describe('The embedded database', () => {
+  it('serves what is urgent before what already waits', async () => {
+    const store = await openPglite(await migratedDirectory());
+    closeLater(() => store.close());
+    const served: string[] = [];
+    const ask = async (name: string, isUrgent: boolean) => {
+      await store.query({ name, text: 'select 1', isUrgent }, []);
+      served.push(name);
+    };
+    await Promise.all([ask('first', false), ask('second', false), ask('third', false), ask('message', true)]);
+    expect(served).to.deep.equal(['first', 'message', 'second', 'third']);
+  });
+
+  it('takes in what comes from outside while others wait, and serves it before them', async () => {
+    const store = await openPglite(await migratedDirectory());
+    closeLater(() => store.close());
+    const served: string[] = [];
+    const ask = async (name: string, isUrgent: boolean) => {
+      await store.query({ name, text: 'select 1', isUrgent }, []);
+      served.push(name);
+    };
+    const waiting = Array.from({ length: 20 }, (_, n) => ask(`read ${n}`, false));
+    // As a message that a socket brings.
+    const message = new Promise<void>((resolve) => setImmediate(() => resolve(ask('message', true))));
+    await Promise.all([...waiting, message]);
+    expect(served.indexOf('message')).to.be.below(5);
+  });
+});

@@ -1,0 +1,69 @@
+import { expect } from 'chai';
+import { type DatabaseLine, databaseLine } from '../helpers/database-line.ts';
+import { startNode, wirings } from '../helpers/node.ts';
+import { somebody } from '../helpers/people.ts';
+import { freshDatabase } from '../helpers/postgres.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { newRoom, say } from '../helpers/rooms.ts';
+import { socketClient } from '../helpers/socket-client.ts';
+
+const postgres = wirings.find(({ name }) => name === 'PostgreSQL')!;
+
+async function nodeBehindProxy(): Promise<{ url: string; proxy: DatabaseLine }> {
+  const database = new URL(await freshDatabase());
+  const proxy = await databaseLine(database.hostname, Number(database.port));
+  database.hostname = '127.0.0.1';
+  database.port = String(proxy.port);
+  const { url } = await startNode(postgres, { DATABASE_URL: database.href, SWEEP_SECONDS: 1 });
+  return { url, proxy };
+}
+
+describe('when PostgreSQL goes away', () => {
+  it('a send is refused with UNAVAILABLE, and taken once when it is back', async () => {
+    const { url, proxy } = await nodeBehindProxy();
+    const owner = somebody({ level: 100 });
+    const room = await newRoom(url, owner);
+    const socket = await socketClient(url, owner);
+    await socket.request('room:join', { room_id: room.id });
+
+    proxy.cut();
+    const draft = { room_id: room.id, content: 'through the storm', client_msg_id: 'once' };
+    const refused = await socket.request('message:send', draft);
+    expect(refused).to.nested.include({ ok: false, 'error.code': 'UNAVAILABLE' });
+    expect((await rest(url, owner.token).get('/rooms')).body.meta).to.include({ code: 503, reason: 'UNAVAILABLE' });
+    expect((await rest(url).get('/readyz')).status).to.equal(503);
+    expect((await rest(url).get('/healthz')).status).to.equal(200);
+
+    proxy.restore();
+    const sent = await socket.request('message:send', draft);
+    expect(sent).to.nested.include({ ok: true, duplicate: false, 'message.seq': 1 });
+    expect(await socket.next('message:new')).to.include({ seq: 1, content: 'through the storm' });
+    expect((await rest(url).get('/readyz')).status).to.equal(200);
+  });
+
+  it('a commit whose answer was lost is heard once by the members, and its repetition is a duplicate', async () => {
+    const { url, proxy } = await nodeBehindProxy();
+    const owner = somebody({ level: 100 });
+    const room = await newRoom(url, owner);
+    const socket = await socketClient(url, owner);
+    await socket.request('room:join', { room_id: room.id });
+    await say(url, owner, room, 'first');
+
+    proxy.loseNextAnswer();
+    const draft = { room_id: room.id, content: 'was I heard?', client_msg_id: 'unknown' };
+    const first = await socket.request('message:send', draft);
+    const again = first.ok ? first : await socket.request('message:send', draft);
+    await say(url, owner, room, 'fence');
+
+    const heard = [];
+    for (let n = 0; n < 3; n++) heard.push(await socket.next('message:new'));
+    expect(heard.map(({ seq, content }) => `${seq} ${content}`)).to.deep.equal([
+      '1 first',
+      '2 was I heard?',
+      '3 fence',
+    ]);
+    expect(again).to.nested.include({ ok: true, 'message.seq': 2 });
+    const { body } = await rest(url, owner.token).get(`/rooms/${room.id}/messages`);
+    expect(body.content.map(({ content }: { content: string }) => content)).to.have.lengthOf(3);
+  });
+});

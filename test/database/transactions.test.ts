@@ -1,0 +1,120 @@
+import { expect } from 'chai';
+import { openPostgres } from '../../src/database/store.ts';
+import { watchTransactions } from '../../src/database/transaction-watch.ts';
+import { capturedLog } from '../helpers/captured-log.ts';
+import { closeLater } from '../helpers/cleanup.ts';
+import { databaseSession } from '../helpers/database-session.ts';
+import { execute, startPostgres } from '../helpers/postgres.ts';
+
+const warning = 'transaction open for more than a minute';
+
+/** A service whose account is no superuser, and a session of somebody else on its database. */
+async function serviceAndSomebody(server: string) {
+  const name = `watcher_${Math.random().toString(36).slice(2)}`;
+  await execute(server, `create database ${name}`);
+  const admin = Object.assign(new URL(server), { pathname: `/${name}` }).href;
+  await execute(admin, `create role ${name} login`);
+  await execute(admin, `grant create on schema public to ${name}`);
+  const databaseUrl = Object.assign(new URL(admin), { username: name }).href;
+  const store = await openPostgres({ databaseUrl, poolSize: 2, statementTimeoutMs: 5_000 });
+  closeLater(() => store.close());
+  const log = capturedLog();
+  const watch = watchTransactions(store, log.logger);
+  closeLater(() => watch.close());
+  await watch.look();
+  return { watch, log, store, other: await databaseSession(admin) };
+}
+
+/** Somebody's transaction, of some kind, that keeps old rows. */
+const kinds: [kind: string, begin: string[], end: string][] = [
+  ['has written', ['begin', 'create table left_open (n int)'], 'rollback'],
+  [
+    'reads one moment of the database, as a backup does',
+    ['begin isolation level repeatable read', 'select count(*) from rooms'],
+    'commit',
+  ],
+  [
+    'is prepared',
+    ['begin', 'create table left_open (n int)', `prepare transaction 'forgotten'`],
+    `rollback prepared 'forgotten'`,
+  ],
+];
+
+describe('The age of the oldest transaction of a database', function () {
+  this.timeout(30_000);
+  let server: string;
+
+  before(async () => {
+    server = (await startPostgres({ max_prepared_transactions: '5' })).url;
+  });
+
+  for (const [kind, begin, end] of kinds) {
+    it(`grows while a transaction of another account is open that ${kind}, and falls when it ends`, async () => {
+      const { watch, other } = await serviceAndSomebody(server);
+      expect(watch.oldestMs).to.equal(0);
+      for (const statement of begin) await other.query(statement);
+      await watch.look();
+      await watch.look();
+      const first = watch.oldestMs;
+      await watch.look();
+      expect(watch.oldestMs).to.be.above(first).and.below(20_000);
+      await other.query(end);
+      await watch.look();
+      expect(watch.oldestMs).to.equal(0);
+    });
+  }
+
+  it('does not count a transaction that keeps nothing, and the statements of the service', async () => {
+    const { watch, other, store } = await serviceAndSomebody(server);
+    await other.query('begin');
+    await other.query('select count(*) from rooms');
+    const busy = store.query({ name: 'busy', text: 'select pg_sleep(0.2)' }, []);
+    await watch.look();
+    await busy;
+    await watch.look();
+    expect(watch.oldestMs).to.equal(0);
+    await other.query('rollback');
+  });
+});
+
+describe('A transaction that stays open for more than a minute', () => {
+  const holder = {
+    key: '7 1234',
+    pid: 7,
+    application: 'psql',
+    account: 'ann',
+    state: 'idle in transaction',
+    writes: true,
+  };
+
+  it('is one warning in the log, which names it, however often it is seen', async () => {
+    const log = capturedLog();
+    let rows: unknown[] = [];
+    const watch = watchTransactions({ query: async <Row>() => rows as Row[] }, log.logger);
+    closeLater(() => watch.close());
+    rows = [{ ...holder, openMs: 59_000 }];
+    await watch.look();
+    expect(log.about(warning)).to.deep.equal([]);
+    rows = [{ ...holder, openMs: 61_000 }];
+    for (let n = 0; n < 3; n++) await watch.look();
+    expect(watch.oldestMs).to.equal(61_000);
+    expect(log.about(warning)).to.have.length(1);
+    expect(log.about(warning)[0]).to.include({ pid: 7, application: 'psql', account: 'ann', openForSeconds: 61 });
+    rows = [];
+    await watch.look();
+    rows = [{ ...holder, key: '8 5678', openMs: 70_000 }];
+    await watch.look();
+    expect(log.about(warning)).to.have.length(2);
+  });
+
+  it('is not as old as its transaction if its snapshot is a new one each time', async () => {
+    const log = capturedLog();
+    let xmin = 0;
+    const row = () => ({ ...holder, key: `7 ${++xmin}`, writes: false, openMs: 600_000 });
+    const watch = watchTransactions({ query: async <Row>() => [row()] as Row[] }, log.logger);
+    closeLater(() => watch.close());
+    for (let n = 0; n < 3; n++) await watch.look();
+    expect(watch.oldestMs).to.be.below(1_000);
+    expect(log.about(warning)).to.deep.equal([]);
+  });
+});

@@ -1,0 +1,248 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { expect } from 'chai';
+import type { RunningServer } from '../../src/server.ts';
+import { type Balancer, checkedConfiguration, findBalancer, type Kind, startBalancer } from '../helpers/balancer.ts';
+import { chatIn } from '../helpers/chat-client.ts';
+import { databaseSession, lockRoom } from '../helpers/database-session.ts';
+import { postgres, startNode } from '../helpers/node.ts';
+import { adminToken, type Person } from '../helpers/people.ts';
+import { PollingSession } from '../helpers/polling-session.ts';
+import { freshDatabase } from '../helpers/postgres.ts';
+import { sharedRedis } from '../helpers/redis.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { member, ownRoom, say } from '../helpers/rooms.ts';
+import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
+
+interface Service {
+  url: string;
+  balancer: Balancer;
+  nodes: [RunningServer, RunningServer];
+  DATABASE_URL: string;
+}
+
+/** Two nodes behind a balancer. */
+async function service(kind: Kind): Promise<Service> {
+  const DATABASE_URL = await freshDatabase();
+  const settings = { DATABASE_URL, REDIS_URL: await sharedRedis(), ADMIN_TOKEN: adminToken };
+  const first = await startNode(postgres, { ...settings, NODE_NAME: 'chat-1' });
+  const second = await startNode(postgres, { ...settings, NODE_NAME: 'chat-2' });
+  const balancer = await startBalancer(kind, [first.port, second.port]);
+  return { url: balancer.url, balancer, nodes: [first, second], DATABASE_URL };
+}
+
+const overPolling = { transports: ['polling'] };
+const overWebSocket = { transports: ['websocket'] };
+
+const nodeOf = ({ raw }: SocketClient) => raw.io.engine.id!.split('.')[0]!;
+
+async function many<T>(count: number, make: (n: number) => Promise<T>): Promise<T[]> {
+  return Promise.all(Array.from({ length: count }, (_, n) => make(n)));
+}
+
+/** A long-polling client on that node. */
+async function pollingOn(url: string, person: Person, name: string): Promise<SocketClient> {
+  for (;;) {
+    const client = await socketClient(url, person, overPolling);
+    if (nodeOf(client) === name) return client;
+    client.close();
+  }
+}
+
+/** The path as it stands here: `fetch` would tidy it up. */
+async function rawGet(url: string, path: string): Promise<string> {
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: chat.example\r\nConnection: close\r\n\r\n`);
+  let answer = '';
+  for await (const chunk of socket) answer += chunk;
+  return answer;
+}
+
+async function expectAllOn(name: string, url: string, person: Person, room: { id: number }): Promise<void> {
+  const sockets = await many(10, (n) => socketClient(url, person, n % 2 ? overPolling : overWebSocket));
+  expect(new Set(sockets.map(nodeOf))).to.deep.equal(new Set([name]));
+  for (const chat of await many(5, () => chatIn(url, person, room.id))) chat.close();
+}
+
+describe('A node', () => {
+  it('keeps a connection for the next request longer than a balancer does', async () => {
+    const { url } = await startNode(postgres);
+    const { headers } = await fetch(`${url}/healthz`);
+    // 60 s: what nginx and most balancers in clouds have by themselves.
+    expect(Number(/timeout=(\d+)/.exec(headers.get('Keep-Alive')!)?.[1])).to.be.above(60);
+  });
+});
+
+for (const kind of ['nginx', 'haproxy'] as const) {
+  describe(`deploy/: two nodes behind ${kind}`, function () {
+    this.timeout(60_000);
+
+    before(function () {
+      this.timeout(300_000);
+      findBalancer(kind);
+    });
+
+    it('takes its configuration without a warning', async () => {
+      expect(await checkedConfiguration(kind)).to.not.match(/warn|emerg|alert/i);
+    });
+
+    it('serves REST, long polling, WebSockets, upgrades and /chat, and one hears what another says', async () => {
+      const { url } = await service(kind);
+      const { owner, room } = await ownRoom(url);
+      const ben = await member(url, owner, room);
+      const chat = await chatIn(url, ben, room.id);
+      const clients = [
+        await socketClient(url, owner, overPolling),
+        await socketClient(url, owner, overWebSocket),
+        await socketClient(url, owner),
+      ];
+      const { engine } = clients[2]!.raw.io;
+      if (engine.transport.name === 'polling') await once(engine as never, 'upgrade');
+      for (const client of clients) await client.request('room:join', { room_id: room.id });
+      await say(url, ben, room, 'over REST');
+      chat.send({ type: 'message', content: 'over /chat' });
+      for (const [n, client] of clients.entries()) {
+        await client.request('message:send', { room_id: room.id, content: `over Socket.IO ${n}` });
+      }
+      const said = ['over REST', 'over /chat', ...clients.map((_, n) => `over Socket.IO ${n}`)];
+      for (const client of clients) {
+        const heard = [];
+        for (const _ of said) heard.push((await client.next('message:new')).content);
+        expect(heard).to.have.members(said);
+      }
+      for (const _ of said) await chat.until(({ type }) => type === 'message');
+    });
+
+    it('spreads clients of long polling over the nodes, and each stays on its own', async () => {
+      const { url } = await service(kind);
+      const { owner, room } = await ownRoom(url);
+      const clients = await many(20, () => socketClient(url, owner, overPolling));
+      const onFirst = clients.filter((client) => nodeOf(client) === 'chat-1').length;
+      expect(onFirst).to.be.within(7, 13);
+      await Promise.all(
+        clients.map(async ({ request, raw }) => {
+          for (let n = 0; n < 15; n++)
+            expect(await request('message:history', { room_id: room.id })).to.include({ ok: true });
+          expect(raw.connected).to.equal(true);
+        }),
+      );
+    });
+
+    it('asks any node where the name in a session is of none', async () => {
+      const { url } = await service(kind);
+      for (const sid of ['chat-9.AAAAAAAAAAAAAAAAAAAA', 'AAAAAAAAAAAAAAAAAAAA', 'chat-1', '..', 'chat']) {
+        const response = await fetch(`${url}/socket.io/?EIO=4&transport=polling&sid=${sid}`);
+        expect([response.status, await response.json()], sid).to.deep.equal([
+          400,
+          { code: 1, message: 'Session ID unknown' },
+        ]);
+      }
+    });
+
+    describe('to the public', () => {
+      let url: string;
+      before(async () => {
+        ({ url } = await service(kind));
+      });
+
+      for (const path of [
+        '/',
+        '/metrics',
+        '/metrics/',
+        '/METRICS',
+        '/readyz',
+        '/admin',
+        '/admin/revocations',
+        '/openapi.json',
+        '/asyncapi.json',
+        '/docs',
+        '/roomsx',
+        '/chat/x',
+        '/socket.io',
+      ]) {
+        it(`hides ${path}`, async () => {
+          expect(await rawGet(url, path)).to.match(/^HTTP\/1\.1 404 /);
+        });
+      }
+
+      for (const path of [
+        '//metrics',
+        '/%6detrics',
+        '/rooms/../metrics',
+        '/rooms/%2e%2e/metrics',
+        '/socket.io/../metrics',
+        '/metrics/../rooms',
+      ]) {
+        it(`does not fall for ${path}`, async () => {
+          expect(await rawGet(url, path))
+            .to.match(/^HTTP\/1\.1 40[0-4] /)
+            .and.not.include('nano_messaging_connections');
+        });
+      }
+
+      it('shows /healthz', async () => {
+        expect(await rest(url).get('/healthz')).to.include({ status: 200, body: 'ok\n' });
+      });
+
+      it('leaves it to the node to refuse a body that is too large', async () => {
+        const { owner, room } = await ownRoom(url);
+        const { status, body } = await rest(url, owner.token).post(`/rooms/${room.id}/messages`, {
+          content: 'x'.repeat(100_000),
+        });
+        expect(status).to.equal(413);
+        expect(body.meta.reason).to.equal('TOO_LARGE');
+      });
+
+      it('passes on what an older client puts into one body of long polling, and leaves it to the node to refuse more', async () => {
+        const { owner, room } = await ownRoom(url);
+        const session = await PollingSession.connected(url, owner.token);
+        const draft = JSON.stringify({ room_id: room.id, content: 'x'.repeat(8_000) });
+        const packets = Array.from({ length: 100 }, (_, n) => `42/rooms,${n}["message:send",${draft}]`);
+        expect((await session.post(packets.join('\x1e'))).status).to.equal(200);
+        const refused = await session.post('x'.repeat(16 * 65_536 + 1));
+        expect(refused.status).to.equal(413);
+        expect(JSON.parse(refused.body)).to.have.all.keys('code', 'message');
+      });
+    });
+
+    it('sends new clients to the other node as soon as one drains, which goes on with those it has', async () => {
+      const { url, nodes, DATABASE_URL } = await service(kind);
+      const { owner, room } = await ownRoom(url);
+      const old = await pollingOn(url, owner, 'chat-1');
+      const other = await databaseSession(DATABASE_URL);
+      await lockRoom(other, room);
+      const sent = old.request('message:send', { room_id: room.id, content: 'taken before the end' });
+      await old.request('message:history', { room_id: room.id });
+      const drained = nodes[0].drain();
+      await expectAllOn('chat-2', url, owner, room);
+      // Long enough for a balancer that checks to have seen it.
+      const until = Date.now() + 2_500;
+      while (Date.now() < until)
+        expect(await old.request('message:history', { room_id: room.id })).to.include({ ok: true });
+      expect(nodeOf(old)).to.equal('chat-1');
+      await expectAllOn('chat-2', url, owner, room);
+      await other.query('commit');
+      expect(await sent).to.include({ ok: true });
+      expect(await drained).to.equal(true);
+    });
+
+    it('passes by a node that is gone: nobody is refused, and what was answered is stored once', async () => {
+      const { url, nodes } = await service(kind);
+      const { owner, room } = await ownRoom(url);
+      await say(url, owner, room, 'before');
+      await nodes[0].close();
+      const client = rest(url, owner.token);
+      const answers = await many(20, async (n) => {
+        const read = await client.get(`/rooms/${room.id}`);
+        const sent = await client.post(`/rooms/${room.id}/messages`, { content: `after ${n}` });
+        return [read.status, sent.status];
+      });
+      expect(answers).to.deep.equal(answers.map(() => [200, 201]));
+      await expectAllOn('chat-2', url, owner, room);
+      const history = await client.get(`/rooms/${room.id}/messages?limit=500`);
+      const said = history.body.content.map(({ content }: { content: string }) => content);
+      expect(said).to.have.members(['before', ...answers.map((_, n) => `after ${n}`)]);
+    });
+  });
+}

@@ -1,0 +1,107 @@
+import { existsSync } from 'node:fs';
+import { expect } from 'chai';
+import { aptInstall } from '../helpers/debian.ts';
+import { describeOneWiring } from '../helpers/node.ts';
+import { somebody, testSecret } from '../helpers/people.ts';
+import { runProgram } from '../helpers/program.ts';
+import { rest } from '../helpers/rest-client.ts';
+
+const python = '/usr/bin/python3';
+
+function need(context: Mocha.Context, ...names: string[]): void {
+  context.timeout(300_000);
+  const missing = names.filter((name) => !existsSync(`/usr/bin/${name}`));
+  if (missing.length > 0 && !aptInstall('An example is run', ...missing)) context.skip();
+}
+
+async function run(command: string, args: string[], env: Record<string, string>) {
+  const program = runProgram(command, args, env);
+  return { code: await program.exited, output: program.output(), errors: program.errors() };
+}
+
+describeOneWiring('examples/curl.sh', (node) => {
+  before(function () {
+    need(this, 'curl', 'jq');
+  });
+
+  it('makes a room, invites, sends, sends again, and reads back page by page', async () => {
+    const url = node.url();
+    const ana = somebody({ level: 100 });
+    const { code, output, errors } = await run('bash', ['examples/curl.sh', url], { CHAT_TOKEN: ana.token });
+    expect([code, errors]).to.deep.equal([0, '']);
+    const id = Number(/^Room (\d+)$/m.exec(output)?.[1]);
+    expect(output.split('\n')).to.deep.equal([
+      `Room ${id}`,
+      'bbbbbbbb-0000-4000-8000-000000000002 may rw',
+      '201: seq 1',
+      '201: seq 2',
+      '200: seq 2, a duplicate',
+      '201: seq 3',
+      'The latest two, and back from there:',
+      ...['2 Go!', '3 Lift-off', '1 Fueled up and ready to go', ''],
+    ]);
+    const { body } = await rest(url, ana.token).get(`/rooms/${id}/messages`);
+    expect(body.content).to.have.length(3);
+  });
+
+  it('ends with what was refused', async () => {
+    const { code, output, errors } = await run('bash', ['examples/curl.sh', node.url()], {
+      CHAT_TOKEN: somebody().token,
+    });
+    expect([code, output]).to.deep.equal([1, '']);
+    expect(errors).to.include('"reason":"FORBIDDEN"');
+  });
+});
+
+describeOneWiring('examples/backend', (node) => {
+  for (const [command, file] of [
+    [process.execPath, 'examples/backend/token.js'],
+    [python, 'examples/backend/sign_token.py'],
+  ] as const) {
+    describe(file, () => {
+      before(function () {
+        if (command === python) need(this, 'python3');
+      });
+
+      const tokenOf = async (secret: string, ...args: (string | number)[]) =>
+        (await run(command, [file, ...args.map(String)], { JWT_SECRET: secret })).output.trim();
+
+      it('signs what a node with the same secret accepts', async () => {
+        const { user, entity } = somebody();
+        const token = await tokenOf(testSecret, user, entity, 100);
+        const { status, body } = await rest(node.url(), token).post('/rooms', { name: 'signed' });
+        expect(status).to.equal(200);
+        expect(body.content.room).to.include({ user_owner: user, entity_owner: entity });
+      });
+
+      it('claims nothing that it was not given', async () => {
+        const { user } = somebody();
+        const token = await tokenOf(testSecret, user);
+        const claims = JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString());
+        expect(claims).to.have.all.keys('userUUID', 'levelOnEntity', 'iat', 'exp', 'jti');
+        expect(claims).to.include({ userUUID: user, levelOnEntity: 0, exp: claims.iat + 600 });
+        const { status } = await rest(node.url(), token).get('/rooms');
+        expect(status).to.equal(200);
+      });
+
+      it('derives UUIDs of ids that are none, as UUIDv5 has it', async () => {
+        const CHAT_NAMESPACE = '6ba7b810-9dad-11d1-80b4-00c04fd430c8';
+        const args = [file, '42', '507f1f77bcf86cd799439011', '100'];
+        const { output } = await run(command, args, { JWT_SECRET: testSecret, CHAT_NAMESPACE });
+        const claims = JSON.parse(Buffer.from(output.split('.')[1]!, 'base64url').toString());
+        expect(claims).to.include({
+          userUUID: '3aba9c29-be14-59f6-9a99-8b0950ed2c3b',
+          entityUUID: '052570c0-3516-5915-9edf-cd7b0fb56205',
+          levelOnEntity: 100,
+        });
+        const made = await rest(node.url(), output.trim()).post('/rooms', { name: 'by ids of another kind' });
+        expect(made.body.content.room.user_owner).to.equal(claims.userUUID);
+      });
+
+      it('signs nothing that other secrets hold for', async () => {
+        const token = await tokenOf('the secret of another service altogether', somebody().user);
+        expect((await rest(node.url(), token).get('/rooms')).status).to.equal(401);
+      });
+    });
+  }
+});

@@ -1,0 +1,57 @@
+import { expect } from 'chai';
+import { testSecret } from '../helpers/people.ts';
+import { runServer } from '../helpers/process.ts';
+import { type RedisServer, startRedis } from '../helpers/redis.ts';
+import { itWithBoth, lines, serviceSettings, talkOver, upTo } from '../helpers/redis-pair.ts';
+import type { SocketClient } from '../helpers/socket-client.ts';
+import { until } from '../helpers/until.ts';
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const phaseMs = 700;
+
+async function torment({ kill, start, freeze, thaw }: RedisServer): Promise<void> {
+  for (const phase of [kill, start, freeze, thaw, kill, start, freeze, kill, start]) {
+    await phase();
+    await pause(phaseMs);
+  }
+}
+
+/** About 100 messages a second until it is over; the `seq` of those that were acknowledged. */
+async function talk(socket: SocketClient, room_id: number, isOver: () => boolean): Promise<number[]> {
+  const sent: Promise<{ message: { seq: number } }>[] = [];
+  while (!isOver()) {
+    sent.push(socket.request('message:send', { room_id, content: `${sent.length}` }));
+    await pause(10);
+  }
+  return (await Promise.all(sent)).map(({ message }) => message.seq);
+}
+
+describe('under load, while Redis is killed, started, frozen and killed again', () => {
+  itWithBoth('the processes live, and all members hear everything once and in order', async (adapter) => {
+    const redis = await startRedis();
+    const settings = { ...(await serviceSettings(redis.url)), REDIS_ADAPTER: adapter };
+    const env = { ...settings, JWT_SECRET: testSecret, SEND_RATE: 0, REQUEST_RATE: 0, RULE_RATE: 0 };
+    const nodes = await Promise.all([runServer(env), runServer(env)]);
+    const { room, near, far } = await talkOver(nodes[0]!, nodes[1]!);
+    const sockets = [near, far];
+    const heard: number[][] = [[], []];
+    for (const [n, { raw }] of sockets.entries()) raw.on('message:new', ({ seq }) => void heard[n]!.push(seq));
+
+    let isOver = false;
+    const talking = Promise.all(sockets.map((socket) => talk(socket, room.id, () => isOver)));
+    await torment(redis);
+    isOver = true;
+    const acknowledged = (await talking).flat();
+    await lines('up', ...nodes);
+
+    expect(acknowledged.sort((a, b) => a - b)).to.deep.equal(upTo(acknowledged.length));
+    await until('all have heard all', () => heard.every(({ length }) => length >= acknowledged.length), 10_000);
+    for (const seqs of heard) expect(seqs).to.deep.equal(upTo(acknowledged.length));
+    for (const { child, kill, exited } of nodes) {
+      expect(child.exitCode).to.equal(null);
+      kill('SIGKILL');
+      expect((await exited).output).to.not.match(/unhandled rejection|uncaught exception/);
+    }
+    expect(acknowledged.length).to.be.above(500);
+  });
+});

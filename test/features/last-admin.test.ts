@@ -1,0 +1,75 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from 'chai';
+import { describeEveryWiring } from '../helpers/node.ts';
+import { again, somebody } from '../helpers/people.ts';
+import { expectRefusal } from '../helpers/refusals.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { newRoom, putRule } from '../helpers/rooms.ts';
+
+describeEveryWiring('Who administers a private group', ({ url }) => {
+  /** Its owner, and a second administrator of another organisation. */
+  async function privateGroup() {
+    const [owner, second] = [somebody({ level: 100 }), somebody()];
+    const room = await newRoom(url(), owner, { open_to_entity: false });
+    const put = (who: typeof owner, rule: object) => rest(url(), who.token).put(`/rooms/${room.id}/members`, rule);
+    return { owner, second, room, put };
+  }
+
+  it('cannot lock its owner out by banning the organisation the owner is in, or has moved to', async () => {
+    const { owner, second, room, put } = await privateGroup();
+    await putRule(url(), owner, room, { userUUID: second.user, permissions: 'a' });
+    const moved = again(owner, { entityUUID: randomUUID() });
+    for (const [name, { entity }] of [
+      ['entityUUID', owner],
+      ['entity_UUID', moved],
+    ] as const) {
+      expect((await put(second, { [name]: entity, permissions: 'b' })).status).to.equal(201);
+      expectRefusal(await rest(url(), somebody({ entity }).token).get(`/rooms/${room.id}`), 'BANNED');
+    }
+    for (const { token } of [owner, moved]) {
+      expect((await rest(url(), token).get(`/rooms/${room.id}`)).body.content.rights).to.equal('rwa');
+    }
+  });
+
+  it('cannot ban their own organisation as the last one: LAST_ADMIN', async () => {
+    const { owner, second, room, put } = await privateGroup();
+    await putRule(url(), owner, room, { userUUID: second.user, permissions: 'a' });
+    expect((await rest(url(), owner.token).delete(`/rooms/${room.id}/members/${owner.user}`)).status).to.equal(200);
+    expectRefusal(await put(second, { entityUUID: second.entity, permissions: 'b' }), 'LAST_ADMIN');
+    expect((await rest(url(), second.token).get(`/rooms/${room.id}/members`)).body.content).to.have.lengthOf(1);
+  });
+
+  it('cannot turn the rule of a user into one of an organisation, nor the other way round', async () => {
+    const { owner, second, room, put } = await privateGroup();
+    await putRule(url(), owner, room, { userUUID: second.user, permissions: 'rw' });
+    await putRule(url(), owner, room, { entityUUID: second.entity, permissions: 'r' });
+    for (const rule of [{ entityUUID: second.user }, { userUUID: second.entity }, { entityUUID: owner.user }]) {
+      const refused = await put(owner, { ...rule, permissions: 'rwa' });
+      expect(refused.body.meta).to.include({ code: 400, reason: 'BAD_REQUEST' });
+      expect(refused.body.meta.detail).to.match(new RegExp(`^${Object.keys(rule)[0]}: `));
+    }
+  });
+
+  it('is not refused for too many rules in a room that starts with fewer than it may have', async () => {
+    const owner = somebody({ level: 100 });
+    const made = await rest(url(), owner.token).post('/rooms', { name: 'one rule', max_entity_rules: 1 });
+    expect(made.body.meta).to.include({ code: 400 });
+    expect(made.body.meta.detail).to.match(/^max_entity_rules: /);
+    await newRoom(url(), owner, { max_entity_rules: 1, open_to_entity: false });
+  });
+});
+
+describeEveryWiring('A pair', ({ url }) => {
+  it('takes back who left and has no level to make rooms', async () => {
+    const [one, other] = [somebody({ level: 100 }), somebody()];
+    const room = await newRoom(url(), one, { type: 'user2user', with: other.user });
+    const asOther = rest(url(), other.token);
+    expect((await asOther.delete(`/rooms/${room.id}/members/${other.user}`)).status).to.equal(200);
+    expect((await asOther.get(`/rooms/${room.id}`)).status).to.equal(404);
+    const again = await asOther.post('/rooms', { name: 'again', type: 'user2user', with: one.user });
+    expect(again.body.content.room.id).to.equal(room.id);
+    expect((await asOther.get(`/rooms/${room.id}`)).body.content.rights).to.equal('rwa');
+    const stranger = await asOther.post('/rooms', { name: 'new', type: 'user2user', with: somebody().user });
+    expect(stranger.status).to.equal(403);
+  });
+});

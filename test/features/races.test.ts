@@ -1,0 +1,47 @@
+import { once } from 'node:events';
+import { expect } from 'chai';
+import { describeEveryWiring } from '../helpers/node.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { ownRoom } from '../helpers/rooms.ts';
+import { socketClient } from '../helpers/socket-client.ts';
+
+describeEveryWiring('While others send', ({ url }) => {
+  it('a socket that goes from polling to WebSocket hears everything once and in order', async () => {
+    const { owner, room } = await ownRoom(url());
+    const talker = await socketClient(url(), owner);
+    let isOver = false;
+    const talk = async () => {
+      while (!isOver) await talker.request('message:send', { room_id: room.id, content: 'x' });
+    };
+    const talking = [talk(), talk(), talk()];
+    const listener = await socketClient(url(), owner, { transports: ['polling', 'websocket'] });
+    const { engine } = listener.raw.io;
+    // It may have been as quick as the connection itself.
+    const upgraded = engine.transport.name === 'websocket' ? [] : once(engine as never, 'upgrade');
+    const { rev: start } = await listener.request('room:join', { room_id: room.id });
+    await upgraded;
+    isOver = true;
+    await Promise.all(talking);
+    const fence = await talker.request('message:send', { room_id: room.id, content: 'fence' });
+    const heard = [];
+    while (heard.at(-1) !== fence.rev) heard.push((await listener.next('message:new')).rev);
+    expect(heard).to.deep.equal(Array.from({ length: fence.rev - start }, (_, n) => start + 1 + n));
+  });
+
+  it('a room that is deleted answers every join and send, with yes or with NOT_FOUND', async () => {
+    for (let round = 0; round < 5; round++) {
+      const { owner, room } = await ownRoom(url());
+      const sockets = await Promise.all(Array.from({ length: 6 }, () => socketClient(url(), owner)));
+      const answers = sockets.flatMap((socket) =>
+        Array.from({ length: 5 }, (_, n) => [
+          socket.request('room:join', { room_id: room.id }),
+          socket.request('message:send', { room_id: room.id, content: `${n}` }),
+        ]).flat(),
+      );
+      await answers[round];
+      expect((await rest(url(), owner.token).delete(`/rooms/${room.id}`)).status).to.equal(200);
+      const codes = (await Promise.all(answers)).map(({ ok, error }) => (ok ? 'ok' : error.code));
+      expect(codes.filter((code) => code !== 'ok' && code !== 'NOT_FOUND')).to.deep.equal([]);
+    }
+  });
+});

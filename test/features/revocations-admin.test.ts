@@ -1,0 +1,171 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from 'chai';
+import { describeEveryWiring, describeOneWiring } from '../helpers/node.ts';
+import { adminToken, somebody } from '../helpers/people.ts';
+import { expectRefusal } from '../helpers/refusals.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { admin, lift, revoke } from '../helpers/revocations.ts';
+
+describeEveryWiring('POST /admin/revocations', ({ url }) => {
+  it('is 201 with the revocation, and 200 with the same one when it is repeated', async () => {
+    for (const target of [{ userUUID: randomUUID(), issued_before: 7 }, { jti: randomUUID() }]) {
+      const first = await admin(url()).post('/admin/revocations', target);
+      expect(first.body.meta).to.deep.equal({ code: 201, message: 'OK' });
+      expect(first.body.content)
+        .to.include(target)
+        .and.to.have.all.keys('id', 'userUUID', 'issued_before', 'jti', 'createdAt');
+      expect(Date.parse(first.body.content.createdAt)).to.be.closeTo(Date.now(), 60_000);
+      const second = await admin(url()).post('/admin/revocations', first.body.content);
+      const meta = { code: 200, message: 'OK', ignored: ['id', 'createdAt'] };
+      expect(second.body).to.deep.equal({ meta, content: first.body.content });
+    }
+  });
+
+  it('makes another one where the first has been lifted', async () => {
+    const target = { jti: randomUUID() };
+    const first = await revoke(url(), target);
+    await lift(url(), first);
+    expect((await revoke(url(), target)).id).to.be.above(first.id);
+  });
+
+  it('makes one of many that come at once', async () => {
+    const target = { userUUID: randomUUID(), issued_before: 7 };
+    const answers = await Promise.all(Array.from({ length: 8 }, () => admin(url()).post('/admin/revocations', target)));
+    expect(answers.map(({ status }) => status).sort()).to.deep.equal([...Array(7).fill(200), 201]);
+    expect(new Set(answers.map(({ body }) => body.content.id))).to.have.property('size', 1);
+  });
+
+  const userUUID = 'aaaaaaaa-0000-4000-8000-000000000001';
+  const wrong: [field: string, body: unknown][] = [
+    ['userUUID', {}],
+    ['userUUID', { userUUID: null, issued_before: null, jti: null }],
+    ['userUUID', { issued_before: 5 }],
+    ['userUUID', { userUUID: 'ana', issued_before: 5 }],
+    ['issued_before', { userUUID }],
+    ['issued_before', { userUUID, issued_before: 0 }],
+    ['issued_before', { userUUID, issued_before: -1 }],
+    ['issued_before', { userUUID, issued_before: 1.5 }],
+    ['issued_before', { userUUID, issued_before: Date.now() }],
+    ['issued_before', { userUUID, issued_before: 'yesterday' }],
+    ['issued_before', { userUUID, issued_before: '2026-02-30' }],
+    ['issued_before', { userUUID, issued_before: '1969-12-31' }],
+    ['issued_before', { userUUID, issued_before: true }],
+    ['jti', { jti: '' }],
+    ['jti', { jti: 'x'.repeat(256) }],
+    ['jti', { jti: 7.5 }],
+    ['jti', { jti: 2 ** 60 }],
+    ['jti', { jti: [7] }],
+    ['jti', { jti: 'a\0b' }],
+    ['jti', { jti: 'a\ud800b' }],
+    ['jti', { jti: 'x', userUUID, issued_before: 5 }],
+    ['jti', { jti: 'x', issued_before: 5 }],
+    ['jti', { jti: 'x', userUUID }],
+  ];
+  for (const [field, body] of wrong) {
+    it(`is 400 at ${field} for ${JSON.stringify(body).slice(0, 80)}`, async () => {
+      expectRefusal(await admin(url()).post('/admin/revocations', body), 'BAD_REQUEST', field);
+    });
+  }
+
+  it('is 400 for what is no JSON object, and 413 for too much of it', async () => {
+    for (const body of ['[]', '"x"', 'null', '{', '']) {
+      expectRefusal(await admin(url()).post('/admin/revocations', body), 'BAD_REQUEST');
+    }
+    expectRefusal(await admin(url()).post('/admin/revocations'), 'BAD_REQUEST');
+    expectRefusal(await admin(url()).post('/admin/revocations', { jti: 'x'.repeat(70_000) }), 'TOO_LARGE');
+  });
+});
+
+describeEveryWiring('GET and DELETE /admin/revocations', ({ startNode }) => {
+  it('list what is in force, newest first, page by page, and take from it', async () => {
+    const { url } = await startNode();
+    const get = async (query = '') => {
+      const { body } = await admin(url).get(`/admin/revocations${query}`);
+      return { ...body.meta, ids: body.content.map(({ id }: { id: number }) => id) };
+    };
+    const empty = { code: 200, message: 'OK', has_more: false, ids: [] };
+    expect(await get()).to.deep.equal(empty);
+    const made = [];
+    for (let n = 1; n <= 5; n++) made.push(await revoke(url, { jti: `token ${n}` }));
+    const [a, b, c, d, e] = made.map(({ id }) => id);
+    expect((await admin(url).get('/admin/revocations/?limit=1')).body.content).to.deep.equal([made[4]]);
+    expect(await get()).to.deep.include({ has_more: false, ids: [e, d, c, b, a] });
+    expect(await get('?limit=5')).to.deep.include({ has_more: false, ids: [e, d, c, b, a] });
+    expect(await get('?limit=2')).to.deep.include({ has_more: true, ids: [e, d] });
+    expect(await get(`?limit=2&before=${d}`)).to.deep.include({ has_more: true, ids: [c, b] });
+    expect(await get(`?limit=2&before=${b}`)).to.deep.include({ has_more: false, ids: [a] });
+    const taken = await admin(url).delete(`/admin/revocations/${c}`);
+    expect(taken.body).to.deep.equal({ meta: { code: 200, message: 'OK' }, content: null });
+    expect(await get()).to.deep.include({ ids: [e, d, b, a] });
+    for (const id of [c, 1_000_000, Number.MAX_SAFE_INTEGER]) {
+      expectRefusal(await admin(url).delete(`/admin/revocations/${id}`), 'NOT_FOUND');
+    }
+    expectRefusal(await admin(url).delete('/admin/revocations/first'), 'BAD_REQUEST', 'id');
+    for (const [query, field] of [
+      ['limit=0', 'limit'],
+      ['limit=1001', 'limit'],
+      ['before=x', 'before'],
+    ] as const) {
+      expectRefusal(await admin(url).get(`/admin/revocations?${query}`), 'BAD_REQUEST', field);
+    }
+  });
+});
+
+describeOneWiring('/admin', ({ url, startNode }) => {
+  const calls = [
+    ['POST', '/admin/revocations'],
+    ['GET', '/admin/revocations'],
+    ['DELETE', '/admin/revocations/1'],
+    ['OPTIONS', '/admin/revocations'],
+    ['GET', '/admin'],
+    ['GET', '/Admin/anything'],
+  ] as const;
+  /** What a browser would send from another site. */
+  const fromSite = { Origin: 'https://app.example', 'Access-Control-Request-Method': 'POST' };
+
+  it('is 401 without ADMIN_TOKEN in the request, and reads no body for it', async () => {
+    const tokens = [undefined, adminToken.slice(0, -1), `${adminToken}x`, adminToken.toUpperCase(), somebody().token];
+    for (const token of tokens) {
+      for (const [method, path] of calls) {
+        const answer = await rest(url(), token).request(method, path);
+        expectRefusal(answer, 'UNAUTHENTICATED');
+        expect(answer.headers.get('WWW-Authenticate')).to.equal('Bearer');
+      }
+      expectRefusal(await rest(url(), token).post('/admin/revocations', '{'), 'UNAUTHENTICATED');
+    }
+  });
+
+  it('is 404 for what is no route, and ADMIN_TOKEN is no user’s', async () => {
+    for (const [method, path] of [
+      ['PUT', '/admin/revocations'],
+      ['GET', '/admin/revocations/1'],
+      ['GET', '/admin'],
+    ]) {
+      expectRefusal(await admin(url()).request(method!, path!), 'NOT_FOUND');
+    }
+    expectRefusal(await admin(url()).get('/rooms'), 'UNAUTHENTICATED');
+  });
+
+  it('has no CORS headers, whatever the answer', async () => {
+    for (const [method, path] of [...calls, ['GET', '/admin/revocations/1'] as const]) {
+      for (const token of [adminToken, undefined]) {
+        const { headers } = await rest(url(), token).request(method, path, { headers: fromSite });
+        const cors = [...headers.keys()].filter((name) => name.startsWith('access-control-') || name === 'vary');
+        expect(cors, `${method} ${path}`).to.deep.equal([]);
+      }
+    }
+  });
+
+  it('does not exist where ADMIN_TOKEN is not set: it answers as any unknown route does', async () => {
+    const { url } = await startNode({ ADMIN_TOKEN: undefined });
+    const ask = async (method: string, path: string) => {
+      const { status, headers, body } = await rest(url, adminToken).request(method, path, { headers: fromSite });
+      const others = [...headers].filter(([name]) => name !== 'date');
+      return JSON.stringify({ status, others, body }).replaceAll(path, '/path');
+    };
+    for (const [method, path] of calls) {
+      expect(await ask(method, path), `${method} ${path}`).to.equal(await ask(method, path.replace(/dmin/, 'nyth')));
+    }
+    expect((await rest(url, adminToken).get('/admin/revocations')).status).to.equal(404);
+  });
+});

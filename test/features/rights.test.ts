@@ -1,0 +1,193 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from 'chai';
+import { type ChatClient, chatIn } from '../helpers/chat-client.ts';
+import { describeEveryWiring } from '../helpers/node.ts';
+import { again, type Person, somebody } from '../helpers/people.ts';
+import { type RestClient, rest } from '../helpers/rest-client.ts';
+import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
+
+interface Case {
+  code: string;
+  /** The rule that lets the member in. */
+  rule: (member: Person) => object;
+  change: (api: RestClient, room: string, member: Person) => Promise<unknown>;
+}
+
+const ownRule = ({ user }: Person) => ({ userUUID: user, permissions: 'rw' });
+const rules: Record<string, Case> = {
+  'is banned': {
+    code: 'BANNED',
+    rule: ownRule,
+    change: (api, room, { user }) => api.put(`${room}/members`, { userUUID: user, permissions: 'rwb' }),
+  },
+  'is of an organisation that is banned, whatever the level': {
+    code: 'BANNED',
+    rule: ownRule,
+    change: (api, room, { entity }) =>
+      api.put(`${room}/members`, { entityUUID: entity, permissions: 'b', level: 2_000_000 }),
+  },
+  'loses the rule': {
+    code: 'RULE_REMOVED',
+    rule: ownRule,
+    change: (api, room, { user }) => api.delete(`${room}/members/${user}`),
+  },
+  'loses the letter r': {
+    code: 'NO_READ',
+    rule: ownRule,
+    change: (api, room, { user }) => api.put(`${room}/members`, { userUUID: user, permissions: 'w' }),
+  },
+  'is below the raised level of the organisation’s rule': {
+    code: 'LEVEL_TOO_LOW',
+    rule: ({ entity }) => ({ entityUUID: entity, permissions: 'rw', level: 50 }),
+    change: (api, room, { entity }) => api.put(`${room}/members`, { entityUUID: entity, level: 51 }),
+  },
+};
+
+describeEveryWiring('rights of live members', ({ url }) => {
+  async function makeRoom() {
+    const owner = somebody({ level: 1_000 });
+    const api = rest(url(), owner.token);
+    const room_id: number = (await api.post('/rooms', { name: 'rights', level_admin: 500 })).body.content.room.id;
+    return { owner, api, room_id, room: `/rooms/${room_id}` };
+  }
+
+  async function inside(person: Person, room_id: number) {
+    const socket = await socketClient(url(), person);
+    expect(await socket.request('room:join', { room_id })).to.include({ ok: true });
+    return { socket, chat: await chatIn(url(), person, room_id) };
+  }
+
+  async function expectOut(
+    { socket, chat }: { socket: SocketClient; chat: ChatClient },
+    room_id: number,
+    code: string,
+  ) {
+    expect(await socket.next('room:removed')).to.deep.equal({ room_id, code });
+    expect(await chat.next()).to.deep.include({ type: 'status', data: 'NOTAUTHORIZED', reason: code });
+  }
+
+  /** Nothing of the room has come before these answers, so nothing will. */
+  async function expectSilence({ socket, chat }: { socket: SocketClient; chat: ChatClient }) {
+    await socket.request('room:leave', { room_id: 999_999_999 });
+    expect(socket.waiting.filter(({ name }) => name === 'message:new')).to.deep.equal([]);
+    chat.send({ type: 'message', content: 'from outside' });
+    expect(await chat.next()).to.include({ type: 'query', data: 'SELECTROOM?' });
+  }
+
+  for (const [title, { code, rule, change }] of Object.entries(rules)) {
+    it(`take out a member who ${title}: ${code}; the others stay`, async () => {
+      const { owner, api, room_id, room } = await makeRoom();
+      const member = somebody({ level: 50 });
+      await api.put(`${room}/members`, rule(member));
+      const [out, stays] = [await inside(member, room_id), await inside(owner, room_id)];
+      await change(api, room, member);
+      await expectOut(out, room_id, code);
+      await stays.socket.request('message:send', { room_id, content: 'among us' });
+      expect(await stays.chat.next()).to.nested.include({ 'data.content': 'among us' });
+      expect(await stays.socket.next('message:new')).to.include({ content: 'among us' });
+      await expectSilence(out);
+    });
+  }
+
+  it('take out who declines: DECLINED', async () => {
+    const { api, room_id, room } = await makeRoom();
+    const member = somebody();
+    await api.put(`${room}/members`, ownRule(member));
+    const out = await inside(member, room_id);
+    await rest(url(), member.token).put(`${room}/invitation`, { accepted: false });
+    await expectOut(out, room_id, 'DECLINED');
+    await expectSilence(out);
+  });
+
+  it('take out an owner administrator below the raised level_admin: LEVEL_TOO_LOW', async () => {
+    const { owner, api, room_id, room } = await makeRoom();
+    const colleague = somebody({ entity: owner.entity, level: 500 });
+    await api.put(`${room}/members`, { entityUUID: owner.entity, level: 900 });
+    const [out, stays] = [await inside(colleague, room_id), await inside(owner, room_id)];
+    await api.patch(room, { level_admin: 501 });
+    await expectOut(out, room_id, 'LEVEL_TOO_LOW');
+    await stays.socket.request('message:send', { room_id, content: 'among us' });
+    expect(await stays.chat.next()).to.nested.include({ 'data.content': 'among us' });
+    await expectSilence(out);
+  });
+
+  it('take out everybody when the room is deleted: ROOM_DELETED', async () => {
+    const { owner, api, room_id, room } = await makeRoom();
+    const member = somebody();
+    await api.put(`${room}/members`, ownRule(member));
+    const everybody = [await inside(member, room_id), await inside(owner, room_id)];
+    expect((await api.delete(room)).status).to.be.within(200, 204);
+    for (const one of everybody) await expectOut(one, room_id, 'ROOM_DELETED');
+    const { socket, chat } = everybody[0]!;
+    const refusal = await socket.request('message:send', { room_id, content: 'x' });
+    expect(refusal).to.nested.include({ ok: false, 'error.code': 'NOT_FOUND' });
+    chat.send({ type: 'select_room', room_id });
+    expect(await chat.next()).to.include({ data: 'NOTAUTHORIZED', reason: 'NOT_FOUND' });
+  });
+
+  it('take out of one room only', async () => {
+    const [one, other] = [await makeRoom(), await makeRoom()];
+    const member = somebody();
+    for (const { api, room } of [one, other]) await api.put(`${room}/members`, ownRule(member));
+    const { socket } = await inside(member, one.room_id);
+    await socket.request('room:join', { room_id: other.room_id });
+    await one.api.delete(`${one.room}/members/${member.user}`);
+    expect(await socket.next('room:removed')).to.include({ room_id: one.room_id });
+    await socket.request('message:send', { room_id: other.room_id, content: 'still here' });
+    expect(await socket.next('message:new')).to.include({ content: 'still here' });
+  });
+
+  it('let a member in again who has got his rights back', async () => {
+    const { api, room_id, room } = await makeRoom();
+    const member = somebody();
+    await api.put(`${room}/members`, ownRule(member));
+    const { socket, chat } = await inside(member, room_id);
+    await api.put(`${room}/members`, { userUUID: member.user, permissions: 'b' });
+    await expectOut({ socket, chat }, room_id, 'BANNED');
+    await api.put(`${room}/members`, ownRule(member));
+    expect(await socket.request('room:join', { room_id })).to.include({ ok: true, rights: 'rw' });
+    chat.send({ type: 'select_room', room_id });
+    expect(await chat.next()).to.include({ data: 'CONNECTED', rights: 'rw' });
+  });
+
+  it('leave who loses the letter w in the room, reading and unable to send', async () => {
+    const { owner, api, room_id, room } = await makeRoom();
+    const member = somebody();
+    await api.put(`${room}/members`, ownRule(member));
+    const [{ socket, chat }, others] = [await inside(member, room_id), await inside(owner, room_id)];
+    await api.put(`${room}/members`, { userUUID: member.user, permissions: 'r' });
+    const refusal = await socket.request('message:send', { room_id, content: 'x' });
+    expect(refusal).to.nested.include({ ok: false, 'error.code': 'FORBIDDEN' });
+    chat.send({ type: 'message', content: 'x' });
+    expect(await chat.next()).to.include({ data: 'NOTAUTHORIZED', reason: 'FORBIDDEN' });
+    await others.socket.request('message:send', { room_id, content: 'for readers' });
+    expect(await chat.next()).to.nested.include({ 'data.content': 'for readers', 'data.seq': 1 });
+    expect(await socket.next('message:new')).to.include({ content: 'for readers', seq: 1 });
+  });
+
+  it('are judged anew by a second token on /chat: READY, and out where the level is too low', async () => {
+    const { api, room_id, room } = await makeRoom();
+    const member = somebody({ level: 50 });
+    await api.put(`${room}/members`, { entityUUID: member.entity, permissions: 'rw', level: 50 });
+    const chat = await chatIn(url(), member, room_id);
+    for (const level of [51, 50]) {
+      chat.send({ type: 'token', content: again(member, { levelOnEntity: level }).token });
+      expect(await chat.next()).to.include({ data: 'READY' });
+      chat.send({ type: 'message', content: String(level) });
+      expect(await chat.next()).to.nested.include({ 'data.content': String(level) });
+    }
+    chat.send({ type: 'token', content: again(member, { levelOnEntity: 49, entityUUID: member.entity }).token });
+    expect(await chat.next()).to.include({ data: 'READY' });
+    expect(await chat.next()).to.include({ data: 'NOTAUTHORIZED', reason: 'LEVEL_TOO_LOW' });
+  });
+
+  it('are judged anew by a token of another organisation', async () => {
+    const { api, room_id, room } = await makeRoom();
+    const member = somebody({ level: 50 });
+    await api.put(`${room}/members`, { entityUUID: member.entity, permissions: 'rw', level: 50 });
+    const { socket } = await inside(member, room_id);
+    const moved = again(member, { entityUUID: randomUUID() });
+    expect(await socket.request('token:refresh', moved)).to.include({ ok: true });
+    expect(await socket.next('room:removed')).to.include({ room_id });
+  });
+});

@@ -1,0 +1,262 @@
+import { expect } from 'chai';
+import { Room } from '../../src/core/room.ts';
+import { describeEveryWiring } from '../helpers/node.ts';
+import { somebody } from '../helpers/people.ts';
+import { expectRefusal } from '../helpers/refusals.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { member, newRoom, ownRoom, putRule, say } from '../helpers/rooms.ts';
+
+describeEveryWiring('POST /rooms', ({ url }) => {
+  it('answers 200 with the room, its id a number', async () => {
+    const owner = somebody({ level: 100 });
+    const made = await rest(url(), owner.token).post('/rooms', { name: 'Los Andes', level_admin: 9999, type: 'group' });
+    expect(made.status).to.equal(200);
+    expect(made.body.meta).to.deep.equal({ code: 200, message: 'OK' });
+    const { room } = made.body.content;
+    expect(Room.strict().parse(room)).to.deep.equal(room);
+    expect(room).to.include({ name: 'Los Andes', type: 'group', level_admin: 9999, last_seq: 0, max_entity_rules: 10 });
+    expect(room).to.include({ user_owner: owner.user, entity_owner: owner.entity });
+  });
+
+  it('makes a group with level_admin 100 where only the name is given', async () => {
+    const { room } = await ownRoom(url());
+    expect(room).to.include({ type: 'group', level_admin: 100 });
+  });
+
+  it('ignores unknown keys', async () => {
+    const { room } = await ownRoom(url(), { id: 1, user_owner: somebody().user, last_seq: 7, colour: 'red' });
+    expect(room).to.include({ last_seq: 0 }).and.not.have.property('colour');
+    expect(room.id).to.not.equal(1);
+  });
+
+  for (const level_admin of ['100', '9999', 0, 2_147_483_647]) {
+    it(`takes level_admin ${JSON.stringify(level_admin)}`, async () => {
+      const { room } = await ownRoom(url(), { level_admin });
+      expect(room.level_admin).to.equal(Number(level_admin));
+    });
+  }
+
+  for (const name of ['a', 'a name of more than thirty-two characters', 'x'.repeat(255), '¿qué? 🙂 "<b>\'', ' ']) {
+    it(`keeps the name ${name.slice(0, 45)} (${name.length})`, async () => {
+      const { owner, room } = await ownRoom(url(), { name });
+      expect((await rest(url(), owner.token).get(`/rooms/${room.id}`)).body.content.room.name).to.equal(name);
+    });
+  }
+
+  const wrong: Record<string, [object, string]> = {
+    'no name (the original answered 500)': [{}, 'name'],
+    'an empty name': [{ name: '' }, 'name'],
+    'a name of 256 characters': [{ name: 'x'.repeat(256) }, 'name'],
+    'a name that is no string': [{ name: 42 }, 'name'],
+    'a name of null': [{ name: null }, 'name'],
+    'a name with NUL': [{ name: 'a\0b' }, 'name'],
+    'a negative level_admin': [{ name: 'x', level_admin: -1 }, 'level_admin'],
+    'level_admin 1.5 (the original answered 500)': [{ name: 'x', level_admin: 1.5 }, 'level_admin'],
+    'level_admin "1.5"': [{ name: 'x', level_admin: '1.5' }, 'level_admin'],
+    'level_admin "many"': [{ name: 'x', level_admin: 'many' }, 'level_admin'],
+    'level_admin ""': [{ name: 'x', level_admin: '' }, 'level_admin'],
+    'a level_admin beyond every integer': [{ name: 'x', level_admin: 1e300 }, 'level_admin'],
+    'another type': [{ name: 'x', type: 'channel' }, 'type'],
+    'open_to_entity that is no boolean': [{ name: 'x', open_to_entity: 'perhaps' }, 'open_to_entity'],
+    'max_entity_rules 0': [{ name: 'x', max_entity_rules: 0 }, 'max_entity_rules'],
+    "more max_entity_rules than the server's limit": [{ name: 'x', max_entity_rules: 1_001 }, 'max_entity_rules'],
+  };
+  for (const [title, [body, field]] of Object.entries(wrong)) {
+    it(`refuses ${title} with 400 and says which field`, async () => {
+      const made = await rest(url(), somebody({ level: 100 }).token).post('/rooms', body);
+      expectRefusal(made, 'BAD_REQUEST', field);
+    });
+  }
+
+  it('needs levelOnEntity 100, as a number or as digits', async () => {
+    const create = (level: unknown) =>
+      rest(url(), somebody({ levelOnEntity: level }).token).post('/rooms', { name: 'mine' });
+    for (const level of [99, '99', 0, -100, undefined]) expectRefusal(await create(level), 'FORBIDDEN');
+    for (const level of [100, '100', 101]) expect(await create(level)).to.include({ status: 200 });
+  });
+
+  it('is open to any level with the scope rooms:create', async () => {
+    const create = (scope: unknown) => rest(url(), somebody({ scope }).token).post('/rooms', { name: 'mine' });
+    for (const scope of ['rooms:create', 'a rooms:create b']) expect(await create(scope)).to.include({ status: 200 });
+    for (const scope of ['rooms:created', 'rooms', '', 42]) expectRefusal(await create(scope), 'FORBIDDEN');
+  });
+
+  it('starts a group with the creator rwa and his organisation rw at level 100', async () => {
+    const { owner, room } = await ownRoom(url());
+    const { body } = await rest(url(), owner.token).get(`/rooms/${room.id}/members`);
+    const rules = body.content.map(({ entity_UUID, kind, permissions, level }: never) => ({
+      ...{ entity_UUID, kind, permissions, level },
+    }));
+    expect(rules).to.have.deep.members([
+      { entity_UUID: owner.user, kind: 'user', permissions: 'rwa', level: 0 },
+      { entity_UUID: owner.entity, kind: 'entity', permissions: 'rw', level: 100 },
+    ]);
+  });
+
+  it('starts with one rule where user and organisation are one UUID (the original left half a room)', async () => {
+    const { user } = somebody();
+    const owner = somebody({ user, entity: user, level: 100 });
+    const room = await newRoom(url(), owner);
+    const { body } = await rest(url(), owner.token).get(`/rooms/${room.id}/members`);
+    expect(body.content).to.have.length(1);
+    expect(body.content[0]).to.include({ entity_UUID: user, permissions: 'rwa' });
+    expect((await rest(url(), owner.token).get('/rooms')).body.content).to.have.length(1);
+  });
+
+  it('makes a private group with open_to_entity false: nobody of the organisation gets in', async () => {
+    const owner = somebody({ level: 100 });
+    const room = await newRoom(url(), owner, { open_to_entity: false });
+    expect(room.entity_owner).to.equal(null);
+    expect((await rest(url(), owner.token).get(`/rooms/${room.id}/members`)).body.content).to.have.length(1);
+    const director = somebody({ entity: owner.entity, level: 1_000_000 });
+    expectRefusal(await rest(url(), director.token).get(`/rooms/${room.id}`), 'NOT_FOUND');
+  });
+
+  it('makes a room of nobody else where the token names no organisation', async () => {
+    const owner = somebody({ level: 100, entityUUID: undefined });
+    const room = await newRoom(url(), owner);
+    expect(room.entity_owner).to.equal(null);
+    expect((await rest(url(), owner.token).get(`/rooms/${room.id}/members`)).body.content).to.have.length(1);
+  });
+});
+
+describeEveryWiring('GET /rooms/:id', ({ url }) => {
+  it("answers the room and the caller's rights", async () => {
+    const { owner, room } = await ownRoom(url());
+    const reader = await member(url(), owner, room, 'r');
+    const read = await rest(url(), reader.token).get(`/rooms/${room.id}`);
+    expect(read.status).to.equal(200);
+    expect(read.body.content).to.deep.equal({ room, rights: 'r' });
+    expect((await rest(url(), owner.token).get(`/rooms/${room.id}`)).body.content.rights).to.equal('rwa');
+  });
+
+  it('names the room by its number or its uuid in any case', async () => {
+    const { owner, room } = await ownRoom(url());
+    for (const name of [room.id, room.uuid, room.uuid.toUpperCase()]) {
+      expect((await rest(url(), owner.token).get(`/rooms/${name}`)).body.content.room).to.deep.equal(room);
+    }
+  });
+
+  it('is 404 where no rule or ownership of the caller leads to', async () => {
+    const { room } = await ownRoom(url());
+    const stranger = rest(url(), somebody({ level: 1_000_000 }).token);
+    for (const path of ['', '/members', '/messages']) {
+      expectRefusal(await stranger.get(`/rooms/${room.id}${path}`), 'NOT_FOUND');
+    }
+    expectRefusal(await stranger.patch(`/rooms/${room.id}`, { name: 'mine' }), 'NOT_FOUND');
+    expectRefusal(await stranger.delete(`/rooms/${room.id}`), 'NOT_FOUND');
+    expectRefusal(await stranger.post(`/rooms/${room.id}/messages`, { content: 'hello' }), 'NOT_FOUND');
+    expectRefusal(await stranger.put(`/rooms/${room.id}/invitation`, { accepted: true }), 'NOT_FOUND');
+    const rule = { userUUID: somebody().user, permissions: 'r' };
+    expectRefusal(await stranger.put(`/rooms/${room.id}/members`, rule), 'NOT_FOUND');
+  });
+
+  it('is the same 404 for a room that is not there', async () => {
+    const { room } = await ownRoom(url());
+    const stranger = rest(url(), somebody().token);
+    const [hidden, missing] = [await stranger.get(`/rooms/${room.id}`), await stranger.get('/rooms/9007199254740991')];
+    expect(missing.body).to.deep.equal(hidden.body);
+  });
+
+  for (const id of [
+    'abc',
+    '-1',
+    '1.5',
+    '1e3',
+    '0',
+    '99999999999999999999999',
+    '%00',
+    "1'--",
+    '1%20or%201=1',
+    '[1,2]',
+  ]) {
+    it(`refuses the id ${id} as the caller's mistake (the original answered 500)`, async () => {
+      const { status, body } = await rest(url(), somebody().token).get(`/rooms/${id}`);
+      expect(status).to.be.oneOf([400, 404]);
+      expect(body.meta.code).to.equal(status);
+    });
+  }
+
+  it('takes no number with a leading zero for the room (the original selected it)', async () => {
+    const { owner, room } = await ownRoom(url());
+    expect((await rest(url(), owner.token).get(`/rooms/0${room.id}`)).status).to.be.oneOf([400, 404]);
+  });
+});
+
+describeEveryWiring('PATCH /rooms/:id', ({ url }) => {
+  it('changes name and level_admin, each alone too', async () => {
+    const { owner, room } = await ownRoom(url());
+    const patch = (body: object) => rest(url(), owner.token).patch(`/rooms/${room.id}`, body);
+    expect((await patch({ name: 'another' })).status).to.equal(200);
+    expect((await patch({ level_admin: '90' })).status).to.equal(200);
+    const { body } = await rest(url(), owner.token).get(`/rooms/${room.id}`);
+    expect(body.content.room).to.include({ name: 'another', level_admin: 90, uuid: room.uuid });
+  });
+
+  it('changes neither type nor owners', async () => {
+    const { owner, room } = await ownRoom(url());
+    const wish = { name: 'new', type: 'user2user', user_owner: somebody().user, entity_owner: somebody().user, id: 1 };
+    await rest(url(), owner.token).patch(`/rooms/${room.id}`, wish);
+    const { body } = await rest(url(), owner.token).get(`/rooms/${room.id}`);
+    expect(body.content.room).to.deep.include({ ...room, name: 'new', updatedAt: body.content.room.updatedAt });
+  });
+
+  it('is for administrators: the letter a, or the level in the owning organisation', async () => {
+    const { owner, room } = await ownRoom(url(), { level_admin: 200 });
+    const patch = (token: string) => rest(url(), token).patch(`/rooms/${room.id}`, { name: 'changed' });
+    expectRefusal(await patch((await member(url(), owner, room, 'rw')).token), 'FORBIDDEN');
+    expectRefusal(await patch(somebody({ entity: owner.entity, level: 199 }).token), 'FORBIDDEN');
+    expect((await patch((await member(url(), owner, room, 'a')).token)).status).to.equal(200);
+    expect((await patch(somebody({ entity: owner.entity, level: 200 }).token)).status).to.equal(200);
+  });
+
+  it('refuses wrong values with 400', async () => {
+    const { owner, room } = await ownRoom(url());
+    const patch = (body: object) => rest(url(), owner.token).patch(`/rooms/${room.id}`, body);
+    expectRefusal(await patch({ name: '' }), 'BAD_REQUEST', 'name');
+    expectRefusal(await patch({ level_admin: -1 }), 'BAD_REQUEST', 'level_admin');
+    expectRefusal(await patch({ level_admin: 'high' }), 'BAD_REQUEST', 'level_admin');
+  });
+
+  it('with a higher level_admin takes the administration from lower levels at once', async () => {
+    const { owner, room } = await ownRoom(url());
+    const manager = somebody({ entity: owner.entity, level: 150 });
+    const patch = (body: object) => rest(url(), manager.token).patch(`/rooms/${room.id}`, body);
+    const colleague = somebody({ entity: owner.entity, level: 149 });
+    const rename = () => rest(url(), colleague.token).patch(`/rooms/${room.id}`, { name: 'mine' });
+    expect((await rename()).status).to.equal(200);
+    expectRefusal(await patch({ level_admin: 151 }), 'FORBIDDEN');
+    expect((await patch({ level_admin: 150 })).status).to.equal(200);
+    expectRefusal(await rename(), 'FORBIDDEN');
+  });
+});
+
+describeEveryWiring('DELETE /rooms/:id', ({ url }) => {
+  it('removes the room, its rules and its messages', async () => {
+    const { owner, room } = await ownRoom(url());
+    await say(url(), owner, room, 'the last word');
+    const removed = await rest(url(), owner.token).delete(`/rooms/${room.id}`);
+    expect(removed.status).to.equal(200);
+    expect(removed.body.content).to.equal(null);
+    for (const path of ['', '/members', '/messages']) {
+      expectRefusal(await rest(url(), owner.token).get(`/rooms/${room.id}${path}`), 'NOT_FOUND');
+    }
+    expect((await rest(url(), owner.token).get('/rooms')).body.content).to.deep.equal([]);
+    expectRefusal(await rest(url(), owner.token).delete(`/rooms/${room.id}`), 'NOT_FOUND');
+  });
+
+  it('is for administrators', async () => {
+    const { owner, room } = await ownRoom(url());
+    expectRefusal(await rest(url(), (await member(url(), owner, room)).token).delete(`/rooms/${room.id}`), 'FORBIDDEN');
+    const director = somebody({ entity: owner.entity, level: 100 });
+    expect((await rest(url(), director.token).delete(`/rooms/${room.id}`)).status).to.equal(200);
+  });
+
+  it('lets owner administrators do it even when a rule bans them: they stand above the rules', async () => {
+    const { owner, room } = await ownRoom(url());
+    const director = somebody({ entity: owner.entity, level: 100 });
+    await putRule(url(), owner, room, { userUUID: director.user, permissions: 'b' });
+    expect((await rest(url(), director.token).get(`/rooms/${room.id}`)).body.content.rights).to.equal('rwa');
+    expect((await rest(url(), director.token).delete(`/rooms/${room.id}`)).status).to.equal(200);
+  });
+});

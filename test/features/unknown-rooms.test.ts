@@ -1,0 +1,94 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from 'chai';
+import type { RequestName } from '../../src/protocol/socket-events.ts';
+import { readyChat } from '../helpers/chat-client.ts';
+import type { Loose } from '../helpers/loose.ts';
+import { describeOneWiring } from '../helpers/node.ts';
+import { somebody } from '../helpers/people.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { newRoom, ownRoom, putRule } from '../helpers/rooms.ts';
+import { socketClient } from '../helpers/socket-client.ts';
+
+describeOneWiring('A room that nothing leads to is answered like a room that does not exist', ({ url, startNode }) => {
+  /** The room's names, each beside one of no room. */
+  async function names(): Promise<[there: number | string, missing: number | string][]> {
+    const { owner, room } = await ownRoom(url(), { open_to_entity: false });
+    await putRule(url(), owner, room, { userUUID: randomUUID(), permissions: 'rwb' });
+    return [
+      [room.id, 9_007_199_254_740_991],
+      [room.uuid, randomUUID()],
+    ];
+  }
+
+  const member = randomUUID();
+  const asked: [method: string, path: string, body?: object][] = [
+    ['GET', ''],
+    ['PATCH', '', { name: 'x' }],
+    ['PATCH', '', { level_admin: 2_147_483_647 }],
+    ['PATCH', '', { max_entity_rules: 1 }],
+    ['DELETE', ''],
+    ['GET', '/members'],
+    ['PUT', '/members', { userUUID: member, permissions: 'r' }],
+    ['PUT', '/members', { userUUID: member }],
+    ['DELETE', `/members/${member}`],
+    ['PUT', '/invitation', { accepted: true }],
+    ['PUT', '/invitation', { accepted: false, use_parent_entity: true }],
+    ['GET', '/messages'],
+    ['GET', '/messages?around=1'],
+    ['POST', '/messages', { content: 'x', client_msg_id: 'm1' }],
+  ];
+  for (const [method, path, body] of asked) {
+    it(`by ${method} /rooms/:id${path} ${body ? JSON.stringify(body).replace(member, '…') : ''}`, async () => {
+      const { token } = somebody({ level: 100 });
+      for (const [there, missing] of await names()) {
+        const [one, other] = [there, missing].map((name) =>
+          rest(url(), token).request(method, `/rooms/${name}${path}`, { body }),
+        );
+        const { status, body: answer } = await one!;
+        expect({ status, answer }).to.deep.equal({ status: 404, answer: (await other!).body });
+      }
+    });
+  }
+
+  const requests: [name: RequestName, payload: object, ok: boolean][] = [
+    ['room:join', {}, false],
+    ['room:join', { since: '1.0.1' }, false],
+    ['room:leave', {}, true],
+    ['message:send', { content: 'x' }, false],
+    ['message:history', {}, false],
+  ];
+  for (const [name, payload, ok] of requests) {
+    it(`by ${name} ${JSON.stringify(payload)}`, async () => {
+      const socket = await socketClient(url(), somebody());
+      for (const [there, missing] of await names()) {
+        const answer = await socket.request(name, { ...payload, room_id: there });
+        expect(answer).to.deep.equal(await socket.request(name, { ...payload, room_id: missing }));
+        expect(answer.ok).to.equal(ok);
+      }
+    });
+  }
+
+  it('by room:join on a connection that is in as many rooms as it may be', async () => {
+    const node = await startNode({ MAX_ROOMS_PER_CONNECTION: 1 });
+    const [me, owner] = [somebody({ level: 100 }), somebody({ level: 100 })];
+    const [mine, other] = [await newRoom(node.url, me), await newRoom(node.url, owner)];
+    const socket = await socketClient(node.url, me);
+    await socket.request('room:join', { room_id: mine.uuid });
+    for (const room_id of [other.uuid, randomUUID(), other.id, 9_007_199_254_740_991]) {
+      expect((await socket.request('room:join', { room_id })).error.code).to.equal('TOO_MANY_ROOMS');
+    }
+    expect(await socket.request('room:join', { room_id: mine.uuid })).to.include({ ok: true });
+  });
+
+  it('by select_room of /chat', async () => {
+    const chat = await readyChat(url(), somebody());
+    for (const pair of await names()) {
+      const frames: Loose[] = [];
+      for (const room_id of pair) {
+        chat.send({ type: 'select_room', room_id });
+        frames.push(await chat.next());
+      }
+      expect(frames[0]).to.include({ data: 'NOTAUTHORIZED', reason: 'NOT_FOUND' }).and.deep.equal(frames[1]);
+    }
+  });
+});

@@ -1,0 +1,205 @@
+import { expect } from 'chai';
+import { describeEveryWiring } from '../helpers/node.ts';
+import { type Person, somebody } from '../helpers/people.ts';
+import { expectRefusal } from '../helpers/refusals.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { newRoom, say } from '../helpers/rooms.ts';
+
+describeEveryWiring('A user2user room', ({ url }) => {
+  /** All users of one organisation, as two client families have it. */
+  const colleagues = (): [Person, Person, Person] => {
+    const { entity } = somebody();
+    return [somebody({ entity, level: 100 }), somebody({ entity, level: 100 }), somebody({ entity, level: 100 })];
+  };
+  const pairRoom = (one: Person, other: Person) => newRoom(url(), one, { type: 'user2user', with: other.user });
+  const put = (who: Person, room: { id: number }, rule: object) =>
+    rest(url(), who.token).put(`/rooms/${room.id}/members`, rule);
+  const read = (who: Person, room: { id: number }) => rest(url(), who.token).get(`/rooms/${room.id}/messages`);
+
+  it('has no organisation: entity_owner is null and only users have rules', async () => {
+    const [ana, ben] = colleagues();
+    const room = await pairRoom(ana, ben);
+    expect(room).to.include({ type: 'user2user', user_owner: ana.user, entity_owner: null });
+    const { body } = await rest(url(), ana.token).get(`/rooms/${room.id}/members`);
+    expect(body.content.map((rule: { kind: string }) => rule.kind)).to.deep.equal(['user', 'user']);
+    expect(body.content.map((rule: { entity_UUID: string }) => rule.entity_UUID)).to.have.members([ana.user, ben.user]);
+  });
+
+  it('is open to the two and to no colleague of any level', async () => {
+    const [ana, ben] = colleagues();
+    const room = await pairRoom(ana, ben);
+    await say(url(), ana, room, 'between us');
+    expect((await read(ben, room)).body.content[0].content).to.equal('between us');
+    expect((await rest(url(), ben.token).post(`/rooms/${room.id}/messages`, { content: 'yes' })).status).to.equal(201);
+    expectRefusal(await read(somebody({ entity: ana.entity, level: 2_000_000 }), room), 'NOT_FOUND');
+  });
+
+  it('judges rules of users only: entity_UUID lets no organisation in', async () => {
+    const [ana, ben] = colleagues();
+    const room = await newRoom(url(), ana, { type: 'user2user' });
+    expect((await put(ana, room, { entity_UUID: ben.user, permissions: 'rw' })).status).to.equal(201);
+    expect((await read(ben, room)).status).to.equal(200);
+    expectRefusal(await read(somebody({ entity: ben.user, level: 1_000 }), room), 'NOT_FOUND');
+  });
+
+  it('refuses a rule for an organisation', async () => {
+    const [ana] = colleagues();
+    const room = await newRoom(url(), ana, { type: 'user2user' });
+    const { status } = await put(ana, room, { entityUUID: ana.entity, permissions: 'rw' });
+    expect(status).to.be.within(400, 409);
+    expect((await rest(url(), ana.token).get(`/rooms/${room.id}/members`)).body.content).to.have.length(1);
+  });
+
+  it('takes the second user by one PUT members, and a third is 409 ROOM_FULL', async () => {
+    const [ana, ben, eve] = colleagues();
+    const room = await newRoom(url(), ana, { type: 'user2user' });
+    expect((await put(ana, room, { userUUID: ben.user, permissions: 'rw' })).status).to.equal(201);
+    expect((await put(ana, room, { userUUID: ben.user, permissions: 'rw' })).status).to.equal(200);
+    for (const rule of [{ userUUID: eve.user }, { entity_UUID: eve.user }]) {
+      expectRefusal(await put(ana, room, { ...rule, permissions: 'rw' }), 'ROOM_FULL');
+    }
+  });
+
+  it('takes two of three who are added at once', async () => {
+    const [ana, ben, eve] = colleagues();
+    const room = await newRoom(url(), ana, { type: 'user2user' });
+    const puts = [ben, eve].map(({ user }) => put(ana, room, { userUUID: user, permissions: 'rw' }));
+    expect((await Promise.all(puts)).map(({ status }) => status)).to.have.members([201, 409]);
+  });
+
+  it('refuses oneself with 400', async () => {
+    const [ana] = colleagues();
+    const wish = { name: 'me', type: 'user2user', with: ana.user };
+    expectRefusal(await rest(url(), ana.token).post('/rooms', wish), 'BAD_REQUEST', 'with');
+    const room = await newRoom(url(), ana, { type: 'user2user' });
+    expectRefusal(await put(ana, room, { userUUID: ana.user, permissions: 'rw' }), 'BAD_REQUEST');
+  });
+
+  it('lets neither ban or remove the other', async () => {
+    const [ana, ben] = colleagues();
+    const room = await pairRoom(ana, ben);
+    for (const [one, other] of [
+      [ana, ben],
+      [ben, ana],
+    ] as const) {
+      for (const permissions of ['b', 'rwb']) {
+        expect((await put(one, room, { userUUID: other.user, permissions })).status).to.equal(403);
+      }
+      const remove = rest(url(), one.token).delete(`/rooms/${room.id}/members/${other.user}`);
+      expect((await remove).status).to.equal(403);
+      expect((await read(other, room)).status).to.equal(200);
+    }
+  });
+
+  it('when one leaves keeps the other, and the place of the one who left', async () => {
+    const [ana, ben, eve] = colleagues();
+    const room = await pairRoom(ana, ben);
+    const left = await rest(url(), ben.token).delete(`/rooms/${room.id}/members/${ben.user}`);
+    expect(left.status).to.equal(200);
+    expectRefusal(await read(ben, room), 'NOT_FOUND');
+    expect((await read(ana, room)).status).to.equal(200);
+    expectRefusal(await put(ana, room, { userUUID: eve.user, permissions: 'rw' }), 'ROOM_FULL');
+    expect((await put(ana, room, { userUUID: ben.user, permissions: 'rw' })).status).to.equal(201);
+    expect((await read(ben, room)).status).to.equal(200);
+  });
+
+  it('made again with the same user is the same room, from either side', async () => {
+    const [ana, ben, eve] = colleagues();
+    const room = await pairRoom(ana, ben);
+    expect(await pairRoom(ana, ben)).to.include({ id: room.id, name: room.name });
+    expect(await pairRoom(ben, ana)).to.include({ id: room.id });
+    expect(await pairRoom(ana, eve)).to.not.include({ id: room.id });
+  });
+
+  it('made again restores the access of the caller who had left', async () => {
+    const [ana, ben] = colleagues();
+    const room = await pairRoom(ana, ben);
+    await say(url(), ana, room, 'still here');
+    await rest(url(), ben.token).delete(`/rooms/${room.id}/members/${ben.user}`);
+    expect(await pairRoom(ben, ana)).to.include({ id: room.id });
+    expect((await read(ben, room)).body.content.map(({ content }: { content: string }) => content)).to.deep.equal([
+      'still here',
+    ]);
+  });
+
+  /** A pair in which the second user only reads. */
+  async function pairWithReader() {
+    const [ana, ben] = colleagues();
+    const room = await newRoom(url(), ana, { type: 'user2user' });
+    await put(ana, room, { userUUID: ben.user, permissions: 'r' });
+    const leave = () => rest(url(), ben.token).delete(`/rooms/${room.id}/members/${ben.user}`);
+    const rights = async () => (await rest(url(), ben.token).get(`/rooms/${room.id}`)).body.content.rights;
+    return { ana, ben, room, leave, rights };
+  }
+
+  it('made again grants a reader who had left no more than r', async () => {
+    const { ana, ben, room, leave, rights } = await pairWithReader();
+    for (let n = 0; n < 2; n++) {
+      expect((await leave()).status).to.equal(200);
+      expect(await pairRoom(ben, ana)).to.include({ id: room.id });
+      expect(await rights()).to.equal('r');
+    }
+    expectRefusal(await rest(url(), ben.token).delete(`/rooms/${room.id}`), 'FORBIDDEN');
+  });
+
+  it('made again grants what the other has changed since', async () => {
+    const { ana, ben, room, leave, rights } = await pairWithReader();
+    await put(ana, room, { userUUID: ben.user, permissions: 'rw' });
+    await leave();
+    await pairRoom(ben, ana);
+    expect(await rights()).to.equal('rw');
+    await leave();
+    await put(ana, room, { userUUID: ben.user, permissions: 'r' });
+    await pairRoom(ben, ana);
+    expect(await rights()).to.equal('r');
+  });
+
+  it('made again grants a reader who had declined and left no more than r', async () => {
+    const { ana, ben, room, leave, rights } = await pairWithReader();
+    await rest(url(), ben.token).put(`/rooms/${room.id}/invitation`, { accepted: false });
+    await leave();
+    await pairRoom(ben, ana);
+    expect(await rights()).to.equal('r');
+  });
+
+  it('made again restores the access of the caller who had declined', async () => {
+    const [ana, ben] = colleagues();
+    const room = await pairRoom(ana, ben);
+    await rest(url(), ben.token).put(`/rooms/${room.id}/invitation`, { accepted: false });
+    expect((await read(ben, room)).status).to.equal(403);
+    await pairRoom(ben, ana);
+    expect((await read(ben, room)).status).to.equal(200);
+  });
+
+  it('made from both sides at once is one room', async () => {
+    const [ana, ben] = colleagues();
+    const made = await Promise.all([pairRoom(ana, ben), pairRoom(ben, ana), pairRoom(ana, ben), pairRoom(ben, ana)]);
+    expect(new Set(made.map(({ id }) => id)).size).to.equal(1);
+  });
+
+  it('is 409 PAIR_EXISTS where its second user already has a room with the creator', async () => {
+    const [ana, ben] = colleagues();
+    await pairRoom(ben, ana);
+    const room = await newRoom(url(), ana, { type: 'user2user' });
+    expectRefusal(await put(ana, room, { userUUID: ben.user, permissions: 'rw' }), 'PAIR_EXISTS');
+    expectRefusal(await read(ben, room), 'NOT_FOUND');
+  });
+
+  it('may be made anew once it was deleted', async () => {
+    const [ana, ben] = colleagues();
+    const room = await pairRoom(ana, ben);
+    expect((await rest(url(), ana.token).delete(`/rooms/${room.id}`)).status).to.equal(200);
+    expect(await pairRoom(ben, ana)).to.not.include({ id: room.id });
+  });
+
+  it('needs the level or the scope, as every room', async () => {
+    const wish = { name: 'us', type: 'user2user', with: somebody().user };
+    expectRefusal(await rest(url(), somebody({ level: 99 }).token).post('/rooms', wish), 'FORBIDDEN');
+  });
+
+  it('refuses a with that is no UUID', async () => {
+    const [ana] = colleagues();
+    const wish = { name: 'us', type: 'user2user', with: 'ben' };
+    expectRefusal(await rest(url(), ana.token).post('/rooms', wish), 'BAD_REQUEST', 'with');
+  });
+});

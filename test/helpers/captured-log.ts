@@ -1,0 +1,29 @@
+import { type Logger, pino } from 'pino';
+import { describeError } from '../../src/observability/logger.ts';
+
+export interface LogLine {
+  level: number;
+  msg: string;
+  err?: { message: string; code?: string };
+  [field: string]: unknown;
+}
+
+export interface CapturedLog {
+  logger: Logger;
+  lines: LogLine[];
+  /** Those whose message begins so. */
+  about(msg: string): LogLine[];
+  warnings(): LogLine[];
+}
+
+/** A log as the process writes it, to be looked into. */
+export function capturedLog(level = 'info'): CapturedLog {
+  const lines: LogLine[] = [];
+  const stream = { write: (line: string) => void lines.push(JSON.parse(line)) };
+  const logger = pino({ level, serializers: { err: describeError } }, stream);
+  return {
+    ...{ logger, lines },
+    about: (msg) => lines.filter((line) => line.msg.startsWith(msg)),
+    warnings: () => lines.filter(({ level }) => level >= 40),
+  };
+}

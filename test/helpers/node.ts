@@ -1,0 +1,135 @@
+import type { Logger } from 'pino';
+import { type Config, readConfig } from '../../src/config/config.ts';
+import { type RunningServer, startServer } from '../../src/server.ts';
+import { closeAtTheEnd, closeLater } from './cleanup.ts';
+import { migratedDirectory } from './embedded-template.ts';
+import { adminToken, testSecret } from './people.ts';
+import { freshDatabase } from './postgres.ts';
+import { sharedRedis } from './redis.ts';
+
+/** Settings by their names in the environment; undefined takes one of the suite's own away. */
+export type Settings = Record<string, string | number | undefined>;
+
+/** For what no setting reaches, such as deadlines below a second. */
+export type Alter = (config: Config) => Config;
+
+export interface Wiring {
+  name: string;
+  /** The settings that make a fresh, empty service of this kind. */
+  settings(): Promise<Settings>;
+  /** How many nodes the suites share. */
+  nodes: number;
+}
+
+export const embedded: Wiring = { name: 'embedded (PGlite)', nodes: 1, settings: async () => ({}) };
+
+export const postgres: Wiring = {
+  name: 'PostgreSQL',
+  nodes: 1,
+  settings: async () => ({ DATABASE_URL: await freshDatabase() }),
+};
+
+/** Two nodes that hear each other over Redis, by either of the two Redis adapters. */
+const twoNodes = (adapter: 'sharded' | 'classic'): Wiring => ({
+  name: `two nodes, Redis ${adapter}`,
+  nodes: 2,
+  settings: async () => ({
+    DATABASE_URL: await freshDatabase(),
+    REDIS_URL: await sharedRedis(),
+    REDIS_ADAPTER: adapter,
+  }),
+});
+
+export const sharded = twoNodes('sharded');
+export const classic = twoNodes('classic');
+
+export const wirings = [embedded, postgres, sharded, classic];
+
+/** Nothing that gets in the way of a test which does not ask for it. */
+const quiet: Settings = {
+  ...{ HOST: '127.0.0.1', PORT: 0, LOG_LEVEL: 'silent', JWT_SECRET: testSecret, ADMIN_TOKEN: adminToken },
+  ...{ SEND_RATE: 0, REQUEST_RATE: 0, RULE_RATE: 0, MAX_CONNECTIONS_PER_USER: 0 },
+};
+
+export function configOf(settings: Settings): Config {
+  const given = Object.entries({ ...quiet, ...settings }).filter(([, value]) => value !== undefined);
+  const config = readConfig(Object.fromEntries(given.map(([name, value]) => [name, String(value)])));
+  // In memory, unless the test names a directory.
+  if (config.database.mode === 'embedded' && !settings.DATA_DIR) config.database.directory = undefined;
+  return config;
+}
+
+/** A node with a database of its own, for a test that wants other settings. */
+export async function startNode(
+  wiring: Wiring,
+  settings: Settings = {},
+  alter: Alter = same,
+  logger?: Logger,
+): Promise<RunningServer> {
+  const config = configOf({ ...(await wiring.settings()), ...settings });
+  if (config.database.mode === 'embedded') config.database.directory ??= await migratedDirectory();
+  const node = await startServer(alter(config), logger && { logger });
+  closeLater(() => node.close());
+  return node;
+}
+
+const same: Alter = (config) => config;
+
+const shared = new Map<Wiring, Promise<RunningServer[]>>();
+
+/** The nodes of a wiring that all suites use: starting PGlite takes seconds. */
+export function sharedNodes(wiring: Wiring): Promise<RunningServer[]> {
+  const started = shared.get(wiring) ?? startShared(wiring);
+  shared.set(wiring, started);
+  return started;
+}
+
+async function startShared(wiring: Wiring): Promise<RunningServer[]> {
+  const config = configOf(await wiring.settings());
+  if (config.database.mode === 'embedded') config.database.directory = await migratedDirectory(closeAtTheEnd);
+  const nodes: RunningServer[] = [];
+  for (let n = 0; n < wiring.nodes; n++) {
+    const node = await startServer(config);
+    closeAtTheEnd(() => node.close());
+    nodes.push(node);
+  }
+  return nodes;
+}
+
+export interface Ctx {
+  wiring: Wiring;
+  /** A node of the service; where there are several, another one each time. */
+  url(): string;
+  /** All of them, for a test that cares which. */
+  urls(): string[];
+  startNode(settings?: Settings, alter?: Alter): Promise<RunningServer>;
+}
+
+/** The same suite over every way to run the service. Starting may take a while where PostgreSQL has to be installed. */
+export function describeEveryWiring(title: string, suite: (ctx: Ctx) => void): void {
+  describeWirings(title, wirings, suite);
+}
+
+/** For what the wiring has no part in. Nodes of a test's own are then on PostgreSQL, where they start in no time. */
+export function describeOneWiring(title: string, suite: (ctx: Ctx) => void): void {
+  describeWirings(title, [embedded], suite, postgres);
+}
+
+function describeWirings(title: string, over: Wiring[], suite: (ctx: Ctx) => void, own?: Wiring): void {
+  for (const wiring of over) {
+    describe(`${title} [${wiring.name}]`, () => {
+      let nodes: RunningServer[] = [];
+      let turn = 0;
+      before(async function () {
+        this.timeout(300_000);
+        nodes = await sharedNodes(wiring);
+      });
+      suite({
+        wiring,
+        url: () => nodes[turn++ % nodes.length]!.url,
+        urls: () => nodes.map(({ url }) => url),
+        startNode: (settings, alter) => startNode(own ?? wiring, settings, alter),
+      });
+    });
+  }
+}

@@ -1,0 +1,13 @@
+import { expect } from 'chai';
+import { type ErrorCode, errors } from '../../src/core/errors.ts';
+import type { Loose } from './loose.ts';
+
+/** A refusal as the envelope shows it; `field` where `meta.detail` has to name one. */
+export function expectRefusal(answer: { status: number; body: Loose }, code: ErrorCode, field?: string): void {
+  expect(answer.body, `status ${answer.status}`).to.have.nested.property('meta.reason', code);
+  expect(answer.status).to.equal(errors[code].http);
+  expect(answer.body.meta.code).to.equal(answer.status);
+  expect(answer.body.meta.message).to.be.a('string').and.not.equal('');
+  if (field !== undefined) expect(answer.body.meta.detail).to.match(new RegExp(`^${field}: .+`));
+  expect(JSON.stringify(answer.body)).to.not.match(/\bat .+:\d+:\d+|select |insert into|node_modules/i);
+}

@@ -1,0 +1,135 @@
+import { openapiDocument } from '../../src/transports/http/documents/openapi.ts';
+import { type Check, checksOf, closed } from './json-checks.ts';
+import type { Loose } from './loose.ts';
+import type { Exchange } from './rest-calls.ts';
+
+/** `GET /openapi.json`, made in this process: a test says that it is the one that is served. */
+const document: Loose = JSON.parse(JSON.stringify(openapiDocument()));
+const checkRequest: Check = checksOf(document);
+const checkAnswer: Check = checksOf(closed(document));
+
+interface Operation {
+  id: string;
+  place: string[];
+  operation: Loose;
+  pattern: RegExp;
+  method: string;
+}
+
+const operations: Operation[] = Object.entries<Loose>(document.paths).flatMap(([path, item]) =>
+  Object.entries<Loose>(item).map(([method, operation]) => ({
+    id: operation.operationId,
+    place: ['paths', path, method],
+    operation,
+    // Express minds neither a trailing slash nor the case.
+    pattern: new RegExp(`^${path.replaceAll(/\{(\w+)\}/g, '(?<$1>[^/]+)')}/?$`, 'i'),
+    method: method.toUpperCase(),
+  })),
+);
+
+/** Which of what is documented has happened in this process: `operation status`, and `operation status reason`. */
+export const metOnRest = new Set<string>();
+
+/** All that may happen, of these statuses. */
+export const documentedOnRest: string[] = operations.flatMap(({ id, operation }) =>
+  Object.keys(operation.responses).flatMap((status) => {
+    const { response } = responseOf(operation, status)!;
+    const examples = response.content['application/json']?.examples;
+    return examples ? Object.keys(examples).map((reason) => `${id} ${status} ${reason}`) : [`${id} ${status}`];
+  }),
+);
+
+/** The pages and their files, and the engine of Socket.IO, which are nobody's to call by hand. */
+const notDescribed = /^\/$|^\/(docs|playground|socket\.io)\//i;
+
+/** What the document does not say of this request and its answer. */
+export function undocumented(exchange: Exchange): string | undefined {
+  const [path = '', query] = exchange.path.split('?', 2) as [string, string?];
+  const method = exchange.method === 'HEAD' ? 'GET' : exchange.method;
+  const found = operations.find((one) => one.method === method && one.pattern.test(path));
+  if (found) return answerProblem(found, exchange) ?? acceptedProblem(found, path, query, exchange);
+  if (notDescribed.test(path) || isPreflight(exchange)) return undefined;
+  return elsewhereProblem(exchange);
+}
+
+const isPreflight = ({ method, status }: Exchange) => method === 'OPTIONS' && status === 204;
+
+function responseOf(operation: Loose, status: number | string): { place: string[]; response: Loose } | undefined {
+  const response = operation.responses[status];
+  if (!response?.$ref) return response && { place: [], response };
+  const place = response.$ref.slice(2).split('/') as string[];
+  return { place, response: document.components.responses[place.at(-1)!] };
+}
+
+function answerProblem({ id, place, operation }: Operation, exchange: Exchange): string | undefined {
+  const { method, status, answer, answerHeader } = exchange;
+  const found = responseOf(operation, status);
+  if (!found) return `${id} does not answer ${status}`;
+  const { response } = found;
+  const at = found.place.length > 0 ? found.place : [...place, 'responses', String(status)];
+  const type = answerHeader('Content-Type')?.split(';', 1)[0] ?? '';
+  if (!response.content[type]) return `${id} ${status} has no ${type}`;
+  const reason = method === 'HEAD' ? undefined : answer?.meta?.reason;
+  const problem =
+    headersProblem(response.headers, answerHeader) ??
+    (method === 'HEAD' ? undefined : checkAnswer([...at, 'content', type, 'schema'], answer));
+  if (problem) return `${id} ${status}: ${problem}`;
+  metOnRest.add([id, status, reason].filter(Boolean).join(' '));
+  return undefined;
+}
+
+function headersProblem(headers: Loose, answerHeader: Exchange['answerHeader']): string | undefined {
+  for (const [name, { $ref }] of Object.entries<Loose>(headers ?? {})) {
+    const place = $ref.slice(2).split('/') as string[];
+    const value = answerHeader(name);
+    if (value === null) {
+      if (document.components.headers[place.at(-1)!].required) return `the header ${name} is missing`;
+    } else {
+      const problem = checkAnswer([...place, 'schema'], value);
+      if (problem) return `the header ${name}: ${problem}`;
+    }
+  }
+  return undefined;
+}
+
+/** A request that is obeyed must be one that the document allows, or it is too narrow. */
+function acceptedProblem(
+  { id, place, operation, pattern }: Operation,
+  path: string,
+  query: string | undefined,
+  { status, body, header }: Exchange,
+): string | undefined {
+  if (status >= 300) return undefined;
+  const given: Record<string, (name: string) => string | null | undefined> = {
+    path: (name) => decodeURIComponent(pattern.exec(path)!.groups![name]!),
+    query: (name) => new URLSearchParams(query).get(name),
+    header,
+  };
+  for (const [n, parameter] of (operation.parameters ?? []).entries()) {
+    const value = given[parameter.in]!(parameter.name) ?? undefined;
+    const problem = parameterProblem([...place, 'parameters', String(n), 'schema'], parameter.required, value);
+    if (problem) return `${id} was obeyed, although the document says of ${parameter.name}: ${problem}`;
+  }
+  if (!operation.requestBody) return undefined;
+  const at = [...place, 'requestBody', 'content', 'application/json', 'schema'];
+  const problem = checkRequest(at, JSON.parse(body ?? 'null'));
+  return problem && `${id} was obeyed, although the document says of the body: ${problem}`;
+}
+
+/** A parameter is a text, and what it spells. */
+function parameterProblem(place: string[], required: boolean, value: string | undefined): string | undefined {
+  if (value === undefined) return required ? 'it is needed' : undefined;
+  const asText = checkRequest(place, value);
+  const spelled = /^(true|false|-?[0-9]+)$/.test(value) ? JSON.parse(value.replace(/^0+(?=.)/, '')) : value;
+  return asText && checkRequest(place, spelled);
+}
+
+const nowhere = new Set(['BAD_REQUEST', 'TOO_LARGE', 'UNAUTHENTICATED', 'TOKEN_EXPIRED', 'TOKEN_REVOKED', 'NOT_FOUND']);
+
+/** What is not in the document does not exist, or is refused before anybody looks. */
+function elsewhereProblem({ method, status, answer }: Exchange): string | undefined {
+  if (method === 'HEAD') return status === 404 || status === 401 ? undefined : 'the document has no such operation';
+  const problem = checkAnswer(['components', 'schemas', 'Refusal'], answer);
+  if (problem || !nowhere.has(answer.meta.reason)) return 'the document has no such operation';
+  return answer.meta.code === status ? undefined : `${status} is not ${answer.meta.code}`;
+}

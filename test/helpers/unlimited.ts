@@ -1,0 +1,9 @@
+import { requestLimits } from '../../src/core/limits/request-limits.ts';
+
+/** For sessions of the unit tests. */
+export const unlimited = requestLimits(
+  { requestRate: 0, requestBurst: 1, ruleRate: 0, ruleBurst: 1 },
+  {
+    limited: () => {},
+  },
+);

@@ -1,0 +1,269 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { expect } from 'chai';
+import { cursorOf } from '../../src/core/cursor.ts';
+import { lockDataDirectory } from '../../src/database/data-directory.ts';
+import { migratePostgres } from '../../src/database/migrate.ts';
+import type { RunningServer } from '../../src/server.ts';
+import { generateOriginal } from '../../tools/import-benchmark/generate.ts';
+import { brokenLogs, verifyImport } from '../../tools/import-benchmark/verify.ts';
+import { chatIn, readyChat } from '../helpers/chat-client.ts';
+import { closeLater } from '../helpers/cleanup.ts';
+import { asking, bring, migratedDatabase } from '../helpers/import.ts';
+import type { Loose } from '../helpers/loose.ts';
+import { embedded, postgres, startNode } from '../helpers/node.ts';
+import { type OriginalDatabase, originalDatabase } from '../helpers/original.ts';
+import { again, type Person, somebody } from '../helpers/people.ts';
+import { execute, freshDatabase } from '../helpers/postgres.ts';
+import { dataDirectory, runCommand } from '../helpers/process.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { newRoom, say } from '../helpers/rooms.ts';
+import { socketClient } from '../helpers/socket-client.ts';
+
+const at = (second: number) => new Date(Date.UTC(2021, 5, 2, 12, 0, second, 250)).toISOString();
+const ms = (date: string) => Date.parse(date);
+
+describe('An import from the original [PostgreSQL]', function () {
+  this.timeout(300_000);
+  const ana = somebody({ level: 100 });
+  const ben = somebody({ entity: ana.entity });
+  const cleo = somebody({ entity: ana.entity, level: 100 });
+  const eve = somebody();
+  let original: OriginalDatabase;
+  let node: RunningServer;
+  let target: string;
+  let group: number;
+  let pair: number;
+  let ids: number[];
+
+  before(async () => {
+    original = await originalDatabase();
+    group = await original.madeRoom(ana.user, ana.entity, { id: 28, name: 'Lanzamiento 🚀', level_admin: 500 });
+    await original.rule(group, ben.user, { permissions: 'rw', level: 999, accepted: true });
+    await original.rule(group, eve.user, { permissions: 'rwb' });
+    pair = await original.madeRoom(ana.user, ana.entity, { id: 30, type: 'user2user' });
+    await original.rule(pair, ben.user);
+    ids = [];
+    // Ids and times do not agree: the time counts, and the id where the time is the same.
+    ids.push(await original.message(group, ben.user, 'third', at(3)));
+    ids.push(await original.message(group, ana.user, 'first "quoted" \\ <b>', at(1)));
+    await original.message(pair, ana.user, 'between us', at(2));
+    ids.push(await original.message(group, ben.user, 'fourth', at(3)));
+    ids.push(await original.message(group, ana.user, 'second 👩‍🚀', at(2)));
+    const reader = `reader_${randomBytes(6).toString('hex')}`;
+    await original.query(`create role ${reader} login password '${reader}'`);
+    closeLater(() => original.query(`drop owned by ${reader}; drop role ${reader}`));
+    await original.query(`grant select on all tables in schema public to ${reader}`);
+    const url = new URL(original.url);
+    [url.username, url.password] = [reader, reader];
+    target = await migratedDatabase();
+    // A role that may only read is enough.
+    await bring(url.href, target);
+    node = await startNode(postgres, { DATABASE_URL: target });
+  });
+
+  const messagesOf = async ({ token }: Person, room: number, query = ''): Promise<Loose> =>
+    (await rest(node.url, token).get(`/rooms/${room}/messages${query}`)).body;
+
+  it('keeps numbers, UUIDs, names, levels, owners and dates of rooms', async () => {
+    const { rows } = await original.query('select uuid from "Rooms" where id = 28');
+    const { body } = await rest(node.url, ana.token).get('/rooms/28');
+    expect(body.content.room).to.deep.equal({
+      ...{ id: 28, uuid: rows[0].uuid, name: 'Lanzamiento 🚀', type: 'group', level_admin: 500 },
+      ...{ user_owner: ana.user, entity_owner: ana.entity, max_entity_rules: 10, last_seq: 4 },
+      ...{ createdAt: '2021-06-01T12:00:00.000Z', updatedAt: '2021-06-01T12:00:00.000Z' },
+    });
+  });
+
+  it('numbers messages by their time and keeps ids, emitters, contents and dates', async () => {
+    const { content } = await messagesOf(ben, group);
+    const expected = [
+      [1, ids[1], ana.user, 'first "quoted" \\ <b>', at(1)],
+      [2, ids[3], ana.user, 'second 👩‍🚀', at(2)],
+      [3, ids[0], ben.user, 'third', at(3)],
+      [4, ids[2], ben.user, 'fourth', at(3)],
+    ];
+    const shown = content.map((one: Loose) => [one.seq, one.id, one.emitter, one.content, one.createdAt]);
+    expect(shown).to.deep.equal(expected);
+    expect(content[0]).to.include({ updatedAt: at(1), client_msg_id: null, room_id: group });
+  });
+
+  it('finds them by date', async () => {
+    const { content } = await messagesOf(ben, group, `?dateFrom=${at(2)}&dateTo=${at(2)}`);
+    expect(content.map(({ seq }: Loose) => seq)).to.deep.equal([2]);
+  });
+
+  it('keeps rules: who was let in is in, the organisation from its level on, the banned are out', async () => {
+    const { body } = await rest(node.url, ben.token).get(`/rooms/${group}`);
+    expect(body.content.rights).to.equal('rw');
+    expect((await rest(node.url, cleo.token).get(`/rooms/${group}`)).body.content.rights).to.equal('rw');
+    expect((await rest(node.url, eve.token).get(`/rooms/${group}`)).body.meta.reason).to.equal('BANNED');
+    const { body: members } = await rest(node.url, ana.token).get(`/rooms/${group}/members`);
+    const shown = members.content.map((rule: Loose) => [
+      rule.entity_UUID,
+      rule.kind,
+      rule.permissions,
+      rule.level,
+      rule.accepted,
+    ]);
+    expect(shown).to.have.deep.members([
+      [ana.user, 'user', 'rwa', 100, false],
+      [ana.entity, 'entity', 'rw', 100, false],
+      [ben.user, 'any', 'rw', 999, true],
+      [eve.user, 'any', 'rwb', 0, false],
+    ]);
+  });
+
+  it('opens user2user rooms to their two users alone, and finds them `with` the other', async () => {
+    expect((await rest(node.url, cleo.token).get(`/rooms/${pair}`)).status).to.equal(404);
+    expect((await messagesOf(ben, pair)).content[0].content).to.equal('between us');
+    const made = await newRoom(node.url, ben, { type: 'user2user', with: ana.user });
+    expect(made).to.include({ id: pair, entity_owner: null, user_owner: ana.user });
+  });
+
+  it('goes on in the log: REST, Socket.IO with since, /chat with since', async () => {
+    const { meta } = await messagesOf(ben, group);
+    expect(meta.rev).to.equal(4);
+    const [sent] = await say(node.url, ben, { id: group }, 'fifth');
+    expect(sent).to.include({ seq: 5 });
+    expect(sent.id).to.be.above(2_147_483_647);
+    // From what the log says now, and from the place of a message that was imported.
+    const places: [string, number][] = [
+      [meta.cursor, 5],
+      [cursorOf({ room_id: group, rev: 2, at: ms(at(2)) }), 3],
+    ];
+    const socket = await socketClient(node.url, ben);
+    for (const [since, first] of places) {
+      const joined = await socket.request('room:join', { room_id: group, since });
+      expect(joined.recovered).to.equal(true);
+      const seqs = joined.events.map(({ payload }: Loose) => payload.seq);
+      expect(seqs).to.deep.equal([3, 4, 5].slice(first - 3));
+      await socket.request('room:leave', { room_id: group });
+      const chat = await chatIn(node.url, ben, group, since);
+      expect(chat.connected).to.include({ recovered: true, rights: 'rw' });
+      for (const seq of seqs) expect((await chat.next()).data.seq).to.equal(seq);
+    }
+    const chat = await chatIn(node.url, ben, String(group));
+    chat.send({ type: 'message', content: 'sixth' });
+    expect((await chat.next()).data).to.include({ seq: 6, content: 'sixth', room_id: group });
+    chat.send({ type: 'get_past_messages' });
+    for (let seq = 1; seq <= 6; seq++) expect((await chat.next()).data.seq).to.equal(seq);
+  });
+
+  it('answers a banned one and one of the organisation below its level as rooms made here do', async () => {
+    for (const person of [eve, again(cleo, { levelOnEntity: 99 })]) {
+      const chat = await readyChat(node.url, person);
+      chat.send({ type: 'select_room', room_id: group });
+      expect((await chat.next()).data).to.equal('NOTAUTHORIZED');
+    }
+  });
+
+  it('lists the rooms, the newest activity first', async () => {
+    const { body } = await rest(node.url, ben.token).get('/rooms');
+    expect(body.content.map(({ id }: Loose) => id)).to.deep.equal([group, pair]);
+  });
+
+  it('leaves numbers free for what the original makes meanwhile', async () => {
+    expect((await newRoom(node.url, ana)).id).to.be.above(1_000);
+  });
+
+  it('leaves logs that are whole', async () => {
+    const ask = await asking(target);
+    expect(await ask(brokenLogs)).to.deep.equal([]);
+  });
+});
+
+describe('An import from the original, by the command', function () {
+  this.timeout(300_000);
+
+  it('[PostgreSQL] brings everything, tells how far it is, and has nothing to do the second time', async () => {
+    const original = await originalDatabase('drop table "Room_permissions", "Messages", "Rooms"');
+    await generateOriginal(original.url, { rooms: 20, messages: 9_000 });
+    const DATABASE_URL = await migratedDatabase();
+    const run = (...words: string[]) =>
+      runCommand('bin/legacy-import.ts', { DATABASE_URL }, [...words, original.url]).exited;
+    const ask = await asking(DATABASE_URL);
+
+    const dry = await run('--dry-run');
+    expect(dry.output).to.include('nothing was written').and.include('9,000 messages');
+    for (const table of ['rooms', 'messages', 'permission_rules', 'imported_rooms']) {
+      expect(await ask(`select 1 from ${table}`)).to.deep.equal([]);
+    }
+
+    const first = await run();
+    expect(first).to.include({ code: 0 });
+    expect(first.output)
+      .to.include('0 of 9,000 messages')
+      .and.match(/9,000 messages in [\d.]+ s, [\d,]+ a second/);
+    expect(first.output)
+      .to.include('20 rooms; 0 were here')
+      .and.include('4 rules of the organisation in user2user rooms');
+    expect(await verifyImport(original.url, { query: ask as never })).to.equal(9_000);
+
+    const second = await run();
+    expect(second).to.include({ code: 0 });
+    expect(second.output).to.include('0 rooms; 20 were here').and.include('  0 messages');
+    expect(await verifyImport(original.url, { query: ask as never })).to.equal(9_000);
+  });
+
+  it('[PostgreSQL] takes the original from the very database it writes to', async () => {
+    const original = await originalDatabase();
+    const ana = somebody();
+    const room = await original.madeRoom(ana.user, ana.entity);
+    await original.message(room, ana.user, 'here and there');
+    await migratePostgres(original.url);
+    expect(await bring(original.url, original.url)).to.include({ messages: 1 });
+    const ask = await asking(original.url);
+    expect(await ask('select content from messages')).to.deep.equal([{ content: 'here and there' }]);
+  });
+
+  it('[PostgreSQL] is the same whatever the databases have for defaults, and goes to the schema of the account', async () => {
+    const odd = [`datestyle = 'German, DMY'`, `timezone = 'America/St_Johns'`, 'standard_conforming_strings = off'];
+    odd.push('array_nulls = off', 'extra_float_digits = -15', `default_transaction_isolation = 'serializable'`);
+    odd.push(
+      ...['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout'].map((name) => `${name} = '1ms'`),
+    );
+    const original = await originalDatabase();
+    const ana = somebody();
+    const room = await original.madeRoom(ana.user, ana.entity, { name: `\\' or 1=1 --` });
+    await original.message(room, ana.user, `\\' NULL`, at(7));
+    const DATABASE_URL = await freshDatabase();
+    const set = (url: string, settings: string[]) =>
+      execute(url, settings.map((one) => `alter database ${new URL(url).pathname.slice(1)} set ${one}`).join('; '));
+    await execute(DATABASE_URL, 'create schema chat');
+    await set(DATABASE_URL, [...odd, 'search_path = chat']);
+    await set(original.url, odd);
+    await migratePostgres(DATABASE_URL);
+    expect(await bring(original.url, DATABASE_URL)).to.include({ messages: 1 });
+    const { url } = await startNode(postgres, { DATABASE_URL });
+    const { body } = await rest(url, ana.token).get(`/rooms/${room}/messages`);
+    expect(body.content[0]).to.include({ content: `\\' NULL`, createdAt: at(7), client_msg_id: null });
+    expect((await rest(url, ana.token).get('/rooms')).body.content[0]).to.include({ name: `\\' or 1=1 --` });
+  });
+
+  it('[embedded (PGlite)] makes the directory, refuses while a process uses it, and brings the rest later', async () => {
+    const original = await originalDatabase();
+    const ana = somebody();
+    const room = await original.madeRoom(ana.user, ana.entity);
+    for (let n = 1; n <= 3; n++) await original.message(room, ana.user, `${n}`, at(n));
+    const DATA_DIR = dataDirectory();
+
+    expect((await bring(original.url, DATA_DIR, { dryRun: true })).messages).to.equal(3);
+    expect(existsSync(DATA_DIR)).to.equal(false);
+    await bring(original.url, DATA_DIR);
+
+    const { release } = await lockDataDirectory(DATA_DIR);
+    const refused = await runCommand('bin/legacy-import.ts', { DATA_DIR }, [original.url]).exited;
+    release();
+    expect(refused.code).to.equal(1);
+    expect(refused.output.trim()).to.include(`in use by process ${process.pid}`).and.not.include('\n');
+
+    await original.message(room, ana.user, '4', at(4));
+    await bring(original.url, DATA_DIR);
+    const { url } = await startNode(embedded, { DATA_DIR });
+    const { body } = await rest(url, ana.token).get(`/rooms/${room}/messages`);
+    expect(body.content.map(({ content }: Loose) => content)).to.deep.equal(['1', '2', '3', '4']);
+    expect(body.meta.rev).to.equal(4);
+    expect((await say(url, ana, { id: room }, 'on'))[0].seq).to.equal(5);
+  });
+});

@@ -1,0 +1,145 @@
+import { expect } from 'chai';
+import { openOriginal } from '../../src/legacy-import/legacy-database.ts';
+import { generateOriginal } from '../../tools/import-benchmark/generate.ts';
+import { freePort } from '../helpers/free-port.ts';
+import { asking, bring, migratedDatabase } from '../helpers/import.ts';
+import type { Loose } from '../helpers/loose.ts';
+import { originalDatabase } from '../helpers/original.ts';
+import { somebody } from '../helpers/people.ts';
+import { freshDatabase } from '../helpers/postgres.ts';
+import { runCommand } from '../helpers/process.ts';
+
+const tables = ['rooms', 'permission_rules', 'messages', 'room_changes', 'imported_rooms'];
+
+describe('An import that cannot be', function () {
+  this.timeout(300_000);
+  const ana = somebody();
+
+  const errorOf = (promise: Promise<unknown>): Promise<string> =>
+    promise.then(
+      () => 'no error',
+      (error: Error) => error.message,
+    );
+
+  async function expectEmpty(ask: (text: string) => Promise<Loose[]>): Promise<void> {
+    for (const table of tables) expect(await ask(`select 1 from ${table}`), table).to.deep.equal([]);
+  }
+
+  it('writes nothing where it fails in the middle, and is whole the next time', async () => {
+    const original = await originalDatabase('drop table "Room_permissions", "Messages", "Rooms"');
+    await generateOriginal(original.url, { rooms: 20, messages: 9_000 });
+    const target = await migratedDatabase();
+    const ask = await asking(target);
+    // In the third batch: the other two are written by then.
+    await ask(
+      `create function fail() returns trigger language plpgsql as $$ begin raise exception 'the disk is full'; end $$`,
+    );
+    await ask(
+      'create trigger fail before insert on messages for each row when (new.room_id = 20) execute function fail()',
+    );
+    const { code, output } = await runCommand('bin/legacy-import.ts', { DATABASE_URL: target }, [original.url]).exited;
+    expect(code).to.equal(1);
+    expect(output.trim().split('\n').at(-1)).to.include('the disk is full');
+    await expectEmpty(ask);
+    await ask('drop trigger fail on messages');
+    expect((await bring(original.url, target)).messages).to.equal(9_000);
+  });
+
+  it('says where the original cannot be reached, without the password', async () => {
+    const url = `postgres://somebody:hidden@127.0.0.1:${await freePort()}/nothing`;
+    const { code, output } = await runCommand('bin/legacy-import.ts', { DATABASE_URL: await migratedDatabase() }, [url])
+      .exited;
+    expect(code).to.equal(1);
+    expect(output).to.include('ECONNREFUSED').and.include('/nothing').and.not.include('hidden');
+    expect(output.trim()).to.not.include('\n');
+  });
+
+  it('writes nothing where the original fails in the middle', async () => {
+    const original = await originalDatabase();
+    const room = await original.madeRoom(ana.user, ana.entity);
+    await original.query(
+      `insert into "Messages" (room_id, emitter, content, "createdAt", "updatedAt")
+       select $1, $2, n, now(), now() from generate_series(1, 1000) n`,
+      [room, ana.user],
+    );
+    // So dear that it is asked after sorting: the batches before the last message come through.
+    await original.query(
+      `create function told(id integer) returns text language plpgsql stable cost 100000 as $$
+       begin return 1 / (1000 - id); end $$;
+       alter table "Messages" rename to told;
+       create view "Messages" as select id, room_id, emitter, told(id) as content, "createdAt" from told`,
+    );
+    const target = await migratedDatabase();
+    const ask = await asking(target);
+    expect(await errorOf(bring(original.url, target))).to.include('cannot be read any further: division by zero');
+    await expectEmpty(ask);
+  });
+
+  it('names every column that is missing, and why it is needed', async () => {
+    const original = await originalDatabase(
+      'alter table "Messages" drop column emitter, drop column "createdAt"; alter table "Rooms" alter column "createdAt" type text',
+    );
+    const error = await errorOf(bring(original.url, await migratedDatabase()));
+    expect(error)
+      .to.include('table "Messages" has no column "emitter" (it says who wrote a message)')
+      .and.include('has no column "createdAt" (messages are numbered in its order)')
+      .and.include('column "createdAt" of "Rooms" is text and not a time')
+      .and.not.include('\n');
+  });
+
+  it('knows its own database, and one without tables', async () => {
+    const target = await migratedDatabase();
+    expect(await errorOf(bring(target, target))).to.include('it looks like a database of this service');
+    expect(await errorOf(bring(await freshDatabase(), target))).to.include('there is no table "Rooms"');
+  });
+
+  it('says which migrations the database lacks, and applies none', async () => {
+    const { url } = await originalDatabase();
+    const empty = await freshDatabase();
+    expect(await errorOf(bring(url, empty)))
+      .to.include('imported_rooms')
+      .and.include('npm run migrate');
+    expect(await (await asking(empty))(`select 1 from pg_tables where schemaname = 'public'`)).to.deep.equal([]);
+  });
+
+  it('is refused while another one runs', async () => {
+    const { url } = await originalDatabase();
+    const target = await migratedDatabase();
+    const ask = await asking(target);
+    await ask('select pg_advisory_lock(7777003)');
+    expect(await errorOf(bring(url, target))).to.include('Another import');
+  });
+
+  it('explains itself', async () => {
+    const calls = [['--help'], [], ['mysql://x/y']].map(
+      (words) => runCommand('bin/legacy-import.ts', {}, words).exited,
+    );
+    const [help, ...wrong] = await Promise.all(calls);
+    expect(help).to.include({ code: 0 });
+    expect(help!.output).to.include('--dry-run').and.include('DATABASE_URL');
+    for (const { code, output } of wrong) {
+      expect(code).to.equal(1);
+      expect(output).to.include('One URL').and.include('npm run import');
+    }
+  });
+
+  it('needs no key, and names wrong settings', async () => {
+    const { code, output } = await runCommand('bin/legacy-import.ts', { DATABASE_URL: 'mysql://x' }, ['postgres://a/b'])
+      .exited;
+    expect(code).to.equal(1);
+    expect(output).to.include('DATABASE_URL').and.not.include('JWT_SECRET');
+  });
+
+  it('reads one moment of the original: what is written meanwhile comes the next time', async () => {
+    const original = await originalDatabase();
+    const room = await original.madeRoom(ana.user, ana.entity);
+    await original.message(room, ana.user, '1');
+    const target = await migratedDatabase();
+    const snapshot = await openOriginal(original.url);
+    for await (const { rooms } of snapshot.rooms()) expect(rooms).to.have.length(1);
+    await original.message(room, ana.user, '2');
+    expect((await snapshot.tallies(new Map()))[0]!.count).to.equal(1);
+    await snapshot.close();
+    expect((await bring(original.url, target)).messages).to.equal(2);
+  });
+});

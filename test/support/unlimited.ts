@@ -1,9 +1,0 @@
-import { requestLimits } from '../../src/rooms/request-limits.ts';
-
-/** For sessions of the unit tests. */
-export const unlimited = requestLimits(
-  { requestRate: 0, requestBurst: 1, ruleRate: 0, ruleBurst: 1 },
-  {
-    limited: () => {},
-  },
-);

@@ -1,0 +1,121 @@
+import { expect } from 'chai';
+import { chatClient, readyChat } from '../helpers/chat-client.ts';
+import { describeEveryWiring } from '../helpers/node.ts';
+import { somebody } from '../helpers/people.ts';
+import { rest } from '../helpers/rest-client.ts';
+
+describeEveryWiring('/chat frames', ({ url }) => {
+  it('sent in one burst, before START? was read, are obeyed in order to the last', async () => {
+    const owner = somebody({ level: 100 });
+    const { room } = (await rest(url(), owner.token).post('/rooms', { name: 'burst' })).body.content;
+    const chat = await chatClient(url());
+    chat.send({ type: 'token', content: owner.token });
+    chat.send({ type: 'select_room', room_id: room.id });
+    chat.send({ type: 'message', content: 'the original lost this one' });
+    chat.send({ type: 'get_past_messages', id: 'end' });
+    chat.send({ type: 'hello' });
+    chat.send({ type: 'select_room', room_id: 999_999_999 });
+    chat.send({ type: 'message', content: 'to nobody' });
+    chat.send({ type: 'quit' });
+    chat.send({ type: 'hello' });
+    const words = [];
+    for (let n = 0; n < 9; n++) {
+      const { type, data } = await chat.next();
+      words.push(type === 'message' ? data.content : data);
+    }
+    const said = 'the original lost this one';
+    const obeyed = ['START?', 'READY', 'CONNECTED', said, said, 'HISTORY', 'COMMAND?', 'NOTAUTHORIZED', 'SELECTROOM?'];
+    expect(words).to.deep.equal(obeyed);
+    expect(await chat.closed).to.equal(1000);
+    expect(chat.waiting).to.deep.equal([]);
+  });
+
+  it('sent in one burst may hold a message of full size, though the token is still being checked', async () => {
+    const owner = somebody({ level: 100 });
+    const { room } = (await rest(url(), owner.token).post('/rooms', { name: 'large burst' })).body.content;
+    const chat = await chatClient(url());
+    const content = 'x'.repeat(8_192);
+    chat.send({ type: 'token', content: owner.token });
+    chat.send({ type: 'select_room', room_id: room.id });
+    chat.send({ type: 'message', content });
+    const echo = await chat.until(({ type }) => type === 'message');
+    expect(echo.data.content).to.equal(content);
+  });
+
+  const unknown: Record<string, string> = {
+    'an unknown type': '{"type":"hello"}',
+    'a type in capitals': '{"type":"MESSAGE"}',
+    'no type': '{"content":"x"}',
+    'a type that is no string': '{"type":7}',
+    'a type that is a list': '{"type":["message"]}',
+    'a name every object has': '{"type":"constructor"}',
+    'another name every object has': '{"type":"__proto__"}',
+    'null (it ended the original)': 'null',
+    'a list': '[{"type":"quit"}]',
+    'a number': '42',
+    'a string': '"quit"',
+    true: 'true',
+  };
+  for (const [title, frame] of Object.entries(unknown)) {
+    it(`are answered COMMAND? when they hold ${title}`, async () => {
+      const chat = await readyChat(url(), somebody());
+      for (let n = 0; n < 4; n++) {
+        chat.sendRaw(frame);
+        expect(await chat.next()).to.deep.equal({ type: 'query', data: 'COMMAND?' });
+      }
+    });
+  }
+
+  for (const id of ['x', '', 'x'.repeat(64), 0, -1, 1.5]) {
+    it(`give back the id ${JSON.stringify(id)}`, async () => {
+      const chat = await readyChat(url(), somebody());
+      chat.send({ type: 'hello', id });
+      expect(await chat.next()).to.deep.equal({ type: 'query', data: 'COMMAND?', id });
+    });
+  }
+
+  for (const id of ['x'.repeat(65), null, true, ['x'], { x: 1 }]) {
+    it(`have no id where it is ${JSON.stringify(id)}`, async () => {
+      const chat = await readyChat(url(), somebody());
+      chat.send({ type: 'hello', id });
+      expect(await chat.next()).to.deep.equal({ type: 'query', data: 'COMMAND?' });
+    });
+  }
+
+  const notJson: Record<string, string | Buffer> = {
+    'half an object': '{"type":"message"',
+    words: 'hello',
+    nothing: '',
+    undefined: 'undefined',
+    'two objects': '{"type":"hello"}{"type":"hello"}',
+    'bytes in a binary frame': Buffer.of(0, 1, 2),
+  };
+  for (const [title, frame] of Object.entries(notJson)) {
+    it(`that are not JSON but ${title} end with BADJSON and 4400`, async () => {
+      const chat = await readyChat(url(), somebody());
+      chat.sendRaw(frame);
+      expect(await chat.next()).to.deep.equal({ type: 'status', data: 'BADJSON' });
+      expect(await chat.closed).to.equal(4400);
+    });
+  }
+
+  it('after BADJSON are not obeyed', async () => {
+    const chat = await readyChat(url(), somebody());
+    for (const frame of ['{', '{"type":"hello"}']) chat.sendRaw(frame);
+    expect(await chat.next()).to.include({ data: 'BADJSON' });
+    expect(await chat.closed).to.equal(4400);
+    expect(chat.waiting).to.deep.equal([]);
+  });
+
+  it('with quit end with 1000', async () => {
+    const chat = await readyChat(url(), somebody());
+    chat.send({ type: 'quit' });
+    expect(await chat.closed).to.equal(1000);
+  });
+
+  it('of which many wait are all answered, in order', async () => {
+    const chat = await readyChat(url(), somebody());
+    for (let id = 0; id < 3_000; id++) chat.send({ type: 'hello', id });
+    for (let id = 0; id < 3_000; id++) expect(await chat.next()).to.include({ data: 'COMMAND?', id });
+  });
+});

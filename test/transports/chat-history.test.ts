@@ -1,0 +1,117 @@
+import { expect } from 'chai';
+import { type ChatClient, chatIn, type Frame, readyChat } from '../helpers/chat-client.ts';
+import { describeEveryWiring } from '../helpers/node.ts';
+import { somebody } from '../helpers/people.ts';
+import { rest } from '../helpers/rest-client.ts';
+
+describeEveryWiring('/chat get_past_messages', ({ url }) => {
+  /** A room of its own with so many messages, and its owner inside. */
+  async function roomWith(messages: number) {
+    const owner = somebody({ level: 100 });
+    const { room } = (await rest(url(), owner.token).post('/rooms', { name: 'history' })).body.content;
+    const chat = await chatIn(url(), owner, room.id);
+    const live: Frame[] = [];
+    for (let n = 1; n <= messages; n++) chat.send({ type: 'message', content: `message ${n}` });
+    for (let n = 1; n <= messages; n++) live.push(await chat.next());
+    return { chat, live };
+  }
+
+  /** The frames up to the end mark. */
+  async function history(chat: ChatClient, command: object) {
+    chat.send({ type: 'get_past_messages', ...command, id: 'end' });
+    const frames = [];
+    for (let frame = await chat.next(); ; frame = await chat.next()) {
+      if (frame.id === 'end') return { frames, end: frame };
+      frames.push(frame);
+    }
+  }
+
+  it('answers the shape of live messages plus `history`, oldest first, and an end mark', async () => {
+    const { chat, live } = await roomWith(3);
+    const { frames, end } = await history(chat, {});
+    expect(frames).to.deep.equal(live.map((frame) => ({ ...frame, history: true })));
+    const { cursor, ...mark } = end;
+    expect(mark).to.deep.equal({ type: 'status', data: 'HISTORY', count: 3, has_more: false, rev: 3, id: 'end' });
+    expect(cursor).to.equal(live[2]!.cursor);
+  });
+
+  it('has no end mark without an id', async () => {
+    const { chat } = await roomWith(1);
+    chat.send({ type: 'get_past_messages' });
+    chat.send({ type: 'message', content: 'fence' });
+    expect(await chat.next()).to.include({ history: true });
+    expect(await chat.next()).to.nested.include({ 'data.content': 'fence' });
+  });
+
+  it('takes the latest 100 by default, and pages backwards with before', async () => {
+    const { chat } = await roomWith(230);
+    const sizes = [];
+    let before: number | undefined;
+    for (let more = true; more; ) {
+      const { frames, end } = await history(chat, { before });
+      const seqs = frames.map(({ data }) => data.seq);
+      const newest = (before ?? 231) - 1;
+      expect(seqs).to.deep.equal(Array.from(seqs, (_, n) => newest - seqs.length + 1 + n));
+      expect(end.count).to.equal(seqs.length);
+      sizes.push(seqs.length);
+      before = seqs[0];
+      more = end.has_more;
+    }
+    expect(sizes).to.deep.equal([100, 100, 30]);
+  });
+
+  it('takes a limit, as a number or digits', async () => {
+    const { chat } = await roomWith(5);
+    for (const limit of [2, '2']) {
+      const { frames, end } = await history(chat, { limit });
+      expect(frames.map(({ data }) => data.seq)).to.deep.equal([4, 5]);
+      expect(end).to.include({ count: 2, has_more: true });
+    }
+    const { end } = await history(chat, { limit: 5 });
+    expect(end, 'exactly all').to.include({ count: 5, has_more: false });
+  });
+
+  it('says so when there is nothing', async () => {
+    const { chat } = await roomWith(0);
+    expect((await history(chat, {})).end).to.include({ data: 'HISTORY', count: 0, has_more: false });
+  });
+
+  for (const wrong of [
+    { limit: 0 },
+    { limit: -1 },
+    { limit: 501 },
+    { limit: 1.5 },
+    { limit: 'all' },
+    { before: 'x' },
+  ]) {
+    it(`refuses ${JSON.stringify(wrong)}`, async () => {
+      const { chat } = await roomWith(0);
+      expect((await history(chat, wrong)).end).to.include({ data: 'ERROR', reason: 'BAD_REQUEST' });
+    });
+  }
+
+  it('needs a room: SELECTROOM?', async () => {
+    const chat = await readyChat(url(), somebody({ level: 100 }));
+    chat.send({ type: 'get_past_messages', id: 3 });
+    expect(await chat.next()).to.deep.equal({ type: 'query', data: 'SELECTROOM?', id: 3 });
+  });
+
+  it('shows the messages of its own burst: commands are obeyed in order', async () => {
+    const { chat } = await roomWith(0);
+    for (const content of ['one', 'two']) chat.send({ type: 'message', content });
+    chat.send({ type: 'get_past_messages', id: 'end' });
+    const frames = [];
+    for (let n = 0; n < 5; n++) frames.push(await chat.next());
+    expect(frames.map(({ history: past, data }) => [past, data.content ?? data])).to.deep.equal([
+      ...[
+        [undefined, 'one'],
+        [undefined, 'two'],
+      ],
+      ...[
+        [true, 'one'],
+        [true, 'two'],
+      ],
+      [undefined, 'HISTORY'],
+    ]);
+  });
+});

@@ -1,0 +1,158 @@
+import { expect } from 'chai';
+import { chatIn, readyChat } from '../helpers/chat-client.ts';
+import { describeEveryWiring } from '../helpers/node.ts';
+import { type Person, somebody } from '../helpers/people.ts';
+import { rest } from '../helpers/rest-client.ts';
+
+describeEveryWiring('/chat messages', ({ url }) => {
+  const makeRoom = async (owner: Person) =>
+    (await rest(url(), owner.token).post('/rooms', { name: 'messages' })).body.content.room;
+
+  /** A room of its own with its owner inside. */
+  async function alone() {
+    const owner = somebody({ level: 100 });
+    const room = await makeRoom(owner);
+    return { owner, room, chat: await chatIn(url(), owner, room.id) };
+  }
+
+  it('echo to the sender with everything a message has', async () => {
+    const { owner, room, chat } = await alone();
+    chat.send({ type: 'message', content: 'Fueled up and ready to go', client_msg_id: 'one' });
+    const echo = await chat.next();
+    expect(Object.keys(echo).sort()).to.deep.equal(['cursor', 'data', 'rev', 'type']);
+    const { id, createdAt, updatedAt, ...data } = echo.data;
+    const said = { content: 'Fueled up and ready to go', client_msg_id: 'one' };
+    expect(data).to.deep.equal({ ...said, emitter: owner.user, room_id: room.id, seq: 1 });
+    expect(id).to.be.a('number');
+    expect(new Date(createdAt).toISOString()).to.equal(createdAt);
+    expect(new Date(updatedAt).toISOString()).to.equal(updatedAt);
+  });
+
+  it('are the same frame for everybody, but for the id of the command, which only the sender gets', async () => {
+    const { owner, room, chat } = await alone();
+    const other = await chatIn(url(), owner, room.id);
+    chat.send({ type: 'message', content: 'hello', id: 'mine' });
+    const { id, ...echo } = await chat.next();
+    expect(id).to.equal('mine');
+    expect(await other.next()).to.deep.equal(echo);
+  });
+
+  it('take msg where content is absent', async () => {
+    const { chat } = await alone();
+    chat.send({ type: 'message', msg: 'old clients' });
+    expect(await chat.next()).to.nested.include({ 'data.content': 'old clients' });
+    chat.send({ type: 'message', msg: 'old', content: 'new' });
+    expect(await chat.next()).to.nested.include({ 'data.content': 'new' });
+  });
+
+  it('arrive and are kept exactly as they were sent', async () => {
+    const { owner, room, chat } = await alone();
+    const contents = [
+      '👩‍👩‍👧‍👦 ñandú',
+      '"\\\' --; drop table messages',
+      '<img src=x onerror=alert(1)>',
+      ' \n\t ',
+      'a\u2028b',
+      '\\u0000',
+    ];
+    for (const content of contents) {
+      chat.send({ type: 'message', content });
+      expect(await chat.next()).to.nested.include({ 'data.content': content });
+    }
+    const { body } = await rest(url(), owner.token).get(`/rooms/${room.id}/messages`);
+    expect(body.content.map((message: { content: string }) => message.content)).to.deep.equal(contents);
+  });
+
+  const malformed: Record<string, object> = {
+    'an object as content (it ended the original)': { content: { text: 'x' } },
+    'a list as content': { content: ['x'] },
+    'a number as content (the original stored a string)': { content: 42 },
+    'true as content': { content: true },
+    'null as content (the original stored it)': { content: null },
+    'no content': {},
+    'empty content': { content: '' },
+    'NUL in the content (the original stored two characters)': { content: 'a\0b' },
+    'half a surrogate pair': { content: '\ud83d' },
+    'a client_msg_id with a blank': { content: 'x', client_msg_id: 'a b' },
+    'a client_msg_id of 65 characters': { content: 'x', client_msg_id: 'x'.repeat(65) },
+    'a client_msg_id that is a number': { content: 'x', client_msg_id: 7 },
+  };
+  for (const [title, fields] of Object.entries(malformed)) {
+    it(`refuse ${title}; the connection stays`, async () => {
+      const { chat } = await alone();
+      chat.send({ type: 'message', ...fields, id: 1 });
+      const refusal = await chat.next();
+      expect(refusal).to.include({ type: 'status', data: 'ERROR', reason: 'BAD_REQUEST', id: 1 });
+      chat.send({ type: 'message', content: 'fence' });
+      expect(await chat.next()).to.nested.include({ 'data.content': 'fence', 'data.seq': 1 });
+    });
+  }
+
+  it('of more than 255 characters are taken (they ended the original)', async () => {
+    const { chat } = await alone();
+    chat.send({ type: 'message', content: 'x'.repeat(256) });
+    expect(await chat.next()).to.nested.include({ 'data.content': 'x'.repeat(256) });
+  });
+
+  it('need a room: SELECTROOM?', async () => {
+    const chat = await readyChat(url(), somebody({ level: 100 }));
+    chat.send({ type: 'message', content: 'x', id: 5 });
+    expect(await chat.next()).to.deep.equal({ type: 'query', data: 'SELECTROOM?', id: 5 });
+  });
+
+  it('need the letter w: NOTAUTHORIZED', async () => {
+    const { owner, room, chat } = await alone();
+    const reader = somebody({ level: 100 });
+    await rest(url(), owner.token).put(`/rooms/${room.id}/members`, { userUUID: reader.user, permissions: 'r' });
+    const reading = await chatIn(url(), reader, room.id);
+    reading.send({ type: 'message', content: 'x', id: 5 });
+    expect(await reading.next()).to.include({ type: 'status', data: 'NOTAUTHORIZED', reason: 'FORBIDDEN', id: 5 });
+    chat.send({ type: 'message', content: 'to the reader' });
+    expect(await reading.next()).to.nested.include({ 'data.content': 'to the reader', 'data.seq': 1 });
+  });
+
+  it('with a repeated client_msg_id answer the first one as duplicate, to the sender alone', async () => {
+    const { owner, room, chat } = await alone();
+    const other = await chatIn(url(), owner, room.id);
+    const command = { type: 'message', content: 'once', client_msg_id: 'same' };
+    chat.send(command);
+    const first = await chat.next();
+    expect(await other.next()).to.deep.equal(first);
+    chat.send({ ...command, id: 'again' });
+    expect(await chat.next()).to.deep.equal({ ...first, duplicate: true, id: 'again' });
+    chat.send({ type: 'message', content: 'fence' });
+    expect(await other.next()).to.nested.include({ 'data.content': 'fence', 'data.seq': 2 });
+  });
+
+  it('with a repeated client_msg_id in one burst are stored once', async () => {
+    const { chat } = await alone();
+    for (let n = 0; n < 5; n++) chat.send({ type: 'message', content: 'once', client_msg_id: 'same', id: n });
+    const frames = [];
+    for (let n = 0; n < 5; n++) frames.push(await chat.next());
+    expect(frames.filter(({ duplicate }) => duplicate)).to.have.length(4);
+    expect(frames.map(({ data }) => data.seq)).to.deep.equal([1, 1, 1, 1, 1]);
+    expect(frames.map(({ id }) => id).sort()).to.deep.equal([0, 1, 2, 3, 4]);
+  });
+
+  it('with the client_msg_id of another content are refused: ID_REUSED', async () => {
+    const { chat } = await alone();
+    chat.send({ type: 'message', content: 'one', client_msg_id: 'same' });
+    await chat.next();
+    chat.send({ type: 'message', content: 'two', client_msg_id: 'same' });
+    expect(await chat.next()).to.include({ data: 'ERROR', reason: 'ID_REUSED' });
+  });
+
+  it('of two emitters, and of two rooms, may have the same client_msg_id', async () => {
+    const { owner, room, chat } = await alone();
+    const guest = somebody({ level: 100 });
+    await rest(url(), owner.token).put(`/rooms/${room.id}/members`, { userUUID: guest.user, permissions: 'rw' });
+    const command = { type: 'message', client_msg_id: 'same' };
+    chat.send({ ...command, content: 'by the owner' });
+    await chat.next();
+    (await chatIn(url(), guest, room.id)).send({ ...command, content: 'by the guest' });
+    expect(await chat.next()).to.nested.include({ 'data.content': 'by the guest' });
+    const elsewhere = await chatIn(url(), owner, (await makeRoom(owner)).id);
+    elsewhere.send({ ...command, content: 'in another room' });
+    expect(await elsewhere.next()).to.nested.include({ 'data.content': 'in another room', 'data.seq': 1 });
+  });
+});

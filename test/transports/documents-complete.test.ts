@@ -1,0 +1,386 @@
+import { once } from 'node:events';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import { json } from 'node:stream/consumers';
+import { expect } from 'chai';
+import { type ChatClient, chatClient, chatIn, readyChat } from '../helpers/chat-client.ts';
+import { databaseSession, lockRoom } from '../helpers/database-session.ts';
+import { freePort } from '../helpers/free-port.ts';
+import { documentedCloses, documentedLive, metLive } from '../helpers/live-document.ts';
+import type { Loose } from '../helpers/loose.ts';
+import { describeOneWiring, postgres, startNode } from '../helpers/node.ts';
+import { adminToken, again, type Person, somebody } from '../helpers/people.ts';
+import { freshDatabase } from '../helpers/postgres.ts';
+import { type RestClient, rest } from '../helpers/rest-client.ts';
+import { documentedOnRest, metOnRest, undocumented } from '../helpers/rest-document.ts';
+import { admin, now, revoke } from '../helpers/revocations.ts';
+import { member, newRoom, ownRoom, putRule } from '../helpers/rooms.ts';
+import { refusedSocket, type SocketClient, socketClient } from '../helpers/socket-client.ts';
+
+/** A defect of the server, or its database away: other files see to that these are answered as documented. */
+const failures = /\b(INTERNAL|UNAVAILABLE)$/;
+
+/** Needs a change of rights that overtakes a command on its way. */
+const races = /^chat\.refusal\.(message (NOT_FOUND|BANNED)|get_past_messages (NOT_FOUND|FORBIDDEN|BANNED))$/;
+/** Needs a client that leaves a mebibyte unread. */
+const unread = 'close 4408';
+
+const nobodysRoom = '00000000-0000-0000-0000-000000000000';
+const large = 'x'.repeat(70_000);
+
+const roomPayloads = {
+  'room:join': {},
+  'room:leave': {},
+  'message:send': { content: 'x' },
+  'message:history': {},
+} as const;
+
+/** Every call that names a room, as `me`. */
+const roomCalls: Record<string, (client: RestClient, room: Loose, me: Person, body?: unknown) => Promise<Loose>> = {
+  readRoom: (client, room) => client.get(`/rooms/${room}`),
+  changeRoom: (client, room, _me, body = { name: 'another' }) => client.patch(`/rooms/${room}`, body),
+  deleteRoom: (client, room, _me, body) => client.request('DELETE', `/rooms/${room}`, { body }),
+  listMembers: (client, room) => client.get(`/rooms/${room}/members`),
+  putMember: (client, room, _me, body = { userUUID: nobodysRoom, permissions: 'r' }) =>
+    client.put(`/rooms/${room}/members`, body),
+  removeMember: (client, room, _me, body) =>
+    client.request('DELETE', `/rooms/${room}/members/${nobodysRoom}`, { body }),
+  answerInvitation: (client, room, me, body = { accepted: true, use_parent_entity: me.level > 0 }) =>
+    client.put(`/rooms/${room}/invitation`, body),
+  readMessages: (client, room) => client.get(`/rooms/${room}/messages`),
+  sendMessage: (client, room, _me, body = { content: 'x' }) => client.post(`/rooms/${room}/messages`, body),
+};
+
+const userCalls: typeof roomCalls = {
+  createRoom: (client, _room, _me, body = { name: 'a room' }) => client.post('/rooms', body),
+  listRooms: (client) => client.get('/rooms?limit=0'),
+  ...roomCalls,
+};
+
+const adminCalls: Record<string, (client: RestClient, body?: unknown) => Promise<Loose>> = {
+  createRevocation: (client, body = {}) => client.post('/admin/revocations', body),
+  listRevocations: (client) => client.get('/admin/revocations?limit=0'),
+  liftRevocation: (client, body) => client.request('DELETE', '/admin/revocations/no', { body }),
+};
+
+/** A body that is too large in a request that needs none; `fetch` would not send it. */
+async function tooLarge(base: string, token: string, path: string): Promise<void> {
+  const headers = {
+    ...{ Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+    ...{ 'Content-Length': String(large.length), Connection: 'close' },
+  };
+  const asked = httpRequest(base + path, { headers }).end(large);
+  const [response] = (await once(asked, 'response')) as [IncomingMessage];
+  const problem = undocumented({
+    ...{ method: 'GET', path, body: undefined, header: () => null, status: response.statusCode! },
+    ...{ answer: await json(response), answerHeader: (name) => String(response.headers[name.toLowerCase()]) },
+  });
+  expect(problem).to.equal(undefined);
+}
+
+/** One that takes little, so that its limits are met soon. */
+async function smallNode() {
+  const port = await freePort();
+  const DATABASE_URL = await freshDatabase();
+  const settings = {
+    ...{
+      MAX_ROOMS_PER_CONNECTION: 1,
+      MAX_CONNECTIONS_PER_USER: 1,
+      SEND_RATE: 1,
+      SEND_BURST: 1,
+      MAX_ROOMS_PER_CREATOR: 2,
+    },
+    ...{
+      METRICS_PORT: port,
+      METRICS_TOKEN: 'a token for the metrics',
+      ADMIN_TOKEN: undefined,
+      AUTH_TIMEOUT_SECONDS: 1,
+      DRAIN_TIMEOUT_SECONDS: 2,
+    },
+  };
+  const node = await startNode(postgres, { DATABASE_URL, ...settings });
+  return { node, url: node.url, DATABASE_URL, metricsUrl: `http://127.0.0.1:${port}` };
+}
+
+/** A join that waits for the room's lock, to accept an invitation, and behind it as many requests as may wait. */
+async function overwhelm(base: string, owner: Person, room: Loose, database: string): Promise<void> {
+  const guest = await member(base, owner, room);
+  const socket = await socketClient(base, guest);
+  const other = await databaseSession(database);
+  await lockRoom(other, room);
+  const room_id = room.id;
+  const waiting = [socket.request('room:join', { room_id })];
+  for (let n = 1; n < 1_000; n++) waiting.push(socket.request('room:leave', { room_id }));
+  for (const [name, payload] of Object.entries({ ...roomPayloads, 'token:refresh': { token: guest.token } })) {
+    await refused(socket, name, { ...payload, room_id }, 'RATE_LIMITED');
+  }
+  await other.query('commit');
+  await Promise.all(waiting);
+}
+
+async function refused(socket: SocketClient, name: string, payload: object, code: string): Promise<void> {
+  const ack = await socket.request(name as 'room:join', payload);
+  expect(ack.error?.code, name).to.equal(code);
+}
+
+async function answered(chat: ChatClient, command: object, data: string, reason?: string): Promise<Loose> {
+  chat.send(command);
+  const frame = await chat.until((one) => one.data === data || one.type === data);
+  expect(frame.reason).to.equal(reason);
+  return frame;
+}
+
+describeOneWiring('Everything that is documented', ({ url }) => {
+  before(() => {
+    metOnRest.clear();
+    metLive.clear();
+  });
+
+  it('is answered on REST', async () => {
+    const { owner, room } = await ownRoom(url());
+    const client = rest(url(), owner.token);
+    const guest = somebody();
+    await client.get('/rooms');
+    await client.get(`/rooms/${room.uuid}`);
+    await client.patch(`/rooms/${room.id}`, { name: 'Launch' });
+    await client.get(`/rooms/${room.id}/members`);
+    for (const permissions of ['r', 'rw']) {
+      await client.put(`/rooms/${room.id}/members`, { userUUID: guest.user, permissions });
+    }
+    await rest(url(), guest.token).put(`/rooms/${room.id}/invitation`, { accepted: 'true' });
+    for (const content of ['once', 'once', 'other']) {
+      await client.post(`/rooms/${room.id}/messages`, { content }, { 'Idempotency-Key': 'm1' });
+    }
+    await client.get(`/rooms/${room.id}/messages?around=1&dateFrom=2026-01-01&limit=10`);
+    await client.delete(`/rooms/${room.id}/members/${guest.user}`);
+    await client.delete(`/rooms/${room.id}/members/${owner.user}`);
+    await rest(url(), guest.token).delete(`/rooms/${room.id}/members/${owner.user}`);
+    await client.delete(`/rooms/${(await newRoom(url(), owner)).id}`);
+    await admin(url()).post('/admin/revocations', { jti: 'one' });
+    await admin(url()).post('/admin/revocations', { jti: 'one' });
+    const { body } = await admin(url()).get('/admin/revocations');
+    await admin(url()).delete(`/admin/revocations/${body.content[0].id}`);
+    for (const path of ['/healthz', '/readyz', '/metrics', '/openapi.json', '/asyncapi.json', '/docs']) {
+      expect((await rest(url()).get(path)).status, path).to.equal(200);
+    }
+  });
+
+  it('refuses on REST whom it must', async () => {
+    const { owner, room } = await ownRoom(url());
+    const revoked = somebody({ jti: crypto.randomUUID() });
+    await revoke(url(), { jti: revoked.claims.jti });
+    const expired = again(owner, { exp: now() - 60 });
+    const [reader, banned] = await Promise.all([member(url(), owner, room, 'r'), member(url(), owner, room, 'b')]);
+    await rest(url(), reader.token).put(`/rooms/${room.id}/invitation`, { accepted: false });
+    const clerk = somebody({ level: 1 });
+    await putRule(url(), owner, room, { entityUUID: clerk.entity, permissions: 'r', level: 50 });
+    for (const call of Object.values(userCalls)) {
+      for (const token of [undefined, expired.token, revoked.token]) await call(rest(url(), token), room.id, owner);
+    }
+    for (const [name, call] of Object.entries(userCalls)) {
+      const client = rest(url(), owner.token);
+      const takesBody = !/^(read|list)/.test(name);
+      await call(client, 'none', owner, name === 'createRoom' ? {} : undefined);
+      if (takesBody) await call(client, room.id, owner, { large });
+      else await tooLarge(url(), owner.token, name === 'listRooms' ? '/rooms' : pathOf(name, room.id));
+    }
+    for (const [name, call] of Object.entries(roomCalls)) {
+      const noOne = name === 'answerInvitation' ? clerk : reader;
+      await call(rest(url(), owner.token), nobodysRoom, owner);
+      await call(rest(url(), noOne.token), room.id, noOne);
+      await call(rest(url(), banned.token), room.id, banned);
+    }
+    await rest(url(), reader.token).post('/rooms', { name: 'not allowed' });
+  });
+
+  const pathOf = (name: string, room: number) =>
+    ({ readRoom: `/rooms/${room}`, listMembers: `/rooms/${room}/members` })[name] ?? `/rooms/${room}/messages`;
+
+  it('keeps rooms, pairs and revocations as they must be', async () => {
+    const { owner, room } = await ownRoom(url(), { max_entity_rules: 2 });
+    const client = rest(url(), owner.token);
+    await client.put(`/rooms/${room.id}/members`, { userUUID: nobodysRoom, permissions: 'r' });
+    await rest(url(), owner.token).put(`/rooms/${room.id}/members`, { userUUID: owner.user, permissions: 'r' });
+    await client.put(`/rooms/${room.id}/invitation`, { accepted: false });
+    const other = somebody();
+    const pair = await newRoom(url(), owner, { type: 'user2user', with: other.user });
+    await client.put(`/rooms/${pair.id}/members`, { userUUID: nobodysRoom, permissions: 'r' });
+    const second = await newRoom(url(), owner, { type: 'user2user' });
+    await client.put(`/rooms/${second.id}/members`, { userUUID: other.user, permissions: 'r' });
+    for (const call of Object.values(adminCalls)) {
+      await call(rest(url()));
+      await call(admin(url()));
+    }
+    for (const name of ['createRevocation', 'liftRevocation']) await adminCalls[name]!(admin(url()), { large });
+    await tooLarge(url(), adminToken, '/admin/revocations');
+    await admin(url()).delete('/admin/revocations/999999');
+  });
+
+  it('travels over Socket.IO', async () => {
+    const { owner, room } = await ownRoom(url());
+    const room_id = room.id;
+    const guest = somebody({ exp: now() + 50 });
+    await putRule(url(), owner, room, { userUUID: guest.user, permissions: 'rw' });
+    const socket = await socketClient(url(), guest);
+    await socket.next('token:expiring');
+    await socket.request('room:join', { room_id });
+    await socket.request('message:send', { room_id, content: 'once', client_msg_id: 'm1' });
+    await socket.request('message:history', { room_id, limit: 1 });
+    await socket.request('room:leave', { room_id });
+    await socket.request('room:join', { room_id });
+    const client = rest(url(), owner.token);
+    await client.post(`/rooms/${room_id}/messages`, { content: 'hear' });
+    await client.patch(`/rooms/${room_id}`, { name: 'hear' });
+    for (const name of ['message:new', 'room:changed']) await socket.next(name);
+    await refused(socket, 'message:send', { room_id, content: 'other', client_msg_id: 'm1' }, 'ID_REUSED');
+    await refused(socket, 'message:send', { room_id, content: 'x'.repeat(9_000) }, 'TOO_LARGE');
+    for (const [name, payload] of Object.entries({ ...roomPayloads, 'token:refresh': {} })) {
+      await refused(socket, name, { ...payload, room_id: [] }, 'BAD_REQUEST');
+    }
+    for (const name of ['room:join', 'message:send', 'message:history'] as const) {
+      await refused(socket, name, { ...roomPayloads[name], room_id: nobodysRoom }, 'NOT_FOUND');
+    }
+    await putRule(url(), owner, room, { userUUID: guest.user, permissions: 'b' });
+    await socket.next('room:removed');
+    const declined = await member(url(), owner, room, 'rw');
+    await rest(url(), declined.token).put(`/rooms/${room_id}/invitation`, { accepted: false });
+    const outside = await socketClient(url(), declined);
+    for (const name of ['room:join', 'message:send', 'message:history'] as const) {
+      await refused(socket, name, { ...roomPayloads[name], room_id }, 'BANNED');
+      await refused(outside, name, { ...roomPayloads[name], room_id }, 'FORBIDDEN');
+    }
+  });
+
+  it('says of a token over Socket.IO what it must', async () => {
+    const { owner, room } = await ownRoom(url());
+    const revoked = again(owner, { jti: crypto.randomUUID() });
+    await revoke(url(), { jti: revoked.claims.jti });
+    const { token } = owner;
+    const socket = await socketClient(url(), owner);
+    const joined = await member(url(), owner, room, 'r');
+    const other = await socketClient(url(), joined);
+    await other.request('room:join', { room_id: room.id });
+    await putRule(url(), owner, room, { userUUID: somebody().user, permissions: 'r' });
+    await other.next('member:changed');
+    const tokens = {
+      UNAUTHENTICATED: 'none',
+      TOKEN_EXPIRED: again(owner, { exp: 1 }).token,
+      TOKEN_REVOKED: revoked.token,
+    };
+    for (const [code, bad] of Object.entries(tokens)) {
+      await refused(socket, 'token:refresh', { token: bad }, code);
+      expect((await socket.request('token:refresh', { token })).ok).to.equal(true);
+    }
+    await refusedSocket(url(), { token: 'none' });
+  });
+
+  it('travels over /chat', async () => {
+    const { owner, room } = await ownRoom(url());
+    const reader = await member(url(), owner, room, 'r');
+    const chat = await chatClient(url());
+    await chat.next();
+    for (const id of [1, 2]) await answered(chat, { type: 'token', content: 'none', id }, 'TOKEN?', 'UNAUTHENTICATED');
+    await answered(chat, { type: 'token', content: owner.token, id: 3 }, 'READY');
+    await answered(chat, { type: 'message', content: 'x', id: 4 }, 'SELECTROOM?');
+    await answered(chat, { type: 'select_room', room_id: 'none', id: 5 }, 'ERROR', 'BAD_REQUEST');
+    await answered(chat, { type: 'select_room', room_id: nobodysRoom, id: 6 }, 'NOTAUTHORIZED', 'NOT_FOUND');
+    await answered(chat, { type: 'select_room', room_id: room.id, id: 7 }, 'CONNECTED');
+    await answered(chat, { type: 'message', msg: 'once', client_msg_id: 'm1', id: 8 }, 'message');
+    await answered(chat, { type: 'message', content: 'other', client_msg_id: 'm1', id: 9 }, 'ERROR', 'ID_REUSED');
+    await answered(chat, { type: 'message', content: 'x'.repeat(9_000), id: 10 }, 'ERROR', 'TOO_LARGE');
+    await answered(chat, { type: 'message', id: 11 }, 'ERROR', 'BAD_REQUEST');
+    await answered(chat, { type: 'get_past_messages', limit: 0, id: 12 }, 'ERROR', 'BAD_REQUEST');
+    await answered(chat, { type: 'get_past_messages', id: 13 }, 'HISTORY');
+    await answered(chat, { type: 'jump', id: 14 }, 'COMMAND?');
+    chat.send({ type: 'quit' });
+    expect(await chat.closed).to.equal(1000);
+
+    const listener = await chatIn(url(), reader, room.id);
+    await answered(listener, { type: 'message', content: 'x', id: 1 }, 'NOTAUTHORIZED', 'FORBIDDEN');
+    await putRule(url(), owner, room, { userUUID: reader.user, permissions: 'b' });
+    await listener.until(({ reason }) => reason === 'BANNED');
+    await answered(listener, { type: 'select_room', room_id: room.id, id: 2 }, 'NOTAUTHORIZED', 'BANNED');
+    const declined = await member(url(), owner, room);
+    await rest(url(), declined.token).put(`/rooms/${room.id}/invitation`, { accepted: false });
+    const outside = await readyChat(url(), declined);
+    await answered(outside, { type: 'select_room', room_id: room.id, id: 1 }, 'NOTAUTHORIZED', 'FORBIDDEN');
+  });
+
+  it('closes /chat with every code', async () => {
+    const guest = somebody({ jti: crypto.randomUUID() });
+    const [nonsense, revoked] = await Promise.all([readyChat(url(), somebody()), readyChat(url(), guest)]);
+    nonsense.sendRaw('no JSON');
+    expect(await nonsense.closed).to.equal(4400);
+    await revoke(url(), { jti: guest.claims.jti });
+    expect(await revoked.closed).to.equal(4403);
+    const chat = await chatClient(url());
+    for (const id of [1, 2, 3]) chat.send({ type: 'select_room', room_id: 1, id });
+    expect(await chat.closed).to.equal(4401);
+    const early = await chatClient(url());
+    early.sendRaw(large);
+    expect(await early.closed).to.equal(1009);
+    const bytes = await readyChat(url(), somebody());
+    bytes.sendRaw(Buffer.of(0xff));
+    expect(await bytes.closed).to.equal(1007);
+    const pinging = await readyChat(url(), somebody());
+    for (let n = 0; n < 100; n++) pinging.socket.pong();
+    expect(await pinging.closed).to.equal(1008);
+    const broken = await readyChat(url(), somebody());
+    // A frame with a reserved bit.
+    (broken.socket as unknown as { _socket: Socket })._socket.write(Buffer.of(0xf1, 0x80, 0, 0, 0, 0));
+    expect(await broken.closed).to.equal(1002);
+  });
+
+  it('has limits, and an end', async () => {
+    const { node, url: small, metricsUrl, DATABASE_URL } = await smallNode();
+    const { owner, room } = await ownRoom(small);
+    const client = rest(small, owner.token);
+    await rest(metricsUrl).get('/metrics');
+    await rest(small).get('/metrics');
+    for (const call of Object.values(adminCalls)) await call(admin(small));
+    const silent = await chatClient(small);
+    for (const _ of [1, 2]) await client.post(`/rooms/${room.id}/messages`, { content: 'x' });
+    const socket = await socketClient(small, owner);
+    await socket.request('room:join', { room_id: room.id });
+    await refused(socket, 'room:join', { room_id: (await newRoom(small, owner)).id }, 'TOO_MANY_ROOMS');
+    expect((await client.post('/rooms', { name: 'one too many' })).body.meta.reason).to.equal('TOO_MANY_ROOMS');
+    const second = await chatClient(small);
+    await answered(second, { type: 'token', content: owner.token, id: 1 }, 'ERROR', 'TOO_MANY_CONNECTIONS');
+    expect(await second.closed).to.equal(4429);
+    const guest = await chatIn(small, await member(small, owner, room), room.id);
+    for (const id of [1, 2]) guest.send({ type: 'message', content: 'x', id });
+    await guest.until(({ reason }) => reason === 'RATE_LIMITED');
+    expect(await silent.closed).to.equal(4409);
+    await overwhelm(small, owner, room, DATABASE_URL);
+    const draining = node.drain();
+    await rest(small).get('/readyz');
+    await socket.next('server:draining');
+    expect(await guest.closed).to.equal(1001);
+    await draining;
+  });
+
+  it('limits the requests of a user', async () => {
+    const { url: slow } = await startNode(postgres, { REQUEST_RATE: 1, REQUEST_BURST: 27 });
+    const { owner, room } = await ownRoom(slow);
+    // A refused request costs more than there is: what is left is owed.
+    for (const _ of [1, 2])
+      expect((await userCalls.listRooms!(rest(slow, owner.token), 0, owner)).status).to.equal(400);
+    for (const [name, call] of Object.entries(userCalls)) {
+      // Messages have a limit of their own.
+      if (name !== 'sendMessage') await call(rest(slow, owner.token), room.id, owner);
+    }
+    const chat = await chatClient(slow);
+    await answered(chat, { type: 'token', content: owner.token, id: 1 }, 'ERROR', 'RATE_LIMITED');
+    const other = somebody({ level: 100 });
+    const inside = await chatIn(slow, other, (await newRoom(slow, other)).id);
+    await answered(inside, { type: 'select_room', room_id: room.id, id: 1 }, 'ERROR', 'RATE_LIMITED');
+    await answered(inside, { type: 'get_past_messages', id: 2 }, 'ERROR', 'RATE_LIMITED');
+  });
+
+  it('has been met', () => {
+    const met = new Set([...metOnRest, ...metLive]);
+    const documented = [...documentedOnRest, ...documentedLive, ...documentedCloses];
+    const missing = documented.filter((one) => !met.has(one) && !failures.test(one) && !races.test(one));
+    expect(missing).to.deep.equal([unread]);
+  });
+});

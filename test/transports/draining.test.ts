@@ -1,0 +1,133 @@
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { expect } from 'chai';
+import { WebSocket } from 'ws';
+import { chatIn } from '../helpers/chat-client.ts';
+import { databaseLine } from '../helpers/database-line.ts';
+import { databaseSession, lockRoom } from '../helpers/database-session.ts';
+import { postgres, startNode } from '../helpers/node.ts';
+import { testSecret } from '../helpers/people.ts';
+import { freshDatabase } from '../helpers/postgres.ts';
+import { runServer } from '../helpers/process.ts';
+import { ownRoom } from '../helpers/rooms.ts';
+import { socketClient } from '../helpers/socket-client.ts';
+
+const handshake = '/socket.io/?EIO=4&transport=';
+
+/** What an upgrade is answered that does not become a WebSocket. */
+async function refusedUpgrade(url: string, path: string): Promise<IncomingMessage> {
+  const socket = new WebSocket(url.replace('http', 'ws') + path);
+  socket.on('error', () => {}); // our hanging up
+  const [, response] = (await once(socket, 'unexpected-response')) as [unknown, IncomingMessage];
+  socket.terminate();
+  return response;
+}
+
+/** A node that drains for as long as a room is kept locked to which somebody is sending. */
+async function drainingNode() {
+  const DATABASE_URL = await freshDatabase();
+  const node = await startNode(postgres, { DATABASE_URL, NODE_NAME: 'node-1' });
+  const { owner, room } = await ownRoom(node.url);
+  const polling = await socketClient(node.url, owner, { transports: ['polling'] });
+  await polling.request('room:join', { room_id: room.id });
+  const other = await databaseSession(DATABASE_URL);
+  await lockRoom(other, room);
+  const sent = polling.request('message:send', { room_id: room.id, content: 'taken before the end' });
+  // Requests of one connection are obeyed in order: the message before has its place.
+  await polling.request('message:history', { room_id: room.id });
+  return { ...node, node, owner, room, polling, sent, unlock: () => other.query('commit') };
+}
+
+describe('A node that drains', function () {
+  this.timeout(60_000);
+
+  it('answers new handshakes with 503, so that a balancer asks another node', async () => {
+    const { node, url, unlock } = await drainingNode();
+    const drained = node.drain();
+    const polling = await fetch(`${url}${handshake}polling`, { headers: { Origin: 'https://page.example' } });
+    expect(polling.status).to.equal(503);
+    expect(polling.headers.get('Retry-After')).to.match(/^\d+$/);
+    expect(polling.headers.get('Access-Control-Allow-Origin'), 'a page may read the refusal').to.equal('*');
+    for (const path of [`${handshake}websocket`, `${handshake}websocket&sid=node-1.unknown`, '/chat']) {
+      const { statusCode, headers } = await refusedUpgrade(url, path);
+      expect(statusCode, path).to.equal(503);
+      expect(headers['retry-after'], path).to.match(/^\d+$/);
+    }
+    await unlock();
+    expect(await drained).to.equal(true);
+  });
+
+  it('goes on with the sessions it has until what they sent is stored, and closes them so that they come back', async () => {
+    const { node, url, owner, room, polling, sent, unlock } = await drainingNode();
+    const chat = await chatIn(url, owner, room.id);
+    const upgraded = await socketClient(url, owner);
+    if (upgraded.raw.io.engine.transport.name === 'polling') await once(upgraded.raw.io.engine as never, 'upgrade');
+    const drained = node.drain();
+    await polling.next('server:draining');
+    // Each of these is a request of its own on long polling.
+    for (let n = 0; n < 3; n++)
+      expect(await polling.request('message:history', { room_id: room.id })).to.include({ ok: true });
+    const late = await upgraded.request('message:send', { room_id: room.id, content: 'too late' });
+    expect(late).to.have.nested.property('error.code', 'UNAVAILABLE');
+    await unlock();
+    expect(await sent).to.include({ ok: true });
+    expect(await chat.closed).to.equal(1001);
+    // Not `io server disconnect`, after which a client stays away.
+    expect(await Promise.all([polling.closed, upgraded.closed])).to.deep.equal(['transport close', 'transport close']);
+    expect(await drained).to.equal(true);
+  });
+
+  it('tells each connection another moment to come back, within the time that closing takes', async () => {
+    const { url, drain } = await startNode(postgres, { DRAIN_TIMEOUT_SECONDS: 6 });
+    const { owner } = await ownRoom(url);
+    const sockets = await Promise.all(
+      Array.from({ length: 8 }, (_, n) => socketClient(url, owner, { transports: [n % 2 ? 'polling' : 'websocket'] })),
+    );
+    const drained = drain();
+    const told = await Promise.all(sockets.map((socket) => socket.next('server:draining')));
+    const moments = told.map(({ reconnect_after_ms }) => reconnect_after_ms);
+    expect(new Set(moments)).to.have.property('size', 8);
+    expect(Math.max(...moments)).to.be.within(1_000, 2_000);
+    expect(await drained).to.equal(true);
+  });
+
+  it('closes what has no token yet', async () => {
+    const { url, drain } = await startNode(postgres);
+    const socket = new WebSocket(`${url.replace('http', 'ws')}${handshake}websocket`);
+    await once(socket, 'message');
+    const closed = once(socket, 'close');
+    const begin = Date.now();
+    expect(await drain()).to.equal(true);
+    expect((await closed)[0], 'a close frame, and no 1006').to.equal(1005);
+    expect(Date.now() - begin, 'and nothing is left to wait for').to.be.below(1_000);
+  });
+
+  it('without a connection is done at once', async () => {
+    const { drain } = await startNode(postgres);
+    const begin = Date.now();
+    expect(await drain()).to.equal(true);
+    expect(Date.now() - begin).to.be.below(1_000);
+  });
+
+  it('whose database hangs says goodbye to everybody and ends with 1 within DRAIN_TIMEOUT_SECONDS', async () => {
+    const database = new URL(await freshDatabase());
+    const line = await databaseLine(database.hostname, Number(database.port));
+    database.port = String(line.port);
+    const env = { DATABASE_URL: database.href, JWT_SECRET: testSecret, DRAIN_TIMEOUT_SECONDS: 4, LOG_LEVEL: 'info' };
+    const { url, kill, exited } = await runServer(env);
+    const { owner, room } = await ownRoom(url);
+    const chat = await chatIn(url, owner, room.id);
+    const sockets = await Promise.all(
+      ['polling', 'websocket'].map((transport) => socketClient(url, owner, { transports: [transport] })),
+    );
+    line.freeze();
+    const unanswered = sockets[1]!.request('message:send', { room_id: room.id, content: 'never stored' });
+    unanswered.catch(() => {}); // nobody is to wait for it
+    const begin = Date.now();
+    kill('SIGTERM');
+    expect(await chat.closed).to.equal(1001);
+    for (const { closed } of sockets) expect(await closed).to.equal('transport close');
+    expect(await exited).to.include({ code: 1, signal: null });
+    expect(Date.now() - begin).to.be.within(2_000, 4_500);
+  });
+});

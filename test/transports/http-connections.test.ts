@@ -1,0 +1,163 @@
+import { once } from 'node:events';
+import { connect, createServer as createTcpServer, isIPv6, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { expect } from 'chai';
+import { closeLater } from '../helpers/cleanup.ts';
+import { type Alter, describeOneWiring } from '../helpers/node.ts';
+import { somebody } from '../helpers/people.ts';
+import { rawExchange, rawRequest } from '../helpers/raw-request.ts';
+
+const get = (path = '/healthz') => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+
+async function opened(url: string): Promise<Socket> {
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  closeLater(() => socket.destroy());
+  await once(socket, 'connect');
+  return socket;
+}
+
+/** The answer to a request on this connection, which stays open. */
+async function answerOn(socket: Socket, bytes: string): Promise<string> {
+  socket.write(bytes);
+  const [data] = await once(socket, 'data');
+  return String(data);
+}
+
+/** Sends a byte of a body now and then, until the connection has been closed; how long that took. */
+async function drip(url: string, head: string): Promise<{ answer: string; closedAfterMs: number }> {
+  const socket = await opened(url);
+  const from = performance.now();
+  let answer = '';
+  socket.on('error', () => {}); // writing to what the server has closed
+  socket.on('data', (data) => {
+    answer += data;
+  });
+  socket.write(head);
+  const dripping = setInterval(() => socket.write('x'), 50);
+  await once(socket, 'close');
+  clearInterval(dripping);
+  return { answer, closedAfterMs: performance.now() - from };
+}
+
+describeOneWiring('An HTTP connection', ({ url, startNode }) => {
+  it('is closed after an answer 401, which says so', async () => {
+    const { head } = await rawRequest(url(), get('/rooms'));
+    expect(head)
+      .to.match(/^HTTP\/1\.1 401 /)
+      .and.match(/^connection: close\r?$/im);
+  });
+
+  const post = (path: string, ...headers: string[]) =>
+    ['POST', path, 'HTTP/1.1\r\n'].join(' ').concat(...headers.map((line) => `${line}\r\n`), 'Host: x\r\n\r\n');
+  const dripping: [what: string, head: () => string, status: number][] = [
+    ['without a token', () => post('/rooms', 'Content-Length: 60000'), 401],
+    ['without a token, in chunks', () => `${post('/rooms', 'Transfer-Encoding: chunked')}ffff\r\n`, 401],
+    [
+      'larger than it may be',
+      () =>
+        post(
+          '/rooms',
+          `Authorization: Bearer ${somebody().token}`,
+          'Content-Length: 60000000',
+          'Content-Type: application/json',
+        ),
+      413,
+    ],
+    ['to a route that there is not', () => post('/nowhere', 'Content-Length: 60000'), 404],
+    [
+      'to the engine of Socket.IO',
+      () => post('/socket.io/?EIO=4&transport=polling&sid=none', 'Content-Length: 60000'),
+      400,
+    ],
+    [
+      'of an upgrade that nobody serves',
+      () => get('/x').replace('\r\n\r\n', '\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n'),
+      404,
+    ],
+    ['of a GET', () => get().replace('\r\n\r\n', '\r\nContent-Length: 60000\r\n\r\n'), 200],
+  ];
+  for (const [what, head, status] of dripping) {
+    it(`is answered at once and closed soon though its body goes on: ${what}`, async () => {
+      const { answer, closedAfterMs } = await drip(url(), head());
+      expect(answer).to.match(new RegExp(`^HTTP/1.1 ${status} `));
+      expect(closedAfterMs).to.be.below(5_000);
+    });
+  }
+
+  it('does not lose the answer to a body that nobody reads', async () => {
+    const head = post('/rooms', 'Content-Length: 3000000');
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () => rawRequest(url(), head + 'x'.repeat(3_000_000))),
+    );
+    expect(answers.map(({ status }) => status)).to.deep.equal(answers.map(() => 401));
+  });
+
+  const soon: Alter = (config) => ({
+    ...config,
+    http: { ...config.http, headersTimeoutMs: 500, requestTimeoutMs: 1_000 },
+  });
+  it('is refused and closed where headers or a body do not come in time', async () => {
+    const node = await startNode({}, soon);
+    const { token } = somebody();
+    const body = post(
+      '/rooms',
+      `Authorization: Bearer ${token}`,
+      'Content-Type: application/json',
+      'Content-Length: 9',
+    );
+    for (const bytes of ['GET / HTTP/1.1\r\nHost:', `${body}{"na`]) {
+      const { status, body: text } = await rawRequest(node.url, bytes);
+      expect(status).to.equal(400);
+      expect(JSON.parse(text).meta).to.include({ reason: 'BAD_REQUEST', detail: 'The request did not arrive in time' });
+    }
+    expect(await rawExchange(node.url, '')).to.match(/did not arrive in time/);
+  });
+
+  it('is kept for the next request as long as HTTP_KEEP_ALIVE_SECONDS says', async () => {
+    const node = await startNode({ HTTP_KEEP_ALIVE_SECONDS: 300 });
+    expect((await fetch(`${node.url}/healthz`)).headers.get('Keep-Alive')).to.equal('timeout=300');
+  });
+
+  it('is one of MAX_CONNECTIONS; those that wait for their next request make room for new ones', async () => {
+    const node = await startNode({ MAX_CONNECTIONS: 3 });
+    const upgrade = `${get('/chat').trimEnd()}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`;
+    const live = await opened(node.url);
+    expect(await answerOn(live, upgrade)).to.match(/^HTTP\/1\.1 101 /);
+    const idle = [await opened(node.url), await opened(node.url)];
+    for (const socket of idle) expect(await answerOn(socket, get())).to.match(/^HTTP\/1\.1 200 /);
+    const closed = Promise.all(idle.map((socket) => once(socket, 'close')));
+    const refused = await opened(node.url);
+    await once(refused, 'close');
+    await closed;
+    expect(await answerOn(await opened(node.url), get())).to.match(/^HTTP\/1\.1 200 /);
+    expect(live.destroyed).to.equal(false);
+  });
+});
+
+describeOneWiring('The port', ({ startNode }) => {
+  const hasIpv6 = Object.values(networkInterfaces())
+    .flat()
+    .some((one) => one && isIPv6(one.address));
+
+  it('is there on IPv6 and on IPv4 with DATABASE_URL', async function () {
+    if (!hasIpv6) this.skip();
+    const { port } = await startNode({ HOST: undefined });
+    for (const host of ['127.0.0.1', '[::1]']) {
+      expect((await fetch(`http://${host}:${port}/healthz`)).status, host).to.equal(200);
+    }
+  });
+
+  it('that is in use is named, with the setting that changes it', async () => {
+    const other = createTcpServer().listen(0, '127.0.0.1');
+    closeLater(() => other.close());
+    await once(other, 'listening');
+    const { port } = other.address() as { port: number };
+    const error = await startNode({ PORT: port }).catch((thrown) => thrown);
+    expect(error.message).to.equal(
+      `Port ${port} is in use on 127.0.0.1. Set PORT (or METRICS_PORT) to a free port, or stop the process that has it`,
+    );
+    const elsewhere = await startNode({ HOST: '192.0.2.1' }).catch((thrown) => thrown);
+    expect(elsewhere.message).to.match(/^192\.0\.2\.1 is not an address of this machine\. Set HOST/);
+  });
+});

@@ -1,0 +1,274 @@
+import { connect } from 'node:net';
+import { expect } from 'chai';
+import { describeEveryWiring, describeOneWiring } from '../helpers/node.ts';
+import { sign, somebody } from '../helpers/people.ts';
+import { expectRefusal } from '../helpers/refusals.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { newRoom, ownRoom, say } from '../helpers/rooms.ts';
+
+describeOneWiring('Every REST answer', ({ url }) => {
+  const origin = { Origin: 'https://shop.example' };
+
+  it('has meta and content', async () => {
+    const { status, body } = await rest(url(), somebody().token).get('/rooms');
+    expect(status).to.equal(200);
+    expect(body).to.deep.equal({ meta: { code: 200, message: 'OK' }, content: [] });
+  });
+
+  it('has them for an error too, with a stable reason', async () => {
+    const { body } = await rest(url(), somebody().token).get('/rooms/12345678');
+    expect(body).to.have.all.keys('meta', 'content');
+    expect(body.meta).to.include({ code: 404, reason: 'NOT_FOUND' });
+    expect(body.content).to.equal(null);
+  });
+
+  it('is 404 for a path that is not there', async () => {
+    for (const [method, path] of [
+      ['GET', '/'],
+      ['GET', '/nowhere'],
+      ['PUT', '/rooms'],
+      ['GET', '/rooms/1/2/3'],
+      ['POST', '/rooms/1'],
+    ] as const) {
+      const { status, body } = await rest(url(), somebody().token).request(method, path);
+      expect(status, `${method} ${path}`).to.equal(404);
+      expect(body.meta).to.include({ code: 404, reason: 'NOT_FOUND' });
+    }
+  });
+
+  it('carries no stack and no SQL, whatever the path', async () => {
+    const paths = ['/rooms/%E0%A4%A', '/rooms/%00/members', "/rooms/'", '/rooms/1/members/%F0', '/rooms/..%2f..%2fetc'];
+    for (const path of [
+      ...paths,
+      `/rooms/${'9'.repeat(4_000)}`,
+      '/rooms?limit[]=1&limit[]=2',
+      '/rooms?__proto__[x]=1',
+    ]) {
+      const { status, body } = await rest(url(), somebody().token).get(path);
+      expect(status, path).to.be.below(500);
+      expect(body, path).to.have.nested.property('meta.code', status);
+      expect(JSON.stringify(body), path).to.not.match(/\bat .+:\d+:\d+|node_modules|select /i);
+    }
+  });
+
+  it('comes with CORS for any origin, without credentials, on errors and 401 too', async () => {
+    const person = rest(url(), somebody().token);
+    const answers = [
+      await person.get('/rooms', origin),
+      await person.get('/rooms/12345678', origin),
+      await person.post('/rooms', '{', origin),
+      await person.get('/nowhere', origin),
+      await rest(url()).get('/rooms', origin),
+      await rest(url(), 'forged').get('/rooms', origin),
+    ];
+    expect(answers.map(({ status }) => status)).to.deep.equal([200, 404, 400, 404, 401, 401]);
+    for (const { headers } of answers) {
+      expect(headers.get('Access-Control-Allow-Origin')).to.equal('*');
+      expect(headers.has('Access-Control-Allow-Credentials')).to.equal(false);
+      expect(headers.get('Content-Type')).to.match(/^application\/json\b/);
+    }
+  });
+
+  for (const path of ['/rooms', '/rooms/1/members', '/rooms/1/messages/']) {
+    it(`to a preflight of ${path} needs no token and allows what clients send`, async () => {
+      const asks = {
+        'Access-Control-Request-Method': 'PUT',
+        'Access-Control-Request-Headers': 'authorization,content-type',
+      };
+      const { status, headers } = await rest(url()).request('OPTIONS', path, { headers: { ...origin, ...asks } });
+      expect(status).to.be.oneOf([200, 204]);
+      expect(headers.get('Access-Control-Allow-Origin')).to.equal('*');
+      const allowed = (name: string) =>
+        headers
+          .get(name)
+          ?.toLowerCase()
+          .split(/\s*,\s*/);
+      expect(allowed('Access-Control-Allow-Headers')).to.include.members(['authorization', 'content-type']);
+      expect(allowed('Access-Control-Allow-Methods')).to.include.members(['get', 'post', 'put', 'patch', 'delete']);
+    });
+  }
+
+  it('is the same with a trailing slash', async () => {
+    const { owner, room } = await ownRoom(url());
+    const client = rest(url(), owner.token);
+    for (const path of ['/rooms', `/rooms/${room.id}`, `/rooms/${room.id}/members`, `/rooms/${room.id}/messages`]) {
+      expect((await client.get(`${path}/`)).body).to.deep.equal((await client.get(path)).body);
+    }
+    expect((await client.post('/rooms/', { name: 'slash' })).status).to.equal(200);
+    expect((await client.post(`/rooms/${room.id}/messages/`, { content: 'slash' })).status).to.equal(201);
+    expect((await client.put(`/rooms/${room.id}/invitation/`, { accepted: true })).status).to.equal(200);
+    expect((await client.delete(`/rooms/${room.id}/`)).status).to.equal(200);
+  });
+
+  it('to HEAD is that of GET without its body (the original answered 500)', async () => {
+    const { owner, room } = await ownRoom(url());
+    for (const path of ['/rooms', `/rooms/${room.id}`, `/rooms/${room.id}/messages`]) {
+      const { status, body } = await rest(url(), owner.token).request('HEAD', path);
+      expect(status).to.equal(200);
+      expect(body).to.equal('');
+    }
+  });
+});
+
+describeEveryWiring('A REST request', ({ url }) => {
+  it('is obeyed by its method alone: no override deletes a room (it did in the original)', async () => {
+    const { owner, room } = await ownRoom(url());
+    const client = rest(url(), owner.token);
+    const overrides = ['X-HTTP-Method-Override', 'X-HTTP-Method', 'X-Method-Override'];
+    for (const name of overrides) await client.post(`/rooms/${room.id}`, {}, { [name]: 'DELETE' });
+    await client.post(`/rooms/${room.id}?_method=DELETE`, { _method: 'DELETE' });
+    const form = { 'Content-Type': 'application/x-www-form-urlencoded' };
+    await client.post(`/rooms/${room.id}`, '_method=DELETE', form);
+    expect((await client.get(`/rooms/${room.id}`)).status).to.equal(200);
+  });
+
+  it('leaves nothing behind when it is refused', async () => {
+    const owner = somebody({ level: 100 });
+    for (const body of [{ name: 'x', level_admin: 1.5 }, { level_admin: 1 }, { name: 'x', type: 'x' }]) {
+      expectRefusal(await rest(url(), owner.token).post('/rooms', body), 'BAD_REQUEST');
+    }
+    expect((await rest(url(), owner.token).get('/rooms')).body.content).to.deep.equal([]);
+  });
+});
+
+describeOneWiring('A REST body', ({ url }) => {
+  for (const body of ['{', '{"name":', 'name=x', '{"name":"x"}}', "{'name':'x'}", '\0']) {
+    it(`of ${JSON.stringify(body)} is not JSON: 400`, async () => {
+      expectRefusal(await rest(url(), somebody({ level: 100 }).token).post('/rooms', body), 'BAD_REQUEST');
+    });
+  }
+
+  for (const body of ['null', '[]', '"x"', '42', '', '[{"name":"x"}]']) {
+    it(`of ${body || 'nothing'} is no object: 400`, async () => {
+      const { owner, room } = await ownRoom(url());
+      const client = rest(url(), owner.token);
+      expectRefusal(await client.post('/rooms', body), 'BAD_REQUEST');
+      expectRefusal(await client.patch(`/rooms/${room.id}`, body), 'BAD_REQUEST');
+      expectRefusal(await client.put(`/rooms/${room.id}/members`, body), 'BAD_REQUEST');
+      expectRefusal(await client.put(`/rooms/${room.id}/invitation`, body), 'BAD_REQUEST');
+      expectRefusal(await client.post(`/rooms/${room.id}/messages`, body), 'BAD_REQUEST');
+    });
+  }
+
+  for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']) {
+    it(`of ${type} is refused, not guessed at`, async () => {
+      const body = '{"name":"x"}';
+      const made = await rest(url(), somebody({ level: 100 }).token).post('/rooms', body, { 'Content-Type': type });
+      expect(made.status).to.be.within(400, 499);
+    });
+  }
+
+  it('with keys of the prototype changes nothing', async () => {
+    const body = '{"name":"x","__proto__":{"level_admin":1},"constructor":{"prototype":{"admin":true}}}';
+    const made = await rest(url(), somebody({ level: 100 }).token).post('/rooms', body);
+    expect(made.body.content.room).to.include({ level_admin: 100 });
+    expect({}).to.not.have.property('admin');
+  });
+
+  it('that is too large is 413 TOO_LARGE', async () => {
+    const { owner, room } = await ownRoom(url());
+    const body = { content: 'x', pad: 'x'.repeat(200_000) };
+    expectRefusal(await rest(url(), owner.token).post(`/rooms/${room.id}/messages`, body), 'TOO_LARGE');
+  });
+
+  it('is not read before the token is checked', async () => {
+    for (const body of ['{', 'x'.repeat(200_000)]) {
+      expectRefusal(await rest(url()).post('/rooms', body), 'UNAUTHENTICATED');
+    }
+  });
+
+  it('is not waited for where the token is bad', async () => {
+    const { hostname, port } = new URL(url());
+    const socket = connect(Number(port), hostname);
+    const head = ['POST /rooms HTTP/1.1', 'Host: x', 'Content-Type: application/json', 'Content-Length: 1000'];
+    socket.write(`${head.join('\r\n')}\r\n\r\n{`);
+    const [answer] = (await new Promise<Buffer>((resolve) => socket.once('data', resolve))).toString().split('\r\n');
+    socket.destroy();
+    expect(answer).to.equal('HTTP/1.1 401 Unauthorized');
+  });
+});
+
+describeOneWiring('A REST request without a good token', ({ url }) => {
+  it('is 401 UNAUTHENTICATED in JSON on every route (it was text in the original)', async () => {
+    const calls: [string, string][] = [
+      ['GET', '/rooms'],
+      ['POST', '/rooms'],
+      ['GET', '/rooms/1'],
+      ['PATCH', '/rooms/1'],
+      ['DELETE', '/rooms/1'],
+      ['GET', '/rooms/1/members'],
+      ['PUT', '/rooms/1/members'],
+      ['DELETE', `/rooms/1/members/${somebody().user}`],
+      ['PUT', '/rooms/1/invitation'],
+      ['GET', '/rooms/1/messages'],
+      ['POST', '/rooms/1/messages'],
+    ];
+    for (const [method, path] of calls) {
+      expectRefusal(await rest(url()).request(method, path), 'UNAUTHENTICATED');
+    }
+  });
+
+  it('is 401 for every odd Authorization', async () => {
+    const { token } = somebody();
+    for (const authorization of [
+      'Bearer',
+      'Bearer ',
+      token,
+      `Basic ${token}`,
+      'Bearer x.y.z',
+      `Bearer ${token}x`,
+      '{}',
+    ]) {
+      const answer = await rest(url()).get('/rooms', { Authorization: authorization });
+      expectRefusal(answer, 'UNAUTHENTICATED');
+    }
+  });
+
+  it('is 401 where the token comes in the query or the body', async () => {
+    const { token } = somebody({ level: 100 });
+    expectRefusal(await rest(url()).get(`/rooms?token=${token}&access_token=${token}`), 'UNAUTHENTICATED');
+    expectRefusal(await rest(url()).post('/rooms', { name: 'x', token, auth_token: token }), 'UNAUTHENTICATED');
+  });
+
+  it('is 401 TOKEN_EXPIRED where the token has ended', async () => {
+    const { claims } = somebody();
+    expectRefusal(await rest(url(), sign({ ...claims, exp: 1_000_000_000 })).get('/rooms'), 'TOKEN_EXPIRED');
+  });
+});
+
+describeEveryWiring('What the balancer asks', ({ url }) => {
+  it('is answered without a token and without an envelope', async () => {
+    for (const path of ['/healthz', '/readyz', '/metrics']) {
+      const { status, body } = await rest(url()).get(path);
+      expect(status, path).to.equal(200);
+      expect(body, path).to.be.a('string');
+    }
+  });
+});
+
+describeOneWiring('GET /metrics', ({ startNode }) => {
+  it('wants METRICS_TOKEN where it is configured', async () => {
+    const { url } = await startNode({ METRICS_TOKEN: 'a token for the metrics' });
+    const metrics = (token?: string) => rest(url, token).get('/metrics');
+    for (const token of [undefined, 'another', somebody().token]) expect((await metrics(token)).status).to.equal(401);
+    expect((await metrics('a token for the metrics')).status).to.equal(200);
+  });
+
+  it('moves to METRICS_PORT where it is configured', async () => {
+    const { url } = await startNode({ METRICS_PORT: 0 });
+    expect((await rest(url).get('/metrics')).status).to.equal(404);
+  });
+});
+
+describeOneWiring('SEND_RATE on REST', ({ startNode }) => {
+  it('answers 429 RATE_LIMITED with Retry-After, to the one who sends too much', async () => {
+    const { url } = await startNode({ SEND_RATE: 1, SEND_BURST: 3 });
+    const owner = somebody({ level: 100 });
+    const room = await newRoom(url, owner);
+    await say(url, owner, room, '1', '2', '3');
+    const refused = await rest(url, owner.token).post(`/rooms/${room.id}/messages`, { content: '4' });
+    expectRefusal(refused, 'RATE_LIMITED');
+    expect(Number(refused.headers.get('Retry-After'))).to.be.at.least(1);
+    expect((await rest(url, owner.token).get(`/rooms/${room.id}/messages`)).body.content).to.have.length(3);
+  });
+});

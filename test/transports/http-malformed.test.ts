@@ -1,0 +1,107 @@
+import { createServer as createHttpServer } from 'node:http';
+import { connect } from 'node:net';
+import { expect } from 'chai';
+import { createServer } from '../../src/index.ts';
+import { closeLater } from '../helpers/cleanup.ts';
+import { describeOneWiring } from '../helpers/node.ts';
+import { sign, somebody, testSecret } from '../helpers/people.ts';
+import { freshDatabase } from '../helpers/postgres.ts';
+import { rawExchange, rawRequest, unreadableRequests } from '../helpers/raw-request.ts';
+import { rest } from '../helpers/rest-client.ts';
+
+const good = 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n';
+
+/** What Node.js parses, and a route refuses or serves. */
+const parsed: Record<string, [status: number, reason?: string]> = {
+  'the method TRACE': [404, 'NOT_FOUND'],
+  'headers of 20 KB': [401, 'UNAUTHENTICATED'],
+};
+const tooLarge = [
+  'headers of 70 KB',
+  'headers of 40 KB',
+  'a URL of 40 KB',
+  'chunk extensions of 20 KB',
+  'trailers of 40 KB',
+];
+
+function expected(what: string): [status: number, reason?: string] {
+  return parsed[what] ?? (tooLarge.includes(what) ? [413, 'TOO_LARGE'] : [400, 'BAD_REQUEST']);
+}
+
+/** What is wrong comes after the headers, when the route may have answered. */
+const isInBody = (what: string) => /^(a bad chunk|chunk extensions|trailers)/.test(what);
+
+describeOneWiring('What is hardly a request', ({ url }) => {
+  for (const [what, bytes] of Object.entries(unreadableRequests)) {
+    for (const [where, before] of [
+      ['on a new connection', []],
+      ['after another request on the same connection', [good]],
+    ] as const) {
+      it(`is answered with the envelope and CORS ${where}: ${what}`, async () => {
+        const path = what === 'headers of 20 KB' ? '/rooms' : '/nowhere';
+        const answer = await rawRequest(url(), ...before, bytes(path));
+        const [status, reason] = isInBody(what) && answer.status === 404 ? [404, 'NOT_FOUND'] : expected(what);
+        expect(answer.status).to.equal(status);
+        expect(answer.head).to.match(/access-control-allow-origin: \*/i);
+        expect(JSON.parse(answer.body).meta).to.include({ code: status, reason });
+      });
+    }
+  }
+
+  it('is a request that follows one which is still being answered: both are answered, in their order', async () => {
+    const bytes = `GET /readyz HTTP/1.1\r\nHost: x\r\n\r\nFOO / HTTP/1.1\r\n\r\n`;
+    const answers = (await rawExchange(url(), bytes)).match(/HTTP\/1\.1 \d{3}/g);
+    expect(answers).to.deep.equal(['HTTP/1.1 200', 'HTTP/1.1 400']);
+  });
+
+  it('is refused by the app where the service is mounted, and answered, too', async () => {
+    const server = createHttpServer((_request, response) => response.end('the app'));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    closeLater(() => server.close());
+    const settings = { DATABASE_URL: await freshDatabase(), JWT_SECRET: testSecret, LOG_LEVEL: 'silent' };
+    const mounted = await createServer({ server, prefix: '/messaging', settings });
+    closeLater(() => mounted.close());
+    const origin = new URL(mounted.url).origin;
+    for (const [what, bytes] of Object.entries(unreadableRequests)) {
+      if (what === 'a tunnel') continue; // It names no path, and so is the app's.
+      const { status } = await rawRequest(origin, good, bytes('/messaging/nowhere'));
+      expect(status, what).to.be.within(400, 431);
+    }
+  });
+
+  it('is a long Authorization header without a token: it is refused, unread', async () => {
+    const refused = await rest(url()).get('/rooms', { Authorization: 'a'.repeat(15_000) });
+    expect(refused.body.meta.reason).to.equal('UNAUTHENTICATED');
+  });
+
+  it('is a token with a critical header that nobody here knows', async () => {
+    const { claims } = somebody();
+    const token = sign(claims, { header: { crit: ['x'], x: 1 } });
+    expect((await rest(url(), token).get('/rooms')).body.meta.reason).to.equal('UNAUTHENTICATED');
+  });
+
+  it('is an upgrade to a path that nobody serves: the socket is closed, though the client does not close its side', async () => {
+    const { hostname, port } = new URL(url());
+    const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: true });
+    closeLater(() => socket.destroy());
+    socket.write('GET /nobody HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    const answer = await new Promise<string>((resolve) => socket.once('data', (data) => resolve(data.toString())));
+    expect(answer).to.match(/^HTTP\/1.1 404 /);
+    await new Promise((resolve) => {
+      socket.once('close', resolve);
+      socket.on('error', () => {}); // writing to what the server has closed
+      const knock = setInterval(() => socket.write('x'), 20);
+      socket.once('close', () => clearInterval(knock));
+    });
+  });
+
+  it('is no offer of HTTP/2, as curl makes it: the request is answered', async () => {
+    const { hostname, port } = new URL(url());
+    const socket = connect({ port: Number(port), host: hostname });
+    closeLater(() => socket.destroy());
+    const offer = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__';
+    socket.write(`GET /healthz HTTP/1.1\r\nHost: x\r\n${offer}\r\n\r\n`);
+    const answer = await new Promise<string>((resolve) => socket.once('data', (data) => resolve(data.toString())));
+    expect(answer).to.match(/^HTTP\/1.1 200 /);
+  });
+});

@@ -1,0 +1,219 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { load } from 'js-yaml';
+import { z } from 'zod';
+import { settingNames } from '../../src/config/config.ts';
+import { ErrorCode } from '../../src/core/errors.ts';
+import { chatIn } from '../helpers/chat-client.ts';
+import { closeLater } from '../helpers/cleanup.ts';
+import { embedded, startNode } from '../helpers/node.ts';
+import { somebody } from '../helpers/people.ts';
+import { findPromtool, promtool } from '../helpers/promtool.ts';
+import { sayOn, socketIn } from '../helpers/redis-pair.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { newRoom } from '../helpers/rooms.ts';
+
+const root = new URL('../../', import.meta.url);
+const deploy = new URL('deploy/', root);
+const read = (path: string) => readFileSync(new URL(path, root), 'utf8');
+const operations = read('docs/operations.md');
+
+const Alert = z.strictObject({
+  alert: z.string().regex(/^Nano[A-Za-z]+$/),
+  expr: z.string(),
+  for: z.string().regex(/^\d+[sm]$/),
+  labels: z.strictObject({ severity: z.enum(['critical', 'warning']) }),
+  annotations: z.strictObject({ summary: z.string(), description: z.string(), runbook_url: z.string() }),
+});
+const Rules = z.object({ groups: z.array(z.object({ name: z.string(), rules: z.array(Alert) })) });
+const alerts = Rules.parse(load(read('deploy/alerts.yml'))).groups.flatMap(({ rules }) => rules);
+
+const Target = z.object({ refId: z.string(), expr: z.string(), datasource: z.unknown() });
+const Panel = z.object({
+  id: z.int(),
+  type: z.enum(['row', 'stat', 'timeseries']),
+  title: z.string().min(1),
+  gridPos: z.object({ h: z.int(), w: z.int(), x: z.int(), y: z.int() }),
+  datasource: z.unknown().optional(),
+  targets: z.array(Target).optional(),
+});
+const Dashboard = z.object({
+  uid: z.string(),
+  schemaVersion: z.int(),
+  templating: z.object({ list: z.array(z.object({ name: z.string(), type: z.string() })) }),
+  panels: z.array(Panel),
+});
+const dashboard = Dashboard.parse(JSON.parse(read('deploy/grafana-dashboard.json')));
+const targets = dashboard.panels.flatMap((panel) => panel.targets ?? []);
+/** As Grafana would send them. */
+const queries = targets.map(({ expr }) =>
+  expr.replaceAll('$__rate_interval', '1m').replaceAll('$instance', '.*').replaceAll('$job', 'nano-messaging'),
+);
+
+/** The metrics that are asked for; `up` and `ALERTS` are Prometheus's own. */
+function namesIn(query: string): string[] {
+  const bare = query.replaceAll(/"[^"]*"/g, '""');
+  return [...new Set(bare.match(/\b(nano|nodejs|process)_[a-z0-9_]+/g) ?? [])];
+}
+
+/** Of the series of a histogram, the histogram. */
+const metricOf = (known: ReadonlySet<string>, name: string) => {
+  const whole = name.replace(/_(bucket|sum|count)$/, '');
+  return known.has(name) || !known.has(whole) ? name : whole;
+};
+
+describe('monitoring', function () {
+  this.timeout(60_000);
+  let text: string;
+  let known: ReadonlySet<string>;
+
+  before(async function () {
+    this.timeout(300_000);
+    findPromtool();
+    text = await metricsOfABusyNode();
+    known = new Set([...text.matchAll(/^# HELP (\S+) /gm)].map(([, name]) => name!));
+  });
+
+  /** With something in everything that is counted. */
+  async function metricsOfABusyNode(): Promise<string> {
+    const { url } = await startNode(embedded);
+    const owner = somebody({ level: 100 });
+    const room = await newRoom(url, owner);
+    const socket = await socketIn(url, owner, room);
+    const chat = await chatIn(url, owner, room.id);
+    await sayOn(socket, room, 3);
+    await chat.next();
+    await rest(url).get('/rooms');
+    return String((await rest(url).get('/metrics')).body);
+  }
+
+  it('finds the metrics of a node as Prometheus wants them: `promtool check metrics`', () => {
+    expect(promtool(['check', 'metrics'], { input: text })).to.equal('');
+    expect(() => promtool(['check', 'metrics'], { input: '# TYPE odd_total gauge\nodd_total 1\n' })).to.throw(
+      'odd_total',
+    );
+  });
+
+  it('has a description of every metric of ours in docs/operations.md, and of none that there is not', () => {
+    const described = [...operations.matchAll(/^\| `((?:nano)_[a-z0-9_]+)/gm)].map(([, name]) => name!);
+    const ours = [...known].filter((name) => name.startsWith('nano_messaging_'));
+    expect(described).to.have.members(ours);
+  });
+
+  it('has labels in that description as a node has them', () => {
+    for (const [, name, labels = ''] of operations.matchAll(/^\| `(nano_[a-z0-9_]+)(?:\{([a-z, ]+)\})?`/gm)) {
+      const series = text.split('\n').find((line) => line.match(`^${name}(_bucket)?[{ ]`));
+      const given = [...(series?.match(/\{.*\}/)?.[0].matchAll(/([a-z]+)="/g) ?? [])].map(([, label]) => label!);
+      const wanted = labels.split(', ').filter(Boolean);
+      expect(given.filter((label) => label !== 'le').sort(), name).to.deep.equal(wanted.sort());
+    }
+  });
+
+  it('names in docs/operations.md only settings, codes and lines of the log that there are', () => {
+    const words = [...operations.matchAll(/`([A-Z]+(?:_[A-Z]+)+)(?:=[^`]*)?`/g)].map(([, word]) => word!);
+    const there = [...settingNames, ...ErrorCode.options, 'NODE_EXTRA_CA_CERTS'];
+    expect(words).to.have.length.above(50);
+    // A secret may be read from the file that `NAME_FILE` names.
+    const settings = words.map((word) => word.replace(/_FILE$/, ''));
+    expect(settings.filter((word) => !there.includes(word))).to.deep.equal([]);
+    const lines = [...operations.matchAll(/^\| (`[^|]+`) \| (?:info|warn|error|fatal) \|/gm)].flatMap(([, cell]) =>
+      cell!.split(', ').map((text) => text.replaceAll('`', '').split('…')[0]!),
+    );
+    expect(lines).to.have.length.above(10);
+    const code = readdirSync(new URL('src/', root), { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.ts'))
+      .map((path) => read(`src/${path}`))
+      .join('\n');
+    expect(lines.filter((line) => !code.includes(line))).to.deep.equal([]);
+  });
+
+  describe('of alerts', () => {
+    it('has rules and an example of a configuration that Prometheus takes', () => {
+      expect(promtool(['check', 'rules', 'alerts.yml'], { cwd: deploy })).to.include(`${alerts.length} rules found`);
+      expect(promtool(['check', 'config', 'prometheus.yml'], { cwd: deploy })).to.include('SUCCESS');
+    });
+
+    it('fires when it should, and not otherwise: deploy/alerts.test.yml', () => {
+      expect(promtool(['test', 'rules', 'alerts.test.yml'], { cwd: deploy })).to.include('SUCCESS');
+    });
+
+    it('is tested for every one of them, and has a section on it', () => {
+      const tests = read('deploy/alerts.test.yml');
+      expect(alerts).to.have.length.above(20);
+      for (const { alert, annotations } of alerts) {
+        expect(tests, `a test of ${alert}`).to.match(new RegExp(`labels: '\\{alertname="${alert}"`));
+        expect(operations, `a section on ${alert}`).to.match(new RegExp(`^### ${alert}$`, 'm'));
+        expect(annotations.runbook_url).to.equal(`docs/operations.md#${alert.toLowerCase()}`);
+      }
+      const sections = [...operations.matchAll(/^### (Nano[A-Za-z]+)$/gm)].map(([, name]) => name!);
+      expect(sections).to.have.members(alerts.map(({ alert }) => alert));
+    });
+
+    for (const { alert, expr } of alerts) {
+      it(`asks in ${alert} for what a node has`, () => {
+        expect(namesIn(expr).filter((name) => !known.has(metricOf(known, name)))).to.deep.equal([]);
+      });
+    }
+  });
+
+  describe('of the dashboard', () => {
+    it('asks for what a node has, in every panel', () => {
+      expect(dashboard.panels.filter(({ type, targets: of = [] }) => type !== 'row' && of.length === 0)).to.deep.equal(
+        [],
+      );
+      const names = queries.flatMap(namesIn);
+      expect(names).to.have.length.above(40);
+      expect(names.filter((name) => !known.has(metricOf(known, name)))).to.deep.equal([]);
+    });
+
+    it('shows every metric of ours', () => {
+      const shown = new Set(queries.flatMap(namesIn).map((name) => metricOf(known, name)));
+      const hidden = [...known].filter((name) => name.startsWith('nano_messaging_') && !shown.has(name));
+      // What they bound is drawn, and the alerts compare them.
+      expect(hidden).to.have.members([
+        ...[
+          'nano_messaging_draining',
+          'nano_messaging_unauthenticated_connections_limit',
+          'nano_messaging_queued_messages_limit',
+        ],
+      ]);
+    });
+
+    it('asks in words that Prometheus understands', () => {
+      const rules = queries.map((expr, n) => ({ record: `query:${n}`, expr }));
+      const home = mkdtempSync(join(tmpdir(), 'nano-queries-'));
+      closeLater(() => rmSync(home, { recursive: true, force: true }));
+      const file = join(home, 'queries.yml');
+      writeFileSync(file, JSON.stringify({ groups: [{ name: 'dashboard', rules }] }));
+      expect(promtool(['check', 'rules', file])).to.include(`${queries.length} rules found`);
+    });
+
+    it('asks the Prometheus and the nodes that are chosen', () => {
+      const { list } = dashboard.templating;
+      expect(list.map(({ name, type }) => `${name} ${type}`)).to.deep.equal([
+        ...['datasource datasource', 'job query', 'instance query'],
+      ]);
+      const chosen = { type: 'prometheus', uid: `$${'{datasource}'}` };
+      for (const { type, datasource, targets: of = [] } of dashboard.panels) {
+        if (type !== 'row') expect(datasource).to.deep.equal(chosen);
+        for (const target of of) expect(target.datasource).to.deep.equal(chosen);
+      }
+    });
+
+    it('lies in the grid of Grafana, each panel in a place of its own', () => {
+      expect(new Set(dashboard.panels.map(({ id }) => id)).size).to.equal(dashboard.panels.length);
+      const taken = new Map<string, string>();
+      for (const { title, gridPos } of dashboard.panels) {
+        expect(gridPos.x + gridPos.w, title).to.be.at.most(24);
+        for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++) {
+          for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
+            expect(taken.get(`${x}/${y}`), title).to.equal(undefined);
+            taken.set(`${x}/${y}`, title);
+          }
+        }
+      }
+    });
+  });
+});

@@ -1,0 +1,256 @@
+import { expect } from 'chai';
+import { type ChatClient, chatIn } from '../helpers/chat-client.ts';
+import type { Loose } from '../helpers/loose.ts';
+import { describeEveryWiring } from '../helpers/node.ts';
+import type { Person } from '../helpers/people.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { member, ownRoom, putRule } from '../helpers/rooms.ts';
+import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
+
+const upTo = (last: number, first = 1) => Array.from({ length: last - first + 1 }, (_, n) => first + n);
+const burst = 50;
+
+interface Heard {
+  seq: number;
+  content: string;
+  rev: number;
+}
+
+/** One who hears a room, whatever over. */
+interface Ear {
+  over: string;
+  hear(count: number): Promise<Heard[]>;
+  waiting(): number;
+}
+
+describeEveryWiring('what is said to a room in one burst', ({ url }) => {
+  async function socketIn(person: Person, room_id: number, transports?: string[]): Promise<SocketClient> {
+    const socket = await socketClient(url(), person, transports && { transports });
+    expect(await socket.request('room:join', { room_id })).to.include({ ok: true });
+    return socket;
+  }
+
+  const earOfSocket = (socket: SocketClient, over: string): Ear => ({
+    over,
+    async hear(count) {
+      const heard: Heard[] = [];
+      for (let n = 0; n < count; n++) {
+        const { seq, content, rev } = await socket.next('message:new');
+        heard.push({ seq, content, rev });
+      }
+      return heard;
+    },
+    waiting: () => socket.waiting.length,
+  });
+
+  const earOfChat = (chat: ChatClient): Ear => ({
+    over: '/chat',
+    async hear(count) {
+      const heard: Heard[] = [];
+      for (let n = 0; n < count; n++) {
+        const { data, rev } = await chat.next();
+        heard.push({ seq: data.seq, content: data.content, rev });
+      }
+      return heard;
+    },
+    waiting: () => chat.waiting.length,
+  });
+
+  /** Two of each kind, so that each node has some where there are several. */
+  async function ears(person: Person, room_id: number): Promise<Ear[]> {
+    const all: Ear[] = [];
+    for (const transports of [['polling'], ['websocket'], ['polling', 'websocket']]) {
+      for (let n = 0; n < 2; n++) {
+        all.push(earOfSocket(await socketIn(person, room_id, transports), transports.join(' and ')));
+      }
+    }
+    for (let n = 0; n < 2; n++) all.push(earOfChat(await chatIn(url(), person, room_id)));
+    return all;
+  }
+
+  it('by Socket.IO and /chat is heard by all, once and in order, over whatever they listen', async () => {
+    const { owner, room } = await ownRoom(url());
+    const all = await ears(owner, room.id);
+    const [socket, chat] = [await socketIn(owner, room.id), await chatIn(url(), owner, room.id)];
+    for (let n = 0; n < burst; n++) {
+      socket.raw.emit('message:send', { room_id: room.id, content: `socket ${n}` });
+      chat.send({ type: 'message', content: `chat ${n}` });
+    }
+    const senders = [earOfSocket(socket, 'the sender on Socket.IO'), earOfChat(chat)];
+    const count = 2 * burst;
+    const first = await all[0]!.hear(count);
+    expect(first.map(({ seq }) => seq)).to.deep.equal(upTo(count));
+    for (const sender of ['socket', 'chat']) {
+      const own = first.map(({ content }) => content).filter((content) => content.startsWith(sender));
+      expect(own).to.deep.equal(upTo(burst - 1, 0).map((n) => `${sender} ${n}`));
+    }
+    for (const { over, hear } of [...all.slice(1), ...senders]) {
+      expect(await hear(count), over).to.deep.equal(first);
+    }
+    await rest(url(), owner.token).post(`/rooms/${room.id}/messages`, { content: 'the fence' });
+    for (const { over, hear, waiting } of [...all, ...senders]) {
+      expect((await hear(1))[0], over).to.include({ content: 'the fence', seq: count + 1 });
+      expect(waiting(), over).to.equal(0);
+    }
+  });
+
+  it('comes back on /chat with the `id` of each of one’s own, once and in order among the others', async () => {
+    const { owner, room } = await ownRoom(url());
+    const [chat, other] = [await chatIn(url(), owner, room.id), await chatIn(url(), owner, room.id)];
+    const socket = await socketIn(owner, room.id);
+    for (let n = 0; n < burst; n++) {
+      socket.raw.emit('message:send', { room_id: room.id, content: `other ${n}` });
+      // Some of them without an `id`.
+      chat.send({ type: 'message', content: `own ${n}`, ...(n % 5 !== 0 && { id: `id ${n}` }) });
+    }
+    const frames: Loose[] = [];
+    while (frames.length < 2 * burst) frames.push(await chat.next());
+    expect(frames.map(({ data }) => data.seq)).to.deep.equal(upTo(2 * burst));
+    const own = frames.filter(({ data }) => data.content.startsWith('own'));
+    expect(own.map(({ data }) => data.content)).to.deep.equal(upTo(burst - 1, 0).map((n) => `own ${n}`));
+    expect(own.map(({ id }) => id)).to.deep.equal(upTo(burst - 1, 0).map((n) => (n % 5 === 0 ? undefined : `id ${n}`)));
+    for (const frame of frames) {
+      expect(frame).to.include({ type: 'message' });
+      if (!own.includes(frame)) expect(frame).not.to.have.property('id');
+    }
+    const elsewhere: Loose[] = [];
+    while (elsewhere.length < 2 * burst) elsewhere.push(await other.next());
+    expect(elsewhere).to.deep.equal(frames.map(({ id, ...frame }) => frame));
+    chat.send({ type: 'dance', id: 'the fence' });
+    expect(await chat.next()).to.include({ data: 'COMMAND?', id: 'the fence' });
+  });
+
+  it('is answered on /chat in the order of the commands, with what the room has said before each answer', async () => {
+    const { owner, room } = await ownRoom(url());
+    const chat = await chatIn(url(), owner, room.id);
+    const socket = await socketIn(owner, room.id);
+    for (let n = 0; n < burst; n++) {
+      socket.raw.emit('message:send', { room_id: room.id, content: `other ${n}` });
+      chat.send({ type: 'message', content: `${n}`, id: n });
+      chat.send({ type: 'select_room', room_id: room.id, id: `confirmed ${n}` });
+    }
+    let rev = 0;
+    const answers: unknown[] = [];
+    const heard: number[] = [];
+    while (answers.length < 2 * burst || heard.length < 2 * burst) {
+      const frame = await chat.next();
+      if (frame.id !== undefined) answers.push(frame.id);
+      if (frame.data === 'CONNECTED') expect(frame.rev, 'what it has heard before').to.equal(rev);
+      if (frame.type === 'message') heard.push(frame.data.seq);
+      rev = frame.rev;
+    }
+    expect(answers).to.deep.equal(upTo(burst - 1, 0).flatMap((n) => [n, `confirmed ${n}`]));
+    expect(heard).to.deep.equal(upTo(2 * burst));
+  });
+
+  it('is heard by the banned up to the ban, and nothing of it after', async () => {
+    const { owner, room } = await ownRoom(url());
+    const guest = await member(url(), owner, room);
+    const witness = await socketIn(owner, room.id);
+    const sender = await socketIn(owner, room.id);
+    const web = await socketIn(guest, room.id, ['websocket']);
+    const poll = await socketIn(guest, room.id, ['polling']);
+    const chat = await chatIn(url(), guest, room.id);
+    const send = (part: string) =>
+      upTo(burst).map((n) => sender.request('message:send', { room_id: room.id, content: `${part} ${n}` }));
+    const before = send('before');
+    // In the middle of the burst, which goes on until the ban holds and after.
+    await before[0];
+    const during = send('during');
+    await putRule(url(), owner, room, { userUUID: guest.user, permissions: 'b' });
+    const sent = await Promise.all([...before, ...during, ...send('after')]);
+    expect(sent.every(({ ok }) => ok)).to.equal(true);
+
+    const log: { name: string; payload: Loose }[] = [];
+    let seen = 0;
+    while (seen < 3 * burst) {
+      const one = await witness.nextOfAny();
+      log.push(one);
+      if (one.name === 'message:new') seen += 1;
+    }
+    const ban = log.find(({ name, payload }) => name === 'member:changed' && payload.permissions === 'b')!.payload.rev;
+    const revs = log.filter(({ name }) => name === 'message:new').map(({ payload }) => payload.rev);
+    const allowed = revs.filter((rev) => rev < ban);
+    expect(allowed.length).to.be.within(1, 3 * burst - 1);
+
+    for (const socket of [web, poll]) {
+      const heard: number[] = [];
+      for (let one = await socket.nextOfAny(); one.name !== 'room:removed'; one = await socket.nextOfAny()) {
+        if (one.name === 'message:new') heard.push(one.payload.rev);
+      }
+      expect(heard).to.deep.equal(allowed);
+      await socket.request('room:leave', { room_id: room.id });
+      expect(socket.waiting).to.deep.equal([]);
+    }
+    const heard: number[] = [];
+    for (let frame = await chat.next(); frame.type === 'message'; frame = await chat.next()) heard.push(frame.rev);
+    expect(heard).to.deep.equal(allowed);
+    chat.send({ type: 'message', content: 'the fence' });
+    expect(await chat.next()).to.include({ data: 'SELECTROOM?' });
+  });
+
+  it('is heard by who comes and goes in the middle of it from the one to the other, without a gap', async () => {
+    const { owner, room } = await ownRoom(url());
+    const sender = await socketIn(owner, room.id);
+    let hasEnded = false;
+    let sent = 0;
+    const sending = (async () => {
+      while (!hasEnded) {
+        const acks = upTo(20).map((n) => sender.request('message:send', { room_id: room.id, content: `${sent} ${n}` }));
+        sent += (await Promise.all(acks)).length;
+      }
+    })();
+    const visits = 8;
+
+    async function visitBySocket(transport: string): Promise<number> {
+      const socket = await socketClient(url(), owner, { transports: [transport] });
+      let total = 0;
+      for (let n = 0; n < visits; n++) {
+        const { rev } = await socket.request('room:join', { room_id: room.id });
+        await socket.next('message:new').then((first) => expect(first.rev).to.equal(rev + 1));
+        await socket.request('room:leave', { room_id: room.id });
+        const heard = await taken(socket);
+        expect(heard, transport).to.deep.equal(upTo(rev + 1 + heard.length, rev + 2));
+        total += heard.length + 1;
+      }
+      return total;
+    }
+
+    /** All that has come; nothing comes any more. */
+    async function taken({ waiting, next }: SocketClient): Promise<number[]> {
+      const revs: number[] = [];
+      while (waiting.length > 0) revs.push((await next()).rev);
+      return revs;
+    }
+
+    async function visitByChat(): Promise<number> {
+      const chat = await chatIn(url(), owner, room.id);
+      let { rev } = chat.connected;
+      let total = 0;
+      for (let n = 0; n < visits; n++) {
+        const first = await chat.next();
+        expect(first.rev).to.equal(rev + 1);
+        // A room that there is not: the one before is left all the same.
+        chat.send({ type: 'select_room', room_id: 987_654_321, id: 'left' });
+        const heard: number[] = [];
+        let frame = await chat.next();
+        for (; frame.type === 'message'; frame = await chat.next()) heard.push(frame.rev as Loose);
+        expect(frame).to.include({ id: 'left' });
+        expect(heard).to.deep.equal(upTo(rev + 1 + heard.length, rev + 2));
+        total += heard.length + 1;
+        chat.send({ type: 'select_room', room_id: room.id });
+        const connected = await chat.next();
+        expect(connected).to.include({ data: 'CONNECTED' });
+        rev = connected.rev;
+      }
+      return total;
+    }
+
+    const visiting = Promise.all([visitBySocket('websocket'), visitBySocket('polling'), visitByChat()]);
+    const totals = await visiting.finally(() => {
+      hasEnded = true;
+    });
+    await sending;
+    for (const total of totals) expect(total).to.be.at.least(visits);
+  });
+});

@@ -1,0 +1,201 @@
+import { expect } from 'chai';
+import { chatClient, readyChat } from '../helpers/chat-client.ts';
+import { closeLater } from '../helpers/cleanup.ts';
+import { describeOneWiring } from '../helpers/node.ts';
+import { somebody } from '../helpers/people.ts';
+import { frame, opcodes, RawWebSocket } from '../helpers/raw-web-socket.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { socketClient } from '../helpers/socket-client.ts';
+
+const engine = '/socket.io/?EIO=4&transport=websocket';
+
+describeOneWiring('What a connection may send', ({ url, startNode }) => {
+  async function open(path: string, at = url()): Promise<RawWebSocket> {
+    const raw = await RawWebSocket.open(at, path);
+    closeLater(() => raw.destroy());
+    return raw;
+  }
+
+  async function ownRoom(at = url()) {
+    const owner = somebody({ level: 100 });
+    const { room } = (await rest(at, owner.token).post('/rooms', { name: 'limits' })).body.content;
+    return { owner, room_id: room.id as number };
+  }
+
+  const join = (token: string) => `40/rooms,${JSON.stringify({ token })}`;
+  const paths = { '/chat': '/chat', 'Socket.IO': engine };
+  /** Where the frame is refused; on Socket.IO a packet that is somewhat too large gets an answer. */
+  const tooLarge = { '/chat': 4_097, 'Socket.IO': 8_193 };
+
+  for (const [name, path] of Object.entries(paths)) {
+    const length = tooLarge[name as keyof typeof tooLarge];
+
+    it(`without a token is refused by its announced size, on ${name}`, async () => {
+      const raw = await open(path);
+      raw.send(frame(opcodes.text, '', { length }));
+      await raw.over();
+      expect(raw.closeCode).to.equal(1009);
+    });
+
+    it(`without a token is the same with MAX_FRAME_BYTES=0, on ${name}`, async () => {
+      const raw = await open(path, (await startNode({ MAX_FRAME_BYTES: 0 })).url);
+      raw.send(frame(opcodes.text, '', { length }));
+      await raw.over();
+      expect(raw.closeCode).to.equal(1009);
+    });
+
+    it(`without a token has few fragments, on ${name}`, async () => {
+      const raw = await open(path);
+      raw.send(frame(opcodes.text, 'x', { fin: false }));
+      for (let n = 0; n < 100; n++) raw.send(frame(opcodes.continuation, 'x', { fin: false }));
+      await raw.over();
+      expect(raw.closeCode).to.equal(1008);
+    });
+
+    it(`has few pongs, which nobody asked for, in a second, on ${name}`, async () => {
+      const raw = await open(path);
+      for (let n = 0; n < 200; n++) raw.send(frame(opcodes.pong));
+      await raw.over();
+    });
+  }
+
+  it('with a token may be cut every 1,000 bytes, as some libraries do, on both transports', async () => {
+    const { owner, room_id } = await ownRoom();
+    const pieces = (text: string) => {
+      const parts = text.match(/.{1,1000}/g)!;
+      return Buffer.concat(
+        parts.map((part, n) =>
+          frame(n === 0 ? opcodes.text : opcodes.continuation, part, { fin: n === parts.length - 1 }),
+        ),
+      );
+    };
+    const padding = 'p'.repeat(60_000);
+    const chat = await open('/chat');
+    chat.text(JSON.stringify({ type: 'token', content: owner.token }));
+    chat.text(JSON.stringify({ type: 'select_room', room_id }));
+    await chat.textLike(/CONNECTED/);
+    chat.send(pieces(JSON.stringify({ type: 'message', content: 'in pieces', padding })));
+    expect(await chat.textLike(/in pieces/)).to.include('"seq":1');
+    const socket = await open(engine);
+    socket.text(join(owner.token));
+    await socket.textLike(/^40\/rooms/);
+    socket.send(pieces(`42/rooms,7["message:send",${JSON.stringify({ room_id, content: 'x', padding })}]`));
+    expect(await socket.textLike(/^43\/rooms,7/)).to.include('"seq":2');
+  });
+
+  it('with a token ends at MAX_FRAME_BYTES, by its announced size', async () => {
+    const { token } = somebody();
+    const chat = await open('/chat');
+    chat.text(JSON.stringify({ type: 'token', content: token }));
+    await chat.textLike(/READY/);
+    chat.send(frame(opcodes.text, '', { length: 65_537 }));
+    await chat.over();
+    expect(chat.closeCode).to.equal(1009);
+    const socket = await open(engine);
+    socket.text(join(token));
+    await socket.textLike(/^40\/rooms/);
+    socket.send(frame(opcodes.text, '', { length: 65_537 }));
+    await socket.over();
+    expect(socket.closeCode).to.equal(1009);
+  });
+
+  it('grows with the token also where polling was upgraded, before the token and after it', async () => {
+    const { owner, room_id } = await ownRoom();
+    const draft = (content: string) => ({ room_id, content, padding: 'p'.repeat(50_000) });
+    const socket = await socketClient(url(), owner, { transports: ['polling', 'websocket'] });
+    expect(await socket.request('message:send', draft('at once'))).to.include({ ok: true });
+    if (socket.raw.io.engine.transport.name !== 'websocket')
+      await new Promise((resolve) => socket.raw.io.engine.once('upgrade', resolve));
+    expect(await socket.request('message:send', draft('upgraded'))).to.include({ ok: true });
+  });
+
+  it('shrinks again when the socket leaves /rooms', async () => {
+    const socket = await open(engine);
+    socket.text(join(somebody().token));
+    await socket.textLike(/^40\/rooms/);
+    socket.text('41/rooms,');
+    socket.send(frame(opcodes.text, '', { length: 8_193 }));
+    await socket.over();
+    expect(socket.closeCode).to.equal(1009);
+  });
+
+  it('behind a token that does not hold ends with it, where it is larger than one may be without', async () => {
+    const chat = await open('/chat');
+    const bad = frame(opcodes.text, JSON.stringify({ type: 'token', content: 'bad' }));
+    chat.send(Buffer.concat([bad, frame(opcodes.text, 'x'.repeat(100), { length: 60_000 })]));
+    await chat.over();
+    expect(chat.closeCode).to.equal(1009);
+  });
+
+  it('without a token are few packets of Socket.IO, and none that is binary', async () => {
+    const many = await open(engine);
+    for (let n = 0; n < 17; n++) many.text('40/nowhere,');
+    await many.over();
+    expect(many.texts.filter((text) => text.startsWith('44/nowhere,'))).to.have.lengthOf.at.most(16);
+    const binary = await open(engine);
+    binary.send(frame(opcodes.binary, 'x'));
+    await binary.over();
+  });
+
+  it('in attachments of one packet is together as much as in a frame', async () => {
+    const socket = await open(engine);
+    socket.text(join(somebody().token));
+    await socket.textLike(/^40\/rooms/);
+    const attachment = Buffer.alloc(30_000);
+    const placeholder = (num: number) => ({ _placeholder: true, num });
+    socket.text(`452-/rooms,1["room:join",${JSON.stringify([placeholder(0), placeholder(1)])}]`);
+    for (let n = 0; n < 2; n++) socket.send(frame(opcodes.binary, attachment));
+    expect(await socket.textLike(/^43\/rooms,1/)).to.include('BAD_REQUEST');
+    socket.text(`453-/rooms,2["room:join",${JSON.stringify([0, 1, 2].map(placeholder))}]`);
+    for (let n = 0; n < 3; n++) socket.send(frame(opcodes.binary, attachment));
+    await socket.over();
+  });
+
+  it('may be nested as deeply as a frame allows: it is refused like any other value that does not belong there', async () => {
+    const depth = 30_000;
+    const nested = (inside: string) => '['.repeat(depth) + inside + ']'.repeat(depth);
+    const { token } = somebody();
+    const chat = await open('/chat');
+    chat.text(JSON.stringify({ type: 'token', content: token }));
+    await chat.textLike(/READY/);
+    for (const key of ['room_id', 'other']) chat.text(`{"type":"select_room","${key}":${nested('')},"id":"${key}"}`);
+    expect(await chat.textLike(/"id":"other"/)).to.include('BAD_REQUEST');
+    expect(await chat.textLike(/"id":"room_id"/)).to.include('BAD_REQUEST');
+    const socket = await open(engine);
+    socket.text(`40/rooms,${JSON.stringify({ token })}`);
+    await socket.textLike(/^40\/rooms/);
+    socket.text(`42/rooms,1["room:join",{"room_id":${nested('')}}]`);
+    expect(await socket.textLike(/^43\/rooms,1/)).to.include('BAD_REQUEST');
+    socket.text(`42/rooms,2["room:join",${nested('')}]`);
+    expect(await socket.textLike(/^43\/rooms,2/)).to.include('BAD_REQUEST');
+    // The parser walks through it for the place of the attachment, and gives up.
+    socket.text(`451-/rooms,3["room:join",${nested('{"_placeholder":true,"num":0}')}]`);
+    socket.send(frame(opcodes.binary, 'x'));
+    await Promise.race([socket.over(), socket.textLike(/^43\/rooms,3/)]);
+    expect((await rest(url()).get('/healthz')).status).to.equal(200);
+  });
+
+  it('probes for an upgrade are few', async () => {
+    const body = await (await fetch(`${url()}/socket.io/?EIO=4&transport=polling`)).text();
+    const { sid } = JSON.parse(body.slice(1));
+    const probing = await open(`${engine}&sid=${sid}`);
+    for (let n = 0; n < 10; n++) probing.text('2probe');
+    await probing.over();
+    expect(probing.texts.length).to.be.at.most(4);
+  });
+
+  it('may be a binary frame on /chat, if it is UTF-8', async () => {
+    const chat = await readyChat(url(), somebody());
+    chat.sendRaw(Buffer.from(JSON.stringify({ type: 'hello', id: 'ñ' })));
+    expect(await chat.next()).to.deep.equal({ type: 'query', data: 'COMMAND?', id: 'ñ' });
+    chat.sendRaw(Buffer.concat([Buffer.from('{"type":"hello","id":"'), Buffer.of(0xff), Buffer.from('"}')]));
+    expect(await chat.closed).to.equal(1007);
+  });
+
+  it('may begin with a byte order mark on /chat', async () => {
+    const chat = await chatClient(url());
+    expect(await chat.next()).to.include({ data: 'START?' });
+    chat.sendRaw(`\u{feff}${JSON.stringify({ type: 'token', content: somebody().token, id: 1 })}`);
+    expect(await chat.next()).to.deep.equal({ type: 'status', data: 'READY', id: 1 });
+  });
+});

@@ -1,0 +1,39 @@
+import { once } from 'node:events';
+import { expect } from 'chai';
+import WebSocket from 'ws';
+import { closeLater } from '../helpers/cleanup.ts';
+import { describeEveryWiring } from '../helpers/node.ts';
+import { rest } from '../helpers/rest-client.ts';
+
+describeEveryWiring('What is no Socket.IO packet', ({ url }) => {
+  const frames = [
+    '',
+    '4',
+    '40',
+    '42',
+    '40/rooms',
+    '40/rooms,',
+    '42/rooms,1',
+    '45',
+    '4\0',
+    '1',
+    '2',
+    '3',
+    '5',
+    '6',
+    '9',
+    '{}',
+  ];
+  for (const frame of [...frames, Buffer.from([4]), Buffer.alloc(0)]) {
+    it(`may end its connection, and nothing else: ${JSON.stringify(frame)}`, async () => {
+      const socket = new WebSocket(`${url().replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`);
+      closeLater(() => socket.terminate());
+      socket.on('error', () => {}); // the close says the rest
+      await once(socket, 'message');
+      socket.send(frame);
+      socket.close();
+      await once(socket, 'close');
+      expect((await rest(url()).get('/healthz')).status).to.equal(200);
+    });
+  }
+});

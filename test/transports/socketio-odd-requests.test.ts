@@ -1,0 +1,87 @@
+import { expect } from 'chai';
+import { requests } from '../../src/protocol/socket-events.ts';
+import { describeEveryWiring } from '../helpers/node.ts';
+import { somebody } from '../helpers/people.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
+
+describeEveryWiring('Socket.IO requests that are odd', ({ url }) => {
+  async function alone() {
+    const owner = somebody({ level: 100 });
+    const { room } = (await rest(url(), owner.token).post('/rooms', { name: 'odd' })).body.content;
+    return { room_id: room.id as number, socket: await socketClient(url(), owner) };
+  }
+
+  /** What any event is acknowledged with, documented or not. */
+  const ask = ({ raw }: SocketClient, name: string, ...payload: unknown[]) =>
+    raw.timeout(5_000).emitWithAck(name, ...payload);
+
+  const names = Object.keys(requests);
+  const payloads: Record<string, unknown[]> = {
+    nothing: [],
+    null: [null],
+    'a list': [[{ room_id: 1 }]],
+    'a number': [42],
+    'a string': ['room'],
+    'an empty object': [{}],
+    'binary data': [Buffer.from('{"room_id":1}')],
+    'binary data inside': [{ room_id: Buffer.from('1'), content: Buffer.from('x'), token: Buffer.from('x') }],
+    'objects where values belong': [{ room_id: {}, content: {}, token: {} }],
+  };
+  for (const [title, payload] of Object.entries(payloads)) {
+    it(`with ${title} are acknowledged BAD_REQUEST, whatever their name`, async () => {
+      const { socket } = await alone();
+      for (const name of names) {
+        const { ok, error } = await ask(socket, name, ...payload);
+        expect({ name, ok, code: error.code }).to.deep.equal({ name, ok: false, code: 'BAD_REQUEST' });
+      }
+    });
+  }
+
+  for (const room_id of [undefined, null, 'abc', '028', 0, -1, 1.5, [1], '', true]) {
+    it(`with a room_id of ${JSON.stringify(room_id)} name the field`, async () => {
+      const { socket } = await alone();
+      for (const name of ['room:join', 'room:leave', 'message:send', 'message:history']) {
+        const { error } = await ask(socket, name, { room_id, content: 'x' });
+        expect({ name, ...error }).to.include({ name, code: 'BAD_REQUEST', field: 'room_id' });
+      }
+    });
+  }
+
+  for (const content of [undefined, null, 42, true, {}, ['x'], '', 'a\0b', 'half \ud83d']) {
+    it(`with the content ${JSON.stringify(content)} name the field`, async () => {
+      const { room_id, socket } = await alone();
+      const { error } = await ask(socket, 'message:send', { room_id, content });
+      expect(error).to.include({ code: 'BAD_REQUEST', field: 'content' });
+    });
+  }
+
+  for (const name of ['hello', '', 'message:new', 'constructor', '__proto__', 'toString', 'x'.repeat(10_000)]) {
+    it(`and nobody knows, such as ${JSON.stringify(name.slice(0, 20))}, are acknowledged with an error`, async () => {
+      const { socket } = await alone();
+      const { ok, error } = await ask(socket, name, {});
+      expect({ ok, code: error.code }).to.deep.equal({ ok: false, code: 'BAD_REQUEST' });
+      expect(error.message).to.have.length.below(300);
+    });
+  }
+
+  it('and have a number as their name are acknowledged with BAD_REQUEST, too', async () => {
+    const { socket } = await alone();
+    const { error } = await ask(socket, 7 as unknown as string, {});
+    expect(error.code).to.equal('BAD_REQUEST');
+  });
+
+  it('without a callback are obeyed all the same, and a refusal is silent', async () => {
+    const { room_id, socket } = await alone();
+    socket.raw.emit('room:join', { room_id });
+    socket.raw.emit('message:send', { room_id: 'abc' });
+    socket.raw.emit('hello');
+    socket.raw.emit('message:send', { room_id, content: 'unacknowledged' });
+    expect(await socket.next()).to.include({ content: 'unacknowledged' });
+  });
+
+  it('with more arguments than one are judged by the first', async () => {
+    const { room_id, socket } = await alone();
+    expect(await ask(socket, 'room:join', { room_id }, 'more', null)).to.include({ ok: true });
+  });
+});

@@ -1,0 +1,90 @@
+import { expect } from 'chai';
+import { type HeldToken, HeldTokens } from '../../../src/auth/active-tokens.ts';
+
+interface Named extends HeldToken {
+  name: string;
+}
+
+/** A connection's token, of that user and with that jti. */
+function token(name: string, user: string, jti: string | null = null): Named {
+  const actor = { user, entity: null, level: 0, mayCreateRooms: false };
+  return { name, identity: { actor, issuedAt: 0, expiresAt: null, jti }, revoke() {}, look() {} };
+}
+
+const names = (tokens: Iterable<HeldToken>) => [...tokens].map((one) => (one as Named).name).sort();
+
+/** What is held, and how to find it. */
+function holding(...tokens: Named[]) {
+  const held = new HeldTokens();
+  for (const one of tokens) held.hold(one);
+  return {
+    held,
+    all: () => names(held.all()),
+    of: (user: string | null, jti: string | null = null) => names(held.maybeOf({ user, jti })),
+  };
+}
+
+describe('the tokens that are held', () => {
+  it('are found by their user and by their jti, however many have it', () => {
+    const { of, all } = holding(
+      token('1', 'ann', 'x'),
+      token('2', 'bob', 'y'),
+      token('3', 'bob', 'y'),
+      token('4', 'bob'),
+    );
+    expect(of('ann')).to.deep.equal(['1']);
+    expect(of('bob')).to.deep.equal(['2', '3', '4']);
+    expect(of('cid')).to.deep.equal([]);
+    expect(of(null, 'x')).to.deep.equal(['1']);
+    expect(of(null, 'y')).to.deep.equal(['2', '3']);
+    expect(of(null)).to.deep.equal([]);
+    expect(all()).to.deep.equal(['1', '2', '3', '4']);
+  });
+
+  it('are one where one is held twice', () => {
+    const [one, other] = [token('1', 'ann', 'x'), token('2', 'ann', 'x')];
+    const { held, of, all } = holding(one, one);
+    expect(all()).to.deep.equal(['1']);
+    held.hold(other);
+    held.hold(one);
+    expect(all()).to.deep.equal(['1', '2']);
+    expect(of(null, 'x')).to.deep.equal(['1', '2']);
+  });
+
+  it('are gone when they are released, whichever goes first, and the others stay', () => {
+    for (const order of [
+      [0, 1, 2],
+      [2, 1, 0],
+      [1, 0, 2],
+    ]) {
+      const tokens = ['1', '2', '3'].map((name) => token(name, 'ann', 'x'));
+      const { held, of, all } = holding(...tokens, token('other', 'bob', 'y'));
+      const left = new Set(['1', '2', '3']);
+      for (const n of order) {
+        held.release(tokens[n]!);
+        held.release(tokens[n]!);
+        left.delete(tokens[n]!.name);
+        for (const found of [of('ann'), of(null, 'x')]) expect(found).to.deep.equal([...left]);
+      }
+      expect(all()).to.deep.equal(['other']);
+    }
+  });
+
+  it('stay where another one of the user is released that was never held', () => {
+    const { held, of } = holding(token('1', 'ann', 'x'));
+    held.release(token('2', 'ann', 'x'));
+    expect(of('ann', 'x')).to.deep.equal(['1', '1']);
+  });
+
+  it('may be released while they are gone through', () => {
+    const tokens = ['1', '2', '3', '4'].map((name, n) => token(name, n < 3 ? 'ann' : 'bob'));
+    const { held, all } = holding(...tokens);
+    const met: string[] = [];
+    for (const one of held.all()) {
+      met.push((one as Named).name);
+      held.release(one);
+    }
+    expect(met).to.deep.equal(['1', '2', '3', '4']);
+    expect(all()).to.deep.equal([]);
+  });
+});

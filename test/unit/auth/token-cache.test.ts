@@ -1,0 +1,119 @@
+import { mock } from 'node:test';
+import { expect } from 'chai';
+import { rememberingRecent } from '../../../src/auth/token-cache.ts';
+import type { Identity } from '../../../src/auth/token-verification.ts';
+import { ChatError } from '../../../src/core/errors.ts';
+import { closeLater } from '../../helpers/cleanup.ts';
+
+const now = () => Math.floor(Date.now() / 1_000);
+
+/** Verifies every token but what is no string; how often, and whom it speaks for, is noted. */
+function stage({ expiresAt = null as number | null } = {}) {
+  const verified: unknown[] = [];
+  const revoked = new Set<string>();
+  const isRevoked = ({ jti }: Identity) => jti !== null && revoked.has(jti);
+  const recheck = (identity: Identity) => {
+    if (isRevoked(identity)) throw new ChatError('TOKEN_REVOKED');
+  };
+  const broken = new Set<unknown>();
+  const verify = rememberingRecent(async (token) => {
+    verified.push(token);
+    if (typeof token !== 'string' || broken.has(token)) throw new ChatError('UNAUTHENTICATED');
+    const actor = { user: token, entity: null, level: 0, mayCreateRooms: false };
+    const identity = { actor, issuedAt: 0, expiresAt, jti: token };
+    recheck(identity);
+    return identity;
+  }, recheck);
+  return {
+    ...{ verified, revoked, broken, verify },
+    refusal: (token: unknown) =>
+      verify(token).then(
+        () => 'none',
+        (error) => error.code,
+      ),
+  };
+}
+
+describe('a token that was verified a moment ago', () => {
+  it('is not verified again, and speaks for the same', async () => {
+    const { verify, verified } = stage();
+    const identities = [await verify('a'), await verify('b'), await verify('a'), await verify('b')];
+    expect(identities.map(({ actor }) => actor.user)).to.deep.equal(['a', 'b', 'a', 'b']);
+    expect(verified).to.deep.equal(['a', 'b']);
+  });
+
+  it('is refused once it is revoked, each time, and taken again when that is lifted', async () => {
+    const { verify, refusal, revoked, verified } = stage();
+    await verify('a');
+    revoked.add('a');
+    for (let n = 0; n < 2; n++) expect(await refusal('a')).to.equal('TOKEN_REVOKED');
+    revoked.delete('a');
+    expect(await refusal('a')).to.equal('none');
+    expect(verified).to.deep.equal(['a']);
+  });
+
+  const ends: [title: string, expiresAt: () => number | null, times: number][] = [
+    ['that never ends is remembered', () => null, 1],
+    ['that ends later is remembered', () => now() + 60, 1],
+    ['that has ended is verified again', () => now() - 1, 2],
+    ['that ends in this second is verified again: the second of exp is too late', () => now(), 2],
+  ];
+  for (const [title, expiresAt, times] of ends) {
+    it(title, async () => {
+      const { verify, verified } = stage({ expiresAt: expiresAt() });
+      for (let n = 0; n < 2; n++) await verify('a');
+      expect(verified).to.have.lengthOf(times);
+    });
+  }
+
+  it('is verified again after half a minute: its key may have been withdrawn', async () => {
+    const started = performance.now();
+    const clock = mock.method(performance, 'now', () => started);
+    mock.timers.enable({ apis: ['setTimeout'] });
+    closeLater(() => {
+      mock.timers.reset();
+      clock.mock.restore();
+    });
+    const { verify, refusal, broken, verified } = stage();
+    await verify('a');
+    broken.add('a');
+    later(29_000);
+    await verify('a');
+    expect(verified).to.have.lengthOf(1);
+    later(31_000);
+    expect(await refusal('a')).to.equal('UNAUTHENTICATED');
+
+    /** The cache looks at the clock once per millisecond. */
+    function later(ms: number): void {
+      clock.mock.mockImplementation(() => started + ms);
+      mock.timers.tick(1);
+    }
+  });
+
+  it('is not known where it was refused', async () => {
+    const { refusal, broken, verified } = stage();
+    broken.add('a');
+    for (const token of ['a', 'a', undefined, undefined, 7, 7]) {
+      expect(await refusal(token)).to.equal('UNAUTHENTICATED');
+    }
+    expect(verified).to.have.lengthOf(6);
+    broken.clear();
+    expect(await refusal('a')).to.equal('none');
+  });
+
+  it('is remembered up to 2 KiB, and longer ones are not kept', async () => {
+    const { verify, verified } = stage();
+    const [long, tooLong] = ['x'.repeat(2_048), 'x'.repeat(2_049)];
+    for (const token of [long, long, tooLong, tooLong]) await verify(token);
+    expect(verified.map((token) => String(token).length)).to.deep.equal([2_048, 2_049, 2_049]);
+  });
+
+  it('is one of 1,000 at most', async () => {
+    const { verify, verified } = stage();
+    for (let n = 0; n <= 1_000; n++) await verify(`${n}`);
+    await verify('1000');
+    expect(verified).to.have.lengthOf(1_001);
+    await verify('0');
+    expect(verified).to.have.lengthOf(1_002);
+  });
+});

@@ -1,0 +1,152 @@
+import { expect } from 'chai';
+import { messageIn } from '../../../bench/baselines/plain-chat.ts';
+import { contentOf, deliveryIn } from '../../../bench/load/content.ts';
+import { Histogram, quantile, spreadsOf } from '../../../bench/statistics.ts';
+import { announcementOf, type MessageChange } from '../../../src/core/log/change.ts';
+import { messageFrame } from '../../../src/transports/chat/room-subscription.ts';
+
+describe('a quantile', () => {
+  const table: [share: number, sorted: number[], value: number][] = [
+    [0.5, [7], 7],
+    [0, [1, 2, 3], 1],
+    [0.5, [1, 2, 3], 2],
+    [1, [1, 2, 3], 3],
+    [0.5, [1, 2, 3, 10], 2.5],
+    [0.25, [0, 10], 2.5],
+    [0.99, Array.from({ length: 101 }, (_, n) => n), 99],
+    [0.999, [0, 1_000], 999],
+  ];
+  for (const [share, sorted, value] of table) {
+    const of = sorted.length > 5 ? `${sorted.length} values` : sorted.join(', ');
+    it(`${share} of ${of} is ${value}`, () => expect(quantile(sorted, share)).to.equal(value));
+  }
+
+  it('of nothing is no number', () => expect(quantile([], 0.5)).to.be.NaN);
+});
+
+describe('spreads', () => {
+  it('are of each figure by itself, in the order of numbers', () => {
+    const spreads = spreadsOf([
+      { ms: 10, kib: 3 },
+      { ms: 9, kib: 1 },
+      { ms: 100, kib: 2 },
+    ]);
+    expect(spreads).to.deep.equal({ ms: { median: 10, min: 9, max: 100 }, kib: { median: 2, min: 1, max: 3 } });
+  });
+});
+
+describe('a histogram of times', () => {
+  function histogramOf(times: Iterable<number>): Histogram {
+    const histogram = new Histogram();
+    for (const us of times) histogram.add(us);
+    return histogram;
+  }
+
+  const shares = [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 1];
+
+  /** So many times from `from` to `to` µs, equally many in each doubling. */
+  function timesIn(from: number, to: number, count: number): number[] {
+    return Array.from({ length: count }, (_, n) => from * (to / from) ** (((n * 7_919) % count) / (count - 1)));
+  }
+
+  for (const [title, from, to, mostAbove] of [
+    ['to the µs below 1 ms', 1, 1_000, () => 1],
+    ['to 1 in 64 from there to a minute', 1_024, 60_000_000, (us: number) => us / 64],
+  ] as const) {
+    it(`says how long the quickest share took, ${title}`, () => {
+      const times = timesIn(from, to, 5_000);
+      const histogram = histogramOf(times);
+      const sorted = [...times].sort((a, b) => a - b);
+      for (const share of shares) {
+        const exact = sorted[Math.ceil(share * sorted.length) - 1]!;
+        expect(histogram.at(share) * 1_000, `${share}`).to.be.within(exact - 0.001, exact + mostAbove(exact));
+      }
+      expect(histogram.at(1) * 1_000).to.be.closeTo(to, 0.001);
+    });
+  }
+
+  it('counts what is in it', () => {
+    expect(histogramOf([]).count).to.equal(0);
+    expect(histogramOf([1, 1, 5_000]).count).to.equal(3);
+  });
+
+  it('has nothing to say of nothing', () => expect(histogramOf([]).at(0.5)).to.be.NaN);
+
+  it('says nothing greater than the greatest', () => {
+    const histogram = histogramOf([3, 3_000.5]);
+    expect(histogram.at(1)).to.equal(3.0005);
+    expect(histogramOf([5_000]).at(0.5)).to.equal(5);
+  });
+
+  it('takes a clock that went backwards for no time at all', () => {
+    expect(histogramOf([-5]).at(1)).to.be.at.most(0.001);
+    expect(histogramOf([-5, 10]).at(0.5)).to.be.at.most(0.001);
+  });
+});
+
+describe('a delivery', () => {
+  const delivery = { us: 1_234_567_890, line: 42, n: 17 };
+  const content = contentOf(delivery.us, delivery.line, delivery.n);
+  const ids = { id: 5, room_id: 3, seq: 9, emitter: '00000000-0000-0000-0000-00000000000a', client_msg_id: null };
+  const dates = { createdAt: '2026-01-01T00:00:00.000Z', updatedAt: '2026-01-01T00:00:00.000Z' };
+
+  function changeOf(more: object = {}): MessageChange {
+    const message = { ...ids, content, ...dates, ...more };
+    return { kind: 'message', room_id: 3, rev: 123, at: Date.parse(dates.createdAt), message };
+  }
+
+  const onSocketio = (change: MessageChange) => {
+    const { name, payload } = announcementOf(change);
+    return `42/rooms,${JSON.stringify([name, payload])}`;
+  };
+
+  const frames: Record<string, string> = {
+    '/chat': JSON.stringify(messageFrame(changeOf())),
+    'an echo on /chat': JSON.stringify({ ...messageFrame(changeOf({ client_msg_id: 'mine' })), id: 'x' }),
+    'Socket.IO': onSocketio(changeOf()),
+  };
+  for (const [where, frame] of Object.entries(frames)) {
+    it(`is read from what ${where} sends`, () => expect(deliveryIn(frame)).to.deep.equal({ seq: 9, ...delivery }));
+  }
+
+  it('is read from what the bare servers send, each room counted from 1', () => {
+    const bare = (room_id: number) => JSON.stringify(messageIn(room_id, content));
+    const socketio = (room_id: number) => `42/rooms,${JSON.stringify(['message:new', messageIn(room_id, content)])}`;
+    for (const [seq, frame] of [
+      [1, bare(1)],
+      [2, socketio(1)],
+      [1, bare(2)],
+    ] as const) {
+      expect(deliveryIn(frame)).to.deep.equal({ seq, ...delivery });
+    }
+  });
+
+  it('is read to the last digit', () => {
+    for (const us of [0, 7, 2 ** 52]) {
+      const large = { us, line: 99_999, n: 1_000_000 };
+      const change = changeOf({ seq: 123_456_789_012, content: contentOf(us, large.line, large.n) });
+      for (const frame of [JSON.stringify(messageFrame(change)), onSocketio(change)]) {
+        expect(deliveryIn(frame)).to.deep.equal({ seq: 123_456_789_012, ...large });
+      }
+    }
+  });
+
+  for (const frame of [
+    '',
+    '2',
+    '0{"sid":"a","upgrades":[],"pingInterval":25000}',
+    '{"type":"status","data":"READY"}',
+    '{"joined":true}',
+    '43/rooms,1[{"ok":true,"seq":9}]',
+    '{"type":"status","data":"ERROR","reason":"UNAVAILABLE"}',
+  ]) {
+    it(`is not in ${frame || 'an empty frame'}`, () => expect(deliveryIn(frame)).to.equal(undefined));
+  }
+
+  it('has contents of 100 characters, which JSON leaves as they are', () => {
+    for (const one of [content, contentOf(0, 0, 0), contentOf(2 ** 52, 99_999, 10_000_000)]) {
+      expect(one).to.have.lengthOf(100);
+      expect(JSON.stringify(one)).to.equal(`"${one}"`);
+    }
+  });
+});

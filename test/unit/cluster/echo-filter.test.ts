@@ -1,0 +1,111 @@
+import { createAdapter, createShardedAdapter } from '@socket.io/redis-adapter';
+import { expect } from 'chai';
+import type { Namespace } from 'socket.io';
+import type { Adapter } from 'socket.io-adapter';
+import { OwnMark } from '../../../src/cluster/echo-filter.ts';
+import { messageIn } from '../../helpers/nodes-over.ts';
+
+type Published = string | Buffer;
+
+/** A server whose adapter publishes into an array, as it would to Redis. */
+function server(kind: 'sharded' | 'classic', name = 'adapter of the tests') {
+  const published: Published[] = [];
+  const publish = async (_channel: string, message: Published) => published.push(message);
+  const nothing = async () => {};
+  const subscribing = { subscribe: nothing, pSubscribe: nothing, sSubscribe: nothing, on() {}, listenerCount: () => 1 };
+  const redis = { ...subscribing, publish, sPublish: publish };
+  const nsp = { name: '/', server: { encoder: { encode: () => [] } }, sockets: new Map() };
+  const make = kind === 'sharded' ? createShardedAdapter : createAdapter;
+  const adapter: Adapter = make(redis, redis)(nsp as unknown as Namespace);
+  return {
+    /** What goes to Redis for a message in a room. */
+    async says(room: number, content: string, rev = 1): Promise<Published> {
+      published.length = 0;
+      const options = { rooms: new Set([`room:${room}`]), except: new Set<string>(), flags: {} };
+      await adapter.broadcast({ type: 2, data: ['change', messageIn(room, rev, content)] } as never, options);
+      expect(published, name).to.have.lengthOf(1);
+      return published[0]!;
+    },
+    uid: (adapter as unknown as { uid: string }).uid,
+  };
+}
+
+/** What Redis brings of it. */
+const heard = (published: Published) => Buffer.from(published);
+
+for (const kind of ['sharded', 'classic'] as const) {
+  describe(`the mark of a server’s own messages [${kind}]`, () => {
+    it('is on all of its messages once it has published one, and on none of another server’s', async () => {
+      const [own, other] = [server(kind), server(kind)];
+      const mark = new OwnMark();
+      mark.learn(await own.says(1, 'the first'));
+      for (const [room, content] of [
+        [1, 'the first'],
+        [2, 'x'.repeat(70_000)],
+        [123_456, ''],
+      ] as const) {
+        expect(mark.isOn(heard(await own.says(room, content, room))), 'own').to.equal(true);
+        expect(mark.isOn(heard(await other.says(room, content, room))), 'of the other').to.equal(false);
+      }
+    });
+
+    it('is not forged by what somebody writes', async () => {
+      const [own, other] = [server(kind), server(kind)];
+      const mark = new OwnMark();
+      const first = await own.says(1, 'the first');
+      mark.learn(first);
+      const forgeries = [`,"uid":"${own.uid}","nsp":"/"}`, heard(first).toString('latin1'), own.uid];
+      for (const content of forgeries) {
+        expect(mark.isOn(heard(await other.says(1, content)))).to.equal(false);
+        // Nor does learning of a message take what is written in it for the mark.
+        const another = new OwnMark();
+        another.learn(await other.says(1, content));
+        expect(another.isOn(heard(first))).to.equal(false);
+        expect(another.isOn(heard(await other.says(2, 'hello')))).to.equal(true);
+      }
+    });
+
+    it('is on nothing before there is one, and on nothing that is cut short', async () => {
+      const own = server(kind);
+      const message = heard(await own.says(1, 'hello'));
+      const mark = new OwnMark();
+      for (const beat of ['', Buffer.alloc(0)]) mark.learn(beat);
+      for (const one of [message, Buffer.alloc(0)]) expect(mark.isOn(one)).to.equal(false);
+      mark.learn(await own.says(1, 'hello'));
+      const cut = kind === 'sharded' ? message.subarray(0, -1) : message.subarray(1);
+      for (const one of [cut, Buffer.alloc(0), Buffer.from('x')]) expect(mark.isOn(one)).to.equal(false);
+      expect(mark.isOn(message)).to.equal(true);
+    });
+  });
+}
+
+describe('the mark of a server’s own messages', () => {
+  it('is not learnt from a request, which only others answer', async () => {
+    const mark = new OwnMark();
+    const request = JSON.stringify({ uid: 'own', requestId: 'one', type: 0, rooms: [] });
+    mark.learn(request);
+    expect(mark.isOn(Buffer.from(request))).to.equal(false);
+  });
+
+  it('is the name of the server, not what is called the same in a message', () => {
+    const mark = new OwnMark();
+    const message = (n: number, uid: string) =>
+      `{"type":3,"data":{"n":0,"uid":"inside","of":${n}},"uid":"${uid}","nsp":"/"}`;
+    mark.learn(message(1, 'own'));
+    mark.learn(message(2, 'own'));
+    expect(mark.isOn(Buffer.from(message(3, 'own')))).to.equal(true);
+    expect(mark.isOn(Buffer.from(message(3, 'other')))).to.equal(false);
+  });
+
+  for (const order of [
+    ['sharded', 'classic'],
+    ['classic', 'sharded'],
+  ] as const) {
+    it(`is kept for both formats, ${order[0]} first`, async () => {
+      const both = order.map((kind) => server(kind));
+      const mark = new OwnMark();
+      for (const one of both) mark.learn(await one.says(1, 'hello'));
+      for (const one of both) expect(mark.isOn(heard(await one.says(2, 'bye')))).to.equal(true);
+    });
+  }
+});

@@ -1,0 +1,190 @@
+import { expect } from 'chai';
+import { createClient } from 'redis';
+import { describeRedis, ErrorReply } from '../../../src/cluster/redis-connection.ts';
+import { RedisLine } from '../../../src/cluster/redis-pubsub.ts';
+import { Subscriptions } from '../../../src/cluster/subscriptions.ts';
+import { closeLater } from '../../helpers/cleanup.ts';
+import { sharedRedis, startRedis } from '../../helpers/redis.ts';
+import { until } from '../../helpers/until.ts';
+
+const deafTo = {
+  ...{ up() {}, down() {}, missed() {}, lost() {}, published() {}, rejected() {}, subscribed() {} },
+};
+
+/** A Redis that answers when the test says, and notes where two commands of one channel were on their way at once. */
+function stage() {
+  const waiting: { settle: (error?: Error) => void }[] = [];
+  const there = new Set<string>();
+  const onTheirWay = new Set<string>();
+  const overlapping: string[] = [];
+  const subscribed: string[] = [];
+  const failures: unknown[] = [];
+  let recoveries = 0;
+  const subscriptions = new Subscriptions({
+    subscribed: (channel) => void subscribed.push(channel),
+    failed: (error) => void failures.push(error),
+    recovered: () => void recoveries++,
+  });
+  closeLater(() => subscriptions.end());
+
+  function command(channel: string, effect: () => void): Promise<void> {
+    if (onTheirWay.has(channel)) overlapping.push(channel);
+    onTheirWay.add(channel);
+    return new Promise((resolve, reject) => {
+      const settle = (error?: Error) => {
+        onTheirWay.delete(channel);
+        if (error) return reject(error);
+        effect();
+        resolve();
+      };
+      waiting.push({ settle });
+    });
+  }
+
+  return {
+    ...{ subscriptions, there, overlapping, subscribed, waiting, failures },
+    recoveries: () => recoveries,
+    want: (channel: string) =>
+      subscriptions.want(channel, {
+        subscribe: () => command(channel, () => there.add(channel)),
+        unsubscribe: () => command(channel, () => there.delete(channel)),
+      }),
+    /** Answers the command that waits longest; what follows from it has been asked for when this returns. */
+    async answer(error?: Error): Promise<void> {
+      waiting.shift()!.settle(error);
+      for (let n = 0; n < 5; n++) await Promise.resolve();
+    },
+  };
+}
+
+describe('the subscriptions of a line', () => {
+  it('of one channel never overlap and end as wanted, whatever is asked and answered when', async () => {
+    for (let run = 0; run < 200; run++) {
+      const { subscriptions, want, answer, waiting, there, overlapping } = stage();
+      // Bits of the run and of a hash of it: every interleaving of wishes and answers of this length.
+      let bits = (run * 2_654_435_761) >>> 0;
+      const wanted = new Set<string>();
+      for (let step = 0; step < 16; step++, bits = ((bits >>> 2) | (bits << 30)) >>> 0) {
+        const channel = step % 3 === 0 ? 'b' : 'a';
+        if (bits & 1) {
+          want(channel);
+          wanted.add(channel);
+        } else {
+          subscriptions.unwant(channel);
+          wanted.delete(channel);
+        }
+        if (bits & 2 && waiting.length > 0) await answer();
+      }
+      while (waiting.length > 0) await answer();
+      expect([...there].sort(), `run ${run}`).to.deep.equal([...wanted].sort());
+      expect(overlapping).to.deep.equal([]);
+    }
+  });
+
+  it('that fail are asked for again', async () => {
+    const { subscriptions, want, answer, waiting, subscribed, there, failures, recoveries } = stage();
+    want('a');
+    const refusal = new Error('Redis is loading');
+    await answer(refusal);
+    expect(subscribed).to.deep.equal([]);
+    expect(failures).to.deep.equal([refusal]);
+    expect(subscriptions.isFailing).to.equal(true);
+    await until('it is asked for again', () => waiting.length === 1);
+    expect(recoveries()).to.equal(0);
+    await answer();
+    expect([subscriptions.isFailing, recoveries()]).to.deep.equal([false, 1]);
+    expect(subscribed).to.deep.equal(['a']);
+    expect([...there]).to.deep.equal(['a']);
+  });
+
+  it('that fail and that nobody wants any more are no failure any more', async () => {
+    const { subscriptions, want, answer, recoveries } = stage();
+    want('a');
+    await answer(new Error('NOPERM'));
+    subscriptions.unwant('a');
+    await until('it is given up', () => recoveries() === 1);
+    expect(subscriptions.isFailing).to.equal(false);
+  });
+
+  it('are asked for anew on another connection, also one that the old connection answers late', async () => {
+    const { subscriptions, want, answer, subscribed, waiting } = stage();
+    want('there');
+    await answer();
+    want('on its way');
+    subscriptions.beginAnew();
+    expect(waiting, 'the new one of the first, and the old one of the second').to.have.lengthOf(2);
+    await answer();
+    expect(waiting, 'and its new one').to.have.lengthOf(2);
+    await answer();
+    await answer();
+    expect(subscribed).to.have.members(['there', 'there', 'on its way']);
+    expect(waiting).to.deep.equal([]);
+  });
+
+  it('that nobody wants any more when the line has ended ask for nothing', async () => {
+    const { subscriptions, want, answer, waiting } = stage();
+    want('a');
+    subscriptions.end();
+    await answer(new Error('closed'));
+    want('b');
+    expect(waiting).to.deep.equal([]);
+  });
+
+  it('are never deaf after 100 flips of the last one leaving and another one coming, on a real Redis', async () => {
+    const kind = await describeRedis([await sharedRedis()]);
+    const name = `flips-${process.pid}`;
+    const line = new RedisLine(kind, `${name}:beat`, deafTo);
+    closeLater(() => line.close());
+    await until('the line is up', () => line.isUp);
+    let heard = 0;
+    for (let flip = 1; flip <= 100; flip++) {
+      await line.sUnsubscribe(name);
+      // Within one round trip, or a little later.
+      if (flip % 3 === 0) await new Promise(setImmediate);
+      await line.sSubscribe(name, () => void heard++);
+      const before = heard;
+      await until(`it hears after flip ${flip}`, async () => {
+        await line.sPublish(name, 'x');
+        return heard > before;
+      });
+    }
+  });
+});
+
+describe('a line', () => {
+  it('whose write is refused by a replica connects anew, and others are told that they may have missed something', async () => {
+    const kind = await describeRedis([await sharedRedis()]);
+    const said: string[] = [];
+    const line = new RedisLine(kind, `replica-${process.pid}:beat`, {
+      ...deafTo,
+      up: () => void said.push('up'),
+      down: (reason) => void said.push(`down: ${(reason as Error).name}`),
+      lost: (reason) => void said.push(`lost: ${(reason as Error).name}`),
+    });
+    closeLater(() => line.close());
+    await until('the line is up', () => line.isUp);
+    const before = line.connection;
+    line.writeFailed(new ErrorReply('OOM command not allowed'));
+    expect(line.isUp).to.equal(true);
+    line.writeFailed(new ErrorReply("READONLY You can't write against a read only replica."));
+    expect([line.isUp, line.connection === before]).to.deep.equal([false, false]);
+    await until('the line is up', () => line.isUp);
+    expect(said).to.deep.equal(['up', 'lost: ReplicaError', 'down: ReplicaError', 'up']);
+  });
+
+  it('that is closed while it is being made leaves no connection', async () => {
+    const redis = await startRedis();
+    const kind = await describeRedis([redis.url]);
+    const client = createClient({ url: redis.url });
+    client.on('error', () => {});
+    await client.connect();
+    closeLater(() => client.destroy());
+    const others = async () => (await client.sendCommand<string>(['CLIENT', 'LIST'])).trim().split('\n').length - 1;
+    await until('none is there', async () => (await others()) === 0);
+    await new RedisLine(kind, 'closing:beat', deafTo).close();
+    await until('both have come', async () =>
+      /total_connections_received:[4-9]/.test(String(await client.info('stats'))),
+    );
+    await until('none is left', async () => (await others()) === 0);
+  });
+});

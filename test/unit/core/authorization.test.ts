@@ -1,0 +1,108 @@
+import { expect } from 'chai';
+import {
+  type Actor,
+  judge,
+  matchOf,
+  type RoomOwnership,
+  type Rule,
+  refusalOf,
+} from '../../../src/core/authorization.ts';
+
+const user = '00000000-0000-0000-0000-00000000000a';
+const entity = '00000000-0000-0000-0000-00000000000e';
+const stranger = '00000000-0000-0000-0000-0000000000ff';
+
+const group: RoomOwnership = { type: 'group', user_owner: stranger, entity_owner: null, level_admin: 100 };
+const owned: RoomOwnership = { ...group, entity_owner: entity };
+const pair: RoomOwnership = { ...group, type: 'user2user' };
+
+const actor = (level = 0): Actor => ({ user, entity, level, mayCreateRooms: false });
+
+/** `user:rw`, `entity@50:r`, `any-of-user:rb!declined` … as a rule. */
+function rule(text: string): Rule {
+  const [, who, kind, level, permissions, answer] =
+    /^(user|entity|stranger)(?:\/(user|entity|any))?(?:@(-?\d+))?:([rwab]*)(!declined|!accepted)?$/.exec(text)!;
+  return {
+    entity_UUID: { user, entity, stranger }[who as 'user'],
+    kind: (kind ?? (who === 'entity' ? 'entity' : 'user')) as Rule['kind'],
+    permissions: permissions!,
+    level: Number(level ?? 0),
+    accepted: answer === '!declined' ? false : answer === '!accepted' ? true : null,
+  };
+}
+
+const table: [
+  what: string,
+  room: RoomOwnership,
+  level: number,
+  rules: string[],
+  rights: string,
+  lack: string | null,
+][] = [
+  ['nothing without a rule', group, 100, [], '', 'RULE_REMOVED'],
+  ['nothing by rules of others', group, 100, ['stranger:rwa'], '', 'RULE_REMOVED'],
+  ['read by r', group, 0, ['user:r'], 'r', null],
+  ['write without read by w', group, 0, ['user:w'], 'w', 'NO_READ'],
+  ['everything by a alone', group, 0, ['user:a'], 'rwa', null],
+  ['from the moment the rule is made', group, 0, ['user:rw'], 'rw', null],
+  ['by an accepted rule', group, 0, ['user:rw!accepted'], 'rw', null],
+  ['nothing by a declined rule', group, 0, ['user:rwa!declined'], '', 'DECLINED'],
+  ['by a user rule whatever its level', group, 0, ['user@999999:rw'], 'rw', null],
+  ["nothing by the entity's rule below its level", group, 49, ['entity@50:rw'], '', 'LEVEL_TOO_LOW'],
+  ["by the entity's rule from its level on", group, 50, ['entity@50:rw'], 'rw', null],
+  ['the sum of own and entity rule', group, 50, ['user:r', 'entity@50:w'], 'rw', null],
+  ['only the own letters below the entity rule', group, 49, ['user:r', 'entity@50:w'], 'r', null],
+  ['nothing given a ban beside a grant', group, 100, ['user:rwa', 'entity:b'], '', 'BANNED'],
+  ['nothing given a grant beside a ban', group, 100, ['user:b', 'entity:rwa'], '', 'BANNED'],
+  ['nothing given a ban in the same rule', group, 0, ['user:rwb'], '', 'BANNED'],
+  ['nothing by a ban of the organisation, whatever the level', group, 0, ['user:rw', 'entity@100:b'], '', 'BANNED'],
+  ['nothing by a declined ban', group, 0, ['user:b!declined', 'entity:rw'], '', 'BANNED'],
+  ['by the organisation, though the own rule is declined', group, 0, ['user:rw!declined', 'entity:r'], 'r', null],
+  ['by kind any as a user', group, 0, ['user/any@100:rw'], 'rw', null],
+  ['by kind any as an organisation, from its level on', group, 100, ['entity/any@100:rw'], 'rw', null],
+  ['nothing by kind any as an organisation below its level', group, 99, ['entity/any@100:rw'], '', 'LEVEL_TOO_LOW'],
+  ['nothing by a user rule that names the organisation', group, 100, ['entity/user:rw'], '', 'RULE_REMOVED'],
+  ['nothing by an entity rule that names the user', group, 100, ['user/entity:rw'], '', 'RULE_REMOVED'],
+  ['everything as owner administrator', owned, 100, [], 'rwa', null],
+  ['everything as owner administrator, above a ban', owned, 100, ['user:b', 'entity:b'], 'rwa', null],
+  ['nothing of the owner below level_admin', owned, 99, [], '', 'RULE_REMOVED'],
+  ['a ban below level_admin', owned, 99, ['user:b'], '', 'BANNED'],
+  ['no organisation path in a user2user room', pair, 100, ['entity:rwa', 'entity/any:rwa'], '', 'RULE_REMOVED'],
+  ['no owner administrator in a user2user room', { ...pair, entity_owner: entity }, 100, [], '', 'RULE_REMOVED'],
+  ['by a user rule in a user2user room', pair, 0, ['user:rw'], 'rw', null],
+];
+
+describe('rights', () => {
+  for (const [what, room, level, rules, rights, lack] of table) {
+    it(`are ${what}`, () => {
+      expect(judge(actor(level), room, rules.map(rule))).to.deep.equal({ rights, lack });
+    });
+  }
+
+  it('do not depend on the order of the rules', () => {
+    for (const [, room, level, rules] of table) {
+      const forwards = judge(actor(level), room, rules.map(rule));
+      expect(judge(actor(level), room, rules.map(rule).reverse())).to.deep.equal(forwards);
+    }
+  });
+
+  it('of an actor without an organisation come from user rules only', () => {
+    const alone = { ...actor(100), entity: null };
+    expect(judge(alone, owned, ['entity:rwa', 'user:r'].map(rule)).rights).to.equal('r');
+  });
+
+  it('are those of the user where user and organisation are one UUID', () => {
+    const both = { ...actor(0), entity: user };
+    expect(matchOf(rule('user:rw'), both, group)).to.equal('user');
+    expect(matchOf(rule('user/entity:rw'), both, group)).to.equal('entity');
+  });
+});
+
+describe('a refusal', () => {
+  it('says NOT_FOUND where nothing leads to the room, BANNED to the banned, FORBIDDEN to the others', () => {
+    const refusals = [[], ['user:b'], ['user:rw!declined'], ['entity@50:rw'], ['user:w']].map((rules) =>
+      refusalOf(judge(actor(), group, rules.map(rule))),
+    );
+    expect(refusals).to.deep.equal(['NOT_FOUND', 'BANNED', 'FORBIDDEN', 'FORBIDDEN', 'FORBIDDEN']);
+  });
+});

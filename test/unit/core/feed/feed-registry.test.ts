@@ -1,0 +1,127 @@
+import { expect } from 'chai';
+import type { Actor } from '../../../../src/core/authorization.ts';
+import { localRoomBus } from '../../../../src/core/bus.ts';
+import { roomFeeds } from '../../../../src/core/feed/feed-registry.ts';
+import type { Member } from '../../../../src/core/feed/room-feed.ts';
+import { rightsCache } from '../../../../src/core/log/rights-cache.ts';
+import type { LoggedRoom, RoomLog } from '../../../../src/core/log/room-log.ts';
+
+const user = '00000000-0000-0000-0000-00000000000a';
+const date = '2026-01-01T00:00:00.000Z';
+
+function state(id: number, rev: number): LoggedRoom {
+  const room = { id, uuid: user, name: 'feeds', type: 'group' as const, level_admin: 100, user_owner: user };
+  const rule = { entity_UUID: user, kind: 'user' as const, permissions: 'rwa', level: 0, accepted: true };
+  return {
+    room: { ...room, entity_owner: null, max_entity_rules: 10, last_seq: rev, createdAt: date, updatedAt: date },
+    rules: [{ ...rule, createdAt: date, updatedAt: date }],
+    head: { room_id: id, rev, at: rev },
+    start: { room_id: id, rev: 0, at: 0 },
+    rightsRev: 0,
+  };
+}
+
+/** Feeds over a log whose heads the test says, with one member in each of the rooms 1, 2 and 3, all at rev 5. */
+async function stage() {
+  const heads = new Map<number, number>();
+  const failures: string[] = [];
+  const log = { heads: async () => heads, changes: async () => [] } as unknown as RoomLog;
+  const bus = localRoomBus((error) => {
+    throw error;
+  });
+  const feeds = roomFeeds({
+    log,
+    bus,
+    rights: rightsCache(log),
+    audiences: [],
+    sweepMs: 3_600_000,
+    events: {
+      repaired: () => {},
+      reordered: () => {},
+      swept: () => {},
+      delivered: () => {},
+      failed: (error) => void failures.push(String(error)),
+      recovered: () => {},
+    },
+  });
+  const heard = new Map<number, string[]>();
+  for (const id of [1, 2, 3]) {
+    const words: string[] = [];
+    heard.set(id, words);
+    heads.set(id, 5);
+    const actor: Actor = { user, entity: null, level: 0, mayCreateRooms: false };
+    const member: Member = {
+      actor,
+      tell: () => {},
+      enter: () => void words.push('entered'),
+      takeOut: (code) => void words.push(code),
+      reconnect: () => void words.push('reconnect'),
+    };
+    await feeds.open(id).join(
+      member,
+      async () => ({ state: state(id, 5) }),
+      () => {},
+    );
+  }
+  return { feeds, bus, heads, heard, failures };
+}
+
+describe('a join whose feed ends meanwhile', () => {
+  /** How a join is refused when this happens while it reads. */
+  async function refusal(happens: (staged: Awaited<ReturnType<typeof stage>>) => void): Promise<string> {
+    const staged = await stage();
+    const actor: Actor = { user, entity: null, level: 0, mayCreateRooms: false };
+    const member: Member = { actor, tell: () => {}, enter: () => {}, takeOut: () => {}, reconnect: () => {} };
+    let read = (_snapshot: { state: LoggedRoom }) => {};
+    const snapshot = new Promise<{ state: LoggedRoom }>((resolve) => {
+      read = resolve;
+    });
+    const joining = staged.feeds.open(1).join(
+      member,
+      () => snapshot,
+      () => {},
+    );
+    happens(staged);
+    read({ state: state(1, 5) });
+    const code = await joining.then(
+      () => 'joined',
+      (error) => error.code,
+    );
+    staged.feeds.close();
+    return code;
+  }
+
+  it('is refused NOT_FOUND where the room was deleted, UNAVAILABLE where the node ends', async () => {
+    expect(await refusal(({ bus }) => bus.publish({ kind: 'deleted', room_id: 1 }))).to.equal('NOT_FOUND');
+    expect(await refusal(({ feeds }) => feeds.close())).to.equal('UNAVAILABLE');
+  });
+});
+
+describe('a sweep', () => {
+  it('leaves alone what is as it was', async () => {
+    const { feeds, heard } = await stage();
+    await feeds.sweep();
+    expect([...heard.values()]).to.deep.equal([['entered'], ['entered'], ['entered']]);
+    feeds.close();
+  });
+
+  it('takes the members out of a room that is gone, and lets those of one whose log went back begin anew', async () => {
+    const { feeds, heads, heard, failures } = await stage();
+    heads.delete(1);
+    heads.set(2, 3);
+    await feeds.sweep();
+    expect([...heard.values()]).to.deep.equal([['entered', 'ROOM_DELETED'], ['entered', 'reconnect'], ['entered']]);
+    expect(failures).to.have.lengthOf(1);
+    expect(feeds.size).to.equal(1);
+    feeds.close();
+  });
+
+  it('forgets a room that a join has found to be none', async () => {
+    const { feeds } = await stage();
+    const size = feeds.size;
+    feeds.open(99);
+    feeds.release(99);
+    expect(feeds.size).to.equal(size);
+    feeds.close();
+  });
+});

@@ -1,0 +1,43 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { expect } from 'chai';
+import { userReads } from '../../../../src/core/limits/concurrent-reads.ts';
+
+const [ana, ben] = ['ana', 'ben'];
+
+describe('the reads of a user', () => {
+  function reading() {
+    const reads = userReads(2);
+    const begun: string[] = [];
+    const ends: (() => void)[] = [];
+    const read = (user: string, name: string) =>
+      reads.run(user, () => {
+        begun.push(name);
+        return new Promise<string>((resolve) => ends.push(() => resolve(name)));
+      });
+    return { reads, begun, ends, read };
+  }
+
+  it('are so many at once, the others in their order, and those of other users do not wait for them', async () => {
+    const { begun, ends, read } = reading();
+    const done = [read(ana, 'a1'), read(ana, 'a2'), read(ana, 'a3'), read(ana, 'a4'), read(ben, 'b1')];
+    await turn();
+    expect(begun).to.deep.equal(['a1', 'a2', 'b1']);
+    ends[0]!();
+    await turn();
+    expect(begun).to.deep.equal(['a1', 'a2', 'b1', 'a3']);
+    while (ends.length < 5) {
+      for (const end of ends) end();
+      await turn();
+    }
+    for (const end of ends) end();
+    expect(await Promise.all(done)).to.deep.equal(['a1', 'a2', 'a3', 'a4', 'b1']);
+  });
+
+  it('that fail make room for the next', async () => {
+    const reads = userReads(1);
+    const failed = reads.run(ana, () => Promise.reject(new Error('no database')));
+    const next = reads.run(ana, async () => 'read');
+    expect(await failed.catch(({ message }) => message)).to.equal('no database');
+    expect(await next).to.equal('read');
+  });
+});

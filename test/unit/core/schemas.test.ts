@@ -1,0 +1,253 @@
+import { expect } from 'chai';
+import type { z } from 'zod';
+import { cursorOf, readCursor } from '../../../src/core/cursor.ts';
+import { ChatError, errors, parse } from '../../../src/core/errors.ts';
+import { AdminLevel, Level, RoomRef, Uuid } from '../../../src/core/ids.ts';
+import { ClientMsgId, Content, HistoryQuery } from '../../../src/core/log/message.ts';
+import { CreateRoom, Permissions, PutMember } from '../../../src/core/room.ts';
+import { chatCommands } from '../../../src/protocol/chat-commands.ts';
+
+interface Table {
+  schema: z.ZodType;
+  /** What is given, and what becomes of it. */
+  takes: [unknown, unknown][];
+  refuses: unknown[];
+}
+
+const upper = 'ABCDEF01-2345-6789-ABCD-EF0123456789';
+const text = (length: number) => 'x'.repeat(length);
+
+const tables: Record<string, Table> = {
+  'a UUID': {
+    schema: Uuid,
+    takes: [
+      [upper, upper.toLowerCase()],
+      ['00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000'],
+    ],
+    refuses: ['', 'abc', `{${upper}}`, `${upper}\n`, upper.replaceAll('-', ''), upper.replace('A', 'G'), 1, null],
+  },
+  'a room': {
+    schema: RoomRef,
+    takes: [
+      [28, 28],
+      ['28', 28],
+      [9_007_199_254_740_991, 9_007_199_254_740_991],
+      [upper, upper.toLowerCase()],
+    ],
+    refuses: [
+      ...['028', '0', '-1', '+1', '1.5', '1e3', ' 1', '1 ', '', 'abc', '0x10', '9007199254740993', '9'.repeat(20)],
+      ...[0, -1, 1.5, 2 ** 53, Number.NaN, null, undefined, true, {}, [28], [28, 29]],
+    ],
+  },
+  'a level': {
+    schema: Level,
+    takes: [
+      [0, 0],
+      [100, 100],
+      ['100', 100],
+      ['0999', 999],
+      [2_147_483_647, 2_147_483_647],
+    ],
+    refuses: [1.5, '1.5', 'high', '', ' 1', '1e2', 2_147_483_648, '2147483648', null, true, [1], Number.NaN],
+  },
+  'a level of administration': {
+    schema: AdminLevel,
+    takes: [
+      [0, 0],
+      ['9999', 9_999],
+    ],
+    refuses: [-1, '-1', 1.5, null],
+  },
+  permissions: {
+    schema: Permissions,
+    takes: [
+      ['r', 'r'],
+      ['rw', 'rw'],
+      ['wr', 'rw'],
+      ['bawr', 'rwab'],
+      ['rrww', 'rw'],
+    ],
+    refuses: ['', 'x', 'rx', 'RW', 'r w', false, true, null, undefined, ['r'], 7],
+  },
+  content: {
+    schema: Content,
+    takes: ['x', ' ', '"quotes" \\ and <b>HTML</b>', '👩‍👩‍👧‍👦 ñ', '\u0001\n\t', '\\u0000'].map((same) => [same, same]),
+    refuses: ['', '\0', 'a\0b', '\ud83d', 42, true, null, undefined, {}, ['x']],
+  },
+  'a client_msg_id': {
+    schema: ClientMsgId,
+    takes: ['a', 'A-z_9', text(64)].map((same) => [same, same]),
+    refuses: ['', text(65), 'a b', 'a.b', 'ñ', 'a\n', 7, {}],
+  },
+};
+
+function refusal(schema: z.ZodType, given: unknown): Pick<ChatError, 'code' | 'field' | 'detail'> | undefined {
+  try {
+    parse(schema, given);
+  } catch (error) {
+    if (error instanceof ChatError) return error;
+    throw error;
+  }
+  return undefined;
+}
+
+for (const [name, { schema, takes, refuses }] of Object.entries(tables)) {
+  describe(`${name}`, () => {
+    for (const [given, taken] of takes) {
+      it(`takes ${JSON.stringify(given)}`, () => {
+        expect(parse(schema, given)).to.deep.equal(taken);
+      });
+    }
+    for (const given of refuses) {
+      it(`refuses ${typeof given} ${JSON.stringify(given)}`, () => {
+        expect(refusal(schema, given)).to.include({ code: 'BAD_REQUEST' });
+        expect(refusal(schema, given)!.detail, 'words of ours').to.match(/^(must|is|may) /);
+      });
+    }
+  });
+}
+
+describe('dates of a history query', () => {
+  const span = (query: object) => {
+    const { dateFrom, dateTo } = parse(HistoryQuery, query);
+    return [dateFrom, dateTo].map((at) => (at === undefined ? undefined : new Date(at).toISOString()));
+  };
+
+  it('as bare dates mean those whole days, UTC', () => {
+    expect(span({ dateFrom: '2026-02-28', dateTo: '2026-02-28' })).to.deep.equal([
+      '2026-02-28T00:00:00.000Z',
+      '2026-02-28T23:59:59.999Z',
+    ]);
+  });
+
+  it('are moments otherwise, in the zone they name', () => {
+    expect(span({ dateFrom: '2026-02-28T10:00:00Z', dateTo: '2026-02-28T10:00:00.250-03:00' })).to.deep.equal([
+      '2026-02-28T10:00:00.000Z',
+      '2026-02-28T13:00:00.250Z',
+    ]);
+  });
+
+  const wrongDates =
+    'yesterday 2026-02-30 2026-02-30T10:00:00Z 2026-13-01 28/02/2026 1772236800000 2026-02-28T25:00:00Z'.split(' ');
+  for (const wrong of ['', ...wrongDates]) {
+    it(`refuse ${JSON.stringify(wrong)}`, () => {
+      expect(refusal(HistoryQuery, { dateFrom: wrong })).to.include({ field: 'dateFrom' });
+      expect(refusal(HistoryQuery, { dateTo: wrong })).to.include({ field: 'dateTo' });
+    });
+  }
+});
+
+describe('a history query', () => {
+  it('asks for the latest 100 by default', () => {
+    expect(parse(HistoryQuery, {})).to.deep.equal({ limit: 100 });
+  });
+
+  it('takes digits, as an address has them', () => {
+    expect(parse(HistoryQuery, { limit: '500', before: '7' })).to.deep.equal({ limit: 500, before: 7 });
+  });
+
+  for (const limit of [0, 501, -1, '-1', 1.5, 'all', '']) {
+    it(`refuses a limit of ${JSON.stringify(limit)}`, () => {
+      expect(refusal(HistoryQuery, { limit })).to.include({ field: 'limit' });
+    });
+  }
+
+  it('has at most one of before, after and around', () => {
+    for (const [one, other] of ['before after', 'after around', 'before around'].map((pair) => pair.split(' '))) {
+      expect(refusal(HistoryQuery, { [one!]: 1, [other!]: 1 })).to.include({ code: 'BAD_REQUEST' });
+    }
+    expect(parse(HistoryQuery, { after: 3, dateTo: '2026-01-01' })).to.include({ after: 3 });
+  });
+});
+
+describe('bodies', () => {
+  it('to make a room have the defaults of the specification and ignore unknown keys', () => {
+    expect(parse(CreateRoom, { name: 'room', colour: 'red', user_owner: upper })).to.deep.equal({
+      name: 'room',
+      level_admin: 100,
+      type: 'group',
+      open_to_entity: true,
+    });
+  });
+
+  it('for a member name exactly one grantee', () => {
+    const permissions = 'rw';
+    for (const one of ['entity_UUID', 'userUUID', 'entityUUID']) {
+      expect(parse(PutMember, { [one]: upper, permissions })).to.have.property(one, upper.toLowerCase());
+    }
+    for (const wrong of [{}, { userUUID: upper, entityUUID: upper }, null, [], 'x']) {
+      expect(refusal(PutMember, wrong)).to.include({ code: 'BAD_REQUEST' });
+    }
+  });
+
+  it('say which field is wrong and why', () => {
+    const refused = refusal(CreateRoom, { name: 'room', level_admin: 1.5 });
+    expect(refused).to.include({ field: 'level_admin' });
+    expect(refused!.detail).to.match(/^level_admin: .*integer/);
+  });
+});
+
+describe('a /chat message', () => {
+  it('takes msg where content is absent', () => {
+    expect(parse(chatCommands.message, { type: 'message', msg: 'old' })).to.include({ content: 'old' });
+    expect(parse(chatCommands.message, { type: 'message', msg: 'old', content: null })).to.include({ content: 'old' });
+    for (const msg of ['old', '', 7, null]) {
+      expect(parse(chatCommands.message, { type: 'message', msg, content: 'new' })).to.include({ content: 'new' });
+    }
+  });
+
+  it('names the field that is wrong', () => {
+    for (const [frame, field] of [
+      [{}, 'content'],
+      [{ content: 7 }, 'content'],
+      [{ msg: '' }, 'msg'],
+    ] as const) {
+      expect(refusal(chatCommands.message, { type: 'message', ...frame })).to.include({ code: 'BAD_REQUEST', field });
+    }
+  });
+});
+
+describe('a cursor', () => {
+  const position = { room_id: 9_007_199_254_740_991, rev: 123_456, at: Date.UTC(2026, 1, 28) };
+
+  it('holds a position', () => {
+    expect(readCursor(cursorOf(position))).to.deep.equal(position);
+  });
+
+  it('differs by room, rev and epoch', () => {
+    const others = [{ room_id: 1 }, { rev: 1 }, { at: 1 }].map((other) => cursorOf({ ...position, ...other }));
+    expect(new Set([cursorOf(position), ...others])).to.have.property('size', 4);
+  });
+
+  for (const rubbish of ['', '..', '1.1', '1.1.1.1', 'A.B.C', '1.-1.1', ' 1.1.1', '1.1.1\n', '💥', upper, text(128)]) {
+    it(`is unreadable as ${JSON.stringify(rubbish)}`, () => {
+      expect(readCursor(rubbish)).to.equal(undefined);
+    });
+  }
+});
+
+describe('the table of errors', () => {
+  const specified = {
+    400: ['BAD_REQUEST'],
+    401: ['UNAUTHENTICATED', 'TOKEN_EXPIRED', 'TOKEN_REVOKED'],
+    403: ['FORBIDDEN', 'BANNED', 'TOO_MANY_RULES'],
+    404: ['NOT_FOUND'],
+    409: ['ID_REUSED', 'LAST_ADMIN', 'ROOM_FULL', 'PAIR_EXISTS'],
+    413: ['TOO_LARGE'],
+    429: ['RATE_LIMITED', 'TOO_MANY_ROOMS', 'TOO_MANY_CONNECTIONS'],
+    500: ['INTERNAL'],
+    503: ['UNAVAILABLE'],
+  };
+
+  it('holds every code of the specification with its status, and no other', () => {
+    const table = Object.groupBy(Object.entries(errors), ([, { http }]) => String(http));
+    const codes = Object.entries(table).map(([http, rows]) => [http, rows!.map(([code]) => code)]);
+    expect(Object.fromEntries(codes)).to.deep.equal(specified);
+  });
+
+  it('turns what we did not throw ourselves into INTERNAL, without its text', () => {
+    const error = ChatError.from(new Error('select * from secrets'));
+    expect(error.code).to.equal('INTERNAL');
+    expect(error.detail).not.to.include('secrets');
+  });
+});

@@ -1,0 +1,82 @@
+import { expect } from 'chai';
+import { z } from 'zod';
+import { ChatError } from '../../../src/core/errors.ts';
+import { Draft, HistoryQuery } from '../../../src/core/log/message.ts';
+import { ChangeRoom, CreateRoom, PutMember } from '../../../src/core/room.ts';
+import { parseNoticing, unknownKeys } from '../../../src/core/unknown-keys.ts';
+import { CreateRevocation } from '../../../src/features/revocations/revocation.ts';
+import { chatCommands } from '../../../src/protocol/chat-commands.ts';
+
+function slip(schema: z.ZodType, input: unknown): string | undefined {
+  try {
+    unknownKeys(schema, input);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof ChatError) || error.code !== 'BAD_REQUEST') throw error;
+    return error.detail;
+  }
+}
+
+describe('A key that is nearly the name of a known key', () => {
+  const slips: [schema: z.ZodType, key: string, meant: string][] = [
+    [Draft, 'clientMsgId', 'client_msg_id'],
+    [Draft, 'client_msgid', 'client_msg_id'],
+    [Draft, 'CLIENT_MSG_ID', 'client_msg_id'],
+    [CreateRoom, 'levelAdmin', 'level_admin'],
+    [CreateRoom, 'level-admin', 'level_admin'],
+    [CreateRoom, 'maxEntityRules', 'max_entity_rules'],
+    [CreateRoom, 'max_entity_rule', 'max_entity_rules'],
+    [CreateRoom, 'types', 'type'],
+    [ChangeRoom, 'levle_admin', 'level_admin'],
+    [PutMember, 'permission', 'permissions'],
+    [PutMember, 'userId', 'userUUID'],
+    [PutMember, 'user_uuid', 'userUUID'],
+    [HistoryQuery, 'date_from', 'dateFrom'],
+    [HistoryQuery, 'befor', 'before'],
+    [CreateRevocation, 'issuedBefore', 'issued_before'],
+    [chatCommands.select_room, 'sinc', 'since'],
+    [chatCommands.message, 'clientMsgID', 'client_msg_id'],
+    [chatCommands.get_past_messages, 'limits', 'limit'],
+  ];
+  for (const [schema, key, meant] of slips) {
+    it(`is refused: ${key}, which means ${meant}`, () => {
+      expect(slip(schema, { [key]: 1 })).to.equal(`${key}: is not a known key; did you mean ${meant}?`);
+    });
+  }
+
+  it('is only unknown beside the key itself', () => {
+    expect(unknownKeys(Draft, { content: 'x', client_msg_id: 'a', clientMsgId: 'a' })).to.deep.equal(['clientMsgId']);
+  });
+
+  for (const key of ['note', '_id', 'metadata', 'emitter', 'time', 'text', 'ids', 'room_id', '__proto__', '']) {
+    it(`is not ${JSON.stringify(key)}`, () => {
+      const input = JSON.parse(JSON.stringify({ content: 'x' }).replace('{', `{${JSON.stringify(key)}:1,`));
+      expect(unknownKeys(Draft, input)).to.deep.equal([key]);
+    });
+  }
+});
+
+describe('Unknown keys', () => {
+  it('are told, and not parsed', () => {
+    const { data, ignored } = parseNoticing(Draft, { content: 'x', type: 'image', metadata: {} });
+    expect(data).to.deep.equal({ content: 'x' });
+    expect(ignored).to.deep.equal(['type', 'metadata']);
+  });
+
+  it('are at most 20, however many there are, and none of more than 64 characters', () => {
+    const many = (length: number) =>
+      Object.fromEntries(Array.from({ length: 5_000 }, (_, n) => [`${n}`.padStart(length, 'x'), n]));
+    expect(unknownKeys(Draft, { content: 'x', ...many(64) })).to.have.lengthOf(20);
+    expect(unknownKeys(Draft, { content: 'x', ...many(65) })).to.deep.equal([]);
+  });
+
+  it('are none where there is no object', () => {
+    for (const input of [undefined, null, 'content', 7, [{ contents: 1 }]]) {
+      expect(unknownKeys(Draft, input)).to.deep.equal([]);
+    }
+  });
+
+  it('are none of what the object inherits', () => {
+    expect(unknownKeys(z.object({ content: z.string() }), Object.create({ contents: 1 }))).to.deep.equal([]);
+  });
+});

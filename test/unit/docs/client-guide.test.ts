@@ -1,0 +1,90 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { expect } from 'chai';
+import type {
+  ClientErrorCode,
+  ClientEvents,
+  ConnectionState,
+  RoomEvents,
+  RoomState,
+} from '../../../src/client/client.ts';
+import { defaultTimings } from '../../../src/client/timings.ts';
+import { type ErrorCode, errors } from '../../../src/core/errors.ts';
+
+const root = resolve(import.meta.dirname, '../../..');
+const text = readFileSync(join(root, 'docs/client.md'), 'utf8');
+const readme = readFileSync(join(root, 'README.md'), 'utf8');
+
+/** The first cells of all rows of tables. */
+const named = [...text.matchAll(/^\| ([^|]+) \|/gm)].flatMap(([, cell]) =>
+  [...cell!.matchAll(/`([^`]+)`/g)].map((name) => name[1]!),
+);
+
+/** As a page has it: types of the DOM, none of Node but `process`, and only what the package exports. */
+function compile(blocks: string[]): string {
+  const home = mkdtempSync(join(tmpdir(), 'nano-document-'));
+  try {
+    for (const [n, block] of blocks.entries()) writeFileSync(join(home, `block-${n + 1}.ts`), block);
+    writeFileSync(join(home, 'node.d.ts'), 'declare const process: { env: Record<string, string | undefined> };');
+    const compilerOptions = {
+      ...{ target: 'es2022', lib: ['es2024', 'dom', 'dom.iterable'], types: [], noEmit: true, skipLibCheck: true },
+      ...{ module: 'esnext', moduleResolution: 'bundler', moduleDetection: 'force', allowImportingTsExtensions: true },
+      ...{ strict: true, paths: { 'nano-messaging/client': [join(root, 'src/client/client.ts')] } },
+    };
+    writeFileSync(join(home, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }));
+    return spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', home], { encoding: 'utf8' }).stdout;
+  } finally {
+    rmSync(home, { recursive: true });
+  }
+}
+
+describe("the client's document", () => {
+  it('has examples that compile on a page', function () {
+    this.timeout(60_000);
+    const blocks = [...(text + readme).matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, block]) => block!);
+    expect(blocks).to.have.length.above(4);
+    expect(compile(blocks)).to.equal('');
+    expect(compile(["import { connect } from 'nano-messaging/client'; connect({ url: 7 });"])).to.include('TS2322');
+  });
+
+  it('has a row for every state', () => {
+    const client: Record<ConnectionState, true> = { connecting: true, connected: true, refused: true, closed: true };
+    const room: Record<RoomState, true> = {
+      joining: true,
+      live: true,
+      away: true,
+      refused: true,
+      removed: true,
+      left: true,
+    };
+    expect(named).to.include.members([...Object.keys(client), ...Object.keys(room)]);
+  });
+
+  it('has a row for every error that a client may meet', () => {
+    const own: Record<Exclude<ClientErrorCode, ErrorCode>, true> = {
+      TIMEOUT: true,
+      UNREACHABLE: true,
+      NO_TOKEN: true,
+      CLOSED: true,
+      LIMIT: true,
+    };
+    /** Only of REST. */
+    const administrative = ['TOO_MANY_RULES', 'LAST_ADMIN', 'ROOM_FULL', 'PAIR_EXISTS'];
+    const met = Object.keys(errors).filter((code) => !administrative.includes(code));
+    expect(named).to.include.members([...Object.keys(own), ...met]);
+  });
+
+  it('names every event, and the timings as they are', () => {
+    const client: Record<keyof ClientEvents, true> = { state: true, error: true, frame: true };
+    const room: Record<keyof RoomEvents, true> = {
+      ...{ update: true, state: true, message: true, member: true, room: true, reset: true },
+      ...{ dropped: true, outgoing: true },
+    };
+    for (const event of [...Object.keys(client), ...Object.keys(room)]) expect(text).to.include(`\`${event}\``);
+    for (const [name, ms] of Object.entries(defaultTimings)) {
+      expect(text).to.match(new RegExp(`\`${name}\` \\(${ms.toLocaleString('en')}\\)`));
+    }
+  });
+});

@@ -1,0 +1,65 @@
+import { readFileSync } from 'node:fs';
+import { expect } from 'chai';
+import { readConfig } from '../../../src/config/config.ts';
+import { ErrorCode } from '../../../src/core/errors.ts';
+import { refusalCost, requestCosts, tokensOf } from '../../../src/protocol/request-costs.ts';
+import { restRoutes } from '../../../src/protocol/rest-routes.ts';
+
+const { rest, socketio, chat, connect } = requestCosts;
+const { requestBurst, roomsPerConnection } = readConfig({}).limits;
+
+/** Of one device: a list of the rooms, a connection, and all the rooms that it may join. */
+const connecting = tokensOf(rest.listRooms, {}) + tokensOf(connect, {});
+const opening = roomsPerConnection * (tokensOf(socketio['room:join'], {}) + tokensOf(socketio['message:history'], {}));
+const returning = roomsPerConnection * tokensOf(socketio['room:join'], { since: '1.1.x' });
+
+describe('the costs of requests', () => {
+  it('let an app open on three devices at once with all the rooms that a connection may join', () => {
+    expect(3 * (connecting + opening)).to.be.at.most(requestBurst);
+  });
+
+  it('let five devices come back at once with all their rooms', () => {
+    expect(5 * (connecting + returning)).to.be.at.most(requestBurst);
+  });
+
+  it('grow with the rows that are asked for, and never fall below that of the request, whatever was sent', () => {
+    const page = (limit: unknown) => tokensOf(rest.readMessages, { limit });
+    expect([1, 100, '101', 500].map(page)).to.deep.equal([5, 5, 9, 21]);
+    expect([undefined, -1, 'x', {}, Number.NaN].map(page)).to.deep.equal([5, 5, 5, 5, 5]);
+    expect(tokensOf(rest.listRooms, { limit: '100', offset: '1000' })).to.equal(12);
+    expect([null, 'x', 7].map((input) => tokensOf(chat.select_room, input))).to.deep.equal([2, 2, 2]);
+  });
+
+  it('charge a refusal unless it says nothing of what was asked', () => {
+    const uncharged = ErrorCode.options.filter((code) => refusalCost(code) === 0);
+    expect(uncharged).to.have.members(['RATE_LIMITED', 'TOO_MANY_CONNECTIONS', 'INTERNAL', 'UNAVAILABLE']);
+  });
+
+  const document = readFileSync(new URL('../../../docs/protocol/README.md', import.meta.url), 'utf8');
+  const rows = document
+    .split('### Requests of one user')[1]!
+    .split('\n')
+    .filter((line) => line.startsWith('| '));
+
+  /** The last column of the row that names it. */
+  const documented = (name: string) =>
+    rows
+      .find((row) => row.includes(`\`${name}\``))
+      ?.split('|')
+      .at(-2)
+      ?.trim();
+
+  for (const [name, cost] of Object.entries(rest)) {
+    const { method, path } = restRoutes[name as keyof typeof rest];
+    it(`are documented for ${method} ${path}`, () => {
+      expect(documented(`${method} ${path}`)).to.match(new RegExp(`^${cost.tokens}\\b`));
+    });
+  }
+
+  for (const [name, cost] of [...Object.entries(socketio), ...Object.entries(chat)]) {
+    if (name === 'quit') continue;
+    it(`are documented for ${name}`, () => {
+      expect(documented(name)).to.match(new RegExp(`^${cost.tokens}\\b`));
+    });
+  }
+});

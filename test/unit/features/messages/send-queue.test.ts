@@ -1,0 +1,206 @@
+import { expect } from 'chai';
+import type { Actor } from '../../../../src/core/authorization.ts';
+import { localRoomBus } from '../../../../src/core/bus.ts';
+import { ChatError } from '../../../../src/core/errors.ts';
+import type { Envelope } from '../../../../src/core/log/change.ts';
+import { rightsOf, type VersionedRights, versioned } from '../../../../src/core/log/rights-cache.ts';
+import type { Appended, Draft, RoomLog } from '../../../../src/core/log/room-log.ts';
+import { sendQueue } from '../../../../src/features/messages/send-queue.ts';
+
+const user = '00000000-0000-0000-0000-00000000000a';
+const writer: Actor = { user, entity: null, level: 0, mayCreateRooms: false };
+const reader: Actor = { ...writer, user: '00000000-0000-0000-0000-00000000000b' };
+const date = '2026-01-01T00:00:00.000Z';
+
+const grant = ({ user: entity_UUID }: Actor, permissions: string) => ({
+  ...{ entity_UUID, kind: 'user' as const, permissions, level: 0, accepted: null },
+});
+
+/** A log that keeps what it stores, and refuses or fails as the test has it. */
+interface Stage {
+  fail?: (drafts: readonly Draft[]) => void;
+  busy?: (draft: Draft) => boolean;
+  limits?: { messages: number; bytes?: number };
+}
+
+function stage({ fail, busy, limits }: Stage = {}) {
+  const batches: string[][] = [];
+  const published: Envelope[] = [];
+  const rightsRev = { last: 0 };
+  let rules = [grant(writer, 'rw'), grant(reader, 'r')];
+  let rev = 0;
+  const room = { id: 1, uuid: user, name: 'queue', type: 'group' as const, level_admin: 100, user_owner: user };
+  const whole = { ...room, entity_owner: null, max_entity_rules: 10, last_seq: 0, createdAt: date, updatedAt: date };
+  const stored = new Map<string, Appended & { outcome: 'stored' }>();
+
+  function append(draft: Draft): Appended {
+    if (busy?.(draft)) return { outcome: 'busy' };
+    const known = draft.client_msg_id === null ? undefined : stored.get(draft.client_msg_id);
+    if (known) return { ...known, outcome: 'duplicate' };
+    if (draft.judgedAt !== rightsRev.last) return { outcome: 'stale' };
+    if (!draft.allowed) return { outcome: 'refused' };
+    rev += 1;
+    const { room_id, emitter, content, client_msg_id } = draft;
+    const message = { id: rev, room_id, seq: rev, emitter, content, client_msg_id, createdAt: date, updatedAt: date };
+    const appended = {
+      outcome: 'stored' as const,
+      change: { kind: 'message' as const, room_id, rev, at: rev, message },
+    };
+    if (client_msg_id !== null) stored.set(client_msg_id, appended);
+    return appended;
+  }
+
+  const log = {
+    async append(drafts: readonly Draft[]) {
+      batches.push(drafts.map(({ content }) => content));
+      fail?.(drafts);
+      return drafts.map(append);
+    },
+  } as unknown as RoomLog;
+  let cached: VersionedRights | undefined;
+  const rights = {
+    forget() {
+      cached = undefined;
+    },
+    async of() {
+      cached ??= versioned(rightsOf(whole, rules), rightsRev.last);
+      const found = cached;
+      return new Map([1, 2].map((id) => [id, found]));
+    },
+  };
+  const bus = localRoomBus((error) => {
+    throw error;
+  });
+  bus.listen(1, (envelope) => void published.push(envelope));
+  const figures = { batches: [] as number[], stored: [] as number[], repeated: 0 };
+  const events = {
+    batch: (messages: number) => void figures.batches.push(messages),
+    stored: (seconds: number) => void figures.stored.push(seconds),
+    repeated: () => void figures.repeated++,
+  };
+  const queue = sendQueue(
+    { log, rights, bus, events },
+    { messages: 100, bytes: 1_000_000, batch: 50, batchOfRoom: 50, ...limits },
+  );
+  const send = (content: string, actor = writer, client_msg_id: string | null = null, room_id = 1) =>
+    queue.append({ actor, room_id, content, client_msg_id }).then(
+      ({ change, duplicate }) => `${change.message.seq} ${change.message.content}${duplicate ? ' again' : ''}`,
+      (error) => ChatError.from(error).code,
+    );
+  return {
+    ...{ queue, send, batches, published, rights, figures },
+    /** Another node changes the rules: what is cached here does not hold any more. */
+    changeRules(...changed: typeof rules) {
+      rules = changed;
+      rightsRev.last += 1;
+    },
+  };
+}
+
+describe('the send queue', () => {
+  it('commits what one turn brings together, in the order in which it came', async () => {
+    const { send, batches, published } = stage();
+    expect(await Promise.all(['a', 'b', 'c'].map((content) => send(content)))).to.deep.equal(['1 a', '2 b', '3 c']);
+    expect(batches).to.deep.equal([['a', 'b', 'c']]);
+    expect(published.map((envelope) => envelope.kind !== 'deleted' && envelope.rev)).to.deep.equal([1, 2, 3]);
+  });
+
+  it('refuses by what is waiting in bytes of UTF-8, and takes messages again when they are stored', async () => {
+    const { send, queue } = stage({ limits: { messages: 100, bytes: 3_000 } });
+    // 1,000 characters of three bytes each, as they come from Asia.
+    const first = send('語'.repeat(1_000));
+    expect(await send('x')).to.equal('UNAVAILABLE');
+    expect(await first).to.match(/^1 /);
+    await queue.settled();
+    expect(await send('x')).to.equal('2 x');
+  });
+
+  it('tells how many went together, how long each stored one took, and which were there before', async () => {
+    const { send, figures } = stage();
+    const began = performance.now();
+    await Promise.all([send('a', writer, 'id'), send('b', reader), send('c')]);
+    await send('a', writer, 'id');
+    expect(figures).to.deep.include({ batches: [3, 1], repeated: 1 });
+    expect(figures.stored).to.have.length(2);
+    for (const seconds of figures.stored) expect(seconds).to.be.within(0, (performance.now() - began) / 1_000);
+  });
+
+  it('answers a refused message without failing its neighbours', async () => {
+    const { send } = stage();
+    const answers = await Promise.all([send('a'), send('b', reader), send('c')]);
+    expect(answers).to.deep.equal(['1 a', 'FORBIDDEN', '2 c']);
+  });
+
+  it('judges again, and keeps the order, where the rules it judged by are not the last', async () => {
+    const { send, changeRules } = stage();
+    await send('a');
+    changeRules(grant(writer, 'rw'), grant(reader, 'rw'));
+    expect(await Promise.all([send('b', reader), send('c'), send('d', reader)])).to.deep.equal(['2 b', '3 c', '4 d']);
+    changeRules(grant(writer, 'b'), grant(reader, 'rw'));
+    expect(await Promise.all([send('e'), send('f', reader)])).to.deep.equal(['BANNED', '5 f']);
+  });
+
+  it('stores the others where the database does not take one of them', async () => {
+    const fail = (drafts: readonly Draft[]) => {
+      if (drafts.some(({ content }) => content === 'poison'))
+        throw Object.assign(new Error('invalid byte sequence'), { severity: 'ERROR', code: '22021' });
+    };
+    const { send } = stage({ fail });
+    expect(await Promise.all([send('a'), send('poison'), send('c')])).to.deep.equal(['1 a', 'INTERNAL', '2 c']);
+  });
+
+  it('refuses what waits while the database is away, and takes what comes after', async () => {
+    let away = true;
+    const fail = () => {
+      if (away) throw new ChatError('UNAVAILABLE');
+    };
+    const { send, queue } = stage({ fail });
+    expect(await Promise.all([send('a'), send('b')])).to.deep.equal(['UNAVAILABLE', 'UNAVAILABLE']);
+    away = false;
+    expect(await send('c')).to.equal('1 c');
+    expect(queue.size).to.equal(0);
+  });
+
+  it('answers a repetition with the first message, under way or long stored', async () => {
+    const { send, batches } = stage();
+    const together = await Promise.all([send('a', writer, 'id'), send('a', writer, 'id'), send('x', writer, 'id')]);
+    expect(together).to.deep.equal(['1 a', '1 a again', 'ID_REUSED']);
+    expect(await send('a', writer, 'id')).to.equal('1 a again');
+    expect(await send('x', writer, 'id')).to.equal('ID_REUSED');
+    expect(batches[0]).to.deep.equal(['a']);
+  });
+
+  it('tries a room that somebody else keeps locked again, and holds up no other', async () => {
+    const locked = { is: true };
+    const { send } = stage({ busy: ({ room_id }) => locked.is && room_id === 1 });
+    const waiting = send('a');
+    expect(await send('b', writer, null, 2)).to.equal('1 b');
+    locked.is = false;
+    expect(await waiting).to.equal('2 a');
+  });
+
+  it('answers the others where one who hears of a message fails', async () => {
+    const { queue, send } = stage();
+    const failing = queue.append({
+      ...{ actor: writer, room_id: 1, content: 'a', client_msg_id: null },
+      onStored: () => {
+        throw new Error('a defect');
+      },
+    });
+    const [first, second] = await Promise.all([failing.catch((error) => error.code), send('b')]);
+    expect([first, second]).to.deep.equal(['INTERNAL', '2 b']);
+  });
+
+  it('takes a message though the rules change while those of another room are read', async () => {
+    const { send, rights } = stage();
+    const waiting = [send('a'), send('b', writer, null, 2)];
+    await new Promise((resolve) => setImmediate(resolve));
+    rights.forget();
+    expect(await Promise.all(waiting)).to.deep.equal(['1 a', '2 b']);
+  });
+
+  it('refuses at once what it has no room for', async () => {
+    const { send } = stage({ limits: { messages: 2 } });
+    expect(await Promise.all([send('a'), send('b'), send('c')])).to.deep.equal(['1 a', '2 b', 'UNAVAILABLE']);
+  });
+});

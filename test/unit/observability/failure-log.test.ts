@@ -1,0 +1,56 @@
+import { expect } from 'chai';
+import { createFailureLog } from '../../../src/observability/failure-log.ts';
+import { capturedLog } from '../../helpers/captured-log.ts';
+
+const texts = { failing: 'it fails', recovered: 'it is over' };
+const withCode = (message: string, code: string) => Object.assign(new Error(message), { code });
+
+describe('the log of a loop that retries', () => {
+  it('has a line for the first failure and for every new cause, none for the same one, and one for the end', () => {
+    const { logger, lines } = capturedLog();
+    const log = createFailureLog(logger, texts);
+    for (let n = 0; n < 100; n++) log.failed(new Error('refused'));
+    log.failed(withCode('refused', 'ECONNREFUSED'));
+    log.failed(new Error('wrapped', { cause: withCode('refused', 'ECONNREFUSED') }));
+    log.failed(new Error('wrong password'), { hint: 'look at it' });
+    expect(log.recovered()).to.equal(true);
+    expect(lines.map(({ msg, err, failures, hint }) => [msg, err?.message, failures, hint])).to.deep.equal([
+      ['it fails', 'refused', 1, undefined],
+      ['it fails', 'refused', 101, undefined],
+      ['it fails', 'wrong password', 103, 'look at it'],
+      ['it is over', undefined, 103, undefined],
+    ]);
+    expect(lines.map(({ level }) => level)).to.deep.equal([40, 40, 40, 30]);
+    expect(lines.at(-1)!.forMs).to.be.a('number');
+  });
+
+  it('repeats a cause that persists after the interval', async () => {
+    const { logger, lines } = capturedLog();
+    const log = createFailureLog(logger, { ...texts, level: 'error' }, 20);
+    const until = performance.now() + 110;
+    while (performance.now() < until) {
+      log.failed(new Error('refused'));
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    expect(lines.length).to.be.within(3, 6);
+    expect(lines.every(({ level }) => level === 50)).to.equal(true);
+  });
+
+  it('is not filled by causes that alternate, by a failure that comes and goes, or by messages that all differ', () => {
+    const { logger, lines } = capturedLog();
+    const log = createFailureLog(logger, texts);
+    for (let n = 0; n < 100; n++) {
+      log.failed(new Error(n % 2 ? 'one' : 'other'));
+      log.recovered();
+    }
+    expect(lines.map(({ msg }) => msg)).to.deep.equal(['it fails', 'it is over', 'it fails', 'it is over']);
+    for (let n = 0; n < 1_000; n++) log.failed(new Error(`room ${n}`));
+    expect(lines.length).to.be.below(25);
+  });
+
+  it('says nothing of what has not failed', () => {
+    const { logger, lines } = capturedLog();
+    expect(createFailureLog(logger, texts).recovered()).to.equal(false);
+    expect(lines).to.deep.equal([]);
+  });
+});

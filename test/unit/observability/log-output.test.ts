@@ -1,0 +1,105 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { expect } from 'chai';
+import { createPrettyFormat } from '../../../src/observability/log-format.ts';
+import { smallDisk } from '../../helpers/small-disk.ts';
+
+const source = resolve(import.meta.dirname, '../../../src/observability/logger.ts');
+
+/** A process that logs as many lines as it reads on its standard input, and says on the error output that it has. */
+const program = `
+  import { createLogger } from ${JSON.stringify(source)};
+  const { logger, flush } = createLogger('info');
+  process.stdin.on('data', (text) => {
+    for (let n = 0; n < Number(text); n++) logger.info({ n, filler: 'x'.repeat(1_000) }, 'a line');
+    process.stderr.write('.');
+  });
+  process.stdin.on('end', () => flush(200).then(() => process.exit(0)));`;
+
+const run = (stdout: number | 'pipe') =>
+  spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: ['pipe', stdout, 'pipe'] });
+
+async function log(child: ReturnType<typeof run>, lines: number): Promise<void> {
+  const done = once(child.stderr!, 'data');
+  child.stdin!.write(`${lines}`);
+  await done;
+}
+
+async function end(child: ReturnType<typeof run>): Promise<unknown> {
+  child.stdin!.end();
+  const [code] = await once(child, 'exit');
+  return code;
+}
+
+describe('the log', () => {
+  it('loses lines while its disk is full, goes on, and says how many once there is room', async function () {
+    const disk = smallDisk(1);
+    if (!disk) {
+      console.log('      skipped: this user cannot mount a disk');
+      return this.skip();
+    }
+    const path = join(disk.directory, 'log');
+    const file = openSync(path, 'a');
+    const child = run(file);
+    await log(child, 1);
+    disk.fill(0);
+    await log(child, 100);
+    disk.makeRoom();
+    await log(child, 2);
+    expect(await end(child)).to.equal(0);
+    closeSync(file);
+    const lines = readFileSync(path, 'utf8')
+      .split('\n')
+      .filter((line) => line.startsWith('{') && line.endsWith('}'));
+    const lost = lines.map((line) => JSON.parse(line)).find(({ msg }) => msg === 'log lines were lost');
+    expect(lost.lost).to.be.within(90, 100);
+    expect(lines.slice(-2).map((line) => JSON.parse(line).msg)).to.deep.equal(['a line', 'a line']);
+  });
+
+  it('waits for nobody who does not read, and ends all the same', async () => {
+    const child = run('pipe');
+    for (let n = 0; n < 5; n++) await log(child, 2_000);
+    expect(await end(child)).to.equal(0);
+  });
+
+  it('goes on where the reader is gone', async () => {
+    const child = run('pipe');
+    child.stdout!.destroy();
+    for (let n = 0; n < 3; n++) await log(child, 10);
+    expect(await end(child)).to.equal(0);
+  });
+
+  it('names levels in words, and is written to the end', async () => {
+    const child = run('pipe');
+    let text = '';
+    child.stdout!.on('data', (data) => {
+      text += data;
+    });
+    await log(child, 300);
+    child.stdin!.end();
+    await once(child, 'close');
+    const lines = text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines).to.have.length(300);
+    expect(lines.at(-1)).to.include({ level: 'info', n: 299, msg: 'a line' });
+  });
+
+  it('is time, level, event and fields for people, in colours where a terminal has them', () => {
+    const line = JSON.stringify({ level: 'warn', time: 0, pid: 1, hostname: 'h', signal: 'SIGTERM', msg: 'draining' });
+    expect(createPrettyFormat(false)(`${line}\n`)).to.match(
+      /^\[\d\d:\d\d:\d\d\] WARN: draining {"signal":"SIGTERM"}\n$/,
+    );
+    expect(createPrettyFormat(true)(`${line}\n`)).to.include('\u001b[33mWARN');
+    const failed = JSON.stringify({
+      level: 'error',
+      time: 0,
+      err: { message: 'no', stack: 'Error: no' },
+      msg: 'failed',
+    });
+    expect(createPrettyFormat(false)(`${failed}\n`)).to.match(/ERROR: failed.*Error: no/s);
+  });
+});

@@ -1,0 +1,138 @@
+import { expect } from 'chai';
+import type { Namespace } from 'socket.io';
+import { catchUp, roomsAdapter } from '../../../src/patches/socketio-rooms-adapter.ts';
+import { textsIn } from '../../helpers/written-frames.ts';
+
+const room = 'room:1';
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+interface Options {
+  wsPreEncodedFrame?: Buffer[];
+}
+
+/** The adapter over connections that note what is written to them, a line per write. */
+function stage() {
+  const failures: unknown[] = [];
+  const sockets = new Map<string, object>();
+  const encoder = { encode: ({ data }: { data: unknown }) => [`2${JSON.stringify(data)}`] };
+  const nsp = { name: '/rooms', server: { encoder }, sockets };
+  const adapter = new (roomsAdapter((error) => void failures.push(error)))(nsp as unknown as Namespace);
+  const emit = (rooms: string[], numbers: number[], except: string[] = []) => {
+    for (const n of numbers) {
+      const options = { rooms: new Set(rooms), except: new Set(except), flags: {} };
+      adapter.broadcast({ type: 2, data: n } as never, options);
+    }
+  };
+  return {
+    ...{ adapter, failures, emit },
+    say: (...numbers: number[]) => emit([room], numbers),
+    enter: (id: string) => adapter.addAll(id, new Set([room])),
+    socket(id: string, name = 'websocket', isBroken = false) {
+      const writes: string[] = [];
+      const conn = {
+        transport: { name },
+        write(data: string, { wsPreEncodedFrame }: Options) {
+          if (isBroken) throw new Error('a connection that is broken');
+          if (!wsPreEncodedFrame) return void writes.push(data);
+          const frames = textsIn(Buffer.concat(wsPreEncodedFrame));
+          // engine.io sends the frame as it is; by its own type the packet is the first of them.
+          expect(frames[0]).to.equal(`4${data}`);
+          writes.push(frames.join(' '));
+        },
+        close: () => void writes.push('closed'),
+        once: () => {},
+      };
+      const client = { writeToEngine: (packets: string[]) => void writes.push(`directly ${packets.join(' ')}`) };
+      const socket = { id, nsp: { adapter }, connected: true, conn, client, writes };
+      sockets.set(id, socket);
+      return socket;
+    },
+  };
+}
+
+describe('the adapter of the live rooms', () => {
+  it('writes what is emitted to a room in a turn once over WebSocket, and packet by packet over polling', async () => {
+    const { socket, enter, say } = stage();
+    const [web, poll, other] = [socket('web'), socket('poll', 'polling'), socket('other')];
+    enter('web');
+    enter('poll');
+    say(1, 2, 3);
+    expect(web.writes).to.deep.equal([]);
+    await turn();
+    expect(web.writes).to.deep.equal(['421 422 423']);
+    expect(poll.writes).to.deep.equal(['21', '22', '23']);
+    expect(other.writes).to.deep.equal([]);
+  });
+
+  it('lets a socket hear what is emitted while it is in, and nothing twice', async () => {
+    const { socket, enter, say, adapter } = stage();
+    const [first, late] = [socket('first'), socket('late')];
+    enter('first');
+    say(1);
+    enter('late');
+    enter('first');
+    say(2);
+    adapter.del('first', room);
+    expect(first.writes).to.deep.equal(['421', '422']);
+    say(3);
+    adapter.del('late', room);
+    say(4);
+    enter('late');
+    say(5);
+    await turn();
+    expect(first.writes).to.deep.equal(['421', '422']);
+    expect(late.writes).to.deep.equal(['422', '423', '425']);
+  });
+
+  it('writes before an answer what the room has come to, and to nobody who is not in it', async () => {
+    const { socket, enter, say } = stage();
+    const [inside, outside] = [socket('inside'), socket('outside')];
+    enter('inside');
+    say(1);
+    catchUp(inside, room);
+    catchUp(outside, room);
+    expect(inside.writes).to.deep.equal(['421']);
+    say(2);
+    await turn();
+    expect(inside.writes).to.deep.equal(['421', '422']);
+    expect(outside.writes).to.deep.equal([]);
+  });
+
+  it('writes nothing to a socket that has gone before the end of the turn', async () => {
+    const { socket, enter, say, adapter } = stage();
+    const [gone, closed] = [socket('gone'), socket('closed')];
+    enter('gone');
+    enter('closed');
+    say(1);
+    adapter.delAll('gone');
+    closed.connected = false;
+    await turn();
+    for (const { writes } of [gone, closed]) expect(writes).to.deep.equal([]);
+  });
+
+  it('ends a connection that cannot be written to, and serves the others', async () => {
+    const { socket, enter, say, failures } = stage();
+    const [broken, whole] = [socket('broken', 'websocket', true), socket('whole')];
+    enter('broken');
+    enter('whole');
+    say(1);
+    await turn();
+    expect(broken.writes).to.deep.equal(['closed']);
+    expect(whole.writes).to.deep.equal(['421']);
+    expect(failures).to.have.lengthOf(1);
+  });
+
+  it('leaves to socket.io what is emitted to several rooms, or not to all of one', () => {
+    const { socket, enter, emit, adapter } = stage();
+    const [one, two] = [socket('one'), socket('two')];
+    enter('one');
+    enter('two');
+    adapter.addAll('two', new Set(['room:2']));
+    emit([room, 'room:2'], [1]);
+    emit([room], [2], ['room:2']);
+    emit([], [3]);
+    expect(one.writes).to.deep.equal(['directly 21', 'directly 22', 'directly 23']);
+    expect(two.writes).to.deep.equal(['directly 21', 'directly 23']);
+  });
+});

@@ -1,0 +1,321 @@
+import { expect } from 'chai';
+import { judgeRun } from '../../../tools/torture/oracle.ts';
+import {
+  type Applied,
+  type Evidence,
+  newEvidence,
+  ruleText,
+  type Sent,
+  type Stay,
+} from '../../../tools/torture/record.ts';
+import type { Entry, RoomHistory } from '../../../tools/torture/room-history.ts';
+
+const room = 7;
+const [ana, ben, acme] = ['ana', 'ben', 'acme'];
+
+const rule = (rev: number, grantee: string, permissions: string | null, level = 0): Entry => ({
+  ...{ rev, seq: undefined, text: `rule ${rev}` },
+  rule: { grantee, permissions, level },
+});
+
+const message = (rev: number, seq: number, emitter = ana): Entry => ({
+  ...{ rev, seq, text: `message ${rev}` },
+  message: { id: 100 + seq, emitter, clientMsgId: `m${seq}`, content: `content ${seq}` },
+});
+
+/** Ana and Ben may come in, Ana writes, Ben is banned at 6, she writes on, he is let in again at 8. */
+const entries = (): Entry[] => [
+  rule(1, ana, 'rw'),
+  rule(2, ben, 'rw'),
+  message(3, 1),
+  message(4, 2),
+  message(5, 3),
+  rule(6, ben, 'b'),
+  message(7, 4),
+  rule(8, ben, 'rw'),
+  message(9, 5),
+];
+
+const heard = (history: RoomHistory, ...revs: number[]): Applied[] =>
+  revs.map((rev) => {
+    const { seq, text } = history.entries[rev - 1]!;
+    return { rev, seq, text, at: rev, live: true };
+  });
+
+function stay(user: string, wish: Partial<Stay>): Stay {
+  return {
+    ...{ client: user, user, room, transport: 'socketio', node: 0, joinedRev: 2, recovered: false, from: 2 },
+    ...{ resumes: undefined, startedAt: 0, applied: [], end: undefined, ...wish },
+  };
+}
+
+function sent(seq: number, rev: number): Sent {
+  return {
+    ...{ client: ana, user: ana, room, clientMsgId: `m${seq}`, content: `content ${seq}`, attempts: 1 },
+    outcome: { is: 'stored', id: 100 + seq, seq, rev, duplicate: false, at: rev, node: 0 },
+  };
+}
+
+interface Run {
+  history: RoomHistory;
+  evidence: Evidence;
+  /** Ana's only stay, to the end. */
+  anas: Stay;
+  /** Ben's, until he was banned; and after that, with `since`. */
+  bens: [Stay, Stay];
+}
+
+function cleanRun(): Run {
+  const history = { room, lastRev: 9, lastSeq: 5, entries: entries() };
+  const anas = stay(ana, { applied: heard(history, 3, 4, 5, 6, 7, 8, 9) });
+  const end = { at: 6, how: 'removed' as const, code: 'BANNED' as const };
+  const first = stay(ben, { applied: heard(history, 3, 4, 5), end });
+  const second = stay(ben, {
+    ...{ recovered: true, from: 5, joinedRev: 8, resumes: first },
+    applied: heard(history, 6, 7, 8, 9),
+  });
+  const evidence = newEvidence();
+  for (const user of [ana, ben]) evidence.people.set(user, { entity: acme, level: 50 });
+  evidence.stays.push(anas, first, second);
+  evidence.sent.push(sent(1, 3), sent(2, 4), sent(3, 5), sent(4, 7), sent(5, 9));
+  const rulings: [string, string][] = [
+    [ana, 'rw'],
+    [ben, 'rw'],
+    [ben, 'b'],
+    [ben, 'rw'],
+  ];
+  for (const [grantee, letters] of rulings) evidence.rulings.push({ room, grantee, rule: ruleText(letters, 0) });
+  return { history, evidence, anas, bens: [first, second] };
+}
+
+/** What the oracle says about a run that is clean but for one thing. */
+function verdict(spoil: (run: Run) => void): string[] {
+  const run = cleanRun();
+  spoil(run);
+  return judgeRun(run.evidence, [run.history]).map(({ fault, what }) => `${fault}: ${what}`);
+}
+
+const expectOne = (spoil: (run: Run) => void, ...patterns: RegExp[]) => {
+  const said = verdict(spoil);
+  expect(said, said.join('\n')).to.have.length(1);
+  for (const pattern of patterns) expect(said[0]).to.match(pattern);
+};
+
+describe("The torture's oracle", () => {
+  it('has nothing to say about a clean run', () => {
+    expect(verdict(() => {})).to.deep.equal([]);
+  });
+
+  describe('on what a member heard', () => {
+    it('finds a hole', () => {
+      expectOne(({ anas }) => anas.applied.splice(2, 1), /^lost: ana .* room 7.* rev 6 without rev 5/);
+    });
+
+    it('finds a double', () => {
+      expectOne(({ anas }) => anas.applied.splice(2, 0, anas.applied[1]!), /^doubled: ana .* rev 4 once more/);
+    });
+
+    it('finds what was told although the member had it', () => {
+      expectOne(({ anas, history }) => anas.applied.unshift(...heard(history, 2)), /^doubled: ana .* rev 2 once more/);
+    });
+
+    it('finds an inversion', () => {
+      expectOne(
+        ({ anas }) => anas.applied.splice(1, 2, anas.applied[2]!, anas.applied[1]!),
+        /^reordered: .* rev 4 after rev 5/,
+      );
+    });
+
+    it('finds a member who has not heard the last change', () => {
+      expectOne(({ anas }) => anas.applied.pop(), /^lost: ana .* came to rev 8, not to 9; live/);
+    });
+
+    it('finds other words than those that are stored', () => {
+      expectOne(({ anas }) => Object.assign(anas.applied[0]!, { text: 'something else' }), /^altered: ana .* rev 3/);
+    });
+
+    it('finds another seq', () => {
+      expectOne(({ anas }) => Object.assign(anas.applied[0]!, { seq: 2 }), /^altered: ana .* rev 3/);
+    });
+
+    it('finds what is in no log', () => {
+      const invented = { rev: 10, seq: 6, text: 'never', at: 0, live: true };
+      expectOne(({ anas }) => anas.applied.push(invented), /^altered: .* rev 10 is not in the log/);
+    });
+
+    it('lets one who was cut off have heard any beginning, and no more than that', () => {
+      const end = { at: 0, how: 'disconnected' as const };
+      const cutAfter =
+        (...revs: number[]) =>
+        ({ anas, history }: Run) =>
+          Object.assign(anas, { end, applied: heard(history, ...revs) });
+      expect(verdict(cutAfter(3, 4))).to.deep.equal([]);
+      expectOne(cutAfter(3, 5), /^lost: .* rev 5 without rev 4/);
+    });
+
+    it('wants of /chat every message, and nothing else', () => {
+      const onChat =
+        (...revs: number[]) =>
+        ({ anas, history }: Run) =>
+          Object.assign(anas, { transport: 'chat', applied: heard(history, ...revs) });
+      expect(verdict(onChat(3, 4, 5, 7, 9))).to.deep.equal([]);
+      expectOne(onChat(3, 4, 5, 9), /^lost: .* rev 9 without rev 7/);
+      expectOne(onChat(3, 4, 5, 6, 7, 9), /^altered: .* rev 6/);
+    });
+  });
+
+  describe('on coming back', () => {
+    it('finds a stay that does not go on where the one before ended', () => {
+      expectOne(({ bens: [, second] }) => {
+        second.from = 6;
+        second.applied.shift();
+      }, /^lost: ben .* goes on from rev 6, the stay before came to 5/);
+    });
+
+    it('finds an acknowledgement without all that was missed, also where the member was cut off behind it', () => {
+      expectOne(({ bens: [, second], history }) => {
+        Object.assign(second, { applied: heard(history, 6, 7), end: { at: 0, how: 'disconnected' } });
+      }, /^lost: ben .* came to rev 7, not to 8/);
+    });
+  });
+
+  describe('on bans', () => {
+    it('finds what was told after a ban', () => {
+      const said = verdict(({ bens: [first], history }) => first.applied.push(...heard(history, 6, 7)));
+      expect(said).to.include('leaked: ben (socketio) in room 7, joined at rev 2: heard rev 7, without r since rev 6');
+    });
+
+    it('finds one who was let in although he was banned', () => {
+      const banned = stay(ben, { joinedRev: 6, from: 6, end: { at: 0, how: 'left' } });
+      expectOne(({ evidence }) => evidence.stays.push(banned), /^leaked: ben .* let in without r/);
+    });
+
+    it('finds one who was never taken out', () => {
+      expectOne(
+        ({ bens: [first] }) => Object.assign(first, { end: undefined }),
+        /^leaked: ben .* still in, without r since rev 6/,
+      );
+    });
+
+    it('finds one who was not told everything before his ban', () => {
+      expectOne(({ bens: [first, second], history }) => {
+        first.applied.pop();
+        Object.assign(second, { from: 4, applied: heard(history, 5, 6, 7, 8, 9) });
+      }, /^lost: ben .* came to rev 4, not to 5; removed BANNED/);
+    });
+
+    it('finds one who was taken out for nothing', () => {
+      const end = { at: 0, how: 'removed' as const, code: 'BANNED' as const };
+      expectOne(({ anas }) => Object.assign(anas, { end }), /^protocol: ana .* taken out \(BANNED\), but has r/);
+    });
+
+    it('finds one who is kept out for nothing', () => {
+      const outside = { client: ben, user: ben, room, code: 'BANNED' };
+      expectOne(({ evidence }) => evidence.outside.push(outside), /^lost: ben: kept out of room 7/);
+    });
+
+    it('finds a message that the banned has written', () => {
+      expectOne(({ history, evidence }) => {
+        history.entries[6] = message(7, 4, ben);
+        evidence.sent[3]!.user = ben;
+      }, /^leaked: room 7: rev 7 was written by ben, who had no w/);
+    });
+
+    it('counts the rule of an organisation from its level on, and its ban for all', () => {
+      const shared =
+        (permissions: string, level: number) =>
+        ({ history, evidence, anas, bens }: Run) => {
+          history.entries.splice(
+            0,
+            9,
+            rule(1, acme, 'rw'),
+            message(2, 1),
+            rule(3, acme, permissions, level),
+            message(4, 2),
+          );
+          Object.assign(history, { lastRev: 4, lastSeq: 2, entries: history.entries });
+          Object.assign(anas, { joinedRev: 1, from: 1, applied: heard(history, 2, 3, 4) });
+          evidence.stays.splice(1, bens.length);
+          evidence.sent.splice(0, 5, sent(1, 2), sent(2, 4));
+          evidence.rulings.splice(0, 4);
+          for (const [letters, from] of [
+            ['rw', 0],
+            [permissions, level],
+          ] as const) {
+            evidence.rulings.push({ room, grantee: acme, rule: ruleText(letters, from) });
+          }
+        };
+      expect(verdict(shared('rw', 50))).to.deep.equal([]);
+      expect(verdict(shared('rw', 51))).to.include.members([
+        'leaked: ana (socketio) in room 7, joined at rev 1: heard rev 4, without r since rev 3',
+        'leaked: room 7: rev 4 was written by ana, who had no w',
+      ]);
+      expect(verdict(shared('b', 51)).join()).to.include('heard rev 4, without r since rev 3');
+    });
+  });
+
+  describe('on what is stored', () => {
+    it('finds an acknowledged message that is not', () => {
+      expectOne(
+        ({ evidence }) => evidence.sent.push(sent(6, 10)),
+        /^lost: ana in room 7: m6: acknowledged as rev 10, but not stored/,
+      );
+    });
+
+    it('finds one that is stored twice', () => {
+      const said = verdict(({ history }) => Object.assign(history.entries[8]!.message!, { clientMsgId: 'm4' }));
+      expect(said).to.include('doubled: room 7: the message ana m4 is stored as revs 7, 9');
+    });
+
+    it('finds one that was acknowledged at another place', () => {
+      expectOne(
+        ({ evidence }) => Object.assign(evidence.sent[0]!.outcome!, { seq: 2 }),
+        /^altered: .* acknowledged as id 101, seq 2/,
+      );
+    });
+
+    it('finds other content', () => {
+      expectOne(
+        ({ evidence }) => Object.assign(evidence.sent[0]!, { content: 'other' }),
+        /^altered: .* m1: stored with another content/,
+      );
+    });
+
+    it('finds one that nobody has sent', () => {
+      expectOne(({ evidence }) => evidence.sent.pop(), /^log: room 7: nobody sent rev 9/);
+    });
+
+    it('finds one that was refused, unless another try of it may be stored', () => {
+      const refused =
+        (attempts: number) =>
+        ({ evidence }: Run) =>
+          Object.assign(evidence.sent[4]!, { attempts, outcome: { is: 'refused', code: 'BANNED' } });
+      expectOne(refused(1), /^log: .* m5: refused \(BANNED\), but stored as rev 9/);
+      expect(verdict(refused(2))).to.deep.equal([]);
+    });
+
+    it('finds a rule that was acknowledged and is not in the log', () => {
+      expectOne(
+        ({ evidence }) => evidence.rulings.push({ room, grantee: ben, rule: null }),
+        /^lost: room 7: the rules of ben/,
+      );
+    });
+
+    it('finds a gap in rev, and one in seq', () => {
+      expect(verdict(({ history }) => history.entries.splice(3, 1)).join('\n'))
+        .to.include('log: room 7: rev 5 stands in place 4 of the log')
+        .and.include('log: room 7: seq 3 stands in place 2 of the messages');
+    });
+
+    it('finds a head that is not that of the log', () => {
+      expectOne(({ history }) => Object.assign(history, { lastSeq: 6 }), /^log: room 7: 5 messages, but last_seq 6/);
+    });
+  });
+
+  it('passes on what the clients saw by themselves, and misses a room that is gone', () => {
+    const breach = { fault: 'protocol' as const, what: 'ana: closed with 4400' };
+    expectOne(({ evidence }) => evidence.breaches.push(breach), /^protocol: ana: closed with 4400$/);
+    const { evidence } = cleanRun();
+    expect(judgeRun(evidence, []).map(({ what }) => what)).to.include('ana: room 7 is gone');
+  });
+});

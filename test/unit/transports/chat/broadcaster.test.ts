@@ -1,0 +1,121 @@
+import { expect } from 'chai';
+import type { Change, MessageChange } from '../../../../src/core/log/change.ts';
+import { chatAudience, type Listener } from '../../../../src/transports/chat/broadcaster.ts';
+import { textsIn } from '../../../helpers/written-frames.ts';
+
+const room = 7;
+const uuid = '00000000-0000-0000-0000-00000000000a';
+const date = '2026-01-01T00:00:00.000Z';
+
+function message(rev: number, room_id = room): MessageChange {
+  const details = { id: rev, seq: rev, emitter: uuid, content: `${rev}`, client_msg_id: null };
+  return { kind: 'message', room_id, rev, at: rev, message: { ...details, room_id, createdAt: date, updatedAt: date } };
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+function stage() {
+  const audience = chatAudience();
+  return {
+    audience,
+    announce: (...revs: number[]) => {
+      for (const rev of revs) audience.announce(message(rev));
+    },
+    /** One who notes what he hears: `3` in a frame of the room's, `own 3` in one of his own, and a line per write. */
+    listener(apart = true) {
+      const writes: string[] = [];
+      const listener: Listener & { writes: string[] } = {
+        writes,
+        hear(frames) {
+          writes.push(
+            textsIn(Buffer.concat(frames))
+              .map((text) => JSON.parse(text).data.content)
+              .join(' '),
+          );
+        },
+        hearOwn({ rev }) {
+          // As a session does before whatever it sends.
+          if (apart) audience.catchUp(room, listener);
+          if (apart) writes.push(`own ${rev}`);
+          return apart;
+        },
+        fail(error) {
+          throw error;
+        },
+      };
+      audience.enter(room, listener);
+      return listener;
+    },
+  };
+}
+
+describe('the audience of /chat', () => {
+  it('hears the messages of a turn in one write, and of other changes nothing', async () => {
+    const { audience, announce, listener } = stage();
+    const ann = listener();
+    announce(1, 2);
+    audience.announce({ ...message(3), kind: 'member' } as unknown as Change);
+    audience.announce(message(1, room + 1));
+    announce(4);
+    await turn();
+    expect(ann.writes).to.deep.equal(['1 2 4']);
+  });
+
+  const own: [title: string, revs: number[], writes: string[]][] = [
+    ['in the middle', [3], ['1 2', 'own 3', '4 5']],
+    ['first and last', [1, 5], ['own 1', '2 3 4', 'own 5']],
+    ['one after the other', [2, 3], ['1', 'own 2', 'own 3', '4 5']],
+    ['all', [1, 2, 3, 4, 5], ['own 1', 'own 2', 'own 3', 'own 4', 'own 5']],
+  ];
+  for (const [title, revs, writes] of own) {
+    it(`hears its own messages in frames of their own, once and in their places: ${title}`, async () => {
+      const { audience, announce, listener } = stage();
+      const [ann, bob] = [listener(), listener()];
+      for (const rev of revs) audience.expectOwn(room, rev, ann);
+      announce(1, 2, 3, 4, 5);
+      await turn();
+      expect(ann.writes).to.deep.equal(writes);
+      expect(bob.writes).to.deep.equal(['1 2 3 4 5']);
+    });
+  }
+
+  it('hears its own among the others where it wants no frame for it, and where it has taken that back', async () => {
+    const { audience, announce, listener } = stage();
+    const [plain, fickle] = [listener(false), listener()];
+    audience.expectOwn(room, 1, plain);
+    audience.expectOwn(room, 2, fickle)();
+    announce(1, 2, 3);
+    await turn();
+    for (const { writes } of [plain, fickle]) expect(writes).to.deep.equal(['1 2 3']);
+  });
+
+  it('that leaves hears what was said before at once, and nothing after', async () => {
+    const { audience, announce, listener } = stage();
+    const [ann, bob] = [listener(), listener()];
+    announce(1, 2);
+    audience.leave(room, ann);
+    expect(ann.writes).to.deep.equal(['1 2']);
+    announce(3);
+    audience.leave(room, ann);
+    audience.catchUp(room, ann);
+    await turn();
+    expect(ann.writes).to.deep.equal(['1 2']);
+    expect(bob.writes).to.deep.equal(['1 2 3']);
+  });
+
+  it('that comes hears what is said from then on, and nothing twice', async () => {
+    const { audience, announce, listener } = stage();
+    const ann = listener();
+    announce(1, 2);
+    const late = listener();
+    audience.catchUp(room, late);
+    announce(3);
+    audience.leave(room, ann);
+    audience.leave(room, late);
+    announce(4);
+    audience.enter(room, late);
+    announce(5);
+    await turn();
+    expect(late.writes).to.deep.equal(['3', '5']);
+  });
+});

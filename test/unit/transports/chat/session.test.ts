@@ -1,0 +1,220 @@
+import { expect } from 'chai';
+import { tokenLifetimes } from '../../../../src/auth/token-expiry.ts';
+import { ChatError, type CloseReason } from '../../../../src/core/errors.ts';
+import type { Rooms } from '../../../../src/features/app-context.ts';
+import { chatAudience } from '../../../../src/transports/chat/broadcaster.ts';
+import { ChatSession } from '../../../../src/transports/chat/session.ts';
+import type { Live } from '../../../../src/transports/live-context.ts';
+import { unlimited } from '../../../helpers/unlimited.ts';
+
+const user = '00000000-0000-0000-0000-00000000000a';
+const other = '00000000-0000-0000-0000-00000000000b';
+
+/** `good`, `gone` and `other` are tokens, of which `gone` is revoked as soon as it is verified; `away` meets keys that cannot be had; everything else does not hold. */
+async function verify(token: unknown) {
+  if (token === 'away') throw new ChatError('UNAVAILABLE');
+  if (token === 'late') throw new ChatError('TOKEN_EXPIRED');
+  if (token !== 'good' && token !== 'other' && token !== 'gone') throw new ChatError('UNAUTHENTICATED');
+  const actor = { user: token === 'other' ? other : user, entity: null, level: 0, mayCreateRooms: false };
+  return { actor, issuedAt: 0, expiresAt: null, jti: token };
+}
+
+/** A session without a socket, on a node without rooms. */
+async function say(...frames: (object | string | null | number | boolean)[]): Promise<string[]> {
+  const answers: string[] = [];
+  const released: string[] = [];
+  const waiting = { count: 0, bytes: 0 };
+  const live = {
+    rooms: {
+      requestLimits: unlimited,
+      log: { state: async () => undefined },
+      feeds: { open: () => ({ join: notFound, leave: () => {} }), release: () => {} },
+    } as unknown as Rooms,
+    authenticator: { verify },
+    lifetimes: tokenLifetimes({ isRevoked: ({ jti }) => jti === 'gone', onChange: () => () => {} }),
+    connections: {
+      awaitToken: () => () => released.push('unauthenticated'),
+      admit: () => () => released.push('user'),
+    },
+    limits: {},
+    tokenDeadlineMs: 60_000,
+    metrics: { refused: () => {}, requested: () => {} },
+    waiting,
+  } as unknown as Live;
+  const connection = {
+    send: (frame: string) => {
+      const { type, data, reason, id } = JSON.parse(frame);
+      answers.push([type === 'query' || type === 'status' ? data : type, reason, id].filter(Boolean).join(' '));
+      return true;
+    },
+    close: (reason: CloseReason) => void answers.push(`closed: ${reason}`),
+    setReading: () => {},
+    limitMessages: () => true,
+    hasTooMuchUnsent: false,
+  };
+  const session = new ChatSession(connection, live, chatAudience());
+  for (const frame of frames) session.hear(typeof frame === 'string' ? frame : JSON.stringify(frame));
+  // Commands are obeyed one after the other: several turns of the loop see all of them through.
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+  session.end();
+  expect(waiting, 'nothing waits for its turn any more').to.deep.equal({ count: 0, bytes: 0 });
+  expect(released, 'its place among the unauthenticated is given back').to.include('unauthenticated');
+  return answers;
+}
+
+async function notFound(): Promise<never> {
+  throw new ChatError('NOT_FOUND');
+}
+
+const token = (content: unknown, id?: unknown) => ({ type: 'token', content, id });
+
+const table: [title: string, frames: Parameters<typeof say>, answers: string[]][] = [
+  ['asks to start', [], ['START?']],
+  ['is ready by a good token', [token('good', 'a')], ['START?', 'READY a']],
+  ['asks again after a bad one', [token('bad')], ['START?', 'TOKEN? UNAUTHENTICATED']],
+  ['says that a token has expired', [token('late')], ['START?', 'TOKEN? TOKEN_EXPIRED']],
+  ['takes a good one after two bad frames', ['{', null, token('good')], ['START?', 'TOKEN?', 'TOKEN?', 'READY']],
+  [
+    'ends with the third bad one, and obeys nothing after it',
+    [token('bad'), token(42), token({}), token('good')],
+    ['START?', 'TOKEN? UNAUTHENTICATED', 'TOKEN? UNAUTHENTICATED', 'BADAUTH', 'closed: bad_tokens'],
+  ],
+  [
+    'does not count keys that cannot be had',
+    [token('away'), token('away'), token('away'), token('good')],
+    ['START?', ...Array(3).fill('ERROR UNAVAILABLE'), 'READY'],
+  ],
+  ['wants a token before anything else', [{ type: 'select_room', room_id: 1 }], ['START?', 'TOKEN?']],
+  [
+    'asks for a command where there is none',
+    [token('good'), { type: 'dance' }, { type: 7 }, {}, null, [], 42, true, { type: '__proto__', id: 9 }],
+    ['START?', 'READY', ...Array(7).fill('COMMAND?'), 'COMMAND? 9'],
+  ],
+  [
+    'asks for a room before a message and before history',
+    [token('good'), { type: 'message', content: 'x', id: 1 }, { type: 'get_past_messages' }],
+    ['START?', 'READY', 'SELECTROOM? 1', 'SELECTROOM?'],
+  ],
+  [
+    'says what is wrong with a room',
+    [
+      token('good'),
+      { type: 'select_room' },
+      { type: 'select_room', room_id: 'abc' },
+      { type: 'select_room', room_id: 5 },
+    ],
+    ['START?', 'READY', 'ERROR BAD_REQUEST', 'ERROR BAD_REQUEST', 'NOTAUTHORIZED NOT_FOUND'],
+  ],
+  [
+    'ends over what is not JSON',
+    [token('good'), '{', token('good')],
+    ['START?', 'READY', 'BADJSON', 'closed: not_json'],
+  ],
+  ['quits', [token('good'), { type: 'quit' }, { type: 'dance' }], ['START?', 'READY', 'closed: quit']],
+  [
+    'is never ready by a token that was revoked meanwhile',
+    [token('gone'), { type: 'dance' }],
+    ['START?', 'closed: token_ended'],
+  ],
+  [
+    'ends by a fresh token that was',
+    [token('good'), token('gone'), { type: 'dance' }],
+    ['START?', 'READY', 'closed: token_ended'],
+  ],
+  ['takes a fresh token of the same user', [token('good'), token('good')], ['START?', 'READY', 'READY']],
+  [
+    'keeps the old token where a fresh one is bad or of another user',
+    [token('good'), token('other'), token('bad'), { type: 'dance' }],
+    ['START?', 'READY', 'TOKEN? UNAUTHENTICATED', 'TOKEN? UNAUTHENTICATED', 'COMMAND?'],
+  ],
+  ['ends over a frame too large for one without a token', ['x'.repeat(4_097)], ['START?', 'closed: frame_too_large']],
+  ['ignores an id that is neither text nor number', [{ ...token('good'), id: {} }], ['START?', 'READY']],
+];
+
+describe('a /chat session', () => {
+  for (const [title, frames, answers] of table) {
+    it(title, async () => expect(await say(...frames)).to.deep.equal(answers));
+  }
+
+  it('that ends while it comes into a room stays whose it was: what is under way judges him, and is no defect', async () => {
+    const refused: string[] = [];
+    let judge = () => {};
+    const join = async (member: { actor: { user: string } }) => {
+      await new Promise<void>((resolve) => {
+        judge = resolve;
+      });
+      throw new ChatError(member.actor.user === user ? 'NOT_FOUND' : 'FORBIDDEN');
+    };
+    const live = {
+      rooms: { requestLimits: unlimited, feeds: { open: () => ({ join, leave: () => {} }), release: () => {} } },
+      authenticator: { verify },
+      lifetimes: tokenLifetimes({ isRevoked: () => false, onChange: () => () => {} }),
+      connections: { awaitToken: () => () => {}, admit: () => () => {} },
+      limits: {},
+      tokenDeadlineMs: 60_000,
+      metrics: { refused: (_transport: string, code: string) => refused.push(code), requested: () => {} },
+      waiting: { count: 0, bytes: 0 },
+      logger: { error: () => {} },
+    } as unknown as Live;
+    const connection = {
+      ...{ send: () => true, close: () => {}, setReading: () => {}, limitMessages: () => true },
+      hasTooMuchUnsent: false,
+    };
+    const session = new ChatSession(connection, live, chatAudience());
+    session.hear(JSON.stringify(token('good')));
+    session.hear(JSON.stringify({ type: 'select_room', room_id: 5 }));
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    session.end();
+    judge();
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    expect(refused).to.deep.equal(['NOT_FOUND']);
+  });
+
+  it('keeps no text of a command while all connections of the node have too much waiting', () => {
+    const waiting = { count: 0, bytes: 0 };
+    const done: string[] = [];
+    const live = {
+      authenticator: { verify: () => new Promise(() => {}) },
+      connections: { awaitToken: () => () => {} },
+      limits: { frameBytes: 65_536 },
+      tokenDeadlineMs: 60_000,
+      metrics: { refused: (_transport: string, code: string) => done.push(code), requested: () => {} },
+      waiting,
+    } as unknown as Live;
+    const connection = {
+      send: () => true,
+      close: (reason: CloseReason) => void done.push(`closed: ${reason}`),
+      setReading: (reading: boolean) => void done.push(`reading: ${reading}`),
+      limitMessages: (bytes: number) => done.push(`at most ${bytes}`) > 0,
+      hasTooMuchUnsent: false,
+    };
+    const session = new ChatSession(connection, live, chatAudience());
+    session.hear(JSON.stringify(token('good')));
+    expect(done, 'what follows the token may be larger').to.deep.equal(['at most 65536']);
+    waiting.bytes += 64 * 1_048_576;
+    const before = waiting.bytes;
+    session.hear(JSON.stringify({ type: 'select_room', room_id: 5, padding: 'x'.repeat(4_000) }));
+    expect(waiting.bytes - before, 'the text is not kept').to.be.below(1_000);
+    session.end();
+  });
+
+  it('is closed when libraries have written more than it reads', () => {
+    const done: string[] = [];
+    const live = {
+      connections: { awaitToken: () => () => {} },
+      tokenDeadlineMs: 60_000,
+      metrics: { closedUnread: () => done.push('counted') },
+      waiting: { count: 0, bytes: 0 },
+    } as unknown as Live;
+    const connection = {
+      ...{ send: () => true, setReading: () => {}, limitMessages: () => true, hasTooMuchUnsent: false },
+      close: (reason: CloseReason) => void done.push(reason),
+    };
+    const session = new ChatSession(connection, live, chatAudience());
+    session.checkUnsent();
+    expect(done).to.deep.equal([]);
+    connection.hasTooMuchUnsent = true;
+    for (let n = 0; n < 2; n++) session.checkUnsent();
+    expect(done).to.deep.equal(['counted', 'does_not_read']);
+  });
+});

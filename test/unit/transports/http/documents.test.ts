@@ -1,0 +1,174 @@
+import { readFileSync } from 'node:fs';
+import SwaggerParser from '@apidevtools/swagger-parser';
+import { Parser } from '@asyncapi/parser';
+import { expect } from 'chai';
+import type { Router } from 'express';
+import type { Rooms } from '../../../../src/features/app-context.ts';
+import type { Revocations } from '../../../../src/features/revocations/revocations.ts';
+import { type ChatFrameName, chatCommands, chatFrames } from '../../../../src/protocol/chat-commands.ts';
+import type { Answer, Route } from '../../../../src/protocol/rest/route.ts';
+import { restRoutes } from '../../../../src/protocol/rest-routes.ts';
+import { announcements, requests } from '../../../../src/protocol/socket-events.ts';
+import { adminRoutes } from '../../../../src/transports/http/admin.routes.ts';
+import { asyncapiDocument } from '../../../../src/transports/http/documents/asyncapi.ts';
+import { documentsRoutes } from '../../../../src/transports/http/documents/documents.routes.ts';
+import { openapiDocument } from '../../../../src/transports/http/documents/openapi.ts';
+import { membersRoutes } from '../../../../src/transports/http/members.routes.ts';
+import { messagesRoutes } from '../../../../src/transports/http/messages.routes.ts';
+import { operationsRoutes } from '../../../../src/transports/http/operations.routes.ts';
+import { roomsRoutes } from '../../../../src/transports/http/rooms.routes.ts';
+import { checksOf, closed } from '../../../helpers/json-checks.ts';
+import type { Loose } from '../../../helpers/loose.ts';
+
+const openapi: Loose = JSON.parse(JSON.stringify(openapiDocument()));
+const asyncapi: Loose = JSON.parse(JSON.stringify(asyncapiDocument()));
+const routes = Object.entries<Route>(restRoutes);
+
+/** `GET /rooms/:id` of every route that a router serves. */
+function servedBy(router: Router, prefix = ''): string[] {
+  return router.stack.flatMap(({ route }) => {
+    if (!route) return [];
+    const methods = new Set(route.stack.map(({ method }) => method.toUpperCase()));
+    return [...methods].map((method) => `${method} ${prefix}${route.path === '/' && prefix ? '' : route.path}`);
+  });
+}
+
+describe('the table of routes', () => {
+  it('has what the routers serve, and no more', () => {
+    const rooms = {} as Rooms;
+    const audit = { revoked() {}, lifted() {}, refused() {} };
+    const admin = { token: '', revocations: {} as Revocations, audit, bodyBytes: 0 };
+    const metrics = { contentType: '', text: async () => '' };
+    const operations = {
+      ready: async () => {},
+      metrics,
+      metricsServed: true,
+      metricsToken: undefined,
+      isOpen: () => true,
+    };
+    const served = [
+      ...[roomsRoutes(rooms), membersRoutes(rooms), messagesRoutes(rooms)].flatMap((one) => servedBy(one, '/rooms')),
+      ...servedBy(adminRoutes(admin), '/admin'),
+      ...servedBy(operationsRoutes(operations)),
+      // The files of the page are the page's own.
+      ...servedBy(documentsRoutes()).filter((route) => !route.includes('/docs/')),
+    ];
+    expect(routes.map(([, { method, path }]) => `${method} ${path}`)).to.have.members(served);
+  });
+
+  for (const [name, { body, answers }] of routes) {
+    it(`has true examples of ${name}`, () => {
+      for (const [what, example] of Object.entries(body?.examples ?? {})) {
+        expect(body!.schema.safeParse(example).error, what).to.equal(undefined);
+      }
+      for (const { schema, example } of Object.values<Answer>(answers)) {
+        // Equal to what is left of it: nothing in it is unknown to the schema.
+        if (example !== undefined) expect(schema.parse(example)).to.deep.equal(example);
+      }
+    });
+  }
+});
+
+describe('OpenAPI', () => {
+  it('is valid', async () => {
+    await SwaggerParser.validate(structuredClone(openapi));
+  });
+
+  it('has the version of the package', () => {
+    const { version } = JSON.parse(readFileSync(new URL('../../../../package.json', import.meta.url), 'utf8'));
+    expect(openapi.info.version).to.equal(version);
+    expect(asyncapi.info.version).to.equal(version);
+  });
+
+  it('refers to what is shared', () => {
+    const paths = JSON.stringify(openapi.paths);
+    for (const name of ['Room', 'Message', 'PermissionRule', 'RoomListItem', 'Revocation', 'CreateRoom', 'PutMember']) {
+      expect(openapi.components.schemas).to.have.property(name);
+      expect(paths).to.include(`{"$ref":"#/components/schemas/${name}"}`);
+    }
+    for (const name of Object.keys(openapi.components.responses)) {
+      expect(paths).to.include(`{"$ref":"#/components/responses/${name}"}`);
+    }
+  });
+
+  it('says something of every operation, parameter and answer', () => {
+    for (const operation of Object.values<Loose>(openapi.paths).flatMap((item) => Object.values<Loose>(item))) {
+      expect(operation.summary, operation.operationId).to.match(/^[A-Z].*[^.]$/);
+      for (const { name, description, schema } of operation.parameters ?? []) {
+        const shown = description ?? openapi.components.schemas[schema.$ref?.split('/').at(-1)]?.description;
+        expect(shown, `${operation.operationId} ${name}`).to.be.a('string');
+      }
+    }
+  });
+
+  it('has true examples in its schemas', () => {
+    const check = checksOf(closed(openapi));
+    for (const [name, { examples = [] }] of Object.entries<Loose>(openapi.components.schemas)) {
+      for (const example of examples) expect(check(['components', 'schemas', name], example), name).to.equal(undefined);
+    }
+  });
+
+  it('has no refusal whose example it would not take', () => {
+    const check = checksOf(closed(openapi));
+    for (const [name, { content }] of Object.entries<Loose>(openapi.components.responses)) {
+      const place = ['components', 'responses', name, 'content', 'application/json', 'schema'];
+      for (const { value } of Object.values<Loose>(content['application/json'].examples)) {
+        expect(check(place, value), name).to.equal(undefined);
+        expect(check(place, { ...value, meta: { ...value.meta, reason: 'OTHER' } }), name).to.be.a('string');
+      }
+    }
+  });
+});
+
+describe('AsyncAPI', () => {
+  it('is valid', async () => {
+    const { diagnostics } = await new Parser().parse(JSON.stringify(asyncapi));
+    // 0 is an error, 1 a warning.
+    expect(diagnostics.filter(({ severity }) => severity <= 1).map(({ message }) => message)).to.deep.equal([]);
+  });
+
+  it('has every request, announcement, command and frame by its name', () => {
+    const named = (channel: string, part: RegExp) =>
+      Object.keys(asyncapi.channels[channel].messages)
+        .filter((key) => part.test(key))
+        .map((key) => asyncapi.components.messages[`${channel}.${key}`].name);
+    expect(named('rooms', /\.request$/)).to.have.members(Object.keys(requests));
+    expect(named('rooms', /^(?!connect)[^.]+$/)).to.have.members(Object.keys(announcements));
+    expect(named('chat', /^command\./)).to.have.members(Object.keys(chatCommands));
+    expect(named('chat', /^frame\./)).to.have.members(Object.keys(chatFrames));
+  });
+
+  it('has every message in an operation', () => {
+    const used = new Set(
+      Object.values<Loose>(asyncapi.operations).flatMap(({ messages, reply }) =>
+        [...messages, ...(reply?.messages ?? [])].map(({ $ref }: Loose) => $ref),
+      ),
+    );
+    // What refuses a command is one message for each of them.
+    const unused = Object.entries<Loose>(asyncapi.channels).flatMap(([channel, { messages }]) =>
+      Object.keys(messages).filter((key) => !used.has(`#/channels/${channel}/messages/${key}`)),
+    );
+    expect(unused).to.deep.equal(['frame.ERROR']);
+  });
+
+  it('has true examples in its messages', () => {
+    const check = checksOf(closed(asyncapi));
+    const resolved = ({ $ref }: Loose) => ($ref ? asyncapi.components.schemas[$ref.split('/').at(-1)] : undefined);
+    for (const [key, { payload }] of Object.entries<Loose>(asyncapi.components.messages)) {
+      const { examples = [] } = resolved(payload) ?? payload;
+      for (const example of examples) {
+        expect(check(['components', 'messages', key, 'payload'], example), key).to.equal(undefined);
+      }
+      if (!/ack|refusal/.test(key)) expect(examples, key).not.to.be.empty;
+    }
+  });
+
+  for (const name of Object.keys(chatFrames) as ChatFrameName[]) {
+    it(`has an example of ${name} that is none of another frame`, () => {
+      for (const example of chatFrames[name].meta()!.examples as unknown[]) {
+        const fitting = Object.entries(chatFrames).filter(([, schema]) => schema.safeParse(example).success);
+        expect(fitting.map(([fits]) => fits)).to.deep.equal([name]);
+      }
+    });
+  }
+});

@@ -1,0 +1,82 @@
+import { EventEmitter } from 'node:events';
+import { expect } from 'chai';
+import { tokenLifetimes } from '../../../../src/auth/token-expiry.ts';
+import type { Live } from '../../../../src/transports/live-context.ts';
+import { type RoomsSocket, SocketSession } from '../../../../src/transports/socketio/socket-session.ts';
+import { unlimited } from '../../../helpers/unlimited.ts';
+
+const actor = { user: '00000000-0000-0000-0000-00000000000a', entity: null, level: 0, mayCreateRooms: false };
+
+/** A session without a socket, whose token is revoked or not when it begins; what becomes of its connection. */
+function begin(isRevoked: boolean, { waiting = { count: 0, bytes: 0 }, sendRate = {} } = {}) {
+  const done: string[] = [];
+  const conn = Object.assign(new EventEmitter(), { transport: {}, close: () => void done.push('closed') });
+  let hear = (..._request: unknown[]) => {};
+  const socket = {
+    conn,
+    disconnect: (close: boolean) => void done.push(`sent away ${close}`),
+    onAny: (listener: typeof hear) => {
+      hear = listener;
+    },
+    on: () => {},
+  } as unknown as RoomsSocket;
+  const lifetimes = tokenLifetimes({ isRevoked: () => isRevoked, onChange: () => () => {} });
+  const metrics = { refused: () => {}, requested: () => {} };
+  const rooms = { requestLimits: unlimited, settings: { contentBytes: 0 }, sendRate };
+  const live = { lifetimes, metrics, rooms, waiting } as unknown as Live;
+  new SocketSession(socket, { actor, issuedAt: 0, expiresAt: null, jti: null }, live);
+  const ask = async (name: string, payload: unknown = {}) => {
+    const answers: unknown[] = [];
+    hear(name, payload, (answer: unknown) => answers.push(answer));
+    await new Promise((resolve) => setImmediate(resolve));
+    return answers;
+  };
+  return { done, ask };
+}
+
+describe('the requests of a Socket.IO session that wait', () => {
+  const room_id = 1;
+  const content = 'x'.repeat(60_000);
+
+  /** On a node whose database answers nothing. */
+  function hanging(waiting = { count: 0, bytes: 0 }) {
+    const forever = () => new Promise(() => {});
+    return { waiting, ask: begin(false, { waiting, sendRate: { take: forever } }).ask };
+  }
+
+  it('are limited by their bytes', async () => {
+    const { ask, waiting } = hanging();
+    let answers: unknown[] = [];
+    while (answers.length === 0) answers = await ask('message:send', { room_id, content });
+    expect(answers).to.have.nested.property('[0].error.code', 'RATE_LIMITED');
+    expect(waiting.count).to.be.within(17, 18);
+    expect(waiting.bytes).to.be.within(1_048_576, 1_048_576 + 61_000);
+  });
+
+  it('hold nothing that they do not need', async () => {
+    const { ask, waiting } = hanging();
+    expect(await ask('message:send', { room_id, content: 'x', padding: content })).to.deep.equal([]);
+    expect(waiting.bytes).to.be.below(1_000);
+  });
+
+  it('are refused while all connections of the node together have too many', async () => {
+    const { ask } = hanging({ count: 2_000, bytes: 64 * 1_048_576 });
+    const answers = await ask('message:send', { room_id, content: 'x' });
+    expect(answers).to.have.nested.property('[0].error.code', 'UNAVAILABLE');
+    expect(answers).to.have.nested.property('[0].error.retry_after_ms', 1_000);
+  });
+});
+
+describe('a Socket.IO session', () => {
+  it('obeys requests', async () => {
+    const { done, ask } = begin(false);
+    expect(await ask('dance')).to.have.length(1);
+    expect(done).to.deep.equal([]);
+  });
+
+  it('whose token was revoked after it was verified is sent away at once, and obeys none', async () => {
+    const { done, ask } = begin(true);
+    expect(await ask('dance')).to.deep.equal([]);
+    expect(done).to.deep.equal(['sent away true', 'closed']);
+  });
+});

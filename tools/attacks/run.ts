@@ -1,0 +1,137 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { startBalancer } from '../../test/helpers/balancer.ts';
+import { runEnds } from '../../test/helpers/cleanup.ts';
+import { somebody, testSecret } from '../../test/helpers/people.ts';
+import { freshDatabase } from '../../test/helpers/postgres.ts';
+import { runServer } from '../../test/helpers/process.ts';
+import { rest } from '../../test/helpers/rest-client.ts';
+import { type Attack, attacks, type Outcome, type Target } from './memory-attacks.ts';
+
+/**
+ * What the process of a node holds while a client tries to fill it, and whether it survives. Bounded in time and in
+ * connections. `node tools/attacks/run.ts` starts a node of its own for each attack, with little memory; `--checkout`
+ * takes another checkout, and `--through nginx` or `--through haproxy` puts two such nodes behind the balancer of deploy/.
+ * With `--url` it attacks what runs there, such as a balancer on this machine, and only says
+ * whether that still answers; `--token` and `--room` allow the attacks of a user.
+ */
+const { values } = parseArgs({
+  options: {
+    checkout: { type: 'string', default: resolve(import.meta.dirname, '../..') },
+    through: { type: 'string' },
+    url: { type: 'string' },
+    token: { type: 'string' },
+    room: { type: 'string', default: '1' },
+    only: { type: 'string' },
+    seconds: { type: 'string', default: '6' },
+    connections: { type: 'string', default: '250' },
+    heap: { type: 'string', default: '512' },
+  },
+});
+
+const names = values.only?.split(',') ?? Object.keys(attacks);
+const unknown = names.filter((name) => !attacks[name]);
+if (unknown.length > 0) throw new Error(`No attack is named ${unknown.join(', ')}: ${Object.keys(attacks).join(', ')}`);
+
+const mebibytes = (bytes: number) => `${Math.round(bytes / 1_048_576)} MiB`;
+
+interface Report {
+  sent: string;
+  open: number;
+  before?: string;
+  peak?: string;
+  survived: boolean;
+}
+
+/** Of a process of this machine, in bytes. */
+function memoryOf(pid: number): number | undefined {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    // A process that has ended has none.
+    return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1_024;
+  } catch {
+    return undefined;
+  }
+}
+
+const answers = (url: string) =>
+  fetch(`${url}/healthz`, { signal: AbortSignal.timeout(5_000) }).then(
+    ({ status }) => status === 200,
+    () => false,
+  );
+
+function startNode(attack: Attack, databaseUrl: string, name: string) {
+  const settings = {
+    ...{ DATABASE_URL: databaseUrl, JWT_SECRET: testSecret, SEND_RATE: 0, LOG_LEVEL: 'info', NODE_NAME: name },
+    ...{ NODE_OPTIONS: `--max-old-space-size=${values.heap}`, MAX_CONNECTIONS_PER_USER: 0 },
+    ...attack.settings,
+  };
+  return runServer(settings, values.checkout);
+}
+
+/** One node, or two behind a balancer; of two, the memory of the larger one counts. */
+async function attackOwn(attack: Attack): Promise<Report> {
+  const databaseUrl = await freshDatabase();
+  const first = await startNode(attack, databaseUrl, 'chat-1');
+  const nodes = values.through ? [first, await startNode(attack, databaseUrl, 'chat-2')] : [first];
+  const url = values.through ? await balancerOf(values.through, nodes) : first.url;
+  const person = somebody({ level: 100 });
+  const { room } = (await rest(url, person.token).post('/rooms', { name: 'attacked' })).body.content;
+  const largest = () => Math.max(...nodes.map(({ child }) => memoryOf(child.pid!) ?? 0));
+  const before = largest();
+  let peak = before;
+  let hasEnded = false;
+  for (const { exited } of nodes) {
+    void exited.then(() => {
+      hasEnded = true;
+    });
+  }
+  const watch = setInterval(() => {
+    peak = Math.max(peak, largest());
+  }, 25);
+  const outcome = await bounded(attack, { url, person, room_id: room.id, databaseUrl });
+  clearInterval(watch);
+  // A balancer may still refuse this address for what it did.
+  const survived = !hasEnded && (await Promise.all(nodes.map((node) => answers(node.url)))).every(Boolean);
+  for (const node of nodes) node.kill('SIGKILL');
+  await Promise.all(nodes.map(({ exited }) => exited));
+  const { sent, open } = outcome;
+  return { sent, open, before: mebibytes(before), peak: mebibytes(peak), survived };
+}
+
+async function balancerOf(kind: string, nodes: readonly { url: string }[]): Promise<string> {
+  if (kind !== 'nginx' && kind !== 'haproxy') throw new Error('--through takes nginx or haproxy');
+  const [first, second] = nodes.map(({ url }) => Number(new URL(url).port));
+  return (await startBalancer(kind, [first!, second!])).url;
+}
+
+async function bounded(attack: Attack, target: Omit<Target, 'connections' | 'until'>) {
+  const until = performance.now() + Number(values.seconds) * 1_000;
+  const failed = (): Outcome => ({ sentBytes: Number.NaN, open: 0 });
+  const { sentBytes, open } = await attack
+    .run({ ...target, connections: Number(values.connections), until })
+    .catch(failed);
+  return { sent: Number.isNaN(sentBytes) ? 'it broke off' : mebibytes(sentBytes), open };
+}
+
+async function attackThere(attack: Attack, url: string): Promise<Report | undefined> {
+  const { token } = values;
+  if (attack.needs?.includes('database') || (attack.needs?.includes('token') && !token)) return undefined;
+  const person = token ? { token } : undefined;
+  const outcome = await bounded(attack, { url, person, room_id: Number(values.room), databaseUrl: undefined });
+  return { ...outcome, survived: await answers(url) };
+}
+
+let allSurvived = true;
+for (const name of names) {
+  const attack = attacks[name]!;
+  const report = values.url ? await attackThere(attack, values.url) : await attackOwn(attack);
+  if (!report) continue;
+  const { sent, open, before, peak, survived } = report;
+  const memory = before ? `, memory ${before} → ${peak}` : '';
+  console.log(`${name}: ${attack.what}. Sent ${sent}, ${open} open${memory}: ${survived ? 'survived' : 'DEAD'}`);
+  allSurvived &&= survived;
+}
+await runEnds();
+process.exit(allSurvived ? 0 : 1);

@@ -1,0 +1,122 @@
+import WebSocket from 'ws';
+import { closeCodes, type ErrorCode, type RemovalCode } from '../../src/core/errors.ts';
+import { ChatFrame } from '../../src/protocol/chat-commands.ts';
+import type { Dial, JoinAnswer, Line, LineEvents } from './line.ts';
+import { messageText } from './room-history.ts';
+
+const dialMs = 4_000;
+const forgetMs = 20_000;
+
+/** What the server may close these connections with: none of them misbehaves. */
+const fairCloses = new Set<number>([
+  ...[closeCodes.quit, closeCodes.draining, closeCodes.token_ended, closeCodes.does_not_read].map(({ code }) => code),
+  1006,
+]);
+
+type Frame<T extends ChatFrame['type']> = Extract<ChatFrame, { type: T }>;
+type Answer = (joined: JoinAnswer) => void;
+
+export function chatDial(user: string): Dial {
+  return (url, token, events) => {
+    const options = { handshakeTimeout: dialMs, perMessageDeflate: false };
+    return chatLine(new WebSocket(`${url.replace('http', 'ws')}/chat`, options), user, token, events);
+  };
+}
+
+function chatLine(socket: WebSocket, user: string, token: string, events: LineEvents): Line {
+  let over = false;
+  let asked = 0;
+  let room: number | undefined;
+  let selecting: { id: number; room: number; answer: Answer } | undefined;
+
+  const say = (command: object) => {
+    if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(command));
+  };
+  socket.on('open', () => say({ type: 'token', content: token, id: 'first' }));
+  // The close that follows says the rest.
+  socket.on('error', () => {});
+  socket.on('close', (code) => {
+    if (over) return;
+    over = true;
+    if (!fairCloses.has(code)) events.breach(`closed with ${code}`);
+    events.ended();
+  });
+  socket.on('message', (data) => {
+    if (!over) hear(data.toString());
+  });
+
+  function hear(text: string): void {
+    const frame = ChatFrame.safeParse(JSON.parse(text)).data;
+    const understood = frame && (frame.type === 'message' ? hearMessage(frame) : hearStatus(frame));
+    if (!understood) events.breach(`a frame it has not asked for, or that is not documented: ${text}`);
+  }
+
+  function hearMessage(frame: Frame<'message'>): boolean {
+    const { rev, cursor, data, duplicate, history } = frame;
+    if (history || (duplicate && data.emitter !== user)) return false;
+    if (!duplicate) events.heard({ room: data.room_id, rev, cursor, seq: data.seq, text: messageText(data) });
+    // The echo of a message that a sweep brought has no `id`.
+    if (data.emitter === user && data.client_msg_id !== null) {
+      events.stored(data.client_msg_id, { id: data.id, seq: data.seq, rev, duplicate: duplicate === true });
+    }
+    return true;
+  }
+
+  function hearStatus(frame: Frame<'query' | 'status'>): boolean {
+    const { data, id } = frame;
+    if (data === 'START?') return true;
+    if (data === 'READY') {
+      if (id === 'first') events.ready();
+      return id === 'first' || id === 'fresh';
+    }
+    if (data === 'CONNECTED') return joined(id, { ...frame, ok: true, events: [] });
+    if (data === 'SELECTROOM?' && typeof id === 'string') {
+      events.notYet(id);
+      return true;
+    }
+    if (data !== 'NOTAUTHORIZED' && data !== 'ERROR') return false;
+    if (typeof id === 'number') return joined(id, { ok: false, code: frame.reason as ErrorCode });
+    if (id === 'fresh') return frame.reason === 'UNAVAILABLE';
+    if (id !== undefined) events.refused(id, frame.reason as ErrorCode);
+    else if (room !== undefined && data === 'NOTAUTHORIZED') removed(frame.reason as RemovalCode);
+    else return false;
+    return true;
+  }
+
+  function joined(id: unknown, answer: JoinAnswer): boolean {
+    if (selecting?.id !== id) return false;
+    const { room: chosen, answer: tell } = selecting!;
+    selecting = undefined;
+    room = answer.ok ? chosen : undefined;
+    tell(answer);
+    return true;
+  }
+
+  function removed(reason: RemovalCode): void {
+    const from = room!;
+    room = undefined;
+    events.removed(from, reason);
+  }
+
+  return {
+    join(room_id, since, answer) {
+      selecting = { id: ++asked, room: room_id, answer };
+      say({ type: 'select_room', room_id, id: asked, ...(since && { since }) });
+    },
+    /** Only another select leaves a room. */
+    leave() {},
+    send({ content, clientMsgId }) {
+      say({ type: 'message', content, client_msg_id: clientMsgId, id: clientMsgId });
+    },
+    refresh(fresh) {
+      say({ type: 'token', content: fresh, id: 'fresh' });
+    },
+    end(how) {
+      if (how === 'politely') return say({ type: 'quit' });
+      over = true;
+      if (how === 'vanish' && socket.readyState === WebSocket.OPEN) socket.pause();
+      else socket.terminate();
+      setTimeout(() => socket.terminate(), forgetMs).unref();
+    },
+  };
+}

@@ -1,0 +1,94 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { freePort } from '../../test/helpers/free-port.ts';
+import { testSecret } from '../../test/helpers/people.ts';
+import { type PostgresServer, startPostgres } from '../../test/helpers/postgres.ts';
+import { type RedisServer, startRedis } from '../../test/helpers/redis.ts';
+import { NodeProcess } from './node-process.ts';
+import type { Violation } from './record.ts';
+
+/** Everything that runs, and may be hurt. One node needs no Redis, and has none. */
+export interface Cluster {
+  nodes: NodeProcess[];
+  urls: string[];
+  postgres: PostgresServer;
+  redis: RedisServer | undefined;
+  logFiles: string[];
+  stop(): Promise<void>;
+}
+
+interface Wish {
+  nodes: number;
+  directory: string;
+  /** More settings of the nodes, by their names in the environment. */
+  settings: Record<string, string>;
+}
+
+export async function startCluster({ nodes: count, directory, settings }: Wish): Promise<Cluster> {
+  // What is committed has been handed to the system, so that the death of the server loses nothing.
+  const postgres = await startPostgres({ synchronous_commit: 'on' });
+  const redis = count > 1 ? await startRedis() : undefined;
+  const env = {
+    ...{ PATH: process.env.PATH, DATABASE_URL: postgres.url, JWT_SECRET: testSecret, LOG_LEVEL: 'warn' },
+    ...{
+      SEND_RATE: '0',
+      REQUEST_RATE: '0',
+      RULE_RATE: '0',
+      MAX_CONNECTIONS_PER_USER: '0',
+      ...(redis && { REDIS_URL: redis.url }),
+      ...settings,
+    },
+  };
+  const logFiles = Array.from({ length: count }, (_, n) => join(directory, `node-${n + 1}.log`));
+  const nodes: NodeProcess[] = [];
+  for (const logFile of logFiles) nodes.push(new NodeProcess(await freePort(), env, logFile));
+  process.on('exit', () => {
+    for (const node of nodes) node.killNow();
+  });
+  await Promise.all(nodes.map((node) => node.start()));
+  return {
+    ...{ nodes, postgres, redis, logFiles },
+    urls: nodes.map(({ url }) => url),
+    stop: async () => void (await Promise.all(nodes.map((node) => node.stop('SIGKILL')))),
+  };
+}
+
+interface LogFindings {
+  violations: Violation[];
+  /** How often each warning or error was logged. */
+  counts: Map<string, number>;
+}
+
+/** What the nodes logged. The end of a process is said here, too, for a restart hides it. */
+export function searchLogs({ nodes, logFiles }: Pick<Cluster, 'nodes' | 'logFiles'>): LogFindings {
+  const violations: Violation[] = nodes.flatMap(({ deaths }) => deaths.map((what) => ({ fault: 'process', what })));
+  const counts = new Map<string, number>();
+  for (const file of logFiles) {
+    for (const line of readFileSync(file, 'utf8').split('\n').filter(Boolean)) {
+      const { level, msg, err } = readLine(line);
+      const text = `${msg}${err?.message ? `: ${err.message}` : ''}`.replaceAll(/\d+/g, '#');
+      const kind = `${level} ${text.slice(0, 150)}`;
+      counts.set(kind, (counts.get(kind) ?? 0) + 1);
+      const isDefect = Number(level) >= 60 || /unhandled rejection|uncaught exception/.test(line) || isSlip(err?.name);
+      if (isDefect) violations.push({ fault: 'process', what: `${file}: ${line.slice(0, 1_000)}` });
+    }
+  }
+  return { violations, counts };
+}
+
+/** Errors that no fault outside of the program makes. */
+const isSlip = (name = '') => /^(Type|Reference|Range|Syntax|Assertion)Error$/.test(name);
+
+interface LogLine {
+  level: number | string;
+  msg: string;
+  err?: { name?: string; message?: string };
+}
+
+function readLine(line: string): LogLine {
+  try {
+    return JSON.parse(line) as LogLine;
+  } catch {
+    return { level: 'text', msg: line };
+  }
+}

@@ -1,0 +1,88 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { extname, resolve } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+
+const project = resolve(import.meta.dirname, '../..');
+/** In the package this file is compiled, and so is the service. */
+const main = `src/bin/start${extname(import.meta.filename)}`;
+const startMs = 40_000;
+
+/** One node of the service in a process of its own. It keeps its port from one start to the next. */
+export class NodeProcess {
+  readonly url: string;
+  /** How it ended without being asked to. */
+  readonly deaths: string[] = [];
+  /** Starts that did not get as far as listening, as when the database is away: a supervisor tries again. */
+  failedStarts = 0;
+  readonly #env: NodeJS.ProcessEnv;
+  readonly #logFile: string;
+  #child: ChildProcess | undefined;
+  #exited: Promise<unknown> = Promise.resolve();
+  #isWanted = false;
+  #isListening = false;
+
+  constructor(port: number, env: NodeJS.ProcessEnv, logFile: string) {
+    this.url = `http://127.0.0.1:${port}`;
+    this.#env = { ...env, HOST: '127.0.0.1', PORT: String(port) };
+    this.#logFile = logFile;
+  }
+
+  /** Until it is ready, again and again where the process ends before. */
+  async start(): Promise<void> {
+    this.#isWanted = true;
+    const deadline = performance.now() + startMs;
+    while (this.#isWanted) {
+      if (performance.now() > deadline) throw new Error(`${this.url} did not start in ${startMs / 1_000} s`);
+      if (!this.#child) this.#spawn();
+      if (await this.#isReady()) {
+        this.#isListening = true;
+        return;
+      }
+      await pause(50);
+    }
+  }
+
+  /** `SIGKILL` is a crash, `SIGTERM` a rolling update. */
+  async stop(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+    this.#isWanted = false;
+    this.#child?.kill(signal);
+    await this.#exited;
+  }
+
+  /** For an exit of our own: nothing may outlive it. */
+  killNow(): void {
+    this.#isWanted = false;
+    this.#child?.kill('SIGKILL');
+  }
+
+  #spawn(): void {
+    const log = openSync(this.#logFile, 'a');
+    const child = spawn(process.execPath, [main], {
+      cwd: project,
+      env: this.#env,
+      stdio: ['ignore', log, log],
+    });
+    closeSync(log);
+    this.#child = child;
+    this.#isListening = false;
+    this.#exited = new Promise((resolve) => {
+      child.once('exit', (code, signal) => {
+        this.#child = undefined;
+        if (this.#isWanted && this.#isListening) this.deaths.push(`${this.url} ended by itself: ${signal ?? code}`);
+        else if (this.#isWanted) this.failedStarts += 1;
+        resolve(undefined);
+      });
+    });
+  }
+
+  async #isReady(): Promise<boolean> {
+    try {
+      const answer = await fetch(`${this.url}/readyz`, { signal: AbortSignal.timeout(2_000) });
+      await answer.arrayBuffer();
+      return answer.ok && this.#child !== undefined;
+    } catch {
+      return false;
+    }
+  }
+}

@@ -1,0 +1,93 @@
+import { type ErrorCode, errors } from '../../src/core/errors.ts';
+import type { Evidence, Outcome, Sent } from './record.ts';
+
+const resendMs = 6_000;
+const retryMs = 400;
+const mostWaiting = 20;
+
+interface Waiting {
+  sent: Sent;
+  dueAt: number;
+}
+
+/** What one client has to send: each message again and again under the same id, until it is answered. */
+export class Outbox {
+  readonly #evidence: Evidence;
+  readonly #owner: { client: string; user: string };
+  readonly #waiting = new Map<string, Waiting>();
+  readonly #all = new Map<string, Sent>();
+  #count = 0;
+
+  constructor(evidence: Evidence, owner: { client: string; user: string }) {
+    this.#evidence = evidence;
+    this.#owner = owner;
+  }
+
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  write(room: number): void {
+    if (this.#waiting.size >= mostWaiting) return;
+    this.#count += 1;
+    const clientMsgId = `${this.#owner.client}-${this.#count}`;
+    const content = `${clientMsgId} into ${room}`;
+    const sent: Sent = { ...this.#owner, room, clientMsgId, content, attempts: 0, outcome: undefined };
+    this.#evidence.sent.push(sent);
+    this.#all.set(clientMsgId, sent);
+    this.#waiting.set(clientMsgId, { sent, dueAt: 0 });
+  }
+
+  /** What is to be sent now; it counts as sent. */
+  take(now: number, mayGo: (room: number) => boolean): Sent[] {
+    const due = [...this.#waiting.values()].filter(({ sent, dueAt }) => dueAt <= now && mayGo(sent.room));
+    for (const one of due) {
+      one.dueAt = now + resendMs;
+      one.sent.attempts += 1;
+    }
+    return due.map(({ sent }) => sent);
+  }
+
+  /** Nothing that is under way will be answered. */
+  lineLost(): void {
+    for (const one of this.#waiting.values()) one.dueAt = 0;
+  }
+
+  stored(clientMsgId: string, outcome: Extract<Outcome, { is: 'stored' }>): void {
+    const sent = this.#all.get(clientMsgId);
+    if (!sent) return void this.#breach(`an answer to ${clientMsgId}, which was never sent`);
+    this.#waiting.delete(clientMsgId);
+    if (sent.outcome?.is !== 'stored') sent.outcome = outcome;
+    else if (sent.outcome.rev !== outcome.rev || sent.outcome.seq !== outcome.seq || sent.outcome.id !== outcome.id) {
+      this.#breach(`${clientMsgId} answered as rev ${sent.outcome.rev}, and again as rev ${outcome.rev}`);
+    }
+  }
+
+  refused(clientMsgId: string, code: ErrorCode, now: number): void {
+    const waiting = this.#waiting.get(clientMsgId);
+    if (!waiting) return;
+    const isFinal = ['FORBIDDEN', 'BANNED', 'NOT_FOUND'].includes(code);
+    if (!isFinal && code !== 'UNAVAILABLE') this.#breach(`${clientMsgId} refused with ${code}`);
+    if (errors[code]?.retry) return void this.postpone(clientMsgId, now);
+    waiting.sent.outcome = { is: 'refused', code };
+    this.#waiting.delete(clientMsgId);
+  }
+
+  postpone(clientMsgId: string, now: number): void {
+    const waiting = this.#waiting.get(clientMsgId);
+    if (waiting) waiting.dueAt = now + retryMs;
+  }
+
+  /** A room that lets nobody ask: what came of its messages will not be known. */
+  giveUp(room: number): void {
+    for (const { sent } of this.#waiting.values()) {
+      if (sent.room !== room) continue;
+      sent.outcome = { is: 'unknown' };
+      this.#waiting.delete(sent.clientMsgId);
+    }
+  }
+
+  #breach(what: string): void {
+    this.#evidence.breaches.push({ fault: 'protocol', what: `${this.#owner.client}: ${what}` });
+  }
+}

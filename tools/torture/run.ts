@@ -1,0 +1,133 @@
+/**
+ * `npm run torture -- --seconds 60 --seed 1`: clients that talk while everything beneath them is killed, frozen and cut.
+ * In the end what each of them heard is compared with what PostgreSQL has.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { runEnds } from '../../test/helpers/cleanup.ts';
+import { random } from '../fuzz/random.ts';
+import { type Cluster, searchLogs, startCluster } from './cluster.ts';
+import { faultKinds } from './faults.ts';
+import { readOptions, usage } from './options.ts';
+import { judgeRun } from './oracle.ts';
+import { Owner } from './owner.ts';
+import type { Participant } from './participant.ts';
+import { newEvidence, type Violation } from './record.ts';
+import { reportOf, verdictOf } from './report.ts';
+import { comeToRest, converge } from './rest.ts';
+import { readHistories } from './room-history.ts';
+import { type Blow, rage } from './storm.ts';
+import { foundTown } from './town.ts';
+
+const { seconds, seed, nodes, clients, rooms, faults, settings } = wish();
+const tickMs = 10;
+const slices = 4;
+const rulers = 4;
+/** For starting, founding the town and coming to rest. */
+const graceMs = 180_000;
+
+const directory = mkdtempSync(join(tmpdir(), 'nano-torture-'));
+process.once('SIGINT', () => void cleanUp().finally(() => process.exit(130)));
+// Whatever hangs: the run ends, and its children with it.
+const deadline = setTimeout(
+  () => {
+    console.error(`torture: not done ${graceMs / 1_000} s after its time, seed ${seed}, logs in ${directory}`);
+    process.exit(1);
+  },
+  seconds * 1_000 + graceMs,
+);
+
+console.log(
+  `torture: ${seconds} s, seed ${seed}, ${nodes} nodes, ${clients} clients, ${rooms} rooms; logs in ${directory}`,
+);
+const evidence = newEvidence();
+let cluster: Cluster | undefined;
+try {
+  const violations = await torture();
+  for (const line of verdictOf(evidence, violations, seed)) console.log(line);
+  process.exitCode = violations.length === 0 ? 0 : 1;
+} catch (error) {
+  console.error(error);
+  console.error(`torture: it broke down, seed ${seed}, logs in ${directory}`);
+  process.exitCode = 1;
+} finally {
+  clearTimeout(deadline);
+  await cleanUp();
+  if (process.exitCode === 0) rmSync(directory, { recursive: true, force: true });
+}
+process.exit();
+
+function wish() {
+  const args = process.argv.slice(2);
+  try {
+    if (!args.includes('--help')) return readOptions(args);
+    console.log(usage);
+    process.exit();
+  } catch (error) {
+    console.error((error as Error).message);
+    process.exit(2);
+  }
+}
+
+/** The logs stay, for whoever wants to know why it came to that. */
+async function cleanUp(): Promise<void> {
+  await cluster?.stop();
+  await runEnds();
+}
+
+async function torture(): Promise<Violation[]> {
+  cluster = await startCluster({ nodes, directory, settings });
+  const owner = new Owner(cluster.urls, random(seed + 1), evidence);
+  const town = await foundTown({ clients, rooms, seed: seed + 2, urls: cluster.urls }, owner, evidence);
+  const { participants, grantees } = town;
+  const world = { cluster, participants };
+  const ticking = tick(participants);
+  await converge(world);
+
+  const end = performance.now() + seconds * 1_000;
+  const isOver = () => performance.now() >= end;
+  const ruling = Array.from({ length: rulers }, (_, lane) => {
+    const own = grantees.filter((_, n) => n % rulers === lane);
+    return owner.rule(own, participants, isOver);
+  });
+  const [blows] = await Promise.all([rage({ world, random: random(seed), faults, isOver }), ...ruling]);
+  const rest = await comeToRest(
+    world,
+    faults.some((fault) => faultKinds[fault].hurts === 'redis'),
+  );
+  clearInterval(ticking);
+  for (const one of participants) one.close();
+  return judge([...blows, ...rest.blows], rest.missing, owner.bans);
+}
+
+/** A slice of the clients at a time: they shall not all move in step. */
+function tick(participants: Participant[]): NodeJS.Timeout {
+  let turn = 0;
+  return setInterval(() => {
+    turn += 1;
+    const now = performance.now();
+    for (const [n, one] of participants.entries()) if (n % slices === turn % slices) one.tick(now);
+  }, tickMs);
+}
+
+async function judge(blows: Blow[], missing: string[], bans: number[]): Promise<Violation[]> {
+  const histories = await readHistories(cluster!.postgres.url);
+  const { violations, counts } = searchLogs(cluster!);
+  const late: Violation[] = missing.map((what) => ({ fault: 'lost', what: `in the end ${what}` }));
+  violations.unshift(...judgeRun(evidence, histories), ...late);
+  for (const line of reportOf(evidence, blows, bans)) console.log(line);
+  const failedStarts = cluster!.nodes.reduce((sum, node) => sum + node.failedStarts, 0);
+  console.log(`\nlogged by the nodes (${failedStarts} starts failed)`);
+  for (const [kind, times] of counts) console.log(`  ${String(times).padStart(6)}  ${kind}`);
+  if (violations.length > 0) keep({ histories, violations });
+  return violations;
+}
+
+/** For whoever looks into it: the databases are gone with the run. */
+function keep(findings: Record<string, unknown>): void {
+  for (const [name, value] of Object.entries(findings)) {
+    writeFileSync(join(directory, `${name}.json`), JSON.stringify(value, null, 1));
+  }
+  console.log(`\nlogs, histories and violations are in ${directory}`);
+}

@@ -1,0 +1,94 @@
+import { randomUUID } from 'node:crypto';
+import { type Person, somebody } from '../../test/helpers/people.ts';
+import { restCalls } from '../../test/helpers/rest-calls.ts';
+import { type Random, random } from '../fuzz/random.ts';
+import { chatDial } from './chat-line.ts';
+import type { Owner } from './owner.ts';
+import { Participant } from './participant.ts';
+import type { Evidence } from './record.ts';
+import { socketioDial } from './socketio-line.ts';
+
+const level = 50;
+const organisations = 4;
+
+/** Somebody whose rule in a room may be changed, and the rule that is his right. */
+export interface Grantee {
+  room: number;
+  kind: 'user' | 'entity';
+  uuid: string;
+  /** undefined: no rule of his own, for his organisation's lets him in. */
+  home: 'rw' | undefined;
+}
+
+export interface Town {
+  participants: Participant[];
+  grantees: Grantee[];
+  rooms: number[];
+}
+
+interface Wish {
+  clients: number;
+  rooms: number;
+  seed: number;
+  urls: string[];
+}
+
+/** Rooms, and people who belong to them: in every third room by their organisation, elsewhere by rules of their own. */
+export async function foundTown(wish: Wish, owner: Owner, evidence: Evidence): Promise<Town> {
+  const chance = random(wish.seed);
+  const rooms: number[] = [];
+  for (let n = 0; n < wish.rooms; n++) {
+    const room = { name: `room ${n}`, max_entity_rules: 1_000 };
+    const { status, body } = await restCalls(wish.urls[0]!, owner.person.token).post('/rooms', room);
+    if (status !== 200) throw new Error(`The room was not made: ${JSON.stringify(body)}`);
+    rooms.push(body.content.room.id);
+  }
+  const entities = Array.from({ length: organisations }, () => randomUUID());
+  const participants: Participant[] = [];
+  const grantees = new Map<string, Grantee>();
+  for (let n = 0; n < wish.clients; n++) {
+    const person = somebody({ entity: entities[n % organisations]!, level });
+    evidence.people.set(person.user, { entity: person.entity, level });
+    const mine = homesOf(n, rooms, chance);
+    participants.push(participantOf(n, person, mine, wish, evidence));
+    for (const room of mine)
+      for (const grantee of granteesOf(room, rooms, person)) {
+        grantees.set(`${grantee.room} ${grantee.uuid}`, grantee);
+      }
+  }
+  const all = [...grantees.values()];
+  await Promise.all(
+    [0, 1, 2, 3].map(async (lane) => {
+      for (const grantee of all.filter((_, n) => n % 4 === lane)) {
+        if (grantee.home) await owner.put(grantee, grantee.home);
+      }
+    }),
+  );
+  return { participants, grantees: all, rooms };
+}
+
+/** Socket.IO: one to four rooms; `/chat`: one, and another to change to. */
+function homesOf(n: number, rooms: number[], chance: Random): number[] {
+  const count = n % 2 ? 1 + chance.int(2) : 1 + chance.int(4);
+  const homes = new Set([rooms[Math.floor(n / 2) % rooms.length]!]);
+  while (homes.size < Math.min(count, rooms.length)) homes.add(chance.pick(rooms));
+  return [...homes];
+}
+
+function granteesOf(room: number, rooms: number[], { user, entity }: Person): Grantee[] {
+  const byOrganisation = rooms.indexOf(room) % 3 === 0;
+  const own: Grantee = { room, kind: 'user', uuid: user, home: byOrganisation ? undefined : 'rw' };
+  return byOrganisation ? [own, { room, kind: 'entity', uuid: entity, home: 'rw' }] : [own];
+}
+
+function participantOf(n: number, person: Person, rooms: number[], { seed, urls }: Wish, evidence: Evidence) {
+  const isChat = n % 2 === 1;
+  const transports: ('websocket' | 'polling')[] =
+    n % 30 === 10 ? ['polling'] : n % 10 === 4 ? ['polling', 'websocket'] : ['websocket'];
+  const part = {
+    name: `${isChat ? 'chat' : 'io'}${n}`,
+    ...{ person, rooms, transport: isChat ? ('chat' as const) : ('socketio' as const) },
+    dial: isChat ? chatDial(person.user) : socketioDial(transports),
+  };
+  return new Participant(part, urls, random(seed * 1_000 + n), evidence);
+}
