@@ -1,5 +1,5 @@
 import type { Uuid } from '../core/ids.ts';
-import type { Identity } from './token-verification.ts';
+import type { Identity } from './identity.ts';
 
 /** The token of one live connection. */
 export interface HeldToken {

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Identity } from './token-verification.ts';
+import type { Identity } from './identity.ts';
 
 /** Long enough for a client that comes back, short enough for a key that is withdrawn. */
 const rememberedMs = 30_000;

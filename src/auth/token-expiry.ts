@@ -1,6 +1,6 @@
 import { type HeldToken, HeldTokens } from './active-tokens.ts';
+import type { Identity } from './identity.ts';
 import type { KnownRevocations } from './revocation-cache.ts';
-import type { Identity } from './token-verification.ts';
 
 /** How long before the end of its token a connection is warned. */
 const warningMs = 60_000;

@@ -3,19 +3,11 @@ import { decodeJwt, decodeProtectedHeader, errors as joseErrors, jwtVerify } fro
 import { Strategy } from 'passport-jwt';
 import { z } from 'zod';
 import type { Config, TokenKeys } from '../config/config.ts';
-import type { Actor } from '../core/authorization.ts';
 import { ChatError } from '../core/errors.ts';
 import { Uuid } from '../core/ids.ts';
+import type { Identity } from './identity.ts';
 import type { KeySet } from './key-set.ts';
 import { rememberingRecent } from './token-cache.ts';
-
-/** A token that holds: who it speaks for, and when it was issued (0: it does not say) and ends (null: never), in seconds since 1970. */
-export interface Identity {
-  actor: Actor;
-  issuedAt: number;
-  expiresAt: number | null;
-  jti: string | null;
-}
 
 export interface Authenticator {
   /** Throws `UNAUTHENTICATED`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`, or `UNAVAILABLE` where the keys cannot be had. */

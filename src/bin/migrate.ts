@@ -1,6 +1,6 @@
 import { readConfig } from '../config/config.ts';
 import { migratePostgres } from '../database/migrate.ts';
-import { openPglite } from '../database/store.ts';
+import { openPglite } from '../database/open-store.ts';
 import { createLogger } from '../observability/logger.ts';
 import { mayRun } from './command-line.ts';
 

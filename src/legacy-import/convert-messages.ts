@@ -1,7 +1,7 @@
 import { Uuid } from '../core/ids.ts';
 import { nobody } from './convert-rooms.ts';
 import type { Findings } from './findings.ts';
-import type { OldMessage } from './legacy-database.ts';
+import type { OldMessage } from './legacy-rows.ts';
 import type { Head } from './target-reads.ts';
 import { momentOf } from './timestamps.ts';
 

@@ -4,7 +4,7 @@ import type { RoomType } from '../core/room.ts';
 import { pairOf } from '../features/rooms/pairs.ts';
 import { administers, isBan, type NewRule, type TakenRule } from './convert-rules.ts';
 import type { Findings } from './findings.ts';
-import type { OldRoom } from './legacy-database.ts';
+import type { OldRoom } from './legacy-rows.ts';
 import { momentsOf } from './timestamps.ts';
 
 /** A room as it is written here. */

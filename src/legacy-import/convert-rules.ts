@@ -1,7 +1,7 @@
 import { Uuid } from '../core/ids.ts';
 import { Permissions, type RuleKind } from '../core/room.ts';
 import type { Findings } from './findings.ts';
-import type { OldRule } from './legacy-database.ts';
+import type { OldRule } from './legacy-rows.ts';
 import { momentsOf } from './timestamps.ts';
 
 /** A rule of the original, its oddities gone. Unanswered and declined looked the same there: here it is unanswered. */

@@ -2,7 +2,7 @@ import { progressOf } from '../observability/progress.ts';
 import { type NewMessage, type TakingSettings, takeMessage } from './convert-messages.ts';
 import { Findings } from './findings.ts';
 import { ImportError, reasonOf } from './import-error.ts';
-import type { OldMessage, Original, Wanted } from './legacy-database.ts';
+import type { OldMessage, Original, Wanted } from './legacy-rows.ts';
 import { planRooms } from './plan-rooms.ts';
 import type { RoomWork } from './room-plan.ts';
 import { surveyOriginal } from './scan.ts';

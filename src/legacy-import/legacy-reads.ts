@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { ImportError, reasonOf } from './import-error.ts';
-import type { OldMessage, OldRoom, OldRooms, OldRule, Original, Seen, Tally, Wanted } from './legacy-database.ts';
+import type { OldMessage, OldRoom, OldRooms, OldRule, Original, Seen, Tally, Wanted } from './legacy-rows.ts';
 import type { OriginalTables } from './legacy-tables.ts';
 
 /** Contents that are declared to be no longer than this are read many at once. */

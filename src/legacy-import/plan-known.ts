@@ -3,7 +3,7 @@ import { pairOf } from '../features/rooms/pairs.ts';
 import { rulesIn } from './convert-rooms.ts';
 import { Findings } from './findings.ts';
 import { mergeRules, type OwnRule } from './merge-rules.ts';
-import type { Plan, Planning } from './plan-rooms.ts';
+import type { Plan, Planning } from './room-plan.ts';
 import { lowest } from './room-plan.ts';
 import type { SurveyedRoom } from './scan.ts';
 import { type Mark, pairKey, readMarks, readRooms, readRules, type StandingRoom } from './target-reads.ts';

@@ -1,31 +1,13 @@
-import { derivedUuid, identityOf, type NewRoom, newRoom, shapeOf } from './convert-rooms.ts';
+import { derivedUuid, identityOf, newRoom, shapeOf } from './convert-rooms.ts';
 import { tellRules } from './convert-rules.ts';
 import type { Findings } from './findings.ts';
-import type { OldRooms } from './legacy-database.ts';
+import type { OldRooms } from './legacy-rows.ts';
 import { seenRule } from './merge-rules.ts';
 import { planKnown } from './plan-known.ts';
-import { lowest, type RoomWork } from './room-plan.ts';
+import type { Plan, Planning } from './room-plan.ts';
+import { lowest } from './room-plan.ts';
 import { pairKeyOf, type Survey, type SurveyedRoom, takeNumbered } from './scan.ts';
-import type { Target } from './target.ts';
-import { type Mark, readUuids } from './target-reads.ts';
-
-/** What is to be done for some rooms. */
-export interface Plan {
-  rooms: NewRoom[];
-  marks: Mark[];
-  works: Map<number, RoomWork>;
-  /** Rooms that earlier imports have brought, and that are still here. */
-  known: number;
-}
-
-export interface Planning {
-  target: Target;
-  survey: Survey;
-  findings: Findings;
-  now: number;
-  /** A dry run locks nothing. */
-  lock: boolean;
-}
+import { readUuids } from './target-reads.ts';
 
 export async function planRooms(some: OldRooms, planning: Planning): Promise<Plan> {
   const { survey, findings, now } = planning;

@@ -1,6 +1,10 @@
 import type { pairOf } from '../features/rooms/pairs.ts';
+import type { NewRoom } from './convert-rooms.ts';
+import type { Findings } from './findings.ts';
 import type { RuleChange } from './merge-rules.ts';
-import type { Head } from './target-reads.ts';
+import type { Survey } from './scan.ts';
+import type { Target } from './target.ts';
+import type { Head, Mark } from './target-reads.ts';
 
 /** What is to be done in one room, beyond what it begins with. There may be very many of them. */
 export interface RoomWork extends Head {
@@ -23,3 +27,21 @@ export interface RoomWork extends Head {
 
 /** Below all ids. */
 export const lowest = Number.MIN_SAFE_INTEGER;
+
+/** What is to be done for some rooms. */
+export interface Plan {
+  rooms: NewRoom[];
+  marks: Mark[];
+  works: Map<number, RoomWork>;
+  /** Rooms that earlier imports have brought, and that are still here. */
+  known: number;
+}
+
+export interface Planning {
+  target: Target;
+  survey: Survey;
+  findings: Findings;
+  now: number;
+  /** A dry run locks nothing. */
+  lock: boolean;
+}

@@ -3,7 +3,7 @@ import { identityOf, ownerOf, pairIn, shapeOf } from './convert-rooms.ts';
 import { type TakenRule, takeRules } from './convert-rules.ts';
 import { Findings } from './findings.ts';
 import { ImportError } from './import-error.ts';
-import type { OldRoom, OldRooms, Original, Tally } from './legacy-database.ts';
+import type { OldRoom, OldRooms, Original, Tally } from './legacy-rows.ts';
 import type { Target } from './target.ts';
 import { pairKey, readNames, readPairs, readSeen, type SeenRoom } from './target-reads.ts';
 

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { type NodeCalls, noOtherNodes } from '../../src/core/signals.ts';
-import { openPostgres } from '../../src/database/store.ts';
+import { openPostgres } from '../../src/database/open-store.ts';
 import { tokenRevocations } from '../../src/features/revocations/revocations.ts';
 import { chatClient, readyChat } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { storeStraight } from '../../src/core/log/append-fast-path.ts';
-import { type Appended, type Draft, type RoomLog, roomLog } from '../../src/core/log/room-log.ts';
-import { openPglite, openPostgres, type Store } from '../../src/database/store.ts';
+import type { Appended, Draft } from '../../src/core/log/draft.ts';
+import { type RoomLog, roomLog } from '../../src/core/log/room-log.ts';
+import { openPglite, openPostgres } from '../../src/database/open-store.ts';
+import type { Store } from '../../src/database/store.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { databaseSession, lockRoom } from '../helpers/database-session.ts';
 import { freshDatabase } from '../helpers/postgres.ts';

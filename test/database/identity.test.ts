@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { openPostgres } from '../../src/database/store.ts';
+import { openPostgres } from '../../src/database/open-store.ts';
 import { databaseSession } from '../helpers/database-session.ts';
 import { execute, freshDatabase } from '../helpers/postgres.ts';
 import { findPostgres } from '../helpers/postgres-binaries.ts';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { openPglite } from '../../src/database/store.ts';
+import { openPglite } from '../../src/database/open-store.ts';
 import { databaseSession } from '../helpers/database-session.ts';
 import { migratedDirectory } from '../helpers/embedded-template.ts';
 import { asking, migratedDatabase } from '../helpers/import.ts';

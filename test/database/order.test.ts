@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { openPglite } from '../../src/database/store.ts';
+import { openPglite } from '../../src/database/open-store.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { migratedDirectory } from '../helpers/embedded-template.ts';
 

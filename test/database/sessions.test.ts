@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { openPostgres, type Store } from '../../src/database/store.ts';
+import { openPostgres } from '../../src/database/open-store.ts';
+import type { Store } from '../../src/database/store.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { databaseSession } from '../helpers/database-session.ts';
 import { freshDatabase } from '../helpers/postgres.ts';

@@ -2,7 +2,7 @@ import { chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { openPostgres } from '../../src/database/store.ts';
+import { openPostgres } from '../../src/database/open-store.ts';
 import { closeAtTheEnd } from '../helpers/cleanup.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { serverAccount } from '../helpers/postgres-binaries.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { openPostgres } from '../../src/database/store.ts';
+import { openPostgres } from '../../src/database/open-store.ts';
 import { watchTransactions } from '../../src/database/transaction-watch.ts';
 import { capturedLog } from '../helpers/captured-log.ts';
 import { closeLater } from '../helpers/cleanup.ts';

@@ -1,7 +1,7 @@
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openPglite } from '../../src/database/store.ts';
+import { openPglite } from '../../src/database/open-store.ts';
 import { closeAtTheEnd, closeLater } from './cleanup.ts';
 
 /** Where the workers find the one that was made for the whole run. */

@@ -13,7 +13,8 @@ import {
   rightsAt,
   verdictOn,
 } from '../log/rights-cache.ts';
-import type { LoggedRoom, RoomLog } from '../log/room-log.ts';
+import type { RoomLog } from '../log/room-log.ts';
+import type { LoggedRoom } from '../log/room-snapshot.ts';
 import { ChangeOrder, type ChangeOrigin, type FeedEvents } from './change-sequencer.ts';
 
 /** One connection's place in one room. All its methods are synchronous: between them nothing can slip in. */

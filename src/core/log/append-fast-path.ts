@@ -2,7 +2,7 @@ import type { Store } from '../../database/store.ts';
 import { stateOf } from '../../database/store-errors.ts';
 import type { RoomId } from '../ids.ts';
 import type { MessageChange } from './change.ts';
-import type { Draft } from './room-log.ts';
+import type { Draft } from './draft.ts';
 import { messageChange } from './room-log-statements.ts';
 
 const appendStraight = {

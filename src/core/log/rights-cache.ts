@@ -3,7 +3,8 @@ import { type Actor, judge, type Rule, type Verdict } from '../authorization.ts'
 import type { RoomId, Uuid } from '../ids.ts';
 import type { Room } from '../room.ts';
 import type { Change } from './change.ts';
-import type { LoggedRoom, RoomLog } from './room-log.ts';
+import type { RoomLog } from './room-log.ts';
+import type { LoggedRoom } from './room-snapshot.ts';
 
 /** A room and its rules as they stand at one `rev`. */
 export interface RoomRights {

@@ -3,7 +3,7 @@ import type { Uuid } from '../ids.ts';
 import type { Room } from '../room.ts';
 import type { Grant, MessageChange } from './change.ts';
 import type { Message } from './message.ts';
-import type { LoggedRoom } from './room-log.ts';
+import type { LoggedRoom } from './room-snapshot.ts';
 
 /** The statements of the room log, with the rows they answer and what these become. */
 

@@ -2,48 +2,12 @@ import { sharedReads } from '../../database/batch-loader.ts';
 import type { Store } from '../../database/store.ts';
 import type { Position } from '../cursor.ts';
 import type { RoomId, RoomRef, Uuid } from '../ids.ts';
-import type { Room } from '../room.ts';
 import { type Answered, acceptAll, type Invitation } from './accept-invitations.ts';
 import { storeStraight } from './append-fast-path.ts';
-import type { Change, Grant, MessageChange } from './change.ts';
+import type { Change, MessageChange } from './change.ts';
+import type { Appended, Draft } from './draft.ts';
 import { type MessageRow, messageChange, type RoomRow, statements, stateOf } from './room-log-statements.ts';
-
-export interface LoggedRule extends Grant {
-  permissions: string;
-  createdAt: string;
-  updatedAt: string;
-}
-
-/** A room, its rules and the head of its log, all of one moment. */
-export interface LoggedRoom {
-  room: Room;
-  rules: LoggedRule[];
-  head: Position;
-  /** The `rev` of the last change that bears on rights. */
-  rightsRev: number;
-  /** Creation, as a position: where the log begins. */
-  start: Position;
-}
-
-export interface Draft {
-  room_id: RoomId;
-  emitter: Uuid;
-  content: string;
-  client_msg_id: string | null;
-  /** Whether the emitter may write by the rules as they were at `judgedAt`. */
-  allowed: boolean;
-  judgedAt: number;
-}
-
-export type Appended =
-  | { outcome: 'stored'; change: MessageChange }
-  | { outcome: 'duplicate'; change: MessageChange }
-  /** The rules have changed since `judgedAt`: judge again. */
-  | { outcome: 'stale' }
-  /** Somebody else keeps the room locked: try again in a moment. */
-  | { outcome: 'busy' }
-  | { outcome: 'refused' }
-  | { outcome: 'gone' };
+import type { LoggedRoom } from './room-snapshot.ts';
 
 /** The rooms' logs as SQL. `seq` and `rev` are given under the room's lock, so both are without gaps in commit order. */
 export interface RoomLog {

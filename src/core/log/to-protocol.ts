@@ -4,7 +4,7 @@ import type { PermissionRule, Room } from '../room.ts';
 import { shownAnswer } from './change.ts';
 import type { PermissionRuleEntity } from './permission-rule.entity.ts';
 import type { RoomEntity } from './room.entity.ts';
-import type { LoggedRule } from './room-log.ts';
+import type { LoggedRule } from './room-snapshot.ts';
 
 export function presentRoom(room: RoomEntity): Room {
   return {

@@ -6,7 +6,8 @@ import type { Answered } from '../../core/log/accept-invitations.ts';
 import type { Change } from '../../core/log/change.ts';
 import { RestingRooms } from '../../core/log/lock-backoff.ts';
 import { type RightsCache, rightsAt, verdictOn } from '../../core/log/rights-cache.ts';
-import type { LoggedRoom, RoomLog } from '../../core/log/room-log.ts';
+import type { RoomLog } from '../../core/log/room-log.ts';
+import type { LoggedRoom } from '../../core/log/room-snapshot.ts';
 import { publishAll } from '../../core/log/room-transaction.ts';
 
 /** Accepts the invitations of users who join for the first time. */

@@ -1,6 +1,6 @@
 import { ChatError } from '../../core/errors.ts';
 import type { MessageChange } from '../../core/log/change.ts';
-import type { Sending, Stored } from './send-queue.ts';
+import type { Sending, Stored } from './send-request.ts';
 
 type Append = (sending: Sending) => Promise<Stored>;
 

@@ -1,27 +1,14 @@
-import { type Actor, may, refusalOf, type Verdict } from '../../core/authorization.ts';
+import { may, refusalOf, type Verdict } from '../../core/authorization.ts';
 import type { RoomBus } from '../../core/bus.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
-import type { MessageChange } from '../../core/log/change.ts';
+import type { Appended } from '../../core/log/draft.ts';
 import { RestingRooms } from '../../core/log/lock-backoff.ts';
 import type { RightsCache, VersionedRights } from '../../core/log/rights-cache.ts';
-import type { Appended, RoomLog } from '../../core/log/room-log.ts';
+import type { RoomLog } from '../../core/log/room-log.ts';
 import { isAboutData } from '../../database/store-errors.ts';
 import { repeated, sharingRepetitions } from './dedupe-in-flight.ts';
-
-export interface Sending {
-  actor: Actor;
-  room_id: RoomId;
-  content: string;
-  client_msg_id: string | null;
-  /** Called when the message is committed, before anybody hears it. */
-  onStored?: ((change: MessageChange) => void) | undefined;
-}
-
-export interface Stored {
-  change: MessageChange;
-  duplicate: boolean;
-}
+import type { Sending, Stored } from './send-request.ts';
 
 interface Waiting extends Sending {
   resolve(stored: Stored): void;

@@ -4,7 +4,7 @@ import type { Member, RoomFeed } from '../../core/feed/room-feed.ts';
 import type { RoomId, RoomRef } from '../../core/ids.ts';
 import { announcementOf, type Change, type Grant } from '../../core/log/change.ts';
 import { rightsAt, verdictOn } from '../../core/log/rights-cache.ts';
-import type { LoggedRoom } from '../../core/log/room-log.ts';
+import type { LoggedRoom } from '../../core/log/room-snapshot.ts';
 import type { Room } from '../../core/room.ts';
 import { type Rooms, roomIdOf } from '../app-context.ts';
 

@@ -1,6 +1,6 @@
 import { type Actor, administersAsOwner, judge, matchOf } from '../../core/authorization.ts';
 import type { Position } from '../../core/cursor.ts';
-import type { LoggedRoom, LoggedRule } from '../../core/log/room-log.ts';
+import type { LoggedRoom, LoggedRule } from '../../core/log/room-snapshot.ts';
 import { presentRule } from '../../core/log/to-protocol.ts';
 import type { RoomListItem, RoomListQuery } from '../../core/room.ts';
 import type { Rooms } from '../app-context.ts';

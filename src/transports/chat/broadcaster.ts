@@ -2,7 +2,7 @@ import type { Audience } from '../../core/feed/room-feed.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
 import { RoomWrites } from '../broadcast-batcher.ts';
-import { messageFrame } from './room-subscription.ts';
+import { messageFrame } from './message-frame.ts';
 
 export interface Listener {
   /** This room's messages, as frames. */

@@ -10,6 +10,7 @@ import { sendMessage } from '../../features/messages/send-message.ts';
 import { joinRoom } from '../../features/rooms/join-room.ts';
 import { type ChatFrame, type CommandId, chatCommands } from '../../protocol/chat-commands.ts';
 import type { ChatAudience, Listener } from './broadcaster.ts';
+import { messageFrame } from './message-frame.ts';
 
 type Id = CommandId | undefined;
 type Command = Record<string, unknown>;
@@ -190,8 +191,4 @@ export class ChatStay implements Member, Listener {
     const position = { rev: head.rev, cursor: cursorOf(head) };
     this.#guest.send({ type: 'status', data: 'HISTORY', count: messages.length, has_more, ...position, id });
   }
-}
-
-export function messageFrame(change: MessageChange): Extract<ChatFrame, { type: 'message' }> {
-  return { type: 'message', rev: change.rev, cursor: cursorOf(change), data: change.message };
 }

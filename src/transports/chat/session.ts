@@ -1,5 +1,5 @@
+import type { Identity } from '../../auth/identity.ts';
 import type { TokenHolder, TokenLifetime } from '../../auth/token-expiry.ts';
-import type { Identity } from '../../auth/token-verification.ts';
 import type { Actor } from '../../core/authorization.ts';
 import { ChatError, type CloseReason, errors, parse } from '../../core/errors.ts';
 import {

@@ -1,6 +1,7 @@
 import type { Request, RequestHandler } from 'express';
 import passport from 'passport';
-import { type Authenticator, assertHeaderFits, type Identity, tokenRefusal } from '../../auth/token-verification.ts';
+import type { Identity } from '../../auth/identity.ts';
+import { type Authenticator, assertHeaderFits, tokenRefusal } from '../../auth/token-verification.ts';
 import type { Actor } from '../../core/authorization.ts';
 
 /** passport-jwt in front of the routes; it runs before a body is read. */

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Server as HttpServer } from 'node:http';
 import { Server, type Socket } from 'socket.io';
-import { bearerOf, type Identity } from '../../auth/token-verification.ts';
+import type { Identity } from '../../auth/identity.ts';
+import { bearerOf } from '../../auth/token-verification.ts';
 import { ChatError, errors } from '../../core/errors.ts';
 import type { Audience } from '../../core/feed/room-feed.ts';
 import { maxInvalidTokens, sendBufferCheckMs, unauthenticatedFrameBytes } from '../../core/limits/transport-limits.ts';

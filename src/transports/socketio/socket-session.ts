@@ -1,6 +1,6 @@
 import type { Socket } from 'socket.io';
+import type { Identity } from '../../auth/identity.ts';
 import type { TokenHolder, TokenLifetime } from '../../auth/token-expiry.ts';
-import type { Identity } from '../../auth/token-verification.ts';
 import type { Actor } from '../../core/authorization.ts';
 import { type Cursor, cursorOf } from '../../core/cursor.ts';
 import { ChatError, type RemovalCode } from '../../core/errors.ts';

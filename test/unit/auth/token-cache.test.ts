@@ -1,7 +1,7 @@
 import { mock } from 'node:test';
 import { expect } from 'chai';
+import type { Identity } from '../../../src/auth/identity.ts';
 import { rememberingRecent } from '../../../src/auth/token-cache.ts';
-import type { Identity } from '../../../src/auth/token-verification.ts';
 import { ChatError } from '../../../src/core/errors.ts';
 import { closeLater } from '../../helpers/cleanup.ts';
 

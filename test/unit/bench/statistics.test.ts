@@ -3,7 +3,7 @@ import { messageIn } from '../../../bench/baselines/plain-chat.ts';
 import { contentOf, deliveryIn } from '../../../bench/load/content.ts';
 import { Histogram, quantile, spreadsOf } from '../../../bench/statistics.ts';
 import { announcementOf, type MessageChange } from '../../../src/core/log/change.ts';
-import { messageFrame } from '../../../src/transports/chat/room-subscription.ts';
+import { messageFrame } from '../../../src/transports/chat/message-frame.ts';
 
 describe('a quantile', () => {
   const table: [share: number, sorted: number[], value: number][] = [

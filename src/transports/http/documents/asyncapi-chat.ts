@@ -7,7 +7,7 @@ import {
   chatCommands,
   chatFrames,
 } from '../../../protocol/chat-commands.ts';
-import type { Channel } from './asyncapi.ts';
+import type { Channel } from './channel.ts';
 import type { JsonSchema, JsonSchemas } from './json-schemas.ts';
 
 const closes = Object.values(closeCodes);

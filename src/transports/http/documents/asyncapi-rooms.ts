@@ -8,7 +8,7 @@ import {
   type RequestName,
   requests,
 } from '../../../protocol/socket-events.ts';
-import type { Channel, Operation } from './asyncapi.ts';
+import type { Channel, Operation } from './channel.ts';
 import type { JsonSchemas } from './json-schemas.ts';
 
 const channel = {

@@ -1,31 +1,8 @@
 import { chatChannel } from './asyncapi-chat.ts';
 import { roomsChannel } from './asyncapi-rooms.ts';
+import type { Channel, Operation } from './channel.ts';
 import { jsonSchemas } from './json-schemas.ts';
 import { packageInfo } from './package-info.ts';
-
-/** A channel as its part of the document is made: messages and operations by their keys. */
-export interface Channel {
-  channel: object;
-  messages: Record<string, Message>;
-  operations: Record<string, Operation>;
-}
-
-interface Message {
-  name: string;
-  title: string;
-  summary?: string;
-  payload: object;
-  [more: string]: unknown;
-}
-
-export interface Operation {
-  /** As of the server. */
-  action: 'receive' | 'send';
-  summary: string;
-  messages: string[];
-  /** The messages that answer it. */
-  reply?: string[];
-}
 
 const description = `What travels on live connections: Socket.IO in the namespace \`/rooms\`, and a plain WebSocket at \`/chat\`. Rooms are made
 and administered over REST, which [OpenAPI](openapi.json) describes. Operations are the server's: it receives what a client

@@ -4,7 +4,8 @@ import { localRoomBus } from '../../../../src/core/bus.ts';
 import { roomFeeds } from '../../../../src/core/feed/feed-registry.ts';
 import type { Member } from '../../../../src/core/feed/room-feed.ts';
 import { rightsCache } from '../../../../src/core/log/rights-cache.ts';
-import type { LoggedRoom, RoomLog } from '../../../../src/core/log/room-log.ts';
+import type { RoomLog } from '../../../../src/core/log/room-log.ts';
+import type { LoggedRoom } from '../../../../src/core/log/room-snapshot.ts';
 
 const user = '00000000-0000-0000-0000-00000000000a';
 const date = '2026-01-01T00:00:00.000Z';

@@ -2,7 +2,8 @@ import { expect } from 'chai';
 import type { Actor } from '../../../../src/core/authorization.ts';
 import { type Member, RoomFeed } from '../../../../src/core/feed/room-feed.ts';
 import type { Change } from '../../../../src/core/log/change.ts';
-import type { LoggedRoom, RoomLog } from '../../../../src/core/log/room-log.ts';
+import type { RoomLog } from '../../../../src/core/log/room-log.ts';
+import type { LoggedRoom } from '../../../../src/core/log/room-snapshot.ts';
 import { closeLater } from '../../../helpers/cleanup.ts';
 
 const room_id = 7;

@@ -4,7 +4,7 @@ import { localRoomBus } from '../../../../src/core/bus.ts';
 import { ChatError } from '../../../../src/core/errors.ts';
 import type { Answered, Invitation } from '../../../../src/core/log/accept-invitations.ts';
 import type { Envelope } from '../../../../src/core/log/change.ts';
-import type { LoggedRoom } from '../../../../src/core/log/room-log.ts';
+import type { LoggedRoom } from '../../../../src/core/log/room-snapshot.ts';
 import { acceptanceQueue } from '../../../../src/features/members/acceptance-queue.ts';
 
 const uuidOf = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;

@@ -3,8 +3,9 @@ import type { Actor } from '../../../../src/core/authorization.ts';
 import { localRoomBus } from '../../../../src/core/bus.ts';
 import { ChatError } from '../../../../src/core/errors.ts';
 import type { Envelope } from '../../../../src/core/log/change.ts';
+import type { Appended, Draft } from '../../../../src/core/log/draft.ts';
 import { rightsOf, type VersionedRights, versioned } from '../../../../src/core/log/rights-cache.ts';
-import type { Appended, Draft, RoomLog } from '../../../../src/core/log/room-log.ts';
+import type { RoomLog } from '../../../../src/core/log/room-log.ts';
 import { sendQueue } from '../../../../src/features/messages/send-queue.ts';
 
 const user = '00000000-0000-0000-0000-00000000000a';

@@ -1,0 +1,17 @@
+import type { Actor } from '../../core/authorization.ts';
+import type { RoomId } from '../../core/ids.ts';
+import type { MessageChange } from '../../core/log/change.ts';
+
+export interface Sending {
+  actor: Actor;
+  room_id: RoomId;
+  content: string;
+  client_msg_id: string | null;
+  /** Called when the message is committed, before anybody hears it. */
+  onStored?: ((change: MessageChange) => void) | undefined;
+}
+
+export interface Stored {
+  change: MessageChange;
+  duplicate: boolean;
+}
