@@ -5,7 +5,7 @@ module.exports = {
   extension: ['ts'],
   require: ['test/helpers/hooks.ts'],
   // The longest first, so that both workers finish together.
-  spec: namesFiles ? [] : ['test/e2e/**/*.test.ts', 'test/unit/**/*.test.ts', 'test/**/*.test.ts'],
+  spec: namesFiles ? [] : ['test/e2e/**/*.test.ts', 'test/unit/**/*.test.ts', 'test/!(e2e|unit)/**/*.test.ts'],
   timeout: 20_000,
   parallel: true,
   jobs: 2,
