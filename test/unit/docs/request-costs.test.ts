@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { readConfig } from '../../../src/config/config.ts';
 import { ErrorCode } from '../../../src/core/errors.ts';
 import { refusalCost, requestCosts, tokensOf } from '../../../src/protocol/request-costs.ts';
 import { restRoutes } from '../../../src/protocol/rest-routes.ts';
+import { readDocument, section } from '../../helpers/markdown.ts';
 
 const { rest, socketio, chat, connect } = requestCosts;
 const { requestBurst, roomsPerConnection } = readConfig({}).limits;
@@ -35,11 +35,8 @@ describe('the costs of requests', () => {
     expect(uncharged).to.have.members(['RATE_LIMITED', 'TOO_MANY_CONNECTIONS', 'INTERNAL', 'UNAVAILABLE']);
   });
 
-  const document = readFileSync(new URL('../../../docs/protocol/README.md', import.meta.url), 'utf8');
-  const rows = document
-    .split('### Requests of one user')[1]!
-    .split('\n')
-    .filter((line) => line.startsWith('| '));
+  const document = section(readDocument('docs/protocol/limits.md'), '### Request costs');
+  const rows = document.split('\n').filter((line) => line.startsWith('| '));
 
   /** The last column of the row that names it. */
   const documented = (name: string) =>
@@ -48,6 +45,13 @@ describe('the costs of requests', () => {
       ?.split('|')
       .at(-2)
       ?.trim();
+
+  it('are documented for an app with as many rooms as a connection may join', () => {
+    const paragraph = document.slice(document.lastIndexOf('|'));
+    expect(paragraph).to.include(`${roomsPerConnection} rooms`);
+    expect(paragraph).to.include(`: ${connecting + opening} tokens`);
+    expect(paragraph).to.include(`with \`since\` take ${returning}`);
+  });
 
   for (const [name, cost] of Object.entries(rest)) {
     const { method, path } = restRoutes[name as keyof typeof rest];
