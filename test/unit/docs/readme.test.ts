@@ -97,10 +97,12 @@ describe('README.es.md', () => {
   });
 });
 
-describe('ARCHITECTURE.md', () => {
+describe('docs/contributing/architecture.md', () => {
   it('names the files that there are', () => {
     const files = readdirSync(new URL('src/', root), { recursive: true, encoding: 'utf8' });
-    const named = [...read('ARCHITECTURE.md').matchAll(/(?<![*\w.-])[\w./-]+\.ts\b/g)].map(([name]) => name);
+    const named = [...read('docs/contributing/architecture.md').matchAll(/(?<![*\w.-])[\w./-]+\.ts\b/g)].map(
+      ([name]) => name,
+    );
     const exists = (name: string) =>
       files.some((file) => file === name || file.endsWith(`/${name}`)) || existsSync(new URL(name, root));
     expect(named).to.have.length.above(50);
@@ -112,6 +114,7 @@ describe('secrets in the documents', () => {
   const folders = [
     '',
     'docs/',
+    'docs/contributing/',
     'docs/operations/',
     'docs/protocol/',
     'deploy/',
@@ -147,7 +150,7 @@ describe('links of the documents', () => {
   const documents = [
     'README.md',
     'README.es.md',
-    'ARCHITECTURE.md',
+    'CHANGELOG.md',
     'examples/README.md',
     'playground/README.md',
     ...markdownIn('docs/'),
