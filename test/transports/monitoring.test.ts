@@ -18,7 +18,7 @@ import { newRoom } from '../helpers/rooms.ts';
 const root = new URL('../../', import.meta.url);
 const deploy = new URL('deploy/', root);
 const read = (path: string) => readFileSync(new URL(path, root), 'utf8');
-const operations = read('docs/operations.md');
+const operations = read('docs/operations/README.md');
 
 const Alert = z.strictObject({
   alert: z.string().regex(/^Nano[A-Za-z]+$/),
@@ -96,7 +96,7 @@ describe('monitoring', function () {
     );
   });
 
-  it('has a description of every metric of ours in docs/operations.md, and of none that there is not', () => {
+  it('has a description of every metric of ours in docs/operations/README.md, and of none that there is not', () => {
     const described = [...operations.matchAll(/^\| `((?:nano)_[a-z0-9_]+)/gm)].map(([, name]) => name!);
     const ours = [...known].filter((name) => name.startsWith('nano_messaging_'));
     expect(described).to.have.members(ours);
@@ -111,7 +111,7 @@ describe('monitoring', function () {
     }
   });
 
-  it('names in docs/operations.md only settings, codes and lines of the log that there are', () => {
+  it('names in docs/operations/README.md only settings, codes and lines of the log that there are', () => {
     const words = [...operations.matchAll(/`([A-Z]+(?:_[A-Z]+)+)(?:=[^`]*)?`/g)].map(([, word]) => word!);
     const there = [...settingNames, ...ErrorCode.options, 'NODE_EXTRA_CA_CERTS'];
     expect(words).to.have.length.above(50);
@@ -145,7 +145,7 @@ describe('monitoring', function () {
       for (const { alert, annotations } of alerts) {
         expect(tests, `a test of ${alert}`).to.match(new RegExp(`labels: '\\{alertname="${alert}"`));
         expect(operations, `a section on ${alert}`).to.match(new RegExp(`^### ${alert}$`, 'm'));
-        expect(annotations.runbook_url).to.equal(`docs/operations.md#${alert.toLowerCase()}`);
+        expect(annotations.runbook_url).to.equal(`docs/operations/README.md#${alert.toLowerCase()}`);
       }
       const sections = [...operations.matchAll(/^### (Nano[A-Za-z]+)$/gm)].map(([, name]) => name!);
       expect(sections).to.have.members(alerts.map(({ alert }) => alert));
