@@ -1,0 +1,167 @@
+import { expect } from 'chai';
+import { io, type Socket } from 'socket.io-client';
+import { chatClient } from '../helpers/chat-client.ts';
+import { closeLater } from '../helpers/cleanup.ts';
+import type { Loose } from '../helpers/loose.ts';
+import { fences, readDocument, section } from '../helpers/markdown.ts';
+import { describeOneWiring } from '../helpers/node.ts';
+import { somebody } from '../helpers/people.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { newRoom, putRule, say } from '../helpers/rooms.ts';
+import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
+
+const people = {
+  ana: 'aaaaaaaa-0000-4000-8000-000000000001',
+  ben: 'bbbbbbbb-0000-4000-8000-000000000002',
+  cleo: 'cccccccc-0000-4000-8000-000000000003',
+  entity: 'eeeeeeee-0000-4000-8000-000000000009',
+};
+
+interface Step {
+  by: 'Client' | 'Server' | 'Ack' | 'narrator';
+  /** Of Socket.IO. */
+  event: string | undefined;
+  value: Loose;
+  text: string;
+}
+
+/** The numbered lines of a session on a page. */
+function stepsOf(page: string): Step[] {
+  const lines = section(readDocument(`docs/protocol/${page}`), '## A session').match(/^\d+\. .*$/gm) ?? [];
+  return lines.map((line) => {
+    const text = line.replace(/^\d+\. /, '');
+    const [, by, event, json] = /^(Client|Server|Ack): (?:`([a-z:]+)` )?`(\{.*\})`$/.exec(text) ?? [];
+    if (!by) return { by: 'narrator', event, value: undefined, text };
+    return { by: by as Step['by'], event, value: JSON.parse(json!), text };
+  });
+}
+
+/** The room of the sessions as it is when the first of them begins: at `rev` 6, with one message. */
+async function createStory(url: string) {
+  const ana = somebody({ level: 100 });
+  const [ben, cleo] = [somebody(), somebody()];
+  const room = await newRoom(url, ana, { name: 'Launch' });
+  await putRule(url, ana, room, { userUUID: ben.user, permissions: 'rw' });
+  const invitation = await rest(url, ben.token).put(`/rooms/${room.id}/invitation`, { accepted: true });
+  expect(invitation.status).to.equal(200);
+  const first = { content: 'Fueled up and ready to go', client_msg_id: 'k3f9' };
+  expect((await rest(url, ana.token).post(`/rooms/${room.id}/messages`, first)).status).to.equal(201);
+  const rename = async (name: string) => {
+    expect((await rest(url, ana.token).patch(`/rooms/${room.id}`, { name })).status).to.equal(200);
+  };
+  for (const name of ['Launch day', 'Launch', 'Launch day']) await rename(name);
+
+  const names: [real: string, shown: string][] = [
+    [ana.user, people.ana],
+    [ben.user, people.ben],
+    [cleo.user, people.cleo],
+    [ana.entity, people.entity],
+  ];
+  /** As on the page: its people, its room, and nothing that differs at each run. */
+  const asShown = (value: unknown): unknown => {
+    const text = JSON.stringify(withoutChance(value, room.id));
+    return JSON.parse(names.reduce((result, [real, shown]) => result.replaceAll(real, shown), text));
+  };
+  return { ana, ben, cleo, room, rename, asShown };
+}
+
+/** Times, generated UUIDs and numbers replaced; of a cursor its `rev` stays. */
+function withoutChance(value: unknown, roomId: number): unknown {
+  return JSON.parse(JSON.stringify(value), (key, entry) => {
+    if (key === 'createdAt' || key === 'updatedAt') return 'a time';
+    if (key === 'cursor') return `the cursor of ${Number.parseInt(entry.split('.')[1], 36)}`;
+    if (key === 'uuid') return 'a UUID';
+    if (key === 'room_id' && entry === roomId) return 1;
+    // A message's number is of all rooms, a room's is its own.
+    if (entry?.emitter) return { ...entry, id: 'a number' };
+    if (entry?.user_owner) return { ...entry, id: 'a number' };
+    return entry;
+  });
+}
+
+describeOneWiring('The sessions in docs/protocol', ({ url }) => {
+  it('happen on /chat as chat.md shows', async () => {
+    const { ana, ben, room, asShown } = await createStory(url());
+    const chat = await chatClient(url());
+    let compared = 0;
+    let bans = 0;
+    for (const { by, value, text } of stepsOf('chat.md')) {
+      if (by === 'Client') {
+        if (value.type === 'token') value.content = ben.token;
+        if (value.type === 'select_room') value.room_id = room.id;
+        chat.send(value);
+      } else if (by === 'Server') {
+        expect(asShown(await chat.next())).to.deep.equal(withoutChance(value, room.id));
+        compared++;
+      } else if (text.startsWith('Ana bans Ben')) {
+        await putRule(url(), ana, room, { userUUID: ben.user, permissions: 'b' });
+        bans++;
+      } else if (text.startsWith('The server closes with')) {
+        expect(await chat.closed).to.equal(Number(/\d+/.exec(text)![0]));
+        compared++;
+      }
+    }
+    expect({ compared, bans }).to.deep.equal({ compared: 10, bans: 1 });
+  });
+
+  it('happen on Socket.IO as socketio.md shows', async () => {
+    const { ana, ben, cleo, room, rename, asShown } = await createStory(url());
+    await say(url(), ben, room, 'Go!');
+    await putRule(url(), ana, room, { userUUID: ben.user, permissions: 'b' });
+    await putRule(url(), ana, room, { userUUID: ben.user, permissions: 'rw' });
+    await say(url(), ana, room, 'Ready?');
+
+    let socket: SocketClient | undefined;
+    let ack: Loose;
+    let cursor = '';
+    let compared = 0;
+    const happenings: [start: string, happens: () => Promise<unknown>][] = [
+      ['Ben connects', async () => (socket = await socketClient(url(), ben))],
+      [
+        'The connection breaks',
+        async () => {
+          socket!.raw.disconnect();
+          await rename('Launch');
+        },
+      ],
+      ['The client reconnects', async () => (socket = await socketClient(url(), ben))],
+      ['Ana invites Cleo', () => putRule(url(), ana, room, { userUUID: cleo.user, permissions: 'r' })],
+      ['Ana deletes the room', () => rest(url(), ana.token).delete(`/rooms/${room.id}`)],
+    ];
+    const left = new Set(happenings.map(([start]) => start));
+    for (const { by, event, value, text } of stepsOf('socketio.md')) {
+      const shown = withoutChance(value ?? null, room.id);
+      if (by === 'Client') {
+        const payload = { ...value, room_id: room.id, ...(value.since && { since: cursor }) };
+        ack = await socket!.request(event as 'room:join', payload);
+        if (event === 'room:join') cursor = ack.cursor;
+      } else if (by === 'Ack') {
+        expect(asShown(ack)).to.deep.equal(shown);
+        compared++;
+      } else if (by === 'Server') {
+        expect(asShown(await socket!.next(event))).to.deep.equal(shown);
+        compared++;
+      } else {
+        const [start, happens] = happenings.find(([start]) => text.startsWith(start)) ?? [];
+        await happens?.();
+        left.delete(start!);
+      }
+    }
+    expect({ compared, left: [...left] }).to.deep.equal({ compared: 5, left: [] });
+  });
+
+  it('can start with the code in socketio.md, which connects with a fresh token', async () => {
+    const [{ text: code }] = fences(section(readDocument('docs/protocol/socketio.md'), '## Connecting')) as [Loose];
+    const connect = new Function('io', 'freshToken', `${code}\nreturn socket;`);
+    const freshToken = async () => somebody().token;
+    const here = (address: string, options: object) =>
+      io(address.replace('https://chat.example', url()), { ...options, forceNew: true, reconnection: false });
+    const socket: Socket = connect(here, freshToken);
+    closeLater(() => socket.disconnect());
+    await new Promise<void>((resolve, reject) => {
+      socket.on('connect', resolve);
+      socket.on('connect_error', reject);
+    });
+    expect(await socket.timeout(5_000).emitWithAck('room:leave', { room_id: 1 })).to.deep.equal({ ok: true });
+  });
+});
