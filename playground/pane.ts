@@ -160,8 +160,8 @@ export class Pane extends Changing {
     visit.watch(() => this.changed());
     room.on('state', (state) => {
       // Who joins has said yes to his invitation.
-      if (state === 'live' && this.#listed(id)?.accepted !== true) void this.loadRooms(silent);
-      if (state === 'removed' || state === 'refused') this.#shutOut(visit);
+      if (state === 'joined' && this.#listed(id)?.accepted !== true) void this.loadRooms(silent);
+      if (state === 'removed' || state === 'rejected') this.#shutOut(visit);
     });
     room.on('room', ({ name, level_admin }) => this.#relist(id, { name, level_admin }));
     return visit;
@@ -176,8 +176,8 @@ export class Pane extends Changing {
   }
 
   /** His list of rooms is of before. */
-  #shutOut({ id, room: { removal, error } }: Visit): void {
-    if (removal === 'BANNED' || error?.code === 'BANNED') this.#relist(id, { permissions: 'b' });
+  #shutOut({ id, room: { removalReason, error } }: Visit): void {
+    if (removalReason === 'BANNED' || error?.code === 'BANNED') this.#relist(id, { permissions: 'b' });
     else this.rooms = this.rooms?.filter((item) => item.id !== id);
     void this.loadRooms(silent);
   }

@@ -1,7 +1,7 @@
-import type { Announcements, RoomInfo } from 'nano-messaging/client';
+import type { RoomInfo, ServerEventPayloads } from 'nano-messaging/client';
 import { rightsInWords } from './words.ts';
 
-type MemberChange = Announcements['member:changed'];
+type MemberChange = ServerEventPayloads['member:changed'];
 
 /** A permission rule, as REST lists it. */
 export type Rule = Pick<MemberChange, 'entity_UUID' | 'kind' | 'level' | 'accepted' | 'declined'> & {

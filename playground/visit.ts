@@ -1,4 +1,4 @@
-import type { Announcements, ClientRoom, RoomInfo } from 'nano-messaging/client';
+import type { ClientRoom, RoomInfo, ServerEventPayloads } from 'nano-messaging/client';
 import { Changing } from './changing.ts';
 import type { Rest } from './person-rest.ts';
 import { changeInWords, type Rule, withChange } from './rules.ts';
@@ -40,13 +40,13 @@ export class Visit extends Changing {
       if (emitter !== visitor.id && !visitor.isLooking(this)) this.unread++;
     });
     room.on('state', (state) => {
-      if (state === 'live') void this.loadMembers({ isSilent: true });
+      if (state === 'joined') void this.loadMembers({ isSilent: true });
     });
   }
 
   /** Where he is out of it. */
   comeBack(): void {
-    if (['refused', 'removed', 'left'].includes(this.room.state)) this.room.rejoin();
+    if (['rejected', 'removed', 'left'].includes(this.room.state)) this.room.rejoin();
   }
 
   async loadMembers(how: { isSilent?: boolean } = {}): Promise<void> {
@@ -58,7 +58,7 @@ export class Visit extends Changing {
     this.changed();
   }
 
-  #hearMember(change: Announcements['member:changed']): void {
+  #hearMember(change: ServerEventPayloads['member:changed']): void {
     const before = this.members.find(({ entity_UUID }) => entity_UUID === change.entity_UUID);
     this.#note(change.rev, changeInWords(change, before, this.#visitor.nameOf));
     this.members = withChange(this.members, change);

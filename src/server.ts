@@ -9,7 +9,7 @@ import { type KeySet, remoteKeySet } from './auth/key-set.ts';
 import { tokenLifetimes } from './auth/token-expiry.ts';
 import { signToken } from './auth/token-signing.ts';
 import { tokenAuthenticator } from './auth/token-verification.ts';
-import { type RedisNodes, redisNodes } from './cluster/redis-cluster.ts';
+import { connectRedisNodes, type RedisNodes } from './cluster/redis-cluster.ts';
 import type { Config, TokenKeys } from './config/config.ts';
 import { localRoomBus } from './core/bus.ts';
 import { roomFeeds } from './core/feed/feed-registry.ts';
@@ -17,7 +17,7 @@ import type { Audience } from './core/feed/room-feed.ts';
 import { userReads } from './core/limits/concurrent-reads.ts';
 import { requestLimits } from './core/limits/request-limits.ts';
 import { rightsCache } from './core/log/rights-cache.ts';
-import { roomLog } from './core/log/room-log.ts';
+import { createRoomLog } from './core/log/room-log.ts';
 import { noOtherNodes } from './core/signals.ts';
 import { databaseClock } from './database/clock.ts';
 import { openPglite, openPostgres } from './database/open-store.ts';
@@ -110,7 +110,7 @@ async function serve(
   const nodes = await nodesOf(config, store, measured, logger);
   const rooms = roomsOver(config, store, nodes, [gateway.audience, chatMembers], measured, logger);
   const revocations = tokenRevocations({
-    ...{ store, nodes: nodes.calls, sweepMs: config.sweepMs },
+    ...{ store, nodes: nodes.signals, sweepMs: config.sweepMs },
     report: createFailureLog(logger, {
       failing: 'the revocations could not be read; trying again',
       recovered: 'the revocations are read again',
@@ -152,7 +152,7 @@ async function serve(
     deliveries: () => ({ socketio: gateway.deliveries, chat: chatMembers.deliveries }),
     nodesUp: () => nodes.isUp,
     tokenKeys: () => ({ isUp: keySet?.isUp ?? true, ageMs: keySet?.ageMs ?? 0 }),
-    publishing: () => nodes.publishing,
+    publishing: () => nodes.pendingPublishes,
     database: () => ({ isUp: store.isUp, failures: store.failures, ...store.load }),
     clockOffsetMs: () => clock.offsetMs,
     oldestTransactionMs: () => transactions?.oldestMs ?? 0,
@@ -317,14 +317,20 @@ function openStore({ database }: Config, logger: Logger, onFailure: (error: Erro
     : openPostgres(database, logger);
 }
 
-type Nodes = Pick<RedisNodes, 'bus' | 'calls' | 'isUp' | 'publishing' | 'close'> &
+type Nodes = Pick<RedisNodes, 'bus' | 'signals' | 'isUp' | 'pendingPublishes' | 'close'> &
   Partial<Pick<RedisNodes, 'leases' | 'spending'>>;
 
 async function nodesOf({ redis }: Config, store: Store, { nodes }: Metrics, logger: Logger): Promise<Nodes> {
   const failed = (error: unknown) => logger.error({ err: error }, 'a change could not be delivered');
   if (!redis)
-    return { bus: localRoomBus(failed), calls: noOtherNodes, isUp: true, publishing: nothing, close: async () => {} };
-  return redisNodes({ settings: redis, service: await store.identity(), logger, events: { ...nodes, failed } });
+    return {
+      bus: localRoomBus(failed),
+      signals: noOtherNodes,
+      isUp: true,
+      pendingPublishes: nothing,
+      close: async () => {},
+    };
+  return connectRedisNodes({ settings: redis, service: await store.identify(), logger, events: { ...nodes, failed } });
 }
 
 const nothing = { messages: 0, bytes: 0 };
@@ -337,7 +343,7 @@ function roomsOver(
   measured: Metrics,
   logger: Logger,
 ): Rooms {
-  const log = roomLog(store);
+  const log = createRoomLog(store);
   const rights = rightsCache(log);
   const report = createFailureLog(logger, {
     failing: 'the room log could not be read; trying again',

@@ -59,7 +59,7 @@ function roomHead(pane: Pane, { id, room, members }: Visit) {
 
 function rights({ state, rights: letters }: ClientRoom) {
   if (state === 'removed') return html`<span class="tag bad">thrown out</span>`;
-  if (state === 'refused') return html`<span class="tag bad">not in</span>`;
+  if (state === 'rejected') return html`<span class="tag bad">not in</span>`;
   if (state === 'joining') return 'joining…';
   return html`you may <b title=${letters}>${rightsInWords(letters)}</b>`;
 }
@@ -89,7 +89,7 @@ function chat(app: App, pane: Pane, { id, room, notes }: Visit, person: Person) 
 
 /** Why nothing more arrives here, or that he may come back. */
 function outside(room: ClientRoom, listed: RoomListItem | undefined) {
-  if (room.state !== 'removed' && room.state !== 'refused') return nothing;
+  if (room.state !== 'removed' && room.state !== 'rejected') return nothing;
   const rejoin = (label: string, tone = '') =>
     html`<button class="button small ${tone}" type="button" @click=${() => room.rejoin()}>${label}</button>`;
   if (listed && !isBanned(listed) && !listed.declined) {
@@ -103,7 +103,7 @@ function outside(room: ClientRoom, listed: RoomListItem | undefined) {
     </div>`;
   }
   // Who was banned while he was away hears of it when he wants to come back.
-  const removal = room.removal ?? (room.error?.code === 'BANNED' ? 'BANNED' : undefined);
+  const removal = room.removalReason ?? (room.error?.code === 'BANNED' ? 'BANNED' : undefined);
   const why = removal ? removals[removal] : { title: 'You cannot join this room', what: inWords(room.error) };
   return html`<div class="outside" role="alert">
     ${icon('ban')}
@@ -146,8 +146,8 @@ function composer(room: ClientRoom, person: Person) {
 }
 
 function whyMute({ state, rights: letters, info }: ClientRoom): string | undefined {
-  if (state === 'removed' || state === 'refused') return 'You are not in this room';
-  if (info && state === 'live' && !letters.includes('w') && !letters.includes('a')) return 'You may only read here';
+  if (state === 'removed' || state === 'rejected') return 'You are not in this room';
+  if (info && state === 'joined' && !letters.includes('w') && !letters.includes('a')) return 'You may only read here';
   return undefined;
 }
 

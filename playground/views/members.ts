@@ -10,7 +10,7 @@ import { ruleRow } from './rule-row.ts';
 export function membersView(app: App, pane: Pane, visit: Visit, person: Person) {
   const { room, members } = visit;
   const administers = room.rights.includes('a');
-  const isIn = room.state === 'live' || room.state === 'away';
+  const isIn = room.state === 'joined' || room.state === 'reconnecting';
   if (!isIn) return html`<div class="members empty"><p>Only who is in the room sees its members.</p></div>`;
   return html`<div class="members" tabindex="-1">
     ${administers ? nothing : html`<p class="hint">You see the rules of this room; who administers it changes them.</p>`}

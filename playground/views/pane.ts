@@ -21,7 +21,7 @@ export function paneView(app: App, pane: Pane, side: 'left' | 'right') {
         ? html`<div class="notice" role="alert">
             ${icon('warning')}<span>${pane.notice}</span>
             ${
-              pane.state === 'refused'
+              pane.state === 'unauthorized'
                 ? html`<button class="link" type="button" @click=${() => pane.reconnect()}>Connect again</button>`
                 : nothing
             }
@@ -65,7 +65,7 @@ function head(app: App, pane: Pane) {
 const states = {
   connecting: { word: 'connecting', tone: 'waiting' },
   connected: { word: 'connected', tone: 'good' },
-  refused: { word: 'refused', tone: 'bad' },
+  unauthorized: { word: 'unauthorized', tone: 'bad' },
   closed: { word: 'closed', tone: 'bad' },
 } as const;
 

@@ -31,7 +31,7 @@ export function connections(limits: Limits, leases?: ConnectionLeases): Connecti
 
   async function isFull(user: Uuid, holder: string): Promise<boolean> {
     if (most === 0) return false;
-    const answer = (await leases?.take(user, holder, most)) ?? 'unknown';
+    const answer = (await leases?.acquire(user, holder, most)) ?? 'unknown';
     return answer === 'unknown' ? perUser.get(user)! > most : answer === 'full';
   }
 

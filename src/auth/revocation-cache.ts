@@ -1,6 +1,6 @@
 import type { Store } from '../database/store.ts';
 import { type RevocableToken, RevokedTokens } from './revocation-index.ts';
-import { type RevocationChange, revocationsFrom } from './revocation-log.ts';
+import { type RevocationChange, readRevocationsFrom } from './revocation-log.ts';
 
 /** How long a lifted revocation stays in the database, for the nodes to hear of it. */
 export const rememberLiftedMs = 3_600_000;
@@ -44,7 +44,7 @@ export function knownRevocations(store: Pick<Store, 'query'>): Reading {
 
   async function readAll(): Promise<void> {
     const before = version;
-    const all = await revocationsFrom(store, 0);
+    const all = await readRevocationsFrom(store, 0);
     // Something newer was taken meanwhile.
     if (version !== before) return readAll();
     revoked.clear();
@@ -57,7 +57,7 @@ export function knownRevocations(store: Pick<Store, 'query'>): Reading {
     const isFresh = now - readAt < rememberLiftedMs / 2;
     readAt = 0;
     const from = version;
-    if (isFresh) await take(await revocationsFrom(store, from), from);
+    if (isFresh) await take(await readRevocationsFrom(store, from), from);
     else await readAll();
     readAt = now;
   }

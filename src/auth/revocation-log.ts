@@ -15,19 +15,19 @@ export interface RevocationChange {
 /** Any fixed number: whoever holds this advisory lock writes revocations, the others wait. */
 const revocationLock = 7_777_002;
 
-const changesFrom = {
+const revocationsFromStatement = {
   name: 'revocations_from',
   text: `select id::float8 as id, user_uuid::text as "user", issued_before::float8 as "issuedBefore", jti,
     version::float8 as version, lifted_at is not null as lifted from revocations where version >= $1::bigint order by version`,
 };
 
 /** What has changed from this version on, in order: the newest state of each. The newest of all is never removed. */
-export function revocationsFrom(store: Pick<Store, 'query'>, version: number): Promise<RevocationChange[]> {
-  return store.query<RevocationChange>(changesFrom, [version]);
+export function readRevocationsFrom(store: Pick<Store, 'query'>, version: number): Promise<RevocationChange[]> {
+  return store.query<RevocationChange>(revocationsFromStatement, [version]);
 }
 
 /** The same within a transaction. */
-export async function revocationsIn(em: EntityManager, version: number): Promise<RevocationChange[]> {
+export async function findRevocationsFrom(em: EntityManager, version: number): Promise<RevocationChange[]> {
   const rows = await em.find(RevocationEntity, { version: { $gte: version } }, { orderBy: { version: 'asc' } });
   return rows.map(({ id, userUuid, issuedBefore, jti, version, liftedAt }) => ({
     ...{ id, user: userUuid ?? null, issuedBefore: issuedBefore ?? null, jti: jti ?? null },
@@ -39,7 +39,7 @@ export async function revocationsIn(em: EntityManager, version: number): Promise
  * A transaction that no other writer of revocations runs beside, on any node: `nextVersion` is greater than every one
  * that is committed, and who sees it sees all before it. A sequence would promise neither.
  */
-export function inRevocationLog<T>(
+export function withRevocationLock<T>(
   store: Pick<Store, 'transaction'>,
   task: (em: EntityManager, nextVersion: number) => Promise<T>,
 ): Promise<T> {

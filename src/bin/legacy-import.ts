@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util';
 import { readConfig } from '../config/config.ts';
-import { importOriginal } from '../legacy-import/import-legacy.ts';
-import { openOriginal } from '../legacy-import/legacy-database.ts';
-import { reportOf } from '../legacy-import/report.ts';
+import { importLegacy } from '../legacy-import/import-legacy.ts';
+import { openLegacyDatabase } from '../legacy-import/legacy-database.ts';
+import { formatReport } from '../legacy-import/report.ts';
 import { openTarget } from '../legacy-import/target.ts';
 
 const usage = `npm run import -- [options] postgres://user:password@host:port/database
@@ -32,22 +32,22 @@ function originalUrl(urls: readonly string[]): string {
 }
 
 async function main(): Promise<void> {
-  const { dryRun, help, urls } = readOptions();
+  const { dryRun: isDryRun, help, urls } = readOptions();
   if (help) return console.log(usage);
   const url = originalUrl(urls);
   const { database, limits } = readConfig(process.env, { needsKeys: false });
-  const original = await openOriginal(url);
+  const legacy = await openLegacyDatabase(url);
   try {
-    const target = await openTarget(database, dryRun);
+    const target = await openTarget(database, isDryRun);
     try {
-      const tell = (line: string) => console.error(line);
-      const outcome = await importOriginal({ original, target, contentBytes: limits.contentBytes, dryRun, tell });
-      console.log(reportOf(outcome, { from: original.place, to: target.place, dryRun }));
+      const print = (line: string) => console.error(line);
+      const outcome = await importLegacy({ legacy, target, maxContentBytes: limits.contentBytes, isDryRun, print });
+      console.log(formatReport(outcome, { from: legacy.location, to: target.location, isDryRun }));
     } finally {
       await target.close();
     }
   } finally {
-    await original.close();
+    await legacy.close();
   }
 }
 

@@ -3,13 +3,13 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readConfig } from '../config/config.ts';
 import { migrateDatabase } from '../database/migrate.ts';
-import { demandEmpty, type Moved, moveDatabase } from '../database/move/move-database.ts';
+import { assertEmpty, type MovedTables, moveDatabase } from '../database/move/move-database.ts';
 import { MoveError } from '../database/move/move-error.ts';
-import { parentsFirst, readTables } from '../database/move/tables.ts';
+import { readTables, sortParentsFirst } from '../database/move/tables.ts';
 import { openDatabase } from '../database/open-database.ts';
 import { UnsuitableDatabase } from '../database/unsuitable-database.ts';
-import { reasonOf } from '../legacy-import/import-error.ts';
-import { placeOf } from '../legacy-import/legacy-database.ts';
+import { formatReason } from '../legacy-import/import-error.ts';
+import { formatLocation } from '../legacy-import/legacy-database.ts';
 import { openTarget as openOwnDatabase } from '../legacy-import/target.ts';
 
 const usage = `npm run move -- postgres://user:password@host:port/database
@@ -48,14 +48,14 @@ async function openSource(directory: string) {
 }
 
 async function openTarget(url: string) {
-  const place = placeOf(url);
+  const place = formatLocation(url);
   const database = await openDatabase(url, {
     limits,
     application: 'nano-messaging move',
     connectTimeoutMs: 10_000,
   }).catch((error: unknown) => {
     const what = error instanceof UnsuitableDatabase ? 'cannot be used' : 'cannot be reached';
-    throw new MoveError(`The database at ${place} ${what}: ${reasonOf(error)}`, error);
+    throw new MoveError(`The database at ${place} ${what}: ${formatReason(error)}`, error);
   });
   const { client } = database;
   return {
@@ -68,7 +68,7 @@ async function openTarget(url: string) {
 
 const figure = (n: number) => n.toLocaleString('en');
 
-function reportOf(moved: Moved, places: { from: string; to: string }, keyFile: string | undefined): string {
+function reportOf(moved: MovedTables, places: { from: string; to: string }, keyFile: string | undefined): string {
   const width = Math.max(...moved.map(({ rows }) => figure(rows).length));
   return [
     `Moved from ${places.from} to ${places.to}; every row was compared:`,
@@ -94,13 +94,15 @@ async function main(): Promise<void> {
   try {
     const target = await openTarget(url);
     try {
-      const tables = parentsFirst(await readTables(source));
+      const tables = sortParentsFirst(await readTables(source));
       // Before anything is changed there.
-      await demandEmpty(target, tables);
+      await assertEmpty(target, tables);
       await target.migrate();
-      const moved = await moveDatabase({ source, target, tables, tell: (line) => console.error(line) });
+      const moved = await moveDatabase({ source, target, tables, print: (line) => console.error(line) });
       const keyFile = join(directory, 'jwt-secret');
-      console.log(reportOf(moved, { from: source.place, to: target.place }, existsSync(keyFile) ? keyFile : undefined));
+      console.log(
+        reportOf(moved, { from: source.location, to: target.place }, existsSync(keyFile) ? keyFile : undefined),
+      );
     } finally {
       await target.close();
     }

@@ -1,6 +1,6 @@
 import type { ChatClientError } from './client-error.ts';
-import type { Timings } from './timings.ts';
-import type { Announcements, Message, RemovalCode, RoomInfo } from './wire.ts';
+import type { Timeouts } from './timeouts.ts';
+import type { Message, RemovalCode, RoomInfo, ServerEventPayloads } from './wire.ts';
 
 export interface ClientOptions {
   /** Where the service is: `https://chat.example`, or with the path it is mounted under. */
@@ -14,14 +14,14 @@ export interface ClientOptions {
   /** How many messages of ours a room keeps that are pending or have failed. Default 1,000. */
   maxOutbox?: number;
   /** How long the client waits for what. */
-  timings?: Partial<Timings>;
+  timeouts?: Partial<Timeouts>;
 }
 
 /**
- * `connecting`: for the first time or again, by itself. `connected`: rooms are live. `refused`: the service
- * does not take the tokens it is given; `connect()` tries again. `closed`: by `close()`, for ever.
+ * `connecting`: for the first time or again, by itself. `unauthorized`: the service
+ * rejects its tokens; `connect()` tries again. `closed`: after `close()`, for good.
  */
-export type ConnectionState = 'connecting' | 'connected' | 'refused' | 'closed';
+export type ConnectionState = 'connecting' | 'connected' | 'unauthorized' | 'closed';
 
 export interface ClientEvents {
   state: ConnectionState;
@@ -36,7 +36,7 @@ export interface Client {
   /** The room, joined from now on and after every reconnect until `leave()`. The same object for the same name. */
   room(room: number | string): ClientRoom;
   /** Returns how to stop listening. */
-  on<E extends keyof ClientEvents>(event: E, listener: (what: ClientEvents[E]) => void): () => void;
+  on<E extends keyof ClientEvents>(event: E, listener: (payload: ClientEvents[E]) => void): () => void;
   /** Connects where it has been refused; where it waits to try again, now. */
   connect(): void;
   /** Leaves everything; what was not sent fails. */
@@ -44,10 +44,10 @@ export interface Client {
 }
 
 /**
- * `joining`: asked, not answered yet. `live`: told every change. `away`: the connection is gone, and comes back by
- * itself. `refused`: may not be joined, see `error`. `removed`: taken out, see `removal`. `left`: by `leave()`.
+ * `joining`: asked, not answered yet. `joined`: receives every change. `reconnecting`: the connection is lost and
+ * will be restored. `rejected`: the user may not join, see `error`. `removed`: see `removalReason`. `left`: after `leave()`.
  */
-export type RoomState = 'joining' | 'live' | 'away' | 'refused' | 'removed' | 'left';
+export type RoomState = 'joining' | 'joined' | 'reconnecting' | 'rejected' | 'removed' | 'left';
 
 export interface RoomEvents {
   /** Anything of the room is another one now: for a view that renders it whole. */
@@ -55,7 +55,7 @@ export interface RoomEvents {
   state: RoomState;
   /** The next message, in the order of `seq`, each once. */
   message: Message;
-  member: Announcements['member:changed'];
+  member: ServerEventPayloads['member:changed'];
   room: RoomInfo;
   /** More was missed than the server repeats: `messages` begins anew with the latest page. */
   reset: undefined;
@@ -83,7 +83,7 @@ export interface ClientRoom {
   /** Whether there is history before `messages[0]`. */
   readonly hasOlder: boolean;
   readonly error: ChatClientError | undefined;
-  readonly removal: RemovalCode | undefined;
+  readonly removalReason: RemovalCode | undefined;
   /** Resolves when it is live; rejects with a `ChatClientError` where it, or the client, is refused, removed or left. */
   joined(): Promise<void>;
   /** Sends, and sends again until it is answered; never stored twice. With a full outbox it fails at once with `LIMIT`, and is not kept. */
@@ -93,7 +93,7 @@ export interface ClientRoom {
    * rejects with `LIMIT`.
    */
   loadOlder(limit?: number): Promise<readonly Message[]>;
-  on<E extends keyof RoomEvents>(event: E, listener: (what: RoomEvents[E]) => void): () => void;
+  on<E extends keyof RoomEvents>(event: E, listener: (payload: RoomEvents[E]) => void): () => void;
   /** Joins again where it has been refused, removed or left. */
   rejoin(): void;
   leave(): void;
@@ -106,7 +106,7 @@ export interface Outgoing {
   /** Why it failed. */
   readonly error: ChatClientError | undefined;
   /** The stored message; rejects where it failed, also if nobody listens. */
-  readonly done: Promise<Message>;
+  readonly confirmed: Promise<Message>;
   /** Sends a failed one again under the same `client_msg_id`. */
   retry(): void;
   /** Takes a failed one out of the outbox. */

@@ -4,7 +4,7 @@ import type { ErrorCode, RefusedAck, RemovalCode } from './wire.ts';
 export type ClientErrorCode = ErrorCode | 'TIMEOUT' | 'UNREACHABLE' | 'NO_TOKEN' | 'CLOSED' | 'LIMIT';
 
 /** `retry: true` in the service's table of errors; a test compares the two. */
-const retried: ReadonlySet<ClientErrorCode> = new Set<ClientErrorCode>([
+const retryableCodes: ReadonlySet<ClientErrorCode> = new Set<ClientErrorCode>([
   'RATE_LIMITED',
   'TOO_MANY_CONNECTIONS',
   'INTERNAL',
@@ -35,22 +35,22 @@ export class ChatClientError extends Error {
   }
 
   /** Whether the same request may succeed later by itself. */
-  get isForNow(): boolean {
-    return this.code === 'TIMEOUT' || retried.has(this.code);
+  get isRetryable(): boolean {
+    return this.code === 'TIMEOUT' || retryableCodes.has(this.code);
   }
 
   /** Whether there is no line any more that could bring an answer. */
-  get isOfLine(): boolean {
+  get isConnectionLoss(): boolean {
     return this.code === 'UNREACHABLE' || this.code === 'CLOSED';
   }
 
-  static refused({ code, message, field, retry_after_ms: retryAfterMs }: RefusedAck['error']): ChatClientError {
+  static fromRefusal({ code, message, field, retry_after_ms: retryAfterMs }: RefusedAck['error']): ChatClientError {
     return new ChatClientError(code, message, { field, retryAfterMs });
   }
 
   /** What joining the room would be refused with. */
-  static removed(removal: RemovalCode): ChatClientError {
-    const code = removal === 'BANNED' ? 'BANNED' : removal === 'ROOM_DELETED' ? 'NOT_FOUND' : 'FORBIDDEN';
-    return new ChatClientError(code, `Taken out of the room: ${removal}`);
+  static fromRemoval(reason: RemovalCode): ChatClientError {
+    const code = reason === 'BANNED' ? 'BANNED' : reason === 'ROOM_DELETED' ? 'NOT_FOUND' : 'FORBIDDEN';
+    return new ChatClientError(code, `Taken out of the room: ${reason}`);
   }
 }

@@ -1,14 +1,14 @@
 import type { Client, ClientEvents, ClientOptions, ClientRoom, ConnectionState } from './api.ts';
 import { Connection } from './connection.ts';
 import { Emitter } from './emitter.ts';
-import type { Change } from './membership.ts';
+import type { ChangeEvent } from './membership.ts';
 import { Room } from './room.ts';
-import type { Announcements } from './wire.ts';
+import type { ServerEventPayloads } from './wire.ts';
 
 export type * from './api.ts';
 export { ChatClientError, type ClientErrorCode } from './client-error.ts';
-export type { Timings } from './timings.ts';
-export type { Announcements, ErrorCode, Message, RemovalCode, RoomInfo } from './wire.ts';
+export type { Timeouts } from './timeouts.ts';
+export type { ErrorCode, Message, RemovalCode, RoomInfo, ServerEventPayloads } from './wire.ts';
 
 /** Connects, and comes back by itself until `close()`. One client per user: close it when another one signs in. */
 export function connect(options: ClientOptions): Client {
@@ -16,7 +16,7 @@ export function connect(options: ClientOptions): Client {
 }
 
 /** Where there is a browser around us; there are no types of the DOM here. */
-const surroundings = globalThis as {
+const browserGlobals = globalThis as {
   addEventListener?(event: 'online', listener: () => void): void;
   removeEventListener?(event: 'online', listener: () => void): void;
 };
@@ -25,28 +25,28 @@ class ChatClient implements Client {
   readonly #rooms = new Map<string, Room>();
   readonly #emitter = new Emitter<ClientEvents>();
   readonly #connection: Connection;
-  readonly #online = () => this.#connection.hurry();
+  readonly #onOnline = () => this.#connection.retryNow();
 
   constructor(options: ClientOptions) {
     this.#connection = new Connection(options, {
-      state: (state) => this.#emitter.emit('state', state),
-      error: (error) => this.#emitter.emit('error', error),
-      frame: (direction, name, payload) => this.#emitter.emit('frame', { direction, name, payload }),
-      up: () => this.#each((room) => room.up()),
-      down: () => this.#each((room) => room.down()),
-      refused: (why) => this.#each((room) => room.stopWaiting(why)),
-      rightsMayDiffer: () => this.#each((room) => room.readRights()),
-      heard: (name, payload) => this.#hear(name, payload),
+      onState: (state) => this.#emitter.emit('state', state),
+      onError: (error) => this.#emitter.emit('error', error),
+      onFrame: (direction, name, payload) => this.#emitter.emit('frame', { direction, name, payload }),
+      onConnect: () => this.#forEachRoom((room) => room.handleConnect()),
+      onDisconnect: () => this.#forEachRoom((room) => room.handleDisconnect()),
+      onUnauthorized: (why) => this.#forEachRoom((room) => room.rejectWaiting(why)),
+      onClaimsChanged: () => this.#forEachRoom((room) => room.refreshRights()),
+      onEvent: (name, payload) => this.#handleEvent(name, payload),
     });
-    surroundings.addEventListener?.('online', this.#online);
-    this.#connection.dial();
+    browserGlobals.addEventListener?.('online', this.#onOnline);
+    this.#connection.connect();
   }
 
   get state(): ConnectionState {
     return this.#connection.state;
   }
 
-  on<E extends keyof ClientEvents>(event: E, listener: (what: ClientEvents[E]) => void): () => void {
+  on<E extends keyof ClientEvents>(event: E, listener: (payload: ClientEvents[E]) => void): () => void {
     return this.#emitter.on(event, listener);
   }
 
@@ -55,40 +55,40 @@ class ChatClient implements Client {
     const known = this.#rooms.get(name);
     if (known?.state === 'left') known.rejoin();
     if (known) return known;
-    const room = new Room(this.#connection, ref, (left) => this.#leave(left));
+    const room = new Room(this.#connection, ref, (left) => this.#leaveRoom(left));
     this.#rooms.set(name, room);
     return room;
   }
 
   connect(): void {
-    this.#connection.dial();
+    this.#connection.connect();
   }
 
   close(): void {
-    surroundings.removeEventListener?.('online', this.#online);
+    browserGlobals.removeEventListener?.('online', this.#onOnline);
     this.#connection.close();
-    this.#each((room) => room.close());
+    this.#forEachRoom((room) => room.close());
   }
 
-  #each(tell: (room: Room) => void): void {
-    for (const room of [...this.#rooms.values()]) tell(room);
+  #forEachRoom(action: (room: Room) => void): void {
+    for (const room of [...this.#rooms.values()]) action(room);
   }
 
-  #hear(name: string, payload: never): void {
-    const { room_id, code } = (payload ?? {}) as Announcements['room:removed'];
-    this.#each((room) => {
+  #handleEvent(name: string, payload: never): void {
+    const { room_id, code } = (payload ?? {}) as ServerEventPayloads['room:removed'];
+    this.#forEachRoom((room) => {
       if (room.id !== room_id) return;
-      if (name === 'room:removed') room.removed(code);
-      else room.hear({ name, payload } as Change);
+      if (name === 'room:removed') room.handleRemoval(code);
+      else room.handle({ name, payload } as ChangeEvent);
     });
   }
 
   /** A room may be known by its number and by its UUID; the connection is in it once. */
-  #leave(left: Room): void {
+  #leaveRoom(left: Room): void {
     const isElsewhere = [...this.#rooms.values()].some(
       // One whose number is not known yet may be the same.
       ({ isWanted, id }) => isWanted && (id === left.id || Number.isNaN(id) || Number.isNaN(left.id)),
     );
-    if (!isElsewhere) this.#connection.line?.ask('room:leave', { room_id: left.ref }, () => {});
+    if (!isElsewhere) this.#connection.link?.request('room:leave', { room_id: left.ref }, () => {});
   }
 }

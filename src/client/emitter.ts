@@ -1,27 +1,27 @@
 /** More of one event are mostly a view that listens each time it is drawn, and never stops. */
-const manyListeners = 100;
+const listenerWarningCount = 100;
 
 /** Who listens to what. A listener that throws is reported, and stops nobody else. */
 export class Emitter<Events extends object> {
-  readonly #listeners = new Map<keyof Events, Set<{ hear(what: never): void }>>();
-  readonly #soon = new Set<keyof Events>();
+  readonly #listeners = new Map<keyof Events, Set<{ callback(what: never): void }>>();
+  readonly #scheduled = new Set<keyof Events>();
 
   /** Returns how to stop listening. */
-  on<E extends keyof Events>(event: E, hear: (what: Events[E]) => void): () => void {
+  on<E extends keyof Events>(event: E, callback: (what: Events[E]) => void): () => void {
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners);
     // An object of its own, so that a function may listen twice.
-    const listener = { hear };
+    const listener = { callback };
     listeners.add(listener);
-    if (listeners.size === manyListeners)
-      console.warn(`${manyListeners} listeners to "${String(event)}": do they stop?`);
+    if (listeners.size === listenerWarningCount)
+      console.warn(`${listenerWarningCount} listeners to "${String(event)}": do they stop?`);
     return () => void listeners.delete(listener);
   }
 
-  emit<E extends keyof Events>(event: E, what: Events[E]): void {
-    for (const { hear } of [...(this.#listeners.get(event) ?? [])]) {
+  emit<E extends keyof Events>(event: E, payload: Events[E]): void {
+    for (const { callback } of [...(this.#listeners.get(event) ?? [])]) {
       try {
-        hear(what as never);
+        callback(payload as never);
       } catch (error) {
         console.error(error);
       }
@@ -29,12 +29,12 @@ export class Emitter<Events extends object> {
   }
 
   /** Once for all that happens in the same turn. */
-  emitSoon<E extends keyof Events>(event: E, what: Events[E]): void {
-    if (this.#soon.has(event)) return;
-    this.#soon.add(event);
+  emitDeferred<E extends keyof Events>(event: E, payload: Events[E]): void {
+    if (this.#scheduled.has(event)) return;
+    this.#scheduled.add(event);
     void Promise.resolve().then(() => {
-      this.#soon.delete(event);
-      this.emit(event, what);
+      this.#scheduled.delete(event);
+      this.emit(event, payload);
     });
   }
 }

@@ -1,142 +1,147 @@
 import type { ChatClientError } from './client-error.ts';
-import type { Connected } from './connection.ts';
-import type { Answered } from './line.ts';
+import type { RoomConnection } from './connection.ts';
+import type { AckCallback } from './line.ts';
 import { Timeline } from './timeline.ts';
-import { pauseAfter } from './timings.ts';
-import type { Announcements, Joined, Message } from './wire.ts';
+import { computeBackoffMs } from './timeouts.ts';
+import type { Joined, Message, ServerEventPayloads } from './wire.ts';
 
-export type Change = Joined['events'][number];
-type OtherChange = Exclude<Change, { name: 'message:new' }>;
+export type ChangeEvent = Joined['events'][number];
+type OtherChangeEvent = Exclude<ChangeEvent, { name: 'message:new' }>;
 
-export interface MembershipEvents {
+export interface SubscriptionEvents {
   /** The next message, and the next change of another kind. `isPast`: the rights and the room of `live` know of it. */
-  message(message: Message, rev: number, dropped: readonly Message[]): void;
-  change(change: OtherChange, isPast: boolean): void;
+  onMessage(message: Message, rev: number, dropped: readonly Message[]): void;
+  onChange(change: OtherChangeEvent, isPast: boolean): void;
   /** Joined, and nothing is missing. `isAnew`: the timeline is another one, with the latest page of history. */
-  live(joined: Pick<Joined, 'room' | 'rights'>, isAnew: boolean): void;
-  refused(error: ChatClientError): void;
+  onJoined(joined: Pick<Joined, 'room' | 'rights'>, isNewTimeline: boolean): void;
+  onRejected(error: ChatClientError): void;
 }
 
 /** Being in a room: joins, comes back with the cursor, and joins again where something is missing. */
-export class Membership {
+export class Subscription {
   /** The number of the room, from the first answer on: what is announced behind that has it. */
   roomId: number | undefined;
   /** Undefined before the first join. */
   timeline: Timeline | undefined;
-  readonly #connection: Connected;
+  readonly #connection: RoomConnection;
   readonly #ref: number | string;
-  readonly #events: MembershipEvents;
+  readonly #events: SubscriptionEvents;
   /** A timeline that has no history yet, and what was announced meanwhile. */
-  #fresh: { timeline: Timeline; late: (() => void)[] } | undefined;
+  #loading: { timeline: Timeline; buffered: (() => void)[] } | undefined;
   /** The join that is not answered yet; what comes of another one is of no interest. */
-  #asked: object | undefined;
-  #isToAskAgain = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #pendingJoin: object | undefined;
+  #shouldJoinAgain = false;
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #failures = 0;
 
-  constructor(connection: Connected, ref: number | string, events: MembershipEvents) {
+  constructor(connection: RoomConnection, ref: number | string, events: SubscriptionEvents) {
     this.#connection = connection;
     this.#ref = ref;
     this.#events = events;
   }
 
-  get isAsking(): boolean {
-    return this.#asked !== undefined;
+  get isJoining(): boolean {
+    return this.#pendingJoin !== undefined;
   }
 
   /** Joins; where it is in, it hears on, and learns of its rights anew. */
   join(): void {
-    const { line } = this.#connection;
-    if (!line) return;
-    if (this.#asked) {
-      this.#isToAskAgain = true;
+    const { link } = this.#connection;
+    if (!link) return;
+    if (this.#pendingJoin) {
+      this.#shouldJoinAgain = true;
       return;
     }
     this.stop();
-    const asked = {};
-    this.#asked = asked;
+    const attempt = {};
+    this.#pendingJoin = attempt;
     const since = this.timeline?.cursor;
-    const joined: Answered<'room:join'> = (error, ack) => {
-      if (asked !== this.#asked) return;
-      if (error) return this.#failed(error);
+    const onAck: AckCallback<'room:join'> = (error, ack) => {
+      if (attempt !== this.#pendingJoin) return;
+      if (error) return this.#handleFailure(error);
       this.roomId = ack.room.id;
-      for (const change of ack.events) if (asked === this.#asked) this.hear(change, { isPast: true });
+      for (const change of ack.events) if (attempt === this.#pendingJoin) this.handle(change, { isPast: true });
       // Who hears of a change may leave.
-      if (asked !== this.#asked) return;
-      this.#asked = undefined;
-      if (ack.recovered) this.#live(ack, false);
-      else this.#begin(ack);
-      if (this.#isToAskAgain) this.join();
+      if (attempt !== this.#pendingJoin) return;
+      this.#pendingJoin = undefined;
+      if (ack.recovered) this.#handleJoined(ack, false);
+      else this.#startTimeline(ack);
+      if (this.#shouldJoinAgain) this.join();
     };
-    line.ask('room:join', { room_id: this.#ref, ...(since && { since }) }, joined, () => asked === this.#asked);
+    link.request(
+      'room:join',
+      { room_id: this.#ref, ...(since && { since }) },
+      onAck,
+      () => attempt === this.#pendingJoin,
+    );
   }
 
   /** What is under way is forgotten. */
   stop(): void {
-    clearTimeout(this.#timer);
-    this.#asked = this.#fresh = undefined;
-    this.#isToAskAgain = false;
+    clearTimeout(this.#retryTimer);
+    this.#pendingJoin = this.#loading = undefined;
+    this.#shouldJoinAgain = false;
   }
 
   /** `isAnnounced`: those before it have been said, so that a gap is a loss. */
-  hear(change: Change, { isAnnounced = true, isPast = false } = {}): void {
-    const timeline = this.#fresh?.timeline ?? this.timeline;
-    const place = timeline?.take(change.payload);
-    if (place === 'gap' && isAnnounced && !this.#asked) this.join();
-    if (place !== 'next') return;
-    const tell = this.#taken(timeline!, change, isPast);
-    if (this.#fresh) this.#fresh.late.push(tell);
-    else tell();
+  handle(change: ChangeEvent, { isAnnounced = true, isPast = false } = {}): void {
+    const timeline = this.#loading?.timeline ?? this.timeline;
+    const outcome = timeline?.advance(change.payload);
+    if (outcome === 'gap' && isAnnounced && !this.#pendingJoin) this.join();
+    if (outcome !== 'next') return;
+    const deliver = this.#toDelivery(timeline!, change, isPast);
+    if (this.#loading) this.#loading.buffered.push(deliver);
+    else deliver();
   }
 
-  #taken(timeline: Timeline, change: Change, isPast: boolean): () => void {
-    if (change.name !== 'message:new') return () => this.#events.change(change, isPast);
+  #toDelivery(timeline: Timeline, change: ChangeEvent, isPast: boolean): () => void {
+    if (change.name !== 'message:new') return () => this.#events.onChange(change, isPast);
     return () => {
-      const message = messageOf(change.payload);
+      const message = toMessage(change.payload);
       const dropped = timeline.append(message);
-      this.#events.message(message, change.payload.rev, dropped);
+      this.#events.onMessage(message, change.payload.rev, dropped);
     };
   }
 
-  #live(joined: Joined, isAnew: boolean): void {
+  #handleJoined(joined: Joined, isNewTimeline: boolean): void {
     this.#failures = 0;
-    this.#events.live(joined, isAnew);
+    this.#events.onJoined(joined, isNewTimeline);
   }
 
   /** Too much was missed, or this is the first time: history up to the join, and behind it what is said from then on. */
-  #begin(joined: Joined): void {
+  #startTimeline(joined: Joined): void {
     const { last_seq } = joined.room;
-    const fresh = { timeline: new Timeline(joined, last_seq, this.#connection.maxMessages), late: [] };
-    this.#fresh = fresh;
-    if (last_seq === 0) return this.#complete(fresh, joined);
-    const page = { room_id: this.#ref, before: last_seq + 1, limit: firstPage };
-    const read: Answered<'message:history'> = (error, ack) => {
-      if (fresh !== this.#fresh) return;
-      if (error) return this.#failed(error);
-      fresh.timeline.prepend(ack);
-      this.#complete(fresh, joined);
+    const loading = { timeline: new Timeline(joined, last_seq, this.#connection.maxMessages), buffered: [] };
+    this.#loading = loading;
+    if (last_seq === 0) return this.#complete(loading, joined);
+    const page = { room_id: this.#ref, before: last_seq + 1, limit: firstPageSize };
+    const onHistory: AckCallback<'message:history'> = (error, ack) => {
+      if (loading !== this.#loading) return;
+      if (error) return this.#handleFailure(error);
+      loading.timeline.prepend(ack);
+      this.#complete(loading, joined);
     };
-    this.#connection.line!.ask('message:history', page, read, () => fresh === this.#fresh);
+    this.#connection.link!.request('message:history', page, onHistory, () => loading === this.#loading);
   }
 
-  #complete({ timeline, late }: { timeline: Timeline; late: (() => void)[] }, joined: Joined): void {
-    this.#fresh = undefined;
+  #complete({ timeline, buffered }: { timeline: Timeline; buffered: (() => void)[] }, joined: Joined): void {
+    this.#loading = undefined;
     this.timeline = timeline;
-    this.#live(joined, true);
-    for (const tell of late) tell();
+    this.#handleJoined(joined, true);
+    for (const deliver of buffered) deliver();
   }
 
-  #failed(error: ChatClientError): void {
+  #handleFailure(error: ChatClientError): void {
     this.stop();
-    if (error.isOfLine) return; // joins when it is up again
-    if (!error.isForNow) return this.#events.refused(error);
-    const pause = error.retryAfterMs ?? pauseAfter(this.#failures++, this.#connection.timings);
-    this.#timer = setTimeout(() => this.join(), pause);
+    if (error.isConnectionLoss) return; // joins when it is up again
+    if (!error.isRetryable) return this.#events.onRejected(error);
+    const delayMs = error.retryAfterMs ?? computeBackoffMs(this.#failures++, this.#connection.timeouts);
+    this.#retryTimer = setTimeout(() => this.join(), delayMs);
   }
 }
 
-const firstPage = 100;
+const firstPageSize = 100;
 
-function messageOf({ rev, cursor, ...message }: Announcements['message:new']): Message {
+function toMessage({ rev, cursor, ...message }: ServerEventPayloads['message:new']): Message {
   return message;
 }

@@ -1,34 +1,34 @@
 import { ChatClientError } from './client-error.ts';
-import type { Connected } from './connection.ts';
+import type { RoomConnection } from './connection.ts';
 import { OutgoingMessage } from './outgoing.ts';
-import { pauseAfter } from './timings.ts';
+import { computeBackoffMs } from './timeouts.ts';
 import type { Ack, Message } from './wire.ts';
 
-interface Owner {
+interface OutboxRoom {
   ref: number | string;
-  changed(one: OutgoingMessage): void;
+  onChanged(one: OutgoingMessage): void;
   /** The answer to a message of ours is a change of the room like its announcement; whichever comes first. */
-  acknowledged(ack: Ack<'message:send'>): void;
+  onAcknowledged(ack: Ack<'message:send'>): void;
 }
 
 /** `INTERNAL` may be what this message does to the service: then it must not keep the others for ever. */
-const mostDefects = 5;
+const maxInternalErrors = 5;
 
 /**
  * A room's messages that are not sent yet. One at a time: a message that is refused for now would be overtaken by the
  * next. It is sent under the same id until there is an answer, so it is stored once.
  */
 export class Outbox {
-  readonly #connection: Connected;
-  readonly #owner: Owner;
+  readonly #connection: RoomConnection;
+  readonly #room: OutboxRoom;
   #all: OutgoingMessage[] = [];
-  #asked: OutgoingMessage | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #sending: OutgoingMessage | undefined;
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #failures = 0;
 
-  constructor(connection: Connected, owner: Owner) {
+  constructor(connection: RoomConnection, room: OutboxRoom) {
     this.#connection = connection;
-    this.#owner = owner;
+    this.#room = room;
   }
 
   get all(): readonly OutgoingMessage[] {
@@ -37,104 +37,104 @@ export class Outbox {
 
   send(content: string): OutgoingMessage {
     const one = new OutgoingMessage(content, this);
-    this.again(one);
+    this.enqueue(one);
     return one;
   }
 
   /** To the end, where what is sent now belongs. */
-  again(one: OutgoingMessage): void {
+  enqueue(one: OutgoingMessage): void {
     const others = this.#all.filter((other) => other !== one);
     if (others.length >= this.#connection.maxOutbox) {
-      return this.#failed(one, new ChatClientError('LIMIT', 'The outbox of the room is full'));
+      return this.#markFailed(one, new ChatClientError('LIMIT', 'The outbox of the room is full'));
     }
     this.#all = [...others, one];
-    if (one.state === 'failed') one.pend();
-    this.#owner.changed(one);
-    this.#next();
+    if (one.state === 'failed') one.markPending();
+    this.#room.onChanged(one);
+    this.#sendNext();
   }
 
   drop(one: OutgoingMessage): void {
     this.#all = this.#all.filter((other) => other !== one);
-    this.#owner.changed(one);
+    this.#room.onChanged(one);
   }
 
   /** The line is up again: nothing that was asked will be answered. */
   resume(): void {
-    this.#resting(undefined);
-    this.#asked = undefined;
+    this.#setRetryTimer(undefined);
+    this.#sending = undefined;
     this.#failures = 0;
-    this.#next();
+    this.#sendNext();
   }
 
   /** A message of the room, by which one of ours may be known to be stored. */
-  saw(message: Message, rev: number): void {
+  handleMessage(message: Message, rev: number): void {
     // Others may have used the same id; with the same content it makes no difference.
-    const isIt = ({ state, client_msg_id, content }: OutgoingMessage) =>
+    const isSame = ({ state, client_msg_id, content }: OutgoingMessage) =>
       state !== 'sent' && client_msg_id === message.client_msg_id && content === message.content;
-    const one = this.#all.find(isIt);
-    if (one) this.#sent(one, message, rev);
+    const one = this.#all.find(isSame);
+    if (one) this.#markSent(one, message, rev);
   }
 
   /** What is sent stays until it is among the room's messages, so that a view of both never lacks it. */
-  shown(isShown: (rev: number) => boolean): void {
-    const left = this.#all.filter(({ state, rev }) => state !== 'sent' || !isShown(rev!));
-    if (left.length < this.#all.length) this.#all = left;
+  dropShown(isShown: (rev: number) => boolean): void {
+    const remaining = this.#all.filter(({ state, rev }) => state !== 'sent' || !isShown(rev!));
+    if (remaining.length < this.#all.length) this.#all = remaining;
   }
 
   /** The client is closed for ever. */
   close(): void {
-    this.#resting(undefined);
-    this.#asked = undefined;
+    this.#setRetryTimer(undefined);
+    this.#sending = undefined;
     const error = new ChatClientError('CLOSED', 'The client is closed');
-    for (const one of this.#all.filter(({ state }) => state === 'pending')) this.#failed(one, error);
+    for (const one of this.#all.filter(({ state }) => state === 'pending')) this.#markFailed(one, error);
   }
 
-  #next(): void {
-    const { line, state } = this.#connection;
+  #sendNext(): void {
+    const { link, state } = this.#connection;
     if (state === 'closed') return this.close();
     const one = this.#all.find(({ state }) => state === 'pending');
-    if (!line || !one || this.#asked || this.#timer) return;
-    this.#asked = one;
+    if (!link || !one || this.#sending || this.#retryTimer) return;
+    this.#sending = one;
     const { client_msg_id, content } = one;
-    line.ask('message:send', { room_id: this.#owner.ref, content, client_msg_id }, (error, ack) => {
+    link.request('message:send', { room_id: this.#room.ref, content, client_msg_id }, (error, ack) => {
       // Where the line is lost, `resume` asks again.
-      if (this.#asked !== one || error?.isOfLine) return;
-      this.#asked = undefined;
-      if (error) this.#refused(one, error);
+      if (this.#sending !== one || error?.isConnectionLoss) return;
+      this.#sending = undefined;
+      if (error) this.#handleRefusal(one, error);
       else {
         this.#failures = 0;
-        this.#sent(one, ack.message, ack.rev);
-        this.#owner.acknowledged(ack);
+        this.#markSent(one, ack.message, ack.rev);
+        this.#room.onAcknowledged(ack);
       }
-      this.#next();
+      this.#sendNext();
     });
   }
 
-  #refused(one: OutgoingMessage, error: ChatClientError): void {
-    if (error.code === 'INTERNAL') one.defects += 1;
-    if (!error.isForNow || one.defects >= mostDefects) return this.#failed(one, error);
-    this.#resting(error.retryAfterMs ?? pauseAfter(this.#failures++, this.#connection.timings));
+  #handleRefusal(one: OutgoingMessage, error: ChatClientError): void {
+    if (error.code === 'INTERNAL') one.internalErrors += 1;
+    if (!error.isRetryable || one.internalErrors >= maxInternalErrors) return this.#markFailed(one, error);
+    this.#setRetryTimer(error.retryAfterMs ?? computeBackoffMs(this.#failures++, this.#connection.timeouts));
   }
 
-  #resting(ms: number | undefined): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+  #setRetryTimer(ms: number | undefined): void {
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = undefined;
     if (ms === undefined) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#next();
+    this.#retryTimer = setTimeout(() => {
+      this.#retryTimer = undefined;
+      this.#sendNext();
     }, ms);
   }
 
-  #sent(one: OutgoingMessage, message: Message, rev: number): void {
-    if (this.#asked === one) this.#asked = undefined;
-    one.sent(message, rev);
-    this.#owner.changed(one);
-    this.#next();
+  #markSent(one: OutgoingMessage, message: Message, rev: number): void {
+    if (this.#sending === one) this.#sending = undefined;
+    one.markSent(message, rev);
+    this.#room.onChanged(one);
+    this.#sendNext();
   }
 
-  #failed(one: OutgoingMessage, error: ChatClientError): void {
-    one.fail(error);
-    this.#owner.changed(one);
+  #markFailed(one: OutgoingMessage, error: ChatClientError): void {
+    one.markFailed(error);
+    this.#room.onChanged(one);
   }
 }

@@ -1,55 +1,55 @@
 import type { Outgoing } from './api.ts';
 import type { ChatClientError } from './client-error.ts';
-import { newMessageId } from './message-id.ts';
+import { createMessageId } from './message-id.ts';
 import type { Message } from './wire.ts';
 
 /** What becomes of a message of ours; the outbox decides. */
 export class OutgoingMessage implements Outgoing {
-  readonly client_msg_id = newMessageId();
+  readonly client_msg_id = createMessageId();
   readonly content: string;
   state: Outgoing['state'] = 'pending';
   error: ChatClientError | undefined;
-  done!: Promise<Message>;
+  confirmed!: Promise<Message>;
   /** Refusals of which the service does not know why. */
-  defects = 0;
+  internalErrors = 0;
   /** Its place in the log, once it is known. */
   rev: number | undefined;
-  readonly #outbox: { again(one: OutgoingMessage): void; drop(one: OutgoingMessage): void };
+  readonly #outbox: { enqueue(one: OutgoingMessage): void; drop(one: OutgoingMessage): void };
   #settle!: { resolve(message: Message): void; reject(error: ChatClientError): void };
 
-  constructor(content: string, outbox: { again(one: OutgoingMessage): void; drop(one: OutgoingMessage): void }) {
+  constructor(content: string, outbox: { enqueue(one: OutgoingMessage): void; drop(one: OutgoingMessage): void }) {
     this.content = content;
     this.#outbox = outbox;
-    this.pend();
+    this.markPending();
   }
 
-  pend(): void {
+  markPending(): void {
     this.state = 'pending';
     this.error = undefined;
-    this.defects = 0;
-    this.done = new Promise((resolve, reject) => {
+    this.internalErrors = 0;
+    this.confirmed = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
-    this.done.catch(() => {}); // also said by `state`
+    this.confirmed.catch(() => {}); // also said by `state`
   }
 
   /** Also one that has failed may be found stored. */
-  sent(message: Message, rev: number): void {
-    if (this.state === 'failed') this.pend();
+  markSent(message: Message, rev: number): void {
+    if (this.state === 'failed') this.markPending();
     this.state = 'sent';
     this.error = undefined;
     this.rev = rev;
     this.#settle.resolve(message);
   }
 
-  fail(error: ChatClientError): void {
+  markFailed(error: ChatClientError): void {
     this.state = 'failed';
     this.error = error;
     this.#settle.reject(error);
   }
 
   retry(): void {
-    if (this.state === 'failed') this.#outbox.again(this);
+    if (this.state === 'failed') this.#outbox.enqueue(this);
   }
 
   discard(): void {

@@ -1,94 +1,95 @@
 import type { ClientRoom, Outgoing, RoomEvents, RoomState } from './api.ts';
-import { concerns } from './claims.ts';
+import { affectsActor } from './claims.ts';
 import type { ChatClientError } from './client-error.ts';
-import type { Connected } from './connection.ts';
+import type { RoomConnection } from './connection.ts';
 import { Emitter } from './emitter.ts';
-import { type Change, Membership } from './membership.ts';
+import { type ChangeEvent, Subscription } from './membership.ts';
 import { OlderPages } from './older-pages.ts';
 import { Outbox } from './outbox.ts';
-import { Standing } from './standing.ts';
+import { RoomStatus } from './standing.ts';
 import type { Joined, Message, RemovalCode, RoomInfo } from './wire.ts';
 
-const none: readonly Message[] = [];
+const noMessages: readonly Message[] = [];
 
 export class Room implements ClientRoom {
   readonly ref: number | string;
   info: RoomInfo | undefined;
   rights = '';
-  readonly #connection: Connected;
-  readonly #membership: Membership;
+  readonly #connection: RoomConnection;
+  readonly #subscription: Subscription;
   readonly #outbox: Outbox;
   readonly #older: OlderPages;
   readonly #emitter = new Emitter<RoomEvents>();
-  readonly #left: (room: Room) => void;
-  readonly #standing = new Standing();
+  readonly #onLeft: (room: Room) => void;
+  readonly #status = new RoomStatus();
 
-  constructor(connection: Connected, ref: number | string, left: (room: Room) => void) {
+  constructor(connection: RoomConnection, ref: number | string, onLeft: (room: Room) => void) {
     this.ref = ref;
     this.#connection = connection;
-    this.#left = left;
-    this.#membership = new Membership(connection, ref, {
-      message: (message, rev, dropped) => this.#said(message, rev, dropped),
-      change: (change, isPast) => this.#changed(change, isPast),
-      live: (joined, isAnew) => this.#live(joined, isAnew),
-      refused: (error) => this.#refused(error),
+    this.#onLeft = onLeft;
+    this.#subscription = new Subscription(connection, ref, {
+      onMessage: (message, rev, dropped) => this.#handleMessage(message, rev, dropped),
+      onChange: (change, isPast) => this.#handleChange(change, isPast),
+      onJoined: (joined, isAnew) => this.#handleJoined(joined, isAnew),
+      onRejected: (error) => this.#handleRejected(error),
     });
     this.#outbox = new Outbox(connection, {
       ref,
-      changed: (one) => this.#outgoing(one),
-      acknowledged: ({ message, rev, cursor }) => {
+      onChanged: (one) => this.#handleOutgoing(one),
+      onAcknowledged: ({ message, rev, cursor }) => {
         const payload = { ...message, rev, cursor };
-        if (this.state === 'live') this.#membership.hear({ name: 'message:new', payload }, { isAnnounced: false });
+        if (this.state === 'joined')
+          this.#subscription.handle({ name: 'message:new', payload }, { isAnnounced: false });
       },
     });
     this.#older = new OlderPages(connection, ref);
-    if (connection.state === 'closed') this.#standing.enter('left');
+    if (connection.state === 'closed') this.#status.setState('left');
     this.#join();
   }
 
   /** The number of the room, where it is known. */
   get id(): number {
-    return this.#membership.roomId ?? Number(this.ref);
+    return this.#subscription.roomId ?? Number(this.ref);
   }
 
   get isWanted(): boolean {
-    return this.#standing.isWanted;
+    return this.#status.isWanted;
   }
 
   get state(): RoomState {
-    return this.#standing.state;
+    return this.#status.state;
   }
 
   get error(): ChatClientError | undefined {
-    return this.#standing.error;
+    return this.#status.error;
   }
 
-  get removal(): RemovalCode | undefined {
-    return this.#standing.removal;
+  get removalReason(): RemovalCode | undefined {
+    return this.#status.removalReason;
   }
 
   get rev(): number {
-    return this.#membership.timeline?.rev ?? 0;
+    return this.#subscription.timeline?.rev ?? 0;
   }
 
   get messages(): readonly Message[] {
-    return this.#membership.timeline?.messages ?? none;
+    return this.#subscription.timeline?.messages ?? noMessages;
   }
 
   get hasOlder(): boolean {
-    return this.#membership.timeline?.hasOlder ?? false;
+    return this.#subscription.timeline?.hasOlder ?? false;
   }
 
   get outbox(): readonly Outgoing[] {
     return this.#outbox.all;
   }
 
-  on<E extends keyof RoomEvents>(event: E, listener: (what: RoomEvents[E]) => void): () => void {
+  on<E extends keyof RoomEvents>(event: E, listener: (payload: RoomEvents[E]) => void): () => void {
     return this.#emitter.on(event, listener);
   }
 
   joined(): Promise<void> {
-    return this.#standing.joined(this.#connection.refusal);
+    return this.#status.whenJoined(this.#connection.refusal);
   }
 
   send(content: string): Outgoing {
@@ -96,40 +97,40 @@ export class Room implements ClientRoom {
   }
 
   async loadOlder(limit = 100): Promise<readonly Message[]> {
-    if (!this.#membership.timeline) await this.joined();
-    const messages = await this.#older.load(limit, () => this.#membership.timeline!);
-    this.#touch();
+    if (!this.#subscription.timeline) await this.joined();
+    const messages = await this.#older.load(limit, () => this.#subscription.timeline!);
+    this.#emitUpdate();
     return messages;
   }
 
   rejoin(): void {
     if (this.isWanted || this.#connection.state === 'closed') return;
-    this.#standing.error = this.#standing.removal = undefined;
-    this.#enter('joining');
+    this.#status.error = this.#status.removalReason = undefined;
+    this.#setState('joining');
     this.#join();
   }
 
   leave(): void {
     const wasWanted = this.isWanted;
-    this.#membership.stop();
-    this.#enter('left');
-    if (wasWanted) this.#left(this);
+    this.#subscription.stop();
+    this.#setState('left');
+    if (wasWanted) this.#onLeft(this);
   }
 
-  up(): void {
-    if (this.isWanted) this.#enter('joining');
+  handleConnect(): void {
+    if (this.isWanted) this.#setState('joining');
     this.#join();
     this.#outbox.resume();
   }
 
-  down(): void {
-    this.#membership.stop();
-    if (this.isWanted) this.#enter('away');
+  handleDisconnect(): void {
+    this.#subscription.stop();
+    if (this.isWanted) this.#setState('reconnecting');
   }
 
   /** It will not be live by itself. */
-  stopWaiting(why: ChatClientError): void {
-    this.#standing.stopWaiting(why);
+  rejectWaiting(error: ChatClientError): void {
+    this.#status.rejectWaiting(error);
   }
 
   close(): void {
@@ -138,91 +139,91 @@ export class Room implements ClientRoom {
   }
 
   /** After a change of our token, of which the service says nothing by itself. */
-  readRights(): void {
+  refreshRights(): void {
     this.#join();
   }
 
-  hear(change: Change): void {
-    if (this.isWanted) this.#membership.hear(change);
+  handle(change: ChangeEvent): void {
+    if (this.isWanted) this.#subscription.handle(change);
   }
 
-  removed(code: RemovalCode): void {
+  handleRemoval(code: RemovalCode): void {
     if (!this.isWanted) return;
-    this.#standing.removal = code;
+    this.#status.removalReason = code;
     // A join that is under way is obeyed after it: its answer says whether we are in.
-    if (!this.#membership.isAsking) this.#enterRemoved();
+    if (!this.#subscription.isJoining) this.#enterRemoved();
   }
 
   /** Who hears of a state may have left by now. */
   #join(): void {
-    if (this.isWanted) this.#membership.join();
+    if (this.isWanted) this.#subscription.join();
   }
 
   #enterRemoved(): void {
-    this.#membership.stop();
+    this.#subscription.stop();
     this.rights = '';
-    this.#enter('removed');
+    this.#setState('removed');
   }
 
-  #live({ room, rights }: Pick<Joined, 'room' | 'rights'>, isAnew: boolean): void {
-    const isReset = isAnew && this.info !== undefined;
+  #handleJoined({ room, rights }: Pick<Joined, 'room' | 'rights'>, isNewTimeline: boolean): void {
+    const isReset = isNewTimeline && this.info !== undefined;
     // An acknowledgement of ours may have been ahead of the join.
-    const last_seq = isAnew ? room.last_seq : Math.max(room.last_seq, this.info?.last_seq ?? 0);
+    const last_seq = isNewTimeline ? room.last_seq : Math.max(room.last_seq, this.info?.last_seq ?? 0);
     this.info = { ...room, last_seq };
     this.rights = rights;
-    this.#standing.error = this.#standing.removal = undefined;
-    this.#outbox.shown((rev) => isAnew || rev <= this.rev);
-    this.#enter('live');
+    this.#status.error = this.#status.removalReason = undefined;
+    this.#outbox.dropShown((rev) => isNewTimeline || rev <= this.rev);
+    this.#setState('joined');
     if (isReset) this.#emitter.emit('reset', undefined);
-    this.#touch();
+    this.#emitUpdate();
   }
 
-  #refused(error: ChatClientError): void {
-    this.#standing.error = error;
+  #handleRejected(error: ChatClientError): void {
+    this.#status.error = error;
     this.rights = '';
-    if (this.removal) this.#enterRemoved();
-    else this.#enter('refused');
+    if (this.removalReason) this.#enterRemoved();
+    else this.#setState('rejected');
   }
 
-  #said(message: Message, rev: number, dropped: readonly Message[]): void {
+  #handleMessage(message: Message, rev: number, dropped: readonly Message[]): void {
     if (!this.isWanted) return;
     if (this.info && this.info.last_seq < message.seq) this.info = { ...this.info, last_seq: message.seq };
-    this.#outbox.saw(message, rev);
-    this.#outbox.shown((shown) => shown <= this.rev);
+    this.#outbox.handleMessage(message, rev);
+    this.#outbox.dropShown((shown) => shown <= this.rev);
     this.#emitter.emit('message', message);
     if (dropped.length > 0) this.#emitter.emit('dropped', dropped);
-    this.#touch();
+    this.#emitUpdate();
   }
 
-  #changed(change: Exclude<Change, { name: 'message:new' }>, isPast: boolean): void {
+  #handleChange(change: Exclude<ChangeEvent, { name: 'message:new' }>, isPast: boolean): void {
     const { claims } = this.#connection;
     if (!this.isWanted) return;
     if (change.name === 'member:changed') {
       this.#emitter.emit('member', change.payload);
-      if (!isPast && concerns(change.payload, claims)) this.readRights();
+      if (!isPast && affectsActor(change.payload, claims)) this.refreshRights();
     } else if (change.name === 'room:changed') {
       const { level_admin } = this.info ?? {};
       this.info = change.payload.room;
       this.#emitter.emit('room', this.info);
-      if (!isPast && level_admin !== this.info.level_admin) this.readRights();
+      if (!isPast && level_admin !== this.info.level_admin) this.refreshRights();
     }
-    this.#touch();
+    this.#emitUpdate();
   }
 
-  #outgoing(one: Outgoing): void {
-    this.#outbox.shown((rev) => !this.isWanted || (this.state === 'live' && rev <= this.rev));
+  #handleOutgoing(one: Outgoing): void {
+    this.#outbox.dropShown((rev) => !this.isWanted || (this.state === 'joined' && rev <= this.rev));
     this.#emitter.emit('outgoing', one);
-    this.#touch();
+    this.#emitUpdate();
   }
 
-  #enter(state: RoomState): void {
-    if (!this.#standing.enter(state)) return;
-    if (!this.isWanted) this.#outbox.shown(() => true);
+  #setState(state: RoomState): void {
+    if (!this.#status.setState(state)) return;
+    if (!this.isWanted) this.#outbox.dropShown(() => true);
     this.#emitter.emit('state', state);
-    this.#touch();
+    this.#emitUpdate();
   }
 
-  #touch(): void {
-    this.#emitter.emitSoon('update', undefined);
+  #emitUpdate(): void {
+    this.#emitter.emitDeferred('update', undefined);
   }
 }

@@ -1,9 +1,9 @@
-import type { Announcements, Message } from './wire.ts';
+import type { Message, ServerEventPayloads } from './wire.ts';
 
 /** Pages that were asked for are kept beyond the limit, up to this many times of it. */
-const maxGrowth = 10;
+const maxGrowthFactor = 10;
 
-type Position = Pick<Announcements['message:new'], 'rev' | 'cursor'>;
+type Position = Pick<ServerEventPayloads['message:new'], 'rev' | 'cursor'>;
 
 /** What is known of a room's log: how far, and its messages without a gap. */
 export class Timeline {
@@ -11,7 +11,7 @@ export class Timeline {
   cursor: string;
   hasOlder: boolean;
   /** History begins before it. */
-  oldest: number;
+  oldestSeq: number;
   #messages: Message[] = [];
   readonly #maxMessages: number;
   /** Grows with the pages that are asked for. */
@@ -19,24 +19,24 @@ export class Timeline {
   /** Nothing is dropped while a page is on its way that belongs in front of it. */
   #isLoading = false;
   /** Made when it is asked for, so that many changes at once make one. */
-  #shown: readonly Message[] | undefined;
+  #snapshot: readonly Message[] | undefined;
 
   /** From the acknowledgement of a join, in which `lastSeq` and the position are of one moment. */
   constructor({ rev, cursor }: Position, lastSeq: number, maxMessages: number) {
     this.#maxMessages = this.#limit = maxMessages;
     this.rev = rev;
     this.cursor = cursor;
-    this.oldest = lastSeq + 1;
+    this.oldestSeq = lastSeq + 1;
     this.hasOlder = lastSeq > 0;
   }
 
   get messages(): readonly Message[] {
-    this.#shown ??= [...this.#messages];
-    return this.#shown;
+    this.#snapshot ??= [...this.#messages];
+    return this.#snapshot;
   }
 
   /** The three lines of the protocol. What has no `rev` is no change of the log. */
-  take({ rev, cursor }: Position): 'known' | 'next' | 'gap' {
+  advance({ rev, cursor }: Position): 'known' | 'next' | 'gap' {
     if (!(rev > this.rev)) return 'known';
     if (rev !== this.rev + 1) return 'gap';
     this.rev = rev;
@@ -47,37 +47,37 @@ export class Timeline {
   /** Returns what is dropped for it. */
   append(message: Message): readonly Message[] {
     this.#messages.push(message);
-    this.#shown = undefined;
-    return this.#isLoading ? [] : this.#drop();
+    this.#snapshot = undefined;
+    return this.#isLoading ? [] : this.#dropExcess();
   }
 
   get isFull(): boolean {
-    return this.#messages.length >= maxGrowth * this.#maxMessages;
+    return this.#messages.length >= maxGrowthFactor * this.#maxMessages;
   }
 
   /** A page is asked for: `before` is the place that it belongs to, until it is there or `loaded`. */
-  load(): number {
+  startLoading(): number {
     this.#isLoading = true;
-    return this.oldest;
+    return this.oldestSeq;
   }
 
-  loaded(): void {
+  finishLoading(): void {
     this.#isLoading = false;
   }
 
   prepend({ messages, has_more }: { messages: readonly Message[]; has_more: boolean }): void {
     this.#messages.unshift(...messages);
-    this.#shown = undefined;
-    this.oldest = messages[0]?.seq ?? this.oldest;
+    this.#snapshot = undefined;
+    this.oldestSeq = messages[0]?.seq ?? this.oldestSeq;
     this.hasOlder = has_more;
     if (this.#isLoading) this.#limit = Math.max(this.#limit, this.#messages.length);
-    else this.#drop();
+    else this.#dropExcess();
   }
 
-  #drop(): readonly Message[] {
+  #dropExcess(): readonly Message[] {
     const dropped = this.#messages.splice(0, Math.max(0, this.#messages.length - this.#limit));
     if (dropped.length === 0) return dropped;
-    this.oldest = this.#messages[0]?.seq ?? dropped.at(-1)!.seq + 1;
+    this.oldestSeq = this.#messages[0]?.seq ?? dropped.at(-1)!.seq + 1;
     this.hasOlder = true;
     return dropped;
   }

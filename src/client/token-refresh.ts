@@ -1,59 +1,59 @@
 import type { ChatClientError } from './client-error.ts';
-import type { Line } from './line.ts';
+import type { Link } from './line.ts';
 
-interface Holder {
-  askToken(): Promise<string>;
-  refreshed(token: string): void;
-  failed(error: ChatClientError): void;
+interface TokenRefreshEvents {
+  fetchToken(): Promise<string>;
+  onRefreshed(token: string): void;
+  onFailed(error: ChatClientError): void;
 }
 
 /** The least pause, where the token function gives one that is about to end again and again. */
-const leastPauseMs = 1_000;
+const minDelayMs = 1_000;
 
 /** Fresh tokens for one line that stays up. */
 export class TokenRefresh {
-  readonly #line: Line;
-  readonly #holder: Holder;
+  readonly #link: Link;
+  readonly #events: TokenRefreshEvents;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #isOver = false;
+  #hasStopped = false;
 
-  constructor(line: Line, holder: Holder) {
-    this.#line = line;
-    this.#holder = holder;
+  constructor(link: Link, events: TokenRefreshEvents) {
+    this.#link = link;
+    this.#events = events;
   }
 
   /**
    * Well before the end, but neither at once nor with all other clients. What is refused is tried again until the line
    * ends; the next line has a token of its own.
    */
-  before(leftMs: number): void {
+  schedule(remainingMs: number): void {
     clearTimeout(this.#timer);
-    const pause = Math.max(leastPauseMs, (leftMs / 4) * (1 + Math.random()));
+    const delayMs = Math.max(minDelayMs, (remainingMs / 4) * (1 + Math.random()));
     this.#timer = setTimeout(async () => {
       try {
-        const token = await this.#holder.askToken();
-        if (!this.#isOver) this.#send(token, leftMs);
+        const token = await this.#events.fetchToken();
+        if (!this.#hasStopped) this.#send(token, remainingMs);
       } catch (error) {
-        this.#failed(error as ChatClientError, leftMs);
+        this.#handleFailure(error as ChatClientError, remainingMs);
       }
-    }, pause);
+    }, delayMs);
   }
 
   stop(): void {
-    this.#isOver = true;
+    this.#hasStopped = true;
     clearTimeout(this.#timer);
   }
 
-  #send(token: string, leftMs: number): void {
-    this.#line.ask('token:refresh', { token }, (error) => {
-      if (error) this.#failed(error, leftMs);
-      else this.#holder.refreshed(token);
+  #send(token: string, remainingMs: number): void {
+    this.#link.request('token:refresh', { token }, (error) => {
+      if (error) this.#handleFailure(error, remainingMs);
+      else this.#events.onRefreshed(token);
     });
   }
 
-  #failed(error: ChatClientError, leftMs: number): void {
-    if (this.#isOver) return;
-    this.#holder.failed(error);
-    this.before(leftMs / 2);
+  #handleFailure(error: ChatClientError, remainingMs: number): void {
+    if (this.#hasStopped) return;
+    this.#events.onFailed(error);
+    this.schedule(remainingMs / 2);
   }
 }

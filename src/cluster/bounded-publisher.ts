@@ -1,16 +1,16 @@
 import type { RedisConnection } from './redis-connection.ts';
 
 /** Beyond this Redis cannot keep up, and what is dropped is found in the log. */
-const mostOnTheirWay = 5_000;
-const mostBytesOnTheirWay = 16 * 1024 * 1024;
+const maxPendingMessages = 5_000;
+const maxPendingBytes = 16 * 1024 * 1024;
 
 type Publish = (connection: RedisConnection) => Promise<number>;
 
 export interface PublishEvents {
   /** Called for each that did not get there. */
-  lost(error: unknown): void;
+  onLost(error: unknown): void;
   /** The first one that got there after some were lost. */
-  recovered(): void;
+  onRecovered(): void;
 }
 
 /**
@@ -30,13 +30,13 @@ export class BoundedPublisher {
   }
 
   /** What is on its way. */
-  get load(): { messages: number; bytes: number } {
+  get pending(): { messages: number; bytes: number } {
     return { messages: this.#count, bytes: this.#bytes };
   }
 
   async publish(bytes: number, publish: Publish): Promise<number> {
-    if (this.#count >= mostOnTheirWay || this.#bytes >= mostBytesOnTheirWay) {
-      this.#lost(new Error('More is to be published than Redis takes'));
+    if (this.#count >= maxPendingMessages || this.#bytes >= maxPendingBytes) {
+      this.#handleLoss(new Error('More is to be published than Redis takes'));
       return 0;
     }
     this.#count += 1;
@@ -46,7 +46,7 @@ export class BoundedPublisher {
       if (this.#isLosing) this.#recover();
       return receivers;
     } catch (error) {
-      this.#lost(error);
+      this.#handleLoss(error);
       return 0;
     } finally {
       this.#count -= 1;
@@ -54,13 +54,13 @@ export class BoundedPublisher {
     }
   }
 
-  #lost(error: unknown): void {
+  #handleLoss(error: unknown): void {
     this.#isLosing = true;
-    this.#events.lost(error);
+    this.#events.onLost(error);
   }
 
   #recover(): void {
     this.#isLosing = false;
-    this.#events.recovered();
+    this.#events.onRecovered();
   }
 }

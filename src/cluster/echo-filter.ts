@@ -2,22 +2,22 @@
  * Recognises by a few bytes what this node has published itself. Redis sends it back, and an adapter reads all of it
  * before it drops it. The sharded adapter ends its JSON with the name of the server, the classic one begins with it.
  */
-export class OwnMark {
-  #end: Buffer | undefined;
-  #begin: Buffer | undefined;
+export class EchoFilter {
+  #suffix: Buffer | undefined;
+  #prefix: Buffer | undefined;
 
-  learn(published: string | Buffer): void {
-    if (typeof published === 'string') {
-      const at = this.#end ? -1 : published.lastIndexOf(',"uid":"');
-      if (at > 0) this.#end = Buffer.from(published.slice(at));
-    } else if (!this.#begin && published[0] === arrayOfThree && (published[1]! & stringMask) === shortString) {
-      this.#begin = Buffer.from(published.subarray(0, 2 + (published[1]! & ~stringMask)));
+  recordPublished(message: string | Buffer): void {
+    if (typeof message === 'string') {
+      const at = this.#suffix ? -1 : message.lastIndexOf(',"uid":"');
+      if (at > 0) this.#suffix = Buffer.from(message.slice(at));
+    } else if (!this.#prefix && message[0] === arrayOfThree && (message[1]! & stringMask) === shortString) {
+      this.#prefix = Buffer.from(message.subarray(0, 2 + (message[1]! & ~stringMask)));
     }
   }
 
-  isOn(heard: Buffer): boolean {
-    if (this.#end?.equals(heard.subarray(-this.#end.length))) return true;
-    return this.#begin?.equals(heard.subarray(0, this.#begin.length)) ?? false;
+  isEcho(message: Buffer): boolean {
+    if (this.#suffix?.equals(message.subarray(-this.#suffix.length))) return true;
+    return this.#prefix?.equals(message.subarray(0, this.#prefix.length)) ?? false;
   }
 }
 

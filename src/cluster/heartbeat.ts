@@ -1,35 +1,35 @@
 /** Longer than a busy event loop keeps a beat waiting, and short enough that a dead connection is not kept for minutes. */
-const usual = { beatMs: 1_000, silenceMs: 5_000 };
+const defaultTimeouts = { beatMs: 1_000, silenceMs: 5_000 };
 
-interface Listener {
+interface HeartbeatEvents {
   /** Sends a beat to ourselves, the long way round. */
-  beat: () => void;
+  sendBeat: () => void;
   /** Nothing came back for a while: called again every so often until something does. */
-  silent: () => void;
+  onSilent: () => void;
 }
 
 /** Notices that what we publish does not come back, also where the connection looks alive. */
 export class Heartbeat {
   readonly #timer: NodeJS.Timeout;
-  #lastHeard = performance.now();
-  #lastTick = performance.now();
+  #lastReceivedAt = performance.now();
+  #lastTickAt = performance.now();
 
-  constructor({ beat, silent }: Listener, { beatMs, silenceMs } = usual) {
+  constructor({ sendBeat, onSilent }: HeartbeatEvents, { beatMs, silenceMs } = defaultTimeouts) {
     this.#timer = setInterval(() => {
       const now = performance.now();
       // Who was late himself cannot tell: what came meanwhile has not been read yet.
-      const wasLate = now - this.#lastTick > 2 * beatMs;
-      this.#lastTick = now;
-      if (!wasLate && now - this.#lastHeard > silenceMs) {
-        this.#lastHeard = now;
-        silent();
+      const wasLate = now - this.#lastTickAt > 2 * beatMs;
+      this.#lastTickAt = now;
+      if (!wasLate && now - this.#lastReceivedAt > silenceMs) {
+        this.#lastReceivedAt = now;
+        onSilent();
       }
-      beat();
+      sendBeat();
     }, beatMs).unref();
   }
 
-  hear(): void {
-    this.#lastHeard = performance.now();
+  handleBeat(): void {
+    this.#lastReceivedAt = performance.now();
   }
 
   stop(): void {

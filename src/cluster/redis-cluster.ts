@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { createFailureLog } from '../observability/failure-log.ts';
-import { type ConnectionLeases, redisLeases } from './connection-leases.ts';
-import { type AdapterChoice, adapterKind, adapterOver } from './redis-adapter.ts';
+import { type ConnectionLeases, createRedisLeases } from './connection-leases.ts';
+import { type AdapterChoice, chooseAdapter, createNodesAdapter } from './redis-adapter.ts';
 import { describeRedis } from './redis-connection.ts';
-import { hintFor } from './redis-hints.ts';
-import { RedisLine, ReplicaError } from './redis-pubsub.ts';
-import { type SharedSpending, sharedSpending } from './shared-spending.ts';
-import { type BusEvents, type SocketioRoomBus, socketioRoomBus } from './socketio-room-bus.ts';
+import { findHint } from './redis-hints.ts';
+import { RedisPubSub, ReplicaError } from './redis-pubsub.ts';
+import { createSharedSpending, type SharedSpending } from './shared-spending.ts';
+import { type BusEvents, createSocketioRoomBus, type SocketioRoomBus } from './socketio-room-bus.ts';
 
 export interface RedisSettings {
   /** One server, or several nodes of a Cluster. */
@@ -25,29 +25,29 @@ interface Collaborators {
 }
 
 /** The other nodes, over Redis. While that is away this node is alone, and the sweep finds what the others have done. */
-export interface RedisNodes extends Pick<SocketioRoomBus, 'bus' | 'calls'> {
+export interface RedisNodes extends Pick<SocketioRoomBus, 'bus' | 'signals'> {
   leases: ConnectionLeases;
   /** What users have taken from their buckets on all nodes. */
   spending: SharedSpending;
   readonly isUp: boolean;
   /** What is on its way to Redis. */
-  readonly publishing: { messages: number; bytes: number };
+  readonly pendingPublishes: { messages: number; bytes: number };
   close(): Promise<void>;
 }
 
 /** A start does not fail for want of Redis, nor wait for it longer than this. */
-const startPatienceMs = 3_000;
-const retryMs = 1_000;
-const isUpText = 'the line to the other nodes is up';
+const startTimeoutMs = 3_000;
+const retryDelayMs = 1_000;
+const upMessage = 'the line to the other nodes is up';
 
-export async function redisNodes({ settings, service, logger, events }: Collaborators): Promise<RedisNodes> {
+export async function connectRedisNodes({ settings, service, logger, events }: Collaborators): Promise<RedisNodes> {
   const nodeId = randomBytes(6).toString('hex');
   const prefix = `${settings.prefix}:${service}`;
-  const { bus, calls, attach, subscribed, lost, resumed, close } = socketioRoomBus(events);
-  let line: RedisLine | undefined;
-  const lineLog = createFailureLog(logger, {
+  const { bus, signals, attach, onSubscribed, onLost, onResumed, close } = createSocketioRoomBus(events);
+  let pubsub: RedisPubSub | undefined;
+  const connectionLog = createFailureLog(logger, {
     failing: 'the line to the other nodes is down; the sweep stands in for it',
-    recovered: isUpText,
+    recovered: upMessage,
   });
   const publishLog = createFailureLog(logger, {
     failing: 'a change did not get to the other nodes; their sweep finds it',
@@ -57,10 +57,10 @@ export async function redisNodes({ settings, service, logger, events }: Collabor
     failing: 'connections of users cannot be counted in Redis; each node counts its own',
     recovered: 'connections of users are counted in Redis again',
   });
-  const leases = redisLeases(() => line, nodeId, prefix, {
+  const leases = createRedisLeases(() => pubsub, nodeId, prefix, {
     failed(error) {
       events.leaseFailed();
-      leaseLog.failed(error, hintFor(error));
+      leaseLog.failed(error, findHint(error));
     },
     recovered: leaseLog.recovered,
   });
@@ -68,77 +68,77 @@ export async function redisNodes({ settings, service, logger, events }: Collabor
     failing: 'requests of users cannot be counted in Redis; each node counts its own',
     recovered: 'requests of users are counted in Redis again',
   });
-  const spending = sharedSpending(() => line, prefix, {
-    failed: (error) => spendingLog.failed(error, hintFor(error)),
+  const spending = createSharedSpending(() => pubsub, prefix, {
+    failed: (error) => spendingLog.failed(error, findHint(error)),
     recovered: spendingLog.recovered,
   });
   let hasEnded = false;
-  let isUp = () => {};
+  let resolveFirstUp = () => {};
   const firstUp = new Promise<void>((resolve) => {
-    isUp = resolve;
+    resolveFirstUp = resolve;
   });
 
   async function open(): Promise<void> {
     const kind = await describeRedis(settings.urls);
     if (hasEnded) return;
-    const adapter = adapterKind(kind, settings.adapter);
-    line = new RedisLine(kind, `${prefix}:beat:${nodeId}`, {
-      up() {
+    const adapter = chooseAdapter(kind, settings.adapter);
+    pubsub = new RedisPubSub(kind, `${prefix}:beat:${nodeId}`, {
+      onUp() {
         const fields = { adapter, cluster: kind.isCluster };
-        if (!lineLog.recovered(fields)) logger.info(fields, isUpText);
-        isUp();
+        if (!connectionLog.recovered(fields)) logger.info(fields, upMessage);
+        resolveFirstUp();
         leases.renewAll();
-        resumed();
+        onResumed();
       },
-      down: (error, channel) => lineLog.failed(error, { ...(channel && { channel }), ...hintFor(error) }),
-      missed: resumed,
-      subscribed,
-      rejected: events.rejected,
-      lost(error) {
-        lost();
+      onDown: (error, channel) => connectionLog.failed(error, { ...(channel && { channel }), ...findHint(error) }),
+      onMissed: onResumed,
+      onSubscribed,
+      onRejected: events.rejected,
+      onLost(error) {
+        onLost();
         if (error instanceof ReplicaError) return; // said by `down`
         events.lost();
-        publishLog.failed(error, hintFor(error));
+        publishLog.failed(error, findHint(error));
       },
-      published: publishLog.recovered,
+      onPublished: publishLog.recovered,
     });
-    attach(adapterOver(line, adapter, prefix));
+    attach(createNodesAdapter(pubsub, adapter, prefix));
   }
 
-  async function openAtLast(): Promise<void> {
+  async function openWithRetry(): Promise<void> {
     const openLog = createFailureLog(logger, {
       failing: 'Redis cannot be reached; trying again',
       recovered: 'Redis is reached',
       level: 'error',
     });
-    while (!hasEnded && !line) {
+    while (!hasEnded && !pubsub) {
       try {
         await open();
         openLog.recovered();
       } catch (error) {
-        openLog.failed(error, hintFor(error));
-        await pause(retryMs);
+        openLog.failed(error, findHint(error));
+        await sleep(retryDelayMs);
       }
     }
   }
 
-  void openAtLast();
-  await Promise.race([firstUp, pause(startPatienceMs)]);
+  void openWithRetry();
+  await Promise.race([firstUp, sleep(startTimeoutMs)]);
   return {
-    ...{ bus, calls, leases, spending },
+    ...{ bus, signals, leases, spending },
     get isUp() {
-      return line?.isUp ?? false;
+      return pubsub?.isUp ?? false;
     },
-    get publishing() {
-      return line?.publishing ?? { messages: 0, bytes: 0 };
+    get pendingPublishes() {
+      return pubsub?.pendingPublishes ?? { messages: 0, bytes: 0 };
     },
     async close() {
       hasEnded = true;
       leases.stop();
       close();
-      await line?.close();
+      await pubsub?.close();
     },
   };
 }
 
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms).unref());
+const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms).unref());

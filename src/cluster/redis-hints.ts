@@ -41,7 +41,7 @@ const hints: readonly [RegExp, string][] = [
   [/does not answer/, 'Redis is paused, frozen or busy, or the network drops its packets'],
 ];
 
-export function hintFor(error: unknown): { hint?: string } {
+export function findHint(error: unknown): { hint?: string } {
   const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
   const text = `${String(message ?? error)} ${String(code ?? '')}`;
   const hint = hints.find(([pattern]) => pattern.test(text))?.[1];

@@ -1,33 +1,39 @@
 import { EventEmitter } from 'node:events';
 import { BoundedPublisher } from './bounded-publisher.ts';
-import { OwnMark } from './echo-filter.ts';
+import { EchoFilter } from './echo-filter.ts';
 import { Heartbeat } from './heartbeat.ts';
-import { ErrorReply, type RedisConnection, type RedisKind, redisConnection, roleOf } from './redis-connection.ts';
+import {
+  createRedisConnection,
+  ErrorReply,
+  type RedisConnection,
+  type RedisKind,
+  readRole,
+} from './redis-connection.ts';
 import { Subscriptions } from './subscriptions.ts';
 
-type Heard = (message: Buffer, channel: Buffer) => void;
+type ChannelListener = (message: Buffer, channel: Buffer) => void;
 type Subscribe = (redis: RedisConnection, channel: string) => Promise<unknown>;
 
-export interface LineEvents {
+export interface PubSubEvents {
   /** The line works, again: what was published meanwhile was not heard. */
-  up(): void;
+  onUp(): void;
   /** Called at every failure while it is down, too: the cause may change. `channel`: the one that Redis refuses. */
-  down(reason: unknown, channel?: string): void;
+  onDown(reason: unknown, channel?: string): void;
   /** One of a Cluster's connections is new: what came over the one before may have been missed, though the line was up. */
-  missed(): void;
+  onMissed(): void;
   /** From now on this channel is heard. */
-  subscribed(channel: string): void;
+  onSubscribed(channel: string): void;
   /** Something published here did not get to Redis, or to a replica only. */
-  lost(error: unknown): void;
+  onLost(error: unknown): void;
   /** What is published gets there again. */
-  published(): void;
+  onPublished(): void;
   /** What was heard was not what the adapter understands. */
-  rejected(error: unknown): void;
+  onRejected(error: unknown): void;
 }
 
-const patienceAtTheEndMs = 500;
+const closeTimeoutMs = 500;
 /** While the address leads to a replica: the first pause before it is connected to anew, which doubles up to the last. */
-const replicaPauseMs = { first: 1_000, max: 15_000 };
+const replicaBackoffMs = { min: 1_000, max: 15_000 };
 
 /** Publishing on a replica succeeds and reaches nobody but its own subscribers. */
 export class ReplicaError extends Error {
@@ -41,49 +47,52 @@ export class ReplicaError extends Error {
  * One node's line to Redis, with the methods that the Socket.IO adapters want of their clients. None of these ever
  * fails or keeps anything for a Redis that is away: the line comes back by itself, with all its subscriptions.
  */
-export class RedisLine extends EventEmitter {
+export class RedisPubSub extends EventEmitter {
   readonly #kind: RedisKind;
   readonly #beatChannel: string;
-  readonly #events: LineEvents;
+  readonly #events: PubSubEvents;
   readonly #publisher: BoundedPublisher;
   readonly #subscriptions: Subscriptions;
   readonly #heartbeat: Heartbeat;
-  readonly #ownMark = new OwnMark();
-  #publishing: RedisConnection;
-  #hearing: RedisConnection;
+  readonly #echoFilter = new EchoFilter();
+  #publishConnection: RedisConnection;
+  #subscribeConnection: RedisConnection;
   #isUp = false;
   /** A beat has come back since the last failure. */
-  #isHeard = false;
+  #hasReceivedBeat = false;
   /** Undefined until the server of the connection in use has answered. */
   #isReplica: boolean | undefined;
-  #replicaPauseMs = replicaPauseMs.first;
-  #mayReplaceAt = 0;
+  #replicaBackoffMs = replicaBackoffMs.min;
+  #nextReconnectAt = 0;
   #hasEnded = false;
 
-  constructor(kind: RedisKind, beatChannel: string, events: LineEvents) {
+  constructor(kind: RedisKind, beatChannel: string, events: PubSubEvents) {
     super();
     this.#kind = kind;
     this.#beatChannel = beatChannel;
     this.#events = events;
-    this.#publishing = this.#open();
-    this.#hearing = this.#open();
-    this.#publisher = new BoundedPublisher(() => this.#publishing, { lost: events.lost, recovered: events.published });
+    this.#publishConnection = this.#open();
+    this.#subscribeConnection = this.#open();
+    this.#publisher = new BoundedPublisher(() => this.#publishConnection, {
+      onLost: events.onLost,
+      onRecovered: events.onPublished,
+    });
     this.#subscriptions = new Subscriptions({
-      subscribed: (channel) => {
-        if (channel === beatChannel) this.#beat();
-        else events.subscribed(channel);
+      onSubscribed: (channel) => {
+        if (channel === beatChannel) this.#sendBeat();
+        else events.onSubscribed(channel);
       },
-      failed: (error, channel) => {
+      onFailed: (error, channel) => {
         // Without a connection everything fails, and the connection says why.
-        if (this.#isHeard || error instanceof ErrorReply) this.#report(error, channel);
+        if (this.#hasReceivedBeat || error instanceof ErrorReply) this.#reportDown(error, channel);
       },
-      recovered: () => this.#settle(),
+      onRecovered: () => this.#goUpIfReady(),
     });
     this.#heartbeat = new Heartbeat({
-      beat: () => this.#beat(),
-      silent: () => this.#replace(new Error('Redis does not answer')),
+      sendBeat: () => this.#sendBeat(),
+      onSilent: () => this.#reconnect(new Error('Redis does not answer')),
     });
-    void this.subscribe(beatChannel, () => this.#hearBeat());
+    void this.subscribe(beatChannel, () => this.#handleBeat());
   }
 
   /**
@@ -95,66 +104,66 @@ export class RedisLine extends EventEmitter {
   }
 
   /** What is on its way to Redis. */
-  get publishing(): { messages: number; bytes: number } {
-    return this.#publisher.load;
+  get pendingPublishes(): { messages: number; bytes: number } {
+    return this.#publisher.pending;
   }
 
   /** For other commands than those below. They may fail, and wait; report what a write fails with to `writeFailed`. */
   get connection(): RedisConnection {
-    return this.#publishing;
+    return this.#publishConnection;
   }
 
   /** `READONLY` tells of a replica also if it does not say what it is. */
-  writeFailed(error: unknown): void {
+  handleWriteFailure(error: unknown): void {
     if (error instanceof ErrorReply && error.message.startsWith('READONLY')) this.#leaveReplica();
   }
 
   publish(channel: string, message: string | Buffer): Promise<number> {
-    this.#ownMark.learn(message);
+    this.#echoFilter.recordPublished(message);
     return this.#publisher.publish(message.length, (redis) => redis.publish(channel, message));
   }
 
   sPublish(channel: string, message: string | Buffer): Promise<number> {
-    this.#ownMark.learn(message);
+    this.#echoFilter.recordPublished(message);
     return this.#publisher.publish(message.length, (redis) => redis.sPublish(channel, message));
   }
 
-  async subscribe(channels: string | string[], heard: Heard): Promise<void> {
+  async subscribe(channels: string | string[], listener: ChannelListener): Promise<void> {
     for (const channel of [channels].flat()) {
-      this.#want(
+      this.#addSubscription(
         channel,
-        (redis) => redis.subscribe(channel, this.#safely(heard), true),
+        (redis) => redis.subscribe(channel, this.#guardListener(listener), true),
         (redis) => redis.unsubscribe(channel),
       );
     }
   }
 
-  async pSubscribe(pattern: string, heard: Heard): Promise<void> {
-    this.#want(
+  async pSubscribe(pattern: string, listener: ChannelListener): Promise<void> {
+    this.#addSubscription(
       pattern,
-      (redis) => redis.pSubscribe(pattern, this.#safely(heard), true),
+      (redis) => redis.pSubscribe(pattern, this.#guardListener(listener), true),
       (redis) => redis.pUnsubscribe(pattern),
     );
   }
 
-  async sSubscribe(channel: string, heard: Heard): Promise<void> {
-    this.#want(
+  async sSubscribe(channel: string, listener: ChannelListener): Promise<void> {
+    this.#addSubscription(
       channel,
-      (redis) => redis.sSubscribe(channel, this.#safely(heard), true),
+      (redis) => redis.sSubscribe(channel, this.#guardListener(listener), true),
       (redis) => redis.sUnsubscribe(channel),
     );
   }
 
   async unsubscribe(channel: string): Promise<void> {
-    this.#subscriptions.unwant(channel);
+    this.#subscriptions.remove(channel);
   }
 
   async pUnsubscribe(pattern: string): Promise<void> {
-    this.#subscriptions.unwant(pattern);
+    this.#subscriptions.remove(pattern);
   }
 
   async sUnsubscribe(channel: string): Promise<void> {
-    this.#subscriptions.unwant(channel);
+    this.#subscriptions.remove(channel);
   }
 
   /** What is on its way goes out first, unless Redis does not take it. */
@@ -162,40 +171,40 @@ export class RedisLine extends EventEmitter {
     this.#hasEnded = true;
     this.#heartbeat.stop();
     this.#subscriptions.end();
-    const connections = [this.#publishing, this.#hearing];
-    await Promise.race([Promise.allSettled([this.#publishing.close()]), pause(patienceAtTheEndMs)]);
-    for (const connection of connections) end(connection);
+    const connections = [this.#publishConnection, this.#subscribeConnection];
+    await Promise.race([Promise.allSettled([this.#publishConnection.close()]), sleep(closeTimeoutMs)]);
+    for (const connection of connections) destroyConnection(connection);
   }
 
   /** A listener that throws takes what else has arrived at the connection with it. */
-  #safely(heard: Heard): Heard {
+  #guardListener(listener: ChannelListener): ChannelListener {
     return (message, channel) => {
-      if (this.#ownMark.isOn(message)) return;
+      if (this.#echoFilter.isEcho(message)) return;
       try {
-        heard(message, channel);
+        listener(message, channel);
       } catch (error) {
-        this.#events.rejected(error);
+        this.#events.onRejected(error);
       }
     };
   }
 
-  #want(channel: string, subscribe: Subscribe, unsubscribe: Subscribe): void {
-    this.#subscriptions.want(channel, {
-      subscribe: () => subscribe(this.#hearing, channel),
-      unsubscribe: () => unsubscribe(this.#hearing, channel),
+  #addSubscription(channel: string, subscribe: Subscribe, unsubscribe: Subscribe): void {
+    this.#subscriptions.add(channel, {
+      subscribe: () => subscribe(this.#subscribeConnection, channel),
+      unsubscribe: () => unsubscribe(this.#subscribeConnection, channel),
     });
   }
 
   #open(): RedisConnection {
-    const connection = redisConnection(this.#kind);
-    const isCurrent = () => connection === this.#publishing || connection === this.#hearing;
+    const connection = createRedisConnection(this.#kind);
+    const isCurrent = () => connection === this.#publishConnection || connection === this.#subscribeConnection;
     connection.on('error', (error: unknown) => {
       if (isCurrent()) this.#goDown(error);
     });
-    connection.on('ready', () => this.#beat());
+    connection.on('ready', () => this.#sendBeat());
     connection.on('node-ready', () => {
-      this.#beat();
-      if (this.#isUp && isCurrent()) this.#events.missed();
+      this.#sendBeat();
+      if (this.#isUp && isCurrent()) this.#events.onMissed();
     });
     // One server's goes on trying by itself, and its failures are heard above; a Cluster's is replaced after a while.
     connection.connect().catch((error: unknown) => {
@@ -205,82 +214,82 @@ export class RedisLine extends EventEmitter {
   }
 
   /** A connection can be dead and look alive: another one, and all that was subscribed once more. */
-  #replace(reason: Error): void {
+  #reconnect(reason: Error): void {
     this.#goDown(reason);
-    const old = [this.#publishing, this.#hearing];
-    this.#publishing = this.#open();
-    this.#hearing = this.#open();
-    for (const connection of old) end(connection);
-    this.#subscriptions.beginAnew();
+    const old = [this.#publishConnection, this.#subscribeConnection];
+    this.#publishConnection = this.#open();
+    this.#subscribeConnection = this.#open();
+    for (const connection of old) destroyConnection(connection);
+    this.#subscriptions.resubscribeAll();
   }
 
-  #beat(): void {
+  #sendBeat(): void {
     if (this.#hasEnded) return;
-    void this.#askRole();
+    void this.#checkRole();
     // Whether it arrives is what is asked. Why a connection takes nothing it says itself; why Redis refuses, it does not.
-    this.#publishing.publish(this.#beatChannel, '').catch((error: unknown) => {
-      if (error instanceof ErrorReply) this.#report(error);
+    this.#publishConnection.publish(this.#beatChannel, '').catch((error: unknown) => {
+      if (error instanceof ErrorReply) this.#reportDown(error);
     });
   }
 
   /** A failover may leave this connection with the former master, which goes on answering. */
-  async #askRole(): Promise<void> {
-    const asked = this.#publishing;
+  async #checkRole(): Promise<void> {
+    const asked = this.#publishConnection;
     let role: string | undefined;
     try {
-      role = await roleOf(asked, this.#kind);
+      role = await readRole(asked, this.#kind);
     } catch (error) {
-      if (!(error instanceof ErrorReply) || asked !== this.#publishing) return;
+      if (!(error instanceof ErrorReply) || asked !== this.#publishConnection) return;
       // A proxy that does not know the command: then a refused write tells.
       this.#isReplica ??= false;
-      return this.#settle();
+      return this.#goUpIfReady();
     }
-    if (asked !== this.#publishing || this.#hasEnded) return;
+    if (asked !== this.#publishConnection || this.#hasEnded) return;
     if (role === 'replica' || role === 'slave') return this.#leaveReplica();
-    if (role !== undefined) this.#replicaPauseMs = replicaPauseMs.first;
+    if (role !== undefined) this.#replicaBackoffMs = replicaBackoffMs.min;
     this.#isReplica = false;
-    this.#settle();
+    this.#goUpIfReady();
   }
 
   /** The name in the address may lead to the new master by now. If it does not yet, the replica is better than nothing. */
   #leaveReplica(): void {
     if (this.#hasEnded) return;
-    if (!this.#isReplica) this.#events.lost(new ReplicaError());
+    if (!this.#isReplica) this.#events.onLost(new ReplicaError());
     this.#isReplica = true;
     const now = performance.now();
-    if (now < this.#mayReplaceAt) return this.#report(new ReplicaError());
-    this.#mayReplaceAt = now + this.#replicaPauseMs;
-    this.#replicaPauseMs = Math.min(replicaPauseMs.max, 2 * this.#replicaPauseMs);
-    this.#replace(new ReplicaError());
+    if (now < this.#nextReconnectAt) return this.#reportDown(new ReplicaError());
+    this.#nextReconnectAt = now + this.#replicaBackoffMs;
+    this.#replicaBackoffMs = Math.min(replicaBackoffMs.max, 2 * this.#replicaBackoffMs);
+    this.#reconnect(new ReplicaError());
   }
 
-  #hearBeat(): void {
-    this.#heartbeat.hear();
-    this.#isHeard = true;
-    this.#settle();
+  #handleBeat(): void {
+    this.#heartbeat.handleBeat();
+    this.#hasReceivedBeat = true;
+    this.#goUpIfReady();
   }
 
-  #settle(): void {
+  #goUpIfReady(): void {
     if (this.#isUp || this.#hasEnded) return;
-    if (!this.#isHeard || this.#isReplica !== false || this.#subscriptions.isFailing) return;
+    if (!this.#hasReceivedBeat || this.#isReplica !== false || this.#subscriptions.isFailing) return;
     this.#isUp = true;
-    this.#events.up();
+    this.#events.onUp();
   }
 
   #goDown(reason: unknown): void {
-    this.#isHeard = false;
+    this.#hasReceivedBeat = false;
     this.#isReplica = undefined;
-    this.#report(reason);
+    this.#reportDown(reason);
   }
 
-  #report(reason: unknown, channel?: string): void {
+  #reportDown(reason: unknown, channel?: string): void {
     if (this.#hasEnded) return;
     this.#isUp = false;
-    this.#events.down(reason, channel);
+    this.#events.onDown(reason, channel);
   }
 }
 
-function end(connection: RedisConnection): void {
+function destroyConnection(connection: RedisConnection): void {
   const destroy = () => {
     try {
       connection.destroy();
@@ -293,4 +302,4 @@ function end(connection: RedisConnection): void {
   destroy();
 }
 
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms).unref());
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms).unref());

@@ -5,13 +5,13 @@ import { randomBytes } from 'node:crypto';
  * (`Adapter.broadcast` of socket.io-adapter 2.5 calls nothing else). Its id is as long as a socket's, by which the
  * sharded adapter tells sockets from rooms.
  */
-export function anEar(hear: (name: unknown, body: unknown) => void) {
+export function createRelaySocket(onMessage: (name: unknown, body: unknown) => void) {
   return {
     id: randomBytes(10).toString('hex'),
     client: { writeToEngine() {} },
     notifyOutgoingListeners: ({ data }: { data: unknown }) => {
       const [name, body] = Array.isArray(data) ? data : [];
-      hear(name, body);
+      onMessage(name, body);
     },
     handshake: {},
     data: {},

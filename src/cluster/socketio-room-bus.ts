@@ -1,24 +1,24 @@
 import { type Namespace, Server } from 'socket.io';
 import { localRoomBus, type RoomBus } from '../core/bus.ts';
 import type { RoomId } from '../core/ids.ts';
-import { Envelope } from '../core/log/change.ts';
+import { BusMessage } from '../core/log/change.ts';
 import type { NodeCall, NodeCalls } from '../core/signals.ts';
-import { anEar } from './relay-socket.ts';
+import { createRelaySocket } from './relay-socket.ts';
 
 /** As Socket.IO calls it: with `new`. */
 export type NodesAdapter = (namespace: Namespace) => Namespace['adapter'];
 
 export interface SocketioRoomBus {
   bus: RoomBus;
-  calls: NodeCalls;
+  signals: NodeCalls;
   /** From now on other nodes are told and heard. Until then this node is alone. */
   attach(adapter: NodesAdapter): void;
   /** From now on this channel of the adapter's is heard. */
-  subscribed(channel: string): void;
+  onSubscribed(channel: string): void;
   /** Something this node said did not get to the others. */
-  lost(): void;
+  onLost(): void;
   /** The line is back: whatever the other nodes said may have been missed, and what is `lost` they have missed. */
-  resumed(): void;
+  onResumed(): void;
   close(): void;
 }
 
@@ -29,9 +29,9 @@ export interface BusEvents {
   rejected(): void;
 }
 
-const roomName = (room: RoomId) => `room:${room}`;
+const toRoomName = (room: RoomId) => `room:${room}`;
 /** Every node is in it. */
-const allNodes = 'nodes';
+const allNodesRoom = 'nodes';
 
 /** Nobody reads what is encoded: the one member of each room takes the packet as it is. */
 class Encoder {
@@ -45,28 +45,28 @@ const noParser = { Encoder, Decoder: class {} as never };
  * The bus over a Socket.IO adapter: a Socket.IO server without connections, in which each room has one member per node
  * that serves it. What this node publishes its own listeners hear directly, whatever the adapter does.
  */
-export function socketioRoomBus({ failed, rejected }: BusEvents): SocketioRoomBus {
+export function createSocketioRoomBus({ failed, rejected }: BusEvents): SocketioRoomBus {
   const local = localRoomBus(failed);
-  const callListeners = new Map<NodeCall, Set<() => void>>();
+  const signalListeners = new Map<NodeCall, Set<() => void>>();
   const missedListeners = new Set<(rooms?: readonly RoomId[]) => void>();
   const listeners = new Map<RoomId, number>();
-  let freshlyHeard: RoomId[] = [];
+  let newlySubscribed: RoomId[] = [];
   let hasLost = false;
-  let remote: { namespace: Namespace; ear: string } | undefined;
+  let remote: { namespace: Namespace; relayId: string } | undefined;
 
-  function hear(name: unknown, body: unknown): void {
+  function handleMessage(name: unknown, body: unknown): void {
     if (name === 'call') {
-      for (const listener of callListeners.get(readJson(body) as NodeCall) ?? []) safely(listener);
+      for (const listener of signalListeners.get(parseJson(body) as NodeCall) ?? []) runSafely(listener);
       return;
     }
-    if (name === 'missed') return missedAll();
-    const envelope = Envelope.safeParse(readJson(body));
+    if (name === 'missed') return notifyAllMissed();
+    const envelope = BusMessage.safeParse(parseJson(body));
     if (envelope.success) local.publish(envelope.data, 'remote');
     else rejected();
   }
 
   /** A text, so that the adapters need not look into it for what is binary. */
-  function readJson(body: unknown): unknown {
+  function parseJson(body: unknown): unknown {
     try {
       return typeof body === 'string' ? JSON.parse(body) : undefined;
     } catch {
@@ -74,7 +74,7 @@ export function socketioRoomBus({ failed, rejected }: BusEvents): SocketioRoomBu
     }
   }
 
-  function safely(task: () => void): void {
+  function runSafely(task: () => void): void {
     try {
       task();
     } catch (error) {
@@ -82,31 +82,31 @@ export function socketioRoomBus({ failed, rejected }: BusEvents): SocketioRoomBu
     }
   }
 
-  function tellOthers(room: string, name: string, body: unknown): void {
-    if (remote) safely(() => remote!.namespace.to(room).except(remote!.ear).emit(name, JSON.stringify(body)));
+  function broadcast(room: string, name: string, body: unknown): void {
+    if (remote) runSafely(() => remote!.namespace.to(room).except(remote!.relayId).emit(name, JSON.stringify(body)));
     else hasLost = true;
   }
 
-  function tellMissed(rooms?: readonly RoomId[]): void {
-    for (const listener of missedListeners) safely(() => listener(rooms));
+  function notifyMissed(rooms?: readonly RoomId[]): void {
+    for (const listener of missedListeners) runSafely(() => listener(rooms));
   }
 
-  function missedAll(): void {
-    tellMissed();
-    for (const listeners of callListeners.values()) for (const listener of listeners) safely(listener);
+  function notifyAllMissed(): void {
+    notifyMissed();
+    for (const listeners of signalListeners.values()) for (const listener of listeners) runSafely(listener);
   }
 
   return {
     bus: {
       publish(envelope) {
         local.publish(envelope);
-        tellOthers(roomName(envelope.room_id), 'change', envelope);
+        broadcast(toRoomName(envelope.room_id), 'change', envelope);
       },
-      listen(room, hear) {
-        const unlisten = local.listen(room, hear);
+      listen(room, listener) {
+        const unlisten = local.listen(room, listener);
         const before = listeners.get(room) ?? 0;
         listeners.set(room, before + 1);
-        if (before === 0) remote?.namespace.adapter.addAll(remote.ear, new Set([roomName(room)]));
+        if (before === 0) remote?.namespace.adapter.addAll(remote.relayId, new Set([toRoomName(room)]));
         let isListening = true;
         return () => {
           if (!isListening) return;
@@ -115,50 +115,53 @@ export function socketioRoomBus({ failed, rejected }: BusEvents): SocketioRoomBu
           const left = (listeners.get(room) ?? 1) - 1;
           if (left > 0) return void listeners.set(room, left);
           listeners.delete(room);
-          remote?.namespace.adapter.del(remote.ear, roomName(room));
+          remote?.namespace.adapter.del(remote.relayId, toRoomName(room));
         };
       },
-      onMissed(missed) {
-        missedListeners.add(missed);
-        return () => void missedListeners.delete(missed);
+      onMissed(listener) {
+        missedListeners.add(listener);
+        return () => void missedListeners.delete(listener);
       },
     },
-    calls: {
-      call: (name) => tellOthers(allNodes, 'call', name),
+    signals: {
+      call: (name) => broadcast(allNodesRoom, 'call', name),
       onCall(name, listener) {
-        const known = callListeners.get(name) ?? new Set();
-        callListeners.set(name, known.add(listener));
-        return () => void known.delete(listener);
+        const existing = signalListeners.get(name) ?? new Set();
+        signalListeners.set(name, existing.add(listener));
+        return () => void existing.delete(listener);
       },
     },
     attach(adapter) {
       const { sockets: namespace } = new Server({ adapter: adapter as never, parser: noParser as never });
-      const ear = anEar(hear);
-      namespace.sockets.set(ear.id, ear as never);
-      remote = { namespace: namespace as unknown as Namespace, ear: ear.id };
+      const relaySocket = createRelaySocket(handleMessage);
+      namespace.sockets.set(relaySocket.id, relaySocket as never);
+      remote = { namespace: namespace as unknown as Namespace, relayId: relaySocket.id };
       // Its own id too, as a socket's: `except` takes out the members of rooms.
-      namespace.adapter.addAll(ear.id, new Set([ear.id, allNodes, ...[...listeners.keys()].map(roomName)]));
+      namespace.adapter.addAll(
+        relaySocket.id,
+        new Set([relaySocket.id, allNodesRoom, ...[...listeners.keys()].map(toRoomName)]),
+      );
     },
-    subscribed(channel) {
+    onSubscribed(channel) {
       // The classic adapter hears all rooms by one pattern.
-      if (channel.endsWith('*')) return tellMissed();
+      if (channel.endsWith('*')) return notifyMissed();
       const room = Number(/#room:(\d+)#$/.exec(channel)?.[1] ?? Number.NaN);
       if (!listeners.has(room)) return;
-      if (freshlyHeard.push(room) > 1) return;
+      if (newlySubscribed.push(room) > 1) return;
       setImmediate(() => {
-        const rooms = freshlyHeard;
-        freshlyHeard = [];
-        tellMissed(rooms);
+        const rooms = newlySubscribed;
+        newlySubscribed = [];
+        notifyMissed(rooms);
       });
     },
-    lost() {
+    onLost() {
       hasLost = true;
     },
-    resumed() {
-      missedAll();
+    onResumed() {
+      notifyAllMissed();
       if (!hasLost || !remote) return;
       hasLost = false;
-      tellOthers(allNodes, 'missed', null);
+      broadcast(allNodesRoom, 'missed', null);
     },
     close() {
       void remote?.namespace.adapter.close();

@@ -1,21 +1,21 @@
 interface Subscription {
   isWanted: boolean;
-  isThere: boolean;
-  isMoving: boolean;
+  isSubscribed: boolean;
+  isReconciling: boolean;
   subscribe: () => Promise<unknown>;
   unsubscribe: () => Promise<unknown>;
 }
 
 export interface SubscriptionEvents {
   /** This channel is heard from now on. */
-  subscribed(channel: string): void;
+  onSubscribed(channel: string): void;
   /** Called at every failed attempt; the next one follows by itself. */
-  failed(error: unknown, channel: string): void;
+  onFailed(error: unknown, channel: string): void;
   /** None is failing any more. */
-  recovered(): void;
+  onRecovered(): void;
 }
 
-const retryMs = 500;
+const retryDelayMs = 500;
 
 /**
  * The channels that somebody wants to hear. What is asked of one channel is done one step after the other: asked at
@@ -38,26 +38,33 @@ export class Subscriptions {
     return this.#failing.size > 0;
   }
 
-  want(channel: string, { subscribe, unsubscribe }: Pick<Subscription, 'subscribe' | 'unsubscribe'>): void {
-    const known = this.#channels.get(channel);
-    if (known) Object.assign(known, { isWanted: true, subscribe, unsubscribe });
-    else this.#channels.set(channel, { isWanted: true, isThere: false, isMoving: false, subscribe, unsubscribe });
-    void this.#move(channel);
+  add(channel: string, { subscribe, unsubscribe }: Pick<Subscription, 'subscribe' | 'unsubscribe'>): void {
+    const existing = this.#channels.get(channel);
+    if (existing) Object.assign(existing, { isWanted: true, subscribe, unsubscribe });
+    else
+      this.#channels.set(channel, {
+        isWanted: true,
+        isSubscribed: false,
+        isReconciling: false,
+        subscribe,
+        unsubscribe,
+      });
+    void this.#reconcile(channel);
   }
 
-  unwant(channel: string): void {
-    const known = this.#channels.get(channel);
-    if (!known) return;
-    known.isWanted = false;
-    void this.#move(channel);
+  remove(channel: string): void {
+    const existing = this.#channels.get(channel);
+    if (!existing) return;
+    existing.isWanted = false;
+    void this.#reconcile(channel);
   }
 
   /** The connection is another one, which hears nothing yet. */
-  beginAnew(): void {
+  resubscribeAll(): void {
     this.#connection += 1;
     for (const [channel, subscription] of this.#channels) {
-      subscription.isThere = false;
-      void this.#move(channel);
+      subscription.isSubscribed = false;
+      void this.#reconcile(channel);
     }
   }
 
@@ -67,35 +74,35 @@ export class Subscriptions {
     this.#failing.clear();
   }
 
-  #succeeded(subscription: Subscription): void {
-    if (this.#failing.delete(subscription) && this.#failing.size === 0) this.#events.recovered();
+  #clearFailure(subscription: Subscription): void {
+    if (this.#failing.delete(subscription) && this.#failing.size === 0) this.#events.onRecovered();
   }
 
-  async #move(channel: string): Promise<void> {
+  async #reconcile(channel: string): Promise<void> {
     const subscription = this.#channels.get(channel);
-    if (!subscription || subscription.isMoving) return;
-    subscription.isMoving = true;
-    while (subscription.isThere !== subscription.isWanted && !this.#hasEnded) {
+    if (!subscription || subscription.isReconciling) return;
+    subscription.isReconciling = true;
+    while (subscription.isSubscribed !== subscription.isWanted && !this.#hasEnded) {
       const { isWanted } = subscription;
       const connection = this.#connection;
       try {
         await (isWanted ? subscription.subscribe() : subscription.unsubscribe());
         if (connection !== this.#connection) continue;
-        subscription.isThere = isWanted;
-        this.#succeeded(subscription);
-        if (isWanted) this.#events.subscribed(channel);
+        subscription.isSubscribed = isWanted;
+        this.#clearFailure(subscription);
+        if (isWanted) this.#events.onSubscribed(channel);
       } catch (error) {
         if (this.#hasEnded) break;
         // What nobody wants to hear any more keeps nobody from hearing.
         if (isWanted) this.#failing.add(subscription);
-        this.#events.failed(error, channel);
-        await pause(retryMs);
+        this.#events.onFailed(error, channel);
+        await sleep(retryDelayMs);
       }
     }
-    this.#succeeded(subscription);
-    subscription.isMoving = false;
+    this.#clearFailure(subscription);
+    subscription.isReconciling = false;
     if (!subscription.isWanted && this.#channels.get(channel) === subscription) this.#channels.delete(channel);
   }
 }
 
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms).unref());
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms).unref());

@@ -1,17 +1,17 @@
 import type { RoomId } from './ids.ts';
-import type { Envelope } from './log/change.ts';
+import type { BusMessage } from './log/change.ts';
 
 /** Whether this node has committed it or another one. */
 export type Origin = 'here' | 'remote';
 
-export type Hear = (envelope: Envelope, origin: Origin) => void;
+export type Hear = (envelope: BusMessage, origin: Origin) => void;
 
 /**
  * Wakes what serves a room. This node's listeners hear an envelope before `publish` returns; other nodes' hear it at
  * most once and in any order. `publish` never throws and nobody waits for it: what gets lost is found in the log.
  */
 export interface RoomBus {
-  publish(envelope: Envelope): void;
+  publish(envelope: BusMessage): void;
   /** Returns the undo. */
   listen(room: RoomId, hear: Hear): () => void;
   /**
@@ -23,7 +23,7 @@ export interface RoomBus {
 
 /** Through which a bus between nodes hands over what the others publish. */
 export interface LocalRoomBus extends RoomBus {
-  publish(envelope: Envelope, origin?: Origin): void;
+  publish(envelope: BusMessage, origin?: Origin): void;
 }
 
 /** The bus of a node that is alone: a function call. `failed` hears of listeners that throw. */

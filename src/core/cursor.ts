@@ -17,12 +17,12 @@ export const Cursor = z
   .meta({ id: 'Cursor', description: "Opaque position in a room's log: hand it back as `since`." });
 export type Cursor = string;
 
-export function cursorOf({ room_id, rev, at }: Position): Cursor {
+export function formatCursor({ room_id, rev, at }: Position): Cursor {
   return `${room_id.toString(36)}.${rev.toString(36)}.${at.toString(36)}`;
 }
 
 /** Undefined for what no server of ours has written: the client then starts afresh. */
-export function readCursor(cursor: Cursor): Position | undefined {
+export function parseCursor(cursor: Cursor): Position | undefined {
   const parts = /^([0-9a-z]{1,11})\.([0-9a-z]{1,11})\.([0-9a-z]{1,11})$/.exec(cursor);
   if (!parts) return undefined;
   const [room_id, rev, at] = parts.slice(1).map((part) => Number.parseInt(part, 36)) as [number, number, number];

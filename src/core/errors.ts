@@ -39,11 +39,11 @@ export type ErrorCode = keyof typeof errors;
 export const ErrorCode = z.enum(Object.keys(errors) as [ErrorCode, ...ErrorCode[]]).meta({ id: 'ErrorCode' });
 
 /** What is said of a token that is missing or does not hold. */
-export const tokenCodes: readonly ErrorCode[] = ErrorCode.options.filter((code) => errors[code].http === 401);
+export const tokenErrorCodes: readonly ErrorCode[] = ErrorCode.options.filter((code) => errors[code].http === 401);
 
 /** The codes that have this word on `/chat`. */
-export const codesSaid = (word: 'ERROR' | 'NOTAUTHORIZED'): ErrorCode[] =>
-  ErrorCode.options.filter((code) => errors[code].chat === word);
+export const listChatCodes = (status: 'ERROR' | 'NOTAUTHORIZED'): ErrorCode[] =>
+  ErrorCode.options.filter((code) => errors[code].chat === status);
 
 /**
  * How a `/chat` connection ends, and whether coming back makes sense. `ws` sends 1002, 1007, 1008 and 1009 by itself, too,

@@ -4,7 +4,7 @@ export const ana = 'aaaaaaaa-0000-4000-8000-000000000001';
 export const ben = 'bbbbbbbb-0000-4000-8000-000000000002';
 export const entity = 'eeeeeeee-0000-4000-8000-000000000009';
 
-export const aRoom = {
+export const exampleRoom = {
   id: 1,
   uuid: '47e8ab37-38ab-47f3-b0d1-d7ab02dc6fa0',
   name: 'Launch',
@@ -18,7 +18,7 @@ export const aRoom = {
   updatedAt: '2026-11-23T23:23:20.710Z',
 } as const;
 
-export const aRule = {
+export const exampleRule = {
   room_id: 1,
   entity_UUID: ben,
   kind: 'user',
@@ -30,9 +30,9 @@ export const aRule = {
   updatedAt: '2026-11-23T23:23:20.846Z',
 } as const;
 
-export const aPosition = { rev: 3, cursor: '1.3.mwtw6795' } as const;
+export const examplePosition = { rev: 3, cursor: '1.3.mwtw6795' } as const;
 
-export const aMessage = {
+export const exampleMessage = {
   id: 1,
   room_id: 1,
   seq: 1,
@@ -43,7 +43,7 @@ export const aMessage = {
   updatedAt: '2026-11-23T23:23:21.017Z',
 } as const;
 
-export const aRevocation = {
+export const exampleRevocation = {
   id: 1,
   userUUID: ben,
   issued_before: 1_795_562_000,

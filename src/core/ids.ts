@@ -3,12 +3,12 @@ import { z } from 'zod';
 // Both cases spelled out: the documents have the pattern without its flags.
 const uuidShape = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
 
-const noUuid = 'must be a UUID; for ids of another kind see "Ids that are no UUIDs" in docs/first-steps.md';
+const uuidError = 'must be a UUID; for ids of another kind see "Ids that are no UUIDs" in docs/first-steps.md';
 
 /** Any 8-4-4-4-12 hexadecimal, kept in lower case: products make UUIDs of every version, and of none. */
 export const Uuid = z
-  .string({ error: noUuid })
-  .regex(uuidShape, noUuid)
+  .string({ error: uuidError })
+  .regex(uuidShape, uuidError)
   .transform((uuid) => uuid.toLowerCase())
   .meta({ id: 'Uuid', description: '8-4-4-4-12 hexadecimal digits, taken in either case and given in lower case.' });
 export type Uuid = string;
@@ -16,20 +16,23 @@ export type Uuid = string;
 export const RoomId = z.number().int().positive().meta({ id: 'RoomId', description: 'The number of a room.' });
 export type RoomId = number;
 
-const noRoom = { error: "must be a room's number or UUID" };
+const roomRefError = { error: "must be a room's number or UUID" };
 const roomNumber = /^[1-9][0-9]{0,15}$/;
 
 /** A room by its number, the decimal string of it, or its UUID. */
 export const RoomRef = z
   .union(
-    [z.int(noRoom).positive(noRoom), z.string().regex(new RegExp(`${roomNumber.source}|${uuidShape.source}`), noRoom)],
-    noRoom,
+    [
+      z.int(roomRefError).positive(roomRefError),
+      z.string().regex(new RegExp(`${roomNumber.source}|${uuidShape.source}`), roomRefError),
+    ],
+    roomRefError,
   )
   .transform((ref, context): RoomId | Uuid => {
     if (typeof ref === 'string' && uuidShape.test(ref)) return ref.toLowerCase();
     const id = Number(ref);
     if (Number.isSafeInteger(id)) return id;
-    context.addIssue({ code: 'custom', message: noRoom.error });
+    context.addIssue({ code: 'custom', message: roomRefError.error });
     return z.NEVER;
   })
   .meta({ id: 'RoomRef', description: 'A room: its number, the decimal string of the number, or its `uuid`.' });
@@ -38,12 +41,12 @@ export type RoomRef = RoomId | Uuid;
 const int32 = 2_147_483_647;
 
 /** An integer, or its digits in a string, as older clients send it. */
-const noInteger = { error: 'must be an integer, or its digits in a string' };
+const integerError = { error: 'must be an integer, or its digits in a string' };
 const integer = (min: number) =>
   z
-    .union([z.int(noInteger), z.string().regex(/^-?[0-9]{1,10}$/, noInteger)], noInteger)
+    .union([z.int(integerError), z.string().regex(/^-?[0-9]{1,10}$/, integerError)], integerError)
     .transform(Number)
-    .pipe(z.int(noInteger).min(min, `must be at least ${min}`).max(int32, `must be at most ${int32}`))
+    .pipe(z.int(integerError).min(min, `must be at least ${min}`).max(int32, `must be at most ${int32}`))
     .meta({ minimum: min, maximum: int32 });
 
 export const Level = integer(-int32);
@@ -51,11 +54,11 @@ export const AdminLevel = integer(0);
 
 /** A whole number in a query string. */
 export const count = (min: number, max: number) => {
-  const noCount = { error: `must be a whole number from ${min} to ${max}` };
+  const countError = { error: `must be a whole number from ${min} to ${max}` };
   return z
-    .union([z.int(noCount), z.string().regex(/^[0-9]{1,16}$/, noCount)], noCount)
+    .union([z.int(countError), z.string().regex(/^[0-9]{1,16}$/, countError)], countError)
     .transform(Number)
-    .pipe(z.int(noCount).min(min, `must be at least ${min}`).max(max, `must be at most ${max}`))
+    .pipe(z.int(countError).min(min, `must be at least ${min}`).max(max, `must be at most ${max}`))
     .meta({ minimum: min, maximum: max });
 };
 

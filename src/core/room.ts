@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { aRoom, aRule } from './examples.ts';
+import { exampleRoom, exampleRule } from './examples.ts';
 import { AdminLevel, count, flag, Level, RoomId, RoomRef, Uuid } from './ids.ts';
 
 const date = z.iso.datetime();
@@ -21,7 +21,7 @@ const roomFields = {
   updatedAt: date.describe('When its `name`, `level_admin` or `max_entity_rules` last changed.'),
 };
 
-export const Room = z.object(roomFields).meta({ id: 'Room', examples: [aRoom] });
+export const Room = z.object(roomFields).meta({ id: 'Room', examples: [exampleRoom] });
 export type Room = z.infer<typeof Room>;
 
 export const RuleKind = z.enum(['user', 'entity', 'any']);
@@ -47,14 +47,14 @@ export const PermissionRule = z
     createdAt: date,
     updatedAt: date,
   })
-  .meta({ id: 'PermissionRule', examples: [aRule] });
+  .meta({ id: 'PermissionRule', examples: [exampleRule] });
 export type PermissionRule = z.infer<typeof PermissionRule>;
 
 /** `GET /rooms`: the rule that lets the caller in, and the room. */
 export const RoomListItem = PermissionRule.extend(roomFields).meta({
   id: 'RoomListItem',
   description: "A room and the rule that lets the caller in; `createdAt` and `updatedAt` are the room's.",
-  examples: [{ ...aRule, ...aRoom }],
+  examples: [{ ...exampleRule, ...exampleRoom }],
 });
 export type RoomListItem = z.infer<typeof RoomListItem>;
 

@@ -4,20 +4,21 @@ const bareDate = /^\d{4}-\d{2}-\d{2}$/;
 const isoDate = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?$/;
 
 /** An inclusive end of a span of time in ms; a bare date means that whole day, UTC. */
-export const moment = (end: 'from' | 'to') =>
+export const dateBound = (end: 'from' | 'to') =>
   z
     .string({ error: 'must be an ISO 8601 date' })
     .refine((text) => bareDate.test(text) || isoDate.test(text), 'must be an ISO 8601 date')
     .transform((text, context) => {
-      const day = bareDate.test(text);
-      const zoned = day || /(Z|[+-]\d{2}:?\d{2})$/.test(text);
-      const at = Date.parse(day ? `${text}T00:00:00Z` : zoned ? text : `${text}Z`);
+      const isBareDate = bareDate.test(text);
+      const hasZone = isBareDate || /(Z|[+-]\d{2}:?\d{2})$/.test(text);
+      const at = Date.parse(isBareDate ? `${text}T00:00:00Z` : hasZone ? text : `${text}Z`);
       // `Date.parse` moves the 30th of February on to March; here it is no date.
       const date = text.slice(0, 10);
       const midnight = new Date(`${date}T00:00:00Z`);
-      const real = Number.isFinite(at) && !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(date);
-      if (!real) context.addIssue({ code: 'custom', message: 'must be an ISO 8601 date' });
-      return real && day && end === 'to' ? at + 86_399_999 : at;
+      const isValid =
+        Number.isFinite(at) && !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(date);
+      if (!isValid) context.addIssue({ code: 'custom', message: 'must be an ISO 8601 date' });
+      return isValid && isBareDate && end === 'to' ? at + 86_399_999 : at;
     })
     .meta({
       description: `ISO 8601, inclusive; UTC where no zone is given. A bare date means ${end === 'from' ? 'its first' : 'its last'} moment, UTC.`,

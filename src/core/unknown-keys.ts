@@ -13,21 +13,24 @@ export const Ignored = z
 
 const knownKeys = new WeakMap<z.ZodType, ReadonlySet<string>>();
 
-function keysOf(schema: z.ZodType): ReadonlySet<string> {
-  const known = knownKeys.get(schema) ?? new Set(Object.keys(objectIn(schema)?.shape ?? {}));
+function listKeys(schema: z.ZodType): ReadonlySet<string> {
+  const known = knownKeys.get(schema) ?? new Set(Object.keys(unwrapObject(schema)?.shape ?? {}));
   knownKeys.set(schema, known);
   return known;
 }
 
 /** The object that a schema with transformations around it begins with. */
-function objectIn(schema: unknown): z.ZodObject | undefined {
+function unwrapObject(schema: unknown): z.ZodObject | undefined {
   if (schema instanceof z.ZodObject) return schema;
-  return schema instanceof z.ZodPipe ? (objectIn(schema.in) ?? objectIn(schema.out)) : undefined;
+  return schema instanceof z.ZodPipe ? (unwrapObject(schema.in) ?? unwrapObject(schema.out)) : undefined;
 }
 
 /** Parses what a client sent; `ignored` are the keys that the schema does not have. */
-export function parseNoticing<T extends z.ZodType>(schema: T, input: unknown): { data: z.infer<T>; ignored: string[] } {
-  const ignored = unknownKeys(schema, input);
+export function parseWithIgnored<T extends z.ZodType>(
+  schema: T,
+  input: unknown,
+): { data: z.infer<T>; ignored: string[] } {
+  const ignored = findUnknownKeys(schema, input);
   return { data: parse(schema, input), ignored };
 }
 
@@ -35,19 +38,19 @@ export function parseNoticing<T extends z.ZodType>(schema: T, input: unknown): {
  * The keys of `input` that are not known. Throws for one that is nearly the name of a known key which is absent: it is
  * a slip, and the client would wait in vain for its effect.
  */
-export function unknownKeys(schema: z.ZodType, input: unknown): string[] {
-  const known = keysOf(schema);
-  if (typeof input !== 'object' || input === null || Array.isArray(input)) return none;
+export function findUnknownKeys(schema: z.ZodType, input: unknown): string[] {
+  const known = listKeys(schema);
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) return noKeys;
   let unknown: string[] | undefined;
   for (const key in input) {
     if (known.has(key) || !Object.hasOwn(input, key)) continue;
     unknown ??= [];
     if (unknown.length < maxKeys && key.length <= maxKeyLength) unknown.push(key);
   }
-  if (!unknown) return none;
+  if (!unknown) return noKeys;
   for (const key of unknown) {
     for (const name of known) {
-      if (isSlip(key, name) && (input as Record<string, unknown>)[name] === undefined) {
+      if (isTypo(key, name) && (input as Record<string, unknown>)[name] === undefined) {
         throw new ChatError('BAD_REQUEST', { field: key, message: `is not a known key; did you mean ${name}?` });
       }
     }
@@ -55,19 +58,19 @@ export function unknownKeys(schema: z.ZodType, input: unknown): string[] {
   return unknown;
 }
 
-const none: string[] = [];
+const noKeys: string[] = [];
 
 /** The same letters in another style, such as `levelAdmin`; or a letter or two more, fewer or other. */
-function isSlip(key: string, name: string): boolean {
+function isTypo(key: string, name: string): boolean {
   if (name.length < 4 || Math.abs(key.length - name.length) > 2 || key.startsWith('_')) return false;
-  const [one, other] = [plain(key), plain(name)];
-  return one === other || distance(one, other) <= (name.length < 8 ? 1 : 2);
+  const [one, other] = [normalize(key), normalize(name)];
+  return one === other || computeDistance(one, other) <= (name.length < 8 ? 1 : 2);
 }
 
-const plain = (key: string) => key.replace(/[-_.]/g, '').toLowerCase();
+const normalize = (key: string) => key.replace(/[-_.]/g, '').toLowerCase();
 
 /** Levenshtein's: how many letters are to be inserted, deleted or replaced. */
-function distance(one: string, other: string): number {
+function computeDistance(one: string, other: string): number {
   let row = Array.from({ length: other.length + 1 }, (_, n) => n);
   for (let i = 1; i <= one.length; i++) {
     const next = [i];

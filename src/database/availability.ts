@@ -1,14 +1,14 @@
 import type { Logger } from 'pino';
-import { concernsWrites, isAway, isConflict, stateOf } from './store-errors.ts';
+import { affectsWrites, isConflict, isUnavailable, sqlState } from './store-errors.ts';
 
 /** During an outage, and otherwise: a standby that takes no writes must be noticed although nobody writes. */
 const probeMs = { down: 1_000, up: 10_000 };
 /** A session that was ended is replaced sooner, and what comes first is not always the cause: it is logged after this. */
 const logAfterMs = 500;
 /** An outage that comes back within this time is the same one, and is logged once. */
-const settleMs = 1_500;
+const stableAfterMs = 1_500;
 
-interface Surroundings {
+interface AvailabilityOptions {
   /** Resolves if the database takes reads and writes. */
   probe: () => Promise<void>;
   /** Called when an outage is over: the database may be another one. */
@@ -25,14 +25,14 @@ export interface Availability {
   readonly cause: unknown;
   /** To be handed to `succeeded`: what began before an outage and succeeds does not show that it is over. */
   begin(): number;
-  succeeded(begun: number): void;
+  recordSuccess(outagesAtBegin: number): void;
   /** Reads and writes are possible again. */
-  recovered(): void;
-  failed(error: unknown): void;
+  recordRecovery(): void;
+  recordFailure(error: unknown): void;
   close(): void;
 }
 
-export function createAvailability({ probe, onRecovered, logger }: Surroundings): Availability {
+export function createAvailability({ probe, onRecovered, logger }: AvailabilityOptions): Availability {
   let isUp = true;
   let failures = 0;
   let outages = 0;
@@ -40,68 +40,68 @@ export function createAvailability({ probe, onRecovered, logger }: Surroundings)
   let needsProbe = false;
   let downSince: number | undefined;
   let isLogged = false;
-  let settling: NodeJS.Timeout | undefined;
-  let probing: NodeJS.Timeout | undefined;
+  let stableTimer: NodeJS.Timeout | undefined;
+  let probeTimer: NodeJS.Timeout | undefined;
   let isClosed = false;
 
-  function failed(error: unknown): void {
+  function recordFailure(error: unknown): void {
     // A lock that was not free, and a conflict of transactions, are answers.
-    if (!isAway(error) || isConflict(error)) return;
+    if (!isUnavailable(error) || isConflict(error)) return;
     failures += 1;
     outages += 1;
     const wasUp = isUp;
     isUp = false;
     cause = error;
-    needsProbe ||= concernsWrites(error);
-    clearTimeout(settling);
-    if (wasUp) probeLater();
+    needsProbe ||= affectsWrites(error);
+    clearTimeout(stableTimer);
+    if (wasUp) scheduleProbe();
     downSince ??= performance.now();
     if (isLogged || performance.now() - downSince < logAfterMs) return;
     isLogged = true;
     logger?.warn(
-      { err: error, sqlState: stateOf(error) },
+      { err: error, sqlState: sqlState(error) },
       'database unavailable; requests are refused until it is back',
     );
   }
 
-  function probeLater(): void {
+  function scheduleProbe(): void {
     if (isClosed) return;
-    clearTimeout(probing);
-    probing = setTimeout(
+    clearTimeout(probeTimer);
+    probeTimer = setTimeout(
       () =>
         probe()
-          .then(recovered, () => {})
-          .finally(probeLater),
+          .then(recordRecovery, () => {})
+          .finally(scheduleProbe),
       isUp ? probeMs.up : probeMs.down,
     );
-    probing.unref();
+    probeTimer.unref();
   }
 
-  function recovered(): void {
+  function recordRecovery(): void {
     if (isUp) return;
     isUp = true;
     needsProbe = false;
     cause = undefined;
     const forMs = Math.round(performance.now() - downSince!);
-    settling = setTimeout(() => {
+    stableTimer = setTimeout(() => {
       if (isLogged) logger?.info({ forMs }, 'database available again');
       isLogged = false;
       downSince = undefined;
-    }, settleMs).unref();
+    }, stableAfterMs).unref();
     onRecovered?.();
   }
 
-  probeLater();
+  scheduleProbe();
   return {
-    ...{ failed, recovered },
+    ...{ recordFailure, recordRecovery },
     begin: () => outages,
-    succeeded(begun) {
-      if (!isUp && !needsProbe && begun === outages) recovered();
+    recordSuccess(outagesAtBegin) {
+      if (!isUp && !needsProbe && outagesAtBegin === outages) recordRecovery();
     },
     close() {
       isClosed = true;
-      clearTimeout(probing);
-      clearTimeout(settling);
+      clearTimeout(probeTimer);
+      clearTimeout(stableTimer);
     },
     get isUp() {
       return isUp;

@@ -1,8 +1,8 @@
 /** So many reads are under way at once: a second one only where the first takes long, as when it hangs. */
-const mostAtOnce = 3;
-const longMs = 30;
+const maxConcurrentReads = 3;
+const slowReadMs = 30;
 
-interface Waiting<Value> {
+interface QueuedRead<Value> {
   resolve(value: Value | undefined): void;
   reject(error: unknown): void;
 }
@@ -11,34 +11,34 @@ interface Waiting<Value> {
  * Reads by key, all that is asked for while others are read in one go, as in a storm of joins. An answer is never
  * older than its question: a read that has begun takes nobody in.
  */
-export function sharedReads<Key, Value>(read: (keys: readonly Key[]) => Promise<Map<Key, Value>>) {
-  let waiting = new Map<Key, Waiting<Value>[]>();
-  let underway = 0;
+export function createBatchLoader<Key, Value>(read: (keys: readonly Key[]) => Promise<Map<Key, Value>>) {
+  let queued = new Map<Key, QueuedRead<Value>[]>();
+  let runningReads = 0;
   let timer: NodeJS.Timeout | undefined;
 
   async function run(): Promise<void> {
-    underway += 1;
-    while (waiting.size > 0) {
+    runningReads += 1;
+    while (queued.size > 0) {
       clearTimeout(timer);
       timer = undefined;
-      const asked = waiting;
-      waiting = new Map();
+      const batch = queued;
+      queued = new Map();
       try {
-        const found = await read([...asked.keys()]);
-        for (const [key, all] of asked) for (const { resolve } of all) resolve(found.get(key));
+        const found = await read([...batch.keys()]);
+        for (const [key, all] of batch) for (const { resolve } of all) resolve(found.get(key));
       } catch (error) {
-        for (const all of asked.values()) for (const { reject } of all) reject(error);
+        for (const all of batch.values()) for (const { reject } of all) reject(error);
       }
     }
-    underway -= 1;
+    runningReads -= 1;
   }
 
   return (key: Key): Promise<Value | undefined> =>
     new Promise((resolve, reject) => {
-      const others = waiting.get(key);
-      if (others) others.push({ resolve, reject });
-      else waiting.set(key, [{ resolve, reject }]);
-      if (underway === 0) void run();
-      else if (underway < mostAtOnce) timer ??= setTimeout(run, longMs);
+      const sameKey = queued.get(key);
+      if (sameKey) sameKey.push({ resolve, reject });
+      else queued.set(key, [{ resolve, reject }]);
+      if (runningReads === 0) void run();
+      else if (runningReads < maxConcurrentReads) timer ??= setTimeout(run, slowReadMs);
     });
 }

@@ -3,9 +3,9 @@ import type { PGlite } from '@electric-sql/pglite';
 type Instance = Pick<PGlite, 'execProtocol' | 'execProtocolStream'>;
 type Messages = Awaited<ReturnType<Instance['execProtocolStream']>>;
 
-const mark = Buffer.from('\u{feff}');
-const dataRow = 'D'.charCodeAt(0);
-const exact = new TextDecoder('utf-8', { ignoreBOM: true });
+const byteOrderMark = Buffer.from('\u{feff}');
+const dataRowCode = 'D'.charCodeAt(0);
+const keepMarkDecoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /**
  * `@electric-sql/pglite@0.5.8` decodes each value with a TextDecoder that drops a leading U+FEFF. Every query passes
@@ -14,18 +14,19 @@ const exact = new TextDecoder('utf-8', { ignoreBOM: true });
 export function keepByteOrderMarks(pglite: Instance): void {
   pglite.execProtocolStream = async (message, options) => {
     const { messages, data } = await pglite.execProtocol(message, options);
-    if (Buffer.from(data.buffer, data.byteOffset, data.byteLength).includes(mark)) restore(messages, data);
+    if (Buffer.from(data.buffer, data.byteOffset, data.byteLength).includes(byteOrderMark))
+      restoreMarks(messages, data);
     return messages;
   };
 }
 
 /** A message is its type, its length and its content; a row counts its values, each with its length, -1 for null. */
-function restore(messages: Messages, data: Uint8Array): void {
+function restoreMarks(messages: Messages, data: Uint8Array): void {
   const rows = messages.filter(({ name }) => name === 'dataRow') as unknown as { fields: (string | null)[] }[];
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   let row = 0;
   for (let at = 0; at + 5 <= data.length; at += 1 + view.getInt32(at + 1)) {
-    if (data[at] !== dataRow) continue;
+    if (data[at] !== dataRowCode) continue;
     const { fields } = rows[row++]!;
     let valueAt = at + 7;
     for (let n = 0; n < fields.length; n++) {
@@ -33,7 +34,7 @@ function restore(messages: Messages, data: Uint8Array): void {
       valueAt += 4;
       if (length < 0) continue;
       const value = data.subarray(valueAt, valueAt + length);
-      if (mark.equals(value.subarray(0, mark.length))) fields[n] = exact.decode(value);
+      if (byteOrderMark.equals(value.subarray(0, byteOrderMark.length))) fields[n] = keepMarkDecoder.decode(value);
       valueAt += length;
     }
   }

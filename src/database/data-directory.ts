@@ -30,9 +30,9 @@ export interface LockOptions {
   /** Called before a wait for a holder on another machine. */
   onWait?: (message: string) => void;
   /** How often the holder touches its file. */
-  beatMs?: number;
+  beatIntervalMs?: number;
   /** A holder on another machine that has not touched its file for this long is gone. */
-  foreignMs?: number;
+  foreignTimeoutMs?: number;
 }
 
 /** What `lock` says of the process that holds the directory. */
@@ -54,59 +54,59 @@ interface Holder {
  * and taken over notices by its next statement.
  */
 export async function lockDataDirectory(directory: string, options: LockOptions = {}): Promise<DirectoryLock> {
-  const { onLost = () => {}, onWait = () => {}, beatMs = 2_000, foreignMs = 10_000 } = options;
+  const { onLost = () => {}, onWait = () => {}, beatIntervalMs = 2_000, foreignTimeoutMs = 10_000 } = options;
   const path = join(directory, 'lock');
-  const fileLock = openLock(directory);
-  if (fileLock === 'taken') throw inUse(directory, readHolder(path));
+  const fileLock = acquireFileLock(directory);
+  if (fileLock === 'taken') throw createInUseError(directory, readHolder(path));
   try {
     const found = readHolder(path);
-    if (found && isAlive(found)) throw inUse(directory, found);
-    const isForeign = found !== undefined && found.boot !== '' && found.boot !== bootId();
+    if (found && isAlive(found)) throw createInUseError(directory, found);
+    const isForeign = found !== undefined && found.boot !== '' && found.boot !== readBootId();
     if (isForeign || (found && fileLock === 'unsupported')) {
       onWait(
-        `the data directory was last used on ${found.host}; waiting ${foreignMs / 1_000} s to see whether it still is`,
+        `the data directory was last used on ${found.host}; waiting ${foreignTimeoutMs / 1_000} s to see whether it still is`,
       );
-      if (await beats(path, foreignMs)) throw inUse(directory, readHolder(path));
+      if (await isTouchedWithin(path, foreignTimeoutMs)) throw createInUseError(directory, readHolder(path));
     }
     const mine: Holder = {
       pid: process.pid,
-      started: startOf(process.pid),
-      boot: bootId(),
+      started: readProcessStart(process.pid),
+      boot: readBootId(),
       host: hostname(),
       id: randomUUID(),
     };
     writeHolder(path, mine);
     if (fileLock === 'unsupported') {
       // Whoever found the same dead holder has written by then, and the last one keeps it.
-      await pause(beatMs);
-      if (readHolder(path)?.id !== mine.id) throw inUse(directory, readHolder(path));
+      await pause(beatIntervalMs);
+      if (readHolder(path)?.id !== mine.id) throw createInUseError(directory, readHolder(path));
     }
 
-    let lost: Error | undefined;
-    let lastStamp = touchedAt(path);
+    let lossError: Error | undefined;
+    let lastStamp = readStamp(path);
     const assertUnchanged = (stamp: string) => {
-      if (lost) throw lost;
+      if (lossError) throw lossError;
       if (stamp === lastStamp) return;
       const holder = readHolder(path);
       if (holder?.id !== mine.id) {
-        lost = lossOf(directory, holder);
-        onLost(lost);
-        throw lost;
+        lossError = createLossError(directory, holder);
+        onLost(lossError);
+        throw lossError;
       }
       lastStamp = stamp;
     };
-    const assertHeld = () => assertUnchanged(stampOf(statSync(path, { throwIfNoEntry: false })));
+    const assertHeld = () => assertUnchanged(formatStamp(statSync(path, { throwIfNoEntry: false })));
     const beat = setInterval(() => {
       try {
-        assertUnchanged(touchedAt(path));
+        assertUnchanged(readStamp(path));
         const now = new Date();
         utimesSync(path, now, now);
-        lastStamp = touchedAt(path);
+        lastStamp = readStamp(path);
       } catch {
         // onLost has reported a loss; statements report a disk that fails.
-        if (lost) clearInterval(beat);
+        if (lossError) clearInterval(beat);
       }
-    }, beatMs).unref();
+    }, beatIntervalMs).unref();
     return {
       assertHeld,
       release() {
@@ -122,7 +122,7 @@ export async function lockDataDirectory(directory: string, options: LockOptions 
 }
 
 /** Makes the directory, and takes its lock: the first that is written there. */
-function openLock(directory: string): ReturnType<typeof lockFile> {
+function acquireFileLock(directory: string): ReturnType<typeof lockFile> {
   try {
     makeDirectory(directory);
     return lockFile(join(directory, 'lock.db'));
@@ -144,21 +144,21 @@ export function makePrivate(directory: string): string {
 }
 
 /** With a code it counts as a database that is unavailable. */
-function lossOf(directory: string, holder: Holder | undefined): Error {
-  const by = holder ? ` by ${nameOf(holder)}` : ': its file "lock" is gone';
+function createLossError(directory: string, holder: Holder | undefined): Error {
+  const by = holder ? ` by ${describeHolder(holder)}` : ': its file "lock" is gone';
   const message = `The data directory ${directory} was taken over${by}. Run one process only, or use DATABASE_URL.`;
   return Object.assign(new Error(message), { code: 'ELOST' });
 }
 
-function inUse(directory: string, holder: Holder | undefined): Error {
+function createInUseError(directory: string, holder: Holder | undefined): Error {
   return new Error(
-    `The data directory ${directory} is in use by ${holder ? nameOf(holder) : 'another process'}. Stop that server first, ` +
+    `The data directory ${directory} is in use by ${holder ? describeHolder(holder) : 'another process'}. Stop that server first, ` +
       'or set DATA_DIR to another directory, or use DATABASE_URL to run several processes on one PostgreSQL.',
   );
 }
 
-function nameOf({ pid, host, boot }: Holder): string {
-  const isHere = host === '' || (host === hostname() && boot === bootId());
+function describeHolder({ pid, host, boot }: Holder): string {
+  const isHere = host === '' || (host === hostname() && boot === readBootId());
   return isHere ? `process ${pid}` : `process ${pid} of ${host} (another container or machine)`;
 }
 
@@ -176,31 +176,31 @@ function writeHolder(path: string, holder: Holder): number {
 }
 
 /** Whether the file is touched, replaced or removed within the time. Compares its times with each other, not with a clock. */
-async function beats(path: string, withinMs: number): Promise<boolean> {
-  const first = touchedAt(path);
+async function isTouchedWithin(path: string, withinMs: number): Promise<boolean> {
+  const first = readStamp(path);
   for (const until = Date.now() + withinMs; Date.now() < until; ) {
     await pause(Math.min(500, withinMs / 10));
-    if (touchedAt(path) !== first) return true;
+    if (readStamp(path) !== first) return true;
   }
   return false;
 }
 
 /** Opens the file: network file systems answer for an open file from the server, otherwise from a cache. */
-function touchedAt(path: string): string {
+function readStamp(path: string): string {
   try {
     const file = openSync(path, 'r');
     try {
-      return stampOf(fstatSync(file));
+      return formatStamp(fstatSync(file));
     } finally {
       closeSync(file);
     }
   } catch {
-    return stampOf(undefined);
+    return formatStamp(undefined);
   }
 }
 
 /** Differs once the file has been touched or replaced. A number of a file alone may be given again. */
-const stampOf = (stats: Stats | undefined): string => (stats ? `${stats.ino} ${stats.mtimeMs}` : 'gone');
+const formatStamp = (stats: Stats | undefined): string => (stats ? `${stats.ino} ${stats.mtimeMs}` : 'gone');
 
 function readText(path: string): string | undefined {
   try {
@@ -228,17 +228,17 @@ function isAlive({ pid, started }: Holder): boolean {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
   }
-  return startOf(pid) === started;
+  return readProcessStart(pid) === started;
 }
 
 /** Linux says which boot this is; elsewhere the name of the machine stands in. */
-function bootId(): string {
+function readBootId(): string {
   return readText('/proc/sys/kernel/random/boot_id')?.trim() ?? hostname();
 }
 
 /** Boot and start time of a process where the system has them (Linux), otherwise the same for all. */
-function startOf(pid: number): string {
+function readProcessStart(pid: number): string {
   const stat = readText(`/proc/${pid}/stat`);
   // The second field, a name in parentheses, may hold spaces; the start time is the 22nd.
-  return stat ? `${bootId()}/${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]}` : 'unknown';
+  return stat ? `${readBootId()}/${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]}` : 'unknown';
 }

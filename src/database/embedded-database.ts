@@ -6,7 +6,7 @@ import { guardEmbedded } from '../patches/pglite-guard.ts';
 import { keepByteOrderMarks } from './byte-order-marks.ts';
 import { type DirectoryLock, lockDataDirectory, makePrivate } from './data-directory.ts';
 import { inspectDirectory } from './inspect-directory.ts';
-import { pgliteOptions } from './orm-options.ts';
+import { createPgliteOptions } from './orm-options.ts';
 
 export interface EmbeddedOptions {
   logger?: Logger | undefined;
@@ -18,7 +18,7 @@ const mebibyte = 1_048_576;
 /** PostgreSQL takes 16 MiB at once for the next segment of its log, and cannot go on if it does not get them. */
 const minFreeBytes = 24 * mebibyte;
 /** How long a look at the free space holds. */
-const freshMs = 100;
+const freeSpaceMaxAgeMs = 100;
 
 /** PGlite in `directory`, which no other process uses meanwhile, or in memory. Not migrated. */
 export async function openEmbedded(
@@ -26,7 +26,8 @@ export async function openEmbedded(
   { logger, onFailure = () => {} }: EmbeddedOptions = {},
 ) {
   const onWait = (message: string) => logger?.info(message);
-  const lock = directory === undefined ? memory : await lockDataDirectory(directory, { onLost: onFailure, onWait });
+  const lock =
+    directory === undefined ? inMemoryLock : await lockDataDirectory(directory, { onLost: onFailure, onWait });
   try {
     const path = directory && makePrivate(join(directory, 'pglite'));
     if (path !== undefined) inspectDirectory(path);
@@ -37,7 +38,7 @@ export async function openEmbedded(
       lock.assertHeld();
       guard.assertRunning();
     };
-    const assertSpace = directory === undefined ? () => {} : spaceCheck(directory);
+    const assertSpace = directory === undefined ? () => {} : createSpaceCheck(directory);
     return {
       orm,
       pglite,
@@ -58,7 +59,7 @@ export async function openEmbedded(
 
 async function openPath(path: string | undefined) {
   try {
-    const orm = await MikroORM.init(pgliteOptions(path));
+    const orm = await MikroORM.init(createPgliteOptions(path));
     return { orm, pglite: await orm.em.getConnection().getNativeClient() };
   } catch (error) {
     if (path === undefined) throw error;
@@ -69,23 +70,23 @@ async function openPath(path: string | undefined) {
   }
 }
 
-const memory: DirectoryLock = { assertHeld: () => {}, release: () => {} };
+const inMemoryLock: DirectoryLock = { assertHeld: () => {}, release: () => {} };
 
-function spaceCheck(directory: string): () => void {
-  let lookedAt = Number.NEGATIVE_INFINITY;
+function createSpaceCheck(directory: string): () => void {
+  let checkedAt = Number.NEGATIVE_INFINITY;
   let freeBytes = 0;
   return () => {
-    if (performance.now() - lookedAt > freshMs) {
+    if (performance.now() - checkedAt > freeSpaceMaxAgeMs) {
       const { bavail, bsize } = statfsSync(directory);
       freeBytes = bavail * bsize;
-      lookedAt = performance.now();
+      checkedAt = performance.now();
     }
-    if (freeBytes < minFreeBytes) throw noSpace(directory, freeBytes);
+    if (freeBytes < minFreeBytes) throw createNoSpaceError(directory, freeBytes);
   };
 }
 
 /** As PostgreSQL reports it, so that it counts as a disk that is full, and reads go on. */
-function noSpace(directory: string, freeBytes: number): Error {
+function createNoSpaceError(directory: string, freeBytes: number): Error {
   const message =
     `The disk of the data directory ${directory} has ${Math.floor(freeBytes / mebibyte)} MiB left, ` +
     `and the embedded database needs ${minFreeBytes / mebibyte} to go on writing. Make room`;

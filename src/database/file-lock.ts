@@ -6,7 +6,7 @@ export interface FileLock {
 }
 
 /** A database that is collected as garbage loses its lock. */
-const held = new Set<DatabaseSync>();
+const heldLocks = new Set<DatabaseSync>();
 
 /**
  * Locks a file until the release or the end of the process, however it ends. The kernel keeps the lock, so it also
@@ -16,31 +16,31 @@ const held = new Set<DatabaseSync>();
 export function lockFile(path: string): FileLock | 'taken' | 'unsupported' {
   const sqlite = process.getBuiltinModule('node:sqlite');
   if (sqlite === undefined) return 'unsupported';
-  create(path);
+  createFile(path);
   const database = new sqlite.DatabaseSync(path);
   try {
     database.exec('pragma busy_timeout = 0; pragma journal_mode = memory; begin exclusive');
   } catch (error) {
     database.close();
     const primary = ((error as { errcode?: number }).errcode ?? 0) & 0xff;
-    if (primary === busy) return 'taken';
-    if (primary === ioError || primary === protocol) return 'unsupported';
+    if (primary === sqliteBusy) return 'taken';
+    if (primary === sqliteIoError || primary === sqliteProtocol) return 'unsupported';
     throw error;
   }
-  held.add(database);
+  heldLocks.add(database);
   return {
     release() {
-      if (held.delete(database)) database.close();
+      if (heldLocks.delete(database)) database.close();
     },
   };
 }
 
-const busy = 5;
-const ioError = 10;
-const protocol = 15;
+const sqliteBusy = 5;
+const sqliteIoError = 10;
+const sqliteProtocol = 15;
 
 /** Does not open a file that exists: closing it would release a lock of this process. */
-function create(path: string): void {
+function createFile(path: string): void {
   try {
     closeSync(openSync(path, 'wx', 0o600));
   } catch (error) {

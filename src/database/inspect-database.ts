@@ -1,9 +1,9 @@
 import type { Client, QueryResult } from 'pg';
-import { refuseSharedSessions } from './pooling.ts';
-import type { DatabasePlace } from './session-settings.ts';
+import { assertSessionPooling } from './pooling.ts';
+import type { DatabaseLocation } from './session-settings.ts';
 import { UnsuitableDatabase } from './unsuitable-database.ts';
 
-export interface InspectedDatabase extends DatabasePlace {
+export interface InspectedDatabase extends DatabaseLocation {
   /** The name in the server, which may differ from the one that a pooler is asked for. */
   database: string;
   account: string;
@@ -14,9 +14,9 @@ export interface InspectedDatabase extends DatabasePlace {
 const minServerVersion = 140_000;
 
 /** One of our tables, which no other program has: it tells where an earlier start has put them. */
-const ownTable = 'room_changes';
+const markerTable = 'room_changes';
 
-const liftLimits = ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout']
+const liftLimitsStatement = ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout']
   .map((limit) => `set local ${limit} = 0`)
   .join('; ');
 
@@ -29,7 +29,7 @@ const factsQuery = `select current_setting('server_version_num')::int as "server
   coalesce(
     (select n.nspname::text from unnest(current_schemas(false)) with ordinality as s(name, place)
        join pg_namespace n on n.nspname = s.name
-       join pg_class c on c.relnamespace = n.oid and c.relname = '${ownTable}' and c.relkind in ('r', 'p')
+       join pg_class c on c.relnamespace = n.oid and c.relname = '${markerTable}' and c.relkind in ('r', 'p')
      order by s.place limit 1),
     current_schema()::text
   ) as schema`;
@@ -53,17 +53,17 @@ interface Facts extends Omit<InspectedDatabase, 'schema' | 'warnings'> {
 export async function inspectDatabase(client: Client, connectAgain: () => Promise<Client>): Promise<InspectedDatabase> {
   // The limits of the account may be too tight even for this, and a pooler must not hand on that they were lifted.
   const results = (await client.query(
-    `begin; ${liftLimits}; ${factsQuery}; commit`,
+    `begin; ${liftLimitsStatement}; ${factsQuery}; commit`,
   )) as unknown as QueryResult<Facts>[];
   const facts = results.find(({ rows }) => rows.length > 0)?.rows[0];
   const { serverVersion, database, account, schema } = facts!;
-  const refusal = refusalOf(facts!);
-  if (refusal) throw new UnsuitableDatabase(refusal);
-  await refuseSharedSessions(client, connectAgain);
-  return { serverVersion, database, account, schema: schema!, warnings: warningsOf(facts!) };
+  const reason = findUnsuitableReason(facts!);
+  if (reason) throw new UnsuitableDatabase(reason);
+  await assertSessionPooling(client, connectAgain);
+  return { serverVersion, database, account, schema: schema!, warnings: collectWarnings(facts!) };
 }
 
-function refusalOf(facts: Facts): string | undefined {
+function findUnsuitableReason(facts: Facts): string | undefined {
   const { serverVersion, version, database, account, encoding, readOnly, replicationRole, searchPath } = facts;
   if (serverVersion < minServerVersion) {
     return `The server is PostgreSQL ${version}, and version 14 or later is needed. Upgrade it, or set DATABASE_URL to a newer one.`;
@@ -103,7 +103,7 @@ function refusalOf(facts: Facts): string | undefined {
   return undefined;
 }
 
-function warningsOf({ synchronousCommit, fsync }: Facts): string[] {
+function collectWarnings({ synchronousCommit, fsync }: Facts): string[] {
   const warnings = [];
   if (synchronousCommit === 'off') {
     warnings.push('synchronous_commit is off: the last acknowledged messages can be lost when PostgreSQL crashes');

@@ -2,11 +2,11 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** The version of PostgreSQL in PGlite; a directory of another one cannot be opened. */
-const version = '18';
-const controlBytes = 8_192;
+const postgresVersion = '18';
+const controlFileBytes = 8_192;
 
 /** PostgreSQL needs these, also where they are empty. */
-const directories = [
+const requiredDirectories = [
   ...['base', 'global', 'pg_commit_ts', 'pg_dynshmem', 'pg_logical/mappings', 'pg_logical/snapshots'],
   ...['pg_multixact/members', 'pg_multixact/offsets', 'pg_notify', 'pg_replslot', 'pg_serial', 'pg_snapshots'],
   ...['pg_stat', 'pg_stat_tmp', 'pg_subtrans', 'pg_tblspc', 'pg_twophase', 'pg_wal', 'pg_xact'],
@@ -18,24 +18,28 @@ export function inspectDirectory(directory: string): void {
   const fail = (what: string, advice: string): never => {
     throw new Error(`The embedded database in ${directory} cannot be opened: ${what}. ${advice}`);
   };
-  const again =
+  const restoreAdvice =
     'Restore a copy that was made while the server was stopped, with everything in it (tar, cp -a, rsync -a)';
   const found = readText(join(directory, 'PG_VERSION'));
   if (found === undefined) {
-    fail('its file PG_VERSION is missing', `${again}; if the very first start was interrupted, remove the directory`);
-  } else if (found !== version) {
     fail(
-      `it is one of PostgreSQL ${found}, and this version of the service needs ${version}`,
+      'its file PG_VERSION is missing',
+      `${restoreAdvice}; if the very first start was interrupted, remove the directory`,
+    );
+  } else if (found !== postgresVersion) {
+    fail(
+      `it is one of PostgreSQL ${found}, and this version of the service needs ${postgresVersion}`,
       'Start the version that made it, or set DATA_DIR to another directory',
     );
   }
-  const missing = directories.filter(
+  const missing = requiredDirectories.filter(
     (name) => !statSync(join(directory, name), { throwIfNoEntry: false })?.isDirectory(),
   );
   if (missing.length > 0)
-    fail(`the copy is not whole, ${missing.join(', ')} is missing (empty directories count)`, again);
+    fail(`the copy is not whole, ${missing.join(', ')} is missing (empty directories count)`, restoreAdvice);
   const control = statSync(join(directory, 'global/pg_control'), { throwIfNoEntry: false })?.size ?? 0;
-  if (control !== controlBytes) fail(`global/pg_control has ${control} bytes instead of ${controlBytes}`, again);
+  if (control !== controlFileBytes)
+    fail(`global/pg_control has ${control} bytes instead of ${controlFileBytes}`, restoreAdvice);
 }
 
 function readText(path: string): string | undefined {

@@ -5,16 +5,16 @@ import { MikroORM as PostgresORM } from '@mikro-orm/postgresql';
 import type { Client } from 'pg';
 import type { Logger } from 'pino';
 import { type OpenDatabase, openDatabase } from './open-database.ts';
-import { migrationsDirectory, postgresOptions } from './orm-options.ts';
+import { createPostgresOptions, migrationsDirectory } from './orm-options.ts';
 import { checkSequences } from './sequences.ts';
-import { stateOf } from './store-errors.ts';
+import { sqlState } from './store-errors.ts';
 import { UnsuitableDatabase } from './unsuitable-database.ts';
 
 /** Any fixed number: the session that holds this advisory lock migrates, the others wait. */
 const migrationLock = 7_777_001;
 
-const lockPollMs = 200;
-const reportMs = 10_000;
+const lockPollIntervalMs = 200;
+const reportIntervalMs = 10_000;
 /** How long a migration may hold up the statements that queue behind it for a lock. */
 const tableLockTimeoutMs = 1_000;
 const minRetryMs = 1_000;
@@ -44,7 +44,7 @@ export async function migrateDatabase(database: OpenDatabase, logger?: Logger): 
   try {
     return await migrateMissing(database, logger);
   } catch (error) {
-    if (stateOf(error) !== insufficientPrivilege) throw error;
+    if (sqlState(error) !== insufficientPrivilege) throw error;
     const { account, schema } = database.facts;
     throw new UnsuitableDatabase(
       `The account "${account}" may not migrate the tables in the schema "${schema}": ${(error as Error).message}. ` +
@@ -56,15 +56,15 @@ export async function migrateDatabase(database: OpenDatabase, logger?: Logger): 
 async function migrateMissing(database: OpenDatabase, logger: Logger | undefined): Promise<string[]> {
   const { client, facts } = database;
   const query = async <Row>(text: string, values?: unknown[]) => (await client.query(text, values)).rows as Row[];
-  const missing = () => missingMigrations(query);
+  const readMissing = () => listMissingMigrations(query);
   await checkSequences(query, facts.schema);
-  if ((await missing()).length === 0) return [];
+  if ((await readMissing()).length === 0) return [];
   await lockMigrations(client, logger);
   try {
-    const names = await missing();
+    const names = await readMissing();
     if (names.length === 0) return [];
-    await demandCreate(database, names);
-    return await retryForLocks(() => applyMigrations(database, logger), client, logger);
+    await assertMayCreate(database, names);
+    return await retryWhileLocked(() => applyMigrations(database, logger), client, logger);
   } finally {
     await client.query('select pg_advisory_unlock($1)', [migrationLock]).catch(() => {});
   }
@@ -72,12 +72,12 @@ async function migrateMissing(database: OpenDatabase, logger: Logger | undefined
 
 async function lockMigrations(client: Client, logger: Logger | undefined): Promise<void> {
   const since = performance.now();
-  for (let reported = Number.NEGATIVE_INFINITY; ; await sleep(lockPollMs)) {
+  for (let reported = Number.NEGATIVE_INFINITY; ; await sleep(lockPollIntervalMs)) {
     const { rows } = await client.query<{ locked: boolean }>('select pg_try_advisory_lock($1) as locked', [
       migrationLock,
     ]);
     if (rows[0]!.locked) return;
-    if (performance.now() - reported < reportMs) continue;
+    if (performance.now() - reported < reportIntervalMs) continue;
     reported = performance.now();
     const holders = await client.query(
       `select a.pid, a.application_name as application, a.client_addr::text as address
@@ -91,7 +91,7 @@ async function lockMigrations(client: Client, logger: Logger | undefined): Promi
   }
 }
 
-async function demandCreate({ client, facts }: OpenDatabase, missing: readonly string[]): Promise<void> {
+async function assertMayCreate({ client, facts }: OpenDatabase, missing: readonly string[]): Promise<void> {
   const { schema, account } = facts;
   const { rows } = await client.query<{ may: boolean }>(`select has_schema_privilege($1, 'CREATE') as may`, [schema]);
   if (rows[0]!.may) return;
@@ -102,24 +102,24 @@ async function demandCreate({ client, facts }: OpenDatabase, missing: readonly s
 }
 
 /** A backup, or somebody's open transaction, keeps a table locked: others must not queue behind us until it ends. */
-async function retryForLocks(
+async function retryWhileLocked(
   apply: () => Promise<string[]>,
   client: Client,
   logger: Logger | undefined,
 ): Promise<string[]> {
-  for (let pauseMs = minRetryMs; ; pauseMs = Math.min(maxRetryMs, pauseMs * 2)) {
+  for (let backoffMs = minRetryMs; ; backoffMs = Math.min(maxRetryMs, backoffMs * 2)) {
     try {
       return await apply();
     } catch (error) {
-      if (stateOf(error) !== lockNotAvailable) throw error;
-      const { rows: holders } = await client.query(lockHolders);
-      logger?.warn({ holders, retryInMs: pauseMs }, 'migration waits for a lock on a table; trying again');
-      await sleep(pauseMs);
+      if (sqlState(error) !== lockNotAvailable) throw error;
+      const { rows: holders } = await client.query(lockHoldersQuery);
+      logger?.warn({ holders, retryInMs: backoffMs }, 'migration waits for a lock on a table; trying again');
+      await sleep(backoffMs);
     }
   }
 }
 
-const lockHolders = `select a.pid, a.application_name as application, a.usename::text as account,
+const lockHoldersQuery = `select a.pid, a.application_name as application, a.usename::text as account,
     round(extract(epoch from clock_timestamp() - a.xact_start))::int as "openForSeconds"
   from pg_stat_activity a
   where a.pid <> pg_backend_pid() and exists (
@@ -129,11 +129,11 @@ const lockHolders = `select a.pid, a.application_name as application, a.usename:
   order by a.xact_start limit 5`;
 
 async function applyMigrations({ url, facts }: OpenDatabase, logger: Logger | undefined): Promise<string[]> {
-  const orm = await PostgresORM.init(postgresOptions({ url, facts, limits, poolSize: 2 }));
+  const orm = await PostgresORM.init(createPostgresOptions({ url, facts, limits, poolSize: 2 }));
   let current = { name: '', since: performance.now() };
   const report = setInterval(() => {
     logger?.info({ migration: current.name, forMs: Math.round(performance.now() - current.since) }, 'still migrating');
-  }, reportMs).unref();
+  }, reportIntervalMs).unref();
   try {
     orm.migrator.on('migrating', ({ name }) => {
       current = { name, since: performance.now() };
@@ -152,7 +152,7 @@ export async function migrate(orm: Pick<MikroORM, 'migrator'>): Promise<string[]
 }
 
 /** The migrations of this program. */
-export function migrationNames(): string[] {
+export function listMigrationNames(): string[] {
   return readdirSync(migrationsDirectory)
     .map((file) => /^(Migration\w+)\.[jt]s$/.exec(file)?.[1])
     .filter((name) => name !== undefined)
@@ -160,11 +160,11 @@ export function migrationNames(): string[] {
 }
 
 /** The migrations of this program that a database lacks; all of them where it was never migrated. Writes nothing. */
-export async function missingMigrations(query: (text: string) => Promise<unknown[]>): Promise<string[]> {
+export async function listMissingMigrations(query: (text: string) => Promise<unknown[]>): Promise<string[]> {
   const [known] = (await query(`select to_regclass('mikro_orm_migrations') is not null as known`)) as {
     known: boolean;
   }[];
   const rows = known!.known ? ((await query('select name from mikro_orm_migrations')) as { name: string }[]) : [];
   const applied = new Set(rows.map(({ name }) => name));
-  return migrationNames().filter((name) => !applied.has(name));
+  return listMigrationNames().filter((name) => !applied.has(name));
 }

@@ -1,6 +1,6 @@
 import { Client } from 'pg';
 import { type InspectedDatabase, inspectDatabase } from './inspect-database.ts';
-import { type SessionLimits, sessionSetup } from './session-settings.ts';
+import { formatSessionSetup, type SessionLimits } from './session-settings.ts';
 
 /** A database that the service can rely on, and one session in it. */
 export interface OpenDatabase {
@@ -9,7 +9,7 @@ export interface OpenDatabase {
   facts: InspectedDatabase;
 }
 
-interface How {
+interface OpenOptions {
   limits?: SessionLimits;
   application?: string;
   connectTimeoutMs?: number;
@@ -18,11 +18,14 @@ interface How {
 const noLimits = { statementTimeoutMs: 0, lockTimeoutMs: 0, idleInTransactionTimeoutMs: 0 };
 
 /** Throws `UnsuitableDatabase` before anything is changed in it. */
-export async function openDatabase(url: string, { limits = noLimits, ...how }: How = {}): Promise<OpenDatabase> {
-  const client = await connectTo(url, how);
+export async function openDatabase(
+  url: string,
+  { limits = noLimits, ...options }: OpenOptions = {},
+): Promise<OpenDatabase> {
+  const client = await connect(url, options);
   try {
-    const facts = await inspectDatabase(client, () => connectTo(url, how));
-    await client.query(sessionSetup(facts, limits));
+    const facts = await inspectDatabase(client, () => connect(url, options));
+    await client.query(formatSessionSetup(facts, limits));
     return { url, client, facts };
   } catch (error) {
     await client.end().catch(() => {});
@@ -30,9 +33,9 @@ export async function openDatabase(url: string, { limits = noLimits, ...how }: H
   }
 }
 
-async function connectTo(
+async function connect(
   url: string,
-  { application = 'nano-messaging', connectTimeoutMs = 5_000 }: Omit<How, 'limits'>,
+  { application = 'nano-messaging', connectTimeoutMs = 5_000 }: Omit<OpenOptions, 'limits'>,
 ): Promise<Client> {
   const client = new Client({
     connectionString: url,

@@ -6,35 +6,35 @@ import type { Logger } from 'pino';
 import { createPoolGuard } from '../patches/pg-pool-guard.ts';
 import { createAvailability } from './availability.ts';
 import { type EmbeddedOptions, openEmbedded } from './embedded-database.ts';
-import { migrate, migrateDatabase, migrationNames } from './migrate.ts';
+import { listMigrationNames, migrate, migrateDatabase } from './migrate.ts';
 import { openDatabase } from './open-database.ts';
-import { postgresOptions } from './orm-options.ts';
+import { createPostgresOptions } from './orm-options.ts';
 import { checkPrivileges } from './privileges.ts';
 import { checkSequences, type Query } from './sequences.ts';
 import { identifyService } from './service-identity.ts';
-import { sessionSetup } from './session-settings.ts';
+import { formatSessionSetup } from './session-settings.ts';
 import type { EntityManager, Load, Statement, Store } from './store.ts';
-import { concernsAllSessions, isAway, stateOf, unavailable } from './store-errors.ts';
+import { affectsAllSessions, isUnavailable, rethrowAsUnavailable, sqlState } from './store-errors.ts';
 
 type Orm = Pick<MikroORM, 'migrator' | 'close'> & { em: { fork(): unknown } };
 
-interface Native {
+interface NativeClient {
   query(statement: Statement, values: unknown[]): Promise<{ rows: unknown[] }>;
 }
 
 /** Who gets the database next. */
-interface Line {
+interface TaskQueue {
   run<T>(task: () => Promise<T>, isUrgent?: boolean): Promise<T>;
   readonly load: Load;
 }
 
 /** Runs the tasks one after the other, those that are urgent first, each after the check. */
-function oneAtATime(check: () => void): Line {
+function createSerialQueue(check: () => void): TaskQueue {
   const urgent: (() => Promise<void>)[] = [];
   const others: (() => Promise<void>)[] = [];
   let isBusy = false;
 
-  async function runAll(): Promise<void> {
+  async function drain(): Promise<void> {
     isBusy = true;
     while (urgent.length + others.length > 0) {
       if (urgent.length > 0) {
@@ -48,7 +48,7 @@ function oneAtATime(check: () => void): Line {
     isBusy = false;
   }
 
-  async function checked<T>(task: () => Promise<T>): Promise<T> {
+  async function runChecked<T>(task: () => Promise<T>): Promise<T> {
     check();
     return task();
   }
@@ -56,107 +56,108 @@ function oneAtATime(check: () => void): Line {
   return {
     run: (task, isUrgent) =>
       new Promise((resolve, reject) => {
-        (isUrgent ? urgent : others).push(() => checked(task).then(resolve, reject));
-        if (!isBusy) void runAll();
+        (isUrgent ? urgent : others).push(() => runChecked(task).then(resolve, reject));
+        if (!isBusy) void drain();
       }),
     get load() {
       const busy = Number(isBusy);
-      return { busy, idle: 1 - busy, most: 1, waiting: urgent.length + others.length };
+      return { busy, idle: 1 - busy, max: 1, waiting: urgent.length + others.length };
     },
   };
 }
 
 /** One connection is kept for what is urgent, so that transactions which wait for a lock cannot hold up messages. */
-function throughPool(pool: Pool, most: number): Line {
-  const others = pLimit(Math.max(1, most - 1));
+function createPoolQueue(pool: Pool, max: number): TaskQueue {
+  const others = pLimit(Math.max(1, max - 1));
   return {
     run: (task, isUrgent) => (isUrgent ? task() : others(task)),
     get load() {
       const { totalCount, idleCount, waitingCount } = pool;
       const waiting = waitingCount + others.pendingCount;
-      return { busy: totalCount - idleCount, idle: idleCount, most, waiting };
+      return { busy: totalCount - idleCount, idle: idleCount, max, waiting };
     },
   };
 }
 
 /** Reads and, without a change, writes: that fails on a standby, and without the privilege. */
-const appliedMigrations = {
+const appliedMigrationsStatement = {
   name: 'applied_migrations',
   text: 'with write as (update rooms set last_seq = last_seq where false) select name from mikro_orm_migrations',
 };
 
 /** Takes new space on the disk of the server, and gives it back. */
-const takeSpace = {
+const allocateSpaceStatement = {
   name: 'take_space',
   text: `create temporary table nano_messaging_probe on commit drop as
     select md5(n::text) as filler from generate_series(1, 5000) as n`,
 };
 
 /** A server is verified again after this time, because somebody may have set its sequences back meanwhile. */
-const verifyEveryMs = 9_000;
+const verifyIntervalMs = 9_000;
 
-const diskFailure = /^(53100|58...)$/;
+const diskFailureState = /^(53100|58...)$/;
 const insufficientPrivilege = '42501';
 
-interface Parts {
+interface StoreParts {
   orm: Orm;
-  native: Native;
-  line: Line;
+  native: NativeClient;
+  queue: TaskQueue;
   logger?: Logger | undefined;
   /** A connection led to the wrong server, or to none. */
   expireSessions?: () => void;
   /** Throws if the service cannot rely on the server that answers. */
   verify?: (query: Query) => Promise<void>;
   /** How many sessions were opened so far. A new one may lead to another server. */
-  sessions?: () => number;
+  countSessions?: () => number;
   /** Throws if nothing can be written. */
   beforeWrite?: () => void;
   release?: () => void;
 }
 
 /** Once it has migrated. */
-function storeOver(parts: Parts): Store {
-  const { orm, native, line, logger, expireSessions, beforeWrite, release = () => {} } = parts;
-  const needed = migrationNames();
+function createStore(parts: StoreParts): Store {
+  const { orm, native, queue, logger, expireSessions, beforeWrite, release = () => {} } = parts;
+  const requiredMigrations = listMigrationNames();
   let closing: Promise<void> | undefined;
   const verify = createVerification(parts, (text, values) => queryOnce(text, values));
-  const onRecovered = () => void verify().catch((error: unknown) => availability.failed(error));
+  const onRecovered = () => void verify().catch((error: unknown) => availability.recordFailure(error));
   const availability = createAvailability({ probe, onRecovered, logger });
-  const ask = (statement: Statement, values: unknown[] = []) => line.run(() => native.query(statement, values), true);
+  const runUrgent = (statement: Statement, values: unknown[] = []) =>
+    queue.run(() => native.query(statement, values), true);
 
   const queryOnce: Query = <Row>(text: string, values?: unknown[]) =>
-    ask({ name: '', text }, values).then(({ rows }) => rows as Row[]);
+    runUrgent({ name: '', text }, values).then(({ rows }) => rows as Row[]);
 
-  function failed(error: unknown): never {
-    availability.failed(error);
-    if (concernsAllSessions(error)) expireSessions?.();
-    return unavailable(error);
+  function recordAndRethrow(error: unknown): never {
+    availability.recordFailure(error);
+    if (affectsAllSessions(error)) expireSessions?.();
+    return rethrowAsUnavailable(error);
   }
 
   /** Runs the task, and learns from its outcome how the database is. */
-  function watched<T>(task: () => Promise<T>, isUrgent?: boolean): Promise<T> {
-    const begun = availability.begin();
-    return line.run(task, isUrgent).then((answer) => {
-      availability.succeeded(begun);
+  function runTracked<T>(task: () => Promise<T>, isUrgent?: boolean): Promise<T> {
+    const outagesAtBegin = availability.begin();
+    return queue.run(task, isUrgent).then((answer) => {
+      availability.recordSuccess(outagesAtBegin);
       return answer;
-    }, failed);
+    }, recordAndRethrow);
   }
 
   async function probe(): Promise<void> {
-    const needsSpace = diskFailure.test(stateOf(availability.cause) ?? '');
-    const { rows } = await ask(appliedMigrations).catch(failed);
+    const needsSpace = diskFailureState.test(sqlState(availability.cause) ?? '');
+    const { rows } = await runUrgent(appliedMigrationsStatement).catch(recordAndRethrow);
     const applied = new Set((rows as { name: string }[]).map(({ name }) => name));
-    const missing = needed.filter((name) => !applied.has(name));
+    const missing = requiredMigrations.filter((name) => !applied.has(name));
     if (missing.length > 0) throw new Error(`Migrations are missing: ${missing.join(', ')}`);
-    if (needsSpace) await ask(takeSpace).catch(unlessForbidden).catch(failed);
-    await verify({ unlessRecent: availability.isUp }).catch(failed);
+    if (needsSpace) await runUrgent(allocateSpaceStatement).catch(rethrowUnlessForbidden).catch(recordAndRethrow);
+    await verify({ unlessRecent: availability.isUp }).catch(recordAndRethrow);
   }
 
   return {
     query: <Row>(statement: Statement, values: unknown[]) =>
-      watched(() => native.query(statement, values), statement.isUrgent).then(({ rows }) => rows as Row[]),
+      runTracked(() => native.query(statement, values), statement.isUrgent).then(({ rows }) => rows as Row[]),
     transaction: (task) =>
-      watched(() => {
+      runTracked(() => {
         beforeWrite?.();
         return (orm.em.fork() as EntityManager).transactional(async (em) => {
           const result = await task(em);
@@ -164,10 +165,10 @@ function storeOver(parts: Parts): Store {
           return result;
         });
       }),
-    identity: () => identifyService(queryOnce).catch(unavailable),
+    identify: () => identifyService(queryOnce).catch(rethrowAsUnavailable),
     check: async () => {
       await probe();
-      availability.recovered();
+      availability.recordRecovery();
     },
     get isUp() {
       return availability.isUp;
@@ -176,15 +177,15 @@ function storeOver(parts: Parts): Store {
       return availability.failures;
     },
     get load() {
-      return line.load;
+      return queue.load;
     },
     close: () => {
       availability.close();
       // A database that another process has taken over, or that has stopped, is left as it is.
-      closing ??= line
+      closing ??= queue
         .run(() => orm.close(true))
         .catch((error: unknown) => {
-          if (!isAway(error)) throw error;
+          if (!isUnavailable(error)) throw error;
         })
         .finally(release);
       return closing;
@@ -193,19 +194,19 @@ function storeOver(parts: Parts): Store {
 }
 
 /** `unlessRecent`: not if the same sessions led to a server that was verified a moment ago. */
-function createVerification({ verify = async () => {}, sessions = () => 0 }: Parts, query: Query) {
+function createVerification({ verify = async () => {}, countSessions = () => 0 }: StoreParts, query: Query) {
   let verified: { sessions: number; at: number } | undefined;
   return async ({ unlessRecent = false } = {}): Promise<void> => {
-    const now = { sessions: sessions(), at: performance.now() };
-    if (unlessRecent && verified?.sessions === now.sessions && now.at - verified.at < verifyEveryMs) return;
+    const now = { sessions: countSessions(), at: performance.now() };
+    if (unlessRecent && verified?.sessions === now.sessions && now.at - verified.at < verifyIntervalMs) return;
     await verify(query);
     verified = now;
   };
 }
 
 /** The account may not make temporary tables: whether there is space shows at the next write. */
-function unlessForbidden(error: unknown): void {
-  if (stateOf(error) !== insufficientPrivilege) throw error;
+function rethrowUnlessForbidden(error: unknown): void {
+  if (sqlState(error) !== insufficientPrivilege) throw error;
 }
 
 /** PGlite in `directory`, or in memory: one session for the whole process, so everything passes one queue. */
@@ -216,12 +217,19 @@ export async function openPglite(directory: string | undefined, options: Embedde
     await migrate(orm);
     const native = {
       query(statement: Statement, values: unknown[]) {
-        if (statement.isUrgent || statement === takeSpace) assertWritable();
+        if (statement.isUrgent || statement === allocateSpaceStatement) assertWritable();
         return pglite.query(statement.text, values);
       },
     };
     const { logger } = options;
-    return storeOver({ orm, native, line: oneAtATime(assertUsable), logger, beforeWrite: assertWritable, release });
+    return createStore({
+      orm,
+      native,
+      queue: createSerialQueue(assertUsable),
+      logger,
+      beforeWrite: assertWritable,
+      release,
+    });
   } catch (error) {
     await orm.close(true).catch(() => {});
     release();
@@ -247,12 +255,12 @@ export async function openPostgres(settings: PostgresSettings, logger?: Logger):
     await client.end().catch(() => {});
   }
   const limits = { statementTimeoutMs, lockTimeoutMs: 0, idleInTransactionTimeoutMs: statementTimeoutMs };
-  const guard = createPoolGuard(sessionSetup(facts, limits));
-  const orm = await PostgresORM.init(postgresOptions({ url, facts, limits, poolSize, guard }));
+  const guard = createPoolGuard(formatSessionSetup(facts, limits));
+  const orm = await PostgresORM.init(createPostgresOptions({ url, facts, limits, poolSize, guard }));
   const pool = await (orm.em.getConnection() as PostgreSqlConnection).getNativeClient();
   const { query, expire: expireSessions } = guard;
-  const verify = (ask: Query) => checkSequences(ask, facts.schema);
-  const sessions = () => guard.sessions;
-  const line = throughPool(pool, poolSize);
-  return storeOver({ orm, native: { query }, line, logger, expireSessions, verify, sessions });
+  const verify = (query: Query) => checkSequences(query, facts.schema);
+  const countSessions = () => guard.sessionCount;
+  const queue = createPoolQueue(pool, poolSize);
+  return createStore({ orm, native: { query }, queue, logger, expireSessions, verify, countSessions });
 }

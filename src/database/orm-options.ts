@@ -5,13 +5,13 @@ import { defineConfig as definePostgres, type Options as PostgresOptions } from 
 import { createPoolGuard, type PoolGuard } from '../patches/pg-pool-guard.ts';
 import { entities } from './entities.ts';
 import type { InspectedDatabase } from './inspect-database.ts';
-import { type SessionLimits, sessionSetup } from './session-settings.ts';
+import { formatSessionSetup, type SessionLimits } from './session-settings.ts';
 
-const int8 = 20;
+const int8Oid = 20;
 
 export const migrationsDirectory = fileURLToPath(new URL('../../migrations', import.meta.url));
 
-const shared = {
+const sharedOptions = {
   entities,
   extensions: [Migrator],
   migrations: {
@@ -24,7 +24,7 @@ const shared = {
   logger: () => {},
 };
 
-interface PostgresWish {
+interface PostgresOrmOptions {
   url: string;
   facts: Pick<InspectedDatabase, 'schema' | 'serverVersion' | 'database'>;
   limits: SessionLimits;
@@ -36,11 +36,11 @@ interface PostgresWish {
 const answerGraceMs = 1_000;
 
 /** Nothing but the name of the application is asked for in the startup message: poolers refuse the rest. */
-export function postgresOptions({ url, facts, limits, poolSize, guard }: PostgresWish) {
+export function createPostgresOptions({ url, facts, limits, poolSize, guard }: PostgresOrmOptions) {
   const { statementTimeoutMs } = limits;
-  const { install } = guard ?? createPoolGuard(sessionSetup(facts, limits));
+  const { install } = guard ?? createPoolGuard(formatSessionSetup(facts, limits));
   return definePostgres({
-    ...shared,
+    ...sharedOptions,
     clientUrl: url,
     // The ORM creates a database whose name it does not find in the server; a pooler may know it by another name.
     dbName: facts.database,
@@ -60,10 +60,10 @@ export function postgresOptions({ url, facts, limits, poolSize, guard }: Postgre
 }
 
 /** `directory` holds the whole database; undefined keeps it in memory. */
-export function pgliteOptions(directory: string | undefined) {
+export function createPgliteOptions(directory: string | undefined) {
   return definePglite({
-    ...shared,
+    ...sharedOptions,
     dbName: directory ?? 'memory://',
-    driverOptions: { parsers: { [int8]: (text: string) => text } },
+    driverOptions: { parsers: { [int8Oid]: (text: string) => text } },
   }) as Partial<PgliteOptions>;
 }

@@ -3,13 +3,13 @@ import { UnsuitableDatabase } from './unsuitable-database.ts';
 export type Query = <Row>(text: string, values?: unknown[]) => Promise<Row[]>;
 
 /** So many pages at the end of a table, and rooms made last, are looked at: messages have no index on their ids. */
-const lastPages = 16;
-const lastRooms = 500;
+const maxPages = 16;
+const maxRooms = 500;
 
 /** The last page is a number in the statement, so that the planner reads from there and not the whole table. */
-const highestMessage = (firstPage: number) => `select greatest(
+const formatHighestMessageQuery = (firstPage: number) => `select greatest(
   (select max(id) from messages where ctid >= '(${firstPage},0)'),
-  (select max(m.id) from (select id, last_seq from rooms order by id desc limit ${lastRooms}) r
+  (select max(m.id) from (select id, last_seq from rooms order by id desc limit ${maxRooms}) r
      join messages m on m.room_id = r.id and m.seq = r.last_seq))`;
 
 const tablesWithIds = ['messages', 'mikro_orm_migrations', 'revocations', 'rooms'];
@@ -31,7 +31,7 @@ export async function checkSequences(query: Query, schema: string): Promise<void
   for (const { name, sequence, pages } of tables) {
     if (sequence === null) continue;
     const highest =
-      name === 'messages' ? highestMessage(Math.max(0, pages - lastPages)) : `select max(id) from ${name}`;
+      name === 'messages' ? formatHighestMessageQuery(Math.max(0, pages - maxPages)) : `select max(id) from ${name}`;
     const [row] = await query<{ isBehind: boolean }>(
       `select coalesce(s.max >= coalesce(pg_sequence_last_value($1::regclass) + 1, q.seqstart), false) as "isBehind"
        from (${highest}) as s(max), pg_sequence q

@@ -1,7 +1,7 @@
 import { escapeIdentifier, escapeLiteral } from 'pg';
 
 /** Where the tables are, and what the server knows. */
-export interface DatabasePlace {
+export interface DatabaseLocation {
   /** Holds every table and function of the service. */
   schema: string;
   /** `server_version_num`, such as 150004. */
@@ -17,7 +17,7 @@ export interface SessionLimits {
 }
 
 /** What the statements of the service rely on, whatever the server, the database or the account has for a default. */
-const reliedOn: Record<string, string> = {
+const requiredSettings: Record<string, string> = {
   client_encoding: 'UTF8',
   DateStyle: 'ISO, MDY',
   IntervalStyle: 'postgres',
@@ -33,32 +33,32 @@ const reliedOn: Record<string, string> = {
   default_transaction_deferrable: 'off',
 };
 
-const transactionTimeoutSince = 170_000;
+const transactionTimeoutVersion = 170_000;
 
 /**
  * One statement that makes a session independent of defaults. It is sent after connecting, because poolers such as
  * PgBouncer refuse most parameters in the startup message.
  */
-export function sessionSetup({ schema, serverVersion }: DatabasePlace, limits: SessionLimits): string {
+export function formatSessionSetup({ schema, serverVersion }: DatabaseLocation, limits: SessionLimits): string {
   const settings: Record<string, string> = {
-    ...reliedOn,
+    ...requiredSettings,
     idle_session_timeout: '0',
     search_path: escapeIdentifier(schema),
     statement_timeout: String(limits.statementTimeoutMs),
     lock_timeout: String(limits.lockTimeoutMs),
     idle_in_transaction_session_timeout: String(limits.idleInTransactionTimeoutMs),
-    ...(serverVersion >= transactionTimeoutSince && { transaction_timeout: '0' }),
+    ...(serverVersion >= transactionTimeoutVersion && { transaction_timeout: '0' }),
   };
-  return setAll(settings);
+  return formatSettings(settings);
 }
 
 /** The same for a database of somebody else's, of whatever version, that is read in its own schemas and without limits. */
-export function readerSetup(): string {
+export function formatReaderSetup(): string {
   const limits = { statement_timeout: '0', lock_timeout: '0', idle_in_transaction_session_timeout: '0' };
-  return setAll({ ...reliedOn, ...limits });
+  return formatSettings({ ...requiredSettings, ...limits });
 }
 
-function setAll(settings: Record<string, string>): string {
+function formatSettings(settings: Record<string, string>): string {
   const calls = Object.entries(settings).map(
     ([name, value]) => `set_config(${escapeLiteral(name)}, ${escapeLiteral(value)}, false)`,
   );

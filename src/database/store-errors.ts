@@ -13,7 +13,7 @@ export class ConnectionFailed extends Error {
 }
 
 /** The SQLSTATE. What the server itself answered carries a severity. */
-export function stateOf(error: unknown): string | undefined {
+export function sqlState(error: unknown): string | undefined {
   for (let at = error; at instanceof Error; at = at.cause) {
     const { code, severity } = at as { code?: unknown; severity?: unknown };
     if (severity !== undefined && typeof code === 'string') return code;
@@ -22,7 +22,7 @@ export function stateOf(error: unknown): string | undefined {
 }
 
 /** The server is well, and this work met other work: serialization failures, deadlocks, locks that were not free in time. */
-const conflict = /^(40...|55P03)$/;
+const conflictState = /^(40...|55P03)$/;
 
 /**
  * The server answers on this connection, and what it answers is no good for now. Reads may go on, so that their success
@@ -52,55 +52,55 @@ const lostSession = new RegExp(
   ].join('|'),
 );
 
-const slow = '57014';
+const queryCanceledState = '57014';
 
 const matches = (pattern: RegExp, state: string) => new RegExp(`^(${pattern.source})$`).test(state);
 
 /** A statement that the server has judged and does not take; the connection is as good as before. */
-export function isRefusal(error: unknown): boolean {
-  const state = stateOf(error);
+export function isRejectedStatement(error: unknown): boolean {
+  const state = sqlState(error);
   return state !== undefined && (isConflict(error) || !isOutage(state));
 }
 
 /** Data or a constraint: the same statement without the row at fault may well be taken. */
-export function isAboutData(error: unknown): boolean {
-  return /^2[23]/.test(stateOf(error) ?? '');
+export function isDataError(error: unknown): boolean {
+  return /^2[23]/.test(sqlState(error) ?? '');
 }
 
 export function isConflict(error: unknown): boolean {
-  return conflict.test(stateOf(error) ?? '');
+  return conflictState.test(sqlState(error) ?? '');
 }
 
 /** Reads that succeed do not show that this is over. */
-export function concernsWrites(error: unknown): boolean {
+export function affectsWrites(error: unknown): boolean {
   if (error instanceof UnsuitableDatabase) return true;
-  return !isConnectionFailure(error) && matches(partialOutage, stateOf(error) ?? '');
+  return !isConnectionFailure(error) && matches(partialOutage, sqlState(error) ?? '');
 }
 
 /** Other sessions that are there are lost, too, or lead to the wrong server. */
-export function concernsAllSessions(error: unknown): boolean {
+export function affectsAllSessions(error: unknown): boolean {
   // What there is may well go on if only a new connection cannot be had.
   if (isConnectionFailure(error) || error instanceof UnsuitableDatabase) return false;
-  const state = stateOf(error);
-  if (state === undefined) return isAway(error);
-  return state !== slow && (state === '25006' || /^(08|57)/.test(state));
+  const state = sqlState(error);
+  if (state === undefined) return isUnavailable(error);
+  return state !== queryCanceledState && (state === '25006' || /^(08|57)/.test(state));
 }
 
 /**
  * The database itself being away is `UNAVAILABLE`: whether the work was done is then not known. A refusal of ours and
  * a constraint that did not hold pass through.
  */
-export function unavailable(error: unknown): never {
-  if (isAway(error)) throw new ChatError('UNAVAILABLE', { cause: error });
+export function rethrowAsUnavailable(error: unknown): never {
+  if (isUnavailable(error)) throw new ChatError('UNAVAILABLE', { cause: error });
   throw error;
 }
 
 /** The database has not answered, or not this time. */
-export function isAway(error: unknown): boolean {
+export function isUnavailable(error: unknown): boolean {
   if (error instanceof ChatError) return false;
   if (isConnectionFailure(error) || error instanceof UnsuitableDatabase) return true;
-  const state = stateOf(error);
-  return state ? conflict.test(state) || isOutage(state) : isConnectionError(error);
+  const state = sqlState(error);
+  return state ? conflictState.test(state) || isOutage(state) : isConnectionError(error);
 }
 
 function isOutage(state: string): boolean {
@@ -113,16 +113,17 @@ function isConnectionFailure(error: unknown): boolean {
 }
 
 /** What `pg`, its pool and PGlite say of a connection that failed, was slow, or is closed. */
-const connectionLost =
+const connectionLostMessage =
   /^(Connection terminated|Query read timeout|timeout exceeded|Client (was|has)|Cannot use a pool|PGlite is clos)/;
 
 /** Of the system, and of TLS. */
-const connectionCode = /^(E[A-Z]+|ERR_(SSL|TLS)_\w+)$/;
+const connectionErrorCode = /^(E[A-Z]+|ERR_(SSL|TLS)_\w+)$/;
 
 function isConnectionError(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause) {
     const { code, message } = at as { code?: unknown; message: string };
-    if ((typeof code === 'string' && connectionCode.test(code)) || connectionLost.test(message)) return true;
+    if ((typeof code === 'string' && connectionErrorCode.test(code)) || connectionLostMessage.test(message))
+      return true;
   }
   return false;
 }

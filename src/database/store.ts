@@ -17,7 +17,7 @@ export interface Store {
   /** A transaction in an identity map of its own. It must not call the store again: on PGlite that would wait for ever. */
   transaction<T>(task: (em: EntityManager) => Promise<T>): Promise<T>;
   /** The same wherever this very database is reached from; another one for a copy of it on another server. */
-  identity(): Promise<string>;
+  identify(): Promise<string>;
   /** Throws if the database does not answer, takes no writes, or lacks a migration. */
   check(): Promise<void>;
   /** Whether the database does what it is asked for, as far as is known. */
@@ -32,6 +32,6 @@ export interface Store {
 export interface Load {
   busy: number;
   idle: number;
-  most: number;
+  max: number;
   waiting: number;
 }

@@ -18,7 +18,7 @@ import type { UserReads } from '../core/limits/concurrent-reads.ts';
 import type { RequestLimits } from '../core/limits/request-limits.ts';
 import type { RightsCache } from '../core/log/rights-cache.ts';
 import type { RoomLog } from '../core/log/room-log.ts';
-import type { LoggedRoom } from '../core/log/room-snapshot.ts';
+import type { RoomSnapshot } from '../core/log/room-snapshot.ts';
 import type { Store } from '../database/store.ts';
 import type { Acceptances } from './members/acceptance-queue.ts';
 import type { SendQueue } from './messages/send-queue.ts';
@@ -49,14 +49,14 @@ export async function knownRoom(
   { log }: Pick<Rooms, 'log'>,
   actor: Actor,
   ref: RoomRef,
-): Promise<LoggedRoom & { id: RoomId; verdict: Verdict }> {
-  const state = await log.state(ref);
+): Promise<RoomSnapshot & { id: RoomId; verdict: Verdict }> {
+  const state = await log.snapshot(ref);
   if (!state) throw new ChatError('NOT_FOUND');
   return { ...state, id: state.room.id, verdict: judge(actor, state.room, state.rules) };
 }
 
 /** Before the room is locked: a refusal must cost nobody else anything. Under the lock it is decided again. */
-export function assertAllowed(actor: Actor, { room, rules }: Pick<LoggedRoom, 'room' | 'rules'>, deed: Deed): void {
+export function assertAllowed(actor: Actor, { room, rules }: Pick<RoomSnapshot, 'room' | 'rules'>, deed: Deed): void {
   const denial = denialOf(actor, room, rules, deed);
   if (denial) throw new ChatError(denial.code, denial.message === undefined ? {} : { message: denial.message });
 }
@@ -67,7 +67,7 @@ export async function roomFor(
   actor: Actor,
   action: Action | 'enter',
   ref: RoomRef,
-): Promise<LoggedRoom & { verdict: Verdict }> {
+): Promise<RoomSnapshot & { verdict: Verdict }> {
   const known = await knownRoom(rooms, actor, ref);
   const { verdict } = known;
   if (action === 'enter' ? verdict.rights === '' : !may(verdict, action)) throw new ChatError(refusalOf(verdict));
@@ -79,7 +79,7 @@ export async function roomIdOf({ log, roomIds }: Pick<Rooms, 'log' | 'roomIds'>,
   if (typeof ref === 'number') return ref;
   const known = roomIds.get(ref);
   if (known !== undefined) return known;
-  const state = await log.state(ref);
+  const state = await log.snapshot(ref);
   if (!state) throw new ChatError('NOT_FOUND');
   roomIds.set(ref, state.room.id);
   return state.room.id;

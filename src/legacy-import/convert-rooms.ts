@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { Uuid } from '../core/ids.ts';
 import type { RoomType } from '../core/room.ts';
 import { pairOf } from '../features/rooms/pairs.ts';
-import { administers, isBan, type NewRule, type TakenRule } from './convert-rules.ts';
+import { type ConvertedRule, grantsAdmin, isBan, type NewRule } from './convert-rules.ts';
 import type { Findings } from './findings.ts';
-import type { OldRoom } from './legacy-rows.ts';
-import { momentsOf } from './timestamps.ts';
+import type { LegacyRoom } from './legacy-rows.ts';
+import { toTimestamps } from './timestamps.ts';
 
 /** A room as it is written here. */
 export interface NewRoom {
@@ -31,22 +31,22 @@ export const nobody: Uuid = '00000000-0000-0000-0000-000000000000';
  * What a room becomes. A `private` group has no way in for its organisation: it was a user2user room, and does not fit
  * two users.
  */
-export type Shape = 'group' | 'private' | 'pair';
+export type RoomShape = 'group' | 'private' | 'pair';
 
 const int32 = 2_147_483_647;
-const defaultLevel = 100;
-const defaultRules = 10;
-const longestName = 255;
+const defaultAdminLevel = 100;
+const defaultMaxRules = 10;
+const maxNameLength = 255;
 
 /** Made once, for this purpose. */
 const namespace = Buffer.from('7a1d2b8e5f0c4c3fb64e9d21c8a7e305', 'hex');
 
 /** The room's own UUID, or one that comes out the same the next time (version 5 of RFC 9562). */
-export function identityOf({ id, uuid, created }: OldRoom): Uuid {
-  return Uuid.safeParse(uuid).data ?? derivedUuid({ id, created });
+export function toRoomUuid({ id, uuid, created }: LegacyRoom): Uuid {
+  return Uuid.safeParse(uuid).data ?? deriveUuid({ id, created });
 }
 
-export function derivedUuid({ id, created }: Pick<OldRoom, 'id' | 'created'>): Uuid {
+export function deriveUuid({ id, created }: Pick<LegacyRoom, 'id' | 'created'>): Uuid {
   const hash = createHash('sha1').update(namespace).update(`room ${id} of ${created}`).digest().subarray(0, 16);
   hash[6] = (hash[6]! & 0x0f) | 0x50;
   hash[8] = (hash[8]! & 0x3f) | 0x80;
@@ -54,26 +54,26 @@ export function derivedUuid({ id, created }: Pick<OldRoom, 'id' | 'created'>): U
 }
 
 /** The original made the rule of who made the room first; some of its forks keep the user owner with the room. */
-export function ownerOf({ user_owner }: OldRoom, rules: readonly TakenRule[]): Uuid {
-  return Uuid.safeParse(user_owner).data ?? rules.find(administers)?.grantee ?? nobody;
+export function findOwner({ user_owner }: LegacyRoom, rules: readonly ConvertedRule[]): Uuid {
+  return Uuid.safeParse(user_owner).data ?? rules.find(grantsAdmin)?.grantee ?? nobody;
 }
 
 /** A user2user room's two users, where it has them. */
-export function pairIn(room: OldRoom, owner: Uuid, rules: readonly TakenRule[]): [Uuid, Uuid] | undefined {
-  const [one, other, ...more] = usersOf(room, owner, rules);
+export function findPair(room: LegacyRoom, owner: Uuid, rules: readonly ConvertedRule[]): [Uuid, Uuid] | undefined {
+  const [one, other, ...more] = listUsers(room, owner, rules);
   return one && other && more.length === 0 ? [one.grantee, other.grantee] : undefined;
 }
 
 /** All but the rule for the organisation, which the original made in every room. */
-function usersOf({ entity_owner }: OldRoom, owner: Uuid, rules: readonly TakenRule[]): TakenRule[] {
+function listUsers({ entity_owner }: LegacyRoom, owner: Uuid, rules: readonly ConvertedRule[]): ConvertedRule[] {
   const organisation = Uuid.safeParse(entity_owner).data;
   return rules.filter(({ grantee }) => grantee === owner || grantee !== organisation);
 }
 
 /** `hasRoom`: the two users have another user2user room. */
-export function shapeOf(room: OldRoom, owner: Uuid, rules: readonly TakenRule[], hasRoom: boolean): Shape {
+export function findShape(room: LegacyRoom, owner: Uuid, rules: readonly ConvertedRule[], hasRoom: boolean): RoomShape {
   if (room.type !== 'user2user') return 'group';
-  const users = usersOf(room, owner, rules);
+  const users = listUsers(room, owner, rules);
   const isAmong = users.length === 0 || users.some(({ grantee }) => grantee === owner);
   // The owner is one of the two, and brings the other one in where there is only one yet.
   const isPair = owner === nobody ? users.length === 2 : users.length <= 2 && isAmong;
@@ -81,42 +81,46 @@ export function shapeOf(room: OldRoom, owner: Uuid, rules: readonly TakenRule[],
 }
 
 /** Its rules in that shape. */
-export function rulesIn(
-  shape: Shape,
-  room: OldRoom,
+export function fitRules(
+  shape: RoomShape,
+  room: LegacyRoom,
   owner: Uuid,
-  rules: readonly TakenRule[],
+  rules: readonly ConvertedRule[],
   findings: Findings,
 ): NewRule[] {
   const organisation = Uuid.safeParse(room.entity_owner).data;
   if (shape === 'group') {
-    const kindOf = (grantee: Uuid) => {
+    const chooseKind = (grantee: Uuid) => {
       if (grantee === organisation) return grantee === owner ? 'any' : 'entity';
       return grantee === owner ? 'user' : 'any';
     };
-    return rules.map((rule) => ({ ...rule, kind: kindOf(rule.grantee) }));
+    return rules.map((rule) => ({ ...rule, kind: chooseKind(rule.grantee) }));
   }
-  const users = usersOf(room, owner, rules);
+  const users = listUsers(room, owner, rules);
   if (users.length < rules.length) findings.add('rule_organisation', `room ${room.id}, ${organisation}`);
   return users.map((rule) => ({ ...rule, kind: 'user' }));
 }
 
-interface Wish {
-  shape: Shape;
+interface RoomInput {
+  shape: RoomShape;
   uuid: Uuid;
   owner: Uuid;
-  rules: readonly TakenRule[];
+  rules: readonly ConvertedRule[];
   now: number;
 }
 
-export function newRoom(room: OldRoom, { shape, uuid, owner, rules: taken, now }: Wish, findings: Findings): NewRoom {
+export function convertRoom(
+  room: LegacyRoom,
+  { shape, uuid, owner, rules: convertedRules, now }: RoomInput,
+  findings: Findings,
+): NewRoom {
   const name = `room ${room.id}`;
-  const rules = rulesIn(shape, room, owner, taken, findings);
-  const times = momentsOf(room, now, now);
+  const rules = fitRules(shape, room, owner, convertedRules, findings);
+  const timestamps = toTimestamps(room, now, now);
   if (owner === nobody) findings.add('room_owner', name);
-  if (owner !== nobody && !rules.some(administers) && !rules.some(({ grantee }) => grantee === owner)) {
+  if (owner !== nobody && !rules.some(grantsAdmin) && !rules.some(({ grantee }) => grantee === owner)) {
     findings.add('room_owner_rule', `${name}, ${owner}`);
-    const { created } = times;
+    const { created } = timestamps;
     rules.push({
       grantee: owner,
       kind: 'user',
@@ -134,31 +138,31 @@ export function newRoom(room: OldRoom, { shape, uuid, owner, rules: taken, now }
   if (!['group', 'user2user', null].includes(room.type)) findings.add('room_type', `${name}: ${room.type}`);
   const [one, other] = rules;
   return {
-    ...{ id: room.id, uuid, name: nameOf(room, findings), type: shape === 'pair' ? 'user2user' : 'group' },
-    level_admin: levelOf(room, findings),
+    ...{ id: room.id, uuid, name: convertName(room, findings), type: shape === 'pair' ? 'user2user' : 'group' },
+    level_admin: convertLevel(room, findings),
     ...{ user_owner: owner, user_owner_entity: organisation, entity_owner },
     pair: shape === 'pair' && one && other ? pairOf(one.grantee, other.grantee) : null,
-    max_entity_rules: mostRulesOf(room, rules, findings),
-    ...{ ...times, rules },
+    max_entity_rules: convertMaxRules(room, rules, findings),
+    ...{ ...timestamps, rules },
   };
 }
 
-function nameOf({ id, name }: OldRoom, findings: Findings): string {
+function convertName({ id, name }: LegacyRoom, findings: Findings): string {
   const letters = [...(name ?? '')];
-  if (letters.length > 0 && letters.length <= longestName) return name!;
+  if (letters.length > 0 && letters.length <= maxNameLength) return name!;
   findings.add('room_name', `room ${id}`);
-  return letters.slice(0, longestName).join('') || `Room ${id}`;
+  return letters.slice(0, maxNameLength).join('') || `Room ${id}`;
 }
 
-function levelOf({ id, level_admin }: OldRoom, findings: Findings): number {
-  const level = level_admin ?? defaultLevel;
+function convertLevel({ id, level_admin }: LegacyRoom, findings: Findings): number {
+  const level = level_admin ?? defaultAdminLevel;
   if (Number.isInteger(level) && level >= 0 && level <= int32) return level;
   findings.add('room_level', `room ${id}: ${level}`);
-  return level < 0 ? 0 : defaultLevel;
+  return level < 0 ? 0 : defaultAdminLevel;
 }
 
-function mostRulesOf({ id, max_entity_rules }: OldRoom, rules: readonly NewRule[], findings: Findings): number {
-  const most = max_entity_rules !== null && max_entity_rules >= 1 ? Math.floor(max_entity_rules) : defaultRules;
-  if (rules.length > most) findings.add('room_rules', `room ${id}: ${rules.length}`);
-  return Math.min(Math.max(most, rules.length), int32);
+function convertMaxRules({ id, max_entity_rules }: LegacyRoom, rules: readonly NewRule[], findings: Findings): number {
+  const max = max_entity_rules !== null && max_entity_rules >= 1 ? Math.floor(max_entity_rules) : defaultMaxRules;
+  if (rules.length > max) findings.add('room_rules', `room ${id}: ${rules.length}`);
+  return Math.min(Math.max(max, rules.length), int32);
 }

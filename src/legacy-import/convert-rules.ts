@@ -1,11 +1,11 @@
 import { Uuid } from '../core/ids.ts';
 import { Permissions, type RuleKind } from '../core/room.ts';
 import type { Findings } from './findings.ts';
-import type { OldRule } from './legacy-rows.ts';
-import { momentsOf } from './timestamps.ts';
+import type { LegacyRule } from './legacy-rows.ts';
+import { toTimestamps } from './timestamps.ts';
 
 /** A rule of the original, its oddities gone. Unanswered and declined looked the same there: here it is unanswered. */
-export interface TakenRule {
+export interface ConvertedRule {
   grantee: Uuid;
   permissions: string;
   level: number;
@@ -15,30 +15,35 @@ export interface TakenRule {
 }
 
 /** A rule as it is written here. */
-export interface NewRule extends TakenRule {
+export interface NewRule extends ConvertedRule {
   kind: RuleKind;
 }
 
 const int32 = 2_147_483_647;
 
 /** The rules of one room, one for each grantee, the oldest first. */
-export function takeRules(room: number, old: readonly OldRule[], now: number, findings: Findings): TakenRule[] {
-  const byGrantee = new Map<Uuid, TakenRule>();
-  for (const rule of old) {
-    const taken = takeRule(room, rule, now, findings);
-    if (!taken) continue;
-    const other = byGrantee.get(taken.grantee);
-    if (other) findings.add('rule_twice', nameOf(room, taken.grantee));
-    byGrantee.set(taken.grantee, other ? merged(other, taken) : taken);
+export function convertRules(
+  room: number,
+  legacyRules: readonly LegacyRule[],
+  now: number,
+  findings: Findings,
+): ConvertedRule[] {
+  const byGrantee = new Map<Uuid, ConvertedRule>();
+  for (const rule of legacyRules) {
+    const converted = convertRule(room, rule, now, findings);
+    if (!converted) continue;
+    const other = byGrantee.get(converted.grantee);
+    if (other) findings.add('rule_twice', formatName(room, converted.grantee));
+    byGrantee.set(converted.grantee, other ? combineRules(other, converted) : converted);
   }
   return [...byGrantee.values()];
 }
 
-const nameOf = (room: number, grantee: string | null) => `room ${room}, ${grantee}`;
+const formatName = (room: number, grantee: string | null) => `room ${room}, ${grantee}`;
 
-function takeRule(room: number, rule: OldRule, now: number, findings: Findings): TakenRule | undefined {
+function convertRule(room: number, rule: LegacyRule, now: number, findings: Findings): ConvertedRule | undefined {
   const grantee = Uuid.safeParse(rule.grantee);
-  const name = nameOf(room, rule.grantee);
+  const name = formatName(room, rule.grantee);
   if (!grantee.success) {
     findings.add('rule_grantee', name);
     return undefined;
@@ -58,12 +63,12 @@ function takeRule(room: number, rule: OldRule, now: number, findings: Findings):
     permissions: Permissions.parse([...new Set(letters)].join('')),
     level: isLevel ? level : 0,
     accepted: rule.accepted === true,
-    ...momentsOf(rule, now, now),
+    ...toTimestamps(rule, now, now),
   };
 }
 
 /** The original asked whether any of them grants, so their letters add up; a ban among them stays one. */
-function merged(one: TakenRule, other: TakenRule): TakenRule {
+function combineRules(one: ConvertedRule, other: ConvertedRule): ConvertedRule {
   const newer = other.updated >= one.updated ? other : one;
   return {
     ...newer,
@@ -76,13 +81,13 @@ function merged(one: TakenRule, other: TakenRule): TakenRule {
 export const isBan = ({ permissions }: { permissions: string }) => permissions.includes('b');
 
 /** Whether the rule by itself lets somebody administer the room. */
-export const administers = ({ permissions }: { permissions: string }) =>
+export const grantsAdmin = ({ permissions }: { permissions: string }) =>
   permissions.includes('a') && !permissions.includes('b');
 
 /** What the operator should know of the rules as they are written. */
-export function tellRules(room: number, rules: readonly NewRule[], findings: Findings): void {
+export function reportRules(room: number, rules: readonly NewRule[], findings: Findings): void {
   for (const rule of rules) {
-    const name = `${nameOf(room, rule.grantee)}: ${rule.permissions}`;
+    const name = `${formatName(room, rule.grantee)}: ${rule.permissions}`;
     const { permissions } = rule;
     if (isBan(rule)) findings.add('rule_ban_works', name);
     else if (rule.kind === 'entity') findings.add('rule_entity_works', `${name} from level ${rule.level} on`);

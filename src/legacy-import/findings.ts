@@ -60,7 +60,7 @@ export const findings = {
 
 export type Finding = keyof typeof findings;
 
-const mostNamed = 5;
+const maxNames = 5;
 
 /** Counts what is found, and keeps the names of the first. */
 export class Findings {
@@ -70,7 +70,7 @@ export class Findings {
     const found = this.#found.get(finding) ?? { count: 0, named: [] };
     this.#found.set(finding, found);
     found.count += count;
-    if (found.named.length < mostNamed) found.named.push(name);
+    if (found.named.length < maxNames) found.named.push(name);
   }
 
   count(finding: Finding): number {
@@ -78,7 +78,7 @@ export class Findings {
   }
 
   /** The lines of the report. */
-  lines(): string[] {
+  formatLines(): string[] {
     const lines: string[] = [];
     for (const [part, title] of Object.entries(findingParts)) {
       const all = (Object.keys(findings) as Finding[]).filter((name) => findings[name][0] === part);
@@ -89,7 +89,7 @@ export class Findings {
         const { count, named } = this.#found.get(name)!;
         lines.push(`  ${count.toLocaleString('en')} ${findings[name][1]}`);
         for (const one of named) lines.push(`      ${one}`);
-        if (count > named.length && named.length === mostNamed) lines.push('      …');
+        if (count > named.length && named.length === maxNames) lines.push('      …');
       }
     }
     return lines;

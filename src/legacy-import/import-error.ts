@@ -7,8 +7,8 @@ export class ImportError extends Error {
 }
 
 /** The first line that says something; a connection to several addresses fails with one error for each. */
-export function reasonOf(error: unknown): string {
-  if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0]);
+export function formatReason(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return formatReason(error.errors[0]);
   const message = error instanceof Error ? error.message : String(error);
   return message.split('\n', 1)[0]!;
 }

@@ -1,14 +1,23 @@
 import type pg from 'pg';
-import { ImportError, reasonOf } from './import-error.ts';
-import type { OldMessage, OldRoom, OldRooms, OldRule, Original, Seen, Tally, Wanted } from './legacy-rows.ts';
-import type { OriginalTables } from './legacy-tables.ts';
+import { formatReason, ImportError } from './import-error.ts';
+import type {
+  ImportedPosition,
+  LegacyDatabase,
+  LegacyMessage,
+  LegacyRoom,
+  LegacyRoomBatch,
+  LegacyRule,
+  MessageRange,
+  Tally,
+} from './legacy-rows.ts';
+import type { LegacyTables } from './legacy-tables.ts';
 
 /** Contents that are declared to be no longer than this are read many at once. */
-const shortContent = 1_024;
+const maxShortContent = 1_024;
 const batchSizes = { short: 4_000, any: 250, rooms: 500, rules: 4_000 };
 
 /** Reads the original's tables within the transaction that the session is in. */
-export function originalOver(client: pg.Client, place: string, tables: OriginalTables): Original {
+export function createLegacyDatabase(client: pg.Client, location: string, tables: LegacyTables): LegacyDatabase {
   const { messages } = tables;
 
   /** What there is next is fetched while the batch before it is used. */
@@ -19,7 +28,7 @@ export function originalOver(client: pg.Client, place: string, tables: OriginalT
     values: unknown[] = [],
     shape: { rowMode?: 'array' } = {},
   ): AsyncGenerator<Row[]> {
-    await reading(client.query(`declare ${name} no scroll cursor for ${text}`, values));
+    await rethrowAsImportError(client.query(`declare ${name} no scroll cursor for ${text}`, values));
     const fetch = () => {
       const batch: Promise<{ rows: unknown[] }> = client.query({
         text: `fetch ${size} from ${name}`,
@@ -29,85 +38,85 @@ export function originalOver(client: pg.Client, place: string, tables: OriginalT
       return batch;
     };
     for (let next = fetch(); ; ) {
-      const { rows } = await reading(next);
+      const { rows } = await rethrowAsImportError(next);
       if (rows.length === 0) break;
       next = fetch();
       yield rows as Row[];
     }
-    await reading(client.query(`close ${name}`));
+    await rethrowAsImportError(client.query(`close ${name}`));
   }
 
-  async function reading<T>(answer: Promise<T>): Promise<T> {
+  async function rethrowAsImportError<T>(answer: Promise<T>): Promise<T> {
     return answer.catch((error: unknown) => {
-      throw new ImportError(`The original at ${place} cannot be read any further: ${reasonOf(error)}`, error);
+      throw new ImportError(`The original at ${location} cannot be read any further: ${formatReason(error)}`, error);
     });
   }
 
   return {
-    place,
+    location,
     rooms: () =>
-      withRules(
-        cursor<OldRoom>('old_rooms', batchSizes.rooms, roomsOf(tables.rooms)),
-        cursor<OldRule>('old_rules', batchSizes.rules, rulesOf(tables.rules)),
+      joinRules(
+        cursor<LegacyRoom>('old_rooms', batchSizes.rooms, selectRooms(tables.rooms)),
+        cursor<LegacyRule>('old_rules', batchSizes.rules, selectRules(tables.rules)),
       ),
-    tallies: async (seen: ReadonlyMap<number, Seen>) => {
+    tallies: async (seen: ReadonlyMap<number, ImportedPosition>) => {
       const lasts = [...seen.values()].map(({ lastMessageId }) => lastMessageId);
-      return (await reading(client.query<Tally>(talliesOf(messages), [[...seen.keys()], lasts]))).rows;
+      return (await rethrowAsImportError(client.query<Tally>(selectTallies(messages), [[...seen.keys()], lasts]))).rows;
     },
-    messages: (wanted: readonly Wanted[]) => {
-      const declared = /\((\d+)\)$/.exec(messages.typeOf('content')!)?.[1];
-      const size = Number(declared ?? Number.POSITIVE_INFINITY) <= shortContent ? batchSizes.short : batchSizes.any;
+    messages: (wanted: readonly MessageRange[]) => {
+      const declared = /\((\d+)\)$/.exec(messages.getType('content')!)?.[1];
+      const size = Number(declared ?? Number.POSITIVE_INFINITY) <= maxShortContent ? batchSizes.short : batchSizes.any;
       const values = [wanted.map(({ room }) => room), wanted.map(({ after }) => after)];
-      return cursor<OldMessage>('old_messages', size, messagesOf(messages), values, { rowMode: 'array' });
+      return cursor<LegacyMessage>('old_messages', size, selectMessages(messages), values, { rowMode: 'array' });
     },
     close: () => client.end().catch(() => {}),
   };
 }
 
 /** Both come in the order of the rooms' numbers. */
-async function* withRules(
-  rooms: AsyncGenerator<OldRoom[]>,
-  rules: AsyncGenerator<OldRule[]>,
-): AsyncGenerator<OldRooms> {
-  let ahead: OldRule[] = [];
-  let areAllRead = false;
-  async function* rulesUpTo(last: number): AsyncGenerator<OldRule[]> {
+async function* joinRules(
+  rooms: AsyncGenerator<LegacyRoom[]>,
+  rules: AsyncGenerator<LegacyRule[]>,
+): AsyncGenerator<LegacyRoomBatch> {
+  let ahead: LegacyRule[] = [];
+  let isExhausted = false;
+  async function* readRulesUpTo(last: number): AsyncGenerator<LegacyRule[]> {
     for (;;) {
       const beyond = ahead.findIndex(({ room_id }) => (room_id ?? Number.POSITIVE_INFINITY) > last);
       yield ahead.splice(0, beyond < 0 ? ahead.length : beyond);
-      if (beyond >= 0 || areAllRead) return;
+      if (beyond >= 0 || isExhausted) return;
       const next = await rules.next();
-      if (next.done) areAllRead = true;
+      if (next.done) isExhausted = true;
       else ahead = next.value;
     }
   }
-  for await (const some of rooms) {
-    const together: OldRooms = { rooms: some.map((room) => ({ room, rules: [] })), strayRules: [] };
-    const byNumber = new Map(together.rooms.map((one) => [one.room.id, one]));
-    for await (const batch of rulesUpTo(some.at(-1)!.id ?? Number.POSITIVE_INFINITY)) {
-      for (const rule of batch) (byNumber.get(rule.room_id)?.rules ?? together.strayRules).push(rule);
+  for await (const roomBatch of rooms) {
+    const combined: LegacyRoomBatch = { rooms: roomBatch.map((room) => ({ room, rules: [] })), strayRules: [] };
+    const byNumber = new Map(combined.rooms.map((one) => [one.room.id, one]));
+    for await (const batch of readRulesUpTo(roomBatch.at(-1)!.id ?? Number.POSITIVE_INFINITY)) {
+      for (const rule of batch) (byNumber.get(rule.room_id)?.rules ?? combined.strayRules).push(rule);
     }
-    yield together;
+    yield combined;
   }
-  for await (const strayRules of rulesUpTo(Number.POSITIVE_INFINITY)) {
+  for await (const strayRules of readRulesUpTo(Number.POSITIVE_INFINITY)) {
     if (strayRules.length > 0) yield { rooms: [], strayRules };
   }
 }
 
-const roomsOf = ({ from, read }: OriginalTables['rooms']) =>
+const selectRooms = ({ from, read }: LegacyTables['rooms']) =>
   `select ${read('id', 'r')} as id, ${read('uuid', 'r')} as uuid, ${read('name', 'r')} as name,
      ${read('type', 'r')} as type, ${read('level_admin', 'r')} as level_admin, ${read('user_owner', 'r')} as user_owner,
      ${read('entity_owner', 'r')} as entity_owner, ${read('max_entity_rules', 'r')} as max_entity_rules,
      ${read('createdAt', 'r')} as created, ${read('updatedAt', 'r')} as updated
    from ${from} r order by 1`;
 
-const rulesOf = ({ from, read }: OriginalTables['rules']) =>
+const selectRules = ({ from, read }: LegacyTables['rules']) =>
   `select ${read('room_id', 'p')} as room_id, ${read('entity_UUID', 'p')} as grantee,
      ${read('permissions', 'p')} as permissions, ${read('level', 'p')} as level, ${read('accepted', 'p')} as accepted,
      ${read('createdAt', 'p')} as created, ${read('updatedAt', 'p')} as updated
    from ${from} p order by 1, created nulls first, 2`;
 
-const talliesOf = ({ from, raw, read, readMax }: OriginalTables['messages']) =>
+const selectTallies = ({ from, raw, read, readMax }: LegacyTables['messages']) =>
   `select ${read('room_id', 'm')} as room_id, count(*)::float8 as count,
      count(*) filter (where ${raw('id', 'm')} <= s.last)::float8 as known,
      ${readMax('id', 'm')} as last, ${readMax('createdAt', 'm')} as newest
@@ -115,7 +124,7 @@ const talliesOf = ({ from, raw, read, readMax }: OriginalTables['messages']) =>
    group by ${raw('room_id', 'm')} order by 1`;
 
 /** The columns of `OldMessage`. */
-function messagesOf({ from, raw, read }: OriginalTables['messages']): string {
+function selectMessages({ from, raw, read }: LegacyTables['messages']): string {
   const columns = (['id', 'room_id', 'emitter', 'content', 'createdAt', 'updatedAt'] as const).map((name) =>
     read(name, 'm'),
   );

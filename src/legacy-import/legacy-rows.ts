@@ -1,4 +1,4 @@
-export interface OldRoom {
+export interface LegacyRoom {
   id: number;
   uuid: string | null;
   name: string | null;
@@ -11,7 +11,7 @@ export interface OldRoom {
   updated: number | null;
 }
 
-export interface OldRule {
+export interface LegacyRule {
   room_id: number;
   grantee: string | null;
   permissions: string | null;
@@ -22,7 +22,7 @@ export interface OldRule {
 }
 
 /** In the order of its columns: there may be millions. */
-export type OldMessage = [
+export type LegacyMessage = [
   id: number,
   room_id: number,
   emitter: string | null,
@@ -32,7 +32,7 @@ export type OldMessage = [
 ];
 
 /** How far an earlier import has come in a room. */
-export interface Seen {
+export interface ImportedPosition {
   lastMessageId: number;
   seenMessages: number;
 }
@@ -48,24 +48,24 @@ export interface Tally {
 }
 
 /** The messages of a room with a greater id. */
-export interface Wanted {
+export interface MessageRange {
   room: number;
   after: number;
 }
 
 /** Some rooms with their rules, the oldest rule first, and rules whose room there is not. */
-export interface OldRooms {
-  rooms: { room: OldRoom; rules: OldRule[] }[];
-  strayRules: OldRule[];
+export interface LegacyRoomBatch {
+  rooms: { room: LegacyRoom; rules: LegacyRule[] }[];
+  strayRules: LegacyRule[];
 }
 
 /** A database of the original, as it stood when it was opened. It is only read. */
-export interface Original {
-  place: string;
+export interface LegacyDatabase {
+  location: string;
   /** In the order of their numbers, some hundred at once. */
-  rooms(): AsyncGenerator<OldRooms>;
-  tallies(seen: ReadonlyMap<number, Seen>): Promise<Tally[]>;
+  rooms(): AsyncGenerator<LegacyRoomBatch>;
+  tallies(seen: ReadonlyMap<number, ImportedPosition>): Promise<Tally[]>;
   /** In the order of rooms, and within a room of time; some thousand at once, the next ones while these are used. */
-  messages(wanted: readonly Wanted[]): AsyncGenerator<OldMessage[]>;
+  messages(wanted: readonly MessageRange[]): AsyncGenerator<LegacyMessage[]>;
   close(): Promise<void>;
 }

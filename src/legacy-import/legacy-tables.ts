@@ -22,7 +22,7 @@ const optional = {
 } as const satisfies Record<Kind, Column>;
 
 /** The original's tables, as far as they are read. */
-export const originalTables = {
+export const legacyTables = {
   rooms: {
     name: 'Rooms',
     columns: {
@@ -63,8 +63,8 @@ export const originalTables = {
   },
 } as const satisfies Record<string, Table>;
 
-type TableKey = keyof typeof originalTables;
-type ColumnOf<K extends TableKey> = keyof (typeof originalTables)[K]['columns'] & string;
+type TableKey = keyof typeof legacyTables;
+type ColumnOf<K extends TableKey> = keyof (typeof legacyTables)[K]['columns'] & string;
 
 /** A column that there is. */
 export interface FoundColumn {
@@ -75,14 +75,14 @@ export interface FoundColumn {
 }
 
 /** Tables, views too, of the schemas in the search path, in its order. */
-export const findColumns = `select n.nspname as schema, c.relname as table, a.attname as column,
+export const findColumnsSql = `select n.nspname as schema, c.relname as table, a.attname as column,
     format_type(a.atttypid, a.atttypmod) as type
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
   where n.nspname = any(current_schemas(false)) and c.relkind in ('r', 'p', 'v', 'm', 'f')
   order by array_position(current_schemas(false), n.nspname), c.relname, a.attnum`;
 
-const types: Record<Kind, RegExp> = {
+const typePatterns: Record<Kind, RegExp> = {
   number: /^(smallint|integer|bigint|numeric)\b/,
   text: /./,
   time: /^(timestamp|date)\b/,
@@ -90,11 +90,11 @@ const types: Record<Kind, RegExp> = {
 };
 
 /** What the column is called elsewhere: `created_at`, `"entityUUID"`. */
-const plain = (name: string) => name.toLowerCase().replaceAll('_', '');
-const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`;
+const normalizeName = (name: string) => name.toLowerCase().replaceAll('_', '');
+const quoteName = (name: string) => `"${name.replaceAll('"', '""')}"`;
 
 /** One table of the database at hand: what stands for its name and its columns in a statement. */
-export interface OriginalTable<Name extends string = string> {
+export interface LegacyTable<Name extends string = string> {
   from: string;
   /** Reads the column by its kind; null where there is no such column. */
   read(name: Name, alias: string): string;
@@ -102,47 +102,52 @@ export interface OriginalTable<Name extends string = string> {
   readMax(name: Name, alias: string): string;
   /** The column itself. */
   raw(name: Name, alias: string): string;
-  typeOf(name: Name): string | undefined;
+  getType(name: Name): string | undefined;
 }
 
-export type OriginalTables = { [K in TableKey]: OriginalTable<ColumnOf<K>> };
+export type LegacyTables = { [K in TableKey]: LegacyTable<ColumnOf<K>> };
 
 /** Finds the tables and their columns by their names, or by the same in another spelling; says all that is missing. */
-export function findTables(found: readonly FoundColumn[]): OriginalTables {
+export function findTables(found: readonly FoundColumn[]): LegacyTables {
   const missing: string[] = [];
-  const tables = Object.entries(originalTables).map(([key, table]) => [key, findTable(found, table, missing)]);
+  const tables = Object.entries(legacyTables).map(([key, table]) => [key, findTable(found, table, missing)]);
   if (missing.length === 0) return Object.fromEntries(tables);
-  const ours = found.some(({ table }) => table === 'permission_rules');
-  const hint = ours ? ' (it looks like a database of this service)' : '';
+  const isOurs = found.some(({ table }) => table === 'permission_rules');
+  const hint = isOurs ? ' (it looks like a database of this service)' : '';
   throw new ImportError(`This is not the database of an original${hint}: ${missing.join('; ')}`);
 }
 
-function findTable(found: readonly FoundColumn[], { name, columns }: Table, missing: string[]): OriginalTable {
-  const first = found.find(({ table }) => table === name) ?? found.find(({ table }) => plain(table) === plain(name));
+function findTable(found: readonly FoundColumn[], { name, columns }: Table, missing: string[]): LegacyTable {
+  const first =
+    found.find(({ table }) => table === name) ??
+    found.find(({ table }) => normalizeName(table) === normalizeName(name));
   if (!first) missing.push(`there is no table "${name}"`);
   const own = found.filter(({ schema, table }) => schema === first?.schema && table === first.table);
   const byName = new Map<string, FoundColumn>();
   for (const [column, { kind, why }] of Object.entries(columns)) {
-    const there = own.find((one) => one.column === column) ?? own.find((one) => plain(one.column) === plain(column));
-    if (there && !types[kind].test(there.type)) {
-      missing.push(`column "${there.column}" of "${there.table}" is ${there.type} and not a ${kind}`);
-    } else if (there) {
-      byName.set(column, there);
+    const match =
+      own.find((one) => one.column === column) ??
+      own.find((one) => normalizeName(one.column) === normalizeName(column));
+    if (match && !typePatterns[kind].test(match.type)) {
+      missing.push(`column "${match.column}" of "${match.table}" is ${match.type} and not a ${kind}`);
+    } else if (match) {
+      byName.set(column, match);
     } else if (first && why) {
       missing.push(`table "${first.table}" has no column "${column}" (${why})`);
     }
   }
-  const raw = (column: string, alias: string) => `${alias}.${quoted(byName.get(column)!.column)}`;
+  const raw = (column: string, alias: string) => `${alias}.${quoteName(byName.get(column)!.column)}`;
   return {
-    from: first ? `${quoted(first.schema)}.${quoted(first.table)}` : '',
-    read: (column, alias) => (byName.has(column) ? reading(columns[column]!.kind, raw(column, alias)) : 'null'),
-    readMax: (column, alias) => reading(columns[column]!.kind, `max(${raw(column, alias)})`),
+    from: first ? `${quoteName(first.schema)}.${quoteName(first.table)}` : '',
+    read: (column, alias) =>
+      byName.has(column) ? toReadExpression(columns[column]!.kind, raw(column, alias)) : 'null',
+    readMax: (column, alias) => toReadExpression(columns[column]!.kind, `max(${raw(column, alias)})`),
     raw,
-    typeOf: (column) => byName.get(column)?.type,
+    getType: (column) => byName.get(column)?.type,
   };
 }
 
-function reading(kind: Kind, column: string): string {
+function toReadExpression(kind: Kind, column: string): string {
   switch (kind) {
     case 'number':
       return `${column}::float8`;

@@ -1,15 +1,15 @@
 import type { Uuid } from '../core/ids.ts';
 import type { SeenRule } from '../database/imported-room.entity.ts';
-import { administers, isBan, type NewRule } from './convert-rules.ts';
+import { grantsAdmin, isBan, type NewRule } from './convert-rules.ts';
 import type { Findings } from './findings.ts';
 
 /** A rule as it stands here. */
-export interface OwnRule extends Pick<NewRule, 'grantee' | 'kind' | 'permissions' | 'level'> {
+export interface CurrentRule extends Pick<NewRule, 'grantee' | 'kind' | 'permissions' | 'level'> {
   accepted: boolean | null;
 }
 
 /** What becomes of a rule; `permissions: null`: it goes. */
-export interface RuleChange extends Omit<OwnRule, 'permissions'> {
+export interface RuleChange extends Omit<CurrentRule, 'permissions'> {
   permissions: string | null;
   created: number;
 }
@@ -21,12 +21,12 @@ export interface Pair {
   isTaken(other: Uuid): boolean;
 }
 
-interface Merge {
+interface MergeInput {
   room: number;
   /** The original's rules as the last import saw them, and as they are now. */
   seen: Readonly<Record<Uuid, SeenRule>>;
   theirs: readonly NewRule[];
-  ours: readonly OwnRule[];
+  ours: readonly CurrentRule[];
   /** Undefined for a group. */
   pair: Pair | undefined;
 }
@@ -35,49 +35,52 @@ type Grant = Pick<NewRule, 'permissions' | 'level'>;
 const isSame = (one: Grant | undefined, other: Grant | undefined) =>
   one?.permissions === other?.permissions && one?.level === other?.level;
 
-export const seenRule = ({ permissions, level, accepted }: NewRule): SeenRule => ({ permissions, level, accepted });
+export const toSeenRule = ({ permissions, level, accepted }: NewRule): SeenRule => ({ permissions, level, accepted });
 
 /**
  * What has changed in the original since the last import changes here, unless it has changed here, too. Answers the
  * changes, and what is now seen.
  */
-export function mergeRules(merge: Merge, findings: Findings): { changes: RuleChange[]; seen: Record<Uuid, SeenRule> } {
+export function mergeRules(
+  merge: MergeInput,
+  findings: Findings,
+): { changes: RuleChange[]; seen: Record<Uuid, SeenRule> } {
   const { room, ours } = merge;
   let { pair } = merge;
   const seen = { ...merge.seen };
   const changes: RuleChange[] = [];
-  const standing = new Map(ours.map((rule) => [rule.grantee, rule]));
+  const current = new Map(ours.map((rule) => [rule.grantee, rule]));
   // Who administers now first, so that nobody is kept as the last one who no longer is.
-  const inOrder = [...merge.theirs].sort((one, other) => Number(administers(other)) - Number(administers(one)));
+  const inOrder = [...merge.theirs].sort((one, other) => Number(grantsAdmin(other)) - Number(grantsAdmin(one)));
   const theirs = new Map(inOrder.map((rule) => [rule.grantee, rule]));
   for (const grantee of new Set([...theirs.keys(), ...Object.keys(merge.seen)])) {
-    const [before, their, our] = [merge.seen[grantee], theirs.get(grantee), standing.get(grantee)];
+    const [before, their, our] = [merge.seen[grantee], theirs.get(grantee), current.get(grantee)];
     const name = `room ${room}, ${grantee}`;
     if (!isSame(before, their) && !isSame(their, our)) {
       if (!isSame(before, our)) {
         findings.add('rule_changed', name);
-      } else if (their && pair && !fits(their, our, pair, name, findings)) {
+      } else if (their && pair && !fitsPair(their, our, pair, name, findings)) {
         continue;
-      } else if (our && administers(our) && !(their && administers(their)) && isLast(our, standing)) {
+      } else if (our && grantsAdmin(our) && !(their && grantsAdmin(their)) && isLastAdmin(our, current)) {
         findings.add('rule_last', name);
         continue;
       } else {
-        const change = changeTo(their, our);
+        const change = toChange(their, our);
         changes.push(change);
         if (their && pair && !pair.users.includes(grantee)) pair = { ...pair, users: [...pair.users, grantee] };
-        if (change.permissions === null) standing.delete(grantee);
-        else standing.set(grantee, { ...change, permissions: change.permissions });
+        if (change.permissions === null) current.delete(grantee);
+        else current.set(grantee, { ...change, permissions: change.permissions });
       }
     } else if (their?.accepted && !before?.accepted && our && our.accepted === null) {
       changes.push({ ...our, accepted: true, created: their.created });
     }
-    if (their) seen[grantee] = seenRule(their);
+    if (their) seen[grantee] = toSeenRule(their);
     else delete seen[grantee];
   }
   return { changes, seen };
 }
 
-function changeTo(their: NewRule | undefined, our: OwnRule | undefined): RuleChange {
+function toChange(their: NewRule | undefined, our: CurrentRule | undefined): RuleChange {
   if (!their) return { ...our!, permissions: null, created: 0 };
   const { permissions, level, created } = their;
   if (our) return { ...our, permissions, level, accepted: our.accepted ?? (their.accepted || null), created };
@@ -87,11 +90,11 @@ function changeTo(their: NewRule | undefined, our: OwnRule | undefined): RuleCha
   };
 }
 
-const isLast = (rule: OwnRule, standing: ReadonlyMap<Uuid, OwnRule>) =>
-  ![...standing.values()].some((other) => other !== rule && administers(other) && other.accepted !== false);
+const isLastAdmin = (rule: CurrentRule, current: ReadonlyMap<Uuid, CurrentRule>) =>
+  ![...current.values()].some((other) => other !== rule && grantsAdmin(other) && other.accepted !== false);
 
 /** Whether a user2user room takes the rule. */
-function fits(their: NewRule, our: OwnRule | undefined, pair: Pair, name: string, findings: Findings): boolean {
+function fitsPair(their: NewRule, our: CurrentRule | undefined, pair: Pair, name: string, findings: Findings): boolean {
   if (isBan(their)) findings.add('rule_pair_ban', name);
   else if (our || pair.users.includes(their.grantee)) return true;
   else if (pair.users.length >= 2) findings.add('rule_third', name);

@@ -2,12 +2,12 @@ import type { pairOf } from '../features/rooms/pairs.ts';
 import type { NewRoom } from './convert-rooms.ts';
 import type { Findings } from './findings.ts';
 import type { RuleChange } from './merge-rules.ts';
-import type { Survey } from './scan.ts';
+import type { Scan } from './scan.ts';
 import type { Target } from './target.ts';
 import type { Head, Mark } from './target-reads.ts';
 
 /** What is to be done in one room, beyond what it begins with. There may be very many of them. */
-export interface RoomWork extends Head {
+export interface RoomPlan extends Head {
   /** Where its log ended before. */
   from: number;
   /** The date of a message that has none. */
@@ -26,22 +26,22 @@ export interface RoomWork extends Head {
 }
 
 /** Below all ids. */
-export const lowest = Number.MIN_SAFE_INTEGER;
+export const minId = Number.MIN_SAFE_INTEGER;
 
 /** What is to be done for some rooms. */
-export interface Plan {
+export interface BatchPlan {
   rooms: NewRoom[];
   marks: Mark[];
-  works: Map<number, RoomWork>;
+  roomPlans: Map<number, RoomPlan>;
   /** Rooms that earlier imports have brought, and that are still here. */
   known: number;
 }
 
-export interface Planning {
+export interface PlanContext {
   target: Target;
-  survey: Survey;
+  scan: Scan;
   findings: Findings;
   now: number;
   /** A dry run locks nothing. */
-  lock: boolean;
+  shouldLock: boolean;
 }

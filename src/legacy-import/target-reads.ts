@@ -1,7 +1,7 @@
 import type { Uuid } from '../core/ids.ts';
 import type { RoomType } from '../core/room.ts';
 import type { SeenRule } from '../database/imported-room.entity.ts';
-import type { OwnRule } from './merge-rules.ts';
+import type { CurrentRule } from './merge-rules.ts';
 import type { Target } from './target.ts';
 
 /** How far earlier imports have come with a room. */
@@ -22,16 +22,16 @@ export interface Head {
 }
 
 /** A room that an earlier import has brought, as it stands. */
-export interface StandingRoom extends Head {
+export interface CurrentRoom extends Head {
   id: number;
   type: RoomType;
   user_owner: Uuid;
   pair: [Uuid, Uuid] | null;
 }
 
-const ms = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`;
+const toMsSql = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`;
 
-export async function timeOf(target: Target): Promise<number> {
+export async function readTime(target: Target): Promise<number> {
   const [row] = await target.query<{ now: number }>(
     `select (extract(epoch from date_trunc('milliseconds', clock_timestamp())) * 1000)::float8 as now`,
   );
@@ -79,29 +79,29 @@ export async function readPairs(target: Target): Promise<Set<string>> {
   const rows = await target.query<{ low: Uuid; high: Uuid }>(
     'select pair_low::text as low, pair_high::text as high from rooms where pair_low is not null',
   );
-  return new Set(rows.map(({ low, high }) => pairKey(low, high)));
+  return new Set(rows.map(({ low, high }) => formatPairKey(low, high)));
 }
 
-export const pairKey = (one: Uuid, other: Uuid) => (one < other ? `${one} ${other}` : `${other} ${one}`);
+export const formatPairKey = (one: Uuid, other: Uuid) => (one < other ? `${one} ${other}` : `${other} ${one}`);
 
 /** In the order in which nodes lock rooms. They stay locked until the end, unless it is a dry run. */
 export async function readRooms(
   target: Target,
   ids: readonly number[],
-  lock: boolean,
-): Promise<Map<number, StandingRoom>> {
-  type Row = Omit<StandingRoom, 'pair'> & { low: Uuid | null; high: Uuid | null };
+  shouldLock: boolean,
+): Promise<Map<number, CurrentRoom>> {
+  type Row = Omit<CurrentRoom, 'pair'> & { low: Uuid | null; high: Uuid | null };
   const rooms = await target.query<Row>(
     `select id::float8 as id, type, user_owner::text as user_owner, pair_low::text as low, pair_high::text as high,
-       last_seq::float8 as seq, last_rev::float8 as rev, ${ms('last_change_at')} as at
-     from rooms where id = any($1::bigint[]) order by id ${lock ? 'for no key update' : ''}`,
+       last_seq::float8 as seq, last_rev::float8 as rev, ${toMsSql('last_change_at')} as at
+     from rooms where id = any($1::bigint[]) order by id ${shouldLock ? 'for no key update' : ''}`,
     [ids],
   );
   return new Map(rooms.map(({ low, high, ...room }) => [room.id, { ...room, pair: low && high ? [low, high] : null }]));
 }
 
-export async function readRules(target: Target, ids: readonly number[]): Promise<Map<number, OwnRule[]>> {
-  const rules = await target.query<OwnRule & { room: number }>(
+export async function readRules(target: Target, ids: readonly number[]): Promise<Map<number, CurrentRule[]>> {
+  const rules = await target.query<CurrentRule & { room: number }>(
     `select room_id::float8 as room, grantee::text as grantee, kind, permissions, level::float8 as level, accepted
      from permission_rules where room_id = any($1::bigint[]) order by room_id, created_at, grantee`,
     [ids],
@@ -109,15 +109,15 @@ export async function readRules(target: Target, ids: readonly number[]): Promise
   return Map.groupBy(rules, ({ room }) => room);
 }
 
-const page = 50_000;
+const pageSize = 50_000;
 
 /** The ids of the messages of a room. Those that were written here are beyond all of the original's. */
 export async function readMessageIds(target: Target, room: number): Promise<Set<number>> {
   const ids = new Set<number>();
-  for (let from = 1; ; from += page) {
+  for (let from = 1; ; from += pageSize) {
     const rows = await target.query<{ id: number }>(
       'select id::float8 as id from messages where room_id = $1::bigint and seq >= $2::bigint and seq < $3::bigint',
-      [room, from, from + page],
+      [room, from, from + pageSize],
     );
     if (rows.length === 0) return ids;
     for (const { id } of rows) ids.add(id);

@@ -6,13 +6,13 @@ import type { Target } from './target.ts';
 import type { Head, Mark } from './target-reads.ts';
 
 /** Between the rooms of the original and those that are made here from now on, so that later imports find room. */
-const roomsBetween = 1_000;
+const roomIdGap = 1_000;
 /** Where the ids of messages that are written here begin: what the original counts in ends before it. */
 const int32 = 2_147_483_647;
 
 const chunkSize = 1_000;
 
-function* chunksOf<T>(all: readonly T[]): Generator<T[]> {
+function* splitChunks<T>(all: readonly T[]): Generator<T[]> {
   for (let at = 0; at < all.length; at += chunkSize) yield all.slice(at, at + chunkSize);
 }
 
@@ -21,10 +21,10 @@ function* chunksOf<T>(all: readonly T[]): Generator<T[]> {
  * is to be moved they are left alone: to set them is not atomic with the draws of nodes.
  */
 export async function moveSequences(target: Target, lastRoom: number, lastMessage: number): Promise<void> {
-  const move = (sequence: string, to: number) =>
+  const moveSequence = (sequence: string, to: number) =>
     target.query(`select setval('${sequence}', $1::bigint) from ${sequence} where last_value < $1::bigint`, [to]);
-  await move('rooms_id_seq', lastRoom + roomsBetween);
-  await move('messages_id_seq', lastMessage > int32 ? lastMessage + int32 : int32);
+  await moveSequence('rooms_id_seq', lastRoom + roomIdGap);
+  await moveSequence('messages_id_seq', lastMessage > int32 ? lastMessage + int32 : int32);
 }
 
 const insertMessages = `insert into messages (id, room_id, seq, rev, emitter, content, created_at, updated_at)
@@ -41,7 +41,7 @@ export async function writeMessages(target: Target, messages: readonly NewMessag
 
 /** Rules that a room begins with are no changes of it. */
 export async function writeRooms(target: Target, rooms: readonly NewRoom[]): Promise<void> {
-  for (const chunk of chunksOf(rooms)) {
+  for (const chunk of splitChunks(rooms)) {
     const columns: unknown[][] = [
       ...(
         ['id', 'uuid', 'name', 'type', 'level_admin', 'user_owner', 'user_owner_entity', 'entity_owner'] as const
@@ -103,17 +103,17 @@ export interface LoggedRuleChange extends RuleChange {
 }
 
 export async function writeRuleChanges(target: Target, changes: readonly LoggedRuleChange[]): Promise<void> {
-  for (const chunk of chunksOf(changes)) {
-    const gone = chunk.filter(({ permissions }) => permissions === null);
-    const standing = chunk.filter((change) => change.permissions !== null);
+  for (const chunk of splitChunks(changes)) {
+    const removed = chunk.filter(({ permissions }) => permissions === null);
+    const kept = chunk.filter((change) => change.permissions !== null);
     await writeRules(
       target,
-      standing.map((change) => ({ ...change, permissions: change.permissions!, updated: change.at })),
+      kept.map((change) => ({ ...change, permissions: change.permissions!, updated: change.at })),
     );
     await target.query(
       `delete from permission_rules p using unnest($1::bigint[], $2::uuid[]) as i(room, grantee)
        where p.room_id = i.room and p.grantee = i.grantee`,
-      [gone.map(({ room }) => room), gone.map(({ grantee }) => grantee)],
+      [removed.map(({ room }) => room), removed.map(({ grantee }) => grantee)],
     );
     const body = ({ grantee, kind, permissions, level, accepted }: RuleChange) =>
       JSON.stringify({ entity_UUID: grantee, kind, permissions, level, accepted });
@@ -136,7 +136,7 @@ export interface MovedRoom extends Head {
 }
 
 export async function moveRooms(target: Target, rooms: readonly MovedRoom[]): Promise<void> {
-  for (const chunk of chunksOf(rooms)) {
+  for (const chunk of splitChunks(rooms)) {
     const names = ['room', 'seq', 'rev', 'at', 'rightsRev'] as const;
     await target.query(
       `update rooms r set last_seq = i.seq, last_rev = i.rev, last_change_at = to_timestamp(i.at / 1000),
@@ -155,7 +155,7 @@ export async function moveRooms(target: Target, rooms: readonly MovedRoom[]): Pr
 }
 
 export async function writeMarks(target: Target, marks: readonly Mark[], now: number): Promise<void> {
-  for (const chunk of chunksOf(marks)) {
+  for (const chunk of splitChunks(marks)) {
     await target.query(
       `insert into imported_rooms (room_id, uuid, last_message_id, seen_messages, left_out, rules, imported_at)
        select i.room, i.uuid, i.last, i.seen, i.left_out, i.rules::jsonb, to_timestamp($7::float8 / 1000)
@@ -176,7 +176,7 @@ export async function writeMarks(target: Target, marks: readonly Mark[], now: nu
 }
 
 export async function countLeftOut(target: Target, leftOut: ReadonlyMap<number, number>): Promise<void> {
-  for (const chunk of chunksOf([...leftOut])) {
+  for (const chunk of splitChunks([...leftOut])) {
     await target.query(
       `update imported_rooms r set left_out = r.left_out + i.count from unnest($1::bigint[], $2::bigint[]) as i(room, count)
        where r.room_id = i.room`,

@@ -1,15 +1,15 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { openEmbedded } from '../database/embedded-database.ts';
-import { migrate, missingMigrations } from '../database/migrate.ts';
+import { listMissingMigrations, migrate } from '../database/migrate.ts';
 import { openDatabase } from '../database/open-database.ts';
 import { UnsuitableDatabase } from '../database/unsuitable-database.ts';
-import { ImportError, reasonOf } from './import-error.ts';
-import { placeOf } from './legacy-database.ts';
+import { formatReason, ImportError } from './import-error.ts';
+import { formatLocation } from './legacy-database.ts';
 
 /** This service's database, in one session. */
 export interface Target {
-  place: string;
+  location: string;
   query<Row>(text: string, values?: unknown[]): Promise<Row[]>;
   close(): Promise<void>;
 }
@@ -17,16 +17,18 @@ export interface Target {
 type Database = { mode: 'embedded'; directory: string | undefined } | { mode: 'postgres'; databaseUrl: string };
 
 /** Migrated. A dry run leaves an embedded database alone that is not there yet, and takes an empty one for it. */
-export async function openTarget(database: Database, dryRun: boolean): Promise<Target> {
+export async function openTarget(database: Database, isDryRun: boolean): Promise<Target> {
   const target =
     database.mode === 'postgres'
       ? await openPostgres(database.databaseUrl)
-      : await openDirectory(database.directory, dryRun);
+      : await openDirectory(database.directory, isDryRun);
   try {
-    const missing = await missingMigrations((text) => target.query(text));
+    const missing = await listMissingMigrations((text) => target.query(text));
     if (missing.length === 0) return target;
     const names = missing.join(', ');
-    throw new ImportError(`The database at ${target.place} lacks migrations (${names}): run "npm run migrate" first`);
+    throw new ImportError(
+      `The database at ${target.location} lacks migrations (${names}): run "npm run migrate" first`,
+    );
   } catch (error) {
     await target.close();
     throw error;
@@ -36,35 +38,35 @@ export async function openTarget(database: Database, dryRun: boolean): Promise<T
 const lockTimeoutMs = 30_000;
 
 async function openPostgres(url: string): Promise<Target> {
-  const place = placeOf(url);
+  const location = formatLocation(url);
   const { client } = await openDatabase(url, {
     limits: { statementTimeoutMs: 0, lockTimeoutMs, idleInTransactionTimeoutMs: 0 },
     application: 'nano-messaging import',
     connectTimeoutMs: 10_000,
   }).catch((error: unknown) => {
     const what = error instanceof UnsuitableDatabase ? 'cannot be used' : 'cannot be reached';
-    throw new ImportError(`The database of this service at ${place} ${what}: ${reasonOf(error)}`, error);
+    throw new ImportError(`The database of this service at ${location} ${what}: ${formatReason(error)}`, error);
   });
   return {
-    place,
+    location,
     query: async <Row>(text: string, values: unknown[] = []) => (await client.query(text, values)).rows as Row[],
     close: () => client.end().catch(() => {}),
   };
 }
 
-async function openDirectory(directory: string | undefined, dryRun: boolean): Promise<Target> {
+async function openDirectory(directory: string | undefined, isDryRun: boolean): Promise<Target> {
   const path = directory && join(directory, 'pglite');
-  const isThere = path !== undefined && existsSync(path);
-  const takesPart = path !== undefined && (isThere || !dryRun);
-  const database = await openEmbedded(takesPart ? directory : undefined);
+  const exists = path !== undefined && existsSync(path);
+  const usesDirectory = path !== undefined && (exists || !isDryRun);
+  const database = await openEmbedded(usesDirectory ? directory : undefined);
   const { orm, pglite, assertUsable, assertWritable, release } = database;
   try {
-    if (!dryRun || !isThere) {
+    if (!isDryRun || !exists) {
       assertWritable();
       await migrate(orm);
     }
     return {
-      place: directory === undefined ? 'memory' : `${directory} (embedded)`,
+      location: directory === undefined ? 'memory' : `${directory} (embedded)`,
       query: async <Row>(text: string, values: unknown[] = []) => {
         assertUsable();
         return (await pglite.query<Row>(text, values)).rows;

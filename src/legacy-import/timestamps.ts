@@ -1,15 +1,15 @@
 /** A date of the original as one of ours: from 1970 on, not in the future; undefined where there is none. */
-export function momentOf(ms: number | null, now: number): number | undefined {
+export function toTimestamp(ms: number | null, now: number): number | undefined {
   if (ms === null || ms === Number.NEGATIVE_INFINITY) return undefined;
   return Math.min(Math.max(Math.round(ms), 0), now);
 }
 
 /** When it was made and when it last changed. */
-export function momentsOf(
+export function toTimestamps(
   { created, updated }: { created: number | null; updated: number | null },
   fallback: number,
   now: number,
 ): { created: number; updated: number } {
-  const made = momentOf(created, now) ?? momentOf(updated, now) ?? fallback;
-  return { created: made, updated: Math.max(momentOf(updated, now) ?? made, made) };
+  const made = toTimestamp(created, now) ?? toTimestamp(updated, now) ?? fallback;
+  return { created: made, updated: Math.max(toTimestamp(updated, now) ?? made, made) };
 }

@@ -1,6 +1,6 @@
 import type { Pool, PoolClient, QueryResult } from 'pg';
 import type { Statement } from '../database/store.ts';
-import { ConnectionFailed, isRefusal } from '../database/store-errors.ts';
+import { ConnectionFailed, isRejectedStatement } from '../database/store-errors.ts';
 
 type Checkout = (
   error: Error | undefined,
@@ -10,7 +10,7 @@ type Checkout = (
 
 export interface PoolGuard {
   /** How many sessions were opened so far. */
-  readonly sessions: number;
+  readonly sessionCount: number;
   /** For `onPoolCreated` of the ORM. */
   install(pool: Pool): void;
   /** One statement on a connection of the pool. */
@@ -31,14 +31,14 @@ export function createPoolGuard(setup: string): PoolGuard {
   let pool: Pool;
   let connect: (callback: Checkout) => void;
   let generation = 0;
-  let sessions = 0;
-  const born = new WeakMap<PoolClient, number>();
+  let sessionCount = 0;
+  const generations = new WeakMap<PoolClient, number>();
 
   function checkOut(callback: Checkout): void {
     connect((error, client, release) => {
       if (!client) return callback(new ConnectionFailed(error), undefined, release);
-      const since = born.get(client);
-      if (since !== undefined && since < generation) {
+      const clientGeneration = generations.get(client);
+      if (clientGeneration !== undefined && clientGeneration < generation) {
         release(true);
         return checkOut(callback);
       }
@@ -52,29 +52,29 @@ export function createPoolGuard(setup: string): PoolGuard {
     });
 
   return {
-    install(created) {
-      pool = created;
+    install(newPool) {
+      pool = newPool;
       const original = pool.connect.bind(pool) as (callback: Checkout) => void;
       connect = original;
       pool.options.onConnect = async (client) => {
         const at = generation;
-        sessions += 1;
+        sessionCount += 1;
         await client.query(setup);
-        born.set(client as PoolClient, at);
+        generations.set(client as PoolClient, at);
       };
       pool.connect = ((callback?: Checkout) =>
         callback ? checkOut(callback) : checkOutGuarded()) as typeof pool.connect;
     },
     query: ({ name, text }, values) =>
       new Promise((resolve, reject) => {
-        checkOut((unreachable, client, release) => {
-          if (!client) return reject(unreachable);
+        checkOut((connectError, client, release) => {
+          if (!client) return reject(connectError);
           let isReleased = false;
           client.query({ name, text, values }, (error: Error | null, result) => {
             // pg may call back twice: with the result, and later with its read timeout.
             if (isReleased) return;
             isReleased = true;
-            release(error && !isRefusal(error) ? error : undefined);
+            release(error && !isRejectedStatement(error) ? error : undefined);
             if (error) reject(error);
             else resolve(result);
           });
@@ -83,27 +83,27 @@ export function createPoolGuard(setup: string): PoolGuard {
     expire() {
       generation += 1;
     },
-    get sessions() {
-      return sessions;
+    get sessionCount() {
+      return sessionCount;
     },
   };
 }
 
 function guardClient(client: PoolClient): PoolClient {
   const { release, query } = client;
-  let isGiven = false;
-  const give = (error?: Error | boolean) => {
-    if (isGiven) return;
-    isGiven = true;
+  let isReleased = false;
+  const releaseOnce = (error?: Error | boolean) => {
+    if (isReleased) return;
+    isReleased = true;
     client.query = query;
     release.call(client, error);
   };
-  client.release = give;
-  client.query = ((...words: unknown[]) => {
-    const answer = Reflect.apply(query, client, words) as unknown;
+  client.release = releaseOnce;
+  client.query = ((...args: unknown[]) => {
+    const answer = Reflect.apply(query, client, args) as unknown;
     if (answer instanceof Promise) {
       answer.catch((error: Error) => {
-        if (!isRefusal(error)) give(error);
+        if (!isRejectedStatement(error)) releaseOnce(error);
       });
     }
     return answer;

@@ -75,7 +75,7 @@ const diskErrors: Record<number, string> = {
 type Operations = Record<string, (...args: unknown[]) => unknown>;
 
 /** Emscripten hands its own errors to PostgreSQL, and lets others through to the caller of the statement. */
-function failOnDiskErrors({ Module }: Instance, failure: (reason: string) => DiskFailure): void {
+function failOnDiskErrors({ Module }: Instance, createFailure: (reason: string) => DiskFailure): void {
   const { NODEFS } = (Module?.FS as { filesystems?: Record<string, unknown> } | undefined)?.filesystems ?? {};
   if (NODEFS === undefined) return;
   const { stream_ops, node_ops } = NODEFS as { stream_ops: Operations; node_ops: Operations };
@@ -86,7 +86,7 @@ function failOnDiskErrors({ Module }: Instance, failure: (reason: string) => Dis
           return operate.apply(this, args);
         } catch (error) {
           const reason = diskErrors[(error as { errno?: number }).errno ?? -1];
-          throw reason === undefined ? error : failure(reason);
+          throw reason === undefined ? error : createFailure(reason);
         }
       };
     }
@@ -95,14 +95,14 @@ function failOnDiskErrors({ Module }: Instance, failure: (reason: string) => Dis
   stream_ops.write = (...args) => {
     const written = write.apply(stream_ops, args);
     // Less than was asked for is written onto the last bytes of a disk, without an error.
-    if ((written as number) < (args[3] as number)) throw failure(diskErrors[enospc]!);
+    if ((written as number) < (args[3] as number)) throw createFailure(diskErrors[enospc]!);
     return written;
   };
 }
 
 const errorResponse = 'E'.charCodeAt(0);
 /** Disk full, and I/O errors. */
-const fatalState = /^(53100|58030)$/;
+const fatalSqlState = /^(53100|58030)$/;
 
 /** The message of an error after which the database cannot go on, among the messages of a response. */
 function findFatal(response: Uint8Array): string | undefined {
@@ -113,7 +113,7 @@ function findFatal(response: Uint8Array): string | undefined {
       .toString('utf8')
       .split('\0');
     const field = (letter: string) => fields.find((text) => text.startsWith(letter))?.slice(1) ?? '';
-    if (fatalState.test(field('C')) || /^(FATAL|PANIC)$/.test(field('V'))) return field('M');
+    if (fatalSqlState.test(field('C')) || /^(FATAL|PANIC)$/.test(field('V'))) return field('M');
   }
   return undefined;
 }

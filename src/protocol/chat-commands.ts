@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Cursor } from '../core/cursor.ts';
-import { codesSaid, ErrorCode, RemovalCode, tokenCodes } from '../core/errors.ts';
-import { aMessage, aPosition } from '../core/examples.ts';
+import { ErrorCode, listChatCodes, RemovalCode, tokenErrorCodes } from '../core/errors.ts';
+import { exampleMessage, examplePosition } from '../core/examples.ts';
 import { count, RoomId, RoomRef } from '../core/ids.ts';
 import { ClientMsgId, Content, Message, pageSize } from '../core/log/message.ts';
 import { Ignored } from '../core/unknown-keys.ts';
@@ -25,7 +25,7 @@ export const chatCommands = {
     })
     .meta({
       description: 'Legal after `READY`. Comes into a room and leaves the one before, also when it fails. Needs `r`.',
-      examples: [{ type: 'select_room', room_id: 1, since: aPosition.cursor, id: 2 }],
+      examples: [{ type: 'select_room', room_id: 1, since: examplePosition.cursor, id: 2 }],
     }),
   message: z
     .preprocess(
@@ -72,39 +72,41 @@ const rev = z.number().int().nonnegative().describe("Position in the room's log:
 const id = CommandId.optional();
 /** On the answer to a command that has an `id`. */
 const ignored = Ignored.optional();
-const query = <D extends string>(data: D) => z.strictObject({ type: z.literal('query'), data: z.literal(data), id });
-const status = <D extends string>(data: D) => z.strictObject({ type: z.literal('status'), data: z.literal(data), id });
-const why = {
+const defineQuery = <D extends string>(data: D) =>
+  z.strictObject({ type: z.literal('query'), data: z.literal(data), id });
+const defineStatus = <D extends string>(data: D) =>
+  z.strictObject({ type: z.literal('status'), data: z.literal(data), id });
+const refusalDetails = {
   detail: z.string().optional().describe('`field: why`, or why.'),
   retry_after_ms: z.number().int().optional().describe('Where the time is known.'),
 };
 
 /** Every frame that a server sends on `/chat`, by its `data`; a message by its `type`. */
 export const chatFrames = {
-  'START?': query('START?').meta({
+  'START?': defineQuery('START?').meta({
     description: 'Sent once, as soon as the connection is open. It need not be waited for.',
     examples: [{ type: 'query', data: 'START?' }],
   }),
-  'TOKEN?': query('TOKEN?')
-    .extend({ reason: ErrorCode.extract([...tokenCodes]).optional() })
+  'TOKEN?': defineQuery('TOKEN?')
+    .extend({ reason: ErrorCode.extract([...tokenErrorCodes]).optional() })
     .meta({
       description:
         'A token is needed; or the one that was sent does not hold, then with `reason`. Counts as a bad try.',
       examples: [{ type: 'query', data: 'TOKEN?', reason: 'TOKEN_EXPIRED', id: 1 }],
     }),
-  'SELECTROOM?': query('SELECTROOM?').meta({
+  'SELECTROOM?': defineQuery('SELECTROOM?').meta({
     description: 'The command needs a room to be selected first.',
     examples: [{ type: 'query', data: 'SELECTROOM?', id: 3 }],
   }),
-  'COMMAND?': query('COMMAND?').meta({
+  'COMMAND?': defineQuery('COMMAND?').meta({
     description: 'There is no such command.',
     examples: [{ type: 'query', data: 'COMMAND?', id: 6 }],
   }),
-  READY: status('READY').meta({
+  READY: defineStatus('READY').meta({
     description: 'The token holds.',
     examples: [{ type: 'status', data: 'READY', id: 1 }],
   }),
-  CONNECTED: status('CONNECTED')
+  CONNECTED: defineStatus('CONNECTED')
     .extend({
       room_id: RoomId,
       rights: z.string().describe('The letters of `rwa` that the caller has.'),
@@ -116,7 +118,7 @@ export const chatFrames = {
     .meta({
       description: 'The room is selected. What was missed follows, then what is live.',
       examples: [
-        { type: 'status', data: 'CONNECTED', room_id: 1, rights: 'rw', ...aPosition, recovered: false, id: 2 },
+        { type: 'status', data: 'CONNECTED', room_id: 1, rights: 'rw', ...examplePosition, recovered: false, id: 2 },
       ],
     }),
   message: z
@@ -132,9 +134,9 @@ export const chatFrames = {
     })
     .meta({
       description: 'A message: live, an echo, missed or history. `rev` and `cursor` are its own.',
-      examples: [{ type: 'message', ...aPosition, data: aMessage }],
+      examples: [{ type: 'message', ...examplePosition, data: exampleMessage }],
     }),
-  HISTORY: status('HISTORY')
+  HISTORY: defineStatus('HISTORY')
     .extend({
       count: z.number().int().nonnegative().describe('How many messages were sent.'),
       has_more: z.boolean().describe('Whether there are older ones.'),
@@ -144,25 +146,25 @@ export const chatFrames = {
     })
     .meta({
       description: 'The end of a page of history that was asked for with an `id`; `rev` says where the log stood.',
-      examples: [{ type: 'status', data: 'HISTORY', count: 2, has_more: false, ...aPosition, id: 5 }],
+      examples: [{ type: 'status', data: 'HISTORY', count: 2, has_more: false, ...examplePosition, id: 5 }],
     }),
-  NOTAUTHORIZED: status('NOTAUTHORIZED')
-    .extend({ reason: z.union([ErrorCode.extract(codesSaid('NOTAUTHORIZED')), RemovalCode]), ...why })
+  NOTAUTHORIZED: defineStatus('NOTAUTHORIZED')
+    .extend({ reason: z.union([ErrorCode.extract(listChatCodes('NOTAUTHORIZED')), RemovalCode]), ...refusalDetails })
     .meta({
       description: 'The rights of the caller do not allow the command; or, unasked, he has been taken out of the room.',
       examples: [{ type: 'status', data: 'NOTAUTHORIZED', reason: 'BANNED' }],
     }),
-  ERROR: status('ERROR')
-    .extend({ reason: ErrorCode.extract(codesSaid('ERROR')), ...why })
+  ERROR: defineStatus('ERROR')
+    .extend({ reason: ErrorCode.extract(listChatCodes('ERROR')), ...refusalDetails })
     .meta({
       description: 'Any other refusal. The connection stays.',
       examples: [{ type: 'status', data: 'ERROR', reason: 'BAD_REQUEST', detail: 'content: must be a string', id: 7 }],
     }),
-  BADAUTH: status('BADAUTH').meta({
+  BADAUTH: defineStatus('BADAUTH').meta({
     description: 'The third bad try; the connection closes with 4401.',
     examples: [{ type: 'status', data: 'BADAUTH' }],
   }),
-  BADJSON: status('BADJSON').meta({
+  BADJSON: defineStatus('BADJSON').meta({
     description: 'The frame is not JSON; the connection closes with 4400.',
     examples: [{ type: 'status', data: 'BADJSON' }],
   }),
@@ -174,24 +176,27 @@ type ChatFrames = { [N in ChatFrameName]: z.infer<(typeof chatFrames)[N]> };
 export const ChatFrame = z.union(Object.values(chatFrames) as [(typeof chatFrames)[ChatFrameName]]);
 export type ChatFrame = ChatFrames[ChatFrameName];
 
-const beforeToken = ['TOKEN?', 'BADAUTH'] as const;
-const ofEveryCommand = ['INTERNAL', 'UNAVAILABLE'] as const;
-const ofARoom = [...ofEveryCommand, 'RATE_LIMITED', 'BAD_REQUEST', 'NOT_FOUND', 'FORBIDDEN', 'BANNED'] as const;
+const beforeTokenFrames = ['TOKEN?', 'BADAUTH'] as const;
+const commonRefusals = ['INTERNAL', 'UNAVAILABLE'] as const;
+const roomRefusals = [...commonRefusals, 'RATE_LIMITED', 'BAD_REQUEST', 'NOT_FOUND', 'FORBIDDEN', 'BANNED'] as const;
 
 /** The frames that answer a command, and the codes with which `NOTAUTHORIZED` and `ERROR` refuse it. */
 export const chatAnswers = {
   token: {
-    frames: ['READY', ...beforeToken, 'ERROR'],
-    refusals: [...ofEveryCommand, 'RATE_LIMITED', 'TOO_MANY_CONNECTIONS'],
+    frames: ['READY', ...beforeTokenFrames, 'ERROR'],
+    refusals: [...commonRefusals, 'RATE_LIMITED', 'TOO_MANY_CONNECTIONS'],
   },
-  select_room: { frames: ['CONNECTED', 'message', ...beforeToken, 'NOTAUTHORIZED', 'ERROR'], refusals: ofARoom },
+  select_room: {
+    frames: ['CONNECTED', 'message', ...beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],
+    refusals: roomRefusals,
+  },
   message: {
-    frames: ['message', 'SELECTROOM?', ...beforeToken, 'NOTAUTHORIZED', 'ERROR'],
-    refusals: [...ofARoom, 'TOO_LARGE', 'ID_REUSED'],
+    frames: ['message', 'SELECTROOM?', ...beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],
+    refusals: [...roomRefusals, 'TOO_LARGE', 'ID_REUSED'],
   },
   get_past_messages: {
-    frames: ['message', 'HISTORY', 'SELECTROOM?', ...beforeToken, 'NOTAUTHORIZED', 'ERROR'],
-    refusals: ofARoom,
+    frames: ['message', 'HISTORY', 'SELECTROOM?', ...beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],
+    refusals: roomRefusals,
   },
-  quit: { frames: [...beforeToken], refusals: [] },
+  quit: { frames: [...beforeTokenFrames], refusals: [] },
 } as const satisfies Record<ChatCommandName, { frames: readonly ChatFrameName[]; refusals: readonly ErrorCode[] }>;

@@ -69,16 +69,16 @@ const unchargedRefusals: readonly ErrorCode[] = ['RATE_LIMITED', 'TOO_MANY_CONNE
 export const refusalCost = (code: ErrorCode): number => (unchargedRefusals.includes(code) ? 0 : requestCosts.refusal);
 
 /** `input` is what the client sent, as yet unchecked. */
-export function tokensOf({ tokens, perHundred, since = 0 }: RequestCost, input: unknown): number {
+export function countTokens({ tokens, perHundred, since = 0 }: RequestCost, input: unknown): number {
   const given = (typeof input === 'object' && input !== null ? input : {}) as Record<string, unknown>;
   const extra = given.since == null ? 0 : since;
   if (!perHundred) return tokens + extra;
-  const rows = count(given.limit, perHundred.rows) + count(given.offset, 0);
+  const rows = parseCount(given.limit, perHundred.rows) + parseCount(given.offset, 0);
   return tokens + extra + perHundred.tokens * Math.ceil(rows / 100);
 }
 
 /** What is no number is refused as such later. */
-function count(given: unknown, fallback: number): number {
+function parseCount(given: unknown, fallback: number): number {
   const value = typeof given === 'string' || typeof given === 'number' ? Number(given) : fallback;
   return Number.isFinite(value) && value >= 0 ? value : fallback;
 }

@@ -1,24 +1,24 @@
 import { z } from 'zod';
 import { Cursor } from '../core/cursor.ts';
-import { ErrorCode, RemovalCode, tokenCodes } from '../core/errors.ts';
-import { aMessage, aPosition, aRoom, aRule } from '../core/examples.ts';
+import { ErrorCode, RemovalCode, tokenErrorCodes } from '../core/errors.ts';
+import { exampleMessage, examplePosition, exampleRoom, exampleRule } from '../core/examples.ts';
 import { RoomId, RoomRef, Uuid } from '../core/ids.ts';
-import { Draft, Message, onePosition, pageSize, position } from '../core/log/message.ts';
+import { atMostOneAnchor, Draft, Message, pageAnchors, pageSize } from '../core/log/message.ts';
 import { Room, RuleKind } from '../core/room.ts';
 import { Ignored } from '../core/unknown-keys.ts';
 
 export const namespace = '/rooms';
 
 const rev = z.number().int().nonnegative().describe("Position in the room's log: 1, 2, 3… without gaps.");
-const payload = { error: 'the payload must be an object' };
+const payloadOptions = { error: 'the payload must be an object' };
 
-const { createdAt: _, updatedAt: __, ...aGrant } = aRule;
+const { createdAt: _, updatedAt: __, ...exampleGrant } = exampleRule;
 
-export const announcements = {
+export const serverEvents = {
   'message:new': Message.extend({ rev, cursor: Cursor }).meta({
     id: 'MessageNew',
     description: 'A message was sent.',
-    examples: [{ ...aMessage, ...aPosition }],
+    examples: [{ ...exampleMessage, ...examplePosition }],
   }),
   'member:changed': z
     .object({
@@ -35,12 +35,12 @@ export const announcements = {
     .meta({
       id: 'MemberChanged',
       description: 'A rule was made, changed, answered or removed.',
-      examples: [{ ...aGrant, ...aPosition }],
+      examples: [{ ...exampleGrant, ...examplePosition }],
     }),
   'room:changed': z.object({ room_id: RoomId, rev, cursor: Cursor, room: Room }).meta({
     id: 'RoomChanged',
     description: 'The name, the level or the rule limit of the room changed. The room as it is now.',
-    examples: [{ room_id: 1, ...aPosition, room: aRoom }],
+    examples: [{ room_id: 1, ...examplePosition, room: exampleRoom }],
   }),
   'room:removed': z.object({ room_id: RoomId, code: RemovalCode }).meta({
     description: 'To one socket: it has been taken out of this room, and of this room only.',
@@ -56,13 +56,13 @@ export const announcements = {
   }),
 } as const;
 
-export type AnnouncementName = keyof typeof announcements;
-export type Announcements = { [N in AnnouncementName]: z.infer<(typeof announcements)[N]> };
+export type ServerEventName = keyof typeof serverEvents;
+export type ServerEventPayloads = { [N in ServerEventName]: z.infer<(typeof serverEvents)[N]> };
 
-const loggedEvent = z.discriminatedUnion('name', [
-  z.object({ name: z.literal('message:new'), payload: announcements['message:new'] }),
-  z.object({ name: z.literal('member:changed'), payload: announcements['member:changed'] }),
-  z.object({ name: z.literal('room:changed'), payload: announcements['room:changed'] }),
+const changeEvent = z.discriminatedUnion('name', [
+  z.object({ name: z.literal('message:new'), payload: serverEvents['message:new'] }),
+  z.object({ name: z.literal('member:changed'), payload: serverEvents['member:changed'] }),
+  z.object({ name: z.literal('room:changed'), payload: serverEvents['room:changed'] }),
 ]);
 
 export const Joined = z.object({
@@ -71,37 +71,40 @@ export const Joined = z.object({
   rev,
   cursor: Cursor,
   recovered: z.boolean().describe('Whether `events` is everything since the given cursor.'),
-  events: z.array(loggedEvent).describe('What was missed, in the order of `rev`; empty unless `recovered`.'),
+  events: z.array(changeEvent).describe('What was missed, in the order of `rev`; empty unless `recovered`.'),
 });
 export type Joined = z.infer<typeof Joined>;
 
-const ofEveryRequest = ['BAD_REQUEST', 'RATE_LIMITED', 'INTERNAL', 'UNAVAILABLE'] as const;
-const ofARoom = [...ofEveryRequest, 'NOT_FOUND', 'FORBIDDEN', 'BANNED'] as const;
+const commonRefusals = ['BAD_REQUEST', 'RATE_LIMITED', 'INTERNAL', 'UNAVAILABLE'] as const;
+const roomRefusals = [...commonRefusals, 'NOT_FOUND', 'FORBIDDEN', 'BANNED'] as const;
 
 export const requests = {
   'room:join': {
     payload: z
-      .object({ room_id: RoomRef, since: Cursor.nullish().describe('Of the last change that was applied.') }, payload)
+      .object(
+        { room_id: RoomRef, since: Cursor.nullish().describe('Of the last change that was applied.') },
+        payloadOptions,
+      )
       .meta({
         description: 'Come into a room, or come back: from the acknowledgement on every change is told. Needs `r`.',
-        examples: [{ room_id: 1 }, { room_id: 1, since: aPosition.cursor }],
+        examples: [{ room_id: 1 }, { room_id: 1, since: examplePosition.cursor }],
       }),
     ack: Joined,
-    refusals: [...ofARoom, 'TOO_MANY_ROOMS'],
+    refusals: [...roomRefusals, 'TOO_MANY_ROOMS'],
   },
   'room:leave': {
-    payload: z.object({ room_id: RoomRef }, payload).meta({
+    payload: z.object({ room_id: RoomRef }, payloadOptions).meta({
       description:
         'Hear no more of a room; the rule stays. Leaving a room that is not joined, or does not exist, is fine.',
       examples: [{ room_id: 1 }],
     }),
     ack: z.object({}),
-    refusals: ofEveryRequest,
+    refusals: commonRefusals,
   },
   'message:send': {
     payload: Draft.extend({ room_id: RoomRef }).meta({
       description: 'Send a message; the room need not be joined. Needs `w`. What is acknowledged is stored.',
-      examples: [{ room_id: 1, content: aMessage.content, client_msg_id: aMessage.client_msg_id }],
+      examples: [{ room_id: 1, content: exampleMessage.content, client_msg_id: exampleMessage.client_msg_id }],
     }),
     ack: z.object({
       message: Message,
@@ -109,12 +112,12 @@ export const requests = {
       rev,
       cursor: Cursor,
     }),
-    refusals: [...ofARoom, 'TOO_LARGE', 'ID_REUSED'],
+    refusals: [...roomRefusals, 'TOO_LARGE', 'ID_REUSED'],
   },
   'message:history': {
     payload: z
-      .object({ room_id: RoomRef, ...position, limit: pageSize(100) }, payload)
-      .refine(...onePosition)
+      .object({ room_id: RoomRef, ...pageAnchors, limit: pageSize(100) }, payloadOptions)
+      .refine(...atMostOneAnchor)
       .meta({
         description: 'One page of history, oldest first; the room need not be joined. Needs `r`.',
         examples: [{ room_id: 1, before: 51, limit: 50 }],
@@ -125,17 +128,17 @@ export const requests = {
       cursor: Cursor,
       has_more: z.boolean().describe('Whether there is more in the direction of the request.'),
     }),
-    refusals: ofARoom,
+    refusals: roomRefusals,
   },
   'token:refresh': {
-    payload: z.object({ token: z.string({ error: 'must be a JWT' }) }, payload).meta({
+    payload: z.object({ token: z.string({ error: 'must be a JWT' }) }, payloadOptions).meta({
       description: 'A fresh token of the same user. Every joined room is judged anew with it.',
       examples: [{ token: 'eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyVVVJRCI6IuKApiJ9.c2lnbmF0dXJl' }],
     }),
     ack: z.object({
       expires_at: z.number().nullable().describe('Seconds since 1970, as in `exp`; null when the token has no end.'),
     }),
-    refusals: [...ofEveryRequest, ...tokenCodes],
+    refusals: [...commonRefusals, ...tokenErrorCodes],
   },
 } as const satisfies Record<string, { payload: z.ZodType; ack: z.ZodObject; refusals: readonly ErrorCode[] }>;
 
@@ -144,7 +147,7 @@ export type RequestPayload<N extends RequestName> = z.infer<(typeof requests)[N]
 export type Ack<N extends RequestName> = z.infer<(typeof requests)[N]['ack']>;
 
 /** A request that is obeyed. */
-export const acceptedAck = (name: RequestName) =>
+export const defineAcceptedAck = (name: RequestName) =>
   z.object({ ok: z.literal(true), ...requests[name].ack.shape, ignored: Ignored.optional() });
 
 export const RefusedAck = z
@@ -173,7 +176,7 @@ export const ConnectAuth = z.object({ token: z.string().describe('A JWT.') }).me
 export const ConnectError = z
   .object({
     code: ErrorCode.extract([
-      ...tokenCodes,
+      ...tokenErrorCodes,
       'TOO_MANY_CONNECTIONS',
       'RATE_LIMITED',
       'UNAVAILABLE',

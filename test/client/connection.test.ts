@@ -12,10 +12,10 @@ const upTo = (last: number, name = '') => Array.from({ length: last }, (_, n) =>
 
 describeOneWiring('the client on a line that fails', ({ url }) => {
   /** Live in a room, over a line of its own. */
-  async function overALine(transports: ('websocket' | 'polling')[] = ['websocket'], timings = {}) {
+  async function overALine(transports: ('websocket' | 'polling')[] = ['websocket'], timeouts = {}) {
     const { owner, room } = await ownRoom(url());
     const line = await lineTo(url());
-    const client = clientOf(line.url, owner, { transports, timings });
+    const client = clientOf(line.url, owner, { transports, timeouts });
     const inside = client.room(room.id);
     await inside.joined();
     const states: RoomState[] = [];
@@ -38,19 +38,19 @@ describeOneWiring('the client on a line that fails', ({ url }) => {
       for (let cut = 1; cut <= 4; cut++) {
         await until('some are sent', () => sent.filter(({ state }) => state === 'sent').length >= cut * 4);
         line.cut();
-        await until('the line is gone', () => inside.state === 'away');
+        await until('the line is gone', () => inside.state === 'reconnecting');
         await say(url(), owner, room, `theirs ${cut}`);
         line.restore();
         await inside.joined();
       }
-      await Promise.all(sent.map(({ done }) => done));
+      await Promise.all(sent.map(({ confirmed }) => confirmed));
       await until('all are heard', () => inside.messages.length === 34);
       expectWhole(inside);
       expect(heard)
         .to.deep.equal(contentsOf(inside))
         .and.to.deep.equal(await stored(owner, room));
       expect(heard.filter((content) => content.startsWith('mine'))).to.deep.equal(mine);
-      expect(states.slice(0, 3)).to.deep.equal(['away', 'joining', 'live']);
+      expect(states.slice(0, 3)).to.deep.equal(['reconnecting', 'joining', 'joined']);
     });
   }
 
@@ -59,8 +59,8 @@ describeOneWiring('the client on a line that fails', ({ url }) => {
       const { owner, room, inside } = await overALine([transport]);
       const large = inside.send('x'.repeat(80_000));
       const next = inside.send('next');
-      expect(await failureOf(large.done)).to.include({ code: 'TOO_LARGE' });
-      await next.done;
+      expect(await failureOf(large.confirmed)).to.include({ code: 'TOO_LARGE' });
+      await next.confirmed;
       expect(await stored(owner, room)).to.deep.equal(['next']);
       expect(inside.outbox.map(({ state }) => state)).to.deep.equal(['failed']);
     });
@@ -69,7 +69,7 @@ describeOneWiring('the client on a line that fails', ({ url }) => {
   it('is refused, and ends nothing, where there is no such transport', async () => {
     const { owner } = await ownRoom(url());
     const client = clientOf(url(), owner, { transports: ['pigeon' as 'polling'] });
-    await until('it is refused', () => client.state === 'refused');
+    await until('it is refused', () => client.state === 'unauthorized');
   });
 
   it('makes one connection, also for who asks for it when the one before goes', async () => {
@@ -80,12 +80,12 @@ describeOneWiring('the client on a line that fails', ({ url }) => {
     const inside = client.room(room.id);
     await inside.joined();
     inside.on('state', (state) => {
-      if (state === 'away') client.connect();
+      if (state === 'reconnecting') client.connect();
     });
     for (let round = 0; round < 3; round++) {
       const gone = new Promise<void>((resolve) => {
         const stop = inside.on('state', (state) => {
-          if (state !== 'away') return;
+          if (state !== 'reconnecting') return;
           stop();
           resolve();
         });
@@ -95,7 +95,7 @@ describeOneWiring('the client on a line that fails', ({ url }) => {
       line.restore();
       await inside.joined();
     }
-    await inside.send('one').done;
+    await inside.send('one').confirmed;
     client.close();
     await until('no connection is left', async () =>
       /^nano_messaging_connections\{transport="socketio"\} 0$/m.test(await (await fetch(`${node.url}/metrics`)).text()),
@@ -106,11 +106,11 @@ describeOneWiring('the client on a line that fails', ({ url }) => {
     const { owner, room, line, inside } = await overALine();
     line.loseNextAnswer();
     const one = inside.send('once');
-    await until('the line is gone', () => inside.state === 'away');
+    await until('the line is gone', () => inside.state === 'reconnecting');
     expect(await stored(owner, room)).to.deep.equal(['once']);
     expect(one.state).to.equal('pending');
-    expect(await one.done).to.include({ seq: 1, content: 'once' });
-    await inside.send('and then').done;
+    expect(await one.confirmed).to.include({ seq: 1, content: 'once' });
+    await inside.send('and then').confirmed;
     expect(await stored(owner, room)).to.deep.equal(['once', 'and then']);
     expect(contentsOf(inside)).to.deep.equal(['once', 'and then']);
   });
@@ -123,7 +123,7 @@ describeOneWiring('the client on a line that fails', ({ url }) => {
     const one = inside.send('patience');
     await until('it is asked again', () => asked.length >= 3);
     line.restore();
-    await one.done;
+    await one.confirmed;
     expect(new Set(asked)).to.deep.equal(new Set(['message:send']));
     expect(await stored(owner, room)).to.deep.equal(['patience']);
   });
@@ -136,7 +136,7 @@ describeOneWiring('the client on a line that fails', ({ url }) => {
     const errors: string[] = [];
     client.on('error', ({ code }) => void errors.push(code));
     line.cut();
-    await until('it has tried again', () => errors.length >= 3 && fresh.state === 'away');
+    await until('it has tried again', () => errors.length >= 3 && fresh.state === 'reconnecting');
     expect(new Set(errors)).to.deep.equal(new Set(['UNREACHABLE']));
     expect(client.state).to.equal('connecting');
     expect((await failureOf(fresh.loadOlder())).code).to.equal('UNREACHABLE');
@@ -153,7 +153,7 @@ describeOneWiring('the client on a line that fails', ({ url }) => {
     await say(url(), owner, room, 'before');
     await until('it is heard', () => inside.rev === 1);
     line.cut();
-    await until('the line is gone', () => inside.state === 'away');
+    await until('the line is gone', () => inside.state === 'reconnecting');
     const pending = inside.send('written on the way');
     const heard = heardIn(inside);
     const shownAtReset: string[][] = [];
@@ -163,7 +163,7 @@ describeOneWiring('the client on a line that fails', ({ url }) => {
     expect(contentsOf(inside)).to.deep.equal(['before']);
     line.restore();
     await inside.joined();
-    await pending.done;
+    await pending.confirmed;
     await until('its own is shown', () => inside.messages.at(-1)?.content === 'written on the way');
     expect(shownAtReset).to.have.length(1);
     expect(shownAtReset[0]).to.deep.equal(upTo(501).slice(-100));
@@ -182,9 +182,9 @@ describeOneWiring('the client on a line that fails', ({ url }) => {
     };
     Object.assign(globalThis, browser);
     try {
-      const { line, client, inside } = await overALine(['websocket'], { pauseMs: 600_000, longestPauseMs: 600_000 });
+      const { line, client, inside } = await overALine(['websocket'], { backoffMs: 600_000, maxBackoffMs: 600_000 });
       line.cut();
-      await until('the line is gone', () => inside.state === 'away');
+      await until('the line is gone', () => inside.state === 'reconnecting');
       line.restore();
       for (const online of listeners) online();
       await inside.joined();
@@ -223,7 +223,7 @@ describe('the client on a line that is dead and that nobody has closed', functio
     const { url } = await startNode(postgres, {}, (config) => ({ ...config, pingMs: 300 }));
     const { owner, room } = await ownRoom(url);
     const line = await lineTo(await impatient(url));
-    const client = clientOf(line.url, owner, { transports: ['websocket'], timings: { answerMs: 60_000 } });
+    const client = clientOf(line.url, owner, { transports: ['websocket'], timeouts: { answerMs: 60_000 } });
     const inside = client.room(room.id);
     await inside.joined();
     const errors: string[] = [];
@@ -232,6 +232,6 @@ describe('the client on a line that is dead and that nobody has closed', functio
     const one = inside.send('into the void');
     await until('it is sent', () => one.state === 'sent', 15_000);
     expect(errors).to.include('ping timeout');
-    expect(await one.done).to.include({ seq: 1 });
+    expect(await one.confirmed).to.include({ seq: 1 });
   });
 });

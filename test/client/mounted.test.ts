@@ -23,7 +23,7 @@ describe('the client of a service below a path', function () {
     const { owner, room } = await ownRoom(url);
     for (const transports of [['websocket'], ['polling'], undefined] as const) {
       const client = clientOf(url, owner, transports && { transports: [...transports] });
-      expect(await client.room(room.id).send('below').done).to.include({ content: 'below' });
+      expect(await client.room(room.id).send('below').confirmed).to.include({ content: 'below' });
     }
   });
 });

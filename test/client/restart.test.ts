@@ -30,7 +30,11 @@ describe('the client of a service that ends and comes back', function () {
     await sentUpTo(contents.length / 3);
     server.kill('SIGKILL');
     await server.exited;
-    await until('they have noticed', () => sending.state === 'away' && listening.state === 'away', 20_000);
+    await until(
+      'they have noticed',
+      () => sending.state === 'reconnecting' && listening.state === 'reconnecting',
+      20_000,
+    );
     expect(sent.at(-1)!.state).to.equal('pending');
     server = await runServer(settings);
 

@@ -27,7 +27,7 @@ describeEveryWiring('the client in a room', ({ url }) => {
     const inside = clientOf(url(), owner).room(room.id);
     expect(inside).to.include({ state: 'joining', rights: '', rev: 0, info: undefined });
     await inside.joined();
-    expect(inside).to.include({ state: 'live', rights: 'rwa', rev: 2, hasOlder: false });
+    expect(inside).to.include({ state: 'joined', rights: 'rwa', rev: 2, hasOlder: false });
     expect(inside.info).to.include({ name: 'a room', last_seq: 2 });
     expect(contentsOf(inside)).to.deep.equal(['one', 'two']);
     const heard = heardIn(inside);
@@ -46,7 +46,7 @@ describeEveryWiring('the client in a room', ({ url }) => {
     expect(inside.outbox.map(({ content, state }) => `${content} ${state}`)).to.deep.equal(
       upTo(20, 'a').map((a) => `${a} pending`),
     );
-    const stored = await Promise.all(sent.map(({ done }) => done));
+    const stored = await Promise.all(sent.map(({ confirmed }) => confirmed));
     for (const [n, { client_msg_id }] of sent.entries()) expect(stored[n]).to.include({ client_msg_id });
     await until('both have all', () => inside.messages.length === 40 && other.messages.length === 40);
     expect(contentsOf(inside)).to.deep.equal(contentsOf(other)).and.to.deep.equal(heard);
@@ -87,13 +87,13 @@ describeEveryWiring('the client in a room', ({ url }) => {
     await rule('r');
     await until('its rights are known', () => inside.rights === 'r');
     expect(rules).to.deep.equal(['r']);
-    expect(inside.state).to.equal('live');
+    expect(inside.state).to.equal('joined');
     const one = inside.send('may I?');
-    expect((await failureOf(one.done)).code).to.equal('FORBIDDEN');
+    expect((await failureOf(one.confirmed)).code).to.equal('FORBIDDEN');
     expect(inside.outbox).to.deep.equal([one]);
     await rule('rw');
     one.retry();
-    expect(await one.done).to.include({ content: 'may I?' });
+    expect(await one.confirmed).to.include({ content: 'may I?' });
     await until('it is shown', () => inside.outbox.length === 0);
     expect(contentsOf(inside)).to.deep.equal(['may I?']);
   });
@@ -115,20 +115,20 @@ describeEveryWiring('the client in a room', ({ url }) => {
 
   it('is removed by a ban, and comes back with what it missed', async () => {
     const { owner, room, inside, rule } = await guestIn();
-    await inside.send('before').done;
+    await inside.send('before').confirmed;
     await rule('b');
     await until('it is out', () => inside.state === 'removed');
-    expect(inside).to.include({ removal: 'BANNED', rights: '' });
+    expect(inside).to.include({ removalReason: 'BANNED', rights: '' });
     expect((await failureOf(inside.joined())).code).to.equal('BANNED');
-    expect((await failureOf(inside.send('let me').done)).code).to.equal('BANNED');
+    expect((await failureOf(inside.send('let me').confirmed)).code).to.equal('BANNED');
     await say(url(), owner, room, 'meanwhile');
     inside.rejoin();
     expect((await failureOf(inside.joined())).code).to.equal('BANNED');
-    expect(inside.state).to.equal('refused');
+    expect(inside.state).to.equal('rejected');
     await rule('rw');
     inside.rejoin();
     await inside.joined();
-    expect(inside).to.include({ state: 'live', rights: 'rw', error: undefined, removal: undefined });
+    expect(inside).to.include({ state: 'joined', rights: 'rw', error: undefined, removalReason: undefined });
     expect(contentsOf(inside)).to.deep.equal(['before', 'meanwhile']);
   });
 
@@ -137,7 +137,7 @@ describeEveryWiring('the client in a room', ({ url }) => {
     const stranger = somebody();
     const inside = clientOf(url(), stranger).room(room.id);
     expect((await failureOf(inside.joined())).code).to.equal('NOT_FOUND');
-    expect(inside.state).to.equal('refused');
+    expect(inside.state).to.equal('rejected');
     expect(inside.error).to.include({ code: 'NOT_FOUND', name: 'ChatClientError' });
     expect((await failureOf(inside.loadOlder())).code).to.equal('NOT_FOUND');
     await putRule(url(), owner, room, { userUUID: stranger.user, permissions: 'r' });
@@ -150,7 +150,7 @@ describeEveryWiring('the client in a room', ({ url }) => {
     const { owner, room, inside } = await guestIn();
     await rest(url(), owner.token).delete(`/rooms/${room.id}`);
     await until('it is out', () => inside.state === 'removed');
-    expect(inside.removal).to.equal('ROOM_DELETED');
+    expect(inside.removalReason).to.equal('ROOM_DELETED');
     expect((await failureOf(inside.joined())).code).to.equal('NOT_FOUND');
   });
 
@@ -161,7 +161,7 @@ describeEveryWiring('the client in a room', ({ url }) => {
     expect((await failureOf(inside.joined())).code).to.equal('CLOSED');
     await failureOf(other.joined());
     const late = inside.send('sent all the same');
-    expect(await late.done).to.include({ seq: 1 });
+    expect(await late.confirmed).to.include({ seq: 1 });
     expect(inside.outbox).to.deep.equal([]);
     await say(url(), owner, room, 'missed');
     expect(inside.messages).to.deep.equal([]);
@@ -202,9 +202,9 @@ describeEveryWiring('the client in a room', ({ url }) => {
     inside.on('state', (state) => void states.push(state));
     const one = inside.send('too late');
     client.close();
-    expect((await failureOf(one.done)).code).to.equal('CLOSED');
-    for (const { done } of [inside.send('later'), client.room(1).send('elsewhere')]) {
-      expect((await failureOf(done)).code).to.equal('CLOSED');
+    expect((await failureOf(one.confirmed)).code).to.equal('CLOSED');
+    for (const { confirmed } of [inside.send('later'), client.room(1).send('elsewhere')]) {
+      expect((await failureOf(confirmed)).code).to.equal('CLOSED');
     }
     expect((await failureOf(client.room(2).joined())).code).to.equal('CLOSED');
     client.connect();

@@ -27,12 +27,12 @@ describeOneWiring("the client's token", ({ url }) => {
     const frames: { name: string; payload: unknown }[] = [];
     client.on('frame', (frame) => void frames.push(frame));
     const inside = client.room(room.id);
-    await inside.send('shown').done;
+    await inside.send('shown').confirmed;
     await until('it is refreshed', () => frames.filter(({ name }) => name === 'token:refresh').length === 2);
     expect(frames.at(-1)!.payload).to.deep.equal({ ok: true, expires_at: owner.claims.exp });
     expect(tokens).to.deep.equal([]);
     expect(states).to.deep.equal(['connected']);
-    expect(inside.state).to.equal('live');
+    expect(inside.state).to.equal('joined');
     const names = ['room:join', 'message:send', 'message:new', 'token:expiring', 'token:refresh'];
     expect([...new Set(frames.map(({ name }) => name))]).to.have.members(names);
     for (const secret of secrets) expect(JSON.stringify(frames)).not.to.include(secret);
@@ -48,7 +48,7 @@ describeOneWiring("the client's token", ({ url }) => {
     await inside.joined();
     expect(inside.rights).to.equal('r');
     await until('its rights are known', () => inside.rights === 'rwa');
-    expect(inside.state).to.equal('live');
+    expect(inside.state).to.equal('joined');
   });
 
   it('that has ended without a fresh one is followed by one for the next connection', async () => {
@@ -64,7 +64,7 @@ describeOneWiring("the client's token", ({ url }) => {
     await until('it has come back', () => asked >= 3 && client.state === 'connected');
     await inside.joined();
     expect(errors).to.include('UNREACHABLE');
-    expect(await inside.send('still here').done).to.include({ seq: 1 });
+    expect(await inside.send('still here').confirmed).to.include({ seq: 1 });
   });
 
   it('that is ended is asked for again a few times, and then the client gives up, until it is told to', async () => {
@@ -77,14 +77,14 @@ describeOneWiring("the client's token", ({ url }) => {
     const inside = client.room(room.id);
     const waited = inside.joined();
     waited.catch(() => {}); // looked at below
-    await until('it gives up', () => client.state === 'refused');
+    await until('it gives up', () => client.state === 'unauthorized');
     expect(errors).to.deep.equal(['TOKEN_EXPIRED', 'TOKEN_EXPIRED', 'TOKEN_EXPIRED']);
     const codes = [failureOf(waited), failureOf(inside.joined())].map(async (error) => (await error).code);
     expect(await Promise.all(codes)).to.deep.equal(['TOKEN_EXPIRED', 'TOKEN_EXPIRED']);
     const pending = inside.send('waits');
     client.connect();
-    await Promise.all([pending.done, inside.joined()]);
-    expect(states).to.deep.equal(['refused', 'connecting', 'connected']);
+    await Promise.all([pending.confirmed, inside.joined()]);
+    expect(states).to.deep.equal(['unauthorized', 'connecting', 'connected']);
     expect(asked).to.equal(5);
   });
 
@@ -121,7 +121,7 @@ describeOneWiring("the client's token", ({ url }) => {
     const { owner } = await ownRoom(url());
     let asked = 0;
     const client = clientOf(url(), owner, {
-      timings: { tokenMs: 100 },
+      timeouts: { tokenMs: 100 },
       async token() {
         asked += 1;
         if (asked === 1) throw new Error('the backend is away');
@@ -159,10 +159,10 @@ describeOneWiring("the client's token", ({ url }) => {
     const inside = client.room(room.id);
     await inside.joined();
     await revoke(url(), { userUUID: guest.user, issued_before: now() });
-    await until('it gives up', () => client.state === 'refused');
+    await until('it gives up', () => client.state === 'unauthorized');
     expect(errors).to.deep.equal(['TOKEN_REVOKED', 'TOKEN_REVOKED']);
-    expect(states).to.deep.equal(['connected', 'connecting', 'refused']);
-    expect(inside.state).to.equal('away');
+    expect(states).to.deep.equal(['connected', 'connecting', 'unauthorized']);
+    expect(inside.state).to.equal('reconnecting');
   });
 });
 
@@ -188,7 +188,7 @@ describe("the client at the service's limits", () => {
     });
     const contents = Array.from({ length: 7 }, (_, n) => `${n}`);
     const began = performance.now();
-    await Promise.all(contents.map((content) => inside.send(content).done));
+    await Promise.all(contents.map((content) => inside.send(content).confirmed));
     await until('all are shown', () => inside.messages.length === contents.length);
     expect(inside.messages.map(({ content }) => content)).to.deep.equal(contents);
     expect(refusals).not.to.be.empty;

@@ -28,12 +28,12 @@ describe('the client of several nodes', function () {
     let said = 0;
     const talk = async () => {
       const sent = [moving, staying].flatMap((one) => Array.from({ length: 5 }, () => one.send(`${++said}`)));
-      await Promise.all(sent.map(({ done }) => done));
+      await Promise.all(sent.map(({ confirmed }) => confirmed));
     };
     const moveTo = async ({ url }: { url: string }) => {
       line.leadTo(Number(new URL(url).port));
       line.cut();
-      await until('the line is gone', () => moving.state === 'away');
+      await until('the line is gone', () => moving.state === 'reconnecting');
       line.restore();
     };
 

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { storeStraight } from '../../src/core/log/append-fast-path.ts';
-import type { Appended, Draft } from '../../src/core/log/draft.ts';
-import { type RoomLog, roomLog } from '../../src/core/log/room-log.ts';
+import { appendFastPath } from '../../src/core/log/append-fast-path.ts';
+import type { AppendResult, Draft } from '../../src/core/log/draft.ts';
+import { createRoomLog, type RoomLog } from '../../src/core/log/room-log.ts';
 import { openPglite, openPostgres } from '../../src/database/open-store.ts';
 import type { Store } from '../../src/database/store.ts';
 import { closeLater } from '../helpers/cleanup.ts';
@@ -34,11 +34,11 @@ async function newRoom(store: Store, ago = 60) {
 const emitter = randomUUID();
 
 function draftIn(room_id: number, more: Partial<Draft> = {}): Draft {
-  return { room_id, emitter, content: 'hello', client_msg_id: null, allowed: true, judgedAt: 0, ...more };
+  return { room_id, emitter, content: 'hello', client_msg_id: null, isAllowed: true, rightsRev: 0, ...more };
 }
 
 /** As the send queue does: what met a room that somebody else kept locked is tried again. */
-async function appendAll(log: RoomLog, drafts: Draft[]): Promise<Appended[]> {
+async function appendAll(log: RoomLog, drafts: Draft[]): Promise<AppendResult[]> {
   const answers = await log.append(drafts);
   const isBusy = (_draft: Draft, n: number) => answers[n]!.outcome === 'busy';
   const again = drafts.filter(isBusy);
@@ -80,7 +80,7 @@ async function expectWhole(store: Store, id: number, count: number): Promise<Kep
 }
 
 /** In short: `stored 3` is the message that has become the third of its room. */
-function outcomesOf(answers: readonly Appended[]): string[] {
+function outcomesOf(answers: readonly AppendResult[]): string[] {
   return answers.map((answer) => {
     return 'change' in answer ? `${answer.outcome} ${answer.change.message.seq}` : answer.outcome;
   });
@@ -102,7 +102,7 @@ for (const [name, open] of Object.entries(stores)) {
     before(async function () {
       this.timeout(300_000);
       store = await open();
-      log = roomLog(store);
+      log = createRoomLog(store);
     });
 
     it('is stored in its order, and answered with what is kept', async () => {
@@ -115,7 +115,7 @@ for (const [name, open] of Object.entries(stores)) {
         draftIn(one.id, { content: '' }),
         draftIn(two.id, { content: 'b3' }),
       ];
-      const changes = (await storeStraight(store, drafts))!;
+      const changes = (await appendFastPath(store, drafts))!;
       expect(changes.map(({ message }) => message.seq)).to.deep.equal([1, 1, 2, 2, 3]);
       for (const [n, { kind, room_id, rev, at, message }] of changes.entries()) {
         const { emitter, content, client_msg_id } = drafts[n]!;
@@ -158,20 +158,20 @@ for (const [name, open] of Object.entries(stores)) {
 
     /** What each of these becomes between others that are nothing special, and what is answered to the two after it. */
     const special: [title: string, draft: Partial<Draft>, outcome: string, isInRoom?: boolean][] = [
-      ['that its sender may not write', { allowed: false }, 'refused'],
-      ['judged by rights that have changed', { judgedAt: -1 }, 'stale'],
-      ['refused by rights that have changed', { allowed: false, judgedAt: -1 }, 'stale'],
+      ['that its sender may not write', { isAllowed: false }, 'refused'],
+      ['judged by rights that have changed', { rightsRev: -1 }, 'stale'],
+      ['refused by rights that have changed', { isAllowed: false, rightsRev: -1 }, 'stale'],
       ['in a room that is gone', { room_id: 987_654_321 }, 'gone'],
-      ['that may not be written in a room that is gone', { room_id: 987_654_321, allowed: false }, 'gone'],
+      ['that may not be written in a room that is gone', { room_id: 987_654_321, isAllowed: false }, 'gone'],
       ['that is a repetition', { client_msg_id: 'known' }, 'duplicate 1'],
       [
         'that is a repetition, by one who may not write any more',
-        { client_msg_id: 'known', allowed: false },
+        { client_msg_id: 'known', isAllowed: false },
         'duplicate 1',
       ],
       [
         'that is a repetition, judged by rights that have changed',
-        { client_msg_id: 'known', judgedAt: -1 },
+        { client_msg_id: 'known', rightsRev: -1 },
         'duplicate 1',
       ],
     ];
@@ -206,7 +206,7 @@ for (const [name, open] of Object.entries(stores)) {
 
     it('all of whose messages are refused, or gone, stores nothing', async () => {
       const room = await newRoom(store);
-      const refused = upTo(3).map(() => draftIn(room.id, { allowed: false }));
+      const refused = upTo(3).map(() => draftIn(room.id, { isAllowed: false }));
       expect(outcomesOf(await log.append(refused))).to.deep.equal(Array(3).fill('refused'));
       const gone = upTo(3).map((n) => draftIn(987_654_321 + n));
       expect(outcomesOf(await log.append(gone))).to.deep.equal(Array(3).fill('gone'));
@@ -216,7 +216,7 @@ for (const [name, open] of Object.entries(stores)) {
     it('is judged by each room’s own rights', async () => {
       const [one, two] = [await newRoom(store), await newRoom(store)];
       await store.query(ask('update rooms set rights_rev = 5 where id = $1::bigint'), [two.id]);
-      const at = (judgedAt: number, room: { id: number }) => draftIn(room.id, { judgedAt });
+      const at = (rightsRev: number, room: { id: number }) => draftIn(room.id, { rightsRev });
       expect(outcomesOf(await log.append([at(5, two), at(0, one)]))).to.deep.equal(['stored 1', 'stored 1']);
       expect(outcomesOf(await log.append([at(0, two), at(5, one)]))).to.deep.equal(['stale', 'stale']);
       expect(outcomesOf(await log.append([at(4, two), at(0, one), at(5, two)]))).to.deep.equal([
@@ -231,13 +231,13 @@ for (const [name, open] of Object.entries(stores)) {
       const room = await newRoom(store);
       await log.append([draftIn(room.id, { client_msg_id: 'known' })]);
       for (const draft of [{ client_msg_id: 'known' }, { judgedAt: 1 }, { room_id: 987_654_321 }]) {
-        expect(await storeStraight(store, [draftIn(room.id), draftIn(room.id, draft)])).to.equal(undefined);
+        expect(await appendFastPath(store, [draftIn(room.id), draftIn(room.id, draft)])).to.equal(undefined);
         await expectWhole(store, room.id, 1);
       }
       // What only looks like a repetition: of somebody else's, or in another room.
       const alike = [{ emitter: randomUUID() }, { room_id: (await newRoom(store)).id }];
       for (const draft of alike) {
-        const changes = await storeStraight(store, [draftIn(room.id, { client_msg_id: 'known', ...draft })]);
+        const changes = await appendFastPath(store, [draftIn(room.id, { client_msg_id: 'known', ...draft })]);
         expect(changes).to.have.lengthOf(1);
       }
     });
@@ -293,7 +293,7 @@ describe('a batch of messages, beside others who use the database', () => {
   });
 
   it('tells of a room that is kept locked, and stores what is in the others', async () => {
-    const log = roomLog(store);
+    const log = createRoomLog(store);
     const [before, room, after] = [await newRoom(store), await newRoom(store), await newRoom(store)];
     const session = await databaseSession(url);
     await lockRoom(session, room);
@@ -311,7 +311,7 @@ describe('a batch of messages, beside others who use the database', () => {
     const [session, watcher] = [await databaseSession(url), await databaseSession(url)];
     await lockRoom(session, high);
     let isDone = false;
-    const stored = storeStraight(store, [draftIn(high.id), draftIn(low.id)]).finally(() => {
+    const stored = appendFastPath(store, [draftIn(high.id), draftIn(low.id)]).finally(() => {
       isDone = true;
     });
     let wasLocked = false;
@@ -325,7 +325,7 @@ describe('a batch of messages, beside others who use the database', () => {
 
   it('keeps no lock of a room when it has failed', async () => {
     const [room, gone] = [await newRoom(store), 987_654_321];
-    expect(await storeStraight(store, [draftIn(room.id), draftIn(gone)])).to.equal(undefined);
+    expect(await appendFastPath(store, [draftIn(room.id), draftIn(gone)])).to.equal(undefined);
     const session = await databaseSession(url);
     await session.query('begin');
     await session.query('select 1 from rooms where id = $1 for update nowait', [room.id]);
@@ -337,7 +337,7 @@ describe('a batch of messages, beside others who use the database', () => {
     ['that is deleted', 'delete from rooms where id = $1', ['gone', 'busy']],
   ] as const) {
     it(`stores nothing in a room ${what} while it waits for the lock`, async () => {
-      const log = roomLog(store);
+      const log = createRoomLog(store);
       const session = await databaseSession(url);
       const watcher = await databaseSession(url);
       for (let tries = 0; tries < 5; tries++) {
@@ -370,7 +370,7 @@ describe('a batch of messages, beside others who use the database', () => {
     for (const table of ['messages', 'rooms']) {
       await session.query(`alter table ${table} set (autovacuum_enabled = off)`);
     }
-    const log = roomLog(own);
+    const log = createRoomLog(own);
     const rooms: number[] = [];
     while (rooms.length < 30) rooms.push((await newRoom(own)).id);
     const commits = 300;

@@ -9,7 +9,7 @@ import { dataDirectory } from '../helpers/process.ts';
 
 async function identityOf(databaseUrl: string): Promise<string> {
   const store = await openPostgres({ databaseUrl, poolSize: 2, statementTimeoutMs: 5_000 });
-  return store.identity().finally(() => store.close());
+  return store.identify().finally(() => store.close());
 }
 
 /** As an account that may not ask for what PostgreSQL has to tell servers apart. */

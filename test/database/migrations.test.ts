@@ -1,7 +1,7 @@
 import { MikroORM } from '@mikro-orm/postgresql';
 import { expect } from 'chai';
 import { openDatabase } from '../../src/database/open-database.ts';
-import { postgresOptions } from '../../src/database/orm-options.ts';
+import { createPostgresOptions } from '../../src/database/orm-options.ts';
 import { type CapturedLog, capturedLog } from '../helpers/captured-log.ts';
 import { databaseSession } from '../helpers/database-session.ts';
 import { migratedDatabase } from '../helpers/import.ts';
@@ -21,7 +21,7 @@ async function databaseOfBefore(): Promise<string> {
   const { client, facts } = await openDatabase(url);
   await client.end();
   const limits = { statementTimeoutMs: 0, lockTimeoutMs: 0, idleInTransactionTimeoutMs: 0 };
-  const orm = await MikroORM.init(postgresOptions({ url, facts, limits, poolSize: 2 }));
+  const orm = await MikroORM.init(createPostgresOptions({ url, facts, limits, poolSize: 2 }));
   try {
     await orm.migrator.down({ to: 'Migration20261124040431_revocations' });
   } finally {

@@ -128,7 +128,7 @@ async function goThrough({ sqlState, breaking, mending }: Outage): Promise<void>
 
   await until('it is logged', () => log.about('database unavailable').length > 0);
   await run(mending);
-  await sent.done;
+  await sent.confirmed;
   await until('it is over', async () => (await rest(url).get('/readyz')).status === 200);
   await until('it is over', async () => (await metric(url, 'nano_messaging_database_up')) === 1);
   expect((await ban()).status).to.be.oneOf([200, 201]);
@@ -183,7 +183,7 @@ describe('A failover of PostgreSQL', function () {
     expect(sent.state).to.equal('pending');
 
     await execute(standby.url, 'select pg_promote()');
-    await sent.done;
+    await sent.confirmed;
     await say(url, owner, room, 'on the new primary');
     const { body } = await rest(url, owner.token).get(`/rooms/${room.id}/messages`);
     expect(body.content.map(({ content }: { content: string }) => content)).to.deep.equal([
@@ -198,5 +198,5 @@ describe('A failover of PostgreSQL', function () {
 
 async function identityOf(databaseUrl: string): Promise<string> {
   const store = await openPostgres({ databaseUrl, poolSize: 2, statementTimeoutMs: 5_000 });
-  return store.identity().finally(() => store.close());
+  return store.identify().finally(() => store.close());
 }

@@ -36,7 +36,7 @@ export const client: Client = connect({ url: 'https://chat.example', token: asyn
 const room = client.room(1);
 room.on('message', (message: Message) => console.log(message.seq, message.content.length));
 room.on('member', ({ permissions, level }) => console.log(permissions?.length, level.toFixed()));
-export const sent: Promise<Message> = room.send('Hello').done;
+export const sent: Promise<Message> = room.send('Hello').confirmed;
 // @ts-expect-error there is no such event
 room.on('massage', () => {});
 // @ts-expect-error there is no such setting

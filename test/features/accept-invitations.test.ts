@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { type Answered, acceptAll, type Invitation } from '../../src/core/log/accept-invitations.ts';
-import { roomLog } from '../../src/core/log/room-log.ts';
+import { type AcceptResult, acceptInvitations, type Invitation } from '../../src/core/log/accept-invitations.ts';
+import { createRoomLog } from '../../src/core/log/room-log.ts';
 import { openPglite, openPostgres } from '../../src/database/open-store.ts';
 import type { Store } from '../../src/database/store.ts';
 import { closeLater } from '../helpers/cleanup.ts';
@@ -40,10 +40,10 @@ function addRule(store: Store, room: number, grantee: string, accepted: boolean 
 }
 
 const invitationTo = (room_id: number, grantee: string, more: Partial<Invitation> = {}): Invitation => ({
-  ...{ room_id, grantee, entity: null, judgedAt: 0, ...more },
+  ...{ room_id, grantee, entity: null, rightsRev: 0, ...more },
 });
 
-const outcomesOf = (answers: readonly Answered[]) =>
+const outcomesOf = (answers: readonly AcceptResult[]) =>
   answers.map((answer) => (answer.outcome === 'accepted' ? `accepted ${answer.rev}` : answer.outcome));
 
 /** A change of a rule that another node has committed. */
@@ -79,11 +79,11 @@ for (const [name, open] of Object.entries(stores)) {
       // The clock of the second one is ahead: each room has its own time.
       const [one, two] = [await newRoom(store, { guests: 2 }), await newRoom(store, { guests: 1, ago: -600 })];
       const [a, b, c] = [one.invitations[1]!, two.invitations[0]!, one.invitations[0]!];
-      const answers = await acceptAll(store, [a, b, c]);
+      const answers = await acceptInvitations(store, [a, b, c]);
       expect(outcomesOf(answers)).to.deep.equal(['accepted 1', 'accepted 1', 'accepted 2']);
-      const log = roomLog(store);
+      const log = createRoomLog(store);
       for (const { id } of [one, two]) {
-        const { rules, head, rightsRev, start } = (await log.state(id))!;
+        const { rules, head, rightsRev, start } = (await log.snapshot(id))!;
         expect({ rev: head.rev, rightsRev }).to.deep.equal({ rev: rules.length, rightsRev: rules.length });
         expect(head.at).to.be.at.least(start.at);
         const changes = await log.changes(id, 1, 9, 9);
@@ -109,7 +109,7 @@ for (const [name, open] of Object.entries(stores)) {
         const some = rooms.flatMap(({ invitations }) => invitations.slice(4 * (n - 1), 4 * n));
         return n % 2 === 0 ? some : some.reverse();
       });
-      const log = roomLog(store);
+      const log = createRoomLog(store);
       const acceptEach = async (batch: Invitation[]): Promise<void> => {
         const answers = await log.accept(batch);
         const again = batch.filter((_, n) => answers[n]!.outcome === 'busy');
@@ -120,7 +120,7 @@ for (const [name, open] of Object.entries(stores)) {
       for (const { id } of rooms) {
         const changes = await log.changes(id, 1, 99, 99);
         expect(changes.map(({ rev }) => rev)).to.deep.equal(upTo(40));
-        expect((await log.state(id))!.rules.every(({ accepted }) => accepted)).to.equal(true);
+        expect((await log.snapshot(id))!.rules.every(({ accepted }) => accepted)).to.equal(true);
       }
     });
 
@@ -147,7 +147,7 @@ for (const [name, open] of Object.entries(stores)) {
         const entity = randomUUID();
         const [invitation] = room.invitations;
         await change(room.id, invitation!.grantee, entity);
-        const answers = await acceptAll(store, [{ ...invitation!, entity }, ...other.invitations]);
+        const answers = await acceptInvitations(store, [{ ...invitation!, entity }, ...other.invitations]);
         expect(outcomesOf(answers)).to.deep.equal(['changed', 'accepted 1']);
       });
     }
@@ -155,7 +155,7 @@ for (const [name, open] of Object.entries(stores)) {
     it('accepts an invitation although others have changed since it was judged', async () => {
       const room = await newRoom(store, { guests: 2 });
       await changeRule(store, room.id, randomUUID());
-      const answers = await acceptAll(store, room.invitations);
+      const answers = await acceptInvitations(store, room.invitations);
       expect(outcomesOf(answers)).to.deep.equal(['accepted 2', 'accepted 3']);
     });
   });
@@ -168,7 +168,7 @@ it('a room that another transaction keeps locked is busy, and does not hold up t
   const session = await databaseSession(url);
   await lockRoom(session, locked);
   const both = [...locked.invitations, ...other.invitations];
-  expect(outcomesOf(await acceptAll(store, both))).to.deep.equal(['busy', 'accepted 1']);
+  expect(outcomesOf(await acceptInvitations(store, both))).to.deep.equal(['busy', 'accepted 1']);
   await session.query('rollback');
-  expect(outcomesOf(await acceptAll(store, both))).to.deep.equal(['accepted 1', 'changed']);
+  expect(outcomesOf(await acceptInvitations(store, both))).to.deep.equal(['accepted 1', 'changed']);
 });

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { cursorOf, readCursor } from '../../src/core/cursor.ts';
+import { formatCursor, parseCursor } from '../../src/core/cursor.ts';
 import { chatIn } from '../helpers/chat-client.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
 import { somebody } from '../helpers/people.ts';
@@ -59,7 +59,7 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
 
   /** The room's log begins at its creation, which every member is told. */
   const beginning = (room: { id: number; createdAt: string }) =>
-    cursorOf({ room_id: room.id, rev: 0, at: Date.parse(room.createdAt) });
+    formatCursor({ room_id: room.id, rev: 0, at: Date.parse(room.createdAt) });
 
   it('tells nobody the changes of rules from before they came, whatever cursor they make up', async () => {
     const { api, room_id } = await away();
@@ -156,9 +156,9 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
   it('recovers nothing with a cursor from the future, or of another epoch', async () => {
     const { cursor, send, join } = await away();
     await send(3);
-    const position = readCursor(cursor)!;
+    const position = parseCursor(cursor)!;
     const { events } = await join(cursor);
-    const last = readCursor(events[2].payload.cursor)!;
+    const last = parseCursor(events[2].payload.cursor)!;
     const others = [
       { ...position, rev: 4 },
       { ...last, rev: 4 },
@@ -166,7 +166,7 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
       { ...position, at: 1 },
     ];
     for (const other of others) {
-      expect(await join(cursorOf(other))).to.deep.include({ recovered: false, events: [], rev: 3 });
+      expect(await join(formatCursor(other))).to.deep.include({ recovered: false, events: [], rev: 3 });
     }
   });
 

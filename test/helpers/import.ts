@@ -1,8 +1,8 @@
 import pg from 'pg';
 import { migratePostgres } from '../../src/database/migrate.ts';
-import { importOriginal, type Outcome } from '../../src/legacy-import/import-legacy.ts';
-import { openOriginal } from '../../src/legacy-import/legacy-database.ts';
-import { reportOf } from '../../src/legacy-import/report.ts';
+import { type ImportResult, importLegacy } from '../../src/legacy-import/import-legacy.ts';
+import { openLegacyDatabase } from '../../src/legacy-import/legacy-database.ts';
+import { formatReport } from '../../src/legacy-import/report.ts';
 import { openTarget } from '../../src/legacy-import/target.ts';
 import { closeLater } from './cleanup.ts';
 import type { Loose } from './loose.ts';
@@ -24,7 +24,7 @@ export async function migratedDatabase(): Promise<string> {
   return url.href;
 }
 
-interface Brought extends Outcome {
+interface Brought extends ImportResult {
   report: string;
   /** What was told on the way. */
   told: string[];
@@ -39,26 +39,26 @@ interface How {
 export async function bring(
   from: string,
   to: string,
-  { dryRun = false, contentBytes = 8_192 }: How = {},
+  { dryRun: isDryRun = false, contentBytes: maxContentBytes = 8_192 }: How = {},
 ): Promise<Brought> {
-  const original = await openOriginal(from);
+  const legacy = await openLegacyDatabase(from);
   try {
     const isUrl = to.startsWith('postgres');
     const target = await openTarget(
       isUrl ? { mode: 'postgres', databaseUrl: to } : { mode: 'embedded', directory: to },
-      dryRun,
+      isDryRun,
     );
     try {
       const told: string[] = [];
-      const tell = (line: string) => void told.push(line);
-      const outcome = await importOriginal({ original, target, contentBytes, dryRun, tell });
-      const report = reportOf(outcome, { from: original.place, to: target.place, dryRun });
+      const print = (line: string) => void told.push(line);
+      const outcome = await importLegacy({ legacy, target, maxContentBytes, isDryRun, print });
+      const report = formatReport(outcome, { from: legacy.location, to: target.location, isDryRun });
       return { ...outcome, report, told };
     } finally {
       await target.close();
     }
   } finally {
-    await original.close();
+    await legacy.close();
   }
 }
 

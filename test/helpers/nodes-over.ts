@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Logger, pino } from 'pino';
-import { type RedisNodes, type RedisSettings, redisNodes } from '../../src/cluster/redis-cluster.ts';
-import type { Envelope } from '../../src/core/log/change.ts';
+import { connectRedisNodes, type RedisNodes, type RedisSettings } from '../../src/cluster/redis-cluster.ts';
+import type { BusMessage } from '../../src/core/log/change.ts';
 import { closeLater } from './cleanup.ts';
 import { until } from './until.ts';
 
@@ -20,7 +20,7 @@ export async function bareNode(
   logger: Logger = pino({ level: 'silent' }),
 ): Promise<BareNode> {
   const counts = { lost: 0, rejected: 0, leaseFailures: 0 };
-  const nodes = await redisNodes({
+  const nodes = await connectRedisNodes({
     ...{ settings, service, logger },
     events: {
       lost: () => void counts.lost++,
@@ -57,14 +57,14 @@ export async function bareNodes(
 const uuid = '00000000-0000-0000-0000-00000000000a';
 const date = '2026-01-01T00:00:00.000Z';
 
-export function messageIn(room_id: number, rev: number, content = `${rev}`): Envelope {
+export function messageIn(room_id: number, rev: number, content = `${rev}`): BusMessage {
   const message = { id: rev, room_id, seq: rev, emitter: uuid, content, client_msg_id: null };
   return { kind: 'message', room_id, rev, at: rev, message: { ...message, createdAt: date, updatedAt: date } };
 }
 
 /** What a node hears of a room, once the room's channel is there. */
-export async function earIn(node: BareNode, room: number, adapter: RedisSettings['adapter']): Promise<Envelope[]> {
-  const heard: Envelope[] = [];
+export async function earIn(node: BareNode, room: number, adapter: RedisSettings['adapter']): Promise<BusMessage[]> {
+  const heard: BusMessage[] = [];
   node.bus.listen(room, (envelope) => void heard.push(envelope));
   const isNamed = () => node.missed.some((rooms) => rooms !== 'all' && rooms.includes(room));
   // The classic adapter hears every room from the start.

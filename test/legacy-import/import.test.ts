@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { expect } from 'chai';
-import { cursorOf } from '../../src/core/cursor.ts';
+import { formatCursor } from '../../src/core/cursor.ts';
 import { lockDataDirectory } from '../../src/database/data-directory.ts';
 import { migratePostgres } from '../../src/database/migrate.ts';
 import type { RunningServer } from '../../src/server.ts';
@@ -130,7 +130,7 @@ describe('An import from the original [PostgreSQL]', function () {
     // From what the log says now, and from the place of a message that was imported.
     const places: [string, number][] = [
       [meta.cursor, 5],
-      [cursorOf({ room_id: group, rev: 2, at: ms(at(2)) }), 3],
+      [formatCursor({ room_id: group, rev: 2, at: ms(at(2)) }), 3],
     ];
     const socket = await socketClient(node.url, ben);
     for (const [since, first] of places) {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { openOriginal } from '../../src/legacy-import/legacy-database.ts';
+import { openLegacyDatabase } from '../../src/legacy-import/legacy-database.ts';
 import { generateOriginal } from '../../tools/import-benchmark/generate.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { asking, bring, migratedDatabase } from '../helpers/import.ts';
@@ -135,7 +135,7 @@ describe('An import that cannot be', function () {
     const room = await original.madeRoom(ana.user, ana.entity);
     await original.message(room, ana.user, '1');
     const target = await migratedDatabase();
-    const snapshot = await openOriginal(original.url);
+    const snapshot = await openLegacyDatabase(original.url);
     for await (const { rooms } of snapshot.rooms()) expect(rooms).to.have.length(1);
     await original.message(room, ana.user, '2');
     expect((await snapshot.tallies(new Map()))[0]!.count).to.equal(1);

@@ -3,7 +3,7 @@ import { io, type Socket } from 'socket.io-client';
 import WebSocket from 'ws';
 import { closeCodes, errors } from '../../src/core/errors.ts';
 import { ChatFrame } from '../../src/protocol/chat-commands.ts';
-import { announcements, RefusedAck, type RequestName, requests } from '../../src/protocol/socket-events.ts';
+import { RefusedAck, type RequestName, requests, serverEvents } from '../../src/protocol/socket-events.ts';
 import { oddText, oddValue, type Random } from './random.ts';
 
 export interface Target {
@@ -138,7 +138,7 @@ async function connect({ url, token }: Target, tally: Tally): Promise<Socket> {
     transports: ['websocket'],
   });
   socket.onAny((name: string) => {
-    if (!Object.hasOwn(announcements, name)) throw new Error(`undocumented announcement ${name}`);
+    if (!Object.hasOwn(serverEvents, name)) throw new Error(`undocumented announcement ${name}`);
     count(tally, `socketio announced ${name}`);
   });
   await new Promise<void>((resolve, reject) => {

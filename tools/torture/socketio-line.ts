@@ -2,13 +2,13 @@ import { io, type Socket } from 'socket.io-client';
 import type WebSocket from 'ws';
 import { z } from 'zod';
 import {
-  type AnnouncementName,
-  type Announcements,
-  announcements,
   namespace,
   RefusedAck,
   type RequestName,
   requests,
+  type ServerEventName,
+  type ServerEventPayloads,
+  serverEvents,
 } from '../../src/protocol/socket-events.ts';
 import type { Dial, Heard, Line, LineEvents } from './line.ts';
 import { memberText, messageText, roomText } from './room-history.ts';
@@ -52,12 +52,12 @@ function socketioLine(socket: Socket, events: LineEvents): Line {
   });
 
   function hear(name: string, payload: unknown): void {
-    const schema = Object.hasOwn(announcements, name) && announcements[name as AnnouncementName];
+    const schema = Object.hasOwn(serverEvents, name) && serverEvents[name as ServerEventName];
     if (!schema || schema.safeParse(payload).error) {
       return events.breach(`undocumented announcement ${name} ${JSON.stringify(payload)}`);
     }
     if (name === 'room:removed') {
-      const { room_id, code } = payload as Announcements['room:removed'];
+      const { room_id, code } = payload as ServerEventPayloads['room:removed'];
       return events.removed(room_id, code);
     }
     const heard = heardOf(name, payload);
@@ -131,16 +131,22 @@ function breakOff(socket: Socket, how: 'cut' | 'vanish'): void {
 
 /** Undefined for what is no change of a room. */
 function heardOf(name: string, payload: unknown): Heard | undefined {
-  const { room_id: room, rev, cursor } = payload as Announcements['message:new'];
+  const { room_id: room, rev, cursor } = payload as ServerEventPayloads['message:new'];
   switch (name) {
     case 'message:new': {
-      const message = payload as Announcements['message:new'];
+      const message = payload as ServerEventPayloads['message:new'];
       return { room, rev, cursor, seq: message.seq, text: messageText(message) };
     }
     case 'member:changed':
-      return { room, rev, cursor, seq: undefined, text: memberText(payload as Announcements['member:changed']) };
+      return { room, rev, cursor, seq: undefined, text: memberText(payload as ServerEventPayloads['member:changed']) };
     case 'room:changed':
-      return { room, rev, cursor, seq: undefined, text: roomText((payload as Announcements['room:changed']).room) };
+      return {
+        room,
+        rev,
+        cursor,
+        seq: undefined,
+        text: roomText((payload as ServerEventPayloads['room:changed']).room),
+      };
     default:
       return undefined;
   }

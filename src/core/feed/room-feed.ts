@@ -3,7 +3,7 @@ import type { Origin } from '../bus.ts';
 import type { Position } from '../cursor.ts';
 import { ChatError, type RemovalCode } from '../errors.ts';
 import type { RoomId } from '../ids.ts';
-import type { Change, Envelope } from '../log/change.ts';
+import type { BusMessage, Change } from '../log/change.ts';
 import {
   apply,
   concerns,
@@ -14,7 +14,7 @@ import {
   verdictOn,
 } from '../log/rights-cache.ts';
 import type { RoomLog } from '../log/room-log.ts';
-import type { LoggedRoom } from '../log/room-snapshot.ts';
+import type { RoomSnapshot } from '../log/room-snapshot.ts';
 import { ChangeOrder, type ChangeOrigin, type FeedEvents } from './change-sequencer.ts';
 
 /** One connection's place in one room. All its methods are synchronous: between them nothing can slip in. */
@@ -51,7 +51,7 @@ interface Joining {
 }
 
 interface Snapshot {
-  state: LoggedRoom;
+  state: RoomSnapshot;
 }
 
 interface Collaborators {
@@ -188,7 +188,7 @@ export class RoomFeed {
     if (lack) this.#takeOut(member, lack);
   }
 
-  hear(envelope: Envelope, origin: Origin = 'here'): void {
+  hear(envelope: BusMessage, origin: Origin = 'here'): void {
     if (envelope.kind === 'deleted') this.#delete();
     else this.#order.hear(envelope, origin);
   }

@@ -1,4 +1,4 @@
-import { type RequestCost, refusalCost, tokensOf } from '../../protocol/request-costs.ts';
+import { countTokens, type RequestCost, refusalCost } from '../../protocol/request-costs.ts';
 import { ChatError, type ErrorCode } from '../errors.ts';
 import type { RoomId, Uuid } from '../ids.ts';
 import { type ShareSpending, TokenBuckets } from './token-buckets.ts';
@@ -61,7 +61,7 @@ export function requestLimits(
   return {
     take(user, cost, input) {
       // What costs nothing is taken, too, unless the user owes for refusals.
-      demand(requests?.take(`requests:${user}`, tokensOf(cost, input)), 'requests');
+      demand(requests?.take(`requests:${user}`, countTokens(cost, input)), 'requests');
     },
     refused: (user, code) => requests?.charge(`requests:${user}`, refusalCost(code)),
     takeRule(giver, receiver) {

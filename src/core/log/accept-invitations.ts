@@ -7,28 +7,28 @@ export interface Invitation {
   grantee: Uuid;
   /** The organisation whose rules bear on the grantee's rights, too. */
   entity: Uuid | null;
-  judgedAt: number;
+  rightsRev: number;
 }
 
-export type Answered =
+export type AcceptResult =
   | { outcome: 'accepted'; rev: number; at: number }
   /** The invitation is answered or gone, or something that bears on the grantee's rights has changed: judge again. */
   | { outcome: 'changed' }
   /** Another transaction keeps the room locked: try again in a moment. */
   | { outcome: 'busy' };
 
-const acceptInvitations = {
+const acceptInvitationsStatement = {
   name: 'accept_invitations',
   text: `select o_outcome as outcome, o_rev::float8 as rev, (extract(epoch from o_at) * 1000)::float8 as at
     from accept_invitations($1::bigint[], $2::uuid[], $3::uuid[], $4::bigint[])`,
 };
 
 /** Accepts a batch in one commit. No two may share room and grantee. Answers in their order. */
-export function acceptAll(store: Store, invitations: readonly Invitation[]): Promise<Answered[]> {
-  return store.query<Answered>(acceptInvitations, [
+export function acceptInvitations(store: Store, invitations: readonly Invitation[]): Promise<AcceptResult[]> {
+  return store.query<AcceptResult>(acceptInvitationsStatement, [
     invitations.map(({ room_id }) => room_id),
     invitations.map(({ grantee }) => grantee),
     invitations.map(({ entity }) => entity),
-    invitations.map(({ judgedAt }) => judgedAt),
+    invitations.map(({ rightsRev }) => rightsRev),
   ]);
 }

@@ -1,11 +1,11 @@
 import type { Store } from '../../database/store.ts';
-import { stateOf } from '../../database/store-errors.ts';
+import { sqlState } from '../../database/store-errors.ts';
 import type { RoomId } from '../ids.ts';
 import type { MessageChange } from './change.ts';
 import type { Draft } from './draft.ts';
-import { messageChange } from './room-log-statements.ts';
+import { toMessageChange } from './room-log-statements.ts';
 
-const appendStraight = {
+const fastAppendStatement = {
   name: 'append_straight',
   isUrgent: true,
   text: `select ids, seqs, revs, ats from append_straight($1::bigint[], $2::int[], $3::bigint[], $4::int[], $5::int[],
@@ -16,9 +16,9 @@ const appendStraight = {
 type Row = Record<'ids' | 'seqs' | 'revs' | 'ats', string>;
 
 /** What of the batch is of one room. */
-interface Share {
+interface RoomShare {
   room: RoomId;
-  judgedAt: number;
+  rightsRev: number;
   count: number;
 }
 
@@ -27,30 +27,30 @@ interface Share {
  * room that is kept locked or gone, or rights that have changed. Otherwise nothing is stored, and the answer is
  * undefined.
  */
-export async function storeStraight(store: Store, drafts: readonly Draft[]): Promise<MessageChange[] | undefined> {
-  const shares = sharesOf(drafts);
+export async function appendFastPath(store: Store, drafts: readonly Draft[]): Promise<MessageChange[] | undefined> {
+  const shares = groupByRoom(drafts);
   if (!shares) return undefined;
   const slots = new Map(shares.map(({ room }, n) => [room, n]));
-  const taken = shares.map(() => 0);
-  const places = drafts.map(({ room_id }) => {
+  const counts = shares.map(() => 0);
+  const placements = drafts.map(({ room_id }) => {
     const slot = slots.get(room_id)!;
-    taken[slot]! += 1;
-    return { slot, nth: taken[slot]! };
+    counts[slot]! += 1;
+    return { slot, nth: counts[slot]! };
   });
   let rows: Row[];
   try {
-    rows = await store.query<Row>(appendStraight, [
+    rows = await store.query<Row>(fastAppendStatement, [
       shares.map(({ room }) => room),
       shares.map(({ count }) => count),
-      shares.map(({ judgedAt }) => judgedAt),
-      places.map(({ slot }) => slot + 1),
-      places.map(({ nth }) => nth),
+      shares.map(({ rightsRev }) => rightsRev),
+      placements.map(({ slot }) => slot + 1),
+      placements.map(({ nth }) => nth),
       drafts.map(({ emitter }) => emitter),
       drafts.map(({ content }) => content),
       drafts.map(({ client_msg_id }) => client_msg_id),
     ]);
   } catch (error) {
-    if (isNotStraight(error)) return undefined;
+    if (needsSlowPath(error)) return undefined;
     throw error;
   }
   const [row] = rows;
@@ -59,26 +59,26 @@ export async function storeStraight(store: Store, drafts: readonly Draft[]): Pro
     row[name].split(',').map(Number),
   ) as [number[], number[], number[], number[]];
   return drafts.map(({ room_id, emitter, content, client_msg_id }, n) => {
-    const { slot, nth } = places[n]!;
+    const { slot, nth } = placements[n]!;
     const at = ats[slot]!;
     const position = { id: ids[n]!, seq: seqs[slot]! + nth, rev: revs[slot]! + nth };
-    return messageChange({ room_id, ...position, emitter, content, client_msg_id, at, updated: at });
+    return toMessageChange({ room_id, ...position, emitter, content, client_msg_id, at, updated: at });
   });
 }
 
 /** In the order in which all nodes lock rooms; undefined where one room was judged at two revs. */
-function sharesOf(drafts: readonly Draft[]): Share[] | undefined {
-  const shares = new Map<RoomId, Share>();
-  for (const { room_id: room, judgedAt } of drafts) {
+function groupByRoom(drafts: readonly Draft[]): RoomShare[] | undefined {
+  const shares = new Map<RoomId, RoomShare>();
+  for (const { room_id: room, rightsRev } of drafts) {
     const share = shares.get(room);
-    if (!share) shares.set(room, { room, judgedAt, count: 1 });
-    else if (share.judgedAt === judgedAt) share.count += 1;
+    if (!share) shares.set(room, { room, rightsRev, count: 1 });
+    else if (share.rightsRev === rightsRev) share.count += 1;
     else return undefined;
   }
   return [...shares.values()].sort((a, b) => a.room - b.room);
 }
 
 /** Said so, a repetition, a lock that was not had in time, a deadlock, or data that the database does not take. */
-function isNotStraight(error: unknown): boolean {
-  return /^(NM001|2[23]...|55P03|40P01)$/.test(stateOf(error) ?? '');
+function needsSlowPath(error: unknown): boolean {
+  return /^(NM001|2[23]...|55P03|40P01)$/.test(sqlState(error) ?? '');
 }

@@ -7,11 +7,11 @@ export interface Draft {
   content: string;
   client_msg_id: string | null;
   /** Whether the emitter may write by the rules as they were at `judgedAt`. */
-  allowed: boolean;
-  judgedAt: number;
+  isAllowed: boolean;
+  rightsRev: number;
 }
 
-export type Appended =
+export type AppendResult =
   | { outcome: 'stored'; change: MessageChange }
   | { outcome: 'duplicate'; change: MessageChange }
   /** The rules have changed since `judgedAt`: judge again. */

@@ -6,7 +6,7 @@ import type { Uuid } from '../ids.ts';
  * is not in the log: undefined, and for an imported room what the import brought. `rw` stands in for a rule that the
  * legacy service has since removed.
  */
-export async function lastGrant(em: EntityManager, room: number, grantee: Uuid): Promise<string | undefined> {
+export async function readLastGrant(em: EntityManager, room: number, grantee: Uuid): Promise<string | undefined> {
   const [row] = await em.execute<{ permissions: string | null }[]>(
     `select coalesce(
       (select body->>'permissions' from room_changes where room_id = ? and kind = 'member'

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { aMessage } from '../examples.ts';
+import { exampleMessage } from '../examples.ts';
 import { count, RoomId, Uuid } from '../ids.ts';
-import { moment } from '../timestamp.ts';
+import { dateBound } from '../timestamp.ts';
 
 const date = z.iso.datetime();
 
@@ -16,7 +16,7 @@ export const Message = z
     createdAt: date.describe('Never decreases with `seq`.'),
     updatedAt: date,
   })
-  .meta({ id: 'Message', examples: [aMessage] });
+  .meta({ id: 'Message', examples: [exampleMessage] });
 export type Message = z.infer<typeof Message>;
 
 /** Its size is judged against `MAX_CONTENT_BYTES` by the use case, which answers `TOO_LARGE`. */
@@ -46,13 +46,13 @@ export type Draft = z.infer<typeof Draft>;
 const seq = count(0, Number.MAX_SAFE_INTEGER);
 
 /** At most one of the three; they are `seq`. */
-export const position = {
+export const pageAnchors = {
   before: seq.optional().describe('A `seq`: the newest of the messages before it.'),
   after: seq.optional().describe('A `seq`: the oldest of the messages after it.'),
   around: seq.optional().describe('A `seq`: that message, and as many before as after it.'),
 };
 
-export const onePosition = [
+export const atMostOneAnchor = [
   (query: { before?: number | undefined; after?: number | undefined; around?: number | undefined }) =>
     [query.before, query.after, query.around].filter((given) => given !== undefined).length <= 1,
   { path: ['before'] as string[], message: 'at most one of before, after and around may be given' },
@@ -62,10 +62,10 @@ export const pageSize = (fallback: number) => count(1, 500).default(fallback).de
 
 export const HistoryQuery = z
   .object({
-    ...position,
+    ...pageAnchors,
     limit: pageSize(100),
-    dateFrom: moment('from').optional(),
-    dateTo: moment('to').optional(),
+    dateFrom: dateBound('from').optional(),
+    dateTo: dateBound('to').optional(),
   })
-  .refine(...onePosition);
+  .refine(...atMostOneAnchor);
 export type HistoryQuery = z.infer<typeof HistoryQuery>;

@@ -4,7 +4,7 @@ import type { RoomId, Uuid } from '../ids.ts';
 import type { Room } from '../room.ts';
 import type { Change } from './change.ts';
 import type { RoomLog } from './room-log.ts';
-import type { LoggedRoom } from './room-snapshot.ts';
+import type { RoomSnapshot } from './room-snapshot.ts';
 
 /** A room and its rules as they stand at one `rev`. */
 export interface RoomRights {
@@ -16,10 +16,10 @@ export function rightsOf(room: Room, rules: readonly Rule[]): RoomRights {
   return { room, rules: new Map(rules.map((rule) => [rule.entity_UUID, rule])) };
 }
 
-const known = new WeakMap<LoggedRoom, RoomRights>();
+const known = new WeakMap<RoomSnapshot, RoomRights>();
 
 /** Those of a room as it was read; made once for all who join by one read. */
-export function rightsAt(state: LoggedRoom): RoomRights {
+export function rightsAt(state: RoomSnapshot): RoomRights {
   const rights = known.get(state) ?? rightsOf(state.room, state.rules);
   known.set(state, rights);
   return rights;
@@ -103,7 +103,7 @@ export function rightsCache(log: RoomLog): RightsCache {
         else missing.push(room);
       }
       if (missing.length === 0) return found;
-      for (const { room, rules, rightsRev } of await log.states(missing)) {
+      for (const { room, rules, rightsRev } of await log.snapshots(missing)) {
         const rights = versioned(rightsOf(room, rules), rightsRev);
         known.set(room.id, rights);
         found.set(room.id, rights);

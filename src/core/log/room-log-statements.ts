@@ -3,7 +3,7 @@ import type { Uuid } from '../ids.ts';
 import type { Room } from '../room.ts';
 import type { Grant, MessageChange } from './change.ts';
 import type { Message } from './message.ts';
-import type { LoggedRoom } from './room-snapshot.ts';
+import type { RoomSnapshot } from './room-snapshot.ts';
 
 /** The statements of the room log, with the rows they answer and what these become. */
 
@@ -63,7 +63,7 @@ export const statements = {
   },
   roomsById: { name: 'rooms_by_id', text: roomsById },
   /** The same, for messages that wait to be judged. */
-  roomsWrittenTo: { name: 'rooms_by_id', isUrgent: true, text: roomsById },
+  roomsByIdUrgent: { name: 'rooms_by_id', isUrgent: true, text: roomsById },
   /** Of messages that may not be written: one that is stored already is answered all the same. Takes no lock. */
   unwritable: {
     name: 'unwritable',
@@ -89,7 +89,7 @@ export const statements = {
       from permission_rules p where p.room_id = r.id), '[]') as rules
       from rooms r where r.pair_low = $1::uuid and r.pair_high = $2::uuid`,
   },
-  roomsOf: {
+  roomsOfUser: {
     name: 'rooms_of',
     text: `with mine as (
         select room_id from permission_rules where grantee = $1::uuid
@@ -133,34 +133,43 @@ export const statements = {
 } as const satisfies Record<string, Statement>;
 
 /** Messages of one commit are of one moment, and it is written out for each of them twice. */
-let lastMoment = { at: 0, text: new Date(0).toISOString() };
+let lastTimestamp = { at: 0, text: new Date(0).toISOString() };
 
-function iso(at: number): string {
-  if (at !== lastMoment.at) lastMoment = { at, text: new Date(at).toISOString() };
-  return lastMoment.text;
+function formatTimestamp(at: number): string {
+  if (at !== lastTimestamp.at) lastTimestamp = { at, text: new Date(at).toISOString() };
+  return lastTimestamp.text;
 }
 
-function messageOf(row: MessageRow): Message {
+function toMessage(row: MessageRow): Message {
   const { id, room_id, seq, emitter, content, client_msg_id } = row;
-  return { id, room_id, seq, emitter, content, client_msg_id, createdAt: iso(row.at), updatedAt: iso(row.updated) };
+  return {
+    id,
+    room_id,
+    seq,
+    emitter,
+    content,
+    client_msg_id,
+    createdAt: formatTimestamp(row.at),
+    updatedAt: formatTimestamp(row.updated),
+  };
 }
 
-export function messageChange(row: MessageRow): MessageChange {
-  return { kind: 'message', room_id: row.room_id, rev: row.rev, at: row.at, message: messageOf(row) };
+export function toMessageChange(row: MessageRow): MessageChange {
+  return { kind: 'message', room_id: row.room_id, rev: row.rev, at: row.at, message: toMessage(row) };
 }
 
-export function stateOf(row: RoomRow): LoggedRoom {
+export function toSnapshot(row: RoomRow): RoomSnapshot {
   const { id, uuid, name, type, level_admin, user_owner, entity_owner, max_entity_rules, last_seq } = row;
   return {
     room: {
       ...{ id, uuid, name, type, level_admin, user_owner, entity_owner, max_entity_rules, last_seq },
-      createdAt: iso(row.created),
-      updatedAt: iso(row.updated),
+      createdAt: formatTimestamp(row.created),
+      updatedAt: formatTimestamp(row.updated),
     },
     rules: row.rules.map(({ created, updated, ...rule }) => ({
       ...rule,
-      createdAt: iso(created),
-      updatedAt: iso(updated),
+      createdAt: formatTimestamp(created),
+      updatedAt: formatTimestamp(updated),
     })),
     head: { room_id: id, rev: row.last_rev, at: row.changed },
     start: { room_id: id, rev: 0, at: row.created },

@@ -1,33 +1,33 @@
-import { sharedReads } from '../../database/batch-loader.ts';
+import { createBatchLoader } from '../../database/batch-loader.ts';
 import type { Store } from '../../database/store.ts';
 import type { Position } from '../cursor.ts';
 import type { RoomId, RoomRef, Uuid } from '../ids.ts';
-import { type Answered, acceptAll, type Invitation } from './accept-invitations.ts';
-import { storeStraight } from './append-fast-path.ts';
+import { type AcceptResult, acceptInvitations, type Invitation } from './accept-invitations.ts';
+import { appendFastPath } from './append-fast-path.ts';
 import type { Change, MessageChange } from './change.ts';
-import type { Appended, Draft } from './draft.ts';
-import { type MessageRow, messageChange, type RoomRow, statements, stateOf } from './room-log-statements.ts';
-import type { LoggedRoom } from './room-snapshot.ts';
+import type { AppendResult, Draft } from './draft.ts';
+import { type MessageRow, type RoomRow, statements, toMessageChange, toSnapshot } from './room-log-statements.ts';
+import type { RoomSnapshot } from './room-snapshot.ts';
 
 /** The rooms' logs as SQL. `seq` and `rev` are given under the room's lock, so both are without gaps in commit order. */
 export interface RoomLog {
   /** Stores a batch in one commit. No two drafts may share room, emitter and client_msg_id. Answers in their order. */
-  append(drafts: readonly Draft[]): Promise<Appended[]>;
+  append(drafts: readonly Draft[]): Promise<AppendResult[]>;
   /** Accepts invitations in one commit. No two may share room and grantee. Answers in their order. */
-  accept(invitations: readonly Invitation[]): Promise<Answered[]>;
-  state(ref: RoomRef): Promise<LoggedRoom | undefined>;
+  accept(invitations: readonly Invitation[]): Promise<AcceptResult[]>;
+  snapshot(ref: RoomRef): Promise<RoomSnapshot | undefined>;
   /** For messages that wait to be judged: ahead of other reads. */
-  states(ids: readonly RoomId[]): Promise<LoggedRoom[]>;
+  snapshots(ids: readonly RoomId[]): Promise<RoomSnapshot[]>;
   /** The room of two users, given in the order in which they are unique. */
-  pair(low: Uuid, high: Uuid): Promise<LoggedRoom | undefined>;
+  pairSnapshot(low: Uuid, high: Uuid): Promise<RoomSnapshot | undefined>;
   /** Rooms that a rule or ownership may lead the actor to, newest activity first and from `before` on, each with the rules that name him. */
-  roomsOf(
+  listRooms(
     user: Uuid,
     entity: Uuid | null,
     level: number,
     before: Position | undefined,
     limit: number,
-  ): Promise<LoggedRoom[]>;
+  ): Promise<RoomSnapshot[]>;
   /** The changes from `from` to `to` inclusive, in order; at most `limit`. */
   changes(room: RoomId, from: number, to: number, limit: number): Promise<Change[]>;
   /** `last_rev` of the rooms that there are. */
@@ -38,39 +38,39 @@ export interface RoomLog {
   seqAt(room: RoomId, at: number): Promise<number>;
 }
 
-export function roomLog(store: Store): RoomLog {
-  const stateById = sharedReads(async (ids: readonly RoomId[]) => {
-    const states = (await store.query<RoomRow>(statements.roomsById, [ids])).map(stateOf);
+export function createRoomLog(store: Store): RoomLog {
+  const loadSnapshot = createBatchLoader(async (ids: readonly RoomId[]) => {
+    const states = (await store.query<RoomRow>(statements.roomsById, [ids])).map(toSnapshot);
     return new Map(states.map((state) => [state.room.id, state]));
   });
   return {
-    states: async (ids) => (await store.query<RoomRow>(statements.roomsWrittenTo, [ids])).map(stateOf),
+    snapshots: async (ids) => (await store.query<RoomRow>(statements.roomsByIdUrgent, [ids])).map(toSnapshot),
     async append(drafts) {
-      const allowed = drafts.filter((draft) => draft.allowed);
-      const others = drafts.filter((draft) => !draft.allowed);
+      const allowed = drafts.filter((draft) => draft.isAllowed);
+      const others = drafts.filter((draft) => !draft.isAllowed);
       // Those first that store nothing: what fails then leaves nothing behind that is stored and not answered.
       const answers = {
         others: others.length > 0 ? await answerUnwritable(store, others) : [],
-        allowed: [] as Appended[],
+        allowed: [] as AppendResult[],
       };
       if (allowed.length > 0) answers.allowed = await appendAllowed(store, allowed);
-      const [ofAllowed, ofOthers] = [answers.allowed.values(), answers.others.values()];
-      return drafts.map((draft) => (draft.allowed ? ofAllowed : ofOthers).next().value!);
+      const [allowedResults, otherResults] = [answers.allowed.values(), answers.others.values()];
+      return drafts.map((draft) => (draft.isAllowed ? allowedResults : otherResults).next().value!);
     },
-    accept: (invitations) => acceptAll(store, invitations),
-    async state(ref) {
-      if (typeof ref === 'number') return stateById(ref);
+    accept: (invitations) => acceptInvitations(store, invitations),
+    async snapshot(ref) {
+      if (typeof ref === 'number') return loadSnapshot(ref);
       const [row] = await store.query<RoomRow>(statements.roomByUuid, [ref]);
-      return row && stateOf(row);
+      return row && toSnapshot(row);
     },
-    async pair(low, high) {
+    async pairSnapshot(low, high) {
       const [row] = await store.query<RoomRow>(statements.roomByPair, [low, high]);
-      return row && stateOf(row);
+      return row && toSnapshot(row);
     },
-    async roomsOf(user, entity, level, before, limit) {
+    async listRooms(user, entity, level, before, limit) {
       const from = [before?.at ?? null, before?.room_id ?? null];
-      const rows = await store.query<RoomRow>(statements.roomsOf, [user, entity, level, ...from, limit]);
-      return rows.map(stateOf);
+      const rows = await store.query<RoomRow>(statements.roomsOfUser, [user, entity, level, ...from, limit]);
+      return rows.map(toSnapshot);
     },
     async changes(room_id, from, to, limit) {
       type Row = { rev: number; kind: 'member' | 'room'; body: never; at: number };
@@ -79,7 +79,7 @@ export function roomLog(store: Store): RoomLog {
         store.query<MessageRow>(statements.messages, bounds),
         store.query<Row>(statements.changes, bounds),
       ]);
-      const changes: Change[] = messages.map(messageChange);
+      const changes: Change[] = messages.map(toMessageChange);
       for (const { rev, kind, body, at } of others) {
         changes.push(
           kind === 'member' ? { kind, room_id, rev, at, rule: body } : { kind, room_id, rev, at, room: body },
@@ -92,7 +92,7 @@ export function roomLog(store: Store): RoomLog {
       return new Map(rows.map(({ id, rev }) => [id, rev]));
     },
     async page(room_id, from, to, limit, order) {
-      return (await store.query<MessageRow>(statements[order], [room_id, from, to, limit])).map(messageChange);
+      return (await store.query<MessageRow>(statements[order], [room_id, from, to, limit])).map(toMessageChange);
     },
     async seqAt(room_id, at) {
       const [row] = await store.query<{ seq: number }>(statements.seqAt, [room_id, at]);
@@ -101,39 +101,39 @@ export function roomLog(store: Store): RoomLog {
   };
 }
 
-async function appendAllowed(store: Store, drafts: readonly Draft[]): Promise<Appended[]> {
-  const stored = await storeStraight(store, drafts);
-  return stored ? stored.map((change) => ({ outcome: 'stored', change })) : appendCarefully(store, drafts);
+async function appendAllowed(store: Store, drafts: readonly Draft[]): Promise<AppendResult[]> {
+  const stored = await appendFastPath(store, drafts);
+  return stored ? stored.map((change) => ({ outcome: 'stored', change })) : appendSlowPath(store, drafts);
 }
 
-type Outcome = MessageRow & { outcome: Appended['outcome']; content: string | null };
+type OutcomeRow = MessageRow & { outcome: AppendResult['outcome']; content: string | null };
 
 /** Messages that may not be written, without a lock: whoever may not write cannot hold up those who may. */
-async function answerUnwritable(store: Store, drafts: readonly Draft[]): Promise<Appended[]> {
-  const rows = await store.query<Outcome>(statements.unwritable, [
+async function answerUnwritable(store: Store, drafts: readonly Draft[]): Promise<AppendResult[]> {
+  const rows = await store.query<OutcomeRow>(statements.unwritable, [
     drafts.map((draft) => draft.room_id),
     drafts.map((draft) => draft.emitter),
     drafts.map((draft) => draft.client_msg_id),
-    drafts.map((draft) => draft.judgedAt),
+    drafts.map((draft) => draft.rightsRev),
   ]);
-  return rows.map((row, n) => appendedOf(row, drafts[n]!));
+  return rows.map((row, n) => toAppendResult(row, drafts[n]!));
 }
 
 /** Tells of each message what became of it. */
-async function appendCarefully(store: Store, drafts: readonly Draft[]): Promise<Appended[]> {
-  const rows = await store.query<Outcome>(statements.append, [
+async function appendSlowPath(store: Store, drafts: readonly Draft[]): Promise<AppendResult[]> {
+  const rows = await store.query<OutcomeRow>(statements.append, [
     drafts.map((draft) => draft.room_id),
     drafts.map((draft) => draft.emitter),
     drafts.map((draft) => draft.content),
     drafts.map((draft) => draft.client_msg_id),
-    drafts.map((draft) => draft.allowed),
-    drafts.map((draft) => draft.judgedAt),
+    drafts.map((draft) => draft.isAllowed),
+    drafts.map((draft) => draft.rightsRev),
   ]);
-  return rows.map((row, n) => appendedOf(row, drafts[n]!));
+  return rows.map((row, n) => toAppendResult(row, drafts[n]!));
 }
 
-function appendedOf(row: Outcome, { room_id, emitter, content, client_msg_id }: Draft): Appended {
+function toAppendResult(row: OutcomeRow, { room_id, emitter, content, client_msg_id }: Draft): AppendResult {
   if (row.outcome !== 'stored' && row.outcome !== 'duplicate') return { outcome: row.outcome };
   const stored = { ...row, room_id, emitter, client_msg_id, content: row.content ?? content };
-  return { outcome: row.outcome, change: messageChange(stored) };
+  return { outcome: row.outcome, change: toMessageChange(stored) };
 }

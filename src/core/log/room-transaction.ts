@@ -1,5 +1,5 @@
 import { LockMode } from '@mikro-orm/core';
-import { databaseTime } from '../../database/database-time.ts';
+import { readDatabaseTime } from '../../database/database-time.ts';
 import type { EntityManager, Store } from '../../database/store.ts';
 import {
   type Action,
@@ -131,7 +131,7 @@ export async function lockRoom(em: EntityManager, where: Where): Promise<LockedR
     { room: entity },
     { orderBy: { createdAt: 'asc', grantee: 'asc' } },
   );
-  return new LockedRoom(em, entity, rules, await databaseTime(em));
+  return new LockedRoom(em, entity, rules, await readDatabaseTime(em));
 }
 
 /** Runs `task` under the room's lock and tells the room what it changed, after the commit. */

@@ -1,10 +1,10 @@
 import type { RoomOwnership, Rule } from '../authorization.ts';
 import type { RoomId } from '../ids.ts';
 import type { PermissionRule, Room } from '../room.ts';
-import { shownAnswer } from './change.ts';
+import { toAnswerFields } from './change.ts';
 import type { PermissionRuleEntity } from './permission-rule.entity.ts';
 import type { RoomEntity } from './room.entity.ts';
-import type { LoggedRule } from './room-snapshot.ts';
+import type { RuleSnapshot } from './room-snapshot.ts';
 
 export function presentRoom(room: RoomEntity): Room {
   return {
@@ -31,9 +31,9 @@ export function ruleOf({ grantee, kind, permissions, level, accepted }: Permissi
   return { entity_UUID: grantee, kind, permissions, level, accepted: accepted ?? null };
 }
 
-export function presentRule(room_id: RoomId, rule: LoggedRule): PermissionRule {
+export function presentRule(room_id: RoomId, rule: RuleSnapshot): PermissionRule {
   const { entity_UUID, kind, permissions, level, createdAt, updatedAt } = rule;
-  return { room_id, entity_UUID, kind, permissions, level, ...shownAnswer(rule.accepted), createdAt, updatedAt };
+  return { room_id, entity_UUID, kind, permissions, level, ...toAnswerFields(rule.accepted), createdAt, updatedAt };
 }
 
 export function presentRuleEntity(rule: PermissionRuleEntity): PermissionRule {

@@ -1,5 +1,5 @@
 import type { Session } from './session.ts';
-import { list, quoted, type Table } from './tables.ts';
+import { quoteName, quoteNames, type Table } from './tables.ts';
 
 const maxRows = 1_000;
 const maxBytes = 4 * 1024 * 1024;
@@ -12,7 +12,7 @@ export async function copyTable(
   from: Session,
   to: Session,
   table: Table,
-  copied: (rows: number) => void,
+  onCopied: (rows: number) => void,
 ): Promise<void> {
   const [read, write] = [readStatement(table), writeStatement(table)];
   let last: Row | undefined;
@@ -24,7 +24,7 @@ export async function copyTable(
       write,
       table.columns.map(({ name }) => rows.map((row) => row[name])),
     );
-    copied(rows.length);
+    onCopied(rows.length);
     last = rows.at(-1);
   }
 }
@@ -33,35 +33,35 @@ export async function copyTable(
 function readStatement({ name, columns, key }: Table): { first: string; next: string } {
   const typed = key.map((column, n) => `$${n + 1}::text::${columns.find((one) => one.name === column)!.type}`);
   // Of the row: without the `s`, it would be the order of the texts.
-  const order = key.map((column) => `s.${quoted(column)}`).join(', ');
-  const page = (where: string) => `select ${columns.map((one) => `${quoted(one.name)}::text`).join(', ')}
+  const order = key.map((column) => `s.${quoteName(column)}`).join(', ');
+  const page = (where: string) => `select ${columns.map((one) => `${quoteName(one.name)}::text`).join(', ')}
     from (
-      select p.*, sum(octet_length(p::text)) over (order by ${list(key)}) - octet_length(p::text) as bytes_before
-      from (select * from ${quoted(name)} ${where} order by ${list(key)} limit ${maxRows}) p
+      select p.*, sum(octet_length(p::text)) over (order by ${quoteNames(key)}) - octet_length(p::text) as bytes_before
+      from (select * from ${quoteName(name)} ${where} order by ${quoteNames(key)} limit ${maxRows}) p
     ) s where s.bytes_before < ${maxBytes} order by ${order}`;
-  return { first: page(''), next: page(`where (${list(key)}) > (${typed.join(', ')})`) };
+  return { first: page(''), next: page(`where (${quoteNames(key)}) > (${typed.join(', ')})`) };
 }
 
 function writeStatement({ name, columns }: Table): string {
   const names = columns.map((column) => column.name);
-  const values = columns.map((column) => `i.${quoted(column.name)}::${column.type}`);
+  const values = columns.map((column) => `i.${quoteName(column.name)}::${column.type}`);
   const arrays = columns.map((_, n) => `$${n + 1}::text[]`);
-  return `insert into ${quoted(name)} (${list(names)}) select ${values.join(', ')}
-    from unnest(${arrays.join(', ')}) as i(${list(names)})`;
+  return `insert into ${quoteName(name)} (${quoteNames(names)}) select ${values.join(', ')}
+    from unnest(${arrays.join(', ')}) as i(${quoteNames(names)})`;
 }
 
 /** What a table holds. Two that are equal hold the same rows: the sums are of 128 bits of each whole row. */
-export interface Content {
+export interface TableContent {
   rows: number;
   checksum: string;
 }
 
-export async function contentOf({ query }: Session, { name, columns }: Table): Promise<Content> {
+export async function readContent({ query }: Session, { name, columns }: Table): Promise<TableContent> {
   const half = (from: number) => `coalesce(sum(('x' || substr(hash, ${from}, 16))::bit(64)::bigint::numeric), 0)::text`;
-  const whole = columns.map((column) => `${quoted(column.name)}::text`).join(', ');
-  const [content] = await query<Content>(
+  const whole = columns.map((column) => `${quoteName(column.name)}::text`).join(', ');
+  const [content] = await query<TableContent>(
     `select count(*)::float8 as rows, ${half(1)} || '/' || ${half(17)} as checksum
-     from (select md5(row(${whole})::text) as hash from ${quoted(name)}) h`,
+     from (select md5(row(${whole})::text) as hash from ${quoteName(name)}) h`,
   );
   return content!;
 }

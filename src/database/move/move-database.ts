@@ -1,33 +1,33 @@
-import { progressOf } from '../../observability/progress.ts';
-import { type Content, contentOf, copyTable } from './copy-table.ts';
+import { createProgress } from '../../observability/progress.ts';
+import { copyTable, readContent, type TableContent } from './copy-table.ts';
 import { MoveError } from './move-error.ts';
 import type { Session } from './session.ts';
-import { list, quoted, readTables, type Table } from './tables.ts';
+import { quoteName, quoteNames, readTables, type Table } from './tables.ts';
 
-interface Move {
+interface MoveOptions {
   source: Session;
   /** Those of the source; parents come before children. */
   tables: readonly Table[];
   /** Migrated. */
   target: Session;
-  tell: (line: string) => void;
+  print: (line: string) => void;
 }
 
-export type Moved = { table: string; rows: number }[];
+export type MovedTables = { table: string; rows: number }[];
 
 /** Throws if one of these tables holds rows. Those that are not there yet hold none. */
-export async function demandEmpty(target: Session, tables: readonly Table[]): Promise<void> {
-  const there = new Set((await readTables(target)).map(({ name }) => name));
-  const filled: string[] = [];
-  for (const { name } of tables.filter(({ name }) => there.has(name))) {
+export async function assertEmpty(target: Session, tables: readonly Table[]): Promise<void> {
+  const existing = new Set((await readTables(target)).map(({ name }) => name));
+  const nonEmpty: string[] = [];
+  for (const { name } of tables.filter(({ name }) => existing.has(name))) {
     const [row] = await target.query<{ isFilled: boolean }>(
-      `select exists (select 1 from ${quoted(name)}) as "isFilled"`,
+      `select exists (select 1 from ${quoteName(name)}) as "isFilled"`,
     );
-    if (row!.isFilled) filled.push(name);
+    if (row!.isFilled) nonEmpty.push(name);
   }
-  if (filled.length === 0) return;
+  if (nonEmpty.length === 0) return;
   throw new MoveError(
-    `The target is not empty: it has rows in ${filled.join(', ')}. A move fills an empty database only, so that nothing ` +
+    `The target is not empty: it has rows in ${nonEmpty.join(', ')}. A move fills an empty database only, so that nothing ` +
       'is mixed or overwritten. Name another database; "createdb" makes one.',
   );
 }
@@ -36,13 +36,13 @@ export async function demandEmpty(target: Session, tables: readonly Table[]): Pr
  * Copies every table in one transaction, compares both sides, and commits if they are equal. Numbers (ids, seq, rev) and
  * times stay what they are; the sequences go on where those of the source are.
  */
-export async function moveDatabase(move: Move): Promise<Moved> {
+export async function moveDatabase(move: MoveOptions): Promise<MovedTables> {
   const { source, target, tables } = move;
-  await demandSameTables(target, tables);
+  await assertSameTables(target, tables);
   await target.query('begin');
   try {
-    await target.query(`lock table ${list(tables.map(({ name }) => name))} in share row exclusive mode`);
-    await demandEmpty(target, tables);
+    await target.query(`lock table ${quoteNames(tables.map(({ name }) => name))} in share row exclusive mode`);
+    await assertEmpty(target, tables);
     await copyAll(move);
     const moved = await compareAll(move);
     for (const table of tables) await moveSequences(source, target, table);
@@ -56,9 +56,9 @@ export async function moveDatabase(move: Move): Promise<Moved> {
 }
 
 /** The same migrations have been applied, but tables may have been changed by hand. */
-async function demandSameTables(target: Session, tables: readonly Table[]): Promise<void> {
-  const there = new Map((await readTables(target)).map((table) => [table.name, JSON.stringify(table.columns)]));
-  const different = tables.filter(({ name, columns }) => there.get(name) !== JSON.stringify(columns));
+async function assertSameTables(target: Session, tables: readonly Table[]): Promise<void> {
+  const targetColumns = new Map((await readTables(target)).map((table) => [table.name, JSON.stringify(table.columns)]));
+  const different = tables.filter(({ name, columns }) => targetColumns.get(name) !== JSON.stringify(columns));
   if (different.length === 0) return;
   const names = different.map(({ name }) => name).join(', ');
   throw new MoveError(
@@ -66,20 +66,20 @@ async function demandSameTables(target: Session, tables: readonly Table[]): Prom
   );
 }
 
-async function copyAll({ source, target, tables, tell }: Move): Promise<void> {
+async function copyAll({ source, target, tables, print }: MoveOptions): Promise<void> {
   const [{ total }] = (await source.query<{ total: number }>(
-    `select (${tables.map(({ name }) => `(select count(*) from ${quoted(name)})`).join(' + ')})::float8 as total`,
+    `select (${tables.map(({ name }) => `(select count(*) from ${quoteName(name)})`).join(' + ')})::float8 as total`,
   )) as [{ total: number }];
-  const progress = progressOf(total, tell, { what: 'rows' });
+  const progress = createProgress(total, print, { what: 'rows' });
   for (const table of tables) await copyTable(source, target, table, progress.add);
   progress.end();
 }
 
-async function compareAll({ source, target, tables, tell }: Move): Promise<Moved> {
-  const moved: Moved = [];
-  tell('comparing both databases');
+async function compareAll({ source, target, tables, print }: MoveOptions): Promise<MovedTables> {
+  const moved: MovedTables = [];
+  print('comparing both databases');
   for (const table of tables) {
-    const [before, after] = [await contentOf(source, table), await contentOf(target, table)];
+    const [before, after] = [await readContent(source, table), await readContent(target, table)];
     if (!isSame(before, after)) {
       throw new MoveError(
         `The table ${table.name} is not the same in the target (${after.rows} rows of ${before.rows}): ` +
@@ -91,7 +91,7 @@ async function compareAll({ source, target, tables, tell }: Move): Promise<Moved
   return moved;
 }
 
-const isSame = (one: Content, other: Content) => one.rows === other.rows && one.checksum === other.checksum;
+const isSame = (one: TableContent, other: TableContent) => one.rows === other.rows && one.checksum === other.checksum;
 
 /** `restart` belongs to the transaction, which `setval` does not. A sequence that was never used is left alone. */
 async function moveSequences(source: Session, target: Session, { name, numbered }: Table): Promise<void> {
@@ -104,7 +104,7 @@ async function moveSequences(source: Session, target: Session, { name, numbered 
       `select last_value::text as last from ${sequence!.name} where is_called`,
     );
     if (!used) continue;
-    await target.query(`alter table ${quoted(name)} alter column ${quoted(column)} restart with ${used.last}`);
+    await target.query(`alter table ${quoteName(name)} alter column ${quoteName(column)} restart with ${used.last}`);
     // Draws that number, so that the sequence counts as used.
     await target.query('select nextval(pg_get_serial_sequence($1, $2))', [name, column]);
   }

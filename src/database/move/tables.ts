@@ -12,9 +12,9 @@ export interface Table {
 }
 
 /** What belongs to one database, and is made anew in another one. */
-const ofOneDatabase = ['mikro_orm_migrations', 'service_identity'];
+const databaseBoundTables = ['mikro_orm_migrations', 'service_identity'];
 
-const readColumns = `select c.relname::text as name,
+const readTablesSql = `select c.relname::text as name,
     (select json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod)) order by a.attname)
        from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '') as columns,
     coalesce((select json_agg(a.attname order by k.place) from pg_index i
@@ -30,12 +30,12 @@ const readColumns = `select c.relname::text as name,
 
 /** The tables of the session's schema, without those that belong to one database. */
 export async function readTables({ query }: Session): Promise<Table[]> {
-  const tables = await query<Table>(readColumns);
-  return tables.filter(({ name }) => !ofOneDatabase.includes(name));
+  const tables = await query<Table>(readTablesSql);
+  return tables.filter(({ name }) => !databaseBoundTables.includes(name));
 }
 
 /** Tables that others refer to come first. */
-export function parentsFirst(tables: readonly Table[]): Table[] {
+export function sortParentsFirst(tables: readonly Table[]): Table[] {
   const ordered: Table[] = [];
   const add = (table: Table | undefined): void => {
     if (!table || ordered.includes(table)) return;
@@ -46,5 +46,5 @@ export function parentsFirst(tables: readonly Table[]): Table[] {
   return ordered;
 }
 
-export const quoted = escapeIdentifier;
-export const list = (names: readonly string[]) => names.map(escapeIdentifier).join(', ');
+export const quoteName = escapeIdentifier;
+export const quoteNames = (names: readonly string[]) => names.map(escapeIdentifier).join(', ');

@@ -2,12 +2,12 @@ import { type Actor, matchOf, type Rule } from '../../core/authorization.ts';
 import type { RoomBus } from '../../core/bus.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
-import type { Answered } from '../../core/log/accept-invitations.ts';
+import type { AcceptResult } from '../../core/log/accept-invitations.ts';
 import type { Change } from '../../core/log/change.ts';
 import { RestingRooms } from '../../core/log/lock-backoff.ts';
 import { type RightsCache, rightsAt, verdictOn } from '../../core/log/rights-cache.ts';
 import type { RoomLog } from '../../core/log/room-log.ts';
-import type { LoggedRoom } from '../../core/log/room-snapshot.ts';
+import type { RoomSnapshot } from '../../core/log/room-snapshot.ts';
 import { publishAll } from '../../core/log/room-transaction.ts';
 
 /** Accepts the invitations of users who join for the first time. */
@@ -16,16 +16,16 @@ export interface Acceptances {
    * The room as it stands. An unanswered invitation of the actor is accepted before; that is a change of the room like
    * any other. Whoever may not read accepts nothing.
    */
-  enter(actor: Actor, room: RoomId): Promise<LoggedRoom>;
+  enter(actor: Actor, room: RoomId): Promise<RoomSnapshot>;
 }
 
 interface Waiting {
   actor: Actor;
-  state: LoggedRoom;
+  state: RoomSnapshot;
   rule: Rule;
   since: number;
   /** With the room as of the acceptance; undefined: read it and judge again. */
-  resolve(state: LoggedRoom | undefined): void;
+  resolve(state: RoomSnapshot | undefined): void;
   reject(error: ChatError): void;
 }
 
@@ -35,7 +35,7 @@ interface Accepted {
 }
 
 interface Collaborators {
-  log: Pick<RoomLog, 'state' | 'accept'>;
+  log: Pick<RoomLog, 'snapshot' | 'accept'>;
   rights: RightsCache;
   bus: RoomBus;
 }
@@ -55,13 +55,13 @@ export function acceptanceQueue({ log, rights, bus }: Collaborators, limits = de
   const underway = new Map<string, Promise<unknown>>();
   const resting = new RestingRooms();
   /** Rooms as of their last acceptance here, as long as others follow. */
-  const latest = new Map<RoomId, LoggedRoom>();
+  const latest = new Map<RoomId, RoomSnapshot>();
   let queue: Waiting[] = [];
   let isRunning = false;
 
-  async function enter(actor: Actor, room: RoomId): Promise<LoggedRoom> {
+  async function enter(actor: Actor, room: RoomId): Promise<RoomSnapshot> {
     for (let judgements = 0; judgements < maxJudgements; judgements++) {
-      const state = await log.state(room);
+      const state = await log.snapshot(room);
       if (!state) throw new ChatError('NOT_FOUND');
       const rule = openInvitation(actor, state);
       const accepted = rule ? await accept(actor, state, rule) : state;
@@ -70,7 +70,7 @@ export function acceptanceQueue({ log, rights, bus }: Collaborators, limits = de
     throw new ChatError('UNAVAILABLE');
   }
 
-  function accept(actor: Actor, state: LoggedRoom, rule: Rule): Promise<LoggedRoom | undefined> {
+  function accept(actor: Actor, state: RoomSnapshot, rule: Rule): Promise<RoomSnapshot | undefined> {
     const key = `${state.room.id}/${actor.user}`;
     const first = underway.get(key);
     // Another connection of the user: whatever comes of its acceptance, the room has to be read again.
@@ -80,7 +80,7 @@ export function acceptanceQueue({ log, rights, bus }: Collaborators, limits = de
       const message = 'The server has more joins than it can take, try again';
       return Promise.reject(new ChatError('UNAVAILABLE', { message, retryAfterMs: 1_000 }));
     }
-    const accepted = new Promise<LoggedRoom | undefined>((resolve, reject) => {
+    const accepted = new Promise<RoomSnapshot | undefined>((resolve, reject) => {
       enqueue({ ...{ actor, state, rule, resolve, reject }, since: performance.now() });
     });
     underway.set(key, accepted);
@@ -111,7 +111,7 @@ export function acceptanceQueue({ log, rights, bus }: Collaborators, limits = de
 
   async function commit(batch: readonly Waiting[]): Promise<void> {
     const invitations = batch.map(({ actor: { user: grantee, entity }, state }) => ({
-      ...{ room_id: state.room.id, grantee, entity, judgedAt: state.rightsRev },
+      ...{ room_id: state.room.id, grantee, entity, rightsRev: state.rightsRev },
     }));
     try {
       settle(batch, await log.accept(invitations));
@@ -120,7 +120,7 @@ export function acceptanceQueue({ log, rights, bus }: Collaborators, limits = de
     }
   }
 
-  function settle(batch: readonly Waiting[], answers: readonly Answered[]): void {
+  function settle(batch: readonly Waiting[], answers: readonly AcceptResult[]): void {
     const byRoom = new Map<RoomId, Accepted[]>();
     for (const [n, waiting] of batch.entries()) {
       const answer = answers[n];
@@ -168,7 +168,7 @@ export function acceptanceQueue({ log, rights, bus }: Collaborators, limits = de
 }
 
 /** The actor's own invitation, if it is not answered and lets them read. */
-function openInvitation(actor: Actor, state: LoggedRoom): Rule | undefined {
+function openInvitation(actor: Actor, state: RoomSnapshot): Rule | undefined {
   const rights = rightsAt(state);
   const own = rights.rules.get(actor.user);
   const isOpen = own?.accepted === null && matchOf(own, actor, state.room) === 'user';
@@ -176,7 +176,7 @@ function openInvitation(actor: Actor, state: LoggedRoom): Rule | undefined {
 }
 
 /** The room after acceptances that follow on it without a gap. */
-function stateAfter(state: LoggedRoom, changes: readonly Change[]): LoggedRoom {
+function stateAfter(state: RoomSnapshot, changes: readonly Change[]): RoomSnapshot {
   const { room_id, rev, at } = changes.at(-1)!;
   const times = new Map(changes.map((change) => [change.kind === 'member' ? change.rule.entity_UUID : '', change.at]));
   const rules = state.rules.map((rule) => {

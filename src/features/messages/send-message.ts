@@ -1,5 +1,5 @@
 import type { Actor } from '../../core/authorization.ts';
-import { cursorOf } from '../../core/cursor.ts';
+import { formatCursor } from '../../core/cursor.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomRef } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
@@ -38,5 +38,5 @@ export async function sendMessage(
 }
 
 function sentOf(change: MessageChange, duplicate: boolean): Sent {
-  return { message: change.message, duplicate, rev: change.rev, cursor: cursorOf(change) };
+  return { message: change.message, duplicate, rev: change.rev, cursor: formatCursor(change) };
 }

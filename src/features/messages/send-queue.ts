@@ -2,11 +2,11 @@ import { may, refusalOf, type Verdict } from '../../core/authorization.ts';
 import type { RoomBus } from '../../core/bus.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
-import type { Appended } from '../../core/log/draft.ts';
+import type { AppendResult } from '../../core/log/draft.ts';
 import { RestingRooms } from '../../core/log/lock-backoff.ts';
 import type { RightsCache, VersionedRights } from '../../core/log/rights-cache.ts';
 import type { RoomLog } from '../../core/log/room-log.ts';
-import { isAboutData } from '../../database/store-errors.ts';
+import { isDataError } from '../../database/store-errors.ts';
 import { repeated, sharingRepetitions } from './dedupe-in-flight.ts';
 import type { Sending, Stored } from './send-request.ts';
 
@@ -22,7 +22,7 @@ interface Waiting extends Sending {
 interface Taken {
   waiting: Waiting;
   verdict: Verdict;
-  judgedAt: number;
+  rightsRev: number;
 }
 
 export interface SendQueue {
@@ -170,7 +170,7 @@ export function sendQueue({ log, rights, bus, events }: Collaborators, limits: L
       }
       const queue = rooms.get(room) ?? [];
       for (const waiting of queue.splice(0, Math.min(limits.batchOfRoom, limits.batch - taken.length))) {
-        taken.push({ waiting, verdict: current.verdictOn(waiting.actor), judgedAt: current.rightsRev });
+        taken.push({ waiting, verdict: current.verdictOn(waiting.actor), rightsRev: current.rightsRev });
       }
       rooms.delete(room);
       if (queue.length > 0) rooms.set(room, queue);
@@ -178,28 +178,28 @@ export function sendQueue({ log, rights, bus, events }: Collaborators, limits: L
     return taken;
   }
 
-  async function store(taken: readonly Taken[]): Promise<(Appended | ChatError)[]> {
-    const drafts = taken.map(({ waiting, verdict, judgedAt }) => ({
+  async function store(taken: readonly Taken[]): Promise<(AppendResult | ChatError)[]> {
+    const drafts = taken.map(({ waiting, verdict, rightsRev }) => ({
       room_id: waiting.room_id,
       emitter: waiting.actor.user,
       content: waiting.content,
       client_msg_id: waiting.client_msg_id,
-      allowed: may(verdict, 'write'),
-      judgedAt,
+      isAllowed: may(verdict, 'write'),
+      rightsRev,
     }));
     try {
       return drafts.length > 0 ? await log.append(drafts) : [];
     } catch (thrown) {
       const error = ChatError.from(thrown);
-      if (!isAboutData(thrown) || taken.length === 1) return taken.map(() => error);
+      if (!isDataError(thrown) || taken.length === 1) return taken.map(() => error);
       // One message the database does not take must not fail its neighbours.
-      const answers: (Appended | ChatError)[] = [];
+      const answers: (AppendResult | ChatError)[] = [];
       for (const one of taken) answers.push(...(await store([one])));
       return answers;
     }
   }
 
-  function answer(taken: readonly Taken[], answers: readonly (Appended | ChatError)[]): void {
+  function answer(taken: readonly Taken[], answers: readonly (AppendResult | ChatError)[]): void {
     const again = new Map<RoomId, Waiting[]>();
     for (const [n, { waiting, verdict }] of taken.entries()) {
       const appended = answers[n] ?? new ChatError('INTERNAL');
@@ -212,7 +212,7 @@ export function sendQueue({ log, rights, bus, events }: Collaborators, limits: L
     for (const [room, before] of again) rooms.set(room, [...before, ...(rooms.get(room) ?? [])]);
   }
 
-  function isToBeTriedAgain(waiting: Waiting, appended: Appended | ChatError): boolean {
+  function isToBeTriedAgain(waiting: Waiting, appended: AppendResult | ChatError): boolean {
     if (appended instanceof ChatError) return false;
     if (appended.outcome === 'busy') {
       resting.rest(waiting.room_id, Date.now());
@@ -226,7 +226,7 @@ export function sendQueue({ log, rights, bus, events }: Collaborators, limits: L
   }
 
   /** A defect in what hears of one message must not leave the others without an answer. */
-  function answerSafely(waiting: Waiting, verdict: Verdict, appended: Appended | ChatError): void {
+  function answerSafely(waiting: Waiting, verdict: Verdict, appended: AppendResult | ChatError): void {
     try {
       answerOne(waiting, verdict, appended);
     } catch (error) {
@@ -234,7 +234,7 @@ export function sendQueue({ log, rights, bus, events }: Collaborators, limits: L
     }
   }
 
-  function answerOne(waiting: Waiting, verdict: Verdict, appended: Appended | ChatError): void {
+  function answerOne(waiting: Waiting, verdict: Verdict, appended: AppendResult | ChatError): void {
     if (appended instanceof ChatError) return waiting.reject(appended);
     switch (appended.outcome) {
       case 'stored':

@@ -1,24 +1,26 @@
 import { z } from 'zod';
-import { aRevocation } from '../../core/examples.ts';
+import { exampleRevocation } from '../../core/examples.ts';
 import { count, Uuid } from '../../core/ids.ts';
-import { moment } from '../../core/timestamp.ts';
+import { dateBound } from '../../core/timestamp.ts';
 
 /** The end of the year 9999: what is later was meant in milliseconds. */
-const lastSecond = 253_402_300_799;
-const seconds = `must be whole seconds since 1970, from 1 to ${lastSecond}, or an ISO 8601 date`;
+const maxSeconds = 253_402_300_799;
+const secondsError = `must be whole seconds since 1970, from 1 to ${maxSeconds}, or an ISO 8601 date`;
 
 /** Seconds. A date within a second is rounded up: `iat` is rounded down, so all that was issued before it is meant. */
 const IssuedBefore = z
-  .union([z.number(), moment('from').transform((ms) => Math.ceil(ms / 1_000))], { error: seconds })
-  .pipe(z.int(seconds).min(1, seconds).max(lastSecond, seconds));
+  .union([z.number(), dateBound('from').transform((ms) => Math.ceil(ms / 1_000))], { error: secondsError })
+  .pipe(z.int(secondsError).min(1, secondsError).max(maxSeconds, secondsError));
 
-const jtiShape = 'must be a string of 1 to 255 characters, or a whole number up to 2^53-1';
+const jtiError = 'must be a string of 1 to 255 characters, or a whole number up to 2^53-1';
 /** A number is its decimal digits, as in a token. */
 const Jti = z
-  .union([z.string().min(1).max(255), z.int().transform(String)], { error: jtiShape })
+  .union([z.string().min(1).max(255), z.int().transform(String)], { error: jtiError })
   .pipe(z.string().refine((jti) => jti.isWellFormed() && !jti.includes('\0'), 'must be valid Unicode without NUL'));
 
-type Target = { user: Uuid; issuedBefore: number; jti: null } | { user: null; issuedBefore: null; jti: string };
+type RevocationTarget =
+  | { user: Uuid; issuedBefore: number; jti: null }
+  | { user: null; issuedBefore: null; jti: string };
 
 /** Which tokens: those of a user that were issued before a moment, or a single one. */
 export const CreateRevocation = z
@@ -32,16 +34,16 @@ export const CreateRevocation = z
     },
     { error: 'the body must be a JSON object' },
   )
-  .transform(({ userUUID: user, issued_before: issuedBefore, jti }, context): Target => {
-    const wrong = (field: string, message: string) => {
+  .transform(({ userUUID: user, issued_before: issuedBefore, jti }, context): RevocationTarget => {
+    const reject = (field: string, message: string) => {
       context.addIssue({ code: 'custom', path: [field], message });
       return z.NEVER;
     };
-    if (jti && (user || issuedBefore)) return wrong('jti', 'may not be given with userUUID or issued_before');
+    if (jti && (user || issuedBefore)) return reject('jti', 'may not be given with userUUID or issued_before');
     if (jti) return { user: null, issuedBefore: null, jti };
-    if (!user && !issuedBefore) return wrong('userUUID', 'is needed, with issued_before; or jti instead of them');
-    if (!user) return wrong('userUUID', 'is needed with issued_before');
-    if (!issuedBefore) return wrong('issued_before', 'is needed with userUUID');
+    if (!user && !issuedBefore) return reject('userUUID', 'is needed, with issued_before; or jti instead of them');
+    if (!user) return reject('userUUID', 'is needed with issued_before');
+    if (!issuedBefore) return reject('issued_before', 'is needed with userUUID');
     return { user, issuedBefore, jti: null };
   })
   .meta({ id: 'CreateRevocation', anyOf: [{ required: ['userUUID', 'issued_before'] }, { required: ['jti'] }] });
@@ -55,7 +57,7 @@ export const Revocation = z
     jti: z.string().nullable(),
     createdAt: z.iso.datetime(),
   })
-  .meta({ id: 'Revocation', examples: [aRevocation] });
+  .meta({ id: 'Revocation', examples: [exampleRevocation] });
 export type Revocation = z.infer<typeof Revocation>;
 
 const id = count(1, Number.MAX_SAFE_INTEGER);

@@ -1,10 +1,10 @@
 import { RevocationEntity } from '../../auth/revocation.entity.ts';
 import { type KnownRevocations, knownRevocations, rememberLiftedMs } from '../../auth/revocation-cache.ts';
-import { inRevocationLog, revocationsIn } from '../../auth/revocation-log.ts';
+import { findRevocationsFrom, withRevocationLock } from '../../auth/revocation-log.ts';
 import { ChatError } from '../../core/errors.ts';
 import { sweepEvery, type TaskReport } from '../../core/periodic.ts';
 import type { NodeCalls } from '../../core/signals.ts';
-import { databaseTime } from '../../database/database-time.ts';
+import { readDatabaseTime } from '../../database/database-time.ts';
 import type { EntityManager, Store } from '../../database/store.ts';
 import type { CreateRevocation, Revocation, RevocationListQuery } from './revocation.ts';
 
@@ -35,10 +35,10 @@ export function tokenRevocations({ store, nodes, sweepMs, report }: Collaborator
   /** What is written is known here before it is answered, and to the other nodes at once where the word reaches them. */
   async function write<T>(task: (em: EntityManager, nextVersion: number) => Promise<T>): Promise<T> {
     const from = known.version;
-    const { result, changes } = await inRevocationLog(store, async (em, nextVersion) => {
+    const { result, changes } = await withRevocationLock(store, async (em, nextVersion) => {
       const result = await task(em, nextVersion);
       await em.flush();
-      return { result, changes: await revocationsIn(em, from) };
+      return { result, changes: await findRevocationsFrom(em, from) };
     });
     nodes.call('revocations');
     await known.take(changes, from);
@@ -58,7 +58,7 @@ export function tokenRevocations({ store, nodes, sweepMs, report }: Collaborator
     },
     revoke: (target) =>
       write(async (em, version) => {
-        const now = await databaseTime(em);
+        const now = await readDatabaseTime(em);
         const { user: userUuid, issuedBefore, jti } = target;
         const existing = await em.findOne(RevocationEntity, { userUuid, issuedBefore, jti, liftedAt: null });
         if (existing) return { revocation: presentRevocation(existing), created: false };
@@ -78,7 +78,7 @@ export function tokenRevocations({ store, nodes, sweepMs, report }: Collaborator
       write(async (em, version) => {
         const entity = await em.findOne(RevocationEntity, { id, liftedAt: null });
         if (!entity) throw new ChatError('NOT_FOUND', { message: `There is no revocation ${id}` });
-        const now = await databaseTime(em);
+        const now = await readDatabaseTime(em);
         Object.assign(entity, { version, liftedAt: now });
         await em.flush();
         await forgetLifted(em, now);

@@ -1,10 +1,10 @@
 import { type Actor, administersAsOwner, judge, matchOf } from '../../core/authorization.ts';
-import { type Cursor, cursorOf, type Position, readCursor } from '../../core/cursor.ts';
+import { type Cursor, formatCursor, type Position, parseCursor } from '../../core/cursor.ts';
 import type { Member, RoomFeed } from '../../core/feed/room-feed.ts';
 import type { RoomId, RoomRef } from '../../core/ids.ts';
-import { announcementOf, type Change, type Grant } from '../../core/log/change.ts';
+import { type Change, type Grant, toChangeEvent } from '../../core/log/change.ts';
 import { rightsAt, verdictOn } from '../../core/log/rights-cache.ts';
-import type { LoggedRoom } from '../../core/log/room-snapshot.ts';
+import type { RoomSnapshot } from '../../core/log/room-snapshot.ts';
 import type { Room } from '../../core/room.ts';
 import { type Rooms, roomIdOf } from '../app-context.ts';
 
@@ -105,19 +105,19 @@ async function read(rooms: Rooms, { actor }: Member, id: RoomId, since: Cursor |
 async function missedSince(
   { log }: Rooms,
   actor: Actor,
-  state: LoggedRoom,
+  state: RoomSnapshot,
   since: Cursor,
 ): Promise<Change[] | undefined> {
   const { head, start } = state;
-  const cursor = readCursor(since);
+  const cursor = parseCursor(since);
   if (!cursor || cursor.room_id !== head.room_id || cursor.rev > head.rev) return undefined;
   if (head.rev - cursor.rev > mostMissed) return undefined;
-  if (cursor.rev === head.rev) return cursorOf(cursor) === cursorOf(head) ? [] : undefined;
+  if (cursor.rev === head.rev) return formatCursor(cursor) === formatCursor(head) ? [] : undefined;
   const changes = await changesBetween(log, head.room_id, cursor.rev, head.rev);
   if (!changes) return undefined;
   // The change the cursor names comes along: a log that was restored has another one there.
   const named = cursor.rev === start.rev ? start : changes.shift();
-  if (!named || cursorOf({ ...named, room_id: head.room_id }) !== cursorOf(cursor)) return undefined;
+  if (!named || formatCursor({ ...named, room_id: head.room_id }) !== formatCursor(cursor)) return undefined;
   const whole = changes.every((change, n) => change.rev === cursor.rev + 1 + n);
   if (!whole || changes.length !== head.rev - cursor.rev) return undefined;
   return hasReadSince(actor, state, cursor.at, changes) ? changes : undefined;
@@ -131,7 +131,7 @@ async function changesBetween(log: Rooms['log'], room: RoomId, from: number, to:
     const step = await log.changes(room, next, Math.min(to, next + revsOfStep - 1), revsOfStep);
     for (const change of step) {
       // The one that the cursor names is not delivered.
-      if (change.rev > from) bytes += Buffer.byteLength(JSON.stringify(announcementOf(change)));
+      if (change.rev > from) bytes += Buffer.byteLength(JSON.stringify(toChangeEvent(change)));
       changes.push(change);
     }
     if (bytes > mostMissedBytes) return undefined;
@@ -143,7 +143,7 @@ async function changesBetween(log: Rooms['log'], room: RoomId, from: number, to:
  * Whether the actor could read all along. A cursor is easily made up, and the changes of rules from before somebody
  * came, or from while they were banned, are not theirs to know.
  */
-function hasReadSince(actor: Actor, { room, rules }: LoggedRoom, at: number, missed: readonly Change[]): boolean {
+function hasReadSince(actor: Actor, { room, rules }: RoomSnapshot, at: number, missed: readonly Change[]): boolean {
   if (administersAsOwner(actor, room)) return true;
   const hadRule = rules.some((rule) => Date.parse(rule.createdAt) <= at && letsRead(actor, room, rule));
   const lostIt = missed.some(

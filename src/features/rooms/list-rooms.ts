@@ -1,6 +1,6 @@
 import { type Actor, administersAsOwner, judge, matchOf } from '../../core/authorization.ts';
 import type { Position } from '../../core/cursor.ts';
-import type { LoggedRoom, LoggedRule } from '../../core/log/room-snapshot.ts';
+import type { RoomSnapshot, RuleSnapshot } from '../../core/log/room-snapshot.ts';
 import { presentRule } from '../../core/log/to-protocol.ts';
 import type { RoomListItem, RoomListQuery } from '../../core/room.ts';
 import type { Rooms } from '../app-context.ts';
@@ -23,7 +23,7 @@ async function readList({ log }: Rooms, actor: Actor, query: RoomListQuery): Pro
   let before: Position | undefined;
   let chunk = query.accepted === undefined ? Math.min(largeChunk, wanted + spare) : largeChunk;
   while (items.length < wanted) {
-    const states = await log.roomsOf(actor.user, actor.entity, actor.level, before, chunk);
+    const states = await log.listRooms(actor.user, actor.entity, actor.level, before, chunk);
     for (const state of states) {
       const item = itemOf(state, actor, query.accepted);
       if (item) items.push(item);
@@ -35,7 +35,7 @@ async function readList({ log }: Rooms, actor: Actor, query: RoomListQuery): Pro
   return items.slice(query.offset, wanted);
 }
 
-function itemOf({ room, rules }: LoggedRoom, actor: Actor, accepted: boolean | undefined): RoomListItem | undefined {
+function itemOf({ room, rules }: RoomSnapshot, actor: Actor, accepted: boolean | undefined): RoomListItem | undefined {
   const mine = rules.filter((rule) => matchOf(rule, actor, room) !== null);
   const owner = administersAsOwner(actor, room);
   const { rights, lack } = judge(actor, room, mine);
@@ -54,12 +54,12 @@ function itemOf({ room, rules }: LoggedRoom, actor: Actor, accepted: boolean | u
   return { ...presentRule(room.id, owner ? { ...shown, permissions: 'rwa' } : shown), ...room };
 }
 
-function isWanted(accepted: boolean | undefined, canEnter: boolean, { accepted: answer }: LoggedRule): boolean {
+function isWanted(accepted: boolean | undefined, canEnter: boolean, { accepted: answer }: RuleSnapshot): boolean {
   if (!canEnter) return accepted === false;
   return accepted === undefined || accepted === (answer === true);
 }
 
-function ownerRule(actor: Actor, { level_admin, createdAt, updatedAt }: LoggedRoom['room']): LoggedRule {
+function ownerRule(actor: Actor, { level_admin, createdAt, updatedAt }: RoomSnapshot['room']): RuleSnapshot {
   const entity_UUID = actor.entity!;
   return { entity_UUID, kind: 'entity', permissions: 'rwa', level: level_admin, accepted: true, createdAt, updatedAt };
 }

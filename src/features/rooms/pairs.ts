@@ -2,7 +2,7 @@ import { UniqueConstraintViolationException } from '@mikro-orm/core';
 import type { Actor } from '../../core/authorization.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { Uuid } from '../../core/ids.ts';
-import { lastGrant } from '../../core/log/last-grant.ts';
+import { readLastGrant } from '../../core/log/last-grant.ts';
 import type { LockedRoom } from '../../core/log/room-transaction.ts';
 import type { PutMember } from '../../core/room.ts';
 
@@ -49,7 +49,7 @@ export function isPairViolation(error: unknown): boolean {
 export async function restoreAccess(room: LockedRoom, user: Uuid): Promise<void> {
   const own = room.ruleFor(user);
   if (!own) {
-    const permissions = (await lastGrant(room.em, room.entity.id, user)) ?? 'rwa';
+    const permissions = (await readLastGrant(room.em, room.entity.id, user)) ?? 'rwa';
     room.addRule({ entity_UUID: user, kind: 'user', permissions, level: 0, accepted: true });
   } else if (own.permissions.includes('b')) throw bannedFromPair();
   else if (own.accepted === false) room.changeRule(own, { accepted: true });

@@ -8,7 +8,7 @@ import { RoomEntity } from '../../core/log/room.entity.ts';
 import { inLockedRoom, lockRoom, publishAll } from '../../core/log/room-transaction.ts';
 import { presentRoom } from '../../core/log/to-protocol.ts';
 import type { ChangeRoom, CreateRoom, Room } from '../../core/room.ts';
-import { databaseTime } from '../../database/database-time.ts';
+import { readDatabaseTime } from '../../database/database-time.ts';
 import type { EntityManager } from '../../database/store.ts';
 import { assertAllowed, knownRoom, type Rooms, roomFor } from '../app-context.ts';
 import { countOwnedRooms } from './owned-rooms.ts';
@@ -59,7 +59,7 @@ function demandCreation({ settings }: Rooms, actor: Actor): void {
 
 async function createPair(rooms: Rooms, actor: Actor, wish: Wish, other: Uuid): Promise<Room> {
   const pair = pairOf(actor.user, other);
-  const known = await rooms.log.pair(pair.pairLow, pair.pairHigh);
+  const known = await rooms.log.pairSnapshot(pair.pairLow, pair.pairHigh);
   const own = known?.rules.find(({ entity_UUID }) => entity_UUID === actor.user);
   if (own?.permissions.includes('b')) throw bannedFromPair();
   if (known && own && own.accepted !== false) return known.room;
@@ -92,7 +92,7 @@ async function createPair(rooms: Rooms, actor: Actor, wish: Wish, other: Uuid): 
 /** The room and its first rules, which are its beginning and no changes of it. */
 async function insertRoom({ settings }: Rooms, em: EntityManager, actor: Actor, wish: Wish): Promise<Room> {
   await assertMayOwnAnother(em, actor.user, settings.roomsPerCreator);
-  const now = await databaseTime(em);
+  const now = await readDatabaseTime(em);
   const openTo = wish.type === 'group' && wish.open_to_entity ? actor.entity : null;
   const room = em.create(RoomEntity, {
     uuid: randomUUID(),

@@ -18,7 +18,7 @@ export interface Sizes {
   nodesUp: () => boolean;
   tokenKeys: () => { isUp: boolean; ageMs: number };
   publishing: () => { messages: number; bytes: number };
-  database: () => { isUp: boolean; failures: number; busy: number; idle: number; most: number; waiting: number };
+  database: () => { isUp: boolean; failures: number; busy: number; idle: number; max: number; waiting: number };
   clockOffsetMs: () => number;
   oldestTransactionMs: () => number;
 }
@@ -148,7 +148,7 @@ const databaseSizes = (sizes: Sizes): Figure[] => [
   {
     name: 'nano_messaging_database_connections_limit',
     help: 'Connections that the pool may have.',
-    read: () => only(sizes.database().most),
+    read: () => only(sizes.database().max),
   },
   {
     name: 'nano_messaging_database_queued_statements',

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { aRule, ben, entity } from '../../core/examples.ts';
+import { ben, entity, exampleRule } from '../../core/examples.ts';
 import { AnswerInvitation, MemberParams, PermissionRule, PutMember, RoomParams } from '../../core/room.ts';
-import { answered, ignoredKeys, type Route, refusals } from './route.ts';
+import { defineAnswer, ignoredKeys, type Route, refusals } from './route.ts';
 
-const theRule = { content: PermissionRule, meta: ignoredKeys, example: aRule };
+const ruleAnswer = { content: PermissionRule, meta: ignoredKeys, example: exampleRule };
 
 export const memberRoutes = {
   listMembers: {
@@ -15,7 +15,7 @@ export const memberRoutes = {
     description: 'For readers.',
     params: RoomParams,
     answers: {
-      200: answered(200, { description: 'The rules.', content: z.array(PermissionRule), example: [aRule] }),
+      200: defineAnswer(200, { description: 'The rules.', content: z.array(PermissionRule), example: [exampleRule] }),
     },
     refusals: refusals.room,
   },
@@ -40,8 +40,8 @@ nor an owner administrator. Neither of the two of a \`user2user\` room may ban t
       },
     },
     answers: {
-      200: answered(200, { description: 'The rule that there was, as it is now.', ...theRule }),
-      201: answered(201, { description: 'The new rule.', ...theRule }),
+      200: defineAnswer(200, { description: 'The rule that there was, as it is now.', ...ruleAnswer }),
+      201: defineAnswer(201, { description: 'The new rule.', ...ruleAnswer }),
     },
     refusals: [...refusals.room, 'TOO_MANY_RULES', 'LAST_ADMIN', 'ROOM_FULL', 'PAIR_EXISTS'],
   },
@@ -56,7 +56,7 @@ nor an owner administrator. Neither of the two of a \`user2user\` room may ban t
 \`NOT_FOUND\` also where there is no such rule, \`FORBIDDEN\` also for the rule of the \`user_owner\` and for the other user of
 a pair.`,
     params: MemberParams,
-    answers: { 200: answered(200, { description: 'It is gone.', content: z.null(), example: null }) },
+    answers: { 200: defineAnswer(200, { description: 'It is gone.', content: z.null(), example: null }) },
     refusals: [...refusals.room, 'LAST_ADMIN'],
   },
   answerInvitation: {
@@ -73,10 +73,10 @@ a pair.`,
       examples: { Yes: { accepted: true }, 'No, for the entity': { accepted: false, use_parent_entity: true } },
     },
     answers: {
-      200: answered(200, {
+      200: defineAnswer(200, {
         description: 'The rule as it is now.',
-        ...theRule,
-        example: { ...aRule, accepted: true },
+        ...ruleAnswer,
+        example: { ...exampleRule, accepted: true },
       }),
     },
     refusals: [...refusals.room, 'LAST_ADMIN'],

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { Cursor } from '../../core/cursor.ts';
-import { aMessage, aPosition } from '../../core/examples.ts';
+import { exampleMessage, examplePosition } from '../../core/examples.ts';
 import { ClientMsgId, Draft, HistoryQuery, Message } from '../../core/log/message.ts';
 import { RoomParams } from '../../core/room.ts';
-import { answered, ignoredKeys, type Route, refusals } from './route.ts';
+import { defineAnswer, ignoredKeys, type Route, refusals } from './route.ts';
 
 const position = { rev: z.int().describe("Position in the room's log."), cursor: Cursor };
 
@@ -19,12 +19,12 @@ dates. A page holds at most 256 KiB of messages as JSON, and at least one messag
     params: RoomParams,
     query: HistoryQuery,
     answers: {
-      200: answered(200, {
+      200: defineAnswer(200, {
         description: 'The page. `meta.rev` and `meta.cursor` say where the log stood: what comes later is not on it.',
         content: z.array(Message),
         meta: { has_more: z.boolean().describe('Whether there is more in the direction of the query.'), ...position },
-        example: [aMessage],
-        exampleMeta: { has_more: false, ...aPosition },
+        example: [exampleMessage],
+        exampleMeta: { has_more: false, ...examplePosition },
       }),
     },
     refusals: refusals.room,
@@ -42,25 +42,25 @@ may be sent again until it is answered, and is stored once. The \`Idempotency-Ke
     body: {
       schema: Draft,
       examples: {
-        'With an id of its own': { content: aMessage.content, client_msg_id: aMessage.client_msg_id },
-        'Without one': { content: aMessage.content },
+        'With an id of its own': { content: exampleMessage.content, client_msg_id: exampleMessage.client_msg_id },
+        'Without one': { content: exampleMessage.content },
       },
     },
     answers: {
-      200: answered(200, {
+      200: defineAnswer(200, {
         description:
           'The first message of that `client_msg_id`, which was sent again; also to one who may no longer write.',
         content: Message,
         meta: { duplicate: z.literal(true), ...position, ...ignoredKeys },
-        example: aMessage,
-        exampleMeta: { duplicate: true, ...aPosition },
+        example: exampleMessage,
+        exampleMeta: { duplicate: true, ...examplePosition },
       }),
-      201: answered(201, {
+      201: defineAnswer(201, {
         description: 'The message. `meta.rev` and `meta.cursor` are its own.',
         content: Message,
         meta: { ...position, ...ignoredKeys },
-        example: aMessage,
-        exampleMeta: aPosition,
+        example: exampleMessage,
+        exampleMeta: examplePosition,
       }),
     },
     refusals: [...refusals.room, 'ID_REUSED'],

@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import type { Answer, Route } from './route.ts';
 
-const text = (description: string, example: string): Answer => ({
+const defineTextAnswer = (description: string, example: string): Answer => ({
   description,
   type: 'text/plain',
   schema: z.string(),
   example,
 });
 
-const aMetric = '# HELP nano_messaging_connections Live connections\n# TYPE nano_messaging_connections gauge\n';
+const exampleMetrics = '# HELP nano_messaging_connections Live connections\n# TYPE nano_messaging_connections gauge\n';
 
 export const operationRoutes = {
   readHealth: {
@@ -17,7 +17,7 @@ export const operationRoutes = {
     tag: 'operations',
     token: 'none',
     summary: 'Whether the process answers',
-    answers: { 200: text('It does.', 'ok\n') },
+    answers: { 200: defineTextAnswer('It does.', 'ok\n') },
     refusals: [],
   },
   readReadiness: {
@@ -28,8 +28,11 @@ export const operationRoutes = {
     summary: 'Whether the node takes work',
     description: 'The balancer sends nothing to a node that does not.',
     answers: {
-      200: text('It does.', 'ready\n'),
-      503: text('It does not: the database is away or lacks a migration, or the node is shutting down.', 'not ready\n'),
+      200: defineTextAnswer('It does.', 'ready\n'),
+      503: defineTextAnswer(
+        'It does not: the database is away or lacks a migration, or the node is shutting down.',
+        'not ready\n',
+      ),
     },
     refusals: [],
   },
@@ -41,8 +44,8 @@ export const operationRoutes = {
     summary: 'Measurements for Prometheus',
     description: 'With `METRICS_PORT` they are on that port alone, and `NOT_FOUND` here.',
     answers: {
-      200: text("In Prometheus' text format.", aMetric),
-      401: text('The server has a `METRICS_TOKEN`, and this is not it.', 'a token is needed\n'),
+      200: defineTextAnswer("In Prometheus' text format.", exampleMetrics),
+      401: defineTextAnswer('The server has a `METRICS_TOKEN`, and this is not it.', 'a token is needed\n'),
     },
     refusals: ['NOT_FOUND'],
   },

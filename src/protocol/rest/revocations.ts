@@ -1,14 +1,14 @@
 import { z } from 'zod';
-import { aRevocation, ben } from '../../core/examples.ts';
+import { ben, exampleRevocation } from '../../core/examples.ts';
 import {
   CreateRevocation,
   Revocation,
   RevocationListQuery,
   RevocationParams,
 } from '../../features/revocations/revocation.ts';
-import { answered, ignoredKeys, type Route, refusals } from './route.ts';
+import { defineAnswer, ignoredKeys, type Route, refusals } from './route.ts';
 
-const theRevocation = { content: Revocation, meta: ignoredKeys, example: aRevocation };
+const revocationAnswer = { content: Revocation, meta: ignoredKeys, example: exampleRevocation };
 
 export const revocationRoutes = {
   createRevocation: {
@@ -27,8 +27,8 @@ refuses them and has closed the live connections that they opened; every other n
       },
     },
     answers: {
-      200: answered(200, { description: 'The revocation there is: it was made before.', ...theRevocation }),
-      201: answered(201, { description: 'The new revocation.', ...theRevocation }),
+      200: defineAnswer(200, { description: 'The revocation there is: it was made before.', ...revocationAnswer }),
+      201: defineAnswer(201, { description: 'The new revocation.', ...revocationAnswer }),
     },
     refusals: refusals.admin,
   },
@@ -41,11 +41,11 @@ refuses them and has closed the live connections that they opened; every other n
     description: 'Newest first.',
     query: RevocationListQuery,
     answers: {
-      200: answered(200, {
+      200: defineAnswer(200, {
         description: 'The revocations.',
         content: z.array(Revocation),
         meta: { has_more: z.boolean().describe('Whether there are older ones.') },
-        example: [aRevocation],
+        example: [exampleRevocation],
         exampleMeta: { has_more: false },
       }),
     },
@@ -59,7 +59,7 @@ refuses them and has closed the live connections that they opened; every other n
     summary: 'Lift a revocation',
     description: 'Others of the same user stay.',
     params: RevocationParams,
-    answers: { 200: answered(200, { description: 'It is lifted.', content: z.null(), example: null }) },
+    answers: { 200: defineAnswer(200, { description: 'It is lifted.', content: z.null(), example: null }) },
     refusals: refusals.admin,
   },
 } as const satisfies Record<string, Route>;

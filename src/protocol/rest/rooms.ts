@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { aRoom, aRule, ben } from '../../core/examples.ts';
+import { ben, exampleRoom, exampleRule } from '../../core/examples.ts';
 import { ChangeRoom, CreateRoom, Room, RoomListItem, RoomListQuery, RoomParams } from '../../core/room.ts';
-import { answered, ignoredKeys, type Route, refusals } from './route.ts';
+import { defineAnswer, ignoredKeys, type Route, refusals } from './route.ts';
 
-const theRoom = { content: z.object({ room: Room }), meta: ignoredKeys, example: { room: aRoom } };
+const roomAnswer = { content: z.object({ room: Room }), meta: ignoredKeys, example: { room: exampleRoom } };
 
 export const roomRoutes = {
   createRoom: {
@@ -25,7 +25,7 @@ that they had.`,
         'A private group': { name: 'Just us', open_to_entity: false, max_entity_rules: 50 },
       },
     },
-    answers: { 200: answered(200, { description: 'The room, also where the pair had one.', ...theRoom }) },
+    answers: { 200: defineAnswer(200, { description: 'The room, also where the pair had one.', ...roomAnswer }) },
     refusals: [...refusals.user, 'FORBIDDEN', 'TOO_MANY_ROOMS'],
   },
   listRooms: {
@@ -38,10 +38,10 @@ that they had.`,
 sees \`permissions: "rwa"\`.`,
     query: RoomListQuery,
     answers: {
-      200: answered(200, {
+      200: defineAnswer(200, {
         description: 'The rooms.',
         content: z.array(RoomListItem),
-        example: [{ ...aRule, ...aRoom }],
+        example: [{ ...exampleRule, ...exampleRoom }],
       }),
     },
     refusals: refusals.user,
@@ -55,10 +55,10 @@ sees \`permissions: "rwa"\`.`,
     description: 'For anyone with a right in it. A room that nothing leads the caller to is `NOT_FOUND`.',
     params: RoomParams,
     answers: {
-      200: answered(200, {
+      200: defineAnswer(200, {
         description: 'The room and the letters of `rwa` that the caller has in it.',
         content: z.object({ room: Room, rights: z.string().describe('Letters of `rwa`.') }),
-        example: { room: aRoom, rights: 'rwa' },
+        example: { room: exampleRoom, rights: 'rwa' },
       }),
     },
     refusals: refusals.room,
@@ -80,7 +80,7 @@ sees \`permissions: "rwa"\`.`,
         'Room for more rules': { max_entity_rules: 50 },
       },
     },
-    answers: { 200: answered(200, { description: 'The room as it is now.', ...theRoom }) },
+    answers: { 200: defineAnswer(200, { description: 'The room as it is now.', ...roomAnswer }) },
     refusals: refusals.room,
   },
   deleteRoom: {
@@ -92,7 +92,7 @@ sees \`permissions: "rwa"\`.`,
     description: `For owner administrators, the user owner, both of a pair, and administrators of a private group whose user owner does not
 administer it any more. Everybody inside is told and taken out.`,
     params: RoomParams,
-    answers: { 200: answered(200, { description: 'It is gone.', content: z.null(), example: null }) },
+    answers: { 200: defineAnswer(200, { description: 'It is gone.', content: z.null(), example: null }) },
     refusals: refusals.room,
   },
 } as const satisfies Record<string, Route>;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ErrorCode, errors, tokenCodes } from '../../core/errors.ts';
+import { ErrorCode, errors, tokenErrorCodes } from '../../core/errors.ts';
 import { Ignored } from '../../core/unknown-keys.ts';
 
 /** The envelope of every refusal. */
@@ -71,7 +71,7 @@ interface Content<C extends z.ZodType, M extends z.ZodRawShape> {
 export const ignoredKeys = { ignored: Ignored.optional() };
 
 /** A yes, in the envelope. */
-export function answered<S extends number, C extends z.ZodType, M extends z.ZodRawShape = Record<never, never>>(
+export function defineAnswer<S extends number, C extends z.ZodType, M extends z.ZodRawShape = Record<never, never>>(
   code: S,
   { description, content, meta, example, exampleMeta }: Content<C, M>,
 ) {
@@ -82,11 +82,11 @@ export function answered<S extends number, C extends z.ZodType, M extends z.ZodR
   return { description, schema, example: { meta: { code, message: 'OK', ...exampleMeta }, content: example } };
 }
 
-const ofEveryRequest = ['BAD_REQUEST', 'TOO_LARGE', 'INTERNAL', 'UNAVAILABLE'] as const;
+const commonRefusals = ['BAD_REQUEST', 'TOO_LARGE', 'INTERNAL', 'UNAVAILABLE'] as const;
 
 /** What any route below `/rooms` refuses with, one with a room, and one below `/admin`. */
 export const refusals = {
-  user: [...ofEveryRequest, ...tokenCodes, 'RATE_LIMITED'],
-  room: [...ofEveryRequest, ...tokenCodes, 'RATE_LIMITED', 'NOT_FOUND', 'FORBIDDEN', 'BANNED'],
-  admin: [...ofEveryRequest, 'UNAUTHENTICATED', 'NOT_FOUND'],
+  user: [...commonRefusals, ...tokenErrorCodes, 'RATE_LIMITED'],
+  room: [...commonRefusals, ...tokenErrorCodes, 'RATE_LIMITED', 'NOT_FOUND', 'FORBIDDEN', 'BANNED'],
+  admin: [...commonRefusals, 'UNAUTHENTICATED', 'NOT_FOUND'],
 } as const satisfies Record<string, readonly ErrorCode[]>;

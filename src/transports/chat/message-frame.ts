@@ -1,7 +1,7 @@
-import { cursorOf } from '../../core/cursor.ts';
+import { formatCursor } from '../../core/cursor.ts';
 import type { MessageChange } from '../../core/log/change.ts';
 import type { ChatFrame } from '../../protocol/chat-commands.ts';
 
 export function messageFrame(change: MessageChange): Extract<ChatFrame, { type: 'message' }> {
-  return { type: 'message', rev: change.rev, cursor: cursorOf(change), data: change.message };
+  return { type: 'message', rev: change.rev, cursor: formatCursor(change), data: change.message };
 }

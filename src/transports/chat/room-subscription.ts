@@ -1,5 +1,5 @@
 import type { Actor } from '../../core/authorization.ts';
-import { type Cursor, cursorOf, type Position } from '../../core/cursor.ts';
+import { type Cursor, formatCursor, type Position } from '../../core/cursor.ts';
 import { ChatError, parse, type RemovalCode } from '../../core/errors.ts';
 import type { Member } from '../../core/feed/room-feed.ts';
 import type { RoomId } from '../../core/ids.ts';
@@ -89,7 +89,7 @@ export class ChatStay implements Member, Listener {
   }
 
   #sendConnected(rights: string, head: Position, recovered: boolean, id: Id): void {
-    const position = { rev: head.rev, cursor: cursorOf(head) };
+    const position = { rev: head.rev, cursor: formatCursor(head) };
     const room_id = this.room;
     this.#guest.send({ type: 'status', data: 'CONNECTED', room_id, rights, ...position, recovered, id });
   }
@@ -188,7 +188,7 @@ export class ChatStay implements Member, Listener {
     const { messages, head, has_more } = await readHistory(this.#rooms, this.actor, this.room, { limit, before });
     for (const change of messages) this.#guest.send({ ...messageFrame(change), history: true });
     if (id === undefined) return;
-    const position = { rev: head.rev, cursor: cursorOf(head) };
+    const position = { rev: head.rev, cursor: formatCursor(head) };
     this.#guest.send({ type: 'status', data: 'HISTORY', count: messages.length, has_more, ...position, id });
   }
 }

@@ -7,7 +7,7 @@ import {
   unauthenticatedBurstBytes,
   unauthenticatedFrameBytes,
 } from '../../core/limits/transport-limits.ts';
-import { unknownKeys } from '../../core/unknown-keys.ts';
+import { findUnknownKeys } from '../../core/unknown-keys.ts';
 import { roomIdOf } from '../../features/app-context.ts';
 import { type ChatCommandName, type ChatFrame, CommandId, chatCommands } from '../../protocol/chat-commands.ts';
 import { requestCosts } from '../../protocol/request-costs.ts';
@@ -179,7 +179,7 @@ export class ChatSession implements Guest, TokenHolder {
   /** Clients of the legacy service send keys of their own and take no new ones: who gives an `id` is a newer client. */
   #noticeUnknownKeys(name: ChatCommandName, command: Command, id: Id): void {
     if (name === 'token' || name === 'quit') return;
-    const ignored = unknownKeys(chatCommands[name], command).filter((key) => key !== 'id');
+    const ignored = findUnknownKeys(chatCommands[name], command).filter((key) => key !== 'id');
     if (id === undefined || ignored.length === 0) return;
     if (!this.#ignored || this.#ignored.size >= maxIgnoredLists) this.#ignored = new Map();
     this.#ignored.set(id, ignored);

@@ -1,6 +1,6 @@
 import { type RequestHandler, Router } from 'express';
 import { ChatError, parse } from '../../core/errors.ts';
-import { parseNoticing } from '../../core/unknown-keys.ts';
+import { parseWithIgnored } from '../../core/unknown-keys.ts';
 import type { Revocations } from '../../features/revocations/revocations.ts';
 import { revocationRoutes } from '../../protocol/rest/revocations.ts';
 import { isBearer } from './bearer-token.ts';
@@ -35,7 +35,7 @@ export function adminRoutes({ token, revocations, audit, bodyBytes }: Administra
   routes.use(demandToken(token, audit), jsonBody(bodyBytes));
 
   routes.post('/revocations', async (request, response) => {
-    const { data, ignored } = parseNoticing(revocationRoutes.createRevocation.body.schema, request.body);
+    const { data, ignored } = parseWithIgnored(revocationRoutes.createRevocation.body.schema, request.body);
     const { revocation, created } = await revocations.revoke(data);
     const { id, userUUID, issued_before } = revocation;
     audit.revoked({ revocation: id, userUUID, issued_before, created });
@@ -44,7 +44,7 @@ export function adminRoutes({ token, revocations, audit, bodyBytes }: Administra
 
   routes.get('/revocations', async (request, response) => {
     const { revocations: page, has_more } = await revocations.list(
-      parseNoticing(revocationRoutes.listRevocations.query, request.query).data,
+      parseWithIgnored(revocationRoutes.listRevocations.query, request.query).data,
     );
     answer(response, page, { has_more });
   });

@@ -1,6 +1,6 @@
 import { Router } from 'express';
 import { parse } from '../../core/errors.ts';
-import { parseNoticing } from '../../core/unknown-keys.ts';
+import { parseWithIgnored } from '../../core/unknown-keys.ts';
 import type { Rooms } from '../../features/app-context.ts';
 import { answerInvitation } from '../../features/members/invitations.ts';
 import { listMembers, putMember, removeMember } from '../../features/members/members.ts';
@@ -18,7 +18,7 @@ export function membersRoutes(rooms: Rooms): Router {
 
   routes.put('/:id/members', async (request, response) => {
     const { id } = parse(memberRoutes.putMember.params, request.params);
-    const { data, ignored } = parseNoticing(memberRoutes.putMember.body.schema, request.body);
+    const { data, ignored } = parseWithIgnored(memberRoutes.putMember.body.schema, request.body);
     const { rule, created } = await putMember(rooms, actorOf(request), id, data);
     answer(response, rule, { code: created ? 201 : 200, ignored });
   });
@@ -31,7 +31,7 @@ export function membersRoutes(rooms: Rooms): Router {
 
   routes.put('/:id/invitation', async (request, response) => {
     const { id } = parse(memberRoutes.answerInvitation.params, request.params);
-    const { data, ignored } = parseNoticing(memberRoutes.answerInvitation.body.schema, request.body);
+    const { data, ignored } = parseWithIgnored(memberRoutes.answerInvitation.body.schema, request.body);
     answer(response, await answerInvitation(rooms, actorOf(request), id, data), { ignored });
   });
 

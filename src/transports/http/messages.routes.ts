@@ -1,7 +1,7 @@
 import { type Request, Router } from 'express';
-import { cursorOf } from '../../core/cursor.ts';
+import { formatCursor } from '../../core/cursor.ts';
 import { parse } from '../../core/errors.ts';
-import { parseNoticing } from '../../core/unknown-keys.ts';
+import { parseWithIgnored } from '../../core/unknown-keys.ts';
 import type { Rooms } from '../../features/app-context.ts';
 import { readHistory } from '../../features/messages/history.ts';
 import { sendMessage } from '../../features/messages/send-message.ts';
@@ -18,15 +18,15 @@ export function messagesRoutes(rooms: Rooms): Router {
       rooms,
       actorOf(request),
       id,
-      parseNoticing(messageRoutes.readMessages.query, request.query).data,
+      parseWithIgnored(messageRoutes.readMessages.query, request.query).data,
     );
     const content = messages.map(({ message }) => message);
-    answer(response, content, { has_more, rev: head.rev, cursor: cursorOf(head) });
+    answer(response, content, { has_more, rev: head.rev, cursor: formatCursor(head) });
   });
 
   routes.post('/:id/messages', async (request, response) => {
     const { id: room_id } = parse(messageRoutes.sendMessage.params, request.params);
-    const { data: draft, ignored } = parseNoticing(messageRoutes.sendMessage.body.schema, request.body);
+    const { data: draft, ignored } = parseWithIgnored(messageRoutes.sendMessage.body.schema, request.body);
     const client_msg_id = draft.client_msg_id ?? idempotencyKeyOf(request);
     const { stored } = await sendMessage(rooms, actorOf(request), { ...draft, client_msg_id, room_id });
     const { message, duplicate, rev, cursor } = await stored;

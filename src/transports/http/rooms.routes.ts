@@ -1,6 +1,6 @@
 import { Router } from 'express';
 import { parse } from '../../core/errors.ts';
-import { parseNoticing } from '../../core/unknown-keys.ts';
+import { parseWithIgnored } from '../../core/unknown-keys.ts';
 import type { Rooms } from '../../features/app-context.ts';
 import { listRooms } from '../../features/rooms/list-rooms.ts';
 import { changeRoom, createRoom, deleteRoom, readRoom } from '../../features/rooms/rooms.ts';
@@ -12,12 +12,12 @@ export function roomsRoutes(rooms: Rooms): Router {
   const routes = Router();
 
   routes.post('/', async (request, response) => {
-    const { data, ignored } = parseNoticing(roomRoutes.createRoom.body.schema, request.body);
+    const { data, ignored } = parseWithIgnored(roomRoutes.createRoom.body.schema, request.body);
     answer(response, { room: await createRoom(rooms, actorOf(request), data) }, { ignored });
   });
 
   routes.get('/', async (request, response) => {
-    const { data: query } = parseNoticing(roomRoutes.listRooms.query, request.query);
+    const { data: query } = parseWithIgnored(roomRoutes.listRooms.query, request.query);
     answer(response, await listRooms(rooms, actorOf(request), query));
   });
 
@@ -28,7 +28,7 @@ export function roomsRoutes(rooms: Rooms): Router {
 
   routes.patch('/:id', async (request, response) => {
     const { id } = parse(roomRoutes.changeRoom.params, request.params);
-    const { data, ignored } = parseNoticing(roomRoutes.changeRoom.body.schema, request.body);
+    const { data, ignored } = parseWithIgnored(roomRoutes.changeRoom.body.schema, request.body);
     answer(response, { room: await changeRoom(rooms, actorOf(request), id, data) }, { ignored });
   });
 

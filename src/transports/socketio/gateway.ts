@@ -6,7 +6,7 @@ import { bearerOf } from '../../auth/token-verification.ts';
 import { ChatError, errors } from '../../core/errors.ts';
 import type { Audience } from '../../core/feed/room-feed.ts';
 import { maxInvalidTokens, sendBufferCheckMs, unauthenticatedFrameBytes } from '../../core/limits/transport-limits.ts';
-import { announcementOf } from '../../core/log/change.ts';
+import { toChangeEvent } from '../../core/log/change.ts';
 import { flushingPerTurn, unsentBytesOf } from '../../patches/engineio-flush-per-tick.ts';
 import { forgetHandshake, forgetRequest } from '../../patches/engineio-forget-request.ts';
 import { boundReceiving, limitReceiving } from '../../patches/engineio-receive-limits.ts';
@@ -84,7 +84,7 @@ export function socketioGateway(http: HttpServer, settings: Settings, failed: (e
       announce(change) {
         const room = roomName(change.room_id);
         if (!rooms.adapter.rooms.has(room)) return;
-        const { name, payload } = announcementOf(change);
+        const { name, payload } = toChangeEvent(change);
         rooms.local.to(room).emit(name, payload);
       },
     },

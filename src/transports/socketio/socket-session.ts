@@ -2,12 +2,12 @@ import type { Socket } from 'socket.io';
 import type { Identity } from '../../auth/identity.ts';
 import type { TokenHolder, TokenLifetime } from '../../auth/token-expiry.ts';
 import type { Actor } from '../../core/authorization.ts';
-import { type Cursor, cursorOf } from '../../core/cursor.ts';
+import { type Cursor, formatCursor } from '../../core/cursor.ts';
 import { ChatError, type RemovalCode } from '../../core/errors.ts';
 import type { RoomId, RoomRef } from '../../core/ids.ts';
 import { maxInvalidTokens } from '../../core/limits/transport-limits.ts';
-import { announcementOf, type Change } from '../../core/log/change.ts';
-import { parseNoticing } from '../../core/unknown-keys.ts';
+import { type Change, toChangeEvent } from '../../core/log/change.ts';
+import { parseWithIgnored } from '../../core/unknown-keys.ts';
 import { roomIdOf } from '../../features/app-context.ts';
 import { readHistory } from '../../features/messages/history.ts';
 import { sendMessage } from '../../features/messages/send-message.ts';
@@ -16,12 +16,12 @@ import { catchUp } from '../../patches/socketio-rooms-adapter.ts';
 import { requestCosts } from '../../protocol/request-costs.ts';
 import {
   type Ack,
-  type AnnouncementName,
-  type Announcements,
   type RefusedAck,
   type RequestName,
   type RequestPayload,
   requests,
+  type ServerEventName,
+  type ServerEventPayloads,
 } from '../../protocol/socket-events.ts';
 import { Turns } from '../command-queue.ts';
 import type { Live } from '../live-context.ts';
@@ -29,7 +29,7 @@ import { endConnection, sendAway } from './close-connection.ts';
 import { refusedAck } from './error-ack.ts';
 import { RoomMember } from './room-subscription.ts';
 
-type ServerEvents = { [N in AnnouncementName]: (payload: Announcements[N]) => void };
+type ServerEvents = { [N in ServerEventName]: (payload: ServerEventPayloads[N]) => void };
 export type RoomsSocket = Socket<Record<string, never>, ServerEvents>;
 
 export const roomName = (room: RoomId) => `room:${room}`;
@@ -66,7 +66,7 @@ export class SocketSession implements TokenHolder {
     },
     'message:history': async (session, { room_id, ...query }) => {
       const { messages, head, has_more } = await readHistory(session.#live.rooms, session.actor, room_id, query);
-      return { messages: messages.map(({ message }) => message), rev: head.rev, cursor: cursorOf(head), has_more };
+      return { messages: messages.map(({ message }) => message), rev: head.rev, cursor: formatCursor(head), has_more };
     },
     'token:refresh': (session, { token }) => session.#refresh(token),
   };
@@ -159,8 +159,8 @@ export class SocketSession implements TokenHolder {
     const answer = ({ room, rights, head, recovered, events }: Joined) =>
       acknowledge({
         ok: true,
-        ...{ room, rights, rev: head.rev, cursor: cursorOf(head), recovered },
-        events: events.map(announcementOf),
+        ...{ room, rights, rev: head.rev, cursor: formatCursor(head), recovered },
+        events: events.map(toChangeEvent),
       });
     const inside = this.#memberships.get(id);
     const answerInside = (joined: Joined) => {
@@ -193,7 +193,7 @@ export class SocketSession implements TokenHolder {
   }
 
   tell(change: Change): void {
-    const { name, payload } = announcementOf(change);
+    const { name, payload } = toChangeEvent(change);
     this.#socket.emit(name, payload as never);
   }
 
@@ -261,7 +261,7 @@ function readRequest(name: string, payload: unknown): Request {
   }
   const known = name as RequestName;
   try {
-    const { data, ignored } = parseNoticing(requests[known].payload, payload);
+    const { data, ignored } = parseWithIgnored(requests[known].payload, payload);
     return { name: known, payload: data, ignored };
   } catch (error) {
     return { name: known, refusal: ChatError.from(error) };

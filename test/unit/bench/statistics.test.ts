@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { messageIn } from '../../../bench/baselines/plain-chat.ts';
 import { contentOf, deliveryIn } from '../../../bench/load/content.ts';
 import { Histogram, quantile, spreadsOf } from '../../../bench/statistics.ts';
-import { announcementOf, type MessageChange } from '../../../src/core/log/change.ts';
+import { type MessageChange, toChangeEvent } from '../../../src/core/log/change.ts';
 import { messageFrame } from '../../../src/transports/chat/message-frame.ts';
 
 describe('a quantile', () => {
@@ -96,7 +96,7 @@ describe('a delivery', () => {
   }
 
   const onSocketio = (change: MessageChange) => {
-    const { name, payload } = announcementOf(change);
+    const { name, payload } = toChangeEvent(change);
     return `42/rooms,${JSON.stringify([name, payload])}`;
   };
 

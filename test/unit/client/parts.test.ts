@@ -1,9 +1,9 @@
 import { expect } from 'chai';
-import { addressOf } from '../../../src/client/address.ts';
-import { claimsOf, concerns } from '../../../src/client/claims.ts';
+import { parseServiceUrl } from '../../../src/client/address.ts';
+import { affectsActor, decodeClaims } from '../../../src/client/claims.ts';
 import { ChatClientError } from '../../../src/client/client-error.ts';
-import { defaultTimings, pauseAfter } from '../../../src/client/timings.ts';
-import { freshToken } from '../../../src/client/token.ts';
+import { computeBackoffMs, defaultTimeouts } from '../../../src/client/timeouts.ts';
+import { fetchToken } from '../../../src/client/token.ts';
 import { namespace } from '../../../src/client/wire.ts';
 import { type ErrorCode, errors } from '../../../src/core/errors.ts';
 import { ClientMsgId } from '../../../src/core/log/message.ts';
@@ -15,7 +15,7 @@ describe('the client knows of the protocol', () => {
 
   for (const [code, { retry }] of Object.entries(errors)) {
     it(`that ${code} is ${retry ? '' : 'not '}worth another try`, () => {
-      expect(new ChatClientError(code as ErrorCode, '').isForNow).to.equal(retry);
+      expect(new ChatClientError(code as ErrorCode, '').isRetryable).to.equal(retry);
     });
   }
 });
@@ -30,13 +30,13 @@ describe('the address of the client', () => {
     ['wss://chat.example', 'wss://chat.example/rooms', '/socket.io/'],
   ] as const) {
     it(`of ${url} is ${expected.join(' with ')}`, () => {
-      expect(addressOf(url)).to.deep.equal({ url: expected[0], path: expected[1] });
+      expect(parseServiceUrl(url)).to.deep.equal({ url: expected[0], path: expected[1] });
     });
   }
 
   it('of anything else is refused', () => {
     for (const url of ['', 'chat.example', '/messaging', 'ftp://chat.example', 'https://chat.example?a=b']) {
-      expect(() => addressOf(url), url).to.throw(TypeError, 'not the URL of a service');
+      expect(() => parseServiceUrl(url), url).to.throw(TypeError, 'not the URL of a service');
     }
   });
 });
@@ -47,8 +47,8 @@ describe('the client_msg_id of the client', () => {
     const descriptor = Object.getOwnPropertyDescriptor(globalThis, 'crypto')!;
     Object.defineProperty(globalThis, 'crypto', { value: crypto, configurable: true });
     try {
-      const { newMessageId } = await import(`../../../src/client/message-id.ts?${name}`);
-      return Array.from({ length: 2_000 }, newMessageId);
+      const { createMessageId } = await import(`../../../src/client/message-id.ts?${name}`);
+      return Array.from({ length: 2_000 }, createMessageId);
     } finally {
       Object.defineProperty(globalThis, 'crypto', descriptor);
     }
@@ -70,12 +70,12 @@ describe('the client_msg_id of the client', () => {
 describe('the claims of the client', () => {
   it('are those of the token', () => {
     const { token, user, entity } = somebody({ level: 7, name: 'Zoë ✨ — ÿ' });
-    expect(claimsOf(token)).to.deep.equal({ user, entity, level: '7' });
-    expect(claimsOf(sign({ sub: user.toUpperCase() }))).to.deep.equal({ user, entity: undefined, level: '0' });
+    expect(decodeClaims(token)).to.deep.equal({ user, entity, level: '7' });
+    expect(decodeClaims(sign({ sub: user.toUpperCase() }))).to.deep.equal({ user, entity: undefined, level: '0' });
   });
 
   it('are unknown of what is no JWT', () => {
-    for (const token of ['', 'x', 'a.b.c', 'opaque-token']) expect(claimsOf(token), token).to.equal(undefined);
+    for (const token of ['', 'x', 'a.b.c', 'opaque-token']) expect(decodeClaims(token), token).to.equal(undefined);
   });
 
   const [user, entity] = ['u', 'e'];
@@ -89,8 +89,8 @@ describe('the claims of the client', () => {
     ['x', 'any', false],
   ] as const) {
     it(`are ${isOurs ? '' : 'not '}concerned by a rule of kind ${kind} for ${entity_UUID}`, () => {
-      expect(concerns({ entity_UUID, kind }, { user, entity, level: '0' })).to.equal(isOurs);
-      expect(concerns({ entity_UUID, kind }, undefined)).to.equal(true);
+      expect(affectsActor({ entity_UUID, kind }, { user, entity, level: '0' })).to.equal(isOurs);
+      expect(affectsActor({ entity_UUID, kind }, undefined)).to.equal(true);
     });
   }
 });
@@ -107,7 +107,7 @@ describe('the token function', () => {
   };
   for (const [what, token] of Object.entries(failing)) {
     it(`that ${what} is NO_TOKEN`, async () => {
-      const error = await freshToken(token as () => string, 10).catch((thrown) => thrown);
+      const error = await fetchToken(token as () => string, 10).catch((thrown) => thrown);
       expect(error).to.be.instanceOf(ChatClientError).with.property('code', 'NO_TOKEN');
     });
   }
@@ -115,7 +115,7 @@ describe('the token function', () => {
 
 describe('the pauses of the client', () => {
   it('double up to a limit, and differ', () => {
-    const timings = { ...defaultTimings, pauseMs: 100, longestPauseMs: 1_000 };
+    const timeouts = { ...defaultTimeouts, backoffMs: 100, maxBackoffMs: 1_000 };
     for (const [failures, whole] of [
       [0, 100],
       [1, 200],
@@ -123,7 +123,7 @@ describe('the pauses of the client', () => {
       [4, 1_000],
       [5_000, 1_000],
     ] as const) {
-      const pauses = Array.from({ length: 200 }, () => pauseAfter(failures, timings));
+      const pauses = Array.from({ length: 200 }, () => computeBackoffMs(failures, timeouts));
       expect(Math.min(...pauses)).to.be.within(whole / 2, whole * 0.6);
       expect(Math.max(...pauses)).to.be.within(whole * 0.9, whole);
     }

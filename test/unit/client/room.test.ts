@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import type { Outgoing, RoomEvents } from '../../../src/client/api.ts';
 import { ChatClientError } from '../../../src/client/client-error.ts';
-import type { Connected } from '../../../src/client/connection.ts';
-import type { Change } from '../../../src/client/membership.ts';
+import type { RoomConnection } from '../../../src/client/connection.ts';
+import type { ChangeEvent } from '../../../src/client/membership.ts';
 import { Room } from '../../../src/client/room.ts';
-import { defaultTimings } from '../../../src/client/timings.ts';
+import { defaultTimeouts } from '../../../src/client/timeouts.ts';
 import type { Loose } from '../../helpers/loose.ts';
 import { until } from '../../helpers/until.ts';
 
@@ -23,12 +23,12 @@ function message(seq: number, content = `${seq}`, client_msg_id: string | null =
   return { ...{ id: seq, room_id: 7, seq, emitter: me, content, client_msg_id }, createdAt: moment, updatedAt: moment };
 }
 
-const said = (rev: number, ...[seq, content, id]: Parameters<typeof message>): Change => ({
+const said = (rev: number, ...[seq, content, id]: Parameters<typeof message>): ChangeEvent => ({
   name: 'message:new',
   payload: { ...message(seq, content, id), rev, cursor: cursorOf(rev) },
 });
 
-const memberChanged = (rev: number, entity_UUID: string, kind = 'user'): Change => ({
+const memberChanged = (rev: number, entity_UUID: string, kind = 'user'): ChangeEvent => ({
   name: 'member:changed',
   payload: { room_id: 7, rev, cursor: cursorOf(rev), entity_UUID, kind, permissions: 'r', level: 0 } as Loose,
 });
@@ -41,13 +41,13 @@ const joined = (rev: number, more: object = {}) => ({
 /** A room whose connection is the test: what it asks waits to be answered. */
 function roomOf({ maxMessages = 1_000, maxOutbox = 1_000 } = {}) {
   const asked: Asked[] = [];
-  const line = {
-    ask: (name: string, payload: object, answered: Asked['answered']) => asked.push({ name, payload, answered }),
+  const link = {
+    request: (name: string, payload: object, answered: Asked['answered']) => asked.push({ name, payload, answered }),
   };
   const limits = { maxMessages, maxOutbox };
-  const timings = { ...defaultTimings, pauseMs: 1 };
-  const connection = { ...limits, timings, state: 'connected', line, claims: { user: me } };
-  const room = new Room(connection as unknown as Connected, 7, () => {});
+  const timeouts = { ...defaultTimeouts, backoffMs: 1 };
+  const connection = { ...limits, timeouts, state: 'connected', link, claims: { user: me } };
+  const room = new Room(connection as unknown as RoomConnection, 7, () => {});
   const heard: string[] = [];
   const name = <E extends keyof RoomEvents>(event: E, say: (what: RoomEvents[E]) => unknown) =>
     room.on(event, (what) => void heard.push(`${event} ${say(what)}`));
@@ -90,7 +90,7 @@ describe("the client's room, told", () => {
     const { room, next, contents, heard } = await roomOf().live();
     const one = room.send('hi');
     (await next('message:send')).answered(undefined, ackOf(1, one));
-    room.hear(said(1, 1, 'hi', one.client_msg_id));
+    room.handle(said(1, 1, 'hi', one.client_msg_id));
     expect(contents()).to.deep.equal(['hi']);
     expect(heard).to.deep.equal(['outgoing hi pending', 'outgoing hi sent', 'message hi']);
     expect(room.outbox).to.deep.equal([]);
@@ -100,8 +100,8 @@ describe("the client's room, told", () => {
     const { room, next, contents, heard, asked } = await roomOf().live();
     const one = room.send('hi');
     const { answered } = await next('message:send');
-    room.hear(said(1, 1, 'hi', one.client_msg_id));
-    expect(await one.done).to.include({ seq: 1 });
+    room.handle(said(1, 1, 'hi', one.client_msg_id));
+    expect(await one.confirmed).to.include({ seq: 1 });
     answered(undefined, ackOf(1, one));
     expect(contents()).to.deep.equal(['hi']);
     expect(heard).to.deep.equal(['outgoing hi pending', 'outgoing hi sent', 'message hi']);
@@ -114,9 +114,9 @@ describe("the client's room, told", () => {
     (await next('message:send')).answered(undefined, ackOf(2, one));
     expect(room.outbox.map(({ state }) => state)).to.deep.equal(['sent']);
     expect(contents()).to.deep.equal([]);
-    room.hear(said(1, 1, 'theirs'));
+    room.handle(said(1, 1, 'theirs'));
     expect(room.outbox).to.have.length(1);
-    room.hear(said(2, 2, 'mine', one.client_msg_id));
+    room.handle(said(2, 2, 'mine', one.client_msg_id));
     expect(contents()).to.deep.equal(['theirs', 'mine']);
     expect(room.outbox).to.deep.equal([]);
     expect(asked, 'a gap behind an acknowledgement is none').to.deep.equal([]);
@@ -125,21 +125,21 @@ describe("the client's room, told", () => {
   it('of something else under its client_msg_id, does not take it for its own', async () => {
     const { room } = await roomOf().live();
     const one = room.send('mine');
-    room.hear(said(1, 1, 'copied the id', one.client_msg_id));
+    room.handle(said(1, 1, 'copied the id', one.client_msg_id));
     expect(one.state).to.equal('pending');
   });
 
   it('of a change behind a gap, joins again with the cursor, once, and has all of them once', async () => {
     const { room, next, contents, asked } = await roomOf().live();
-    room.hear(said(1, 1));
-    room.hear(said(3, 3));
-    room.hear(said(4, 4));
+    room.handle(said(1, 1));
+    room.handle(said(3, 3));
+    room.handle(said(4, 4));
     const { payload, answered } = await next('room:join');
     expect(payload).to.deep.equal({ room_id: 7, since: cursorOf(1) });
-    room.hear(said(2, 2));
+    room.handle(said(2, 2));
     answered(undefined, joined(4, { recovered: true, events: [said(2, 2), said(3, 3), said(4, 4)] }));
-    room.hear(said(4, 4));
-    room.hear(said(5, 5));
+    room.handle(said(4, 4));
+    room.handle(said(5, 5));
     expect(contents()).to.deep.equal(['1', '2', '3', '4', '5']);
     expect(asked).to.deep.equal([]);
   });
@@ -147,34 +147,34 @@ describe("the client's room, told", () => {
   it('of a message before the first page of history is there, has it behind the page', async () => {
     const { room, next, contents, heard } = roomOf();
     (await next('room:join')).answered(undefined, joined(3));
-    room.hear(said(4, 4));
+    room.handle(said(4, 4));
     expect(contents()).to.deep.equal([]);
     const { payload, answered } = await next('message:history');
     expect(payload).to.include({ before: 4 });
     answered(undefined, { messages: [message(2), message(3)], has_more: true });
     expect(contents()).to.deep.equal(['2', '3', '4']);
     expect(room.hasOlder).to.equal(true);
-    expect(heard).to.deep.equal(['state live', 'message 4']);
+    expect(heard).to.deep.equal(['state joined', 'message 4']);
   });
 
   it('that too much was missed, begins anew when the page is there', async () => {
     const { room, next, contents, heard } = await roomOf().live();
-    room.hear(said(1, 1));
-    room.down();
-    room.up();
+    room.handle(said(1, 1));
+    room.handleDisconnect();
+    room.handleConnect();
     (await next('room:join')).answered(undefined, joined(900));
-    room.hear(said(901, 901));
+    room.handle(said(901, 901));
     expect(contents()).to.deep.equal(['1']);
     (await next('message:history')).answered(undefined, { messages: [message(900)], has_more: true });
     expect(contents()).to.deep.equal(['900', '901']);
-    const told = ['message 1', 'state away', 'state joining', 'state live', 'reset 1', 'message 901'];
+    const told = ['message 1', 'state reconnecting', 'state joining', 'state joined', 'reset 1', 'message 901'];
     expect(heard, 'what `reset` shows is not said again').to.deep.equal(told);
   });
 
   it('that the page of history is not to be had, joins again with what it had', async () => {
     const { room, next } = await roomOf().live();
-    room.hear(said(1, 1));
-    room.hear(said(9, 9));
+    room.handle(said(1, 1));
+    room.handle(said(9, 9));
     (await next('room:join')).answered(undefined, joined(900));
     (await next('message:history')).answered(refusal('INTERNAL'));
     const { payload } = await next('room:join');
@@ -183,34 +183,34 @@ describe("the client's room, told", () => {
 
   it('of a rule of its own user, reads its rights again; of others it does not', async () => {
     const { room, next, asked } = await roomOf().live();
-    room.hear(memberChanged(1, '00000000-0000-0000-0000-00000000000b'));
-    room.hear(memberChanged(2, me, 'entity'));
+    room.handle(memberChanged(1, '00000000-0000-0000-0000-00000000000b'));
+    room.handle(memberChanged(2, me, 'entity'));
     expect(asked).to.deep.equal([]);
-    room.hear(memberChanged(3, me));
+    room.handle(memberChanged(3, me));
     (await next('room:join')).answered(undefined, joined(3, { recovered: true, rights: 'r' }));
-    expect(room).to.include({ rights: 'r', state: 'live' });
+    expect(room).to.include({ rights: 'r', state: 'joined' });
   });
 
   it('of what a later service may say, goes on', async () => {
     const { room, next, contents, asked } = await roomOf().live();
-    room.hear({ name: 'message:edited', payload: { room_id: 7, rev: 1, cursor: cursorOf(1) } } as Loose);
-    room.hear({ name: 'somebody:types', payload: { room_id: 7 } } as Loose);
-    room.hear(said(2, 1));
+    room.handle({ name: 'message:edited', payload: { room_id: 7, rev: 1, cursor: cursorOf(1) } } as Loose);
+    room.handle({ name: 'somebody:types', payload: { room_id: 7 } } as Loose);
+    room.handle(said(2, 1));
     expect(contents()).to.deep.equal(['1']);
-    room.down();
-    room.up();
+    room.handleDisconnect();
+    room.handleConnect();
     expect((await next('room:join')).payload.since).to.equal(cursorOf(2));
     expect(asked).to.deep.equal([]);
   });
 
   it('that it is out while it asks, believes the answer', async () => {
     for (const [answer, state] of [
-      [[undefined, joined(1, { recovered: true })], 'live'],
+      [[undefined, joined(1, { recovered: true })], 'joined'],
       [[refusal('BANNED')], 'removed'],
     ] as const) {
       const { room, next } = await roomOf().live();
-      room.readRights();
-      room.removed('BANNED');
+      room.refreshRights();
+      room.handleRemoval('BANNED');
       (await next('room:join')).answered(...(answer as [undefined, Loose]));
       expect(room.state).to.equal(state);
     }
@@ -220,7 +220,7 @@ describe("the client's room, told", () => {
     const { room, updates } = await roomOf().live();
     await Promise.resolve();
     const before = updates();
-    for (let n = 1; n <= 100; n++) room.hear(said(n, n));
+    for (let n = 1; n <= 100; n++) room.handle(said(n, n));
     await Promise.resolve();
     expect(updates() - before).to.equal(1);
   });
@@ -234,7 +234,7 @@ describe("the client's room, told", () => {
       throw new Error('of a listener');
     });
     room.on('message', ({ seq }) => seq === 2 && room.leave());
-    room.readRights();
+    room.refreshRights();
     const events = [said(1, 1), said(2, 2), said(3, 3)];
     (await next('room:join')).answered(undefined, joined(3, { recovered: true, events }));
     console.error = error;
@@ -264,9 +264,9 @@ describe("the client's outbox", () => {
     const first = room.send('first');
     room.send('second');
     const lost = await next('message:send');
-    room.down();
+    room.handleDisconnect();
     lost.answered(unreachable);
-    room.up();
+    room.handleConnect();
     await next('room:join');
     const again = await next('message:send');
     expect(again.payload).to.deep.equal(lost.payload);
@@ -283,7 +283,7 @@ describe("the client's outbox", () => {
       const [first, second] = [room.send('first'), room.send('second')];
       for (let n = 0; n < times; n++) (await next('message:send')).answered(error);
       expect(first).to.include({ state: 'failed', error });
-      expect(await first.done.catch((reason) => reason)).to.equal(error);
+      expect(await first.confirmed.catch((reason) => reason)).to.equal(error);
       (await next('message:send')).answered(undefined, ackOf(1, second));
       expect(room.outbox).to.deep.equal([first]);
     }
@@ -293,9 +293,9 @@ describe("the client's outbox", () => {
     const { room, next } = await roomOf().live();
     const one = room.send('lost');
     for (let n = 0; n < 5; n++) (await next('message:send')).answered(refusal('INTERNAL'));
-    room.hear(said(1, 1, 'lost', one.client_msg_id));
+    room.handle(said(1, 1, 'lost', one.client_msg_id));
     expect(one).to.include({ state: 'sent', error: undefined });
-    expect(await one.done).to.include({ seq: 1 });
+    expect(await one.confirmed).to.include({ seq: 1 });
     expect(room.outbox).to.deep.equal([]);
   });
 
@@ -312,7 +312,7 @@ describe("the client's outbox", () => {
     const again = await next('message:send');
     expect(again.payload.client_msg_id).to.equal(first.client_msg_id);
     again.answered(undefined, ackOf(2, first));
-    expect(await first.done).to.include({ content: 'first' });
+    expect(await first.confirmed).to.include({ content: 'first' });
     expect(room.outbox).to.deep.equal([]);
   });
 });
@@ -329,9 +329,9 @@ describe("the client's memory of a room", () => {
     const { room } = await roomOf({ maxMessages: 3 }).live();
     const dropped: number[] = [];
     room.on('dropped', (messages) => void dropped.push(...seqs({ messages })));
-    for (let seq = 1; seq <= 3; seq++) room.hear(said(seq, seq));
+    for (let seq = 1; seq <= 3; seq++) room.handle(said(seq, seq));
     expect([room.hasOlder, dropped]).to.deep.equal([false, []]);
-    for (let seq = 4; seq <= 10; seq++) room.hear(said(seq, seq));
+    for (let seq = 4; seq <= 10; seq++) room.handle(said(seq, seq));
     expect(seqs(room)).to.deep.equal([8, 9, 10]);
     expect(dropped).to.deep.equal(range(1, 7));
     expect(room.hasOlder).to.equal(true);
@@ -347,27 +347,27 @@ describe("the client's memory of a room", () => {
 
   it('takes back what was dropped, without a gap, also if more comes meanwhile, and keeps it', async () => {
     const { room, next } = await roomOf({ maxMessages: 3 }).live();
-    for (let seq = 1; seq <= 6; seq++) room.hear(said(seq, seq));
+    for (let seq = 1; seq <= 6; seq++) room.handle(said(seq, seq));
     const loading = room.loadOlder(2);
     const asked = await next('message:history');
     expect(asked.payload).to.include({ before: 4, limit: 2 });
-    room.hear(said(7, 7));
+    room.handle(said(7, 7));
     asked.answered(undefined, page(2, 3));
     await loading;
     expect(seqs(room)).to.deep.equal(range(2, 7));
-    room.hear(said(8, 8));
+    room.handle(said(8, 8));
     expect(seqs(room), 'as many as there were').to.deep.equal(range(3, 8));
   });
 
   it('is bounded again where a page was not to be had', async () => {
     const { room, next } = await roomOf({ maxMessages: 3 }).live();
-    for (let seq = 1; seq <= 4; seq++) room.hear(said(seq, seq));
+    for (let seq = 1; seq <= 4; seq++) room.handle(said(seq, seq));
     const loading = room.loadOlder();
     const asked = await next('message:history');
-    room.hear(said(5, 5));
+    room.handle(said(5, 5));
     asked.answered(new ChatClientError('TIMEOUT', 'late'));
     expect(await loading.catch(({ code }) => code)).to.equal('TIMEOUT');
-    room.hear(said(6, 6));
+    room.handle(said(6, 6));
     expect(seqs(room)).to.deep.equal([4, 5, 6]);
   });
 

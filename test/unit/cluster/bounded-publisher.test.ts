@@ -8,8 +8,8 @@ function stage() {
   const lost: unknown[] = [];
   let recoveries = 0;
   const publisher = new BoundedPublisher(() => ({}) as RedisConnection, {
-    lost: (error) => void lost.push(error),
-    recovered: () => void recoveries++,
+    onLost: (error) => void lost.push(error),
+    onRecovered: () => void recoveries++,
   });
   const publish = (bytes: number) =>
     publisher.publish(bytes, () => new Promise((resolve, reject) => onTheirWay.push({ resolve, reject })));
@@ -54,7 +54,7 @@ describe('what nobody waits for', () => {
       () => {
         throw new Error('closed');
       },
-      { lost: (error) => void lost.push(error), recovered() {} },
+      { onLost: (error) => void lost.push(error), onRecovered() {} },
     );
     expect(await publisher.publish(1, async () => 1)).to.equal(0);
     expect(lost).to.have.lengthOf(1);

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import type { RedisClientType } from 'redis';
-import { redisLeases } from '../../../src/cluster/connection-leases.ts';
-import { type RedisConnection, redisConnection } from '../../../src/cluster/redis-connection.ts';
+import { createRedisLeases } from '../../../src/cluster/connection-leases.ts';
+import { createRedisConnection, type RedisConnection } from '../../../src/cluster/redis-connection.ts';
 import { closeLater } from '../../helpers/cleanup.ts';
 import { startRedis } from '../../helpers/redis.ts';
 import { until } from '../../helpers/until.ts';
@@ -11,27 +11,27 @@ const timesMs = { leaseMs: 300, renewEveryMs: 100, tickMs: 20 };
 
 interface Stage {
   connection: RedisConnection;
-  line: { isUp: boolean; connection: RedisConnection; writeFailed(error: unknown): void };
+  line: { isUp: boolean; connection: RedisConnection; handleWriteFailure(error: unknown): void };
   failures: unknown[];
   recoveries(): number;
-  node(id: string): ReturnType<typeof redisLeases>;
+  node(id: string): ReturnType<typeof createRedisLeases>;
 }
 
 async function stage(): Promise<Stage> {
   const { url } = await startRedis();
-  const connection = redisConnection({ urls: [url], isCluster: false });
+  const connection = createRedisConnection({ urls: [url], isCluster: false });
   connection.on('error', () => {});
   await connection.connect();
   closeLater(() => connection.destroy());
   const failures: unknown[] = [];
   let recoveries = 0;
   const report = { failed: (error: unknown) => void failures.push(error), recovered: () => void recoveries++ };
-  const line = { isUp: true, connection, writeFailed() {} };
+  const line = { isUp: true, connection, handleWriteFailure() {} };
   return {
     ...{ connection, line, failures },
     recoveries: () => recoveries,
     node(id) {
-      const leases = redisLeases(() => line, id, 'test', report, timesMs);
+      const leases = createRedisLeases(() => line, id, 'test', report, timesMs);
       closeLater(() => leases.stop());
       return leases;
     },
@@ -45,46 +45,46 @@ describe('the places of a user', () => {
     const { node } = await stage();
     const [one, other] = [node('one'), node('other')];
     const user = randomUUID();
-    expect(await one.take(user, '1', 2)).to.equal('taken');
-    expect(await other.take(user, '1', 2)).to.equal('taken');
-    expect(await one.take(user, '1', 2), 'one that has its place').to.equal('taken');
-    expect(await other.take(user, '2', 2)).to.equal('full');
-    expect(await other.take(randomUUID(), '2', 2), 'another user').to.equal('taken');
+    expect(await one.acquire(user, '1', 2)).to.equal('taken');
+    expect(await other.acquire(user, '1', 2)).to.equal('taken');
+    expect(await one.acquire(user, '1', 2), 'one that has its place').to.equal('taken');
+    expect(await other.acquire(user, '2', 2)).to.equal('full');
+    expect(await other.acquire(randomUUID(), '2', 2), 'another user').to.equal('taken');
     one.release(user, '1');
-    await until('there is a place', async () => (await other.take(user, '2', 2)) === 'taken');
-    expect(await one.take(user, '3', 2)).to.equal('full');
+    await until('there is a place', async () => (await other.acquire(user, '2', 2)) === 'taken');
+    expect(await one.acquire(user, '3', 2)).to.equal('full');
   });
 
   it('are kept for as long as the node lives, and run out when it has died', async () => {
     const { node } = await stage();
     const [living, dying] = [node('living'), node('dying')];
     const user = randomUUID();
-    for (const leases of [living, dying]) expect(await leases.take(user, '1', 2)).to.equal('taken');
+    for (const leases of [living, dying]) expect(await leases.acquire(user, '1', 2)).to.equal('taken');
     await pause(2 * timesMs.leaseMs);
-    expect(await living.take(user, '2', 2), 'both are renewed').to.equal('full');
+    expect(await living.acquire(user, '2', 2), 'both are renewed').to.equal('full');
     dying.stop();
-    await until('its place is free', async () => (await living.take(user, '2', 2)) === 'taken');
-    expect(await living.take(user, '3', 2)).to.equal('full');
+    await until('its place is free', async () => (await living.acquire(user, '2', 2)) === 'taken');
+    expect(await living.acquire(user, '3', 2)).to.equal('full');
   });
 
   it('are renewed at once where Redis has lost them', async () => {
     const { node, connection } = await stage();
     const [one, other] = [node('one'), node('other')];
     const user = randomUUID();
-    await one.take(user, '1', 1);
+    await one.acquire(user, '1', 1);
     await (connection as unknown as RedisClientType).flushAll();
     one.renewAll();
-    expect(await other.take(user, '1', 1)).to.equal('full');
+    expect(await other.acquire(user, '1', 1)).to.equal('full');
   });
 
   it('that Redis refuses to count are reported, each time, and so is that it counts again', async () => {
     const { node, connection, failures, recoveries, line } = await stage();
     const noted: unknown[] = [];
-    line.writeFailed = (error) => void noted.push(error);
+    line.handleWriteFailure = (error) => void noted.push(error);
     const one = node('one');
     const client = connection as unknown as RedisClientType;
     await client.sendCommand(['REPLICAOF', '127.0.0.1', '1']);
-    expect(await one.take(randomUUID(), '1', 1)).to.equal('unknown');
+    expect(await one.acquire(randomUUID(), '1', 1)).to.equal('unknown');
     await until('the renewal is refused, too', () => failures.length > 1);
     expect(String(failures[0])).to.contain('READONLY');
     expect(noted).to.deep.equal(failures);
@@ -98,15 +98,15 @@ describe('the places of a user', () => {
     const [one, other] = [node('one'), node('other')];
     const user = randomUUID();
     line.isUp = false;
-    expect(await one.take(user, '1', 1)).to.equal('unknown');
+    expect(await one.acquire(user, '1', 1)).to.equal('unknown');
     line.isUp = true;
     line.connection = { ...connection, lease: () => new Promise(() => {}) } as RedisConnection;
-    expect(await one.take(user, '2', 1)).to.equal('unknown');
+    expect(await one.acquire(user, '2', 1)).to.equal('unknown');
     line.connection = connection;
     const count = () => (connection as unknown as RedisClientType).zCard(`test:connections:${user}`);
     await until('they are counted', async () => (await count()) === 2);
-    expect(await other.take(user, '1', 2)).to.equal('full');
+    expect(await other.acquire(user, '1', 2)).to.equal('full');
     one.release(user, '1');
-    await until('there is a place', async () => (await other.take(user, '1', 2)) === 'taken');
+    await until('there is a place', async () => (await other.acquire(user, '1', 2)) === 'taken');
   });
 });

@@ -2,7 +2,7 @@ import { createAdapter, createShardedAdapter } from '@socket.io/redis-adapter';
 import { expect } from 'chai';
 import type { Namespace } from 'socket.io';
 import type { Adapter } from 'socket.io-adapter';
-import { OwnMark } from '../../../src/cluster/echo-filter.ts';
+import { EchoFilter } from '../../../src/cluster/echo-filter.ts';
 import { messageIn } from '../../helpers/nodes-over.ts';
 
 type Published = string | Buffer;
@@ -37,64 +37,64 @@ for (const kind of ['sharded', 'classic'] as const) {
   describe(`the mark of a server’s own messages [${kind}]`, () => {
     it('is on all of its messages once it has published one, and on none of another server’s', async () => {
       const [own, other] = [server(kind), server(kind)];
-      const mark = new OwnMark();
-      mark.learn(await own.says(1, 'the first'));
+      const mark = new EchoFilter();
+      mark.recordPublished(await own.says(1, 'the first'));
       for (const [room, content] of [
         [1, 'the first'],
         [2, 'x'.repeat(70_000)],
         [123_456, ''],
       ] as const) {
-        expect(mark.isOn(heard(await own.says(room, content, room))), 'own').to.equal(true);
-        expect(mark.isOn(heard(await other.says(room, content, room))), 'of the other').to.equal(false);
+        expect(mark.isEcho(heard(await own.says(room, content, room))), 'own').to.equal(true);
+        expect(mark.isEcho(heard(await other.says(room, content, room))), 'of the other').to.equal(false);
       }
     });
 
     it('is not forged by what somebody writes', async () => {
       const [own, other] = [server(kind), server(kind)];
-      const mark = new OwnMark();
+      const mark = new EchoFilter();
       const first = await own.says(1, 'the first');
-      mark.learn(first);
+      mark.recordPublished(first);
       const forgeries = [`,"uid":"${own.uid}","nsp":"/"}`, heard(first).toString('latin1'), own.uid];
       for (const content of forgeries) {
-        expect(mark.isOn(heard(await other.says(1, content)))).to.equal(false);
+        expect(mark.isEcho(heard(await other.says(1, content)))).to.equal(false);
         // Nor does learning of a message take what is written in it for the mark.
-        const another = new OwnMark();
-        another.learn(await other.says(1, content));
-        expect(another.isOn(heard(first))).to.equal(false);
-        expect(another.isOn(heard(await other.says(2, 'hello')))).to.equal(true);
+        const another = new EchoFilter();
+        another.recordPublished(await other.says(1, content));
+        expect(another.isEcho(heard(first))).to.equal(false);
+        expect(another.isEcho(heard(await other.says(2, 'hello')))).to.equal(true);
       }
     });
 
     it('is on nothing before there is one, and on nothing that is cut short', async () => {
       const own = server(kind);
       const message = heard(await own.says(1, 'hello'));
-      const mark = new OwnMark();
-      for (const beat of ['', Buffer.alloc(0)]) mark.learn(beat);
-      for (const one of [message, Buffer.alloc(0)]) expect(mark.isOn(one)).to.equal(false);
-      mark.learn(await own.says(1, 'hello'));
+      const mark = new EchoFilter();
+      for (const beat of ['', Buffer.alloc(0)]) mark.recordPublished(beat);
+      for (const one of [message, Buffer.alloc(0)]) expect(mark.isEcho(one)).to.equal(false);
+      mark.recordPublished(await own.says(1, 'hello'));
       const cut = kind === 'sharded' ? message.subarray(0, -1) : message.subarray(1);
-      for (const one of [cut, Buffer.alloc(0), Buffer.from('x')]) expect(mark.isOn(one)).to.equal(false);
-      expect(mark.isOn(message)).to.equal(true);
+      for (const one of [cut, Buffer.alloc(0), Buffer.from('x')]) expect(mark.isEcho(one)).to.equal(false);
+      expect(mark.isEcho(message)).to.equal(true);
     });
   });
 }
 
 describe('the mark of a server’s own messages', () => {
   it('is not learnt from a request, which only others answer', async () => {
-    const mark = new OwnMark();
+    const mark = new EchoFilter();
     const request = JSON.stringify({ uid: 'own', requestId: 'one', type: 0, rooms: [] });
-    mark.learn(request);
-    expect(mark.isOn(Buffer.from(request))).to.equal(false);
+    mark.recordPublished(request);
+    expect(mark.isEcho(Buffer.from(request))).to.equal(false);
   });
 
   it('is the name of the server, not what is called the same in a message', () => {
-    const mark = new OwnMark();
+    const mark = new EchoFilter();
     const message = (n: number, uid: string) =>
       `{"type":3,"data":{"n":0,"uid":"inside","of":${n}},"uid":"${uid}","nsp":"/"}`;
-    mark.learn(message(1, 'own'));
-    mark.learn(message(2, 'own'));
-    expect(mark.isOn(Buffer.from(message(3, 'own')))).to.equal(true);
-    expect(mark.isOn(Buffer.from(message(3, 'other')))).to.equal(false);
+    mark.recordPublished(message(1, 'own'));
+    mark.recordPublished(message(2, 'own'));
+    expect(mark.isEcho(Buffer.from(message(3, 'own')))).to.equal(true);
+    expect(mark.isEcho(Buffer.from(message(3, 'other')))).to.equal(false);
   });
 
   for (const order of [
@@ -103,9 +103,9 @@ describe('the mark of a server’s own messages', () => {
   ] as const) {
     it(`is kept for both formats, ${order[0]} first`, async () => {
       const both = order.map((kind) => server(kind));
-      const mark = new OwnMark();
-      for (const one of both) mark.learn(await one.says(1, 'hello'));
-      for (const one of both) expect(mark.isOn(heard(await one.says(2, 'bye')))).to.equal(true);
+      const mark = new EchoFilter();
+      for (const one of both) mark.recordPublished(await one.says(1, 'hello'));
+      for (const one of both) expect(mark.isEcho(heard(await one.says(2, 'bye')))).to.equal(true);
     });
   }
 });

@@ -9,11 +9,11 @@ async function listened(ms: number, comesBack: () => boolean, meanwhile = () => 
   const counts = { beats: 0, silences: 0 };
   const heart: Heartbeat = new Heartbeat(
     {
-      beat() {
+      sendBeat() {
         counts.beats += 1;
-        if (comesBack()) heart.hear();
+        if (comesBack()) heart.handleBeat();
       },
-      silent: () => void counts.silences++,
+      onSilent: () => void counts.silences++,
     },
     timesMs,
   );

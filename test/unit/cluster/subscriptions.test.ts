@@ -1,14 +1,14 @@
 import { expect } from 'chai';
 import { createClient } from 'redis';
 import { describeRedis, ErrorReply } from '../../../src/cluster/redis-connection.ts';
-import { RedisLine } from '../../../src/cluster/redis-pubsub.ts';
+import { RedisPubSub } from '../../../src/cluster/redis-pubsub.ts';
 import { Subscriptions } from '../../../src/cluster/subscriptions.ts';
 import { closeLater } from '../../helpers/cleanup.ts';
 import { sharedRedis, startRedis } from '../../helpers/redis.ts';
 import { until } from '../../helpers/until.ts';
 
 const deafTo = {
-  ...{ up() {}, down() {}, missed() {}, lost() {}, published() {}, rejected() {}, subscribed() {} },
+  ...{ onUp() {}, onDown() {}, onMissed() {}, onLost() {}, onPublished() {}, onRejected() {}, onSubscribed() {} },
 };
 
 /** A Redis that answers when the test says, and notes where two commands of one channel were on their way at once. */
@@ -21,9 +21,9 @@ function stage() {
   const failures: unknown[] = [];
   let recoveries = 0;
   const subscriptions = new Subscriptions({
-    subscribed: (channel) => void subscribed.push(channel),
-    failed: (error) => void failures.push(error),
-    recovered: () => void recoveries++,
+    onSubscribed: (channel) => void subscribed.push(channel),
+    onFailed: (error) => void failures.push(error),
+    onRecovered: () => void recoveries++,
   });
   closeLater(() => subscriptions.end());
 
@@ -45,7 +45,7 @@ function stage() {
     ...{ subscriptions, there, overlapping, subscribed, waiting, failures },
     recoveries: () => recoveries,
     want: (channel: string) =>
-      subscriptions.want(channel, {
+      subscriptions.add(channel, {
         subscribe: () => command(channel, () => there.add(channel)),
         unsubscribe: () => command(channel, () => there.delete(channel)),
       }),
@@ -70,7 +70,7 @@ describe('the subscriptions of a line', () => {
           want(channel);
           wanted.add(channel);
         } else {
-          subscriptions.unwant(channel);
+          subscriptions.remove(channel);
           wanted.delete(channel);
         }
         if (bits & 2 && waiting.length > 0) await answer();
@@ -101,7 +101,7 @@ describe('the subscriptions of a line', () => {
     const { subscriptions, want, answer, recoveries } = stage();
     want('a');
     await answer(new Error('NOPERM'));
-    subscriptions.unwant('a');
+    subscriptions.remove('a');
     await until('it is given up', () => recoveries() === 1);
     expect(subscriptions.isFailing).to.equal(false);
   });
@@ -111,7 +111,7 @@ describe('the subscriptions of a line', () => {
     want('there');
     await answer();
     want('on its way');
-    subscriptions.beginAnew();
+    subscriptions.resubscribeAll();
     expect(waiting, 'the new one of the first, and the old one of the second').to.have.lengthOf(2);
     await answer();
     expect(waiting, 'and its new one').to.have.lengthOf(2);
@@ -133,7 +133,7 @@ describe('the subscriptions of a line', () => {
   it('are never deaf after 100 flips of the last one leaving and another one coming, on a real Redis', async () => {
     const kind = await describeRedis([await sharedRedis()]);
     const name = `flips-${process.pid}`;
-    const line = new RedisLine(kind, `${name}:beat`, deafTo);
+    const line = new RedisPubSub(kind, `${name}:beat`, deafTo);
     closeLater(() => line.close());
     await until('the line is up', () => line.isUp);
     let heard = 0;
@@ -155,18 +155,18 @@ describe('a line', () => {
   it('whose write is refused by a replica connects anew, and others are told that they may have missed something', async () => {
     const kind = await describeRedis([await sharedRedis()]);
     const said: string[] = [];
-    const line = new RedisLine(kind, `replica-${process.pid}:beat`, {
+    const line = new RedisPubSub(kind, `replica-${process.pid}:beat`, {
       ...deafTo,
-      up: () => void said.push('up'),
-      down: (reason) => void said.push(`down: ${(reason as Error).name}`),
-      lost: (reason) => void said.push(`lost: ${(reason as Error).name}`),
+      onUp: () => void said.push('up'),
+      onDown: (reason) => void said.push(`down: ${(reason as Error).name}`),
+      onLost: (reason) => void said.push(`lost: ${(reason as Error).name}`),
     });
     closeLater(() => line.close());
     await until('the line is up', () => line.isUp);
     const before = line.connection;
-    line.writeFailed(new ErrorReply('OOM command not allowed'));
+    line.handleWriteFailure(new ErrorReply('OOM command not allowed'));
     expect(line.isUp).to.equal(true);
-    line.writeFailed(new ErrorReply("READONLY You can't write against a read only replica."));
+    line.handleWriteFailure(new ErrorReply("READONLY You can't write against a read only replica."));
     expect([line.isUp, line.connection === before]).to.deep.equal([false, false]);
     await until('the line is up', () => line.isUp);
     expect(said).to.deep.equal(['up', 'lost: ReplicaError', 'down: ReplicaError', 'up']);
@@ -181,7 +181,7 @@ describe('a line', () => {
     closeLater(() => client.destroy());
     const others = async () => (await client.sendCommand<string>(['CLIENT', 'LIST'])).trim().split('\n').length - 1;
     await until('none is there', async () => (await others()) === 0);
-    await new RedisLine(kind, 'closing:beat', deafTo).close();
+    await new RedisPubSub(kind, 'closing:beat', deafTo).close();
     await until('both have come', async () =>
       /total_connections_received:[4-9]/.test(String(await client.info('stats'))),
     );

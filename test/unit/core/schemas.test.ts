@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { z } from 'zod';
-import { cursorOf, readCursor } from '../../../src/core/cursor.ts';
+import { formatCursor, parseCursor } from '../../../src/core/cursor.ts';
 import { ChatError, errors, parse } from '../../../src/core/errors.ts';
 import { AdminLevel, Level, RoomRef, Uuid } from '../../../src/core/ids.ts';
 import { ClientMsgId, Content, HistoryQuery } from '../../../src/core/log/message.ts';
@@ -211,17 +211,17 @@ describe('a cursor', () => {
   const position = { room_id: 9_007_199_254_740_991, rev: 123_456, at: Date.UTC(2026, 1, 28) };
 
   it('holds a position', () => {
-    expect(readCursor(cursorOf(position))).to.deep.equal(position);
+    expect(parseCursor(formatCursor(position))).to.deep.equal(position);
   });
 
   it('differs by room, rev and epoch', () => {
-    const others = [{ room_id: 1 }, { rev: 1 }, { at: 1 }].map((other) => cursorOf({ ...position, ...other }));
-    expect(new Set([cursorOf(position), ...others])).to.have.property('size', 4);
+    const others = [{ room_id: 1 }, { rev: 1 }, { at: 1 }].map((other) => formatCursor({ ...position, ...other }));
+    expect(new Set([formatCursor(position), ...others])).to.have.property('size', 4);
   });
 
   for (const rubbish of ['', '..', '1.1', '1.1.1.1', 'A.B.C', '1.-1.1', ' 1.1.1', '1.1.1\n', '💥', upper, text(128)]) {
     it(`is unreadable as ${JSON.stringify(rubbish)}`, () => {
-      expect(readCursor(rubbish)).to.equal(undefined);
+      expect(parseCursor(rubbish)).to.equal(undefined);
     });
   }
 });

@@ -3,13 +3,13 @@ import { z } from 'zod';
 import { ChatError } from '../../../src/core/errors.ts';
 import { Draft, HistoryQuery } from '../../../src/core/log/message.ts';
 import { ChangeRoom, CreateRoom, PutMember } from '../../../src/core/room.ts';
-import { parseNoticing, unknownKeys } from '../../../src/core/unknown-keys.ts';
+import { findUnknownKeys, parseWithIgnored } from '../../../src/core/unknown-keys.ts';
 import { CreateRevocation } from '../../../src/features/revocations/revocation.ts';
 import { chatCommands } from '../../../src/protocol/chat-commands.ts';
 
 function slip(schema: z.ZodType, input: unknown): string | undefined {
   try {
-    unknownKeys(schema, input);
+    findUnknownKeys(schema, input);
     return undefined;
   } catch (error) {
     if (!(error instanceof ChatError) || error.code !== 'BAD_REQUEST') throw error;
@@ -45,20 +45,22 @@ describe('A key that is nearly the name of a known key', () => {
   }
 
   it('is only unknown beside the key itself', () => {
-    expect(unknownKeys(Draft, { content: 'x', client_msg_id: 'a', clientMsgId: 'a' })).to.deep.equal(['clientMsgId']);
+    expect(findUnknownKeys(Draft, { content: 'x', client_msg_id: 'a', clientMsgId: 'a' })).to.deep.equal([
+      'clientMsgId',
+    ]);
   });
 
   for (const key of ['note', '_id', 'metadata', 'emitter', 'time', 'text', 'ids', 'room_id', '__proto__', '']) {
     it(`is not ${JSON.stringify(key)}`, () => {
       const input = JSON.parse(JSON.stringify({ content: 'x' }).replace('{', `{${JSON.stringify(key)}:1,`));
-      expect(unknownKeys(Draft, input)).to.deep.equal([key]);
+      expect(findUnknownKeys(Draft, input)).to.deep.equal([key]);
     });
   }
 });
 
 describe('Unknown keys', () => {
   it('are told, and not parsed', () => {
-    const { data, ignored } = parseNoticing(Draft, { content: 'x', type: 'image', metadata: {} });
+    const { data, ignored } = parseWithIgnored(Draft, { content: 'x', type: 'image', metadata: {} });
     expect(data).to.deep.equal({ content: 'x' });
     expect(ignored).to.deep.equal(['type', 'metadata']);
   });
@@ -66,17 +68,17 @@ describe('Unknown keys', () => {
   it('are at most 20, however many there are, and none of more than 64 characters', () => {
     const many = (length: number) =>
       Object.fromEntries(Array.from({ length: 5_000 }, (_, n) => [`${n}`.padStart(length, 'x'), n]));
-    expect(unknownKeys(Draft, { content: 'x', ...many(64) })).to.have.lengthOf(20);
-    expect(unknownKeys(Draft, { content: 'x', ...many(65) })).to.deep.equal([]);
+    expect(findUnknownKeys(Draft, { content: 'x', ...many(64) })).to.have.lengthOf(20);
+    expect(findUnknownKeys(Draft, { content: 'x', ...many(65) })).to.deep.equal([]);
   });
 
   it('are none where there is no object', () => {
     for (const input of [undefined, null, 'content', 7, [{ contents: 1 }]]) {
-      expect(unknownKeys(Draft, input)).to.deep.equal([]);
+      expect(findUnknownKeys(Draft, input)).to.deep.equal([]);
     }
   });
 
   it('are none of what the object inherits', () => {
-    expect(unknownKeys(z.object({ content: z.string() }), Object.create({ contents: 1 }))).to.deep.equal([]);
+    expect(findUnknownKeys(z.object({ content: z.string() }), Object.create({ contents: 1 }))).to.deep.equal([]);
   });
 });

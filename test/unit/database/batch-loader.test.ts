@@ -1,6 +1,6 @@
 import { mock } from 'node:test';
 import { expect } from 'chai';
-import { sharedReads } from '../../../src/database/batch-loader.ts';
+import { createBatchLoader } from '../../../src/database/batch-loader.ts';
 import { closeLater } from '../../helpers/cleanup.ts';
 
 /** So long a read holds up the others. */
@@ -12,7 +12,7 @@ function stage() {
   closeLater(() => mock.timers.reset());
   const reads: { keys: readonly number[]; answer(): void; fail(error: Error): void }[] = [];
   let version = 0;
-  const read = sharedReads((keys: readonly number[]) => {
+  const read = createBatchLoader((keys: readonly number[]) => {
     const found = new Map(keys.filter((key) => key > 0).map((key) => [key, `${key} as of ${version}`]));
     return new Promise<typeof found>((resolve, reject) => {
       reads.push({ keys, answer: () => resolve(found), fail: reject });
@@ -162,7 +162,7 @@ describe('shared reads', () => {
 
   it('that throw instead of failing fail likewise', async () => {
     let isBroken = true;
-    const read = sharedReads((keys: readonly number[]) => {
+    const read = createBatchLoader((keys: readonly number[]) => {
       if (isBroken) throw new Error('a defect');
       return Promise.resolve(new Map(keys.map((key) => [key, key])));
     });

@@ -110,7 +110,7 @@ describe('the data directory', () => {
   });
 
   describe('last used on another machine', () => {
-    const quick = { beatMs: 20, foreignMs: 400 };
+    const quick = { beatIntervalMs: 20, foreignTimeoutMs: 400 };
     const foreign = { pid: 1, started: 'x/1', boot: 'another boot', host: 'another-host', id: 'x' };
 
     it('is refused while that one touches its file', async () => {
@@ -158,7 +158,7 @@ describe('the data directory', () => {
 
     it('is noticed by an idle holder, also where the file is gone', async () => {
       const { promise, resolve } = Promise.withResolvers<Error>();
-      const lock = await lockDataDirectory(directory, { beatMs: 20, onLost: resolve });
+      const lock = await lockDataDirectory(directory, { beatIntervalMs: 20, onLost: resolve });
       rmSync(lockOf());
       expect((await promise).message).to.include('is gone');
       lock.release();

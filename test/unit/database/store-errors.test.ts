@@ -1,12 +1,12 @@
 import { expect } from 'chai';
 import { ChatError } from '../../../src/core/errors.ts';
 import {
+  affectsAllSessions,
+  affectsWrites,
   ConnectionFailed,
-  concernsAllSessions,
-  concernsWrites,
-  isAway,
-  isRefusal,
-  unavailable,
+  isRejectedStatement,
+  isUnavailable,
+  rethrowAsUnavailable,
 } from '../../../src/database/store-errors.ts';
 
 const answered = (code: string) => Object.assign(new Error(`state ${code}`), { code, severity: 'ERROR' });
@@ -80,26 +80,31 @@ describe('An error of the database:', () => {
     it(`${what} is ${kind}`, () => {
       // The ORM wraps errors.
       for (const one of [error, new Error('wrapped', { cause: error })]) {
-        expect(isAway(one), 'unavailable').to.equal(kind !== 'no outage');
-        expect(isRefusal(one), 'the connection stays').to.equal(kind === 'a conflict' || kind === 'no outage');
-        expect(concernsWrites(one), 'reads tell nothing').to.equal(kind === 'an outage of writes');
-        expect(concernsAllSessions(one), 'all sessions').to.equal(kind === 'an outage of all sessions');
+        expect(isUnavailable(one), 'unavailable').to.equal(kind !== 'no outage');
+        expect(isRejectedStatement(one), 'the connection stays').to.equal(
+          kind === 'a conflict' || kind === 'no outage',
+        );
+        expect(affectsWrites(one), 'reads tell nothing').to.equal(kind === 'an outage of writes');
+        expect(affectsAllSessions(one), 'all sessions').to.equal(kind === 'an outage of all sessions');
       }
     });
   }
 
   it('a read-only transaction (25006) is an outage of writes, and of all sessions: they lead to a standby', () => {
     const error = answered('25006');
-    expect([isAway(error), isRefusal(error), concernsWrites(error), concernsAllSessions(error)]).to.deep.equal([
-      ...[true, false, true, true],
-    ]);
+    expect([
+      isUnavailable(error),
+      isRejectedStatement(error),
+      affectsWrites(error),
+      affectsAllSessions(error),
+    ]).to.deep.equal([...[true, false, true, true]]);
   });
 
   it('a defect of ours stays what it is, and an outage becomes UNAVAILABLE with its cause', () => {
     const defect = new TypeError('x is not a function');
-    expect(() => unavailable(defect)).to.throw(defect as unknown as typeof TypeError);
+    expect(() => rethrowAsUnavailable(defect)).to.throw(defect as unknown as typeof TypeError);
     const outage = answered('57P01');
-    expect(() => unavailable(outage))
+    expect(() => rethrowAsUnavailable(outage))
       .to.throw(ChatError)
       .with.deep.include({ code: 'UNAVAILABLE', cause: outage });
   });

@@ -10,7 +10,7 @@ import type {
   RoomEvents,
   RoomState,
 } from '../../../src/client/client.ts';
-import { defaultTimings } from '../../../src/client/timings.ts';
+import { defaultTimeouts } from '../../../src/client/timeouts.ts';
 import { type ErrorCode, errors } from '../../../src/core/errors.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
@@ -50,12 +50,17 @@ describe("the client's document", () => {
   });
 
   it('has a row for every state', () => {
-    const client: Record<ConnectionState, true> = { connecting: true, connected: true, refused: true, closed: true };
+    const client: Record<ConnectionState, true> = {
+      connecting: true,
+      connected: true,
+      unauthorized: true,
+      closed: true,
+    };
     const room: Record<RoomState, true> = {
       joining: true,
-      live: true,
-      away: true,
-      refused: true,
+      joined: true,
+      reconnecting: true,
+      rejected: true,
       removed: true,
       left: true,
     };
@@ -83,7 +88,7 @@ describe("the client's document", () => {
       ...{ dropped: true, outgoing: true },
     };
     for (const event of [...Object.keys(client), ...Object.keys(room)]) expect(text).to.include(`\`${event}\``);
-    for (const [name, ms] of Object.entries(defaultTimings)) {
+    for (const [name, ms] of Object.entries(defaultTimeouts)) {
       expect(text).to.match(new RegExp(`\`${name}\` \\(${ms.toLocaleString('en')}\\)`));
     }
   });

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { environment, readConfig } from '../../../src/config/config.ts';
 import { findingParts, findings } from '../../../src/legacy-import/findings.ts';
-import { originalTables } from '../../../src/legacy-import/legacy-tables.ts';
+import { legacyTables } from '../../../src/legacy-import/legacy-tables.ts';
 import { anchors, markdownIn, readDocument as read, rowsByName as rows, section } from '../../helpers/markdown.ts';
 
 const root = new URL('../../../', import.meta.url);
@@ -66,7 +66,7 @@ describe('docs/migrating.md', () => {
   it('names the columns without which nothing is taken over', () => {
     const [, needed] = /Needed are([\s\S]*?)What is missing/.exec(migrating)!;
     const named = [...needed!.matchAll(/`"?(\w+)"?`/g)].map((match) => match[1]!);
-    const columns = Object.values(originalTables).flatMap((table) =>
+    const columns = Object.values(legacyTables).flatMap((table) =>
       Object.entries<{ kind: string; why?: string }>(table.columns),
     );
     expect(named).to.deep.equal(columns.filter(([, { why }]) => why).map(([name]) => name));

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { readConfig } from '../../../src/config/config.ts';
 import { ErrorCode } from '../../../src/core/errors.ts';
-import { refusalCost, requestCosts, tokensOf } from '../../../src/protocol/request-costs.ts';
+import { countTokens, refusalCost, requestCosts } from '../../../src/protocol/request-costs.ts';
 import { restRoutes } from '../../../src/protocol/rest-routes.ts';
 import { readDocument, section } from '../../helpers/markdown.ts';
 
@@ -9,9 +9,10 @@ const { rest, socketio, chat, connect } = requestCosts;
 const { requestBurst, roomsPerConnection } = readConfig({}).limits;
 
 /** Of one device: a list of the rooms, a connection, and all the rooms that it may join. */
-const connecting = tokensOf(rest.listRooms, {}) + tokensOf(connect, {});
-const opening = roomsPerConnection * (tokensOf(socketio['room:join'], {}) + tokensOf(socketio['message:history'], {}));
-const returning = roomsPerConnection * tokensOf(socketio['room:join'], { since: '1.1.x' });
+const connecting = countTokens(rest.listRooms, {}) + countTokens(connect, {});
+const opening =
+  roomsPerConnection * (countTokens(socketio['room:join'], {}) + countTokens(socketio['message:history'], {}));
+const returning = roomsPerConnection * countTokens(socketio['room:join'], { since: '1.1.x' });
 
 describe('the costs of requests', () => {
   it('let an app open on three devices at once with all the rooms that a connection may join', () => {
@@ -23,11 +24,11 @@ describe('the costs of requests', () => {
   });
 
   it('grow with the rows that are asked for, and never fall below that of the request, whatever was sent', () => {
-    const page = (limit: unknown) => tokensOf(rest.readMessages, { limit });
+    const page = (limit: unknown) => countTokens(rest.readMessages, { limit });
     expect([1, 100, '101', 500].map(page)).to.deep.equal([5, 5, 9, 21]);
     expect([undefined, -1, 'x', {}, Number.NaN].map(page)).to.deep.equal([5, 5, 5, 5, 5]);
-    expect(tokensOf(rest.listRooms, { limit: '100', offset: '1000' })).to.equal(12);
-    expect([null, 'x', 7].map((input) => tokensOf(chat.select_room, input))).to.deep.equal([2, 2, 2]);
+    expect(countTokens(rest.listRooms, { limit: '100', offset: '1000' })).to.equal(12);
+    expect([null, 'x', 7].map((input) => countTokens(chat.select_room, input))).to.deep.equal([2, 2, 2]);
   });
 
   it('charge a refusal unless it says nothing of what was asked', () => {

@@ -1,12 +1,12 @@
 import {
-  acceptedAck,
-  announcements,
   ConnectAuth,
   ConnectError,
+  defineAcceptedAck,
   namespace,
   RefusedAck,
   type RequestName,
   requests,
+  serverEvents,
 } from '../../../protocol/socket-events.ts';
 import type { Channel, Operation } from './channel.ts';
 import type { JsonSchemas } from './json-schemas.ts';
@@ -60,7 +60,7 @@ export function roomsChannel(schemas: JsonSchemas): Channel {
       reply: [`${key}.ack`, `${key}.refusal`],
     };
   }
-  for (const [name, schema] of Object.entries(announcements)) {
+  for (const [name, schema] of Object.entries(serverEvents)) {
     const key = keyOf(name);
     messages[key] = { name, title: name, summary: schema.description ?? name, payload: schemas.of(schema) };
     operations[key] = { action: 'send', summary: schema.description ?? name, messages: [key] } satisfies Operation;
@@ -77,7 +77,7 @@ function requestMessages(name: RequestName, schemas: JsonSchemas): Channel['mess
     [`${key}.ack`]: {
       name,
       title: `${name}, acknowledged`,
-      payload: schemas.of(acceptedAck(name)),
+      payload: schemas.of(defineAcceptedAck(name)),
     },
     [`${key}.refusal`]: {
       name,

@@ -5,12 +5,12 @@ import { roomFeeds } from '../../../../src/core/feed/feed-registry.ts';
 import type { Member } from '../../../../src/core/feed/room-feed.ts';
 import { rightsCache } from '../../../../src/core/log/rights-cache.ts';
 import type { RoomLog } from '../../../../src/core/log/room-log.ts';
-import type { LoggedRoom } from '../../../../src/core/log/room-snapshot.ts';
+import type { RoomSnapshot } from '../../../../src/core/log/room-snapshot.ts';
 
 const user = '00000000-0000-0000-0000-00000000000a';
 const date = '2026-01-01T00:00:00.000Z';
 
-function state(id: number, rev: number): LoggedRoom {
+function state(id: number, rev: number): RoomSnapshot {
   const room = { id, uuid: user, name: 'feeds', type: 'group' as const, level_admin: 100, user_owner: user };
   const rule = { entity_UUID: user, kind: 'user' as const, permissions: 'rwa', level: 0, accepted: true };
   return {
@@ -73,8 +73,8 @@ describe('a join whose feed ends meanwhile', () => {
     const staged = await stage();
     const actor: Actor = { user, entity: null, level: 0, mayCreateRooms: false };
     const member: Member = { actor, tell: () => {}, enter: () => {}, takeOut: () => {}, reconnect: () => {} };
-    let read = (_snapshot: { state: LoggedRoom }) => {};
-    const snapshot = new Promise<{ state: LoggedRoom }>((resolve) => {
+    let read = (_snapshot: { state: RoomSnapshot }) => {};
+    const snapshot = new Promise<{ state: RoomSnapshot }>((resolve) => {
       read = resolve;
     });
     const joining = staged.feeds.open(1).join(

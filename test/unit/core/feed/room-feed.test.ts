@@ -3,7 +3,7 @@ import type { Actor } from '../../../../src/core/authorization.ts';
 import { type Member, RoomFeed } from '../../../../src/core/feed/room-feed.ts';
 import type { Change } from '../../../../src/core/log/change.ts';
 import type { RoomLog } from '../../../../src/core/log/room-log.ts';
-import type { LoggedRoom } from '../../../../src/core/log/room-snapshot.ts';
+import type { RoomSnapshot } from '../../../../src/core/log/room-snapshot.ts';
 import { closeLater } from '../../../helpers/cleanup.ts';
 
 const room_id = 7;
@@ -31,7 +31,7 @@ function logOf(changes: Change[]) {
   };
 }
 
-function stateAt(rev: number, rules = [grant(reader, 'rw'), grant(other, 'rw')]): LoggedRoom {
+function stateAt(rev: number, rules = [grant(reader, 'rw'), grant(other, 'rw')]): RoomSnapshot {
   const room = { id: room_id, uuid: other, name: 'feed', type: 'group' as const, level_admin: 100, user_owner: other };
   return {
     room: { ...room, entity_owner: null, max_entity_rules: 10, last_seq: rev, createdAt: date, updatedAt: date },
@@ -92,13 +92,13 @@ function stage(log: Change[] = []) {
     };
     return listening;
   }
-  const join = (joiner: Listening, state: LoggedRoom | Promise<LoggedRoom>) =>
+  const join = (joiner: Listening, state: RoomSnapshot | Promise<RoomSnapshot>) =>
     feed.join(
       joiner,
       async () => ({ state: await state }),
       ({ state: { head } }) => void joiner.heard.push(`joined at ${head.rev}`),
     );
-  const rejoin = (joiner: Listening, state: Promise<LoggedRoom>) =>
+  const rejoin = (joiner: Listening, state: Promise<RoomSnapshot>) =>
     feed.rejoin(
       joiner,
       async () => ({ state: await state }),
@@ -184,7 +184,7 @@ describe('a feed', () => {
     const { feed, member, join } = stage();
     await join(member(other), stateAt(0));
     const one = member();
-    let read = (_state: LoggedRoom) => {};
+    let read = (_state: RoomSnapshot) => {};
     const joining = join(one, new Promise((resolve) => (read = resolve)));
     for (const rev of [1, 2, 3]) feed.hear(message(rev));
     read(stateAt(2));
@@ -233,7 +233,7 @@ describe('a feed', () => {
     const { feed, member, join } = stage();
     await join(member(other), stateAt(0));
     const one = member();
-    let read = (_state: LoggedRoom) => {};
+    let read = (_state: RoomSnapshot) => {};
     const joining = join(one, new Promise((resolve) => (read = resolve)));
     for (const change of [message(1), rule(2, reader, 'b'), message(3), rule(4, reader, 'rw')]) feed.hear(change);
     read(stateAt(0));
@@ -246,7 +246,7 @@ describe('a feed', () => {
     const { feed, member, join, rejoin } = stage();
     const one = member();
     await join(one, stateAt(0));
-    let read = (_state: LoggedRoom) => {};
+    let read = (_state: RoomSnapshot) => {};
     const again = rejoin(one, new Promise((resolve) => (read = resolve)));
     for (const rev of [1, 2, 3]) feed.hear(message(rev));
     read(stateAt(2));
@@ -288,7 +288,7 @@ describe('a feed', () => {
   it('lets nobody in who left during the join', async () => {
     const { feed, member, join } = stage();
     const one = member();
-    let read = (_state: LoggedRoom) => {};
+    let read = (_state: RoomSnapshot) => {};
     const joining = join(one, new Promise((resolve) => (read = resolve))).catch(() => {});
     feed.leave(one);
     read(stateAt(0));

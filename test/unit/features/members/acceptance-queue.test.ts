@@ -2,9 +2,9 @@ import { expect } from 'chai';
 import type { Actor } from '../../../../src/core/authorization.ts';
 import { localRoomBus } from '../../../../src/core/bus.ts';
 import { ChatError } from '../../../../src/core/errors.ts';
-import type { Answered, Invitation } from '../../../../src/core/log/accept-invitations.ts';
-import type { Envelope } from '../../../../src/core/log/change.ts';
-import type { LoggedRoom } from '../../../../src/core/log/room-snapshot.ts';
+import type { AcceptResult, Invitation } from '../../../../src/core/log/accept-invitations.ts';
+import type { BusMessage } from '../../../../src/core/log/change.ts';
+import type { RoomSnapshot } from '../../../../src/core/log/room-snapshot.ts';
 import { acceptanceQueue } from '../../../../src/features/members/acceptance-queue.ts';
 
 const uuidOf = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
@@ -16,7 +16,7 @@ const time = Date.parse(date);
 
 interface Stage {
   /** Of one batch: what is thrown, or answered in place of what the log would. */
-  intervene?: (batch: readonly Invitation[]) => Answered[] | undefined;
+  intervene?: (batch: readonly Invitation[]) => AcceptResult[] | undefined;
 }
 
 /** Room 1 with invitations of guests 1 to 9, over a log that keeps what it is told. */
@@ -29,7 +29,7 @@ function stage({ intervene }: Stage = {}) {
     level_admin: 100,
     user_owner: uuidOf(0),
   };
-  let state: LoggedRoom = {
+  let state: RoomSnapshot = {
     room: { ...room, entity_owner: null, max_entity_rules: 10, last_seq: 0, createdAt: date, updatedAt: date },
     rules: Array.from({ length: 9 }, (_, n) => ({
       ...{ entity_UUID: uuidOf(n + 1), kind: 'user', permissions: 'rw', level: 0, accepted: null },
@@ -39,9 +39,9 @@ function stage({ intervene }: Stage = {}) {
   };
   let reads = 0;
   const batches: string[][] = [];
-  const published: Envelope[] = [];
+  const published: BusMessage[] = [];
 
-  function change(grantee: string, next: Partial<LoggedRoom['rules'][number]>): Answered {
+  function change(grantee: string, next: Partial<RoomSnapshot['rules'][number]>): AcceptResult {
     const rev = state.head.rev + 1;
     const at = time + rev;
     const rules = state.rules.map((rule) =>
@@ -52,7 +52,7 @@ function stage({ intervene }: Stage = {}) {
   }
 
   const log = {
-    async state(id: unknown) {
+    async snapshot(id: unknown) {
       reads += 1;
       return id === 1 ? state : undefined;
     },

@@ -2,8 +2,8 @@ import { expect } from 'chai';
 import type { Actor } from '../../../../src/core/authorization.ts';
 import { localRoomBus } from '../../../../src/core/bus.ts';
 import { ChatError } from '../../../../src/core/errors.ts';
-import type { Envelope } from '../../../../src/core/log/change.ts';
-import type { Appended, Draft } from '../../../../src/core/log/draft.ts';
+import type { BusMessage } from '../../../../src/core/log/change.ts';
+import type { AppendResult, Draft } from '../../../../src/core/log/draft.ts';
 import { rightsOf, type VersionedRights, versioned } from '../../../../src/core/log/rights-cache.ts';
 import type { RoomLog } from '../../../../src/core/log/room-log.ts';
 import { sendQueue } from '../../../../src/features/messages/send-queue.ts';
@@ -26,20 +26,20 @@ interface Stage {
 
 function stage({ fail, busy, limits }: Stage = {}) {
   const batches: string[][] = [];
-  const published: Envelope[] = [];
+  const published: BusMessage[] = [];
   const rightsRev = { last: 0 };
   let rules = [grant(writer, 'rw'), grant(reader, 'r')];
   let rev = 0;
   const room = { id: 1, uuid: user, name: 'queue', type: 'group' as const, level_admin: 100, user_owner: user };
   const whole = { ...room, entity_owner: null, max_entity_rules: 10, last_seq: 0, createdAt: date, updatedAt: date };
-  const stored = new Map<string, Appended & { outcome: 'stored' }>();
+  const stored = new Map<string, AppendResult & { outcome: 'stored' }>();
 
-  function append(draft: Draft): Appended {
+  function append(draft: Draft): AppendResult {
     if (busy?.(draft)) return { outcome: 'busy' };
     const known = draft.client_msg_id === null ? undefined : stored.get(draft.client_msg_id);
     if (known) return { ...known, outcome: 'duplicate' };
-    if (draft.judgedAt !== rightsRev.last) return { outcome: 'stale' };
-    if (!draft.allowed) return { outcome: 'refused' };
+    if (draft.rightsRev !== rightsRev.last) return { outcome: 'stale' };
+    if (!draft.isAllowed) return { outcome: 'refused' };
     rev += 1;
     const { room_id, emitter, content, client_msg_id } = draft;
     const message = { id: rev, room_id, seq: rev, emitter, content, client_msg_id, createdAt: date, updatedAt: date };

@@ -8,7 +8,7 @@ import type { Revocations } from '../../../../src/features/revocations/revocatio
 import { type ChatFrameName, chatCommands, chatFrames } from '../../../../src/protocol/chat-commands.ts';
 import type { Answer, Route } from '../../../../src/protocol/rest/route.ts';
 import { restRoutes } from '../../../../src/protocol/rest-routes.ts';
-import { announcements, requests } from '../../../../src/protocol/socket-events.ts';
+import { requests, serverEvents } from '../../../../src/protocol/socket-events.ts';
 import { adminRoutes } from '../../../../src/transports/http/admin.routes.ts';
 import { asyncapiDocument } from '../../../../src/transports/http/documents/asyncapi.ts';
 import { documentsRoutes } from '../../../../src/transports/http/documents/documents.routes.ts';
@@ -133,7 +133,7 @@ describe('AsyncAPI', () => {
         .filter((key) => part.test(key))
         .map((key) => asyncapi.components.messages[`${channel}.${key}`].name);
     expect(named('rooms', /\.request$/)).to.have.members(Object.keys(requests));
-    expect(named('rooms', /^(?!connect)[^.]+$/)).to.have.members(Object.keys(announcements));
+    expect(named('rooms', /^(?!connect)[^.]+$/)).to.have.members(Object.keys(serverEvents));
     expect(named('chat', /^command\./)).to.have.members(Object.keys(chatCommands));
     expect(named('chat', /^frame\./)).to.have.members(Object.keys(chatFrames));
   });
