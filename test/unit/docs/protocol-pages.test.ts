@@ -17,9 +17,9 @@ import {
 import { type Answer, Refusal, type Route, refusals } from '../../../src/protocol/rest/route.ts';
 import { restRoutes } from '../../../src/protocol/rest-routes.ts';
 import {
-  acceptedAck,
   ConnectError,
-  announcements as events,
+  defineAcceptedAck,
+  serverEvents as events,
   RefusedAck,
   type RequestName,
   requests,
@@ -81,7 +81,7 @@ const outgoing: Record<string, z.ZodType> = {
   ...named(
     requests,
     (name) => `requests.${name}.ack`,
-    (_request, name) => acceptedAck(name as RequestName),
+    (_request, name) => defineAcceptedAck(name as RequestName),
   ),
   ...named(
     events,
