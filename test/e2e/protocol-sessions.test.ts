@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { expect } from 'chai';
 import { io, type Socket } from 'socket.io-client';
 import { chatClient } from '../helpers/chat-client.ts';
@@ -6,9 +7,11 @@ import type { Loose } from '../helpers/loose.ts';
 import { fences, readDocument, section } from '../helpers/markdown.ts';
 import { describeOneWiring } from '../helpers/node.ts';
 import { somebody } from '../helpers/people.ts';
+import { runProgram } from '../helpers/program.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { newRoom, putRule, say } from '../helpers/rooms.ts';
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
+import { until } from '../helpers/until.ts';
 
 const people = {
   ana: 'aaaaaaaa-0000-4000-8000-000000000001',
@@ -149,19 +152,83 @@ describeOneWiring('The sessions in docs/protocol', ({ url }) => {
     }
     expect({ compared, left: [...left] }).to.deep.equal({ compared: 5, left: [] });
   });
+});
 
-  it('can start with the code in socketio.md, which connects with a fresh token', async () => {
-    const [{ text: code }] = fences(section(readDocument('docs/protocol/socketio.md'), '## Connecting')) as [Loose];
-    const connect = new Function('io', 'freshToken', `${code}\nreturn socket;`);
-    const freshToken = async () => somebody().token;
+/** The first block of code in a section of a page. */
+function codeIn(page: string, heading: string, language: string): string {
+  const code = fences(section(readDocument(`docs/protocol/${page}`), heading)).find((one) => one.language === language);
+  return code!.text;
+}
+
+describeOneWiring('The code in docs/protocol', ({ url }) => {
+  it('keeps a room complete on Socket.IO when the connection breaks', async () => {
+    const ana = somebody({ level: 100 });
+    const room = await newRoom(url(), ana);
+    await say(url(), ana, room, 'one', 'two');
+
+    const shown: string[] = [];
+    const pages: string[][] = [];
+    const apply = (change: Loose) => shown.push(change.content ?? change.room.name);
+    const showPage = (messages: Loose[]) => {
+      pages.push(messages.map(({ content }) => content));
+    };
     const here = (address: string, options: object) =>
-      io(address.replace('https://chat.example', url()), { ...options, forceNew: true, reconnection: false });
-    const socket: Socket = connect(here, freshToken);
+      io(address.replace('https://chat.example', url()), { ...options, forceNew: true, reconnectionDelay: 10 });
+    const program = new Function(
+      ...['io', 'freshToken', 'room_id', 'apply', 'showPage', 'onJoined'],
+      `${codeIn('socketio.md', '## Connecting', 'js')}
+      ${codeIn('log-and-cursors.md', '## Applying live changes', 'js')}
+      ${codeIn('log-and-cursors.md', '## Recovering after a disconnect', 'js')}
+      async function request(name, payload) {
+        const answer = await socket.timeout(5000).emitWithAck(name, payload);
+        if (!answer.ok) throw answer.error;
+        return answer;
+      }
+      for (const name of ['message:new', 'member:changed', 'room:changed']) socket.on(name, onChange);
+      socket.on('connect', () => joinAgain().then(onJoined));
+      return socket;`,
+    );
+    let joins = 0;
+    const onJoined = () => joins++;
+    const socket: Socket = program(here, async () => ana.token, room.id, apply, showPage, onJoined);
     closeLater(() => socket.disconnect());
-    await new Promise<void>((resolve, reject) => {
-      socket.on('connect', resolve);
-      socket.on('connect_error', reject);
-    });
-    expect(await socket.timeout(5_000).emitWithAck('room:leave', { room_id: 1 })).to.deep.equal({ ok: true });
+    await until('the room is joined', () => joins === 1);
+    await say(url(), ana, room, 'three');
+    await until('the message is applied', () => shown.length === 1);
+
+    socket.io.engine.close();
+    await say(url(), ana, room, 'four');
+    await rest(url(), ana.token).patch(`/rooms/${room.id}`, { name: 'another name' });
+    await until('the room is joined again', () => joins === 2);
+    await say(url(), ana, room, 'five');
+    await until('the last message is applied', () => shown.includes('five'));
+    expect(pages).to.deep.equal([['one', 'two']]);
+    expect(shown).to.deep.equal(['three', 'four', 'another name', 'five']);
+  });
+
+  it('sends a message on /chat', async () => {
+    const ana = somebody({ level: 100 });
+    const room = await newRoom(url(), ana);
+    const frames: Loose[] = [];
+    function Here(address: string) {
+      const socket = new WebSocket(address.replace('wss://chat.example', url().replace(/^http/, 'ws')));
+      closeLater(() => socket.close());
+      return socket;
+    }
+    const start = new Function('WebSocket', 'token', 'room_id', 'show', codeIn('chat.md', '## A first session', 'js'));
+    start(Here, ana.token, room.id, (frame: Loose) => frames.push(frame));
+    await until('the message is echoed', () => frames.length === 4);
+    expect(frames.map(({ data }) => data.content ?? data)).to.deep.equal(['START?', 'READY', 'CONNECTED', 'Go!']);
+  });
+
+  it('creates and lists rooms over REST', async function () {
+    if (!existsSync('/usr/bin/curl')) this.skip();
+    const env = { CHAT_URL: url(), CHAT_TOKEN: somebody({ level: 100 }).token };
+    const program = runProgram('bash', ['-ec', codeIn('rest.md', '## Requests', 'sh')], env);
+    expect(await program.exited).to.equal(0);
+    const answers = program.output().replaceAll('}{', '}\n{').split('\n');
+    const [created, listed] = answers.map((line) => JSON.parse(line));
+    expect(created.content.room.name).to.equal('Launch');
+    expect(listed.content.map(({ name }: Loose) => name)).to.deep.equal(['Launch']);
   });
 });

@@ -194,17 +194,16 @@ describe('Examples in docs/protocol', () => {
       ({ language }) => language === 'js',
     )!.text;
     const run = new Function(
+      'apply',
       'calls',
-      `let have = 10, cursor = 'ten';
-      const apply = ({ rev }) => calls.push(rev);
+      `${code}
       const joinAgain = () => calls.push('join again since ' + cursor);
-      ${code}
       return onChange;`,
     );
     const calls: unknown[] = [];
-    const onChange = run(calls);
-    for (const rev of [10, 11, 11, 12, 14]) onChange({ rev, cursor: `at ${rev}` });
-    expect(calls).to.deep.equal([11, 12, 'join again since at 12']);
+    const onChange = run(({ rev }: { rev: number }) => calls.push(rev), calls);
+    for (const rev of [1, 1, 2, 4]) onChange({ rev, cursor: `at ${rev}` });
+    expect(calls).to.deep.equal([1, 2, 'join again since at 2']);
   });
 });
 
