@@ -151,6 +151,8 @@ describe('links of the documents', () => {
     'README.md',
     'README.es.md',
     'CHANGELOG.md',
+    'CONTRIBUTING.md',
+    'SECURITY.md',
     'examples/README.md',
     'playground/README.md',
     ...markdownIn('docs/'),
