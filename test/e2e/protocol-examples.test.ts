@@ -3,8 +3,9 @@ import { expect } from 'chai';
 import { io, type Socket } from 'socket.io-client';
 import { chatClient } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';
+import { frameQueue } from '../helpers/frame-queue.ts';
 import type { Loose } from '../helpers/loose.ts';
-import { fences, readDocument, section } from '../helpers/markdown.ts';
+import { fences, readDocument, section, tableRows } from '../helpers/markdown.ts';
 import { describeOneWiring } from '../helpers/node.ts';
 import { somebody } from '../helpers/people.ts';
 import { runProgram } from '../helpers/program.ts';
@@ -230,5 +231,41 @@ describeOneWiring('The code in docs/protocol', ({ url }) => {
     const [created, listed] = answers.map((line) => JSON.parse(line));
     expect(created.content.room.name).to.equal('Launch');
     expect(listed.content.map(({ name }: Loose) => name)).to.deep.equal(['Launch']);
+  });
+
+  it('speaks Socket.IO without a library, in the frames that socketio.md lists', async () => {
+    const ana = somebody({ level: 100 });
+    const room = await newRoom(url(), ana);
+    const rows = tableRows(section(readDocument('docs/protocol/socketio.md'), '## Without a library')).slice(1);
+    const connect = () => {
+      const frames = frameQueue<string>();
+      const socket = new WebSocket(`${url().replace(/^http/, 'ws')}/socket.io/?EIO=4&transport=websocket`);
+      closeLater(() => socket.close());
+      socket.onmessage = ({ data }) => frames.push(data);
+      return { socket, frames };
+    };
+    const { socket, frames } = connect();
+    let compared = 0;
+    for (const [from, cell, meaning] of rows) {
+      const frame = cell!.replaceAll('`', '');
+      // Pings come every 25 s, and the server disconnects only a client whose token is revoked.
+      if (/^[23]$/.test(frame) || meaning!.includes('io server disconnect')) continue;
+      const shape = new RegExp(`^${frame.replaceAll(/[[\]{}().*+?^$|\\]/g, '\\$&').replaceAll(/,?…/g, '.+')}$`);
+      if (meaning!.includes('connect_error')) {
+        const refused = connect();
+        await refused.frames.take('0');
+        refused.socket.send('40/rooms,{"token":"not a token"}');
+        expect(await refused.frames.take(frame)).to.match(shape);
+        compared++;
+      } else if (from === 'server') {
+        if (frame.includes('message:new')) await say(url(), ana, room, 'Go!');
+        expect(await frames.take(frame)).to.match(shape);
+        compared++;
+      } else {
+        const token = JSON.stringify({ token: ana.token });
+        socket.send(frame.replace('{"token":"…"}', token).replace('"room_id":1}', `"room_id":${room.id}}`));
+      }
+    }
+    expect(compared).to.equal(5);
   });
 });
