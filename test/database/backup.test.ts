@@ -14,7 +14,7 @@ import { now, revoke } from '../helpers/revocations.ts';
 import { newRoom, say } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 
-/** As docs/operations/README.md has it. */
+/** As docs/operations/backup.md describes it. */
 function copied(database: string, empty: string): void {
   const run = (program: string, ...words: string[]) =>
     execFileSync(join(findPostgres(), program), words, { stdio: ['ignore', 'pipe', 'inherit'] });
