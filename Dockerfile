@@ -1,8 +1,8 @@
-# What the service runs on, and nothing to build it with.
+# The packages that the service needs at run time.
 FROM node:24-slim AS packages
 WORKDIR /app
 COPY package.json package-lock.json ./
-# The image has its Node.js; the optional packages bring another one for machines that have an older one.
+# The optional packages bring Node.js for machines with an older one; the image has its own.
 RUN npm ci --omit=dev --omit=optional
 
 FROM node:24-slim AS build
@@ -24,10 +24,10 @@ COPY --from=packages /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY playground/index.html playground/style.css playground/icon.svg playground/
 COPY package.json ./
-# For the embedded default: mount a volume there, or the data ends with the container. With DATABASE_URL it stays empty.
+# For the embedded database: mount a volume there, or the data is lost with the container. With DATABASE_URL it stays empty.
 RUN mkdir /data && chown node:node /data
 USER node
 EXPOSE 7777
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/healthz`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
-# Not through npm, so that SIGTERM reaches the process itself.
+# Not through npm, so that SIGTERM reaches the process.
 CMD ["node", "dist/src/bin/start.js"]

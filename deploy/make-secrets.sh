@@ -1,17 +1,17 @@
 #!/bin/sh
-# Writes random secrets for docker-compose.yml to ./secrets, or to the directory that is given. It never replaces a file: to
-# sign with a secret that your backend has already, write that to secrets/jwt-secret first.
+# Writes random secrets for docker-compose.yml to ./secrets, or to the directory in the first argument. It never replaces a
+# file: to sign with a secret that your backend already has, write it to secrets/jwt-secret first.
 set -eu
 
 directory=${1:-secrets}
 umask 077
 mkdir -p "$directory"
-# The containers read the files as accounts of their own; what keeps others out is the directory.
+# The containers read the files as different users, so the directory is what keeps others out.
 chmod 700 "$directory"
 
 random() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
 
-# keep NAME TEXT: writes the file unless it exists, and prints what it holds.
+# keep NAME TEXT: writes the file unless it exists, and prints its content.
 keep() {
   if [ ! -e "$directory/$1" ]; then
     printf '%s' "$2" >"$directory/$1"
