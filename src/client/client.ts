@@ -1,21 +1,20 @@
 import type { Client, ClientEvents, ClientOptions, ClientRoom, ConnectionState } from './api.ts';
 import { Connection } from './connection.ts';
 import { Emitter } from './emitter.ts';
-import type { ChangeEvent } from './membership.ts';
 import { Room } from './room.ts';
+import type { ChangeEvent } from './subscription.ts';
 import type { ServerEventPayloads } from './wire.ts';
 
 export type * from './api.ts';
-export { ChatClientError, type ClientErrorCode } from './client-error.ts';
-export type { Timeouts } from './timeouts.ts';
+export { ChatClientError, type ClientErrorCode } from './errors.ts';
 export type { ErrorCode, Message, RemovalCode, RoomInfo, ServerEventPayloads } from './wire.ts';
 
-/** Connects, and comes back by itself until `close()`. One client per user: close it when another one signs in. */
+/** Connects and reconnects until `close()`. A client belongs to one user: close it when another user signs in. */
 export function connect(options: ClientOptions): Client {
   return new ChatClient(options);
 }
 
-/** Where there is a browser around us; there are no types of the DOM here. */
+/** Declared here because the project compiles without the DOM's types. Undefined outside a browser. */
 const browserGlobals = globalThis as {
   addEventListener?(event: 'online', listener: () => void): void;
   removeEventListener?(event: 'online', listener: () => void): void;
@@ -34,7 +33,7 @@ class ChatClient implements Client {
       onFrame: (direction, name, payload) => this.#emitter.emit('frame', { direction, name, payload }),
       onConnect: () => this.#forEachRoom((room) => room.handleConnect()),
       onDisconnect: () => this.#forEachRoom((room) => room.handleDisconnect()),
-      onUnauthorized: (why) => this.#forEachRoom((room) => room.rejectWaiting(why)),
+      onUnauthorized: (error) => this.#forEachRoom((room) => room.handleUnauthorized(error)),
       onClaimsChanged: () => this.#forEachRoom((room) => room.refreshRights()),
       onEvent: (name, payload) => this.#handleEvent(name, payload),
     });
@@ -51,12 +50,12 @@ class ChatClient implements Client {
   }
 
   room(ref: number | string): ClientRoom {
-    const name = String(ref).toLowerCase();
-    const known = this.#rooms.get(name);
+    const key = String(ref).toLowerCase();
+    const known = this.#rooms.get(key);
     if (known?.state === 'left') known.rejoin();
     if (known) return known;
-    const room = new Room(this.#connection, ref, (left) => this.#leaveRoom(left));
-    this.#rooms.set(name, room);
+    const room = new Room(this.#connection, ref, (left) => this.#handleLeft(left));
+    this.#rooms.set(key, room);
     return room;
   }
 
@@ -83,12 +82,12 @@ class ChatClient implements Client {
     });
   }
 
-  /** A room may be known by its number and by its UUID; the connection is in it once. */
-  #leaveRoom(left: Room): void {
-    const isElsewhere = [...this.#rooms.values()].some(
-      // One whose number is not known yet may be the same.
+  /** Two objects, one by number and one by UUID, may share the server's one subscription: the last to leave ends it. */
+  #handleLeft(left: Room): void {
+    const isShared = [...this.#rooms.values()].some(
+      // A room whose number is not known yet may be the same one.
       ({ isWanted, id }) => isWanted && (id === left.id || Number.isNaN(id) || Number.isNaN(left.id)),
     );
-    if (!isElsewhere) this.#connection.link?.request('room:leave', { room_id: left.ref }, () => {});
+    if (!isShared) this.#connection.link?.request('room:leave', { room_id: left.ref }, () => {});
   }
 }

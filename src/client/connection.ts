@@ -1,24 +1,20 @@
-import { parseServiceUrl } from './address.ts';
-import type { ClientOptions, ConnectionState } from './api.ts';
-import { type Claims, decodeClaims } from './claims.ts';
-import { ChatClientError } from './client-error.ts';
-import { Link, type LinkEvents } from './line.ts';
-import { computeBackoffMs, defaultTimeouts, type Timeouts } from './timeouts.ts';
-import { fetchToken } from './token.ts';
-import { TokenRefresh } from './token-refresh.ts';
+import type { ClientOptions, ConnectionState, Timeouts } from './api.ts';
+import { ChatClientError } from './errors.ts';
+import { Link, type LinkEvents, type LinkOptions, parseServiceUrl } from './link.ts';
+import { type Claims, decodeClaims, fetchToken, TokenRefresh } from './token.ts';
 import type { ServerEventPayloads } from './wire.ts';
 
-/** What the rooms know of it. */
+/** The part of the connection that rooms use. */
 export interface RoomConnection {
   readonly timeouts: Timeouts;
   readonly maxMessages: number;
   readonly maxOutbox: number;
   readonly state: ConnectionState;
-  /** Why it is `refused`. */
+  /** Why the client is `unauthorized`. */
   readonly refusal: ChatClientError | undefined;
-  /** While it is up. */
+  /** Undefined unless connected. */
   readonly link: Pick<Link, 'request'> | undefined;
-  /** What the token in use says of rights. */
+  /** Of the current token; undefined if they cannot be read. */
   readonly claims: Claims | undefined;
 }
 
@@ -28,49 +24,68 @@ export interface ConnectionEvents {
   onConnect(): void;
   onDisconnect(): void;
   onUnauthorized(error: ChatClientError): void;
-  /** The token in use says something else of rights than the one before. */
+  /** A refreshed token may give other rights than the previous one. */
   onClaimsChanged(): void;
   onEvent(name: string, payload: never): void;
   onFrame: LinkEvents['onFrame'];
 }
 
-/** Tokens that did not hold, one after the other, before it is given up. */
-const maxInvalidTokens = 3;
-/** A token that holds later than this is not waited for: the function may give another one. */
+type OpenLink = (options: LinkOptions, timeouts: Timeouts, events: LinkEvents) => Pick<Link, 'request' | 'close'>;
+
+export const defaultTimeouts: Timeouts = {
+  answerMs: 10_000,
+  connectMs: 20_000,
+  tokenMs: 30_000,
+  backoffMs: 500,
+  maxBackoffMs: 10_000,
+};
+
+/** Delay before the next attempt. Random between half and all of the backoff, so that clients do not retry in step. */
+export function computeBackoffMs(failures: number, { backoffMs, maxBackoffMs }: Timeouts): number {
+  return Math.min(maxBackoffMs, backoffMs * 2 ** failures) * (0.5 + Math.random() / 2);
+}
+
+/** Rejected tokens in a row after which the client gives up. */
+const maxRejectedTokens = 3;
+/** A token that becomes valid later than this is not kept: the token function may return a better one by then. */
 const maxEarlyWaitMs = 60_000;
-/** A line that held for so long was a good one: the pauses begin anew. */
+/** A connection that lasted this long resets the backoff. */
 const stableLinkMs = 5_000;
 const tokenErrorCodes = ['UNAUTHENTICATED', 'TOKEN_EXPIRED', 'TOKEN_REVOKED'];
 
-/** One line after the other, each with a fresh token, until it is closed or refused for good. */
+/**
+ * Opens one link after the other, each with a token, until it is closed or unauthorized. Its states and events are the first
+ * table of STATES.md.
+ */
 export class Connection implements RoomConnection {
   readonly timeouts: Timeouts;
   readonly maxMessages: number;
   readonly maxOutbox: number;
   claims: Claims | undefined;
   state: ConnectionState = 'connecting';
-  link: Link | undefined;
+  link: Pick<Link, 'request' | 'close'> | undefined;
   refusal: ChatClientError | undefined;
   readonly #options: ClientOptions;
   readonly #address: ReturnType<typeof parseServiceUrl>;
   readonly #events: ConnectionEvents;
-  /** The line that is up or being made; what an earlier one says is of no interest. */
-  #currentLink: Link | undefined;
-  /** Which try it is; what comes of an earlier one is of no interest. */
+  readonly #createLink: OpenLink;
+  /** The link that is connected or being opened. */
+  #currentLink: Pick<Link, 'request' | 'close'> | undefined;
+  /** Counts attempts, so that the result of an earlier one is recognised and ignored. */
   #attempt = 0;
-  /** A line is up or being made, or a token is asked for it. */
+  /** A link is connected or being opened, or the token function runs. */
   #isBusy = false;
   #reconnectTimer: ReturnType<typeof setTimeout> | undefined;
   #refresh: TokenRefresh | undefined;
   #failures = 0;
-  #invalidTokens = 0;
+  #rejectedTokens = 0;
   #connectedAt = 0;
-  /** A token that was not valid yet: the next connection is made with it. */
+  /** A token that was not valid yet; the next link uses it. */
   #earlyToken: string | undefined;
-  /** Not before, says a server that drains. */
+  /** A draining server says when clients may reconnect. */
   #reconnectNotBefore = 0;
 
-  constructor(options: ClientOptions, events: ConnectionEvents) {
+  constructor(options: ClientOptions, events: ConnectionEvents, createLink: OpenLink = (...args) => new Link(...args)) {
     this.#options = options;
     this.#address = parseServiceUrl(options.url);
     this.timeouts = { ...defaultTimeouts, ...options.timeouts };
@@ -79,20 +94,21 @@ export class Connection implements RoomConnection {
     if (!(this.maxMessages >= 1 && this.maxOutbox >= 1))
       throw new TypeError('maxMessages and maxOutbox must be at least 1');
     this.#events = events;
+    this.#createLink = createLink;
   }
 
-  /** Now, where it is not up and none is being made. */
+  /** No effect if a link is connected or being opened. */
   connect(): void {
     if (this.state === 'closed' || this.#isBusy) return;
     this.#isBusy = true;
-    if (this.refusal) this.#invalidTokens = 0;
+    if (this.refusal) this.#rejectedTokens = 0;
     this.refusal = undefined;
     const attempt = this.#startAttempt();
     this.#setState('connecting');
     void this.#openLink(attempt);
   }
 
-  /** Where it waits to try again, it need not any more. */
+  /** Skips the backoff, but not the delay that a draining server asked for. */
   retryNow(): void {
     if (this.#reconnectTimer && performance.now() >= this.#reconnectNotBefore) this.connect();
   }
@@ -123,14 +139,14 @@ export class Connection implements RoomConnection {
     const { transports } = this.#options;
     const linkOptions = { ...this.#address, token, ...(transports && { transports }) };
     try {
-      this.#currentLink = new Link(linkOptions, this.timeouts, {
+      this.#currentLink = this.#createLink(linkOptions, this.timeouts, {
         onConnect: () => this.#handleConnect(token),
-        onDisconnect: (why) => this.#handleDisconnect(why, token),
+        onDisconnect: (error) => this.#handleDisconnect(error, token),
         onEvent: (name, payload) => this.#handleEvent(name, payload),
         onFrame: this.#events.onFrame,
       });
     } catch (error) {
-      // Options that socket.io-client does not take, such as a transport that there is not.
+      // socket.io-client rejects the options, for instance an unknown transport.
       this.#handleDisconnect(new ChatClientError('BAD_REQUEST', (error as Error).message, { cause: error }));
     }
   }
@@ -144,28 +160,28 @@ export class Connection implements RoomConnection {
       onFailed: (error) => this.#events.onError(error),
     });
     this.#connectedAt = performance.now();
-    this.#invalidTokens = 0;
+    this.#rejectedTokens = 0;
     this.claims = decodeClaims(token);
     this.#events.onConnect();
     this.#setState('connected');
   }
 
   #handleDisconnect(error: ChatClientError, token?: string): void {
-    const wasUp = this.link !== undefined;
+    const wasConnected = this.link !== undefined;
     this.link = this.#currentLink = undefined;
     this.#isBusy = false;
     const attempt = this.#startAttempt();
     if (this.state === 'closed') return;
-    if (wasUp) {
+    if (wasConnected) {
       if (performance.now() - this.#connectedAt >= stableLinkMs) this.#failures = 0;
       this.#events.onDisconnect();
-      // Who hears of it may dial, or close.
+      // A listener may have called connect() or close().
       if (attempt !== this.#attempt) return;
     }
-    if (isEarly(error)) {
+    if (isNotValidYet(error)) {
       if (error.retryAfterMs! <= maxEarlyWaitMs) this.#earlyToken = token;
       this.#scheduleReconnect(error);
-    } else if (this.#isFinal(error, wasUp)) {
+    } else if (this.#isFinal(error, wasConnected)) {
       this.refusal = error;
       this.#setState('unauthorized');
       this.#events.onUnauthorized(error);
@@ -173,10 +189,10 @@ export class Connection implements RoomConnection {
     } else this.#scheduleReconnect(error);
   }
 
-  /** A token that was revoked under a live connection may be followed by one that holds: the backend is asked. */
-  #isFinal({ code, isRetryable }: ChatClientError, wasUp: boolean): boolean {
-    if (code === 'TOKEN_REVOKED') return !wasUp;
-    if (tokenErrorCodes.includes(code)) return ++this.#invalidTokens >= maxInvalidTokens;
+  #isFinal({ code, isRetryable }: ChatClientError, wasConnected: boolean): boolean {
+    // If the token of a live connection is revoked, the backend may issue a valid one.
+    if (code === 'TOKEN_REVOKED') return !wasConnected;
+    if (tokenErrorCodes.includes(code)) return ++this.#rejectedTokens >= maxRejectedTokens;
     return !isRetryable && code !== 'UNREACHABLE';
   }
 
@@ -219,5 +235,6 @@ export class Connection implements RoomConnection {
   }
 }
 
-/** Signed by a clock that is ahead: it will hold, and the service says when. */
-const isEarly = ({ code, retryAfterMs }: ChatClientError) => code === 'UNAUTHENTICATED' && retryAfterMs !== undefined;
+/** The signer's clock is ahead of the service's: the token becomes valid, and the service says when. */
+const isNotValidYet = ({ code, retryAfterMs }: ChatClientError) =>
+  code === 'UNAUTHENTICATED' && retryAfterMs !== undefined;

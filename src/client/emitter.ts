@@ -1,20 +1,22 @@
-/** More of one event are mostly a view that listens each time it is drawn, and never stops. */
+/** A view that subscribes at each render and never unsubscribes reaches this number soon. */
 const listenerWarningCount = 100;
 
-/** Who listens to what. A listener that throws is reported, and stops nobody else. */
+/** An exception of a listener goes to the console, and the other listeners are still called. */
 export class Emitter<Events extends object> {
-  readonly #listeners = new Map<keyof Events, Set<{ callback(what: never): void }>>();
+  readonly #listeners = new Map<keyof Events, Set<{ callback(payload: never): void }>>();
   readonly #scheduled = new Set<keyof Events>();
 
-  /** Returns how to stop listening. */
-  on<E extends keyof Events>(event: E, callback: (what: Events[E]) => void): () => void {
+  /** Returns the function that removes the listener. */
+  on<E extends keyof Events>(event: E, callback: (payload: Events[E]) => void): () => void {
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners);
-    // An object of its own, so that a function may listen twice.
+    // Wrapped in an object, so that the same function can be added twice.
     const listener = { callback };
     listeners.add(listener);
     if (listeners.size === listenerWarningCount)
-      console.warn(`${listenerWarningCount} listeners to "${String(event)}": do they stop?`);
+      console.warn(
+        `${listenerWarningCount} listeners for "${String(event)}": call the function that on() returns to remove them`,
+      );
     return () => void listeners.delete(listener);
   }
 
@@ -28,7 +30,7 @@ export class Emitter<Events extends object> {
     }
   }
 
-  /** Once for all that happens in the same turn. */
+  /** Emits in the next microtask; further calls until then have no effect. */
   emitDeferred<E extends keyof Events>(event: E, payload: Events[E]): void {
     if (this.#scheduled.has(event)) return;
     this.#scheduled.add(event);

@@ -1,22 +1,21 @@
-import { ChatClientError } from './client-error.ts';
-import type { RoomConnection } from './connection.ts';
-import { OutgoingMessage } from './outgoing.ts';
-import { computeBackoffMs } from './timeouts.ts';
+import type { Outgoing } from './api.ts';
+import { computeBackoffMs, type RoomConnection } from './connection.ts';
+import { ChatClientError } from './errors.ts';
 import type { Ack, Message } from './wire.ts';
 
 interface OutboxRoom {
   ref: number | string;
-  onChanged(one: OutgoingMessage): void;
-  /** The answer to a message of ours is a change of the room like its announcement; whichever comes first. */
+  onChanged(outgoing: OutgoingMessage): void;
+  /** The acknowledgement carries the same change as its `message:new`; either may come first. */
   onAcknowledged(ack: Ack<'message:send'>): void;
 }
 
-/** `INTERNAL` may be what this message does to the service: then it must not keep the others for ever. */
+/** A message that makes the service fail must not block the messages behind it for ever. */
 const maxInternalErrors = 5;
 
 /**
- * A room's messages that are not sent yet. One at a time: a message that is refused for now would be overtaken by the
- * next. It is sent under the same id until there is an answer, so it is stored once.
+ * A room's messages that are not stored yet. It sends one at a time: otherwise the next message would overtake one that is
+ * refused for now. It repeats a message under the same id until the service answers, so it is stored once.
  */
 export class Outbox {
   readonly #connection: RoomConnection;
@@ -36,29 +35,29 @@ export class Outbox {
   }
 
   send(content: string): OutgoingMessage {
-    const one = new OutgoingMessage(content, this);
-    this.enqueue(one);
-    return one;
+    const outgoing = new OutgoingMessage(content, this);
+    this.enqueue(outgoing);
+    return outgoing;
   }
 
-  /** To the end, where what is sent now belongs. */
-  enqueue(one: OutgoingMessage): void {
-    const others = this.#all.filter((other) => other !== one);
+  /** Puts the message at the end, also if it was further in front before it failed. */
+  enqueue(outgoing: OutgoingMessage): void {
+    const others = this.#all.filter((other) => other !== outgoing);
     if (others.length >= this.#connection.maxOutbox) {
-      return this.#markFailed(one, new ChatClientError('LIMIT', 'The outbox of the room is full'));
+      return this.#markFailed(outgoing, new ChatClientError('LIMIT', "The room's outbox is full: discard or wait"));
     }
-    this.#all = [...others, one];
-    if (one.state === 'failed') one.markPending();
-    this.#room.onChanged(one);
+    this.#all = [...others, outgoing];
+    if (outgoing.state === 'failed') outgoing.markPending();
+    this.#room.onChanged(outgoing);
     this.#sendNext();
   }
 
-  drop(one: OutgoingMessage): void {
-    this.#all = this.#all.filter((other) => other !== one);
-    this.#room.onChanged(one);
+  remove(outgoing: OutgoingMessage): void {
+    this.#all = this.#all.filter((other) => other !== outgoing);
+    this.#room.onChanged(outgoing);
   }
 
-  /** The line is up again: nothing that was asked will be answered. */
+  /** After a reconnect: the answers to earlier requests are lost. */
   resume(): void {
     this.#setRetryTimer(undefined);
     this.#sending = undefined;
@@ -66,75 +65,138 @@ export class Outbox {
     this.#sendNext();
   }
 
-  /** A message of the room, by which one of ours may be known to be stored. */
+  /** A message in the log shows that ours is stored, even if its acknowledgement never arrives. */
   handleMessage(message: Message, rev: number): void {
-    // Others may have used the same id; with the same content it makes no difference.
+    // Another user may have used the same id. If the content is the same, too, it makes no difference.
     const isSame = ({ state, client_msg_id, content }: OutgoingMessage) =>
       state !== 'sent' && client_msg_id === message.client_msg_id && content === message.content;
-    const one = this.#all.find(isSame);
-    if (one) this.#markSent(one, message, rev);
+    const outgoing = this.#all.find(isSame);
+    if (outgoing) this.#markSent(outgoing, message, rev);
   }
 
-  /** What is sent stays until it is among the room's messages, so that a view of both never lacks it. */
-  dropShown(isShown: (rev: number) => boolean): void {
+  /** Removes sent messages that are now among the room's messages, so that a view of both shows each once. */
+  removeShown(isShown: (rev: number) => boolean): void {
     const remaining = this.#all.filter(({ state, rev }) => state !== 'sent' || !isShown(rev!));
     if (remaining.length < this.#all.length) this.#all = remaining;
   }
 
-  /** The client is closed for ever. */
   close(): void {
     this.#setRetryTimer(undefined);
     this.#sending = undefined;
     const error = new ChatClientError('CLOSED', 'The client is closed');
-    for (const one of this.#all.filter(({ state }) => state === 'pending')) this.#markFailed(one, error);
+    for (const outgoing of this.#all.filter(({ state }) => state === 'pending')) this.#markFailed(outgoing, error);
   }
 
   #sendNext(): void {
     const { link, state } = this.#connection;
     if (state === 'closed') return this.close();
-    const one = this.#all.find(({ state }) => state === 'pending');
-    if (!link || !one || this.#sending || this.#retryTimer) return;
-    this.#sending = one;
-    const { client_msg_id, content } = one;
+    const outgoing = this.#all.find(({ state }) => state === 'pending');
+    if (!link || !outgoing || this.#sending || this.#retryTimer) return;
+    this.#sending = outgoing;
+    const { client_msg_id, content } = outgoing;
     link.request('message:send', { room_id: this.#room.ref, content, client_msg_id }, (error, ack) => {
-      // Where the line is lost, `resume` asks again.
-      if (this.#sending !== one || error?.isConnectionLoss) return;
+      // If the connection was lost, `resume` sends the message again.
+      if (this.#sending !== outgoing || error?.isConnectionLoss) return;
       this.#sending = undefined;
-      if (error) this.#handleRefusal(one, error);
+      if (error) this.#handleRefusal(outgoing, error);
       else {
         this.#failures = 0;
-        this.#markSent(one, ack.message, ack.rev);
+        this.#markSent(outgoing, ack.message, ack.rev);
         this.#room.onAcknowledged(ack);
       }
       this.#sendNext();
     });
   }
 
-  #handleRefusal(one: OutgoingMessage, error: ChatClientError): void {
-    if (error.code === 'INTERNAL') one.internalErrors += 1;
-    if (!error.isRetryable || one.internalErrors >= maxInternalErrors) return this.#markFailed(one, error);
+  #handleRefusal(outgoing: OutgoingMessage, error: ChatClientError): void {
+    if (error.code === 'INTERNAL') outgoing.internalErrors += 1;
+    if (!error.isRetryable || outgoing.internalErrors >= maxInternalErrors) return this.#markFailed(outgoing, error);
     this.#setRetryTimer(error.retryAfterMs ?? computeBackoffMs(this.#failures++, this.#connection.timeouts));
   }
 
-  #setRetryTimer(ms: number | undefined): void {
+  #setRetryTimer(delayMs: number | undefined): void {
     clearTimeout(this.#retryTimer);
     this.#retryTimer = undefined;
-    if (ms === undefined) return;
+    if (delayMs === undefined) return;
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = undefined;
       this.#sendNext();
-    }, ms);
+    }, delayMs);
   }
 
-  #markSent(one: OutgoingMessage, message: Message, rev: number): void {
-    if (this.#sending === one) this.#sending = undefined;
-    one.markSent(message, rev);
-    this.#room.onChanged(one);
+  #markSent(outgoing: OutgoingMessage, message: Message, rev: number): void {
+    if (this.#sending === outgoing) this.#sending = undefined;
+    outgoing.markSent(message, rev);
+    this.#room.onChanged(outgoing);
     this.#sendNext();
   }
 
-  #markFailed(one: OutgoingMessage, error: ChatClientError): void {
-    one.markFailed(error);
-    this.#room.onChanged(one);
+  #markFailed(outgoing: OutgoingMessage, error: ChatClientError): void {
+    outgoing.markFailed(error);
+    this.#room.onChanged(outgoing);
   }
+}
+
+/** Its outbox decides on every change of state. */
+class OutgoingMessage implements Outgoing {
+  readonly client_msg_id = createMessageId();
+  readonly content: string;
+  state: Outgoing['state'] = 'pending';
+  error: ChatClientError | undefined;
+  confirmed!: Promise<Message>;
+  internalErrors = 0;
+  /** Position in the log, once known. */
+  rev: number | undefined;
+  readonly #outbox: Pick<Outbox, 'enqueue' | 'remove'>;
+  #settle!: { resolve(message: Message): void; reject(error: ChatClientError): void };
+
+  constructor(content: string, outbox: Pick<Outbox, 'enqueue' | 'remove'>) {
+    this.content = content;
+    this.#outbox = outbox;
+    this.markPending();
+  }
+
+  markPending(): void {
+    this.state = 'pending';
+    this.error = undefined;
+    this.internalErrors = 0;
+    this.confirmed = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
+    // Callers that only watch `state` must not cause an unhandled rejection.
+    this.confirmed.catch(() => {});
+  }
+
+  /** A failed message may still turn out to be stored. */
+  markSent(message: Message, rev: number): void {
+    if (this.state === 'failed') this.markPending();
+    this.state = 'sent';
+    this.error = undefined;
+    this.rev = rev;
+    this.#settle.resolve(message);
+  }
+
+  markFailed(error: ChatClientError): void {
+    this.state = 'failed';
+    this.error = error;
+    this.#settle.reject(error);
+  }
+
+  retry(): void {
+    if (this.state === 'failed') this.#outbox.enqueue(this);
+  }
+
+  discard(): void {
+    if (this.state === 'failed') this.#outbox.remove(this);
+  }
+}
+
+/** Declared here because the project compiles without the DOM's types. Pages without https and React Native lack `randomUUID`. */
+const { crypto } = globalThis as { crypto?: { randomUUID?(): string } };
+
+const createDigits = () => Math.random().toString(36).slice(2);
+
+/** It only has to be unique among the messages of one user in one room. */
+export function createMessageId(): string {
+  return crypto?.randomUUID?.() ?? `${Date.now().toString(36)}-${createDigits()}-${createDigits()}`;
 }

@@ -1,16 +1,16 @@
 import type { ClientRoom, Outgoing, RoomEvents, RoomState } from './api.ts';
-import { affectsActor } from './claims.ts';
-import type { ChatClientError } from './client-error.ts';
 import type { RoomConnection } from './connection.ts';
 import { Emitter } from './emitter.ts';
-import { type ChangeEvent, Subscription } from './membership.ts';
-import { OlderPages } from './older-pages.ts';
+import { ChatClientError } from './errors.ts';
 import { Outbox } from './outbox.ts';
-import { RoomStatus } from './standing.ts';
+import { type ChangeEvent, type OtherChange, Subscription } from './subscription.ts';
+import { OlderPages } from './timeline.ts';
+import { mayAffectUser } from './token.ts';
 import type { Joined, Message, RemovalCode, RoomInfo } from './wire.ts';
 
 const noMessages: readonly Message[] = [];
 
+/** Its states and events are the second table of STATES.md. */
 export class Room implements ClientRoom {
   readonly ref: number | string;
   info: RoomInfo | undefined;
@@ -18,7 +18,7 @@ export class Room implements ClientRoom {
   readonly #connection: RoomConnection;
   readonly #subscription: Subscription;
   readonly #outbox: Outbox;
-  readonly #older: OlderPages;
+  readonly #olderPages: OlderPages;
   readonly #emitter = new Emitter<RoomEvents>();
   readonly #onLeft: (room: Room) => void;
   readonly #status = new RoomStatus();
@@ -29,25 +29,24 @@ export class Room implements ClientRoom {
     this.#onLeft = onLeft;
     this.#subscription = new Subscription(connection, ref, {
       onMessage: (message, rev, dropped) => this.#handleMessage(message, rev, dropped),
-      onChange: (change, isPast) => this.#handleChange(change, isPast),
-      onJoined: (joined, isAnew) => this.#handleJoined(joined, isAnew),
+      onChange: (change, isReplayed) => this.#handleChange(change, isReplayed),
+      onJoined: (joined, isNewTimeline) => this.#handleJoined(joined, isNewTimeline),
       onRejected: (error) => this.#handleRejected(error),
     });
     this.#outbox = new Outbox(connection, {
       ref,
-      onChanged: (one) => this.#handleOutgoing(one),
+      onChanged: (outgoing) => this.#handleOutgoing(outgoing),
       onAcknowledged: ({ message, rev, cursor }) => {
         const payload = { ...message, rev, cursor };
-        if (this.state === 'joined')
-          this.#subscription.handle({ name: 'message:new', payload }, { isAnnounced: false });
+        if (this.state === 'joined') this.#subscription.handle({ name: 'message:new', payload }, { isOrdered: false });
       },
     });
-    this.#older = new OlderPages(connection, ref);
+    this.#olderPages = new OlderPages(connection, ref);
     if (connection.state === 'closed') this.#status.setState('left');
     this.#join();
   }
 
-  /** The number of the room, where it is known. */
+  /** `NaN` while a room that is referred to by its UUID has not been joined. */
   get id(): number {
     return this.#subscription.roomId ?? Number(this.ref);
   }
@@ -98,7 +97,7 @@ export class Room implements ClientRoom {
 
   async loadOlder(limit = 100): Promise<readonly Message[]> {
     if (!this.#subscription.timeline) await this.joined();
-    const messages = await this.#older.load(limit, () => this.#subscription.timeline!);
+    const messages = await this.#olderPages.load(limit, () => this.#subscription.timeline!);
     this.#emitUpdate();
     return messages;
   }
@@ -128,8 +127,8 @@ export class Room implements ClientRoom {
     if (this.isWanted) this.#setState('reconnecting');
   }
 
-  /** It will not be live by itself. */
-  rejectWaiting(error: ChatClientError): void {
+  /** The client has given up, so nobody should wait for the room to be joined. */
+  handleUnauthorized(error: ChatClientError): void {
     this.#status.rejectWaiting(error);
   }
 
@@ -138,7 +137,7 @@ export class Room implements ClientRoom {
     this.#outbox.close();
   }
 
-  /** After a change of our token, of which the service says nothing by itself. */
+  /** Needed after a change of our token: the service sends no event for it. */
   refreshRights(): void {
     this.#join();
   }
@@ -150,12 +149,12 @@ export class Room implements ClientRoom {
   handleRemoval(code: RemovalCode): void {
     if (!this.isWanted) return;
     this.#status.removalReason = code;
-    // A join that is under way is obeyed after it: its answer says whether we are in.
+    // The answer to a pending join comes after the removal, and says whether the user is in the room.
     if (!this.#subscription.isJoining) this.#enterRemoved();
   }
 
-  /** Who hears of a state may have left by now. */
   #join(): void {
+    // A listener may have left the room.
     if (this.isWanted) this.#subscription.join();
   }
 
@@ -167,12 +166,12 @@ export class Room implements ClientRoom {
 
   #handleJoined({ room, rights }: Pick<Joined, 'room' | 'rights'>, isNewTimeline: boolean): void {
     const isReset = isNewTimeline && this.info !== undefined;
-    // An acknowledgement of ours may have been ahead of the join.
+    // The acknowledgement of a message may have been ahead of the join.
     const last_seq = isNewTimeline ? room.last_seq : Math.max(room.last_seq, this.info?.last_seq ?? 0);
     this.info = { ...room, last_seq };
     this.rights = rights;
     this.#status.error = this.#status.removalReason = undefined;
-    this.#outbox.dropShown((rev) => isNewTimeline || rev <= this.rev);
+    this.#outbox.removeShown((rev) => isNewTimeline || rev <= this.rev);
     this.#setState('joined');
     if (isReset) this.#emitter.emit('reset', undefined);
     this.#emitUpdate();
@@ -189,41 +188,83 @@ export class Room implements ClientRoom {
     if (!this.isWanted) return;
     if (this.info && this.info.last_seq < message.seq) this.info = { ...this.info, last_seq: message.seq };
     this.#outbox.handleMessage(message, rev);
-    this.#outbox.dropShown((shown) => shown <= this.rev);
+    this.#outbox.removeShown((shown) => shown <= this.rev);
     this.#emitter.emit('message', message);
     if (dropped.length > 0) this.#emitter.emit('dropped', dropped);
     this.#emitUpdate();
   }
 
-  #handleChange(change: Exclude<ChangeEvent, { name: 'message:new' }>, isPast: boolean): void {
+  #handleChange(change: OtherChange, isReplayed: boolean): void {
     const { claims } = this.#connection;
     if (!this.isWanted) return;
     if (change.name === 'member:changed') {
       this.#emitter.emit('member', change.payload);
-      if (!isPast && affectsActor(change.payload, claims)) this.refreshRights();
+      if (!isReplayed && mayAffectUser(change.payload, claims)) this.refreshRights();
     } else if (change.name === 'room:changed') {
       const { level_admin } = this.info ?? {};
       this.info = change.payload.room;
       this.#emitter.emit('room', this.info);
-      if (!isPast && level_admin !== this.info.level_admin) this.refreshRights();
+      if (!isReplayed && level_admin !== this.info.level_admin) this.refreshRights();
     }
     this.#emitUpdate();
   }
 
-  #handleOutgoing(one: Outgoing): void {
-    this.#outbox.dropShown((rev) => !this.isWanted || (this.state === 'joined' && rev <= this.rev));
-    this.#emitter.emit('outgoing', one);
+  #handleOutgoing(outgoing: Outgoing): void {
+    this.#outbox.removeShown((rev) => !this.isWanted || (this.state === 'joined' && rev <= this.rev));
+    this.#emitter.emit('outgoing', outgoing);
     this.#emitUpdate();
   }
 
   #setState(state: RoomState): void {
     if (!this.#status.setState(state)) return;
-    if (!this.isWanted) this.#outbox.dropShown(() => true);
+    if (!this.isWanted) this.#outbox.removeShown(() => true);
     this.#emitter.emit('state', state);
     this.#emitUpdate();
   }
 
   #emitUpdate(): void {
     this.#emitter.emitDeferred('update', undefined);
+  }
+}
+
+/** The states of a room that is to be joined, now or after a reconnect. */
+const wantedStates: readonly RoomState[] = ['joining', 'joined', 'reconnecting'];
+
+/** The room's state, and the callers of `joined()` that wait for it. */
+class RoomStatus {
+  state: RoomState = 'joining';
+  error: ChatClientError | undefined;
+  removalReason: RemovalCode | undefined;
+  #waiting: { resolve(): void; reject(error: ChatClientError): void }[] = [];
+
+  get isWanted(): boolean {
+    return wantedStates.includes(this.state);
+  }
+
+  /** Returns false if the state is the same as before. */
+  setState(state: RoomState): boolean {
+    if (this.state === state) return false;
+    this.state = state;
+    if (state === 'joined') for (const { resolve } of this.#waiting.splice(0)) resolve();
+    else if (!this.isWanted) this.rejectWaiting(this.#toError());
+    return true;
+  }
+
+  /** `refusal`: why the client is unauthorized, if it is. */
+  whenJoined(refusal: ChatClientError | undefined): Promise<void> {
+    if (this.state === 'joined') return Promise.resolve();
+    const error = this.isWanted ? refusal : this.#toError();
+    if (error) return Promise.reject(error);
+    return new Promise((resolve, reject) => void this.#waiting.push({ resolve, reject }));
+  }
+
+  rejectWaiting(error: ChatClientError): void {
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
+  }
+
+  #toError(): ChatClientError {
+    if (this.error) return this.error;
+    if (this.removalReason && this.state === 'removed') return ChatClientError.fromRemoval(this.removalReason);
+    return new ChatClientError('CLOSED', 'The client has left the room');
   }
 }

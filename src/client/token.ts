@@ -1,17 +1,104 @@
-import { ChatClientError } from './client-error.ts';
+import { ChatClientError } from './errors.ts';
+import type { Link } from './link.ts';
 
-/** A token of the function, or `NO_TOKEN`: it may throw, give nothing, or never come to an end. */
+/** Calls the token function. Rejects with `NO_TOKEN` if it throws, returns no string, or does not settle in time. */
 export function fetchToken(getToken: () => string | Promise<string>, timeoutMs: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const fail = (message: string, cause?: unknown) => reject(new ChatClientError('NO_TOKEN', message, { cause }));
     const timer = setTimeout(() => fail(`The token function took more than ${timeoutMs} ms`), timeoutMs);
-    // Within the promise, so that what is thrown at once is caught like what comes later.
+    // Called inside the promise, so that a synchronous exception is handled like a rejection.
     Promise.resolve()
       .then(getToken)
       .then(
-        (token) => (token && typeof token === 'string' ? resolve(token) : fail('The token function gave no token')),
+        (token) => (token && typeof token === 'string' ? resolve(token) : fail('The token function returned no token')),
         (error) => fail('The token function failed', error),
       )
       .finally(() => clearTimeout(timer));
   });
+}
+
+interface TokenRefreshEvents {
+  fetchToken(): Promise<string>;
+  onRefreshed(token: string): void;
+  onFailed(error: ChatClientError): void;
+}
+
+/** Limits the rate if the token function returns again and again a token that is about to expire. */
+const minDelayMs = 1_000;
+
+/** Replaces the token of a link that stays up. */
+export class TokenRefresh {
+  readonly #link: Pick<Link, 'request'>;
+  readonly #events: TokenRefreshEvents;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #hasStopped = false;
+
+  constructor(link: Pick<Link, 'request'>, events: TokenRefreshEvents) {
+    this.#link = link;
+    this.#events = events;
+  }
+
+  /**
+   * The delay is a random part of the remaining time, so that clients do not refresh all together. A failed refresh is
+   * repeated until the link ends; the next link starts with a fresh token anyway.
+   */
+  schedule(remainingMs: number): void {
+    clearTimeout(this.#timer);
+    const delayMs = Math.max(minDelayMs, (remainingMs / 4) * (1 + Math.random()));
+    this.#timer = setTimeout(async () => {
+      try {
+        const token = await this.#events.fetchToken();
+        if (!this.#hasStopped) this.#send(token, remainingMs);
+      } catch (error) {
+        this.#handleFailure(error as ChatClientError, remainingMs);
+      }
+    }, delayMs);
+  }
+
+  stop(): void {
+    this.#hasStopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  #send(token: string, remainingMs: number): void {
+    this.#link.request('token:refresh', { token }, (error) => {
+      if (error) this.#handleFailure(error, remainingMs);
+      else this.#events.onRefreshed(token);
+    });
+  }
+
+  #handleFailure(error: ChatClientError, remainingMs: number): void {
+    if (this.#hasStopped) return;
+    this.#events.onFailed(error);
+    this.schedule(remainingMs / 2);
+  }
+}
+
+/** The token's claims that decide on rights. The client reads them without verifying the signature. */
+export interface Claims {
+  user: string;
+  entity: string | undefined;
+  level: string;
+}
+
+/** Undefined if the token cannot be read or the platform has no `atob`; every rule may then concern the user. */
+export function decodeClaims(token: string): Claims | undefined {
+  try {
+    const base64 = token.split('.')[1]!.replace(/-/g, '+').replace(/_/g, '/');
+    const { userUUID, sub, entityUUID, levelOnEntity = 0 } = JSON.parse(atob(base64));
+    return {
+      user: String(userUUID ?? sub).toLowerCase(),
+      entity: entityUUID && String(entityUUID).toLowerCase(),
+      level: String(levelOnEntity),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether the rule may concern the user with these claims. */
+export function mayAffectUser(rule: { entity_UUID: string; kind: string }, claims: Claims | undefined): boolean {
+  if (!claims) return true;
+  const { user, entity } = claims;
+  return (rule.entity_UUID === user && rule.kind !== 'entity') || (rule.entity_UUID === entity && rule.kind !== 'user');
 }

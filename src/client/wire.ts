@@ -1,4 +1,4 @@
-/** What travels, as types only: the schemas behind them would bring zod into the browser. */
+/** The protocol's payloads. Types only: the schemas behind them would bring zod into the browser. */
 export type { ErrorCode, RemovalCode } from '../core/errors.ts';
 export type { Message } from '../core/log/message.ts';
 export type { Room as RoomInfo } from '../core/room.ts';
@@ -11,5 +11,5 @@ export type {
   ServerEventPayloads,
 } from '../protocol/socket-events.ts';
 
-/** As in the protocol; a test compares the two. */
+/** A copy of the protocol's constant, for the same reason; a test compares the two. */
 export const namespace = '/rooms';

@@ -1,9 +1,8 @@
 import { expect } from 'chai';
-import { parseServiceUrl } from '../../../src/client/address.ts';
-import { affectsActor, decodeClaims } from '../../../src/client/claims.ts';
-import { ChatClientError } from '../../../src/client/client-error.ts';
-import { computeBackoffMs, defaultTimeouts } from '../../../src/client/timeouts.ts';
-import { fetchToken } from '../../../src/client/token.ts';
+import { computeBackoffMs, defaultTimeouts } from '../../../src/client/connection.ts';
+import { ChatClientError } from '../../../src/client/errors.ts';
+import { parseServiceUrl } from '../../../src/client/link.ts';
+import { decodeClaims, fetchToken, mayAffectUser } from '../../../src/client/token.ts';
 import { namespace } from '../../../src/client/wire.ts';
 import { type ErrorCode, errors } from '../../../src/core/errors.ts';
 import { ClientMsgId } from '../../../src/core/log/message.ts';
@@ -36,7 +35,7 @@ describe('the address of the client', () => {
 
   it('of anything else is refused', () => {
     for (const url of ['', 'chat.example', '/messaging', 'ftp://chat.example', 'https://chat.example?a=b']) {
-      expect(() => parseServiceUrl(url), url).to.throw(TypeError, 'not the URL of a service');
+      expect(() => parseServiceUrl(url), url).to.throw(TypeError, 'url must be http');
     }
   });
 });
@@ -47,7 +46,7 @@ describe('the client_msg_id of the client', () => {
     const descriptor = Object.getOwnPropertyDescriptor(globalThis, 'crypto')!;
     Object.defineProperty(globalThis, 'crypto', { value: crypto, configurable: true });
     try {
-      const { createMessageId } = await import(`../../../src/client/message-id.ts?${name}`);
+      const { createMessageId } = await import(`../../../src/client/outbox.ts?${name}`);
       return Array.from({ length: 2_000 }, createMessageId);
     } finally {
       Object.defineProperty(globalThis, 'crypto', descriptor);
@@ -89,8 +88,8 @@ describe('the claims of the client', () => {
     ['x', 'any', false],
   ] as const) {
     it(`are ${isOurs ? '' : 'not '}concerned by a rule of kind ${kind} for ${entity_UUID}`, () => {
-      expect(affectsActor({ entity_UUID, kind }, { user, entity, level: '0' })).to.equal(isOurs);
-      expect(affectsActor({ entity_UUID, kind }, undefined)).to.equal(true);
+      expect(mayAffectUser({ entity_UUID, kind }, { user, entity, level: '0' })).to.equal(isOurs);
+      expect(mayAffectUser({ entity_UUID, kind }, undefined)).to.equal(true);
     });
   }
 });

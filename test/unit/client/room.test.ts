@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import type { Outgoing, RoomEvents } from '../../../src/client/api.ts';
-import { ChatClientError } from '../../../src/client/client-error.ts';
 import type { RoomConnection } from '../../../src/client/connection.ts';
-import type { ChangeEvent } from '../../../src/client/membership.ts';
+import { defaultTimeouts } from '../../../src/client/connection.ts';
+import { ChatClientError } from '../../../src/client/errors.ts';
 import { Room } from '../../../src/client/room.ts';
-import { defaultTimeouts } from '../../../src/client/timeouts.ts';
+import type { ChangeEvent } from '../../../src/client/subscription.ts';
 import type { Loose } from '../../helpers/loose.ts';
 import { until } from '../../helpers/until.ts';
 

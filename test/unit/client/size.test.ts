@@ -4,7 +4,7 @@ import { build } from 'esbuild';
 
 const root = new URL('../../../', import.meta.url);
 /** What it keeps is bounded, and a token that is not valid yet is waited for: that took it above 6 KiB. */
-const mostBytes = 6.5 * 1024;
+const maxBytes = 6.5 * 1024;
 
 describe("the client's bundle", () => {
   it('is small, and has nothing of the service in it', async () => {
@@ -15,6 +15,6 @@ describe("the client's bundle", () => {
     const parts = Object.keys(metafile.inputs);
     expect(parts).to.include('src/client/client.ts');
     expect(parts.filter((file) => !file.startsWith('src/client/'))).to.deep.equal([]);
-    expect(gzipSync(outputFiles[0]!.contents).length).to.be.within(mostBytes / 3, mostBytes);
+    expect(gzipSync(outputFiles[0]!.contents).length).to.be.within(maxBytes / 3, maxBytes);
   });
 });

@@ -1,6 +1,6 @@
 import type { ErrorCode, RefusedAck, RemovalCode } from './wire.ts';
 
-/** Those of the service, and the client's own. */
+/** The service's codes, and the client's own. */
 export type ClientErrorCode = ErrorCode | 'TIMEOUT' | 'UNREACHABLE' | 'NO_TOKEN' | 'CLOSED' | 'LIMIT';
 
 /** `retry: true` in the service's table of errors; a test compares the two. */
@@ -18,8 +18,9 @@ interface Details {
 }
 
 /**
- * What the service refused, or one of the client's own: `TIMEOUT` (no answer in time), `UNREACHABLE` (no connection),
- * `NO_TOKEN` (the token function failed), `CLOSED` (by `close()` or `leave()`), `LIMIT` (the client keeps no more).
+ * An error of the service, or one of the client's own: `TIMEOUT` (no answer in time), `UNREACHABLE` (no connection),
+ * `NO_TOKEN` (the token function failed), `CLOSED` (after `close()` or `leave()`), `LIMIT` (the outbox or the room's
+ * messages are full).
  */
 export class ChatClientError extends Error {
   readonly code: ClientErrorCode;
@@ -34,12 +35,12 @@ export class ChatClientError extends Error {
     this.retryAfterMs = retryAfterMs;
   }
 
-  /** Whether the same request may succeed later by itself. */
+  /** Whether the same request may succeed later without a change. */
   get isRetryable(): boolean {
     return this.code === 'TIMEOUT' || retryableCodes.has(this.code);
   }
 
-  /** Whether there is no line any more that could bring an answer. */
+  /** Whether the connection that would have carried the answer is gone. */
   get isConnectionLoss(): boolean {
     return this.code === 'UNREACHABLE' || this.code === 'CLOSED';
   }
@@ -48,9 +49,9 @@ export class ChatClientError extends Error {
     return new ChatClientError(code, message, { field, retryAfterMs });
   }
 
-  /** What joining the room would be refused with. */
+  /** The code is the one with which the service would refuse the next join. */
   static fromRemoval(reason: RemovalCode): ChatClientError {
     const code = reason === 'BANNED' ? 'BANNED' : reason === 'ROOM_DELETED' ? 'NOT_FOUND' : 'FORBIDDEN';
-    return new ChatClientError(code, `Taken out of the room: ${reason}`);
+    return new ChatClientError(code, `You were removed from the room: ${reason}`);
   }
 }

@@ -1,34 +1,35 @@
-import type { ChatClientError } from './client-error.ts';
-import type { RoomConnection } from './connection.ts';
-import type { AckCallback } from './line.ts';
+import { computeBackoffMs, type RoomConnection } from './connection.ts';
+import type { ChatClientError } from './errors.ts';
+import type { AckCallback } from './link.ts';
 import { Timeline } from './timeline.ts';
-import { computeBackoffMs } from './timeouts.ts';
 import type { Joined, Message, ServerEventPayloads } from './wire.ts';
 
 export type ChangeEvent = Joined['events'][number];
-type OtherChangeEvent = Exclude<ChangeEvent, { name: 'message:new' }>;
+export type OtherChange = Exclude<ChangeEvent, { name: 'message:new' }>;
 
 export interface SubscriptionEvents {
-  /** The next message, and the next change of another kind. `isPast`: the rights and the room of `live` know of it. */
   onMessage(message: Message, rev: number, dropped: readonly Message[]): void;
-  onChange(change: OtherChangeEvent, isPast: boolean): void;
-  /** Joined, and nothing is missing. `isAnew`: the timeline is another one, with the latest page of history. */
+  /** `isReplayed`: the room and the rights of the join's acknowledgement already include the change. */
+  onChange(change: OtherChange, isReplayed: boolean): void;
+  /** `isNewTimeline`: the timeline is new and holds the latest page of history. Otherwise no change is missing. */
   onJoined(joined: Pick<Joined, 'room' | 'rights'>, isNewTimeline: boolean): void;
   onRejected(error: ChatClientError): void;
 }
 
-/** Being in a room: joins, comes back with the cursor, and joins again where something is missing. */
+const firstPageSize = 100;
+
+/** Subscribes to a room: joins, resumes at the cursor after a reconnect, and joins again to fill a gap. */
 export class Subscription {
-  /** The number of the room, from the first answer on: what is announced behind that has it. */
+  /** The room's number, known from the first answer on; events carry it even if the room was joined by its UUID. */
   roomId: number | undefined;
   /** Undefined before the first join. */
   timeline: Timeline | undefined;
   readonly #connection: RoomConnection;
   readonly #ref: number | string;
   readonly #events: SubscriptionEvents;
-  /** A timeline that has no history yet, and what was announced meanwhile. */
+  /** A timeline that still waits for its page of history, and the changes that have arrived meanwhile. */
   #loading: { timeline: Timeline; buffered: (() => void)[] } | undefined;
-  /** The join that is not answered yet; what comes of another one is of no interest. */
+  /** Identifies the join that is not answered yet; answers to any other are ignored. */
   #pendingJoin: object | undefined;
   #shouldJoinAgain = false;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
@@ -44,7 +45,7 @@ export class Subscription {
     return this.#pendingJoin !== undefined;
   }
 
-  /** Joins; where it is in, it hears on, and learns of its rights anew. */
+  /** Joining again while joined keeps the subscription and reads the rights anew. */
   join(): void {
     const { link } = this.#connection;
     if (!link) return;
@@ -60,8 +61,8 @@ export class Subscription {
       if (attempt !== this.#pendingJoin) return;
       if (error) return this.#handleFailure(error);
       this.roomId = ack.room.id;
-      for (const change of ack.events) if (attempt === this.#pendingJoin) this.handle(change, { isPast: true });
-      // Who hears of a change may leave.
+      for (const change of ack.events) if (attempt === this.#pendingJoin) this.handle(change, { isReplayed: true });
+      // A listener may have left the room.
       if (attempt !== this.#pendingJoin) return;
       this.#pendingJoin = undefined;
       if (ack.recovered) this.#handleJoined(ack, false);
@@ -76,26 +77,29 @@ export class Subscription {
     );
   }
 
-  /** What is under way is forgotten. */
+  /** Ignores the answers to pending requests. */
   stop(): void {
     clearTimeout(this.#retryTimer);
     this.#pendingJoin = this.#loading = undefined;
     this.#shouldJoinAgain = false;
   }
 
-  /** `isAnnounced`: those before it have been said, so that a gap is a loss. */
-  handle(change: ChangeEvent, { isAnnounced = true, isPast = false } = {}): void {
+  /**
+   * `isOrdered`: the server has already sent every earlier change, so a gap means that a change was lost. Not so for the
+   * acknowledgement of a message, which may overtake events.
+   */
+  handle(change: ChangeEvent, { isOrdered = true, isReplayed = false } = {}): void {
     const timeline = this.#loading?.timeline ?? this.timeline;
     const outcome = timeline?.advance(change.payload);
-    if (outcome === 'gap' && isAnnounced && !this.#pendingJoin) this.join();
+    if (outcome === 'gap' && isOrdered && !this.#pendingJoin) this.join();
     if (outcome !== 'next') return;
-    const deliver = this.#toDelivery(timeline!, change, isPast);
+    const deliver = this.#toDelivery(timeline!, change, isReplayed);
     if (this.#loading) this.#loading.buffered.push(deliver);
     else deliver();
   }
 
-  #toDelivery(timeline: Timeline, change: ChangeEvent, isPast: boolean): () => void {
-    if (change.name !== 'message:new') return () => this.#events.onChange(change, isPast);
+  #toDelivery(timeline: Timeline, change: ChangeEvent, isReplayed: boolean): () => void {
+    if (change.name !== 'message:new') return () => this.#events.onChange(change, isReplayed);
     return () => {
       const message = toMessage(change.payload);
       const dropped = timeline.append(message);
@@ -108,23 +112,23 @@ export class Subscription {
     this.#events.onJoined(joined, isNewTimeline);
   }
 
-  /** Too much was missed, or this is the first time: history up to the join, and behind it what is said from then on. */
+  /** On the first join, and if too much was missed: requests the history up to the join, and buffers later changes. */
   #startTimeline(joined: Joined): void {
     const { last_seq } = joined.room;
     const loading = { timeline: new Timeline(joined, last_seq, this.#connection.maxMessages), buffered: [] };
     this.#loading = loading;
-    if (last_seq === 0) return this.#complete(loading, joined);
+    if (last_seq === 0) return this.#completeTimeline(loading, joined);
     const page = { room_id: this.#ref, before: last_seq + 1, limit: firstPageSize };
-    const onHistory: AckCallback<'message:history'> = (error, ack) => {
+    const onPage: AckCallback<'message:history'> = (error, ack) => {
       if (loading !== this.#loading) return;
       if (error) return this.#handleFailure(error);
       loading.timeline.prepend(ack);
-      this.#complete(loading, joined);
+      this.#completeTimeline(loading, joined);
     };
-    this.#connection.link!.request('message:history', page, onHistory, () => loading === this.#loading);
+    this.#connection.link!.request('message:history', page, onPage, () => loading === this.#loading);
   }
 
-  #complete({ timeline, buffered }: { timeline: Timeline; buffered: (() => void)[] }, joined: Joined): void {
+  #completeTimeline({ timeline, buffered }: { timeline: Timeline; buffered: (() => void)[] }, joined: Joined): void {
     this.#loading = undefined;
     this.timeline = timeline;
     this.#handleJoined(joined, true);
@@ -133,14 +137,13 @@ export class Subscription {
 
   #handleFailure(error: ChatClientError): void {
     this.stop();
-    if (error.isConnectionLoss) return; // joins when it is up again
+    // The room joins again on the next link.
+    if (error.isConnectionLoss) return;
     if (!error.isRetryable) return this.#events.onRejected(error);
     const delayMs = error.retryAfterMs ?? computeBackoffMs(this.#failures++, this.#connection.timeouts);
     this.#retryTimer = setTimeout(() => this.join(), delayMs);
   }
 }
-
-const firstPageSize = 100;
 
 function toMessage({ rev, cursor, ...message }: ServerEventPayloads['message:new']): Message {
   return message;
