@@ -3,48 +3,54 @@ import type { AddressInfo } from 'node:net';
 import express from 'express';
 import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
-import { connections } from './auth/connection-limits.ts';
-import { embeddedSecret, playgroundKey } from './auth/embedded-secret.ts';
-import { type KeySet, remoteKeySet } from './auth/key-set.ts';
-import { tokenLifetimes } from './auth/token-expiry.ts';
+import { createConnectionLimits } from './auth/connection-limits.ts';
+import { loadEmbeddedSecret, loadPlaygroundKey } from './auth/embedded-secret.ts';
+import { createRemoteKeySet, type KeySet } from './auth/key-set.ts';
+import { createTokenExpiry } from './auth/token-expiry.ts';
 import { signToken } from './auth/token-signing.ts';
-import { tokenAuthenticator } from './auth/token-verification.ts';
+import { createAuthenticator } from './auth/token-verification.ts';
 import { connectRedisNodes, type RedisNodes } from './cluster/redis-cluster.ts';
 import type { Config, TokenKeys } from './config/config.ts';
-import { localRoomBus } from './core/bus.ts';
-import { roomFeeds } from './core/feed/feed-registry.ts';
-import type { Audience } from './core/feed/room-feed.ts';
-import { userReads } from './core/limits/concurrent-reads.ts';
-import { requestLimits } from './core/limits/request-limits.ts';
-import { rightsCache } from './core/log/rights-cache.ts';
+import { createLocalRoomBus } from './core/bus.ts';
+import { createFeedRegistry } from './core/feed/feed-registry.ts';
+import type { Broadcaster } from './core/feed/room-feed.ts';
+import { createConcurrentReads } from './core/limits/concurrent-reads.ts';
+import { createRequestLimits } from './core/limits/request-limits.ts';
+import { createRightsCache } from './core/log/rights-cache.ts';
 import { createRoomLog } from './core/log/room-log.ts';
-import { noOtherNodes } from './core/signals.ts';
+import { noSignals } from './core/signals.ts';
 import { databaseClock } from './database/clock.ts';
 import { openPglite, openPostgres } from './database/open-store.ts';
 import type { Store } from './database/store.ts';
 import { watchTransactions } from './database/transaction-watch.ts';
-import type { Rooms } from './features/app-context.ts';
-import { acceptanceQueue } from './features/members/acceptance-queue.ts';
-import { type SendQueue, sendQueue } from './features/messages/send-queue.ts';
-import { sendRate } from './features/messages/send-rate.ts';
-import { type Revocations, tokenRevocations } from './features/revocations/revocations.ts';
+import type { AppContext } from './features/app-context.ts';
+import { createAcceptanceQueue } from './features/members/acceptance-queue.ts';
+import { createSendQueue, type SendQueue } from './features/messages/send-queue.ts';
+import { createSendRate } from './features/messages/send-rate.ts';
+import { createRevocations, type Revocations } from './features/revocations/revocations.ts';
 import { createFailureLog } from './observability/failure-log.ts';
 import { createLogger } from './observability/logger.ts';
-import { type Metrics, metrics } from './observability/metrics.ts';
+import { createMetrics, type Metrics } from './observability/metrics.ts';
 import { createRefusalLog } from './observability/refusal-log.ts';
-import { before, closeInSlices, drainTimes, gone } from './shutdown.ts';
+import { closeInSlices, computeDrainTimes, waitUntil, waitUntilClosed } from './shutdown.ts';
 import { createOriginCheck } from './transports/allowed-origins.ts';
-import { chatAudience } from './transports/chat/broadcaster.ts';
+import { createChatBroadcaster } from './transports/chat/broadcaster.ts';
 import { serveChat } from './transports/chat/upgrade.ts';
-import { type AdminAudit, adminRoutes } from './transports/http/admin.routes.ts';
-import { restApp } from './transports/http/app.ts';
-import { listen, type Mount, mountedListener, type OwnPort, ownListener } from './transports/http/listener.ts';
+import { type AdminAudit, createAdminRoutes } from './transports/http/admin.routes.ts';
+import { createHttpApp } from './transports/http/app.ts';
+import {
+  createMountedListener,
+  createOwnListener,
+  listen,
+  type Mount,
+  type OwnPort,
+} from './transports/http/listener.ts';
 import { isLoopback } from './transports/http/loopback.ts';
 import { maxOpenFiles, reservedFiles } from './transports/http/open-files.ts';
-import { operationsRoutes } from './transports/http/operations.routes.ts';
-import { playgroundRoutes } from './transports/http/playground.routes.ts';
-import type { Live } from './transports/live-context.ts';
-import { socketioGateway } from './transports/socketio/gateway.ts';
+import { createOperationsRoutes } from './transports/http/operations.routes.ts';
+import { createPlaygroundRoutes } from './transports/http/playground.routes.ts';
+import type { LiveContext } from './transports/live-context.ts';
+import { createSocketioGateway } from './transports/socketio/gateway.ts';
 
 export interface RunningServer {
   /** Where it is: `http://127.0.0.1:7777`. */
@@ -65,7 +71,7 @@ const ioPath = '/socket.io/';
 /** How long draining waits for goodbyes, and for requests that are being answered. */
 const graceMs = 2_000;
 
-interface Surroundings {
+interface StartOptions {
   logger?: Logger;
   /** Serves there, and not on a port of its own. */
   mount?: Mount | undefined;
@@ -73,7 +79,7 @@ interface Surroundings {
   onFailure?: ((error: Error) => void) | undefined;
 }
 
-export async function startServer(config: Config, surroundings: Surroundings = {}): Promise<RunningServer> {
+export async function startServer(config: Config, surroundings: StartOptions = {}): Promise<RunningServer> {
   const log = surroundings.logger ?? createLogger(config.logLevel, config.logFormat).logger;
   let server: RunningServer | undefined;
   const { onFailure = () => void server?.close() } = surroundings;
@@ -84,7 +90,7 @@ export async function startServer(config: Config, surroundings: Surroundings = {
   const store = await openStore(config, log, failed);
   try {
     // After the database, which has made the directory of the keys and says what is wrong with it.
-    server = await serve(config, tokenKeys(config), store, log, surroundings.mount);
+    server = await start(config, resolveTokenKeys(config), store, log, surroundings.mount);
     return server;
   } catch (error) {
     await store.close();
@@ -92,46 +98,50 @@ export async function startServer(config: Config, surroundings: Surroundings = {
   }
 }
 
-async function serve(
+async function start(
   config: Config,
-  keys: ReturnType<typeof tokenKeys>,
+  keys: ReturnType<typeof resolveTokenKeys>,
   store: Store,
   logger: Logger,
   mount: Mount | undefined,
 ): Promise<RunningServer> {
   const { limits } = config;
-  const measured = metrics(config);
-  const listener = mount ? mountedListener(mount) : ownListener(ownPort(config, logger));
+  const metrics = createMetrics(config);
+  const listener = mount ? createMountedListener(mount) : createOwnListener(toOwnPort(config, logger));
   const { http } = listener;
-  const untold = (error: unknown) => logger.error({ err: error }, 'a member could not be told');
+  const onDeliveryError = (error: unknown) => logger.error({ err: error }, 'a member could not be told');
   const isAllowedOrigin = createOriginCheck(config.allowedOrigins);
-  const gateway = socketioGateway(http, { ...config, isAllowedOrigin, frameBytes: limits.frameBytes }, untold);
-  const chatMembers = chatAudience();
-  const nodes = await nodesOf(config, store, measured, logger);
-  const rooms = roomsOver(config, store, nodes, [gateway.audience, chatMembers], measured, logger);
-  const revocations = tokenRevocations({
-    ...{ store, nodes: nodes.signals, sweepMs: config.sweepMs },
+  const gateway = createSocketioGateway(
+    http,
+    { ...config, isAllowedOrigin, frameBytes: limits.frameBytes },
+    onDeliveryError,
+  );
+  const chatBroadcaster = createChatBroadcaster();
+  const cluster = await connectCluster(config, store, metrics, logger);
+  const context = createAppContext(config, store, cluster, [gateway.broadcaster, chatBroadcaster], metrics, logger);
+  const revocations = createRevocations({
+    ...{ store, signals: cluster.signals, sweepMs: config.reconcileIntervalMs },
     report: createFailureLog(logger, {
       failing: 'the revocations could not be read; trying again',
       recovered: 'the revocations are read again',
     }),
   });
-  const keySet = keys.source === 'jwks' ? keySetOf(keys, config, logger) : undefined;
-  const authenticator = tokenAuthenticator({
+  const keySet = keys.source === 'jwks' ? createKeySet(keys, config, logger) : undefined;
+  const authenticator = createAuthenticator({
     ...config.tokens,
     keys: keys.source === 'jwks' ? { source: 'jwks', keySet: keySet! } : keys,
     isRevoked: revocations.isRevoked,
   });
-  const live: Live = {
+  const liveContext: LiveContext = {
     isAllowedOrigin,
-    ...{ rooms, authenticator, limits, logger, metrics: measured.live, waiting: { count: 0, bytes: 0 } },
-    connections: connections(limits, nodes.leases),
-    lifetimes: tokenLifetimes(revocations),
-    tokenDeadlineMs: config.tokenDeadlineMs,
-    pingMs: config.pingMs,
+    ...{ context, authenticator, limits, logger, metrics: metrics.live, queuedRequests: { count: 0, bytes: 0 } },
+    connections: createConnectionLimits(limits, cluster.leases),
+    tokenExpiry: createTokenExpiry(revocations),
+    authTimeoutMs: config.authTimeoutMs,
+    pingIntervalMs: config.pingIntervalMs,
   };
-  gateway.open(live);
-  const chat = serveChat(http, live, chatMembers, ioPath);
+  gateway.open(liveContext);
+  const chat = serveChat(http, liveContext, chatBroadcaster, ioPath);
   const clock = databaseClock(
     store,
     createFailureLog(logger, {
@@ -140,44 +150,44 @@ async function serve(
     }),
   );
   const transactions = config.database.mode === 'postgres' ? watchTransactions(store, logger) : undefined;
-  measured.watch({
-    isDraining: () => rooms.isDraining,
-    unauthenticated: () => live.connections.unauthenticated,
-    unauthenticatedLimit: limits.unauthenticated,
-    waitingRequests: () => live.waiting.count,
-    waitingMessages: () => rooms.queue.size,
-    waitingMessagesLimit: rooms.queue.most,
-    servedRooms: () => rooms.feeds.size,
-    unsentBytes: () => ({ socketio: gateway.unsentBytes, chat: chat.unsentBytes }),
-    deliveries: () => ({ socketio: gateway.deliveries, chat: chatMembers.deliveries }),
-    nodesUp: () => nodes.isUp,
+  metrics.watch({
+    isDraining: () => context.isDraining,
+    unauthenticated: () => liveContext.connections.unauthenticated,
+    unauthenticatedLimit: limits.unauthenticatedConnections,
+    queuedRequests: () => liveContext.queuedRequests.count,
+    queuedMessages: () => context.queue.size,
+    queuedMessagesLimit: context.queue.max,
+    activeRooms: () => context.feeds.size,
+    sendBufferBytes: () => ({ socketio: gateway.sendBufferBytes, chat: chat.sendBufferBytes }),
+    deliveries: () => ({ socketio: gateway.deliveries, chat: chatBroadcaster.deliveries }),
+    isBusUp: () => cluster.isUp,
     tokenKeys: () => ({ isUp: keySet?.isUp ?? true, ageMs: keySet?.ageMs ?? 0 }),
-    publishing: () => nodes.pendingPublishes,
+    publishing: () => cluster.pendingPublishes,
     database: () => ({ isUp: store.isUp, failures: store.failures, ...store.load }),
     clockOffsetMs: () => clock.offsetMs,
     oldestTransactionMs: () => transactions?.oldestMs ?? 0,
   });
   const ready = async () => {
-    if (rooms.isDraining) throw new Error('draining');
+    if (context.isDraining) throw new Error('draining');
     await store.check();
   };
   const { port: metricsPort, token } = config.metrics;
   // The figures tell how many users there are: on an address that others reach, they need a token or a port of their own.
   const isShared = () => !isLoopback((http.address() as AddressInfo | null)?.address ?? '');
   const operations = (metricsServed: boolean) =>
-    operationsRoutes({
+    createOperationsRoutes({
       ready,
-      metrics: measured,
+      metrics: metrics,
       metricsServed,
       metricsToken: token,
       isOpen: () => !isShared() || metricsPort !== undefined,
     });
-  const page = playground(config, http);
-  const app = restApp({
-    ...{ rooms, authenticator, logger, bodyBytes: limits.frameBytes, metrics: measured.rest },
+  const page = createPlayground(config, http);
+  const app = createHttpApp({
+    ...{ context, authenticator, logger, bodyBytes: limits.frameBytes, metrics: metrics.http },
     ...{ isAllowedOrigin, allowedOrigins: config.allowedOrigins, isMounted: mount !== undefined },
     operations: operations(metricsPort === undefined),
-    admin: administration(config, revocations, logger),
+    admin: createAdministration(config, revocations, logger),
     playground: page?.routes,
   });
   http.on('request', (request, response) => {
@@ -186,8 +196,8 @@ async function serve(
   const metricsServer = metricsPort === undefined ? undefined : createServer(express().use(operations(true)));
   let closing: Promise<void> | undefined;
   async function end() {
-    rooms.isDraining = true;
-    rooms.feeds.close();
+    context.isDraining = true;
+    context.feeds.close();
     revocations.close();
     clock.close();
     transactions?.close();
@@ -197,7 +207,7 @@ async function serve(
     metricsServer?.close();
     listener.cut();
     await closed;
-    await nodes.close();
+    await cluster.close();
     await store.close();
   }
   const close = () => {
@@ -219,16 +229,16 @@ async function serve(
   http.on('error', (error) => logger.error({ err: error }, 'the server cannot take connections'));
 
   async function drain(): Promise<boolean> {
-    rooms.isDraining = true;
-    const { writesUntil, spreadMs, deadline } = drainTimes(config.drainMs);
+    context.isDraining = true;
+    const { writesUntil, spreadMs, deadline } = computeDrainTimes(config.drainTimeoutMs);
     const graceUntil = () => Math.min(deadline, Date.now() + graceMs);
     gateway.announceDraining(spreadMs);
-    const inTime = await before(writesUntil, allAnswered(rooms.queue));
+    const inTime = await waitUntil(writesUntil, whenSettled(context.queue));
     await closeInSlices([gateway, chat], spreadMs, deadline);
-    await gone([gateway, chat], graceUntil());
+    await waitUntilClosed([gateway, chat], graceUntil());
     // Until here the port answered, `/readyz` with 503. What is asked by now is answered; half a request is not waited for.
-    await before(graceUntil(), listener.finish());
-    return (await before(deadline, close())) && inTime;
+    await waitUntil(graceUntil(), listener.finish());
+    return (await waitUntil(deadline, close())) && inTime;
   }
 
   return {
@@ -245,7 +255,7 @@ async function serve(
   };
 }
 
-function ownPort({ port, host, http, database }: Config, logger: Logger): OwnPort {
+function toOwnPort({ port, host, http, database }: Config, logger: Logger): OwnPort {
   // Each connection takes an open file, and a process that has none left cannot reach its database either.
   const allowed = Math.max(maxOpenFiles() - reservedFiles, 1);
   const wanted = http.maxConnections || Infinity;
@@ -254,16 +264,18 @@ function ownPort({ port, host, http, database }: Config, logger: Logger): OwnPor
     const advice = `start it with ulimit -n ${wanted + reservedFiles}, or set MAX_CONNECTIONS to ${allowed}`;
     logger.warn({ maxConnections }, `the limit of open files is too low for MAX_CONNECTIONS; ${advice}`);
   }
-  const full = () => logger.warn({ maxConnections }, 'connections are refused: there are MAX_CONNECTIONS of them');
-  return { port, host, ...http, maxConnections: maxConnections === Infinity ? 0 : maxConnections, full };
+  const onFull = () => logger.warn({ maxConnections }, 'connections are refused: there are MAX_CONNECTIONS of them');
+  return { port, host, ...http, maxConnections: maxConnections === Infinity ? 0 : maxConnections, onFull };
 }
 
-function tokenKeys({ tokens: { keys }, dataDirectory }: Config) {
-  return keys.source === 'embedded' ? { source: 'secrets' as const, secrets: [embeddedSecret(dataDirectory)] } : keys;
+function resolveTokenKeys({ tokens: { keys }, dataDirectory }: Config) {
+  return keys.source === 'embedded'
+    ? { source: 'secrets' as const, secrets: [loadEmbeddedSecret(dataDirectory)] }
+    : keys;
 }
 
-function keySetOf(
-  { url, timings }: Extract<TokenKeys, { source: 'jwks' }>,
+function createKeySet(
+  { url, timeouts }: Extract<TokenKeys, { source: 'jwks' }>,
   { tokens }: Config,
   logger: Logger,
 ): KeySet {
@@ -276,32 +288,32 @@ function keySetOf(
     failing: 'the key set of JWT_JWKS_URL could not be fetched; the keys that are known go on',
     recovered: 'the key set of JWT_JWKS_URL is fetched again',
   });
-  const keySet = remoteKeySet({ url, timings, report });
+  const keySet = createRemoteKeySet({ url, timeouts, report });
   keySet.open();
   return keySet;
 }
 
-function administration({ adminToken: token, limits }: Config, revocations: Revocations, logger: Logger) {
+function createAdministration({ adminToken: token, limits }: Config, revocations: Revocations, logger: Logger) {
   if (token === undefined) return undefined;
   const audit: AdminAudit = {
     revoked: (fields) => logger.info(fields, 'tokens revoked'),
     lifted: (fields) => logger.info(fields, 'revocation lifted'),
     refused: createRefusalLog((fields) => logger.warn(fields, 'ADMIN_TOKEN refused')),
   };
-  return adminRoutes({ token, revocations, audit, bodyBytes: limits.frameBytes });
+  return createAdminRoutes({ token, revocations, audit, bodyBytes: limits.frameBytes });
 }
 
 /** How long a token of the page's own lasts; it fetches the next one itself. */
 const playgroundTokenSeconds = 3_600;
 
-function playground(config: Config, http: HttpServer) {
+function createPlayground(config: Config, http: HttpServer) {
   if (!config.playground) return undefined;
   // Only for a key that this server made for itself, and only if it listens on a loopback address.
   const isOwnKey = config.tokens.keys.source === 'embedded';
-  const secret = isOwnKey ? Buffer.from(embeddedSecret(config.dataDirectory)) : undefined;
-  const key = isOwnKey ? playgroundKey(config.dataDirectory) : undefined;
+  const secret = isOwnKey ? Buffer.from(loadEmbeddedSecret(config.dataDirectory)) : undefined;
+  const key = isOwnKey ? loadPlaygroundKey(config.dataDirectory) : undefined;
   const isLocal = () => isLoopback((http.address() as AddressInfo | null)?.address ?? '');
-  const routes = playgroundRoutes({
+  const routes = createPlaygroundRoutes({
     tokens: () => {
       if (!secret || !key || !isLocal()) return undefined;
       const signing = { key: secret, alg: 'HS256' };
@@ -317,46 +329,53 @@ function openStore({ database }: Config, logger: Logger, onFailure: (error: Erro
     : openPostgres(database, logger);
 }
 
-type Nodes = Pick<RedisNodes, 'bus' | 'signals' | 'isUp' | 'pendingPublishes' | 'close'> &
+type Cluster = Pick<RedisNodes, 'bus' | 'signals' | 'isUp' | 'pendingPublishes' | 'close'> &
   Partial<Pick<RedisNodes, 'leases' | 'spending'>>;
 
-async function nodesOf({ redis }: Config, store: Store, { nodes }: Metrics, logger: Logger): Promise<Nodes> {
+async function connectCluster({ redis }: Config, store: Store, { bus }: Metrics, logger: Logger): Promise<Cluster> {
   const failed = (error: unknown) => logger.error({ err: error }, 'a change could not be delivered');
   if (!redis)
     return {
-      bus: localRoomBus(failed),
-      signals: noOtherNodes,
+      bus: createLocalRoomBus(failed),
+      signals: noSignals,
       isUp: true,
-      pendingPublishes: nothing,
+      pendingPublishes: noPendingPublishes,
       close: async () => {},
     };
-  return connectRedisNodes({ settings: redis, service: await store.identify(), logger, events: { ...nodes, failed } });
+  return connectRedisNodes({ settings: redis, service: await store.identify(), logger, events: { ...bus, failed } });
 }
 
-const nothing = { messages: 0, bytes: 0 };
+const noPendingPublishes = { messages: 0, bytes: 0 };
 
-function roomsOver(
-  { limits, roomCreateLevel, sweepMs }: Config,
+function createAppContext(
+  { limits, roomCreateLevel, reconcileIntervalMs }: Config,
   store: Store,
-  { bus, spending }: Pick<Nodes, 'bus' | 'spending'>,
-  audiences: Audience[],
-  measured: Metrics,
+  { bus, spending }: Pick<Cluster, 'bus' | 'spending'>,
+  broadcasters: Broadcaster[],
+  metrics: Metrics,
   logger: Logger,
-): Rooms {
+): AppContext {
   const log = createRoomLog(store);
-  const rights = rightsCache(log);
+  const rights = createRightsCache(log);
   const report = createFailureLog(logger, {
     failing: 'the room log could not be read; trying again',
     recovered: 'the room log is read again',
   });
-  const feeds = roomFeeds({ log, bus, rights, audiences, sweepMs, events: { ...measured.feeds, ...report } });
-  const queue = sendQueue({ log, rights, bus, events: measured.sends });
+  const feeds = createFeedRegistry({
+    log,
+    bus,
+    rights,
+    broadcasters,
+    reconcileIntervalMs,
+    events: { ...metrics.feeds, ...report },
+  });
+  const queue = createSendQueue({ log, rights, bus, events: metrics.sends });
   return {
     ...{ store, log, bus, rights, feeds, queue },
-    acceptances: acceptanceQueue({ log, rights, bus }),
-    sendRate: sendRate(limits.sendRate, limits.sendBurst, measured.limits),
-    requestLimits: requestLimits(limits, measured.limits, spending),
-    reads: userReads(),
+    acceptances: createAcceptanceQueue({ log, rights, bus }),
+    sendRate: createSendRate(limits.sendRate, limits.sendBurst, metrics.limits),
+    requestLimits: createRequestLimits(limits, metrics.limits, spending),
+    concurrentReads: createConcurrentReads(),
     settings: {
       roomCreateLevel,
       contentBytes: limits.contentBytes,
@@ -370,7 +389,7 @@ function roomsOver(
 }
 
 /** Also what was on its way into the queue. The turn after it is for the acknowledgements to go out. */
-async function allAnswered(queue: SendQueue): Promise<void> {
+async function whenSettled(queue: SendQueue): Promise<void> {
   do {
     await queue.settled();
     await new Promise((resolve) => setImmediate(resolve));

@@ -3,11 +3,11 @@ export interface LiveConnections {
   /** Those that are not gone yet. */
   readonly size: number;
   /** Begins to close so many of those that are open, and says how many it found. */
-  closeSome(most: number): number;
+  closeUpTo(most: number): number;
 }
 
 /** The parts of a drain. They leave time for each other, whatever the one before waits for. */
-export function drainTimes(drainMs: number, now = Date.now()) {
+export function computeDrainTimes(drainMs: number, now = Date.now()) {
   return {
     /** A database that hangs takes this long; then connections are closed all the same. */
     writesUntil: now + drainMs * 0.6,
@@ -19,34 +19,34 @@ export function drainTimes(drainMs: number, now = Date.now()) {
 
 const sliceMs = 50;
 /** So that a node with few connections is not slow. */
-const leastOfSlice = 20;
+const minSlice = 20;
 
 /** Evenly over the time, so that the clients do not all come back in one moment. */
 export async function closeInSlices(transports: LiveConnections[], spreadMs: number, deadline: number): Promise<void> {
-  const all = countOf(transports);
+  const all = countConnections(transports);
   const begin = Date.now();
   let closed = 0;
   while (Date.now() < deadline) {
     const due = (all * (Date.now() - begin + sliceMs)) / Math.max(sliceMs, spreadMs);
-    let left = Math.max(leastOfSlice, Math.ceil(due) - closed);
+    let left = Math.max(minSlice, Math.ceil(due) - closed);
     const before = closed;
     for (const transport of transports) {
-      const some = transport.closeSome(left);
+      const some = transport.closeUpTo(left);
       left -= some;
       closed += some;
     }
     if (closed === before) return;
-    await pause(sliceMs);
+    await sleep(sliceMs);
   }
 }
 
 /** Until the last of them has said goodbye, or the time is up. */
-export async function gone(transports: LiveConnections[], deadline: number): Promise<void> {
-  while (countOf(transports) > 0 && Date.now() < deadline) await pause(10);
+export async function waitUntilClosed(transports: LiveConnections[], deadline: number): Promise<void> {
+  while (countConnections(transports) > 0 && Date.now() < deadline) await sleep(10);
 }
 
 /** Whether the work was done before the deadline. */
-export async function before(deadline: number, work: Promise<unknown>): Promise<boolean> {
+export async function waitUntil(deadline: number, work: Promise<unknown>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<boolean>((resolve) => {
     timer = setTimeout(() => resolve(false), Math.max(0, deadline - Date.now()));
@@ -58,6 +58,6 @@ export async function before(deadline: number, work: Promise<unknown>): Promise<
   return Promise.race([done, late]).finally(() => clearTimeout(timer));
 }
 
-const countOf = (transports: LiveConnections[]) => transports.reduce((sum, { size }) => sum + size, 0);
+const countConnections = (transports: LiveConnections[]) => transports.reduce((sum, { size }) => sum + size, 0);
 
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -2,64 +2,64 @@ import type { Uuid } from '../core/ids.ts';
 import type { Identity } from './identity.ts';
 
 /** The token of one live connection. */
-export interface HeldToken {
+export interface ActiveToken {
   readonly identity: Identity;
   revoke(): void;
   /** Time has passed: its end may have come near. */
-  look(): void;
+  check(): void;
 }
 
 /** The tokens that live connections came with, to be found by what they are revoked by. */
-export class HeldTokens {
+export class ActiveTokens {
   readonly #byUser = new Index<Uuid>();
   readonly #byJti = new Index<string>();
 
-  hold(token: HeldToken): void {
+  add(token: ActiveToken): void {
     const { actor, jti } = token.identity;
     this.#byUser.add(actor.user, token);
     if (jti !== null) this.#byJti.add(jti, token);
   }
 
-  release(token: HeldToken): void {
+  remove(token: ActiveToken): void {
     const { actor, jti } = token.identity;
     this.#byUser.remove(actor.user, token);
     if (jti !== null) this.#byJti.remove(jti, token);
   }
 
-  *all(): Iterable<HeldToken> {
+  *all(): Iterable<ActiveToken> {
     yield* this.#byUser.all();
   }
 
   /** Those that a revocation may concern. */
-  maybeOf({ user, jti }: { user: Uuid | null; jti: string | null }): HeldToken[] {
-    return [...this.#byUser.of(user), ...this.#byJti.of(jti)];
+  findCandidates({ user, jti }: { user: Uuid | null; jti: string | null }): ActiveToken[] {
+    return [...this.#byUser.get(user), ...this.#byJti.get(jti)];
   }
 }
 
 /** Most users have one connection, and for one a set would weigh more than the rest of it. */
 class Index<Key> {
-  readonly #tokens = new Map<Key, HeldToken | Set<HeldToken>>();
+  readonly #tokens = new Map<Key, ActiveToken | Set<ActiveToken>>();
 
-  of(key: Key | null): Iterable<HeldToken> {
+  get(key: Key | null): Iterable<ActiveToken> {
     const found = key === null ? undefined : this.#tokens.get(key);
     if (!found) return [];
     return found instanceof Set ? found : [found];
   }
 
-  *all(): Iterable<HeldToken> {
+  *all(): Iterable<ActiveToken> {
     for (const found of this.#tokens.values()) {
       if (found instanceof Set) yield* found;
       else yield found;
     }
   }
 
-  add(key: Key, token: HeldToken): void {
+  add(key: Key, token: ActiveToken): void {
     const known = this.#tokens.get(key);
     if (known instanceof Set) known.add(token);
     else this.#tokens.set(key, known && known !== token ? new Set([known, token]) : token);
   }
 
-  remove(key: Key, token: HeldToken): void {
+  remove(key: Key, token: ActiveToken): void {
     const known = this.#tokens.get(key);
     if (known instanceof Set) {
       known.delete(token);

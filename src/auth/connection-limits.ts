@@ -3,7 +3,7 @@ import { ChatError } from '../core/errors.ts';
 import type { Uuid } from '../core/ids.ts';
 
 /** How many connections there may be, over both live transports. */
-export interface Connections {
+export interface ConnectionLimits {
   /**
    * Counts a connection that has no token yet. At the limit the oldest of them is closed, so that one host cannot lock
    * the others of this node out. Returns the undo, for when it has authenticated or gone.
@@ -19,12 +19,12 @@ export interface Connections {
 }
 
 interface Limits {
-  unauthenticated: number;
+  unauthenticatedConnections: number;
   connectionsPerUser: number;
 }
 
-export function connections(limits: Limits, leases?: ConnectionLeases): Connections {
-  const waiting = new Set<() => void>();
+export function createConnectionLimits(limits: Limits, leases?: ConnectionLeases): ConnectionLimits {
+  const unauthenticated = new Set<() => void>();
   const perUser = new Map<Uuid, number>();
   const most = limits.connectionsPerUser;
   let admitted = 0;
@@ -37,16 +37,16 @@ export function connections(limits: Limits, leases?: ConnectionLeases): Connecti
 
   return {
     awaitToken(close) {
-      if (limits.unauthenticated > 0 && waiting.size >= limits.unauthenticated) {
-        const [oldest] = waiting;
+      if (limits.unauthenticatedConnections > 0 && unauthenticated.size >= limits.unauthenticatedConnections) {
+        const [oldest] = unauthenticated;
         if (oldest) {
-          waiting.delete(oldest);
+          unauthenticated.delete(oldest);
           oldest();
         }
       }
       const entry = () => close();
-      waiting.add(entry);
-      return () => void waiting.delete(entry);
+      unauthenticated.add(entry);
+      return () => void unauthenticated.delete(entry);
     },
     async admit(user) {
       const holder = String(admitted++);
@@ -68,7 +68,7 @@ export function connections(limits: Limits, leases?: ConnectionLeases): Connecti
       });
     },
     get unauthenticated() {
-      return waiting.size;
+      return unauthenticated.size;
     },
   };
 }

@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { makeDirectory } from '../database/make-directory.ts';
 
 /** The key that the embedded default signs and verifies tokens with. */
-export const embeddedSecret = (directory: string): string => keptSecret(directory, 'jwt-secret');
+export const loadEmbeddedSecret = (directory: string): string => loadOrCreateSecret(directory, 'jwt-secret');
 
 /** The key in the link to the playground's page. Whoever has it gets tokens from the page's route. */
-export const playgroundKey = (directory: string): string => keptSecret(directory, 'playground-key');
+export const loadPlaygroundKey = (directory: string): string => loadOrCreateSecret(directory, 'playground-key');
 
 /** Created at the first start and kept in the data directory, readable by its owner only. */
-function keptSecret(directory: string, name: string): string {
+function loadOrCreateSecret(directory: string, name: string): string {
   const path = join(directory, name);
   makeDirectory(directory);
   const draft = `${path}.${process.pid}`;

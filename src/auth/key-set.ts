@@ -3,25 +3,30 @@ import { createLocalJWKSet, type JSONWebKeySet, type JWSHeaderParameters, errors
 import { minRsaBits } from '../config/config.ts';
 import { ChatError } from '../core/errors.ts';
 
-export interface KeySetTimings {
+export interface KeySetTimeouts {
   /** A set is fetched again after this, used or not. */
   refreshMs: number;
   /** Between two attempts, successful or not. */
-  pauseMs: number;
+  maxBackoffMs: number;
   /** As long as there is no set: the pause after the first failure, which doubles up to `pauseMs`. */
-  firstPauseMs: number;
+  initialBackoffMs: number;
   /** How long one attempt may take, the body included. */
   timeoutMs: number;
 }
 
-const defaultTimings: KeySetTimings = { refreshMs: 600_000, pauseMs: 30_000, firstPauseMs: 1_000, timeoutMs: 5_000 };
+const defaultTimeouts: KeySetTimeouts = {
+  refreshMs: 600_000,
+  maxBackoffMs: 30_000,
+  initialBackoffMs: 1_000,
+  timeoutMs: 5_000,
+};
 const maxBytes = 256 * 1024;
 const maxKeys = 1_000;
 
 /** The keys that an issuer publishes. What was fetched once holds until a newer set replaces it. */
 export interface KeySet {
   /** Throws `UNAUTHENTICATED` for a token whose key is not in the set, `UNAVAILABLE` if that cannot be known. */
-  keyFor(header: JWSHeaderParameters): Promise<KeyObject>;
+  findKey(header: JWSHeaderParameters): Promise<KeyObject>;
   /** Whether the last attempt succeeded. */
   readonly isUp: boolean;
   /** Of the set in use; 0 without one. */
@@ -34,11 +39,11 @@ export interface KeySet {
 interface Collaborators {
   url: string;
   report: { failed(error: unknown): void; recovered(): void };
-  timings?: Partial<KeySetTimings> | undefined;
+  timeouts?: Partial<KeySetTimeouts> | undefined;
 }
 
-export function remoteKeySet({ url, report, timings }: Collaborators): KeySet {
-  const { refreshMs, pauseMs, firstPauseMs, timeoutMs } = { ...defaultTimings, ...timings };
+export function createRemoteKeySet({ url, report, timeouts }: Collaborators): KeySet {
+  const { refreshMs, maxBackoffMs, initialBackoffMs, timeoutMs } = { ...defaultTimeouts, ...timeouts };
   let keys: ReturnType<typeof createLocalJWKSet> | undefined;
   let fetchedAt = 0;
   let attemptedAt = Number.NEGATIVE_INFINITY;
@@ -67,23 +72,24 @@ export function remoteKeySet({ url, report, timings }: Collaborators): KeySet {
     clearTimeout(timer);
     attempt ??= load().finally(() => {
       attempt = undefined;
-      const pause = failures > 0 ? currentPauseMs() : refreshMs;
+      const pause = failures > 0 ? currentBackoffMs() : refreshMs;
       if (!hasEnded) timer = setTimeout(fetchNow, pause * (1 + Math.random() / 10)).unref();
     });
     return attempt;
   }
 
-  const currentPauseMs = () => (keys ? pauseMs : Math.min(pauseMs, firstPauseMs * 2 ** Math.max(0, failures - 1)));
+  const currentBackoffMs = () =>
+    keys ? maxBackoffMs : Math.min(maxBackoffMs, initialBackoffMs * 2 ** Math.max(0, failures - 1));
 
   /** Resolves when an attempt that is allowed now has ended; at once where the last one was a moment ago. */
   async function fetchIfDue(): Promise<void> {
-    if (attempt || performance.now() - attemptedAt >= currentPauseMs()) await fetchNow();
+    if (attempt || performance.now() - attemptedAt >= currentBackoffMs()) await fetchNow();
   }
 
   async function find(header: JWSHeaderParameters): Promise<KeyObject | undefined> {
     if (!keys) return undefined;
     try {
-      return longEnough(KeyObject.from((await keys(header)) as webcrypto.CryptoKey));
+      return assertKeyLength(KeyObject.from((await keys(header)) as webcrypto.CryptoKey));
     } catch (error) {
       if (error instanceof ChatError) throw error;
       if (error instanceof joseErrors.JWKSNoMatchingKey) return undefined;
@@ -96,7 +102,7 @@ export function remoteKeySet({ url, report, timings }: Collaborators): KeySet {
   }
 
   return {
-    async keyFor(header) {
+    async findKey(header) {
       const known = await find(header);
       if (known) return known;
       await fetchIfDue();
@@ -122,7 +128,7 @@ export function remoteKeySet({ url, report, timings }: Collaborators): KeySet {
 }
 
 /** Whoever can factor a short key signs tokens with it; one of `JWT_PUBLIC_KEY` is refused at the start. */
-function longEnough(key: KeyObject): KeyObject {
+function assertKeyLength(key: KeyObject): KeyObject {
   const bits = key.asymmetricKeyDetails?.modulusLength;
   if (bits === undefined || bits >= minRsaBits) return key;
   const message = `The key of the token has ${bits} bits; an RSA key must have at least ${minRsaBits}`;

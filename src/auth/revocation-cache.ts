@@ -1,27 +1,27 @@
 import type { Store } from '../database/store.ts';
-import { type RevocableToken, RevokedTokens } from './revocation-index.ts';
+import { type RevocableToken, RevocationIndex } from './revocation-index.ts';
 import { type RevocationChange, readRevocationsFrom } from './revocation-log.ts';
 
 /** How long a lifted revocation stays in the database, for the nodes to hear of it. */
-export const rememberLiftedMs = 3_600_000;
+export const liftedRetentionMs = 3_600_000;
 
 /** What one node knows of the revocations. */
-export interface KnownRevocations {
+export interface RevocationCache {
   isRevoked(token: RevocableToken): boolean;
   /** Resolves when everything that is committed by now is known. */
   refresh(): Promise<void>;
   /** Tells which have come into force; returns the undo. */
-  onChange(hear: (inForce: readonly RevocationChange[]) => void): () => void;
+  onChange(listener: (inForce: readonly RevocationChange[]) => void): () => void;
 }
 
-interface Reading extends KnownRevocations {
+interface Reading extends RevocationCache {
   readonly version: number;
   /** What was read of the changes from this version on. */
-  take(changes: readonly RevocationChange[], from: number): Promise<void>;
+  apply(changes: readonly RevocationChange[], from: number): Promise<void>;
 }
 
-export function knownRevocations(store: Pick<Store, 'query'>): Reading {
-  const revoked = new RevokedTokens();
+export function createRevocationCache(store: Pick<Store, 'query'>): Reading {
+  const revoked = new RevocationIndex();
   const listeners = new Set<(inForce: readonly RevocationChange[]) => void>();
   let version = 0;
   let readAt = 0;
@@ -29,12 +29,12 @@ export function knownRevocations(store: Pick<Store, 'query'>): Reading {
   let next: Promise<void> | undefined;
 
   function apply(changes: readonly RevocationChange[]): void {
-    const inForce = changes.filter((change) => revoked.take(change));
+    const inForce = changes.filter((change) => revoked.add(change));
     version = changes.at(-1)?.version ?? 0;
-    if (inForce.length > 0) for (const hear of listeners) hear(inForce);
+    if (inForce.length > 0) for (const listener of listeners) listener(inForce);
   }
 
-  async function take(changes: readonly RevocationChange[], from: number): Promise<void> {
+  async function applyRead(changes: readonly RevocationChange[], from: number): Promise<void> {
     const head = changes.at(-1)?.version;
     // The newest of all is never removed: where it is missing, the database was restored.
     if (head === undefined && from > 0) return readAll();
@@ -54,10 +54,10 @@ export function knownRevocations(store: Pick<Store, 'query'>): Reading {
   /** After a failure or a long absence everything is read: the database may have been restored, lifted ones may be gone. */
   async function read(): Promise<void> {
     const now = Date.now();
-    const isFresh = now - readAt < rememberLiftedMs / 2;
+    const isFresh = now - readAt < liftedRetentionMs / 2;
     readAt = 0;
     const from = version;
-    if (isFresh) await take(await readRevocationsFrom(store, from), from);
+    if (isFresh) await applyRead(await readRevocationsFrom(store, from), from);
     else await readAll();
     readAt = now;
   }
@@ -81,13 +81,13 @@ export function knownRevocations(store: Pick<Store, 'query'>): Reading {
   return {
     isRevoked: (token) => revoked.has(token),
     refresh,
-    take,
+    apply: applyRead,
     get version() {
       return version;
     },
-    onChange(hear) {
-      listeners.add(hear);
-      return () => void listeners.delete(hear);
+    onChange(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
     },
   };
 }

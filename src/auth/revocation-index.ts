@@ -10,7 +10,7 @@ export interface RevocableToken {
 }
 
 /** All revocations in force, in memory: every request asks. */
-export class RevokedTokens {
+export class RevocationIndex {
   readonly #inForce = new Map<number, RevocationChange>();
   /** Of each user, by revocation: tokens issued before this are over. */
   readonly #users = new Map<Uuid, { bounds: Map<number, number>; highest: number }>();
@@ -22,8 +22,8 @@ export class RevokedTokens {
   }
 
   /** Whether it is new here. */
-  take(change: RevocationChange): boolean {
-    if (change.lifted) this.#forget(change.id);
+  add(change: RevocationChange): boolean {
+    if (change.lifted) this.#remove(change.id);
     if (change.lifted || this.#inForce.has(change.id)) return false;
     const { id, user, issuedBefore, jti } = change;
     this.#inForce.set(id, change);
@@ -39,7 +39,7 @@ export class RevokedTokens {
     for (const index of [this.#inForce, this.#users, this.#jtis]) index.clear();
   }
 
-  #forget(id: number): void {
+  #remove(id: number): void {
     const known = this.#inForce.get(id);
     if (!known) return;
     this.#inForce.delete(id);

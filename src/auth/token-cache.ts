@@ -2,15 +2,15 @@ import { LRUCache } from 'lru-cache';
 import type { Identity } from './identity.ts';
 
 /** Long enough for a client that comes back, short enough for a key that is withdrawn. */
-const rememberedMs = 30_000;
-const most = 1_000;
-const longestBytes = 2_048;
+const ttlMs = 30_000;
+const maxEntries = 1_000;
+const maxTokenBytes = 2_048;
 
 type Verify = (token: unknown) => Promise<Identity>;
 
 /** Does not verify the same token again within half a minute; its end and its revocation are looked at each time. */
-export function rememberingRecent(verify: Verify, recheck: (identity: Identity) => void): Verify {
-  const known = new LRUCache<string, Identity>({ max: most, ttl: rememberedMs });
+export function cacheVerification(verify: Verify, recheck: (identity: Identity) => void): Verify {
+  const known = new LRUCache<string, Identity>({ max: maxEntries, ttl: ttlMs });
   return async (token) => {
     const remembered = typeof token === 'string' ? known.get(token) : undefined;
     if (remembered && !hasExpired(remembered)) {
@@ -18,7 +18,7 @@ export function rememberingRecent(verify: Verify, recheck: (identity: Identity) 
       return remembered;
     }
     const identity = await verify(token);
-    if (typeof token === 'string' && token.length <= longestBytes) known.set(token, identity);
+    if (typeof token === 'string' && token.length <= maxTokenBytes) known.set(token, identity);
     return identity;
   };
 }

@@ -1,14 +1,14 @@
-import { type HeldToken, HeldTokens } from './active-tokens.ts';
+import { type ActiveToken, ActiveTokens } from './active-tokens.ts';
 import type { Identity } from './identity.ts';
-import type { KnownRevocations } from './revocation-cache.ts';
+import type { RevocationCache } from './revocation-cache.ts';
 
 /** How long before the end of its token a connection is warned. */
 const warningMs = 60_000;
 /** What ends later than this has no timer of its own, but is looked at every so often. */
 const nearMs = 20 * 60_000;
-const lookEveryMs = nearMs / 2;
+const checkIntervalMs = nearMs / 2;
 
-export interface TokenLifetime {
+export interface TokenWatch {
   /** The connection has sent a fresh token. */
   renew(identity: Identity): void;
   stop(): void;
@@ -16,40 +16,40 @@ export interface TokenLifetime {
 
 /** The connection that has the token. */
 export interface TokenHolder {
-  warnOfTokenEnd?(inMs: number): void;
+  warnOfTokenExpiry?(inMs: number): void;
   /** Called once; within `watch` or `renew` where the token was revoked while it was on its way there. */
   endWithToken(how: 'expired' | 'revoked'): void;
 }
 
 /** The end of the tokens of all live connections, whichever way it comes. */
-export interface TokenLifetimes {
-  watch(identity: Identity, holder: TokenHolder): TokenLifetime;
+export interface TokenExpiry {
+  watch(identity: Identity, holder: TokenHolder): TokenWatch;
 }
 
-export function tokenLifetimes({
+export function createTokenExpiry({
   isRevoked,
   onChange,
-}: Pick<KnownRevocations, 'isRevoked' | 'onChange'>): TokenLifetimes {
-  const held = new HeldTokens();
+}: Pick<RevocationCache, 'isRevoked' | 'onChange'>): TokenExpiry {
+  const active = new ActiveTokens();
   onChange((inForce) => {
     for (const revocation of inForce) {
-      for (const token of held.maybeOf(revocation)) if (isRevoked(token.identity)) token.revoke();
+      for (const token of active.findCandidates(revocation)) if (isRevoked(token.identity)) token.revoke();
     }
   });
   setInterval(() => {
-    for (const token of held.all()) token.look();
-  }, lookEveryMs).unref();
-  const shared = { held, isRevoked };
-  return { watch: (identity, holder) => new Watch(shared, identity, holder) };
+    for (const token of active.all()) token.check();
+  }, checkIntervalMs).unref();
+  const shared = { active, isRevoked };
+  return { watch: (identity, holder) => new ConnectionToken(shared, identity, holder) };
 }
 
 interface Shared {
-  held: HeldTokens;
+  active: ActiveTokens;
   isRevoked: (identity: Identity) => boolean;
 }
 
 /** There is one for each connection: it is kept small. */
-class Watch implements TokenLifetime, HeldToken {
+class ConnectionToken implements TokenWatch, ActiveToken {
   identity: Identity;
   readonly #shared: Shared;
   readonly #holder: TokenHolder;
@@ -69,14 +69,14 @@ class Watch implements TokenLifetime, HeldToken {
     if (this.#shared.isRevoked(fresh)) return this.#holder.endWithToken('revoked');
     this.identity = fresh;
     this.#hasWarned = false;
-    this.#shared.held.hold(this);
+    this.#shared.active.add(this);
     this.#wait();
   }
 
   stop(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#shared.held.release(this);
+    this.#shared.active.remove(this);
   }
 
   revoke(): void {
@@ -88,7 +88,7 @@ class Watch implements TokenLifetime, HeldToken {
     this.#holder.endWithToken(how);
   }
 
-  look(): void {
+  check(): void {
     if (!this.#timer) this.#wait();
   }
 
@@ -96,7 +96,7 @@ class Watch implements TokenLifetime, HeldToken {
   #wait(): void {
     const { expiresAt } = this.identity;
     if (expiresAt === null) return;
-    const isToWarn = !this.#hasWarned && this.#holder.warnOfTokenEnd !== undefined;
+    const isToWarn = !this.#hasWarned && this.#holder.warnOfTokenExpiry !== undefined;
     const wait = Math.max(0, expiresAt * 1_000 - (isToWarn ? warningMs : 0) - Date.now());
     if (wait <= nearMs) this.#timer = setTimeout(passed, wait, this, isToWarn).unref();
   }
@@ -106,9 +106,9 @@ class Watch implements TokenLifetime, HeldToken {
     this.#timer = undefined;
     if (!isToWarn) return this.#end('expired');
     this.#hasWarned = true;
-    this.#holder.warnOfTokenEnd!(Math.max(0, Math.round(this.identity.expiresAt! * 1_000 - Date.now())));
+    this.#holder.warnOfTokenExpiry!(Math.max(0, Math.round(this.identity.expiresAt! * 1_000 - Date.now())));
     this.#wait();
   }
 }
 
-const passed = (watch: Watch, isToWarn: boolean) => watch.pass(isToWarn);
+const passed = (watch: ConnectionToken, isToWarn: boolean) => watch.pass(isToWarn);

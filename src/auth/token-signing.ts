@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import { SignJWT } from 'jose';
 import type { Config } from '../config/config.ts';
 
-interface Wanted {
+interface TokenRequest {
   claims: { userUUID: string; entityUUID?: string; levelOnEntity: number; scope?: string };
   /** Undefined: for ever. */
   seconds: number | undefined;
@@ -15,7 +15,7 @@ interface SigningKey {
 }
 
 /** A token that the configuration accepts, where it knows the key. */
-export function signToken({ claims, seconds }: Wanted, { key, alg, kid }: SigningKey, { tokens }: Config) {
+export function signToken({ claims, seconds }: TokenRequest, { key, alg, kid }: SigningKey, { tokens }: Config) {
   const token = new SignJWT({ ...claims })
     .setProtectedHeader({ alg, typ: 'JWT', ...(kid && { kid }) })
     .setSubject(claims.userUUID)

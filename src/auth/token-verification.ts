@@ -7,7 +7,7 @@ import { ChatError } from '../core/errors.ts';
 import { Uuid } from '../core/ids.ts';
 import type { Identity } from './identity.ts';
 import type { KeySet } from './key-set.ts';
-import { rememberingRecent } from './token-cache.ts';
+import { cacheVerification } from './token-cache.ts';
 
 export interface Authenticator {
   /** Throws `UNAUTHENTICATED`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`, or `UNAVAILABLE` where the keys cannot be had. */
@@ -52,7 +52,7 @@ const notBeforeLeewaySeconds = 10;
 const issuedAtLeewaySeconds = 300;
 
 /** The client need only wait. */
-function assertValidYet({ nbf, iat }: { nbf: number; iat: number }): void {
+function assertAlreadyValid({ nbf, iat }: { nbf: number; iat: number }): void {
   const now = Date.now() / 1_000;
   const times = [
     ['nbf', nbf - notBeforeLeewaySeconds],
@@ -69,7 +69,7 @@ function assertValidYet({ nbf, iat }: { nbf: number; iat: number }): void {
   }
 }
 
-function identityOf(payload: unknown): Identity {
+function parseIdentity(payload: unknown): Identity {
   const claims = Claims.safeParse(payload);
   if (!claims.success) {
     const issue = claims.error.issues[0];
@@ -79,7 +79,7 @@ function identityOf(payload: unknown): Identity {
   const user = Uuid.safeParse(userUUID ?? sub);
   if (!user.success)
     throw new ChatError('UNAUTHENTICATED', { field: 'userUUID', message: user.error.issues[0]!.message });
-  assertValidYet({ nbf, iat });
+  assertAlreadyValid({ nbf, iat });
   const actor = {
     user: user.data,
     entity: entityUUID ?? null,
@@ -97,19 +97,19 @@ function identityOf(payload: unknown): Identity {
 /** Those of the configuration, and the set of an issuer once it is fetched. */
 export type VerificationKeys =
   | Extract<TokenKeys, { source: 'secrets' | 'public_key' }>
-  | { source: 'jwks'; keySet: Pick<KeySet, 'keyFor'> };
+  | { source: 'jwks'; keySet: Pick<KeySet, 'findKey'> };
 
-type GiveKey = (error: unknown, key?: KeyObject) => void;
+type KeyCallback = (error: unknown, key?: KeyObject) => void;
 
 /** Finds the key for a token; passport-jwt does the verifying, with the algorithms that fit the source. */
-function keySource(keys: VerificationKeys) {
+function createKeySource(keys: VerificationKeys) {
   switch (keys.source) {
     case 'secrets':
-      return { algorithms: ['HS256'], keyFor: secretFor(keys.secrets) };
+      return { algorithms: ['HS256'], keyFor: createSecretLookup(keys.secrets) };
     case 'public_key':
       return { algorithms: [keys.algorithm], keyFor: async () => keys.key };
     case 'jwks':
-      return { algorithms: ['RS256', 'ES256'], keyFor: keyOfSet(keys.keySet) };
+      return { algorithms: ['RS256', 'ES256'], keyFor: createKeySetLookup(keys.keySet) };
   }
 }
 
@@ -117,7 +117,7 @@ function keySource(keys: VerificationKeys) {
  * While a secret is rotated there are several: the one that made the signature, or the first. As key objects, because
  * jsonwebtoken first tries to read anything else as a PEM file, each time.
  */
-function secretFor(secrets: readonly string[]) {
+function createSecretLookup(secrets: readonly string[]) {
   const keys = secrets.map((secret) => createSecretKey(Buffer.from(secret)));
   return async (token: string) => {
     if (keys.length === 1) return keys[0]!;
@@ -132,19 +132,19 @@ function secretFor(secrets: readonly string[]) {
   };
 }
 
-function keyOfSet(keySet: Pick<KeySet, 'keyFor'>) {
+function createKeySetLookup(keySet: Pick<KeySet, 'findKey'>) {
   return async (token: string) => {
     const header = decodeProtectedHeader(token);
     const { alg } = header;
     if (alg !== 'RS256' && alg !== 'ES256') {
       throw new ChatError('UNAUTHENTICATED', { message: 'The alg of the token must be RS256 or ES256' });
     }
-    return keySet.keyFor({ ...header, alg });
+    return keySet.findKey({ ...header, alg });
   };
 }
 
 /** What passport-jwt says of a token that does not hold, in our words. */
-export function tokenRefusal(reason: unknown): ChatError {
+export function toTokenError(reason: unknown): ChatError {
   if (reason instanceof ChatError) return reason;
   const name = reason instanceof Error ? reason.name : '';
   if (name === 'TokenExpiredError') return new ChatError('TOKEN_EXPIRED');
@@ -155,7 +155,7 @@ export function tokenRefusal(reason: unknown): ChatError {
 /** So that the first one fits into a frame that is received before a token, on every transport. */
 export const maxTokenLength = 4_000;
 
-export const noToken = () =>
+export const createMissingTokenError = () =>
   new ChatError('UNAUTHENTICATED', {
     field: 'token',
     message: `must be a JWT of at most ${maxTokenLength} characters`,
@@ -165,17 +165,17 @@ const maxHeaderLength = 'Bearer '.length + maxTokenLength;
 
 /** passport-jwt would say that there is no token. */
 export function assertHeaderFits(header: string | undefined): void {
-  if (header !== undefined && header.length > maxHeaderLength) throw noToken();
+  if (header !== undefined && header.length > maxHeaderLength) throw createMissingTokenError();
 }
 
 /** The token of an `Authorization` header. passport-jwt's own reading of it takes quadratic time. */
-export function bearerOf(header: string | undefined): string | null {
+export function parseBearer(header: string | undefined): string | null {
   if (header === undefined || header.length > maxHeaderLength) return null;
   return /^Bearer +([^\s]+)$/i.exec(header)?.[1] ?? null;
 }
 
 /** Many libraries hand over the whole header. A JWT has no blanks, so nothing else can be meant. */
-const withoutScheme = (token: string) => token.replace(/^Bearer +/i, '');
+const stripScheme = (token: string) => token.replace(/^Bearer +/i, '');
 
 interface TokenSettings {
   keys: VerificationKeys;
@@ -185,8 +185,8 @@ interface TokenSettings {
 }
 
 /** The one verification of tokens, by passport-jwt, for REST, Socket.IO and `/chat` alike. */
-export function tokenAuthenticator({ keys, audiences, issuers, isRevoked }: TokenSettings): Authenticator {
-  const { algorithms, keyFor } = keySource(keys);
+export function createAuthenticator({ keys, audiences, issuers, isRevoked }: TokenSettings): Authenticator {
+  const { algorithms, keyFor } = createKeySource(keys);
   const recheck = (identity: Identity) => {
     if (isRevoked(identity)) throw new ChatError('TOKEN_REVOKED');
   };
@@ -198,8 +198,8 @@ export function tokenAuthenticator({ keys, audiences, issuers, isRevoked }: Toke
   };
   const strategy = new Strategy(
     {
-      jwtFromRequest: (request) => bearerOf(request.headers.authorization),
-      secretOrKeyProvider: (_request: unknown, token: string, give: GiveKey) => {
+      jwtFromRequest: (request) => parseBearer(request.headers.authorization),
+      secretOrKeyProvider: (_request: unknown, token: string, give: KeyCallback) => {
         readableKeyFor(token).then(
           (key) => give(null, key),
           (error) => give(error instanceof ChatError ? error : new ChatError('UNAUTHENTICATED', { cause: error })),
@@ -213,7 +213,7 @@ export function tokenAuthenticator({ keys, audiences, issuers, isRevoked }: Toke
     } as ConstructorParameters<typeof Strategy>[0],
     (payload: unknown, done: (error: unknown, identity?: Identity) => void) => {
       try {
-        const identity = identityOf(payload);
+        const identity = parseIdentity(payload);
         recheck(identity);
         done(null, identity);
       } catch (error) {
@@ -223,9 +223,9 @@ export function tokenAuthenticator({ keys, audiences, issuers, isRevoked }: Toke
   );
   const verify = (given: unknown) =>
     new Promise<Identity>((resolve, reject) => {
-      const token = typeof given === 'string' ? withoutScheme(given) : given;
+      const token = typeof given === 'string' ? stripScheme(given) : given;
       if (typeof token !== 'string' || token === '' || token.length > maxTokenLength) {
-        return reject(noToken());
+        return reject(createMissingTokenError());
       }
       // The strategy as passport itself would run it for a request.
       const attempt = Object.create(strategy) as Strategy & {
@@ -234,9 +234,9 @@ export function tokenAuthenticator({ keys, audiences, issuers, isRevoked }: Toke
         error(reason: unknown): void;
       };
       attempt.success = resolve;
-      attempt.fail = (reason) => reject(tokenRefusal(reason));
-      attempt.error = (reason) => reject(tokenRefusal(reason));
+      attempt.fail = (reason) => reject(toTokenError(reason));
+      attempt.error = (reason) => reject(toTokenError(reason));
       attempt.authenticate({ headers: { authorization: `Bearer ${token}` } } as never);
     });
-  return { strategy, recheck, verify: rememberingRecent(verify, recheck) };
+  return { strategy, recheck, verify: cacheVerification(verify, recheck) };
 }

@@ -1,7 +1,7 @@
 import { createPrivateKey, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { embeddedSecret } from '../auth/embedded-secret.ts';
+import { loadEmbeddedSecret } from '../auth/embedded-secret.ts';
 import { signToken } from '../auth/token-signing.ts';
 import { readConfig } from '../config/config.ts';
 import { Uuid } from '../core/ids.ts';
@@ -52,7 +52,7 @@ function signingKey({ 'private-key': file }: Options, config: ReturnType<typeof 
   }
   switch (keys.source) {
     case 'embedded':
-      return { key: Buffer.from(embeddedSecret(config.dataDirectory)), alg: 'HS256' };
+      return { key: Buffer.from(loadEmbeddedSecret(config.dataDirectory)), alg: 'HS256' };
     case 'secrets':
       return { key: Buffer.from(keys.secrets[0]!), alg: 'HS256' };
     default:

@@ -1,8 +1,8 @@
 import { type Namespace, Server } from 'socket.io';
-import { localRoomBus, type RoomBus } from '../core/bus.ts';
+import { createLocalRoomBus, type RoomBus } from '../core/bus.ts';
 import type { RoomId } from '../core/ids.ts';
 import { BusMessage } from '../core/log/change.ts';
-import type { NodeCall, NodeCalls } from '../core/signals.ts';
+import type { Signal, Signals } from '../core/signals.ts';
 import { createRelaySocket } from './relay-socket.ts';
 
 /** As Socket.IO calls it: with `new`. */
@@ -10,7 +10,7 @@ export type NodesAdapter = (namespace: Namespace) => Namespace['adapter'];
 
 export interface SocketioRoomBus {
   bus: RoomBus;
-  signals: NodeCalls;
+  signals: Signals;
   /** From now on other nodes are told and heard. Until then this node is alone. */
   attach(adapter: NodesAdapter): void;
   /** From now on this channel of the adapter's is heard. */
@@ -46,8 +46,8 @@ const noParser = { Encoder, Decoder: class {} as never };
  * that serves it. What this node publishes its own listeners hear directly, whatever the adapter does.
  */
 export function createSocketioRoomBus({ failed, rejected }: BusEvents): SocketioRoomBus {
-  const local = localRoomBus(failed);
-  const signalListeners = new Map<NodeCall, Set<() => void>>();
+  const local = createLocalRoomBus(failed);
+  const signalListeners = new Map<Signal, Set<() => void>>();
   const missedListeners = new Set<(rooms?: readonly RoomId[]) => void>();
   const listeners = new Map<RoomId, number>();
   let newlySubscribed: RoomId[] = [];
@@ -56,7 +56,7 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents): Socketio
 
   function handleMessage(name: unknown, body: unknown): void {
     if (name === 'call') {
-      for (const listener of signalListeners.get(parseJson(body) as NodeCall) ?? []) runSafely(listener);
+      for (const listener of signalListeners.get(parseJson(body) as Signal) ?? []) runSafely(listener);
       return;
     }
     if (name === 'missed') return notifyAllMissed();
@@ -102,8 +102,8 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents): Socketio
         local.publish(envelope);
         broadcast(toRoomName(envelope.room_id), 'change', envelope);
       },
-      listen(room, listener) {
-        const unlisten = local.listen(room, listener);
+      subscribe(room, listener) {
+        const unlisten = local.subscribe(room, listener);
         const before = listeners.get(room) ?? 0;
         listeners.set(room, before + 1);
         if (before === 0) remote?.namespace.adapter.addAll(remote.relayId, new Set([toRoomName(room)]));
@@ -124,8 +124,8 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents): Socketio
       },
     },
     signals: {
-      call: (name) => broadcast(allNodesRoom, 'call', name),
-      onCall(name, listener) {
+      send: (name) => broadcast(allNodesRoom, 'call', name),
+      onSignal(name, listener) {
         const existing = signalListeners.get(name) ?? new Set();
         signalListeners.set(name, existing.add(listener));
         return () => void existing.delete(listener);

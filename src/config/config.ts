@@ -10,21 +10,22 @@ export type TokenKeys =
   | {
       source: 'jwks';
       url: string;
-      timings?: Partial<{ refreshMs: number; pauseMs: number; firstPauseMs: number; timeoutMs: number }>;
+      timeouts?: Partial<{ refreshMs: number; maxBackoffMs: number; initialBackoffMs: number; timeoutMs: number }>;
     }
   /** Made at the first start and kept in the data directory; the embedded default only. */
   | { source: 'embedded' };
 
 const off0 = 'A limit of 0 is off.';
 
-const digits = ({ min = 0, max = 2_147_483_647 } = {}) =>
+const integerSetting = ({ min = 0, max = 2_147_483_647 } = {}) =>
   z
     .string()
     .regex(/^[0-9]+$/, 'must be a whole number')
     .transform(Number)
     .pipe(z.int().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`));
 
-const wholeNumber = (fallback: number, bounds?: { min?: number; max?: number }) => digits(bounds).default(fallback);
+const wholeNumber = (fallback: number, bounds?: { min?: number; max?: number }) =>
+  integerSetting(bounds).default(fallback);
 
 // A line end at the end is refused, not cut: the program that signs may read the same value with it.
 const oneLine = z.string().regex(/^[^\p{Cc}\u{feff}]*$/u, {
@@ -93,9 +94,9 @@ const publicKey = z.string().transform((pem, context): { key: KeyObject; algorit
 /** What the client would stumble over at each attempt to connect. */
 const redisUrl = url('redis:', 'rediss:')
   .refine((text) => isDecodable(text), 'has a % in its user or password that is not followed by two digits: write %25')
-  .refine((text) => /^\/?[0-9]*$/.test(pathOf(text)), 'may end with the number of a database, and with nothing else');
+  .refine((text) => /^\/?[0-9]*$/.test(getPath(text)), 'may end with the number of a database, and with nothing else');
 
-const pathOf = (text: string) => (URL.canParse(text) ? new URL(text).pathname : '');
+const getPath = (text: string) => (URL.canParse(text) ? new URL(text).pathname : '');
 
 function isDecodable(text: string): boolean {
   if (!URL.canParse(text)) return true;
@@ -109,7 +110,7 @@ function isDecodable(text: string): boolean {
 }
 
 function refuseClusterDatabase(urls: string[], context: z.RefinementCtx): void {
-  if (urls.length < 2 || urls.every((text) => Number(pathOf(text).slice(1)) === 0)) return;
+  if (urls.length < 2 || urls.every((text) => Number(getPath(text).slice(1)) === 0)) return;
   context.addIssue({
     code: 'custom',
     message: 'several addresses are those of a Cluster, which has the database 0 only',
@@ -170,7 +171,7 @@ export const environment = z.object({
     .string()
     .regex(/^[a-z0-9-]{1,63}$/, 'must be 1 to 63 of a-z, 0-9 and -')
     .optional(),
-  METRICS_PORT: digits({ max: 65_535 }).optional(),
+  METRICS_PORT: integerSetting({ max: 65_535 }).optional(),
   METRICS_TOKEN: secret(16).optional(),
   ADMIN_TOKEN: z
     .string()
@@ -193,8 +194,8 @@ export interface Limits {
   frameBytes: number;
   roomsPerConnection: number;
   connectionsPerUser: number;
-  unauthenticated: number;
-  unsentBytes: number;
+  unauthenticatedConnections: number;
+  sendBufferBytes: number;
   rulesPerRoom: number;
   sendRate: number;
   sendBurst: number;
@@ -223,10 +224,10 @@ export interface Config {
   tokens: { keys: TokenKeys; audiences: string[] | undefined; issuers: string[] | undefined };
   roomCreateLevel: number;
   limits: Limits;
-  tokenDeadlineMs: number;
-  pingMs: number;
-  sweepMs: number;
-  drainMs: number;
+  authTimeoutMs: number;
+  pingIntervalMs: number;
+  reconcileIntervalMs: number;
+  drainTimeoutMs: number;
   nodeName: string | undefined;
   metrics: { port: number | undefined; token: string | undefined };
   /** Who has it may revoke tokens; without it nobody may. */
@@ -268,14 +269,14 @@ export function readConfig(env: Environment, { needsKeys = true }: Reading = {})
   const parsed = environment.safeParse(files.settings);
   const mistakes = parsed.success
     ? []
-    : parsed.error.issues.map(({ path, message }) => `${nameIn(given, path)}: ${message}`);
+    : parsed.error.issues.map(({ path, message }) => `${settingNameIn(given, path)}: ${message}`);
   mistakes.unshift(...files.mistakes);
-  if (needsKeys) mistakes.push(...keyMistakes(given));
-  mistakes.push(...nodeMistakes(given));
-  if (parsed.success) mistakes.push(...contradictions(parsed.data));
+  if (needsKeys) mistakes.push(...findKeyMistakes(given));
+  mistakes.push(...findNodeMistakes(given));
+  if (parsed.success) mistakes.push(...findContradictions(parsed.data));
   if (!parsed.success || mistakes.length > 0) throw new ConfigError([...new Set(mistakes)]);
   const settings = parsed.data;
-  const keys = tokenKeys(settings);
+  const keys = toTokenKeys(settings);
   return {
     host: settings.HOST ?? (settings.DATABASE_URL ? '::' : '127.0.0.1'),
     port: settings.PORT,
@@ -307,8 +308,8 @@ export function readConfig(env: Environment, { needsKeys = true }: Reading = {})
       frameBytes: settings.MAX_FRAME_BYTES,
       roomsPerConnection: settings.MAX_ROOMS_PER_CONNECTION,
       connectionsPerUser: settings.MAX_CONNECTIONS_PER_USER,
-      unauthenticated: settings.MAX_UNAUTHENTICATED_CONNECTIONS,
-      unsentBytes: settings.MAX_SEND_BUFFER_BYTES,
+      unauthenticatedConnections: settings.MAX_UNAUTHENTICATED_CONNECTIONS,
+      sendBufferBytes: settings.MAX_SEND_BUFFER_BYTES,
       rulesPerRoom: settings.MAX_RULES_PER_ROOM,
       sendRate: settings.SEND_RATE,
       sendBurst: settings.SEND_BURST,
@@ -318,10 +319,10 @@ export function readConfig(env: Environment, { needsKeys = true }: Reading = {})
       ruleBurst: settings.RULE_BURST,
       roomsPerCreator: settings.MAX_ROOMS_PER_CREATOR,
     },
-    tokenDeadlineMs: settings.AUTH_TIMEOUT_SECONDS * 1_000,
-    pingMs: settings.PING_INTERVAL_SECONDS * 1_000,
-    sweepMs: settings.SWEEP_SECONDS * 1_000,
-    drainMs: settings.DRAIN_TIMEOUT_SECONDS * 1_000,
+    authTimeoutMs: settings.AUTH_TIMEOUT_SECONDS * 1_000,
+    pingIntervalMs: settings.PING_INTERVAL_SECONDS * 1_000,
+    reconcileIntervalMs: settings.SWEEP_SECONDS * 1_000,
+    drainTimeoutMs: settings.DRAIN_TIMEOUT_SECONDS * 1_000,
     nodeName: settings.NODE_NAME,
     metrics: { port: settings.METRICS_PORT, token: settings.METRICS_TOKEN },
     adminToken: settings.ADMIN_TOKEN,
@@ -347,14 +348,14 @@ function withoutServiceLinks(given: Environment): { settings: Environment; warni
 }
 
 /** `JWT_SECRET_FILE` where the value came from a file. Of a list, the name is that of the setting. */
-function nameIn(given: Environment, [name]: PropertyKey[]): string {
+function settingNameIn(given: Environment, [name]: PropertyKey[]): string {
   const file = `${String(name)}_FILE`;
   return given[file] === undefined ? String(name) : file;
 }
 
 const isGiven = (env: Environment, name: string) => env[name] !== undefined || env[`${name}_FILE`] !== undefined;
 
-function keyMistakes(env: Environment): string[] {
+function findKeyMistakes(env: Environment): string[] {
   const sources = ['JWT_SECRET', 'JWT_PUBLIC_KEY', 'JWT_JWKS_URL'].filter((name) => isGiven(env, name));
   const mistakes = [];
   if (sources.length > 1) mistakes.push(`${sources.join(', ')}: only one source of keys may be set`);
@@ -364,7 +365,7 @@ function keyMistakes(env: Environment): string[] {
   return mistakes;
 }
 
-function nodeMistakes(env: Environment): string[] {
+function findNodeMistakes(env: Environment): string[] {
   return isGiven(env, 'REDIS_URL') && !isGiven(env, 'DATABASE_URL')
     ? ['REDIS_URL: several nodes share one database; set DATABASE_URL, too']
     : [];
@@ -373,7 +374,12 @@ function nodeMistakes(env: Environment): string[] {
 type Values = z.infer<typeof environment>;
 
 /** What no setting shows by itself. A limit of 0 is off and contradicts nothing. */
-function contradictions({ MAX_CONTENT_BYTES, MAX_FRAME_BYTES, MAX_SEND_BUFFER_BYTES, ...values }: Values): string[] {
+function findContradictions({
+  MAX_CONTENT_BYTES,
+  MAX_FRAME_BYTES,
+  MAX_SEND_BUFFER_BYTES,
+  ...values
+}: Values): string[] {
   const mistakes: string[] = [];
   if (MAX_FRAME_BYTES && MAX_CONTENT_BYTES >= MAX_FRAME_BYTES) {
     mistakes.push(
@@ -400,7 +406,7 @@ function contradictions({ MAX_CONTENT_BYTES, MAX_FRAME_BYTES, MAX_SEND_BUFFER_BY
   return mistakes;
 }
 
-function tokenKeys(settings: z.infer<typeof environment>): TokenKeys {
+function toTokenKeys(settings: z.infer<typeof environment>): TokenKeys {
   if (settings.JWT_SECRET) return { source: 'secrets', secrets: settings.JWT_SECRET };
   if (settings.JWT_PUBLIC_KEY) return { source: 'public_key', ...settings.JWT_PUBLIC_KEY };
   if (settings.JWT_JWKS_URL) return { source: 'jwks', url: settings.JWT_JWKS_URL };

@@ -1,10 +1,10 @@
-const oldest = [22, 18] as const;
+const minVersion = [22, 18] as const;
 
 /** Undefined if this Node.js is new enough. */
 export function describeOldNode(version = process.versions.node): string | undefined {
   const [major = 0, minor = 0] = version.split('.').map(Number);
-  const isTooOld = major < oldest[0] || (major === oldest[0] && minor < oldest[1]);
-  return isTooOld ? `nano-messaging needs Node.js ${oldest.join('.')} or later; this is ${version}` : undefined;
+  const isTooOld = major < minVersion[0] || (major === minVersion[0] && minor < minVersion[1]);
+  return isTooOld ? `nano-messaging needs Node.js ${minVersion.join('.')} or later; this is ${version}` : undefined;
 }
 
 export function assertNodeVersion(): void {

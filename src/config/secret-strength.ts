@@ -1,5 +1,5 @@
 /** Secrets that stand in documents. Each is long enough, and anyone can look it up. */
-const published = new Set([
+const publishedSecrets = new Set([
   'the-secret-your-backend-signs-with',
   'a secret of thirty-two bytes or more',
   'a-string-secret-at-least-256-bits-long',
@@ -12,7 +12,7 @@ const minDistinctBytes = 6;
 export function findWeakness(secret: string, minBytes: number): string | undefined {
   const bytes = Buffer.from(secret);
   if (bytes.length < minBytes) return `must have at least ${minBytes} bytes`;
-  if (published.has(secret)) return 'is an example from a document';
+  if (publishedSecrets.has(secret)) return 'is an example from a document';
   if (new Set(bytes).size < minDistinctBytes) return `has fewer than ${minDistinctBytes} different characters`;
   if (isRepetition(secret)) return 'repeats a shorter text';
   return undefined;

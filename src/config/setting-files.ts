@@ -51,7 +51,7 @@ const reasons: Record<string, string> = {
 };
 
 /** Pipes that this process was given, such as those of `<(command)` in a shell. */
-const inherited = /^\/(dev|proc\/self)\/fd\//;
+const inheritedReason = /^\/(dev|proc\/self)\/fd\//;
 
 function readText(path: string): string {
   let bytes: Buffer;
@@ -76,7 +76,7 @@ function readText(path: string): string {
 /** Not readFileSync, which reads a device such as /dev/zero until the memory is full. */
 function readAtMost(path: string, size: number): Buffer {
   // Opening a pipe without a writer would hold up the process, and its signals, for ever.
-  if (!inherited.test(path) && statSync(path).isFIFO()) throw Object.assign(new Error(), { code: 'EFIFO' });
+  if (!inheritedReason.test(path) && statSync(path).isFIFO()) throw Object.assign(new Error(), { code: 'EFIFO' });
   const file = openSync(path, 'r');
   try {
     const buffer = Buffer.alloc(size);

@@ -15,7 +15,7 @@ export interface AuditFields {
 /** Called after the commit. It never throws. */
 export type Audit = (event: AuditEvent, fields: AuditFields) => void;
 
-export const auditedRoom = (room_id: RoomId, { user, entity }: Actor): AuditFields => ({
+export const toAuditFields = (room_id: RoomId, { user, entity }: Actor): AuditFields => ({
   room_id,
   actor: user,
   actor_entity: entity,
@@ -24,7 +24,7 @@ export const auditedRoom = (room_id: RoomId, { user, entity }: Actor): AuditFiel
 const isBan = (rule: Pick<Rule, 'permissions'> | undefined) => rule?.permissions.includes('b') ?? false;
 
 /** A rule that bans, bans no more, or does what it did before. */
-export function banEvent(
+export function findBanEvent(
   before: Pick<Rule, 'permissions'> | undefined,
   after: Pick<Rule, 'permissions'> | undefined,
 ): AuditEvent | undefined {

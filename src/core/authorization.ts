@@ -29,11 +29,11 @@ export interface Rule {
 
 export type Action = 'read' | 'write' | 'administer';
 
-export interface Verdict {
+export interface Decision {
   /** The letters of `rwa` that the actor has. */
   rights: string;
   /** Why the actor cannot read; null where he can. */
-  lack: Exclude<RemovalCode, 'ROOM_DELETED'> | null;
+  denialReason: Exclude<RemovalCode, 'ROOM_DELETED'> | null;
 }
 
 const letterOf = { read: 'r', write: 'w', administer: 'a' } as const;
@@ -42,34 +42,34 @@ const letterOf = { read: 'r', write: 'w', administer: 'a' } as const;
  * The one decision on rights. A ban beats every grant; only the owner administrators stand above the rules. The ban of
  * an organisation does not reach the user owner, whichever organisation they are in: only a rule that names them does.
  */
-export function judge(actor: Actor, room: RoomOwnership, rules: Iterable<Rule>): Verdict {
-  if (administersAsOwner(actor, room)) return { rights: 'rwa', lack: null };
+export function authorize(actor: Actor, room: RoomOwnership, rules: Iterable<Rule>): Decision {
+  if (administersAsOwner(actor, room)) return { rights: 'rwa', denialReason: null };
   const granted = new Set<string>();
-  let lack: Verdict['lack'] = 'RULE_REMOVED';
+  let lack: Decision['denialReason'] = 'RULE_REMOVED';
   for (const rule of rules) {
-    const match = matchOf(rule, actor, room);
+    const match = matchRule(rule, actor, room);
     if (!match) continue;
     if (rule.permissions.includes('b')) {
       if (match === 'entity' && actor.user === room.user_owner) continue;
-      return { rights: '', lack: 'BANNED' };
+      return { rights: '', denialReason: 'BANNED' };
     }
     if (rule.accepted === false) lack = 'DECLINED';
     else if (match === 'entity' && actor.level < rule.level) lack = lack === 'DECLINED' ? lack : 'LEVEL_TOO_LOW';
     else for (const letter of rule.permissions) granted.add(letter);
   }
   const rights = granted.has('a') ? 'rwa' : [...'rw'].filter((letter) => granted.has(letter)).join('');
-  if (rights.includes('r')) return { rights, lack: null };
-  return { rights, lack: rights ? 'NO_READ' : lack };
+  if (rights.includes('r')) return { rights, denialReason: null };
+  return { rights, denialReason: rights ? 'NO_READ' : lack };
 }
 
-export function may(verdict: Verdict, action: Action): boolean {
-  return verdict.rights.includes(letterOf[action]);
+export function can(decision: Decision, action: Action): boolean {
+  return decision.rights.includes(letterOf[action]);
 }
 
 /** What to answer to one who may not: a room that nothing leads to does not exist for him. */
-export function refusalOf(verdict: Verdict): ErrorCode {
-  if (verdict.lack === 'BANNED') return 'BANNED';
-  return verdict.lack === 'RULE_REMOVED' ? 'NOT_FOUND' : 'FORBIDDEN';
+export function toDenialCode(decision: Decision): ErrorCode {
+  if (decision.denialReason === 'BANNED') return 'BANNED';
+  return decision.denialReason === 'RULE_REMOVED' ? 'NOT_FOUND' : 'FORBIDDEN';
 }
 
 export function administersAsOwner(actor: Actor, room: RoomOwnership): boolean {
@@ -82,7 +82,7 @@ export function administersAsOwner(actor: Actor, room: RoomOwnership): boolean {
 }
 
 /** Whether a rule names the actor: himself, or his organisation, which only a group's rules can. */
-export function matchOf(
+export function matchRule(
   rule: Pick<Rule, 'entity_UUID' | 'kind'>,
   actor: Actor,
   room: RoomOwnership,
@@ -96,16 +96,16 @@ export function matchOf(
 const powers = ['none', 'administrator', 'user owner', 'owner administrator'] as const;
 export type Power = (typeof powers)[number];
 
-export function powerOf(actor: Actor, room: RoomOwnership, rules: Iterable<Rule>): Power {
+export function determinePower(actor: Actor, room: RoomOwnership, rules: Iterable<Rule>): Power {
   if (administersAsOwner(actor, room)) return 'owner administrator';
-  if (!may(judge(actor, room, rules), 'administer')) return 'none';
+  if (!can(authorize(actor, room, rules), 'administer')) return 'none';
   return actor.user === room.user_owner ? 'user owner' : 'administrator';
 }
 
 const isAtLeast = (power: Power, least: Power) => powers.indexOf(power) >= powers.indexOf(least);
 
 /** A change of a room that somebody wants to make. Rules are given before and after it; undefined: there is none. */
-export type Deed =
+export type AdministrativeAction =
   | { name: 'rename' | 'change max_entity_rules' | 'delete' }
   | { name: 'change level_admin'; to: number }
   | { name: 'change rule'; before: Rule | undefined; after: Rule | undefined }
@@ -120,29 +120,34 @@ export interface Denial {
 }
 
 /** The one decision on changes of a room: what speaks against it; undefined: it is allowed. */
-export function denialOf(actor: Actor, room: RoomOwnership, rules: readonly Rule[], deed: Deed): Denial | undefined {
-  if (deed.name === 'leave' || deed.name === 'answer') return lastAdminDenial(actor, room, rules, deed);
-  const verdict = judge(actor, room, rules);
-  if (!may(verdict, 'administer')) return { code: refusalOf(verdict) };
-  const power = powerOf(actor, room, rules);
+export function findDenial(
+  actor: Actor,
+  room: RoomOwnership,
+  rules: readonly Rule[],
+  deed: AdministrativeAction,
+): Denial | undefined {
+  if (deed.name === 'leave' || deed.name === 'answer') return findLastAdminDenial(actor, room, rules, deed);
+  const decision = authorize(actor, room, rules);
+  if (!can(decision, 'administer')) return { code: toDenialCode(decision) };
+  const power = determinePower(actor, room, rules);
   switch (deed.name) {
     case 'rename':
       return undefined;
     case 'delete':
     case 'change max_entity_rules':
-      return isHighest(power, room, rules) ? undefined : forbidden(`Only ${theOwners} may ${deed.name} here`);
+      return isHighest(power, room, rules) ? undefined : denyForbidden(`Only ${ownersOnly} may ${deed.name} here`);
     case 'change level_admin':
-      return levelDenial(actor, room, power, deed.to);
+      return findLevelDenial(actor, room, power, deed.to);
     case 'change rule':
       return (
-        (room.type === 'user2user' ? pairDenial(actor, deed) : ownerDenial(room, power, deed)) ??
-        lastAdminDenial(actor, room, rules, deed)
+        (room.type === 'user2user' ? findPairDenial(actor, deed) : findOwnerDenial(room, power, deed)) ??
+        findLastAdminDenial(actor, room, rules, deed)
       );
   }
 }
 
-const theOwners = 'the user owner and owner administrators';
-const forbidden = (message: string): Denial => ({ code: 'FORBIDDEN', message });
+const ownersOnly = 'the user owner and owner administrators';
+const denyForbidden = (message: string): Denial => ({ code: 'FORBIDDEN', message });
 
 /** Nobody above. Both of a pair own it; in a group whose owners are gone, those who still administer it do. */
 function isHighest(power: Power, room: RoomOwnership, rules: readonly Rule[]): boolean {
@@ -151,13 +156,13 @@ function isHighest(power: Power, room: RoomOwnership, rules: readonly Rule[]): b
 }
 
 /** Whoever sets the level stays at or above it, so nobody locks out everybody. */
-function levelDenial(actor: Actor, room: RoomOwnership, power: Power, to: number): Denial | undefined {
-  if (!isAtLeast(power, 'user owner')) return forbidden(`level_admin: only ${theOwners} may change it`);
+function findLevelDenial(actor: Actor, room: RoomOwnership, power: Power, to: number): Denial | undefined {
+  if (!isAtLeast(power, 'user owner')) return denyForbidden(`level_admin: only ${ownersOnly} may change it`);
   if (room.entity_owner === null) return undefined;
   if (actor.entity !== room.entity_owner) {
-    return forbidden('level_admin: only members of the owning organisation may change it');
+    return denyForbidden('level_admin: only members of the owning organisation may change it');
   }
-  if (to > actor.level) return forbidden(`level_admin: must be at most your own levelOnEntity, ${actor.level}`);
+  if (to > actor.level) return denyForbidden(`level_admin: must be at most your own levelOnEntity, ${actor.level}`);
   return undefined;
 }
 
@@ -166,27 +171,27 @@ interface RuleChange {
   after: Rule | undefined;
 }
 
-function pairDenial(actor: Actor, { before, after }: RuleChange): Denial | undefined {
+function findPairDenial(actor: Actor, { before, after }: RuleChange): Denial | undefined {
   if ((before ?? after)?.entity_UUID === actor.user) return undefined;
-  if (!after) return forbidden('Neither of the two removes the other');
-  const takesAway = [...(before?.permissions ?? '')].some((letter) => !after.permissions.includes(letter));
-  if (!takesAway && !after.permissions.includes('b')) return undefined;
-  return forbidden('Neither of the two bans the other or takes rights away');
+  if (!after) return denyForbidden('Neither of the two removes the other');
+  const revokes = [...(before?.permissions ?? '')].some((letter) => !after.permissions.includes(letter));
+  if (!revokes && !after.permissions.includes('b')) return undefined;
+  return denyForbidden('Neither of the two bans the other or takes rights away');
 }
 
 /** The user owner's own rule loses its `a` only to themselves or to an owner administrator; a ban counts as that. */
-function ownerDenial(room: RoomOwnership, power: Power, { before, after }: RuleChange): Denial | undefined {
+function findOwnerDenial(room: RoomOwnership, power: Power, { before, after }: RuleChange): Denial | undefined {
   if (isAtLeast(power, 'user owner')) return undefined;
   const [had, has] = [before, after].map((rule) => (rule && namesOwner(rule, room) ? rule.permissions : ''));
   const bans = has!.includes('b') && !had!.includes('b');
-  const takes = had!.includes('a') && !has!.includes('a');
-  return bans || takes ? forbidden(`Only ${theOwners} may take administration from the user owner`) : undefined;
+  const revokes = had!.includes('a') && !has!.includes('a');
+  return bans || revokes ? denyForbidden(`Only ${ownersOnly} may take administration from the user owner`) : undefined;
 }
 
 const namesOwner = (rule: Rule, room: RoomOwnership) => rule.entity_UUID === room.user_owner && rule.kind !== 'entity';
 
 /** The last rule that lets somebody administer stays. */
-function lastAdminDenial(
+function findLastAdminDenial(
   actor: Actor,
   room: RoomOwnership,
   rules: readonly Rule[],

@@ -4,7 +4,7 @@ import type { BusMessage } from './log/change.ts';
 /** Whether this node has committed it or another one. */
 export type Origin = 'here' | 'remote';
 
-export type Hear = (envelope: BusMessage, origin: Origin) => void;
+export type BusListener = (envelope: BusMessage, origin: Origin) => void;
 
 /**
  * Wakes what serves a room. This node's listeners hear an envelope before `publish` returns; other nodes' hear it at
@@ -13,7 +13,7 @@ export type Hear = (envelope: BusMessage, origin: Origin) => void;
 export interface RoomBus {
   publish(envelope: BusMessage): void;
   /** Returns the undo. */
-  listen(room: RoomId, hear: Hear): () => void;
+  subscribe(room: RoomId, listener: BusListener): () => void;
   /**
    * `missed` is called when something of other nodes may have gone by unheard: in these rooms, or in all. A `listen`
    * takes a moment until it reaches the other nodes, so its room is named once it does. Returns the undo.
@@ -27,23 +27,23 @@ export interface LocalRoomBus extends RoomBus {
 }
 
 /** The bus of a node that is alone: a function call. `failed` hears of listeners that throw. */
-export function localRoomBus(failed: (error: unknown) => void): LocalRoomBus {
-  const listeners = new Map<RoomId, Set<Hear>>();
+export function createLocalRoomBus(onError: (error: unknown) => void): LocalRoomBus {
+  const listeners = new Map<RoomId, Set<BusListener>>();
   return {
     publish(envelope, origin = 'here') {
-      for (const hear of listeners.get(envelope.room_id) ?? []) {
+      for (const listener of listeners.get(envelope.room_id) ?? []) {
         try {
-          hear(envelope, origin);
+          listener(envelope, origin);
         } catch (error) {
-          failed(error);
+          onError(error);
         }
       }
     },
-    listen(room, hear) {
+    subscribe(room, listener) {
       const here = listeners.get(room) ?? new Set();
-      listeners.set(room, here.add(hear));
+      listeners.set(room, here.add(listener));
       return () => {
-        here.delete(hear);
+        here.delete(listener);
         if (here.size === 0 && listeners.get(room) === here) listeners.delete(room);
       };
     },

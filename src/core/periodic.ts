@@ -5,22 +5,22 @@ export interface TaskReport {
 }
 
 /** Runs the task again and again; jittered, so that the nodes do not ask the database in step. Returns the end of it. */
-export function sweepEvery(ms: number, task: () => Promise<void>, report: TaskReport): () => void {
+export function runPeriodically(intervalMs: number, task: () => Promise<void>, report: TaskReport): () => void {
   let timer: NodeJS.Timeout | undefined;
-  let ended = false;
-  function sweepLater(): void {
-    const delay = ms * (0.75 + Math.random() / 2);
+  let isStopped = false;
+  function schedule(): void {
+    const delay = intervalMs * (0.75 + Math.random() / 2);
     timer = setTimeout(() => {
       task()
         .then(report.recovered, report.failed)
         .finally(() => {
-          if (!ended) sweepLater();
+          if (!isStopped) schedule();
         });
     }, delay).unref();
   }
-  sweepLater();
+  schedule();
   return () => {
-    ended = true;
+    isStopped = true;
     clearTimeout(timer);
   };
 }

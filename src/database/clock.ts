@@ -1,4 +1,4 @@
-import { sweepEvery, type TaskReport } from '../core/periodic.ts';
+import { runPeriodically, type TaskReport } from '../core/periodic.ts';
 import type { Store } from './store.ts';
 
 const everyMs = 30_000;
@@ -32,7 +32,7 @@ export function databaseClock(store: Pick<Store, 'query'>, report: TaskReport): 
     }
   }
 
-  const close = sweepEvery(everyMs, compare, report);
+  const close = runPeriodically(everyMs, compare, report);
   return {
     get offsetMs() {
       return offsetMs;

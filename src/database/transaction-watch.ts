@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { sweepEvery } from '../core/periodic.ts';
+import { runPeriodically } from '../core/periodic.ts';
 import type { Store } from './store.ts';
 
 const everyMs = 15_000;
@@ -77,7 +77,7 @@ export function watchTransactions(store: Pick<Store, 'query'>, logger: Pick<Logg
   const failed = () => {
     oldestMs = 0;
   };
-  const close = sweepEvery(everyMs, look, { failed, recovered: () => {} });
+  const close = runPeriodically(everyMs, look, { failed, recovered: () => {} });
   return {
     get oldestMs() {
       return oldestMs;

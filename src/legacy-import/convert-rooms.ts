@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Uuid } from '../core/ids.ts';
 import type { RoomType } from '../core/room.ts';
-import { pairOf } from '../features/rooms/pairs.ts';
+import { orderPair } from '../features/rooms/pairs.ts';
 import { type ConvertedRule, grantsAdmin, isBan, type NewRule } from './convert-rules.ts';
 import type { Findings } from './findings.ts';
 import type { LegacyRoom } from './legacy-rows.ts';
@@ -141,7 +141,7 @@ export function convertRoom(
     ...{ id: room.id, uuid, name: convertName(room, findings), type: shape === 'pair' ? 'user2user' : 'group' },
     level_admin: convertLevel(room, findings),
     ...{ user_owner: owner, user_owner_entity: organisation, entity_owner },
-    pair: shape === 'pair' && one && other ? pairOf(one.grantee, other.grantee) : null,
+    pair: shape === 'pair' && one && other ? orderPair(one.grantee, other.grantee) : null,
     max_entity_rules: convertMaxRules(room, rules, findings),
     ...{ ...timestamps, rules },
   };

@@ -1,5 +1,5 @@
 import type { Uuid } from '../core/ids.ts';
-import { pairOf } from '../features/rooms/pairs.ts';
+import { orderPair } from '../features/rooms/pairs.ts';
 import { fitRules } from './convert-rooms.ts';
 import { Findings } from './findings.ts';
 import { type CurrentRule, mergeRules } from './merge-rules.ts';
@@ -93,6 +93,6 @@ function planRoom(
     ...{ seq: here.seq, rev: here.rev, at: here.at, from: here.rev, undated: now },
     after: reread ? minId : mark.lastMessageId,
     expected: reread ? tally.count : tally.count - tally.known,
-    ...{ reread, leftOut: 0, changes, pair: second && pairOf(users[0]!, second.grantee) },
+    ...{ reread, leftOut: 0, changes, pair: second && orderPair(users[0]!, second.grantee) },
   });
 }

@@ -1,4 +1,4 @@
-import type { pairOf } from '../features/rooms/pairs.ts';
+import type { orderPair } from '../features/rooms/pairs.ts';
 import type { NewRoom } from './convert-rooms.ts';
 import type { Findings } from './findings.ts';
 import type { RuleChange } from './merge-rules.ts';
@@ -22,7 +22,7 @@ export interface RoomPlan extends Head {
   /** What has changed in a room that was here; they follow the messages. */
   changes: RuleChange[] | undefined;
   /** The second user of a user2user room has come. */
-  pair: ReturnType<typeof pairOf> | undefined;
+  pair: ReturnType<typeof orderPair> | undefined;
 }
 
 /** Below all ids. */

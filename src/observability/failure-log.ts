@@ -38,7 +38,7 @@ export function createFailureLog(
       failingSince ??= now;
       failures += 1;
       for (const [cause, at] of loggedAt) if (now - at >= repeatMs) loggedAt.delete(cause);
-      const cause = causeOf(error);
+      const cause = findCause(error);
       if (loggedAt.has(cause) || loggedAt.size >= maxCauses) return;
       loggedAt.set(cause, now);
       isLogged = true;
@@ -57,7 +57,7 @@ export function createFailureLog(
 }
 
 /** What the error came from, in its own words. */
-function causeOf(error: unknown): string {
+function findCause(error: unknown): string {
   let deepest = error;
   while (deepest instanceof Error && deepest.cause) deepest = deepest.cause;
   if (!(deepest instanceof Error)) return String(deepest);

@@ -48,7 +48,7 @@ export function boundPolling(connection: Connection, limits: PollingLimits): voi
     if (request.method === 'GET' || request.method === 'POST') onRequest.call(transport, request);
     else own.refuseMethod(request, request.res);
   };
-  transport.onDataRequest = (request, response) => own.takeBody(request, response);
+  transport.onDataRequest = (request, response) => own.readBody(request, response);
   transport.doWrite = (payload, _options, written) => own.answer(payload, written);
   connection.on('close', () => own.end());
 }
@@ -59,7 +59,7 @@ export function limitPolling({ transport }: Connection, limits: PollingLimits): 
 }
 
 /** Bytes of answers that their clients have not taken yet; a client may ask again over another connection meanwhile. */
-export const unreadAnswerBytes = (transport: object): number => bounds.get(transport)?.unreadBytes ?? 0;
+export const maxUnreadAnswerBytes = (transport: object): number => bounds.get(transport)?.unreadBytes ?? 0;
 
 class PollingBounds {
   limits: PollingLimits;
@@ -79,7 +79,7 @@ class PollingBounds {
     return bytes;
   }
 
-  takeBody(request: IncomingMessage, response: ServerResponse): void {
+  readBody(request: IncomingMessage, response: ServerResponse): void {
     const transport = this.#transport;
     if (transport.dataReq) {
       transport.onError('data request overlap from client');

@@ -1,6 +1,6 @@
 import type { Socket } from 'socket.io';
 import type { WebSocket } from 'ws';
-import { unreadAnswerBytes } from './engineio-bounded-polling.ts';
+import { maxUnreadAnswerBytes } from './engineio-bounded-polling.ts';
 
 type Connection = Socket['conn'];
 
@@ -12,7 +12,7 @@ interface Packet {
 }
 
 /** python-engineio drops the connection over an answer with more. */
-const maxPacketsOfAnswer = 16;
+const maxPacketsPerResponse = 16;
 /** What a packet weighs beside its text. */
 const packetOverheadBytes = 128;
 
@@ -30,7 +30,7 @@ interface Engine {
   };
 }
 
-export interface FlushPerTurn {
+export interface FlushPerTick {
   add(connection: Connection): void;
   /** Closes it if it has too much unsent; its libraries write by themselves, too. */
   check(connection: Connection): void;
@@ -40,13 +40,13 @@ export interface FlushPerTurn {
  * Lets connections write what they have to say in one turn of the event loop at once, and closes one when more than
  * `most` bytes (0: any) wait for a client that does not read: neither the engine nor `ws` bounds them.
  */
-export function flushingPerTurn(most: number, closedUnread: () => void): FlushPerTurn {
+export function createFlushPerTick(maxBytes: number, onSlowConsumer: () => void): FlushPerTick {
   const due = new Set<Engine>();
 
   /** True if it had to be closed. */
   function isCutOff(engine: Engine): boolean {
-    if (most === 0 || unsentBytes(engine) <= most) return false;
-    closedUnread();
+    if (maxBytes === 0 || computeSendBufferBytes(engine) <= maxBytes) return false;
+    onSlowConsumer();
     end(engine);
     return true;
   }
@@ -85,9 +85,9 @@ export function flushingPerTurn(most: number, closedUnread: () => void): FlushPe
 
 function flushNow(engine: Engine): void {
   const { transport, writeBuffer } = engine;
-  if (transport.name === 'polling' && writeBuffer.length > maxPacketsOfAnswer) {
+  if (transport.name === 'polling' && writeBuffer.length > maxPacketsPerResponse) {
     // The rest goes with the next answers; the engine is told when the last has gone.
-    if (transport.writable) transport.send(writeBuffer.splice(0, maxPacketsOfAnswer));
+    if (transport.writable) transport.send(writeBuffer.splice(0, maxPacketsPerResponse));
     return;
   }
   const socket = transport.socket?._socket;
@@ -99,22 +99,22 @@ function flushNow(engine: Engine): void {
   }
 }
 
-export function unsentBytesOf(connection: Connection): number {
-  return unsentBytes(connection as unknown as Engine);
+export function getSendBufferBytes(connection: Connection): number {
+  return computeSendBufferBytes(connection as unknown as Engine);
 }
 
 /** There are none in the engine as long as its transport takes what comes. */
-function unsentBytes({ writeBuffer, transport }: Engine): number {
-  const handedOver = transport.socket?.bufferedAmount ?? unreadAnswerBytes(transport);
-  return transport.writable ? handedOver : writeBuffer.reduce((sum, packet) => sum + weightOf(packet), handedOver);
+function computeSendBufferBytes({ writeBuffer, transport }: Engine): number {
+  const handedOver = transport.socket?.bufferedAmount ?? maxUnreadAnswerBytes(transport);
+  return transport.writable ? handedOver : writeBuffer.reduce((sum, packet) => sum + computeWeight(packet), handedOver);
 }
 
-function weightOf(packet: Packet): number {
-  packet.bytes ??= packetOverheadBytes + bytesOf(packet);
+function computeWeight(packet: Packet): number {
+  packet.bytes ??= packetOverheadBytes + countBytes(packet);
   return packet.bytes;
 }
 
-function bytesOf({ data, options }: Packet): number {
+function countBytes({ data, options }: Packet): number {
   return options?.wsPreEncodedFrame?.[0]?.length ?? (data === undefined ? 0 : Buffer.byteLength(data));
 }
 

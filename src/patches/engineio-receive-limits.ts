@@ -18,8 +18,8 @@ const unauthenticatedPolling: PollingLimits = {
 };
 
 /** Older clients put all that they have to say into one body, whatever they were told of its size. */
-const framesOfBody = 16;
-const packetsOfBody = 2_000;
+const framesPerBody = 16;
+const packetsPerBody = 2_000;
 
 /** Probes for an upgrade; a client sends one. */
 const maxProbes = 3;
@@ -29,15 +29,15 @@ interface Limits {
   polling: PollingLimits;
 }
 
-const limitsOf = new WeakMap<Connection, Limits>();
-const frameBytesOf = new WeakMap<Connection, number>();
+const limitsByConnection = new WeakMap<Connection, Limits>();
+const frameBytesByConnection = new WeakMap<Connection, number>();
 const probes = new WeakMap<object, number>();
 /** Attachments of the packet that is arriving, by connection. */
 const attachments = new Map<Connection, number>();
 
 /** Bounds what a new connection can make the process hold. It begins without a token. */
 export function boundReceiving(connection: Connection, frameBytes: number): void {
-  frameBytesOf.set(connection, frameBytes);
+  frameBytesByConnection.set(connection, frameBytes);
   boundPolling(connection, unauthenticatedPolling);
   limitReceiving(connection, 'no token');
   connection.on('upgrading', limitProbes as () => void);
@@ -48,9 +48,9 @@ export function boundReceiving(connection: Connection, frameBytes: number): void
 
 /** Before a token little is taken, whatever the configuration says. */
 export function limitReceiving(connection: Connection, state: 'token' | 'no token'): void {
-  const frameBytes = frameBytesOf.get(connection) ?? 0;
-  const polling = { bodyBytes: framesOfBody * frameBytes, packetBytes: frameBytes, packets: packetsOfBody };
-  limitsOf.set(
+  const frameBytes = frameBytesByConnection.get(connection) ?? 0;
+  const polling = { bodyBytes: framesPerBody * frameBytes, packetBytes: frameBytes, packets: packetsPerBody };
+  limitsByConnection.set(
     connection,
     state === 'token'
       ? { messageBytes: frameBytes, polling }
@@ -61,7 +61,7 @@ export function limitReceiving(connection: Connection, state: 'token' | 'no toke
 
 /** To the transport that the connection has now. */
 function applyLimits(this: Connection): void {
-  const { messageBytes, polling } = limitsOf.get(this)!;
+  const { messageBytes, polling } = limitsByConnection.get(this)!;
   const { socket } = this.transport as Transport;
   if (socket) limitMessages(socket, messageBytes);
   else limitPolling(this, polling);
@@ -81,7 +81,7 @@ function limitAttachments(this: Connection, { type, data }: { type: string; data
     if (attachments.size > 0) attachments.delete(this);
     return;
   }
-  const frameBytes = frameBytesOf.get(this) ?? 0;
+  const frameBytes = frameBytesByConnection.get(this) ?? 0;
   const bytes = (attachments.get(this) ?? 0) + data.length;
   attachments.set(this, bytes);
   if (frameBytes > 0 && bytes > frameBytes) this.close(true);

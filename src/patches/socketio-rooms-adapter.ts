@@ -1,7 +1,7 @@
 import type { Namespace, Socket } from 'socket.io';
 import { Adapter, type BroadcastOptions, type Room } from 'socket.io-adapter';
-import { RoomWrites, type Written } from '../transports/broadcast-batcher.ts';
-import { endConnection } from '../transports/socketio/close-connection.ts';
+import { BroadcastBatcher, type WrittenBatch } from '../transports/broadcast-batcher.ts';
+import { closeConnection } from '../transports/socketio/close-connection.ts';
 
 type Packet = Parameters<Adapter['broadcast']>[0];
 
@@ -21,14 +21,14 @@ type RoomsAdapterClass = (new (namespace: Namespace) => RoomsAdapter) & typeof A
  * The in-memory adapter, which writes what is emitted to a room once per turn, and makes the bytes once. What is
  * emitted to one socket meanwhile may overtake; who leaves a room has had what was said before.
  */
-export function roomsAdapter(failed: (error: unknown) => void): RoomsAdapterClass {
+export function createRoomsAdapter(failed: (error: unknown) => void): RoomsAdapterClass {
   return class extends Adapter {
-    readonly #writes: RoomWrites<Room, string>;
+    readonly #writes: BroadcastBatcher<Room, string>;
 
     constructor(namespace: Namespace) {
       super(namespace);
-      this.#writes = new RoomWrites<Room, string>({
-        membersOf: (room) => this.rooms.get(room) ?? [],
+      this.#writes = new BroadcastBatcher<Room, string>({
+        listMembers: (room) => this.rooms.get(room) ?? [],
         write: (id, written) => {
           const socket = this.#socket(id);
           if (socket?.connected) write(socket.conn as unknown as Engine, written);
@@ -36,7 +36,7 @@ export function roomsAdapter(failed: (error: unknown) => void): RoomsAdapterClas
         failed: (id, error) => {
           failed(error);
           const socket = this.#socket(id);
-          if (socket) endConnection(socket.conn);
+          if (socket) closeConnection(socket.conn);
         },
       });
     }
@@ -45,7 +45,7 @@ export function roomsAdapter(failed: (error: unknown) => void): RoomsAdapterClas
       const [room, ...others] = options.rooms;
       if (room === undefined || others.length > 0 || options.except?.size) return super.broadcast(packet, options);
       packet.nsp = this.nsp.name;
-      for (const encoded of this.nsp.server.encoder.encode(packet)) this.#writes.say(room, `4${encoded}`);
+      for (const encoded of this.nsp.server.encoder.encode(packet)) this.#writes.append(room, `4${encoded}`);
     }
 
     get deliveries(): number {
@@ -53,7 +53,7 @@ export function roomsAdapter(failed: (error: unknown) => void): RoomsAdapterClas
     }
 
     override addAll(id: string, rooms: Set<Room>): void {
-      for (const room of rooms) if (!this.rooms.get(room)?.has(id)) this.#writes.entered(room, id);
+      for (const room of rooms) if (!this.rooms.get(room)?.has(id)) this.#writes.memberAdded(room, id);
       super.addAll(id, rooms);
     }
 
@@ -84,12 +84,12 @@ export function catchUp({ id, nsp }: OfRooms, room: Room): void {
 }
 
 /** How often something that was said in a room has been written to a connection. */
-export function deliveriesIn({ adapter }: { adapter: unknown }): number {
+export function countDeliveries({ adapter }: { adapter: unknown }): number {
   return (adapter as { deliveries: number }).deliveries;
 }
 
 /** Each text is a packet of the engine's, with its type before it; a frame of it holds that, too. */
-function write(engine: Engine, { frames, texts }: Written): void {
+function write(engine: Engine, { frames, texts }: WrittenBatch): void {
   if (engine.transport.name === 'websocket') {
     // Of several packets in one buffer the engine knows the first.
     for (const [n, frame] of frames.entries()) {

@@ -1,21 +1,21 @@
 import * as ws from 'ws';
 
 /** What is written to a connection at once. All connections share the bytes. */
-export interface Written {
+export interface WrittenBatch {
   texts: readonly string[];
   /** The texts as WebSocket frames: one for each, or all of them in one buffer. */
   frames: readonly Buffer[];
 }
 
 interface Collaborators<Room, Member> {
-  membersOf: (room: Room) => Iterable<Member>;
-  write: (member: Member, written: Written) => void;
+  listMembers: (room: Room) => Iterable<Member>;
+  write: (member: Member, written: WrittenBatch) => void;
   /** Writing has thrown: the member has a gap, and must go. */
   failed: (member: Member, error: unknown) => void;
 }
 
 /** What was said in a room in this turn. */
-interface Said<Member> {
+interface PendingBatch<Member> {
   texts: string[];
   frames: Buffer[];
   /** Members that have had the first so many of them, or came after them. */
@@ -27,15 +27,15 @@ interface Said<Member> {
  * buffer that is made once. Who comes, goes, or is written to by somebody else in between keeps the order by `entered`
  * and `catchUp`.
  */
-export class RoomWrites<Room, Member> {
-  readonly #membersOf: (room: Room) => Iterable<Member>;
+export class BroadcastBatcher<Room, Member> {
+  readonly #listMembers: (room: Room) => Iterable<Member>;
   readonly #writeTo: Collaborators<Room, Member>['write'];
   readonly #failed: Collaborators<Room, Member>['failed'];
-  readonly #rooms = new Map<Room, Said<Member>>();
+  readonly #rooms = new Map<Room, PendingBatch<Member>>();
   #deliveries = 0;
 
-  constructor({ membersOf, write, failed }: Collaborators<Room, Member>) {
-    this.#membersOf = membersOf;
+  constructor({ listMembers, write, failed }: Collaborators<Room, Member>) {
+    this.#listMembers = listMembers;
     this.#writeTo = write;
     this.#failed = failed;
   }
@@ -45,7 +45,7 @@ export class RoomWrites<Room, Member> {
     return this.#deliveries;
   }
 
-  say(room: Room, text: string): void {
+  append(room: Room, text: string): void {
     let said = this.#rooms.get(room);
     if (!said) {
       // After the answers that this turn gives, so that they can go out with it.
@@ -54,11 +54,11 @@ export class RoomWrites<Room, Member> {
       this.#rooms.set(room, said);
     }
     said.texts.push(text);
-    said.frames.push(frameOf(text));
+    said.frames.push(encodeFrame(text));
   }
 
   /** It hears what is said from now on. */
-  entered(room: Room, member: Member): void {
+  memberAdded(room: Room, member: Member): void {
     const said = this.#rooms.get(room);
     said?.seen.set(member, said.texts.length);
   }
@@ -73,7 +73,7 @@ export class RoomWrites<Room, Member> {
     this.#write(member, since(said, from));
   }
 
-  #write(member: Member, written: Written): void {
+  #write(member: Member, written: WrittenBatch): void {
     this.#deliveries += written.texts.length;
     try {
       this.#writeTo(member, written);
@@ -88,7 +88,7 @@ export class RoomWrites<Room, Member> {
     for (const [room, said] of rooms) {
       const { texts, frames, seen } = said;
       const all = { texts, frames: frames.length > 1 ? [Buffer.concat(frames)] : frames };
-      for (const member of this.#membersOf(room)) {
+      for (const member of this.#listMembers(room)) {
         const from = seen.size > 0 ? (seen.get(member) ?? 0) : 0;
         if (from === 0) this.#write(member, all);
         else if (from < texts.length) this.#write(member, since(said, from));
@@ -98,7 +98,7 @@ export class RoomWrites<Room, Member> {
 }
 
 /** For a few: each frame by itself, so that nothing is copied for one of them. */
-const since = ({ texts, frames }: Written, from: number): Written => ({
+const since = ({ texts, frames }: WrittenBatch, from: number): WrittenBatch => ({
   texts: texts.slice(from),
   frames: frames.slice(from),
 });
@@ -111,7 +111,7 @@ const { Sender } = ws as unknown as {
 };
 
 /** In one buffer: the system writes one faster than the two that `ws` makes of each frame. */
-export function frameOf(text: string): Buffer {
+export function encodeFrame(text: string): Buffer {
   return Buffer.concat(Sender.frame(Buffer.from(text), frameOptions));
 }
 

@@ -12,7 +12,7 @@ export const isClosing = (socket: Duplex): boolean => closing.has(socket);
  * Ends a connection whose client may still be sending. Closing it at once would reset it, and a reset discards the answer
  * that is on its way: to a balancer the node then looks dead. What still arrives is discarded, for at most a second.
  */
-export function closeGently(socket: Duplex, lastBytes?: string): void {
+export function closeWithLinger(socket: Duplex, lastBytes?: string): void {
   if (closing.has(socket) || socket.destroyed) return;
   closing.add(socket);
   const destroy = () => void socket.destroy();

@@ -1,29 +1,29 @@
 import type { Logger } from 'pino';
-import type { Connections } from '../auth/connection-limits.ts';
-import type { TokenLifetimes } from '../auth/token-expiry.ts';
+import type { ConnectionLimits } from '../auth/connection-limits.ts';
+import type { TokenExpiry } from '../auth/token-expiry.ts';
 import type { Authenticator } from '../auth/token-verification.ts';
 import type { Limits } from '../config/config.ts';
 import type { ErrorCode } from '../core/errors.ts';
-import type { Rooms } from '../features/app-context.ts';
+import type { AppContext } from '../features/app-context.ts';
 import type { ChatCommandName } from '../protocol/chat-commands.ts';
 import type { RequestName } from '../protocol/socket-events.ts';
 import type { IsAllowedOrigin } from './allowed-origins.ts';
-import type { WaitingRequests } from './command-queue.ts';
+import type { QueuedRequests } from './command-queue.ts';
 
 /** What both live transports work with. */
-export interface Live {
-  rooms: Rooms;
+export interface LiveContext {
+  context: AppContext;
   authenticator: Authenticator;
-  lifetimes: TokenLifetimes;
-  connections: Connections;
+  tokenExpiry: TokenExpiry;
+  connections: ConnectionLimits;
   limits: Limits;
   isAllowedOrigin: IsAllowedOrigin;
   /** A connection without a token is closed after this. */
-  tokenDeadlineMs: number;
-  pingMs: number;
+  authTimeoutMs: number;
+  pingIntervalMs: number;
   logger: Logger;
   metrics: LiveMetrics;
-  waiting: WaitingRequests;
+  queuedRequests: QueuedRequests;
 }
 
 export type LiveTransport = 'socketio' | 'chat';
@@ -36,5 +36,5 @@ export interface LiveMetrics {
   requested(transport: LiveTransport, name: RequestName | ChatCommandName | 'unknown'): void;
   refused(transport: LiveTransport, code: ErrorCode): void;
   /** The connection is closed because its client does not read. */
-  closedUnread(transport: LiveTransport): void;
+  closedSlowConsumer(transport: LiveTransport): void;
 }

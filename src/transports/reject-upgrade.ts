@@ -1,11 +1,11 @@
 import type { Duplex } from 'node:stream';
-import { closeGently } from './lingering-close.ts';
+import { closeWithLinger } from './lingering-close.ts';
 
 /** What a client, or a balancer, is told that comes to a node that is about to end: another one has time now. */
 export const drainingHeaders = { 'Retry-After': '2', Connection: 'close' };
 
 /** Answers an upgrade that nobody serves, and closes the connection. */
-export function refuseUpgrade(
+export function rejectUpgrade(
   socket: Duplex,
   status: string,
   headers: Record<string, string> = {},
@@ -16,5 +16,5 @@ export function refuseUpgrade(
   const length = String(Buffer.byteLength(text));
   const lines = Object.entries({ Connection: 'close', 'Content-Length': length, ...type, ...headers });
   const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
-  closeGently(socket, `HTTP/1.1 ${status}\r\n${head}\r\n${text}`);
+  closeWithLinger(socket, `HTTP/1.1 ${status}\r\n${head}\r\n${text}`);
 }

@@ -25,10 +25,10 @@ describe('JWT_JWKS_URL', () => {
   /** One that asks again after milliseconds, and what it logs. */
   const impatientNode = async ({ url }: { url: string }, more: Settings = {}, timeoutMs = 5_000) => {
     const log = capturedLog();
-    const timings = { refreshMs: 20, pauseMs: 20, firstPauseMs: 10, timeoutMs };
+    const timeouts = { refreshMs: 20, maxBackoffMs: 20, initialBackoffMs: 10, timeoutMs };
     const impatient = (config: Config): Config => ({
       ...config,
-      tokens: { ...config.tokens, keys: { source: 'jwks', url, timings } },
+      tokens: { ...config.tokens, keys: { source: 'jwks', url, timeouts } },
     });
     const settings = { JWT_SECRET: undefined, JWT_JWKS_URL: url, ...more };
     const node = await startNode(postgres, settings, impatient, log.logger);

@@ -220,7 +220,7 @@ describe('the client on a line that is dead and that nobody has closed', functio
   }
 
   it('notices by the heartbeat, and sends what it had to send on another one', async () => {
-    const { url } = await startNode(postgres, {}, (config) => ({ ...config, pingMs: 300 }));
+    const { url } = await startNode(postgres, {}, (config) => ({ ...config, pingIntervalMs: 300 }));
     const { owner, room } = await ownRoom(url);
     const line = await lineTo(await impatient(url));
     const client = clientOf(line.url, owner, { transports: ['websocket'], timeouts: { answerMs: 60_000 } });

@@ -52,7 +52,7 @@ describe('the kinds of Redis', () => {
 
   it('a Cluster, of which the connections to one node break: what was missed there is looked for at once', async () => {
     const [node] = await bareNodes(1, cluster[0]!, 'sharded');
-    for (const room of upTo(30)) node!.bus.listen(room, () => {});
+    for (const room of upTo(30)) node!.bus.subscribe(room, () => {});
     await until('all rooms are heard', () => new Set(node!.missed.flat()).size >= 30);
     for (const url of cluster) {
       node!.missed.length = 0;

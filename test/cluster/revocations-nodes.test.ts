@@ -1,8 +1,8 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { type NodeCalls, noOtherNodes } from '../../src/core/signals.ts';
+import { noSignals, type Signals } from '../../src/core/signals.ts';
 import { openPostgres } from '../../src/database/open-store.ts';
-import { tokenRevocations } from '../../src/features/revocations/revocations.ts';
+import { createRevocations } from '../../src/features/revocations/revocations.ts';
 import { chatClient, readyChat } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { databaseLine } from '../helpers/database-line.ts';
@@ -164,7 +164,7 @@ describe('Revocations of nodes that call one another', () => {
       return store.query(...asked);
     };
     const report = { failed() {}, recovered() {} };
-    const one = tokenRevocations({ store: { ...store, query }, nodes: noOtherNodes, sweepMs: 600_000, report });
+    const one = createRevocations({ store: { ...store, query }, signals: noSignals, sweepMs: 600_000, report });
     await one.open();
     closeLater(() => one.close());
     await one.revoke({ user: null, issuedBefore: null, jti: 'x' });
@@ -181,20 +181,20 @@ describe('Revocations of nodes that call one another', () => {
     const [store, otherStore] = [await openPostgres(settings), await openPostgres(settings)];
     for (const each of [store, otherStore]) closeLater(() => each.close());
     const heard = new Set<() => void>();
-    const nodes: NodeCalls = {
-      call: () => {
+    const signals: Signals = {
+      send: () => {
         for (const hear of heard) hear();
       },
-      onCall: (_name, hear) => {
+      onSignal: (_name, hear) => {
         heard.add(hear);
         return () => void heard.delete(hear);
       },
     };
     const failures: unknown[] = [];
     const report = { failed: (error: unknown) => void failures.push(error), recovered() {} };
-    const one = tokenRevocations({ store, nodes: noOtherNodes, sweepMs: 600_000, report });
-    const calling = tokenRevocations({ store, nodes, sweepMs: 600_000, report });
-    const other = tokenRevocations({ store: otherStore, nodes, sweepMs: 600_000, report });
+    const one = createRevocations({ store, signals: noSignals, sweepMs: 600_000, report });
+    const calling = createRevocations({ store, signals, sweepMs: 600_000, report });
+    const other = createRevocations({ store: otherStore, signals, sweepMs: 600_000, report });
     for (const each of [one, calling, other]) {
       await each.open();
       closeLater(() => each.close());

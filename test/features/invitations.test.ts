@@ -62,13 +62,13 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
     [150, 149, 'may not'],
     [150, 150, 'may'],
   ];
-  for (const [ruleLevel, level, verdict] of levels) {
-    it(`of an organisation's rule of level ${ruleLevel}: level ${level} ${verdict} answer`, async () => {
+  for (const [ruleLevel, level, decision] of levels) {
+    it(`of an organisation's rule of level ${ruleLevel}: level ${level} ${decision} answer`, async () => {
       const { owner, room } = await ownRoom(url());
       const guest = somebody({ level });
       await putRule(url(), owner, room, { entityUUID: guest.entity, permissions: 'rw', level: ruleLevel });
       const answered = await answer(guest.token, room, { accepted: true, use_parent_entity: true });
-      if (verdict === 'may not') return expectRefusal(answered, 'FORBIDDEN');
+      if (decision === 'may not') return expectRefusal(answered, 'FORBIDDEN');
       expect(answered.status).to.equal(200);
       expect(answered.body.content).to.include({ entity_UUID: guest.entity, accepted: true });
     });

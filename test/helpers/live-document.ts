@@ -1,9 +1,9 @@
-import { asyncapiDocument } from '../../src/transports/http/documents/asyncapi.ts';
+import { createAsyncapiDocument } from '../../src/transports/http/documents/asyncapi.ts';
 import { type Check, checksOf, closed } from './json-checks.ts';
 import type { Loose } from './loose.ts';
 
 /** `GET /asyncapi.json`, made in this process: a test says that it is the one that is served. */
-const document: Loose = JSON.parse(JSON.stringify(asyncapiDocument()));
+const document: Loose = JSON.parse(JSON.stringify(createAsyncapiDocument()));
 const checkAsked: Check = checksOf(document);
 const checkTold: Check = checksOf(closed(document));
 

@@ -65,7 +65,7 @@ export function messageIn(room_id: number, rev: number, content = `${rev}`): Bus
 /** What a node hears of a room, once the room's channel is there. */
 export async function earIn(node: BareNode, room: number, adapter: RedisSettings['adapter']): Promise<BusMessage[]> {
   const heard: BusMessage[] = [];
-  node.bus.listen(room, (envelope) => void heard.push(envelope));
+  node.bus.subscribe(room, (envelope) => void heard.push(envelope));
   const isNamed = () => node.missed.some((rooms) => rooms !== 'all' && rooms.includes(room));
   // The classic adapter hears every room from the start.
   if (adapter === 'sharded') await until('the room is heard', isNamed);

@@ -1,10 +1,10 @@
-import { openapiDocument } from '../../src/transports/http/documents/openapi.ts';
+import { createOpenapiDocument } from '../../src/transports/http/documents/openapi.ts';
 import { type Check, checksOf, closed } from './json-checks.ts';
 import type { Loose } from './loose.ts';
 import type { Exchange } from './rest-calls.ts';
 
 /** `GET /openapi.json`, made in this process: a test says that it is the one that is served. */
-const document: Loose = JSON.parse(JSON.stringify(openapiDocument()));
+const document: Loose = JSON.parse(JSON.stringify(createOpenapiDocument()));
 const checkRequest: Check = checksOf(document);
 const checkAnswer: Check = checksOf(closed(document));
 

@@ -1,7 +1,7 @@
-import { requestLimits } from '../../src/core/limits/request-limits.ts';
+import { createRequestLimits } from '../../src/core/limits/request-limits.ts';
 
 /** For sessions of the unit tests. */
-export const unlimited = requestLimits(
+export const unlimited = createRequestLimits(
   { requestRate: 0, requestBurst: 1, ruleRate: 0, ruleBurst: 1 },
   {
     limited: () => {},

@@ -30,7 +30,7 @@ describe('An import that runs again, while a node serves', function () {
     original = await originalDatabase();
     target = await migratedDatabase();
     ask = await asking(target);
-    node = await startNode(postgres, { DATABASE_URL: target }, (config) => ({ ...config, sweepMs: 50 }));
+    node = await startNode(postgres, { DATABASE_URL: target }, (config) => ({ ...config, reconcileIntervalMs: 50 }));
   });
 
   /** Each test has another room with two members, imported. */

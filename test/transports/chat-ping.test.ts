@@ -6,7 +6,7 @@ import { describeEveryWiring } from '../helpers/node.ts';
 import { somebody } from '../helpers/people.ts';
 
 describeEveryWiring('/chat keep-alive', ({ startNode, url }) => {
-  const pinging = () => startNode({}, (config) => ({ ...config, pingMs: 50 }));
+  const pinging = () => startNode({}, (config) => ({ ...config, pingIntervalMs: 50 }));
 
   it('is WebSocket ping (the original had none), and no frame', async () => {
     const chat = await readyChat((await pinging()).url, somebody());

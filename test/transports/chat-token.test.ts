@@ -111,7 +111,7 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
   });
 
   it('ends with 4409 when no token came in time, which traffic does not extend', async () => {
-    const node = await startNode({}, (config) => ({ ...config, tokenDeadlineMs: 300 }));
+    const node = await startNode({}, (config) => ({ ...config, authTimeoutMs: 300 }));
     const busy = await started(node.url);
     const pings = setInterval(() => busy.socket.ping(), 30);
     void busy.closed.then(() => clearInterval(pings));

@@ -28,7 +28,7 @@ describeOneWiring('A client that ignores its end is cut off', ({ url, startNode 
     });
 
     it(`when it has no token in time, on ${name}`, async () => {
-      const node = await startNode({}, (config) => ({ ...config, tokenDeadlineMs: 300 }));
+      const node = await startNode({}, (config) => ({ ...config, authTimeoutMs: 300 }));
       await (await open(path, node.url)).closed;
     });
 

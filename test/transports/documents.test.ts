@@ -1,8 +1,8 @@
 import { createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
-import { asyncapiDocument } from '../../src/transports/http/documents/asyncapi.ts';
-import { openapiDocument } from '../../src/transports/http/documents/openapi.ts';
+import { createAsyncapiDocument } from '../../src/transports/http/documents/asyncapi.ts';
+import { createOpenapiDocument } from '../../src/transports/http/documents/openapi.ts';
 import { browserWindow } from '../helpers/chromium.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { describeOneWiring } from '../helpers/node.ts';
@@ -29,8 +29,8 @@ async function mounted(url: string, prefix: string): Promise<string> {
 
 describeOneWiring('The documents', ({ url }) => {
   for (const [path, make] of Object.entries({
-    '/openapi.json': openapiDocument,
-    '/asyncapi.json': asyncapiDocument,
+    '/openapi.json': createOpenapiDocument,
+    '/asyncapi.json': createAsyncapiDocument,
   })) {
     it(`are served at ${path} as the suite checks with them, to anyone from anywhere`, async () => {
       const { status, headers, body } = await rest(url()).get(path);
@@ -69,7 +69,7 @@ describeOneWiring('The documents', ({ url }) => {
       await page.goto(base + path);
       await page.locator('.opblock').first().waitFor();
       const shown = await page.locator('.opblock-summary-path').allInnerTexts();
-      const operations = Object.values(openapiDocument().paths).flatMap(Object.keys);
+      const operations = Object.values(createOpenapiDocument().paths).flatMap(Object.keys);
       expect(shown).to.have.length(operations.length);
       const health = page.locator('#operations-operations-readHealth');
       await health.locator('.opblock-summary-control').click();

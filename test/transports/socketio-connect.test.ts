@@ -39,7 +39,7 @@ describeEveryWiring('Socket.IO connection', ({ url, startNode }) => {
   });
 
   it('to the default namespace still waits for its token, and is closed without one', async () => {
-    const node = await startNode({}, (config) => ({ ...config, tokenDeadlineMs: 300 }));
+    const node = await startNode({}, (config) => ({ ...config, authTimeoutMs: 300 }));
     const { socket, heard, opened, closed } = engine(node.url);
     await opened;
     socket.send('40');
@@ -134,7 +134,7 @@ describeEveryWiring('Socket.IO connection', ({ url, startNode }) => {
   });
 
   it('without a token in time is closed, whatever it says', async () => {
-    const node = await startNode({}, (config) => ({ ...config, tokenDeadlineMs: 300 }));
+    const node = await startNode({}, (config) => ({ ...config, authTimeoutMs: 300 }));
     const { socket, opened, closed } = engine(node.url);
     await opened;
     for (const frame of ['3', '40/,', '40/admin,']) socket.send(frame);

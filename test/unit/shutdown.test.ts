@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { closeInSlices, drainTimes } from '../../src/shutdown.ts';
+import { closeInSlices, computeDrainTimes } from '../../src/shutdown.ts';
 
 /** Connections that close at once, and how many of them did in each slice. */
 function connections(size: number) {
@@ -7,7 +7,7 @@ function connections(size: number) {
   return {
     slices,
     size,
-    closeSome(most: number) {
+    closeUpTo(most: number) {
       const some = Math.min(most, this.size);
       this.size -= some;
       slices.push(some);
@@ -56,7 +56,7 @@ describe('closing the connections of a node that drains', () => {
 
   for (const drainMs of [0, 1_000, 15_000, 600_000]) {
     it(`has time for writes, for closing and for goodbyes in ${drainMs} ms`, () => {
-      const { writesUntil, spreadMs, deadline } = drainTimes(drainMs, 0);
+      const { writesUntil, spreadMs, deadline } = computeDrainTimes(drainMs, 0);
       expect(deadline).to.equal(drainMs);
       expect(writesUntil + spreadMs).to.be.at.most(drainMs * 0.95);
       expect(spreadMs).to.be.at.most(5_000);

@@ -4,25 +4,25 @@ import type { RoomId } from '../ids.ts';
 import type { Change } from '../log/change.ts';
 import type { RoomLog } from '../log/room-log.ts';
 
-export interface OrderEvents {
+export interface SequencerEvents {
   /** So many changes were read from the log because they were not heard. */
   repaired(changes: number): void;
   /** A change had waited for the ones before it. */
   reordered(): void;
   /** A sweep has found the room behind its log. */
-  swept(): void;
+  reconciled(): void;
   failed(error: unknown): void;
 }
 
 /** How a feed has come to a change: heard, or read from the log. */
 export type ChangeOrigin = Origin | 'log';
 
-export interface FeedEvents extends OrderEvents {
+export interface FeedEvents extends SequencerEvents {
   /** A change, which the database numbered `at` that moment of its clock, has been told to the members here. */
   delivered(at: number, origin: ChangeOrigin): void;
 }
 
-interface Heard {
+interface ReceivedChange {
   change: Change;
   origin: Origin;
 }
@@ -30,31 +30,31 @@ interface Heard {
 interface Collaborators {
   room: RoomId;
   log: Pick<RoomLog, 'changes'>;
-  events: OrderEvents;
+  events: SequencerEvents;
   deliver: (change: Change, origin: ChangeOrigin) => void;
 }
 
 /** How long a change waits for the ones before it until they are read from the log. */
-const holdMs = 30;
-const repairPage = 500;
+const gapTimeoutMs = 30;
+const repairPageSize = 500;
 /** Beyond this the log keeps them better. */
-const mostEarly = 2_000;
+const maxEarly = 2_000;
 
 /**
  * A room's changes, each once and in the order of the log, whatever is heard of them and when: the next one is
  * delivered, an older one dropped, a later one held, and what never comes is read from the log.
  */
-export class ChangeOrder {
+export class ChangeSequencer {
   readonly #room: RoomId;
   readonly #log: Pick<RoomLog, 'changes'>;
-  readonly #events: OrderEvents;
+  readonly #events: SequencerEvents;
   readonly #deliver: Collaborators['deliver'];
   /** What was delivered last; undefined until it is known where the log stands. */
   #position: Position | undefined;
   /** The highest `rev` heard of. */
   #head = 0;
-  readonly #early = new Map<number, Heard>();
-  #holdTimer: NodeJS.Timeout | undefined;
+  readonly #early = new Map<number, ReceivedChange>();
+  #gapTimer: NodeJS.Timeout | undefined;
   #repairing: Promise<void> | undefined;
   #ended = false;
 
@@ -77,14 +77,14 @@ export class ChangeOrder {
     this.expect(position.rev);
   }
 
-  hear(change: Change, origin: Origin = 'here'): void {
+  receive(change: Change, origin: Origin = 'here'): void {
     const { rev } = change;
     const at = this.#position?.rev;
     if (this.#ended || (at !== undefined && rev <= at)) return;
     if (at !== undefined && rev === at + 1) {
       this.#advance(change, origin);
       this.#deliverEarly();
-    } else if (this.#early.size < mostEarly) {
+    } else if (this.#early.size < maxEarly) {
       this.#early.set(rev, { change, origin });
     }
     this.expect(rev);
@@ -94,22 +94,22 @@ export class ChangeOrder {
   expect(head: number): void {
     this.#head = Math.max(this.#head, head);
     if (!this.#isBehind) return;
-    this.#holdTimer ??= setTimeout(() => {
-      this.#holdTimer = undefined;
+    this.#gapTimer ??= setTimeout(() => {
+      this.#gapTimer = undefined;
       this.#repair();
-    }, holdMs).unref();
+    }, gapTimeoutMs).unref();
   }
 
   /** The same, as read from the log just now: what is missing was not heard, and is read at once. */
   catchUp(head: number): void {
     this.#head = Math.max(this.#head, head);
-    if (this.#isBehind && !this.#repairing) this.#events.swept();
+    if (this.#isBehind && !this.#repairing) this.#events.reconciled();
     this.#repair();
   }
 
   end(): void {
     this.#ended = true;
-    clearTimeout(this.#holdTimer);
+    clearTimeout(this.#gapTimer);
     this.#early.clear();
   }
 
@@ -130,7 +130,7 @@ export class ChangeOrder {
     }
   }
 
-  #nextEarly(): Heard | undefined {
+  #nextEarly(): ReceivedChange | undefined {
     return this.#position && this.#early.get(this.#position.rev + 1);
   }
 
@@ -147,7 +147,7 @@ export class ChangeOrder {
   async #readMissing(): Promise<void> {
     while (this.#isBehind) {
       const before = this.#position!.rev;
-      const changes = await this.#log.changes(this.#room, before + 1, this.#head, repairPage);
+      const changes = await this.#log.changes(this.#room, before + 1, this.#head, repairPageSize);
       let repaired = 0;
       for (const change of changes) {
         if (this.#ended || change.rev !== this.#position!.rev + 1) continue;

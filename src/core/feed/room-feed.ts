@@ -1,202 +1,218 @@
-import { type Actor, may, refusalOf } from '../authorization.ts';
+import { type Actor, can, toDenialCode } from '../authorization.ts';
 import type { Origin } from '../bus.ts';
 import type { Position } from '../cursor.ts';
 import { ChatError, type RemovalCode } from '../errors.ts';
 import type { RoomId } from '../ids.ts';
 import type { BusMessage, Change } from '../log/change.ts';
 import {
-  apply,
-  concerns,
-  type FollowedRights,
-  follow,
+  affects,
+  applyChange,
+  decide,
   type RoomRights,
-  rightsAt,
-  verdictOn,
+  type TrackedRights,
+  toRoomRights,
+  trackRights,
 } from '../log/rights-cache.ts';
 import type { RoomLog } from '../log/room-log.ts';
 import type { RoomSnapshot } from '../log/room-snapshot.ts';
-import { ChangeOrder, type ChangeOrigin, type FeedEvents } from './change-sequencer.ts';
+import { type ChangeOrigin, ChangeSequencer, type FeedEvents } from './change-sequencer.ts';
 
 /** One connection's place in one room. All its methods are synchronous: between them nothing can slip in. */
-export interface Member {
+export interface Subscriber {
   readonly actor: Actor;
-  /** A change for this member alone, before it has entered. */
-  tell(change: Change): void;
+  /** A change for this subscriber alone, before it has entered. */
+  deliver(change: Change): void;
   /** From now on it hears what its audience announces to the room. */
-  enter(): void;
+  goLive(): void;
   /** It is out of the room: stop announcing to it, and tell it why. */
-  takeOut(code: RemovalCode): void;
+  remove(code: RemovalCode): void;
   /** The log is not the one it was: the connection shall come back and begin anew. */
   reconnect(): void;
 }
 
 /** One transport's members on this node. */
-export interface Audience {
-  announce(change: Change): void;
+export interface Broadcaster {
+  publish(change: Change): void;
 }
 
 /**
- * A member on its way in, or one that asks again. `base` is where the feed was when it began to hold changes for it,
+ * A subscriber on its way in, or one that asks again. `base` is where the feed was when it began to hold changes for it,
  * `from` the head of its snapshot.
  */
-interface Joining {
-  member: Member;
-  base: number | undefined;
-  from: number | undefined;
-  held: Change[];
+interface PendingJoin {
+  subscriber: Subscriber;
+  snapshotRev: number | undefined;
+  attachedRev: number | undefined;
+  buffered: Change[];
   /** The feed is at `from`. */
-  arrive: () => void;
+  onCaughtUp: () => void;
   /** It left, or was taken out, on its way. */
-  abandon: () => void;
+  onAborted: () => void;
 }
 
 interface Snapshot {
-  state: RoomSnapshot;
+  snapshot: RoomSnapshot;
 }
 
 interface Collaborators {
   room: RoomId;
   log: Pick<RoomLog, 'changes'>;
-  audiences: readonly Audience[];
+  broadcasters: readonly Broadcaster[];
   events: FeedEvents;
 }
 
-const mostReads = 5;
+const maxSnapshotReads = 5;
 
 /**
  * One room's changes on this node, in log order, each once. Members are judged by the rules as they stand at the
  * change that is delivered, so nothing that was committed after a ban reaches the banned.
  */
 export class RoomFeed {
-  readonly #audiences: readonly Audience[];
+  readonly #broadcasters: readonly Broadcaster[];
   readonly #events: FeedEvents;
-  readonly #order: ChangeOrder;
+  readonly #sequencer: ChangeSequencer;
   /** As of what was delivered last. */
-  #rights: FollowedRights | undefined;
-  readonly #members = new Set<Member>();
-  readonly #joining = new Set<Joining>();
+  #rights: TrackedRights | undefined;
+  readonly #subscribers = new Set<Subscriber>();
+  readonly #pendingJoins = new Set<PendingJoin>();
   #ended = false;
   #isClosing = false;
 
-  constructor({ room, log, audiences, events }: Collaborators) {
-    this.#audiences = audiences;
+  constructor({ room, log, broadcasters, events }: Collaborators) {
+    this.#broadcasters = broadcasters;
     this.#events = events;
-    this.#order = new ChangeOrder({ room, log, events, deliver: (change, origin) => this.#deliver(change, origin) });
+    this.#sequencer = new ChangeSequencer({
+      room,
+      log,
+      events,
+      deliver: (change, origin) => this.#deliver(change, origin),
+    });
   }
 
   get isEmpty(): boolean {
-    return this.#members.size === 0 && this.#joining.size === 0;
+    return this.#subscribers.size === 0 && this.#pendingJoins.size === 0;
   }
 
   get hasEnded(): boolean {
     return this.#ended;
   }
 
-  /** Whether it knows where the log stands: from the first member on. */
+  /** Whether it knows where the log stands: from the first subscriber on. */
   get hasStarted(): boolean {
     return this.#rights !== undefined;
   }
 
   /** The letters an actor has here, by the rules as of what was delivered last. */
-  rightsOf(actor: Actor): string {
-    return this.#rights ? verdictOn(actor, this.#rights).rights : '';
+  getRights(actor: Actor): string {
+    return this.#rights ? decide(actor, this.#rights).rights : '';
   }
 
   /** What was delivered last. */
   get position(): Position | undefined {
-    return this.#order.position;
+    return this.#sequencer.position;
   }
 
   /**
-   * Takes a member in. `read` reads the room and what else the join needs from the log; it runs again where it came
-   * too early to meet the feed. `acknowledge` is called in the same turn in which the member goes live.
+   * Takes a subscriber in. `read` reads the room and what else the join needs from the log; it runs again where it came
+   * too early to meet the feed. `acknowledge` is called in the same turn in which the subscriber goes live.
    */
-  join<T extends Snapshot>(member: Member, read: () => Promise<T>, acknowledge: (joined: T) => void): Promise<void> {
-    return this.#meet(member, read, (joining, joined, rights) => {
-      this.#standAt(joined.state.head, rights);
+  join<T extends Snapshot>(
+    subscriber: Subscriber,
+    read: () => Promise<T>,
+    acknowledge: (joined: T) => void,
+  ): Promise<void> {
+    return this.#bufferUntilCaughtUp(subscriber, read, (joining, joined, rights) => {
+      this.#startAt(joined.snapshot.head, rights);
       acknowledge(joined);
-      if (!this.#tellHeld(joining, joined.state.head.rev, rights)) return;
-      joining.arrive = () => this.#enter(member);
-      this.#arriveAt(joining, joined.state.head.rev);
+      if (!this.#deliverBuffered(joining, joined.snapshot.head.rev, rights)) return;
+      joining.onCaughtUp = () => this.#goLive(subscriber);
+      this.#completeJoins(joining, joined.snapshot.head.rev);
     });
   }
 
   /**
-   * A member that is live asks again: it stays, and misses nothing. It is answered when the feed has come to where the
+   * A subscriber that is live asks again: it stays, and misses nothing. It is answered when the feed has come to where the
    * snapshot was taken; `later` is what the feed has delivered beyond that.
    */
   rejoin<T extends Snapshot>(
-    member: Member,
+    subscriber: Subscriber,
     read: () => Promise<T>,
     acknowledge: (joined: T, later: readonly Change[]) => void,
   ): Promise<void> {
-    return this.#meet(member, read, (joining, joined) => {
-      const from = joined.state.head.rev;
-      const later = joining.held.filter(({ rev }) => rev > from);
+    return this.#bufferUntilCaughtUp(subscriber, read, (joining, joined) => {
+      const from = joined.snapshot.head.rev;
+      const later = joining.buffered.filter(({ rev }) => rev > from);
       return new Promise((resolve, reject) => {
-        joining.abandon = () => reject(new ChatError('NOT_FOUND'));
-        joining.arrive = () => {
+        joining.onAborted = () => reject(new ChatError('NOT_FOUND'));
+        joining.onCaughtUp = () => {
           acknowledge(joined, later);
           resolve();
         };
-        this.#order.expect(from);
-        this.#arriveAt(joining, from);
+        this.#sequencer.expect(from);
+        this.#completeJoins(joining, from);
       });
     });
   }
 
-  /** Holds what is delivered while the snapshot is read, and judges the member by it. */
-  async #meet<T extends Snapshot>(
-    member: Member,
+  /** Holds what is delivered while the snapshot is read, and judges the subscriber by it. */
+  async #bufferUntilCaughtUp<T extends Snapshot>(
+    subscriber: Subscriber,
     read: () => Promise<T>,
-    proceed: (joining: Joining, joined: T, rights: RoomRights) => Promise<void> | void,
+    proceed: (joining: PendingJoin, joined: T, rights: RoomRights) => Promise<void> | void,
   ): Promise<void> {
-    const base = this.position?.rev;
-    const joining: Joining = { member, base, from: undefined, held: [], arrive: () => {}, abandon: () => {} };
-    this.#joining.add(joining);
+    const snapshotRev = this.position?.rev;
+    const joining: PendingJoin = {
+      subscriber,
+      snapshotRev,
+      attachedRev: undefined,
+      buffered: [],
+      onCaughtUp: () => {},
+      onAborted: () => {},
+    };
+    this.#pendingJoins.add(joining);
     try {
       let joined = await read();
       // In the turn of the check the snapshot is used: nothing may move the feed in between.
       for (let tries = 1; isOlder(joined, joining); tries++) {
-        if (tries === mostReads) throw new ChatError('UNAVAILABLE');
+        if (tries === maxSnapshotReads) throw new ChatError('UNAVAILABLE');
         joined = await read();
       }
-      const rights = rightsAt(joined.state);
-      const verdict = verdictOn(member.actor, rights);
-      if (!may(verdict, 'read')) throw new ChatError(refusalOf(verdict));
-      if (!this.#joining.has(joining)) throw new ChatError(this.#isClosing ? 'UNAVAILABLE' : 'NOT_FOUND');
+      const rights = toRoomRights(joined.snapshot);
+      const decision = decide(subscriber.actor, rights);
+      if (!can(decision, 'read')) throw new ChatError(toDenialCode(decision));
+      if (!this.#pendingJoins.has(joining)) throw new ChatError(this.#isClosing ? 'UNAVAILABLE' : 'NOT_FOUND');
       await proceed(joining, joined, rights);
     } catch (error) {
-      this.#joining.delete(joining);
+      this.#pendingJoins.delete(joining);
       throw error;
     }
   }
 
-  leave(member: Member): void {
-    this.#members.delete(member);
-    for (const joining of this.#joining) {
-      if (joining.member !== member) continue;
-      this.#joining.delete(joining);
-      joining.abandon();
+  leave(subscriber: Subscriber): void {
+    this.#subscribers.delete(subscriber);
+    for (const joining of this.#pendingJoins) {
+      if (joining.subscriber !== subscriber) continue;
+      this.#pendingJoins.delete(joining);
+      joining.onAborted();
     }
   }
 
-  /** Judges a member whose token has changed. */
-  review(member: Member): void {
-    if (!this.#rights || !this.#members.has(member)) return;
-    const { lack } = verdictOn(member.actor, this.#rights);
-    if (lack) this.#takeOut(member, lack);
+  /** Judges a subscriber whose token has changed. */
+  reauthorize(subscriber: Subscriber): void {
+    if (!this.#rights || !this.#subscribers.has(subscriber)) return;
+    const { denialReason } = decide(subscriber.actor, this.#rights);
+    if (denialReason) this.#remove(subscriber, denialReason);
   }
 
-  hear(envelope: BusMessage, origin: Origin = 'here'): void {
+  receive(envelope: BusMessage, origin: Origin = 'here'): void {
     if (envelope.kind === 'deleted') this.#delete();
-    else this.#order.hear(envelope, origin);
+    else this.#sequencer.receive(envelope, origin);
   }
 
   /** The log's head as a sweep has read it; undefined where the room is gone. */
-  notice(head: number | undefined): void {
+  reconcile(head: number | undefined): void {
     if (head === undefined) this.#delete();
-    else this.#order.catchUp(head);
+    else this.#sequencer.catchUp(head);
   }
 
   /** Takes everybody out without a word; the node does not serve the room any more. */
@@ -204,115 +220,115 @@ export class RoomFeed {
     // One that has ended is that of a deleted room.
     this.#isClosing = !this.#ended;
     this.#ended = true;
-    this.#order.end();
-    this.#members.clear();
-    for (const joining of this.#joining) joining.abandon();
-    this.#joining.clear();
+    this.#sequencer.end();
+    this.#subscribers.clear();
+    for (const joining of this.#pendingJoins) joining.onAborted();
+    this.#pendingJoins.clear();
   }
 
   /** The database has lost what was delivered, by a failover or a restore: everybody begins anew. */
-  startOver(): void {
-    const members = [...this.#members, ...[...this.#joining].map(({ member }) => member)];
+  reset(): void {
+    const members = [...this.#subscribers, ...[...this.#pendingJoins].map(({ subscriber }) => subscriber)];
     this.end();
-    for (const member of new Set(members)) member.reconnect();
+    for (const subscriber of new Set(members)) subscriber.reconnect();
   }
 
   /** The first member's snapshot says where the log stands; a later one may say that the feed is behind. */
-  #standAt(position: Position, rights: RoomRights): void {
-    if (this.#rights) return this.#order.expect(position.rev);
-    this.#rights = follow(rights);
-    for (const other of this.#joining) other.base ??= position.rev;
-    this.#order.startAt(position);
+  #startAt(position: Position, rights: RoomRights): void {
+    if (this.#rights) return this.#sequencer.expect(position.rev);
+    this.#rights = trackRights(rights);
+    for (const other of this.#pendingJoins) other.snapshotRev ??= position.rev;
+    this.#sequencer.startAt(position);
   }
 
-  /** What came after the snapshot, as long as the member may hear it; false where it may not go on. */
-  #tellHeld({ member, held }: Joining, from: number, rights: RoomRights): boolean {
-    let current: FollowedRights | undefined;
-    for (const change of held) {
+  /** What came after the snapshot, as long as the subscriber may hear it; false where it may not go on. */
+  #deliverBuffered({ subscriber, buffered }: PendingJoin, from: number, rights: RoomRights): boolean {
+    let current: TrackedRights | undefined;
+    for (const change of buffered) {
       if (change.rev <= from) continue;
-      if (concerns(change, member.actor)) {
-        current ??= follow(rights);
-        apply(current, change);
-        const { lack } = verdictOn(member.actor, current);
-        if (lack) {
-          this.#takeOut(member, lack);
+      if (affects(change, subscriber.actor)) {
+        current ??= trackRights(rights);
+        applyChange(current, change);
+        const { denialReason } = decide(subscriber.actor, current);
+        if (denialReason) {
+          this.#remove(subscriber, denialReason);
           return false;
         }
       }
-      member.tell(change);
+      subscriber.deliver(change);
     }
     return true;
   }
 
-  #arriveAt(joining: Joining, from: number): void {
-    joining.from = from;
-    joining.held = [];
-    if ((this.position?.rev ?? 0) >= from) this.#arrive(joining);
+  #completeJoins(joining: PendingJoin, from: number): void {
+    joining.attachedRev = from;
+    joining.buffered = [];
+    if ((this.position?.rev ?? 0) >= from) this.#completeJoin(joining);
   }
 
-  #arrive(joining: Joining): void {
-    this.#joining.delete(joining);
-    joining.arrive();
+  #completeJoin(joining: PendingJoin): void {
+    this.#pendingJoins.delete(joining);
+    joining.onCaughtUp();
   }
 
   /** Judged once more: the member's token may have changed while it waited for the feed. */
-  #enter(member: Member): void {
-    const { lack } = verdictOn(member.actor, this.#rights!);
-    if (lack) return this.#takeOut(member, lack);
-    this.#members.add(member);
-    member.enter();
+  #goLive(subscriber: Subscriber): void {
+    const { denialReason } = decide(subscriber.actor, this.#rights!);
+    if (denialReason) return this.#remove(subscriber, denialReason);
+    this.#subscribers.add(subscriber);
+    subscriber.goLive();
   }
 
-  #takeOut(member: Member, code: RemovalCode): void {
-    this.leave(member);
-    member.takeOut(code);
+  #remove(subscriber: Subscriber, code: RemovalCode): void {
+    this.leave(subscriber);
+    subscriber.remove(code);
   }
 
   #deliver(change: Change, origin: ChangeOrigin): void {
     if (change.kind !== 'message' && this.#rights) {
-      apply(this.#rights, change);
-      this.#judgeMembers(change);
+      applyChange(this.#rights, change);
+      this.#reauthorizeSubscribers(change);
     }
-    if (this.#members.size > 0) {
-      for (const audience of this.#audiences) this.#announce(audience, change);
+    if (this.#subscribers.size > 0) {
+      for (const audience of this.#broadcasters) this.#publish(audience, change);
       this.#events.delivered(change.at, origin);
     }
-    for (const joining of this.#joining) {
-      if (joining.from === undefined) joining.held.push(change);
-      else if (joining.from === change.rev) this.#arrive(joining);
+    for (const joining of this.#pendingJoins) {
+      if (joining.attachedRev === undefined) joining.buffered.push(change);
+      else if (joining.attachedRev === change.rev) this.#completeJoin(joining);
     }
   }
 
   /** One transport that fails must not keep the change from the other, nor from those who join. */
-  #announce(audience: Audience, change: Change): void {
+  #publish(audience: Broadcaster, change: Change): void {
     try {
-      audience.announce(change);
+      audience.publish(change);
     } catch (error) {
       this.#events.failed(error);
     }
   }
 
-  #judgeMembers(change: Change): void {
+  #reauthorizeSubscribers(change: Change): void {
     const rights = this.#rights!;
-    for (const member of this.#members) {
-      const lack = concerns(change, member.actor) ? verdictOn(member.actor, rights).lack : null;
-      if (lack) this.#takeOut(member, lack);
+    for (const subscriber of this.#subscribers) {
+      const lack = affects(change, subscriber.actor) ? decide(subscriber.actor, rights).denialReason : null;
+      if (lack) this.#remove(subscriber, lack);
     }
   }
 
   #delete(): void {
     this.#ended = true;
-    this.#order.end();
+    this.#sequencer.end();
     // One whose join is not acknowledged yet is told by its refusal.
-    for (const joining of this.#joining) {
-      if (joining.from === undefined) this.#joining.delete(joining);
-      else this.#members.add(joining.member);
+    for (const joining of this.#pendingJoins) {
+      if (joining.attachedRev === undefined) this.#pendingJoins.delete(joining);
+      else this.#subscribers.add(joining.subscriber);
     }
-    for (const member of this.#members) this.#takeOut(member, 'ROOM_DELETED');
+    for (const subscriber of this.#subscribers) this.#remove(subscriber, 'ROOM_DELETED');
   }
 }
 
-/** The snapshot is from before the feed began to hold changes for the member. */
-function isOlder({ state }: Snapshot, { base }: Joining): boolean {
-  return base !== undefined && state.head.rev < base;
+/** The snapshot is from before the feed began to hold changes for the subscriber. */
+function isOlder({ snapshot }: Snapshot, { snapshotRev }: PendingJoin): boolean {
+  return snapshotRev !== undefined && snapshot.head.rev < snapshotRev;
 }

@@ -1,22 +1,22 @@
 import type { Uuid } from '../ids.ts';
 
 /** Large reads: pages of history, what was missed, lists of rooms and of rules. */
-export interface UserReads {
+export interface ConcurrentReads {
   /** Runs the read when fewer than `most` of this user are under way. */
   run<T>(user: Uuid, read: () => Promise<T>): Promise<T>;
 }
 
 /** Enough for an app that loads two rooms side by side; more would only be taken from the others. */
-const mostAtOnce = 2;
+const defaultMaxConcurrent = 2;
 
 /** Bounds how many large reads of one user are under way at once. The others wait, in their order. */
-export function userReads(most = mostAtOnce): UserReads {
+export function createConcurrentReads(maxConcurrent = defaultMaxConcurrent): ConcurrentReads {
   const users = new Map<Uuid, { running: number; waiting: (() => void)[] }>();
   return {
     async run(user, read) {
       const reads = users.get(user) ?? { running: 0, waiting: [] };
       users.set(user, reads);
-      if (reads.running < most) reads.running += 1;
+      if (reads.running < maxConcurrent) reads.running += 1;
       // Whoever is done hands over their place.
       else await new Promise<void>((resolve) => reads.waiting.push(resolve));
       try {

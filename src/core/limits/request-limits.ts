@@ -6,13 +6,13 @@ import { type ShareSpending, TokenBuckets } from './token-buckets.ts';
 /** What one user may ask for, and what may be done to one. Refuses with `RATE_LIMITED` and the time to wait. */
 export interface RequestLimits {
   /** A request of the user, before anything is done for it. */
-  take(user: Uuid, cost: RequestCost, input?: unknown): void;
+  consume(user: Uuid, cost: RequestCost, input?: unknown): void;
   /** A request that was refused with this code. */
-  refused(user: Uuid, code: ErrorCode): void;
+  chargeRefusal(user: Uuid, code: ErrorCode): void;
   /** A new rule that `giver` gives to `receiver`. */
-  takeRule(giver: Uuid, receiver: Uuid): void;
+  consumeRule(giver: Uuid, receiver: Uuid): void;
   /** A change of the user's own rule that takes back an answer, or the rule itself. */
-  takeOwnChange(user: Uuid, room: RoomId): void;
+  consumeOwnChange(user: Uuid, room: RoomId): void;
 }
 
 export const limitNames = ['requests', 'messages', 'rules', 'own_changes'] as const;
@@ -33,7 +33,7 @@ interface Settings {
 }
 
 /** Of what a receiver may be given, one giver takes half at most, so that nobody keeps the others from inviting. */
-const partOfGiver = 0.5;
+const giverShare = 0.5;
 
 /**
  * Who goes back and forth writes to the log of everybody in the room: with more than 500 changes nobody who comes back
@@ -41,34 +41,34 @@ const partOfGiver = 0.5;
  */
 const ownChanges = { rate: 2 / 60, burst: 10 };
 
-export function requestLimits(
+export function createRequestLimits(
   { requestRate, requestBurst, ruleRate, ruleBurst }: Settings,
   { limited }: LimitEvents,
   share?: ShareSpending,
 ): RequestLimits {
   const requests = requestRate > 0 ? new TokenBuckets({ rate: requestRate, burst: requestBurst, share }) : undefined;
   const received = ruleRate > 0 ? new TokenBuckets({ rate: ruleRate / 60, burst: ruleBurst, share }) : undefined;
-  const ofGiver = { rate: (ruleRate * partOfGiver) / 60, burst: Math.max(1, ruleBurst * partOfGiver) };
-  const given = ruleRate > 0 ? new TokenBuckets({ ...ofGiver, share }) : undefined;
+  const byGiver = { rate: (ruleRate * giverShare) / 60, burst: Math.max(1, ruleBurst * giverShare) };
+  const given = ruleRate > 0 ? new TokenBuckets({ ...byGiver, share }) : undefined;
   const changes = new TokenBuckets({ ...ownChanges, share });
 
-  function demand(retryAfterMs: number | undefined, limit: keyof typeof messages): void {
+  function assertAvailable(retryAfterMs: number | undefined, limit: keyof typeof messages): void {
     if (!retryAfterMs) return;
     limited(limit);
     throw new ChatError('RATE_LIMITED', { message: messages[limit], retryAfterMs });
   }
 
   return {
-    take(user, cost, input) {
+    consume(user, cost, input) {
       // What costs nothing is taken, too, unless the user owes for refusals.
-      demand(requests?.take(`requests:${user}`, countTokens(cost, input)), 'requests');
+      assertAvailable(requests?.consume(`requests:${user}`, countTokens(cost, input)), 'requests');
     },
-    refused: (user, code) => requests?.charge(`requests:${user}`, refusalCost(code)),
-    takeRule(giver, receiver) {
-      demand(given?.take(`rules:${giver}:${receiver}`, 1), 'rules');
-      demand(received?.take(`rules:${receiver}`, 1), 'rules');
+    chargeRefusal: (user, code) => requests?.charge(`requests:${user}`, refusalCost(code)),
+    consumeRule(giver, receiver) {
+      assertAvailable(given?.consume(`rules:${giver}:${receiver}`, 1), 'rules');
+      assertAvailable(received?.consume(`rules:${receiver}`, 1), 'rules');
     },
-    takeOwnChange: (user, room) => demand(changes.take(`changes:${user}:${room}`, 1), 'own_changes'),
+    consumeOwnChange: (user, room) => assertAvailable(changes.consume(`changes:${user}:${room}`, 1), 'own_changes'),
   };
 }
 

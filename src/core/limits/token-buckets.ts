@@ -25,31 +25,31 @@ interface Bucket {
 const unsharedPart = 0.1;
 const forgetEveryMs = 30_000;
 /** A full bucket is kept a little, for what has been taken from it and is not shared yet. */
-const keptMs = 60_000;
+const retentionMs = 60_000;
 
 /**
  * Token buckets by key. All that is kept of one is when it will be full again, in which amounts of tokens are times.
  * Taking never waits: the other nodes are told afterwards, and what they have taken counts as soon as it is known.
  */
 export class TokenBuckets {
-  readonly #msOfToken: number;
+  readonly #msPerToken: number;
   readonly #burst: number;
   readonly #share: ShareSpending | undefined;
   readonly #buckets = new Map<string, Bucket>();
 
   constructor({ rate, burst, share }: Settings) {
-    this.#msOfToken = 1_000 / rate;
+    this.#msPerToken = 1_000 / rate;
     this.#burst = burst;
     this.#share = share;
     setInterval(() => this.#forgetFull(), forgetEveryMs).unref();
   }
 
   /** Takes tokens, or nothing where there are too few: then the answer is how many ms it takes until there are enough. */
-  take(key: string, tokens: number): number {
+  consume(key: string, tokens: number): number {
     const now = performance.now();
     // A request that costs more than a full bucket could never be made.
-    const ms = Math.min(tokens, this.#burst) * this.#msOfToken;
-    const missingMs = this.#emptyMs(key, now) + ms - this.#mostMs;
+    const ms = Math.min(tokens, this.#burst) * this.#msPerToken;
+    const missingMs = this.#emptyMs(key, now) + ms - this.#maxMs;
     if (missingMs > 0) return Math.ceil(missingMs);
     this.#spend(key, ms, now);
     return 0;
@@ -59,11 +59,11 @@ export class TokenBuckets {
   charge(key: string, tokens: number): void {
     const now = performance.now();
     const owedMs = this.#emptyMs(key, now);
-    this.#spend(key, Math.min(tokens * this.#msOfToken, Math.max(0, 2 * this.#mostMs - owedMs)), now);
+    this.#spend(key, Math.min(tokens * this.#msPerToken, Math.max(0, 2 * this.#maxMs - owedMs)), now);
   }
 
-  get #mostMs(): number {
-    return this.#burst * this.#msOfToken;
+  get #maxMs(): number {
+    return this.#burst * this.#msPerToken;
   }
 
   #emptyMs(key: string, now: number): number {
@@ -78,14 +78,14 @@ export class TokenBuckets {
       this.#buckets.set(key, bucket);
     }
     bucket.fullAt = Math.max(bucket.fullAt, now) + ms;
-    bucket.unsharedMs = Math.min(bucket.unsharedMs + ms, 2 * this.#mostMs);
+    bucket.unsharedMs = Math.min(bucket.unsharedMs + ms, 2 * this.#maxMs);
     this.#shareSoon(key, bucket);
   }
 
   #shareSoon(key: string, bucket: Bucket): void {
-    if (!this.#share || bucket.isSharing || bucket.unsharedMs < this.#mostMs * unsharedPart) return;
+    if (!this.#share || bucket.isSharing || bucket.unsharedMs < this.#maxMs * unsharedPart) return;
     const spentMs = Math.ceil(bucket.unsharedMs);
-    const asked = this.#share(key, spentMs, 2 * this.#mostMs);
+    const asked = this.#share(key, spentMs, 2 * this.#maxMs);
     if (!asked) return;
     bucket.isSharing = true;
     bucket.unsharedMs = 0;
@@ -93,7 +93,7 @@ export class TokenBuckets {
       .catch(() => undefined)
       .then((emptyMs) => {
         bucket.isSharing = false;
-        if (emptyMs === undefined) bucket.unsharedMs = Math.min(bucket.unsharedMs + spentMs, 2 * this.#mostMs);
+        if (emptyMs === undefined) bucket.unsharedMs = Math.min(bucket.unsharedMs + spentMs, 2 * this.#maxMs);
         else bucket.fullAt = Math.max(bucket.fullAt, performance.now() + emptyMs + bucket.unsharedMs);
         // After a failure the next request shares; here it would be asked again and again.
         if (emptyMs !== undefined) this.#shareSoon(key, bucket);
@@ -101,7 +101,7 @@ export class TokenBuckets {
   }
 
   #forgetFull(): void {
-    const before = performance.now() - keptMs;
+    const before = performance.now() - retentionMs;
     for (const [key, { fullAt, isSharing }] of this.#buckets) {
       if (fullAt < before && !isSharing) this.#buckets.delete(key);
     }

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { type Actor, judge, type Rule, type Verdict } from '../authorization.ts';
+import { type Actor, authorize, type Decision, type Rule } from '../authorization.ts';
 import type { RoomId, Uuid } from '../ids.ts';
 import type { Room } from '../room.ts';
 import type { Change } from './change.ts';
@@ -12,30 +12,30 @@ export interface RoomRights {
   rules: ReadonlyMap<Uuid, Rule>;
 }
 
-export function rightsOf(room: Room, rules: readonly Rule[]): RoomRights {
+export function createRoomRights(room: Room, rules: readonly Rule[]): RoomRights {
   return { room, rules: new Map(rules.map((rule) => [rule.entity_UUID, rule])) };
 }
 
-const known = new WeakMap<RoomSnapshot, RoomRights>();
+const cachedRules = new WeakMap<RoomSnapshot, RoomRights>();
 
 /** Those of a room as it was read; made once for all who join by one read. */
-export function rightsAt(state: RoomSnapshot): RoomRights {
-  const rights = known.get(state) ?? rightsOf(state.room, state.rules);
-  known.set(state, rights);
+export function toRoomRights(snapshot: RoomSnapshot): RoomRights {
+  const rights = cachedRules.get(snapshot) ?? createRoomRights(snapshot.room, snapshot.rules);
+  cachedRules.set(snapshot, rights);
   return rights;
 }
 
 /** Rights that follow the log. */
-export interface FollowedRights extends RoomRights {
+export interface TrackedRights extends RoomRights {
   rules: Map<Uuid, Rule>;
 }
 
-export function follow({ room, rules }: RoomRights): FollowedRights {
+export function trackRights({ room, rules }: RoomRights): TrackedRights {
   return { room, rules: new Map(rules) };
 }
 
 /** Applies a change of the log. */
-export function apply(rights: FollowedRights, change: Change): void {
+export function applyChange(rights: TrackedRights, change: Change): void {
   if (change.kind === 'room') rights.room = change.room;
   if (change.kind !== 'member') return;
   const { permissions, ...rule } = change.rule;
@@ -44,36 +44,36 @@ export function apply(rights: FollowedRights, change: Change): void {
 }
 
 /** Whether a change may bear on the actor's rights. */
-export function concerns(change: Change, { user, entity }: Actor): boolean {
+export function affects(change: Change, { user, entity }: Actor): boolean {
   if (change.kind === 'message') return false;
   return change.kind === 'room' || change.rule.entity_UUID === user || change.rule.entity_UUID === entity;
 }
 
 /** Only rules for the actor or their organisation can match, however many there are. */
-export function verdictOn(actor: Actor, { room, rules }: RoomRights): Verdict {
-  const own = rules.get(actor.user);
+export function decide(actor: Actor, { room, rules }: RoomRights): Decision {
+  const ownRule = rules.get(actor.user);
   const shared = actor.entity === null || actor.entity === actor.user ? undefined : rules.get(actor.entity);
-  return judge(
+  return authorize(
     actor,
     room,
-    [own, shared].filter((rule) => rule !== undefined),
+    [ownRule, shared].filter((rule) => rule !== undefined),
   );
 }
 
 export interface VersionedRights extends RoomRights {
   rightsRev: number;
   /** The same as `verdictOn`, judged once for each actor. */
-  verdictOn(actor: Actor): Verdict;
+  decide(actor: Actor): Decision;
 }
 
-export function versioned(rights: RoomRights, rightsRev: number): VersionedRights {
-  const verdicts = new WeakMap<Actor, Verdict>();
+export function createVersionedRights(rights: RoomRights, rightsRev: number): VersionedRights {
+  const decisions = new WeakMap<Actor, Decision>();
   return {
     ...{ ...rights, rightsRev },
-    verdictOn(actor) {
-      const verdict = verdicts.get(actor) ?? verdictOn(actor, rights);
-      verdicts.set(actor, verdict);
-      return verdict;
+    decide(actor) {
+      const decision = decisions.get(actor) ?? decide(actor, rights);
+      decisions.set(actor, decision);
+      return decision;
     },
   };
 }
@@ -86,15 +86,15 @@ const cachedRooms = 10_000;
  */
 export interface RightsCache {
   /** Those of the rooms that there are; what is not here is read. */
-  of(rooms: readonly RoomId[]): Promise<Map<RoomId, VersionedRights>>;
-  forget(room: RoomId): void;
+  load(rooms: readonly RoomId[]): Promise<Map<RoomId, VersionedRights>>;
+  invalidate(room: RoomId): void;
 }
 
-export function rightsCache(log: RoomLog): RightsCache {
+export function createRightsCache(log: RoomLog): RightsCache {
   const known = new LRUCache<RoomId, VersionedRights>({ max: cachedRooms });
   return {
-    forget: (room) => void known.delete(room),
-    async of(rooms) {
+    invalidate: (room) => void known.delete(room),
+    async load(rooms) {
       const found = new Map<RoomId, VersionedRights>();
       const missing: RoomId[] = [];
       for (const room of rooms) {
@@ -104,7 +104,7 @@ export function rightsCache(log: RoomLog): RightsCache {
       }
       if (missing.length === 0) return found;
       for (const { room, rules, rightsRev } of await log.snapshots(missing)) {
-        const rights = versioned(rightsOf(room, rules), rightsRev);
+        const rights = createVersionedRights(createRoomRights(room, rules), rightsRev);
         known.set(room.id, rights);
         found.set(room.id, rights);
       }

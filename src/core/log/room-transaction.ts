@@ -4,13 +4,13 @@ import type { EntityManager, Store } from '../../database/store.ts';
 import {
   type Action,
   type Actor,
-  type Deed,
-  denialOf,
-  judge,
-  may,
+  type AdministrativeAction,
+  authorize,
+  can,
+  type Decision,
+  findDenial,
   type Rule,
-  refusalOf,
-  type Verdict,
+  toDenialCode,
 } from '../authorization.ts';
 import type { RoomBus } from '../bus.ts';
 import { ChatError } from '../errors.ts';
@@ -20,17 +20,17 @@ import { PermissionRuleEntity } from './permission-rule.entity.ts';
 import type { RightsCache } from './rights-cache.ts';
 import { RoomEntity } from './room.entity.ts';
 import { RoomChangeEntity } from './room-change.entity.ts';
-import { ownershipOf, presentRoom, ruleOf } from './to-protocol.ts';
+import { toRoom, toRoomOwnership, toRule } from './to-protocol.ts';
 
 /** What a transaction on a room works with. */
 interface WriteContext {
   store: Pick<Store, 'transaction'>;
   bus: Pick<RoomBus, 'publish'>;
-  rights: Pick<RightsCache, 'forget'>;
+  rights: Pick<RightsCache, 'invalidate'>;
 }
 
 /** A room under its lock, in a transaction: nobody else writes to it or changes its rules meanwhile. */
-export class LockedRoom {
+export class RoomTransaction {
   readonly em: EntityManager;
   readonly entity: RoomEntity;
   readonly rules: PermissionRuleEntity[];
@@ -48,22 +48,22 @@ export class LockedRoom {
     return this.entity.type === 'user2user';
   }
 
-  verdictOn(actor: Actor): Verdict {
-    return judge(actor, ownershipOf(this.entity), this.rules.map(ruleOf));
+  decide(actor: Actor): Decision {
+    return authorize(actor, toRoomOwnership(this.entity), this.rules.map(toRule));
   }
 
-  demand(actor: Actor, action: Action): void {
-    const verdict = this.verdictOn(actor);
-    if (!may(verdict, action)) throw new ChatError(refusalOf(verdict));
+  requireAction(actor: Actor, action: Action): void {
+    const decision = this.decide(actor);
+    if (!can(decision, action)) throw new ChatError(toDenialCode(decision));
   }
 
   /** Throws if the actor may not change the room like this. */
-  authorize(actor: Actor, deed: Deed): void {
-    const denial = denialOf(actor, ownershipOf(this.entity), this.rules.map(ruleOf), deed);
+  assertAllowed(actor: Actor, deed: AdministrativeAction): void {
+    const denial = findDenial(actor, toRoomOwnership(this.entity), this.rules.map(toRule), deed);
     if (denial) throw new ChatError(denial.code, denial.message === undefined ? {} : { message: denial.message });
   }
 
-  ruleFor(grantee: string): PermissionRuleEntity | undefined {
+  findRule(grantee: string): PermissionRuleEntity | undefined {
     return this.rules.find((rule) => rule.grantee === grantee);
   }
 
@@ -77,18 +77,18 @@ export class LockedRoom {
     });
     this.em.persist(entity);
     this.rules.push(entity);
-    this.recordRule(ruleOf(entity));
+    this.recordRule(toRule(entity));
     return entity;
   }
 
   changeRule(entity: PermissionRuleEntity, next: Partial<Omit<Rule, 'entity_UUID'>>): PermissionRuleEntity {
     Object.assign(entity, next, { updatedAt: this.now });
-    this.recordRule(ruleOf(entity));
+    this.recordRule(toRule(entity));
     return entity;
   }
 
   removeRule(entity: PermissionRuleEntity): void {
-    const gone = { ...ruleOf(entity), permissions: null };
+    const gone = { ...toRule(entity), permissions: null };
     this.em.remove(entity);
     this.rules.splice(this.rules.indexOf(entity), 1);
     this.recordRule(gone);
@@ -97,7 +97,7 @@ export class LockedRoom {
   changeRoom(next: Partial<Pick<RoomEntity, 'name' | 'levelAdmin' | 'maxEntityRules'>>): void {
     Object.assign(this.entity, next, { updatedAt: this.now });
     const { room_id, rev, at } = this.#nextPosition();
-    const room = presentRoom(this.entity);
+    const room = toRoom(this.entity);
     this.changes.push({ kind: 'room', room_id, rev, at, room });
     this.#log('room', rev, room);
   }
@@ -123,7 +123,7 @@ export class LockedRoom {
 type Where = { id: number } | { uuid: string } | { pairLow: string; pairHigh: string };
 
 /** Undefined where there is no such room. */
-export async function lockRoom(em: EntityManager, where: Where): Promise<LockedRoom | undefined> {
+export async function lockRoom(em: EntityManager, where: Where): Promise<RoomTransaction | undefined> {
   const entity = await em.findOne(RoomEntity, where, { lockMode: LockMode.PESSIMISTIC_WRITE });
   if (!entity) return undefined;
   const rules = await em.find(
@@ -131,14 +131,14 @@ export async function lockRoom(em: EntityManager, where: Where): Promise<LockedR
     { room: entity },
     { orderBy: { createdAt: 'asc', grantee: 'asc' } },
   );
-  return new LockedRoom(em, entity, rules, await readDatabaseTime(em));
+  return new RoomTransaction(em, entity, rules, await readDatabaseTime(em));
 }
 
 /** Runs `task` under the room's lock and tells the room what it changed, after the commit. */
-export async function inLockedRoom<T>(
+export async function withLockedRoom<T>(
   context: WriteContext,
   ref: RoomRef,
-  task: (room: LockedRoom) => T | Promise<T>,
+  task: (room: RoomTransaction) => T | Promise<T>,
 ): Promise<T> {
   const { result, changes } = await context.store.transaction(async (em) => {
     const room = await lockRoom(em, typeof ref === 'number' ? { id: ref } : { uuid: ref });
@@ -152,7 +152,7 @@ export async function inLockedRoom<T>(
 
 export function publishAll({ bus, rights }: Pick<WriteContext, 'bus' | 'rights'>, changes: readonly Change[]): void {
   for (const change of changes) {
-    rights.forget(change.room_id);
+    rights.invalidate(change.room_id);
     bus.publish(change);
   }
 }

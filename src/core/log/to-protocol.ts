@@ -6,7 +6,7 @@ import type { PermissionRuleEntity } from './permission-rule.entity.ts';
 import type { RoomEntity } from './room.entity.ts';
 import type { RuleSnapshot } from './room-snapshot.ts';
 
-export function presentRoom(room: RoomEntity): Room {
+export function toRoom(room: RoomEntity): Room {
   return {
     id: room.id,
     uuid: room.uuid,
@@ -22,22 +22,22 @@ export function presentRoom(room: RoomEntity): Room {
   };
 }
 
-export function ownershipOf(room: RoomEntity): RoomOwnership {
+export function toRoomOwnership(room: RoomEntity): RoomOwnership {
   const { type, userOwner: user_owner, levelAdmin: level_admin } = room;
   return { type, user_owner, entity_owner: room.entityOwner ?? null, level_admin };
 }
 
-export function ruleOf({ grantee, kind, permissions, level, accepted }: PermissionRuleEntity): Rule {
+export function toRule({ grantee, kind, permissions, level, accepted }: PermissionRuleEntity): Rule {
   return { entity_UUID: grantee, kind, permissions, level, accepted: accepted ?? null };
 }
 
-export function presentRule(room_id: RoomId, rule: RuleSnapshot): PermissionRule {
+export function toPermissionRule(room_id: RoomId, rule: RuleSnapshot): PermissionRule {
   const { entity_UUID, kind, permissions, level, createdAt, updatedAt } = rule;
   return { room_id, entity_UUID, kind, permissions, level, ...toAnswerFields(rule.accepted), createdAt, updatedAt };
 }
 
-export function presentRuleEntity(rule: PermissionRuleEntity): PermissionRule {
+export function entityToPermissionRule(rule: PermissionRuleEntity): PermissionRule {
   const { createdAt, updatedAt } = rule;
   const times = { createdAt: createdAt.toISOString(), updatedAt: updatedAt.toISOString() };
-  return presentRule(rule.room.id, { ...ruleOf(rule), ...times });
+  return toPermissionRule(rule.room.id, { ...toRule(rule), ...times });
 }

@@ -1,36 +1,36 @@
-import { type Actor, matchOf, type Rule } from '../../core/authorization.ts';
+import { type Actor, matchRule, type Rule } from '../../core/authorization.ts';
 import type { RoomBus } from '../../core/bus.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { AcceptResult } from '../../core/log/accept-invitations.ts';
 import type { Change } from '../../core/log/change.ts';
-import { RestingRooms } from '../../core/log/lock-backoff.ts';
-import { type RightsCache, rightsAt, verdictOn } from '../../core/log/rights-cache.ts';
+import { LockBackoff } from '../../core/log/lock-backoff.ts';
+import { decide, type RightsCache, toRoomRights } from '../../core/log/rights-cache.ts';
 import type { RoomLog } from '../../core/log/room-log.ts';
 import type { RoomSnapshot } from '../../core/log/room-snapshot.ts';
 import { publishAll } from '../../core/log/room-transaction.ts';
 
 /** Accepts the invitations of users who join for the first time. */
-export interface Acceptances {
+export interface AcceptanceQueue {
   /**
    * The room as it stands. An unanswered invitation of the actor is accepted before; that is a change of the room like
    * any other. Whoever may not read accepts nothing.
    */
-  enter(actor: Actor, room: RoomId): Promise<RoomSnapshot>;
+  accept(actor: Actor, room: RoomId): Promise<RoomSnapshot>;
 }
 
-interface Waiting {
+interface QueuedAcceptance {
   actor: Actor;
-  state: RoomSnapshot;
+  snapshot: RoomSnapshot;
   rule: Rule;
   since: number;
   /** With the room as of the acceptance; undefined: read it and judge again. */
-  resolve(state: RoomSnapshot | undefined): void;
+  resolve(snapshot: RoomSnapshot | undefined): void;
   reject(error: ChatError): void;
 }
 
 interface Accepted {
-  waiting: Waiting;
+  queued: QueuedAcceptance;
   change: Change;
 }
 
@@ -41,7 +41,7 @@ interface Collaborators {
 }
 
 const defaults = { waiting: 20_000, batch: 500 };
-const maxJudgements = 20;
+const maxAuthorizations = 20;
 /** How long an acceptance waits for a room that another transaction keeps locked. */
 const maxWaitMs = 10_000;
 
@@ -50,49 +50,49 @@ const maxWaitMs = 10_000;
  * statement checks under the locks of the rooms that nothing has changed for the actor, and otherwise they are judged
  * again.
  */
-export function acceptanceQueue({ log, rights, bus }: Collaborators, limits = defaults): Acceptances {
+export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limits = defaults): AcceptanceQueue {
   /** By room and user: a batch must not hold one twice. */
-  const underway = new Map<string, Promise<unknown>>();
-  const resting = new RestingRooms();
+  const inFlight = new Map<string, Promise<unknown>>();
+  const backoff = new LockBackoff();
   /** Rooms as of their last acceptance here, as long as others follow. */
   const latest = new Map<RoomId, RoomSnapshot>();
-  let queue: Waiting[] = [];
+  let queue: QueuedAcceptance[] = [];
   let isRunning = false;
 
-  async function enter(actor: Actor, room: RoomId): Promise<RoomSnapshot> {
-    for (let judgements = 0; judgements < maxJudgements; judgements++) {
-      const state = await log.snapshot(room);
-      if (!state) throw new ChatError('NOT_FOUND');
-      const rule = openInvitation(actor, state);
-      const accepted = rule ? await accept(actor, state, rule) : state;
+  async function accept(actor: Actor, room: RoomId): Promise<RoomSnapshot> {
+    for (let attempts = 0; attempts < maxAuthorizations; attempts++) {
+      const snapshot = await log.snapshot(room);
+      if (!snapshot) throw new ChatError('NOT_FOUND');
+      const rule = findOpenInvitation(actor, snapshot);
+      const accepted = rule ? await acceptRule(actor, snapshot, rule) : snapshot;
       if (accepted) return accepted;
     }
     throw new ChatError('UNAVAILABLE');
   }
 
-  function accept(actor: Actor, state: RoomSnapshot, rule: Rule): Promise<RoomSnapshot | undefined> {
-    const key = `${state.room.id}/${actor.user}`;
-    const first = underway.get(key);
+  function acceptRule(actor: Actor, snapshot: RoomSnapshot, rule: Rule): Promise<RoomSnapshot | undefined> {
+    const key = `${snapshot.room.id}/${actor.user}`;
+    const first = inFlight.get(key);
     // Another connection of the user: whatever comes of its acceptance, the room has to be read again.
     const readAgain = () => undefined;
     if (first) return first.then(readAgain, readAgain);
-    if (underway.size >= limits.waiting) {
+    if (inFlight.size >= limits.waiting) {
       const message = 'The server has more joins than it can take, try again';
       return Promise.reject(new ChatError('UNAVAILABLE', { message, retryAfterMs: 1_000 }));
     }
     const accepted = new Promise<RoomSnapshot | undefined>((resolve, reject) => {
-      enqueue({ ...{ actor, state, rule, resolve, reject }, since: performance.now() });
+      enqueue({ ...{ actor, snapshot, rule, resolve, reject }, since: performance.now() });
     });
-    underway.set(key, accepted);
-    const done = () => void underway.delete(key);
+    inFlight.set(key, accepted);
+    const done = () => void inFlight.delete(key);
     accepted.then(done, done);
     return accepted;
   }
 
-  function enqueue(waiting: Waiting): void {
-    const restMs = resting.until(waiting.state.room.id) - Date.now();
-    if (restMs > 0) return void setTimeout(() => enqueue(waiting), restMs);
-    queue.push(waiting);
+  function enqueue(queued: QueuedAcceptance): void {
+    const restMs = backoff.until(queued.snapshot.room.id) - Date.now();
+    if (restMs > 0) return void setTimeout(() => enqueue(queued), restMs);
+    queue.push(queued);
     if (!isRunning) void run();
   }
 
@@ -100,7 +100,7 @@ export function acceptanceQueue({ log, rights, bus }: Collaborators, limits = de
     isRunning = true;
     while (queue.length > 0) {
       // No timer, only the end of this turn: all that it brings shares one commit.
-      await endOfTurn();
+      await nextTick();
       const batch = queue.slice(0, limits.batch);
       queue = queue.slice(limits.batch);
       await commit(batch);
@@ -109,9 +109,9 @@ export function acceptanceQueue({ log, rights, bus }: Collaborators, limits = de
     latest.clear();
   }
 
-  async function commit(batch: readonly Waiting[]): Promise<void> {
-    const invitations = batch.map(({ actor: { user: grantee, entity }, state }) => ({
-      ...{ room_id: state.room.id, grantee, entity, rightsRev: state.rightsRev },
+  async function commit(batch: readonly QueuedAcceptance[]): Promise<void> {
+    const invitations = batch.map(({ actor: { user: grantee, entity }, snapshot }) => ({
+      ...{ room_id: snapshot.room.id, grantee, entity, rightsRev: snapshot.rightsRev },
     }));
     try {
       settle(batch, await log.accept(invitations));
@@ -120,17 +120,17 @@ export function acceptanceQueue({ log, rights, bus }: Collaborators, limits = de
     }
   }
 
-  function settle(batch: readonly Waiting[], answers: readonly AcceptResult[]): void {
+  function settle(batch: readonly QueuedAcceptance[], answers: readonly AcceptResult[]): void {
     const byRoom = new Map<RoomId, Accepted[]>();
-    for (const [n, waiting] of batch.entries()) {
+    for (const [n, queued] of batch.entries()) {
       const answer = answers[n];
-      const room_id = waiting.state.room.id;
+      const room_id = queued.snapshot.room.id;
       if (answer?.outcome === 'busy') {
-        tryLater(waiting);
+        retryLater(queued);
       } else if (answer?.outcome === 'accepted') {
-        resting.wake(room_id);
+        backoff.reset(room_id);
         const { rev, at } = answer;
-        const { entity_UUID, kind, permissions, level } = waiting.rule;
+        const { entity_UUID, kind, permissions, level } = queued.rule;
         const change: Change = {
           kind: 'member',
           room_id,
@@ -139,10 +139,10 @@ export function acceptanceQueue({ log, rights, bus }: Collaborators, limits = de
           rule: { entity_UUID, kind, permissions, level, accepted: true },
         };
         const others = byRoom.get(room_id);
-        if (others) others.push({ waiting, change });
-        else byRoom.set(room_id, [{ waiting, change }]);
+        if (others) others.push({ queued, change });
+        else byRoom.set(room_id, [{ queued, change }]);
       } else {
-        waiting.resolve(undefined);
+        queued.resolve(undefined);
       }
     }
     for (const [room, accepted] of byRoom) answerRoom(room, accepted);
@@ -150,41 +150,41 @@ export function acceptanceQueue({ log, rights, bus }: Collaborators, limits = de
 
   function answerRoom(room: RoomId, accepted: readonly Accepted[]): void {
     const changes = accepted.map(({ change }) => change);
-    const states = [latest.get(room), ...accepted.map(({ waiting }) => waiting.state)];
-    const before = states.find((state) => state && state.head.rev + 1 === changes[0]!.rev);
-    const after = before && stateAfter(before, changes);
+    const snapshots = [latest.get(room), ...accepted.map(({ queued }) => queued.snapshot)];
+    const before = snapshots.find((snapshot) => snapshot && snapshot.head.rev + 1 === changes[0]!.rev);
+    const after = before && applyToSnapshot(before, changes);
     if (after) latest.set(room, after);
     publishAll({ bus, rights }, changes);
-    for (const { waiting } of accepted) waiting.resolve(after);
+    for (const { queued } of accepted) queued.resolve(after);
   }
 
-  function tryLater(waiting: Waiting): void {
-    if (performance.now() - waiting.since >= maxWaitMs) return waiting.reject(new ChatError('UNAVAILABLE'));
-    resting.rest(waiting.state.room.id, Date.now());
-    enqueue(waiting);
+  function retryLater(queued: QueuedAcceptance): void {
+    if (performance.now() - queued.since >= maxWaitMs) return queued.reject(new ChatError('UNAVAILABLE'));
+    backoff.backOff(queued.snapshot.room.id, Date.now());
+    enqueue(queued);
   }
 
-  return { enter };
+  return { accept };
 }
 
 /** The actor's own invitation, if it is not answered and lets them read. */
-function openInvitation(actor: Actor, state: RoomSnapshot): Rule | undefined {
-  const rights = rightsAt(state);
+function findOpenInvitation(actor: Actor, snapshot: RoomSnapshot): Rule | undefined {
+  const rights = toRoomRights(snapshot);
   const own = rights.rules.get(actor.user);
-  const isOpen = own?.accepted === null && matchOf(own, actor, state.room) === 'user';
-  return isOpen && verdictOn(actor, rights).lack === null ? own : undefined;
+  const isOpen = own?.accepted === null && matchRule(own, actor, snapshot.room) === 'user';
+  return isOpen && decide(actor, rights).denialReason === null ? own : undefined;
 }
 
 /** The room after acceptances that follow on it without a gap. */
-function stateAfter(state: RoomSnapshot, changes: readonly Change[]): RoomSnapshot {
+function applyToSnapshot(snapshot: RoomSnapshot, changes: readonly Change[]): RoomSnapshot {
   const { room_id, rev, at } = changes.at(-1)!;
   const times = new Map(changes.map((change) => [change.kind === 'member' ? change.rule.entity_UUID : '', change.at]));
-  const rules = state.rules.map((rule) => {
+  const rules = snapshot.rules.map((rule) => {
     const acceptedAt = times.get(rule.entity_UUID);
     if (acceptedAt === undefined) return rule;
     return { ...rule, accepted: true, updatedAt: new Date(acceptedAt).toISOString() };
   });
-  return { ...state, rules, head: { room_id, rev, at }, rightsRev: rev };
+  return { ...snapshot, rules, head: { room_id, rev, at }, rightsRev: rev };
 }
 
-const endOfTurn = () => new Promise((resolve) => setImmediate(resolve));
+const nextTick = () => new Promise((resolve) => setImmediate(resolve));

@@ -1,38 +1,38 @@
-import { type Actor, matchOf, type RoomOwnership, type Rule } from '../../core/authorization.ts';
+import { type Actor, matchRule, type RoomOwnership, type Rule } from '../../core/authorization.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomRef } from '../../core/ids.ts';
 import type { PermissionRuleEntity } from '../../core/log/permission-rule.entity.ts';
-import { inLockedRoom, type LockedRoom } from '../../core/log/room-transaction.ts';
-import { ownershipOf, presentRule, presentRuleEntity, ruleOf } from '../../core/log/to-protocol.ts';
+import { type RoomTransaction, withLockedRoom } from '../../core/log/room-transaction.ts';
+import { entityToPermissionRule, toPermissionRule, toRoomOwnership, toRule } from '../../core/log/to-protocol.ts';
 import type { AnswerInvitation, PermissionRule } from '../../core/room.ts';
-import { assertAllowed, knownRoom, type Rooms } from '../app-context.ts';
+import { type AppContext, assertAllowed, findRoom } from '../app-context.ts';
 
 /** Whoever answers for the organisation needs at least this level in it. */
 const entityAnswerLevel = 100;
 
 /** The grantee's yes or no, for himself or for his organisation. */
 export async function answerInvitation(
-  rooms: Rooms,
+  context: AppContext,
   actor: Actor,
   ref: RoomRef,
   { accepted, use_parent_entity }: AnswerInvitation,
 ): Promise<PermissionRule> {
   const as = use_parent_entity ? 'entity' : 'user';
-  const known = await knownRoom(rooms, actor, ref);
+  const known = await findRoom(context, actor, ref);
   const present = assertMayAnswer(
     known.rules.find((rule) => isNamed(rule, actor, known.room, as)),
     actor,
     as,
   );
-  if (present.accepted === accepted) return presentRule(known.id, present);
+  if (present.accepted === accepted) return toPermissionRule(known.id, present);
   assertAllowed(actor, known, { name: 'answer', before: present, after: { ...present, accepted } });
-  if (present.accepted !== null) rooms.requestLimits.takeOwnChange(actor.user, known.id);
-  return inLockedRoom(rooms, ref, (room) => {
-    const rule = assertMayAnswer(ruleNaming(room, actor, as), actor, as);
-    if (rule.accepted === accepted) return presentRuleEntity(rule);
-    const before = ruleOf(rule);
-    room.authorize(actor, { name: 'answer', before, after: { ...before, accepted } });
-    return presentRuleEntity(room.changeRule(rule, { accepted }));
+  if (present.accepted !== null) context.requestLimits.consumeOwnChange(actor.user, known.id);
+  return withLockedRoom(context, ref, (room) => {
+    const rule = assertMayAnswer(findRuleNaming(room, actor, as), actor, as);
+    if (rule.accepted === accepted) return entityToPermissionRule(rule);
+    const before = toRule(rule);
+    room.assertAllowed(actor, { name: 'answer', before, after: { ...before, accepted } });
+    return entityToPermissionRule(room.changeRule(rule, { accepted }));
   });
 }
 
@@ -50,13 +50,13 @@ function assertMayAnswer<R extends Pick<Rule, 'permissions' | 'level'>>(
   return rule;
 }
 
-function ruleNaming(room: LockedRoom, actor: Actor, as: 'user' | 'entity'): PermissionRuleEntity | undefined {
-  const ownership = ownershipOf(room.entity);
-  return room.rules.find((rule) => isNamed(ruleOf(rule), actor, ownership, as));
+function findRuleNaming(room: RoomTransaction, actor: Actor, as: 'user' | 'entity'): PermissionRuleEntity | undefined {
+  const ownership = toRoomOwnership(room.entity);
+  return room.rules.find((rule) => isNamed(toRule(rule), actor, ownership, as));
 }
 
 /** Where user and organisation are one UUID, a rule of kind `any` is the rule of both. */
 function isNamed(rule: Rule, actor: Actor, room: RoomOwnership, as: 'user' | 'entity'): boolean {
   const kind = as === 'user' ? 'entity' : 'user';
-  return matchOf(rule, actor, room) !== null && rule.entity_UUID === actor[as] && rule.kind !== kind;
+  return matchRule(rule, actor, room) !== null && rule.entity_UUID === actor[as] && rule.kind !== kind;
 }

@@ -1,11 +1,11 @@
 import { ChatError } from '../../core/errors.ts';
 import type { MessageChange } from '../../core/log/change.ts';
-import type { Sending, Stored } from './send-request.ts';
+import type { SendRequest, StoredMessage } from './send-request.ts';
 
-type Append = (sending: Sending) => Promise<Stored>;
+type Append = (sending: SendRequest) => Promise<StoredMessage>;
 
 /** The answer to a message whose client_msg_id is taken: the first message, or `ID_REUSED` where the content differs. */
-export function repeated(first: MessageChange, { content }: Sending): Stored {
+export function toDuplicate(first: MessageChange, { content }: SendRequest): StoredMessage {
   if (first.message.content === content) return { change: first, duplicate: true };
   throw new ChatError('ID_REUSED', { field: 'client_msg_id' });
 }
@@ -14,16 +14,16 @@ export function repeated(first: MessageChange, { content }: Sending): Stored {
  * Repetitions of a message that is still under way wait for its answer, so that no batch holds one client_msg_id twice.
  * Where the first is refused for a reason that need not be theirs, they are judged for themselves.
  */
-export function sharingRepetitions(append: Append): Append {
-  const underway = new Map<string, { sending: Sending; stored: Promise<Stored> }>();
+export function dedupeInFlight(append: Append): Append {
+  const inFlight = new Map<string, { sending: SendRequest; stored: Promise<StoredMessage> }>();
 
-  return function appendOnce(sending): Promise<Stored> {
+  return function appendOnce(sending): Promise<StoredMessage> {
     if (sending.client_msg_id === null) return append(sending);
     const key = `${sending.room_id}/${sending.actor.user}/${sending.client_msg_id}`;
-    const first = underway.get(key);
+    const first = inFlight.get(key);
     if (first) {
       return first.stored.then(
-        ({ change }) => repeated(change, sending),
+        ({ change }) => toDuplicate(change, sending),
         (error) => {
           if (first.sending.actor === sending.actor) throw error;
           return appendOnce(sending);
@@ -31,8 +31,8 @@ export function sharingRepetitions(append: Append): Append {
       );
     }
     const stored = append(sending);
-    underway.set(key, { sending, stored });
-    const done = () => void underway.delete(key);
+    inFlight.set(key, { sending, stored });
+    const done = () => void inFlight.delete(key);
     stored.then(done, done);
     return stored;
   };

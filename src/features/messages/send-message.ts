@@ -4,9 +4,9 @@ import { ChatError } from '../../core/errors.ts';
 import type { RoomRef } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
 import type { Draft, Message } from '../../core/log/message.ts';
-import { type Rooms, roomIdOf } from '../app-context.ts';
+import { type AppContext, resolveRoomId } from '../app-context.ts';
 
-export interface Sent {
+export interface SentMessage {
   message: Message;
   duplicate: boolean;
   rev: number;
@@ -18,25 +18,25 @@ export interface Sent {
  * his messages in order waits for the first only.
  */
 export async function sendMessage(
-  rooms: Rooms,
+  context: AppContext,
   actor: Actor,
   draft: Draft & { room_id: RoomRef },
   onStored?: (change: MessageChange) => void,
-): Promise<{ stored: Promise<Sent> }> {
-  const { contentBytes } = rooms.settings;
+): Promise<{ stored: Promise<SentMessage> }> {
+  const { contentBytes } = context.settings;
   const bytes = Buffer.byteLength(draft.content);
   if (contentBytes > 0 && bytes > contentBytes) {
     const message = `is ${bytes} bytes of UTF-8, at most ${contentBytes} are taken`;
     throw new ChatError('TOO_LARGE', { field: 'content', message });
   }
-  if (rooms.isDraining) throw new ChatError('UNAVAILABLE', { message: 'The server is shutting down, reconnect' });
-  await rooms.sendRate.take(actor.user);
-  const room_id = await roomIdOf(rooms, draft.room_id);
+  if (context.isDraining) throw new ChatError('UNAVAILABLE', { message: 'The server is shutting down, reconnect' });
+  await context.sendRate.consume(actor.user);
+  const room_id = await resolveRoomId(context, draft.room_id);
   const { content, client_msg_id = null } = draft;
-  const stored = rooms.queue.append({ actor, room_id, content, client_msg_id, onStored });
-  return { stored: stored.then(({ change, duplicate }) => sentOf(change, duplicate)) };
+  const stored = context.queue.append({ actor, room_id, content, client_msg_id, onStored });
+  return { stored: stored.then(({ change, duplicate }) => toSentMessage(change, duplicate)) };
 }
 
-function sentOf(change: MessageChange, duplicate: boolean): Sent {
+function toSentMessage(change: MessageChange, duplicate: boolean): SentMessage {
   return { message: change.message, duplicate, rev: change.rev, cursor: formatCursor(change) };
 }

@@ -1,17 +1,17 @@
-import { may, refusalOf, type Verdict } from '../../core/authorization.ts';
+import { can, type Decision, toDenialCode } from '../../core/authorization.ts';
 import type { RoomBus } from '../../core/bus.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { AppendResult } from '../../core/log/draft.ts';
-import { RestingRooms } from '../../core/log/lock-backoff.ts';
+import { LockBackoff } from '../../core/log/lock-backoff.ts';
 import type { RightsCache, VersionedRights } from '../../core/log/rights-cache.ts';
 import type { RoomLog } from '../../core/log/room-log.ts';
 import { isDataError } from '../../database/store-errors.ts';
-import { repeated, sharingRepetitions } from './dedupe-in-flight.ts';
-import type { Sending, Stored } from './send-request.ts';
+import { dedupeInFlight, toDuplicate } from './dedupe-in-flight.ts';
+import type { SendRequest, StoredMessage } from './send-request.ts';
 
-interface Waiting extends Sending {
-  resolve(stored: Stored): void;
+interface QueuedSend extends SendRequest {
+  resolve(stored: StoredMessage): void;
   reject(error: ChatError): void;
   staleness: number;
   since: number;
@@ -19,20 +19,20 @@ interface Waiting extends Sending {
   bytes: number;
 }
 
-interface Taken {
-  waiting: Waiting;
-  verdict: Verdict;
+interface BatchedSend {
+  send: QueuedSend;
+  decision: Decision;
   rightsRev: number;
 }
 
 export interface SendQueue {
   /** Takes its place at once: two sends to a room are stored in the order of these calls. */
-  append(sending: Sending): Promise<Stored>;
+  append(sending: SendRequest): Promise<StoredMessage>;
   /** Resolves when everything that was taken is answered. */
   settled(): Promise<void>;
   readonly size: number;
   /** Beyond this messages are refused. */
-  readonly most: number;
+  readonly max: number;
 }
 
 interface Limits {
@@ -41,23 +41,23 @@ interface Limits {
   bytes: number;
   /** Messages of one commit, and of one room in it. */
   batch: number;
-  batchOfRoom: number;
+  batchPerRoom: number;
 }
 
-const defaults: Limits = { messages: 20_000, bytes: 64 * 1024 * 1024, batch: 1_000, batchOfRoom: 250 };
+const defaults: Limits = { messages: 20_000, bytes: 64 * 1024 * 1024, batch: 1_000, batchPerRoom: 250 };
 /** Of a message in the queue, beside its content. */
 const entryBytes = 512;
-const mostJudgements = 20;
+const maxAuthorizations = 20;
 /** How long a message waits for a room that somebody else keeps locked. */
-const longestWaitMs = 10_000;
+const maxWaitMs = 10_000;
 
 export interface SendEvents {
   /** So many messages have been to the database. */
-  batch(messages: number, seconds: number): void;
+  committed(messages: number, seconds: number): void;
   /** One is stored, told to the members on this node and acknowledged, so long after it had got its place. */
   stored(seconds: number): void;
   /** One was answered with what was stored before. */
-  repeated(): void;
+  deduplicated(): void;
 }
 
 interface Collaborators {
@@ -71,27 +71,27 @@ interface Collaborators {
  * Commits all that arrived while the last commit ran, in one transaction. Rights are judged here by the cached rules;
  * the log checks under the room's lock that these were the last, and otherwise the message is judged again.
  */
-export function sendQueue({ log, rights, bus, events }: Collaborators, limits: Limits = defaults): SendQueue {
-  const rooms = new Map<RoomId, Waiting[]>();
+export function createSendQueue({ log, rights, bus, events }: Collaborators, limits: Limits = defaults): SendQueue {
+  const rooms = new Map<RoomId, QueuedSend[]>();
   let size = 0;
   let bytes = 0;
   let isRunning = false;
   let done: Promise<void> = Promise.resolve();
-  const resting = new RestingRooms();
+  const backoff = new LockBackoff();
   let arrived = () => {};
 
-  function append(sending: Sending): Promise<Stored> {
+  function append(sending: SendRequest): Promise<StoredMessage> {
     if (size >= limits.messages || bytes >= limits.bytes) {
       const message = 'The server has more messages to store than it can take, try again';
       return Promise.reject(new ChatError('UNAVAILABLE', { message, retryAfterMs: 1_000 }));
     }
-    const stored = new Promise<Stored>((resolve, reject) => {
+    const stored = new Promise<StoredMessage>((resolve, reject) => {
       const weight = Buffer.byteLength(sending.content) + entryBytes;
       bytes += weight;
-      const waiting = { ...sending, resolve, reject, staleness: 0, since: performance.now(), bytes: weight };
+      const queued = { ...sending, resolve, reject, staleness: 0, since: performance.now(), bytes: weight };
       const queue = rooms.get(sending.room_id);
-      if (queue) queue.push(waiting);
-      else rooms.set(sending.room_id, [waiting]);
+      if (queue) queue.push(queued);
+      else rooms.set(sending.room_id, [queued]);
     });
     size += 1;
     arrived();
@@ -111,32 +111,32 @@ export function sendQueue({ log, rights, bus, events }: Collaborators, limits: L
 
   async function runOnce(): Promise<void> {
     // No wait, only the end of this turn: all that the sockets bring in it shares one commit.
-    await endOfTurn();
+    await nextTick();
     const now = Date.now();
-    const next = [...rooms.keys()].filter((room) => resting.until(room) <= now).slice(0, limits.batch);
-    if (next.length === 0) await restOrArrival(now);
+    const next = [...rooms.keys()].filter((room) => backoff.until(room) <= now).slice(0, limits.batch);
+    if (next.length === 0) await backoffOrArrival(now);
     else await commitOne(next);
   }
 
   async function commitOne(next: readonly RoomId[]): Promise<void> {
     let current: Map<RoomId, VersionedRights>;
     try {
-      current = await rights.of(next);
+      current = await rights.load(next);
     } catch (error) {
       for (const room of next) refuseRoom(room, ChatError.from(error));
       return;
     }
-    const taken = take(next, current);
+    const taken = takeBatch(next, current);
     if (taken.length === 0) return;
     const from = performance.now();
     const answers = await store(taken);
-    events?.batch(taken.length, (performance.now() - from) / 1_000);
+    events?.committed(taken.length, (performance.now() - from) / 1_000);
     answer(taken, answers);
   }
 
-  /** Only rooms that somebody else keeps locked are waiting: until the first may be tried again, or a message comes. */
-  async function restOrArrival(now: number): Promise<void> {
-    const soonest = Math.min(...[...rooms.keys()].map((room) => resting.until(room)));
+  /** Only rooms that somebody else keeps locked are queued: until the first may be tried again, or a message comes. */
+  async function backoffOrArrival(now: number): Promise<void> {
+    const soonest = Math.min(...[...rooms.keys()].map((room) => backoff.until(room)));
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       arrived = resolve;
@@ -149,18 +149,18 @@ export function sendQueue({ log, rights, bus, events }: Collaborators, limits: L
   function refuseRoom(room: RoomId, error: ChatError): void {
     const queue = rooms.get(room) ?? [];
     rooms.delete(room);
-    for (const waiting of queue) settle(waiting).reject(error);
+    for (const queued of queue) settle(queued).reject(error);
   }
 
-  function settle(waiting: Waiting): Waiting {
+  function settle(queued: QueuedSend): QueuedSend {
     size -= 1;
-    bytes -= waiting.bytes;
-    return waiting;
+    bytes -= queued.bytes;
+    return queued;
   }
 
   /** Fair between rooms: what a room has left over waits behind the others. */
-  function take(candidates: readonly RoomId[], rightsOf: ReadonlyMap<RoomId, VersionedRights>): Taken[] {
-    const taken: Taken[] = [];
+  function takeBatch(candidates: readonly RoomId[], rightsOf: ReadonlyMap<RoomId, VersionedRights>): BatchedSend[] {
+    const taken: BatchedSend[] = [];
     for (const room of candidates) {
       if (taken.length >= limits.batch) break;
       const current = rightsOf.get(room);
@@ -169,8 +169,8 @@ export function sendQueue({ log, rights, bus, events }: Collaborators, limits: L
         continue;
       }
       const queue = rooms.get(room) ?? [];
-      for (const waiting of queue.splice(0, Math.min(limits.batchOfRoom, limits.batch - taken.length))) {
-        taken.push({ waiting, verdict: current.verdictOn(waiting.actor), rightsRev: current.rightsRev });
+      for (const send of queue.splice(0, Math.min(limits.batchPerRoom, limits.batch - taken.length))) {
+        taken.push({ send, decision: current.decide(send.actor), rightsRev: current.rightsRev });
       }
       rooms.delete(room);
       if (queue.length > 0) rooms.set(room, queue);
@@ -178,13 +178,13 @@ export function sendQueue({ log, rights, bus, events }: Collaborators, limits: L
     return taken;
   }
 
-  async function store(taken: readonly Taken[]): Promise<(AppendResult | ChatError)[]> {
-    const drafts = taken.map(({ waiting, verdict, rightsRev }) => ({
-      room_id: waiting.room_id,
-      emitter: waiting.actor.user,
-      content: waiting.content,
-      client_msg_id: waiting.client_msg_id,
-      isAllowed: may(verdict, 'write'),
+  async function store(taken: readonly BatchedSend[]): Promise<(AppendResult | ChatError)[]> {
+    const drafts = taken.map(({ send, decision, rightsRev }) => ({
+      room_id: send.room_id,
+      emitter: send.actor.user,
+      content: send.content,
+      client_msg_id: send.client_msg_id,
+      isAllowed: can(decision, 'write'),
       rightsRev,
     }));
     try {
@@ -199,75 +199,75 @@ export function sendQueue({ log, rights, bus, events }: Collaborators, limits: L
     }
   }
 
-  function answer(taken: readonly Taken[], answers: readonly (AppendResult | ChatError)[]): void {
-    const again = new Map<RoomId, Waiting[]>();
-    for (const [n, { waiting, verdict }] of taken.entries()) {
+  function answer(taken: readonly BatchedSend[], answers: readonly (AppendResult | ChatError)[]): void {
+    const again = new Map<RoomId, QueuedSend[]>();
+    for (const [n, { send, decision }] of taken.entries()) {
       const appended = answers[n] ?? new ChatError('INTERNAL');
-      if (isToBeTriedAgain(waiting, appended)) {
-        again.set(waiting.room_id, [...(again.get(waiting.room_id) ?? []), waiting]);
+      if (shouldRetry(send, appended)) {
+        again.set(send.room_id, [...(again.get(send.room_id) ?? []), send]);
       } else {
-        answerSafely(settle(waiting), verdict, appended);
+        answerSafely(settle(send), decision, appended);
       }
     }
     for (const [room, before] of again) rooms.set(room, [...before, ...(rooms.get(room) ?? [])]);
   }
 
-  function isToBeTriedAgain(waiting: Waiting, appended: AppendResult | ChatError): boolean {
+  function shouldRetry(queued: QueuedSend, appended: AppendResult | ChatError): boolean {
     if (appended instanceof ChatError) return false;
     if (appended.outcome === 'busy') {
-      resting.rest(waiting.room_id, Date.now());
-      return performance.now() - waiting.since < longestWaitMs;
+      backoff.backOff(queued.room_id, Date.now());
+      return performance.now() - queued.since < maxWaitMs;
     }
-    resting.wake(waiting.room_id);
+    backoff.reset(queued.room_id);
     if (appended.outcome !== 'stale') return false;
-    rights.forget(waiting.room_id);
-    waiting.staleness += 1;
-    return waiting.staleness < mostJudgements;
+    rights.invalidate(queued.room_id);
+    queued.staleness += 1;
+    return queued.staleness < maxAuthorizations;
   }
 
   /** A defect in what hears of one message must not leave the others without an answer. */
-  function answerSafely(waiting: Waiting, verdict: Verdict, appended: AppendResult | ChatError): void {
+  function answerSafely(queued: QueuedSend, decision: Decision, appended: AppendResult | ChatError): void {
     try {
-      answerOne(waiting, verdict, appended);
+      answerOne(queued, decision, appended);
     } catch (error) {
-      waiting.reject(ChatError.from(error));
+      queued.reject(ChatError.from(error));
     }
   }
 
-  function answerOne(waiting: Waiting, verdict: Verdict, appended: AppendResult | ChatError): void {
-    if (appended instanceof ChatError) return waiting.reject(appended);
+  function answerOne(queued: QueuedSend, decision: Decision, appended: AppendResult | ChatError): void {
+    if (appended instanceof ChatError) return queued.reject(appended);
     switch (appended.outcome) {
       case 'stored':
-        waiting.onStored?.(appended.change);
+        queued.onStored?.(appended.change);
         bus.publish(appended.change);
-        waiting.resolve({ change: appended.change, duplicate: false });
-        return events?.stored((performance.now() - waiting.since) / 1_000);
+        queued.resolve({ change: appended.change, duplicate: false });
+        return events?.stored((performance.now() - queued.since) / 1_000);
       case 'duplicate':
         try {
-          waiting.resolve(repeated(appended.change, waiting));
-          return events?.repeated();
+          queued.resolve(toDuplicate(appended.change, queued));
+          return events?.deduplicated();
         } catch (error) {
-          return waiting.reject(ChatError.from(error));
+          return queued.reject(ChatError.from(error));
         }
       case 'refused':
-        return waiting.reject(new ChatError(refusalOf(verdict)));
+        return queued.reject(new ChatError(toDenialCode(decision)));
       case 'gone':
-        rights.forget(waiting.room_id);
-        return waiting.reject(new ChatError('NOT_FOUND'));
+        rights.invalidate(queued.room_id);
+        return queued.reject(new ChatError('NOT_FOUND'));
       case 'stale':
       case 'busy':
-        return waiting.reject(new ChatError('UNAVAILABLE'));
+        return queued.reject(new ChatError('UNAVAILABLE'));
     }
   }
 
   return {
-    append: sharingRepetitions(append),
+    append: dedupeInFlight(append),
     settled: () => done,
     get size() {
       return size;
     },
-    most: limits.messages,
+    max: limits.messages,
   };
 }
 
-const endOfTurn = () => new Promise((resolve) => setImmediate(resolve));
+const nextTick = () => new Promise((resolve) => setImmediate(resolve));

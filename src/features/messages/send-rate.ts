@@ -5,15 +5,15 @@ import type { LimitEvents } from '../../core/limits/request-limits.ts';
 
 export interface SendRate {
   /** Counts one message of the user, or throws `RATE_LIMITED` with the time until the next is taken. */
-  take(user: Uuid): Promise<void>;
+  consume(user: Uuid): Promise<void>;
 }
 
 /** `burst` messages per window of `burst / rate` seconds: `rate` a second sustained. A rate of 0 is no limit. */
-export function sendRate(rate: number, burst: number, { limited }: LimitEvents): SendRate {
-  if (rate === 0) return { take: () => Promise.resolve() };
+export function createSendRate(rate: number, burst: number, { limited }: LimitEvents): SendRate {
+  if (rate === 0) return { consume: () => Promise.resolve() };
   const limiter = new RateLimiterMemory({ points: burst, duration: burst / rate });
   return {
-    async take(user) {
+    async consume(user) {
       try {
         await limiter.consume(user);
       } catch (refused) {

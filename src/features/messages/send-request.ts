@@ -2,7 +2,7 @@ import type { Actor } from '../../core/authorization.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
 
-export interface Sending {
+export interface SendRequest {
   actor: Actor;
   room_id: RoomId;
   content: string;
@@ -11,7 +11,7 @@ export interface Sending {
   onStored?: ((change: MessageChange) => void) | undefined;
 }
 
-export interface Stored {
+export interface StoredMessage {
   change: MessageChange;
   duplicate: boolean;
 }

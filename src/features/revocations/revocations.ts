@@ -1,15 +1,15 @@
 import { RevocationEntity } from '../../auth/revocation.entity.ts';
-import { type KnownRevocations, knownRevocations, rememberLiftedMs } from '../../auth/revocation-cache.ts';
+import { createRevocationCache, liftedRetentionMs, type RevocationCache } from '../../auth/revocation-cache.ts';
 import { findRevocationsFrom, withRevocationLock } from '../../auth/revocation-log.ts';
 import { ChatError } from '../../core/errors.ts';
-import { sweepEvery, type TaskReport } from '../../core/periodic.ts';
-import type { NodeCalls } from '../../core/signals.ts';
+import { runPeriodically, type TaskReport } from '../../core/periodic.ts';
+import type { Signals } from '../../core/signals.ts';
 import { readDatabaseTime } from '../../database/database-time.ts';
 import type { EntityManager, Store } from '../../database/store.ts';
 import type { CreateRevocation, Revocation, RevocationListQuery } from './revocation.ts';
 
 /** Which tokens hold no more: kept in the database, and known to every node. */
-export interface Revocations extends KnownRevocations {
+export interface Revocations extends RevocationCache {
   /** Reads what there is, then follows it. */
   open(): Promise<void>;
   /** Repeating one that is in force answers that one. */
@@ -22,13 +22,13 @@ export interface Revocations extends KnownRevocations {
 
 interface Collaborators {
   store: Store;
-  nodes: NodeCalls;
+  signals: Signals;
   sweepMs: number;
   report: TaskReport;
 }
 
-export function tokenRevocations({ store, nodes, sweepMs, report }: Collaborators): Revocations {
-  const known = knownRevocations(store);
+export function createRevocations({ store, signals, sweepMs, report }: Collaborators): Revocations {
+  const known = createRevocationCache(store);
   const { isRevoked, refresh, onChange } = known;
   let stopFollowing = () => {};
 
@@ -40,8 +40,8 @@ export function tokenRevocations({ store, nodes, sweepMs, report }: Collaborator
       await em.flush();
       return { result, changes: await findRevocationsFrom(em, from) };
     });
-    nodes.call('revocations');
-    await known.take(changes, from);
+    signals.send('revocations');
+    await known.apply(changes, from);
     return result;
   }
 
@@ -49,8 +49,8 @@ export function tokenRevocations({ store, nodes, sweepMs, report }: Collaborator
     ...{ isRevoked, refresh, onChange },
     async open() {
       await refresh();
-      const stopSweeping = sweepEvery(sweepMs, refresh, report);
-      const stopListening = nodes.onCall('revocations', () => void refresh().then(report.recovered, report.failed));
+      const stopSweeping = runPeriodically(sweepMs, refresh, report);
+      const stopListening = signals.onSignal('revocations', () => void refresh().then(report.recovered, report.failed));
       stopFollowing = () => {
         stopSweeping();
         stopListening();
@@ -61,18 +61,18 @@ export function tokenRevocations({ store, nodes, sweepMs, report }: Collaborator
         const now = await readDatabaseTime(em);
         const { user: userUuid, issuedBefore, jti } = target;
         const existing = await em.findOne(RevocationEntity, { userUuid, issuedBefore, jti, liftedAt: null });
-        if (existing) return { revocation: presentRevocation(existing), created: false };
+        if (existing) return { revocation: toRevocation(existing), created: false };
         const entity = em.create(RevocationEntity, { userUuid, issuedBefore, jti, version, createdAt: now });
         await em.persist(entity).flush();
-        await forgetLifted(em, now);
-        return { revocation: presentRevocation(entity), created: true };
+        await deleteLifted(em, now);
+        return { revocation: toRevocation(entity), created: true };
       }),
     async list({ limit, before }) {
       const where = { liftedAt: null, ...(before !== undefined && { id: { $lt: before } }) };
       const found = await store.transaction((em) =>
         em.find(RevocationEntity, where, { orderBy: { id: 'desc' }, limit: limit + 1 }),
       );
-      return { revocations: found.slice(0, limit).map(presentRevocation), has_more: found.length > limit };
+      return { revocations: found.slice(0, limit).map(toRevocation), has_more: found.length > limit };
     },
     lift: (id) =>
       write(async (em, version) => {
@@ -81,17 +81,17 @@ export function tokenRevocations({ store, nodes, sweepMs, report }: Collaborator
         const now = await readDatabaseTime(em);
         Object.assign(entity, { version, liftedAt: now });
         await em.flush();
-        await forgetLifted(em, now);
+        await deleteLifted(em, now);
       }),
     close: () => stopFollowing(),
   };
 }
 
-async function forgetLifted(em: EntityManager, now: Date): Promise<void> {
-  await em.nativeDelete(RevocationEntity, { liftedAt: { $lt: new Date(now.getTime() - rememberLiftedMs) } });
+async function deleteLifted(em: EntityManager, now: Date): Promise<void> {
+  await em.nativeDelete(RevocationEntity, { liftedAt: { $lt: new Date(now.getTime() - liftedRetentionMs) } });
 }
 
-function presentRevocation({ id, userUuid, issuedBefore, jti, createdAt }: RevocationEntity): Revocation {
+function toRevocation({ id, userUuid, issuedBefore, jti, createdAt }: RevocationEntity): Revocation {
   return {
     id,
     userUUID: userUuid ?? null,

@@ -1,12 +1,12 @@
-import { type Actor, administersAsOwner, judge, matchOf } from '../../core/authorization.ts';
+import { type Actor, administersAsOwner, authorize, matchRule } from '../../core/authorization.ts';
 import { type Cursor, formatCursor, type Position, parseCursor } from '../../core/cursor.ts';
-import type { Member, RoomFeed } from '../../core/feed/room-feed.ts';
+import type { RoomFeed, Subscriber } from '../../core/feed/room-feed.ts';
 import type { RoomId, RoomRef } from '../../core/ids.ts';
 import { type Change, type Grant, toChangeEvent } from '../../core/log/change.ts';
-import { rightsAt, verdictOn } from '../../core/log/rights-cache.ts';
+import { decide, toRoomRights } from '../../core/log/rights-cache.ts';
 import type { RoomSnapshot } from '../../core/log/room-snapshot.ts';
 import type { Room } from '../../core/room.ts';
-import { type Rooms, roomIdOf } from '../app-context.ts';
+import { type AppContext, resolveRoomId } from '../app-context.ts';
 
 export interface Joined {
   room: Room;
@@ -17,9 +17,9 @@ export interface Joined {
   events: Change[];
 }
 
-const mostMissed = 500;
-const mostMissedBytes = 256 * 1024;
-const revsOfStep = 100;
+const maxMissed = 500;
+const maxMissedBytes = 256 * 1024;
+const revsPerStep = 100;
 
 /**
  * Takes a member into a room: every change from the moment of `acknowledge`, once and in order, and with `since` what
@@ -27,22 +27,22 @@ const revsOfStep = 100;
  * Returns the undo.
  */
 export async function joinRoom(
-  rooms: Rooms,
-  member: Member,
+  context: AppContext,
+  subscriber: Subscriber,
   ref: RoomRef,
   since: Cursor | null | undefined,
   acknowledge: (joined: Joined) => void,
 ): Promise<() => void> {
-  const id = await roomIdOf(rooms, ref);
-  const feed = rooms.feeds.open(id);
-  const leave = leaving(rooms, feed, member, id);
+  const id = await resolveRoomId(context, ref);
+  const feed = context.feeds.open(id);
+  const leave = createLeave(context, feed, subscriber, id);
   try {
     await feed.join(
-      member,
-      () => read(rooms, member, id, since),
-      ({ state, missed }) => {
-        const { rights } = verdictOn(member.actor, rightsAt(state));
-        const { room, head } = state;
+      subscriber,
+      () => readJoin(context, subscriber, id, since),
+      ({ snapshot, missed }) => {
+        const { rights } = decide(subscriber.actor, toRoomRights(snapshot));
+        const { room, head } = snapshot;
         acknowledge({ room, rights, head, recovered: missed !== undefined, events: missed ?? [] });
       },
     );
@@ -54,10 +54,10 @@ export async function joinRoom(
 }
 
 /** Kept as long as the member stays, so it holds nothing else of the join. */
-function leaving(rooms: Rooms, feed: RoomFeed, member: Member, id: RoomId): () => void {
+function createLeave(context: AppContext, feed: RoomFeed, subscriber: Subscriber, id: RoomId): () => void {
   return () => {
-    feed.leave(member);
-    rooms.feeds.release(id);
+    feed.leave(subscriber);
+    context.feeds.release(id);
   };
 }
 
@@ -66,22 +66,22 @@ function leaving(rooms: Rooms, feed: RoomFeed, member: Member, id: RoomId): () =
  * so nothing that has been announced comes again and nothing is left out.
  */
 export async function rejoinRoom(
-  rooms: Rooms,
-  member: Member,
+  context: AppContext,
+  subscriber: Subscriber,
   id: RoomId,
   since: Cursor | null | undefined,
   acknowledge: (joined: Joined) => void,
 ): Promise<void> {
-  const feed = rooms.feeds.open(id);
+  const feed = context.feeds.open(id);
   await feed.rejoin(
-    member,
-    () => read(rooms, member, id, since),
-    ({ state, missed }, later) => {
-      const head = later.at(-1) ?? state.head;
+    subscriber,
+    () => readJoin(context, subscriber, id, since),
+    ({ snapshot, missed }, later) => {
+      const head = later.at(-1) ?? snapshot.head;
       const events = missed && [...missed, ...later];
       acknowledge({
-        room: later.reduce(roomAfter, state.room),
-        rights: feed.rightsOf(member.actor),
+        room: later.reduce(applyRoomChange, snapshot.room),
+        rights: feed.getRights(subscriber.actor),
         head,
         recovered: events !== undefined,
         events: events ?? [],
@@ -90,51 +90,53 @@ export async function rejoinRoom(
   );
 }
 
-function roomAfter(room: Room, change: Change): Room {
+function applyRoomChange(room: Room, change: Change): Room {
   if (change.kind === 'message') return { ...room, last_seq: change.message.seq };
   return change.kind === 'room' ? change.room : room;
 }
 
-async function read(rooms: Rooms, { actor }: Member, id: RoomId, since: Cursor | null | undefined) {
-  const state = await rooms.acceptances.enter(actor, id);
-  const missed = since ? await rooms.reads.run(actor.user, () => missedSince(rooms, actor, state, since)) : undefined;
-  return { state, missed };
+async function readJoin(context: AppContext, { actor }: Subscriber, id: RoomId, since: Cursor | null | undefined) {
+  const snapshot = await context.acceptances.accept(actor, id);
+  const missed = since
+    ? await context.concurrentReads.run(actor.user, () => readMissed(context, actor, snapshot, since))
+    : undefined;
+  return { snapshot, missed };
 }
 
 /** All changes after the cursor up to the state's head; undefined where they are too many or the cursor does not fit. */
-async function missedSince(
-  { log }: Rooms,
+async function readMissed(
+  { log }: AppContext,
   actor: Actor,
-  state: RoomSnapshot,
+  snapshot: RoomSnapshot,
   since: Cursor,
 ): Promise<Change[] | undefined> {
-  const { head, start } = state;
+  const { head, start } = snapshot;
   const cursor = parseCursor(since);
   if (!cursor || cursor.room_id !== head.room_id || cursor.rev > head.rev) return undefined;
-  if (head.rev - cursor.rev > mostMissed) return undefined;
+  if (head.rev - cursor.rev > maxMissed) return undefined;
   if (cursor.rev === head.rev) return formatCursor(cursor) === formatCursor(head) ? [] : undefined;
-  const changes = await changesBetween(log, head.room_id, cursor.rev, head.rev);
+  const changes = await readChanges(log, head.room_id, cursor.rev, head.rev);
   if (!changes) return undefined;
   // The change the cursor names comes along: a log that was restored has another one there.
   const named = cursor.rev === start.rev ? start : changes.shift();
   if (!named || formatCursor({ ...named, room_id: head.room_id }) !== formatCursor(cursor)) return undefined;
   const whole = changes.every((change, n) => change.rev === cursor.rev + 1 + n);
   if (!whole || changes.length !== head.rev - cursor.rev) return undefined;
-  return hasReadSince(actor, state, cursor.at, changes) ? changes : undefined;
+  return hadReadThroughout(actor, snapshot, cursor.at, changes) ? changes : undefined;
 }
 
 /** In steps, which end where it is too much; undefined then. Others get the database in between. */
-async function changesBetween(log: Rooms['log'], room: RoomId, from: number, to: number) {
+async function readChanges(log: AppContext['log'], room: RoomId, from: number, to: number) {
   const changes: Change[] = [];
   let bytes = 0;
-  for (let next = from; next <= to; next += revsOfStep) {
-    const step = await log.changes(room, next, Math.min(to, next + revsOfStep - 1), revsOfStep);
+  for (let next = from; next <= to; next += revsPerStep) {
+    const step = await log.changes(room, next, Math.min(to, next + revsPerStep - 1), revsPerStep);
     for (const change of step) {
       // The one that the cursor names is not delivered.
       if (change.rev > from) bytes += Buffer.byteLength(JSON.stringify(toChangeEvent(change)));
       changes.push(change);
     }
-    if (bytes > mostMissedBytes) return undefined;
+    if (bytes > maxMissedBytes) return undefined;
   }
   return changes;
 }
@@ -143,16 +145,23 @@ async function changesBetween(log: Rooms['log'], room: RoomId, from: number, to:
  * Whether the actor could read all along. A cursor is easily made up, and the changes of rules from before somebody
  * came, or from while they were banned, are not theirs to know.
  */
-function hasReadSince(actor: Actor, { room, rules }: RoomSnapshot, at: number, missed: readonly Change[]): boolean {
+function hadReadThroughout(
+  actor: Actor,
+  { room, rules }: RoomSnapshot,
+  at: number,
+  missed: readonly Change[],
+): boolean {
   if (administersAsOwner(actor, room)) return true;
-  const hadRule = rules.some((rule) => Date.parse(rule.createdAt) <= at && letsRead(actor, room, rule));
+  const hadRule = rules.some((rule) => Date.parse(rule.createdAt) <= at && allowsReading(actor, room, rule));
   const lostIt = missed.some(
     (change) =>
-      change.kind === 'member' && matchOf(change.rule, actor, room) !== null && !letsRead(actor, room, change.rule),
+      change.kind === 'member' &&
+      matchRule(change.rule, actor, room) !== null &&
+      !allowsReading(actor, room, change.rule),
   );
   return hadRule && !lostIt;
 }
 
-function letsRead(actor: Actor, room: Room, { permissions, ...rule }: Grant): boolean {
-  return permissions !== null && judge(actor, room, [{ ...rule, permissions }]).rights.includes('r');
+function allowsReading(actor: Actor, room: Room, { permissions, ...rule }: Grant): boolean {
+  return permissions !== null && authorize(actor, room, [{ ...rule, permissions }]).rights.includes('r');
 }

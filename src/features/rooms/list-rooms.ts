@@ -1,9 +1,9 @@
-import { type Actor, administersAsOwner, judge, matchOf } from '../../core/authorization.ts';
+import { type Actor, administersAsOwner, authorize, matchRule } from '../../core/authorization.ts';
 import type { Position } from '../../core/cursor.ts';
 import type { RoomSnapshot, RuleSnapshot } from '../../core/log/room-snapshot.ts';
-import { presentRule } from '../../core/log/to-protocol.ts';
+import { toPermissionRule } from '../../core/log/to-protocol.ts';
 import type { RoomListItem, RoomListQuery } from '../../core/room.ts';
-import type { Rooms } from '../app-context.ts';
+import type { AppContext } from '../app-context.ts';
 
 const largeChunk = 1_000;
 /** Rooms that are found and not shown are few, unless he asks for those that are not answered. */
@@ -13,11 +13,11 @@ const spare = 10;
  * The rooms the actor can be in, newest activity first, each with the rule that lets him in. The database finds the
  * rooms that name him and the one decision on rights sorts them out, chunk by chunk.
  */
-export function listRooms(rooms: Rooms, actor: Actor, query: RoomListQuery): Promise<RoomListItem[]> {
-  return rooms.reads.run(actor.user, () => readList(rooms, actor, query));
+export function listRooms(context: AppContext, actor: Actor, query: RoomListQuery): Promise<RoomListItem[]> {
+  return context.concurrentReads.run(actor.user, () => readList(context, actor, query));
 }
 
-async function readList({ log }: Rooms, actor: Actor, query: RoomListQuery): Promise<RoomListItem[]> {
+async function readList({ log }: AppContext, actor: Actor, query: RoomListQuery): Promise<RoomListItem[]> {
   const wanted = query.offset + query.limit;
   const items: RoomListItem[] = [];
   let before: Position | undefined;
@@ -25,7 +25,7 @@ async function readList({ log }: Rooms, actor: Actor, query: RoomListQuery): Pro
   while (items.length < wanted) {
     const states = await log.listRooms(actor.user, actor.entity, actor.level, before, chunk);
     for (const state of states) {
-      const item = itemOf(state, actor, query.accepted);
+      const item = toListItem(state, actor, query.accepted);
       if (item) items.push(item);
     }
     if (states.length < chunk) break;
@@ -35,26 +35,30 @@ async function readList({ log }: Rooms, actor: Actor, query: RoomListQuery): Pro
   return items.slice(query.offset, wanted);
 }
 
-function itemOf({ room, rules }: RoomSnapshot, actor: Actor, accepted: boolean | undefined): RoomListItem | undefined {
-  const mine = rules.filter((rule) => matchOf(rule, actor, room) !== null);
+function toListItem(
+  { room, rules }: RoomSnapshot,
+  actor: Actor,
+  accepted: boolean | undefined,
+): RoomListItem | undefined {
+  const mine = rules.filter((rule) => matchRule(rule, actor, room) !== null);
   const owner = administersAsOwner(actor, room);
-  const { rights, lack } = judge(actor, room, mine);
+  const { rights, denialReason } = authorize(actor, room, mine);
   // The banned learn no more of the room, neither its name nor that it is in use.
-  if (lack === 'BANNED') return undefined;
+  if (denialReason === 'BANNED') return undefined;
   const canEnter = rights !== '';
   // His own rule before his organisation's.
   mine.sort((a, b) => Number(b.entity_UUID === actor.user) - Number(a.entity_UUID === actor.user));
   // By the rules alone, one by one: which of them lets him in.
   const byRules = { ...room, entity_owner: null };
-  const granting = mine.find((rule) => judge(actor, byRules, [rule]).rights !== '');
+  const granting = mine.find((rule) => authorize(actor, byRules, [rule]).rights !== '');
   const shown = canEnter
     ? (granting ?? (owner ? ownerRule(actor, room) : undefined))
     : mine.find(({ accepted }) => accepted === false);
-  if (!shown || !isWanted(accepted, canEnter, shown)) return undefined;
-  return { ...presentRule(room.id, owner ? { ...shown, permissions: 'rwa' } : shown), ...room };
+  if (!shown || !matchesQuery(accepted, canEnter, shown)) return undefined;
+  return { ...toPermissionRule(room.id, owner ? { ...shown, permissions: 'rwa' } : shown), ...room };
 }
 
-function isWanted(accepted: boolean | undefined, canEnter: boolean, { accepted: answer }: RuleSnapshot): boolean {
+function matchesQuery(accepted: boolean | undefined, canEnter: boolean, { accepted: answer }: RuleSnapshot): boolean {
   if (!canEnter) return accepted === false;
   return accepted === undefined || accepted === (answer === true);
 }

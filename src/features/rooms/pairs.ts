@@ -3,16 +3,16 @@ import type { Actor } from '../../core/authorization.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { Uuid } from '../../core/ids.ts';
 import { readLastGrant } from '../../core/log/last-grant.ts';
-import type { LockedRoom } from '../../core/log/room-transaction.ts';
+import type { RoomTransaction } from '../../core/log/room-transaction.ts';
 import type { PutMember } from '../../core/room.ts';
 
 /** The two users in the order in which they are unique. */
-export function pairOf(one: Uuid, other: Uuid): { pairLow: Uuid; pairHigh: Uuid } {
+export function orderPair(one: Uuid, other: Uuid): { pairLow: Uuid; pairHigh: Uuid } {
   return one < other ? { pairLow: one, pairHigh: other } : { pairLow: other, pairHigh: one };
 }
 
 /** `PUT members` in a user2user room names the other user: the second one, once there are two. */
-export function assertOfPair({ entity }: LockedRoom, actor: Actor, grantee: Uuid, body: PutMember): void {
+export function assertOtherUser({ entity }: RoomTransaction, actor: Actor, grantee: Uuid, body: PutMember): void {
   if (body.entityUUID) {
     throw new ChatError('BAD_REQUEST', { field: 'entityUUID', message: 'a user2user room has users only' });
   }
@@ -25,15 +25,15 @@ export function assertOfPair({ entity }: LockedRoom, actor: Actor, grantee: Uuid
 }
 
 /** The first two users are the pair of the room for life. */
-export function completePair({ entity }: LockedRoom, second: Uuid): void {
-  if (entity.pairLow == null) Object.assign(entity, pairOf(entity.userOwner, second));
+export function completePair({ entity }: RoomTransaction, second: Uuid): void {
+  if (entity.pairLow == null) Object.assign(entity, orderPair(entity.userOwner, second));
 }
 
-export const bannedFromPair = () =>
+export const createPairBanError = () =>
   new ChatError('FORBIDDEN', { message: 'You are banned from the room of this pair' });
 
 /** Two users have one room: the database keeps that, whoever was quicker. */
-export function pairExists(error: unknown): never {
+export function rethrowAsPairExists(error: unknown): never {
   if (isPairViolation(error)) throw new ChatError('PAIR_EXISTS', { cause: error });
   throw error;
 }
@@ -46,11 +46,11 @@ export function isPairViolation(error: unknown): boolean {
  * The caller's access to the pair as it was: what their rule says, or what it said when they left. Otherwise, leaving
  * and returning would be a way to `rwa`.
  */
-export async function restoreAccess(room: LockedRoom, user: Uuid): Promise<void> {
-  const own = room.ruleFor(user);
+export async function restoreAccess(room: RoomTransaction, user: Uuid): Promise<void> {
+  const own = room.findRule(user);
   if (!own) {
     const permissions = (await readLastGrant(room.em, room.entity.id, user)) ?? 'rwa';
     room.addRule({ entity_UUID: user, kind: 'user', permissions, level: 0, accepted: true });
-  } else if (own.permissions.includes('b')) throw bannedFromPair();
+  } else if (own.permissions.includes('b')) throw createPairBanError();
   else if (own.accepted === false) room.changeRule(own, { accepted: true });
 }

@@ -1,20 +1,24 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 import type { FeedEvents } from '../../core/feed/change-sequencer.ts';
 import type { SendEvents } from '../../features/messages/send-queue.ts';
-import { only, PlainHistogram, shownCounter } from './fast-metrics.ts';
+import { FastHistogram, registerCounter, toSingleValue } from './fast-metrics.ts';
 
 export interface DeliveryMetrics {
   sends: SendEvents;
   feeds: Omit<FeedEvents, 'failed'>;
-  nodes: { lost(): void; rejected(): void; leaseFailed(): void };
+  bus: { lost(): void; rejected(): void; leaseFailed(): void };
 }
 
 /** From a send to those who hear of it. `clockOffsetMs`: how far the database's clock is ahead of this node's. */
-export function deliveryMetrics(registers: Registry[], clockOffsetMs: () => number): DeliveryMetrics {
-  return { sends: sendMetrics(registers), feeds: feedMetrics(registers, clockOffsetMs), nodes: nodeMetrics(registers) };
+export function createDeliveryMetrics(registers: Registry[], clockOffsetMs: () => number): DeliveryMetrics {
+  return {
+    sends: createSendMetrics(registers),
+    feeds: createFeedMetrics(registers, clockOffsetMs),
+    bus: createBusMetrics(registers),
+  };
 }
 
-function sendMetrics(registers: Registry[]): SendEvents {
+function createSendMetrics(registers: Registry[]): SendEvents {
   const batchMessages = new Histogram({
     name: 'nano_messaging_commit_messages',
     help: 'Messages of one commit.',
@@ -27,7 +31,7 @@ function sendMetrics(registers: Registry[]): SendEvents {
     buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5],
     registers,
   });
-  const sendSeconds = new PlainHistogram({
+  const sendSeconds = new FastHistogram({
     name: 'nano_messaging_send_duration_seconds',
     help: 'Time of a message on the node that took it: from its place in the queue until it is stored, told to the members here and acknowledged.',
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
@@ -35,20 +39,20 @@ function sendMetrics(registers: Registry[]): SendEvents {
   }).of();
   let stored = 0;
   let repeated = 0;
-  shownCounter({
+  registerCounter({
     name: 'nano_messaging_messages_stored_total',
     help: 'Messages that this node has stored.',
     registers,
-    read: () => only(stored),
+    read: () => toSingleValue(stored),
   });
-  shownCounter({
+  registerCounter({
     name: 'nano_messaging_messages_deduplicated_total',
     help: 'Messages that were found in the log by their client_msg_id, and answered with that.',
     registers,
-    read: () => only(repeated),
+    read: () => toSingleValue(repeated),
   });
   return {
-    batch(messages, seconds) {
+    committed(messages, seconds) {
       batchMessages.observe(messages);
       batchSeconds.observe(seconds);
     },
@@ -56,13 +60,13 @@ function sendMetrics(registers: Registry[]): SendEvents {
       stored += 1;
       sendSeconds.observe(seconds);
     },
-    repeated() {
+    deduplicated() {
       repeated += 1;
     },
   };
 }
 
-function feedMetrics(registers: Registry[], clockOffsetMs: () => number): Omit<FeedEvents, 'failed'> {
+function createFeedMetrics(registers: Registry[], clockOffsetMs: () => number): Omit<FeedEvents, 'failed'> {
   const repaired = new Counter({
     name: 'nano_messaging_feed_repaired_total',
     help: 'Changes read from the log.',
@@ -78,7 +82,7 @@ function feedMetrics(registers: Registry[], clockOffsetMs: () => number): Omit<F
     help: 'Rooms that a sweep found behind their log.',
     registers,
   });
-  const delivery = new PlainHistogram({
+  const delivery = new FastHistogram({
     name: 'nano_messaging_delivery_latency_seconds',
     help: 'Time from when a change got its number in the database until it is told to the members here: heard from another node (remote), or read from the log.',
     buckets: [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
@@ -88,7 +92,7 @@ function feedMetrics(registers: Registry[], clockOffsetMs: () => number): Omit<F
   return {
     repaired: (changes) => repaired.inc(changes),
     reordered: () => reordered.inc(),
-    swept: () => swept.inc(),
+    reconciled: () => swept.inc(),
     delivered(at, origin) {
       // What this node has stored itself is in `nano_messaging_send_duration_seconds`, by one clock.
       if (origin === 'here') return;
@@ -97,7 +101,7 @@ function feedMetrics(registers: Registry[], clockOffsetMs: () => number): Omit<F
   };
 }
 
-function nodeMetrics(registers: Registry[]): DeliveryMetrics['nodes'] {
+function createBusMetrics(registers: Registry[]): DeliveryMetrics['bus'] {
   const lost = new Counter({
     name: 'nano_messaging_publish_failures_total',
     help: 'Changes that did not get to the other nodes.',

@@ -17,7 +17,7 @@ interface Read {
   read: () => Iterable<Cell>;
 }
 
-export function shownCounter({ registers, name, help, labelNames = [], read }: Named & Read): void {
+export function registerCounter({ registers, name, help, labelNames = [], read }: Named & Read): void {
   new Counter({
     ...{ registers, name, help, labelNames },
     collect() {
@@ -27,7 +27,7 @@ export function shownCounter({ registers, name, help, labelNames = [], read }: N
   });
 }
 
-export function shownGauge({ registers, name, help, labelNames = [], read }: Named & Read): void {
+export function registerGauge({ registers, name, help, labelNames = [], read }: Named & Read): void {
   new Gauge({
     ...{ registers, name, help, labelNames },
     collect() {
@@ -37,7 +37,7 @@ export function shownGauge({ registers, name, help, labelNames = [], read }: Nam
 }
 
 /** One without labels. */
-export const only = (value: number): Cell[] => [[{}, value]];
+export const toSingleValue = (value: number): Cell[] => [[{}, value]];
 
 export interface Observed {
   observe(value: number): void;
@@ -65,7 +65,7 @@ class Distribution implements Observed {
 }
 
 /** prom-client's histogram, of which only the place in the registry is used. */
-export class PlainHistogram extends Histogram {
+export class FastHistogram extends Histogram {
   readonly #name: string;
   readonly #help: string;
   readonly #distributions: Distribution[] = [];

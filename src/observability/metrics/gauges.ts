@@ -1,21 +1,21 @@
 import type { Registry } from 'prom-client';
 import type { LiveTransport } from '../../transports/live-context.ts';
-import { type Cell, only, shownCounter, shownGauge } from './fast-metrics.ts';
+import { type Cell, registerCounter, registerGauge, toSingleValue } from './fast-metrics.ts';
 
 type PerTransport = Record<LiveTransport, number>;
 
 /** Read whenever the metrics are. */
-export interface Sizes {
+export interface GaugeSources {
   isDraining: () => boolean;
   unauthenticated: () => number;
   unauthenticatedLimit: number;
-  waitingRequests: () => number;
-  waitingMessages: () => number;
-  waitingMessagesLimit: number;
-  servedRooms: () => number;
-  unsentBytes: () => PerTransport;
+  queuedRequests: () => number;
+  queuedMessages: () => number;
+  queuedMessagesLimit: number;
+  activeRooms: () => number;
+  sendBufferBytes: () => PerTransport;
   deliveries: () => PerTransport;
-  nodesUp: () => boolean;
+  isBusUp: () => boolean;
   tokenKeys: () => { isUp: boolean; ageMs: number };
   publishing: () => { messages: number; bytes: number };
   database: () => { isUp: boolean; failures: number; busy: number; idle: number; max: number; waiting: number };
@@ -23,7 +23,7 @@ export interface Sizes {
   oldestTransactionMs: () => number;
 }
 
-interface Figure {
+interface GaugeRow {
   name: string;
   help: string;
   labelNames?: readonly string[];
@@ -33,105 +33,110 @@ interface Figure {
 const perTransport = (counts: PerTransport): Cell[] =>
   Object.entries(counts).map(([transport, count]) => [{ transport }, count]);
 
-export function sizeMetrics(registers: Registry[], sizes: Sizes): void {
-  for (const figure of [...connectionSizes(sizes), ...queueSizes(sizes), ...keySizes(sizes), ...databaseSizes(sizes)]) {
-    shownGauge({ registers, ...figure });
+export function registerGauges(registers: Registry[], sizes: GaugeSources): void {
+  for (const figure of [
+    ...listConnectionGauges(sizes),
+    ...listQueueGauges(sizes),
+    ...listKeyGauges(sizes),
+    ...listDatabaseGauges(sizes),
+  ]) {
+    registerGauge({ registers, ...figure });
   }
-  shownCounter({
+  registerCounter({
     registers,
     name: 'nano_messaging_deliveries_total',
     help: 'Messages and other changes, each counted once for every connection that it was written to.',
     labelNames: ['transport'],
     read: () => perTransport(sizes.deliveries()),
   });
-  shownCounter({
+  registerCounter({
     registers,
     name: 'nano_messaging_database_failures_total',
     help: 'Statements and transactions that the database did not answer, or could not carry out at that moment.',
-    read: () => only(sizes.database().failures),
+    read: () => toSingleValue(sizes.database().failures),
   });
 }
 
-const connectionSizes = (sizes: Sizes): Figure[] => [
+const listConnectionGauges = (sizes: GaugeSources): GaugeRow[] => [
   {
     name: 'nano_messaging_draining',
     help: '1 from the moment the node drains.',
-    read: () => only(Number(sizes.isDraining())),
+    read: () => toSingleValue(Number(sizes.isDraining())),
   },
   {
     name: 'nano_messaging_unauthenticated_connections',
     help: 'Connections, on both live transports, that have not shown a token yet.',
-    read: () => only(sizes.unauthenticated()),
+    read: () => toSingleValue(sizes.unauthenticated()),
   },
   {
     name: 'nano_messaging_unauthenticated_connections_limit',
     help: 'Beyond this the oldest connection without a token is closed; 0: off.',
-    read: () => only(sizes.unauthenticatedLimit),
+    read: () => toSingleValue(sizes.unauthenticatedLimit),
   },
   {
     name: 'nano_messaging_send_buffer_bytes',
     help: 'Bytes that were written to connections and not sent yet.',
     labelNames: ['transport'],
-    read: () => perTransport(sizes.unsentBytes()),
+    read: () => perTransport(sizes.sendBufferBytes()),
   },
   {
     name: 'nano_messaging_active_rooms',
     help: 'Rooms with members on this node.',
-    read: () => only(sizes.servedRooms()),
+    read: () => toSingleValue(sizes.activeRooms()),
   },
 ];
 
-const keySizes = (sizes: Sizes): Figure[] => [
+const listKeyGauges = (sizes: GaugeSources): GaugeRow[] => [
   {
     name: 'nano_messaging_token_keys_up',
     help: '1 if the last attempt to fetch JWT_JWKS_URL succeeded, or it is not set.',
-    read: () => only(Number(sizes.tokenKeys().isUp)),
+    read: () => toSingleValue(Number(sizes.tokenKeys().isUp)),
   },
   {
     name: 'nano_messaging_token_keys_age_seconds',
     help: 'Age of the key set in use; 0 without JWT_JWKS_URL, or as long as there is none.',
-    read: () => only(sizes.tokenKeys().ageMs / 1_000),
+    read: () => toSingleValue(sizes.tokenKeys().ageMs / 1_000),
   },
 ];
 
-const queueSizes = (sizes: Sizes): Figure[] => [
+const listQueueGauges = (sizes: GaugeSources): GaugeRow[] => [
   {
     name: 'nano_messaging_queued_requests',
     help: 'Live requests that wait for their turn or are being obeyed.',
-    read: () => only(sizes.waitingRequests()),
+    read: () => toSingleValue(sizes.queuedRequests()),
   },
   {
     name: 'nano_messaging_queued_messages',
     help: 'Messages that wait for their commit.',
-    read: () => only(sizes.waitingMessages()),
+    read: () => toSingleValue(sizes.queuedMessages()),
   },
   {
     name: 'nano_messaging_queued_messages_limit',
     help: 'Beyond this messages are refused with UNAVAILABLE.',
-    read: () => only(sizes.waitingMessagesLimit),
+    read: () => toSingleValue(sizes.queuedMessagesLimit),
   },
   {
     name: 'nano_messaging_bus_up',
     help: '1 while this node is connected to the other nodes: beats come back over a master, and all channels are subscribed to; or there is no Redis.',
-    read: () => only(Number(sizes.nodesUp())),
+    read: () => toSingleValue(Number(sizes.isBusUp())),
   },
   {
     name: 'nano_messaging_publishing_messages',
     help: 'What is on its way to Redis.',
-    read: () => only(sizes.publishing().messages),
+    read: () => toSingleValue(sizes.publishing().messages),
   },
   {
     name: 'nano_messaging_publishing_bytes',
     help: 'The bytes that are on their way to Redis.',
-    read: () => only(sizes.publishing().bytes),
+    read: () => toSingleValue(sizes.publishing().bytes),
   },
 ];
 
-const databaseSizes = (sizes: Sizes): Figure[] => [
+const listDatabaseGauges = (sizes: GaugeSources): GaugeRow[] => [
   {
     name: 'nano_messaging_database_up',
     help: '1 while the database takes reads and writes, as far as its last answers tell; there is one at least every SWEEP_SECONDS.',
-    read: () => only(Number(sizes.database().isUp)),
+    read: () => toSingleValue(Number(sizes.database().isUp)),
   },
   {
     name: 'nano_messaging_database_connections',
@@ -148,21 +153,21 @@ const databaseSizes = (sizes: Sizes): Figure[] => [
   {
     name: 'nano_messaging_database_connections_limit',
     help: 'Connections that the pool may have.',
-    read: () => only(sizes.database().max),
+    read: () => toSingleValue(sizes.database().max),
   },
   {
     name: 'nano_messaging_database_queued_statements',
     help: 'Statements and transactions that wait for a connection.',
-    read: () => only(sizes.database().waiting),
+    read: () => toSingleValue(sizes.database().waiting),
   },
   {
     name: 'nano_messaging_database_clock_offset_seconds',
     help: 'How far the clock of the database is ahead of that of the node.',
-    read: () => only(sizes.clockOffsetMs() / 1_000),
+    read: () => toSingleValue(sizes.clockOffsetMs() / 1_000),
   },
   {
     name: 'nano_messaging_database_oldest_transaction_seconds',
     help: 'How long the oldest transaction, standby or replication slot has kept PostgreSQL from removing old rows of this database.',
-    read: () => only(sizes.oldestTransactionMs() / 1_000),
+    read: () => toSingleValue(sizes.oldestTransactionMs() / 1_000),
   },
 ];

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { collectDefaultMetrics, Gauge, type Registry } from 'prom-client';
-import { only, shownCounter } from './fast-metrics.ts';
+import { registerCounter, toSingleValue } from './fast-metrics.ts';
 
 export interface NodeInfo {
   version: string;
@@ -10,14 +10,14 @@ export interface NodeInfo {
 }
 
 /** They list every socket of the process each time they are asked, and those that count are named as no gauge should be. */
-const dear = ['active_handles', 'active_requests', 'active_resources'].flatMap((what) => [
+const expensiveMetrics = ['active_handles', 'active_requests', 'active_resources'].flatMap((what) => [
   `nodejs_${what}`,
   `nodejs_${what}_total`,
 ]);
 
-export function processMetrics(registry: Registry, { version, name, database }: NodeInfo): void {
+export function registerProcessMetrics(registry: Registry, { version, name, database }: NodeInfo): void {
   collectDefaultMetrics({ register: registry });
-  for (const name of dear) registry.removeSingleMetric(name);
+  for (const name of expensiveMetrics) registry.removeSingleMetric(name);
   const registers = [registry];
   new Gauge({
     name: 'nano_messaging_node_info',
@@ -25,10 +25,10 @@ export function processMetrics(registry: Registry, { version, name, database }: 
     labelNames: ['version', 'name', 'database'],
     registers,
   }).set({ version, name, database }, 1);
-  shownCounter({
+  registerCounter({
     name: 'nano_messaging_event_loop_busy_seconds_total',
     help: 'Time in which the event loop did not wait for something to do: all of it, and the node is at its limit.',
     registers,
-    read: () => only(performance.eventLoopUtilization().active / 1_000),
+    read: () => toSingleValue(performance.eventLoopUtilization().active / 1_000),
   });
 }

@@ -3,9 +3,9 @@ import { ErrorCode } from '../../core/errors.ts';
 import { type LimitEvents, type LimitName, limitNames } from '../../core/limits/request-limits.ts';
 import { chatCommands } from '../../protocol/chat-commands.ts';
 import { requests } from '../../protocol/socket-events.ts';
-import type { RestMetrics } from '../../transports/http/request-metrics.ts';
+import type { HttpMetrics } from '../../transports/http/request-metrics.ts';
 import type { LiveMetrics, LiveTransport } from '../../transports/live-context.ts';
-import { type Cell, shownCounter } from './fast-metrics.ts';
+import { type Cell, registerCounter } from './fast-metrics.ts';
 
 /** Those of the protocol's tables, and nothing that a client has made up. */
 const names: Record<LiveTransport, string[]> = {
@@ -15,7 +15,11 @@ const names: Record<LiveTransport, string[]> = {
 const transports = Object.keys(names) as LiveTransport[];
 
 /** Who comes, and what they ask for. */
-export function trafficMetrics(registers: Registry[]): { live: LiveMetrics; rest: RestMetrics; limits: LimitEvents } {
+export function createTrafficMetrics(registers: Registry[]): {
+  live: LiveMetrics;
+  http: HttpMetrics;
+  limits: LimitEvents;
+} {
   const open = new Gauge({
     name: 'nano_messaging_connections',
     help: 'Live connections with a token, or on /chat still without one.',
@@ -54,18 +58,18 @@ export function trafficMetrics(registers: Registry[]): { live: LiveMetrics; rest
         opened.inc({ transport });
       },
       disconnected: (transport) => open.dec({ transport }),
-      requested: liveRequests(registers),
+      requested: createLiveRequestCounter(registers),
       refused: (transport, code) => refusals.inc({ transport, code }),
-      closedUnread: (transport) => slow.inc({ transport }),
+      closedSlowConsumer: (transport) => slow.inc({ transport }),
     },
-    limits: limitMetrics(registers),
-    rest: { ...restRequests(registers), refused: (code) => refusals.inc({ transport: 'rest', code }) },
+    limits: createLimitMetrics(registers),
+    http: { ...createHttpMetrics(registers), refused: (code) => refusals.inc({ transport: 'rest', code }) },
   };
 }
 
-function limitMetrics(registers: Registry[]): LimitEvents {
+function createLimitMetrics(registers: Registry[]): LimitEvents {
   const counts = Object.fromEntries(limitNames.map((limit) => [limit, 0])) as Record<LimitName, number>;
-  shownCounter({
+  registerCounter({
     name: 'nano_messaging_rate_limited_total',
     help: 'Refusals with RATE_LIMITED, by what has reached its limit.',
     labelNames: ['limit'],
@@ -79,10 +83,10 @@ function limitMetrics(registers: Registry[]): LimitEvents {
   };
 }
 
-function liveRequests(registers: Registry[]): LiveMetrics['requested'] {
+function createLiveRequestCounter(registers: Registry[]): LiveMetrics['requested'] {
   const zeros = (of: string[]) => Object.fromEntries(of.map((name) => [name, 0]));
   const counts = { socketio: zeros(names.socketio), chat: zeros(names.chat) };
-  shownCounter({
+  registerCounter({
     name: 'nano_messaging_live_requests_total',
     help: 'Requests on Socket.IO and commands on /chat, obeyed or refused; before a token only its own.',
     labelNames: ['transport', 'request'],
@@ -100,7 +104,7 @@ function liveRequests(registers: Registry[]): LiveMetrics['requested'] {
 /** As HTTP knows them; a method that somebody has thought out is `unknown`. */
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
-function restRequests(registers: Registry[]): Pick<RestMetrics, 'answered'> {
+function createHttpMetrics(registers: Registry[]): Pick<HttpMetrics, 'answered'> {
   const answers = new Counter({
     name: 'nano_messaging_http_requests_total',
     help: 'REST requests by what was answered; route unknown: refused before a route was found.',

@@ -1,5 +1,5 @@
 import type { Identity } from '../../auth/identity.ts';
-import type { TokenHolder, TokenLifetime } from '../../auth/token-expiry.ts';
+import type { TokenHolder, TokenWatch } from '../../auth/token-expiry.ts';
 import type { Actor } from '../../core/authorization.ts';
 import { ChatError, type CloseReason, errors, parse } from '../../core/errors.ts';
 import {
@@ -8,13 +8,13 @@ import {
   unauthenticatedFrameBytes,
 } from '../../core/limits/transport-limits.ts';
 import { findUnknownKeys } from '../../core/unknown-keys.ts';
-import { roomIdOf } from '../../features/app-context.ts';
+import { resolveRoomId } from '../../features/app-context.ts';
 import { type ChatCommandName, type ChatFrame, CommandId, chatCommands } from '../../protocol/chat-commands.ts';
 import { requestCosts } from '../../protocol/request-costs.ts';
-import { requestOverheadBytes, Turns } from '../command-queue.ts';
-import type { Live } from '../live-context.ts';
-import type { ChatAudience } from './broadcaster.ts';
-import { ChatStay, type Guest } from './room-subscription.ts';
+import { CommandQueue, requestOverheadBytes } from '../command-queue.ts';
+import type { LiveContext } from '../live-context.ts';
+import type { ChatBroadcaster } from './broadcaster.ts';
+import { RoomSubscription, type SubscribedConnection } from './room-subscription.ts';
 
 /** What a session needs of its WebSocket. */
 export interface ChatConnection {
@@ -25,13 +25,13 @@ export interface ChatConnection {
   setReading(reading: boolean): void;
   /** The size of messages from now on, 0: any. False if the one that is arriving is larger already. */
   limitMessages(bytes: number): boolean;
-  readonly hasTooMuchUnsent: boolean;
+  readonly isSendBufferFull: boolean;
 }
 
 type Step =
   | { name: 'authenticating' }
   | { name: 'choosing_room'; identity: Identity }
-  | { name: 'in_room'; identity: Identity; stay: ChatStay }
+  | { name: 'in_room'; identity: Identity; stay: RoomSubscription }
   /** Whose it was: a select may still be under way. */
   | { name: 'ended'; identity: Identity | undefined };
 
@@ -39,38 +39,40 @@ type Id = CommandId | undefined;
 type Command = Record<string, unknown>;
 
 /** One `/chat` connection: its commands, obeyed strictly in the order in which they arrive. */
-export class ChatSession implements Guest, TokenHolder {
+export class ChatSession implements SubscribedConnection, TokenHolder {
   readonly #connection: ChatConnection;
-  readonly #live: Live;
-  readonly #audience: ChatAudience;
+  readonly #live: LiveContext;
+  readonly #broadcaster: ChatBroadcaster;
   #tokenTimer: NodeJS.Timeout | undefined;
   #step: Step = { name: 'authenticating' };
-  #badTokens = 0;
+  #invalidTokens = 0;
   #unauthenticatedBytes = 0;
-  #lifetime: TokenLifetime | undefined;
-  #releaseUser = nothing;
+  #lifetime: TokenWatch | undefined;
+  #releaseUser = noKeys;
   #forgetUnauthenticated: () => void;
-  readonly #turns: Turns;
+  readonly #queue: CommandQueue;
   /** By the `id` of the command; few commands have any. */
   #ignored: Map<CommandId, string[]> | undefined;
 
-  constructor(connection: ChatConnection, live: Live, audience: ChatAudience) {
+  constructor(connection: ChatConnection, live: LiveContext, audience: ChatBroadcaster) {
     this.#connection = connection;
     this.#live = live;
-    this.#audience = audience;
-    this.#turns = new Turns(live.waiting);
+    this.#broadcaster = audience;
+    this.#queue = new CommandQueue(live.queuedRequests);
     this.#forgetUnauthenticated = live.connections.awaitToken(() => this.#close('no_token'));
-    this.#tokenTimer = setTimeout(() => this.#close('no_token'), live.tokenDeadlineMs);
+    this.#tokenTimer = setTimeout(() => this.#close('no_token'), live.authTimeoutMs);
     this.send({ type: 'query', data: 'START?' });
   }
 
   /** Takes a frame; it is obeyed in its turn. */
-  hear(text: string): void {
+  onFrame(text: string): void {
     if (this.#step.name === 'ended') return;
     const bytes = Buffer.byteLength(text);
     if (this.#step.name === 'authenticating' && !this.#mayQueue(bytes)) return this.#close('frame_too_large');
-    const done = this.#turns.isNodeFull ? this.#takeRefused(text) : this.#turns.take(bytes, () => this.#handle(text));
-    if (!this.#turns.isFull) return;
+    const done = this.#queue.isNodeFull
+      ? this.#acceptsDespiteLimit(text)
+      : this.#queue.enqueue(bytes, () => this.#handle(text));
+    if (!this.#queue.isFull) return;
     this.#connection.setReading(false);
     void done.then(() => this.#connection.setReading(true));
   }
@@ -78,25 +80,25 @@ export class ChatSession implements Guest, TokenHolder {
   /** A client may send its token and what comes after it in one burst; alone, a large frame has no business here. */
   #mayQueue(bytes: number): boolean {
     this.#unauthenticatedBytes += bytes + requestOverheadBytes;
-    if (this.#turns.waiting > 0) return this.#unauthenticatedBytes <= unauthenticatedBurstBytes;
+    if (this.#queue.size > 0) return this.#unauthenticatedBytes <= unauthenticatedBurstBytes;
     if (bytes > unauthenticatedFrameBytes) return false;
     this.#connection.limitMessages(this.#frameBytesOr(unauthenticatedBurstBytes));
     return true;
   }
 
   async #handle(text: string): Promise<void> {
-    await this.#obey(text).catch((error) => this.refuse(ChatError.from(error), undefined));
-    if (this.#step.name !== 'authenticating' || this.#turns.waiting > 1) return;
+    await this.#handleCommand(text).catch((error) => this.refuse(ChatError.from(error), undefined));
+    if (this.#step.name !== 'authenticating' || this.#queue.size > 1) return;
     // No token holds, and none is being checked.
     if (!this.#connection.limitMessages(unauthenticatedFrameBytes)) this.#close('frame_too_large');
   }
 
   /** The node holds as much as it may: of this command only its `id` is kept, for the answer. */
-  #takeRefused(text: string): Promise<void> {
+  #acceptsDespiteLimit(text: string): Promise<void> {
     const frame = readJson(text);
     const id = isObject(frame) ? CommandId.safeParse(frame.id).data : undefined;
     const error = new ChatError('UNAVAILABLE', { message: overloaded, retryAfterMs: 1_000 });
-    return this.#turns.take(0, async () => this.refuse(error, id));
+    return this.#queue.enqueue(0, async () => this.refuse(error, id));
   }
 
   #frameBytesOr(bytes: number): number {
@@ -105,8 +107,8 @@ export class ChatSession implements Guest, TokenHolder {
   }
 
   /** Closes a connection that does not read; libraries write to it, too. */
-  checkUnsent(): void {
-    if (!this.#hasEnded && this.#connection.hasTooMuchUnsent) this.#closeUnread();
+  checkSendBuffer(): void {
+    if (!this.#hasEnded && this.#connection.isSendBufferFull) this.#closeSlowConsumer();
   }
 
   /** A binary frame that is not UTF-8 ends the connection as such a text frame does. */
@@ -140,12 +142,12 @@ export class ChatSession implements Guest, TokenHolder {
   end(): void {
     this.#leaveRoom();
     this.#step = { name: 'ended', identity: this.#identity };
-    this.#needNoToken();
+    this.#onUnexpectedToken();
     this.#lifetime?.stop();
     this.#releaseUser();
   }
 
-  async #obey(text: string): Promise<void> {
+  async #handleCommand(text: string): Promise<void> {
     if (this.#hasEnded) return;
     if (this.#step.name === 'authenticating' && Buffer.byteLength(text) > unauthenticatedFrameBytes) {
       return this.#close('frame_too_large');
@@ -154,11 +156,11 @@ export class ChatSession implements Guest, TokenHolder {
     const command: Command = isObject(frame) ? frame : {};
     if (command.type !== 'message') await this.#settled();
     if (this.#hasEnded) return;
-    if (frame === undefined) return this.#hearNonsense();
+    if (frame === undefined) return this.#onInvalidFrame();
     const id = command.id === undefined ? undefined : CommandId.safeParse(command.id).data;
-    const name = nameOf(command);
+    const name = getFrameName(command);
     this.#live.metrics.requested('chat', name ?? 'unknown');
-    if (this.#step.name === 'authenticating' && name !== 'token') return this.#badToken({ id });
+    if (this.#step.name === 'authenticating' && name !== 'token') return this.#onInvalidToken({ id });
     if (!name) return this.send({ type: 'query', data: 'COMMAND?', id });
     try {
       // Whose a token is, is known when it has been verified.
@@ -173,7 +175,7 @@ export class ChatSession implements Guest, TokenHolder {
   }
 
   #limit({ user }: Actor, name: ChatCommandName, command: Command): void {
-    this.#live.rooms.requestLimits.take(user, requestCosts.chat[name], command);
+    this.#live.context.requestLimits.consume(user, requestCosts.chat[name], command);
   }
 
   /** Clients of the legacy service send keys of their own and take no new ones: who gives an `id` is a newer client. */
@@ -197,13 +199,13 @@ export class ChatSession implements Guest, TokenHolder {
   async #run(name: ChatCommandName, command: Command, id: Id): Promise<void> {
     switch (name) {
       case 'token':
-        return this.#takeToken(command, id);
+        return this.#handleToken(command, id);
       case 'select_room':
         return this.#selectRoom(command, id);
       case 'message':
-        return this.#stay ? this.#stay.send(command, id) : this.#askForRoom(id);
+        return this.#subscription ? this.#subscription.send(command, id) : this.#askForRoom(id);
       case 'get_past_messages':
-        return this.#stay ? this.#stay.sendHistory(command, id) : this.#askForRoom(id);
+        return this.#subscription ? this.#subscription.sendHistory(command, id) : this.#askForRoom(id);
       case 'quit':
         return this.#close('quit');
     }
@@ -214,20 +216,20 @@ export class ChatSession implements Guest, TokenHolder {
     if (this.#step.name === 'in_room') await this.#step.stay.settled();
   }
 
-  #hearNonsense(): void {
-    if (this.#step.name === 'authenticating') return this.#badToken({});
+  #onInvalidFrame(): void {
+    if (this.#step.name === 'authenticating') return this.#onInvalidToken({});
     this.send({ type: 'status', data: 'BADJSON' });
     this.#close('not_json');
   }
 
-  #badToken({ reason, id }: { reason?: ChatError['code']; id?: Id }): void {
-    this.#badTokens += 1;
-    if (this.#badTokens < maxInvalidTokens) return this.send({ type: 'query', data: 'TOKEN?', reason, id });
+  #onInvalidToken({ reason, id }: { reason?: ChatError['code']; id?: Id }): void {
+    this.#invalidTokens += 1;
+    if (this.#invalidTokens < maxInvalidTokens) return this.send({ type: 'query', data: 'TOKEN?', reason, id });
     this.send({ type: 'status', data: 'BADAUTH', id });
     this.#close('bad_tokens');
   }
 
-  async #takeToken(command: Command, id: Id): Promise<void> {
+  async #handleToken(command: Command, id: Id): Promise<void> {
     const known = this.#identity;
     let fresh: Identity;
     try {
@@ -236,28 +238,28 @@ export class ChatSession implements Guest, TokenHolder {
       const error = ChatError.from(thrown);
       if (error.code === 'UNAVAILABLE' || error.code === 'INTERNAL') throw error;
       this.#live.metrics.refused('chat', error.code);
-      return this.#badToken({ reason: error.code, id });
+      return this.#onInvalidToken({ reason: error.code, id });
     }
     if (this.#hasEnded) return;
-    if (known && known.actor.user !== fresh.actor.user) return this.#badToken({ reason: 'UNAUTHENTICATED', id });
+    if (known && known.actor.user !== fresh.actor.user) return this.#onInvalidToken({ reason: 'UNAUTHENTICATED', id });
     this.#limit(fresh.actor, 'token', command);
     if (!known && !(await this.#admit(fresh.actor, id))) return;
     if (!known) this.#connection.limitMessages(this.#live.limits.frameBytes);
     this.#renew(fresh);
     this.send({ type: 'status', data: 'READY', id });
-    this.#stay?.review();
+    this.#subscription?.reauthorize();
   }
 
   /** It has one, or ends. */
-  #needNoToken(): void {
+  #onUnexpectedToken(): void {
     clearTimeout(this.#tokenTimer);
     this.#tokenTimer = undefined;
     this.#forgetUnauthenticated();
-    this.#forgetUnauthenticated = nothing;
+    this.#forgetUnauthenticated = noKeys;
   }
 
   async #admit({ user }: Actor, id: Id): Promise<boolean> {
-    this.#needNoToken();
+    this.#onUnexpectedToken();
     try {
       this.#releaseUser = await this.#live.connections.admit(user);
       if (this.#hasEnded) this.#releaseUser();
@@ -270,22 +272,27 @@ export class ChatSession implements Guest, TokenHolder {
   }
 
   #renew(identity: Identity): void {
-    this.#badTokens = 0;
-    const stay = this.#stay;
+    this.#invalidTokens = 0;
+    const stay = this.#subscription;
     this.#step = stay ? { name: 'in_room', identity, stay } : { name: 'choosing_room', identity };
     if (this.#lifetime) this.#lifetime.renew(identity);
-    else this.#lifetime = this.#live.lifetimes.watch(identity, this);
+    else this.#lifetime = this.#live.tokenExpiry.watch(identity, this);
   }
 
   async #selectRoom(command: Command, id: Id): Promise<void> {
     try {
       const { room_id, since } = parse(chatCommands.select_room, command);
-      const room = await roomIdOf(this.#live.rooms, room_id);
-      if (this.#stay?.room === room) return this.#stay.confirm(id);
+      const room = await resolveRoomId(this.#live.context, room_id);
+      if (this.#subscription?.room === room) return this.#subscription.confirm(id);
       this.#leaveRoom();
       if (this.#step.name !== 'choosing_room') return;
       const { identity } = this.#step;
-      const stay = new ChatStay({ room, guest: this, rooms: this.#live.rooms, audience: this.#audience });
+      const stay = new RoomSubscription({
+        room,
+        connection: this,
+        context: this.#live.context,
+        broadcaster: this.#broadcaster,
+      });
       this.#step = { name: 'in_room', identity, stay };
       await stay.begin(since, id);
     } catch (error) {
@@ -307,15 +314,15 @@ export class ChatSession implements Guest, TokenHolder {
   }
 
   /** The room the session is in; one it was taken out of is over. */
-  get #stay(): ChatStay | undefined {
-    return this.#step.name === 'in_room' && !this.#step.stay.isOver ? this.#step.stay : undefined;
+  get #subscription(): RoomSubscription | undefined {
+    return this.#step.name === 'in_room' && !this.#step.stay.hasEnded ? this.#step.stay : undefined;
   }
 
   refuse(error: ChatError, id: Id): void {
     const { code, retryAfterMs: retry_after_ms, detail } = error;
     this.#live.metrics.refused('chat', code);
     const identity = this.#identity;
-    if (identity) this.#live.rooms.requestLimits.refused(identity.actor.user, code);
+    if (identity) this.#live.context.requestLimits.chargeRefusal(identity.actor.user, code);
     if (code === 'INTERNAL') this.#live.logger.error({ err: error.cause }, 'a command failed');
     const data = errors[code].chat;
     const why = { reason: code, detail, retry_after_ms, id };
@@ -337,11 +344,11 @@ export class ChatSession implements Guest, TokenHolder {
   }
 
   transmit(frames: string | readonly Buffer[]): void {
-    if (!this.#hasEnded && !this.#connection.send(frames)) this.#closeUnread();
+    if (!this.#hasEnded && !this.#connection.send(frames)) this.#closeSlowConsumer();
   }
 
-  #closeUnread(): void {
-    this.#live.metrics.closedUnread('chat');
+  #closeSlowConsumer(): void {
+    this.#live.metrics.closedSlowConsumer('chat');
     this.#close('does_not_read');
   }
 
@@ -355,7 +362,7 @@ export class ChatSession implements Guest, TokenHolder {
 /** Commands of one connection whose unknown keys are remembered until they are answered. */
 const maxIgnoredLists = 100;
 
-const nothing = () => {};
+const noKeys = () => {};
 const overloaded = 'The server has more requests waiting than it can take, try again';
 
 const byteOrderMark = '\u{feff}';
@@ -369,7 +376,7 @@ function readJson(text: string): unknown {
   }
 }
 
-function nameOf({ type }: Command): ChatCommandName | undefined {
+function getFrameName({ type }: Command): ChatCommandName | undefined {
   return typeof type === 'string' && Object.hasOwn(chatCommands, type) ? (type as ChatCommandName) : undefined;
 }
 

@@ -6,53 +6,53 @@ import { type CloseReason, closeCodes, errors } from '../../core/errors.ts';
 import { sendBufferCheckMs, unauthenticatedFrameBytes } from '../../core/limits/transport-limits.ts';
 import { BoundedWebSocketServer, limitMessages } from '../../patches/ws-bounded-server.ts';
 import { originRefusal } from '../allowed-origins.ts';
-import { frameOf, writeFrames } from '../broadcast-batcher.ts';
-import type { Live } from '../live-context.ts';
-import { drainingHeaders, refuseUpgrade } from '../reject-upgrade.ts';
-import type { ChatAudience } from './broadcaster.ts';
+import { encodeFrame, writeFrames } from '../broadcast-batcher.ts';
+import type { LiveContext } from '../live-context.ts';
+import { drainingHeaders, rejectUpgrade } from '../reject-upgrade.ts';
+import type { ChatBroadcaster } from './broadcaster.ts';
 import { type ChatConnection, ChatSession } from './session.ts';
 
 export interface ChatServer {
   /** Connections that are not gone yet. */
   readonly size: number;
   /** Bytes that were written to all of them and not sent yet. */
-  readonly unsentBytes: number;
+  readonly sendBufferBytes: number;
   /** Begins to close so many of those that are open, and says how many it found. */
-  closeSome(most: number): number;
+  closeUpTo(most: number): number;
   close(): void;
 }
 
 /** Serves `/chat`, and refuses at once every upgrade that nobody serves. */
-export function serveChat(http: HttpServer, live: Live, audience: ChatAudience, ioPath: string): ChatServer {
+export function serveChat(http: HttpServer, live: LiveContext, audience: ChatBroadcaster, ioPath: string): ChatServer {
   const server = new BoundedWebSocketServer({ noServer: true, maxPayload: unauthenticatedFrameBytes });
   const sessions = new Map<WebSocket, ChatSession>();
-  const silent = new WeakSet<WebSocket>();
+  const awaitingPong = new WeakSet<WebSocket>();
 
   http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const path = pathOf(request);
+    const path = getPath(request);
     if (path?.startsWith(ioPath)) return;
-    if (path !== '/chat' && path !== '/chat/') return refuseUpgrade(socket, '404 Not Found');
-    if (!live.isAllowedOrigin(request)) return refuseUpgrade(socket, '403 Forbidden', {}, originRefused(request));
-    if (live.rooms.isDraining) return refuseUpgrade(socket, '503 Service Unavailable', drainingHeaders);
+    if (path !== '/chat' && path !== '/chat/') return rejectUpgrade(socket, '404 Not Found');
+    if (!live.isAllowedOrigin(request)) return rejectUpgrade(socket, '403 Forbidden', {}, originRefused(request));
+    if (live.context.isDraining) return rejectUpgrade(socket, '503 Service Unavailable', drainingHeaders);
     // The socket's own errors have no other listener until `ws` takes it over.
     socket.on('error', () => socket.destroy());
-    server.handleUpgrade(request, socket, head, (webSocket) => take(webSocket));
+    server.handleUpgrade(request, socket, head, (webSocket) => accept(webSocket));
   });
 
-  function take(webSocket: WebSocket): void {
-    sessions.set(webSocket, new ChatSession(new Connection(webSocket, live.limits.unsentBytes), live, audience));
+  function accept(webSocket: WebSocket): void {
+    sessions.set(webSocket, new ChatSession(new Connection(webSocket, live.limits.sendBufferBytes), live, audience));
     live.metrics.connected('chat');
-    webSocket.on('message', hear).on('pong', hearPong).on('error', fail).on('close', end);
+    webSocket.on('message', onMessage).on('pong', onPong).on('error', fail).on('close', end);
   }
 
   // One function each for all connections, which are many: a closure for each of them would weigh more than its session.
-  function hear(this: WebSocket, data: Buffer, isBinary: boolean): void {
+  function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
     // `ws` checks text frames itself.
     if (isBinary && !isUtf8(data)) sessions.get(this)?.refuseBytes();
-    else sessions.get(this)?.hear(data.toString());
+    else sessions.get(this)?.onFrame(data.toString());
   }
-  function hearPong(this: WebSocket): void {
-    silent.delete(this);
+  function onPong(this: WebSocket): void {
+    awaitingPong.delete(this);
   }
   /** The close that follows says the rest. */
   function fail(error: Error): void {
@@ -67,32 +67,32 @@ export function serveChat(http: HttpServer, live: Live, audience: ChatAudience, 
   /** A connection that did not answer the ping before is half open. */
   const ping = setInterval(() => {
     for (const webSocket of sessions.keys()) {
-      if (silent.has(webSocket)) webSocket.terminate();
-      silent.add(webSocket);
+      if (awaitingPong.has(webSocket)) webSocket.terminate();
+      awaitingPong.add(webSocket);
       if (webSocket.readyState === webSocket.OPEN) webSocket.ping();
     }
-  }, live.pingMs).unref();
-  const unsentCheck = setInterval(() => {
-    for (const session of sessions.values()) session.checkUnsent();
+  }, live.pingIntervalMs).unref();
+  const sendBufferCheck = setInterval(() => {
+    for (const session of sessions.values()) session.checkSendBuffer();
   }, sendBufferCheckMs).unref();
 
   return {
     get size() {
       return sessions.size;
     },
-    get unsentBytes() {
+    get sendBufferBytes() {
       let bytes = 0;
       for (const webSocket of sessions.keys()) bytes += webSocket.bufferedAmount;
       return bytes;
     },
-    closeSome(most) {
+    closeUpTo(most) {
       const open = [...sessions].filter(([webSocket]) => webSocket.readyState === webSocket.OPEN).slice(0, most);
       for (const [, session] of open) session.drain();
       return open.length;
     },
     close() {
       clearInterval(ping);
-      clearInterval(unsentCheck);
+      clearInterval(sendBufferCheck);
       for (const webSocket of sessions.keys()) webSocket.terminate();
       server.close();
     },
@@ -101,11 +101,11 @@ export function serveChat(http: HttpServer, live: Live, audience: ChatAudience, 
 
 class Connection implements ChatConnection {
   readonly #webSocket: WebSocket;
-  readonly #mostUnsentBytes: number;
+  readonly #maxSendBufferBytes: number;
 
   constructor(webSocket: WebSocket, mostUnsentBytes: number) {
     this.#webSocket = webSocket;
-    this.#mostUnsentBytes = mostUnsentBytes;
+    this.#maxSendBufferBytes = mostUnsentBytes;
   }
 
   close(reason: CloseReason): void {
@@ -116,13 +116,13 @@ class Connection implements ChatConnection {
   send(frames: string | readonly Buffer[]): boolean {
     const webSocket = this.#webSocket;
     if (webSocket.readyState === webSocket.OPEN) {
-      writeFrames(webSocket, typeof frames === 'string' ? [frameOf(frames)] : frames);
+      writeFrames(webSocket, typeof frames === 'string' ? [encodeFrame(frames)] : frames);
     }
-    return !this.hasTooMuchUnsent;
+    return !this.isSendBufferFull;
   }
 
-  get hasTooMuchUnsent(): boolean {
-    return this.#mostUnsentBytes > 0 && this.#webSocket.bufferedAmount > this.#mostUnsentBytes;
+  get isSendBufferFull(): boolean {
+    return this.#maxSendBufferBytes > 0 && this.#webSocket.bufferedAmount > this.#maxSendBufferBytes;
   }
 
   limitMessages(bytes: number): boolean {
@@ -140,6 +140,6 @@ function originRefused({ headers }: IncomingMessage): object {
   return { meta: { code, message, reason: 'FORBIDDEN', detail: originRefusal(headers.origin) }, content: null };
 }
 
-function pathOf({ url }: IncomingMessage): string | undefined {
+function getPath({ url }: IncomingMessage): string | undefined {
   return url?.split('?', 1)[0];
 }

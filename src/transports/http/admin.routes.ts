@@ -5,8 +5,8 @@ import type { Revocations } from '../../features/revocations/revocations.ts';
 import { revocationRoutes } from '../../protocol/rest/revocations.ts';
 import { isBearer } from './bearer-token.ts';
 import { answer } from './envelope.ts';
-import { noSuchRoute } from './error-handler.ts';
-import { jsonBody } from './json-body.ts';
+import { rejectUnknownRoute } from './error-handler.ts';
+import { parseJsonBody } from './json-body.ts';
 
 /** What was done with the token, for the operator's log. Never a token, nor a `jti`. */
 export interface AdminAudit {
@@ -30,9 +30,9 @@ interface Administration {
 }
 
 /** All of `/admin`: what is no route ends here, too, so that nothing below it gets the headers that browsers ask for. */
-export function adminRoutes({ token, revocations, audit, bodyBytes }: Administration): Router {
+export function createAdminRoutes({ token, revocations, audit, bodyBytes }: Administration): Router {
   const routes = Router();
-  routes.use(demandToken(token, audit), jsonBody(bodyBytes));
+  routes.use(requireToken(token, audit), parseJsonBody(bodyBytes));
 
   routes.post('/revocations', async (request, response) => {
     const { data, ignored } = parseWithIgnored(revocationRoutes.createRevocation.body.schema, request.body);
@@ -56,11 +56,11 @@ export function adminRoutes({ token, revocations, audit, bodyBytes }: Administra
     answer(response, null);
   });
 
-  routes.use(noSuchRoute);
+  routes.use(rejectUnknownRoute);
   return routes;
 }
 
-function demandToken(token: string, { refused }: Pick<AdminAudit, 'refused'>): RequestHandler {
+function requireToken(token: string, { refused }: Pick<AdminAudit, 'refused'>): RequestHandler {
   return (request, _response, next) => {
     if (isBearer(request.get('Authorization'), token)) return next();
     refused(request.socket.remoteAddress);

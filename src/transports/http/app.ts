@@ -5,21 +5,21 @@ import type { Logger } from 'pino';
 import { pinoHttp } from 'pino-http';
 import type { Authenticator } from '../../auth/token-verification.ts';
 import { ChatError } from '../../core/errors.ts';
-import type { Rooms } from '../../features/app-context.ts';
+import type { AppContext } from '../../features/app-context.ts';
 import { type IsAllowedOrigin, originRefusal } from '../allowed-origins.ts';
 import { authenticateRequest, recheckRequest } from './authenticate-request.ts';
-import { documentsRoutes } from './documents/documents.routes.ts';
+import { createDocumentRoutes } from './documents/documents.routes.ts';
 import { answerError } from './envelope.ts';
-import { errorHandler, noSuchRoute } from './error-handler.ts';
-import { jsonBody } from './json-body.ts';
-import { membersRoutes } from './members.routes.ts';
-import { messagesRoutes } from './messages.routes.ts';
-import { limitRequests } from './rate-limit.ts';
-import { measured, type RestMetrics } from './request-metrics.ts';
-import { roomsRoutes } from './rooms.routes.ts';
+import { createErrorHandler, rejectUnknownRoute } from './error-handler.ts';
+import { parseJsonBody } from './json-body.ts';
+import { createMemberRoutes } from './members.routes.ts';
+import { createMessageRoutes } from './messages.routes.ts';
+import { createRateLimit } from './rate-limit.ts';
+import { type HttpMetrics, measureRequests } from './request-metrics.ts';
+import { createRoomRoutes } from './rooms.routes.ts';
 
-interface RestSettings {
-  rooms: Rooms;
+interface HttpAppSettings {
+  context: AppContext;
   authenticator: Authenticator;
   operations: RequestHandler;
   /** Everything below `/admin`, where there is somebody who administers. */
@@ -27,7 +27,7 @@ interface RestSettings {
   playground: RequestHandler | undefined;
   bodyBytes: number;
   logger: Logger;
-  metrics: RestMetrics;
+  metrics: HttpMetrics;
   /** Below a path of somebody else's server. */
   isMounted: boolean;
   /** Undefined: all. */
@@ -36,7 +36,7 @@ interface RestSettings {
 }
 
 /** One line a request, with neither its headers nor its body. */
-function requestLog(logger: Logger): RequestHandler {
+function createRequestLog(logger: Logger): RequestHandler {
   return pinoHttp({
     logger,
     customLogLevel: (_request, response) => (response.statusCode >= 500 ? 'warn' : 'debug'),
@@ -58,14 +58,14 @@ function securityHeaders(isMounted: boolean): RequestHandler {
   });
 }
 
-function refuseOtherOrigins(isAllowed: IsAllowedOrigin): RequestHandler {
+function rejectOtherOrigins(isAllowed: IsAllowedOrigin): RequestHandler {
   return (request, _response, next) => {
     if (!isAllowed(request)) throw new ChatError('FORBIDDEN', { message: originRefusal(request.headers.origin) });
     next();
   };
 }
 
-const upgradeNeeded: RequestHandler = (_request, response) => {
+const rejectWithoutUpgrade: RequestHandler = (_request, response) => {
   response.set({ Upgrade: 'websocket', Connection: 'close' });
   answerError(
     response,
@@ -74,8 +74,8 @@ const upgradeNeeded: RequestHandler = (_request, response) => {
   );
 };
 
-export function restApp({
-  rooms,
+export function createHttpApp({
+  context,
   authenticator,
   operations,
   admin,
@@ -86,17 +86,17 @@ export function restApp({
   isMounted,
   allowedOrigins,
   isAllowedOrigin,
-}: RestSettings): Express {
+}: HttpAppSettings): Express {
   const app = express();
   app.disable('x-powered-by');
   app.set('etag', false);
-  app.use(measured(metrics), requestLog(logger));
+  app.use(measureRequests(metrics), createRequestLog(logger));
   app.use(securityHeaders(isMounted));
   app.use(operations);
   // Before CORS: no browser has business there.
   if (admin) app.use('/admin', admin);
   if (playground) app.use(playground);
-  app.use(refuseOtherOrigins(isAllowedOrigin));
+  app.use(rejectOtherOrigins(isAllowedOrigin));
   app.use(
     cors({
       // Cookies of a page are of no use here, but its requests may have them.
@@ -107,17 +107,17 @@ export function restApp({
       maxAge: 86_400,
     }),
   );
-  app.use(documentsRoutes());
-  app.get('/chat', upgradeNeeded);
+  app.use(createDocumentRoutes());
+  app.get('/chat', rejectWithoutUpgrade);
   app.use(
     '/rooms',
     authenticateRequest(authenticator),
-    limitRequests(rooms.requestLimits),
-    jsonBody(bodyBytes),
+    createRateLimit(context.requestLimits),
+    parseJsonBody(bodyBytes),
     recheckRequest(authenticator),
   );
-  app.use('/rooms', roomsRoutes(rooms), membersRoutes(rooms), messagesRoutes(rooms));
-  app.use(noSuchRoute);
-  app.use(errorHandler(logger, metrics, rooms.requestLimits));
+  app.use('/rooms', createRoomRoutes(context), createMemberRoutes(context), createMessageRoutes(context));
+  app.use(rejectUnknownRoute);
+  app.use(createErrorHandler(logger, metrics, context.requestLimits));
   return app;
 }

@@ -1,7 +1,7 @@
 import type { Request, RequestHandler } from 'express';
 import passport from 'passport';
 import type { Identity } from '../../auth/identity.ts';
-import { type Authenticator, assertHeaderFits, tokenRefusal } from '../../auth/token-verification.ts';
+import { type Authenticator, assertHeaderFits, toTokenError } from '../../auth/token-verification.ts';
 import type { Actor } from '../../core/authorization.ts';
 
 /** passport-jwt in front of the routes; it runs before a body is read. */
@@ -11,7 +11,7 @@ export function authenticateRequest({ strategy }: Authenticator): RequestHandler
   return (request, response, next) => {
     assertHeaderFits(request.headers.authorization);
     const answered = (error: unknown, identity: Identity | false | null, reason: unknown) => {
-      if (error || !identity) return next(tokenRefusal(error || reason));
+      if (error || !identity) return next(toTokenError(error || reason));
       request.user = identity;
       next();
     };
@@ -27,6 +27,6 @@ export function recheckRequest({ recheck }: Authenticator): RequestHandler {
   };
 }
 
-export function actorOf(request: Request): Actor {
+export function getActor(request: Request): Actor {
   return (request.user as Identity).actor;
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
-import { closeGently } from '../lingering-close.ts';
+import { closeWithLinger } from '../lingering-close.ts';
 
 /**
  * Closes the connection of a request that is answered before its body has come, as most refusals are. Node.js would wait
@@ -11,10 +11,10 @@ export function closeAfterUnreadBody(request: IncomingMessage, response: ServerR
   const { socket } = request;
   socket.destroySoon = () => {
     if (request.complete) Socket.prototype.destroySoon.call(socket);
-    else closeGently(socket);
+    else closeWithLinger(socket);
   };
   response.once('finish', () => {
-    if (!request.complete) closeGently(socket);
+    if (!request.complete) closeWithLinger(socket);
   });
 }
 

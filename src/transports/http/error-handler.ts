@@ -2,16 +2,16 @@ import type { ErrorRequestHandler, RequestHandler } from 'express';
 import type { Logger } from 'pino';
 import { ChatError } from '../../core/errors.ts';
 import type { RequestLimits } from '../../core/limits/request-limits.ts';
-import { actorOf } from './authenticate-request.ts';
+import { getActor } from './authenticate-request.ts';
 import { answerError } from './envelope.ts';
-import type { RestMetrics } from './request-metrics.ts';
+import type { HttpMetrics } from './request-metrics.ts';
 
-export const noSuchRoute: RequestHandler = (request) => {
+export const rejectUnknownRoute: RequestHandler = (request) => {
   throw new ChatError('NOT_FOUND', { message: `There is no ${request.method} ${request.path}` });
 };
 
 /** What Express and the body parser throw carries an HTTP status; what is none of ours is `INTERNAL`. */
-function translate(thrown: unknown): ChatError {
+function toChatError(thrown: unknown): ChatError {
   const { status, type } = (thrown ?? {}) as { status?: unknown; type?: unknown };
   if (thrown instanceof ChatError || typeof status !== 'number') return ChatError.from(thrown);
   if (type === 'entity.too.large') return new ChatError('TOO_LARGE', { message: 'The body is too large' });
@@ -26,18 +26,18 @@ function translate(thrown: unknown): ChatError {
   return ChatError.from(thrown);
 }
 
-export function errorHandler(
+export function createErrorHandler(
   logger: Logger,
-  metrics: Pick<RestMetrics, 'refused'>,
-  limits: Pick<RequestLimits, 'refused'>,
+  metrics: Pick<HttpMetrics, 'refused'>,
+  limits: Pick<RequestLimits, 'chargeRefusal'>,
 ): ErrorRequestHandler {
   return (thrown, request, response, next) => {
     // The rest of the request turned out to be unreadable, and that was answered.
     if (response.writableEnded) return;
-    const error = translate(thrown);
+    const error = toChatError(thrown);
     metrics.refused(error.code);
     // Where nobody is known by a token, the balancer limits.
-    if (request.user) limits.refused(actorOf(request).user, error.code);
+    if (request.user) limits.chargeRefusal(getActor(request).user, error.code);
     if (error.code === 'INTERNAL' || error.code === 'UNAVAILABLE') {
       logger.error({ err: error.cause ?? error, method: request.method, path: request.path }, 'a request failed');
     }

@@ -5,7 +5,7 @@ import { ChatError } from '../../core/errors.ts';
 const encodings = new Set(['identity', 'gzip', 'deflate', 'br', 'zstd']);
 
 /** Reads a body of at most so many bytes, also after decompression; 0: no limit. Says what is wrong with its headers. */
-export function jsonBody(maxBytes: number): RequestHandler[] {
+export function parseJsonBody(maxBytes: number): RequestHandler[] {
   const limit = maxBytes || Number.MAX_SAFE_INTEGER;
   return [checkHeaders(limit), express.json({ limit, type: () => true, verify: checkUtf8 })];
 }

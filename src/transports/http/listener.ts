@@ -2,9 +2,9 @@ import { createServer, type Server as HttpServer, type IncomingMessage, type Ser
 import type { Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { refuseUpgrade } from '../reject-upgrade.ts';
+import { rejectUpgrade } from '../reject-upgrade.ts';
 import { closeAfterUnreadBody } from './discard-body.ts';
-import { answerUnreadable } from './malformed-request.ts';
+import { answerMalformedRequests } from './malformed-request.ts';
 
 /** Where requests come from: a port of our own, or a part of somebody else's server. */
 export interface Listener {
@@ -33,10 +33,10 @@ export interface OwnPort {
   /** 0: no limit. */
   maxConnections: number;
   /** Called at most once a minute while connections are refused. */
-  full: () => void;
+  onFull: () => void;
 }
 
-export function ownListener({ port, host, ...settings }: OwnPort): Listener {
+export function createOwnListener({ port, host, ...settings }: OwnPort): Listener {
   const http = createServer({
     requireHostHeader: false,
     maxHeaderSize: maxHeaderBytes,
@@ -47,16 +47,16 @@ export function ownListener({ port, host, ...settings }: OwnPort): Listener {
     // Others, as to HTTP/2 without TLS, are offers that come with a request which wants its answer all the same.
     shouldUpgradeCallback: isWebSocket,
   });
-  answerUnreadable(http);
+  answerMalformedRequests(http);
   limitConnections(http, settings);
   let answered: Promise<unknown> | undefined;
   return {
     http,
     open() {
-      beforeOthers(http);
+      prependUpgradeHandler(http);
       return listen(http, port, host);
     },
-    address: () => addressOf(http)!,
+    address: () => getAddress(http)!,
     finish() {
       answered ??= new Promise((resolve) => http.close(resolve));
       http.closeIdleConnections();
@@ -69,7 +69,10 @@ export function ownListener({ port, host, ...settings }: OwnPort): Listener {
 /** Twice what the balancers of `deploy/` let a header have, so that a token and cookies fit. */
 const maxHeaderBytes = 32_768;
 
-function limitConnections(http: HttpServer, { maxConnections, full }: Pick<OwnPort, 'maxConnections' | 'full'>): void {
+function limitConnections(
+  http: HttpServer,
+  { maxConnections, onFull }: Pick<OwnPort, 'maxConnections' | 'onFull'>,
+): void {
   if (maxConnections === 0) return;
   http.maxConnections = maxConnections;
   let makesRoom = true;
@@ -85,7 +88,7 @@ function limitConnections(http: HttpServer, { maxConnections, full }: Pick<OwnPo
     }
     if (!reports) return;
     reports = false;
-    full();
+    onFull();
     setTimeout(() => {
       reports = true;
     }, 60_000).unref();
@@ -94,10 +97,10 @@ function limitConnections(http: HttpServer, { maxConnections, full }: Pick<OwnPo
 
 /** `GET http://chat.example/rooms`, as clients ask a proxy: every transport sees the path alone. */
 function toOriginForm(request: IncomingMessage): void {
-  request.url = originForm(request.url);
+  request.url = toOriginPath(request.url);
 }
 
-function originForm(url = ''): string {
+function toOriginPath(url = ''): string {
   if (url.startsWith('/')) return url;
   const path = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*(.*)$/is.exec(url)?.[1];
   if (path === undefined) return url;
@@ -105,14 +108,14 @@ function originForm(url = ''): string {
 }
 
 /** What concerns every request, whichever transport serves it. */
-function beforeOthers(http: HttpServer): void {
+function prependUpgradeHandler(http: HttpServer): void {
   http.prependListener('request', closeAfterUnreadBody);
   for (const event of ['request', 'upgrade']) http.prependListener(event, toOriginForm);
 }
 
 export function listen(server: HttpServer, port: number, host: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    const refuse = (error: NodeJS.ErrnoException) => reject(listenError(error, port, host));
+    const refuse = (error: NodeJS.ErrnoException) => reject(toListenError(error, port, host));
     server.once('error', refuse);
     // Without a host Node.js takes `::` for both families, and 0.0.0.0 on a machine without IPv6.
     server.listen({ port, ...(host !== '::' && { host }) }, () => {
@@ -123,7 +126,7 @@ export function listen(server: HttpServer, port: number, host: string): Promise<
 }
 
 /** Says what to do where a setting is at fault. */
-function listenError(error: NodeJS.ErrnoException, port: number, host: string): Error {
+function toListenError(error: NodeJS.ErrnoException, port: number, host: string): Error {
   const reasons: Record<string, string> = {
     EADDRINUSE: `Port ${port} is in use on ${host}. Set PORT (or METRICS_PORT) to a free port, or stop the process that has it`,
     EACCES: `This account may not listen on port ${port}. Set PORT (or METRICS_PORT) to 1024 or above`,
@@ -135,7 +138,7 @@ function listenError(error: NodeJS.ErrnoException, port: number, host: string): 
   return reason ? Object.assign(new Error(reason, { cause: error }), { code: error.code }) : error;
 }
 
-function addressOf(server: HttpServer | HttpsServer, scheme = 'http'): { url: string; port: number } | undefined {
+function getAddress(server: HttpServer | HttpsServer, scheme = 'http'): { url: string; port: number } | undefined {
   const bound = server.address() as AddressInfo | null;
   if (!bound || typeof bound === 'string') return undefined;
   const { address, family, port } = bound;
@@ -160,16 +163,16 @@ type Upgrading = { shouldUpgradeCallback?: ((request: IncomingMessage) => boolea
  * Takes what lies below the prefix out of the events of the server, before any listener hears of it, whether that was
  * there before or comes later. Everything else goes the way it went. A server of ours, which never listens, is given it.
  */
-export function mountedListener({ server: outer, prefix }: Mount): Listener {
+export function createMountedListener({ server: outer, prefix }: Mount): Listener {
   const http = createServer();
-  answerUnreadable(http);
+  answerMalformedRequests(http);
   const answering = new Set<ServerResponse>();
   let whenAnswered = () => {};
   let isOpen = false;
 
   /** Undefined for what is not ours. */
   function pathBelow(request: IncomingMessage): string | undefined {
-    const url = originForm(request.url);
+    const url = toOriginPath(request.url);
     if (!url.startsWith(prefix)) return undefined;
     const rest = url.slice(prefix.length);
     return rest.startsWith('/') ? rest : rest === '' || rest.startsWith('?') ? `/${rest}` : undefined;
@@ -182,7 +185,7 @@ export function mountedListener({ server: outer, prefix }: Mount): Listener {
       if (answering.size === 0) whenAnswered();
     });
     // Relative links of a page need the slash.
-    const url = originForm(request.url);
+    const url = toOriginPath(request.url);
     if (url.split('?', 1)[0] === prefix && request.method === 'GET') {
       return void response.writeHead(308, { Location: `${prefix}/${url.slice(prefix.length)}` }).end();
     }
@@ -213,7 +216,7 @@ export function mountedListener({ server: outer, prefix }: Mount): Listener {
   function takeUpgrades(): () => void {
     const appServesUpgrades = () => outer.listeners('upgrade').some((listener) => !placeholders.has(listener));
     const refuse = (_request: IncomingMessage, socket: Duplex) => {
-      if (!appServesUpgrades()) refuseUpgrade(socket, '404 Not Found');
+      if (!appServesUpgrades()) rejectUpgrade(socket, '404 Not Found');
     };
     placeholders.add(refuse);
     outer.on('upgrade', refuse);
@@ -232,13 +235,13 @@ export function mountedListener({ server: outer, prefix }: Mount): Listener {
   return {
     http,
     async open() {
-      beforeOthers(http);
+      prependUpgradeHandler(http);
       outer.emit = emit as typeof outer.emit;
       leaveUpgrades = takeUpgrades();
       isOpen = true;
     },
     address() {
-      const bound = addressOf(outer, 'setSecureContext' in outer ? 'https' : 'http');
+      const bound = getAddress(outer, 'setSecureContext' in outer ? 'https' : 'http');
       return { url: `${bound?.url ?? ''}${prefix}`, port: bound?.port ?? 0 };
     },
     finish: () =>

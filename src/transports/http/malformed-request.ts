@@ -1,14 +1,14 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type ErrorCode, errors } from '../../core/errors.ts';
-import { closeGently, isClosing } from '../lingering-close.ts';
+import { closeWithLinger, isClosing } from '../lingering-close.ts';
 
 const json = (code: ErrorCode, detail: string) => {
   const { http, message } = errors[code];
   return JSON.stringify({ meta: { code: http, message, reason: code, detail }, content: null });
 };
 
-const headersOf = (body: string) => ({
+const buildHeaders = (body: string) => ({
   'Access-Control-Allow-Origin': '*',
   'Cache-Control': 'no-store',
   'Content-Type': 'application/json; charset=utf-8',
@@ -31,7 +31,7 @@ const details: Record<string, [code: ErrorCode, detail: string]> = {
   ERR_HTTP_REQUEST_TIMEOUT: ['BAD_REQUEST', 'The request did not arrive in time'],
 };
 
-const refusalOf = ({ code = '' }: { code?: string }) =>
+const toRefusal = ({ code = '' }: { code?: string }) =>
   details[code] ?? (['BAD_REQUEST', 'This is not a valid HTTP request'] as const);
 
 /** Private to Node.js, whose own handler of `clientError` decides by it: the response that has the socket now. */
@@ -41,42 +41,42 @@ const currentResponse = (socket: Duplex) => (socket as { _httpMessage?: ServerRe
  * Answers what is no HTTP request, or only the beginning of one, with the envelope of any refusal; Express never sees it.
  * Without an answer a balancer would take the node for a dead one.
  */
-export function answerUnreadable(http: Server): void {
-  http.on('clientError', refuseUnreadable);
+export function answerMalformedRequests(http: Server): void {
+  http.on('clientError', rejectMalformed);
   http.on('connect', (_request: IncomingMessage, socket: Duplex) => {
-    refuseRaw(socket, 'BAD_REQUEST', 'There are no tunnels: CONNECT is not served here');
+    rejectRaw(socket, 'BAD_REQUEST', 'There are no tunnels: CONNECT is not served here');
   });
   http.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
     const body = json('BAD_REQUEST', 'Expect: must be 100-continue, which is the only expectation that is known');
-    response.writeHead(errors.BAD_REQUEST.http, headersOf(body)).end(body);
+    response.writeHead(errors.BAD_REQUEST.http, buildHeaders(body)).end(body);
   });
 }
 
 /** Sockets whose earlier requests are still being answered. */
 const waiting = new WeakSet<Duplex>();
 
-function refuseUnreadable(error: Error & { code?: string }, socket: Duplex): void {
+function rejectMalformed(error: Error & { code?: string }, socket: Duplex): void {
   // The parser reports every further chunk.
   if (isClosing(socket) || waiting.has(socket)) return;
   if (!socket.writable) return void socket.destroy();
   const response = currentResponse(socket);
-  const [code, detail] = refusalOf(error);
-  if (!response) return refuseRaw(socket, code, detail);
+  const [code, detail] = toRefusal(error);
+  if (!response) return rejectRaw(socket, code, detail);
   // A later request on this connection is at fault: the answers to those before it go out first.
   if (response.req.complete) {
     waiting.add(socket);
     response.once('finish', () => {
       waiting.delete(socket);
-      refuseUnreadable(error, socket);
+      rejectMalformed(error, socket);
     });
     return;
   }
-  if (response.writableEnded) return closeGently(socket);
+  if (response.writableEnded) return closeWithLinger(socket);
   if (response.headersSent) return void socket.destroy();
   // The client may only have closed its side; mostly it is gone, and the request counts as aborted.
-  if (error.code === 'HPE_INVALID_EOF_STATE') return refuseRaw(socket, code, detail);
+  if (error.code === 'HPE_INVALID_EOF_STATE') return rejectRaw(socket, code, detail);
   const body = json(code, detail);
-  response.writeHead(errors[code].http, { ...headersOf(body), Connection: 'close' }).end(body);
+  response.writeHead(errors[code].http, { ...buildHeaders(body), Connection: 'close' }).end(body);
 }
 
 const statusLines: Partial<Record<ErrorCode, string>> = {
@@ -84,10 +84,10 @@ const statusLines: Partial<Record<ErrorCode, string>> = {
   TOO_LARGE: '413 Payload Too Large',
 };
 
-function refuseRaw(socket: Duplex, code: ErrorCode, detail: string): void {
+function rejectRaw(socket: Duplex, code: ErrorCode, detail: string): void {
   const body = json(code, detail);
-  const lines = Object.entries({ ...headersOf(body), Connection: 'close' });
-  closeGently(
+  const lines = Object.entries({ ...buildHeaders(body), Connection: 'close' });
+  closeWithLinger(
     socket,
     `HTTP/1.1 ${statusLines[code]}\r\n${lines.map((line) => `${line.join(': ')}\r\n`).join('')}\r\n${body}`,
   );

@@ -12,7 +12,7 @@ interface Operations {
 }
 
 /** For the balancer and the monitoring: no user token, no envelope. */
-export function operationsRoutes({ ready, metrics, metricsServed, metricsToken, isOpen }: Operations): Router {
+export function createOperationsRoutes({ ready, metrics, metricsServed, metricsToken, isOpen }: Operations): Router {
   const routes = Router();
 
   routes.get('/healthz', (_request, response) => {

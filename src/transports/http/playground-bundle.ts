@@ -8,10 +8,10 @@ const sources = ['playground/', 'playground/views/', 'src/client/'];
  * The modules of the page in one file, made from the sources again when one of them has changed. Undefined where esbuild is
  * not installed, as with `npm ci --omit=dev`: the page then loads its modules one by one.
  */
-export function playgroundBundle(project: URL): () => Promise<string | undefined> {
+export function createPlaygroundBundle(project: URL): () => Promise<string | undefined> {
   let known: { version: string; text: Promise<string | undefined> } | undefined;
   return async () => {
-    const version = await versionOf(project);
+    const version = await computeVersion(project);
     if (known?.version !== version) {
       const text = bundle(project);
       known = { version, text };
@@ -24,7 +24,7 @@ export function playgroundBundle(project: URL): () => Promise<string | undefined
   };
 }
 
-async function versionOf(project: URL): Promise<string> {
+async function computeVersion(project: URL): Promise<string> {
   const times = sources.map(async (directory) => {
     const url = new URL(directory, project);
     const names = (await readdir(url)).filter((name) => name.endsWith('.ts')).sort();

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { findPackageJSON, stripTypeScriptTypes } from 'node:module';
 import { pathToFileURL } from 'node:url';
-import { playgroundBundle } from './playground-bundle.ts';
+import { createPlaygroundBundle } from './playground-bundle.ts';
 
 export interface ServedFile {
   type: 'html' | 'css' | 'svg' | 'js' | 'json';
@@ -24,16 +24,16 @@ const fromSources = import.meta.url.endsWith('.ts');
 const code = new URL('../../../', import.meta.url);
 const project = fromSources ? code : new URL('../', code);
 
-export function playgroundFiles(): PlaygroundFiles {
-  const vendors = vendorTable();
-  const importMap = JSON.stringify({ imports: importsOf(vendors) });
-  const read = reader();
-  const bundle = fromSources ? playgroundBundle(project) : undefined;
+export function createPlaygroundFiles(): PlaygroundFiles {
+  const vendors = createVendorTable();
+  const importMap = JSON.stringify({ imports: createImportMap(vendors) });
+  const read = createFileReader();
+  const bundle = fromSources ? createPlaygroundBundle(project) : undefined;
   /** All modules in one file: built with the package, or from the sources. */
   const bundled = async (): Promise<ServedFile | undefined> => {
     if (!bundle) return read(new URL('playground/page.js', code), 'js');
     const text = await bundle();
-    return text === undefined ? undefined : { type: 'js', text, etag: etagOf(text) };
+    return text === undefined ? undefined : { type: 'js', text, etag: computeEtag(text) };
   };
   return {
     importMapHash: `'sha256-${createHash('sha256').update(importMap).digest('base64')}'`,
@@ -44,11 +44,11 @@ export function playgroundFiles(): PlaygroundFiles {
         .replace('src="playground/main.js"', `src="playground/${entry}"`)
         .replace('<script type="importmap"></script>', () => `<script type="importmap">${importMap}</script>`)
         .replace('<meta name="tokens" content="pasted">', `<meta name="tokens" content="${tokens}">`);
-      return { type: 'html', text, etag: etagOf(text) };
+      return { type: 'html', text, etag: computeEtag(text) };
     },
     async file(path) {
       if (path === 'page.js') return bundled();
-      const found = assetAt(path) ?? moduleAt(path) ?? vendorAt(path, vendors);
+      const found = findAsset(path) ?? findModule(path) ?? findVendorFile(path, vendors);
       return found && read(...found);
     },
   };
@@ -56,7 +56,7 @@ export function playgroundFiles(): PlaygroundFiles {
 
 type Found = [file: URL, type: ServedFile['type']] | undefined;
 
-function assetAt(path: string): Found {
+function findAsset(path: string): Found {
   if (path === 'style.css') return [new URL('playground/style.css', project), 'css'];
   if (path === 'icon.svg') return [new URL('playground/icon.svg', project), 'svg'];
   return undefined;
@@ -69,7 +69,7 @@ const moduleDirectories: Record<string, string> = {
 };
 
 /** Sources import `.ts`, and what is built imports `.js`; the page asks for `.js` in both. */
-function moduleAt(path: string): Found {
+function findModule(path: string): Found {
   const [, directory = '', name] = /^(?:(client|views)\/)?([a-z0-9-]+)\.(?:js|ts)$/.exec(path) ?? [];
   if (!name) return undefined;
   return [new URL(`${moduleDirectories[directory]}${name}.${fromSources ? 'ts' : 'js'}`, code), 'js'];
@@ -87,7 +87,7 @@ interface Vendor {
 const litFiles = /^(?:directives\/)?[a-z-]+\.js(?:\.map)?$/;
 
 /** The packages that the page is made with; those of Lit as Lit itself finds them. */
-function vendorTable(): Record<string, Vendor> {
+function createVendorTable(): Record<string, Vendor> {
   const directory = packageDirectory('lit', import.meta.url);
   const ofLit = (specifier: string, main: string): Vendor => ({
     ...{ specifier, main, files: litFiles },
@@ -113,7 +113,7 @@ function packageDirectory(name: string, base: string): URL {
   return new URL('./', pathToFileURL(manifest));
 }
 
-function vendorAt(path: string, vendors: Record<string, Vendor>): Found {
+function findVendorFile(path: string, vendors: Record<string, Vendor>): Found {
   const [, name, file] = /^vendor\/([a-z.-]+)\/(.+)$/.exec(path) ?? [];
   const vendor = name && Object.hasOwn(vendors, name) ? vendors[name] : undefined;
   if (!vendor?.files.test(file!)) return undefined;
@@ -121,7 +121,7 @@ function vendorAt(path: string, vendors: Record<string, Vendor>): Found {
 }
 
 /** Relative to the page, which may be below a path. */
-function importsOf(vendors: Record<string, Vendor>): Record<string, string> {
+function createImportMap(vendors: Record<string, Vendor>): Record<string, string> {
   const entries = Object.entries(vendors).flatMap(([name, { specifier, main }]) => [
     [specifier, `./playground/vendor/${name}/${main}`],
     [`${specifier}/`, `./playground/vendor/${name}/`],
@@ -130,7 +130,7 @@ function importsOf(vendors: Record<string, Vendor>): Record<string, string> {
 }
 
 /** Reads a file, and strips it of its types, when it is first asked for and whenever it has changed. */
-function reader(): (...found: NonNullable<Found>) => Promise<ServedFile | undefined> {
+function createFileReader(): (...found: NonNullable<Found>) => Promise<ServedFile | undefined> {
   const known = new Map<string, ServedFile & { mtimeMs: number }>();
   return async (file, type) => {
     const { mtimeMs } = (await stat(file).catch(missing)) ?? {};
@@ -139,7 +139,7 @@ function reader(): (...found: NonNullable<Found>) => Promise<ServedFile | undefi
     if (before?.mtimeMs === mtimeMs) return before;
     const source = await readFile(file, 'utf8');
     const text = file.pathname.endsWith('.ts') ? stripTypeScriptTypes(source) : source;
-    const served = { type, text, etag: etagOf(text), mtimeMs };
+    const served = { type, text, etag: computeEtag(text), mtimeMs };
     known.set(file.href, served);
     return served;
   };
@@ -149,4 +149,4 @@ function missing(error: NodeJS.ErrnoException): undefined {
   if (error.code !== 'ENOENT' && error.code !== 'ENAMETOOLONG') throw error;
 }
 
-const etagOf = (text: string) => `"${createHash('sha256').update(text).digest('base64url').slice(0, 22)}"`;
+const computeEtag = (text: string) => `"${createHash('sha256').update(text).digest('base64url').slice(0, 22)}"`;

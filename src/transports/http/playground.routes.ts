@@ -7,9 +7,9 @@ import { Level, Uuid } from '../../core/ids.ts';
 import { isBearer } from './bearer-token.ts';
 import { answer } from './envelope.ts';
 import { comesFromOwnPage } from './loopback.ts';
-import { playgroundFiles, type ServedFile } from './playground-files.ts';
+import { createPlaygroundFiles, type ServedFile } from './playground-files.ts';
 
-const TokenWish = z.object(
+const TokenRequest = z.object(
   {
     userUUID: Uuid,
     entityUUID: Uuid.optional(),
@@ -18,12 +18,12 @@ const TokenWish = z.object(
   },
   { error: 'the body must be a JSON object' },
 );
-type TokenWish = z.infer<typeof TokenWish>;
+type TokenRequest = z.infer<typeof TokenRequest>;
 
 interface TokenMaker {
   /** Only the page that was opened by the link with this key gets tokens. */
   key: string;
-  sign: (claims: TokenWish) => Promise<string>;
+  sign: (claims: TokenRequest) => Promise<string>;
 }
 
 interface Playground {
@@ -32,11 +32,11 @@ interface Playground {
 }
 
 /** The page to try the service out. It stands before CORS: no other page has business here. */
-export function playgroundRoutes({ tokens }: Playground): Router {
+export function createPlaygroundRoutes({ tokens }: Playground): Router {
   const routes = Router();
-  const files = playgroundFiles();
+  const files = createPlaygroundFiles();
 
-  routes.get('/', contentSecurity(files.importMapHash), async (request, response) => {
+  routes.get('/', createContentSecurityPolicy(files.importMapHash), async (request, response) => {
     // Without a referrer some browsers call the origin of a request null.
     response.set('Referrer-Policy', 'same-origin');
     send(request, response, await files.page(tokens() ? 'made here' : 'pasted'));
@@ -55,7 +55,7 @@ export function playgroundRoutes({ tokens }: Playground): Router {
     next(hasKey && comesFromOwnPage(request) ? undefined : 'route');
   };
   routes.post('/playground/token', forOwnPage, express.json({ limit: 4_096 }), async (request, response) => {
-    const token = await tokens()!.sign(parse(TokenWish, request.body));
+    const token = await tokens()!.sign(parse(TokenRequest, request.body));
     response.set({ 'Cache-Control': 'no-store', 'Cross-Origin-Resource-Policy': 'same-origin' });
     answer(response, { token });
   });
@@ -63,7 +63,7 @@ export function playgroundRoutes({ tokens }: Playground): Router {
   return routes;
 }
 
-function contentSecurity(importMapHash: string): RequestHandler {
+function createContentSecurityPolicy(importMapHash: string): RequestHandler {
   return helmet.contentSecurityPolicy({
     useDefaults: false,
     directives: {
@@ -82,7 +82,7 @@ function contentSecurity(importMapHash: string): RequestHandler {
 /** Compressed once: by the tag of its content. */
 const compressed = new Map<string, Buffer>();
 
-function gzipped({ etag, text }: ServedFile): Buffer {
+function gzipFile({ etag, text }: ServedFile): Buffer {
   let body = compressed.get(etag);
   if (!body) {
     // Only while the sources are edited are there more versions than files.
@@ -99,5 +99,5 @@ function send(request: Request, response: Response, file: ServedFile): void {
   response.set({ 'Cache-Control': 'no-cache', 'Cross-Origin-Resource-Policy': 'same-origin', ETag: etag });
   response.vary('Accept-Encoding').type(type);
   if (!request.acceptsEncodings('gzip')) return void response.send(text);
-  response.set({ 'Content-Encoding': 'gzip', ETag: etag.replace(/"$/, '-gzip"') }).send(gzipped(file));
+  response.set({ 'Content-Encoding': 'gzip', ETag: etag.replace(/"$/, '-gzip"') }).send(gzipFile(file));
 }

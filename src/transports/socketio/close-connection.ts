@@ -8,21 +8,21 @@ type Connection = Socket['conn'];
  * Closes the engine's connection, so that the client comes back by itself. What is on its way goes out first, unless
  * the client does not read.
  */
-export function endConnection(connection: Connection): void {
+export function closeConnection(connection: Connection): void {
   connection.close();
-  const force = setTimeout(() => cutConnection(connection), closeTimeoutMs).unref();
+  const force = setTimeout(() => terminateConnection(connection), closeTimeoutMs).unref();
   connection.once('close', () => clearTimeout(force));
 }
 
 /** Ends it at once, with what is unsent. */
-export function cutConnection(connection: Connection): void {
+export function terminateConnection(connection: Connection): void {
   const { socket } = connection.transport as { socket?: WebSocket };
   connection.close(true);
   socket?.terminate();
 }
 
 /** Closes the connection and tells the client not to come back by itself. */
-export function sendAway(socket: Pick<Socket, 'conn' | 'disconnect'>): void {
+export function disconnectForGood(socket: Pick<Socket, 'conn' | 'disconnect'>): void {
   socket.disconnect(true);
-  endConnection(socket.conn);
+  closeConnection(socket.conn);
 }

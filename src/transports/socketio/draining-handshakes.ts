@@ -1,7 +1,7 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { forgetResponse } from '../../patches/engineio-forget-request.ts';
-import { drainingHeaders, refuseUpgrade } from '../reject-upgrade.ts';
+import { drainingHeaders, rejectUpgrade } from '../reject-upgrade.ts';
 
 /** For an upgrade the engine gives us something that is no response, and has the socket. */
 type Response = ServerResponse | { socket: Duplex };
@@ -15,15 +15,15 @@ interface Node {
  * A node that drains takes no new session, with an answer that lets a balancer ask another node. The sessions that it
  * has go on until they are closed.
  */
-export function refuseHandshakesOf({ isDraining, has }: Node) {
+export function rejectHandshakesWhileDraining({ isDraining, has }: Node) {
   return (request: IncomingMessage, response: Response, next: () => void): void => {
     if (!(response instanceof ServerResponse)) forgetResponse(response);
-    if (!isDraining() || has(sidOf(request))) return next();
+    if (!isDraining() || has(parseSid(request))) return next();
     if (response instanceof ServerResponse) response.writeHead(503, drainingHeaders).end();
-    else refuseUpgrade(response.socket, '503 Service Unavailable', drainingHeaders);
+    else rejectUpgrade(response.socket, '503 Service Unavailable', drainingHeaders);
   };
 }
 
-function sidOf({ url = '/' }: IncomingMessage): string {
+function parseSid({ url = '/' }: IncomingMessage): string {
   return new URL(url, 'http://any').searchParams.get('sid') ?? '';
 }

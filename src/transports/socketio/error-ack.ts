@@ -2,7 +2,7 @@ import type { ChatError } from '../../core/errors.ts';
 import type { RefusedAck } from '../../protocol/socket-events.ts';
 
 /** How a request is refused. */
-export function refusedAck({ code, message, field, retryAfterMs }: ChatError): RefusedAck {
+export function toErrorAck({ code, message, field, retryAfterMs }: ChatError): RefusedAck {
   return {
     ok: false,
     error: {

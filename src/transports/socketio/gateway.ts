@@ -2,57 +2,61 @@ import { randomBytes } from 'node:crypto';
 import type { Server as HttpServer } from 'node:http';
 import { Server, type Socket } from 'socket.io';
 import type { Identity } from '../../auth/identity.ts';
-import { bearerOf } from '../../auth/token-verification.ts';
+import { parseBearer } from '../../auth/token-verification.ts';
 import { ChatError, errors } from '../../core/errors.ts';
-import type { Audience } from '../../core/feed/room-feed.ts';
+import type { Broadcaster } from '../../core/feed/room-feed.ts';
 import { maxInvalidTokens, sendBufferCheckMs, unauthenticatedFrameBytes } from '../../core/limits/transport-limits.ts';
 import { toChangeEvent } from '../../core/log/change.ts';
-import { flushingPerTurn, unsentBytesOf } from '../../patches/engineio-flush-per-tick.ts';
+import { createFlushPerTick, getSendBufferBytes } from '../../patches/engineio-flush-per-tick.ts';
 import { forgetHandshake, forgetRequest } from '../../patches/engineio-forget-request.ts';
 import { boundReceiving, limitReceiving } from '../../patches/engineio-receive-limits.ts';
-import { deliveriesIn, roomsAdapter } from '../../patches/socketio-rooms-adapter.ts';
+import { countDeliveries, createRoomsAdapter } from '../../patches/socketio-rooms-adapter.ts';
 import { BoundedWebSocketServer } from '../../patches/ws-bounded-server.ts';
 import { requestCosts } from '../../protocol/request-costs.ts';
 import { namespace } from '../../protocol/socket-events.ts';
 import { type IsAllowedOrigin, originRefusal } from '../allowed-origins.ts';
-import type { Live } from '../live-context.ts';
-import { endConnection } from './close-connection.ts';
+import type { LiveContext } from '../live-context.ts';
+import { closeConnection } from './close-connection.ts';
 import { answerDefaultNamespace } from './default-namespace.ts';
-import { refuseHandshakesOf } from './draining-handshakes.ts';
-import { refuseOtherProtocols } from './reject-protocols.ts';
+import { rejectHandshakesWhileDraining } from './draining-handshakes.ts';
+import { rejectOtherProtocols } from './reject-protocols.ts';
 import { type RoomsSocket, roomName, SocketSession } from './socket-session.ts';
 
 type EngineConnection = Socket['conn'];
 
 export interface Gateway {
-  audience: Audience;
+  broadcaster: Broadcaster;
   /** Begins to take connections. */
-  open(live: Live): void;
+  open(live: LiveContext): void;
   /** Tells the connections when to come back, each at another moment of `spreadMs`. */
   announceDraining(spreadMs: number): void;
   /** Connections that are not gone yet. */
   readonly size: number;
   /** Bytes that were written to all of them and not sent yet. */
-  readonly unsentBytes: number;
+  readonly sendBufferBytes: number;
   /** How often something that was said in a room has been written to a connection. */
   readonly deliveries: number;
   /** Begins to close so many of those that are open, and says how many it found. */
-  closeSome(most: number): number;
+  closeUpTo(most: number): number;
   close(): Promise<void>;
 }
 
 interface Settings {
   frameBytes: number;
-  pingMs: number;
-  tokenDeadlineMs: number;
+  pingIntervalMs: number;
+  authTimeoutMs: number;
   nodeName: string | undefined;
   allowedOrigins: string[] | undefined;
   isAllowedOrigin: IsAllowedOrigin;
 }
 
 /** The live rooms on Socket.IO: a nano room is the Socket.IO room `room:<id>` of the namespace. */
-export function socketioGateway(http: HttpServer, settings: Settings, failed: (error: unknown) => void): Gateway {
-  const { frameBytes, pingMs, tokenDeadlineMs, nodeName, allowedOrigins, isAllowedOrigin } = settings;
+export function createSocketioGateway(
+  http: HttpServer,
+  settings: Settings,
+  onError: (error: unknown) => void,
+): Gateway {
+  const { frameBytes, pingIntervalMs, authTimeoutMs, nodeName, allowedOrigins, isAllowedOrigin } = settings;
   const io = new Server(http, {
     serveClient: false,
     destroyUpgrade: false,
@@ -62,8 +66,8 @@ export function socketioGateway(http: HttpServer, settings: Settings, failed: (e
     wsEngine: BoundedWebSocketServer,
     // What clients are told; what is taken depends on the connection.
     maxHttpBufferSize: frameBytes || Number.MAX_SAFE_INTEGER,
-    pingInterval: pingMs,
-    connectTimeout: tokenDeadlineMs,
+    pingInterval: pingIntervalMs,
+    connectTimeout: authTimeoutMs,
     cors: allowedOrigins ? { origin: allowedOrigins, credentials: true } : { origin: '*' },
     allowRequest(request, decide) {
       const isAllowed = isAllowedOrigin(request);
@@ -73,15 +77,15 @@ export function socketioGateway(http: HttpServer, settings: Settings, failed: (e
   // A balancer sees from it which node has the session: all requests of long polling must come to that one.
   if (nodeName) io.engine.generateId = () => `${nodeName}.${randomBytes(15).toString('base64url')}`;
   const sessions = new Map<string, EngineConnection>();
-  io.adapter(roomsAdapter(failed));
+  io.adapter(createRoomsAdapter(onError));
   const rooms = io.of(namespace);
   function forgetSession(this: EngineConnection): void {
-    sessions.delete(sidOf(this));
+    sessions.delete(getSid(this));
   }
-  let unsentCheck: NodeJS.Timeout | undefined;
+  let sendBufferCheck: NodeJS.Timeout | undefined;
   return {
-    audience: {
-      announce(change) {
+    broadcaster: {
+      publish(change) {
         const room = roomName(change.room_id);
         if (!rooms.adapter.rooms.has(room)) return;
         const { name, payload } = toChangeEvent(change);
@@ -89,16 +93,18 @@ export function socketioGateway(http: HttpServer, settings: Settings, failed: (e
       },
     },
     open(live) {
-      const isDraining = () => live.rooms.isDraining;
-      const flushPerTurn = flushingPerTurn(live.limits.unsentBytes, () => live.metrics.closedUnread('socketio'));
-      unsentCheck = setInterval(() => {
+      const isDraining = () => live.context.isDraining;
+      const flushPerTurn = createFlushPerTick(live.limits.sendBufferBytes, () =>
+        live.metrics.closedSlowConsumer('socketio'),
+      );
+      sendBufferCheck = setInterval(() => {
         for (const connection of sessions.values()) flushPerTurn.check(connection);
       }, sendBufferCheckMs).unref();
-      io.engine.use(refuseHandshakesOf({ isDraining, has: (sid) => sessions.has(sid) }));
-      io.engine.use(refuseOtherProtocols);
+      io.engine.use(rejectHandshakesWhileDraining({ isDraining, has: (sid) => sessions.has(sid) }));
+      io.engine.use(rejectOtherProtocols);
       answerDefaultNamespace(io, live);
       io.engine.on('connection', (connection: EngineConnection) => {
-        const sid = sidOf(connection);
+        const sid = getSid(connection);
         sessions.set(sid, connection);
         connection.on('close', forgetSession);
         flushPerTurn.add(connection);
@@ -108,10 +114,10 @@ export function socketioGateway(http: HttpServer, settings: Settings, failed: (e
       });
       rooms.use((socket, next) => {
         // A refusal would keep the client away; it shall come back, to another node.
-        if (live.rooms.isDraining) return endConnection(socket.conn);
+        if (live.context.isDraining) return closeConnection(socket.conn);
         authenticate(socket, live).then(
           () => next(),
-          (thrown) => next(refuse(socket, ChatError.from(thrown), live)),
+          (thrown) => next(rejectConnection(socket, ChatError.from(thrown), live)),
         );
       });
       // One function for all sockets.
@@ -138,21 +144,21 @@ export function socketioGateway(http: HttpServer, settings: Settings, failed: (e
     get size() {
       return sessions.size;
     },
-    get unsentBytes() {
+    get sendBufferBytes() {
       let bytes = 0;
-      for (const connection of sessions.values()) bytes += unsentBytesOf(connection);
+      for (const connection of sessions.values()) bytes += getSendBufferBytes(connection);
       return bytes;
     },
     get deliveries() {
-      return deliveriesIn(rooms);
+      return countDeliveries(rooms);
     },
-    closeSome(most) {
+    closeUpTo(most) {
       const some = [...sessions.values()].filter(({ readyState }) => readyState === 'open').slice(0, most);
-      for (const connection of some) endConnection(connection);
+      for (const connection of some) closeConnection(connection);
       return some.length;
     },
     async close() {
-      clearInterval(unsentCheck);
+      clearInterval(sendBufferCheck);
       // The engine's connections first: a client whose namespace is disconnected does not come back by itself.
       for (const socket of rooms.sockets.values()) socket.conn.close(true);
       await io.close();
@@ -161,9 +167,9 @@ export function socketioGateway(http: HttpServer, settings: Settings, failed: (e
 }
 
 /** Private by its type only. */
-const sidOf = (connection: object) => (connection as { id: string }).id;
+const getSid = (connection: object) => (connection as { id: string }).id;
 
-function connectError(error: ChatError): Error & { data: object } {
+function toConnectError(error: ChatError): Error & { data: object } {
   const { code, message, field, retryAfterMs } = error;
   const more = { ...(field && { field }), ...(retryAfterMs !== undefined && { retry_after_ms: retryAfterMs }) };
   return Object.assign(new Error(message), { data: { code, message, ...more } });
@@ -174,21 +180,21 @@ const unauthenticatedPackets = 16;
 /** Connections that sent more than they may without a token. */
 const tooLarge = new WeakSet<EngineConnection>();
 const verifying = new WeakSet<EngineConnection>();
-const badTokens = new WeakMap<EngineConnection, number>();
+const invalidTokens = new WeakMap<EngineConnection, number>();
 /** The connections without a token, each with what to call when it has one. */
 const awaitingToken = new WeakMap<EngineConnection, () => void>();
 
 /** Counts a token that did not hold; the third closes the connection, after its refusal has gone out. */
-function refuse(socket: Socket, error: ChatError, { metrics, logger }: Live): Error {
+function rejectConnection(socket: Socket, error: ChatError, { metrics, logger }: LiveContext): Error {
   metrics.refused('socketio', error.code);
   if (error.code === 'INTERNAL') logger.error({ err: error.cause }, 'a connection could not be made');
-  const tries = (badTokens.get(socket.conn) ?? 0) + (errors[error.code].http === 401 ? 1 : 0);
-  badTokens.set(socket.conn, tries);
-  if (tries >= maxInvalidTokens) setImmediate(() => endConnection(socket.conn));
-  return connectError(error);
+  const tries = (invalidTokens.get(socket.conn) ?? 0) + (errors[error.code].http === 401 ? 1 : 0);
+  invalidTokens.set(socket.conn, tries);
+  if (tries >= maxInvalidTokens) setImmediate(() => closeConnection(socket.conn));
+  return toConnectError(error);
 }
 
-async function authenticate(socket: Socket, { authenticator, connections, rooms }: Live): Promise<void> {
+async function authenticate(socket: Socket, { authenticator, connections, context }: LiveContext): Promise<void> {
   if (tooLarge.has(socket.conn)) {
     const message = `At most ${unauthenticatedFrameBytes} bytes are taken before a token is accepted`;
     throw new ChatError('TOO_LARGE', { field: 'token', message });
@@ -196,9 +202,9 @@ async function authenticate(socket: Socket, { authenticator, connections, rooms 
   // One at a time, so that a burst of connects does not get more tries than there are.
   if (verifying.has(socket.conn)) throw new ChatError('UNAUTHENTICATED', { message: 'One connect at a time' });
   verifying.add(socket.conn);
-  const given: unknown = socket.handshake.auth.token ?? bearerOf(socket.handshake.headers.authorization);
+  const given: unknown = socket.handshake.auth.token ?? parseBearer(socket.handshake.headers.authorization);
   const identity = await authenticator.verify(given).finally(() => verifying.delete(socket.conn));
-  rooms.requestLimits.take(identity.actor.user, requestCosts.connect);
+  context.requestLimits.consume(identity.actor.user, requestCosts.connect);
   const uncount = await connections.admit(identity.actor.user);
   const release = () => {
     uncount();
@@ -214,9 +220,9 @@ async function authenticate(socket: Socket, { authenticator, connections, rooms 
 }
 
 /** Without a token: a place among the unauthenticated, small frames, and a deadline. */
-function awaitToken(connection: EngineConnection, { connections, tokenDeadlineMs }: Live): void {
+function awaitToken(connection: EngineConnection, { connections, authTimeoutMs }: LiveContext): void {
   const forget = connections.awaitToken(() => connection.close(true));
-  const deadline = setTimeout(() => connection.close(true), tokenDeadlineMs);
+  const deadline = setTimeout(() => connection.close(true), authTimeoutMs);
   let packets = 0;
   // Before anything is made of the packet.
   const judge = ({ type, data = '' }: { type: string; data?: string | Buffer }) => {
@@ -226,7 +232,7 @@ function awaitToken(connection: EngineConnection, { connections, tokenDeadlineMs
     if (Buffer.byteLength(data) <= unauthenticatedFrameBytes) return;
     tooLarge.add(connection);
     // After the refusal that says so, where this was a connect.
-    setImmediate(() => endConnection(connection));
+    setImmediate(() => closeConnection(connection));
   };
   const end = () => {
     forget();

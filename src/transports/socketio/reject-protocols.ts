@@ -1,6 +1,6 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { refuseUpgrade } from '../reject-upgrade.ts';
+import { rejectUpgrade } from '../reject-upgrade.ts';
 
 /** For an upgrade the engine gives us something that is no response, and has the socket. */
 type Response = ServerResponse | { socket: Duplex };
@@ -10,14 +10,17 @@ const badRequest = 3;
 const unsupportedProtocol = 5;
 
 /** Refuses handshakes that the engine would take, only to end them without a word or with something unreadable. */
-export function refuseOtherProtocols(request: IncomingMessage, response: Response, next: () => void): void {
-  const refusal = refusalOf(request, response instanceof ServerResponse);
+export function rejectOtherProtocols(request: IncomingMessage, response: Response, next: () => void): void {
+  const refusal = findRejection(request, response instanceof ServerResponse);
   if (!refusal) return next();
-  if (!(response instanceof ServerResponse)) return refuseUpgrade(response.socket, '400 Bad Request', {}, refusal);
+  if (!(response instanceof ServerResponse)) return rejectUpgrade(response.socket, '400 Bad Request', {}, refusal);
   response.writeHead(400, { 'Content-Type': 'application/json' }).end(JSON.stringify(refusal));
 }
 
-function refusalOf({ url = '/' }: IncomingMessage, isPolling: boolean): { code: number; message: string } | undefined {
+function findRejection(
+  { url = '/' }: IncomingMessage,
+  isPolling: boolean,
+): { code: number; message: string } | undefined {
   const query = new URL(url, 'http://any').searchParams;
   if (query.get('EIO') !== '4') {
     const message = 'Unsupported protocol version: clients of Socket.IO 3 and later (EIO=4) are served';

@@ -1,26 +1,26 @@
 import type { Actor } from '../../core/authorization.ts';
 import type { RemovalCode } from '../../core/errors.ts';
-import type { Member } from '../../core/feed/room-feed.ts';
+import type { Subscriber } from '../../core/feed/room-feed.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { Change } from '../../core/log/change.ts';
 
 /** What a place in a room needs of the session it belongs to. */
-interface Session {
+interface SubscribedSession {
   readonly actor: Actor;
-  tell(change: Change): void;
+  deliver(change: Change): void;
   enterRoom(id: RoomId): void;
-  takeOutOf(id: RoomId, code: RemovalCode): void;
+  removeFrom(id: RoomId, code: RemovalCode): void;
   reconnect(): void;
 }
 
 /** A session's place in one room. There may be many: it is kept small. */
-export class RoomMember implements Member {
+export class RoomSubscription implements Subscriber {
   readonly #id: RoomId;
-  readonly #session: Session;
+  readonly #session: SubscribedSession;
   #undo: (() => void) | undefined;
   #hasLeft = false;
 
-  constructor(id: RoomId, session: Session) {
+  constructor(id: RoomId, session: SubscribedSession) {
     this.#id = id;
     this.#session = session;
   }
@@ -29,16 +29,16 @@ export class RoomMember implements Member {
     return this.#session.actor;
   }
 
-  tell(change: Change): void {
-    this.#session.tell(change);
+  deliver(change: Change): void {
+    this.#session.deliver(change);
   }
 
-  enter(): void {
+  goLive(): void {
     this.#session.enterRoom(this.#id);
   }
 
-  takeOut(code: RemovalCode): void {
-    this.#session.takeOutOf(this.#id, code);
+  remove(code: RemovalCode): void {
+    this.#session.removeFrom(this.#id, code);
   }
 
   reconnect(): void {

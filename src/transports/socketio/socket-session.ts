@@ -1,6 +1,6 @@
 import type { Socket } from 'socket.io';
 import type { Identity } from '../../auth/identity.ts';
-import type { TokenHolder, TokenLifetime } from '../../auth/token-expiry.ts';
+import type { TokenHolder, TokenWatch } from '../../auth/token-expiry.ts';
 import type { Actor } from '../../core/authorization.ts';
 import { type Cursor, formatCursor } from '../../core/cursor.ts';
 import { ChatError, type RemovalCode } from '../../core/errors.ts';
@@ -8,7 +8,7 @@ import type { RoomId, RoomRef } from '../../core/ids.ts';
 import { maxInvalidTokens } from '../../core/limits/transport-limits.ts';
 import { type Change, toChangeEvent } from '../../core/log/change.ts';
 import { parseWithIgnored } from '../../core/unknown-keys.ts';
-import { roomIdOf } from '../../features/app-context.ts';
+import { resolveRoomId } from '../../features/app-context.ts';
 import { readHistory } from '../../features/messages/history.ts';
 import { sendMessage } from '../../features/messages/send-message.ts';
 import { type Joined, joinRoom, rejoinRoom } from '../../features/rooms/join-room.ts';
@@ -23,11 +23,11 @@ import {
   type ServerEventName,
   type ServerEventPayloads,
 } from '../../protocol/socket-events.ts';
-import { Turns } from '../command-queue.ts';
-import type { Live } from '../live-context.ts';
-import { endConnection, sendAway } from './close-connection.ts';
-import { refusedAck } from './error-ack.ts';
-import { RoomMember } from './room-subscription.ts';
+import { CommandQueue } from '../command-queue.ts';
+import type { LiveContext } from '../live-context.ts';
+import { closeConnection, disconnectForGood } from './close-connection.ts';
+import { toErrorAck } from './error-ack.ts';
+import { RoomSubscription } from './room-subscription.ts';
 
 type ServerEvents = { [N in ServerEventName]: (payload: ServerEventPayloads[N]) => void };
 export type RoomsSocket = Socket<Record<string, never>, ServerEvents>;
@@ -45,40 +45,40 @@ type Handler<N extends RequestName> = (
 /** One socket in the namespace: its requests, obeyed in the order in which they arrive. */
 export class SocketSession implements TokenHolder {
   readonly #socket: RoomsSocket;
-  readonly #live: Live;
-  readonly #memberships = new Map<RoomId, RoomMember>();
-  readonly #lifetime: TokenLifetime | undefined;
+  readonly #live: LiveContext;
+  readonly #subscriptions = new Map<RoomId, RoomSubscription>();
+  readonly #lifetime: TokenWatch | undefined;
   #identity: Identity;
-  #badTokens = 0;
-  readonly #turns: Turns;
+  #invalidTokens = 0;
+  readonly #queue: CommandQueue;
   #hasEnded = false;
 
   static readonly #handlers: { [N in RequestName]: Handler<N> } = {
     'room:join': (session, payload, acknowledge) => session.#join(payload, acknowledge),
     'room:leave': async (session, { room_id }) => {
-      const id = await session.#idOf(room_id);
+      const id = await session.#resolveRoomId(room_id);
       if (id !== undefined) session.#leave(id);
       return {};
     },
     'message:send': async (session, draft) => {
-      const { stored } = await sendMessage(session.#live.rooms, session.actor, draft);
+      const { stored } = await sendMessage(session.#live.context, session.actor, draft);
       return { later: stored };
     },
     'message:history': async (session, { room_id, ...query }) => {
-      const { messages, head, has_more } = await readHistory(session.#live.rooms, session.actor, room_id, query);
+      const { messages, head, has_more } = await readHistory(session.#live.context, session.actor, room_id, query);
       return { messages: messages.map(({ message }) => message), rev: head.rev, cursor: formatCursor(head), has_more };
     },
     'token:refresh': (session, { token }) => session.#refresh(token),
   };
 
-  constructor(socket: RoomsSocket, identity: Identity, live: Live) {
+  constructor(socket: RoomsSocket, identity: Identity, live: LiveContext) {
     this.#socket = socket;
     this.#identity = identity;
     this.#live = live;
-    this.#turns = new Turns(live.waiting);
-    this.#lifetime = live.lifetimes.watch(identity, this);
+    this.#queue = new CommandQueue(live.queuedRequests);
+    this.#lifetime = live.tokenExpiry.watch(identity, this);
     // The protocol of Socket.IO lets a number be a name, too.
-    socket.onAny((name: unknown, ...args: unknown[]) => this.#hear(String(name), args));
+    socket.onAny((name: unknown, ...args: unknown[]) => this.#onRequest(String(name), args));
     socket.on('disconnect', () => this.#end());
   }
 
@@ -86,46 +86,46 @@ export class SocketSession implements TokenHolder {
     return this.#identity.actor;
   }
 
-  warnOfTokenEnd(in_ms: number): void {
+  warnOfTokenExpiry(in_ms: number): void {
     this.#socket.emit('token:expiring', { in_ms });
   }
 
   endWithToken(how: 'expired' | 'revoked'): void {
     this.#end();
-    if (how === 'revoked') sendAway(this.#socket);
-    else endConnection(this.#socket.conn);
+    if (how === 'revoked') disconnectForGood(this.#socket);
+    else closeConnection(this.#socket.conn);
   }
 
   /** The socket is gone or its token is over: nothing more is obeyed, nothing more is heard. */
   #end(): void {
     this.#hasEnded = true;
     this.#lifetime?.stop();
-    for (const id of this.#memberships.keys()) this.#socket.leave(roomName(id));
-    for (const member of this.#memberships.values()) member.leave();
-    this.#memberships.clear();
+    for (const id of this.#subscriptions.keys()) this.#socket.leave(roomName(id));
+    for (const subscription of this.#subscriptions.values()) subscription.leave();
+    this.#subscriptions.clear();
   }
 
-  #hear(name: string, args: unknown[]): void {
+  #onRequest(name: string, args: unknown[]): void {
     const last = args.at(-1);
     const acknowledge: Acknowledge = typeof last === 'function' ? (last as Acknowledge) : () => {};
-    if (this.#turns.isFull || this.#turns.isNodeFull) return this.#refuse(acknowledge, this.#tooManyWaiting());
+    if (this.#queue.isFull || this.#queue.isNodeFull) return this.#refuse(acknowledge, this.#findOverload());
     const request = readRequest(name, args[0] === last && typeof last === 'function' ? undefined : args[0]);
-    void this.#turns.take(weightOf(request), () =>
-      this.#obey(request, acknowledge).catch((error) => this.#refuse(acknowledge, ChatError.from(error))),
+    void this.#queue.enqueue(computeWeight(request), () =>
+      this.#handle(request, acknowledge).catch((error) => this.#refuse(acknowledge, ChatError.from(error))),
     );
   }
 
-  #tooManyWaiting(): ChatError {
-    return this.#turns.isFull
-      ? new ChatError('RATE_LIMITED', { message: waitingHere, retryAfterMs: 1_000 })
-      : new ChatError('UNAVAILABLE', { message: waitingEverywhere, retryAfterMs: 1_000 });
+  #findOverload(): ChatError {
+    return this.#queue.isFull
+      ? new ChatError('RATE_LIMITED', { message: connectionOverloaded, retryAfterMs: 1_000 })
+      : new ChatError('UNAVAILABLE', { message: nodeOverloaded, retryAfterMs: 1_000 });
   }
 
-  async #obey({ name, payload, ignored = [], refusal }: Request, acknowledge: Acknowledge): Promise<void> {
+  async #handle({ name, payload, ignored = [], refusal }: Request, acknowledge: Acknowledge): Promise<void> {
     if (this.#hasEnded) return;
     this.#live.metrics.requested('socketio', name ?? 'unknown');
     if (refusal) throw refusal;
-    this.#live.rooms.requestLimits.take(this.actor.user, requestCosts.socketio[name!], payload);
+    this.#live.context.requestLimits.consume(this.actor.user, requestCosts.socketio[name!], payload);
     const acknowledgeAll: Acknowledge =
       ignored.length === 0 ? acknowledge : (answer) => acknowledge(answer.ok ? { ...answer, ignored } : answer);
     const handler = SocketSession.#handlers[name!] as Handler<RequestName>;
@@ -141,17 +141,17 @@ export class SocketSession implements TokenHolder {
 
   #refuse(acknowledge: Acknowledge, error: ChatError): void {
     this.#live.metrics.refused('socketio', error.code);
-    this.#live.rooms.requestLimits.refused(this.actor.user, error.code);
+    this.#live.context.requestLimits.chargeRefusal(this.actor.user, error.code);
     if (error.code === 'INTERNAL') this.#live.logger.error({ err: error.cause }, 'a request failed');
-    acknowledge(refusedAck(error));
+    acknowledge(toErrorAck(error));
   }
 
   async #join({ room_id, since }: RequestPayload<'room:join'>, acknowledge: Acknowledge): Promise<undefined> {
-    const { rooms, limits } = this.#live;
-    const id = await this.#idOf(room_id);
-    const isInside = id !== undefined && this.#memberships.has(id);
+    const { context, limits } = this.#live;
+    const id = await this.#resolveRoomId(room_id);
+    const isInside = id !== undefined && this.#subscriptions.has(id);
     const most = limits.roomsPerConnection;
-    if (most > 0 && !isInside && this.#memberships.size >= most) {
+    if (most > 0 && !isInside && this.#subscriptions.size >= most) {
       const message = `This connection is in ${most} rooms, as many as it may be`;
       throw new ChatError('TOO_MANY_ROOMS', { field: 'room_id', message });
     }
@@ -162,37 +162,37 @@ export class SocketSession implements TokenHolder {
         ...{ room, rights, rev: head.rev, cursor: formatCursor(head), recovered },
         events: events.map(toChangeEvent),
       });
-    const inside = this.#memberships.get(id);
+    const inside = this.#subscriptions.get(id);
     const answerInside = (joined: Joined) => {
       catchUp(this.#socket, roomName(id));
       answer(joined);
     };
-    if (inside) await rejoinRoom(rooms, inside, id, since, answerInside);
+    if (inside) await rejoinRoom(context, inside, id, since, answerInside);
     else await this.#enter(id, since, answer);
     return undefined;
   }
 
   /** Undefined for a UUID of no room; whether there is such a room is not for everybody to know. */
-  #idOf(ref: RoomRef): Promise<RoomId | undefined> {
-    return roomIdOf(this.#live.rooms, ref).catch((error) => {
+  #resolveRoomId(ref: RoomRef): Promise<RoomId | undefined> {
+    return resolveRoomId(this.#live.context, ref).catch((error) => {
       if (error instanceof ChatError && error.code === 'NOT_FOUND') return undefined;
       throw error;
     });
   }
 
   async #enter(id: RoomId, since: Cursor | null | undefined, answer: (joined: Joined) => void): Promise<void> {
-    const member = new RoomMember(id, this);
+    const subscription = new RoomSubscription(id, this);
     // Known before it is live: it may be taken out, or the socket may close, during the join.
-    this.#memberships.set(id, member);
+    this.#subscriptions.set(id, subscription);
     try {
-      member.isIn(await joinRoom(this.#live.rooms, member, id, since, answer));
+      subscription.isIn(await joinRoom(this.#live.context, subscription, id, since, answer));
     } catch (error) {
-      if (this.#memberships.get(id) === member) this.#memberships.delete(id);
+      if (this.#subscriptions.get(id) === subscription) this.#subscriptions.delete(id);
       throw error;
     }
   }
 
-  tell(change: Change): void {
+  deliver(change: Change): void {
     const { name, payload } = toChangeEvent(change);
     this.#socket.emit(name, payload as never);
   }
@@ -201,20 +201,20 @@ export class SocketSession implements TokenHolder {
     if (!this.#hasEnded) this.#socket.join(roomName(id));
   }
 
-  takeOutOf(id: RoomId, code: RemovalCode): void {
-    this.#memberships.delete(id);
-    this.#live.rooms.feeds.release(id);
+  removeFrom(id: RoomId, code: RemovalCode): void {
+    this.#subscriptions.delete(id);
+    this.#live.context.feeds.release(id);
     this.#socket.leave(roomName(id));
     this.#socket.emit('room:removed', { room_id: id, code });
   }
 
   reconnect(): void {
-    endConnection(this.#socket.conn);
+    closeConnection(this.#socket.conn);
   }
 
   #leave(id: RoomId): void {
-    this.#memberships.get(id)?.leave();
-    this.#memberships.delete(id);
+    this.#subscriptions.get(id)?.leave();
+    this.#subscriptions.delete(id);
     this.#socket.leave(roomName(id));
   }
 
@@ -225,24 +225,25 @@ export class SocketSession implements TokenHolder {
       if (fresh.actor.user !== this.actor.user) {
         throw new ChatError('UNAUTHENTICATED', { field: 'token', message: 'is of another user' });
       }
-      this.#badTokens = 0;
+      this.#invalidTokens = 0;
       this.#identity = fresh;
       this.#lifetime?.renew(fresh);
     } catch (thrown) {
       const error = ChatError.from(thrown);
       // Later, so that the acknowledgement goes out first.
-      if (error.code !== 'UNAVAILABLE' && ++this.#badTokens >= maxInvalidTokens) {
-        setImmediate(() => endConnection(this.#socket.conn));
+      if (error.code !== 'UNAVAILABLE' && ++this.#invalidTokens >= maxInvalidTokens) {
+        setImmediate(() => closeConnection(this.#socket.conn));
       }
       throw error;
     }
-    for (const [id, member] of [...this.#memberships]) this.#live.rooms.feeds.find(id)?.review(member);
+    for (const [id, subscription] of [...this.#subscriptions])
+      this.#live.context.feeds.find(id)?.reauthorize(subscription);
     return { expires_at: this.#identity.expiresAt };
   }
 }
 
-const waitingHere = 'This connection has as many requests waiting as it may have';
-const waitingEverywhere = 'The server has more requests waiting than it can take, try again';
+const connectionOverloaded = 'This connection has as many requests waiting as it may have';
+const nodeOverloaded = 'The server has more requests waiting than it can take, try again';
 
 /** What arrived: a request that may be obeyed, or why it is refused. */
 interface Request {
@@ -269,7 +270,7 @@ function readRequest(name: string, payload: unknown): Request {
 }
 
 /** The only fields without a small limit of their own, and the names of the unknown ones. */
-function weightOf({ payload, ignored = [] }: Request): number {
+function computeWeight({ payload, ignored = [] }: Request): number {
   const { content = '', token = '' } = (payload ?? {}) as { content?: string; token?: string };
   return Buffer.byteLength(content) + token.length + ignored.join().length;
 }

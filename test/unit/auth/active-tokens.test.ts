@@ -1,26 +1,26 @@
 import { expect } from 'chai';
-import { type HeldToken, HeldTokens } from '../../../src/auth/active-tokens.ts';
+import { type ActiveToken, ActiveTokens } from '../../../src/auth/active-tokens.ts';
 
-interface Named extends HeldToken {
+interface Named extends ActiveToken {
   name: string;
 }
 
 /** A connection's token, of that user and with that jti. */
 function token(name: string, user: string, jti: string | null = null): Named {
   const actor = { user, entity: null, level: 0, mayCreateRooms: false };
-  return { name, identity: { actor, issuedAt: 0, expiresAt: null, jti }, revoke() {}, look() {} };
+  return { name, identity: { actor, issuedAt: 0, expiresAt: null, jti }, revoke() {}, check() {} };
 }
 
-const names = (tokens: Iterable<HeldToken>) => [...tokens].map((one) => (one as Named).name).sort();
+const names = (tokens: Iterable<ActiveToken>) => [...tokens].map((one) => (one as Named).name).sort();
 
 /** What is held, and how to find it. */
 function holding(...tokens: Named[]) {
-  const held = new HeldTokens();
-  for (const one of tokens) held.hold(one);
+  const held = new ActiveTokens();
+  for (const one of tokens) held.add(one);
   return {
     held,
     all: () => names(held.all()),
-    of: (user: string | null, jti: string | null = null) => names(held.maybeOf({ user, jti })),
+    of: (user: string | null, jti: string | null = null) => names(held.findCandidates({ user, jti })),
   };
 }
 
@@ -45,8 +45,8 @@ describe('the tokens that are held', () => {
     const [one, other] = [token('1', 'ann', 'x'), token('2', 'ann', 'x')];
     const { held, of, all } = holding(one, one);
     expect(all()).to.deep.equal(['1']);
-    held.hold(other);
-    held.hold(one);
+    held.add(other);
+    held.add(one);
     expect(all()).to.deep.equal(['1', '2']);
     expect(of(null, 'x')).to.deep.equal(['1', '2']);
   });
@@ -61,8 +61,8 @@ describe('the tokens that are held', () => {
       const { held, of, all } = holding(...tokens, token('other', 'bob', 'y'));
       const left = new Set(['1', '2', '3']);
       for (const n of order) {
-        held.release(tokens[n]!);
-        held.release(tokens[n]!);
+        held.remove(tokens[n]!);
+        held.remove(tokens[n]!);
         left.delete(tokens[n]!.name);
         for (const found of [of('ann'), of(null, 'x')]) expect(found).to.deep.equal([...left]);
       }
@@ -72,7 +72,7 @@ describe('the tokens that are held', () => {
 
   it('stay where another one of the user is released that was never held', () => {
     const { held, of } = holding(token('1', 'ann', 'x'));
-    held.release(token('2', 'ann', 'x'));
+    held.remove(token('2', 'ann', 'x'));
     expect(of('ann', 'x')).to.deep.equal(['1', '1']);
   });
 
@@ -82,7 +82,7 @@ describe('the tokens that are held', () => {
     const met: string[] = [];
     for (const one of held.all()) {
       met.push((one as Named).name);
-      held.release(one);
+      held.remove(one);
     }
     expect(met).to.deep.equal(['1', '2', '3', '4']);
     expect(all()).to.deep.equal([]);

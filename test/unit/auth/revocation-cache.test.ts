@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { knownRevocations } from '../../../src/auth/revocation-cache.ts';
-import { RevokedTokens } from '../../../src/auth/revocation-index.ts';
+import { createRevocationCache } from '../../../src/auth/revocation-cache.ts';
+import { RevocationIndex } from '../../../src/auth/revocation-index.ts';
 import type { RevocationChange } from '../../../src/auth/revocation-log.ts';
 
 const [ana, ben] = ['00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-00000000000b'];
@@ -38,21 +38,21 @@ describe('revoked tokens', () => {
   ];
   for (const [title, changes, issuedAt, revoked] of table) {
     it(`${revoked ? 'are' : 'are not'} those ${title}`, () => {
-      const tokens = new RevokedTokens();
-      for (const each of changes) tokens.take(each);
+      const tokens = new RevocationIndex();
+      for (const each of changes) tokens.add(each);
       expect(tokens.has(token(ana, issuedAt))).to.equal(revoked);
     });
   }
 
   it('are found by jti, whoever they are of, until that is lifted', () => {
-    const tokens = new RevokedTokens();
+    const tokens = new RevocationIndex();
     const twin = change(10, { jti: 'x' });
-    for (const each of [single, twin]) tokens.take(each);
+    for (const each of [single, twin]) tokens.add(each);
     expect([ana, ben].map((user) => tokens.has(token(user, 1, 'x')))).to.deep.equal([true, true]);
     expect([tokens.has(token(ana, 1, 'y')), tokens.has(token(ana, 1, null))]).to.deep.equal([false, false]);
-    tokens.take(lifted(single));
+    tokens.add(lifted(single));
     expect(tokens.has(token(ana, 1, 'x'))).to.equal(true);
-    tokens.take(lifted(twin));
+    tokens.add(lifted(twin));
     expect(tokens.has(token(ana, 1, 'x'))).to.equal(false);
   });
 });
@@ -70,7 +70,7 @@ const settled = () => new Promise((resolve) => setImmediate(resolve));
 describe('what a node knows of the revocations', () => {
   async function knowing(...changes: RevocationChange[]) {
     const { asked, store } = database();
-    const known = knownRevocations(store);
+    const known = createRevocationCache(store);
     const first = known.refresh();
     asked.shift()!.answer(changes);
     await first;
@@ -92,11 +92,11 @@ describe('what a node knows of the revocations', () => {
     const { known } = await knowing();
     const heard: number[] = [];
     const leave = known.onChange((inForce) => heard.push(...inForce.map(({ id }) => id)));
-    await known.take([one], 0);
-    await known.take([one, two], one.version);
-    await known.take([two, lifted(one)], two.version);
+    await known.apply([one], 0);
+    await known.apply([one, two], one.version);
+    await known.apply([two, lifted(one)], two.version);
     leave();
-    await known.take([before(300, 3)], two.version);
+    await known.apply([before(300, 3)], two.version);
     expect(heard).to.deep.equal([1, 2]);
   });
 
@@ -104,7 +104,7 @@ describe('what a node knows of the revocations', () => {
     const one = before(100, 1);
     const { asked, known } = await knowing(one);
     const refreshed = known.refresh();
-    await known.take([lifted(one)], one.version);
+    await known.apply([lifted(one)], one.version);
     asked.shift()!.answer([one]);
     await refreshed;
     expect(known.isRevoked(token())).to.equal(false);
@@ -143,7 +143,7 @@ describe('what a node knows of the revocations', () => {
     await failing.catch(() => {});
     const refreshed = known.refresh();
     const two = before(200, 2);
-    await known.take([one, two], one.version);
+    await known.apply([one, two], one.version);
     asked.shift()!.answer([one]);
     await settled();
     expect([known.isRevoked(token(ana, 150)), asked.map(({ from }) => from)]).to.deep.equal([true, [0]]);

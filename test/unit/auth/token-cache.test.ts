@@ -1,7 +1,7 @@
 import { mock } from 'node:test';
 import { expect } from 'chai';
 import type { Identity } from '../../../src/auth/identity.ts';
-import { rememberingRecent } from '../../../src/auth/token-cache.ts';
+import { cacheVerification } from '../../../src/auth/token-cache.ts';
 import { ChatError } from '../../../src/core/errors.ts';
 import { closeLater } from '../../helpers/cleanup.ts';
 
@@ -16,7 +16,7 @@ function stage({ expiresAt = null as number | null } = {}) {
     if (isRevoked(identity)) throw new ChatError('TOKEN_REVOKED');
   };
   const broken = new Set<unknown>();
-  const verify = rememberingRecent(async (token) => {
+  const verify = cacheVerification(async (token) => {
     verified.push(token);
     if (typeof token !== 'string' || broken.has(token)) throw new ChatError('UNAUTHENTICATED');
     const actor = { user: token, entity: null, level: 0, mayCreateRooms: false };

@@ -1,7 +1,7 @@
 import { mock } from 'node:test';
 import { expect } from 'chai';
 import type { RevocationChange } from '../../../src/auth/revocation-log.ts';
-import { tokenLifetimes } from '../../../src/auth/token-expiry.ts';
+import { createTokenExpiry } from '../../../src/auth/token-expiry.ts';
 import { closeLater } from '../../helpers/cleanup.ts';
 
 const user = '00000000-0000-0000-0000-00000000000a';
@@ -13,7 +13,7 @@ const inSeconds = (seconds: number) => Date.now() / 1_000 + seconds;
 function lifetimes() {
   const revoked = new Set<string | null>();
   let tell = (_inForce: RevocationChange[]) => {};
-  const watching = tokenLifetimes({
+  const watching = createTokenExpiry({
     isRevoked: ({ jti }) => revoked.has(jti),
     onChange: (hear) => {
       tell = hear;
@@ -28,7 +28,7 @@ function lifetimes() {
     /** One who wants to be warned. */
     watchWarned: (name: string, expiresAt: number) =>
       watching.watch(identity(null, expiresAt), {
-        warnOfTokenEnd: (inMs) => void ended.push(`${name} in ${inMs / 1_000} s`),
+        warnOfTokenExpiry: (inMs) => void ended.push(`${name} in ${inMs / 1_000} s`),
         endWithToken: (how) => void ended.push(`${name} ${how}`),
       }),
     /** In the database it is; this node hears of it when it is told. */

@@ -3,7 +3,7 @@ import { messageIn } from '../../../bench/baselines/plain-chat.ts';
 import { contentOf, deliveryIn } from '../../../bench/load/content.ts';
 import { Histogram, quantile, spreadsOf } from '../../../bench/statistics.ts';
 import { type MessageChange, toChangeEvent } from '../../../src/core/log/change.ts';
-import { messageFrame } from '../../../src/transports/chat/message-frame.ts';
+import { toMessageFrame } from '../../../src/transports/chat/message-frame.ts';
 
 describe('a quantile', () => {
   const table: [share: number, sorted: number[], value: number][] = [
@@ -101,8 +101,8 @@ describe('a delivery', () => {
   };
 
   const frames: Record<string, string> = {
-    '/chat': JSON.stringify(messageFrame(changeOf())),
-    'an echo on /chat': JSON.stringify({ ...messageFrame(changeOf({ client_msg_id: 'mine' })), id: 'x' }),
+    '/chat': JSON.stringify(toMessageFrame(changeOf())),
+    'an echo on /chat': JSON.stringify({ ...toMessageFrame(changeOf({ client_msg_id: 'mine' })), id: 'x' }),
     'Socket.IO': onSocketio(changeOf()),
   };
   for (const [where, frame] of Object.entries(frames)) {
@@ -125,7 +125,7 @@ describe('a delivery', () => {
     for (const us of [0, 7, 2 ** 52]) {
       const large = { us, line: 99_999, n: 1_000_000 };
       const change = changeOf({ seq: 123_456_789_012, content: contentOf(us, large.line, large.n) });
-      for (const frame of [JSON.stringify(messageFrame(change)), onSocketio(change)]) {
+      for (const frame of [JSON.stringify(toMessageFrame(change)), onSocketio(change)]) {
         expect(deliveryIn(frame)).to.deep.equal({ seq: 123_456_789_012, ...large });
       }
     }

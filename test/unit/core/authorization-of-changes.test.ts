@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import {
   type Actor,
-  type Deed,
-  denialOf,
-  judge,
-  powerOf,
+  type AdministrativeAction,
+  authorize,
+  determinePower,
+  findDenial,
   type RoomOwnership,
   type Rule,
 } from '../../../src/core/authorization.ts';
@@ -39,12 +39,12 @@ function actor(text: string): Actor {
 const deeds = ['rename', 'delete', 'change max_entity_rules', 'change level_admin', 'change rule', 'leave', 'answer'];
 
 /** `change rule admin:rw > admin:r` changes a rule, `change rule > admin:r` adds one, `leave admin:rw >` removes one. */
-function deed(text: string): Deed {
+function deed(text: string): AdministrativeAction {
   const name = deeds.find((known) => text.startsWith(known))!;
   const rest = text.slice(name.length);
   if (name === 'change level_admin') return { name, to: Number(rest) };
   const [before, after] = rest.split('>').map((part) => (part.trim() ? rule(part.trim()) : undefined));
-  return { name, before, after } as Deed;
+  return { name, before, after } as AdministrativeAction;
 }
 
 const rooms = {
@@ -137,7 +137,7 @@ const table: [who: string, room: keyof typeof rooms, deed: string, answer: strin
 describe('The order of power', () => {
   for (const [who, room, what, answer, rules = room === 'pair' ? two : usual] of table) {
     it(`answers ${answer} to ${who}: ${what}, in a ${room} room with ${rules.join(' ')}`, () => {
-      const denial = denialOf(actor(who), rooms[room], rules.map(rule), deed(what));
+      const denial = findDenial(actor(who), rooms[room], rules.map(rule), deed(what));
       expect(denial?.code ?? 'yes').to.equal(answer);
     });
   }
@@ -154,25 +154,25 @@ describe('The order of power', () => {
   ];
   for (const [who, room, power] of ranks) {
     it(`has ${who} as ${power} in a ${room} room`, () => {
-      expect(powerOf(actor(who), rooms[room], usual.map(rule))).to.equal(power);
+      expect(determinePower(actor(who), rooms[room], usual.map(rule))).to.equal(power);
     });
   }
 
   it('has the user owner without a rule as none', () => {
-    expect(powerOf(actor('owner'), rooms.group, [rule('admin:rwa')])).to.equal('none');
+    expect(determinePower(actor('owner'), rooms.group, [rule('admin:rwa')])).to.equal('none');
   });
 
   for (const ban of ['elsewhere:b', 'elsewhere/any:b', 'org:rwb']) {
     it(`keeps the rights of the user owner under ${ban}, the ban of the organisation they are in`, () => {
       const [, entity] = /^(\w+)/.exec(ban)!;
       const rules = ['owner:rwa', ban].map(rule);
-      expect(judge(actor(`owner@${entity}`), rooms.group, rules).rights).to.equal('rwa');
-      expect(judge(actor(`other@${entity}`), rooms.group, rules).lack).to.equal('BANNED');
+      expect(authorize(actor(`owner@${entity}`), rooms.group, rules).rights).to.equal('rwa');
+      expect(authorize(actor(`other@${entity}`), rooms.group, rules).denialReason).to.equal('BANNED');
     });
   }
 
   it('bans the user owner by a rule that names them', () => {
     const both = { ...actor('owner'), entity: ids.owner };
-    expect(judge(both, rooms.group, ['owner/any:b'].map(rule)).lack).to.equal('BANNED');
+    expect(authorize(both, rooms.group, ['owner/any:b'].map(rule)).denialReason).to.equal('BANNED');
   });
 });

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import {
   type Actor,
-  judge,
-  matchOf,
+  authorize,
+  matchRule,
   type RoomOwnership,
   type Rule,
-  refusalOf,
+  toDenialCode,
 } from '../../../src/core/authorization.ts';
 
 const user = '00000000-0000-0000-0000-00000000000a';
@@ -75,33 +75,33 @@ const table: [
 describe('rights', () => {
   for (const [what, room, level, rules, rights, lack] of table) {
     it(`are ${what}`, () => {
-      expect(judge(actor(level), room, rules.map(rule))).to.deep.equal({ rights, lack });
+      expect(authorize(actor(level), room, rules.map(rule))).to.deep.equal({ rights, lack });
     });
   }
 
   it('do not depend on the order of the rules', () => {
     for (const [, room, level, rules] of table) {
-      const forwards = judge(actor(level), room, rules.map(rule));
-      expect(judge(actor(level), room, rules.map(rule).reverse())).to.deep.equal(forwards);
+      const forwards = authorize(actor(level), room, rules.map(rule));
+      expect(authorize(actor(level), room, rules.map(rule).reverse())).to.deep.equal(forwards);
     }
   });
 
   it('of an actor without an organisation come from user rules only', () => {
     const alone = { ...actor(100), entity: null };
-    expect(judge(alone, owned, ['entity:rwa', 'user:r'].map(rule)).rights).to.equal('r');
+    expect(authorize(alone, owned, ['entity:rwa', 'user:r'].map(rule)).rights).to.equal('r');
   });
 
   it('are those of the user where user and organisation are one UUID', () => {
     const both = { ...actor(0), entity: user };
-    expect(matchOf(rule('user:rw'), both, group)).to.equal('user');
-    expect(matchOf(rule('user/entity:rw'), both, group)).to.equal('entity');
+    expect(matchRule(rule('user:rw'), both, group)).to.equal('user');
+    expect(matchRule(rule('user/entity:rw'), both, group)).to.equal('entity');
   });
 });
 
 describe('a refusal', () => {
   it('says NOT_FOUND where nothing leads to the room, BANNED to the banned, FORBIDDEN to the others', () => {
     const refusals = [[], ['user:b'], ['user:rw!declined'], ['entity@50:rw'], ['user:w']].map((rules) =>
-      refusalOf(judge(actor(), group, rules.map(rule))),
+      toDenialCode(authorize(actor(), group, rules.map(rule))),
     );
     expect(refusals).to.deep.equal(['NOT_FOUND', 'BANNED', 'FORBIDDEN', 'FORBIDDEN', 'FORBIDDEN']);
   });

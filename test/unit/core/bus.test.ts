@@ -40,10 +40,10 @@ for (const adapter of ['sharded', 'classic'] as const) {
     it('carries words to all other nodes', async () => {
       const nodes = await bareNodes(3, await sharedRedis(), adapter);
       const called = [0, 0, 0];
-      for (const [n, { signals }] of nodes.entries()) signals.onCall('revocations', () => void called[n]!++);
+      for (const [n, { signals }] of nodes.entries()) signals.onSignal('revocations', () => void called[n]!++);
       // A node that has just come is not heard by all yet: at most once is what is promised.
       await until('both others are called', () => {
-        nodes[0]!.signals.call('revocations');
+        nodes[0]!.signals.send('revocations');
         return called[1]! > 0 && called[2]! > 0;
       });
       expect(called[0]).to.equal(0);
@@ -128,7 +128,7 @@ for (const adapter of ['sharded', 'classic'] as const) {
       const [node] = await bareNodes(1, redis.url, adapter);
       if (adapter === 'sharded') {
         node!.missed.length = 0;
-        for (const room of [1, 2, 3]) node!.bus.listen(room, () => {});
+        for (const room of [1, 2, 3]) node!.bus.subscribe(room, () => {});
         await until('the rooms are named', () => node!.missed.flat().length === 3);
         expect(node!.missed.flat()).to.have.members([1, 2, 3]);
       }

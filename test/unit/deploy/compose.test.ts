@@ -149,7 +149,7 @@ describe('docker-compose.yml', () => {
 
   it('lets the nodes drain before it kills them', () => {
     for (const [, { stop_grace_period }] of nodes) {
-      expect(Number.parseInt(stop_grace_period!, 10) * 1_000).to.be.above(readConfig({}).drainMs);
+      expect(Number.parseInt(stop_grace_period!, 10) * 1_000).to.be.above(readConfig({}).drainTimeoutMs);
     }
   });
 

@@ -146,7 +146,7 @@ describe('deploy/kubernetes/nano-messaging.yaml', () => {
 
   it('gives a node longer than its pause and its drain before it kills it', () => {
     const pause = Number(container.lifecycle.preStop.exec.command[1]);
-    const drain = readConfig({}).drainMs / 1_000;
+    const drain = readConfig({}).drainTimeoutMs / 1_000;
     expect(template.spec.terminationGracePeriodSeconds).to.be.above(pause + drain);
   });
 
@@ -179,7 +179,7 @@ describe('deploy/nano-messaging.service', () => {
   });
 
   it('waits longer for the process to end than the process drains', () => {
-    expect(Number(values('TimeoutStopSec')[0])).to.be.above(readConfig({}).drainMs / 1_000);
+    expect(Number(values('TimeoutStopSec')[0])).to.be.above(readConfig({}).drainTimeoutMs / 1_000);
   });
 
   it('is accepted by systemd-analyze verify', function () {

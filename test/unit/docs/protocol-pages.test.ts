@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { SignJWT } from 'jose';
 import { z } from 'zod';
-import { tokenAuthenticator } from '../../../src/auth/token-verification.ts';
+import { createAuthenticator } from '../../../src/auth/token-verification.ts';
 import { environment, readConfig } from '../../../src/config/config.ts';
 import { closeCodes, ErrorCode, errors, RemovalCode } from '../../../src/core/errors.ts';
 import { Message } from '../../../src/core/log/message.ts';
@@ -161,7 +161,7 @@ describe('Examples in docs/protocol', () => {
     const claims = examples.find(({ schema }) => schema === 'TokenClaims')!.value() as Record<string, never>;
     const token = await new SignJWT(claims).setProtectedHeader({ alg: 'HS256' }).sign(Buffer.from('a test'));
     const keys = { source: 'secrets' as const, secrets: ['a test'] };
-    const authenticator = tokenAuthenticator({
+    const authenticator = createAuthenticator({
       keys,
       audiences: [claims.aud!],
       issuers: [claims.iss!],

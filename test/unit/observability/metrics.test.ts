@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { Histogram, Registry } from 'prom-client';
 import { databaseClock } from '../../../src/database/clock.ts';
-import { deliveryMetrics } from '../../../src/observability/metrics/delivery.ts';
-import { PlainHistogram } from '../../../src/observability/metrics/fast-metrics.ts';
-import { templateOf } from '../../../src/transports/http/request-metrics.ts';
+import { createDeliveryMetrics } from '../../../src/observability/metrics/delivery.ts';
+import { FastHistogram } from '../../../src/observability/metrics/fast-metrics.ts';
+import { toRouteTemplate } from '../../../src/transports/http/request-metrics.ts';
 
 const linesOf = async (registry: Registry, name: string) =>
   (await registry.metrics()).split('\n').filter((line) => line.startsWith(name));
@@ -12,7 +12,7 @@ describe('a histogram of plain numbers', () => {
   it('is what prom-client would show of the same observations', async () => {
     const [ours, theirs] = [new Registry(), new Registry()];
     const named = { name: 'some_seconds', help: 'Some.', buckets: [0.1, 1, 10] };
-    const plain = new PlainHistogram({ ...named, registers: [ours] });
+    const plain = new FastHistogram({ ...named, registers: [ours] });
     const usual = new Histogram({ ...named, labelNames: ['kind'], registers: [theirs] });
     for (const kind of ['a', 'b']) {
       const observed = plain.of({ kind });
@@ -27,7 +27,7 @@ describe('a histogram of plain numbers', () => {
 
   it('shows zeros before anything was observed', async () => {
     const registry = new Registry();
-    new PlainHistogram({ name: 'some_seconds', help: 'Some.', buckets: [1], registers: [registry] }).of();
+    new FastHistogram({ name: 'some_seconds', help: 'Some.', buckets: [1], registers: [registry] }).of();
     expect(await linesOf(registry, 'some_seconds')).to.deep.equal([
       'some_seconds_bucket{le="1"} 0',
       'some_seconds_bucket{le="+Inf"} 0',
@@ -45,7 +45,7 @@ function labelsInOrder(line: string): string {
 describe('how late a change is told', () => {
   const told = async (clockOffsetMs: number, agoMs: number, origin: 'here' | 'remote' | 'log') => {
     const registry = new Registry();
-    deliveryMetrics([registry], () => clockOffsetMs).feeds.delivered(Date.now() - agoMs, origin);
+    createDeliveryMetrics([registry], () => clockOffsetMs).feeds.delivered(Date.now() - agoMs, origin);
     const [sum] = await linesOf(
       registry,
       `nano_messaging_delivery_latency_seconds_sum{origin="${origin === 'here' ? 'remote' : origin}"}`,
@@ -118,6 +118,6 @@ describe('the template of a route', () => {
     ['/docs/a/b', '/a{/:b}', '/a{/:b}'],
   ];
   for (const [url, route, template] of rows) {
-    it(`${route} for ${url} is ${template}`, () => expect(templateOf(url, route)).to.equal(template));
+    it(`${route} for ${url} is ${template}`, () => expect(toRouteTemplate(url, route)).to.equal(template));
   }
 });

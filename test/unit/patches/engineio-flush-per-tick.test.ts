@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { Socket } from 'socket.io';
-import { flushingPerTurn } from '../../../src/patches/engineio-flush-per-tick.ts';
+import { createFlushPerTick } from '../../../src/patches/engineio-flush-per-tick.ts';
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -44,7 +44,7 @@ let closedUnread = 0;
 /** Connections of a server that lets `most` bytes wait. */
 function connections(most: number, ...engines: Engine[]): Engine[] {
   closedUnread = 0;
-  const flushPerTurn = flushingPerTurn(most, () => void closedUnread++);
+  const flushPerTurn = createFlushPerTick(most, () => void closedUnread++);
   for (const engine of engines) flushPerTurn.add(engine as unknown as Socket['conn']);
   return engines;
 }
@@ -141,7 +141,7 @@ describe('flushing once per turn', () => {
   }
 
   it('closes one that has too much unsent, also when nothing is said to it', () => {
-    const flushPerTurn = flushingPerTurn(100, () => void closedUnread++);
+    const flushPerTurn = createFlushPerTick(100, () => void closedUnread++);
     const [full, fine] = [new Engine({ bufferedAmount: 101 }), new Engine({ bufferedAmount: 100 })];
     closedUnread = 0;
     for (const engine of [full, fine]) flushPerTurn.check(engine as unknown as Socket['conn']);

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { Namespace } from 'socket.io';
-import { catchUp, roomsAdapter } from '../../../src/patches/socketio-rooms-adapter.ts';
+import { catchUp, createRoomsAdapter } from '../../../src/patches/socketio-rooms-adapter.ts';
 import { textsIn } from '../../helpers/written-frames.ts';
 
 const room = 'room:1';
@@ -17,7 +17,7 @@ function stage() {
   const sockets = new Map<string, object>();
   const encoder = { encode: ({ data }: { data: unknown }) => [`2${JSON.stringify(data)}`] };
   const nsp = { name: '/rooms', server: { encoder }, sockets };
-  const adapter = new (roomsAdapter((error) => void failures.push(error)))(nsp as unknown as Namespace);
+  const adapter = new (createRoomsAdapter((error) => void failures.push(error)))(nsp as unknown as Namespace);
   const emit = (rooms: string[], numbers: number[], except: string[] = []) => {
     for (const n of numbers) {
       const options = { rooms: new Set(rooms), except: new Set(except), flags: {} };

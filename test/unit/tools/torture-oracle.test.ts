@@ -89,21 +89,21 @@ function cleanRun(): Run {
 }
 
 /** What the oracle says about a run that is clean but for one thing. */
-function verdict(spoil: (run: Run) => void): string[] {
+function decision(spoil: (run: Run) => void): string[] {
   const run = cleanRun();
   spoil(run);
   return judgeRun(run.evidence, [run.history]).map(({ fault, what }) => `${fault}: ${what}`);
 }
 
 const expectOne = (spoil: (run: Run) => void, ...patterns: RegExp[]) => {
-  const said = verdict(spoil);
+  const said = decision(spoil);
   expect(said, said.join('\n')).to.have.length(1);
   for (const pattern of patterns) expect(said[0]).to.match(pattern);
 };
 
 describe("The torture's oracle", () => {
   it('has nothing to say about a clean run', () => {
-    expect(verdict(() => {})).to.deep.equal([]);
+    expect(decision(() => {})).to.deep.equal([]);
   });
 
   describe('on what a member heard', () => {
@@ -149,7 +149,7 @@ describe("The torture's oracle", () => {
         (...revs: number[]) =>
         ({ anas, history }: Run) =>
           Object.assign(anas, { end, applied: heard(history, ...revs) });
-      expect(verdict(cutAfter(3, 4))).to.deep.equal([]);
+      expect(decision(cutAfter(3, 4))).to.deep.equal([]);
       expectOne(cutAfter(3, 5), /^lost: .* rev 5 without rev 4/);
     });
 
@@ -158,7 +158,7 @@ describe("The torture's oracle", () => {
         (...revs: number[]) =>
         ({ anas, history }: Run) =>
           Object.assign(anas, { transport: 'chat', applied: heard(history, ...revs) });
-      expect(verdict(onChat(3, 4, 5, 7, 9))).to.deep.equal([]);
+      expect(decision(onChat(3, 4, 5, 7, 9))).to.deep.equal([]);
       expectOne(onChat(3, 4, 5, 9), /^lost: .* rev 9 without rev 7/);
       expectOne(onChat(3, 4, 5, 6, 7, 9), /^altered: .* rev 6/);
     });
@@ -181,7 +181,7 @@ describe("The torture's oracle", () => {
 
   describe('on bans', () => {
     it('finds what was told after a ban', () => {
-      const said = verdict(({ bens: [first], history }) => first.applied.push(...heard(history, 6, 7)));
+      const said = decision(({ bens: [first], history }) => first.applied.push(...heard(history, 6, 7)));
       expect(said).to.include('leaked: ben (socketio) in room 7, joined at rev 2: heard rev 7, without r since rev 6');
     });
 
@@ -245,12 +245,12 @@ describe("The torture's oracle", () => {
             evidence.rulings.push({ room, grantee: acme, rule: ruleText(letters, from) });
           }
         };
-      expect(verdict(shared('rw', 50))).to.deep.equal([]);
-      expect(verdict(shared('rw', 51))).to.include.members([
+      expect(decision(shared('rw', 50))).to.deep.equal([]);
+      expect(decision(shared('rw', 51))).to.include.members([
         'leaked: ana (socketio) in room 7, joined at rev 1: heard rev 4, without r since rev 3',
         'leaked: room 7: rev 4 was written by ana, who had no w',
       ]);
-      expect(verdict(shared('b', 51)).join()).to.include('heard rev 4, without r since rev 3');
+      expect(decision(shared('b', 51)).join()).to.include('heard rev 4, without r since rev 3');
     });
   });
 
@@ -263,7 +263,7 @@ describe("The torture's oracle", () => {
     });
 
     it('finds one that is stored twice', () => {
-      const said = verdict(({ history }) => Object.assign(history.entries[8]!.message!, { clientMsgId: 'm4' }));
+      const said = decision(({ history }) => Object.assign(history.entries[8]!.message!, { clientMsgId: 'm4' }));
       expect(said).to.include('doubled: room 7: the message ana m4 is stored as revs 7, 9');
     });
 
@@ -291,7 +291,7 @@ describe("The torture's oracle", () => {
         ({ evidence }: Run) =>
           Object.assign(evidence.sent[4]!, { attempts, outcome: { is: 'refused', code: 'BANNED' } });
       expectOne(refused(1), /^log: .* m5: refused \(BANNED\), but stored as rev 9/);
-      expect(verdict(refused(2))).to.deep.equal([]);
+      expect(decision(refused(2))).to.deep.equal([]);
     });
 
     it('finds a rule that was acknowledged and is not in the log', () => {
@@ -302,7 +302,7 @@ describe("The torture's oracle", () => {
     });
 
     it('finds a gap in rev, and one in seq', () => {
-      expect(verdict(({ history }) => history.entries.splice(3, 1)).join('\n'))
+      expect(decision(({ history }) => history.entries.splice(3, 1)).join('\n'))
         .to.include('log: room 7: rev 5 stands in place 4 of the log')
         .and.include('log: room 7: seq 3 stands in place 2 of the messages');
     });

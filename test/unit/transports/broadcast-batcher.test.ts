@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { RoomWrites } from '../../../src/transports/broadcast-batcher.ts';
+import { BroadcastBatcher } from '../../../src/transports/broadcast-batcher.ts';
 import { textsIn } from '../../helpers/written-frames.ts';
 
 /** The end of the turn: what was said in it has been written. */
@@ -13,8 +13,8 @@ function stage(inside: Record<string, string[]> = { kitchen: ['ann', 'bob'] }) {
   const failed: string[] = [];
   const broken = new Set<string>();
   let onWrite = (_member: string) => {};
-  const writes = new RoomWrites<string, string>({
-    membersOf: (room) => rooms.get(room) ?? [],
+  const writes = new BroadcastBatcher<string, string>({
+    listMembers: (room) => rooms.get(room) ?? [],
     write(member, { frames, texts }) {
       if (broken.has(member)) throw new Error('a line that is broken');
       expect(textsIn(Buffer.concat(frames))).to.deep.equal(texts);
@@ -35,11 +35,11 @@ function stage(inside: Record<string, string[]> = { kitchen: ['ann', 'bob'] }) {
     ...{ writes, failed, broken, buffers, leave },
     heardBy: (member: string) => heard.get(member) ?? [],
     say: (room: string, ...texts: string[]) => {
-      for (const text of texts) writes.say(room, text);
+      for (const text of texts) writes.append(room, text);
     },
     enter(room: string, member: string) {
       rooms.get(room)!.add(member);
-      writes.entered(room, member);
+      writes.memberAdded(room, member);
     },
     whenWritten: (act: typeof onWrite) => {
       onWrite = act;

@@ -35,7 +35,7 @@ ${rows.join('\n')}
 export const frameKey = (name: ChatFrameName) => `frame.${name.replace('?', '')}`;
 
 /** The plain WebSocket. */
-export function chatChannel(schemas: JsonSchemas): Channel {
+export function createChatChannel(schemas: JsonSchemas): Channel {
   const messages: Channel['messages'] = {};
   const operations: Channel['operations'] = {};
   for (const name of Object.keys(chatFrames) as ChatFrameName[]) {
@@ -44,15 +44,21 @@ export function chatChannel(schemas: JsonSchemas): Channel {
       name,
       title: name,
       summary: schema.description ?? name,
-      ...answerOf(schemas.of(schema)),
+      ...describeAnswer(schemas.toJsonSchema(schema)),
     };
   }
   for (const name of Object.keys(chatCommands) as ChatCommandName[]) {
     const { frames, refusals } = chatAnswers[name];
     const summary = chatCommands[name].description ?? name;
-    messages[`command.${name}`] = { name, title: name, summary, payload: commandOf(name, schemas), ...correlated };
+    messages[`command.${name}`] = {
+      name,
+      title: name,
+      summary,
+      payload: describeCommand(name, schemas),
+      ...correlated,
+    };
     const isRefused = refusals.length > 0;
-    if (isRefused) messages[`refusal.${name}`] = refusalOf(name, refusals);
+    if (isRefused) messages[`refusal.${name}`] = describeRefusal(name, refusals);
     const reply = frames.filter((frame) => !isRefusal(frame)).map(frameKey);
     operations[name] = {
       action: 'receive',
@@ -66,17 +72,17 @@ export function chatChannel(schemas: JsonSchemas): Channel {
 }
 
 const correlated = { correlationId: { location: '$message.payload#/id' } };
-const answerOf = (payload: JsonSchema) => ({ payload, ...correlated });
+const describeAnswer = (payload: JsonSchema) => ({ payload, ...correlated });
 
 /** `id` is taken and given back beside whatever a command has. */
-function commandOf(name: ChatCommandName, schemas: JsonSchemas): JsonSchema {
-  const { properties, ...schema } = schemas.of(chatCommands[name]);
-  return { ...schema, properties: { ...(properties as object), id: schemas.of(CommandId) } };
+function describeCommand(name: ChatCommandName, schemas: JsonSchemas): JsonSchema {
+  const { properties, ...schema } = schemas.toJsonSchema(chatCommands[name]);
+  return { ...schema, properties: { ...(properties as object), id: schemas.toJsonSchema(CommandId) } };
 }
 
 const isRefusal = (frame: ChatFrameName) => frame === 'NOTAUTHORIZED' || frame === 'ERROR';
 
-function refusalOf(name: ChatCommandName, codes: readonly string[]): Channel['messages'][string] {
+function describeRefusal(name: ChatCommandName, codes: readonly string[]): Channel['messages'][string] {
   const frames = (['NOTAUTHORIZED', 'ERROR'] as const).filter((frame) =>
     (chatAnswers[name].frames as readonly ChatFrameName[]).includes(frame),
   );

@@ -24,22 +24,22 @@ when the node shuts down; it is disconnected (\`io server disconnect\`) when its
 };
 
 /** `room:join` as a key may be written. */
-export const keyOf = (event: string) => event.replaceAll(/:(\w)/g, (_, letter: string) => letter.toUpperCase());
+export const toKey = (event: string) => event.replaceAll(/:(\w)/g, (_, letter: string) => letter.toUpperCase());
 
 /** The live rooms on Socket.IO. */
-export function roomsChannel(schemas: JsonSchemas): Channel {
+export function createRoomsChannel(schemas: JsonSchemas): Channel {
   const messages: Channel['messages'] = {
     connect: {
       name: 'CONNECT',
       title: 'Connect',
       summary: 'The token is `auth.token`, or an `Authorization: Bearer` header of the handshake.',
-      payload: schemas.of(ConnectAuth),
+      payload: schemas.toJsonSchema(ConnectAuth),
     },
     connectError: {
       name: 'connect_error',
       title: 'Connection refused',
       summary: '`data` of the error. The third bad token on one engine connection closes it.',
-      payload: schemas.of(ConnectError),
+      payload: schemas.toJsonSchema(ConnectError),
     },
   };
   const operations: Channel['operations'] = {
@@ -51,8 +51,8 @@ export function roomsChannel(schemas: JsonSchemas): Channel {
     },
   };
   for (const name of Object.keys(requests) as RequestName[]) {
-    const key = keyOf(name);
-    Object.assign(messages, requestMessages(name, schemas));
+    const key = toKey(name);
+    Object.assign(messages, listRequestMessages(name, schemas));
     operations[key] = {
       action: 'receive',
       summary: requests[name].payload.description ?? name,
@@ -61,29 +61,34 @@ export function roomsChannel(schemas: JsonSchemas): Channel {
     };
   }
   for (const [name, schema] of Object.entries(serverEvents)) {
-    const key = keyOf(name);
-    messages[key] = { name, title: name, summary: schema.description ?? name, payload: schemas.of(schema) };
+    const key = toKey(name);
+    messages[key] = { name, title: name, summary: schema.description ?? name, payload: schemas.toJsonSchema(schema) };
     operations[key] = { action: 'send', summary: schema.description ?? name, messages: [key] } satisfies Operation;
   }
   return { channel, messages, operations };
 }
 
-function requestMessages(name: RequestName, schemas: JsonSchemas): Channel['messages'] {
+function listRequestMessages(name: RequestName, schemas: JsonSchemas): Channel['messages'] {
   const { payload, refusals } = requests[name];
-  const key = keyOf(name);
+  const key = toKey(name);
   const refused = { properties: { error: { properties: { code: { enum: refusals } } } } };
   return {
-    [`${key}.request`]: { name, title: name, summary: payload.description ?? name, payload: schemas.of(payload) },
+    [`${key}.request`]: {
+      name,
+      title: name,
+      summary: payload.description ?? name,
+      payload: schemas.toJsonSchema(payload),
+    },
     [`${key}.ack`]: {
       name,
       title: `${name}, acknowledged`,
-      payload: schemas.of(defineAcceptedAck(name)),
+      payload: schemas.toJsonSchema(defineAcceptedAck(name)),
     },
     [`${key}.refusal`]: {
       name,
       title: `${name}, refused`,
       summary: `\`${refusals.join('`, `')}\`.`,
-      payload: { allOf: [schemas.of(RefusedAck), refused] },
+      payload: { allOf: [schemas.toJsonSchema(RefusedAck), refused] },
     },
   };
 }

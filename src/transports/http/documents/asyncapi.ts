@@ -1,8 +1,8 @@
-import { chatChannel } from './asyncapi-chat.ts';
-import { roomsChannel } from './asyncapi-rooms.ts';
+import { createChatChannel } from './asyncapi-chat.ts';
+import { createRoomsChannel } from './asyncapi-rooms.ts';
 import type { Channel, Operation } from './channel.ts';
-import { jsonSchemas } from './json-schemas.ts';
-import { packageInfo } from './package-info.ts';
+import { createJsonSchemas } from './json-schemas.ts';
+import { readPackageInfo } from './package-info.ts';
 
 const description = `What travels on live connections: Socket.IO in the namespace \`/rooms\`, and a plain WebSocket at \`/chat\`. Rooms are made
 and administered over REST, which [OpenAPI](openapi.json) describes. Operations are the server's: it receives what a client
@@ -21,19 +21,19 @@ const servers = {
 };
 
 /** AsyncAPI 3.0 of all that travels on live connections. */
-export function asyncapiDocument() {
-  const { name, version, license } = packageInfo();
-  const schemas = jsonSchemas();
-  const parts = Object.entries({ rooms: roomsChannel(schemas), chat: chatChannel(schemas) });
+export function createAsyncapiDocument() {
+  const { name, version, license } = readPackageInfo();
+  const schemas = createJsonSchemas();
+  const parts = Object.entries({ rooms: createRoomsChannel(schemas), chat: createChatChannel(schemas) });
   return {
     asyncapi: '3.0.0',
     info: { title: name, version, description, license: { name: license } },
     defaultContentType: 'application/json',
     servers,
-    channels: Object.fromEntries(parts.map(([key, { channel, messages }]) => [key, channelOf(key, channel, messages)])),
+    channels: Object.fromEntries(parts.map(([key, { channel, messages }]) => [key, toChannel(key, channel, messages)])),
     operations: Object.fromEntries(
       parts.flatMap(([key, { operations }]) =>
-        Object.entries(operations).map(([name, operation]) => [`${key}.${name}`, operationOf(key, operation)]),
+        Object.entries(operations).map(([name, operation]) => [`${key}.${name}`, toOperation(key, operation)]),
       ),
     ),
     components: {
@@ -47,12 +47,12 @@ export function asyncapiDocument() {
   };
 }
 
-function channelOf(key: string, channel: object, messages: Channel['messages']) {
+function toChannel(key: string, channel: object, messages: Channel['messages']) {
   const named = Object.keys(messages).map((name) => [name, { $ref: `#/components/messages/${key}.${name}` }]);
   return { ...channel, servers: [{ $ref: '#/servers/node' }], messages: Object.fromEntries(named) };
 }
 
-function operationOf(key: string, { action, summary, messages, reply }: Operation) {
+function toOperation(key: string, { action, summary, messages, reply }: Operation) {
   const channel = { $ref: `#/channels/${key}` };
   const refer = (names: string[]) => names.map((name) => ({ $ref: `#/channels/${key}/messages/${name}` }));
   return {

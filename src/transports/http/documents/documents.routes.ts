@@ -3,15 +3,15 @@ import { fileURLToPath } from 'node:url';
 import { Router } from 'express';
 import helmet from 'helmet';
 import { documentRoutes } from '../../../protocol/rest/documents.ts';
-import { asyncapiDocument } from './asyncapi.ts';
-import { openapiDocument } from './openapi.ts';
+import { createAsyncapiDocument } from './asyncapi.ts';
+import { createOpenapiDocument } from './openapi.ts';
 import { initializer, page, pageFiles } from './swagger-ui.ts';
 
 /** Made when somebody wants it, once in a process. */
-const openapi = textOf(openapiDocument);
-const asyncapi = textOf(asyncapiDocument);
+const openapi = createTextCache(createOpenapiDocument);
+const asyncapi = createTextCache(createAsyncapiDocument);
 
-function textOf(make: () => object): () => string {
+function createTextCache(make: () => object): () => string {
   let text: string | undefined;
   return () => {
     text ??= JSON.stringify(make());
@@ -20,7 +20,7 @@ function textOf(make: () => object): () => string {
 }
 
 /** What there is to read about the service; public. */
-export function documentsRoutes(): Router {
+export function createDocumentRoutes(): Router {
   const routes = Router();
   const { readOpenapi, readAsyncapi, readDocs } = documentRoutes;
 

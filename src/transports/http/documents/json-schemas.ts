@@ -6,15 +6,15 @@ export interface JsonSchemas {
   /** Those that have an `id`, for the document's `components.schemas`. */
   readonly components: Record<string, JsonSchema>;
   /** The schema for its place in the document; what has an `id` is referred to. */
-  of(schema: z.ZodType): JsonSchema;
+  toJsonSchema(schema: z.ZodType): JsonSchema;
 }
 
 /** The protocol's schemas as JSON Schema, as they are on the wire: before anything is read into them. */
-export function jsonSchemas(): JsonSchemas {
+export function createJsonSchemas(): JsonSchemas {
   const components: Record<string, JsonSchema> = {};
   return {
     components,
-    of(schema) {
+    toJsonSchema(schema) {
       // Inside of another one, or a schema with an `id` would not be referred to.
       const wrapped = z.toJSONSchema(z.object({ schema }), { io: 'input', override: finish });
       Object.assign(components, inComponents(wrapped.$defs ?? {}));

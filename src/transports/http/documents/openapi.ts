@@ -2,8 +2,8 @@ import type { z } from 'zod';
 import { type ErrorCode, errors } from '../../../core/errors.ts';
 import { type Answer, Refusal, type Route, tags } from '../../../protocol/rest/route.ts';
 import { restRoutes } from '../../../protocol/rest-routes.ts';
-import { type JsonSchema, type JsonSchemas, jsonSchemas } from './json-schemas.ts';
-import { packageInfo } from './package-info.ts';
+import { createJsonSchemas, type JsonSchema, type JsonSchemas } from './json-schemas.ts';
+import { readPackageInfo } from './package-info.ts';
 
 const description = `Rooms, permissions and message history. What is live, over Socket.IO and a plain WebSocket, is described by
 [AsyncAPI](asyncapi.json).
@@ -33,10 +33,10 @@ const securities = {
 };
 
 /** OpenAPI 3.1 of all there is on REST. */
-export function openapiDocument() {
-  const { name, version, license } = packageInfo();
-  const schemas = jsonSchemas();
-  const refusals = refusalResponses(schemas);
+export function createOpenapiDocument() {
+  const { name, version, license } = readPackageInfo();
+  const schemas = createJsonSchemas();
+  const refusals = createRefusalResponses(schemas);
   const paths: Record<string, Record<string, unknown>> = {};
   for (const [operationId, route] of Object.entries<Route>(restRoutes)) {
     const path = route.path.replaceAll(/:(\w+)/g, '{$1}');
@@ -61,9 +61,9 @@ function operation(
 ) {
   const { tag, summary, description, token, params, query, headers, body, answers, refusals } = route;
   const parameters = [
-    ...parametersOf('path', params, schemas),
-    ...parametersOf('query', query, schemas),
-    ...parametersOf('header', headers, schemas),
+    ...toParameters('path', params, schemas),
+    ...toParameters('query', query, schemas),
+    ...toParameters('header', headers, schemas),
   ];
   const refused = Map.groupBy(refusals, (code) => errors[code].http);
   const responses = [
@@ -76,20 +76,20 @@ function operation(
     summary,
     ...(description !== undefined && { description }),
     ...(parameters.length > 0 && { parameters }),
-    ...(body && { requestBody: { required: true, content: { 'application/json': bodyOf(body, schemas) } } }),
+    ...(body && { requestBody: { required: true, content: { 'application/json': toRequestBody(body, schemas) } } }),
     responses: Object.fromEntries(responses),
     security: securities[token],
   };
 }
 
-function bodyOf({ schema, examples }: NonNullable<Route['body']>, schemas: JsonSchemas) {
+function toRequestBody({ schema, examples }: NonNullable<Route['body']>, schemas: JsonSchemas) {
   const shown = Object.entries(examples).map(([summary, value]) => [summary, { summary, value }]);
-  return { schema: schemas.of(schema), examples: Object.fromEntries(shown) };
+  return { schema: schemas.toJsonSchema(schema), examples: Object.fromEntries(shown) };
 }
 
-function parametersOf(place: 'path' | 'query' | 'header', schema: z.ZodType | undefined, schemas: JsonSchemas) {
+function toParameters(place: 'path' | 'query' | 'header', schema: z.ZodType | undefined, schemas: JsonSchemas) {
   if (!schema) return [];
-  const { properties, required = [] } = schemas.of(schema) as {
+  const { properties, required = [] } = schemas.toJsonSchema(schema) as {
     properties: Record<string, JsonSchema>;
     required?: string[];
   };
@@ -117,7 +117,7 @@ function response(
   return {
     description,
     ...(status === 401 && { headers: { 'WWW-Authenticate': { $ref: '#/components/headers/WwwAuthenticate' } } }),
-    content: { [type]: { schema: schemas.of(schema), ...(example !== undefined && { example }) } },
+    content: { [type]: { schema: schemas.toJsonSchema(schema), ...(example !== undefined && { example }) } },
   };
 }
 
@@ -130,25 +130,25 @@ const headers = {
   },
 };
 
-const headersOf: { [status: number]: object } = {
+const toHeaders: { [status: number]: object } = {
   401: { 'WWW-Authenticate': { $ref: '#/components/headers/WwwAuthenticate' } },
   429: { 'Retry-After': { $ref: '#/components/headers/RetryAfterWhereKnown' } },
   503: { 'Retry-After': { $ref: '#/components/headers/RetryAfterWhereKnown' } },
 };
 
 /** Refusals with the same codes are one response, which operations refer to. */
-function refusalResponses(schemas: JsonSchemas) {
+function createRefusalResponses(schemas: JsonSchemas) {
   const components: Record<string, object> = {};
-  const refusal = schemas.of(Refusal);
+  const refusal = schemas.toJsonSchema(Refusal);
   return {
     components,
     of(status: number, codes: ErrorCode[]) {
       const name = codes.join('.');
       const narrowed = { code: { const: status }, reason: { enum: codes } };
-      const examples = codes.map((code) => [code, { value: refusalExample(code) }]);
+      const examples = codes.map((code) => [code, { value: createRefusalExample(code) }]);
       components[name] = {
         description: codes.map((code) => `\`${code}\`: ${errors[code].message}.`).join('\n\n'),
-        ...(headersOf[status] && { headers: headersOf[status] }),
+        ...(toHeaders[status] && { headers: toHeaders[status] }),
         content: {
           'application/json': {
             schema: { allOf: [refusal, { properties: { meta: { properties: narrowed } } }] },
@@ -161,7 +161,7 @@ function refusalResponses(schemas: JsonSchemas) {
   };
 }
 
-function refusalExample(code: ErrorCode) {
+function createRefusalExample(code: ErrorCode) {
   const { http, message } = errors[code];
   const more = code === 'RATE_LIMITED' ? { retry_after_ms: 3_777 } : {};
   return { meta: { code: http, message, reason: code, ...more }, content: null };

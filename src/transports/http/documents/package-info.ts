@@ -7,6 +7,6 @@ interface PackageInfo {
   license: string;
 }
 
-export function packageInfo(): PackageInfo {
+export function readPackageInfo(): PackageInfo {
   return JSON.parse(readFileSync(findPackageJSON('..', import.meta.url)!, 'utf8')) as PackageInfo;
 }

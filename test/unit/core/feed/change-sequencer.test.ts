@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
-import { ChangeOrder } from '../../../../src/core/feed/change-sequencer.ts';
+import { ChangeSequencer } from '../../../../src/core/feed/change-sequencer.ts';
 import type { Change } from '../../../../src/core/log/change.ts';
 
 const room_id = 7;
@@ -11,7 +11,7 @@ describe('the order of changes', () => {
     const heard: number[] = [];
     const failures: unknown[] = [];
     const reads: { from: number; answer: () => void }[] = [];
-    const order = new ChangeOrder({
+    const order = new ChangeSequencer({
       room: room_id,
       log: {
         changes: (_room, from, to) => {
@@ -19,7 +19,7 @@ describe('the order of changes', () => {
           return new Promise((resolve) => reads.push({ from, answer: () => resolve(changes) }));
         },
       },
-      events: { repaired() {}, reordered() {}, swept() {}, failed: (error) => failures.push(error) },
+      events: { repaired() {}, reordered() {}, reconciled() {}, failed: (error) => failures.push(error) },
       deliver: ({ rev }) => heard.push(rev),
     });
     const readOf = async (from: number) => {
@@ -28,10 +28,10 @@ describe('the order of changes', () => {
       return reads.at(-1)!;
     };
     order.startAt({ room_id, rev: 0, at: 0 });
-    order.hear(change(2));
+    order.receive(change(2));
     const first = await readOf(1);
-    order.hear(change(1));
-    order.hear(change(4));
+    order.receive(change(1));
+    order.receive(change(4));
     // Longer than a change waits for the one before it: who comes to repair finds that somebody is at it.
     await pause(60);
     first.answer();

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import type { Actor } from '../../../../src/core/authorization.ts';
-import { localRoomBus } from '../../../../src/core/bus.ts';
-import { roomFeeds } from '../../../../src/core/feed/feed-registry.ts';
-import type { Member } from '../../../../src/core/feed/room-feed.ts';
-import { rightsCache } from '../../../../src/core/log/rights-cache.ts';
+import { createLocalRoomBus } from '../../../../src/core/bus.ts';
+import { createFeedRegistry } from '../../../../src/core/feed/feed-registry.ts';
+import type { Subscriber } from '../../../../src/core/feed/room-feed.ts';
+import { createRightsCache } from '../../../../src/core/log/rights-cache.ts';
 import type { RoomLog } from '../../../../src/core/log/room-log.ts';
 import type { RoomSnapshot } from '../../../../src/core/log/room-snapshot.ts';
 
@@ -27,19 +27,19 @@ async function stage() {
   const heads = new Map<number, number>();
   const failures: string[] = [];
   const log = { heads: async () => heads, changes: async () => [] } as unknown as RoomLog;
-  const bus = localRoomBus((error) => {
+  const bus = createLocalRoomBus((error) => {
     throw error;
   });
-  const feeds = roomFeeds({
+  const feeds = createFeedRegistry({
     log,
     bus,
-    rights: rightsCache(log),
-    audiences: [],
-    sweepMs: 3_600_000,
+    rights: createRightsCache(log),
+    broadcasters: [],
+    reconcileIntervalMs: 3_600_000,
     events: {
       repaired: () => {},
       reordered: () => {},
-      swept: () => {},
+      reconciled: () => {},
       delivered: () => {},
       failed: (error) => void failures.push(String(error)),
       recovered: () => {},
@@ -51,16 +51,16 @@ async function stage() {
     heard.set(id, words);
     heads.set(id, 5);
     const actor: Actor = { user, entity: null, level: 0, mayCreateRooms: false };
-    const member: Member = {
+    const member: Subscriber = {
       actor,
-      tell: () => {},
-      enter: () => void words.push('entered'),
-      takeOut: (code) => void words.push(code),
+      deliver: () => {},
+      goLive: () => void words.push('entered'),
+      remove: (code) => void words.push(code),
       reconnect: () => void words.push('reconnect'),
     };
     await feeds.open(id).join(
       member,
-      async () => ({ state: state(id, 5) }),
+      async () => ({ snapshot: state(id, 5) }),
       () => {},
     );
   }
@@ -72,9 +72,9 @@ describe('a join whose feed ends meanwhile', () => {
   async function refusal(happens: (staged: Awaited<ReturnType<typeof stage>>) => void): Promise<string> {
     const staged = await stage();
     const actor: Actor = { user, entity: null, level: 0, mayCreateRooms: false };
-    const member: Member = { actor, tell: () => {}, enter: () => {}, takeOut: () => {}, reconnect: () => {} };
-    let read = (_snapshot: { state: RoomSnapshot }) => {};
-    const snapshot = new Promise<{ state: RoomSnapshot }>((resolve) => {
+    const member: Subscriber = { actor, deliver: () => {}, goLive: () => {}, remove: () => {}, reconnect: () => {} };
+    let read = (_snapshot: { snapshot: RoomSnapshot }) => {};
+    const snapshot = new Promise<{ snapshot: RoomSnapshot }>((resolve) => {
       read = resolve;
     });
     const joining = staged.feeds.open(1).join(
@@ -83,7 +83,7 @@ describe('a join whose feed ends meanwhile', () => {
       () => {},
     );
     happens(staged);
-    read({ state: state(1, 5) });
+    read({ snapshot: state(1, 5) });
     const code = await joining.then(
       () => 'joined',
       (error) => error.code,
@@ -101,7 +101,7 @@ describe('a join whose feed ends meanwhile', () => {
 describe('a sweep', () => {
   it('leaves alone what is as it was', async () => {
     const { feeds, heard } = await stage();
-    await feeds.sweep();
+    await feeds.reconcile();
     expect([...heard.values()]).to.deep.equal([['entered'], ['entered'], ['entered']]);
     feeds.close();
   });
@@ -110,7 +110,7 @@ describe('a sweep', () => {
     const { feeds, heads, heard, failures } = await stage();
     heads.delete(1);
     heads.set(2, 3);
-    await feeds.sweep();
+    await feeds.reconcile();
     expect([...heard.values()]).to.deep.equal([['entered', 'ROOM_DELETED'], ['entered', 'reconnect'], ['entered']]);
     expect(failures).to.have.lengthOf(1);
     expect(feeds.size).to.equal(1);

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { Actor } from '../../../../src/core/authorization.ts';
-import { type Member, RoomFeed } from '../../../../src/core/feed/room-feed.ts';
+import { RoomFeed, type Subscriber } from '../../../../src/core/feed/room-feed.ts';
 import type { Change } from '../../../../src/core/log/change.ts';
 import type { RoomLog } from '../../../../src/core/log/room-log.ts';
 import type { RoomSnapshot } from '../../../../src/core/log/room-snapshot.ts';
@@ -47,7 +47,7 @@ function stateAt(rev: number, rules = [grant(reader, 'rw'), grant(other, 'rw')])
   };
 }
 
-interface Listening extends Member {
+interface Listening extends Subscriber {
   heard: (number | string)[];
 }
 
@@ -58,9 +58,9 @@ function stage(log: Change[] = []) {
   const feed = new RoomFeed({
     room: room_id,
     log: logOf(log) as unknown as RoomLog,
-    audiences: [
+    broadcasters: [
       {
-        announce: (change) => {
+        publish: (change) => {
           for (const member of live) member.heard.push(change.rev);
         },
       },
@@ -68,7 +68,7 @@ function stage(log: Change[] = []) {
     events: {
       repaired: (count) => void repaired.push(count),
       reordered: () => {},
-      swept: () => {},
+      reconciled: () => {},
       delivered: (at, origin) => void delivered.push(`${at} ${origin}`),
       failed: (error) => {
         throw error;
@@ -82,9 +82,9 @@ function stage(log: Change[] = []) {
     const listening: Listening = {
       actor,
       heard: [],
-      tell: (change) => void listening.heard.push(change.rev),
-      enter: () => void live.add(listening),
-      takeOut: (code) => {
+      deliver: (change) => void listening.heard.push(change.rev),
+      goLive: () => void live.add(listening),
+      remove: (code) => {
         live.delete(listening);
         listening.heard.push(code);
       },
@@ -95,14 +95,14 @@ function stage(log: Change[] = []) {
   const join = (joiner: Listening, state: RoomSnapshot | Promise<RoomSnapshot>) =>
     feed.join(
       joiner,
-      async () => ({ state: await state }),
-      ({ state: { head } }) => void joiner.heard.push(`joined at ${head.rev}`),
+      async () => ({ snapshot: await state }),
+      ({ snapshot: { head } }) => void joiner.heard.push(`joined at ${head.rev}`),
     );
   const rejoin = (joiner: Listening, state: Promise<RoomSnapshot>) =>
     feed.rejoin(
       joiner,
-      async () => ({ state: await state }),
-      ({ state: { head } }, later) =>
+      async () => ({ snapshot: await state }),
+      ({ snapshot: { head } }, later) =>
         void joiner.heard.push(`again at ${head.rev}, later ${later.map(({ rev }) => rev).join()}`),
     );
   return { feed, member, join, rejoin, repaired, delivered };
@@ -119,7 +119,7 @@ describe('a feed', () => {
     const { feed, member, join } = stage();
     const one = member();
     await join(one, stateAt(2));
-    for (const rev of [1, 2, 3, 3, 4, 2]) feed.hear(message(rev));
+    for (const rev of [1, 2, 3, 3, 4, 2]) feed.receive(message(rev));
     expect(one.heard).to.deep.equal(['joined at 2', 3, 4]);
   });
 
@@ -127,7 +127,7 @@ describe('a feed', () => {
     const { feed, member, join } = stage();
     const one = member();
     await join(one, stateAt(0));
-    for (const rev of [3, 2, 5, 1, 4]) feed.hear(message(rev));
+    for (const rev of [3, 2, 5, 1, 4]) feed.receive(message(rev));
     expect(one.heard).to.deep.equal(['joined at 0', 1, 2, 3, 4, 5]);
   });
 
@@ -135,7 +135,7 @@ describe('a feed', () => {
     const { feed, member, join, repaired } = stage([1, 2, 3].map(message));
     const one = member();
     await join(one, stateAt(0));
-    feed.hear(message(3));
+    feed.receive(message(3));
     await until(() => one.heard.length === 4);
     expect(one.heard).to.deep.equal(['joined at 0', 1, 2, 3]);
     expect(repaired).to.deep.equal([3]);
@@ -143,11 +143,11 @@ describe('a feed', () => {
 
   it('says of what it has told its members when it was numbered, and how it came', async () => {
     const { feed, member, join, delivered } = stage([1, 2, 3, 4].map(message));
-    feed.hear(message(1), 'remote');
+    feed.receive(message(1), 'remote');
     await join(member(), stateAt(1));
-    feed.hear(message(2), 'remote');
-    feed.hear(message(3));
-    feed.hear(message(5), 'remote');
+    feed.receive(message(2), 'remote');
+    feed.receive(message(3));
+    feed.receive(message(5), 'remote');
     await until(() => delivered.length === 4);
     const at = (rev: number) => (message(rev) as { at: number }).at;
     expect(delivered).to.deep.equal([`${at(2)} remote`, `${at(3)} here`, `${at(4)} log`, `${at(5)} remote`]);
@@ -158,7 +158,7 @@ describe('a feed', () => {
     const one = member();
     await join(one, stateAt(0));
     feed.leave(one);
-    feed.hear(message(1), 'remote');
+    feed.receive(message(1), 'remote');
     expect(delivered).to.deep.equal([]);
   });
 
@@ -166,7 +166,7 @@ describe('a feed', () => {
     const { feed, member, join } = stage([1, 2].map(message));
     const one = member();
     await join(one, stateAt(0));
-    feed.notice(2);
+    feed.reconcile(2);
     await until(() => one.heard.length === 3);
     expect(one.heard).to.deep.equal(['joined at 0', 1, 2]);
   });
@@ -175,7 +175,7 @@ describe('a feed', () => {
     const { feed, member, join } = stage();
     const one = member();
     await join(one, stateAt(0));
-    feed.notice(undefined);
+    feed.reconcile(undefined);
     expect(one.heard).to.deep.equal(['joined at 0', 'ROOM_DELETED']);
     expect(feed.hasEnded).to.equal(true);
   });
@@ -186,10 +186,10 @@ describe('a feed', () => {
     const one = member();
     let read = (_state: RoomSnapshot) => {};
     const joining = join(one, new Promise((resolve) => (read = resolve)));
-    for (const rev of [1, 2, 3]) feed.hear(message(rev));
+    for (const rev of [1, 2, 3]) feed.receive(message(rev));
     read(stateAt(2));
     await joining;
-    feed.hear(message(4));
+    feed.receive(message(4));
     expect(one.heard).to.deep.equal(['joined at 2', 3, 4]);
   });
 
@@ -199,7 +199,7 @@ describe('a feed', () => {
     await join(early, stateAt(0));
     const one = member();
     await join(one, stateAt(2));
-    for (const rev of [1, 2, 3]) feed.hear(message(rev));
+    for (const rev of [1, 2, 3]) feed.receive(message(rev));
     expect(early.heard).to.deep.equal(['joined at 0', 1, 2, 3]);
     expect(one.heard).to.deep.equal(['joined at 2', 3]);
   });
@@ -211,11 +211,11 @@ describe('a feed', () => {
     await join(member(other), stateAt(2));
     await feed.join(
       one,
-      async () => ({ state: states.shift()! }),
-      ({ state: { head } }) => void one.heard.push(`joined at ${head.rev}`),
+      async () => ({ snapshot: states.shift()! }),
+      ({ snapshot: { head } }) => void one.heard.push(`joined at ${head.rev}`),
     );
-    feed.hear(message(3));
-    feed.hear(message(4));
+    feed.receive(message(3));
+    feed.receive(message(4));
     expect(one.heard).to.deep.equal(['joined at 3', 4]);
   });
 
@@ -224,7 +224,7 @@ describe('a feed', () => {
     const [banned, stays] = [member(), member(other)];
     await join(banned, stateAt(0));
     await join(stays, stateAt(0));
-    for (const change of [message(3), rule(2, reader, 'b'), message(1)]) feed.hear(change);
+    for (const change of [message(3), rule(2, reader, 'b'), message(1)]) feed.receive(change);
     expect(banned.heard).to.deep.equal(['joined at 0', 1, 'BANNED']);
     expect(stays.heard).to.deep.equal(['joined at 0', 1, 2, 3]);
   });
@@ -235,10 +235,10 @@ describe('a feed', () => {
     const one = member();
     let read = (_state: RoomSnapshot) => {};
     const joining = join(one, new Promise((resolve) => (read = resolve)));
-    for (const change of [message(1), rule(2, reader, 'b'), message(3), rule(4, reader, 'rw')]) feed.hear(change);
+    for (const change of [message(1), rule(2, reader, 'b'), message(3), rule(4, reader, 'rw')]) feed.receive(change);
     read(stateAt(0));
     await joining;
-    feed.hear(message(5));
+    feed.receive(message(5));
     expect(one.heard).to.deep.equal(['joined at 0', 1, 'BANNED']);
   });
 
@@ -248,10 +248,10 @@ describe('a feed', () => {
     await join(one, stateAt(0));
     let read = (_state: RoomSnapshot) => {};
     const again = rejoin(one, new Promise((resolve) => (read = resolve)));
-    for (const rev of [1, 2, 3]) feed.hear(message(rev));
+    for (const rev of [1, 2, 3]) feed.receive(message(rev));
     read(stateAt(2));
     await again;
-    feed.hear(message(4));
+    feed.receive(message(4));
     expect(one.heard).to.deep.equal(['joined at 0', 1, 2, 3, 'again at 2, later 3', 4]);
   });
 
@@ -261,7 +261,7 @@ describe('a feed', () => {
     await join(one, stateAt(0));
     const again = rejoin(one, Promise.resolve(stateAt(2)));
     await new Promise((resolve) => setImmediate(resolve));
-    for (const rev of [1, 2, 3]) feed.hear(message(rev));
+    for (const rev of [1, 2, 3]) feed.receive(message(rev));
     await again;
     expect(one.heard).to.deep.equal(['joined at 0', 1, 2, 'again at 2, later ', 3]);
   });
@@ -272,7 +272,7 @@ describe('a feed', () => {
     await join(one, stateAt(0));
     const again = rejoin(one, Promise.resolve(stateAt(2))).catch((error) => error.code);
     await new Promise((resolve) => setImmediate(resolve));
-    feed.hear(rule(1, reader, 'b'));
+    feed.receive(rule(1, reader, 'b'));
     expect(await again).to.equal('NOT_FOUND');
     expect(one.heard).to.deep.equal(['joined at 0', 'BANNED']);
   });
@@ -293,7 +293,7 @@ describe('a feed', () => {
     feed.leave(one);
     read(stateAt(0));
     await joining;
-    feed.hear(message(1));
+    feed.receive(message(1));
     expect(one.heard).to.deep.equal([]);
   });
 });

@@ -1,12 +1,12 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
-import { userReads } from '../../../../src/core/limits/concurrent-reads.ts';
+import { createConcurrentReads } from '../../../../src/core/limits/concurrent-reads.ts';
 
 const [ana, ben] = ['ana', 'ben'];
 
 describe('the reads of a user', () => {
   function reading() {
-    const reads = userReads(2);
+    const reads = createConcurrentReads(2);
     const begun: string[] = [];
     const ends: (() => void)[] = [];
     const read = (user: string, name: string) =>
@@ -34,7 +34,7 @@ describe('the reads of a user', () => {
   });
 
   it('that fail make room for the next', async () => {
-    const reads = userReads(1);
+    const reads = createConcurrentReads(1);
     const failed = reads.run(ana, () => Promise.reject(new Error('no database')));
     const next = reads.run(ana, async () => 'read');
     expect(await failed.catch(({ message }) => message)).to.equal('no database');

@@ -8,30 +8,30 @@ const rate = 0.001;
 describe('a token bucket', () => {
   it('gives a full bucket at once, and then says how long the next token takes', () => {
     const buckets = new TokenBuckets({ rate, burst: 3 });
-    expect([1, 2].map((tokens) => buckets.take('ana', tokens))).to.deep.equal([0, 0]);
-    expect(buckets.take('ana', 1)).to.be.within(990_000, 1_000_000);
-    expect(buckets.take('ana', 2)).to.be.within(1_990_000, 2_000_000);
-    expect(buckets.take('ben', 3)).to.equal(0);
+    expect([1, 2].map((tokens) => buckets.consume('ana', tokens))).to.deep.equal([0, 0]);
+    expect(buckets.consume('ana', 1)).to.be.within(990_000, 1_000_000);
+    expect(buckets.consume('ana', 2)).to.be.within(1_990_000, 2_000_000);
+    expect(buckets.consume('ben', 3)).to.equal(0);
   });
 
   it('fills again', async () => {
     const buckets = new TokenBuckets({ rate: 1_000, burst: 1 });
-    expect(buckets.take('ana', 1)).to.equal(0);
-    while (buckets.take('ana', 1) > 0) await turn();
+    expect(buckets.consume('ana', 1)).to.equal(0);
+    while (buckets.consume('ana', 1) > 0) await turn();
   });
 
   it('takes a request that costs more than it holds when it is full', () => {
     const buckets = new TokenBuckets({ rate, burst: 3 });
-    expect(buckets.take('ana', 100)).to.equal(0);
-    expect(buckets.take('ana', 1)).to.be.greaterThan(0);
+    expect(buckets.consume('ana', 100)).to.equal(0);
+    expect(buckets.consume('ana', 1)).to.be.greaterThan(0);
   });
 
   it('owes what it is charged beyond what it holds, at most a burst, and gives nothing meanwhile', () => {
     const buckets = new TokenBuckets({ rate, burst: 2 });
     buckets.charge('ana', 1);
-    expect(buckets.take('ana', 0)).to.equal(0);
+    expect(buckets.consume('ana', 0)).to.equal(0);
     buckets.charge('ana', 100);
-    expect(buckets.take('ana', 0)).to.be.within(1_990_000, 2_000_000);
+    expect(buckets.consume('ana', 0)).to.be.within(1_990_000, 2_000_000);
   });
 
   it('counts what other nodes have taken as soon as it is known, and tells them of its own', async () => {
@@ -41,10 +41,10 @@ describe('a token bucket', () => {
       return 9_000_000 + spentMs;
     };
     const buckets = new TokenBuckets({ rate, burst: 10, share });
-    expect(buckets.take('ana', 1)).to.equal(0);
+    expect(buckets.consume('ana', 1)).to.equal(0);
     await turn();
     expect(told).to.deep.equal([1_000_000]);
-    expect(buckets.take('ana', 1)).to.be.greaterThan(0);
+    expect(buckets.consume('ana', 1)).to.be.greaterThan(0);
   });
 
   it('tells the others nothing of what is little', async () => {
@@ -54,9 +54,9 @@ describe('a token bucket', () => {
       return undefined;
     };
     const buckets = new TokenBuckets({ rate, burst: 100, share });
-    for (let n = 0; n < 9; n++) buckets.take('ana', 1);
+    for (let n = 0; n < 9; n++) buckets.consume('ana', 1);
     expect(asked).to.equal(0);
-    buckets.take('ana', 1);
+    buckets.consume('ana', 1);
     expect(asked).to.equal(1);
   });
 
@@ -69,10 +69,10 @@ describe('a token bucket', () => {
     };
     const buckets = new TokenBuckets({ rate: 1, burst: 10, share });
     for (let n = 0; n < 3; n++) {
-      expect(buckets.take('ana', 1)).to.equal(0);
+      expect(buckets.consume('ana', 1)).to.equal(0);
       await turn();
     }
     expect(told).to.deep.equal([1_000, 2_000, 3_000]);
-    expect(buckets.take('ana', 1)).to.be.greaterThan(0);
+    expect(buckets.consume('ana', 1)).to.be.greaterThan(0);
   });
 });

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import type { Actor } from '../../../../src/core/authorization.ts';
-import { localRoomBus } from '../../../../src/core/bus.ts';
+import { createLocalRoomBus } from '../../../../src/core/bus.ts';
 import { ChatError } from '../../../../src/core/errors.ts';
 import type { AcceptResult, Invitation } from '../../../../src/core/log/accept-invitations.ts';
 import type { BusMessage } from '../../../../src/core/log/change.ts';
 import type { RoomSnapshot } from '../../../../src/core/log/room-snapshot.ts';
-import { acceptanceQueue } from '../../../../src/features/members/acceptance-queue.ts';
+import { createAcceptanceQueue } from '../../../../src/features/members/acceptance-queue.ts';
 
 const uuidOf = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
 const guest = (n: number, entity: number | null = null): Actor => ({
@@ -61,14 +61,14 @@ function stage({ intervene }: Stage = {}) {
       return intervene?.(batch) ?? batch.map(({ grantee }) => change(grantee, { accepted: true }));
     },
   };
-  const bus = localRoomBus((error) => {
+  const bus = createLocalRoomBus((error) => {
     throw error;
   });
-  bus.listen(1, (envelope) => void published.push(envelope));
+  bus.subscribe(1, (envelope) => void published.push(envelope));
   const forgotten: number[] = [];
-  const rights = { forget: (id: number) => void forgotten.push(id), of: async () => new Map() };
-  const queue = acceptanceQueue({ log, rights, bus });
-  const enter = (actor: Actor, id = 1) => queue.enter(actor, id).catch((error) => ChatError.from(error).code);
+  const rights = { invalidate: (id: number) => void forgotten.push(id), load: async () => new Map() };
+  const queue = createAcceptanceQueue({ log, rights, bus });
+  const enter = (actor: Actor, id = 1) => queue.accept(actor, id).catch((error) => ChatError.from(error).code);
   return {
     ...{ enter, batches, published, forgotten, change },
     state: () => state,

@@ -1,12 +1,16 @@
 import { expect } from 'chai';
 import type { Actor } from '../../../../src/core/authorization.ts';
-import { localRoomBus } from '../../../../src/core/bus.ts';
+import { createLocalRoomBus } from '../../../../src/core/bus.ts';
 import { ChatError } from '../../../../src/core/errors.ts';
 import type { BusMessage } from '../../../../src/core/log/change.ts';
 import type { AppendResult, Draft } from '../../../../src/core/log/draft.ts';
-import { rightsOf, type VersionedRights, versioned } from '../../../../src/core/log/rights-cache.ts';
+import {
+  createRoomRights,
+  createVersionedRights,
+  type VersionedRights,
+} from '../../../../src/core/log/rights-cache.ts';
 import type { RoomLog } from '../../../../src/core/log/room-log.ts';
-import { sendQueue } from '../../../../src/features/messages/send-queue.ts';
+import { createSendQueue } from '../../../../src/features/messages/send-queue.ts';
 
 const user = '00000000-0000-0000-0000-00000000000a';
 const writer: Actor = { user, entity: null, level: 0, mayCreateRooms: false };
@@ -60,28 +64,28 @@ function stage({ fail, busy, limits }: Stage = {}) {
   } as unknown as RoomLog;
   let cached: VersionedRights | undefined;
   const rights = {
-    forget() {
+    invalidate() {
       cached = undefined;
     },
-    async of() {
-      cached ??= versioned(rightsOf(whole, rules), rightsRev.last);
+    async load() {
+      cached ??= createVersionedRights(createRoomRights(whole, rules), rightsRev.last);
       const found = cached;
       return new Map([1, 2].map((id) => [id, found]));
     },
   };
-  const bus = localRoomBus((error) => {
+  const bus = createLocalRoomBus((error) => {
     throw error;
   });
-  bus.listen(1, (envelope) => void published.push(envelope));
+  bus.subscribe(1, (envelope) => void published.push(envelope));
   const figures = { batches: [] as number[], stored: [] as number[], repeated: 0 };
   const events = {
-    batch: (messages: number) => void figures.batches.push(messages),
+    committed: (messages: number) => void figures.batches.push(messages),
     stored: (seconds: number) => void figures.stored.push(seconds),
-    repeated: () => void figures.repeated++,
+    deduplicated: () => void figures.repeated++,
   };
-  const queue = sendQueue(
+  const queue = createSendQueue(
     { log, rights, bus, events },
-    { messages: 100, bytes: 1_000_000, batch: 50, batchOfRoom: 50, ...limits },
+    { messages: 100, bytes: 1_000_000, batch: 50, batchPerRoom: 50, ...limits },
   );
   const send = (content: string, actor = writer, client_msg_id: string | null = null, room_id = 1) =>
     queue.append({ actor, room_id, content, client_msg_id }).then(
@@ -196,7 +200,7 @@ describe('the send queue', () => {
     const { send, rights } = stage();
     const waiting = [send('a'), send('b', writer, null, 2)];
     await new Promise((resolve) => setImmediate(resolve));
-    rights.forget();
+    rights.invalidate();
     expect(await Promise.all(waiting)).to.deep.equal(['1 a', '2 b']);
   });
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { Change, MessageChange } from '../../../../src/core/log/change.ts';
-import { chatAudience, type Listener } from '../../../../src/transports/chat/broadcaster.ts';
+import { createChatBroadcaster, type FrameReceiver } from '../../../../src/transports/chat/broadcaster.ts';
 import { textsIn } from '../../../helpers/written-frames.ts';
 
 const room = 7;
@@ -15,25 +15,25 @@ function message(rev: number, room_id = room): MessageChange {
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 function stage() {
-  const audience = chatAudience();
+  const audience = createChatBroadcaster();
   return {
     audience,
     announce: (...revs: number[]) => {
-      for (const rev of revs) audience.announce(message(rev));
+      for (const rev of revs) audience.publish(message(rev));
     },
     /** One who notes what he hears: `3` in a frame of the room's, `own 3` in one of his own, and a line per write. */
     listener(apart = true) {
       const writes: string[] = [];
-      const listener: Listener & { writes: string[] } = {
+      const listener: FrameReceiver & { writes: string[] } = {
         writes,
-        hear(frames) {
+        write(frames) {
           writes.push(
             textsIn(Buffer.concat(frames))
               .map((text) => JSON.parse(text).data.content)
               .join(' '),
           );
         },
-        hearOwn({ rev }) {
+        onOwnMessage({ rev }) {
           // As a session does before whatever it sends.
           if (apart) audience.catchUp(room, listener);
           if (apart) writes.push(`own ${rev}`);
@@ -43,7 +43,7 @@ function stage() {
           throw error;
         },
       };
-      audience.enter(room, listener);
+      audience.add(room, listener);
       return listener;
     },
   };
@@ -54,8 +54,8 @@ describe('the audience of /chat', () => {
     const { audience, announce, listener } = stage();
     const ann = listener();
     announce(1, 2);
-    audience.announce({ ...message(3), kind: 'member' } as unknown as Change);
-    audience.announce(message(1, room + 1));
+    audience.publish({ ...message(3), kind: 'member' } as unknown as Change);
+    audience.publish(message(1, room + 1));
     announce(4);
     await turn();
     expect(ann.writes).to.deep.equal(['1 2 4']);
@@ -93,10 +93,10 @@ describe('the audience of /chat', () => {
     const { audience, announce, listener } = stage();
     const [ann, bob] = [listener(), listener()];
     announce(1, 2);
-    audience.leave(room, ann);
+    audience.remove(room, ann);
     expect(ann.writes).to.deep.equal(['1 2']);
     announce(3);
-    audience.leave(room, ann);
+    audience.remove(room, ann);
     audience.catchUp(room, ann);
     await turn();
     expect(ann.writes).to.deep.equal(['1 2']);
@@ -110,10 +110,10 @@ describe('the audience of /chat', () => {
     const late = listener();
     audience.catchUp(room, late);
     announce(3);
-    audience.leave(room, ann);
-    audience.leave(room, late);
+    audience.remove(room, ann);
+    audience.remove(room, late);
     announce(4);
-    audience.enter(room, late);
+    audience.add(room, late);
     announce(5);
     await turn();
     expect(late.writes).to.deep.equal(['3', '5']);

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
-import { tokenLifetimes } from '../../../../src/auth/token-expiry.ts';
+import { createTokenExpiry } from '../../../../src/auth/token-expiry.ts';
 import { ChatError, type CloseReason } from '../../../../src/core/errors.ts';
-import type { Rooms } from '../../../../src/features/app-context.ts';
-import { chatAudience } from '../../../../src/transports/chat/broadcaster.ts';
+import type { AppContext } from '../../../../src/features/app-context.ts';
+import { createChatBroadcaster } from '../../../../src/transports/chat/broadcaster.ts';
 import { ChatSession } from '../../../../src/transports/chat/session.ts';
-import type { Live } from '../../../../src/transports/live-context.ts';
+import type { LiveContext } from '../../../../src/transports/live-context.ts';
 import { unlimited } from '../../../helpers/unlimited.ts';
 
 const user = '00000000-0000-0000-0000-00000000000a';
@@ -29,9 +29,9 @@ async function say(...frames: (object | string | null | number | boolean)[]): Pr
       requestLimits: unlimited,
       log: { state: async () => undefined },
       feeds: { open: () => ({ join: notFound, leave: () => {} }), release: () => {} },
-    } as unknown as Rooms,
+    } as unknown as AppContext,
     authenticator: { verify },
-    lifetimes: tokenLifetimes({ isRevoked: ({ jti }) => jti === 'gone', onChange: () => () => {} }),
+    lifetimes: createTokenExpiry({ isRevoked: ({ jti }) => jti === 'gone', onChange: () => () => {} }),
     connections: {
       awaitToken: () => () => released.push('unauthenticated'),
       admit: () => () => released.push('user'),
@@ -40,7 +40,7 @@ async function say(...frames: (object | string | null | number | boolean)[]): Pr
     tokenDeadlineMs: 60_000,
     metrics: { refused: () => {}, requested: () => {} },
     waiting,
-  } as unknown as Live;
+  } as unknown as LiveContext;
   const connection = {
     send: (frame: string) => {
       const { type, data, reason, id } = JSON.parse(frame);
@@ -50,10 +50,10 @@ async function say(...frames: (object | string | null | number | boolean)[]): Pr
     close: (reason: CloseReason) => void answers.push(`closed: ${reason}`),
     setReading: () => {},
     limitMessages: () => true,
-    hasTooMuchUnsent: false,
+    isSendBufferFull: false,
   };
-  const session = new ChatSession(connection, live, chatAudience());
-  for (const frame of frames) session.hear(typeof frame === 'string' ? frame : JSON.stringify(frame));
+  const session = new ChatSession(connection, live, createChatBroadcaster());
+  for (const frame of frames) session.onFrame(typeof frame === 'string' ? frame : JSON.stringify(frame));
   // Commands are obeyed one after the other: several turns of the loop see all of them through.
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
   session.end();
@@ -148,21 +148,21 @@ describe('a /chat session', () => {
     const live = {
       rooms: { requestLimits: unlimited, feeds: { open: () => ({ join, leave: () => {} }), release: () => {} } },
       authenticator: { verify },
-      lifetimes: tokenLifetimes({ isRevoked: () => false, onChange: () => () => {} }),
+      lifetimes: createTokenExpiry({ isRevoked: () => false, onChange: () => () => {} }),
       connections: { awaitToken: () => () => {}, admit: () => () => {} },
       limits: {},
       tokenDeadlineMs: 60_000,
       metrics: { refused: (_transport: string, code: string) => refused.push(code), requested: () => {} },
       waiting: { count: 0, bytes: 0 },
       logger: { error: () => {} },
-    } as unknown as Live;
+    } as unknown as LiveContext;
     const connection = {
       ...{ send: () => true, close: () => {}, setReading: () => {}, limitMessages: () => true },
-      hasTooMuchUnsent: false,
+      isSendBufferFull: false,
     };
-    const session = new ChatSession(connection, live, chatAudience());
-    session.hear(JSON.stringify(token('good')));
-    session.hear(JSON.stringify({ type: 'select_room', room_id: 5 }));
+    const session = new ChatSession(connection, live, createChatBroadcaster());
+    session.onFrame(JSON.stringify(token('good')));
+    session.onFrame(JSON.stringify({ type: 'select_room', room_id: 5 }));
     for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
     session.end();
     judge();
@@ -180,20 +180,20 @@ describe('a /chat session', () => {
       tokenDeadlineMs: 60_000,
       metrics: { refused: (_transport: string, code: string) => done.push(code), requested: () => {} },
       waiting,
-    } as unknown as Live;
+    } as unknown as LiveContext;
     const connection = {
       send: () => true,
       close: (reason: CloseReason) => void done.push(`closed: ${reason}`),
       setReading: (reading: boolean) => void done.push(`reading: ${reading}`),
       limitMessages: (bytes: number) => done.push(`at most ${bytes}`) > 0,
-      hasTooMuchUnsent: false,
+      isSendBufferFull: false,
     };
-    const session = new ChatSession(connection, live, chatAudience());
-    session.hear(JSON.stringify(token('good')));
+    const session = new ChatSession(connection, live, createChatBroadcaster());
+    session.onFrame(JSON.stringify(token('good')));
     expect(done, 'what follows the token may be larger').to.deep.equal(['at most 65536']);
     waiting.bytes += 64 * 1_048_576;
     const before = waiting.bytes;
-    session.hear(JSON.stringify({ type: 'select_room', room_id: 5, padding: 'x'.repeat(4_000) }));
+    session.onFrame(JSON.stringify({ type: 'select_room', room_id: 5, padding: 'x'.repeat(4_000) }));
     expect(waiting.bytes - before, 'the text is not kept').to.be.below(1_000);
     session.end();
   });
@@ -205,16 +205,16 @@ describe('a /chat session', () => {
       tokenDeadlineMs: 60_000,
       metrics: { closedUnread: () => done.push('counted') },
       waiting: { count: 0, bytes: 0 },
-    } as unknown as Live;
+    } as unknown as LiveContext;
     const connection = {
-      ...{ send: () => true, setReading: () => {}, limitMessages: () => true, hasTooMuchUnsent: false },
+      ...{ send: () => true, setReading: () => {}, limitMessages: () => true, isSendBufferFull: false },
       close: (reason: CloseReason) => void done.push(reason),
     };
-    const session = new ChatSession(connection, live, chatAudience());
-    session.checkUnsent();
+    const session = new ChatSession(connection, live, createChatBroadcaster());
+    session.checkSendBuffer();
     expect(done).to.deep.equal([]);
-    connection.hasTooMuchUnsent = true;
-    for (let n = 0; n < 2; n++) session.checkUnsent();
+    connection.isSendBufferFull = true;
+    for (let n = 0; n < 2; n++) session.checkSendBuffer();
     expect(done).to.deep.equal(['counted', 'does_not_read']);
   });
 });

@@ -3,25 +3,25 @@ import SwaggerParser from '@apidevtools/swagger-parser';
 import { Parser } from '@asyncapi/parser';
 import { expect } from 'chai';
 import type { Router } from 'express';
-import type { Rooms } from '../../../../src/features/app-context.ts';
+import type { AppContext } from '../../../../src/features/app-context.ts';
 import type { Revocations } from '../../../../src/features/revocations/revocations.ts';
 import { type ChatFrameName, chatCommands, chatFrames } from '../../../../src/protocol/chat-commands.ts';
 import type { Answer, Route } from '../../../../src/protocol/rest/route.ts';
 import { restRoutes } from '../../../../src/protocol/rest-routes.ts';
 import { requests, serverEvents } from '../../../../src/protocol/socket-events.ts';
-import { adminRoutes } from '../../../../src/transports/http/admin.routes.ts';
-import { asyncapiDocument } from '../../../../src/transports/http/documents/asyncapi.ts';
-import { documentsRoutes } from '../../../../src/transports/http/documents/documents.routes.ts';
-import { openapiDocument } from '../../../../src/transports/http/documents/openapi.ts';
-import { membersRoutes } from '../../../../src/transports/http/members.routes.ts';
-import { messagesRoutes } from '../../../../src/transports/http/messages.routes.ts';
-import { operationsRoutes } from '../../../../src/transports/http/operations.routes.ts';
-import { roomsRoutes } from '../../../../src/transports/http/rooms.routes.ts';
+import { createAdminRoutes } from '../../../../src/transports/http/admin.routes.ts';
+import { createAsyncapiDocument } from '../../../../src/transports/http/documents/asyncapi.ts';
+import { createDocumentRoutes } from '../../../../src/transports/http/documents/documents.routes.ts';
+import { createOpenapiDocument } from '../../../../src/transports/http/documents/openapi.ts';
+import { createMemberRoutes } from '../../../../src/transports/http/members.routes.ts';
+import { createMessageRoutes } from '../../../../src/transports/http/messages.routes.ts';
+import { createOperationsRoutes } from '../../../../src/transports/http/operations.routes.ts';
+import { createRoomRoutes } from '../../../../src/transports/http/rooms.routes.ts';
 import { checksOf, closed } from '../../../helpers/json-checks.ts';
 import type { Loose } from '../../../helpers/loose.ts';
 
-const openapi: Loose = JSON.parse(JSON.stringify(openapiDocument()));
-const asyncapi: Loose = JSON.parse(JSON.stringify(asyncapiDocument()));
+const openapi: Loose = JSON.parse(JSON.stringify(createOpenapiDocument()));
+const asyncapi: Loose = JSON.parse(JSON.stringify(createAsyncapiDocument()));
 const routes = Object.entries<Route>(restRoutes);
 
 /** `GET /rooms/:id` of every route that a router serves. */
@@ -35,7 +35,7 @@ function servedBy(router: Router, prefix = ''): string[] {
 
 describe('the table of routes', () => {
   it('has what the routers serve, and no more', () => {
-    const rooms = {} as Rooms;
+    const rooms = {} as AppContext;
     const audit = { revoked() {}, lifted() {}, refused() {} };
     const admin = { token: '', revocations: {} as Revocations, audit, bodyBytes: 0 };
     const metrics = { contentType: '', text: async () => '' };
@@ -47,11 +47,13 @@ describe('the table of routes', () => {
       isOpen: () => true,
     };
     const served = [
-      ...[roomsRoutes(rooms), membersRoutes(rooms), messagesRoutes(rooms)].flatMap((one) => servedBy(one, '/rooms')),
-      ...servedBy(adminRoutes(admin), '/admin'),
-      ...servedBy(operationsRoutes(operations)),
+      ...[createRoomRoutes(rooms), createMemberRoutes(rooms), createMessageRoutes(rooms)].flatMap((one) =>
+        servedBy(one, '/rooms'),
+      ),
+      ...servedBy(createAdminRoutes(admin), '/admin'),
+      ...servedBy(createOperationsRoutes(operations)),
       // The files of the page are the page's own.
-      ...servedBy(documentsRoutes()).filter((route) => !route.includes('/docs/')),
+      ...servedBy(createDocumentRoutes()).filter((route) => !route.includes('/docs/')),
     ];
     expect(routes.map(([, { method, path }]) => `${method} ${path}`)).to.have.members(served);
   });

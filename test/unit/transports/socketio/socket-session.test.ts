@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { expect } from 'chai';
-import { tokenLifetimes } from '../../../../src/auth/token-expiry.ts';
-import type { Live } from '../../../../src/transports/live-context.ts';
+import { createTokenExpiry } from '../../../../src/auth/token-expiry.ts';
+import type { LiveContext } from '../../../../src/transports/live-context.ts';
 import { type RoomsSocket, SocketSession } from '../../../../src/transports/socketio/socket-session.ts';
 import { unlimited } from '../../../helpers/unlimited.ts';
 
@@ -20,10 +20,10 @@ function begin(isRevoked: boolean, { waiting = { count: 0, bytes: 0 }, sendRate 
     },
     on: () => {},
   } as unknown as RoomsSocket;
-  const lifetimes = tokenLifetimes({ isRevoked: () => isRevoked, onChange: () => () => {} });
+  const lifetimes = createTokenExpiry({ isRevoked: () => isRevoked, onChange: () => () => {} });
   const metrics = { refused: () => {}, requested: () => {} };
   const rooms = { requestLimits: unlimited, settings: { contentBytes: 0 }, sendRate };
-  const live = { lifetimes, metrics, rooms, waiting } as unknown as Live;
+  const live = { lifetimes, metrics, rooms, waiting } as unknown as LiveContext;
   new SocketSession(socket, { actor, issuedAt: 0, expiresAt: null, jti: null }, live);
   const ask = async (name: string, payload: unknown = {}) => {
     const answers: unknown[] = [];
