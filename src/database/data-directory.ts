@@ -60,7 +60,10 @@ export async function lockDataDirectory(directory: string, options: LockOptions 
   if (fileLock === 'taken') throw createInUseError(directory, readHolder(path));
   try {
     const found = readHolder(path);
-    if (found && isAlive(found)) throw createInUseError(directory, found);
+    // Process numbers and start times repeat between containers. The kernel's lock proves that this holder is not alive.
+    const isNamesake = found?.pid === process.pid && found.started === readProcessStart(process.pid);
+    if (found && isAlive(found) && !(isNamesake && fileLock !== 'unsupported'))
+      throw createInUseError(directory, found);
     const isForeign = found !== undefined && found.boot !== '' && found.boot !== readBootId();
     if (isForeign || (found && fileLock === 'unsupported')) {
       onWait(

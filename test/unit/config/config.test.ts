@@ -44,13 +44,13 @@ describe('configuration', () => {
   });
 
   it('has the limits of the specification', () => {
-    expect(readConfig({})).to.deep.include({ tokenDeadlineMs: 60_000, sweepMs: 2_000, roomCreateLevel: 100 });
+    expect(readConfig({})).to.deep.include({ authTimeoutMs: 60_000, reconcileIntervalMs: 2_000, roomCreateLevel: 100 });
     expect(readConfig({}).limits).to.deep.include({
       contentBytes: 8_192,
       frameBytes: 65_536,
       roomsPerConnection: 128,
       connectionsPerUser: 20,
-      unsentBytes: 1_048_576,
+      sendBufferBytes: 1_048_576,
     });
   });
 

@@ -37,7 +37,7 @@ const table: [
   level: number,
   rules: string[],
   rights: string,
-  lack: string | null,
+  denialReason: string | null,
 ][] = [
   ['nothing without a rule', group, 100, [], '', 'RULE_REMOVED'],
   ['nothing by rules of others', group, 100, ['stranger:rwa'], '', 'RULE_REMOVED'],
@@ -73,9 +73,9 @@ const table: [
 ];
 
 describe('rights', () => {
-  for (const [what, room, level, rules, rights, lack] of table) {
+  for (const [what, room, level, rules, rights, denialReason] of table) {
     it(`are ${what}`, () => {
-      expect(authorize(actor(level), room, rules.map(rule))).to.deep.equal({ rights, lack });
+      expect(authorize(actor(level), room, rules.map(rule))).to.deep.equal({ rights, denialReason });
     });
   }
 

@@ -25,21 +25,21 @@ async function say(...frames: (object | string | null | number | boolean)[]): Pr
   const released: string[] = [];
   const waiting = { count: 0, bytes: 0 };
   const live = {
-    rooms: {
+    context: {
       requestLimits: unlimited,
-      log: { state: async () => undefined },
+      log: { snapshot: async () => undefined },
       feeds: { open: () => ({ join: notFound, leave: () => {} }), release: () => {} },
     } as unknown as AppContext,
     authenticator: { verify },
-    lifetimes: createTokenExpiry({ isRevoked: ({ jti }) => jti === 'gone', onChange: () => () => {} }),
+    tokenExpiry: createTokenExpiry({ isRevoked: ({ jti }) => jti === 'gone', onChange: () => () => {} }),
     connections: {
       awaitToken: () => () => released.push('unauthenticated'),
       admit: () => () => released.push('user'),
     },
     limits: {},
-    tokenDeadlineMs: 60_000,
+    authTimeoutMs: 60_000,
     metrics: { refused: () => {}, requested: () => {} },
-    waiting,
+    queuedRequests: waiting,
   } as unknown as LiveContext;
   const connection = {
     send: (frame: string) => {
@@ -146,14 +146,14 @@ describe('a /chat session', () => {
       throw new ChatError(member.actor.user === user ? 'NOT_FOUND' : 'FORBIDDEN');
     };
     const live = {
-      rooms: { requestLimits: unlimited, feeds: { open: () => ({ join, leave: () => {} }), release: () => {} } },
+      context: { requestLimits: unlimited, feeds: { open: () => ({ join, leave: () => {} }), release: () => {} } },
       authenticator: { verify },
-      lifetimes: createTokenExpiry({ isRevoked: () => false, onChange: () => () => {} }),
+      tokenExpiry: createTokenExpiry({ isRevoked: () => false, onChange: () => () => {} }),
       connections: { awaitToken: () => () => {}, admit: () => () => {} },
       limits: {},
-      tokenDeadlineMs: 60_000,
+      authTimeoutMs: 60_000,
       metrics: { refused: (_transport: string, code: string) => refused.push(code), requested: () => {} },
-      waiting: { count: 0, bytes: 0 },
+      queuedRequests: { count: 0, bytes: 0 },
       logger: { error: () => {} },
     } as unknown as LiveContext;
     const connection = {
@@ -177,9 +177,9 @@ describe('a /chat session', () => {
       authenticator: { verify: () => new Promise(() => {}) },
       connections: { awaitToken: () => () => {} },
       limits: { frameBytes: 65_536 },
-      tokenDeadlineMs: 60_000,
+      authTimeoutMs: 60_000,
       metrics: { refused: (_transport: string, code: string) => done.push(code), requested: () => {} },
-      waiting,
+      queuedRequests: waiting,
     } as unknown as LiveContext;
     const connection = {
       send: () => true,
@@ -202,9 +202,9 @@ describe('a /chat session', () => {
     const done: string[] = [];
     const live = {
       connections: { awaitToken: () => () => {} },
-      tokenDeadlineMs: 60_000,
-      metrics: { closedUnread: () => done.push('counted') },
-      waiting: { count: 0, bytes: 0 },
+      authTimeoutMs: 60_000,
+      metrics: { closedSlowConsumer: () => done.push('counted') },
+      queuedRequests: { count: 0, bytes: 0 },
     } as unknown as LiveContext;
     const connection = {
       ...{ send: () => true, setReading: () => {}, limitMessages: () => true, isSendBufferFull: false },

@@ -20,10 +20,10 @@ function begin(isRevoked: boolean, { waiting = { count: 0, bytes: 0 }, sendRate 
     },
     on: () => {},
   } as unknown as RoomsSocket;
-  const lifetimes = createTokenExpiry({ isRevoked: () => isRevoked, onChange: () => () => {} });
+  const tokenExpiry = createTokenExpiry({ isRevoked: () => isRevoked, onChange: () => () => {} });
   const metrics = { refused: () => {}, requested: () => {} };
-  const rooms = { requestLimits: unlimited, settings: { contentBytes: 0 }, sendRate };
-  const live = { lifetimes, metrics, rooms, waiting } as unknown as LiveContext;
+  const context = { requestLimits: unlimited, settings: { contentBytes: 0 }, sendRate };
+  const live = { tokenExpiry, metrics, context, queuedRequests: waiting } as unknown as LiveContext;
   new SocketSession(socket, { actor, issuedAt: 0, expiresAt: null, jti: null }, live);
   const ask = async (name: string, payload: unknown = {}) => {
     const answers: unknown[] = [];
@@ -41,7 +41,7 @@ describe('the requests of a Socket.IO session that wait', () => {
   /** On a node whose database answers nothing. */
   function hanging(waiting = { count: 0, bytes: 0 }) {
     const forever = () => new Promise(() => {});
-    return { waiting, ask: begin(false, { waiting, sendRate: { take: forever } }).ask };
+    return { waiting, ask: begin(false, { waiting, sendRate: { consume: forever } }).ask };
   }
 
   it('are limited by their bytes', async () => {
