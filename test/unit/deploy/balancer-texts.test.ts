@@ -1,0 +1,23 @@
+import { expect } from 'chai';
+import { type ErrorCode, errors } from '../../../src/core/errors.ts';
+import { readDocument } from '../../helpers/markdown.ts';
+
+/** `"code":404,"message":"…","reason":"NOT_FOUND"`, in either file. */
+const refusal = /"code":(\d+),"message":"([^"]+)","reason":"([A-Z_]+)"/g;
+
+for (const path of ['deploy/nginx.conf', 'deploy/haproxy.cfg']) {
+  describe(path, () => {
+    const refusals = [...readDocument(path).matchAll(refusal)];
+
+    it('has a text for every status that the balancer answers by itself', () => {
+      const statuses = refusals.map(([, status]) => Number(status));
+      expect(statuses).to.include.members([400, 404, 405, 408, 413, 429, 500, 502, 503, 504]);
+    });
+
+    for (const [, status, message, reason] of refusals) {
+      it(`refuses with ${status} in the words of the service`, () => {
+        expect(message).to.equal(errors[reason as ErrorCode].message);
+      });
+    }
+  });
+}
