@@ -9,7 +9,7 @@ import type { RunningServer } from './server.ts';
 
 export { ConfigError } from './config/config.ts';
 
-/** By their names in the environment, as README's table has them. The environment of the process is taken as it is. */
+/** Settings by their names in the environment (docs/operations/settings.md); `process.env` can be passed as it is. */
 export type Settings = {
   readonly [N in keyof z.input<typeof environment> | FileSetting]?: string | number | undefined;
 };

@@ -9,7 +9,7 @@ const usage = `nano-messaging start, or npm start: starts a node, on http://127.
 
   --help
 
-Settings are environment variables; README.md lists them. SIGTERM and SIGINT drain, a second one ends at once.
+Settings are environment variables; docs/operations/settings.md lists them. SIGTERM and SIGINT drain, a second one ends at once.
 
 Exit codes: 0 drained in time; 1 not in time, or it could not start or go on; 143 and 130 ended by a signal before it had started`;
 
