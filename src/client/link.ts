@@ -135,7 +135,7 @@ export class Link {
  */
 export function parseServiceUrl(url: string): { url: string; path: string } {
   const [, origin, mountPath] = /^((?:https?|wss?):\/\/[^/?#]+)([^?#]*)$/i.exec(url) ?? [];
-  if (!origin) throw new TypeError(`url must be http(s):// or ws(s):// with a host and no query: ${url}`);
+  if (!origin) throw new TypeError(`url must be http(s)://host/path without a query: ${url}`);
   return { url: origin + namespace, path: `${mountPath!.replace(/\/+$/, '')}/socket.io/` };
 }
 

@@ -150,7 +150,7 @@ export class Room implements ClientRoom {
     if (!this.isWanted) return;
     this.#status.removalReason = code;
     // The answer to a pending join comes after the removal, and says whether the user is in the room.
-    if (!this.#subscription.isJoining) this.#enterRemoved();
+    if (this.#subscription.state !== 'joining') this.#enterRemoved();
   }
 
   #join(): void {

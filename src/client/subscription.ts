@@ -18,6 +18,9 @@ export interface SubscriptionEvents {
 
 const firstPageSize = 100;
 
+/** As in the third table of STATES.md. */
+export type SubscriptionState = 'idle' | 'joining' | 'loading' | 'waiting';
+
 /** Subscribes to a room: joins, resumes at the cursor after a reconnect, and joins again to fill a gap. */
 export class Subscription {
   /** The room's number, known from the first answer on; events carry it even if the room was joined by its UUID. */
@@ -41,8 +44,10 @@ export class Subscription {
     this.#events = events;
   }
 
-  get isJoining(): boolean {
-    return this.#pendingJoin !== undefined;
+  get state(): SubscriptionState {
+    if (this.#pendingJoin) return 'joining';
+    if (this.#loading) return 'loading';
+    return this.#retryTimer ? 'waiting' : 'idle';
   }
 
   /** Joining again while joined keeps the subscription and reads the rights anew. */
@@ -80,7 +85,7 @@ export class Subscription {
   /** Ignores the answers to pending requests. */
   stop(): void {
     clearTimeout(this.#retryTimer);
-    this.#pendingJoin = this.#loading = undefined;
+    this.#pendingJoin = this.#loading = this.#retryTimer = undefined;
     this.#shouldJoinAgain = false;
   }
 

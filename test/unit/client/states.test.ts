@@ -1,0 +1,774 @@
+import { readFileSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
+import { expect } from 'chai';
+import type { ConnectionState, RoomState } from '../../../src/client/api.ts';
+import { Connection, defaultTimeouts, type RoomConnection } from '../../../src/client/connection.ts';
+import { ChatClientError, type ClientErrorCode } from '../../../src/client/errors.ts';
+import type { LinkEvents } from '../../../src/client/link.ts';
+import { Room } from '../../../src/client/room.ts';
+import { type ChangeEvent, Subscription } from '../../../src/client/subscription.ts';
+import type { Loose } from '../../helpers/loose.ts';
+
+/** A real class behind fakes, in one of its states. */
+interface Machine {
+  /** As a column of the table. */
+  state(): string;
+  /** What it has done since the last call. */
+  takeActions(): string[];
+}
+
+interface Behaviour<M extends Machine> {
+  name: string;
+  /** Brings a fresh machine into each state. `event` is the row under test, for events that need a history. */
+  states: Record<string, (machine: M, event: string) => Promise<void>>;
+  /** Fires the event. Returns false if nothing could fire it. */
+  events: Record<string, (machine: M) => Promise<boolean> | boolean>;
+  create(): M;
+}
+
+interface Table {
+  states: string[];
+  rows: { event: string; cells: string[] }[];
+}
+
+const document = readFileSync(new URL('../../../src/client/STATES.md', import.meta.url), 'utf8');
+
+function readTable(name: string): Table {
+  const section = document.split(/^## /m).find((part) => part.startsWith(`${name}\n`))!;
+  const [head, , ...rows] = [...section.matchAll(/^\| (.+) \|$/gm)].map(([, cells]) => cells!.split(' | '));
+  return {
+    states: head!.slice(1).map((state) => state.replaceAll('`', '')),
+    rows: rows.map(([event, ...cells]) => ({ event: event!, cells })),
+  };
+}
+
+/** Timers fire when the test says so. */
+const timers = new Map<number, { fire: () => void; ms: number }>();
+const realTimers = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
+let onTimer: ((ms: number) => void) | undefined;
+
+function installFakeTimers(): void {
+  let next = 1;
+  Object.assign(globalThis, {
+    setTimeout: (fire: () => void, ms: number) => {
+      timers.set(next, { fire, ms });
+      onTimer?.(ms);
+      return next++;
+    },
+    clearTimeout: (id: number) => void timers.delete(id),
+  });
+}
+
+function fireTimer(isMeant: (ms: number) => boolean = () => true): boolean {
+  const [id, timer] = [...timers].find(([, { ms }]) => isMeant(ms)) ?? [];
+  if (id === undefined) return false;
+  timers.delete(id);
+  timer!.fire();
+  return true;
+}
+
+function describeStates<M extends Machine>({ name, states, events, create }: Behaviour<M>): void {
+  const table = readTable(name);
+  const kind = name.toLowerCase();
+
+  it(`names every state and every event of a ${kind} in its table of STATES.md`, () => {
+    expect(table.states).to.deep.equal(Object.keys(states));
+    expect(table.rows.map(({ event }) => event)).to.deep.equal(Object.keys(events));
+    for (const { event, cells } of table.rows) expect(cells, event).to.have.length(table.states.length);
+  });
+
+  for (const { event, cells } of table.rows) {
+    for (const [column, cell] of cells.entries()) {
+      const from = table.states[column]!;
+      const [next, ...actions] = cell.split('; ');
+      const to = next === 'stays' || next === 'ignored' ? from : next!.replaceAll('`', '');
+      const does = actions.length > 0 ? `, with “${actions.join('”, “')}”,` : '';
+      const effect =
+        cell === '—'
+          ? `never has a ${kind} that is “${from}” when`
+          : cell === 'ignored'
+            ? `leaves a ${kind} that is “${from}” unchanged when`
+            : to === from
+              ? `keeps a ${kind} “${from}”${does || ','} when`
+              : `moves a ${kind} from “${from}” to “${to}”${does} when`;
+      it(`${effect} ${event}`.replaceAll('`', ''), async () => {
+        const machine = create();
+        await states[from]!(machine, cell === '—' ? '' : event);
+        await setImmediate();
+        expect(machine.state(), 'before').to.equal(from);
+        machine.takeActions();
+        const hasFired = await events[event]!(machine);
+        await setImmediate();
+        expect(hasFired).to.equal(cell !== '—');
+        if (!hasFired) return;
+        expect(machine.state(), 'after').to.equal(to);
+        expect(machine.takeActions()).to.deep.equal(actions.map((action) => action.trim()));
+      });
+    }
+  }
+}
+
+const me = '00000000-0000-0000-0000-00000000000a';
+const error = (code: ClientErrorCode, retryAfterMs?: number) => new ChatClientError(code, code, { retryAfterMs });
+
+interface Request {
+  name: string;
+  payload: Loose;
+  answer: (error: ChatClientError | undefined, ack?: Loose) => void;
+}
+
+/** The requests that wait for their answers. */
+class FakeRequests {
+  readonly pending: Request[] = [];
+  readonly #onRequest: (name: string) => void;
+
+  constructor(onRequest: (name: string) => void) {
+    this.#onRequest = onRequest;
+  }
+
+  request = (name: string, payload: Loose, answer: Request['answer']) => {
+    this.pending.push({ name, payload, answer });
+    this.#onRequest(name);
+  };
+
+  /** Answers the latest request of this name. */
+  answer(name: string, refusal: ChatClientError | undefined, ack?: Loose): boolean {
+    const index = this.pending.findLastIndex((request) => request.name === name);
+    if (index < 0) return false;
+    this.pending.splice(index, 1)[0]!.answer(refusal, ack);
+    return true;
+  }
+
+  /** As a link does when it ends. */
+  lose(code: 'UNREACHABLE' | 'CLOSED'): void {
+    for (const { answer } of this.pending.splice(0)) answer(error(code));
+  }
+}
+
+describe('the connection states of the client', () => {
+  const token = (level: number) => `x.${btoa(JSON.stringify({ sub: me, levelOnEntity: level }))}.x`;
+
+  class FakeLink {
+    hasConnected = false;
+    hasEnded = false;
+    readonly events: LinkEvents;
+    readonly requests: FakeRequests;
+    readonly request: FakeRequests['request'];
+    readonly #onClose: () => void;
+
+    constructor(events: LinkEvents, onRequest: (name: string) => void, onClose: () => void) {
+      this.events = events;
+      this.requests = new FakeRequests(onRequest);
+      this.request = this.requests.request;
+      this.#onClose = onClose;
+    }
+
+    close(): void {
+      this.#onClose();
+      this.end(error('CLOSED'));
+    }
+
+    end(why: ChatClientError): void {
+      this.hasEnded = true;
+      this.events.onDisconnect(why);
+    }
+  }
+
+  class ConnectionMachine implements Machine {
+    readonly connection: Connection;
+    readonly tokenCalls: { resolve(token: string): void; reject(error: Error): void }[] = [];
+    link: FakeLink | undefined;
+    areOptionsRejected = false;
+    #actions: string[] = [];
+    #states: ConnectionState[] = [];
+    #publicState: ConnectionState = 'connecting';
+
+    constructor() {
+      const act = (action: string) => void this.#actions.push(action);
+      const options = {
+        url: 'http://localhost',
+        token: () => {
+          act('call the token function');
+          const { promise, resolve, reject } = Promise.withResolvers<string>();
+          this.tokenCalls.push({ resolve, reject });
+          return promise;
+        },
+      };
+      this.connection = new Connection(
+        options,
+        {
+          onState: (state) => void this.#states.push(state),
+          onError: () => act('report the error'),
+          onConnect: () => act('join the rooms'),
+          onDisconnect: () => act('mark the rooms as reconnecting'),
+          onUnauthorized: () => act('reject waiting joins'),
+          onClaimsChanged: () => act('refresh the rights'),
+          onEvent: () => act('pass it to the rooms'),
+          onFrame: () => {},
+        },
+        (_options, _timeouts, events) => {
+          if (this.areOptionsRejected) throw new Error('unknown transport');
+          act('open a link');
+          const close = () => act('close the link');
+          this.link = new FakeLink(events, (name) => act(`request \`${name}\``), close);
+          return this.link as Loose;
+        },
+      );
+      onTimer = (ms) => {
+        if (this.connection.link && ms !== defaultTimeouts.tokenMs) act('schedule a refresh');
+      };
+    }
+
+    state(): string {
+      const { state } = this.connection;
+      if (state !== 'connecting') return state;
+      if (this.link?.hasEnded === false) return 'connecting: link';
+      return this.#hasBackoff() ? 'connecting: backoff' : 'connecting: token';
+    }
+
+    takeActions(): string[] {
+      const { state } = this.connection;
+      expect(this.#states.splice(0).at(-1) ?? this.#publicState, 'the state event').to.equal(state);
+      this.#publicState = state;
+      return this.#actions.splice(0);
+    }
+
+    async connectTo(level = 1): Promise<void> {
+      await this.requestToken();
+      await this.returnToken(level);
+      this.link!.hasConnected = true;
+      this.link!.events.onConnect();
+    }
+
+    async requestToken(): Promise<void> {
+      this.connection.connect();
+      await setImmediate();
+    }
+
+    async returnToken(level = 1): Promise<boolean> {
+      const call = this.tokenCalls.shift();
+      call?.resolve(token(level));
+      await setImmediate();
+      return call !== undefined;
+    }
+
+    async failToken(): Promise<boolean> {
+      const call = this.tokenCalls.shift();
+      call?.reject(new Error('the backend is down'));
+      await setImmediate();
+      return call !== undefined;
+    }
+
+    /** The service refuses only links that are being opened. */
+    refuse(why: ChatClientError): boolean {
+      if (!this.link || this.link.hasEnded || this.link.hasConnected) return false;
+      this.link.end(why);
+      return true;
+    }
+
+    lose(why: ChatClientError): boolean {
+      if (!this.link || this.link.hasEnded) return false;
+      this.link.end(why);
+      return true;
+    }
+
+    receive(name: string, payload: object): boolean {
+      if (!this.link?.hasConnected || this.link.hasEnded) return false;
+      this.link.events.onEvent(name, payload as never);
+      return true;
+    }
+
+    async elapse(): Promise<boolean> {
+      const hasFired = fireTimer((ms) => ms !== defaultTimeouts.tokenMs);
+      await setImmediate();
+      return hasFired;
+    }
+
+    #hasBackoff = () => [...timers.values()].some(({ ms }) => ms !== defaultTimeouts.tokenMs);
+  }
+
+  const notValidYet = error('UNAUTHENTICATED', 5_000);
+  const beforeEvent: Record<string, (machine: ConnectionMachine) => Promise<void>> = {
+    async 'the browser is online before a draining server may be asked again'(machine) {
+      await machine.connectTo();
+      machine.receive('server:draining', { reconnect_after_ms: 60_000 });
+      machine.lose(error('UNREACHABLE'));
+    },
+    async 'the service rejects the token, for the third time in a row'(machine) {
+      for (let n = 1; n <= 2; n++) {
+        await machine.requestToken();
+        await machine.returnToken();
+        machine.refuse(error('TOKEN_EXPIRED'));
+      }
+    },
+    async 'the token function returns a token, socket.io-client rejects the options'(machine) {
+      machine.areOptionsRejected = true;
+    },
+  };
+  /** Further steps of a live connection. */
+  const refreshSteps: Record<string, number> = {
+    'the refresh is due': 1,
+    'the refresh gets a token': 2,
+    'the refresh gets no token': 2,
+    'the service accepts a refresh with the same claims': 3,
+    'the service accepts a refresh with other claims': 4,
+    'the service refuses a refresh': 3,
+  };
+  const answerRefresh = (machine: ConnectionMachine, refusal?: ChatClientError) =>
+    machine.link?.requests.answer('token:refresh', refusal, {}) ?? false;
+
+  installAround();
+  describeStates<ConnectionMachine>({
+    name: 'Connection',
+    create: () => new ConnectionMachine(),
+    states: {
+      async 'connecting: token'(machine, event) {
+        await beforeEvent[event]?.(machine);
+        await machine.requestToken();
+      },
+      async 'connecting: link'(machine, event) {
+        await beforeEvent[event]?.(machine);
+        await machine.requestToken();
+        await machine.returnToken();
+      },
+      async 'connecting: backoff'(machine, event) {
+        await beforeEvent[event]?.(machine);
+        await machine.requestToken();
+        await machine.returnToken();
+        machine.refuse(
+          event === 'the backoff elapses, the next token was not valid yet' ? notValidYet : error('TIMEOUT'),
+        );
+      },
+      async connected(machine, event) {
+        await beforeEvent[event]?.(machine);
+        await machine.connectTo();
+        const steps = refreshSteps[event] ?? 0;
+        if (steps >= 1) machine.receive('token:expiring', { in_ms: 60_000 });
+        if (steps >= 2) await machine.elapse();
+        if (steps >= 3) await machine.returnToken(steps === 4 ? 2 : 1);
+      },
+      async unauthorized(machine, event) {
+        await beforeEvent[event]?.(machine);
+        await machine.requestToken();
+        await machine.returnToken();
+        machine.refuse(error('BAD_REQUEST'));
+      },
+      async closed(machine, event) {
+        await beforeEvent[event]?.(machine);
+        await machine.requestToken();
+        machine.connection.close();
+      },
+    },
+    events: {
+      '`connect()` is called': ({ connection }) => {
+        connection.connect();
+        return true;
+      },
+      '`close()` is called': ({ connection }) => {
+        connection.close();
+        return true;
+      },
+      'the browser is online': ({ connection }) => {
+        connection.retryNow();
+        return true;
+      },
+      'the browser is online before a draining server may be asked again': ({ connection }) => {
+        connection.retryNow();
+        return true;
+      },
+      'the token function returns a token': (machine) => machine.returnToken(),
+      'the token function returns a token, socket.io-client rejects the options': (machine) => machine.returnToken(),
+      'the token function fails': (machine) => machine.failToken(),
+      'the link connects': ({ link }) => {
+        if (!link || link.hasEnded || link.hasConnected) return false;
+        link.hasConnected = true;
+        link.events.onConnect();
+        return true;
+      },
+      'the link is lost': (machine) => machine.lose(error('UNREACHABLE')),
+      'the service refuses the link for now': (machine) => machine.refuse(error('UNAVAILABLE')),
+      'the service rejects the token, for the first or second time in a row': (machine) =>
+        machine.refuse(error('UNAUTHENTICATED')),
+      'the service rejects the token, for the third time in a row': (machine) =>
+        machine.refuse(error('UNAUTHENTICATED')),
+      'the token is not valid yet': (machine) => machine.refuse(notValidYet),
+      'the token is revoked': (machine) => machine.lose(error('TOKEN_REVOKED')),
+      'the service refuses the link for another reason': (machine) => machine.refuse(error('BAD_REQUEST')),
+      'the backoff elapses': (machine) => machine.elapse(),
+      'the backoff elapses, the next token was not valid yet': (machine) => machine.elapse(),
+      '`token:expiring` arrives': (machine) => machine.receive('token:expiring', { in_ms: 60_000 }),
+      'the refresh is due': (machine) => machine.state() === 'connected' && machine.elapse(),
+      'the refresh gets a token': (machine) => machine.state() === 'connected' && machine.returnToken(),
+      'the refresh gets no token': (machine) => machine.state() === 'connected' && machine.failToken(),
+      'the service accepts a refresh with the same claims': (machine) => answerRefresh(machine),
+      'the service accepts a refresh with other claims': (machine) => answerRefresh(machine),
+      'the service refuses a refresh': (machine) => answerRefresh(machine, error('UNAUTHENTICATED')),
+      'an event of a room arrives': (machine) => machine.receive('message:new', { room_id: 7 }),
+    },
+  });
+});
+
+const cursorOf = (rev: number) => `7.${rev}`;
+const positionOf = (rev: number) => ({ room_id: 7, rev, cursor: cursorOf(rev) });
+const messageOf = (rev: number) => ({ seq: rev, content: `${rev}`, client_msg_id: null });
+const newMessage = (rev: number): ChangeEvent =>
+  ({ name: 'message:new', payload: { ...messageOf(rev), ...positionOf(rev) } }) as Loose;
+const memberChange = (rev: number, entity_UUID = me): ChangeEvent =>
+  ({ name: 'member:changed', payload: { ...positionOf(rev), entity_UUID, kind: 'user', permissions: 'r' } }) as Loose;
+
+/** The acknowledgement of a join at this `rev`, for a client that has everything up to it or must load a page. */
+const joinAck = (rev: number, more: object = {}): Loose => ({
+  ...{ room: { id: 7, name: 'a room', level_admin: 100, last_seq: rev }, rights: 'rw', ...positionOf(rev) },
+  ...{ recovered: false, events: [], ...more },
+});
+const pageAck = (rev: number): Loose => ({ messages: [messageOf(rev)], has_more: true });
+
+function roomConnection(link: FakeRequests): RoomConnection {
+  const limits = { maxMessages: 1_000, maxOutbox: 1_000 };
+  const claims = { user: me, entity: undefined, level: '0' };
+  return { ...limits, timeouts: defaultTimeouts, state: 'connected', refusal: undefined, link, claims } as Loose;
+}
+
+describe('the room states of the client', () => {
+  class RoomMachine implements Machine {
+    readonly requests = new FakeRequests((name) =>
+      this.#act(name === 'message:send' ? 'send the outbox' : `request \`${name}\``),
+    );
+    readonly connection = roomConnection(this.requests) as {
+      -readonly [key in keyof RoomConnection]: RoomConnection[key];
+    };
+    room!: Room;
+    #actions: string[] = [];
+    #states: RoomState[] = [];
+    #publicState: RoomState = 'joining';
+
+    #act(action: string): void {
+      this.#actions.push(action);
+    }
+
+    /** With a message in the outbox that is never answered. */
+    open(): void {
+      this.room = new Room(this.connection, 7, () => this.#act('leave on the server'));
+      this.room.on('state', (state) => void this.#states.push(state));
+      for (const event of ['message', 'member', 'reset'] as const) {
+        this.room.on(event, () => this.#act(`emit \`${event}\``));
+      }
+      this.room.on('outgoing', ({ state }) => state === 'failed' && this.#act('fail the outbox'));
+      this.room.send('pending');
+    }
+
+    openOffline(): void {
+      this.connection.link = undefined;
+      this.open();
+    }
+
+    state(): string {
+      const { state } = this.room;
+      if (state !== 'joining') return state;
+      return this.connection.link ? 'joining: online' : 'joining: offline';
+    }
+
+    takeActions(): string[] {
+      const { state } = this.room;
+      expect(this.#states.splice(0).at(-1) ?? this.#publicState, 'the state event').to.equal(state);
+      this.#publicState = state;
+      return this.#actions.splice(0);
+    }
+
+    /** Watches `joined()` if it can still settle. */
+    watchJoined(): void {
+      if (!this.room.isWanted || this.room.state === 'joined') return;
+      this.room.joined().then(
+        () => this.#act('resolve `joined()`'),
+        () => this.#act('reject `joined()`'),
+      );
+    }
+
+    join(rev = 0): void {
+      this.requests.answer('room:join', undefined, joinAck(rev, { recovered: this.room.info !== undefined }));
+    }
+
+    loseConnection(): boolean {
+      if (!this.connection.link) return false;
+      this.connection.link = undefined;
+      this.room.handleDisconnect();
+      this.requests.lose('UNREACHABLE');
+      return true;
+    }
+
+    /** Only a live connection delivers events. */
+    receive(deliver: () => void): boolean {
+      if (!this.connection.link) return false;
+      deliver();
+      return true;
+    }
+
+    get isWantedOnline(): boolean {
+      return this.room.isWanted && this.connection.link !== undefined;
+    }
+  }
+
+  /** A joined room joins again when its rights may have changed. */
+  const needsPendingJoin = (event: string) =>
+    /while a join is pending|accepts the join|refuses the join|more was missed/.test(event);
+  const withoutPendingJoin = '`room:removed` arrives while no join is pending';
+  const afterRemoval = /after `room:removed`/;
+  const whileOffline = '`rejoin()` is called without a connection';
+  const reconnects = 'the client connects';
+
+  /** What comes between the state and the event. */
+  function prepare(machine: RoomMachine, event: string): void {
+    const { room, requests } = machine;
+    if (room.state === 'joined' && needsPendingJoin(event)) room.refreshRights();
+    if (afterRemoval.test(event)) room.handleRemoval('BANNED');
+    // The join is accepted, and the page of history is still missing.
+    if (room.state === 'joining' && event === withoutPendingJoin) requests.answer('room:join', undefined, joinAck(3));
+    const isOut = ['rejected', 'removed', 'left'].includes(room.state);
+    if (isOut && (event === whileOffline || event === reconnects || event === 'the client becomes unauthorized')) {
+      machine.loseConnection();
+    }
+    machine.watchJoined();
+  }
+
+  const answerJoin = (refusal: ChatClientError | undefined, ack?: Loose) => (machine: RoomMachine) =>
+    machine.requests.answer('room:join', refusal, ack ?? joinAck(0, { recovered: machine.room.info !== undefined }));
+  const hasPendingJoin = ({ requests }: RoomMachine) => requests.pending.some(({ name }) => name === 'room:join');
+
+  installAround();
+  describeStates<RoomMachine>({
+    name: 'Room',
+    create: () => new RoomMachine(),
+    states: {
+      async 'joining: offline'(machine, event) {
+        machine.openOffline();
+        prepare(machine, event);
+      },
+      async 'joining: online'(machine, event) {
+        machine.open();
+        prepare(machine, event);
+      },
+      async joined(machine, event) {
+        machine.open();
+        machine.join();
+        prepare(machine, event);
+      },
+      async reconnecting(machine, event) {
+        machine.open();
+        machine.join();
+        machine.loseConnection();
+        prepare(machine, event);
+      },
+      async rejected(machine, event) {
+        machine.open();
+        machine.requests.answer('room:join', error('NOT_FOUND'));
+        prepare(machine, event);
+      },
+      async removed(machine, event) {
+        machine.open();
+        machine.join();
+        machine.room.handleRemoval('BANNED');
+        prepare(machine, event);
+      },
+      async left(machine, event) {
+        // Its join is never answered.
+        machine.open();
+        machine.room.leave();
+        prepare(machine, event);
+      },
+    },
+    events: {
+      'the client connects'(machine) {
+        if (machine.isWantedOnline) return false;
+        machine.connection.link = machine.requests;
+        machine.room.handleConnect();
+        return true;
+      },
+      'the connection is lost': (machine) => machine.loseConnection(),
+      'the client becomes unauthorized'(machine) {
+        if (machine.isWantedOnline) return false;
+        machine.room.handleUnauthorized(error('UNAUTHENTICATED'));
+        return true;
+      },
+      'the service accepts the join': answerJoin(undefined),
+      'the service refuses the join': answerJoin(error('NOT_FOUND')),
+      'the service refuses the join for now': answerJoin(error('UNAVAILABLE')),
+      '`room:removed` arrives while a join is pending'(machine) {
+        if (!hasPendingJoin(machine)) return false;
+        return machine.receive(() => machine.room.handleRemoval('BANNED'));
+      },
+      'the service accepts the join after `room:removed`': answerJoin(undefined),
+      'the service refuses the join after `room:removed`': answerJoin(error('BANNED')),
+      '`room:removed` arrives while no join is pending': (machine) =>
+        machine.receive(() => machine.room.handleRemoval('BANNED')),
+      'more was missed than the server replays'(machine) {
+        if (!answerJoin(undefined, joinAck(900))(machine)) return false;
+        machine.requests.answer('message:history', undefined, pageAck(900));
+        return true;
+      },
+      'the next message arrives': (machine) => machine.receive(() => machine.room.handle(newMessage(1))),
+      'a rule of the user changes': (machine) => machine.receive(() => machine.room.handle(memberChange(1))),
+      'a rule of another user changes': (machine) =>
+        machine.receive(() => machine.room.handle(memberChange(1, '00000000-0000-0000-0000-00000000000b'))),
+      'the claims of the token change': (machine) => machine.receive(() => machine.room.refreshRights()),
+      '`rejoin()` is called'({ room }) {
+        room.rejoin();
+        return true;
+      },
+      '`rejoin()` is called without a connection'({ room, connection }) {
+        if (connection.link) return false;
+        room.rejoin();
+        return true;
+      },
+      '`leave()` is called'({ room }) {
+        room.leave();
+        return true;
+      },
+      'the client is closed'(machine) {
+        machine.connection.state = 'closed';
+        machine.connection.link = undefined;
+        machine.requests.lose('CLOSED');
+        machine.room.close();
+        return true;
+      },
+    },
+  });
+});
+
+describe('the subscription states of the client', () => {
+  class SubscriptionMachine implements Machine {
+    readonly requests = new FakeRequests((name) => this.#actions.push(`request \`${name}\``));
+    readonly connection = roomConnection(this.requests) as {
+      -readonly [key in keyof RoomConnection]: RoomConnection[key];
+    };
+    readonly subscription = new Subscription(this.connection, 7, {
+      onMessage: () => this.#actions.push('deliver the message'),
+      onChange: () => this.#actions.push('deliver the change'),
+      onJoined: (_joined, isNew) => this.#actions.push(isNew ? 'report a new timeline' : 'report joined'),
+      onRejected: () => this.#actions.push('report rejected'),
+    });
+    #actions: string[] = [];
+    constructor() {
+      this.subscription.join();
+      this.requests.answer('room:join', undefined, joinAck(0));
+    }
+
+    /** Position of the log that it follows; a new timeline is at the join's. */
+    get rev(): number {
+      return this.subscription.state === 'loading' ? 3 : 0;
+    }
+
+    state(): string {
+      return this.subscription.state;
+    }
+
+    takeActions(): string[] {
+      return this.#actions.splice(0);
+    }
+  }
+
+  /** Leaves a page unanswered that is of no interest any more. */
+  function abandonPage({ subscription, requests }: SubscriptionMachine): void {
+    subscription.join();
+    requests.answer('room:join', undefined, joinAck(2));
+    subscription.stop();
+  }
+
+  function abandonJoin({ subscription }: SubscriptionMachine): void {
+    subscription.join();
+    subscription.stop();
+  }
+
+  const answer =
+    (name: 'room:join' | 'message:history', refusal: ChatClientError | undefined, ack?: Loose) =>
+    ({ requests }: SubscriptionMachine) =>
+      requests.answer(name, refusal, ack);
+  const replayed = joinAck(1, { recovered: true, events: [memberChange(1)] });
+  const recovered = joinAck(0, { recovered: true });
+
+  installAround();
+  describeStates<SubscriptionMachine>({
+    name: 'Subscription',
+    create: () => new SubscriptionMachine(),
+    states: {
+      async idle(machine) {
+        abandonPage(machine);
+        abandonJoin(machine);
+      },
+      async joining(machine, event) {
+        abandonPage(machine);
+        machine.subscription.join();
+        if (event === 'the join is accepted, `join()` was called meanwhile') machine.subscription.join();
+      },
+      async loading(machine, event) {
+        abandonJoin(machine);
+        machine.subscription.join();
+        machine.requests.answer('room:join', undefined, joinAck(3));
+        if (event === 'the page arrives, a change was buffered') machine.subscription.handle(memberChange(4));
+      },
+      async waiting(machine) {
+        abandonPage(machine);
+        abandonJoin(machine);
+        machine.subscription.join();
+        machine.requests.answer('room:join', error('UNAVAILABLE'));
+      },
+    },
+    events: {
+      '`join()` is called'({ subscription }) {
+        subscription.join();
+        return true;
+      },
+      '`join()` is called without a connection'({ subscription, connection }) {
+        connection.link = undefined;
+        subscription.join();
+        return true;
+      },
+      '`stop()` is called'({ subscription }) {
+        subscription.stop();
+        return true;
+      },
+      'the join is accepted, the missed changes are replayed': answer('room:join', undefined, replayed),
+      'the join is accepted, `join()` was called meanwhile': answer('room:join', undefined, recovered),
+      'the join is accepted, too much was missed': answer('room:join', undefined, joinAck(900)),
+      'the join is accepted, too much was missed, the room is empty': answer('room:join', undefined, joinAck(0)),
+      'the join is refused': answer('room:join', error('NOT_FOUND')),
+      'the join is refused for now': answer('room:join', error('UNAVAILABLE')),
+      'the join is lost with the connection': answer('room:join', error('UNREACHABLE')),
+      'the page arrives': answer('message:history', undefined, pageAck(3)),
+      'the page arrives, a change was buffered': (machine) =>
+        machine.state() === 'loading' && answer('message:history', undefined, pageAck(3))(machine),
+      'the page is refused': answer('message:history', error('NOT_FOUND')),
+      'the page is refused for now': answer('message:history', error('UNAVAILABLE')),
+      'the page is lost with the connection': answer('message:history', error('UNREACHABLE')),
+      'the next message arrives'({ subscription, rev }) {
+        subscription.handle(newMessage(rev + 1));
+        return true;
+      },
+      'the next change of another kind arrives'({ subscription, rev }) {
+        subscription.handle(memberChange(rev + 1));
+        return true;
+      },
+      'a known change arrives'({ subscription, rev }) {
+        subscription.handle(newMessage(rev));
+        return true;
+      },
+      'a change arrives after a gap'({ subscription, rev }) {
+        subscription.handle(newMessage(rev + 2));
+        return true;
+      },
+      'a message is acknowledged before the changes in front of it arrive'({ subscription, rev }) {
+        subscription.handle(newMessage(rev + 2), { isOrdered: false });
+        return true;
+      },
+      'the backoff elapses': () => fireTimer(),
+    },
+  });
+});
+
+function installAround(): void {
+  beforeEach(() => installFakeTimers());
+  afterEach(() => {
+    Object.assign(globalThis, realTimers);
+    onTimer = undefined;
+    timers.clear();
+  });
+}
