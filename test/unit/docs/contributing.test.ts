@@ -78,3 +78,38 @@ describe('the decision records', () => {
     });
   }
 });
+
+describe('CHANGELOG.md', () => {
+  const kinds = ['Added', 'Changed', 'Deprecated', 'Removed', 'Fixed', 'Security'];
+  const [, ...versions] = read('CHANGELOG.md').split(/^## /m);
+
+  it('begins with what is not released', () => {
+    expect(versions[0]!.split('\n', 1)[0]).to.equal('Unreleased');
+  });
+
+  for (const version of versions) {
+    const [title, ...lines] = version.trimEnd().split('\n');
+
+    it(`has the kinds of changes of Keep a Changelog in ${title}, each once and in order`, () => {
+      const used = lines.filter((line) => line.startsWith('#'));
+      expect(used).to.deep.equal(kinds.map((kind) => `### ${kind}`).filter((heading) => used.includes(heading)));
+    });
+
+    it(`has one list without gaps below each heading of ${title}, an entry to a line, none twice`, () => {
+      const lists = lines
+        .join('\n')
+        .trim()
+        .split(/^### .*$/m)
+        .slice(1);
+      for (const list of lists)
+        expect(
+          list
+            .trim()
+            .split('\n')
+            .filter((line) => !line.startsWith('- ')),
+        ).to.deep.equal([]);
+      const entries = lines.filter((line) => line.startsWith('- '));
+      expect(entries).to.have.members([...new Set(entries)]);
+    });
+  }
+});
