@@ -8,8 +8,8 @@ import { MoveError } from '../database/move/move-error.ts';
 import { readTables, sortParentsFirst } from '../database/move/tables.ts';
 import { openDatabase } from '../database/open-database.ts';
 import { UnsuitableDatabase } from '../database/unsuitable-database.ts';
-import { formatReason } from '../legacy-import/import-error.ts';
 import { formatLocation } from '../legacy-import/legacy-database.ts';
+import { formatReason } from '../legacy-import/report.ts';
 import { openTarget as openOwnDatabase } from '../legacy-import/target.ts';
 
 const usage = `npm run move -- postgres://user:password@host:port/database

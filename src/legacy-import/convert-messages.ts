@@ -1,9 +1,9 @@
 import { Uuid } from '../core/ids.ts';
 import { nobody } from './convert-rooms.ts';
-import type { Findings } from './findings.ts';
-import type { LegacyMessage } from './legacy-rows.ts';
-import type { Head } from './target-reads.ts';
-import { toTimestamp } from './timestamps.ts';
+import { toTimestamp } from './convert-rules.ts';
+import type { LegacyMessage } from './legacy-database.ts';
+import type { Findings } from './report.ts';
+import type { Head } from './target.ts';
 
 /** A message as it is written here. */
 export interface NewMessage extends Pick<Head, 'seq' | 'rev'> {

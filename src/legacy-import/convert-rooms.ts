@@ -2,10 +2,9 @@ import { createHash } from 'node:crypto';
 import { Uuid } from '../core/ids.ts';
 import type { RoomType } from '../core/room.ts';
 import { orderPair } from '../features/rooms/pairs.ts';
-import { type ConvertedRule, grantsAdmin, isBan, type NewRule } from './convert-rules.ts';
-import type { Findings } from './findings.ts';
-import type { LegacyRoom } from './legacy-rows.ts';
-import { toTimestamps } from './timestamps.ts';
+import { type ConvertedRule, grantsAdmin, isBan, type NewRule, toTimestamps } from './convert-rules.ts';
+import type { LegacyRoom } from './legacy-database.ts';
+import type { Findings } from './report.ts';
 
 /** A room as it is written here. */
 export interface NewRoom {

@@ -1,8 +1,7 @@
 import { Uuid } from '../core/ids.ts';
 import { Permissions, type RuleKind } from '../core/room.ts';
-import type { Findings } from './findings.ts';
-import type { LegacyRule } from './legacy-rows.ts';
-import { toTimestamps } from './timestamps.ts';
+import type { LegacyRule } from './legacy-database.ts';
+import type { Findings } from './report.ts';
 
 /** A rule of the original, its oddities gone. Unanswered and declined looked the same there: here it is unanswered. */
 export interface ConvertedRule {
@@ -93,4 +92,20 @@ export function reportRules(room: number, rules: readonly NewRule[], findings: F
     else if (rule.kind === 'entity') findings.add('rule_entity_works', `${name} from level ${rule.level} on`);
     else if (permissions === 'w') findings.add('rule_write_only', name);
   }
+}
+
+/** A date of the original as one of ours: from 1970 on, not in the future; undefined where there is none. */
+export function toTimestamp(ms: number | null, now: number): number | undefined {
+  if (ms === null || ms === Number.NEGATIVE_INFINITY) return undefined;
+  return Math.min(Math.max(Math.round(ms), 0), now);
+}
+
+/** When it was made and when it last changed. */
+export function toTimestamps(
+  { created, updated }: { created: number | null; updated: number | null },
+  fallback: number,
+  now: number,
+): { created: number; updated: number } {
+  const made = toTimestamp(created, now) ?? toTimestamp(updated, now) ?? fallback;
+  return { created: made, updated: Math.max(toTimestamp(updated, now) ?? made, made) };
 }

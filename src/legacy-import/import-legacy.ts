@@ -1,13 +1,10 @@
 import { createProgress } from '../observability/progress.ts';
 import { type ConvertSettings, convertMessage, type NewMessage } from './convert-messages.ts';
-import { Findings } from './findings.ts';
-import { formatReason, ImportError } from './import-error.ts';
-import type { LegacyDatabase, LegacyMessage, MessageRange } from './legacy-rows.ts';
-import { planRooms } from './plan-rooms.ts';
-import type { RoomPlan } from './room-plan.ts';
+import type { LegacyDatabase, LegacyMessage, MessageRange } from './legacy-database.ts';
+import { planRooms, type RoomPlan } from './plan-rooms.ts';
+import { Findings, formatReason, ImportError, type ImportResult } from './report.ts';
 import { scanLegacy } from './scan.ts';
-import type { Target } from './target.ts';
-import { readMessageIds, readTime } from './target-reads.ts';
+import { readMessageIds, readTime, type Target } from './target.ts';
 import {
   countLeftOut,
   type LoggedRuleChange,
@@ -27,13 +24,6 @@ interface ImportOptions {
   /** Reads and decides everything, and writes nothing. */
   isDryRun: boolean;
   print(line: string): void;
-}
-
-export interface ImportResult {
-  findings: Findings;
-  rooms: { known: number; added: number };
-  rules: { added: number; changed: number };
-  messages: number;
 }
 
 /** Any fixed number: whoever holds this advisory lock imports, another import is refused. */

@@ -1,4 +1,4 @@
-import { ImportError } from './import-error.ts';
+import { ImportError } from './report.ts';
 
 /** How a column is read: as a number, a text, milliseconds since 1970, or true and false. */
 type Kind = 'number' | 'text' | 'time' | 'flag';

@@ -1,7 +1,7 @@
 import type { Uuid } from '../core/ids.ts';
 import type { SeenRule } from '../database/imported-room.entity.ts';
 import { grantsAdmin, isBan, type NewRule } from './convert-rules.ts';
-import type { Findings } from './findings.ts';
+import type { Findings } from './report.ts';
 
 /** A rule as it stands here. */
 export interface CurrentRule extends Pick<NewRule, 'grantee' | 'kind' | 'permissions' | 'level'> {

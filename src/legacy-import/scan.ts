@@ -1,11 +1,9 @@
 import type { Uuid } from '../core/ids.ts';
 import { findOwner, findPair, findShape, toRoomUuid } from './convert-rooms.ts';
 import { type ConvertedRule, convertRules } from './convert-rules.ts';
-import { Findings } from './findings.ts';
-import { ImportError } from './import-error.ts';
-import type { LegacyDatabase, LegacyRoom, LegacyRoomBatch, Tally } from './legacy-rows.ts';
-import type { Target } from './target.ts';
-import { formatPairKey, readNames, readPairs, readSeen, type SeenRoom } from './target-reads.ts';
+import type { LegacyDatabase, LegacyRoom, LegacyRoomBatch, Tally } from './legacy-database.ts';
+import { Findings, ImportError } from './report.ts';
+import { formatPairKey, readNames, readPairs, readSeen, type SeenRoom, type Target } from './target.ts';
 
 /** What has to be known of all rooms before the first one is written. */
 export interface Scan {

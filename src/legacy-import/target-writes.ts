@@ -2,8 +2,7 @@ import type { Uuid } from '../core/ids.ts';
 import type { NewMessage } from './convert-messages.ts';
 import type { NewRoom } from './convert-rooms.ts';
 import type { RuleChange } from './merge-rules.ts';
-import type { Target } from './target.ts';
-import type { Head, Mark } from './target-reads.ts';
+import type { Head, Mark, Target } from './target.ts';
 
 /** Between the rooms of the original and those that are made here from now on, so that later imports find room. */
 const roomIdGap = 1_000;

@@ -1,11 +1,15 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Uuid } from '../core/ids.ts';
+import type { RoomType } from '../core/room.ts';
 import { openEmbedded } from '../database/embedded-database.ts';
+import type { SeenRule } from '../database/imported-room.entity.ts';
 import { listMissingMigrations, migrate } from '../database/migrate.ts';
 import { openDatabase } from '../database/open-database.ts';
 import { UnsuitableDatabase } from '../database/unsuitable-database.ts';
-import { formatReason, ImportError } from './import-error.ts';
 import { formatLocation } from './legacy-database.ts';
+import type { CurrentRule } from './merge-rules.ts';
+import { formatReason, ImportError } from './report.ts';
 
 /** This service's database, in one session. */
 export interface Target {
@@ -77,5 +81,125 @@ async function openDirectory(directory: string | undefined, isDryRun: boolean): 
     await orm.close(true).catch(() => {});
     release();
     throw error;
+  }
+}
+
+/** How far earlier imports have come with a room. */
+export interface Mark {
+  room: number;
+  uuid: Uuid;
+  lastMessageId: number;
+  seenMessages: number;
+  leftOut: number;
+  rules: Record<Uuid, SeenRule>;
+}
+
+/** Where the log of a room ends. */
+export interface Head {
+  seq: number;
+  rev: number;
+  at: number;
+}
+
+/** A room that an earlier import has brought, as it stands. */
+export interface CurrentRoom extends Head {
+  id: number;
+  type: RoomType;
+  user_owner: Uuid;
+  pair: [Uuid, Uuid] | null;
+}
+
+const toMsSql = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`;
+
+export async function readTime(target: Target): Promise<number> {
+  const [row] = await target.query<{ now: number }>(
+    `select (extract(epoch from date_trunc('milliseconds', clock_timestamp())) * 1000)::float8 as now`,
+  );
+  return row!.now;
+}
+
+/** What is kept in mind of every room that earlier imports have brought. */
+export type SeenRoom = Pick<Mark, 'uuid' | 'lastMessageId' | 'seenMessages'>;
+
+const seenColumns = `room_id::float8 as room, uuid::text as uuid, last_message_id::float8 as "lastMessageId",
+  seen_messages::float8 as "seenMessages"`;
+
+export async function readSeen(target: Target): Promise<Map<number, SeenRoom>> {
+  const rows = await target.query<SeenRoom & { room: number }>(`select ${seenColumns} from imported_rooms`);
+  return new Map(rows.map((row) => [row.room, row]));
+}
+
+export async function readMarks(target: Target, rooms: readonly number[]): Promise<Map<number, Mark>> {
+  const rows = await target.query<Mark>(
+    `select ${seenColumns}, left_out::float8 as "leftOut", rules from imported_rooms where room_id = any($1::bigint[])`,
+    [rooms],
+  );
+  return new Map(rows.map((mark) => [mark.room, mark]));
+}
+
+/** Those of these numbers that a room has. */
+export async function readNames(target: Target, ids: readonly number[]): Promise<Map<number, string>> {
+  const rows = await target.query<{ id: number; name: string }>(
+    'select id::float8 as id, name from rooms where id = any($1::bigint[]) order by id',
+    [ids],
+  );
+  return new Map(rows.map(({ id, name }) => [id, name]));
+}
+
+/** Those of these UUIDs that a room has. */
+export async function readUuids(target: Target, uuids: readonly Uuid[]): Promise<Set<Uuid>> {
+  const rows = await target.query<{ uuid: Uuid }>('select uuid::text as uuid from rooms where uuid = any($1::uuid[])', [
+    uuids,
+  ]);
+  return new Set(rows.map(({ uuid }) => uuid));
+}
+
+/** The pairs of all user2user rooms, as `pairKey` has them. */
+export async function readPairs(target: Target): Promise<Set<string>> {
+  const rows = await target.query<{ low: Uuid; high: Uuid }>(
+    'select pair_low::text as low, pair_high::text as high from rooms where pair_low is not null',
+  );
+  return new Set(rows.map(({ low, high }) => formatPairKey(low, high)));
+}
+
+export const formatPairKey = (one: Uuid, other: Uuid) => (one < other ? `${one} ${other}` : `${other} ${one}`);
+
+/** In the order in which nodes lock rooms. They stay locked until the end, unless it is a dry run. */
+export async function readRooms(
+  target: Target,
+  ids: readonly number[],
+  shouldLock: boolean,
+): Promise<Map<number, CurrentRoom>> {
+  type Row = Omit<CurrentRoom, 'pair'> & { low: Uuid | null; high: Uuid | null };
+  const rooms = await target.query<Row>(
+    `select id::float8 as id, type, user_owner::text as user_owner, pair_low::text as low, pair_high::text as high,
+       last_seq::float8 as seq, last_rev::float8 as rev, ${toMsSql('last_change_at')} as at
+     from rooms where id = any($1::bigint[]) order by id ${shouldLock ? 'for no key update' : ''}`,
+    [ids],
+  );
+  return new Map(rooms.map(({ low, high, ...room }) => [room.id, { ...room, pair: low && high ? [low, high] : null }]));
+}
+
+export async function readRules(target: Target, ids: readonly number[]): Promise<Map<number, CurrentRule[]>> {
+  const rules = await target.query<CurrentRule & { room: number }>(
+    `select room_id::float8 as room, grantee::text as grantee, kind, permissions, level::float8 as level, accepted
+     from permission_rules where room_id = any($1::bigint[]) order by room_id, created_at, grantee`,
+    [ids],
+  );
+  return Map.groupBy(rules, ({ room }) => room);
+}
+
+const pageSize = 50_000;
+
+/** The ids of the messages of a room. Those that were written here are beyond all of the original's. */
+export async function readMessageIds(target: Target, room: number): Promise<Set<number>> {
+  const ids = new Set<number>();
+  for (let from = 1; ; from += pageSize) {
+    const rows = await target.query<{ id: number }>(
+      'select id::float8 as id from messages where room_id = $1::bigint and seq >= $2::bigint and seq < $3::bigint',
+      [room, from, from + pageSize],
+    );
+    if (rows.length === 0) return ids;
+    for (const { id } of rows) ids.add(id);
   }
 }

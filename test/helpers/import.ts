@@ -1,8 +1,8 @@
 import pg from 'pg';
 import { migratePostgres } from '../../src/database/migrate.ts';
-import { type ImportResult, importLegacy } from '../../src/legacy-import/import-legacy.ts';
+import { importLegacy } from '../../src/legacy-import/import-legacy.ts';
 import { openLegacyDatabase } from '../../src/legacy-import/legacy-database.ts';
-import { formatReport } from '../../src/legacy-import/report.ts';
+import { formatReport, type ImportResult } from '../../src/legacy-import/report.ts';
 import { openTarget } from '../../src/legacy-import/target.ts';
 import { closeLater } from './cleanup.ts';
 import type { Loose } from './loose.ts';

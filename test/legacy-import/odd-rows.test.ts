@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import type { Finding } from '../../src/legacy-import/findings.ts';
+import type { Finding } from '../../src/legacy-import/report.ts';
 import type { RunningServer } from '../../src/server.ts';
 import { brokenLogs } from '../../tools/import-benchmark/verify.ts';
 import { asking, bring, migratedDatabase } from '../helpers/import.ts';

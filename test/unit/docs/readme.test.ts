@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { environment, readConfig } from '../../../src/config/config.ts';
-import { findingParts, findings } from '../../../src/legacy-import/findings.ts';
 import { legacyTables } from '../../../src/legacy-import/legacy-tables.ts';
+import { findingParts, findings } from '../../../src/legacy-import/report.ts';
 import { anchors, markdownIn, readDocument as read, rowsByName as rows, section } from '../../helpers/markdown.ts';
 
 const root = new URL('../../../', import.meta.url);
