@@ -221,6 +221,16 @@ describe('the vocabulary of src/', () => {
     expect(unused.map(({ phrase }) => String(phrase))).to.deep.equal([]);
   });
 
+  it('finds what a rule means, and leaves ordinary English alone', () => {
+    const text = `class TakeOutTurn {} // In the same turn it comes back; the line is up. He waits for whoever stands there.
+      // It turns into a list of at most two log lines, in turn. Ten stands for all.`;
+    const found = (name: string) => hits(name, fragmentsOf('core/sample.ts', text)).map((at) => at.split(':')[1]![0]);
+    for (const name of ['come back', 'line', 'he', 'whoever', 'stand']) expect(found(name), name).to.deep.equal(['1']);
+    expect(found('take out')).to.deep.equal(['1']);
+    expect(found('turn')).to.deep.equal(['1', '1']);
+    expect(found('most')).to.deep.equal([]);
+  });
+
   it('is read from names of every kind and from comments, and not from strings', () => {
     const found = fragmentsOf(
       'core/own-mark.ts',
