@@ -9,7 +9,7 @@ import type { RunningServer } from './server.ts';
 
 export { ConfigError } from './config/config.ts';
 
-/** Settings by their names in the environment (docs/operations/settings.md); `process.env` can be passed as it is. */
+/** Settings by their names in the environment (docs/operations/settings.md); the environment of the process can be passed as it is. */
 export type Settings = {
   readonly [N in keyof z.input<typeof environment> | FileSetting]?: string | number | undefined;
 };

@@ -79,18 +79,18 @@ interface StartOptions {
   onFailure?: ((error: Error) => void) | undefined;
 }
 
-export async function startServer(config: Config, surroundings: StartOptions = {}): Promise<RunningServer> {
-  const log = surroundings.logger ?? createLogger(config.logLevel, config.logFormat).logger;
+export async function startServer(config: Config, options: StartOptions = {}): Promise<RunningServer> {
+  const log = options.logger ?? createLogger(config.logLevel, config.logFormat).logger;
   let server: RunningServer | undefined;
-  const { onFailure = () => void server?.close() } = surroundings;
-  const failed = (error: Error) => {
+  const { onFailure = () => void server?.close() } = options;
+  const onFatalError = (error: Error) => {
     log.fatal({ err: error }, 'the service cannot go on');
     onFailure(error);
   };
-  const store = await openStore(config, log, failed);
+  const store = await openStore(config, log, onFatalError);
   try {
     // After the database, which has made the directory of the keys and says what is wrong with it.
-    server = await start(config, resolveTokenKeys(config), store, log, surroundings.mount);
+    server = await start(config, resolveTokenKeys(config), store, log, options.mount);
     return server;
   } catch (error) {
     await store.close();
@@ -149,11 +149,11 @@ async function start(
       recovered: 'the clock of the database is read again',
     }),
   );
-  const transactions = config.database.mode === 'postgres' ? watchTransactions(store, logger) : undefined;
+  const transactionWatch = config.database.mode === 'postgres' ? watchTransactions(store, logger) : undefined;
   metrics.watch({
     isDraining: () => context.isDraining,
-    unauthenticated: () => liveContext.connections.unauthenticated,
-    unauthenticatedLimit: limits.unauthenticatedConnections,
+    unauthenticatedConnections: () => liveContext.connections.unauthenticated,
+    unauthenticatedConnectionsLimit: limits.unauthenticatedConnections,
     queuedRequests: () => liveContext.queuedRequests.count,
     queuedMessages: () => context.queue.size,
     queuedMessagesLimit: context.queue.max,
@@ -162,45 +162,45 @@ async function start(
     deliveries: () => ({ socketio: gateway.deliveries, chat: chatBroadcaster.deliveries }),
     isBusUp: () => cluster.isUp,
     tokenKeys: () => ({ isUp: keySet?.isUp ?? true, ageMs: keySet?.ageMs ?? 0 }),
-    publishing: () => cluster.pendingPublishes,
+    pendingPublishes: () => cluster.pendingPublishes,
     database: () => ({ isUp: store.isUp, failures: store.failures, ...store.load }),
     clockOffsetMs: () => clock.offsetMs,
-    oldestTransactionMs: () => transactions?.oldestMs ?? 0,
+    oldestTransactionMs: () => transactionWatch?.oldestMs ?? 0,
   });
-  const ready = async () => {
+  const assertReady = async () => {
     if (context.isDraining) throw new Error('draining');
     await store.check();
   };
   const { port: metricsPort, token } = config.metrics;
   // The figures tell how many users there are: on an address that others reach, they need a token or a port of their own.
   const isShared = () => !isLoopback((http.address() as AddressInfo | null)?.address ?? '');
-  const operations = (metricsServed: boolean) =>
+  const createOperations = (hasMetrics: boolean) =>
     createOperationsRoutes({
-      ready,
-      metrics: metrics,
-      metricsServed,
+      assertReady,
+      metrics,
+      hasMetrics,
       metricsToken: token,
       isOpen: () => !isShared() || metricsPort !== undefined,
     });
-  const page = createPlayground(config, http);
+  const playground = createPlayground(config, http);
   const app = createHttpApp({
     ...{ context, authenticator, logger, bodyBytes: limits.frameBytes, metrics: metrics.http },
     ...{ isAllowedOrigin, allowedOrigins: config.allowedOrigins, isMounted: mount !== undefined },
-    operations: operations(metricsPort === undefined),
+    operations: createOperations(metricsPort === undefined),
     admin: createAdministration(config, revocations, logger),
-    playground: page?.routes,
+    playground: playground?.routes,
   });
   http.on('request', (request, response) => {
     if (!request.url?.startsWith(ioPath)) app(request, response);
   });
-  const metricsServer = metricsPort === undefined ? undefined : createServer(express().use(operations(true)));
+  const metricsServer = metricsPort === undefined ? undefined : createServer(express().use(createOperations(true)));
   let closing: Promise<void> | undefined;
-  async function end() {
+  async function closeAll() {
     context.isDraining = true;
     context.feeds.close();
     revocations.close();
     clock.close();
-    transactions?.close();
+    transactionWatch?.close();
     keySet?.close();
     chat.close();
     const closed = gateway.close();
@@ -211,12 +211,12 @@ async function start(
     await store.close();
   }
   const close = () => {
-    closing ??= end();
+    closing ??= closeAll();
     return closing;
   };
 
   try {
-    await Promise.all([revocations.open(), clock.compare(), transactions?.look()]);
+    await Promise.all([revocations.open(), clock.compare(), transactionWatch?.look()]);
     await listener.open();
     if (metricsServer) await listen(metricsServer, metricsPort!, config.host);
   } catch (error) {
@@ -249,7 +249,7 @@ async function start(
       return listener.address().port;
     },
     get playgroundUrl() {
-      return page && `${listener.address().url}/${page.fragment()}`;
+      return playground && `${listener.address().url}/${playground.getFragment()}`;
     },
     ...{ drain, close },
   };
@@ -320,7 +320,7 @@ function createPlayground(config: Config, http: HttpServer) {
       return { key, sign: (claims) => signToken({ claims, seconds: playgroundTokenSeconds }, signing, config) };
     },
   });
-  return { routes, fragment: () => (key && isLocal() ? `#key=${key}` : '') };
+  return { routes, getFragment: () => (key && isLocal() ? `#key=${key}` : '') };
 }
 
 function openStore({ database }: Config, logger: Logger, onFailure: (error: Error) => void): Promise<Store> {

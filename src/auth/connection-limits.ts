@@ -26,13 +26,13 @@ interface Limits {
 export function createConnectionLimits(limits: Limits, leases?: ConnectionLeases): ConnectionLimits {
   const unauthenticated = new Set<() => void>();
   const perUser = new Map<Uuid, number>();
-  const most = limits.connectionsPerUser;
+  const maxPerUser = limits.connectionsPerUser;
   let admitted = 0;
 
   async function isFull(user: Uuid, holder: string): Promise<boolean> {
-    if (most === 0) return false;
-    const answer = (await leases?.acquire(user, holder, most)) ?? 'unknown';
-    return answer === 'unknown' ? perUser.get(user)! > most : answer === 'full';
+    if (maxPerUser === 0) return false;
+    const answer = (await leases?.acquire(user, holder, maxPerUser)) ?? 'unknown';
+    return answer === 'unknown' ? perUser.get(user)! > maxPerUser : answer === 'full';
   }
 
   return {
@@ -52,19 +52,19 @@ export function createConnectionLimits(limits: Limits, leases?: ConnectionLeases
       const holder = String(admitted++);
       // Before the wait, so that two at once do not both take the last place.
       perUser.set(user, (perUser.get(user) ?? 0) + 1);
-      let counted = true;
+      let isCounted = true;
       const release = () => {
-        if (!counted) return;
-        counted = false;
+        if (!isCounted) return;
+        isCounted = false;
         const left = (perUser.get(user) ?? 1) - 1;
         if (left > 0) perUser.set(user, left);
         else perUser.delete(user);
-        if (most > 0) leases?.release(user, holder);
+        if (maxPerUser > 0) leases?.release(user, holder);
       };
       if (!(await isFull(user, holder))) return release;
       release();
       throw new ChatError('TOO_MANY_CONNECTIONS', {
-        message: `This user has ${most} connections, as many as he may have`,
+        message: `This user has ${maxPerUser} connections, as many as he may have`,
       });
     },
     get unauthenticated() {

@@ -48,7 +48,7 @@ export function createRemoteKeySet({ url, report, timeouts }: Collaborators): Ke
   let fetchedAt = 0;
   let attemptedAt = Number.NEGATIVE_INFINITY;
   let failures = 0;
-  let failure: unknown;
+  let lastError: unknown;
   let attempt: Promise<void> | undefined;
   let timer: NodeJS.Timeout | undefined;
   let hasEnded = false;
@@ -62,7 +62,7 @@ export function createRemoteKeySet({ url, report, timeouts }: Collaborators): Ke
       report.recovered();
     } catch (error) {
       failures += 1;
-      failure = error;
+      lastError = error;
       report.failed(error);
     }
   }
@@ -72,18 +72,18 @@ export function createRemoteKeySet({ url, report, timeouts }: Collaborators): Ke
     clearTimeout(timer);
     attempt ??= load().finally(() => {
       attempt = undefined;
-      const pause = failures > 0 ? currentBackoffMs() : refreshMs;
-      if (!hasEnded) timer = setTimeout(fetchNow, pause * (1 + Math.random() / 10)).unref();
+      const delayMs = failures > 0 ? computeBackoffMs() : refreshMs;
+      if (!hasEnded) timer = setTimeout(fetchNow, delayMs * (1 + Math.random() / 10)).unref();
     });
     return attempt;
   }
 
-  const currentBackoffMs = () =>
+  const computeBackoffMs = () =>
     keys ? maxBackoffMs : Math.min(maxBackoffMs, initialBackoffMs * 2 ** Math.max(0, failures - 1));
 
   /** Resolves when an attempt that is allowed now has ended; at once where the last one was a moment ago. */
   async function fetchIfDue(): Promise<void> {
-    if (attempt || performance.now() - attemptedAt >= currentBackoffMs()) await fetchNow();
+    if (attempt || performance.now() - attemptedAt >= computeBackoffMs()) await fetchNow();
   }
 
   async function find(header: JWSHeaderParameters): Promise<KeyObject | undefined> {
@@ -111,7 +111,7 @@ export function createRemoteKeySet({ url, report, timeouts }: Collaborators): Ke
       if (failures === 0) {
         throw new ChatError('UNAUTHENTICATED', { message: 'The key set has no key for the kid and alg of the token' });
       }
-      throw new ChatError('UNAVAILABLE', { message: 'The keys for tokens cannot be had right now', cause: failure });
+      throw new ChatError('UNAVAILABLE', { message: 'The keys for tokens cannot be had right now', cause: lastError });
     },
     get isUp() {
       return failures === 0;

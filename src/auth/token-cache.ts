@@ -10,15 +10,15 @@ type Verify = (token: unknown) => Promise<Identity>;
 
 /** Does not verify the same token again within half a minute; its end and its revocation are looked at each time. */
 export function cacheVerification(verify: Verify, recheck: (identity: Identity) => void): Verify {
-  const known = new LRUCache<string, Identity>({ max: maxEntries, ttl: ttlMs });
+  const cache = new LRUCache<string, Identity>({ max: maxEntries, ttl: ttlMs });
   return async (token) => {
-    const remembered = typeof token === 'string' ? known.get(token) : undefined;
-    if (remembered && !hasExpired(remembered)) {
-      recheck(remembered);
-      return remembered;
+    const cached = typeof token === 'string' ? cache.get(token) : undefined;
+    if (cached && !hasExpired(cached)) {
+      recheck(cached);
+      return cached;
     }
     const identity = await verify(token);
-    if (typeof token === 'string' && token.length <= maxTokenBytes) known.set(token, identity);
+    if (typeof token === 'string' && token.length <= maxTokenBytes) cache.set(token, identity);
     return identity;
   };
 }

@@ -5,8 +5,8 @@ import type { RevocationCache } from './revocation-cache.ts';
 /** How long before the end of its token a connection is warned. */
 const warningMs = 60_000;
 /** What ends later than this has no timer of its own, but is looked at every so often. */
-const nearMs = 20 * 60_000;
-const checkIntervalMs = nearMs / 2;
+const maxTimerMs = 20 * 60_000;
+const checkIntervalMs = maxTimerMs / 2;
 
 export interface TokenWatch {
   /** The connection has sent a fresh token. */
@@ -18,7 +18,7 @@ export interface TokenWatch {
 export interface TokenHolder {
   warnOfTokenExpiry?(inMs: number): void;
   /** Called once; within `watch` or `renew` where the token was revoked while it was on its way there. */
-  endWithToken(how: 'expired' | 'revoked'): void;
+  onTokenEnded(how: 'expired' | 'revoked'): void;
 }
 
 /** The end of the tokens of all live connections, whichever way it comes. */
@@ -66,11 +66,11 @@ class ConnectionToken implements TokenWatch, ActiveToken {
   renew(fresh: Identity): void {
     this.stop();
     // It may have been revoked since it was verified.
-    if (this.#shared.isRevoked(fresh)) return this.#holder.endWithToken('revoked');
+    if (this.#shared.isRevoked(fresh)) return this.#holder.onTokenEnded('revoked');
     this.identity = fresh;
     this.#hasWarned = false;
     this.#shared.active.add(this);
-    this.#wait();
+    this.#schedule();
   }
 
   stop(): void {
@@ -85,30 +85,30 @@ class ConnectionToken implements TokenWatch, ActiveToken {
 
   #end(how: 'expired' | 'revoked'): void {
     this.stop();
-    this.#holder.endWithToken(how);
+    this.#holder.onTokenEnded(how);
   }
 
   check(): void {
-    if (!this.#timer) this.#wait();
+    if (!this.#timer) this.#schedule();
   }
 
   /** Until the warning, or until the end. */
-  #wait(): void {
+  #schedule(): void {
     const { expiresAt } = this.identity;
     if (expiresAt === null) return;
-    const isToWarn = !this.#hasWarned && this.#holder.warnOfTokenExpiry !== undefined;
-    const wait = Math.max(0, expiresAt * 1_000 - (isToWarn ? warningMs : 0) - Date.now());
-    if (wait <= nearMs) this.#timer = setTimeout(passed, wait, this, isToWarn).unref();
+    const shouldWarn = !this.#hasWarned && this.#holder.warnOfTokenExpiry !== undefined;
+    const waitMs = Math.max(0, expiresAt * 1_000 - (shouldWarn ? warningMs : 0) - Date.now());
+    if (waitMs <= maxTimerMs) this.#timer = setTimeout(fireTimeout, waitMs, this, shouldWarn).unref();
   }
 
-  pass(isToWarn: boolean): void {
+  onTimeout(shouldWarn: boolean): void {
     // The clock may have been set back meanwhile: then it is looked at again.
     this.#timer = undefined;
-    if (!isToWarn) return this.#end('expired');
+    if (!shouldWarn) return this.#end('expired');
     this.#hasWarned = true;
     this.#holder.warnOfTokenExpiry!(Math.max(0, Math.round(this.identity.expiresAt! * 1_000 - Date.now())));
-    this.#wait();
+    this.#schedule();
   }
 }
 
-const passed = (watch: ConnectionToken, isToWarn: boolean) => watch.pass(isToWarn);
+const fireTimeout = (watch: ConnectionToken, shouldWarn: boolean) => watch.onTimeout(shouldWarn);

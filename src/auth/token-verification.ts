@@ -60,11 +60,11 @@ function assertAlreadyValid({ nbf, iat }: { nbf: number; iat: number }): void {
   ] as const;
   for (const [field, from] of times) {
     if (from <= now) continue;
-    const wait = Math.ceil(from - now);
+    const waitSeconds = Math.ceil(from - now);
     throw new ChatError('UNAUTHENTICATED', {
       field,
-      message: `The token is not valid yet: it is accepted in ${wait} s by the clock of this server`,
-      retryAfterMs: wait * 1_000,
+      message: `The token is not valid yet: it is accepted in ${waitSeconds} s by the clock of this server`,
+      retryAfterMs: waitSeconds * 1_000,
     });
   }
 }
@@ -122,11 +122,11 @@ function createSecretLookup(secrets: readonly string[]) {
   return async (token: string) => {
     if (keys.length === 1) return keys[0]!;
     for (const key of keys) {
-      const signedWithIt = await jwtVerify(token, key, { algorithms: ['HS256'] }).then(
+      const isSignedWithIt = await jwtVerify(token, key, { algorithms: ['HS256'] }).then(
         () => true,
         (error) => error instanceof joseErrors.JWTExpired || error instanceof joseErrors.JWTClaimValidationFailed,
       );
-      if (signedWithIt) return key;
+      if (isSignedWithIt) return key;
     }
     return keys[0]!;
   };
@@ -199,10 +199,10 @@ export function createAuthenticator({ keys, audiences, issuers, isRevoked }: Tok
   const strategy = new Strategy(
     {
       jwtFromRequest: (request) => parseBearer(request.headers.authorization),
-      secretOrKeyProvider: (_request: unknown, token: string, give: KeyCallback) => {
+      secretOrKeyProvider: (_request: unknown, token: string, callback: KeyCallback) => {
         readableKeyFor(token).then(
-          (key) => give(null, key),
-          (error) => give(error instanceof ChatError ? error : new ChatError('UNAUTHENTICATED', { cause: error })),
+          (key) => callback(null, key),
+          (error) => callback(error instanceof ChatError ? error : new ChatError('UNAUTHENTICATED', { cause: error })),
         );
       },
       algorithms: algorithms as ('HS256' | 'RS256' | 'ES256')[],

@@ -6,29 +6,29 @@ import { extname } from 'node:path';
 import { describeOldNode } from '../config/node-version.ts';
 
 /** Each takes what follows its name, and ends by itself. */
-const commands: Record<string, { what: string; run: () => Promise<unknown> }> = {
-  start: { what: 'starts a node; without any settings on http://127.0.0.1:7777', run: () => import('./start.ts') },
-  migrate: { what: 'applies the migrations that are missing', run: () => import('./migrate.ts') },
-  token: { what: 'prints a token that this configuration accepts', run: () => import('./token.ts') },
-  import: { what: 'copies rooms, rules and messages of the original', run: () => import('./legacy-import.ts') },
-  move: { what: 'moves the embedded database to PostgreSQL', run: () => import('./move.ts') },
+const commands: Record<string, { summary: string; run: () => Promise<unknown> }> = {
+  start: { summary: 'starts a node; without any settings on http://127.0.0.1:7777', run: () => import('./start.ts') },
+  migrate: { summary: 'applies the migrations that are missing', run: () => import('./migrate.ts') },
+  token: { summary: 'prints a token that this configuration accepts', run: () => import('./token.ts') },
+  import: { summary: 'copies rooms, rules and messages of the original', run: () => import('./legacy-import.ts') },
+  move: { summary: 'moves the embedded database to PostgreSQL', run: () => import('./move.ts') },
   torture: {
-    what: 'kills nodes and databases under load, and counts what was lost',
+    summary: 'kills nodes and databases under load, and counts what was lost',
     // Not a static path: src/ does not depend on tools/, which the package brings along.
     run: () => import(new URL(`../../tools/torture/run${extname(import.meta.filename)}`, import.meta.url).href),
   },
 };
 
-const usage = () => `nano-messaging <command> [options]
+const formatUsage = () => `nano-messaging <command> [options]
 
 ${Object.entries(commands)
-  .map(([name, { what }]) => `  ${name.padEnd(9)} ${what}`)
+  .map(([name, { summary }]) => `  ${name.padEnd(9)} ${summary}`)
   .join('\n')}
 
 Settings are environment variables. Every command explains itself with --help.`;
 
 /** The nearest one above: this file lies in src/ of a checkout, and in dist/src/ of the package. */
-function version(): string {
+function readVersion(): string {
   for (const path of ['../../package.json', '../../../package.json']) {
     try {
       return JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')).version;
@@ -38,7 +38,7 @@ function version(): string {
 }
 
 /** The Node.js of the optional package, for a system whose own is too old, as under systemd. */
-function bundledNode(): string | undefined {
+function findBundledNode(): string | undefined {
   try {
     return createRequire(import.meta.url).resolve(`node-${process.platform}-${process.arch}/bin/node`);
   } catch {
@@ -58,7 +58,7 @@ function runWith(node: string): void {
 }
 
 const oldNode = describeOldNode();
-const newerNode = oldNode && bundledNode();
+const newerNode = oldNode && findBundledNode();
 if (newerNode) runWith(newerNode);
 else await run();
 
@@ -71,11 +71,11 @@ async function run(): Promise<void> {
   } else if (command) {
     await command.run();
   } else if (name === '--version' || name === '-v') {
-    console.log(version());
+    console.log(readVersion());
   } else if (name === '--help' || name === '-h') {
-    console.log(usage());
+    console.log(formatUsage());
   } else {
-    console.error(`There is no command ${name}.\n\n${usage()}`);
+    console.error(`There is no command ${name}.\n\n${formatUsage()}`);
     process.exitCode = 2;
   }
 }

@@ -24,7 +24,7 @@ function readOptions() {
   return { dryRun: values['dry-run'], help: values.help, urls: positionals };
 }
 
-function originalUrl(urls: readonly string[]): string {
+function parseLegacyUrl(urls: readonly string[]): string {
   const [url, ...more] = urls;
   const isUrl = url !== undefined && URL.canParse(url) && /^postgres(ql)?:$/.test(new URL(url).protocol);
   if (!isUrl || more.length > 0) throw new Error(`One URL of the original's database is needed.\n\n${usage}`);
@@ -34,7 +34,7 @@ function originalUrl(urls: readonly string[]): string {
 async function main(): Promise<void> {
   const { dryRun: isDryRun, help, urls } = readOptions();
   if (help) return console.log(usage);
-  const url = originalUrl(urls);
+  const url = parseLegacyUrl(urls);
   const { database, limits } = readConfig(process.env, { needsKeys: false });
   const legacy = await openLegacyDatabase(url);
   try {

@@ -29,7 +29,7 @@ function readOptions() {
   return { help: values.help, urls: positionals };
 }
 
-function targetUrl(urls: readonly string[]): string {
+function parseTargetUrl(urls: readonly string[]): string {
   const [url, ...more] = urls;
   const isUrl = url !== undefined && URL.canParse(url) && /^postgres(ql)?:$/.test(new URL(url).protocol);
   if (!isUrl || more.length > 0) throw new MoveError(`One URL of a PostgreSQL database is needed.\n\n${usage}`);
@@ -66,13 +66,13 @@ async function openTarget(url: string) {
   };
 }
 
-const figure = (n: number) => n.toLocaleString('en');
+const formatNumber = (n: number) => n.toLocaleString('en');
 
-function reportOf(moved: MovedTables, places: { from: string; to: string }, keyFile: string | undefined): string {
-  const width = Math.max(...moved.map(({ rows }) => figure(rows).length));
+function formatReport(moved: MovedTables, places: { from: string; to: string }, keyFile: string | undefined): string {
+  const width = Math.max(...moved.map(({ rows }) => formatNumber(rows).length));
   return [
     `Moved from ${places.from} to ${places.to}; every row was compared:`,
-    ...moved.map(({ table, rows }) => `  ${figure(rows).padStart(width)} ${table}`),
+    ...moved.map(({ table, rows }) => `  ${formatNumber(rows).padStart(width)} ${table}`),
     '',
     'What to do next: start the service with',
     '  DATABASE_URL      the URL that this command was given',
@@ -86,7 +86,7 @@ function reportOf(moved: MovedTables, places: { from: string; to: string }, keyF
 async function main(): Promise<void> {
   const { help, urls } = readOptions();
   if (help) return console.log(usage);
-  const url = targetUrl(urls);
+  const url = parseTargetUrl(urls);
   const { DATABASE_URL, DATABASE_URL_FILE, ...env } = process.env;
   const { dataDirectory } = readConfig(env, { needsKeys: false });
   const directory = resolve(dataDirectory);
@@ -101,7 +101,7 @@ async function main(): Promise<void> {
       const moved = await moveDatabase({ source, target, tables, print: (line) => console.error(line) });
       const keyFile = join(directory, 'jwt-secret');
       console.log(
-        reportOf(moved, { from: source.location, to: target.place }, existsSync(keyFile) ? keyFile : undefined),
+        formatReport(moved, { from: source.location, to: target.place }, existsSync(keyFile) ? keyFile : undefined),
       );
     } finally {
       await target.close();

@@ -45,18 +45,18 @@ function stop(signal: 'SIGTERM' | 'SIGINT'): void {
   }
   log?.logger.info({ signal }, 'draining');
   const since = performance.now();
-  const drained = (inTime: boolean, error?: unknown) => {
+  const onDrained = (inTime: boolean, error?: unknown) => {
     const outcome = { inTime, forMs: Math.round(performance.now() - since), ...(error ? { err: error } : {}) };
     log?.logger[inTime ? 'info' : 'warn'](outcome, inTime ? 'drained' : 'the time for draining was over');
     return exit(inTime ? 0 : 1);
   };
   server.drain().then(
-    (inTime) => drained(inTime),
-    (error: unknown) => drained(false, error),
+    (inTime) => onDrained(inTime),
+    (error: unknown) => onDrained(false, error),
   );
 }
 
-function banner({ url, playgroundUrl }: RunningServer): string {
+function formatBanner({ url, playgroundUrl }: RunningServer): string {
   const lines = [
     `  nano-messaging is running at ${url}`,
     ...(playgroundUrl ? [`  try it in the browser: ${playgroundUrl}`] : []),
@@ -84,7 +84,7 @@ async function main(): Promise<void> {
   server = await startServer(config, { logger, onFailure: () => void exit(1) });
   const { url, playgroundUrl } = server;
   logger.info({ url, database: mode, playgroundUrl }, `listening on ${url}`);
-  if (isForPeople(config.logFormat)) stderr.write(banner(server));
+  if (isForPeople(config.logFormat)) stderr.write(formatBanner(server));
 }
 
 main().catch(fail);

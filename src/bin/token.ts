@@ -31,20 +31,20 @@ function readOptions() {
   });
   if (!/^-?\d+$/.test(values.level)) throw new Error('--level must be an integer');
   if (!/^\d+$/.test(values.days)) throw new Error('--days must be a whole number');
-  const uuid = (name: 'user' | 'entity') => {
+  const parseUuid = (name: 'user' | 'entity') => {
     const given = values[name];
     if (given === undefined) return undefined;
     const parsed = Uuid.safeParse(given);
     if (!parsed.success) throw new Error(`--${name} must be a UUID`);
     return parsed.data;
   };
-  return { ...values, user: uuid('user') ?? randomUUID(), entity: uuid('entity') };
+  return { ...values, user: parseUuid('user') ?? randomUUID(), entity: parseUuid('entity') };
 }
 
 type Options = ReturnType<typeof readOptions>;
 
 /** The key that signs, and its algorithm; says why not where this configuration holds only the public half. */
-function signingKey({ 'private-key': file }: Options, config: ReturnType<typeof readConfig>) {
+function loadSigningKey({ 'private-key': file }: Options, config: ReturnType<typeof readConfig>) {
   const { keys } = config.tokens;
   if (file !== undefined) {
     const key = createPrivateKey(readFileSync(file));
@@ -70,7 +70,7 @@ async function main(): Promise<void> {
   const { user, entity, scope, kid } = options;
   const claims = { userUUID: user, entityUUID: entity, levelOnEntity: Number(options.level), scope };
   const seconds = options.days === '0' ? undefined : Number(options.days) * 86_400;
-  console.log(await signToken({ claims, seconds }, { ...signingKey(options, config), kid }, config));
+  console.log(await signToken({ claims, seconds }, { ...loadSigningKey(options, config), kid }, config));
 }
 
 main().catch((error: unknown) => {

@@ -15,7 +15,7 @@ export type TokenKeys =
   /** Made at the first start and kept in the data directory; the embedded default only. */
   | { source: 'embedded' };
 
-const off0 = 'A limit of 0 is off.';
+const zeroIsOff = 'A limit of 0 is off.';
 
 const integerSetting = ({ min = 0, max = 2_147_483_647 } = {}) =>
   z
@@ -61,12 +61,12 @@ export const minRsaBits = 2_048;
 /** As RFC 7518 (3.2) requires for HS256. */
 const minSecretBytes = 32;
 
-const makeOne = 'make one with: openssl rand -base64 32';
+const secretAdvice = 'make one with: openssl rand -base64 32';
 
 const secret = (minBytes: number) =>
   oneLine.superRefine((text, context) => {
     const weakness = findWeakness(text, minBytes);
-    if (weakness) context.addIssue({ code: 'custom', message: `${weakness}; ${makeOne}` });
+    if (weakness) context.addIssue({ code: 'custom', message: `${weakness}; ${secretAdvice}` });
   });
 
 const publicKey = z.string().transform((pem, context): { key: KeyObject; algorithm: 'RS256' | 'ES256' } => {
@@ -109,7 +109,7 @@ function isDecodable(text: string): boolean {
   }
 }
 
-function refuseClusterDatabase(urls: string[], context: z.RefinementCtx): void {
+function rejectClusterDatabase(urls: string[], context: z.RefinementCtx): void {
   if (urls.length < 2 || urls.every((text) => Number(getPath(text).slice(1)) === 0)) return;
   context.addIssue({
     code: 'custom',
@@ -125,7 +125,7 @@ export const environment = z.object({
   DATABASE_URL: url('postgres:', 'postgresql:').optional(),
   DATABASE_POOL_SIZE: wholeNumber(10, { min: 2, max: 1_000 }),
   DATABASE_TIMEOUT_SECONDS: wholeNumber(10, { min: 1, max: 600 }),
-  REDIS_URL: list.pipe(z.array(redisUrl).superRefine(refuseClusterDatabase)).optional(),
+  REDIS_URL: list.pipe(z.array(redisUrl).superRefine(rejectClusterDatabase)).optional(),
   REDIS_ADAPTER: z.enum(['auto', 'sharded', 'classic'], { error: 'must be auto, sharded or classic' }).default('auto'),
   REDIS_PREFIX: z
     .string()
@@ -147,21 +147,21 @@ export const environment = z.object({
   JWT_AUDIENCE: list.optional(),
   JWT_ISSUER: list.optional(),
   ROOM_CREATE_LEVEL: wholeNumber(100),
-  MAX_CONTENT_BYTES: wholeNumber(8_192).describe(off0),
-  MAX_FRAME_BYTES: wholeNumber(65_536).describe(off0),
-  MAX_ROOMS_PER_CONNECTION: wholeNumber(128).describe(off0),
-  MAX_CONNECTIONS_PER_USER: wholeNumber(20).describe(off0),
-  MAX_UNAUTHENTICATED_CONNECTIONS: wholeNumber(10_000).describe(off0),
-  MAX_CONNECTIONS: wholeNumber(30_000).describe(off0),
-  MAX_SEND_BUFFER_BYTES: wholeNumber(1_048_576).describe(off0),
-  MAX_RULES_PER_ROOM: wholeNumber(1_000).describe(off0),
-  SEND_RATE: wholeNumber(20).describe(off0),
+  MAX_CONTENT_BYTES: wholeNumber(8_192).describe(zeroIsOff),
+  MAX_FRAME_BYTES: wholeNumber(65_536).describe(zeroIsOff),
+  MAX_ROOMS_PER_CONNECTION: wholeNumber(128).describe(zeroIsOff),
+  MAX_CONNECTIONS_PER_USER: wholeNumber(20).describe(zeroIsOff),
+  MAX_UNAUTHENTICATED_CONNECTIONS: wholeNumber(10_000).describe(zeroIsOff),
+  MAX_CONNECTIONS: wholeNumber(30_000).describe(zeroIsOff),
+  MAX_SEND_BUFFER_BYTES: wholeNumber(1_048_576).describe(zeroIsOff),
+  MAX_RULES_PER_ROOM: wholeNumber(1_000).describe(zeroIsOff),
+  SEND_RATE: wholeNumber(20).describe(zeroIsOff),
   SEND_BURST: wholeNumber(100, { min: 1 }),
-  REQUEST_RATE: wholeNumber(100).describe(off0),
+  REQUEST_RATE: wholeNumber(100).describe(zeroIsOff),
   REQUEST_BURST: wholeNumber(3_000, { min: 1 }),
-  RULE_RATE: wholeNumber(60).describe(off0),
+  RULE_RATE: wholeNumber(60).describe(zeroIsOff),
   RULE_BURST: wholeNumber(200, { min: 1 }),
-  MAX_ROOMS_PER_CREATOR: wholeNumber(10_000).describe(off0),
+  MAX_ROOMS_PER_CREATOR: wholeNumber(10_000).describe(zeroIsOff),
   AUTH_TIMEOUT_SECONDS: wholeNumber(60, { min: 1, max: 3_600 }),
   HTTP_KEEP_ALIVE_SECONDS: wholeNumber(75, { min: 1, max: 3_600 }),
   PING_INTERVAL_SECONDS: wholeNumber(25, { min: 1, max: 3_600 }),
@@ -253,18 +253,18 @@ export class ConfigError extends Error {
 
 type Environment = Record<string, string | undefined>;
 
-interface Reading {
+interface ReadOptions {
   /** False for a command that verifies no tokens: whatever is set for keys is neither read nor missed. */
   needsKeys?: boolean;
 }
 
 /** Reads the settings from the environment, or throws a `ConfigError` that names every mistake at once. */
-export function readConfig(env: Environment, { needsKeys = true }: Reading = {}): Config {
+export function readConfig(env: Environment, { needsKeys = true }: ReadOptions = {}): Config {
   // An empty value is what `NAME=` in a compose file gives for "not set", except for a key: that is a mistake.
   const given = Object.fromEntries(
     Object.entries(env).filter(([name, value]) => (name.startsWith('JWT_') ? needsKeys : value !== '')),
   );
-  const links = withoutServiceLinks(given);
+  const links = dropServiceLinks(given);
   const files = readSettingFiles(links.settings);
   const parsed = environment.safeParse(files.settings);
   const mistakes = parsed.success
@@ -334,7 +334,7 @@ export function readConfig(env: Environment, { needsKeys = true }: Reading = {})
 }
 
 /** Kubernetes sets `NAME_PORT=tcp://…` in every pod for each Service of the namespace: one called `metrics` is no port. */
-function withoutServiceLinks(given: Environment): { settings: Environment; warnings: string[] } {
+function dropServiceLinks(given: Environment): { settings: Environment; warnings: string[] } {
   const isLink = ([name, value]: [string, string | undefined]) =>
     /(^|_)PORT$/.test(name) && Object.hasOwn(environment.shape, name) && /^(tcp|udp|sctp):\/\//.test(value ?? '');
   const entries = Object.entries(given);

@@ -11,21 +11,21 @@ export interface LogOutput {
 const maxBufferedBytes = 1_048_576;
 
 /** `lostLine` makes the line that says how many were lost, written before the next one that can be. */
-export function createLogOutput(fd: 1 | 2, lostLine: (count: number) => string): LogOutput {
+export function createLogOutput(fd: 1 | 2, formatLostLine: (count: number) => string): LogOutput {
   let lost = 0;
-  const writeOne = isStream(fd) ? streamWriter(fd) : fileWriter(fd);
+  const writer = isStream(fd) ? createStreamWriter(fd) : createFileWriter(fd);
   return {
     write(line) {
       if (lost > 0) {
-        if (!writeOne.write(lostLine(lost))) {
+        if (!writer.write(formatLostLine(lost))) {
           lost += 1;
           return;
         }
         lost = 0;
       }
-      if (!writeOne.write(line)) lost += 1;
+      if (!writer.write(line)) lost += 1;
     },
-    flush: writeOne.flush,
+    flush: writer.flush,
   };
 }
 
@@ -46,7 +46,7 @@ function isStream(fd: number): boolean {
 }
 
 /** A pipe whose reader stalls fills a buffer, not the process. */
-function streamWriter(fd: 1 | 2): Writer {
+function createStreamWriter(fd: 1 | 2): Writer {
   const stream = fd === 1 ? process.stdout : process.stderr;
   // Nobody reads any more (EPIPE).
   stream.on('error', () => {});
@@ -69,7 +69,7 @@ function streamWriter(fd: 1 | 2): Writer {
 }
 
 /** Node.js's own stream on a file ends at the first error, such as a disk that is full. */
-function fileWriter(fd: number): Writer {
+function createFileWriter(fd: number): Writer {
   let isTorn = false;
   return {
     write(line) {

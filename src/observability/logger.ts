@@ -34,17 +34,17 @@ export interface ProcessLogger {
 
 /** Lines on the standard output. What cannot be written there is lost, and nothing waits for it. */
 export function createLogger(level: string, format: LogFormat = 'json'): ProcessLogger {
-  const pretty = isForPeople(format);
-  const hasColours = pretty && isatty(stdout) && process.stdout.hasColors();
-  const show = pretty ? createPrettyFormat(hasColours) : (line: string) => line;
-  const lostLine = (count: number) =>
-    show(`${JSON.stringify({ level: 'warn', time: Date.now(), lost: count, msg: 'log lines were lost' })}\n`);
-  const output = createLogOutput(stdout, lostLine);
+  const isPretty = isForPeople(format);
+  const hasColours = isPretty && isatty(stdout) && process.stdout.hasColors();
+  const formatLine = isPretty ? createPrettyFormat(hasColours) : (line: string) => line;
+  const formatLostLine = (count: number) =>
+    formatLine(`${JSON.stringify({ level: 'warn', time: Date.now(), lost: count, msg: 'log lines were lost' })}\n`);
+  const output = createLogOutput(stdout, formatLostLine);
   const options = {
     level,
     serializers: { err: describeError },
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  const logger = pino(options, { write: (line: string) => output.write(show(line)) });
+  const logger = pino(options, { write: (line: string) => output.write(formatLine(line)) });
   return { logger, flush: output.flush };
 }

@@ -15,7 +15,7 @@ export interface Metrics extends DeliveryMetrics {
   http: HttpMetrics;
   limits: LimitEvents;
   /** From now on these are shown, too. */
-  watch(sizes: GaugeSources): void;
+  watch(sources: GaugeSources): void;
   /** All of them, as Prometheus reads them. */
   contentType: string;
   text(): Promise<string>;
@@ -29,9 +29,9 @@ export function createMetrics({ nodeName = '', database }: Pick<Config, 'nodeNam
   return {
     ...createTrafficMetrics(registers),
     ...createDeliveryMetrics(registers, () => clockOffsetMs()),
-    watch(sizes) {
-      clockOffsetMs = sizes.clockOffsetMs;
-      registerGauges(registers, sizes);
+    watch(sources) {
+      clockOffsetMs = sources.clockOffsetMs;
+      registerGauges(registers, sources);
     },
     contentType: registry.contentType,
     text: () => registry.metrics(),

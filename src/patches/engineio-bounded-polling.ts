@@ -40,26 +40,26 @@ const bounds = new WeakMap<object, PollingBounds>();
 export function boundPolling(connection: Connection, limits: PollingLimits): void {
   const transport = connection.transport as unknown as PollingTransport;
   if (transport.name !== 'polling') return;
-  const own = new PollingBounds(transport, limits, () => connection.readyState === 'open');
-  bounds.set(transport, own);
+  const pollingBounds = new PollingBounds(transport, limits, () => connection.readyState === 'open');
+  bounds.set(transport, pollingBounds);
   transport.closeTimeout = closeTimeoutMs;
   const { onRequest } = transport;
   transport.onRequest = (request) => {
     if (request.method === 'GET' || request.method === 'POST') onRequest.call(transport, request);
-    else own.refuseMethod(request, request.res);
+    else pollingBounds.rejectMethod(request, request.res);
   };
-  transport.onDataRequest = (request, response) => own.readBody(request, response);
-  transport.doWrite = (payload, _options, written) => own.answer(payload, written);
-  connection.on('close', () => own.end());
+  transport.onDataRequest = (request, response) => pollingBounds.readBody(request, response);
+  transport.doWrite = (payload, _options, written) => pollingBounds.answer(payload, written);
+  connection.on('close', () => pollingBounds.end());
 }
 
 export function limitPolling({ transport }: Connection, limits: PollingLimits): void {
-  const own = bounds.get(transport);
-  if (own) own.limits = limits;
+  const pollingBounds = bounds.get(transport);
+  if (pollingBounds) pollingBounds.limits = limits;
 }
 
 /** Bytes of answers that their clients have not taken yet; a client may ask again over another connection meanwhile. */
-export const maxUnreadAnswerBytes = (transport: object): number => bounds.get(transport)?.unreadBytes ?? 0;
+export const getUnreadAnswerBytes = (transport: object): number => bounds.get(transport)?.unreadBytes ?? 0;
 
 class PollingBounds {
   limits: PollingLimits;
@@ -83,16 +83,16 @@ class PollingBounds {
     const transport = this.#transport;
     if (transport.dataReq) {
       transport.onError('data request overlap from client');
-      return this.#refuse(request, response, 400, 'Another request of this session is still being received');
+      return this.#reject(request, response, 400, 'Another request of this session is still being received');
     }
     if (request.headers['content-type'] === 'application/octet-stream') {
       transport.onError('invalid content');
-      return this.#refuse(request, response, 400, 'The body must be text');
+      return this.#reject(request, response, 400, 'The body must be text');
     }
     const { limits } = this;
     const tooLarge = `At most ${limits.bodyBytes} bytes, ${limits.packetBytes} a packet, in ${limits.packets} packets`;
     if (limits.bodyBytes > 0 && Number(request.headers['content-length']) > limits.bodyBytes) {
-      return this.#refuse(request, response, 413, tooLarge);
+      return this.#reject(request, response, 413, tooLarge);
     }
     transport.dataReq = request;
     transport.dataRes = response;
@@ -100,7 +100,7 @@ class PollingBounds {
     const onData = (chunk: Buffer) => {
       if (limits.bodyBytes === 0 || body.length + chunk.length <= limits.bodyBytes) return body.append(chunk);
       cleanUp();
-      this.#refuse(request, response, 413, tooLarge);
+      this.#reject(request, response, 413, tooLarge);
     };
     const onClose = () => {
       cleanUp();
@@ -108,13 +108,13 @@ class PollingBounds {
     };
     const onEnd = () => {
       const bytes = body.bytes;
-      if (!fits(bytes, limits)) {
+      if (!isWithinLimits(bytes, limits)) {
         cleanUp();
-        return this.#refuse(request, response, 413, tooLarge);
+        return this.#reject(request, response, 413, tooLarge);
       }
       if (!isUtf8(bytes)) {
         cleanUp();
-        this.#refuse(request, response, 400, 'The body must be UTF-8');
+        this.#reject(request, response, 400, 'The body must be UTF-8');
         return transport.onError('the body is not UTF-8');
       }
       transport.onData(bytes.toString());
@@ -130,12 +130,12 @@ class PollingBounds {
   }
 
   /** engine.io answers 500, which reads like a defect of the server. The session goes on. */
-  refuseMethod(request: IncomingMessage, response: ServerResponse): void {
-    this.#refuse(request, response, 400, 'A session of long polling takes GET and POST only');
+  rejectMethod(request: IncomingMessage, response: ServerResponse): void {
+    this.#reject(request, response, 400, 'A session of long polling takes GET and POST only');
   }
 
   /** In the form in which engine.io refuses. What is left of the body is not taken. */
-  #refuse(request: IncomingMessage, response: ServerResponse, status: number, message: string): void {
+  #reject(request: IncomingMessage, response: ServerResponse, status: number, message: string): void {
     const body = JSON.stringify({ code: 3, message });
     const length = Buffer.byteLength(body);
     const headers = { 'Content-Type': 'application/json', 'Content-Length': length, Connection: 'close' };
@@ -169,7 +169,7 @@ class PollingBounds {
   }
 }
 
-function fits(body: Buffer, { packetBytes, packets }: PollingLimits): boolean {
+function isWithinLimits(body: Buffer, { packetBytes, packets }: PollingLimits): boolean {
   let count = 1;
   let from = 0;
   for (let end = body.indexOf(separator); ; end = body.indexOf(separator, from)) {

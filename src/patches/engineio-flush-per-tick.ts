@@ -1,6 +1,6 @@
 import type { Socket } from 'socket.io';
 import type { WebSocket } from 'ws';
-import { maxUnreadAnswerBytes } from './engineio-bounded-polling.ts';
+import { getUnreadAnswerBytes } from './engineio-bounded-polling.ts';
 
 type Connection = Socket['conn'];
 
@@ -44,7 +44,7 @@ export function createFlushPerTick(maxBytes: number, onSlowConsumer: () => void)
   const due = new Set<Engine>();
 
   /** True if it had to be closed. */
-  function isCutOff(engine: Engine): boolean {
+  function closeIfOverLimit(engine: Engine): boolean {
     if (maxBytes === 0 || computeSendBufferBytes(engine) <= maxBytes) return false;
     onSlowConsumer();
     end(engine);
@@ -56,7 +56,7 @@ export function createFlushPerTick(maxBytes: number, onSlowConsumer: () => void)
     due.clear();
     for (const engine of all) {
       try {
-        if (!isCutOff(engine)) flushNow(engine);
+        if (!closeIfOverLimit(engine)) flushNow(engine);
       } catch {
         // It has missed something, and the others must not.
         end(engine);
@@ -78,7 +78,7 @@ export function createFlushPerTick(maxBytes: number, onSlowConsumer: () => void)
       (connection as unknown as Engine).flush = flush;
     },
     check(connection) {
-      if (connection.readyState === 'open') isCutOff(connection as unknown as Engine);
+      if (connection.readyState === 'open') closeIfOverLimit(connection as unknown as Engine);
     },
   };
 }
@@ -105,7 +105,7 @@ export function getSendBufferBytes(connection: Connection): number {
 
 /** There are none in the engine as long as its transport takes what comes. */
 function computeSendBufferBytes({ writeBuffer, transport }: Engine): number {
-  const handedOver = transport.socket?.bufferedAmount ?? maxUnreadAnswerBytes(transport);
+  const handedOver = transport.socket?.bufferedAmount ?? getUnreadAnswerBytes(transport);
   return transport.writable ? handedOver : writeBuffer.reduce((sum, packet) => sum + computeWeight(packet), handedOver);
 }
 

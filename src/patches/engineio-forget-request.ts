@@ -15,12 +15,12 @@ export function forgetRequest(connection: Socket['conn']): void {
   (connection as { request: unknown }).request = rest;
 }
 
-const nothing = Object.freeze({});
-const anyRequest = Object.freeze({ headers: nothing, connection: nothing });
+const emptyObject = Object.freeze({});
+const anyRequest = Object.freeze({ headers: emptyObject, connection: emptyObject });
 
 /** The same of one socket: its handshake repeats the request, and needs no token any more. */
 export function forgetHandshake(socket: Socket): void {
-  Object.assign(socket.handshake, { headers: nothing, query: nothing, auth: nothing, url: '', time: '' });
+  Object.assign(socket.handshake, { headers: emptyObject, query: emptyObject, auth: emptyObject, url: '', time: '' });
 }
 
 /** For middleware that nobody has, what stands for the response of an upgrade listens for the end of the connection. */

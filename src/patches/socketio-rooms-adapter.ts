@@ -21,20 +21,20 @@ type RoomsAdapterClass = (new (namespace: Namespace) => RoomsAdapter) & typeof A
  * The in-memory adapter, which writes what is emitted to a room once per turn, and makes the bytes once. What is
  * emitted to one socket meanwhile may overtake; who leaves a room has had what was said before.
  */
-export function createRoomsAdapter(failed: (error: unknown) => void): RoomsAdapterClass {
+export function createRoomsAdapter(onError: (error: unknown) => void): RoomsAdapterClass {
   return class extends Adapter {
-    readonly #writes: BroadcastBatcher<Room, string>;
+    readonly #batcher: BroadcastBatcher<Room, string>;
 
     constructor(namespace: Namespace) {
       super(namespace);
-      this.#writes = new BroadcastBatcher<Room, string>({
-        listMembers: (room) => this.rooms.get(room) ?? [],
+      this.#batcher = new BroadcastBatcher<Room, string>({
+        listSubscribers: (room) => this.rooms.get(room) ?? [],
         write: (id, written) => {
           const socket = this.#socket(id);
-          if (socket?.connected) write(socket.conn as unknown as Engine, written);
+          if (socket?.connected) writeToEngine(socket.conn as unknown as Engine, written);
         },
-        failed: (id, error) => {
-          failed(error);
+        onError: (id, error) => {
+          onError(error);
           const socket = this.#socket(id);
           if (socket) closeConnection(socket.conn);
         },
@@ -45,15 +45,15 @@ export function createRoomsAdapter(failed: (error: unknown) => void): RoomsAdapt
       const [room, ...others] = options.rooms;
       if (room === undefined || others.length > 0 || options.except?.size) return super.broadcast(packet, options);
       packet.nsp = this.nsp.name;
-      for (const encoded of this.nsp.server.encoder.encode(packet)) this.#writes.append(room, `4${encoded}`);
+      for (const encoded of this.nsp.server.encoder.encode(packet)) this.#batcher.append(room, `4${encoded}`);
     }
 
     get deliveries(): number {
-      return this.#writes.deliveries;
+      return this.#batcher.deliveries;
     }
 
     override addAll(id: string, rooms: Set<Room>): void {
-      for (const room of rooms) if (!this.rooms.get(room)?.has(id)) this.#writes.memberAdded(room, id);
+      for (const room of rooms) if (!this.rooms.get(room)?.has(id)) this.#batcher.skipPending(room, id);
       super.addAll(id, rooms);
     }
 
@@ -64,7 +64,7 @@ export function createRoomsAdapter(failed: (error: unknown) => void): RoomsAdapt
 
     /** What has been said in the room goes before what this socket is sent now. */
     catchUp(id: string, room: Room): void {
-      if (this.rooms.get(room)?.has(id)) this.#writes.catchUp(room, id);
+      if (this.rooms.get(room)?.has(id)) this.#batcher.catchUp(room, id);
     }
 
     #socket(id: string): Socket | undefined {
@@ -73,13 +73,13 @@ export function createRoomsAdapter(failed: (error: unknown) => void): RoomsAdapt
   };
 }
 
-interface OfRooms {
+interface RoomSocket {
   id: string;
   nsp: { adapter: unknown };
 }
 
 /** For an answer that tells the socket how far the room has come. */
-export function catchUp({ id, nsp }: OfRooms, room: Room): void {
+export function catchUp({ id, nsp }: RoomSocket, room: Room): void {
   (nsp.adapter as { catchUp(id: string, room: Room): void }).catchUp(id, room);
 }
 
@@ -89,7 +89,7 @@ export function countDeliveries({ adapter }: { adapter: unknown }): number {
 }
 
 /** Each text is a packet of the engine's, with its type before it; a frame of it holds that, too. */
-function write(engine: Engine, { frames, texts }: WrittenBatch): void {
+function writeToEngine(engine: Engine, { frames, texts }: WrittenBatch): void {
   if (engine.transport.name === 'websocket') {
     // Of several packets in one buffer the engine knows the first.
     for (const [n, frame] of frames.entries()) {

@@ -18,7 +18,7 @@ export class BoundedWebSocketServer extends WebSocketServer {
   readonly #onControlFrame: (this: WebSocket) => void;
 
   constructor(options: ServerOptions & { maxPayload: number }) {
-    const { payload, fragments, chunks } = receiverLimits(options.maxPayload);
+    const { payload, fragments, chunks } = computeReceiverLimits(options.maxPayload);
     // The types of `ws` lag behind it.
     const bounds = {
       maxPayload: payload,
@@ -71,7 +71,7 @@ interface Receiver {
  */
 export function limitMessages(webSocket: WebSocket, bytes: number): boolean {
   const { _receiver: receiver } = webSocket as unknown as { _receiver: Receiver };
-  const { payload, fragments, chunks } = receiverLimits(bytes);
+  const { payload, fragments, chunks } = computeReceiverLimits(bytes);
   receiver._maxPayload = payload;
   receiver._maxFragments = fragments;
   receiver._maxBufferedChunks = chunks;
@@ -79,7 +79,7 @@ export function limitMessages(webSocket: WebSocket, bytes: number): boolean {
 }
 
 /** Enough for clients that cut a message every 1,000 bytes, over networks with the smallest packets. */
-function receiverLimits(bytes: number) {
+function computeReceiverLimits(bytes: number) {
   if (bytes === 0) return { payload: 0, fragments: 16_384, chunks: 262_144 };
   return {
     payload: bytes,

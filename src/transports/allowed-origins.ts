@@ -13,4 +13,5 @@ export function createOriginCheck(allowed: readonly string[] | undefined): IsAll
   };
 }
 
-export const originRefusal = (origin: string | undefined): string => `Origin: ${origin} is not in ALLOWED_ORIGINS`;
+export const describeRejectedOrigin = (origin: string | undefined): string =>
+  `Origin: ${origin} is not in ALLOWED_ORIGINS`;

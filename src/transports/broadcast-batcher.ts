@@ -7,19 +7,19 @@ export interface WrittenBatch {
   frames: readonly Buffer[];
 }
 
-interface Collaborators<Room, Member> {
-  listMembers: (room: Room) => Iterable<Member>;
-  write: (member: Member, written: WrittenBatch) => void;
+interface Collaborators<Room, Subscriber> {
+  listSubscribers: (room: Room) => Iterable<Subscriber>;
+  write: (subscriber: Subscriber, batch: WrittenBatch) => void;
   /** Writing has thrown: the member has a gap, and must go. */
-  failed: (member: Member, error: unknown) => void;
+  onError: (subscriber: Subscriber, error: unknown) => void;
 }
 
 /** What was said in a room in this turn. */
-interface PendingBatch<Member> {
+interface PendingBatch<Subscriber> {
   texts: string[];
   frames: Buffer[];
   /** Members that have had the first so many of them, or came after them. */
-  seen: Map<Member, number>;
+  offsets: Map<Subscriber, number>;
 }
 
 /**
@@ -27,17 +27,17 @@ interface PendingBatch<Member> {
  * buffer that is made once. Who comes, goes, or is written to by somebody else in between keeps the order by `entered`
  * and `catchUp`.
  */
-export class BroadcastBatcher<Room, Member> {
-  readonly #listMembers: (room: Room) => Iterable<Member>;
-  readonly #writeTo: Collaborators<Room, Member>['write'];
-  readonly #failed: Collaborators<Room, Member>['failed'];
-  readonly #rooms = new Map<Room, PendingBatch<Member>>();
+export class BroadcastBatcher<Room, Subscriber> {
+  readonly #listSubscribers: (room: Room) => Iterable<Subscriber>;
+  readonly #writeTo: Collaborators<Room, Subscriber>['write'];
+  readonly #onError: Collaborators<Room, Subscriber>['onError'];
+  readonly #rooms = new Map<Room, PendingBatch<Subscriber>>();
   #deliveries = 0;
 
-  constructor({ listMembers, write, failed }: Collaborators<Room, Member>) {
-    this.#listMembers = listMembers;
+  constructor({ listSubscribers, write, onError }: Collaborators<Room, Subscriber>) {
+    this.#listSubscribers = listSubscribers;
     this.#writeTo = write;
-    this.#failed = failed;
+    this.#onError = onError;
   }
 
   /** Texts, each counted for every member that it was written to. */
@@ -46,59 +46,59 @@ export class BroadcastBatcher<Room, Member> {
   }
 
   append(room: Room, text: string): void {
-    let said = this.#rooms.get(room);
-    if (!said) {
+    let batch = this.#rooms.get(room);
+    if (!batch) {
       // After the answers that this turn gives, so that they can go out with it.
       if (this.#rooms.size === 0) process.nextTick(() => this.#flush());
-      said = { texts: [], frames: [], seen: new Map() };
-      this.#rooms.set(room, said);
+      batch = { texts: [], frames: [], offsets: new Map() };
+      this.#rooms.set(room, batch);
     }
-    said.texts.push(text);
-    said.frames.push(encodeFrame(text));
+    batch.texts.push(text);
+    batch.frames.push(encodeFrame(text));
   }
 
   /** It hears what is said from now on. */
-  memberAdded(room: Room, member: Member): void {
-    const said = this.#rooms.get(room);
-    said?.seen.set(member, said.texts.length);
+  skipPending(room: Room, subscriber: Subscriber): void {
+    const batch = this.#rooms.get(room);
+    batch?.offsets.set(subscriber, batch.texts.length);
   }
 
   /** It is written to, or goes: what was said before comes first. */
-  catchUp(room: Room, member: Member): void {
-    const said = this.#rooms.get(room);
-    if (!said) return;
-    const from = said.seen.get(member) ?? 0;
-    if (from === said.texts.length) return;
-    said.seen.set(member, said.texts.length);
-    this.#write(member, since(said, from));
+  catchUp(room: Room, subscriber: Subscriber): void {
+    const batch = this.#rooms.get(room);
+    if (!batch) return;
+    const from = batch.offsets.get(subscriber) ?? 0;
+    if (from === batch.texts.length) return;
+    batch.offsets.set(subscriber, batch.texts.length);
+    this.#write(subscriber, sliceFrom(batch, from));
   }
 
-  #write(member: Member, written: WrittenBatch): void {
-    this.#deliveries += written.texts.length;
+  #write(subscriber: Subscriber, batch: WrittenBatch): void {
+    this.#deliveries += batch.texts.length;
     try {
-      this.#writeTo(member, written);
+      this.#writeTo(subscriber, batch);
     } catch (error) {
-      this.#failed(member, error);
+      this.#onError(subscriber, error);
     }
   }
 
   #flush(): void {
     const rooms = [...this.#rooms];
     this.#rooms.clear();
-    for (const [room, said] of rooms) {
-      const { texts, frames, seen } = said;
+    for (const [room, batch] of rooms) {
+      const { texts, frames, offsets } = batch;
       const all = { texts, frames: frames.length > 1 ? [Buffer.concat(frames)] : frames };
-      for (const member of this.#listMembers(room)) {
-        const from = seen.size > 0 ? (seen.get(member) ?? 0) : 0;
-        if (from === 0) this.#write(member, all);
-        else if (from < texts.length) this.#write(member, since(said, from));
+      for (const subscriber of this.#listSubscribers(room)) {
+        const from = offsets.size > 0 ? (offsets.get(subscriber) ?? 0) : 0;
+        if (from === 0) this.#write(subscriber, all);
+        else if (from < texts.length) this.#write(subscriber, sliceFrom(batch, from));
       }
     }
   }
 }
 
 /** For a few: each frame by itself, so that nothing is copied for one of them. */
-const since = ({ texts, frames }: WrittenBatch, from: number): WrittenBatch => ({
+const sliceFrom = ({ texts, frames }: WrittenBatch, from: number): WrittenBatch => ({
   texts: texts.slice(from),
   frames: frames.slice(from),
 });
@@ -115,14 +115,14 @@ export function encodeFrame(text: string): Buffer {
   return Buffer.concat(Sender.frame(Buffer.from(text), frameOptions));
 }
 
-interface Inside {
+interface WebSocketInternals {
   _sender: { sendFrame(frames: Buffer[]): void };
   _socket: { cork(): void; uncork(): void };
 }
 
 /** Writes frames to a WebSocket that compresses nothing, as engine.io does. */
 export function writeFrames(webSocket: ws.WebSocket, frames: readonly Buffer[]): void {
-  const { _sender: sender, _socket: socket } = webSocket as unknown as Inside;
+  const { _sender: sender, _socket: socket } = webSocket as unknown as WebSocketInternals;
   if (frames.length === 1) return sender.sendFrame([frames[0]!]);
   socket.cork();
   for (const frame of frames) sender.sendFrame([frame]);

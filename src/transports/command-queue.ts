@@ -17,10 +17,10 @@ export class CommandQueue {
   #last: Promise<unknown> = Promise.resolve();
   #size = 0;
   #bytes = 0;
-  readonly #all: QueuedRequests;
+  readonly #nodeTotal: QueuedRequests;
 
-  constructor(all: QueuedRequests) {
-    this.#all = all;
+  constructor(nodeTotal: QueuedRequests) {
+    this.#nodeTotal = nodeTotal;
   }
 
   get size(): number {
@@ -34,7 +34,7 @@ export class CommandQueue {
 
   /** All connections of the node together have. */
   get isNodeFull(): boolean {
-    return this.#all.bytes >= maxQueuedBytesPerNode;
+    return this.#nodeTotal.bytes >= maxQueuedBytesPerNode;
   }
 
   /** `task` holds so many bytes, and answers its own failures; resolves when it is done. */
@@ -49,7 +49,7 @@ export class CommandQueue {
   #count(requests: number, bytes: number): void {
     this.#size += requests;
     this.#bytes += bytes;
-    this.#all.count += requests;
-    this.#all.bytes += bytes;
+    this.#nodeTotal.count += requests;
+    this.#nodeTotal.bytes += bytes;
   }
 }

@@ -36,9 +36,9 @@ function createSendMetrics(registers: Registry[]): SendEvents {
     help: 'Time of a message on the node that took it: from its place in the queue until it is stored, told to the members here and acknowledged.',
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers,
-  }).of();
+  }).withLabels();
   let stored = 0;
-  let repeated = 0;
+  let deduplicated = 0;
   registerCounter({
     name: 'nano_messaging_messages_stored_total',
     help: 'Messages that this node has stored.',
@@ -49,7 +49,7 @@ function createSendMetrics(registers: Registry[]): SendEvents {
     name: 'nano_messaging_messages_deduplicated_total',
     help: 'Messages that were found in the log by their client_msg_id, and answered with that.',
     registers,
-    read: () => toSingleValue(repeated),
+    read: () => toSingleValue(deduplicated),
   });
   return {
     committed(messages, seconds) {
@@ -61,7 +61,7 @@ function createSendMetrics(registers: Registry[]): SendEvents {
       sendSeconds.observe(seconds);
     },
     deduplicated() {
-      repeated += 1;
+      deduplicated += 1;
     },
   };
 }
@@ -77,22 +77,22 @@ function createFeedMetrics(registers: Registry[], clockOffsetMs: () => number): 
     help: 'Changes that came early.',
     registers,
   });
-  const swept = new Counter({
+  const reconciled = new Counter({
     name: 'nano_messaging_feed_reconciled_total',
     help: 'Rooms that a sweep found behind their log.',
     registers,
   });
-  const delivery = new FastHistogram({
+  const latency = new FastHistogram({
     name: 'nano_messaging_delivery_latency_seconds',
     help: 'Time from when a change got its number in the database until it is told to the members here: heard from another node (remote), or read from the log.',
     buckets: [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
     registers,
   });
-  const seconds = { remote: delivery.of({ origin: 'remote' }), log: delivery.of({ origin: 'log' }) };
+  const seconds = { remote: latency.withLabels({ origin: 'remote' }), log: latency.withLabels({ origin: 'log' }) };
   return {
     repaired: (changes) => repaired.inc(changes),
     reordered: () => reordered.inc(),
-    reconciled: () => swept.inc(),
+    reconciled: () => reconciled.inc(),
     delivered(at, origin) {
       // What this node has stored itself is in `nano_messaging_send_duration_seconds`, by one clock.
       if (origin === 'here') return;

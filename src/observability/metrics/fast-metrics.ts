@@ -39,11 +39,11 @@ export function registerGauge({ registers, name, help, labelNames = [], read }: 
 /** One without labels. */
 export const toSingleValue = (value: number): Cell[] => [[{}, value]];
 
-export interface Observed {
+export interface Observer {
   observe(value: number): void;
 }
 
-class Distribution implements Observed {
+class Distribution implements Observer {
   readonly labels: Record<string, string>;
   readonly bounds: readonly number[];
   readonly counts: number[];
@@ -79,7 +79,7 @@ export class FastHistogram extends Histogram {
   }
 
   /** With these labels; to be kept by who observes. */
-  of(labels: Record<string, string> = {}): Observed {
+  withLabels(labels: Record<string, string> = {}): Observer {
     const distribution = new Distribution(labels, this.#bounds);
     this.#distributions.push(distribution);
     return distribution;

@@ -7,8 +7,8 @@ type PerTransport = Record<LiveTransport, number>;
 /** Read whenever the metrics are. */
 export interface GaugeSources {
   isDraining: () => boolean;
-  unauthenticated: () => number;
-  unauthenticatedLimit: number;
+  unauthenticatedConnections: () => number;
+  unauthenticatedConnectionsLimit: number;
   queuedRequests: () => number;
   queuedMessages: () => number;
   queuedMessagesLimit: number;
@@ -17,7 +17,7 @@ export interface GaugeSources {
   deliveries: () => PerTransport;
   isBusUp: () => boolean;
   tokenKeys: () => { isUp: boolean; ageMs: number };
-  publishing: () => { messages: number; bytes: number };
+  pendingPublishes: () => { messages: number; bytes: number };
   database: () => { isUp: boolean; failures: number; busy: number; idle: number; max: number; waiting: number };
   clockOffsetMs: () => number;
   oldestTransactionMs: () => number;
@@ -30,120 +30,120 @@ interface GaugeRow {
   read: () => Iterable<Cell>;
 }
 
-const perTransport = (counts: PerTransport): Cell[] =>
+const toTransportCells = (counts: PerTransport): Cell[] =>
   Object.entries(counts).map(([transport, count]) => [{ transport }, count]);
 
-export function registerGauges(registers: Registry[], sizes: GaugeSources): void {
-  for (const figure of [
-    ...listConnectionGauges(sizes),
-    ...listQueueGauges(sizes),
-    ...listKeyGauges(sizes),
-    ...listDatabaseGauges(sizes),
+export function registerGauges(registers: Registry[], sources: GaugeSources): void {
+  for (const row of [
+    ...listConnectionGauges(sources),
+    ...listQueueGauges(sources),
+    ...listKeyGauges(sources),
+    ...listDatabaseGauges(sources),
   ]) {
-    registerGauge({ registers, ...figure });
+    registerGauge({ registers, ...row });
   }
   registerCounter({
     registers,
     name: 'nano_messaging_deliveries_total',
     help: 'Messages and other changes, each counted once for every connection that it was written to.',
     labelNames: ['transport'],
-    read: () => perTransport(sizes.deliveries()),
+    read: () => toTransportCells(sources.deliveries()),
   });
   registerCounter({
     registers,
     name: 'nano_messaging_database_failures_total',
     help: 'Statements and transactions that the database did not answer, or could not carry out at that moment.',
-    read: () => toSingleValue(sizes.database().failures),
+    read: () => toSingleValue(sources.database().failures),
   });
 }
 
-const listConnectionGauges = (sizes: GaugeSources): GaugeRow[] => [
+const listConnectionGauges = (sources: GaugeSources): GaugeRow[] => [
   {
     name: 'nano_messaging_draining',
     help: '1 from the moment the node drains.',
-    read: () => toSingleValue(Number(sizes.isDraining())),
+    read: () => toSingleValue(Number(sources.isDraining())),
   },
   {
     name: 'nano_messaging_unauthenticated_connections',
     help: 'Connections, on both live transports, that have not shown a token yet.',
-    read: () => toSingleValue(sizes.unauthenticated()),
+    read: () => toSingleValue(sources.unauthenticatedConnections()),
   },
   {
     name: 'nano_messaging_unauthenticated_connections_limit',
     help: 'Beyond this the oldest connection without a token is closed; 0: off.',
-    read: () => toSingleValue(sizes.unauthenticatedLimit),
+    read: () => toSingleValue(sources.unauthenticatedConnectionsLimit),
   },
   {
     name: 'nano_messaging_send_buffer_bytes',
     help: 'Bytes that were written to connections and not sent yet.',
     labelNames: ['transport'],
-    read: () => perTransport(sizes.sendBufferBytes()),
+    read: () => toTransportCells(sources.sendBufferBytes()),
   },
   {
     name: 'nano_messaging_active_rooms',
     help: 'Rooms with members on this node.',
-    read: () => toSingleValue(sizes.activeRooms()),
+    read: () => toSingleValue(sources.activeRooms()),
   },
 ];
 
-const listKeyGauges = (sizes: GaugeSources): GaugeRow[] => [
+const listKeyGauges = (sources: GaugeSources): GaugeRow[] => [
   {
     name: 'nano_messaging_token_keys_up',
     help: '1 if the last attempt to fetch JWT_JWKS_URL succeeded, or it is not set.',
-    read: () => toSingleValue(Number(sizes.tokenKeys().isUp)),
+    read: () => toSingleValue(Number(sources.tokenKeys().isUp)),
   },
   {
     name: 'nano_messaging_token_keys_age_seconds',
     help: 'Age of the key set in use; 0 without JWT_JWKS_URL, or as long as there is none.',
-    read: () => toSingleValue(sizes.tokenKeys().ageMs / 1_000),
+    read: () => toSingleValue(sources.tokenKeys().ageMs / 1_000),
   },
 ];
 
-const listQueueGauges = (sizes: GaugeSources): GaugeRow[] => [
+const listQueueGauges = (sources: GaugeSources): GaugeRow[] => [
   {
     name: 'nano_messaging_queued_requests',
     help: 'Live requests that wait for their turn or are being obeyed.',
-    read: () => toSingleValue(sizes.queuedRequests()),
+    read: () => toSingleValue(sources.queuedRequests()),
   },
   {
     name: 'nano_messaging_queued_messages',
     help: 'Messages that wait for their commit.',
-    read: () => toSingleValue(sizes.queuedMessages()),
+    read: () => toSingleValue(sources.queuedMessages()),
   },
   {
     name: 'nano_messaging_queued_messages_limit',
     help: 'Beyond this messages are refused with UNAVAILABLE.',
-    read: () => toSingleValue(sizes.queuedMessagesLimit),
+    read: () => toSingleValue(sources.queuedMessagesLimit),
   },
   {
     name: 'nano_messaging_bus_up',
     help: '1 while this node is connected to the other nodes: beats come back over a master, and all channels are subscribed to; or there is no Redis.',
-    read: () => toSingleValue(Number(sizes.isBusUp())),
+    read: () => toSingleValue(Number(sources.isBusUp())),
   },
   {
     name: 'nano_messaging_publishing_messages',
     help: 'What is on its way to Redis.',
-    read: () => toSingleValue(sizes.publishing().messages),
+    read: () => toSingleValue(sources.pendingPublishes().messages),
   },
   {
     name: 'nano_messaging_publishing_bytes',
     help: 'The bytes that are on their way to Redis.',
-    read: () => toSingleValue(sizes.publishing().bytes),
+    read: () => toSingleValue(sources.pendingPublishes().bytes),
   },
 ];
 
-const listDatabaseGauges = (sizes: GaugeSources): GaugeRow[] => [
+const listDatabaseGauges = (sources: GaugeSources): GaugeRow[] => [
   {
     name: 'nano_messaging_database_up',
     help: '1 while the database takes reads and writes, as far as its last answers tell; there is one at least every SWEEP_SECONDS.',
-    read: () => toSingleValue(Number(sizes.database().isUp)),
+    read: () => toSingleValue(Number(sources.database().isUp)),
   },
   {
     name: 'nano_messaging_database_connections',
     help: 'Connections of the pool.',
     labelNames: ['state'],
     read: () => {
-      const { busy, idle } = sizes.database();
+      const { busy, idle } = sources.database();
       return [
         [{ state: 'busy' }, busy],
         [{ state: 'idle' }, idle],
@@ -153,21 +153,21 @@ const listDatabaseGauges = (sizes: GaugeSources): GaugeRow[] => [
   {
     name: 'nano_messaging_database_connections_limit',
     help: 'Connections that the pool may have.',
-    read: () => toSingleValue(sizes.database().max),
+    read: () => toSingleValue(sources.database().max),
   },
   {
     name: 'nano_messaging_database_queued_statements',
     help: 'Statements and transactions that wait for a connection.',
-    read: () => toSingleValue(sizes.database().waiting),
+    read: () => toSingleValue(sources.database().waiting),
   },
   {
     name: 'nano_messaging_database_clock_offset_seconds',
     help: 'How far the clock of the database is ahead of that of the node.',
-    read: () => toSingleValue(sizes.clockOffsetMs() / 1_000),
+    read: () => toSingleValue(sources.clockOffsetMs() / 1_000),
   },
   {
     name: 'nano_messaging_database_oldest_transaction_seconds',
     help: 'How long the oldest transaction, standby or replication slot has kept PostgreSQL from removing old rows of this database.',
-    read: () => toSingleValue(sizes.oldestTransactionMs() / 1_000),
+    read: () => toSingleValue(sources.oldestTransactionMs() / 1_000),
   },
 ];

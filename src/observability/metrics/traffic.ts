@@ -32,7 +32,7 @@ export function createTrafficMetrics(registers: Registry[]): {
     labelNames: ['transport'],
     registers,
   });
-  const slow = new Counter({
+  const slowConsumers = new Counter({
     name: 'nano_messaging_slow_consumers_closed_total',
     help: 'Connections that were closed because they left more unread than MAX_SEND_BUFFER_BYTES.',
     labelNames: ['transport'],
@@ -40,7 +40,7 @@ export function createTrafficMetrics(registers: Registry[]): {
   });
   for (const transport of transports) {
     open.set({ transport }, 0);
-    for (const counter of [opened, slow]) counter.inc({ transport }, 0);
+    for (const counter of [opened, slowConsumers]) counter.inc({ transport }, 0);
   }
   const refusals = new Counter({
     name: 'nano_messaging_refusals_total',
@@ -60,7 +60,7 @@ export function createTrafficMetrics(registers: Registry[]): {
       disconnected: (transport) => open.dec({ transport }),
       requested: createLiveRequestCounter(registers),
       refused: (transport, code) => refusals.inc({ transport, code }),
-      closedSlowConsumer: (transport) => slow.inc({ transport }),
+      closedSlowConsumer: (transport) => slowConsumers.inc({ transport }),
     },
     limits: createLimitMetrics(registers),
     http: { ...createHttpMetrics(registers), refused: (code) => refusals.inc({ transport: 'rest', code }) },

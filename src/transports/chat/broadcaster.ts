@@ -29,16 +29,16 @@ export function createChatBroadcaster(): ChatBroadcaster {
   const rooms = new Map<RoomId, Set<FrameReceiver>>();
   const owners = new Map<string, FrameReceiver>();
   const writes = new BroadcastBatcher<RoomId, FrameReceiver>({
-    listMembers: (room) => rooms.get(room) ?? [],
+    listSubscribers: (room) => rooms.get(room) ?? [],
     write: (listener, { frames }) => listener.write(frames),
-    failed: (listener, error) => listener.fail(error),
+    onError: (listener, error) => listener.fail(error),
   });
   return {
     add(room, listener) {
       const inside = rooms.get(room);
       if (inside) inside.add(listener);
       else rooms.set(room, new Set([listener]));
-      writes.memberAdded(room, listener);
+      writes.skipPending(room, listener);
     },
     remove(room, listener) {
       const inside = rooms.get(room);
@@ -54,7 +54,7 @@ export function createChatBroadcaster(): ChatBroadcaster {
       const text = JSON.stringify(toMessageFrame(change));
       const wasToldApart = owner?.onOwnMessage(change);
       writes.append(room, text);
-      if (wasToldApart) writes.memberAdded(room, owner!);
+      if (wasToldApart) writes.skipPending(room, owner!);
     },
     expectOwn(room, rev, listener) {
       const key = `${room}/${rev}`;

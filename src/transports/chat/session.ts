@@ -130,7 +130,7 @@ export class ChatSession implements SubscribedConnection, TokenHolder {
     this.drain();
   }
 
-  endWithToken(): void {
+  onTokenEnded(): void {
     this.#close('token_ended');
   }
 

@@ -5,7 +5,7 @@ import type { WebSocket } from 'ws';
 import { type CloseReason, closeCodes, errors } from '../../core/errors.ts';
 import { sendBufferCheckMs, unauthenticatedFrameBytes } from '../../core/limits/transport-limits.ts';
 import { BoundedWebSocketServer, limitMessages } from '../../patches/ws-bounded-server.ts';
-import { originRefusal } from '../allowed-origins.ts';
+import { describeRejectedOrigin } from '../allowed-origins.ts';
 import { encodeFrame, writeFrames } from '../broadcast-batcher.ts';
 import type { LiveContext } from '../live-context.ts';
 import { drainingHeaders, rejectUpgrade } from '../reject-upgrade.ts';
@@ -137,7 +137,10 @@ class Connection implements ChatConnection {
 
 function originRefused({ headers }: IncomingMessage): object {
   const { http: code, message } = errors.FORBIDDEN;
-  return { meta: { code, message, reason: 'FORBIDDEN', detail: originRefusal(headers.origin) }, content: null };
+  return {
+    meta: { code, message, reason: 'FORBIDDEN', detail: describeRejectedOrigin(headers.origin) },
+    content: null,
+  };
 }
 
 function getPath({ url }: IncomingMessage): string | undefined {

@@ -6,7 +6,7 @@ import { pinoHttp } from 'pino-http';
 import type { Authenticator } from '../../auth/token-verification.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { AppContext } from '../../features/app-context.ts';
-import { type IsAllowedOrigin, originRefusal } from '../allowed-origins.ts';
+import { describeRejectedOrigin, type IsAllowedOrigin } from '../allowed-origins.ts';
 import { authenticateRequest, recheckRequest } from './authenticate-request.ts';
 import { createDocumentRoutes } from './documents/documents.routes.ts';
 import { answerError } from './envelope.ts';
@@ -60,7 +60,8 @@ function securityHeaders(isMounted: boolean): RequestHandler {
 
 function rejectOtherOrigins(isAllowed: IsAllowedOrigin): RequestHandler {
   return (request, _response, next) => {
-    if (!isAllowed(request)) throw new ChatError('FORBIDDEN', { message: originRefusal(request.headers.origin) });
+    if (!isAllowed(request))
+      throw new ChatError('FORBIDDEN', { message: describeRejectedOrigin(request.headers.origin) });
     next();
   };
 }

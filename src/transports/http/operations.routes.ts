@@ -3,16 +3,16 @@ import { isBearer } from './bearer-token.ts';
 
 interface Operations {
   /** Throws where the database or a migration is missing. */
-  ready: () => Promise<void>;
+  assertReady: () => Promise<void>;
   metrics: { contentType: string; text: () => Promise<string> };
-  metricsServed: boolean;
+  hasMetrics: boolean;
   metricsToken: string | undefined;
   /** Whether the figures are shown without a token. Asked at each request: it depends on the address of the port. */
   isOpen: () => boolean;
 }
 
 /** For the balancer and the monitoring: no user token, no envelope. */
-export function createOperationsRoutes({ ready, metrics, metricsServed, metricsToken, isOpen }: Operations): Router {
+export function createOperationsRoutes({ assertReady, metrics, hasMetrics, metricsToken, isOpen }: Operations): Router {
   const routes = Router();
 
   routes.get('/healthz', (_request, response) => {
@@ -21,13 +21,13 @@ export function createOperationsRoutes({ ready, metrics, metricsServed, metricsT
 
   routes.get('/readyz', async (_request, response) => {
     response.type('text');
-    await ready().then(
+    await assertReady().then(
       () => response.send('ready\n'),
       () => response.status(503).send('not ready\n'),
     );
   });
 
-  if (metricsServed) {
+  if (hasMetrics) {
     routes.get('/metrics', async (request, response) => {
       const isAllowed = metricsToken ? isBearer(request.get('Authorization'), metricsToken) : isOpen();
       if (!isAllowed) {

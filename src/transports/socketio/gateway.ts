@@ -14,7 +14,7 @@ import { countDeliveries, createRoomsAdapter } from '../../patches/socketio-room
 import { BoundedWebSocketServer } from '../../patches/ws-bounded-server.ts';
 import { requestCosts } from '../../protocol/request-costs.ts';
 import { namespace } from '../../protocol/socket-events.ts';
-import { type IsAllowedOrigin, originRefusal } from '../allowed-origins.ts';
+import { describeRejectedOrigin, type IsAllowedOrigin } from '../allowed-origins.ts';
 import type { LiveContext } from '../live-context.ts';
 import { closeConnection } from './close-connection.ts';
 import { answerDefaultNamespace } from './default-namespace.ts';
@@ -71,7 +71,7 @@ export function createSocketioGateway(
     cors: allowedOrigins ? { origin: allowedOrigins, credentials: true } : { origin: '*' },
     allowRequest(request, decide) {
       const isAllowed = isAllowedOrigin(request);
-      decide(isAllowed ? null : originRefusal(request.headers.origin), isAllowed);
+      decide(isAllowed ? null : describeRejectedOrigin(request.headers.origin), isAllowed);
     },
   });
   // A balancer sees from it which node has the session: all requests of long polling must come to that one.

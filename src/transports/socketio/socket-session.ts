@@ -90,7 +90,7 @@ export class SocketSession implements TokenHolder {
     this.#socket.emit('token:expiring', { in_ms });
   }
 
-  endWithToken(how: 'expired' | 'revoked'): void {
+  onTokenEnded(how: 'expired' | 'revoked'): void {
     this.#end();
     if (how === 'revoked') disconnectForGood(this.#socket);
     else closeConnection(this.#socket.conn);

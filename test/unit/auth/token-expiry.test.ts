@@ -24,12 +24,12 @@ function lifetimes() {
   return {
     ended,
     watch: (name: string, jti: string | null, expiresAt?: number) =>
-      watching.watch(identity(jti, expiresAt), { endWithToken: (how) => void ended.push(`${name} ${how}`) }),
+      watching.watch(identity(jti, expiresAt), { onTokenEnded: (how) => void ended.push(`${name} ${how}`) }),
     /** One who wants to be warned. */
     watchWarned: (name: string, expiresAt: number) =>
       watching.watch(identity(null, expiresAt), {
         warnOfTokenExpiry: (inMs) => void ended.push(`${name} in ${inMs / 1_000} s`),
-        endWithToken: (how) => void ended.push(`${name} ${how}`),
+        onTokenEnded: (how) => void ended.push(`${name} ${how}`),
       }),
     /** In the database it is; this node hears of it when it is told. */
     revoke: (jti: string) => revoked.add(jti),

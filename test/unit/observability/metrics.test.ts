@@ -15,7 +15,7 @@ describe('a histogram of plain numbers', () => {
     const plain = new FastHistogram({ ...named, registers: [ours] });
     const usual = new Histogram({ ...named, labelNames: ['kind'], registers: [theirs] });
     for (const kind of ['a', 'b']) {
-      const observed = plain.of({ kind });
+      const observed = plain.withLabels({ kind });
       for (const value of [0, 0.1, 0.11, 1, 9.5, 10, 11, 1_000]) {
         observed.observe(value);
         usual.observe({ kind }, value);
@@ -27,7 +27,7 @@ describe('a histogram of plain numbers', () => {
 
   it('shows zeros before anything was observed', async () => {
     const registry = new Registry();
-    new FastHistogram({ name: 'some_seconds', help: 'Some.', buckets: [1], registers: [registry] }).of();
+    new FastHistogram({ name: 'some_seconds', help: 'Some.', buckets: [1], registers: [registry] }).withLabels();
     expect(await linesOf(registry, 'some_seconds')).to.deep.equal([
       'some_seconds_bucket{le="1"} 0',
       'some_seconds_bucket{le="+Inf"} 0',

@@ -14,7 +14,7 @@ function stage(inside: Record<string, string[]> = { kitchen: ['ann', 'bob'] }) {
   const broken = new Set<string>();
   let onWrite = (_member: string) => {};
   const writes = new BroadcastBatcher<string, string>({
-    listMembers: (room) => rooms.get(room) ?? [],
+    listSubscribers: (room) => rooms.get(room) ?? [],
     write(member, { frames, texts }) {
       if (broken.has(member)) throw new Error('a line that is broken');
       expect(textsIn(Buffer.concat(frames))).to.deep.equal(texts);
@@ -22,7 +22,7 @@ function stage(inside: Record<string, string[]> = { kitchen: ['ann', 'bob'] }) {
       buffers.set(member, [...(buffers.get(member) ?? []), ...frames]);
       onWrite(member);
     },
-    failed(member, error) {
+    onError(member, error) {
       failed.push(`${member}: ${(error as Error).message}`);
       for (const room of rooms.keys()) leave(room, member);
     },
@@ -39,7 +39,7 @@ function stage(inside: Record<string, string[]> = { kitchen: ['ann', 'bob'] }) {
     },
     enter(room: string, member: string) {
       rooms.get(room)!.add(member);
-      writes.memberAdded(room, member);
+      writes.skipPending(room, member);
     },
     whenWritten: (act: typeof onWrite) => {
       onWrite = act;

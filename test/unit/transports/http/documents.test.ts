@@ -40,9 +40,9 @@ describe('the table of routes', () => {
     const admin = { token: '', revocations: {} as Revocations, audit, bodyBytes: 0 };
     const metrics = { contentType: '', text: async () => '' };
     const operations = {
-      ready: async () => {},
+      assertReady: async () => {},
       metrics,
-      metricsServed: true,
+      hasMetrics: true,
       metricsToken: undefined,
       isOpen: () => true,
     };
