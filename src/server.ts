@@ -32,6 +32,7 @@ import { createFailureLog } from './observability/failure-log.ts';
 import { createLogger } from './observability/logger.ts';
 import { createMetrics, type Metrics } from './observability/metrics.ts';
 import { createRefusalLog } from './observability/refusal-log.ts';
+import { createUnknownKindLog } from './observability/unknown-kind-log.ts';
 import { closeInSlices, computeDrainTimes, waitUntil, waitUntilClosed } from './shutdown.ts';
 import { createOriginCheck } from './transports/allowed-origins.ts';
 import { createChatBroadcaster } from './transports/chat/broadcaster.ts';
@@ -367,7 +368,7 @@ function createAppContext(
     rights,
     broadcasters,
     reconcileIntervalMs,
-    events: { ...metrics.feeds, ...report },
+    events: { ...metrics.feeds, ...report, unknownKind: createUnknownKindLog(logger) },
   });
   const queue = createSendQueue({ log, rights, bus, events: metrics.sends });
   return {

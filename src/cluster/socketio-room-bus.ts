@@ -1,7 +1,7 @@
 import { type Namespace, Server } from 'socket.io';
 import { createLocalRoomBus, type RoomBus } from '../core/bus.ts';
 import type { RoomId } from '../core/ids.ts';
-import { BusMessage } from '../core/log/change.ts';
+import { parseBusMessage } from '../core/log/change.ts';
 import type { Signal, Signals } from '../core/signals.ts';
 import { createRelaySocket } from './relay-socket.ts';
 
@@ -60,8 +60,8 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents): Socketio
       return;
     }
     if (name === 'missed') return notifyAllMissed();
-    const envelope = BusMessage.safeParse(parseJson(body));
-    if (envelope.success) local.publish(envelope.data, 'remote');
+    const message = parseBusMessage(parseJson(body));
+    if (message) local.publish(message, 'remote');
     else rejected();
   }
 

@@ -1,7 +1,7 @@
 import type { Origin } from '../bus.ts';
 import type { Position } from '../cursor.ts';
 import type { RoomId } from '../ids.ts';
-import type { Change } from '../log/change.ts';
+import { type Change, UnknownChangeKindError } from '../log/change.ts';
 import type { RoomLog } from '../log/room-log.ts';
 
 export interface SequencerEvents {
@@ -18,6 +18,8 @@ export interface SequencerEvents {
 export type ChangeOrigin = Origin | 'log';
 
 export interface FeedEvents extends SequencerEvents {
+  /** A newer version has changed the room in a way that this one does not know. `error` names the change, if it was read. */
+  unknownKind(room: RoomId, error?: UnknownChangeKindError): void;
   /** A change, which the database numbered `at` that moment of its clock, has been told to the members here. */
   delivered(at: number, origin: ChangeOrigin): void;
 }
@@ -32,6 +34,8 @@ interface Collaborators {
   log: Pick<RoomLog, 'changes'>;
   events: SequencerEvents;
   deliver: (change: Change, origin: ChangeOrigin) => void;
+  /** The log goes on with a change that cannot be understood. */
+  onUnknownKind: (error: UnknownChangeKindError) => void;
 }
 
 /** How long a change waits for the ones before it until they are read from the log. */
@@ -49,6 +53,7 @@ export class ChangeSequencer {
   readonly #log: Pick<RoomLog, 'changes'>;
   readonly #events: SequencerEvents;
   readonly #deliver: Collaborators['deliver'];
+  readonly #onUnknownKind: Collaborators['onUnknownKind'];
   /** What was delivered last; undefined until it is known where the log stands. */
   #position: Position | undefined;
   /** The highest `rev` heard of. */
@@ -58,11 +63,12 @@ export class ChangeSequencer {
   #repairing: Promise<void> | undefined;
   #ended = false;
 
-  constructor({ room, log, events, deliver }: Collaborators) {
+  constructor({ room, log, events, deliver, onUnknownKind }: Collaborators) {
     this.#room = room;
     this.#log = log;
     this.#events = events;
     this.#deliver = deliver;
+    this.#onUnknownKind = onUnknownKind;
   }
 
   get position(): Position | undefined {
@@ -138,7 +144,10 @@ export class ChangeSequencer {
   #repair(): void {
     if (!this.#isBehind) return;
     this.#repairing ??= this.#readMissing()
-      .catch((error) => this.#events.failed(error))
+      .catch((error) => {
+        if (!(error instanceof UnknownChangeKindError)) this.#events.failed(error);
+        else if (!this.#ended) this.#onUnknownKind(error);
+      })
       .finally(() => {
         this.#repairing = undefined;
       });

@@ -2,6 +2,7 @@ import pLimit from 'p-limit';
 import type { RoomBus } from '../bus.ts';
 import { ChatError } from '../errors.ts';
 import type { RoomId } from '../ids.ts';
+import { affectsRights } from '../log/change-kinds.ts';
 import type { RightsCache } from '../log/rights-cache.ts';
 import type { RoomLog } from '../log/room-log.ts';
 import { runPeriodically, type TaskReport } from '../periodic.ts';
@@ -75,7 +76,7 @@ export function createFeedRegistry({
     close(room);
     const feed = new RoomFeed({ room, log: repairLog, broadcasters, events });
     const unsubscribe = bus.subscribe(room, (envelope, origin) => {
-      if (envelope.kind !== 'message') rights.invalidate(room);
+      if (affectsRights(envelope)) rights.invalidate(room);
       feed.receive(envelope, origin);
       if (feed.hasEnded && active.get(room)?.feed === feed) close(room);
     });

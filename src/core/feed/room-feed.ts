@@ -3,7 +3,8 @@ import type { Origin } from '../bus.ts';
 import type { Position } from '../cursor.ts';
 import { ChatError, type RemovalCode } from '../errors.ts';
 import type { RoomId } from '../ids.ts';
-import type { BusMessage, Change } from '../log/change.ts';
+import type { BusMessage, Change, UnknownChangeKindError } from '../log/change.ts';
+import { affectsRights } from '../log/change-kinds.ts';
 import {
   affects,
   applyChange,
@@ -68,6 +69,7 @@ const maxSnapshotReads = 5;
  * change that is delivered, so nothing that was committed after a ban reaches the banned.
  */
 export class RoomFeed {
+  readonly #room: RoomId;
   readonly #broadcasters: readonly Broadcaster[];
   readonly #events: FeedEvents;
   readonly #sequencer: ChangeSequencer;
@@ -79,6 +81,7 @@ export class RoomFeed {
   #isClosing = false;
 
   constructor({ room, log, broadcasters, events }: Collaborators) {
+    this.#room = room;
     this.#broadcasters = broadcasters;
     this.#events = events;
     this.#sequencer = new ChangeSequencer({
@@ -86,6 +89,7 @@ export class RoomFeed {
       log,
       events,
       deliver: (change, origin) => this.#deliver(change, origin),
+      onUnknownKind: (error) => this.#onUnknownKind(error),
     });
   }
 
@@ -206,6 +210,7 @@ export class RoomFeed {
 
   receive(envelope: BusMessage, origin: Origin = 'here'): void {
     if (envelope.kind === 'deleted') this.#delete();
+    else if (envelope.kind === 'unknown') this.#onUnknownKind();
     else this.#sequencer.receive(envelope, origin);
   }
 
@@ -231,6 +236,12 @@ export class RoomFeed {
     const members = [...this.#subscribers, ...[...this.#pendingJoins].map(({ subscriber }) => subscriber)];
     this.end();
     for (const subscriber of new Set(members)) subscriber.reconnect();
+  }
+
+  /** Only a newer version knows what this change does, to rights too: nothing after it may be delivered here. */
+  #onUnknownKind(error?: UnknownChangeKindError): void {
+    this.#events.unknownKind(this.#room, error);
+    this.reset();
   }
 
   /** The first member's snapshot says where the log stands; a later one may say that the feed is behind. */
@@ -285,7 +296,7 @@ export class RoomFeed {
   }
 
   #deliver(change: Change, origin: ChangeOrigin): void {
-    if (change.kind !== 'message' && this.#rights) {
+    if (this.#rights && affectsRights(change)) {
       applyChange(this.#rights, change);
       this.#reauthorizeSubscribers(change);
     }

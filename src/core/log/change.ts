@@ -1,11 +1,9 @@
 import { z } from 'zod';
-import type { ServerEventName, ServerEventPayloads } from '../../protocol/socket-events.ts';
-import { formatCursor } from '../cursor.ts';
 import { RoomId, Uuid } from '../ids.ts';
 import { Room, RuleKind } from '../room.ts';
 import { Message } from './message.ts';
 
-/** What a rule grants; `permissions: null` says that the rule is gone. */
+/** What a rule grants; `permissions: null` means that the rule was removed. */
 export const Grant = z.object({
   entity_UUID: Uuid,
   kind: RuleKind,
@@ -15,47 +13,56 @@ export const Grant = z.object({
 });
 export type Grant = z.infer<typeof Grant>;
 
-const changeFields = { room_id: RoomId, rev: z.number().int().positive(), at: z.number().int() };
+const position = { room_id: RoomId, rev: z.number().int().positive(), at: z.number().int() };
 
-/** One durable entry of a room's log, as it is kept and as it travels between nodes. */
-export const Change = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('message'), ...changeFields, message: Message }),
-  z.object({ kind: z.literal('member'), ...changeFields, rule: Grant }),
-  z.object({ kind: z.literal('room'), ...changeFields, room: Room }),
-]);
-export type Change = z.infer<typeof Change>;
-export type MessageChange = Extract<Change, { kind: 'message' }>;
+/** The entries of a room's log, by kind, as nodes send them to each other. Each has its row in `change-kinds.ts`. */
+export const changeSchemas = {
+  message: z.object({ kind: z.literal('message'), ...position, message: Message }),
+  member: z.object({ kind: z.literal('member'), ...position, rule: Grant }),
+  room: z.object({ kind: z.literal('room'), ...position, room: Room }),
+};
 
-/** What the room bus carries: a change, or that the room and its log are gone. */
-export const BusMessage = z.discriminatedUnion('kind', [
-  Change,
+export type ChangeKind = keyof typeof changeSchemas;
+export type ChangeOf<K extends ChangeKind> = z.infer<(typeof changeSchemas)[K]>;
+export type MessageChange = ChangeOf<'message'>;
+export type MemberChange = ChangeOf<'member'>;
+
+/** One durable entry of a room's log. */
+export type Change = { [K in ChangeKind]: ChangeOf<K> }[ChangeKind];
+
+/**
+ * What the room bus carries: a change; `deleted`: the room and its log are gone; `unknown`: a change of a kind that this
+ * version does not know, published by a node of a newer one.
+ */
+export type BusMessage = Change | { kind: 'deleted'; room_id: RoomId } | { kind: 'unknown'; room_id: RoomId };
+
+const Published = z.object({ kind: z.string().min(1), room_id: RoomId });
+const published = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('deleted'), room_id: RoomId }),
+  ...Object.values(changeSchemas),
 ]);
-export type BusMessage = z.infer<typeof BusMessage>;
+const publishedKinds = new Set([...Object.keys(changeSchemas), 'deleted']);
 
-/** As the original shows it: unanswered and declined are both `accepted: false`. */
-export function toAnswerFields(accepted: boolean | null): { accepted: boolean; declined: boolean } {
-  return { accepted: accepted === true, declined: accepted === false };
+/** A message of another node; undefined if it is none. */
+export function parseBusMessage(input: unknown): BusMessage | undefined {
+  const known = published.safeParse(input);
+  if (known.success) return known.data;
+  const other = Published.safeParse(input);
+  if (!other.success || publishedKinds.has(other.data.kind)) return undefined;
+  return { kind: 'unknown', room_id: other.data.room_id };
 }
 
-type ChangeEvent = { [N in ServerEventName]: { name: N; payload: ServerEventPayloads[N] } }[
-  | 'message:new'
-  | 'member:changed'
-  | 'room:changed'];
+/** The log holds a change of a kind that this version does not know: a newer version has written it. */
+export class UnknownChangeKindError extends Error {
+  readonly room_id: RoomId;
+  readonly rev: number;
+  readonly kind: string;
 
-/** A change as the members of its room are told it on Socket.IO. */
-export function toChangeEvent(change: Change): ChangeEvent {
-  const { room_id, rev } = change;
-  const cursor = formatCursor(change);
-  switch (change.kind) {
-    case 'message':
-      return { name: 'message:new', payload: { ...change.message, rev, cursor } };
-    case 'member':
-      return {
-        name: 'member:changed',
-        payload: { room_id, rev, cursor, ...change.rule, ...toAnswerFields(change.rule.accepted) },
-      };
-    case 'room':
-      return { name: 'room:changed', payload: { room_id, rev, cursor, room: change.room } };
+  constructor({ room_id, rev, kind }: { room_id: RoomId; rev: number; kind: string }) {
+    super(`The log of room ${room_id} has a change of the unknown kind "${kind}" at rev ${rev}`);
+    this.name = 'UnknownChangeKindError';
+    this.room_id = room_id;
+    this.rev = rev;
+    this.kind = kind;
   }
 }

@@ -3,6 +3,7 @@ import { type Actor, authorize, type Decision, type Rule } from '../authorizatio
 import type { RoomId, Uuid } from '../ids.ts';
 import type { Room } from '../room.ts';
 import type { Change } from './change.ts';
+import { kindOfChange, type RoomState } from './change-kinds.ts';
 import type { RoomLog } from './room-log.ts';
 import type { RoomSnapshot } from './room-snapshot.ts';
 
@@ -26,27 +27,20 @@ export function toRoomRights(snapshot: RoomSnapshot): RoomRights {
 }
 
 /** Rights that follow the log. */
-export interface TrackedRights extends RoomRights {
-  rules: Map<Uuid, Rule>;
-}
+export type TrackedRights = RoomState;
 
 export function trackRights({ room, rules }: RoomRights): TrackedRights {
   return { room, rules: new Map(rules) };
 }
 
-/** Applies a change of the log. */
 export function applyChange(rights: TrackedRights, change: Change): void {
-  if (change.kind === 'room') rights.room = change.room;
-  if (change.kind !== 'member') return;
-  const { permissions, ...rule } = change.rule;
-  if (permissions === null) rights.rules.delete(rule.entity_UUID);
-  else rights.rules.set(rule.entity_UUID, { ...rule, permissions });
+  kindOfChange(change).applyToRights(rights, change);
 }
 
 /** Whether a change may bear on the actor's rights. */
-export function affects(change: Change, { user, entity }: Actor): boolean {
-  if (change.kind === 'message') return false;
-  return change.kind === 'room' || change.rule.entity_UUID === user || change.rule.entity_UUID === entity;
+export function affects(change: Change, actor: Actor): boolean {
+  const kind = kindOfChange(change);
+  return kind.affectsRights && kind.concerns(change, actor);
 }
 
 /** Only rules for the actor or their organisation can match, however many there are. */

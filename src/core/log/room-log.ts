@@ -5,6 +5,7 @@ import type { RoomId, RoomRef, Uuid } from '../ids.ts';
 import { type AcceptResult, acceptInvitations, type Invitation } from './accept-invitations.ts';
 import { appendFastPath } from './append-fast-path.ts';
 import type { Change, MessageChange } from './change.ts';
+import { toChange } from './change-kinds.ts';
 import type { AppendResult, Draft } from './draft.ts';
 import { type MessageRow, type RoomRow, statements, toMessageChange, toSnapshot } from './room-log-statements.ts';
 import type { RoomSnapshot } from './room-snapshot.ts';
@@ -73,18 +74,16 @@ export function createRoomLog(store: Store): RoomLog {
       return rows.map(toSnapshot);
     },
     async changes(room_id, from, to, limit) {
-      type Row = { rev: number; kind: 'member' | 'room'; body: never; at: number };
+      type Row = { rev: number; kind: string; body: unknown; at: number };
       const bounds = [room_id, from, to, limit];
       const [messages, others] = await Promise.all([
         store.query<MessageRow>(statements.messages, bounds),
         store.query<Row>(statements.changes, bounds),
       ]);
-      const changes: Change[] = messages.map(toMessageChange);
-      for (const { rev, kind, body, at } of others) {
-        changes.push(
-          kind === 'member' ? { kind, room_id, rev, at, rule: body } : { kind, room_id, rev, at, room: body },
-        );
-      }
+      const changes: Change[] = [
+        ...messages.map(toMessageChange),
+        ...others.map((row) => toChange({ ...row, room_id })),
+      ];
       return changes.sort((a, b) => a.rev - b.rev).slice(0, limit);
     },
     async heads(ids) {

@@ -14,8 +14,9 @@ import {
 } from '../authorization.ts';
 import type { RoomBus } from '../bus.ts';
 import { ChatError } from '../errors.ts';
-import type { RoomRef } from '../ids.ts';
+import type { RoomId, RoomRef } from '../ids.ts';
 import type { Change, Grant } from './change.ts';
+import { affectsRights, changeKinds } from './change-kinds.ts';
 import { PermissionRuleEntity } from './permission-rule.entity.ts';
 import type { RightsCache } from './rights-cache.ts';
 import { RoomEntity } from './room.entity.ts';
@@ -96,26 +97,24 @@ export class RoomTransaction {
 
   changeRoom(next: Partial<Pick<RoomEntity, 'name' | 'levelAdmin' | 'maxEntityRules'>>): void {
     Object.assign(this.entity, next, { updatedAt: this.now });
-    const { room_id, rev, at } = this.#nextPosition();
     const room = toRoom(this.entity);
-    this.changes.push({ kind: 'room', room_id, rev, at, room });
-    this.#log('room', rev, room);
+    this.#record('room', (position) => ({ kind: 'room', ...position, room }), room);
   }
 
   recordRule(rule: Grant): void {
-    const { room_id, rev, at } = this.#nextPosition();
-    this.changes.push({ kind: 'member', room_id, rev, at, rule });
-    this.#log('member', rev, rule);
+    this.#record('member', (position) => ({ kind: 'member', ...position, rule }), rule);
   }
 
-  #nextPosition() {
-    this.entity.lastRev += 1;
-    this.entity.rightsRev = this.entity.lastRev;
+  #record(
+    kind: 'member' | 'room',
+    toChange: (position: { room_id: RoomId; rev: number; at: number }) => Change,
+    body: unknown,
+  ): void {
+    const rev = this.entity.lastRev + 1;
+    this.entity.lastRev = rev;
+    if (changeKinds[kind].affectsRights) this.entity.rightsRev = rev;
     this.entity.lastChangeAt = this.now;
-    return { room_id: this.entity.id, rev: this.entity.lastRev, at: this.now.getTime() };
-  }
-
-  #log(kind: 'member' | 'room', rev: number, body: unknown): void {
+    this.changes.push(toChange({ room_id: this.entity.id, rev, at: this.now.getTime() }));
     this.em.persist(this.em.create(RoomChangeEntity, { room: this.entity, rev, kind, body, at: this.now }));
   }
 }
@@ -152,7 +151,7 @@ export async function withLockedRoom<T>(
 
 export function publishAll({ bus, rights }: Pick<WriteContext, 'bus' | 'rights'>, changes: readonly Change[]): void {
   for (const change of changes) {
-    rights.invalidate(change.room_id);
+    if (affectsRights(change)) rights.invalidate(change.room_id);
     bus.publish(change);
   }
 }

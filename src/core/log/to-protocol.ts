@@ -1,7 +1,7 @@
 import type { RoomOwnership, Rule } from '../authorization.ts';
 import type { RoomId } from '../ids.ts';
 import type { PermissionRule, Room } from '../room.ts';
-import { toAnswerFields } from './change.ts';
+import { toAnswerFields } from './change-kinds.ts';
 import type { PermissionRuleEntity } from './permission-rule.entity.ts';
 import type { RoomEntity } from './room.entity.ts';
 import type { RuleSnapshot } from './room-snapshot.ts';

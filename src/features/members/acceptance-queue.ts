@@ -3,7 +3,7 @@ import type { RoomBus } from '../../core/bus.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { AcceptResult } from '../../core/log/accept-invitations.ts';
-import type { Change } from '../../core/log/change.ts';
+import type { MemberChange } from '../../core/log/change.ts';
 import { LockBackoff } from '../../core/log/lock-backoff.ts';
 import { decide, type RightsCache, toRoomRights } from '../../core/log/rights-cache.ts';
 import type { RoomLog } from '../../core/log/room-log.ts';
@@ -31,7 +31,7 @@ interface QueuedAcceptance {
 
 interface Accepted {
   queued: QueuedAcceptance;
-  change: Change;
+  change: MemberChange;
 }
 
 interface Collaborators {
@@ -131,7 +131,7 @@ export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limit
         backoff.reset(room_id);
         const { rev, at } = answer;
         const { entity_UUID, kind, permissions, level } = queued.rule;
-        const change: Change = {
+        const change: MemberChange = {
           kind: 'member',
           room_id,
           rev,
@@ -176,9 +176,9 @@ function findOpenInvitation(actor: Actor, snapshot: RoomSnapshot): Rule | undefi
 }
 
 /** The room after acceptances that follow on it without a gap. */
-function applyToSnapshot(snapshot: RoomSnapshot, changes: readonly Change[]): RoomSnapshot {
+function applyToSnapshot(snapshot: RoomSnapshot, changes: readonly MemberChange[]): RoomSnapshot {
   const { room_id, rev, at } = changes.at(-1)!;
-  const times = new Map(changes.map((change) => [change.kind === 'member' ? change.rule.entity_UUID : '', change.at]));
+  const times = new Map(changes.map(({ rule, at }) => [rule.entity_UUID, at]));
   const rules = snapshot.rules.map((rule) => {
     const acceptedAt = times.get(rule.entity_UUID);
     if (acceptedAt === undefined) return rule;

@@ -2,7 +2,8 @@ import { type Actor, administersAsOwner, authorize, matchRule } from '../../core
 import { type Cursor, formatCursor, type Position, parseCursor } from '../../core/cursor.ts';
 import type { RoomFeed, Subscriber } from '../../core/feed/room-feed.ts';
 import type { RoomId, RoomRef } from '../../core/ids.ts';
-import { type Change, type Grant, toChangeEvent } from '../../core/log/change.ts';
+import { type Change, type Grant, UnknownChangeKindError } from '../../core/log/change.ts';
+import { kindOfChange, toChangeEvent } from '../../core/log/change-kinds.ts';
 import { decide, toRoomRights } from '../../core/log/rights-cache.ts';
 import type { RoomSnapshot } from '../../core/log/room-snapshot.ts';
 import type { Room } from '../../core/room.ts';
@@ -91,8 +92,7 @@ export async function rejoinRoom(
 }
 
 function applyRoomChange(room: Room, change: Change): Room {
-  if (change.kind === 'message') return { ...room, last_seq: change.message.seq };
-  return change.kind === 'room' ? change.room : room;
+  return kindOfChange(change).applyToRoom(room, change);
 }
 
 async function readJoin(context: AppContext, { actor }: Subscriber, id: RoomId, since: Cursor | null | undefined) {
@@ -115,7 +115,11 @@ async function readMissed(
   if (!cursor || cursor.room_id !== head.room_id || cursor.rev > head.rev) return undefined;
   if (head.rev - cursor.rev > maxMissed) return undefined;
   if (cursor.rev === head.rev) return formatCursor(cursor) === formatCursor(head) ? [] : undefined;
-  const changes = await readChanges(log, head.room_id, cursor.rev, head.rev);
+  const changes = await readChanges(log, head.room_id, cursor.rev, head.rev).catch((error) => {
+    // What a newer version has changed meanwhile cannot be repeated here.
+    if (error instanceof UnknownChangeKindError) return undefined;
+    throw error;
+  });
   if (!changes) return undefined;
   // The change the cursor names comes along: a log that was restored has another one there.
   const named = cursor.rev === start.rev ? start : changes.shift();
@@ -153,12 +157,10 @@ function hadReadThroughout(
 ): boolean {
   if (administersAsOwner(actor, room)) return true;
   const hadRule = rules.some((rule) => Date.parse(rule.createdAt) <= at && allowsReading(actor, room, rule));
-  const lostIt = missed.some(
-    (change) =>
-      change.kind === 'member' &&
-      matchRule(change.rule, actor, room) !== null &&
-      !allowsReading(actor, room, change.rule),
-  );
+  const lostIt = missed.some((change) => {
+    const grant = kindOfChange(change).getGrant(change);
+    return grant && matchRule(grant, actor, room) !== null && !allowsReading(actor, room, grant);
+  });
   return hadRule && !lostIt;
 }
 

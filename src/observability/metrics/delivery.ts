@@ -5,7 +5,7 @@ import { FastHistogram, registerCounter, toSingleValue } from './fast-metrics.ts
 
 export interface DeliveryMetrics {
   sends: SendEvents;
-  feeds: Omit<FeedEvents, 'failed'>;
+  feeds: Omit<FeedEvents, 'failed' | 'unknownKind'>;
   bus: { lost(): void; rejected(): void; leaseFailed(): void };
 }
 
@@ -66,7 +66,10 @@ function createSendMetrics(registers: Registry[]): SendEvents {
   };
 }
 
-function createFeedMetrics(registers: Registry[], clockOffsetMs: () => number): Omit<FeedEvents, 'failed'> {
+function createFeedMetrics(
+  registers: Registry[],
+  clockOffsetMs: () => number,
+): Omit<FeedEvents, 'failed' | 'unknownKind'> {
   const repaired = new Counter({
     name: 'nano_messaging_feed_repaired_total',
     help: 'Changes read from the log.',

@@ -6,7 +6,7 @@ import { parseBearer } from '../../auth/token-verification.ts';
 import { ChatError, errors } from '../../core/errors.ts';
 import type { Broadcaster } from '../../core/feed/room-feed.ts';
 import { maxInvalidTokens, sendBufferCheckMs, unauthenticatedFrameBytes } from '../../core/limits/transport-limits.ts';
-import { toChangeEvent } from '../../core/log/change.ts';
+import { toChangeEvent } from '../../core/log/change-kinds.ts';
 import { createFlushPerTick, getSendBufferBytes } from '../../patches/engineio-flush-per-tick.ts';
 import { forgetHandshake, forgetRequest } from '../../patches/engineio-forget-request.ts';
 import { boundReceiving, limitReceiving } from '../../patches/engineio-receive-limits.ts';

@@ -2,7 +2,8 @@ import { expect } from 'chai';
 import { messageIn } from '../../../bench/baselines/plain-chat.ts';
 import { contentOf, deliveryIn } from '../../../bench/load/content.ts';
 import { Histogram, quantile, spreadsOf } from '../../../bench/statistics.ts';
-import { type MessageChange, toChangeEvent } from '../../../src/core/log/change.ts';
+import type { MessageChange } from '../../../src/core/log/change.ts';
+import { toChangeEvent } from '../../../src/core/log/change-kinds.ts';
 import { toMessageFrame } from '../../../src/transports/chat/message-frame.ts';
 
 describe('a quantile', () => {

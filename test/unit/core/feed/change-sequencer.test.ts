@@ -21,6 +21,9 @@ describe('the order of changes', () => {
       },
       events: { repaired() {}, reordered() {}, reconciled() {}, failed: (error) => failures.push(error) },
       deliver: ({ rev }) => heard.push(rev),
+      onUnknownKind: (error) => {
+        throw error;
+      },
     });
     const readOf = async (from: number) => {
       for (let tries = 0; tries < 100 && reads.at(-1)?.from !== from; tries++) await pause(10);

@@ -41,6 +41,7 @@ async function stage() {
       reordered: () => {},
       reconciled: () => {},
       delivered: () => {},
+      unknownKind: () => {},
       failed: (error) => void failures.push(String(error)),
       recovered: () => {},
     },

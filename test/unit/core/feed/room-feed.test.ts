@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { Actor } from '../../../../src/core/authorization.ts';
 import { RoomFeed, type Subscriber } from '../../../../src/core/feed/room-feed.ts';
-import type { Change } from '../../../../src/core/log/change.ts';
+import { type Change, UnknownChangeKindError } from '../../../../src/core/log/change.ts';
 import type { RoomLog } from '../../../../src/core/log/room-log.ts';
 import type { RoomSnapshot } from '../../../../src/core/log/room-snapshot.ts';
 import { closeLater } from '../../../helpers/cleanup.ts';
@@ -54,6 +54,7 @@ interface Listening extends Subscriber {
 function stage(log: Change[] = []) {
   const live = new Set<Listening>();
   const repaired: number[] = [];
+  const unknown: string[] = [];
   const delivered: string[] = [];
   const feed = new RoomFeed({
     room: room_id,
@@ -69,6 +70,7 @@ function stage(log: Change[] = []) {
       repaired: (count) => void repaired.push(count),
       reordered: () => {},
       reconciled: () => {},
+      unknownKind: (room, error) => void unknown.push(`${room} ${error?.kind} ${error?.rev}`),
       delivered: (at, origin) => void delivered.push(`${at} ${origin}`),
       failed: (error) => {
         throw error;
@@ -105,7 +107,7 @@ function stage(log: Change[] = []) {
       ({ snapshot: { head } }, later) =>
         void joiner.heard.push(`again at ${head.rev}, later ${later.map(({ rev }) => rev).join()}`),
     );
-  return { feed, member, join, rejoin, repaired, delivered };
+  return { feed, member, join, rejoin, repaired, delivered, unknown };
 }
 
 /** Awaits what a repair does after its hold time. */
@@ -295,5 +297,35 @@ describe('a feed', () => {
     await joining;
     feed.receive(message(1));
     expect(one.heard).to.deep.equal([]);
+  });
+
+  it('lets everybody reconnect if the bus brings a change of an unknown kind, and delivers nothing after it', async () => {
+    const { feed, member, join, unknown } = stage();
+    const [one, another] = [member(), member(other)];
+    await join(one, stateAt(1));
+    await join(another, stateAt(1));
+    feed.receive({ kind: 'unknown', room_id });
+    feed.receive(message(3));
+    expect([one.heard, another.heard]).to.deep.equal([
+      ['joined at 1', 'reconnect'],
+      ['joined at 1', 'reconnect'],
+    ]);
+    expect(feed.hasEnded).to.equal(true);
+    expect(unknown).to.deep.equal(['7 undefined undefined']);
+  });
+
+  it('lets everybody reconnect if the log has a change of an unknown kind', async () => {
+    const log: Change[] = [];
+    const { feed, member, join, unknown } = stage(log);
+    const one = member();
+    await join(one, stateAt(1));
+    // As the log throws it instead of a page with such a change.
+    log.filter = () => {
+      throw new UnknownChangeKindError({ room_id, rev: 2, kind: 'edit' });
+    };
+    feed.reconcile(2);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(one.heard).to.deep.equal(['joined at 1', 'reconnect']);
+    expect(unknown).to.deep.equal(['7 edit 2']);
   });
 });

@@ -107,7 +107,7 @@ describe('the send queue', () => {
     const { send, batches, published } = stage();
     expect(await Promise.all(['a', 'b', 'c'].map((content) => send(content)))).to.deep.equal(['1 a', '2 b', '3 c']);
     expect(batches).to.deep.equal([['a', 'b', 'c']]);
-    expect(published.map((envelope) => envelope.kind !== 'deleted' && envelope.rev)).to.deep.equal([1, 2, 3]);
+    expect(published.map((envelope) => 'rev' in envelope && envelope.rev)).to.deep.equal([1, 2, 3]);
   });
 
   it('refuses by what is waiting in bytes of UTF-8, and takes messages again when they are stored', async () => {

@@ -1,0 +1,116 @@
+import type { ServerEventName, ServerEventPayloads } from '../../protocol/socket-events.ts';
+import type { Actor, Rule } from '../authorization.ts';
+import { formatCursor } from '../cursor.ts';
+import type { Uuid } from '../ids.ts';
+import type { Room } from '../room.ts';
+import {
+  type BusMessage,
+  type Change,
+  type ChangeKind,
+  type ChangeOf,
+  type Grant,
+  UnknownChangeKindError,
+} from './change.ts';
+
+/** What the changes of a room add up to, as far as rights depend on it. */
+export interface RoomState {
+  room: Room;
+  rules: Map<Uuid, Rule>;
+}
+
+type EventName = Extract<ServerEventName, 'message:new' | 'member:changed' | 'room:changed'>;
+type ServerEvent = { [N in EventName]: { name: N; payload: ServerEventPayloads[N] } }[EventName];
+
+/** Everything the server does with a change because of its kind. */
+interface KindRow<K extends ChangeKind> {
+  /** Moves `rightsRev`, invalidates cached rights and reauthorizes subscribers. */
+  affectsRights: boolean;
+  /** Clients of `/chat` receive it. */
+  isOnChat: boolean;
+  /** The column `body` of `room_changes`; null: another table holds the changes of this kind. */
+  fromBody: ((position: Pick<ChangeOf<K>, 'room_id' | 'rev' | 'at'>, body: never) => ChangeOf<K>) | null;
+  /** Whether it may change what the actor may do; only asked if it affects rights. */
+  concerns(change: ChangeOf<K>, actor: Actor): boolean;
+  applyToRights(state: RoomState, change: ChangeOf<K>): void;
+  applyToRoom(room: Room, change: ChangeOf<K>): Room;
+  /** The rule that it makes, changes or removes. */
+  getGrant(change: ChangeOf<K>): Grant | null;
+  /** As Socket.IO delivers it. */
+  toEvent(change: ChangeOf<K>): ServerEvent;
+}
+
+const keepRights = () => {};
+const noGrant = () => null;
+
+export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
+  message: {
+    affectsRights: false,
+    isOnChat: true,
+    fromBody: null,
+    concerns: () => false,
+    applyToRights: keepRights,
+    applyToRoom: (room, { message }) => ({ ...room, last_seq: message.seq }),
+    getGrant: noGrant,
+    toEvent: (change) => ({
+      name: 'message:new',
+      payload: { ...change.message, rev: change.rev, cursor: formatCursor(change) },
+    }),
+  },
+  member: {
+    affectsRights: true,
+    isOnChat: false,
+    fromBody: (position, rule) => ({ kind: 'member', ...position, rule }),
+    concerns: ({ rule }, { user, entity }) => rule.entity_UUID === user || rule.entity_UUID === entity,
+    applyToRights(state, { rule: { permissions, ...rule } }) {
+      if (permissions === null) state.rules.delete(rule.entity_UUID);
+      else state.rules.set(rule.entity_UUID, { ...rule, permissions });
+    },
+    applyToRoom: (room) => room,
+    getGrant: ({ rule }) => rule,
+    toEvent: (change) => {
+      const { room_id, rev, rule } = change;
+      const position = { room_id, rev, cursor: formatCursor(change) };
+      return { name: 'member:changed', payload: { ...position, ...rule, ...toAnswerFields(rule.accepted) } };
+    },
+  },
+  room: {
+    affectsRights: true,
+    isOnChat: false,
+    fromBody: (position, room) => ({ kind: 'room', ...position, room }),
+    concerns: () => true,
+    applyToRights(state, { room }) {
+      state.room = room;
+    },
+    applyToRoom: (_room, change) => change.room,
+    getGrant: noGrant,
+    toEvent: (change) => {
+      const { room_id, rev, room } = change;
+      return { name: 'room:changed', payload: { room_id, rev, cursor: formatCursor(change), room } };
+    },
+  },
+};
+
+/** The row of the change's own kind. */
+export function kindOfChange<K extends ChangeKind>(change: ChangeOf<K>): KindRow<K> {
+  return changeKinds[change.kind as K];
+}
+
+/** Also of a room that was deleted, and of a kind that this version does not know. */
+export function affectsRights(message: BusMessage): boolean {
+  return message.kind === 'deleted' || message.kind === 'unknown' || changeKinds[message.kind].affectsRights;
+}
+
+export const toChangeEvent = (change: Change): ServerEvent => kindOfChange(change).toEvent(change);
+
+/** A row of `room_changes`; throws an `UnknownChangeKindError`. */
+export function toChange(row: { room_id: number; rev: number; at: number; kind: string; body: unknown }): Change {
+  const { kind, body, ...position } = row;
+  const fromBody = Object.hasOwn(changeKinds, kind) ? changeKinds[kind as ChangeKind].fromBody : null;
+  if (!fromBody) throw new UnknownChangeKindError(row);
+  return fromBody(position, body as never);
+}
+
+/** As the legacy service shows it: unanswered and declined are both `accepted: false`. */
+export function toAnswerFields(accepted: boolean | null): { accepted: boolean; declined: boolean } {
+  return { accepted: accepted === true, declined: accepted === false };
+}

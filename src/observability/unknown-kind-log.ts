@@ -1,0 +1,20 @@
+import { LRUCache } from 'lru-cache';
+import type { Logger } from 'pino';
+
+const maxRooms = 1_000;
+
+/** Warns once per room: each of its changes may be of a kind that only a newer version knows. */
+export function createUnknownKindLog(
+  logger: Logger,
+): (room_id: number, change?: { kind: string; rev: number }) => void {
+  const logged = new LRUCache<number, true>({ max: maxRooms });
+  return (room_id, change) => {
+    if (logged.has(room_id)) return;
+    logged.set(room_id, true);
+    const fields = { room_id, kind: change?.kind, rev: change?.rev };
+    logger.warn(
+      fields,
+      'a newer version has changed the room in a way that this one does not know; its members reconnect',
+    );
+  };
+}
