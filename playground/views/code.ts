@@ -36,7 +36,7 @@ export function codeView(room: number) {
     <pre tabindex="0" aria-label="Code">${code}</pre>
     <p class="hint">
       Without the client: the <a href="docs">REST reference</a>, and the events and commands as
-      <a href="asyncapi.json">AsyncAPI</a>. <code>docs/client.md</code> in the package describes the client.
+      <a href="asyncapi.json">AsyncAPI</a>. <code>docs/guides/client.md</code> in the package describes the client.
     </p>
   </div>`;
 }

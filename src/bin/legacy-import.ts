@@ -9,7 +9,7 @@ const usage = `npm run import -- [options] postgres://user:password@host:port/da
 
 Copies the rooms, rules and messages of the original nano-messaging from its database, which is only read, into the one
 of this configuration: DATABASE_URL, or the embedded database in DATA_DIR. All of it or nothing; run again, it brings
-what has come since. docs/migrating.md explains the report.
+what has come since. docs/guides/migrating.md explains the report.
 
   --dry-run   only reports what would be done
   --help

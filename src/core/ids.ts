@@ -3,7 +3,7 @@ import { z } from 'zod';
 // Both cases spelled out: the documents have the pattern without its flags.
 const uuidShape = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
 
-const uuidError = 'must be a UUID; for ids of another kind see "Ids that are no UUIDs" in docs/first-steps.md';
+const uuidError = 'must be a UUID; for other ids see "Ids that are not UUIDs" in docs/guides/quickstart.md';
 
 /** Any 8-4-4-4-12 hexadecimal, kept in lower case: products make UUIDs of every version, and of none. */
 export const Uuid = z

@@ -23,7 +23,7 @@ export const findingParts = {
 
 type Part = keyof typeof findingParts;
 
-/** Everything that an import may have to say. `docs/migrating.md` explains each by these very words. */
+/** Everything that an import may have to say. `docs/guides/migrating.md` explains each by these very words. */
 export const findings = {
   room_number: ['left_out', 'rooms whose id is not a whole number from 1 on'],
   rule_room: ['left_out', 'rules of rooms that there are not'],

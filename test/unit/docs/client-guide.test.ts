@@ -14,7 +14,7 @@ import { defaultTimeouts } from '../../../src/client/connection.ts';
 import { type ErrorCode, errors } from '../../../src/core/errors.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
-const text = readFileSync(join(root, 'docs/client.md'), 'utf8');
+const text = readFileSync(join(root, 'docs/guides/client.md'), 'utf8');
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
 
 /** The first cells of all rows of tables. */

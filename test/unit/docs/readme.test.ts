@@ -50,8 +50,8 @@ describe('the README', () => {
   });
 });
 
-describe('docs/migrating.md', () => {
-  const migrating = read('docs/migrating.md');
+describe('docs/guides/migrating.md', () => {
+  const migrating = read('docs/guides/migrating.md');
 
   for (const [part, title] of Object.entries(findingParts)) {
     it(`explains what an import says under "${title}", in its words`, () => {
@@ -115,6 +115,7 @@ describe('secrets in the documents', () => {
     '',
     'docs/',
     'docs/contributing/',
+    'docs/guides/',
     'docs/operations/',
     'docs/protocol/',
     'deploy/',
