@@ -6,8 +6,8 @@ import type { Room } from '../room.ts';
 import {
   type BusMessage,
   type Change,
+  type ChangeByKind,
   type ChangeKind,
-  type ChangeOf,
   type Grant,
   UnknownChangeKindError,
 } from './change.ts';
@@ -28,15 +28,15 @@ interface KindRow<K extends ChangeKind> {
   /** Clients of `/chat` receive it. */
   isOnChat: boolean;
   /** The column `body` of `room_changes`; null: another table holds the changes of this kind. */
-  fromBody: ((position: Pick<ChangeOf<K>, 'room_id' | 'rev' | 'at'>, body: never) => ChangeOf<K>) | null;
+  fromBody: ((position: Pick<ChangeByKind<K>, 'room_id' | 'rev' | 'at'>, body: never) => ChangeByKind<K>) | null;
   /** Whether it may change what the actor may do; only asked if it affects rights. */
-  concerns(change: ChangeOf<K>, actor: Actor): boolean;
-  applyToRights(state: RoomState, change: ChangeOf<K>): void;
-  applyToRoom(room: Room, change: ChangeOf<K>): Room;
+  concerns(change: ChangeByKind<K>, actor: Actor): boolean;
+  applyToRights(state: RoomState, change: ChangeByKind<K>): void;
+  applyToRoom(room: Room, change: ChangeByKind<K>): Room;
   /** The rule that it makes, changes or removes. */
-  getGrant(change: ChangeOf<K>): Grant | null;
+  getGrant(change: ChangeByKind<K>): Grant | null;
   /** As Socket.IO delivers it. */
-  toEvent(change: ChangeOf<K>): ServerEvent;
+  toEvent(change: ChangeByKind<K>): ServerEvent;
 }
 
 const keepRights = () => {};
@@ -91,7 +91,7 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
 };
 
 /** The row of the change's own kind. */
-export function kindOfChange<K extends ChangeKind>(change: ChangeOf<K>): KindRow<K> {
+export function kindOfChange<K extends ChangeKind>(change: ChangeByKind<K>): KindRow<K> {
   return changeKinds[change.kind as K];
 }
 

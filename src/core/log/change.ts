@@ -23,12 +23,12 @@ export const changeSchemas = {
 };
 
 export type ChangeKind = keyof typeof changeSchemas;
-export type ChangeOf<K extends ChangeKind> = z.infer<(typeof changeSchemas)[K]>;
-export type MessageChange = ChangeOf<'message'>;
-export type MemberChange = ChangeOf<'member'>;
+export type ChangeByKind<K extends ChangeKind> = z.infer<(typeof changeSchemas)[K]>;
+export type MessageChange = ChangeByKind<'message'>;
+export type MemberChange = ChangeByKind<'member'>;
 
 /** One durable entry of a room's log. */
-export type Change = { [K in ChangeKind]: ChangeOf<K> }[ChangeKind];
+export type Change = { [K in ChangeKind]: ChangeByKind<K> }[ChangeKind];
 
 /**
  * What the room bus carries: a change; `deleted`: the room and its log are gone; `unknown`: a change of a kind that this
