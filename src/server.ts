@@ -19,7 +19,7 @@ import { createRequestLimits } from './core/limits/request-limits.ts';
 import { createRightsCache } from './core/log/rights-cache.ts';
 import { createRoomLog } from './core/log/room-log.ts';
 import { noSignals } from './core/signals.ts';
-import { databaseClock } from './database/clock.ts';
+import { createDatabaseClock } from './database/clock.ts';
 import { openPglite, openPostgres } from './database/open-store.ts';
 import type { Store } from './database/store.ts';
 import { watchTransactions } from './database/transaction-watch.ts';
@@ -121,7 +121,7 @@ async function start(
   const cluster = await connectCluster(config, store, metrics, logger);
   const context = createAppContext(config, store, cluster, [gateway.broadcaster, chatBroadcaster], metrics, logger);
   const revocations = createRevocations({
-    ...{ store, signals: cluster.signals, sweepMs: config.reconcileIntervalMs },
+    ...{ store, signals: cluster.signals, reconcileIntervalMs: config.reconcileIntervalMs },
     report: createFailureLog(logger, {
       failing: 'the revocations could not be read; trying again',
       recovered: 'the revocations are read again',
@@ -143,7 +143,7 @@ async function start(
   };
   gateway.open(liveContext);
   const chat = serveChat(http, liveContext, chatBroadcaster, ioPath);
-  const clock = databaseClock(
+  const clock = createDatabaseClock(
     store,
     createFailureLog(logger, {
       failing: 'the clock of the database could not be read; trying again',
@@ -217,7 +217,7 @@ async function start(
   };
 
   try {
-    await Promise.all([revocations.open(), clock.compare(), transactionWatch?.look()]);
+    await Promise.all([revocations.open(), clock.compare(), transactionWatch?.check()]);
     await listener.open();
     if (metricsServer) await listen(metricsServer, metricsPort!, config.host);
   } catch (error) {
@@ -373,15 +373,15 @@ function createAppContext(
   const queue = createSendQueue({ log, rights, bus, events: metrics.sends });
   return {
     ...{ store, log, bus, rights, feeds, queue },
-    acceptances: createAcceptanceQueue({ log, rights, bus }),
+    acceptanceQueue: createAcceptanceQueue({ log, rights, bus }),
     sendRate: createSendRate(limits.sendRate, limits.sendBurst, metrics.limits),
     requestLimits: createRequestLimits(limits, metrics.limits, spending),
     concurrentReads: createConcurrentReads(),
     settings: {
       roomCreateLevel,
-      contentBytes: limits.contentBytes,
-      rulesPerRoom: limits.rulesPerRoom,
-      roomsPerCreator: limits.roomsPerCreator,
+      maxContentBytes: limits.contentBytes,
+      maxRulesPerRoom: limits.rulesPerRoom,
+      maxRoomsPerCreator: limits.roomsPerCreator,
     },
     audit: (event, fields) => logger.info(fields, event),
     isDraining: false,

@@ -14,22 +14,22 @@ export interface RevocationCache {
   onChange(listener: (inForce: readonly RevocationChange[]) => void): () => void;
 }
 
-interface Reading extends RevocationCache {
+interface UpdatableRevocationCache extends RevocationCache {
   readonly version: number;
   /** What was read of the changes from this version on. */
   apply(changes: readonly RevocationChange[], from: number): Promise<void>;
 }
 
-export function createRevocationCache(store: Pick<Store, 'query'>): Reading {
-  const revoked = new RevocationIndex();
+export function createRevocationCache(store: Pick<Store, 'query'>): UpdatableRevocationCache {
+  const index = new RevocationIndex();
   const listeners = new Set<(inForce: readonly RevocationChange[]) => void>();
   let version = 0;
-  let readAt = 0;
-  let reading: Promise<void> | undefined;
-  let next: Promise<void> | undefined;
+  let lastReadAt = 0;
+  let runningRead: Promise<void> | undefined;
+  let nextRead: Promise<void> | undefined;
 
   function apply(changes: readonly RevocationChange[]): void {
-    const inForce = changes.filter((change) => revoked.add(change));
+    const inForce = changes.filter((change) => index.add(change));
     version = changes.at(-1)?.version ?? 0;
     if (inForce.length > 0) for (const listener of listeners) listener(inForce);
   }
@@ -43,43 +43,43 @@ export function createRevocationCache(store: Pick<Store, 'query'>): Reading {
   }
 
   async function readAll(): Promise<void> {
-    const before = version;
+    const versionBefore = version;
     const all = await readRevocationsFrom(store, 0);
     // Something newer was taken meanwhile.
-    if (version !== before) return readAll();
-    revoked.clear();
+    if (version !== versionBefore) return readAll();
+    index.clear();
     apply(all);
   }
 
   /** After a failure or a long absence everything is read: the database may have been restored, lifted ones may be gone. */
   async function read(): Promise<void> {
     const now = Date.now();
-    const isFresh = now - readAt < liftedRetentionMs / 2;
-    readAt = 0;
+    const isFresh = now - lastReadAt < liftedRetentionMs / 2;
+    lastReadAt = 0;
     const from = version;
     if (isFresh) await applyRead(await readRevocationsFrom(store, from), from);
     else await readAll();
-    readAt = now;
+    lastReadAt = now;
   }
 
   /** One reading at a time; who asks during one is served by the next. */
   function refresh(): Promise<void> {
-    if (!reading) {
-      reading = read().finally(() => {
-        reading = undefined;
+    if (!runningRead) {
+      runningRead = read().finally(() => {
+        runningRead = undefined;
       });
-      return reading;
+      return runningRead;
     }
-    const begun = reading.catch(() => {});
-    next ??= begun.then(() => {
-      next = undefined;
+    const currentRead = runningRead.catch(() => {});
+    nextRead ??= currentRead.then(() => {
+      nextRead = undefined;
       return refresh();
     });
-    return next;
+    return nextRead;
   }
 
   return {
-    isRevoked: (token) => revoked.has(token),
+    isRevoked: (token) => index.has(token),
     refresh,
     apply: applyRead,
     get version() {

@@ -13,11 +13,11 @@ export interface RevocableToken {
 export class RevocationIndex {
   readonly #inForce = new Map<number, RevocationChange>();
   /** Of each user, by revocation: tokens issued before this are over. */
-  readonly #users = new Map<Uuid, { bounds: Map<number, number>; highest: number }>();
+  readonly #users = new Map<Uuid, { bounds: Map<number, number>; maxIssuedBefore: number }>();
   readonly #jtis = new Map<string, Set<number>>();
 
   has({ actor, issuedAt, jti }: RevocableToken): boolean {
-    if (issuedAt < (this.#users.get(actor.user)?.highest ?? 0)) return true;
+    if (issuedAt < (this.#users.get(actor.user)?.maxIssuedBefore ?? 0)) return true;
     return jti !== null && this.#jtis.has(jti);
   }
 
@@ -40,10 +40,10 @@ export class RevocationIndex {
   }
 
   #remove(id: number): void {
-    const known = this.#inForce.get(id);
-    if (!known) return;
+    const existing = this.#inForce.get(id);
+    if (!existing) return;
     this.#inForce.delete(id);
-    const { user, jti } = known;
+    const { user, jti } = existing;
     const bounds = user === null ? undefined : this.#users.get(user)?.bounds;
     if (bounds?.delete(id)) this.#setBounds(user!, bounds);
     const ids = jti === null ? undefined : this.#jtis.get(jti);
@@ -52,6 +52,6 @@ export class RevocationIndex {
 
   #setBounds(user: Uuid, bounds: Map<number, number>): void {
     if (bounds.size === 0) this.#users.delete(user);
-    else this.#users.set(user, { bounds, highest: [...bounds.values()].reduce((a, b) => Math.max(a, b)) });
+    else this.#users.set(user, { bounds, maxIssuedBefore: [...bounds.values()].reduce((a, b) => Math.max(a, b)) });
   }
 }

@@ -36,7 +36,7 @@ export interface Decision {
   denialReason: Exclude<RemovalCode, 'ROOM_DELETED'> | null;
 }
 
-const letterOf = { read: 'r', write: 'w', administer: 'a' } as const;
+const letterByAction = { read: 'r', write: 'w', administer: 'a' } as const;
 
 /**
  * The one decision on rights. A ban beats every grant; only the owner administrators stand above the rules. The ban of
@@ -45,7 +45,7 @@ const letterOf = { read: 'r', write: 'w', administer: 'a' } as const;
 export function authorize(actor: Actor, room: RoomOwnership, rules: Iterable<Rule>): Decision {
   if (administersAsOwner(actor, room)) return { rights: 'rwa', denialReason: null };
   const granted = new Set<string>();
-  let lack: Decision['denialReason'] = 'RULE_REMOVED';
+  let denialReason: Decision['denialReason'] = 'RULE_REMOVED';
   for (const rule of rules) {
     const match = matchRule(rule, actor, room);
     if (!match) continue;
@@ -53,17 +53,18 @@ export function authorize(actor: Actor, room: RoomOwnership, rules: Iterable<Rul
       if (match === 'entity' && actor.user === room.user_owner) continue;
       return { rights: '', denialReason: 'BANNED' };
     }
-    if (rule.accepted === false) lack = 'DECLINED';
-    else if (match === 'entity' && actor.level < rule.level) lack = lack === 'DECLINED' ? lack : 'LEVEL_TOO_LOW';
+    if (rule.accepted === false) denialReason = 'DECLINED';
+    else if (match === 'entity' && actor.level < rule.level)
+      denialReason = denialReason === 'DECLINED' ? denialReason : 'LEVEL_TOO_LOW';
     else for (const letter of rule.permissions) granted.add(letter);
   }
   const rights = granted.has('a') ? 'rwa' : [...'rw'].filter((letter) => granted.has(letter)).join('');
   if (rights.includes('r')) return { rights, denialReason: null };
-  return { rights, denialReason: rights ? 'NO_READ' : lack };
+  return { rights, denialReason: rights ? 'NO_READ' : denialReason };
 }
 
 export function can(decision: Decision, action: Action): boolean {
-  return decision.rights.includes(letterOf[action]);
+  return decision.rights.includes(letterByAction[action]);
 }
 
 /** What to answer to one who may not: a room that nothing leads to does not exist for him. */
@@ -93,8 +94,8 @@ export function matchRule(
 }
 
 /** The order of power in a room, lowest first. Nobody takes power from someone above. */
-const powers = ['none', 'administrator', 'user owner', 'owner administrator'] as const;
-export type Power = (typeof powers)[number];
+const powerOrder = ['none', 'administrator', 'user owner', 'owner administrator'] as const;
+export type Power = (typeof powerOrder)[number];
 
 export function determinePower(actor: Actor, room: RoomOwnership, rules: Iterable<Rule>): Power {
   if (administersAsOwner(actor, room)) return 'owner administrator';
@@ -102,7 +103,7 @@ export function determinePower(actor: Actor, room: RoomOwnership, rules: Iterabl
   return actor.user === room.user_owner ? 'user owner' : 'administrator';
 }
 
-const isAtLeast = (power: Power, least: Power) => powers.indexOf(power) >= powers.indexOf(least);
+const isAtLeast = (power: Power, minPower: Power) => powerOrder.indexOf(power) >= powerOrder.indexOf(minPower);
 
 /** A change of a room that somebody wants to make. Rules are given before and after it; undefined: there is none. */
 export type AdministrativeAction =
@@ -124,24 +125,24 @@ export function findDenial(
   actor: Actor,
   room: RoomOwnership,
   rules: readonly Rule[],
-  deed: AdministrativeAction,
+  action: AdministrativeAction,
 ): Denial | undefined {
-  if (deed.name === 'leave' || deed.name === 'answer') return findLastAdminDenial(actor, room, rules, deed);
+  if (action.name === 'leave' || action.name === 'answer') return findLastAdminDenial(actor, room, rules, action);
   const decision = authorize(actor, room, rules);
   if (!can(decision, 'administer')) return { code: toDenialCode(decision) };
   const power = determinePower(actor, room, rules);
-  switch (deed.name) {
+  switch (action.name) {
     case 'rename':
       return undefined;
     case 'delete':
     case 'change max_entity_rules':
-      return isHighest(power, room, rules) ? undefined : denyForbidden(`Only ${ownersOnly} may ${deed.name} here`);
+      return isHighest(power, room, rules) ? undefined : denyForbidden(`Only ${ownersOnly} may ${action.name} here`);
     case 'change level_admin':
-      return findLevelDenial(actor, room, power, deed.to);
+      return findLevelDenial(actor, room, power, action.to);
     case 'change rule':
       return (
-        (room.type === 'user2user' ? findPairDenial(actor, deed) : findOwnerDenial(room, power, deed)) ??
-        findLastAdminDenial(actor, room, rules, deed)
+        (room.type === 'user2user' ? findPairDenial(actor, action) : findOwnerDenial(room, power, action)) ??
+        findLastAdminDenial(actor, room, rules, action)
       );
   }
 }
@@ -182,10 +183,14 @@ function findPairDenial(actor: Actor, { before, after }: RuleChange): Denial | u
 /** The user owner's own rule loses its `a` only to themselves or to an owner administrator; a ban counts as that. */
 function findOwnerDenial(room: RoomOwnership, power: Power, { before, after }: RuleChange): Denial | undefined {
   if (isAtLeast(power, 'user owner')) return undefined;
-  const [had, has] = [before, after].map((rule) => (rule && namesOwner(rule, room) ? rule.permissions : ''));
-  const bans = has!.includes('b') && !had!.includes('b');
-  const revokes = had!.includes('a') && !has!.includes('a');
-  return bans || revokes ? denyForbidden(`Only ${ownersOnly} may take administration from the user owner`) : undefined;
+  const [permissionsBefore, permissionsAfter] = [before, after].map((rule) =>
+    rule && namesOwner(rule, room) ? rule.permissions : '',
+  );
+  const addsBan = permissionsAfter!.includes('b') && !permissionsBefore!.includes('b');
+  const revokes = permissionsBefore!.includes('a') && !permissionsAfter!.includes('a');
+  return addsBan || revokes
+    ? denyForbidden(`Only ${ownersOnly} may take administration from the user owner`)
+    : undefined;
 }
 
 const namesOwner = (rule: Rule, room: RoomOwnership) => rule.entity_UUID === room.user_owner && rule.kind !== 'entity';
@@ -197,8 +202,8 @@ function findLastAdminDenial(
   rules: readonly Rule[],
   { before, after }: RuleChange,
 ): Denial | undefined {
-  const others = rules.filter(({ entity_UUID }) => entity_UUID !== (before ?? after)?.entity_UUID);
-  const next = after ? [...others, after] : others;
+  const otherRules = rules.filter(({ entity_UUID }) => entity_UUID !== (before ?? after)?.entity_UUID);
+  const next = after ? [...otherRules, after] : otherRules;
   if (!hasAdministrator(actor, room, rules) || hasAdministrator(actor, room, next)) return undefined;
   return { code: 'LAST_ADMIN' };
 }

@@ -9,14 +9,14 @@ export function runPeriodically(intervalMs: number, task: () => Promise<void>, r
   let timer: NodeJS.Timeout | undefined;
   let isStopped = false;
   function schedule(): void {
-    const delay = intervalMs * (0.75 + Math.random() / 2);
+    const delayMs = intervalMs * (0.75 + Math.random() / 2);
     timer = setTimeout(() => {
       task()
         .then(report.recovered, report.failed)
         .finally(() => {
           if (!isStopped) schedule();
         });
-    }, delay).unref();
+    }, delayMs).unref();
   }
   schedule();
   return () => {

@@ -1,10 +1,10 @@
 import { runPeriodically, type TaskReport } from '../core/periodic.ts';
 import type { Store } from './store.ts';
 
-const everyMs = 30_000;
-const tries = 3;
+const compareIntervalMs = 30_000;
+const attempts = 3;
 
-const now = {
+const nowStatement = {
   name: 'now',
   text: 'select (extract(epoch from clock_timestamp()) * 1000)::float8 as now',
 };
@@ -17,22 +17,22 @@ export interface DatabaseClock {
   close(): void;
 }
 
-export function databaseClock(store: Pick<Store, 'query'>, report: TaskReport): DatabaseClock {
+export function createDatabaseClock(store: Pick<Store, 'query'>, report: TaskReport): DatabaseClock {
   let offsetMs = 0;
 
   async function compare(): Promise<void> {
-    let quickest = Number.POSITIVE_INFINITY;
-    for (let n = 0; n < tries; n++) {
-      const asked = performance.now();
-      const [row] = await store.query<{ now: number }>(now, []);
-      const tookMs = performance.now() - asked;
-      if (tookMs >= quickest) continue;
-      quickest = tookMs;
-      offsetMs = row!.now - (Date.now() - tookMs / 2);
+    let minRoundTripMs = Number.POSITIVE_INFINITY;
+    for (let n = 0; n < attempts; n++) {
+      const startedAt = performance.now();
+      const [row] = await store.query<{ now: number }>(nowStatement, []);
+      const roundTripMs = performance.now() - startedAt;
+      if (roundTripMs >= minRoundTripMs) continue;
+      minRoundTripMs = roundTripMs;
+      offsetMs = row!.now - (Date.now() - roundTripMs / 2);
     }
   }
 
-  const close = runPeriodically(everyMs, compare, report);
+  const close = runPeriodically(compareIntervalMs, compare, report);
   return {
     get offsetMs() {
       return offsetMs;

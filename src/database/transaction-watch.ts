@@ -2,16 +2,16 @@ import type { Logger } from 'pino';
 import { runPeriodically } from '../core/periodic.ts';
 import type { Store } from './store.ts';
 
-const everyMs = 15_000;
+const checkIntervalMs = 15_000;
 /** From here on sends get slower, because PostgreSQL must keep every old version of the rows of `rooms`. */
-const longMs = 60_000;
+const warnAfterMs = 60_000;
 
 /**
  * What keeps old row versions in this database: transactions that write or hold a snapshot, prepared transactions, and
  * standbys and replication slots that hold on to a snapshot. When a session of another account began its transaction is
  * only told to members of `pg_read_all_stats`; which snapshot it holds is told to everybody.
  */
-const holders = {
+const holdersStatement = {
   name: 'snapshot_holders',
   text: `select format('%s %s', a.pid, coalesce(a.backend_xid, a.backend_xmin)) as key, a.pid,
       a.application_name as application, a.usename::text as account, a.state,
@@ -30,7 +30,7 @@ const holders = {
     from pg_replication_slots s where s.xmin is not null`,
 };
 
-interface Holder {
+interface SnapshotHolder {
   key: string;
   pid: number | null;
   application: string | null;
@@ -45,49 +45,49 @@ interface Holder {
 export interface TransactionWatch {
   /** How long the oldest holder of old row versions has been there, as far as this node can tell. */
   readonly oldestMs: number;
-  look(): Promise<void>;
+  check(): Promise<void>;
   close(): void;
 }
 
 /** Looks for transactions that somebody has left open, and warns once of each. */
 export function watchTransactions(store: Pick<Store, 'query'>, logger: Pick<Logger, 'warn'>): TransactionWatch {
-  let firstSeen = new Map<string, number>();
-  let warned = new Set<string>();
+  let firstSeenAt = new Map<string, number>();
+  let warnedKeys = new Set<string>();
   let oldestMs = 0;
 
-  async function look(): Promise<void> {
+  async function check(): Promise<void> {
     const now = performance.now();
-    const found = await store.query<Holder>(holders, []);
-    const seen = new Map(found.map(({ key }) => [key, firstSeen.get(key) ?? now]));
-    const ages = found.map((holder) => ageOf(holder, now - seen.get(holder.key)!));
+    const found = await store.query<SnapshotHolder>(holdersStatement, []);
+    const seenAt = new Map(found.map(({ key }) => [key, firstSeenAt.get(key) ?? now]));
+    const agesMs = found.map((holder) => computeAgeMs(holder, now - seenAt.get(holder.key)!));
     for (const [n, { key, openMs, writes, ...holder }] of found.entries()) {
-      if (ages[n]! < longMs || warned.has(key)) continue;
-      warned.add(key);
+      if (agesMs[n]! < warnAfterMs || warnedKeys.has(key)) continue;
+      warnedKeys.add(key);
       logger.warn(
-        { ...holder, openForSeconds: Math.round(ages[n]! / 1_000) },
+        { ...holder, openForSeconds: Math.round(agesMs[n]! / 1_000) },
         'transaction open for more than a minute; sends get slower until it ends',
       );
     }
-    firstSeen = seen;
-    warned = new Set([...warned].filter((key) => seen.has(key)));
-    oldestMs = Math.max(0, ...ages);
+    firstSeenAt = seenAt;
+    warnedKeys = new Set([...warnedKeys].filter((key) => seenAt.has(key)));
+    oldestMs = Math.max(0, ...agesMs);
   }
 
   // The outage is reported elsewhere; what was last seen is of no use then.
   const failed = () => {
     oldestMs = 0;
   };
-  const close = runPeriodically(everyMs, look, { failed, recovered: () => {} });
+  const close = runPeriodically(checkIntervalMs, check, { failed, recovered: () => {} });
   return {
     get oldestMs() {
       return oldestMs;
     },
-    ...{ look, close },
+    ...{ check, close },
   };
 }
 
 /** A snapshot may be younger than its transaction: each statement of it can have its own. */
-function ageOf({ openMs, writes }: Holder, seenForMs: number): number {
+function computeAgeMs({ openMs, writes }: SnapshotHolder, seenForMs: number): number {
   if (openMs === null) return seenForMs;
   return writes ? openMs : Math.min(openMs, seenForMs);
 }

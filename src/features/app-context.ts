@@ -32,12 +32,12 @@ export interface AppContext {
   feeds: FeedRegistry;
   rights: RightsCache;
   queue: SendQueue;
-  acceptances: AcceptanceQueue;
+  acceptanceQueue: AcceptanceQueue;
   sendRate: SendRate;
   requestLimits: RequestLimits;
   concurrentReads: ConcurrentReads;
   audit: Audit;
-  settings: { roomCreateLevel: number; contentBytes: number; rulesPerRoom: number; roomsPerCreator: number };
+  settings: { roomCreateLevel: number; maxContentBytes: number; maxRulesPerRoom: number; maxRoomsPerCreator: number };
   /** From the moment the node drains no new message is taken. */
   isDraining: boolean;
   /** The numbers of rooms that were named by their UUID; neither ever changes, nor is used again. */
@@ -59,9 +59,9 @@ export async function findRoom(
 export function assertAllowed(
   actor: Actor,
   { room, rules }: Pick<RoomSnapshot, 'room' | 'rules'>,
-  deed: AdministrativeAction,
+  action: AdministrativeAction,
 ): void {
-  const denial = findDenial(actor, room, rules, deed);
+  const denial = findDenial(actor, room, rules, action);
   if (denial) throw new ChatError(denial.code, denial.message === undefined ? {} : { message: denial.message });
 }
 
@@ -72,10 +72,10 @@ export async function requireRoom(
   action: Action | 'enter',
   ref: RoomRef,
 ): Promise<RoomSnapshot & { decision: Decision }> {
-  const known = await findRoom(context, actor, ref);
-  const { decision } = known;
+  const snapshot = await findRoom(context, actor, ref);
+  const { decision } = snapshot;
   if (action === 'enter' ? decision.rights === '' : !can(decision, action)) throw new ChatError(toDenialCode(decision));
-  return known;
+  return snapshot;
 }
 
 /** The number of the room; a UUID that names none is `NOT_FOUND`. */
@@ -84,8 +84,8 @@ export async function resolveRoomId(
   ref: RoomRef,
 ): Promise<RoomId> {
   if (typeof ref === 'number') return ref;
-  const known = roomIds.get(ref);
-  if (known !== undefined) return known;
+  const cachedId = roomIds.get(ref);
+  if (cachedId !== undefined) return cachedId;
   const snapshot = await log.snapshot(ref);
   if (!snapshot) throw new ChatError('NOT_FOUND');
   roomIds.set(ref, snapshot.room.id);

@@ -164,7 +164,12 @@ describe('Revocations of nodes that call one another', () => {
       return store.query(...asked);
     };
     const report = { failed() {}, recovered() {} };
-    const one = createRevocations({ store: { ...store, query }, signals: noSignals, sweepMs: 600_000, report });
+    const one = createRevocations({
+      store: { ...store, query },
+      signals: noSignals,
+      reconcileIntervalMs: 600_000,
+      report,
+    });
     await one.open();
     closeLater(() => one.close());
     await one.revoke({ user: null, issuedBefore: null, jti: 'x' });
@@ -192,9 +197,9 @@ describe('Revocations of nodes that call one another', () => {
     };
     const failures: unknown[] = [];
     const report = { failed: (error: unknown) => void failures.push(error), recovered() {} };
-    const one = createRevocations({ store, signals: noSignals, sweepMs: 600_000, report });
-    const calling = createRevocations({ store, signals, sweepMs: 600_000, report });
-    const other = createRevocations({ store: otherStore, signals, sweepMs: 600_000, report });
+    const one = createRevocations({ store, signals: noSignals, reconcileIntervalMs: 600_000, report });
+    const calling = createRevocations({ store, signals, reconcileIntervalMs: 600_000, report });
+    const other = createRevocations({ store: otherStore, signals, reconcileIntervalMs: 600_000, report });
     for (const each of [one, calling, other]) {
       await each.open();
       closeLater(() => each.close());

@@ -21,7 +21,7 @@ async function serviceAndSomebody(server: string) {
   const log = capturedLog();
   const watch = watchTransactions(store, log.logger);
   closeLater(() => watch.close());
-  await watch.look();
+  await watch.check();
   return { watch, log, store, other: await databaseSession(admin) };
 }
 
@@ -53,13 +53,13 @@ describe('The age of the oldest transaction of a database', function () {
       const { watch, other } = await serviceAndSomebody(server);
       expect(watch.oldestMs).to.equal(0);
       for (const statement of begin) await other.query(statement);
-      await watch.look();
-      await watch.look();
+      await watch.check();
+      await watch.check();
       const first = watch.oldestMs;
-      await watch.look();
+      await watch.check();
       expect(watch.oldestMs).to.be.above(first).and.below(20_000);
       await other.query(end);
-      await watch.look();
+      await watch.check();
       expect(watch.oldestMs).to.equal(0);
     });
   }
@@ -69,9 +69,9 @@ describe('The age of the oldest transaction of a database', function () {
     await other.query('begin');
     await other.query('select count(*) from rooms');
     const busy = store.query({ name: 'busy', text: 'select pg_sleep(0.2)' }, []);
-    await watch.look();
+    await watch.check();
     await busy;
-    await watch.look();
+    await watch.check();
     expect(watch.oldestMs).to.equal(0);
     await other.query('rollback');
   });
@@ -93,17 +93,17 @@ describe('A transaction that stays open for more than a minute', () => {
     const watch = watchTransactions({ query: async <Row>() => rows as Row[] }, log.logger);
     closeLater(() => watch.close());
     rows = [{ ...holder, openMs: 59_000 }];
-    await watch.look();
+    await watch.check();
     expect(log.about(warning)).to.deep.equal([]);
     rows = [{ ...holder, openMs: 61_000 }];
-    for (let n = 0; n < 3; n++) await watch.look();
+    for (let n = 0; n < 3; n++) await watch.check();
     expect(watch.oldestMs).to.equal(61_000);
     expect(log.about(warning)).to.have.length(1);
     expect(log.about(warning)[0]).to.include({ pid: 7, application: 'psql', account: 'ann', openForSeconds: 61 });
     rows = [];
-    await watch.look();
+    await watch.check();
     rows = [{ ...holder, key: '8 5678', openMs: 70_000 }];
-    await watch.look();
+    await watch.check();
     expect(log.about(warning)).to.have.length(2);
   });
 
@@ -113,7 +113,7 @@ describe('A transaction that stays open for more than a minute', () => {
     const row = () => ({ ...holder, key: `7 ${++xmin}`, writes: false, openMs: 600_000 });
     const watch = watchTransactions({ query: async <Row>() => [row()] as Row[] }, log.logger);
     closeLater(() => watch.close());
-    for (let n = 0; n < 3; n++) await watch.look();
+    for (let n = 0; n < 3; n++) await watch.check();
     expect(watch.oldestMs).to.be.below(1_000);
     expect(log.about(warning)).to.deep.equal([]);
   });

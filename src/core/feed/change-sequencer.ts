@@ -57,11 +57,11 @@ export class ChangeSequencer {
   /** What was delivered last; undefined until it is known where the log stands. */
   #position: Position | undefined;
   /** The highest `rev` heard of. */
-  #head = 0;
+  #headRev = 0;
   readonly #early = new Map<number, ReceivedChange>();
   #gapTimer: NodeJS.Timeout | undefined;
-  #repairing: Promise<void> | undefined;
-  #ended = false;
+  #runningRepair: Promise<void> | undefined;
+  #hasEnded = false;
 
   constructor({ room, log, events, deliver, onUnknownKind }: Collaborators) {
     this.#room = room;
@@ -80,25 +80,25 @@ export class ChangeSequencer {
     this.#position = position;
     for (const rev of this.#early.keys()) if (rev <= position.rev) this.#early.delete(rev);
     this.#deliverEarly();
-    this.expect(position.rev);
+    this.expectHead(position.rev);
   }
 
   receive(change: Change, origin: Origin = 'here'): void {
     const { rev } = change;
-    const at = this.#position?.rev;
-    if (this.#ended || (at !== undefined && rev <= at)) return;
-    if (at !== undefined && rev === at + 1) {
+    const deliveredRev = this.#position?.rev;
+    if (this.#hasEnded || (deliveredRev !== undefined && rev <= deliveredRev)) return;
+    if (deliveredRev !== undefined && rev === deliveredRev + 1) {
       this.#advance(change, origin);
       this.#deliverEarly();
     } else if (this.#early.size < maxEarly) {
       this.#early.set(rev, { change, origin });
     }
-    this.expect(rev);
+    this.expectHead(rev);
   }
 
   /** The log has come so far: what is missing until then will be heard, or is read after a moment. */
-  expect(head: number): void {
-    this.#head = Math.max(this.#head, head);
+  expectHead(headRev: number): void {
+    this.#headRev = Math.max(this.#headRev, headRev);
     if (!this.#isBehind) return;
     this.#gapTimer ??= setTimeout(() => {
       this.#gapTimer = undefined;
@@ -108,19 +108,19 @@ export class ChangeSequencer {
 
   /** The same, as read from the log just now: what is missing was not heard, and is read at once. */
   catchUp(head: number): void {
-    this.#head = Math.max(this.#head, head);
-    if (this.#isBehind && !this.#repairing) this.#events.reconciled();
+    this.#headRev = Math.max(this.#headRev, head);
+    if (this.#isBehind && !this.#runningRepair) this.#events.reconciled();
     this.#repair();
   }
 
   end(): void {
-    this.#ended = true;
+    this.#hasEnded = true;
     clearTimeout(this.#gapTimer);
     this.#early.clear();
   }
 
   get #isBehind(): boolean {
-    return !this.#ended && this.#position !== undefined && this.#position.rev < this.#head;
+    return !this.#hasEnded && this.#position !== undefined && this.#position.rev < this.#headRev;
   }
 
   #advance(change: Change, origin: ChangeOrigin): void {
@@ -129,7 +129,7 @@ export class ChangeSequencer {
   }
 
   #deliverEarly(): void {
-    for (let next = this.#nextEarly(); next && !this.#ended; next = this.#nextEarly()) {
+    for (let next = this.#nextEarly(); next && !this.#hasEnded; next = this.#nextEarly()) {
       this.#early.delete(next.change.rev);
       this.#events.reordered();
       this.#advance(next.change, next.origin);
@@ -143,23 +143,23 @@ export class ChangeSequencer {
   /** What fails here is tried again by the next sweep. */
   #repair(): void {
     if (!this.#isBehind) return;
-    this.#repairing ??= this.#readMissing()
+    this.#runningRepair ??= this.#readMissing()
       .catch((error) => {
         if (!(error instanceof UnknownChangeKindError)) this.#events.failed(error);
-        else if (!this.#ended) this.#onUnknownKind(error);
+        else if (!this.#hasEnded) this.#onUnknownKind(error);
       })
       .finally(() => {
-        this.#repairing = undefined;
+        this.#runningRepair = undefined;
       });
   }
 
   async #readMissing(): Promise<void> {
     while (this.#isBehind) {
-      const before = this.#position!.rev;
-      const changes = await this.#log.changes(this.#room, before + 1, this.#head, repairPageSize);
+      const revBefore = this.#position!.rev;
+      const changes = await this.#log.changes(this.#room, revBefore + 1, this.#headRev, repairPageSize);
       let repaired = 0;
       for (const change of changes) {
-        if (this.#ended || change.rev !== this.#position!.rev + 1) continue;
+        if (this.#hasEnded || change.rev !== this.#position!.rev + 1) continue;
         this.#early.delete(change.rev);
         this.#advance(change, 'log');
         repaired += 1;
@@ -168,7 +168,8 @@ export class ChangeSequencer {
       this.#deliverEarly();
       // The log has not what was announced: the room may be gone, or a row was taken out by hand. The next sweep tells.
       // Where it has come on, what was read had been heard meanwhile, and there is more to read.
-      if (this.#position!.rev === before && this.#isBehind) throw new Error(`The log of room ${this.#room} has a hole`);
+      if (this.#position!.rev === revBefore && this.#isBehind)
+        throw new Error(`The log of room ${this.#room} has a hole`);
     }
   }
 }

@@ -18,7 +18,7 @@ const maxConcurrentRepairs = 4;
 interface ActiveRoom {
   feed: RoomFeed;
   unsubscribe: () => void;
-  linger?: NodeJS.Timeout | undefined;
+  lingerTimer?: NodeJS.Timeout | undefined;
 }
 
 export interface FeedRegistry {
@@ -49,36 +49,36 @@ export function createFeedRegistry({
   reconcileIntervalMs,
   events,
 }: Collaborators): FeedRegistry {
-  const repairs = pLimit(maxConcurrentRepairs);
+  const repairLimit = pLimit(maxConcurrentRepairs);
   const repairLog: Pick<RoomLog, 'changes'> = {
-    changes: (...page) => repairs(() => log.changes(...page)),
+    changes: (...page) => repairLimit(() => log.changes(...page)),
   };
   const active = new Map<RoomId, ActiveRoom>();
-  let closed = false;
+  let isClosed = false;
 
-  function close(room: RoomId): void {
+  function closeRoom(room: RoomId): void {
     const entry = active.get(room);
     if (!entry) return;
     active.delete(room);
-    clearTimeout(entry.linger);
+    clearTimeout(entry.lingerTimer);
     entry.unsubscribe();
     entry.feed.end();
   }
 
   function open(room: RoomId): RoomFeed {
-    if (closed) throw new ChatError('UNAVAILABLE');
+    if (isClosed) throw new ChatError('UNAVAILABLE');
     const entry = active.get(room);
     if (entry && !entry.feed.hasEnded) {
-      clearTimeout(entry.linger);
-      entry.linger = undefined;
+      clearTimeout(entry.lingerTimer);
+      entry.lingerTimer = undefined;
       return entry.feed;
     }
-    close(room);
+    closeRoom(room);
     const feed = new RoomFeed({ room, log: repairLog, broadcasters, events });
-    const unsubscribe = bus.subscribe(room, (envelope, origin) => {
-      if (affectsRights(envelope)) rights.invalidate(room);
-      feed.receive(envelope, origin);
-      if (feed.hasEnded && active.get(room)?.feed === feed) close(room);
+    const unsubscribe = bus.subscribe(room, (busMessage, origin) => {
+      if (affectsRights(busMessage)) rights.invalidate(room);
+      feed.receive(busMessage, origin);
+      if (feed.hasEnded && active.get(room)?.feed === feed) closeRoom(room);
     });
     active.set(room, { feed, unsubscribe });
     return feed;
@@ -86,20 +86,20 @@ export function createFeedRegistry({
 
   async function reconcile(rooms: readonly RoomId[] = [...active.keys()]): Promise<void> {
     if (rooms.length === 0) return;
-    const before = new Map(rooms.map((room) => [room, active.get(room)?.feed.position?.rev ?? 0]));
+    const revsBefore = new Map(rooms.map((room) => [room, active.get(room)?.feed.position?.rev ?? 0]));
     const heads = await log.heads(rooms);
     events.recovered();
     for (const room of rooms) {
       const feed = active.get(room)?.feed;
       const head = heads.get(room);
-      if (head !== undefined && head < before.get(room)!) {
+      if (head !== undefined && head < revsBefore.get(room)!) {
         events.failed(new Error(`The log of room ${room} went back to rev ${head}: the database was restored`));
         rights.invalidate(room);
         feed?.reset();
       } else {
         feed?.reconcile(head);
       }
-      if (feed?.hasEnded) close(room);
+      if (feed?.hasEnded) closeRoom(room);
     }
   }
 
@@ -118,22 +118,22 @@ export function createFeedRegistry({
     find: (room) => active.get(room)?.feed,
     release(room) {
       const entry = active.get(room);
-      if (!entry?.feed.isEmpty || entry.linger) return;
+      if (!entry?.feed.isEmpty || entry.lingerTimer) return;
       // A feed that never had a member has nothing to keep: unknown rooms must not pile up.
-      if (!entry.feed.hasStarted) return close(room);
-      entry.linger = setTimeout(() => {
-        entry.linger = undefined;
-        if (entry.feed.isEmpty) close(room);
+      if (!entry.feed.hasStarted) return closeRoom(room);
+      entry.lingerTimer = setTimeout(() => {
+        entry.lingerTimer = undefined;
+        if (entry.feed.isEmpty) closeRoom(room);
       }, lingerMs).unref();
     },
     get size() {
       return active.size;
     },
     close() {
-      closed = true;
+      isClosed = true;
       unsubscribeMissed();
       stopReconciling();
-      for (const room of [...active.keys()]) close(room);
+      for (const room of [...active.keys()]) closeRoom(room);
     },
   };
 }

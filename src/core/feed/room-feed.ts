@@ -42,8 +42,8 @@ export interface Broadcaster {
  */
 interface PendingJoin {
   subscriber: Subscriber;
-  snapshotRev: number | undefined;
   attachedRev: number | undefined;
+  snapshotRev: number | undefined;
   buffered: Change[];
   /** The feed is at `from`. */
   onCaughtUp: () => void;
@@ -51,7 +51,7 @@ interface PendingJoin {
   onAborted: () => void;
 }
 
-interface Snapshot {
+interface JoinSnapshot {
   snapshot: RoomSnapshot;
 }
 
@@ -77,7 +77,7 @@ export class RoomFeed {
   #rights: TrackedRights | undefined;
   readonly #subscribers = new Set<Subscriber>();
   readonly #pendingJoins = new Set<PendingJoin>();
-  #ended = false;
+  #hasEnded = false;
   #isClosing = false;
 
   constructor({ room, log, broadcasters, events }: Collaborators) {
@@ -98,7 +98,7 @@ export class RoomFeed {
   }
 
   get hasEnded(): boolean {
-    return this.#ended;
+    return this.#hasEnded;
   }
 
   /** Whether it knows where the log stands: from the first subscriber on. */
@@ -120,17 +120,17 @@ export class RoomFeed {
    * Takes a subscriber in. `read` reads the room and what else the join needs from the log; it runs again where it came
    * too early to meet the feed. `acknowledge` is called in the same turn in which the subscriber goes live.
    */
-  join<T extends Snapshot>(
+  join<T extends JoinSnapshot>(
     subscriber: Subscriber,
-    read: () => Promise<T>,
+    readSnapshot: () => Promise<T>,
     acknowledge: (joined: T) => void,
   ): Promise<void> {
-    return this.#bufferUntilCaughtUp(subscriber, read, (joining, joined, rights) => {
+    return this.#bufferUntilCaughtUp(subscriber, readSnapshot, (pendingJoin, joined, rights) => {
       this.#startAt(joined.snapshot.head, rights);
       acknowledge(joined);
-      if (!this.#deliverBuffered(joining, joined.snapshot.head.rev, rights)) return;
-      joining.onCaughtUp = () => this.#goLive(subscriber);
-      this.#completeJoins(joining, joined.snapshot.head.rev);
+      if (!this.#deliverBuffered(pendingJoin, joined.snapshot.head.rev, rights)) return;
+      pendingJoin.onCaughtUp = () => this.#goLive(subscriber);
+      this.#completeWhenCaughtUp(pendingJoin, joined.snapshot.head.rev);
     });
   }
 
@@ -138,48 +138,48 @@ export class RoomFeed {
    * A subscriber that is live asks again: it stays, and misses nothing. It is answered when the feed has come to where the
    * snapshot was taken; `later` is what the feed has delivered beyond that.
    */
-  rejoin<T extends Snapshot>(
+  rejoin<T extends JoinSnapshot>(
     subscriber: Subscriber,
-    read: () => Promise<T>,
+    readSnapshot: () => Promise<T>,
     acknowledge: (joined: T, later: readonly Change[]) => void,
   ): Promise<void> {
-    return this.#bufferUntilCaughtUp(subscriber, read, (joining, joined) => {
-      const from = joined.snapshot.head.rev;
-      const later = joining.buffered.filter(({ rev }) => rev > from);
+    return this.#bufferUntilCaughtUp(subscriber, readSnapshot, (pendingJoin, joined) => {
+      const snapshotRev = joined.snapshot.head.rev;
+      const later = pendingJoin.buffered.filter(({ rev }) => rev > snapshotRev);
       return new Promise((resolve, reject) => {
-        joining.onAborted = () => reject(new ChatError('NOT_FOUND'));
-        joining.onCaughtUp = () => {
+        pendingJoin.onAborted = () => reject(new ChatError('NOT_FOUND'));
+        pendingJoin.onCaughtUp = () => {
           acknowledge(joined, later);
           resolve();
         };
-        this.#sequencer.expect(from);
-        this.#completeJoins(joining, from);
+        this.#sequencer.expectHead(snapshotRev);
+        this.#completeWhenCaughtUp(pendingJoin, snapshotRev);
       });
     });
   }
 
   /** Holds what is delivered while the snapshot is read, and judges the subscriber by it. */
-  async #bufferUntilCaughtUp<T extends Snapshot>(
+  async #bufferUntilCaughtUp<T extends JoinSnapshot>(
     subscriber: Subscriber,
-    read: () => Promise<T>,
-    proceed: (joining: PendingJoin, joined: T, rights: RoomRights) => Promise<void> | void,
+    readSnapshot: () => Promise<T>,
+    proceed: (pendingJoin: PendingJoin, joined: T, rights: RoomRights) => Promise<void> | void,
   ): Promise<void> {
-    const snapshotRev = this.position?.rev;
+    const attachedRev = this.position?.rev;
     const joining: PendingJoin = {
       subscriber,
-      snapshotRev,
-      attachedRev: undefined,
+      attachedRev,
+      snapshotRev: undefined,
       buffered: [],
       onCaughtUp: () => {},
       onAborted: () => {},
     };
     this.#pendingJoins.add(joining);
     try {
-      let joined = await read();
+      let joined = await readSnapshot();
       // In the turn of the check the snapshot is used: nothing may move the feed in between.
-      for (let tries = 1; isOlder(joined, joining); tries++) {
-        if (tries === maxSnapshotReads) throw new ChatError('UNAVAILABLE');
-        joined = await read();
+      for (let attempts = 1; isOlder(joined, joining); attempts++) {
+        if (attempts === maxSnapshotReads) throw new ChatError('UNAVAILABLE');
+        joined = await readSnapshot();
       }
       const rights = toRoomRights(joined.snapshot);
       const decision = decide(subscriber.actor, rights);
@@ -194,10 +194,10 @@ export class RoomFeed {
 
   leave(subscriber: Subscriber): void {
     this.#subscribers.delete(subscriber);
-    for (const joining of this.#pendingJoins) {
-      if (joining.subscriber !== subscriber) continue;
-      this.#pendingJoins.delete(joining);
-      joining.onAborted();
+    for (const pendingJoin of this.#pendingJoins) {
+      if (pendingJoin.subscriber !== subscriber) continue;
+      this.#pendingJoins.delete(pendingJoin);
+      pendingJoin.onAborted();
     }
   }
 
@@ -208,34 +208,34 @@ export class RoomFeed {
     if (denialReason) this.#remove(subscriber, denialReason);
   }
 
-  receive(envelope: BusMessage, origin: Origin = 'here'): void {
-    if (envelope.kind === 'deleted') this.#delete();
-    else if (envelope.kind === 'unknown') this.#onUnknownKind();
-    else this.#sequencer.receive(envelope, origin);
+  receive(busMessage: BusMessage, origin: Origin = 'here'): void {
+    if (busMessage.kind === 'deleted') this.#handleDeleted();
+    else if (busMessage.kind === 'unknown') this.#onUnknownKind();
+    else this.#sequencer.receive(busMessage, origin);
   }
 
   /** The log's head as a sweep has read it; undefined where the room is gone. */
-  reconcile(head: number | undefined): void {
-    if (head === undefined) this.#delete();
-    else this.#sequencer.catchUp(head);
+  reconcile(headRev: number | undefined): void {
+    if (headRev === undefined) this.#handleDeleted();
+    else this.#sequencer.catchUp(headRev);
   }
 
   /** Takes everybody out without a word; the node does not serve the room any more. */
   end(): void {
     // One that has ended is that of a deleted room.
-    this.#isClosing = !this.#ended;
-    this.#ended = true;
+    this.#isClosing = !this.#hasEnded;
+    this.#hasEnded = true;
     this.#sequencer.end();
     this.#subscribers.clear();
-    for (const joining of this.#pendingJoins) joining.onAborted();
+    for (const pendingJoin of this.#pendingJoins) pendingJoin.onAborted();
     this.#pendingJoins.clear();
   }
 
   /** The database has lost what was delivered, by a failover or a restore: everybody begins anew. */
   reset(): void {
-    const members = [...this.#subscribers, ...[...this.#pendingJoins].map(({ subscriber }) => subscriber)];
+    const subscribers = [...this.#subscribers, ...[...this.#pendingJoins].map(({ subscriber }) => subscriber)];
     this.end();
-    for (const subscriber of new Set(members)) subscriber.reconnect();
+    for (const subscriber of new Set(subscribers)) subscriber.reconnect();
   }
 
   /** Only a newer version knows what this change does, to rights too: nothing after it may be delivered here. */
@@ -246,17 +246,17 @@ export class RoomFeed {
 
   /** The first member's snapshot says where the log stands; a later one may say that the feed is behind. */
   #startAt(position: Position, rights: RoomRights): void {
-    if (this.#rights) return this.#sequencer.expect(position.rev);
+    if (this.#rights) return this.#sequencer.expectHead(position.rev);
     this.#rights = trackRights(rights);
-    for (const other of this.#pendingJoins) other.snapshotRev ??= position.rev;
+    for (const other of this.#pendingJoins) other.attachedRev ??= position.rev;
     this.#sequencer.startAt(position);
   }
 
   /** What came after the snapshot, as long as the subscriber may hear it; false where it may not go on. */
-  #deliverBuffered({ subscriber, buffered }: PendingJoin, from: number, rights: RoomRights): boolean {
+  #deliverBuffered({ subscriber, buffered }: PendingJoin, snapshotRev: number, rights: RoomRights): boolean {
     let current: TrackedRights | undefined;
     for (const change of buffered) {
-      if (change.rev <= from) continue;
+      if (change.rev <= snapshotRev) continue;
       if (affects(change, subscriber.actor)) {
         current ??= trackRights(rights);
         applyChange(current, change);
@@ -271,10 +271,10 @@ export class RoomFeed {
     return true;
   }
 
-  #completeJoins(joining: PendingJoin, from: number): void {
-    joining.attachedRev = from;
-    joining.buffered = [];
-    if ((this.position?.rev ?? 0) >= from) this.#completeJoin(joining);
+  #completeWhenCaughtUp(pendingJoin: PendingJoin, from: number): void {
+    pendingJoin.snapshotRev = from;
+    pendingJoin.buffered = [];
+    if ((this.position?.rev ?? 0) >= from) this.#completeJoin(pendingJoin);
   }
 
   #completeJoin(joining: PendingJoin): void {
@@ -301,12 +301,12 @@ export class RoomFeed {
       this.#reauthorizeSubscribers(change);
     }
     if (this.#subscribers.size > 0) {
-      for (const audience of this.#broadcasters) this.#publish(audience, change);
+      for (const broadcaster of this.#broadcasters) this.#publish(broadcaster, change);
       this.#events.delivered(change.at, origin);
     }
-    for (const joining of this.#pendingJoins) {
-      if (joining.attachedRev === undefined) joining.buffered.push(change);
-      else if (joining.attachedRev === change.rev) this.#completeJoin(joining);
+    for (const pendingJoin of this.#pendingJoins) {
+      if (pendingJoin.snapshotRev === undefined) pendingJoin.buffered.push(change);
+      else if (pendingJoin.snapshotRev === change.rev) this.#completeJoin(pendingJoin);
     }
   }
 
@@ -322,24 +322,24 @@ export class RoomFeed {
   #reauthorizeSubscribers(change: Change): void {
     const rights = this.#rights!;
     for (const subscriber of this.#subscribers) {
-      const lack = affects(change, subscriber.actor) ? decide(subscriber.actor, rights).denialReason : null;
-      if (lack) this.#remove(subscriber, lack);
+      const denialReason = affects(change, subscriber.actor) ? decide(subscriber.actor, rights).denialReason : null;
+      if (denialReason) this.#remove(subscriber, denialReason);
     }
   }
 
-  #delete(): void {
-    this.#ended = true;
+  #handleDeleted(): void {
+    this.#hasEnded = true;
     this.#sequencer.end();
     // One whose join is not acknowledged yet is told by its refusal.
-    for (const joining of this.#pendingJoins) {
-      if (joining.attachedRev === undefined) this.#pendingJoins.delete(joining);
-      else this.#subscribers.add(joining.subscriber);
+    for (const pendingJoin of this.#pendingJoins) {
+      if (pendingJoin.snapshotRev === undefined) this.#pendingJoins.delete(pendingJoin);
+      else this.#subscribers.add(pendingJoin.subscriber);
     }
     for (const subscriber of this.#subscribers) this.#remove(subscriber, 'ROOM_DELETED');
   }
 }
 
 /** The snapshot is from before the feed began to hold changes for the subscriber. */
-function isOlder({ snapshot }: Snapshot, { snapshotRev }: PendingJoin): boolean {
-  return snapshotRev !== undefined && snapshot.head.rev < snapshotRev;
+function isOlder({ snapshot }: JoinSnapshot, { attachedRev }: PendingJoin): boolean {
+  return attachedRev !== undefined && snapshot.head.rev < attachedRev;
 }

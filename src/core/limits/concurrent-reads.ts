@@ -11,21 +11,21 @@ const defaultMaxConcurrent = 2;
 
 /** Bounds how many large reads of one user are under way at once. The others wait, in their order. */
 export function createConcurrentReads(maxConcurrent = defaultMaxConcurrent): ConcurrentReads {
-  const users = new Map<Uuid, { running: number; waiting: (() => void)[] }>();
+  const readsByUser = new Map<Uuid, { running: number; queued: (() => void)[] }>();
   return {
     async run(user, read) {
-      const reads = users.get(user) ?? { running: 0, waiting: [] };
-      users.set(user, reads);
+      const reads = readsByUser.get(user) ?? { running: 0, queued: [] };
+      readsByUser.set(user, reads);
       if (reads.running < maxConcurrent) reads.running += 1;
       // Whoever is done hands over their place.
-      else await new Promise<void>((resolve) => reads.waiting.push(resolve));
+      else await new Promise<void>((resolve) => reads.queued.push(resolve));
       try {
         return await read();
       } finally {
-        const next = reads.waiting.shift();
+        const next = reads.queued.shift();
         if (next) next();
         else reads.running -= 1;
-        if (reads.running === 0) users.delete(user);
+        if (reads.running === 0) readsByUser.delete(user);
       }
     },
   };

@@ -39,7 +39,7 @@ const giverShare = 0.5;
  * Who goes back and forth writes to the log of everybody in the room: with more than 500 changes nobody who comes back
  * recovers what was missed. So this is little enough for that to take hours, and no setting.
  */
-const ownChanges = { rate: 2 / 60, burst: 10 };
+const ownChangeLimit = { rate: 2 / 60, burst: 10 };
 
 export function createRequestLimits(
   { requestRate, requestBurst, ruleRate, ruleBurst }: Settings,
@@ -47,15 +47,15 @@ export function createRequestLimits(
   share?: ShareSpending,
 ): RequestLimits {
   const requests = requestRate > 0 ? new TokenBuckets({ rate: requestRate, burst: requestBurst, share }) : undefined;
-  const received = ruleRate > 0 ? new TokenBuckets({ rate: ruleRate / 60, burst: ruleBurst, share }) : undefined;
+  const rulesReceived = ruleRate > 0 ? new TokenBuckets({ rate: ruleRate / 60, burst: ruleBurst, share }) : undefined;
   const byGiver = { rate: (ruleRate * giverShare) / 60, burst: Math.max(1, ruleBurst * giverShare) };
-  const given = ruleRate > 0 ? new TokenBuckets({ ...byGiver, share }) : undefined;
-  const changes = new TokenBuckets({ ...ownChanges, share });
+  const rulesGiven = ruleRate > 0 ? new TokenBuckets({ ...byGiver, share }) : undefined;
+  const changes = new TokenBuckets({ ...ownChangeLimit, share });
 
-  function assertAvailable(retryAfterMs: number | undefined, limit: keyof typeof messages): void {
+  function assertAvailable(retryAfterMs: number | undefined, limit: keyof typeof limitMessages): void {
     if (!retryAfterMs) return;
     limited(limit);
-    throw new ChatError('RATE_LIMITED', { message: messages[limit], retryAfterMs });
+    throw new ChatError('RATE_LIMITED', { message: limitMessages[limit], retryAfterMs });
   }
 
   return {
@@ -65,14 +65,14 @@ export function createRequestLimits(
     },
     chargeRefusal: (user, code) => requests?.charge(`requests:${user}`, refusalCost(code)),
     consumeRule(giver, receiver) {
-      assertAvailable(given?.consume(`rules:${giver}:${receiver}`, 1), 'rules');
-      assertAvailable(received?.consume(`rules:${receiver}`, 1), 'rules');
+      assertAvailable(rulesGiven?.consume(`rules:${giver}:${receiver}`, 1), 'rules');
+      assertAvailable(rulesReceived?.consume(`rules:${receiver}`, 1), 'rules');
     },
     consumeOwnChange: (user, room) => assertAvailable(changes.consume(`changes:${user}:${room}`, 1), 'own_changes'),
   };
 }
 
-const messages = {
+const limitMessages = {
   requests: 'This user has made more requests than one user may; wait',
   rules: 'This user or organisation has been given many rules in a short time; wait',
   own_changes: 'You have changed your own rule in this room many times; wait',

@@ -2,7 +2,7 @@
  * Tells the other nodes that so much has been taken from a bucket, in ms of its refilling, and resolves to how empty it
  * is on all nodes together, in ms until it is full. Undefined where that cannot be known now.
  */
-export type ShareSpending = (key: string, spentMs: number, mostMs: number) => Promise<number | undefined> | undefined;
+export type ShareSpending = (key: string, spentMs: number, maxMs: number) => Promise<number | undefined> | undefined;
 
 interface Settings {
   /** Tokens that come back in a second. */
@@ -22,8 +22,8 @@ interface Bucket {
 }
 
 /** What other nodes do not know of may be so much of a burst; users who take little cost Redis nothing. */
-const unsharedPart = 0.1;
-const forgetEveryMs = 30_000;
+const maxUnsharedFraction = 0.1;
+const cleanupIntervalMs = 30_000;
 /** A full bucket is kept a little, for what has been taken from it and is not shared yet. */
 const retentionMs = 60_000;
 
@@ -41,24 +41,24 @@ export class TokenBuckets {
     this.#msPerToken = 1_000 / rate;
     this.#burst = burst;
     this.#share = share;
-    setInterval(() => this.#forgetFull(), forgetEveryMs).unref();
+    setInterval(() => this.#removeFull(), cleanupIntervalMs).unref();
   }
 
   /** Takes tokens, or nothing where there are too few: then the answer is how many ms it takes until there are enough. */
   consume(key: string, tokens: number): number {
     const now = performance.now();
     // A request that costs more than a full bucket could never be made.
-    const ms = Math.min(tokens, this.#burst) * this.#msPerToken;
-    const missingMs = this.#emptyMs(key, now) + ms - this.#maxMs;
+    const costMs = Math.min(tokens, this.#burst) * this.#msPerToken;
+    const missingMs = this.#computeEmptyMs(key, now) + costMs - this.#maxMs;
     if (missingMs > 0) return Math.ceil(missingMs);
-    this.#spend(key, ms, now);
+    this.#spend(key, costMs, now);
     return 0;
   }
 
   /** Takes tokens also where there are too few: the bucket then owes them, at most as many as it holds. */
   charge(key: string, tokens: number): void {
     const now = performance.now();
-    const owedMs = this.#emptyMs(key, now);
+    const owedMs = this.#computeEmptyMs(key, now);
     this.#spend(key, Math.min(tokens * this.#msPerToken, Math.max(0, 2 * this.#maxMs - owedMs)), now);
   }
 
@@ -66,44 +66,44 @@ export class TokenBuckets {
     return this.#burst * this.#msPerToken;
   }
 
-  #emptyMs(key: string, now: number): number {
+  #computeEmptyMs(key: string, now: number): number {
     return Math.max(0, (this.#buckets.get(key)?.fullAt ?? 0) - now);
   }
 
-  #spend(key: string, ms: number, now: number): void {
-    if (ms === 0) return;
+  #spend(key: string, costMs: number, now: number): void {
+    if (costMs === 0) return;
     let bucket = this.#buckets.get(key);
     if (!bucket) {
       bucket = { fullAt: now, unsharedMs: 0, isSharing: false };
       this.#buckets.set(key, bucket);
     }
-    bucket.fullAt = Math.max(bucket.fullAt, now) + ms;
-    bucket.unsharedMs = Math.min(bucket.unsharedMs + ms, 2 * this.#maxMs);
-    this.#shareSoon(key, bucket);
+    bucket.fullAt = Math.max(bucket.fullAt, now) + costMs;
+    bucket.unsharedMs = Math.min(bucket.unsharedMs + costMs, 2 * this.#maxMs);
+    this.#shareIfNeeded(key, bucket);
   }
 
-  #shareSoon(key: string, bucket: Bucket): void {
-    if (!this.#share || bucket.isSharing || bucket.unsharedMs < this.#maxMs * unsharedPart) return;
+  #shareIfNeeded(key: string, bucket: Bucket): void {
+    if (!this.#share || bucket.isSharing || bucket.unsharedMs < this.#maxMs * maxUnsharedFraction) return;
     const spentMs = Math.ceil(bucket.unsharedMs);
-    const asked = this.#share(key, spentMs, 2 * this.#maxMs);
-    if (!asked) return;
+    const pendingShare = this.#share(key, spentMs, 2 * this.#maxMs);
+    if (!pendingShare) return;
     bucket.isSharing = true;
     bucket.unsharedMs = 0;
-    asked
+    pendingShare
       .catch(() => undefined)
       .then((emptyMs) => {
         bucket.isSharing = false;
         if (emptyMs === undefined) bucket.unsharedMs = Math.min(bucket.unsharedMs + spentMs, 2 * this.#maxMs);
         else bucket.fullAt = Math.max(bucket.fullAt, performance.now() + emptyMs + bucket.unsharedMs);
         // After a failure the next request shares; here it would be asked again and again.
-        if (emptyMs !== undefined) this.#shareSoon(key, bucket);
+        if (emptyMs !== undefined) this.#shareIfNeeded(key, bucket);
       });
   }
 
-  #forgetFull(): void {
-    const before = performance.now() - retentionMs;
+  #removeFull(): void {
+    const cutoff = performance.now() - retentionMs;
     for (const [key, { fullAt, isSharing }] of this.#buckets) {
-      if (fullAt < before && !isSharing) this.#buckets.delete(key);
+      if (fullAt < cutoff && !isSharing) this.#buckets.delete(key);
     }
   }
 }

@@ -17,12 +17,12 @@ export function createRoomRights(room: Room, rules: readonly Rule[]): RoomRights
   return { room, rules: new Map(rules.map((rule) => [rule.entity_UUID, rule])) };
 }
 
-const cachedRules = new WeakMap<RoomSnapshot, RoomRights>();
+const cachedRights = new WeakMap<RoomSnapshot, RoomRights>();
 
 /** Those of a room as it was read; made once for all who join by one read. */
 export function toRoomRights(snapshot: RoomSnapshot): RoomRights {
-  const rights = cachedRules.get(snapshot) ?? createRoomRights(snapshot.room, snapshot.rules);
-  cachedRules.set(snapshot, rights);
+  const rights = cachedRights.get(snapshot) ?? createRoomRights(snapshot.room, snapshot.rules);
+  cachedRights.set(snapshot, rights);
   return rights;
 }
 
@@ -46,11 +46,11 @@ export function affects(change: Change, actor: Actor): boolean {
 /** Only rules for the actor or their organisation can match, however many there are. */
 export function decide(actor: Actor, { room, rules }: RoomRights): Decision {
   const ownRule = rules.get(actor.user);
-  const shared = actor.entity === null || actor.entity === actor.user ? undefined : rules.get(actor.entity);
+  const entityRule = actor.entity === null || actor.entity === actor.user ? undefined : rules.get(actor.entity);
   return authorize(
     actor,
     room,
-    [ownRule, shared].filter((rule) => rule !== undefined),
+    [ownRule, entityRule].filter((rule) => rule !== undefined),
   );
 }
 
@@ -72,7 +72,7 @@ export function createVersionedRights(rights: RoomRights, rightsRev: number): Ve
   };
 }
 
-const cachedRooms = 10_000;
+const maxCachedRooms = 10_000;
 
 /**
  * The rights of the rooms that are written to here, each with the `rightsRev` it holds for. It may be behind: whoever
@@ -85,21 +85,21 @@ export interface RightsCache {
 }
 
 export function createRightsCache(log: RoomLog): RightsCache {
-  const known = new LRUCache<RoomId, VersionedRights>({ max: cachedRooms });
+  const cache = new LRUCache<RoomId, VersionedRights>({ max: maxCachedRooms });
   return {
-    invalidate: (room) => void known.delete(room),
+    invalidate: (room) => void cache.delete(room),
     async load(rooms) {
       const found = new Map<RoomId, VersionedRights>();
       const missing: RoomId[] = [];
       for (const room of rooms) {
-        const rights = known.get(room);
+        const rights = cache.get(room);
         if (rights) found.set(room, rights);
         else missing.push(room);
       }
       if (missing.length === 0) return found;
       for (const { room, rules, rightsRev } of await log.snapshots(missing)) {
         const rights = createVersionedRights(createRoomRights(room, rules), rightsRev);
-        known.set(room.id, rights);
+        cache.set(room.id, rights);
         found.set(room.id, rights);
       }
       return found;

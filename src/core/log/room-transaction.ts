@@ -59,8 +59,8 @@ export class RoomTransaction {
   }
 
   /** Throws if the actor may not change the room like this. */
-  assertAllowed(actor: Actor, deed: AdministrativeAction): void {
-    const denial = findDenial(actor, toRoomOwnership(this.entity), this.rules.map(toRule), deed);
+  assertAllowed(actor: Actor, action: AdministrativeAction): void {
+    const denial = findDenial(actor, toRoomOwnership(this.entity), this.rules.map(toRule), action);
     if (denial) throw new ChatError(denial.code, denial.message === undefined ? {} : { message: denial.message });
   }
 
@@ -70,11 +70,11 @@ export class RoomTransaction {
 
   addRule(rule: Rule): PermissionRuleEntity {
     const { entity_UUID: grantee, kind, permissions, level, accepted } = rule;
-    const times = { createdAt: this.now, updatedAt: this.now };
+    const timestamps = { createdAt: this.now, updatedAt: this.now };
     const entity = this.em.create(PermissionRuleEntity, {
       room: this.entity,
       ...{ grantee, kind, permissions, level, accepted },
-      ...times,
+      ...timestamps,
     });
     this.em.persist(entity);
     this.rules.push(entity);
@@ -89,10 +89,10 @@ export class RoomTransaction {
   }
 
   removeRule(entity: PermissionRuleEntity): void {
-    const gone = { ...toRule(entity), permissions: null };
+    const removed = { ...toRule(entity), permissions: null };
     this.em.remove(entity);
     this.rules.splice(this.rules.indexOf(entity), 1);
-    this.recordRule(gone);
+    this.recordRule(removed);
   }
 
   changeRoom(next: Partial<Pick<RoomEntity, 'name' | 'levelAdmin' | 'maxEntityRules'>>): void {
@@ -119,10 +119,10 @@ export class RoomTransaction {
   }
 }
 
-type Where = { id: number } | { uuid: string } | { pairLow: string; pairHigh: string };
+type RoomKey = { id: number } | { uuid: string } | { pairLow: string; pairHigh: string };
 
 /** Undefined where there is no such room. */
-export async function lockRoom(em: EntityManager, where: Where): Promise<RoomTransaction | undefined> {
+export async function lockRoom(em: EntityManager, where: RoomKey): Promise<RoomTransaction | undefined> {
   const entity = await em.findOne(RoomEntity, where, { lockMode: LockMode.PESSIMISTIC_WRITE });
   if (!entity) return undefined;
   const rules = await em.find(

@@ -38,6 +38,6 @@ export function toPermissionRule(room_id: RoomId, rule: RuleSnapshot): Permissio
 
 export function entityToPermissionRule(rule: PermissionRuleEntity): PermissionRule {
   const { createdAt, updatedAt } = rule;
-  const times = { createdAt: createdAt.toISOString(), updatedAt: updatedAt.toISOString() };
-  return toPermissionRule(rule.room.id, { ...toRule(rule), ...times });
+  const timestamps = { createdAt: createdAt.toISOString(), updatedAt: updatedAt.toISOString() };
+  return toPermissionRule(rule.room.id, { ...toRule(rule), ...timestamps });
 }

@@ -23,13 +23,13 @@ interface QueuedAcceptance {
   actor: Actor;
   snapshot: RoomSnapshot;
   rule: Rule;
-  since: number;
+  queuedAt: number;
   /** With the room as of the acceptance; undefined: read it and judge again. */
   resolve(snapshot: RoomSnapshot | undefined): void;
   reject(error: ChatError): void;
 }
 
-interface Accepted {
+interface AcceptedInvitation {
   queued: QueuedAcceptance;
   change: MemberChange;
 }
@@ -40,7 +40,7 @@ interface Collaborators {
   bus: RoomBus;
 }
 
-const defaults = { waiting: 20_000, batch: 500 };
+const defaultLimits = { maxQueued: 20_000, maxBatch: 500 };
 const maxAuthorizations = 20;
 /** How long an acceptance waits for a room that another transaction keeps locked. */
 const maxWaitMs = 10_000;
@@ -50,12 +50,12 @@ const maxWaitMs = 10_000;
  * statement checks under the locks of the rooms that nothing has changed for the actor, and otherwise they are judged
  * again.
  */
-export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limits = defaults): AcceptanceQueue {
+export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limits = defaultLimits): AcceptanceQueue {
   /** By room and user: a batch must not hold one twice. */
   const inFlight = new Map<string, Promise<unknown>>();
   const backoff = new LockBackoff();
   /** Rooms as of their last acceptance here, as long as others follow. */
-  const latest = new Map<RoomId, RoomSnapshot>();
+  const latestSnapshots = new Map<RoomId, RoomSnapshot>();
   let queue: QueuedAcceptance[] = [];
   let isRunning = false;
 
@@ -76,12 +76,12 @@ export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limit
     // Another connection of the user: whatever comes of its acceptance, the room has to be read again.
     const readAgain = () => undefined;
     if (first) return first.then(readAgain, readAgain);
-    if (inFlight.size >= limits.waiting) {
+    if (inFlight.size >= limits.maxQueued) {
       const message = 'The server has more joins than it can take, try again';
       return Promise.reject(new ChatError('UNAVAILABLE', { message, retryAfterMs: 1_000 }));
     }
     const accepted = new Promise<RoomSnapshot | undefined>((resolve, reject) => {
-      enqueue({ ...{ actor, snapshot, rule, resolve, reject }, since: performance.now() });
+      enqueue({ ...{ actor, snapshot, rule, resolve, reject }, queuedAt: performance.now() });
     });
     inFlight.set(key, accepted);
     const done = () => void inFlight.delete(key);
@@ -90,8 +90,8 @@ export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limit
   }
 
   function enqueue(queued: QueuedAcceptance): void {
-    const restMs = backoff.until(queued.snapshot.room.id) - Date.now();
-    if (restMs > 0) return void setTimeout(() => enqueue(queued), restMs);
+    const delayMs = backoff.getRetryAt(queued.snapshot.room.id) - Date.now();
+    if (delayMs > 0) return void setTimeout(() => enqueue(queued), delayMs);
     queue.push(queued);
     if (!isRunning) void run();
   }
@@ -100,13 +100,13 @@ export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limit
     isRunning = true;
     while (queue.length > 0) {
       // No timer, only the end of this turn: all that it brings shares one commit.
-      await nextTick();
-      const batch = queue.slice(0, limits.batch);
-      queue = queue.slice(limits.batch);
+      await endOfTick();
+      const batch = queue.slice(0, limits.maxBatch);
+      queue = queue.slice(limits.maxBatch);
       await commit(batch);
     }
     isRunning = false;
-    latest.clear();
+    latestSnapshots.clear();
   }
 
   async function commit(batch: readonly QueuedAcceptance[]): Promise<void> {
@@ -121,7 +121,7 @@ export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limit
   }
 
   function settle(batch: readonly QueuedAcceptance[], answers: readonly AcceptResult[]): void {
-    const byRoom = new Map<RoomId, Accepted[]>();
+    const byRoom = new Map<RoomId, AcceptedInvitation[]>();
     for (const [n, queued] of batch.entries()) {
       const answer = answers[n];
       const room_id = queued.snapshot.room.id;
@@ -145,21 +145,21 @@ export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limit
         queued.resolve(undefined);
       }
     }
-    for (const [room, accepted] of byRoom) answerRoom(room, accepted);
+    for (const [room, accepted] of byRoom) publishAccepted(room, accepted);
   }
 
-  function answerRoom(room: RoomId, accepted: readonly Accepted[]): void {
+  function publishAccepted(room: RoomId, accepted: readonly AcceptedInvitation[]): void {
     const changes = accepted.map(({ change }) => change);
-    const snapshots = [latest.get(room), ...accepted.map(({ queued }) => queued.snapshot)];
+    const snapshots = [latestSnapshots.get(room), ...accepted.map(({ queued }) => queued.snapshot)];
     const before = snapshots.find((snapshot) => snapshot && snapshot.head.rev + 1 === changes[0]!.rev);
     const after = before && applyToSnapshot(before, changes);
-    if (after) latest.set(room, after);
+    if (after) latestSnapshots.set(room, after);
     publishAll({ bus, rights }, changes);
     for (const { queued } of accepted) queued.resolve(after);
   }
 
   function retryLater(queued: QueuedAcceptance): void {
-    if (performance.now() - queued.since >= maxWaitMs) return queued.reject(new ChatError('UNAVAILABLE'));
+    if (performance.now() - queued.queuedAt >= maxWaitMs) return queued.reject(new ChatError('UNAVAILABLE'));
     backoff.backOff(queued.snapshot.room.id, Date.now());
     enqueue(queued);
   }
@@ -170,21 +170,21 @@ export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limit
 /** The actor's own invitation, if it is not answered and lets them read. */
 function findOpenInvitation(actor: Actor, snapshot: RoomSnapshot): Rule | undefined {
   const rights = toRoomRights(snapshot);
-  const own = rights.rules.get(actor.user);
-  const isOpen = own?.accepted === null && matchRule(own, actor, snapshot.room) === 'user';
-  return isOpen && decide(actor, rights).denialReason === null ? own : undefined;
+  const ownRule = rights.rules.get(actor.user);
+  const isOpen = ownRule?.accepted === null && matchRule(ownRule, actor, snapshot.room) === 'user';
+  return isOpen && decide(actor, rights).denialReason === null ? ownRule : undefined;
 }
 
 /** The room after acceptances that follow on it without a gap. */
 function applyToSnapshot(snapshot: RoomSnapshot, changes: readonly MemberChange[]): RoomSnapshot {
   const { room_id, rev, at } = changes.at(-1)!;
-  const times = new Map(changes.map(({ rule, at }) => [rule.entity_UUID, at]));
+  const acceptedAtByEntity = new Map(changes.map(({ rule, at }) => [rule.entity_UUID, at]));
   const rules = snapshot.rules.map((rule) => {
-    const acceptedAt = times.get(rule.entity_UUID);
+    const acceptedAt = acceptedAtByEntity.get(rule.entity_UUID);
     if (acceptedAt === undefined) return rule;
     return { ...rule, accepted: true, updatedAt: new Date(acceptedAt).toISOString() };
   });
   return { ...snapshot, rules, head: { room_id, rev, at }, rightsRev: rev };
 }
 
-const nextTick = () => new Promise((resolve) => setImmediate(resolve));
+const endOfTick = () => new Promise((resolve) => setImmediate(resolve));

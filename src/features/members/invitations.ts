@@ -17,18 +17,18 @@ export async function answerInvitation(
   ref: RoomRef,
   { accepted, use_parent_entity }: AnswerInvitation,
 ): Promise<PermissionRule> {
-  const as = use_parent_entity ? 'entity' : 'user';
-  const known = await findRoom(context, actor, ref);
-  const present = assertMayAnswer(
-    known.rules.find((rule) => isNamed(rule, actor, known.room, as)),
+  const principal = use_parent_entity ? 'entity' : 'user';
+  const snapshot = await findRoom(context, actor, ref);
+  const current = assertMayAnswer(
+    snapshot.rules.find((rule) => isNamed(rule, actor, snapshot.room, principal)),
     actor,
-    as,
+    principal,
   );
-  if (present.accepted === accepted) return toPermissionRule(known.id, present);
-  assertAllowed(actor, known, { name: 'answer', before: present, after: { ...present, accepted } });
-  if (present.accepted !== null) context.requestLimits.consumeOwnChange(actor.user, known.id);
+  if (current.accepted === accepted) return toPermissionRule(snapshot.id, current);
+  assertAllowed(actor, snapshot, { name: 'answer', before: current, after: { ...current, accepted } });
+  if (current.accepted !== null) context.requestLimits.consumeOwnChange(actor.user, snapshot.id);
   return withLockedRoom(context, ref, (room) => {
-    const rule = assertMayAnswer(findRuleNaming(room, actor, as), actor, as);
+    const rule = assertMayAnswer(findRuleNaming(room, actor, principal), actor, principal);
     if (rule.accepted === accepted) return entityToPermissionRule(rule);
     const before = toRule(rule);
     room.assertAllowed(actor, { name: 'answer', before, after: { ...before, accepted } });
@@ -40,23 +40,27 @@ export async function answerInvitation(
 function assertMayAnswer<R extends Pick<Rule, 'permissions' | 'level'>>(
   rule: R | undefined,
   actor: Actor,
-  as: 'user' | 'entity',
+  principal: 'user' | 'entity',
 ): R {
   if (!rule) throw new ChatError('NOT_FOUND');
   if (rule.permissions.includes('b')) throw new ChatError('BANNED');
-  if (as === 'entity' && actor.level < Math.max(rule.level, entityAnswerLevel)) {
+  if (principal === 'entity' && actor.level < Math.max(rule.level, entityAnswerLevel)) {
     throw new ChatError('FORBIDDEN', { message: 'Your level does not allow answering for the organisation' });
   }
   return rule;
 }
 
-function findRuleNaming(room: RoomTransaction, actor: Actor, as: 'user' | 'entity'): PermissionRuleEntity | undefined {
+function findRuleNaming(
+  room: RoomTransaction,
+  actor: Actor,
+  principal: 'user' | 'entity',
+): PermissionRuleEntity | undefined {
   const ownership = toRoomOwnership(room.entity);
-  return room.rules.find((rule) => isNamed(toRule(rule), actor, ownership, as));
+  return room.rules.find((rule) => isNamed(toRule(rule), actor, ownership, principal));
 }
 
 /** Where user and organisation are one UUID, a rule of kind `any` is the rule of both. */
-function isNamed(rule: Rule, actor: Actor, room: RoomOwnership, as: 'user' | 'entity'): boolean {
-  const kind = as === 'user' ? 'entity' : 'user';
-  return matchRule(rule, actor, room) !== null && rule.entity_UUID === actor[as] && rule.kind !== kind;
+function isNamed(rule: Rule, actor: Actor, room: RoomOwnership, principal: 'user' | 'entity'): boolean {
+  const kind = principal === 'user' ? 'entity' : 'user';
+  return matchRule(rule, actor, room) !== null && rule.entity_UUID === actor[principal] && rule.kind !== kind;
 }

@@ -47,10 +47,14 @@ export async function removeMember(context: AppContext, actor: Actor, ref: RoomR
   const { id, ban, kind } = await withLockedRoom(context, ref, (room) => {
     const rule = room.findRule(grantee);
     const ownership = toRoomOwnership(room.entity);
-    const leaving = rule && isLeaving(toRule(rule), actor, ownership);
-    if (!leaving) room.requireAction(actor, 'administer');
+    const isSelfRemoval = rule && isLeaving(toRule(rule), actor, ownership);
+    if (!isSelfRemoval) room.requireAction(actor, 'administer');
     if (!rule) throw new ChatError('NOT_FOUND');
-    room.assertAllowed(actor, { name: leaving ? 'leave' : 'change rule', before: toRule(rule), after: undefined });
+    room.assertAllowed(actor, {
+      name: isSelfRemoval ? 'leave' : 'change rule',
+      before: toRule(rule),
+      after: undefined,
+    });
     room.removeRule(rule);
     return { id: room.entity.id, ban: findBanEvent(rule, undefined), kind: rule.kind };
   });
@@ -60,11 +64,15 @@ export async function removeMember(context: AppContext, actor: Actor, ref: RoomR
 async function assertMayRemove(context: AppContext, actor: Actor, ref: RoomRef, grantee: Uuid): Promise<void> {
   const { id, room, rules, decision } = await findRoom(context, actor, ref);
   const rule = rules.find(({ entity_UUID }) => entity_UUID === grantee);
-  const leaving = rule && isLeaving(rule, actor, room);
-  if (!leaving && !can(decision, 'administer')) throw new ChatError(toDenialCode(decision));
+  const isSelfRemoval = rule && isLeaving(rule, actor, room);
+  if (!isSelfRemoval && !can(decision, 'administer')) throw new ChatError(toDenialCode(decision));
   if (!rule) throw new ChatError('NOT_FOUND');
-  assertAllowed(actor, { room, rules }, { name: leaving ? 'leave' : 'change rule', before: rule, after: undefined });
-  if (leaving) context.requestLimits.consumeOwnChange(actor.user, id);
+  assertAllowed(
+    actor,
+    { room, rules },
+    { name: isSelfRemoval ? 'leave' : 'change rule', before: rule, after: undefined },
+  );
+  if (isSelfRemoval) context.requestLimits.consumeOwnChange(actor.user, id);
 }
 
 /** Everybody may take their own rule away, unless it bans them. */
@@ -76,10 +84,10 @@ function addMember(room: RoomTransaction, actor: Actor, grantee: Uuid, body: Put
   if (body.permissions === undefined) {
     throw new ChatError('BAD_REQUEST', { field: 'permissions', message: 'is needed for a new rule' });
   }
-  const most = room.entity.maxEntityRules;
-  if (room.rules.length >= most) {
+  const maxRules = room.entity.maxEntityRules;
+  if (room.rules.length >= maxRules) {
     throw new ChatError('TOO_MANY_RULES', {
-      message: `This room has ${most} rules, its max_entity_rules; PATCH /rooms/:id raises that`,
+      message: `This room has ${maxRules} rules, its max_entity_rules; PATCH /rooms/:id raises that`,
     });
   }
   if (room.isPair) completePair(room, grantee);
@@ -113,8 +121,8 @@ function changeMember(
     permissions: body.permissions ?? before.permissions,
     level: body.level ?? before.level,
   };
-  const same = next.kind === before.kind && next.permissions === before.permissions && next.level === before.level;
-  if (same) return existing;
+  const isSame = next.kind === before.kind && next.permissions === before.permissions && next.level === before.level;
+  if (isSame) return existing;
   room.assertAllowed(actor, { name: 'change rule', before, after: next });
   const { permissions, level } = next;
   return room.changeRule(existing, { kind, permissions, level });

@@ -2,7 +2,7 @@ import { ChatError } from '../../core/errors.ts';
 import type { MessageChange } from '../../core/log/change.ts';
 import type { SendRequest, StoredMessage } from './send-request.ts';
 
-type Append = (sending: SendRequest) => Promise<StoredMessage>;
+type Append = (request: SendRequest) => Promise<StoredMessage>;
 
 /** The answer to a message whose client_msg_id is taken: the first message, or `ID_REUSED` where the content differs. */
 export function toDuplicate(first: MessageChange, { content }: SendRequest): StoredMessage {
@@ -15,23 +15,23 @@ export function toDuplicate(first: MessageChange, { content }: SendRequest): Sto
  * Where the first is refused for a reason that need not be theirs, they are judged for themselves.
  */
 export function dedupeInFlight(append: Append): Append {
-  const inFlight = new Map<string, { sending: SendRequest; stored: Promise<StoredMessage> }>();
+  const inFlight = new Map<string, { request: SendRequest; stored: Promise<StoredMessage> }>();
 
-  return function appendOnce(sending): Promise<StoredMessage> {
-    if (sending.client_msg_id === null) return append(sending);
-    const key = `${sending.room_id}/${sending.actor.user}/${sending.client_msg_id}`;
+  return function appendOnce(request): Promise<StoredMessage> {
+    if (request.client_msg_id === null) return append(request);
+    const key = `${request.room_id}/${request.actor.user}/${request.client_msg_id}`;
     const first = inFlight.get(key);
     if (first) {
       return first.stored.then(
-        ({ change }) => toDuplicate(change, sending),
+        ({ change }) => toDuplicate(change, request),
         (error) => {
-          if (first.sending.actor === sending.actor) throw error;
-          return appendOnce(sending);
+          if (first.request.actor === request.actor) throw error;
+          return appendOnce(request);
         },
       );
     }
-    const stored = append(sending);
-    inFlight.set(key, { sending, stored });
+    const stored = append(request);
+    inFlight.set(key, { request, stored });
     const done = () => void inFlight.delete(key);
     stored.then(done, done);
     return stored;

@@ -23,10 +23,10 @@ export async function sendMessage(
   draft: Draft & { room_id: RoomRef },
   onStored?: (change: MessageChange) => void,
 ): Promise<{ stored: Promise<SentMessage> }> {
-  const { contentBytes } = context.settings;
+  const { maxContentBytes } = context.settings;
   const bytes = Buffer.byteLength(draft.content);
-  if (contentBytes > 0 && bytes > contentBytes) {
-    const message = `is ${bytes} bytes of UTF-8, at most ${contentBytes} are taken`;
+  if (maxContentBytes > 0 && bytes > maxContentBytes) {
+    const message = `is ${bytes} bytes of UTF-8, at most ${maxContentBytes} are taken`;
     throw new ChatError('TOO_LARGE', { field: 'content', message });
   }
   if (context.isDraining) throw new ChatError('UNAVAILABLE', { message: 'The server is shutting down, reconnect' });

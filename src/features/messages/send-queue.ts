@@ -13,8 +13,8 @@ import type { SendRequest, StoredMessage } from './send-request.ts';
 interface QueuedSend extends SendRequest {
   resolve(stored: StoredMessage): void;
   reject(error: ChatError): void;
-  staleness: number;
-  since: number;
+  staleCount: number;
+  queuedAt: number;
   /** What it holds of memory, at most: its content as UTF-8, and a queue's entry with its promise. */
   bytes: number;
 }
@@ -27,7 +27,7 @@ interface BatchedSend {
 
 export interface SendQueue {
   /** Takes its place at once: two sends to a room are stored in the order of these calls. */
-  append(sending: SendRequest): Promise<StoredMessage>;
+  append(request: SendRequest): Promise<StoredMessage>;
   /** Resolves when everything that was taken is answered. */
   settled(): Promise<void>;
   readonly size: number;
@@ -37,14 +37,19 @@ export interface SendQueue {
 
 interface Limits {
   /** Messages that wait, and the bytes of them. */
-  messages: number;
-  bytes: number;
+  maxMessages: number;
+  maxBytes: number;
   /** Messages of one commit, and of one room in it. */
-  batch: number;
-  batchPerRoom: number;
+  maxBatch: number;
+  maxBatchPerRoom: number;
 }
 
-const defaults: Limits = { messages: 20_000, bytes: 64 * 1024 * 1024, batch: 1_000, batchPerRoom: 250 };
+const defaultLimits: Limits = {
+  maxMessages: 20_000,
+  maxBytes: 64 * 1024 * 1024,
+  maxBatch: 1_000,
+  maxBatchPerRoom: 250,
+};
 /** Of a message in the queue, beside its content. */
 const entryBytes = 512;
 const maxAuthorizations = 20;
@@ -71,38 +76,41 @@ interface Collaborators {
  * Commits all that arrived while the last commit ran, in one transaction. Rights are judged here by the cached rules;
  * the log checks under the room's lock that these were the last, and otherwise the message is judged again.
  */
-export function createSendQueue({ log, rights, bus, events }: Collaborators, limits: Limits = defaults): SendQueue {
-  const rooms = new Map<RoomId, QueuedSend[]>();
+export function createSendQueue(
+  { log, rights, bus, events }: Collaborators,
+  limits: Limits = defaultLimits,
+): SendQueue {
+  const queuesByRoom = new Map<RoomId, QueuedSend[]>();
   let size = 0;
   let bytes = 0;
   let isRunning = false;
-  let done: Promise<void> = Promise.resolve();
+  let currentRun: Promise<void> = Promise.resolve();
   const backoff = new LockBackoff();
-  let arrived = () => {};
+  let onArrival = () => {};
 
-  function append(sending: SendRequest): Promise<StoredMessage> {
-    if (size >= limits.messages || bytes >= limits.bytes) {
+  function append(request: SendRequest): Promise<StoredMessage> {
+    if (size >= limits.maxMessages || bytes >= limits.maxBytes) {
       const message = 'The server has more messages to store than it can take, try again';
       return Promise.reject(new ChatError('UNAVAILABLE', { message, retryAfterMs: 1_000 }));
     }
     const stored = new Promise<StoredMessage>((resolve, reject) => {
-      const weight = Buffer.byteLength(sending.content) + entryBytes;
-      bytes += weight;
-      const queued = { ...sending, resolve, reject, staleness: 0, since: performance.now(), bytes: weight };
-      const queue = rooms.get(sending.room_id);
+      const sendBytes = Buffer.byteLength(request.content) + entryBytes;
+      bytes += sendBytes;
+      const queued = { ...request, resolve, reject, staleCount: 0, queuedAt: performance.now(), bytes: sendBytes };
+      const queue = queuesByRoom.get(request.room_id);
       if (queue) queue.push(queued);
-      else rooms.set(sending.room_id, [queued]);
+      else queuesByRoom.set(request.room_id, [queued]);
     });
     size += 1;
-    arrived();
-    if (!isRunning) done = run();
+    onArrival();
+    if (!isRunning) currentRun = run();
     return stored;
   }
 
   async function run(): Promise<void> {
     isRunning = true;
     try {
-      while (rooms.size > 0) await runOnce();
+      while (queuesByRoom.size > 0) await runOnce();
     } finally {
       // In the turn in which nothing is left: who sends in the next one starts it again.
       isRunning = false;
@@ -111,75 +119,77 @@ export function createSendQueue({ log, rights, bus, events }: Collaborators, lim
 
   async function runOnce(): Promise<void> {
     // No wait, only the end of this turn: all that the sockets bring in it shares one commit.
-    await nextTick();
+    await endOfTick();
     const now = Date.now();
-    const next = [...rooms.keys()].filter((room) => backoff.until(room) <= now).slice(0, limits.batch);
-    if (next.length === 0) await backoffOrArrival(now);
-    else await commitOne(next);
+    const readyRooms = [...queuesByRoom.keys()]
+      .filter((room) => backoff.getRetryAt(room) <= now)
+      .slice(0, limits.maxBatch);
+    if (readyRooms.length === 0) await backoffOrArrival(now);
+    else await commitBatch(readyRooms);
   }
 
-  async function commitOne(next: readonly RoomId[]): Promise<void> {
-    let current: Map<RoomId, VersionedRights>;
+  async function commitBatch(readyRooms: readonly RoomId[]): Promise<void> {
+    let rightsByRoom: Map<RoomId, VersionedRights>;
     try {
-      current = await rights.load(next);
+      rightsByRoom = await rights.load(readyRooms);
     } catch (error) {
-      for (const room of next) refuseRoom(room, ChatError.from(error));
+      for (const room of readyRooms) rejectRoom(room, ChatError.from(error));
       return;
     }
-    const taken = takeBatch(next, current);
-    if (taken.length === 0) return;
-    const from = performance.now();
-    const answers = await store(taken);
-    events?.committed(taken.length, (performance.now() - from) / 1_000);
-    answer(taken, answers);
+    const batch = takeBatch(readyRooms, rightsByRoom);
+    if (batch.length === 0) return;
+    const startedAt = performance.now();
+    const results = await appendBatch(batch);
+    events?.committed(batch.length, (performance.now() - startedAt) / 1_000);
+    settleBatch(batch, results);
   }
 
   /** Only rooms that somebody else keeps locked are queued: until the first may be tried again, or a message comes. */
   async function backoffOrArrival(now: number): Promise<void> {
-    const soonest = Math.min(...[...rooms.keys()].map((room) => backoff.until(room)));
+    const nextRetryAt = Math.min(...[...queuesByRoom.keys()].map((room) => backoff.getRetryAt(room)));
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
-      arrived = resolve;
-      timer = setTimeout(resolve, Math.max(1, soonest - now));
+      onArrival = resolve;
+      timer = setTimeout(resolve, Math.max(1, nextRetryAt - now));
     });
     clearTimeout(timer);
-    arrived = () => {};
+    onArrival = () => {};
   }
 
-  function refuseRoom(room: RoomId, error: ChatError): void {
-    const queue = rooms.get(room) ?? [];
-    rooms.delete(room);
-    for (const queued of queue) settle(queued).reject(error);
+  function rejectRoom(room: RoomId, error: ChatError): void {
+    const queue = queuesByRoom.get(room) ?? [];
+    queuesByRoom.delete(room);
+    for (const queued of queue) release(queued).reject(error);
   }
 
-  function settle(queued: QueuedSend): QueuedSend {
+  function release(queued: QueuedSend): QueuedSend {
     size -= 1;
     bytes -= queued.bytes;
     return queued;
   }
 
   /** Fair between rooms: what a room has left over waits behind the others. */
-  function takeBatch(candidates: readonly RoomId[], rightsOf: ReadonlyMap<RoomId, VersionedRights>): BatchedSend[] {
-    const taken: BatchedSend[] = [];
+  function takeBatch(candidates: readonly RoomId[], rightsByRoom: ReadonlyMap<RoomId, VersionedRights>): BatchedSend[] {
+    const batch: BatchedSend[] = [];
     for (const room of candidates) {
-      if (taken.length >= limits.batch) break;
-      const current = rightsOf.get(room);
-      if (!current) {
-        refuseRoom(room, new ChatError('NOT_FOUND'));
+      if (batch.length >= limits.maxBatch) break;
+      const roomRights = rightsByRoom.get(room);
+      if (!roomRights) {
+        rejectRoom(room, new ChatError('NOT_FOUND'));
         continue;
       }
-      const queue = rooms.get(room) ?? [];
-      for (const send of queue.splice(0, Math.min(limits.batchPerRoom, limits.batch - taken.length))) {
-        taken.push({ send, decision: current.decide(send.actor), rightsRev: current.rightsRev });
+      const queue = queuesByRoom.get(room) ?? [];
+      for (const send of queue.splice(0, Math.min(limits.maxBatchPerRoom, limits.maxBatch - batch.length))) {
+        batch.push({ send, decision: roomRights.decide(send.actor), rightsRev: roomRights.rightsRev });
       }
-      rooms.delete(room);
-      if (queue.length > 0) rooms.set(room, queue);
+      queuesByRoom.delete(room);
+      if (queue.length > 0) queuesByRoom.set(room, queue);
     }
-    return taken;
+    return batch;
   }
 
-  async function store(taken: readonly BatchedSend[]): Promise<(AppendResult | ChatError)[]> {
-    const drafts = taken.map(({ send, decision, rightsRev }) => ({
+  async function appendBatch(batch: readonly BatchedSend[]): Promise<(AppendResult | ChatError)[]> {
+    const drafts = batch.map(({ send, decision, rightsRev }) => ({
       room_id: send.room_id,
       emitter: send.actor.user,
       content: send.content,
@@ -191,60 +201,60 @@ export function createSendQueue({ log, rights, bus, events }: Collaborators, lim
       return drafts.length > 0 ? await log.append(drafts) : [];
     } catch (thrown) {
       const error = ChatError.from(thrown);
-      if (!isDataError(thrown) || taken.length === 1) return taken.map(() => error);
+      if (!isDataError(thrown) || batch.length === 1) return batch.map(() => error);
       // One message the database does not take must not fail its neighbours.
-      const answers: (AppendResult | ChatError)[] = [];
-      for (const one of taken) answers.push(...(await store([one])));
-      return answers;
+      const results: (AppendResult | ChatError)[] = [];
+      for (const single of batch) results.push(...(await appendBatch([single])));
+      return results;
     }
   }
 
-  function answer(taken: readonly BatchedSend[], answers: readonly (AppendResult | ChatError)[]): void {
-    const again = new Map<RoomId, QueuedSend[]>();
-    for (const [n, { send, decision }] of taken.entries()) {
-      const appended = answers[n] ?? new ChatError('INTERNAL');
-      if (shouldRetry(send, appended)) {
-        again.set(send.room_id, [...(again.get(send.room_id) ?? []), send]);
+  function settleBatch(batch: readonly BatchedSend[], results: readonly (AppendResult | ChatError)[]): void {
+    const retries = new Map<RoomId, QueuedSend[]>();
+    for (const [n, { send, decision }] of batch.entries()) {
+      const result = results[n] ?? new ChatError('INTERNAL');
+      if (shouldRetry(send, result)) {
+        retries.set(send.room_id, [...(retries.get(send.room_id) ?? []), send]);
       } else {
-        answerSafely(settle(send), decision, appended);
+        settleSafely(release(send), decision, result);
       }
     }
-    for (const [room, before] of again) rooms.set(room, [...before, ...(rooms.get(room) ?? [])]);
+    for (const [room, before] of retries) queuesByRoom.set(room, [...before, ...(queuesByRoom.get(room) ?? [])]);
   }
 
-  function shouldRetry(queued: QueuedSend, appended: AppendResult | ChatError): boolean {
-    if (appended instanceof ChatError) return false;
-    if (appended.outcome === 'busy') {
+  function shouldRetry(queued: QueuedSend, result: AppendResult | ChatError): boolean {
+    if (result instanceof ChatError) return false;
+    if (result.outcome === 'busy') {
       backoff.backOff(queued.room_id, Date.now());
-      return performance.now() - queued.since < maxWaitMs;
+      return performance.now() - queued.queuedAt < maxWaitMs;
     }
     backoff.reset(queued.room_id);
-    if (appended.outcome !== 'stale') return false;
+    if (result.outcome !== 'stale') return false;
     rights.invalidate(queued.room_id);
-    queued.staleness += 1;
-    return queued.staleness < maxAuthorizations;
+    queued.staleCount += 1;
+    return queued.staleCount < maxAuthorizations;
   }
 
   /** A defect in what hears of one message must not leave the others without an answer. */
-  function answerSafely(queued: QueuedSend, decision: Decision, appended: AppendResult | ChatError): void {
+  function settleSafely(queued: QueuedSend, decision: Decision, result: AppendResult | ChatError): void {
     try {
-      answerOne(queued, decision, appended);
+      settleOne(queued, decision, result);
     } catch (error) {
       queued.reject(ChatError.from(error));
     }
   }
 
-  function answerOne(queued: QueuedSend, decision: Decision, appended: AppendResult | ChatError): void {
-    if (appended instanceof ChatError) return queued.reject(appended);
-    switch (appended.outcome) {
+  function settleOne(queued: QueuedSend, decision: Decision, result: AppendResult | ChatError): void {
+    if (result instanceof ChatError) return queued.reject(result);
+    switch (result.outcome) {
       case 'stored':
-        queued.onStored?.(appended.change);
-        bus.publish(appended.change);
-        queued.resolve({ change: appended.change, duplicate: false });
-        return events?.stored((performance.now() - queued.since) / 1_000);
+        queued.onStored?.(result.change);
+        bus.publish(result.change);
+        queued.resolve({ change: result.change, duplicate: false });
+        return events?.stored((performance.now() - queued.queuedAt) / 1_000);
       case 'duplicate':
         try {
-          queued.resolve(toDuplicate(appended.change, queued));
+          queued.resolve(toDuplicate(result.change, queued));
           return events?.deduplicated();
         } catch (error) {
           return queued.reject(ChatError.from(error));
@@ -262,12 +272,12 @@ export function createSendQueue({ log, rights, bus, events }: Collaborators, lim
 
   return {
     append: dedupeInFlight(append),
-    settled: () => done,
+    settled: () => currentRun,
     get size() {
       return size;
     },
-    max: limits.messages,
+    max: limits.maxMessages,
   };
 }
 
-const nextTick = () => new Promise((resolve) => setImmediate(resolve));
+const endOfTick = () => new Promise((resolve) => setImmediate(resolve));

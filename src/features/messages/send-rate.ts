@@ -16,11 +16,11 @@ export function createSendRate(rate: number, burst: number, { limited }: LimitEv
     async consume(user) {
       try {
         await limiter.consume(user);
-      } catch (refused) {
-        if (!(refused instanceof RateLimiterRes)) throw refused;
+      } catch (error) {
+        if (!(error instanceof RateLimiterRes)) throw error;
         limited('messages');
         const message = `At most ${burst} messages in ${burst / rate} s, ${rate} a second on average`;
-        throw new ChatError('RATE_LIMITED', { message, retryAfterMs: Math.max(1, Math.ceil(refused.msBeforeNext)) });
+        throw new ChatError('RATE_LIMITED', { message, retryAfterMs: Math.max(1, Math.ceil(error.msBeforeNext)) });
       }
     },
   };

@@ -23,25 +23,25 @@ export interface Revocations extends RevocationCache {
 interface Collaborators {
   store: Store;
   signals: Signals;
-  sweepMs: number;
+  reconcileIntervalMs: number;
   report: TaskReport;
 }
 
-export function createRevocations({ store, signals, sweepMs, report }: Collaborators): Revocations {
-  const known = createRevocationCache(store);
-  const { isRevoked, refresh, onChange } = known;
+export function createRevocations({ store, signals, reconcileIntervalMs, report }: Collaborators): Revocations {
+  const cache = createRevocationCache(store);
+  const { isRevoked, refresh, onChange } = cache;
   let stopFollowing = () => {};
 
   /** What is written is known here before it is answered, and to the other nodes at once where the word reaches them. */
   async function write<T>(task: (em: EntityManager, nextVersion: number) => Promise<T>): Promise<T> {
-    const from = known.version;
+    const from = cache.version;
     const { result, changes } = await withRevocationLock(store, async (em, nextVersion) => {
       const result = await task(em, nextVersion);
       await em.flush();
       return { result, changes: await findRevocationsFrom(em, from) };
     });
     signals.send('revocations');
-    await known.apply(changes, from);
+    await cache.apply(changes, from);
     return result;
   }
 
@@ -49,10 +49,10 @@ export function createRevocations({ store, signals, sweepMs, report }: Collabora
     ...{ isRevoked, refresh, onChange },
     async open() {
       await refresh();
-      const stopSweeping = runPeriodically(sweepMs, refresh, report);
+      const stopReconciling = runPeriodically(reconcileIntervalMs, refresh, report);
       const stopListening = signals.onSignal('revocations', () => void refresh().then(report.recovered, report.failed));
       stopFollowing = () => {
-        stopSweeping();
+        stopReconciling();
         stopListening();
       };
     },

@@ -9,7 +9,7 @@ import type { RoomSnapshot } from '../../core/log/room-snapshot.ts';
 import type { Room } from '../../core/room.ts';
 import { type AppContext, resolveRoomId } from '../app-context.ts';
 
-export interface Joined {
+export interface JoinResult {
   room: Room;
   rights: string;
   head: Position;
@@ -32,7 +32,7 @@ export async function joinRoom(
   subscriber: Subscriber,
   ref: RoomRef,
   since: Cursor | null | undefined,
-  acknowledge: (joined: Joined) => void,
+  acknowledge: (joined: JoinResult) => void,
 ): Promise<() => void> {
   const id = await resolveRoomId(context, ref);
   const feed = context.feeds.open(id);
@@ -71,7 +71,7 @@ export async function rejoinRoom(
   subscriber: Subscriber,
   id: RoomId,
   since: Cursor | null | undefined,
-  acknowledge: (joined: Joined) => void,
+  acknowledge: (joined: JoinResult) => void,
 ): Promise<void> {
   const feed = context.feeds.open(id);
   await feed.rejoin(
@@ -96,7 +96,7 @@ function applyRoomChange(room: Room, change: Change): Room {
 }
 
 async function readJoin(context: AppContext, { actor }: Subscriber, id: RoomId, since: Cursor | null | undefined) {
-  const snapshot = await context.acceptances.accept(actor, id);
+  const snapshot = await context.acceptanceQueue.accept(actor, id);
   const missed = since
     ? await context.concurrentReads.run(actor.user, () => readMissed(context, actor, snapshot, since))
     : undefined;
@@ -122,10 +122,11 @@ async function readMissed(
   });
   if (!changes) return undefined;
   // The change the cursor names comes along: a log that was restored has another one there.
-  const named = cursor.rev === start.rev ? start : changes.shift();
-  if (!named || formatCursor({ ...named, room_id: head.room_id }) !== formatCursor(cursor)) return undefined;
-  const whole = changes.every((change, n) => change.rev === cursor.rev + 1 + n);
-  if (!whole || changes.length !== head.rev - cursor.rev) return undefined;
+  const cursorChange = cursor.rev === start.rev ? start : changes.shift();
+  if (!cursorChange || formatCursor({ ...cursorChange, room_id: head.room_id }) !== formatCursor(cursor))
+    return undefined;
+  const isContiguous = changes.every((change, n) => change.rev === cursor.rev + 1 + n);
+  if (!isContiguous || changes.length !== head.rev - cursor.rev) return undefined;
   return hadReadThroughout(actor, snapshot, cursor.at, changes) ? changes : undefined;
 }
 
@@ -152,16 +153,16 @@ async function readChanges(log: AppContext['log'], room: RoomId, from: number, t
 function hadReadThroughout(
   actor: Actor,
   { room, rules }: RoomSnapshot,
-  at: number,
+  cursorAt: number,
   missed: readonly Change[],
 ): boolean {
   if (administersAsOwner(actor, room)) return true;
-  const hadRule = rules.some((rule) => Date.parse(rule.createdAt) <= at && allowsReading(actor, room, rule));
-  const lostIt = missed.some((change) => {
+  const hadRule = rules.some((rule) => Date.parse(rule.createdAt) <= cursorAt && allowsReading(actor, room, rule));
+  const lostAccess = missed.some((change) => {
     const grant = kindOfChange(change).getGrant(change);
     return grant && matchRule(grant, actor, room) !== null && !allowsReading(actor, room, grant);
   });
-  return hadRule && !lostIt;
+  return hadRule && !lostAccess;
 }
 
 function allowsReading(actor: Actor, room: Room, { permissions, ...rule }: Grant): boolean {

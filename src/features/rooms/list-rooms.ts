@@ -5,9 +5,9 @@ import { toPermissionRule } from '../../core/log/to-protocol.ts';
 import type { RoomListItem, RoomListQuery } from '../../core/room.ts';
 import type { AppContext } from '../app-context.ts';
 
-const largeChunk = 1_000;
+const maxChunkSize = 1_000;
 /** Rooms that are found and not shown are few, unless he asks for those that are not answered. */
-const spare = 10;
+const spareRooms = 10;
 
 /**
  * The rooms the actor can be in, newest activity first, each with the rule that lets him in. The database finds the
@@ -21,16 +21,16 @@ async function readList({ log }: AppContext, actor: Actor, query: RoomListQuery)
   const wanted = query.offset + query.limit;
   const items: RoomListItem[] = [];
   let before: Position | undefined;
-  let chunk = query.accepted === undefined ? Math.min(largeChunk, wanted + spare) : largeChunk;
+  let chunkSize = query.accepted === undefined ? Math.min(maxChunkSize, wanted + spareRooms) : maxChunkSize;
   while (items.length < wanted) {
-    const states = await log.listRooms(actor.user, actor.entity, actor.level, before, chunk);
-    for (const state of states) {
-      const item = toListItem(state, actor, query.accepted);
+    const snapshots = await log.listRooms(actor.user, actor.entity, actor.level, before, chunkSize);
+    for (const snapshot of snapshots) {
+      const item = toListItem(snapshot, actor, query.accepted);
       if (item) items.push(item);
     }
-    if (states.length < chunk) break;
-    before = states.at(-1)?.head;
-    chunk = largeChunk;
+    if (snapshots.length < chunkSize) break;
+    before = snapshots.at(-1)?.head;
+    chunkSize = maxChunkSize;
   }
   return items.slice(query.offset, wanted);
 }
@@ -40,22 +40,22 @@ function toListItem(
   actor: Actor,
   accepted: boolean | undefined,
 ): RoomListItem | undefined {
-  const mine = rules.filter((rule) => matchRule(rule, actor, room) !== null);
-  const owner = administersAsOwner(actor, room);
-  const { rights, denialReason } = authorize(actor, room, mine);
+  const ownRules = rules.filter((rule) => matchRule(rule, actor, room) !== null);
+  const isOwnerAdmin = administersAsOwner(actor, room);
+  const { rights, denialReason } = authorize(actor, room, ownRules);
   // The banned learn no more of the room, neither its name nor that it is in use.
   if (denialReason === 'BANNED') return undefined;
   const canEnter = rights !== '';
   // His own rule before his organisation's.
-  mine.sort((a, b) => Number(b.entity_UUID === actor.user) - Number(a.entity_UUID === actor.user));
+  ownRules.sort((a, b) => Number(b.entity_UUID === actor.user) - Number(a.entity_UUID === actor.user));
   // By the rules alone, one by one: which of them lets him in.
-  const byRules = { ...room, entity_owner: null };
-  const granting = mine.find((rule) => authorize(actor, byRules, [rule]).rights !== '');
-  const shown = canEnter
-    ? (granting ?? (owner ? ownerRule(actor, room) : undefined))
-    : mine.find(({ accepted }) => accepted === false);
-  if (!shown || !matchesQuery(accepted, canEnter, shown)) return undefined;
-  return { ...toPermissionRule(room.id, owner ? { ...shown, permissions: 'rwa' } : shown), ...room };
+  const withoutOwner = { ...room, entity_owner: null };
+  const grantingRule = ownRules.find((rule) => authorize(actor, withoutOwner, [rule]).rights !== '');
+  const shownRule = canEnter
+    ? (grantingRule ?? (isOwnerAdmin ? createOwnerRule(actor, room) : undefined))
+    : ownRules.find(({ accepted }) => accepted === false);
+  if (!shownRule || !matchesQuery(accepted, canEnter, shownRule)) return undefined;
+  return { ...toPermissionRule(room.id, isOwnerAdmin ? { ...shownRule, permissions: 'rwa' } : shownRule), ...room };
 }
 
 function matchesQuery(accepted: boolean | undefined, canEnter: boolean, { accepted: answer }: RuleSnapshot): boolean {
@@ -63,7 +63,7 @@ function matchesQuery(accepted: boolean | undefined, canEnter: boolean, { accept
   return accepted === undefined || accepted === (answer === true);
 }
 
-function ownerRule(actor: Actor, { level_admin, createdAt, updatedAt }: RoomSnapshot['room']): RuleSnapshot {
+function createOwnerRule(actor: Actor, { level_admin, createdAt, updatedAt }: RoomSnapshot['room']): RuleSnapshot {
   const entity_UUID = actor.entity!;
   return { entity_UUID, kind: 'entity', permissions: 'rwa', level: level_admin, accepted: true, createdAt, updatedAt };
 }

@@ -7,8 +7,8 @@ import type { RoomTransaction } from '../../core/log/room-transaction.ts';
 import type { PutMember } from '../../core/room.ts';
 
 /** The two users in the order in which they are unique. */
-export function orderPair(one: Uuid, other: Uuid): { pairLow: Uuid; pairHigh: Uuid } {
-  return one < other ? { pairLow: one, pairHigh: other } : { pairLow: other, pairHigh: one };
+export function orderPair(userA: Uuid, userB: Uuid): { pairLow: Uuid; pairHigh: Uuid } {
+  return userA < userB ? { pairLow: userA, pairHigh: userB } : { pairLow: userB, pairHigh: userA };
 }
 
 /** `PUT members` in a user2user room names the other user: the second one, once there are two. */
@@ -47,10 +47,10 @@ export function isPairViolation(error: unknown): boolean {
  * and returning would be a way to `rwa`.
  */
 export async function restoreAccess(room: RoomTransaction, user: Uuid): Promise<void> {
-  const own = room.findRule(user);
-  if (!own) {
+  const ownRule = room.findRule(user);
+  if (!ownRule) {
     const permissions = (await readLastGrant(room.em, room.entity.id, user)) ?? 'rwa';
     room.addRule({ entity_UUID: user, kind: 'user', permissions, level: 0, accepted: true });
-  } else if (own.permissions.includes('b')) throw createPairBanError();
-  else if (own.accepted === false) room.changeRule(own, { accepted: true });
+  } else if (ownRule.permissions.includes('b')) throw createPairBanError();
+  else if (ownRule.accepted === false) room.changeRule(ownRule, { accepted: true });
 }

@@ -14,40 +14,40 @@ import { type AppContext, assertAllowed, findRoom, requireRoom } from '../app-co
 import { countOwnedRooms } from './owned-rooms.ts';
 import { createPairBanError, isPairViolation, orderPair, restoreAccess } from './pairs.ts';
 
-const defaultRules = 10;
+const defaultMaxRules = 10;
 
 /** Makes a room. A user2user made `with` somebody exists once: making it again answers the one there is. */
-export async function createRoom(context: AppContext, actor: Actor, wish: CreateRoom): Promise<Room> {
-  const { rulesPerRoom } = context.settings;
-  if (wish.max_entity_rules !== undefined) assertRuleLimit(context, wish.max_entity_rules);
-  const maxRooms = rulesPerRoom > 0 ? Math.min(defaultRules, rulesPerRoom) : defaultRules;
-  return createGroup(context, actor, { ...wish, max_entity_rules: wish.max_entity_rules ?? maxRooms });
+export async function createRoom(context: AppContext, actor: Actor, input: CreateRoom): Promise<Room> {
+  const { maxRulesPerRoom } = context.settings;
+  if (input.max_entity_rules !== undefined) assertRuleLimit(context, input.max_entity_rules);
+  const maxRules = maxRulesPerRoom > 0 ? Math.min(defaultMaxRules, maxRulesPerRoom) : defaultMaxRules;
+  return createRoomOrPair(context, actor, { ...input, max_entity_rules: input.max_entity_rules ?? maxRules });
 }
 
-function assertRuleLimit({ settings: { rulesPerRoom } }: AppContext, wished: number, present = 0): void {
+function assertRuleLimit({ settings: { maxRulesPerRoom } }: AppContext, requested: number, ruleCount = 0): void {
   const field = 'max_entity_rules';
-  if (rulesPerRoom > 0 && wished > rulesPerRoom) {
-    throw new ChatError('BAD_REQUEST', { field, message: `must be at most ${rulesPerRoom}` });
+  if (maxRulesPerRoom > 0 && requested > maxRulesPerRoom) {
+    throw new ChatError('BAD_REQUEST', { field, message: `must be at most ${maxRulesPerRoom}` });
   }
-  if (wished < present) {
-    throw new ChatError('BAD_REQUEST', { field, message: `must be at least ${present}: the room has so many rules` });
+  if (requested < ruleCount) {
+    throw new ChatError('BAD_REQUEST', { field, message: `must be at least ${ruleCount}: the room has so many rules` });
   }
 }
 
-type Wish = CreateRoom & { max_entity_rules: number };
+type RoomInput = CreateRoom & { max_entity_rules: number };
 
-async function createGroup(context: AppContext, actor: Actor, wish: Wish): Promise<Room> {
-  if (wish.with === undefined) {
+async function createRoomOrPair(context: AppContext, actor: Actor, input: RoomInput): Promise<Room> {
+  if (input.with === undefined) {
     requireRoomCreation(context, actor);
-    return context.store.transaction((em) => insertRoom(context, em, actor, wish));
+    return context.store.transaction((em) => insertRoom(context, em, actor, input));
   }
-  if (wish.type !== 'user2user') {
+  if (input.type !== 'user2user') {
     throw new ChatError('BAD_REQUEST', { field: 'with', message: 'belongs to a room of type user2user' });
   }
-  if (wish.with === actor.user) {
+  if (input.with === actor.user) {
     throw new ChatError('BAD_REQUEST', { field: 'with', message: 'must be the other user, not oneself' });
   }
-  return createPair(context, actor, wish, wish.with);
+  return createPair(context, actor, input, input.with);
 }
 
 /** Coming back to a room that there is takes no right to create. */
@@ -57,14 +57,14 @@ function requireRoomCreation({ settings }: AppContext, actor: Actor): void {
   throw new ChatError('FORBIDDEN', { message });
 }
 
-async function createPair(context: AppContext, actor: Actor, wish: Wish, other: Uuid): Promise<Room> {
+async function createPair(context: AppContext, actor: Actor, input: RoomInput, other: Uuid): Promise<Room> {
   const pair = orderPair(actor.user, other);
-  const known = await context.log.pairSnapshot(pair.pairLow, pair.pairHigh);
-  const own = known?.rules.find(({ entity_UUID }) => entity_UUID === actor.user);
-  if (own?.permissions.includes('b')) throw createPairBanError();
-  if (known && own && own.accepted !== false) return known.room;
-  if (known) {
-    context.requestLimits.consumeOwnChange(actor.user, known.room.id);
+  const existing = await context.log.pairSnapshot(pair.pairLow, pair.pairHigh);
+  const ownRule = existing?.rules.find(({ entity_UUID }) => entity_UUID === actor.user);
+  if (ownRule?.permissions.includes('b')) throw createPairBanError();
+  if (existing && ownRule && ownRule.accepted !== false) return existing.room;
+  if (existing) {
+    context.requestLimits.consumeOwnChange(actor.user, existing.room.id);
   } else {
     requireRoomCreation(context, actor);
     context.requestLimits.consumeRule(actor.user, other);
@@ -75,7 +75,7 @@ async function createPair(context: AppContext, actor: Actor, wish: Wish, other: 
         const locked = await lockRoom(em, pair);
         if (!locked) {
           requireRoomCreation(context, actor);
-          return { room: await insertRoom(context, em, actor, wish), changes: [] };
+          return { room: await insertRoom(context, em, actor, input), changes: [] };
         }
         await restoreAccess(locked, actor.user);
         return { room: toRoom(locked.entity), changes: locked.changes };
@@ -90,30 +90,30 @@ async function createPair(context: AppContext, actor: Actor, wish: Wish, other: 
 }
 
 /** The room and its first rules, which are its beginning and no changes of it. */
-async function insertRoom({ settings }: AppContext, em: EntityManager, actor: Actor, wish: Wish): Promise<Room> {
-  await assertBelowRoomLimit(em, actor.user, settings.roomsPerCreator);
+async function insertRoom({ settings }: AppContext, em: EntityManager, actor: Actor, input: RoomInput): Promise<Room> {
+  await assertBelowRoomLimit(em, actor.user, settings.maxRoomsPerCreator);
   const now = await readDatabaseTime(em);
-  const openTo = wish.type === 'group' && wish.open_to_entity ? actor.entity : null;
+  const openTo = input.type === 'group' && input.open_to_entity ? actor.entity : null;
   const room = em.create(RoomEntity, {
     uuid: randomUUID(),
-    name: wish.name,
-    type: wish.type,
-    levelAdmin: wish.level_admin,
+    name: input.name,
+    type: input.type,
+    levelAdmin: input.level_admin,
     userOwner: actor.user,
     userOwnerEntity: actor.entity,
     entityOwner: openTo,
-    ...(wish.with ? orderPair(actor.user, wish.with) : {}),
-    maxEntityRules: wish.max_entity_rules,
+    ...(input.with ? orderPair(actor.user, input.with) : {}),
+    maxEntityRules: input.max_entity_rules,
     lastChangeAt: now,
     createdAt: now,
     updatedAt: now,
   });
-  const rules = [userRule(actor.user, 'rwa', true)];
+  const rules = [createUserRule(actor.user, 'rwa', true)];
   if (openTo && openTo !== actor.user) {
     rules.push({ entity_UUID: openTo, kind: 'entity', permissions: 'rw', level: 100, accepted: null });
   }
-  if (wish.with) rules.push(userRule(wish.with, 'rwa', null));
-  if (rules.length > wish.max_entity_rules) {
+  if (input.with) rules.push(createUserRule(input.with, 'rwa', null));
+  if (rules.length > input.max_entity_rules) {
     const message = `must be at least ${rules.length}: the room starts with so many rules`;
     throw new ChatError('BAD_REQUEST', { field: 'max_entity_rules', message });
   }
@@ -132,7 +132,7 @@ async function assertBelowRoomLimit(em: EntityManager, user: Uuid, maxRooms: num
   throw new ChatError('TOO_MANY_ROOMS', { message: `This user has made ${maxRooms} rooms, as many as one user may` });
 }
 
-function userRule(user: Uuid, permissions: string, accepted: boolean | null): Rule {
+function createUserRule(user: Uuid, permissions: string, accepted: boolean | null): Rule {
   return { entity_UUID: user, kind: 'user', permissions, level: 0, accepted };
 }
 
@@ -145,22 +145,22 @@ export async function readRoom(
   return { room, rights: decision.rights };
 }
 
-export async function changeRoom(context: AppContext, actor: Actor, ref: RoomRef, wish: ChangeRoom): Promise<Room> {
-  const known = await findRoom(context, actor, ref);
-  assertAllowed(actor, known, { name: 'rename' });
-  const { name, level_admin, max_entity_rules } = { ...known.room, ...wish };
-  const changesLevel = level_admin !== known.room.level_admin;
-  const changesRules = max_entity_rules !== known.room.max_entity_rules;
-  if (changesLevel) assertAllowed(actor, known, { name: 'change level_admin', to: level_admin });
-  if (changesRules) assertAllowed(actor, known, { name: 'change max_entity_rules' });
-  if (!changesLevel && !changesRules && name === known.room.name) return known.room;
+export async function changeRoom(context: AppContext, actor: Actor, ref: RoomRef, input: ChangeRoom): Promise<Room> {
+  const current = await findRoom(context, actor, ref);
+  assertAllowed(actor, current, { name: 'rename' });
+  const { name, level_admin, max_entity_rules } = { ...current.room, ...input };
+  const changesLevel = level_admin !== current.room.level_admin;
+  const changesRules = max_entity_rules !== current.room.max_entity_rules;
+  if (changesLevel) assertAllowed(actor, current, { name: 'change level_admin', to: level_admin });
+  if (changesRules) assertAllowed(actor, current, { name: 'change max_entity_rules' });
+  if (!changesLevel && !changesRules && name === current.room.name) return current.room;
   const { changed, from } = await withLockedRoom(context, ref, (room) => {
     room.assertAllowed(actor, { name: 'rename' });
     const { name, levelAdmin, maxEntityRules } = room.entity;
     const next = {
-      name: wish.name ?? name,
-      levelAdmin: wish.level_admin ?? levelAdmin,
-      maxEntityRules: wish.max_entity_rules ?? maxEntityRules,
+      name: input.name ?? name,
+      levelAdmin: input.level_admin ?? levelAdmin,
+      maxEntityRules: input.max_entity_rules ?? maxEntityRules,
     };
     if (next.levelAdmin !== levelAdmin) room.assertAllowed(actor, { name: 'change level_admin', to: next.levelAdmin });
     if (next.maxEntityRules !== maxEntityRules) {

@@ -12,7 +12,7 @@ import { parseWithIgnored } from '../../core/unknown-keys.ts';
 import { resolveRoomId } from '../../features/app-context.ts';
 import { readHistory } from '../../features/messages/history.ts';
 import { sendMessage } from '../../features/messages/send-message.ts';
-import { type Joined, joinRoom, rejoinRoom } from '../../features/rooms/join-room.ts';
+import { type JoinResult, joinRoom, rejoinRoom } from '../../features/rooms/join-room.ts';
 import { catchUp } from '../../patches/socketio-rooms-adapter.ts';
 import { requestCosts } from '../../protocol/request-costs.ts';
 import {
@@ -157,14 +157,14 @@ export class SocketSession implements TokenHolder {
       throw new ChatError('TOO_MANY_ROOMS', { field: 'room_id', message });
     }
     if (id === undefined) throw new ChatError('NOT_FOUND');
-    const answer = ({ room, rights, head, recovered, events }: Joined) =>
+    const answer = ({ room, rights, head, recovered, events }: JoinResult) =>
       acknowledge({
         ok: true,
         ...{ room, rights, rev: head.rev, cursor: formatCursor(head), recovered },
         events: events.map(toChangeEvent),
       });
     const inside = this.#subscriptions.get(id);
-    const answerInside = (joined: Joined) => {
+    const answerInside = (joined: JoinResult) => {
       catchUp(this.#socket, roomName(id));
       answer(joined);
     };
@@ -181,7 +181,7 @@ export class SocketSession implements TokenHolder {
     });
   }
 
-  async #enter(id: RoomId, since: Cursor | null | undefined, answer: (joined: Joined) => void): Promise<void> {
+  async #enter(id: RoomId, since: Cursor | null | undefined, answer: (joined: JoinResult) => void): Promise<void> {
     const subscription = new RoomSubscription(id, this);
     // Known before it is live: it may be taken out, or the socket may close, during the join.
     this.#subscriptions.set(id, subscription);

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Histogram, Registry } from 'prom-client';
-import { databaseClock } from '../../../src/database/clock.ts';
+import { createDatabaseClock } from '../../../src/database/clock.ts';
 import { createDeliveryMetrics } from '../../../src/observability/metrics/delivery.ts';
 import { FastHistogram } from '../../../src/observability/metrics/fast-metrics.ts';
 import { toRouteTemplate } from '../../../src/transports/http/request-metrics.ts';
@@ -83,7 +83,7 @@ describe('the clock of the database', () => {
       await pause(back);
       return [{ now }] as Row[];
     };
-    const clock = databaseClock({ query }, { failed() {}, recovered() {} });
+    const clock = createDatabaseClock({ query }, { failed() {}, recovered() {} });
     await clock.compare();
     clock.close();
     return clock.offsetMs;

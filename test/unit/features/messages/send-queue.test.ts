@@ -25,7 +25,7 @@ const grant = ({ user: entity_UUID }: Actor, permissions: string) => ({
 interface Stage {
   fail?: (drafts: readonly Draft[]) => void;
   busy?: (draft: Draft) => boolean;
-  limits?: { messages: number; bytes?: number };
+  limits?: { maxMessages: number; maxBytes?: number };
 }
 
 function stage({ fail, busy, limits }: Stage = {}) {
@@ -85,7 +85,7 @@ function stage({ fail, busy, limits }: Stage = {}) {
   };
   const queue = createSendQueue(
     { log, rights, bus, events },
-    { messages: 100, bytes: 1_000_000, batch: 50, batchPerRoom: 50, ...limits },
+    { maxMessages: 100, maxBytes: 1_000_000, maxBatch: 50, maxBatchPerRoom: 50, ...limits },
   );
   const send = (content: string, actor = writer, client_msg_id: string | null = null, room_id = 1) =>
     queue.append({ actor, room_id, content, client_msg_id }).then(
@@ -111,7 +111,7 @@ describe('the send queue', () => {
   });
 
   it('refuses by what is waiting in bytes of UTF-8, and takes messages again when they are stored', async () => {
-    const { send, queue } = stage({ limits: { messages: 100, bytes: 3_000 } });
+    const { send, queue } = stage({ limits: { maxMessages: 100, maxBytes: 3_000 } });
     // 1,000 characters of three bytes each, as they come from Asia.
     const first = send('語'.repeat(1_000));
     expect(await send('x')).to.equal('UNAVAILABLE');
@@ -205,7 +205,7 @@ describe('the send queue', () => {
   });
 
   it('refuses at once what it has no room for', async () => {
-    const { send } = stage({ limits: { messages: 2 } });
+    const { send } = stage({ limits: { maxMessages: 2 } });
     expect(await Promise.all([send('a'), send('b'), send('c')])).to.deep.equal(['1 a', '2 b', 'UNAVAILABLE']);
   });
 });
