@@ -1,53 +1,52 @@
 import { z } from 'zod';
 
 /**
- * Every refusal, for all transports. `http` is the status on REST, `chat` the word of the `/chat` status frame,
- * `retry` whether the same request may succeed later.
+ * Every error of every transport. `http` is the status on REST, `chat` the `data` of the `/chat` status frame, and
+ * `retry` says whether the same request may succeed later.
  */
 export const errors = {
-  BAD_REQUEST: { http: 400, chat: 'ERROR', retry: false, message: 'The request is not understood' },
-  UNAUTHENTICATED: { http: 401, chat: 'ERROR', retry: false, message: 'A valid token is needed' },
+  BAD_REQUEST: { http: 400, chat: 'ERROR', retry: false, message: 'The request is invalid' },
+  UNAUTHENTICATED: { http: 401, chat: 'ERROR', retry: false, message: 'A valid token is required' },
   TOKEN_EXPIRED: { http: 401, chat: 'ERROR', retry: false, message: 'The token has expired' },
   TOKEN_REVOKED: { http: 401, chat: 'ERROR', retry: false, message: 'The token has been revoked' },
   FORBIDDEN: { http: 403, chat: 'NOTAUTHORIZED', retry: false, message: 'Your rights do not allow this' },
   BANNED: { http: 403, chat: 'NOTAUTHORIZED', retry: false, message: 'You are banned from this room' },
-  TOO_MANY_RULES: { http: 403, chat: 'ERROR', retry: false, message: 'The room has as many rules as it may have' },
-  NOT_FOUND: { http: 404, chat: 'NOTAUTHORIZED', retry: false, message: 'There is no such thing for you' },
+  TOO_MANY_RULES: { http: 403, chat: 'ERROR', retry: false, message: 'The room has reached its rule limit' },
+  NOT_FOUND: { http: 404, chat: 'NOTAUTHORIZED', retry: false, message: 'Not found, or you have no access to it' },
   ID_REUSED: {
     http: 409,
     chat: 'ERROR',
     retry: false,
-    message: 'This client_msg_id already names a message with other content',
+    message: 'This client_msg_id belongs to a message with different content',
   },
-  LAST_ADMIN: { http: 409, chat: 'ERROR', retry: false, message: 'The last rule that administers the room stays' },
-  ROOM_FULL: { http: 409, chat: 'ERROR', retry: false, message: 'A user2user room has its two users' },
-  PAIR_EXISTS: { http: 409, chat: 'ERROR', retry: false, message: 'These two users already have a room' },
-  TOO_LARGE: { http: 413, chat: 'ERROR', retry: false, message: 'This is larger than the server takes' },
-  RATE_LIMITED: { http: 429, chat: 'ERROR', retry: true, message: 'Too many messages or requests, wait a moment' },
-  TOO_MANY_ROOMS: {
-    http: 429,
+  LAST_ADMIN: {
+    http: 409,
     chat: 'ERROR',
     retry: false,
-    message: 'There are as many rooms as there may be',
+    message: 'The room needs at least one rule that administers it',
   },
+  ROOM_FULL: { http: 409, chat: 'ERROR', retry: false, message: 'The user2user room already has its two users' },
+  PAIR_EXISTS: { http: 409, chat: 'ERROR', retry: false, message: 'These two users already have a room' },
+  TOO_LARGE: { http: 413, chat: 'ERROR', retry: false, message: 'The request is larger than the server accepts' },
+  RATE_LIMITED: { http: 429, chat: 'ERROR', retry: true, message: 'Too many messages or requests, retry later' },
+  TOO_MANY_ROOMS: { http: 429, chat: 'ERROR', retry: false, message: 'The room limit has been reached' },
   TOO_MANY_CONNECTIONS: { http: 429, chat: 'ERROR', retry: true, message: 'This user has too many connections' },
-  INTERNAL: { http: 500, chat: 'ERROR', retry: true, message: 'Something went wrong here' },
-  UNAVAILABLE: { http: 503, chat: 'ERROR', retry: true, message: 'Not possible right now, try again' },
+  INTERNAL: { http: 500, chat: 'ERROR', retry: true, message: 'Internal server error, retry later' },
+  UNAVAILABLE: { http: 503, chat: 'ERROR', retry: true, message: 'The server is temporarily unavailable, retry later' },
 } as const satisfies Record<string, { http: number; chat: 'ERROR' | 'NOTAUTHORIZED'; retry: boolean; message: string }>;
 
 export type ErrorCode = keyof typeof errors;
 export const ErrorCode = z.enum(Object.keys(errors) as [ErrorCode, ...ErrorCode[]]).meta({ id: 'ErrorCode' });
 
-/** What is said of a token that is missing or does not hold. */
+/** The codes for a missing or rejected token. */
 export const tokenErrorCodes: readonly ErrorCode[] = ErrorCode.options.filter((code) => errors[code].http === 401);
 
-/** The codes that have this word on `/chat`. */
 export const listChatCodes = (status: 'ERROR' | 'NOTAUTHORIZED'): ErrorCode[] =>
   ErrorCode.options.filter((code) => errors[code].chat === status);
 
 /**
- * How a `/chat` connection ends, and whether coming back makes sense. `ws` sends 1002, 1007, 1008 and 1009 by itself, too,
- * without a reason.
+ * How the server closes a `/chat` connection, and whether the client should reconnect. `ws` also sends 1002, 1007, 1008
+ * and 1009 on its own, without a reason.
  */
 export const closeCodes = {
   quit: { code: 1000, reason: 'Goodbye', reconnect: false },
@@ -57,32 +56,32 @@ export const closeCodes = {
   too_many_frames: { code: 1008, reason: 'Too many frames', reconnect: false },
   frame_too_large: { code: 1009, reason: 'Frame too large', reconnect: false },
   not_json: { code: 4400, reason: 'Not JSON', reconnect: false },
-  bad_tokens: { code: 4401, reason: 'Too many bad tokens', reconnect: false },
+  bad_tokens: { code: 4401, reason: 'Too many invalid tokens', reconnect: false },
   token_ended: { code: 4403, reason: 'Token expired or revoked', reconnect: true },
-  does_not_read: { code: 4408, reason: 'Too much unread', reconnect: true },
-  no_token: { code: 4409, reason: 'No token in time', reconnect: true },
+  does_not_read: { code: 4408, reason: 'Client reads too slowly', reconnect: true },
+  no_token: { code: 4409, reason: 'Authentication timeout', reconnect: true },
   too_many_connections: { code: 4429, reason: 'Too many connections', reconnect: true },
 } as const;
 
 export type CloseReason = keyof typeof closeCodes;
 
-/** Why a live member was taken out of a room. */
+/** Why a subscriber was removed from a room. */
 export const RemovalCode = z
   .enum(['BANNED', 'RULE_REMOVED', 'NO_READ', 'LEVEL_TOO_LOW', 'DECLINED', 'ROOM_DELETED'])
-  .meta({ id: 'RemovalCode', description: 'Why the member was taken out of the room.' });
+  .meta({ id: 'RemovalCode', description: 'Why the member was removed from the room.' });
 export type RemovalCode = z.infer<typeof RemovalCode>;
 
 interface Details {
-  /** Says more than the table's sentence; shown to the client. */
+  /** Replaces the message of the table; clients see it. */
   message?: string;
-  /** The field of the request that is wrong. */
+  /** The invalid field of the request. */
   field?: string;
   retryAfterMs?: number;
-  /** For the log only. */
+  /** Is only logged. */
   cause?: unknown;
 }
 
-/** The one error a use case throws; everything else that is caught becomes `INTERNAL`. */
+/** The only error that use cases throw. `from` turns schema errors into `BAD_REQUEST`, anything else into `INTERNAL`. */
 export class ChatError extends Error {
   readonly code: ErrorCode;
   readonly field: string | undefined;
@@ -102,7 +101,7 @@ export class ChatError extends Error {
     return new ChatError('INTERNAL', { cause: thrown });
   }
 
-  /** `field: why`, or only why where no single field is at fault. */
+  /** The message, after the name of the invalid field if there is one. */
   get detail(): string {
     return this.field ? `${this.field}: ${this.message}` : this.message;
   }
@@ -114,7 +113,7 @@ function badRequest(error: z.ZodError): ChatError {
   return new ChatError('BAD_REQUEST', { message: issue?.message, field: field || undefined });
 }
 
-/** Parses what came from outside, or throws `BAD_REQUEST` naming the first field that is wrong. */
+/** Parses foreign data. Throws `BAD_REQUEST` with the first invalid field. */
 export function parse<T extends z.ZodType>(schema: T, input: unknown): z.infer<T> {
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
