@@ -11,19 +11,19 @@ type Seats = Record<'left' | 'right', { person?: string | undefined; room?: numb
 
 const refreshAfterMs = 150;
 
-/** Everything the page shows; whoever watches it renders it whole. */
+/** The state of the page. A watcher renders the whole page after each change. */
 export class App extends Changing {
   readonly people = new People();
   readonly frames = new Frames();
   readonly raw = new RawChat(this.frames);
   readonly panes: Record<'left' | 'right', Pane>;
   dialog: Dialog;
-  /** The one that is shown where there is room for one only. */
+  /** The part that a narrow screen shows. */
   place: Place = 'left';
   isConsoleOpen = recall('console', true);
   areHintsShown = recall('hints', true);
   theme: 'light' | 'dark' = recall('theme', undefined) ?? preferredTheme();
-  /** Which frames the console leaves out. */
+  /** Transports whose frames the console hides. */
   readonly hiddenLines = new Set<Line>();
   isBusy = false;
   #refreshing: ReturnType<typeof setTimeout> | undefined;
@@ -43,7 +43,7 @@ export class App extends Changing {
     return [this.panes.left, this.panes.right];
   }
 
-  /** Once for several changes in a row. */
+  /** Debounced: several changes in a row load the rooms once. */
   refresh(): void {
     clearTimeout(this.#refreshing);
     this.#refreshing = setTimeout(() => {
@@ -104,7 +104,7 @@ export class App extends Changing {
     document.documentElement.dataset.theme = this.theme;
   }
 
-  /** Who has changed comes back with another token; who is gone leaves his pane. */
+  /** A changed person reconnects with a new token; a removed person leaves their pane. */
   #peopleChanged(): void {
     for (const pane of this.bothPanes) {
       const { person } = pane;
@@ -133,7 +133,7 @@ export class App extends Changing {
   }
 }
 
-/** In what the service knows of him. */
+/** Compares what the service learns from a token. */
 const isAnother = (a: Person, b: Person) =>
   a.organisation !== b.organisation || a.level !== b.level || a.token !== b.token;
 

@@ -1,8 +1,8 @@
-/** Something whose changes others watch. */
+/** An object whose changes can be watched. */
 export abstract class Changing {
   readonly #watchers = new Set<() => void>();
 
-  /** Returns how to stop watching. */
+  /** Returns the function that removes the watcher. */
   watch(watcher: () => void): () => void {
     this.#watchers.add(watcher);
     return () => this.#watchers.delete(watcher);

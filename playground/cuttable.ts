@@ -1,6 +1,6 @@
 import { WebSocket as WebSocketTransport } from 'socket.io-client';
 
-/** A transport whose connection can be cut, as a tunnel or a closed lid would. */
+/** A transport whose connection can be cut, as happens in a tunnel or when a laptop is closed. */
 export function cuttableTransport() {
   let open: WebSocket | undefined;
   class Cuttable extends WebSocketTransport {

@@ -6,20 +6,20 @@ export interface Frame {
   n: number;
   at: Date;
   line: Line;
-  /** Whose connection it is: the id of a person. */
+  /** The id of the person whose connection it is. */
   person: string;
   direction: 'in' | 'out';
   name: string;
-  /** On one line, cut where it is long. */
+  /** The payload on a single line, shortened. */
   brief: string;
-  /** On many lines. */
+  /** The whole payload, indented. */
   whole: string;
 }
 
-const mostFrames = 300;
+const maxFrames = 300;
 const briefLength = 240;
 
-/** What travelled, for the console: the latest few hundred. */
+/** The latest frames, for the console. */
 export class Frames extends Changing {
   #frames: Frame[] = [];
   #next = 1;
@@ -31,7 +31,7 @@ export class Frames extends Changing {
   add(line: Line, person: string, direction: 'in' | 'out', name: string, payload: unknown): void {
     const brief = payload === undefined ? '' : JSON.stringify(payload, shortened);
     this.#frames = [
-      ...this.#frames.slice(1 - mostFrames),
+      ...this.#frames.slice(1 - maxFrames),
       {
         ...{ n: this.#next++, at: new Date(), line, person, direction, name },
         brief: brief.length > briefLength ? `${brief.slice(0, briefLength)}…` : brief,
@@ -47,7 +47,7 @@ export class Frames extends Changing {
   }
 }
 
-/** A token in full would fill the console, and end in a screenshot. */
+/** Shortens tokens, which would fill the console and end up in screenshots. */
 const shortened = (_key: string, value: unknown) =>
   typeof value === 'string'
     ? value.replace(/^eyJ[\w-]{8,}\.[\w-]+\.[\w-]+$/, (token) => `${token.slice(0, 12)}…`)

@@ -1,6 +1,6 @@
 const prefix = 'nano-messaging playground: ';
 
-/** What the browser keeps for this page; nothing where it keeps nothing. */
+/** Reads a value from the browser's storage; returns the fallback if it is missing or the storage is blocked. */
 export function recall<T>(name: string, fallback: T): T {
   try {
     const text = localStorage.getItem(prefix + name);
@@ -14,6 +14,6 @@ export function keep(name: string, value: unknown): void {
   try {
     localStorage.setItem(prefix + name, JSON.stringify(value));
   } catch {
-    // A private window may keep nothing: then it lasts as long as the page.
+    // A private window may block the storage; the value then lasts as long as the page.
   }
 }

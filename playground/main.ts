@@ -5,7 +5,7 @@ import { appView } from './views/app.ts';
 const app = new App();
 let isToRender = false;
 
-/** Once for all that changes in the same turn. */
+/** Renders once per microtask, however much has changed. */
 function renderSoon(): void {
   if (isToRender) return;
   isToRender = true;
@@ -15,9 +15,9 @@ function renderSoon(): void {
   });
 }
 
-// It says that it is loading until now.
+// index.html shows it until the modules have loaded.
 document.querySelector('.loading')?.remove();
 app.watch(renderSoon);
 renderSoon();
-// What other browsers did meanwhile.
+// Other browsers may have changed rooms meanwhile.
 document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && app.refresh());

@@ -1,11 +1,11 @@
 const name = 'nano-messaging playground: key';
 
-/** The key of the link that the server prints; without it the server makes no tokens. Kept as long as this tab. */
+/** The key in the link that the server prints; without it the server issues no tokens. Kept for the lifetime of the tab. */
 let key = keyInAddress() ?? stored();
 
 export const pageKey = (): string | undefined => key;
 
-/** The server does not take it (any more): the page asks for the link again. */
+/** The server rejects the key, so the page asks for the link again. */
 export function dropKey(): void {
   key = undefined;
   try {
@@ -13,7 +13,7 @@ export function dropKey(): void {
   } catch {}
 }
 
-/** Takes it out of the address bar, and so out of bookmarks, screenshots and what is copied from there. */
+/** Removes the key from the address bar, so that it is not in bookmarks, screenshots and copied addresses. */
 function keyInAddress(): string | undefined {
   const found = /^#key=([\w-]+)$/.exec(location.hash)?.[1];
   if (found === undefined) return undefined;
@@ -32,7 +32,7 @@ function stored(): string | undefined {
   }
 }
 
-// The link opened in a tab that shows the page already loads nothing by itself.
+// If the tab already shows the page, opening the link changes only the fragment and loads nothing.
 addEventListener('hashchange', () => {
   if (keyInAddress() !== undefined) location.reload();
 });

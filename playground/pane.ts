@@ -10,19 +10,19 @@ import { tokenOf } from './tokens.ts';
 import { Visit } from './visit.ts';
 import { inWords } from './words.ts';
 
-/** What is shown of the current room. */
+/** The view of the current room. */
 export type Tab = 'chat' | 'members' | 'code';
 
 interface Surroundings {
   people: People;
   frames: Frames;
-  /** This pane has changed something on the server that other panes may show, too. */
+  /** Called after this pane has changed something on the server that other panes may show, too. */
   acted: () => void;
 }
 
 const silent = { isSilent: true };
 
-/** One person with a connection of his own, the rooms he has, and the one he is looking at. */
+/** A person with their own connection, their rooms, and the room that is open. */
 export class Pane extends Changing {
   readonly name: string;
   readonly #around: Surroundings;
@@ -30,7 +30,7 @@ export class Pane extends Changing {
   person: Person | undefined;
   state: ConnectionState | undefined;
   rooms: readonly RoomListItem[] | undefined;
-  /** Why he cannot connect, or what he tried in vain. */
+  /** Why the person cannot connect, or why the last action failed. */
   notice: string | undefined;
   current: number | undefined;
   tab: Tab = 'chat';
@@ -49,7 +49,7 @@ export class Pane extends Changing {
     return this.current === undefined ? undefined : this.#visits.get(this.current);
   }
 
-  /** In all rooms that he is in and does not look at. */
+  /** Unread messages in all joined rooms that are not open. */
   get unread(): number {
     return [...this.#visits.values()].reduce((sum, { unread }) => sum + unread, 0);
   }
@@ -58,7 +58,7 @@ export class Pane extends Changing {
     return this.#visits.get(id);
   }
 
-  /** Puts somebody here, or the same person with another token; nobody: an empty pane. */
+  /** Also for the same person with a new token. Without a person, the pane is empty. */
   seat(person: Person | undefined): void {
     const again = person && person.id === this.person?.id ? this.current : undefined;
     this.#client?.close();
@@ -86,7 +86,7 @@ export class Pane extends Changing {
       this.changed();
     });
     client.on('error', (error) => {
-      // Who is offline knows why.
+      // The error is expected while the person is offline.
       if (!this.isOffline) this.#say(inWords(error.code === 'NO_TOKEN' ? (error.cause ?? error) : error));
     });
     client.on('frame', ({ direction, name, payload }) =>
@@ -95,7 +95,7 @@ export class Pane extends Changing {
   }
 
   async #token(person: Person): Promise<string> {
-    // Who is offline gets no further than this.
+    // An offline person waits here, so that the client cannot reconnect.
     while (this.isOffline) await this.#online.promise;
     return tokenOf(person);
   }
@@ -113,7 +113,7 @@ export class Pane extends Changing {
     this.changed();
   }
 
-  /** Now, and also where it was refused. */
+  /** Skips the backoff; also tries again if the client is unauthorized. */
   reconnect(): void {
     this.#client?.connect();
     this.#say(undefined);
@@ -126,10 +126,10 @@ export class Pane extends Changing {
       const read = (path: string) => this.#rest<RoomListItem[]>('GET', path, undefined, how);
       const [open, closed] = await Promise.all([read('rooms'), read('rooms?accepted=false')]);
       if (this.person !== person) return;
-      // The server does not list rooms to whom it bans; those that were seen before the ban stay.
+      // The server does not list rooms to banned users, so rooms listed before the ban are kept here.
       const banned = this.rooms?.filter(isBanned) ?? [];
       const rooms = new Map([...banned, ...closed, ...open].map((room) => [room.id, room]));
-      this.rooms = [...rooms.values()].sort((one, other) => place(open, one) - place(open, other));
+      this.rooms = [...rooms.values()].sort((a, b) => indexIn(open, a) - indexIn(open, b));
       this.changed();
     } catch (error) {
       if (this.person !== person) return;
@@ -138,7 +138,7 @@ export class Pane extends Changing {
     }
   }
 
-  /** Joins a room, or comes back to it. */
+  /** Opens a room: joins it, or joins again after a removal. */
   enter(id: number): void {
     const known = this.#visits.get(id);
     if (known) known.comeBack();
@@ -159,7 +159,7 @@ export class Pane extends Changing {
     });
     visit.watch(() => this.changed());
     room.on('state', (state) => {
-      // Who joins has said yes to his invitation.
+      // The first join accepts an invitation, so the list of rooms changes.
       if (state === 'joined' && this.#listed(id)?.accepted !== true) void this.loadRooms(silent);
       if (state === 'removed' || state === 'rejected') this.#shutOut(visit);
     });
@@ -175,7 +175,7 @@ export class Pane extends Changing {
     this.rooms = this.rooms?.map((item) => (item.id === id ? { ...item, ...change } : item));
   }
 
-  /** His list of rooms is of before. */
+  /** The list of rooms is out of date. */
   #shutOut({ id, room: { removalReason, error } }: Visit): void {
     if (removalReason === 'BANNED' || error?.code === 'BANNED') this.#relist(id, { permissions: 'b' });
     else this.rooms = this.rooms?.filter((item) => item.id !== id);
@@ -202,7 +202,7 @@ export class Pane extends Changing {
     this.changed();
   }
 
-  /** True where it was done; otherwise the pane says why not. */
+  /** Returns whether the action succeeded; if not, the pane shows why. */
   async #act(what: () => Promise<unknown>): Promise<boolean> {
     try {
       await what();
@@ -253,21 +253,21 @@ export class Pane extends Changing {
     });
   }
 
-  /** Without the client, as another program of his would. */
+  /** Sends over REST, as another program of the person would. */
   async say(id: number, content: string): Promise<void> {
     await this.#rest('POST', `rooms/${id}/messages`, { content });
   }
 
   readonly #rest: Rest = async (...what) => {
     const { person } = this;
-    if (!person) throw new ServiceError('NO_TOKEN', 'There is nobody here');
+    if (!person) throw new ServiceError('NO_TOKEN', 'This pane is empty');
     if (this.isOffline) throw new ServiceError('OFFLINE', `${person.name} is offline`);
     return restAs(person, this.#around.frames)(...what);
   };
 }
 
-/** Open rooms as the server has them, and then the others. */
-function place(open: readonly RoomListItem[], { id }: RoomListItem): number {
+/** Accepted rooms keep the server's order; the others follow. */
+function indexIn(open: readonly RoomListItem[], { id }: RoomListItem): number {
   const at = open.findIndex((room) => room.id === id);
   return at < 0 ? open.length : at;
 }

@@ -9,18 +9,18 @@ export interface Organisation {
 export interface Person {
   id: string;
   name: string;
-  /** The id of an organisation; undefined: of none. */
+  /** The id of an organisation; undefined if the person belongs to none. */
   organisation: string | undefined;
   level: number;
-  /** Which of the colours is his. */
+  /** Index of the person's colour. */
   hue: number;
-  /** Where this server makes no tokens: one of the product's own backend. */
+  /** A token of the product's backend, if this server issues none. */
   token?: string;
 }
 
 export const hues = 8;
 
-/** The cast: kept in this browser, unknown to the service until one of them brings a token. */
+/** People and organisations, stored in this browser. The service learns of them only from their tokens. */
 export class People extends Changing {
   #people = recall<Person[]>('people', []);
   #organisations = recall<Organisation[]>('organisations', []);
@@ -41,7 +41,7 @@ export class People extends Changing {
     return this.#organisations.find((organisation) => organisation.id === id);
   }
 
-  /** Whoever it is, in as few words as there are. */
+  /** A name, or the start of the UUID if it is unknown. */
   nameOf(id: string): string {
     return (this.get(id) ?? this.organisation(id))?.name ?? `${id.slice(0, 8)}…`;
   }
@@ -67,7 +67,7 @@ export class People extends Changing {
     this.#keep();
   }
 
-  /** Its people stay, in none. */
+  /** Its people stay, without an organisation. */
   removeOrganisation(id: string): void {
     this.#organisations = this.#organisations.filter((organisation) => organisation.id !== id);
     this.#people = this.#people.map((person) =>

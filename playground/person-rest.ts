@@ -3,10 +3,10 @@ import type { Person } from './people.ts';
 import { call, type ServiceError } from './service.ts';
 import { tokenOf } from './tokens.ts';
 
-/** Silent: not in the console, which would be full of what the page reads by itself. */
+/** `isSilent` keeps requests that the page makes by itself out of the console. */
 export type Rest = <T>(method: string, path: string, body?: unknown, how?: { isSilent?: boolean }) => Promise<T>;
 
-/** REST as this person; what travels is put into the console. */
+/** REST requests as this person; they appear in the console. */
 export function restAs(person: Person, frames: Frames): Rest {
   return async function rest<T>(method: string, path: string, body?: unknown, { isSilent = false } = {}): Promise<T> {
     const token = await tokenOf(person);

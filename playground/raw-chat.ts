@@ -5,7 +5,7 @@ import { chatUrl } from './service.ts';
 import { tokenOf } from './tokens.ts';
 import { inWords } from './words.ts';
 
-/** What stands for the token in a command, so that nobody need see it. */
+/** A placeholder that `send` replaces by the token, so that the token is not shown. */
 export const tokenMark = '$TOKEN';
 
 export const templates = {
@@ -18,13 +18,13 @@ export const templates = {
 
 export type TemplateName = keyof typeof templates;
 
-/** A plain WebSocket to `/chat`, on which anything may be said. */
+/** A plain WebSocket to `/chat` that sends any text. */
 export class RawChat extends Changing {
   readonly #frames: Frames;
   #socket: WebSocket | undefined;
   person: Person | undefined;
   state: 'closed' | 'connecting' | 'open' = 'closed';
-  /** Why it closed, or could not send. */
+  /** Why the connection closed, or why the last frame was not sent. */
   notice = '';
 
   constructor(frames: Frames) {
@@ -50,7 +50,7 @@ export class RawChat extends Changing {
     };
   }
 
-  /** Sends the text as it is, but for the token's mark; true where it went out. */
+  /** Replaces the token's placeholder and sends the text. Returns whether it was sent. */
   async send(text: string): Promise<boolean> {
     const { person } = this;
     if (!person || this.state !== 'open') return false;

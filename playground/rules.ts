@@ -8,15 +8,15 @@ export type Rule = Pick<MemberChange, 'entity_UUID' | 'kind' | 'level' | 'accept
   permissions: string;
 };
 
-/** A room of somebody's list, with the rule that lets him in or keeps him out. */
+/** A room in a person's list, with the rule that admits or bans them. */
 export type RoomListItem = RoomInfo & Rule;
 
 export const isBanned = ({ permissions }: Rule) => permissions.includes('b');
 
-/** `rwab`, in that order. */
+/** Sorts the letters as `rwab`. */
 export const lettersOf = (letters: Iterable<string>) => [...'rwab'].filter((l) => [...letters].includes(l)).join('');
 
-/** The rules after a change of one of them; those who came first stay first. */
+/** Applies the change of a rule; the order of the rules stays. */
 export function withChange(rules: readonly Rule[], change: MemberChange): Rule[] {
   const { permissions } = change;
   if (permissions === null) return rules.filter(({ entity_UUID }) => entity_UUID !== change.entity_UUID);
@@ -26,7 +26,7 @@ export function withChange(rules: readonly Rule[], change: MemberChange): Rule[]
   return rules.map((known) => (known.entity_UUID === change.entity_UUID ? rule : known));
 }
 
-/** What happened, in a sentence; `before` is the rule as it was, where that is known. */
+/** Describes the change in a sentence. `before` is the previous rule, if it is known. */
 export function changeInWords(change: MemberChange, before: Rule | undefined, nameOf: (id: string) => string): string {
   const name = nameOf(change.entity_UUID);
   const { permissions } = change;
@@ -34,7 +34,7 @@ export function changeInWords(change: MemberChange, before: Rule | undefined, na
   const may = `may ${rightsInWords(permissions)}`;
   if (permissions.includes('b')) return `${name} was banned`;
   if (!before) return `${name} was invited and ${may}`;
-  if (isBanned(before)) return `${name} is let in again and ${may}`;
+  if (isBanned(before)) return `${name} was unbanned and ${may}`;
   if (change.declined && !before.declined) return `${name} declined`;
   if (change.accepted && !before.accepted) return `${name} accepted the invitation`;
   if (before.level !== change.level) return `${name} ${may}, from level ${change.level}`;

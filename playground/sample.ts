@@ -19,7 +19,7 @@ const conversation: [speaker: 'left' | 'right', text: string][] = [
   ['right', 'Sounds good. I stay here until lift-off.'],
 ];
 
-/** Two people in a room in which something has been said, and a third one to invite. */
+/** Creates two people in a room with a few messages, and a third person to invite. */
 export async function loadSample({ people, panes }: App): Promise<void> {
   const [ada, ben] = cast.map((one) => personCalled(people, one)) as [Person, Person];
   seatedAs(panes.left, ada);
@@ -38,7 +38,7 @@ function seatedAs(pane: Pane, person: Person): void {
   if (pane.person?.id !== person.id || pane.isOffline) pane.seat(person);
 }
 
-/** The one of an earlier sample, or a new one. */
+/** Reuses the person of an earlier sample. */
 function personCalled(people: People, { name, organisation, level }: (typeof cast)[number]): Person {
   const home = organisationCalled(people, organisation);
   const known = people.all.find((person) => person.name === name && person.organisation === home.id);

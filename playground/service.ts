@@ -1,9 +1,9 @@
-/** The directory this page is in: that is where the service is mounted. */
+/** The service is mounted at the directory of this page. */
 export const serviceUrl = new URL('.', location.href).href.replace(/\/$/, '');
 
 export const chatUrl = `${serviceUrl.replace(/^http/, 'ws')}/chat`;
 
-/** Whether the server makes tokens for this page, if it has the key: only the embedded default does. */
+/** Whether the server issues tokens to a page that has the key; only the embedded default does. */
 export const makesTokens = document.querySelector<HTMLMetaElement>('meta[name=tokens]')?.content === 'made here';
 
 export class ServiceError extends Error {
@@ -21,7 +21,7 @@ export interface Answer<T> {
   content: T;
 }
 
-/** One REST call; throws a `ServiceError` where it is refused. */
+/** Throws a `ServiceError` if the server refuses the request or does not answer. */
 export async function call<T>(method: string, path: string, token?: string, body?: unknown): Promise<Answer<T>> {
   const response = await fetch(`${serviceUrl}/${path}`, {
     method,
@@ -34,7 +34,7 @@ export async function call<T>(method: string, path: string, token?: string, body
     throw new ServiceError('UNREACHABLE', 'The server does not answer');
   });
   const answer = (await response.json().catch(() => undefined)) as Answer<T> | undefined;
-  if (!answer?.meta) throw new ServiceError('UNREACHABLE', `The server answered ${response.status} and no JSON`);
+  if (!answer?.meta) throw new ServiceError('UNREACHABLE', `The server answered ${response.status} without JSON`);
   if (!response.ok) throw new ServiceError(answer.meta.reason ?? '', answer.meta.detail ?? answer.meta.message);
   return answer;
 }

@@ -2,16 +2,16 @@ import { dropKey, pageKey } from './page-key.ts';
 import type { Person } from './people.ts';
 import { call, makesTokens, ServiceError } from './service.ts';
 
-/** A token is used until this much of its life is left. */
+/** A token is reused until this much of its lifetime is left. */
 const spareMs = 5 * 60_000;
 
 const made = new Map<string, { token: string; goodUntil: number }>();
 
-/** A token for this person as he is now: from the server, or the one that was pasted. */
+/** A token with the person's current claims, issued by the server, or the pasted token. */
 export async function tokenOf(person: Person): Promise<string> {
   if (!makesTokens) {
     if (person.token) return person.token;
-    throw new ServiceError('NO_TOKEN', `Paste a token for ${person.name}: People, then ${person.name}`);
+    throw new ServiceError('NO_TOKEN', `${person.name} needs a token: paste it under People`);
   }
   const claims = claimsOf(person);
   const key = JSON.stringify(claims);
@@ -29,7 +29,7 @@ async function makeToken(claims: object): Promise<string> {
   try {
     return (await call<{ token: string }>('POST', 'playground/token', key, claims)).content.token;
   } catch (error) {
-    // Without the right key there is no such route. Several calls may hear so; the first one reloads.
+    // The route does not exist for a wrong key. Several requests may fail like this; only the first reloads the page.
     if (error instanceof ServiceError && error.code === 'NOT_FOUND' && pageKey() !== undefined) {
       dropKey();
       location.reload();
@@ -42,7 +42,7 @@ function claimsOf({ id, organisation, level }: Person) {
   return { userUUID: id, ...(organisation && { entityUUID: organisation }), levelOnEntity: level };
 }
 
-/** What a pasted token says of its bearer; undefined where it is none. Whether it holds, the server says. */
+/** Reads the claims of a pasted token without verifying it; undefined if it is not a JWT. */
 export function readClaims(token: string): Record<string, unknown> | undefined {
   try {
     const part = token.split('.')[1]!.replaceAll('-', '+').replaceAll('_', '/');

@@ -1,4 +1,4 @@
-/** Version 4. `crypto.randomUUID` is only there on https and on this machine. */
+/** Version 4. `crypto.randomUUID` exists only on https and on loopback addresses. */
 export function newUuid(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6]! & 0x0f) | 0x40;

@@ -3,10 +3,10 @@ import { Changing } from './changing.ts';
 import type { Rest } from './person-rest.ts';
 import { changeInWords, type Rule, withChange } from './rules.ts';
 
-/** Something that happened in a room and is no message. */
+/** An event of a room that is not a message. */
 export interface Note {
   rev: number;
-  /** The seq it came after. */
+  /** The `seq` of the message before it. */
   after: number;
   text: string;
 }
@@ -15,11 +15,11 @@ interface Visitor {
   id: string;
   nameOf: (id: string) => string;
   rest: Rest;
-  /** Whether it is this room that he is looking at. */
+  /** Whether this room is open in the pane. */
   isLooking: (visit: Visit) => boolean;
 }
 
-/** Somebody in a room: the room as the client has it, and what the page shows beside. */
+/** A room as one person sees it: the client's room, and what the page shows in addition. */
 export class Visit extends Changing {
   readonly id: number;
   readonly room: ClientRoom;
@@ -44,7 +44,7 @@ export class Visit extends Changing {
     });
   }
 
-  /** Where he is out of it. */
+  /** Joins again if the room was rejected, removed or left. */
   comeBack(): void {
     if (['rejected', 'removed', 'left'].includes(this.room.state)) this.room.rejoin();
   }
@@ -53,7 +53,7 @@ export class Visit extends Changing {
     try {
       this.members = await this.#visitor.rest<Rule[]>('GET', `rooms/${this.id}/members`, undefined, how);
     } catch {
-      // Who may not read gets no list, and the pane says so.
+      // Without the right to read there is no list; the pane shows why.
     }
     this.changed();
   }
@@ -65,7 +65,10 @@ export class Visit extends Changing {
   }
 
   #hearRoom({ name, level_admin }: RoomInfo): void {
-    this.#note(this.room.rev, `The room is called “${name}”; its organisation administers from level ${level_admin}`);
+    this.#note(
+      this.room.rev,
+      `The room is now called “${name}”; its organisation administers it from level ${level_admin}`,
+    );
   }
 
   #note(rev: number, text: string): void {

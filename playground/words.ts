@@ -1,21 +1,21 @@
 import type { RemovalCode } from 'nano-messaging/client';
 
-/** What went wrong, for somebody who has not read the protocol. */
+/** Error codes in plain words, for readers who do not know the protocol. */
 const plain: Record<string, string> = {
   UNAUTHENTICATED: 'The server does not accept this token.',
   TOKEN_EXPIRED: 'The token has expired. Get a fresh one.',
   TOKEN_REVOKED: 'The token has been revoked. Get a fresh one.',
   FORBIDDEN: 'Your rights do not allow this.',
   BANNED: 'You are banned from this room.',
-  TOO_MANY_RULES: 'This room has as many members as it may have.',
-  NOT_FOUND: 'There is no such room for you.',
-  LAST_ADMIN: 'A room keeps its last administrator.',
-  ROOM_FULL: 'A private room is for two, and both are there.',
+  TOO_MANY_RULES: 'The room has reached its rule limit. Remove a member first.',
+  NOT_FOUND: 'The room does not exist, or you are not a member.',
+  LAST_ADMIN: 'The room needs an administrator. Make another member administrator first.',
+  ROOM_FULL: 'The private room already has two members.',
   PAIR_EXISTS: 'These two already have a private room.',
-  TOO_LARGE: 'That is too long.',
-  RATE_LIMITED: 'Too fast. Wait a moment.',
-  TOO_MANY_ROOMS: 'There are as many rooms as there may be: leave or delete one.',
-  TOO_MANY_CONNECTIONS: 'This person has too many connections open.',
+  TOO_LARGE: 'The text is too long.',
+  RATE_LIMITED: 'You are sending too fast. Wait a moment.',
+  TOO_MANY_ROOMS: 'You have reached the room limit. Leave or delete a room.',
+  TOO_MANY_CONNECTIONS: 'This person has too many open connections.',
   INTERNAL: 'Something went wrong on the server.',
   UNAVAILABLE: 'The server cannot do this right now. Try again in a moment.',
   TIMEOUT: 'The server did not answer in time.',
@@ -23,7 +23,7 @@ const plain: Record<string, string> = {
   CLOSED: 'The connection was closed.',
 };
 
-/** A refusal in which the server says more than its code alone does. */
+/** Errors whose message has more detail than the code. */
 const detailed = new Set(['BAD_REQUEST', 'NO_TOKEN', 'FORBIDDEN']);
 
 export function inWords(error: unknown): string {
@@ -35,15 +35,15 @@ export function inWords(error: unknown): string {
 }
 
 export const removals: Record<RemovalCode, { title: string; what: string }> = {
-  BANNED: { title: 'You have been banned', what: 'Nothing said from now on reaches you, and you cannot write.' },
-  RULE_REMOVED: { title: 'You have been removed', what: 'No rule lets you into this room any more.' },
-  NO_READ: { title: 'You may no longer read here', what: 'The letter r was taken from your rights.' },
+  BANNED: { title: 'You have been banned', what: 'You no longer receive messages, and you cannot write.' },
+  RULE_REMOVED: { title: 'You have been removed', what: 'No rule admits you to this room any more.' },
+  NO_READ: { title: 'You may no longer read here', what: 'Your rights no longer include r (read).' },
   LEVEL_TOO_LOW: {
     title: 'Your level is too low',
-    what: 'It no longer reaches what your organisation’s rule asks for.',
+    what: 'The rule of your organisation requires a higher level.',
   },
-  DECLINED: { title: 'You declined the invitation', what: 'Accept it to come back.' },
-  ROOM_DELETED: { title: 'The room was deleted', what: 'It is gone for everybody, with its messages.' },
+  DECLINED: { title: 'You declined the invitation', what: 'Accept it to join again.' },
+  ROOM_DELETED: { title: 'The room was deleted', what: 'The room and its messages are gone for everybody.' },
 };
 
 /** `rw` → `read and write`. */

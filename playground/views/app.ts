@@ -26,7 +26,7 @@ function header(app: App) {
   return html`<header class="bar">
     <img class="logo" src="playground/icon.svg" alt="" width="28" height="28">
     <h1>nano-messaging <span class="chip">playground</span></h1>
-    <span class="where" title="Where the service is">${serviceUrl}</span>
+    <span class="where" title="The URL of the service">${serviceUrl}</span>
     <div class="actions">
       ${
         app.people.all.length > 0 && makesTokens && pageKey() !== undefined
@@ -54,7 +54,7 @@ function header(app: App) {
 
 const sample = (app: App) => app.whileBusy(() => loadSample(app));
 
-/** Whoever has the key can be anybody here, so the address alone opens nothing. */
+/** With the key, a visitor can act as any user, so the address alone is not enough. */
 function keyMissing() {
   return html`<main class="welcome">
     <div class="card">
@@ -76,8 +76,8 @@ function welcome(app: App) {
     <div class="card">
       <h2>See what it does in a minute</h2>
       <p>
-        Two people side by side, each with a connection of his own, talking through this server. Below them every frame
-        that travels.
+        Two people chat side by side through this server, each over their own connection. The console below shows every
+        frame.
       </p>
       ${
         makesTokens
@@ -86,13 +86,13 @@ function welcome(app: App) {
                   ${icon('spark')}<span>${app.isBusy ? 'Loading…' : 'Load a sample'}</span>
                 </button>
                 <button class="button large" type="button" @click=${() => app.open({ name: 'people' })}>
-                  Start from nothing
+                  Start empty
                 </button>
               </div>
-              <p class="small">The sample makes Ada and Ben of Acme, a room with a few messages, and Cleo to invite.</p>`
+              <p class="small">The sample creates Ada and Ben of Acme, a room with a few messages, and Cleo for you to invite.</p>`
           : html`<p>
-                This server makes no tokens for the page, so each person brings one that your backend signed. On the
-                machine of the server this prints one:
+                This server issues no tokens for the page, so each person needs a token that your backend signed. To print a
+                token, run this on the machine of the server:
               </p>
               <pre>npm run token -- --level 100</pre>
               <div class="choices">
@@ -102,11 +102,11 @@ function welcome(app: App) {
               </div>`
       }
       <ol class="steps">
-        <li><b>People</b> exist by their token alone: a user, an organisation, a level.</li>
-        <li><b>Rooms</b> let in whoever a rule names, with the letters <code>r</code> <code>w</code> <code>a</code>.</li>
-        <li><b>Messages</b> arrive in order and once, also after the connection was away.</li>
+        <li><b>People</b> are defined by their tokens: a user, an organisation, a level.</li>
+        <li><b>Rooms</b> admit the people whom a rule names, with the rights <code>r</code> <code>w</code> <code>a</code>.</li>
+        <li><b>Messages</b> arrive in order and once, also after a lost connection.</li>
       </ol>
-      <p class="small">Everything here is an API: <a href="docs">the REST reference</a> lets you try it.</p>
+      <p class="small">Everything here uses the public API: try it in <a href="docs">the REST reference</a>.</p>
     </div>
   </main>`;
 }
@@ -119,7 +119,7 @@ function stage(app: App) {
   `;
 }
 
-/** Where there is room for one only. */
+/** For narrow screens, which show a single pane or the console. */
 function tabs(app: App) {
   const tab = (place: Place, label: string, unread: number) => html`<button
     type="button"
@@ -139,10 +139,10 @@ function hints(app: App) {
   return html`<aside class="hints" aria-label="Things to try">
     <b>Try</b>
     <ul>
-      <li>Write: the other side has it at once</li>
-      <li>Go <i>offline</i>, have the other write, come back: nothing is missed</li>
+      <li>Write: the other side receives it at once</li>
+      <li>Go <i>offline</i>, write from the other pane, go online again: nothing is missed</li>
       <li><i>Members</i>: ban Ben, invite Cleo</li>
-      <li><i>Code</i>: this room in ten lines</li>
+      <li><i>Code</i>: join this room in ten lines</li>
     </ul>
     <button class="button quiet square small" type="button" aria-label="Hide the hints" @click=${() => app.dismissHints()}>
       ${icon('close')}

@@ -9,7 +9,7 @@ const initials = (name: string) =>
     .join('')
     .toUpperCase();
 
-/** Whoever it is: a person in his colour, an organisation square, and a stranger grey. */
+/** A person has their colour, an organisation is square, and an unknown id is grey. */
 export function avatar(people: People, id: string) {
   const person = people.get(id);
   const organisation = person ? undefined : people.organisation(id);

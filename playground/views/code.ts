@@ -1,7 +1,7 @@
 import { html } from 'lit';
 import { serviceUrl } from '../service.ts';
 
-/** What another program needs to be in this room. */
+/** A program that joins this room. */
 const codeFor = (room: number) => `import { connect } from 'nano-messaging/client';
 
 const chat = connect({
@@ -22,9 +22,9 @@ export function codeView(room: number) {
       await navigator.clipboard.writeText(code);
       result.textContent = 'Copied';
     } catch {
-      // Browsers allow it on https and on this machine only.
+      // Browsers allow it only on https and on loopback addresses.
       getSelection()!.selectAllChildren(panel.querySelector('pre')!);
-      result.textContent = 'Selected: copy it with Ctrl+C or ⌘C';
+      result.textContent = 'Selected: press Ctrl+C or ⌘C to copy';
     }
   };
   return html`<div class="code">
@@ -35,7 +35,7 @@ export function codeView(room: number) {
     </div>
     <pre tabindex="0" aria-label="Code">${code}</pre>
     <p class="hint">
-      Without the client: the <a href="docs">REST reference</a>, and the events and commands as
+      Without the client, see the <a href="docs">REST reference</a>, and the events and commands as
       <a href="asyncapi.json">AsyncAPI</a>. <code>docs/guides/client.md</code> in the package describes the client.
     </p>
   </div>`;

@@ -55,7 +55,7 @@ export function consoleView(app: App) {
 
 let shown: { of: unknown; key: string; frames: App['frames']['all'] } | undefined;
 
-/** The same array as long as the same frames are to be seen. */
+/** Returns the same array as long as the visible frames are the same. */
 function shownFrames({ frames, hiddenLines }: App) {
   const key = [...hiddenLines].sort().join();
   if (shown?.of !== frames.all || shown.key !== key) {
@@ -116,11 +116,11 @@ function rawChat(app: App) {
         spellcheck="false"
         aria-label="Command"
         placeholder="Choose a command above, or write any text"
-        title="Enter sends, Shift+Enter makes a new line"
+        title="Enter sends, Shift+Enter starts a new line"
         @keydown=${pressed}
       ></textarea>
       <button class="button small" type="submit" ?disabled=${!isOpen}>Send</button>
     </form>
-    <p class="hint">${raw.notice || html`<code>${tokenMark}</code> stands for ${person ? `${person.name}’s` : 'the'} token. Enter sends.`}</p>
+    <p class="hint">${raw.notice || html`<code>${tokenMark}</code> is replaced by ${person ? `${person.name}’s` : 'the'} token. Press Enter to send.`}</p>
   </section>`;
 }

@@ -16,7 +16,7 @@ export function conversation(app: App, pane: Pane, person: Person) {
   const { visit } = pane;
   if (!visit) {
     return html`<div class="conversation empty">
-      <p>${pane.rooms?.length === 0 ? 'A room is where messages go. Make the first one.' : 'Choose a room.'}</p>
+      <p>${pane.rooms?.length === 0 ? 'Create a room to write messages.' : 'Choose a room.'}</p>
     </div>`;
   }
   const { room } = visit;
@@ -58,8 +58,8 @@ function roomHead(pane: Pane, { id, room, members }: Visit) {
 }
 
 function rights({ state, rights: letters }: ClientRoom) {
-  if (state === 'removed') return html`<span class="tag bad">thrown out</span>`;
-  if (state === 'rejected') return html`<span class="tag bad">not in</span>`;
+  if (state === 'removed') return html`<span class="tag bad">removed</span>`;
+  if (state === 'rejected') return html`<span class="tag bad">no access</span>`;
   if (state === 'joining') return 'joining…';
   return html`you may <b title=${letters}>${rightsInWords(letters)}</b>`;
 }
@@ -87,7 +87,7 @@ function chat(app: App, pane: Pane, { id, room, notes }: Visit, person: Person) 
   `;
 }
 
-/** Why nothing more arrives here, or that he may come back. */
+/** Why the person is no longer in the room, or that they can join again. */
 function outside(room: ClientRoom, listed: RoomListItem | undefined) {
   if (room.state !== 'removed' && room.state !== 'rejected') return nothing;
   const rejoin = (label: string, tone = '') =>
@@ -96,13 +96,13 @@ function outside(room: ClientRoom, listed: RoomListItem | undefined) {
     return html`<div class="outside good" role="alert">
       ${icon('check')}
       <div>
-        <strong>You are let in again</strong>
-        <p>Join, and what you missed is told.</p>
+        <strong>You can join again</strong>
+        <p>Join to receive what you missed.</p>
       </div>
       ${rejoin('Join again', 'primary')}
     </div>`;
   }
-  // Who was banned while he was away hears of it when he wants to come back.
+  // Somebody banned while offline has no removal event: the refused join shows the ban.
   const removal = room.removalReason ?? (room.error?.code === 'BANNED' ? 'BANNED' : undefined);
   const why = removal ? removals[removal] : { title: 'You cannot join this room', what: inWords(room.error) };
   return html`<div class="outside" role="alert">
@@ -137,7 +137,7 @@ function composer(room: ClientRoom, person: Person) {
       rows="1"
       aria-label="Message as ${person.name}"
       placeholder=${why ?? `Write as ${person.name}`}
-      title="Enter sends, Shift+Enter makes a new line"
+      title="Enter sends, Shift+Enter starts a new line"
       ?disabled=${why !== undefined}
       @keydown=${pressed}
     ></textarea>
@@ -151,7 +151,7 @@ function whyMute({ state, rights: letters, info }: ClientRoom): string | undefin
   return undefined;
 }
 
-/** For screen readers: what was said last, by others. */
+/** For screen readers: the latest message of another person. */
 function latest(app: App, { messages }: ClientRoom, person: Person): string {
   const last = messages.at(-1);
   return last && last.emitter !== person.id ? `${app.people.nameOf(last.emitter)}: ${last.content}` : '';

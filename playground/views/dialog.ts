@@ -7,7 +7,7 @@ const opened = (element?: Element) => {
   if (dialog?.isConnected && !dialog.open) dialog.showModal();
 };
 
-/** Modal: keeps the keyboard inside, closes with Esc and by a click beside it. */
+/** Modal: it keeps the focus, and closes with Esc and on a click outside. */
 export function dialog(title: string, close: () => void, content: unknown) {
   const beside = (event: MouseEvent) =>
     event.target === event.currentTarget && (event.target as HTMLDialogElement).close();

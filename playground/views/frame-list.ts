@@ -7,7 +7,7 @@ import { icon } from './icons.ts';
 
 const nearEnd = 24;
 
-/** Frames as they come; it follows them as long as its end is in sight. */
+/** Follows new frames as long as its end is visible. */
 class FrameList extends LitElement {
   static override properties = { frames: { attribute: false }, people: { attribute: false } };
 
@@ -25,7 +25,7 @@ class FrameList extends LitElement {
     });
   }
 
-  /** The frames are one Tab stop; the arrow keys go through them, from the end of the list on. */
+  /** The list is a single Tab stop; the arrow keys move through the frames, starting at the last. */
   readonly #pressed = (event: KeyboardEvent) => {
     const step = event.key === 'ArrowUp' ? -1 : event.key === 'ArrowDown' ? 1 : 0;
     if (step === 0 || event.altKey || event.ctrlKey || event.metaKey) return;
@@ -60,8 +60,8 @@ class FrameList extends LitElement {
   }
 
   protected override render() {
-    if (this.frames.length === 0) return html`<p class="hint">What travels shows up here, in both directions.</p>`;
-    // A frame stays what it was; only what its person is called may be another thing.
+    if (this.frames.length === 0) return html`<p class="hint">Frames in both directions appear here.</p>`;
+    // A frame never changes; only the name of its person may.
     const row = (frame: Frame) => guard([frame, this.people.nameOf(frame.person)], () => this.#row(frame));
     return html`${repeat(this.frames, ({ n }) => n, row)}`;
   }

@@ -27,6 +27,6 @@ const paths = {
 
 export type IconName = keyof typeof paths;
 
-/** Says nothing by itself: what it stands beside, or its button's label, does. */
+/** Hidden from screen readers: the text beside it or the label of its button describes it. */
 export const icon = (name: IconName) =>
   html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false">${paths[name]}</svg>`;

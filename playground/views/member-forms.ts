@@ -25,7 +25,7 @@ export function inviteForm(app: App, pane: Pane, { id, members }: Visit) {
   return html`<form class="form invite" @submit=${invite} aria-label="Invite">
     <h4>Invite</h4>
     <label class="field grow"
-      >Whom
+      >User or organisation
       <span class="select"
         ><select name="whom" required>
           ${people.length > 0 ? html`<optgroup label="People">${people.map(({ id: value, name }, n) => html`<option value=${value} ?selected=${n === 0}>${name}</option>`)}</optgroup>` : nothing}
@@ -38,14 +38,14 @@ export function inviteForm(app: App, pane: Pane, { id, members }: Visit) {
       >UUID <input name="uuid" placeholder="of a user or an organisation" spellcheck="false" autocomplete="off">
     </label>
     <label class="field grow"
-      >May
+      >Rights
       <span class="select"
         ><select name="may">
           ${['rw', 'r', 'rwa'].map((value) => html`<option value=${value}>${rightsInWords(value).replace(' and ', ', ')}</option>`)}</select
         >${icon('down')}</span
       >
     </label>
-    <label class="field short" title="Members of an organisation from this level on">Level <input name="level" type="number" placeholder="0"> </label>
+    <label class="field short" title="The lowest level of the organisation’s members whom the rule admits">Level <input name="level" type="number" placeholder="0"> </label>
     <button class="button primary" type="submit">Invite</button>
   </form>`;
 }
@@ -60,7 +60,7 @@ export function roomForm(pane: Pane, { id, room: { info } }: Visit) {
   return html`<form class="form" @submit=${save} aria-label="The room">
     <h4>The room</h4>
     <label class="field grow">Name <input name="name" required maxlength="255" .value=${live(info.name)}></label>
-    <label class="field short" title="Members of the owning organisation from this level on administer the room"
+    <label class="field short" title="Members of the owning organisation administer the room from this level on"
       >Admin level <input name="level_admin" type="number" min="0" .value=${live(String(info.level_admin))}>
     </label>
     <button class="button" type="submit">Save</button>

@@ -11,9 +11,9 @@ export function membersView(app: App, pane: Pane, visit: Visit, person: Person) 
   const { room, members } = visit;
   const administers = room.rights.includes('a');
   const isIn = room.state === 'joined' || room.state === 'reconnecting';
-  if (!isIn) return html`<div class="members empty"><p>Only who is in the room sees its members.</p></div>`;
+  if (!isIn) return html`<div class="members empty"><p>Only members of the room can see this list.</p></div>`;
   return html`<div class="members" tabindex="-1">
-    ${administers ? nothing : html`<p class="hint">You see the rules of this room; who administers it changes them.</p>`}
+    ${administers ? nothing : html`<p class="hint">Only administrators of this room can change its rules.</p>`}
     <ul class="rules">
       ${members.map((rule) => ruleRow(app, pane, visit, rule, administers))}
     </ul>

@@ -7,12 +7,12 @@ import { icon } from './icons.ts';
 import { messageRows } from './message-rows.ts';
 import { RowWindow } from './row-window.ts';
 
-/** Closer to the end than this, it follows what is said. */
+/** Closer to the end than this (in pixels), the view follows new messages. */
 const nearEnd = 48;
-/** Closer to an end of what is rendered than this, it renders or loads more. */
+/** Closer to an end of the rendered rows than this (in pixels), the view renders or loads more. */
 const nearMore = 200;
 
-/** The conversation: follows its end, and grows at its beginning without moving what is being read. */
+/** Follows the end of the conversation, and adds older messages without moving the row that is being read. */
 class MessageLog extends LitElement {
   static override properties = {
     messages: { attribute: false },
@@ -27,14 +27,14 @@ class MessageLog extends LitElement {
 
   declare messages: readonly Message[];
   declare outbox: readonly Outgoing[];
-  /** Of what is in the outbox, which stays the same when a message in it fails. */
+  /** The states of the outbox's messages: the array stays the same when a message fails. */
   declare standing: string;
   declare notes: readonly Note[];
   declare people: People;
-  /** Who there is; another array when somebody is called something else. */
+  /** A new array whenever a name changes, so that the view renders again. */
   declare cast: unknown;
   declare hasOlder: boolean;
-  /** Whether the room has been joined, so that an empty one is empty. */
+  /** Whether the room has been joined; only then does no message mean an empty room. */
   declare isKnown: boolean;
   declare me: string;
   declare loadOlder: () => Promise<unknown>;
@@ -43,7 +43,7 @@ class MessageLog extends LitElement {
   #waiting = 0;
   #loading: 'no' | 'yes' | 'failed' = 'no';
   readonly #window = new RowWindow();
-  /** A row that is being read, and where it was. */
+  /** The row that is being read, and its position before the update. */
   #anchor: { row: HTMLElement; top: number } | undefined;
   readonly #resized = new ResizeObserver(() => this.#follow());
 
@@ -72,7 +72,7 @@ class MessageLog extends LitElement {
   protected override willUpdate(changes: PropertyValues<this>): void {
     this.#anchor = this.#follows ? undefined : this.#rowInSight();
     const [before, now] = [changes.get('messages'), this.messages];
-    // What one says oneself one wants to see.
+    // Users want to see the message that they just sent.
     if (this.outbox.length > this.#waiting) this.#follows = true;
     if (this.#follows) this.#window.reset();
     else this.#window.hold(before ?? now);
@@ -89,7 +89,7 @@ class MessageLog extends LitElement {
     if (this.scrollHeight <= this.clientHeight) this.#showEarlier();
   }
 
-  /** Near the middle of what is seen, so that it stays rendered at whichever end rows come and go. */
+  /** In the middle of the view, so that it stays rendered when rows are added or removed at either end. */
   #rowInSight(): { row: HTMLElement; top: number } | undefined {
     const middle = this.scrollTop + this.clientHeight / 2;
     const rows = this.querySelectorAll<HTMLElement>('.message');
@@ -105,7 +105,7 @@ class MessageLog extends LitElement {
     const below = this.scrollHeight - this.scrollTop - this.clientHeight;
     const follows = below < nearEnd && this.#window.isAtEnd(this.messages);
     if (follows !== this.#follows || (follows && this.#unseen > 0)) {
-      // What is rendered stays until it follows again.
+      // The rendered rows stay until the view follows again.
       if (!follows) this.#window.hold(this.messages);
       this.#follows = follows;
       if (follows) this.#unseen = 0;
@@ -115,7 +115,7 @@ class MessageLog extends LitElement {
     else if (below < nearMore && this.#window.showLater(this.messages)) this.requestUpdate();
   };
 
-  /** From what the client has; otherwise from the server. */
+  /** Renders messages that the client already holds; otherwise loads them from the server. */
   #showEarlier(): void {
     if (!this.#follows && this.#window.showEarlier(this.messages)) this.requestUpdate();
     else if (this.#window.isAtBeginning(this.messages) && this.hasOlder && this.#loading === 'no') void this.#load();
@@ -127,7 +127,7 @@ class MessageLog extends LitElement {
     try {
       await this.loadOlder();
       this.#loading = 'no';
-      // The client may have given the page before this returned; near the beginning it is to be seen.
+      // The client may have prepended the page before this call returned; near the beginning it must be visible.
       if (this.scrollTop < nearMore && !this.#follows) this.#window.showEarlier(this.messages);
     } catch {
       this.#loading = 'failed';
@@ -170,9 +170,9 @@ class MessageLog extends LitElement {
       return html`<span>${this.#loading === 'yes' ? 'Loading earlier messages…' : 'Scroll up for more'}</span>`;
     if (!this.isKnown) return nothing;
     if (this.messages.length === 0 && this.outbox.length === 0) {
-      return html`<span>Nothing has been said here yet. Write the first message below.</span>`;
+      return html`<span>There are no messages yet. Write the first below.</span>`;
     }
-    return html`<span>This is where the room begins</span>`;
+    return html`<span>This is the beginning of the room</span>`;
   }
 }
 

@@ -21,10 +21,10 @@ interface Row {
   row: unknown;
 }
 
-/** What the same person says within this time stands closer together. */
-const sameBreathMs = 5 * 60_000;
+/** Messages of the same person within this time are grouped. */
+const groupingMs = 5 * 60_000;
 
-/** Messages with their days, what else happened between them, and what has not been sent. */
+/** Messages with days and notes between them, and the unsent messages at the end. */
 export function messageRows({ messages: all, outbox, notes, people, me }: Conversation, window: RowWindow): Row[] {
   const rows: Row[] = [];
   const messages = window.of(all);
@@ -56,7 +56,7 @@ export function messageRows({ messages: all, outbox, notes, people, me }: Conver
   return rows;
 }
 
-/** A message keeps its place in the page when it is stored. */
+/** The key stays the same when a message is stored, so its row stays in place. */
 const keyOf = (emitter: string, id: string) => `${emitter} ${id}`;
 
 function noteRow({ rev, text }: Note): Row {
@@ -67,15 +67,14 @@ function noteRow({ rev, text }: Note): Row {
 function messageRow(message: Message, before: Message | undefined, people: People, me: string): Row {
   const { emitter, content, createdAt, seq, client_msg_id } = message;
   const isOwn = emitter === me;
-  const isSameBreath =
-    before?.emitter === emitter && Date.parse(createdAt) - Date.parse(before.createdAt) < sameBreathMs;
+  const isGrouped = before?.emitter === emitter && Date.parse(createdAt) - Date.parse(before.createdAt) < groupingMs;
   const name = people.nameOf(emitter);
-  const isNamed = !isOwn && !isSameBreath;
+  const isNamed = !isOwn && !isGrouped;
   const hue = people.get(emitter)?.hue;
-  // A message stays what it was; only its author may be called something else.
+  // A message never changes; only the name of its author may.
   const row = guard(
-    [message, isSameBreath, name, hue, isOwn],
-    () => html`<li class="message ${isOwn ? 'own' : ''} ${isSameBreath ? 'same' : ''}">
+    [message, isGrouped, name, hue, isOwn],
+    () => html`<li class="message ${isOwn ? 'own' : ''} ${isGrouped ? 'same' : ''}">
     ${isNamed ? avatar(people, emitter) : html`<span class="avatar-space"></span>`}
     <div class="bubble ${isOwn ? `hue-${hue ?? 0}` : ''}">
       ${isNamed ? html`<span class="who">${name}</span>` : html`<span class="unseen">${name}:</span>`}

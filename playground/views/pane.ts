@@ -35,8 +35,8 @@ export function paneView(app: App, pane: Pane, side: 'left' | 'right') {
       person
         ? html`<div class="pane-body">${roomsView(app, pane)} ${conversation(app, pane, person)}</div>`
         : html`<div class="empty">
-            <p>Nobody sits here.</p>
-            <p>Choose somebody above, or <button class="link" type="button" @click=${() => app.open({ name: 'people' })}>make a person</button>.</p>
+            <p>This pane is empty.</p>
+            <p>Choose a person above, or <button class="link" type="button" @click=${() => app.open({ name: 'people' })}>add a person</button>.</p>
           </div>`
     }
   </section>`;
@@ -69,7 +69,7 @@ const states = {
   closed: { word: 'closed', tone: 'bad' },
 } as const;
 
-/** What the connection is doing, and how much of the room's log has arrived. */
+/** The state of the connection, and the position in the log of the open room. */
 function connection(pane: Pane, person: Person) {
   const { word, tone } = pane.isOffline
     ? ({ word: 'offline', tone: 'off' } as const)
@@ -78,7 +78,7 @@ function connection(pane: Pane, person: Person) {
   return html`<div class="connection">
     <span class="status ${tone}" role="status"><span class="dot" aria-hidden="true"></span>${word}</span>
     <span class="rev" title="Position in the room’s log">${rev ? `rev ${rev}` : ''}</span>
-    <label class="switch" title="Cuts ${person.name}’s connection, and lets it come back">
+    <label class="switch" title="Cuts ${person.name}’s connection until you switch it off again">
       <input
         type="checkbox"
         role="switch"

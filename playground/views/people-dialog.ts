@@ -14,7 +14,7 @@ export function peopleDialog(app: App, edit: string | undefined) {
     'People',
     () => app.open(undefined),
     html`<div class="stack">
-      <p class="hint">They live in this browser. The server knows of them what their tokens say, and keeps none of it.</p>
+      <p class="hint">People are stored in this browser. The server knows only the claims in their tokens, and does not store them.</p>
       ${
         app.people.all.length > 0
           ? html`<ul class="cast">
@@ -76,7 +76,7 @@ function organisations(app: App) {
         : nothing
     }
     <label class="field grow">New organisation <input name="name" required maxlength="40" autocomplete="off"></label>
-    <label class="field grow">UUID <input name="id" placeholder="made up when empty" spellcheck="false" autocomplete="off"></label>
+    <label class="field grow">UUID <input name="id" placeholder="generated if empty" spellcheck="false" autocomplete="off"></label>
     <button class="button" type="submit">Add</button>
   </form>`;
 }

@@ -41,7 +41,7 @@ export function personForm(app: App, edited: Person | undefined) {
     ${
       edited
         ? nothing
-        : html`<label class="field wide">UUID <input name="id" placeholder="made up when empty" spellcheck="false" autocomplete="off"></label>`
+        : html`<label class="field wide">UUID <input name="id" placeholder="generated if empty" spellcheck="false" autocomplete="off"></label>`
     }
     <div class="form-acts">
       <button class="button primary" type="submit">${edited ? 'Save' : 'Add the person'}</button>
@@ -50,12 +50,12 @@ export function personForm(app: App, edited: Person | undefined) {
   </form>`;
 }
 
-/** A token says who somebody is: the other fields follow it. */
+/** A token defines the person, so it fills in the other fields. */
 function tokenField(app: App, edited: Person | undefined) {
   const pasted = (event: Event) => {
     const field = event.currentTarget as HTMLTextAreaElement;
     const claims = readClaims(field.value.trim());
-    field.setCustomValidity(claims || field.value === '' ? '' : 'This is no JWT');
+    field.setCustomValidity(claims || field.value === '' ? '' : 'This is not a JWT');
     if (!claims) return;
     const { userUUID, sub, entityUUID, levelOnEntity } = claims;
     const form = field.form!;

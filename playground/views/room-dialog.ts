@@ -25,15 +25,15 @@ export function roomDialog(app: App, pane: Pane) {
     <span><b>${title}</b><small>${what}</small></span>
   </label>`;
   return dialog(
-    `New room of ${person.name}`,
+    `New room for ${person.name}`,
     () => app.open(undefined),
     html`<form class="stack" @submit=${create}>
       <label class="field">Name <input name="name" maxlength="255" autocomplete="off" autofocus placeholder="Launch day"></label>
       <fieldset class="choices-list">
         <legend>Kind</legend>
-        ${kind('open', 'Group', organisation ? `Open to ${organisation.name} from level 100` : 'Others come by invitation', true)}
-        ${organisation ? kind('closed', 'Closed group', 'Others come by invitation only') : nothing}
-        ${others.length > 0 ? kind('user2user', 'Private', 'For two, whatever their organisations') : nothing}
+        ${kind('open', 'Group', organisation ? `Open to ${organisation.name} from level 100` : 'Others join by invitation', true)}
+        ${organisation ? kind('closed', 'Closed group', 'Others join by invitation only') : nothing}
+        ${others.length > 0 ? kind('user2user', 'Private', 'For two people of any organisations') : nothing}
       </fieldset>
       ${
         others.length > 0
@@ -47,7 +47,7 @@ export function roomDialog(app: App, pane: Pane) {
             </label>`
           : nothing
       }
-      ${person.level < 100 ? html`<p class="hint">Making rooms takes level 100; ${person.name} has ${person.level}. Try it, and see what the server says.</p>` : nothing}
+      ${person.level < 100 ? html`<p class="hint">Creating rooms requires level 100; ${person.name} has ${person.level}. Try it to see how the server refuses.</p>` : nothing}
       <footer>
         <button class="button primary" type="submit">Create the room</button>
       </footer>

@@ -12,8 +12,8 @@ export function roomsView(app: App, pane: Pane) {
       <button
         class="button quiet square small"
         type="button"
-        aria-label="Look for rooms again"
-        title="Look for rooms again"
+        aria-label="Reload the rooms"
+        title="Reload the rooms"
         ?disabled=${pane.isOffline}
         @click=${() => pane.loadRooms()}
       >
@@ -32,12 +32,12 @@ export function roomsView(app: App, pane: Pane) {
     </div>
     ${
       rooms === undefined
-        ? html`<p class="hint">Looking…</p>`
+        ? html`<p class="hint">Loading…</p>`
         : rooms.length === 0
           ? html`<p class="hint">
               No rooms yet.
-              <button class="link" type="button" @click=${() => app.open({ name: 'room', pane })}>Make one</button>, or have
-              somebody invite ${pane.person?.name}.
+              <button class="link" type="button" @click=${() => app.open({ name: 'room', pane })}>Create a room</button>, or ask
+              somebody to invite ${pane.person?.name}.
             </p>`
           : html`<ul>
               ${rooms.map((room) => roomRow(pane, room))}
@@ -72,7 +72,7 @@ function roomRow(pane: Pane, room: RoomListItem) {
   </li>`;
 }
 
-/** His own rule, not answered yet. */
+/** The person's own rule, not accepted or declined yet. */
 const isInvitation = (room: RoomListItem, me: string | undefined) =>
   room.entity_UUID === me && !room.accepted && !room.declined && !isBanned(room);
 

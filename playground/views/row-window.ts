@@ -1,20 +1,20 @@
-/** Messages that are rendered at the end of the conversation. */
+/** Number of rendered messages at the end of the conversation. */
 const atEnd = 120;
-/** How many come in when somebody reads on. */
+/** Number of messages that scrolling adds at a time. */
 const step = 80;
-/** Never more than these are rendered. */
+/** Upper limit of rendered messages. */
 const max = 280;
 
 interface Numbered {
   seq: number;
 }
 
-/** The part of a long conversation that is rendered: its end, or where somebody is reading. By `seq`, as messages come and go. */
+/** The rendered part of a long conversation: its end, or the part that is being read. Kept by `seq`, because indexes shift. */
 export class RowWindow {
-  /** Seq of the first and of the last message; undefined: at the end. */
+  /** The `seq` of the first and the last message; undefined at the end of the conversation. */
   #range: { first: number; last: number } | undefined;
 
-  /** To the newest messages again. */
+  /** Back to the newest messages. */
   reset(): void {
     this.#range = undefined;
   }
@@ -32,13 +32,13 @@ export class RowWindow {
     return messages.slice(from, to);
   }
 
-  /** Keeps what is rendered where it is, while messages arrive. */
+  /** Keeps the rendered rows while messages arrive. */
   hold(messages: readonly Numbered[]): void {
     const { from, to } = this.#bounds(messages);
     this.#set(messages, from, to);
   }
 
-  /** False where there is nothing earlier among these. */
+  /** Returns false if these messages have no earlier rows. */
   showEarlier(messages: readonly Numbered[]): boolean {
     const { from, to } = this.#bounds(messages);
     if (from === 0) return false;
@@ -47,7 +47,7 @@ export class RowWindow {
     return true;
   }
 
-  /** False where there is nothing later among these. */
+  /** Returns false if these messages have no later rows. */
   showLater(messages: readonly Numbered[]): boolean {
     const { from, to } = this.#bounds(messages);
     if (to === messages.length) return false;
@@ -65,7 +65,7 @@ export class RowWindow {
     if (!range) return { from: Math.max(0, messages.length - atEnd), to: messages.length };
     const from = messages.findIndex(({ seq }) => seq >= range.first);
     const to = messages.findLastIndex(({ seq }) => seq <= range.last) + 1;
-    // What was rendered has been dropped.
+    // The client has dropped the rendered messages.
     if (from < 0 || to <= from) return { from: 0, to: Math.min(atEnd, messages.length) };
     return { from, to };
   }

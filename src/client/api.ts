@@ -35,7 +35,7 @@ export type ConnectionState = 'connecting' | 'connected' | 'unauthorized' | 'clo
 
 export interface ClientEvents {
   state: ConnectionState;
-  /** A failure of the connection or the token. The client retries unless `state` says otherwise. */
+  /** A failure of the connection or the token. The client retries, unless it is `unauthorized` now. */
   error: ChatClientError;
   /** Every frame in either direction, for a console: its name, and its payload or acknowledgement. Tokens are left out. */
   frame: { direction: 'in' | 'out'; name: string; payload: unknown };

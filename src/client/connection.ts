@@ -82,7 +82,7 @@ export class Connection implements RoomConnection {
   #connectedAt = 0;
   /** A token that was not valid yet; the next link uses it. */
   #earlyToken: string | undefined;
-  /** A draining server says when clients may reconnect. */
+  /** A draining server asks clients not to reconnect earlier. */
   #reconnectNotBefore = 0;
 
   constructor(options: ClientOptions, events: ConnectionEvents, createLink: OpenLink = (...args) => new Link(...args)) {
@@ -235,6 +235,6 @@ export class Connection implements RoomConnection {
   }
 }
 
-/** The signer's clock is ahead of the service's: the token becomes valid, and the service says when. */
+/** The signer's clock is ahead of the service's: the token becomes valid after `retryAfterMs`. */
 const isNotValidYet = ({ code, retryAfterMs }: ChatClientError) =>
   code === 'UNAUTHENTICATED' && retryAfterMs !== undefined;

@@ -167,7 +167,7 @@ class RequestPacer {
   #queue: (() => void)[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** Sends the request, now or in its turn. Each request ends with `next` or `requeue`. */
+  /** Sends the request, now or after those in the queue. Each request ends with `next` or `requeue`. */
   run(request: () => void): void {
     if (this.#timer || this.#queue.length > 0) this.#queue.push(request);
     else request();

@@ -167,7 +167,7 @@ class OutgoingMessage implements Outgoing {
     this.confirmed.catch(() => {});
   }
 
-  /** A failed message may still turn out to be stored. */
+  /** A failed message may be stored all the same. */
   markSent(message: Message, rev: number): void {
     if (this.state === 'failed') this.markPending();
     this.state = 'sent';

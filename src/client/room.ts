@@ -149,7 +149,7 @@ export class Room implements ClientRoom {
   handleRemoval(code: RemovalCode): void {
     if (!this.isWanted) return;
     this.#status.removalReason = code;
-    // The answer to a pending join comes after the removal, and says whether the user is in the room.
+    // The answer to a pending join comes after the removal, and decides whether the user is in the room.
     if (this.#subscription.state !== 'joining') this.#enterRemoved();
   }
 

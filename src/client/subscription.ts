@@ -50,7 +50,7 @@ export class Subscription {
     return this.#retryTimer ? 'waiting' : 'idle';
   }
 
-  /** Joining again while joined keeps the subscription and reads the rights anew. */
+  /** Joining again while joined keeps the subscription and reads the rights again. */
   join(): void {
     const { link } = this.#connection;
     if (!link) return;

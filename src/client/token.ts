@@ -40,7 +40,7 @@ export class TokenRefresh {
 
   /**
    * The delay is a random part of the remaining time, so that clients do not refresh all together. A failed refresh is
-   * repeated until the link ends; the next link starts with a fresh token anyway.
+   * retried until the link ends; the next link starts with a fresh token anyway.
    */
   schedule(remainingMs: number): void {
     clearTimeout(this.#timer);

@@ -2,15 +2,15 @@ import { createServer as createHttpServer } from 'node:http';
 import { expect } from 'chai';
 import { createServer } from '../../src/index.ts';
 import { closeLater } from '../helpers/cleanup.ts';
-import { clientOf } from '../helpers/client.ts';
+import { createClient } from '../helpers/client.ts';
 import { testSecret } from '../helpers/people.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { ownRoom } from '../helpers/rooms.ts';
 
-describe('the client of a service below a path', function () {
+describe('the client of a service that is mounted under a path', function () {
   this.timeout(60_000);
 
-  it('connects with each transport, and with those that it has by itself', async () => {
+  it('connects to a service under a path with each transport, and with the default transports', async () => {
     const server = createHttpServer((_request, response) => void response.writeHead(404).end());
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     closeLater(() => {
@@ -22,7 +22,7 @@ describe('the client of a service below a path', function () {
     closeLater(close);
     const { owner, room } = await ownRoom(url);
     for (const transports of [['websocket'], ['polling'], undefined] as const) {
-      const client = clientOf(url, owner, transports && { transports: [...transports] });
+      const client = createClient(url, owner, transports && { transports: [...transports] });
       expect(await client.room(room.id).send('below').confirmed).to.include({ content: 'below' });
     }
   });

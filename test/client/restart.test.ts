@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { clientOf, contentsOf, expectWhole, heardIn } from '../helpers/client.ts';
+import { createClient, expectNoGaps, recordMessages, toContents } from '../helpers/client.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { testSecret } from '../helpers/people.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
@@ -9,20 +9,20 @@ import { until } from '../helpers/until.ts';
 
 const contents = Array.from({ length: 90 }, (_, n) => `message ${n + 1}`);
 
-describe('the client of a service that ends and comes back', function () {
+describe('the client of a service that restarts', function () {
   this.timeout(120_000);
 
-  it('killed while it sends: everything is stored, shown and heard once, in order', async () => {
+  it('stores, shows and delivers every message once and in order if the service is killed while clients send', async () => {
     const limits = { SEND_RATE: 0, REQUEST_RATE: 0, RULE_RATE: 0, MAX_CONNECTIONS_PER_USER: 0 };
-    const place = { PORT: await freePort(), DATABASE_URL: await freshDatabase(), JWT_SECRET: testSecret };
-    const settings = { ...place, ...limits };
+    const address = { PORT: await freePort(), DATABASE_URL: await freshDatabase(), JWT_SECRET: testSecret };
+    const settings = { ...address, ...limits };
     let server = await runServer(settings);
     const { url } = server;
     const { owner, room } = await ownRoom(url);
-    const sending = clientOf(url, owner).room(room.id);
-    const listening = clientOf(url, await member(url, owner, room)).room(room.id);
+    const sending = createClient(url, owner).room(room.id);
+    const listening = createClient(url, await member(url, owner, room)).room(room.id);
     await Promise.all([sending.joined(), listening.joined()]);
-    const heard = heardIn(listening);
+    const received = recordMessages(listening);
     const sent = contents.map((content) => sending.send(content));
     const sentUpTo = (count: number) =>
       until(`${count} are sent`, () => sent.filter(({ state }) => state === 'sent').length >= count, 60_000);
@@ -31,7 +31,7 @@ describe('the client of a service that ends and comes back', function () {
     server.kill('SIGKILL');
     await server.exited;
     await until(
-      'they have noticed',
+      'both clients have lost the connection',
       () => sending.state === 'reconnecting' && listening.state === 'reconnecting',
       20_000,
     );
@@ -40,13 +40,17 @@ describe('the client of a service that ends and comes back', function () {
 
     await sentUpTo(contents.length);
     await Promise.all([sending.joined(), listening.joined()]);
-    await until('all are heard', () => heard.length >= contents.length && sending.outbox.length === 0, 20_000);
-    expect(heard).to.deep.equal(contents);
-    const fresh = clientOf(url, owner).room(room.id);
+    await until(
+      'all messages have arrived',
+      () => received.length >= contents.length && sending.outbox.length === 0,
+      20_000,
+    );
+    expect(received).to.deep.equal(contents);
+    const fresh = createClient(url, owner).room(room.id);
     await fresh.joined();
-    for (const one of [sending, listening, fresh]) {
-      expectWhole(one);
-      expect(contentsOf(one)).to.deep.equal(contents);
+    for (const room of [sending, listening, fresh]) {
+      expectNoGaps(room);
+      expect(toContents(room)).to.deep.equal(contents);
     }
   });
 });

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { openPostgres } from '../../src/database/open-store.ts';
 import { capturedLog } from '../helpers/captured-log.ts';
 import { closeLater } from '../helpers/cleanup.ts';
-import { clientOf } from '../helpers/client.ts';
+import { createClient } from '../helpers/client.ts';
 import { databaseLine } from '../helpers/database-line.ts';
 import { databaseSession } from '../helpers/database-session.ts';
 import { postgres, startNode } from '../helpers/node.ts';
@@ -106,7 +106,7 @@ async function goThrough({ sqlState, breaking, mending }: Outage): Promise<void>
   const DATABASE_URL = Object.assign(new URL(admin), { username: role }).href;
   const { url } = await startNode(postgres, { DATABASE_URL, SWEEP_SECONDS: 1 }, undefined, log.logger);
   const { owner, room } = await ownRoom(url);
-  const joined = clientOf(url, owner, { transports: ['websocket'] }).room(room.id);
+  const joined = createClient(url, owner, { transports: ['websocket'] }).room(room.id);
   await joined.joined();
 
   await run(breaking);
@@ -175,7 +175,7 @@ describe('A failover of PostgreSQL', function () {
 
     await primary.stop('SIGQUIT');
     line.leadTo(Number(new URL(standby.url).port));
-    const joined = clientOf(url, owner, { transports: ['websocket'] }).room(room.id);
+    const joined = createClient(url, owner, { transports: ['websocket'] }).room(room.id);
     const sent = joined.send('during the failover');
     await until('the standby is noticed', () => log.about('database unavailable')[0]?.sqlState === '25006', 15_000);
     expect((await rest(url).get('/readyz')).status).to.equal(503);

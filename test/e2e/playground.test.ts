@@ -131,13 +131,13 @@ describe('The playground in Chromium', () => {
     expect(await page.evaluate(`${focused} === document.querySelector("frame-list").lastElementChild`)).to.equal(true);
   });
 
-  it('shows who is banned thrown out; he cannot write, and comes back to what he missed', async () => {
+  it('shows who is banned removed; he cannot write, and comes back to what he missed', async () => {
     const { pane, messages, say } = await sample();
     await pane('Ada').getByRole('button', { name: 'Members' }).click();
     const rule = pane('Ada').getByRole('listitem', { name: 'Ben' });
     await rule.getByRole('button', { name: 'Ban Ben' }).click();
     await pane('Ben').getByRole('alert').getByText('You have been banned').waitFor(shown);
-    await pane('Ben').getByText('thrown out').waitFor(shown);
+    await pane('Ben').getByText('removed', { exact: true }).waitFor(shown);
     await pane('Ben').getByRole('navigation').getByText('banned').waitFor(shown);
     await rule.getByText('banned').waitFor(shown);
     expect(await pane('Ben').getByLabel('Message as Ben').isDisabled()).to.equal(true);
@@ -151,7 +151,7 @@ describe('The playground in Chromium', () => {
 
     await pane('Ada').getByRole('button', { name: 'Members' }).click();
     await rule.getByRole('button', { name: 'Unban Ben' }).click();
-    await pane('Ben').getByText('You are let in again').waitFor(shown);
+    await pane('Ben').getByText('You can join again').waitFor(shown);
     await pane('Ben').getByRole('button', { name: 'Join again' }).click();
     await messages('Ben').getByText('He does not hear this yet').waitFor(shown);
     await say('Ben', 'Back again');
@@ -214,7 +214,7 @@ describe('The playground in Chromium', () => {
   it('invites, and who is invited accepts; makes a private room for two', async () => {
     const { page, pane, messages, say } = await sample();
     await pane('Ada').getByRole('button', { name: 'Members' }).click();
-    await pane('Ada').getByLabel('Whom').selectOption('Cleo');
+    await pane('Ada').getByLabel('User or organisation').selectOption('Cleo');
     await pane('Ada').getByRole('button', { name: 'Invite' }).click();
     await pane('Ada').getByRole('listitem', { name: 'Cleo' }).getByText('invited').waitFor(shown);
     await pane('Ben').getByLabel('Right person').selectOption('Cleo');
@@ -259,7 +259,7 @@ describe('The playground in Chromium', () => {
       await message(Math.max(1, n)).waitFor({ state: 'attached' });
     }
     await message(1).waitFor({ state: 'attached' });
-    await log.getByText('This is where the room begins').waitFor({ state: 'attached' });
+    await log.getByText('This is the beginning of the room').waitFor({ state: 'attached' });
     // Not all of a long conversation is rendered.
     expect(await log.locator('.message').count()).to.be.at.most(280);
     expect(await message(330).count()).to.equal(0);

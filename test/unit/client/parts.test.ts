@@ -9,17 +9,17 @@ import { ClientMsgId } from '../../../src/core/log/message.ts';
 import * as protocol from '../../../src/protocol/socket-events.ts';
 import { sign, somebody } from '../../helpers/people.ts';
 
-describe('the client knows of the protocol', () => {
-  it('the namespace', () => expect(namespace).to.equal(protocol.namespace));
+describe('the parts of the client that copy the protocol', () => {
+  it('connects to the namespace of the protocol', () => expect(namespace).to.equal(protocol.namespace));
 
   for (const [code, { retry }] of Object.entries(errors)) {
-    it(`that ${code} is ${retry ? '' : 'not '}worth another try`, () => {
+    it(`${retry ? 'retries' : 'does not retry'} a request that failed with ${code}, as the table of errors says`, () => {
       expect(new ChatClientError(code as ErrorCode, '').isRetryable).to.equal(retry);
     });
   }
 });
 
-describe('the address of the client', () => {
+describe('the service URL of the client', () => {
   for (const [url, ...expected] of [
     ['https://chat.example', 'https://chat.example/rooms', '/socket.io/'],
     ['https://chat.example/', 'https://chat.example/rooms', '/socket.io/'],
@@ -28,20 +28,20 @@ describe('the address of the client', () => {
     ['http://[::1]:7777', 'http://[::1]:7777/rooms', '/socket.io/'],
     ['wss://chat.example', 'wss://chat.example/rooms', '/socket.io/'],
   ] as const) {
-    it(`of ${url} is ${expected.join(' with ')}`, () => {
+    it(`connects to ${expected.join(' with the path ')} for the URL ${url}`, () => {
       expect(parseServiceUrl(url)).to.deep.equal({ url: expected[0], path: expected[1] });
     });
   }
 
-  it('of anything else is refused', () => {
+  it('throws a TypeError for a URL that is not of a service', () => {
     for (const url of ['', 'chat.example', '/messaging', 'ftp://chat.example', 'https://chat.example?a=b']) {
       expect(() => parseServiceUrl(url), url).to.throw(TypeError, 'url must be http');
     }
   });
 });
 
-describe('the client_msg_id of the client', () => {
-  /** As it is where the file is loaded with such a `crypto`. */
+describe('the message ids of the client', () => {
+  /** Loads the module again with this `crypto`. */
   async function idsWith(crypto: unknown, name: string): Promise<string[]> {
     const descriptor = Object.getOwnPropertyDescriptor(globalThis, 'crypto')!;
     Object.defineProperty(globalThis, 'crypto', { value: crypto, configurable: true });
@@ -54,11 +54,11 @@ describe('the client_msg_id of the client', () => {
   }
 
   for (const [name, crypto] of [
-    ['is-whole', globalThis.crypto],
-    ['lacks-randomUUID', { getRandomValues: () => {} }],
+    ['is-complete', globalThis.crypto],
+    ['has-no-randomUUID', { getRandomValues: () => {} }],
     ['is-missing', undefined],
   ] as const) {
-    it(`is taken by the service, and another one each time, where crypto ${name}`, async () => {
+    it(`creates different ids that the service accepts if crypto ${name.replace('-', ' ')}`, async () => {
       const ids = await idsWith(crypto, name);
       expect(new Set(ids)).to.have.property('size', ids.length);
       for (const id of ids) ClientMsgId.parse(id);
@@ -66,19 +66,19 @@ describe('the client_msg_id of the client', () => {
   }
 });
 
-describe('the claims of the client', () => {
-  it('are those of the token', () => {
+describe('the claims that the client reads', () => {
+  it('reads the claims of a token', () => {
     const { token, user, entity } = somebody({ level: 7, name: 'Zoë ✨ — ÿ' });
     expect(decodeClaims(token)).to.deep.equal({ user, entity, level: '7' });
     expect(decodeClaims(sign({ sub: user.toUpperCase() }))).to.deep.equal({ user, entity: undefined, level: '0' });
   });
 
-  it('are unknown of what is no JWT', () => {
+  it('reads no claims of a string that is not a JWT', () => {
     for (const token of ['', 'x', 'a.b.c', 'opaque-token']) expect(decodeClaims(token), token).to.equal(undefined);
   });
 
   const [user, entity] = ['u', 'e'];
-  for (const [entity_UUID, kind, isOurs] of [
+  for (const [entity_UUID, kind, isAffected] of [
     ['u', 'user', true],
     ['u', 'any', true],
     ['u', 'entity', false],
@@ -87,33 +87,33 @@ describe('the claims of the client', () => {
     ['e', 'user', false],
     ['x', 'any', false],
   ] as const) {
-    it(`are ${isOurs ? '' : 'not '}concerned by a rule of kind ${kind} for ${entity_UUID}`, () => {
-      expect(mayAffectUser({ entity_UUID, kind }, { user, entity, level: '0' })).to.equal(isOurs);
+    it(`takes the user u of the entity e for ${isAffected ? '' : 'not '}affected by a rule of kind ${kind} for ${entity_UUID}`, () => {
+      expect(mayAffectUser({ entity_UUID, kind }, { user, entity, level: '0' })).to.equal(isAffected);
       expect(mayAffectUser({ entity_UUID, kind }, undefined)).to.equal(true);
     });
   }
 });
 
-describe('the token function', () => {
+describe('the token function of the client', () => {
   const failing: Record<string, () => unknown> = {
     'throws at once': () => {
       throw new Error('no session');
     },
     rejects: () => Promise.reject(new Error('no session')),
-    'gives nothing': () => undefined,
-    'gives an empty token': () => '',
-    'never ends': () => new Promise(() => {}),
+    'returns nothing': () => undefined,
+    'returns an empty token': () => '',
+    'never settles': () => new Promise(() => {}),
   };
   for (const [what, token] of Object.entries(failing)) {
-    it(`that ${what} is NO_TOKEN`, async () => {
+    it(`fails with NO_TOKEN if the token function ${what}`, async () => {
       const error = await fetchToken(token as () => string, 10).catch((thrown) => thrown);
       expect(error).to.be.instanceOf(ChatClientError).with.property('code', 'NO_TOKEN');
     });
   }
 });
 
-describe('the pauses of the client', () => {
-  it('double up to a limit, and differ', () => {
+describe('the backoff of the client', () => {
+  it('doubles the backoff up to the limit, and randomizes it', () => {
     const timeouts = { ...defaultTimeouts, backoffMs: 100, maxBackoffMs: 1_000 };
     for (const [failures, whole] of [
       [0, 100],
@@ -122,9 +122,9 @@ describe('the pauses of the client', () => {
       [4, 1_000],
       [5_000, 1_000],
     ] as const) {
-      const pauses = Array.from({ length: 200 }, () => computeBackoffMs(failures, timeouts));
-      expect(Math.min(...pauses)).to.be.within(whole / 2, whole * 0.6);
-      expect(Math.max(...pauses)).to.be.within(whole * 0.9, whole);
+      const delays = Array.from({ length: 200 }, () => computeBackoffMs(failures, timeouts));
+      expect(Math.min(...delays)).to.be.within(whole / 2, whole * 0.6);
+      expect(Math.max(...delays)).to.be.within(whole * 0.9, whole);
     }
   });
 });

@@ -8,22 +8,22 @@ import type { ChangeEvent } from '../../../src/client/subscription.ts';
 import type { Loose } from '../../helpers/loose.ts';
 import { until } from '../../helpers/until.ts';
 
-interface Asked {
+interface Request {
   name: string;
   payload: Loose;
-  answered(error: ChatClientError | undefined, ack?: Loose): void;
+  answer(error: ChatClientError | undefined, ack?: Loose): void;
 }
 
 const me = '00000000-0000-0000-0000-00000000000a';
-const moment = '2026-01-01T00:00:00.000Z';
+const createdAt = '2026-01-01T00:00:00.000Z';
 const info = { id: 7, name: 'a room', level_admin: 100, last_seq: 0 };
 const cursorOf = (rev: number) => `7.${rev}`;
 
 function message(seq: number, content = `${seq}`, client_msg_id: string | null = null): Loose {
-  return { ...{ id: seq, room_id: 7, seq, emitter: me, content, client_msg_id }, createdAt: moment, updatedAt: moment };
+  return { ...{ id: seq, room_id: 7, seq, emitter: me, content, client_msg_id }, createdAt, updatedAt: createdAt };
 }
 
-const said = (rev: number, ...[seq, content, id]: Parameters<typeof message>): ChangeEvent => ({
+const newMessage = (rev: number, ...[seq, content, id]: Parameters<typeof message>): ChangeEvent => ({
   name: 'message:new',
   payload: { ...message(seq, content, id), rev, cursor: cursorOf(rev) },
 });
@@ -38,40 +38,40 @@ const joined = (rev: number, more: object = {}) => ({
   ...more,
 });
 
-/** A room whose connection is the test: what it asks waits to be answered. */
-function roomOf({ maxMessages = 1_000, maxOutbox = 1_000 } = {}) {
-  const asked: Asked[] = [];
+/** A room on a fake connection: the test answers its requests. */
+function createRoom({ maxMessages = 1_000, maxOutbox = 1_000 } = {}) {
+  const requests: Request[] = [];
   const link = {
-    request: (name: string, payload: object, answered: Asked['answered']) => asked.push({ name, payload, answered }),
+    request: (name: string, payload: object, answer: Request['answer']) => requests.push({ name, payload, answer }),
   };
   const limits = { maxMessages, maxOutbox };
   const timeouts = { ...defaultTimeouts, backoffMs: 1 };
   const connection = { ...limits, timeouts, state: 'connected', link, claims: { user: me } };
   const room = new Room(connection as unknown as RoomConnection, 7, () => {});
-  const heard: string[] = [];
-  const name = <E extends keyof RoomEvents>(event: E, say: (what: RoomEvents[E]) => unknown) =>
-    room.on(event, (what) => void heard.push(`${event} ${say(what)}`));
-  name('message', ({ content }) => content);
-  name('state', (state) => state);
-  name('reset', () => room.messages.length);
+  const emitted: string[] = [];
+  const record = <E extends keyof RoomEvents>(event: E, format: (payload: RoomEvents[E]) => unknown) =>
+    room.on(event, (payload) => void emitted.push(`${event} ${format(payload)}`));
+  record('message', ({ content }) => content);
+  record('state', (state) => state);
+  record('reset', () => room.messages.length);
   let updates = 0;
   room.on('update', () => void updates++);
-  name('outgoing', ({ content, state }) => `${content} ${state}`);
+  record('outgoing', ({ content, state }) => `${content} ${state}`);
   return {
-    ...{ room, heard, asked },
+    ...{ room, emitted, requests },
     updates: () => updates,
     contents: () => room.messages.map(({ content }) => content),
-    /** The next thing it asks. */
-    async next(expected: string): Promise<Asked> {
-      await until(`${expected} is asked`, () => asked.length > 0);
-      const one = asked.shift()!;
-      expect(one.name).to.equal(expected);
-      return one;
+    /** Takes the next request. */
+    async next(expected: string): Promise<Request> {
+      await until(`${expected} is requested`, () => requests.length > 0);
+      const request = requests.shift()!;
+      expect(request.name).to.equal(expected);
+      return request;
     },
-    /** Live, with nothing said yet. */
-    async live() {
-      (await this.next('room:join')).answered(undefined, joined(0));
-      heard.length = 0;
+    /** Joins the room, which has no messages yet. */
+    async join() {
+      (await this.next('room:join')).answer(undefined, joined(0));
+      emitted.length = 0;
       return this;
     },
   };
@@ -85,158 +85,158 @@ const ackOf = (rev: number, { client_msg_id, content }: Outgoing, seq = rev) => 
   ...{ message: message(seq, content, client_msg_id), duplicate: false, rev, cursor: cursorOf(rev) },
 });
 
-describe("the client's room, told", () => {
-  it('of a message by its acknowledgement first, has it once', async () => {
-    const { room, next, contents, heard } = await roomOf().live();
-    const one = room.send('hi');
-    (await next('message:send')).answered(undefined, ackOf(1, one));
-    room.handle(said(1, 1, 'hi', one.client_msg_id));
+describe('a room of the client', () => {
+  it('shows a message once if its acknowledgement arrives before its event', async () => {
+    const { room, next, contents, emitted } = await createRoom().join();
+    const outgoing = room.send('hi');
+    (await next('message:send')).answer(undefined, ackOf(1, outgoing));
+    room.handle(newMessage(1, 1, 'hi', outgoing.client_msg_id));
     expect(contents()).to.deep.equal(['hi']);
-    expect(heard).to.deep.equal(['outgoing hi pending', 'outgoing hi sent', 'message hi']);
+    expect(emitted).to.deep.equal(['outgoing hi pending', 'outgoing hi sent', 'message hi']);
     expect(room.outbox).to.deep.equal([]);
   });
 
-  it('of a message by its announcement first, has it once, and asks no more', async () => {
-    const { room, next, contents, heard, asked } = await roomOf().live();
-    const one = room.send('hi');
-    const { answered } = await next('message:send');
-    room.handle(said(1, 1, 'hi', one.client_msg_id));
-    expect(await one.confirmed).to.include({ seq: 1 });
-    answered(undefined, ackOf(1, one));
+  it('shows a message once if its event arrives before its acknowledgement, and sends no further request', async () => {
+    const { room, next, contents, emitted, requests } = await createRoom().join();
+    const outgoing = room.send('hi');
+    const { answer } = await next('message:send');
+    room.handle(newMessage(1, 1, 'hi', outgoing.client_msg_id));
+    expect(await outgoing.confirmed).to.include({ seq: 1 });
+    answer(undefined, ackOf(1, outgoing));
     expect(contents()).to.deep.equal(['hi']);
-    expect(heard).to.deep.equal(['outgoing hi pending', 'outgoing hi sent', 'message hi']);
-    expect(asked).to.deep.equal([]);
+    expect(emitted).to.deep.equal(['outgoing hi pending', 'outgoing hi sent', 'message hi']);
+    expect(requests).to.deep.equal([]);
   });
 
-  it('of a message of its own that others came before, keeps it in the outbox until those are there', async () => {
-    const { room, next, contents, asked } = await roomOf().live();
-    const one = room.send('mine');
-    (await next('message:send')).answered(undefined, ackOf(2, one));
+  it('keeps its own message in the outbox until the messages before it have arrived', async () => {
+    const { room, next, contents, requests } = await createRoom().join();
+    const outgoing = room.send('mine');
+    (await next('message:send')).answer(undefined, ackOf(2, outgoing));
     expect(room.outbox.map(({ state }) => state)).to.deep.equal(['sent']);
     expect(contents()).to.deep.equal([]);
-    room.handle(said(1, 1, 'theirs'));
+    room.handle(newMessage(1, 1, 'theirs'));
     expect(room.outbox).to.have.length(1);
-    room.handle(said(2, 2, 'mine', one.client_msg_id));
+    room.handle(newMessage(2, 2, 'mine', outgoing.client_msg_id));
     expect(contents()).to.deep.equal(['theirs', 'mine']);
     expect(room.outbox).to.deep.equal([]);
-    expect(asked, 'a gap behind an acknowledgement is none').to.deep.equal([]);
+    expect(requests, 'an acknowledgement ahead of the events is not a gap').to.deep.equal([]);
   });
 
-  it('of something else under its client_msg_id, does not take it for its own', async () => {
-    const { room } = await roomOf().live();
-    const one = room.send('mine');
-    room.handle(said(1, 1, 'copied the id', one.client_msg_id));
-    expect(one.state).to.equal('pending');
+  it('does not confirm its message when another content arrives under the same client_msg_id', async () => {
+    const { room } = await createRoom().join();
+    const outgoing = room.send('mine');
+    room.handle(newMessage(1, 1, 'copied the id', outgoing.client_msg_id));
+    expect(outgoing.state).to.equal('pending');
   });
 
-  it('of a change behind a gap, joins again with the cursor, once, and has all of them once', async () => {
-    const { room, next, contents, asked } = await roomOf().live();
-    room.handle(said(1, 1));
-    room.handle(said(3, 3));
-    room.handle(said(4, 4));
-    const { payload, answered } = await next('room:join');
+  it('joins again with its cursor after a gap, once, and shows each missed message once', async () => {
+    const { room, next, contents, requests } = await createRoom().join();
+    room.handle(newMessage(1, 1));
+    room.handle(newMessage(3, 3));
+    room.handle(newMessage(4, 4));
+    const { payload, answer } = await next('room:join');
     expect(payload).to.deep.equal({ room_id: 7, since: cursorOf(1) });
-    room.handle(said(2, 2));
-    answered(undefined, joined(4, { recovered: true, events: [said(2, 2), said(3, 3), said(4, 4)] }));
-    room.handle(said(4, 4));
-    room.handle(said(5, 5));
+    room.handle(newMessage(2, 2));
+    answer(undefined, joined(4, { recovered: true, events: [newMessage(2, 2), newMessage(3, 3), newMessage(4, 4)] }));
+    room.handle(newMessage(4, 4));
+    room.handle(newMessage(5, 5));
     expect(contents()).to.deep.equal(['1', '2', '3', '4', '5']);
-    expect(asked).to.deep.equal([]);
+    expect(requests).to.deep.equal([]);
   });
 
-  it('of a message before the first page of history is there, has it behind the page', async () => {
-    const { room, next, contents, heard } = roomOf();
-    (await next('room:join')).answered(undefined, joined(3));
-    room.handle(said(4, 4));
+  it('shows a message that arrives before the first page of history behind that page', async () => {
+    const { room, next, contents, emitted } = createRoom();
+    (await next('room:join')).answer(undefined, joined(3));
+    room.handle(newMessage(4, 4));
     expect(contents()).to.deep.equal([]);
-    const { payload, answered } = await next('message:history');
+    const { payload, answer } = await next('message:history');
     expect(payload).to.include({ before: 4 });
-    answered(undefined, { messages: [message(2), message(3)], has_more: true });
+    answer(undefined, { messages: [message(2), message(3)], has_more: true });
     expect(contents()).to.deep.equal(['2', '3', '4']);
     expect(room.hasOlder).to.equal(true);
-    expect(heard).to.deep.equal(['state joined', 'message 4']);
+    expect(emitted).to.deep.equal(['state joined', 'message 4']);
   });
 
-  it('that too much was missed, begins anew when the page is there', async () => {
-    const { room, next, contents, heard } = await roomOf().live();
-    room.handle(said(1, 1));
+  it('resets when the page arrives if it missed too much', async () => {
+    const { room, next, contents, emitted } = await createRoom().join();
+    room.handle(newMessage(1, 1));
     room.handleDisconnect();
     room.handleConnect();
-    (await next('room:join')).answered(undefined, joined(900));
-    room.handle(said(901, 901));
+    (await next('room:join')).answer(undefined, joined(900));
+    room.handle(newMessage(901, 901));
     expect(contents()).to.deep.equal(['1']);
-    (await next('message:history')).answered(undefined, { messages: [message(900)], has_more: true });
+    (await next('message:history')).answer(undefined, { messages: [message(900)], has_more: true });
     expect(contents()).to.deep.equal(['900', '901']);
-    const told = ['message 1', 'state reconnecting', 'state joining', 'state joined', 'reset 1', 'message 901'];
-    expect(heard, 'what `reset` shows is not said again').to.deep.equal(told);
+    const expected = ['message 1', 'state reconnecting', 'state joining', 'state joined', 'reset 1', 'message 901'];
+    expect(emitted, 'no `message` for the messages of a reset').to.deep.equal(expected);
   });
 
-  it('that the page of history is not to be had, joins again with what it had', async () => {
-    const { room, next } = await roomOf().live();
-    room.handle(said(1, 1));
-    room.handle(said(9, 9));
-    (await next('room:join')).answered(undefined, joined(900));
-    (await next('message:history')).answered(refusal('INTERNAL'));
+  it('joins again with its previous cursor if the page of history fails', async () => {
+    const { room, next } = await createRoom().join();
+    room.handle(newMessage(1, 1));
+    room.handle(newMessage(9, 9));
+    (await next('room:join')).answer(undefined, joined(900));
+    (await next('message:history')).answer(refusal('INTERNAL'));
     const { payload } = await next('room:join');
     expect(payload.since).to.equal(cursorOf(1));
   });
 
-  it('of a rule of its own user, reads its rights again; of others it does not', async () => {
-    const { room, next, asked } = await roomOf().live();
+  it('reads its rights again after a change of its own rule, and not of other rules', async () => {
+    const { room, next, requests } = await createRoom().join();
     room.handle(memberChanged(1, '00000000-0000-0000-0000-00000000000b'));
     room.handle(memberChanged(2, me, 'entity'));
-    expect(asked).to.deep.equal([]);
+    expect(requests).to.deep.equal([]);
     room.handle(memberChanged(3, me));
-    (await next('room:join')).answered(undefined, joined(3, { recovered: true, rights: 'r' }));
+    (await next('room:join')).answer(undefined, joined(3, { recovered: true, rights: 'r' }));
     expect(room).to.include({ rights: 'r', state: 'joined' });
   });
 
-  it('of what a later service may say, goes on', async () => {
-    const { room, next, contents, asked } = await roomOf().live();
+  it('ignores events that it does not know, and follows their position in the log', async () => {
+    const { room, next, contents, requests } = await createRoom().join();
     room.handle({ name: 'message:edited', payload: { room_id: 7, rev: 1, cursor: cursorOf(1) } } as Loose);
-    room.handle({ name: 'somebody:types', payload: { room_id: 7 } } as Loose);
-    room.handle(said(2, 1));
+    room.handle({ name: 'typing:started', payload: { room_id: 7 } } as Loose);
+    room.handle(newMessage(2, 1));
     expect(contents()).to.deep.equal(['1']);
     room.handleDisconnect();
     room.handleConnect();
     expect((await next('room:join')).payload.since).to.equal(cursorOf(2));
-    expect(asked).to.deep.equal([]);
+    expect(requests).to.deep.equal([]);
   });
 
-  it('that it is out while it asks, believes the answer', async () => {
+  it('lets the answer to a pending join decide whether it is removed', async () => {
     for (const [answer, state] of [
       [[undefined, joined(1, { recovered: true })], 'joined'],
       [[refusal('BANNED')], 'removed'],
     ] as const) {
-      const { room, next } = await roomOf().live();
+      const { room, next } = await createRoom().join();
       room.refreshRights();
       room.handleRemoval('BANNED');
-      (await next('room:join')).answered(...(answer as [undefined, Loose]));
+      (await next('room:join')).answer(...(answer as [undefined, Loose]));
       expect(room.state).to.equal(state);
     }
   });
 
-  it('of much at once, says `update` once', async () => {
-    const { room, updates } = await roomOf().live();
+  it('emits `update` once for a hundred messages in a row', async () => {
+    const { room, updates } = await createRoom().join();
     await Promise.resolve();
     const before = updates();
-    for (let n = 1; n <= 100; n++) room.handle(said(n, n));
+    for (let n = 1; n <= 100; n++) room.handle(newMessage(n, n));
     await Promise.resolve();
     expect(updates() - before).to.equal(1);
   });
 
-  it('anything, by a listener that throws or leaves, goes on', async () => {
-    const { room, next, contents } = await roomOf().live();
+  it('continues after a listener throws, and stops after a listener leaves the room', async () => {
+    const { room, next, contents } = await createRoom().join();
     const { error } = console;
     const reported: unknown[] = [];
     console.error = (thrown: unknown) => void reported.push(thrown);
     room.on('message', () => {
-      throw new Error('of a listener');
+      throw new Error('thrown by a listener');
     });
     room.on('message', ({ seq }) => seq === 2 && room.leave());
     room.refreshRights();
-    const events = [said(1, 1), said(2, 2), said(3, 3)];
-    (await next('room:join')).answered(undefined, joined(3, { recovered: true, events }));
+    const events = [newMessage(1, 1), newMessage(2, 2), newMessage(3, 3)];
+    (await next('room:join')).answer(undefined, joined(3, { recovered: true, events }));
     console.error = error;
     expect(contents()).to.deep.equal(['1', '2']);
     expect(room.state).to.equal('left');
@@ -244,80 +244,80 @@ describe("the client's room, told", () => {
   });
 });
 
-describe("the client's outbox", () => {
-  it('lets nothing overtake a message that is refused for now', async () => {
-    const { room, next, asked } = await roomOf().live();
+describe('the outbox of the client', () => {
+  it('sends a message again before the next message if the service refuses it for now', async () => {
+    const { room, next, requests } = await createRoom().join();
     const [first, second] = [room.send('first'), room.send('second')];
-    const one = await next('message:send');
-    expect(asked).to.deep.equal([]);
+    const request = await next('message:send');
+    expect(requests).to.deep.equal([]);
     const before = performance.now();
-    one.answered(refusal('RATE_LIMITED', 30));
+    request.answer(refusal('RATE_LIMITED', 30));
     const again = await next('message:send');
     expect(performance.now() - before).to.be.above(25);
-    expect(again.payload).to.deep.equal(one.payload);
-    again.answered(undefined, ackOf(1, first));
+    expect(again.payload).to.deep.equal(request.payload);
+    again.answer(undefined, ackOf(1, first));
     expect((await next('message:send')).payload).to.include({ client_msg_id: second.client_msg_id });
   });
 
-  it('sends again under the same id when the line is up again, and in order', async () => {
-    const { room, next } = await roomOf().live();
+  it('sends unanswered messages again after a reconnect, in order and under the same ids', async () => {
+    const { room, next } = await createRoom().join();
     const first = room.send('first');
     room.send('second');
     const lost = await next('message:send');
     room.handleDisconnect();
-    lost.answered(unreachable);
+    lost.answer(unreachable);
     room.handleConnect();
     await next('room:join');
     const again = await next('message:send');
     expect(again.payload).to.deep.equal(lost.payload);
-    again.answered(undefined, { ...ackOf(1, first), duplicate: true });
+    again.answer(undefined, { ...ackOf(1, first), duplicate: true });
     expect((await next('message:send')).payload.content).to.equal('second');
   });
 
-  it('gives up a message that the service cannot take, and goes on with the next', async () => {
+  it('fails a message that the service rejects for good or five times with INTERNAL, and sends the next', async () => {
     for (const [error, times] of [
       [refusal('TOO_LARGE'), 1],
       [refusal('INTERNAL'), 5],
     ] as const) {
-      const { room, next } = await roomOf().live();
+      const { room, next } = await createRoom().join();
       const [first, second] = [room.send('first'), room.send('second')];
-      for (let n = 0; n < times; n++) (await next('message:send')).answered(error);
+      for (let n = 0; n < times; n++) (await next('message:send')).answer(error);
       expect(first).to.include({ state: 'failed', error });
       expect(await first.confirmed.catch((reason) => reason)).to.equal(error);
-      (await next('message:send')).answered(undefined, ackOf(1, second));
+      (await next('message:send')).answer(undefined, ackOf(1, second));
       expect(room.outbox).to.deep.equal([first]);
     }
   });
 
-  it('has sent one that it gave up, where it is announced after all', async () => {
-    const { room, next } = await roomOf().live();
-    const one = room.send('lost');
-    for (let n = 0; n < 5; n++) (await next('message:send')).answered(refusal('INTERNAL'));
-    room.handle(said(1, 1, 'lost', one.client_msg_id));
-    expect(one).to.include({ state: 'sent', error: undefined });
-    expect(await one.confirmed).to.include({ seq: 1 });
+  it('marks a failed message as sent if its event arrives after all', async () => {
+    const { room, next } = await createRoom().join();
+    const outgoing = room.send('lost');
+    for (let n = 0; n < 5; n++) (await next('message:send')).answer(refusal('INTERNAL'));
+    room.handle(newMessage(1, 1, 'lost', outgoing.client_msg_id));
+    expect(outgoing).to.include({ state: 'sent', error: undefined });
+    expect(await outgoing.confirmed).to.include({ seq: 1 });
     expect(room.outbox).to.deep.equal([]);
   });
 
-  it('sends a failed one again where the user wants it, behind the others, or drops it', async () => {
-    const { room, next } = await roomOf().live();
+  it('sends a failed message behind the others after retry(), and removes it after discard()', async () => {
+    const { room, next } = await createRoom().join();
     const [first, second, third] = [room.send('first'), room.send('second'), room.send('third')];
-    for (let n = 0; n < 2; n++) (await next('message:send')).answered(refusal('TOO_LARGE'));
+    for (let n = 0; n < 2; n++) (await next('message:send')).answer(refusal('TOO_LARGE'));
     expect(room.outbox).to.deep.equal([first, second, third]);
     first.retry();
     second.discard();
     third.discard();
     expect(room.outbox).to.deep.equal([third, first]);
-    (await next('message:send')).answered(undefined, ackOf(1, third));
+    (await next('message:send')).answer(undefined, ackOf(1, third));
     const again = await next('message:send');
     expect(again.payload.client_msg_id).to.equal(first.client_msg_id);
-    again.answered(undefined, ackOf(2, first));
+    again.answer(undefined, ackOf(2, first));
     expect(await first.confirmed).to.include({ content: 'first' });
     expect(room.outbox).to.deep.equal([]);
   });
 });
 
-describe("the client's memory of a room", () => {
+describe('the limits of the client', () => {
   const page = (first: number, last: number) => ({
     messages: Array.from({ length: last - first + 1 }, (_, n) => message(first + n)),
     has_more: first > 1,
@@ -325,65 +325,65 @@ describe("the client's memory of a room", () => {
   const seqs = ({ messages }: { messages: readonly { seq: number }[] }) => messages.map(({ seq }) => seq);
   const range = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, n) => first + n);
 
-  it('is of the latest maxMessages: the oldest is dropped, and said to be', async () => {
-    const { room } = await roomOf({ maxMessages: 3 }).live();
+  it('keeps the latest maxMessages, and emits `dropped` for the others', async () => {
+    const { room } = await createRoom({ maxMessages: 3 }).join();
     const dropped: number[] = [];
     room.on('dropped', (messages) => void dropped.push(...seqs({ messages })));
-    for (let seq = 1; seq <= 3; seq++) room.handle(said(seq, seq));
+    for (let seq = 1; seq <= 3; seq++) room.handle(newMessage(seq, seq));
     expect([room.hasOlder, dropped]).to.deep.equal([false, []]);
-    for (let seq = 4; seq <= 10; seq++) room.handle(said(seq, seq));
+    for (let seq = 4; seq <= 10; seq++) room.handle(newMessage(seq, seq));
     expect(seqs(room)).to.deep.equal([8, 9, 10]);
     expect(dropped).to.deep.equal(range(1, 7));
     expect(room.hasOlder).to.equal(true);
   });
 
-  it('of the first page is not larger, either', async () => {
-    const { room, next } = roomOf({ maxMessages: 5 });
-    (await next('room:join')).answered(undefined, joined(20));
-    (await next('message:history')).answered(undefined, page(11, 20));
+  it('keeps no more than maxMessages of the first page', async () => {
+    const { room, next } = createRoom({ maxMessages: 5 });
+    (await next('room:join')).answer(undefined, joined(20));
+    (await next('message:history')).answer(undefined, page(11, 20));
     expect(seqs(room)).to.deep.equal(range(16, 20));
     expect(room.hasOlder).to.equal(true);
   });
 
-  it('takes back what was dropped, without a gap, also if more comes meanwhile, and keeps it', async () => {
-    const { room, next } = await roomOf({ maxMessages: 3 }).live();
-    for (let seq = 1; seq <= 6; seq++) room.handle(said(seq, seq));
+  it('loads dropped messages again without a gap while new ones arrive, and keeps them', async () => {
+    const { room, next } = await createRoom({ maxMessages: 3 }).join();
+    for (let seq = 1; seq <= 6; seq++) room.handle(newMessage(seq, seq));
     const loading = room.loadOlder(2);
-    const asked = await next('message:history');
-    expect(asked.payload).to.include({ before: 4, limit: 2 });
-    room.handle(said(7, 7));
-    asked.answered(undefined, page(2, 3));
+    const request = await next('message:history');
+    expect(request.payload).to.include({ before: 4, limit: 2 });
+    room.handle(newMessage(7, 7));
+    request.answer(undefined, page(2, 3));
     await loading;
     expect(seqs(room)).to.deep.equal(range(2, 7));
-    room.handle(said(8, 8));
-    expect(seqs(room), 'as many as there were').to.deep.equal(range(3, 8));
+    room.handle(newMessage(8, 8));
+    expect(seqs(room), 'the limit has grown with the page').to.deep.equal(range(3, 8));
   });
 
-  it('is bounded again where a page was not to be had', async () => {
-    const { room, next } = await roomOf({ maxMessages: 3 }).live();
-    for (let seq = 1; seq <= 4; seq++) room.handle(said(seq, seq));
+  it('drops messages again after a page failed to load', async () => {
+    const { room, next } = await createRoom({ maxMessages: 3 }).join();
+    for (let seq = 1; seq <= 4; seq++) room.handle(newMessage(seq, seq));
     const loading = room.loadOlder();
-    const asked = await next('message:history');
-    room.handle(said(5, 5));
-    asked.answered(new ChatClientError('TIMEOUT', 'late'));
+    const request = await next('message:history');
+    room.handle(newMessage(5, 5));
+    request.answer(new ChatClientError('TIMEOUT', 'late'));
     expect(await loading.catch(({ code }) => code)).to.equal('TIMEOUT');
-    room.handle(said(6, 6));
+    room.handle(newMessage(6, 6));
     expect(seqs(room)).to.deep.equal([4, 5, 6]);
   });
 
-  it('has an end for older pages, too', async () => {
-    const { room, next } = roomOf({ maxMessages: 2 });
-    (await next('room:join')).answered(undefined, joined(100));
-    (await next('message:history')).answered(undefined, page(51, 100));
+  it('rejects loadOlder() with LIMIT at ten times maxMessages', async () => {
+    const { room, next } = createRoom({ maxMessages: 2 });
+    (await next('room:join')).answer(undefined, joined(100));
+    (await next('message:history')).answer(undefined, page(51, 100));
     const loading = room.loadOlder(18);
-    (await next('message:history')).answered(undefined, page(81, 98));
+    (await next('message:history')).answer(undefined, page(81, 98));
     await loading;
     expect(seqs(room)).to.deep.equal(range(81, 100));
     expect(await room.loadOlder().catch(({ code }) => code)).to.equal('LIMIT');
   });
 
-  it('has an end for what is not sent: one more fails at once, and is not kept', async () => {
-    const { room } = await roomOf({ maxOutbox: 2 }).live();
+  it('fails a message with LIMIT if the outbox is full, and does not keep it', async () => {
+    const { room } = await createRoom({ maxOutbox: 2 }).join();
     const kept = [room.send('1'), room.send('2')];
     const refused = room.send('3');
     expect([refused.state, refused.error?.code]).to.deep.equal(['failed', 'LIMIT']);

@@ -3,13 +3,13 @@ import { RowWindow } from '../../../playground/views/row-window.ts';
 
 const messages = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, n) => ({ seq: from + n }));
 
-describe('What is rendered of a long conversation', () => {
+describe('the rendered part of a long conversation', () => {
   const ends = (window: RowWindow, all: { seq: number }[]) => {
     const rendered = window.of(all);
     return [rendered[0]?.seq, rendered.at(-1)?.seq];
   };
 
-  it('is its end, which moves with what arrives', () => {
+  it('renders the end of the conversation, and follows new messages', () => {
     const window = new RowWindow();
     expect(window.of([])).to.deep.equal([]);
     expect(ends(window, messages(1, 50))).to.deep.equal([1, 50]);
@@ -17,7 +17,7 @@ describe('What is rendered of a long conversation', () => {
     expect(ends(window, messages(1, 1_001))).to.deep.equal([882, 1_001]);
   });
 
-  it('stays where somebody is reading, whatever arrives or is loaded', () => {
+  it('keeps the rows that are being read while messages arrive or are loaded', () => {
     const window = new RowWindow();
     window.hold(messages(501, 1_000));
     expect(ends(window, messages(301, 1_100))).to.deep.equal([881, 1_000]);
@@ -26,7 +26,7 @@ describe('What is rendered of a long conversation', () => {
     expect(ends(window, messages(301, 1_100))).to.deep.equal([981, 1_100]);
   });
 
-  it('moves both ways, bounded, to either end', () => {
+  it('moves to either end, and renders at most 280 messages', () => {
     const window = new RowWindow();
     const all = messages(1, 1_000);
     let steps = 0;
@@ -40,7 +40,7 @@ describe('What is rendered of a long conversation', () => {
     expect(window.isAtEnd(all)).to.equal(true);
   });
 
-  it('is something, even where what was rendered has been dropped', () => {
+  it('renders other messages if the rendered messages have been dropped', () => {
     const window = new RowWindow();
     window.hold(messages(1, 100));
     expect(ends(window, messages(500, 1_000))).to.deep.equal([500, 619]);
