@@ -1,9 +1,16 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect } from 'chai';
-import { environment, readConfig } from '../../../src/config/config.ts';
+import { environment } from '../../../src/config/config.ts';
 import { legacyTables } from '../../../src/legacy-import/legacy-tables.ts';
 import { findingParts, findings } from '../../../src/legacy-import/report.ts';
-import { anchors, markdownIn, readDocument as read, rowsByName as rows, section } from '../../helpers/markdown.ts';
+import {
+  anchors,
+  markdownIn,
+  readDocument as read,
+  rowsByName as rows,
+  section,
+  tableRows,
+} from '../../helpers/markdown.ts';
 
 const root = new URL('../../../', import.meta.url);
 const readme = read('README.md');
@@ -12,42 +19,66 @@ const manifest = JSON.parse(read('package.json')) as Record<
   Record<string, string>
 >;
 
-describe('the README', () => {
-  const settings = rows(section(readme, '## Settings'));
+const shelves = ['docs/guides/', 'docs/protocol/', 'docs/operations/', 'docs/contributing/'];
 
-  for (const [name, schema] of Object.entries(environment.shape)) {
-    it(`has a true row for ${name}`, () => {
-      const [what, fallback] = settings.get(name) ?? [];
-      const given = (environment.parse({}) as Record<string, unknown>)[name];
-      const shown = fallback?.replaceAll(/[`,]/g, '');
-      if (name === 'HOST') expect(shown).to.include(readConfig({}).host);
-      else expect(shown).to.equal(given === undefined ? 'not set' : String(given));
-      if (schema.description) expect(what).to.include('0: off');
+describe('README.md', () => {
+  it('has at most 150 lines', () => {
+    expect(readme.split('\n')).to.have.length.at.most(151);
+  });
+
+  it('links to a page of each shelf, and to the table of settings', () => {
+    const targets = [...readme.matchAll(/\]\(([^)\s]+)\)/g)].map((match) => match[1]!);
+    expect(shelves.filter((shelf) => !targets.some((target) => target.startsWith(shelf)))).to.deep.equal([]);
+    expect(targets).to.include('docs/operations/settings.md');
+  });
+
+  it('repeats figures of the benchmarks as they are', () => {
+    const figures = (text: string) =>
+      tableRows(text)
+        .map((cells) => cells.slice(1).join(' | '))
+        .filter((cells) => /\d/.test(cells));
+    const shown = figures(section(readme, '## How fast it is'));
+    expect(shown).to.have.length.above(3);
+    expect(figures(section(read('docs/contributing/benchmarks.md'), '## Results'))).to.include.members(shown);
+  });
+});
+
+describe('README.md and the guides', () => {
+  for (const path of ['README.md', ...markdownIn('docs/guides/'), 'examples/README.md', 'playground/README.md']) {
+    it(`${path} runs scripts that exist`, () => {
+      const run = [...read(path).matchAll(/npm (?:run (?:-s )?)?([a-z]+(?::[a-z]+)?)/g)].map((match) => match[1]!);
+      const known = [...Object.keys(manifest.scripts), 'ci', 'exec', 'install', 'pack', 'registry'];
+      expect(run.filter((name) => !known.includes(name))).to.deep.equal([]);
     });
   }
 
-  it('has no settings that there are not', () => {
-    const names = [...settings.keys()].filter((name) => /^[A-Z_]+$/.test(name));
-    expect(names).to.have.members(Object.keys(environment.shape));
+  it('docs/guides/README.md lists every guide', () => {
+    const linked = [...read('docs/guides/README.md').matchAll(/\]\(([a-z-]+\.md)\)/g)].map(([, page]) => page!);
+    const pages = markdownIn('docs/guides/').map((path) => path.slice('docs/guides/'.length));
+    expect(linked).to.have.members(pages.filter((page) => page !== 'README.md'));
   });
+});
 
-  it('gives a reason for every dependency', () => {
-    const reasons = rows(section(readme, '## Dependencies'));
-    const named = [...reasons.keys()].flatMap((names) => names.split(', '));
-    const all = [manifest.dependencies, manifest.optionalDependencies, manifest.devDependencies].flatMap(Object.keys);
-    const isNamed = (name: string) => named.includes(name) || named.includes(name.replace(/\/.*/, '/*'));
-    expect(all.filter((name) => !isNamed(name))).to.deep.equal([]);
-    expect(named.filter((name) => name !== 'package' && !name.startsWith('-') && !isKnown(name))).to.deep.equal([]);
-    function isKnown(name: string): boolean {
-      return all.some((known) => known === name || (name.endsWith('/*') && known.startsWith(name.slice(0, -1))));
-    }
-  });
+describe('docs/contributing/dependencies.md', () => {
+  const page = read('docs/contributing/dependencies.md');
+  const namesIn = (title: string) => {
+    const names = [...rows(section(page, title)).keys()].filter((name) => name !== 'package');
+    return names.flatMap((cell) => cell.split(', '));
+  };
+  const tables = [
+    ['## In production', [manifest.dependencies, manifest.optionalDependencies].flatMap(Object.keys)],
+    ['## In development', Object.keys(manifest.devDependencies)],
+  ] as const;
 
-  it('runs scripts that there are', () => {
-    const run = [...readme.matchAll(/npm (?:run (?:-s )?)?([a-z:]+)/g)].map((match) => match[1]!);
-    const known = [...Object.keys(manifest.scripts), 'ci', 'exec', 'install', 'pack'];
-    expect(run.filter((name) => !known.includes(name))).to.deep.equal([]);
-  });
+  for (const [title, installed] of tables) {
+    it(`gives a reason for every package, and for no other, under "${title}"`, () => {
+      const named = namesIn(title);
+      const covers = (name: string, known: string) =>
+        name === known || (name.endsWith('/*') && known.startsWith(name.slice(0, -1)));
+      expect(installed.filter((known) => !named.some((name) => covers(name, known)))).to.deep.equal([]);
+      expect(named.filter((name) => !installed.some((known) => covers(name, known)))).to.deep.equal([]);
+    });
+  }
 });
 
 describe('docs/guides/migrating.md', () => {
@@ -76,22 +107,17 @@ describe('docs/guides/migrating.md', () => {
 describe('README.es.md', () => {
   const spanish = read('README.es.md');
 
-  it('has the settings of README.md, with the same defaults', () => {
-    const inSpanish = (text = '') => text.replace('not set', 'sin definir').replace(' with ', ' con ');
-    const defaults = (text: string, title: string) =>
-      [...rows(section(text, title))].map(([name, [, fallback]]) => [name, inSpanish(fallback)]);
-    expect(defaults(spanish, '## Ajustes').slice(1)).to.deep.equal(defaults(readme, '## Settings').slice(1));
-  });
-
   it('has the same parts, commands, figures and links', () => {
     const bare = (text: string) => text.replaceAll(/ *\/\/.*$/gm, '');
     const blocks = (text: string) => [...text.matchAll(/^```\w+\n[\s\S]*?^```$/gm)].map(([block]) => bare(block));
     expect(blocks(spanish)).to.deep.equal(blocks(readme));
     const titles = (text: string) => [...text.matchAll(/^#+ /gm)].length;
     expect(titles(spanish)).to.equal(titles(readme));
-    const figures = (text: string, title: string) =>
-      [...section(text, title).matchAll(/\| ([\d.,]+)/g)].map(([, figure]) => figure!.replaceAll(/[.,]/g, ''));
-    expect(figures(spanish, '## Qué rapidez tiene')).to.deep.equal(figures(readme, '## How fast'));
+    const figures = (text: string) =>
+      [...text.matchAll(/\d[\d.,]*/g)].map(([figure]) => figure.replaceAll(/[.,]/g, ''));
+    expect(figures(spanish)).to.deep.equal(figures(readme));
+    const names = (text: string) => tableRows(text).map(([first]) => /^(`[^`]+`|\[docs)/.exec(first!)?.[0]);
+    expect(names(spanish)).to.deep.equal(names(readme));
     const targets = (text: string) => [...text.matchAll(/\]\(((?!README)[^)\s]+)\)/g)].map((match) => match[1]);
     expect(targets(spanish)).to.deep.equal(targets(readme));
   });
