@@ -1,4 +1,4 @@
-import type { ConnectionLeases } from '../cluster/connection-leases.ts';
+import type { ConnectionLeases } from '../cluster/shared-limits.ts';
 import { ChatError } from '../core/errors.ts';
 import type { Uuid } from '../core/ids.ts';
 

@@ -1,22 +1,19 @@
 import type { RedisConnection } from './redis-connection.ts';
 
-/** Beyond this Redis cannot keep up, and what is dropped is found in the log. */
+/** Beyond these limits Redis cannot keep up. The other nodes find dropped changes in the log. */
 const maxPendingMessages = 5_000;
 const maxPendingBytes = 16 * 1024 * 1024;
 
 type Publish = (connection: RedisConnection) => Promise<number>;
 
 export interface PublishEvents {
-  /** Called for each that did not get there. */
+  /** Called for each message that did not reach Redis. */
   onLost(error: unknown): void;
-  /** The first one that got there after some were lost. */
+  /** Called for the first message that reaches Redis after a loss. */
   onRecovered(): void;
 }
 
-/**
- * Sends to Redis what nobody waits for: in the order of the calls, never failing, and never keeping more than so much
- * of it.
- */
+/** Publishes to Redis in the order of the calls. It never throws, and the messages in flight are bounded. */
 export class BoundedPublisher {
   readonly #connection: () => RedisConnection;
   readonly #events: PublishEvents;
@@ -29,14 +26,14 @@ export class BoundedPublisher {
     this.#events = events;
   }
 
-  /** What is on its way. */
+  /** The messages in flight. */
   get pending(): { messages: number; bytes: number } {
     return { messages: this.#count, bytes: this.#bytes };
   }
 
   async publish(bytes: number, publish: Publish): Promise<number> {
     if (this.#count >= maxPendingMessages || this.#bytes >= maxPendingBytes) {
-      this.#handleLoss(new Error('More is to be published than Redis takes'));
+      this.#handleLoss(new Error('The publish buffer is full: Redis does not keep up'));
       return 0;
     }
     this.#count += 1;

@@ -1,6 +1,7 @@
 /**
- * Recognises by a few bytes what this node has published itself. Redis sends it back, and an adapter reads all of it
- * before it drops it. The sharded adapter ends its JSON with the name of the server, the classic one begins with it.
+ * Recognizes by a few bytes the messages that this node published itself. Redis delivers them to their publisher too,
+ * and an adapter decodes a whole message before it drops it. The sharded adapter's JSON ends with the name of the server,
+ * the classic adapter's MessagePack begins with it.
  */
 export class EchoFilter {
   #suffix: Buffer | undefined;
@@ -21,7 +22,7 @@ export class EchoFilter {
   }
 }
 
-/** As MessagePack has them. */
+/** Type bytes of MessagePack. */
 const arrayOfThree = 0x93;
 const stringMask = 0xe0;
 const shortString = 0xa0;

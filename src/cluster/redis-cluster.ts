@@ -1,13 +1,19 @@
 import { randomBytes } from 'node:crypto';
+import { createAdapter, createShardedAdapter } from '@socket.io/redis-adapter';
 import type { Logger } from 'pino';
 import { createFailureLog } from '../observability/failure-log.ts';
-import { type ConnectionLeases, createRedisLeases } from './connection-leases.ts';
-import { type AdapterChoice, chooseAdapter, createNodesAdapter } from './redis-adapter.ts';
-import { describeRedis } from './redis-connection.ts';
-import { findHint } from './redis-hints.ts';
-import { RedisPubSub, ReplicaError } from './redis-pubsub.ts';
-import { createSharedSpending, type SharedSpending } from './shared-spending.ts';
-import { type BusEvents, createSocketioRoomBus, type SocketioRoomBus } from './socketio-room-bus.ts';
+import { describeRedis, findHint, type RedisKind } from './redis-connection.ts';
+import { ReplicaError } from './redis-health.ts';
+import { RedisPubSub } from './redis-pubsub.ts';
+import {
+  type ConnectionLeases,
+  createRedisLeases,
+  createSharedSpending,
+  type SharedSpending,
+} from './shared-limits.ts';
+import { type BusEvents, createSocketioRoomBus, type NodesAdapter, type SocketioRoomBus } from './socketio-room-bus.ts';
+
+export type AdapterChoice = 'auto' | 'sharded' | 'classic';
 
 export interface RedisSettings {
   /** One server, or several nodes of a Cluster. */
@@ -18,27 +24,27 @@ export interface RedisSettings {
 
 interface Collaborators {
   settings: RedisSettings;
-  /** The same for the nodes of one service, another one for another service on the same Redis. */
+  /** The nodes of one service share it; other services on the same Redis have another. */
   service: string;
   logger: Logger;
   events: BusEvents & { lost(): void; leaseFailed(): void };
 }
 
-/** The other nodes, over Redis. While that is away this node is alone, and the sweep finds what the others have done. */
+/** The link to the other nodes. While Redis is unavailable this node is alone, and reconciliation finds the changes of the others. */
 export interface RedisNodes extends Pick<SocketioRoomBus, 'bus' | 'signals'> {
   leases: ConnectionLeases;
-  /** What users have taken from their buckets on all nodes. */
+  /** What users have spent from their buckets on all nodes. */
   spending: SharedSpending;
   readonly isUp: boolean;
-  /** What is on its way to Redis. */
+  /** The messages in flight to Redis. */
   readonly pendingPublishes: { messages: number; bytes: number };
   close(): Promise<void>;
 }
 
-/** A start does not fail for want of Redis, nor wait for it longer than this. */
+/** A start neither fails without Redis nor waits for it longer than this. */
 const startTimeoutMs = 3_000;
 const retryDelayMs = 1_000;
-const upMessage = 'the line to the other nodes is up';
+const upMessage = 'bus connected';
 
 export async function connectRedisNodes({ settings, service, logger, events }: Collaborators): Promise<RedisNodes> {
   const nodeId = randomBytes(6).toString('hex');
@@ -46,16 +52,16 @@ export async function connectRedisNodes({ settings, service, logger, events }: C
   const { bus, signals, attach, onSubscribed, onLost, onResumed, close } = createSocketioRoomBus(events);
   let pubsub: RedisPubSub | undefined;
   const connectionLog = createFailureLog(logger, {
-    failing: 'the line to the other nodes is down; the sweep stands in for it',
+    failing: 'bus disconnected; changes of other nodes arrive by reconciliation',
     recovered: upMessage,
   });
   const publishLog = createFailureLog(logger, {
-    failing: 'a change did not get to the other nodes; their sweep finds it',
-    recovered: 'changes get to the other nodes again',
+    failing: 'publish failed; other nodes receive the change by reconciliation',
+    recovered: 'publishing works again',
   });
   const leaseLog = createFailureLog(logger, {
-    failing: 'connections of users cannot be counted in Redis; each node counts its own',
-    recovered: 'connections of users are counted in Redis again',
+    failing: 'counting user connections in Redis failed; each node counts its own',
+    recovered: 'user connections are counted in Redis again',
   });
   const leases = createRedisLeases(() => pubsub, nodeId, prefix, {
     failed(error) {
@@ -65,8 +71,8 @@ export async function connectRedisNodes({ settings, service, logger, events }: C
     recovered: leaseLog.recovered,
   });
   const spendingLog = createFailureLog(logger, {
-    failing: 'requests of users cannot be counted in Redis; each node counts its own',
-    recovered: 'requests of users are counted in Redis again',
+    failing: 'counting user requests in Redis failed; each node counts its own',
+    recovered: 'user requests are counted in Redis again',
   });
   const spending = createSharedSpending(() => pubsub, prefix, {
     failed: (error) => spendingLog.failed(error, findHint(error)),
@@ -96,7 +102,7 @@ export async function connectRedisNodes({ settings, service, logger, events }: C
       onRejected: events.rejected,
       onLost(error) {
         onLost();
-        if (error instanceof ReplicaError) return; // said by `down`
+        if (error instanceof ReplicaError) return; // `onDown` has reported it
         events.lost();
         publishLog.failed(error, findHint(error));
       },
@@ -107,8 +113,8 @@ export async function connectRedisNodes({ settings, service, logger, events }: C
 
   async function openWithRetry(): Promise<void> {
     const openLog = createFailureLog(logger, {
-      failing: 'Redis cannot be reached; trying again',
-      recovered: 'Redis is reached',
+      failing: 'connecting to Redis failed; retrying',
+      recovered: 'connected to Redis',
       level: 'error',
     });
     while (!hasEnded && !pubsub) {
@@ -138,6 +144,30 @@ export async function connectRedisNodes({ settings, service, logger, events }: C
       close();
       await pubsub?.close();
     },
+  };
+}
+
+/** `auto` chooses the sharded adapter if Redis supports it. Nodes with different adapters do not reach each other. */
+function chooseAdapter({ hasShardedPubSub }: RedisKind, choice: AdapterChoice): Exclude<AdapterChoice, 'auto'> {
+  if (choice !== 'auto') return choice;
+  return hasShardedPubSub ? 'sharded' : 'classic';
+}
+
+function createNodesAdapter(pubsub: RedisPubSub, kind: Exclude<AdapterChoice, 'auto'>, prefix: string): NodesAdapter {
+  return kind === 'sharded'
+    ? createShardedAdapter(pubsub, pubsub, { channelPrefix: prefix, subscriptionMode: 'dynamic' })
+    : createAdapter(pubsub, createRoomsOnlyClient(pubsub), { key: prefix });
+}
+
+/** Nodes send each other no requests, and an error in the classic adapter's answer to a request would be uncaught. */
+function createRoomsOnlyClient(pubsub: RedisPubSub) {
+  return {
+    pSubscribe: pubsub.pSubscribe.bind(pubsub),
+    pUnsubscribe: pubsub.pUnsubscribe.bind(pubsub),
+    async subscribe() {},
+    async unsubscribe() {},
+    on: pubsub.on.bind(pubsub),
+    off: pubsub.off.bind(pubsub),
   };
 }
 

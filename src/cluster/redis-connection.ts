@@ -1,14 +1,14 @@
 import { createClient, createCluster, defineScript, ErrorReply } from 'redis';
 
-/** What Redis itself answered, as opposed to a connection that failed. */
+/** An error that Redis itself answered, as opposed to a connection that failed. */
 export { ErrorReply };
 
 type ChannelListener = (message: Buffer, channel: Buffer) => void;
 
-/** What we ask of a Redis connection, be it to one server or to a Cluster. */
+/** The commands that are used of a Redis client, whether it connects to one server or to a Cluster. */
 export interface RedisConnection {
   connect(): Promise<unknown>;
-  /** Waits for what is on its way. */
+  /** Waits for the commands in flight. */
   close(): Promise<unknown>;
   destroy(): void;
   on(event: string, listener: (...args: never[]) => void): unknown;
@@ -20,27 +20,27 @@ export interface RedisConnection {
   unsubscribe(channel: string): Promise<unknown>;
   pUnsubscribe(pattern: string): Promise<unknown>;
   sUnsubscribe(channel: string): Promise<unknown>;
-  /** 1: the lease is taken or renewed; 0: there are `most` of them already (0: no limit). */
+  /** 1: the lease is acquired or renewed; 0: `maxLeases` exist already. A `maxLeases` of 0 is no limit. */
   lease(key: string, holder: string, maxLeases: number, leaseMs: number): Promise<number>;
-  /** Takes so much from a bucket that all nodes share; how long it takes until it is full again. In ms. */
+  /** Spends from a bucket that all nodes share. Resolves with the time in ms until the bucket is full again. */
   spend(key: string, spentMs: number, maxMs: number): Promise<number>;
   zRem(key: string, member: string): Promise<number>;
 }
 
-/** How to reach it, and what it can do. */
+/** How to connect to a Redis, and what it supports. */
 export interface RedisKind {
   urls: readonly string[];
   isCluster: boolean;
-  /** Redis 7 and Valkey: a node hears only the rooms that it serves. */
+  /** Redis 7 and Valkey: a node receives only the rooms that it serves. */
   hasShardedPubSub: boolean;
 }
 
 const connectTimeoutMs = 5_000;
-/** A server that is paused or frozen takes a connection and answers nothing; longer than `connectTimeoutMs`, whose error says more. */
+/** A frozen server accepts a connection and answers nothing. Longer than `connectTimeoutMs`, whose error is more precise. */
 const answerTimeoutMs = 6_000;
 const maxRetryDelayMs = 1_000;
 
-/** Expired leases go, then it is counted; by the clock of Redis, so that those of the nodes may differ. */
+/** Removes expired leases, then counts. Uses the clock of Redis, because the clocks of the nodes may differ. */
 const lease = defineScript({
   NUMBER_OF_KEYS: 1,
   SCRIPT: `
@@ -60,8 +60,8 @@ return 1`,
 });
 
 /**
- * By the clock of Redis, as above. What is kept is when the bucket is full again, as a sorted set of one member: so that
- * an account needs no other commands than for the leases.
+ * Stores the time at which the bucket is full again, by the clock of Redis. It is the score of a sorted set with one
+ * member, so that an account needs no commands beyond those for the leases.
  */
 const spend = defineScript({
   NUMBER_OF_KEYS: 1,
@@ -81,9 +81,9 @@ return full - now`,
 });
 
 const clientOptions = {
-  // What cannot go out now is refused now: a message of the past would wake nobody.
+  // A command that cannot be sent now fails now: an old message is of no use to anybody.
   disableOfflineQueue: true,
-  // One timer a command costs more than the command; a connection that does not answer is given up as a whole.
+  // A timer per command costs more than the command. The heartbeat replaces a connection that does not answer.
   commandOptions: { timeout: 0 },
   scripts: { lease, spend },
 };
@@ -93,7 +93,7 @@ const socket = {
   reconnectStrategy: (tries: number) => Math.min(2 ** tries * 25, maxRetryDelayMs) * (0.75 + Math.random() / 2),
 };
 
-/** Not connected yet. A Cluster's other nodes are reached as the first one is: same account, same TLS. */
+/** Not connected yet. All nodes of a Cluster use the account and the TLS setting of the first URL. */
 export function createRedisConnection({ urls, isCluster }: Pick<RedisKind, 'urls' | 'isCluster'>): RedisConnection {
   if (!isCluster) return createClient({ url: urls[0]!, socket, ...clientOptions }) as unknown as RedisConnection;
   const { username, password, protocol } = new URL(urls[0]!);
@@ -115,12 +115,12 @@ export function createRedisConnection({ urls, isCluster }: Pick<RedisKind, 'urls
   }) as unknown as RedisConnection;
 }
 
-/** Asks the first server that answers; throws where none does. Several URLs are those of a Cluster. */
+/** Asks the first server that answers; throws if none does. Several URLs mean a Cluster. */
 export async function describeRedis(urls: readonly string[]): Promise<RedisKind> {
   let failure: unknown;
   for (const url of urls) {
     const client = createClient({ url, socket: { connectTimeout: connectTimeoutMs, reconnectStrategy: false } });
-    client.on('error', () => {}); // connect() says it
+    client.on('error', () => {}); // connect() rejects with it
     try {
       const about = await withTimeout(client.connect().then(() => readServerInfo(client)));
       const major = Number(/^redis_version:(\d+)/m.exec(about)?.[1] ?? 0);
@@ -135,7 +135,7 @@ export async function describeRedis(urls: readonly string[]): Promise<RedisKind>
   throw failure;
 }
 
-/** An account that may not ask has what every server has. */
+/** For an account without the permission the answer is empty: only what every server supports is used. */
 async function readServerInfo(client: { sendCommand(args: string[]): Promise<unknown> }): Promise<string> {
   try {
     return String(await client.sendCommand(['INFO', 'server']));
@@ -158,8 +158,8 @@ async function withTimeout<T>(answer: Promise<T>): Promise<T> {
 }
 
 /**
- * `master` or `replica`, by `HELLO`, which every account may use that may connect. Undefined for a Cluster, which sends
- * its clients to the masters by itself.
+ * `master` or `replica`, from `HELLO`, which every account that may connect may use. Undefined for a Cluster, which
+ * directs its clients to the masters by itself.
  */
 export async function readRole(
   connection: RedisConnection,
@@ -169,4 +169,51 @@ export async function readRole(
   const { sendCommand } = connection as unknown as { sendCommand(args: string[]): Promise<unknown> };
   const about = (await sendCommand.call(connection, ['HELLO'])) as { role?: unknown } | null;
   return typeof about?.role === 'string' ? about.role : undefined;
+}
+
+/** What to do about a failure of Redis, by its message. The first matching row counts. */
+const hints: readonly [RegExp, string][] = [
+  [
+    /NOPERM|executing the script can't run/,
+    'The account in REDIS_URL lacks a permission: compare `ACL GETUSER` with the rule in docs/operations/requirements.md',
+  ],
+  [/WRONGPASS|NOAUTH|invalid password/, 'The user or the password in REDIS_URL is wrong'],
+  [
+    /^READONLY|is a replica|read only replica/,
+    'REDIS_URL must lead to the master: check where its name resolves to, and whether a failover is under way',
+  ],
+  [/OOM/, 'Redis has reached maxmemory: raise it, or use an eviction policy that frees other keys'],
+  [/MISCONF/, 'Redis cannot save to its disk and refuses writes: see its log; this service needs no persistence'],
+  [/NOREPLICAS/, 'Redis has fewer replicas than min-replicas-to-write'],
+  [/LOADING/, 'Redis is loading its data; wait until it has finished'],
+  [/MASTERDOWN/, 'REDIS_URL leads to a replica whose master is down'],
+  [/DENIED|protected mode/, 'Redis is in protected mode: set a password, or bind it to a private address'],
+  [/max number of clients/, 'Redis has reached maxclients: raise it; each node uses two connections'],
+  [/CLUSTERDOWN|NodeIsNotReady|RootNodesUnavailable/i, 'The Redis Cluster is not complete: see CLUSTER INFO'],
+  [/DB index|SELECT is not allowed/, 'The database number at the end of REDIS_URL does not exist in this Redis'],
+  [
+    /unknown command/,
+    'This Redis lacks a command: the sharded adapter needs Redis 7 or Valkey; REDIS_ADAPTER=classic needs 6.2',
+  ],
+  [
+    /ERR_TLS_CERT_ALTNAME|altnames/,
+    'The certificate of Redis is for another host name: use the name in the certificate in REDIS_URL',
+  ],
+  [
+    /certificate|CERT_/i,
+    'The certificate of Redis is not trusted: set NODE_EXTRA_CA_CERTS to the file of your certificate authority',
+  ],
+  [/wrong version number|SSL|EPROTO/, 'Only one side uses TLS: rediss:// is with TLS, redis:// without'],
+  [
+    /Socket closed|ECONNRESET|Connection timeout/,
+    'Redis or a proxy closed the connection: it stopped or restarted, a limit was reached (client-output-buffer-limit, timeout), or only one side uses TLS (rediss://)',
+  ],
+  [/does not answer/, 'Redis is paused, frozen or busy, or the network drops its packets'],
+];
+
+export function findHint(error: unknown): { hint?: string } {
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
+  const text = `${String(message ?? error)} ${String(code ?? '')}`;
+  const hint = hints.find(([pattern]) => pattern.test(text))?.[1];
+  return hint === undefined ? {} : { hint };
 }

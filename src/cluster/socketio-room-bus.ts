@@ -1,39 +1,39 @@
+import { randomBytes } from 'node:crypto';
 import { type Namespace, Server } from 'socket.io';
 import { createLocalRoomBus, type RoomBus } from '../core/bus.ts';
 import type { RoomId } from '../core/ids.ts';
 import { parseBusMessage } from '../core/log/change.ts';
 import type { Signal, Signals } from '../core/signals.ts';
-import { createRelaySocket } from './relay-socket.ts';
 
-/** As Socket.IO calls it: with `new`. */
+/** Socket.IO calls it with `new`. */
 export type NodesAdapter = (namespace: Namespace) => Namespace['adapter'];
 
 export interface SocketioRoomBus {
   bus: RoomBus;
   signals: Signals;
-  /** From now on other nodes are told and heard. Until then this node is alone. */
+  /** Connects this node to the others. Until then it is alone. */
   attach(adapter: NodesAdapter): void;
-  /** From now on this channel of the adapter's is heard. */
+  /** A channel of the adapter is subscribed from now on. */
   onSubscribed(channel: string): void;
-  /** Something this node said did not get to the others. */
+  /** A message of this node did not reach the others. */
   onLost(): void;
-  /** The line is back: whatever the other nodes said may have been missed, and what is `lost` they have missed. */
+  /** The link is up again: messages of the other nodes may have been missed, and they missed what is lost. */
   onResumed(): void;
   close(): void;
 }
 
 export interface BusEvents {
-  /** A listener has thrown. */
+  /** A listener threw. */
   failed(error: unknown): void;
-  /** Another node, or somebody else, sent what is no envelope. */
+  /** A message is not an envelope, whether it is from another node or from a foreign publisher. */
   rejected(): void;
 }
 
 const toRoomName = (room: RoomId) => `room:${room}`;
-/** Every node is in it. */
+/** Every node is in this room. */
 const allNodesRoom = 'nodes';
 
-/** Nobody reads what is encoded: the one member of each room takes the packet as it is. */
+/** Nobody reads encoded packets: the relay socket in each room takes the packet itself. */
 class Encoder {
   encode(): [] {
     return [];
@@ -42,8 +42,8 @@ class Encoder {
 const noParser = { Encoder, Decoder: class {} as never };
 
 /**
- * The bus over a Socket.IO adapter: a Socket.IO server without connections, in which each room has one member per node
- * that serves it. What this node publishes its own listeners hear directly, whatever the adapter does.
+ * The bus over a Socket.IO adapter: a Socket.IO server without connections. For each room, every node that serves it has
+ * its relay socket in the Socket.IO room. This node's own listeners receive messages directly, whatever the adapter does.
  */
 export function createSocketioRoomBus({ failed, rejected }: BusEvents): SocketioRoomBus {
   const local = createLocalRoomBus(failed);
@@ -65,7 +65,7 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents): Socketio
     else rejected();
   }
 
-  /** A text, so that the adapters need not look into it for what is binary. */
+  /** The body is a JSON text, so that the adapters do not search it for binary values. */
   function parseJson(body: unknown): unknown {
     try {
       return typeof body === 'string' ? JSON.parse(body) : undefined;
@@ -103,15 +103,15 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents): Socketio
         broadcast(toRoomName(envelope.room_id), 'change', envelope);
       },
       subscribe(room, listener) {
-        const unlisten = local.subscribe(room, listener);
+        const unsubscribe = local.subscribe(room, listener);
         const before = listeners.get(room) ?? 0;
         listeners.set(room, before + 1);
         if (before === 0) remote?.namespace.adapter.addAll(remote.relayId, new Set([toRoomName(room)]));
-        let isListening = true;
+        let isSubscribed = true;
         return () => {
-          if (!isListening) return;
-          isListening = false;
-          unlisten();
+          if (!isSubscribed) return;
+          isSubscribed = false;
+          unsubscribe();
           const left = (listeners.get(room) ?? 1) - 1;
           if (left > 0) return void listeners.set(room, left);
           listeners.delete(room);
@@ -136,14 +136,14 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents): Socketio
       const relaySocket = createRelaySocket(handleMessage);
       namespace.sockets.set(relaySocket.id, relaySocket as never);
       remote = { namespace: namespace as unknown as Namespace, relayId: relaySocket.id };
-      // Its own id too, as a socket's: `except` takes out the members of rooms.
+      // Its id is a room too, as for any socket: `except` excludes the members of rooms.
       namespace.adapter.addAll(
         relaySocket.id,
         new Set([relaySocket.id, allNodesRoom, ...[...listeners.keys()].map(toRoomName)]),
       );
     },
     onSubscribed(channel) {
-      // The classic adapter hears all rooms by one pattern.
+      // The classic adapter subscribes to all rooms with one pattern.
       if (channel.endsWith('*')) return notifyMissed();
       const room = Number(/#room:(\d+)#$/.exec(channel)?.[1] ?? Number.NaN);
       if (!listeners.has(room)) return;
@@ -167,5 +167,29 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents): Socketio
       void remote?.namespace.adapter.close();
       remote = undefined;
     },
+  };
+}
+
+/**
+ * A stand-in for a socket that receives the messages of its rooms from every node before they are encoded
+ * (`Adapter.broadcast` of socket.io-adapter 2.5 calls nothing else). Its id is as long as a socket's, because the sharded
+ * adapter distinguishes sockets from rooms by that length.
+ */
+function createRelaySocket(onMessage: (name: unknown, body: unknown) => void) {
+  return {
+    id: randomBytes(10).toString('hex'),
+    client: { writeToEngine() {} },
+    notifyOutgoingListeners: ({ data }: { data: unknown }) => {
+      const [name, body] = Array.isArray(data) ? data : [];
+      onMessage(name, body);
+    },
+    handshake: {},
+    data: {},
+    rooms: new Set<string>(),
+    acks: new Map(),
+    join() {},
+    leave() {},
+    disconnect() {},
+    _onclose() {},
   };
 }

@@ -7,24 +7,24 @@ interface Subscription {
 }
 
 export interface SubscriptionEvents {
-  /** This channel is heard from now on. */
+  /** The channel is subscribed from now on. */
   onSubscribed(channel: string): void;
-  /** Called at every failed attempt; the next one follows by itself. */
+  /** Called at every failed attempt; the next attempt follows by itself. */
   onFailed(error: unknown, channel: string): void;
-  /** None is failing any more. */
+  /** No subscription is failing any more. */
   onRecovered(): void;
 }
 
 const retryDelayMs = 500;
 
 /**
- * The channels that somebody wants to hear. What is asked of one channel is done one step after the other: asked at
- * once, a subscribe that meets an unsubscribe on its way leaves the client deaf. What fails is tried again.
+ * The wanted channels. Commands for one channel run one after the other: a subscribe that overlaps an unsubscribe would
+ * leave the client without the channel. Failed commands are retried.
  */
 export class Subscriptions {
   readonly #channels = new Map<string, Subscription>();
   readonly #events: SubscriptionEvents;
-  /** Those whose last attempt failed. */
+  /** The subscriptions whose last attempt failed. */
   readonly #failing = new Set<Subscription>();
   #connection = 0;
   #hasEnded = false;
@@ -33,7 +33,7 @@ export class Subscriptions {
     this.#events = events;
   }
 
-  /** Whether a channel was asked for, was refused, and is tried again. */
+  /** Whether a wanted channel was refused and is being retried. */
   get isFailing(): boolean {
     return this.#failing.size > 0;
   }
@@ -59,7 +59,7 @@ export class Subscriptions {
     void this.#reconcile(channel);
   }
 
-  /** The connection is another one, which hears nothing yet. */
+  /** For a new connection, which has no subscriptions yet. */
   resubscribeAll(): void {
     this.#connection += 1;
     for (const [channel, subscription] of this.#channels) {
@@ -93,7 +93,7 @@ export class Subscriptions {
         if (isWanted) this.#events.onSubscribed(channel);
       } catch (error) {
         if (this.#hasEnded) break;
-        // What nobody wants to hear any more keeps nobody from hearing.
+        // A failed unsubscribe does not make the link count as down.
         if (isWanted) this.#failing.add(subscription);
         this.#events.onFailed(error, channel);
         await sleep(retryDelayMs);

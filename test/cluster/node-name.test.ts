@@ -4,7 +4,7 @@ import { somebody } from '../helpers/people.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 
 describeOneWiring('NODE_NAME', ({ startNode, url }) => {
-  it('begins the id of each session, by which a balancer finds the node', async () => {
+  it('is the prefix of each session id, by which a balancer finds the node', async () => {
     const node = await startNode({ NODE_NAME: 'chat-2' });
     for (const transport of ['polling', 'websocket']) {
       const { raw } = await socketClient(node.url, somebody(), { transports: [transport] });
@@ -13,7 +13,7 @@ describeOneWiring('NODE_NAME', ({ startNode, url }) => {
     }
   });
 
-  it('may be left out', async () => {
+  it('is optional', async () => {
     const { raw } = await socketClient(url(), somebody(), { transports: ['polling'] });
     expect(raw.io.engine.id).to.match(/^[\w-]{20}$/);
   });

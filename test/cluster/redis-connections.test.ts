@@ -23,7 +23,7 @@ async function newestChat(url: string, { token }: Person): Promise<string> {
 
 const full = 'TOO_MANY_CONNECTIONS';
 
-describe('connections of a user over two nodes', () => {
+describe('The connections of a user on two nodes', () => {
   itWithBoth('are counted together over both transports, and the newest is refused', async (adapter) => {
     const { here, there } = await redisPair({ REDIS_ADAPTER: adapter, MAX_CONNECTIONS_PER_USER: 4 });
     const person = somebody();

@@ -43,15 +43,15 @@ async function hearEachOther({ here, there }: LoggedPair): Promise<void> {
   for (const socket of [near, far]) expect(await heardBy(socket, 4)).to.deep.equal(upTo(4));
 }
 
-const isDown = 'the line to the other nodes is down';
-const isUp = 'the line to the other nodes is up';
-/** The database has warnings of its own. */
+const isDown = 'bus disconnected';
+const isUp = 'bus connected';
+/** Without the warnings of the database. */
 const warningsOn = (log: CapturedLog) => log.warnings().filter(({ msg }) => /Redis|other nodes/.test(msg));
 
-const notCounted = 'connections of users cannot be counted';
+const notCounted = 'counting user connections in Redis failed';
 
-describe('an account of Redis', () => {
-  it('with the documented rule does everything that the sharded adapter needs, and nothing is refused', async () => {
+describe('The Redis account', () => {
+  it('has all permissions for the sharded adapter with the documented rule', async () => {
     const redis = await startRedis();
     cli(redis, 'ACL', 'SETUSER', 'nano', ...ruleOf('nano'));
     const pair = await loggedPair(as('nano', redis), { REDIS_ADAPTER: 'auto', MAX_CONNECTIONS_PER_USER: 9 });
@@ -62,7 +62,7 @@ describe('an account of Redis', () => {
     expect(cli(redis, 'ACL', 'LOG')).to.equal('');
   });
 
-  it('without the pattern of the classic adapter is told of it, and works once the pattern is allowed as documented', async () => {
+  it('logs a missing permission for the pattern of the classic adapter, and works once the documented pattern is allowed', async () => {
     const redis = await startRedis();
     cli(redis, 'ACL', 'SETUSER', 'nano', ...ruleOf('nano'));
     const pair = await loggedPair(as('nano', redis), { REDIS_ADAPTER: 'classic', MAX_CONNECTIONS_PER_USER: 9 });
@@ -70,8 +70,8 @@ describe('an account of Redis', () => {
     const [warning] = pair.log.about(isDown);
     expect(warning!.err!.message).to.match(/^NOPERM/);
     expect(warning!.hint).to.contain('ACL GETUSER');
-    expect(pair.log.about(isDown), 'once for each node, however often it is tried').to.have.lengthOf(2);
-    // The page says where the pattern is found.
+    expect(pair.log.about(isDown), 'once per node, despite many retries').to.have.lengthOf(2);
+    // The documentation takes the pattern from this field.
     const pattern = String(warning!.channel);
     expect(pattern).to.match(/^nano:.+#\/#\*$/);
     const classic = ruleOf('nano-classic').map((word) =>
@@ -81,15 +81,15 @@ describe('an account of Redis', () => {
     cli(redis, 'ACL', 'SETUSER', 'nano', ...classic);
     await lines('up', pair.here, pair.there);
     await hearEachOther(pair);
-    // A node may have been up for a moment before its subscription was refused.
-    const failures = pair.log.about(isUp).map((line) => Number(line.failures ?? 0));
+    // The bus of a node may have been up briefly before its subscription was refused.
+    const failures = pair.log.about(isUp).map((entry) => Number(entry.failures ?? 0));
     expect(Math.max(...failures)).to.be.above(0);
     cli(redis, 'ACL', 'LOG', 'RESET');
     await hearEachOther(pair);
     expect(cli(redis, 'ACL', 'LOG')).to.equal('');
   });
 
-  it('that may not count connections is told of it, and talks all the same', async () => {
+  it('logs that it may not count connections, and still delivers messages', async () => {
     const redis = await startRedis();
     cli(redis, 'ACL', 'SETUSER', 'nano', ...ruleOf('nano'), '-zadd');
     const pair = await loggedPair(as('nano', redis), { MAX_CONNECTIONS_PER_USER: 9 });
@@ -99,7 +99,7 @@ describe('an account of Redis', () => {
     expect(await figure(pair.here, 'nano_messaging_bus_up')).to.equal(1);
   });
 
-  it('whose password changes is told of it, and comes back once it is right again', async () => {
+  it('logs that its password changed, and reconnects once the password is right again', async () => {
     const redis = await startRedis();
     const pair = await loggedPair(redis.url);
     cli(redis, 'CONFIG', 'SET', 'requirepass', 'another');
@@ -115,7 +115,7 @@ describe('an account of Redis', () => {
   });
 });
 
-/** A name that leads to the first of two servers, of which the other is a replica. */
+/** A host name that leads to the first of two servers, a master and its replica. */
 async function masterAndReplica(): Promise<{
   name: { url: string; leadTo(port: number): void };
   servers: [RedisServer, RedisServer];
@@ -128,8 +128,8 @@ async function masterAndReplica(): Promise<{
   return { name: { url: `redis://127.0.0.1:${line.port}`, leadTo: line.leadTo }, servers: [master, replica] };
 }
 
-describe('a Redis that is a replica', () => {
-  itWithBoth('after a failover is left for the new master, though the connection to it works', async (adapter) => {
+describe('A Redis replica', () => {
+  itWithBoth('is left for the new master after a failover, although its connection works', async (adapter) => {
     const { name, servers } = await masterAndReplica();
     const pair = await loggedPair(name.url, { REDIS_ADAPTER: adapter });
     await hearEachOther(pair);
@@ -145,7 +145,7 @@ describe('a Redis that is a replica', () => {
     await hearEachOther(pair);
   });
 
-  it('from the start is logged, the node serves, and comes up once the name leads to the master', async () => {
+  it('is logged at the start; the node serves, and its bus connects once the host name leads to the master', async () => {
     const { name, servers } = await masterAndReplica();
     name.leadTo(servers[1].port);
     const pair = await loggedPair(name.url);
@@ -159,8 +159,8 @@ describe('a Redis that is a replica', () => {
   });
 });
 
-describe('what Redis refuses or withholds', () => {
-  it('is no memory for others: connections are counted all the same', async () => {
+describe('A Redis with restrictions', () => {
+  it('still counts connections if maxmemory is reached', async () => {
     const redis = await startRedis({ maxmemory: '1', 'maxmemory-policy': 'noeviction' });
     const pair = await loggedPair(redis.url, { MAX_CONNECTIONS_PER_USER: 9 });
     await hearEachOther(pair);
@@ -168,20 +168,20 @@ describe('what Redis refuses or withholds', () => {
     expect(warningsOn(pair.log)).to.deep.equal([]);
   });
 
-  it('is writes: connections are not counted, which is logged; messages are not concerned', async () => {
+  it('still delivers messages if it refuses writes, and the node logs that connections are not counted', async () => {
     const redis = await startRedis({ 'min-replicas-to-write': '1' });
     const pair = await loggedPair(redis.url, { MAX_CONNECTIONS_PER_USER: 9 });
     await hearEachOther(pair);
     expect(pair.log.about(notCounted)[0]!.err!.message).to.match(/NOREPLICAS/);
     expect(pair.log.about(notCounted)[0]!.hint).to.contain('min-replicas-to-write');
-    expect(pair.log.about(notCounted), 'once for each node').to.have.lengthOf(2);
+    expect(pair.log.about(notCounted), 'once per node').to.have.lengthOf(2);
     expect(await figure(pair.here, 'nano_messaging_bus_up')).to.equal(1);
     cli(redis, 'CONFIG', 'SET', 'min-replicas-to-write', '0');
     await hearEachOther(pair);
-    await until('it is over', () => pair.log.about('connections of users are counted in Redis again').length > 0);
+    await until('it is over', () => pair.log.about('user connections are counted in Redis again').length > 0);
   });
 
-  it('is logged with what to do about it, at the start, again after a minute only, and the node goes on', async () => {
+  it('does not prevent the start of a node, which logs the error with a hint', async () => {
     const [locked, limited, plain, paused] = await Promise.all([
       startRedis({ requirepass: 'right' }),
       startRedis({ maxclients: '1' }),
@@ -196,8 +196,8 @@ describe('what Redis refuses or withholds', () => {
       ['a wrong password', locked.url.replace('//', '//:wrong@'), 'The user or the password'],
       ['no password', locked.url, 'The user or the password'],
       ['too many clients', limited.url, 'maxclients'],
-      ['a database that there is not', `${plain.url}/99`, 'no database of this Redis'],
-      ['TLS where there is none', plain.url.replace('redis:', 'rediss:'), 'TLS'],
+      ['a database that does not exist', `${plain.url}/99`, 'does not exist in this Redis'],
+      ['TLS on a plain port', plain.url.replace('redis:', 'rediss:'), 'TLS'],
       ['a server that is paused', paused.url, 'paused, frozen'],
       ['no server', `redis://127.0.0.1:${await freePort()}`, ''],
     ];
@@ -205,7 +205,7 @@ describe('what Redis refuses or withholds', () => {
       rows.map(async ([what, url, hint]) => {
         const { logger, about } = capturedLog();
         const node = await bareNode({ urls: [url], adapter: 'auto', prefix: 'test' }, 'x', logger);
-        const said = () => about('Redis cannot be reached');
+        const said = () => about('connecting to Redis failed');
         await until(`${what} is logged`, () => said().length > 0, 10_000);
         expect(String(said()[0]!.hint ?? ''), what).to.contain(hint);
         expect(said()[0]!.level).to.equal(50);

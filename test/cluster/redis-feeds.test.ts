@@ -15,8 +15,8 @@ import {
 import { newRoom, say } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 
-describe('the feeds of two nodes', () => {
-  it('bring at once what was said between a join and its subscription, in 50 rooms', async () => {
+describe('The feeds of two nodes', () => {
+  it('deliver messages that were sent between a join and its subscription, in 50 rooms', async () => {
     const { redis, here, settings } = await redisPair({ REDIS_ADAPTER: 'sharded' });
     const proxy = await databaseLine('127.0.0.1', redis.port);
     const there = await startNode(embedded, { ...settings, REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
@@ -60,7 +60,7 @@ describe('the feeds of two nodes', () => {
     expect(after.failures).to.equal(0);
   });
 
-  it('count what came before its turn', async () => {
+  it('count changes that arrive out of order', async () => {
     const { redis, here, settings } = await redisPair({ REDIS_ADAPTER: 'classic' });
     const proxy = await databaseLine('127.0.0.1', redis.port);
     const there = await startNode(embedded, { ...settings, REDIS_URL: `redis://127.0.0.1:${proxy.port}` });

@@ -33,14 +33,14 @@ async function twoNodes(url: string, more: Settings = {}): Promise<Nodes> {
   return [await startNode(embedded, settings), await startNode(embedded, settings)];
 }
 
-describe('the kinds of Redis', () => {
+describe('The bus', () => {
   let cluster: string[] = [];
   before(async function () {
     this.timeout(60_000);
     cluster = await startRedisCluster();
   });
 
-  it('a Cluster, named by one of its nodes or by several, sharded and classic', async () => {
+  it('works with a Redis Cluster, given one node or several, sharded and classic', async () => {
     const named = [cluster[0]!, cluster.join(',')];
     const kinds = ['sharded', 'classic'].flatMap((REDIS_ADAPTER) => named.map((url) => ({ REDIS_ADAPTER, url })));
     await Promise.all(
@@ -50,7 +50,7 @@ describe('the kinds of Redis', () => {
     );
   });
 
-  it('a Cluster, of which the connections to one node break: what was missed there is looked for at once', async () => {
+  it('reconciles at once after the connections to one node of a Redis Cluster break', async () => {
     const [node] = await bareNodes(1, cluster[0]!, 'sharded');
     for (const room of upTo(30)) node!.bus.subscribe(room, () => {});
     await until('all rooms are heard', () => new Set(node!.missed.flat()).size >= 30);
@@ -72,7 +72,7 @@ describe('the kinds of Redis', () => {
     }
   });
 
-  it('an account that may not ask what the server is gets by without the sharded adapter', async () => {
+  it('uses the classic adapter if the account may not run INFO', async () => {
     const rights = ['+@all', '-info', '-ssubscribe', '-spublish'];
     const redis = await startRedis({ user: ['nano', 'on', '>secret', '~*', '&*', ...rights] });
     await hearEachOther(await twoNodes(redis.url.replace('//', '//nano:secret@'), { REDIS_ADAPTER: 'auto' }));
@@ -94,7 +94,7 @@ describe('the kinds of Redis', () => {
     expect(stranger.far.waiting).to.deep.equal([]);
   });
 
-  it('one that speaks TLS, with a certificate of its own', async () => {
+  it('works over TLS with a private certificate', async () => {
     const home = mkdtempSync(join(tmpdir(), 'nano-tls-'));
     closeLater(() => rmSync(home, { recursive: true, force: true }));
     const [keyFile, certFile] = [join(home, 'key.pem'), join(home, 'cert.pem')];

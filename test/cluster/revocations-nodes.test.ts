@@ -40,7 +40,7 @@ async function becomes(url: string, { token }: Pick<Person, 'token'>, status: nu
 }
 
 describe('Revocations on two nodes without a bus', () => {
-  it('close the connections on the other node within one sweep, and are lifted there', async () => {
+  it('close the connections on the other node within one reconciliation, and are lifted there', async () => {
     const [one, other] = (await nodesWithoutBus(await freshDatabase())) as [string, string];
     const person = somebody({ jti: randomUUID() });
     const [socket, chat] = [await socketClient(other, person), await readyChat(other, person)];
@@ -56,14 +56,14 @@ describe('Revocations on two nodes without a bus', () => {
     await becomes(one, person, 200);
   });
 
-  it('miss none of many that are written on both at once', async () => {
+  it('all reach both nodes if many are written on both at once', async () => {
     const urls = await nodesWithoutBus(await freshDatabase());
     const people = Array.from({ length: 24 }, () => somebody());
     await Promise.all(people.map(({ user }, n) => revoke(urls[n % 2]!, { userUUID: user, issued_before: now() })));
     for (const url of urls) for (const person of people) await becomes(url, person, 401);
   });
 
-  it('are heard when the database is back, which nothing is told of while it is away', async () => {
+  it('arrive once the database is available again', async () => {
     const database = new URL(await freshDatabase());
     const line = await databaseLine(database.hostname, Number(database.port));
     const [steady] = (await nodesWithoutBus(database.href, 1)) as [string];
@@ -91,7 +91,7 @@ describe('Revocations on two nodes without a bus', () => {
     await becomes(cutOff, person, 401);
   });
 
-  it('that cannot be read are a warning in the log, where neither ADMIN_TOKEN nor a jti ever is', async () => {
+  it('log a warning if they cannot be read, without ADMIN_TOKEN and without any jti', async () => {
     const database = new URL(await freshDatabase());
     const line = await databaseLine(database.hostname, Number(database.port));
     const DATABASE_URL = Object.assign(database, { host: `127.0.0.1:${line.port}` }).href;
@@ -113,7 +113,7 @@ describe('Revocations on two nodes without a bus', () => {
     expect(output).to.include('/admin/revocations').and.not.include(adminToken).and.not.include(jti);
   });
 
-  it('follow a database that is restored: what the backup does not hold is over', async () => {
+  it('end if a restored backup does not contain them', async () => {
     const database = await freshDatabase();
     const [url] = (await nodesWithoutBus(database, 1)) as [string];
     const [kept, lost, later] = [somebody(), somebody(), somebody()];
@@ -128,7 +128,7 @@ describe('Revocations on two nodes without a bus', () => {
     for (const person of [kept, later]) expect(await knock(url, person.token)).to.deep.equal(revoked);
   });
 
-  it('that were lifted are forgotten after an hour, at the next one', async () => {
+  it('are deleted an hour after they were lifted, when the next revocation is written', async () => {
     const database = await freshDatabase();
     const [url] = (await nodesWithoutBus(database, 1)) as [string];
     const [old, recent] = [await revoke(url, { jti: 'old' }), await revoke(url, { jti: 'recent' })];
@@ -153,8 +153,8 @@ describe('Revocations on two nodes without a bus', () => {
   });
 });
 
-describe('Revocations of nodes that call one another', () => {
-  it('cost one query a sweep where nothing has changed', async () => {
+describe('Revocations on nodes that exchange signals', () => {
+  it('cost one query per reconciliation while nothing changes', async () => {
     const settings = { databaseUrl: await freshDatabase(), poolSize: 2, statementTimeoutMs: 5_000 };
     const store = await openPostgres(settings);
     closeLater(() => store.close());
@@ -180,7 +180,7 @@ describe('Revocations of nodes that call one another', () => {
     }
   });
 
-  it('are known to the other one at once, long before its sweep; what fails there is said', async () => {
+  it('reach the other node at once by a signal, and a failure there is logged', async () => {
     const poolSize = 2;
     const settings = { databaseUrl: await freshDatabase(), poolSize, statementTimeoutMs: 5_000 };
     const [store, otherStore] = [await openPostgres(settings), await openPostgres(settings)];
@@ -220,7 +220,7 @@ describe('Revocations of nodes that call one another', () => {
 });
 
 describe('Revocations and a restart', () => {
-  it('outlive it in a data directory', async () => {
+  it('survive a restart with a data directory', async () => {
     const DATA_DIR = await migratedDirectory();
     const person = somebody();
     const first = await startNode(embedded, { DATA_DIR });
@@ -230,7 +230,7 @@ describe('Revocations and a restart', () => {
     expect(await knock(second.url, person.token)).to.deep.equal(revoked);
   });
 
-  it('hold from the first request of a node that starts later', async () => {
+  it('apply to the first request on a node that starts later', async () => {
     const database = await freshDatabase();
     const [url] = (await nodesWithoutBus(database, 1)) as [string];
     const person = somebody();
@@ -246,7 +246,7 @@ describe('Revocations and a restart', () => {
 describeEveryWiring('A token that is revoked while it is verified', ({ startNode }) => {
   const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 });
 
-  it('is refused everywhere, and opens nothing', async () => {
+  it('is rejected on all transports', async () => {
     const jwks = await jwksServer([published(publicKey, 'rsa')]);
     const release = jwks.hold();
     const { url } = await startNode({ JWT_SECRET: undefined, JWT_JWKS_URL: jwks.url });

@@ -27,18 +27,18 @@ async function closedAfterMs(one: string, other: string): Promise<number> {
 }
 
 describe('Revocations between nodes with Redis', () => {
-  it('close the connections on the other node within a second, without any sweep', async () => {
+  it('close the connections on the other node within a second, without reconciliation', async () => {
     const { one, other } = await twoNodes(3_600);
     expect(await closedAfterMs(one, other)).to.be.below(1_000);
   });
 
-  it('close them within one sweep while Redis is away', async () => {
+  it('close the connections on the other node within one reconciliation while Redis is unavailable', async () => {
     const { one, other, redis } = await twoNodes(1);
     await redis.kill();
     expect(await closedAfterMs(one, other)).to.be.below(1_750);
   });
 
-  it('close them at once when Redis is back, without any sweep', async () => {
+  it('close the connections on the other node when Redis is available again, without reconciliation', async () => {
     const { one, other, redis } = await twoNodes(3_600);
     const person = somebody();
     const chat = await readyChat(other, person);

@@ -50,7 +50,7 @@ export async function bareNodes(
 ): Promise<BareNode[]> {
   const settings = { urls: [url], adapter, prefix };
   const nodes = await Promise.all(Array.from({ length: count }, () => bareNode(settings, service)));
-  for (const node of nodes) await until('the line is up', () => node.isUp);
+  for (const node of nodes) await until('the bus is up', () => node.isUp);
   return nodes;
 }
 

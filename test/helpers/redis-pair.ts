@@ -80,7 +80,7 @@ export async function figure(node: { url: string }, name: string): Promise<numbe
 export async function lines(state: 'up' | 'down', ...nodes: { url: string }[]): Promise<void> {
   const wanted = state === 'up' ? 1 : 0;
   for (const node of nodes) {
-    await until(`the line is ${state}`, async () => (await figure(node, 'nano_messaging_bus_up')) === wanted, 10_000);
+    await until(`the bus is ${state}`, async () => (await figure(node, 'nano_messaging_bus_up')) === wanted, 10_000);
   }
 }
 

@@ -56,7 +56,7 @@ const layers: Layer[] = [
   {
     name: 'auth/',
     files: /^auth\//,
-    imports: [/^(auth|core|config)\//, /^database\/(store|make-directory)\.ts$/, /^cluster\/connection-leases\.ts$/],
+    imports: [/^(auth|core|config)\//, /^database\/(store|make-directory)\.ts$/, /^cluster\/shared-limits\.ts$/],
     packages: /^(?!express|socket\.io|ws$)/,
   },
   { name: 'client/', files: /^client\//, imports: [/^(core|protocol|client)\//], packages: /^socket\.io-client$/ },

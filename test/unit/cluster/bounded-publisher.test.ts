@@ -16,8 +16,8 @@ function stage() {
   return { publish, onTheirWay, lost, recoveries: () => recoveries };
 }
 
-describe('what nobody waits for', () => {
-  it('is dropped and counted, not kept, where Redis takes nothing', async () => {
+describe('BoundedPublisher', () => {
+  it('drops and counts messages beyond the limit if Redis does not answer', async () => {
     const { publish, onTheirWay, lost } = stage();
     const results = Array.from({ length: 20_000 }, () => publish(100));
     expect(onTheirWay).to.have.lengthOf(5_000);
@@ -29,7 +29,7 @@ describe('what nobody waits for', () => {
     expect(onTheirWay, 'there is room again').to.have.lengthOf(1);
   });
 
-  it('is said to arrive again, once', async () => {
+  it('reports once that messages arrive again', async () => {
     const { publish, onTheirWay, recoveries } = stage();
     const results = [publish(1), publish(1), publish(1), publish(1)];
     for (const [n, { resolve, reject }] of onTheirWay.entries()) n < 2 ? reject(new Error('refused')) : resolve(1);
@@ -37,7 +37,7 @@ describe('what nobody waits for', () => {
     expect(recoveries()).to.equal(1);
   });
 
-  it('is bounded in bytes, too', async () => {
+  it('limits the bytes in flight, too', async () => {
     const { publish, onTheirWay, lost } = stage();
     const results = Array.from({ length: 100 }, () => publish(1024 * 1024));
     expect(onTheirWay).to.have.lengthOf(16);
@@ -48,7 +48,7 @@ describe('what nobody waits for', () => {
     expect(onTheirWay).to.have.lengthOf(1);
   });
 
-  it('never fails, whatever the connection throws', async () => {
+  it('never throws, whatever the connection throws', async () => {
     const lost: unknown[] = [];
     const publisher = new BoundedPublisher(
       () => {

@@ -34,8 +34,8 @@ function server(kind: 'sharded' | 'classic', name = 'adapter of the tests') {
 const heard = (published: Published) => Buffer.from(published);
 
 for (const kind of ['sharded', 'classic'] as const) {
-  describe(`the mark of a server’s own messages [${kind}]`, () => {
-    it('is on all of its messages once it has published one, and on none of another server’s', async () => {
+  describe(`EchoFilter [${kind}]`, () => {
+    it('recognizes all messages of this server after the first, and none of another server', async () => {
       const [own, other] = [server(kind), server(kind)];
       const mark = new EchoFilter();
       mark.recordPublished(await own.says(1, 'the first'));
@@ -49,7 +49,7 @@ for (const kind of ['sharded', 'classic'] as const) {
       }
     });
 
-    it('is not forged by what somebody writes', async () => {
+    it('cannot be fooled by the content of a message', async () => {
       const [own, other] = [server(kind), server(kind)];
       const mark = new EchoFilter();
       const first = await own.says(1, 'the first');
@@ -65,7 +65,7 @@ for (const kind of ['sharded', 'classic'] as const) {
       }
     });
 
-    it('is on nothing before there is one, and on nothing that is cut short', async () => {
+    it('recognizes nothing before the first message, and no truncated message', async () => {
       const own = server(kind);
       const message = heard(await own.says(1, 'hello'));
       const mark = new EchoFilter();
@@ -79,15 +79,15 @@ for (const kind of ['sharded', 'classic'] as const) {
   });
 }
 
-describe('the mark of a server’s own messages', () => {
-  it('is not learnt from a request, which only others answer', async () => {
+describe('EchoFilter', () => {
+  it('does not learn from a request, which only other nodes answer', async () => {
     const mark = new EchoFilter();
     const request = JSON.stringify({ uid: 'own', requestId: 'one', type: 0, rooms: [] });
     mark.recordPublished(request);
     expect(mark.isEcho(Buffer.from(request))).to.equal(false);
   });
 
-  it('is the name of the server, not what is called the same in a message', () => {
+  it('compares the name of the server, not an equal field inside a message', () => {
     const mark = new EchoFilter();
     const message = (n: number, uid: string) =>
       `{"type":3,"data":{"n":0,"uid":"inside","of":${n}},"uid":"${uid}","nsp":"/"}`;
@@ -101,7 +101,7 @@ describe('the mark of a server’s own messages', () => {
     ['sharded', 'classic'],
     ['classic', 'sharded'],
   ] as const) {
-    it(`is kept for both formats, ${order[0]} first`, async () => {
+    it(`recognizes both formats, ${order[0]} first`, async () => {
       const both = order.map((kind) => server(kind));
       const mark = new EchoFilter();
       for (const one of both) mark.recordPublished(await one.says(1, 'hello'));

@@ -7,11 +7,11 @@ import { closeLater } from '../../helpers/cleanup.ts';
 import { sharedRedis, startRedis } from '../../helpers/redis.ts';
 import { until } from '../../helpers/until.ts';
 
-const deafTo = {
+const ignoredEvents = {
   ...{ onUp() {}, onDown() {}, onMissed() {}, onLost() {}, onPublished() {}, onRejected() {}, onSubscribed() {} },
 };
 
-/** A Redis that answers when the test says, and notes where two commands of one channel were on their way at once. */
+/** A Redis that answers on request, and records overlapping commands for one channel. */
 function stage() {
   const waiting: { settle: (error?: Error) => void }[] = [];
   const there = new Set<string>();
@@ -49,7 +49,7 @@ function stage() {
         subscribe: () => command(channel, () => there.add(channel)),
         unsubscribe: () => command(channel, () => there.delete(channel)),
       }),
-    /** Answers the command that waits longest; what follows from it has been asked for when this returns. */
+    /** Answers the oldest command, and lets the commands that follow from it begin. */
     async answer(error?: Error): Promise<void> {
       waiting.shift()!.settle(error);
       for (let n = 0; n < 5; n++) await Promise.resolve();
@@ -57,8 +57,8 @@ function stage() {
   };
 }
 
-describe('the subscriptions of a line', () => {
-  it('of one channel never overlap and end as wanted, whatever is asked and answered when', async () => {
+describe('Subscriptions', () => {
+  it('never overlap their commands for one channel, and end as wanted in any order of calls and answers', async () => {
     for (let run = 0; run < 200; run++) {
       const { subscriptions, want, answer, waiting, there, overlapping } = stage();
       // Bits of the run and of a hash of it: every interleaving of wishes and answers of this length.
@@ -81,7 +81,7 @@ describe('the subscriptions of a line', () => {
     }
   });
 
-  it('that fail are asked for again', async () => {
+  it('retry failed commands', async () => {
     const { subscriptions, want, answer, waiting, subscribed, there, failures, recoveries } = stage();
     want('a');
     const refusal = new Error('Redis is loading');
@@ -97,7 +97,7 @@ describe('the subscriptions of a line', () => {
     expect([...there]).to.deep.equal(['a']);
   });
 
-  it('that fail and that nobody wants any more are no failure any more', async () => {
+  it('no longer count a failed channel once it is unwanted', async () => {
     const { subscriptions, want, answer, recoveries } = stage();
     want('a');
     await answer(new Error('NOPERM'));
@@ -106,7 +106,7 @@ describe('the subscriptions of a line', () => {
     expect(subscriptions.isFailing).to.equal(false);
   });
 
-  it('are asked for anew on another connection, also one that the old connection answers late', async () => {
+  it('subscribe again on a new connection, even if the old connection answers late', async () => {
     const { subscriptions, want, answer, subscribed, waiting } = stage();
     want('there');
     await answer();
@@ -121,7 +121,7 @@ describe('the subscriptions of a line', () => {
     expect(waiting).to.deep.equal([]);
   });
 
-  it('that nobody wants any more when the line has ended ask for nothing', async () => {
+  it('send no commands after the end', async () => {
     const { subscriptions, want, answer, waiting } = stage();
     want('a');
     subscriptions.end();
@@ -130,12 +130,12 @@ describe('the subscriptions of a line', () => {
     expect(waiting).to.deep.equal([]);
   });
 
-  it('are never deaf after 100 flips of the last one leaving and another one coming, on a real Redis', async () => {
+  it('still receive messages after 100 quick changes between unsubscribe and subscribe, on a real Redis', async () => {
     const kind = await describeRedis([await sharedRedis()]);
     const name = `flips-${process.pid}`;
-    const line = new RedisPubSub(kind, `${name}:beat`, deafTo);
+    const line = new RedisPubSub(kind, `${name}:beat`, ignoredEvents);
     closeLater(() => line.close());
-    await until('the line is up', () => line.isUp);
+    await until('the link is up', () => line.isUp);
     let heard = 0;
     for (let flip = 1; flip <= 100; flip++) {
       await line.sUnsubscribe(name);
@@ -151,28 +151,28 @@ describe('the subscriptions of a line', () => {
   });
 });
 
-describe('a line', () => {
-  it('whose write is refused by a replica connects anew, and others are told that they may have missed something', async () => {
+describe('RedisPubSub', () => {
+  it('reconnects if a replica refuses a write, and reports the loss of messages', async () => {
     const kind = await describeRedis([await sharedRedis()]);
     const said: string[] = [];
     const line = new RedisPubSub(kind, `replica-${process.pid}:beat`, {
-      ...deafTo,
+      ...ignoredEvents,
       onUp: () => void said.push('up'),
       onDown: (reason) => void said.push(`down: ${(reason as Error).name}`),
       onLost: (reason) => void said.push(`lost: ${(reason as Error).name}`),
     });
     closeLater(() => line.close());
-    await until('the line is up', () => line.isUp);
+    await until('the link is up', () => line.isUp);
     const before = line.connection;
     line.handleWriteFailure(new ErrorReply('OOM command not allowed'));
     expect(line.isUp).to.equal(true);
     line.handleWriteFailure(new ErrorReply("READONLY You can't write against a read only replica."));
     expect([line.isUp, line.connection === before]).to.deep.equal([false, false]);
-    await until('the line is up', () => line.isUp);
+    await until('the link is up', () => line.isUp);
     expect(said).to.deep.equal(['up', 'lost: ReplicaError', 'down: ReplicaError', 'up']);
   });
 
-  it('that is closed while it is being made leaves no connection', async () => {
+  it('leaves no connection open if it is closed while it connects', async () => {
     const redis = await startRedis();
     const kind = await describeRedis([redis.url]);
     const client = createClient({ url: redis.url });
@@ -181,7 +181,7 @@ describe('a line', () => {
     closeLater(() => client.destroy());
     const others = async () => (await client.sendCommand<string>(['CLIENT', 'LIST'])).trim().split('\n').length - 1;
     await until('none is there', async () => (await others()) === 0);
-    await new RedisPubSub(kind, 'closing:beat', deafTo).close();
+    await new RedisPubSub(kind, 'closing:beat', ignoredEvents).close();
     await until('both have come', async () =>
       /total_connections_received:[4-9]/.test(String(await client.info('stats'))),
     );

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import type { RedisClientType } from 'redis';
-import { createRedisLeases } from '../../../src/cluster/connection-leases.ts';
 import { createRedisConnection, type RedisConnection } from '../../../src/cluster/redis-connection.ts';
+import { createRedisLeases } from '../../../src/cluster/shared-limits.ts';
 import { closeLater } from '../../helpers/cleanup.ts';
 import { startRedis } from '../../helpers/redis.ts';
 import { until } from '../../helpers/until.ts';
@@ -40,34 +40,34 @@ async function stage(): Promise<Stage> {
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-describe('the places of a user', () => {
-  it('are counted over all nodes, each holder once, and free again once released', async () => {
+describe('The connection leases of a user', () => {
+  it('are counted on all nodes together, each holder once, until they are released', async () => {
     const { node } = await stage();
     const [one, other] = [node('one'), node('other')];
     const user = randomUUID();
-    expect(await one.acquire(user, '1', 2)).to.equal('taken');
-    expect(await other.acquire(user, '1', 2)).to.equal('taken');
-    expect(await one.acquire(user, '1', 2), 'one that has its place').to.equal('taken');
+    expect(await one.acquire(user, '1', 2)).to.equal('acquired');
+    expect(await other.acquire(user, '1', 2)).to.equal('acquired');
+    expect(await one.acquire(user, '1', 2), 'a holder that is counted already').to.equal('acquired');
     expect(await other.acquire(user, '2', 2)).to.equal('full');
-    expect(await other.acquire(randomUUID(), '2', 2), 'another user').to.equal('taken');
+    expect(await other.acquire(randomUUID(), '2', 2), 'another user').to.equal('acquired');
     one.release(user, '1');
-    await until('there is a place', async () => (await other.acquire(user, '2', 2)) === 'taken');
+    await until('a lease is free', async () => (await other.acquire(user, '2', 2)) === 'acquired');
     expect(await one.acquire(user, '3', 2)).to.equal('full');
   });
 
-  it('are kept for as long as the node lives, and run out when it has died', async () => {
+  it('are renewed while their node lives, and expire after it died', async () => {
     const { node } = await stage();
     const [living, dying] = [node('living'), node('dying')];
     const user = randomUUID();
-    for (const leases of [living, dying]) expect(await leases.acquire(user, '1', 2)).to.equal('taken');
+    for (const leases of [living, dying]) expect(await leases.acquire(user, '1', 2)).to.equal('acquired');
     await pause(2 * timesMs.leaseMs);
     expect(await living.acquire(user, '2', 2), 'both are renewed').to.equal('full');
     dying.stop();
-    await until('its place is free', async () => (await living.acquire(user, '2', 2)) === 'taken');
+    await until('the lease has expired', async () => (await living.acquire(user, '2', 2)) === 'acquired');
     expect(await living.acquire(user, '3', 2)).to.equal('full');
   });
 
-  it('are renewed at once where Redis has lost them', async () => {
+  it('are renewed at once if Redis lost them', async () => {
     const { node, connection } = await stage();
     const [one, other] = [node('one'), node('other')];
     const user = randomUUID();
@@ -77,7 +77,7 @@ describe('the places of a user', () => {
     expect(await other.acquire(user, '1', 1)).to.equal('full');
   });
 
-  it('that Redis refuses to count are reported, each time, and so is that it counts again', async () => {
+  it('report each refusal by Redis, and its recovery', async () => {
     const { node, connection, failures, recoveries, line } = await stage();
     const noted: unknown[] = [];
     line.handleWriteFailure = (error) => void noted.push(error);
@@ -93,7 +93,7 @@ describe('the places of a user', () => {
     await until('it is counted', () => recoveries() > 0);
   });
 
-  it('are unknown where Redis is away or does not answer, and counted once it is back', async () => {
+  it('are unknown while Redis is unavailable or silent, and counted once it is available again', async () => {
     const { node, line, connection } = await stage();
     const [one, other] = [node('one'), node('other')];
     const user = randomUUID();
@@ -107,6 +107,6 @@ describe('the places of a user', () => {
     await until('they are counted', async () => (await count()) === 2);
     expect(await other.acquire(user, '1', 2)).to.equal('full');
     one.release(user, '1');
-    await until('there is a place', async () => (await other.acquire(user, '1', 2)) === 'taken');
+    await until('a lease is free', async () => (await other.acquire(user, '1', 2)) === 'acquired');
   });
 });

@@ -1,0 +1,57 @@
+import { expect } from 'chai';
+import { Heartbeat } from '../../../src/cluster/redis-health.ts';
+import { closeLater } from '../../helpers/cleanup.ts';
+
+const timesMs = { beatMs: 10, silenceMs: 50 };
+
+/** Runs a heartbeat for `ms` milliseconds, with or without arriving beats. */
+async function runHeartbeat(ms: number, arrives: () => boolean, meanwhile = () => {}) {
+  const counts = { beats: 0, silences: 0 };
+  const heartbeat: Heartbeat = new Heartbeat(
+    {
+      sendBeat() {
+        counts.beats += 1;
+        if (arrives()) heartbeat.handleBeat();
+      },
+      onSilent: () => void counts.silences++,
+    },
+    timesMs,
+  );
+  closeLater(() => heartbeat.stop());
+  meanwhile();
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  heartbeat.stop();
+  return counts;
+}
+
+const block = (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+
+describe('Heartbeat', () => {
+  it('reports nothing while its beats arrive', async () => {
+    const { beats, silences } = await runHeartbeat(200, () => true);
+    expect(beats).to.be.above(4);
+    expect(silences).to.equal(0);
+  });
+
+  it('reports silence repeatedly while no beat arrives, but not with every beat', async () => {
+    const { beats, silences } = await runHeartbeat(250, () => false);
+    expect(silences).to.be.within(2, 5);
+    expect(beats).to.be.above(silences);
+  });
+
+  it('does not report silence after a blocked event loop', async () => {
+    const { silences } = await runHeartbeat(
+      40,
+      () => true,
+      () => block(150),
+    );
+    expect(silences).to.equal(0);
+  });
+
+  it('sends no beats after stop()', async () => {
+    const counts = await runHeartbeat(30, () => false);
+    const { beats } = counts;
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(counts.beats).to.equal(beats);
+  });
+});
