@@ -13,7 +13,7 @@ import { connectRedisNodes, type RedisNodes } from './cluster/redis-cluster.ts';
 import type { Config, TokenKeys } from './config/config.ts';
 import { createLocalRoomBus } from './core/bus.ts';
 import { createFeedRegistry } from './core/feed/feed-registry.ts';
-import type { Broadcaster } from './core/feed/room-feed.ts';
+import type { Broadcaster } from './core/feed/subscriber.ts';
 import { createConcurrentReads } from './core/limits/concurrent-reads.ts';
 import { createRequestLimits } from './core/limits/request-limits.ts';
 import { createRightsCache } from './core/log/rights-cache.ts';

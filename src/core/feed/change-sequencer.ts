@@ -5,22 +5,22 @@ import { type Change, UnknownChangeKindError } from '../log/change.ts';
 import type { RoomLog } from '../log/room-log.ts';
 
 export interface SequencerEvents {
-  /** So many changes were read from the log because they were not heard. */
+  /** This many changes were read from the log because the bus did not bring them. */
   repaired(changes: number): void;
-  /** A change had waited for the ones before it. */
+  /** A change arrived before its predecessor. */
   reordered(): void;
-  /** A sweep has found the room behind its log. */
+  /** A reconciliation has found the room behind its log. */
   reconciled(): void;
   failed(error: unknown): void;
 }
 
-/** How a feed has come to a change: heard, or read from the log. */
+/** Who published the change; `log`: it was read from the log. */
 export type ChangeOrigin = Origin | 'log';
 
 export interface FeedEvents extends SequencerEvents {
   /** A newer version has changed the room in a way that this one does not know. `error` names the change, if it was read. */
   unknownKind(room: RoomId, error?: UnknownChangeKindError): void;
-  /** A change, which the database numbered `at` that moment of its clock, has been told to the members here. */
+  /** A change was delivered to the subscribers on this node. `at` is its commit time by the clock of the database. */
   delivered(at: number, origin: ChangeOrigin): void;
 }
 
@@ -34,19 +34,19 @@ interface Collaborators {
   log: Pick<RoomLog, 'changes'>;
   events: SequencerEvents;
   deliver: (change: Change, origin: ChangeOrigin) => void;
-  /** The log goes on with a change that cannot be understood. */
+  /** The next change of the log is of a kind that this version does not know. */
   onUnknownKind: (error: UnknownChangeKindError) => void;
 }
 
-/** How long a change waits for the ones before it until they are read from the log. */
+/** How long a change waits for its predecessors before they are read from the log. */
 const gapTimeoutMs = 30;
 const repairPageSize = 500;
-/** Beyond this the log keeps them better. */
+/** Early changes beyond this are dropped and read from the log later. */
 const maxEarly = 2_000;
 
 /**
- * A room's changes, each once and in the order of the log, whatever is heard of them and when: the next one is
- * delivered, an older one dropped, a later one held, and what never comes is read from the log.
+ * Delivers a room's changes once each and in log order, however the bus brings them: it drops duplicates, holds early
+ * changes back, and reads missing ones from the log.
  */
 export class ChangeSequencer {
   readonly #room: RoomId;
@@ -54,9 +54,9 @@ export class ChangeSequencer {
   readonly #events: SequencerEvents;
   readonly #deliver: Collaborators['deliver'];
   readonly #onUnknownKind: Collaborators['onUnknownKind'];
-  /** What was delivered last; undefined until it is known where the log stands. */
+  /** Of the last delivered change; undefined until `startAt`. */
   #position: Position | undefined;
-  /** The highest `rev` heard of. */
+  /** The highest known `rev` of the log. */
   #headRev = 0;
   readonly #early = new Map<number, ReceivedChange>();
   #gapTimer: NodeJS.Timeout | undefined;
@@ -75,7 +75,7 @@ export class ChangeSequencer {
     return this.#position;
   }
 
-  /** Begins after this position; what was heard before is kept where it follows. */
+  /** Delivers changes after this position, including those that were received before. */
   startAt(position: Position): void {
     this.#position = position;
     for (const rev of this.#early.keys()) if (rev <= position.rev) this.#early.delete(rev);
@@ -96,7 +96,7 @@ export class ChangeSequencer {
     this.expectHead(rev);
   }
 
-  /** The log has come so far: what is missing until then will be heard, or is read after a moment. */
+  /** The log has reached this `rev`. Missing changes get some time to arrive before they are read from the log. */
   expectHead(headRev: number): void {
     this.#headRev = Math.max(this.#headRev, headRev);
     if (!this.#isBehind) return;
@@ -106,7 +106,7 @@ export class ChangeSequencer {
     }, gapTimeoutMs).unref();
   }
 
-  /** The same, as read from the log just now: what is missing was not heard, and is read at once. */
+  /** Like `expectHead`, for a head that was just read from the log: missing changes are lost, and read at once. */
   catchUp(head: number): void {
     this.#headRev = Math.max(this.#headRev, head);
     if (this.#isBehind && !this.#runningRepair) this.#events.reconciled();
@@ -140,7 +140,7 @@ export class ChangeSequencer {
     return this.#position && this.#early.get(this.#position.rev + 1);
   }
 
-  /** What fails here is tried again by the next sweep. */
+  /** The next reconciliation retries a repair that fails. */
   #repair(): void {
     if (!this.#isBehind) return;
     this.#runningRepair ??= this.#readMissing()
@@ -166,10 +166,11 @@ export class ChangeSequencer {
       }
       this.#events.repaired(repaired);
       this.#deliverEarly();
-      // The log has not what was announced: the room may be gone, or a row was taken out by hand. The next sweep tells.
-      // Where it has come on, what was read had been heard meanwhile, and there is more to read.
-      if (this.#position!.rev === revBefore && this.#isBehind)
-        throw new Error(`The log of room ${this.#room} has a hole`);
+      // The position may have advanced without the read, by changes that arrived meanwhile. If it has not, the log does
+      // not contain the change: the room was deleted, or a row was removed by hand. The next reconciliation finds out.
+      if (this.#position!.rev === revBefore && this.#isBehind) {
+        throw new Error(`The log of room ${this.#room} has no change of rev ${revBefore + 1}`);
+      }
     }
   }
 }

@@ -7,12 +7,13 @@ import type { RightsCache } from '../log/rights-cache.ts';
 import type { RoomLog } from '../log/room-log.ts';
 import { runPeriodically, type TaskReport } from '../periodic.ts';
 import type { FeedEvents } from './change-sequencer.ts';
-import { type Broadcaster, RoomFeed } from './room-feed.ts';
+import { RoomFeed } from './room-feed.ts';
+import type { Broadcaster } from './subscriber.ts';
 
-/** A room that everybody has left is served a little longer: people come back, and subscribing again costs. */
+/** An empty room is kept for a while: users often return, and subscribing to the bus again is expensive. */
 const lingerMs = 5_000;
 
-/** Rooms that are read at once after an outage: the sends need the database, too. */
+/** Rooms that are read concurrently after an outage; sends need the database, too. */
 const maxConcurrentRepairs = 4;
 
 interface ActiveRoom {
@@ -22,11 +23,11 @@ interface ActiveRoom {
 }
 
 export interface FeedRegistry {
-  /** The room's feed, opened where nobody was in the room. Call `release` when a join has failed or a member has left. */
+  /** The room's feed; opens it if necessary. Call `release` after a failed join, or when a subscriber has left. */
   open(room: RoomId): RoomFeed;
   find(room: RoomId): RoomFeed | undefined;
   release(room: RoomId): void;
-  /** Compares what is served here with the log, and lets the feeds fetch what they have missed. */
+  /** Compares all feeds with the log, and lets them read what they have missed. */
   reconcile(): Promise<void>;
   readonly size: number;
   close(): void;
@@ -93,7 +94,7 @@ export function createFeedRegistry({
       const feed = active.get(room)?.feed;
       const head = heads.get(room);
       if (head !== undefined && head < revsBefore.get(room)!) {
-        events.failed(new Error(`The log of room ${room} went back to rev ${head}: the database was restored`));
+        events.failed(new Error(`The log of room ${room} went back to rev ${head}: the database has lost changes`));
         rights.invalidate(room);
         feed?.reset();
       } else {
@@ -108,7 +109,7 @@ export function createFeedRegistry({
     recovered: () => {},
   });
 
-  /** What is missed while a sweep runs is swept after it, all of it at once. */
+  /** Rooms that miss something during a reconciliation are reconciled together after it. */
   const reconcileNow = batchRuns<RoomId>((rooms) => reconcile(rooms).catch((error) => events.failed(error)));
   const unsubscribeMissed = bus.onMissed((rooms = [...active.keys()]) => reconcileNow(rooms));
 
@@ -119,7 +120,7 @@ export function createFeedRegistry({
     release(room) {
       const entry = active.get(room);
       if (!entry?.feed.isEmpty || entry.lingerTimer) return;
-      // A feed that never had a member has nothing to keep: unknown rooms must not pile up.
+      // A feed that never had a subscriber has nothing to keep; feeds of unknown rooms must not pile up.
       if (!entry.feed.hasStarted) return closeRoom(room);
       entry.lingerTimer = setTimeout(() => {
         entry.lingerTimer = undefined;
@@ -138,7 +139,7 @@ export function createFeedRegistry({
   };
 }
 
-/** Runs `task` over what is asked for, one run at a time; what is asked for meanwhile makes the next one. */
+/** Runs `task` for the given items, one run at a time. Items that arrive during a run make up the next. */
 function batchRuns<T>(task: (items: readonly T[]) => Promise<void>): (items: readonly T[]) => void {
   const queued = new Set<T>();
   let isRunning = false;

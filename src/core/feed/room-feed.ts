@@ -1,59 +1,15 @@
-import { type Actor, can, toDenialCode } from '../authorization.ts';
+import type { Actor } from '../authorization.ts';
 import type { Origin } from '../bus.ts';
 import type { Position } from '../cursor.ts';
 import { ChatError, type RemovalCode } from '../errors.ts';
 import type { RoomId } from '../ids.ts';
 import type { BusMessage, Change, UnknownChangeKindError } from '../log/change.ts';
 import { affectsRights } from '../log/change-kinds.ts';
-import {
-  affects,
-  applyChange,
-  decide,
-  type RoomRights,
-  type TrackedRights,
-  toRoomRights,
-  trackRights,
-} from '../log/rights-cache.ts';
+import { affects, applyChange, decide, type RoomRights, type TrackedRights, trackRights } from '../log/rights-cache.ts';
 import type { RoomLog } from '../log/room-log.ts';
-import type { RoomSnapshot } from '../log/room-snapshot.ts';
 import { type ChangeOrigin, ChangeSequencer, type FeedEvents } from './change-sequencer.ts';
-
-/** One connection's place in one room. All its methods are synchronous: between them nothing can slip in. */
-export interface Subscriber {
-  readonly actor: Actor;
-  /** A change for this subscriber alone, before it has entered. */
-  deliver(change: Change): void;
-  /** From now on it hears what its audience announces to the room. */
-  goLive(): void;
-  /** It is out of the room: stop announcing to it, and tell it why. */
-  remove(code: RemovalCode): void;
-  /** The log is not the one it was: the connection shall come back and begin anew. */
-  reconnect(): void;
-}
-
-/** One transport's members on this node. */
-export interface Broadcaster {
-  publish(change: Change): void;
-}
-
-/**
- * A subscriber on its way in, or one that asks again. `base` is where the feed was when it began to hold changes for it,
- * `from` the head of its snapshot.
- */
-interface PendingJoin {
-  subscriber: Subscriber;
-  attachedRev: number | undefined;
-  snapshotRev: number | undefined;
-  buffered: Change[];
-  /** The feed is at `from`. */
-  onCaughtUp: () => void;
-  /** It left, or was taken out, on its way. */
-  onAborted: () => void;
-}
-
-interface JoinSnapshot {
-  snapshot: RoomSnapshot;
-}
+import { type JoinSnapshot, type PendingJoin, PendingJoins } from './pending-joins.ts';
+import type { Broadcaster, Subscriber } from './subscriber.ts';
 
 interface Collaborators {
   room: RoomId;
@@ -62,23 +18,20 @@ interface Collaborators {
   events: FeedEvents;
 }
 
-const maxSnapshotReads = 5;
-
 /**
- * One room's changes on this node, in log order, each once. Members are judged by the rules as they stand at the
- * change that is delivered, so nothing that was committed after a ban reaches the banned.
+ * Delivers one room's changes on this node, each once and in log order. It authorizes subscribers by the rules as of
+ * each change, so nothing that was committed after a ban reaches the banned user.
  */
 export class RoomFeed {
   readonly #room: RoomId;
   readonly #broadcasters: readonly Broadcaster[];
   readonly #events: FeedEvents;
   readonly #sequencer: ChangeSequencer;
-  /** As of what was delivered last. */
+  /** As of the last delivered change. */
   #rights: TrackedRights | undefined;
   readonly #subscribers = new Set<Subscriber>();
-  readonly #pendingJoins = new Set<PendingJoin>();
+  readonly #pendingJoins = new PendingJoins();
   #hasEnded = false;
-  #isClosing = false;
 
   constructor({ room, log, broadcasters, events }: Collaborators) {
     this.#room = room;
@@ -101,107 +54,71 @@ export class RoomFeed {
     return this.#hasEnded;
   }
 
-  /** Whether it knows where the log stands: from the first subscriber on. */
+  /** The first join starts the feed: its snapshot has the room's position and rules. */
   get hasStarted(): boolean {
     return this.#rights !== undefined;
   }
 
-  /** The letters an actor has here, by the rules as of what was delivered last. */
+  /** The letters that the actor has as of the last delivered change. */
   getRights(actor: Actor): string {
     return this.#rights ? decide(actor, this.#rights).rights : '';
   }
 
-  /** What was delivered last. */
+  /** Of the last delivered change. */
   get position(): Position | undefined {
     return this.#sequencer.position;
   }
 
   /**
-   * Takes a subscriber in. `read` reads the room and what else the join needs from the log; it runs again where it came
-   * too early to meet the feed. `acknowledge` is called in the same turn in which the subscriber goes live.
+   * Adds a subscriber. `readSnapshot` reads the room and whatever else the join needs from the log; it runs again if the
+   * snapshot is older than the feed. `acknowledge` runs in the same tick in which the subscriber goes live, unless the
+   * feed has yet to reach the snapshot.
    */
   join<T extends JoinSnapshot>(
     subscriber: Subscriber,
     readSnapshot: () => Promise<T>,
     acknowledge: (joined: T) => void,
   ): Promise<void> {
-    return this.#bufferUntilCaughtUp(subscriber, readSnapshot, (pendingJoin, joined, rights) => {
-      this.#startAt(joined.snapshot.head, rights);
+    return this.#pendingJoins.run(subscriber, this.position?.rev, readSnapshot, (join, joined, rights) => {
+      const { head } = joined.snapshot;
+      this.#startAt(head, rights);
       acknowledge(joined);
-      if (!this.#deliverBuffered(pendingJoin, joined.snapshot.head.rev, rights)) return;
-      pendingJoin.onCaughtUp = () => this.#goLive(subscriber);
-      this.#completeWhenCaughtUp(pendingJoin, joined.snapshot.head.rev);
+      if (!this.#deliverBuffered(join, head.rev, rights)) return;
+      join.onCaughtUp = () => this.#goLive(subscriber);
+      this.#pendingJoins.replay(join, head.rev, this.position?.rev ?? 0);
     });
   }
 
   /**
-   * A subscriber that is live asks again: it stays, and misses nothing. It is answered when the feed has come to where the
-   * snapshot was taken; `later` is what the feed has delivered beyond that.
+   * Answers a live subscriber that joins again. It stays live and misses nothing: `acknowledge` runs when the feed has
+   * reached the snapshot, and `later` are the changes that the feed has delivered beyond the snapshot.
    */
   rejoin<T extends JoinSnapshot>(
     subscriber: Subscriber,
     readSnapshot: () => Promise<T>,
     acknowledge: (joined: T, later: readonly Change[]) => void,
   ): Promise<void> {
-    return this.#bufferUntilCaughtUp(subscriber, readSnapshot, (pendingJoin, joined) => {
+    return this.#pendingJoins.run(subscriber, this.position?.rev, readSnapshot, (join, joined) => {
       const snapshotRev = joined.snapshot.head.rev;
-      const later = pendingJoin.buffered.filter(({ rev }) => rev > snapshotRev);
+      const later = join.buffered.filter(({ rev }) => rev > snapshotRev);
       return new Promise((resolve, reject) => {
-        pendingJoin.onAborted = () => reject(new ChatError('NOT_FOUND'));
-        pendingJoin.onCaughtUp = () => {
+        join.onAborted = (code) => reject(new ChatError(code));
+        join.onCaughtUp = () => {
           acknowledge(joined, later);
           resolve();
         };
         this.#sequencer.expectHead(snapshotRev);
-        this.#completeWhenCaughtUp(pendingJoin, snapshotRev);
+        this.#pendingJoins.replay(join, snapshotRev, this.position?.rev ?? 0);
       });
     });
   }
 
-  /** Holds what is delivered while the snapshot is read, and judges the subscriber by it. */
-  async #bufferUntilCaughtUp<T extends JoinSnapshot>(
-    subscriber: Subscriber,
-    readSnapshot: () => Promise<T>,
-    proceed: (pendingJoin: PendingJoin, joined: T, rights: RoomRights) => Promise<void> | void,
-  ): Promise<void> {
-    const attachedRev = this.position?.rev;
-    const joining: PendingJoin = {
-      subscriber,
-      attachedRev,
-      snapshotRev: undefined,
-      buffered: [],
-      onCaughtUp: () => {},
-      onAborted: () => {},
-    };
-    this.#pendingJoins.add(joining);
-    try {
-      let joined = await readSnapshot();
-      // In the turn of the check the snapshot is used: nothing may move the feed in between.
-      for (let attempts = 1; isOlder(joined, joining); attempts++) {
-        if (attempts === maxSnapshotReads) throw new ChatError('UNAVAILABLE');
-        joined = await readSnapshot();
-      }
-      const rights = toRoomRights(joined.snapshot);
-      const decision = decide(subscriber.actor, rights);
-      if (!can(decision, 'read')) throw new ChatError(toDenialCode(decision));
-      if (!this.#pendingJoins.has(joining)) throw new ChatError(this.#isClosing ? 'UNAVAILABLE' : 'NOT_FOUND');
-      await proceed(joining, joined, rights);
-    } catch (error) {
-      this.#pendingJoins.delete(joining);
-      throw error;
-    }
-  }
-
   leave(subscriber: Subscriber): void {
     this.#subscribers.delete(subscriber);
-    for (const pendingJoin of this.#pendingJoins) {
-      if (pendingJoin.subscriber !== subscriber) continue;
-      this.#pendingJoins.delete(pendingJoin);
-      pendingJoin.onAborted();
-    }
+    this.#pendingJoins.abort(subscriber);
   }
 
-  /** Judges a subscriber whose token has changed. */
+  /** Removes a subscriber whose new token does not let it read. */
   reauthorize(subscriber: Subscriber): void {
     if (!this.#rights || !this.#subscribers.has(subscriber)) return;
     const { denialReason } = decide(subscriber.actor, this.#rights);
@@ -214,28 +131,25 @@ export class RoomFeed {
     else this.#sequencer.receive(busMessage, origin);
   }
 
-  /** The log's head as a sweep has read it; undefined where the room is gone. */
+  /** Compares the feed with the head of the log, as just read; undefined: the room does not exist any more. */
   reconcile(headRev: number | undefined): void {
     if (headRev === undefined) this.#handleDeleted();
     else this.#sequencer.catchUp(headRev);
   }
 
-  /** Takes everybody out without a word; the node does not serve the room any more. */
+  /** Drops all subscribers without notifying them: the node no longer serves the room. */
   end(): void {
-    // One that has ended is that of a deleted room.
-    this.#isClosing = !this.#hasEnded;
     this.#hasEnded = true;
     this.#sequencer.end();
     this.#subscribers.clear();
-    for (const pendingJoin of this.#pendingJoins) pendingJoin.onAborted();
-    this.#pendingJoins.clear();
+    this.#pendingJoins.abortAll('UNAVAILABLE');
   }
 
-  /** The database has lost what was delivered, by a failover or a restore: everybody begins anew. */
+  /** A failover or restore of the database has lost changes that were delivered: all subscribers have to resync. */
   reset(): void {
-    const subscribers = [...this.#subscribers, ...[...this.#pendingJoins].map(({ subscriber }) => subscriber)];
+    const subscribers = new Set([...this.#subscribers, ...this.#pendingJoins.subscribers]);
     this.end();
-    for (const subscriber of new Set(subscribers)) subscriber.reconnect();
+    for (const subscriber of subscribers) subscriber.reconnect();
   }
 
   /** Only a newer version knows what this change does, to rights too: nothing after it may be delivered here. */
@@ -244,15 +158,15 @@ export class RoomFeed {
     this.reset();
   }
 
-  /** The first member's snapshot says where the log stands; a later one may say that the feed is behind. */
+  /** The first snapshot starts the feed. A later one may show that the feed is behind the log. */
   #startAt(position: Position, rights: RoomRights): void {
     if (this.#rights) return this.#sequencer.expectHead(position.rev);
     this.#rights = trackRights(rights);
-    for (const other of this.#pendingJoins) other.attachedRev ??= position.rev;
+    this.#pendingJoins.attachAll(position.rev);
     this.#sequencer.startAt(position);
   }
 
-  /** What came after the snapshot, as long as the subscriber may hear it; false where it may not go on. */
+  /** Delivers the buffered changes beyond the snapshot. Returns false if one of them takes the right to read. */
   #deliverBuffered({ subscriber, buffered }: PendingJoin, snapshotRev: number, rights: RoomRights): boolean {
     let current: TrackedRights | undefined;
     for (const change of buffered) {
@@ -271,18 +185,7 @@ export class RoomFeed {
     return true;
   }
 
-  #completeWhenCaughtUp(pendingJoin: PendingJoin, from: number): void {
-    pendingJoin.snapshotRev = from;
-    pendingJoin.buffered = [];
-    if ((this.position?.rev ?? 0) >= from) this.#completeJoin(pendingJoin);
-  }
-
-  #completeJoin(joining: PendingJoin): void {
-    this.#pendingJoins.delete(joining);
-    joining.onCaughtUp();
-  }
-
-  /** Judged once more: the member's token may have changed while it waited for the feed. */
+  /** Authorizes again: the subscriber's token may have changed while it waited for the feed. */
   #goLive(subscriber: Subscriber): void {
     const { denialReason } = decide(subscriber.actor, this.#rights!);
     if (denialReason) return this.#remove(subscriber, denialReason);
@@ -304,16 +207,13 @@ export class RoomFeed {
       for (const broadcaster of this.#broadcasters) this.#publish(broadcaster, change);
       this.#events.delivered(change.at, origin);
     }
-    for (const pendingJoin of this.#pendingJoins) {
-      if (pendingJoin.snapshotRev === undefined) pendingJoin.buffered.push(change);
-      else if (pendingJoin.snapshotRev === change.rev) this.#completeJoin(pendingJoin);
-    }
+    this.#pendingJoins.deliver(change);
   }
 
-  /** One transport that fails must not keep the change from the other, nor from those who join. */
-  #publish(audience: Broadcaster, change: Change): void {
+  /** A transport that throws must not keep the change from the other transports and from pending joins. */
+  #publish(broadcaster: Broadcaster, change: Change): void {
     try {
-      audience.publish(change);
+      broadcaster.publish(change);
     } catch (error) {
       this.#events.failed(error);
     }
@@ -330,16 +230,7 @@ export class RoomFeed {
   #handleDeleted(): void {
     this.#hasEnded = true;
     this.#sequencer.end();
-    // One whose join is not acknowledged yet is told by its refusal.
-    for (const pendingJoin of this.#pendingJoins) {
-      if (pendingJoin.snapshotRev === undefined) this.#pendingJoins.delete(pendingJoin);
-      else this.#subscribers.add(pendingJoin.subscriber);
-    }
+    for (const subscriber of this.#pendingJoins.abortBuffering('NOT_FOUND')) this.#subscribers.add(subscriber);
     for (const subscriber of this.#subscribers) this.#remove(subscriber, 'ROOM_DELETED');
   }
-}
-
-/** The snapshot is from before the feed began to hold changes for the subscriber. */
-function isOlder({ snapshot }: JoinSnapshot, { attachedRev }: PendingJoin): boolean {
-  return attachedRev !== undefined && snapshot.head.rev < attachedRev;
 }

@@ -1,6 +1,7 @@
 import { type Actor, administersAsOwner, authorize, matchRule } from '../../core/authorization.ts';
 import { type Cursor, formatCursor, type Position, parseCursor } from '../../core/cursor.ts';
-import type { RoomFeed, Subscriber } from '../../core/feed/room-feed.ts';
+import type { RoomFeed } from '../../core/feed/room-feed.ts';
+import type { Subscriber } from '../../core/feed/subscriber.ts';
 import type { RoomId, RoomRef } from '../../core/ids.ts';
 import { type Change, type Grant, UnknownChangeKindError } from '../../core/log/change.ts';
 import { kindOfChange, toChangeEvent } from '../../core/log/change-kinds.ts';

@@ -1,4 +1,4 @@
-import type { Broadcaster } from '../../core/feed/room-feed.ts';
+import type { Broadcaster } from '../../core/feed/subscriber.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
 import { BroadcastBatcher } from '../broadcast-batcher.ts';

@@ -1,7 +1,7 @@
 import type { Actor } from '../../core/authorization.ts';
 import { type Cursor, formatCursor, type Position } from '../../core/cursor.ts';
 import { ChatError, parse, type RemovalCode } from '../../core/errors.ts';
-import type { Subscriber } from '../../core/feed/room-feed.ts';
+import type { Subscriber } from '../../core/feed/subscriber.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { Change, MessageChange } from '../../core/log/change.ts';
 import type { AppContext } from '../../features/app-context.ts';

@@ -4,7 +4,7 @@ import { Server, type Socket } from 'socket.io';
 import type { Identity } from '../../auth/identity.ts';
 import { parseBearer } from '../../auth/token-verification.ts';
 import { ChatError, errors } from '../../core/errors.ts';
-import type { Broadcaster } from '../../core/feed/room-feed.ts';
+import type { Broadcaster } from '../../core/feed/subscriber.ts';
 import { maxInvalidTokens, sendBufferCheckMs, unauthenticatedFrameBytes } from '../../core/limits/transport-limits.ts';
 import { toChangeEvent } from '../../core/log/change-kinds.ts';
 import { createFlushPerTick, getSendBufferBytes } from '../../patches/engineio-flush-per-tick.ts';

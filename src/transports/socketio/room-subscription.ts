@@ -1,6 +1,6 @@
 import type { Actor } from '../../core/authorization.ts';
 import type { RemovalCode } from '../../core/errors.ts';
-import type { Subscriber } from '../../core/feed/room-feed.ts';
+import type { Subscriber } from '../../core/feed/subscriber.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { Change } from '../../core/log/change.ts';
 

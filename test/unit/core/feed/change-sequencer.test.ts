@@ -1,4 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { ChangeSequencer } from '../../../../src/core/feed/change-sequencer.ts';
 import type { Change } from '../../../../src/core/log/change.ts';
@@ -6,12 +6,12 @@ import type { Change } from '../../../../src/core/log/change.ts';
 const room_id = 7;
 const change = (rev: number) => ({ kind: 'room', room_id, rev, at: rev, room: {} }) as Change;
 
-describe('the order of changes', () => {
-  it('reads on where all that it reads is heard meanwhile, and the next gap is there already', async () => {
-    const heard: number[] = [];
+describe('ChangeSequencer', () => {
+  it('fills the next gap even if all changes that it reads for the first one arrive meanwhile', async () => {
+    const delivered: number[] = [];
     const failures: unknown[] = [];
     const reads: { from: number; answer: () => void }[] = [];
-    const order = new ChangeSequencer({
+    const sequencer = new ChangeSequencer({
       room: room_id,
       log: {
         changes: (_room, from, to) => {
@@ -20,27 +20,27 @@ describe('the order of changes', () => {
         },
       },
       events: { repaired() {}, reordered() {}, reconciled() {}, failed: (error) => failures.push(error) },
-      deliver: ({ rev }) => heard.push(rev),
+      deliver: ({ rev }) => delivered.push(rev),
       onUnknownKind: (error) => {
         throw error;
       },
     });
-    const readOf = async (from: number) => {
-      for (let tries = 0; tries < 100 && reads.at(-1)?.from !== from; tries++) await pause(10);
-      expect(reads.at(-1), 'what is read last').to.include({ from });
+    const waitForRead = async (from: number) => {
+      for (let attempts = 0; attempts < 100 && reads.at(-1)?.from !== from; attempts++) await delay(10);
+      expect(reads.at(-1), 'the last read').to.include({ from });
       return reads.at(-1)!;
     };
-    order.startAt({ room_id, rev: 0, at: 0 });
-    order.receive(change(2));
-    const first = await readOf(1);
-    order.receive(change(1));
-    order.receive(change(4));
-    // Longer than a change waits for the one before it: who comes to repair finds that somebody is at it.
-    await pause(60);
+    sequencer.startAt({ room_id, rev: 0, at: 0 });
+    sequencer.receive(change(2));
+    const first = await waitForRead(1);
+    sequencer.receive(change(1));
+    sequencer.receive(change(4));
+    // Longer than a change waits for its predecessor: the second repair finds the first one still running.
+    await delay(60);
     first.answer();
-    (await readOf(3)).answer();
-    await pause(0);
-    expect({ heard, failures }).to.deep.equal({ heard: [1, 2, 3, 4], failures: [] });
-    order.end();
+    (await waitForRead(3)).answer();
+    await delay(0);
+    expect({ delivered, failures }).to.deep.equal({ delivered: [1, 2, 3, 4], failures: [] });
+    sequencer.end();
   });
 });

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import type { Actor } from '../../../../src/core/authorization.ts';
 import { createLocalRoomBus } from '../../../../src/core/bus.ts';
 import { createFeedRegistry } from '../../../../src/core/feed/feed-registry.ts';
-import type { Subscriber } from '../../../../src/core/feed/room-feed.ts';
+import type { Subscriber } from '../../../../src/core/feed/subscriber.ts';
 import { createRightsCache } from '../../../../src/core/log/rights-cache.ts';
 import type { RoomLog } from '../../../../src/core/log/room-log.ts';
 import type { RoomSnapshot } from '../../../../src/core/log/room-snapshot.ts';
@@ -10,7 +10,7 @@ import type { RoomSnapshot } from '../../../../src/core/log/room-snapshot.ts';
 const user = '00000000-0000-0000-0000-00000000000a';
 const date = '2026-01-01T00:00:00.000Z';
 
-function state(id: number, rev: number): RoomSnapshot {
+function createSnapshot(id: number, rev: number): RoomSnapshot {
   const room = { id, uuid: user, name: 'feeds', type: 'group' as const, level_admin: 100, user_owner: user };
   const rule = { entity_UUID: user, kind: 'user' as const, permissions: 'rwa', level: 0, accepted: true };
   return {
@@ -22,8 +22,8 @@ function state(id: number, rev: number): RoomSnapshot {
   };
 }
 
-/** Feeds over a log whose heads the test says, with one member in each of the rooms 1, 2 and 3, all at rev 5. */
-async function stage() {
+/** A registry over a log whose heads the test sets, with a subscriber in each of the rooms 1, 2 and 3, all at rev 5. */
+async function setUp() {
   const heads = new Map<number, number>();
   const failures: string[] = [];
   const log = { heads: async () => heads, changes: async () => [] } as unknown as RoomLog;
@@ -46,46 +46,52 @@ async function stage() {
       recovered: () => {},
     },
   });
-  const heard = new Map<number, string[]>();
+  const received = new Map<number, string[]>();
   for (const id of [1, 2, 3]) {
-    const words: string[] = [];
-    heard.set(id, words);
+    const entries: string[] = [];
+    received.set(id, entries);
     heads.set(id, 5);
     const actor: Actor = { user, entity: null, level: 0, mayCreateRooms: false };
-    const member: Subscriber = {
+    const subscriber: Subscriber = {
       actor,
       deliver: () => {},
-      goLive: () => void words.push('entered'),
-      remove: (code) => void words.push(code),
-      reconnect: () => void words.push('reconnect'),
+      goLive: () => void entries.push('live'),
+      remove: (code) => void entries.push(code),
+      reconnect: () => void entries.push('reconnect'),
     };
     await feeds.open(id).join(
-      member,
-      async () => ({ snapshot: state(id, 5) }),
+      subscriber,
+      async () => ({ snapshot: createSnapshot(id, 5) }),
       () => {},
     );
   }
-  return { feeds, bus, heads, heard, failures };
+  return { feeds, bus, heads, received, failures };
 }
 
-describe('a join whose feed ends meanwhile', () => {
-  /** How a join is refused when this happens while it reads. */
-  async function refusal(happens: (staged: Awaited<ReturnType<typeof stage>>) => void): Promise<string> {
-    const staged = await stage();
+describe('FeedRegistry, if a feed ends during a join', () => {
+  /** The error code of a join if this happens while it reads its snapshot. */
+  async function joinDuring(interrupt: (staged: Awaited<ReturnType<typeof setUp>>) => void): Promise<string> {
+    const staged = await setUp();
     const actor: Actor = { user, entity: null, level: 0, mayCreateRooms: false };
-    const member: Subscriber = { actor, deliver: () => {}, goLive: () => {}, remove: () => {}, reconnect: () => {} };
+    const subscriber: Subscriber = {
+      actor,
+      deliver: () => {},
+      goLive: () => {},
+      remove: () => {},
+      reconnect: () => {},
+    };
     let read = (_snapshot: { snapshot: RoomSnapshot }) => {};
     const snapshot = new Promise<{ snapshot: RoomSnapshot }>((resolve) => {
       read = resolve;
     });
-    const joining = staged.feeds.open(1).join(
-      member,
+    const join = staged.feeds.open(1).join(
+      subscriber,
       () => snapshot,
       () => {},
     );
-    happens(staged);
-    read({ snapshot: state(1, 5) });
-    const code = await joining.then(
+    interrupt(staged);
+    read({ snapshot: createSnapshot(1, 5) });
+    const code = await join.then(
       () => 'joined',
       (error) => error.code,
     );
@@ -93,33 +99,39 @@ describe('a join whose feed ends meanwhile', () => {
     return code;
   }
 
-  it('is refused NOT_FOUND where the room was deleted, UNAVAILABLE where the node ends', async () => {
-    expect(await refusal(({ bus }) => bus.publish({ kind: 'deleted', room_id: 1 }))).to.equal('NOT_FOUND');
-    expect(await refusal(({ feeds }) => feeds.close())).to.equal('UNAVAILABLE');
+  it('rejects the join with NOT_FOUND if the room was deleted, and with UNAVAILABLE if the node closes', async () => {
+    expect(await joinDuring(({ bus }) => bus.publish({ kind: 'deleted', room_id: 1 }))).to.equal('NOT_FOUND');
+    expect(await joinDuring(({ feeds }) => feeds.close())).to.equal('UNAVAILABLE');
+  });
+
+  it('rejects the join with UNAVAILABLE if the room has to resync', async () => {
+    expect(await joinDuring(({ bus }) => bus.publish({ kind: 'unknown', room_id: 1 }))).to.equal('UNAVAILABLE');
   });
 });
 
-describe('a sweep', () => {
-  it('leaves alone what is as it was', async () => {
-    const { feeds, heard } = await stage();
+describe('FeedRegistry.reconcile', () => {
+  it('changes nothing if all feeds are at the heads of their logs', async () => {
+    const { feeds, received } = await setUp();
     await feeds.reconcile();
-    expect([...heard.values()]).to.deep.equal([['entered'], ['entered'], ['entered']]);
+    expect([...received.values()]).to.deep.equal([['live'], ['live'], ['live']]);
     feeds.close();
   });
 
-  it('takes the members out of a room that is gone, and lets those of one whose log went back begin anew', async () => {
-    const { feeds, heads, heard, failures } = await stage();
+  it('removes the subscribers of a deleted room, and makes those of a room whose log went back reconnect', async () => {
+    const { feeds, heads, received, failures } = await setUp();
     heads.delete(1);
     heads.set(2, 3);
     await feeds.reconcile();
-    expect([...heard.values()]).to.deep.equal([['entered', 'ROOM_DELETED'], ['entered', 'reconnect'], ['entered']]);
+    expect([...received.values()]).to.deep.equal([['live', 'ROOM_DELETED'], ['live', 'reconnect'], ['live']]);
     expect(failures).to.have.lengthOf(1);
     expect(feeds.size).to.equal(1);
     feeds.close();
   });
+});
 
-  it('forgets a room that a join has found to be none', async () => {
-    const { feeds } = await stage();
+describe('FeedRegistry.release', () => {
+  it('forgets a room that a join has found not to exist', async () => {
+    const { feeds } = await setUp();
     const size = feeds.size;
     feeds.open(99);
     feeds.release(99);

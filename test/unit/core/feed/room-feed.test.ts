@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { Actor } from '../../../../src/core/authorization.ts';
-import { RoomFeed, type Subscriber } from '../../../../src/core/feed/room-feed.ts';
+import { RoomFeed } from '../../../../src/core/feed/room-feed.ts';
+import type { Subscriber } from '../../../../src/core/feed/subscriber.ts';
 import { type Change, UnknownChangeKindError } from '../../../../src/core/log/change.ts';
 import type { RoomLog } from '../../../../src/core/log/room-log.ts';
 import type { RoomSnapshot } from '../../../../src/core/log/room-snapshot.ts';
@@ -24,14 +25,13 @@ const rule = (rev: number, user: string, permissions: string | null): Change => 
   ...{ kind: 'member', room_id, rev, at: rev, rule: grant(user, permissions) },
 });
 
-/** The room's log as the database would hold it. */
-function logOf(changes: Change[]) {
+function createLog(changes: Change[]) {
   return {
     changes: async (_room: number, from: number, to: number) => changes.filter(({ rev }) => rev >= from && rev <= to),
   };
 }
 
-function stateAt(rev: number, rules = [grant(reader, 'rw'), grant(other, 'rw')]): RoomSnapshot {
+function snapshotAt(rev: number, rules = [grant(reader, 'rw'), grant(other, 'rw')]): RoomSnapshot {
   const room = { id: room_id, uuid: other, name: 'feed', type: 'group' as const, level_admin: 100, user_owner: other };
   return {
     room: { ...room, entity_owner: null, max_entity_rules: 10, last_seq: rev, createdAt: date, updatedAt: date },
@@ -47,22 +47,22 @@ function stateAt(rev: number, rules = [grant(reader, 'rw'), grant(other, 'rw')])
   };
 }
 
-interface Listening extends Subscriber {
-  heard: (number | string)[];
+interface RecordingSubscriber extends Subscriber {
+  received: (number | string)[];
 }
 
-function stage(log: Change[] = []) {
-  const live = new Set<Listening>();
+function setUp(log: Change[] = []) {
+  const live = new Set<RecordingSubscriber>();
   const repaired: number[] = [];
   const unknown: string[] = [];
   const delivered: string[] = [];
   const feed = new RoomFeed({
     room: room_id,
-    log: logOf(log) as unknown as RoomLog,
+    log: createLog(log) as unknown as RoomLog,
     broadcasters: [
       {
         publish: (change) => {
-          for (const member of live) member.heard.push(change.rev);
+          for (const subscriber of live) subscriber.received.push(change.rev);
         },
       },
     ],
@@ -77,76 +77,77 @@ function stage(log: Change[] = []) {
       },
     },
   });
-  // One that still waits for what its log has not would fail after its test, in somebody else's.
+  // A feed that still waits for missing changes would fail during a later test.
   closeLater(() => feed.end());
-  function member(user = reader): Listening {
+  function createSubscriber(user = reader): RecordingSubscriber {
     const actor: Actor = { user, entity: null, level: 0, mayCreateRooms: false };
-    const listening: Listening = {
+    const subscriber: RecordingSubscriber = {
       actor,
-      heard: [],
-      deliver: (change) => void listening.heard.push(change.rev),
-      goLive: () => void live.add(listening),
+      received: [],
+      deliver: (change) => void subscriber.received.push(change.rev),
+      goLive: () => void live.add(subscriber),
       remove: (code) => {
-        live.delete(listening);
-        listening.heard.push(code);
+        live.delete(subscriber);
+        subscriber.received.push(code);
       },
-      reconnect: () => void listening.heard.push('reconnect'),
+      reconnect: () => void subscriber.received.push('reconnect'),
     };
-    return listening;
+    return subscriber;
   }
-  const join = (joiner: Listening, state: RoomSnapshot | Promise<RoomSnapshot>) =>
+  const join = (subscriber: RecordingSubscriber, snapshot: RoomSnapshot | Promise<RoomSnapshot>) =>
     feed.join(
-      joiner,
-      async () => ({ snapshot: await state }),
-      ({ snapshot: { head } }) => void joiner.heard.push(`joined at ${head.rev}`),
+      subscriber,
+      async () => ({ snapshot: await snapshot }),
+      ({ snapshot: { head } }) => void subscriber.received.push(`joined at ${head.rev}`),
     );
-  const rejoin = (joiner: Listening, state: Promise<RoomSnapshot>) =>
+  const rejoin = (subscriber: RecordingSubscriber, snapshot: Promise<RoomSnapshot>) =>
     feed.rejoin(
-      joiner,
-      async () => ({ snapshot: await state }),
+      subscriber,
+      async () => ({ snapshot: await snapshot }),
       ({ snapshot: { head } }, later) =>
-        void joiner.heard.push(`again at ${head.rev}, later ${later.map(({ rev }) => rev).join()}`),
+        void subscriber.received.push(`rejoined at ${head.rev}, later ${later.map(({ rev }) => rev).join()}`),
     );
-  return { feed, member, join, rejoin, repaired, delivered, unknown };
+  return { feed, createSubscriber, join, rejoin, repaired, delivered, unknown };
 }
 
-/** Awaits what a repair does after its hold time. */
+/** Waits for a repair, which starts after a timeout. */
 async function until(condition: () => boolean): Promise<void> {
-  for (let tries = 0; !condition() && tries < 200; tries++) await new Promise((resolve) => setTimeout(resolve, 5));
+  for (let attempts = 0; !condition() && attempts < 200; attempts++)
+    await new Promise((resolve) => setTimeout(resolve, 5));
   expect(condition()).to.equal(true);
 }
 
-describe('a feed', () => {
-  it('delivers what comes next, and drops what it has delivered', async () => {
-    const { feed, member, join } = stage();
-    const one = member();
-    await join(one, stateAt(2));
+describe('RoomFeed', () => {
+  it('delivers the next change, and drops changes that it has already delivered', async () => {
+    const { feed, createSubscriber, join } = setUp();
+    const one = createSubscriber();
+    await join(one, snapshotAt(2));
     for (const rev of [1, 2, 3, 3, 4, 2]) feed.receive(message(rev));
-    expect(one.heard).to.deep.equal(['joined at 2', 3, 4]);
+    expect(one.received).to.deep.equal(['joined at 2', 3, 4]);
   });
 
-  it('puts in order what comes in another order', async () => {
-    const { feed, member, join } = stage();
-    const one = member();
-    await join(one, stateAt(0));
+  it('delivers changes in order if they arrive out of order', async () => {
+    const { feed, createSubscriber, join } = setUp();
+    const one = createSubscriber();
+    await join(one, snapshotAt(0));
     for (const rev of [3, 2, 5, 1, 4]) feed.receive(message(rev));
-    expect(one.heard).to.deep.equal(['joined at 0', 1, 2, 3, 4, 5]);
+    expect(one.received).to.deep.equal(['joined at 0', 1, 2, 3, 4, 5]);
   });
 
-  it('reads from the log what never comes', async () => {
-    const { feed, member, join, repaired } = stage([1, 2, 3].map(message));
-    const one = member();
-    await join(one, stateAt(0));
+  it('reads changes that never arrive from the log', async () => {
+    const { feed, createSubscriber, join, repaired } = setUp([1, 2, 3].map(message));
+    const one = createSubscriber();
+    await join(one, snapshotAt(0));
     feed.receive(message(3));
-    await until(() => one.heard.length === 4);
-    expect(one.heard).to.deep.equal(['joined at 0', 1, 2, 3]);
+    await until(() => one.received.length === 4);
+    expect(one.received).to.deep.equal(['joined at 0', 1, 2, 3]);
     expect(repaired).to.deep.equal([3]);
   });
 
-  it('says of what it has told its members when it was numbered, and how it came', async () => {
-    const { feed, member, join, delivered } = stage([1, 2, 3, 4].map(message));
+  it('reports the commit time and the origin of each delivered change', async () => {
+    const { feed, createSubscriber, join, delivered } = setUp([1, 2, 3, 4].map(message));
     feed.receive(message(1), 'remote');
-    await join(member(), stateAt(1));
+    await join(createSubscriber(), snapshotAt(1));
     feed.receive(message(2), 'remote');
     feed.receive(message(3));
     feed.receive(message(5), 'remote');
@@ -155,158 +156,158 @@ describe('a feed', () => {
     expect(delivered).to.deep.equal([`${at(2)} remote`, `${at(3)} here`, `${at(4)} log`, `${at(5)} remote`]);
   });
 
-  it('says nothing of what nobody was told', async () => {
-    const { feed, member, join, delivered } = stage();
-    const one = member();
-    await join(one, stateAt(0));
+  it('reports no delivery if nobody is in the room', async () => {
+    const { feed, createSubscriber, join, delivered } = setUp();
+    const one = createSubscriber();
+    await join(one, snapshotAt(0));
     feed.leave(one);
     feed.receive(message(1), 'remote');
     expect(delivered).to.deep.equal([]);
   });
 
-  it('fetches what a sweep has found, without hearing anything', async () => {
-    const { feed, member, join } = stage([1, 2].map(message));
-    const one = member();
-    await join(one, stateAt(0));
+  it('reads missing changes that a reconciliation finds, without a message from the bus', async () => {
+    const { feed, createSubscriber, join } = setUp([1, 2].map(message));
+    const one = createSubscriber();
+    await join(one, snapshotAt(0));
     feed.reconcile(2);
-    await until(() => one.heard.length === 3);
-    expect(one.heard).to.deep.equal(['joined at 0', 1, 2]);
+    await until(() => one.received.length === 3);
+    expect(one.received).to.deep.equal(['joined at 0', 1, 2]);
   });
 
-  it('takes everybody out where a sweep finds the room gone', async () => {
-    const { feed, member, join } = stage();
-    const one = member();
-    await join(one, stateAt(0));
+  it('removes all subscribers if a reconciliation finds the room deleted', async () => {
+    const { feed, createSubscriber, join } = setUp();
+    const one = createSubscriber();
+    await join(one, snapshotAt(0));
     feed.reconcile(undefined);
-    expect(one.heard).to.deep.equal(['joined at 0', 'ROOM_DELETED']);
+    expect(one.received).to.deep.equal(['joined at 0', 'ROOM_DELETED']);
     expect(feed.hasEnded).to.equal(true);
   });
 
-  it('hands over what happens during a join, after its acknowledgement', async () => {
-    const { feed, member, join } = stage();
-    await join(member(other), stateAt(0));
-    const one = member();
-    let read = (_state: RoomSnapshot) => {};
-    const joining = join(one, new Promise((resolve) => (read = resolve)));
+  it('delivers changes that arrive during a join after its acknowledgement', async () => {
+    const { feed, createSubscriber, join } = setUp();
+    await join(createSubscriber(other), snapshotAt(0));
+    const one = createSubscriber();
+    let read = (_snapshot: RoomSnapshot) => {};
+    const pending = join(one, new Promise((resolve) => (read = resolve)));
     for (const rev of [1, 2, 3]) feed.receive(message(rev));
-    read(stateAt(2));
-    await joining;
+    read(snapshotAt(2));
+    await pending;
     feed.receive(message(4));
-    expect(one.heard).to.deep.equal(['joined at 2', 3, 4]);
+    expect(one.received).to.deep.equal(['joined at 2', 3, 4]);
   });
 
-  it('lets a member in at the place of its snapshot where the feed is behind', async () => {
-    const { feed, member, join } = stage();
-    const early = member(other);
-    await join(early, stateAt(0));
-    const one = member();
-    await join(one, stateAt(2));
+  it('lets a subscriber go live at the rev of its snapshot if the feed is behind', async () => {
+    const { feed, createSubscriber, join } = setUp();
+    const early = createSubscriber(other);
+    await join(early, snapshotAt(0));
+    const one = createSubscriber();
+    await join(one, snapshotAt(2));
     for (const rev of [1, 2, 3]) feed.receive(message(rev));
-    expect(early.heard).to.deep.equal(['joined at 0', 1, 2, 3]);
-    expect(one.heard).to.deep.equal(['joined at 2', 3]);
+    expect(early.received).to.deep.equal(['joined at 0', 1, 2, 3]);
+    expect(one.received).to.deep.equal(['joined at 2', 3]);
   });
 
-  it('reads again where the snapshot is older than what it has delivered since the join began', async () => {
-    const { feed, member, join } = stage();
-    const one = member();
-    const states = [stateAt(1), stateAt(3)];
-    await join(member(other), stateAt(2));
+  it('reads the snapshot again if it is older than the position at which the join began', async () => {
+    const { feed, createSubscriber, join } = setUp();
+    const one = createSubscriber();
+    const snapshots = [snapshotAt(1), snapshotAt(3)];
+    await join(createSubscriber(other), snapshotAt(2));
     await feed.join(
       one,
-      async () => ({ snapshot: states.shift()! }),
-      ({ snapshot: { head } }) => void one.heard.push(`joined at ${head.rev}`),
+      async () => ({ snapshot: snapshots.shift()! }),
+      ({ snapshot: { head } }) => void one.received.push(`joined at ${head.rev}`),
     );
     feed.receive(message(3));
     feed.receive(message(4));
-    expect(one.heard).to.deep.equal(['joined at 3', 4]);
+    expect(one.received).to.deep.equal(['joined at 3', 4]);
   });
 
-  it('delivers nothing that follows a ban to the banned, also when all of it is heard at once', async () => {
-    const { feed, member, join } = stage();
-    const [banned, stays] = [member(), member(other)];
-    await join(banned, stateAt(0));
-    await join(stays, stateAt(0));
+  it('delivers nothing that follows a ban to the banned subscriber, even if all of it arrives at once', async () => {
+    const { feed, createSubscriber, join } = setUp();
+    const [banned, remaining] = [createSubscriber(), createSubscriber(other)];
+    await join(banned, snapshotAt(0));
+    await join(remaining, snapshotAt(0));
     for (const change of [message(3), rule(2, reader, 'b'), message(1)]) feed.receive(change);
-    expect(banned.heard).to.deep.equal(['joined at 0', 1, 'BANNED']);
-    expect(stays.heard).to.deep.equal(['joined at 0', 1, 2, 3]);
+    expect(banned.received).to.deep.equal(['joined at 0', 1, 'BANNED']);
+    expect(remaining.received).to.deep.equal(['joined at 0', 1, 2, 3]);
   });
 
-  it('keeps from a joining member what follows a ban that falls into its join, even when it is lifted again', async () => {
-    const { feed, member, join } = stage();
-    await join(member(other), stateAt(0));
-    const one = member();
-    let read = (_state: RoomSnapshot) => {};
-    const joining = join(one, new Promise((resolve) => (read = resolve)));
+  it('delivers nothing that follows a ban during a join, even if the ban is lifted during the same join', async () => {
+    const { feed, createSubscriber, join } = setUp();
+    await join(createSubscriber(other), snapshotAt(0));
+    const one = createSubscriber();
+    let read = (_snapshot: RoomSnapshot) => {};
+    const pending = join(one, new Promise((resolve) => (read = resolve)));
     for (const change of [message(1), rule(2, reader, 'b'), message(3), rule(4, reader, 'rw')]) feed.receive(change);
-    read(stateAt(0));
-    await joining;
+    read(snapshotAt(0));
+    await pending;
     feed.receive(message(5));
-    expect(one.heard).to.deep.equal(['joined at 0', 1, 'BANNED']);
+    expect(one.received).to.deep.equal(['joined at 0', 1, 'BANNED']);
   });
 
-  it('keeps a member that joins again in, and answers it with the place the feed has come to', async () => {
-    const { feed, member, join, rejoin } = stage();
-    const one = member();
-    await join(one, stateAt(0));
-    let read = (_state: RoomSnapshot) => {};
+  it('keeps a subscriber that joins again live, and answers with the position of the feed', async () => {
+    const { feed, createSubscriber, join, rejoin } = setUp();
+    const one = createSubscriber();
+    await join(one, snapshotAt(0));
+    let read = (_snapshot: RoomSnapshot) => {};
     const again = rejoin(one, new Promise((resolve) => (read = resolve)));
     for (const rev of [1, 2, 3]) feed.receive(message(rev));
-    read(stateAt(2));
+    read(snapshotAt(2));
     await again;
     feed.receive(message(4));
-    expect(one.heard).to.deep.equal(['joined at 0', 1, 2, 3, 'again at 2, later 3', 4]);
+    expect(one.received).to.deep.equal(['joined at 0', 1, 2, 3, 'rejoined at 2, later 3', 4]);
   });
 
-  it('answers a member that joins again not before the feed is where the snapshot was taken', async () => {
-    const { feed, member, join, rejoin } = stage();
-    const one = member();
-    await join(one, stateAt(0));
-    const again = rejoin(one, Promise.resolve(stateAt(2)));
+  it('answers a subscriber that joins again when the feed has reached the snapshot, not before', async () => {
+    const { feed, createSubscriber, join, rejoin } = setUp();
+    const one = createSubscriber();
+    await join(one, snapshotAt(0));
+    const again = rejoin(one, Promise.resolve(snapshotAt(2)));
     await new Promise((resolve) => setImmediate(resolve));
     for (const rev of [1, 2, 3]) feed.receive(message(rev));
     await again;
-    expect(one.heard).to.deep.equal(['joined at 0', 1, 2, 'again at 2, later ', 3]);
+    expect(one.received).to.deep.equal(['joined at 0', 1, 2, 'rejoined at 2, later ', 3]);
   });
 
-  it('does not answer a member that joins again and is taken out meanwhile', async () => {
-    const { feed, member, join, rejoin } = stage();
-    const one = member();
-    await join(one, stateAt(0));
-    const again = rejoin(one, Promise.resolve(stateAt(2))).catch((error) => error.code);
+  it('rejects the second join of a subscriber that is removed meanwhile', async () => {
+    const { feed, createSubscriber, join, rejoin } = setUp();
+    const one = createSubscriber();
+    await join(one, snapshotAt(0));
+    const again = rejoin(one, Promise.resolve(snapshotAt(2))).catch((error) => error.code);
     await new Promise((resolve) => setImmediate(resolve));
     feed.receive(rule(1, reader, 'b'));
     expect(await again).to.equal('NOT_FOUND');
-    expect(one.heard).to.deep.equal(['joined at 0', 'BANNED']);
+    expect(one.received).to.deep.equal(['joined at 0', 'BANNED']);
   });
 
-  it('refuses one who may not read, and keeps nothing of him', async () => {
-    const { feed, member, join } = stage();
-    const one = member();
-    const refused = await join(one, stateAt(0, [])).catch((error) => error.code);
+  it('rejects a subscriber who may not read, and keeps no reference to it', async () => {
+    const { feed, createSubscriber, join } = setUp();
+    const one = createSubscriber();
+    const refused = await join(one, snapshotAt(0, [])).catch((error) => error.code);
     expect(refused).to.equal('NOT_FOUND');
     expect(feed.isEmpty).to.equal(true);
   });
 
-  it('lets nobody in who left during the join', async () => {
-    const { feed, member, join } = stage();
-    const one = member();
-    let read = (_state: RoomSnapshot) => {};
-    const joining = join(one, new Promise((resolve) => (read = resolve))).catch(() => {});
+  it('does not let a subscriber go live that left during its join', async () => {
+    const { feed, createSubscriber, join } = setUp();
+    const one = createSubscriber();
+    let read = (_snapshot: RoomSnapshot) => {};
+    const pending = join(one, new Promise((resolve) => (read = resolve))).catch(() => {});
     feed.leave(one);
-    read(stateAt(0));
-    await joining;
+    read(snapshotAt(0));
+    await pending;
     feed.receive(message(1));
-    expect(one.heard).to.deep.equal([]);
+    expect(one.received).to.deep.equal([]);
   });
 
-  it('lets everybody reconnect if the bus brings a change of an unknown kind, and delivers nothing after it', async () => {
-    const { feed, member, join, unknown } = stage();
-    const [one, another] = [member(), member(other)];
-    await join(one, stateAt(1));
-    await join(another, stateAt(1));
+  it('makes all subscribers reconnect if the bus brings a change of an unknown kind, and delivers nothing after it', async () => {
+    const { feed, createSubscriber, join, unknown } = setUp();
+    const [one, another] = [createSubscriber(), createSubscriber(other)];
+    await join(one, snapshotAt(1));
+    await join(another, snapshotAt(1));
     feed.receive({ kind: 'unknown', room_id });
     feed.receive(message(3));
-    expect([one.heard, another.heard]).to.deep.equal([
+    expect([one.received, another.received]).to.deep.equal([
       ['joined at 1', 'reconnect'],
       ['joined at 1', 'reconnect'],
     ]);
@@ -314,18 +315,18 @@ describe('a feed', () => {
     expect(unknown).to.deep.equal(['7 undefined undefined']);
   });
 
-  it('lets everybody reconnect if the log has a change of an unknown kind', async () => {
+  it('makes all subscribers reconnect if the log contains a change of an unknown kind', async () => {
     const log: Change[] = [];
-    const { feed, member, join, unknown } = stage(log);
-    const one = member();
-    await join(one, stateAt(1));
+    const { feed, createSubscriber, join, unknown } = setUp(log);
+    const one = createSubscriber();
+    await join(one, snapshotAt(1));
     // As the log throws it instead of a page with such a change.
     log.filter = () => {
       throw new UnknownChangeKindError({ room_id, rev: 2, kind: 'edit' });
     };
     feed.reconcile(2);
     await new Promise((resolve) => setImmediate(resolve));
-    expect(one.heard).to.deep.equal(['joined at 1', 'reconnect']);
+    expect(one.received).to.deep.equal(['joined at 1', 'reconnect']);
     expect(unknown).to.deep.equal(['7 edit 2']);
   });
 });
