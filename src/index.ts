@@ -2,9 +2,9 @@ import type { Server as HttpServer } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
-import { ConfigError, type environment, readConfig } from './config/config.ts';
+import { ConfigError, readConfig } from './config/config.ts';
 import { assertNodeVersion } from './config/node-version.ts';
-import type { FileSetting } from './config/setting-files.ts';
+import type { environment, FileSetting } from './config/settings.ts';
 import type { RunningServer } from './server.ts';
 
 export { ConfigError } from './config/config.ts';

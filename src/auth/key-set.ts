@@ -1,6 +1,6 @@
 import { KeyObject, type webcrypto } from 'node:crypto';
 import { createLocalJWKSet, type JSONWebKeySet, type JWSHeaderParameters, errors as joseErrors } from 'jose';
-import { minRsaBits } from '../config/config.ts';
+import { minRsaBits } from '../config/setting-schemas.ts';
 import { ChatError } from '../core/errors.ts';
 
 export interface KeySetTimeouts {

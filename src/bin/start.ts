@@ -3,15 +3,21 @@ import { createLogOutput } from '../observability/log-output.ts';
 import { createLogger, isForPeople, type ProcessLogger } from '../observability/logger.ts';
 import type { RunningServer } from '../server.ts';
 import { mayRun } from './command-line.ts';
+import { formatSettings } from './settings-help.ts';
 import { explainStartFailure } from './start-failure.ts';
 
-const usage = `nano-messaging start, or npm start: starts a node, on http://127.0.0.1:7777 without any settings
+const formatUsage =
+  () => `nano-messaging start, or npm start: starts a node, on http://127.0.0.1:7777 without any settings
 
   --help
 
-Settings are environment variables; docs/operations/settings.md lists them. SIGTERM and SIGINT drain, a second one ends at once.
+SIGTERM and SIGINT drain the node; a second signal ends it at once.
 
-Exit codes: 0 drained in time; 1 not in time, or it could not start or go on; 143 and 130 ended by a signal before it had started`;
+Exit codes: 0 drained in time; 1 not drained in time, or the node could not start or had to stop; 143 and 130 ended by a signal before it had started
+
+Settings are environment variables; docs/operations/settings.md explains them. The default is in brackets:
+
+${formatSettings()}`;
 
 const sameKeypressMs = 300;
 /** How long the last lines may take on a pipe whose reader is slow. */
@@ -66,7 +72,7 @@ function formatBanner({ url, playgroundUrl }: RunningServer): string {
 }
 
 async function main(): Promise<void> {
-  if (!mayRun(usage)) return;
+  if (!mayRun(formatUsage())) return;
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   const config = readConfig(process.env);

@@ -1,16 +1,5 @@
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
-
-/** Settings that may come from a file, such as a secret of Docker or Kubernetes: the path is in `NAME_FILE`. */
-export const fileSettings = [
-  'DATABASE_URL',
-  'REDIS_URL',
-  'JWT_SECRET',
-  'JWT_PUBLIC_KEY',
-  'ADMIN_TOKEN',
-  'METRICS_TOKEN',
-] as const;
-
-export type FileSetting = `${(typeof fileSettings)[number]}_FILE`;
+import { fileSettings } from './settings.ts';
 
 type Settings = Record<string, string | undefined>;
 
@@ -24,7 +13,7 @@ export function readSettingFiles(given: Settings): { settings: Settings; mistake
   const settings = { ...given };
   const mistakes: string[] = [];
   for (const name of fileSettings) {
-    const file: FileSetting = `${name}_FILE`;
+    const file = `${name}_FILE`;
     const path = given[file];
     delete settings[file];
     if (path === undefined) continue;

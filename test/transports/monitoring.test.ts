@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { load } from 'js-yaml';
 import { z } from 'zod';
-import { settingNames } from '../../src/config/config.ts';
+import { settingNames } from '../../src/config/settings.ts';
 import { ErrorCode } from '../../src/core/errors.ts';
 import { chatIn } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';

@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { ConfigError, readConfig, settingNames } from '../../../src/config/config.ts';
-import { fileSettings } from '../../../src/config/setting-files.ts';
+import { ConfigError, readConfig } from '../../../src/config/config.ts';
+import { fileSettings, settingNames } from '../../../src/config/settings.ts';
 
 const database = 'postgres://chat@127.0.0.1/chat';
 const secret = { JWT_SECRET: 'a secret for the tests of the settings' };

@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { CORE_SCHEMA, load, mergeTag } from 'js-yaml';
 import { z } from 'zod';
-import { environment, readConfig } from '../../../src/config/config.ts';
+import { readConfig } from '../../../src/config/config.ts';
+import { environment } from '../../../src/config/settings.ts';
 import { aptInstall } from '../../helpers/debian.ts';
 
 const root = new URL('../../../', import.meta.url);

@@ -1,0 +1,13 @@
+import { type Setting, settingRows } from '../config/settings.ts';
+
+/** Markdown as a terminal shows it: no backticks, and of a link only its text. */
+const toPlainText = (markdown: string) => markdown.replaceAll('`', '').replaceAll(/\[([^\]]+)\]\([^)]*\)/g, '$1');
+
+function formatSetting(name: string, { description, zeroIsOff, unit, ...row }: Setting): string {
+  const value = row.defaultText ?? row.default ?? 'not set';
+  const text = description + (zeroIsOff ? '; 0: off' : '');
+  return `  ${name} (${toPlainText(value)}${row.default && unit ? ` ${unit}` : ''})\n      ${toPlainText(text)}`;
+}
+
+/** All settings with their defaults, for `--help`. */
+export const formatSettings = (): string => settingRows.map(([name, row]) => formatSetting(name, row)).join('\n');
