@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import pg from 'pg';
 import { closeLater } from '../test/helpers/cleanup.ts';
-import { type Person, somebody, testSecret } from '../test/helpers/people.ts';
-import { newRoom } from '../test/helpers/rooms.ts';
+import { createRoom } from '../test/helpers/rooms.ts';
+import { createUser, type TestUser, testSecret } from '../test/helpers/users.ts';
 import { startNatsServer } from './baselines/nats-server.ts';
 import type { Dialect } from './load/line.ts';
 import type { Stand } from './stand.ts';
@@ -50,7 +50,7 @@ export async function service(stand: Stand, { nodes = 1, settings = {}, checkout
   const started: Started[] = [];
   for (let n = 0; n < nodes; n++) started.push(await startService(env, checkout));
   const urls = started.map(({ url }) => url);
-  const owner = somebody({ level: 100 });
+  const owner = createUser({ level: 100 });
   const client = new pg.Client({ connectionString: database });
   await client.connect();
   closeLater(() => client.end());
@@ -58,7 +58,7 @@ export async function service(stand: Stand, { nodes = 1, settings = {}, checkout
     ...{ urls, pids: started.map(({ pid }) => pid), behind: stand.pids(), database, owner },
     rooms: (count: number) => newRooms(urls[0]!, owner, count),
     tokens: (count: number) =>
-      Array.from({ length: count }, () => somebody({ user: randomUUID(), entity: owner.entity, level: 100 }).token),
+      Array.from({ length: count }, () => createUser({ user: randomUUID(), entity: owner.entity, level: 100 }).token),
     stored: async () => Number((await client.query('select count(*) from messages')).rows[0].count),
     query: (sql: string) => client.query(sql),
   };
@@ -82,12 +82,12 @@ export async function services(stand: Stand, against: string | undefined) {
 const mostAtOnce = 32;
 
 /** All are open to the owner's organisation from level 100 on. */
-async function newRooms(url: string, owner: Person, count: number): Promise<number[]> {
+async function newRooms(url: string, owner: TestUser, count: number): Promise<number[]> {
   const rooms: number[] = [];
   const make = async (): Promise<void> => {
     while (rooms.length < count) {
       const at = rooms.push(0) - 1;
-      rooms[at] = (await newRoom(url, owner, { level_admin: 1_000 })).id;
+      rooms[at] = (await createRoom(url, owner, { level_admin: 1_000 })).id;
     }
   };
   await Promise.all(Array.from({ length: mostAtOnce }, make));

@@ -5,7 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { runEnds } from '../test/helpers/cleanup.ts';
+import { onRunEnd } from '../test/helpers/cleanup.ts';
 import { aboutMachine } from './machine/about.ts';
 import { printResult } from './report.ts';
 import type { Result } from './scenario.ts';
@@ -40,7 +40,7 @@ try {
     process.stderr.write('\n');
     results.push(result);
     printResult(result);
-    await runEnds();
+    await onRunEnd();
   }
   const run = { date: new Date().toISOString(), ...options, ...aboutMachine(), results };
   const file = join(import.meta.dirname, values.only ? 'results.partial.json' : 'results.json');
@@ -51,6 +51,6 @@ try {
   const faults = results.flatMap((result) => result.faults);
   process.exitCode = faults.length === 0 ? 0 : 1;
 } finally {
-  await runEnds();
+  await onRunEnd();
 }
 process.exit();

@@ -1,5 +1,5 @@
-import { type Person, somebody } from '../../test/helpers/people.ts';
 import { restCalls } from '../../test/helpers/rest-calls.ts';
+import { createUser, type TestUser } from '../../test/helpers/users.ts';
 import { type Service, service } from '../contenders.ts';
 import { inTurn, type Scenario } from '../scenario.ts';
 import { requests } from './history.ts';
@@ -20,15 +20,15 @@ export const growthRoomList: Scenario = {
   async run(stand, { rounds, seconds }) {
     const ours = await service(stand);
     await makeRooms(ours);
-    const asks: { name: string; people: Person[] }[] = [];
+    const asks: { name: string; people: TestUser[] }[] = [];
     for (const size of sizes) {
-      const people: Person[] = [];
+      const people: TestUser[] = [];
       while (people.length < users) people.push(await somebodyIn(ours, size));
       asks.push({ name: `in ${size.toLocaleString('en-US')}`, people });
     }
     await ours.query('vacuum analyze');
     const url = `${ours.urls[0]}/rooms`;
-    const measure = ({ people }: { people: Person[] }, round: number) =>
+    const measure = ({ people }: { people: TestUser[] }, round: number) =>
       requests(url, people[round % users]!.token, seconds, [...ours.pids, ...ours.behind]);
     for (const ask of asks) await measure(ask, 0);
     return { rows: await inTurn(asks, rounds, measure), reaches: [], faults: [] };
@@ -47,8 +47,8 @@ async function makeRooms(ours: Service): Promise<void> {
 }
 
 /** As if he had been invited to so many rooms and had accepted. */
-async function somebodyIn(ours: Service, count: number): Promise<Person> {
-  const person = somebody();
+async function somebodyIn(ours: Service, count: number): Promise<TestUser> {
+  const person = createUser();
   await ours.query(`insert into permission_rules
     (room_id, grantee, kind, permissions, level, accepted, created_at, updated_at)
     select id, '${person.user}', 'user', 'rw', 0, true, now(), now() from rooms order by random() limit ${count}`);

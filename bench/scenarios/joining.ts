@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Person, somebody } from '../../test/helpers/people.ts';
-import { newRoom } from '../../test/helpers/rooms.ts';
+import { createRoom } from '../../test/helpers/rooms.ts';
+import { createUser, type TestUser } from '../../test/helpers/users.ts';
 import { bareSocketio, type Contender, type Service, service } from '../contenders.ts';
 import { startLoad } from '../load/load.ts';
 import { cpuMsOf } from '../machine/cpu.ts';
@@ -70,9 +70,9 @@ async function invited(
   { owner, urls, query }: Service,
   rooms: number,
 ): Promise<{ tokens: string[]; places: number[] }> {
-  const people: Person[] = Array.from({ length: members }, () => somebody({ level: 0 }));
+  const people: TestUser[] = Array.from({ length: members }, () => createUser({ level: 0 }));
   const ids: number[] = [];
-  for (let n = 0; n < rooms; n++) ids.push((await newRoom(urls[0]!, owner, { open_to_entity: false })).id);
+  for (let n = 0; n < rooms; n++) ids.push((await createRoom(urls[0]!, owner, { open_to_entity: false })).id);
   const places = people.map((_, n) => ids[n % rooms]!);
   await query(
     `insert into permission_rules (room_id, grantee, kind, permissions, level, created_at, updated_at)

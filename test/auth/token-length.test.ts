@@ -3,15 +3,15 @@ import { maxTokenLength } from '../../src/auth/token-verification.ts';
 import { findBalancer, startBalancer } from '../helpers/balancer.ts';
 import { chatClient } from '../helpers/chat-client.ts';
 import { postgres, startNode } from '../helpers/node.ts';
-import { type Person, sign, somebody } from '../helpers/people.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { sharedRedis } from '../helpers/redis.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { refusedSocket, socketClient } from '../helpers/socket-client.ts';
+import { expectConnectError, socketClient } from '../helpers/socket-client.ts';
+import { createUser, sign, type TestUser } from '../helpers/users.ts';
 
 /** Of this length, give or take what base64 rounds. */
-function withTokenOf(length: number): Person {
-  const person = somebody({ level: 100 });
+function withTokenOf(length: number): TestUser {
+  const person = createUser({ level: 100 });
   for (let n = Math.floor((length - person.token.length) * 0.75) + 2; ; n--) {
     const token = sign({ ...person.claims, x: 'x'.repeat(n) });
     if (token.length <= length) return { ...person, token };
@@ -48,7 +48,7 @@ describe('A token of the greatest length', function () {
       }
       const chat = await chatClient(url);
       chat.send({ type: 'token', content: person.token, id: 'i'.repeat(36) });
-      await chat.until(({ data }) => data === 'READY');
+      await chat.skipTo(({ data }) => data === 'READY');
     });
 
     it(`is the same everywhere: one that is longer is refused, ${way}`, async () => {
@@ -57,10 +57,10 @@ describe('A token of the greatest length', function () {
       const { status, body } = await rest(url, token).get('/rooms');
       expect([status, body.meta.reason]).to.deep.equal([401, 'UNAUTHENTICATED']);
       expect(body.meta.detail).to.equal('token: must be a JWT of at most 4000 characters');
-      expect((await refusedSocket(url, { token })).data.code).to.equal('UNAUTHENTICATED');
+      expect((await expectConnectError(url, { token })).data.code).to.equal('UNAUTHENTICATED');
       const chat = await chatClient(url);
       chat.send({ type: 'token', content: token });
-      await chat.until(({ data }) => data === 'TOKEN?');
+      await chat.skipTo(({ data }) => data === 'TOKEN?');
     });
   }
 });

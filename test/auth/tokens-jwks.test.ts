@@ -3,28 +3,28 @@ import type { ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import type { Config } from '../../src/config/config.ts';
-import { capturedLog } from '../helpers/captured-log.ts';
+import { captureLog } from '../helpers/captured-log.ts';
 import { chatClient } from '../helpers/chat-client.ts';
-import { everywhere, knock } from '../helpers/doors.ts';
-import { jwksServer, published } from '../helpers/jwks-server.ts';
+import { jwksServer, toPublicJwk } from '../helpers/jwks-server.ts';
 import { postgres, type Settings, startNode } from '../helpers/node.ts';
-import { sign, somebody } from '../helpers/people.ts';
-import { figure } from '../helpers/redis-pair.ts';
+import { readMetric } from '../helpers/node-pair.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { until } from '../helpers/until.ts';
+import { onEveryTransport, tryToken } from '../helpers/token-outcomes.ts';
+import { createUser, sign } from '../helpers/users.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 describe('JWT_JWKS_URL', () => {
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2_048 });
   const p256 = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const welcome = everywhere('welcome');
-  const refused = everywhere('UNAUTHENTICATED');
-  const keys = () => [published(rsa.publicKey, 'rsa'), published(p256.publicKey, 'p256')];
+  const welcome = onEveryTransport('accepted');
+  const refused = onEveryTransport('UNAUTHENTICATED');
+  const keys = () => [toPublicJwk(rsa.publicKey, 'rsa'), toPublicJwk(p256.publicKey, 'p256')];
   const nodeOf = async ({ url }: { url: string }) =>
     (await startNode(postgres, { JWT_SECRET: undefined, JWT_JWKS_URL: url })).url;
   /** One that asks again after milliseconds, and what it logs. */
   const impatientNode = async ({ url }: { url: string }, more: Settings = {}, timeoutMs = 5_000) => {
-    const log = capturedLog();
+    const log = captureLog();
     const timeouts = { refreshMs: 20, maxBackoffMs: 20, initialBackoffMs: 10, timeoutMs };
     const impatient = (config: Config): Config => ({
       ...config,
@@ -35,64 +35,66 @@ describe('JWT_JWKS_URL', () => {
     return { url: node.url, log };
   };
   const away = 'the key set of JWT_JWKS_URL could not be fetched';
-  const byRsa = (kid = 'rsa') => sign(somebody().claims, { alg: 'RS256', secret: rsa.privateKey, header: { kid } });
-  const byP256 = (kid = 'p256') => sign(somebody().claims, { alg: 'ES256', secret: p256.privateKey, header: { kid } });
+  const byRsa = (kid = 'rsa') => sign(createUser().claims, { alg: 'RS256', secret: rsa.privateKey, header: { kid } });
+  const byP256 = (kid = 'p256') =>
+    sign(createUser().claims, { alg: 'ES256', secret: p256.privateKey, header: { kid } });
 
   it('takes RS256 and ES256 by the keys of the set, which is fetched once', async () => {
     const jwks = await jwksServer(keys());
     const url = await nodeOf(jwks);
-    for (const token of [byRsa(), byP256(), byRsa(), byP256()]) expect(await knock(url, token)).to.deep.equal(welcome);
-    expect(jwks.fetched).to.equal(1);
+    for (const token of [byRsa(), byP256(), byRsa(), byP256()])
+      expect(await tryToken(url, token)).to.deep.equal(welcome);
+    expect(jwks.fetchCount).to.equal(1);
   });
 
   it('refuses the key of another kid, another algorithm, and none', async () => {
     const url = await nodeOf(await jwksServer(keys()));
-    const crossed = [byRsa('p256'), byP256('rsa'), sign(somebody().claims, { alg: 'none', header: { kid: 'rsa' } })];
-    for (const token of crossed) expect(await knock(url, token)).to.deep.equal(refused);
+    const crossed = [byRsa('p256'), byP256('rsa'), sign(createUser().claims, { alg: 'none', header: { kid: 'rsa' } })];
+    for (const token of crossed) expect(await tryToken(url, token)).to.deep.equal(refused);
   });
 
   it('refuses key confusion: the public key as an HMAC secret', async () => {
     const url = await nodeOf(await jwksServer(keys()));
     const secret = rsa.publicKey.export({ type: 'spki', format: 'pem' }) as string;
-    expect(await knock(url, sign(somebody().claims, { secret, header: { kid: 'rsa' } }))).to.deep.equal(refused);
+    expect(await tryToken(url, sign(createUser().claims, { secret, header: { kid: 'rsa' } }))).to.deep.equal(refused);
   });
 
   it('ignores oct keys', async () => {
     const secret = randomBytes(32);
     const oct = { ...createSecretKey(secret).export({ format: 'jwk' }), kid: 'oct', use: 'sig', alg: 'HS256' };
     const url = await nodeOf(await jwksServer([oct, ...keys()]));
-    const byOct = sign(somebody().claims, { secret: createSecretKey(secret), header: { kid: 'oct' } });
-    expect(await knock(url, byOct)).to.deep.equal(refused);
-    expect(await knock(url, byRsa())).to.deep.equal(welcome);
+    const byOct = sign(createUser().claims, { secret: createSecretKey(secret), header: { kid: 'oct' } });
+    expect(await tryToken(url, byOct)).to.deep.equal(refused);
+    expect(await tryToken(url, byRsa())).to.deep.equal(welcome);
   });
 
   it('refuses the tokens of an RSA key under 2,048 bits, and says why', async () => {
     const short = generateKeyPairSync('rsa', { modulusLength: 1_024 });
-    const url = await nodeOf(await jwksServer([published(short.publicKey, 'short'), ...keys()]));
-    const token = sign(somebody().claims, { alg: 'RS256', secret: short.privateKey, header: { kid: 'short' } });
-    expect(await knock(url, token)).to.deep.equal(refused);
+    const url = await nodeOf(await jwksServer([toPublicJwk(short.publicKey, 'short'), ...keys()]));
+    const token = sign(createUser().claims, { alg: 'RS256', secret: short.privateKey, header: { kid: 'short' } });
+    expect(await tryToken(url, token)).to.deep.equal(refused);
     expect((await rest(url, token).get('/rooms')).body.meta.detail).to.include('1024 bits');
-    expect(await knock(url, byRsa())).to.deep.equal(welcome);
+    expect(await tryToken(url, byRsa())).to.deep.equal(welcome);
   });
 
   it('refuses an unknown kid and does not fetch the set for each of them', async () => {
     const jwks = await jwksServer(keys());
     const url = await nodeOf(jwks);
-    expect(await knock(url, byRsa())).to.deep.equal(welcome);
-    for (const kid of ['one', 'two', 'three']) expect(await knock(url, byRsa(kid))).to.deep.equal(refused);
-    expect(jwks.fetched).to.be.at.most(2);
-    expect(await knock(url, byRsa())).to.deep.equal(welcome);
+    expect(await tryToken(url, byRsa())).to.deep.equal(welcome);
+    for (const kid of ['one', 'two', 'three']) expect(await tryToken(url, byRsa(kid))).to.deep.equal(refused);
+    expect(jwks.fetchCount).to.be.at.most(2);
+    expect(await tryToken(url, byRsa())).to.deep.equal(welcome);
   });
 
   it('that cannot be reached is UNAVAILABLE everywhere, and welcome again once it can', async () => {
     const jwks = await jwksServer(keys());
     jwks.isDown = true;
     const { url } = await impatientNode(jwks);
-    expect(await knock(url, byRsa())).to.deep.equal(everywhere('UNAVAILABLE'));
+    expect(await tryToken(url, byRsa())).to.deep.equal(onEveryTransport('UNAVAILABLE'));
     expectRefusal(await rest(url, byRsa()).get('/rooms'), 'UNAVAILABLE');
     jwks.isDown = false;
-    await until('the set is there', async () => (await figure({ url }, 'nano_messaging_token_keys_up')) === 1);
-    expect(await knock(url, byRsa())).to.deep.equal(welcome);
+    await waitUntil('the set is there', async () => (await readMetric({ url }, 'nano_messaging_token_keys_up')) === 1);
+    expect(await tryToken(url, byRsa())).to.deep.equal(welcome);
   });
 
   it('that cannot be reached is no bad try on /chat', async () => {
@@ -106,7 +108,7 @@ describe('JWT_JWKS_URL', () => {
       expect(await chat.next()).to.include({ reason: 'UNAVAILABLE' });
     }
     jwks.isDown = false;
-    await until('the set is there', async () => (await figure({ url }, 'nano_messaging_token_keys_up')) === 1);
+    await waitUntil('the set is there', async () => (await readMetric({ url }, 'nano_messaging_token_keys_up')) === 1);
     chat.send({ type: 'token', content: byRsa() });
     expect(await chat.next()).to.deep.equal({ type: 'status', data: 'READY' });
   });
@@ -114,17 +116,17 @@ describe('JWT_JWKS_URL', () => {
   it('keeps the keys that are known for as long as the issuer is away; it is logged once, and when it is back', async () => {
     const jwks = await jwksServer(keys());
     const { url, log } = await impatientNode(jwks);
-    expect(await knock(url, byRsa())).to.deep.equal(welcome);
-    const before = jwks.fetched;
+    expect(await tryToken(url, byRsa())).to.deep.equal(welcome);
+    const before = jwks.fetchCount;
     jwks.isDown = true;
-    await until('it was asked for in vain', () => jwks.fetched >= before + 5);
-    expect(await knock(url, byRsa())).to.deep.equal(welcome);
-    expect(await knock(url, byRsa('a key that came meanwhile'))).to.deep.equal(everywhere('UNAVAILABLE'));
-    expect(await figure({ url }, 'nano_messaging_token_keys_up')).to.equal(0);
-    expect(log.about(away)).to.have.lengthOf(1);
+    await waitUntil('it was asked for in vain', () => jwks.fetchCount >= before + 5);
+    expect(await tryToken(url, byRsa())).to.deep.equal(welcome);
+    expect(await tryToken(url, byRsa('a key that came meanwhile'))).to.deep.equal(onEveryTransport('UNAVAILABLE'));
+    expect(await readMetric({ url }, 'nano_messaging_token_keys_up')).to.equal(0);
+    expect(log.startingWith(away)).to.have.lengthOf(1);
     jwks.isDown = false;
-    await until('it is back', () => log.about('the key set of JWT_JWKS_URL is fetched again').length === 1);
-    expect(await figure({ url }, 'nano_messaging_token_keys_up')).to.equal(1);
+    await waitUntil('it is back', () => log.startingWith('the key set of JWT_JWKS_URL is fetched again').length === 1);
+    expect(await readMetric({ url }, 'nano_messaging_token_keys_up')).to.equal(1);
   });
 
   // Two sets in one test would have certificates of the same name, which verification confuses.
@@ -136,17 +138,17 @@ describe('JWT_JWKS_URL', () => {
       jwks.isDown = isDown;
       const strangers = Array.from({ length: 60 }, (_, n) => rest(url, byRsa(`stranger ${n}`)).get('/rooms'));
       for (const answer of await Promise.all(strangers)) expectRefusal(answer, 'UNAUTHENTICATED');
-      expect(jwks.fetched).to.equal(1);
+      expect(jwks.fetchCount).to.equal(1);
     });
   }
 
   it('takes a key that comes later, and drops one that is withdrawn', async () => {
-    const jwks = await jwksServer([published(rsa.publicKey, 'rsa')]);
+    const jwks = await jwksServer([toPublicJwk(rsa.publicKey, 'rsa')]);
     const { url } = await impatientNode(jwks);
-    expect(await knock(url, byP256())).to.deep.equal(refused);
-    jwks.keys = [published(p256.publicKey, 'p256')];
-    await until('it is taken', async () => (await rest(url, byP256()).get('/rooms')).status === 200);
-    expect(await knock(url, byRsa())).to.deep.equal(refused);
+    expect(await tryToken(url, byP256())).to.deep.equal(refused);
+    jwks.keys = [toPublicJwk(p256.publicKey, 'p256')];
+    await waitUntil('it is taken', async () => (await rest(url, byP256()).get('/rooms')).status === 200);
+    expect(await tryToken(url, byRsa())).to.deep.equal(refused);
   });
 
   const answers: [what: string, answer: (response: ServerResponse) => void, logged: string][] = [
@@ -177,28 +179,30 @@ describe('JWT_JWKS_URL', () => {
   it(`whose issuer answers with ${answers.map(([what]) => what).join('; ')}: is logged, and known keys go on`, async () => {
     const jwks = await jwksServer(keys());
     const { url, log } = await impatientNode(jwks, {}, 300);
-    expect(await knock(url, byRsa())).to.deep.equal(welcome);
+    expect(await tryToken(url, byRsa())).to.deep.equal(welcome);
     for (const [what, answer, logged] of answers) {
       jwks.answer = answer;
-      await until(`${what} is logged`, () => log.about(away).some(({ err }) => err!.message.includes(logged)));
+      await waitUntil(`${what} is logged`, () =>
+        log.startingWith(away).some(({ err }) => err!.message.includes(logged)),
+      );
       expect((await rest(url, byRsa()).get('/rooms')).status, what).to.equal(200);
     }
     jwks.answer = undefined;
-    await until('it is back', () => log.about('the key set of JWT_JWKS_URL is fetched again').length > 0);
+    await waitUntil('it is back', () => log.startingWith('the key set of JWT_JWKS_URL is fetched again').length > 0);
   });
 
   it('refuses the token of a key that cannot be read, and takes the others', async () => {
     const broken = { kty: 'RSA', kid: 'broken', n: '!', e: 'AQAB' };
     const url = await nodeOf(await jwksServer([broken, ...keys()]));
-    expect(await knock(url, byRsa('broken'))).to.deep.equal(refused);
-    expect(await knock(url, byRsa())).to.deep.equal(welcome);
+    expect(await tryToken(url, byRsa('broken'))).to.deep.equal(refused);
+    expect(await tryToken(url, byRsa())).to.deep.equal(welcome);
   });
 
   it('without JWT_AUDIENCE is a warning at the start', async () => {
     const jwks = await jwksServer(keys());
     for (const JWT_AUDIENCE of [undefined, 'chat.example']) {
       const { log } = await impatientNode(jwks, { JWT_AUDIENCE });
-      expect(log.about('JWT_JWKS_URL is set without JWT_AUDIENCE')).to.have.lengthOf(JWT_AUDIENCE ? 0 : 1);
+      expect(log.startingWith('JWT_JWKS_URL is set without JWT_AUDIENCE')).to.have.lengthOf(JWT_AUDIENCE ? 0 : 1);
     }
   });
 });

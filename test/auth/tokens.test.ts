@@ -1,17 +1,17 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { chatClient } from '../helpers/chat-client.ts';
-import { everywhere, knock } from '../helpers/doors.ts';
 import { describeOneWiring, postgres, type Settings, startNode } from '../helpers/node.ts';
-import { type Claims, sign, somebody, testSecret } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { newRoom } from '../helpers/rooms.ts';
+import { createRoom } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
+import { onEveryTransport, tryToken } from '../helpers/token-outcomes.ts';
+import { type Claims, createUser, sign, testSecret } from '../helpers/users.ts';
 
-const claims = (more: Claims = {}): Claims => ({ ...somebody().claims, ...more });
+const claims = (more: Claims = {}): Claims => ({ ...createUser().claims, ...more });
 const seconds = (ahead = 0) => Math.floor(Date.now() / 1_000) + ahead;
-const welcome = everywhere('welcome');
-const refused = everywhere('UNAUTHENTICATED');
+const welcome = onEveryTransport('accepted');
+const refused = onEveryTransport('UNAUTHENTICATED');
 
 /** A node that trusts other keys; without a secret unless the settings name one. */
 async function nodeWith(settings: Settings): Promise<string> {
@@ -45,7 +45,7 @@ describeOneWiring('The claims of a token', ({ url }) => {
   };
   for (const [title, payload] of Object.entries(good)) {
     it(`are welcome with ${title}`, async () => {
-      expect(await knock(url(), sign(payload()))).to.deep.equal(welcome);
+      expect(await tryToken(url(), sign(payload()))).to.deep.equal(welcome);
     });
   }
 
@@ -76,7 +76,7 @@ describeOneWiring('The claims of a token', ({ url }) => {
   };
   for (const [title, payload] of Object.entries(bad)) {
     it(`are refused with ${title}`, async () => {
-      expect(await knock(url(), sign(payload()))).to.deep.equal(refused);
+      expect(await tryToken(url(), sign(payload()))).to.deep.equal(refused);
     });
   }
 
@@ -113,21 +113,21 @@ describeOneWiring('The claims of a token', ({ url }) => {
 
   it('are refused as TOKEN_EXPIRED after exp', async () => {
     for (const exp of [1, Math.floor(Date.now() / 1_000) - 1]) {
-      expect(await knock(url(), sign(claims({ exp })))).to.deep.equal(everywhere('TOKEN_EXPIRED'));
+      expect(await tryToken(url(), sign(claims({ exp })))).to.deep.equal(onEveryTransport('TOKEN_EXPIRED'));
     }
   });
 
   it('make the actor: user, organisation in lower case, and level', async () => {
     const [user, entity] = [randomUUID(), randomUUID()];
     const upper = { user: user.toUpperCase(), entity: entity.toUpperCase() };
-    const room = await newRoom(url(), somebody({ ...upper, levelOnEntity: '100' }));
+    const room = await createRoom(url(), createUser({ ...upper, levelOnEntity: '100' }));
     expect(room).to.include({ user_owner: user, entity_owner: entity });
-    expect((await rest(url(), somebody({ user }).token).get(`/rooms/${room.id}`)).status).to.equal(200);
+    expect((await rest(url(), createUser({ user }).token).get(`/rooms/${room.id}`)).status).to.equal(200);
   });
 
   it('take the user from sub, which is the same user', async () => {
     const user = randomUUID();
-    const room = await newRoom(url(), somebody({ userUUID: undefined, sub: user, level: 100 }));
+    const room = await createRoom(url(), createUser({ userUUID: undefined, sub: user, level: 100 }));
     expect(room.user_owner).to.equal(user);
   });
 
@@ -146,7 +146,7 @@ describeOneWiring('The header and the signature of a token', ({ url }) => {
   };
   for (const [title, header] of Object.entries(good)) {
     it(`are welcome with ${title}`, async () => {
-      expect(await knock(url(), sign(claims(), { header: { ...header } }))).to.deep.equal(welcome);
+      expect(await tryToken(url(), sign(claims(), { header: { ...header } }))).to.deep.equal(welcome);
     });
   }
 
@@ -175,7 +175,7 @@ describeOneWiring('The header and the signature of a token', ({ url }) => {
   };
   for (const [title, token] of Object.entries(bad)) {
     it(`are refused with ${title}`, async () => {
-      expect(await knock(url(), token())).to.deep.equal(refused);
+      expect(await tryToken(url(), token())).to.deep.equal(refused);
     });
   }
 });
@@ -186,12 +186,12 @@ describe('JWT_SECRET with several secrets', () => {
       JWT_SECRET: 'the new secret of this very service, the old secret of this very service',
     });
     for (const secret of ['the new secret of this very service', 'the old secret of this very service']) {
-      expect(await knock(url, sign(claims(), { secret }))).to.deep.equal(welcome);
+      expect(await tryToken(url, sign(claims(), { secret }))).to.deep.equal(welcome);
       const ended = sign(claims({ exp: 1 }), { secret });
-      expect(await knock(url, ended)).to.deep.equal(everywhere('TOKEN_EXPIRED'));
+      expect(await tryToken(url, ended)).to.deep.equal(onEveryTransport('TOKEN_EXPIRED'));
     }
     for (const secret of ['the new secret of this very service, the old secret of this very service', testSecret, '']) {
-      expect(await knock(url, sign(claims(), { secret }))).to.deep.equal(refused);
+      expect(await tryToken(url, sign(claims(), { secret }))).to.deep.equal(refused);
     }
   });
 });
@@ -205,10 +205,10 @@ describe('JWT_AUDIENCE and JWT_ISSUER', () => {
       { aud, iss },
       { aud: ['another', aud], iss },
     ]) {
-      expect(await knock(url, sign(claims(good)))).to.deep.equal(welcome);
+      expect(await tryToken(url, sign(claims(good)))).to.deep.equal(welcome);
     }
     for (const bad of [{}, { aud }, { iss }, { aud: 'another', iss }, { aud, iss: 'another' }, { aud: [], iss }]) {
-      expect(await knock(url, sign(claims(bad))), JSON.stringify(bad)).to.deep.equal(refused);
+      expect(await tryToken(url, sign(claims(bad))), JSON.stringify(bad)).to.deep.equal(refused);
     }
   });
 });
@@ -220,17 +220,17 @@ describe('JWT_PUBLIC_KEY', () => {
 
   it('of RSA takes RS256 by its private key', async () => {
     const url = await nodeWith({ JWT_PUBLIC_KEY: pem(rsa.publicKey) });
-    expect(await knock(url, sign(claims(), { alg: 'RS256', secret: rsa.privateKey }))).to.deep.equal(welcome);
+    expect(await tryToken(url, sign(claims(), { alg: 'RS256', secret: rsa.privateKey }))).to.deep.equal(welcome);
     const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 });
-    expect(await knock(url, sign(claims(), { alg: 'RS256', secret: privateKey }))).to.deep.equal(refused);
+    expect(await tryToken(url, sign(claims(), { alg: 'RS256', secret: privateKey }))).to.deep.equal(refused);
   });
 
   it('of P-256 takes ES256 by its private key, also where line ends are written as \\n', async () => {
     const url = await nodeWith({ JWT_PUBLIC_KEY: pem(p256.publicKey).replaceAll('\n', '\\n') });
-    expect(await knock(url, sign(claims(), { alg: 'ES256', secret: p256.privateKey }))).to.deep.equal(welcome);
+    expect(await tryToken(url, sign(claims(), { alg: 'ES256', secret: p256.privateKey }))).to.deep.equal(welcome);
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    expect(await knock(url, sign(claims(), { alg: 'ES256', secret: privateKey }))).to.deep.equal(refused);
-    expect(await knock(url, sign(claims(), { alg: 'RS256', secret: rsa.privateKey }))).to.deep.equal(refused);
+    expect(await tryToken(url, sign(claims(), { alg: 'ES256', secret: privateKey }))).to.deep.equal(refused);
+    expect(await tryToken(url, sign(claims(), { alg: 'RS256', secret: rsa.privateKey }))).to.deep.equal(refused);
   });
 
   it('is no HMAC secret: key confusion is refused, and none is too', async () => {
@@ -239,9 +239,9 @@ describe('JWT_PUBLIC_KEY', () => {
       const url = await nodeWith({ JWT_PUBLIC_KEY: text });
       const der = publicKey.export({ type: 'spki', format: 'der' }).toString('latin1');
       for (const secret of [text, text.trim(), der]) {
-        expect(await knock(url, sign(claims(), { secret }))).to.deep.equal(refused);
+        expect(await tryToken(url, sign(claims(), { secret }))).to.deep.equal(refused);
       }
-      expect(await knock(url, sign(claims(), { alg: 'none' }))).to.deep.equal(refused);
+      expect(await tryToken(url, sign(claims(), { alg: 'none' }))).to.deep.equal(refused);
     }
   });
 });

@@ -2,19 +2,20 @@ import { type AddressInfo, createServer, connect as dial } from 'node:net';
 import { expect } from 'chai';
 import type { RoomState } from '../../src/client/client.ts';
 import { closeLater } from '../helpers/cleanup.ts';
-import { createClient, expectNoGaps, getRejection, proxyTo, recordMessages, toContents } from '../helpers/client.ts';
+import { createClient, expectNoGaps, getRejection, recordMessages, toContents } from '../helpers/client.ts';
 import { describeOneWiring, postgres, startNode } from '../helpers/node.ts';
-import { ownRoom, say } from '../helpers/rooms.ts';
+import { createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
-import { until } from '../helpers/until.ts';
+import { nodeProxy } from '../helpers/tcp-proxy.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 const upTo = (last: number, name = '') => Array.from({ length: last }, (_, n) => `${name}${n + 1}`);
 
 describeOneWiring('the client on a failing connection', ({ url }) => {
   /** A client that has joined a room through its own proxy. */
   async function joinOverProxy(transports: ('websocket' | 'polling')[] = ['websocket'], timeouts = {}) {
-    const { owner, room } = await ownRoom(url());
-    const proxy = await proxyTo(url());
+    const { owner, room } = await createRoomWithOwner(url());
+    const proxy = await nodeProxy(url());
     const client = createClient(proxy.url, owner, { transports, timeouts });
     const clientRoom = client.room(room.id);
     await clientRoom.joined();
@@ -36,15 +37,15 @@ describeOneWiring('the client on a failing connection', ({ url }) => {
       const mine = upTo(30, 'mine ');
       const sent = mine.map((content) => clientRoom.send(content));
       for (let cut = 1; cut <= 4; cut++) {
-        await until('more messages are sent', () => sent.filter(({ state }) => state === 'sent').length >= cut * 4);
+        await waitUntil('more messages are sent', () => sent.filter(({ state }) => state === 'sent').length >= cut * 4);
         proxy.cut();
-        await until('the connection is lost', () => clientRoom.state === 'reconnecting');
-        await say(url(), owner, room, `theirs ${cut}`);
+        await waitUntil('the connection is lost', () => clientRoom.state === 'reconnecting');
+        await sendMessages(url(), owner, room, `theirs ${cut}`);
         proxy.restore();
         await clientRoom.joined();
       }
       await Promise.all(sent.map(({ confirmed }) => confirmed));
-      await until('all messages have arrived', () => clientRoom.messages.length === 34);
+      await waitUntil('all messages have arrived', () => clientRoom.messages.length === 34);
       expectNoGaps(clientRoom);
       expect(received)
         .to.deep.equal(toContents(clientRoom))
@@ -67,15 +68,15 @@ describeOneWiring('the client on a failing connection', ({ url }) => {
   }
 
   it('becomes unauthorized if socket.io-client rejects its transport', async () => {
-    const { owner } = await ownRoom(url());
+    const { owner } = await createRoomWithOwner(url());
     const client = createClient(url(), owner, { transports: ['pigeon' as 'polling'] });
-    await until('the client gives up', () => client.state === 'unauthorized');
+    await waitUntil('the client gives up', () => client.state === 'unauthorized');
   });
 
   it('opens a single connection, even if a listener calls connect() when the previous connection is lost', async () => {
     const node = await startNode(postgres);
-    const { owner, room } = await ownRoom(node.url);
-    const proxy = await proxyTo(node.url);
+    const { owner, room } = await createRoomWithOwner(node.url);
+    const proxy = await nodeProxy(node.url);
     const client = createClient(proxy.url, owner, { transports: ['websocket'] });
     const clientRoom = client.room(room.id);
     await clientRoom.joined();
@@ -97,16 +98,16 @@ describeOneWiring('the client on a failing connection', ({ url }) => {
     }
     await clientRoom.send('one').confirmed;
     client.close();
-    await until('no connection is left', async () =>
+    await waitUntil('no connection is left', async () =>
       /^nano_messaging_connections\{transport="socketio"\} 0$/m.test(await (await fetch(`${node.url}/metrics`)).text()),
     );
   });
 
   it('stores a message once although the answer to it is lost', async () => {
     const { owner, room, proxy, clientRoom } = await joinOverProxy();
-    proxy.loseNextAnswer();
+    proxy.loseNextResponse();
     const outgoing = clientRoom.send('once');
-    await until('the connection is lost', () => clientRoom.state === 'reconnecting');
+    await waitUntil('the connection is lost', () => clientRoom.state === 'reconnecting');
     expect(await stored(owner, room)).to.deep.equal(['once']);
     expect(outgoing.state).to.equal('pending');
     expect(await outgoing.confirmed).to.include({ seq: 1, content: 'once' });
@@ -119,9 +120,9 @@ describeOneWiring('the client on a failing connection', ({ url }) => {
     const { owner, room, proxy, client, clientRoom } = await joinOverProxy(['websocket'], { answerMs: 150 });
     const requests: string[] = [];
     client.on('frame', ({ direction, name }) => direction === 'out' && void requests.push(name));
-    proxy.hold();
+    proxy.holdRequests();
     const outgoing = clientRoom.send('repeated');
-    await until('the request is repeated', () => requests.length >= 3);
+    await waitUntil('the request is repeated', () => requests.length >= 3);
     proxy.restore();
     await outgoing.confirmed;
     expect(new Set(requests)).to.deep.equal(new Set(['message:send']));
@@ -130,13 +131,13 @@ describeOneWiring('the client on a failing connection', ({ url }) => {
 
   it('reports UNREACHABLE while it is disconnected, and then joins a room that was requested meanwhile', async () => {
     const { owner, room, proxy, client, clientRoom } = await joinOverProxy();
-    await Promise.all(upTo(101).map((content) => say(url(), owner, room, content)));
+    await Promise.all(upTo(101).map((content) => sendMessages(url(), owner, room, content)));
     const fresh = createClient(proxy.url, owner).room(room.id);
     await fresh.joined();
     const errors: string[] = [];
     client.on('error', ({ code }) => void errors.push(code));
     proxy.cut();
-    await until('the client has retried', () => errors.length >= 3 && fresh.state === 'reconnecting');
+    await waitUntil('the client has retried', () => errors.length >= 3 && fresh.state === 'reconnecting');
     expect(new Set(errors)).to.deep.equal(new Set(['UNREACHABLE']));
     expect(client.state).to.equal('connecting');
     expect((await getRejection(fresh.loadOlder())).code).to.equal('UNREACHABLE');
@@ -150,10 +151,10 @@ describeOneWiring('the client on a failing connection', ({ url }) => {
 
   it('resets a room to the latest page if it missed more than the server replays', async () => {
     const { owner, room, proxy, clientRoom } = await joinOverProxy();
-    await say(url(), owner, room, 'before');
-    await until('the message arrives', () => clientRoom.rev === 1);
+    await sendMessages(url(), owner, room, 'before');
+    await waitUntil('the message arrives', () => clientRoom.rev === 1);
     proxy.cut();
-    await until('the connection is lost', () => clientRoom.state === 'reconnecting');
+    await waitUntil('the connection is lost', () => clientRoom.state === 'reconnecting');
     const pending = clientRoom.send('written offline');
     const received = recordMessages(clientRoom);
     const shownAtReset: string[][] = [];
@@ -164,7 +165,7 @@ describeOneWiring('the client on a failing connection', ({ url }) => {
     proxy.restore();
     await clientRoom.joined();
     await pending.confirmed;
-    await until('its own message is shown', () => clientRoom.messages.at(-1)?.content === 'written offline');
+    await waitUntil('its own message is shown', () => clientRoom.messages.at(-1)?.content === 'written offline');
     expect(shownAtReset).to.have.length(1);
     expect(shownAtReset[0]).to.deep.equal(upTo(501).slice(-100));
     expect(received).to.deep.equal(['written offline']);
@@ -187,7 +188,7 @@ describeOneWiring('the client on a failing connection', ({ url }) => {
         maxBackoffMs: 600_000,
       });
       proxy.cut();
-      await until('the connection is lost', () => clientRoom.state === 'reconnecting');
+      await waitUntil('the connection is lost', () => clientRoom.state === 'reconnecting');
       proxy.restore();
       for (const online of listeners) online();
       await clientRoom.joined();
@@ -224,16 +225,16 @@ describe('the client on a connection that is dead but not closed', function () {
 
   it('detects a dead connection by the heartbeat, and sends its pending message on the next connection', async () => {
     const { url } = await startNode(postgres, {}, (config) => ({ ...config, pingIntervalMs: 300 }));
-    const { owner, room } = await ownRoom(url);
-    const proxy = await proxyTo(await shortenPingTimeout(url));
+    const { owner, room } = await createRoomWithOwner(url);
+    const proxy = await nodeProxy(await shortenPingTimeout(url));
     const client = createClient(proxy.url, owner, { transports: ['websocket'], timeouts: { answerMs: 60_000 } });
     const clientRoom = client.room(room.id);
     await clientRoom.joined();
     const errors: string[] = [];
     client.on('error', ({ message }) => void errors.push(message));
-    proxy.swallow();
+    proxy.dropTrafficOfOpenConnections();
     const outgoing = clientRoom.send('into the void');
-    await until('the message is sent', () => outgoing.state === 'sent', 15_000);
+    await waitUntil('the message is sent', () => outgoing.state === 'sent', 15_000);
     expect(errors).to.include('ping timeout');
     expect(await outgoing.confirmed).to.include({ seq: 1 });
   });

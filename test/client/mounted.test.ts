@@ -3,9 +3,9 @@ import { expect } from 'chai';
 import { createServer } from '../../src/index.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { createClient } from '../helpers/client.ts';
-import { testSecret } from '../helpers/people.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
-import { ownRoom } from '../helpers/rooms.ts';
+import { createRoomWithOwner } from '../helpers/rooms.ts';
+import { testSecret } from '../helpers/users.ts';
 
 describe('the client of a service that is mounted under a path', function () {
   this.timeout(60_000);
@@ -20,7 +20,7 @@ describe('the client of a service that is mounted under a path', function () {
     const settings = { DATABASE_URL: await freshDatabase(), JWT_SECRET: testSecret, LOG_LEVEL: 'silent' };
     const { url, close } = await createServer({ settings, server, prefix: '/in/messaging' });
     closeLater(close);
-    const { owner, room } = await ownRoom(url);
+    const { owner, room } = await createRoomWithOwner(url);
     for (const transports of [['websocket'], ['polling'], undefined] as const) {
       const client = createClient(url, owner, transports && { transports: [...transports] });
       expect(await client.room(room.id).send('below').confirmed).to.include({ content: 'below' });

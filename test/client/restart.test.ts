@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import { createClient, expectNoGaps, recordMessages, toContents } from '../helpers/client.ts';
 import { freePort } from '../helpers/free-port.ts';
-import { testSecret } from '../helpers/people.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { runServer } from '../helpers/process.ts';
-import { member, ownRoom } from '../helpers/rooms.ts';
-import { until } from '../helpers/until.ts';
+import { createMember, createRoomWithOwner } from '../helpers/rooms.ts';
+import { testSecret } from '../helpers/users.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 const contents = Array.from({ length: 90 }, (_, n) => `message ${n + 1}`);
 
@@ -18,19 +18,19 @@ describe('the client of a service that restarts', function () {
     const settings = { ...address, ...limits };
     let server = await runServer(settings);
     const { url } = server;
-    const { owner, room } = await ownRoom(url);
+    const { owner, room } = await createRoomWithOwner(url);
     const sending = createClient(url, owner).room(room.id);
-    const listening = createClient(url, await member(url, owner, room)).room(room.id);
+    const listening = createClient(url, await createMember(url, owner, room)).room(room.id);
     await Promise.all([sending.joined(), listening.joined()]);
     const received = recordMessages(listening);
     const sent = contents.map((content) => sending.send(content));
     const sentUpTo = (count: number) =>
-      until(`${count} are sent`, () => sent.filter(({ state }) => state === 'sent').length >= count, 60_000);
+      waitUntil(`${count} are sent`, () => sent.filter(({ state }) => state === 'sent').length >= count, 60_000);
 
     await sentUpTo(contents.length / 3);
     server.kill('SIGKILL');
     await server.exited;
-    await until(
+    await waitUntil(
       'both clients have lost the connection',
       () => sending.state === 'reconnecting' && listening.state === 'reconnecting',
       20_000,
@@ -40,7 +40,7 @@ describe('the client of a service that restarts', function () {
 
     await sentUpTo(contents.length);
     await Promise.all([sending.joined(), listening.joined()]);
-    await until(
+    await waitUntil(
       'all messages have arrived',
       () => received.length >= contents.length && sending.outbox.length === 0,
       20_000,

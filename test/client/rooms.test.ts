@@ -1,19 +1,19 @@
 import { expect } from 'chai';
 import { createClient, expectNoGaps, getRejection, recordMessages, toContents } from '../helpers/client.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { again, somebody } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { member, newRoom, ownRoom, putRule, say } from '../helpers/rooms.ts';
+import { createMember, createRoom, createRoomWithOwner, putRule, sendMessages } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
-import { until } from '../helpers/until.ts';
+import { createUser, withClaims } from '../helpers/users.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 const upTo = (last: number, name = '') => Array.from({ length: last }, (_, n) => `${name}${n + 1}`);
 
 describeEveryWiring('the client in a room', ({ url }) => {
   /** A room that a member with these permissions has joined. */
   async function joinAsMember(permissions = 'rw') {
-    const { owner, room } = await ownRoom(url());
-    const guest = await member(url(), owner, room, permissions);
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room, permissions);
     const client = createClient(url(), guest);
     const clientRoom = client.room(room.id);
     await clientRoom.joined();
@@ -22,8 +22,8 @@ describeEveryWiring('the client in a room', ({ url }) => {
   }
 
   it('joins a room with its latest page of history, and receives the messages that follow', async () => {
-    const { owner, room } = await ownRoom(url());
-    await say(url(), owner, room, 'one', 'two');
+    const { owner, room } = await createRoomWithOwner(url());
+    await sendMessages(url(), owner, room, 'one', 'two');
     const clientRoom = createClient(url(), owner).room(room.id);
     expect(clientRoom).to.include({ state: 'joining', rights: '', rev: 0, info: undefined });
     await clientRoom.joined();
@@ -31,8 +31,8 @@ describeEveryWiring('the client in a room', ({ url }) => {
     expect(clientRoom.info).to.include({ name: 'a room', last_seq: 2 });
     expect(toContents(clientRoom)).to.deep.equal(['one', 'two']);
     const received = recordMessages(clientRoom);
-    await say(url(), owner, room, 'three');
-    await until('the message arrives', () => clientRoom.rev === 3);
+    await sendMessages(url(), owner, room, 'three');
+    await waitUntil('the message arrives', () => clientRoom.rev === 3);
     expect(received).to.deep.equal(['three']);
     expect(toContents(clientRoom)).to.deep.equal(['one', 'two', 'three']);
   });
@@ -51,7 +51,7 @@ describeEveryWiring('the client in a room', ({ url }) => {
     );
     const stored = await Promise.all(sent.map(({ confirmed }) => confirmed));
     for (const [n, { client_msg_id }] of sent.entries()) expect(stored[n]).to.include({ client_msg_id });
-    await until(
+    await waitUntil(
       'both clients have all messages',
       () => clientRoom.messages.length === 40 && other.messages.length === 40,
     );
@@ -64,7 +64,7 @@ describeEveryWiring('the client in a room', ({ url }) => {
   });
 
   it('loads older pages, with one request at a time, while new messages arrive', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const socket = await socketClient(url(), owner);
     await Promise.all(upTo(130).map((content) => socket.request('message:send', { room_id: room.id, content })));
     const clientRoom = createClient(url(), owner).room(room.id);
@@ -74,14 +74,14 @@ describeEveryWiring('the client in a room', ({ url }) => {
     const [page, same] = await Promise.all([
       clientRoom.loadOlder(20),
       clientRoom.loadOlder(20),
-      say(url(), owner, room, 'new'),
+      sendMessages(url(), owner, room, 'new'),
     ]);
     expect(page).to.have.length(20).and.to.equal(same);
     expect(clientRoom.hasOlder).to.equal(true);
     expect(await clientRoom.loadOlder()).to.have.length(10);
     expect(await clientRoom.loadOlder()).to.deep.equal([]);
     expect(clientRoom.hasOlder).to.equal(false);
-    await until('the new message is there', () => clientRoom.messages.length === 131);
+    await waitUntil('the new message is there', () => clientRoom.messages.length === 131);
     expect(clientRoom.messages[0]).to.include({ seq: 1 });
     expectNoGaps(clientRoom);
   });
@@ -91,7 +91,7 @@ describeEveryWiring('the client in a room', ({ url }) => {
     const rules: unknown[] = [];
     clientRoom.on('member', ({ permissions }) => void rules.push(permissions));
     await rule('r');
-    await until('the rights are updated', () => clientRoom.rights === 'r');
+    await waitUntil('the rights are updated', () => clientRoom.rights === 'r');
     expect(rules).to.deep.equal(['r']);
     expect(clientRoom.state).to.equal('joined');
     const outgoing = clientRoom.send('may I?');
@@ -100,21 +100,21 @@ describeEveryWiring('the client in a room', ({ url }) => {
     await rule('rw');
     outgoing.retry();
     expect(await outgoing.confirmed).to.include({ content: 'may I?' });
-    await until('the message is shown', () => clientRoom.outbox.length === 0);
+    await waitUntil('the message is shown', () => clientRoom.outbox.length === 0);
     expect(toContents(clientRoom)).to.deep.equal(['may I?']);
   });
 
   it('follows changes of the room, and of the rights that depend on it', async () => {
-    const owner = somebody({ level: 150 });
-    const room = await newRoom(url(), owner, { level_admin: 50 });
-    const colleague = again(somebody({ entity: owner.entity }), { levelOnEntity: 100 });
+    const owner = createUser({ level: 150 });
+    const room = await createRoom(url(), owner, { level_admin: 50 });
+    const colleague = withClaims(createUser({ entity: owner.entity }), { levelOnEntity: 100 });
     const clientRoom = createClient(url(), colleague).room(room.id);
     await clientRoom.joined();
     expect(clientRoom.rights).to.equal('rwa');
     const names: string[] = [];
     clientRoom.on('room', ({ name }) => void names.push(name));
     await rest(url(), owner.token).patch(`/rooms/${room.id}`, { name: 'renamed', level_admin: 101 });
-    await until('the rights are updated', () => clientRoom.rights === 'rw');
+    await waitUntil('the rights are updated', () => clientRoom.rights === 'rw');
     expect(names).to.deep.equal(['renamed']);
     expect(clientRoom.info).to.include({ name: 'renamed', level_admin: 101 });
   });
@@ -123,11 +123,11 @@ describeEveryWiring('the client in a room', ({ url }) => {
     const { owner, room, clientRoom, rule } = await joinAsMember();
     await clientRoom.send('before').confirmed;
     await rule('b');
-    await until('the room is removed', () => clientRoom.state === 'removed');
+    await waitUntil('the room is removed', () => clientRoom.state === 'removed');
     expect(clientRoom).to.include({ removalReason: 'BANNED', rights: '' });
     expect((await getRejection(clientRoom.joined())).code).to.equal('BANNED');
     expect((await getRejection(clientRoom.send('let me').confirmed)).code).to.equal('BANNED');
-    await say(url(), owner, room, 'meanwhile');
+    await sendMessages(url(), owner, room, 'meanwhile');
     clientRoom.rejoin();
     expect((await getRejection(clientRoom.joined())).code).to.equal('BANNED');
     expect(clientRoom.state).to.equal('rejected');
@@ -139,8 +139,8 @@ describeEveryWiring('the client in a room', ({ url }) => {
   });
 
   it('is rejected from a room until a rule admits the user', async () => {
-    const { owner, room } = await ownRoom(url());
-    const stranger = somebody();
+    const { owner, room } = await createRoomWithOwner(url());
+    const stranger = createUser();
     const clientRoom = createClient(url(), stranger).room(room.id);
     expect((await getRejection(clientRoom.joined())).code).to.equal('NOT_FOUND');
     expect(clientRoom.state).to.equal('rejected');
@@ -155,21 +155,21 @@ describeEveryWiring('the client in a room', ({ url }) => {
   it('is removed from a deleted room', async () => {
     const { owner, room, clientRoom } = await joinAsMember();
     await rest(url(), owner.token).delete(`/rooms/${room.id}`);
-    await until('the room is removed', () => clientRoom.state === 'removed');
+    await waitUntil('the room is removed', () => clientRoom.state === 'removed');
     expect(clientRoom.removalReason).to.equal('ROOM_DELETED');
     expect((await getRejection(clientRoom.joined())).code).to.equal('NOT_FOUND');
   });
 
   it('receives nothing from a room that it left until it joins again', async () => {
     const { owner, room, client, clientRoom } = await joinAsMember();
-    const other = client.room((await newRoom(url(), owner)).id);
+    const other = client.room((await createRoom(url(), owner)).id);
     clientRoom.leave();
     expect((await getRejection(clientRoom.joined())).code).to.equal('CLOSED');
     await getRejection(other.joined());
     const late = clientRoom.send('sent all the same');
     expect(await late.confirmed).to.include({ seq: 1 });
     expect(clientRoom.outbox).to.deep.equal([]);
-    await say(url(), owner, room, 'missed');
+    await sendMessages(url(), owner, room, 'missed');
     expect(clientRoom.messages).to.deep.equal([]);
     expect(client.room(String(room.id))).to.equal(clientRoom);
     await clientRoom.joined();
@@ -177,17 +177,17 @@ describeEveryWiring('the client in a room', ({ url }) => {
   });
 
   it('misses no message between the answer to a join by UUID and the first page', async () => {
-    const { owner, room } = await ownRoom(url());
-    await say(url(), owner, room, 'first');
+    const { owner, room } = await createRoomWithOwner(url());
+    await sendMessages(url(), owner, room, 'first');
     for (let round = 1; round <= 8; round++) {
       const client = createClient(url(), owner, { transports: ['websocket'] });
       const clientRoom = client.room(room.uuid);
       client.on('frame', ({ direction, name }) => {
         // The join is answered: this message arrives before the page or is part of it.
-        if (direction === 'out' && name === 'message:history') void say(url(), owner, room, `round ${round}`);
+        if (direction === 'out' && name === 'message:history') void sendMessages(url(), owner, room, `round ${round}`);
       });
       await clientRoom.joined();
-      await until('the message is there', () => toContents(clientRoom).at(-1) === `round ${round}`);
+      await waitUntil('the message is there', () => toContents(clientRoom).at(-1) === `round ${round}`);
       client.close();
     }
   });
@@ -197,8 +197,8 @@ describeEveryWiring('the client in a room', ({ url }) => {
     const other = client.room(room.uuid);
     await other.joined();
     clientRoom.leave();
-    await say(url(), owner, room, 'one');
-    await until('the message arrives', () => other.messages.length === 1);
+    await sendMessages(url(), owner, room, 'one');
+    await waitUntil('the message arrives', () => other.messages.length === 1);
     expect(clientRoom.messages).to.deep.equal([]);
   });
 

@@ -2,10 +2,10 @@ import { expect } from 'chai';
 import type { Client } from '../../src/client/client.ts';
 import { createClient, getRejection, toContents } from '../helpers/client.ts';
 import { describeOneWiring, postgres, startNode } from '../helpers/node.ts';
-import { again, type Person, sign, somebody } from '../helpers/people.ts';
-import { now, revoke } from '../helpers/revocations.ts';
-import { member, newRoom, ownRoom, putRule, say } from '../helpers/rooms.ts';
-import { until } from '../helpers/until.ts';
+import { nowSeconds, revoke } from '../helpers/revocations.ts';
+import { createMember, createRoom, createRoomWithOwner, putRule, sendMessages } from '../helpers/rooms.ts';
+import { createUser, sign, type TestUser, withClaims } from '../helpers/users.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 /** Records the codes of the client's errors, and its states. */
 function watch(client: Client) {
@@ -15,11 +15,11 @@ function watch(client: Client) {
   return { errors, states };
 }
 
-const endingIn = (person: Person, seconds: number) => again(person, { exp: now() + seconds }).token;
+const endingIn = (person: TestUser, seconds: number) => withClaims(person, { exp: nowSeconds() + seconds }).token;
 
 describeOneWiring('the client with its tokens', ({ url }) => {
   it('refreshes its token on the same connection before it expires, and shows no token in its frames', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const tokens = [endingIn(owner, 4), owner.token];
     const secrets = [...tokens];
     const client = createClient(url(), owner, { token: () => tokens.shift()! });
@@ -28,7 +28,7 @@ describeOneWiring('the client with its tokens', ({ url }) => {
     client.on('frame', (frame) => void frames.push(frame));
     const clientRoom = client.room(room.id);
     await clientRoom.send('shown').confirmed;
-    await until('the token is refreshed', () => frames.filter(({ name }) => name === 'token:refresh').length === 2);
+    await waitUntil('the token is refreshed', () => frames.filter(({ name }) => name === 'token:refresh').length === 2);
     expect(frames.at(-1)!.payload).to.deep.equal({ ok: true, expires_at: owner.claims.exp });
     expect(tokens).to.deep.equal([]);
     expect(states).to.deep.equal(['connected']);
@@ -39,20 +39,20 @@ describeOneWiring('the client with its tokens', ({ url }) => {
   });
 
   it('updates its rights when a refreshed token has another level', async () => {
-    const owner = somebody({ level: 100 });
-    const room = await newRoom(url(), owner, { level_admin: 60 });
+    const owner = createUser({ level: 100 });
+    const room = await createRoom(url(), owner, { level_admin: 60 });
     await putRule(url(), owner, room, { entityUUID: owner.entity, permissions: 'r', level: 0 });
-    const colleague = somebody({ entity: owner.entity, level: 1 });
-    const tokens = [endingIn(colleague, 4), again(colleague, { levelOnEntity: 60 }).token];
+    const colleague = createUser({ entity: owner.entity, level: 1 });
+    const tokens = [endingIn(colleague, 4), withClaims(colleague, { levelOnEntity: 60 }).token];
     const clientRoom = createClient(url(), colleague, { token: () => tokens.shift()! }).room(room.id);
     await clientRoom.joined();
     expect(clientRoom.rights).to.equal('r');
-    await until('the rights are updated', () => clientRoom.rights === 'rwa');
+    await waitUntil('the rights are updated', () => clientRoom.rights === 'rwa');
     expect(clientRoom.state).to.equal('joined');
   });
 
   it('reconnects with a new token after a token has expired without a successful refresh', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     let calls = 0;
     const client = createClient(url(), owner, {
       // The second call is for the refresh, and returns an expired token.
@@ -61,23 +61,23 @@ describeOneWiring('the client with its tokens', ({ url }) => {
     const { errors } = watch(client);
     const clientRoom = client.room(room.id);
     await clientRoom.joined();
-    await until('the client has reconnected', () => calls >= 3 && client.state === 'connected');
+    await waitUntil('the client has reconnected', () => calls >= 3 && client.state === 'connected');
     await clientRoom.joined();
     expect(errors).to.include('UNREACHABLE');
     expect(await clientRoom.send('still here').confirmed).to.include({ seq: 1 });
   });
 
   it('gives up after three expired tokens in a row, until connect() is called', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     let calls = 0;
     const client = createClient(url(), owner, {
-      token: () => (++calls <= 4 ? again(owner, { exp: 1_000 }).token : owner.token),
+      token: () => (++calls <= 4 ? withClaims(owner, { exp: 1_000 }).token : owner.token),
     });
     const { errors, states } = watch(client);
     const clientRoom = client.room(room.id);
     const waited = clientRoom.joined();
     waited.catch(() => {}); // asserted below
-    await until('the client gives up', () => client.state === 'unauthorized');
+    await waitUntil('the client gives up', () => client.state === 'unauthorized');
     expect(errors).to.deep.equal(['TOKEN_EXPIRED', 'TOKEN_EXPIRED', 'TOKEN_EXPIRED']);
     const codes = [getRejection(waited), getRejection(clientRoom.joined())].map(async (error) => (await error).code);
     expect(await Promise.all(codes)).to.deep.equal(['TOKEN_EXPIRED', 'TOKEN_EXPIRED']);
@@ -89,13 +89,15 @@ describeOneWiring('the client with its tokens', ({ url }) => {
   });
 
   it('connects with the same token as soon as it becomes valid', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     let calls = 0;
     const client = createClient(url(), owner, {
       token: () => {
         calls += 1;
         // Accepted 10 s before its `nbf`, so in about a second.
-        return calls <= 4 ? again(owner, { nbf: now() + 11 + (calls === 1 ? 1 : 0), n: calls }).token : owner.token;
+        return calls <= 4
+          ? withClaims(owner, { nbf: nowSeconds() + 11 + (calls === 1 ? 1 : 0), n: calls }).token
+          : owner.token;
       },
     });
     const { errors, states } = watch(client);
@@ -107,18 +109,18 @@ describeOneWiring('the client with its tokens', ({ url }) => {
   });
 
   it('never gives up because of tokens that are not valid yet', async () => {
-    const { owner } = await ownRoom(url());
-    const client = createClient(url(), owner, { token: () => again(owner, { nbf: now() + 50_000 }).token });
+    const { owner } = await createRoomWithOwner(url());
+    const client = createClient(url(), owner, { token: () => withClaims(owner, { nbf: nowSeconds() + 50_000 }).token });
     const { errors } = watch(client);
     for (let n = 1; n <= 4; n++) {
-      await until('the token is rejected', () => errors.length === n);
+      await waitUntil('the token is rejected', () => errors.length === n);
       client.connect();
     }
     expect(client.state).to.equal('connecting');
   });
 
   it('retries the token function if it fails or takes too long, and reports each failure', async () => {
-    const { owner } = await ownRoom(url());
+    const { owner } = await createRoomWithOwner(url());
     let calls = 0;
     const client = createClient(url(), owner, {
       timeouts: { tokenMs: 100 },
@@ -131,35 +133,38 @@ describeOneWiring('the client with its tokens', ({ url }) => {
       },
     });
     const { errors, states } = watch(client);
-    await until('the client is connected', () => client.state === 'connected');
+    await waitUntil('the client is connected', () => client.state === 'connected');
     expect(errors).to.deep.equal(['NO_TOKEN', 'NO_TOKEN', 'NO_TOKEN']);
     expect(states).to.deep.equal(['connected']);
   });
 
   it('reconnects with a new token if the token of a live connection is revoked', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = await member(url(), owner, room);
-    const tokens = [again(guest, { iat: now() - 60 }).token, again(guest, { iat: now() + 60 }).token];
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room);
+    const tokens = [
+      withClaims(guest, { iat: nowSeconds() - 60 }).token,
+      withClaims(guest, { iat: nowSeconds() + 60 }).token,
+    ];
     const client = createClient(url(), guest, { token: () => tokens.shift()! });
     const { errors, states } = watch(client);
     const clientRoom = client.room(room.id);
     await clientRoom.joined();
-    await revoke(url(), { userUUID: guest.user, issued_before: now() });
-    await until('the client is connected again', () => states.length === 3);
+    await revoke(url(), { userUUID: guest.user, issued_before: nowSeconds() });
+    await waitUntil('the client is connected again', () => states.length === 3);
     await clientRoom.joined();
     expect(states).to.deep.equal(['connected', 'connecting', 'connected']);
     expect(errors).to.deep.equal(['TOKEN_REVOKED']);
   });
 
   it('becomes unauthorized if the token function returns a revoked token again', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = await member(url(), owner, room);
-    const client = createClient(url(), again(guest, { iat: now() - 60 }));
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room);
+    const client = createClient(url(), withClaims(guest, { iat: nowSeconds() - 60 }));
     const { errors, states } = watch(client);
     const clientRoom = client.room(room.id);
     await clientRoom.joined();
-    await revoke(url(), { userUUID: guest.user, issued_before: now() });
-    await until('the client gives up', () => client.state === 'unauthorized');
+    await revoke(url(), { userUUID: guest.user, issued_before: nowSeconds() });
+    await waitUntil('the client gives up', () => client.state === 'unauthorized');
     expect(errors).to.deep.equal(['TOKEN_REVOKED', 'TOKEN_REVOKED']);
     expect(states).to.deep.equal(['connected', 'connecting', 'unauthorized']);
     expect(clientRoom.state).to.equal('reconnecting');
@@ -170,12 +175,12 @@ describe("the client at the service's limits", () => {
   it('connects when another connection of the user closes, and sends at the rate that the service allows', async function () {
     this.timeout(60_000);
     const { url } = await startNode(postgres, { MAX_CONNECTIONS_PER_USER: 1, SEND_RATE: 4, SEND_BURST: 5 });
-    const { owner, room } = await ownRoom(url);
+    const { owner, room } = await createRoomWithOwner(url);
     const first = createClient(url, owner);
     await first.room(room.id).joined();
     const second = createClient(url, owner);
     const { errors } = watch(second);
-    await until('it has been refused twice', () => errors.length >= 2);
+    await waitUntil('it has been refused twice', () => errors.length >= 2);
     expect(new Set(errors)).to.deep.equal(new Set(['TOO_MANY_CONNECTIONS']));
     expect(second.state).to.equal('connecting');
     first.close();
@@ -189,7 +194,7 @@ describe("the client at the service's limits", () => {
     const contents = Array.from({ length: 7 }, (_, n) => `${n}`);
     const began = performance.now();
     await Promise.all(contents.map((content) => clientRoom.send(content).confirmed));
-    await until('all messages are shown', () => clientRoom.messages.length === contents.length);
+    await waitUntil('all messages are shown', () => clientRoom.messages.length === contents.length);
     expect(clientRoom.messages.map(({ content }) => content)).to.deep.equal(contents);
     expect(refusals).not.to.be.empty;
     expect(performance.now() - began).to.be.at.least(refusals[0]!);
@@ -197,12 +202,12 @@ describe("the client at the service's limits", () => {
 
   it('joins and leaves rooms and loads their pages one after the other if the service limits its requests', async () => {
     const { url } = await startNode(postgres, { REQUEST_RATE: 100, REQUEST_BURST: 50, MAX_ROOMS_PER_CONNECTION: 20 });
-    const [owner, ...others] = Array.from({ length: 12 }, () => somebody({ level: 100 }));
+    const [owner, ...others] = Array.from({ length: 12 }, () => createUser({ level: 100 }));
     const rooms = [];
     for (const other of others) {
-      const room = await newRoom(url, other);
+      const room = await createRoom(url, other);
       await putRule(url, other, room, { userUUID: owner!.user, permissions: 'rw' });
-      await say(url, other, room, 'one', 'two', 'three');
+      await sendMessages(url, other, room, 'one', 'two', 'three');
       rooms.push(room);
     }
     const client = createClient(url, owner!);
@@ -221,15 +226,15 @@ describe("the client at the service's limits", () => {
     // Retried one by one, a request is refused now and then. Retried together, all would be refused each time.
     expect(refused).to.be.below(3 * rooms.length);
     for (const room of clientRooms) room.leave();
-    await until('all rooms are left', () => counts['room:leave true'] === rooms.length);
+    await waitUntil('all rooms are left', () => counts['room:leave true'] === rooms.length);
   });
 
   it('waits with loadOlder() until the request limit allows the page', async () => {
     const { url } = await startNode(postgres, { REQUEST_RATE: 100, REQUEST_BURST: 50 });
-    const { owner, room } = await ownRoom(url);
-    const guest = await member(url, owner, room, 'rw');
+    const { owner, room } = await createRoomWithOwner(url);
+    const guest = await createMember(url, owner, room, 'rw');
     const contents = Array.from({ length: 130 }, (_, n) => `${n}`);
-    await say(url, owner, room, ...contents);
+    await sendMessages(url, owner, room, ...contents);
     const clientRoom = createClient(url, guest).room(room.id);
     await clientRoom.joined();
     while (clientRoom.hasOlder) await clientRoom.loadOlder(1);

@@ -1,10 +1,11 @@
 import { expect } from 'chai';
-import { createClient, expectNoGaps, proxyTo, toContents } from '../helpers/client.ts';
+import { createClient, expectNoGaps, toContents } from '../helpers/client.ts';
 import { postgres, startNode } from '../helpers/node.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { startRedis } from '../helpers/redis.ts';
-import { member, ownRoom } from '../helpers/rooms.ts';
-import { until } from '../helpers/until.ts';
+import { createMember, createRoomWithOwner } from '../helpers/rooms.ts';
+import { nodeProxy } from '../helpers/tcp-proxy.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 describe('the client with several nodes', function () {
   this.timeout(120_000);
@@ -18,11 +19,11 @@ describe('the client with several nodes', function () {
       DRAIN_TIMEOUT_SECONDS: 3,
     };
     const [here, there] = [await startNode(postgres, settings), await startNode(postgres, settings)];
-    const { owner, room } = await ownRoom(here.url);
-    const proxy = await proxyTo(here.url);
+    const { owner, room } = await createRoomWithOwner(here.url);
+    const proxy = await nodeProxy(here.url);
     const client = createClient(proxy.url, owner, { transports: ['websocket'] });
     const moving = client.room(room.id);
-    const staying = createClient(there.url, await member(there.url, owner, room)).room(room.id);
+    const staying = createClient(there.url, await createMember(there.url, owner, room)).room(room.id);
     await Promise.all([moving.joined(), staying.joined()]);
 
     let sentCount = 0;
@@ -31,9 +32,9 @@ describe('the client with several nodes', function () {
       await Promise.all(sent.map(({ confirmed }) => confirmed));
     };
     const moveTo = async ({ url }: { url: string }) => {
-      proxy.leadTo(Number(new URL(url).port));
+      proxy.redirectTo(Number(new URL(url).port));
       proxy.cut();
-      await until('the connection is lost', () => moving.state === 'reconnecting');
+      await waitUntil('the connection is lost', () => moving.state === 'reconnecting');
       proxy.restore();
     };
 
@@ -51,13 +52,13 @@ describe('the client with several nodes', function () {
         if (name === 'server:draining') resolve(Date.now() + reconnect_after_ms);
       });
     });
-    proxy.leadTo(Number(new URL(there.url).port));
+    proxy.redirectTo(Number(new URL(there.url).port));
     const [notBefore] = await Promise.all([draining, sendTen(), here.drain()]);
     await moving.joined();
     expect(Date.now()).to.be.at.least(notBefore);
 
     for (const clientRoom of [moving, staying]) {
-      await until(
+      await waitUntil(
         'the room has all messages',
         () => clientRoom.messages.length === sentCount && clientRoom.outbox.length === 0,
         10_000,

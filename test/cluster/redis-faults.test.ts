@@ -2,16 +2,25 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { createClient } from 'redis';
-import { type CapturedLog, capturedLog } from '../helpers/captured-log.ts';
+import { connectBusNode } from '../helpers/bus-nodes.ts';
+import { type CapturedLog, captureLog } from '../helpers/captured-log.ts';
 import { closeLater } from '../helpers/cleanup.ts';
-import { databaseLine } from '../helpers/database-line.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { embedded, type Settings, startNode } from '../helpers/node.ts';
-import { bareNode } from '../helpers/nodes-over.ts';
+import {
+  createSharedRoom,
+  itWithBothAdapters,
+  readMetric,
+  receiveSeqs,
+  sendNumbered,
+  serviceSettings,
+  upTo,
+  waitForBus,
+} from '../helpers/node-pair.ts';
 import type { RedisServer } from '../helpers/redis.ts';
 import { startRedis } from '../helpers/redis.ts';
-import { figure, heardBy, itWithBoth, lines, sayOn, serviceSettings, talkOver, upTo } from '../helpers/redis-pair.ts';
-import { until } from '../helpers/until.ts';
+import { tcpProxy } from '../helpers/tcp-proxy.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 const requirements = readFileSync(new URL('../../docs/operations/requirements.md', import.meta.url), 'utf8');
 /** The rule of the page, as the words of a command. */
@@ -31,16 +40,16 @@ interface LoggedPair {
 /** Two nodes with one log. */
 async function loggedPair(url: string, more: Settings = {}): Promise<LoggedPair> {
   const settings = { ...(await serviceSettings(url)), ...more };
-  const log = capturedLog();
+  const log = captureLog();
   const [here, there] = [0, 1].map(() => startNode(embedded, settings, undefined, log.logger));
   return { here: await here!, there: await there!, log };
 }
 
 async function hearEachOther({ here, there }: LoggedPair): Promise<void> {
-  const { room, near, far } = await talkOver(here, there);
-  await sayOn(near, room, 2);
-  await sayOn(far, room, 2);
-  for (const socket of [near, far]) expect(await heardBy(socket, 4)).to.deep.equal(upTo(4));
+  const { room, near, far } = await createSharedRoom(here, there);
+  await sendNumbered(near, room, 2);
+  await sendNumbered(far, room, 2);
+  for (const socket of [near, far]) expect(await receiveSeqs(socket, 4)).to.deep.equal(upTo(4));
 }
 
 const isDown = 'bus disconnected';
@@ -56,7 +65,7 @@ describe('The Redis account', () => {
     cli(redis, 'ACL', 'SETUSER', 'nano', ...ruleOf('nano'));
     const pair = await loggedPair(as('nano', redis), { REDIS_ADAPTER: 'auto', MAX_CONNECTIONS_PER_USER: 9 });
     await hearEachOther(pair);
-    expect(pair.log.about(isUp).map(({ adapter }) => adapter)).to.deep.equal(['sharded', 'sharded']);
+    expect(pair.log.startingWith(isUp).map(({ adapter }) => adapter)).to.deep.equal(['sharded', 'sharded']);
     expect(warningsOn(pair.log)).to.deep.equal([]);
     expect(cli(redis, 'KEYS', 'nano:*'), 'connections are counted').to.contain(':connections:');
     expect(cli(redis, 'ACL', 'LOG')).to.equal('');
@@ -66,11 +75,11 @@ describe('The Redis account', () => {
     const redis = await startRedis();
     cli(redis, 'ACL', 'SETUSER', 'nano', ...ruleOf('nano'));
     const pair = await loggedPair(as('nano', redis), { REDIS_ADAPTER: 'classic', MAX_CONNECTIONS_PER_USER: 9 });
-    await lines('down', pair.here, pair.there);
-    const [warning] = pair.log.about(isDown);
+    await waitForBus('down', pair.here, pair.there);
+    const [warning] = pair.log.startingWith(isDown);
     expect(warning!.err!.message).to.match(/^NOPERM/);
     expect(warning!.hint).to.contain('ACL GETUSER');
-    expect(pair.log.about(isDown), 'once per node, despite many retries').to.have.lengthOf(2);
+    expect(pair.log.startingWith(isDown), 'once per node, despite many retries').to.have.lengthOf(2);
     // The documentation takes the pattern from this field.
     const pattern = String(warning!.channel);
     expect(pattern).to.match(/^nano:.+#\/#\*$/);
@@ -79,10 +88,10 @@ describe('The Redis account', () => {
     );
     expect(classic).to.include(`&${pattern}`);
     cli(redis, 'ACL', 'SETUSER', 'nano', ...classic);
-    await lines('up', pair.here, pair.there);
+    await waitForBus('up', pair.here, pair.there);
     await hearEachOther(pair);
     // The bus of a node may have been up briefly before its subscription was refused.
-    const failures = pair.log.about(isUp).map((entry) => Number(entry.failures ?? 0));
+    const failures = pair.log.startingWith(isUp).map((entry) => Number(entry.failures ?? 0));
     expect(Math.max(...failures)).to.be.above(0);
     cli(redis, 'ACL', 'LOG', 'RESET');
     await hearEachOther(pair);
@@ -94,9 +103,9 @@ describe('The Redis account', () => {
     cli(redis, 'ACL', 'SETUSER', 'nano', ...ruleOf('nano'), '-zadd');
     const pair = await loggedPair(as('nano', redis), { MAX_CONNECTIONS_PER_USER: 9 });
     await hearEachOther(pair);
-    expect(pair.log.about(notCounted)[0]!.hint).to.contain('ACL GETUSER');
-    expect(await figure(pair.here, 'nano_messaging_connection_lease_failures_total')).to.be.above(0);
-    expect(await figure(pair.here, 'nano_messaging_bus_up')).to.equal(1);
+    expect(pair.log.startingWith(notCounted)[0]!.hint).to.contain('ACL GETUSER');
+    expect(await readMetric(pair.here, 'nano_messaging_connection_lease_failures_total')).to.be.above(0);
+    expect(await readMetric(pair.here, 'nano_messaging_bus_up')).to.equal(1);
   });
 
   it('logs that its password changed, and reconnects once the password is right again', async () => {
@@ -105,12 +114,12 @@ describe('The Redis account', () => {
     cli(redis, 'CONFIG', 'SET', 'requirepass', 'another');
     cli(redis, '-a', 'another', '--no-auth-warning', 'CLIENT', 'KILL', 'TYPE', 'normal');
     cli(redis, '-a', 'another', '--no-auth-warning', 'CLIENT', 'KILL', 'TYPE', 'pubsub');
-    await lines('down', pair.here, pair.there);
-    await until('the cause is logged', () =>
-      pair.log.about(isDown).some(({ err }) => err!.message.startsWith('NOAUTH')),
+    await waitForBus('down', pair.here, pair.there);
+    await waitUntil('the cause is logged', () =>
+      pair.log.startingWith(isDown).some(({ err }) => err!.message.startsWith('NOAUTH')),
     );
     cli(redis, '-a', 'another', '--no-auth-warning', 'CONFIG', 'SET', 'requirepass', '');
-    await lines('up', pair.here, pair.there);
+    await waitForBus('up', pair.here, pair.there);
     await hearEachOther(pair);
   });
 });
@@ -123,13 +132,13 @@ async function masterAndReplica(): Promise<{
   const [master, replica] = [await startRedis(), await startRedis({ 'repl-diskless-sync-delay': '0' })];
   cli(master, 'CONFIG', 'SET', 'repl-diskless-sync-delay', '0');
   cli(replica, 'REPLICAOF', '127.0.0.1', String(master.port));
-  await until('it replicates', () => cli(replica, 'INFO', 'replication').includes('master_link_status:up'), 15_000);
-  const line = await databaseLine('127.0.0.1', master.port);
-  return { name: { url: `redis://127.0.0.1:${line.port}`, leadTo: line.leadTo }, servers: [master, replica] };
+  await waitUntil('it replicates', () => cli(replica, 'INFO', 'replication').includes('master_link_status:up'), 15_000);
+  const line = await tcpProxy('127.0.0.1', master.port);
+  return { name: { url: `redis://127.0.0.1:${line.port}`, leadTo: line.redirectTo }, servers: [master, replica] };
 }
 
 describe('A Redis replica', () => {
-  itWithBoth('is left for the new master after a failover, although its connection works', async (adapter) => {
+  itWithBothAdapters('is left for the new master after a failover, although its connection works', async (adapter) => {
     const { name, servers } = await masterAndReplica();
     const pair = await loggedPair(name.url, { REDIS_ADAPTER: adapter });
     await hearEachOther(pair);
@@ -137,10 +146,10 @@ describe('A Redis replica', () => {
     cli(fresh, 'REPLICAOF', 'NO', 'ONE');
     cli(old, 'REPLICAOF', '127.0.0.1', String(fresh.port));
     name.leadTo(fresh.port);
-    await until('it is noticed', () => pair.log.about(isDown).length >= 2, 10_000);
-    expect(pair.log.about(isDown)[0]).to.include({ hint: pair.log.about(isDown)[1]!.hint });
-    expect(pair.log.about(isDown)[0]!.err!.message).to.contain('replica');
-    await lines('up', pair.here, pair.there);
+    await waitUntil('it is noticed', () => pair.log.startingWith(isDown).length >= 2, 10_000);
+    expect(pair.log.startingWith(isDown)[0]).to.include({ hint: pair.log.startingWith(isDown)[1]!.hint });
+    expect(pair.log.startingWith(isDown)[0]!.err!.message).to.contain('replica');
+    await waitForBus('up', pair.here, pair.there);
     expect(cli(fresh, 'CLIENT', 'LIST', 'TYPE', 'pubsub').split('\n')).to.have.lengthOf(2);
     await hearEachOther(pair);
   });
@@ -149,12 +158,12 @@ describe('A Redis replica', () => {
     const { name, servers } = await masterAndReplica();
     name.leadTo(servers[1].port);
     const pair = await loggedPair(name.url);
-    await lines('down', pair.here, pair.there);
-    expect(pair.log.about(isDown)[0]!.hint).to.contain('must lead to the master');
-    const { room, near } = await talkOver(pair.here, pair.here);
-    await sayOn(near, room, 1);
+    await waitForBus('down', pair.here, pair.there);
+    expect(pair.log.startingWith(isDown)[0]!.hint).to.contain('must lead to the master');
+    const { room, near } = await createSharedRoom(pair.here, pair.here);
+    await sendNumbered(near, room, 1);
     name.leadTo(servers[0].port);
-    await lines('up', pair.here, pair.there);
+    await waitForBus('up', pair.here, pair.there);
     await hearEachOther(pair);
   });
 });
@@ -172,13 +181,16 @@ describe('A Redis with restrictions', () => {
     const redis = await startRedis({ 'min-replicas-to-write': '1' });
     const pair = await loggedPair(redis.url, { MAX_CONNECTIONS_PER_USER: 9 });
     await hearEachOther(pair);
-    expect(pair.log.about(notCounted)[0]!.err!.message).to.match(/NOREPLICAS/);
-    expect(pair.log.about(notCounted)[0]!.hint).to.contain('min-replicas-to-write');
-    expect(pair.log.about(notCounted), 'once per node').to.have.lengthOf(2);
-    expect(await figure(pair.here, 'nano_messaging_bus_up')).to.equal(1);
+    expect(pair.log.startingWith(notCounted)[0]!.err!.message).to.match(/NOREPLICAS/);
+    expect(pair.log.startingWith(notCounted)[0]!.hint).to.contain('min-replicas-to-write');
+    expect(pair.log.startingWith(notCounted), 'once per node').to.have.lengthOf(2);
+    expect(await readMetric(pair.here, 'nano_messaging_bus_up')).to.equal(1);
     cli(redis, 'CONFIG', 'SET', 'min-replicas-to-write', '0');
     await hearEachOther(pair);
-    await until('it is over', () => pair.log.about('user connections are counted in Redis again').length > 0);
+    await waitUntil(
+      'it is over',
+      () => pair.log.startingWith('user connections are counted in Redis again').length > 0,
+    );
   });
 
   it('does not prevent the start of a node, which logs the error with a hint', async () => {
@@ -203,10 +215,10 @@ describe('A Redis with restrictions', () => {
     ];
     await Promise.all(
       rows.map(async ([what, url, hint]) => {
-        const { logger, about } = capturedLog();
-        const node = await bareNode({ urls: [url], adapter: 'auto', prefix: 'test' }, 'x', logger);
-        const said = () => about('connecting to Redis failed');
-        await until(`${what} is logged`, () => said().length > 0, 10_000);
+        const { logger, startingWith } = captureLog();
+        const node = await connectBusNode({ urls: [url], adapter: 'auto', prefix: 'test' }, 'x', logger);
+        const said = () => startingWith('connecting to Redis failed');
+        await waitUntil(`${what} is logged`, () => said().length > 0, 10_000);
         expect(String(said()[0]!.hint ?? ''), what).to.contain(hint);
         expect(said()[0]!.level).to.equal(50);
         expect(node.isUp).to.equal(false);

@@ -3,28 +3,36 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { createClient } from 'redis';
+import { connectBusNodes } from '../helpers/bus-nodes.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { embedded, type Settings, startNode } from '../helpers/node.ts';
-import { bareNodes } from '../helpers/nodes-over.ts';
-import { testSecret } from '../helpers/people.ts';
+import {
+  createSharedRoom,
+  itWithBothAdapters,
+  receiveSeqs,
+  sendNumbered,
+  serviceSettings,
+  upTo,
+  waitForBus,
+} from '../helpers/node-pair.ts';
 import { runServer } from '../helpers/process.ts';
 import { sharedRedis, startRedis } from '../helpers/redis.ts';
 import { startRedisCluster } from '../helpers/redis-cluster.ts';
-import { heardBy, itWithBoth, lines, sayOn, serviceSettings, talkOver, upTo } from '../helpers/redis-pair.ts';
 import { selfSigned } from '../helpers/self-signed.ts';
-import { until } from '../helpers/until.ts';
+import { testSecret } from '../helpers/users.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 type Nodes = { url: string }[];
 
 /** What is said on either node is heard on the other: over the bus, as no sweep comes. */
 async function hearEachOther([here, there]: Nodes): Promise<void> {
-  await lines('up', here!, there!);
+  await waitForBus('up', here!, there!);
   for (let room = 0; room < 3; room++) {
-    const talk = await talkOver(here!, there!);
-    await sayOn(talk.near, talk.room, 3);
-    await sayOn(talk.far, talk.room, 3);
-    for (const socket of [talk.near, talk.far]) expect(await heardBy(socket, 6)).to.deep.equal(upTo(6));
+    const talk = await createSharedRoom(here!, there!);
+    await sendNumbered(talk.near, talk.room, 3);
+    await sendNumbered(talk.far, talk.room, 3);
+    for (const socket of [talk.near, talk.far]) expect(await receiveSeqs(socket, 6)).to.deep.equal(upTo(6));
   }
 }
 
@@ -51,20 +59,20 @@ describe('The bus', () => {
   });
 
   it('reconciles at once after the connections to one node of a Redis Cluster break', async () => {
-    const [node] = await bareNodes(1, cluster[0]!, 'sharded');
+    const [node] = await connectBusNodes(1, cluster[0]!, 'sharded');
     for (const room of upTo(30)) node!.bus.subscribe(room, () => {});
-    await until('all rooms are heard', () => new Set(node!.missed.flat()).size >= 30);
+    await waitUntil('all rooms are heard', () => new Set(node!.missed.flat()).size >= 30);
     for (const url of cluster) {
       node!.missed.length = 0;
       const client = createClient({ url });
       await client.connect();
       await client.sendCommand(['CLIENT', 'KILL', 'TYPE', 'pubsub']);
       client.destroy();
-      await until('all rooms are named', () => node!.missed.includes('all'));
+      await waitUntil('all rooms are named', () => node!.missed.includes('all'));
     }
   });
 
-  itWithBoth('a server with a password, and one with an account', async (adapter) => {
+  itWithBothAdapters('a server with a password, and one with an account', async (adapter) => {
     const redis = await startRedis({ requirepass: 'p@ss:word', user: ['nano', 'on', '>s/cret', '~*', '&*', '+@all'] });
     for (const account of [`:${encodeURIComponent('p@ss:word')}`, `nano:${encodeURIComponent('s/cret')}`]) {
       const url = redis.url.replace('//', `//${account}@`);
@@ -78,20 +86,20 @@ describe('The bus', () => {
     await hearEachOther(await twoNodes(redis.url.replace('//', '//nano:secret@'), { REDIS_ADAPTER: 'auto' }));
   });
 
-  itWithBoth('one that two services share: they do not hear each other', async (adapter) => {
+  itWithBothAdapters('one that two services share: they do not hear each other', async (adapter) => {
     const url = await sharedRedis();
     const [one, other] = [
       await twoNodes(url, { REDIS_ADAPTER: adapter }),
       await twoNodes(url, { REDIS_ADAPTER: adapter }),
     ];
     // The first room of each has the same id and the same revs.
-    const [talk, stranger] = [await talkOver(one[0]!, one[1]!), await talkOver(other[0]!, other[1]!)];
+    const [talk, stranger] = [await createSharedRoom(one[0]!, one[1]!), await createSharedRoom(other[0]!, other[1]!)];
     expect(talk.room.id).to.equal(stranger.room.id);
-    await sayOn(talk.near, talk.room, 3);
-    expect(await heardBy(talk.far, 3)).to.deep.equal([1, 2, 3]);
-    await sayOn(stranger.near, stranger.room, 1);
+    await sendNumbered(talk.near, talk.room, 3);
+    expect(await receiveSeqs(talk.far, 3)).to.deep.equal([1, 2, 3]);
+    await sendNumbered(stranger.near, stranger.room, 1);
     expect((await stranger.far.next('message:new')).emitter).to.equal(stranger.owner.user);
-    expect(stranger.far.waiting).to.deep.equal([]);
+    expect(stranger.far.unread).to.deep.equal([]);
   });
 
   it('works over TLS with a private certificate', async () => {

@@ -3,23 +3,23 @@ import { expect } from 'chai';
 import { noSignals, type Signals } from '../../src/core/signals.ts';
 import { openPostgres } from '../../src/database/open-store.ts';
 import { createRevocations } from '../../src/features/revocations/revocations.ts';
-import { chatClient, readyChat } from '../helpers/chat-client.ts';
+import { authenticatedChat, chatClient } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';
-import { databaseLine } from '../helpers/database-line.ts';
-import { everywhere, knock } from '../helpers/doors.ts';
 import { migratedDirectory } from '../helpers/embedded-template.ts';
-import { jwksServer, published } from '../helpers/jwks-server.ts';
+import { jwksServer, toPublicJwk } from '../helpers/jwks-server.ts';
 import { describeEveryWiring, embedded, postgres, startNode } from '../helpers/node.ts';
-import { adminToken, again, type Person, sign, somebody, testSecret } from '../helpers/people.ts';
 import { execute, freshDatabase } from '../helpers/postgres.ts';
 import { runServer } from '../helpers/process.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { admin, lift, now, revoke } from '../helpers/revocations.ts';
-import { refusedSocket, socketClient } from '../helpers/socket-client.ts';
+import { admin, liftRevocation, nowSeconds, revoke } from '../helpers/revocations.ts';
+import { expectConnectError, socketClient } from '../helpers/socket-client.ts';
+import { tcpProxy } from '../helpers/tcp-proxy.ts';
+import { onEveryTransport, tryToken } from '../helpers/token-outcomes.ts';
+import { adminToken, createUser, sign, type TestUser, testSecret, withClaims } from '../helpers/users.ts';
 
-const welcome = everywhere('welcome');
-const revoked = everywhere('TOKEN_REVOKED');
+const welcome = onEveryTransport('accepted');
+const revoked = onEveryTransport('TOKEN_REVOKED');
 /** Jittered by a quarter, and then it is read. */
 const sweepMs = 1_000;
 const oneSweepMs = 1.25 * sweepMs + 500;
@@ -31,7 +31,7 @@ async function nodesWithoutBus(DATABASE_URL: string, count = 2): Promise<string[
 }
 
 /** Asks until the token is judged like this, for as long as a few sweeps take. */
-async function becomes(url: string, { token }: Pick<Person, 'token'>, status: number): Promise<void> {
+async function becomes(url: string, { token }: Pick<TestUser, 'token'>, status: number): Promise<void> {
   const deadline = Date.now() + 3 * oneSweepMs;
   while ((await rest(url, token).get('/rooms')).status !== status) {
     if (Date.now() > deadline) throw new Error(`The token was not answered ${status}`);
@@ -42,39 +42,41 @@ async function becomes(url: string, { token }: Pick<Person, 'token'>, status: nu
 describe('Revocations on two nodes without a bus', () => {
   it('close the connections on the other node within one reconciliation, and are lifted there', async () => {
     const [one, other] = (await nodesWithoutBus(await freshDatabase())) as [string, string];
-    const person = somebody({ jti: randomUUID() });
-    const [socket, chat] = [await socketClient(other, person), await readyChat(other, person)];
+    const person = createUser({ jti: randomUUID() });
+    const [socket, chat] = [await socketClient(other, person), await authenticatedChat(other, person)];
     const begun = Date.now();
     const revocation = await revoke(one, { jti: person.claims.jti });
-    expect(await knock(one, person.token), 'at once where it was asked for').to.deep.equal(revoked);
+    expect(await tryToken(one, person.token), 'at once where it was asked for').to.deep.equal(revoked);
     expect(await socket.closed).to.equal('io server disconnect');
     expect(await chat.closed).to.equal(4403);
     expect(Date.now() - begun).to.be.below(oneSweepMs);
-    expect(await knock(other, person.token)).to.deep.equal(revoked);
-    await lift(other, revocation);
-    expect(await knock(other, person.token)).to.deep.equal(welcome);
+    expect(await tryToken(other, person.token)).to.deep.equal(revoked);
+    await liftRevocation(other, revocation);
+    expect(await tryToken(other, person.token)).to.deep.equal(welcome);
     await becomes(one, person, 200);
   });
 
   it('all reach both nodes if many are written on both at once', async () => {
     const urls = await nodesWithoutBus(await freshDatabase());
-    const people = Array.from({ length: 24 }, () => somebody());
-    await Promise.all(people.map(({ user }, n) => revoke(urls[n % 2]!, { userUUID: user, issued_before: now() })));
+    const people = Array.from({ length: 24 }, () => createUser());
+    await Promise.all(
+      people.map(({ user }, n) => revoke(urls[n % 2]!, { userUUID: user, issued_before: nowSeconds() })),
+    );
     for (const url of urls) for (const person of people) await becomes(url, person, 401);
   });
 
   it('arrive once the database is available again', async () => {
     const database = new URL(await freshDatabase());
-    const line = await databaseLine(database.hostname, Number(database.port));
+    const line = await tcpProxy(database.hostname, Number(database.port));
     const [steady] = (await nodesWithoutBus(database.href, 1)) as [string];
     const [cutOff] = (await nodesWithoutBus(
       Object.assign(new URL(database), { host: `127.0.0.1:${line.port}` }).href,
       1,
     )) as [string];
-    const person = somebody();
-    const chat = await readyChat(cutOff, person);
+    const person = createUser();
+    const chat = await authenticatedChat(cutOff, person);
     line.cut();
-    await revoke(steady, { userUUID: person.user, issued_before: now() });
+    await revoke(steady, { userUUID: person.user, issued_before: nowSeconds() });
     for (const answer of [
       await admin(cutOff).post('/admin/revocations', { jti: 'x' }),
       await admin(cutOff).get('/admin/revocations'),
@@ -93,18 +95,18 @@ describe('Revocations on two nodes without a bus', () => {
 
   it('log a warning if they cannot be read, without ADMIN_TOKEN and without any jti', async () => {
     const database = new URL(await freshDatabase());
-    const line = await databaseLine(database.hostname, Number(database.port));
+    const line = await tcpProxy(database.hostname, Number(database.port));
     const DATABASE_URL = Object.assign(database, { host: `127.0.0.1:${line.port}` }).href;
     const settings = { DATABASE_URL, SWEEP_SECONDS: 1, JWT_SECRET: testSecret, ADMIN_TOKEN: adminToken };
-    const { url, heard, kill, exited } = await runServer({ ...settings, LOG_LEVEL: 'trace' });
+    const { url, outputListeners, kill, exited } = await runServer({ ...settings, LOG_LEVEL: 'trace' });
     const jti = 'the name of a token';
     const { id } = await revoke(url, { jti });
-    await lift(url, { id });
+    await liftRevocation(url, { id });
     expectRefusal(await rest(url, `${adminToken}x`).post('/admin/revocations', { jti }), 'UNAUTHENTICATED');
     line.cut();
     expectRefusal(await admin(url).post('/admin/revocations', { jti }), 'UNAVAILABLE');
     await new Promise<void>((resolve) => {
-      heard.add((output) => {
+      outputListeners.add((output) => {
         if (/"level":"warn",.*"the revocations could not be read; trying again"/.test(output)) resolve();
       });
     });
@@ -116,23 +118,23 @@ describe('Revocations on two nodes without a bus', () => {
   it('end if a restored backup does not contain them', async () => {
     const database = await freshDatabase();
     const [url] = (await nodesWithoutBus(database, 1)) as [string];
-    const [kept, lost, later] = [somebody(), somebody(), somebody()];
-    for (const { user } of [kept, lost]) await revoke(url, { userUUID: user, issued_before: now() });
+    const [kept, lost, later] = [createUser(), createUser(), createUser()];
+    for (const { user } of [kept, lost]) await revoke(url, { userUUID: user, issued_before: nowSeconds() });
     // The id is given again, as after a restore.
     await execute(
       database,
       `delete from revocations where user_uuid = '${lost.user}'; alter table revocations alter id restart with 2`,
     );
     await becomes(url, lost, 200);
-    await revoke(url, { userUUID: later.user, issued_before: now() });
-    for (const person of [kept, later]) expect(await knock(url, person.token)).to.deep.equal(revoked);
+    await revoke(url, { userUUID: later.user, issued_before: nowSeconds() });
+    for (const person of [kept, later]) expect(await tryToken(url, person.token)).to.deep.equal(revoked);
   });
 
   it('are deleted an hour after they were lifted, when the next revocation is written', async () => {
     const database = await freshDatabase();
     const [url] = (await nodesWithoutBus(database, 1)) as [string];
     const [old, recent] = [await revoke(url, { jti: 'old' }), await revoke(url, { jti: 'recent' })];
-    for (const each of [old, recent]) await lift(url, each);
+    for (const each of [old, recent]) await liftRevocation(url, each);
     await execute(database, `update revocations set lifted_at = now() - interval '61 minutes' where jti = 'old'`);
     await revoke(url, { jti: 'next' });
     // A row that is still there is in the way of another one with its id.
@@ -206,7 +208,7 @@ describe('Revocations on nodes that exchange signals', () => {
     }
     const told = new Promise((resolve) => other.onChange(resolve));
     await calling.revoke({ user: null, issuedBefore: null, jti: 'x' });
-    const token = { actor: somebody(), issuedAt: 0, jti: 'x' };
+    const token = { actor: createUser(), issuedAt: 0, jti: 'x' };
     expect(calling.isRevoked(token)).to.equal(true);
     await told;
     expect([other.isRevoked(token), one.isRevoked(token)]).to.deep.equal([true, false]);
@@ -222,24 +224,24 @@ describe('Revocations on nodes that exchange signals', () => {
 describe('Revocations and a restart', () => {
   it('survive a restart with a data directory', async () => {
     const DATA_DIR = await migratedDirectory();
-    const person = somebody();
+    const person = createUser();
     const first = await startNode(embedded, { DATA_DIR });
-    await revoke(first.url, { userUUID: person.user, issued_before: now() });
+    await revoke(first.url, { userUUID: person.user, issued_before: nowSeconds() });
     await first.close();
     const second = await startNode(embedded, { DATA_DIR });
-    expect(await knock(second.url, person.token)).to.deep.equal(revoked);
+    expect(await tryToken(second.url, person.token)).to.deep.equal(revoked);
   });
 
   it('apply to the first request on a node that starts later', async () => {
     const database = await freshDatabase();
     const [url] = (await nodesWithoutBus(database, 1)) as [string];
-    const person = somebody();
-    const revocation = await revoke(url, { userUUID: person.user, issued_before: now() });
+    const person = createUser();
+    const revocation = await revoke(url, { userUUID: person.user, issued_before: nowSeconds() });
     const [second] = (await nodesWithoutBus(database, 1)) as [string];
-    expect(await knock(second, person.token)).to.deep.equal(revoked);
-    await lift(url, revocation);
+    expect(await tryToken(second, person.token)).to.deep.equal(revoked);
+    await liftRevocation(url, revocation);
     const [third] = (await nodesWithoutBus(database, 1)) as [string];
-    expect(await knock(third, person.token)).to.deep.equal(welcome);
+    expect(await tryToken(third, person.token)).to.deep.equal(welcome);
   });
 });
 
@@ -247,23 +249,23 @@ describeEveryWiring('A token that is revoked while it is verified', ({ startNode
   const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 });
 
   it('is rejected on all transports', async () => {
-    const jwks = await jwksServer([published(publicKey, 'rsa')]);
-    const release = jwks.hold();
+    const jwks = await jwksServer([toPublicJwk(publicKey, 'rsa')]);
+    const release = jwks.holdAnswers();
     const { url } = await startNode({ JWT_SECRET: undefined, JWT_JWKS_URL: jwks.url });
     const signed = (claims: object) => sign(claims, { alg: 'RS256', secret: privateKey, header: { kid: 'rsa' } });
-    const person = somebody();
+    const person = createUser();
     const token = signed(person.claims);
     const chat = await chatClient(url);
     expect(await chat.next()).to.include({ data: 'START?' });
-    const refusal = refusedSocket(url, { token });
+    const refusal = expectConnectError(url, { token });
     const answer = rest(url, token).get('/rooms');
     chat.send({ type: 'token', content: token });
-    while (jwks.fetched === 0) await new Promise((resolve) => setTimeout(resolve, 10));
-    await revoke(url, { userUUID: person.user, issued_before: now() });
+    while (jwks.fetchCount === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    await revoke(url, { userUUID: person.user, issued_before: nowSeconds() });
     release();
     expect((await refusal).data).to.include({ code: 'TOKEN_REVOKED' });
     expectRefusal(await answer, 'TOKEN_REVOKED');
     expect(await chat.next()).to.include({ data: 'TOKEN?', reason: 'TOKEN_REVOKED' });
-    expect(await knock(url, signed(again(person, { iat: now() + 60 }).claims))).to.deep.equal(welcome);
+    expect(await tryToken(url, signed(withClaims(person, { iat: nowSeconds() + 60 }).claims))).to.deep.equal(welcome);
   });
 });

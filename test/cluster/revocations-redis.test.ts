@@ -1,11 +1,11 @@
 import { expect } from 'chai';
-import { readyChat } from '../helpers/chat-client.ts';
+import { authenticatedChat } from '../helpers/chat-client.ts';
 import { sharded, startNode } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { type RedisServer, startRedis } from '../helpers/redis.ts';
-import { now, revoke } from '../helpers/revocations.ts';
+import { nowSeconds, revoke } from '../helpers/revocations.ts';
 import { socketClient } from '../helpers/socket-client.ts';
+import { createUser } from '../helpers/users.ts';
 
 /** Two nodes with a Redis of their own. */
 async function twoNodes(SWEEP_SECONDS: number): Promise<{ one: string; other: string; redis: RedisServer }> {
@@ -17,10 +17,10 @@ async function twoNodes(SWEEP_SECONDS: number): Promise<{ one: string; other: st
 
 /** How long it took until both transports of the other node had closed. */
 async function closedAfterMs(one: string, other: string): Promise<number> {
-  const person = somebody();
-  const [socket, chat] = [await socketClient(other, person), await readyChat(other, person)];
+  const person = createUser();
+  const [socket, chat] = [await socketClient(other, person), await authenticatedChat(other, person)];
   const begun = Date.now();
-  await revoke(one, { userUUID: person.user, issued_before: now() });
+  await revoke(one, { userUUID: person.user, issued_before: nowSeconds() });
   expect(await socket.closed).to.equal('io server disconnect');
   expect(await chat.closed).to.equal(4403);
   return Date.now() - begun;
@@ -40,10 +40,10 @@ describe('Revocations between nodes with Redis', () => {
 
   it('close the connections on the other node when Redis is available again, without reconciliation', async () => {
     const { one, other, redis } = await twoNodes(3_600);
-    const person = somebody();
-    const chat = await readyChat(other, person);
+    const person = createUser();
+    const chat = await authenticatedChat(other, person);
     await redis.kill();
-    await revoke(one, { userUUID: person.user, issued_before: now() });
+    await revoke(one, { userUUID: person.user, issued_before: nowSeconds() });
     chat.send({ type: 'fence' });
     expect(await chat.next()).to.include({ data: 'COMMAND?' });
     await redis.start();

@@ -8,7 +8,7 @@ import type { Store } from '../../src/database/store.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { databaseSession, lockRoom } from '../helpers/database-session.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
-import { until } from '../helpers/until.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 const upTo = (last: number) => Array.from({ length: last }, (_, n) => n + 1);
 const ask = (text: string) => ({ name: `test ${text}`.slice(0, 60), text });
@@ -386,7 +386,7 @@ describe('a batch of messages, beside others who use the database', () => {
     expect(repeated).to.equal(90);
     // A session that ends has told of all it has read.
     await own.close();
-    await until('what was read is known', async () => (await figures('messages')).written >= commits * 10);
+    await waitUntil('what was read is known', async () => (await figures('messages')).written >= commits * 10);
     const [messages, roomsRead] = [await figures('messages'), await figures('rooms')];
     expect(messages.fromIndex, 'read by the keys').to.be.at.least(repeated);
     expect(messages.scanned, 'messages read one after the other').to.be.below(100);

@@ -1,25 +1,25 @@
 import { expect } from 'chai';
-import { chatIn } from '../helpers/chat-client.ts';
-import type { Loose } from '../helpers/loose.ts';
+import { chatInRoom } from '../helpers/chat-client.ts';
+import type { Json } from '../helpers/json.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { newRoom } from '../helpers/rooms.ts';
+import { createRoom } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
+import { createUser } from '../helpers/users.ts';
 
 const mark = '\u{feff}';
 
 describeEveryWiring('Texts that begin with a byte order mark', ({ url }) => {
   it('come back exactly as they were sent, on all transports', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const name = `${mark}name`;
-    const room = await newRoom(url(), owner, { name });
+    const room = await createRoom(url(), owner, { name });
     expect(room.name).to.equal(name);
     const client = rest(url(), owner.token);
     const socket = await socketClient(url(), owner);
     const { cursor } = await socket.request('room:join', { room_id: room.id });
-    const chat = await chatIn(url(), owner, room.id);
+    const chat = await chatInRoom(url(), owner, room.id);
     const contents = ['REST', 'Socket.IO', '/chat', ''].map((from) => mark + from);
     const [fromRest, fromSocket, fromChat, alone] = contents;
 
@@ -35,20 +35,20 @@ describeEveryWiring('Texts that begin with a byte order mark', ({ url }) => {
     expect((await chat.next()).data.content).to.equal(alone);
     for (const content of contents) expect((await socket.next('message:new')).content).to.equal(content);
 
-    const contentsOf = (messages: Loose[]) => messages.map(({ content }) => content);
+    const contentsOf = (messages: Json[]) => messages.map(({ content }) => content);
     expect(contentsOf((await client.get(`/rooms/${room.id}/messages`)).body.content)).to.deep.equal(contents);
     expect((await client.get(`/rooms/${room.id}`)).body.content.room.name).to.equal(name);
     chat.send({ type: 'get_past_messages' });
     for (const content of contents) expect((await chat.next()).data.content).to.equal(content);
-    const late = await chatIn(url(), owner, room.id, cursor);
+    const late = await chatInRoom(url(), owner, room.id, cursor);
     for (const content of contents) expect((await late.next()).data.content).to.equal(content);
     const { messages } = await socket.request('message:history', { room_id: room.id });
     expect(contentsOf(messages)).to.deep.equal(contents);
   });
 
   it('are no client_msg_id', async () => {
-    const owner = somebody({ level: 100 });
-    const room = await newRoom(url(), owner);
+    const owner = createUser({ level: 100 });
+    const room = await createRoom(url(), owner);
     const draft = { room_id: room.id, content: 'x', client_msg_id: `${mark}x` };
     expectRefusal(
       await rest(url(), owner.token).post(`/rooms/${room.id}/messages`, draft),

@@ -5,12 +5,12 @@ import { expect } from 'chai';
 import { openEmbedded } from '../../src/database/embedded-database.ts';
 import { migratedDirectory } from '../helpers/embedded-template.ts';
 import { embedded, startNode } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { newRoom, say } from '../helpers/rooms.ts';
+import { createRoom, sendMessages } from '../helpers/rooms.ts';
 import { smallDisk } from '../helpers/small-disk.ts';
-import { until } from '../helpers/until.ts';
+import { createUser } from '../helpers/users.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 describe('The embedded database on a disk that is full', function () {
   this.timeout(60_000);
@@ -29,21 +29,21 @@ describe('The embedded database on a disk that is full', function () {
   it('refuses writes with UNAVAILABLE, answers reads, and goes on once there is room', async function () {
     const { DATA_DIR, fill, makeRoom } = await databaseOnDisk(this);
     const { url } = await startNode(embedded, { DATA_DIR });
-    const owner = somebody({ level: 100 });
-    const room = await newRoom(url, owner);
-    await say(url, owner, room, 'before');
+    const owner = createUser({ level: 100 });
+    const room = await createRoom(url, owner);
+    await sendMessages(url, owner, room, 'before');
 
     fill(12);
     const client = rest(url, owner.token);
     const send = () => client.post(`/rooms/${room.id}/messages`, { content: 'while it is full' });
-    await until('the free space is looked at again', async () => (await send()).status === 503);
+    await waitUntil('the free space is looked at again', async () => (await send()).status === 503);
     expectRefusal(await send(), 'UNAVAILABLE');
     expectRefusal(await client.post('/rooms', { name: 'no room for a room' }), 'UNAVAILABLE');
     expect((await client.get(`/rooms/${room.id}/messages`)).status).to.equal(200);
     expect((await rest(url).get('/readyz')).status).to.equal(503);
 
     makeRoom();
-    await until('there is room again', async () => (await send()).status === 201);
+    await waitUntil('there is room again', async () => (await send()).status === 201);
     expect((await rest(url).get('/readyz')).status).to.equal(200);
   });
 

@@ -2,10 +2,10 @@ import { expect } from 'chai';
 import type pg from 'pg';
 import { databaseSession, lockRoom } from '../helpers/database-session.ts';
 import { postgres, startNode } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { newRoom, ownRoom, say } from '../helpers/rooms.ts';
+import { createRoom, createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
+import { createUser } from '../helpers/users.ts';
 
 /** Until so many sessions of the node wait for a lock. */
 async function untilWaiting(other: pg.Client, count: number): Promise<void> {
@@ -21,12 +21,12 @@ describe('On PostgreSQL', () => {
   it('a room that somebody keeps locked holds up its own messages only, and they are stored when it is free', async () => {
     const DATABASE_URL = await freshDatabase();
     const { url } = await startNode(postgres, { DATABASE_URL });
-    const { owner, room } = await ownRoom(url);
-    const free = await newRoom(url, owner);
+    const { owner, room } = await createRoomWithOwner(url);
+    const free = await createRoom(url, owner);
     const other = await databaseSession(DATABASE_URL);
     await lockRoom(other, room);
-    const held = say(url, owner, room, 'later');
-    for (let n = 0; n < 5; n++) await say(url, owner, free, `at once ${n}`);
+    const held = sendMessages(url, owner, room, 'later');
+    for (let n = 0; n < 5; n++) await sendMessages(url, owner, free, `at once ${n}`);
     await other.query('commit');
     expect((await held)[0].seq).to.equal(1);
   });
@@ -34,13 +34,13 @@ describe('On PostgreSQL', () => {
   it('transactions that wait for a locked room leave a connection for the messages of the others', async () => {
     const DATABASE_URL = await freshDatabase();
     const { url } = await startNode(postgres, { DATABASE_URL, DATABASE_POOL_SIZE: 3 });
-    const { owner, room } = await ownRoom(url);
-    const free = await newRoom(url, owner);
+    const { owner, room } = await createRoomWithOwner(url);
+    const free = await createRoom(url, owner);
     const [other, watcher] = [await databaseSession(DATABASE_URL), await databaseSession(DATABASE_URL)];
     await lockRoom(other, room);
     const renames = ['a', 'b', 'c', 'd'].map((name) => rest(url, owner.token).patch(`/rooms/${room.id}`, { name }));
     await untilWaiting(watcher, 2);
-    await say(url, owner, free, 'at once');
+    await sendMessages(url, owner, free, 'at once');
     await other.query('commit');
     expect((await Promise.all(renames)).map(({ status }) => status)).to.deep.equal([200, 200, 200, 200]);
   });
@@ -48,10 +48,10 @@ describe('On PostgreSQL', () => {
   it('a message that may not be written is refused without waiting for its room', async () => {
     const DATABASE_URL = await freshDatabase();
     const { url } = await startNode(postgres, { DATABASE_URL });
-    const { room } = await ownRoom(url);
+    const { room } = await createRoomWithOwner(url);
     const other = await databaseSession(DATABASE_URL);
     await lockRoom(other, room);
-    const refused = await rest(url, somebody().token).post(`/rooms/${room.id}/messages`, { content: 'let me in' });
+    const refused = await rest(url, createUser().token).post(`/rooms/${room.id}/messages`, { content: 'let me in' });
     expect(refused.status).to.equal(404);
     await other.query('commit');
   });
@@ -59,7 +59,7 @@ describe('On PostgreSQL', () => {
   it('connections that die in the middle of transactions are replaced, the last one too', async () => {
     const DATABASE_URL = await freshDatabase();
     const { url } = await startNode(postgres, { DATABASE_URL, DATABASE_POOL_SIZE: 3 });
-    const { owner, room } = await ownRoom(url);
+    const { owner, room } = await createRoomWithOwner(url);
     const [other, watcher] = [await databaseSession(DATABASE_URL), await databaseSession(DATABASE_URL)];
     await lockRoom(other, room);
     const renames = ['a', 'b'].map((name) => rest(url, owner.token).patch(`/rooms/${room.id}`, { name }));
@@ -70,6 +70,6 @@ describe('On PostgreSQL', () => {
     await other.query('rollback');
     expect((await rest(url, owner.token).get('/rooms')).status).to.equal(200);
     expect((await rest(url, owner.token).patch(`/rooms/${room.id}`, { name: 'c' })).status).to.equal(200);
-    await say(url, owner, room, 'all is well');
+    await sendMessages(url, owner, room, 'all is well');
   });
 });

@@ -2,14 +2,14 @@ import { MikroORM } from '@mikro-orm/postgresql';
 import { expect } from 'chai';
 import { openDatabase } from '../../src/database/open-database.ts';
 import { createPostgresOptions } from '../../src/database/orm-options.ts';
-import { type CapturedLog, capturedLog } from '../helpers/captured-log.ts';
+import { type CapturedLog, captureLog } from '../helpers/captured-log.ts';
 import { databaseSession } from '../helpers/database-session.ts';
-import { migratedDatabase } from '../helpers/import.ts';
+import { migratedDatabase } from '../helpers/legacy-import.ts';
 import { postgres, startNode } from '../helpers/node.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { runCommand } from '../helpers/process.ts';
-import { ownRoom, say } from '../helpers/rooms.ts';
-import { until } from '../helpers/until.ts';
+import { createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 /** What every version takes for the lock of the node that migrates. */
 const lockMigrations = 'select pg_advisory_lock(7777001)';
@@ -30,7 +30,7 @@ async function databaseOfBefore(): Promise<string> {
   return url;
 }
 
-const waitsFor = (log: CapturedLog, msg: string) => until(msg, () => log.about(msg).length > 0, 10_000);
+const waitsFor = (log: CapturedLog, msg: string) => waitUntil(msg, () => log.startingWith(msg).length > 0, 10_000);
 
 const startOn = (DATABASE_URL: string, log: CapturedLog) =>
   startNode(postgres, { DATABASE_URL }, undefined, log.logger);
@@ -40,26 +40,28 @@ describe('Migrations on PostgreSQL', function () {
 
   it('are applied by one node, for which the others wait as long as it takes, and say so', async () => {
     const DATABASE_URL = await freshDatabase();
-    const [other, log] = [await databaseSession(DATABASE_URL), capturedLog()];
+    const [other, log] = [await databaseSession(DATABASE_URL), captureLog()];
     await other.query(lockMigrations);
     const started = startOn(DATABASE_URL, log);
     await waitsFor(log, 'waiting for another node that migrates the database');
     const { rows } = await other.query('select pg_backend_pid() as pid');
-    expect(log.about('waiting for')[0]!.holder).to.include({ pid: rows[0].pid });
+    expect(log.startingWith('waiting for')[0]!.holder).to.include({ pid: rows[0].pid });
     const waiting = await other.query(
       `select query from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
     );
     expect(waiting.rows).to.deep.equal([]);
     await other.query(unlockMigrations);
-    const { owner, room } = await ownRoom((await started).url);
-    await say((await started).url, owner, room, 'it is up');
+    const { owner, room } = await createRoomWithOwner((await started).url);
+    await sendMessages((await started).url, owner, room, 'it is up');
   });
 
   it('are applied once, however many nodes start at once', async () => {
     const DATABASE_URL = await freshDatabase();
-    const logs = Array.from({ length: 4 }, () => capturedLog());
+    const logs = Array.from({ length: 4 }, () => captureLog());
     await Promise.all(logs.map((log) => startOn(DATABASE_URL, log)));
-    const migrated = logs.flatMap((log) => log.about('migrating the database').map(({ migration }) => migration));
+    const migrated = logs.flatMap((log) =>
+      log.startingWith('migrating the database').map(({ migration }) => migration),
+    );
     expect(new Set(migrated).size).to.equal(migrated.length).and.to.be.above(0);
   });
 
@@ -68,20 +70,20 @@ describe('Migrations on PostgreSQL', function () {
     const [backup, reader, log] = [
       await databaseSession(DATABASE_URL),
       await databaseSession(DATABASE_URL),
-      capturedLog(),
+      captureLog(),
     ];
     await backup.query('begin; select count(*) from messages');
     const started = startOn(DATABASE_URL, log);
     await waitsFor(log, 'migration waits for a lock on a table; trying again');
     const { rows } = await backup.query('select pg_backend_pid() as pid');
-    const [waiting] = log.about('migration waits');
+    const [waiting] = log.startingWith('migration waits');
     expect((waiting!.holders as { pid: number }[]).map(({ pid }) => pid)).to.deep.equal([rows[0].pid]);
     // Between two attempts nothing of the node waits in the database, and while one lasts it is a second at most.
     await reader.query(`set statement_timeout = '5s'`);
     await reader.query('select count(*) from messages');
     await backup.query('commit');
-    const { owner, room } = await ownRoom((await started).url);
-    await say((await started).url, owner, room, 'it is up');
+    const { owner, room } = await createRoomWithOwner((await started).url);
+    await sendMessages((await started).url, owner, room, 'it is up');
   });
 
   it('leave nothing behind in the database when the node that waits is killed', async () => {
@@ -90,7 +92,7 @@ describe('Migrations on PostgreSQL', function () {
     await backup.query('begin; select count(*) from messages');
     const command = runCommand('bin/migrate.ts', { DATABASE_URL, LOG_LEVEL: 'info' });
     await new Promise<void>((resolve) => {
-      command.heard.add((output) => output.includes('migration waits for a lock') && resolve());
+      command.outputListeners.add((output) => output.includes('migration waits for a lock') && resolve());
     });
     command.kill('SIGKILL');
     await command.exited;
@@ -100,7 +102,7 @@ describe('Migrations on PostgreSQL', function () {
       );
       return rows.length;
     };
-    await until('its sessions are gone', async () => (await left()) === 0, 10_000);
+    await waitUntil('its sessions are gone', async () => (await left()) === 0, 10_000);
     await backup.query('commit');
     const again = runCommand('bin/migrate.ts', { DATABASE_URL });
     expect(await again.exited).to.include({ code: 0 });

@@ -5,14 +5,14 @@ import { expect } from 'chai';
 import { openPglite } from '../../src/database/open-store.ts';
 import { databaseSession } from '../helpers/database-session.ts';
 import { migratedDirectory } from '../helpers/embedded-template.ts';
-import { asking, migratedDatabase } from '../helpers/import.ts';
-import { type Person, sign, somebody } from '../helpers/people.ts';
+import { migratedDatabase, openQuery } from '../helpers/legacy-import.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { dataDirectory, runCommand, runServer } from '../helpers/process.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { member, newRoom, putRule, say } from '../helpers/rooms.ts';
+import { createMember, createRoom, putRule, sendMessages } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
-import { until } from '../helpers/until.ts';
+import { createUser, sign, type TestUser } from '../helpers/users.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 const move = (directory: string, ...urls: string[]) => runCommand('bin/move.ts', { DATA_DIR: directory }, urls).exited;
 
@@ -27,7 +27,7 @@ async function contentOf(query: (text: string) => Promise<unknown[]>): Promise<R
 }
 
 async function expectEmpty(url: string): Promise<void> {
-  const content = await contentOf(await asking(url));
+  const content = await contentOf(await openQuery(url));
   expect(content).to.deep.equal(Object.fromEntries(tables.map((table) => [table, []])));
 }
 
@@ -79,20 +79,20 @@ describe('npm run move', function () {
     const directory = await migratedDirectory();
     const before = await runServer({ DATA_DIR: directory });
     const secret = readFileSync(join(directory, 'jwt-secret'), 'utf8').trim();
-    const keyed = (person: Person): Person => ({ ...person, token: sign(person.claims, { secret }) });
-    const owner = keyed(somebody({ level: 100 }));
-    const gone = await newRoom(before.url, owner, { name: 'gone' });
-    const room = await newRoom(before.url, owner, { name: 'Odd “name” \\ \u{1f600}', max_entity_rules: 50 });
-    const guest = somebody();
+    const keyed = (person: TestUser): TestUser => ({ ...person, token: sign(person.claims, { secret }) });
+    const owner = keyed(createUser({ level: 100 }));
+    const gone = await createRoom(before.url, owner, { name: 'gone' });
+    const room = await createRoom(before.url, owner, { name: 'Odd “name” \\ \u{1f600}', max_entity_rules: 50 });
+    const guest = createUser();
     await putRule(before.url, owner, room, { userUUID: guest.user, permissions: 'rw' });
-    await putRule(before.url, owner, room, { userUUID: somebody().user, permissions: 'b' });
-    await member(before.url, owner, room, 'r');
+    await putRule(before.url, owner, room, { userUUID: createUser().user, permissions: 'b' });
+    await createMember(before.url, owner, room, 'r');
     await rest(before.url, owner.token).delete(`/rooms/${gone.id}`);
-    const [first] = await say(before.url, owner, room, 'first');
+    const [first] = await sendMessages(before.url, owner, room, 'first');
     const socket = await socketClient(before.url, owner);
     const { cursor } = await socket.request('room:join', { room_id: room.id });
-    for (const content of oddContents) await say(before.url, owner, room, content);
-    const last = await newRoom(before.url, owner, { name: 'last' });
+    for (const content of oddContents) await sendMessages(before.url, owner, room, content);
+    const last = await createRoom(before.url, owner, { name: 'last' });
     const paths = ['/rooms', `/rooms/${room.id}/messages?limit=100`, `/rooms/${room.id}/members`, `/rooms/${last.id}`];
     const answers = (url: string) =>
       Promise.all(paths.map(async (path) => (await rest(url, owner.token).get(path)).body.content));
@@ -121,10 +121,10 @@ describe('npm run move', function () {
     });
     expect(joined).to.deep.include({ ok: true, recovered: true });
     expect(joined.events).to.have.length(oddContents.length);
-    const [next] = await say(after.url, owner, room, 'next');
+    const [next] = await sendMessages(after.url, owner, room, 'next');
     expect(next.seq).to.equal(first.seq + oddContents.length + 1);
     expect(next.id).to.be.above(joined.events.at(-1).payload.id);
-    expect((await newRoom(after.url, owner)).id).to.be.above(last.id);
+    expect((await createRoom(after.url, owner)).id).to.be.above(last.id);
   });
 
   it('copies every table row by row, in batches, and sets the sequences', async () => {
@@ -149,7 +149,7 @@ describe('npm run move', function () {
   it('refuses a target that has rows, and changes nothing in it', async () => {
     const directory = await migratedDirectory();
     const target = await freshDatabase();
-    const theirs = await asking(target);
+    const theirs = await openQuery(target);
     await theirs('create table rooms (id int, name text)');
     await theirs(`insert into rooms values (1, 'somebody else’s')`);
     const { code, output } = await move(directory, target);
@@ -170,7 +170,7 @@ describe('npm run move', function () {
     await session.query('select pg_advisory_lock(42)');
     const command = runCommand('bin/move.ts', { DATA_DIR: directory }, [target]);
     const waiting = `select 1 from pg_locks where locktype = 'advisory' and not granted and objid = 42`;
-    await until('it is in the middle', async () => (await session.query(waiting)).rowCount === 1, 60_000);
+    await waitUntil('it is in the middle', async () => (await session.query(waiting)).rowCount === 1, 60_000);
     command.kill('SIGKILL');
     await command.exited;
     await session.query('select pg_advisory_unlock(42)');
@@ -182,7 +182,7 @@ describe('npm run move', function () {
   it('that finds a difference at the end moves nothing', async () => {
     const directory = await filledDirectory(10);
     const target = await migratedDatabase();
-    const theirs = await asking(target);
+    const theirs = await openQuery(target);
     await theirs(`create function change() returns trigger language plpgsql as
       $$ begin new.content := upper(new.content); return new; end $$`);
     await theirs('create trigger change before insert on messages for each row execute function change()');

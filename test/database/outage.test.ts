@@ -1,17 +1,17 @@
 import { expect } from 'chai';
-import { type DatabaseLine, databaseLine } from '../helpers/database-line.ts';
 import { startNode, wirings } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { newRoom, say } from '../helpers/rooms.ts';
+import { createRoom, sendMessages } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
+import { type TcpProxy, tcpProxy } from '../helpers/tcp-proxy.ts';
+import { createUser } from '../helpers/users.ts';
 
 const postgres = wirings.find(({ name }) => name === 'PostgreSQL')!;
 
-async function nodeBehindProxy(): Promise<{ url: string; proxy: DatabaseLine }> {
+async function nodeBehindProxy(): Promise<{ url: string; proxy: TcpProxy }> {
   const database = new URL(await freshDatabase());
-  const proxy = await databaseLine(database.hostname, Number(database.port));
+  const proxy = await tcpProxy(database.hostname, Number(database.port));
   database.hostname = '127.0.0.1';
   database.port = String(proxy.port);
   const { url } = await startNode(postgres, { DATABASE_URL: database.href, SWEEP_SECONDS: 1 });
@@ -21,8 +21,8 @@ async function nodeBehindProxy(): Promise<{ url: string; proxy: DatabaseLine }> 
 describe('when PostgreSQL goes away', () => {
   it('a send is refused with UNAVAILABLE, and taken once when it is back', async () => {
     const { url, proxy } = await nodeBehindProxy();
-    const owner = somebody({ level: 100 });
-    const room = await newRoom(url, owner);
+    const owner = createUser({ level: 100 });
+    const room = await createRoom(url, owner);
     const socket = await socketClient(url, owner);
     await socket.request('room:join', { room_id: room.id });
 
@@ -43,17 +43,17 @@ describe('when PostgreSQL goes away', () => {
 
   it('a commit whose answer was lost is heard once by the members, and its repetition is a duplicate', async () => {
     const { url, proxy } = await nodeBehindProxy();
-    const owner = somebody({ level: 100 });
-    const room = await newRoom(url, owner);
+    const owner = createUser({ level: 100 });
+    const room = await createRoom(url, owner);
     const socket = await socketClient(url, owner);
     await socket.request('room:join', { room_id: room.id });
-    await say(url, owner, room, 'first');
+    await sendMessages(url, owner, room, 'first');
 
-    proxy.loseNextAnswer();
+    proxy.loseNextResponse();
     const draft = { room_id: room.id, content: 'was I heard?', client_msg_id: 'unknown' };
     const first = await socket.request('message:send', draft);
     const again = first.ok ? first : await socket.request('message:send', draft);
-    await say(url, owner, room, 'fence');
+    await sendMessages(url, owner, room, 'fence');
 
     const heard = [];
     for (let n = 0; n < 3; n++) heard.push(await socket.next('message:new'));

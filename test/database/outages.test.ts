@@ -1,16 +1,16 @@
 import { expect } from 'chai';
 import { openPostgres } from '../../src/database/open-store.ts';
-import { capturedLog } from '../helpers/captured-log.ts';
+import { captureLog } from '../helpers/captured-log.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { createClient } from '../helpers/client.ts';
-import { databaseLine } from '../helpers/database-line.ts';
 import { databaseSession } from '../helpers/database-session.ts';
 import { postgres, startNode } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { execute, freshDatabase, startPostgres, startStandby } from '../helpers/postgres.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { ownRoom, say } from '../helpers/rooms.ts';
-import { until } from '../helpers/until.ts';
+import { createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
+import { tcpProxy } from '../helpers/tcp-proxy.ts';
+import { createUser } from '../helpers/users.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 interface Outage {
   title: string;
@@ -102,20 +102,20 @@ async function goThrough({ sqlState, breaking, mending }: Outage): Promise<void>
   closeLater(() =>
     run(['drop owned by $role cascade', 'alter database $database owner to current_user', 'drop role $role']),
   );
-  const log = capturedLog();
+  const log = captureLog();
   const DATABASE_URL = Object.assign(new URL(admin), { username: role }).href;
   const { url } = await startNode(postgres, { DATABASE_URL, SWEEP_SECONDS: 1 }, undefined, log.logger);
-  const { owner, room } = await ownRoom(url);
+  const { owner, room } = await createRoomWithOwner(url);
   const joined = createClient(url, owner, { transports: ['websocket'] }).room(room.id);
   await joined.joined();
 
   await run(breaking);
   await session.query('select pg_terminate_backend(pid) from pg_stat_activity where usename = $1', [role]);
   const api = rest(url, owner.token);
-  const ban = () => api.put(`/rooms/${room.id}/members`, { userUUID: somebody().user, permissions: 'b' });
+  const ban = () => api.put(`/rooms/${room.id}/members`, { userUUID: createUser().user, permissions: 'b' });
   const send = () => api.post(`/rooms/${room.id}/messages`, { content: 'x' });
   // The first statements may still meet the end of their sessions.
-  await until(
+  await waitUntil(
     'the outage is noticed',
     async () => (await send()).status === 503 && (await metric(url, 'nano_messaging_database_up')) === 0,
   );
@@ -126,15 +126,15 @@ async function goThrough({ sqlState, breaking, mending }: Outage): Promise<void>
   expect(await metric(url, 'nano_messaging_database_up')).to.equal(0);
   expect(sent.state).to.equal('pending');
 
-  await until('it is logged', () => log.about('database unavailable').length > 0);
+  await waitUntil('it is logged', () => log.startingWith('database unavailable').length > 0);
   await run(mending);
   await sent.confirmed;
-  await until('it is over', async () => (await rest(url).get('/readyz')).status === 200);
-  await until('it is over', async () => (await metric(url, 'nano_messaging_database_up')) === 1);
+  await waitUntil('it is over', async () => (await rest(url).get('/readyz')).status === 200);
+  await waitUntil('it is over', async () => (await metric(url, 'nano_messaging_database_up')) === 1);
   expect((await ban()).status).to.be.oneOf([200, 201]);
-  await until('it is logged', () => log.about('database available again').length > 0);
-  expect(log.about('database available again')).to.have.length(1);
-  const [begun, ...more] = log.about('database unavailable');
+  await waitUntil('it is logged', () => log.startingWith('database available again').length > 0);
+  expect(log.startingWith('database available again')).to.have.length(1);
+  const [begun, ...more] = log.startingWith('database unavailable');
   expect(more).to.have.length(0);
   expect(begun!.sqlState).to.match(sqlState);
   expect(begun!.err?.message).to.be.a('string');
@@ -163,28 +163,32 @@ describe('A failover of PostgreSQL', function () {
 
   it('to a standby that is not promoted yet keeps messages pending, and its sessions are given up for the primary', async () => {
     const primary = await startPostgres();
-    const log = capturedLog();
+    const log = captureLog();
     const address = new URL(primary.url);
-    const line = await databaseLine('127.0.0.1', Number(address.port));
+    const line = await tcpProxy('127.0.0.1', Number(address.port));
     address.port = String(line.port);
     const { url } = await startNode(postgres, { DATABASE_URL: address.href, SWEEP_SECONDS: 1 }, undefined, log.logger);
-    const { owner, room } = await ownRoom(url);
-    await say(url, owner, room, 'on the primary');
+    const { owner, room } = await createRoomWithOwner(url);
+    await sendMessages(url, owner, room, 'on the primary');
     const standby = await startStandby(primary);
     const asPrimary = await identityOf(primary.url);
 
     await primary.stop('SIGQUIT');
-    line.leadTo(Number(new URL(standby.url).port));
+    line.redirectTo(Number(new URL(standby.url).port));
     const joined = createClient(url, owner, { transports: ['websocket'] }).room(room.id);
     const sent = joined.send('during the failover');
-    await until('the standby is noticed', () => log.about('database unavailable')[0]?.sqlState === '25006', 15_000);
+    await waitUntil(
+      'the standby is noticed',
+      () => log.startingWith('database unavailable')[0]?.sqlState === '25006',
+      15_000,
+    );
     expect((await rest(url).get('/readyz')).status).to.equal(503);
     expect((await rest(url, owner.token).get(`/rooms/${room.id}/messages`)).status).to.equal(200);
     expect(sent.state).to.equal('pending');
 
     await execute(standby.url, 'select pg_promote()');
     await sent.confirmed;
-    await say(url, owner, room, 'on the new primary');
+    await sendMessages(url, owner, room, 'on the new primary');
     const { body } = await rest(url, owner.token).get(`/rooms/${room.id}/messages`);
     expect(body.content.map(({ content }: { content: string }) => content)).to.deep.equal([
       'on the primary',
@@ -192,7 +196,7 @@ describe('A failover of PostgreSQL', function () {
       'on the new primary',
     ]);
     expect(await identityOf(standby.url)).to.equal(asPrimary);
-    await until('it is logged', () => log.about('database available again').length === 1);
+    await waitUntil('it is logged', () => log.startingWith('database available again').length === 1);
   });
 });
 

@@ -1,12 +1,12 @@
 import { expect } from 'chai';
 import { closeLater } from '../helpers/cleanup.ts';
 import { postgres, startNode } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { findPgBouncer, startPgBouncer } from '../helpers/pgbouncer.ts';
 import { execute, freshDatabase } from '../helpers/postgres.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { member, ownRoom, putRule, say } from '../helpers/rooms.ts';
+import { createMember, createRoomWithOwner, putRule, sendMessages } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
+import { createUser } from '../helpers/users.ts';
 
 interface Row {
   /** What is set for the database, or done in it by its owner. */
@@ -194,19 +194,19 @@ async function databaseOf({ statements = [], created, isMigrated, through }: Row
 
 /** All of the kinds of statements that the service has, with values that a wrong setting would change. */
 async function useService(url: string): Promise<void> {
-  const { owner, room } = await ownRoom(url, { name: `O'Neill\\'s` });
-  const friend = await member(url, owner, room);
+  const { owner, room } = await createRoomWithOwner(url, { name: `O'Neill\\'s` });
+  const friend = await createMember(url, owner, room);
   const socket = await socketClient(url, owner);
   const joined = await socket.request('room:join', { room_id: room.id });
   const contents = [`\\' or 1=1 --`, 'ü €  \u{1f600}', 'null', 'NULL', `{"a": [1, 'x']}`];
   const sent = await Promise.all([
-    ...contents.map((content) => say(url, owner, room, content)),
-    say(url, friend, room, 'mine'),
+    ...contents.map((content) => sendMessages(url, owner, room, content)),
+    sendMessages(url, friend, room, 'mine'),
   ]);
   const ids = sent.map(([message]) => message.id);
   expect(new Set(ids).size).to.equal(ids.length);
 
-  const guest = somebody();
+  const guest = createUser();
   await putRule(url, owner, room, { userUUID: guest.user, permissions: 'rw' });
   const invitation = await rest(url, guest.token).put(`/rooms/${room.id}/invitation`, { accepted: true });
   expect(invitation.status).to.equal(200);

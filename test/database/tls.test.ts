@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { openPostgres } from '../../src/database/open-store.ts';
-import { closeAtTheEnd } from '../helpers/cleanup.ts';
+import { closeAfterRun } from '../helpers/cleanup.ts';
 import { startPostgres } from '../helpers/postgres.ts';
 import { serverAccount } from '../helpers/postgres-binaries.ts';
 import { selfSigned } from '../helpers/self-signed.ts';
@@ -15,7 +15,7 @@ describe('a PostgreSQL with TLS', function () {
 
   before(async () => {
     const home = mkdtempSync(join(tmpdir(), 'nano-tls-'));
-    closeAtTheEnd(() => rmSync(home, { recursive: true, force: true }));
+    closeAfterRun(() => rmSync(home, { recursive: true, force: true }));
     const { key, cert } = selfSigned();
     certificate = join(home, 'cert.pem');
     const keyFile = join(home, 'key.pem');

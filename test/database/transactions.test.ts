@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { openPostgres } from '../../src/database/open-store.ts';
 import { watchTransactions } from '../../src/database/transaction-watch.ts';
-import { capturedLog } from '../helpers/captured-log.ts';
+import { captureLog } from '../helpers/captured-log.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { databaseSession } from '../helpers/database-session.ts';
 import { execute, startPostgres } from '../helpers/postgres.ts';
@@ -18,7 +18,7 @@ async function serviceAndSomebody(server: string) {
   const databaseUrl = Object.assign(new URL(admin), { username: name }).href;
   const store = await openPostgres({ databaseUrl, poolSize: 2, statementTimeoutMs: 5_000 });
   closeLater(() => store.close());
-  const log = capturedLog();
+  const log = captureLog();
   const watch = watchTransactions(store, log.logger);
   closeLater(() => watch.close());
   await watch.check();
@@ -88,33 +88,38 @@ describe('A transaction that stays open for more than a minute', () => {
   };
 
   it('is one warning in the log, which names it, however often it is seen', async () => {
-    const log = capturedLog();
+    const log = captureLog();
     let rows: unknown[] = [];
     const watch = watchTransactions({ query: async <Row>() => rows as Row[] }, log.logger);
     closeLater(() => watch.close());
     rows = [{ ...holder, openMs: 59_000 }];
     await watch.check();
-    expect(log.about(warning)).to.deep.equal([]);
+    expect(log.startingWith(warning)).to.deep.equal([]);
     rows = [{ ...holder, openMs: 61_000 }];
     for (let n = 0; n < 3; n++) await watch.check();
     expect(watch.oldestMs).to.equal(61_000);
-    expect(log.about(warning)).to.have.length(1);
-    expect(log.about(warning)[0]).to.include({ pid: 7, application: 'psql', account: 'ann', openForSeconds: 61 });
+    expect(log.startingWith(warning)).to.have.length(1);
+    expect(log.startingWith(warning)[0]).to.include({
+      pid: 7,
+      application: 'psql',
+      account: 'ann',
+      openForSeconds: 61,
+    });
     rows = [];
     await watch.check();
     rows = [{ ...holder, key: '8 5678', openMs: 70_000 }];
     await watch.check();
-    expect(log.about(warning)).to.have.length(2);
+    expect(log.startingWith(warning)).to.have.length(2);
   });
 
   it('is not as old as its transaction if its snapshot is a new one each time', async () => {
-    const log = capturedLog();
+    const log = captureLog();
     let xmin = 0;
     const row = () => ({ ...holder, key: `7 ${++xmin}`, writes: false, openMs: 600_000 });
     const watch = watchTransactions({ query: async <Row>() => [row()] as Row[] }, log.logger);
     closeLater(() => watch.close());
     for (let n = 0; n < 3; n++) await watch.check();
     expect(watch.oldestMs).to.be.below(1_000);
-    expect(log.about(warning)).to.deep.equal([]);
+    expect(log.startingWith(warning)).to.deep.equal([]);
   });
 });

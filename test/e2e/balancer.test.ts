@@ -2,17 +2,23 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { expect } from 'chai';
 import type { RunningServer } from '../../src/server.ts';
-import { type Balancer, checkedConfiguration, findBalancer, type Kind, startBalancer } from '../helpers/balancer.ts';
-import { chatIn } from '../helpers/chat-client.ts';
+import {
+  type Balancer,
+  type BalancerKind,
+  findBalancer,
+  startBalancer,
+  validateConfiguration,
+} from '../helpers/balancer.ts';
+import { chatInRoom } from '../helpers/chat-client.ts';
 import { databaseSession, lockRoom } from '../helpers/database-session.ts';
 import { postgres, startNode } from '../helpers/node.ts';
-import { adminToken, type Person } from '../helpers/people.ts';
 import { PollingSession } from '../helpers/polling-session.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { sharedRedis } from '../helpers/redis.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { member, ownRoom, say } from '../helpers/rooms.ts';
+import { createMember, createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
+import { adminToken, type TestUser } from '../helpers/users.ts';
 
 interface Service {
   url: string;
@@ -22,7 +28,7 @@ interface Service {
 }
 
 /** Two nodes behind a balancer. */
-async function service(kind: Kind): Promise<Service> {
+async function service(kind: BalancerKind): Promise<Service> {
   const DATABASE_URL = await freshDatabase();
   const settings = { DATABASE_URL, REDIS_URL: await sharedRedis(), ADMIN_TOKEN: adminToken };
   const first = await startNode(postgres, { ...settings, NODE_NAME: 'chat-1' });
@@ -41,7 +47,7 @@ async function many<T>(count: number, make: (n: number) => Promise<T>): Promise<
 }
 
 /** A long-polling client on that node. */
-async function pollingOn(url: string, person: Person, name: string): Promise<SocketClient> {
+async function pollingOn(url: string, person: TestUser, name: string): Promise<SocketClient> {
   for (;;) {
     const client = await socketClient(url, person, overPolling);
     if (nodeOf(client) === name) return client;
@@ -59,10 +65,10 @@ async function rawGet(url: string, path: string): Promise<string> {
   return answer;
 }
 
-async function expectAllOn(name: string, url: string, person: Person, room: { id: number }): Promise<void> {
+async function expectAllOn(name: string, url: string, person: TestUser, room: { id: number }): Promise<void> {
   const sockets = await many(10, (n) => socketClient(url, person, n % 2 ? overPolling : overWebSocket));
   expect(new Set(sockets.map(nodeOf))).to.deep.equal(new Set([name]));
-  for (const chat of await many(5, () => chatIn(url, person, room.id))) chat.close();
+  for (const chat of await many(5, () => chatInRoom(url, person, room.id))) chat.close();
 }
 
 describe('A node', () => {
@@ -84,14 +90,14 @@ for (const kind of ['nginx', 'haproxy'] as const) {
     });
 
     it('takes its configuration without a warning', async () => {
-      expect(await checkedConfiguration(kind)).to.not.match(/warn|emerg|alert/i);
+      expect(await validateConfiguration(kind)).to.not.match(/warn|emerg|alert/i);
     });
 
     it('serves REST, long polling, WebSockets, upgrades and /chat, and one hears what another says', async () => {
       const { url } = await service(kind);
-      const { owner, room } = await ownRoom(url);
-      const ben = await member(url, owner, room);
-      const chat = await chatIn(url, ben, room.id);
+      const { owner, room } = await createRoomWithOwner(url);
+      const ben = await createMember(url, owner, room);
+      const chat = await chatInRoom(url, ben, room.id);
       const clients = [
         await socketClient(url, owner, overPolling),
         await socketClient(url, owner, overWebSocket),
@@ -100,7 +106,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       const { engine } = clients[2]!.raw.io;
       if (engine.transport.name === 'polling') await once(engine as never, 'upgrade');
       for (const client of clients) await client.request('room:join', { room_id: room.id });
-      await say(url, ben, room, 'over REST');
+      await sendMessages(url, ben, room, 'over REST');
       chat.send({ type: 'message', content: 'over /chat' });
       for (const [n, client] of clients.entries()) {
         await client.request('message:send', { room_id: room.id, content: `over Socket.IO ${n}` });
@@ -111,12 +117,12 @@ for (const kind of ['nginx', 'haproxy'] as const) {
         for (const _ of said) heard.push((await client.next('message:new')).content);
         expect(heard).to.have.members(said);
       }
-      for (const _ of said) await chat.until(({ type }) => type === 'message');
+      for (const _ of said) await chat.skipTo(({ type }) => type === 'message');
     });
 
     it('spreads clients of long polling over the nodes, and each stays on its own', async () => {
       const { url } = await service(kind);
-      const { owner, room } = await ownRoom(url);
+      const { owner, room } = await createRoomWithOwner(url);
       const clients = await many(20, () => socketClient(url, owner, overPolling));
       const onFirst = clients.filter((client) => nodeOf(client) === 'chat-1').length;
       expect(onFirst).to.be.within(7, 13);
@@ -186,7 +192,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       });
 
       it('leaves it to the node to refuse a body that is too large', async () => {
-        const { owner, room } = await ownRoom(url);
+        const { owner, room } = await createRoomWithOwner(url);
         const { status, body } = await rest(url, owner.token).post(`/rooms/${room.id}/messages`, {
           content: 'x'.repeat(100_000),
         });
@@ -195,7 +201,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       });
 
       it('passes on what an older client puts into one body of long polling, and leaves it to the node to refuse more', async () => {
-        const { owner, room } = await ownRoom(url);
+        const { owner, room } = await createRoomWithOwner(url);
         const session = await PollingSession.connected(url, owner.token);
         const draft = JSON.stringify({ room_id: room.id, content: 'x'.repeat(8_000) });
         const packets = Array.from({ length: 100 }, (_, n) => `42/rooms,${n}["message:send",${draft}]`);
@@ -208,7 +214,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
 
     it('sends new clients to the other node as soon as one drains, which goes on with those it has', async () => {
       const { url, nodes, DATABASE_URL } = await service(kind);
-      const { owner, room } = await ownRoom(url);
+      const { owner, room } = await createRoomWithOwner(url);
       const old = await pollingOn(url, owner, 'chat-1');
       const other = await databaseSession(DATABASE_URL);
       await lockRoom(other, room);
@@ -229,8 +235,8 @@ for (const kind of ['nginx', 'haproxy'] as const) {
 
     it('passes by a node that is gone: nobody is refused, and what was answered is stored once', async () => {
       const { url, nodes } = await service(kind);
-      const { owner, room } = await ownRoom(url);
-      await say(url, owner, room, 'before');
+      const { owner, room } = await createRoomWithOwner(url);
+      await sendMessages(url, owner, room, 'before');
       await nodes[0].close();
       const client = rest(url, owner.token);
       const answers = await many(20, async (n) => {

@@ -5,14 +5,14 @@ import express from 'express';
 import { io } from 'socket.io-client';
 import WebSocket, { WebSocketServer } from 'ws';
 import { type ChatServer, ConfigError, createServer } from '../../src/index.ts';
-import { chatIn } from '../helpers/chat-client.ts';
+import { chatInRoom } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';
-import { somebody, testSecret } from '../helpers/people.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { dataDirectory } from '../helpers/process.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { newRoom } from '../helpers/rooms.ts';
+import { createRoom } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
+import { createUser, testSecret } from '../helpers/users.ts';
 
 const prefix = '/in/messaging';
 const settings = async () => ({
@@ -64,8 +64,8 @@ describe('The service inside another program', function () {
   });
 
   it('answers REST below it, in its own envelope, also what there is not', async () => {
-    const owner = somebody({ level: 100 });
-    const room = await newRoom(chat.url, owner);
+    const owner = createUser({ level: 100 });
+    const room = await createRoom(chat.url, owner);
     const { status, body } = await rest(chat.url, owner.token).get(`/rooms/${room.id}`);
     expect([status, body.content.room.name]).to.deep.equal([200, room.name]);
     const nothing = await rest(chat.url, owner.token).get('/nothing');
@@ -82,7 +82,7 @@ describe('The service inside another program', function () {
     const listen = (request: { url?: string }) => heard.push(request.url);
     host.on('checkContinue', listen);
     closeLater(() => host.off('checkContinue', listen));
-    const { token } = somebody({ level: 100 });
+    const { token } = createUser({ level: 100 });
     const answer = await new Promise<string>((resolve, reject) => {
       const headers = { Expect: '100-continue', Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' };
       const asked = request(`${chat.url}/rooms`, { method: 'POST', headers }, (response) => {
@@ -97,9 +97,9 @@ describe('The service inside another program', function () {
 
   for (const transport of ['websocket', 'polling']) {
     it(`serves Socket.IO below it, over ${transport}, and /chat hears it`, async () => {
-      const owner = somebody({ level: 100 });
-      const room = await newRoom(chat.url, owner);
-      const plain = await chatIn(chat.url, owner, room.id);
+      const owner = createUser({ level: 100 });
+      const room = await createRoom(chat.url, owner);
+      const plain = await chatInRoom(chat.url, owner, room.id);
       const socket = await socketClient(hostUrl, owner, {
         path: `${prefix}/socket.io/`,
         transports: [transport as 'websocket'],
@@ -175,9 +175,9 @@ describe('The service that was inside another program', function () {
     const hostUrl = await listening(host);
     const chat = await createServer({ settings: await settings(), server: host, prefix });
     closeLater(() => chat.close());
-    const owner = somebody({ level: 100 });
-    const room = await newRoom(chat.url, owner);
-    const plain = await chatIn(chat.url, owner, room.id);
+    const owner = createUser({ level: 100 });
+    const room = await createRoom(chat.url, owner);
+    const plain = await chatInRoom(chat.url, owner, room.id);
     const socket = io(`${hostUrl}/rooms`, {
       ...{ path: `${prefix}/socket.io/`, auth: { token: owner.token }, forceNew: true, reconnection: false },
     });

@@ -3,15 +3,15 @@ import { pathToFileURL } from 'node:url';
 import { expect } from 'chai';
 import type { Page } from 'playwright-core';
 import { browserWindow, hasChromium } from '../helpers/chromium.ts';
-import { violation } from '../helpers/cleanup.ts';
-import type { Loose } from '../helpers/loose.ts';
+import { reportViolation } from '../helpers/cleanup.ts';
+import type { Json } from '../helpers/json.ts';
 import { describeOneWiring } from '../helpers/node.ts';
-import { lineToNode } from '../helpers/node-line.ts';
-import { type Person, sign } from '../helpers/people.ts';
 import { project } from '../helpers/program.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { member, ownRoom, putRule, say } from '../helpers/rooms.ts';
-import { until } from '../helpers/until.ts';
+import { createMember, createRoomWithOwner, putRule, sendMessages } from '../helpers/rooms.ts';
+import { nodeProxy } from '../helpers/tcp-proxy.ts';
+import { sign, type TestUser } from '../helpers/users.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 const file = 'examples/browser/index.html';
 const page = pathToFileURL(join(project, file)).href;
@@ -20,7 +20,7 @@ const page = pathToFileURL(join(project, file)).href;
 async function opened(fragment: Record<string, string> = {}, isDark = false): Promise<Page> {
   const window = await browserWindow({ colorScheme: isDark ? 'dark' : 'light' });
   const tab = await window.newPage();
-  tab.on('pageerror', (error) => violation(`${file}: ${error.stack}`));
+  tab.on('pageerror', (error) => reportViolation(`${file}: ${error.stack}`));
   tab.setDefaultTimeout(15_000);
   await tab.clock.install();
   await tab.goto(`${page}#${new URLSearchParams(fragment)}`);
@@ -50,9 +50,9 @@ async function write(tab: Page, text: string): Promise<void> {
   await tab.getByRole('button', { name: 'Send' }).click();
 }
 
-async function history(url: string, person: Person, room: { id: number }): Promise<string[]> {
+async function history(url: string, person: TestUser, room: { id: number }): Promise<string[]> {
   const { body } = await rest(url, person.token).get(`/rooms/${room.id}/messages?limit=500`);
-  return body.content.map(({ content }: Loose) => content);
+  return body.content.map(({ content }: Json) => content);
 }
 
 describeOneWiring(`the example for the browser, ${file}, opened from disk`, (node) => {
@@ -63,27 +63,27 @@ describeOneWiring(`the example for the browser, ${file}, opened from disk`, (nod
 
   it('shows what was said and is being said, and sends what is written, as text and not as HTML', async () => {
     const url = node.url();
-    const { owner, room } = await ownRoom(url);
-    const ben = await member(url, owner, room);
-    await say(url, owner, room, '<img src=x onerror="alert(1)">');
+    const { owner, room } = await createRoomWithOwner(url);
+    const ben = await createMember(url, owner, room);
+    await sendMessages(url, owner, room, '<img src=x onerror="alert(1)">');
     const tab = await inRoom(url, ben, room);
     await sees(tab, '<img src=x onerror="alert(1)">');
     await write(tab, '<b>from</b> Ben');
     await sees(tab, '<b>from</b> Ben');
-    await say(url, owner, room, 'and back');
+    await sendMessages(url, owner, room, 'and back');
     await sees(tab, 'and back');
     expect(await texts(tab)).to.deep.equal(await history(url, owner, room));
     expect(await tab.locator('li.mine p').allTextContents()).to.deep.equal(['<b>from</b> Ben']);
   });
 
   it('takes a token from behind the # and leaves it nowhere to be read', async () => {
-    const { owner, room } = await ownRoom(node.url());
+    const { owner, room } = await createRoomWithOwner(node.url());
     const tab = await inRoom(node.url(), owner, room);
     expect(tab.url()).to.equal(page);
   });
 
   it('takes a room and a token that are pasted, and asks again for a token that does not hold', async () => {
-    const { owner, room } = await ownRoom(node.url());
+    const { owner, room } = await createRoomWithOwner(node.url());
     const tab = await opened();
     await enter(tab, node.url(), { token: sign(owner.claims, { secret: 'of somebody else' }) }, { id: room.uuid });
     await status(tab, 'TOKEN? UNAUTHENTICATED');
@@ -93,13 +93,13 @@ describeOneWiring(`the example for the browser, ${file}, opened from disk`, (nod
   });
 
   it('loses nothing and doubles nothing, although the connection is cut again and again', async () => {
-    const line = await lineToNode(node.url());
-    const { owner, room } = await ownRoom(node.url());
+    const line = await nodeProxy(node.url());
+    const { owner, room } = await createRoomWithOwner(node.url());
     const tab = await inRoom(line.url, owner, room);
     await write(tab, 'one');
     await sees(tab, 'one');
     await tab.evaluate("document.querySelector('li').title = 'kept'");
-    line.loseNextAnswer();
+    line.loseNextResponse();
     await write(tab, 'two');
     await status(tab, 'back in');
     await tab.clock.fastForward(1_000);
@@ -108,7 +108,7 @@ describeOneWiring(`the example for the browser, ${file}, opened from disk`, (nod
     await status(tab, 'back in');
     await write(tab, 'three');
     await write(tab, 'four');
-    await say(node.url(), owner, room, 'said while it was away');
+    await sendMessages(node.url(), owner, room, 'said while it was away');
     line.restore();
     await tab.clock.fastForward(1_000);
     await sees(tab, 'four');
@@ -119,11 +119,11 @@ describeOneWiring(`the example for the browser, ${file}, opened from disk`, (nod
   });
 
   it('notices a line that has gone silent, and comes back over another one', async () => {
-    const line = await lineToNode(node.url());
-    const { owner, room } = await ownRoom(node.url());
+    const line = await nodeProxy(node.url());
+    const { owner, room } = await createRoomWithOwner(node.url());
     const tab = await inRoom(line.url, owner, room);
-    line.swallow();
-    await say(node.url(), owner, room, 'unheard');
+    line.dropTrafficOfOpenConnections();
+    await sendMessages(node.url(), owner, room, 'unheard');
     await tab.clock.fastForward(20_000);
     await tab.clock.fastForward(20_000);
     await status(tab, 'no answer, back in');
@@ -132,7 +132,7 @@ describeOneWiring(`the example for the browser, ${file}, opened from disk`, (nod
   });
 
   it('stays while the line is alive, although nothing is said', async () => {
-    const { owner, room } = await ownRoom(node.url());
+    const { owner, room } = await createRoomWithOwner(node.url());
     const tab = await opened();
     let answers = 0;
     tab.on('websocket', (socket) => {
@@ -144,33 +144,39 @@ describeOneWiring(`the example for the browser, ${file}, opened from disk`, (nod
     await status(tab, 'connected');
     for (let beat = 1; beat <= 3; beat++) {
       await tab.clock.fastForward(20_000);
-      await until('the server has answered', () => answers === beat);
+      await waitUntil('the server has answered', () => answers === beat);
     }
     await status(tab, 'connected');
   });
 
   it('begins with the latest page and loads older ones', async () => {
-    const { owner, room } = await ownRoom(node.url());
+    const { owner, room } = await createRoomWithOwner(node.url());
     const contents = Array.from({ length: 60 }, (_, n) => `message ${n}`);
-    await say(node.url(), owner, room, ...contents);
+    await sendMessages(node.url(), owner, room, ...contents);
     const tab = await inRoom(node.url(), owner, room);
     await sees(tab, 'message 59');
     expect(await texts(tab)).to.deep.equal(contents.slice(-50));
     await tab.getByRole('button', { name: 'Older' }).click();
     await sees(tab, 'message 0');
     expect(await texts(tab)).to.deep.equal(contents);
-    await until('there is nothing older', () => tab.getByRole('button', { name: 'Older' }).isHidden());
+    await waitUntil('there is nothing older', () => tab.getByRole('button', { name: 'Older' }).isHidden());
   });
 
   it('begins afresh where too much was missed', async () => {
-    const line = await lineToNode(node.url());
-    const { owner, room } = await ownRoom(node.url());
+    const line = await nodeProxy(node.url());
+    const { owner, room } = await createRoomWithOwner(node.url());
     const tab = await inRoom(line.url, owner, room);
     await write(tab, 'one');
     await sees(tab, 'one');
     line.cut();
     await status(tab, 'back in');
-    await say(node.url(), owner, room, ...Array.from({ length: 40 }, (_, n) => `${n} `.padEnd(8_000, '.')), 'the last');
+    await sendMessages(
+      node.url(),
+      owner,
+      room,
+      ...Array.from({ length: 40 }, (_, n) => `${n} `.padEnd(8_000, '.')),
+      'the last',
+    );
     line.restore();
     await tab.clock.fastForward(1_000);
     await sees(tab, 'the last');
@@ -181,15 +187,15 @@ describeOneWiring(`the example for the browser, ${file}, opened from disk`, (nod
   });
 
   it('says what is refused', async () => {
-    const { owner, room } = await ownRoom(node.url());
-    const tab = await inRoom(node.url(), await member(node.url(), owner, room, 'r'), room);
+    const { owner, room } = await createRoomWithOwner(node.url());
+    const tab = await inRoom(node.url(), await createMember(node.url(), owner, room, 'r'), room);
     await write(tab, 'may I?');
     await tab.locator('li.refused', { hasText: 'not sent' }).waitFor();
   });
 
   it('stops when it is banned, and says so', async () => {
-    const { owner, room } = await ownRoom(node.url());
-    const ben = await member(node.url(), owner, room);
+    const { owner, room } = await createRoomWithOwner(node.url());
+    const ben = await createMember(node.url(), owner, room);
     const tab = await inRoom(node.url(), ben, room);
     await putRule(node.url(), owner, room, { userUUID: ben.user, permissions: 'b' });
     await status(tab, 'NOTAUTHORIZED BANNED');

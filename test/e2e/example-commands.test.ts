@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs';
 import { expect } from 'chai';
 import { aptInstall } from '../helpers/debian.ts';
 import { describeOneWiring } from '../helpers/node.ts';
-import { somebody, testSecret } from '../helpers/people.ts';
 import { runProgram } from '../helpers/program.ts';
 import { rest } from '../helpers/rest-client.ts';
+import { createUser, testSecret } from '../helpers/users.ts';
 
 const python = '/usr/bin/python3';
 
@@ -26,7 +26,7 @@ describeOneWiring('examples/curl.sh', (node) => {
 
   it('makes a room, invites, sends, sends again, and reads back page by page', async () => {
     const url = node.url();
-    const ana = somebody({ level: 100 });
+    const ana = createUser({ level: 100 });
     const { code, output, errors } = await run('bash', ['examples/curl.sh', url], { CHAT_TOKEN: ana.token });
     expect([code, errors]).to.deep.equal([0, '']);
     const id = Number(/^Room (\d+)$/m.exec(output)?.[1]);
@@ -46,7 +46,7 @@ describeOneWiring('examples/curl.sh', (node) => {
 
   it('ends with what was refused', async () => {
     const { code, output, errors } = await run('bash', ['examples/curl.sh', node.url()], {
-      CHAT_TOKEN: somebody().token,
+      CHAT_TOKEN: createUser().token,
     });
     expect([code, output]).to.deep.equal([1, '']);
     expect(errors).to.include('"reason":"FORBIDDEN"');
@@ -67,7 +67,7 @@ describeOneWiring('examples/backend', (node) => {
         (await run(command, [file, ...args.map(String)], { JWT_SECRET: secret })).output.trim();
 
       it('signs what a node with the same secret accepts', async () => {
-        const { user, entity } = somebody();
+        const { user, entity } = createUser();
         const token = await tokenOf(testSecret, user, entity, 100);
         const { status, body } = await rest(node.url(), token).post('/rooms', { name: 'signed' });
         expect(status).to.equal(200);
@@ -75,7 +75,7 @@ describeOneWiring('examples/backend', (node) => {
       });
 
       it('claims nothing that it was not given', async () => {
-        const { user } = somebody();
+        const { user } = createUser();
         const token = await tokenOf(testSecret, user);
         const claims = JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString());
         expect(claims).to.have.all.keys('userUUID', 'levelOnEntity', 'iat', 'exp', 'jti');
@@ -99,7 +99,7 @@ describeOneWiring('examples/backend', (node) => {
       });
 
       it('signs nothing that other secrets hold for', async () => {
-        const token = await tokenOf('the secret of another service altogether', somebody().user);
+        const token = await tokenOf('the secret of another service altogether', createUser().user);
         expect((await rest(node.url(), token).get('/rooms')).status).to.equal(401);
       });
     });

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { aptInstall } from '../helpers/debian.ts';
 import { describeOneWiring } from '../helpers/node.ts';
-import { lineToNode } from '../helpers/node-line.ts';
-import { again, type Person, somebody } from '../helpers/people.ts';
 import { type Program, project, runProgram } from '../helpers/program.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { member, newRoom, ownRoom, putRule, say } from '../helpers/rooms.ts';
+import { createMember, createRoom, createRoomWithOwner, putRule, sendMessages } from '../helpers/rooms.ts';
+import { nodeProxy } from '../helpers/tcp-proxy.ts';
+import { createUser, type TestUser, withClaims } from '../helpers/users.ts';
 
 const script = 'examples/python/chat.py';
 const python = '/usr/bin/python3';
@@ -18,7 +18,7 @@ const isInstalled = () => spawnSync(python, ['-c', 'import websockets']).status 
 /** The client in a room, its history shown. */
 async function chatIn(url: string, { token }: { token: string }, room: { id: number }): Promise<Program> {
   const chat = runChat(url, token, room);
-  await chat.says('the latest messages');
+  await chat.waitForOutput('the latest messages');
   return chat;
 }
 
@@ -27,7 +27,7 @@ function runChat(url: string, token: string, room: { id: number }): Program {
 }
 
 /** What a room's history says, written as the client writes it. */
-async function history(url: string, person: Person, room: { id: number }): Promise<string[]> {
+async function history(url: string, person: TestUser, room: { id: number }): Promise<string[]> {
   const { body } = await rest(url, person.token).get(`/rooms/${room.id}/messages?limit=500`);
   return body.content.map(
     ({ seq, emitter, content }: { seq: number; emitter: string; content: string }) => `${seq} ${emitter} '${content}'`,
@@ -60,12 +60,12 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
 
   it('shows what was said and is being said, sends what is typed, and ends with its input', async () => {
     const url = node.url();
-    const { owner, room } = await ownRoom(url);
-    const ben = await member(url, owner, room);
-    await say(url, owner, room, 'before', 'it came');
+    const { owner, room } = await createRoomWithOwner(url);
+    const ben = await createMember(url, owner, room);
+    await sendMessages(url, owner, room, 'before', 'it came');
     const chat = await chatIn(url, ben, room);
-    await say(url, owner, room, 'while it is there');
-    await chat.says('while it is there');
+    await sendMessages(url, owner, room, 'while it is there');
+    await chat.waitForOutput('while it is there');
     chat.type('typed, in Ελληνικά', 'and more');
     chat.endInput();
     expect(await chat.exited).to.equal(0);
@@ -75,23 +75,23 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
   });
 
   it('loses nothing and doubles nothing, although the connection is cut again and again', async () => {
-    const line = await lineToNode(node.url());
-    const { owner, room } = await ownRoom(node.url());
+    const line = await nodeProxy(node.url());
+    const { owner, room } = await createRoomWithOwner(node.url());
     const chat = await chatIn(line.url, owner, room);
     chat.type('one');
-    await chat.says("'one'");
-    line.loseNextAnswer();
+    await chat.waitForOutput("'one'");
+    line.loseNextResponse();
     chat.type('two');
-    await chat.says("'two'"); // over a second connection, on which it is sent again
+    await chat.waitForOutput("'two'"); // over a second connection, on which it is sent again
     line.cut();
     chat.type('three', 'four');
-    await say(node.url(), owner, room, 'said while it was away');
+    await sendMessages(node.url(), owner, room, 'said while it was away');
     line.restore();
-    await chat.says("'four'");
+    await chat.waitForOutput("'four'");
     line.cut();
     line.restore();
-    await say(node.url(), owner, room, 'the end');
-    await chat.says('the end');
+    await sendMessages(node.url(), owner, room, 'the end');
+    await chat.waitForOutput('the end');
     expect(chat.lines())
       .to.have.length(6)
       .and.to.deep.equal(await history(node.url(), owner, room));
@@ -99,27 +99,27 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
   });
 
   it('loads history again where too much was missed', async () => {
-    const line = await lineToNode(node.url());
-    const { owner, room } = await ownRoom(node.url());
+    const line = await nodeProxy(node.url());
+    const { owner, room } = await createRoomWithOwner(node.url());
     const chat = await chatIn(line.url, owner, room);
     chat.type('one');
-    await chat.says("'one'");
+    await chat.waitForOutput("'one'");
     line.cut();
     const large = Array.from({ length: 40 }, (_, n) => `${n} `.padEnd(8_000, '.'));
-    await say(node.url(), owner, room, ...large, 'the last of many');
+    await sendMessages(node.url(), owner, room, ...large, 'the last of many');
     line.restore();
-    await chat.says('the last of many');
+    await chat.waitForOutput('the last of many');
     expect(chat.errors().match(/the latest messages/g)).to.have.length(2);
     const all = await history(node.url(), owner, room);
     const afterwards = chat.lines().slice(1);
     expect(afterwards).to.have.length.above(20).and.to.deep.equal(all.slice(-afterwards.length));
-    await say(node.url(), owner, room, 'and live');
-    await chat.says('and live');
+    await sendMessages(node.url(), owner, room, 'and live');
+    await chat.waitForOutput('and live');
   });
 
   it('sends again what came too fast', async () => {
     const { url } = await node.startNode({ SEND_RATE: 10, SEND_BURST: 2 });
-    const { owner, room } = await ownRoom(url);
+    const { owner, room } = await createRoomWithOwner(url);
     const chat = await chatIn(url, owner, room);
     chat.type('1', '2', '3', '4', '5');
     chat.endInput();
@@ -129,18 +129,18 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
   });
 
   it('says what is refused, and goes on', async () => {
-    const { owner, room } = await ownRoom(node.url());
-    const reader = await member(node.url(), owner, room, 'r');
+    const { owner, room } = await createRoomWithOwner(node.url());
+    const reader = await createMember(node.url(), owner, room, 'r');
     const chat = await chatIn(node.url(), reader, room);
     chat.type('may I?');
-    await chat.says('not sent: FORBIDDEN');
-    await say(node.url(), owner, room, 'no');
-    await chat.says("'no'");
+    await chat.waitForOutput('not sent: FORBIDDEN');
+    await sendMessages(node.url(), owner, room, 'no');
+    await chat.waitForOutput("'no'");
   });
 
   it('stops when it is banned, and says so', async () => {
-    const { owner, room } = await ownRoom(node.url());
-    const ben = await member(node.url(), owner, room);
+    const { owner, room } = await createRoomWithOwner(node.url());
+    const ben = await createMember(node.url(), owner, room);
     const chat = await chatIn(node.url(), ben, room);
     await putRule(node.url(), owner, room, { userUUID: ben.user, permissions: 'b' });
     expect(await chat.exited).to.equal(1);
@@ -150,23 +150,23 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
   });
 
   it('stops where the room is not for it', async () => {
-    const { room } = await ownRoom(node.url());
-    const chat = runChat(node.url(), somebody().token, room);
+    const { room } = await createRoomWithOwner(node.url());
+    const chat = runChat(node.url(), createUser().token, room);
     expect(await chat.exited).to.equal(1);
     expect(chat.errors()).to.equal('NOTAUTHORIZED NOT_FOUND\n');
   });
 
   it('comes back when its token has ended, and stops when there is no fresh one', async () => {
-    const ana = somebody({ level: 100 });
-    const room = await newRoom(node.url(), ana);
-    const soon = again(ana, { exp: Math.floor(Date.now() / 1000) + 2 });
+    const ana = createUser({ level: 100 });
+    const room = await createRoom(node.url(), ana);
+    const soon = withClaims(ana, { exp: Math.floor(Date.now() / 1000) + 2 });
     const chat = await chatIn(node.url(), soon, room);
     expect(await chat.exited).to.equal(1);
     expect(chat.errors()).to.match(/coming back after: .*4403.*\nTOKEN\? TOKEN_EXPIRED\n$/);
   });
 
   it('stops when its frame is too large to be taken', async () => {
-    const { owner, room } = await ownRoom(node.url());
+    const { owner, room } = await createRoomWithOwner(node.url());
     const chat = await chatIn(node.url(), owner, room);
     chat.type('x'.repeat(70_000));
     expect(await chat.exited).to.equal(1);

@@ -1,17 +1,17 @@
 import { expect } from 'chai';
-import { type ChatClient, chatClient, chatIn, readyChat } from '../helpers/chat-client.ts';
-import { figuresOf } from '../helpers/figures.ts';
+import { authenticatedChat, type ChatClient, chatClient, chatInRoom } from '../helpers/chat-client.ts';
+import { readMetrics } from '../helpers/metrics.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { type Person, somebody } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { refusedSocket, type SocketClient, socketClient } from '../helpers/socket-client.ts';
+import { expectConnectError, type SocketClient, socketClient } from '../helpers/socket-client.ts';
+import { createUser, type TestUser } from '../helpers/users.ts';
 
 describeEveryWiring('limits', ({ url, startNode }) => {
   async function inRoom(at = url()) {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const api = rest(at, owner.token);
     const room_id: number = (await api.post('/rooms', { name: 'limits' })).body.content.room.id;
-    const [socket, chat] = [await socketClient(at, owner), await chatIn(at, owner, room_id)];
+    const [socket, chat] = [await socketClient(at, owner), await chatInRoom(at, owner, room_id)];
     expect(await socket.request('room:join', { room_id })).to.include({ ok: true });
     return { owner, api, room_id, messages: `/rooms/${room_id}/messages`, socket, chat };
   }
@@ -55,7 +55,7 @@ describeEveryWiring('limits', ({ url, startNode }) => {
 
   it('of rooms per Socket.IO connection: TOO_MANY_ROOMS; joining again and leaving are no matter', async () => {
     const node = await startNode({ MAX_ROOMS_PER_CONNECTION: 2 });
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const ids: number[] = [];
     for (const name of ['one', 'two', 'three']) {
       ids.push((await rest(node.url, owner.token).post('/rooms', { name })).body.content.room.id);
@@ -86,7 +86,7 @@ describeEveryWiring('limits', ({ url, startNode }) => {
     expect(refused.chat.retry_after_ms).to.be.within(1, 3_000);
     expect(refused.rest.status).to.equal(429);
     expect(refused.rest.body.meta.reason).to.equal('RATE_LIMITED');
-    const other = somebody();
+    const other = createUser();
     await api.put(`/rooms/${room_id}/members`, { userUUID: other.user, permissions: 'rw' });
     const free = await socketClient(node.url, other);
     expect(await free.request('message:send', { room_id, content: 'five' })).to.include({ ok: true });
@@ -104,7 +104,7 @@ describeEveryWiring('limits', ({ url, startNode }) => {
     const settings = { MAX_SEND_BUFFER_BYTES: 300_000, MAX_CONTENT_BYTES: 60_000 };
     const { url: at } = await startNode(settings);
     const { owner, room_id, socket, chat } = await inRoom(at);
-    const lazyChat = await chatIn(at, owner, room_id);
+    const lazyChat = await chatInRoom(at, owner, room_id);
     const lazySocket = await socketClient(at, owner, { transports: ['websocket'] });
     await lazySocket.request('room:join', { room_id });
     const goOn = [stopReading(lazyChat), stopReading(lazySocket)];
@@ -118,7 +118,7 @@ describeEveryWiring('limits', ({ url, startNode }) => {
     // It began to read when the connection had been cut; or in time.
     expect(await lazyChat.closed).to.be.oneOf([1006, 4408]);
     expect(await lazySocket.closed).to.equal('transport close');
-    const figures = await figuresOf(at);
+    const figures = await readMetrics(at);
     for (const transport of ['chat', 'socketio']) {
       expect(figures.get(`nano_messaging_slow_consumers_closed_total{transport="${transport}"}`), transport).to.equal(
         1,
@@ -128,18 +128,18 @@ describeEveryWiring('limits', ({ url, startNode }) => {
 
   it('of connections: 20 a user over both transports, the newest is refused', async () => {
     const node = await startNode({ MAX_CONNECTIONS_PER_USER: undefined });
-    const person = somebody();
+    const person = createUser();
     const open: (SocketClient | ChatClient)[] = [];
     for (let n = 0; n < 10; n++) {
-      open.push(await readyChat(node.url, person), await socketClient(node.url, person));
+      open.push(await authenticatedChat(node.url, person), await socketClient(node.url, person));
     }
-    expect((await refusedSocket(node.url, { token: person.token })).data.code).to.equal('TOO_MANY_CONNECTIONS');
+    expect((await expectConnectError(node.url, { token: person.token })).data.code).to.equal('TOO_MANY_CONNECTIONS');
     const chat = await chatClient(node.url);
     chat.send({ type: 'token', content: person.token });
     expect(await chat.next()).to.include({ data: 'START?' });
     expect(await chat.next()).to.include({ type: 'status', data: 'ERROR', reason: 'TOO_MANY_CONNECTIONS' });
     expect(await chat.closed).to.equal(4429);
-    await readyChat(node.url, somebody());
+    await authenticatedChat(node.url, createUser());
     open[0]!.close();
     await admitted(node.url, person);
     for (const client of open.slice(1))
@@ -147,7 +147,7 @@ describeEveryWiring('limits', ({ url, startNode }) => {
   });
 
   /** The server hears of a closed connection a moment after the client. */
-  async function admitted(at: string, person: Person): Promise<void> {
+  async function admitted(at: string, person: TestUser): Promise<void> {
     for (;;) {
       const chat = await chatClient(at);
       chat.send({ type: 'token', content: person.token });
@@ -158,17 +158,17 @@ describeEveryWiring('limits', ({ url, startNode }) => {
 
   it('of connections without a token: at the cap the oldest goes, and nobody who has one', async () => {
     const node = await startNode({ MAX_UNAUTHENTICATED_CONNECTIONS: 3 });
-    const member = await readyChat(node.url, somebody());
+    const member = await authenticatedChat(node.url, createUser());
     const first = await chatClient(node.url);
     const others = [await chatClient(node.url), await chatClient(node.url)];
     const newest = await chatClient(node.url);
     expect(await newest.next()).to.include({ data: 'START?' });
     await first.closed;
-    await socketClient(node.url, somebody());
+    await socketClient(node.url, createUser());
     await others[0]!.closed;
     for (const chat of [member, others[1]!, newest]) {
-      chat.send({ type: 'token', content: somebody().token });
-      expect(await chat.until(({ data }) => data !== 'START?')).to.have.property('type');
+      chat.send({ type: 'token', content: createUser().token });
+      expect(await chat.skipTo(({ data }) => data !== 'START?')).to.have.property('type');
     }
   });
 

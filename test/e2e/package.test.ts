@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { closeAtTheEnd, closeLater } from '../helpers/cleanup.ts';
+import { closeAfterRun, closeLater } from '../helpers/cleanup.ts';
 import { migratedDirectory } from '../helpers/embedded-template.ts';
 
 const run = promisify(execFile);
@@ -82,7 +82,7 @@ describe('The package, packed and installed into an empty project', function () 
   this.timeout(240_000);
 
   before(async () => {
-    closeAtTheEnd(() => rmSync(home, { recursive: true, force: true }));
+    closeAfterRun(() => rmSync(home, { recursive: true, force: true }));
     await run('npm', ['pack', '--pack-destination', home, '--loglevel', 'error'], { cwd: checkout });
     const archive = readdirSync(home).find((name) => name.endsWith('.tgz'))!;
     await run('mkdir', [project]);

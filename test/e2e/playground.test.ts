@@ -7,11 +7,11 @@ import type { Locator, Page } from 'playwright-core';
 import { browserWindow, chromium } from '../helpers/chromium.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { embedded, startNode } from '../helpers/node.ts';
-import { again, somebody } from '../helpers/people.ts';
 import { loadSample, openPlayground, type Playground } from '../helpers/playground.ts';
 import { dataDirectory } from '../helpers/process.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { newRoom, say } from '../helpers/rooms.ts';
+import { createRoom, sendMessages } from '../helpers/rooms.ts';
+import { createUser, withClaims } from '../helpers/users.ts';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -68,11 +68,11 @@ describe('The playground in Chromium', () => {
   });
 
   it('says what it is, and one click later two people talk', async () => {
-    const { page, pane, messages, say } = await sample();
+    const { page, pane, messages, send } = await sample();
     await pane('Ada').getByText('connected', { exact: true }).waitFor(shown);
-    await say('Ada', 'Hello Ben\nin two lines 🚀');
+    await send('Ada', 'Hello Ben\nin two lines 🚀');
     await messages('Ben').getByText('in two lines 🚀').waitFor(shown);
-    await say('Ben', '<b>Hello</b> Ada');
+    await send('Ben', '<b>Hello</b> Ada');
     await messages('Ada').getByText('<b>Hello</b> Ada').waitFor(shown);
     await messages('Ben').locator('.own', { hasText: '<b>Hello</b> Ada' }).getByText('sent').waitFor();
     await pane('Ada').getByText('rev 9').first().waitFor(shown);
@@ -132,7 +132,7 @@ describe('The playground in Chromium', () => {
   });
 
   it('shows who is banned removed; he cannot write, and comes back to what he missed', async () => {
-    const { pane, messages, say } = await sample();
+    const { pane, messages, send } = await sample();
     await pane('Ada').getByRole('button', { name: 'Members' }).click();
     const rule = pane('Ada').getByRole('listitem', { name: 'Ben' });
     await rule.getByRole('button', { name: 'Ban Ben' }).click();
@@ -144,7 +144,7 @@ describe('The playground in Chromium', () => {
     expect(await pane('Ben').getByRole('button', { name: 'Send' }).isDisabled()).to.equal(true);
 
     await pane('Ada').getByRole('button', { name: 'Chat' }).click();
-    await say('Ada', 'He does not hear this yet');
+    await send('Ada', 'He does not hear this yet');
     await messages('Ada').getByText('He does not hear this yet').waitFor(shown);
     await messages('Ada').getByText('Ben was banned').waitFor(shown);
     expect(await messages('Ben').getByText('He does not hear this yet').count()).to.equal(0);
@@ -154,18 +154,18 @@ describe('The playground in Chromium', () => {
     await pane('Ben').getByText('You can join again').waitFor(shown);
     await pane('Ben').getByRole('button', { name: 'Join again' }).click();
     await messages('Ben').getByText('He does not hear this yet').waitFor(shown);
-    await say('Ben', 'Back again');
+    await send('Ben', 'Back again');
     await pane('Ada').getByRole('button', { name: 'Chat' }).click();
     await messages('Ada').getByText('Back again').waitFor(shown);
   });
 
   it('has somebody go offline, and catch up with what was said meanwhile', async () => {
-    const { pane, messages, say } = await sample();
+    const { pane, messages, send } = await sample();
     await pane('Ben').getByRole('switch', { name: 'Offline' }).check({ force: true });
     await pane('Ben').getByRole('status').getByText('offline').waitFor(shown);
-    await say('Ada', 'Said while Ben was away');
+    await send('Ada', 'Said while Ben was away');
     await messages('Ada').locator('.own', { hasText: 'while Ben was away' }).getByText('sent').waitFor();
-    await say('Ben', 'Written without a connection');
+    await send('Ben', 'Written without a connection');
     await messages('Ben').locator('.pending', { hasText: 'Written without' }).waitFor(shown);
     expect(await messages('Ben').getByText('Said while Ben was away').count()).to.equal(0);
     await pane('Ben').getByRole('switch', { name: 'Offline' }).uncheck({ force: true });
@@ -174,9 +174,9 @@ describe('The playground in Chromium', () => {
   });
 
   it('changes what somebody may do at once, and sends again what failed', async () => {
-    const { pane, messages, say } = await sample();
+    const { pane, messages, send } = await sample();
     await pane('Ben').getByRole('switch', { name: 'Offline' }).check({ force: true });
-    await say('Ben', 'May I?');
+    await send('Ben', 'May I?');
     await pane('Ada').getByRole('button', { name: 'Members' }).click();
     const rule = pane('Ada').getByRole('listitem', { name: 'Ben' });
     const write = rule.getByRole('button', { name: 'Write', pressed: true });
@@ -212,7 +212,7 @@ describe('The playground in Chromium', () => {
   });
 
   it('invites, and who is invited accepts; makes a private room for two', async () => {
-    const { page, pane, messages, say } = await sample();
+    const { page, pane, messages, send } = await sample();
     await pane('Ada').getByRole('button', { name: 'Members' }).click();
     await pane('Ada').getByLabel('User or organisation').selectOption('Cleo');
     await pane('Ada').getByRole('button', { name: 'Invite' }).click();
@@ -231,15 +231,15 @@ describe('The playground in Chromium', () => {
     await pane('Cleo')
       .getByRole('button', { name: /Ada & Cleo/ })
       .click();
-    await say('Cleo', 'Just the two of us');
+    await send('Cleo', 'Just the two of us');
     await messages('Ada').getByText('Just the two of us').waitFor(shown);
   });
 
   it('loads history when it is scrolled up, and keeps what is being read in its place', async () => {
     const { page, messages, pane } = await open(link);
     const dora = await personOf(link, { level: 100 });
-    const room = await newRoom(url, dora);
-    await say(url, dora, room, ...Array.from({ length: 330 }, (_, n) => `Message ${n + 1}`));
+    const room = await createRoom(url, dora);
+    await sendMessages(url, dora, room, ...Array.from({ length: 330 }, (_, n) => `Message ${n + 1}`));
     await addPerson(page.getByRole('button', { name: 'People' }), { name: 'Dora', id: dora.user });
     await pane('Dora')
       .getByRole('button', { name: new RegExp(room.name) })
@@ -342,23 +342,23 @@ describe('The playground in Chromium', () => {
   });
 
   it('works at 390 px: one pane at a time, and nothing sticks out', async () => {
-    const { page, pane, show, say, messages } = await open(link, { ...phone, hasTouch: true, isMobile: true });
+    const { page, pane, showPane, send, messages } = await open(link, { ...phone, hasTouch: true, isMobile: true });
     await loadSample({ page, pane } as Playground);
     expect(await pane('Ada').isVisible()).to.equal(true);
     expect(await pane('Ben').isVisible()).to.equal(false);
-    await show('Ben');
+    await showPane('Ben');
     expect(await pane('Ada').isVisible()).to.equal(false);
-    await say('Ben', 'From a phone');
+    await send('Ben', 'From a phone');
     await messages('Ben').getByText('From a phone').waitFor(shown);
     await pane('Ben').getByRole('button', { name: 'Back to the rooms' }).click();
     await pane('Ben')
       .getByRole('button', { name: /Launch day/ })
       .click();
-    await show('Ada');
+    await showPane('Ada');
     await messages('Ada').getByText('From a phone').waitFor(shown);
     await pane('Ada').getByRole('button', { name: 'Members' }).click();
     for (const place of ['Ada', 'Ben', 'Console']) {
-      await show(place);
+      await showPane(place);
       expect(await page.evaluate('document.documentElement.scrollWidth'), place).to.equal(390);
     }
     await page.getByRole('log', { name: 'Frames' }).waitFor(shown);
@@ -404,9 +404,9 @@ describe('The playground in Chromium', () => {
   });
 
   it('takes pasted tokens where the server makes none for it', async () => {
-    const eva = somebody({ level: 100 });
+    const eva = createUser({ level: 100 });
     const configured = await startNode(embedded, { PLAYGROUND: 'on' });
-    const { page, pane, messages, say } = await open(configured.playgroundUrl!);
+    const { page, pane, messages, send } = await open(configured.playgroundUrl!);
     expect(await page.getByRole('button', { name: 'Load a sample' }).count()).to.equal(0);
     await page.getByText('npm run token').waitFor(shown);
     await page.getByRole('button', { name: 'Add a person with a token' }).click();
@@ -421,26 +421,26 @@ describe('The playground in Chromium', () => {
     await page.getByRole('dialog').getByLabel('Name').fill('With a token');
     await page.getByRole('dialog').getByRole('button', { name: 'Create the room' }).click();
     await pane('Eva').getByText('administer', { exact: true }).waitFor(shown);
-    await say('Eva', 'It holds');
+    await send('Eva', 'It holds');
     await messages('Eva').getByText('It holds').waitFor(shown);
   });
 
   it('works below a path, where a proxy has mounted the service', async () => {
-    const { page, pane, messages, say } = await open(`${await mountedAt('/messaging', url)}/${new URL(link).hash}`);
+    const { page, pane, messages, send } = await open(`${await mountedAt('/messaging', url)}/${new URL(link).hash}`);
     await loadSample({ page, pane } as Playground);
     await pane('Ada').getByText('connected', { exact: true }).waitFor(shown);
-    await say('Ada', 'Below a path');
+    await send('Ada', 'Below a path');
     await messages('Ben').getByText('Below a path').waitFor(shown);
   });
 });
 
 /** Somebody with a token of the embedded default. */
-async function personOf(link: string, wish: Parameters<typeof somebody>[0]) {
-  const person = somebody(wish);
+async function personOf(link: string, wish: Parameters<typeof createUser>[0]) {
+  const person = createUser(wish);
   const { origin: Origin, hash } = new URL(link);
   const headers = { Origin, Authorization: `Bearer ${hash.replace('#key=', '')}` };
   const { body } = await rest(Origin).post('/playground/token', person.claims, headers);
-  return { ...again(person, {}), token: body.content.token as string };
+  return { ...withClaims(person, {}), token: body.content.token as string };
 }
 
 async function addPerson(people: Locator, { name, id }: { name: string; id: string }): Promise<void> {

@@ -4,15 +4,15 @@ import { io, type Socket } from 'socket.io-client';
 import { chatClient } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { frameQueue } from '../helpers/frame-queue.ts';
-import type { Loose } from '../helpers/loose.ts';
+import type { Json } from '../helpers/json.ts';
 import { fences, readDocument, section, tableRows } from '../helpers/markdown.ts';
 import { describeOneWiring } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { runProgram } from '../helpers/program.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { newRoom, putRule, say } from '../helpers/rooms.ts';
+import { createRoom, putRule, sendMessages } from '../helpers/rooms.ts';
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
-import { until } from '../helpers/until.ts';
+import { createUser } from '../helpers/users.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 const people = {
   ana: 'aaaaaaaa-0000-4000-8000-000000000001',
@@ -25,7 +25,7 @@ interface Step {
   by: 'Client' | 'Server' | 'Ack' | 'narrator';
   /** Of Socket.IO. */
   event: string | undefined;
-  value: Loose;
+  value: Json;
   text: string;
 }
 
@@ -42,9 +42,9 @@ function stepsOf(page: string): Step[] {
 
 /** The room of the sessions as it is when the first of them begins: at `rev` 6, with one message. */
 async function createStory(url: string) {
-  const ana = somebody({ level: 100 });
-  const [ben, cleo] = [somebody(), somebody()];
-  const room = await newRoom(url, ana, { name: 'Launch' });
+  const ana = createUser({ level: 100 });
+  const [ben, cleo] = [createUser(), createUser()];
+  const room = await createRoom(url, ana, { name: 'Launch' });
   await putRule(url, ana, room, { userUUID: ben.user, permissions: 'rw' });
   const invitation = await rest(url, ben.token).put(`/rooms/${room.id}/invitation`, { accepted: true });
   expect(invitation.status).to.equal(200);
@@ -110,13 +110,13 @@ describeOneWiring('The sessions in docs/protocol', ({ url }) => {
 
   it('happen on Socket.IO as socketio.md shows', async () => {
     const { ana, ben, cleo, room, rename, asShown } = await createStory(url());
-    await say(url(), ben, room, 'Go!');
+    await sendMessages(url(), ben, room, 'Go!');
     await putRule(url(), ana, room, { userUUID: ben.user, permissions: 'b' });
     await putRule(url(), ana, room, { userUUID: ben.user, permissions: 'rw' });
-    await say(url(), ana, room, 'Ready?');
+    await sendMessages(url(), ana, room, 'Ready?');
 
     let socket: SocketClient | undefined;
-    let ack: Loose;
+    let ack: Json;
     let cursor = '';
     let compared = 0;
     const happenings: [start: string, happens: () => Promise<unknown>][] = [
@@ -163,14 +163,14 @@ function codeIn(page: string, heading: string, language: string): string {
 
 describeOneWiring('The code in docs/protocol', ({ url }) => {
   it('keeps a room complete on Socket.IO when the connection breaks', async () => {
-    const ana = somebody({ level: 100 });
-    const room = await newRoom(url(), ana);
-    await say(url(), ana, room, 'one', 'two');
+    const ana = createUser({ level: 100 });
+    const room = await createRoom(url(), ana);
+    await sendMessages(url(), ana, room, 'one', 'two');
 
     const shown: string[] = [];
     const pages: string[][] = [];
-    const apply = (change: Loose) => shown.push(change.content ?? change.room.name);
-    const showPage = (messages: Loose[]) => {
+    const apply = (change: Json) => shown.push(change.content ?? change.room.name);
+    const showPage = (messages: Json[]) => {
       pages.push(messages.map(({ content }) => content));
     };
     const here = (address: string, options: object) =>
@@ -193,49 +193,49 @@ describeOneWiring('The code in docs/protocol', ({ url }) => {
     const onJoined = () => joins++;
     const socket: Socket = program(here, async () => ana.token, room.id, apply, showPage, onJoined);
     closeLater(() => socket.disconnect());
-    await until('the room is joined', () => joins === 1);
-    await say(url(), ana, room, 'three');
-    await until('the message is applied', () => shown.length === 1);
+    await waitUntil('the room is joined', () => joins === 1);
+    await sendMessages(url(), ana, room, 'three');
+    await waitUntil('the message is applied', () => shown.length === 1);
 
     socket.io.engine.close();
-    await say(url(), ana, room, 'four');
+    await sendMessages(url(), ana, room, 'four');
     await rest(url(), ana.token).patch(`/rooms/${room.id}`, { name: 'another name' });
-    await until('the room is joined again', () => joins === 2);
-    await say(url(), ana, room, 'five');
-    await until('the last message is applied', () => shown.includes('five'));
+    await waitUntil('the room is joined again', () => joins === 2);
+    await sendMessages(url(), ana, room, 'five');
+    await waitUntil('the last message is applied', () => shown.includes('five'));
     expect(pages).to.deep.equal([['one', 'two']]);
     expect(shown).to.deep.equal(['three', 'four', 'another name', 'five']);
   });
 
   it('sends a message on /chat', async () => {
-    const ana = somebody({ level: 100 });
-    const room = await newRoom(url(), ana);
-    const frames: Loose[] = [];
+    const ana = createUser({ level: 100 });
+    const room = await createRoom(url(), ana);
+    const frames: Json[] = [];
     function Here(address: string) {
       const socket = new WebSocket(address.replace('wss://chat.example', url().replace(/^http/, 'ws')));
       closeLater(() => socket.close());
       return socket;
     }
     const start = new Function('WebSocket', 'token', 'room_id', 'show', codeIn('chat.md', '## A first session', 'js'));
-    start(Here, ana.token, room.id, (frame: Loose) => frames.push(frame));
-    await until('the message is echoed', () => frames.length === 4);
+    start(Here, ana.token, room.id, (frame: Json) => frames.push(frame));
+    await waitUntil('the message is echoed', () => frames.length === 4);
     expect(frames.map(({ data }) => data.content ?? data)).to.deep.equal(['START?', 'READY', 'CONNECTED', 'Go!']);
   });
 
   it('creates and lists rooms over REST', async function () {
     if (!existsSync('/usr/bin/curl')) this.skip();
-    const env = { CHAT_URL: url(), CHAT_TOKEN: somebody({ level: 100 }).token };
+    const env = { CHAT_URL: url(), CHAT_TOKEN: createUser({ level: 100 }).token };
     const program = runProgram('bash', ['-ec', codeIn('rest.md', '## Requests', 'sh')], env);
     expect(await program.exited).to.equal(0);
     const answers = program.output().replaceAll('}{', '}\n{').split('\n');
     const [created, listed] = answers.map((line) => JSON.parse(line));
     expect(created.content.room.name).to.equal('Launch');
-    expect(listed.content.map(({ name }: Loose) => name)).to.deep.equal(['Launch']);
+    expect(listed.content.map(({ name }: Json) => name)).to.deep.equal(['Launch']);
   });
 
   it('speaks Socket.IO without a library, in the frames that socketio.md lists', async () => {
-    const ana = somebody({ level: 100 });
-    const room = await newRoom(url(), ana);
+    const ana = createUser({ level: 100 });
+    const room = await createRoom(url(), ana);
     const rows = tableRows(section(readDocument('docs/protocol/socketio.md'), '## Without a library')).slice(1);
     const connect = () => {
       const frames = frameQueue<string>();
@@ -258,7 +258,7 @@ describeOneWiring('The code in docs/protocol', ({ url }) => {
         expect(await refused.frames.take(frame)).to.match(shape);
         compared++;
       } else if (from === 'server') {
-        if (frame.includes('message:new')) await say(url(), ana, room, 'Go!');
+        if (frame.includes('message:new')) await sendMessages(url(), ana, room, 'Go!');
         expect(await frames.take(frame)).to.match(shape);
         compared++;
       } else {

@@ -2,11 +2,11 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import type { Loose } from '../helpers/loose.ts';
+import type { Json } from '../helpers/json.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { python, withPythonClient } from '../helpers/python.ts';
 import { rest } from '../helpers/rest-client.ts';
+import { createUser } from '../helpers/users.ts';
 
 const script = fileURLToPath(new URL('../helpers/python_client.py', import.meta.url));
 describeEveryWiring('a client that none of us wrote: python3-socketio of Debian', (node) => {
@@ -14,12 +14,12 @@ describeEveryWiring('a client that none of us wrote: python3-socketio of Debian'
 
   for (const transport of ['websocket', 'polling']) {
     it(`connects with auth, joins, sends with an acknowledgement and hears, over ${transport}`, async () => {
-      const person = somebody({ level: 100 });
+      const person = createUser({ level: 100 });
       const { body } = await rest(node.url(), person.token).post('/rooms', { name: 'python' });
       const { id } = body.content.room;
       const run = promisify(execFile)(python, [script, node.url(), person.token, String(id), transport]);
       const lines = (await run).stdout.trim().split('\n');
-      const steps = new Map(lines.map((line) => JSON.parse(line)).map(({ step, what }: Loose) => [step, what]));
+      const steps = new Map(lines.map((line) => JSON.parse(line)).map(({ step, what }: Json) => [step, what]));
       expect(steps.get('joined')).to.include({ ok: true, rights: 'rwa', recovered: false });
       expect(steps.get('sent')).to.nested.include({ ok: true, duplicate: false, 'message.seq': 1 });
       expect(steps.get('heard')).to.include({ seq: 1, content: 'hola desde Python 🐍', emitter: person.user });

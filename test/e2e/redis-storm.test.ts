@@ -1,10 +1,10 @@
 import { expect } from 'chai';
-import { testSecret } from '../helpers/people.ts';
+import { createSharedRoom, itWithBothAdapters, serviceSettings, upTo, waitForBus } from '../helpers/node-pair.ts';
 import { runServer } from '../helpers/process.ts';
 import { type RedisServer, startRedis } from '../helpers/redis.ts';
-import { itWithBoth, lines, serviceSettings, talkOver, upTo } from '../helpers/redis-pair.ts';
 import type { SocketClient } from '../helpers/socket-client.ts';
-import { until } from '../helpers/until.ts';
+import { testSecret } from '../helpers/users.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const phaseMs = 700;
@@ -27,12 +27,12 @@ async function talk(socket: SocketClient, room_id: number, isOver: () => boolean
 }
 
 describe('under load, while Redis is killed, started, frozen and killed again', () => {
-  itWithBoth('the processes live, and all members hear everything once and in order', async (adapter) => {
+  itWithBothAdapters('the processes live, and all members hear everything once and in order', async (adapter) => {
     const redis = await startRedis();
     const settings = { ...(await serviceSettings(redis.url)), REDIS_ADAPTER: adapter };
     const env = { ...settings, JWT_SECRET: testSecret, SEND_RATE: 0, REQUEST_RATE: 0, RULE_RATE: 0 };
     const nodes = await Promise.all([runServer(env), runServer(env)]);
-    const { room, near, far } = await talkOver(nodes[0]!, nodes[1]!);
+    const { room, near, far } = await createSharedRoom(nodes[0]!, nodes[1]!);
     const sockets = [near, far];
     const heard: number[][] = [[], []];
     for (const [n, { raw }] of sockets.entries()) raw.on('message:new', ({ seq }) => void heard[n]!.push(seq));
@@ -42,10 +42,10 @@ describe('under load, while Redis is killed, started, frozen and killed again', 
     await torment(redis);
     isOver = true;
     const acknowledged = (await talking).flat();
-    await lines('up', ...nodes);
+    await waitForBus('up', ...nodes);
 
     expect(acknowledged.sort((a, b) => a - b)).to.deep.equal(upTo(acknowledged.length));
-    await until('all have heard all', () => heard.every(({ length }) => length >= acknowledged.length), 10_000);
+    await waitUntil('all have heard all', () => heard.every(({ length }) => length >= acknowledged.length), 10_000);
     for (const seqs of heard) expect(seqs).to.deep.equal(upTo(acknowledged.length));
     for (const { child, kill, exited } of nodes) {
       expect(child.exitCode).to.equal(null);

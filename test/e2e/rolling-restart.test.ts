@@ -1,15 +1,15 @@
 import { expect } from 'chai';
 import { findBalancer, highLimits, startBalancer } from '../helpers/balancer.ts';
-import { chatFollower } from '../helpers/chat-follower.ts';
-import { type Follower, pause } from '../helpers/follower.ts';
 import { freePort } from '../helpers/free-port.ts';
-import { type Person, somebody, testSecret } from '../helpers/people.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { runServer } from '../helpers/process.ts';
 import { sharedRedis } from '../helpers/redis.ts';
+import { resilientChatClient } from '../helpers/resilient-chat-client.ts';
+import { delay, type ResilientClient } from '../helpers/resilient-client.ts';
+import { resilientSocketClient } from '../helpers/resilient-socket-client.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { newRoom } from '../helpers/rooms.ts';
-import { socketFollower } from '../helpers/socket-follower.ts';
+import { createRoom } from '../helpers/rooms.ts';
+import { createUser, type TestUser, testSecret } from '../helpers/users.ts';
 
 type Server = Awaited<ReturnType<typeof runServer>>;
 
@@ -32,14 +32,14 @@ async function twoNodes() {
 }
 
 /** Says one thing after the other until it is told to stop; what was acknowledged, in that order. */
-function talking(name: string, send: Follower['send'], everyMs = 200) {
+function talking(name: string, send: ResilientClient['send'], everyMs = 200) {
   const acknowledged: string[] = [];
   let isOver = false;
   async function talk(): Promise<void> {
     for (let n = 0; !isOver; n++) {
       await send(`${name} ${n}`, `${name}-${n}`);
       acknowledged.push(`${name} ${n}`);
-      await pause(everyMs * (0.5 + Math.random()));
+      await delay(everyMs * (0.5 + Math.random()));
     }
   }
   const done = talk();
@@ -53,7 +53,7 @@ function talking(name: string, send: Follower['send'], everyMs = 200) {
 }
 
 /** A backend that does not try again: what the balancer does not hide from it counts. */
-function backend(url: string, { token }: Person, room: { id: number }) {
+function backend(url: string, { token }: TestUser, room: { id: number }) {
   const refused: unknown[] = [];
   let n = 0;
   const client = rest(url, token);
@@ -74,7 +74,7 @@ function backend(url: string, { token }: Person, room: { id: number }) {
 
 async function wholeHistory(
   url: string,
-  { token }: Person,
+  { token }: TestUser,
   room: { id: number },
 ): Promise<{ seq: number; content: string }[]> {
   const all: { seq: number; content: string }[] = [];
@@ -97,14 +97,14 @@ describe('A rolling restart of two nodes behind nginx, under load', function () 
   it('loses nothing, doubles nothing and keeps the order, for every client; what was acknowledged is stored once', async () => {
     const nodes = await twoNodes();
     const { url } = await startBalancer('nginx', nodes.ports, highLimits.nginx);
-    const owner = somebody({ level: 100 });
-    const room = await newRoom(url, owner);
-    const colleague = () => somebody({ entity: owner.entity, level: 100 });
-    const kinds: Record<string, (person: Person) => Promise<Follower>> = {
-      websocket: (person) => socketFollower(url, person, room.id, ['websocket']),
-      'polling first': (person) => socketFollower(url, person, room.id),
-      polling: (person) => socketFollower(url, person, room.id, ['polling']),
-      '/chat': (person) => chatFollower(url, person, room.id),
+    const owner = createUser({ level: 100 });
+    const room = await createRoom(url, owner);
+    const colleague = () => createUser({ entity: owner.entity, level: 100 });
+    const kinds: Record<string, (person: TestUser) => Promise<ResilientClient>> = {
+      websocket: (person) => resilientSocketClient(url, person, room.id, ['websocket']),
+      'polling first': (person) => resilientSocketClient(url, person, room.id),
+      polling: (person) => resilientSocketClient(url, person, room.id, ['polling']),
+      '/chat': (person) => resilientChatClient(url, person, room.id),
     };
     const plan = { websocket: 8, 'polling first': 8, polling: 4, '/chat': 4 };
     const followers = await Promise.all(
@@ -121,10 +121,10 @@ describe('A rolling restart of two nodes behind nginx, under load', function () 
     const asking = backend(url, colleague(), room);
 
     for (const n of [0, 1]) {
-      await pause(1_000);
+      await delay(1_000);
       await nodes.restart(n);
       // Longer than the balancer leaves out a node that failed.
-      await pause(2_500);
+      await delay(2_500);
     }
     await Promise.all([...talkers, asking].map((talker) => talker.stop()));
     await watcher.send('the end', 'the-end');
@@ -138,7 +138,7 @@ describe('A rolling restart of two nodes behind nginx, under load', function () 
       expect(stored.map(({ content }) => content).filter((content) => mine.has(content))).to.deep.equal(acknowledged);
     }
     for (const { name, copy } of followers) {
-      while (copy.messages.at(-1)?.content !== 'the end') await pause(20);
+      while (copy.messages.at(-1)?.content !== 'the end') await delay(20);
       const first = copy.messages[0]!.seq;
       expect(copy.messages, name).to.deep.equal(stored.slice(first - 1));
       expect(copy.unrecovered, name).to.equal(0);
@@ -148,11 +148,11 @@ describe('A rolling restart of two nodes behind nginx, under load', function () 
   });
 });
 
-function report(count: number, followers: { kind: string; copy: Follower['copy'] }[]): void {
+function report(count: number, followers: { kind: string; copy: ResilientClient['copy'] }[]): void {
   const seconds = (ms: number) => (ms / 1_000).toFixed(1);
   const byKind = Map.groupBy(followers, ({ kind }) => kind);
   const lines = [...byKind].map(
-    ([kind, some]) => `${kind} ${some.map(({ copy }) => seconds(copy.longestSilenceMs)).join(' ')}`,
+    ([kind, some]) => `${kind} ${some.map(({ copy }) => seconds(copy.maxSilenceMs)).join(' ')}`,
   );
   console.log(`      ${count} messages; longest silence of each client in seconds: ${lines.join('; ')}`);
 }

@@ -2,26 +2,26 @@ import { readFileSync, statSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { chatIn } from '../helpers/chat-client.ts';
-import { databaseLine } from '../helpers/database-line.ts';
+import { chatInRoom } from '../helpers/chat-client.ts';
 import { migratedDirectory } from '../helpers/embedded-template.ts';
-import { type Person, somebody, testSecret } from '../helpers/people.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { dataDirectory, runCommand, runServer } from '../helpers/process.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { newRoom, say } from '../helpers/rooms.ts';
+import { createRoom, sendMessages } from '../helpers/rooms.ts';
+import { tcpProxy } from '../helpers/tcp-proxy.ts';
+import { createUser, type TestUser, testSecret } from '../helpers/users.ts';
 
 /** A person of the service whose key this process does not know. */
-async function personOf(DATA_DIR: string): Promise<Person> {
-  const person = somebody({ level: 100 });
+async function personOf(DATA_DIR: string): Promise<TestUser> {
+  const person = createUser({ level: 100 });
   const args = ['--user', person.user, '--entity', person.entity, '--level', '100'];
   const { code, output } = await runCommand('bin/token.ts', { DATA_DIR }, args).exited;
   expect(code, output).to.equal(0);
   return { ...person, token: output.trim() };
 }
 
-const historyOf = async (url: string, { token }: Person, room: { id: number }): Promise<string[]> =>
+const historyOf = async (url: string, { token }: TestUser, room: { id: number }): Promise<string[]> =>
   (await rest(url, token).get(`/rooms/${room.id}/messages?limit=500`)).body.content.map(
     ({ content }: { content: string }) => content,
   );
@@ -59,9 +59,9 @@ describe('The embedded default', function () {
 
     it('takes the tokens of `npm run token`, and no others', async () => {
       const owner = await personOf(DATA_DIR);
-      const room = await newRoom(url, owner);
+      const room = await createRoom(url, owner);
       expect(room).to.include({ user_owner: owner.user, entity_owner: owner.entity });
-      expectRefusal(await rest(url, somebody().token).get('/rooms'), 'UNAUTHENTICATED');
+      expectRefusal(await rest(url, createUser().token).get('/rooms'), 'UNAUTHENTICATED');
     });
 
     it('keeps its data directory to itself: a second process says so and ends', async () => {
@@ -77,7 +77,7 @@ describe('The embedded default', function () {
     const DATA_DIR = await migratedDirectory();
     const first = await runServer({ DATA_DIR, SEND_RATE: 0, REQUEST_RATE: 0 });
     const owner = await personOf(DATA_DIR);
-    const room = await newRoom(first.url, owner);
+    const room = await createRoom(first.url, owner);
     const acknowledged: string[] = [];
     const sends = Array.from({ length: 200 }, async (_, n) => {
       const { status } = await rest(first.url, owner.token).post(`/rooms/${room.id}/messages`, { content: `${n}` });
@@ -90,18 +90,18 @@ describe('The embedded default', function () {
     const { url } = await runServer({ DATA_DIR });
     expect(await historyOf(url, owner, room)).to.include.members(acknowledged);
     expect(readFileSync(join(DATA_DIR, 'jwt-secret'), 'utf8')).to.equal(key);
-    await say(url, owner, room, 'and on it goes');
+    await sendMessages(url, owner, room, 'and on it goes');
   });
 
   it('makes no key where one is configured, closes /chat with 1001 on SIGTERM, ends with 0 and keeps its rows', async () => {
     const DATA_DIR = await migratedDirectory();
     const env = { DATA_DIR, JWT_SECRET: testSecret };
     const first = await runServer(env);
-    const owner = somebody({ level: 100 });
-    const room = await newRoom(first.url, owner);
+    const owner = createUser({ level: 100 });
+    const room = await createRoom(first.url, owner);
     expect(() => statSync(join(DATA_DIR, 'jwt-secret'))).to.throw('ENOENT');
-    const chat = await chatIn(first.url, owner, room.id);
-    await say(first.url, owner, room, 'before the end');
+    const chat = await chatInRoom(first.url, owner, room.id);
+    await sendMessages(first.url, owner, room, 'before the end');
     first.kill('SIGTERM');
     expect(await chat.closed).to.equal(1001);
     expect(await first.exited).to.include({ code: 0, signal: null });
@@ -154,8 +154,8 @@ describe('One node with DATABASE_URL', function () {
     it(`starts, is ready, and ends with 0 on ${signal}`, async () => {
       const server = await runServer({ ...env, DATABASE_URL: await freshDatabase() });
       expect((await rest(server.url).get('/readyz')).status).to.equal(200);
-      const owner = somebody({ level: 100 });
-      await say(server.url, owner, await newRoom(server.url, owner), 'hello');
+      const owner = createUser({ level: 100 });
+      await sendMessages(server.url, owner, await createRoom(server.url, owner), 'hello');
       server.kill(signal);
       expect(await server.exited).to.include({ code: 0, signal: null });
     });
@@ -163,7 +163,7 @@ describe('One node with DATABASE_URL', function () {
 
   it('ends with 0 though a client has sent half a request', async () => {
     const server = await runServer({ ...env, DATABASE_URL: await freshDatabase() });
-    const { token } = somebody();
+    const { token } = createUser();
     const { port } = new URL(server.url);
     const half = connect(Number(port), '127.0.0.1');
     half.on('error', () => {}); // it is cut off in the end
@@ -211,13 +211,13 @@ describe('One node with DATABASE_URL', function () {
 
   it('lives on while its database is away, answers UNAVAILABLE, and goes on when it is back', async () => {
     const database = new URL(await freshDatabase());
-    const line = await databaseLine(database.hostname, Number(database.port || 5432));
+    const line = await tcpProxy(database.hostname, Number(database.port || 5432));
     database.host = `127.0.0.1:${line.port}`;
     const { url } = await runServer({ ...env, DATABASE_URL: database.href });
-    const owner = somebody({ level: 100 });
-    const room = await newRoom(url, owner);
+    const owner = createUser({ level: 100 });
+    const room = await createRoom(url, owner);
     const client = rest(url, owner.token);
-    await say(url, owner, room, 'before');
+    await sendMessages(url, owner, room, 'before');
 
     line.cut();
     expectRefusal(await client.get('/rooms'), 'UNAVAILABLE');
@@ -229,7 +229,7 @@ describe('One node with DATABASE_URL', function () {
     line.restore();
     expect((await client.get('/rooms')).status).to.equal(200);
     expect((await rest(url).get('/readyz')).status).to.equal(200);
-    await say(url, owner, room, 'after');
+    await sendMessages(url, owner, room, 'after');
     expect(await historyOf(url, owner, room)).to.deep.equal(['before', 'after']);
   });
 });

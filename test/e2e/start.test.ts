@@ -37,8 +37,11 @@ describe('A start', function () {
   });
 
   it('says at once that it starts, and ends on a signal before it has started', async () => {
-    const { exited, heard, kill } = runCommand('bin/start.ts', { PORT: 0, DATA_DIR: await migratedDirectory() });
-    heard.add((output) => {
+    const { exited, outputListeners, kill } = runCommand('bin/start.ts', {
+      PORT: 0,
+      DATA_DIR: await migratedDirectory(),
+    });
+    outputListeners.add((output) => {
       if (output.includes('"starting')) kill('SIGTERM');
     });
     const { code, output } = await exited;

@@ -4,8 +4,8 @@ import WebSocket from 'ws';
 import type { Message } from '../../src/core/log/message.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { type Person, somebody } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
+import { createUser, type TestUser } from '../helpers/users.ts';
 
 const roomCount = 5;
 const connectionCount = 50;
@@ -45,7 +45,7 @@ interface Talker {
   send(content: string, client_msg_id: string): Promise<Pick<Message, 'seq' | 'content'>>;
 }
 
-async function socketTalker(url: string, { token }: Person, room_id: number): Promise<Talker> {
+async function socketTalker(url: string, { token }: TestUser, room_id: number): Promise<Talker> {
   const socket = io(`${url}/rooms`, { auth: { token }, forceNew: true, transports: ['websocket'] });
   closeLater(() => socket.close());
   const heard = new Hearing();
@@ -68,7 +68,7 @@ async function socketTalker(url: string, { token }: Person, room_id: number): Pr
   return talker;
 }
 
-async function chatTalker(url: string, { token }: Person, room_id: number): Promise<Talker> {
+async function chatTalker(url: string, { token }: TestUser, room_id: number): Promise<Talker> {
   const socket = new WebSocket(`${url.replace('http', 'ws')}/chat`);
   closeLater(() => socket.terminate());
   const heard = new Hearing();
@@ -107,8 +107,8 @@ describeEveryWiring('Messages from 50 connections into 5 rooms at once', (node) 
   ] as const) {
     it(`${title} are acknowledged, stored and heard by every member once and in order`, async function () {
       this.timeout(120_000);
-      const owner = somebody({ level: 100 });
-      const people = Array.from({ length: connectionCount }, () => somebody({ entity: owner.entity, level: 100 }));
+      const owner = createUser({ level: 100 });
+      const people = Array.from({ length: connectionCount }, () => createUser({ entity: owner.entity, level: 100 }));
       const rooms: number[] = [];
       for (let n = 0; n < roomCount; n++) {
         const made = await rest(node.url(), owner.token).post('/rooms', { name: `storm ${n}` });
@@ -162,7 +162,7 @@ describeEveryWiring('Messages from 50 connections into 5 rooms at once', (node) 
   }
 });
 
-async function wholeHistory(url: string, person: Person, room: number): Promise<Message[]> {
+async function wholeHistory(url: string, person: TestUser, room: number): Promise<Message[]> {
   const all: Message[] = [];
   for (;;) {
     const { body } = await rest(url, person.token).get(

@@ -1,27 +1,27 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { type CapturedLog, capturedLog } from '../helpers/captured-log.ts';
+import { type CapturedLog, captureLog } from '../helpers/captured-log.ts';
 import { postgres, startNode } from '../helpers/node.ts';
-import { adminToken, somebody } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { admin, lift, now, revoke } from '../helpers/revocations.ts';
-import { newRoom } from '../helpers/rooms.ts';
+import { admin, liftRevocation, nowSeconds, revoke } from '../helpers/revocations.ts';
+import { createRoom } from '../helpers/rooms.ts';
+import { adminToken, createUser } from '../helpers/users.ts';
 
 /** The fields of each line with that message. */
 const fieldsOf = (log: CapturedLog, msg: string) =>
-  log.about(msg).map(({ level, time, pid, hostname, msg: _, ...fields }) => fields);
+  log.startingWith(msg).map(({ level, time, pid, hostname, msg: _, ...fields }) => fields);
 
 describe('the log of what was done with power over others', () => {
   let url: string;
   let log: CapturedLog;
   beforeEach(async () => {
-    log = capturedLog();
+    log = captureLog();
     url = (await startNode(postgres, {}, undefined, log.logger)).url;
   });
 
   it('has bans and unbans, with who, whom and where, once each, and no change that is neither', async () => {
-    const owner = somebody({ level: 100 });
-    const { id: room_id } = await newRoom(url, owner);
+    const owner = createUser({ level: 100 });
+    const { id: room_id } = await createRoom(url, owner);
     const members = `/rooms/${room_id}/members`;
     const [grantee, entity] = [randomUUID(), randomUUID()];
     const calls = rest(url, owner.token);
@@ -45,10 +45,10 @@ describe('the log of what was done with power over others', () => {
   });
 
   it('has changes of level_admin, and deleted rooms; not what was refused', async () => {
-    const owner = somebody({ level: 100 });
-    const { id: room_id } = await newRoom(url, owner);
+    const owner = createUser({ level: 100 });
+    const { id: room_id } = await createRoom(url, owner);
     const calls = rest(url, owner.token);
-    const stranger = rest(url, somebody({ level: 100 }).token);
+    const stranger = rest(url, createUser({ level: 100 }).token);
     await calls.patch(`/rooms/${room_id}`, { level_admin: 90 });
     await calls.patch(`/rooms/${room_id}`, { level_admin: 90, name: 'a name that is in no log' });
     await stranger.patch(`/rooms/${room_id}`, { level_admin: 1 });
@@ -63,10 +63,10 @@ describe('the log of what was done with power over others', () => {
   it('has revocations and what is lifted, by their id; neither a token nor a jti', async () => {
     const userUUID = randomUUID();
     const jti = `jti-${randomUUID()}`;
-    const issued_before = now();
+    const issued_before = nowSeconds();
     const [ofUser, ofToken] = [await revoke(url, { userUUID, issued_before }), await revoke(url, { jti })];
     await admin(url).post('/admin/revocations', { jti });
-    await lift(url, ofUser as { id: number });
+    await liftRevocation(url, ofUser as { id: number });
     expect(fieldsOf(log, 'tokens revoked')).to.deep.equal([
       { revocation: ofUser.id, userUUID, issued_before, created: true },
       { revocation: ofToken.id, userUUID: null, issued_before: null, created: true },
@@ -81,7 +81,7 @@ describe('the log of what was done with power over others', () => {
     const tries = Array.from({ length: 50 }, () => rest(url, guess).get('/admin/revocations'));
     for (const { status } of await Promise.all(tries)) expect(status).to.equal(401);
     expect(fieldsOf(log, 'ADMIN_TOKEN refused')).to.deep.equal([{ refused: 1, address: '127.0.0.1' }]);
-    expect(log.about('ADMIN_TOKEN refused')[0]!.level).to.equal(40);
+    expect(log.startingWith('ADMIN_TOKEN refused')[0]!.level).to.equal(40);
     expect(JSON.stringify(log.lines)).not.to.include(guess);
   });
 });

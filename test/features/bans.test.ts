@@ -1,32 +1,32 @@
 import { expect } from 'chai';
-import { chatIn } from '../helpers/chat-client.ts';
+import { chatInRoom } from '../helpers/chat-client.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { type Person, somebody } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { socketClient } from '../helpers/socket-client.ts';
+import { createUser, type TestUser } from '../helpers/users.ts';
 
 const upTo = (last: number) => Array.from({ length: last }, (_, n) => n + 1);
 
 describeEveryWiring('bans', ({ url }) => {
-  async function makeRoom(members: Person[]) {
-    const owner = somebody({ level: 100 });
+  async function makeRoom(members: TestUser[]) {
+    const owner = createUser({ level: 100 });
     const api = rest(url(), owner.token);
     const room_id: number = (await api.post('/rooms', { name: 'bans' })).body.content.room.id;
     for (const { user } of members) await api.put(`/rooms/${room_id}/members`, { userUUID: user, permissions: 'rw' });
-    return { owner, room_id, ban: (person: Person, permissions = 'b') => allow(person, permissions), api };
-    function allow({ user }: Person, permissions: string) {
+    return { owner, room_id, ban: (person: TestUser, permissions = 'b') => allow(person, permissions), api };
+    function allow({ user }: TestUser, permissions: string) {
       return api.put(`/rooms/${room_id}/members`, { userUUID: user, permissions });
     }
   }
 
   it('let all before them reach the banned and nothing after, while many connections send', async () => {
-    const [banned, friend] = [somebody(), somebody()];
+    const [banned, friend] = [createUser(), createUser()];
     const { owner, room_id, ban } = await makeRoom([banned, friend]);
     const witness = await socketClient(url(), owner);
     const { rev: start } = await witness.request('room:join', { room_id });
     const socket = await socketClient(url(), banned);
     const { rev: from } = await socket.request('room:join', { room_id });
-    const chat = await chatIn(url(), banned, room_id);
+    const chat = await chatInRoom(url(), banned, room_id);
     const senders = await Promise.all(upTo(6).map(() => socketClient(url(), friend)));
     const sendAll = (part: string) =>
       senders.flatMap((sender) =>
@@ -55,7 +55,7 @@ describeEveryWiring('bans', ({ url }) => {
 
     expect(await socket.next('room:removed')).to.deep.equal({ room_id, code: 'BANNED' });
     await socket.request('room:leave', { room_id });
-    const heard = socket.waiting.filter(({ name }) => name === 'message:new').map(({ payload }) => payload.rev);
+    const heard = socket.unread.filter(({ name }) => name === 'message:new').map(({ payload }) => payload.rev);
     expect(heard).to.deep.equal(allowed(from));
     const frames = [];
     for (let frame = await chat.next(); frame.type === 'message'; frame = await chat.next()) frames.push(frame.rev);
@@ -66,7 +66,7 @@ describeEveryWiring('bans', ({ url }) => {
 
   for (const transport of ['Socket.IO', '/chat']) {
     it(`end a burst that the banned is sending over ${transport}: stored is what came before, refused the rest`, async () => {
-      const banned = somebody();
+      const banned = createUser();
       const { owner, room_id, ban, api } = await makeRoom([banned]);
       const answers: Promise<'stored' | 'refused'>[] = [];
       if (transport === 'Socket.IO') {
@@ -77,9 +77,9 @@ describeEveryWiring('bans', ({ url }) => {
         }
         await answers[10];
       } else {
-        const chat = await chatIn(url(), banned, room_id);
+        const chat = await chatInRoom(url(), banned, room_id);
         for (const n of upTo(300)) chat.send({ type: 'message', content: String(n), id: n });
-        await chat.until(({ id }) => id === 10);
+        await chat.skipTo(({ id }) => id === 10);
       }
       await ban(banned);
       const stored = (await Promise.all(answers)).filter((answer) => answer === 'stored').length;
@@ -87,14 +87,14 @@ describeEveryWiring('bans', ({ url }) => {
       const contents = body.content.map(({ content }: { content: string }) => content);
       expect(contents, 'a beginning of the burst, without gaps').to.deep.equal(upTo(contents.length).map(String));
       if (transport === 'Socket.IO') expect(contents).to.have.length(stored);
-      const witness = await chatIn(url(), owner, room_id);
+      const witness = await chatInRoom(url(), owner, room_id);
       witness.send({ type: 'message', content: 'fence' });
       expect(await witness.next()).to.nested.include({ 'data.content': 'fence', 'data.seq': contents.length + 1 });
     });
   }
 
   it('leave a repeated client_msg_id what it was: answered as a duplicate', async () => {
-    const sender = somebody();
+    const sender = createUser();
     const { room_id, ban, api } = await makeRoom([sender]);
     const socket = await socketClient(url(), sender);
     const draft = { room_id, content: 'sent before', client_msg_id: 'mine' };
@@ -113,9 +113,9 @@ describeEveryWiring('bans', ({ url }) => {
   });
 
   it('or losing w alone leave it so on /chat', async () => {
-    const sender = somebody();
+    const sender = createUser();
     const { room_id, ban } = await makeRoom([sender]);
-    const chat = await chatIn(url(), sender, room_id);
+    const chat = await chatInRoom(url(), sender, room_id);
     const command = { type: 'message', content: 'sent before', client_msg_id: 'mine' };
     chat.send(command);
     const first = await chat.next();

@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { chatIn } from '../helpers/chat-client.ts';
+import { chatInRoom } from '../helpers/chat-client.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
+import { createUser } from '../helpers/users.ts';
 
 describeEveryWiring('live changes', ({ url }) => {
   async function joined() {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const api = rest(url(), owner.token);
     const { room } = (await api.post('/rooms', { name: 'changes' })).body.content;
     const socket = await socketClient(url(), owner);
@@ -56,10 +56,10 @@ describeEveryWiring('live changes', ({ url }) => {
 
   it("of a guest's answer are announced: yes by coming in, no by declining", async () => {
     const { api, room_id, members, socket } = await joined();
-    const guest = somebody();
+    const guest = createUser();
     await api.put(members, { userUUID: guest.user, permissions: 'rw' });
     expect(await announced(socket, 'member:changed')).to.include({ rev: 1, accepted: false, declined: false });
-    await chatIn(url(), guest, room_id);
+    await chatInRoom(url(), guest, room_id);
     expect(await announced(socket, 'member:changed')).to.include({ rev: 2, accepted: true, declined: false });
     await rest(url(), guest.token).put(`/rooms/${room_id}/invitation`, { accepted: false });
     expect(await announced(socket, 'member:changed')).to.include({ rev: 3, accepted: false, declined: true });
@@ -67,7 +67,7 @@ describeEveryWiring('live changes', ({ url }) => {
 
   it('of every kind share one rev without gaps, in one order', async () => {
     const { owner, api, room_id, members, socket } = await joined();
-    const chat = await chatIn(url(), owner, room_id);
+    const chat = await chatInRoom(url(), owner, room_id);
     const work: Promise<unknown>[] = [];
     for (let n = 0; n < 30; n++) {
       work.push(socket.request('message:send', { room_id, content: String(n) }));

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
-import { type ChatClient, chatIn } from '../helpers/chat-client.ts';
+import { type ChatClient, chatInRoom } from '../helpers/chat-client.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { type Person, somebody } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
+import { createUser, type TestUser } from '../helpers/users.ts';
 
 interface Heard {
   seq: number;
@@ -14,11 +14,11 @@ interface Heard {
 const upTo = (last: number, first = 1) => Array.from({ length: last - first + 1 }, (_, n) => first + n);
 
 describeEveryWiring('live delivery', ({ url }) => {
-  async function makeRoom(owner: Person): Promise<number> {
+  async function makeRoom(owner: TestUser): Promise<number> {
     return (await rest(url(), owner.token).post('/rooms', { name: 'live' })).body.content.room.id;
   }
 
-  async function socketIn(person: Person, room_id: number): Promise<SocketClient> {
+  async function socketIn(person: TestUser, room_id: number): Promise<SocketClient> {
     const socket = await socketClient(url(), person);
     expect(await socket.request('room:join', { room_id })).to.include({ ok: true });
     return socket;
@@ -40,10 +40,10 @@ describeEveryWiring('live delivery', ({ url }) => {
   }
 
   it('brings each message once and in order to everyone in the room, on both transports', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const room_id = await makeRoom(owner);
     const sockets = [await socketIn(owner, room_id), await socketIn(owner, room_id)];
-    const chats = [await chatIn(url(), owner, room_id), await chatIn(url(), owner, room_id)];
+    const chats = [await chatInRoom(url(), owner, room_id), await chatInRoom(url(), owner, room_id)];
     const count = 90;
     for (let n = 0; n < count; n += 3) {
       sockets[0]!.raw.emit('message:send', { room_id, content: `socket ${n}` });
@@ -59,15 +59,15 @@ describeEveryWiring('live delivery', ({ url }) => {
       expect(messages.map(({ content }) => content)).to.deep.equal(heard[0]!.map(({ content }) => content));
       expect(messages.map(({ rev }) => rev)).to.deep.equal(upTo(count));
     }
-    for (const client of [...sockets, ...chats]) expect(client.waiting).to.deep.equal([]);
+    for (const client of [...sockets, ...chats]) expect(client.unread).to.deep.equal([]);
   });
 
   it('keeps the order of one burst of 2,000 messages (the original: about 500 inversions)', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const room_id = await makeRoom(owner);
     const [sender, chat, socket] = [
-      await chatIn(url(), owner, room_id),
-      await chatIn(url(), owner, room_id),
+      await chatInRoom(url(), owner, room_id),
+      await chatInRoom(url(), owner, room_id),
       await socketIn(owner, room_id),
     ];
     const contents = upTo(2_000).map(String);
@@ -79,9 +79,9 @@ describeEveryWiring('live delivery', ({ url }) => {
   });
 
   it('keeps the order of one burst over Socket.IO, too', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const room_id = await makeRoom(owner);
-    const [sender, chat] = [await socketIn(owner, room_id), await chatIn(url(), owner, room_id)];
+    const [sender, chat] = [await socketIn(owner, room_id), await chatInRoom(url(), owner, room_id)];
     const contents = upTo(900).map(String);
     for (const content of contents) sender.raw.emit('message:send', { room_id, content });
     for (const heard of [await fromSocket(sender, 900), await fromChat(chat, 900)]) {
@@ -90,9 +90,9 @@ describeEveryWiring('live delivery', ({ url }) => {
   });
 
   it('goes to the rooms one is in and to no other', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const rooms = [await makeRoom(owner), await makeRoom(owner), await makeRoom(owner)];
-    const [chatA, chatB] = [await chatIn(url(), owner, rooms[0]!), await chatIn(url(), owner, rooms[1]!)];
+    const [chatA, chatB] = [await chatInRoom(url(), owner, rooms[0]!), await chatInRoom(url(), owner, rooms[1]!)];
     const socket = await socketIn(owner, rooms[0]!);
     await socket.request('room:join', { room_id: rooms[1] });
     const sender = await socketClient(url(), owner);
@@ -104,11 +104,11 @@ describeEveryWiring('live delivery', ({ url }) => {
     expect(await contents(fromChat(chatA, 2))).to.deep.equal([a, 'fence']);
     expect(await contents(fromChat(chatB, 2))).to.deep.equal([b, 'fence']);
     expect(await contents(fromSocket(socket, 4))).to.deep.equal([b, a, 'fence', 'fence']);
-    expect(sender.waiting, 'in no room, so told nothing').to.deep.equal([]);
+    expect(sender.unread, 'in no room, so told nothing').to.deep.equal([]);
   });
 
   it('leaves no gap and no double to who joins while others send', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const room_id = await makeRoom(owner);
     const sender = await socketClient(url(), owner);
     const count = 400;
@@ -124,7 +124,7 @@ describeEveryWiring('live delivery', ({ url }) => {
   });
 
   it('leaves no gap and no double to who keeps leaving and joining while others send', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const room_id = await makeRoom(owner);
     let sending = true;
     const send = async () => {
@@ -162,9 +162,9 @@ describeEveryWiring('live delivery', ({ url }) => {
   }
 
   /** What comes live begins right after the position of the join and goes on without a gap to the end. */
-  async function joinedDuring(person: Person, room_id: number, last: number, overChat: boolean): Promise<void> {
+  async function joinedDuring(person: TestUser, room_id: number, last: number, overChat: boolean): Promise<void> {
     if (overChat) {
-      const chat = await chatIn(url(), person, room_id);
+      const chat = await chatInRoom(url(), person, room_id);
       const heard = await fromChat(chat, last - chat.connected.rev);
       expect(heard.map(({ rev }) => rev)).to.deep.equal(upTo(last, chat.connected.rev + 1));
     } else {

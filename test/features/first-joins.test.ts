@@ -1,18 +1,18 @@
 import { expect } from 'chai';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { member, ownRoom, putRule, revOf } from '../helpers/rooms.ts';
+import { createMember, createRoomWithOwner, putRule, readRev } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
+import { createUser } from '../helpers/users.ts';
 
 const guests = 12;
 
 describeEveryWiring('first joins', ({ url }) => {
   it('of many users at once are announced to each member, once and in one order', async () => {
-    const { owner, room } = await ownRoom(url(), { max_entity_rules: guests + 1, open_to_entity: false });
+    const { owner, room } = await createRoomWithOwner(url(), { max_entity_rules: guests + 1, open_to_entity: false });
     const people = [];
-    for (let n = 0; n < guests; n++) people.push(await member(url(), owner, room));
-    const before = await revOf(url(), owner, room);
+    for (let n = 0; n < guests; n++) people.push(await createMember(url(), owner, room));
+    const before = await readRev(url(), owner, room);
     const witness = await socketClient(url(), owner);
     await witness.request('room:join', { room_id: room.id });
     const sockets = await Promise.all(people.map((person) => socketClient(url(), person)));
@@ -31,21 +31,21 @@ describeEveryWiring('first joins', ({ url }) => {
   });
 
   it('of one user on two connections at once make one change', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = await member(url(), owner, room);
-    const before = await revOf(url(), owner, room);
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room);
+    const before = await readRev(url(), owner, room);
     const sockets = await Promise.all([guest, guest, guest].map((one) => socketClient(url(), one)));
     const joined = await Promise.all(sockets.map((socket) => socket.request('room:join', { room_id: room.id })));
     for (const { ok, rev } of joined) expect({ ok, rev }).to.deep.equal({ ok: true, rev: before + 1 });
-    expect(await revOf(url(), owner, room)).to.equal(before + 1);
+    expect(await readRev(url(), owner, room)).to.equal(before + 1);
   });
 
   it('of users who may not read are refused, and accept nothing', async () => {
-    const { owner, room } = await ownRoom(url());
-    const [writer, banned] = [await member(url(), owner, room, 'w'), somebody()];
+    const { owner, room } = await createRoomWithOwner(url());
+    const [writer, banned] = [await createMember(url(), owner, room, 'w'), createUser()];
     await putRule(url(), owner, room, { userUUID: banned.user, permissions: 'rw' });
     await putRule(url(), owner, room, { entityUUID: banned.entity, permissions: 'b' });
-    const before = await revOf(url(), owner, room);
+    const before = await readRev(url(), owner, room);
     for (const [who, code] of [
       [writer, 'FORBIDDEN'],
       [banned, 'BANNED'],
@@ -54,13 +54,13 @@ describeEveryWiring('first joins', ({ url }) => {
       const { ok, error } = await socket.request('room:join', { room_id: room.id });
       expect({ ok, code: error.code }).to.deep.equal({ ok: false, code });
     }
-    expect(await revOf(url(), owner, room)).to.equal(before);
+    expect(await readRev(url(), owner, room)).to.equal(before);
   });
 
   it('that race with their removal or ban come in, or are refused for that reason, and hear nothing after it', async () => {
     for (let round = 0; round < 6; round++) {
-      const { owner, room } = await ownRoom(url());
-      const guest = await member(url(), owner, room);
+      const { owner, room } = await createRoomWithOwner(url());
+      const guest = await createMember(url(), owner, room);
       const socket = await socketClient(url(), guest);
       const isBan = round % 2 === 0;
       const taken = isBan

@@ -1,21 +1,21 @@
 import { expect } from 'chai';
 import { Message } from '../../src/core/log/message.ts';
-import type { Loose } from '../helpers/loose.ts';
+import type { Json } from '../helpers/json.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { type Person, somebody } from '../helpers/people.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { member, ownRoom, revOf, say } from '../helpers/rooms.ts';
+import { createMember, createRoomWithOwner, readRev, sendMessages } from '../helpers/rooms.ts';
+import { createUser, type TestUser } from '../helpers/users.ts';
 
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, n) => from + n);
-const seqs = (content: Loose[]): number[] => content.map(({ seq }) => seq);
+const seqs = (content: Json[]): number[] => content.map(({ seq }) => seq);
 
 describeEveryWiring('GET /rooms/:id/messages', ({ url }) => {
-  const get = ({ token }: Person, room: { id: number }, query = '') =>
+  const get = ({ token }: TestUser, room: { id: number }, query = '') =>
     rest(url(), token).get(`/rooms/${room.id}/messages${query}`);
 
   it('of a new room is an empty array', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const { status, body } = await get(owner, room);
     expect(status).to.equal(200);
     expect(body.content).to.deep.equal([]);
@@ -24,37 +24,37 @@ describeEveryWiring('GET /rooms/:id/messages', ({ url }) => {
   });
 
   it('without dates answers the messages (the original answered none)', async () => {
-    const { owner, room } = await ownRoom(url());
-    const said = await say(url(), owner, room, 'a', 'b');
+    const { owner, room } = await createRoomWithOwner(url());
+    const said = await sendMessages(url(), owner, room, 'a', 'b');
     const { body } = await get(owner, room);
     expect(body.content).to.deep.equal(said);
     for (const message of body.content) expect(Message.strict().parse(message)).to.deep.equal(message);
   });
 
   it('takes Content-Type: application/json without a body, and nothing but Authorization', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const path = `/rooms/${room.id}/messages`;
     const asJson = await rest(url(), owner.token).get(path, { 'Content-Type': 'application/json' });
     expect(asJson.status).to.equal(200);
   });
 
   it('has the rev and the cursor of the room’s log', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const before = (await get(owner, room)).body.meta;
-    await say(url(), owner, room, 'one');
+    await sendMessages(url(), owner, room, 'one');
     const after = (await get(owner, room)).body.meta;
     expect(after.rev).to.equal(before.rev + 1);
     expect(after.cursor).to.not.equal(before.cursor);
-    await member(url(), owner, room);
-    expect(await revOf(url(), owner, room)).to.equal(after.rev + 1);
+    await createMember(url(), owner, room);
+    expect(await readRev(url(), owner, room)).to.equal(after.rev + 1);
   });
 
   it('is for readers', async () => {
-    const { owner, room } = await ownRoom(url());
-    expect((await get(await member(url(), owner, room, 'r'), room)).status).to.equal(200);
-    expectRefusal(await get(await member(url(), owner, room, 'w'), room), 'FORBIDDEN');
-    expectRefusal(await get(await member(url(), owner, room, 'rwb'), room), 'BANNED');
-    expectRefusal(await get(somebody({ level: 100 }), room), 'NOT_FOUND');
+    const { owner, room } = await createRoomWithOwner(url());
+    expect((await get(await createMember(url(), owner, room, 'r'), room)).status).to.equal(200);
+    expectRefusal(await get(await createMember(url(), owner, room, 'w'), room), 'FORBIDDEN');
+    expectRefusal(await get(await createMember(url(), owner, room, 'rwb'), room), 'BANNED');
+    expectRefusal(await get(createUser({ level: 100 }), room), 'NOT_FOUND');
   });
 
   const wrong = {
@@ -68,21 +68,21 @@ describeEveryWiring('GET /rooms/:id/messages', ({ url }) => {
   for (const [field, values] of Object.entries(wrong)) {
     for (const value of values) {
       it(`refuses ${field}=${value} with 400 (the original answered 500)`, async () => {
-        const { owner, room } = await ownRoom(url());
+        const { owner, room } = await createRoomWithOwner(url());
         expectRefusal(await get(owner, room, `?${field}=${value}`), 'BAD_REQUEST', field);
       });
     }
   }
 
   it('refuses more than one of before, after and around', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     for (const query of ['?before=3&after=1', '?after=1&around=2', '?around=2&before=3']) {
       expectRefusal(await get(owner, room, query), 'BAD_REQUEST');
     }
   });
 
   it('survives a parameter that is given twice, or is an object', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     for (const query of ['?limit=1&limit=2', '?before[]=1', '?before[a]=1&after=1']) {
       expect((await get(owner, room, query)).status, query).to.be.oneOf([200, 400]);
     }
@@ -90,12 +90,12 @@ describeEveryWiring('GET /rooms/:id/messages', ({ url }) => {
 });
 
 describeEveryWiring('A history of 250 messages', ({ url }) => {
-  let owner: Person;
+  let owner: TestUser;
   let room: { id: number };
   const total = 250;
 
   before(async () => {
-    ({ owner, room } = await ownRoom(url()));
+    ({ owner, room } = await createRoomWithOwner(url()));
     const send = (n: number) => rest(url(), owner.token).post(`/rooms/${room.id}/messages`, { content: `${n}` });
     await Promise.all(range(1, total).map(send));
   });
@@ -164,14 +164,14 @@ describeEveryWiring('A history of 250 messages', ({ url }) => {
   it('between dates holds what was created then, both ends included', async () => {
     const { body } = await rest(url(), owner.token).get(`/rooms/${room.id}/messages?limit=500`);
     const [from, to] = [body.content[40].createdAt, body.content[200].createdAt];
-    const expected = body.content.filter((one: Loose) => one.createdAt >= from && one.createdAt <= to);
+    const expected = body.content.filter((one: Json) => one.createdAt >= from && one.createdAt <= to);
     expect(await page(`?dateFrom=${from}&dateTo=${to}&limit=500`)).to.deep.equal({
       seqs: seqs(expected),
       has_more: false,
     });
-    const since = body.content.filter((one: Loose) => one.createdAt >= from);
+    const since = body.content.filter((one: Json) => one.createdAt >= from);
     expect((await page(`?dateFrom=${from}&limit=500`)).seqs).to.deep.equal(seqs(since));
-    const until = body.content.filter((one: Loose) => one.createdAt <= to);
+    const until = body.content.filter((one: Json) => one.createdAt <= to);
     expect((await page(`?dateTo=${to}&limit=500`)).seqs).to.deep.equal(seqs(until));
   });
 
@@ -197,7 +197,7 @@ describeEveryWiring('A history of 250 messages', ({ url }) => {
   it('between dates is paged by before and after: after gives the oldest of the matches', async () => {
     const { body } = await rest(url(), owner.token).get(`/rooms/${room.id}/messages?limit=500`);
     const from = body.content[40].createdAt;
-    const matches = seqs(body.content.filter((one: Loose) => one.createdAt >= from));
+    const matches = seqs(body.content.filter((one: Json) => one.createdAt >= from));
     expect(await page(`?dateFrom=${from}&after=0&limit=5`)).to.deep.equal({
       seqs: matches.slice(0, 5),
       has_more: true,
@@ -211,13 +211,13 @@ describeEveryWiring('A history of large messages', ({ url }) => {
   const count = 60;
 
   it('is cut at 256 KiB, says that there is more, and is whole by following it', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const content = '🙂'.repeat(2_048);
     const path = `/rooms/${room.id}/messages`;
     await Promise.all(range(1, count).map(() => rest(url(), owner.token).post(path, { content })));
 
     const newest = (await rest(url(), owner.token).get(`${path}?limit=500`)).body;
-    const bytes = newest.content.reduce((sum: number, one: Loose) => sum + Buffer.byteLength(one.content), 0);
+    const bytes = newest.content.reduce((sum: number, one: Json) => sum + Buffer.byteLength(one.content), 0);
     expect(bytes).to.be.within(8_192, 256 * 1_024);
     expect(newest.meta.has_more).to.equal(true);
     expect(newest.content.at(-1).seq).to.equal(count);

@@ -1,18 +1,18 @@
 import { expect } from 'chai';
 import { PermissionRule } from '../../src/core/room.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { member, ownRoom, putRule, revOf } from '../helpers/rooms.ts';
+import { createMember, createRoomWithOwner, putRule, readRev } from '../helpers/rooms.ts';
+import { createUser } from '../helpers/users.ts';
 
 describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
   const answer = (token: string, room: { id: number }, body: object) =>
     rest(url(), token).put(`/rooms/${room.id}/invitation`, body);
 
   it('says yes: the rule is accepted', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = await member(url(), owner, room);
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room);
     const yes = await answer(guest.token, room, { accepted: true });
     expect(yes.status).to.equal(200);
     expect(PermissionRule.strict().parse(yes.body.content)).to.deep.equal(yes.body.content);
@@ -20,8 +20,8 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
   });
 
   it('says no: the rule is declined and grants nothing, until it is a yes again', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = await member(url(), owner, room);
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room);
     const no = await answer(guest.token, room, { accepted: false });
     expect(no.body.content).to.include({ accepted: false, declined: true, permissions: 'rw' });
     expectRefusal(await rest(url(), guest.token).get(`/rooms/${room.id}/messages`), 'FORBIDDEN');
@@ -31,25 +31,25 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
   });
 
   it('makes no rev where the answer is the same', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = await member(url(), owner, room);
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room);
     await answer(guest.token, room, { accepted: true });
-    const rev = await revOf(url(), owner, room);
+    const rev = await readRev(url(), owner, room);
     expect((await answer(guest.token, room, { accepted: true })).status).to.equal(200);
-    expect(await revOf(url(), owner, room)).to.equal(rev);
+    expect(await readRev(url(), owner, room)).to.equal(rev);
   });
 
   it('is 404 where there is no rule (the original answered 500), also for owner administrators', async () => {
-    const { owner, room } = await ownRoom(url());
-    for (const who of [somebody(), somebody({ entity: owner.entity, level: 100 })]) {
+    const { owner, room } = await createRoomWithOwner(url());
+    for (const who of [createUser(), createUser({ entity: owner.entity, level: 100 })]) {
       expectRefusal(await answer(who.token, room, { accepted: true }), 'NOT_FOUND');
     }
-    expectRefusal(await answer(somebody().token, { id: 9_007_199_254_740_991 }, { accepted: true }), 'NOT_FOUND');
+    expectRefusal(await answer(createUser().token, { id: 9_007_199_254_740_991 }, { accepted: true }), 'NOT_FOUND');
   });
 
   it('answers for oneself alone: the rule of the organisation stays unanswered', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = somebody({ level: 500 });
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = createUser({ level: 500 });
     await putRule(url(), owner, room, { entityUUID: guest.entity, permissions: 'rw' });
     expectRefusal(await answer(guest.token, room, { accepted: false }), 'NOT_FOUND');
     expect((await rest(url(), guest.token).get(`/rooms/${room.id}`)).status).to.equal(200);
@@ -64,8 +64,8 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
   ];
   for (const [ruleLevel, level, decision] of levels) {
     it(`of an organisation's rule of level ${ruleLevel}: level ${level} ${decision} answer`, async () => {
-      const { owner, room } = await ownRoom(url());
-      const guest = somebody({ level });
+      const { owner, room } = await createRoomWithOwner(url());
+      const guest = createUser({ level });
       await putRule(url(), owner, room, { entityUUID: guest.entity, permissions: 'rw', level: ruleLevel });
       const answered = await answer(guest.token, room, { accepted: true, use_parent_entity: true });
       if (decision === 'may not') return expectRefusal(answered, 'FORBIDDEN');
@@ -75,26 +75,26 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
   }
 
   it('with a no of the organisation takes the room from all of its members', async () => {
-    const { owner, room } = await ownRoom(url());
-    const [director, colleague] = [somebody({ level: 100 }), somebody()];
+    const { owner, room } = await createRoomWithOwner(url());
+    const [director, colleague] = [createUser({ level: 100 }), createUser()];
     await putRule(url(), owner, room, { entityUUID: director.entity, permissions: 'rw' });
-    colleague.token = somebody({ user: colleague.user, entity: director.entity }).token;
+    colleague.token = createUser({ user: colleague.user, entity: director.entity }).token;
     expect((await rest(url(), colleague.token).get(`/rooms/${room.id}`)).status).to.equal(200);
     await answer(director.token, room, { accepted: false, use_parent_entity: true });
     expectRefusal(await rest(url(), colleague.token).get(`/rooms/${room.id}`), 'FORBIDDEN');
   });
 
   it('with use_parent_entity is 404 where the organisation has no rule', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = await member(url(), owner, room);
-    const director = somebody({ user: guest.user, level: 100 });
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room);
+    const director = createUser({ user: guest.user, level: 100 });
     expectRefusal(await answer(director.token, room, { accepted: true, use_parent_entity: true }), 'NOT_FOUND');
   });
 
   for (const body of [{}, { accepted: null }, { accepted: 'perhaps' }, { accepted: 1 }]) {
     it(`refuses ${JSON.stringify(body)} with 400`, async () => {
-      const { owner, room } = await ownRoom(url());
-      const guest = await member(url(), owner, room);
+      const { owner, room } = await createRoomWithOwner(url());
+      const guest = await createMember(url(), owner, room);
       expectRefusal(await answer(guest.token, room, body), 'BAD_REQUEST', 'accepted');
     });
   }

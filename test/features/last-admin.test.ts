@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { again, somebody } from '../helpers/people.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { newRoom, putRule } from '../helpers/rooms.ts';
+import { createRoom, putRule } from '../helpers/rooms.ts';
+import { createUser, withClaims } from '../helpers/users.ts';
 
 describeEveryWiring('Who administers a private group', ({ url }) => {
   /** Its owner, and a second administrator of another organisation. */
   async function privateGroup() {
-    const [owner, second] = [somebody({ level: 100 }), somebody()];
-    const room = await newRoom(url(), owner, { open_to_entity: false });
+    const [owner, second] = [createUser({ level: 100 }), createUser()];
+    const room = await createRoom(url(), owner, { open_to_entity: false });
     const put = (who: typeof owner, rule: object) => rest(url(), who.token).put(`/rooms/${room.id}/members`, rule);
     return { owner, second, room, put };
   }
@@ -18,13 +18,13 @@ describeEveryWiring('Who administers a private group', ({ url }) => {
   it('cannot lock its owner out by banning the organisation the owner is in, or has moved to', async () => {
     const { owner, second, room, put } = await privateGroup();
     await putRule(url(), owner, room, { userUUID: second.user, permissions: 'a' });
-    const moved = again(owner, { entityUUID: randomUUID() });
+    const moved = withClaims(owner, { entityUUID: randomUUID() });
     for (const [name, { entity }] of [
       ['entityUUID', owner],
       ['entity_UUID', moved],
     ] as const) {
       expect((await put(second, { [name]: entity, permissions: 'b' })).status).to.equal(201);
-      expectRefusal(await rest(url(), somebody({ entity }).token).get(`/rooms/${room.id}`), 'BANNED');
+      expectRefusal(await rest(url(), createUser({ entity }).token).get(`/rooms/${room.id}`), 'BANNED');
     }
     for (const { token } of [owner, moved]) {
       expect((await rest(url(), token).get(`/rooms/${room.id}`)).body.content.rights).to.equal('rwa');
@@ -51,25 +51,25 @@ describeEveryWiring('Who administers a private group', ({ url }) => {
   });
 
   it('is not refused for too many rules in a room that starts with fewer than it may have', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const made = await rest(url(), owner.token).post('/rooms', { name: 'one rule', max_entity_rules: 1 });
     expect(made.body.meta).to.include({ code: 400 });
     expect(made.body.meta.detail).to.match(/^max_entity_rules: /);
-    await newRoom(url(), owner, { max_entity_rules: 1, open_to_entity: false });
+    await createRoom(url(), owner, { max_entity_rules: 1, open_to_entity: false });
   });
 });
 
 describeEveryWiring('A pair', ({ url }) => {
   it('takes back who left and has no level to make rooms', async () => {
-    const [one, other] = [somebody({ level: 100 }), somebody()];
-    const room = await newRoom(url(), one, { type: 'user2user', with: other.user });
+    const [one, other] = [createUser({ level: 100 }), createUser()];
+    const room = await createRoom(url(), one, { type: 'user2user', with: other.user });
     const asOther = rest(url(), other.token);
     expect((await asOther.delete(`/rooms/${room.id}/members/${other.user}`)).status).to.equal(200);
     expect((await asOther.get(`/rooms/${room.id}`)).status).to.equal(404);
     const again = await asOther.post('/rooms', { name: 'again', type: 'user2user', with: one.user });
     expect(again.body.content.room.id).to.equal(room.id);
     expect((await asOther.get(`/rooms/${room.id}`)).body.content.rights).to.equal('rwa');
-    const stranger = await asOther.post('/rooms', { name: 'new', type: 'user2user', with: somebody().user });
+    const stranger = await asOther.post('/rooms', { name: 'new', type: 'user2user', with: createUser().user });
     expect(stranger.status).to.equal(403);
   });
 });

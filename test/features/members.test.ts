@@ -2,16 +2,16 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { PermissionRule } from '../../src/core/room.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { member, newRoom, ownRoom, putRule, revOf } from '../helpers/rooms.ts';
+import { createMember, createRoom, createRoomWithOwner, putRule, readRev } from '../helpers/rooms.ts';
+import { createUser } from '../helpers/users.ts';
 
 describeEveryWiring('PUT /rooms/:id/members', ({ url }) => {
   const kinds = { entity_UUID: 'any', userUUID: 'user', entityUUID: 'entity' };
   for (const [field, kind] of Object.entries(kinds)) {
     it(`adds with 201 and changes with 200 a rule of kind ${kind} by ${field}`, async () => {
-      const { owner, room } = await ownRoom(url());
+      const { owner, room } = await createRoomWithOwner(url());
       const put = (body: object) => rest(url(), owner.token).put(`/rooms/${room.id}/members`, body);
       const grantee = randomUUID();
       const added = await put({ [field]: grantee, permissions: 'r', level: 7 });
@@ -26,7 +26,7 @@ describeEveryWiring('PUT /rooms/:id/members', ({ url }) => {
   }
 
   it('is fine with a trailing slash, a level in digits and unknown keys', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const rule = { entity_UUID: randomUUID(), permissions: 'rw', level: '999', note: 'repeated at every page load' };
     const put = () => rest(url(), owner.token).put(`/rooms/${room.id}/members/`, rule);
     expect(await put()).to.nested.include({ status: 201, 'body.content.level': 999 });
@@ -34,14 +34,14 @@ describeEveryWiring('PUT /rooms/:id/members', ({ url }) => {
   });
 
   it('gives level 0 where none is named, and keeps UUIDs in lower case', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const grantee = randomUUID();
     const rule = await putRule(url(), owner, room, { userUUID: grantee.toUpperCase(), permissions: 'r' });
     expect(rule).to.include({ entity_UUID: grantee, level: 0 });
   });
 
   it('takes any 8-4-4-4-12 hexadecimal for a UUID', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     for (const grantee of ['ffffffff-ffff-ffff-ffff-ffffffffffff', '00000000-0000-0000-0000-000000000000']) {
       expect(await putRule(url(), owner, room, { userUUID: grantee, permissions: 'r' })).to.include({
         entity_UUID: grantee,
@@ -64,13 +64,13 @@ describeEveryWiring('PUT /rooms/:id/members', ({ url }) => {
   };
   for (const [title, [body, field]] of Object.entries(wrong)) {
     it(`refuses ${title} with 400`, async () => {
-      const { owner, room } = await ownRoom(url());
+      const { owner, room } = await createRoomWithOwner(url());
       expectRefusal(await rest(url(), owner.token).put(`/rooms/${room.id}/members`, body), 'BAD_REQUEST', field);
     });
   }
 
   it('keeps the fields it does not name', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const userUUID = randomUUID();
     await putRule(url(), owner, room, { userUUID, permissions: 'rw', level: 5 });
     expect(await putRule(url(), owner, room, { userUUID, level: 6 })).to.include({ permissions: 'rw', level: 6 });
@@ -81,34 +81,34 @@ describeEveryWiring('PUT /rooms/:id/members', ({ url }) => {
   });
 
   it('makes no rev where it changes nothing', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const rule = { userUUID: randomUUID(), permissions: 'rw', level: 5 };
     await putRule(url(), owner, room, rule);
-    const rev = await revOf(url(), owner, room);
+    const rev = await readRev(url(), owner, room);
     for (const same of [rule, { userUUID: rule.userUUID, permissions: 'wr' }, { ...rule, level: '5' }]) {
       await putRule(url(), owner, room, same);
     }
-    expect(await revOf(url(), owner, room)).to.equal(rev);
+    expect(await readRev(url(), owner, room)).to.equal(rev);
     await putRule(url(), owner, room, { ...rule, level: 6 });
-    expect(await revOf(url(), owner, room)).to.equal(rev + 1);
+    expect(await readRev(url(), owner, room)).to.equal(rev + 1);
   });
 
   it('never touches the answer of the grantee', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = await member(url(), owner, room);
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room);
     await rest(url(), guest.token).put(`/rooms/${room.id}/invitation`, { accepted: false });
     const rule = await putRule(url(), owner, room, { userUUID: guest.user, permissions: 'r', accepted: true });
     expect(rule).to.include({ permissions: 'r', accepted: false, declined: true });
   });
 
   it('lets the creator add members through his a, whatever level_admin is', async () => {
-    const { owner, room } = await ownRoom(url(), { level_admin: 9_999 });
-    expect(await member(url(), owner, room)).to.include({ level: 0 });
+    const { owner, room } = await createRoomWithOwner(url(), { level_admin: 9_999 });
+    expect(await createMember(url(), owner, room)).to.include({ level: 0 });
   });
 
   it('is for administrators', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = await member(url(), owner, room, 'rw');
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room, 'rw');
     const put = (token: string) =>
       rest(url(), token).put(`/rooms/${room.id}/members`, { userUUID: randomUUID(), permissions: 'r' });
     expectRefusal(await put(guest.token), 'FORBIDDEN');
@@ -117,14 +117,14 @@ describeEveryWiring('PUT /rooms/:id/members', ({ url }) => {
   });
 
   it('is not for a banned administrator (the original let him add members)', async () => {
-    const { owner, room } = await ownRoom(url());
-    const banned = await member(url(), owner, room, 'rwab');
+    const { owner, room } = await createRoomWithOwner(url());
+    const banned = await createMember(url(), owner, room, 'rwab');
     const rule = { userUUID: randomUUID(), permissions: 'rwa' };
     expectRefusal(await rest(url(), banned.token).put(`/rooms/${room.id}/members`, rule), 'BANNED');
   });
 
   it('sent many times at once makes one rule, and no SQL shows', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const rule = { userUUID: randomUUID(), permissions: 'rw' };
     const put = () => rest(url(), owner.token).put(`/rooms/${room.id}/members`, rule);
     const statuses = (await Promise.all(Array.from({ length: 8 }, put))).map(({ status }) => status);
@@ -134,39 +134,39 @@ describeEveryWiring('PUT /rooms/:id/members', ({ url }) => {
 
 describeEveryWiring('Permission rules', ({ url }) => {
   it('grant from the moment they are made, without an answer', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = await member(url(), owner, room, 'rw');
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room, 'rw');
     expect((await rest(url(), guest.token).get(`/rooms/${room.id}/messages`)).status).to.equal(200);
     expect((await rest(url(), guest.token).post(`/rooms/${room.id}/messages`, { content: 'hi' })).status).to.equal(201);
   });
 
   it('of an organisation hold from the level of the rule (the original ignored them)', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const entity = randomUUID();
     await putRule(url(), owner, room, { entityUUID: entity, permissions: 'rw', level: 50 });
     const read = (level: unknown) =>
-      rest(url(), somebody({ entity, levelOnEntity: level }).token).get(`/rooms/${room.id}`);
+      rest(url(), createUser({ entity, levelOnEntity: level }).token).get(`/rooms/${room.id}`);
     for (const level of [49, '49', undefined]) expectRefusal(await read(level), 'FORBIDDEN');
     for (const level of [50, '50', 51]) expect((await read(level)).body.content.rights).to.equal('rw');
   });
 
   it("of a user do not compare the rule's level with the token's", async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = somebody({ level: 1 });
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = createUser({ level: 1 });
     await putRule(url(), owner, room, { userUUID: guest.user, permissions: 'rw', level: 999_999 });
     expect((await rest(url(), guest.token).get(`/rooms/${room.id}`)).body.content.rights).to.equal('rw');
   });
 
   it('with b bind the whole organisation, whatever the level', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = await member(url(), owner, room, 'rwa');
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room, 'rwa');
     await putRule(url(), owner, room, { entityUUID: guest.entity, permissions: 'b', level: 1_000 });
     expectRefusal(await rest(url(), guest.token).get(`/rooms/${room.id}/messages`), 'BANNED');
   });
 
   it('with b beat every grant', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = somebody({ level: 10 });
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = createUser({ level: 10 });
     await putRule(url(), owner, room, { entityUUID: guest.entity, permissions: 'rwa' });
     await putRule(url(), owner, room, { userUUID: guest.user, permissions: 'b' });
     for (const path of ['', '/messages', '/members']) {
@@ -176,25 +176,25 @@ describeEveryWiring('Permission rules', ({ url }) => {
   });
 
   it('add up: r of the organisation and w of the user are both', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = await member(url(), owner, room, 'w');
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room, 'w');
     await putRule(url(), owner, room, { entityUUID: guest.entity, permissions: 'r' });
     expect((await rest(url(), guest.token).get(`/rooms/${room.id}`)).body.content.rights).to.equal('rw');
   });
 
   it('with a include r and w', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = await member(url(), owner, room, 'a');
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room, 'a');
     expect((await rest(url(), guest.token).get(`/rooms/${room.id}`)).body.content.rights).to.equal('rwa');
     expect((await rest(url(), guest.token).post(`/rooms/${room.id}/messages`, { content: 'x' })).status).to.equal(201);
   });
 
   it('match by their kind: a user is no organisation of the same UUID', async () => {
     const uuid = randomUUID();
-    const [user, colleague] = [somebody({ user: uuid }), somebody({ entity: uuid })];
+    const [user, colleague] = [createUser({ user: uuid }), createUser({ entity: uuid })];
     const reach = { userUUID: [200, 404], entityUUID: [404, 200], entity_UUID: [200, 200] };
     for (const [field, statuses] of Object.entries(reach)) {
-      const { owner, room } = await ownRoom(url());
+      const { owner, room } = await createRoomWithOwner(url());
       await putRule(url(), owner, room, { [field]: uuid, permissions: 'r' });
       const reads = [user, colleague].map(({ token }) => rest(url(), token).get(`/rooms/${room.id}/messages`));
       expect(
@@ -205,20 +205,20 @@ describeEveryWiring('Permission rules', ({ url }) => {
   });
 
   it('are read by readers, and by nobody else', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const members = (token: string) => rest(url(), token).get(`/rooms/${room.id}/members`);
-    const reader = await member(url(), owner, room, 'r');
+    const reader = await createMember(url(), owner, room, 'r');
     const { status, body } = await members(reader.token);
     expect(status).to.equal(200);
     expect(body.content).to.have.length(3);
     for (const rule of body.content) expect(PermissionRule.strict().parse(rule)).to.deep.equal(rule);
-    expectRefusal(await members((await member(url(), owner, room, 'w')).token), 'FORBIDDEN');
+    expectRefusal(await members((await createMember(url(), owner, room, 'w')).token), 'FORBIDDEN');
   });
 });
 
 describeEveryWiring('max_entity_rules', ({ url }) => {
   it('is 10: one more rule is 403 TOO_MANY_RULES, and changing one never counts', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const userUUID = randomUUID();
     await putRule(url(), owner, room, { userUUID, permissions: 'r' });
     for (let n = 3; n < 10; n++) await putRule(url(), owner, room, { userUUID: randomUUID(), permissions: 'r' });
@@ -230,7 +230,7 @@ describeEveryWiring('max_entity_rules', ({ url }) => {
   });
 
   it('is set when the room is made', async () => {
-    const { owner, room } = await ownRoom(url(), { max_entity_rules: 3 });
+    const { owner, room } = await createRoomWithOwner(url(), { max_entity_rules: 3 });
     expect(room.max_entity_rules).to.equal(3);
     const put = () =>
       rest(url(), owner.token).put(`/rooms/${room.id}/members`, { userUUID: randomUUID(), permissions: 'r' });
@@ -239,7 +239,7 @@ describeEveryWiring('max_entity_rules', ({ url }) => {
   });
 
   it('is raised and lowered by PATCH, down to the rules that there are', async () => {
-    const { owner, room } = await ownRoom(url(), { max_entity_rules: 2 });
+    const { owner, room } = await createRoomWithOwner(url(), { max_entity_rules: 2 });
     const patch = (max_entity_rules: unknown, more = {}) =>
       rest(url(), owner.token).patch(`/rooms/${room.id}`, { max_entity_rules, ...more });
     const put = () =>
@@ -250,14 +250,14 @@ describeEveryWiring('max_entity_rules', ({ url }) => {
     expect((await put()).status).to.equal(201);
     expect((await patch('3')).body.content.room).to.include({ max_entity_rules: 3 });
     expectRefusal(await put(), 'TOO_MANY_RULES');
-    const rev = await revOf(url(), owner, room);
+    const rev = await readRev(url(), owner, room);
     expectRefusal(await patch(2, { name: 'too small' }), 'BAD_REQUEST', 'max_entity_rules');
     expect((await patch(3)).status).to.equal(200);
-    expect(await revOf(url(), owner, room)).to.equal(rev);
+    expect(await readRev(url(), owner, room)).to.equal(rev);
   });
 
   it('is at most the MAX_RULES_PER_ROOM of the server', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const patch = (body: object) => rest(url(), owner.token).patch(`/rooms/${room.id}`, body);
     expect((await patch({ max_entity_rules: 1_000 })).status).to.equal(200);
     for (const wrong of [1_001, 0, -1, 1.5, 'many', null]) {
@@ -266,9 +266,9 @@ describeEveryWiring('max_entity_rules', ({ url }) => {
   });
 
   it('is changed by the user owner and owner administrators, and not by an administrator by rule', async () => {
-    const { owner, room } = await ownRoom(url());
-    const admin = await member(url(), owner, room, 'rwa');
-    const director = somebody({ entity: owner.entity, level: 100 });
+    const { owner, room } = await createRoomWithOwner(url());
+    const admin = await createMember(url(), owner, room, 'rwa');
+    const director = createUser({ entity: owner.entity, level: 100 });
     const patch = (token: string, body: object) => rest(url(), token).patch(`/rooms/${room.id}`, body);
     expectRefusal(await patch(admin.token, { name: 'theirs', max_entity_rules: 11 }), 'FORBIDDEN');
     expect((await patch(admin.token, { name: 'theirs', max_entity_rules: 10 })).status).to.equal(200);
@@ -277,7 +277,7 @@ describeEveryWiring('max_entity_rules', ({ url }) => {
   });
 
   it('holds against requests at the same time', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const put = () =>
       rest(url(), owner.token).put(`/rooms/${room.id}/members`, { userUUID: randomUUID(), permissions: 'r' });
     const statuses = (await Promise.all(Array.from({ length: 12 }, put))).map(({ status }) => status);
@@ -288,8 +288,8 @@ describeEveryWiring('max_entity_rules', ({ url }) => {
 
 describeEveryWiring('DELETE /rooms/:id/members/:uuid', ({ url }) => {
   it('of one’s own rule is leaving', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = await member(url(), owner, room, 'r');
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room, 'r');
     const left = await rest(url(), guest.token).delete(`/rooms/${room.id}/members/${guest.user.toUpperCase()}`);
     expect(left.status).to.equal(200);
     expect(left.body.content).to.equal(null);
@@ -297,8 +297,8 @@ describeEveryWiring('DELETE /rooms/:id/members/:uuid', ({ url }) => {
   });
 
   it('of others is for administrators', async () => {
-    const { owner, room } = await ownRoom(url());
-    const [one, other] = [await member(url(), owner, room), await member(url(), owner, room)];
+    const { owner, room } = await createRoomWithOwner(url());
+    const [one, other] = [await createMember(url(), owner, room), await createMember(url(), owner, room)];
     const path = `/rooms/${room.id}/members/${other.user}`;
     expectRefusal(await rest(url(), one.token).delete(path), 'FORBIDDEN');
     expect((await rest(url(), owner.token).delete(path)).status).to.equal(200);
@@ -307,8 +307,8 @@ describeEveryWiring('DELETE /rooms/:id/members/:uuid', ({ url }) => {
   });
 
   it('does not lift one’s own ban', async () => {
-    const { owner, room } = await ownRoom(url());
-    const banned = await member(url(), owner, room, 'b');
+    const { owner, room } = await createRoomWithOwner(url());
+    const banned = await createMember(url(), owner, room, 'b');
     const path = `/rooms/${room.id}/members/${banned.user}`;
     expect((await rest(url(), banned.token).delete(path)).status).to.equal(403);
     expectRefusal(await rest(url(), banned.token).get(`/rooms/${room.id}`), 'BANNED');
@@ -316,8 +316,8 @@ describeEveryWiring('DELETE /rooms/:id/members/:uuid', ({ url }) => {
   });
 
   it('of an organisation’s rule is for administrators, not for its members', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = somebody({ level: 100 });
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = createUser({ level: 100 });
     await putRule(url(), owner, room, { entityUUID: guest.entity, permissions: 'rw' });
     const path = `/rooms/${room.id}/members/${guest.entity}`;
     expectRefusal(await rest(url(), guest.token).delete(path), 'FORBIDDEN');
@@ -325,15 +325,15 @@ describeEveryWiring('DELETE /rooms/:id/members/:uuid', ({ url }) => {
   });
 
   it('refuses what is no UUID', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     expectRefusal(await rest(url(), owner.token).delete(`/rooms/${room.id}/members/me`), 'BAD_REQUEST');
   });
 });
 
 describeEveryWiring('The administration of a room', ({ url }) => {
   it('of the user owner falls to no other member with a', async () => {
-    const { owner, room } = await ownRoom(url());
-    const admin = await member(url(), owner, room, 'rwa');
+    const { owner, room } = await createRoomWithOwner(url());
+    const admin = await createMember(url(), owner, room, 'rwa');
     const path = `/rooms/${room.id}/members`;
     for (const permissions of ['rw', 'b', 'rwab']) {
       expectRefusal(await rest(url(), admin.token).put(path, { userUUID: owner.user, permissions }), 'FORBIDDEN');
@@ -343,10 +343,10 @@ describeEveryWiring('The administration of a room', ({ url }) => {
   });
 
   it('of the user owner falls to an owner administrator, or to himself', async () => {
-    const owner = somebody({ level: 100 });
-    for (const who of [owner, somebody({ entity: owner.entity, level: 9_999 })]) {
-      const room = await newRoom(url(), owner, { level_admin: 9_999 });
-      await member(url(), owner, room, 'rwa');
+    const owner = createUser({ level: 100 });
+    for (const who of [owner, createUser({ entity: owner.entity, level: 9_999 })]) {
+      const room = await createRoom(url(), owner, { level_admin: 9_999 });
+      await createMember(url(), owner, room, 'rwa');
       const put = await rest(url(), who.token).put(`/rooms/${room.id}/members`, {
         userUUID: owner.user,
         permissions: 'r',
@@ -356,28 +356,28 @@ describeEveryWiring('The administration of a room', ({ url }) => {
   });
 
   it('stays with somebody: the last rule with a is 409 LAST_ADMIN', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const path = `/rooms/${room.id}/members`;
     const putOwn = (permissions: string) => rest(url(), owner.token).put(path, { userUUID: owner.user, permissions });
     expectRefusal(await rest(url(), owner.token).delete(`${path}/${owner.user}`), 'LAST_ADMIN');
     for (const permissions of ['rw', 'rwab']) expectRefusal(await putOwn(permissions), 'LAST_ADMIN');
     const decline = rest(url(), owner.token).put(`/rooms/${room.id}/invitation`, { accepted: false });
     expectRefusal(await decline, 'LAST_ADMIN');
-    await member(url(), owner, room, 'a');
+    await createMember(url(), owner, room, 'a');
     expect((await putOwn('rw')).status).to.equal(200);
   });
 
   it('is not kept by a rule that is banned or declined', async () => {
-    const { owner, room } = await ownRoom(url());
-    await member(url(), owner, room, 'rwab');
-    const declined = await member(url(), owner, room, 'rwa');
+    const { owner, room } = await createRoomWithOwner(url());
+    await createMember(url(), owner, room, 'rwab');
+    const declined = await createMember(url(), owner, room, 'rwa');
     await rest(url(), declined.token).put(`/rooms/${room.id}/invitation`, { accepted: false });
     expectRefusal(await rest(url(), owner.token).delete(`/rooms/${room.id}/members/${owner.user}`), 'LAST_ADMIN');
   });
 
   it('stays with somebody when two administrators leave at once', async () => {
-    const { owner, room } = await ownRoom(url(), { open_to_entity: false });
-    const admin = await member(url(), owner, room, 'rwa');
+    const { owner, room } = await createRoomWithOwner(url(), { open_to_entity: false });
+    const admin = await createMember(url(), owner, room, 'rwa');
     const leave = ({ user, token }: typeof admin) => rest(url(), token).delete(`/rooms/${room.id}/members/${user}`);
     const statuses = (await Promise.all([leave(owner), leave(admin)])).map(({ status }) => status);
     expect(statuses.sort()).to.deep.equal([200, 409]);

@@ -1,39 +1,39 @@
 import { expect } from 'chai';
 import { Message } from '../../src/core/log/message.ts';
-import type { Loose } from '../helpers/loose.ts';
+import type { Json } from '../helpers/json.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { member, ownRoom, putRule, revOf, say } from '../helpers/rooms.ts';
+import { createMember, createRoomWithOwner, putRule, readRev, sendMessages } from '../helpers/rooms.ts';
+import { createUser } from '../helpers/users.ts';
 
 describeEveryWiring('POST /rooms/:id/messages', ({ url }) => {
   const post = (token: string, room: { id: number }, body: unknown, headers?: Record<string, string>) =>
     rest(url(), token).post(`/rooms/${room.id}/messages`, body, headers);
-  const history = async (token: string, room: { id: number }): Promise<Loose[]> =>
+  const history = async (token: string, room: { id: number }): Promise<Json[]> =>
     (await rest(url(), token).get(`/rooms/${room.id}/messages`)).body.content;
 
   it('answers 201 with the message, its rev and cursor', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const { status, body } = await post(owner.token, room, { content: 'Fueled up and ready to go' });
     expect(status).to.equal(201);
     expect(Message.strict().parse(body.content)).to.deep.equal(body.content);
     const message = { room_id: room.id, seq: 1, emitter: owner.user, client_msg_id: null };
     expect(body.content).to.include({ ...message, content: 'Fueled up and ready to go' });
-    expect(body.meta).to.include({ code: 201, rev: await revOf(url(), owner, room) });
+    expect(body.meta).to.include({ code: 201, rev: await readRev(url(), owner, room) });
     expect(body.meta.cursor).to.be.a('string');
     expect(await history(owner.token, room)).to.deep.equal([body.content]);
   });
 
   it('counts seq 1, 2, 3 in each room, and last_seq with it', async () => {
-    const { owner, room } = await ownRoom(url());
-    const said = await say(url(), owner, room, 'a', 'b', 'c');
+    const { owner, room } = await createRoomWithOwner(url());
+    const said = await sendMessages(url(), owner, room, 'a', 'b', 'c');
     expect(said.map(({ seq }) => seq)).to.deep.equal([1, 2, 3]);
     expect((await rest(url(), owner.token).get(`/rooms/${room.id}`)).body.content.room.last_seq).to.equal(3);
   });
 
   it('gives 100 messages sent at once a seq each, without gaps, and createdAt never decreases', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const sends = Array.from({ length: 100 }, (_, n) => post(owner.token, room, { content: `${n}` }));
     const sent = (await Promise.all(sends)).map(({ body }) => body.content);
     const kept = await history(owner.token, room);
@@ -56,7 +56,7 @@ describeEveryWiring('POST /rooms/:id/messages', ({ url }) => {
   };
   for (const [title, content] of Object.entries(contents)) {
     it(`stores ${title} exactly as sent`, async () => {
-      const { owner, room } = await ownRoom(url());
+      const { owner, room } = await createRoomWithOwner(url());
       expect((await post(owner.token, room, { content })).body.content.content).to.equal(content);
       expect((await history(owner.token, room))[0].content).to.equal(content);
     });
@@ -69,31 +69,31 @@ describeEveryWiring('POST /rooms/:id/messages', ({ url }) => {
   };
   for (const [title, content] of Object.entries(notContent)) {
     it(`refuses ${title} with 400`, async () => {
-      const { owner, room } = await ownRoom(url());
+      const { owner, room } = await createRoomWithOwner(url());
       expectRefusal(await post(owner.token, room, { content }), 'BAD_REQUEST', 'content');
       expect(await history(owner.token, room)).to.deep.equal([]);
     });
   }
 
   it('refuses more than 8 KiB of UTF-8 with 413 TOO_LARGE', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     for (const content of ['x'.repeat(8_193), '🙂'.repeat(2_049)]) {
       expectRefusal(await post(owner.token, room, { content }), 'TOO_LARGE');
     }
   });
 
   it('needs w', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const send = async (permissions: string) =>
-      post((await member(url(), owner, room, permissions)).token, room, { content: 'x' });
+      post((await createMember(url(), owner, room, permissions)).token, room, { content: 'x' });
     expectRefusal(await send('r'), 'FORBIDDEN');
     expectRefusal(await send('b'), 'BANNED');
     for (const permissions of ['w', 'a']) expect((await send(permissions)).status).to.equal(201);
-    expectRefusal(await post(somebody({ level: 100 }).token, room, { content: 'x' }), 'NOT_FOUND');
+    expectRefusal(await post(createUser({ level: 100 }).token, room, { content: 'x' }), 'NOT_FOUND');
   });
 
   it('with the same client_msg_id answers the first message: 200 with meta.duplicate', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const draft = { content: 'once', client_msg_id: 'a-Z_0' };
     const first = await post(owner.token, room, draft);
     expect(first.status).to.equal(201);
@@ -104,11 +104,11 @@ describeEveryWiring('POST /rooms/:id/messages', ({ url }) => {
     expect(again.body.meta).to.include({ code: 200, duplicate: true, rev: first.body.meta.rev });
     expect(again.body.content).to.deep.equal(first.body.content);
     expect(await history(owner.token, room)).to.have.length(1);
-    expect(await revOf(url(), owner, room)).to.equal(first.body.meta.rev);
+    expect(await readRev(url(), owner, room)).to.equal(first.body.meta.rev);
   });
 
   it('sent twenty times at once with one client_msg_id is one message', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const send = () => post(owner.token, room, { content: 'once', client_msg_id: 'one' });
     const answers = await Promise.all(Array.from({ length: 20 }, send));
     expect(answers.filter(({ status }) => status === 201)).to.have.length(1);
@@ -117,7 +117,7 @@ describeEveryWiring('POST /rooms/:id/messages', ({ url }) => {
   });
 
   it('reads the client_msg_id from Idempotency-Key too', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const send = (body: object, headers = {}) => post(owner.token, room, { content: 'once', ...body }, headers);
     const first = await send({}, { 'Idempotency-Key': 'key-1' });
     expect(first).to.nested.include({ status: 201, 'body.content.client_msg_id': 'key-1' });
@@ -127,16 +127,16 @@ describeEveryWiring('POST /rooms/:id/messages', ({ url }) => {
   });
 
   it('with the id of another content is 409 ID_REUSED', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     await post(owner.token, room, { content: 'one', client_msg_id: 'id' });
     expectRefusal(await post(owner.token, room, { content: 'two', client_msg_id: 'id' }), 'ID_REUSED');
     expect(await history(owner.token, room)).to.have.length(1);
   });
 
   it('keeps client_msg_id unique per room and emitter, no wider', async () => {
-    const { owner, room } = await ownRoom(url());
-    const other = await ownRoom(url());
-    const guest = await member(url(), owner, room);
+    const { owner, room } = await createRoomWithOwner(url());
+    const other = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room);
     const draft = { content: 'mine', client_msg_id: '1' };
     const sends = [
       post(owner.token, room, draft),
@@ -147,8 +147,8 @@ describeEveryWiring('POST /rooms/:id/messages', ({ url }) => {
   });
 
   it('answers a repetition also to one who may no longer write', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = await member(url(), owner, room);
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room);
     const draft = { content: 'last words', client_msg_id: 'last' };
     const first = await post(guest.token, room, draft);
     await putRule(url(), owner, room, { userUUID: guest.user, permissions: 'b' });
@@ -160,13 +160,13 @@ describeEveryWiring('POST /rooms/:id/messages', ({ url }) => {
 
   for (const client_msg_id of ['', 'a b', 'ñ', 'x'.repeat(65), 'a.b', 7, {}]) {
     it(`refuses the client_msg_id ${JSON.stringify(client_msg_id).slice(0, 20)} with 400`, async () => {
-      const { owner, room } = await ownRoom(url());
+      const { owner, room } = await createRoomWithOwner(url());
       expectRefusal(await post(owner.token, room, { content: 'x', client_msg_id }), 'BAD_REQUEST', 'client_msg_id');
     });
   }
 
   it('takes a client_msg_id of 64 characters, and null for none', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const long = await post(owner.token, room, { content: 'x', client_msg_id: 'x'.repeat(64) });
     expect(long.body.content.client_msg_id).to.have.length(64);
     for (let n = 0; n < 2; n++) {

@@ -1,29 +1,29 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { describeOneWiring } from '../helpers/node.ts';
-import { type Person, somebody } from '../helpers/people.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { member, ownRoom, putRule, revOf } from '../helpers/rooms.ts';
+import { createMember, createRoomWithOwner, putRule, readRev } from '../helpers/rooms.ts';
+import { createUser, type TestUser } from '../helpers/users.ts';
 
 describeOneWiring('Nobody takes power from someone above: an administrator by rule', ({ url }) => {
   async function administered(wish: object = {}) {
-    const { owner, room } = await ownRoom(url(), wish);
-    const admin = await member(url(), owner, room, 'rwa');
-    const patch = (who: Person, body: object) => rest(url(), who.token).patch(`/rooms/${room.id}`, body);
+    const { owner, room } = await createRoomWithOwner(url(), wish);
+    const admin = await createMember(url(), owner, room, 'rwa');
+    const patch = (who: TestUser, body: object) => rest(url(), who.token).patch(`/rooms/${room.id}`, body);
     return { owner, room, admin, patch };
   }
 
   it('does not change level_admin, and the rest of that request does not happen either', async () => {
     const { owner, room, admin, patch } = await administered();
-    const rev = await revOf(url(), owner, room);
+    const rev = await readRev(url(), owner, room);
     for (const level_admin of [2_147_483_647, 0]) {
       const refused = await patch(admin, { name: 'theirs now', level_admin });
       expectRefusal(refused, 'FORBIDDEN');
       expect(refused.body.meta.detail).to.match(/^level_admin: /);
     }
-    expect(await revOf(url(), owner, room)).to.equal(rev);
-    const director = somebody({ entity: owner.entity, level: 100 });
+    expect(await readRev(url(), owner, room)).to.equal(rev);
+    const director = createUser({ entity: owner.entity, level: 100 });
     expect((await rest(url(), director.token).get(`/rooms/${room.id}`)).body.content.rights).to.equal('rwa');
   });
 

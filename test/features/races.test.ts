@@ -2,12 +2,12 @@ import { once } from 'node:events';
 import { expect } from 'chai';
 import { describeEveryWiring } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { ownRoom } from '../helpers/rooms.ts';
+import { createRoomWithOwner } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 
 describeEveryWiring('While others send', ({ url }) => {
   it('a socket that goes from polling to WebSocket hears everything once and in order', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const talker = await socketClient(url(), owner);
     let isOver = false;
     const talk = async () => {
@@ -30,7 +30,7 @@ describeEveryWiring('While others send', ({ url }) => {
 
   it('a room that is deleted answers every join and send, with yes or with NOT_FOUND', async () => {
     for (let round = 0; round < 5; round++) {
-      const { owner, room } = await ownRoom(url());
+      const { owner, room } = await createRoomWithOwner(url());
       const sockets = await Promise.all(Array.from({ length: 6 }, () => socketClient(url(), owner)));
       const answers = sockets.flatMap((socket) =>
         Array.from({ length: 5 }, (_, n) => [

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { formatCursor, parseCursor } from '../../src/core/cursor.ts';
-import { chatIn } from '../helpers/chat-client.ts';
+import { chatInRoom } from '../helpers/chat-client.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { socketClient } from '../helpers/socket-client.ts';
+import { createUser } from '../helpers/users.ts';
 
 interface Event {
   name: string;
@@ -16,7 +16,7 @@ const upTo = (last: number, first = 1) => Array.from({ length: last - first + 1 
 describeEveryWiring('coming back with a cursor', ({ url }) => {
   /** A room, and somebody outside of it with the cursor of its beginning. */
   async function away() {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const api = rest(url(), owner.token);
     const room_id: number = (await api.post('/rooms', { name: 'back' })).body.content.room.id;
     const socket = await socketClient(url(), owner);
@@ -32,7 +32,7 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
     const { api, room_id, cursor, socket, send, join } = await away();
     await send(2);
     await api.patch(`/rooms/${room_id}`, { name: 'renamed' });
-    await api.put(`/rooms/${room_id}/members`, { userUUID: somebody().user, permissions: 'r' });
+    await api.put(`/rooms/${room_id}/members`, { userUUID: createUser().user, permissions: 'r' });
     await send(1);
     const { recovered, events, rev } = await join(cursor);
     expect({ recovered, rev }).to.deep.equal({ recovered: true, rev: 5 });
@@ -48,7 +48,7 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
     await send(2);
     await api.patch(`/rooms/${room_id}`, { name: 'renamed' });
     await send(1);
-    const chat = await chatIn(url(), owner, room_id, cursor);
+    const chat = await chatInRoom(url(), owner, room_id, cursor);
     expect(chat.connected).to.include({ recovered: true, rev: 4 });
     await send(1, 'live');
     const frames = [];
@@ -63,7 +63,7 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
 
   it('tells nobody the changes of rules from before they came, whatever cursor they make up', async () => {
     const { api, room_id } = await away();
-    const [banned, guest] = [somebody(), somebody()];
+    const [banned, guest] = [createUser(), createUser()];
     await api.put(`/rooms/${room_id}/members`, { userUUID: banned.user, permissions: 'b' });
     await api.put(`/rooms/${room_id}/members`, { userUUID: guest.user, permissions: 'r' });
     const socket = await socketClient(url(), guest);
@@ -78,14 +78,14 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
 
   it('tells nobody the changes of rules from while they were banned', async () => {
     const { api, room_id } = await away();
-    const guest = somebody();
+    const guest = createUser();
     const put = (permissions: string) => api.put(`/rooms/${room_id}/members`, { userUUID: guest.user, permissions });
     await put('r');
     const socket = await socketClient(url(), guest);
     const { cursor } = await socket.request('room:join', { room_id });
     await socket.request('room:leave', { room_id });
     await put('b');
-    await api.put(`/rooms/${room_id}/members`, { userUUID: somebody().user, permissions: 'r' });
+    await api.put(`/rooms/${room_id}/members`, { userUUID: createUser().user, permissions: 'r' });
     await put('r');
     expect(await socket.request('room:join', { room_id, since: cursor })).to.include({ ok: true, recovered: false });
   });
@@ -93,7 +93,7 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
   it('brings owner administrators everything, though no rule names them', async () => {
     const { owner, api, room_id } = await away();
     await api.delete(`/rooms/${room_id}/members/${owner.entity}`);
-    const director = somebody({ entity: owner.entity, level: 100 });
+    const director = createUser({ entity: owner.entity, level: 100 });
     const socket = await socketClient(url(), director);
     const { room } = await socket.request('room:join', { room_id });
     await socket.request('room:leave', { room_id });
@@ -135,7 +135,7 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
     expect(events.map(({ payload }: Event) => payload.rev)).to.deep.equal(upTo(500));
     await send(1);
     expect(await join(cursor)).to.deep.include({ recovered: false, events: [], rev: 501 });
-    const chat = await chatIn(url(), owner, room_id, cursor);
+    const chat = await chatInRoom(url(), owner, room_id, cursor);
     expect(chat.connected).to.include({ recovered: false, rev: 501 });
     chat.send({ type: 'message', content: 'fence' });
     expect((await chat.next()).data).to.include({ content: 'fence' });

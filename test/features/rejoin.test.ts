@@ -1,12 +1,12 @@
 import { expect } from 'chai';
 import { describeEveryWiring } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { ownRoom } from '../helpers/rooms.ts';
+import { createRoomWithOwner } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 
 describeEveryWiring('A socket that joins a room it is in', ({ url }) => {
   it('hears everything once and in order, however often it joins while others send', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const [listener, talker] = [await socketClient(url(), owner), await socketClient(url(), owner)];
     const { rev: start } = await listener.request('room:join', { room_id: room.id });
 
@@ -25,7 +25,7 @@ describeEveryWiring('A socket that joins a room it is in', ({ url }) => {
   });
 
   it('is told what it missed since a cursor, up to what it has been announced', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const socket = await socketClient(url(), owner);
     const { cursor } = await socket.request('room:join', { room_id: room.id });
     for (const content of ['a', 'b']) {

@@ -1,16 +1,16 @@
 import { expect } from 'chai';
-import { chatIn } from '../helpers/chat-client.ts';
+import { chatInRoom } from '../helpers/chat-client.ts';
 import { databaseSession, lockRoom } from '../helpers/database-session.ts';
 import { describeEveryWiring, describeOneWiring, postgres, startNode } from '../helpers/node.ts';
-import { type Person, somebody } from '../helpers/people.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { startRedis } from '../helpers/redis.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { member, newRoom, ownRoom, putRule, revOf } from '../helpers/rooms.ts';
-import { refusedSocket, socketClient } from '../helpers/socket-client.ts';
+import { createMember, createRoom, createRoomWithOwner, putRule, readRev } from '../helpers/rooms.ts';
+import { expectConnectError, socketClient } from '../helpers/socket-client.ts';
+import { createUser, type TestUser } from '../helpers/users.ts';
 
 /** How many rooms the user makes until that is refused for the time being. */
-async function roomsUntilLimited(url: string, { token }: Person): Promise<number> {
+async function roomsUntilLimited(url: string, { token }: TestUser): Promise<number> {
   for (let made = 0; ; made++) {
     const { status, body } = await rest(url, token).post('/rooms', { name: 'one more' });
     if (status === 200) continue;
@@ -23,12 +23,12 @@ describeOneWiring('REQUEST_RATE', ({ startNode }) => {
   it('refuses with RATE_LIMITED and the time to wait on every transport, to this user only, and keeps the connections', async () => {
     // For a room, a member, and what connecting and joining takes.
     const { url } = await startNode({ REQUEST_RATE: 1, REQUEST_BURST: 60 });
-    const { owner, room } = await ownRoom(url);
+    const { owner, room } = await createRoomWithOwner(url);
     const room_id: number = room.id;
-    const other = await member(url, owner, room);
+    const other = await createMember(url, owner, room);
     const socket = await socketClient(url, owner);
     expect(await socket.request('room:join', { room_id })).to.include({ ok: true });
-    const chat = await chatIn(url, owner, room_id);
+    const chat = await chatInRoom(url, owner, room_id);
     const api = rest(url, owner.token);
     const answered = await api.get(`/rooms/${room_id}`);
     const { status, headers, body } = await api.patch(`/rooms/${room_id}`, { name: 'late' });
@@ -39,32 +39,32 @@ describeOneWiring('REQUEST_RATE', ({ startNode }) => {
     expect(error).to.include({ code: 'RATE_LIMITED' });
     expect(error.retry_after_ms).to.be.within(1, 25_000);
     chat.send({ type: 'get_past_messages', limit: 500, id: 1 });
-    const refused = await chat.until(({ id }) => id === 1);
+    const refused = await chat.skipTo(({ id }) => id === 1);
     expect(refused).to.include({ data: 'ERROR', reason: 'RATE_LIMITED' });
     expect(refused.retry_after_ms).to.be.within(1, 25_000);
     // Messages have a limit of their own.
     expect(await socket.request('message:send', { room_id, content: 'still here' })).to.include({ ok: true });
-    expect((await chat.until(({ type }) => type === 'message')).data.content).to.equal('still here');
+    expect((await chat.skipTo(({ type }) => type === 'message')).data.content).to.equal('still here');
     expect((await rest(url, other.token).get('/rooms')).status).to.equal(200);
   });
 
   it('refuses a connect, and says when it may be tried again', async () => {
     const { url } = await startNode({ REQUEST_RATE: 1, REQUEST_BURST: 5 });
-    const guest = somebody();
+    const guest = createUser();
     await socketClient(url, guest);
-    const { data } = await refusedSocket(url, { token: guest.token });
+    const { data } = await expectConnectError(url, { token: guest.token });
     expect(data).to.include({ code: 'RATE_LIMITED' });
     expect(data.retry_after_ms).to.be.within(1, 5_000);
   });
 
   it('charges refusals: whoever tries what they may not is limited soon, with messages, too', async () => {
     const { url } = await startNode({ REQUEST_RATE: 1, REQUEST_BURST: 50 });
-    const { room } = await ownRoom(url);
-    const outsider = rest(url, somebody().token);
+    const { room } = await createRoomWithOwner(url);
+    const outsider = rest(url, createUser().token);
     const statuses: number[] = [];
     for (let n = 0; n < 3; n++) statuses.push((await outsider.patch(`/rooms/${room.id}`, { name: 'mine' })).status);
     expect(statuses).to.deep.equal([404, 404, 429]);
-    const writer = rest(url, somebody().token);
+    const writer = rest(url, createUser().token);
     const sent: number[] = [];
     for (let n = 0; n < 12; n++) sent.push((await writer.post(`/rooms/${room.id}/messages`, { content: 'x' })).status);
     expect(sent.slice(0, 10)).to.deep.equal(Array(10).fill(404));
@@ -87,12 +87,12 @@ describe('The requests of a user on two nodes', () => {
 
   it('count together over Redis; without it each node counts its own, and nobody waits for it', async () => {
     const { redis, urls } = await twoNodes();
-    const user = somebody({ level: 100 });
+    const user = createUser({ level: 100 });
     expect(await roomsUntilLimited(urls[0], user)).to.be.within(5, 6);
     // The first one may be taken before the node knows of the others.
     expect(await roomsUntilLimited(urls[1], user)).to.be.lessThan(3);
     redis.freeze();
-    const other = somebody({ level: 100 });
+    const other = createUser({ level: 100 });
     for (const url of urls) expect(await roomsUntilLimited(url, other)).to.be.within(5, 6);
     redis.thaw();
   });
@@ -102,13 +102,13 @@ describe('Requests that are refused', () => {
   it('do not wait for the room that they name, and write nothing to it', async () => {
     const DATABASE_URL = await freshDatabase();
     const { url } = await startNode(postgres, { DATABASE_URL });
-    const { owner, room } = await ownRoom(url);
+    const { owner, room } = await createRoomWithOwner(url);
     const [reader, outsider, banned] = [
-      await member(url, owner, room, 'r'),
-      somebody(),
-      await member(url, owner, room, 'b'),
+      await createMember(url, owner, room, 'r'),
+      createUser(),
+      await createMember(url, owner, room, 'b'),
     ];
-    const rev = await revOf(url, owner, room);
+    const rev = await readRev(url, owner, room);
     const other = await databaseSession(DATABASE_URL);
     await lockRoom(other, room);
     const path = `/rooms/${room.id}`;
@@ -118,7 +118,7 @@ describe('Requests that are refused', () => {
       const answers = [
         await api.patch(path, { name: 'mine' }),
         await api.delete(path),
-        await api.put(`${path}/members`, { userUUID: somebody().user, permissions: 'r' }),
+        await api.put(`${path}/members`, { userUUID: createUser().user, permissions: 'r' }),
         await api.delete(`${path}/members/${owner.user}`),
         await api.put(`${path}/invitation`, { accepted: true, use_parent_entity: true }),
         await api.post(`${path}/messages`, { content: 'x' }),
@@ -131,16 +131,16 @@ describe('Requests that are refused', () => {
       banned: [403, 403, 403, 403, 404, 403],
     });
     await other.query('commit');
-    expect(await revOf(url, owner, room)).to.equal(rev);
+    expect(await readRev(url, owner, room)).to.equal(rev);
   });
 
   it('and those that change nothing, do not wait for a lock', async () => {
     const DATABASE_URL = await freshDatabase();
     const { url } = await startNode(postgres, { DATABASE_URL });
-    const { owner, room } = await ownRoom(url);
-    const wish = { name: 'pair', type: 'user2user', with: somebody().user };
-    const pair = await newRoom(url, owner, wish);
-    const guest = await member(url, owner, room, 'r');
+    const { owner, room } = await createRoomWithOwner(url);
+    const wish = { name: 'pair', type: 'user2user', with: createUser().user };
+    const pair = await createRoom(url, owner, wish);
+    const guest = await createMember(url, owner, room, 'r');
     const answer = { accepted: true };
     await rest(url, guest.token).put(`/rooms/${room.id}/invitation`, answer);
     const other = await databaseSession(DATABASE_URL);
@@ -150,7 +150,7 @@ describe('Requests that are refused', () => {
     expect(same.body.content.room).to.deep.equal(room);
     const again = await rest(url, guest.token).put(`/rooms/${room.id}/invitation`, answer);
     expect(again.body.content).to.include(answer);
-    expect((await newRoom(url, owner, wish)).id).to.equal(pair.id);
+    expect((await createRoom(url, owner, wish)).id).to.equal(pair.id);
     await other.query('commit');
   });
 });
@@ -158,12 +158,12 @@ describe('Requests that are refused', () => {
 describeEveryWiring('Changes of one’s own rule', ({ url }) => {
   it('that go back and forth are limited, so that the others recover what they have missed', async () => {
     const at = url();
-    const { owner, room } = await ownRoom(at);
-    const reader = await member(at, owner, room, 'r');
+    const { owner, room } = await createRoomWithOwner(at);
+    const reader = await createMember(at, owner, room, 'r');
     const victim = await socketClient(at, owner);
     const { cursor } = await victim.request('room:join', { room_id: room.id });
     victim.close();
-    const rev = await revOf(at, owner, room);
+    const rev = await readRev(at, owner, room);
     let last = 200;
     for (let n = 0; n < 30; n++) {
       const toggle = { accepted: n % 2 === 0 };
@@ -173,38 +173,38 @@ describeEveryWiring('Changes of one’s own rule', ({ url }) => {
     }
     expect(last).to.equal(429);
     // The first answer takes nothing back; the second node may not know yet of the last one on the first.
-    expect((await revOf(at, owner, room)) - rev).to.be.within(11, 12);
+    expect((await readRev(at, owner, room)) - rev).to.be.within(11, 12);
     const back = await socketClient(at, owner);
     expect(await back.request('room:join', { room_id: room.id, since: cursor })).to.include({ recovered: true });
   });
 
   it('include leaving a pair and coming back to it', async () => {
     const at = url();
-    const [owner, other] = [somebody({ level: 100 }), somebody()];
+    const [owner, other] = [createUser({ level: 100 }), createUser()];
     const wish = { name: 'pair', type: 'user2user', with: other.user };
-    const pair = await newRoom(at, owner, wish);
+    const pair = await createRoom(at, owner, wish);
     const statuses = new Set<number>();
     for (let n = 0; n < 8; n++) {
       statuses.add((await rest(at, owner.token).delete(`/rooms/${pair.id}/members/${owner.user}`)).status);
       statuses.add((await rest(at, owner.token).post('/rooms', wish)).status);
     }
     expect(statuses).to.include(429);
-    expect(await revOf(at, other, pair)).to.be.within(10, 12);
+    expect(await readRev(at, other, pair)).to.be.within(10, 12);
   });
 });
 
 describeOneWiring('RULE_RATE', ({ startNode }) => {
   it('limits the rooms that somebody is put into, to half by the same giver, and not what is there already', async () => {
     const { url } = await startNode({ RULE_RATE: 1, RULE_BURST: 4 });
-    const [stranger, giver, second, third] = [0, 1, 2, 3].map(() => somebody({ level: 100 })) as [
-      Person,
-      Person,
-      Person,
-      Person,
+    const [stranger, giver, second, third] = [0, 1, 2, 3].map(() => createUser({ level: 100 })) as [
+      TestUser,
+      TestUser,
+      TestUser,
+      TestUser,
     ];
     const rule = { userUUID: stranger.user, permissions: 'r' };
-    const give = async (by: Person) => {
-      const room = await newRoom(url, by);
+    const give = async (by: TestUser) => {
+      const room = await createRoom(url, by);
       return (await rest(url, by.token).put(`/rooms/${room.id}/members`, rule)).status;
     };
     expect([await give(giver), await give(giver), await give(giver)]).to.deep.equal([201, 201, 429]);
@@ -213,8 +213,8 @@ describeOneWiring('RULE_RATE', ({ startNode }) => {
     expect(refused.body.meta).to.include({ reason: 'RATE_LIMITED' });
     expect(refused.body.meta.retry_after_ms).to.be.within(60_000, 120_000);
     expect([await give(second), await give(third), await give(third)]).to.deep.equal([201, 201, 429]);
-    const room = await newRoom(url, giver);
-    await putRule(url, giver, room, { userUUID: somebody().user, permissions: 'r' });
+    const room = await createRoom(url, giver);
+    await putRule(url, giver, room, { userUUID: createUser().user, permissions: 'r' });
     expect((await rest(url, stranger.token).get('/rooms')).body.content).to.have.length(4);
     const [{ room_id }] = (await rest(url, stranger.token).get('/rooms')).body.content;
     const admins = [giver, second, third].map(({ token }) => rest(url, token));
@@ -228,17 +228,17 @@ describeOneWiring('RULE_RATE', ({ startNode }) => {
 describeEveryWiring('MAX_ROOMS_PER_CREATOR', ({ startNode }) => {
   it('holds for rooms that are made at the same time, until one is deleted, and not for the pairs there are', async () => {
     const { url } = await startNode({ MAX_ROOMS_PER_CREATOR: 3 });
-    const [owner, other] = [somebody({ level: 100 }), somebody()];
+    const [owner, other] = [createUser({ level: 100 }), createUser()];
     const api = rest(url, owner.token);
     const pair = { name: 'pair', type: 'user2user', with: other.user };
-    const { id } = await newRoom(url, owner, pair);
+    const { id } = await createRoom(url, owner, pair);
     const made = await Promise.all([1, 2, 3, 4, 5].map((n) => api.post('/rooms', { name: `room ${n}` })));
     const refused = made.filter(({ status }) => status !== 200);
     expect(refused.map(({ body }) => body.meta.reason)).to.deep.equal(Array(3).fill('TOO_MANY_ROOMS'));
     expect((await api.post('/rooms', pair)).body.content.room.id).to.equal(id);
-    expect((await api.post('/rooms', { ...pair, with: somebody().user })).status).to.equal(429);
-    await newRoom(url, somebody({ level: 100 }));
+    expect((await api.post('/rooms', { ...pair, with: createUser().user })).status).to.equal(429);
+    await createRoom(url, createUser({ level: 100 }));
     await api.delete(`/rooms/${id}`);
-    await newRoom(url, owner);
+    await createRoom(url, owner);
   });
 });

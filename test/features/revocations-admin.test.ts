@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { describeEveryWiring, describeOneWiring } from '../helpers/node.ts';
-import { adminToken, somebody } from '../helpers/people.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { admin, lift, revoke } from '../helpers/revocations.ts';
+import { admin, liftRevocation, revoke } from '../helpers/revocations.ts';
+import { adminToken, createUser } from '../helpers/users.ts';
 
 describeEveryWiring('POST /admin/revocations', ({ url }) => {
   it('is 201 with the revocation, and 200 with the same one when it is repeated', async () => {
@@ -24,7 +24,7 @@ describeEveryWiring('POST /admin/revocations', ({ url }) => {
   it('makes another one where the first has been lifted', async () => {
     const target = { jti: randomUUID() };
     const first = await revoke(url(), target);
-    await lift(url(), first);
+    await liftRevocation(url(), first);
     expect((await revoke(url(), target)).id).to.be.above(first.id);
   });
 
@@ -124,7 +124,7 @@ describeOneWiring('/admin', ({ url, startNode }) => {
   const fromSite = { Origin: 'https://app.example', 'Access-Control-Request-Method': 'POST' };
 
   it('is 401 without ADMIN_TOKEN in the request, and reads no body for it', async () => {
-    const tokens = [undefined, adminToken.slice(0, -1), `${adminToken}x`, adminToken.toUpperCase(), somebody().token];
+    const tokens = [undefined, adminToken.slice(0, -1), `${adminToken}x`, adminToken.toUpperCase(), createUser().token];
     for (const token of tokens) {
       for (const [method, path] of calls) {
         const answer = await rest(url(), token).request(method, path);

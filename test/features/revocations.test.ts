@@ -1,75 +1,84 @@
 import { randomUUID } from 'node:crypto';
 import { request } from 'node:http';
 import { expect } from 'chai';
-import { chatIn, readyChat } from '../helpers/chat-client.ts';
-import { everywhere, knock } from '../helpers/doors.ts';
+import { authenticatedChat, chatInRoom } from '../helpers/chat-client.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { again, somebody } from '../helpers/people.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { knownTo, lift as liftOn, now, revoke as revokeOn } from '../helpers/revocations.ts';
-import { newRoom, ownRoom } from '../helpers/rooms.ts';
-import { refusedSocket, socketClient } from '../helpers/socket-client.ts';
+import {
+  liftRevocation as liftOn,
+  nowSeconds,
+  revoke as revokeOn,
+  waitForRevocations,
+} from '../helpers/revocations.ts';
+import { createRoom, createRoomWithOwner } from '../helpers/rooms.ts';
+import { expectConnectError, socketClient } from '../helpers/socket-client.ts';
+import { onEveryTransport, tryToken } from '../helpers/token-outcomes.ts';
+import { createUser, withClaims } from '../helpers/users.ts';
 
-const welcome = everywhere('welcome');
-const revoked = everywhere('TOKEN_REVOKED');
+const welcome = onEveryTransport('accepted');
+const revoked = onEveryTransport('TOKEN_REVOKED');
 
 describeEveryWiring('A revoked token', ({ url, urls }) => {
   /** On one node, until all know of it. */
   async function revoke(target: object) {
     const revocation = await revokeOn(url(), target);
-    await knownTo(urls());
+    await waitForRevocations(urls());
     return revocation;
   }
 
   async function lift(revocation: { id: number }) {
     await liftOn(url(), revocation);
-    await knownTo(urls());
+    await waitForRevocations(urls());
   }
 
   it('by a jti that is a number is refused, however that is written', async () => {
     for (const write of [(jti: number) => jti, String]) {
       const jti = Math.floor(Math.random() * 2 ** 50);
-      const person = somebody({ jti });
-      expect(await knock(url(), person.token)).to.deep.equal(everywhere('welcome'));
+      const person = createUser({ jti });
+      expect(await tryToken(url(), person.token)).to.deep.equal(onEveryTransport('accepted'));
       expect((await revoke({ jti: write(jti) })).jti).to.equal(String(jti));
-      expect(await knock(url(), person.token)).to.deep.equal(revoked);
+      expect(await tryToken(url(), person.token)).to.deep.equal(revoked);
     }
   });
 
   it('is one of the user that was issued before the moment; a fresh one holds', async () => {
-    const bound = now();
-    const person = somebody({ iat: bound - 1 });
-    const [fresh, stranger] = [again(person, { iat: bound }), somebody({ iat: bound - 1 })];
-    expect(await knock(url(), person.token)).to.deep.equal(welcome);
+    const bound = nowSeconds();
+    const person = createUser({ iat: bound - 1 });
+    const [fresh, stranger] = [withClaims(person, { iat: bound }), createUser({ iat: bound - 1 })];
+    expect(await tryToken(url(), person.token)).to.deep.equal(welcome);
     const { userUUID, issued_before, jti } = await revoke({ userUUID: person.user, issued_before: bound });
     expect({ userUUID, issued_before, jti }).to.deep.equal({ userUUID: person.user, issued_before: bound, jti: null });
-    expect(await knock(url(), person.token)).to.deep.equal(revoked);
-    for (const { token } of [fresh, stranger]) expect(await knock(url(), token)).to.deep.equal(welcome);
+    expect(await tryToken(url(), person.token)).to.deep.equal(revoked);
+    for (const { token } of [fresh, stranger]) expect(await tryToken(url(), token)).to.deep.equal(welcome);
   });
 
   it('counts as issued at 0 where it does not say when, in seconds, it was', async () => {
-    const person = somebody();
+    const person = createUser();
     await revoke({ userUUID: person.user, issued_before: 1 });
     for (const iat of [undefined, null, 0, -5, '1900000000', 'today', [1], 0.5]) {
-      expect(await knock(url(), again(person, { iat }).token), `iat ${iat}`).to.deep.equal(revoked);
+      expect(await tryToken(url(), withClaims(person, { iat }).token), `iat ${iat}`).to.deep.equal(revoked);
     }
-    expect(await knock(url(), again(person, { iat: 1 }).token)).to.deep.equal(welcome);
+    expect(await tryToken(url(), withClaims(person, { iat: 1 }).token)).to.deep.equal(welcome);
   });
 
   it('is the user’s in capitals, too', async () => {
-    const person = somebody();
-    await revoke({ userUUID: person.user.toUpperCase(), issued_before: now() });
-    expect(await knock(url(), again(person, { userUUID: person.user.toUpperCase() }).token)).to.deep.equal(revoked);
+    const person = createUser();
+    await revoke({ userUUID: person.user.toUpperCase(), issued_before: nowSeconds() });
+    expect(await tryToken(url(), withClaims(person, { userUUID: person.user.toUpperCase() }).token)).to.deep.equal(
+      revoked,
+    );
   });
 
   it('is the one with the jti, and no other', async () => {
     const jti = `J ${randomUUID()} é🚀`;
-    const person = somebody({ jti, iat: now() });
-    const others = [jti.toLowerCase(), `${jti} `, undefined, 7].map((other) => again(person, { jti: other }).token);
+    const person = createUser({ jti, iat: nowSeconds() });
+    const others = [jti.toLowerCase(), `${jti} `, undefined, 7].map(
+      (other) => withClaims(person, { jti: other }).token,
+    );
     expect(await revoke({ jti })).to.include({ jti, userUUID: null, issued_before: null });
-    expect(await knock(url(), person.token)).to.deep.equal(revoked);
-    for (const token of others) expect(await knock(url(), token)).to.deep.equal(welcome);
+    expect(await tryToken(url(), person.token)).to.deep.equal(revoked);
+    for (const token of others) expect(await tryToken(url(), token)).to.deep.equal(welcome);
   });
 
   const moments: [given: string, seconds: number][] = [
@@ -80,24 +89,24 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
   ];
   for (const [issued_before, seconds] of moments) {
     it(`may be named by a date: before ${issued_before}`, async () => {
-      const person = somebody({ iat: seconds - 1 });
+      const person = createUser({ iat: seconds - 1 });
       expect(await revoke({ userUUID: person.user, issued_before })).to.include({ issued_before: seconds });
-      expect(await knock(url(), person.token)).to.deep.equal(revoked);
-      expect(await knock(url(), again(person, { iat: seconds }).token)).to.deep.equal(welcome);
+      expect(await tryToken(url(), person.token)).to.deep.equal(revoked);
+      expect(await tryToken(url(), withClaims(person, { iat: seconds }).token)).to.deep.equal(welcome);
     });
   }
 
   it('ends its live connections for good: Socket.IO is told to stay away, /chat is closed with 4403', async () => {
-    const { owner: person, room } = await ownRoom(url());
+    const { owner: person, room } = await createRoomWithOwner(url());
     const options = { reconnection: true, reconnectionDelay: 1, reconnectionDelayMax: 10 };
     const sockets = [
       await socketClient(url(), person, options),
       await socketClient(url(), person, { ...options, transports: ['polling'] }),
     ];
     for (const socket of sockets) await socket.request('room:join', { room_id: room.id });
-    const chats = [await readyChat(url(), person), await chatIn(url(), person, room.id)];
+    const chats = [await authenticatedChat(url(), person), await chatInRoom(url(), person, room.id)];
     const begun = Date.now();
-    await revoke({ userUUID: person.user, issued_before: now() });
+    await revoke({ userUUID: person.user, issued_before: nowSeconds() });
     for (const socket of sockets) expect(await socket.closed).to.equal('io server disconnect');
     for (const chat of chats) expect(await chat.closed).to.equal(4403);
     expect(Date.now() - begun).to.be.below(1_000);
@@ -105,10 +114,10 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
   });
 
   it('ends its own connections by jti, not those of another token or user', async () => {
-    const person = somebody({ jti: randomUUID() });
-    const other = again(person, { jti: randomUUID() });
+    const person = createUser({ jti: randomUUID() });
+    const other = withClaims(person, { jti: randomUUID() });
     const [gone, stays] = [await socketClient(url(), person), await socketClient(url(), other)];
-    const [goneChat, staysChat] = [await readyChat(url(), person), await readyChat(url(), other)];
+    const [goneChat, staysChat] = [await authenticatedChat(url(), person), await authenticatedChat(url(), other)];
     await revoke({ jti: person.claims.jti });
     expect(await gone.closed).to.equal('io server disconnect');
     expect(await goneChat.closed).to.equal(4403);
@@ -118,18 +127,18 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
   });
 
   it('is refused by connect_error TOKEN_REVOKED', async () => {
-    const person = somebody();
-    await revoke({ userUUID: person.user, issued_before: now() });
-    expect((await refusedSocket(url(), person)).data).to.include({ code: 'TOKEN_REVOKED' });
+    const person = createUser();
+    await revoke({ userUUID: person.user, issued_before: nowSeconds() });
+    expect((await expectConnectError(url(), person)).data).to.include({ code: 'TOKEN_REVOKED' });
     expectRefusal(await rest(url(), person.token).post('/rooms', { name: 'x' }), 'TOKEN_REVOKED');
   });
 
   it('is no refresh: the one before stays', async () => {
-    const person = somebody({ iat: now(), level: 100 });
-    const room = await newRoom(url(), person);
-    const old = again(person, { iat: now() - 60 });
-    await revoke({ userUUID: person.user, issued_before: now() - 30 });
-    const [socket, chat] = [await socketClient(url(), person), await readyChat(url(), person)];
+    const person = createUser({ iat: nowSeconds(), level: 100 });
+    const room = await createRoom(url(), person);
+    const old = withClaims(person, { iat: nowSeconds() - 60 });
+    await revoke({ userUUID: person.user, issued_before: nowSeconds() - 30 });
+    const [socket, chat] = [await socketClient(url(), person), await authenticatedChat(url(), person)];
     const refusal = await socket.request('token:refresh', { token: old.token });
     expect(refusal).to.nested.include({ ok: false, 'error.code': 'TOKEN_REVOKED' });
     expect(await socket.request('room:join', { room_id: room.id })).to.include({ ok: true });
@@ -140,13 +149,13 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
   });
 
   it('that has been refreshed before takes nothing with it, unlike the fresh one', async () => {
-    const person = somebody({ iat: now() - 60, jti: randomUUID() });
-    const fresh = again(person, { iat: now(), jti: randomUUID() });
-    const [socket, chat] = [await socketClient(url(), person), await readyChat(url(), person)];
+    const person = createUser({ iat: nowSeconds() - 60, jti: randomUUID() });
+    const fresh = withClaims(person, { iat: nowSeconds(), jti: randomUUID() });
+    const [socket, chat] = [await socketClient(url(), person), await authenticatedChat(url(), person)];
     expect(await socket.request('token:refresh', { token: fresh.token })).to.include({ ok: true });
     chat.send({ type: 'token', content: fresh.token });
     expect(await chat.next()).to.include({ data: 'READY' });
-    await revoke({ userUUID: person.user, issued_before: now() - 30 });
+    await revoke({ userUUID: person.user, issued_before: nowSeconds() - 30 });
     await revoke({ jti: person.claims.jti });
     expect(await socket.request('room:leave', { room_id: 1 })).to.include({ ok: true });
     chat.send({ type: 'fence' });
@@ -157,21 +166,21 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
   });
 
   it('holds again when the revocation is lifted, unless another one still stands', async () => {
-    const person = somebody({ iat: 1_000 });
+    const person = createUser({ iat: 1_000 });
     const [low, high] = [
       await revoke({ userUUID: person.user, issued_before: 500 }),
       await revoke({ userUUID: person.user, issued_before: 2_000 }),
     ];
-    expect(await knock(url(), person.token)).to.deep.equal(revoked);
+    expect(await tryToken(url(), person.token)).to.deep.equal(revoked);
     await lift(high);
-    expect(await knock(url(), person.token)).to.deep.equal(welcome);
-    expect(await knock(url(), again(person, { iat: 499 }).token)).to.deep.equal(revoked);
+    expect(await tryToken(url(), person.token)).to.deep.equal(welcome);
+    expect(await tryToken(url(), withClaims(person, { iat: 499 }).token)).to.deep.equal(revoked);
     await lift(low);
-    expect(await knock(url(), again(person, { iat: 499 }).token)).to.deep.equal(welcome);
+    expect(await tryToken(url(), withClaims(person, { iat: 499 }).token)).to.deep.equal(welcome);
   });
 
   it('does not get a request through whose body comes after the revocation', async () => {
-    const person = somebody({ level: 100 });
+    const person = createUser({ level: 100 });
     const body = JSON.stringify({ name: 'too late' });
     const headers = { Authorization: `Bearer ${person.token}`, 'Content-Type': 'application/json' };
     const node = url();
@@ -186,7 +195,7 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
     await new Promise((resolve) => call.on('continue', resolve));
     // Answered after it on the same node: by then the first has been let in.
     expect((await rest(node, person.token).get('/rooms')).status).to.equal(200);
-    await revoke({ userUUID: person.user, issued_before: now() });
+    await revoke({ userUUID: person.user, issued_before: nowSeconds() });
     call.end(body);
     expect(await status).to.equal(401);
   });

@@ -1,19 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { type ChatClient, chatIn } from '../helpers/chat-client.ts';
+import { type ChatClient, chatInRoom } from '../helpers/chat-client.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { again, type Person, somebody } from '../helpers/people.ts';
 import { type RestClient, rest } from '../helpers/rest-client.ts';
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
+import { createUser, type TestUser, withClaims } from '../helpers/users.ts';
 
 interface Case {
   code: string;
   /** The rule that lets the member in. */
-  rule: (member: Person) => object;
-  change: (api: RestClient, room: string, member: Person) => Promise<unknown>;
+  rule: (member: TestUser) => object;
+  change: (api: RestClient, room: string, member: TestUser) => Promise<unknown>;
 }
 
-const ownRule = ({ user }: Person) => ({ userUUID: user, permissions: 'rw' });
+const ownRule = ({ user }: TestUser) => ({ userUUID: user, permissions: 'rw' });
 const rules: Record<string, Case> = {
   'is banned': {
     code: 'BANNED',
@@ -45,16 +45,16 @@ const rules: Record<string, Case> = {
 
 describeEveryWiring('rights of live members', ({ url }) => {
   async function makeRoom() {
-    const owner = somebody({ level: 1_000 });
+    const owner = createUser({ level: 1_000 });
     const api = rest(url(), owner.token);
     const room_id: number = (await api.post('/rooms', { name: 'rights', level_admin: 500 })).body.content.room.id;
     return { owner, api, room_id, room: `/rooms/${room_id}` };
   }
 
-  async function inside(person: Person, room_id: number) {
+  async function inside(person: TestUser, room_id: number) {
     const socket = await socketClient(url(), person);
     expect(await socket.request('room:join', { room_id })).to.include({ ok: true });
-    return { socket, chat: await chatIn(url(), person, room_id) };
+    return { socket, chat: await chatInRoom(url(), person, room_id) };
   }
 
   async function expectOut(
@@ -69,7 +69,7 @@ describeEveryWiring('rights of live members', ({ url }) => {
   /** Nothing of the room has come before these answers, so nothing will. */
   async function expectSilence({ socket, chat }: { socket: SocketClient; chat: ChatClient }) {
     await socket.request('room:leave', { room_id: 999_999_999 });
-    expect(socket.waiting.filter(({ name }) => name === 'message:new')).to.deep.equal([]);
+    expect(socket.unread.filter(({ name }) => name === 'message:new')).to.deep.equal([]);
     chat.send({ type: 'message', content: 'from outside' });
     expect(await chat.next()).to.include({ type: 'query', data: 'SELECTROOM?' });
   }
@@ -77,7 +77,7 @@ describeEveryWiring('rights of live members', ({ url }) => {
   for (const [title, { code, rule, change }] of Object.entries(rules)) {
     it(`take out a member who ${title}: ${code}; the others stay`, async () => {
       const { owner, api, room_id, room } = await makeRoom();
-      const member = somebody({ level: 50 });
+      const member = createUser({ level: 50 });
       await api.put(`${room}/members`, rule(member));
       const [out, stays] = [await inside(member, room_id), await inside(owner, room_id)];
       await change(api, room, member);
@@ -91,7 +91,7 @@ describeEveryWiring('rights of live members', ({ url }) => {
 
   it('take out who declines: DECLINED', async () => {
     const { api, room_id, room } = await makeRoom();
-    const member = somebody();
+    const member = createUser();
     await api.put(`${room}/members`, ownRule(member));
     const out = await inside(member, room_id);
     await rest(url(), member.token).put(`${room}/invitation`, { accepted: false });
@@ -101,7 +101,7 @@ describeEveryWiring('rights of live members', ({ url }) => {
 
   it('take out an owner administrator below the raised level_admin: LEVEL_TOO_LOW', async () => {
     const { owner, api, room_id, room } = await makeRoom();
-    const colleague = somebody({ entity: owner.entity, level: 500 });
+    const colleague = createUser({ entity: owner.entity, level: 500 });
     await api.put(`${room}/members`, { entityUUID: owner.entity, level: 900 });
     const [out, stays] = [await inside(colleague, room_id), await inside(owner, room_id)];
     await api.patch(room, { level_admin: 501 });
@@ -113,7 +113,7 @@ describeEveryWiring('rights of live members', ({ url }) => {
 
   it('take out everybody when the room is deleted: ROOM_DELETED', async () => {
     const { owner, api, room_id, room } = await makeRoom();
-    const member = somebody();
+    const member = createUser();
     await api.put(`${room}/members`, ownRule(member));
     const everybody = [await inside(member, room_id), await inside(owner, room_id)];
     expect((await api.delete(room)).status).to.be.within(200, 204);
@@ -127,7 +127,7 @@ describeEveryWiring('rights of live members', ({ url }) => {
 
   it('take out of one room only', async () => {
     const [one, other] = [await makeRoom(), await makeRoom()];
-    const member = somebody();
+    const member = createUser();
     for (const { api, room } of [one, other]) await api.put(`${room}/members`, ownRule(member));
     const { socket } = await inside(member, one.room_id);
     await socket.request('room:join', { room_id: other.room_id });
@@ -139,7 +139,7 @@ describeEveryWiring('rights of live members', ({ url }) => {
 
   it('let a member in again who has got his rights back', async () => {
     const { api, room_id, room } = await makeRoom();
-    const member = somebody();
+    const member = createUser();
     await api.put(`${room}/members`, ownRule(member));
     const { socket, chat } = await inside(member, room_id);
     await api.put(`${room}/members`, { userUUID: member.user, permissions: 'b' });
@@ -152,7 +152,7 @@ describeEveryWiring('rights of live members', ({ url }) => {
 
   it('leave who loses the letter w in the room, reading and unable to send', async () => {
     const { owner, api, room_id, room } = await makeRoom();
-    const member = somebody();
+    const member = createUser();
     await api.put(`${room}/members`, ownRule(member));
     const [{ socket, chat }, others] = [await inside(member, room_id), await inside(owner, room_id)];
     await api.put(`${room}/members`, { userUUID: member.user, permissions: 'r' });
@@ -167,26 +167,26 @@ describeEveryWiring('rights of live members', ({ url }) => {
 
   it('are judged anew by a second token on /chat: READY, and out where the level is too low', async () => {
     const { api, room_id, room } = await makeRoom();
-    const member = somebody({ level: 50 });
+    const member = createUser({ level: 50 });
     await api.put(`${room}/members`, { entityUUID: member.entity, permissions: 'rw', level: 50 });
-    const chat = await chatIn(url(), member, room_id);
+    const chat = await chatInRoom(url(), member, room_id);
     for (const level of [51, 50]) {
-      chat.send({ type: 'token', content: again(member, { levelOnEntity: level }).token });
+      chat.send({ type: 'token', content: withClaims(member, { levelOnEntity: level }).token });
       expect(await chat.next()).to.include({ data: 'READY' });
       chat.send({ type: 'message', content: String(level) });
       expect(await chat.next()).to.nested.include({ 'data.content': String(level) });
     }
-    chat.send({ type: 'token', content: again(member, { levelOnEntity: 49, entityUUID: member.entity }).token });
+    chat.send({ type: 'token', content: withClaims(member, { levelOnEntity: 49, entityUUID: member.entity }).token });
     expect(await chat.next()).to.include({ data: 'READY' });
     expect(await chat.next()).to.include({ data: 'NOTAUTHORIZED', reason: 'LEVEL_TOO_LOW' });
   });
 
   it('are judged anew by a token of another organisation', async () => {
     const { api, room_id, room } = await makeRoom();
-    const member = somebody({ level: 50 });
+    const member = createUser({ level: 50 });
     await api.put(`${room}/members`, { entityUUID: member.entity, permissions: 'rw', level: 50 });
     const { socket } = await inside(member, room_id);
-    const moved = again(member, { entityUUID: randomUUID() });
+    const moved = withClaims(member, { entityUUID: randomUUID() });
     expect(await socket.request('token:refresh', moved)).to.include({ ok: true });
     expect(await socket.next('room:removed')).to.include({ room_id });
   });

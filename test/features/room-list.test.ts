@@ -1,28 +1,29 @@
 import { expect } from 'chai';
 import { RoomListItem } from '../../src/core/room.ts';
-import type { Loose } from '../helpers/loose.ts';
+import type { Json } from '../helpers/json.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { type Person, somebody } from '../helpers/people.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { member, newRoom, ownRoom, putRule, say } from '../helpers/rooms.ts';
+import { createMember, createRoom, createRoomWithOwner, putRule, sendMessages } from '../helpers/rooms.ts';
+import { createUser, type TestUser } from '../helpers/users.ts';
 
 describeEveryWiring('GET /rooms', ({ url }) => {
-  const list = ({ token }: Person, query = '') => rest(url(), token).get(`/rooms${query}`);
-  const items = async (person: Person, query = ''): Promise<Loose[]> => (await list(person, query)).body.content;
-  const ids = async (person: Person, query = ''): Promise<number[]> => (await items(person, query)).map(({ id }) => id);
-  const answer = (person: Person, room: { id: number }, body: object) =>
+  const list = ({ token }: TestUser, query = '') => rest(url(), token).get(`/rooms${query}`);
+  const items = async (person: TestUser, query = ''): Promise<Json[]> => (await list(person, query)).body.content;
+  const ids = async (person: TestUser, query = ''): Promise<number[]> =>
+    (await items(person, query)).map(({ id }) => id);
+  const answer = (person: TestUser, room: { id: number }, body: object) =>
     rest(url(), person.token).put(`/rooms/${room.id}/invitation`, body);
 
   it('is 200 and an empty array for one who is in no room', async () => {
-    const { status, body } = await list(somebody());
+    const { status, body } = await list(createUser());
     expect(status).to.equal(200);
     expect(body).to.deep.equal({ meta: { code: 200, message: 'OK' }, content: [] });
   });
 
   it("has one item per room: the rule's fields and the room's, dates of the room", async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = await member(url(), owner, room, 'r');
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room, 'r');
     const [item] = await items(guest);
     expect(RoomListItem.strict().parse(item)).to.deep.equal(item);
     expect(item).to.include({
@@ -36,8 +37,8 @@ describeEveryWiring('GET /rooms', ({ url }) => {
   });
 
   it('has one item for a room that several rules lead to: the own rule before the organisation’s', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = somebody();
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = createUser();
     await putRule(url(), owner, room, { entityUUID: guest.entity, permissions: 'r' });
     expect(await items(guest)).to.have.length(1);
     expect((await items(guest))[0]).to.include({ entity_UUID: guest.entity, kind: 'entity', permissions: 'r' });
@@ -47,11 +48,11 @@ describeEveryWiring('GET /rooms', ({ url }) => {
   });
 
   it('has the rooms one administers as owner, with the permissions rwa', async () => {
-    const { owner, room } = await ownRoom(url(), { level_admin: 200 });
-    const [director, manager, clerk] = [200, 100, 99].map((level) => somebody({ entity: owner.entity, level })) as [
-      Person,
-      Person,
-      Person,
+    const { owner, room } = await createRoomWithOwner(url(), { level_admin: 200 });
+    const [director, manager, clerk] = [200, 100, 99].map((level) => createUser({ entity: owner.entity, level })) as [
+      TestUser,
+      TestUser,
+      TestUser,
     ];
     expect(await items(director)).to.have.length(1);
     expect((await items(director))[0]).to.include({ room_id: room.id, permissions: 'rwa' });
@@ -60,42 +61,42 @@ describeEveryWiring('GET /rooms', ({ url }) => {
   });
 
   it('has an owner administrator’s room also where no rule names him', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     await rest(url(), owner.token).delete(`/rooms/${room.id}/members/${owner.entity}`);
-    const director = somebody({ entity: owner.entity, level: 100 });
+    const director = createUser({ entity: owner.entity, level: 100 });
     expect((await items(director))[0]).to.include({ id: room.id, room_id: room.id, permissions: 'rwa' });
   });
 
   it('has rooms of the organisation only from the level of its rule', async () => {
-    const { owner, room } = await ownRoom(url());
-    const { entity } = somebody();
+    const { owner, room } = await createRoomWithOwner(url());
+    const { entity } = createUser();
     await putRule(url(), owner, room, { entityUUID: entity, permissions: 'rw', level: 50 });
-    expect(await ids(somebody({ entity, level: 49 }))).to.deep.equal([]);
-    expect(await ids(somebody({ entity, level: 50 }))).to.deep.equal([room.id]);
+    expect(await ids(createUser({ entity, level: 49 }))).to.deep.equal([]);
+    expect(await ids(createUser({ entity, level: 50 }))).to.deep.equal([room.id]);
   });
 
   it('never has a user2user room of colleagues', async () => {
-    const owner = somebody({ level: 100 });
-    const other = somebody({ entity: owner.entity });
-    const room = await newRoom(url(), owner, { type: 'user2user', with: other.user });
-    expect(await ids(somebody({ entity: owner.entity, level: 1_000_000 }))).to.deep.equal([]);
+    const owner = createUser({ level: 100 });
+    const other = createUser({ entity: owner.entity });
+    const room = await createRoom(url(), owner, { type: 'user2user', with: other.user });
+    expect(await ids(createUser({ entity: owner.entity, level: 1_000_000 }))).to.deep.equal([]);
     for (const one of [owner, other]) expect(await ids(one)).to.deep.equal([room.id]);
   });
 
   it('has the newest activity first', async () => {
-    const owner = somebody({ level: 100 });
-    const [a, b, c] = [await newRoom(url(), owner), await newRoom(url(), owner), await newRoom(url(), owner)];
+    const owner = createUser({ level: 100 });
+    const [a, b, c] = [await createRoom(url(), owner), await createRoom(url(), owner), await createRoom(url(), owner)];
     expect(await ids(owner)).to.deep.equal([c.id, b.id, a.id]);
-    await say(url(), owner, a, 'something new');
+    await sendMessages(url(), owner, a, 'something new');
     expect(await ids(owner)).to.deep.equal([a.id, c.id, b.id]);
     expect((await items(owner))[0]).to.include({ last_seq: 1 });
   });
 
   it('has declined rooms only with accepted=false, and banned ones never', async () => {
-    const owner = somebody({ level: 100 });
-    const guest = somebody();
+    const owner = createUser({ level: 100 });
+    const guest = createUser();
     const invite = async (permissions: string) => {
-      const room = await newRoom(url(), owner);
+      const room = await createRoom(url(), owner);
       await putRule(url(), owner, room, { userUUID: guest.user, permissions });
       return room;
     };
@@ -116,8 +117,8 @@ describeEveryWiring('GET /rooms', ({ url }) => {
   });
 
   it('shows an unanswered rule as accepted: false', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = await member(url(), owner, room);
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room);
     expect(await ids(guest)).to.deep.equal([room.id]);
     expect(await ids(guest, '?accepted=false')).to.deep.equal([room.id]);
     expect(await ids(guest, '?accepted=true')).to.deep.equal([]);
@@ -125,9 +126,9 @@ describeEveryWiring('GET /rooms', ({ url }) => {
   });
 
   it('has a room no more after leaving, removal or deletion', async () => {
-    const owner = somebody({ level: 100 });
-    const rooms = [await newRoom(url(), owner), await newRoom(url(), owner), await newRoom(url(), owner)];
-    const guest = somebody();
+    const owner = createUser({ level: 100 });
+    const rooms = [await createRoom(url(), owner), await createRoom(url(), owner), await createRoom(url(), owner)];
+    const guest = createUser();
     for (const room of rooms) await putRule(url(), owner, room, { userUUID: guest.user, permissions: 'r' });
     expect(await ids(guest)).to.have.length(3);
     await rest(url(), guest.token).delete(`/rooms/${rooms[0].id}/members/${guest.user}`);
@@ -137,9 +138,9 @@ describeEveryWiring('GET /rooms', ({ url }) => {
   });
 
   it('is paged by limit and offset', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const made: number[] = [];
-    for (let n = 0; n < 5; n++) made.unshift((await newRoom(url(), owner)).id);
+    for (let n = 0; n < 5; n++) made.unshift((await createRoom(url(), owner)).id);
     expect(await ids(owner, '?limit=2')).to.deep.equal(made.slice(0, 2));
     expect(await ids(owner, '?limit=2&offset=2')).to.deep.equal(made.slice(2, 4));
     expect(await ids(owner, '?limit=1000&offset=4')).to.deep.equal(made.slice(4));
@@ -156,7 +157,7 @@ describeEveryWiring('GET /rooms', ({ url }) => {
     'accepted=maybe',
   ]) {
     it(`refuses ${query} with 400 (the original answered 500)`, async () => {
-      expectRefusal(await list(somebody(), `?${query}`), 'BAD_REQUEST', query.split('=')[0]);
+      expectRefusal(await list(createUser(), `?${query}`), 'BAD_REQUEST', query.split('=')[0]);
     });
   }
 });

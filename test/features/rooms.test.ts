@@ -1,14 +1,14 @@
 import { expect } from 'chai';
 import { Room } from '../../src/core/room.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { member, newRoom, ownRoom, putRule, say } from '../helpers/rooms.ts';
+import { createMember, createRoom, createRoomWithOwner, putRule, sendMessages } from '../helpers/rooms.ts';
+import { createUser } from '../helpers/users.ts';
 
 describeEveryWiring('POST /rooms', ({ url }) => {
   it('answers 200 with the room, its id a number', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const made = await rest(url(), owner.token).post('/rooms', { name: 'Los Andes', level_admin: 9999, type: 'group' });
     expect(made.status).to.equal(200);
     expect(made.body.meta).to.deep.equal({ code: 200, message: 'OK' });
@@ -19,26 +19,31 @@ describeEveryWiring('POST /rooms', ({ url }) => {
   });
 
   it('makes a group with level_admin 100 where only the name is given', async () => {
-    const { room } = await ownRoom(url());
+    const { room } = await createRoomWithOwner(url());
     expect(room).to.include({ type: 'group', level_admin: 100 });
   });
 
   it('ignores unknown keys', async () => {
-    const { room } = await ownRoom(url(), { id: 1, user_owner: somebody().user, last_seq: 7, colour: 'red' });
+    const { room } = await createRoomWithOwner(url(), {
+      id: 1,
+      user_owner: createUser().user,
+      last_seq: 7,
+      colour: 'red',
+    });
     expect(room).to.include({ last_seq: 0 }).and.not.have.property('colour');
     expect(room.id).to.not.equal(1);
   });
 
   for (const level_admin of ['100', '9999', 0, 2_147_483_647]) {
     it(`takes level_admin ${JSON.stringify(level_admin)}`, async () => {
-      const { room } = await ownRoom(url(), { level_admin });
+      const { room } = await createRoomWithOwner(url(), { level_admin });
       expect(room.level_admin).to.equal(Number(level_admin));
     });
   }
 
   for (const name of ['a', 'a name of more than thirty-two characters', 'x'.repeat(255), '¿qué? 🙂 "<b>\'', ' ']) {
     it(`keeps the name ${name.slice(0, 45)} (${name.length})`, async () => {
-      const { owner, room } = await ownRoom(url(), { name });
+      const { owner, room } = await createRoomWithOwner(url(), { name });
       expect((await rest(url(), owner.token).get(`/rooms/${room.id}`)).body.content.room.name).to.equal(name);
     });
   }
@@ -63,26 +68,26 @@ describeEveryWiring('POST /rooms', ({ url }) => {
   };
   for (const [title, [body, field]] of Object.entries(wrong)) {
     it(`refuses ${title} with 400 and says which field`, async () => {
-      const made = await rest(url(), somebody({ level: 100 }).token).post('/rooms', body);
+      const made = await rest(url(), createUser({ level: 100 }).token).post('/rooms', body);
       expectRefusal(made, 'BAD_REQUEST', field);
     });
   }
 
   it('needs levelOnEntity 100, as a number or as digits', async () => {
     const create = (level: unknown) =>
-      rest(url(), somebody({ levelOnEntity: level }).token).post('/rooms', { name: 'mine' });
+      rest(url(), createUser({ levelOnEntity: level }).token).post('/rooms', { name: 'mine' });
     for (const level of [99, '99', 0, -100, undefined]) expectRefusal(await create(level), 'FORBIDDEN');
     for (const level of [100, '100', 101]) expect(await create(level)).to.include({ status: 200 });
   });
 
   it('is open to any level with the scope rooms:create', async () => {
-    const create = (scope: unknown) => rest(url(), somebody({ scope }).token).post('/rooms', { name: 'mine' });
+    const create = (scope: unknown) => rest(url(), createUser({ scope }).token).post('/rooms', { name: 'mine' });
     for (const scope of ['rooms:create', 'a rooms:create b']) expect(await create(scope)).to.include({ status: 200 });
     for (const scope of ['rooms:created', 'rooms', '', 42]) expectRefusal(await create(scope), 'FORBIDDEN');
   });
 
   it('starts a group with the creator rwa and his organisation rw at level 100', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const { body } = await rest(url(), owner.token).get(`/rooms/${room.id}/members`);
     const rules = body.content.map(({ entity_UUID, kind, permissions, level }: never) => ({
       ...{ entity_UUID, kind, permissions, level },
@@ -94,9 +99,9 @@ describeEveryWiring('POST /rooms', ({ url }) => {
   });
 
   it('starts with one rule where user and organisation are one UUID (the original left half a room)', async () => {
-    const { user } = somebody();
-    const owner = somebody({ user, entity: user, level: 100 });
-    const room = await newRoom(url(), owner);
+    const { user } = createUser();
+    const owner = createUser({ user, entity: user, level: 100 });
+    const room = await createRoom(url(), owner);
     const { body } = await rest(url(), owner.token).get(`/rooms/${room.id}/members`);
     expect(body.content).to.have.length(1);
     expect(body.content[0]).to.include({ entity_UUID: user, permissions: 'rwa' });
@@ -104,17 +109,17 @@ describeEveryWiring('POST /rooms', ({ url }) => {
   });
 
   it('makes a private group with open_to_entity false: nobody of the organisation gets in', async () => {
-    const owner = somebody({ level: 100 });
-    const room = await newRoom(url(), owner, { open_to_entity: false });
+    const owner = createUser({ level: 100 });
+    const room = await createRoom(url(), owner, { open_to_entity: false });
     expect(room.entity_owner).to.equal(null);
     expect((await rest(url(), owner.token).get(`/rooms/${room.id}/members`)).body.content).to.have.length(1);
-    const director = somebody({ entity: owner.entity, level: 1_000_000 });
+    const director = createUser({ entity: owner.entity, level: 1_000_000 });
     expectRefusal(await rest(url(), director.token).get(`/rooms/${room.id}`), 'NOT_FOUND');
   });
 
   it('makes a room of nobody else where the token names no organisation', async () => {
-    const owner = somebody({ level: 100, entityUUID: undefined });
-    const room = await newRoom(url(), owner);
+    const owner = createUser({ level: 100, entityUUID: undefined });
+    const room = await createRoom(url(), owner);
     expect(room.entity_owner).to.equal(null);
     expect((await rest(url(), owner.token).get(`/rooms/${room.id}/members`)).body.content).to.have.length(1);
   });
@@ -122,8 +127,8 @@ describeEveryWiring('POST /rooms', ({ url }) => {
 
 describeEveryWiring('GET /rooms/:id', ({ url }) => {
   it("answers the room and the caller's rights", async () => {
-    const { owner, room } = await ownRoom(url());
-    const reader = await member(url(), owner, room, 'r');
+    const { owner, room } = await createRoomWithOwner(url());
+    const reader = await createMember(url(), owner, room, 'r');
     const read = await rest(url(), reader.token).get(`/rooms/${room.id}`);
     expect(read.status).to.equal(200);
     expect(read.body.content).to.deep.equal({ room, rights: 'r' });
@@ -131,15 +136,15 @@ describeEveryWiring('GET /rooms/:id', ({ url }) => {
   });
 
   it('names the room by its number or its uuid in any case', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     for (const name of [room.id, room.uuid, room.uuid.toUpperCase()]) {
       expect((await rest(url(), owner.token).get(`/rooms/${name}`)).body.content.room).to.deep.equal(room);
     }
   });
 
   it('is 404 where no rule or ownership of the caller leads to', async () => {
-    const { room } = await ownRoom(url());
-    const stranger = rest(url(), somebody({ level: 1_000_000 }).token);
+    const { room } = await createRoomWithOwner(url());
+    const stranger = rest(url(), createUser({ level: 1_000_000 }).token);
     for (const path of ['', '/members', '/messages']) {
       expectRefusal(await stranger.get(`/rooms/${room.id}${path}`), 'NOT_FOUND');
     }
@@ -147,13 +152,13 @@ describeEveryWiring('GET /rooms/:id', ({ url }) => {
     expectRefusal(await stranger.delete(`/rooms/${room.id}`), 'NOT_FOUND');
     expectRefusal(await stranger.post(`/rooms/${room.id}/messages`, { content: 'hello' }), 'NOT_FOUND');
     expectRefusal(await stranger.put(`/rooms/${room.id}/invitation`, { accepted: true }), 'NOT_FOUND');
-    const rule = { userUUID: somebody().user, permissions: 'r' };
+    const rule = { userUUID: createUser().user, permissions: 'r' };
     expectRefusal(await stranger.put(`/rooms/${room.id}/members`, rule), 'NOT_FOUND');
   });
 
   it('is the same 404 for a room that is not there', async () => {
-    const { room } = await ownRoom(url());
-    const stranger = rest(url(), somebody().token);
+    const { room } = await createRoomWithOwner(url());
+    const stranger = rest(url(), createUser().token);
     const [hidden, missing] = [await stranger.get(`/rooms/${room.id}`), await stranger.get('/rooms/9007199254740991')];
     expect(missing.body).to.deep.equal(hidden.body);
   });
@@ -171,21 +176,21 @@ describeEveryWiring('GET /rooms/:id', ({ url }) => {
     '[1,2]',
   ]) {
     it(`refuses the id ${id} as the caller's mistake (the original answered 500)`, async () => {
-      const { status, body } = await rest(url(), somebody().token).get(`/rooms/${id}`);
+      const { status, body } = await rest(url(), createUser().token).get(`/rooms/${id}`);
       expect(status).to.be.oneOf([400, 404]);
       expect(body.meta.code).to.equal(status);
     });
   }
 
   it('takes no number with a leading zero for the room (the original selected it)', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     expect((await rest(url(), owner.token).get(`/rooms/0${room.id}`)).status).to.be.oneOf([400, 404]);
   });
 });
 
 describeEveryWiring('PATCH /rooms/:id', ({ url }) => {
   it('changes name and level_admin, each alone too', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const patch = (body: object) => rest(url(), owner.token).patch(`/rooms/${room.id}`, body);
     expect((await patch({ name: 'another' })).status).to.equal(200);
     expect((await patch({ level_admin: '90' })).status).to.equal(200);
@@ -194,24 +199,30 @@ describeEveryWiring('PATCH /rooms/:id', ({ url }) => {
   });
 
   it('changes neither type nor owners', async () => {
-    const { owner, room } = await ownRoom(url());
-    const wish = { name: 'new', type: 'user2user', user_owner: somebody().user, entity_owner: somebody().user, id: 1 };
+    const { owner, room } = await createRoomWithOwner(url());
+    const wish = {
+      name: 'new',
+      type: 'user2user',
+      user_owner: createUser().user,
+      entity_owner: createUser().user,
+      id: 1,
+    };
     await rest(url(), owner.token).patch(`/rooms/${room.id}`, wish);
     const { body } = await rest(url(), owner.token).get(`/rooms/${room.id}`);
     expect(body.content.room).to.deep.include({ ...room, name: 'new', updatedAt: body.content.room.updatedAt });
   });
 
   it('is for administrators: the letter a, or the level in the owning organisation', async () => {
-    const { owner, room } = await ownRoom(url(), { level_admin: 200 });
+    const { owner, room } = await createRoomWithOwner(url(), { level_admin: 200 });
     const patch = (token: string) => rest(url(), token).patch(`/rooms/${room.id}`, { name: 'changed' });
-    expectRefusal(await patch((await member(url(), owner, room, 'rw')).token), 'FORBIDDEN');
-    expectRefusal(await patch(somebody({ entity: owner.entity, level: 199 }).token), 'FORBIDDEN');
-    expect((await patch((await member(url(), owner, room, 'a')).token)).status).to.equal(200);
-    expect((await patch(somebody({ entity: owner.entity, level: 200 }).token)).status).to.equal(200);
+    expectRefusal(await patch((await createMember(url(), owner, room, 'rw')).token), 'FORBIDDEN');
+    expectRefusal(await patch(createUser({ entity: owner.entity, level: 199 }).token), 'FORBIDDEN');
+    expect((await patch((await createMember(url(), owner, room, 'a')).token)).status).to.equal(200);
+    expect((await patch(createUser({ entity: owner.entity, level: 200 }).token)).status).to.equal(200);
   });
 
   it('refuses wrong values with 400', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const patch = (body: object) => rest(url(), owner.token).patch(`/rooms/${room.id}`, body);
     expectRefusal(await patch({ name: '' }), 'BAD_REQUEST', 'name');
     expectRefusal(await patch({ level_admin: -1 }), 'BAD_REQUEST', 'level_admin');
@@ -219,10 +230,10 @@ describeEveryWiring('PATCH /rooms/:id', ({ url }) => {
   });
 
   it('with a higher level_admin takes the administration from lower levels at once', async () => {
-    const { owner, room } = await ownRoom(url());
-    const manager = somebody({ entity: owner.entity, level: 150 });
+    const { owner, room } = await createRoomWithOwner(url());
+    const manager = createUser({ entity: owner.entity, level: 150 });
     const patch = (body: object) => rest(url(), manager.token).patch(`/rooms/${room.id}`, body);
-    const colleague = somebody({ entity: owner.entity, level: 149 });
+    const colleague = createUser({ entity: owner.entity, level: 149 });
     const rename = () => rest(url(), colleague.token).patch(`/rooms/${room.id}`, { name: 'mine' });
     expect((await rename()).status).to.equal(200);
     expectRefusal(await patch({ level_admin: 151 }), 'FORBIDDEN');
@@ -233,8 +244,8 @@ describeEveryWiring('PATCH /rooms/:id', ({ url }) => {
 
 describeEveryWiring('DELETE /rooms/:id', ({ url }) => {
   it('removes the room, its rules and its messages', async () => {
-    const { owner, room } = await ownRoom(url());
-    await say(url(), owner, room, 'the last word');
+    const { owner, room } = await createRoomWithOwner(url());
+    await sendMessages(url(), owner, room, 'the last word');
     const removed = await rest(url(), owner.token).delete(`/rooms/${room.id}`);
     expect(removed.status).to.equal(200);
     expect(removed.body.content).to.equal(null);
@@ -246,15 +257,18 @@ describeEveryWiring('DELETE /rooms/:id', ({ url }) => {
   });
 
   it('is for administrators', async () => {
-    const { owner, room } = await ownRoom(url());
-    expectRefusal(await rest(url(), (await member(url(), owner, room)).token).delete(`/rooms/${room.id}`), 'FORBIDDEN');
-    const director = somebody({ entity: owner.entity, level: 100 });
+    const { owner, room } = await createRoomWithOwner(url());
+    expectRefusal(
+      await rest(url(), (await createMember(url(), owner, room)).token).delete(`/rooms/${room.id}`),
+      'FORBIDDEN',
+    );
+    const director = createUser({ entity: owner.entity, level: 100 });
     expect((await rest(url(), director.token).delete(`/rooms/${room.id}`)).status).to.equal(200);
   });
 
   it('lets owner administrators do it even when a rule bans them: they stand above the rules', async () => {
-    const { owner, room } = await ownRoom(url());
-    const director = somebody({ entity: owner.entity, level: 100 });
+    const { owner, room } = await createRoomWithOwner(url());
+    const director = createUser({ entity: owner.entity, level: 100 });
     await putRule(url(), owner, room, { userUUID: director.user, permissions: 'b' });
     expect((await rest(url(), director.token).get(`/rooms/${room.id}`)).body.content.rights).to.equal('rwa');
     expect((await rest(url(), director.token).delete(`/rooms/${room.id}`)).status).to.equal(200);

@@ -2,14 +2,14 @@ import { expect } from 'chai';
 import { parseBusMessage, UnknownChangeKindError } from '../../src/core/log/change.ts';
 import { createRoomLog } from '../../src/core/log/room-log.ts';
 import { openPglite } from '../../src/database/open-store.ts';
-import { chatIn } from '../helpers/chat-client.ts';
+import { chatInRoom } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { databaseSession } from '../helpers/database-session.ts';
 import { postgres, startNode } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { socketClient } from '../helpers/socket-client.ts';
+import { createUser } from '../helpers/users.ts';
 
 /** As a node of a newer version would write it: the next `rev`, under the room's lock. */
 const appendEdit = `with room as (update rooms set last_rev = last_rev + 1, last_change_at = now() where id = $1 returning last_rev)
@@ -21,8 +21,8 @@ describe('A change of a kind that this version does not know', () => {
   async function roomOnPostgres() {
     const DATABASE_URL = await freshDatabase();
     const node = await startNode(postgres, { DATABASE_URL, SWEEP_SECONDS: 1 });
-    const owner = somebody({ level: 100 });
-    const reader = somebody();
+    const owner = createUser({ level: 100 });
+    const reader = createUser();
     const api = rest(node.url, owner.token);
     const room_id: number = (await api.post('/rooms', { name: 'newer' })).body.content.room.id;
     await api.put(`/rooms/${room_id}/members`, { userUUID: reader.user, permissions: 'rw' });
@@ -34,7 +34,7 @@ describe('A change of a kind that this version does not know', () => {
     const { node, api, room_id, reader, writeEdit } = await roomOnPostgres();
     const before = await socketClient(node.url, reader);
     const { cursor } = await before.request('room:join', { room_id });
-    const chat = await chatIn(node.url, reader, room_id);
+    const chat = await chatInRoom(node.url, reader, room_id);
     await writeEdit();
     await before.closed;
     await chat.closed;

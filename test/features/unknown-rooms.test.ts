@@ -1,18 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import type { RequestName } from '../../src/protocol/socket-events.ts';
-import { readyChat } from '../helpers/chat-client.ts';
-import type { Loose } from '../helpers/loose.ts';
+import { authenticatedChat } from '../helpers/chat-client.ts';
+import type { Json } from '../helpers/json.ts';
 import { describeOneWiring } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { newRoom, ownRoom, putRule } from '../helpers/rooms.ts';
+import { createRoom, createRoomWithOwner, putRule } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
+import { createUser } from '../helpers/users.ts';
 
 describeOneWiring('A room that nothing leads to is answered like a room that does not exist', ({ url, startNode }) => {
   /** The room's names, each beside one of no room. */
   async function names(): Promise<[there: number | string, missing: number | string][]> {
-    const { owner, room } = await ownRoom(url(), { open_to_entity: false });
+    const { owner, room } = await createRoomWithOwner(url(), { open_to_entity: false });
     await putRule(url(), owner, room, { userUUID: randomUUID(), permissions: 'rwb' });
     return [
       [room.id, 9_007_199_254_740_991],
@@ -39,7 +39,7 @@ describeOneWiring('A room that nothing leads to is answered like a room that doe
   ];
   for (const [method, path, body] of asked) {
     it(`by ${method} /rooms/:id${path} ${body ? JSON.stringify(body).replace(member, '…') : ''}`, async () => {
-      const { token } = somebody({ level: 100 });
+      const { token } = createUser({ level: 100 });
       for (const [there, missing] of await names()) {
         const [one, other] = [there, missing].map((name) =>
           rest(url(), token).request(method, `/rooms/${name}${path}`, { body }),
@@ -59,7 +59,7 @@ describeOneWiring('A room that nothing leads to is answered like a room that doe
   ];
   for (const [name, payload, ok] of requests) {
     it(`by ${name} ${JSON.stringify(payload)}`, async () => {
-      const socket = await socketClient(url(), somebody());
+      const socket = await socketClient(url(), createUser());
       for (const [there, missing] of await names()) {
         const answer = await socket.request(name, { ...payload, room_id: there });
         expect(answer).to.deep.equal(await socket.request(name, { ...payload, room_id: missing }));
@@ -70,8 +70,8 @@ describeOneWiring('A room that nothing leads to is answered like a room that doe
 
   it('by room:join on a connection that is in as many rooms as it may be', async () => {
     const node = await startNode({ MAX_ROOMS_PER_CONNECTION: 1 });
-    const [me, owner] = [somebody({ level: 100 }), somebody({ level: 100 })];
-    const [mine, other] = [await newRoom(node.url, me), await newRoom(node.url, owner)];
+    const [me, owner] = [createUser({ level: 100 }), createUser({ level: 100 })];
+    const [mine, other] = [await createRoom(node.url, me), await createRoom(node.url, owner)];
     const socket = await socketClient(node.url, me);
     await socket.request('room:join', { room_id: mine.uuid });
     for (const room_id of [other.uuid, randomUUID(), other.id, 9_007_199_254_740_991]) {
@@ -81,9 +81,9 @@ describeOneWiring('A room that nothing leads to is answered like a room that doe
   });
 
   it('by select_room of /chat', async () => {
-    const chat = await readyChat(url(), somebody());
+    const chat = await authenticatedChat(url(), createUser());
     for (const pair of await names()) {
-      const frames: Loose[] = [];
+      const frames: Json[] = [];
       for (const room_id of pair) {
         chat.send({ type: 'select_room', room_id });
         frames.push(await chat.next());

@@ -1,20 +1,20 @@
 import { expect } from 'chai';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { type Person, somebody } from '../helpers/people.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { newRoom, say } from '../helpers/rooms.ts';
+import { createRoom, sendMessages } from '../helpers/rooms.ts';
+import { createUser, type TestUser } from '../helpers/users.ts';
 
 describeEveryWiring('A user2user room', ({ url }) => {
   /** All users of one organisation, as two client families have it. */
-  const colleagues = (): [Person, Person, Person] => {
-    const { entity } = somebody();
-    return [somebody({ entity, level: 100 }), somebody({ entity, level: 100 }), somebody({ entity, level: 100 })];
+  const colleagues = (): [TestUser, TestUser, TestUser] => {
+    const { entity } = createUser();
+    return [createUser({ entity, level: 100 }), createUser({ entity, level: 100 }), createUser({ entity, level: 100 })];
   };
-  const pairRoom = (one: Person, other: Person) => newRoom(url(), one, { type: 'user2user', with: other.user });
-  const put = (who: Person, room: { id: number }, rule: object) =>
+  const pairRoom = (one: TestUser, other: TestUser) => createRoom(url(), one, { type: 'user2user', with: other.user });
+  const put = (who: TestUser, room: { id: number }, rule: object) =>
     rest(url(), who.token).put(`/rooms/${room.id}/members`, rule);
-  const read = (who: Person, room: { id: number }) => rest(url(), who.token).get(`/rooms/${room.id}/messages`);
+  const read = (who: TestUser, room: { id: number }) => rest(url(), who.token).get(`/rooms/${room.id}/messages`);
 
   it('has no organisation: entity_owner is null and only users have rules', async () => {
     const [ana, ben] = colleagues();
@@ -28,23 +28,23 @@ describeEveryWiring('A user2user room', ({ url }) => {
   it('is open to the two and to no colleague of any level', async () => {
     const [ana, ben] = colleagues();
     const room = await pairRoom(ana, ben);
-    await say(url(), ana, room, 'between us');
+    await sendMessages(url(), ana, room, 'between us');
     expect((await read(ben, room)).body.content[0].content).to.equal('between us');
     expect((await rest(url(), ben.token).post(`/rooms/${room.id}/messages`, { content: 'yes' })).status).to.equal(201);
-    expectRefusal(await read(somebody({ entity: ana.entity, level: 2_000_000 }), room), 'NOT_FOUND');
+    expectRefusal(await read(createUser({ entity: ana.entity, level: 2_000_000 }), room), 'NOT_FOUND');
   });
 
   it('judges rules of users only: entity_UUID lets no organisation in', async () => {
     const [ana, ben] = colleagues();
-    const room = await newRoom(url(), ana, { type: 'user2user' });
+    const room = await createRoom(url(), ana, { type: 'user2user' });
     expect((await put(ana, room, { entity_UUID: ben.user, permissions: 'rw' })).status).to.equal(201);
     expect((await read(ben, room)).status).to.equal(200);
-    expectRefusal(await read(somebody({ entity: ben.user, level: 1_000 }), room), 'NOT_FOUND');
+    expectRefusal(await read(createUser({ entity: ben.user, level: 1_000 }), room), 'NOT_FOUND');
   });
 
   it('refuses a rule for an organisation', async () => {
     const [ana] = colleagues();
-    const room = await newRoom(url(), ana, { type: 'user2user' });
+    const room = await createRoom(url(), ana, { type: 'user2user' });
     const { status } = await put(ana, room, { entityUUID: ana.entity, permissions: 'rw' });
     expect(status).to.be.within(400, 409);
     expect((await rest(url(), ana.token).get(`/rooms/${room.id}/members`)).body.content).to.have.length(1);
@@ -52,7 +52,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
 
   it('takes the second user by one PUT members, and a third is 409 ROOM_FULL', async () => {
     const [ana, ben, eve] = colleagues();
-    const room = await newRoom(url(), ana, { type: 'user2user' });
+    const room = await createRoom(url(), ana, { type: 'user2user' });
     expect((await put(ana, room, { userUUID: ben.user, permissions: 'rw' })).status).to.equal(201);
     expect((await put(ana, room, { userUUID: ben.user, permissions: 'rw' })).status).to.equal(200);
     for (const rule of [{ userUUID: eve.user }, { entity_UUID: eve.user }]) {
@@ -62,7 +62,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
 
   it('takes two of three who are added at once', async () => {
     const [ana, ben, eve] = colleagues();
-    const room = await newRoom(url(), ana, { type: 'user2user' });
+    const room = await createRoom(url(), ana, { type: 'user2user' });
     const puts = [ben, eve].map(({ user }) => put(ana, room, { userUUID: user, permissions: 'rw' }));
     expect((await Promise.all(puts)).map(({ status }) => status)).to.have.members([201, 409]);
   });
@@ -71,7 +71,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
     const [ana] = colleagues();
     const wish = { name: 'me', type: 'user2user', with: ana.user };
     expectRefusal(await rest(url(), ana.token).post('/rooms', wish), 'BAD_REQUEST', 'with');
-    const room = await newRoom(url(), ana, { type: 'user2user' });
+    const room = await createRoom(url(), ana, { type: 'user2user' });
     expectRefusal(await put(ana, room, { userUUID: ana.user, permissions: 'rw' }), 'BAD_REQUEST');
   });
 
@@ -114,7 +114,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
   it('made again restores the access of the caller who had left', async () => {
     const [ana, ben] = colleagues();
     const room = await pairRoom(ana, ben);
-    await say(url(), ana, room, 'still here');
+    await sendMessages(url(), ana, room, 'still here');
     await rest(url(), ben.token).delete(`/rooms/${room.id}/members/${ben.user}`);
     expect(await pairRoom(ben, ana)).to.include({ id: room.id });
     expect((await read(ben, room)).body.content.map(({ content }: { content: string }) => content)).to.deep.equal([
@@ -125,7 +125,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
   /** A pair in which the second user only reads. */
   async function pairWithReader() {
     const [ana, ben] = colleagues();
-    const room = await newRoom(url(), ana, { type: 'user2user' });
+    const room = await createRoom(url(), ana, { type: 'user2user' });
     await put(ana, room, { userUUID: ben.user, permissions: 'r' });
     const leave = () => rest(url(), ben.token).delete(`/rooms/${room.id}/members/${ben.user}`);
     const rights = async () => (await rest(url(), ben.token).get(`/rooms/${room.id}`)).body.content.rights;
@@ -180,7 +180,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
   it('is 409 PAIR_EXISTS where its second user already has a room with the creator', async () => {
     const [ana, ben] = colleagues();
     await pairRoom(ben, ana);
-    const room = await newRoom(url(), ana, { type: 'user2user' });
+    const room = await createRoom(url(), ana, { type: 'user2user' });
     expectRefusal(await put(ana, room, { userUUID: ben.user, permissions: 'rw' }), 'PAIR_EXISTS');
     expectRefusal(await read(ben, room), 'NOT_FOUND');
   });
@@ -193,8 +193,8 @@ describeEveryWiring('A user2user room', ({ url }) => {
   });
 
   it('needs the level or the scope, as every room', async () => {
-    const wish = { name: 'us', type: 'user2user', with: somebody().user };
-    expectRefusal(await rest(url(), somebody({ level: 99 }).token).post('/rooms', wish), 'FORBIDDEN');
+    const wish = { name: 'us', type: 'user2user', with: createUser().user };
+    expectRefusal(await rest(url(), createUser({ level: 99 }).token).post('/rooms', wish), 'FORBIDDEN');
   });
 
   it('refuses a with that is no UUID', async () => {

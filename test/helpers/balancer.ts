@@ -7,7 +7,7 @@ import { closeLater } from './cleanup.ts';
 import { aptInstall } from './debian.ts';
 import { freePort } from './free-port.ts';
 
-export type Kind = 'nginx' | 'haproxy';
+export type BalancerKind = 'nginx' | 'haproxy';
 
 export interface Balancer {
   url: string;
@@ -23,7 +23,7 @@ interface Setup {
   check(file: string, home: string): string[];
 }
 
-const setups: Record<Kind, Setup> = {
+const setups: Record<BalancerKind, Setup> = {
   nginx: {
     file: 'nginx.conf',
     replacements: (home, port) => [
@@ -44,10 +44,10 @@ const setups: Record<Kind, Setup> = {
 };
 
 /** What else stands in the file, and takes another value for a test: limits and time-outs. */
-export type Changes = readonly (readonly [string, string])[];
+export type Replacements = readonly (readonly [string, string])[];
 
 /** A test sends more in a second than one address may. */
-export const highLimits: Record<Kind, Changes> = {
+export const highLimits: Record<BalancerKind, Replacements> = {
   nginx: [['rate=200r/s', 'rate=100000r/s']],
   haproxy: [['gt 3000', 'gt 300000']],
 };
@@ -61,9 +61,9 @@ interface Prepared {
 
 /** The balancer of `deploy/` before these nodes, in a directory of its own. */
 export async function startBalancer(
-  kind: Kind,
+  kind: BalancerKind,
   nodePorts: readonly [number, number],
-  changes: Changes = [],
+  changes: Replacements = [],
 ): Promise<Balancer> {
   const { program, file, home, port } = await prepare(kind, nodePorts, changes);
   const child = spawn(program, setups[kind].run(file, home), { cwd: home, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -73,14 +73,14 @@ export async function startBalancer(
       log = (log + text).slice(-100_000);
     });
   }
-  endWith(child);
-  await listens(child, port, () => log);
+  stopAfterTest(child);
+  await waitUntilListening(child, port, () => log);
   return { url: `http://127.0.0.1:${port}`, log: () => log };
 }
 
 /** The program with a configuration of the test's own before one node. */
 export async function startProxy(
-  kind: Kind,
+  kind: BalancerKind,
   configuration: (port: number, node: number) => string,
   node: number,
 ): Promise<string> {
@@ -96,13 +96,13 @@ export async function startProxy(
   child.stderr.on('data', (text: Buffer) => {
     log = (log + text).slice(-100_000);
   });
-  endWith(child);
-  await listens(child, port, () => log);
+  stopAfterTest(child);
+  await waitUntilListening(child, port, () => log);
   return `http://127.0.0.1:${port}`;
 }
 
 /** What the program says of the file; throws where it does not take it. */
-export async function checkedConfiguration(kind: Kind): Promise<string> {
+export async function validateConfiguration(kind: BalancerKind): Promise<string> {
   const { program, file, home } = await prepare(kind, [1, 2]);
   const { status, stdout, stderr } = spawnSync(program, setups[kind].check(file, home), {
     cwd: home,
@@ -112,7 +112,11 @@ export async function checkedConfiguration(kind: Kind): Promise<string> {
   return stdout + stderr;
 }
 
-async function prepare(kind: Kind, nodePorts: readonly [number, number], changes: Changes = []): Promise<Prepared> {
+async function prepare(
+  kind: BalancerKind,
+  nodePorts: readonly [number, number],
+  changes: Replacements = [],
+): Promise<Prepared> {
   const [first, second] = nodePorts;
   const setup = setups[kind];
   const program = findProgram(kind);
@@ -132,7 +136,7 @@ async function prepare(kind: Kind, nodePorts: readonly [number, number], changes
   return { program, file, home, port };
 }
 
-function findProgram(kind: Kind): string {
+function findProgram(kind: BalancerKind): string {
   const found = installed(kind);
   if (found) return found;
   if (aptInstall(`The tests need ${kind} and there is none`, kind)) {
@@ -145,7 +149,7 @@ function findProgram(kind: Kind): string {
   );
 }
 
-function installed(kind: Kind): string | undefined {
+function installed(kind: BalancerKind): string | undefined {
   const directories = [
     ...(process.env.PATH ?? '').split(delimiter),
     '/usr/local/sbin',
@@ -155,7 +159,7 @@ function installed(kind: Kind): string | undefined {
   return directories.map((directory) => join(directory, kind)).find((path) => existsSync(path));
 }
 
-function endWith(child: ChildProcess): void {
+function stopAfterTest(child: ChildProcess): void {
   const exited = new Promise((resolve) => child.once('exit', resolve));
   // Not SIGKILL, which the workers of nginx would outlive.
   const stop = () => child.kill('SIGTERM');
@@ -167,15 +171,15 @@ function endWith(child: ChildProcess): void {
   });
 }
 
-async function listens(child: ChildProcess, port: number, log: () => string): Promise<void> {
+async function waitUntilListening(child: ChildProcess, port: number, log: () => string): Promise<void> {
   const deadline = Date.now() + 5_000;
-  while (!(await takesConnections(port))) {
+  while (!(await acceptsConnections(port))) {
     if (child.exitCode !== null || Date.now() > deadline) throw new Error(`The balancer does not listen:\n${log()}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 
-function takesConnections(port: number): Promise<boolean> {
+function acceptsConnections(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1');
     socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
@@ -184,6 +188,6 @@ function takesConnections(port: number): Promise<boolean> {
 }
 
 /** Installs the program where it is missing: that takes longer than a test may. */
-export function findBalancer(kind: Kind): void {
+export function findBalancer(kind: BalancerKind): void {
   execFileSync(findProgram(kind), ['-v'], { stdio: 'ignore' });
 }

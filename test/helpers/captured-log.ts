@@ -12,18 +12,18 @@ export interface CapturedLog {
   logger: Logger;
   lines: LogLine[];
   /** Those whose message begins so. */
-  about(msg: string): LogLine[];
+  startingWith(msg: string): LogLine[];
   warnings(): LogLine[];
 }
 
 /** A log as the process writes it, to be looked into. */
-export function capturedLog(level = 'info'): CapturedLog {
+export function captureLog(level = 'info'): CapturedLog {
   const lines: LogLine[] = [];
   const stream = { write: (line: string) => void lines.push(JSON.parse(line)) };
   const logger = pino({ level, serializers: { err: describeError } }, stream);
   return {
     ...{ logger, lines },
-    about: (msg) => lines.filter((line) => line.msg.startsWith(msg)),
+    startingWith: (msg) => lines.filter((line) => line.msg.startsWith(msg)),
     warnings: () => lines.filter(({ level }) => level >= 40),
   };
 }

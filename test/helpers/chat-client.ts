@@ -1,12 +1,12 @@
 import WebSocket from 'ws';
-import { closeLater, violation } from './cleanup.ts';
+import { undocumentedClose, undocumentedFrame } from './asyncapi-checks.ts';
+import { closeLater, reportViolation } from './cleanup.ts';
 import { frameQueue } from './frame-queue.ts';
-import { undocumentedClose, undocumentedFrame } from './live-document.ts';
-import type { Loose } from './loose.ts';
-import type { Person } from './people.ts';
+import type { Json } from './json.ts';
+import type { TestUser } from './users.ts';
 
 /** A frame that the protocol documents; which of them, the test says. */
-export type Frame = { type: string; data: Loose; [key: string]: Loose };
+export type Frame = { type: string; data: Json; [key: string]: Json };
 
 export type ChatClient = Awaited<ReturnType<typeof chatClient>>;
 
@@ -15,11 +15,11 @@ export async function chatClient(url: string, path = '/chat') {
   const socket = new WebSocket(url.replace(/^http/, 'ws') + path);
   closeLater(() => socket.terminate());
   const frames = frameQueue<Frame>();
-  const commands: Loose[] = [];
+  const commands: Json[] = [];
   const closed = new Promise<number>((resolve) => {
     socket.on('close', (code, reason) => {
       const problem = undocumentedClose(code, commands);
-      if (problem) violation(problem);
+      if (problem) reportViolation(problem);
       frames.end(new Error(`Closed with ${code} ${reason}`));
       resolve(code);
     });
@@ -28,7 +28,7 @@ export async function chatClient(url: string, path = '/chat') {
     const frame = isBinary ? undefined : readJson(data.toString());
     const asked = frame?.id === undefined ? [] : commands.filter((command) => command?.id === frame.id);
     const problem = undocumentedFrame(frame, asked);
-    if (problem) frames.end(violation(`/chat sent ${data}: ${problem}`));
+    if (problem) frames.end(reportViolation(`/chat sent ${data}: ${problem}`));
     else frames.push(frame);
   });
   await new Promise<void>((resolve, reject) => {
@@ -46,14 +46,14 @@ export async function chatClient(url: string, path = '/chat') {
     sendRaw: (frame: string | Buffer) => socket.send(frame),
     next: () => frames.take('the next frame'),
     /** The first frame that fits; what came before it is thrown away. */
-    until: (fits: (frame: Frame) => boolean) => frames.take(`a frame with ${fits}`, fits, true),
+    skipTo: (fits: (frame: Frame) => boolean) => frames.take(`a frame with ${fits}`, fits, true),
     /** What has arrived and nobody has asked for. */
-    waiting: frames.waiting,
+    unread: frames.unread,
     close: () => socket.close(),
   };
 }
 
-function readJson(text: string): Loose {
+function readJson(text: string): Json {
   try {
     return JSON.parse(text);
   } catch {
@@ -62,7 +62,7 @@ function readJson(text: string): Loose {
 }
 
 /** Connected, and the token taken. */
-export async function readyChat(url: string, { token }: Pick<Person, 'token'>): Promise<ChatClient> {
+export async function authenticatedChat(url: string, { token }: Pick<TestUser, 'token'>): Promise<ChatClient> {
   const chat = await chatClient(url);
   await expectFrame(chat, 'START?');
   chat.send({ type: 'token', content: token });
@@ -71,13 +71,13 @@ export async function readyChat(url: string, { token }: Pick<Person, 'token'>): 
 }
 
 /** In the room; `since` is the cursor to catch up from. The CONNECTED frame comes along. */
-export async function chatIn(
+export async function chatInRoom(
   url: string,
-  person: Pick<Person, 'token'>,
+  person: Pick<TestUser, 'token'>,
   room_id: number | string,
   since?: string,
 ): Promise<ChatClient & { connected: Frame }> {
-  const chat = await readyChat(url, person);
+  const chat = await authenticatedChat(url, person);
   chat.send({ type: 'select_room', room_id, ...(since !== undefined && { since }) });
   return { ...chat, connected: await expectFrame(chat, 'CONNECTED') };
 }

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { type Browser, type BrowserContext, chromium as playwright } from 'playwright-core';
-import { closeAtTheEnd, closeLater } from './cleanup.ts';
+import { closeAfterRun, closeLater } from './cleanup.ts';
 import { aptInstall } from './debian.ts';
 
 const program = '/usr/bin/chromium';
@@ -27,7 +27,7 @@ export function chromium(): Promise<Browser> {
 async function start(): Promise<Browser> {
   if (!hasChromium()) throw new Error(`The tests need ${program}, or to run as root on Debian to install it`);
   const browser = await playwright.launch({ executablePath: program, args });
-  closeAtTheEnd(() => browser.close());
+  closeAfterRun(() => browser.close());
   return browser;
 }
 

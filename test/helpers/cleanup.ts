@@ -1,30 +1,30 @@
 type Close = () => unknown;
 
-const ofTest: Close[] = [];
-const ofRun: Close[] = [];
+const closesAfterTest: Close[] = [];
+const closesAfterRun: Close[] = [];
 const violations: Error[] = [];
 const failures: unknown[] = [];
-const patienceMs = 8_000;
+const closeTimeoutMs = 8_000;
 let inTest = false;
 
 /** What is opened in a test is closed when it ends; what is opened outside of one, at the end of the run. */
 export function closeLater(close: Close): void {
-  (inTest ? ofTest : ofRun).push(close);
+  (inTest ? closesAfterTest : closesAfterRun).push(close);
 }
 
 /** For what all tests share, whoever of them was the first to want it. */
-export function closeAtTheEnd(close: Close): void {
-  ofRun.push(close);
+export function closeAfterRun(close: Close): void {
+  closesAfterRun.push(close);
 }
 
 /** A breach of the protocol fails the test it happens in, also when the test looks elsewhere. */
-export function violation(message: string): Error {
+export function reportViolation(message: string): Error {
   const error = new Error(message);
   violations.push(error);
   return error;
 }
 
-export function testBegins(): void {
+export function onTestStart(): void {
   inTest = true;
   violations.length = 0;
 }
@@ -35,13 +35,13 @@ export function throwViolations(): void {
 }
 
 /** What did not close is said at the end: a hook that throws here would skip all tests to come. */
-export async function testEnds(): Promise<void> {
+export async function onTestEnd(): Promise<void> {
   inTest = false;
-  await closeAll(ofTest);
+  await closeAll(closesAfterTest);
 }
 
-export async function runEnds(): Promise<void> {
-  await closeAll(ofRun);
+export async function onRunEnd(): Promise<void> {
+  await closeAll(closesAfterRun);
   throwLateFailures();
 }
 
@@ -54,17 +54,17 @@ export function throwLateFailures(): void {
 async function closeAll(closes: Close[]): Promise<void> {
   for (const close of closes.splice(0).reverse()) {
     try {
-      await inTime(close);
+      await closeInTime(close);
     } catch (error) {
       failures.push(error);
     }
   }
 }
 
-async function inTime(close: Close): Promise<void> {
+async function closeInTime(close: Close): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`Not closed after ${patienceMs} ms: ${close}`)), patienceMs);
+    timer = setTimeout(() => reject(new Error(`Not closed after ${closeTimeoutMs} ms: ${close}`)), closeTimeoutMs);
   });
   await Promise.race([close(), late]).finally(() => clearTimeout(timer));
 }

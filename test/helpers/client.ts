@@ -7,8 +7,7 @@ import {
   connect,
 } from '../../src/client/client.ts';
 import { closeLater } from './cleanup.ts';
-import { databaseLine } from './database-line.ts';
-import type { Person } from './people.ts';
+import type { TestUser } from './users.ts';
 
 /** Short, so that tests which lose a connection do not spend their time waiting. */
 const timeouts = { backoffMs: 40, maxBackoffMs: 300, answerMs: 3_000 };
@@ -16,7 +15,7 @@ const timeouts = { backoffMs: 40, maxBackoffMs: 300, answerMs: 3_000 };
 /** The package's client, closed after the test. */
 export function createClient(
   url: string,
-  { token }: Pick<Person, 'token'>,
+  { token }: Pick<TestUser, 'token'>,
   options: Partial<ClientOptions> = {},
 ): Client {
   const client = connect({ url, token: () => token, ...options, timeouts: { ...timeouts, ...options.timeouts } });
@@ -44,10 +43,4 @@ export async function getRejection(promise: Promise<unknown>): Promise<ChatClien
     () => expect.fail('the promise should have been rejected'),
     (error) => error,
   );
-}
-
-/** A proxy in front of the service whose connections can be cut. */
-export async function proxyTo(url: string) {
-  const proxy = await databaseLine('127.0.0.1', Number(new URL(url).port));
-  return { ...proxy, url: `http://127.0.0.1:${proxy.port}` };
 }

@@ -2,7 +2,7 @@ import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openPglite } from '../../src/database/open-store.ts';
-import { closeAtTheEnd, closeLater } from './cleanup.ts';
+import { closeAfterRun, closeLater } from './cleanup.ts';
 
 /** Where the workers find the one that was made for the whole run. */
 const variable = 'NANO_TEST_TEMPLATE';
@@ -19,7 +19,7 @@ export async function makeTemplate(): Promise<() => Promise<void>> {
 
 /** Where there is no run around it, as when a single file is tested. */
 async function ownTemplate(): Promise<string> {
-  closeAtTheEnd(await makeTemplate());
+  closeAfterRun(await makeTemplate());
   return process.env[variable]!;
 }
 

@@ -1,4 +1,4 @@
-const patienceMs = 5_000;
+const timeoutMs = 5_000;
 
 interface Waiter<T> {
   wanted: (item: T) => boolean;
@@ -13,7 +13,7 @@ export interface FrameQueue<T> {
   take(what: string, wanted?: (item: T) => boolean, drop?: boolean): Promise<T>;
   /** Nothing more will arrive: whoever waits is told so. */
   end(reason: Error): void;
-  readonly waiting: readonly T[];
+  readonly unread: readonly T[];
 }
 
 export function frameQueue<T>(): FrameQueue<T> {
@@ -26,7 +26,7 @@ export function frameQueue<T>(): FrameQueue<T> {
     `${recent.length === 0 ? 'nothing' : recent.map((item) => JSON.stringify(item)).join('\n  ')}`.slice(-4_000);
 
   return {
-    waiting: items,
+    unread: items,
     push(item) {
       recent.push(item);
       if (recent.length > 20) recent.shift();
@@ -59,7 +59,7 @@ export function frameQueue<T>(): FrameQueue<T> {
             reject(because(error.message));
           },
         };
-        const timer = setTimeout(() => waiter.reject(new Error(`Timed out after ${patienceMs} ms`)), patienceMs);
+        const timer = setTimeout(() => waiter.reject(new Error(`Timed out after ${timeoutMs} ms`)), timeoutMs);
         waiters.add(waiter);
       });
     },

@@ -1,5 +1,5 @@
 import { enableCompileCache } from 'node:module';
-import { runEnds, testBegins, testEnds, throwLateFailures, throwViolations } from './cleanup.ts';
+import { onRunEnd, onTestEnd, onTestStart, throwLateFailures, throwViolations } from './cleanup.ts';
 import { makeTemplate } from './embedded-template.ts';
 
 // The workers and the processes that the tests start read and compile the same files again and again.
@@ -21,7 +21,7 @@ export async function mochaGlobalTeardown(): Promise<void> {
 
 export const mochaHooks = {
   beforeEach(this: Mocha.Context) {
-    testBegins();
+    onTestStart();
     const test = this.currentTest;
     const run = test?.fn as Mocha.AsyncFunc | undefined;
     if (!test || !run || run.length > 0) return;
@@ -32,11 +32,11 @@ export const mochaHooks = {
     };
   },
 
-  afterEach: testEnds,
+  afterEach: onTestEnd,
 
   async afterAll(this: Mocha.Context) {
     if (isWorker) return throwLateFailures();
     this.timeout(60_000);
-    await runEnds();
+    await onRunEnd();
   },
 };

@@ -1,12 +1,12 @@
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
-import type { Loose } from './loose.ts';
+import type { Json } from './json.ts';
 
 /** Checks values against the schema at a place in a document; says what is wrong. */
 export type Check = (place: readonly string[], value: unknown) => string | undefined;
 
 /** Each place is compiled when it is first asked about, once in a process. */
-export function checksOf(document: Loose): Check {
+export function createCheck(document: Json): Check {
   const ajv = new Ajv2020({ strict: false });
   (addFormats as unknown as (ajv: Ajv2020) => void)(ajv);
   ajv.addSchema(document, 'document');
@@ -15,11 +15,11 @@ export function checksOf(document: Loose): Check {
     const pointer = place.map(pointerPart).join('/');
     const validate = known.get(pointer) ?? ajv.compile({ $ref: `document#/${pointer}` });
     known.set(pointer, validate);
-    return validate(value) ? undefined : (validate.errors ?? []).map(said).join(', ');
+    return validate(value) ? undefined : (validate.errors ?? []).map(formatError).join(', ');
   };
 }
 
-function said({ instancePath, message, params }: ErrorObject): string {
+function formatError({ instancePath, message, params }: ErrorObject): string {
   const name = params.additionalProperty;
   if (name !== undefined) return `${instancePath}/${name} is not in the document`;
   return `${instancePath} ${message}${params.allowedValues ? `: ${params.allowedValues}` : ''}`.trim();
@@ -28,10 +28,10 @@ function said({ instancePath, message, params }: ErrorObject): string {
 const pointerPart = (part: string) => encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1'));
 
 /** The document in which no object has more than what it names: a server may send no more than is documented. */
-export function closed(node: Loose): Loose {
-  if (Array.isArray(node)) return node.map(closed);
+export function disallowUnknownKeys(node: Json): Json {
+  if (Array.isArray(node)) return node.map(disallowUnknownKeys);
   if (typeof node !== 'object' || node === null) return node;
-  const same = Object.fromEntries(Object.entries(node).map(([key, value]) => [key, closed(value)]));
+  const same = Object.fromEntries(Object.entries(node).map(([key, value]) => [key, disallowUnknownKeys(value)]));
   const isOpen = node.type === 'object' && node.properties && !('additionalProperties' in node);
   return isOpen ? { ...same, additionalProperties: false } : same;
 }

@@ -9,14 +9,14 @@ import { selfSigned } from './self-signed.ts';
 export interface JwksServer {
   url: string;
   /** How often the set was fetched. */
-  fetched: number;
+  fetchCount: number;
   /** Whether it breaks off every request. */
   isDown: boolean;
   keys: object[];
   /** What it does instead of giving the keys. */
   answer: ((response: ServerResponse) => void) | undefined;
   /** From now on the answers wait until this is called. */
-  hold(): () => void;
+  holdAnswers(): () => void;
 }
 
 /** A key set over https, trusted by this process. */
@@ -25,14 +25,14 @@ export async function jwksServer(keys: object[]): Promise<JwksServer> {
   const trusted = getCACertificates('default');
   setDefaultCACertificates([...trusted, pair.cert]);
   let held = Promise.resolve();
-  const hold = () => {
+  const holdAnswers = () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     held = promise;
     return resolve;
   };
-  const jwks: JwksServer = { url: '', fetched: 0, isDown: false, keys, answer: undefined, hold };
+  const jwks: JwksServer = { url: '', fetchCount: 0, isDown: false, keys, answer: undefined, holdAnswers };
   const server = createServer(pair, (request, response) => {
-    jwks.fetched += 1;
+    jwks.fetchCount += 1;
     if (jwks.isDown) return request.socket.destroy();
     if (jwks.answer) return jwks.answer(response);
     void held.then(() =>
@@ -50,6 +50,6 @@ export async function jwksServer(keys: object[]): Promise<JwksServer> {
 }
 
 /** The public half of a key, as it is published. */
-export function published(key: KeyObject, kid: string): object {
+export function toPublicJwk(key: KeyObject, kid: string): object {
   return { ...key.export({ format: 'jwk' }), kid, use: 'sig' };
 }

@@ -61,7 +61,7 @@ export function rowsByName(text: string): Map<string, string[]> {
 /** Everything in backticks. */
 export const codesIn = (text: string): string[] => [...text.matchAll(/`([^`]+)`/g)].map((match) => match[1]!);
 
-const anchorOf = (heading: string) =>
+const toAnchor = (heading: string) =>
   heading
     .toLowerCase()
     .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
@@ -73,7 +73,7 @@ export function anchors(text: string): Set<string> {
   const withoutFences = text.replaceAll(/^```[\s\S]*?^```$/gm, '');
   return new Set(
     [...withoutFences.matchAll(/^#+ (.+)$/gm)].map(([, heading]) => {
-      const anchor = anchorOf(heading!);
+      const anchor = toAnchor(heading!);
       const before = seen.get(anchor) ?? 0;
       seen.set(anchor, before + 1);
       return before === 0 ? anchor : `${anchor}-${before}`;

@@ -1,11 +1,11 @@
 import type { Logger } from 'pino';
 import { type Config, readConfig } from '../../src/config/config.ts';
 import { type RunningServer, startServer } from '../../src/server.ts';
-import { closeAtTheEnd, closeLater } from './cleanup.ts';
+import { closeAfterRun, closeLater } from './cleanup.ts';
 import { migratedDirectory } from './embedded-template.ts';
-import { adminToken, testSecret } from './people.ts';
 import { freshDatabase } from './postgres.ts';
 import { sharedRedis } from './redis.ts';
+import { adminToken, testSecret } from './users.ts';
 
 /** Settings by their names in the environment; undefined takes one of the suite's own away. */
 export type Settings = Record<string, string | number | undefined>;
@@ -46,13 +46,13 @@ export const classic = twoNodes('classic');
 export const wirings = [embedded, postgres, sharded, classic];
 
 /** Nothing that gets in the way of a test which does not ask for it. */
-const quiet: Settings = {
+const testDefaults: Settings = {
   ...{ HOST: '127.0.0.1', PORT: 0, LOG_LEVEL: 'silent', JWT_SECRET: testSecret, ADMIN_TOKEN: adminToken },
   ...{ SEND_RATE: 0, REQUEST_RATE: 0, RULE_RATE: 0, MAX_CONNECTIONS_PER_USER: 0 },
 };
 
-export function configOf(settings: Settings): Config {
-  const given = Object.entries({ ...quiet, ...settings }).filter(([, value]) => value !== undefined);
+export function createConfig(settings: Settings): Config {
+  const given = Object.entries({ ...testDefaults, ...settings }).filter(([, value]) => value !== undefined);
   const config = readConfig(Object.fromEntries(given.map(([name, value]) => [name, String(value)])));
   // In memory, unless the test names a directory.
   if (config.database.mode === 'embedded' && !settings.DATA_DIR) config.database.directory = undefined;
@@ -66,7 +66,7 @@ export async function startNode(
   alter: Alter = same,
   logger?: Logger,
 ): Promise<RunningServer> {
-  const config = configOf({ ...(await wiring.settings()), ...settings });
+  const config = createConfig({ ...(await wiring.settings()), ...settings });
   if (config.database.mode === 'embedded') config.database.directory ??= await migratedDirectory();
   const node = await startServer(alter(config), logger && { logger });
   closeLater(() => node.close());
@@ -85,18 +85,18 @@ export function sharedNodes(wiring: Wiring): Promise<RunningServer[]> {
 }
 
 async function startShared(wiring: Wiring): Promise<RunningServer[]> {
-  const config = configOf(await wiring.settings());
-  if (config.database.mode === 'embedded') config.database.directory = await migratedDirectory(closeAtTheEnd);
+  const config = createConfig(await wiring.settings());
+  if (config.database.mode === 'embedded') config.database.directory = await migratedDirectory(closeAfterRun);
   const nodes: RunningServer[] = [];
   for (let n = 0; n < wiring.nodes; n++) {
     const node = await startServer(config);
-    closeAtTheEnd(() => node.close());
+    closeAfterRun(() => node.close());
     nodes.push(node);
   }
   return nodes;
 }
 
-export interface Ctx {
+export interface Context {
   wiring: Wiring;
   /** A node of the service; where there are several, another one each time. */
   url(): string;
@@ -106,27 +106,27 @@ export interface Ctx {
 }
 
 /** The same suite over every way to run the service. Starting may take a while where PostgreSQL has to be installed. */
-export function describeEveryWiring(title: string, suite: (ctx: Ctx) => void): void {
+export function describeEveryWiring(title: string, suite: (ctx: Context) => void): void {
   describeWirings(title, wirings, suite);
 }
 
 /** For what the wiring has no part in. Nodes of a test's own are then on PostgreSQL, where they start in no time. */
-export function describeOneWiring(title: string, suite: (ctx: Ctx) => void): void {
+export function describeOneWiring(title: string, suite: (ctx: Context) => void): void {
   describeWirings(title, [embedded], suite, postgres);
 }
 
-function describeWirings(title: string, over: Wiring[], suite: (ctx: Ctx) => void, own?: Wiring): void {
+function describeWirings(title: string, over: Wiring[], suite: (ctx: Context) => void, own?: Wiring): void {
   for (const wiring of over) {
     describe(`${title} [${wiring.name}]`, () => {
       let nodes: RunningServer[] = [];
-      let turn = 0;
+      let nextNode = 0;
       before(async function () {
         this.timeout(300_000);
         nodes = await sharedNodes(wiring);
       });
       suite({
         wiring,
-        url: () => nodes[turn++ % nodes.length]!.url,
+        url: () => nodes[nextNode++ % nodes.length]!.url,
         urls: () => nodes.map(({ url }) => url),
         startNode: (settings, alter) => startNode(own ?? wiring, settings, alter),
       });

@@ -6,7 +6,7 @@ import { closeLater } from './cleanup.ts';
 import { aptExtract, aptInstall } from './debian.ts';
 import { freePort } from './free-port.ts';
 import { serverAccount } from './postgres-binaries.ts';
-import { until } from './until.ts';
+import { waitUntil } from './wait-until.ts';
 
 /** Undefined if there is none and it cannot be installed. */
 export function findPgBouncer(): string | undefined {
@@ -51,7 +51,7 @@ export async function startPgBouncer(
     await exited;
     rmSync(home, { recursive: true, force: true });
   });
-  await until('PgBouncer listens', () => {
+  await waitUntil('PgBouncer listens', () => {
     if (child.exitCode !== null) throw new Error(`PgBouncer ended:\n${log}`);
     return log.includes('process up');
   });

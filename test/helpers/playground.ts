@@ -7,9 +7,9 @@ export interface Playground {
   pane(name: string): Locator;
   messages(name: string): Locator;
   /** Says something in somebody's pane. */
-  say(name: string, text: string): Promise<void>;
+  send(name: string, text: string): Promise<void>;
   /** Where there is room for one pane only. */
-  show(place: string): Promise<void>;
+  showPane(place: string): Promise<void>;
   /** What the browser has complained of, and what it asked for elsewhere than at the server. */
   problems: string[];
 }
@@ -39,12 +39,12 @@ export async function openPlayground(url: string, options: BrowserContextOptions
     page,
     pane,
     messages: (name) => pane(name).getByRole('log', { name: 'Messages' }),
-    async say(name, text) {
+    async send(name, text) {
       const field = pane(name).getByLabel(`Message as ${name}`);
       await field.fill(text);
       await field.press('Enter');
     },
-    show: (place) => page.getByRole('navigation', { name: 'Panes' }).getByRole('button', { name: place }).click(),
+    showPane: (place) => page.getByRole('navigation', { name: 'Panes' }).getByRole('button', { name: place }).click(),
     problems,
   };
 }

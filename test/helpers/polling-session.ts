@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 
-export interface Answer {
+export interface PollingResponse {
   status: number;
   body: string;
 }
@@ -16,7 +16,7 @@ export class PollingSession {
   }
 
   static async open(url: string): Promise<PollingSession> {
-    const { body } = await ask(`${url}/socket.io/?EIO=4&transport=polling`, 'GET');
+    const { body } = await sendRequest(`${url}/socket.io/?EIO=4&transport=polling`, 'GET');
     return new PollingSession(url, JSON.parse(body.slice(1)).sid);
   }
 
@@ -33,23 +33,23 @@ export class PollingSession {
     return `${this.#url}/socket.io/?EIO=4&transport=polling&sid=${this.sid}`;
   }
 
-  poll(): Promise<Answer> {
-    return ask(this.address, 'GET');
+  poll(): Promise<PollingResponse> {
+    return sendRequest(this.address, 'GET');
   }
 
-  post(body: string | Buffer): Promise<Answer> {
-    return ask(this.address, 'POST', Buffer.from(body));
+  post(body: string | Buffer): Promise<PollingResponse> {
+    return sendRequest(this.address, 'POST', Buffer.from(body));
   }
 
   /** Says that so many bytes will come, and sends none of them. */
-  announce(bytes: number): Promise<Answer> {
-    return ask(this.address, 'POST', undefined, bytes);
+  postWithoutBody(bytes: number): Promise<PollingResponse> {
+    return sendRequest(this.address, 'POST', undefined, bytes);
   }
 }
 
-export const packetsOf = ({ body }: Answer): string[] => body.split('\x1e');
+export const splitPackets = ({ body }: PollingResponse): string[] => body.split('\x1e');
 
-function ask(url: string, method: string, body?: Buffer, announced?: number): Promise<Answer> {
+function sendRequest(url: string, method: string, body?: Buffer, announced?: number): Promise<PollingResponse> {
   return new Promise((resolve, reject) => {
     const length = announced ?? body?.length;
     const headers =

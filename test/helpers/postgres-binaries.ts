@@ -30,10 +30,10 @@ function installed(): string | undefined {
 }
 
 /** The newest version first. */
-function below(directory: string, binOf: (name: string) => string | undefined): string[] {
+function below(directory: string, toBin: (name: string) => string | undefined): string[] {
   if (!existsSync(directory)) return [];
   const byVersion = new Intl.Collator('en', { numeric: true }).compare;
-  const bins = readdirSync(directory).sort(byVersion).reverse().map(binOf);
+  const bins = readdirSync(directory).sort(byVersion).reverse().map(toBin);
   return bins.filter((bin) => bin !== undefined).map((bin) => join(directory, bin));
 }
 

@@ -4,7 +4,7 @@ import { chownSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MikroORM } from '@mikro-orm/postgresql';
-import { closeAtTheEnd } from './cleanup.ts';
+import { closeAfterRun } from './cleanup.ts';
 import { freePort } from './free-port.ts';
 import { findPostgres, serverAccount } from './postgres-binaries.ts';
 
@@ -21,7 +21,7 @@ export async function freshDatabase(options = ''): Promise<string> {
   const url = new URL(await server);
   const name = `nano_test_${randomBytes(6).toString('hex')}`;
   await execute(url.href, `create database ${name} ${options}`);
-  if (process.env.TEST_DATABASE_URL) closeAtTheEnd(() => execute(process.env.TEST_DATABASE_URL!, dropping(name)));
+  if (process.env.TEST_DATABASE_URL) closeAfterRun(() => execute(process.env.TEST_DATABASE_URL!, dropping(name)));
   url.pathname = `/${name}`;
   return url.href;
 }
@@ -60,7 +60,7 @@ export interface PostgresServer {
 
 /** A PostgreSQL of the caller's own, ended with the run. `wish`: settings by their names in postgresql.conf. */
 export async function startPostgres(wish: Record<string, string> = {}): Promise<PostgresServer> {
-  const place = makePlace();
+  const place = createInstallation();
   const words = ['-D', place.data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'];
   place.run('initdb', words);
   return serve(place, wish);
@@ -68,7 +68,7 @@ export async function startPostgres(wish: Record<string, string> = {}): Promise<
 
 /** A standby of a server, which follows it until it is promoted. */
 export async function startStandby(primary: PostgresServer): Promise<PostgresServer> {
-  const place = makePlace();
+  const place = createInstallation();
   place.run('pg_basebackup', [
     '-d',
     primary.url,
@@ -81,7 +81,7 @@ export async function startStandby(primary: PostgresServer): Promise<PostgresSer
   return serve(place, {});
 }
 
-interface Place {
+interface Installation {
   home: string;
   data: string;
   program(name: string): string;
@@ -89,7 +89,7 @@ interface Place {
   run(name: string, words: string[]): void;
 }
 
-function makePlace(): Place {
+function createInstallation(): Installation {
   const bin = findPostgres();
   const account = serverAccount();
   const home = mkdtempSync(join(tmpdir(), 'nano-postgres-'));
@@ -102,7 +102,10 @@ function makePlace(): Place {
   };
 }
 
-async function serve({ home, data, program, how }: Place, wish: Record<string, string>): Promise<PostgresServer> {
+async function serve(
+  { home, data, program, how }: Installation,
+  wish: Record<string, string>,
+): Promise<PostgresServer> {
   const port = await freePort();
   const given = Object.entries({ ...settings, ...wish, port });
   const options = given.flatMap(([name, value]) => ['-c', `${name}=${value}`]);
@@ -122,7 +125,7 @@ async function serve({ home, data, program, how }: Place, wish: Record<string, s
     await exited;
   }
 
-  endWith({ kill: () => child?.kill('SIGQUIT'), stop }, home);
+  stopAfterRun({ kill: () => child?.kill('SIGQUIT'), stop }, home);
   await start();
   return {
     ...{ url: `postgresql://postgres@127.0.0.1:${port}/postgres`, start, stop },
@@ -133,7 +136,7 @@ async function serve({ home, data, program, how }: Place, wish: Record<string, s
 }
 
 /** The server never outlives mocha, nor does mocha wait for it. */
-function endWith({ kill, stop }: { kill: () => void } & Pick<PostgresServer, 'stop'>, home: string): void {
+function stopAfterRun({ kill, stop }: { kill: () => void } & Pick<PostgresServer, 'stop'>, home: string): void {
   const atExit = () => {
     kill();
     waitUntilGone(join(home, 'data', 'postmaster.pid'));
@@ -141,7 +144,7 @@ function endWith({ kill, stop }: { kill: () => void } & Pick<PostgresServer, 'st
   };
   process.once('exit', atExit);
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
-  closeAtTheEnd(async () => {
+  closeAfterRun(async () => {
     process.off('exit', atExit);
     await stop('SIGINT');
     rmSync(home, { recursive: true, force: true, maxRetries: 5 });

@@ -23,11 +23,11 @@ export function runCommand(file: string, env: Env = {}, args: string[] = [], roo
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
-  const heard = new Set<(output: string) => void>();
+  const outputListeners = new Set<(output: string) => void>();
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (text: Buffer) => {
       output += text;
-      for (const hear of heard) hear(output);
+      for (const listener of outputListeners) listener(output);
     });
   }
   // A worker of the tests ends without closing what all of a file's tests shared.
@@ -43,14 +43,14 @@ export function runCommand(file: string, env: Env = {}, args: string[] = [], roo
     child.kill('SIGKILL');
     return exited;
   });
-  return { child, exited, heard, kill: (signal: NodeJS.Signals) => child.kill(signal) };
+  return { child, exited, outputListeners, kill: (signal: NodeJS.Signals) => child.kill(signal) };
 }
 
 /** A server process that listens; rejects with what it said where it does not get that far. */
 export async function runServer(env: Env, root = project) {
   const command = runCommand('bin/start.ts', { PORT: 0, HOST: '127.0.0.1', ...env }, [], root);
   const url = await new Promise<string>((resolve, reject) => {
-    command.heard.add((output) => {
+    command.outputListeners.add((output) => {
       const listening = /"url":"(http:[^"]+)"/.exec(output)?.[1];
       if (listening) resolve(listening);
     });

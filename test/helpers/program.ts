@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { resolve } from 'node:path';
 import { closeLater } from './cleanup.ts';
-import { until } from './until.ts';
+import { waitUntil } from './wait-until.ts';
 
 /** The examples are run from here, as their readers do. */
 export const project = resolve(import.meta.dirname, '../..');
@@ -41,9 +41,9 @@ export function runProgram(command: string, args: string[], env: Record<string, 
     output: () => output,
     errors: () => errors,
     lines: () => output.split('\n').slice(0, -1),
-    async says(what: string | RegExp): Promise<void> {
+    async waitForOutput(what: string | RegExp): Promise<void> {
       const isThere = () => (typeof what === 'string' ? all().includes(what) : what.test(all()));
-      await until(`${what}`, isThere, 15_000).catch((error) => {
+      await waitUntil(`${what}`, isThere, 15_000).catch((error) => {
         throw new Error(`${error.message}; it wrote:\n${all()}`);
       });
     },

@@ -59,8 +59,8 @@ export class RawWebSocket {
     const end = head.indexOf('\r\n\r\n') + 4;
     const status = head.toString('latin1', 0, end).split('\r\n', 1)[0]!;
     if (!status.startsWith('HTTP/1.1 101 ')) throw new Error(status);
-    socket.on('data', (chunk) => raw.#take(chunk));
-    raw.#take(head.subarray(end));
+    socket.on('data', (chunk) => raw.#receive(chunk));
+    raw.#receive(head.subarray(end));
     return raw;
   }
 
@@ -88,14 +88,14 @@ export class RawWebSocket {
   }
 
   /** Resolves at the server's close frame, or when the connection is gone. */
-  async over(): Promise<void> {
+  async waitForClose(): Promise<void> {
     while (this.closeCode === undefined && !this.socket.destroyed) {
       await Promise.race([once(this.socket, 'data'), this.closed]);
     }
   }
 
   /** The first text that fits; one that has arrived, or will. */
-  async textLike(pattern: RegExp): Promise<string> {
+  async waitForText(pattern: RegExp): Promise<string> {
     for (;;) {
       const found = this.texts.find((text) => pattern.test(text));
       if (found !== undefined) return found;
@@ -108,7 +108,7 @@ export class RawWebSocket {
     this.socket.destroy();
   }
 
-  #take(chunk: Buffer): void {
+  #receive(chunk: Buffer): void {
     this.#received = Buffer.concat([this.#received, chunk]);
     for (;;) {
       const { length } = this.#received;

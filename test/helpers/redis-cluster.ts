@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { type RedisConf, startRedis } from './redis.ts';
-import { until } from './until.ts';
+import { waitUntil } from './wait-until.ts';
 
 /** Three masters; the URLs of all of them. `settings` by their names in redis.conf. */
 export async function startRedisCluster(settings: RedisConf = {}): Promise<string[]> {
@@ -18,7 +18,7 @@ export async function startRedisCluster(settings: RedisConf = {}): Promise<strin
   }
   for (const { port } of nodes) {
     const isWhole = () => /cluster_state:ok.*cluster_known_nodes:3/s.test(cli(port, 'CLUSTER', 'INFO'));
-    await until('the cluster is whole', isWhole, 15_000);
+    await waitUntil('the cluster is whole', isWhole, 15_000);
   }
   return nodes.map(({ url }) => url);
 }

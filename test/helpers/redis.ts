@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { closeAtTheEnd, closeLater } from './cleanup.ts';
+import { closeAfterRun, closeLater } from './cleanup.ts';
 import { aptInstall } from './debian.ts';
 import { freePort } from './free-port.ts';
 
@@ -26,7 +26,7 @@ let shared: Promise<string> | undefined;
 export function sharedRedis(): Promise<string> {
   shared ??= process.env.TEST_REDIS_URL
     ? Promise.resolve(process.env.TEST_REDIS_URL)
-    : startRedis({}, closeAtTheEnd).then(({ url }) => url);
+    : startRedis({}, closeAfterRun).then(({ url }) => url);
   return shared;
 }
 

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { type ErrorCode, errors } from '../../src/core/errors.ts';
-import type { Loose } from './loose.ts';
+import type { Json } from './json.ts';
 
 /** A refusal as the envelope shows it; `field` where `meta.detail` has to name one. */
-export function expectRefusal(answer: { status: number; body: Loose }, code: ErrorCode, field?: string): void {
+export function expectRefusal(answer: { status: number; body: Json }, code: ErrorCode, field?: string): void {
   expect(answer.body, `status ${answer.status}`).to.have.nested.property('meta.reason', code);
   expect(answer.status).to.equal(errors[code].http);
   expect(answer.body.meta.code).to.equal(answer.status);

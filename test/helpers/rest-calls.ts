@@ -1,13 +1,13 @@
-import type { Loose } from './loose.ts';
+import type { Json } from './json.ts';
 
-interface Answer {
+interface RestResponse {
   status: number;
   headers: Headers;
   /** Parsed where it is JSON, otherwise the text. */
-  body: Loose;
+  body: Json;
 }
 
-interface Ask {
+interface RequestOptions {
   body?: unknown;
   headers?: Record<string, string>;
 }
@@ -22,12 +22,16 @@ export interface Exchange {
   status: number;
   answerHeader: (name: string) => string | null;
   /** Parsed where it is JSON, otherwise the text. */
-  answer: Loose;
+  answer: Json;
 }
 
 /** REST calls as one person; a body that is a string goes as it is. Whatever is answered is shown to `look` first. */
-export function restCalls(url: string, token?: string, look: (exchange: Exchange) => void = () => {}) {
-  async function request(method: string, path: string, { body, headers = {} }: Ask = {}): Promise<Answer> {
+export function restCalls(url: string, token?: string, inspect: (exchange: Exchange) => void = () => {}) {
+  async function request(
+    method: string,
+    path: string,
+    { body, headers = {} }: RequestOptions = {},
+  ): Promise<RestResponse> {
     const sent = typeof body === 'string' || body === undefined ? body : JSON.stringify(body);
     const asked = new Headers({
       ...(token !== undefined && { Authorization: `Bearer ${token}` }),
@@ -37,12 +41,12 @@ export function restCalls(url: string, token?: string, look: (exchange: Exchange
     const response = await fetch(url + path, { method, headers: asked, ...(sent !== undefined && { body: sent }) });
     const text = await response.text();
     const isJson = response.headers.get('Content-Type')?.includes('application/json') && text !== '';
-    const answer: Answer = {
+    const answer: RestResponse = {
       status: response.status,
       headers: response.headers,
       body: isJson ? JSON.parse(text) : text,
     };
-    look({
+    inspect({
       ...{ method, path, body: sent, header: (name) => asked.get(name) },
       ...{ status: answer.status, answer: answer.body, answerHeader: (name) => answer.headers.get(name) },
     });
@@ -50,10 +54,12 @@ export function restCalls(url: string, token?: string, look: (exchange: Exchange
   }
   return {
     request,
-    get: (path: string, headers?: Ask['headers']) => request('GET', path, { headers }),
-    post: (path: string, body?: unknown, headers?: Ask['headers']) => request('POST', path, { body, headers }),
-    put: (path: string, body?: unknown, headers?: Ask['headers']) => request('PUT', path, { body, headers }),
-    patch: (path: string, body?: unknown, headers?: Ask['headers']) => request('PATCH', path, { body, headers }),
-    delete: (path: string, headers?: Ask['headers']) => request('DELETE', path, { headers }),
+    get: (path: string, headers?: RequestOptions['headers']) => request('GET', path, { headers }),
+    post: (path: string, body?: unknown, headers?: RequestOptions['headers']) =>
+      request('POST', path, { body, headers }),
+    put: (path: string, body?: unknown, headers?: RequestOptions['headers']) => request('PUT', path, { body, headers }),
+    patch: (path: string, body?: unknown, headers?: RequestOptions['headers']) =>
+      request('PATCH', path, { body, headers }),
+    delete: (path: string, headers?: RequestOptions['headers']) => request('DELETE', path, { headers }),
   };
 }

@@ -1,6 +1,6 @@
-import { violation } from './cleanup.ts';
+import { reportViolation } from './cleanup.ts';
+import { undocumented } from './openapi-checks.ts';
 import { type Exchange, restCalls } from './rest-calls.ts';
-import { undocumented } from './rest-document.ts';
 
 export type RestClient = ReturnType<typeof rest>;
 
@@ -11,5 +11,5 @@ function check(exchange: Exchange): void {
   const problem = undocumented(exchange);
   if (!problem) return;
   const { method, path, status, answer } = exchange;
-  throw violation(`${method} ${path}: ${problem}\n${status} ${JSON.stringify(answer).slice(0, 1_000)}`);
+  throw reportViolation(`${method} ${path}: ${problem}\n${status} ${JSON.stringify(answer).slice(0, 1_000)}`);
 }

@@ -1,35 +1,35 @@
-import type { Loose } from './loose.ts';
-import { adminToken, somebody } from './people.ts';
+import type { Json } from './json.ts';
 import { rest } from './rest-client.ts';
+import { adminToken, createUser } from './users.ts';
 
-export const now = () => Math.floor(Date.now() / 1_000);
+export const nowSeconds = () => Math.floor(Date.now() / 1_000);
 
 /** The product's own backend. */
 export const admin = (url: string) => rest(url, adminToken);
 
 /** A revocation that the test takes for granted. */
-export async function revoke(url: string, target: object): Promise<Loose> {
+export async function revoke(url: string, target: object): Promise<Json> {
   const { status, body } = await admin(url).post('/admin/revocations', target);
   if (status !== 201) throw new Error(`It was not revoked: ${JSON.stringify(body)}`);
   return body.content;
 }
 
-export async function lift(url: string, { id }: { id: number }): Promise<void> {
+export async function liftRevocation(url: string, { id }: { id: number }): Promise<void> {
   const { status, body } = await admin(url).delete(`/admin/revocations/${id}`);
   if (status !== 200) throw new Error(`It was not lifted: ${JSON.stringify(body)}`);
 }
 
-const patienceMs = 1_000;
+const timeoutMs = 1_000;
 
 /** Resolves when every node knows what has been revoked and lifted: they learn it in the order of the commits. */
-export async function knownTo(urls: readonly string[]): Promise<void> {
+export async function waitForRevocations(urls: readonly string[]): Promise<void> {
   if (urls.length === 1) return;
-  const fence = somebody();
-  await revoke(urls[0]!, { userUUID: fence.user, issued_before: now() });
-  const deadline = Date.now() + patienceMs;
+  const fence = createUser();
+  await revoke(urls[0]!, { userUUID: fence.user, issued_before: nowSeconds() });
+  const deadline = Date.now() + timeoutMs;
   for (const url of urls) {
     while ((await rest(url, fence.token).get('/rooms')).status !== 401) {
-      if (Date.now() > deadline) throw new Error(`${url} has not heard of a revocation after ${patienceMs} ms`);
+      if (Date.now() > deadline) throw new Error(`${url} has not heard of a revocation after ${timeoutMs} ms`);
     }
   }
 }

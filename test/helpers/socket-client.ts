@@ -1,19 +1,19 @@
 import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
 import { namespace, type RequestName } from '../../src/protocol/socket-events.ts';
-import { closeLater, violation } from './cleanup.ts';
-import { frameQueue } from './frame-queue.ts';
 import {
   undocumentedAck,
-  undocumentedAnnouncement,
   undocumentedConnect,
   undocumentedConnectError,
-} from './live-document.ts';
-import type { Loose } from './loose.ts';
-import type { Person } from './people.ts';
+  undocumentedEvent,
+} from './asyncapi-checks.ts';
+import { closeLater, reportViolation } from './cleanup.ts';
+import { frameQueue } from './frame-queue.ts';
+import type { Json } from './json.ts';
+import type { TestUser } from './users.ts';
 
-export interface Announced {
+export interface ReceivedEvent {
   name: string;
-  payload: Loose;
+  payload: Json;
 }
 
 export type SocketClient = Awaited<ReturnType<typeof socketClient>>;
@@ -23,47 +23,47 @@ type Options = Partial<ManagerOptions & SocketOptions>;
 const ackTimeoutMs = 5_000;
 
 /** Socket.IO in namespace `/rooms`, connected; it stays away when it is disconnected unless told otherwise. */
-export async function socketClient(url: string, { token }: Pick<Person, 'token'>, options: Options = {}) {
+export async function socketClient(url: string, { token }: Pick<TestUser, 'token'>, options: Options = {}) {
   const raw = io(url + namespace, { auth: { token }, forceNew: true, reconnection: false, ...options });
   closeLater(() => raw.disconnect());
-  const heard = frameQueue<Announced>();
+  const events = frameQueue<ReceivedEvent>();
   raw.onAny((name: string, payload: unknown) => {
-    const problem = undocumentedAnnouncement(name, payload);
-    heard.push({ name, payload });
-    if (problem) heard.end(violation(`${name} ${JSON.stringify(payload)}: ${problem}`));
+    const problem = undocumentedEvent(name, payload);
+    events.push({ name, payload });
+    if (problem) events.end(reportViolation(`${name} ${JSON.stringify(payload)}: ${problem}`));
   });
   const closed = new Promise<string>((resolve) => {
     raw.once('disconnect', (reason) => {
-      if (!options.reconnection) heard.end(new Error(`Disconnected: ${reason}`));
+      if (!options.reconnection) events.end(new Error(`Disconnected: ${reason}`));
       resolve(reason);
     });
   });
   await connected(raw);
   const problem = 'auth' in options ? undefined : undocumentedConnect({ token });
-  if (problem) throw violation(problem);
+  if (problem) throw reportViolation(problem);
   return {
     raw,
     /** Why the first connection ended. */
     closed,
     /** The acknowledgement, checked against the document, whether it is a yes or a no. */
-    async request(name: RequestName, ...payload: unknown[]): Promise<Loose> {
+    async request(name: RequestName, ...payload: unknown[]): Promise<Json> {
       const ack = await raw.timeout(ackTimeoutMs).emitWithAck(name, ...payload);
       const problem = undocumentedAck(name, payload[0], ack);
-      if (problem) throw violation(`The acknowledgement of ${name}, ${JSON.stringify(ack)}: ${problem}`);
+      if (problem) throw reportViolation(`The acknowledgement of ${name}, ${JSON.stringify(ack)}: ${problem}`);
       return ack;
     },
     /** The payload of the next announcement, of that name where one is given. */
-    next: async (name?: string): Promise<Loose> =>
-      (await heard.take(name ?? 'an announcement', (one) => name === undefined || one.name === name)).payload,
-    nextOfAny: () => heard.take('an announcement'),
+    next: async (name?: string): Promise<Json> =>
+      (await events.take(name ?? 'an announcement', (one) => name === undefined || one.name === name)).payload,
+    nextOfAny: () => events.take('an announcement'),
     /** What was announced and nobody has asked for. */
-    waiting: heard.waiting,
+    unread: events.unread,
     close: () => raw.disconnect(),
   };
 }
 
 /** How the connection is refused: `connect_error` with its data. */
-export async function refusedSocket(url: string, auth: unknown, path: string = namespace): Promise<Loose> {
+export async function expectConnectError(url: string, auth: unknown, path: string = namespace): Promise<Json> {
   const raw = io(url + path, { auth: auth as { [key: string]: unknown }, forceNew: true, reconnection: false });
   closeLater(() => raw.disconnect());
   const refusal = await connected(raw).then(
@@ -80,7 +80,7 @@ function connected(socket: Socket): Promise<void> {
     socket.once('connect_error', (error: Error & { data?: unknown }) => {
       // Without data it is the transport's own: nobody answered.
       const problem = error.data === undefined ? undefined : undocumentedConnectError(error.data);
-      reject(problem ? violation(`connect_error ${JSON.stringify(error.data)}: ${problem}`) : error);
+      reject(problem ? reportViolation(`connect_error ${JSON.stringify(error.data)}: ${problem}`) : error);
     });
   });
 }

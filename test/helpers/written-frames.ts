@@ -3,7 +3,7 @@ export function textsIn(frames: Buffer): string[] {
   const texts: string[] = [];
   for (let at = 0; at < frames.length; ) {
     if (frames[at] !== finalText) throw new Error(`At ${at} begins no text of one frame: ${frames.toString('hex')}`);
-    const { length, begin } = extentOf(frames, at + 1);
+    const { length, begin } = readExtent(frames, at + 1);
     texts.push(frames.toString('utf8', begin, begin + length));
     at = begin + length;
   }
@@ -13,7 +13,7 @@ export function textsIn(frames: Buffer): string[] {
 /** RFC 6455, 5.2: the last frame of a text. */
 const finalText = 0x81;
 
-function extentOf(frames: Buffer, at: number): { length: number; begin: number } {
+function readExtent(frames: Buffer, at: number): { length: number; begin: number } {
   const short = frames[at]!;
   if (short < 126) return { length: short, begin: at + 1 };
   if (short === 126) return { length: frames.readUInt16BE(at + 1), begin: at + 3 };

@@ -1,46 +1,46 @@
 import { expect } from 'chai';
 import type { RunningServer } from '../../src/server.ts';
 import { brokenLogs } from '../../tools/import-benchmark/verify.ts';
-import { chatIn } from '../helpers/chat-client.ts';
+import { chatInRoom } from '../helpers/chat-client.ts';
 import { databaseSession } from '../helpers/database-session.ts';
-import { asking, bring, migratedDatabase } from '../helpers/import.ts';
-import type { Loose } from '../helpers/loose.ts';
+import type { Json } from '../helpers/json.ts';
+import { createLegacyDatabase, type LegacyFixture } from '../helpers/legacy-fixture.ts';
+import { migratedDatabase, openQuery, runImport } from '../helpers/legacy-import.ts';
 import { postgres, startNode } from '../helpers/node.ts';
-import { type OriginalDatabase, originalDatabase } from '../helpers/original.ts';
-import { type Person, somebody } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { newRoom, putRule, say } from '../helpers/rooms.ts';
+import { createRoom, putRule, sendMessages } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
-import { until } from '../helpers/until.ts';
+import { createUser, type TestUser } from '../helpers/users.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 const at = (second: number) => new Date(Date.UTC(2021, 5, 2, 12, 0, second)).toISOString();
 
 describe('An import that runs again, while a node serves', function () {
   this.timeout(300_000);
-  const ana = somebody({ level: 100 });
-  let original: OriginalDatabase;
+  const ana = createUser({ level: 100 });
+  let original: LegacyFixture;
   let target: string;
-  let ask: (text: string, values?: unknown[]) => Promise<Loose[]>;
+  let ask: (text: string, values?: unknown[]) => Promise<Json[]>;
   let node: RunningServer;
-  let ben: Person;
-  let cleo: Person;
+  let ben: TestUser;
+  let cleo: TestUser;
   let room: number;
 
   before(async () => {
-    original = await originalDatabase();
+    original = await createLegacyDatabase();
     target = await migratedDatabase();
-    ask = await asking(target);
+    ask = await openQuery(target);
     node = await startNode(postgres, { DATABASE_URL: target }, (config) => ({ ...config, reconcileIntervalMs: 50 }));
   });
 
   /** Each test has another room with two members, imported. */
   beforeEach(async () => {
-    [ben, cleo] = [somebody(), somebody()];
-    room = await original.madeRoom(ana.user, ana.entity);
+    [ben, cleo] = [createUser(), createUser()];
+    room = await original.createRoom(ana.user, ana.entity);
     await original.rule(room, ben.user);
     await original.rule(room, cleo.user);
     for (let n = 1; n <= 3; n++) await original.message(room, ana.user, `${n}`, at(n));
-    await bring(original.url, target);
+    await runImport(original.url, target);
   });
 
   afterEach(async () => {
@@ -49,30 +49,30 @@ describe('An import that runs again, while a node serves', function () {
 
   const contents = async (id = room) =>
     (await ask('select content from messages where room_id = $1 order by seq', [id])).map(({ content }) => content);
-  const rightsOf = async ({ token }: Person): Promise<string> => {
+  const rightsOf = async ({ token }: TestUser): Promise<string> => {
     const { body } = await rest(node.url, token).get(`/rooms/${room}`);
     return body.content?.rights ?? body.meta.reason;
   };
 
   it('brings what has been said since, and tells those in the room at the next sweep', async () => {
-    const chat = await chatIn(node.url, ben, room);
+    const chat = await chatInRoom(node.url, ben, room);
     await original.message(room, ana.user, '4', at(4));
     await original.message(room, cleo.user, '5', at(5));
-    expect((await bring(original.url, target)).messages).to.equal(2);
+    expect((await runImport(original.url, target)).messages).to.equal(2);
     for (const [seq, content] of [
       [4, '4'],
       [5, '5'],
     ] as const) {
       expect((await chat.next()).data).to.include({ seq, content });
     }
-    expect((await bring(original.url, target)).messages).to.equal(0);
+    expect((await runImport(original.url, target)).messages).to.equal(0);
     expect(await contents()).to.deep.equal(['1', '2', '3', '4', '5']);
   });
 
   it('keeps what has been said here: the later ones of the original come after it, their dates do not go back', async () => {
-    const [here] = await say(node.url, ben, { id: room }, 'here');
+    const [here] = await sendMessages(node.url, ben, { id: room }, 'here');
     const id = await original.message(room, ana.user, 'there', at(9));
-    const { findings } = await bring(original.url, target);
+    const { findings } = await runImport(original.url, target);
     expect(findings.count('message_date')).to.equal(1);
     expect(await contents()).to.deep.equal(['1', '2', '3', 'here', 'there']);
     const [message] = await ask('select id::int, created_at as at from messages where room_id = $1 and seq = 5', [
@@ -80,35 +80,35 @@ describe('An import that runs again, while a node serves', function () {
     ]);
     expect(message.id).to.equal(id);
     expect(message.at.toISOString()).to.equal(here.createdAt);
-    expect((await say(node.url, ben, { id: room }, 'on'))[0].seq).to.equal(6);
+    expect((await sendMessages(node.url, ben, { id: room }, 'on'))[0].seq).to.equal(6);
   });
 
   it('finds the one whose id is lower than those it has seen: its transaction was under way', async () => {
     await original.query(`select nextval('"Messages_id_seq"')`);
     const late = (await original.query(`select last_value from "Messages_id_seq"`)).rows[0].last_value;
     await original.message(room, ana.user, '4', at(4));
-    await bring(original.url, target);
+    await runImport(original.url, target);
     await original.query(
       `insert into "Messages" (id, room_id, emitter, content, "createdAt", "updatedAt") values ($1, $2, $3, 'late', $4, $4)`,
       [late, room, ana.user, at(3)],
     );
-    expect((await bring(original.url, target)).messages).to.equal(1);
-    expect((await bring(original.url, target)).messages).to.equal(0);
+    expect((await runImport(original.url, target)).messages).to.equal(1);
+    expect((await runImport(original.url, target)).messages).to.equal(0);
     expect(await contents()).to.deep.equal(['1', '2', '3', '4', 'late']);
   });
 
   it('says of those it has left out that it has', async () => {
     await original.message(room, ana.user, null, at(4));
-    expect((await bring(original.url, target)).findings.count('message_content')).to.equal(1);
+    expect((await runImport(original.url, target)).findings.count('message_content')).to.equal(1);
     await original.message(room, ana.user, '5', at(5));
-    const { findings } = await bring(original.url, target);
+    const { findings } = await runImport(original.url, target);
     expect(findings.count('message_content')).to.equal(0);
     expect(findings.count('message_before')).to.be.at.least(1);
     expect(await contents()).to.deep.equal(['1', '2', '3', '5']);
   });
 
   it('follows rules: new, changed, removed and answered ones, which take effect on live connections', async () => {
-    const dora = somebody();
+    const dora = createUser();
     const socket = await socketClient(node.url, cleo);
     await socket.request('room:join', { room_id: room });
     await original.rule(room, dora.user);
@@ -121,22 +121,22 @@ describe('An import that runs again, while a node serves', function () {
       room,
       ana.user,
     ]);
-    expect((await bring(original.url, target)).rules).to.include({ changed: 4 });
+    expect((await runImport(original.url, target)).rules).to.include({ changed: 4 });
     expect(await socket.next('room:removed')).to.deep.equal({ room_id: room, code: 'RULE_REMOVED' });
     expect([await rightsOf(dora), await rightsOf(ben), await rightsOf(cleo)]).to.deep.equal(['rw', 'r', 'NOT_FOUND']);
     const { body } = await rest(node.url, ana.token).get(`/rooms/${room}/members`);
-    expect(body.content.find(({ entity_UUID }: Loose) => entity_UUID === ana.user)).to.include({ accepted: true });
+    expect(body.content.find(({ entity_UUID }: Json) => entity_UUID === ana.user)).to.include({ accepted: true });
     const path = `/rooms/${room}/messages`;
     expect((await rest(node.url, ben.token).post(path, { content: 'no' })).status).to.equal(403);
-    expect((await bring(original.url, target)).rules).to.include({ changed: 0 });
+    expect((await runImport(original.url, target)).rules).to.include({ changed: 0 });
   });
 
   it('leaves rules as they were changed here, whatever happens to them there', async () => {
     await putRule(node.url, ana, { id: room }, { entity_UUID: ben.user, permissions: 'b' });
     await rest(node.url, ana.token).delete(`/rooms/${room}/members/${cleo.user}`);
-    expect((await bring(original.url, target)).findings.count('rule_changed')).to.equal(0);
+    expect((await runImport(original.url, target)).findings.count('rule_changed')).to.equal(0);
     await original.query(`update "Room_permissions" set permissions = 'rwa' where room_id = $1`, [room]);
-    const { findings, rules } = await bring(original.url, target);
+    const { findings, rules } = await runImport(original.url, target);
     expect(findings.count('rule_changed')).to.equal(2);
     expect(rules.changed).to.equal(1); // the organisation's
     expect([await rightsOf(ben), await rightsOf(cleo)]).to.deep.equal(['BANNED', 'NOT_FOUND']);
@@ -144,28 +144,28 @@ describe('An import that runs again, while a node serves', function () {
 
   it('does not take away the last one who administers', async () => {
     await original.query('delete from "Room_permissions" where room_id = $1', [room]);
-    const { findings } = await bring(original.url, target);
+    const { findings } = await runImport(original.url, target);
     expect(findings.count('rule_last')).to.equal(1);
     expect(await rightsOf(ana)).to.equal('rwa');
     expect(await rightsOf(ben)).to.equal('NOT_FOUND');
   });
 
   it('completes a user2user room, and takes no third and no second one of the same two', async () => {
-    const pair = await original.madeRoom(ana.user, ana.entity, { type: 'user2user' });
-    const other = await original.madeRoom(ana.user, ana.entity, { type: 'user2user' });
-    await bring(original.url, target);
+    const pair = await original.createRoom(ana.user, ana.entity, { type: 'user2user' });
+    const other = await original.createRoom(ana.user, ana.entity, { type: 'user2user' });
+    await runImport(original.url, target);
     await original.rule(pair, ben.user);
     await original.rule(other, ben.user);
-    const first = await bring(original.url, target);
+    const first = await runImport(original.url, target);
     expect(first.findings.count('rule_pair')).to.equal(1);
     const [made] = await ask('select pair_low as low, pair_high as high from rooms where id = $1', [pair]);
     expect([made.low, made.high]).to.have.members([ana.user, ben.user]);
     await original.rule(pair, cleo.user);
-    expect((await bring(original.url, target)).findings.count('rule_third')).to.equal(1);
-    const three = await original.madeRoom(cleo.user, cleo.entity, { type: 'user2user' });
-    await bring(original.url, target);
+    expect((await runImport(original.url, target)).findings.count('rule_third')).to.equal(1);
+    const three = await original.createRoom(cleo.user, cleo.entity, { type: 'user2user' });
+    await runImport(original.url, target);
     for (const user of [ana.user, ben.user]) await original.rule(three, user);
-    expect((await bring(original.url, target)).findings.count('rule_third'), 'two at once').to.be.at.least(1);
+    expect((await runImport(original.url, target)).findings.count('rule_third'), 'two at once').to.be.at.least(1);
     const inThree = await ask('select grantee from permission_rules where room_id = $1', [three]);
     expect(inThree).to.have.length(2);
     await original.query('delete from "Rooms" where id = any($1)', [[other, three]]);
@@ -173,12 +173,12 @@ describe('An import that runs again, while a node serves', function () {
   });
 
   it('brings new rooms, leaves those alone that were made here, and keeps those that the original deletes', async () => {
-    const own = await newRoom(node.url, ana);
-    await say(node.url, ana, own, 'ours');
-    const next = await original.madeRoom(ana.user, ana.entity);
+    const own = await createRoom(node.url, ana);
+    await sendMessages(node.url, ana, own, 'ours');
+    const next = await original.createRoom(ana.user, ana.entity);
     await original.message(next, ana.user, 'a new room', at(1));
     await original.query('delete from "Rooms" where id = $1', [room]);
-    const { rooms, findings } = await bring(original.url, target);
+    const { rooms, findings } = await runImport(original.url, target);
     expect(rooms.added).to.equal(1);
     expect(findings.count('room_gone')).to.be.at.least(1);
     expect(await contents(next)).to.deep.equal(['a new room']);
@@ -189,23 +189,23 @@ describe('An import that runs again, while a node serves', function () {
   it('does not bring back what was deleted here', async () => {
     expect((await rest(node.url, ana.token).delete(`/rooms/${room}`)).status).to.equal(200);
     await original.message(room, ana.user, '4', at(4));
-    expect((await bring(original.url, target)).findings.count('room_deleted')).to.equal(1);
+    expect((await runImport(original.url, target)).findings.count('room_deleted')).to.equal(1);
     expect(await ask('select 1 from rooms where id = $1', [room])).to.deep.equal([]);
     expect(await contents()).to.deep.equal([]);
   });
 
   it('refuses the numbers of rooms that are not theirs, names them and writes nothing', async () => {
-    const own = await newRoom(node.url, ana, { name: 'Ours' });
+    const own = await createRoom(node.url, ana, { name: 'Ours' });
     await original.room({ id: own.id });
     await original.message(room, ana.user, '4', at(4));
-    const error = await bring(original.url, target).then(() => undefined, String);
+    const error = await runImport(original.url, target).then(() => undefined, String);
     expect(error).to.include(`${own.id} "Ours"`).and.include('1 of the original');
     expect(await contents()).to.deep.equal(['1', '2', '3']);
     await original.query('delete from "Rooms" where id = $1', [own.id]);
     // Another original whose rooms have the same numbers.
-    const another = await originalDatabase();
+    const another = await createLegacyDatabase();
     await another.room({ id: room });
-    expect(await bring(another.url, target).then(() => undefined, String)).to.include('1 of the original');
+    expect(await runImport(another.url, target).then(() => undefined, String)).to.include('1 of the original');
   });
 
   it('waits for a room that is being written to, comes after what is written there, and does not hold up others', async () => {
@@ -220,11 +220,11 @@ describe('An import that runs again, while a node serves', function () {
       [room, ben.user, at(30)],
     );
     await original.message(room, ana.user, 'there', at(4));
-    const importing = bring(original.url, target);
+    const importing = runImport(original.url, target);
     const waiting = `select 1 from pg_stat_activity
       where application_name = 'nano-messaging import' and wait_event_type = 'Lock' and datname = current_database()`;
-    await until('the import waits', async () => (await ask(waiting)).length > 0);
-    await say(node.url, ana, await newRoom(node.url, ana), 'meanwhile');
+    await waitUntil('the import waits', async () => (await ask(waiting)).length > 0);
+    await sendMessages(node.url, ana, await createRoom(node.url, ana), 'meanwhile');
     await session.query('commit');
     expect((await importing).messages).to.equal(1);
     expect(await contents()).to.deep.equal(['1', '2', '3', 'here', 'there']);
@@ -232,9 +232,9 @@ describe('An import that runs again, while a node serves', function () {
 
   it('gives messages written here ids that the original cannot come to', async () => {
     await original.query(`select setval('"Messages_id_seq"', 2147483000)`);
-    const [here] = await say(node.url, ben, { id: room }, 'here');
+    const [here] = await sendMessages(node.url, ben, { id: room }, 'here');
     const there = await original.message(room, ana.user, 'there', at(5));
-    await bring(original.url, target);
+    await runImport(original.url, target);
     const ids = (await ask('select id::float8 as id from messages where room_id = $1', [room])).map(({ id }) => id);
     expect(ids).to.include.members([here.id, there]);
     expect(new Set(ids).size).to.equal(5);

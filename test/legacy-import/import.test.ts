@@ -7,29 +7,29 @@ import { migratePostgres } from '../../src/database/migrate.ts';
 import type { RunningServer } from '../../src/server.ts';
 import { generateOriginal } from '../../tools/import-benchmark/generate.ts';
 import { brokenLogs, verifyImport } from '../../tools/import-benchmark/verify.ts';
-import { chatIn, readyChat } from '../helpers/chat-client.ts';
+import { authenticatedChat, chatInRoom } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';
-import { asking, bring, migratedDatabase } from '../helpers/import.ts';
-import type { Loose } from '../helpers/loose.ts';
+import type { Json } from '../helpers/json.ts';
+import { createLegacyDatabase, type LegacyFixture } from '../helpers/legacy-fixture.ts';
+import { migratedDatabase, openQuery, runImport } from '../helpers/legacy-import.ts';
 import { embedded, postgres, startNode } from '../helpers/node.ts';
-import { type OriginalDatabase, originalDatabase } from '../helpers/original.ts';
-import { again, type Person, somebody } from '../helpers/people.ts';
 import { execute, freshDatabase } from '../helpers/postgres.ts';
 import { dataDirectory, runCommand } from '../helpers/process.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { newRoom, say } from '../helpers/rooms.ts';
+import { createRoom, sendMessages } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
+import { createUser, type TestUser, withClaims } from '../helpers/users.ts';
 
 const at = (second: number) => new Date(Date.UTC(2021, 5, 2, 12, 0, second, 250)).toISOString();
 const ms = (date: string) => Date.parse(date);
 
 describe('An import from the original [PostgreSQL]', function () {
   this.timeout(300_000);
-  const ana = somebody({ level: 100 });
-  const ben = somebody({ entity: ana.entity });
-  const cleo = somebody({ entity: ana.entity, level: 100 });
-  const eve = somebody();
-  let original: OriginalDatabase;
+  const ana = createUser({ level: 100 });
+  const ben = createUser({ entity: ana.entity });
+  const cleo = createUser({ entity: ana.entity, level: 100 });
+  const eve = createUser();
+  let original: LegacyFixture;
   let node: RunningServer;
   let target: string;
   let group: number;
@@ -37,11 +37,11 @@ describe('An import from the original [PostgreSQL]', function () {
   let ids: number[];
 
   before(async () => {
-    original = await originalDatabase();
-    group = await original.madeRoom(ana.user, ana.entity, { id: 28, name: 'Lanzamiento 🚀', level_admin: 500 });
+    original = await createLegacyDatabase();
+    group = await original.createRoom(ana.user, ana.entity, { id: 28, name: 'Lanzamiento 🚀', level_admin: 500 });
     await original.rule(group, ben.user, { permissions: 'rw', level: 999, accepted: true });
     await original.rule(group, eve.user, { permissions: 'rwb' });
-    pair = await original.madeRoom(ana.user, ana.entity, { id: 30, type: 'user2user' });
+    pair = await original.createRoom(ana.user, ana.entity, { id: 30, type: 'user2user' });
     await original.rule(pair, ben.user);
     ids = [];
     // Ids and times do not agree: the time counts, and the id where the time is the same.
@@ -58,11 +58,11 @@ describe('An import from the original [PostgreSQL]', function () {
     [url.username, url.password] = [reader, reader];
     target = await migratedDatabase();
     // A role that may only read is enough.
-    await bring(url.href, target);
+    await runImport(url.href, target);
     node = await startNode(postgres, { DATABASE_URL: target });
   });
 
-  const messagesOf = async ({ token }: Person, room: number, query = ''): Promise<Loose> =>
+  const messagesOf = async ({ token }: TestUser, room: number, query = ''): Promise<Json> =>
     (await rest(node.url, token).get(`/rooms/${room}/messages${query}`)).body;
 
   it('keeps numbers, UUIDs, names, levels, owners and dates of rooms', async () => {
@@ -83,14 +83,14 @@ describe('An import from the original [PostgreSQL]', function () {
       [3, ids[0], ben.user, 'third', at(3)],
       [4, ids[2], ben.user, 'fourth', at(3)],
     ];
-    const shown = content.map((one: Loose) => [one.seq, one.id, one.emitter, one.content, one.createdAt]);
+    const shown = content.map((one: Json) => [one.seq, one.id, one.emitter, one.content, one.createdAt]);
     expect(shown).to.deep.equal(expected);
     expect(content[0]).to.include({ updatedAt: at(1), client_msg_id: null, room_id: group });
   });
 
   it('finds them by date', async () => {
     const { content } = await messagesOf(ben, group, `?dateFrom=${at(2)}&dateTo=${at(2)}`);
-    expect(content.map(({ seq }: Loose) => seq)).to.deep.equal([2]);
+    expect(content.map(({ seq }: Json) => seq)).to.deep.equal([2]);
   });
 
   it('keeps rules: who was let in is in, the organisation from its level on, the banned are out', async () => {
@@ -99,7 +99,7 @@ describe('An import from the original [PostgreSQL]', function () {
     expect((await rest(node.url, cleo.token).get(`/rooms/${group}`)).body.content.rights).to.equal('rw');
     expect((await rest(node.url, eve.token).get(`/rooms/${group}`)).body.meta.reason).to.equal('BANNED');
     const { body: members } = await rest(node.url, ana.token).get(`/rooms/${group}/members`);
-    const shown = members.content.map((rule: Loose) => [
+    const shown = members.content.map((rule: Json) => [
       rule.entity_UUID,
       rule.kind,
       rule.permissions,
@@ -117,14 +117,14 @@ describe('An import from the original [PostgreSQL]', function () {
   it('opens user2user rooms to their two users alone, and finds them `with` the other', async () => {
     expect((await rest(node.url, cleo.token).get(`/rooms/${pair}`)).status).to.equal(404);
     expect((await messagesOf(ben, pair)).content[0].content).to.equal('between us');
-    const made = await newRoom(node.url, ben, { type: 'user2user', with: ana.user });
+    const made = await createRoom(node.url, ben, { type: 'user2user', with: ana.user });
     expect(made).to.include({ id: pair, entity_owner: null, user_owner: ana.user });
   });
 
   it('goes on in the log: REST, Socket.IO with since, /chat with since', async () => {
     const { meta } = await messagesOf(ben, group);
     expect(meta.rev).to.equal(4);
-    const [sent] = await say(node.url, ben, { id: group }, 'fifth');
+    const [sent] = await sendMessages(node.url, ben, { id: group }, 'fifth');
     expect(sent).to.include({ seq: 5 });
     expect(sent.id).to.be.above(2_147_483_647);
     // From what the log says now, and from the place of a message that was imported.
@@ -136,14 +136,14 @@ describe('An import from the original [PostgreSQL]', function () {
     for (const [since, first] of places) {
       const joined = await socket.request('room:join', { room_id: group, since });
       expect(joined.recovered).to.equal(true);
-      const seqs = joined.events.map(({ payload }: Loose) => payload.seq);
+      const seqs = joined.events.map(({ payload }: Json) => payload.seq);
       expect(seqs).to.deep.equal([3, 4, 5].slice(first - 3));
       await socket.request('room:leave', { room_id: group });
-      const chat = await chatIn(node.url, ben, group, since);
+      const chat = await chatInRoom(node.url, ben, group, since);
       expect(chat.connected).to.include({ recovered: true, rights: 'rw' });
       for (const seq of seqs) expect((await chat.next()).data.seq).to.equal(seq);
     }
-    const chat = await chatIn(node.url, ben, String(group));
+    const chat = await chatInRoom(node.url, ben, String(group));
     chat.send({ type: 'message', content: 'sixth' });
     expect((await chat.next()).data).to.include({ seq: 6, content: 'sixth', room_id: group });
     chat.send({ type: 'get_past_messages' });
@@ -151,8 +151,8 @@ describe('An import from the original [PostgreSQL]', function () {
   });
 
   it('answers a banned one and one of the organisation below its level as rooms made here do', async () => {
-    for (const person of [eve, again(cleo, { levelOnEntity: 99 })]) {
-      const chat = await readyChat(node.url, person);
+    for (const person of [eve, withClaims(cleo, { levelOnEntity: 99 })]) {
+      const chat = await authenticatedChat(node.url, person);
       chat.send({ type: 'select_room', room_id: group });
       expect((await chat.next()).data).to.equal('NOTAUTHORIZED');
     }
@@ -160,15 +160,15 @@ describe('An import from the original [PostgreSQL]', function () {
 
   it('lists the rooms, the newest activity first', async () => {
     const { body } = await rest(node.url, ben.token).get('/rooms');
-    expect(body.content.map(({ id }: Loose) => id)).to.deep.equal([group, pair]);
+    expect(body.content.map(({ id }: Json) => id)).to.deep.equal([group, pair]);
   });
 
   it('leaves numbers free for what the original makes meanwhile', async () => {
-    expect((await newRoom(node.url, ana)).id).to.be.above(1_000);
+    expect((await createRoom(node.url, ana)).id).to.be.above(1_000);
   });
 
   it('leaves logs that are whole', async () => {
-    const ask = await asking(target);
+    const ask = await openQuery(target);
     expect(await ask(brokenLogs)).to.deep.equal([]);
   });
 });
@@ -177,12 +177,12 @@ describe('An import from the original, by the command', function () {
   this.timeout(300_000);
 
   it('[PostgreSQL] brings everything, tells how far it is, and has nothing to do the second time', async () => {
-    const original = await originalDatabase('drop table "Room_permissions", "Messages", "Rooms"');
+    const original = await createLegacyDatabase('drop table "Room_permissions", "Messages", "Rooms"');
     await generateOriginal(original.url, { rooms: 20, messages: 9_000 });
     const DATABASE_URL = await migratedDatabase();
     const run = (...words: string[]) =>
       runCommand('bin/legacy-import.ts', { DATABASE_URL }, [...words, original.url]).exited;
-    const ask = await asking(DATABASE_URL);
+    const ask = await openQuery(DATABASE_URL);
 
     const dry = await run('--dry-run');
     expect(dry.output).to.include('nothing was written').and.include('9,000 messages');
@@ -207,13 +207,13 @@ describe('An import from the original, by the command', function () {
   });
 
   it('[PostgreSQL] takes the original from the very database it writes to', async () => {
-    const original = await originalDatabase();
-    const ana = somebody();
-    const room = await original.madeRoom(ana.user, ana.entity);
+    const original = await createLegacyDatabase();
+    const ana = createUser();
+    const room = await original.createRoom(ana.user, ana.entity);
     await original.message(room, ana.user, 'here and there');
     await migratePostgres(original.url);
-    expect(await bring(original.url, original.url)).to.include({ messages: 1 });
-    const ask = await asking(original.url);
+    expect(await runImport(original.url, original.url)).to.include({ messages: 1 });
+    const ask = await openQuery(original.url);
     expect(await ask('select content from messages')).to.deep.equal([{ content: 'here and there' }]);
   });
 
@@ -223,9 +223,9 @@ describe('An import from the original, by the command', function () {
     odd.push(
       ...['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout'].map((name) => `${name} = '1ms'`),
     );
-    const original = await originalDatabase();
-    const ana = somebody();
-    const room = await original.madeRoom(ana.user, ana.entity, { name: `\\' or 1=1 --` });
+    const original = await createLegacyDatabase();
+    const ana = createUser();
+    const room = await original.createRoom(ana.user, ana.entity, { name: `\\' or 1=1 --` });
     await original.message(room, ana.user, `\\' NULL`, at(7));
     const DATABASE_URL = await freshDatabase();
     const set = (url: string, settings: string[]) =>
@@ -234,7 +234,7 @@ describe('An import from the original, by the command', function () {
     await set(DATABASE_URL, [...odd, 'search_path = chat']);
     await set(original.url, odd);
     await migratePostgres(DATABASE_URL);
-    expect(await bring(original.url, DATABASE_URL)).to.include({ messages: 1 });
+    expect(await runImport(original.url, DATABASE_URL)).to.include({ messages: 1 });
     const { url } = await startNode(postgres, { DATABASE_URL });
     const { body } = await rest(url, ana.token).get(`/rooms/${room}/messages`);
     expect(body.content[0]).to.include({ content: `\\' NULL`, createdAt: at(7), client_msg_id: null });
@@ -242,15 +242,15 @@ describe('An import from the original, by the command', function () {
   });
 
   it('[embedded (PGlite)] makes the directory, refuses while a process uses it, and brings the rest later', async () => {
-    const original = await originalDatabase();
-    const ana = somebody();
-    const room = await original.madeRoom(ana.user, ana.entity);
+    const original = await createLegacyDatabase();
+    const ana = createUser();
+    const room = await original.createRoom(ana.user, ana.entity);
     for (let n = 1; n <= 3; n++) await original.message(room, ana.user, `${n}`, at(n));
     const DATA_DIR = dataDirectory();
 
-    expect((await bring(original.url, DATA_DIR, { dryRun: true })).messages).to.equal(3);
+    expect((await runImport(original.url, DATA_DIR, { dryRun: true })).messages).to.equal(3);
     expect(existsSync(DATA_DIR)).to.equal(false);
-    await bring(original.url, DATA_DIR);
+    await runImport(original.url, DATA_DIR);
 
     const { release } = await lockDataDirectory(DATA_DIR);
     const refused = await runCommand('bin/legacy-import.ts', { DATA_DIR }, [original.url]).exited;
@@ -259,11 +259,11 @@ describe('An import from the original, by the command', function () {
     expect(refused.output.trim()).to.include(`in use by process ${process.pid}`).and.not.include('\n');
 
     await original.message(room, ana.user, '4', at(4));
-    await bring(original.url, DATA_DIR);
+    await runImport(original.url, DATA_DIR);
     const { url } = await startNode(embedded, { DATA_DIR });
     const { body } = await rest(url, ana.token).get(`/rooms/${room}/messages`);
-    expect(body.content.map(({ content }: Loose) => content)).to.deep.equal(['1', '2', '3', '4']);
+    expect(body.content.map(({ content }: Json) => content)).to.deep.equal(['1', '2', '3', '4']);
     expect(body.meta.rev).to.equal(4);
-    expect((await say(url, ana, { id: room }, 'on'))[0].seq).to.equal(5);
+    expect((await sendMessages(url, ana, { id: room }, 'on'))[0].seq).to.equal(5);
   });
 });

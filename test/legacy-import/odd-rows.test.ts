@@ -3,14 +3,14 @@ import { expect } from 'chai';
 import type { Finding } from '../../src/legacy-import/report.ts';
 import type { RunningServer } from '../../src/server.ts';
 import { brokenLogs } from '../../tools/import-benchmark/verify.ts';
-import { asking, bring, migratedDatabase } from '../helpers/import.ts';
-import type { Loose } from '../helpers/loose.ts';
+import type { Json } from '../helpers/json.ts';
+import { createLegacyDatabase, type LegacyFixture } from '../helpers/legacy-fixture.ts';
+import { migratedDatabase, openQuery, runImport } from '../helpers/legacy-import.ts';
 import { postgres, startNode } from '../helpers/node.ts';
-import { type OriginalDatabase, originalDatabase } from '../helpers/original.ts';
-import { somebody } from '../helpers/people.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { putRule, say } from '../helpers/rooms.ts';
+import { putRule, sendMessages } from '../helpers/rooms.ts';
+import { createUser } from '../helpers/users.ts';
 
 const nobody = '00000000-0000-0000-0000-000000000000';
 
@@ -26,21 +26,21 @@ alter table "Room_permissions" alter column "entity_UUID" type text, alter colum
 
 describe('Odd rows of an original', function () {
   this.timeout(300_000);
-  const ana = somebody({ level: 100 });
-  const ben = somebody({ entity: ana.entity });
-  const cleo = somebody({ entity: ana.entity });
-  const solo = somebody({ entity: ana.entity, user: ana.entity });
-  let original: OriginalDatabase;
+  const ana = createUser({ level: 100 });
+  const ben = createUser({ entity: ana.entity });
+  const cleo = createUser({ entity: ana.entity });
+  const solo = createUser({ entity: ana.entity, user: ana.entity });
+  let original: LegacyFixture;
   let target: string;
-  let found: Awaited<ReturnType<typeof bring>>;
-  let ask: (text: string, values?: unknown[]) => Promise<Loose[]>;
+  let found: Awaited<ReturnType<typeof runImport>>;
+  let ask: (text: string, values?: unknown[]) => Promise<Json[]>;
   let node: RunningServer;
   const rooms: Record<string, number> = {};
 
   before(async () => {
-    original = await originalDatabase(loosened);
+    original = await createLegacyDatabase(loosened);
     const made = async (name: string, wish = {}) => {
-      rooms[name] = await original.madeRoom(ana.user, ana.entity, { name, ...wish });
+      rooms[name] = await original.createRoom(ana.user, ana.entity, { name, ...wish });
       return rooms[name];
     };
     const plain = await made('plain');
@@ -59,7 +59,7 @@ describe('Odd rows of an original', function () {
     await made('banned pair', { type: 'user2user' });
     await rule(rooms['banned pair']!, cleo.user, { permissions: 'b' });
 
-    rooms.same = await original.madeRoom(solo.user, solo.user, { name: 'same' });
+    rooms.same = await original.createRoom(solo.user, solo.user, { name: 'same' });
     rooms.bare = await room({ name: 'bare', entity: ana.entity });
     rooms.closed = await room({ name: 'closed', entity: null });
     rooms.owned = await room({ name: 'owned', entity: null });
@@ -104,8 +104,8 @@ describe('Odd rows of an original', function () {
     ]);
 
     target = await migratedDatabase();
-    found = await bring(original.url, target);
-    ask = await asking(target);
+    found = await runImport(original.url, target);
+    ask = await openQuery(target);
     node = await startNode(postgres, { DATABASE_URL: target });
   });
 
@@ -130,7 +130,7 @@ describe('Odd rows of an original', function () {
       .and.include(`room ${rooms.full}: 13`);
   });
 
-  const roomOf = async (name: string): Promise<Loose> =>
+  const roomOf = async (name: string): Promise<Json> =>
     (await ask(`select * from rooms where id = $1`, [rooms[name]]))[0];
   const rulesOf = (name: string) =>
     ask('select grantee, kind, permissions, accepted from permission_rules where room_id = $1', [rooms[name]]);
@@ -147,7 +147,7 @@ describe('Odd rows of an original', function () {
   it('a user2user room of three is a private group of three', async () => {
     for (const { token } of [ana, ben, cleo])
       expect((await rest(node.url, token).get(`/rooms/${rooms.three}`)).status).to.equal(200);
-    const colleague = somebody({ entity: ana.entity, level: 999 });
+    const colleague = createUser({ entity: ana.entity, level: 999 });
     expect((await rest(node.url, colleague.token).get(`/rooms/${rooms.three}`)).status).to.equal(404);
   });
 
@@ -178,7 +178,7 @@ describe('Odd rows of an original', function () {
     expect(await roomOf('owned')).to.include({ user_owner: ben.user });
     expect((await rest(node.url, ben.token).get(`/rooms/${rooms.owned}`)).body.content.rights).to.equal('rwa');
     expect(await roomOf('closed')).to.include({ user_owner: nobody, entity_owner: null });
-    const { findings } = await bring(original.url, target);
+    const { findings } = await runImport(original.url, target);
     expect(findings.count('rule_last'), 'the rule that it was given here is not looked for there').to.equal(0);
     expect((await rest(node.url, ben.token).get(`/rooms/${rooms.owned}`)).body.content.rights).to.equal('rwa');
   });
@@ -228,7 +228,7 @@ describe('Odd rows of an original', function () {
   it('do not keep the service from going on', async () => {
     const { body } = await rest(node.url, ana.token).get(`/rooms/${rooms.plain}/messages?limit=500`);
     expect(body.content.at(-1)).to.include({ content: 'eternity', seq: 8 });
-    const [said] = await say(node.url, ana, { id: rooms.plain! }, 'on');
+    const [said] = await sendMessages(node.url, ana, { id: rooms.plain! }, 'on');
     expect(said.seq).to.equal(9);
     expect(Date.parse(said.createdAt)).to.be.below(Date.now() + 60_000);
   });
@@ -238,7 +238,7 @@ describe('A fork of the original with other columns', function () {
   this.timeout(300_000);
 
   it('is read in its spelling, and what is optional has a default', async () => {
-    const original = await originalDatabase(`
+    const original = await createLegacyDatabase(`
       alter table "Rooms" drop column uuid, drop column max_entity_rules, drop column type, drop column level_admin;
       alter table "Rooms" rename to rooms;
       alter table "Messages" drop column "updatedAt", add column type text;
@@ -258,8 +258,8 @@ describe('A fork of the original with other columns', function () {
       at.slice(0, -1),
     ]);
     const target = await migratedDatabase();
-    await bring(original.url, target);
-    const ask = await asking(target);
+    await runImport(original.url, target);
+    const ask = await openQuery(target);
     const [room] = await ask('select * from rooms');
     expect(room).to.include({
       id: '1',
@@ -272,7 +272,7 @@ describe('A fork of the original with other columns', function () {
     const [message] = await ask('select * from messages');
     expect(message.created_at.toISOString()).to.equal(at);
     // The same UUID again, though there is none in the original.
-    expect((await bring(original.url, target)).rooms).to.deep.equal({ known: 1, added: 0 });
+    expect((await runImport(original.url, target)).rooms).to.deep.equal({ known: 1, added: 0 });
     expect((await ask('select uuid from imported_rooms'))[0].uuid).to.equal(room.uuid);
   });
 });

@@ -2,18 +2,18 @@ import { expect } from 'chai';
 import { openLegacyDatabase } from '../../src/legacy-import/legacy-database.ts';
 import { generateOriginal } from '../../tools/import-benchmark/generate.ts';
 import { freePort } from '../helpers/free-port.ts';
-import { asking, bring, migratedDatabase } from '../helpers/import.ts';
-import type { Loose } from '../helpers/loose.ts';
-import { originalDatabase } from '../helpers/original.ts';
-import { somebody } from '../helpers/people.ts';
+import type { Json } from '../helpers/json.ts';
+import { createLegacyDatabase } from '../helpers/legacy-fixture.ts';
+import { migratedDatabase, openQuery, runImport } from '../helpers/legacy-import.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { runCommand } from '../helpers/process.ts';
+import { createUser } from '../helpers/users.ts';
 
 const tables = ['rooms', 'permission_rules', 'messages', 'room_changes', 'imported_rooms'];
 
 describe('An import that cannot be', function () {
   this.timeout(300_000);
-  const ana = somebody();
+  const ana = createUser();
 
   const errorOf = (promise: Promise<unknown>): Promise<string> =>
     promise.then(
@@ -21,15 +21,15 @@ describe('An import that cannot be', function () {
       (error: Error) => error.message,
     );
 
-  async function expectEmpty(ask: (text: string) => Promise<Loose[]>): Promise<void> {
+  async function expectEmpty(ask: (text: string) => Promise<Json[]>): Promise<void> {
     for (const table of tables) expect(await ask(`select 1 from ${table}`), table).to.deep.equal([]);
   }
 
   it('writes nothing where it fails in the middle, and is whole the next time', async () => {
-    const original = await originalDatabase('drop table "Room_permissions", "Messages", "Rooms"');
+    const original = await createLegacyDatabase('drop table "Room_permissions", "Messages", "Rooms"');
     await generateOriginal(original.url, { rooms: 20, messages: 9_000 });
     const target = await migratedDatabase();
-    const ask = await asking(target);
+    const ask = await openQuery(target);
     // In the third batch: the other two are written by then.
     await ask(
       `create function fail() returns trigger language plpgsql as $$ begin raise exception 'the disk is full'; end $$`,
@@ -42,7 +42,7 @@ describe('An import that cannot be', function () {
     expect(output.trim().split('\n').at(-1)).to.include('the disk is full');
     await expectEmpty(ask);
     await ask('drop trigger fail on messages');
-    expect((await bring(original.url, target)).messages).to.equal(9_000);
+    expect((await runImport(original.url, target)).messages).to.equal(9_000);
   });
 
   it('says where the original cannot be reached, without the password', async () => {
@@ -55,8 +55,8 @@ describe('An import that cannot be', function () {
   });
 
   it('writes nothing where the original fails in the middle', async () => {
-    const original = await originalDatabase();
-    const room = await original.madeRoom(ana.user, ana.entity);
+    const original = await createLegacyDatabase();
+    const room = await original.createRoom(ana.user, ana.entity);
     await original.query(
       `insert into "Messages" (room_id, emitter, content, "createdAt", "updatedAt")
        select $1, $2, n, now(), now() from generate_series(1, 1000) n`,
@@ -70,16 +70,16 @@ describe('An import that cannot be', function () {
        create view "Messages" as select id, room_id, emitter, told(id) as content, "createdAt" from told`,
     );
     const target = await migratedDatabase();
-    const ask = await asking(target);
-    expect(await errorOf(bring(original.url, target))).to.include('cannot be read any further: division by zero');
+    const ask = await openQuery(target);
+    expect(await errorOf(runImport(original.url, target))).to.include('cannot be read any further: division by zero');
     await expectEmpty(ask);
   });
 
   it('names every column that is missing, and why it is needed', async () => {
-    const original = await originalDatabase(
+    const original = await createLegacyDatabase(
       'alter table "Messages" drop column emitter, drop column "createdAt"; alter table "Rooms" alter column "createdAt" type text',
     );
-    const error = await errorOf(bring(original.url, await migratedDatabase()));
+    const error = await errorOf(runImport(original.url, await migratedDatabase()));
     expect(error)
       .to.include('table "Messages" has no column "emitter" (it says who wrote a message)')
       .and.include('has no column "createdAt" (messages are numbered in its order)')
@@ -89,25 +89,25 @@ describe('An import that cannot be', function () {
 
   it('knows its own database, and one without tables', async () => {
     const target = await migratedDatabase();
-    expect(await errorOf(bring(target, target))).to.include('it looks like a database of this service');
-    expect(await errorOf(bring(await freshDatabase(), target))).to.include('there is no table "Rooms"');
+    expect(await errorOf(runImport(target, target))).to.include('it looks like a database of this service');
+    expect(await errorOf(runImport(await freshDatabase(), target))).to.include('there is no table "Rooms"');
   });
 
   it('says which migrations the database lacks, and applies none', async () => {
-    const { url } = await originalDatabase();
+    const { url } = await createLegacyDatabase();
     const empty = await freshDatabase();
-    expect(await errorOf(bring(url, empty)))
+    expect(await errorOf(runImport(url, empty)))
       .to.include('imported_rooms')
       .and.include('npm run migrate');
-    expect(await (await asking(empty))(`select 1 from pg_tables where schemaname = 'public'`)).to.deep.equal([]);
+    expect(await (await openQuery(empty))(`select 1 from pg_tables where schemaname = 'public'`)).to.deep.equal([]);
   });
 
   it('is refused while another one runs', async () => {
-    const { url } = await originalDatabase();
+    const { url } = await createLegacyDatabase();
     const target = await migratedDatabase();
-    const ask = await asking(target);
+    const ask = await openQuery(target);
     await ask('select pg_advisory_lock(7777003)');
-    expect(await errorOf(bring(url, target))).to.include('Another import');
+    expect(await errorOf(runImport(url, target))).to.include('Another import');
   });
 
   it('explains itself', async () => {
@@ -131,8 +131,8 @@ describe('An import that cannot be', function () {
   });
 
   it('reads one moment of the original: what is written meanwhile comes the next time', async () => {
-    const original = await originalDatabase();
-    const room = await original.madeRoom(ana.user, ana.entity);
+    const original = await createLegacyDatabase();
+    const room = await original.createRoom(ana.user, ana.entity);
     await original.message(room, ana.user, '1');
     const target = await migratedDatabase();
     const snapshot = await openLegacyDatabase(original.url);
@@ -140,6 +140,6 @@ describe('An import that cannot be', function () {
     await original.message(room, ana.user, '2');
     expect((await snapshot.tallies(new Map()))[0]!.count).to.equal(1);
     await snapshot.close();
-    expect((await bring(original.url, target)).messages).to.equal(2);
+    expect((await runImport(original.url, target)).messages).to.equal(2);
   });
 });

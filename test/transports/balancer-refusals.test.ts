@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { type Balancer, findBalancer, highLimits, startBalancer } from '../helpers/balancer.ts';
 import { sharded, sharedNodes } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { type RawAnswer, rawExchange, rawRequest, unreadableRequests } from '../helpers/raw-request.ts';
 import { stubNodes } from '../helpers/stub-nodes.ts';
+import { createUser } from '../helpers/users.ts';
 
 const get = (path: string, headers = '') => `GET ${path} HTTP/1.1\r\nHost: x\r\n${headers}Connection: close\r\n\r\n`;
 
@@ -29,7 +29,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
 
     /** On REST, and handshakes, which have another upstream in nginx. */
     async function expectGoodAnswers(count: number): Promise<void> {
-      const { token } = somebody();
+      const { token } = createUser();
       const asks = Array.from({ length: count }, async (_, n) => {
         const path = n % 3 === 0 ? '/socket.io/?EIO=4&transport=polling' : '/rooms';
         return (await fetch(url + path, { headers: { Authorization: `Bearer ${token}` } })).status;

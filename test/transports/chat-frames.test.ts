@@ -1,12 +1,12 @@
 import { expect } from 'chai';
-import { chatClient, readyChat } from '../helpers/chat-client.ts';
+import { authenticatedChat, chatClient } from '../helpers/chat-client.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
+import { createUser } from '../helpers/users.ts';
 
 describeEveryWiring('/chat frames', ({ url }) => {
   it('sent in one burst, before START? was read, are obeyed in order to the last', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const { room } = (await rest(url(), owner.token).post('/rooms', { name: 'burst' })).body.content;
     const chat = await chatClient(url());
     chat.send({ type: 'token', content: owner.token });
@@ -27,18 +27,18 @@ describeEveryWiring('/chat frames', ({ url }) => {
     const obeyed = ['START?', 'READY', 'CONNECTED', said, said, 'HISTORY', 'COMMAND?', 'NOTAUTHORIZED', 'SELECTROOM?'];
     expect(words).to.deep.equal(obeyed);
     expect(await chat.closed).to.equal(1000);
-    expect(chat.waiting).to.deep.equal([]);
+    expect(chat.unread).to.deep.equal([]);
   });
 
   it('sent in one burst may hold a message of full size, though the token is still being checked', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const { room } = (await rest(url(), owner.token).post('/rooms', { name: 'large burst' })).body.content;
     const chat = await chatClient(url());
     const content = 'x'.repeat(8_192);
     chat.send({ type: 'token', content: owner.token });
     chat.send({ type: 'select_room', room_id: room.id });
     chat.send({ type: 'message', content });
-    const echo = await chat.until(({ type }) => type === 'message');
+    const echo = await chat.skipTo(({ type }) => type === 'message');
     expect(echo.data.content).to.equal(content);
   });
 
@@ -58,7 +58,7 @@ describeEveryWiring('/chat frames', ({ url }) => {
   };
   for (const [title, frame] of Object.entries(unknown)) {
     it(`are answered COMMAND? when they hold ${title}`, async () => {
-      const chat = await readyChat(url(), somebody());
+      const chat = await authenticatedChat(url(), createUser());
       for (let n = 0; n < 4; n++) {
         chat.sendRaw(frame);
         expect(await chat.next()).to.deep.equal({ type: 'query', data: 'COMMAND?' });
@@ -68,7 +68,7 @@ describeEveryWiring('/chat frames', ({ url }) => {
 
   for (const id of ['x', '', 'x'.repeat(64), 0, -1, 1.5]) {
     it(`give back the id ${JSON.stringify(id)}`, async () => {
-      const chat = await readyChat(url(), somebody());
+      const chat = await authenticatedChat(url(), createUser());
       chat.send({ type: 'hello', id });
       expect(await chat.next()).to.deep.equal({ type: 'query', data: 'COMMAND?', id });
     });
@@ -76,7 +76,7 @@ describeEveryWiring('/chat frames', ({ url }) => {
 
   for (const id of ['x'.repeat(65), null, true, ['x'], { x: 1 }]) {
     it(`have no id where it is ${JSON.stringify(id)}`, async () => {
-      const chat = await readyChat(url(), somebody());
+      const chat = await authenticatedChat(url(), createUser());
       chat.send({ type: 'hello', id });
       expect(await chat.next()).to.deep.equal({ type: 'query', data: 'COMMAND?' });
     });
@@ -92,7 +92,7 @@ describeEveryWiring('/chat frames', ({ url }) => {
   };
   for (const [title, frame] of Object.entries(notJson)) {
     it(`that are not JSON but ${title} end with BADJSON and 4400`, async () => {
-      const chat = await readyChat(url(), somebody());
+      const chat = await authenticatedChat(url(), createUser());
       chat.sendRaw(frame);
       expect(await chat.next()).to.deep.equal({ type: 'status', data: 'BADJSON' });
       expect(await chat.closed).to.equal(4400);
@@ -100,21 +100,21 @@ describeEveryWiring('/chat frames', ({ url }) => {
   }
 
   it('after BADJSON are not obeyed', async () => {
-    const chat = await readyChat(url(), somebody());
+    const chat = await authenticatedChat(url(), createUser());
     for (const frame of ['{', '{"type":"hello"}']) chat.sendRaw(frame);
     expect(await chat.next()).to.include({ data: 'BADJSON' });
     expect(await chat.closed).to.equal(4400);
-    expect(chat.waiting).to.deep.equal([]);
+    expect(chat.unread).to.deep.equal([]);
   });
 
   it('with quit end with 1000', async () => {
-    const chat = await readyChat(url(), somebody());
+    const chat = await authenticatedChat(url(), createUser());
     chat.send({ type: 'quit' });
     expect(await chat.closed).to.equal(1000);
   });
 
   it('of which many wait are all answered, in order', async () => {
-    const chat = await readyChat(url(), somebody());
+    const chat = await authenticatedChat(url(), createUser());
     for (let id = 0; id < 3_000; id++) chat.send({ type: 'hello', id });
     for (let id = 0; id < 3_000; id++) expect(await chat.next()).to.include({ data: 'COMMAND?', id });
   });

@@ -1,15 +1,15 @@
 import { expect } from 'chai';
-import { type ChatClient, chatIn, type Frame, readyChat } from '../helpers/chat-client.ts';
+import { authenticatedChat, type ChatClient, chatInRoom, type Frame } from '../helpers/chat-client.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
+import { createUser } from '../helpers/users.ts';
 
 describeEveryWiring('/chat get_past_messages', ({ url }) => {
   /** A room of its own with so many messages, and its owner inside. */
   async function roomWith(messages: number) {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const { room } = (await rest(url(), owner.token).post('/rooms', { name: 'history' })).body.content;
-    const chat = await chatIn(url(), owner, room.id);
+    const chat = await chatInRoom(url(), owner, room.id);
     const live: Frame[] = [];
     for (let n = 1; n <= messages; n++) chat.send({ type: 'message', content: `message ${n}` });
     for (let n = 1; n <= messages; n++) live.push(await chat.next());
@@ -91,7 +91,7 @@ describeEveryWiring('/chat get_past_messages', ({ url }) => {
   }
 
   it('needs a room: SELECTROOM?', async () => {
-    const chat = await readyChat(url(), somebody({ level: 100 }));
+    const chat = await authenticatedChat(url(), createUser({ level: 100 }));
     chat.send({ type: 'get_past_messages', id: 3 });
     expect(await chat.next()).to.deep.equal({ type: 'query', data: 'SELECTROOM?', id: 3 });
   });

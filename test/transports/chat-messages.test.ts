@@ -1,18 +1,18 @@
 import { expect } from 'chai';
-import { chatIn, readyChat } from '../helpers/chat-client.ts';
+import { authenticatedChat, chatInRoom } from '../helpers/chat-client.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { type Person, somebody } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
+import { createUser, type TestUser } from '../helpers/users.ts';
 
 describeEveryWiring('/chat messages', ({ url }) => {
-  const makeRoom = async (owner: Person) =>
+  const makeRoom = async (owner: TestUser) =>
     (await rest(url(), owner.token).post('/rooms', { name: 'messages' })).body.content.room;
 
   /** A room of its own with its owner inside. */
   async function alone() {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const room = await makeRoom(owner);
-    return { owner, room, chat: await chatIn(url(), owner, room.id) };
+    return { owner, room, chat: await chatInRoom(url(), owner, room.id) };
   }
 
   it('echo to the sender with everything a message has', async () => {
@@ -30,7 +30,7 @@ describeEveryWiring('/chat messages', ({ url }) => {
 
   it('are the same frame for everybody, but for the id of the command, which only the sender gets', async () => {
     const { owner, room, chat } = await alone();
-    const other = await chatIn(url(), owner, room.id);
+    const other = await chatInRoom(url(), owner, room.id);
     chat.send({ type: 'message', content: 'hello', id: 'mine' });
     const { id, ...echo } = await chat.next();
     expect(id).to.equal('mine');
@@ -95,16 +95,16 @@ describeEveryWiring('/chat messages', ({ url }) => {
   });
 
   it('need a room: SELECTROOM?', async () => {
-    const chat = await readyChat(url(), somebody({ level: 100 }));
+    const chat = await authenticatedChat(url(), createUser({ level: 100 }));
     chat.send({ type: 'message', content: 'x', id: 5 });
     expect(await chat.next()).to.deep.equal({ type: 'query', data: 'SELECTROOM?', id: 5 });
   });
 
   it('need the letter w: NOTAUTHORIZED', async () => {
     const { owner, room, chat } = await alone();
-    const reader = somebody({ level: 100 });
+    const reader = createUser({ level: 100 });
     await rest(url(), owner.token).put(`/rooms/${room.id}/members`, { userUUID: reader.user, permissions: 'r' });
-    const reading = await chatIn(url(), reader, room.id);
+    const reading = await chatInRoom(url(), reader, room.id);
     reading.send({ type: 'message', content: 'x', id: 5 });
     expect(await reading.next()).to.include({ type: 'status', data: 'NOTAUTHORIZED', reason: 'FORBIDDEN', id: 5 });
     chat.send({ type: 'message', content: 'to the reader' });
@@ -113,7 +113,7 @@ describeEveryWiring('/chat messages', ({ url }) => {
 
   it('with a repeated client_msg_id answer the first one as duplicate, to the sender alone', async () => {
     const { owner, room, chat } = await alone();
-    const other = await chatIn(url(), owner, room.id);
+    const other = await chatInRoom(url(), owner, room.id);
     const command = { type: 'message', content: 'once', client_msg_id: 'same' };
     chat.send(command);
     const first = await chat.next();
@@ -144,14 +144,14 @@ describeEveryWiring('/chat messages', ({ url }) => {
 
   it('of two emitters, and of two rooms, may have the same client_msg_id', async () => {
     const { owner, room, chat } = await alone();
-    const guest = somebody({ level: 100 });
+    const guest = createUser({ level: 100 });
     await rest(url(), owner.token).put(`/rooms/${room.id}/members`, { userUUID: guest.user, permissions: 'rw' });
     const command = { type: 'message', client_msg_id: 'same' };
     chat.send({ ...command, content: 'by the owner' });
     await chat.next();
-    (await chatIn(url(), guest, room.id)).send({ ...command, content: 'by the guest' });
+    (await chatInRoom(url(), guest, room.id)).send({ ...command, content: 'by the guest' });
     expect(await chat.next()).to.nested.include({ 'data.content': 'by the guest' });
-    const elsewhere = await chatIn(url(), owner, (await makeRoom(owner)).id);
+    const elsewhere = await chatInRoom(url(), owner, (await makeRoom(owner)).id);
     elsewhere.send({ ...command, content: 'in another room' });
     expect(await elsewhere.next()).to.nested.include({ 'data.content': 'in another room', 'data.seq': 1 });
   });

@@ -1,22 +1,22 @@
 import { once } from 'node:events';
 import { expect } from 'chai';
 import WebSocket from 'ws';
-import { readyChat } from '../helpers/chat-client.ts';
+import { authenticatedChat } from '../helpers/chat-client.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
+import { createUser } from '../helpers/users.ts';
 
 describeEveryWiring('/chat keep-alive', ({ startNode, url }) => {
   const pinging = () => startNode({}, (config) => ({ ...config, pingIntervalMs: 50 }));
 
   it('is WebSocket ping (the original had none), and no frame', async () => {
-    const chat = await readyChat((await pinging()).url, somebody());
+    const chat = await authenticatedChat((await pinging()).url, createUser());
     for (let n = 0; n < 3; n++) await once(chat.socket, 'ping');
     chat.send({ type: 'fence' });
     expect(await chat.next()).to.include({ data: 'COMMAND?' });
   });
 
   it('answers the pings of clients, and the commands of those that have none', async () => {
-    const chat = await readyChat(url(), somebody());
+    const chat = await authenticatedChat(url(), createUser());
     chat.socket.ping('are you there?');
     const [pong] = await once(chat.socket, 'pong');
     expect(String(pong)).to.equal('are you there?');

@@ -1,20 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { chatIn, readyChat } from '../helpers/chat-client.ts';
+import { authenticatedChat, chatInRoom } from '../helpers/chat-client.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { type Person, somebody } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
+import { createUser, type TestUser } from '../helpers/users.ts';
 
 describeEveryWiring('/chat select_room', ({ url }) => {
-  const makeRoom = async (owner: Person) =>
+  const makeRoom = async (owner: TestUser) =>
     (await rest(url(), owner.token).post('/rooms', { name: 'select' })).body.content.room;
-  const allow = (owner: Person, room: { id: number }, rule: object) =>
+  const allow = (owner: TestUser, room: { id: number }, rule: object) =>
     rest(url(), owner.token).put(`/rooms/${room.id}/members`, rule);
 
   it('answers CONNECTED with the room, the rights and the position', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const room = await makeRoom(owner);
-    const chat = await readyChat(url(), owner);
+    const chat = await authenticatedChat(url(), owner);
     chat.send({ type: 'select_room', room_id: room.id, id: 'x' });
     const { cursor, ...connected } = await chat.next();
     const status = { type: 'status', data: 'CONNECTED' };
@@ -23,10 +23,10 @@ describeEveryWiring('/chat select_room', ({ url }) => {
   });
 
   it('names a room by its number, the decimal string of it or its UUID', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const room = await makeRoom(owner);
     for (const room_id of [room.id, String(room.id), room.uuid, room.uuid.toUpperCase()]) {
-      const chat = await readyChat(url(), owner);
+      const chat = await authenticatedChat(url(), owner);
       chat.send({ type: 'select_room', room_id });
       expect(await chat.next()).to.include({ data: 'CONNECTED', room_id: room.id });
     }
@@ -50,9 +50,9 @@ describeEveryWiring('/chat select_room', ({ url }) => {
   };
   for (const [title, room_id] of Object.entries(malformed)) {
     it(`refuses ${title} and stays usable`, async () => {
-      const owner = somebody({ level: 100 });
+      const owner = createUser({ level: 100 });
       const room = await makeRoom(owner);
-      const chat = await readyChat(url(), owner);
+      const chat = await authenticatedChat(url(), owner);
       chat.send({ type: 'select_room', room_id: room_id(room.id) });
       expect(await chat.next()).to.include({ type: 'status', data: 'ERROR', reason: 'BAD_REQUEST' });
       chat.send({ type: 'select_room', room_id: room.id });
@@ -61,8 +61,8 @@ describeEveryWiring('/chat select_room', ({ url }) => {
   }
 
   it('answers NOTAUTHORIZED for rooms that do not exist, and for rooms of others, alike', async () => {
-    const room = await makeRoom(somebody({ level: 100 }));
-    const chat = await readyChat(url(), somebody({ level: 100 }));
+    const room = await makeRoom(createUser({ level: 100 }));
+    const chat = await authenticatedChat(url(), createUser({ level: 100 }));
     for (const room_id of [room.id, room.uuid, 999_999_999, '9007199254740991', randomUUID()]) {
       chat.send({ type: 'select_room', room_id, id: 7 });
       const answer = await chat.next();
@@ -71,34 +71,34 @@ describeEveryWiring('/chat select_room', ({ url }) => {
   });
 
   it('judges by the rules: levels of organisations, bans, the letter r', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const room = await makeRoom(owner);
     const entity = randomUUID();
     await allow(owner, room, { entityUUID: entity, permissions: 'rw', level: 50 });
     const [banned, writer, high, rule999] = [
-      somebody({ level: 100 }),
-      somebody({ level: 100 }),
-      somebody({ entity, level: 50 }),
-      somebody({ level: 0 }),
+      createUser({ level: 100 }),
+      createUser({ level: 100 }),
+      createUser({ entity, level: 50 }),
+      createUser({ level: 0 }),
     ];
     await allow(owner, room, { userUUID: banned.user, permissions: 'rwb' });
     await allow(owner, room, { userUUID: writer.user, permissions: 'w' });
     await allow(owner, room, { userUUID: rule999.user, permissions: 'r', level: '999' });
-    const select = async (person: Person) => {
-      const chat = await readyChat(url(), person);
+    const select = async (person: TestUser) => {
+      const chat = await authenticatedChat(url(), person);
       chat.send({ type: 'select_room', room_id: room.id });
       const { data, reason, rights } = await chat.next();
       return [data, reason ?? rights];
     };
     expect(await select(high)).to.deep.equal(['CONNECTED', 'rw']);
-    expect(await select(somebody({ entity, level: 49 }))).to.deep.equal(['NOTAUTHORIZED', 'FORBIDDEN']);
+    expect(await select(createUser({ entity, level: 49 }))).to.deep.equal(['NOTAUTHORIZED', 'FORBIDDEN']);
     expect(await select(banned)).to.deep.equal(['NOTAUTHORIZED', 'BANNED']);
     expect(await select(writer)).to.deep.equal(['NOTAUTHORIZED', 'FORBIDDEN']);
     expect(await select(rule999), "a user's rule does not ask for a level").to.deep.equal(['CONNECTED', 'r']);
   });
 
   it("says yes to one's own unanswered invitation", async () => {
-    const [owner, guest] = [somebody({ level: 100 }), somebody({ level: 100 })];
+    const [owner, guest] = [createUser({ level: 100 }), createUser({ level: 100 })];
     const room = await makeRoom(owner);
     await allow(owner, room, { entity_UUID: guest.user, permissions: 'rw' });
     const answerOf = async () => {
@@ -106,17 +106,17 @@ describeEveryWiring('/chat select_room', ({ url }) => {
       return body.content.find((rule: { entity_UUID: string }) => rule.entity_UUID === guest.user).accepted;
     };
     expect(await answerOf()).to.equal(false);
-    await chatIn(url(), guest, room.id);
+    await chatInRoom(url(), guest, room.id);
     expect(await answerOf()).to.equal(true);
   });
 
   it('leaves the room before: its messages no longer arrive (the original let rooms leak)', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const [a, b] = [await makeRoom(owner), await makeRoom(owner)];
     const [chat, inA, inB] = [
-      await chatIn(url(), owner, a.id),
-      await chatIn(url(), owner, a.id),
-      await chatIn(url(), owner, b.id),
+      await chatInRoom(url(), owner, a.id),
+      await chatInRoom(url(), owner, a.id),
+      await chatInRoom(url(), owner, b.id),
     ];
     chat.send({ type: 'select_room', room_id: b.id });
     expect(await chat.next()).to.include({ data: 'CONNECTED', room_id: b.id });
@@ -128,9 +128,9 @@ describeEveryWiring('/chat select_room', ({ url }) => {
 
   for (const [title, room_id] of Object.entries({ 'of an unknown room': 999_999_999, 'that is malformed': 'abc' })) {
     it(`leaves the room before on a select ${title}, too`, async () => {
-      const owner = somebody({ level: 100 });
+      const owner = createUser({ level: 100 });
       const room = await makeRoom(owner);
-      const [chat, other] = [await chatIn(url(), owner, room.id), await chatIn(url(), owner, room.id)];
+      const [chat, other] = [await chatInRoom(url(), owner, room.id), await chatInRoom(url(), owner, room.id)];
       chat.send({ type: 'select_room', room_id });
       expect(await chat.next()).to.have.property('reason');
       other.send({ type: 'message', content: 'not for who has left' });
@@ -141,9 +141,9 @@ describeEveryWiring('/chat select_room', ({ url }) => {
   }
 
   it('is harmless for the current room: one echo for each message, and `since` is ignored', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const room = await makeRoom(owner);
-    const chat = await readyChat(url(), owner);
+    const chat = await authenticatedChat(url(), owner);
     chat.send({ type: 'select_room', room_id: room.id });
     const { cursor: since } = await chat.next();
     chat.send({ type: 'message', content: 'first' });
@@ -159,9 +159,9 @@ describeEveryWiring('/chat select_room', ({ url }) => {
   });
 
   it('sends nothing unasked: changes of rules and of the room are no frames here', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const room = await makeRoom(owner);
-    const chat = await chatIn(url(), owner, room.id);
+    const chat = await chatInRoom(url(), owner, room.id);
     await allow(owner, room, { userUUID: randomUUID(), permissions: 'rw' });
     await rest(url(), owner.token).patch(`/rooms/${room.id}`, { name: 'renamed' });
     chat.send({ type: 'message', content: 'fence' });

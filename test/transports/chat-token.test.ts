@@ -1,13 +1,13 @@
 import { expect } from 'chai';
-import { chatClient, readyChat } from '../helpers/chat-client.ts';
+import { authenticatedChat, chatClient } from '../helpers/chat-client.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { again, type Person, sign, somebody } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
+import { createUser, sign, type TestUser, withClaims } from '../helpers/users.ts';
 
 const now = () => Math.floor(Date.now() / 1_000);
 
-const forged = ({ claims }: Person) => sign(claims, { secret: 'somebody else knows this one, not the server' });
-const expired = (person: Person) => again(person, { exp: now() - 60 }).token;
+const forged = ({ claims }: TestUser) => sign(claims, { secret: 'somebody else knows this one, not the server' });
+const expired = (person: TestUser) => withClaims(person, { exp: now() - 60 }).token;
 
 describeEveryWiring('/chat tokens', ({ url, startNode }) => {
   async function started(at = url()) {
@@ -23,7 +23,7 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
 
   it('says READY to a token', async () => {
     const chat = await started();
-    chat.send({ type: 'token', content: somebody().token });
+    chat.send({ type: 'token', content: createUser().token });
     expect(await chat.next()).to.deep.equal({ type: 'status', data: 'READY' });
   });
 
@@ -33,25 +33,25 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
     nothing: () => undefined,
     null: () => null,
     'an object': () => ({ token: 'x' }),
-    'a forged token': () => forged(somebody()),
-    'an expired token': () => expired(somebody()),
-    'a token of no user': () => somebody({ user: 'nobody' }).token,
-    'a token with a broken level': () => somebody({ level: 1.5 }).token,
-    'an unsigned token (alg: none)': () => sign(somebody().claims, { alg: 'none' }),
+    'a forged token': () => forged(createUser()),
+    'an expired token': () => expired(createUser()),
+    'a token of no user': () => createUser({ user: 'nobody' }).token,
+    'a token with a broken level': () => createUser({ level: 1.5 }).token,
+    'an unsigned token (alg: none)': () => sign(createUser().claims, { alg: 'none' }),
   };
   for (const [title, content] of Object.entries(bad)) {
     it(`asks TOKEN? again after ${title}, and takes a good one then`, async () => {
       const chat = await started();
       chat.send({ type: 'token', content: content() });
       expect(await chat.next()).to.include({ type: 'query', data: 'TOKEN?' });
-      chat.send({ type: 'token', content: somebody().token });
+      chat.send({ type: 'token', content: createUser().token });
       expect(await chat.next()).to.deep.equal({ type: 'status', data: 'READY' });
     });
   }
 
   it('tells an expired token from a forged one', async () => {
     const chat = await started();
-    chat.send({ type: 'token', content: expired(somebody()) });
+    chat.send({ type: 'token', content: expired(createUser()) });
     chat.send({ type: 'token', content: 'forged' });
     expect(await chat.next()).to.include({ data: 'TOKEN?', reason: 'TOKEN_EXPIRED' });
     expect(await chat.next()).to.include({ data: 'TOKEN?', reason: 'UNAUTHENTICATED' });
@@ -86,7 +86,7 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
       chat.sendRaw(frame);
       expect(await chat.next()).to.include({ data: 'TOKEN?' });
     }
-    chat.send({ type: 'token', content: somebody().token });
+    chat.send({ type: 'token', content: createUser().token });
     expect(await chat.next()).to.include({ data: 'READY' });
   });
 
@@ -94,12 +94,12 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
     const chat = await started();
     chat.send({ type: 'token', content: 'forged', id: 'first' });
     expect(await chat.next()).to.include({ data: 'TOKEN?', id: 'first' });
-    chat.send({ type: 'token', content: somebody().token, id: 2 });
+    chat.send({ type: 'token', content: createUser().token, id: 2 });
     expect(await chat.next()).to.deep.equal({ type: 'status', data: 'READY', id: 2 });
   });
 
   it('takes a frame of 4 KiB before READY and ends with 1009 on a larger one', async () => {
-    const token = { type: 'token', content: somebody().token, pad: '' };
+    const token = { type: 'token', content: createUser().token, pad: '' };
     const frame = (bytes: number) =>
       JSON.stringify({ ...token, pad: 'x'.repeat(bytes - JSON.stringify(token).length) });
     const small = await started();
@@ -133,7 +133,7 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
 
   it('takes a token that ends in the year 2650: no timer overflows', async () => {
     const chat = await started();
-    chat.send({ type: 'token', content: somebody({ exp: 21_475_878_357 }).token });
+    chat.send({ type: 'token', content: createUser({ exp: 21_475_878_357 }).token });
     expect(await chat.next()).to.include({ data: 'READY' });
     for (let n = 0; n < 20; n++) {
       chat.send({ type: 'fence' });
@@ -142,9 +142,9 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
   });
 
   it('closes with 4403 when the token ends, but not who has sent a fresh one', async () => {
-    const person = somebody();
+    const person = createUser();
     const [kept, dropped] = await Promise.all([started(), started()]);
-    const short = again(person, { exp: now() + 2 }).token;
+    const short = withClaims(person, { exp: now() + 2 }).token;
     for (const chat of [kept, dropped]) {
       chat.send({ type: 'token', content: short });
       expect(await chat.next()).to.include({ data: 'READY' });
@@ -156,15 +156,15 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
     expect(await kept.next()).to.include({ data: 'COMMAND?' });
   });
 
-  const refused: Record<string, (person: Person) => string> = {
+  const refused: Record<string, (person: TestUser) => string> = {
     'a forged token': forged,
     'an expired token': expired,
-    "another user's token": ({ entity }) => somebody({ entity }).token,
+    "another user's token": ({ entity }) => createUser({ entity }).token,
   };
   for (const [title, content] of Object.entries(refused)) {
     it(`refuses ${title} after READY and keeps the one it has`, async () => {
-      const person = somebody({ level: 100 });
-      const chat = await readyChat(url(), person);
+      const person = createUser({ level: 100 });
+      const chat = await authenticatedChat(url(), person);
       chat.send({ type: 'token', content: content(person) });
       expect(await chat.next()).to.include({ type: 'query', data: 'TOKEN?' });
       const made = await rest(url(), person.token).post('/rooms', { name: 'of the first' });
@@ -174,11 +174,11 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
   }
 
   it('a refused token does not put off the end of the one it has', async () => {
-    const person = somebody();
+    const person = createUser();
     const chat = await started();
-    chat.send({ type: 'token', content: again(person, { exp: now() + 2 }).token });
+    chat.send({ type: 'token', content: withClaims(person, { exp: now() + 2 }).token });
     expect(await chat.next()).to.include({ data: 'READY' });
-    chat.send({ type: 'token', content: somebody().token });
+    chat.send({ type: 'token', content: createUser().token });
     expect(await chat.next()).to.include({ data: 'TOKEN?' });
     expect(await chat.closed).to.equal(4403);
   });

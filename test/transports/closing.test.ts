@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { closeLater } from '../helpers/cleanup.ts';
 import { describeOneWiring } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
-import { PollingSession, packetsOf } from '../helpers/polling-session.ts';
+import { PollingSession, splitPackets } from '../helpers/polling-session.ts';
 import { RawWebSocket } from '../helpers/raw-web-socket.ts';
 import { rest } from '../helpers/rest-client.ts';
+import { createUser } from '../helpers/users.ts';
 
 const engine = '/socket.io/?EIO=4&transport=websocket';
 
@@ -52,7 +52,7 @@ describeOneWiring('A client that ignores its end is cut off', ({ url, startNode 
     const polling = await PollingSession.open(node.url);
     const answer = polling.poll();
     const silent = await PollingSession.open(node.url);
-    expect(packetsOf(await answer)).to.include('1');
+    expect(splitPackets(await answer)).to.include('1');
     expect((await polling.poll()).status).to.equal(400);
     await PollingSession.open(node.url);
     expect((await silent.poll()).status).to.equal(400);
@@ -68,19 +68,19 @@ describeOneWiring('A client that ignores its end is cut off', ({ url, startNode 
 
   it('when it does not read, on both transports and with long polling', async () => {
     const node = await startNode({ MAX_SEND_BUFFER_BYTES: 100_000, MAX_CONTENT_BYTES: 60_000 });
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const { room } = (await rest(node.url, owner.token).post('/rooms', { name: 'busy' })).body.content;
     const chat = await open('/chat', node.url);
     chat.text(JSON.stringify({ type: 'token', content: owner.token }));
     chat.text(JSON.stringify({ type: 'select_room', room_id: room.id }));
-    await chat.textLike(/CONNECTED/);
+    await chat.waitForText(/CONNECTED/);
     const socket = await open(engine, node.url);
     socket.text(`40/rooms,${JSON.stringify({ token: owner.token })}`);
-    await socket.textLike(/^40\/rooms/);
+    await socket.waitForText(/^40\/rooms/);
     const polling = await PollingSession.connected(node.url, owner.token);
     const join = `["room:join",${JSON.stringify({ room_id: room.id })}]`;
     socket.text(`42/rooms,1${join}`);
-    await socket.textLike(/^43\/rooms,1/);
+    await socket.waitForText(/^43\/rooms,1/);
     await polling.post(`42/rooms,1${join}`);
     expect((await polling.poll()).body).to.match(/^43\/rooms,1/);
     chat.stopReading();

@@ -3,19 +3,19 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { json } from 'node:stream/consumers';
 import { expect } from 'chai';
-import { type ChatClient, chatClient, chatIn, readyChat } from '../helpers/chat-client.ts';
+import { documentedCloses, documentedLive, seenLive } from '../helpers/asyncapi-checks.ts';
+import { authenticatedChat, type ChatClient, chatClient, chatInRoom } from '../helpers/chat-client.ts';
 import { databaseSession, lockRoom } from '../helpers/database-session.ts';
 import { freePort } from '../helpers/free-port.ts';
-import { documentedCloses, documentedLive, metLive } from '../helpers/live-document.ts';
-import type { Loose } from '../helpers/loose.ts';
+import type { Json } from '../helpers/json.ts';
 import { describeOneWiring, postgres, startNode } from '../helpers/node.ts';
-import { adminToken, again, type Person, somebody } from '../helpers/people.ts';
+import { documentedOnRest, seenOnRest, undocumented } from '../helpers/openapi-checks.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { type RestClient, rest } from '../helpers/rest-client.ts';
-import { documentedOnRest, metOnRest, undocumented } from '../helpers/rest-document.ts';
-import { admin, now, revoke } from '../helpers/revocations.ts';
-import { member, newRoom, ownRoom, putRule } from '../helpers/rooms.ts';
-import { refusedSocket, type SocketClient, socketClient } from '../helpers/socket-client.ts';
+import { admin, nowSeconds, revoke } from '../helpers/revocations.ts';
+import { createMember, createRoom, createRoomWithOwner, putRule } from '../helpers/rooms.ts';
+import { expectConnectError, type SocketClient, socketClient } from '../helpers/socket-client.ts';
+import { adminToken, createUser, type TestUser, withClaims } from '../helpers/users.ts';
 
 /** A defect of the server, or its database away: other files see to that these are answered as documented. */
 const failures = /\b(INTERNAL|UNAVAILABLE)$/;
@@ -36,7 +36,7 @@ const roomPayloads = {
 } as const;
 
 /** Every call that names a room, as `me`. */
-const roomCalls: Record<string, (client: RestClient, room: Loose, me: Person, body?: unknown) => Promise<Loose>> = {
+const roomCalls: Record<string, (client: RestClient, room: Json, me: TestUser, body?: unknown) => Promise<Json>> = {
   readRoom: (client, room) => client.get(`/rooms/${room}`),
   changeRoom: (client, room, _me, body = { name: 'another' }) => client.patch(`/rooms/${room}`, body),
   deleteRoom: (client, room, _me, body) => client.request('DELETE', `/rooms/${room}`, { body }),
@@ -57,7 +57,7 @@ const userCalls: typeof roomCalls = {
   ...roomCalls,
 };
 
-const adminCalls: Record<string, (client: RestClient, body?: unknown) => Promise<Loose>> = {
+const adminCalls: Record<string, (client: RestClient, body?: unknown) => Promise<Json>> = {
   createRevocation: (client, body = {}) => client.post('/admin/revocations', body),
   listRevocations: (client) => client.get('/admin/revocations?limit=0'),
   liftRevocation: (client, body) => client.request('DELETE', '/admin/revocations/no', { body }),
@@ -103,8 +103,8 @@ async function smallNode() {
 }
 
 /** A join that waits for the room's lock, to accept an invitation, and behind it as many requests as may wait. */
-async function overwhelm(base: string, owner: Person, room: Loose, database: string): Promise<void> {
-  const guest = await member(base, owner, room);
+async function overwhelm(base: string, owner: TestUser, room: Json, database: string): Promise<void> {
+  const guest = await createMember(base, owner, room);
   const socket = await socketClient(base, guest);
   const other = await databaseSession(database);
   await lockRoom(other, room);
@@ -123,23 +123,23 @@ async function refused(socket: SocketClient, name: string, payload: object, code
   expect(ack.error?.code, name).to.equal(code);
 }
 
-async function answered(chat: ChatClient, command: object, data: string, reason?: string): Promise<Loose> {
+async function answered(chat: ChatClient, command: object, data: string, reason?: string): Promise<Json> {
   chat.send(command);
-  const frame = await chat.until((one) => one.data === data || one.type === data);
+  const frame = await chat.skipTo((one) => one.data === data || one.type === data);
   expect(frame.reason).to.equal(reason);
   return frame;
 }
 
 describeOneWiring('Everything that is documented', ({ url }) => {
   before(() => {
-    metOnRest.clear();
-    metLive.clear();
+    seenOnRest.clear();
+    seenLive.clear();
   });
 
   it('is answered on REST', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const client = rest(url(), owner.token);
-    const guest = somebody();
+    const guest = createUser();
     await client.get('/rooms');
     await client.get(`/rooms/${room.uuid}`);
     await client.patch(`/rooms/${room.id}`, { name: 'Launch' });
@@ -155,7 +155,7 @@ describeOneWiring('Everything that is documented', ({ url }) => {
     await client.delete(`/rooms/${room.id}/members/${guest.user}`);
     await client.delete(`/rooms/${room.id}/members/${owner.user}`);
     await rest(url(), guest.token).delete(`/rooms/${room.id}/members/${owner.user}`);
-    await client.delete(`/rooms/${(await newRoom(url(), owner)).id}`);
+    await client.delete(`/rooms/${(await createRoom(url(), owner)).id}`);
     await admin(url()).post('/admin/revocations', { jti: 'one' });
     await admin(url()).post('/admin/revocations', { jti: 'one' });
     const { body } = await admin(url()).get('/admin/revocations');
@@ -166,13 +166,16 @@ describeOneWiring('Everything that is documented', ({ url }) => {
   });
 
   it('refuses on REST whom it must', async () => {
-    const { owner, room } = await ownRoom(url());
-    const revoked = somebody({ jti: crypto.randomUUID() });
+    const { owner, room } = await createRoomWithOwner(url());
+    const revoked = createUser({ jti: crypto.randomUUID() });
     await revoke(url(), { jti: revoked.claims.jti });
-    const expired = again(owner, { exp: now() - 60 });
-    const [reader, banned] = await Promise.all([member(url(), owner, room, 'r'), member(url(), owner, room, 'b')]);
+    const expired = withClaims(owner, { exp: nowSeconds() - 60 });
+    const [reader, banned] = await Promise.all([
+      createMember(url(), owner, room, 'r'),
+      createMember(url(), owner, room, 'b'),
+    ]);
     await rest(url(), reader.token).put(`/rooms/${room.id}/invitation`, { accepted: false });
-    const clerk = somebody({ level: 1 });
+    const clerk = createUser({ level: 1 });
     await putRule(url(), owner, room, { entityUUID: clerk.entity, permissions: 'r', level: 50 });
     for (const call of Object.values(userCalls)) {
       for (const token of [undefined, expired.token, revoked.token]) await call(rest(url(), token), room.id, owner);
@@ -197,15 +200,15 @@ describeOneWiring('Everything that is documented', ({ url }) => {
     ({ readRoom: `/rooms/${room}`, listMembers: `/rooms/${room}/members` })[name] ?? `/rooms/${room}/messages`;
 
   it('keeps rooms, pairs and revocations as they must be', async () => {
-    const { owner, room } = await ownRoom(url(), { max_entity_rules: 2 });
+    const { owner, room } = await createRoomWithOwner(url(), { max_entity_rules: 2 });
     const client = rest(url(), owner.token);
     await client.put(`/rooms/${room.id}/members`, { userUUID: nobodysRoom, permissions: 'r' });
     await rest(url(), owner.token).put(`/rooms/${room.id}/members`, { userUUID: owner.user, permissions: 'r' });
     await client.put(`/rooms/${room.id}/invitation`, { accepted: false });
-    const other = somebody();
-    const pair = await newRoom(url(), owner, { type: 'user2user', with: other.user });
+    const other = createUser();
+    const pair = await createRoom(url(), owner, { type: 'user2user', with: other.user });
     await client.put(`/rooms/${pair.id}/members`, { userUUID: nobodysRoom, permissions: 'r' });
-    const second = await newRoom(url(), owner, { type: 'user2user' });
+    const second = await createRoom(url(), owner, { type: 'user2user' });
     await client.put(`/rooms/${second.id}/members`, { userUUID: other.user, permissions: 'r' });
     for (const call of Object.values(adminCalls)) {
       await call(rest(url()));
@@ -217,9 +220,9 @@ describeOneWiring('Everything that is documented', ({ url }) => {
   });
 
   it('travels over Socket.IO', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const room_id = room.id;
-    const guest = somebody({ exp: now() + 50 });
+    const guest = createUser({ exp: nowSeconds() + 50 });
     await putRule(url(), owner, room, { userUUID: guest.user, permissions: 'rw' });
     const socket = await socketClient(url(), guest);
     await socket.next('token:expiring');
@@ -242,7 +245,7 @@ describeOneWiring('Everything that is documented', ({ url }) => {
     }
     await putRule(url(), owner, room, { userUUID: guest.user, permissions: 'b' });
     await socket.next('room:removed');
-    const declined = await member(url(), owner, room, 'rw');
+    const declined = await createMember(url(), owner, room, 'rw');
     await rest(url(), declined.token).put(`/rooms/${room_id}/invitation`, { accepted: false });
     const outside = await socketClient(url(), declined);
     for (const name of ['room:join', 'message:send', 'message:history'] as const) {
@@ -252,31 +255,31 @@ describeOneWiring('Everything that is documented', ({ url }) => {
   });
 
   it('says of a token over Socket.IO what it must', async () => {
-    const { owner, room } = await ownRoom(url());
-    const revoked = again(owner, { jti: crypto.randomUUID() });
+    const { owner, room } = await createRoomWithOwner(url());
+    const revoked = withClaims(owner, { jti: crypto.randomUUID() });
     await revoke(url(), { jti: revoked.claims.jti });
     const { token } = owner;
     const socket = await socketClient(url(), owner);
-    const joined = await member(url(), owner, room, 'r');
+    const joined = await createMember(url(), owner, room, 'r');
     const other = await socketClient(url(), joined);
     await other.request('room:join', { room_id: room.id });
-    await putRule(url(), owner, room, { userUUID: somebody().user, permissions: 'r' });
+    await putRule(url(), owner, room, { userUUID: createUser().user, permissions: 'r' });
     await other.next('member:changed');
     const tokens = {
       UNAUTHENTICATED: 'none',
-      TOKEN_EXPIRED: again(owner, { exp: 1 }).token,
+      TOKEN_EXPIRED: withClaims(owner, { exp: 1 }).token,
       TOKEN_REVOKED: revoked.token,
     };
     for (const [code, bad] of Object.entries(tokens)) {
       await refused(socket, 'token:refresh', { token: bad }, code);
       expect((await socket.request('token:refresh', { token })).ok).to.equal(true);
     }
-    await refusedSocket(url(), { token: 'none' });
+    await expectConnectError(url(), { token: 'none' });
   });
 
   it('travels over /chat', async () => {
-    const { owner, room } = await ownRoom(url());
-    const reader = await member(url(), owner, room, 'r');
+    const { owner, room } = await createRoomWithOwner(url());
+    const reader = await createMember(url(), owner, room, 'r');
     const chat = await chatClient(url());
     await chat.next();
     for (const id of [1, 2]) await answered(chat, { type: 'token', content: 'none', id }, 'TOKEN?', 'UNAUTHENTICATED');
@@ -295,20 +298,23 @@ describeOneWiring('Everything that is documented', ({ url }) => {
     chat.send({ type: 'quit' });
     expect(await chat.closed).to.equal(1000);
 
-    const listener = await chatIn(url(), reader, room.id);
+    const listener = await chatInRoom(url(), reader, room.id);
     await answered(listener, { type: 'message', content: 'x', id: 1 }, 'NOTAUTHORIZED', 'FORBIDDEN');
     await putRule(url(), owner, room, { userUUID: reader.user, permissions: 'b' });
-    await listener.until(({ reason }) => reason === 'BANNED');
+    await listener.skipTo(({ reason }) => reason === 'BANNED');
     await answered(listener, { type: 'select_room', room_id: room.id, id: 2 }, 'NOTAUTHORIZED', 'BANNED');
-    const declined = await member(url(), owner, room);
+    const declined = await createMember(url(), owner, room);
     await rest(url(), declined.token).put(`/rooms/${room.id}/invitation`, { accepted: false });
-    const outside = await readyChat(url(), declined);
+    const outside = await authenticatedChat(url(), declined);
     await answered(outside, { type: 'select_room', room_id: room.id, id: 1 }, 'NOTAUTHORIZED', 'FORBIDDEN');
   });
 
   it('closes /chat with every code', async () => {
-    const guest = somebody({ jti: crypto.randomUUID() });
-    const [nonsense, revoked] = await Promise.all([readyChat(url(), somebody()), readyChat(url(), guest)]);
+    const guest = createUser({ jti: crypto.randomUUID() });
+    const [nonsense, revoked] = await Promise.all([
+      authenticatedChat(url(), createUser()),
+      authenticatedChat(url(), guest),
+    ]);
     nonsense.sendRaw('no JSON');
     expect(await nonsense.closed).to.equal(4400);
     await revoke(url(), { jti: guest.claims.jti });
@@ -319,13 +325,13 @@ describeOneWiring('Everything that is documented', ({ url }) => {
     const early = await chatClient(url());
     early.sendRaw(large);
     expect(await early.closed).to.equal(1009);
-    const bytes = await readyChat(url(), somebody());
+    const bytes = await authenticatedChat(url(), createUser());
     bytes.sendRaw(Buffer.of(0xff));
     expect(await bytes.closed).to.equal(1007);
-    const pinging = await readyChat(url(), somebody());
+    const pinging = await authenticatedChat(url(), createUser());
     for (let n = 0; n < 100; n++) pinging.socket.pong();
     expect(await pinging.closed).to.equal(1008);
-    const broken = await readyChat(url(), somebody());
+    const broken = await authenticatedChat(url(), createUser());
     // A frame with a reserved bit.
     (broken.socket as unknown as { _socket: Socket })._socket.write(Buffer.of(0xf1, 0x80, 0, 0, 0, 0));
     expect(await broken.closed).to.equal(1002);
@@ -333,7 +339,7 @@ describeOneWiring('Everything that is documented', ({ url }) => {
 
   it('has limits, and an end', async () => {
     const { node, url: small, metricsUrl, DATABASE_URL } = await smallNode();
-    const { owner, room } = await ownRoom(small);
+    const { owner, room } = await createRoomWithOwner(small);
     const client = rest(small, owner.token);
     await rest(metricsUrl).get('/metrics');
     await rest(small).get('/metrics');
@@ -342,14 +348,14 @@ describeOneWiring('Everything that is documented', ({ url }) => {
     for (const _ of [1, 2]) await client.post(`/rooms/${room.id}/messages`, { content: 'x' });
     const socket = await socketClient(small, owner);
     await socket.request('room:join', { room_id: room.id });
-    await refused(socket, 'room:join', { room_id: (await newRoom(small, owner)).id }, 'TOO_MANY_ROOMS');
+    await refused(socket, 'room:join', { room_id: (await createRoom(small, owner)).id }, 'TOO_MANY_ROOMS');
     expect((await client.post('/rooms', { name: 'one too many' })).body.meta.reason).to.equal('TOO_MANY_ROOMS');
     const second = await chatClient(small);
     await answered(second, { type: 'token', content: owner.token, id: 1 }, 'ERROR', 'TOO_MANY_CONNECTIONS');
     expect(await second.closed).to.equal(4429);
-    const guest = await chatIn(small, await member(small, owner, room), room.id);
+    const guest = await chatInRoom(small, await createMember(small, owner, room), room.id);
     for (const id of [1, 2]) guest.send({ type: 'message', content: 'x', id });
-    await guest.until(({ reason }) => reason === 'RATE_LIMITED');
+    await guest.skipTo(({ reason }) => reason === 'RATE_LIMITED');
     expect(await silent.closed).to.equal(4409);
     await overwhelm(small, owner, room, DATABASE_URL);
     const draining = node.drain();
@@ -361,7 +367,7 @@ describeOneWiring('Everything that is documented', ({ url }) => {
 
   it('limits the requests of a user', async () => {
     const { url: slow } = await startNode(postgres, { REQUEST_RATE: 1, REQUEST_BURST: 27 });
-    const { owner, room } = await ownRoom(slow);
+    const { owner, room } = await createRoomWithOwner(slow);
     // A refused request costs more than there is: what is left is owed.
     for (const _ of [1, 2])
       expect((await userCalls.listRooms!(rest(slow, owner.token), 0, owner)).status).to.equal(400);
@@ -371,14 +377,14 @@ describeOneWiring('Everything that is documented', ({ url }) => {
     }
     const chat = await chatClient(slow);
     await answered(chat, { type: 'token', content: owner.token, id: 1 }, 'ERROR', 'RATE_LIMITED');
-    const other = somebody({ level: 100 });
-    const inside = await chatIn(slow, other, (await newRoom(slow, other)).id);
+    const other = createUser({ level: 100 });
+    const inside = await chatInRoom(slow, other, (await createRoom(slow, other)).id);
     await answered(inside, { type: 'select_room', room_id: room.id, id: 1 }, 'ERROR', 'RATE_LIMITED');
     await answered(inside, { type: 'get_past_messages', id: 2 }, 'ERROR', 'RATE_LIMITED');
   });
 
   it('has been met', () => {
-    const met = new Set([...metOnRest, ...metLive]);
+    const met = new Set([...seenOnRest, ...seenLive]);
     const documented = [...documentedOnRest, ...documentedLive, ...documentedCloses];
     const missing = documented.filter((one) => !met.has(one) && !failures.test(one) && !races.test(one));
     expect(missing).to.deep.equal([unread]);

@@ -2,15 +2,15 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { expect } from 'chai';
 import { WebSocket } from 'ws';
-import { chatIn } from '../helpers/chat-client.ts';
-import { databaseLine } from '../helpers/database-line.ts';
+import { chatInRoom } from '../helpers/chat-client.ts';
 import { databaseSession, lockRoom } from '../helpers/database-session.ts';
 import { postgres, startNode } from '../helpers/node.ts';
-import { testSecret } from '../helpers/people.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { runServer } from '../helpers/process.ts';
-import { ownRoom } from '../helpers/rooms.ts';
+import { createRoomWithOwner } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
+import { tcpProxy } from '../helpers/tcp-proxy.ts';
+import { testSecret } from '../helpers/users.ts';
 
 const handshake = '/socket.io/?EIO=4&transport=';
 
@@ -27,7 +27,7 @@ async function refusedUpgrade(url: string, path: string): Promise<IncomingMessag
 async function drainingNode() {
   const DATABASE_URL = await freshDatabase();
   const node = await startNode(postgres, { DATABASE_URL, NODE_NAME: 'node-1' });
-  const { owner, room } = await ownRoom(node.url);
+  const { owner, room } = await createRoomWithOwner(node.url);
   const polling = await socketClient(node.url, owner, { transports: ['polling'] });
   await polling.request('room:join', { room_id: room.id });
   const other = await databaseSession(DATABASE_URL);
@@ -59,7 +59,7 @@ describe('A node that drains', function () {
 
   it('goes on with the sessions it has until what they sent is stored, and closes them so that they come back', async () => {
     const { node, url, owner, room, polling, sent, unlock } = await drainingNode();
-    const chat = await chatIn(url, owner, room.id);
+    const chat = await chatInRoom(url, owner, room.id);
     const upgraded = await socketClient(url, owner);
     if (upgraded.raw.io.engine.transport.name === 'polling') await once(upgraded.raw.io.engine as never, 'upgrade');
     const drained = node.drain();
@@ -79,7 +79,7 @@ describe('A node that drains', function () {
 
   it('tells each connection another moment to come back, within the time that closing takes', async () => {
     const { url, drain } = await startNode(postgres, { DRAIN_TIMEOUT_SECONDS: 6 });
-    const { owner } = await ownRoom(url);
+    const { owner } = await createRoomWithOwner(url);
     const sockets = await Promise.all(
       Array.from({ length: 8 }, (_, n) => socketClient(url, owner, { transports: [n % 2 ? 'polling' : 'websocket'] })),
     );
@@ -111,12 +111,12 @@ describe('A node that drains', function () {
 
   it('whose database hangs says goodbye to everybody and ends with 1 within DRAIN_TIMEOUT_SECONDS', async () => {
     const database = new URL(await freshDatabase());
-    const line = await databaseLine(database.hostname, Number(database.port));
+    const line = await tcpProxy(database.hostname, Number(database.port));
     database.port = String(line.port);
     const env = { DATABASE_URL: database.href, JWT_SECRET: testSecret, DRAIN_TIMEOUT_SECONDS: 4, LOG_LEVEL: 'info' };
     const { url, kill, exited } = await runServer(env);
-    const { owner, room } = await ownRoom(url);
-    const chat = await chatIn(url, owner, room.id);
+    const { owner, room } = await createRoomWithOwner(url);
+    const chat = await chatInRoom(url, owner, room.id);
     const sockets = await Promise.all(
       ['polling', 'websocket'].map((transport) => socketClient(url, owner, { transports: [transport] })),
     );

@@ -4,8 +4,8 @@ import { networkInterfaces } from 'node:os';
 import { expect } from 'chai';
 import { closeLater } from '../helpers/cleanup.ts';
 import { type Alter, describeOneWiring } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { rawExchange, rawRequest } from '../helpers/raw-request.ts';
+import { createUser } from '../helpers/users.ts';
 
 const get = (path = '/healthz') => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
 
@@ -58,7 +58,7 @@ describeOneWiring('An HTTP connection', ({ url, startNode }) => {
       () =>
         post(
           '/rooms',
-          `Authorization: Bearer ${somebody().token}`,
+          `Authorization: Bearer ${createUser().token}`,
           'Content-Length: 60000000',
           'Content-Type: application/json',
         ),
@@ -99,7 +99,7 @@ describeOneWiring('An HTTP connection', ({ url, startNode }) => {
   });
   it('is refused and closed where headers or a body do not come in time', async () => {
     const node = await startNode({}, soon);
-    const { token } = somebody();
+    const { token } = createUser();
     const body = post(
       '/rooms',
       `Authorization: Bearer ${token}`,

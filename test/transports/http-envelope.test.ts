@@ -1,22 +1,22 @@
 import { connect } from 'node:net';
 import { expect } from 'chai';
 import { describeEveryWiring, describeOneWiring } from '../helpers/node.ts';
-import { sign, somebody } from '../helpers/people.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { newRoom, ownRoom, say } from '../helpers/rooms.ts';
+import { createRoom, createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
+import { createUser, sign } from '../helpers/users.ts';
 
 describeOneWiring('Every REST answer', ({ url }) => {
   const origin = { Origin: 'https://shop.example' };
 
   it('has meta and content', async () => {
-    const { status, body } = await rest(url(), somebody().token).get('/rooms');
+    const { status, body } = await rest(url(), createUser().token).get('/rooms');
     expect(status).to.equal(200);
     expect(body).to.deep.equal({ meta: { code: 200, message: 'OK' }, content: [] });
   });
 
   it('has them for an error too, with a stable reason', async () => {
-    const { body } = await rest(url(), somebody().token).get('/rooms/12345678');
+    const { body } = await rest(url(), createUser().token).get('/rooms/12345678');
     expect(body).to.have.all.keys('meta', 'content');
     expect(body.meta).to.include({ code: 404, reason: 'NOT_FOUND' });
     expect(body.content).to.equal(null);
@@ -30,7 +30,7 @@ describeOneWiring('Every REST answer', ({ url }) => {
       ['GET', '/rooms/1/2/3'],
       ['POST', '/rooms/1'],
     ] as const) {
-      const { status, body } = await rest(url(), somebody().token).request(method, path);
+      const { status, body } = await rest(url(), createUser().token).request(method, path);
       expect(status, `${method} ${path}`).to.equal(404);
       expect(body.meta).to.include({ code: 404, reason: 'NOT_FOUND' });
     }
@@ -44,7 +44,7 @@ describeOneWiring('Every REST answer', ({ url }) => {
       '/rooms?limit[]=1&limit[]=2',
       '/rooms?__proto__[x]=1',
     ]) {
-      const { status, body } = await rest(url(), somebody().token).get(path);
+      const { status, body } = await rest(url(), createUser().token).get(path);
       expect(status, path).to.be.below(500);
       expect(body, path).to.have.nested.property('meta.code', status);
       expect(JSON.stringify(body), path).to.not.match(/\bat .+:\d+:\d+|node_modules|select /i);
@@ -52,7 +52,7 @@ describeOneWiring('Every REST answer', ({ url }) => {
   });
 
   it('comes with CORS for any origin, without credentials, on errors and 401 too', async () => {
-    const person = rest(url(), somebody().token);
+    const person = rest(url(), createUser().token);
     const answers = [
       await person.get('/rooms', origin),
       await person.get('/rooms/12345678', origin),
@@ -89,7 +89,7 @@ describeOneWiring('Every REST answer', ({ url }) => {
   }
 
   it('is the same with a trailing slash', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const client = rest(url(), owner.token);
     for (const path of ['/rooms', `/rooms/${room.id}`, `/rooms/${room.id}/members`, `/rooms/${room.id}/messages`]) {
       expect((await client.get(`${path}/`)).body).to.deep.equal((await client.get(path)).body);
@@ -101,7 +101,7 @@ describeOneWiring('Every REST answer', ({ url }) => {
   });
 
   it('to HEAD is that of GET without its body (the original answered 500)', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     for (const path of ['/rooms', `/rooms/${room.id}`, `/rooms/${room.id}/messages`]) {
       const { status, body } = await rest(url(), owner.token).request('HEAD', path);
       expect(status).to.equal(200);
@@ -112,7 +112,7 @@ describeOneWiring('Every REST answer', ({ url }) => {
 
 describeEveryWiring('A REST request', ({ url }) => {
   it('is obeyed by its method alone: no override deletes a room (it did in the original)', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const client = rest(url(), owner.token);
     const overrides = ['X-HTTP-Method-Override', 'X-HTTP-Method', 'X-Method-Override'];
     for (const name of overrides) await client.post(`/rooms/${room.id}`, {}, { [name]: 'DELETE' });
@@ -123,7 +123,7 @@ describeEveryWiring('A REST request', ({ url }) => {
   });
 
   it('leaves nothing behind when it is refused', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     for (const body of [{ name: 'x', level_admin: 1.5 }, { level_admin: 1 }, { name: 'x', type: 'x' }]) {
       expectRefusal(await rest(url(), owner.token).post('/rooms', body), 'BAD_REQUEST');
     }
@@ -134,13 +134,13 @@ describeEveryWiring('A REST request', ({ url }) => {
 describeOneWiring('A REST body', ({ url }) => {
   for (const body of ['{', '{"name":', 'name=x', '{"name":"x"}}', "{'name':'x'}", '\0']) {
     it(`of ${JSON.stringify(body)} is not JSON: 400`, async () => {
-      expectRefusal(await rest(url(), somebody({ level: 100 }).token).post('/rooms', body), 'BAD_REQUEST');
+      expectRefusal(await rest(url(), createUser({ level: 100 }).token).post('/rooms', body), 'BAD_REQUEST');
     });
   }
 
   for (const body of ['null', '[]', '"x"', '42', '', '[{"name":"x"}]']) {
     it(`of ${body || 'nothing'} is no object: 400`, async () => {
-      const { owner, room } = await ownRoom(url());
+      const { owner, room } = await createRoomWithOwner(url());
       const client = rest(url(), owner.token);
       expectRefusal(await client.post('/rooms', body), 'BAD_REQUEST');
       expectRefusal(await client.patch(`/rooms/${room.id}`, body), 'BAD_REQUEST');
@@ -153,20 +153,20 @@ describeOneWiring('A REST body', ({ url }) => {
   for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']) {
     it(`of ${type} is refused, not guessed at`, async () => {
       const body = '{"name":"x"}';
-      const made = await rest(url(), somebody({ level: 100 }).token).post('/rooms', body, { 'Content-Type': type });
+      const made = await rest(url(), createUser({ level: 100 }).token).post('/rooms', body, { 'Content-Type': type });
       expect(made.status).to.be.within(400, 499);
     });
   }
 
   it('with keys of the prototype changes nothing', async () => {
     const body = '{"name":"x","__proto__":{"level_admin":1},"constructor":{"prototype":{"admin":true}}}';
-    const made = await rest(url(), somebody({ level: 100 }).token).post('/rooms', body);
+    const made = await rest(url(), createUser({ level: 100 }).token).post('/rooms', body);
     expect(made.body.content.room).to.include({ level_admin: 100 });
     expect({}).to.not.have.property('admin');
   });
 
   it('that is too large is 413 TOO_LARGE', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const body = { content: 'x', pad: 'x'.repeat(200_000) };
     expectRefusal(await rest(url(), owner.token).post(`/rooms/${room.id}/messages`, body), 'TOO_LARGE');
   });
@@ -198,7 +198,7 @@ describeOneWiring('A REST request without a good token', ({ url }) => {
       ['DELETE', '/rooms/1'],
       ['GET', '/rooms/1/members'],
       ['PUT', '/rooms/1/members'],
-      ['DELETE', `/rooms/1/members/${somebody().user}`],
+      ['DELETE', `/rooms/1/members/${createUser().user}`],
       ['PUT', '/rooms/1/invitation'],
       ['GET', '/rooms/1/messages'],
       ['POST', '/rooms/1/messages'],
@@ -209,7 +209,7 @@ describeOneWiring('A REST request without a good token', ({ url }) => {
   });
 
   it('is 401 for every odd Authorization', async () => {
-    const { token } = somebody();
+    const { token } = createUser();
     for (const authorization of [
       'Bearer',
       'Bearer ',
@@ -225,13 +225,13 @@ describeOneWiring('A REST request without a good token', ({ url }) => {
   });
 
   it('is 401 where the token comes in the query or the body', async () => {
-    const { token } = somebody({ level: 100 });
+    const { token } = createUser({ level: 100 });
     expectRefusal(await rest(url()).get(`/rooms?token=${token}&access_token=${token}`), 'UNAUTHENTICATED');
     expectRefusal(await rest(url()).post('/rooms', { name: 'x', token, auth_token: token }), 'UNAUTHENTICATED');
   });
 
   it('is 401 TOKEN_EXPIRED where the token has ended', async () => {
-    const { claims } = somebody();
+    const { claims } = createUser();
     expectRefusal(await rest(url(), sign({ ...claims, exp: 1_000_000_000 })).get('/rooms'), 'TOKEN_EXPIRED');
   });
 });
@@ -250,7 +250,7 @@ describeOneWiring('GET /metrics', ({ startNode }) => {
   it('wants METRICS_TOKEN where it is configured', async () => {
     const { url } = await startNode({ METRICS_TOKEN: 'a token for the metrics' });
     const metrics = (token?: string) => rest(url, token).get('/metrics');
-    for (const token of [undefined, 'another', somebody().token]) expect((await metrics(token)).status).to.equal(401);
+    for (const token of [undefined, 'another', createUser().token]) expect((await metrics(token)).status).to.equal(401);
     expect((await metrics('a token for the metrics')).status).to.equal(200);
   });
 
@@ -263,9 +263,9 @@ describeOneWiring('GET /metrics', ({ startNode }) => {
 describeOneWiring('SEND_RATE on REST', ({ startNode }) => {
   it('answers 429 RATE_LIMITED with Retry-After, to the one who sends too much', async () => {
     const { url } = await startNode({ SEND_RATE: 1, SEND_BURST: 3 });
-    const owner = somebody({ level: 100 });
-    const room = await newRoom(url, owner);
-    await say(url, owner, room, '1', '2', '3');
+    const owner = createUser({ level: 100 });
+    const room = await createRoom(url, owner);
+    await sendMessages(url, owner, room, '1', '2', '3');
     const refused = await rest(url, owner.token).post(`/rooms/${room.id}/messages`, { content: '4' });
     expectRefusal(refused, 'RATE_LIMITED');
     expect(Number(refused.headers.get('Retry-After'))).to.be.at.least(1);

@@ -4,10 +4,10 @@ import { expect } from 'chai';
 import { createServer } from '../../src/index.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { describeOneWiring } from '../helpers/node.ts';
-import { sign, somebody, testSecret } from '../helpers/people.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { rawExchange, rawRequest, unreadableRequests } from '../helpers/raw-request.ts';
 import { rest } from '../helpers/rest-client.ts';
+import { createUser, sign, testSecret } from '../helpers/users.ts';
 
 const good = 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n';
 
@@ -75,7 +75,7 @@ describeOneWiring('What is hardly a request', ({ url }) => {
   });
 
   it('is a token with a critical header that nobody here knows', async () => {
-    const { claims } = somebody();
+    const { claims } = createUser();
     const token = sign(claims, { header: { crit: ['x'], x: 1 } });
     expect((await rest(url(), token).get('/rooms')).body.meta.reason).to.equal('UNAUTHENTICATED');
   });

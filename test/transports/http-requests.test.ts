@@ -5,11 +5,11 @@ import { expect } from 'chai';
 import { createServer } from '../../src/index.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { describeOneWiring } from '../helpers/node.ts';
-import { adminToken, somebody, testSecret } from '../helpers/people.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { rawRequest } from '../helpers/raw-request.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { ownRoom } from '../helpers/rooms.ts';
+import { createRoomWithOwner } from '../helpers/rooms.ts';
+import { adminToken, createUser, testSecret } from '../helpers/users.ts';
 
 const bytes = (...parts: (string | number[])[]) => Buffer.concat(parts.map((part) => Buffer.from(part as string)));
 
@@ -64,7 +64,7 @@ describeOneWiring('A REST request', ({ url }) => {
   ];
   for (const [what, body, headers, detail] of refusals) {
     it(`is refused with what is wrong: a body with ${what}`, async () => {
-      const { owner, room } = await ownRoom(url());
+      const { owner, room } = await createRoomWithOwner(url());
       const { status, meta } = await post(`/rooms/${room.id}/messages`, owner.token, body, headers);
       expect([status, meta.reason]).to.deep.equal([400, 'BAD_REQUEST']);
       if (typeof detail === 'string') expect(meta.detail).to.equal(detail);
@@ -74,7 +74,7 @@ describeOneWiring('A REST request', ({ url }) => {
   }
 
   it('keeps what is valid as it came: no normalisation, and the last of two equal keys counts', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const bodies: [string | Buffer, Record<string, string>, string][] = [
       ['{"content":"e\u0301 \u00e9 \ufffd \ufeff"}', {}, 'e\u0301 \u00e9 \ufffd \ufeff'],
       ['\ufeff{"content":"after a byte order mark"}', {}, 'after a byte order mark'],
@@ -90,7 +90,7 @@ describeOneWiring('A REST request', ({ url }) => {
   });
 
   it('is refused for a room number beyond what numbers hold, and a path or query that is not UTF-8', async () => {
-    const { owner } = await ownRoom(url());
+    const { owner } = await createRoomWithOwner(url());
     const client = rest(url(), owner.token);
     for (const path of ['/rooms/9007199254740993', '/rooms/%E9', '/rooms?limit=%E9', '/rooms?accepted=%ff']) {
       const { status, body } = await client.get(path);
@@ -100,7 +100,7 @@ describeOneWiring('A REST request', ({ url }) => {
   });
 
   it('takes an Idempotency-Key with and without quotes for the same', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const body = '{"content":"once"}';
     const send = (key: string) => post(`/rooms/${room.id}/messages`, owner.token, body, { 'Idempotency-Key': key });
     expect((await send('"abc"')).status).to.equal(201);
@@ -132,7 +132,7 @@ describeOneWiring('A REST request', ({ url }) => {
   });
 
   it('is answered with Cache-Control: no-store', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const answers = [
       fetch(`${url()}/rooms`),
       ...['/rooms', `/rooms/${room.id}`, `/rooms/${room.id}/messages`, '/rooms/0'].map((path) =>
@@ -145,7 +145,7 @@ describeOneWiring('A REST request', ({ url }) => {
   });
 
   it('in absolute form is served on every transport', async () => {
-    const { owner } = await ownRoom(url());
+    const { owner } = await createRoomWithOwner(url());
     const ask = (target: string, headers = '') =>
       rawRequest(url(), `GET ${target} HTTP/1.1\r\nHost: chat.example\r\n${headers}Connection: close\r\n\r\n`);
     expect((await ask('http://chat.example/rooms', `Authorization: Bearer ${owner.token}\r\n`)).status).to.equal(200);
@@ -162,7 +162,7 @@ describeOneWiring('ALLOWED_ORIGINS', ({ startNode }) => {
 
   it('lets pages of these origins in, with credentials, and refuses others on every transport', async () => {
     const { url } = await startNode({ ALLOWED_ORIGINS: `https://APP.example:443, capacitor://localhost` });
-    const { token } = somebody();
+    const { token } = createUser();
     const ask = async (path: string, origin: string | undefined, more: Record<string, string> = {}, method = 'GET') => {
       const headers = { ...(origin && { Origin: origin }), Authorization: `Bearer ${token}`, ...more };
       return fetch(url + path, { method, headers });

@@ -1,31 +1,39 @@
 import { connect } from 'node:net';
 import { expect } from 'chai';
 import type { RunningServer } from '../../src/server.ts';
-import { chatClient, chatIn } from '../helpers/chat-client.ts';
+import { chatClient, chatInRoom } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';
-import { databaseLine } from '../helpers/database-line.ts';
-import { type Figures, figuresOf, growth } from '../helpers/figures.ts';
+import { increments, type Metrics, readMetrics } from '../helpers/metrics.ts';
 import { embedded, postgres, startNode } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
+import {
+  createSharedRoom,
+  itWithBothAdapters,
+  receiveSeqs,
+  sendNumbered,
+  socketInRoom,
+  startNodePair,
+  waitForBus,
+} from '../helpers/node-pair.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
-import { heardBy, itWithBoth, lines, redisPair, sayOn, socketIn, talkOver } from '../helpers/redis-pair.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { newRoom } from '../helpers/rooms.ts';
-import { until } from '../helpers/until.ts';
+import { createRoom } from '../helpers/rooms.ts';
+import { tcpProxy } from '../helpers/tcp-proxy.ts';
+import { createUser } from '../helpers/users.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 describe('the metrics of a node', () => {
   let node: RunningServer;
-  let earlier: Figures;
+  let earlier: Metrics;
 
   before(async function () {
     this.timeout(60_000);
     node = await startNode(embedded, { NODE_NAME: 'chat-7', MAX_UNAUTHENTICATED_CONNECTIONS: 77 });
   });
   beforeEach(async () => {
-    earlier = await figuresOf(node.url);
+    earlier = await readMetrics(node.url);
   });
 
-  const grown = async (pattern: RegExp) => growth(earlier, await figuresOf(node.url), pattern);
+  const grown = async (pattern: RegExp) => increments(earlier, await readMetrics(node.url), pattern);
   /** An answer is counted when its last byte is out, and that may be after the client has it. */
   const grownTo = async (pattern: RegExp, wanted: Record<string, number>) => {
     let found: Record<string, number> = {};
@@ -33,7 +41,7 @@ describe('the metrics of a node', () => {
       found = await grown(pattern);
       return JSON.stringify(sorted(found)) === JSON.stringify(sorted(wanted));
     };
-    await until('the figures are there', isThere, 2_000).catch(() => expect(found).to.deep.equal(wanted));
+    await waitUntil('the figures are there', isThere, 2_000).catch(() => expect(found).to.deep.equal(wanted));
   };
 
   it('say what it is', () => {
@@ -52,12 +60,12 @@ describe('the metrics of a node', () => {
   });
 
   it('count live requests by their names, and what has none that we know as unknown', async () => {
-    const owner = somebody({ level: 100 });
-    const room = await newRoom(node.url, owner);
-    const socket = await socketIn(node.url, owner, room);
-    await sayOn(socket, room, 2);
+    const owner = createUser({ level: 100 });
+    const room = await createRoom(node.url, owner);
+    const socket = await socketInRoom(node.url, owner, room);
+    await sendNumbered(socket, room, 2);
     for (const name of ['dance', '__proto__', 'x'.repeat(500)]) await socket.request(name as 'room:join', {});
-    const chat = await chatIn(node.url, owner, room.id);
+    const chat = await chatInRoom(node.url, owner, room.id);
     for (const type of ['message', 'dance', 'toString', undefined]) chat.send({ type, content: 'x' });
     for (let asked = 0; asked < 3; ) if ((await chat.next()).data === 'COMMAND?') asked += 1;
     expect(await grown(/^nano_messaging_live_requests_total/)).to.deep.equal({
@@ -69,14 +77,14 @@ describe('the metrics of a node', () => {
       'nano_messaging_live_requests_total{transport="chat",request="message"}': 1,
       'nano_messaging_live_requests_total{transport="chat",request="unknown"}': 3,
     });
-    expect((await figuresOf(node.url)).get('nano_messaging_queued_requests')).to.equal(0);
+    expect((await readMetrics(node.url)).get('nano_messaging_queued_requests')).to.equal(0);
   });
 
   it('count connections, with a token and without', async () => {
-    const [waiting, person] = [await chatClient(node.url), somebody({ level: 100 })];
+    const [waiting, person] = [await chatClient(node.url), createUser({ level: 100 })];
     await waiting.next();
-    const room = await newRoom(node.url, person);
-    await socketIn(node.url, person, room);
+    const room = await createRoom(node.url, person);
+    await socketInRoom(node.url, person, room);
     const unauthenticated = 'nano_messaging_unauthenticated_connections';
     expect(await grown(/^nano_messaging_(connections|unauthenticated)/)).to.deep.equal({
       'nano_messaging_connections{transport="chat"}': 1,
@@ -86,14 +94,14 @@ describe('the metrics of a node', () => {
       [unauthenticated]: 1,
     });
     waiting.close();
-    await until('it is gone', async () => (await figuresOf(node.url)).get(unauthenticated) === 0);
+    await waitUntil('it is gone', async () => (await readMetrics(node.url)).get(unauthenticated) === 0);
   });
 
   it('count a message once where it is stored, and once for every connection that hears it', async () => {
-    const owner = somebody({ level: 100 });
-    const room = await newRoom(node.url, owner);
-    const sockets = [await socketIn(node.url, owner, room), await socketIn(node.url, owner, room)];
-    const chat = await chatIn(node.url, owner, room.id);
+    const owner = createUser({ level: 100 });
+    const room = await createRoom(node.url, owner);
+    const sockets = [await socketInRoom(node.url, owner, room), await socketInRoom(node.url, owner, room)];
+    const chat = await chatInRoom(node.url, owner, room.id);
     const draft = { content: 'one', client_msg_id: 'once' };
     const messages = `/rooms/${room.id}/messages`;
     for (const status of [201, 200])
@@ -114,17 +122,17 @@ describe('the metrics of a node', () => {
   });
 
   it('count REST requests by the template of their route, whatever is asked for', async () => {
-    const owner = somebody({ level: 100 });
-    const room = await newRoom(node.url, owner);
+    const owner = createUser({ level: 100 });
+    const room = await createRoom(node.url, owner);
     const [asOwner, nobody] = [rest(node.url, owner.token), rest(node.url)];
-    earlier = await figuresOf(node.url);
+    earlier = await readMetrics(node.url);
     await asOwner.get(`/rooms/${room.id}`);
     await asOwner.get(`/rooms/${room.uuid}/?x=/a/b`);
     await asOwner.get(`/ROOMS/${room.id}/Messages?limit=0`);
     await asOwner.get('/rooms/999999');
     await asOwner.post('/rooms', '{');
-    await asOwner.put(`/rooms/${room.id}/members`, { userUUID: somebody().user, permissions: 'r' });
-    await asOwner.delete(`/rooms/${room.id}/members/${somebody().user}`);
+    await asOwner.put(`/rooms/${room.id}/members`, { userUUID: createUser().user, permissions: 'r' });
+    await asOwner.delete(`/rooms/${room.id}/members/${createUser().user}`);
     await nobody.get(`/rooms/${room.id}`);
     await nobody.get('/there/is/nothing');
     await nobody.request('PROPFIND', '/rooms');
@@ -154,7 +162,7 @@ describe('the metrics of a node', () => {
     const { port } = new URL(node.url);
     const socket = connect(Number(port), '127.0.0.1');
     closeLater(() => socket.destroy());
-    const headers = `Host: x\r\nAuthorization: Bearer ${somebody().token}\r\nContent-Type: application/json\r\nContent-Length: 9`;
+    const headers = `Host: x\r\nAuthorization: Bearer ${createUser().token}\r\nContent-Type: application/json\r\nContent-Length: 9`;
     socket.end(`POST /rooms HTTP/1.1\r\n${headers}\r\n\r\n{`);
     socket.resume();
     const aborted = 'nano_messaging_http_requests_total{method="POST",route="unknown",status="aborted"}';
@@ -167,30 +175,30 @@ const sorted = (figures: Record<string, number>) => Object.entries(figures).sort
 describe('the metrics of the database', () => {
   it('show that it is away, without anybody asking anything, and that it is back', async () => {
     const database = new URL(await freshDatabase());
-    const line = await databaseLine(database.hostname, Number(database.port || 5432));
+    const line = await tcpProxy(database.hostname, Number(database.port || 5432));
     database.host = `127.0.0.1:${line.port}`;
     const { url } = await startNode(postgres, { DATABASE_URL: database.href, DATABASE_POOL_SIZE: 3, SWEEP_SECONDS: 1 });
-    const isUp = async () => (await figuresOf(url)).get('nano_messaging_database_up');
-    const sound = await figuresOf(url);
+    const isUp = async () => (await readMetrics(url)).get('nano_messaging_database_up');
+    const sound = await readMetrics(url);
     expect(sound.get('nano_messaging_database_up')).to.equal(1);
     expect(sound.get('nano_messaging_database_failures_total')).to.equal(0);
     expect(sound.get('nano_messaging_database_connections_limit')).to.equal(3);
     expect(sound.get('nano_messaging_database_connections{state="idle"}')).to.be.within(1, 3);
     expect(Math.abs(sound.get('nano_messaging_database_clock_offset_seconds')!)).to.be.below(0.5);
     line.cut();
-    await until('it is noticed', async () => (await isUp()) === 0);
-    expect((await figuresOf(url)).get('nano_messaging_database_failures_total')).to.be.above(0);
+    await waitUntil('it is noticed', async () => (await isUp()) === 0);
+    expect((await readMetrics(url)).get('nano_messaging_database_failures_total')).to.be.above(0);
     line.restore();
-    await until('it is back', async () => (await isUp()) === 1);
+    await waitUntil('it is back', async () => (await isUp()) === 1);
   });
 });
 
 describe('the metrics between two nodes', () => {
-  itWithBoth('show how late a change of another node is told, heard or read from the log', async (adapter) => {
-    const { redis, here, there } = await redisPair({ REDIS_ADAPTER: adapter });
-    const { room, near, far } = await talkOver(here, there);
+  itWithBothAdapters('show how late a change of another node is told, heard or read from the log', async (adapter) => {
+    const { redis, here, there } = await startNodePair({ REDIS_ADAPTER: adapter });
+    const { room, near, far } = await createSharedRoom(here, there);
     const delivered = async (node: RunningServer) => {
-      const figures = await figuresOf(node.url);
+      const figures = await readMetrics(node.url);
       return Object.fromEntries(
         ['remote', 'log'].flatMap((origin) =>
           ['count', 'sum'].map((part) => [
@@ -200,22 +208,22 @@ describe('the metrics between two nodes', () => {
         ),
       );
     };
-    await sayOn(near, room, 3);
-    await heardBy(far, 3);
+    await sendNumbered(near, room, 3);
+    await receiveSeqs(far, 3);
     const heard = await delivered(there);
     expect(heard).to.include({ 'remote count': 3, 'log count': 0 });
     expect(heard['remote sum']).to.be.within(0, 3);
     await redis.kill();
-    await lines('down', here, there);
-    await sayOn(near, room, 2);
+    await waitForBus('down', here, there);
+    await sendNumbered(near, room, 2);
     const wentDown = performance.now();
     await redis.start();
-    await heardBy(far, 2);
+    await receiveSeqs(far, 2);
     const read = await delivered(there);
     expect(read).to.include({ 'remote count': 3, 'log count': 2 });
     expect(read['log sum']).to.be.within(0.01, 2 * (1 + (performance.now() - wentDown) / 1_000));
     // What it has stored itself is not measured by two clocks.
     expect(await delivered(here)).to.include({ 'remote count': 0, 'log count': 0 });
-    expect((await figuresOf(here.url)).get('nano_messaging_publishing_messages')).to.equal(0);
+    expect((await readMetrics(here.url)).get('nano_messaging_publishing_messages')).to.equal(0);
   });
 });

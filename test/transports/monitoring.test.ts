@@ -6,15 +6,15 @@ import { load } from 'js-yaml';
 import { z } from 'zod';
 import { settingNames } from '../../src/config/settings.ts';
 import { ErrorCode } from '../../src/core/errors.ts';
-import { chatIn } from '../helpers/chat-client.ts';
+import { chatInRoom } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { markdownIn } from '../helpers/markdown.ts';
 import { embedded, startNode } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
+import { sendNumbered, socketInRoom } from '../helpers/node-pair.ts';
 import { findPromtool, promtool } from '../helpers/promtool.ts';
-import { sayOn, socketIn } from '../helpers/redis-pair.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { newRoom } from '../helpers/rooms.ts';
+import { createRoom } from '../helpers/rooms.ts';
+import { createUser } from '../helpers/users.ts';
 
 const root = new URL('../../', import.meta.url);
 const deploy = new URL('deploy/', root);
@@ -81,11 +81,11 @@ describe('monitoring', function () {
   /** With something in everything that is counted. */
   async function metricsOfABusyNode(): Promise<string> {
     const { url } = await startNode(embedded);
-    const owner = somebody({ level: 100 });
-    const room = await newRoom(url, owner);
-    const socket = await socketIn(url, owner, room);
-    const chat = await chatIn(url, owner, room.id);
-    await sayOn(socket, room, 3);
+    const owner = createUser({ level: 100 });
+    const room = await createRoom(url, owner);
+    const socket = await socketInRoom(url, owner, room);
+    const chat = await chatInRoom(url, owner, room.id);
+    await sendNumbered(socket, room, 3);
     await chat.next();
     await rest(url).get('/rooms');
     return String((await rest(url).get('/metrics')).body);

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
-import { type ChatClient, chatIn } from '../helpers/chat-client.ts';
-import type { Loose } from '../helpers/loose.ts';
+import { type ChatClient, chatInRoom } from '../helpers/chat-client.ts';
+import type { Json } from '../helpers/json.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import type { Person } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { member, ownRoom, putRule } from '../helpers/rooms.ts';
+import { createMember, createRoomWithOwner, putRule } from '../helpers/rooms.ts';
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
+import type { TestUser } from '../helpers/users.ts';
 
 const upTo = (last: number, first = 1) => Array.from({ length: last - first + 1 }, (_, n) => first + n);
 const burst = 50;
@@ -24,7 +24,7 @@ interface Ear {
 }
 
 describeEveryWiring('what is said to a room in one burst', ({ url }) => {
-  async function socketIn(person: Person, room_id: number, transports?: string[]): Promise<SocketClient> {
+  async function socketIn(person: TestUser, room_id: number, transports?: string[]): Promise<SocketClient> {
     const socket = await socketClient(url(), person, transports && { transports });
     expect(await socket.request('room:join', { room_id })).to.include({ ok: true });
     return socket;
@@ -40,7 +40,7 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
       }
       return heard;
     },
-    waiting: () => socket.waiting.length,
+    waiting: () => socket.unread.length,
   });
 
   const earOfChat = (chat: ChatClient): Ear => ({
@@ -53,25 +53,25 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
       }
       return heard;
     },
-    waiting: () => chat.waiting.length,
+    waiting: () => chat.unread.length,
   });
 
   /** Two of each kind, so that each node has some where there are several. */
-  async function ears(person: Person, room_id: number): Promise<Ear[]> {
+  async function ears(person: TestUser, room_id: number): Promise<Ear[]> {
     const all: Ear[] = [];
     for (const transports of [['polling'], ['websocket'], ['polling', 'websocket']]) {
       for (let n = 0; n < 2; n++) {
         all.push(earOfSocket(await socketIn(person, room_id, transports), transports.join(' and ')));
       }
     }
-    for (let n = 0; n < 2; n++) all.push(earOfChat(await chatIn(url(), person, room_id)));
+    for (let n = 0; n < 2; n++) all.push(earOfChat(await chatInRoom(url(), person, room_id)));
     return all;
   }
 
   it('by Socket.IO and /chat is heard by all, once and in order, over whatever they listen', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const all = await ears(owner, room.id);
-    const [socket, chat] = [await socketIn(owner, room.id), await chatIn(url(), owner, room.id)];
+    const [socket, chat] = [await socketIn(owner, room.id), await chatInRoom(url(), owner, room.id)];
     for (let n = 0; n < burst; n++) {
       socket.raw.emit('message:send', { room_id: room.id, content: `socket ${n}` });
       chat.send({ type: 'message', content: `chat ${n}` });
@@ -95,15 +95,15 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
   });
 
   it('comes back on /chat with the `id` of each of one’s own, once and in order among the others', async () => {
-    const { owner, room } = await ownRoom(url());
-    const [chat, other] = [await chatIn(url(), owner, room.id), await chatIn(url(), owner, room.id)];
+    const { owner, room } = await createRoomWithOwner(url());
+    const [chat, other] = [await chatInRoom(url(), owner, room.id), await chatInRoom(url(), owner, room.id)];
     const socket = await socketIn(owner, room.id);
     for (let n = 0; n < burst; n++) {
       socket.raw.emit('message:send', { room_id: room.id, content: `other ${n}` });
       // Some of them without an `id`.
       chat.send({ type: 'message', content: `own ${n}`, ...(n % 5 !== 0 && { id: `id ${n}` }) });
     }
-    const frames: Loose[] = [];
+    const frames: Json[] = [];
     while (frames.length < 2 * burst) frames.push(await chat.next());
     expect(frames.map(({ data }) => data.seq)).to.deep.equal(upTo(2 * burst));
     const own = frames.filter(({ data }) => data.content.startsWith('own'));
@@ -113,7 +113,7 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
       expect(frame).to.include({ type: 'message' });
       if (!own.includes(frame)) expect(frame).not.to.have.property('id');
     }
-    const elsewhere: Loose[] = [];
+    const elsewhere: Json[] = [];
     while (elsewhere.length < 2 * burst) elsewhere.push(await other.next());
     expect(elsewhere).to.deep.equal(frames.map(({ id, ...frame }) => frame));
     chat.send({ type: 'dance', id: 'the fence' });
@@ -121,8 +121,8 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
   });
 
   it('is answered on /chat in the order of the commands, with what the room has said before each answer', async () => {
-    const { owner, room } = await ownRoom(url());
-    const chat = await chatIn(url(), owner, room.id);
+    const { owner, room } = await createRoomWithOwner(url());
+    const chat = await chatInRoom(url(), owner, room.id);
     const socket = await socketIn(owner, room.id);
     for (let n = 0; n < burst; n++) {
       socket.raw.emit('message:send', { room_id: room.id, content: `other ${n}` });
@@ -144,13 +144,13 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
   });
 
   it('is heard by the banned up to the ban, and nothing of it after', async () => {
-    const { owner, room } = await ownRoom(url());
-    const guest = await member(url(), owner, room);
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room);
     const witness = await socketIn(owner, room.id);
     const sender = await socketIn(owner, room.id);
     const web = await socketIn(guest, room.id, ['websocket']);
     const poll = await socketIn(guest, room.id, ['polling']);
-    const chat = await chatIn(url(), guest, room.id);
+    const chat = await chatInRoom(url(), guest, room.id);
     const send = (part: string) =>
       upTo(burst).map((n) => sender.request('message:send', { room_id: room.id, content: `${part} ${n}` }));
     const before = send('before');
@@ -161,7 +161,7 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
     const sent = await Promise.all([...before, ...during, ...send('after')]);
     expect(sent.every(({ ok }) => ok)).to.equal(true);
 
-    const log: { name: string; payload: Loose }[] = [];
+    const log: { name: string; payload: Json }[] = [];
     let seen = 0;
     while (seen < 3 * burst) {
       const one = await witness.nextOfAny();
@@ -180,7 +180,7 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
       }
       expect(heard).to.deep.equal(allowed);
       await socket.request('room:leave', { room_id: room.id });
-      expect(socket.waiting).to.deep.equal([]);
+      expect(socket.unread).to.deep.equal([]);
     }
     const heard: number[] = [];
     for (let frame = await chat.next(); frame.type === 'message'; frame = await chat.next()) heard.push(frame.rev);
@@ -190,7 +190,7 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
   });
 
   it('is heard by who comes and goes in the middle of it from the one to the other, without a gap', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const sender = await socketIn(owner, room.id);
     let hasEnded = false;
     let sent = 0;
@@ -217,14 +217,14 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
     }
 
     /** All that has come; nothing comes any more. */
-    async function taken({ waiting, next }: SocketClient): Promise<number[]> {
+    async function taken({ unread, next }: SocketClient): Promise<number[]> {
       const revs: number[] = [];
-      while (waiting.length > 0) revs.push((await next()).rev);
+      while (unread.length > 0) revs.push((await next()).rev);
       return revs;
     }
 
     async function visitByChat(): Promise<number> {
-      const chat = await chatIn(url(), owner, room.id);
+      const chat = await chatInRoom(url(), owner, room.id);
       let { rev } = chat.connected;
       let total = 0;
       for (let n = 0; n < visits; n++) {
@@ -234,7 +234,7 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
         chat.send({ type: 'select_room', room_id: 987_654_321, id: 'left' });
         const heard: number[] = [];
         let frame = await chat.next();
-        for (; frame.type === 'message'; frame = await chat.next()) heard.push(frame.rev as Loose);
+        for (; frame.type === 'message'; frame = await chat.next()) heard.push(frame.rev as Json);
         expect(frame).to.include({ id: 'left' });
         expect(heard).to.deep.equal(upTo(rev + 1 + heard.length, rev + 2));
         total += heard.length + 1;

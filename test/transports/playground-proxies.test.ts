@@ -3,9 +3,9 @@ import { expect } from 'chai';
 import { startProxy } from '../helpers/balancer.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { embedded, startNode } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { dataDirectory } from '../helpers/process.ts';
 import { rest } from '../helpers/rest-client.ts';
+import { createUser } from '../helpers/users.ts';
 
 const nginx = (location: string) => (port: number, node: number) =>
   `
@@ -66,7 +66,7 @@ describe('POST /playground/token through a proxy that adds no header', () => {
       // Whatever Host the proxy passes on, somebody who forges headers names the same as the origin.
       for (const Origin of [url, node.url]) {
         const ask = (headers: Record<string, string>) =>
-          rest(url).post('/playground/token', somebody().claims, { Origin, ...headers });
+          rest(url).post('/playground/token', createUser().claims, { Origin, ...headers });
         expect((await ask({})).status).to.equal(404);
         for (const Authorization of [`Bearer ${key}x`, 'Bearer ']) {
           expect((await ask({ Authorization })).status).to.equal(404);

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { readConfig } from '../../src/config/config.ts';
 import { migratedDirectory } from '../helpers/embedded-template.ts';
-import type { Loose } from '../helpers/loose.ts';
+import type { Json } from '../helpers/json.ts';
 import { describeOneWiring, embedded, startNode } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { dataDirectory, runServer } from '../helpers/process.ts';
 import { rest } from '../helpers/rest-client.ts';
+import { createUser } from '../helpers/users.ts';
 
 interface Asked {
   status: number;
@@ -235,7 +235,7 @@ describe('The link to the playground', () => {
     const { playgroundUrl } = output
       .split('\n')
       .filter((line) => line.startsWith('{'))
-      .map((line) => JSON.parse(line) as Loose)
+      .map((line) => JSON.parse(line) as Json)
       .find((line) => line.url === url)!;
     const file = join(DATA_DIR, 'playground-key');
     expect(playgroundUrl).to.equal(`${url}/#key=${readFileSync(file, 'utf8').trim()}`);
@@ -250,7 +250,7 @@ interface Wanted {
 }
 
 /** What the page itself sends, but for what is given. */
-async function askForToken(url: string, { headers = {}, body = somebody().claims }: Wanted = {}): Promise<Asked> {
+async function askForToken(url: string, { headers = {}, body = createUser().claims }: Wanted = {}): Promise<Asked> {
   const { host } = new URL(url);
   const key = keyOf(await shared!);
   const own = {
@@ -265,7 +265,7 @@ async function askForToken(url: string, { headers = {}, body = somebody().claims
 }
 
 const tokenOf = ({ body }: Asked): string => JSON.parse(body).content.token;
-const payloadOf = (token: string): Loose => JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString());
+const payloadOf = (token: string): Json => JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString());
 
 /** Headers that differ from one answer to the next, or with the path that is named in it. */
 const passing = ['date', 'content-length', 'connection', 'keep-alive'];
@@ -290,7 +290,7 @@ describe('POST /playground/token', () => {
   });
 
   it('gives its own page a token that the server takes, for an hour and without CORS', async () => {
-    const { user, entity } = somebody();
+    const { user, entity } = createUser();
     const wish = { userUUID: user, entityUUID: entity, levelOnEntity: 100, scope: 'rooms:create', exp: 9e9, jti: 'x' };
     const answer = await askForToken(url, { body: wish });
     expect(answer.status).to.equal(200);
@@ -347,7 +347,7 @@ describe('POST /playground/token', () => {
     expect((await ask(url, 'GET', '/playground/token', { Origin: `http://${host}` })).status).to.equal(404);
   });
 
-  for (const body of ['{', 'null', '[]', {}, { userUUID: 'x' }, { ...somebody().claims, levelOnEntity: 1.5 }]) {
+  for (const body of ['{', 'null', '[]', {}, { userUUID: 'x' }, { ...createUser().claims, levelOnEntity: 1.5 }]) {
     it(`refuses ${JSON.stringify(body).slice(0, 40)}: 400, and no CORS there either`, async () => {
       const { status, headers, body: text } = await askForToken(url, { body });
       expect(status).to.equal(400);

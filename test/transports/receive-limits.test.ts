@@ -1,11 +1,11 @@
 import { expect } from 'chai';
-import { chatClient, readyChat } from '../helpers/chat-client.ts';
+import { authenticatedChat, chatClient } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { describeOneWiring } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { frame, opcodes, RawWebSocket } from '../helpers/raw-web-socket.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { socketClient } from '../helpers/socket-client.ts';
+import { createUser } from '../helpers/users.ts';
 
 const engine = '/socket.io/?EIO=4&transport=websocket';
 
@@ -17,7 +17,7 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
   }
 
   async function ownRoom(at = url()) {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const { room } = (await rest(at, owner.token).post('/rooms', { name: 'limits' })).body.content;
     return { owner, room_id: room.id as number };
   }
@@ -33,14 +33,14 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
     it(`without a token is refused by its announced size, on ${name}`, async () => {
       const raw = await open(path);
       raw.send(frame(opcodes.text, '', { length }));
-      await raw.over();
+      await raw.waitForClose();
       expect(raw.closeCode).to.equal(1009);
     });
 
     it(`without a token is the same with MAX_FRAME_BYTES=0, on ${name}`, async () => {
       const raw = await open(path, (await startNode({ MAX_FRAME_BYTES: 0 })).url);
       raw.send(frame(opcodes.text, '', { length }));
-      await raw.over();
+      await raw.waitForClose();
       expect(raw.closeCode).to.equal(1009);
     });
 
@@ -48,14 +48,14 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
       const raw = await open(path);
       raw.send(frame(opcodes.text, 'x', { fin: false }));
       for (let n = 0; n < 100; n++) raw.send(frame(opcodes.continuation, 'x', { fin: false }));
-      await raw.over();
+      await raw.waitForClose();
       expect(raw.closeCode).to.equal(1008);
     });
 
     it(`has few pongs, which nobody asked for, in a second, on ${name}`, async () => {
       const raw = await open(path);
       for (let n = 0; n < 200; n++) raw.send(frame(opcodes.pong));
-      await raw.over();
+      await raw.waitForClose();
     });
   }
 
@@ -73,29 +73,29 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
     const chat = await open('/chat');
     chat.text(JSON.stringify({ type: 'token', content: owner.token }));
     chat.text(JSON.stringify({ type: 'select_room', room_id }));
-    await chat.textLike(/CONNECTED/);
+    await chat.waitForText(/CONNECTED/);
     chat.send(pieces(JSON.stringify({ type: 'message', content: 'in pieces', padding })));
-    expect(await chat.textLike(/in pieces/)).to.include('"seq":1');
+    expect(await chat.waitForText(/in pieces/)).to.include('"seq":1');
     const socket = await open(engine);
     socket.text(join(owner.token));
-    await socket.textLike(/^40\/rooms/);
+    await socket.waitForText(/^40\/rooms/);
     socket.send(pieces(`42/rooms,7["message:send",${JSON.stringify({ room_id, content: 'x', padding })}]`));
-    expect(await socket.textLike(/^43\/rooms,7/)).to.include('"seq":2');
+    expect(await socket.waitForText(/^43\/rooms,7/)).to.include('"seq":2');
   });
 
   it('with a token ends at MAX_FRAME_BYTES, by its announced size', async () => {
-    const { token } = somebody();
+    const { token } = createUser();
     const chat = await open('/chat');
     chat.text(JSON.stringify({ type: 'token', content: token }));
-    await chat.textLike(/READY/);
+    await chat.waitForText(/READY/);
     chat.send(frame(opcodes.text, '', { length: 65_537 }));
-    await chat.over();
+    await chat.waitForClose();
     expect(chat.closeCode).to.equal(1009);
     const socket = await open(engine);
     socket.text(join(token));
-    await socket.textLike(/^40\/rooms/);
+    await socket.waitForText(/^40\/rooms/);
     socket.send(frame(opcodes.text, '', { length: 65_537 }));
-    await socket.over();
+    await socket.waitForClose();
     expect(socket.closeCode).to.equal(1009);
   });
 
@@ -111,11 +111,11 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
 
   it('shrinks again when the socket leaves /rooms', async () => {
     const socket = await open(engine);
-    socket.text(join(somebody().token));
-    await socket.textLike(/^40\/rooms/);
+    socket.text(join(createUser().token));
+    await socket.waitForText(/^40\/rooms/);
     socket.text('41/rooms,');
     socket.send(frame(opcodes.text, '', { length: 8_193 }));
-    await socket.over();
+    await socket.waitForClose();
     expect(socket.closeCode).to.equal(1009);
   });
 
@@ -123,55 +123,55 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
     const chat = await open('/chat');
     const bad = frame(opcodes.text, JSON.stringify({ type: 'token', content: 'bad' }));
     chat.send(Buffer.concat([bad, frame(opcodes.text, 'x'.repeat(100), { length: 60_000 })]));
-    await chat.over();
+    await chat.waitForClose();
     expect(chat.closeCode).to.equal(1009);
   });
 
   it('without a token are few packets of Socket.IO, and none that is binary', async () => {
     const many = await open(engine);
     for (let n = 0; n < 17; n++) many.text('40/nowhere,');
-    await many.over();
+    await many.waitForClose();
     expect(many.texts.filter((text) => text.startsWith('44/nowhere,'))).to.have.lengthOf.at.most(16);
     const binary = await open(engine);
     binary.send(frame(opcodes.binary, 'x'));
-    await binary.over();
+    await binary.waitForClose();
   });
 
   it('in attachments of one packet is together as much as in a frame', async () => {
     const socket = await open(engine);
-    socket.text(join(somebody().token));
-    await socket.textLike(/^40\/rooms/);
+    socket.text(join(createUser().token));
+    await socket.waitForText(/^40\/rooms/);
     const attachment = Buffer.alloc(30_000);
     const placeholder = (num: number) => ({ _placeholder: true, num });
     socket.text(`452-/rooms,1["room:join",${JSON.stringify([placeholder(0), placeholder(1)])}]`);
     for (let n = 0; n < 2; n++) socket.send(frame(opcodes.binary, attachment));
-    expect(await socket.textLike(/^43\/rooms,1/)).to.include('BAD_REQUEST');
+    expect(await socket.waitForText(/^43\/rooms,1/)).to.include('BAD_REQUEST');
     socket.text(`453-/rooms,2["room:join",${JSON.stringify([0, 1, 2].map(placeholder))}]`);
     for (let n = 0; n < 3; n++) socket.send(frame(opcodes.binary, attachment));
-    await socket.over();
+    await socket.waitForClose();
   });
 
   it('may be nested as deeply as a frame allows: it is refused like any other value that does not belong there', async () => {
     const depth = 30_000;
     const nested = (inside: string) => '['.repeat(depth) + inside + ']'.repeat(depth);
-    const { token } = somebody();
+    const { token } = createUser();
     const chat = await open('/chat');
     chat.text(JSON.stringify({ type: 'token', content: token }));
-    await chat.textLike(/READY/);
+    await chat.waitForText(/READY/);
     for (const key of ['room_id', 'other']) chat.text(`{"type":"select_room","${key}":${nested('')},"id":"${key}"}`);
-    expect(await chat.textLike(/"id":"other"/)).to.include('BAD_REQUEST');
-    expect(await chat.textLike(/"id":"room_id"/)).to.include('BAD_REQUEST');
+    expect(await chat.waitForText(/"id":"other"/)).to.include('BAD_REQUEST');
+    expect(await chat.waitForText(/"id":"room_id"/)).to.include('BAD_REQUEST');
     const socket = await open(engine);
     socket.text(`40/rooms,${JSON.stringify({ token })}`);
-    await socket.textLike(/^40\/rooms/);
+    await socket.waitForText(/^40\/rooms/);
     socket.text(`42/rooms,1["room:join",{"room_id":${nested('')}}]`);
-    expect(await socket.textLike(/^43\/rooms,1/)).to.include('BAD_REQUEST');
+    expect(await socket.waitForText(/^43\/rooms,1/)).to.include('BAD_REQUEST');
     socket.text(`42/rooms,2["room:join",${nested('')}]`);
-    expect(await socket.textLike(/^43\/rooms,2/)).to.include('BAD_REQUEST');
+    expect(await socket.waitForText(/^43\/rooms,2/)).to.include('BAD_REQUEST');
     // The parser walks through it for the place of the attachment, and gives up.
     socket.text(`451-/rooms,3["room:join",${nested('{"_placeholder":true,"num":0}')}]`);
     socket.send(frame(opcodes.binary, 'x'));
-    await Promise.race([socket.over(), socket.textLike(/^43\/rooms,3/)]);
+    await Promise.race([socket.waitForClose(), socket.waitForText(/^43\/rooms,3/)]);
     expect((await rest(url()).get('/healthz')).status).to.equal(200);
   });
 
@@ -180,12 +180,12 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
     const { sid } = JSON.parse(body.slice(1));
     const probing = await open(`${engine}&sid=${sid}`);
     for (let n = 0; n < 10; n++) probing.text('2probe');
-    await probing.over();
+    await probing.waitForClose();
     expect(probing.texts.length).to.be.at.most(4);
   });
 
   it('may be a binary frame on /chat, if it is UTF-8', async () => {
-    const chat = await readyChat(url(), somebody());
+    const chat = await authenticatedChat(url(), createUser());
     chat.sendRaw(Buffer.from(JSON.stringify({ type: 'hello', id: 'ñ' })));
     expect(await chat.next()).to.deep.equal({ type: 'query', data: 'COMMAND?', id: 'ñ' });
     chat.sendRaw(Buffer.concat([Buffer.from('{"type":"hello","id":"'), Buffer.of(0xff), Buffer.from('"}')]));
@@ -195,7 +195,7 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
   it('may begin with a byte order mark on /chat', async () => {
     const chat = await chatClient(url());
     expect(await chat.next()).to.include({ data: 'START?' });
-    chat.sendRaw(`\u{feff}${JSON.stringify({ type: 'token', content: somebody().token, id: 1 })}`);
+    chat.sendRaw(`\u{feff}${JSON.stringify({ type: 'token', content: createUser().token, id: 1 })}`);
     expect(await chat.next()).to.deep.equal({ type: 'status', data: 'READY', id: 1 });
   });
 });

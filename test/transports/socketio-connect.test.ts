@@ -6,23 +6,23 @@ import WebSocketOfWs from 'ws';
 import { ConnectError } from '../../src/protocol/socket-events.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { again, sign, somebody } from '../helpers/people.ts';
-import { refusedSocket, socketClient } from '../helpers/socket-client.ts';
+import { expectConnectError, socketClient } from '../helpers/socket-client.ts';
+import { createUser, sign, withClaims } from '../helpers/users.ts';
 
 const past = () => Math.floor(Date.now() / 1_000) - 60;
 
 describeEveryWiring('Socket.IO connection', ({ url, startNode }) => {
   for (const transports of [['websocket'], ['polling'], ['polling', 'websocket']]) {
     it(`is made over ${transports.join(' and ')}`, async () => {
-      const socket = await socketClient(url(), somebody(), { transports });
+      const socket = await socketClient(url(), createUser(), { transports });
       expect(await socket.request('room:leave', { room_id: 1 })).to.deep.equal({ ok: true });
     });
   }
 
   it('takes the token from an Authorization header, too', async () => {
-    const { token } = somebody();
+    const { token } = createUser();
     const extraHeaders = { Authorization: `Bearer ${token}` };
-    const socket = await socketClient(url(), somebody(), { auth: {}, extraHeaders });
+    const socket = await socketClient(url(), createUser(), { auth: {}, extraHeaders });
     expect(await socket.request('room:leave', { room_id: 1 })).to.deep.equal({ ok: true });
   });
 
@@ -30,7 +30,7 @@ describeEveryWiring('Socket.IO connection', ({ url, startNode }) => {
     const first = io(url(), { forceNew: true, reconnection: false });
     closeLater(() => first.disconnect());
     await new Promise((resolve) => first.once('connect', () => resolve(undefined)));
-    const rooms = first.io.socket('/rooms', { auth: { token: somebody().token } });
+    const rooms = first.io.socket('/rooms', { auth: { token: createUser().token } });
     await new Promise((resolve) => rooms.once('connect', () => resolve(undefined)));
     const { ok, error } = await first.timeout(5_000).emitWithAck('room:join', { room_id: 1 });
     expect({ ok, code: error.code }).to.deep.equal({ ok: false, code: 'BAD_REQUEST' });
@@ -82,7 +82,7 @@ describeEveryWiring('Socket.IO connection', ({ url, startNode }) => {
   }
 
   it('to a namespace nobody serves is refused', async () => {
-    expect(await refusedSocket(url(), { token: somebody().token }, '/admin')).to.be.instanceOf(Error);
+    expect(await expectConnectError(url(), { token: createUser().token }, '/admin')).to.be.instanceOf(Error);
   });
 
   const refused: Record<string, [code: string, auth: () => unknown]> = {
@@ -91,14 +91,14 @@ describeEveryWiring('Socket.IO connection', ({ url, startNode }) => {
     'a token of null': ['UNAUTHENTICATED', () => ({ token: null })],
     'a token that is an object': ['UNAUTHENTICATED', () => ({ token: { sub: 'x' } })],
     'what is no JWT': ['UNAUTHENTICATED', () => ({ token: 'token.jwt.secreto' })],
-    'a forged token': ['UNAUTHENTICATED', () => ({ token: sign(somebody().claims, { secret: 'another secret' }) })],
-    'an unsigned token (alg: none)': ['UNAUTHENTICATED', () => ({ token: sign(somebody().claims, { alg: 'none' }) })],
-    'a token of no user': ['UNAUTHENTICATED', () => ({ token: somebody({ user: 'nobody' }).token })],
-    'an expired token': ['TOKEN_EXPIRED', () => ({ token: again(somebody(), { exp: past() }).token })],
+    'a forged token': ['UNAUTHENTICATED', () => ({ token: sign(createUser().claims, { secret: 'another secret' }) })],
+    'an unsigned token (alg: none)': ['UNAUTHENTICATED', () => ({ token: sign(createUser().claims, { alg: 'none' }) })],
+    'a token of no user': ['UNAUTHENTICATED', () => ({ token: createUser({ user: 'nobody' }).token })],
+    'an expired token': ['TOKEN_EXPIRED', () => ({ token: withClaims(createUser(), { exp: past() }).token })],
   };
   for (const [title, [code, auth]] of Object.entries(refused)) {
     it(`with ${title} ends in connect_error ${code}`, async () => {
-      const { data } = await refusedSocket(url(), auth());
+      const { data } = await expectConnectError(url(), auth());
       expect(ConnectError.strict().parse(data)).to.include.keys('code', 'message');
       expect(data.code).to.equal(code);
       expect(data.message).to.be.a('string').that.is.not.empty;
@@ -107,8 +107,8 @@ describeEveryWiring('Socket.IO connection', ({ url, startNode }) => {
 
   it('answers UNAVAILABLE while the keys for tokens cannot be had', async () => {
     const node = await startNode({ JWT_SECRET: undefined, JWT_JWKS_URL: 'https://127.0.0.1:1/keys' });
-    const token = sign(somebody().claims, { header: { alg: 'RS256', kid: '1' } });
-    expect((await refusedSocket(node.url, { token })).data.code).to.equal('UNAVAILABLE');
+    const token = sign(createUser().claims, { header: { alg: 'RS256', kid: '1' } });
+    expect((await expectConnectError(node.url, { token })).data.code).to.equal('UNAVAILABLE');
   });
 
   /** The engine's own frames, with no client that hangs up or waits by itself. */
@@ -144,7 +144,7 @@ describeEveryWiring('Socket.IO connection', ({ url, startNode }) => {
   it('with a frame of more than 4 KiB before the token is closed', async () => {
     const { socket, heard, opened, closed } = engine();
     await opened;
-    const { token } = somebody();
+    const { token } = createUser();
     socket.send(`40/rooms,${JSON.stringify({ token, pad: 'x'.repeat(4_096) })}`);
     await closed;
     expect(heard.filter((frame) => frame.startsWith('40/rooms,'))).to.deep.equal([]);

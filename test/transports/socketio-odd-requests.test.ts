@@ -1,13 +1,13 @@
 import { expect } from 'chai';
 import { requests } from '../../src/protocol/socket-events.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
+import { createUser } from '../helpers/users.ts';
 
 describeEveryWiring('Socket.IO requests that are odd', ({ url }) => {
   async function alone() {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const { room } = (await rest(url(), owner.token).post('/rooms', { name: 'odd' })).body.content;
     return { room_id: room.id as number, socket: await socketClient(url(), owner) };
   }

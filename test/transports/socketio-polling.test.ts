@@ -3,16 +3,16 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { describeOneWiring } from '../helpers/node.ts';
-import { somebody } from '../helpers/people.ts';
-import { PollingSession, packetsOf } from '../helpers/polling-session.ts';
+import { PollingSession, splitPackets } from '../helpers/polling-session.ts';
 import { python, withPythonClient } from '../helpers/python.ts';
 import { rest } from '../helpers/rest-client.ts';
+import { createUser } from '../helpers/users.ts';
 
 const separator = '\x1e';
 
 describeOneWiring('Long polling', ({ url, startNode }) => {
   async function ownRoom(at = url()) {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const { room } = (await rest(at, owner.token).post('/rooms', { name: 'polled' })).body.content;
     return { at, owner, room_id: room.id as number, api: rest(at, owner.token) };
   }
@@ -26,7 +26,7 @@ describeOneWiring('Long polling', ({ url, startNode }) => {
     do {
       const answer = await session.poll();
       expect(answer.status).to.equal(200);
-      answers.push(packetsOf(answer));
+      answers.push(splitPackets(answer));
     } while (!answers.at(-1)!.some(fits));
     return answers;
   }
@@ -79,7 +79,7 @@ describeOneWiring('Long polling', ({ url, startNode }) => {
       const { owner, room_id, api } = await ownRoom();
       const session = await PollingSession.connected(url(), owner.token);
       const sent = body(room_id);
-      const answer = typeof sent === 'number' ? await session.announce(sent) : await session.post(sent);
+      const answer = typeof sent === 'number' ? await session.postWithoutBody(sent) : await session.post(sent);
       expect(answer.status).to.equal(status);
       expect(JSON.parse(answer.body)).to.have.all.keys('code', 'message');
       expect((await api.get(`/rooms/${room_id}/messages`)).body.content).to.deep.equal([]);
@@ -101,7 +101,7 @@ describeOneWiring('Long polling', ({ url, startNode }) => {
   for (const MAX_FRAME_BYTES of [65_536, 0]) {
     it(`takes little before a token, with MAX_FRAME_BYTES=${MAX_FRAME_BYTES}`, async () => {
       const { url: at } = await startNode({ MAX_FRAME_BYTES });
-      expect((await (await PollingSession.open(at)).announce(16_385)).status).to.equal(413);
+      expect((await (await PollingSession.open(at)).postWithoutBody(16_385)).status).to.equal(413);
       const padded = `40/rooms,${JSON.stringify({ pad: 'x'.repeat(9_000) })}`;
       expect((await (await PollingSession.open(at)).post(padded)).status).to.equal(413);
       const many = Array(17).fill('3').join(separator);

@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { type Person, somebody } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { socketClient } from '../helpers/socket-client.ts';
+import { createUser, type TestUser } from '../helpers/users.ts';
 
 describeEveryWiring('Socket.IO requests', ({ url }) => {
-  const makeRoom = async (owner: Person) =>
+  const makeRoom = async (owner: TestUser) =>
     (await rest(url(), owner.token).post('/rooms', { name: 'requests' })).body.content.room;
 
   async function alone() {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const room = await makeRoom(owner);
     const socket = await socketClient(url(), owner);
     return { owner, room, room_id: room.id as number, socket };
@@ -38,7 +38,7 @@ describeEveryWiring('Socket.IO requests', ({ url }) => {
     const { owner, room_id } = await alone();
     const members = `/rooms/${room_id}/members`;
     for (const permissions of ['r', 'rw', 'rwa', 'a']) {
-      const guest = somebody();
+      const guest = createUser();
       await rest(url(), owner.token).put(members, { userUUID: guest.user, permissions });
       const ack = await (await socketClient(url(), guest)).request('room:join', { room_id });
       expect(ack.rights).to.equal(permissions === 'a' ? 'rwa' : permissions);
@@ -47,11 +47,11 @@ describeEveryWiring('Socket.IO requests', ({ url }) => {
 
   it('room:join refuses foreign and missing rooms alike, the banned, and who may not read', async () => {
     const { owner, room_id } = await alone();
-    const [stranger, banned, writer] = [somebody(), somebody(), somebody()];
+    const [stranger, banned, writer] = [createUser(), createUser(), createUser()];
     const members = `/rooms/${room_id}/members`;
     await rest(url(), owner.token).put(members, { userUUID: banned.user, permissions: 'rwb' });
     await rest(url(), owner.token).put(members, { userUUID: writer.user, permissions: 'w' });
-    const codeFor = async (person: Person, ref: unknown) =>
+    const codeFor = async (person: TestUser, ref: unknown) =>
       (await (await socketClient(url(), person)).request('room:join', { room_id: ref })).error.code;
     for (const ref of [room_id, 999_999_999, randomUUID()]) expect(await codeFor(stranger, ref)).to.equal('NOT_FOUND');
     expect(await codeFor(banned, room_id)).to.equal('BANNED');
@@ -94,7 +94,7 @@ describeEveryWiring('Socket.IO requests', ({ url }) => {
 
   it('message:send needs the letter w', async () => {
     const { owner, room_id } = await alone();
-    const reader = somebody();
+    const reader = createUser();
     await rest(url(), owner.token).put(`/rooms/${room_id}/members`, { userUUID: reader.user, permissions: 'r' });
     const socket = await socketClient(url(), reader);
     const refusal = await socket.request('message:send', { room_id, content: 'x' });

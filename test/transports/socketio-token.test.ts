@@ -1,19 +1,19 @@
 import { expect } from 'chai';
 import { describeEveryWiring } from '../helpers/node.ts';
-import { again, type Person, sign, somebody } from '../helpers/people.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { socketClient } from '../helpers/socket-client.ts';
+import { createUser, sign, type TestUser, withClaims } from '../helpers/users.ts';
 
 const now = () => Math.floor(Date.now() / 1_000);
 
 describeEveryWiring('Socket.IO tokens', ({ url }) => {
   it('are refreshed; the acknowledgement says when the fresh one ends', async () => {
-    const person = somebody();
+    const person = createUser();
     const socket = await socketClient(url(), person);
     const exp = now() + 3_600;
-    const { token } = again(person, { exp });
+    const { token } = withClaims(person, { exp });
     expect(await socket.request('token:refresh', { token })).to.deep.equal({ ok: true, expires_at: exp });
-    const endless = again(person, { exp: undefined });
+    const endless = withClaims(person, { exp: undefined });
     expect(await socket.request('token:refresh', { token: endless.token })).to.deep.equal({
       ok: true,
       expires_at: null,
@@ -21,14 +21,14 @@ describeEveryWiring('Socket.IO tokens', ({ url }) => {
   });
 
   it('that end in the year 2650 overflow no timer', async () => {
-    const socket = await socketClient(url(), somebody({ exp: 21_475_878_357 }));
+    const socket = await socketClient(url(), createUser({ exp: 21_475_878_357 }));
     for (let n = 0; n < 20; n++) expect(await socket.request('room:leave', { room_id: 1 })).to.include({ ok: true });
-    expect(socket.waiting).to.deep.equal([]);
+    expect(socket.unread).to.deep.equal([]);
   });
 
   it('about to end are announced, and their end closes the connection; who has refreshed stays', async () => {
-    const person = somebody();
-    const short = again(person, { exp: now() + 2 });
+    const person = createUser();
+    const short = withClaims(person, { exp: now() + 2 });
     const [kept, dropped] = [await socketClient(url(), short), await socketClient(url(), short)];
     const { in_ms } = await kept.next('token:expiring');
     expect(in_ms).to.be.within(0, 2_000);
@@ -38,8 +38,8 @@ describeEveryWiring('Socket.IO tokens', ({ url }) => {
   });
 
   it('that have ended let the client come back by itself, with a fresh one', async () => {
-    const person = somebody();
-    const tokens = [again(person, { exp: now() + 2 }).token, person.token];
+    const person = createUser();
+    const tokens = [withClaims(person, { exp: now() + 2 }).token, person.token];
     const auth = (give: (auth: object) => void) => give({ token: tokens.shift() });
     const options = { auth, reconnection: true, reconnectionDelay: 1, reconnectionDelayMax: 10 };
     const socket = await socketClient(url(), person, options);
@@ -49,14 +49,14 @@ describeEveryWiring('Socket.IO tokens', ({ url }) => {
     expect(await socket.request('room:leave', { room_id: 1 })).to.deep.equal({ ok: true });
   });
 
-  const refused: Record<string, (person: Person) => string> = {
+  const refused: Record<string, (person: TestUser) => string> = {
     'a forged token': ({ claims }) => sign(claims, { secret: 'another secret' }),
-    "another user's token": ({ entity }) => somebody({ entity }).token,
+    "another user's token": ({ entity }) => createUser({ entity }).token,
     'what is no JWT': () => 'x',
   };
   for (const [title, tokenOf] of Object.entries(refused)) {
     it(`are kept when ${title} comes to refresh them`, async () => {
-      const person = somebody({ level: 100 });
+      const person = createUser({ level: 100 });
       const { room } = (await rest(url(), person.token).post('/rooms', { name: 'kept' })).body.content;
       const socket = await socketClient(url(), person);
       const refusal = await socket.request('token:refresh', { token: tokenOf(person) });
@@ -66,25 +66,27 @@ describeEveryWiring('Socket.IO tokens', ({ url }) => {
   }
 
   it('that have ended are no refresh', async () => {
-    const person = somebody();
+    const person = createUser();
     const socket = await socketClient(url(), person);
-    const refusal = await socket.request('token:refresh', again(person, { exp: now() - 60 }));
+    const refusal = await socket.request('token:refresh', withClaims(person, { exp: now() - 60 }));
     expect(refusal).to.nested.include({ ok: false, 'error.code': 'TOKEN_EXPIRED' });
   });
 
   it('close the connection at the third bad refresh', async () => {
-    const socket = await socketClient(url(), somebody());
+    const socket = await socketClient(url(), createUser());
     for (let n = 0; n < 3; n++) socket.raw.emit('token:refresh', { token: 'bad' });
     expect(await socket.closed).to.equal('transport close');
   });
 
   it('of another level judge the joined rooms anew, at once', async () => {
-    const owner = somebody({ level: 100 });
+    const owner = createUser({ level: 100 });
     const { room } = (await rest(url(), owner.token).post('/rooms', { name: 'levels' })).body.content;
-    const colleague = somebody({ entity: owner.entity, level: 100 });
+    const colleague = createUser({ entity: owner.entity, level: 100 });
     const socket = await socketClient(url(), colleague);
     expect(await socket.request('room:join', { room_id: room.id })).to.include({ rights: 'rwa' });
-    expect(await socket.request('token:refresh', again(colleague, { levelOnEntity: 99 }))).to.include({ ok: true });
+    expect(await socket.request('token:refresh', withClaims(colleague, { levelOnEntity: 99 }))).to.include({
+      ok: true,
+    });
     expect(await socket.next('room:removed')).to.deep.equal({ room_id: room.id, code: 'LEVEL_TOO_LOW' });
     const refusal = await socket.request('message:send', { room_id: room.id, content: 'x' });
     expect(refusal).to.nested.include({ ok: false, 'error.code': 'FORBIDDEN' });

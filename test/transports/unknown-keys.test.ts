@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { chatIn } from '../helpers/chat-client.ts';
+import { chatInRoom } from '../helpers/chat-client.ts';
 import { describeOneWiring } from '../helpers/node.ts';
-import { adminToken, somebody } from '../helpers/people.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { ownRoom, revOf } from '../helpers/rooms.ts';
+import { createRoomWithOwner, readRev } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
+import { adminToken, createUser } from '../helpers/users.ts';
 
 describeOneWiring('Unknown keys', ({ url }) => {
   it('of a REST body are listed in meta.ignored', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const { post, put, patch } = rest(url(), owner.token);
     const member = { userUUID: randomUUID(), permissions: 'r', note: 'x' };
     const answers = [
@@ -33,9 +33,9 @@ describeOneWiring('Unknown keys', ({ url }) => {
   });
 
   it('that are slips are refused by REST, and nothing is done', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const { get, post, put, patch } = rest(url(), owner.token);
-    const rev = await revOf(url(), owner, room);
+    const rev = await readRev(url(), owner, room);
     const members = `/rooms/${room.id}/members`;
     const messages = `/rooms/${room.id}/messages`;
     expectRefusal(await post('/rooms', { name: 'x', openToEntity: false }), 'BAD_REQUEST', 'openToEntity');
@@ -46,11 +46,11 @@ describeOneWiring('Unknown keys', ({ url }) => {
     expectRefusal(await get(`${messages}?date_from=2026-01-01`), 'BAD_REQUEST', 'date_from');
     expectRefusal(await get('/rooms?limits=1'), 'BAD_REQUEST', 'limits');
     expect((await get('/rooms?_=1795562000&utm_source=x')).status).to.equal(200);
-    expect(await revOf(url(), owner, room)).to.equal(rev);
+    expect(await readRev(url(), owner, room)).to.equal(rev);
   });
 
   it('of a Socket.IO request are listed in the acknowledgement, or refused', async () => {
-    const { owner, room } = await ownRoom(url());
+    const { owner, room } = await createRoomWithOwner(url());
     const socket = await socketClient(url(), owner);
     const room_id = room.id;
     expect((await socket.request('room:join', { room_id, token: 'x' })).ignored).to.deep.equal(['token']);
@@ -64,8 +64,8 @@ describeOneWiring('Unknown keys', ({ url }) => {
   });
 
   it('of a /chat command are listed in the answer to one with an id, and harmless in one without', async () => {
-    const { owner, room } = await ownRoom(url());
-    const chat = await chatIn(url(), owner, room.id);
+    const { owner, room } = await createRoomWithOwner(url());
+    const chat = await chatInRoom(url(), owner, room.id);
     chat.send({ type: 'message', content: 'legacy', time: 1, user: 'x' });
     expect(await chat.next()).to.not.have.any.keys('ignored', 'id');
     chat.send({ type: 'message', content: 'x', metadata: {}, id: 1 });
@@ -92,7 +92,7 @@ describeOneWiring('Unknown keys', ({ url }) => {
   });
 
   it('may be many, and cost no more', async () => {
-    const { token } = somebody({ level: 100 });
+    const { token } = createUser({ level: 100 });
     const many = Object.fromEntries(Array.from({ length: 4_000 }, (_, n) => [`key${n}`, n]));
     const { status, body } = await rest(url(), token).post('/rooms', { name: 'x', ...many });
     expect(status).to.equal(200);

@@ -1,14 +1,14 @@
 import { request } from 'node:http';
 import { databaseSession } from '../../test/helpers/database-session.ts';
-import type { Person } from '../../test/helpers/people.ts';
 import { PollingSession } from '../../test/helpers/polling-session.ts';
 import { frame, opcodes, RawWebSocket } from '../../test/helpers/raw-web-socket.ts';
 import { rest } from '../../test/helpers/rest-client.ts';
+import type { TestUser } from '../../test/helpers/users.ts';
 
 export interface Target {
   url: string;
   /** A user who may send in the room; undefined without `--token`. */
-  person: Pick<Person, 'token'> | undefined;
+  person: Pick<TestUser, 'token'> | undefined;
   room_id: number;
   /** Only where the runner has started the service. */
   databaseUrl: string | undefined;
@@ -127,7 +127,7 @@ async function readsNothing(target: Target, path: string, hello: string[], ready
   const sockets = await openAll(target.url, path, Math.min(10, target.connections));
   for (const raw of sockets) {
     for (const text of hello) raw.text(text);
-    await raw.textLike(ready);
+    await raw.waitForText(ready);
     raw.stopReading();
   }
   const sentBytes = await busyRoom(target, () => !isTime(target));
@@ -192,7 +192,7 @@ async function waiting(target: Target, path: string, hello: string[], ready: Reg
   const sockets = await openAll(target.url, path, Math.min(20, target.connections));
   for (const raw of sockets) {
     for (const text of hello) raw.text(text);
-    await raw.textLike(ready);
+    await raw.waitForText(ready);
   }
   const session = await databaseSession(target.databaseUrl!);
   await session.query('begin');

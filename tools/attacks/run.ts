@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startBalancer } from '../../test/helpers/balancer.ts';
-import { runEnds } from '../../test/helpers/cleanup.ts';
-import { somebody, testSecret } from '../../test/helpers/people.ts';
+import { onRunEnd } from '../../test/helpers/cleanup.ts';
 import { freshDatabase } from '../../test/helpers/postgres.ts';
 import { runServer } from '../../test/helpers/process.ts';
 import { rest } from '../../test/helpers/rest-client.ts';
+import { createUser, testSecret } from '../../test/helpers/users.ts';
 import { type Attack, attacks, type Outcome, type Target } from './memory-attacks.ts';
 
 /**
@@ -76,7 +76,7 @@ async function attackOwn(attack: Attack): Promise<Report> {
   const first = await startNode(attack, databaseUrl, 'chat-1');
   const nodes = values.through ? [first, await startNode(attack, databaseUrl, 'chat-2')] : [first];
   const url = values.through ? await balancerOf(values.through, nodes) : first.url;
-  const person = somebody({ level: 100 });
+  const person = createUser({ level: 100 });
   const { room } = (await rest(url, person.token).post('/rooms', { name: 'attacked' })).body.content;
   const largest = () => Math.max(...nodes.map(({ child }) => memoryOf(child.pid!) ?? 0));
   const before = largest();
@@ -133,5 +133,5 @@ for (const name of names) {
   console.log(`${name}: ${attack.what}. Sent ${sent}, ${open} open${memory}: ${survived ? 'survived' : 'DEAD'}`);
   allSurvived &&= survived;
 }
-await runEnds();
+await onRunEnd();
 process.exit(allSurvived ? 0 : 1);

@@ -2,11 +2,11 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { chatClient } from '../../test/helpers/chat-client.ts';
-import { runEnds } from '../../test/helpers/cleanup.ts';
-import { type Person, somebody, testSecret } from '../../test/helpers/people.ts';
+import { onRunEnd } from '../../test/helpers/cleanup.ts';
 import { freshDatabase } from '../../test/helpers/postgres.ts';
 import { dataDirectory, runServer } from '../../test/helpers/process.ts';
 import { restCalls } from '../../test/helpers/rest-calls.ts';
+import { createUser, type TestUser, testSecret } from '../../test/helpers/users.ts';
 import { Latencies } from '../outage/percentiles.ts';
 import type { Answers, Load } from './load.ts';
 
@@ -29,11 +29,11 @@ const sendEveryMs = 100;
 
 interface Room {
   id: number;
-  owner: Person;
-  victim: Person;
+  owner: TestUser;
+  victim: TestUser;
   /** `r` in the room. */
-  reader: Person;
-  outsider: Person;
+  reader: TestUser;
+  outsider: TestUser;
   /** Of a message, some 400 messages before the end. */
   cursor: string;
 }
@@ -85,12 +85,12 @@ const loads: Record<string, (room: Room, other: Room) => Partial<Load> & { token
   }),
 };
 
-async function makeRoom(url: string, reader: Person): Promise<Room> {
-  const [owner, victim, outsider] = [somebody({ level: 100 }), somebody(), somebody({ level: 0 })];
+async function makeRoom(url: string, reader: TestUser): Promise<Room> {
+  const [owner, victim, outsider] = [createUser({ level: 100 }), createUser(), createUser({ level: 0 })];
   const admin = restCalls(url, owner.token);
   const { content } = (await admin.post('/rooms', { name: 'busy', max_entity_rules: 50 })).body;
   const { id } = content.room;
-  const writers = Array.from({ length: 8 }, () => somebody());
+  const writers = Array.from({ length: 8 }, () => createUser());
   for (const { user } of [victim, ...writers]) {
     await admin.put(`/rooms/${id}/members`, { userUUID: user, permissions: 'rw' });
   }
@@ -112,7 +112,7 @@ async function measure(url: string, { id, victim }: Room, latencies: Latencies, 
   const client = await chatClient(url);
   client.send({ type: 'token', content: victim.token });
   client.send({ type: 'select_room', room_id: id, id: 'select' });
-  await client.until(({ id }) => id === 'select');
+  await client.skipTo(({ id }) => id === 'select');
   const sentAt = new Map<string, number>();
   let answered = 0;
   client.socket.on('message', (data) => {
@@ -145,7 +145,7 @@ async function main(): Promise<void> {
   const rows: Record<string, unknown> = {};
   for (const [name, loadOf] of Object.entries(loads)) {
     if (values.load && !values.load.includes(name)) continue;
-    const reader = somebody();
+    const reader = createUser();
     const room = await makeRoom(url, reader);
     const other = await makeRoom(url, reader);
     const load = { kind: 'requests', url, seconds, parallel, requests: [], commands: [], ...loadOf(room, other) };
@@ -161,5 +161,5 @@ async function main(): Promise<void> {
   console.table(rows);
 }
 
-await main().finally(runEnds);
+await main().finally(onRunEnd);
 process.exit(0);

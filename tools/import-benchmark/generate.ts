@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { originalSchema } from '../../test/helpers/original.ts';
+import { legacySchema } from '../../test/helpers/legacy-fixture.ts';
 
 export interface Amounts {
   rooms: number;
@@ -26,7 +26,7 @@ const contents = [
  */
 export async function generateOriginal(url: string, { rooms, messages }: Amounts): Promise<void> {
   await inSession(url, async (client) => {
-    await client.query(originalSchema);
+    await client.query(legacySchema);
     await client.query(
       `insert into "Rooms" (name, level_admin, type, entity_owner, "createdAt", "updatedAt")
        select 'room ' || n, 100, case when n % 5 = 0 then 'user2user' else 'group' end, ${uuid('organisation', 'n % 10')},

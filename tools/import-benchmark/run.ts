@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { openTarget } from '../../src/legacy-import/target.ts';
-import { runEnds } from '../../test/helpers/cleanup.ts';
+import { onRunEnd } from '../../test/helpers/cleanup.ts';
 import { execute, startPostgres } from '../../test/helpers/postgres.ts';
 import { dataDirectory, runCommand } from '../../test/helpers/process.ts';
 import { generateOriginal, sayMore } from './generate.ts';
@@ -88,5 +88,5 @@ try {
   await verified();
   await timed('import', 'bin/legacy-import.ts', [original]);
 } finally {
-  await runEnds();
+  await onRunEnd();
 }

@@ -1,11 +1,11 @@
 import { parseArgs } from 'node:util';
 import { io, type Socket } from 'socket.io-client';
-import { runEnds } from '../../test/helpers/cleanup.ts';
-import { type Person, somebody, testSecret } from '../../test/helpers/people.ts';
+import { onRunEnd } from '../../test/helpers/cleanup.ts';
 import { freshDatabase } from '../../test/helpers/postgres.ts';
 import { runServer } from '../../test/helpers/process.ts';
 import { startRedis } from '../../test/helpers/redis.ts';
-import { newRoom } from '../../test/helpers/rooms.ts';
+import { createRoom } from '../../test/helpers/rooms.ts';
+import { createUser, type TestUser, testSecret } from '../../test/helpers/users.ts';
 import { Latencies } from './percentiles.ts';
 
 /**
@@ -39,7 +39,7 @@ class Listener {
   #reached = () => {};
   #wanted = Number.POSITIVE_INFINITY;
 
-  constructor(url: string, { token }: Person, latencies: Latencies) {
+  constructor(url: string, { token }: TestUser, latencies: Latencies) {
     this.socket = io(`${url}/rooms`, { auth: { token }, forceNew: true, transports: ['websocket'] });
     this.socket.on('message:new', ({ room_id, content }: { room_id: number; content: string }) => {
       this.byRoom.set(room_id, [...(this.byRoom.get(room_id) ?? []), content]);
@@ -80,9 +80,9 @@ async function main(): Promise<boolean> {
     ...{ JWT_SECRET: testSecret, SEND_RATE: 0, REQUEST_RATE: 0, RULE_RATE: 0, MAX_CONNECTIONS_PER_USER: 0 },
   };
   const nodes = [await runServer(env), await runServer(env)];
-  const owner = somebody({ level: 100 });
+  const owner = createUser({ level: 100 });
   const rooms: { id: number }[] = [];
-  for (let n = 0; n < roomCount; n++) rooms.push(await newRoom(nodes[0]!.url, owner));
+  for (let n = 0; n < roomCount; n++) rooms.push(await createRoom(nodes[0]!.url, owner));
   const here = new Listener(nodes[0]!.url, owner, heardHere);
   const there = new Listener(nodes[1]!.url, owner, heardThere);
   await Promise.all([here.join(rooms), there.join(rooms)]);
@@ -130,5 +130,5 @@ async function main(): Promise<boolean> {
   return same && alive && [stored, here.count, there.count].every((count) => count === sent);
 }
 
-const isGood = await main().finally(runEnds);
+const isGood = await main().finally(onRunEnd);
 process.exit(isGood ? 0 : 1);

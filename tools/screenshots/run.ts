@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { startServer } from '../../src/server.ts';
-import { closeAtTheEnd, runEnds } from '../../test/helpers/cleanup.ts';
-import { configOf } from '../../test/helpers/node.ts';
+import { closeAfterRun, onRunEnd } from '../../test/helpers/cleanup.ts';
+import { createConfig } from '../../test/helpers/node.ts';
 import { openSample, type Playground } from '../../test/helpers/playground.ts';
 
 const usage = `npm run screenshots -- [DIRECTORY]: the playground on a desk and on a phone, light and dark (./screenshots)`;
@@ -12,12 +12,12 @@ const desk = { viewport: { width: 1280, height: 800 } };
 const phone = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
 
 /** Something to look at in both panes and in the console. */
-async function talk({ page, pane, messages, say, show }: Playground, isPhone: boolean): Promise<void> {
-  if (isPhone) await show('Ben');
-  await say('Ben', 'T minus ten minutes. All stations go.');
+async function talk({ page, pane, messages, send, showPane }: Playground, isPhone: boolean): Promise<void> {
+  if (isPhone) await showPane('Ben');
+  await send('Ben', 'T minus ten minutes. All stations go.');
   await messages('Ben').locator('.own', { hasText: 'All stations go' }).getByText('sent').waitFor();
   if (isPhone) return;
-  await say('Ada', 'Copy that. Opening the doors for the visitors.');
+  await send('Ada', 'Copy that. Opening the doors for the visitors.');
   await messages('Ben').getByText('Opening the doors').waitFor();
   const raw = page.getByRole('region', { name: 'Raw /chat' });
   const command = raw.getByRole('textbox', { name: 'Command' });
@@ -38,10 +38,10 @@ async function main([directory = 'screenshots']: string[]): Promise<void> {
   if (directory.startsWith('-')) return console.log(usage);
   mkdirSync(directory, { recursive: true });
   const data = mkdtempSync(join(tmpdir(), 'nano-screenshots-'));
-  closeAtTheEnd(() => rmSync(data, { recursive: true }));
-  const config = configOf({ JWT_SECRET: undefined, DATA_DIR: data });
+  closeAfterRun(() => rmSync(data, { recursive: true }));
+  const config = createConfig({ JWT_SECRET: undefined, DATA_DIR: data });
   const server = await startServer({ ...config, database: { mode: 'embedded', directory: undefined } });
-  closeAtTheEnd(() => server.close());
+  closeAfterRun(() => server.close());
   for (const [size, options] of Object.entries({ desk, phone })) {
     for (const colorScheme of ['light', 'dark'] as const) {
       const playground = await openSample(server.playgroundUrl!, { ...options, colorScheme });
@@ -53,4 +53,4 @@ async function main([directory = 'screenshots']: string[]): Promise<void> {
   }
 }
 
-await main(process.argv.slice(2)).finally(runEnds);
+await main(process.argv.slice(2)).finally(onRunEnd);

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort } from '../../test/helpers/free-port.ts';
-import { testSecret } from '../../test/helpers/people.ts';
 import { type PostgresServer, startPostgres } from '../../test/helpers/postgres.ts';
 import { type RedisServer, startRedis } from '../../test/helpers/redis.ts';
+import { testSecret } from '../../test/helpers/users.ts';
 import { NodeProcess } from './node-process.ts';
 import type { Violation } from './record.ts';
 

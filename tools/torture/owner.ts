@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Person, somebody } from '../../test/helpers/people.ts';
+import { createUser, type TestUser } from '../../test/helpers/users.ts';
 import type { Random } from '../fuzz/random.ts';
 import type { Participant } from './participant.ts';
 import { type Evidence, ruleText } from './record.ts';
@@ -11,7 +11,7 @@ const outMs = 20_000;
 
 /** The owner of all rooms, over REST: whatever he asks for is asked again until it is answered. */
 export class Owner {
-  readonly person: Person = somebody({ level: 100 });
+  readonly person: TestUser = createUser({ level: 100 });
   readonly #urls: string[];
   readonly #random: Random;
   readonly #evidence: Evidence;

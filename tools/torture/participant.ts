@@ -1,5 +1,5 @@
 import type { RemovalCode } from '../../src/core/errors.ts';
-import { again, type Person } from '../../test/helpers/people.ts';
+import { type TestUser, withClaims } from '../../test/helpers/users.ts';
 import type { Random } from '../fuzz/random.ts';
 import type { Dial, Heard, JoinAnswer, Line } from './line.ts';
 import { Outbox } from './outbox.ts';
@@ -17,7 +17,7 @@ type Happens = (everyMs: number) => boolean;
 
 export interface Part {
   name: string;
-  person: Person;
+  person: TestUser;
   transport: Transport;
   dial: Dial;
   /** Where it may be. On `/chat` it is in one of them at a time. */
@@ -131,7 +131,7 @@ export class Participant {
     this.#isReady = false;
     this.#freshTokenAt = Number.POSITIVE_INFINITY;
     const node = this.#node;
-    const token = again(person, { exp: Math.floor(Date.now() / 1_000) + tokenSeconds }).token;
+    const token = withClaims(person, { exp: Math.floor(Date.now() / 1_000) + tokenSeconds }).token;
     this.#line = dial(this.#urls[node]!, token, {
       ready: () => {
         this.#isReady = true;
@@ -237,7 +237,7 @@ export class Participant {
   }
 
   #token(seconds: number): string {
-    return again(this.#part.person, { exp: Math.floor(Date.now() / 1_000) + seconds }).token;
+    return withClaims(this.#part.person, { exp: Math.floor(Date.now() / 1_000) + seconds }).token;
   }
 
   #breach(fault: Violation['fault'], what: string): void {

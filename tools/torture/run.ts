@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { runEnds } from '../../test/helpers/cleanup.ts';
+import { onRunEnd } from '../../test/helpers/cleanup.ts';
 import { random } from '../fuzz/random.ts';
 import { type Cluster, searchLogs, startCluster } from './cluster.ts';
 import { faultKinds } from './faults.ts';
@@ -73,7 +73,7 @@ function wish() {
 /** The logs stay, for whoever wants to know why it came to that. */
 async function cleanUp(): Promise<void> {
   await cluster?.stop();
-  await runEnds();
+  await onRunEnd();
 }
 
 async function torture(): Promise<Violation[]> {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { type Person, somebody } from '../../test/helpers/people.ts';
 import { restCalls } from '../../test/helpers/rest-calls.ts';
+import { createUser, type TestUser } from '../../test/helpers/users.ts';
 import { type Random, random } from '../fuzz/random.ts';
 import { chatDial } from './chat-line.ts';
 import type { Owner } from './owner.ts';
@@ -47,7 +47,7 @@ export async function foundTown(wish: Wish, owner: Owner, evidence: Evidence): P
   const participants: Participant[] = [];
   const grantees = new Map<string, Grantee>();
   for (let n = 0; n < wish.clients; n++) {
-    const person = somebody({ entity: entities[n % organisations]!, level });
+    const person = createUser({ entity: entities[n % organisations]!, level });
     evidence.people.set(person.user, { entity: person.entity, level });
     const mine = homesOf(n, rooms, chance);
     participants.push(participantOf(n, person, mine, wish, evidence));
@@ -75,13 +75,13 @@ function homesOf(n: number, rooms: number[], chance: Random): number[] {
   return [...homes];
 }
 
-function granteesOf(room: number, rooms: number[], { user, entity }: Person): Grantee[] {
+function granteesOf(room: number, rooms: number[], { user, entity }: TestUser): Grantee[] {
   const byOrganisation = rooms.indexOf(room) % 3 === 0;
   const own: Grantee = { room, kind: 'user', uuid: user, home: byOrganisation ? undefined : 'rw' };
   return byOrganisation ? [own, { room, kind: 'entity', uuid: entity, home: 'rw' }] : [own];
 }
 
-function participantOf(n: number, person: Person, rooms: number[], { seed, urls }: Wish, evidence: Evidence) {
+function participantOf(n: number, person: TestUser, rooms: number[], { seed, urls }: Wish, evidence: Evidence) {
   const isChat = n % 2 === 1;
   const transports: ('websocket' | 'polling')[] =
     n % 30 === 10 ? ['polling'] : n % 10 === 4 ? ['polling', 'websocket'] : ['websocket'];

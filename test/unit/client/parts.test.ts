@@ -7,7 +7,7 @@ import { namespace } from '../../../src/client/wire.ts';
 import { type ErrorCode, errors } from '../../../src/core/errors.ts';
 import { ClientMsgId } from '../../../src/core/log/message.ts';
 import * as protocol from '../../../src/protocol/socket-events.ts';
-import { sign, somebody } from '../../helpers/people.ts';
+import { createUser, sign } from '../../helpers/users.ts';
 
 describe('the parts of the client that copy the protocol', () => {
   it('connects to the namespace of the protocol', () => expect(namespace).to.equal(protocol.namespace));
@@ -68,7 +68,7 @@ describe('the message ids of the client', () => {
 
 describe('the claims that the client reads', () => {
   it('reads the claims of a token', () => {
-    const { token, user, entity } = somebody({ level: 7, name: 'Zoë ✨ — ÿ' });
+    const { token, user, entity } = createUser({ level: 7, name: 'Zoë ✨ — ÿ' });
     expect(decodeClaims(token)).to.deep.equal({ user, entity, level: '7' });
     expect(decodeClaims(sign({ sub: user.toUpperCase() }))).to.deep.equal({ user, entity: undefined, level: '0' });
   });

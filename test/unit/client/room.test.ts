@@ -5,13 +5,13 @@ import { defaultTimeouts } from '../../../src/client/connection.ts';
 import { ChatClientError } from '../../../src/client/errors.ts';
 import { Room } from '../../../src/client/room.ts';
 import type { ChangeEvent } from '../../../src/client/subscription.ts';
-import type { Loose } from '../../helpers/loose.ts';
-import { until } from '../../helpers/until.ts';
+import type { Json } from '../../helpers/json.ts';
+import { waitUntil } from '../../helpers/wait-until.ts';
 
 interface Request {
   name: string;
-  payload: Loose;
-  answer(error: ChatClientError | undefined, ack?: Loose): void;
+  payload: Json;
+  answer(error: ChatClientError | undefined, ack?: Json): void;
 }
 
 const me = '00000000-0000-0000-0000-00000000000a';
@@ -19,7 +19,7 @@ const createdAt = '2026-01-01T00:00:00.000Z';
 const info = { id: 7, name: 'a room', level_admin: 100, last_seq: 0 };
 const cursorOf = (rev: number) => `7.${rev}`;
 
-function message(seq: number, content = `${seq}`, client_msg_id: string | null = null): Loose {
+function message(seq: number, content = `${seq}`, client_msg_id: string | null = null): Json {
   return { ...{ id: seq, room_id: 7, seq, emitter: me, content, client_msg_id }, createdAt, updatedAt: createdAt };
 }
 
@@ -30,7 +30,7 @@ const newMessage = (rev: number, ...[seq, content, id]: Parameters<typeof messag
 
 const memberChanged = (rev: number, entity_UUID: string, kind = 'user'): ChangeEvent => ({
   name: 'member:changed',
-  payload: { room_id: 7, rev, cursor: cursorOf(rev), entity_UUID, kind, permissions: 'r', level: 0 } as Loose,
+  payload: { room_id: 7, rev, cursor: cursorOf(rev), entity_UUID, kind, permissions: 'r', level: 0 } as Json,
 });
 
 const joined = (rev: number, more: object = {}) => ({
@@ -63,7 +63,7 @@ function createRoom({ maxMessages = 1_000, maxOutbox = 1_000 } = {}) {
     contents: () => room.messages.map(({ content }) => content),
     /** Takes the next request. */
     async next(expected: string): Promise<Request> {
-      await until(`${expected} is requested`, () => requests.length > 0);
+      await waitUntil(`${expected} is requested`, () => requests.length > 0);
       const request = requests.shift()!;
       expect(request.name).to.equal(expected);
       return request;
@@ -193,8 +193,8 @@ describe('a room of the client', () => {
 
   it('ignores events that it does not know, and follows their position in the log', async () => {
     const { room, next, contents, requests } = await createRoom().join();
-    room.handle({ name: 'message:edited', payload: { room_id: 7, rev: 1, cursor: cursorOf(1) } } as Loose);
-    room.handle({ name: 'typing:started', payload: { room_id: 7 } } as Loose);
+    room.handle({ name: 'message:edited', payload: { room_id: 7, rev: 1, cursor: cursorOf(1) } } as Json);
+    room.handle({ name: 'typing:started', payload: { room_id: 7 } } as Json);
     room.handle(newMessage(2, 1));
     expect(contents()).to.deep.equal(['1']);
     room.handleDisconnect();
@@ -211,7 +211,7 @@ describe('a room of the client', () => {
       const { room, next } = await createRoom().join();
       room.refreshRights();
       room.handleRemoval('BANNED');
-      (await next('room:join')).answer(...(answer as [undefined, Loose]));
+      (await next('room:join')).answer(...(answer as [undefined, Json]));
       expect(room.state).to.equal(state);
     }
   });

@@ -7,7 +7,7 @@ import { ChatClientError, type ClientErrorCode } from '../../../src/client/error
 import type { LinkEvents } from '../../../src/client/link.ts';
 import { Room } from '../../../src/client/room.ts';
 import { type ChangeEvent, Subscription } from '../../../src/client/subscription.ts';
-import type { Loose } from '../../helpers/loose.ts';
+import type { Json } from '../../helpers/json.ts';
 
 /** A real class behind fakes, in one of its states. */
 interface Machine {
@@ -113,8 +113,8 @@ const error = (code: ClientErrorCode, retryAfterMs?: number) => new ChatClientEr
 
 interface Request {
   name: string;
-  payload: Loose;
-  answer: (error: ChatClientError | undefined, ack?: Loose) => void;
+  payload: Json;
+  answer: (error: ChatClientError | undefined, ack?: Json) => void;
 }
 
 /** The requests that wait for their answers. */
@@ -126,13 +126,13 @@ class FakeRequests {
     this.#onRequest = onRequest;
   }
 
-  request = (name: string, payload: Loose, answer: Request['answer']) => {
+  request = (name: string, payload: Json, answer: Request['answer']) => {
     this.pending.push({ name, payload, answer });
     this.#onRequest(name);
   };
 
   /** Answers the latest request of this name. */
-  answer(name: string, refusal: ChatClientError | undefined, ack?: Loose): boolean {
+  answer(name: string, refusal: ChatClientError | undefined, ack?: Json): boolean {
     const index = this.pending.findLastIndex((request) => request.name === name);
     if (index < 0) return false;
     this.pending.splice(index, 1)[0]!.answer(refusal, ack);
@@ -211,7 +211,7 @@ describe('the connection states of the client', () => {
           act('open a link');
           const close = () => act('close the link');
           this.link = new FakeLink(events, (name) => act(`request \`${name}\``), close);
-          return this.link as Loose;
+          return this.link as Json;
         },
       );
       onTimer = (ms) => {
@@ -412,21 +412,21 @@ const cursorOf = (rev: number) => `7.${rev}`;
 const positionOf = (rev: number) => ({ room_id: 7, rev, cursor: cursorOf(rev) });
 const messageOf = (rev: number) => ({ seq: rev, content: `${rev}`, client_msg_id: null });
 const newMessage = (rev: number): ChangeEvent =>
-  ({ name: 'message:new', payload: { ...messageOf(rev), ...positionOf(rev) } }) as Loose;
+  ({ name: 'message:new', payload: { ...messageOf(rev), ...positionOf(rev) } }) as Json;
 const memberChange = (rev: number, entity_UUID = me): ChangeEvent =>
-  ({ name: 'member:changed', payload: { ...positionOf(rev), entity_UUID, kind: 'user', permissions: 'r' } }) as Loose;
+  ({ name: 'member:changed', payload: { ...positionOf(rev), entity_UUID, kind: 'user', permissions: 'r' } }) as Json;
 
 /** The acknowledgement of a join at this `rev`, for a client that has everything up to it or must load a page. */
-const joinAck = (rev: number, more: object = {}): Loose => ({
+const joinAck = (rev: number, more: object = {}): Json => ({
   ...{ room: { id: 7, name: 'a room', level_admin: 100, last_seq: rev }, rights: 'rw', ...positionOf(rev) },
   ...{ recovered: false, events: [], ...more },
 });
-const pageAck = (rev: number): Loose => ({ messages: [messageOf(rev)], has_more: true });
+const pageAck = (rev: number): Json => ({ messages: [messageOf(rev)], has_more: true });
 
 function roomConnection(link: FakeRequests): RoomConnection {
   const limits = { maxMessages: 1_000, maxOutbox: 1_000 };
   const claims = { user: me, entity: undefined, level: '0' };
-  return { ...limits, timeouts: defaultTimeouts, state: 'connected', refusal: undefined, link, claims } as Loose;
+  return { ...limits, timeouts: defaultTimeouts, state: 'connected', refusal: undefined, link, claims } as Json;
 }
 
 describe('the room states of the client', () => {
@@ -530,7 +530,7 @@ describe('the room states of the client', () => {
     machine.watchJoined();
   }
 
-  const answerJoin = (refusal: ChatClientError | undefined, ack?: Loose) => (machine: RoomMachine) =>
+  const answerJoin = (refusal: ChatClientError | undefined, ack?: Json) => (machine: RoomMachine) =>
     machine.requests.answer('room:join', refusal, ack ?? joinAck(0, { recovered: machine.room.info !== undefined }));
   const hasPendingJoin = ({ requests }: RoomMachine) => requests.pending.some(({ name }) => name === 'room:join');
 
@@ -679,7 +679,7 @@ describe('the subscription states of the client', () => {
   }
 
   const answer =
-    (name: 'room:join' | 'message:history', refusal: ChatClientError | undefined, ack?: Loose) =>
+    (name: 'room:join' | 'message:history', refusal: ChatClientError | undefined, ack?: Json) =>
     ({ requests }: SubscriptionMachine) =>
       requests.answer(name, refusal, ack);
   const replayed = joinAck(1, { recovered: true, events: [memberChange(1)] });

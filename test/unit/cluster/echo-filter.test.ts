@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import type { Namespace } from 'socket.io';
 import type { Adapter } from 'socket.io-adapter';
 import { EchoFilter } from '../../../src/cluster/echo-filter.ts';
-import { messageIn } from '../../helpers/nodes-over.ts';
+import { createBusMessage } from '../../helpers/bus-nodes.ts';
 
 type Published = string | Buffer;
 
@@ -22,7 +22,7 @@ function server(kind: 'sharded' | 'classic', name = 'adapter of the tests') {
     async says(room: number, content: string, rev = 1): Promise<Published> {
       published.length = 0;
       const options = { rooms: new Set([`room:${room}`]), except: new Set<string>(), flags: {} };
-      await adapter.broadcast({ type: 2, data: ['change', messageIn(room, rev, content)] } as never, options);
+      await adapter.broadcast({ type: 2, data: ['change', createBusMessage(room, rev, content)] } as never, options);
       expect(published, name).to.have.lengthOf(1);
       return published[0]!;
     },

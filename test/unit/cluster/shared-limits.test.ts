@@ -5,7 +5,7 @@ import { createRedisConnection, type RedisConnection } from '../../../src/cluste
 import { createRedisLeases } from '../../../src/cluster/shared-limits.ts';
 import { closeLater } from '../../helpers/cleanup.ts';
 import { startRedis } from '../../helpers/redis.ts';
-import { until } from '../../helpers/until.ts';
+import { waitUntil } from '../../helpers/wait-until.ts';
 
 const timesMs = { leaseMs: 300, renewEveryMs: 100, tickMs: 20 };
 
@@ -51,7 +51,7 @@ describe('The connection leases of a user', () => {
     expect(await other.acquire(user, '2', 2)).to.equal('full');
     expect(await other.acquire(randomUUID(), '2', 2), 'another user').to.equal('acquired');
     one.release(user, '1');
-    await until('a lease is free', async () => (await other.acquire(user, '2', 2)) === 'acquired');
+    await waitUntil('a lease is free', async () => (await other.acquire(user, '2', 2)) === 'acquired');
     expect(await one.acquire(user, '3', 2)).to.equal('full');
   });
 
@@ -63,7 +63,7 @@ describe('The connection leases of a user', () => {
     await pause(2 * timesMs.leaseMs);
     expect(await living.acquire(user, '2', 2), 'both are renewed').to.equal('full');
     dying.stop();
-    await until('the lease has expired', async () => (await living.acquire(user, '2', 2)) === 'acquired');
+    await waitUntil('the lease has expired', async () => (await living.acquire(user, '2', 2)) === 'acquired');
     expect(await living.acquire(user, '3', 2)).to.equal('full');
   });
 
@@ -85,12 +85,12 @@ describe('The connection leases of a user', () => {
     const client = connection as unknown as RedisClientType;
     await client.sendCommand(['REPLICAOF', '127.0.0.1', '1']);
     expect(await one.acquire(randomUUID(), '1', 1)).to.equal('unknown');
-    await until('the renewal is refused, too', () => failures.length > 1);
+    await waitUntil('the renewal is refused, too', () => failures.length > 1);
     expect(String(failures[0])).to.contain('READONLY');
     expect(noted).to.deep.equal(failures);
     expect(recoveries()).to.equal(0);
     await client.sendCommand(['REPLICAOF', 'NO', 'ONE']);
-    await until('it is counted', () => recoveries() > 0);
+    await waitUntil('it is counted', () => recoveries() > 0);
   });
 
   it('are unknown while Redis is unavailable or silent, and counted once it is available again', async () => {
@@ -104,9 +104,9 @@ describe('The connection leases of a user', () => {
     expect(await one.acquire(user, '2', 1)).to.equal('unknown');
     line.connection = connection;
     const count = () => (connection as unknown as RedisClientType).zCard(`test:connections:${user}`);
-    await until('they are counted', async () => (await count()) === 2);
+    await waitUntil('they are counted', async () => (await count()) === 2);
     expect(await other.acquire(user, '1', 2)).to.equal('full');
     one.release(user, '1');
-    await until('a lease is free', async () => (await other.acquire(user, '1', 2)) === 'acquired');
+    await waitUntil('a lease is free', async () => (await other.acquire(user, '1', 2)) === 'acquired');
   });
 });

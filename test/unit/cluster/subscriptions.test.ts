@@ -5,7 +5,7 @@ import { RedisPubSub } from '../../../src/cluster/redis-pubsub.ts';
 import { Subscriptions } from '../../../src/cluster/subscriptions.ts';
 import { closeLater } from '../../helpers/cleanup.ts';
 import { sharedRedis, startRedis } from '../../helpers/redis.ts';
-import { until } from '../../helpers/until.ts';
+import { waitUntil } from '../../helpers/wait-until.ts';
 
 const ignoredEvents = {
   ...{ onUp() {}, onDown() {}, onMissed() {}, onLost() {}, onPublished() {}, onRejected() {}, onSubscribed() {} },
@@ -89,7 +89,7 @@ describe('Subscriptions', () => {
     expect(subscribed).to.deep.equal([]);
     expect(failures).to.deep.equal([refusal]);
     expect(subscriptions.isFailing).to.equal(true);
-    await until('it is asked for again', () => waiting.length === 1);
+    await waitUntil('it is asked for again', () => waiting.length === 1);
     expect(recoveries()).to.equal(0);
     await answer();
     expect([subscriptions.isFailing, recoveries()]).to.deep.equal([false, 1]);
@@ -102,7 +102,7 @@ describe('Subscriptions', () => {
     want('a');
     await answer(new Error('NOPERM'));
     subscriptions.remove('a');
-    await until('it is given up', () => recoveries() === 1);
+    await waitUntil('it is given up', () => recoveries() === 1);
     expect(subscriptions.isFailing).to.equal(false);
   });
 
@@ -135,7 +135,7 @@ describe('Subscriptions', () => {
     const name = `flips-${process.pid}`;
     const line = new RedisPubSub(kind, `${name}:beat`, ignoredEvents);
     closeLater(() => line.close());
-    await until('the link is up', () => line.isUp);
+    await waitUntil('the link is up', () => line.isUp);
     let heard = 0;
     for (let flip = 1; flip <= 100; flip++) {
       await line.sUnsubscribe(name);
@@ -143,7 +143,7 @@ describe('Subscriptions', () => {
       if (flip % 3 === 0) await new Promise(setImmediate);
       await line.sSubscribe(name, () => void heard++);
       const before = heard;
-      await until(`it hears after flip ${flip}`, async () => {
+      await waitUntil(`it hears after flip ${flip}`, async () => {
         await line.sPublish(name, 'x');
         return heard > before;
       });
@@ -162,13 +162,13 @@ describe('RedisPubSub', () => {
       onLost: (reason) => void said.push(`lost: ${(reason as Error).name}`),
     });
     closeLater(() => line.close());
-    await until('the link is up', () => line.isUp);
+    await waitUntil('the link is up', () => line.isUp);
     const before = line.connection;
     line.handleWriteFailure(new ErrorReply('OOM command not allowed'));
     expect(line.isUp).to.equal(true);
     line.handleWriteFailure(new ErrorReply("READONLY You can't write against a read only replica."));
     expect([line.isUp, line.connection === before]).to.deep.equal([false, false]);
-    await until('the link is up', () => line.isUp);
+    await waitUntil('the link is up', () => line.isUp);
     expect(said).to.deep.equal(['up', 'lost: ReplicaError', 'down: ReplicaError', 'up']);
   });
 
@@ -180,11 +180,11 @@ describe('RedisPubSub', () => {
     await client.connect();
     closeLater(() => client.destroy());
     const others = async () => (await client.sendCommand<string>(['CLIENT', 'LIST'])).trim().split('\n').length - 1;
-    await until('none is there', async () => (await others()) === 0);
+    await waitUntil('none is there', async () => (await others()) === 0);
     await new RedisPubSub(kind, 'closing:beat', ignoredEvents).close();
-    await until('both have come', async () =>
+    await waitUntil('both have come', async () =>
       /total_connections_received:[4-9]/.test(String(await client.info('stats'))),
     );
-    await until('none is left', async () => (await others()) === 0);
+    await waitUntil('none is left', async () => (await others()) === 0);
   });
 });

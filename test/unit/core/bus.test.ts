@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
 import { createClient } from 'redis';
+import { connectBusNodes, createBusMessage, subscribeIn } from '../../helpers/bus-nodes.ts';
 import { closeLater } from '../../helpers/cleanup.ts';
-import { bareNodes, earIn, messageIn } from '../../helpers/nodes-over.ts';
 import { sharedRedis, startRedis } from '../../helpers/redis.ts';
-import { until } from '../../helpers/until.ts';
+import { waitUntil } from '../../helpers/wait-until.ts';
 
 async function anybody(url: string) {
   const client = createClient({ url });
@@ -17,32 +17,32 @@ async function anybody(url: string) {
 for (const adapter of ['sharded', 'classic'] as const) {
   describe(`the room bus between nodes [${adapter}]`, () => {
     it('brings a room to the other node in the order of publishing, and to no listener of another room', async () => {
-      const [here, there] = await bareNodes(2, await sharedRedis(), adapter);
-      const [heard, other] = [await earIn(there!, 1, adapter), await earIn(there!, 11, adapter)];
-      const envelopes = Array.from({ length: 500 }, (_, n) => messageIn(1, n + 1));
+      const [here, there] = await connectBusNodes(2, await sharedRedis(), adapter);
+      const [heard, other] = [await subscribeIn(there!, 1, adapter), await subscribeIn(there!, 11, adapter)];
+      const envelopes = Array.from({ length: 500 }, (_, n) => createBusMessage(1, n + 1));
       for (const envelope of envelopes) here!.bus.publish(envelope);
-      await until('all are heard', () => heard.length >= envelopes.length);
+      await waitUntil('all are heard', () => heard.length >= envelopes.length);
       expect(heard).to.deep.equal(envelopes);
       expect(other).to.deep.equal([]);
     });
 
     it('is heard on the own node before publish returns, and not again', async () => {
-      const [here, there] = await bareNodes(2, await sharedRedis(), adapter);
-      const [own, heard] = [await earIn(here!, 1, adapter), await earIn(there!, 1, adapter)];
-      here!.bus.publish(messageIn(1, 1));
+      const [here, there] = await connectBusNodes(2, await sharedRedis(), adapter);
+      const [own, heard] = [await subscribeIn(here!, 1, adapter), await subscribeIn(there!, 1, adapter)];
+      here!.bus.publish(createBusMessage(1, 1));
       expect(own).to.have.lengthOf(1);
-      await until('the other has heard', () => heard.length === 1);
-      there!.bus.publish(messageIn(1, 2));
-      await until('the fence is back', () => own.length === 2);
+      await waitUntil('the other has heard', () => heard.length === 1);
+      there!.bus.publish(createBusMessage(1, 2));
+      await waitUntil('the fence is back', () => own.length === 2);
       expect(own.map((envelope) => 'rev' in envelope && envelope.rev)).to.deep.equal([1, 2]);
     });
 
     it('carries words to all other nodes', async () => {
-      const nodes = await bareNodes(3, await sharedRedis(), adapter);
+      const nodes = await connectBusNodes(3, await sharedRedis(), adapter);
       const called = [0, 0, 0];
       for (const [n, { signals }] of nodes.entries()) signals.onSignal('revocations', () => void called[n]!++);
       // A node that has just come is not heard by all yet: at most once is what is promised.
-      await until('both others are called', () => {
+      await waitUntil('both others are called', () => {
         nodes[0]!.signals.send('revocations');
         return called[1]! > 0 && called[2]! > 0;
       });
@@ -51,32 +51,32 @@ for (const adapter of ['sharded', 'classic'] as const) {
 
     it('does not mix services and prefixes on one Redis', async () => {
       const url = await sharedRedis();
-      const [here, there] = await bareNodes(2, url, adapter, { service: 'one' });
-      const [stranger] = await bareNodes(1, url, adapter, { service: 'two' });
-      const [other] = await bareNodes(1, url, adapter, { service: 'one', prefix: 'test2' });
-      const ears = await Promise.all([there!, stranger!, other!].map((node) => earIn(node, 1, adapter)));
-      here!.bus.publish(messageIn(1, 1));
-      await until('the right one has heard', () => ears[0]!.length === 1);
-      for (const node of [stranger!, other!]) node.bus.publish(messageIn(1, 2));
+      const [here, there] = await connectBusNodes(2, url, adapter, { service: 'one' });
+      const [stranger] = await connectBusNodes(1, url, adapter, { service: 'two' });
+      const [other] = await connectBusNodes(1, url, adapter, { service: 'one', prefix: 'test2' });
+      const ears = await Promise.all([there!, stranger!, other!].map((node) => subscribeIn(node, 1, adapter)));
+      here!.bus.publish(createBusMessage(1, 1));
+      await waitUntil('the right one has heard', () => ears[0]!.length === 1);
+      for (const node of [stranger!, other!]) node.bus.publish(createBusMessage(1, 2));
       expect(ears.map((heard) => heard.length)).to.deep.equal([1, 1, 1]);
     });
 
     it('rejects what is no envelope, counts it and hears on', async () => {
       const url = await sharedRedis();
       const service = randomBytes(6).toString('hex');
-      const [here, there] = await bareNodes(2, url, adapter, { service });
-      const heard = await earIn(there!, 1, adapter);
+      const [here, there] = await connectBusNodes(2, url, adapter, { service });
+      const heard = await subscribeIn(there!, 1, adapter);
       const unhandled: unknown[] = [];
       const note = (error: unknown) => void unhandled.push(error);
       process.on('unhandledRejection', note);
       closeLater(() => process.off('unhandledRejection', note));
       const client = await anybody(url);
       const packet = (data: unknown) => ({ type: 2, nsp: '/', data });
-      const bodies = [null, 7, 'x'.repeat(5_000_000), {}, { ...messageIn(1, 1), rev: 'one' }];
+      const bodies = [null, 7, 'x'.repeat(5_000_000), {}, { ...createBusMessage(1, 1), rev: 'one' }];
       for (const body of bodies) await forged(packet(['change', body]));
       await forged(packet('no array'));
       await forged(packet(undefined));
-      await until('they are counted', () => there!.rejected === bodies.length + 2);
+      await waitUntil('they are counted', () => there!.rejected === bodies.length + 2);
       for (const garbage of [
         '',
         '{',
@@ -91,12 +91,12 @@ for (const adapter of ['sharded', 'classic'] as const) {
       ]) {
         await say(garbage);
       }
-      here!.bus.publish(messageIn(1, 1));
-      await until('the next one is heard', () => heard.length === 1);
-      here!.bus.publish(messageIn(99, 1));
-      await forged(packet(['change', messageIn(99, 1)]));
-      here!.bus.publish(messageIn(1, 2));
-      await until('so is what comes after a room nobody listens to', () => heard.length === 2);
+      here!.bus.publish(createBusMessage(1, 1));
+      await waitUntil('the next one is heard', () => heard.length === 1);
+      here!.bus.publish(createBusMessage(99, 1));
+      await forged(packet(['change', createBusMessage(99, 1)]));
+      here!.bus.publish(createBusMessage(1, 2));
+      await waitUntil('so is what comes after a room nobody listens to', () => heard.length === 2);
       expect(there!.isUp).to.equal(true);
       expect(unhandled).to.deep.equal([]);
 
@@ -125,18 +125,18 @@ for (const adapter of ['sharded', 'classic'] as const) {
 
     it('names what may have been missed: the room that is heard from now on, and all when the line is back', async () => {
       const redis = await startRedis();
-      const [node] = await bareNodes(1, redis.url, adapter);
+      const [node] = await connectBusNodes(1, redis.url, adapter);
       if (adapter === 'sharded') {
         node!.missed.length = 0;
         for (const room of [1, 2, 3]) node!.bus.subscribe(room, () => {});
-        await until('the rooms are named', () => node!.missed.flat().length === 3);
+        await waitUntil('the rooms are named', () => node!.missed.flat().length === 3);
         expect(node!.missed.flat()).to.have.members([1, 2, 3]);
       }
       await redis.kill();
-      await until('it is down', () => !node!.isUp);
+      await waitUntil('it is down', () => !node!.isUp);
       node!.missed.length = 0;
       await redis.start();
-      await until('it is up', () => node!.isUp);
+      await waitUntil('it is up', () => node!.isUp);
       expect(node!.missed).to.deep.include('all');
     });
   });

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect } from 'chai';
 import { type LockOptions, lockDataDirectory, makePrivate } from '../../../src/database/data-directory.ts';
-import { until } from '../../helpers/until.ts';
+import { waitUntil } from '../../helpers/wait-until.ts';
 
 const source = resolve(import.meta.dirname, '../../../src/database/data-directory.ts');
 
@@ -106,7 +106,7 @@ describe('the data directory', () => {
     first.child.kill('SIGKILL');
     await once(first.child, 'exit');
     // The launcher is gone a moment before what it launched.
-    await until('it is free', async () => (await second.take()) === 'held');
+    await waitUntil('it is free', async () => (await second.take()) === 'held');
   });
 
   describe('last used on another machine', () => {
@@ -136,7 +136,7 @@ describe('the data directory', () => {
       const { release } = await lockDataDirectory(directory, quick);
       const { id } = JSON.parse(readFileSync(lockOf(), 'utf8'));
       utimesSync(lockOf(), 1_000, 1_000);
-      await until('the file is touched', () => statSync(lockOf()).mtimeMs > 1_000_000);
+      await waitUntil('the file is touched', () => statSync(lockOf()).mtimeMs > 1_000_000);
       expect(JSON.parse(readFileSync(lockOf(), 'utf8')).id).to.equal(id);
       release();
     });

@@ -1,13 +1,13 @@
 import { expect } from 'chai';
 import { createFailureLog } from '../../../src/observability/failure-log.ts';
-import { capturedLog } from '../../helpers/captured-log.ts';
+import { captureLog } from '../../helpers/captured-log.ts';
 
 const texts = { failing: 'it fails', recovered: 'it is over' };
 const withCode = (message: string, code: string) => Object.assign(new Error(message), { code });
 
 describe('the log of a loop that retries', () => {
   it('has a line for the first failure and for every new cause, none for the same one, and one for the end', () => {
-    const { logger, lines } = capturedLog();
+    const { logger, lines } = captureLog();
     const log = createFailureLog(logger, texts);
     for (let n = 0; n < 100; n++) log.failed(new Error('refused'));
     log.failed(withCode('refused', 'ECONNREFUSED'));
@@ -25,7 +25,7 @@ describe('the log of a loop that retries', () => {
   });
 
   it('repeats a cause that persists after the interval', async () => {
-    const { logger, lines } = capturedLog();
+    const { logger, lines } = captureLog();
     const log = createFailureLog(logger, { ...texts, level: 'error' }, 20);
     const until = performance.now() + 110;
     while (performance.now() < until) {
@@ -37,7 +37,7 @@ describe('the log of a loop that retries', () => {
   });
 
   it('is not filled by causes that alternate, by a failure that comes and goes, or by messages that all differ', () => {
-    const { logger, lines } = capturedLog();
+    const { logger, lines } = captureLog();
     const log = createFailureLog(logger, texts);
     for (let n = 0; n < 100; n++) {
       log.failed(new Error(n % 2 ? 'one' : 'other'));
@@ -49,7 +49,7 @@ describe('the log of a loop that retries', () => {
   });
 
   it('says nothing of what has not failed', () => {
-    const { logger, lines } = capturedLog();
+    const { logger, lines } = captureLog();
     expect(createFailureLog(logger, texts).recovered()).to.equal(false);
     expect(lines).to.deep.equal([]);
   });

@@ -17,11 +17,11 @@ import { createMemberRoutes } from '../../../../src/transports/http/members.rout
 import { createMessageRoutes } from '../../../../src/transports/http/messages.routes.ts';
 import { createOperationsRoutes } from '../../../../src/transports/http/operations.routes.ts';
 import { createRoomRoutes } from '../../../../src/transports/http/rooms.routes.ts';
-import { checksOf, closed } from '../../../helpers/json-checks.ts';
-import type { Loose } from '../../../helpers/loose.ts';
+import type { Json } from '../../../helpers/json.ts';
+import { createCheck, disallowUnknownKeys } from '../../../helpers/json-checks.ts';
 
-const openapi: Loose = JSON.parse(JSON.stringify(createOpenapiDocument()));
-const asyncapi: Loose = JSON.parse(JSON.stringify(createAsyncapiDocument()));
+const openapi: Json = JSON.parse(JSON.stringify(createOpenapiDocument()));
+const asyncapi: Json = JSON.parse(JSON.stringify(createAsyncapiDocument()));
 const routes = Object.entries<Route>(restRoutes);
 
 /** `GET /rooms/:id` of every route that a router serves. */
@@ -94,7 +94,7 @@ describe('OpenAPI', () => {
   });
 
   it('says something of every operation, parameter and answer', () => {
-    for (const operation of Object.values<Loose>(openapi.paths).flatMap((item) => Object.values<Loose>(item))) {
+    for (const operation of Object.values<Json>(openapi.paths).flatMap((item) => Object.values<Json>(item))) {
       expect(operation.summary, operation.operationId).to.match(/^[A-Z].*[^.]$/);
       for (const { name, description, schema } of operation.parameters ?? []) {
         const shown = description ?? openapi.components.schemas[schema.$ref?.split('/').at(-1)]?.description;
@@ -104,17 +104,17 @@ describe('OpenAPI', () => {
   });
 
   it('has true examples in its schemas', () => {
-    const check = checksOf(closed(openapi));
-    for (const [name, { examples = [] }] of Object.entries<Loose>(openapi.components.schemas)) {
+    const check = createCheck(disallowUnknownKeys(openapi));
+    for (const [name, { examples = [] }] of Object.entries<Json>(openapi.components.schemas)) {
       for (const example of examples) expect(check(['components', 'schemas', name], example), name).to.equal(undefined);
     }
   });
 
   it('has no refusal whose example it would not take', () => {
-    const check = checksOf(closed(openapi));
-    for (const [name, { content }] of Object.entries<Loose>(openapi.components.responses)) {
+    const check = createCheck(disallowUnknownKeys(openapi));
+    for (const [name, { content }] of Object.entries<Json>(openapi.components.responses)) {
       const place = ['components', 'responses', name, 'content', 'application/json', 'schema'];
-      for (const { value } of Object.values<Loose>(content['application/json'].examples)) {
+      for (const { value } of Object.values<Json>(content['application/json'].examples)) {
         expect(check(place, value), name).to.equal(undefined);
         expect(check(place, { ...value, meta: { ...value.meta, reason: 'OTHER' } }), name).to.be.a('string');
       }
@@ -142,21 +142,21 @@ describe('AsyncAPI', () => {
 
   it('has every message in an operation', () => {
     const used = new Set(
-      Object.values<Loose>(asyncapi.operations).flatMap(({ messages, reply }) =>
-        [...messages, ...(reply?.messages ?? [])].map(({ $ref }: Loose) => $ref),
+      Object.values<Json>(asyncapi.operations).flatMap(({ messages, reply }) =>
+        [...messages, ...(reply?.messages ?? [])].map(({ $ref }: Json) => $ref),
       ),
     );
     // What refuses a command is one message for each of them.
-    const unused = Object.entries<Loose>(asyncapi.channels).flatMap(([channel, { messages }]) =>
+    const unused = Object.entries<Json>(asyncapi.channels).flatMap(([channel, { messages }]) =>
       Object.keys(messages).filter((key) => !used.has(`#/channels/${channel}/messages/${key}`)),
     );
     expect(unused).to.deep.equal(['frame.ERROR']);
   });
 
   it('has true examples in its messages', () => {
-    const check = checksOf(closed(asyncapi));
-    const resolved = ({ $ref }: Loose) => ($ref ? asyncapi.components.schemas[$ref.split('/').at(-1)] : undefined);
-    for (const [key, { payload }] of Object.entries<Loose>(asyncapi.components.messages)) {
+    const check = createCheck(disallowUnknownKeys(asyncapi));
+    const resolved = ({ $ref }: Json) => ($ref ? asyncapi.components.schemas[$ref.split('/').at(-1)] : undefined);
+    for (const [key, { payload }] of Object.entries<Json>(asyncapi.components.messages)) {
       const { examples = [] } = resolved(payload) ?? payload;
       for (const example of examples) {
         expect(check(['components', 'messages', key, 'payload'], example), key).to.equal(undefined);

@@ -4,7 +4,7 @@ import { closeLater } from './cleanup.ts';
 import { freshDatabase } from './postgres.ts';
 
 /** What the migrations of the original make, columns and types as they are there. */
-export const originalSchema = `
+export const legacySchema = `
 create table "Rooms" (
   id serial primary key, uuid uuid not null default gen_random_uuid(), name varchar(255) not null,
   level_admin integer not null, type varchar(255), "createdAt" timestamptz not null, "updatedAt" timestamptz not null,
@@ -21,7 +21,7 @@ create table "Room_permissions" (
   kind varchar(255) not null default 'false', primary key (room_id, "entity_UUID")
 );`;
 
-interface RoomWish {
+interface RoomOptions {
   id?: number;
   name?: string;
   type?: string | null;
@@ -31,25 +31,25 @@ interface RoomWish {
   at?: string;
 }
 
-interface RuleWish {
+interface RuleOptions {
   permissions?: string;
   level?: number;
   accepted?: boolean;
   at?: string;
 }
 
-export type OriginalDatabase = Awaited<ReturnType<typeof originalDatabase>>;
+export type LegacyFixture = Awaited<ReturnType<typeof createLegacyDatabase>>;
 
 /** A database as the original left it, in the test's hands. `alter` makes one of its forks of it. */
-export async function originalDatabase(alter = '') {
+export async function createLegacyDatabase(alter = '') {
   const url = await freshDatabase();
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   closeLater(() => client.end());
-  await client.query(originalSchema + alter);
+  await client.query(legacySchema + alter);
   const at = '2021-06-01T12:00:00.000Z';
 
-  async function room(wish: RoomWish = {}): Promise<number> {
+  async function room(wish: RoomOptions = {}): Promise<number> {
     const { name = 'a room', type = 'group', level_admin = 100, entity = randomUUID(), max_entity_rules = 10 } = wish;
     const { rows } = await client.query<{ id: number }>(
       `insert into "Rooms" (id, name, type, level_admin, entity_owner, max_entity_rules, "createdAt", "updatedAt")
@@ -59,7 +59,7 @@ export async function originalDatabase(alter = '') {
     return rows[0]!.id;
   }
 
-  async function rule(room: number, grantee: string, wish: RuleWish = {}): Promise<void> {
+  async function rule(room: number, grantee: string, wish: RuleOptions = {}): Promise<void> {
     const { permissions = 'rw', level = 0, accepted = false } = wish;
     await client.query(
       `insert into "Room_permissions" (room_id, "entity_UUID", permissions, level, accepted, "createdAt", "updatedAt")
@@ -88,7 +88,7 @@ export async function originalDatabase(alter = '') {
     rule,
     message,
     /** As the original's POST /rooms did it: the creator's rule, then the organisation's. */
-    async madeRoom(creator: string, organisation: string, wish: RoomWish = {}): Promise<number> {
+    async createRoom(creator: string, organisation: string, wish: RoomOptions = {}): Promise<number> {
       const id = await room({ ...wish, entity: organisation });
       await rule(id, creator, { permissions: 'rwa', level: 100 });
       // It failed here where the two are the same, and left the room as it was.

@@ -1,9 +1,9 @@
 import { rest } from './rest-client.ts';
 
 /** All figures of a node, by name and labels as they are written: `nano_messaging_connections{transport="chat"}`. */
-export type Figures = Map<string, number>;
+export type Metrics = Map<string, number>;
 
-export async function figuresOf(url: string): Promise<Figures> {
+export async function readMetrics(url: string): Promise<Metrics> {
   const { status, body } = await rest(url).get('/metrics');
   if (status !== 200) throw new Error(`The figures were refused: ${status} ${body}`);
   const lines = [...String(body).matchAll(/^([^#\s]\S*(?:\{.*\})?) (\S+)$/gm)];
@@ -11,7 +11,7 @@ export async function figuresOf(url: string): Promise<Figures> {
 }
 
 /** What has been counted on since, and nothing that has not. */
-export function growth(before: Figures, after: Figures, pattern: RegExp): Record<string, number> {
+export function increments(before: Metrics, after: Metrics, pattern: RegExp): Record<string, number> {
   const grown = [...after].map(([name, value]): [string, number] => [name, value - (before.get(name) ?? 0)]);
   return Object.fromEntries(grown.filter(([name, by]) => pattern.test(name) && by !== 0));
 }

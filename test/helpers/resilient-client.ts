@@ -1,4 +1,4 @@
-import type { Loose } from './loose.ts';
+import type { Json } from './json.ts';
 
 /** On Socket.IO a gap in `rev` is something missed; on `/chat`, which carries messages only, it is not. */
 type Gaps = 'are missed changes' | 'are changes of other kinds';
@@ -8,9 +8,9 @@ export class RoomCopy {
   readonly messages: { seq: number; content: string }[] = [];
   /** How often it was told that what it missed cannot be had. */
   unrecovered = 0;
-  have = 0;
+  rev = 0;
   cursor: string | undefined;
-  longestSilenceMs = 0;
+  maxSilenceMs = 0;
   readonly #gaps: Gaps;
   #lastMs = Date.now();
 
@@ -19,37 +19,37 @@ export class RoomCopy {
   }
 
   /** False where something is missing before it. */
-  take(change: Loose, isMessage: boolean): boolean {
-    if (change.rev <= this.have) return true;
-    if (change.rev !== this.have + 1 && this.#gaps === 'are missed changes') return false;
-    this.have = change.rev;
+  apply(change: Json, isMessage: boolean): boolean {
+    if (change.rev <= this.rev) return true;
+    if (change.rev !== this.rev + 1 && this.#gaps === 'are missed changes') return false;
+    this.rev = change.rev;
     this.cursor = change.cursor;
     if (isMessage) this.messages.push({ seq: change.seq, content: change.content });
-    this.#heard();
+    this.#onReceived();
     return true;
   }
 
   /** What it is told of its place when it joins. */
-  joined({ rev, cursor, recovered }: Loose): void {
+  onJoined({ rev, cursor, recovered }: Json): void {
     if (recovered) return;
     if (this.cursor !== undefined) this.unrecovered += 1;
-    this.have = rev;
+    this.rev = rev;
     this.cursor = cursor;
-    this.#heard();
+    this.#onReceived();
   }
 
-  #heard(): void {
+  #onReceived(): void {
     const now = Date.now();
-    this.longestSilenceMs = Math.max(this.longestSilenceMs, now - this.#lastMs);
+    this.maxSilenceMs = Math.max(this.maxSilenceMs, now - this.#lastMs);
     this.#lastMs = now;
   }
 }
 
 /** A client as the protocol wants it: it comes back by itself, and sends again what was not answered. */
-export interface Follower {
+export interface ResilientClient {
   copy: RoomCopy;
   /** Resolves when the message is acknowledged. */
   send(content: string, client_msg_id: string): Promise<void>;
 }
 
-export const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+export const delay = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

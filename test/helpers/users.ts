@@ -7,13 +7,13 @@ export const testSecret = 'the secret of the tests and known to nobody else';
 export const adminToken = 'the-administrator-of-the-tests-and-of-nothing-else';
 
 /** Years in the future and of no interest to the test. */
-const farAway = 21_475_878_357;
+const farFuture = 21_475_878_357;
 
 export interface Claims {
   [name: string]: unknown;
 }
 
-interface Signing {
+interface SignOptions {
   header?: Record<string, unknown>;
   /** An HMAC secret, or a private key. */
   secret?: string | KeyObject;
@@ -23,12 +23,12 @@ interface Signing {
 const base64url = (part: unknown) => Buffer.from(JSON.stringify(part)).toString('base64url');
 
 /** A JWT made by hand, so that it may be as odd as the test wants. */
-export function sign(payload: unknown, { header = {}, secret = testSecret, alg = 'HS256' }: Signing = {}): string {
+export function sign(payload: unknown, { header = {}, secret = testSecret, alg = 'HS256' }: SignOptions = {}): string {
   const signed = `${base64url({ alg, typ: 'JWT', ...header })}.${base64url(payload)}`;
-  return `${signed}.${signatureOf(signed, secret, alg)}`;
+  return `${signed}.${createSignature(signed, secret, alg)}`;
 }
 
-function signatureOf(text: string, secret: string | KeyObject, alg: NonNullable<Signing['alg']>): string {
+function createSignature(text: string, secret: string | KeyObject, alg: NonNullable<SignOptions['alg']>): string {
   if (alg === 'none') return '';
   if (alg.startsWith('HS'))
     return createHmac(`sha${alg.slice(2)}`, secret)
@@ -38,7 +38,7 @@ function signatureOf(text: string, secret: string | KeyObject, alg: NonNullable<
   return createSign('sha256').update(text).sign(key, 'base64url');
 }
 
-export interface Person {
+export interface TestUser {
   user: string;
   entity: string;
   level: number;
@@ -46,24 +46,29 @@ export interface Person {
   token: string;
 }
 
-interface Wish extends Claims {
+interface UserOptions extends Claims {
   user?: string;
   entity?: string;
   level?: number;
 }
 
 /** Somebody nobody has heard of, in an organisation of his own unless one is given; more claims may be added. */
-export function somebody({ user = randomUUID(), entity = randomUUID(), level = 0, ...more }: Wish = {}): Person {
-  const claims = { userUUID: user, entityUUID: entity, levelOnEntity: level, exp: farAway, ...more };
+export function createUser({
+  user = randomUUID(),
+  entity = randomUUID(),
+  level = 0,
+  ...more
+}: UserOptions = {}): TestUser {
+  const claims = { userUUID: user, entityUUID: entity, levelOnEntity: level, exp: farFuture, ...more };
   return { user, entity, level, claims, token: sign(claims) };
 }
 
 /** The same user with other claims: a promotion, another organisation, a token that ends. */
-export function again({ claims }: Person, more: Claims): Person {
+export function withClaims({ claims }: TestUser, more: Claims): TestUser {
   const { userUUID, entityUUID, levelOnEntity, ...others } = { ...claims, ...more } as Claims & {
     userUUID: string;
     entityUUID: string;
     levelOnEntity: number;
   };
-  return somebody({ ...others, user: userUUID, entity: entityUUID, level: levelOnEntity });
+  return createUser({ ...others, user: userUUID, entity: entityUUID, level: levelOnEntity });
 }

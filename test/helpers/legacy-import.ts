@@ -5,7 +5,7 @@ import { openLegacyDatabase } from '../../src/legacy-import/legacy-database.ts';
 import { formatReport, type ImportResult } from '../../src/legacy-import/report.ts';
 import { openTarget } from '../../src/legacy-import/target.ts';
 import { closeLater } from './cleanup.ts';
-import type { Loose } from './loose.ts';
+import type { Json } from './json.ts';
 import { execute, freshDatabase } from './postgres.ts';
 
 let template: Promise<string> | undefined;
@@ -24,23 +24,23 @@ export async function migratedDatabase(): Promise<string> {
   return url.href;
 }
 
-interface Brought extends ImportResult {
+interface ImportRun extends ImportResult {
   report: string;
   /** What was told on the way. */
-  told: string[];
+  progress: string[];
 }
 
-interface How {
+interface ImportOptions {
   dryRun?: boolean;
   contentBytes?: number;
 }
 
 /** What `npm run import` does, in this process. `to`: a URL, or a directory for the embedded database. */
-export async function bring(
+export async function runImport(
   from: string,
   to: string,
-  { dryRun: isDryRun = false, contentBytes: maxContentBytes = 8_192 }: How = {},
-): Promise<Brought> {
+  { dryRun: isDryRun = false, contentBytes: maxContentBytes = 8_192 }: ImportOptions = {},
+): Promise<ImportRun> {
   const legacy = await openLegacyDatabase(from);
   try {
     const isUrl = to.startsWith('postgres');
@@ -49,11 +49,11 @@ export async function bring(
       isDryRun,
     );
     try {
-      const told: string[] = [];
-      const print = (line: string) => void told.push(line);
+      const progress: string[] = [];
+      const print = (line: string) => void progress.push(line);
       const outcome = await importLegacy({ legacy, target, maxContentBytes, isDryRun, print });
       const report = formatReport(outcome, { from: legacy.location, to: target.location, isDryRun });
-      return { ...outcome, report, told };
+      return { ...outcome, report, progress };
     } finally {
       await target.close();
     }
@@ -63,7 +63,7 @@ export async function bring(
 }
 
 /** Statements in a database, each answered with its rows. */
-export async function asking(url: string): Promise<(text: string, values?: unknown[]) => Promise<Loose[]>> {
+export async function openQuery(url: string): Promise<(text: string, values?: unknown[]) => Promise<Json[]>> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   closeLater(() => client.end());

@@ -1,15 +1,15 @@
 import WebSocket from 'ws';
-import { closeLater, violation } from './cleanup.ts';
-import { type Follower, pause, RoomCopy } from './follower.ts';
-import { undocumentedFrame } from './live-document.ts';
-import type { Loose } from './loose.ts';
-import type { Person } from './people.ts';
+import { undocumentedFrame } from './asyncapi-checks.ts';
+import { closeLater, reportViolation } from './cleanup.ts';
+import type { Json } from './json.ts';
+import { delay, type ResilientClient, RoomCopy } from './resilient-client.ts';
+import type { TestUser } from './users.ts';
 
-const answerMs = 3_000;
-const againMs = 200;
+const responseTimeoutMs = 3_000;
+const retryMs = 200;
 
 /** `/chat`: comes back after a moment of its own, and selects the room with the cursor it has. */
-export async function chatFollower(url: string, { token }: Person, room_id: number): Promise<Follower> {
+export async function resilientChatClient(url: string, { token }: TestUser, room_id: number): Promise<ResilientClient> {
   const copy = new RoomCopy('are changes of other kinds');
   const waiting = new Map<string, (isStored: boolean) => void>();
   let socket: WebSocket | undefined;
@@ -25,44 +25,44 @@ export async function chatFollower(url: string, { token }: Person, room_id: numb
     socket = new WebSocket(`${url.replace('http', 'ws')}/chat`);
     socket.on('error', () => {}); // the close follows
     socket.on('open', () => {
-      say({ type: 'token', content: token });
-      say({ type: 'select_room', room_id, since: copy.cursor });
+      send({ type: 'token', content: token });
+      send({ type: 'select_room', room_id, since: copy.cursor });
     });
-    socket.on('message', (data) => hear(JSON.parse(data.toString())));
+    socket.on('message', (data) => onFrame(JSON.parse(data.toString())));
     socket.on('close', () => {
       isReady = false;
-      setTimeout(open, againMs + Math.random() * 500);
+      setTimeout(open, retryMs + Math.random() * 500);
     });
   }
 
-  const say = (command: object) => socket?.send(JSON.stringify(command));
+  const send = (command: object) => socket?.send(JSON.stringify(command));
 
-  function hear(frame: Loose): void {
+  function onFrame(frame: Json): void {
     const { type, data, rev, cursor, id } = frame;
     const problem = undocumentedFrame(frame, []);
-    if (problem) violation(`/chat sent ${JSON.stringify(frame)}: ${problem}`);
+    if (problem) reportViolation(`/chat sent ${JSON.stringify(frame)}: ${problem}`);
     if (data === 'CONNECTED') {
-      copy.joined(frame);
+      copy.onJoined(frame);
       isReady = true;
     }
     if (type === 'message') {
       const { seq, content, client_msg_id } = data;
-      if (!frame.duplicate) copy.take({ rev, cursor, seq, content }, true);
+      if (!frame.duplicate) copy.apply({ rev, cursor, seq, content }, true);
       waiting.get(client_msg_id)?.(true);
     } else if (id) waiting.get(id)?.(false);
   }
 
   open();
-  while (!isReady) await pause(10);
+  while (!isReady) await delay(10);
   return {
     copy,
     async send(content, client_msg_id) {
       for (;;) {
         const answered = new Promise<boolean>((resolve) => waiting.set(client_msg_id, resolve));
-        if (isReady) say({ type: 'message', content, client_msg_id, id: client_msg_id });
-        const late = pause(isReady ? answerMs : againMs).then(() => false);
+        if (isReady) send({ type: 'message', content, client_msg_id, id: client_msg_id });
+        const late = delay(isReady ? responseTimeoutMs : retryMs).then(() => false);
         if (await Promise.race([answered, late])) return;
-        await pause(againMs);
+        await delay(retryMs);
       }
     },
   };

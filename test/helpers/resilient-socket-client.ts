@@ -1,20 +1,20 @@
 import { io } from 'socket.io-client';
-import { closeLater, violation } from './cleanup.ts';
-import { type Follower, pause, RoomCopy } from './follower.ts';
-import { undocumentedAck, undocumentedAnnouncement } from './live-document.ts';
-import type { Loose } from './loose.ts';
-import type { Person } from './people.ts';
+import { undocumentedAck, undocumentedEvent } from './asyncapi-checks.ts';
+import { closeLater, reportViolation } from './cleanup.ts';
+import type { Json } from './json.ts';
+import { delay, type ResilientClient, RoomCopy } from './resilient-client.ts';
+import type { TestUser } from './users.ts';
 
-const answerMs = 3_000;
-const againMs = 200;
+const ackTimeoutMs = 3_000;
+const retryMs = 200;
 
 /** Socket.IO with the reconnection that it has by itself. */
-export async function socketFollower(
+export async function resilientSocketClient(
   url: string,
-  { token }: Person,
+  { token }: TestUser,
   room_id: number,
   transports?: string[],
-): Promise<Follower> {
+): Promise<ResilientClient> {
   const copy = new RoomCopy('are missed changes');
   const socket = io(`${url}/rooms`, { auth: { token }, forceNew: true, ...(transports && { transports }) });
   closeLater(() => socket.close());
@@ -23,45 +23,45 @@ export async function socketFollower(
   async function join(): Promise<void> {
     if (isJoining) return;
     isJoining = true;
-    while (socket.connected && !(await joinOnce())) await pause(againMs);
+    while (socket.connected && !(await joinOnce())) await delay(retryMs);
     isJoining = false;
   }
 
   async function joinOnce(): Promise<boolean> {
     const ack = await request('room:join', { room_id, since: copy.cursor });
     if (!ack?.ok) return false;
-    copy.joined(ack);
-    for (const { name, payload } of ack.events) copy.take(payload, name === 'message:new');
+    copy.onJoined(ack);
+    for (const { name, payload } of ack.events) copy.apply(payload, name === 'message:new');
     return true;
   }
 
   /** The acknowledgement, or undefined where none came. */
-  async function request(name: string, payload: object): Promise<Loose> {
+  async function request(name: string, payload: object): Promise<Json> {
     const ack = await socket
-      .timeout(answerMs)
+      .timeout(ackTimeoutMs)
       .emitWithAck(name, payload)
       .catch(() => undefined);
     const problem = ack && undocumentedAck(name, payload, ack);
-    if (problem) violation(`The acknowledgement of ${name}, ${JSON.stringify(ack)}: ${problem}`);
+    if (problem) reportViolation(`The acknowledgement of ${name}, ${JSON.stringify(ack)}: ${problem}`);
     return ack;
   }
 
   socket.on('connect', () => void join());
   for (const name of ['message:new', 'member:changed', 'room:changed']) {
-    socket.on(name, (change: Loose) => {
-      const problem = undocumentedAnnouncement(name, change);
-      if (problem) violation(`${name} ${JSON.stringify(change)}: ${problem}`);
-      if (!copy.take(change, name === 'message:new')) void join();
+    socket.on(name, (change: Json) => {
+      const problem = undocumentedEvent(name, change);
+      if (problem) reportViolation(`${name} ${JSON.stringify(change)}: ${problem}`);
+      if (!copy.apply(change, name === 'message:new')) void join();
     });
   }
-  while (copy.cursor === undefined) await pause(10);
+  while (copy.cursor === undefined) await delay(10);
   return {
     copy,
     async send(content, client_msg_id) {
       for (;;) {
         const ack = socket.connected ? await request('message:send', { room_id, content, client_msg_id }) : undefined;
         if (ack?.ok) return;
-        await pause(againMs);
+        await delay(retryMs);
       }
     },
   };

@@ -3,9 +3,9 @@ import { type Logger, pino } from 'pino';
 import { connectRedisNodes, type RedisNodes, type RedisSettings } from '../../src/cluster/redis-cluster.ts';
 import type { BusMessage } from '../../src/core/log/change.ts';
 import { closeLater } from './cleanup.ts';
-import { until } from './until.ts';
+import { waitUntil } from './wait-until.ts';
 
-export interface BareNode extends RedisNodes {
+export interface BusNode extends RedisNodes {
   /** The rooms of which something may have been missed, in the order in which they were named. */
   missed: (readonly number[] | 'all')[];
   lost: number;
@@ -14,11 +14,11 @@ export interface BareNode extends RedisNodes {
 }
 
 /** What a node has between itself and Redis, without a node. Those of one service hear each other. */
-export async function bareNode(
+export async function connectBusNode(
   settings: RedisSettings,
   service: string,
   logger: Logger = pino({ level: 'silent' }),
-): Promise<BareNode> {
+): Promise<BusNode> {
   const counts = { lost: 0, rejected: 0, leaseFailures: 0 };
   const nodes = await connectRedisNodes({
     ...{ settings, service, logger },
@@ -32,9 +32,9 @@ export async function bareNode(
     },
   });
   closeLater(() => nodes.close());
-  const missed: BareNode['missed'] = [];
+  const missed: BusNode['missed'] = [];
   nodes.bus.onMissed((rooms) => void missed.push(rooms ?? 'all'));
-  return Object.defineProperties(nodes as BareNode, {
+  return Object.defineProperties(nodes as BusNode, {
     missed: { value: missed },
     lost: { get: () => counts.lost },
     rejected: { get: () => counts.rejected },
@@ -42,32 +42,36 @@ export async function bareNode(
   });
 }
 
-export async function bareNodes(
+export async function connectBusNodes(
   count: number,
   url: string,
   adapter: RedisSettings['adapter'],
   { prefix = 'test', service = randomBytes(6).toString('hex') } = {},
-): Promise<BareNode[]> {
+): Promise<BusNode[]> {
   const settings = { urls: [url], adapter, prefix };
-  const nodes = await Promise.all(Array.from({ length: count }, () => bareNode(settings, service)));
-  for (const node of nodes) await until('the bus is up', () => node.isUp);
+  const nodes = await Promise.all(Array.from({ length: count }, () => connectBusNode(settings, service)));
+  for (const node of nodes) await waitUntil('the bus is up', () => node.isUp);
   return nodes;
 }
 
 const uuid = '00000000-0000-0000-0000-00000000000a';
 const date = '2026-01-01T00:00:00.000Z';
 
-export function messageIn(room_id: number, rev: number, content = `${rev}`): BusMessage {
+export function createBusMessage(room_id: number, rev: number, content = `${rev}`): BusMessage {
   const message = { id: rev, room_id, seq: rev, emitter: uuid, content, client_msg_id: null };
   return { kind: 'message', room_id, rev, at: rev, message: { ...message, createdAt: date, updatedAt: date } };
 }
 
 /** What a node hears of a room, once the room's channel is there. */
-export async function earIn(node: BareNode, room: number, adapter: RedisSettings['adapter']): Promise<BusMessage[]> {
-  const heard: BusMessage[] = [];
-  node.bus.subscribe(room, (envelope) => void heard.push(envelope));
+export async function subscribeIn(
+  node: BusNode,
+  room: number,
+  adapter: RedisSettings['adapter'],
+): Promise<BusMessage[]> {
+  const received: BusMessage[] = [];
+  node.bus.subscribe(room, (envelope) => void received.push(envelope));
   const isNamed = () => node.missed.some((rooms) => rooms !== 'all' && rooms.includes(room));
   // The classic adapter hears every room from the start.
-  if (adapter === 'sharded') await until('the room is heard', isNamed);
-  return heard;
+  if (adapter === 'sharded') await waitUntil('the room is heard', isNamed);
+  return received;
 }

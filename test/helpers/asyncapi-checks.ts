@@ -1,17 +1,17 @@
 import { createAsyncapiDocument } from '../../src/transports/http/documents/asyncapi.ts';
-import { type Check, checksOf, closed } from './json-checks.ts';
-import type { Loose } from './loose.ts';
+import type { Json } from './json.ts';
+import { type Check, createCheck, disallowUnknownKeys } from './json-checks.ts';
 
 /** `GET /asyncapi.json`, made in this process: a test says that it is the one that is served. */
-const document: Loose = JSON.parse(JSON.stringify(createAsyncapiDocument()));
-const checkAsked: Check = checksOf(document);
-const checkTold: Check = checksOf(closed(document));
+const document: Json = JSON.parse(JSON.stringify(createAsyncapiDocument()));
+const checkReceived: Check = createCheck(document);
+const checkSent: Check = createCheck(disallowUnknownKeys(document));
 
 /** Which messages have travelled in this process: `channel.message`, and `channel.message code` of a refusal. */
-export const metLive = new Set<string>();
+export const seenLive = new Set<string>();
 
 /** All that may travel. */
-export const documentedLive: string[] = Object.entries<Loose>(document.components.messages).flatMap(
+export const documentedLive: string[] = Object.entries<Json>(document.components.messages).flatMap(
   ([key, { payload }]) => {
     const narrowed = payload.allOf?.[1]?.properties;
     const codes: string[] | undefined = narrowed && (narrowed.reason ?? narrowed.error.properties.code).enum;
@@ -25,48 +25,48 @@ interface Operation {
   reply: string[];
 }
 
-const keysOf = (messages: Loose[] = []) =>
+const toKeys = (messages: Json[] = []) =>
   messages.map(({ $ref }) => {
     const [, , channel, , message] = ($ref as string).split('/');
     return `${channel}.${message}`;
   });
 
 /** By the name of the message that is asked with, or told. */
-function operationsOf(channel: string, action: 'send' | 'receive'): Map<string, Operation> {
-  const own = Object.values<Loose>(document.operations).filter(
+function indexOperations(channel: string, action: 'send' | 'receive'): Map<string, Operation> {
+  const own = Object.values<Json>(document.operations).filter(
     (operation) => operation.action === action && operation.channel.$ref === `#/channels/${channel}`,
   );
   return new Map(
     own.flatMap(({ messages, reply }) =>
-      keysOf(messages).map((key) => [
+      toKeys(messages).map((key) => [
         document.components.messages[key].name as string,
-        { messages: [key], reply: keysOf(reply?.messages) },
+        { messages: [key], reply: toKeys(reply?.messages) },
       ]),
     ),
   );
 }
 
-const requests = operationsOf('rooms', 'receive');
-const announcements = operationsOf('rooms', 'send');
-const commands = operationsOf('chat', 'receive');
+const requests = indexOperations('rooms', 'receive');
+const serverEvents = indexOperations('rooms', 'send');
+const commands = indexOperations('chat', 'receive');
 const frames = new Map(
   Object.keys(document.components.messages)
     .filter((key) => key.startsWith('chat.frame.'))
     .map((key) => [document.components.messages[key].name as string, key]),
 );
-const closeCodes: number[] = document.channels.chat['x-close-codes'].map(({ code }: Loose) => code);
+const closeCodes: number[] = document.channels.chat['x-close-codes'].map(({ code }: Json) => code);
 /** RFC 6455: a protocol error, no code, no close frame, no UTF-8. */
 const closeCodesOfWebSocket = [1002, 1005, 1006, 1007];
 
 const place = (key: string) => ['components', 'messages', key, 'payload'];
 
 /** What is wrong with it as any of these messages; where nothing is, it has been met. */
-function toldProblem(keys: string[], value: unknown, code?: string): string | undefined {
+function sentProblem(keys: string[], value: unknown, code?: string): string | undefined {
   const problems: string[] = [];
   for (const key of keys) {
-    const problem = checkTold(place(key), value);
+    const problem = checkSent(place(key), value);
     if (problem === undefined) {
-      metLive.add(code === undefined ? key : `${key} ${code}`);
+      seenLive.add(code === undefined ? key : `${key} ${code}`);
       return undefined;
     }
     problems.push(`as ${key}: ${problem}`);
@@ -74,59 +74,59 @@ function toldProblem(keys: string[], value: unknown, code?: string): string | un
   return problems.join('; ') || 'the document has no such message';
 }
 
-export function undocumentedAnnouncement(name: string, payload: unknown): string | undefined {
-  return toldProblem(announcements.get(name)?.messages ?? [], payload);
+export function undocumentedEvent(name: string, payload: unknown): string | undefined {
+  return sentProblem(serverEvents.get(name)?.messages ?? [], payload);
 }
 
 /** Of an acknowledgement, and of the request where it was obeyed. */
-export function undocumentedAck(name: string, payload: unknown, ack: Loose): string | undefined {
+export function undocumentedAck(name: string, payload: unknown, ack: Json): string | undefined {
   const request = requests.get(name);
   if (!request) {
-    const problem = checkTold(['components', 'schemas', 'RefusedAck'], ack);
+    const problem = checkSent(['components', 'schemas', 'RefusedAck'], ack);
     return problem ?? (ack.error.code === 'BAD_REQUEST' ? undefined : 'the document has no such request');
   }
-  const problem = toldProblem(request.reply, ack, ack?.error?.code);
+  const problem = sentProblem(request.reply, ack, ack?.error?.code);
   if (problem || ack.ok !== true) return problem;
-  return obeyedProblem(request.messages[0]!, payload);
+  return acceptedProblem(request.messages[0]!, payload);
 }
 
 /** Of the `auth` with which a client was let in. */
 export function undocumentedConnect(auth: unknown): string | undefined {
-  return obeyedProblem(requests.get('CONNECT')!.messages[0]!, auth);
+  return acceptedProblem(requests.get('CONNECT')!.messages[0]!, auth);
 }
 
 export function undocumentedConnectError(data: unknown): string | undefined {
-  return toldProblem(requests.get('CONNECT')!.reply, data);
+  return sentProblem(requests.get('CONNECT')!.reply, data);
 }
 
-function obeyedProblem(key: string, asked: unknown): string | undefined {
-  const problem = checkAsked(place(key), asked);
+function acceptedProblem(key: string, asked: unknown): string | undefined {
+  const problem = checkReceived(place(key), asked);
   if (problem) return `${key} was obeyed, although the document says: ${problem}`;
-  metLive.add(key);
+  seenLive.add(key);
   return undefined;
 }
 
 const refusals = new Set(['TOKEN?', 'SELECTROOM?', 'COMMAND?', 'BADAUTH', 'BADJSON', 'NOTAUTHORIZED', 'ERROR']);
 
 /** Of a frame, and of the commands of its `id`: it must be an answer of one of them. */
-export function undocumentedFrame(frame: Loose, asked: Loose[]): string | undefined {
+export function undocumentedFrame(frame: Json, asked: Json[]): string | undefined {
   const name = frame?.type === 'message' ? 'message' : frame?.data;
   const key = frames.get(name);
-  const problem = toldProblem(key ? [key] : [], frame);
+  const problem = sentProblem(key ? [key] : [], frame);
   if (problem || asked.length === 0) return problem;
   const known = asked.map(({ type }) => commands.get(type));
   if (!known.every((command) => command !== undefined)) return undefined;
   const answers = known.flatMap(({ reply }) => reply);
   const reason = name === 'NOTAUTHORIZED' || name === 'ERROR' ? frame.reason : undefined;
-  const unfitting = toldProblem(answers, frame, reason);
+  const unfitting = sentProblem(answers, frame, reason);
   if (unfitting || asked.length > 1 || refusals.has(name)) return unfitting;
-  return obeyedProblem(known[0]!.messages[0]!, asked[0]);
+  return acceptedProblem(known[0]!.messages[0]!, asked[0]);
 }
 
-export function undocumentedClose(code: number, asked: Loose[]): string | undefined {
-  if (closeCodes.includes(code)) metLive.add(`close ${code}`);
+export function undocumentedClose(code: number, asked: Json[]): string | undefined {
+  if (closeCodes.includes(code)) seenLive.add(`close ${code}`);
   const quit = asked.find((command) => command?.type === 'quit');
-  if (code === 1000 && quit) return obeyedProblem(commands.get('quit')!.messages[0]!, quit);
+  if (code === 1000 && quit) return acceptedProblem(commands.get('quit')!.messages[0]!, quit);
   return [...closeCodes, ...closeCodesOfWebSocket].includes(code)
     ? undefined
     : `the document has no close code ${code}`;

@@ -1,23 +1,23 @@
 import { createOpenapiDocument } from '../../src/transports/http/documents/openapi.ts';
-import { type Check, checksOf, closed } from './json-checks.ts';
-import type { Loose } from './loose.ts';
+import type { Json } from './json.ts';
+import { type Check, createCheck, disallowUnknownKeys } from './json-checks.ts';
 import type { Exchange } from './rest-calls.ts';
 
 /** `GET /openapi.json`, made in this process: a test says that it is the one that is served. */
-const document: Loose = JSON.parse(JSON.stringify(createOpenapiDocument()));
-const checkRequest: Check = checksOf(document);
-const checkAnswer: Check = checksOf(closed(document));
+const document: Json = JSON.parse(JSON.stringify(createOpenapiDocument()));
+const checkRequest: Check = createCheck(document);
+const checkAnswer: Check = createCheck(disallowUnknownKeys(document));
 
 interface Operation {
   id: string;
   place: string[];
-  operation: Loose;
+  operation: Json;
   pattern: RegExp;
   method: string;
 }
 
-const operations: Operation[] = Object.entries<Loose>(document.paths).flatMap(([path, item]) =>
-  Object.entries<Loose>(item).map(([method, operation]) => ({
+const operations: Operation[] = Object.entries<Json>(document.paths).flatMap(([path, item]) =>
+  Object.entries<Json>(item).map(([method, operation]) => ({
     id: operation.operationId,
     place: ['paths', path, method],
     operation,
@@ -28,12 +28,12 @@ const operations: Operation[] = Object.entries<Loose>(document.paths).flatMap(([
 );
 
 /** Which of what is documented has happened in this process: `operation status`, and `operation status reason`. */
-export const metOnRest = new Set<string>();
+export const seenOnRest = new Set<string>();
 
 /** All that may happen, of these statuses. */
 export const documentedOnRest: string[] = operations.flatMap(({ id, operation }) =>
   Object.keys(operation.responses).flatMap((status) => {
-    const { response } = responseOf(operation, status)!;
+    const { response } = findResponse(operation, status)!;
     const examples = response.content['application/json']?.examples;
     return examples ? Object.keys(examples).map((reason) => `${id} ${status} ${reason}`) : [`${id} ${status}`];
   }),
@@ -49,12 +49,12 @@ export function undocumented(exchange: Exchange): string | undefined {
   const found = operations.find((one) => one.method === method && one.pattern.test(path));
   if (found) return answerProblem(found, exchange) ?? acceptedProblem(found, path, query, exchange);
   if (notDescribed.test(path) || isPreflight(exchange)) return undefined;
-  return elsewhereProblem(exchange);
+  return unknownPathProblem(exchange);
 }
 
 const isPreflight = ({ method, status }: Exchange) => method === 'OPTIONS' && status === 204;
 
-function responseOf(operation: Loose, status: number | string): { place: string[]; response: Loose } | undefined {
+function findResponse(operation: Json, status: number | string): { place: string[]; response: Json } | undefined {
   const response = operation.responses[status];
   if (!response?.$ref) return response && { place: [], response };
   const place = response.$ref.slice(2).split('/') as string[];
@@ -63,7 +63,7 @@ function responseOf(operation: Loose, status: number | string): { place: string[
 
 function answerProblem({ id, place, operation }: Operation, exchange: Exchange): string | undefined {
   const { method, status, answer, answerHeader } = exchange;
-  const found = responseOf(operation, status);
+  const found = findResponse(operation, status);
   if (!found) return `${id} does not answer ${status}`;
   const { response } = found;
   const at = found.place.length > 0 ? found.place : [...place, 'responses', String(status)];
@@ -74,12 +74,12 @@ function answerProblem({ id, place, operation }: Operation, exchange: Exchange):
     headersProblem(response.headers, answerHeader) ??
     (method === 'HEAD' ? undefined : checkAnswer([...at, 'content', type, 'schema'], answer));
   if (problem) return `${id} ${status}: ${problem}`;
-  metOnRest.add([id, status, reason].filter(Boolean).join(' '));
+  seenOnRest.add([id, status, reason].filter(Boolean).join(' '));
   return undefined;
 }
 
-function headersProblem(headers: Loose, answerHeader: Exchange['answerHeader']): string | undefined {
-  for (const [name, { $ref }] of Object.entries<Loose>(headers ?? {})) {
+function headersProblem(headers: Json, answerHeader: Exchange['answerHeader']): string | undefined {
+  for (const [name, { $ref }] of Object.entries<Json>(headers ?? {})) {
     const place = $ref.slice(2).split('/') as string[];
     const value = answerHeader(name);
     if (value === null) {
@@ -124,12 +124,19 @@ function parameterProblem(place: string[], required: boolean, value: string | un
   return asText && checkRequest(place, spelled);
 }
 
-const nowhere = new Set(['BAD_REQUEST', 'TOO_LARGE', 'UNAUTHENTICATED', 'TOKEN_EXPIRED', 'TOKEN_REVOKED', 'NOT_FOUND']);
+const refusalsAnywhere = new Set([
+  'BAD_REQUEST',
+  'TOO_LARGE',
+  'UNAUTHENTICATED',
+  'TOKEN_EXPIRED',
+  'TOKEN_REVOKED',
+  'NOT_FOUND',
+]);
 
 /** What is not in the document does not exist, or is refused before anybody looks. */
-function elsewhereProblem({ method, status, answer }: Exchange): string | undefined {
+function unknownPathProblem({ method, status, answer }: Exchange): string | undefined {
   if (method === 'HEAD') return status === 404 || status === 401 ? undefined : 'the document has no such operation';
   const problem = checkAnswer(['components', 'schemas', 'Refusal'], answer);
-  if (problem || !nowhere.has(answer.meta.reason)) return 'the document has no such operation';
+  if (problem || !refusalsAnywhere.has(answer.meta.reason)) return 'the document has no such operation';
   return answer.meta.code === status ? undefined : `${status} is not ${answer.meta.code}`;
 }

@@ -2,7 +2,7 @@ import { type AddressInfo, createServer, connect as dial, type Socket } from 'no
 import { closeLater } from './cleanup.ts';
 
 /** A line to a server that can be cut: what a network, or a database that dies, does to its clients. */
-export interface DatabaseLine {
+export interface TcpProxy {
   port: number;
   /** Ends every connection and refuses new ones. */
   cut(): void;
@@ -10,20 +10,20 @@ export interface DatabaseLine {
   /** Keeps every connection, takes new ones, and carries nothing. */
   freeze(): void;
   /** The connections of now stay open and carry nothing any more; new ones work. */
-  swallow(): void;
+  dropTrafficOfOpenConnections(): void;
   /** What clients say waits, until it is `restore`d; what they are told does not. */
-  hold(): void;
+  holdRequests(): void;
   /** The next thing a client says is the last that gets through: its answer is lost, with the connection. */
-  loseNextAnswer(): void;
+  loseNextResponse(): void;
   /** Connections from now on lead to another port. */
-  leadTo(port: number): void;
+  redirectTo(port: number): void;
 }
 
-export async function databaseLine(host: string, port: number): Promise<DatabaseLine> {
+export async function tcpProxy(host: string, port: number): Promise<TcpProxy> {
   const open = new Set<Socket>();
   let isCut = false;
   let isFrozen = false;
-  let losing = false;
+  let losesNextResponse = false;
   let target = port;
   let generation = 0;
   const clients = new Set<Socket>();
@@ -46,8 +46,8 @@ export async function databaseLine(host: string, port: number): Promise<Database
     }
     client.on('data', (said) => {
       if (isFrozen || born !== generation) return;
-      if (losing) {
-        losing = false;
+      if (losesNextResponse) {
+        losesNextResponse = false;
         answerIsLost = true;
       }
       upstream.write(said);
@@ -76,20 +76,30 @@ export async function databaseLine(host: string, port: number): Promise<Database
       isCut = false;
       for (const client of clients) client.resume();
     },
-    swallow() {
+    dropTrafficOfOpenConnections() {
       generation += 1;
     },
-    hold() {
+    holdRequests() {
       for (const client of clients) client.pause();
     },
     freeze() {
       isFrozen = true;
     },
-    loseNextAnswer() {
-      losing = true;
+    loseNextResponse() {
+      losesNextResponse = true;
     },
-    leadTo(other) {
+    redirectTo(other) {
       target = other;
     },
   };
+}
+
+export interface NodeProxy extends TcpProxy {
+  /** The node as a client sees it through the proxy. */
+  url: string;
+}
+
+export async function nodeProxy(url: string): Promise<NodeProxy> {
+  const proxy = await tcpProxy('127.0.0.1', Number(new URL(url).port));
+  return { ...proxy, url: `http://127.0.0.1:${proxy.port}` };
 }
