@@ -10,7 +10,10 @@ const commands: Record<string, { summary: string; run: () => Promise<unknown> }>
   start: { summary: 'starts a node; without any settings on http://127.0.0.1:7777', run: () => import('./start.ts') },
   migrate: { summary: 'applies the migrations that are missing', run: () => import('./migrate.ts') },
   token: { summary: 'prints a token that this configuration accepts', run: () => import('./token.ts') },
-  import: { summary: 'copies rooms, rules and messages of the original', run: () => import('./legacy-import.ts') },
+  import: {
+    summary: 'copies rooms, rules and messages of the legacy service',
+    run: () => import('./legacy-import.ts'),
+  },
   move: { summary: 'moves the embedded database to PostgreSQL', run: () => import('./move.ts') },
   torture: {
     summary: 'kills nodes and databases under load, and counts what was lost',

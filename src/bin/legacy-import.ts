@@ -7,14 +7,14 @@ import { openTarget } from '../legacy-import/target.ts';
 
 const usage = `npm run import -- [options] postgres://user:password@host:port/database
 
-Copies the rooms, rules and messages of the original nano-messaging from its database, which is only read, into the one
-of this configuration: DATABASE_URL, or the embedded database in DATA_DIR. All of it or nothing; run again, it brings
-what has come since. docs/guides/migrating.md explains the report.
+Copies rooms, rules and messages from the database of the legacy service, which is only read, into the configured
+database: DATABASE_URL, or the embedded database in DATA_DIR. One transaction: everything or nothing. Run it again to
+import what is new since. docs/guides/migrating.md explains the report.
 
-  --dry-run   only reports what would be done
+  --dry-run   reports what an import would do, and writes nothing
   --help
 
-Exit codes: 0 done, and whatever was not taken over is in the report; 1 failed, and nothing was written`;
+Exit codes: 0 done, the report lists what was not imported; 1 failed, nothing was written`;
 
 function readOptions() {
   const { values, positionals } = parseArgs({
@@ -27,7 +27,8 @@ function readOptions() {
 function parseLegacyUrl(urls: readonly string[]): string {
   const [url, ...more] = urls;
   const isUrl = url !== undefined && URL.canParse(url) && /^postgres(ql)?:$/.test(new URL(url).protocol);
-  if (!isUrl || more.length > 0) throw new Error(`One URL of the original's database is needed.\n\n${usage}`);
+  if (!isUrl || more.length > 0)
+    throw new Error(`Give one URL: the PostgreSQL database of the legacy service.\n\n${usage}`);
   return url;
 }
 
@@ -41,8 +42,8 @@ async function main(): Promise<void> {
     const target = await openTarget(database, isDryRun);
     try {
       const print = (line: string) => console.error(line);
-      const outcome = await importLegacy({ legacy, target, maxContentBytes: limits.contentBytes, isDryRun, print });
-      console.log(formatReport(outcome, { from: legacy.location, to: target.location, isDryRun }));
+      const result = await importLegacy({ legacy, target, maxContentBytes: limits.contentBytes, isDryRun, print });
+      console.log(formatReport(result, { from: legacy.location, to: target.location, isDryRun }));
     } finally {
       await target.close();
     }

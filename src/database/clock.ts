@@ -1,5 +1,5 @@
 import { runPeriodically, type TaskReport } from '../core/periodic.ts';
-import type { Store } from './store.ts';
+import type { EntityManager, Store } from './store.ts';
 
 const compareIntervalMs = 30_000;
 const attempts = 3;
@@ -40,4 +40,12 @@ export function createDatabaseClock(store: Pick<Store, 'query'>, report: TaskRep
     compare,
     close,
   };
+}
+
+/** The database's clock, so that all nodes write times of one clock. */
+export async function readDatabaseTime(em: EntityManager): Promise<Date> {
+  const [row] = await em.execute<{ now: number }[]>(
+    `select (extract(epoch from date_trunc('milliseconds', clock_timestamp())) * 1000)::float8 as now`,
+  );
+  return new Date(Number(row!.now));
 }

@@ -1,7 +1,7 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 import type { Uuid } from '../core/ids.ts';
 
-/** What a rule of the original grants, as the import last saw it. */
+/** The grant of a legacy rule at the last import. */
 export interface SeenRule {
   permissions: string;
   level: number;
@@ -9,20 +9,20 @@ export interface SeenRule {
 }
 
 /**
- * The rooms that `npm run import` has brought, and how far it has come with each. There is no foreign key: the mark of a
- * room that was deleted here stays, so that the room does not come back.
+ * The rooms of `npm run import`, and the progress of the import in each. There is no foreign key: the mark of a room that
+ * was deleted here remains, so that no later import restores the room.
  */
 export const ImportedRoomEntity = defineEntity({
   name: 'ImportedRoom',
   tableName: 'imported_rooms',
   properties: {
     roomId: p.bigint('number').primary().autoincrement(false),
-    /** The room's in the original, which tells it from another database's room of the same number. */
+    /** The UUID of the legacy room, which distinguishes it from a room of another database with the same id. */
     uuid: p.uuid(),
-    /** The highest id among the messages that were seen, and how many were. */
+    /** The highest id among the messages that were seen, and their number. */
     lastMessageId: p.bigint('number'),
     seenMessages: p.bigint('number'),
-    /** How many of those were not taken over. */
+    /** The number of messages that were skipped. */
     leftOut: p.bigint('number'),
     rules: p.json<Record<Uuid, SeenRule>>(),
     importedAt: p.datetime(3),

@@ -1,7 +1,6 @@
 import type { Client, QueryResult } from 'pg';
-import { assertSessionPooling } from './pooling.ts';
 import type { DatabaseLocation } from './session-settings.ts';
-import { UnsuitableDatabase } from './unsuitable-database.ts';
+import { UnsuitableDatabase } from './store-errors.ts';
 
 export interface InspectedDatabase extends DatabaseLocation {
   /** The name in the server, which may differ from the one that a pooler is asked for. */
@@ -112,4 +111,82 @@ function collectWarnings({ synchronousCommit, fsync }: Facts): string[] {
     warnings.push('fsync is off: the database can be damaged when the machine of PostgreSQL crashes');
   }
   return warnings;
+}
+
+/** Rounds of the test: a pooler under load may by chance hand out the same session several times. */
+const rounds = 4;
+
+/**
+ * Throws if a pooler gives the sessions of the server to its clients for one transaction at a time. Settings, prepared
+ * statements and locks of a session would then be those of somebody else.
+ *
+ * A pooler shows itself by the process id: the one it tells a client at the connect is not that of the session. If so,
+ * two connections are used in turns. In session pooling each of them has a session of its own all the time.
+ */
+export async function assertSessionPooling(client: Client, connectAgain: () => Promise<Client>): Promise<void> {
+  const own = await readSessionPid(client);
+  if (own === getConnectPid(client)) return;
+  const other = await connectAgain();
+  try {
+    const others = await readSessionPid(other);
+    if (own === others) throw new UnsuitableDatabase(transactionPoolingMessage);
+    for (let round = 0; round < rounds; round++) {
+      // A transaction keeps its session: the next statement of the other connection has to be served by another one.
+      await other.query('begin');
+      const inTransaction = await readSessionPid(other);
+      const now = [await readSessionPid(client), await readSessionPid(client)];
+      await other.query('commit');
+      const after = await readSessionPid(client);
+      const isKept = others === inTransaction && [...now, after].every((session) => session === own);
+      if (!isKept) throw new UnsuitableDatabase(transactionPoolingMessage);
+    }
+  } finally {
+    await other.end();
+  }
+}
+
+const transactionPoolingMessage =
+  'DATABASE_URL leads to a pooler in transaction mode, which gives another session of PostgreSQL to each transaction, ' +
+  'but settings, prepared statements and locks must stay with a connection. Use a pool in session mode ' +
+  '(PgBouncer: pool_mode = session for this database or account; Supabase, RDS and others: the port or endpoint for sessions), ' +
+  'or connect to PostgreSQL itself.';
+
+async function readSessionPid(client: Client): Promise<number> {
+  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+  return rows[0]!.pid;
+}
+
+/** `pg` keeps it for cancel requests, and its types do not name it. */
+function getConnectPid(client: Client): number | null {
+  return (client as Client & { processID: number | null }).processID;
+}
+
+const missingPrivileges = `
+  with relation as (
+    select c.oid, c.relname, c.relkind from pg_class c where c.relnamespace = (select oid from pg_namespace where nspname = $1)
+      and c.relname in ('rooms', 'permission_rules', 'messages', 'room_changes', 'revocations', 'service_identity',
+        'mikro_orm_migrations', 'rooms_id_seq', 'messages_id_seq', 'revocations_id_seq')
+  )
+  select format('%s on %s', lower(privilege), relname) as missing
+    from relation, unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE']) as p(privilege)
+    where relkind in ('r', 'p') and (relname <> 'mikro_orm_migrations' or privilege = 'SELECT')
+      and not has_table_privilege(oid, privilege)
+  union all
+  select format('usage on %s', relname) from relation
+    where case when relkind = 'S' then not has_sequence_privilege(oid, 'USAGE') else false end
+  union all
+  select format('execute on %s', p.proname) from pg_proc p where p.pronamespace = (select oid from pg_namespace where nspname = $1)
+    and p.proname in ('append_messages', 'append_straight', 'accept_invitations', 'seq_at') and not has_function_privilege(p.oid, 'EXECUTE')`;
+
+/** An account that owns nothing can do the work of a node with these privileges. Throws, with the grants, if it lacks any. */
+export async function checkPrivileges(client: Client, { schema, account }: InspectedDatabase): Promise<void> {
+  const { rows } = await client.query<{ missing: string }>(missingPrivileges, [schema]);
+  if (rows.length === 0) return;
+  const missing = rows.map((row) => row.missing).join(', ');
+  const [place, grantee] = [`in schema "${schema}"`, `to "${account}"`];
+  throw new UnsuitableDatabase(
+    `The account "${account}" lacks privileges: ${missing}. As the owner of the tables, run: ` +
+      `grant select, insert, update, delete on all tables ${place} ${grantee}; ` +
+      `grant usage on all sequences ${place} ${grantee}; grant execute on all functions ${place} ${grantee};`,
+  );
 }

@@ -7,8 +7,7 @@ import type { Logger } from 'pino';
 import { type OpenDatabase, openDatabase } from './open-database.ts';
 import { createPostgresOptions, migrationsDirectory } from './orm-options.ts';
 import { checkSequences } from './sequences.ts';
-import { sqlState } from './store-errors.ts';
-import { UnsuitableDatabase } from './unsuitable-database.ts';
+import { sqlState, UnsuitableDatabase } from './store-errors.ts';
 
 /** Any fixed number: the session that holds this advisory lock migrates, the others wait. */
 const migrationLock = 7_777_001;

@@ -1,4 +1,4 @@
-import { UnsuitableDatabase } from './unsuitable-database.ts';
+import { UnsuitableDatabase } from './store-errors.ts';
 
 export type Query = <Row>(text: string, values?: unknown[]) => Promise<Row[]>;
 

@@ -1,5 +1,12 @@
 import { ChatError } from '../core/errors.ts';
-import { UnsuitableDatabase } from './unsuitable-database.ts';
+
+/** The service cannot work with the database. The message names the reason and what to do. */
+export class UnsuitableDatabase extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'UnsuitableDatabase';
+  }
+}
 
 /** No connection could be had, for whatever reason. */
 export class ConnectionFailed extends Error {

@@ -5,7 +5,7 @@ import type { LegacyMessage } from './legacy-database.ts';
 import type { Findings } from './report.ts';
 import type { Head } from './target.ts';
 
-/** A message as it is written here. */
+/** A message row of this service. */
 export interface NewMessage extends Pick<Head, 'seq' | 'rev'> {
   id: number;
   room: number;
@@ -22,8 +22,8 @@ export interface ConvertSettings {
 }
 
 /**
- * The message at the next place of its room, which `head` is moved to; undefined where there is nothing in it. `undated`
- * is the date of one that has none.
+ * Converts a message and advances `head` to it. Returns undefined for a message without content. Messages without a date
+ * get `fallbackDate`.
  */
 export function convertMessage(
   legacyMessage: LegacyMessage,

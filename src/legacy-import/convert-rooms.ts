@@ -6,7 +6,7 @@ import { type ConvertedRule, grantsAdmin, isBan, type NewRule, toTimestamps } fr
 import type { LegacyRoom } from './legacy-database.ts';
 import type { Findings } from './report.ts';
 
-/** A room as it is written here. */
+/** A room row of this service, with its rules. */
 export interface NewRoom {
   id: number;
   uuid: Uuid;
@@ -23,12 +23,12 @@ export interface NewRoom {
   rules: NewRule[];
 }
 
-/** Stands where there should be a UUID and nobody knows it; by itself it grants nothing. */
+/** Replaces an unknown user UUID. It grants nothing. */
 export const nobody: Uuid = '00000000-0000-0000-0000-000000000000';
 
 /**
- * What a room becomes. A `private` group has no way in for its organisation: it was a user2user room, and does not fit
- * two users.
+ * The kind of room that a legacy room becomes. A `private` group was a user2user room that does not fit two users; its
+ * organisation cannot enter it.
  */
 export type RoomShape = 'group' | 'private' | 'pair';
 
@@ -37,10 +37,10 @@ const defaultAdminLevel = 100;
 const defaultMaxRules = 10;
 const maxNameLength = 255;
 
-/** Made once, for this purpose. */
+/** A fixed random namespace for derived UUIDs. */
 const namespace = Buffer.from('7a1d2b8e5f0c4c3fb64e9d21c8a7e305', 'hex');
 
-/** The room's own UUID, or one that comes out the same the next time (version 5 of RFC 9562). */
+/** The room's own UUID, or a reproducible one (version 5 of RFC 9562). */
 export function toRoomUuid({ id, uuid, created }: LegacyRoom): Uuid {
   return Uuid.safeParse(uuid).data ?? deriveUuid({ id, created });
 }
@@ -52,18 +52,18 @@ export function deriveUuid({ id, created }: Pick<LegacyRoom, 'id' | 'created'>):
   return hash.toString('hex').replace(/(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
-/** The original made the rule of who made the room first; some of its forks keep the user owner with the room. */
+/** The legacy service created the creator's rule first; some forks store the user owner with the room. */
 export function findOwner({ user_owner }: LegacyRoom, rules: readonly ConvertedRule[]): Uuid {
   return Uuid.safeParse(user_owner).data ?? rules.find(grantsAdmin)?.grantee ?? nobody;
 }
 
-/** A user2user room's two users, where it has them. */
+/** The two users of a user2user room, if it has exactly two. */
 export function findPair(room: LegacyRoom, owner: Uuid, rules: readonly ConvertedRule[]): [Uuid, Uuid] | undefined {
   const [one, other, ...more] = listUsers(room, owner, rules);
   return one && other && more.length === 0 ? [one.grantee, other.grantee] : undefined;
 }
 
-/** All but the rule for the organisation, which the original made in every room. */
+/** All rules except the organisation's, which the legacy service created in every room. */
 function listUsers({ entity_owner }: LegacyRoom, owner: Uuid, rules: readonly ConvertedRule[]): ConvertedRule[] {
   const organisation = Uuid.safeParse(entity_owner).data;
   return rules.filter(({ grantee }) => grantee === owner || grantee !== organisation);
@@ -74,12 +74,12 @@ export function findShape(room: LegacyRoom, owner: Uuid, rules: readonly Convert
   if (room.type !== 'user2user') return 'group';
   const users = listUsers(room, owner, rules);
   const isAmong = users.length === 0 || users.some(({ grantee }) => grantee === owner);
-  // The owner is one of the two, and brings the other one in where there is only one yet.
+  // The owner is one of the two users, and can add the second user if there is only one yet.
   const isPair = owner === nobody ? users.length === 2 : users.length <= 2 && isAmong;
   return isPair && !users.some(isBan) && !hasRoom ? 'pair' : 'private';
 }
 
-/** Its rules in that shape. */
+/** The rules that fit the shape of the room. */
 export function fitRules(
   shape: RoomShape,
   room: LegacyRoom,

@@ -3,7 +3,7 @@ import { Permissions, type RuleKind } from '../core/room.ts';
 import type { LegacyRule } from './legacy-database.ts';
 import type { Findings } from './report.ts';
 
-/** A rule of the original, its oddities gone. Unanswered and declined looked the same there: here it is unanswered. */
+/** A valid legacy rule. The legacy service stored unanswered and declined alike, so `accepted: false` means unanswered. */
 export interface ConvertedRule {
   grantee: Uuid;
   permissions: string;
@@ -13,14 +13,14 @@ export interface ConvertedRule {
   updated: number;
 }
 
-/** A rule as it is written here. */
+/** A rule row of this service. */
 export interface NewRule extends ConvertedRule {
   kind: RuleKind;
 }
 
 const int32 = 2_147_483_647;
 
-/** The rules of one room, one for each grantee, the oldest first. */
+/** Converts the rules of one room into one rule per grantee, the oldest first. */
 export function convertRules(
   room: number,
   legacyRules: readonly LegacyRule[],
@@ -66,7 +66,7 @@ function convertRule(room: number, rule: LegacyRule, now: number, findings: Find
   };
 }
 
-/** The original asked whether any of them grants, so their letters add up; a ban among them stays one. */
+/** The legacy service accepted a grant in any of the rules, so their letters add up; a ban among them remains a ban. */
 function combineRules(one: ConvertedRule, other: ConvertedRule): ConvertedRule {
   const newer = other.updated >= one.updated ? other : one;
   return {
@@ -79,11 +79,11 @@ function combineRules(one: ConvertedRule, other: ConvertedRule): ConvertedRule {
 
 export const isBan = ({ permissions }: { permissions: string }) => permissions.includes('b');
 
-/** Whether the rule by itself lets somebody administer the room. */
+/** Whether the rule makes its grantee an administrator. */
 export const grantsAdmin = ({ permissions }: { permissions: string }) =>
   permissions.includes('a') && !permissions.includes('b');
 
-/** What the operator should know of the rules as they are written. */
+/** Adds findings for rules that have a different effect in this service. */
 export function reportRules(room: number, rules: readonly NewRule[], findings: Findings): void {
   for (const rule of rules) {
     const name = `${formatName(room, rule.grantee)}: ${rule.permissions}`;
@@ -94,13 +94,12 @@ export function reportRules(room: number, rules: readonly NewRule[], findings: F
   }
 }
 
-/** A date of the original as one of ours: from 1970 on, not in the future; undefined where there is none. */
+/** Clamps a legacy date to the range from 1970 to now; undefined for a missing date. */
 export function toTimestamp(ms: number | null, now: number): number | undefined {
   if (ms === null || ms === Number.NEGATIVE_INFINITY) return undefined;
   return Math.min(Math.max(Math.round(ms), 0), now);
 }
 
-/** When it was made and when it last changed. */
 export function toTimestamps(
   { created, updated }: { created: number | null; updated: number | null },
   fallback: number,

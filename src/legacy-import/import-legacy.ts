@@ -21,15 +21,15 @@ interface ImportOptions {
   legacy: LegacyDatabase;
   target: Target;
   maxContentBytes: number;
-  /** Reads and decides everything, and writes nothing. */
+  /** Reads and plans everything, but writes nothing. */
   isDryRun: boolean;
   print(line: string): void;
 }
 
-/** Any fixed number: whoever holds this advisory lock imports, another import is refused. */
+/** Any fixed number. The session with this advisory lock imports; other imports are refused. */
 const importLock = 7_777_003;
 
-/** Copies what the database does not have yet of the original, all of it in one transaction. */
+/** Copies everything new from the legacy service in one transaction. */
 export async function importLegacy({
   legacy,
   target,
@@ -41,18 +41,21 @@ export async function importLegacy({
   const result = await runImport().catch(async (error: unknown) => {
     await target.query('rollback').catch(() => {});
     if (error instanceof ImportError) throw error;
-    throw new ImportError(`The database of this service at ${target.location}: ${formatReason(error)}`, error);
+    throw new ImportError(`The import into ${target.location} failed: ${formatReason(error)}`, error);
   });
   await target.query(isDryRun ? 'rollback' : 'commit').catch((error: unknown) => {
-    throw new ImportError(`Whether it was committed is not known (${formatReason(error)}): run it again`, error);
+    throw new ImportError(
+      `The commit failed, and its outcome is unknown (${formatReason(error)}). Run the import again`,
+      error,
+    );
   });
-  // No autovacuum would do it in the embedded database; what fails here is no matter.
+  // The embedded database has no autovacuum. A failure here does no harm.
   if (!isDryRun) await target.query('analyze rooms, permission_rules, messages').catch(() => {});
   return result;
 
   async function runImport(): Promise<ImportResult> {
     const [lock] = await target.query<{ had: boolean }>(`select pg_try_advisory_xact_lock(${importLock}) as had`);
-    if (!lock!.had) throw new ImportError(`Another import into ${target.location} is running`);
+    if (!lock!.had) throw new ImportError(`Another import into ${target.location} is running. Wait until it has ended`);
     const findings = new Findings();
     const now = await readTime(target);
     const scan = await scanLegacy(legacy, target, now, findings);
@@ -95,7 +98,7 @@ export async function importLegacy({
       for (const legacyMessage of batch) {
         const roomPlan = roomPlans.get(legacyMessage[1])!;
         if (roomPlan.reread && (await isKnown(legacyMessage))) continue;
-        const message = convertMessage(legacyMessage, roomPlan, roomPlan.undated, settings);
+        const message = convertMessage(legacyMessage, roomPlan, roomPlan.fallbackDate, settings);
         if (message) messages.push(message);
         else roomPlan.leftOut += 1;
       }
@@ -106,7 +109,9 @@ export async function importLegacy({
     }
     progress.end();
     if (seen !== expected) {
-      throw new ImportError(`${expected} messages were counted in the original and ${seen} found: some have no id`);
+      throw new ImportError(
+        `The legacy service has ${expected} messages, but only ${seen} could be read: some have no id`,
+      );
     }
     return converted;
   }
@@ -128,7 +133,7 @@ export async function importLegacy({
 
 async function* noMessages(): AsyncGenerator<LegacyMessage[]> {}
 
-/** Gives changed rules their places in the logs of their rooms, after the messages. */
+/** Appends the changed rules to the logs of their rooms, after the messages. */
 function logRuleChanges(roomPlans: ReadonlyMap<number, RoomPlan>, now: number): LoggedRuleChange[] {
   const logged: LoggedRuleChange[] = [];
   for (const [room, roomPlan] of roomPlans) {
@@ -141,7 +146,7 @@ function logRuleChanges(roomPlans: ReadonlyMap<number, RoomPlan>, now: number): 
   return logged;
 }
 
-/** Whether a message is here already; the ids of one room at a time are kept, for they come room by room. */
+/** Checks whether a message was imported already. It keeps the ids of one room, because messages arrive room by room. */
 function createKnownCheck(target: Target) {
   let current: { room: number; ids: Set<number> } | undefined;
   return async ([id, room]: LegacyMessage): Promise<boolean> => {

@@ -26,7 +26,7 @@ export interface LegacyRule {
   updated: number | null;
 }
 
-/** In the order of its columns: there may be millions. */
+/** A tuple in the order of the columns, because there may be millions. */
 export type LegacyMessage = [
   id: number,
   room_id: number,
@@ -36,17 +36,17 @@ export type LegacyMessage = [
   updated: number | null,
 ];
 
-/** How far an earlier import has come in a room. */
+/** The progress of earlier imports in a room. */
 export interface ImportedPosition {
   lastMessageId: number;
   seenMessages: number;
 }
 
-/** The messages of a room in the original. */
+/** Counts of the messages of a room in the legacy service. */
 export interface Tally {
   room_id: number | null;
   count: number;
-  /** Those up to the last id that was seen before. */
+  /** Messages up to the last id that an earlier import saw. */
   known: number;
   last: number;
   newest: number | null;
@@ -58,38 +58,38 @@ export interface MessageRange {
   after: number;
 }
 
-/** Some rooms with their rules, the oldest rule first, and rules whose room there is not. */
+/** Rooms with their rules, the oldest rule first, and rules of rooms that do not exist. */
 export interface LegacyRoomBatch {
   rooms: { room: LegacyRoom; rules: LegacyRule[] }[];
   strayRules: LegacyRule[];
 }
 
-/** A database of the original, as it stood when it was opened. It is only read. */
+/** A read-only snapshot of a legacy database, as of its opening. */
 export interface LegacyDatabase {
   location: string;
-  /** In the order of their numbers, some hundred at once. */
+  /** In the order of their ids, in batches of a few hundred. */
   rooms(): AsyncGenerator<LegacyRoomBatch>;
   tallies(seen: ReadonlyMap<number, ImportedPosition>): Promise<Tally[]>;
-  /** In the order of rooms, and within a room of time; some thousand at once, the next ones while these are used. */
+  /** By room, and by time within a room, in batches of up to a few thousand. The next batch is fetched ahead. */
   messages(wanted: readonly MessageRange[]): AsyncGenerator<LegacyMessage[]>;
   close(): Promise<void>;
 }
 
-/** Host, port and name; never the password. */
+/** Host, port and database name, without the credentials. */
 export function formatLocation(url: string): string {
   const { hostname, port, pathname } = new URL(url);
   return `postgres://${hostname || 'localhost'}:${port || 5432}${pathname}`;
 }
 
 export async function openLegacyDatabase(url: string): Promise<LegacyDatabase> {
-  const place = formatLocation(url);
+  const location = formatLocation(url);
   const client = new pg.Client({
     connectionString: url,
     application_name: 'nano-messaging import',
     connectionTimeoutMillis: 10_000,
     keepAlive: true,
   });
-  // What is asked next fails with it.
+  // The next query fails with the error.
   client.on('error', () => {});
   try {
     await client.connect();
@@ -97,22 +97,22 @@ export async function openLegacyDatabase(url: string): Promise<LegacyDatabase> {
     await client.query(`set work_mem = '64MB'`);
     await client.query('begin isolation level repeatable read read only');
     const tables = findTables((await client.query<FoundColumn>(findColumnsSql)).rows);
-    return createLegacyDatabase(client, place, tables);
+    return createLegacyDatabase(client, location, tables);
   } catch (error) {
     await client.end().catch(() => {});
-    throw new ImportError(`The original at ${place} cannot be read: ${formatReason(error)}`, error);
+    throw new ImportError(`Cannot read the legacy database at ${location}: ${formatReason(error)}`, error);
   }
 }
 
-/** Contents that are declared to be no longer than this are read many at once. */
+/** Columns for content that are declared up to this length allow large batches. */
 const maxShortContent = 1_024;
 const batchSizes = { short: 4_000, any: 250, rooms: 500, rules: 4_000 };
 
-/** Reads the original's tables within the transaction that the session is in. */
+/** Reads the legacy tables within the transaction of the session. */
 export function createLegacyDatabase(client: pg.Client, location: string, tables: LegacyTables): LegacyDatabase {
   const { messages } = tables;
 
-  /** What there is next is fetched while the batch before it is used. */
+  /** Fetches the next batch while the caller uses the current batch. */
   async function* cursor<Row>(
     name: string,
     size: number,
@@ -126,7 +126,7 @@ export function createLegacyDatabase(client: pg.Client, location: string, tables
         text: `fetch ${size} from ${name}`,
         ...shape,
       } as pg.QueryConfig);
-      batch.catch(() => {}); // it is awaited in its turn
+      batch.catch(() => {}); // the loop awaits it later
       return batch;
     };
     for (let next = fetch(); ; ) {
@@ -140,7 +140,7 @@ export function createLegacyDatabase(client: pg.Client, location: string, tables
 
   async function rethrowAsImportError<T>(answer: Promise<T>): Promise<T> {
     return answer.catch((error: unknown) => {
-      throw new ImportError(`The original at ${location} cannot be read any further: ${formatReason(error)}`, error);
+      throw new ImportError(`Reading the legacy database at ${location} failed: ${formatReason(error)}`, error);
     });
   }
 
@@ -148,8 +148,8 @@ export function createLegacyDatabase(client: pg.Client, location: string, tables
     location,
     rooms: () =>
       joinRules(
-        cursor<LegacyRoom>('old_rooms', batchSizes.rooms, selectRooms(tables.rooms)),
-        cursor<LegacyRule>('old_rules', batchSizes.rules, selectRules(tables.rules)),
+        cursor<LegacyRoom>('legacy_rooms', batchSizes.rooms, selectRooms(tables.rooms)),
+        cursor<LegacyRule>('legacy_rules', batchSizes.rules, selectRules(tables.rules)),
       ),
     tallies: async (seen: ReadonlyMap<number, ImportedPosition>) => {
       const lasts = [...seen.values()].map(({ lastMessageId }) => lastMessageId);
@@ -159,13 +159,13 @@ export function createLegacyDatabase(client: pg.Client, location: string, tables
       const declared = /\((\d+)\)$/.exec(messages.getType('content')!)?.[1];
       const size = Number(declared ?? Number.POSITIVE_INFINITY) <= maxShortContent ? batchSizes.short : batchSizes.any;
       const values = [wanted.map(({ room }) => room), wanted.map(({ after }) => after)];
-      return cursor<LegacyMessage>('old_messages', size, selectMessages(messages), values, { rowMode: 'array' });
+      return cursor<LegacyMessage>('legacy_messages', size, selectMessages(messages), values, { rowMode: 'array' });
     },
     close: () => client.end().catch(() => {}),
   };
 }
 
-/** Both come in the order of the rooms' numbers. */
+/** Both inputs are in the order of the room ids. */
 async function* joinRules(
   rooms: AsyncGenerator<LegacyRoom[]>,
   rules: AsyncGenerator<LegacyRule[]>,
@@ -215,7 +215,7 @@ const selectTallies = ({ from, raw, read, readMax }: LegacyTables['messages']) =
    from ${from} m left join unnest($1::float8[], $2::float8[]) as s(room, last) on s.room = ${raw('room_id', 'm')}
    group by ${raw('room_id', 'm')} order by 1`;
 
-/** The columns of `OldMessage`. */
+/** The columns of `LegacyMessage`. */
 function selectMessages({ from, raw, read }: LegacyTables['messages']): string {
   const columns = (['id', 'room_id', 'emitter', 'content', 'createdAt', 'updatedAt'] as const).map((name) =>
     read(name, 'm'),

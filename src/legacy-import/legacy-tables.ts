@@ -1,11 +1,11 @@
 import { ImportError } from './report.ts';
 
-/** How a column is read: as a number, a text, milliseconds since 1970, or true and false. */
+/** How a column is read: as a number, a text, milliseconds since 1970, or a boolean. */
 type Kind = 'number' | 'text' | 'time' | 'flag';
 
 interface Column {
   kind: Kind;
-  /** Without it nothing can be taken over, and this is why; the others have a default. */
+  /** Why the column is required; columns without a reason are optional. */
   why?: string;
 }
 
@@ -21,12 +21,12 @@ const optional = {
   flag: { kind: 'flag' },
 } as const satisfies Record<Kind, Column>;
 
-/** The original's tables, as far as they are read. */
+/** The columns of the legacy tables that the import reads. */
 export const legacyTables = {
   rooms: {
     name: 'Rooms',
     columns: {
-      id: { kind: 'number', why: 'a room keeps its number' },
+      id: { kind: 'number', why: 'rooms keep their ids' },
       uuid: optional.text,
       name: optional.text,
       type: optional.text,
@@ -41,9 +41,9 @@ export const legacyTables = {
   rules: {
     name: 'Room_permissions',
     columns: {
-      room_id: { kind: 'number', why: 'it says which room a rule is of' },
-      entity_UUID: { kind: 'text', why: 'it says whom a rule is for' },
-      permissions: { kind: 'text', why: 'it says what a rule grants' },
+      room_id: { kind: 'number', why: 'the room of a rule' },
+      entity_UUID: { kind: 'text', why: 'the grantee of a rule' },
+      permissions: { kind: 'text', why: 'the permissions that a rule grants' },
       level: optional.number,
       accepted: optional.flag,
       createdAt: optional.time,
@@ -53,11 +53,11 @@ export const legacyTables = {
   messages: {
     name: 'Messages',
     columns: {
-      id: { kind: 'number', why: 'a message keeps its id, and is known by it the next time' },
-      room_id: { kind: 'number', why: 'it says which room a message is in' },
-      emitter: { kind: 'text', why: 'it says who wrote a message' },
-      content: { kind: 'text', why: 'it is the message' },
-      createdAt: { kind: 'time', why: 'messages are numbered in its order' },
+      id: { kind: 'number', why: 'messages keep their ids, and later imports recognize them by id' },
+      room_id: { kind: 'number', why: 'the room of a message' },
+      emitter: { kind: 'text', why: 'the author of a message' },
+      content: { kind: 'text', why: 'the text of a message' },
+      createdAt: { kind: 'time', why: 'messages are numbered by date' },
       updatedAt: optional.time,
     },
   },
@@ -66,7 +66,6 @@ export const legacyTables = {
 type TableKey = keyof typeof legacyTables;
 type ColumnOf<K extends TableKey> = keyof (typeof legacyTables)[K]['columns'] & string;
 
-/** A column that there is. */
 export interface FoundColumn {
   schema: string;
   table: string;
@@ -74,7 +73,7 @@ export interface FoundColumn {
   type: string;
 }
 
-/** Tables, views too, of the schemas in the search path, in its order. */
+/** Tables and views of the schemas in the search path, in its order. */
 export const findColumnsSql = `select n.nspname as schema, c.relname as table, a.attname as column,
     format_type(a.atttypid, a.atttypmod) as type
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -89,39 +88,39 @@ const typePatterns: Record<Kind, RegExp> = {
   flag: /./,
 };
 
-/** What the column is called elsewhere: `created_at`, `"entityUUID"`. */
+/** Makes spellings such as `created_at` and `createdAt` equal. */
 const normalizeName = (name: string) => name.toLowerCase().replaceAll('_', '');
 const quoteName = (name: string) => `"${name.replaceAll('"', '""')}"`;
 
-/** One table of the database at hand: what stands for its name and its columns in a statement. */
+/** SQL expressions for a table and its columns. */
 export interface LegacyTable<Name extends string = string> {
   from: string;
-  /** Reads the column by its kind; null where there is no such column. */
+  /** Reads the column by its kind; `null` if the column does not exist. */
   read(name: Name, alias: string): string;
-  /** The same of its greatest value. */
+  /** Reads the maximum of the column. */
   readMax(name: Name, alias: string): string;
-  /** The column itself. */
+  /** The column without a conversion. */
   raw(name: Name, alias: string): string;
   getType(name: Name): string | undefined;
 }
 
 export type LegacyTables = { [K in TableKey]: LegacyTable<ColumnOf<K>> };
 
-/** Finds the tables and their columns by their names, or by the same in another spelling; says all that is missing. */
+/** Finds tables and columns by name, in any spelling. Throws an error that lists everything that is missing. */
 export function findTables(found: readonly FoundColumn[]): LegacyTables {
   const missing: string[] = [];
   const tables = Object.entries(legacyTables).map(([key, table]) => [key, findTable(found, table, missing)]);
   if (missing.length === 0) return Object.fromEntries(tables);
   const isOurs = found.some(({ table }) => table === 'permission_rules');
   const hint = isOurs ? ' (it looks like a database of this service)' : '';
-  throw new ImportError(`This is not the database of an original${hint}: ${missing.join('; ')}`);
+  throw new ImportError(`This is not a database of the legacy service${hint}: ${missing.join('; ')}`);
 }
 
 function findTable(found: readonly FoundColumn[], { name, columns }: Table, missing: string[]): LegacyTable {
   const first =
     found.find(({ table }) => table === name) ??
     found.find(({ table }) => normalizeName(table) === normalizeName(name));
-  if (!first) missing.push(`there is no table "${name}"`);
+  if (!first) missing.push(`table "${name}" is missing`);
   const own = found.filter(({ schema, table }) => schema === first?.schema && table === first.table);
   const byName = new Map<string, FoundColumn>();
   for (const [column, { kind, why }] of Object.entries(columns)) {
@@ -129,7 +128,7 @@ function findTable(found: readonly FoundColumn[], { name, columns }: Table, miss
       own.find((one) => one.column === column) ??
       own.find((one) => normalizeName(one.column) === normalizeName(column));
     if (match && !typePatterns[kind].test(match.type)) {
-      missing.push(`column "${match.column}" of "${match.table}" is ${match.type} and not a ${kind}`);
+      missing.push(`column "${match.column}" of "${match.table}" has the type ${match.type}, not ${kind}`);
     } else if (match) {
       byName.set(column, match);
     } else if (first && why) {
@@ -156,7 +155,7 @@ function toReadExpression(kind: Kind, column: string): string {
     case 'flag':
       return `lower(${column}::text) in ('true', 't', 'yes', '1')`;
     case 'time':
-      // As near to a whole number of milliseconds as a float is.
+      // Whole milliseconds, as precisely as a float8 can hold them.
       return `extract(epoch from date_trunc('milliseconds', ${column}))::float8 * 1000`;
   }
 }

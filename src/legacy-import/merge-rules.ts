@@ -3,27 +3,27 @@ import type { SeenRule } from '../database/imported-room.entity.ts';
 import { grantsAdmin, isBan, type NewRule } from './convert-rules.ts';
 import type { Findings } from './report.ts';
 
-/** A rule as it stands here. */
+/** A current rule of this service. */
 export interface CurrentRule extends Pick<NewRule, 'grantee' | 'kind' | 'permissions' | 'level'> {
   accepted: boolean | null;
 }
 
-/** What becomes of a rule; `permissions: null`: it goes. */
+/** A change of a rule; `permissions: null` removes it. */
 export interface RuleChange extends Omit<CurrentRule, 'permissions'> {
   permissions: string | null;
   created: number;
 }
 
-/** A user2user room: its two users, and whether a second one may still come. */
+/** The users of a user2user room, which may still lack its second user. */
 export interface Pair {
   users: readonly Uuid[];
-  /** The two would have two rooms. */
-  isTaken(other: Uuid): boolean;
+  /** Whether the other user already has a room with the only user of this room. */
+  hasRoomWith(other: Uuid): boolean;
 }
 
 interface MergeInput {
   room: number;
-  /** The original's rules as the last import saw them, and as they are now. */
+  /** The legacy rules at the last import, and now. */
   seen: Readonly<Record<Uuid, SeenRule>>;
   theirs: readonly NewRule[];
   ours: readonly CurrentRule[];
@@ -38,8 +38,8 @@ const isSame = (one: Grant | undefined, other: Grant | undefined) =>
 export const toSeenRule = ({ permissions, level, accepted }: NewRule): SeenRule => ({ permissions, level, accepted });
 
 /**
- * What has changed in the original since the last import changes here, unless it has changed here, too. Answers the
- * changes, and what is now seen.
+ * Applies what changed in the legacy service since the last import, except to rules that changed here, too. Returns the
+ * changes, and the legacy rules as of this import.
  */
 export function mergeRules(
   merge: MergeInput,
@@ -50,7 +50,7 @@ export function mergeRules(
   const seen = { ...merge.seen };
   const changes: RuleChange[] = [];
   const current = new Map(ours.map((rule) => [rule.grantee, rule]));
-  // Who administers now first, so that nobody is kept as the last one who no longer is.
+  // Administrators come first, so that a former administrator is not kept as the last administrator.
   const inOrder = [...merge.theirs].sort((one, other) => Number(grantsAdmin(other)) - Number(grantsAdmin(one)));
   const theirs = new Map(inOrder.map((rule) => [rule.grantee, rule]));
   for (const grantee of new Set([...theirs.keys(), ...Object.keys(merge.seen)])) {
@@ -93,12 +93,12 @@ function toChange(their: NewRule | undefined, our: CurrentRule | undefined): Rul
 const isLastAdmin = (rule: CurrentRule, current: ReadonlyMap<Uuid, CurrentRule>) =>
   ![...current.values()].some((other) => other !== rule && grantsAdmin(other) && other.accepted !== false);
 
-/** Whether a user2user room takes the rule. */
+/** Whether the rule is possible in a user2user room. */
 function fitsPair(their: NewRule, our: CurrentRule | undefined, pair: Pair, name: string, findings: Findings): boolean {
   if (isBan(their)) findings.add('rule_pair_ban', name);
   else if (our || pair.users.includes(their.grantee)) return true;
   else if (pair.users.length >= 2) findings.add('rule_third', name);
-  else if (pair.isTaken(their.grantee)) findings.add('rule_pair', name);
+  else if (pair.hasRoomWith(their.grantee)) findings.add('rule_pair', name);
   else return true;
   return false;
 }

@@ -18,34 +18,34 @@ import {
   type Target,
 } from './target.ts';
 
-/** What is to be done in one room, beyond what it begins with. There may be very many of them. */
+/** The work in one room after its creation. */
 export interface RoomPlan extends Head {
-  /** Where its log ended before. */
+  /** The last rev of its log before the import. */
   from: number;
-  /** The date of a message that has none. */
-  undated: number;
-  /** Its messages with a greater id are read: so many. */
+  /** The date for messages without a date. */
+  fallbackDate: number;
+  /** Messages with a greater id are read; `expected` of them exist. */
   after: number;
   expected: number;
-  /** Some of them may be here already. */
+  /** Some of the messages may have been imported already. */
   reread: boolean;
-  /** Messages that are not taken over. */
+  /** The number of messages that were skipped. */
   leftOut: number;
-  /** What has changed in a room that was here; they follow the messages. */
+  /** Rule changes in a known room; in its log they follow the messages. */
   changes: RuleChange[] | undefined;
-  /** The second user of a user2user room has come. */
+  /** Set if the second user of a user2user room was added. */
   pair: ReturnType<typeof orderPair> | undefined;
 }
 
-/** Below all ids. */
+/** Less than every id. */
 export const minId = Number.MIN_SAFE_INTEGER;
 
-/** What is to be done for some rooms. */
+/** The work for a batch of rooms. */
 export interface BatchPlan {
   rooms: NewRoom[];
   marks: Mark[];
   roomPlans: Map<number, RoomPlan>;
-  /** Rooms that earlier imports have brought, and that are still here. */
+  /** How many rooms of earlier imports still exist here. */
   known: number;
 }
 
@@ -88,7 +88,7 @@ async function planNewRooms(
     plan.rooms.push(converted);
     plan.marks.push({
       ...{ room: room.id, uuid: ownUuid, lastMessageId: tally.last, seenMessages: tally.count, leftOut: 0 },
-      // Without the one that its owner was given here: the original cannot take away what it does not have.
+      // Without the rule that the owner received here: a later import must not remove it.
       rules: Object.fromEntries(
         converted.rules
           .filter(({ grantee }) => isTheirs(rules, grantee))
@@ -96,7 +96,7 @@ async function planNewRooms(
       ),
     });
     plan.roomPlans.set(room.id, {
-      ...{ seq: 0, rev: 0, at: 0, from: 0, undated: converted.created },
+      ...{ seq: 0, rev: 0, at: 0, from: 0, fallbackDate: converted.created },
       ...{ after: minId, expected: tally.count, reread: false, leftOut: 0, changes: undefined, pair: undefined },
     });
   }
@@ -114,12 +114,12 @@ function chooseShape(one: ScannedRoom, { pairs, roomByPair }: Scan, findings: Fi
   return shape;
 }
 
-/** A room that an earlier import has brought. */
+/** A room of an earlier import. */
 interface KnownRoom extends ScannedRoom {
   mark: Mark;
 }
 
-/** Only rooms of which the original has something new are locked, and looked at under the lock. */
+/** Locks only the rooms with news in the legacy service, and plans them under the lock. */
 export async function planKnownRooms(
   rooms: readonly ScannedRoom[],
   context: PlanContext,
@@ -130,9 +130,9 @@ export async function planKnownRooms(
   const marks = await readMarks(target, ids);
   const current = await readRooms(target, ids, false);
   const behind: KnownRoom[] = [];
-  for (const surveyed of rooms) {
-    const { id } = surveyed.room;
-    const one = { ...surveyed, mark: marks.get(id)! };
+  for (const scanned of rooms) {
+    const { id } = scanned.room;
+    const one = { ...scanned, mark: marks.get(id)! };
     const here = current.get(id);
     if (!here) findings.add('room_deleted', `room ${id}`);
     else if (isBehind(one, here)) behind.push(one);
@@ -153,7 +153,7 @@ function reportLeftOut({ mark: { room, leftOut } }: KnownRoom, findings: Finding
   if (leftOut > 0) findings.add('message_before', `room ${room}: ${leftOut}`, leftOut);
 }
 
-/** The original's rules in the shape that the room has here; what that leaves out was told when the room came. */
+/** The legacy rules that fit the shape of the room here. The first import of the room reported the others. */
 function convertTheirRules({ room, rules }: KnownRoom, { type, user_owner }: CurrentRoom) {
   const shape = type === 'user2user' ? 'pair' : room.type === 'user2user' ? 'private' : 'group';
   return fitRules(shape, room, user_owner, rules, new Findings());
@@ -178,12 +178,12 @@ function planRoom(
   plan: BatchPlan,
 ): void {
   const { room, tally, mark } = one;
-  // Rows came or went below the last id that was seen: such a row was under way when the last import looked.
+  // Rows appeared or disappeared below the last id: their transactions were open during the last import.
   const reread = tally.known !== mark.seenMessages;
   if (!reread) reportLeftOut(one, findings);
   const users = here.pair ?? ours.map(({ grantee }) => grantee);
-  const isTaken = (other: Uuid) => users.length !== 1 || scan.pairs.has(formatPairKey(users[0]!, other));
-  const pair = here.type === 'user2user' ? { users, isTaken } : undefined;
+  const hasRoomWith = (other: Uuid) => users.length !== 1 || scan.pairs.has(formatPairKey(users[0]!, other));
+  const pair = here.type === 'user2user' ? { users, hasRoomWith } : undefined;
   const merge = { room: room.id, seen: mark.rules, theirs: convertTheirRules(one, here), ours, pair };
   const { changes, seen } = mergeRules(merge, findings);
   const second = pair && !here.pair ? changes.find(({ grantee }) => !users.includes(grantee)) : undefined;
@@ -196,7 +196,7 @@ function planRoom(
     rules: seen,
   });
   plan.roomPlans.set(room.id, {
-    ...{ seq: here.seq, rev: here.rev, at: here.at, from: here.rev, undated: now },
+    ...{ seq: here.seq, rev: here.rev, at: here.at, from: here.rev, fallbackDate: now },
     after: reread ? minId : mark.lastMessageId,
     expected: reread ? tally.count : tally.count - tally.known,
     ...{ reread, leftOut: 0, changes, pair: second && orderPair(users[0]!, second.grantee) },

@@ -5,13 +5,13 @@ import type { LegacyDatabase, LegacyRoom, LegacyRoomBatch, Tally } from './legac
 import { Findings, ImportError } from './report.ts';
 import { formatPairKey, readNames, readPairs, readSeen, type SeenRoom, type Target } from './target.ts';
 
-/** What has to be known of all rooms before the first one is written. */
+/** Facts of all rooms that are needed before the first room is written. */
 export interface Scan {
   tallies: ReadonlyMap<number, Tally>;
   seen: ReadonlyMap<number, SeenRoom>;
-  /** The two users of every user2user room here, as `pairKey` has them. It grows with those that come. */
+  /** The keys (`formatPairKey`) of all user2user rooms here, including the rooms of this import. */
   pairs: Set<string>;
-  /** Of several rooms of the same two users, the one where something was said last is theirs. */
+  /** Among several rooms of the same two users, the room with the latest message. */
   roomByPair: ReadonlyMap<string, number>;
   lastRoom: number;
   lastMessage: number;
@@ -26,7 +26,7 @@ export interface ScannedRoom {
 
 const maxNames = 5;
 
-/** Goes through all rooms once. Throws where one has the number of a room here that is not its own. */
+/** Reads all rooms once. Throws if the id of a room belongs to another room here. */
 export async function scanLegacy(
   legacy: LegacyDatabase,
   target: Target,
@@ -71,7 +71,7 @@ export async function scanLegacy(
   return { tallies, seen, pairs: await readPairs(target), roomByPair, lastRoom, lastMessage };
 }
 
-/** Those with a number that can be one here, with what their rules become. */
+/** Converts the rules of the rooms whose id is valid here. */
 export function convertNumberedRooms(
   { rooms, strayRules }: LegacyRoomBatch,
   tallies: ReadonlyMap<number, Tally>,
@@ -95,7 +95,7 @@ export function convertNumberedRooms(
   return numbered;
 }
 
-/** The two users that the room is to belong to, if they have no other. */
+/** The key of the two users of a user2user room. */
 export function toPairKey({ room, rules, owner }: ScannedRoom): string | undefined {
   const two = room.type === 'user2user' ? findPair(room, owner, rules) : undefined;
   return two && formatPairKey(...two);
@@ -118,7 +118,7 @@ function assertNoConflicts(conflictCount: number, conflicts: readonly string[]):
   if (conflictCount === 0) return;
   const more = conflictCount > conflicts.length ? ' …' : '';
   throw new ImportError(
-    `${conflictCount} of the original's rooms have the number of a room here that is not theirs: ${conflicts.join(', ')}${more}. ` +
-      'Take another database for the import, or delete these rooms first',
+    `${conflictCount} of the legacy rooms have the id of another room in this service: ${conflicts.join(', ')}${more}. ` +
+      'Import into another database, or delete these rooms first',
   );
 }

@@ -4,9 +4,9 @@ import type { NewRoom } from './convert-rooms.ts';
 import type { RuleChange } from './merge-rules.ts';
 import type { Head, Mark, Target } from './target.ts';
 
-/** Between the rooms of the original and those that are made here from now on, so that later imports find room. */
+/** A gap between the ids of legacy rooms and of rooms that are created here, for later imports. */
 const roomIdGap = 1_000;
-/** Where the ids of messages that are written here begin: what the original counts in ends before it. */
+/** Messages that are written here have greater ids: the legacy service counts in int4. */
 const int32 = 2_147_483_647;
 
 const chunkSize = 1_000;
@@ -16,8 +16,8 @@ function* splitChunks<T>(all: readonly T[]): Generator<T[]> {
 }
 
 /**
- * Moves the sequences beyond what is brought, at once and for all sessions. They are never moved back, and where nothing
- * is to be moved they are left alone: to set them is not atomic with the draws of nodes.
+ * Moves the sequences beyond the imported ids, for all sessions at once. They never move back, and `setval` is called only
+ * if needed: it is not atomic with `nextval` calls of nodes.
  */
 export async function moveSequences(target: Target, lastRoom: number, lastMessage: number): Promise<void> {
   const moveSequence = (sequence: string, to: number) =>
@@ -38,7 +38,7 @@ export async function writeMessages(target: Target, messages: readonly NewMessag
   await target.query(insertMessages, columns);
 }
 
-/** Rules that a room begins with are no changes of it. */
+/** The initial rules of a room are not logged as changes. */
 export async function writeRooms(target: Target, rooms: readonly NewRoom[]): Promise<void> {
   for (const chunk of splitChunks(rooms)) {
     const columns: unknown[][] = [
@@ -94,7 +94,7 @@ async function writeRules(target: Target, rules: readonly RuleRow[]): Promise<vo
   );
 }
 
-/** A change of a rule in a room that was there, at its place in the room's log. */
+/** A rule change in a known room, with its position in the room's log. */
 export interface LoggedRuleChange extends RuleChange {
   room: number;
   rev: number;
@@ -125,12 +125,12 @@ export async function writeRuleChanges(target: Target, changes: readonly LoggedR
   }
 }
 
-/** Where the log of a room ends now. */
+/** The new end of a room's log. */
 export interface MovedRoom extends Head {
   room: number;
-  /** The `rev` of its last rule that has changed; null where none has. */
+  /** The `rev` of the last rule change; null if no rule changed. */
   rightsRev: number | null;
-  /** A second user has come to a user2user room. */
+  /** Set if the second user of a user2user room was added. */
   pair: { pairLow: Uuid; pairHigh: Uuid } | undefined;
 }
 

@@ -6,7 +6,7 @@ import { openEmbedded } from '../database/embedded-database.ts';
 import type { SeenRule } from '../database/imported-room.entity.ts';
 import { listMissingMigrations, migrate } from '../database/migrate.ts';
 import { openDatabase } from '../database/open-database.ts';
-import { UnsuitableDatabase } from '../database/unsuitable-database.ts';
+import { UnsuitableDatabase } from '../database/store-errors.ts';
 import { formatLocation } from './legacy-database.ts';
 import type { CurrentRule } from './merge-rules.ts';
 import { formatReason, ImportError } from './report.ts';
@@ -20,7 +20,7 @@ export interface Target {
 
 type Database = { mode: 'embedded'; directory: string | undefined } | { mode: 'postgres'; databaseUrl: string };
 
-/** Migrated. A dry run leaves an embedded database alone that is not there yet, and takes an empty one for it. */
+/** Opens a migrated database. A dry run uses an empty database in memory if the embedded database does not exist yet. */
 export async function openTarget(database: Database, isDryRun: boolean): Promise<Target> {
   const target =
     database.mode === 'postgres'
@@ -31,7 +31,7 @@ export async function openTarget(database: Database, isDryRun: boolean): Promise
     if (missing.length === 0) return target;
     const names = missing.join(', ');
     throw new ImportError(
-      `The database at ${target.location} lacks migrations (${names}): run "npm run migrate" first`,
+      `The database at ${target.location} lacks migrations (${names}). Run "npm run migrate" first`,
     );
   } catch (error) {
     await target.close();
@@ -84,7 +84,7 @@ async function openDirectory(directory: string | undefined, isDryRun: boolean): 
   }
 }
 
-/** How far earlier imports have come with a room. */
+/** The progress of earlier imports in a room. */
 export interface Mark {
   room: number;
   uuid: Uuid;
@@ -94,14 +94,14 @@ export interface Mark {
   rules: Record<Uuid, SeenRule>;
 }
 
-/** Where the log of a room ends. */
+/** The end of a room's log. */
 export interface Head {
   seq: number;
   rev: number;
   at: number;
 }
 
-/** A room that an earlier import has brought, as it stands. */
+/** The current state of a room of an earlier import. */
 export interface CurrentRoom extends Head {
   id: number;
   type: RoomType;
@@ -118,7 +118,7 @@ export async function readTime(target: Target): Promise<number> {
   return row!.now;
 }
 
-/** What is kept in mind of every room that earlier imports have brought. */
+/** The part of a mark that is kept in memory for every room. */
 export type SeenRoom = Pick<Mark, 'uuid' | 'lastMessageId' | 'seenMessages'>;
 
 const seenColumns = `room_id::float8 as room, uuid::text as uuid, last_message_id::float8 as "lastMessageId",
@@ -137,7 +137,7 @@ export async function readMarks(target: Target, rooms: readonly number[]): Promi
   return new Map(rows.map((mark) => [mark.room, mark]));
 }
 
-/** Those of these numbers that a room has. */
+/** The names of the rooms with these ids. */
 export async function readNames(target: Target, ids: readonly number[]): Promise<Map<number, string>> {
   const rows = await target.query<{ id: number; name: string }>(
     'select id::float8 as id, name from rooms where id = any($1::bigint[]) order by id',
@@ -146,7 +146,7 @@ export async function readNames(target: Target, ids: readonly number[]): Promise
   return new Map(rows.map(({ id, name }) => [id, name]));
 }
 
-/** Those of these UUIDs that a room has. */
+/** The UUIDs among these that rooms here use. */
 export async function readUuids(target: Target, uuids: readonly Uuid[]): Promise<Set<Uuid>> {
   const rows = await target.query<{ uuid: Uuid }>('select uuid::text as uuid from rooms where uuid = any($1::uuid[])', [
     uuids,
@@ -154,7 +154,7 @@ export async function readUuids(target: Target, uuids: readonly Uuid[]): Promise
   return new Set(rows.map(({ uuid }) => uuid));
 }
 
-/** The pairs of all user2user rooms, as `pairKey` has them. */
+/** The keys of all user2user rooms. */
 export async function readPairs(target: Target): Promise<Set<string>> {
   const rows = await target.query<{ low: Uuid; high: Uuid }>(
     'select pair_low::text as low, pair_high::text as high from rooms where pair_low is not null',
@@ -191,7 +191,7 @@ export async function readRules(target: Target, ids: readonly number[]): Promise
 
 const pageSize = 50_000;
 
-/** The ids of the messages of a room. Those that were written here are beyond all of the original's. */
+/** The ids of a room's messages. Messages that were written here have greater ids than all legacy messages. */
 export async function readMessageIds(target: Target, room: number): Promise<Set<number>> {
   const ids = new Set<number>();
   for (let from = 1; ; from += pageSize) {

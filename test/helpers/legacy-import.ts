@@ -26,7 +26,7 @@ export async function migratedDatabase(): Promise<string> {
 
 interface ImportRun extends ImportResult {
   report: string;
-  /** What was told on the way. */
+  /** The progress that was printed. */
   progress: string[];
 }
 

@@ -199,13 +199,13 @@ describe('An import that runs again, while a node serves', function () {
     await original.room({ id: own.id });
     await original.message(room, ana.user, '4', at(4));
     const error = await runImport(original.url, target).then(() => undefined, String);
-    expect(error).to.include(`${own.id} "Ours"`).and.include('1 of the original');
+    expect(error).to.include(`${own.id} "Ours"`).and.include('1 of the legacy rooms');
     expect(await contents()).to.deep.equal(['1', '2', '3']);
     await original.query('delete from "Rooms" where id = $1', [own.id]);
     // Another original whose rooms have the same numbers.
     const another = await createLegacyDatabase();
     await another.room({ id: room });
-    expect(await runImport(another.url, target).then(() => undefined, String)).to.include('1 of the original');
+    expect(await runImport(another.url, target).then(() => undefined, String)).to.include('1 of the legacy rooms');
   });
 
   it('waits for a room that is being written to, comes after what is written there, and does not hold up others', async () => {

@@ -196,13 +196,13 @@ describe('An import from the original, by the command', function () {
       .to.include('0 of 9,000 messages')
       .and.match(/9,000 messages in [\d.]+ s, [\d,]+ a second/);
     expect(first.output)
-      .to.include('20 rooms; 0 were here')
+      .to.include('20 rooms; 0 were imported')
       .and.include('4 rules of the organisation in user2user rooms');
     expect(await verifyImport(original.url, { query: ask as never })).to.equal(9_000);
 
     const second = await run();
     expect(second).to.include({ code: 0 });
-    expect(second.output).to.include('0 rooms; 20 were here').and.include('  0 messages');
+    expect(second.output).to.include('0 rooms; 20 were imported').and.include('  0 messages');
     expect(await verifyImport(original.url, { query: ask as never })).to.equal(9_000);
   });
 

@@ -126,7 +126,7 @@ describe('Odd rows of an original', function () {
     expect(found.report)
       .to.include('"RW"')
       .and.include('room 999: 2')
-      .and.include('1 rules of rooms that there are not')
+      .and.include('1 rules of rooms that do not exist')
       .and.include(`room ${rooms.full}: 13`);
   });
 

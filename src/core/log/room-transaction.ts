@@ -1,5 +1,5 @@
 import { LockMode } from '@mikro-orm/core';
-import { readDatabaseTime } from '../../database/database-time.ts';
+import { readDatabaseTime } from '../../database/clock.ts';
 import type { EntityManager, Store } from '../../database/store.ts';
 import {
   type Action,

@@ -1,5 +1,4 @@
-import type { Session } from './session.ts';
-import { quoteName, quoteNames, type Table } from './tables.ts';
+import { quoteName, quoteNames, type Session, type Table } from './tables.ts';
 
 const maxRows = 1_000;
 const maxBytes = 4 * 1024 * 1024;

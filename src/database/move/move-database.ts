@@ -1,8 +1,14 @@
 import { createProgress } from '../../observability/progress.ts';
 import { copyTable, readContent, type TableContent } from './copy-table.ts';
-import { MoveError } from './move-error.ts';
-import type { Session } from './session.ts';
-import { quoteName, quoteNames, readTables, type Table } from './tables.ts';
+import { quoteName, quoteNames, readTables, type Session, type Table } from './tables.ts';
+
+/** What ends a move with one line and without a stack: the target has no rows of it. */
+export class MoveError extends Error {
+  constructor(message: string, cause?: unknown) {
+    super(message, { cause });
+    this.name = 'MoveError';
+  }
+}
 
 interface MoveOptions {
   source: Session;

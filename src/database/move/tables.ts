@@ -1,5 +1,9 @@
 import { escapeIdentifier } from 'pg';
-import type { Session } from './session.ts';
+
+/** One session in a database of the service. */
+export interface Session {
+  query<Row>(text: string, values?: unknown[]): Promise<Row[]>;
+}
 
 export interface Table {
   name: string;

@@ -4,7 +4,7 @@ import { findRevocationsFrom, withRevocationLock } from '../../auth/revocation-l
 import { ChatError } from '../../core/errors.ts';
 import { runPeriodically, type TaskReport } from '../../core/periodic.ts';
 import type { Signals } from '../../core/signals.ts';
-import { readDatabaseTime } from '../../database/database-time.ts';
+import { readDatabaseTime } from '../../database/clock.ts';
 import type { EntityManager, Store } from '../../database/store.ts';
 import type { CreateRevocation, Revocation, RevocationListQuery } from './revocation.ts';
 

@@ -8,7 +8,7 @@ import { RoomEntity } from '../../core/log/room.entity.ts';
 import { lockRoom, publishAll, withLockedRoom } from '../../core/log/room-transaction.ts';
 import { toRoom } from '../../core/log/to-protocol.ts';
 import type { ChangeRoom, CreateRoom, Room } from '../../core/room.ts';
-import { readDatabaseTime } from '../../database/database-time.ts';
+import { readDatabaseTime } from '../../database/clock.ts';
 import type { EntityManager } from '../../database/store.ts';
 import { type AppContext, assertAllowed, findRoom, requireRoom } from '../app-context.ts';
 import { countOwnedRooms } from './owned-rooms.ts';

@@ -85,7 +85,7 @@ describe('docs/guides/migrating.md', () => {
   const migrating = read('docs/guides/migrating.md');
 
   for (const [part, title] of Object.entries(findingParts)) {
-    it(`explains what an import says under "${title}", in its words`, () => {
+    it(`explains the findings of an import under "${title}"`, () => {
       const explained = rows(section(migrating, `### ${title}`));
       explained.delete('it says');
       explained.delete('---');
@@ -94,7 +94,7 @@ describe('docs/guides/migrating.md', () => {
     });
   }
 
-  it('names the columns without which nothing is taken over', () => {
+  it('names the columns that an import requires', () => {
     const [, needed] = /Needed are([\s\S]*?)What is missing/.exec(migrating)!;
     const named = [...needed!.matchAll(/`"?(\w+)"?`/g)].map((match) => match[1]!);
     const columns = Object.values(legacyTables).flatMap((table) =>

@@ -1,0 +1,145 @@
+import type { MikroORM } from '@mikro-orm/core';
+import type { Logger } from 'pino';
+import { createAvailability } from './availability.ts';
+import { listMigrationNames } from './migrate.ts';
+import type { Query } from './sequences.ts';
+import { identifyService } from './service-identity.ts';
+import type { EntityManager, Statement, Store } from './store.ts';
+import { affectsAllSessions, isUnavailable, rethrowAsUnavailable, sqlState } from './store-errors.ts';
+import type { TaskQueue } from './task-queue.ts';
+
+type Orm = Pick<MikroORM, 'migrator' | 'close'> & { em: { fork(): unknown } };
+
+interface NativeClient {
+  query(statement: Statement, values: unknown[]): Promise<{ rows: unknown[] }>;
+}
+
+/** Reads and, without a change, writes: that fails on a standby, and without the privilege. */
+const appliedMigrationsStatement = {
+  name: 'applied_migrations',
+  text: 'with write as (update rooms set last_seq = last_seq where false) select name from mikro_orm_migrations',
+};
+
+/** Takes new space on the disk of the server, and gives it back. */
+export const allocateSpaceStatement = {
+  name: 'take_space',
+  text: `create temporary table nano_messaging_probe on commit drop as
+    select md5(n::text) as filler from generate_series(1, 5000) as n`,
+};
+
+/** A server is verified again after this time, because somebody may have set its sequences back meanwhile. */
+const verifyIntervalMs = 9_000;
+
+const diskFailureState = /^(53100|58...)$/;
+const insufficientPrivilege = '42501';
+
+interface StoreParts {
+  orm: Orm;
+  native: NativeClient;
+  queue: TaskQueue;
+  logger?: Logger | undefined;
+  /** A connection led to the wrong server, or to none. */
+  expireSessions?: () => void;
+  /** Throws if the service cannot rely on the server that answers. */
+  verify?: (query: Query) => Promise<void>;
+  /** How many sessions were opened so far. A new one may lead to another server. */
+  countSessions?: () => number;
+  /** Throws if nothing can be written. */
+  beforeWrite?: () => void;
+  release?: () => void;
+}
+
+/** Once it has migrated. */
+export function createStore(parts: StoreParts): Store {
+  const { orm, native, queue, logger, expireSessions, beforeWrite, release = () => {} } = parts;
+  const requiredMigrations = listMigrationNames();
+  let closing: Promise<void> | undefined;
+  const verify = createVerification(parts, (text, values) => queryOnce(text, values));
+  const onRecovered = () => void verify().catch((error: unknown) => availability.recordFailure(error));
+  const availability = createAvailability({ probe, onRecovered, logger });
+  const runUrgent = (statement: Statement, values: unknown[] = []) =>
+    queue.run(() => native.query(statement, values), true);
+
+  const queryOnce: Query = <Row>(text: string, values?: unknown[]) =>
+    runUrgent({ name: '', text }, values).then(({ rows }) => rows as Row[]);
+
+  function recordAndRethrow(error: unknown): never {
+    availability.recordFailure(error);
+    if (affectsAllSessions(error)) expireSessions?.();
+    return rethrowAsUnavailable(error);
+  }
+
+  /** Runs the task, and learns from its outcome how the database is. */
+  function runTracked<T>(task: () => Promise<T>, isUrgent?: boolean): Promise<T> {
+    const outagesAtBegin = availability.begin();
+    return queue.run(task, isUrgent).then((answer) => {
+      availability.recordSuccess(outagesAtBegin);
+      return answer;
+    }, recordAndRethrow);
+  }
+
+  async function probe(): Promise<void> {
+    const needsSpace = diskFailureState.test(sqlState(availability.cause) ?? '');
+    const { rows } = await runUrgent(appliedMigrationsStatement).catch(recordAndRethrow);
+    const applied = new Set((rows as { name: string }[]).map(({ name }) => name));
+    const missing = requiredMigrations.filter((name) => !applied.has(name));
+    if (missing.length > 0) throw new Error(`Migrations are missing: ${missing.join(', ')}`);
+    if (needsSpace) await runUrgent(allocateSpaceStatement).catch(rethrowUnlessForbidden).catch(recordAndRethrow);
+    await verify({ unlessRecent: availability.isUp }).catch(recordAndRethrow);
+  }
+
+  return {
+    query: <Row>(statement: Statement, values: unknown[]) =>
+      runTracked(() => native.query(statement, values), statement.isUrgent).then(({ rows }) => rows as Row[]),
+    transaction: (task) =>
+      runTracked(() => {
+        beforeWrite?.();
+        return (orm.em.fork() as EntityManager).transactional(async (em) => {
+          const result = await task(em);
+          beforeWrite?.();
+          return result;
+        });
+      }),
+    identify: () => identifyService(queryOnce).catch(rethrowAsUnavailable),
+    check: async () => {
+      await probe();
+      availability.recordRecovery();
+    },
+    get isUp() {
+      return availability.isUp;
+    },
+    get failures() {
+      return availability.failures;
+    },
+    get load() {
+      return queue.load;
+    },
+    close: () => {
+      availability.close();
+      // A database that another process has taken over, or that has stopped, is left as it is.
+      closing ??= queue
+        .run(() => orm.close(true))
+        .catch((error: unknown) => {
+          if (!isUnavailable(error)) throw error;
+        })
+        .finally(release);
+      return closing;
+    },
+  };
+}
+
+/** `unlessRecent`: not if the same sessions led to a server that was verified a moment ago. */
+function createVerification({ verify = async () => {}, countSessions = () => 0 }: StoreParts, query: Query) {
+  let verified: { sessions: number; at: number } | undefined;
+  return async ({ unlessRecent = false } = {}): Promise<void> => {
+    const now = { sessions: countSessions(), at: performance.now() };
+    if (unlessRecent && verified?.sessions === now.sessions && now.at - verified.at < verifyIntervalMs) return;
+    await verify(query);
+    verified = now;
+  };
+}
+
+/** The account may not make temporary tables: whether there is space shows at the next write. */
+function rethrowUnlessForbidden(error: unknown): void {
+  if (sqlState(error) !== insufficientPrivilege) throw error;
+}
