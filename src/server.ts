@@ -18,12 +18,14 @@ import { createConcurrentReads } from './core/limits/concurrent-reads.ts';
 import { createRequestLimits } from './core/limits/request-limits.ts';
 import { createRightsCache } from './core/log/rights-cache.ts';
 import { createRoomLog } from './core/log/room-log.ts';
+import { createRegistry, type Registry } from './core/registry.ts';
 import { noSignals } from './core/signals.ts';
 import { createDatabaseClock } from './database/clock.ts';
 import { openPglite, openPostgres } from './database/open-store.ts';
 import type { Store } from './database/store.ts';
 import { watchTransactions } from './database/transaction-watch.ts';
 import type { AppContext } from './features/app-context.ts';
+import { features } from './features/index.ts';
 import { createAcceptanceQueue } from './features/members/acceptance-queue.ts';
 import { createSendQueue, type SendQueue } from './features/messages/send-queue.ts';
 import { createSendRate } from './features/messages/send-rate.ts';
@@ -37,7 +39,6 @@ import { closeInSlices, computeDrainTimes, waitUntil, waitUntilClosed } from './
 import { createOriginCheck } from './transports/allowed-origins.ts';
 import { createChatBroadcaster } from './transports/chat/broadcaster.ts';
 import { serveChat } from './transports/chat/upgrade.ts';
-import { type AdminAudit, createAdminRoutes } from './transports/http/admin.routes.ts';
 import { createHttpApp } from './transports/http/app.ts';
 import {
   createMountedListener,
@@ -48,8 +49,8 @@ import {
 } from './transports/http/listener.ts';
 import { isLoopback } from './transports/http/loopback.ts';
 import { maxOpenFiles, reservedFiles } from './transports/http/open-files.ts';
-import { createOperationsRoutes } from './transports/http/operations.routes.ts';
 import { createPlaygroundRoutes } from './transports/http/playground.routes.ts';
+import { createAdminRoutes, createPublicRoutes } from './transports/http/rest-api.ts';
 import type { LiveContext } from './transports/live-context.ts';
 import { createSocketioGateway } from './transports/socketio/gateway.ts';
 
@@ -119,7 +120,6 @@ async function start(
   );
   const chatBroadcaster = createChatBroadcaster();
   const cluster = await connectCluster(config, store, metrics, logger);
-  const context = createAppContext(config, store, cluster, [gateway.broadcaster, chatBroadcaster], metrics, logger);
   const revocations = createRevocations({
     ...{ store, signals: cluster.signals, reconcileIntervalMs: config.reconcileIntervalMs },
     report: createFailureLog(logger, {
@@ -127,6 +127,9 @@ async function start(
       recovered: 'the revocations are read again',
     }),
   });
+  const broadcasters = [gateway.broadcaster, chatBroadcaster];
+  const context = createAppContext({ config, store, cluster, broadcasters, revocations, metrics, logger });
+  const registry = createRegistry(features, context);
   const keySet = keys.source === 'jwks' ? createKeySet(keys, config, logger) : undefined;
   const authenticator = createAuthenticator({
     ...config.tokens,
@@ -168,33 +171,29 @@ async function start(
     clockOffsetMs: () => clock.offsetMs,
     oldestTransactionMs: () => transactionWatch?.oldestMs ?? 0,
   });
-  const assertReady = async () => {
-    if (context.isDraining) throw new Error('draining');
-    await store.check();
-  };
   const { port: metricsPort, token } = config.metrics;
   // The figures tell how many users there are: on an address that others reach, they need a token or a port of their own.
   const isShared = () => !isLoopback((http.address() as AddressInfo | null)?.address ?? '');
-  const createOperations = (hasMetrics: boolean) =>
-    createOperationsRoutes({
-      assertReady,
-      metrics,
-      hasMetrics,
+  const publicRoutes = (servesMetrics: boolean) =>
+    createPublicRoutes({
+      routes: registry.routes,
+      servesMetrics,
       metricsToken: token,
       isOpen: () => !isShared() || metricsPort !== undefined,
     });
   const playground = createPlayground(config, http);
   const app = createHttpApp({
-    ...{ context, authenticator, logger, bodyBytes: limits.frameBytes, metrics: metrics.http },
+    ...{ registry, requestLimits: context.requestLimits, authenticator },
+    ...{ logger, bodyBytes: limits.frameBytes, metrics: metrics.http },
     ...{ isAllowedOrigin, allowedOrigins: config.allowedOrigins, isMounted: mount !== undefined },
-    operations: createOperations(metricsPort === undefined),
-    admin: createAdministration(config, revocations, logger),
+    publicRoutes: publicRoutes(metricsPort === undefined),
+    admin: createAdministration(config, registry, logger),
     playground: playground?.routes,
   });
   http.on('request', (request, response) => {
     if (!request.url?.startsWith(ioPath)) app(request, response);
   });
-  const metricsServer = metricsPort === undefined ? undefined : createServer(express().use(createOperations(true)));
+  const metricsServer = metricsPort === undefined ? undefined : createServer(express().use(publicRoutes(true)));
   let closing: Promise<void> | undefined;
   async function closeAll() {
     context.isDraining = true;
@@ -294,14 +293,10 @@ function createKeySet(
   return keySet;
 }
 
-function createAdministration({ adminToken: token, limits }: Config, revocations: Revocations, logger: Logger) {
+function createAdministration({ adminToken: token, limits }: Config, { routes }: Registry, logger: Logger) {
   if (token === undefined) return undefined;
-  const audit: AdminAudit = {
-    revoked: (fields) => logger.info(fields, 'tokens revoked'),
-    lifted: (fields) => logger.info(fields, 'revocation lifted'),
-    refused: createRefusalLog((fields) => logger.warn(fields, 'ADMIN_TOKEN refused')),
-  };
-  return createAdminRoutes({ token, revocations, audit, bodyBytes: limits.frameBytes });
+  const onRefused = createRefusalLog((fields) => logger.warn(fields, 'ADMIN_TOKEN refused'));
+  return createAdminRoutes({ routes, token, bodyBytes: limits.frameBytes, onRefused });
 }
 
 /** How long a token of the page's own lasts; it fetches the next one itself. */
@@ -348,14 +343,20 @@ async function connectCluster({ redis }: Config, store: Store, { bus }: Metrics,
 
 const noPendingPublishes = { messages: 0, bytes: 0 };
 
-function createAppContext(
-  { limits, roomCreateLevel, reconcileIntervalMs }: Config,
-  store: Store,
-  { bus, spending }: Pick<Cluster, 'bus' | 'spending'>,
-  broadcasters: Broadcaster[],
-  metrics: Metrics,
-  logger: Logger,
-): AppContext {
+interface Collaborators {
+  config: Config;
+  store: Store;
+  cluster: Pick<Cluster, 'bus' | 'spending'>;
+  broadcasters: Broadcaster[];
+  revocations: Revocations;
+  metrics: Metrics;
+  logger: Logger;
+}
+
+function createAppContext(collaborators: Collaborators): AppContext {
+  const { config, store, cluster, broadcasters, revocations, metrics, logger } = collaborators;
+  const { limits, roomCreateLevel, reconcileIntervalMs } = config;
+  const { bus, spending } = cluster;
   const log = createRoomLog(store);
   const rights = createRightsCache(log);
   const report = createFailureLog(logger, {
@@ -371,8 +372,8 @@ function createAppContext(
     events: { ...metrics.feeds, ...report, unknownKind: createUnknownKindLog(logger) },
   });
   const queue = createSendQueue({ log, rights, bus, events: metrics.sends });
-  return {
-    ...{ store, log, bus, rights, feeds, queue },
+  const context: AppContext = {
+    ...{ store, log, bus, rights, feeds, queue, revocations, metrics },
     acceptanceQueue: createAcceptanceQueue({ log, rights, bus }),
     sendRate: createSendRate(limits.sendRate, limits.sendBurst, metrics.limits),
     requestLimits: createRequestLimits(limits, metrics.limits, spending),
@@ -383,10 +384,15 @@ function createAppContext(
       maxRulesPerRoom: limits.rulesPerRoom,
       maxRoomsPerCreator: limits.roomsPerCreator,
     },
-    audit: (event, fields) => logger.info(fields, event),
+    audit: (event, fields) => logger.info(fields satisfies object, event),
+    async assertReady() {
+      if (context.isDraining) throw new Error('draining');
+      await store.check();
+    },
     isDraining: false,
     roomIds: new LRUCache({ max: 10_000 }),
   };
+  return context;
 }
 
 /** Also what was on its way into the queue. The turn after it is for the acknowledgements to go out. */

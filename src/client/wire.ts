@@ -1,7 +1,5 @@
 /** The protocol's payloads. Types only: the schemas behind them would bring zod into the browser. */
-export type { ErrorCode, RemovalCode } from '../core/errors.ts';
-export type { Message } from '../core/log/message.ts';
-export type { Room as RoomInfo } from '../core/room.ts';
+
 export type {
   Ack,
   Joined,
@@ -9,7 +7,10 @@ export type {
   RequestName,
   RequestPayload,
   ServerEventPayloads,
-} from '../protocol/socket-events.ts';
+} from '../core/contract/socketio.ts';
+export type { ErrorCode, RemovalCode } from '../core/errors.ts';
+export type { Message } from '../core/log/message.ts';
+export type { Room as RoomInfo } from '../core/room.ts';
 
 /** A copy of the protocol's constant, for the same reason; a test compares the two. */
 export const namespace = '/rooms';

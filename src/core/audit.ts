@@ -1,19 +1,29 @@
 import type { Actor, Rule } from './authorization.ts';
 import type { RoomId, Uuid } from './ids.ts';
 
-/** What somebody with power over others has done, as the operator's log has it. Never a token, a name or a content. */
-export type AuditEvent = 'member banned' | 'member unbanned' | 'level_admin changed' | 'room deleted';
-
 export interface AuditFields {
   room_id: RoomId;
-  /** Who did it, and for which entity they were signed in. */
+  /** Who did it, and the entity they were signed in for. */
   actor: Uuid;
   actor_entity: Uuid | null;
   [field: string]: unknown;
 }
 
+/** The events of the operator's log in which a user, or the product's backend, uses power over others. Never a token, a name or a content. */
+interface AuditEvents {
+  'member banned': AuditFields;
+  'member unbanned': AuditFields;
+  'level_admin changed': AuditFields;
+  'room deleted': AuditFields;
+  /** Never the `jti`, which is a part of the token. */
+  'tokens revoked': { revocation: number; userUUID: Uuid | null; issued_before: number | null; created: boolean };
+  'revocation lifted': { revocation: number };
+}
+
+export type AuditEvent = keyof AuditEvents;
+
 /** Called after the commit. It never throws. */
-export type Audit = (event: AuditEvent, fields: AuditFields) => void;
+export type Audit = <E extends AuditEvent>(event: E, fields: AuditEvents[E]) => void;
 
 export const toAuditFields = (room_id: RoomId, { user, entity }: Actor): AuditFields => ({
   room_id,
@@ -23,11 +33,11 @@ export const toAuditFields = (room_id: RoomId, { user, entity }: Actor): AuditFi
 
 const isBan = (rule: Pick<Rule, 'permissions'> | undefined) => rule?.permissions.includes('b') ?? false;
 
-/** A rule that bans, bans no more, or does what it did before. */
+/** Undefined if the change neither bans nor unbans. */
 export function findBanEvent(
   before: Pick<Rule, 'permissions'> | undefined,
   after: Pick<Rule, 'permissions'> | undefined,
-): AuditEvent | undefined {
+): 'member banned' | 'member unbanned' | undefined {
   if (isBan(before) === isBan(after)) return undefined;
   return isBan(after) ? 'member banned' : 'member unbanned';
 }

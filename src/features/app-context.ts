@@ -12,6 +12,7 @@ import {
 } from '../core/authorization.ts';
 import type { RoomBus } from '../core/bus.ts';
 import { ChatError } from '../core/errors.ts';
+import { implementWith } from '../core/feature.ts';
 import type { FeedRegistry } from '../core/feed/feed-registry.ts';
 import type { RoomId, RoomRef, Uuid } from '../core/ids.ts';
 import type { ConcurrentReads } from '../core/limits/concurrent-reads.ts';
@@ -23,6 +24,7 @@ import type { Store } from '../database/store.ts';
 import type { AcceptanceQueue } from './members/acceptance-queue.ts';
 import type { SendQueue } from './messages/send-queue.ts';
 import type { SendRate } from './messages/send-rate.ts';
+import type { Revocations } from './revocations/revocations.ts';
 
 /** What the use cases work with; made once, in `server.ts`. */
 export interface AppContext {
@@ -36,13 +38,20 @@ export interface AppContext {
   sendRate: SendRate;
   requestLimits: RequestLimits;
   concurrentReads: ConcurrentReads;
+  revocations: Revocations;
   audit: Audit;
+  /** Rejects while the node drains, or if the database is unavailable or misses a migration. */
+  assertReady(): Promise<void>;
+  metrics: { contentType: string; text(): Promise<string> };
   settings: { roomCreateLevel: number; maxContentBytes: number; maxRulesPerRoom: number; maxRoomsPerCreator: number };
   /** From the moment the node drains no new message is taken. */
   isDraining: boolean;
   /** The numbers of rooms that were named by their UUID; neither ever changes, nor is used again. */
   roomIds: LRUCache<Uuid, RoomId>;
 }
+
+/** Pairs the contract of a feature with its handlers; a missing one, and a superfluous one, does not compile. */
+export const implement = implementWith<AppContext>();
 
 /** The room as it stands, without a lock, and what the actor may do in it; or `NOT_FOUND`. */
 export async function findRoom(

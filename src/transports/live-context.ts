@@ -3,10 +3,10 @@ import type { ConnectionLimits } from '../auth/connection-limits.ts';
 import type { TokenExpiry } from '../auth/token-expiry.ts';
 import type { Authenticator } from '../auth/token-verification.ts';
 import type { Limits } from '../config/config.ts';
+import type { ChatCommandName } from '../core/contract/chat.ts';
+import type { RequestName } from '../core/contract/socketio.ts';
 import type { ErrorCode } from '../core/errors.ts';
 import type { AppContext } from '../features/app-context.ts';
-import type { ChatCommandName } from '../protocol/chat-commands.ts';
-import type { RequestName } from '../protocol/socket-events.ts';
 import type { IsAllowedOrigin } from './allowed-origins.ts';
 import type { QueuedRequests } from './command-queue.ts';
 

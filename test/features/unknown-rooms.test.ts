@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import type { RequestName } from '../../src/protocol/socket-events.ts';
+import type { RequestName } from '../../src/core/contract/socketio.ts';
 import { authenticatedChat } from '../helpers/chat-client.ts';
 import type { Json } from '../helpers/json.ts';
 import { describeOneWiring } from '../helpers/node.ts';

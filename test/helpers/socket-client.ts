@@ -1,5 +1,5 @@
 import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
-import { namespace, type RequestName } from '../../src/protocol/socket-events.ts';
+import { namespace, type RequestName } from '../../src/core/contract/socketio.ts';
 import {
   undocumentedAck,
   undocumentedConnect,

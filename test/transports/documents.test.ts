@@ -5,6 +5,7 @@ import { createAsyncapiDocument } from '../../src/transports/http/documents/asyn
 import { createOpenapiDocument } from '../../src/transports/http/documents/openapi.ts';
 import { browserWindow } from '../helpers/chromium.ts';
 import { closeLater } from '../helpers/cleanup.ts';
+import { contracts } from '../helpers/contracts.ts';
 import { describeOneWiring } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 
@@ -29,7 +30,7 @@ async function mounted(url: string, prefix: string): Promise<string> {
 
 describeOneWiring('The documents', ({ url }) => {
   for (const [path, make] of Object.entries({
-    '/openapi.json': createOpenapiDocument,
+    '/openapi.json': () => createOpenapiDocument(contracts),
     '/asyncapi.json': createAsyncapiDocument,
   })) {
     it(`are served at ${path} as the suite checks with them, to anyone from anywhere`, async () => {
@@ -69,7 +70,7 @@ describeOneWiring('The documents', ({ url }) => {
       await page.goto(base + path);
       await page.locator('.opblock').first().waitFor();
       const shown = await page.locator('.opblock-summary-path').allInnerTexts();
-      const operations = Object.values(createOpenapiDocument().paths).flatMap(Object.keys);
+      const operations = Object.values(createOpenapiDocument(contracts).paths).flatMap(Object.keys);
       expect(shown).to.have.length(operations.length);
       const health = page.locator('#operations-operations-readHealth');
       await health.locator('.opblock-summary-control').click();

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { expect } from 'chai';
 import { io } from 'socket.io-client';
 import WebSocketOfWs from 'ws';
-import { ConnectError } from '../../src/protocol/socket-events.ts';
+import { ConnectError } from '../../src/core/contract/socketio.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
 import { expectConnectError, socketClient } from '../helpers/socket-client.ts';

@@ -23,12 +23,6 @@ const layers: Layer[] = [
   { name: 'bin/ (processes)', files: process, imports: [any], packages: any },
   { name: 'config/', files: /^config\//, imports: [/^config\//], packages: /^(zod|node:.*)$/ },
   {
-    name: 'protocol/',
-    files: /^protocol\//,
-    imports: [/^(protocol|core)\//, /^features\/revocations\/revocation\.ts$/],
-    packages: /^zod$/,
-  },
-  {
     name: 'core/authorization.ts',
     files: /^core\/authorization\.ts$/,
     imports: [/^core\/(errors|ids|room)\.ts$/],
@@ -36,20 +30,20 @@ const layers: Layer[] = [
   },
   {
     name: 'core/ (vocabulary)',
-    files: /^core\/[^/]+\.ts$/,
-    imports: [/^core\/[^/]+\.ts$/, /^core\/log\/change\.ts$/],
+    files: /^core\/([^/]+|contract\/[^/]+)\.ts$/,
+    imports: [/^core\/([^/]+|log\/(change|message)|limits\/request-costs|contract\/[^/]+)\.ts$/],
     packages: /^(zod|node:crypto)$/,
   },
   {
     name: 'core/log/',
     files: /^core\/log\//,
-    imports: [/^core\/(log\/|[^/]+\.ts$)/, /^database\//, /^protocol\/socket-events\.ts$/],
+    imports: [/^core\/(log\/|[^/]+\.ts$|contract\/)/, /^database\//],
     packages: offTheWire,
   },
   {
     name: 'core/',
     files: /^core\//,
-    imports: [/^core\//, /^database\//, /^protocol\/request-costs\.ts$/],
+    imports: [/^core\//, /^database\//],
     packages: offTheWire,
   },
   { name: 'features/', files: /^features\//, imports: [/^(features|core|auth|database)\//], packages: offTheWire },
@@ -59,7 +53,7 @@ const layers: Layer[] = [
     imports: [/^(auth|core|config)\//, /^database\/(store|make-directory)\.ts$/, /^cluster\/shared-limits\.ts$/],
     packages: /^(?!express|socket\.io|ws$)/,
   },
-  { name: 'client/', files: /^client\//, imports: [/^(core|protocol|client)\//], packages: /^socket\.io-client$/ },
+  { name: 'client/', files: /^client\//, imports: [/^(core|client)\//], packages: /^socket\.io-client$/ },
   { name: 'database/entities.ts', files: /^database\/entities\.ts$/, imports: [/\.entity\.ts$/], packages: /^$/ },
   {
     name: 'database/',
@@ -93,27 +87,20 @@ const layers: Layer[] = [
   {
     name: 'observability/metrics',
     files: /^observability\/metrics/,
-    imports: [
-      /^(core|protocol|features|observability|config)\//,
-      /^transports\/(live-context|http\/request-metrics)\.ts$/,
-    ],
+    imports: [/^(core|features|observability|config)\//, /^transports\/(live-context|http\/request-metrics)\.ts$/],
     packages: /^(prom-client|node:(perf_hooks|fs|module))$/,
   },
   { name: 'observability/', files: /^observability\//, imports: [/^observability\//], packages: any },
   ...['http', 'socketio', 'chat'].map((transport) => ({
     name: `transports/${transport}/`,
     files: new RegExp(`^transports/${transport}/`),
-    imports: [
-      /^(protocol|core|features|auth|patches)\//,
-      /^transports\/[^/]+\.ts$/,
-      new RegExp(`^transports/${transport}/`),
-    ],
+    imports: [/^(core|features|auth|patches)\//, /^transports\/[^/]+\.ts$/, new RegExp(`^transports/${transport}/`)],
     packages: any,
   })),
   {
     name: 'transports/*.ts',
     files: /^transports\/[^/]+\.ts$/,
-    imports: [/^(protocol|core|features|auth|config)\//, /^transports\/[^/]+\.ts$/],
+    imports: [/^(core|features|auth|config)\//, /^transports\/[^/]+\.ts$/],
     packages: any,
   },
   // The composition root and its parts: no row above lets a layer import them.
@@ -200,7 +187,7 @@ describe('layers', () => {
   });
 
   it('let client/ import only types from the server, because values would bring zod into the browser', () => {
-    const value = /^\s*(?:import|export)\s+(?!type\b)[^'";]*?\bfrom\s*['"][^'"]*\/(?:protocol|core)\/[^'"]+['"]/gm;
+    const value = /^\s*(?:import|export)\s+(?!type\b)[^'";]*?\bfrom\s*['"][^'"]*\/core\/[^'"]+['"]/gm;
     const client = files.filter((file) => file.startsWith('client/'));
     expect(client.flatMap((file) => textOf(file).match(value) ?? [])).to.deep.equal([]);
     expect(textOf('features/messages/send-message.ts'), 'the pattern matches an import of values').to.match(value);

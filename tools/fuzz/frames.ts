@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { io, type Socket } from 'socket.io-client';
 import WebSocket from 'ws';
+import { ChatFrame } from '../../src/core/contract/chat.ts';
+import { RefusedAck, type RequestName, requests, serverEvents } from '../../src/core/contract/socketio.ts';
 import { closeCodes, errors } from '../../src/core/errors.ts';
-import { ChatFrame } from '../../src/protocol/chat-commands.ts';
-import { RefusedAck, type RequestName, requests, serverEvents } from '../../src/protocol/socket-events.ts';
 import { oddText, oddValue, type Random } from './random.ts';
 
 export interface Target {

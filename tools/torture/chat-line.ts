@@ -1,6 +1,6 @@
 import WebSocket from 'ws';
+import { ChatFrame } from '../../src/core/contract/chat.ts';
 import { closeCodes, type ErrorCode, type RemovalCode } from '../../src/core/errors.ts';
-import { ChatFrame } from '../../src/protocol/chat-commands.ts';
 import type { Dial, JoinAnswer, Line, LineEvents } from './line.ts';
 import { messageText } from './room-history.ts';
 

@@ -9,7 +9,7 @@ import {
   type ServerEventName,
   type ServerEventPayloads,
   serverEvents,
-} from '../../src/protocol/socket-events.ts';
+} from '../../src/core/contract/socketio.ts';
 import type { Dial, Heard, Line, LineEvents } from './line.ts';
 import { memberText, messageText, roomText } from './room-history.ts';
 

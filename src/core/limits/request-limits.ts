@@ -1,6 +1,6 @@
-import { countTokens, type RequestCost, refusalCost } from '../../protocol/request-costs.ts';
 import { ChatError, type ErrorCode } from '../errors.ts';
 import type { RoomId, Uuid } from '../ids.ts';
+import { countTokens, type RequestCost, refusalCost } from './request-costs.ts';
 import { type ShareSpending, TokenBuckets } from './token-buckets.ts';
 
 /** What one user may ask for, and what may be done to one. Refuses with `RATE_LIMITED` and the time to wait. */

@@ -1,5 +1,5 @@
-import type { ServerEventName, ServerEventPayloads } from '../../protocol/socket-events.ts';
 import type { Actor, Rule } from '../authorization.ts';
+import type { ServerEventName, ServerEventPayloads } from '../contract/socketio.ts';
 import { formatCursor } from '../cursor.ts';
 import type { Uuid } from '../ids.ts';
 import type { Room } from '../room.ts';

@@ -1,8 +1,8 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { chatCommands } from '../../core/contract/chat.ts';
+import { requests } from '../../core/contract/socketio.ts';
 import { ErrorCode } from '../../core/errors.ts';
 import { type LimitEvents, type LimitName, limitNames } from '../../core/limits/request-limits.ts';
-import { chatCommands } from '../../protocol/chat-commands.ts';
-import { requests } from '../../protocol/socket-events.ts';
 import type { HttpMetrics } from '../../transports/http/request-metrics.ts';
 import type { LiveMetrics, LiveTransport } from '../../transports/live-context.ts';
 import { type Cell, registerCounter } from './fast-metrics.ts';

@@ -1,4 +1,5 @@
 import type { Actor } from '../../core/authorization.ts';
+import { type ChatFrame, type CommandId, chatCommands } from '../../core/contract/chat.ts';
 import { type Cursor, formatCursor, type Position } from '../../core/cursor.ts';
 import { ChatError, parse, type RemovalCode } from '../../core/errors.ts';
 import type { Subscriber } from '../../core/feed/subscriber.ts';
@@ -8,7 +9,6 @@ import type { AppContext } from '../../features/app-context.ts';
 import { readHistory } from '../../features/messages/history.ts';
 import { sendMessage } from '../../features/messages/send-message.ts';
 import { joinRoom } from '../../features/rooms/join-room.ts';
-import { type ChatFrame, type CommandId, chatCommands } from '../../protocol/chat-commands.ts';
 import type { ChatBroadcaster, FrameReceiver } from './broadcaster.ts';
 import { toMessageFrame } from './message-frame.ts';
 

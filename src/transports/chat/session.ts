@@ -1,6 +1,13 @@
 import type { Identity } from '../../auth/identity.ts';
 import type { TokenHolder, TokenWatch } from '../../auth/token-expiry.ts';
 import type { Actor } from '../../core/authorization.ts';
+import {
+  type ChatCommandName,
+  type ChatFrame,
+  CommandId,
+  chatAnswers,
+  chatCommands,
+} from '../../core/contract/chat.ts';
 import { ChatError, type CloseReason, errors, parse } from '../../core/errors.ts';
 import {
   maxInvalidTokens,
@@ -9,8 +16,6 @@ import {
 } from '../../core/limits/transport-limits.ts';
 import { findUnknownKeys } from '../../core/unknown-keys.ts';
 import { resolveRoomId } from '../../features/app-context.ts';
-import { type ChatCommandName, type ChatFrame, CommandId, chatCommands } from '../../protocol/chat-commands.ts';
-import { requestCosts } from '../../protocol/request-costs.ts';
 import { CommandQueue, requestOverheadBytes } from '../command-queue.ts';
 import type { LiveContext } from '../live-context.ts';
 import type { ChatBroadcaster } from './broadcaster.ts';
@@ -175,7 +180,7 @@ export class ChatSession implements SubscribedConnection, TokenHolder {
   }
 
   #limit({ user }: Actor, name: ChatCommandName, command: Command): void {
-    this.#live.context.requestLimits.consume(user, requestCosts.chat[name], command);
+    this.#live.context.requestLimits.consume(user, chatAnswers[name].cost, command);
   }
 
   /** Clients of the legacy service send keys of their own and take no new ones: who gives an `id` is a newer client. */

@@ -5,37 +5,35 @@ import type { Logger } from 'pino';
 import { pinoHttp } from 'pino-http';
 import type { Authenticator } from '../../auth/token-verification.ts';
 import { ChatError } from '../../core/errors.ts';
-import type { AppContext } from '../../features/app-context.ts';
+import type { RequestLimits } from '../../core/limits/request-limits.ts';
+import type { Registry } from '../../core/registry.ts';
 import { describeRejectedOrigin, type IsAllowedOrigin } from '../allowed-origins.ts';
-import { authenticateRequest, recheckRequest } from './authenticate-request.ts';
 import { createDocumentRoutes } from './documents/documents.routes.ts';
 import { answerError } from './envelope.ts';
 import { createErrorHandler, rejectUnknownRoute } from './error-handler.ts';
-import { parseJsonBody } from './json-body.ts';
-import { createMemberRoutes } from './members.routes.ts';
-import { createMessageRoutes } from './messages.routes.ts';
-import { createRateLimit } from './rate-limit.ts';
 import { type HttpMetrics, measureRequests } from './request-metrics.ts';
-import { createRoomRoutes } from './rooms.routes.ts';
+import { createUserRoutes } from './rest-api.ts';
 
 interface HttpAppSettings {
-  context: AppContext;
+  registry: Registry;
+  requestLimits: RequestLimits;
   authenticator: Authenticator;
-  operations: RequestHandler;
-  /** Everything below `/admin`, where there is somebody who administers. */
+  /** The routes without a user's token. */
+  publicRoutes: RequestHandler;
+  /** Everything below `/admin`; undefined without an `ADMIN_TOKEN`. */
   admin: RequestHandler | undefined;
   playground: RequestHandler | undefined;
   bodyBytes: number;
   logger: Logger;
   metrics: HttpMetrics;
-  /** Below a path of somebody else's server. */
+  /** Below a path of another server. */
   isMounted: boolean;
   /** Undefined: all. */
   allowedOrigins: string[] | undefined;
   isAllowedOrigin: IsAllowedOrigin;
 }
 
-/** One line a request, with neither its headers nor its body. */
+/** A log line for each request, without its headers and its body. */
 function createRequestLog(logger: Logger): RequestHandler {
   return pinoHttp({
     logger,
@@ -48,7 +46,7 @@ function createRequestLog(logger: Logger): RequestHandler {
   });
 }
 
-/** What a header says of the whole host is up to the app whose host it is, where the service is only a part of that. */
+/** Headers that apply to the whole host are left to the app that the service is mounted in. */
 function securityHeaders(isMounted: boolean): RequestHandler {
   return helmet({
     crossOriginResourcePolicy: { policy: 'cross-origin' },
@@ -76,9 +74,10 @@ const rejectWithoutUpgrade: RequestHandler = (_request, response) => {
 };
 
 export function createHttpApp({
-  context,
+  registry,
+  requestLimits,
   authenticator,
-  operations,
+  publicRoutes,
   admin,
   playground,
   bodyBytes,
@@ -93,32 +92,25 @@ export function createHttpApp({
   app.set('etag', false);
   app.use(measureRequests(metrics), createRequestLog(logger));
   app.use(securityHeaders(isMounted));
-  app.use(operations);
-  // Before CORS: no browser has business there.
-  if (admin) app.use('/admin', admin);
+  app.use(publicRoutes);
+  // Before CORS: no browser needs these routes.
+  if (admin) app.use(admin);
   if (playground) app.use(playground);
   app.use(rejectOtherOrigins(isAllowedOrigin));
   app.use(
     cors({
-      // Cookies of a page are of no use here, but its requests may have them.
+      // The service uses no cookies, but a page's requests may have them.
       ...(allowedOrigins ? { origin: allowedOrigins, credentials: true } : { origin: '*' }),
       methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-      // Those that are asked for: tracing and monitoring add their own to all requests of a page.
+      // `allowedHeaders` is not set, which allows all: tracing and monitoring add their own to the requests of a page.
       exposedHeaders: ['Retry-After'],
       maxAge: 86_400,
     }),
   );
-  app.use(createDocumentRoutes());
+  app.use(createDocumentRoutes(registry.contracts));
   app.get('/chat', rejectWithoutUpgrade);
-  app.use(
-    '/rooms',
-    authenticateRequest(authenticator),
-    createRateLimit(context.requestLimits),
-    parseJsonBody(bodyBytes),
-    recheckRequest(authenticator),
-  );
-  app.use('/rooms', createRoomRoutes(context), createMemberRoutes(context), createMessageRoutes(context));
+  app.use(createUserRoutes({ routes: registry.routes, authenticator, requestLimits, bodyBytes }));
   app.use(rejectUnknownRoute);
-  app.use(createErrorHandler(logger, metrics, context.requestLimits));
+  app.use(createErrorHandler(logger, metrics, requestLimits));
   return app;
 }

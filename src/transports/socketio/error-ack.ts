@@ -1,5 +1,5 @@
+import type { RefusedAck } from '../../core/contract/socketio.ts';
 import type { ChatError } from '../../core/errors.ts';
-import type { RefusedAck } from '../../protocol/socket-events.ts';
 
 /** How a request is refused. */
 export function toErrorAck({ code, message, field, retryAfterMs }: ChatError): RefusedAck {

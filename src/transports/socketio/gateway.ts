@@ -3,8 +3,10 @@ import type { Server as HttpServer } from 'node:http';
 import { Server, type Socket } from 'socket.io';
 import type { Identity } from '../../auth/identity.ts';
 import { parseBearer } from '../../auth/token-verification.ts';
+import { namespace } from '../../core/contract/socketio.ts';
 import { ChatError, errors } from '../../core/errors.ts';
 import type { Broadcaster } from '../../core/feed/subscriber.ts';
+import { costs } from '../../core/limits/request-costs.ts';
 import { maxInvalidTokens, sendBufferCheckMs, unauthenticatedFrameBytes } from '../../core/limits/transport-limits.ts';
 import { toChangeEvent } from '../../core/log/change-kinds.ts';
 import { createFlushPerTick, getSendBufferBytes } from '../../patches/engineio-flush-per-tick.ts';
@@ -12,8 +14,6 @@ import { forgetHandshake, forgetRequest } from '../../patches/engineio-forget-re
 import { boundReceiving, limitReceiving } from '../../patches/engineio-receive-limits.ts';
 import { countDeliveries, createRoomsAdapter } from '../../patches/socketio-rooms-adapter.ts';
 import { BoundedWebSocketServer } from '../../patches/ws-bounded-server.ts';
-import { requestCosts } from '../../protocol/request-costs.ts';
-import { namespace } from '../../protocol/socket-events.ts';
 import { describeRejectedOrigin, type IsAllowedOrigin } from '../allowed-origins.ts';
 import type { LiveContext } from '../live-context.ts';
 import { closeConnection } from './close-connection.ts';
@@ -204,7 +204,7 @@ async function authenticate(socket: Socket, { authenticator, connections, contex
   verifying.add(socket.conn);
   const given: unknown = socket.handshake.auth.token ?? parseBearer(socket.handshake.headers.authorization);
   const identity = await authenticator.verify(given).finally(() => verifying.delete(socket.conn));
-  context.requestLimits.consume(identity.actor.user, requestCosts.connect);
+  context.requestLimits.consume(identity.actor.user, costs.token);
   const uncount = await connections.admit(identity.actor.user);
   const release = () => {
     uncount();

@@ -2,6 +2,15 @@ import type { Socket } from 'socket.io';
 import type { Identity } from '../../auth/identity.ts';
 import type { TokenHolder, TokenWatch } from '../../auth/token-expiry.ts';
 import type { Actor } from '../../core/authorization.ts';
+import {
+  type Ack,
+  type RefusedAck,
+  type RequestName,
+  type RequestPayload,
+  requests,
+  type ServerEventName,
+  type ServerEventPayloads,
+} from '../../core/contract/socketio.ts';
 import { type Cursor, formatCursor } from '../../core/cursor.ts';
 import { ChatError, type RemovalCode } from '../../core/errors.ts';
 import type { RoomId, RoomRef } from '../../core/ids.ts';
@@ -14,16 +23,6 @@ import { readHistory } from '../../features/messages/history.ts';
 import { sendMessage } from '../../features/messages/send-message.ts';
 import { type JoinResult, joinRoom, rejoinRoom } from '../../features/rooms/join-room.ts';
 import { catchUp } from '../../patches/socketio-rooms-adapter.ts';
-import { requestCosts } from '../../protocol/request-costs.ts';
-import {
-  type Ack,
-  type RefusedAck,
-  type RequestName,
-  type RequestPayload,
-  requests,
-  type ServerEventName,
-  type ServerEventPayloads,
-} from '../../protocol/socket-events.ts';
 import { CommandQueue } from '../command-queue.ts';
 import type { LiveContext } from '../live-context.ts';
 import { closeConnection, disconnectForGood } from './close-connection.ts';
@@ -126,7 +125,7 @@ export class SocketSession implements TokenHolder {
     if (this.#hasEnded) return;
     this.#live.metrics.requested('socketio', name ?? 'unknown');
     if (refusal) throw refusal;
-    this.#live.context.requestLimits.consume(this.actor.user, requestCosts.socketio[name!], payload);
+    this.#live.context.requestLimits.consume(this.actor.user, requests[name!].cost, payload);
     const acknowledgeAll: Acknowledge =
       ignored.length === 0 ? acknowledge : (answer) => acknowledge(answer.ok ? { ...answer, ignored } : answer);
     const handler = SocketSession.#handlers[name!] as Handler<RequestName>;

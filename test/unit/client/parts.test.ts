@@ -4,9 +4,9 @@ import { ChatClientError } from '../../../src/client/errors.ts';
 import { parseServiceUrl } from '../../../src/client/link.ts';
 import { decodeClaims, fetchToken, mayAffectUser } from '../../../src/client/token.ts';
 import { namespace } from '../../../src/client/wire.ts';
+import * as protocol from '../../../src/core/contract/socketio.ts';
 import { type ErrorCode, errors } from '../../../src/core/errors.ts';
 import { ClientMsgId } from '../../../src/core/log/message.ts';
-import * as protocol from '../../../src/protocol/socket-events.ts';
 import { createUser, sign } from '../../helpers/users.ts';
 
 describe('the parts of the client that copy the protocol', () => {

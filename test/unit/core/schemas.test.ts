@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import type { z } from 'zod';
+import { chatCommands } from '../../../src/core/contract/chat.ts';
 import { formatCursor, parseCursor } from '../../../src/core/cursor.ts';
 import { ChatError, errors, parse } from '../../../src/core/errors.ts';
 import { AdminLevel, Level, RoomRef, Uuid } from '../../../src/core/ids.ts';
 import { ClientMsgId, Content, HistoryQuery } from '../../../src/core/log/message.ts';
 import { CreateRoom, Permissions, PutMember } from '../../../src/core/room.ts';
-import { chatCommands } from '../../../src/protocol/chat-commands.ts';
 
 interface Table {
   schema: z.ZodType;

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import { z } from 'zod';
+import { chatCommands } from '../../../src/core/contract/chat.ts';
 import { ChatError } from '../../../src/core/errors.ts';
 import { Draft, HistoryQuery } from '../../../src/core/log/message.ts';
 import { ChangeRoom, CreateRoom, PutMember } from '../../../src/core/room.ts';
 import { findUnknownKeys, parseWithIgnored } from '../../../src/core/unknown-keys.ts';
 import { CreateRevocation } from '../../../src/features/revocations/revocation.ts';
-import { chatCommands } from '../../../src/protocol/chat-commands.ts';
 
 function slip(schema: z.ZodType, input: unknown): string | undefined {
   try {

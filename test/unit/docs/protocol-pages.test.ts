@@ -4,9 +4,6 @@ import { z } from 'zod';
 import { createAuthenticator } from '../../../src/auth/token-verification.ts';
 import { readConfig } from '../../../src/config/config.ts';
 import { environment, settingRows } from '../../../src/config/settings.ts';
-import { closeCodes, ErrorCode, errors, RemovalCode } from '../../../src/core/errors.ts';
-import { Message } from '../../../src/core/log/message.ts';
-import { PermissionRule, Room } from '../../../src/core/room.ts';
 import {
   type ChatCommandName,
   ChatFrame,
@@ -14,9 +11,8 @@ import {
   chatAnswers,
   chatCommands,
   chatFrames,
-} from '../../../src/protocol/chat-commands.ts';
-import { type Answer, Refusal, type Route, refusals } from '../../../src/protocol/rest/route.ts';
-import { restRoutes } from '../../../src/protocol/rest-routes.ts';
+} from '../../../src/core/contract/chat.ts';
+import { type Answer, Refusal, refusals } from '../../../src/core/contract/rest.ts';
 import {
   ConnectError,
   defineAcceptedAck,
@@ -24,7 +20,11 @@ import {
   RefusedAck,
   type RequestName,
   requests,
-} from '../../../src/protocol/socket-events.ts';
+} from '../../../src/core/contract/socketio.ts';
+import { closeCodes, ErrorCode, errors, RemovalCode } from '../../../src/core/errors.ts';
+import { Message } from '../../../src/core/log/message.ts';
+import { PermissionRule, Room } from '../../../src/core/room.ts';
+import { routes, routeTitle } from '../../helpers/contracts.ts';
 import {
   codeHeadings,
   codesIn,
@@ -46,13 +46,11 @@ const page = (name: string): string => {
 };
 const features = [...pages].filter(([name]) => name.startsWith('features/'));
 
-const routes = Object.entries<Route>(restRoutes);
-const routeName = ({ method, path }: Route) => `${method} ${path}`;
 const fenceName = (route: string) => `rest.${route[0]!.toUpperCase()}${route.slice(1)}`;
 
 /** What a client sends, by the name of its examples. */
 const incoming: Record<string, z.ZodType> = {
-  ...Object.fromEntries(routes.flatMap(([name, { body }]) => (body ? [[fenceName(name), body.schema]] : []))),
+  ...Object.fromEntries(routes.flatMap(({ name, route: { body } }) => (body ? [[fenceName(name), body.schema]] : []))),
   ...named(
     chatCommands,
     (name) => `ChatCommand.${name}`,
@@ -65,13 +63,13 @@ const incoming: Record<string, z.ZodType> = {
   ),
 };
 
-const withExamples = routes.filter(([, { tag }]) => tag !== 'documents');
+const withExamples = routes.filter(({ feature }) => feature !== 'documents');
 
 /** What a server sends, by the name of its examples. */
 const outgoing: Record<string, z.ZodType> = {
   'rest.Refusal': Refusal,
   ...Object.fromEntries(
-    withExamples.map(([name, { answers }]) => [
+    withExamples.map(({ name, route: { answers } }) => [
       `${fenceName(name)}.answer`,
       z.union(Object.values<Answer>(answers).map(({ schema }) => schema)),
     ]),
@@ -215,13 +213,16 @@ describe('Pages in docs/protocol', () => {
   const names = (title: string) => described(title).map(({ what }) => what);
 
   it('describe every REST route once, on the page of its feature', () => {
-    const expected = withExamples.map(([, route]) => ({ name: `features/${route.tag}.md`, what: routeName(route) }));
+    const expected = withExamples.map(({ feature, route }) => ({
+      name: `features/${feature}.md`,
+      what: routeTitle(route),
+    }));
     expect(described('REST')).to.have.deep.members(expected);
   });
 
   it('describe the machine-readable descriptions in the overview', () => {
     const table = rowsByName(section(page('README.md'), '## Machine-readable descriptions'));
-    const expected = routes.filter(([, { tag }]) => tag === 'documents').map(([, route]) => routeName(route));
+    const expected = routes.filter(({ feature }) => feature === 'documents').map(({ route }) => routeTitle(route));
     expect([...table.keys()]).to.include.members(expected);
   });
 
@@ -240,7 +241,7 @@ describe('Pages in docs/protocol', () => {
 
   it('list all routes, requests, events, commands and frames on the pages of the transports', () => {
     const listed = (name: string, heading: string) => [...rowsByName(section(page(name), heading)).keys()].slice(1);
-    expect(listed('rest.md', '## Routes')).to.have.members(routes.map(([, route]) => routeName(route)));
+    expect(listed('rest.md', '## Routes')).to.have.members(routes.map(({ route }) => routeTitle(route)));
     expect(listed('socketio.md', '## Requests')).to.have.members(Object.keys(requests));
     expect(listed('socketio.md', '## Events')).to.have.members(Object.keys(events));
     const chat = rowsByName(section(page('chat.md'), '## Commands and answers'));
@@ -264,7 +265,7 @@ describe('Pages in docs/protocol', () => {
     });
   }
 
-  for (const [name, { body, query }] of withExamples.map(([, route]) => [routeName(route), route] as const)) {
+  for (const [name, { body, query }] of withExamples.map(({ route }) => [routeTitle(route), route] as const)) {
     const schemas = [body?.schema, query].filter((schema) => schema !== undefined);
     if (schemas.length === 0) continue;
     it(`describe every field that ${name} takes`, () => {
@@ -326,12 +327,12 @@ describe('Refusals in docs/protocol', () => {
       codeHeadings(section(text, `## ${title}`), 3).includes(what),
     )?.[0];
   const operations: Operation[] = [
-    ...withExamples.map(([, route]) => ({
-      name: routeName(route),
-      page: `features/${route.tag}.md`,
+    ...withExamples.map(({ feature, route }) => ({
+      name: routeTitle(route),
+      page: `features/${feature}.md`,
       codes: route.refusals,
       common:
-        route.token === 'admin' ? common['every REST route below /admin'] : route.token === 'user' ? refusals.user : [],
+        route.auth === 'admin' ? common['every REST route below /admin'] : route.auth === 'user' ? refusals.user : [],
       hasRoom: route.path.startsWith('/rooms/:id'),
     })),
     ...Object.entries(requests).map(([name, { refusals: codes }]) => ({

@@ -1,18 +1,18 @@
 import { expect } from 'chai';
 import { readConfig } from '../../../src/config/config.ts';
+import { chatAnswers } from '../../../src/core/contract/chat.ts';
+import { requests } from '../../../src/core/contract/socketio.ts';
 import { ErrorCode } from '../../../src/core/errors.ts';
-import { countTokens, refusalCost, requestCosts } from '../../../src/protocol/request-costs.ts';
-import { restRoutes } from '../../../src/protocol/rest-routes.ts';
+import { costs, countTokens, refusalCost } from '../../../src/core/limits/request-costs.ts';
+import { routes, routeTitle } from '../../helpers/contracts.ts';
 import { readDocument, section } from '../../helpers/markdown.ts';
 
-const { rest, socketio, chat, connect } = requestCosts;
 const { requestBurst, roomsPerConnection } = readConfig({}).limits;
 
 /** Of one device: a list of the rooms, a connection, and all the rooms that it may join. */
-const connecting = countTokens(rest.listRooms, {}) + countTokens(connect, {});
-const opening =
-  roomsPerConnection * (countTokens(socketio['room:join'], {}) + countTokens(socketio['message:history'], {}));
-const returning = roomsPerConnection * countTokens(socketio['room:join'], { since: '1.1.x' });
+const connecting = countTokens(costs.list, {}) + countTokens(costs.token, {});
+const opening = roomsPerConnection * (countTokens(costs.join, {}) + countTokens(costs.page, {}));
+const returning = roomsPerConnection * countTokens(costs.join, { since: '1.1.x' });
 
 describe('the costs of requests', () => {
   it('let an app open on three devices at once with all the rooms that a connection may join', () => {
@@ -24,11 +24,11 @@ describe('the costs of requests', () => {
   });
 
   it('grow with the rows that are asked for, and never fall below that of the request, whatever was sent', () => {
-    const page = (limit: unknown) => countTokens(rest.readMessages, { limit });
+    const page = (limit: unknown) => countTokens(costs.page, { limit });
     expect([1, 100, '101', 500].map(page)).to.deep.equal([5, 5, 9, 21]);
     expect([undefined, -1, 'x', {}, Number.NaN].map(page)).to.deep.equal([5, 5, 5, 5, 5]);
-    expect(countTokens(rest.listRooms, { limit: '100', offset: '1000' })).to.equal(12);
-    expect([null, 'x', 7].map((input) => countTokens(chat.select_room, input))).to.deep.equal([2, 2, 2]);
+    expect(countTokens(costs.list, { limit: '100', offset: '1000' })).to.equal(12);
+    expect([null, 'x', 7].map((input) => countTokens(costs.join, input))).to.deep.equal([2, 2, 2]);
   });
 
   it('charge a refusal unless it says nothing of what was asked', () => {
@@ -54,14 +54,15 @@ describe('the costs of requests', () => {
     expect(paragraph).to.include(`with \`since\` take ${returning}`);
   });
 
-  for (const [name, cost] of Object.entries(rest)) {
-    const { method, path } = restRoutes[name as keyof typeof rest];
-    it(`are documented for ${method} ${path}`, () => {
-      expect(documented(`${method} ${path}`)).to.match(new RegExp(`^${cost.tokens}\\b`));
+  for (const { route } of routes) {
+    if (route.auth !== 'user') continue;
+    const title = routeTitle(route);
+    it(`are documented for ${title}`, () => {
+      expect(documented(title)).to.match(new RegExp(`^${route.cost.tokens}\\b`));
     });
   }
 
-  for (const [name, cost] of [...Object.entries(socketio), ...Object.entries(chat)]) {
+  for (const [name, { cost }] of [...Object.entries(requests), ...Object.entries(chatAnswers)]) {
     if (name === 'quit') continue;
     it(`are documented for ${name}`, () => {
       expect(documented(name)).to.match(new RegExp(`^${cost.tokens}\\b`));

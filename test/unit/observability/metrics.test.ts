@@ -3,7 +3,6 @@ import { Histogram, Registry } from 'prom-client';
 import { createDatabaseClock } from '../../../src/database/clock.ts';
 import { createDeliveryMetrics } from '../../../src/observability/metrics/delivery.ts';
 import { FastHistogram } from '../../../src/observability/metrics/fast-metrics.ts';
-import { toRouteTemplate } from '../../../src/transports/http/request-metrics.ts';
 
 const linesOf = async (registry: Registry, name: string) =>
   (await registry.metrics()).split('\n').filter((line) => line.startsWith(name));
@@ -101,23 +100,3 @@ describe('the clock of the database', () => {
 });
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
-describe('the template of a route', () => {
-  const rows: [url: string, route: unknown, template: string][] = [
-    ['/rooms', '/', '/rooms'],
-    ['/rooms/', '/', '/rooms'],
-    ['/rooms/7?limit=/a/b', '/:id', '/rooms/:id'],
-    ['/ROOMS/7/Members/x/', '/:id/members/:uuid', '/rooms/:id/members/:uuid'],
-    ['/healthz', '/healthz', '/healthz'],
-    ['/admin/revocations/7', '/revocations/:id', '/admin/revocations/:id'],
-    ['http://x1/healthz', '/healthz', '/healthz'],
-    ['/healthz#a1/b', '/healthz', '/healthz'],
-    ['/anything', undefined, 'unknown'],
-    ['/anything', /any/, 'unknown'],
-    ['/docs/a/b/c', '/*path', '/*path'],
-    ['/docs/a/b', '/a{/:b}', '/a{/:b}'],
-  ];
-  for (const [url, route, template] of rows) {
-    it(`${route} for ${url} is ${template}`, () => expect(toRouteTemplate(url, route)).to.equal(template));
-  }
-});

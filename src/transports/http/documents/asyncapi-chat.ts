@@ -1,4 +1,3 @@
-import { closeCodes } from '../../../core/errors.ts';
 import {
   type ChatCommandName,
   type ChatFrameName,
@@ -6,7 +5,8 @@ import {
   chatAnswers,
   chatCommands,
   chatFrames,
-} from '../../../protocol/chat-commands.ts';
+} from '../../../core/contract/chat.ts';
+import { closeCodes } from '../../../core/errors.ts';
 import type { Channel } from './channel.ts';
 import type { JsonSchema, JsonSchemas } from './json-schemas.ts';
 

@@ -7,7 +7,7 @@ import {
   type RequestName,
   requests,
   serverEvents,
-} from '../../../protocol/socket-events.ts';
+} from '../../../core/contract/socketio.ts';
 import type { Channel, Operation } from './channel.ts';
 import type { JsonSchemas } from './json-schemas.ts';
 

@@ -2,15 +2,13 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Router } from 'express';
 import helmet from 'helmet';
-import { documentRoutes } from '../../../protocol/rest/documents.ts';
+import type { Contract } from '../../../core/feature.ts';
 import { createAsyncapiDocument } from './asyncapi.ts';
+import { documents } from './contract.ts';
 import { createOpenapiDocument } from './openapi.ts';
 import { initializer, page, pageFiles } from './swagger-ui.ts';
 
-/** Made when somebody wants it, once in a process. */
-const openapi = createTextCache(createOpenapiDocument);
-const asyncapi = createTextCache(createAsyncapiDocument);
-
+/** Made at the first request. */
 function createTextCache(make: () => object): () => string {
   let text: string | undefined;
   return () => {
@@ -19,18 +17,20 @@ function createTextCache(make: () => object): () => string {
   };
 }
 
-/** What there is to read about the service; public. */
-export function createDocumentRoutes(): Router {
+/** The public description of the service. */
+export function createDocumentRoutes(contracts: readonly Contract[]): Router {
   const routes = Router();
-  const { readOpenapi, readAsyncapi, readDocs } = documentRoutes;
+  const openapi = createTextCache(() => createOpenapiDocument(contracts));
+  const asyncapi = createTextCache(createAsyncapiDocument);
+  const { readOpenapi, readAsyncapi, readDocs } = documents.rest;
 
   routes.get(readOpenapi.path, (_request, response) => void response.type('json').send(openapi()));
   routes.get(readAsyncapi.path, (_request, response) => void response.type('json').send(asyncapi()));
 
-  // Where there is no TLS, as in a local network, browsers would look for the files of the page by https.
+  // Without TLS, as in a local network, browsers would request the files of the page over https.
   routes.use(readDocs.path, helmet.contentSecurityPolicy({ directives: { 'upgrade-insecure-requests': null } }));
   routes.get(readDocs.path, (request, response) => {
-    // Relative, for the service may be mounted under a path of its own.
+    // Relative, because the service may be mounted under a path.
     response.type('html').send(page(request.path.endsWith('/') ? '../' : ''));
   });
   routes.get(`${readDocs.path}/initializer.js`, (_request, response) => void response.type('js').send(initializer));

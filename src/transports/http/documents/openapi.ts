@@ -1,7 +1,8 @@
 import type { z } from 'zod';
+import { type Answer, Refusal, type Route } from '../../../core/contract/rest.ts';
 import { type ErrorCode, errors } from '../../../core/errors.ts';
-import { type Answer, Refusal, type Route, tags } from '../../../protocol/rest/route.ts';
-import { restRoutes } from '../../../protocol/rest-routes.ts';
+import type { Contract } from '../../../core/feature.ts';
+import { documents } from './contract.ts';
 import { createJsonSchemas, type JsonSchema, type JsonSchemas } from './json-schemas.ts';
 import { readPackageInfo } from './package-info.ts';
 
@@ -32,34 +33,33 @@ const securities = {
   none: [],
 };
 
-/** OpenAPI 3.1 of all there is on REST. */
-export function createOpenapiDocument() {
+/** OpenAPI 3.1 of these features, and of the document itself. */
+export function createOpenapiDocument(features: readonly Contract[]) {
+  const contracts = [...features, documents].filter(({ rest }) => Object.keys(rest).length > 0);
   const { name, version, license } = readPackageInfo();
   const schemas = createJsonSchemas();
   const refusals = createRefusalResponses(schemas);
   const paths: Record<string, Record<string, unknown>> = {};
-  for (const [operationId, route] of Object.entries<Route>(restRoutes)) {
-    const path = route.path.replaceAll(/:(\w+)/g, '{$1}');
-    paths[path] = { ...paths[path], [route.method.toLowerCase()]: operation(operationId, route, schemas, refusals.of) };
+  for (const { name: tag, rest } of contracts) {
+    for (const [operationId, route] of Object.entries<Route>(rest)) {
+      const path = route.path.replaceAll(/:(\w+)/g, '{$1}');
+      const operation = { operationId, tags: [tag], ...describeRoute(route, schemas, refusals.toResponse) };
+      paths[path] = { ...paths[path], [route.method.toLowerCase()]: operation };
+    }
   }
   return {
     openapi: '3.1.0',
     info: { title: name, version, description, license: { name: license, identifier: license } },
     // Beside this document, whatever path the service is mounted under.
     servers: [{ url: '.' }],
-    tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
+    tags: contracts.map(({ name, description }) => ({ name, description })),
     paths,
     components: { schemas: schemas.components, responses: refusals.components, headers, securitySchemes },
   };
 }
 
-function operation(
-  operationId: string,
-  route: Route,
-  schemas: JsonSchemas,
-  refusalOf: (status: number, codes: ErrorCode[]) => object,
-) {
-  const { tag, summary, description, token, params, query, headers, body, answers, refusals } = route;
+function describeRoute(route: Route, schemas: JsonSchemas, toRefusal: (status: number, codes: ErrorCode[]) => object) {
+  const { summary, description, auth, params, query, headers, body, answers, refusals } = route;
   const parameters = [
     ...toParameters('path', params, schemas),
     ...toParameters('query', query, schemas),
@@ -68,17 +68,15 @@ function operation(
   const refused = Map.groupBy(refusals, (code) => errors[code].http);
   const responses = [
     ...Object.entries(answers).map(([status, answer]) => [status, response(answer, Number(status), schemas)] as const),
-    ...[...refused].map(([status, codes]) => [String(status), refusalOf(status, codes)] as const),
+    ...[...refused].map(([status, codes]) => [String(status), toRefusal(status, codes)] as const),
   ];
   return {
-    operationId,
-    tags: [tag],
     summary,
     ...(description !== undefined && { description }),
     ...(parameters.length > 0 && { parameters }),
     ...(body && { requestBody: { required: true, content: { 'application/json': toRequestBody(body, schemas) } } }),
     responses: Object.fromEntries(responses),
-    security: securities[token],
+    security: securities[auth],
   };
 }
 
@@ -102,7 +100,7 @@ function toParameters(place: 'path' | 'query' | 'header', schema: z.ZodType | un
   }));
 }
 
-/** All is text in an address: where a number or its digits are taken, a number is what is meant. */
+/** Everything in an address is text: if a number and its digits are both accepted, the document shows the number. */
 function asParameter({ anyOf, ...shape }: JsonSchema): JsonSchema {
   const [meant, spelled] = (anyOf ?? []) as JsonSchema[];
   if (!meant?.type || spelled?.type !== 'string') return anyOf ? { anyOf, ...shape } : shape;
@@ -136,13 +134,13 @@ const toHeaders: { [status: number]: object } = {
   503: { 'Retry-After': { $ref: '#/components/headers/RetryAfterWhereKnown' } },
 };
 
-/** Refusals with the same codes are one response, which operations refer to. */
+/** Refusals with the same codes share one response, which the operations refer to. */
 function createRefusalResponses(schemas: JsonSchemas) {
   const components: Record<string, object> = {};
   const refusal = schemas.toJsonSchema(Refusal);
   return {
     components,
-    of(status: number, codes: ErrorCode[]) {
+    toResponse(status: number, codes: ErrorCode[]) {
       const name = codes.join('.');
       const narrowed = { code: { const: status }, reason: { enum: codes } };
       const examples = codes.map((code) => [code, { value: createRefusalExample(code) }]);

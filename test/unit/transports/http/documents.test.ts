@@ -2,64 +2,22 @@ import { readFileSync } from 'node:fs';
 import SwaggerParser from '@apidevtools/swagger-parser';
 import { Parser } from '@asyncapi/parser';
 import { expect } from 'chai';
-import type { Router } from 'express';
-import type { AppContext } from '../../../../src/features/app-context.ts';
-import type { Revocations } from '../../../../src/features/revocations/revocations.ts';
-import { type ChatFrameName, chatCommands, chatFrames } from '../../../../src/protocol/chat-commands.ts';
-import type { Answer, Route } from '../../../../src/protocol/rest/route.ts';
-import { restRoutes } from '../../../../src/protocol/rest-routes.ts';
-import { requests, serverEvents } from '../../../../src/protocol/socket-events.ts';
-import { createAdminRoutes } from '../../../../src/transports/http/admin.routes.ts';
+import { type ChatFrameName, chatCommands, chatFrames } from '../../../../src/core/contract/chat.ts';
+import type { Answer } from '../../../../src/core/contract/rest.ts';
+import { requests, serverEvents } from '../../../../src/core/contract/socketio.ts';
 import { createAsyncapiDocument } from '../../../../src/transports/http/documents/asyncapi.ts';
-import { createDocumentRoutes } from '../../../../src/transports/http/documents/documents.routes.ts';
 import { createOpenapiDocument } from '../../../../src/transports/http/documents/openapi.ts';
-import { createMemberRoutes } from '../../../../src/transports/http/members.routes.ts';
-import { createMessageRoutes } from '../../../../src/transports/http/messages.routes.ts';
-import { createOperationsRoutes } from '../../../../src/transports/http/operations.routes.ts';
-import { createRoomRoutes } from '../../../../src/transports/http/rooms.routes.ts';
+import { contracts, routes } from '../../../helpers/contracts.ts';
 import type { Json } from '../../../helpers/json.ts';
 import { createCheck, disallowUnknownKeys } from '../../../helpers/json-checks.ts';
 
-const openapi: Json = JSON.parse(JSON.stringify(createOpenapiDocument()));
+const openapi: Json = JSON.parse(JSON.stringify(createOpenapiDocument(contracts)));
 const asyncapi: Json = JSON.parse(JSON.stringify(createAsyncapiDocument()));
-const routes = Object.entries<Route>(restRoutes);
 
-/** `GET /rooms/:id` of every route that a router serves. */
-function servedBy(router: Router, prefix = ''): string[] {
-  return router.stack.flatMap(({ route }) => {
-    if (!route) return [];
-    const methods = new Set(route.stack.map(({ method }) => method.toUpperCase()));
-    return [...methods].map((method) => `${method} ${prefix}${route.path === '/' && prefix ? '' : route.path}`);
-  });
-}
-
-describe('the table of routes', () => {
-  it('has what the routers serve, and no more', () => {
-    const rooms = {} as AppContext;
-    const audit = { revoked() {}, lifted() {}, refused() {} };
-    const admin = { token: '', revocations: {} as Revocations, audit, bodyBytes: 0 };
-    const metrics = { contentType: '', text: async () => '' };
-    const operations = {
-      assertReady: async () => {},
-      metrics,
-      hasMetrics: true,
-      metricsToken: undefined,
-      isOpen: () => true,
-    };
-    const served = [
-      ...[createRoomRoutes(rooms), createMemberRoutes(rooms), createMessageRoutes(rooms)].flatMap((one) =>
-        servedBy(one, '/rooms'),
-      ),
-      ...servedBy(createAdminRoutes(admin), '/admin'),
-      ...servedBy(createOperationsRoutes(operations)),
-      // The files of the page are the page's own.
-      ...servedBy(createDocumentRoutes()).filter((route) => !route.includes('/docs/')),
-    ];
-    expect(routes.map(([, { method, path }]) => `${method} ${path}`)).to.have.members(served);
-  });
-
-  for (const [name, { body, answers }] of routes) {
-    it(`has true examples of ${name}`, () => {
+describe('the contracts', () => {
+  for (const { name, route } of routes) {
+    const { body, answers } = route;
+    it(`have true examples of ${name}`, () => {
       for (const [what, example] of Object.entries(body?.examples ?? {})) {
         expect(body!.schema.safeParse(example).error, what).to.equal(undefined);
       }

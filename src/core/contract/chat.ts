@@ -1,10 +1,11 @@
 import { z } from 'zod';
-import { Cursor } from '../core/cursor.ts';
-import { ErrorCode, listChatCodes, RemovalCode, tokenErrorCodes } from '../core/errors.ts';
-import { exampleMessage, examplePosition } from '../core/examples.ts';
-import { count, RoomId, RoomRef } from '../core/ids.ts';
-import { ClientMsgId, Content, Message, pageSize } from '../core/log/message.ts';
-import { Ignored } from '../core/unknown-keys.ts';
+import { Cursor } from '../cursor.ts';
+import { ErrorCode, listChatCodes, RemovalCode, tokenErrorCodes } from '../errors.ts';
+import { exampleMessage, examplePosition } from '../examples.ts';
+import { count, RoomId, RoomRef } from '../ids.ts';
+import { costs, type RequestCost } from '../limits/request-costs.ts';
+import { ClientMsgId, Content, Message, pageSize } from '../log/message.ts';
+import { Ignored } from '../unknown-keys.ts';
 
 /** A client's own mark on a command; it comes back on the answer. */
 export const CommandId = z
@@ -185,18 +186,25 @@ export const chatAnswers = {
   token: {
     frames: ['READY', ...beforeTokenFrames, 'ERROR'],
     refusals: [...commonRefusals, 'RATE_LIMITED', 'TOO_MANY_CONNECTIONS'],
+    cost: costs.token,
   },
   select_room: {
     frames: ['CONNECTED', 'message', ...beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],
     refusals: roomRefusals,
+    cost: costs.join,
   },
   message: {
     frames: ['message', 'SELECTROOM?', ...beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],
     refusals: [...roomRefusals, 'TOO_LARGE', 'ID_REUSED'],
+    cost: costs.message,
   },
   get_past_messages: {
     frames: ['message', 'HISTORY', 'SELECTROOM?', ...beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],
     refusals: roomRefusals,
+    cost: costs.page,
   },
-  quit: { frames: [...beforeTokenFrames], refusals: [] },
-} as const satisfies Record<ChatCommandName, { frames: readonly ChatFrameName[]; refusals: readonly ErrorCode[] }>;
+  quit: { frames: [...beforeTokenFrames], refusals: [], cost: costs.free },
+} as const satisfies Record<
+  ChatCommandName,
+  { frames: readonly ChatFrameName[]; refusals: readonly ErrorCode[]; cost: RequestCost }
+>;

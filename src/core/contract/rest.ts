@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { ErrorCode, errors, tokenErrorCodes } from '../../core/errors.ts';
-import { Ignored } from '../../core/unknown-keys.ts';
+import { ErrorCode, errors, tokenErrorCodes } from '../errors.ts';
+import type { RequestCost } from '../limits/request-costs.ts';
+import { Ignored } from '../unknown-keys.ts';
 
 /** The envelope of every refusal. */
 export const Refusal = z
@@ -9,18 +10,18 @@ export const Refusal = z
       code: z.int().describe('The HTTP status.'),
       message: z.string(),
       reason: ErrorCode,
-      detail: z.string().optional().describe('`field: why`, or why, where there is more to say.'),
-      retry_after_ms: z.int().optional().describe('Where the time is known; `Retry-After` says it in seconds.'),
+      detail: z.string().optional().describe('`field: why`, or why, if there is more to say.'),
+      retry_after_ms: z.int().optional().describe('If the time is known; `Retry-After` has it in seconds.'),
     }),
     content: z.null(),
   })
   .refine(({ meta }) => meta.code === errors[meta.reason].http && meta.message === errors[meta.reason].message)
   .meta({ id: 'Refusal' });
 
-/** A request that is obeyed, under one status. */
+/** The answer to a request that succeeds, under one status. */
 export interface Answer {
   description: string;
-  /** `application/json` where it does not say otherwise. */
+  /** The media type if it is not the JSON envelope. */
   type?: string;
   schema: z.ZodType;
   example?: unknown;
@@ -28,36 +29,29 @@ export interface Answer {
 
 interface Body {
   schema: z.ZodType;
-  /** By a word on what each shows. */
+  /** The keys are their titles in the documents. */
   examples: Record<string, unknown>;
 }
 
-export const tags = {
-  rooms: 'Where messages go.',
-  members: 'The permission rules of a room: whom it grants or denies what.',
-  messages: 'History, and sending without a live connection.',
-  revocations: "Tokens that hold no more, for the product's own backend. Only where the server has an `ADMIN_TOKEN`.",
-  operations: 'For the balancer and the monitoring: no user token, no envelope.',
-  documents: 'What there is to read about the service: public, no token, no envelope.',
-} as const;
-
-export interface Route {
+interface AnyRoute {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-  /** As Express has it; `:name` is a parameter. */
+  /** In Express' syntax: `:name` is a parameter. */
   path: string;
-  tag: keyof typeof tags;
   summary: string;
   description?: string;
-  /** Whose token it takes. `metrics`: where one is configured. */
-  token: 'user' | 'admin' | 'metrics' | 'none';
   params?: z.ZodObject;
   query?: z.ZodObject | z.ZodPipe;
   headers?: z.ZodObject;
+  /** The field of the body that the header `Idempotency-Key` sets if the body does not. */
+  idempotencyField?: string;
   body?: Body;
-  answers: { [status: number]: Answer };
-  /** The codes that it refuses with, by the envelope. */
+  answers: { readonly [status: number]: Answer };
+  /** The codes of its refusals, which come in the envelope. */
   refusals: readonly ErrorCode[];
 }
+
+/** `metrics`: the token of the monitoring, if the server has one. */
+export type Route = AnyRoute & ({ auth: 'user'; cost: RequestCost } | { auth: 'admin' | 'metrics' | 'none' });
 
 interface Content<C extends z.ZodType, M extends z.ZodRawShape> {
   description: string;
@@ -67,10 +61,10 @@ interface Content<C extends z.ZodType, M extends z.ZodRawShape> {
   exampleMeta?: z.input<z.ZodObject<M>>;
 }
 
-/** In `meta` of the answer to a request with a body. */
+/** `meta` of the answer to a request with a body; the transport sets it. */
 export const ignoredKeys = { ignored: Ignored.optional() };
 
-/** A yes, in the envelope. */
+/** A successful answer in the envelope. */
 export function defineAnswer<S extends number, C extends z.ZodType, M extends z.ZodRawShape = Record<never, never>>(
   code: S,
   { description, content, meta, example, exampleMeta }: Content<C, M>,
@@ -82,9 +76,17 @@ export function defineAnswer<S extends number, C extends z.ZodType, M extends z.
   return { description, schema, example: { meta: { code, message: 'OK', ...exampleMeta }, content: example } };
 }
 
+/** A successful answer without the envelope. */
+export const defineTextAnswer = (description: string, example: string) => ({
+  description,
+  type: 'text/plain',
+  schema: z.string(),
+  example,
+});
+
 const commonRefusals = ['BAD_REQUEST', 'TOO_LARGE', 'INTERNAL', 'UNAVAILABLE'] as const;
 
-/** What any route below `/rooms` refuses with, one with a room, and one below `/admin`. */
+/** The refusals of every route with a user's token, of those that name a room, and of those with the admin token. */
 export const refusals = {
   user: [...commonRefusals, ...tokenErrorCodes, 'RATE_LIMITED'],
   room: [...commonRefusals, ...tokenErrorCodes, 'RATE_LIMITED', 'NOT_FOUND', 'FORBIDDEN', 'BANNED'],

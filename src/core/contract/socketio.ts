@@ -1,11 +1,12 @@
 import { z } from 'zod';
-import { Cursor } from '../core/cursor.ts';
-import { ErrorCode, RemovalCode, tokenErrorCodes } from '../core/errors.ts';
-import { exampleMessage, examplePosition, exampleRoom, exampleRule } from '../core/examples.ts';
-import { RoomId, RoomRef, Uuid } from '../core/ids.ts';
-import { atMostOneAnchor, Draft, Message, pageAnchors, pageSize } from '../core/log/message.ts';
-import { Room, RuleKind } from '../core/room.ts';
-import { Ignored } from '../core/unknown-keys.ts';
+import { Cursor } from '../cursor.ts';
+import { ErrorCode, RemovalCode, tokenErrorCodes } from '../errors.ts';
+import { exampleMessage, examplePosition, exampleRoom, exampleRule } from '../examples.ts';
+import { RoomId, RoomRef, Uuid } from '../ids.ts';
+import { costs, type RequestCost } from '../limits/request-costs.ts';
+import { atMostOneAnchor, Draft, Message, pageAnchors, pageSize } from '../log/message.ts';
+import { Room, RuleKind } from '../room.ts';
+import { Ignored } from '../unknown-keys.ts';
 
 export const namespace = '/rooms';
 
@@ -91,6 +92,7 @@ export const requests = {
       }),
     ack: Joined,
     refusals: [...roomRefusals, 'TOO_MANY_ROOMS'],
+    cost: costs.join,
   },
   'room:leave': {
     payload: z.object({ room_id: RoomRef }, payloadOptions).meta({
@@ -100,6 +102,7 @@ export const requests = {
     }),
     ack: z.object({}),
     refusals: commonRefusals,
+    cost: costs.read,
   },
   'message:send': {
     payload: Draft.extend({ room_id: RoomRef }).meta({
@@ -113,6 +116,7 @@ export const requests = {
       cursor: Cursor,
     }),
     refusals: [...roomRefusals, 'TOO_LARGE', 'ID_REUSED'],
+    cost: costs.message,
   },
   'message:history': {
     payload: z
@@ -129,6 +133,7 @@ export const requests = {
       has_more: z.boolean().describe('Whether there is more in the direction of the request.'),
     }),
     refusals: roomRefusals,
+    cost: costs.page,
   },
   'token:refresh': {
     payload: z.object({ token: z.string({ error: 'must be a JWT' }) }, payloadOptions).meta({
@@ -139,8 +144,12 @@ export const requests = {
       expires_at: z.number().nullable().describe('Seconds since 1970, as in `exp`; null when the token has no end.'),
     }),
     refusals: [...commonRefusals, ...tokenErrorCodes],
+    cost: costs.token,
   },
-} as const satisfies Record<string, { payload: z.ZodType; ack: z.ZodObject; refusals: readonly ErrorCode[] }>;
+} as const satisfies Record<
+  string,
+  { payload: z.ZodType; ack: z.ZodObject; refusals: readonly ErrorCode[]; cost: RequestCost }
+>;
 
 export type RequestName = keyof typeof requests;
 export type RequestPayload<N extends RequestName> = z.infer<(typeof requests)[N]['payload']>;

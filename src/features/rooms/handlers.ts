@@ -1,0 +1,23 @@
+import { implement } from '../app-context.ts';
+import * as contract from './contract.ts';
+import { listRooms } from './list-rooms.ts';
+import { changeRoom, createRoom, deleteRoom, readRoom } from './rooms.ts';
+
+export const rooms = implement(contract.rooms, {
+  async createRoom({ context, actor, body }) {
+    return { code: 200, content: { room: await createRoom(context, actor, body) } };
+  },
+  async listRooms({ context, actor, query }) {
+    return { code: 200, content: await listRooms(context, actor, query) };
+  },
+  async readRoom({ context, actor, params: { id } }) {
+    return { code: 200, content: await readRoom(context, actor, id) };
+  },
+  async changeRoom({ context, actor, params: { id }, body }) {
+    return { code: 200, content: { room: await changeRoom(context, actor, id, body) } };
+  },
+  async deleteRoom({ context, actor, params: { id } }) {
+    await deleteRoom(context, actor, id);
+    return { code: 200, content: null };
+  },
+});

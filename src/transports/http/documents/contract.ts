@@ -1,0 +1,29 @@
+import { z } from 'zod';
+import { defineFeature } from '../../../core/feature.ts';
+
+const publicRoute = { method: 'GET', auth: 'none', refusals: [] } as const;
+
+/** The service's own description. Not a feature: the transport makes and serves it. */
+export const documents = defineFeature('documents', {
+  description: 'What there is to read about the service: public, no token, no envelope.',
+  rest: {
+    readOpenapi: {
+      ...publicRoute,
+      path: '/openapi.json',
+      summary: 'This document',
+      answers: { 200: { description: 'OpenAPI 3.1.', schema: z.looseObject({ openapi: z.string() }) } },
+    },
+    readAsyncapi: {
+      ...publicRoute,
+      path: '/asyncapi.json',
+      summary: 'What travels on live connections',
+      answers: { 200: { description: 'AsyncAPI 3.0.', schema: z.looseObject({ asyncapi: z.string() }) } },
+    },
+    readDocs: {
+      ...publicRoute,
+      path: '/docs',
+      summary: 'This document as a page, to read and to try',
+      answers: { 200: { description: 'The page.', type: 'text/html', schema: z.string() } },
+    },
+  },
+});

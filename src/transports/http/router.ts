@@ -1,0 +1,57 @@
+import type { Request, RequestHandler, Response, Router } from 'express';
+import type { Actor } from '../../core/authorization.ts';
+import type { Route } from '../../core/contract/rest.ts';
+import { parse } from '../../core/errors.ts';
+import type { RegisteredRoute } from '../../core/registry.ts';
+import { parseWithIgnored } from '../../core/unknown-keys.ts';
+import { answer } from './envelope.ts';
+
+/** Serves these routes of the contracts. Checks, such as that of a token, are mounted before. */
+export function mountRoutes(
+  router: Router,
+  routes: readonly RegisteredRoute[],
+  getActor: (request: Request) => Actor | undefined,
+): Router {
+  for (const registered of routes) {
+    const { method, path } = registered.route;
+    router[methods[method]](path, createHandler(registered, getActor));
+  }
+  return router;
+}
+
+const methods = { GET: 'get', POST: 'post', PUT: 'put', PATCH: 'patch', DELETE: 'delete' } as const;
+
+function createHandler(
+  { route, handle }: RegisteredRoute,
+  getActor: (request: Request) => Actor | undefined,
+): RequestHandler {
+  return async (request, response) => {
+    const { ignored, ...input } = parseRequest(route, request);
+    const reply = await handle({ actor: getActor(request), ...input });
+    if ('text' in reply) sendText(response, reply);
+    else answer(response, reply.content, { code: reply.code, ...reply.meta, ignored });
+  };
+}
+
+function sendText(response: Response, { code, type = 'text', text }: { code: number; type?: string; text: string }) {
+  response.status(code).type(type).send(text);
+}
+
+/** The first part that is wrong is the one that is refused: the path, then the query, then the body, then its key. */
+function parseRequest({ params, query, body, headers, idempotencyField }: Route, request: Request) {
+  const path = params && parse(params, request.params);
+  const search = query && parseWithIgnored(query, request.query).data;
+  if (!body) return { params: path, query: search, body: undefined, ignored: [] };
+  const { data, ignored } = parseWithIgnored(body.schema, request.body) as {
+    data: Record<string, unknown>;
+    ignored: string[];
+  };
+  if (idempotencyField && headers) data[idempotencyField] ??= parseIdempotencyKey(headers, request);
+  return { params: path, query: search, body: data, ignored };
+}
+
+function parseIdempotencyKey(headers: NonNullable<Route['headers']>, request: Request): unknown {
+  // A structured header field has a string in quotes.
+  const key = request.get('Idempotency-Key')?.replace(/^"(.*)"$/, '$1');
+  return parse(headers, { 'Idempotency-Key': key })['Idempotency-Key'];
+}

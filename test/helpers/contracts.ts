@@ -1,0 +1,21 @@
+import type { Route } from '../../src/core/contract/rest.ts';
+import type { Contract } from '../../src/core/feature.ts';
+import { features } from '../../src/features/index.ts';
+import { documents } from '../../src/transports/http/documents/contract.ts';
+
+/** The contracts of all features, in the order of the documents. */
+export const contracts: Contract[] = features.map(({ contract }) => contract);
+
+export interface NamedRoute {
+  name: string;
+  /** The name of its contract. */
+  feature: string;
+  route: Route;
+}
+
+/** The routes of all features and of the documents. */
+export const routes: NamedRoute[] = [...contracts, documents].flatMap(({ name: feature, rest }) =>
+  Object.entries<Route>(rest).map(([name, route]) => ({ name, feature, route })),
+);
+
+export const routeTitle = ({ method, path }: Route) => `${method} ${path}`;
