@@ -77,7 +77,6 @@ const allowed: { rule: string; phrase: RegExp; files?: RegExp; why: string }[] =
   { rule: 'line', phrase: /\b(log|usage|status|first|last|lost|banner|request) lines?\b/, why: 'lines of text' },
   { rule: 'line', phrase: /^(format )?lines?$/, files: /^(bin|config|observability)\//, why: 'lines of text' },
   { rule: 'audience', phrase: /\baudiences?\b/, files: /^(auth|config)\//, why: 'the claim `aud` of a token' },
-  { rule: 'original', phrase: /^original url$/, why: 'a property of Express requests' },
   { rule: 'pause', phrase: /^(pause|is paused)$/, why: 'of streams and sockets in Node.js' },
   { rule: 'sweep', phrase: /\bsweep seconds\b/, why: 'the setting `SWEEP_SECONDS` keeps its name' },
   { rule: 'timings', phrase: /^timing safe equal$/, why: 'a function of node:crypto' },
