@@ -1,42 +1,42 @@
-import { Changing } from './changing.ts';
-import { Frames, type Line } from './frames.ts';
-import { keep, recall } from './kept.ts';
+import { Frames, type Transport } from './frames.ts';
+import { Observable } from './observable.ts';
 import { Pane } from './pane.ts';
 import { People, type Person } from './people.ts';
 import { RawChat } from './raw-chat.ts';
+import { load, save } from './storage.ts';
 
-export type Place = 'left' | 'right' | 'console';
+export type View = 'left' | 'right' | 'console';
 export type Dialog = { name: 'people'; edit?: string | undefined } | { name: 'room'; pane: Pane } | undefined;
-type Seats = Record<'left' | 'right', { person?: string | undefined; room?: number | undefined }>;
+type SavedPanes = Record<'left' | 'right', { person?: string | undefined; room?: number | undefined }>;
 
 const refreshAfterMs = 150;
 
 /** The state of the page. A watcher renders the whole page after each change. */
-export class App extends Changing {
+export class App extends Observable {
   readonly people = new People();
   readonly frames = new Frames();
   readonly raw = new RawChat(this.frames);
   readonly panes: Record<'left' | 'right', Pane>;
   dialog: Dialog;
   /** The part that a narrow screen shows. */
-  place: Place = 'left';
-  isConsoleOpen = recall('console', true);
-  areHintsShown = recall('hints', true);
-  theme: 'light' | 'dark' = recall('theme', undefined) ?? preferredTheme();
+  view: View = 'left';
+  isConsoleOpen = load('console', true);
+  areHintsShown = load('hints', true);
+  theme: 'light' | 'dark' = load('theme', undefined) ?? preferredTheme();
   /** Transports whose frames the console hides. */
-  readonly hiddenLines = new Set<Line>();
+  readonly hiddenTransports = new Set<Transport>();
   isBusy = false;
   #refreshing: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
     super();
-    const around = { people: this.people, frames: this.frames, acted: () => this.refresh() };
-    this.panes = { left: new Pane('Left', around), right: new Pane('Right', around) };
+    const context = { people: this.people, frames: this.frames, onActed: () => this.refresh() };
+    this.panes = { left: new Pane('Left', context), right: new Pane('Right', context) };
     for (const part of [this.frames, this.raw, ...this.bothPanes]) part.watch(() => this.changed());
     this.people.watch(() => this.#peopleChanged());
     this.#applyTheme();
-    this.#restoreSeats();
-    for (const pane of this.bothPanes) pane.watch(() => this.#keepSeats());
+    this.#restorePanes();
+    for (const pane of this.bothPanes) pane.watch(() => this.#savePanes());
   }
 
   get bothPanes(): Pane[] {
@@ -56,37 +56,37 @@ export class App extends Changing {
     this.changed();
   }
 
-  show(place: Place): void {
-    this.place = place;
+  show(view: View): void {
+    this.view = view;
     this.changed();
   }
 
   toggleConsole(): void {
     this.isConsoleOpen = !this.isConsoleOpen;
-    keep('console', this.isConsoleOpen);
+    save('console', this.isConsoleOpen);
     this.changed();
   }
 
-  toggleLine(line: Line): void {
-    if (!this.hiddenLines.delete(line)) this.hiddenLines.add(line);
+  toggleTransport(transport: Transport): void {
+    if (!this.hiddenTransports.delete(transport)) this.hiddenTransports.add(transport);
     this.changed();
   }
 
   dismissHints(): void {
     this.areHintsShown = false;
-    keep('hints', false);
+    save('hints', false);
     this.changed();
   }
 
   showHints(): void {
     this.areHintsShown = true;
-    keep('hints', true);
+    save('hints', true);
     this.changed();
   }
 
   toggleTheme(): void {
     this.theme = this.theme === 'light' ? 'dark' : 'light';
-    keep('theme', this.theme);
+    save('theme', this.theme);
     this.#applyTheme();
     this.changed();
   }
@@ -110,26 +110,26 @@ export class App extends Changing {
       const { person } = pane;
       if (!person) continue;
       const now = this.people.get(person.id);
-      if (!now || isAnother(person, now)) pane.seat(now);
+      if (!now || isAnother(person, now)) pane.setPerson(now);
       else pane.person = now;
     }
     this.changed();
   }
 
-  #restoreSeats(): void {
-    const seats = recall<Seats>('seats', { left: {}, right: {} });
+  #restorePanes(): void {
+    const saved = load<SavedPanes>('seats', { left: {}, right: {} });
     for (const side of ['left', 'right'] as const) {
-      const { person, room } = seats[side] ?? {};
+      const { person, room } = saved[side] ?? {};
       const found = this.people.get(person);
       if (!found) continue;
-      this.panes[side].seat(found);
+      this.panes[side].setPerson(found);
       if (room !== undefined) this.panes[side].enter(room);
     }
   }
 
-  #keepSeats(): void {
-    const seat = ({ person, current }: Pane) => ({ person: person?.id, room: current });
-    keep('seats', { left: seat(this.panes.left), right: seat(this.panes.right) });
+  #savePanes(): void {
+    const toSaved = ({ person, current }: Pane) => ({ person: person?.id, room: current });
+    save('seats', { left: toSaved(this.panes.left), right: toSaved(this.panes.right) });
   }
 }
 

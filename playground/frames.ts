@@ -1,11 +1,11 @@
-import { Changing } from './changing.ts';
+import { Observable } from './observable.ts';
 
-export type Line = 'Socket.IO' | '/chat' | 'REST';
+export type Transport = 'Socket.IO' | '/chat' | 'REST';
 
 export interface Frame {
   n: number;
   at: Date;
-  line: Line;
+  transport: Transport;
   /** The id of the person whose connection it is. */
   person: string;
   direction: 'in' | 'out';
@@ -20,7 +20,7 @@ const maxFrames = 300;
 const briefLength = 240;
 
 /** The latest frames, for the console. */
-export class Frames extends Changing {
+export class Frames extends Observable {
   #frames: Frame[] = [];
   #next = 1;
 
@@ -28,12 +28,12 @@ export class Frames extends Changing {
     return this.#frames;
   }
 
-  add(line: Line, person: string, direction: 'in' | 'out', name: string, payload: unknown): void {
+  add(transport: Transport, person: string, direction: 'in' | 'out', name: string, payload: unknown): void {
     const brief = payload === undefined ? '' : JSON.stringify(payload, shortened);
     this.#frames = [
       ...this.#frames.slice(1 - maxFrames),
       {
-        ...{ n: this.#next++, at: new Date(), line, person, direction, name },
+        ...{ n: this.#next++, at: new Date(), transport, person, direction, name },
         brief: brief.length > briefLength ? `${brief.slice(0, briefLength)}…` : brief,
         whole: payload === undefined ? '' : JSON.stringify(payload, shortened, 2),
       },

@@ -1,32 +1,32 @@
 import { type Client, type ConnectionState, connect, type RoomInfo } from 'nano-messaging/client';
-import { Changing } from './changing.ts';
-import { cuttableTransport } from './cuttable.ts';
+import { createCuttableTransport } from './cuttable-transport.ts';
+import { describeError } from './descriptions.ts';
 import type { Frames } from './frames.ts';
+import { Observable } from './observable.ts';
+import { OpenRoom } from './open-room.ts';
 import type { People, Person } from './people.ts';
-import { type Rest, restAs } from './person-rest.ts';
+import { createRest, type Rest } from './person-rest.ts';
 import { isBanned, type RoomListItem, type Rule } from './rules.ts';
 import { ServiceError, serviceUrl } from './service.ts';
-import { tokenOf } from './tokens.ts';
-import { Visit } from './visit.ts';
-import { inWords } from './words.ts';
+import { getToken } from './tokens.ts';
 
 /** The view of the current room. */
 export type Tab = 'chat' | 'members' | 'code';
 
-interface Surroundings {
+interface Context {
   people: People;
   frames: Frames;
   /** Called after this pane has changed something on the server that other panes may show, too. */
-  acted: () => void;
+  onActed: () => void;
 }
 
 const silent = { isSilent: true };
 
 /** A person with their own connection, their rooms, and the room that is open. */
-export class Pane extends Changing {
+export class Pane extends Observable {
   readonly name: string;
-  readonly #around: Surroundings;
-  readonly #visits = new Map<number, Visit>();
+  readonly #context: Context;
+  readonly #openRooms = new Map<number, OpenRoom>();
   person: Person | undefined;
   state: ConnectionState | undefined;
   rooms: readonly RoomListItem[] | undefined;
@@ -39,31 +39,31 @@ export class Pane extends Changing {
   #cut = () => {};
   #online = Promise.withResolvers<void>();
 
-  constructor(name: string, around: Surroundings) {
+  constructor(name: string, context: Context) {
     super();
     this.name = name;
-    this.#around = around;
+    this.#context = context;
   }
 
-  get visit(): Visit | undefined {
-    return this.current === undefined ? undefined : this.#visits.get(this.current);
+  get openRoom(): OpenRoom | undefined {
+    return this.current === undefined ? undefined : this.#openRooms.get(this.current);
   }
 
   /** Unread messages in all joined rooms that are not open. */
   get unread(): number {
-    return [...this.#visits.values()].reduce((sum, { unread }) => sum + unread, 0);
+    return [...this.#openRooms.values()].reduce((sum, { unread }) => sum + unread, 0);
   }
 
-  visitOf(id: number): Visit | undefined {
-    return this.#visits.get(id);
+  findOpenRoom(id: number): OpenRoom | undefined {
+    return this.#openRooms.get(id);
   }
 
   /** Also for the same person with a new token. Without a person, the pane is empty. */
-  seat(person: Person | undefined): void {
+  setPerson(person: Person | undefined): void {
     const again = person && person.id === this.person?.id ? this.current : undefined;
     this.#client?.close();
     this.#client = undefined;
-    this.#visits.clear();
+    this.#openRooms.clear();
     const nothing = { rooms: undefined, notice: undefined, state: undefined, current: undefined };
     Object.assign(this, { person, ...nothing, isOffline: false, tab: 'chat' });
     if (person) {
@@ -75,7 +75,7 @@ export class Pane extends Changing {
   }
 
   #connect(person: Person): void {
-    const { transport, cut } = cuttableTransport();
+    const { transport, cut } = createCuttableTransport();
     const client = connect({ url: serviceUrl, transports: [transport] as never, token: () => this.#token(person) });
     this.#cut = cut;
     this.#client = client;
@@ -87,17 +87,17 @@ export class Pane extends Changing {
     });
     client.on('error', (error) => {
       // The error is expected while the person is offline.
-      if (!this.isOffline) this.#say(inWords(error.code === 'NO_TOKEN' ? (error.cause ?? error) : error));
+      if (!this.isOffline) this.#showNotice(describeError(error.code === 'NO_TOKEN' ? (error.cause ?? error) : error));
     });
     client.on('frame', ({ direction, name, payload }) =>
-      this.#around.frames.add('Socket.IO', person.id, direction, name, payload),
+      this.#context.frames.add('Socket.IO', person.id, direction, name, payload),
     );
   }
 
   async #token(person: Person): Promise<string> {
     // An offline person waits here, so that the client cannot reconnect.
     while (this.isOffline) await this.#online.promise;
-    return tokenOf(person);
+    return getToken(person);
   }
 
   setOffline(isOffline: boolean): void {
@@ -116,7 +116,7 @@ export class Pane extends Changing {
   /** Skips the backoff; also tries again if the client is unauthorized. */
   reconnect(): void {
     this.#client?.connect();
-    this.#say(undefined);
+    this.#showNotice(undefined);
   }
 
   async loadRooms(how: { isSilent?: boolean } = {}): Promise<void> {
@@ -134,50 +134,50 @@ export class Pane extends Changing {
     } catch (error) {
       if (this.person !== person) return;
       this.rooms ??= [];
-      this.#say(inWords(error));
+      this.#showNotice(describeError(error));
     }
   }
 
   /** Opens a room: joins it, or joins again after a removal. */
   enter(id: number): void {
-    const known = this.#visits.get(id);
-    if (known) known.comeBack();
-    else this.#visits.set(id, this.#open(id));
+    const known = this.#openRooms.get(id);
+    if (known) known.rejoin();
+    else this.#openRooms.set(id, this.#open(id));
     this.current = id;
     this.tab = 'chat';
-    this.visit!.unread = 0;
+    this.openRoom!.unread = 0;
     this.changed();
   }
 
-  #open(id: number): Visit {
+  #open(id: number): OpenRoom {
     const room = this.#client!.room(id);
-    const visit = new Visit(id, room, {
+    const openRoom = new OpenRoom(id, room, {
       id: this.person!.id,
-      nameOf: (other) => this.#around.people.nameOf(other),
+      nameOf: (other) => this.#context.people.nameOf(other),
       rest: this.#rest,
-      isLooking: ({ id: other }) => other === this.current,
+      isVisible: ({ id: other }) => other === this.current,
     });
-    visit.watch(() => this.changed());
+    openRoom.watch(() => this.changed());
     room.on('state', (state) => {
       // The first join accepts an invitation, so the list of rooms changes.
-      if (state === 'joined' && this.#listed(id)?.accepted !== true) void this.loadRooms(silent);
-      if (state === 'removed' || state === 'rejected') this.#shutOut(visit);
+      if (state === 'joined' && this.#findListed(id)?.accepted !== true) void this.loadRooms(silent);
+      if (state === 'removed' || state === 'rejected') this.#handleExclusion(openRoom);
     });
-    room.on('room', ({ name, level_admin }) => this.#relist(id, { name, level_admin }));
-    return visit;
+    room.on('room', ({ name, level_admin }) => this.#updateListed(id, { name, level_admin }));
+    return openRoom;
   }
 
-  #listed(id: number): RoomListItem | undefined {
+  #findListed(id: number): RoomListItem | undefined {
     return this.rooms?.find((item) => item.id === id);
   }
 
-  #relist(id: number, change: Partial<RoomListItem>): void {
+  #updateListed(id: number, change: Partial<RoomListItem>): void {
     this.rooms = this.rooms?.map((item) => (item.id === id ? { ...item, ...change } : item));
   }
 
   /** The list of rooms is out of date. */
-  #shutOut({ id, room: { removalReason, error } }: Visit): void {
-    if (removalReason === 'BANNED' || error?.code === 'BANNED') this.#relist(id, { permissions: 'b' });
+  #handleExclusion({ id, room: { removalReason, error } }: OpenRoom): void {
+    if (removalReason === 'BANNED' || error?.code === 'BANNED') this.#updateListed(id, { permissions: 'b' });
     else this.rooms = this.rooms?.filter((item) => item.id !== id);
     void this.loadRooms(silent);
   }
@@ -189,15 +189,15 @@ export class Pane extends Changing {
 
   show(tab: Tab): void {
     this.tab = tab;
-    if (tab === 'members') void this.visit?.loadMembers();
+    if (tab === 'members') void this.openRoom?.loadMembers();
     this.changed();
   }
 
   dismissNotice(): void {
-    this.#say(undefined);
+    this.#showNotice(undefined);
   }
 
-  #say(notice: string | undefined): void {
+  #showNotice(notice: string | undefined): void {
     this.notice = notice;
     this.changed();
   }
@@ -206,13 +206,13 @@ export class Pane extends Changing {
   async #act(what: () => Promise<unknown>): Promise<boolean> {
     try {
       await what();
-      this.#say(undefined);
+      this.#showNotice(undefined);
       return true;
     } catch (error) {
-      this.#say(inWords(error));
+      this.#showNotice(describeError(error));
       return false;
     } finally {
-      this.#around.acted();
+      this.#context.onActed();
     }
   }
 
@@ -235,14 +235,14 @@ export class Pane extends Changing {
     const grantee = { user: 'userUUID', entity: 'entityUUID', any: 'entity_UUID' }[kind];
     return this.#act(async () => {
       await this.#rest('PUT', `rooms/${id}/members`, { [grantee]: entity_UUID, ...change });
-      await this.visitOf(id)?.loadMembers(silent);
+      await this.findOpenRoom(id)?.loadMembers(silent);
     });
   }
 
   removeMember(id: number, uuid: string): Promise<boolean> {
     return this.#act(async () => {
       await this.#rest('DELETE', `rooms/${id}/members/${uuid}`);
-      if (uuid !== this.person?.id) await this.visitOf(id)?.loadMembers(silent);
+      if (uuid !== this.person?.id) await this.findOpenRoom(id)?.loadMembers(silent);
     });
   }
 
@@ -254,7 +254,7 @@ export class Pane extends Changing {
   }
 
   /** Sends over REST, as another program of the person would. */
-  async say(id: number, content: string): Promise<void> {
+  async sendOverRest(id: number, content: string): Promise<void> {
     await this.#rest('POST', `rooms/${id}/messages`, { content });
   }
 
@@ -262,7 +262,7 @@ export class Pane extends Changing {
     const { person } = this;
     if (!person) throw new ServiceError('NO_TOKEN', 'This pane is empty');
     if (this.isOffline) throw new ServiceError('OFFLINE', `${person.name} is offline`);
-    return restAs(person, this.#around.frames)(...what);
+    return createRest(person, this.#context.frames)(...what);
   };
 }
 

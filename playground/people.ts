@@ -1,5 +1,5 @@
-import { Changing } from './changing.ts';
-import { keep, recall } from './kept.ts';
+import { Observable } from './observable.ts';
+import { load, save } from './storage.ts';
 
 export interface Organisation {
   id: string;
@@ -21,9 +21,9 @@ export interface Person {
 export const hues = 8;
 
 /** People and organisations, stored in this browser. The service learns of them only from their tokens. */
-export class People extends Changing {
-  #people = recall<Person[]>('people', []);
-  #organisations = recall<Organisation[]>('organisations', []);
+export class People extends Observable {
+  #people = load<Person[]>('people', []);
+  #organisations = load<Organisation[]>('organisations', []);
 
   get all(): readonly Person[] {
     return this.#people;
@@ -52,19 +52,19 @@ export class People extends Changing {
     this.#people = known
       ? this.#people.map((other) => (other.id === person.id ? whole : other))
       : [...this.#people, whole];
-    this.#keep();
+    this.#save();
     return whole;
   }
 
   putOrganisation(organisation: Organisation): Organisation {
     this.#organisations = [...this.#organisations.filter(({ id }) => id !== organisation.id), organisation];
-    this.#keep();
+    this.#save();
     return organisation;
   }
 
   remove(id: string): void {
     this.#people = this.#people.filter((person) => person.id !== id);
-    this.#keep();
+    this.#save();
   }
 
   /** Its people stay, without an organisation. */
@@ -73,7 +73,7 @@ export class People extends Changing {
     this.#people = this.#people.map((person) =>
       person.organisation === id ? { ...person, organisation: undefined } : person,
     );
-    this.#keep();
+    this.#save();
   }
 
   #freeHue(): number {
@@ -82,9 +82,9 @@ export class People extends Changing {
     return this.#people.length % hues;
   }
 
-  #keep(): void {
-    keep('people', this.#people);
-    keep('organisations', this.#organisations);
+  #save(): void {
+    save('people', this.#people);
+    save('organisations', this.#organisations);
     this.changed();
   }
 }

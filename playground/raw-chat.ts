@@ -1,9 +1,9 @@
-import { Changing } from './changing.ts';
+import { describeError } from './descriptions.ts';
 import type { Frames } from './frames.ts';
+import { Observable } from './observable.ts';
 import type { Person } from './people.ts';
 import { chatUrl } from './service.ts';
-import { tokenOf } from './tokens.ts';
-import { inWords } from './words.ts';
+import { getToken } from './tokens.ts';
 
 /** A placeholder that `send` replaces by the token, so that the token is not shown. */
 export const tokenMark = '$TOKEN';
@@ -19,7 +19,7 @@ export const templates = {
 export type TemplateName = keyof typeof templates;
 
 /** A plain WebSocket to `/chat` that sends any text. */
-export class RawChat extends Changing {
+export class RawChat extends Observable {
   readonly #frames: Frames;
   #socket: WebSocket | undefined;
   person: Person | undefined;
@@ -55,14 +55,14 @@ export class RawChat extends Changing {
     const { person } = this;
     if (!person || this.state !== 'open') return false;
     try {
-      const whole = text.includes(tokenMark) ? text.replaceAll(tokenMark, await tokenOf(person)) : text;
+      const whole = text.includes(tokenMark) ? text.replaceAll(tokenMark, await getToken(person)) : text;
       this.#socket?.send(whole);
       const frame = readJson(whole) as { type?: string } | undefined;
       this.#frames.add('/chat', person.id, 'out', frame?.type ?? 'not JSON', frame ?? whole);
       this.#set({ notice: '' });
       return true;
     } catch (error) {
-      this.#set({ notice: inWords(error) });
+      this.#set({ notice: describeError(error) });
       return false;
     }
   }

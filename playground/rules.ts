@@ -1,5 +1,5 @@
 import type { RoomInfo, ServerEventPayloads } from 'nano-messaging/client';
-import { rightsInWords } from './words.ts';
+import { describeRights } from './descriptions.ts';
 
 type MemberChange = ServerEventPayloads['member:changed'];
 
@@ -14,7 +14,7 @@ export type RoomListItem = RoomInfo & Rule;
 export const isBanned = ({ permissions }: Rule) => permissions.includes('b');
 
 /** Sorts the letters as `rwab`. */
-export const lettersOf = (letters: Iterable<string>) => [...'rwab'].filter((l) => [...letters].includes(l)).join('');
+export const sortLetters = (letters: Iterable<string>) => [...'rwab'].filter((l) => [...letters].includes(l)).join('');
 
 /** Applies the change of a rule; the order of the rules stays. */
 export function withChange(rules: readonly Rule[], change: MemberChange): Rule[] {
@@ -27,11 +27,11 @@ export function withChange(rules: readonly Rule[], change: MemberChange): Rule[]
 }
 
 /** Describes the change in a sentence. `before` is the previous rule, if it is known. */
-export function changeInWords(change: MemberChange, before: Rule | undefined, nameOf: (id: string) => string): string {
+export function describeChange(change: MemberChange, before: Rule | undefined, nameOf: (id: string) => string): string {
   const name = nameOf(change.entity_UUID);
   const { permissions } = change;
   if (permissions === null) return `${name} is no longer a member`;
-  const may = `may ${rightsInWords(permissions)}`;
+  const may = `may ${describeRights(permissions)}`;
   if (permissions.includes('b')) return `${name} was banned`;
   if (!before) return `${name} was invited and ${may}`;
   if (isBanned(before)) return `${name} was unbanned and ${may}`;

@@ -21,31 +21,31 @@ const conversation: [speaker: 'left' | 'right', text: string][] = [
 
 /** Creates two people in a room with a few messages, and a third person to invite. */
 export async function loadSample({ people, panes }: App): Promise<void> {
-  const [ada, ben] = cast.map((one) => personCalled(people, one)) as [Person, Person];
-  seatedAs(panes.left, ada);
-  seatedAs(panes.right, ben);
+  const [ada, ben] = cast.map((one) => findOrCreatePerson(people, one)) as [Person, Person];
+  assignPerson(panes.left, ada);
+  assignPerson(panes.right, ben);
   const before = panes.left.rooms?.filter(({ name }) => name.startsWith(title)).length ?? 0;
   const name = before === 0 ? title : `${title} ${before + 1}`;
   if (!(await panes.left.createRoom({ name, type: 'group' }))) return;
   const room = panes.left.current!;
   await panes.left.putMember(room, { entity_UUID: ben.id, kind: 'user' }, { permissions: 'rw' });
   panes.right.enter(room);
-  await panes.right.visit?.room.joined().catch(() => {});
-  for (const [speaker, text] of conversation) await panes[speaker].say(room, text);
+  await panes.right.openRoom?.room.joined().catch(() => {});
+  for (const [speaker, text] of conversation) await panes[speaker].sendOverRest(room, text);
 }
 
-function seatedAs(pane: Pane, person: Person): void {
-  if (pane.person?.id !== person.id || pane.isOffline) pane.seat(person);
+function assignPerson(pane: Pane, person: Person): void {
+  if (pane.person?.id !== person.id || pane.isOffline) pane.setPerson(person);
 }
 
 /** Reuses the person of an earlier sample. */
-function personCalled(people: People, { name, organisation, level }: (typeof cast)[number]): Person {
-  const home = organisationCalled(people, organisation);
+function findOrCreatePerson(people: People, { name, organisation, level }: (typeof cast)[number]): Person {
+  const home = findOrCreateOrganisation(people, organisation);
   const known = people.all.find((person) => person.name === name && person.organisation === home.id);
   return known ?? people.put({ id: newUuid(), name, organisation: home.id, level });
 }
 
-function organisationCalled(people: People, name: string): Organisation {
+function findOrCreateOrganisation(people: People, name: string): Organisation {
   const known = people.organisations.find((organisation) => organisation.name === name);
   return known ?? people.putOrganisation({ id: newUuid(), name });
 }

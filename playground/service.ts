@@ -4,7 +4,7 @@ export const serviceUrl = new URL('.', location.href).href.replace(/\/$/, '');
 export const chatUrl = `${serviceUrl.replace(/^http/, 'ws')}/chat`;
 
 /** Whether the server issues tokens to a page that has the key; only the embedded default does. */
-export const makesTokens = document.querySelector<HTMLMetaElement>('meta[name=tokens]')?.content === 'made here';
+export const issuesTokens = document.querySelector<HTMLMetaElement>('meta[name=tokens]')?.content === 'made here';
 
 export class ServiceError extends Error {
   readonly code: string;

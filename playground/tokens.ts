@@ -1,6 +1,6 @@
 import { dropKey, pageKey } from './page-key.ts';
 import type { Person } from './people.ts';
-import { call, makesTokens, ServiceError } from './service.ts';
+import { call, issuesTokens, ServiceError } from './service.ts';
 
 /** A token is reused until this much of its lifetime is left. */
 const spareMs = 5 * 60_000;
@@ -8,12 +8,12 @@ const spareMs = 5 * 60_000;
 const made = new Map<string, { token: string; goodUntil: number }>();
 
 /** A token with the person's current claims, issued by the server, or the pasted token. */
-export async function tokenOf(person: Person): Promise<string> {
-  if (!makesTokens) {
+export async function getToken(person: Person): Promise<string> {
+  if (!issuesTokens) {
     if (person.token) return person.token;
     throw new ServiceError('NO_TOKEN', `${person.name} needs a token: paste it under People`);
   }
-  const claims = claimsOf(person);
+  const claims = toClaims(person);
   const key = JSON.stringify(claims);
   const known = made.get(key);
   if (known && Date.now() < known.goodUntil) return known.token;
@@ -38,7 +38,7 @@ async function makeToken(claims: object): Promise<string> {
   }
 }
 
-function claimsOf({ id, organisation, level }: Person) {
+function toClaims({ id, organisation, level }: Person) {
   return { userUUID: id, ...(organisation && { entityUUID: organisation }), levelOnEntity: level };
 }
 

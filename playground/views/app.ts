@@ -1,8 +1,8 @@
 import { html, nothing } from 'lit';
-import type { App, Place } from '../app.ts';
+import type { App, View } from '../app.ts';
 import { pageKey } from '../page-key.ts';
 import { loadSample } from '../sample.ts';
-import { makesTokens, serviceUrl } from '../service.ts';
+import { issuesTokens, serviceUrl } from '../service.ts';
 import { consoleView } from './console.ts';
 import { icon } from './icons.ts';
 import { paneView } from './pane.ts';
@@ -12,9 +12,9 @@ import { roomDialog } from './room-dialog.ts';
 export function appView(app: App) {
   const isEmpty = app.people.all.length === 0;
   return html`
-    <div class="app" data-place=${app.place}>
+    <div class="app" data-place=${app.view}>
       ${header(app)}
-      ${makesTokens && pageKey() === undefined ? keyMissing() : isEmpty ? welcome(app) : stage(app)}
+      ${issuesTokens && pageKey() === undefined ? keyMissing() : isEmpty ? welcome(app) : stage(app)}
     </div>
     ${app.dialog?.name === 'people' ? peopleDialog(app, app.dialog.edit) : nothing}
     ${app.dialog?.name === 'room' ? roomDialog(app, app.dialog.pane) : nothing}
@@ -29,7 +29,7 @@ function header(app: App) {
     <span class="where" title="The URL of the service">${serviceUrl}</span>
     <div class="actions">
       ${
-        app.people.all.length > 0 && makesTokens && pageKey() !== undefined
+        app.people.all.length > 0 && issuesTokens && pageKey() !== undefined
           ? html`<button class="button quiet sample" type="button" ?disabled=${app.isBusy} @click=${() => sample(app)}>
               ${icon('spark')}<span>Load a sample</span>
             </button>`
@@ -80,7 +80,7 @@ function welcome(app: App) {
         frame.
       </p>
       ${
-        makesTokens
+        issuesTokens
           ? html`<div class="choices">
                 <button class="button primary large" type="button" ?disabled=${app.isBusy} @click=${() => sample(app)}>
                   ${icon('spark')}<span>${app.isBusy ? 'Loading…' : 'Load a sample'}</span>
@@ -121,10 +121,10 @@ function stage(app: App) {
 
 /** For narrow screens, which show a single pane or the console. */
 function tabs(app: App) {
-  const tab = (place: Place, label: string, unread: number) => html`<button
+  const tab = (view: View, label: string, unread: number) => html`<button
     type="button"
-    aria-current=${app.place === place ? 'true' : 'false'}
-    @click=${() => app.show(place)}
+    aria-current=${app.view === view ? 'true' : 'false'}
+    @click=${() => app.show(view)}
   >
     <span class="label">${label}</span>${unread > 0 ? html`<span class="count">${unread}</span>` : nothing}
   </button>`;

@@ -1,12 +1,12 @@
 import { html, nothing } from 'lit';
 import { live } from 'lit/directives/live.js';
 import type { App } from '../app.ts';
-import type { Line } from '../frames.ts';
+import type { Transport } from '../frames.ts';
 import { type TemplateName, templates, tokenMark } from '../raw-chat.ts';
 import { icon } from './icons.ts';
 import './frame-list.ts';
 
-const lines: readonly Line[] = ['Socket.IO', '/chat', 'REST'];
+const transports: readonly Transport[] = ['Socket.IO', '/chat', 'REST'];
 
 export function consoleView(app: App) {
   const { frames, isConsoleOpen } = app;
@@ -26,14 +26,14 @@ export function consoleView(app: App) {
           : html`<button class="button quiet small" type="button" @click=${() => app.showHints()}>Things to try</button>`
       }
       <div class="filters" role="group" aria-label="Frames to show">
-        ${lines.map(
-          (line) => html`<button
+        ${transports.map(
+          (transport) => html`<button
             class="toggle"
             type="button"
-            aria-pressed=${app.hiddenLines.has(line) ? 'false' : 'true'}
-            @click=${() => app.toggleLine(line)}
+            aria-pressed=${app.hiddenTransports.has(transport) ? 'false' : 'true'}
+            @click=${() => app.toggleTransport(transport)}
           >
-            ${line}
+            ${transport}
           </button>`,
         )}
       </div>
@@ -56,10 +56,10 @@ export function consoleView(app: App) {
 let shown: { of: unknown; key: string; frames: App['frames']['all'] } | undefined;
 
 /** Returns the same array as long as the visible frames are the same. */
-function shownFrames({ frames, hiddenLines }: App) {
-  const key = [...hiddenLines].sort().join();
+function shownFrames({ frames, hiddenTransports }: App) {
+  const key = [...hiddenTransports].sort().join();
   if (shown?.of !== frames.all || shown.key !== key) {
-    shown = { of: frames.all, key, frames: frames.all.filter(({ line }) => !hiddenLines.has(line)) };
+    shown = { of: frames.all, key, frames: frames.all.filter(({ transport }) => !hiddenTransports.has(transport)) };
   }
   return shown.frames;
 }

@@ -2,38 +2,38 @@ import { html, nothing } from 'lit';
 import { keyed } from 'lit/directives/keyed.js';
 import type { ClientRoom } from 'nano-messaging/client';
 import type { App } from '../app.ts';
+import { describeError, describeRights, removals } from '../descriptions.ts';
+import type { OpenRoom } from '../open-room.ts';
 import type { Pane, Tab } from '../pane.ts';
 import type { Person } from '../people.ts';
 import { isBanned, type RoomListItem } from '../rules.ts';
-import type { Visit } from '../visit.ts';
-import { inWords, removals, rightsInWords } from '../words.ts';
 import { codeView } from './code.ts';
 import { icon } from './icons.ts';
 import { membersView } from './members.ts';
 import './message-log.ts';
 
 export function conversation(app: App, pane: Pane, person: Person) {
-  const { visit } = pane;
-  if (!visit) {
+  const { openRoom } = pane;
+  if (!openRoom) {
     return html`<div class="conversation empty">
       <p>${pane.rooms?.length === 0 ? 'Create a room to write messages.' : 'Choose a room.'}</p>
     </div>`;
   }
-  const { room } = visit;
+  const { room } = openRoom;
   return html`<div class="conversation">
-    ${roomHead(pane, visit)}
-    ${shown(app, pane, visit, person)}
+    ${roomHead(pane, openRoom)}
+    ${shown(app, pane, openRoom, person)}
     <p class="unseen" aria-live="polite">${latest(app, room, person)}</p>
   </div>`;
 }
 
-function shown(app: App, pane: Pane, visit: Visit, person: Person) {
-  if (pane.tab === 'members') return membersView(app, pane, visit, person);
-  if (pane.tab === 'code') return keyed(visit.id, codeView(visit.id));
-  return keyed(visit.id, chat(app, pane, visit, person));
+function shown(app: App, pane: Pane, openRoom: OpenRoom, person: Person) {
+  if (pane.tab === 'members') return membersView(app, pane, openRoom, person);
+  if (pane.tab === 'code') return keyed(openRoom.id, codeView(openRoom.id));
+  return keyed(openRoom.id, chat(app, pane, openRoom, person));
 }
 
-function roomHead(pane: Pane, { id, room, members }: Visit) {
+function roomHead(pane: Pane, { id, room, members }: OpenRoom) {
   const info = room.info ?? pane.rooms?.find((item) => item.id === id);
   const tab = (name: Tab, label: string) => html`<button
     class="of-${name}"
@@ -61,10 +61,10 @@ function rights({ state, rights: letters }: ClientRoom) {
   if (state === 'removed') return html`<span class="tag bad">removed</span>`;
   if (state === 'rejected') return html`<span class="tag bad">no access</span>`;
   if (state === 'joining') return 'joining…';
-  return html`you may <b title=${letters}>${rightsInWords(letters)}</b>`;
+  return html`you may <b title=${letters}>${describeRights(letters)}</b>`;
 }
 
-function chat(app: App, pane: Pane, { id, room, notes }: Visit, person: Person) {
+function chat(app: App, pane: Pane, { id, room, notes }: OpenRoom, person: Person) {
   const listed = pane.rooms?.find((item) => item.id === id);
   return html`
     <message-log
@@ -74,7 +74,7 @@ function chat(app: App, pane: Pane, { id, room, notes }: Visit, person: Person) 
       tabindex="0"
       .messages=${room.messages}
       .outbox=${room.outbox}
-      .standing=${room.outbox.map(({ state }) => state).join()}
+      .outboxStates=${room.outbox.map(({ state }) => state).join()}
       .notes=${notes}
       .people=${app.people}
       .cast=${app.people.all}
@@ -104,7 +104,7 @@ function outside(room: ClientRoom, listed: RoomListItem | undefined) {
   }
   // Somebody banned while offline has no removal event: the refused join shows the ban.
   const removal = room.removalReason ?? (room.error?.code === 'BANNED' ? 'BANNED' : undefined);
-  const why = removal ? removals[removal] : { title: 'You cannot join this room', what: inWords(room.error) };
+  const why = removal ? removals[removal] : { title: 'You cannot join this room', what: describeError(room.error) };
   return html`<div class="outside" role="alert">
     ${icon('ban')}
     <div>
@@ -116,7 +116,7 @@ function outside(room: ClientRoom, listed: RoomListItem | undefined) {
 }
 
 function composer(room: ClientRoom, person: Person) {
-  const why = whyMute(room);
+  const why = muteReason(room);
   const send = (field: HTMLTextAreaElement) => {
     if (why || field.value.trim() === '') return;
     room.send(field.value);
@@ -145,7 +145,7 @@ function composer(room: ClientRoom, person: Person) {
   </form>`;
 }
 
-function whyMute({ state, rights: letters, info }: ClientRoom): string | undefined {
+function muteReason({ state, rights: letters, info }: ClientRoom): string | undefined {
   if (state === 'removed' || state === 'rejected') return 'You are not in this room';
   if (info && state === 'joined' && !letters.includes('w') && !letters.includes('a')) return 'You may only read here';
   return undefined;

@@ -66,14 +66,14 @@ class FrameList extends LitElement {
     return html`${repeat(this.frames, ({ n }) => n, row)}`;
   }
 
-  #row({ at, line, person, direction, name, brief, whole }: Frame) {
+  #row({ at, transport, person, direction, name, brief, whole }: Frame) {
     const hue = this.people.get(person)?.hue;
     return html`<details class="frame ${direction}">
       <summary tabindex="-1">
-        <time>${timeOf(at)}</time>
+        <time>${formatTime(at)}</time>
         <span class="frame-who ${hue === undefined ? '' : `hue-${hue}`}">${this.people.nameOf(person)}</span>
         <span class="arrow">${icon(direction)}<span class="unseen">${direction === 'in' ? 'received' : 'sent'}</span></span>
-        <span class="line">${line}</span>
+        <span class="line">${transport}</span>
         <b>${name}</b>
         <span class="brief">${brief}</span>
       </summary>
@@ -83,7 +83,7 @@ class FrameList extends LitElement {
 }
 
 const two = (n: number) => String(n).padStart(2, '0');
-const timeOf = (at: Date) =>
+const formatTime = (at: Date) =>
   `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, '0')}`;
 
 customElements.define('frame-list', FrameList);

@@ -1,13 +1,13 @@
 import { html, nothing } from 'lit';
 import { live } from 'lit/directives/live.js';
 import type { App } from '../app.ts';
+import { describeRights } from '../descriptions.ts';
+import type { OpenRoom } from '../open-room.ts';
 import type { Pane } from '../pane.ts';
 import { isUuid } from '../uuid.ts';
-import type { Visit } from '../visit.ts';
-import { rightsInWords } from '../words.ts';
 import { icon } from './icons.ts';
 
-export function inviteForm(app: App, pane: Pane, { id, members }: Visit) {
+export function inviteForm(app: App, pane: Pane, { id, members }: OpenRoom) {
   const isMember = (uuid: string) => members.some(({ entity_UUID }) => entity_UUID === uuid);
   const people = app.people.all.filter((one) => !isMember(one.id));
   const organisations = app.people.organisations.filter((one) => !isMember(one.id));
@@ -41,7 +41,7 @@ export function inviteForm(app: App, pane: Pane, { id, members }: Visit) {
       >Rights
       <span class="select"
         ><select name="may">
-          ${['rw', 'r', 'rwa'].map((value) => html`<option value=${value}>${rightsInWords(value).replace(' and ', ', ')}</option>`)}</select
+          ${['rw', 'r', 'rwa'].map((value) => html`<option value=${value}>${describeRights(value).replace(' and ', ', ')}</option>`)}</select
         >${icon('down')}</span
       >
     </label>
@@ -50,7 +50,7 @@ export function inviteForm(app: App, pane: Pane, { id, members }: Visit) {
   </form>`;
 }
 
-export function roomForm(pane: Pane, { id, room: { info } }: Visit) {
+export function roomForm(pane: Pane, { id, room: { info } }: OpenRoom) {
   if (!info) return nothing;
   const save = (event: SubmitEvent) => {
     event.preventDefault();

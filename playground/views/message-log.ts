@@ -1,8 +1,8 @@
 import { html, LitElement, nothing, type PropertyValues } from 'lit';
 import { repeat } from 'lit/directives/repeat.js';
 import type { Message, Outgoing } from 'nano-messaging/client';
+import type { Note } from '../open-room.ts';
 import type { People } from '../people.ts';
-import type { Note } from '../visit.ts';
 import { icon } from './icons.ts';
 import { messageRows } from './message-rows.ts';
 import { RowWindow } from './row-window.ts';
@@ -17,7 +17,7 @@ class MessageLog extends LitElement {
   static override properties = {
     messages: { attribute: false },
     outbox: { attribute: false },
-    standing: { attribute: false },
+    outboxStates: { attribute: false },
     notes: { attribute: false },
     people: { attribute: false },
     cast: { attribute: false },
@@ -28,7 +28,7 @@ class MessageLog extends LitElement {
   declare messages: readonly Message[];
   declare outbox: readonly Outgoing[];
   /** The states of the outbox's messages: the array stays the same when a message fails. */
-  declare standing: string;
+  declare outboxStates: string;
   declare notes: readonly Note[];
   declare people: People;
   /** A new array whenever a name changes, so that the view renders again. */

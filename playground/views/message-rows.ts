@@ -1,9 +1,9 @@
 import { html, nothing } from 'lit';
 import { guard } from 'lit/directives/guard.js';
 import type { Message, Outgoing } from 'nano-messaging/client';
+import { describeError, formatDay, formatTime } from '../descriptions.ts';
+import type { Note } from '../open-room.ts';
 import type { People } from '../people.ts';
-import type { Note } from '../visit.ts';
-import { dayOf, inWords, timeOf } from '../words.ts';
 import { avatar } from './avatar.ts';
 import { icon } from './icons.ts';
 import type { RowWindow } from './row-window.ts';
@@ -40,7 +40,7 @@ export function messageRows({ messages: all, outbox, notes, people, me }: Conver
   };
   for (const message of messages) {
     notesUpTo(message.seq);
-    const today = dayOf(message.createdAt);
+    const today = formatDay(message.createdAt);
     if (today !== day) {
       rows.push({ key: today, row: html`<li class="day"><span>${today}</span></li>` });
       before = undefined;
@@ -57,7 +57,7 @@ export function messageRows({ messages: all, outbox, notes, people, me }: Conver
 }
 
 /** The key stays the same when a message is stored, so its row stays in place. */
-const keyOf = (emitter: string, id: string) => `${emitter} ${id}`;
+const toKey = (emitter: string, id: string) => `${emitter} ${id}`;
 
 function noteRow({ rev, text }: Note): Row {
   const row = html`<li class="note"><span>${text}</span> <span class="rev">rev ${rev}</span></li>`;
@@ -80,20 +80,20 @@ function messageRow(message: Message, before: Message | undefined, people: Peopl
       ${isNamed ? html`<span class="who">${name}</span>` : html`<span class="unseen">${name}:</span>`}
       <span class="text" dir="auto">${content}</span>
       <span class="meta"
-        ><time datetime=${createdAt} title=${`seq ${seq}`}>${timeOf(createdAt)}</time>${
+        ><time datetime=${createdAt} title=${`seq ${seq}`}>${formatTime(createdAt)}</time>${
           isOwn ? html`${icon('check')}<span class="unseen">sent</span>` : nothing
         }</span
       >
     </div>
   </li>`,
   );
-  return { key: client_msg_id ? keyOf(emitter, client_msg_id) : seq, row };
+  return { key: client_msg_id ? toKey(emitter, client_msg_id) : seq, row };
 }
 
 function outgoingRow(one: Outgoing, people: People, me: string): Row {
   const hasFailed = one.state === 'failed';
   const failure = html`<p class="failure">
-    Not sent. ${inWords(one.error)}
+    Not sent. ${describeError(one.error)}
     <button class="link" type="button" @click=${() => one.retry()}>Retry</button>
     <button class="link" type="button" @click=${() => one.discard()}>Discard</button>
   </p>`;
@@ -102,12 +102,12 @@ function outgoingRow(one: Outgoing, people: People, me: string): Row {
     <div class="bubble hue-${people.get(me)?.hue ?? 0}">
       <span class="text" dir="auto">${one.content}</span>
       <span class="meta"
-        ><time>${timeOf(new Date().toISOString())}</time>${icon(hasFailed ? 'warning' : 'clock')}<span class="unseen"
+        ><time>${formatTime(new Date().toISOString())}</time>${icon(hasFailed ? 'warning' : 'clock')}<span class="unseen"
           >${hasFailed ? 'not sent' : 'sending'}</span
         ></span
       >
     </div>
     ${hasFailed ? failure : nothing}
   </li>`;
-  return { key: keyOf(me, one.client_msg_id), row };
+  return { key: toKey(me, one.client_msg_id), row };
 }

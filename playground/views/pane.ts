@@ -44,7 +44,7 @@ export function paneView(app: App, pane: Pane, side: 'left' | 'right') {
 
 function head(app: App, pane: Pane) {
   const { person } = pane;
-  const choose = (event: Event) => pane.seat(app.people.get((event.target as HTMLSelectElement).value));
+  const choose = (event: Event) => pane.setPerson(app.people.get((event.target as HTMLSelectElement).value));
   const organisation = app.people.organisation(person?.organisation)?.name;
   return html`<header class="pane-head">
     ${person ? avatar(app.people, person.id) : html`<span class="avatar stranger" aria-hidden="true">?</span>`}
@@ -74,7 +74,7 @@ function connection(pane: Pane, person: Person) {
   const { word, tone } = pane.isOffline
     ? ({ word: 'offline', tone: 'off' } as const)
     : states[pane.state ?? 'connecting'];
-  const rev = pane.visit?.room.rev;
+  const rev = pane.openRoom?.room.rev;
   return html`<div class="connection">
     <span class="status ${tone}" role="status"><span class="dot" aria-hidden="true"></span>${word}</span>
     <span class="rev" title="Position in the room’s log">${rev ? `rev ${rev}` : ''}</span>

@@ -1,7 +1,7 @@
 import { html, nothing } from 'lit';
 import type { App } from '../app.ts';
 import type { Person } from '../people.ts';
-import { makesTokens } from '../service.ts';
+import { issuesTokens } from '../service.ts';
 import { readClaims } from '../tokens.ts';
 import { isUuid, newUuid } from '../uuid.ts';
 import { icon } from './icons.ts';
@@ -20,14 +20,14 @@ export function personForm(app: App, edited: Person | undefined) {
       ...(token && { token }),
     });
     const free = app.bothPanes.find((pane) => !pane.person);
-    if (!edited && free) free.seat(person);
+    if (!edited && free) free.setPerson(person);
     form.reset();
     app.open({ name: 'people' });
   };
   return html`<form class="form person" @submit=${save} aria-label=${edited ? `Change ${edited.name}` : 'New person'}>
     <h3>${edited ? `Change ${edited.name}` : 'New person'}</h3>
     <label class="field grow">Name <input name="name" required maxlength="40" autocomplete="off" .value=${edited?.name ?? ''}></label>
-    ${makesTokens ? nothing : tokenField(app, edited)}
+    ${issuesTokens ? nothing : tokenField(app, edited)}
     <label class="field grow"
       >Organisation
       <span class="select"

@@ -47,7 +47,7 @@ export function roomsView(app: App, pane: Pane) {
 }
 
 function roomRow(pane: Pane, room: RoomListItem) {
-  const unread = pane.visitOf(room.id)?.unread ?? 0;
+  const unread = pane.findOpenRoom(room.id)?.unread ?? 0;
   const isInvited = isInvitation(room, pane.person?.id);
   return html`<li>
     <button
@@ -59,7 +59,7 @@ function roomRow(pane: Pane, room: RoomListItem) {
       ${icon(room.type === 'group' ? 'group' : 'lock')}
       <span class="room-name">${room.name}</span>
       ${unread > 0 ? html`<span class="count">${unread}<span class="unseen"> unread</span></span>` : nothing}
-      <span class="role ${isBanned(room) ? 'bad' : ''}">${roleOf(room, isInvited)}</span>
+      <span class="role ${isBanned(room) ? 'bad' : ''}">${describeRole(room, isInvited)}</span>
     </button>
     ${
       isInvited
@@ -76,7 +76,7 @@ function roomRow(pane: Pane, room: RoomListItem) {
 const isInvitation = (room: RoomListItem, me: string | undefined) =>
   room.entity_UUID === me && !room.accepted && !room.declined && !isBanned(room);
 
-function roleOf(room: RoomListItem, isInvited: boolean): string {
+function describeRole(room: RoomListItem, isInvited: boolean): string {
   if (isBanned(room)) return 'banned';
   if (room.declined) return 'declined';
   if (isInvited) return 'invited';

@@ -1,9 +1,9 @@
 import { html, nothing } from 'lit';
 import { live } from 'lit/directives/live.js';
 import type { App } from '../app.ts';
+import type { OpenRoom } from '../open-room.ts';
 import type { Pane } from '../pane.ts';
-import { isBanned, lettersOf, type Rule } from '../rules.ts';
-import type { Visit } from '../visit.ts';
+import { isBanned, type Rule, sortLetters } from '../rules.ts';
 import { avatar } from './avatar.ts';
 import { icon } from './icons.ts';
 
@@ -13,7 +13,7 @@ const letters = [
   { letter: 'a', word: 'Admin' },
 ] as const;
 
-export function ruleRow(app: App, pane: Pane, { id, room }: Visit, rule: Rule, administers: boolean) {
+export function ruleRow(app: App, pane: Pane, { id, room }: OpenRoom, rule: Rule, administers: boolean) {
   const name = app.people.nameOf(rule.entity_UUID);
   const isOrganisation = rule.kind === 'entity' || app.people.organisation(rule.entity_UUID) !== undefined;
   const isMe = rule.entity_UUID === pane.person?.id;
@@ -35,20 +35,20 @@ export function ruleRow(app: App, pane: Pane, { id, room }: Visit, rule: Rule, a
                 @change=${(event: Event) => put({ level: Number((event.target as HTMLInputElement).value) })}
               >
             </label>`
-          : html`<span>${isOrganisation ? 'organisation' : isMe ? 'you' : 'person'} · ${standing(rule)}</span>`
+          : html`<span>${isOrganisation ? 'organisation' : isMe ? 'you' : 'person'} · ${describeMembership(rule)}</span>`
       }
     </div>
     <div class="rule-may" role="group" aria-label="What ${name} may do">
       ${letters.map(({ letter, word }) => {
         const has = rule.permissions.includes(letter);
-        const others = lettersOf([...rule.permissions].filter((other) => other !== letter));
+        const others = sortLetters([...rule.permissions].filter((other) => other !== letter));
         return html`<button
           class="toggle"
           type="button"
           aria-pressed=${has ? 'true' : 'false'}
           title="${letter}: ${word}"
           ?disabled=${!administers || (has && others.replace('b', '') === '')}
-          @click=${() => put({ permissions: has ? others : lettersOf([...rule.permissions, letter]) })}
+          @click=${() => put({ permissions: has ? others : sortLetters([...rule.permissions, letter]) })}
         >
           ${word}
         </button>`;
@@ -61,7 +61,7 @@ export function ruleRow(app: App, pane: Pane, { id, room }: Visit, rule: Rule, a
               class="button small ${banned ? '' : 'danger'}"
               type="button"
               aria-label="${banned ? 'Unban' : 'Ban'} ${name}"
-              @click=${() => put({ permissions: banned ? unbanned(rule) : lettersOf([...rule.permissions, 'b']) })}
+              @click=${() => put({ permissions: banned ? unbanned(rule) : sortLetters([...rule.permissions, 'b']) })}
             >
               ${icon(banned ? 'check' : 'ban')} ${banned ? 'Unban' : 'Ban'}
             </button>
@@ -82,7 +82,7 @@ export function ruleRow(app: App, pane: Pane, { id, room }: Visit, rule: Rule, a
 
 const unbanned = ({ permissions }: Rule) => permissions.replace('b', '') || 'r';
 
-function standing(rule: Rule): string {
+function describeMembership(rule: Rule): string {
   if (isBanned(rule)) return 'banned';
   if (rule.declined) return 'declined';
   return rule.accepted ? 'joined' : 'invited';

@@ -15,7 +15,7 @@ import { createUser, withClaims } from '../helpers/users.ts';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** What axe finds, one line for each element; by evaluating it, which the page's policy does not stop. */
+/** Violations that axe finds, one line per element. Evaluated, because the page's policy would block a script element. */
 async function violations(page: Page): Promise<string[]> {
   await page.evaluate(axe);
   return page.evaluate(`axe.run().then(({ violations }) => violations.flatMap(({ id, nodes }) =>
@@ -25,9 +25,9 @@ async function violations(page: Page): Promise<string[]> {
 const shown = { state: 'visible' } as const;
 const phone = { viewport: { width: 390, height: 844 } };
 
-describe('The playground in Chromium', () => {
+describe('the playground in Chromium', () => {
   let url: string;
-  /** With the key of the page. */
+  /** Includes the key of the page. */
   let link: string;
   let opened: Playground[] = [];
   let shared: { playground: Playground; samples: number } | undefined;
@@ -41,11 +41,11 @@ describe('The playground in Chromium', () => {
     const [node] = await Promise.all([started, chromium()]);
     url = node.url;
     link = node.playgroundUrl!;
-    // Loading the page is what takes time.
+    // Shared, because loading the page takes most of the time.
     shared = { playground: await openPlayground(link), samples: 0 };
   });
 
-  /** A new room of the same people in the same window. */
+  /** A new room for the same people in the same window. */
   async function sample(): Promise<Playground> {
     shared ??= { playground: await openPlayground(link), samples: 0 };
     const n = ++shared.samples;
@@ -67,7 +67,7 @@ describe('The playground in Chromium', () => {
     expect(problems).to.deep.equal([]);
   });
 
-  it('says what it is, and one click later two people talk', async () => {
+  it('lets two people chat after a click on the sample, and shows the conversation again after a reload', async () => {
     const { page, pane, messages, send } = await sample();
     await pane('Ada').getByText('connected', { exact: true }).waitFor(shown);
     await send('Ada', 'Hello Ben\nin two lines 🚀');
@@ -77,13 +77,12 @@ describe('The playground in Chromium', () => {
     await messages('Ben').locator('.own', { hasText: '<b>Hello</b> Ada' }).getByText('sent').waitFor();
     await pane('Ada').getByText('rev 9').first().waitFor(shown);
     expect(await messages('Ada').locator('.message').count()).to.equal(7);
-    // It is all there again after a reload.
     await page.reload();
     await messages('Ada').getByText('<b>Hello</b> Ada').waitFor(shown);
     await messages('Ben').getByText('in two lines 🚀').waitFor(shown);
   });
 
-  it('asks for the link from the terminal where its key is missing or wrong, and takes the key out of the address', async () => {
+  it('asks for the link from the terminal if its key is missing or wrong, and removes the key from the address', async () => {
     const { page } = await open(`${url}/`);
     const missing = page.getByRole('heading', { name: 'Open the link printed in the terminal' });
     const welcome = page.getByRole('button', { name: 'Load a sample' });
@@ -98,11 +97,11 @@ describe('The playground in Chromium', () => {
     await wrong.page.getByRole('button', { name: 'Load a sample' }).click();
     await wrong.page.getByRole('heading', { name: 'Open the link printed in the terminal' }).waitFor(shown);
     await wrong.page.close();
-    // The browser complains of the answers to the wrong key.
+    // The browser reports the failed request with the wrong key.
     expect(wrong.problems.splice(0).join()).to.include('404');
   });
 
-  it('grows in its panes only: the page itself does not scroll, however much is said', async () => {
+  it('scrolls long conversations in their panes, and never the page itself', async () => {
     const { page, pane, messages } = await sample();
     const room = await pane('Ada').getByRole('heading', { level: 3 }).textContent();
     expect(room).to.be.a('string');
@@ -115,7 +114,7 @@ describe('The playground in Chromium', () => {
     expect(await page.evaluate('document.documentElement.scrollHeight')).to.equal(800);
   });
 
-  it('has one Tab stop for all frames of its console; arrow keys go from one to the next', async () => {
+  it('has a single Tab stop for all frames of the console, and moves between frames with the arrow keys', async () => {
     const { page } = await sample();
     const frames = page.getByRole('log', { name: 'Frames' });
     await frames.locator('summary').nth(2).waitFor();
@@ -131,7 +130,7 @@ describe('The playground in Chromium', () => {
     expect(await page.evaluate(`${focused} === document.querySelector("frame-list").lastElementChild`)).to.equal(true);
   });
 
-  it('shows who is banned removed; he cannot write, and comes back to what he missed', async () => {
+  it('shows a ban to the banned person, who cannot write, and the missed messages after the ban is lifted', async () => {
     const { pane, messages, send } = await sample();
     await pane('Ada').getByRole('button', { name: 'Members' }).click();
     const rule = pane('Ada').getByRole('listitem', { name: 'Ben' });
@@ -144,36 +143,36 @@ describe('The playground in Chromium', () => {
     expect(await pane('Ben').getByRole('button', { name: 'Send' }).isDisabled()).to.equal(true);
 
     await pane('Ada').getByRole('button', { name: 'Chat' }).click();
-    await send('Ada', 'He does not hear this yet');
-    await messages('Ada').getByText('He does not hear this yet').waitFor(shown);
+    await send('Ada', 'Ben does not see this yet');
+    await messages('Ada').getByText('Ben does not see this yet').waitFor(shown);
     await messages('Ada').getByText('Ben was banned').waitFor(shown);
-    expect(await messages('Ben').getByText('He does not hear this yet').count()).to.equal(0);
+    expect(await messages('Ben').getByText('Ben does not see this yet').count()).to.equal(0);
 
     await pane('Ada').getByRole('button', { name: 'Members' }).click();
     await rule.getByRole('button', { name: 'Unban Ben' }).click();
     await pane('Ben').getByText('You can join again').waitFor(shown);
     await pane('Ben').getByRole('button', { name: 'Join again' }).click();
-    await messages('Ben').getByText('He does not hear this yet').waitFor(shown);
+    await messages('Ben').getByText('Ben does not see this yet').waitFor(shown);
     await send('Ben', 'Back again');
     await pane('Ada').getByRole('button', { name: 'Chat' }).click();
     await messages('Ada').getByText('Back again').waitFor(shown);
   });
 
-  it('has somebody go offline, and catch up with what was said meanwhile', async () => {
+  it('takes a person offline, and delivers the messages of both sides when they are online again', async () => {
     const { pane, messages, send } = await sample();
     await pane('Ben').getByRole('switch', { name: 'Offline' }).check({ force: true });
     await pane('Ben').getByRole('status').getByText('offline').waitFor(shown);
-    await send('Ada', 'Said while Ben was away');
-    await messages('Ada').locator('.own', { hasText: 'while Ben was away' }).getByText('sent').waitFor();
+    await send('Ada', 'Written while Ben was offline');
+    await messages('Ada').locator('.own', { hasText: 'while Ben was offline' }).getByText('sent').waitFor();
     await send('Ben', 'Written without a connection');
     await messages('Ben').locator('.pending', { hasText: 'Written without' }).waitFor(shown);
-    expect(await messages('Ben').getByText('Said while Ben was away').count()).to.equal(0);
+    expect(await messages('Ben').getByText('Written while Ben was offline').count()).to.equal(0);
     await pane('Ben').getByRole('switch', { name: 'Offline' }).uncheck({ force: true });
-    await messages('Ben').getByText('Said while Ben was away').waitFor(shown);
+    await messages('Ben').getByText('Written while Ben was offline').waitFor(shown);
     await messages('Ada').getByText('Written without a connection').waitFor(shown);
   });
 
-  it('changes what somebody may do at once, and sends again what failed', async () => {
+  it('applies changed rights at once, and sends a failed message again', async () => {
     const { pane, messages, send } = await sample();
     await pane('Ben').getByRole('switch', { name: 'Offline' }).check({ force: true });
     await send('Ben', 'May I?');
@@ -193,7 +192,7 @@ describe('The playground in Chromium', () => {
     await messages('Ada').getByText('May I?').waitFor(shown);
   });
 
-  it('gives somebody another level: he comes back with another token and other rights', async () => {
+  it('reconnects a person with a new token and other rights after their level changes', async () => {
     const { page, pane, messages } = await sample();
     await pane('Ben').getByText('read and write', { exact: true }).waitFor(shown);
     const setLevel = async (level: string) => {
@@ -211,7 +210,7 @@ describe('The playground in Chromium', () => {
     await pane('Ben').getByText('read and write', { exact: true }).waitFor(shown);
   });
 
-  it('invites, and who is invited accepts; makes a private room for two', async () => {
+  it('shows an invitation that the invited person accepts, and creates a private room for two', async () => {
     const { page, pane, messages, send } = await sample();
     await pane('Ada').getByRole('button', { name: 'Members' }).click();
     await pane('Ada').getByLabel('User or organisation').selectOption('Cleo');
@@ -235,7 +234,7 @@ describe('The playground in Chromium', () => {
     await messages('Ada').getByText('Just the two of us').waitFor(shown);
   });
 
-  it('loads history when it is scrolled up, and keeps what is being read in its place', async () => {
+  it('loads history on scrolling up, and keeps the visible messages in place', async () => {
     const { page, messages, pane } = await open(link);
     const dora = await personOf(link, { level: 100 });
     const room = await createRoom(url, dora);
@@ -253,14 +252,14 @@ describe('The playground in Chromium', () => {
     await top();
     await message(225).waitFor({ state: 'attached' });
     const [box, kept] = [await log.boundingBox(), await message(231).boundingBox()];
-    expect(kept!.y, 'what was at the top has not moved').to.be.within(box!.y, box!.y + 300);
+    expect(kept!.y, 'position of the message that was at the top').to.be.within(box!.y, box!.y + 300);
     for (let n = 231; n > 1; n -= 10) {
       await top();
       await message(Math.max(1, n)).waitFor({ state: 'attached' });
     }
     await message(1).waitFor({ state: 'attached' });
     await log.getByText('This is the beginning of the room').waitFor({ state: 'attached' });
-    // Not all of a long conversation is rendered.
+    // Only a part of a long conversation is rendered.
     expect(await log.locator('.message').count()).to.be.at.most(280);
     expect(await message(330).count()).to.equal(0);
     await log.getByRole('button', { name: 'Latest' }).click();
@@ -269,7 +268,7 @@ describe('The playground in Chromium', () => {
     expect(await message(1).count()).to.equal(0);
   });
 
-  it('gives the code of the room that is open, and a way to the reference', async () => {
+  it('shows the client code for the open room, and links to the API reference', async () => {
     const { page, pane } = await sample();
     await page.context().grantPermissions(['clipboard-read', 'clipboard-write'], { origin: url });
     await pane('Ben').getByRole('button', { name: 'Code', exact: true }).click();
@@ -283,7 +282,7 @@ describe('The playground in Chromium', () => {
     expect(await page.getByRole('link', { name: 'API', exact: true }).getAttribute('href')).to.equal('docs');
   });
 
-  it('comes in few requests, compressed', async () => {
+  it('loads three compressed files besides its icon', async () => {
     const page = await (await browserWindow()).newPage();
     const encodings = new Map<string, string | undefined>();
     page.on('response', (response) =>
@@ -296,7 +295,7 @@ describe('The playground in Chromium', () => {
     expect(Object.fromEntries(encodings)).to.deep.equal(Object.fromEntries(paths.map((path) => [path, 'gzip'])));
   });
 
-  it('has no violation that axe finds, in what is shown of a room and in its dialog', async function () {
+  it('has no accessibility violation that axe finds, in the views of a room and in the dialog', async function () {
     this.timeout(60_000);
     const { page, pane } = await sample();
     for (const tab of ['Members', 'Code', 'Chat']) {
@@ -308,7 +307,7 @@ describe('The playground in Chromium', () => {
     await page.keyboard.press('Escape');
   });
 
-  it('shows the frames of both transports in its console, and sends what is typed on /chat', async () => {
+  it('shows the frames of both transports in the console, and sends typed frames to /chat', async () => {
     const { page } = await sample();
     const frames = page.getByRole('log', { name: 'Frames' });
     await frames.getByText('room:join').first().waitFor(shown);
@@ -331,7 +330,7 @@ describe('The playground in Chromium', () => {
     await raw.getByRole('button', { name: 'Send' }).click();
     await frames.getByText('BADJSON', { exact: true }).waitFor(shown);
     await raw.getByText('Closed with 4400: Not JSON').waitFor(shown);
-    // No token is to be seen, and a frame opens to the whole of it.
+    // Tokens are shortened, and a click on a frame shows all of it.
     expect(await frames.textContent()).to.not.match(/eyJ[\w-]+\.[\w-]+\.[\w-]+/);
     await frames.getByText('CONNECTED', { exact: true }).click();
     await frames.getByText('"recovered": false').last().waitFor(shown);
@@ -341,7 +340,7 @@ describe('The playground in Chromium', () => {
     await filter.click();
   });
 
-  it('works at 390 px: one pane at a time, and nothing sticks out', async () => {
+  it('shows one pane at a time at a width of 390 px, and nothing wider than the screen', async () => {
     const { page, pane, showPane, send, messages } = await open(link, { ...phone, hasTouch: true, isMobile: true });
     await loadSample({ page, pane } as Playground);
     expect(await pane('Ada').isVisible()).to.equal(true);
@@ -364,7 +363,7 @@ describe('The playground in Chromium', () => {
     await page.getByRole('log', { name: 'Frames' }).waitFor(shown);
   });
 
-  it('works by keyboard: Enter sends, Shift+Enter does not, Esc closes and gives the focus back', async () => {
+  it('sends with Enter, starts a new line with Shift+Enter, and closes dialogs with Esc, which restores the focus', async () => {
     const { page, pane, messages } = await sample();
     const field = pane('Ada').getByLabel('Message as Ada');
     await field.focus();
@@ -387,7 +386,7 @@ describe('The playground in Chromium', () => {
     expect(await page.evaluate('document.documentElement.dataset.theme')).to.equal('dark');
   });
 
-  it('can be read in both themes: every text has 4.5:1 on its ground', async () => {
+  it('has a text contrast of at least 4.5:1 in both themes', async () => {
     const { page, pane } = await sample();
     await pane('Ada').getByRole('button', { name: 'Members' }).click();
     await pane('Ada').getByRole('button', { name: 'Ban Ben' }).click();
@@ -403,7 +402,7 @@ describe('The playground in Chromium', () => {
     }
   });
 
-  it('takes pasted tokens where the server makes none for it', async () => {
+  it('accepts pasted tokens if the server issues none', async () => {
     const eva = createUser({ level: 100 });
     const configured = await startNode(embedded, { PLAYGROUND: 'on' });
     const { page, pane, messages, send } = await open(configured.playgroundUrl!);
@@ -421,11 +420,11 @@ describe('The playground in Chromium', () => {
     await page.getByRole('dialog').getByLabel('Name').fill('With a token');
     await page.getByRole('dialog').getByRole('button', { name: 'Create the room' }).click();
     await pane('Eva').getByText('administer', { exact: true }).waitFor(shown);
-    await send('Eva', 'It holds');
-    await messages('Eva').getByText('It holds').waitFor(shown);
+    await send('Eva', 'The token works');
+    await messages('Eva').getByText('The token works').waitFor(shown);
   });
 
-  it('works below a path, where a proxy has mounted the service', async () => {
+  it('works behind a proxy that mounts the service under a path', async () => {
     const { page, pane, messages, send } = await open(`${await mountedAt('/messaging', url)}/${new URL(link).hash}`);
     await loadSample({ page, pane } as Playground);
     await pane('Ada').getByText('connected', { exact: true }).waitFor(shown);
@@ -434,7 +433,7 @@ describe('The playground in Chromium', () => {
   });
 });
 
-/** Somebody with a token of the embedded default. */
+/** A person with a token that the embedded default issues. */
 async function personOf(link: string, wish: Parameters<typeof createUser>[0]) {
   const person = createUser(wish);
   const { origin: Origin, hash } = new URL(link);
@@ -456,24 +455,24 @@ async function addPerson(people: Locator, { name, id }: { name: string; id: stri
 const atEnd = (log: Locator): Promise<boolean> =>
   log.evaluate((element) => element.scrollHeight - element.scrollTop - element.clientHeight < 2);
 
-/** A proxy that takes the path off, and says nothing of itself. */
+/** A proxy that removes the prefix, and adds no headers. */
 async function mountedAt(prefix: string, url: string): Promise<string> {
   const { hostname, port } = new URL(url);
   const below = (path = '') => (path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : '/nowhere');
-  const proxy = createServer((asked, answer) => {
-    const { method, headers } = asked;
-    const passed = request({ host: hostname, port, method, headers, path: below(asked.url) }, (heard) => {
-      answer.writeHead(heard.statusCode!, heard.headers);
-      heard.pipe(answer);
+  const proxy = createServer((incoming, response) => {
+    const { method, headers } = incoming;
+    const forwarded = request({ host: hostname, port, method, headers, path: below(incoming.url) }, (upstream) => {
+      response.writeHead(upstream.statusCode!, upstream.headers);
+      upstream.pipe(response);
     });
-    asked.pipe(passed);
+    incoming.pipe(forwarded);
   });
-  proxy.on('upgrade', (asked, socket) => {
-    const behind = connect(Number(port), hostname);
-    const headers = Object.entries(asked.headers).map(([name, value]) => `${name}: ${value}\r\n`);
-    behind.write(`GET ${below(asked.url)} HTTP/1.1\r\n${headers.join('')}\r\n`);
-    socket.pipe(behind).pipe(socket);
-    for (const end of [socket, behind]) end.on('error', () => socket.destroy());
+  proxy.on('upgrade', (incoming, socket) => {
+    const upstream = connect(Number(port), hostname);
+    const headers = Object.entries(incoming.headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    upstream.write(`GET ${below(incoming.url)} HTTP/1.1\r\n${headers.join('')}\r\n`);
+    socket.pipe(upstream).pipe(socket);
+    for (const end of [socket, upstream]) end.on('error', () => socket.destroy());
   });
   await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
   closeLater(() => {
@@ -483,7 +482,7 @@ async function mountedAt(prefix: string, url: string): Promise<string> {
   return `http://127.0.0.1:${(proxy.address() as AddressInfo).port}${prefix}`;
 }
 
-/** Runs in the page: what is written there in a colour too close to the one behind it. */
+/** Runs in the page, and lists texts whose contrast with their background is too low. */
 const faintTexts = `(() => {
   const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
   const known = new Map();
@@ -514,7 +513,7 @@ const faintTexts = `(() => {
     element.checkVisibility({ visibilityProperty: true }) &&
     !element.closest(':disabled, .unseen, option, noscript') &&
     [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim() !== ''));
-  if (texts.length < 30) return ['too few texts were found: ' + texts.length];
+  if (texts.length < 30) return ['too few texts found: ' + texts.length];
   return texts.flatMap((element) => {
     const under = ground(element);
     const [a, b] = [light(over(rgba(getComputedStyle(element).color), under)), light(under)];

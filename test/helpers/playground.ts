@@ -3,18 +3,18 @@ import { browserWindow } from './chromium.ts';
 
 export interface Playground {
   page: Page;
-  /** The pane of somebody. */
+  /** The pane of the person with this name. */
   pane(name: string): Locator;
   messages(name: string): Locator;
-  /** Says something in somebody's pane. */
+  /** Sends a message from the pane of the person with this name. */
   send(name: string, text: string): Promise<void>;
-  /** Where there is room for one pane only. */
+  /** Switches to another pane on a narrow screen. */
   showPane(place: string): Promise<void>;
-  /** What the browser has complained of, and what it asked for elsewhere than at the server. */
+  /** Errors and warnings of the browser, and requests to other servers. */
   problems: string[];
 }
 
-/** The page in a window of its own, without anything of an earlier one; by the link, which has its key. */
+/** Opens the page in a new window without stored data. The URL includes the key of the page. */
 export async function openPlayground(url: string, options: BrowserContextOptions = {}): Promise<Playground> {
   const context = await browserWindow({
     ...{ viewport: { width: 1280, height: 800 }, locale: 'en-GB', reducedMotion: 'reduce' },
@@ -49,12 +49,12 @@ export async function openPlayground(url: string, options: BrowserContextOptions
   };
 }
 
-/** Ada and Ben in a new room in which something has been said; Cleo waits. */
+/** Loads the sample: Ada and Ben in a new room with a few messages, and Cleo, who is not invited yet. */
 export async function loadSample({ page, pane }: Playground, room = 'Launch day'): Promise<void> {
   await page.getByRole('button', { name: 'Load a sample' }).click();
   await pane('Ada').getByRole('heading', { name: room, exact: true }).waitFor();
   await pane('Ada').getByText('Ben accepted the invitation').waitFor({ state: 'attached' });
-  // On a phone Ben's pane is there, and not to be seen.
+  // On a narrow screen Ben's pane is rendered but hidden.
   const ben = page.locator('[data-side=right]', { has: page.locator('h3', { hasText: new RegExp(`^${room}$`) }) });
   await ben.locator('.own', { hasText: 'until lift-off' }).waitFor({ state: 'attached' });
 }

@@ -42,7 +42,7 @@ function readTable(name: string): Table {
   };
 }
 
-/** Timers fire when the test says so. */
+/** Timers that fire only when a test calls `fireTimer`. */
 const timers = new Map<number, { fire: () => void; ms: number }>();
 const realTimers = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
 let onTimer: ((ms: number) => void) | undefined;

@@ -1,7 +1,7 @@
 const prefix = 'nano-messaging playground: ';
 
 /** Reads a value from the browser's storage; returns the fallback if it is missing or the storage is blocked. */
-export function recall<T>(name: string, fallback: T): T {
+export function load<T>(name: string, fallback: T): T {
   try {
     const text = localStorage.getItem(prefix + name);
     return text === null ? fallback : (JSON.parse(text) as T);
@@ -10,7 +10,7 @@ export function recall<T>(name: string, fallback: T): T {
   }
 }
 
-export function keep(name: string, value: unknown): void {
+export function save(name: string, value: unknown): void {
   try {
     localStorage.setItem(prefix + name, JSON.stringify(value));
   } catch {

@@ -26,7 +26,7 @@ const plain: Record<string, string> = {
 /** Errors whose message has more detail than the code. */
 const detailed = new Set(['BAD_REQUEST', 'NO_TOKEN', 'FORBIDDEN']);
 
-export function inWords(error: unknown): string {
+export function describeError(error: unknown): string {
   const { code, message } = (error ?? {}) as { code?: string; message?: string };
   const sentence = (code && plain[code]) || message || 'Something went wrong.';
   return code && message && detailed.has(code) && message !== 'Your rights do not allow this'
@@ -47,16 +47,16 @@ export const removals: Record<RemovalCode, { title: string; what: string }> = {
 };
 
 /** `rw` → `read and write`. */
-export function rightsInWords(letters: string): string {
+export function describeRights(letters: string): string {
   if (letters.includes('b')) return 'banned';
   if (letters.includes('a')) return 'administer';
   const words = [letters.includes('r') && 'read', letters.includes('w') && 'write'].filter(Boolean);
   return words.join(' and ') || 'nothing';
 }
 
-export const timeOf = (iso: string) => new Date(iso).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+export const formatTime = (iso: string) => new Date(iso).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
 
-export function dayOf(iso: string): string {
+export function formatDay(iso: string): string {
   const day = new Date(iso);
   if (day.toDateString() === new Date().toDateString()) return 'Today';
   return day.toLocaleDateString([], { weekday: 'long', day: 'numeric', month: 'long' });

@@ -1,5 +1,5 @@
 /** An object whose changes can be watched. */
-export abstract class Changing {
+export abstract class Observable {
   readonly #watchers = new Set<() => void>();
 
   /** Returns the function that removes the watcher. */
