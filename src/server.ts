@@ -83,6 +83,7 @@ interface StartOptions {
 
 export async function startServer(config: Config, options: StartOptions = {}): Promise<RunningServer> {
   const log = options.logger ?? createLogger(config.logLevel, config.logFormat).logger;
+  for (const warning of config.warnings) log.warn(warning);
   let server: RunningServer | undefined;
   const { onFailure = () => void server?.close() } = options;
   const onFatalError = (error: Error) => {

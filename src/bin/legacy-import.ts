@@ -36,7 +36,8 @@ async function main(): Promise<void> {
   const { dryRun: isDryRun, help, urls } = readOptions();
   if (help) return console.log(usage);
   const url = parseLegacyUrl(urls);
-  const { database, limits } = readConfig(process.env, { needsKeys: false });
+  const { database, limits, warnings } = readConfig(process.env, { needsKeys: false });
+  for (const warning of warnings) console.error(warning);
   const legacy = await openLegacyDatabase(url);
   try {
     const target = await openTarget(database, isDryRun);

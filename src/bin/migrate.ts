@@ -13,7 +13,8 @@ DATABASE_URL (or DATABASE_URL_FILE) names the database; without it, it is the em
 /** `npm run migrate`: what the server does at its start, by itself. */
 async function main(): Promise<void> {
   if (!mayRun(usage)) return;
-  const { database, logLevel } = readConfig(process.env, { needsKeys: false });
+  const { database, logLevel, warnings } = readConfig(process.env, { needsKeys: false });
+  for (const warning of warnings) console.error(warning);
   if (database.mode === 'postgres') {
     const applied = await migratePostgres(database.databaseUrl, createLogger(logLevel).logger);
     for (const name of applied) console.log(`applied ${name}`);

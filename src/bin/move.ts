@@ -87,7 +87,8 @@ async function main(): Promise<void> {
   if (help) return console.log(usage);
   const url = parseTargetUrl(urls);
   const { DATABASE_URL, DATABASE_URL_FILE, ...env } = process.env;
-  const { dataDirectory } = readConfig(env, { needsKeys: false });
+  const { dataDirectory, warnings } = readConfig(env, { needsKeys: false });
+  for (const warning of warnings) console.error(warning);
   const directory = resolve(dataDirectory);
   const source = await openSource(directory);
   try {

@@ -83,7 +83,6 @@ async function main(): Promise<void> {
   process.on('uncaughtException', (error) => logger.fatal({ err: error }, 'uncaught exception'));
   const { mode } = config.database;
   logger.info({ database: mode }, mode === 'embedded' ? 'starting; the first start takes some seconds' : 'starting');
-  for (const warning of config.warnings) logger.warn(warning);
   // Not before: whoever has set something wrong hears of it at once.
   const { startServer } = await import('../server.ts');
   // The log has the reason.

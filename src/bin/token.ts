@@ -67,6 +67,7 @@ async function main(): Promise<void> {
   const options = readOptions();
   if (options.help) return console.log(usage);
   const config = readConfig(process.env);
+  for (const warning of config.warnings) console.error(warning);
   const { user, entity, scope, kid } = options;
   const claims = { userUUID: user, entityUUID: entity, levelOnEntity: Number(options.level), scope };
   const seconds = options.days === '0' ? undefined : Number(options.days) * 86_400;

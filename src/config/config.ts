@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import { findMisspeltSettings } from './misspelt-settings.ts';
 import { readSettingFiles } from './setting-files.ts';
 import {
   type ArrangedSettings,
@@ -89,7 +90,7 @@ export function readConfig(env: Environment, { needsKeys = true }: ReadOptions =
     redis: urls && { urls, ...redis },
     tokens: { ...tokens, keys },
     playground: playground === 'auto' ? keys.source === 'embedded' : playground === 'on',
-    warnings: links.warnings,
+    warnings: [...links.warnings, ...findMisspeltSettings(env)],
   };
 }
 

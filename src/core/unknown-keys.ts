@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { computeEditDistance } from './edit-distance.ts';
 import { ChatError, parse } from './errors.ts';
 
 /** A body of 64 KiB may have thousands of keys, or one of 64 KiB; so many of at most this length are looked at, and told. */
@@ -64,21 +65,7 @@ const noKeys: string[] = [];
 function isTypo(key: string, name: string): boolean {
   if (name.length < 4 || Math.abs(key.length - name.length) > 2 || key.startsWith('_')) return false;
   const [one, other] = [normalize(key), normalize(name)];
-  return one === other || computeDistance(one, other) <= (name.length < 8 ? 1 : 2);
+  return one === other || computeEditDistance(one, other) <= (name.length < 8 ? 1 : 2);
 }
 
 const normalize = (key: string) => key.replace(/[-_.]/g, '').toLowerCase();
-
-/** Levenshtein's: how many letters are to be inserted, deleted or replaced. */
-function computeDistance(one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, n) => n);
-  for (let i = 1; i <= one.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= other.length; j++) {
-      const replaced = row[j - 1]! + (one[i - 1] === other[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1));
-    }
-    row = next;
-  }
-  return row.at(-1)!;
-}

@@ -49,6 +49,15 @@ describe('A start', function () {
     expect(output).to.include('stopped before it had started').and.not.include('listening');
   });
 
+  for (const file of ['bin/start.ts', 'bin/migrate.ts']) {
+    it(`warns of a misspelt setting, and never shows its value: ${file}`, async () => {
+      const env = { DATABSE_URL: 'postgres://chat:hush@db/chat', DATA_DIR: '/dev/null/data', PORT: 0 }; // cspell:disable-line
+      const { output } = await runCommand(file, env).exited;
+      expect(output).to.include('DATABSE_URL is not a setting; did you mean DATABASE_URL?'); // cspell:disable-line
+      expect(output).to.not.include('hush');
+    });
+  }
+
   it('names a data directory that cannot be written', async () => {
     const { code, output } = await runCommand('bin/start.ts', { PORT: 0, DATA_DIR: '/dev/null/data' }).exited;
     expect(code).to.equal(1);

@@ -21,7 +21,12 @@ const offTheWire = /^(?!express|socket\.io|ws$|cors$|helmet$|passport|node:(http
 /** The first row whose pattern matches a file is its row. */
 const layers: Layer[] = [
   { name: 'bin/ (processes)', files: process, imports: [any], packages: any },
-  { name: 'config/', files: /^config\//, imports: [/^config\//], packages: /^(zod|node:.*)$/ },
+  {
+    name: 'config/',
+    files: /^config\//,
+    imports: [/^config\//, /^core\/edit-distance\.ts$/],
+    packages: /^(zod|node:.*)$/,
+  },
   {
     name: 'core/authorization.ts',
     files: /^core\/authorization\.ts$/,
