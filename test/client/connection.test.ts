@@ -108,8 +108,8 @@ describeOneWiring('the client on a failing connection', ({ url }) => {
     proxy.loseNextResponse();
     const outgoing = clientRoom.send('once');
     await waitUntil('the connection is lost', () => clientRoom.state === 'reconnecting');
-    expect(await stored(owner, room)).to.deep.equal(['once']);
     expect(outgoing.state).to.equal('pending');
+    expect(await stored(owner, room)).to.deep.equal(['once']);
     expect(await outgoing.confirmed).to.include({ seq: 1, content: 'once' });
     await clientRoom.send('and then').confirmed;
     expect(await stored(owner, room)).to.deep.equal(['once', 'and then']);

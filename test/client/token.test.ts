@@ -201,7 +201,7 @@ describe("the client at the service's limits", () => {
   });
 
   it('joins and leaves rooms and loads their pages one after the other if the service limits its requests', async () => {
-    const { url } = await startNode(postgres, { REQUEST_RATE: 100, REQUEST_BURST: 50, MAX_ROOMS_PER_CONNECTION: 20 });
+    const { url } = await startNode(postgres, { REQUEST_RATE: 30, REQUEST_BURST: 50, MAX_ROOMS_PER_CONNECTION: 20 });
     const [owner, ...others] = Array.from({ length: 12 }, () => createUser({ level: 100 }));
     const rooms = [];
     for (const other of others) {
