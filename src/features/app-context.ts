@@ -1,15 +1,7 @@
 import type { LRUCache } from 'lru-cache';
+import { type AdministrativeAction, findDenial } from '../core/administration.ts';
 import type { Audit } from '../core/audit.ts';
-import {
-  type Action,
-  type Actor,
-  type AdministrativeAction,
-  authorize,
-  can,
-  type Decision,
-  findDenial,
-  toDenialCode,
-} from '../core/authorization.ts';
+import { type Action, type Actor, authorize, can, type Decision, toDenialCode } from '../core/authorization.ts';
 import type { RoomBus } from '../core/bus.ts';
 import { ChatError } from '../core/errors.ts';
 import { implementWith } from '../core/feature.ts';

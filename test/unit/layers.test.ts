@@ -28,9 +28,9 @@ const layers: Layer[] = [
     packages: /^(zod|node:.*)$/,
   },
   {
-    name: 'core/authorization.ts',
-    files: /^core\/authorization\.ts$/,
-    imports: [/^core\/(errors|ids|room)\.ts$/],
+    name: 'core/authorization.ts and core/administration.ts',
+    files: /^core\/(authorization|administration)\.ts$/,
+    imports: [/^core\/(authorization|errors|ids|room)\.ts$/],
     packages: /^$/,
   },
   {

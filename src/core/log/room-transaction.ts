@@ -1,17 +1,8 @@
 import { LockMode } from '@mikro-orm/core';
 import { readDatabaseTime } from '../../database/clock.ts';
 import type { EntityManager, Store } from '../../database/store.ts';
-import {
-  type Action,
-  type Actor,
-  type AdministrativeAction,
-  authorize,
-  can,
-  type Decision,
-  findDenial,
-  type Rule,
-  toDenialCode,
-} from '../authorization.ts';
+import { type AdministrativeAction, findDenial } from '../administration.ts';
+import { type Action, type Actor, authorize, can, type Decision, type Rule, toDenialCode } from '../authorization.ts';
 import type { RoomBus } from '../bus.ts';
 import { ChatError } from '../errors.ts';
 import type { RoomId, RoomRef } from '../ids.ts';

@@ -44,65 +44,93 @@ const table: [
   ['read by r', group, 0, ['user:r'], 'r', null],
   ['write without read by w', group, 0, ['user:w'], 'w', 'NO_READ'],
   ['everything by a alone', group, 0, ['user:a'], 'rwa', null],
-  ['from the moment the rule is made', group, 0, ['user:rw'], 'rw', null],
-  ['by an accepted rule', group, 0, ['user:rw!accepted'], 'rw', null],
+  ['the letters of a rule that is not answered yet', group, 0, ['user:rw'], 'rw', null],
+  ['the letters of an accepted rule', group, 0, ['user:rw!accepted'], 'rw', null],
   ['nothing by a declined rule', group, 0, ['user:rwa!declined'], '', 'DECLINED'],
-  ['by a user rule whatever its level', group, 0, ['user@999999:rw'], 'rw', null],
+  ['the letters of a user rule, whatever its level', group, 0, ['user@999999:rw'], 'rw', null],
   ["nothing by the entity's rule below its level", group, 49, ['entity@50:rw'], '', 'LEVEL_TOO_LOW'],
-  ["by the entity's rule from its level on", group, 50, ['entity@50:rw'], 'rw', null],
+  ["the letters of the entity's rule from its level on", group, 50, ['entity@50:rw'], 'rw', null],
   ['the sum of own and entity rule', group, 50, ['user:r', 'entity@50:w'], 'rw', null],
   ['only the own letters below the entity rule', group, 49, ['user:r', 'entity@50:w'], 'r', null],
-  ['nothing given a ban beside a grant', group, 100, ['user:rwa', 'entity:b'], '', 'BANNED'],
-  ['nothing given a grant beside a ban', group, 100, ['user:b', 'entity:rwa'], '', 'BANNED'],
-  ['nothing given a ban in the same rule', group, 0, ['user:rwb'], '', 'BANNED'],
+  ['nothing if a ban is beside a grant', group, 100, ['user:rwa', 'entity:b'], '', 'BANNED'],
+  ['nothing if a grant is beside a ban', group, 100, ['user:b', 'entity:rwa'], '', 'BANNED'],
+  ['nothing if the same rule bans', group, 0, ['user:rwb'], '', 'BANNED'],
   ['nothing by a ban of the organisation, whatever the level', group, 0, ['user:rw', 'entity@100:b'], '', 'BANNED'],
-  ['nothing by a declined ban', group, 0, ['user:b!declined', 'entity:rw'], '', 'BANNED'],
-  ['by the organisation, though the own rule is declined', group, 0, ['user:rw!declined', 'entity:r'], 'r', null],
-  ['by kind any as a user', group, 0, ['user/any@100:rw'], 'rw', null],
-  ['by kind any as an organisation, from its level on', group, 100, ['entity/any@100:rw'], 'rw', null],
+  ['nothing by a ban, even if it is declined', group, 0, ['user:b!declined', 'entity:rw'], '', 'BANNED'],
+  [
+    'the letters of the organisation if the own rule is declined',
+    group,
+    0,
+    ['user:rw!declined', 'entity:r'],
+    'r',
+    null,
+  ],
+  ['the letters of a rule of kind any to a user', group, 0, ['user/any@100:rw'], 'rw', null],
+  [
+    'the letters of a rule of kind any to an organisation, from its level on',
+    group,
+    100,
+    ['entity/any@100:rw'],
+    'rw',
+    null,
+  ],
   ['nothing by kind any as an organisation below its level', group, 99, ['entity/any@100:rw'], '', 'LEVEL_TOO_LOW'],
   ['nothing by a user rule that names the organisation', group, 100, ['entity/user:rw'], '', 'RULE_REMOVED'],
   ['nothing by an entity rule that names the user', group, 100, ['user/entity:rw'], '', 'RULE_REMOVED'],
   ['everything as owner administrator', owned, 100, [], 'rwa', null],
-  ['everything as owner administrator, above a ban', owned, 100, ['user:b', 'entity:b'], 'rwa', null],
-  ['nothing of the owner below level_admin', owned, 99, [], '', 'RULE_REMOVED'],
-  ['a ban below level_admin', owned, 99, ['user:b'], '', 'BANNED'],
-  ['no organisation path in a user2user room', pair, 100, ['entity:rwa', 'entity/any:rwa'], '', 'RULE_REMOVED'],
-  ['no owner administrator in a user2user room', { ...pair, entity_owner: entity }, 100, [], '', 'RULE_REMOVED'],
-  ['by a user rule in a user2user room', pair, 0, ['user:rw'], 'rw', null],
+  ['everything as owner administrator, despite a ban', owned, 100, ['user:b', 'entity:b'], 'rwa', null],
+  ['nothing as member of the owning organisation below level_admin', owned, 99, [], '', 'RULE_REMOVED'],
+  ['nothing to a banned user below level_admin', owned, 99, ['user:b'], '', 'BANNED'],
+  [
+    'nothing by a rule of the organisation in a user2user room',
+    pair,
+    100,
+    ['entity:rwa', 'entity/any:rwa'],
+    '',
+    'RULE_REMOVED',
+  ],
+  [
+    'nothing as owner administrator in a user2user room',
+    { ...pair, entity_owner: entity },
+    100,
+    [],
+    '',
+    'RULE_REMOVED',
+  ],
+  ['the letters of a user rule in a user2user room', pair, 0, ['user:rw'], 'rw', null],
 ];
 
-describe('rights', () => {
+describe('authorize', () => {
   for (const [what, room, level, rules, rights, denialReason] of table) {
-    it(`are ${what}`, () => {
+    it(`grants ${what}`, () => {
       expect(authorize(actor(level), room, rules.map(rule))).to.deep.equal({ rights, denialReason });
     });
   }
 
-  it('do not depend on the order of the rules', () => {
+  it('does not depend on the order of the rules', () => {
     for (const [, room, level, rules] of table) {
       const forwards = authorize(actor(level), room, rules.map(rule));
       expect(authorize(actor(level), room, rules.map(rule).reverse())).to.deep.equal(forwards);
     }
   });
 
-  it('of an actor without an organisation come from user rules only', () => {
+  it('grants an actor without an organisation the letters of user rules only', () => {
     const alone = { ...actor(100), entity: null };
     expect(authorize(alone, owned, ['entity:rwa', 'user:r'].map(rule)).rights).to.equal('r');
   });
 
-  it('are those of the user where user and organisation are one UUID', () => {
+  it('matches the kind of the rule if user and organisation have the same UUID', () => {
     const both = { ...actor(0), entity: user };
     expect(matchRule(rule('user:rw'), both, group)).to.equal('user');
     expect(matchRule(rule('user/entity:rw'), both, group)).to.equal('entity');
   });
 });
 
-describe('a refusal', () => {
-  it('says NOT_FOUND where nothing leads to the room, BANNED to the banned, FORBIDDEN to the others', () => {
-    const refusals = [[], ['user:b'], ['user:rw!declined'], ['entity@50:rw'], ['user:w']].map((rules) =>
+describe('toDenialCode', () => {
+  it('is NOT_FOUND if no rule applies, BANNED after a ban, and FORBIDDEN otherwise', () => {
+    const codes = [[], ['user:b'], ['user:rw!declined'], ['entity@50:rw'], ['user:w']].map((rules) =>
       toDenialCode(authorize(actor(), group, rules.map(rule))),
     );
-    expect(refusals).to.deep.equal(['NOT_FOUND', 'BANNED', 'FORBIDDEN', 'FORBIDDEN', 'FORBIDDEN']);
+    expect(codes).to.deep.equal(['NOT_FOUND', 'BANNED', 'FORBIDDEN', 'FORBIDDEN', 'FORBIDDEN']);
   });
 });

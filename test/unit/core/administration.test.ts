@@ -1,13 +1,6 @@
 import { expect } from 'chai';
-import {
-  type Actor,
-  type AdministrativeAction,
-  authorize,
-  determinePower,
-  findDenial,
-  type RoomOwnership,
-  type Rule,
-} from '../../../src/core/authorization.ts';
+import { type AdministrativeAction, determinePower, findDenial } from '../../../src/core/administration.ts';
+import { type Actor, authorize, type RoomOwnership, type Rule } from '../../../src/core/authorization.ts';
 
 const ids = {
   owner: '00000000-0000-0000-0000-00000000000a',
@@ -36,11 +29,19 @@ function actor(text: string): Actor {
   return { user: ids[user as Id], entity: ids[entity as Id] ?? null, level: Number(level ?? 0), mayCreateRooms: false };
 }
 
-const deeds = ['rename', 'delete', 'change max_entity_rules', 'change level_admin', 'change rule', 'leave', 'answer'];
+const actionNames = [
+  'rename',
+  'delete',
+  'change max_entity_rules',
+  'change level_admin',
+  'change rule',
+  'leave',
+  'answer',
+];
 
 /** `change rule admin:rw > admin:r` changes a rule, `change rule > admin:r` adds one, `leave admin:rw >` removes one. */
-function deed(text: string): AdministrativeAction {
-  const name = deeds.find((known) => text.startsWith(known))!;
+function action(text: string): AdministrativeAction {
+  const name = actionNames.find((known) => text.startsWith(known))!;
   const rest = text.slice(name.length);
   if (name === 'change level_admin') return { name, to: Number(rest) };
   const [before, after] = rest.split('>').map((part) => (part.trim() ? rule(part.trim()) : undefined));
@@ -53,92 +54,92 @@ const rooms = {
   pair: { type: 'user2user', user_owner: ids.owner, entity_owner: null, level_admin: 100 },
 } as const satisfies Record<string, RoomOwnership>;
 
-const usual = ['owner:rwa', 'admin:rwa', 'other:rw', 'org:rw'];
-const two = ['owner:rwa', 'other:rwa'];
+const defaultRules = ['owner:rwa', 'admin:rwa', 'other:rw', 'org:rw'];
+const defaultPairRules = ['owner:rwa', 'other:rwa'];
 
-/** Where the rules are left out they are the usual ones of such a room. */
-const table: [who: string, room: keyof typeof rooms, deed: string, answer: string, rules?: string[]][] = [
+/** The rules default to those below, by type of room. */
+const table: [who: string, room: keyof typeof rooms, action: string, decision: string, rules?: string[]][] = [
   ['other', 'group', 'rename', 'FORBIDDEN'],
   ['elsewhere', 'group', 'rename', 'NOT_FOUND'],
   ['admin', 'group', 'rename', 'FORBIDDEN', ['owner:rwa', 'admin:rwa!declined']],
   ['admin', 'group', 'rename', 'BANNED', ['owner:rwa', 'admin:rwab']],
-  ['admin', 'group', 'rename', 'yes'],
+  ['admin', 'group', 'rename', 'allowed'],
 
   ['other', 'group', 'delete', 'FORBIDDEN'],
   ['admin', 'group', 'delete', 'FORBIDDEN'],
-  ['owner', 'group', 'delete', 'yes'],
-  ['admin@org:100', 'group', 'delete', 'yes'],
+  ['owner', 'group', 'delete', 'allowed'],
+  ['admin@org:100', 'group', 'delete', 'allowed'],
   ['other@org:99', 'group', 'delete', 'FORBIDDEN'],
   ['admin', 'private', 'delete', 'FORBIDDEN'],
-  ['admin', 'private', 'delete', 'yes', ['admin:rwa', 'other:rw']],
-  ['admin', 'private', 'delete', 'yes', ['owner:rwa!declined', 'admin:rwa']],
+  ['admin', 'private', 'delete', 'allowed', ['admin:rwa', 'other:rw']],
+  ['admin', 'private', 'delete', 'allowed', ['owner:rwa!declined', 'admin:rwa']],
   ['admin', 'group', 'delete', 'FORBIDDEN', ['admin:rwa']],
-  ['other', 'pair', 'delete', 'yes'],
+  ['other', 'pair', 'delete', 'allowed'],
   ['other', 'pair', 'delete', 'FORBIDDEN', ['owner:rwa', 'other:r']],
 
   ['admin', 'group', 'change max_entity_rules', 'FORBIDDEN'],
-  ['owner', 'group', 'change max_entity_rules', 'yes'],
-  ['admin@org:100', 'group', 'change max_entity_rules', 'yes'],
-  ['admin', 'private', 'change max_entity_rules', 'yes', ['admin:rwa']],
+  ['owner', 'group', 'change max_entity_rules', 'allowed'],
+  ['admin@org:100', 'group', 'change max_entity_rules', 'allowed'],
+  ['admin', 'private', 'change max_entity_rules', 'allowed', ['admin:rwa']],
 
   ['other@org:99', 'group', 'change level_admin 1', 'FORBIDDEN'],
   ['admin', 'group', 'change level_admin 2147483647', 'FORBIDDEN'],
   ['admin', 'group', 'change level_admin 0', 'FORBIDDEN'],
   ['admin@elsewhere:9999', 'group', 'change level_admin 1', 'FORBIDDEN'],
-  ['other@org:150', 'group', 'change level_admin 150', 'yes'],
+  ['other@org:150', 'group', 'change level_admin 150', 'allowed'],
   ['other@org:150', 'group', 'change level_admin 151', 'FORBIDDEN'],
-  ['other@org:150', 'group', 'change level_admin 0', 'yes'],
-  ['owner@org:50', 'group', 'change level_admin 50', 'yes'],
+  ['other@org:150', 'group', 'change level_admin 0', 'allowed'],
+  ['owner@org:50', 'group', 'change level_admin 50', 'allowed'],
   ['owner@org:50', 'group', 'change level_admin 51', 'FORBIDDEN'],
   ['owner@elsewhere:500', 'group', 'change level_admin 50', 'FORBIDDEN'],
   ['owner', 'group', 'change level_admin 0', 'FORBIDDEN'],
-  ['owner', 'private', 'change level_admin 500', 'yes'],
+  ['owner', 'private', 'change level_admin 500', 'allowed'],
   ['admin', 'private', 'change level_admin 500', 'FORBIDDEN'],
 
   ['other', 'group', 'change rule > elsewhere:r', 'FORBIDDEN'],
-  ['admin', 'group', 'change rule > elsewhere:rwa', 'yes'],
-  ['admin', 'group', 'change rule other:rw > other:b', 'yes'],
-  ['admin', 'group', 'change rule owner:rwa > owner:a', 'yes'],
+  ['admin', 'group', 'change rule > elsewhere:rwa', 'allowed'],
+  ['admin', 'group', 'change rule other:rw > other:b', 'allowed'],
+  ['admin', 'group', 'change rule owner:rwa > owner:a', 'allowed'],
   ['admin', 'group', 'change rule owner:rwa > owner:rw', 'FORBIDDEN'],
   ['admin', 'group', 'change rule owner:rwa > owner:rwab', 'FORBIDDEN'],
   ['admin', 'group', 'change rule owner:rwa > owner/entity:rwa', 'FORBIDDEN'],
   ['admin', 'group', 'change rule owner:rwa >', 'FORBIDDEN'],
   ['admin', 'group', 'change rule > owner:b', 'FORBIDDEN', ['admin:rwa']],
-  ['admin', 'group', 'change rule > owner:r', 'yes', ['admin:rwa']],
+  ['admin', 'group', 'change rule > owner:r', 'allowed', ['admin:rwa']],
   ['admin', 'group', 'change rule owner:rwa!declined >', 'FORBIDDEN', ['owner:rwa!declined', 'admin:rwa']],
-  ['admin', 'group', 'change rule owner:rw > owner:r', 'yes', ['owner:rw', 'admin:rwa']],
-  ['admin', 'group', 'change rule > elsewhere:b', 'yes'],
-  ['admin', 'group', 'change rule org:rw > org:b', 'yes'],
-  ['other@org:100', 'group', 'change rule owner:rwa > owner:b', 'yes'],
-  ['owner', 'group', 'change rule owner:rwa > owner:r', 'yes'],
+  ['admin', 'group', 'change rule owner:rw > owner:r', 'allowed', ['owner:rw', 'admin:rwa']],
+  ['admin', 'group', 'change rule > elsewhere:b', 'allowed'],
+  ['admin', 'group', 'change rule org:rw > org:b', 'allowed'],
+  ['other@org:100', 'group', 'change rule owner:rwa > owner:b', 'allowed'],
+  ['owner', 'group', 'change rule owner:rwa > owner:r', 'allowed'],
   ['owner', 'group', 'change rule owner:rwa > owner:r', 'LAST_ADMIN', ['owner:rwa', 'other:rw']],
-  ['owner', 'group', 'change rule admin:rwa > admin:b', 'yes'],
+  ['owner', 'group', 'change rule admin:rwa > admin:b', 'allowed'],
   ['other@org:100', 'group', 'change rule owner:rwa > owner:r', 'LAST_ADMIN', ['owner:rwa']],
-  ['admin', 'group', 'change rule other:rwa >', 'yes', ['owner:rwa', 'admin:rwa', 'other:rwa']],
-  ['owner@elsewhere', 'private', 'change rule > elsewhere:b', 'yes', ['owner:rwa']],
+  ['admin', 'group', 'change rule other:rwa >', 'allowed', ['owner:rwa', 'admin:rwa', 'other:rwa']],
+  ['owner@elsewhere', 'private', 'change rule > elsewhere:b', 'allowed', ['owner:rwa']],
   ['admin@elsewhere', 'private', 'change rule > elsewhere:b', 'LAST_ADMIN', ['admin:rwa']],
-  ['admin@elsewhere', 'private', 'change rule > elsewhere:b', 'yes', ['admin:rwa', 'other:a']],
+  ['admin@elsewhere', 'private', 'change rule > elsewhere:b', 'allowed', ['admin:rwa', 'other:a']],
 
-  ['other', 'group', 'leave other:rw >', 'yes'],
-  ['owner', 'group', 'leave owner:rwa >', 'yes'],
+  ['other', 'group', 'leave other:rw >', 'allowed'],
+  ['owner', 'group', 'leave owner:rwa >', 'allowed'],
   ['owner', 'group', 'leave owner:rwa >', 'LAST_ADMIN', ['owner:rwa', 'admin:rwa!declined']],
   ['owner', 'group', 'answer owner:rwa > owner:rwa!declined', 'LAST_ADMIN', ['owner:rwa', 'admin:rwab']],
-  ['other', 'group', 'answer other:rw > other:rw!declined', 'yes'],
+  ['other', 'group', 'answer other:rw > other:rw!declined', 'allowed'],
 
   ['owner', 'pair', 'change rule other:rw > other:r', 'FORBIDDEN', ['owner:rwa', 'other:rw']],
-  ['owner', 'pair', 'change rule other:r > other:rw', 'yes', ['owner:rwa', 'other:r']],
+  ['owner', 'pair', 'change rule other:r > other:rw', 'allowed', ['owner:rwa', 'other:r']],
   ['owner', 'pair', 'change rule other:r > other:rb', 'FORBIDDEN', ['owner:rwa', 'other:r']],
   ['owner', 'pair', 'change rule other:rwa >', 'FORBIDDEN'],
   ['other', 'pair', 'change rule owner:rwa > owner:r', 'FORBIDDEN'],
-  ['owner', 'pair', 'change rule > other:r', 'yes', ['owner:rwa']],
+  ['owner', 'pair', 'change rule > other:r', 'allowed', ['owner:rwa']],
   ['other', 'pair', 'change rule owner:rw > owner:rwa', 'FORBIDDEN', ['owner:rw', 'other:rw']],
 ];
 
-describe('The order of power', () => {
-  for (const [who, room, what, answer, rules = room === 'pair' ? two : usual] of table) {
-    it(`answers ${answer} to ${who}: ${what}, in a ${room} room with ${rules.join(' ')}`, () => {
-      const denial = findDenial(actor(who), rooms[room], rules.map(rule), deed(what));
-      expect(denial?.code ?? 'yes').to.equal(answer);
+describe('administration', () => {
+  for (const [who, room, text, decision, rules = room === 'pair' ? defaultPairRules : defaultRules] of table) {
+    it(`decides ${decision} on the action "${text}" of ${who} in a ${room} room with ${rules.join(' ')}`, () => {
+      const denial = findDenial(actor(who), rooms[room], rules.map(rule), action(text));
+      expect(denial?.code ?? 'allowed').to.equal(decision);
     });
   }
 
@@ -153,17 +154,17 @@ describe('The order of power', () => {
     ['admin@org:500', 'private', 'administrator'],
   ];
   for (const [who, room, power] of ranks) {
-    it(`has ${who} as ${power} in a ${room} room`, () => {
-      expect(determinePower(actor(who), rooms[room], usual.map(rule))).to.equal(power);
+    it(`determines the power of ${who} in a ${room} room as ${power}`, () => {
+      expect(determinePower(actor(who), rooms[room], defaultRules.map(rule))).to.equal(power);
     });
   }
 
-  it('has the user owner without a rule as none', () => {
+  it('determines the power of a user owner without a rule as none', () => {
     expect(determinePower(actor('owner'), rooms.group, [rule('admin:rwa')])).to.equal('none');
   });
 
   for (const ban of ['elsewhere:b', 'elsewhere/any:b', 'org:rwb']) {
-    it(`keeps the rights of the user owner under ${ban}, the ban of the organisation they are in`, () => {
+    it(`leaves the user owner their rights if ${ban} bans their organisation`, () => {
       const [, entity] = /^(\w+)/.exec(ban)!;
       const rules = ['owner:rwa', ban].map(rule);
       expect(authorize(actor(`owner@${entity}`), rooms.group, rules).rights).to.equal('rwa');
@@ -171,7 +172,7 @@ describe('The order of power', () => {
     });
   }
 
-  it('bans the user owner by a rule that names them', () => {
+  it('bans the user owner if a rule names them', () => {
     const both = { ...actor('owner'), entity: ids.owner };
     expect(authorize(both, rooms.group, ['owner/any:b'].map(rule)).denialReason).to.equal('BANNED');
   });
