@@ -3,13 +3,13 @@ import type { RoomId, Uuid } from './ids.ts';
 
 export interface AuditFields {
   room_id: RoomId;
-  /** Who did it, and the entity they were signed in for. */
+  /** The user who did it, and the entity of their token. */
   actor: Uuid;
   actor_entity: Uuid | null;
   [field: string]: unknown;
 }
 
-/** The events of the operator's log in which a user, or the product's backend, uses power over others. Never a token, a name or a content. */
+/** Administrative actions of users or of the product's backend. Fields never contain a token, a name or the content of a message. */
 interface AuditEvents {
   'member banned': AuditFields;
   'member unbanned': AuditFields;

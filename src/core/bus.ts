@@ -1,32 +1,32 @@
 import type { RoomId } from './ids.ts';
 import type { BusMessage } from './log/change.ts';
 
-/** Whether this node has committed it or another one. */
+/** Whether this node or a remote node published a message. */
 export type Origin = 'here' | 'remote';
 
 export type BusListener = (busMessage: BusMessage, origin: Origin) => void;
 
 /**
- * Wakes what serves a room. This node's listeners hear an envelope before `publish` returns; other nodes' hear it at
- * most once and in any order. `publish` never throws and nobody waits for it: what gets lost is found in the log.
+ * Pub/sub by room. Listeners on this node are called before `publish` returns. Other nodes receive a message at most
+ * once, and in any order. `publish` never throws and does not wait: subscribers read lost messages from the log.
  */
 export interface RoomBus {
   publish(busMessage: BusMessage): void;
-  /** Returns the undo. */
+  /** Returns a function that unsubscribes. */
   subscribe(room: RoomId, listener: BusListener): () => void;
   /**
-   * `missed` is called when something of other nodes may have gone by unheard: in these rooms, or in all. A `listen`
-   * takes a moment until it reaches the other nodes, so its room is named once it does. Returns the undo.
+   * Calls the listener if messages of other nodes may have been lost, in these rooms or in all. That includes each new
+   * subscription, once it is in effect on the other nodes. Returns a function that unsubscribes.
    */
   onMissed(listener: (rooms?: readonly RoomId[]) => void): () => void;
 }
 
-/** Through which a bus between nodes hands over what the others publish. */
+/** A bus between nodes passes remote messages to its local part with `origin: 'remote'`. */
 export interface LocalRoomBus extends RoomBus {
   publish(busMessage: BusMessage, origin?: Origin): void;
 }
 
-/** The bus of a node that is alone: a function call. `failed` hears of listeners that throw. */
+/** The bus within one node. A listener that throws does not affect the others. */
 export function createLocalRoomBus(onError: (error: unknown) => void): LocalRoomBus {
   const listeners = new Map<RoomId, Set<BusListener>>();
   return {

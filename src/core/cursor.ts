@@ -2,8 +2,8 @@ import { z } from 'zod';
 import type { RoomId } from './ids.ts';
 
 /**
- * A position in one room's log. `at` is when the change of that `rev` was committed (ms since 1970) and is the epoch:
- * a database restored from a backup grows other changes at other moments, so a cursor from before does not fit them.
+ * A position in one room's log. `at` is the commit time of the change with that `rev`, in ms since 1970. It makes cursors
+ * from before a restore recognizable: the restored database reuses their `rev`, but at another time.
  */
 export interface Position {
   room_id: RoomId;
@@ -21,7 +21,7 @@ export function formatCursor({ room_id, rev, at }: Position): Cursor {
   return `${room_id.toString(36)}.${rev.toString(36)}.${at.toString(36)}`;
 }
 
-/** Undefined for what no server of ours has written: the client then starts afresh. */
+/** Undefined for a string that `formatCursor` did not write: the client then has to resync. */
 export function parseCursor(cursor: Cursor): Position | undefined {
   const parts = /^([0-9a-z]{1,11})\.([0-9a-z]{1,11})\.([0-9a-z]{1,11})$/.exec(cursor);
   if (!parts) return undefined;

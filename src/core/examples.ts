@@ -1,4 +1,4 @@
-/** What the documents show; each is checked against its schema in the tests. */
+/** Examples of the OpenAPI and AsyncAPI documents. The tests parse them with their schemas. */
 
 export const ana = 'aaaaaaaa-0000-4000-8000-000000000001';
 export const ben = 'bbbbbbbb-0000-4000-8000-000000000002';

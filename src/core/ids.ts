@@ -1,16 +1,19 @@
 import { z } from 'zod';
 
-// Both cases spelled out: the documents have the pattern without its flags.
+// Spells out both cases, because OpenAPI and AsyncAPI show the pattern without its flags.
 const uuidShape = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
 
 const uuidError = 'must be a UUID; for other ids see "Ids that are not UUIDs" in docs/guides/quickstart.md';
 
-/** Any 8-4-4-4-12 hexadecimal, kept in lower case: products make UUIDs of every version, and of none. */
+/** Any 8-4-4-4-12 hexadecimal string, in lower case. Products use UUIDs of every version, and of none. */
 export const Uuid = z
   .string({ error: uuidError })
   .regex(uuidShape, uuidError)
   .transform((uuid) => uuid.toLowerCase())
-  .meta({ id: 'Uuid', description: '8-4-4-4-12 hexadecimal digits, taken in either case and given in lower case.' });
+  .meta({
+    id: 'Uuid',
+    description: '8-4-4-4-12 hexadecimal digits, accepted in either case and returned in lower case.',
+  });
 export type Uuid = string;
 
 export const RoomId = z.number().int().positive().meta({ id: 'RoomId', description: 'The number of a room.' });
@@ -19,7 +22,7 @@ export type RoomId = number;
 const roomRefError = { error: "must be a room's number or UUID" };
 const roomNumber = /^[1-9][0-9]{0,15}$/;
 
-/** A room by its number, the decimal string of it, or its UUID. */
+/** A room by its number, by the decimal string of its number, or by its UUID. */
 export const RoomRef = z
   .union(
     [
@@ -40,7 +43,7 @@ export type RoomRef = RoomId | Uuid;
 
 const int32 = 2_147_483_647;
 
-/** An integer, or its digits in a string, as older clients send it. */
+/** Older clients send integers as strings. */
 const integerError = { error: 'must be an integer, or its digits in a string' };
 const integer = (min: number) =>
   z

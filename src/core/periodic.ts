@@ -1,10 +1,12 @@
-/** What becomes of each run of a task. */
 export interface TaskReport {
   failed(error: unknown): void;
   recovered(): void;
 }
 
-/** Runs the task again and again; jittered, so that the nodes do not ask the database in step. Returns the end of it. */
+/**
+ * Runs the task periodically, with jitter, so that nodes do not query the database at the same time. Returns a function
+ * that stops it.
+ */
 export function runPeriodically(intervalMs: number, task: () => Promise<void>, report: TaskReport): () => void {
   let timer: NodeJS.Timeout | undefined;
   let isStopped = false;

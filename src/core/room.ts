@@ -13,10 +13,10 @@ const roomFields = {
   name: z.string(),
   type: RoomType.describe('`user2user`: two people, for life.'),
   level_admin: z.number().int().describe('Members of `entity_owner` from this level on administer the room.'),
-  user_owner: Uuid.describe('The user who made it.'),
+  user_owner: Uuid.describe('The user who created it.'),
   entity_owner: Uuid.nullable().describe('The entity of that user; null for a private group and for `user2user`.'),
-  max_entity_rules: z.number().int().describe('How many rules it may have.'),
-  last_seq: z.number().int().describe('The `seq` of its newest message; 0 when there is none.'),
+  max_entity_rules: z.number().int().describe('The maximum number of its rules.'),
+  last_seq: z.number().int().describe('The `seq` of its newest message; 0 if it has none.'),
   createdAt: date,
   updatedAt: date.describe('When its `name`, `level_admin` or `max_entity_rules` last changed.'),
 };
@@ -27,7 +27,7 @@ export type Room = z.infer<typeof Room>;
 export const RuleKind = z.enum(['user', 'entity', 'any']);
 export type RuleKind = z.infer<typeof RuleKind>;
 
-/** The letters of `rwab` that are given, each once and in that order. */
+/** Normalized: each letter once, in the order of `rwab`. */
 export const Permissions = z
   .string({ error: 'must be a string of the letters r, w, a, b' })
   .regex(/^[rwab]+$/, 'must be one or more of the letters r, w, a, b')
@@ -39,18 +39,17 @@ export const PermissionRule = z
   .object({
     room_id: RoomId,
     entity_UUID: Uuid.describe('The grantee: a user or an entity.'),
-    kind: RuleKind.describe('Whom the UUID means; `any`: a user or an entity.'),
+    kind: RuleKind.describe('What the UUID is; `any`: a user or an entity.'),
     permissions: z.string().describe('Letters of `rwab`.'),
     level: z.number().int().describe('Of an entity, only members from this `levelOnEntity` on.'),
-    accepted: z.boolean().describe('Whether the grantee has said yes. The rule grants before that, too.'),
-    declined: z.boolean().describe('Whether the grantee has said no: then the rule grants nothing.'),
+    accepted: z.boolean().describe('Whether the grantee has accepted. The rule also grants rights before that.'),
+    declined: z.boolean().describe('Whether the grantee has declined. Then the rule grants nothing.'),
     createdAt: date,
     updatedAt: date,
   })
   .meta({ id: 'PermissionRule', examples: [exampleRule] });
 export type PermissionRule = z.infer<typeof PermissionRule>;
 
-/** `GET /rooms`: the rule that lets the caller in, and the room. */
 export const RoomListItem = PermissionRule.extend(roomFields).meta({
   id: 'RoomListItem',
   description: "A room and the rule that lets the caller in; `createdAt` and `updatedAt` are the room's.",
@@ -81,7 +80,7 @@ export const CreateRoom = z
         .describe('false: a private group, without a rule for the entity and without `entity_owner`.'),
       with: Uuid.optional().describe('The other user of a `user2user` room.'),
       max_entity_rules: RuleLimit.optional().describe(
-        "How many rules it may have: 10 unless given, at most the server's `MAX_RULES_PER_ROOM`.",
+        "The maximum number of its rules: 10 by default, at most the server's `MAX_RULES_PER_ROOM`.",
       ),
     },
     jsonObject,
@@ -93,7 +92,7 @@ const changeable = {
   name: Name.optional(),
   level_admin: AdminLevel.optional(),
   max_entity_rules: RuleLimit.optional().describe(
-    "How many rules it may have: at least those that it has, at most the server's `MAX_RULES_PER_ROOM`.",
+    "The maximum number of its rules: at least their present number, at most the server's `MAX_RULES_PER_ROOM`.",
   ),
 };
 
@@ -101,7 +100,7 @@ export const ChangeRoom = z
   .object(changeable, jsonObject)
   .refine(
     (change) => Object.values(change).some((value) => value !== undefined),
-    'one of name, level_admin and max_entity_rules is needed',
+    'at least one of name, level_admin and max_entity_rules is required',
   )
   .meta({ id: 'ChangeRoom', anyOf: Object.keys(changeable).map((name) => ({ required: [name] })) });
 export type ChangeRoom = z.infer<typeof ChangeRoom>;
@@ -113,13 +112,13 @@ export const PutMember = z
       userUUID: Uuid.optional().describe('A user: the rule is of kind `user`.'),
       entityUUID: Uuid.optional().describe('An entity: the rule is of kind `entity`.'),
       permissions: Permissions.optional(),
-      level: Level.optional().describe('Of an entity, only members from this level on. A new rule: 0 unless given.'),
+      level: Level.optional().describe('Of an entity, only members from this level on. 0 by default for a new rule.'),
     },
     jsonObject,
   )
   .refine((body) => [body.entity_UUID, body.userUUID, body.entityUUID].filter(Boolean).length === 1, {
     path: ['entity_UUID'],
-    message: 'exactly one of entity_UUID, userUUID and entityUUID is needed',
+    message: 'exactly one of entity_UUID, userUUID and entityUUID is required',
   })
   .meta({
     id: 'PutMember',
@@ -131,7 +130,7 @@ export const AnswerInvitation = z
   .object(
     {
       accepted: flag,
-      use_parent_entity: flag.default(false).describe("Answer for the caller's entity instead of himself."),
+      use_parent_entity: flag.default(false).describe("Answer for the caller's entity instead of the caller."),
     },
     jsonObject,
   )
@@ -141,9 +140,11 @@ export type AnswerInvitation = z.infer<typeof AnswerInvitation>;
 export const RoomListQuery = z.object({
   accepted: flag
     .optional()
-    .describe('`true`: accepted rules only. `false`: unanswered and declined ones. Missing: all the caller can be in.'),
-  limit: count(1, 1000).default(1000).describe('How many rooms at most.'),
-  offset: count(0, 1_000_000).default(0).describe('How many rooms to leave out first.'),
+    .describe(
+      '`true`: only accepted rules. `false`: unanswered and declined rules. Missing: all rooms that the caller can enter.',
+    ),
+  limit: count(1, 1000).default(1000).describe('The maximum number of rooms.'),
+  offset: count(0, 1_000_000).default(0).describe('How many rooms to skip.'),
 });
 export type RoomListQuery = z.infer<typeof RoomListQuery>;
 

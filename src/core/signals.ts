@@ -1,11 +1,11 @@
 export type Signal = 'revocations';
 
-/** A word to the other nodes: at most once. Whoever needs it for certain looks again at every sweep. */
+/** A message without content to the other nodes, delivered at most once. Receivers also reconcile periodically. */
 export interface Signals {
   send(name: Signal): void;
-  /** `hear` is called, too, where a word may have gone by unheard. Returns the undo. */
+  /** Also calls the listener if a signal may have been lost. Returns a function that unsubscribes. */
   onSignal(name: Signal, listener: () => void): () => void;
 }
 
-/** A node that is alone calls nobody. */
+/** For a single node. */
 export const noSignals: Signals = { send: () => {}, onSignal: () => () => {} };

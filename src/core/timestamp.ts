@@ -3,7 +3,7 @@ import { z } from 'zod';
 const bareDate = /^\d{4}-\d{2}-\d{2}$/;
 const isoDate = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?$/;
 
-/** An inclusive end of a span of time in ms; a bare date means that whole day, UTC. */
+/** An inclusive bound of a time span, in ms. A bare date includes the whole day, UTC. */
 export const dateBound = (end: 'from' | 'to') =>
   z
     .string({ error: 'must be an ISO 8601 date' })
@@ -12,7 +12,7 @@ export const dateBound = (end: 'from' | 'to') =>
       const isBareDate = bareDate.test(text);
       const hasZone = isBareDate || /(Z|[+-]\d{2}:?\d{2})$/.test(text);
       const at = Date.parse(isBareDate ? `${text}T00:00:00Z` : hasZone ? text : `${text}Z`);
-      // `Date.parse` moves the 30th of February on to March; here it is no date.
+      // `Date.parse` turns the 30th of February into a day in March instead of rejecting it.
       const date = text.slice(0, 10);
       const midnight = new Date(`${date}T00:00:00Z`);
       const isValid =
@@ -21,6 +21,6 @@ export const dateBound = (end: 'from' | 'to') =>
       return isValid && isBareDate && end === 'to' ? at + 86_399_999 : at;
     })
     .meta({
-      description: `ISO 8601, inclusive; UTC where no zone is given. A bare date means ${end === 'from' ? 'its first' : 'its last'} moment, UTC.`,
+      description: `ISO 8601, inclusive; UTC if no zone is given. A bare date means ${end === 'from' ? 'its first' : 'its last'} moment, UTC.`,
       examples: ['2026-11-23', '2026-11-23T23:23:20.710Z'],
     });

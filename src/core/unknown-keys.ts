@@ -2,15 +2,17 @@ import { z } from 'zod';
 import { computeEditDistance } from './edit-distance.ts';
 import { ChatError, parse } from './errors.ts';
 
-/** A body of 64 KiB may have thousands of keys, or one of 64 KiB; so many of at most this length are looked at, and told. */
+/** A body of 64 KiB may have thousands of keys, or one key of 64 KiB: only this many, of at most this length, are reported. */
 const maxKeys = 20;
 const maxKeyLength = 64;
 
-/** The keys of an object that its schema has no use for. */
+/** The keys of an object that its schema does not have. */
 export const Ignored = z
   .array(z.string())
   .max(maxKeys)
-  .describe('Keys of the request that the server does not know and did not use; at most 20 of at most 64 characters.');
+  .describe(
+    'Keys of the request that the server ignored because it does not know them; at most 20 of at most 64 characters.',
+  );
 
 const knownKeys = new WeakMap<z.ZodType, ReadonlySet<string>>();
 
@@ -20,13 +22,13 @@ function listKeys(schema: z.ZodType): ReadonlySet<string> {
   return known;
 }
 
-/** The object that a schema with transformations around it begins with. */
+/** The object schema below refinements and transformations. */
 function unwrapObject(schema: unknown): z.ZodObject | undefined {
   if (schema instanceof z.ZodObject) return schema;
   return schema instanceof z.ZodPipe ? (unwrapObject(schema.in) ?? unwrapObject(schema.out)) : undefined;
 }
 
-/** Parses what a client sent; `ignored` are the keys that the schema does not have. */
+/** Parses a client's input. `ignored` are the keys that the schema does not have. */
 export function parseWithIgnored<T extends z.ZodType>(
   schema: T,
   input: unknown,
@@ -36,8 +38,8 @@ export function parseWithIgnored<T extends z.ZodType>(
 }
 
 /**
- * The keys of `input` that are not known. Throws for one that is nearly the name of a known key which is absent: it is
- * a slip, and the client would wait in vain for its effect.
+ * The keys of `input` that the schema does not have. Throws if such a key is probably a typo of a known key that is
+ * missing, because the client would not notice that the key has no effect.
  */
 export function findUnknownKeys(schema: z.ZodType, input: unknown): string[] {
   const known = listKeys(schema);
@@ -61,11 +63,11 @@ export function findUnknownKeys(schema: z.ZodType, input: unknown): string[] {
 
 const noKeys: string[] = [];
 
-/** The same letters in another style, such as `levelAdmin`; or a letter or two more, fewer or other. */
+/** The same letters in another style, such as `levelAdmin`, or a difference of one or two letters. */
 function isTypo(key: string, name: string): boolean {
   if (name.length < 4 || Math.abs(key.length - name.length) > 2 || key.startsWith('_')) return false;
-  const [one, other] = [normalize(key), normalize(name)];
-  return one === other || computeEditDistance(one, other) <= (name.length < 8 ? 1 : 2);
+  const [keyLetters, nameLetters] = [normalize(key), normalize(name)];
+  return keyLetters === nameLetters || computeEditDistance(keyLetters, nameLetters) <= (name.length < 8 ? 1 : 2);
 }
 
 const normalize = (key: string) => key.replace(/[-_.]/g, '').toLowerCase();

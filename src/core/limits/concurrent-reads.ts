@@ -1,15 +1,15 @@
 import type { Uuid } from '../ids.ts';
 
-/** Large reads: pages of history, what was missed, lists of rooms and of rules. */
+/** Limits large reads: pages of history, missed changes, lists of rooms and of rules. */
 export interface ConcurrentReads {
-  /** Runs the read when fewer than `most` of this user are under way. */
+  /** Runs the read as soon as fewer than the maximum of this user's reads are running. */
   run<T>(user: Uuid, read: () => Promise<T>): Promise<T>;
 }
 
-/** Enough for an app that loads two rooms side by side; more would only be taken from the others. */
+/** Enough for an app that loads two rooms side by side. More would only slow down other users. */
 const defaultMaxConcurrent = 2;
 
-/** Bounds how many large reads of one user are under way at once. The others wait, in their order. */
+/** Limits how many large reads of one user run at the same time. The others wait in order. */
 export function createConcurrentReads(maxConcurrent = defaultMaxConcurrent): ConcurrentReads {
   const readsByUser = new Map<Uuid, { running: number; queued: (() => void)[] }>();
   return {
@@ -17,7 +17,7 @@ export function createConcurrentReads(maxConcurrent = defaultMaxConcurrent): Con
       const reads = readsByUser.get(user) ?? { running: 0, queued: [] };
       readsByUser.set(user, reads);
       if (reads.running < maxConcurrent) reads.running += 1;
-      // Whoever is done hands over their place.
+      // A finished read starts the next one without changing `running`.
       else await new Promise<void>((resolve) => reads.queued.push(resolve));
       try {
         return await read();

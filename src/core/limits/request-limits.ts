@@ -3,15 +3,15 @@ import type { RoomId, Uuid } from '../ids.ts';
 import { countTokens, type RequestCost, refusalCost } from './request-costs.ts';
 import { type ShareSpending, TokenBuckets } from './token-buckets.ts';
 
-/** What one user may ask for, and what may be done to one. Refuses with `RATE_LIMITED` and the time to wait. */
+/** Limits what one user may request, and how many rules one user may receive. Throws `RATE_LIMITED` with the time to wait. */
 export interface RequestLimits {
-  /** A request of the user, before anything is done for it. */
+  /** Called for each request of the user, before it is handled. */
   consume(user: Uuid, cost: RequestCost, input?: unknown): void;
-  /** A request that was refused with this code. */
+  /** Called for each request that failed with this code. */
   chargeRefusal(user: Uuid, code: ErrorCode): void;
-  /** A new rule that `giver` gives to `receiver`. */
+  /** Called for each new rule that `giver` creates for `receiver`. */
   consumeRule(giver: Uuid, receiver: Uuid): void;
-  /** A change of the user's own rule that takes back an answer, or the rule itself. */
+  /** Called if the user changes their answer to their own rule, or removes it. */
   consumeOwnChange(user: Uuid, room: RoomId): void;
 }
 
@@ -19,25 +19,25 @@ export const limitNames = ['requests', 'messages', 'rules', 'own_changes'] as co
 export type LimitName = (typeof limitNames)[number];
 
 export interface LimitEvents {
-  /** Something was refused by this limit. */
+  /** This limit has rejected a request. */
   limited(limit: LimitName): void;
 }
 
 interface Settings {
-  /** Tokens a second, and of a full bucket. A rate of 0 is no limit. */
+  /** Tokens per second, and in a full bucket. A rate of 0 means no limit. */
   requestRate: number;
   requestBurst: number;
-  /** Rules a minute, and at once. A rate of 0 is no limit. */
+  /** Rules per minute, and at once. A rate of 0 means no limit. */
   ruleRate: number;
   ruleBurst: number;
 }
 
-/** Of what a receiver may be given, one giver takes half at most, so that nobody keeps the others from inviting. */
+/** One giver may use at most half of a receiver's limit, so that nobody can keep all others from inviting the receiver. */
 const giverShare = 0.5;
 
 /**
- * Who goes back and forth writes to the log of everybody in the room: with more than 500 changes nobody who comes back
- * recovers what was missed. So this is little enough for that to take hours, and no setting.
+ * Leaving and returning adds changes to the log of the whole room, and clients that miss more than 500 changes cannot
+ * recover. At this rate that takes one user hours. It is not a setting, because nobody needs more.
  */
 const ownChangeLimit = { rate: 2 / 60, burst: 10 };
 
@@ -60,7 +60,7 @@ export function createRequestLimits(
 
   return {
     consume(user, cost, input) {
-      // What costs nothing is taken, too, unless the user owes for refusals.
+      // Free requests are limited, too, while the user owes tokens for failed requests.
       assertAvailable(requests?.consume(`requests:${user}`, countTokens(cost, input)), 'requests');
     },
     chargeRefusal: (user, code) => requests?.charge(`requests:${user}`, refusalCost(code)),
@@ -73,7 +73,7 @@ export function createRequestLimits(
 }
 
 const limitMessages = {
-  requests: 'This user has made more requests than one user may; wait',
-  rules: 'This user or organisation has been given many rules in a short time; wait',
-  own_changes: 'You have changed your own rule in this room many times; wait',
+  requests: 'This user has sent too many requests, retry later',
+  rules: 'This user or organisation has been added to too many rooms in a short time, retry later',
+  own_changes: 'You have changed your own rule in this room too often, retry later',
 } satisfies Partial<Record<LimitName, string>>;

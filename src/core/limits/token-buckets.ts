@@ -1,35 +1,35 @@
 /**
- * Tells the other nodes that so much has been taken from a bucket, in ms of its refilling, and resolves to how empty it
- * is on all nodes together, in ms until it is full. Undefined where that cannot be known now.
+ * Reports to the other nodes how much was taken from a bucket, in ms of refill time. Resolves to the ms until the bucket
+ * is full, counting all nodes; undefined if that is unknown at the moment.
  */
 export type ShareSpending = (key: string, spentMs: number, maxMs: number) => Promise<number | undefined> | undefined;
 
 interface Settings {
-  /** Tokens that come back in a second. */
+  /** Tokens that are refilled per second. */
   rate: number;
-  /** Tokens that a full bucket holds. */
+  /** Tokens in a full bucket. */
   burst: number;
-  /** Without it each node counts alone. */
+  /** Without it, each node counts for itself. */
   share?: ShareSpending | undefined;
 }
 
 interface Bucket {
-  /** When it is full again, if nothing more is taken. */
+  /** When it is full again if nothing more is taken. */
   fullAt: number;
-  /** What the other nodes do not know of yet, in ms. */
+  /** Taken here and not reported to the other nodes yet. */
   unsharedMs: number;
   isSharing: boolean;
 }
 
-/** What other nodes do not know of may be so much of a burst; users who take little cost Redis nothing. */
+/** The fraction of a burst that is taken before it is shared, so that occasional requests do not burden Redis. */
 const maxUnsharedFraction = 0.1;
 const cleanupIntervalMs = 30_000;
-/** A full bucket is kept a little, for what has been taken from it and is not shared yet. */
+/** A full bucket is kept for a while, because of the amount that is not shared yet. */
 const retentionMs = 60_000;
 
 /**
- * Token buckets by key. All that is kept of one is when it will be full again, in which amounts of tokens are times.
- * Taking never waits: the other nodes are told afterwards, and what they have taken counts as soon as it is known.
+ * Token buckets by key. A bucket is stored as the time at which it is full again, so amounts of tokens are durations.
+ * `consume` never waits: it shares the amount afterwards, and counts other nodes' amounts as soon as they are known.
  */
 export class TokenBuckets {
   readonly #msPerToken: number;
@@ -44,10 +44,10 @@ export class TokenBuckets {
     setInterval(() => this.#removeFull(), cleanupIntervalMs).unref();
   }
 
-  /** Takes tokens, or nothing where there are too few: then the answer is how many ms it takes until there are enough. */
+  /** Takes the tokens and returns 0; or, if there are too few, takes none and returns the ms until there are enough. */
   consume(key: string, tokens: number): number {
     const now = performance.now();
-    // A request that costs more than a full bucket could never be made.
+    // Otherwise a request that costs more than a full bucket would never be allowed.
     const costMs = Math.min(tokens, this.#burst) * this.#msPerToken;
     const missingMs = this.#computeEmptyMs(key, now) + costMs - this.#maxMs;
     if (missingMs > 0) return Math.ceil(missingMs);
@@ -55,7 +55,7 @@ export class TokenBuckets {
     return 0;
   }
 
-  /** Takes tokens also where there are too few: the bucket then owes them, at most as many as it holds. */
+  /** Takes the tokens even if there are too few. The bucket then owes them, at most as many as a full bucket has. */
   charge(key: string, tokens: number): void {
     const now = performance.now();
     const owedMs = this.#computeEmptyMs(key, now);
@@ -95,7 +95,7 @@ export class TokenBuckets {
         bucket.isSharing = false;
         if (emptyMs === undefined) bucket.unsharedMs = Math.min(bucket.unsharedMs + spentMs, 2 * this.#maxMs);
         else bucket.fullAt = Math.max(bucket.fullAt, performance.now() + emptyMs + bucket.unsharedMs);
-        // After a failure the next request shares; here it would be asked again and again.
+        // After a failure, the next request shares. A retry here would be a busy loop.
         if (emptyMs !== undefined) this.#shareIfNeeded(key, bucket);
       });
   }

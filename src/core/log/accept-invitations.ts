@@ -1,20 +1,20 @@
 import type { Store } from '../../database/store.ts';
 import type { RoomId, Uuid } from '../ids.ts';
 
-/** An unanswered invitation whose grantee may enter the room by the rules as they were at `judgedAt`. */
+/** An unanswered invitation whose grantee may read the room by the rules as of `rightsRev`. */
 export interface Invitation {
   room_id: RoomId;
   grantee: Uuid;
-  /** The organisation whose rules bear on the grantee's rights, too. */
+  /** The grantee's organisation, whose rules also affect their rights. */
   entity: Uuid | null;
   rightsRev: number;
 }
 
 export type AcceptResult =
   | { outcome: 'accepted'; rev: number; at: number }
-  /** The invitation is answered or gone, or something that bears on the grantee's rights has changed: judge again. */
+  /** The invitation was answered or removed, or the grantee's rights may have changed: authorize again. */
   | { outcome: 'changed' }
-  /** Another transaction keeps the room locked: try again in a moment. */
+  /** Another transaction keeps the room locked: retry later. */
   | { outcome: 'busy' };
 
 const acceptInvitationsStatement = {
@@ -23,7 +23,7 @@ const acceptInvitationsStatement = {
     from accept_invitations($1::bigint[], $2::uuid[], $3::uuid[], $4::bigint[])`,
 };
 
-/** Accepts a batch in one commit. No two may share room and grantee. Answers in their order. */
+/** Accepts a batch in one commit. No two invitations may have the same room and grantee. The results are in their order. */
 export function acceptInvitations(store: Store, invitations: readonly Invitation[]): Promise<AcceptResult[]> {
   return store.query<AcceptResult>(acceptInvitationsStatement, [
     invitations.map(({ room_id }) => room_id),

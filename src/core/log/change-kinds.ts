@@ -12,7 +12,7 @@ import {
   UnknownChangeKindError,
 } from './change.ts';
 
-/** What the changes of a room add up to, as far as rights depend on it. */
+/** The sum of a room's changes, as far as rights depend on it. */
 export interface RoomState {
   room: Room;
   rules: Map<Uuid, Rule>;

@@ -6,7 +6,7 @@ export interface Draft {
   emitter: Uuid;
   content: string;
   client_msg_id: string | null;
-  /** Whether the emitter may write by the rules as they were at `judgedAt`. */
+  /** Whether the emitter may write, by the rules as of `rightsRev`. */
   isAllowed: boolean;
   rightsRev: number;
 }
@@ -14,9 +14,9 @@ export interface Draft {
 export type AppendResult =
   | { outcome: 'stored'; change: MessageChange }
   | { outcome: 'duplicate'; change: MessageChange }
-  /** The rules have changed since `judgedAt`: judge again. */
+  /** The rules have changed since `rightsRev`: authorize again. */
   | { outcome: 'stale' }
-  /** Somebody else keeps the room locked: try again in a moment. */
+  /** Another transaction keeps the room locked: retry later. */
   | { outcome: 'busy' }
   | { outcome: 'refused' }
   | { outcome: 'gone' };

@@ -2,9 +2,9 @@ import type { EntityManager } from '../../database/store.ts';
 import type { Uuid } from '../ids.ts';
 
 /**
- * The letters that the room's log last granted somebody, also if the rule is gone. A rule that the room was made with
- * is not in the log: undefined, and for an imported room what the import brought. `rw` stands in for a rule that the
- * legacy service has since removed.
+ * The letters that a grantee last had, even if their rule was removed. The first rules of a room are not in its log: for
+ * them it returns undefined or, in an imported room, the imported letters, and `rw` if the legacy service has removed
+ * the rule since.
  */
 export async function readLastGrant(em: EntityManager, room: number, grantee: Uuid): Promise<string | undefined> {
   const [row] = await em.execute<{ permissions: string | null }[]>(

@@ -3,11 +3,11 @@ import type { RoomId } from '../ids.ts';
 const initialBackoffMs = 20;
 const maxBackoffMs = 1_000;
 
-/** Rooms that somebody else keeps locked: when to try each again, every time after twice as long. */
+/** Exponential backoff for rooms that another transaction keeps locked. */
 export class LockBackoff {
   readonly #backoffs = new Map<RoomId, { retryAt: number; delayMs: number }>();
 
-  /** Until when it rests; 0 where it does not. */
+  /** 0 if the room does not back off. */
   getRetryAt(room: RoomId): number {
     return this.#backoffs.get(room)?.retryAt ?? 0;
   }

@@ -2,9 +2,10 @@ import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 import { RoomEntity } from './room.entity.ts';
 
 /**
- * A message is the log's entry of its `rev`. The key is (room, seq), which is how history is read; `id` only names a
- * message on the wire. Rows come under the room's lock and
- * go with the room, by a trigger, so no foreign key is checked for each. No index on the time: it never decreases with `seq`, so `seq_at()` finds dates by bisection.
+ * A message is the entry of the room's log with its `rev`. The key is (room, seq), the order in which history is read;
+ * `id` only identifies a message on the wire. Rows are inserted under the room's lock and deleted with the room by a
+ * trigger, so a foreign key would only slow down inserts. The time needs no index: it never decreases with `seq`, so
+ * `seq_at()` finds a date by bisection.
  */
 export const MessageEntity = defineEntity({
   name: 'Message',

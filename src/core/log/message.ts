@@ -11,20 +11,20 @@ export const Message = z
     room_id: RoomId,
     seq: z.number().int().describe('Position in the room: 1, 2, 3… without gaps.'),
     emitter: Uuid.describe('The user who wrote it.'),
-    content: z.string().describe('Exactly as it was sent.'),
-    client_msg_id: z.string().nullable().describe("The sender's own id of it; null where he gave none."),
+    content: z.string().describe('Exactly as sent.'),
+    client_msg_id: z.string().nullable().describe("The sender's id for it; null if they gave none."),
     createdAt: date.describe('Never decreases with `seq`.'),
     updatedAt: date,
   })
   .meta({ id: 'Message', examples: [exampleMessage] });
 export type Message = z.infer<typeof Message>;
 
-/** Its size is judged against `MAX_CONTENT_BYTES` by the use case, which answers `TOO_LARGE`. */
+/** The use case compares its size with `MAX_CONTENT_BYTES` and throws `TOO_LARGE`. */
 export const Content = z
   .string({ error: 'must be a string' })
   .min(1, 'must not be empty')
   .refine((content) => !content.includes('\0'), 'must not contain NUL')
-  .refine((content) => content.isWellFormed(), 'must be valid Unicode: a surrogate stands alone')
+  .refine((content) => content.isWellFormed(), 'must be valid Unicode, without lone surrogates')
   .meta({
     id: 'Content',
     description: 'Valid Unicode without NUL, at most 8,192 bytes of UTF-8 (`MAX_CONTENT_BYTES`).',
@@ -35,12 +35,13 @@ export const ClientMsgId = z
   .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 of A-Z a-z 0-9 _ -')
   .meta({
     id: 'ClientMsgId',
-    description: "The sender's own id of a message, one for each room and emitter: sent again, it is stored once.",
+    description:
+      "The sender's id for a message, unique per room and emitter: a message that is sent twice is stored once.",
   });
 
 export const Draft = z
   .object({ content: Content, client_msg_id: ClientMsgId.nullish() }, { error: 'the body must be a JSON object' })
-  .meta({ id: 'Draft', description: 'A message that is to be sent.' });
+  .meta({ id: 'Draft', description: 'A message to send.' });
 export type Draft = z.infer<typeof Draft>;
 
 const seq = count(0, Number.MAX_SAFE_INTEGER);
@@ -58,7 +59,8 @@ export const atMostOneAnchor = [
   { path: ['before'] as string[], message: 'at most one of before, after and around may be given' },
 ] as const;
 
-export const pageSize = (fallback: number) => count(1, 500).default(fallback).describe('How many messages at most.');
+export const pageSize = (fallback: number) =>
+  count(1, 500).default(fallback).describe('The maximum number of messages.');
 
 export const HistoryQuery = z
   .object({

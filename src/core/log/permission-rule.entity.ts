@@ -1,7 +1,7 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 import { RoomEntity } from './room.entity.ts';
 
-/** One per room and grantee; `grantee` is the `entity_UUID` of the wire. */
+/** One per room and grantee. On the wire, `grantee` is `entity_UUID`. */
 export const PermissionRuleEntity = defineEntity({
   name: 'PermissionRule',
   tableName: 'permission_rules',

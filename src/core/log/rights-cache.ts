@@ -7,7 +7,7 @@ import { kindOfChange, type RoomState } from './change-kinds.ts';
 import type { RoomLog } from './room-log.ts';
 import type { RoomSnapshot } from './room-snapshot.ts';
 
-/** A room and its rules as they stand at one `rev`. */
+/** A room and its rules as of one `rev`. */
 export interface RoomRights {
   room: Room;
   rules: ReadonlyMap<Uuid, Rule>;
@@ -19,14 +19,14 @@ export function createRoomRights(room: Room, rules: readonly Rule[]): RoomRights
 
 const cachedRights = new WeakMap<RoomSnapshot, RoomRights>();
 
-/** Those of a room as it was read; made once for all who join by one read. */
+/** Cached, because many joins share one snapshot. */
 export function toRoomRights(snapshot: RoomSnapshot): RoomRights {
   const rights = cachedRights.get(snapshot) ?? createRoomRights(snapshot.room, snapshot.rules);
   cachedRights.set(snapshot, rights);
   return rights;
 }
 
-/** Rights that follow the log. */
+/** Rights that `applyChange` keeps up to date with the log. */
 export type TrackedRights = RoomState;
 
 export function trackRights({ room, rules }: RoomRights): TrackedRights {
@@ -37,13 +37,13 @@ export function applyChange(rights: TrackedRights, change: Change): void {
   kindOfChange(change).applyToRights(rights, change);
 }
 
-/** Whether a change may bear on the actor's rights. */
+/** Whether a change may affect the actor's rights. */
 export function affects(change: Change, actor: Actor): boolean {
   const kind = kindOfChange(change);
   return kind.affectsRights && kind.concerns(change, actor);
 }
 
-/** Only rules for the actor or their organisation can match, however many there are. */
+/** Looks up the rules of the actor and of their organisation, because no other rule can match. */
 export function decide(actor: Actor, { room, rules }: RoomRights): Decision {
   const ownRule = rules.get(actor.user);
   const entityRule = actor.entity === null || actor.entity === actor.user ? undefined : rules.get(actor.entity);
@@ -56,7 +56,7 @@ export function decide(actor: Actor, { room, rules }: RoomRights): Decision {
 
 export interface VersionedRights extends RoomRights {
   rightsRev: number;
-  /** The same as `verdictOn`, judged once for each actor. */
+  /** Cached for each actor. */
   decide(actor: Actor): Decision;
 }
 
@@ -75,11 +75,11 @@ export function createVersionedRights(rights: RoomRights, rightsRev: number): Ve
 const maxCachedRooms = 10_000;
 
 /**
- * The rights of the rooms that are written to here, each with the `rightsRev` it holds for. It may be behind: whoever
- * uses it says which version he judged by, and the room's lock tells whether that was the last.
+ * The rights of the rooms that this node writes to. They may be outdated: a writer passes their `rightsRev` to the
+ * database, which compares it under the room's lock.
  */
 export interface RightsCache {
-  /** Those of the rooms that there are; what is not here is read. */
+  /** Reads the rights that are not cached. Rooms that do not exist are missing from the result. */
   load(rooms: readonly RoomId[]): Promise<Map<RoomId, VersionedRights>>;
   invalidate(room: RoomId): void;
 }

@@ -1,7 +1,7 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 import { RoomEntity } from './room.entity.ts';
 
-/** The entries of a room's log that are no messages: rules and the room itself. */
+/** The entries of a room's log that are not messages. */
 export const RoomChangeEntity = defineEntity({
   name: 'RoomChange',
   tableName: 'room_changes',
@@ -9,7 +9,7 @@ export const RoomChangeEntity = defineEntity({
     room: () => p.manyToOne(RoomEntity).primary().deleteRule('cascade'),
     rev: p.bigint('number').primary(),
     kind: p.string().length(8).$type<'member' | 'room'>(),
-    /** The change's `rule` or `room`, as it travels. */
+    /** The change's `rule` or `room`, in the form of the wire. */
     body: p.json<unknown>(),
     at: p.datetime(3),
   },

@@ -5,8 +5,6 @@ import type { Grant, MessageChange } from './change.ts';
 import type { Message } from './message.ts';
 import type { RoomSnapshot } from './room-snapshot.ts';
 
-/** The statements of the room log, with the rows they answer and what these become. */
-
 const ms = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`;
 
 const messageColumns = `m.room_id::float8 as room_id, m.id::float8 as id, m.seq::float8 as seq, m.rev::float8 as rev,
@@ -62,18 +60,18 @@ export const statements = {
       from append_messages($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::boolean[], $6::bigint[])`,
   },
   roomsById: { name: 'rooms_by_id', text: roomsById },
-  /** The same, for messages that wait to be judged. */
+  /** The same, for messages that wait for authorization. */
   roomsByIdUrgent: { name: 'rooms_by_id', isUrgent: true, text: roomsById },
-  /** Of messages that may not be written: one that is stored already is answered all the same. Takes no lock. */
-  unwritable: {
-    name: 'unwritable',
+  /** The outcome of denied messages. A duplicate of a stored message is still a duplicate. Takes no lock. */
+  denied: {
+    name: 'denied',
     isUrgent: true,
     text: `select case when r.id is null then 'gone' when m.id is not null then 'duplicate'
-        when r.rights_rev <> i.judged then 'stale' else 'refused' end as outcome,
+        when r.rights_rev <> i.rights_rev then 'stale' else 'refused' end as outcome,
       m.id::float8 as id, m.seq::float8 as seq, m.rev::float8 as rev, m.content, ${ms('m.created_at')} as at,
       ${ms('m.updated_at')} as updated
       from unnest($1::bigint[], $2::uuid[], $3::text[], $4::bigint[]) with ordinality
-        as i(room_id, emitter, client, judged, ord)
+        as i(room_id, emitter, client, rights_rev, ord)
       left join rooms r on r.id = i.room_id
       left join messages m on m.room_id = i.room_id and m.emitter = i.emitter and m.client_msg_id = i.client
       order by i.ord`,
@@ -132,7 +130,7 @@ export const statements = {
   },
 } as const satisfies Record<string, Statement>;
 
-/** Messages of one commit are of one moment, and it is written out for each of them twice. */
+/** All messages of one commit have the same timestamp, and each needs it twice as text. */
 let lastTimestamp = { at: 0, text: new Date(0).toISOString() };
 
 function formatTimestamp(at: number): string {

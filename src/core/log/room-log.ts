@@ -10,18 +10,18 @@ import type { AppendResult, Draft } from './draft.ts';
 import { type MessageRow, type RoomRow, statements, toMessageChange, toSnapshot } from './room-log-statements.ts';
 import type { RoomSnapshot } from './room-snapshot.ts';
 
-/** The rooms' logs as SQL. `seq` and `rev` are given under the room's lock, so both are without gaps in commit order. */
+/** The rooms' logs in SQL. The database assigns `seq` and `rev` under the room's lock, so both follow commit order without gaps. */
 export interface RoomLog {
-  /** Stores a batch in one commit. No two drafts may share room, emitter and client_msg_id. Answers in their order. */
+  /** Stores a batch in one commit. No two drafts may have the same room, emitter and client_msg_id. The results are in their order. */
   append(drafts: readonly Draft[]): Promise<AppendResult[]>;
-  /** Accepts invitations in one commit. No two may share room and grantee. Answers in their order. */
+  /** Accepts invitations in one commit. No two may have the same room and grantee. The results are in their order. */
   accept(invitations: readonly Invitation[]): Promise<AcceptResult[]>;
   snapshot(ref: RoomRef): Promise<RoomSnapshot | undefined>;
-  /** For messages that wait to be judged: ahead of other reads. */
+  /** For messages that wait for authorization: takes precedence over other reads. */
   snapshots(ids: readonly RoomId[]): Promise<RoomSnapshot[]>;
-  /** The room of two users, given in the order in which they are unique. */
+  /** The room of two users, which are passed in the order of `orderPair`. */
   pairSnapshot(low: Uuid, high: Uuid): Promise<RoomSnapshot | undefined>;
-  /** Rooms that a rule or ownership may lead the actor to, newest activity first and from `before` on, each with the rules that name him. */
+  /** Rooms that the user may have access to, latest activity first, after `before`; each with only the rules that name them. */
   listRooms(
     user: Uuid,
     entity: Uuid | null,
@@ -29,34 +29,34 @@ export interface RoomLog {
     before: Position | undefined,
     limit: number,
   ): Promise<RoomSnapshot[]>;
-  /** The changes from `from` to `to` inclusive, in order; at most `limit`. */
+  /** The first `limit` changes with `from` ≤ rev ≤ `to`, in order. */
   changes(room: RoomId, from: number, to: number, limit: number): Promise<Change[]>;
-  /** `last_rev` of the rooms that there are. */
+  /** `last_rev` by room. Rooms that do not exist are missing from the result. */
   heads(ids: readonly RoomId[]): Promise<Map<RoomId, number>>;
-  /** Messages with `from` ≤ seq ≤ `to`: `older` begins with the newest of them, `newer` with the oldest. */
+  /** Messages with `from` ≤ seq ≤ `to`: `older` starts with the newest of them, `newer` with the oldest. */
   page(room: RoomId, from: number, to: number, limit: number, order: 'older' | 'newer'): Promise<MessageChange[]>;
-  /** The lowest seq that is not older than `at` (ms). */
+  /** The seq of the first message that is not older than `at` (ms). */
   seqAt(room: RoomId, at: number): Promise<number>;
 }
 
 export function createRoomLog(store: Store): RoomLog {
   const loadSnapshot = createBatchLoader(async (ids: readonly RoomId[]) => {
-    const states = (await store.query<RoomRow>(statements.roomsById, [ids])).map(toSnapshot);
-    return new Map(states.map((state) => [state.room.id, state]));
+    const snapshots = (await store.query<RoomRow>(statements.roomsById, [ids])).map(toSnapshot);
+    return new Map(snapshots.map((snapshot) => [snapshot.room.id, snapshot]));
   });
   return {
     snapshots: async (ids) => (await store.query<RoomRow>(statements.roomsByIdUrgent, [ids])).map(toSnapshot),
     async append(drafts) {
       const allowed = drafts.filter((draft) => draft.isAllowed);
-      const others = drafts.filter((draft) => !draft.isAllowed);
-      // Those first that store nothing: what fails then leaves nothing behind that is stored and not answered.
-      const answers = {
-        others: others.length > 0 ? await answerUnwritable(store, others) : [],
+      const denied = drafts.filter((draft) => !draft.isAllowed);
+      // Denied messages first: if this fails, no message has been stored without an answer.
+      const results = {
+        denied: denied.length > 0 ? await resolveDenied(store, denied) : [],
         allowed: [] as AppendResult[],
       };
-      if (allowed.length > 0) answers.allowed = await appendAllowed(store, allowed);
-      const [allowedResults, otherResults] = [answers.allowed.values(), answers.others.values()];
-      return drafts.map((draft) => (draft.isAllowed ? allowedResults : otherResults).next().value!);
+      if (allowed.length > 0) results.allowed = await appendAllowed(store, allowed);
+      const [allowedResults, deniedResults] = [results.allowed.values(), results.denied.values()];
+      return drafts.map((draft) => (draft.isAllowed ? allowedResults : deniedResults).next().value!);
     },
     accept: (invitations) => acceptInvitations(store, invitations),
     async snapshot(ref) {
@@ -107,9 +107,9 @@ async function appendAllowed(store: Store, drafts: readonly Draft[]): Promise<Ap
 
 type OutcomeRow = MessageRow & { outcome: AppendResult['outcome']; content: string | null };
 
-/** Messages that may not be written, without a lock: whoever may not write cannot hold up those who may. */
-async function answerUnwritable(store: Store, drafts: readonly Draft[]): Promise<AppendResult[]> {
-  const rows = await store.query<OutcomeRow>(statements.unwritable, [
+/** Takes no lock, so that users who may not write cannot slow down those who may. */
+async function resolveDenied(store: Store, drafts: readonly Draft[]): Promise<AppendResult[]> {
+  const rows = await store.query<OutcomeRow>(statements.denied, [
     drafts.map((draft) => draft.room_id),
     drafts.map((draft) => draft.emitter),
     drafts.map((draft) => draft.client_msg_id),
@@ -118,7 +118,7 @@ async function answerUnwritable(store: Store, drafts: readonly Draft[]): Promise
   return rows.map((row, n) => toAppendResult(row, drafts[n]!));
 }
 
-/** Tells of each message what became of it. */
+/** Determines the outcome of each message separately. */
 async function appendSlowPath(store: Store, drafts: readonly Draft[]): Promise<AppendResult[]> {
   const rows = await store.query<OutcomeRow>(statements.append, [
     drafts.map((draft) => draft.room_id),

@@ -8,13 +8,13 @@ export interface RuleSnapshot extends Grant {
   updatedAt: string;
 }
 
-/** A room, its rules and the head of its log, all of one moment. */
+/** A room, its rules and the head of its log, read by one statement. */
 export interface RoomSnapshot {
   room: Room;
   rules: RuleSnapshot[];
   head: Position;
-  /** The `rev` of the last change that bears on rights. */
+  /** The `rev` of the last change that affects rights. */
   rightsRev: number;
-  /** Creation, as a position: where the log begins. */
+  /** The creation of the room, as the position before the first change. */
   start: Position;
 }

@@ -14,14 +14,13 @@ import { RoomEntity } from './room.entity.ts';
 import { RoomChangeEntity } from './room-change.entity.ts';
 import { toRoom, toRoomOwnership, toRule } from './to-protocol.ts';
 
-/** What a transaction on a room works with. */
 interface WriteContext {
   store: Pick<Store, 'transaction'>;
   bus: Pick<RoomBus, 'publish'>;
   rights: Pick<RightsCache, 'invalidate'>;
 }
 
-/** A room under its lock, in a transaction: nobody else writes to it or changes its rules meanwhile. */
+/** A room in a transaction that holds its lock: nobody else writes to it or changes its rules meanwhile. */
 export class RoomTransaction {
   readonly em: EntityManager;
   readonly entity: RoomEntity;
@@ -112,7 +111,7 @@ export class RoomTransaction {
 
 type RoomKey = { id: number } | { uuid: string } | { pairLow: string; pairHigh: string };
 
-/** Undefined where there is no such room. */
+/** Undefined if the room does not exist. */
 export async function lockRoom(em: EntityManager, where: RoomKey): Promise<RoomTransaction | undefined> {
   const entity = await em.findOne(RoomEntity, where, { lockMode: LockMode.PESSIMISTIC_WRITE });
   if (!entity) return undefined;
@@ -124,7 +123,7 @@ export async function lockRoom(em: EntityManager, where: RoomKey): Promise<RoomT
   return new RoomTransaction(em, entity, rules, await readDatabaseTime(em));
 }
 
-/** Runs `task` under the room's lock and tells the room what it changed, after the commit. */
+/** Runs `task` under the room's lock, and publishes the changes after the commit. */
 export async function withLockedRoom<T>(
   context: WriteContext,
   ref: RoomRef,

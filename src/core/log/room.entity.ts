@@ -1,8 +1,8 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 
 /**
- * The room row is the lock of its log: `lastSeq`, `lastRev`, `rightsRev` and `lastChangeAt` change only under it.
- * `rightsRev` is the `rev` of the last change that bears on rights, so rights judged at that version are still right.
+ * The lock of the row is the lock of the room's log: `lastSeq`, `lastRev`, `rightsRev` and `lastChangeAt` change only
+ * under it. `rightsRev` is the `rev` of the last change that affects rights: decisions by that version are still valid.
  */
 export const RoomEntity = defineEntity({
   name: 'Room',
@@ -19,10 +19,10 @@ export const RoomEntity = defineEntity({
     type: p.string().length(16).$type<'group' | 'user2user'>(),
     levelAdmin: p.integer(),
     userOwner: p.uuid(),
-    /** The organisation the user owner came from, also where the room is not open to it. */
+    /** The organisation of the user owner, even if the room is not open to it. */
     userOwnerEntity: p.uuid().nullable(),
     entityOwner: p.uuid().nullable(),
-    /** The two users of a user2user room, in order; null until it is complete. */
+    /** The two users of a user2user room, in the order of `orderPair`; null until both are known. */
     pairLow: p.uuid().nullable(),
     pairHigh: p.uuid().nullable(),
     maxEntityRules: p.integer(),
