@@ -1,17 +1,17 @@
 import { Migration } from '@mikro-orm/migrations';
 
 /**
- * The room log's two functions, by hand: the schema comparison knows nothing of functions.
+ * The two functions of the room log, written by hand because the schema comparison ignores functions.
  *
- * `append_messages` stores a batch in one statement. Each message comes with the sender's right (`p_allowed`) and the
- * `rights_rev` it was judged at; under the room's lock that judgement is either still current or the message is
- * answered `stale` and judged again. A repeated client_msg_id is answered before the right is asked for. A batch must
- * not hold one (room, emitter, client_msg_id) twice. A room that somebody else keeps locked for more than a moment is
- * answered `busy`, so that it does not hold up the others. Rooms are locked in the order of their ids.
- * It is PL/pgSQL because under READ COMMITTED each of its statements sees what was committed while the one before it
- * waited for a lock; a single SQL statement would not.
+ * `append_messages` stores a batch in one statement. Each message comes with the sender's permission (`p_allowed`) and the
+ * `rights_rev` at which it was determined. If that rev is no longer current under the room's lock, the outcome is `stale`,
+ * and the caller authorizes the message again. A duplicate client_msg_id is answered before the permission is checked. A
+ * batch must not contain the same (room, emitter, client_msg_id) twice. If another transaction keeps a room locked for
+ * more than a short time, the outcome is `busy`, so that the room does not delay the others. Rooms are locked in the order
+ * of their ids. The function is PL/pgSQL because under READ COMMITTED each of its statements sees what was committed while
+ * the previous statement waited for a lock; a single SQL statement would not.
  *
- * `seq_at` is the lowest seq of a room whose message is not older than `p_at`, by bisection: the times never decrease.
+ * `seq_at` is the lowest seq of a room whose message is not older than `p_at`. It bisects, because times never decrease.
  */
 export class Migration20261123230000_room_log extends Migration {
   override name = 'Migration20261123230000_room_log';

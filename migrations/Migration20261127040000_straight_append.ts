@@ -4,20 +4,20 @@ const careful = 'append_messages(bigint[], uuid[], text[], text[], boolean[], bi
 const byTheKeys = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'];
 
 /**
- * `append_straight` stores a batch of which nothing is to be said: every message may be written by the rights it was
- * judged by, none is a repetition, no room is kept locked. It locks and counts in one go, so it costs half of
- * `append_messages`. Where anything is not so it fails as a whole (NM001 for rights that have changed or a room that is
- * gone; 23505 for a repetition of this very moment; 55P03 for a lock) or, for a repetition of a message that is stored,
- * answers nothing, and the batch goes to `append_messages`, which tells them apart.
- * Rooms come in ascending order and are locked in it, one by one: a join of all of them would be planned by statistics,
+ * `append_straight` stores a batch without exceptional cases: every message is permitted by the rights at which it was
+ * authorized, none is a duplicate, and no room is locked for long. It locks and counts in one statement, so it costs half
+ * of `append_messages`. Otherwise it fails as a whole (NM001 for changed rights or a deleted room; 23505 for a concurrent
+ * duplicate; 55P03 for a lock) or, for a duplicate of a stored message, returns nothing. The batch then goes to
+ * `append_messages`, which answers each message separately.
+ * Rooms arrive in ascending order and are locked in it one by one: a join of all rooms would be planned by statistics,
  * which for a while are those of an empty table.
  *
- * Both always go by the keys. Their plans are kept by each connection, and one that was made while a table was small
- * reads all of it until the next ANALYZE: a new service became eight times slower within a minute.
+ * Both functions always use the keys. Each connection caches their plans, and a plan from when a table was small reads the
+ * whole table until the next ANALYZE: a new service became eight times slower within a minute.
  *
- * A message is only stored under the lock of its room, and a room is only deleted under it, so there is no foreign key
- * to check for each message; a trigger deletes them with their room. Half of a page of
- * rooms is left free, so that counting on writes no index.
+ * Messages are stored, and rooms are deleted, only under the lock of the room. So there is no foreign key to check for
+ * each message; a trigger deletes the messages of a deleted room. Half of each page of rooms is left free, so that updates
+ * of the counters write no index.
  */
 export class Migration20261127040000_straight_append extends Migration {
   override name = 'Migration20261127040000_straight_append';

@@ -4,13 +4,13 @@ const byTheKeys = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit
 
 /**
  * `accept_invitations` accepts a batch of invitations in one statement. Each comes with the `rights_rev` at which its
- * grantee's rights were judged. Under the room's lock the judgement still holds if the log has no later change that
+ * grantee was authorized. Under the room's lock the authorization is still valid if the log has no later change that
  * names the grantee or their organisation (`p_entity`), and none of the room itself; acceptances of others do not
  * matter, so a thousand members can join one room at once. Otherwise the outcome is `changed`, and nothing is written.
- * A room that another transaction keeps locked for more than a moment is `busy`. A batch must not hold one room and
- * grantee twice. Rooms are locked in the order of their ids. PL/pgSQL, so that what is read under the lock is what was
- * committed while waiting for it. It goes by the keys, with plans that are made once per connection, like
- * `append_straight`.
+ * If another transaction keeps a room locked for more than a short time, the outcome is `busy`. A batch must not contain
+ * the same room and grantee twice. Rooms are locked in the order of their ids. The function is PL/pgSQL, so that reads
+ * under the lock see what was committed during the wait for it. It always uses the keys, with plans that are made once
+ * per connection, like `append_straight`.
  */
 export class Migration20261128023000_accept_invitations extends Migration {
   override name = 'Migration20261128023000_accept_invitations';

@@ -4,13 +4,13 @@ import { openPglite } from '../database/open-store.ts';
 import { createLogger } from '../observability/logger.ts';
 import { mayRun } from './command-line.ts';
 
-const usage = `nano-messaging migrate, or npm run migrate: applies the migrations that the database lacks, and ends
+const usage = `nano-messaging migrate, or npm run migrate: applies the migrations that the database lacks
 
   --help
 
-DATABASE_URL (or DATABASE_URL_FILE) names the database; without it, it is the embedded one in DATA_DIR.`;
+DATABASE_URL (or DATABASE_URL_FILE) names the database. Without it, the command migrates the embedded database in DATA_DIR.`;
 
-/** `npm run migrate`: what the server does at its start, by itself. */
+/** The server does the same at its start. */
 async function main(): Promise<void> {
   if (!mayRun(usage)) return;
   const { database, logLevel, warnings } = readConfig(process.env, { needsKeys: false });

@@ -14,8 +14,8 @@ import { openTarget as openOwnDatabase } from '../legacy-import/target.ts';
 const usage = `npm run move -- postgres://user:password@host:port/database
 
 Moves the embedded database in DATA_DIR to an empty PostgreSQL database: rooms, rules, messages, the log and the
-revocations, with their numbers and times. Stop the server first. All of it or nothing: both sides are compared before
-the commit, and a move that fails or is interrupted leaves no row behind. The embedded database stays as it is.
+revocations, with their numbers and times. Stop the server first. The move is one transaction: both sides are compared
+before the commit, and a move that fails or is interrupted leaves no row behind. The embedded database does not change.
 
   --help
 
@@ -31,34 +31,36 @@ function readOptions() {
 function parseTargetUrl(urls: readonly string[]): string {
   const [url, ...more] = urls;
   const isUrl = url !== undefined && URL.canParse(url) && /^postgres(ql)?:$/.test(new URL(url).protocol);
-  if (!isUrl || more.length > 0) throw new MoveError(`One URL of a PostgreSQL database is needed.\n\n${usage}`);
+  if (!isUrl || more.length > 0) throw new MoveError(`Give one URL: an empty PostgreSQL database.\n\n${usage}`);
   return url;
 }
 
-/** The embedded database, locked; brought up to the migrations of this program, as a start would do it. */
+/** Opens the embedded database, locked and migrated as at a start of the server. */
 async function openSource(directory: string) {
   if (!existsSync(join(directory, 'pglite'))) {
-    throw new MoveError(`There is no embedded database in ${directory}: set DATA_DIR to the directory of the server`);
+    throw new MoveError(
+      `There is no embedded database in ${directory}. Set DATA_DIR to the data directory of the server`,
+    );
   }
   const source = await openOwnDatabase({ mode: 'embedded', directory }, false);
-  // As in the target's session, so that both write a value in the same way.
+  // The same settings as in the target's session, so that both format values alike.
   await source.query(`select set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, MDY', false)`);
   return source;
 }
 
 async function openTarget(url: string) {
-  const place = formatLocation(url);
+  const location = formatLocation(url);
   const database = await openDatabase(url, {
     limits,
     application: 'nano-messaging move',
     connectTimeoutMs: 10_000,
   }).catch((error: unknown) => {
     const what = error instanceof UnsuitableDatabase ? 'cannot be used' : 'cannot be reached';
-    throw new MoveError(`The database at ${place} ${what}: ${formatReason(error)}`, error);
+    throw new MoveError(`The database at ${location} ${what}: ${formatReason(error)}`, error);
   });
   const { client } = database;
   return {
-    place,
+    location,
     query: async <Row>(text: string, values: unknown[] = []) => (await client.query(text, values)).rows as Row[],
     migrate: () => migrateDatabase(database),
     close: () => client.end().catch(() => {}),
@@ -67,18 +69,22 @@ async function openTarget(url: string) {
 
 const formatNumber = (n: number) => n.toLocaleString('en');
 
-function formatReport(moved: MovedTables, places: { from: string; to: string }, keyFile: string | undefined): string {
+function formatReport(
+  moved: MovedTables,
+  locations: { from: string; to: string },
+  keyFile: string | undefined,
+): string {
   const width = Math.max(...moved.map(({ rows }) => formatNumber(rows).length));
   return [
-    `Moved from ${places.from} to ${places.to}; every row was compared:`,
+    `Moved from ${locations.from} to ${locations.to}; every row was compared:`,
     ...moved.map(({ table, rows }) => `  ${formatNumber(rows).padStart(width)} ${table}`),
     '',
-    'What to do next: start the service with',
+    'Next, start the service with',
     '  DATABASE_URL      the URL that this command was given',
     ...(keyFile
-      ? [`  JWT_SECRET_FILE   ${keyFile}`, 'The tokens that are valid now stay valid with this key.']
-      : ['and with the keys that it had before, so that the tokens that are valid now stay valid.']),
-    `The embedded database is unchanged. Do not start a server on it again: what is written there stays there.`,
+      ? [`  JWT_SECRET_FILE   ${keyFile}`, 'With this key, current tokens remain valid.']
+      : ['and with the same keys as before, so that current tokens remain valid.']),
+    `The embedded database is unchanged. Do not start a server on it again: new data in it would not reach PostgreSQL.`,
   ].join('\n');
 }
 
@@ -95,13 +101,13 @@ async function main(): Promise<void> {
     const target = await openTarget(url);
     try {
       const tables = sortParentsFirst(await readTables(source));
-      // Before anything is changed there.
+      // Before the first change to the target.
       await assertEmpty(target, tables);
       await target.migrate();
       const moved = await moveDatabase({ source, target, tables, print: (line) => console.error(line) });
       const keyFile = join(directory, 'jwt-secret');
       console.log(
-        formatReport(moved, { from: source.location, to: target.place }, existsSync(keyFile) ? keyFile : undefined),
+        formatReport(moved, { from: source.location, to: target.location }, existsSync(keyFile) ? keyFile : undefined),
       );
     } finally {
       await target.close();

@@ -1,32 +1,32 @@
 import type { Logger } from 'pino';
 import { affectsWrites, isConflict, isUnavailable, sqlState } from './store-errors.ts';
 
-/** During an outage, and otherwise: a standby that takes no writes must be noticed although nobody writes. */
+/** While the database is up the probe notices a standby that rejects writes, even if nobody writes. */
 const probeMs = { down: 1_000, up: 10_000 };
-/** A session that was ended is replaced sooner, and what comes first is not always the cause: it is logged after this. */
+/** An outage is logged after this time: terminated sessions are replaced sooner, and the first error is not always the cause. */
 const logAfterMs = 500;
-/** An outage that comes back within this time is the same one, and is logged once. */
+/** A failure within this time after a recovery belongs to the same outage, which is logged once. */
 const stableAfterMs = 1_500;
 
 interface AvailabilityOptions {
-  /** Resolves if the database takes reads and writes. */
+  /** Resolves if reads and writes work. */
   probe: () => Promise<void>;
-  /** Called when an outage is over: the database may be another one. */
+  /** Called after an outage: the connections may lead to another server now. */
   onRecovered?: () => void;
   logger: Logger | undefined;
 }
 
-/** Whether the database does its work, judged by what it answers. It is also asked now and then. */
+/** Whether the database works, according to the outcome of statements and of a regular probe. */
 export interface Availability {
   readonly isUp: boolean;
-  /** How many statements and transactions were not answered, or could not be carried out at that time. */
+  /** The number of statements and transactions that got no answer or failed because of the outage. */
   readonly failures: number;
   /** The error of the current outage. */
   readonly cause: unknown;
-  /** To be handed to `succeeded`: what began before an outage and succeeds does not show that it is over. */
+  /** Returns a value for `recordSuccess`: the success of work that began before an outage does not prove that it is over. */
   begin(): number;
   recordSuccess(outagesAtBegin: number): void;
-  /** Reads and writes are possible again. */
+  /** Reads and writes work again. */
   recordRecovery(): void;
   recordFailure(error: unknown): void;
   close(): void;
@@ -45,7 +45,7 @@ export function createAvailability({ probe, onRecovered, logger }: AvailabilityO
   let isClosed = false;
 
   function recordFailure(error: unknown): void {
-    // A lock that was not free, and a conflict of transactions, are answers.
+    // A lock timeout and a conflict of transactions are answers of a working database.
     if (!isUnavailable(error) || isConflict(error)) return;
     failures += 1;
     outages += 1;
@@ -60,7 +60,7 @@ export function createAvailability({ probe, onRecovered, logger }: AvailabilityO
     isLogged = true;
     logger?.warn(
       { err: error, sqlState: sqlState(error) },
-      'database unavailable; requests are refused until it is back',
+      'database unavailable; requests are refused until it recovers',
     );
   }
 

@@ -1,4 +1,4 @@
-/** So many reads are under way at once: a second one only where the first takes long, as when it hangs. */
+/** A second read starts only if the first is slow, for example because it hangs. */
 const maxConcurrentReads = 3;
 const slowReadMs = 30;
 
@@ -8,8 +8,8 @@ interface QueuedRead<Value> {
 }
 
 /**
- * Reads by key, all that is asked for while others are read in one go, as in a storm of joins. An answer is never
- * older than its question: a read that has begun takes nobody in.
+ * Reads by key. Keys that are requested during a read are read together in the next batch, as in a burst of joins. An
+ * answer is never older than its request: a read that has begun accepts no more requests.
  */
 export function createBatchLoader<Key, Value>(read: (keys: readonly Key[]) => Promise<Map<Key, Value>>) {
   let queued = new Map<Key, QueuedRead<Value>[]>();

@@ -9,7 +9,7 @@ const keepMarkDecoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /**
  * `@electric-sql/pglite@0.5.8` decodes each value with a TextDecoder that drops a leading U+FEFF. Every query passes
- * `execProtocolStream`; `execProtocol` does the same and returns the bytes too, from which those values are read again.
+ * `execProtocolStream`; `execProtocol` does the same and also returns the bytes, from which those values are decoded again.
  */
 export function keepByteOrderMarks(pglite: Instance): void {
   pglite.execProtocolStream = async (message, options) => {
@@ -20,7 +20,7 @@ export function keepByteOrderMarks(pglite: Instance): void {
   };
 }
 
-/** A message is its type, its length and its content; a row counts its values, each with its length, -1 for null. */
+/** A message consists of type, length and content; a row of the number of values, and each value's length (-1 for null). */
 function restoreMarks(messages: Messages, data: Uint8Array): void {
   const rows = messages.filter(({ name }) => name === 'dataRow') as unknown as { fields: (string | null)[] }[];
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);

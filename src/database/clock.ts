@@ -9,10 +9,10 @@ const nowStatement = {
   text: 'select (extract(epoch from clock_timestamp()) * 1000)::float8 as now',
 };
 
-/** How far the database's clock, which all times in the log are of, is ahead of this node's. */
+/** The offset of the database's clock, the source of all times in the log, to this node's clock. */
 export interface DatabaseClock {
   readonly offsetMs: number;
-  /** Looks at both clocks; the answer is right to half of the quickest round trip. */
+  /** Compares both clocks. The error is at most half of the fastest round trip. */
   compare(): Promise<void>;
   close(): void;
 }
@@ -42,7 +42,7 @@ export function createDatabaseClock(store: Pick<Store, 'query'>, report: TaskRep
   };
 }
 
-/** The database's clock, so that all nodes write times of one clock. */
+/** Reads the database's clock, so that all nodes write times of the same clock. */
 export async function readDatabaseTime(em: EntityManager): Promise<Date> {
   const [row] = await em.execute<{ now: number }[]>(
     `select (extract(epoch from date_trunc('milliseconds', clock_timestamp())) * 1000)::float8 as now`,

@@ -14,20 +14,20 @@ interface NativeClient {
   query(statement: Statement, values: unknown[]): Promise<{ rows: unknown[] }>;
 }
 
-/** Reads and, without a change, writes: that fails on a standby, and without the privilege. */
+/** Reads, and writes without a change: it fails on a standby, and without the privileges. */
 const appliedMigrationsStatement = {
   name: 'applied_migrations',
   text: 'with write as (update rooms set last_seq = last_seq where false) select name from mikro_orm_migrations',
 };
 
-/** Takes new space on the disk of the server, and gives it back. */
+/** Allocates disk space on the server, and releases it. */
 export const allocateSpaceStatement = {
   name: 'take_space',
   text: `create temporary table nano_messaging_probe on commit drop as
     select md5(n::text) as filler from generate_series(1, 5000) as n`,
 };
 
-/** A server is verified again after this time, because somebody may have set its sequences back meanwhile. */
+/** A server is verified again after this time, because somebody may have reset its sequences. */
 const verifyIntervalMs = 9_000;
 
 const diskFailureState = /^(53100|58...)$/;
@@ -38,18 +38,18 @@ interface StoreParts {
   native: NativeClient;
   queue: TaskQueue;
   logger?: Logger | undefined;
-  /** A connection led to the wrong server, or to none. */
+  /** Replaces the sessions after a connection led to the wrong server or to none. */
   expireSessions?: () => void;
   /** Throws if the service cannot rely on the server that answers. */
   verify?: (query: Query) => Promise<void>;
-  /** How many sessions were opened so far. A new one may lead to another server. */
+  /** The number of sessions that were opened. A new session may lead to another server. */
   countSessions?: () => number;
-  /** Throws if nothing can be written. */
+  /** Throws if writes are impossible. */
   beforeWrite?: () => void;
   release?: () => void;
 }
 
-/** Once it has migrated. */
+/** Creates the store of a migrated database. */
 export function createStore(parts: StoreParts): Store {
   const { orm, native, queue, logger, expireSessions, beforeWrite, release = () => {} } = parts;
   const requiredMigrations = listMigrationNames();
@@ -69,7 +69,7 @@ export function createStore(parts: StoreParts): Store {
     return rethrowAsUnavailable(error);
   }
 
-  /** Runs the task, and learns from its outcome how the database is. */
+  /** Runs the task, and records the availability by its outcome. */
   function runTracked<T>(task: () => Promise<T>, isUrgent?: boolean): Promise<T> {
     const outagesAtBegin = availability.begin();
     return queue.run(task, isUrgent).then((answer) => {
@@ -116,7 +116,7 @@ export function createStore(parts: StoreParts): Store {
     },
     close: () => {
       availability.close();
-      // A database that another process has taken over, or that has stopped, is left as it is.
+      // A database that stopped or belongs to another process by now needs no close.
       closing ??= queue
         .run(() => orm.close(true))
         .catch((error: unknown) => {
@@ -128,7 +128,7 @@ export function createStore(parts: StoreParts): Store {
   };
 }
 
-/** `unlessRecent`: not if the same sessions led to a server that was verified a moment ago. */
+/** With `unlessRecent` it does nothing if the same sessions were verified recently. */
 function createVerification({ verify = async () => {}, countSessions = () => 0 }: StoreParts, query: Query) {
   let verified: { sessions: number; at: number } | undefined;
   return async ({ unlessRecent = false } = {}): Promise<void> => {
@@ -139,7 +139,7 @@ function createVerification({ verify = async () => {}, countSessions = () => 0 }
   };
 }
 
-/** The account may not make temporary tables: whether there is space shows at the next write. */
+/** An account without the right to create temporary tables finds out at its next write whether the disk is full. */
 function rethrowUnlessForbidden(error: unknown): void {
   if (sqlState(error) !== insufficientPrivilege) throw error;
 }

@@ -35,23 +35,23 @@ export interface LockOptions {
   foreignTimeoutMs?: number;
 }
 
-/** What `lock` says of the process that holds the directory. */
+/** The content of the file `lock`: the process that holds the directory. */
 interface Holder {
   pid: number;
-  /** Tells a living holder from another process that was given its number later. */
+  /** Distinguishes a living holder from a later process with the same id. */
   started: string;
   /** Differs on every machine and after every boot. */
   boot: string;
   host: string;
-  /** Differs for every lock that was ever taken. */
+  /** Unique to each lock. */
   id: string;
 }
 
 /**
- * Takes the embedded data directory for this process, making it where it is missing: two processes on one PGlite
- * directory silently lose each other's rows. On one machine the kernel decides, whatever container a process is in.
- * Between machines that share a file system without locks the holder's heartbeat decides: a holder that was suspended
- * and taken over notices by its next statement.
+ * Locks the embedded data directory for this process, and creates it if it is missing. Two processes on one PGlite
+ * directory would silently lose each other's rows. On one machine the kernel decides, even between containers. Between
+ * machines that share a file system without locks the holder's heartbeat decides; a holder that was suspended and
+ * replaced notices it at its next statement.
  */
 export async function lockDataDirectory(directory: string, options: LockOptions = {}): Promise<DirectoryLock> {
   const { onLost = () => {}, onWait = () => {}, beatIntervalMs = 2_000, foreignTimeoutMs = 10_000 } = options;
@@ -60,7 +60,7 @@ export async function lockDataDirectory(directory: string, options: LockOptions 
   if (fileLock === 'taken') throw createInUseError(directory, readHolder(path));
   try {
     const found = readHolder(path);
-    // Process numbers and start times repeat between containers. The kernel's lock proves that this holder is not alive.
+    // Process ids and start times repeat between containers. The kernel's lock proves that this holder is dead.
     const isNamesake = found?.pid === process.pid && found.started === readProcessStart(process.pid);
     if (found && isAlive(found) && !(isNamesake && fileLock !== 'unsupported'))
       throw createInUseError(directory, found);
@@ -80,7 +80,7 @@ export async function lockDataDirectory(directory: string, options: LockOptions 
     };
     writeHolder(path, mine);
     if (fileLock === 'unsupported') {
-      // Whoever found the same dead holder has written by then, and the last one keeps it.
+      // Another process that found the same dead holder has written by then; the last writer holds the lock.
       await pause(beatIntervalMs);
       if (readHolder(path)?.id !== mine.id) throw createInUseError(directory, readHolder(path));
     }
@@ -124,7 +124,7 @@ export async function lockDataDirectory(directory: string, options: LockOptions 
   }
 }
 
-/** Makes the directory, and takes its lock: the first that is written there. */
+/** Creates the directory and its lock file, the first file in it. */
 function acquireFileLock(directory: string): ReturnType<typeof lockFile> {
   try {
     makeDirectory(directory);
@@ -134,19 +134,19 @@ function acquireFileLock(directory: string): ReturnType<typeof lockFile> {
     const user = process.getuid ? `user ${process.getuid()}` : 'this user';
     const message =
       `The data directory ${directory} cannot be written by ${user} (${code}). ` +
-      'Make it writable (chown, or room on its disk), or set DATA_DIR to another directory, or use DATABASE_URL';
+      'Make it writable (chown, or free disk space), set DATA_DIR to another directory, or use DATABASE_URL';
     throw new Error(message, { cause: error });
   }
 }
 
-/** Makes the directory of the database, or closes an existing one to other users: PGlite makes its files readable for all. */
+/** Creates the database directory, or closes it to other users: PGlite creates its files readable for all. */
 export function makePrivate(directory: string): string {
   makeDirectory(directory);
   if (statSync(directory).mode & 0o077) chmodSync(directory, 0o700);
   return directory;
 }
 
-/** With a code it counts as a database that is unavailable. */
+/** The code makes the error count as an outage of the database. */
 function createLossError(directory: string, holder: Holder | undefined): Error {
   const by = holder ? ` by ${describeHolder(holder)}` : ': its file "lock" is gone';
   const message = `The data directory ${directory} was taken over${by}. Run one process only, or use DATABASE_URL.`;
@@ -165,7 +165,7 @@ function describeHolder({ pid, host, boot }: Holder): string {
   return isHere ? `process ${pid}` : `process ${pid} of ${host} (another container or machine)`;
 }
 
-/** Makes the file with its text in one step, so that nobody ever reads half of it. */
+/** Writes the file atomically, so that nobody reads half of it. */
 function writeHolder(path: string, holder: Holder): number {
   const draft = `${path}.${holder.id}.draft`;
   try {
@@ -178,7 +178,7 @@ function writeHolder(path: string, holder: Holder): number {
   }
 }
 
-/** Whether the file is touched, replaced or removed within the time. Compares its times with each other, not with a clock. */
+/** Whether the file is touched, replaced or removed within the time. Compares file times with each other, not with a clock. */
 async function isTouchedWithin(path: string, withinMs: number): Promise<boolean> {
   const first = readStamp(path);
   for (const until = Date.now() + withinMs; Date.now() < until; ) {
@@ -188,7 +188,7 @@ async function isTouchedWithin(path: string, withinMs: number): Promise<boolean>
   return false;
 }
 
-/** Opens the file: network file systems answer for an open file from the server, otherwise from a cache. */
+/** Opens the file, because network file systems answer for a closed file from a cache. */
 function readStamp(path: string): string {
   try {
     const file = openSync(path, 'r');
@@ -202,7 +202,7 @@ function readStamp(path: string): string {
   }
 }
 
-/** Differs once the file has been touched or replaced. A number of a file alone may be given again. */
+/** Changes if the file is touched or replaced. The inode alone is not enough, because it may be reused. */
 const formatStamp = (stats: Stats | undefined): string => (stats ? `${stats.ino} ${stats.mtimeMs}` : 'gone');
 
 function readText(path: string): string | undefined {
@@ -213,7 +213,7 @@ function readText(path: string): string | undefined {
   }
 }
 
-/** Of versions that wrote less, what is missing is empty. */
+/** Fields that older versions did not write are empty. */
 function readHolder(path: string): Holder | undefined {
   try {
     const holder = JSON.parse(readText(path) ?? '') as Partial<Holder> | null;
@@ -234,12 +234,12 @@ function isAlive({ pid, started }: Holder): boolean {
   return readProcessStart(pid) === started;
 }
 
-/** Linux says which boot this is; elsewhere the name of the machine stands in. */
+/** The boot id on Linux, elsewhere the host name. */
 function readBootId(): string {
   return readText('/proc/sys/kernel/random/boot_id')?.trim() ?? hostname();
 }
 
-/** Boot and start time of a process where the system has them (Linux), otherwise the same for all. */
+/** Boot id and start time of a process on Linux, elsewhere the same for all processes. */
 function readProcessStart(pid: number): string {
   const stat = readText(`/proc/${pid}/stat`);
   // The second field, a name in parentheses, may hold spaces; the start time is the 22nd.

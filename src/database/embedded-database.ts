@@ -10,17 +10,17 @@ import { createPgliteOptions } from './orm-options.ts';
 
 export interface EmbeddedOptions {
   logger?: Logger | undefined;
-  /** Called once if the database cannot be used any more until the process is started again. */
+  /** Called once if the database cannot be used until the process restarts. */
   onFailure?: ((error: Error) => void) | undefined;
 }
 
 const mebibyte = 1_048_576;
-/** PostgreSQL takes 16 MiB at once for the next segment of its log, and cannot go on if it does not get them. */
+/** PostgreSQL allocates 16 MiB at once for the next segment of its log, and stops if the disk is full. */
 const minFreeBytes = 24 * mebibyte;
-/** How long a look at the free space holds. */
+/** How long a measurement of the free space is reused. */
 const freeSpaceMaxAgeMs = 100;
 
-/** PGlite in `directory`, which no other process uses meanwhile, or in memory. Not migrated. */
+/** Opens PGlite in `directory`, locked against other processes, or in memory. Does not migrate. */
 export async function openEmbedded(
   directory: string | undefined,
   { logger, onFailure = () => {} }: EmbeddedOptions = {},
@@ -42,9 +42,9 @@ export async function openEmbedded(
     return {
       orm,
       pglite,
-      /** Throws if this process may not use the database any more. */
+      /** Throws if this process may no longer use the database. */
       assertUsable,
-      /** Throws if there is no space for what is to be written, too. */
+      /** Throws also if the disk is too full for writes. */
       assertWritable() {
         assertUsable();
         assertSpace();
@@ -65,7 +65,7 @@ async function openPath(path: string | undefined) {
     if (path === undefined) throw error;
     const message =
       `The embedded database in ${path} cannot be opened: it is damaged, an incomplete copy, or its disk is full or read-only. ` +
-      'Make room, or restore a copy that was made while the server was stopped';
+      'Free disk space, or restore a copy that was made while the server was stopped';
     throw new Error(message, { cause: error });
   }
 }
@@ -85,10 +85,10 @@ function createSpaceCheck(directory: string): () => void {
   };
 }
 
-/** As PostgreSQL reports it, so that it counts as a disk that is full, and reads go on. */
+/** Looks like PostgreSQL's error for a full disk, so that only writes fail. */
 function createNoSpaceError(directory: string, freeBytes: number): Error {
   const message =
     `The disk of the data directory ${directory} has ${Math.floor(freeBytes / mebibyte)} MiB left, ` +
-    `and the embedded database needs ${minFreeBytes / mebibyte} to go on writing. Make room`;
+    `and the embedded database needs ${minFreeBytes / mebibyte} MiB to write. Free disk space`;
   return Object.assign(new Error(message), { severity: 'ERROR', code: '53100' });
 }

@@ -3,16 +3,16 @@ import type { DatabaseLocation } from './session-settings.ts';
 import { UnsuitableDatabase } from './store-errors.ts';
 
 export interface InspectedDatabase extends DatabaseLocation {
-  /** The name in the server, which may differ from the one that a pooler is asked for. */
+  /** The name on the server, which may differ from the name at a pooler. */
   database: string;
   account: string;
-  /** What works, and may cost somebody messages. */
+  /** Settings that work, but risk the loss of messages. */
   warnings: string[];
 }
 
 const minServerVersion = 140_000;
 
-/** One of our tables, which no other program has: it tells where an earlier start has put them. */
+/** A table that no other program has: it reveals the schema that an earlier start used. */
 const markerTable = 'room_changes';
 
 const liftLimitsStatement = ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout']
@@ -46,11 +46,11 @@ interface Facts extends Omit<InspectedDatabase, 'schema' | 'warnings'> {
 }
 
 /**
- * Looks at a database before anything is changed in it. Throws `UnsuitableDatabase` if the service cannot rely on it.
- * `connectAgain` opens another connection of the same kind.
+ * Inspects a database before the first change to it. Throws `UnsuitableDatabase` if the service cannot rely on it.
+ * `connectAgain` opens another connection with the same settings.
  */
 export async function inspectDatabase(client: Client, connectAgain: () => Promise<Client>): Promise<InspectedDatabase> {
-  // The limits of the account may be too tight even for this, and a pooler must not hand on that they were lifted.
+  // The account's limits may be too tight even for this query. `set local` keeps the change from a pooler's next client.
   const results = (await client.query(
     `begin; ${liftLimitsStatement}; ${factsQuery}; commit`,
   )) as unknown as QueryResult<Facts>[];
@@ -65,37 +65,37 @@ export async function inspectDatabase(client: Client, connectAgain: () => Promis
 function findUnsuitableReason(facts: Facts): string | undefined {
   const { serverVersion, version, database, account, encoding, readOnly, replicationRole, searchPath } = facts;
   if (serverVersion < minServerVersion) {
-    return `The server is PostgreSQL ${version}, and version 14 or later is needed. Upgrade it, or set DATABASE_URL to a newer one.`;
+    return `The server is PostgreSQL ${version}, but the service needs version 14 or later. Upgrade the server, or set DATABASE_URL to a newer one.`;
   }
   if (facts.isStandby) {
     return (
-      'The server is a standby, which takes no writes (pg_is_in_recovery() is true). Set DATABASE_URL to the primary, ' +
+      'The server is a standby, which rejects writes (pg_is_in_recovery() is true). Set DATABASE_URL to the primary ' +
       'or to an address that follows it, or promote this server.'
     );
   }
   if (encoding !== 'UTF8') {
     return (
-      `The encoding of the database "${database}" is ${encoding}, and it must be UTF8, because messages can hold any character. ` +
+      `The encoding of the database "${database}" is ${encoding}, but it must be UTF8, because messages can contain any character. ` +
       `Create another database with: create database chat encoding 'UTF8' template template0; then move the data with pg_dump and pg_restore.`
     );
   }
   if (readOnly === 'on') {
     return (
-      `The database "${database}" takes no writes from the account "${account}": default_transaction_read_only is on. ` +
-      'Some providers set this when the disk is full. Make room, or reset it with: ' +
+      `The database "${database}" rejects writes of the account "${account}": default_transaction_read_only is on. ` +
+      'Some providers set this when the disk is full. Free disk space, or reset the setting with: ' +
       `alter database ${database} reset default_transaction_read_only; (or alter role ${account} …, or in postgresql.conf).`
     );
   }
   if (replicationRole !== 'origin') {
     return (
-      `session_replication_role is ${replicationRole} for the account "${account}", so that triggers and foreign keys do not work, ` +
-      `and messages of deleted rooms would stay. Reset it with: alter role ${account} reset session_replication_role; ` +
+      `session_replication_role is ${replicationRole} for the account "${account}", so triggers and foreign keys do not work, ` +
+      `and messages of deleted rooms would remain. Reset it with: alter role ${account} reset session_replication_role; ` +
       `or alter database ${database} reset session_replication_role;`
     );
   }
   if (facts.schema === null) {
     return (
-      `There is no schema for the tables: search_path is ${searchPath}, and none of its schemas exists and may be used by the account "${account}". ` +
+      `There is no schema for the tables: search_path is ${searchPath}, and it names no existing schema that may be used by the account "${account}". ` +
       `Create one with: create schema "${account}" authorization "${account}"; or set another search_path for the account.`
     );
   }
@@ -105,23 +105,23 @@ function findUnsuitableReason(facts: Facts): string | undefined {
 function collectWarnings({ synchronousCommit, fsync }: Facts): string[] {
   const warnings = [];
   if (synchronousCommit === 'off') {
-    warnings.push('synchronous_commit is off: the last acknowledged messages can be lost when PostgreSQL crashes');
+    warnings.push('synchronous_commit is off: the last acknowledged messages can be lost if PostgreSQL crashes');
   }
   if (fsync === 'off') {
-    warnings.push('fsync is off: the database can be damaged when the machine of PostgreSQL crashes');
+    warnings.push('fsync is off: the database can be damaged if the machine of PostgreSQL crashes');
   }
   return warnings;
 }
 
-/** Rounds of the test: a pooler under load may by chance hand out the same session several times. */
+/** A pooler under load may by chance assign the same session several times, so the test has several rounds. */
 const rounds = 4;
 
 /**
- * Throws if a pooler gives the sessions of the server to its clients for one transaction at a time. Settings, prepared
- * statements and locks of a session would then be those of somebody else.
+ * Throws if a pooler assigns server sessions per transaction: the settings, prepared statements and locks of a session
+ * would then belong to other clients, too.
  *
- * A pooler shows itself by the process id: the one it tells a client at the connect is not that of the session. If so,
- * two connections are used in turns. In session pooling each of them has a session of its own all the time.
+ * A pooler reveals itself by the process id at the connect, which is not the session's. In that case two connections are
+ * used alternately: with session pooling, each keeps its session.
  */
 export async function assertSessionPooling(client: Client, connectAgain: () => Promise<Client>): Promise<void> {
   const own = await readSessionPid(client);
@@ -131,7 +131,7 @@ export async function assertSessionPooling(client: Client, connectAgain: () => P
     const others = await readSessionPid(other);
     if (own === others) throw new UnsuitableDatabase(transactionPoolingMessage);
     for (let round = 0; round < rounds; round++) {
-      // A transaction keeps its session: the next statement of the other connection has to be served by another one.
+      // The transaction occupies its session, so a pooler must serve the first connection from another session.
       await other.query('begin');
       const inTransaction = await readSessionPid(other);
       const now = [await readSessionPid(client), await readSessionPid(client)];
@@ -146,17 +146,17 @@ export async function assertSessionPooling(client: Client, connectAgain: () => P
 }
 
 const transactionPoolingMessage =
-  'DATABASE_URL leads to a pooler in transaction mode, which gives another session of PostgreSQL to each transaction, ' +
-  'but settings, prepared statements and locks must stay with a connection. Use a pool in session mode ' +
+  'DATABASE_URL leads to a pooler in transaction mode, which assigns a PostgreSQL session per transaction, ' +
+  'but settings, prepared statements and locks must remain with a connection. Use session mode ' +
   '(PgBouncer: pool_mode = session for this database or account; Supabase, RDS and others: the port or endpoint for sessions), ' +
-  'or connect to PostgreSQL itself.';
+  'or connect directly to PostgreSQL.';
 
 async function readSessionPid(client: Client): Promise<number> {
   const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
   return rows[0]!.pid;
 }
 
-/** `pg` keeps it for cancel requests, and its types do not name it. */
+/** `pg` stores it for cancel requests, but does not declare it. */
 function getConnectPid(client: Client): number | null {
   return (client as Client & { processID: number | null }).processID;
 }
@@ -178,7 +178,7 @@ const missingPrivileges = `
   select format('execute on %s', p.proname) from pg_proc p where p.pronamespace = (select oid from pg_namespace where nspname = $1)
     and p.proname in ('append_messages', 'append_straight', 'accept_invitations', 'seq_at') and not has_function_privilege(p.oid, 'EXECUTE')`;
 
-/** An account that owns nothing can do the work of a node with these privileges. Throws, with the grants, if it lacks any. */
+/** Checks the privileges that a node needs if its account does not own the tables. Throws an error with the missing grants. */
 export async function checkPrivileges(client: Client, { schema, account }: InspectedDatabase): Promise<void> {
   const { rows } = await client.query<{ missing: string }>(missingPrivileges, [schema]);
   if (rows.length === 0) return;

@@ -1,18 +1,18 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The version of PostgreSQL in PGlite; a directory of another one cannot be opened. */
+/** The PostgreSQL version of PGlite, which cannot open directories of other versions. */
 const postgresVersion = '18';
 const controlFileBytes = 8_192;
 
-/** PostgreSQL needs these, also where they are empty. */
+/** PostgreSQL needs these directories even if they are empty. */
 const requiredDirectories = [
   ...['base', 'global', 'pg_commit_ts', 'pg_dynshmem', 'pg_logical/mappings', 'pg_logical/snapshots'],
   ...['pg_multixact/members', 'pg_multixact/offsets', 'pg_notify', 'pg_replslot', 'pg_serial', 'pg_snapshots'],
   ...['pg_stat', 'pg_stat_tmp', 'pg_subtrans', 'pg_tblspc', 'pg_twophase', 'pg_wal', 'pg_xact'],
 ];
 
-/** Throws if a directory that is not empty holds no database that can be opened, and says what to do. */
+/** Throws an error with advice if a non-empty directory contains no complete database. */
 export function inspectDirectory(directory: string): void {
   if (readdirSync(directory).length === 0) return;
   const fail = (what: string, advice: string): never => {
@@ -24,19 +24,19 @@ export function inspectDirectory(directory: string): void {
   if (found === undefined) {
     fail(
       'its file PG_VERSION is missing',
-      `${restoreAdvice}; if the very first start was interrupted, remove the directory`,
+      `${restoreAdvice}; if the first start was interrupted, remove the directory`,
     );
   } else if (found !== postgresVersion) {
     fail(
-      `it is one of PostgreSQL ${found}, and this version of the service needs ${postgresVersion}`,
-      'Start the version that made it, or set DATA_DIR to another directory',
+      `it is a directory of PostgreSQL ${found}, but this version of the service needs ${postgresVersion}`,
+      'Start the version that created it, or set DATA_DIR to another directory',
     );
   }
   const missing = requiredDirectories.filter(
     (name) => !statSync(join(directory, name), { throwIfNoEntry: false })?.isDirectory(),
   );
   if (missing.length > 0)
-    fail(`the copy is not whole, ${missing.join(', ')} is missing (empty directories count)`, restoreAdvice);
+    fail(`the copy is incomplete, ${missing.join(', ')} is missing (empty directories count)`, restoreAdvice);
   const control = statSync(join(directory, 'global/pg_control'), { throwIfNoEntry: false })?.size ?? 0;
   if (control !== controlFileBytes)
     fail(`global/pg_control has ${control} bytes instead of ${controlFileBytes}`, restoreAdvice);

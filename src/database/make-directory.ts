@@ -2,8 +2,8 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 
 /**
- * Makes the directory, and those above it, for this user only. Throws the error of the system if it cannot.
- * `mkdirSync` with `recursive` does not return for a place where nothing can be made, such as below `/proc`.
+ * Creates the directory and its parents for this user only, or throws the system's error. `mkdirSync` with `recursive`
+ * never returns for a path at which nothing can be created, such as below `/proc`.
  */
 export function makeDirectory(directory: string): void {
   const parent = dirname(resolve(directory));

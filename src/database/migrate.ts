@@ -9,12 +9,12 @@ import { createPostgresOptions, migrationsDirectory } from './orm-options.ts';
 import { checkSequences } from './sequences.ts';
 import { sqlState, UnsuitableDatabase } from './store-errors.ts';
 
-/** Any fixed number: the session that holds this advisory lock migrates, the others wait. */
+/** Any fixed number. The session with this advisory lock migrates, the others wait. */
 const migrationLock = 7_777_001;
 
 const lockPollIntervalMs = 200;
 const reportIntervalMs = 10_000;
-/** How long a migration may hold up the statements that queue behind it for a lock. */
+/** How long a migration may block the statements that queue behind its lock request. */
 const tableLockTimeoutMs = 1_000;
 const minRetryMs = 1_000;
 const maxRetryMs = 10_000;
@@ -24,7 +24,7 @@ const limits = { statementTimeoutMs: 0, lockTimeoutMs: tableLockTimeoutMs, idleI
 const lockNotAvailable = '55P03';
 const insufficientPrivilege = '42501';
 
-/** `npm run migrate`. The names of the migrations that were applied. */
+/** `npm run migrate`. Returns the names of the applied migrations. */
 export async function migratePostgres(databaseUrl: string, logger?: Logger): Promise<string[]> {
   const database = await openDatabase(databaseUrl);
   try {
@@ -35,9 +35,9 @@ export async function migratePostgres(databaseUrl: string, logger?: Logger): Pro
 }
 
 /**
- * Applies what is missing, for as long as it takes. Of several nodes that start at once one migrates, and the others
- * wait for it. Nothing waits in the database: locks are asked for again and again, so that a node that ends leaves
- * no statement behind, and one that waits holds nobody up.
+ * Applies the missing migrations, without a time limit. If several nodes start at once, one migrates and the others wait.
+ * No statement waits in the database: lock requests are retried, so that a node that ends leaves no statement behind, and
+ * a node that waits blocks nobody.
  */
 export async function migrateDatabase(database: OpenDatabase, logger?: Logger): Promise<string[]> {
   try {
@@ -100,7 +100,7 @@ async function assertMayCreate({ client, facts }: OpenDatabase, missing: readonl
   );
 }
 
-/** A backup, or somebody's open transaction, keeps a table locked: others must not queue behind us until it ends. */
+/** A backup or an open transaction may lock a table. Other statements must not queue behind our request until it ends. */
 async function retryWhileLocked(
   apply: () => Promise<string[]>,
   client: Client,
@@ -112,7 +112,7 @@ async function retryWhileLocked(
     } catch (error) {
       if (sqlState(error) !== lockNotAvailable) throw error;
       const { rows: holders } = await client.query(lockHoldersQuery);
-      logger?.warn({ holders, retryInMs: backoffMs }, 'migration waits for a lock on a table; trying again');
+      logger?.warn({ holders, retryInMs: backoffMs }, 'migration waits for a table lock; retrying');
       await sleep(backoffMs);
     }
   }
@@ -145,7 +145,7 @@ async function applyMigrations({ url, facts }: OpenDatabase, logger: Logger | un
   }
 }
 
-/** The names of the migrations that were applied. */
+/** Returns the names of the applied migrations. */
 export async function migrate(orm: Pick<MikroORM, 'migrator'>): Promise<string[]> {
   return (await orm.migrator.up()).map((migration) => migration.name);
 }
@@ -158,7 +158,7 @@ export function listMigrationNames(): string[] {
     .sort();
 }
 
-/** The migrations of this program that a database lacks; all of them where it was never migrated. Writes nothing. */
+/** The migrations of this program that the database lacks. Writes nothing. */
 export async function listMissingMigrations(query: (text: string) => Promise<unknown[]>): Promise<string[]> {
   const [known] = (await query(`select to_regclass('mikro_orm_migrations') is not null as known`)) as {
     known: boolean;

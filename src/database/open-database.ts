@@ -2,7 +2,7 @@ import { Client } from 'pg';
 import { type InspectedDatabase, inspectDatabase } from './inspect-database.ts';
 import { formatSessionSetup, type SessionLimits } from './session-settings.ts';
 
-/** A database that the service can rely on, and one session in it. */
+/** A suitable database, and a session in it. */
 export interface OpenDatabase {
   url: string;
   client: Client;
@@ -17,7 +17,7 @@ interface OpenOptions {
 
 const noLimits = { statementTimeoutMs: 0, lockTimeoutMs: 0, idleInTransactionTimeoutMs: 0 };
 
-/** Throws `UnsuitableDatabase` before anything is changed in it. */
+/** Throws `UnsuitableDatabase` before any change to the database. */
 export async function openDatabase(
   url: string,
   { limits = noLimits, ...options }: OpenOptions = {},
@@ -43,7 +43,7 @@ async function connect(
     connectionTimeoutMillis: connectTimeoutMs,
     keepAlive: true,
   });
-  // The next query fails with it.
+  // The next query fails with the error.
   client.on('error', () => {});
   await client.connect();
   return client;

@@ -20,7 +20,7 @@ const sharedOptions = {
     snapshotOnMigrate: false,
   },
   forceUtcTimezone: true,
-  // What the ORM has to say of a lost connection is logged where the loss is felt, by our own logger.
+  // The store logs lost connections itself.
   logger: () => {},
 };
 
@@ -32,26 +32,26 @@ interface PostgresOrmOptions {
   guard?: PoolGuard;
 }
 
-/** Once the time limit of the server is over, an answer that has not come will not come. */
+/** After the server's statement timeout plus this time no answer will arrive. */
 const answerGraceMs = 1_000;
 
-/** Nothing but the name of the application is asked for in the startup message: poolers refuse the rest. */
+/** The startup message contains only the application name, because poolers refuse other parameters. */
 export function createPostgresOptions({ url, facts, limits, poolSize, guard }: PostgresOrmOptions) {
   const { statementTimeoutMs } = limits;
   const { install } = guard ?? createPoolGuard(formatSessionSetup(facts, limits));
   return definePostgres({
     ...sharedOptions,
     clientUrl: url,
-    // The ORM creates a database whose name it does not find in the server; a pooler may know it by another name.
+    // The ORM creates a database if it does not find the name on the server. A pooler may use another name.
     dbName: facts.database,
     schema: facts.schema,
     pool: { min: 0, max: poolSize },
     driverOptions: {
-      // The ORM reads neither `sslmode` nor whatever else stands after the `?`, and says nothing of it; `pg` does.
+      // The ORM silently ignores the URL's query parameters, such as `sslmode`; `pg` reads them.
       connectionString: url,
       application_name: 'nano-messaging',
       connectionTimeoutMillis: 5_000,
-      // Without a limit in the server there is none here: what is not waited for would go on there.
+      // Without a limit on the server there is none here: an abandoned statement would go on there.
       ...(statementTimeoutMs > 0 && { query_timeout: statementTimeoutMs + answerGraceMs }),
       keepAlive: true,
       onPoolCreated: install,

@@ -2,11 +2,11 @@ import { UnsuitableDatabase } from './store-errors.ts';
 
 export type Query = <Row>(text: string, values?: unknown[]) => Promise<Row[]>;
 
-/** So many pages at the end of a table, and rooms made last, are looked at: messages have no index on their ids. */
+/** Messages have no index on their ids, so only the last pages of the table and the latest rooms are checked. */
 const maxPages = 16;
 const maxRooms = 500;
 
-/** The last page is a number in the statement, so that the planner reads from there and not the whole table. */
+/** The page is a literal in the statement, so that the planner does not read the whole table. */
 const formatHighestMessageQuery = (firstPage: number) => `select greatest(
   (select max(id) from messages where ctid >= '(${firstPage},0)'),
   (select max(m.id) from (select id, last_seq from rooms order by id desc limit ${maxRooms}) r
@@ -15,8 +15,8 @@ const formatHighestMessageQuery = (firstPage: number) => `select greatest(
 const tablesWithIds = ['messages', 'mikro_orm_migrations', 'revocations', 'rooms'];
 
 /**
- * Throws if a sequence gives numbers that were given before, as after a move by logical replication, which copies rows
- * and leaves sequences at their start. Two messages would get one id.
+ * Throws if a sequence would return used numbers, as after a move by logical replication, which copies rows but not
+ * sequences. Two messages would receive the same id.
  */
 export async function checkSequences(query: Query, schema: string): Promise<void> {
   const tables = await query<{ name: string; sequence: string | null; pages: number }>(
@@ -42,7 +42,7 @@ export async function checkSequences(query: Query, schema: string): Promise<void
   }
   if (behind.length === 0) return;
   throw new UnsuitableDatabase(
-    'Sequences are behind their tables, so that ids would be given twice. Logical replication copies rows, but no sequences. ' +
-      `Stop all nodes, run this in the database, and start again: set search_path to "${schema}"; ${behind.join(' ')}`,
+    'Sequences are behind their tables, so ids would be assigned twice. Logical replication copies rows, but not sequences. ' +
+      `Stop all nodes, run this in the database, and start them again: set search_path to "${schema}"; ${behind.join(' ')}`,
   );
 }

@@ -1,13 +1,13 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 
-/** One row, which tells the database from its copies: `service-identity.ts` reads and writes it. */
+/** One row that distinguishes the database from its copies. `service-identity.ts` reads and writes it. */
 export const ServiceIdentityEntity = defineEntity({
   name: 'ServiceIdentity',
   tableName: 'service_identity',
   properties: {
     id: p.integer().primary().autoincrement(false),
     identity: p.string().length(64),
-    /** The number of the database, and of the transaction, in which the row was written. */
+    /** The oid of the database and the id of the transaction in which the row was written. */
     databaseOid: p.bigint('number'),
     writtenBy: p.bigint('number'),
   },

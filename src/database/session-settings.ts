@@ -1,14 +1,13 @@
 import { escapeIdentifier, escapeLiteral } from 'pg';
 
-/** Where the tables are, and what the server knows. */
 export interface DatabaseLocation {
-  /** Holds every table and function of the service. */
+  /** Contains all tables and functions of the service. */
   schema: string;
   /** `server_version_num`, such as 150004. */
   serverVersion: number;
 }
 
-/** 0 is off. They end work in the server, so that nothing goes on there that nobody waits for. */
+/** 0 is off. The server itself ends the work, so that abandoned statements do not go on. */
 export interface SessionLimits {
   statementTimeoutMs: number;
   lockTimeoutMs: number;
@@ -16,19 +15,19 @@ export interface SessionLimits {
   idleInTransactionTimeoutMs: number;
 }
 
-/** What the statements of the service rely on, whatever the server, the database or the account has for a default. */
+/** Settings that the service relies on, whatever the defaults of the server, the database or the account. */
 const requiredSettings: Record<string, string> = {
   client_encoding: 'UTF8',
   DateStyle: 'ISO, MDY',
   IntervalStyle: 'postgres',
   TimeZone: 'UTC',
-  // Without it a backslash in a string literal would escape what follows.
+  // Otherwise a backslash in a string literal would be an escape character.
   standard_conforming_strings: 'on',
-  // Without it a null in an array of parameters would be the text "NULL".
+  // Otherwise a null in an array parameter would be the text "NULL".
   array_nulls: 'on',
   bytea_output: 'hex',
   extra_float_digits: '1',
-  // `append_messages` looks again after it has waited for a lock, and must see what was committed meanwhile.
+  // `append_messages` reads again after it waited for a lock, and must see what was committed meanwhile.
   default_transaction_isolation: 'read committed',
   default_transaction_deferrable: 'off',
 };
@@ -52,7 +51,7 @@ export function formatSessionSetup({ schema, serverVersion }: DatabaseLocation, 
   return formatSettings(settings);
 }
 
-/** The same for a database of somebody else's, of whatever version, that is read in its own schemas and without limits. */
+/** The settings for reading a foreign database of any version: its own search path, and no limits. */
 export function formatReaderSetup(): string {
   const limits = { statement_timeout: '0', lock_timeout: '0', idle_in_transaction_session_timeout: '0' };
   return formatSettings({ ...requiredSettings, ...limits });
@@ -62,6 +61,6 @@ function formatSettings(settings: Record<string, string>): string {
   const calls = Object.entries(settings).map(
     ([name, value]) => `set_config(${escapeLiteral(name)}, ${escapeLiteral(value)}, false)`,
   );
-  // First of all, for the limit that the account has may be too tight for the rest.
+  // This comes first, because the account's limit may be too tight for the rest.
   return `set statement_timeout = 0; select ${calls.join(', ')}`;
 }

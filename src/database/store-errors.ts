@@ -8,9 +8,9 @@ export class UnsuitableDatabase extends Error {
   }
 }
 
-/** No connection could be had, for whatever reason. */
+/** No connection was available, for any reason. */
 export class ConnectionFailed extends Error {
-  /** The ORM copies the properties of an error to one of a class of its own. */
+  /** A property, because the ORM copies an error's properties to an error of another class. */
   readonly noConnection = true;
 
   constructor(cause: unknown) {
@@ -19,7 +19,7 @@ export class ConnectionFailed extends Error {
   }
 }
 
-/** The SQLSTATE. What the server itself answered carries a severity. */
+/** The SQLSTATE of an error that the server answered; only those have a severity. */
 export function sqlState(error: unknown): string | undefined {
   for (let at = error; at instanceof Error; at = at.cause) {
     const { code, severity } = at as { code?: unknown; severity?: unknown };
@@ -28,12 +28,12 @@ export function sqlState(error: unknown): string | undefined {
   return undefined;
 }
 
-/** The server is well, and this work met other work: serialization failures, deadlocks, locks that were not free in time. */
+/** Conflicts on a healthy server: serialization failures, deadlocks and lock timeouts. */
 const conflictState = /^(40...|55P03)$/;
 
 /**
- * The server answers on this connection, and what it answers is no good for now. Reads may go on, so that their success
- * says nothing about writes.
+ * Outages in which the connection works, but statements fail. Reads may succeed, so their success proves nothing about
+ * writes.
  */
 const partialOutage = new RegExp(
   [
@@ -42,11 +42,11 @@ const partialOutage = new RegExp(
     '58...', // I/O errors
     'XX00[12]', // a damaged table or index
     '42501', // a privilege was revoked
-    '42P01|42703|42883|3F000', // a table, column, function or schema is not there, as during a restore
+    '42P01|42703|42883|3F000', // a table, column, function or schema is missing, as during a restore
   ].join('|'),
 );
 
-/** This session, or all of them, are of no use any more. */
+/** Errors after which this session, or every session, is unusable. */
 const lostSession = new RegExp(
   [
     '08...', // connection exceptions
@@ -55,7 +55,7 @@ const lostSession = new RegExp(
     '28...', // the account may not log in, or its password was changed
     '3D000', // no such database
     '55000|55006', // the database takes no connections
-    '26000|42P05|0A000', // prepared statements that the server does not have, or has otherwise
+    '26000|42P05|0A000', // prepared statements that the server lacks or has with another definition
   ].join('|'),
 );
 
@@ -63,13 +63,13 @@ const queryCanceledState = '57014';
 
 const matches = (pattern: RegExp, state: string) => new RegExp(`^(${pattern.source})$`).test(state);
 
-/** A statement that the server has judged and does not take; the connection is as good as before. */
+/** Whether the server rejected the statement itself; the connection remains usable. */
 export function isRejectedStatement(error: unknown): boolean {
   const state = sqlState(error);
   return state !== undefined && (isConflict(error) || !isOutage(state));
 }
 
-/** Data or a constraint: the same statement without the row at fault may well be taken. */
+/** An error of data or of a constraint: the statement may succeed without the row at fault. */
 export function isDataError(error: unknown): boolean {
   return /^2[23]/.test(sqlState(error) ?? '');
 }
@@ -78,15 +78,15 @@ export function isConflict(error: unknown): boolean {
   return conflictState.test(sqlState(error) ?? '');
 }
 
-/** Reads that succeed do not show that this is over. */
+/** Successful reads do not prove that such an outage is over. */
 export function affectsWrites(error: unknown): boolean {
   if (error instanceof UnsuitableDatabase) return true;
   return !isConnectionFailure(error) && matches(partialOutage, sqlState(error) ?? '');
 }
 
-/** Other sessions that are there are lost, too, or lead to the wrong server. */
+/** Whether the other sessions are lost, too, or lead to the wrong server. */
 export function affectsAllSessions(error: unknown): boolean {
-  // What there is may well go on if only a new connection cannot be had.
+  // Existing sessions may still work if only a new connection fails.
   if (isConnectionFailure(error) || error instanceof UnsuitableDatabase) return false;
   const state = sqlState(error);
   if (state === undefined) return isUnavailable(error);
@@ -94,15 +94,15 @@ export function affectsAllSessions(error: unknown): boolean {
 }
 
 /**
- * The database itself being away is `UNAVAILABLE`: whether the work was done is then not known. A refusal of ours and
- * a constraint that did not hold pass through.
+ * Turns an outage into `UNAVAILABLE`, in which case the outcome of the work is unknown. Other errors, such as `ChatError`s
+ * and violated constraints, pass through.
  */
 export function rethrowAsUnavailable(error: unknown): never {
   if (isUnavailable(error)) throw new ChatError('UNAVAILABLE', { cause: error });
   throw error;
 }
 
-/** The database has not answered, or not this time. */
+/** The database did not answer, or could not do the work this time. */
 export function isUnavailable(error: unknown): boolean {
   if (error instanceof ChatError) return false;
   if (isConnectionFailure(error) || error instanceof UnsuitableDatabase) return true;
@@ -119,11 +119,11 @@ function isConnectionFailure(error: unknown): boolean {
   return false;
 }
 
-/** What `pg`, its pool and PGlite say of a connection that failed, was slow, or is closed. */
+/** Messages of `pg`, its pool and PGlite for connections that failed, timed out or are closed. */
 const connectionLostMessage =
   /^(Connection terminated|Query read timeout|timeout exceeded|Client (was|has)|Cannot use a pool|PGlite is clos)/;
 
-/** Of the system, and of TLS. */
+/** Error codes of the system and of TLS. */
 const connectionErrorCode = /^(E[A-Z]+|ERR_(SSL|TLS)_\w+)$/;
 
 function isConnectionError(error: unknown): boolean {

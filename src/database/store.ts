@@ -2,33 +2,33 @@ import type { BasePostgreSqlEntityManager } from '@mikro-orm/postgresql';
 
 export type EntityManager = BasePostgreSqlEntityManager;
 
-/** A statement with a name of its own is parsed by the server once per connection. */
+/** The server parses a named statement once per connection. */
 export interface Statement {
   name: string;
   text: string;
-  /** Goes before whatever else waits for the database: for the statements that every message needs. */
+  /** Runs before all other waiting work. For the statements that every message needs. */
   isUrgent?: boolean;
 }
 
-/** The database of one process. Every method throws `UNAVAILABLE` while the database is away. */
+/** The database of one process. Every method throws `UNAVAILABLE` during an outage. */
 export interface Store {
-  /** One statement. int8 comes as a string: cast to float8 in the statement where a number is wanted. */
+  /** Runs one statement. int8 arrives as a string: cast to float8 in the statement to get a number. */
   query<Row>(statement: Statement, values: unknown[]): Promise<Row[]>;
-  /** A transaction in an identity map of its own. It must not call the store again: on PGlite that would wait for ever. */
+  /** Runs a transaction with its own identity map. The task must not call the store: on PGlite that would deadlock. */
   transaction<T>(task: (em: EntityManager) => Promise<T>): Promise<T>;
-  /** The same wherever this very database is reached from; another one for a copy of it on another server. */
+  /** An id of this database, the same for all nodes; a copy of the database has another. */
   identify(): Promise<string>;
-  /** Throws if the database does not answer, takes no writes, or lacks a migration. */
+  /** Throws if the database does not answer, rejects writes, or lacks a migration. */
   check(): Promise<void>;
-  /** Whether the database does what it is asked for, as far as is known. */
+  /** Whether the database works, as far as is known. */
   readonly isUp: boolean;
-  /** How often it did not, or could not do it at that time. */
+  /** The number of statements and transactions that failed because of an outage. */
   readonly failures: number;
   readonly load: Load;
   close(): Promise<void>;
 }
 
-/** The connections to the database, and what waits for one. */
+/** The connections to the database, and the work that waits for one. */
 export interface Load {
   busy: number;
   idle: number;

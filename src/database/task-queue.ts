@@ -2,13 +2,13 @@ import pLimit from 'p-limit';
 import type { Pool } from 'pg';
 import type { Load } from './store.ts';
 
-/** Who gets the database next. */
+/** Orders the work on the database. */
 export interface TaskQueue {
   run<T>(task: () => Promise<T>, isUrgent?: boolean): Promise<T>;
   readonly load: Load;
 }
 
-/** Runs the tasks one after the other, those that are urgent first, each after the check. */
+/** Runs one task at a time, urgent tasks first, and `check` before each task. */
 export function createSerialQueue(check: () => void): TaskQueue {
   const urgent: (() => Promise<void>)[] = [];
   const others: (() => Promise<void>)[] = [];
@@ -21,7 +21,7 @@ export function createSerialQueue(check: () => void): TaskQueue {
         await urgent.shift()!();
       } else {
         await others.shift()!();
-        // PGlite answers within the same turn. Without its end no socket would be read while anything waits.
+        // PGlite answers within the same tick. Without this break no socket would be read while tasks wait.
         await new Promise((resolve) => setImmediate(resolve));
       }
     }
@@ -46,7 +46,7 @@ export function createSerialQueue(check: () => void): TaskQueue {
   };
 }
 
-/** One connection is kept for what is urgent, so that transactions which wait for a lock cannot hold up messages. */
+/** Reserves a connection for urgent tasks, so that transactions that wait for a lock cannot delay messages. */
 export function createPoolQueue(pool: Pool, max: number): TaskQueue {
   const others = pLimit(Math.max(1, max - 1));
   return {

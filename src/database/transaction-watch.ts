@@ -3,13 +3,13 @@ import { runPeriodically } from '../core/periodic.ts';
 import type { Store } from './store.ts';
 
 const checkIntervalMs = 15_000;
-/** From here on sends get slower, because PostgreSQL must keep every old version of the rows of `rooms`. */
+/** After this time sends become noticeably slower, because PostgreSQL keeps all old versions of the rows of `rooms`. */
 const warnAfterMs = 60_000;
 
 /**
- * What keeps old row versions in this database: transactions that write or hold a snapshot, prepared transactions, and
- * standbys and replication slots that hold on to a snapshot. When a session of another account began its transaction is
- * only told to members of `pg_read_all_stats`; which snapshot it holds is told to everybody.
+ * Everything that retains old row versions: transactions that write or have a snapshot, prepared transactions, and standbys
+ * and replication slots with a snapshot. Only members of `pg_read_all_stats` can see when a session of another account began
+ * its transaction; everybody can see its snapshot.
  */
 const holdersStatement = {
   name: 'snapshot_holders',
@@ -36,20 +36,20 @@ interface SnapshotHolder {
   application: string | null;
   account: string | null;
   state: string | null;
-  /** Since the transaction began; null if this account is not told. */
+  /** The time since the transaction began; null if this account may not see it. */
   openMs: number | null;
-  /** It has changed something: what it holds is as old as the transaction. */
+  /** A transaction that writes retains row versions since its beginning. */
   writes: boolean;
 }
 
 export interface TransactionWatch {
-  /** How long the oldest holder of old row versions has been there, as far as this node can tell. */
+  /** The age of the oldest holder of old row versions, as far as this node can see. */
   readonly oldestMs: number;
   check(): Promise<void>;
   close(): void;
 }
 
-/** Looks for transactions that somebody has left open, and warns once of each. */
+/** Warns once about each transaction that remains open for too long. */
 export function watchTransactions(store: Pick<Store, 'query'>, logger: Pick<Logger, 'warn'>): TransactionWatch {
   let firstSeenAt = new Map<string, number>();
   let warnedKeys = new Set<string>();
@@ -65,7 +65,7 @@ export function watchTransactions(store: Pick<Store, 'query'>, logger: Pick<Logg
       warnedKeys.add(key);
       logger.warn(
         { ...holder, openForSeconds: Math.round(agesMs[n]! / 1_000) },
-        'transaction open for more than a minute; sends get slower until it ends',
+        'transaction open for more than a minute; sends become slower until it ends',
       );
     }
     firstSeenAt = seenAt;
@@ -73,7 +73,7 @@ export function watchTransactions(store: Pick<Store, 'query'>, logger: Pick<Logg
     oldestMs = Math.max(0, ...agesMs);
   }
 
-  // The outage is reported elsewhere; what was last seen is of no use then.
+  // The store reports the outage; the last value is meaningless then.
   const failed = () => {
     oldestMs = 0;
   };
@@ -86,7 +86,7 @@ export function watchTransactions(store: Pick<Store, 'query'>, logger: Pick<Logg
   };
 }
 
-/** A snapshot may be younger than its transaction: each statement of it can have its own. */
+/** A snapshot may be younger than its transaction, because each statement can have its own. */
 function computeAgeMs({ openMs, writes }: SnapshotHolder, seenForMs: number): number {
   if (openMs === null) return seenForMs;
   return writes ? openMs : Math.min(openMs, seenForMs);

@@ -96,7 +96,7 @@ const stores: Record<string, () => Promise<Store>> = {
 };
 
 for (const [name, open] of Object.entries(stores)) {
-  describe(`a batch of messages [${name}]`, () => {
+  describe(`A batch of messages [${name}]`, () => {
     let store: Store;
     let log: RoomLog;
     before(async function () {
@@ -105,7 +105,7 @@ for (const [name, open] of Object.entries(stores)) {
       log = createRoomLog(store);
     });
 
-    it('is stored in its order, and answered with what is kept', async () => {
+    it('is stored in order, and answered with the stored messages', async () => {
       // The clock of the second one is ahead: each room has its own time.
       const [one, two] = [await newRoom(store), await newRoom(store, -600)];
       const drafts = [
@@ -136,7 +136,7 @@ for (const [name, open] of Object.entries(stores)) {
       await expectWhole(store, two.id, 3);
     });
 
-    it('goes on where the one before has ended, also where many are stored at once', async () => {
+    it('continues the numbers of the previous batch, even if many batches are stored at once', async () => {
       const rooms = [await newRoom(store), await newRoom(store), await newRoom(store)];
       const batches = upTo(20).map((batch) =>
         // Each in another order of the rooms: they are locked in one order.
@@ -176,7 +176,7 @@ for (const [name, open] of Object.entries(stores)) {
       ],
     ];
     for (const [title, draft, outcome] of special) {
-      it(`says of a message ${title} ‘${outcome}’, and stores the others`, async () => {
+      it(`answers ‘${outcome}’ for a message ${title}, and stores the others`, async () => {
         const [room, other] = [await newRoom(store), await newRoom(store)];
         const known = { content: 'the first', client_msg_id: 'known' };
         expect(outcomesOf(await log.append([draftIn(room.id, known)]))).to.deep.equal(['stored 1']);
@@ -204,7 +204,7 @@ for (const [name, open] of Object.entries(stores)) {
       });
     }
 
-    it('all of whose messages are refused, or gone, stores nothing', async () => {
+    it('stores nothing if all of its messages are refused or their rooms are gone', async () => {
       const room = await newRoom(store);
       const refused = upTo(3).map(() => draftIn(room.id, { isAllowed: false }));
       expect(outcomesOf(await log.append(refused))).to.deep.equal(Array(3).fill('refused'));
@@ -213,7 +213,7 @@ for (const [name, open] of Object.entries(stores)) {
       await expectWhole(store, room.id, 0);
     });
 
-    it('is judged by each room’s own rights', async () => {
+    it('is authorized by the rights of each room', async () => {
       const [one, two] = [await newRoom(store), await newRoom(store)];
       await store.query(ask('update rooms set rights_rev = 5 where id = $1::bigint'), [two.id]);
       const at = (rightsRev: number, room: { id: number }) => draftIn(room.id, { rightsRev });
@@ -227,10 +227,10 @@ for (const [name, open] of Object.entries(stores)) {
       await expectWhole(store, one.id, 2);
     });
 
-    it('is stored by the straight way as a whole or not at all', async () => {
+    it('is stored by the fast path as a whole or not at all', async () => {
       const room = await newRoom(store);
       await log.append([draftIn(room.id, { client_msg_id: 'known' })]);
-      for (const draft of [{ client_msg_id: 'known' }, { judgedAt: 1 }, { room_id: 987_654_321 }]) {
+      for (const draft of [{ client_msg_id: 'known' }, { rightsRev: 1 }, { room_id: 987_654_321 }]) {
         expect(await appendFastPath(store, [draftIn(room.id), draftIn(room.id, draft)])).to.equal(undefined);
         await expectWhole(store, room.id, 1);
       }
@@ -242,7 +242,7 @@ for (const [name, open] of Object.entries(stores)) {
       }
     });
 
-    it('with something that the database does not take fails as a whole', async () => {
+    it('fails as a whole if the database rejects a value', async () => {
       const room = await newRoom(store);
       const error = await log.append(room.drafts('a', 'b\0', 'c')).catch((thrown: Error) => thrown);
       expect(error).to.be.an.instanceOf(Error);
@@ -250,10 +250,10 @@ for (const [name, open] of Object.entries(stores)) {
       expect(outcomesOf(await log.append(room.drafts('a', 'c')))).to.deep.equal(['stored 1', 'stored 2']);
     });
 
-    it('is not from before the message before it, whichever way it goes and whatever the clock says', async () => {
+    it('is never older than the previous message, on either path and whatever the clock', async () => {
       const room = await newRoom(store, -3_600);
       const ahead = Date.now() + 3_000_000;
-      for (const draft of [{}, { client_msg_id: 'known' }, { client_msg_id: 'known' }, { judgedAt: -1 }, {}]) {
+      for (const draft of [{}, { client_msg_id: 'known' }, { client_msg_id: 'known' }, { rightsRev: -1 }, {}]) {
         const answers = await log.append([draftIn(room.id), draftIn(room.id, draft)]);
         for (const answer of answers) if ('change' in answer) expect(answer.change.at).to.be.above(ahead);
       }
@@ -261,7 +261,7 @@ for (const [name, open] of Object.entries(stores)) {
       expect(new Set(messages.map(({ at }) => at)).size).to.equal(1);
     });
 
-    it('goes with its room, and nothing of another room', async () => {
+    it('is deleted with its room, and no message of another room is', async () => {
       const [room, other] = [await newRoom(store), await newRoom(store)];
       await log.append([room, other].flatMap(({ drafts }) => drafts('a', 'b')));
       await store.query(ask('delete from rooms where id = $1::bigint'), [room.id]);
@@ -270,7 +270,7 @@ for (const [name, open] of Object.entries(stores)) {
       expect(outcomesOf(await log.append(room.drafts('c')))).to.deep.equal(['gone']);
     });
 
-    it('of as many messages as the queue takes is in the order it came in', async () => {
+    it('keeps its order at the maximum batch size of the queue', async () => {
       const rooms = [await newRoom(store), await newRoom(store)];
       const drafts = upTo(1_000).map((n) => draftIn(rooms[n % 2]!.id, { content: `${n}`, client_msg_id: `${n}` }));
       expect(new Set((await log.append(drafts)).map(({ outcome }) => outcome))).to.deep.equal(new Set(['stored']));
@@ -283,7 +283,7 @@ for (const [name, open] of Object.entries(stores)) {
   });
 }
 
-describe('a batch of messages, beside others who use the database', () => {
+describe('A batch of messages in a database with concurrent transactions', () => {
   let url: string;
   let store: Store;
   before(async function () {
@@ -292,7 +292,7 @@ describe('a batch of messages, beside others who use the database', () => {
     store = await postgresStore(url);
   });
 
-  it('tells of a room that is kept locked, and stores what is in the others', async () => {
+  it('reports a locked room as busy, and stores the messages of the other rooms', async () => {
     const log = createRoomLog(store);
     const [before, room, after] = [await newRoom(store), await newRoom(store), await newRoom(store)];
     const session = await databaseSession(url);
@@ -306,7 +306,7 @@ describe('a batch of messages, beside others who use the database', () => {
     for (const { id } of [before, room, after]) await expectWhole(store, id, 2);
   });
 
-  it('locks its rooms in the order of their ids, so that two batches never wait for each other', async () => {
+  it('locks its rooms in the order of their ids, so that two batches never deadlock', async () => {
     const [low, high] = [await newRoom(store), await newRoom(store)];
     const [session, watcher] = [await databaseSession(url), await databaseSession(url)];
     await lockRoom(session, high);
@@ -323,7 +323,7 @@ describe('a batch of messages, beside others who use the database', () => {
     expect(await stored).to.equal(undefined);
   });
 
-  it('keeps no lock of a room when it has failed', async () => {
+  it('releases all locks if it fails', async () => {
     const [room, gone] = [await newRoom(store), 987_654_321];
     expect(await appendFastPath(store, [draftIn(room.id), draftIn(gone)])).to.equal(undefined);
     const session = await databaseSession(url);
@@ -362,7 +362,7 @@ describe('a batch of messages, beside others who use the database', () => {
     while (performance.now() - from < 100 && (await watcher.query(sessions)).rows[0].n === 0);
   }
 
-  it('goes by the keys also when the tables have grown by thousands and nothing has counted them', async () => {
+  it('uses the keys even if the tables have grown by thousands of rows without ANALYZE', async () => {
     const databaseUrl = await freshDatabase();
     const own = await openPostgres({ databaseUrl, poolSize: 1, statementTimeoutMs: 10_000 });
     const session = await databaseSession(databaseUrl);

@@ -31,7 +31,7 @@ const contents = async (url: string, { token }: TestUser, room: { id: number }):
 describe('A backup', function () {
   this.timeout(60_000);
 
-  it('of PostgreSQL, restored, is the service of that moment, and clients from after it notice', async () => {
+  it('of PostgreSQL restores the service as of that time, and clients from later detect it', async () => {
     const [DATABASE_URL, restored] = [await freshDatabase(), await freshDatabase()];
     const before = await startNode(postgres, { DATABASE_URL });
     const owner = createUser({ level: 100 });
@@ -68,7 +68,7 @@ describe('A backup', function () {
     expect((await createRoom(url, owner)).id, 'numbers are given again, UUIDs are not').to.equal(lostRoom.id);
   });
 
-  it('of the embedded default is its directory, when the server has ended', async () => {
+  it('of the embedded database is a copy of its directory after the server has stopped', async () => {
     const DATA_DIR = await migratedDirectory();
     const copy = dataDirectory();
     const owner = createUser({ level: 100 });

@@ -12,7 +12,7 @@ import { smallDisk } from '../helpers/small-disk.ts';
 import { createUser } from '../helpers/users.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
-describe('The embedded database on a disk that is full', function () {
+describe('The embedded database on a full disk', function () {
   this.timeout(60_000);
 
   async function databaseOnDisk(context: Mocha.Context) {
@@ -26,7 +26,7 @@ describe('The embedded database on a disk that is full', function () {
     return { ...disk, DATA_DIR };
   }
 
-  it('refuses writes with UNAVAILABLE, answers reads, and goes on once there is room', async function () {
+  it('refuses writes with UNAVAILABLE, answers reads, and recovers once there is space', async function () {
     const { DATA_DIR, fill, makeRoom } = await databaseOnDisk(this);
     const { url } = await startNode(embedded, { DATA_DIR });
     const owner = createUser({ level: 100 });
@@ -47,7 +47,7 @@ describe('The embedded database on a disk that is full', function () {
     expect((await rest(url).get('/readyz')).status).to.equal(200);
   });
 
-  it('stops at an error that PostgreSQL does not survive: nothing hangs, and the failure is reported once', async function () {
+  it('stops at a fatal error of PostgreSQL without hanging, and reports the failure once', async function () {
     const { DATA_DIR, fill } = await databaseOnDisk(this);
     const failures: Error[] = [];
     const onFailure = (error: Error) => void failures.push(error);

@@ -28,7 +28,7 @@ async function withoutSystemIdentity(url: string): Promise<string> {
 describe('The identity of a service on PostgreSQL', function () {
   this.timeout(30_000);
 
-  it('is that of the version before, so that nodes of both hear each other', async () => {
+  it('equals the identity of the previous version, so that nodes of both versions share a bus', async () => {
     const url = await freshDatabase();
     const session = await databaseSession(url);
     const { rows } = await session.query(
@@ -37,7 +37,7 @@ describe('The identity of a service on PostgreSQL', function () {
     expect(await identityOf(url)).to.equal(rows[0].id);
   });
 
-  it('needs no right to pg_control_system(), and is one for all nodes that start at once', async () => {
+  it('needs no privilege on pg_control_system(), and is the same for nodes that start at once', async () => {
     const url = await withoutSystemIdentity(await freshDatabase());
     const first = await identityOf(url);
     expect(first).to.match(/^[0-9a-f-]{36}$/);
@@ -45,14 +45,14 @@ describe('The identity of a service on PostgreSQL', function () {
     expect(new Set([first, ...others]).size).to.equal(1);
   });
 
-  it('stays when the right is given or taken later', async () => {
+  it('does not change if the privilege is granted or revoked later', async () => {
     const admin = await freshDatabase();
     const url = await withoutSystemIdentity(admin);
     const without = await identityOf(url);
     expect(await identityOf(admin)).to.equal(without);
   });
 
-  it('is another one for a restored backup and for a copy by a template, also without that right', async () => {
+  it('differs for a restored backup and for a copy from a template, even without the privilege', async () => {
     const admin = await freshDatabase();
     const url = await withoutSystemIdentity(admin);
     const original = await identityOf(url);

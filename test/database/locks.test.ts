@@ -18,7 +18,7 @@ async function untilWaiting(other: pg.Client, count: number): Promise<void> {
 }
 
 describe('On PostgreSQL', () => {
-  it('a room that somebody keeps locked holds up its own messages only, and they are stored when it is free', async () => {
+  it('a locked room delays only its own messages, which are stored once it is unlocked', async () => {
     const DATABASE_URL = await freshDatabase();
     const { url } = await startNode(postgres, { DATABASE_URL });
     const { owner, room } = await createRoomWithOwner(url);
@@ -31,7 +31,7 @@ describe('On PostgreSQL', () => {
     expect((await held)[0].seq).to.equal(1);
   });
 
-  it('transactions that wait for a locked room leave a connection for the messages of the others', async () => {
+  it('transactions that wait for a locked room leave a connection for the messages of other rooms', async () => {
     const DATABASE_URL = await freshDatabase();
     const { url } = await startNode(postgres, { DATABASE_URL, DATABASE_POOL_SIZE: 3 });
     const { owner, room } = await createRoomWithOwner(url);
@@ -45,7 +45,7 @@ describe('On PostgreSQL', () => {
     expect((await Promise.all(renames)).map(({ status }) => status)).to.deep.equal([200, 200, 200, 200]);
   });
 
-  it('a message that may not be written is refused without waiting for its room', async () => {
+  it('a forbidden message is refused without waiting for the lock of its room', async () => {
     const DATABASE_URL = await freshDatabase();
     const { url } = await startNode(postgres, { DATABASE_URL });
     const { room } = await createRoomWithOwner(url);
@@ -56,7 +56,7 @@ describe('On PostgreSQL', () => {
     await other.query('commit');
   });
 
-  it('connections that die in the middle of transactions are replaced, the last one too', async () => {
+  it('connections that break during transactions are replaced, even the last', async () => {
     const DATABASE_URL = await freshDatabase();
     const { url } = await startNode(postgres, { DATABASE_URL, DATABASE_POOL_SIZE: 3 });
     const { owner, room } = await createRoomWithOwner(url);

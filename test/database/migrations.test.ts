@@ -38,7 +38,7 @@ const startOn = (DATABASE_URL: string, log: CapturedLog) =>
 describe('Migrations on PostgreSQL', function () {
   this.timeout(60_000);
 
-  it('are applied by one node, for which the others wait as long as it takes, and say so', async () => {
+  it('are applied by one node, and the others log that they wait for it', async () => {
     const DATABASE_URL = await freshDatabase();
     const [other, log] = [await databaseSession(DATABASE_URL), captureLog()];
     await other.query(lockMigrations);
@@ -55,7 +55,7 @@ describe('Migrations on PostgreSQL', function () {
     await sendMessages((await started).url, owner, room, 'it is up');
   });
 
-  it('are applied once, however many nodes start at once', async () => {
+  it('are applied once if several nodes start at once', async () => {
     const DATABASE_URL = await freshDatabase();
     const logs = Array.from({ length: 4 }, () => captureLog());
     await Promise.all(logs.map((log) => startOn(DATABASE_URL, log)));
@@ -65,7 +65,7 @@ describe('Migrations on PostgreSQL', function () {
     expect(new Set(migrated).size).to.equal(migrated.length).and.to.be.above(0);
   });
 
-  it('wait for a table that somebody reads without holding up those who read it after them', async () => {
+  it('wait for a table lock without blocking other readers', async () => {
     const DATABASE_URL = await databaseOfBefore();
     const [backup, reader, log] = [
       await databaseSession(DATABASE_URL),
@@ -74,7 +74,7 @@ describe('Migrations on PostgreSQL', function () {
     ];
     await backup.query('begin; select count(*) from messages');
     const started = startOn(DATABASE_URL, log);
-    await waitsFor(log, 'migration waits for a lock on a table; trying again');
+    await waitsFor(log, 'migration waits for a table lock; retrying');
     const { rows } = await backup.query('select pg_backend_pid() as pid');
     const [waiting] = log.startingWith('migration waits');
     expect((waiting!.holders as { pid: number }[]).map(({ pid }) => pid)).to.deep.equal([rows[0].pid]);
@@ -86,13 +86,13 @@ describe('Migrations on PostgreSQL', function () {
     await sendMessages((await started).url, owner, room, 'it is up');
   });
 
-  it('leave nothing behind in the database when the node that waits is killed', async () => {
+  it('leave no session in the database if a waiting node is killed', async () => {
     const DATABASE_URL = await databaseOfBefore();
     const [backup, watcher] = [await databaseSession(DATABASE_URL), await databaseSession(DATABASE_URL)];
     await backup.query('begin; select count(*) from messages');
     const command = runCommand('bin/migrate.ts', { DATABASE_URL, LOG_LEVEL: 'info' });
     await new Promise<void>((resolve) => {
-      command.outputListeners.add((output) => output.includes('migration waits for a lock') && resolve());
+      command.outputListeners.add((output) => output.includes('migration waits for a table lock') && resolve());
     });
     command.kill('SIGKILL');
     await command.exited;
@@ -108,7 +108,7 @@ describe('Migrations on PostgreSQL', function () {
     expect(await again.exited).to.include({ code: 0 });
   });
 
-  it('end with what is missing when the account may not change the tables', async () => {
+  it('fail with advice if the account may not change the tables', async () => {
     const url = await databaseOfBefore();
     const database = new URL(url).pathname.slice(1);
     const role = `role_${database.slice(-12)}`;

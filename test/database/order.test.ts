@@ -4,7 +4,7 @@ import { closeLater } from '../helpers/cleanup.ts';
 import { migratedDirectory } from '../helpers/embedded-template.ts';
 
 describe('The embedded database', () => {
-  it('serves what is urgent before what already waits', async () => {
+  it('runs urgent tasks before waiting tasks', async () => {
     const store = await openPglite(await migratedDirectory());
     closeLater(() => store.close());
     const served: string[] = [];
@@ -16,7 +16,7 @@ describe('The embedded database', () => {
     expect(served).to.deep.equal(['first', 'message', 'second', 'third']);
   });
 
-  it('takes in what comes from outside while others wait, and serves it before them', async () => {
+  it('reads sockets while tasks wait, and runs urgent tasks from them first', async () => {
     const store = await openPglite(await migratedDirectory());
     closeLater(() => store.close());
     const served: string[] = [];

@@ -18,8 +18,8 @@ async function nodeBehindProxy(): Promise<{ url: string; proxy: TcpProxy }> {
   return { url, proxy };
 }
 
-describe('when PostgreSQL goes away', () => {
-  it('a send is refused with UNAVAILABLE, and taken once when it is back', async () => {
+describe('During an outage of PostgreSQL', () => {
+  it('a send is refused with UNAVAILABLE, and stored once after the outage', async () => {
     const { url, proxy } = await nodeBehindProxy();
     const owner = createUser({ level: 100 });
     const room = await createRoom(url, owner);
@@ -41,7 +41,7 @@ describe('when PostgreSQL goes away', () => {
     expect((await rest(url).get('/readyz')).status).to.equal(200);
   });
 
-  it('a commit whose answer was lost is heard once by the members, and its repetition is a duplicate', async () => {
+  it('a message whose commit answer was lost is delivered once, and its retry is a duplicate', async () => {
     const { url, proxy } = await nodeBehindProxy();
     const owner = createUser({ level: 100 });
     const room = await createRoom(url, owner);

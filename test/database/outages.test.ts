@@ -151,7 +151,7 @@ describe('While PostgreSQL cannot do its work because', function () {
   });
 
   for (const [n, { title }] of outages.entries()) {
-    it(`${title}, everything is refused with UNAVAILABLE, and goes on by itself afterwards`, () => {
+    it(`${title}, requests are refused with UNAVAILABLE, and work again afterwards`, () => {
       const result = results[n]!;
       if (result.status === 'rejected') throw result.reason;
     });
@@ -161,7 +161,7 @@ describe('While PostgreSQL cannot do its work because', function () {
 describe('A failover of PostgreSQL', function () {
   this.timeout(60_000);
 
-  it('to a standby that is not promoted yet keeps messages pending, and its sessions are given up for the primary', async () => {
+  it('keeps messages pending on a standby that is not promoted yet, and replaces its sessions for the primary', async () => {
     const primary = await startPostgres();
     const log = captureLog();
     const address = new URL(primary.url);

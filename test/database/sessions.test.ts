@@ -47,7 +47,7 @@ describe('A session of the pool on PostgreSQL', () => {
     });
   }
 
-  it('is replaced with all others once one of them has met a server that takes no writes', async () => {
+  it('is replaced with all others once a session reaches a server that rejects writes', async () => {
     const DATABASE_URL = await freshDatabase();
     const store = await storeOn(DATABASE_URL, 4);
     await (await databaseSession(DATABASE_URL)).query(raiseState);
@@ -64,7 +64,7 @@ describe('A session of the pool on PostgreSQL', () => {
       .and.not.include.members([before[1]!]);
   });
 
-  it('has the time limits of the service, and those of the account are no matter', async () => {
+  it('has the time limits of the service, whatever the limits of the account', async () => {
     const DATABASE_URL = await freshDatabase();
     const other = await databaseSession(DATABASE_URL);
     await other.query(`alter database ${new URL(DATABASE_URL).pathname.slice(1)} set statement_timeout = '1h'`);
@@ -84,7 +84,7 @@ describe('A session of the pool on PostgreSQL', () => {
     ]);
   });
 
-  it('of a server that has come back is checked for sequences that are behind, as on a logical replica', async () => {
+  it('is checked after an outage for sequences that are behind, as on a logical replica', async () => {
     const DATABASE_URL = await freshDatabase();
     const store = await storeOn(DATABASE_URL);
     const other = await databaseSession(DATABASE_URL);

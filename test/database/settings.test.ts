@@ -130,14 +130,14 @@ const rows: Row[] = [
   {
     title: 'the encoding SQL_ASCII',
     created: `encoding 'SQL_ASCII' template template0 lc_collate 'C' lc_ctype 'C'`,
-    refused: /encoding of the database "nano_test_\w+" is SQL_ASCII, and it must be UTF8.*template template0/,
+    refused: /encoding of the database "nano_test_\w+" is SQL_ASCII, but it must be UTF8.*template template0/,
   },
   {
     title: 'the encoding LATIN1',
     created: `encoding 'LATIN1' template template0 lc_collate 'C' lc_ctype 'C'`,
-    refused: /is LATIN1, and it must be UTF8/,
+    refused: /is LATIN1, but it must be UTF8/,
   },
-  setting('default_transaction_read_only', 'on', { refused: /takes no writes.*default_transaction_read_only is on/ }),
+  setting('default_transaction_read_only', 'on', { refused: /rejects writes.*default_transaction_read_only is on/ }),
   setting('session_replication_role', `'replica'`, {
     refused: /session_replication_role is replica.*reset session_replication_role/,
   }),

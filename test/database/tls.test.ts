@@ -8,7 +8,7 @@ import { startPostgres } from '../helpers/postgres.ts';
 import { serverAccount } from '../helpers/postgres-binaries.ts';
 import { selfSigned } from '../helpers/self-signed.ts';
 
-describe('a PostgreSQL with TLS', function () {
+describe('A PostgreSQL with TLS', function () {
   this.timeout(30_000);
   let url: URL;
   let certificate: string;
@@ -39,13 +39,13 @@ describe('a PostgreSQL with TLS', function () {
     }
   }
 
-  it('is spoken to as `sslmode` says, and without one in the clear', async () => {
+  it('is connected to according to `sslmode`, and without it in plain text', async () => {
     expect(await isEncrypted(`?sslmode=verify-full&sslrootcert=${encodeURIComponent(certificate)}`)).to.equal(true);
     expect(await isEncrypted('?sslmode=no-verify')).to.equal(true);
     expect(await isEncrypted('')).to.equal(false);
   });
 
-  it('that cannot show who it is is not spoken to', async () => {
+  it('is refused without a trusted certificate', async () => {
     const refused = await isEncrypted('?sslmode=verify-full').catch((error: Error) => error.message);
     expect(refused).to.match(/self-signed certificate/);
   });

@@ -49,7 +49,7 @@ describe('The age of the oldest transaction of a database', function () {
   });
 
   for (const [kind, begin, end] of kinds) {
-    it(`grows while a transaction of another account is open that ${kind}, and falls when it ends`, async () => {
+    it(`grows while another account has an open transaction that ${kind}, and falls when it ends`, async () => {
       const { watch, other } = await serviceAndSomebody(server);
       expect(watch.oldestMs).to.equal(0);
       for (const statement of begin) await other.query(statement);
@@ -64,7 +64,7 @@ describe('The age of the oldest transaction of a database', function () {
     });
   }
 
-  it('does not count a transaction that keeps nothing, and the statements of the service', async () => {
+  it('ignores transactions that retain no rows, and the statements of the service', async () => {
     const { watch, other, store } = await serviceAndSomebody(server);
     await other.query('begin');
     await other.query('select count(*) from rooms');
@@ -87,7 +87,7 @@ describe('A transaction that stays open for more than a minute', () => {
     writes: true,
   };
 
-  it('is one warning in the log, which names it, however often it is seen', async () => {
+  it('is logged once, with its session', async () => {
     const log = captureLog();
     let rows: unknown[] = [];
     const watch = watchTransactions({ query: async <Row>() => rows as Row[] }, log.logger);
@@ -112,7 +112,7 @@ describe('A transaction that stays open for more than a minute', () => {
     expect(log.startingWith(warning)).to.have.length(2);
   });
 
-  it('is not as old as its transaction if its snapshot is a new one each time', async () => {
+  it('does not count as old if each of its statements has a new snapshot', async () => {
     const log = captureLog();
     let xmin = 0;
     const row = () => ({ ...holder, key: `7 ${++xmin}`, writes: false, openMs: 600_000 });

@@ -15,7 +15,7 @@ import { waitUntil } from '../helpers/wait-until.ts';
 
 const at = (second: number) => new Date(Date.UTC(2021, 5, 2, 12, 0, second)).toISOString();
 
-describe('An import that runs again, while a node serves', function () {
+describe('A later import into a running service', function () {
   this.timeout(300_000);
   const ana = createUser({ level: 100 });
   let original: LegacyFixture;
@@ -54,7 +54,7 @@ describe('An import that runs again, while a node serves', function () {
     return body.content?.rights ?? body.meta.reason;
   };
 
-  it('brings what has been said since, and tells those in the room at the next sweep', async () => {
+  it('imports new messages, and the next reconciliation delivers them to subscribers', async () => {
     const chat = await chatInRoom(node.url, ben, room);
     await original.message(room, ana.user, '4', at(4));
     await original.message(room, cleo.user, '5', at(5));
@@ -69,7 +69,7 @@ describe('An import that runs again, while a node serves', function () {
     expect(await contents()).to.deep.equal(['1', '2', '3', '4', '5']);
   });
 
-  it('keeps what has been said here: the later ones of the original come after it, their dates do not go back', async () => {
+  it('appends legacy messages after messages that were written here, with dates that do not decrease', async () => {
     const [here] = await sendMessages(node.url, ben, { id: room }, 'here');
     const id = await original.message(room, ana.user, 'there', at(9));
     const { findings } = await runImport(original.url, target);
@@ -83,7 +83,7 @@ describe('An import that runs again, while a node serves', function () {
     expect((await sendMessages(node.url, ben, { id: room }, 'on'))[0].seq).to.equal(6);
   });
 
-  it('finds the one whose id is lower than those it has seen: its transaction was under way', async () => {
+  it('imports a message with a lower id whose transaction was open during the last import', async () => {
     await original.query(`select nextval('"Messages_id_seq"')`);
     const late = (await original.query(`select last_value from "Messages_id_seq"`)).rows[0].last_value;
     await original.message(room, ana.user, '4', at(4));
@@ -97,7 +97,7 @@ describe('An import that runs again, while a node serves', function () {
     expect(await contents()).to.deep.equal(['1', '2', '3', '4', 'late']);
   });
 
-  it('says of those it has left out that it has', async () => {
+  it('reports messages that an earlier import skipped', async () => {
     await original.message(room, ana.user, null, at(4));
     expect((await runImport(original.url, target)).findings.count('message_content')).to.equal(1);
     await original.message(room, ana.user, '5', at(5));
@@ -107,7 +107,7 @@ describe('An import that runs again, while a node serves', function () {
     expect(await contents()).to.deep.equal(['1', '2', '3', '5']);
   });
 
-  it('follows rules: new, changed, removed and answered ones, which take effect on live connections', async () => {
+  it('applies added, changed, removed and answered rules to live connections', async () => {
     const dora = createUser();
     const socket = await socketClient(node.url, cleo);
     await socket.request('room:join', { room_id: room });
@@ -131,7 +131,7 @@ describe('An import that runs again, while a node serves', function () {
     expect((await runImport(original.url, target)).rules).to.include({ changed: 0 });
   });
 
-  it('leaves rules as they were changed here, whatever happens to them there', async () => {
+  it('keeps rules that changed here, whatever changed in the legacy service', async () => {
     await putRule(node.url, ana, { id: room }, { entity_UUID: ben.user, permissions: 'b' });
     await rest(node.url, ana.token).delete(`/rooms/${room}/members/${cleo.user}`);
     expect((await runImport(original.url, target)).findings.count('rule_changed')).to.equal(0);
@@ -142,7 +142,7 @@ describe('An import that runs again, while a node serves', function () {
     expect([await rightsOf(ben), await rightsOf(cleo)]).to.deep.equal(['BANNED', 'NOT_FOUND']);
   });
 
-  it('does not take away the last one who administers', async () => {
+  it('does not remove the last administrator', async () => {
     await original.query('delete from "Room_permissions" where room_id = $1', [room]);
     const { findings } = await runImport(original.url, target);
     expect(findings.count('rule_last')).to.equal(1);
@@ -150,7 +150,7 @@ describe('An import that runs again, while a node serves', function () {
     expect(await rightsOf(ben)).to.equal('NOT_FOUND');
   });
 
-  it('completes a user2user room, and takes no third and no second one of the same two', async () => {
+  it('completes a user2user room, but adds no third user and no second room of the same two users', async () => {
     const pair = await original.createRoom(ana.user, ana.entity, { type: 'user2user' });
     const other = await original.createRoom(ana.user, ana.entity, { type: 'user2user' });
     await runImport(original.url, target);
@@ -172,7 +172,7 @@ describe('An import that runs again, while a node serves', function () {
     await original.query('delete from "Room_permissions" where "entity_UUID" = $1', [cleo.user]);
   });
 
-  it('brings new rooms, leaves those alone that were made here, and keeps those that the original deletes', async () => {
+  it('imports new rooms, ignores rooms that were created here, and keeps rooms that the legacy service deleted', async () => {
     const own = await createRoom(node.url, ana);
     await sendMessages(node.url, ana, own, 'ours');
     const next = await original.createRoom(ana.user, ana.entity);
@@ -186,7 +186,7 @@ describe('An import that runs again, while a node serves', function () {
     expect(await contents()).to.deep.equal(['1', '2', '3']);
   });
 
-  it('does not bring back what was deleted here', async () => {
+  it('does not restore rooms that were deleted here', async () => {
     expect((await rest(node.url, ana.token).delete(`/rooms/${room}`)).status).to.equal(200);
     await original.message(room, ana.user, '4', at(4));
     expect((await runImport(original.url, target)).findings.count('room_deleted')).to.equal(1);
@@ -194,7 +194,7 @@ describe('An import that runs again, while a node serves', function () {
     expect(await contents()).to.deep.equal([]);
   });
 
-  it('refuses the numbers of rooms that are not theirs, names them and writes nothing', async () => {
+  it('refuses legacy rooms that have the id of another room here, names them, and writes nothing', async () => {
     const own = await createRoom(node.url, ana, { name: 'Ours' });
     await original.room({ id: own.id });
     await original.message(room, ana.user, '4', at(4));
@@ -208,7 +208,7 @@ describe('An import that runs again, while a node serves', function () {
     expect(await runImport(another.url, target).then(() => undefined, String)).to.include('1 of the legacy rooms');
   });
 
-  it('waits for a room that is being written to, comes after what is written there, and does not hold up others', async () => {
+  it('waits for a locked room, appends after its new messages, and does not delay other rooms', async () => {
     const session = await databaseSession(target);
     await session.query('begin');
     await session.query('update rooms set last_seq = 4, last_rev = 4, last_change_at = $2 where id = $1', [
@@ -230,7 +230,7 @@ describe('An import that runs again, while a node serves', function () {
     expect(await contents()).to.deep.equal(['1', '2', '3', 'here', 'there']);
   });
 
-  it('gives messages written here ids that the original cannot come to', async () => {
+  it('leaves the ids of messages that are written here beyond the range of the legacy service', async () => {
     await original.query(`select setval('"Messages_id_seq"', 2147483000)`);
     const [here] = await sendMessages(node.url, ben, { id: room }, 'here');
     const there = await original.message(room, ana.user, 'there', at(5));

@@ -23,7 +23,7 @@ import { createUser, type TestUser, withClaims } from '../helpers/users.ts';
 const at = (second: number) => new Date(Date.UTC(2021, 5, 2, 12, 0, second, 250)).toISOString();
 const ms = (date: string) => Date.parse(date);
 
-describe('An import from the original [PostgreSQL]', function () {
+describe('An import from the legacy service [PostgreSQL]', function () {
   this.timeout(300_000);
   const ana = createUser({ level: 100 });
   const ben = createUser({ entity: ana.entity });
@@ -65,7 +65,7 @@ describe('An import from the original [PostgreSQL]', function () {
   const messagesOf = async ({ token }: TestUser, room: number, query = ''): Promise<Json> =>
     (await rest(node.url, token).get(`/rooms/${room}/messages${query}`)).body;
 
-  it('keeps numbers, UUIDs, names, levels, owners and dates of rooms', async () => {
+  it('keeps ids, UUIDs, names, levels, owners and dates of rooms', async () => {
     const { rows } = await original.query('select uuid from "Rooms" where id = 28');
     const { body } = await rest(node.url, ana.token).get('/rooms/28');
     expect(body.content.room).to.deep.equal({
@@ -88,12 +88,12 @@ describe('An import from the original [PostgreSQL]', function () {
     expect(content[0]).to.include({ updatedAt: at(1), client_msg_id: null, room_id: group });
   });
 
-  it('finds them by date', async () => {
+  it('makes messages available by date', async () => {
     const { content } = await messagesOf(ben, group, `?dateFrom=${at(2)}&dateTo=${at(2)}`);
     expect(content.map(({ seq }: Json) => seq)).to.deep.equal([2]);
   });
 
-  it('keeps rules: who was let in is in, the organisation from its level on, the banned are out', async () => {
+  it('keeps the rules of users and organisations, and enforces levels and bans', async () => {
     const { body } = await rest(node.url, ben.token).get(`/rooms/${group}`);
     expect(body.content.rights).to.equal('rw');
     expect((await rest(node.url, cleo.token).get(`/rooms/${group}`)).body.content.rights).to.equal('rw');
@@ -114,14 +114,14 @@ describe('An import from the original [PostgreSQL]', function () {
     ]);
   });
 
-  it('opens user2user rooms to their two users alone, and finds them `with` the other', async () => {
+  it('opens user2user rooms only to their two users, who find them with `with`', async () => {
     expect((await rest(node.url, cleo.token).get(`/rooms/${pair}`)).status).to.equal(404);
     expect((await messagesOf(ben, pair)).content[0].content).to.equal('between us');
     const made = await createRoom(node.url, ben, { type: 'user2user', with: ana.user });
     expect(made).to.include({ id: pair, entity_owner: null, user_owner: ana.user });
   });
 
-  it('goes on in the log: REST, Socket.IO with since, /chat with since', async () => {
+  it('continues the log on REST, and on Socket.IO and /chat with since', async () => {
     const { meta } = await messagesOf(ben, group);
     expect(meta.rev).to.equal(4);
     const [sent] = await sendMessages(node.url, ben, { id: group }, 'fifth');
@@ -150,7 +150,7 @@ describe('An import from the original [PostgreSQL]', function () {
     for (let seq = 1; seq <= 6; seq++) expect((await chat.next()).data.seq).to.equal(seq);
   });
 
-  it('answers a banned one and one of the organisation below its level as rooms made here do', async () => {
+  it('denies banned users, and members of the organisation below its level', async () => {
     for (const person of [eve, withClaims(cleo, { levelOnEntity: 99 })]) {
       const chat = await authenticatedChat(node.url, person);
       chat.send({ type: 'select_room', room_id: group });
@@ -158,25 +158,25 @@ describe('An import from the original [PostgreSQL]', function () {
     }
   });
 
-  it('lists the rooms, the newest activity first', async () => {
+  it('lists rooms by their latest activity', async () => {
     const { body } = await rest(node.url, ben.token).get('/rooms');
     expect(body.content.map(({ id }: Json) => id)).to.deep.equal([group, pair]);
   });
 
-  it('leaves numbers free for what the original makes meanwhile', async () => {
+  it('leaves room ids free for later imports', async () => {
     expect((await createRoom(node.url, ana)).id).to.be.above(1_000);
   });
 
-  it('leaves logs that are whole', async () => {
+  it('writes complete logs', async () => {
     const ask = await openQuery(target);
     expect(await ask(brokenLogs)).to.deep.equal([]);
   });
 });
 
-describe('An import from the original, by the command', function () {
+describe('npm run import', function () {
   this.timeout(300_000);
 
-  it('[PostgreSQL] brings everything, tells how far it is, and has nothing to do the second time', async () => {
+  it('[PostgreSQL] imports everything, prints its progress, and has nothing to do the second time', async () => {
     const original = await createLegacyDatabase('drop table "Room_permissions", "Messages", "Rooms"');
     await generateOriginal(original.url, { rooms: 20, messages: 9_000 });
     const DATABASE_URL = await migratedDatabase();
@@ -206,7 +206,7 @@ describe('An import from the original, by the command', function () {
     expect(await verifyImport(original.url, { query: ask as never })).to.equal(9_000);
   });
 
-  it('[PostgreSQL] takes the original from the very database it writes to', async () => {
+  it('[PostgreSQL] imports from the database to which it writes', async () => {
     const original = await createLegacyDatabase();
     const ana = createUser();
     const room = await original.createRoom(ana.user, ana.entity);
@@ -217,7 +217,7 @@ describe('An import from the original, by the command', function () {
     expect(await ask('select content from messages')).to.deep.equal([{ content: 'here and there' }]);
   });
 
-  it('[PostgreSQL] is the same whatever the databases have for defaults, and goes to the schema of the account', async () => {
+  it('[PostgreSQL] does not depend on database defaults, and uses the schema of the account', async () => {
     const odd = [`datestyle = 'German, DMY'`, `timezone = 'America/St_Johns'`, 'standard_conforming_strings = off'];
     odd.push('array_nulls = off', 'extra_float_digits = -15', `default_transaction_isolation = 'serializable'`);
     odd.push(
@@ -241,7 +241,7 @@ describe('An import from the original, by the command', function () {
     expect((await rest(url, ana.token).get('/rooms')).body.content[0]).to.include({ name: `\\' or 1=1 --` });
   });
 
-  it('[embedded (PGlite)] makes the directory, refuses while a process uses it, and brings the rest later', async () => {
+  it('[embedded (PGlite)] creates the directory, refuses a locked directory, and imports the rest later', async () => {
     const original = await createLegacyDatabase();
     const ana = createUser();
     const room = await original.createRoom(ana.user, ana.entity);

@@ -24,7 +24,7 @@ alter table "Messages" drop constraint "Messages_room_id_fkey", alter column emi
 alter table "Room_permissions" drop constraint "Room_permissions_room_id_fkey", drop constraint "Room_permissions_pkey";
 alter table "Room_permissions" alter column "entity_UUID" type text, alter column level type numeric;`;
 
-describe('Odd rows of an original', function () {
+describe('Odd rows of the legacy service', function () {
   this.timeout(300_000);
   const ana = createUser({ level: 100 });
   const ben = createUser({ entity: ana.entity });
@@ -117,7 +117,7 @@ describe('Odd rows of an original', function () {
     ...{ message_room: 4, message_content: 2, message_emitter: 2, message_long: 1, message_date: 3, message_before: 0 },
   };
   for (const [finding, count] of Object.entries(counts)) {
-    it(`are counted: ${count} ${finding}`, () => {
+    it(`are counted as ${count} ${finding}`, () => {
       expect(found.findings.count(finding as Finding), found.report).to.equal(count);
     });
   }
@@ -135,7 +135,7 @@ describe('Odd rows of an original', function () {
   const rulesOf = (name: string) =>
     ask('select grantee, kind, permissions, accepted from permission_rules where room_id = $1', [rooms[name]]);
 
-  it('one of two rooms of the same two users stays theirs, where the last word fell; the other is a private group', async () => {
+  it('become a user2user room and a private group if two rooms have the same two users', async () => {
     expect(await roomOf('pair')).to.include({ type: 'user2user', entity_owner: null });
     expect([(await roomOf('pair')).pair_low, (await roomOf('pair')).pair_high]).to.have.members([ana.user, ben.user]);
     expect(await roomOf('same two')).to.include({ type: 'group', entity_owner: null, pair_low: null });
@@ -144,26 +144,26 @@ describe('Odd rows of an original', function () {
     expect(body.content[0].content).to.equal('older');
   });
 
-  it('a user2user room of three is a private group of three', async () => {
+  it('become a private group if a user2user room has three users', async () => {
     for (const { token } of [ana, ben, cleo])
       expect((await rest(node.url, token).get(`/rooms/${rooms.three}`)).status).to.equal(200);
     const colleague = createUser({ entity: ana.entity, level: 999 });
     expect((await rest(node.url, colleague.token).get(`/rooms/${rooms.three}`)).status).to.equal(404);
   });
 
-  it('a user2user room of one takes its second user as ever, unless the two have a room', async () => {
+  it('become a user2user room that accepts its second user, unless the two have a room', async () => {
     const path = `/rooms/${rooms.alone}/members`;
     expectRefusal(await rest(node.url, ana.token).put(path, { userUUID: ben.user, permissions: 'rw' }), 'PAIR_EXISTS');
     await putRule(node.url, ana, { id: rooms.alone! }, { userUUID: cleo.user, permissions: 'rw' });
     expectRefusal(await rest(node.url, ana.token).put(path, { userUUID: ben.user, permissions: 'rw' }), 'ROOM_FULL');
   });
 
-  it('a ban in a user2user room makes it a group, where a ban can be lifted', async () => {
+  it('become a group if a user2user room has a ban, so that the ban can be lifted', async () => {
     await putRule(node.url, ana, { id: rooms['banned pair']! }, { entity_UUID: cleo.user, permissions: 'rw' });
     expect((await rest(node.url, cleo.token).get(`/rooms/${rooms['banned pair']}`)).body.content.rights).to.equal('rw');
   });
 
-  it('who is his own organisation administers the room that the original half made', async () => {
+  it('make a user who is their own organisation an administrator of their room', async () => {
     const { body } = await rest(node.url, solo.token).get(`/rooms/${rooms.same}`);
     expect(body.content).to.nested.include({
       rights: 'rwa',
@@ -172,7 +172,7 @@ describe('Odd rows of an original', function () {
     });
   });
 
-  it("a room without rules is its organisation's, or its known owner's, or nobody's", async () => {
+  it('leave a room without rules to its organisation, its known owner, or nobody', async () => {
     expect(await roomOf('bare')).to.include({ user_owner: nobody, entity_owner: ana.entity });
     expect((await rest(node.url, ana.token).get(`/rooms/${rooms.bare}`)).body.content.rights).to.equal('rwa');
     expect(await roomOf('owned')).to.include({ user_owner: ben.user });
@@ -183,7 +183,7 @@ describe('Odd rows of an original', function () {
     expect((await rest(node.url, ben.token).get(`/rooms/${rooms.owned}`)).body.content.rights).to.equal('rwa');
   });
 
-  it('values that are none become ours', async () => {
+  it('have invalid values replaced', async () => {
     expect(await roomOf('full')).to.include({ max_entity_rules: 13 });
     expect(await roomOf('typed')).to.include({ type: 'group' });
     expect(await roomOf('low')).to.include({ level_admin: 0 });
@@ -193,7 +193,7 @@ describe('Odd rows of an original', function () {
     expect(new Set(uuids.map(({ uuid }) => uuid)).size).to.equal(uuids.length);
   });
 
-  it('rules keep the letters that there are, and become one for each UUID', async () => {
+  it('have rules reduced to valid letters, and merged per UUID', async () => {
     const rules = await rulesOf('plain');
     const of = (user: string) => rules.find(({ grantee }) => grantee === user);
     expect(of(ben.user)).to.include({ permissions: 'rw' });
@@ -202,7 +202,7 @@ describe('Odd rows of an original', function () {
     expect(rules).to.have.length(5);
   });
 
-  it('messages are all there, in order, whatever their size and date', async () => {
+  it('keep all messages in order, whatever their size and date', async () => {
     const rows = await ask(`select emitter, content, created_at as at from messages where room_id = $1 order by seq`, [
       rooms.plain,
     ]);
@@ -225,7 +225,7 @@ describe('Odd rows of an original', function () {
     expect(await ask(brokenLogs)).to.deep.equal([]);
   });
 
-  it('do not keep the service from going on', async () => {
+  it('do not prevent new messages', async () => {
     const { body } = await rest(node.url, ana.token).get(`/rooms/${rooms.plain}/messages?limit=500`);
     expect(body.content.at(-1)).to.include({ content: 'eternity', seq: 8 });
     const [said] = await sendMessages(node.url, ana, { id: rooms.plain! }, 'on');
@@ -234,10 +234,10 @@ describe('Odd rows of an original', function () {
   });
 });
 
-describe('A fork of the original with other columns', function () {
+describe('A fork of the legacy service with other columns', function () {
   this.timeout(300_000);
 
-  it('is read in its spelling, and what is optional has a default', async () => {
+  it('is imported in its spelling, with defaults for optional columns', async () => {
     const original = await createLegacyDatabase(`
       alter table "Rooms" drop column uuid, drop column max_entity_rules, drop column type, drop column level_admin;
       alter table "Rooms" rename to rooms;

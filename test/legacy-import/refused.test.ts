@@ -11,7 +11,7 @@ import { createUser } from '../helpers/users.ts';
 
 const tables = ['rooms', 'permission_rules', 'messages', 'room_changes', 'imported_rooms'];
 
-describe('An import that cannot be', function () {
+describe('A failing import', function () {
   this.timeout(300_000);
   const ana = createUser();
 
@@ -25,7 +25,7 @@ describe('An import that cannot be', function () {
     for (const table of tables) expect(await ask(`select 1 from ${table}`), table).to.deep.equal([]);
   }
 
-  it('writes nothing where it fails in the middle, and is whole the next time', async () => {
+  it('writes nothing if it fails midway, and succeeds the next time', async () => {
     const original = await createLegacyDatabase('drop table "Room_permissions", "Messages", "Rooms"');
     await generateOriginal(original.url, { rooms: 20, messages: 9_000 });
     const target = await migratedDatabase();
@@ -45,7 +45,7 @@ describe('An import that cannot be', function () {
     expect((await runImport(original.url, target)).messages).to.equal(9_000);
   });
 
-  it('says where the original cannot be reached, without the password', async () => {
+  it('names an unreachable legacy database without its password', async () => {
     const url = `postgres://somebody:hidden@127.0.0.1:${await freePort()}/nothing`;
     const { code, output } = await runCommand('bin/legacy-import.ts', { DATABASE_URL: await migratedDatabase() }, [url])
       .exited;
@@ -54,7 +54,7 @@ describe('An import that cannot be', function () {
     expect(output.trim()).to.not.include('\n');
   });
 
-  it('writes nothing where the original fails in the middle', async () => {
+  it('writes nothing if reading the legacy database fails midway', async () => {
     const original = await createLegacyDatabase();
     const room = await original.createRoom(ana.user, ana.entity);
     await original.query(
@@ -75,7 +75,7 @@ describe('An import that cannot be', function () {
     await expectEmpty(ask);
   });
 
-  it('names every column that is missing, and why it is needed', async () => {
+  it('names every missing column and its purpose', async () => {
     const original = await createLegacyDatabase(
       'alter table "Messages" drop column emitter, drop column "createdAt"; alter table "Rooms" alter column "createdAt" type text',
     );
@@ -87,13 +87,13 @@ describe('An import that cannot be', function () {
       .and.not.include('\n');
   });
 
-  it('knows its own database, and one without tables', async () => {
+  it('recognizes a database of this service, and a database without tables', async () => {
     const target = await migratedDatabase();
     expect(await errorOf(runImport(target, target))).to.include('it looks like a database of this service');
     expect(await errorOf(runImport(await freshDatabase(), target))).to.include('table "Rooms" is missing');
   });
 
-  it('says which migrations the database lacks, and applies none', async () => {
+  it('names missing migrations, and applies none', async () => {
     const { url } = await createLegacyDatabase();
     const empty = await freshDatabase();
     expect(await errorOf(runImport(url, empty)))
@@ -102,7 +102,7 @@ describe('An import that cannot be', function () {
     expect(await (await openQuery(empty))(`select 1 from pg_tables where schemaname = 'public'`)).to.deep.equal([]);
   });
 
-  it('is refused while another one runs', async () => {
+  it('is refused while another import runs', async () => {
     const { url } = await createLegacyDatabase();
     const target = await migratedDatabase();
     const ask = await openQuery(target);
@@ -110,7 +110,7 @@ describe('An import that cannot be', function () {
     expect(await errorOf(runImport(url, target))).to.include('Another import');
   });
 
-  it('explains itself', async () => {
+  it('prints its usage', async () => {
     const calls = [['--help'], [], ['mysql://x/y']].map(
       (words) => runCommand('bin/legacy-import.ts', {}, words).exited,
     );
@@ -123,14 +123,14 @@ describe('An import that cannot be', function () {
     }
   });
 
-  it('needs no key, and names wrong settings', async () => {
+  it('needs no token key, and names invalid settings', async () => {
     const { code, output } = await runCommand('bin/legacy-import.ts', { DATABASE_URL: 'mysql://x' }, ['postgres://a/b'])
       .exited;
     expect(code).to.equal(1);
     expect(output).to.include('DATABASE_URL').and.not.include('JWT_SECRET');
   });
 
-  it('reads one moment of the original: what is written meanwhile comes the next time', async () => {
+  it('reads a snapshot of the legacy database, and leaves concurrent changes to the next import', async () => {
     const original = await createLegacyDatabase();
     const room = await original.createRoom(ana.user, ana.entity);
     await original.message(room, ana.user, '1');

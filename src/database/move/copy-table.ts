@@ -3,10 +3,10 @@ import { quoteName, quoteNames, type Session, type Table } from './tables.ts';
 const maxRows = 1_000;
 const maxBytes = 4 * 1024 * 1024;
 
-/** Every value as the text that PostgreSQL itself writes and reads, so that none changes on its way. */
+/** Values are PostgreSQL's own text representation, so that none changes during the copy. */
 type Row = Record<string, string | null>;
 
-/** Copies a table in the order of its key, a few megabytes at a time. */
+/** Copies a table in the order of its key, in batches of a few megabytes. */
 export async function copyTable(
   from: Session,
   to: Session,
@@ -28,10 +28,10 @@ export async function copyTable(
   }
 }
 
-/** As many rows as fit, and always one. */
+/** Reads as many rows as fit into a batch, and at least one. */
 function readStatement({ name, columns, key }: Table): { first: string; next: string } {
   const typed = key.map((column, n) => `$${n + 1}::text::${columns.find((one) => one.name === column)!.type}`);
-  // Of the row: without the `s`, it would be the order of the texts.
+  // `s.` refers to the typed column: without it, rows would be ordered by the text.
   const order = key.map((column) => `s.${quoteName(column)}`).join(', ');
   const page = (where: string) => `select ${columns.map((one) => `${quoteName(one.name)}::text`).join(', ')}
     from (
@@ -49,7 +49,7 @@ function writeStatement({ name, columns }: Table): string {
     from unnest(${arrays.join(', ')}) as i(${quoteNames(names)})`;
 }
 
-/** What a table holds. Two that are equal hold the same rows: the sums are of 128 bits of each whole row. */
+/** Equal values mean equal rows: the checksum adds up 128-bit hashes of whole rows. */
 export interface TableContent {
   rows: number;
   checksum: string;

@@ -2,7 +2,7 @@ import { createProgress } from '../../observability/progress.ts';
 import { copyTable, readContent, type TableContent } from './copy-table.ts';
 import { quoteName, quoteNames, readTables, type Session, type Table } from './tables.ts';
 
-/** What ends a move with one line and without a stack: the target has no rows of it. */
+/** Ends a move with one line and without a stack trace. The target has received no rows. */
 export class MoveError extends Error {
   constructor(message: string, cause?: unknown) {
     super(message, { cause });
@@ -12,16 +12,16 @@ export class MoveError extends Error {
 
 interface MoveOptions {
   source: Session;
-  /** Those of the source; parents come before children. */
+  /** The tables of the source, parents before children. */
   tables: readonly Table[];
-  /** Migrated. */
+  /** A migrated database. */
   target: Session;
   print: (line: string) => void;
 }
 
 export type MovedTables = { table: string; rows: number }[];
 
-/** Throws if one of these tables holds rows. Those that are not there yet hold none. */
+/** Throws if one of these tables contains rows. Missing tables count as empty. */
 export async function assertEmpty(target: Session, tables: readonly Table[]): Promise<void> {
   const existing = new Set((await readTables(target)).map(({ name }) => name));
   const nonEmpty: string[] = [];
@@ -33,14 +33,14 @@ export async function assertEmpty(target: Session, tables: readonly Table[]): Pr
   }
   if (nonEmpty.length === 0) return;
   throw new MoveError(
-    `The target is not empty: it has rows in ${nonEmpty.join(', ')}. A move fills an empty database only, so that nothing ` +
-      'is mixed or overwritten. Name another database; "createdb" makes one.',
+    `The target is not empty: it has rows in ${nonEmpty.join(', ')}. A move needs an empty database, so that nothing ` +
+      'is mixed or overwritten. Name another database (create one with "createdb").',
   );
 }
 
 /**
- * Copies every table in one transaction, compares both sides, and commits if they are equal. Numbers (ids, seq, rev) and
- * times stay what they are; the sequences go on where those of the source are.
+ * Copies all tables in one transaction, compares both sides, and commits if they are equal. Numbers (ids, seq, rev) and
+ * times do not change, and the sequences continue from their values in the source.
  */
 export async function moveDatabase(move: MoveOptions): Promise<MovedTables> {
   const { source, target, tables } = move;
@@ -55,20 +55,20 @@ export async function moveDatabase(move: MoveOptions): Promise<MovedTables> {
     await target.query('commit');
     return moved;
   } catch (error) {
-    // If the connection is gone, so is the transaction.
+    // Without a connection the server has rolled back already.
     await target.query('rollback').catch(() => {});
     throw error;
   }
 }
 
-/** The same migrations have been applied, but tables may have been changed by hand. */
+/** Both sides have the same migrations, but somebody may have changed tables by hand. */
 async function assertSameTables(target: Session, tables: readonly Table[]): Promise<void> {
   const targetColumns = new Map((await readTables(target)).map((table) => [table.name, JSON.stringify(table.columns)]));
   const different = tables.filter(({ name, columns }) => targetColumns.get(name) !== JSON.stringify(columns));
   if (different.length === 0) return;
   const names = different.map(({ name }) => name).join(', ');
   throw new MoveError(
-    `The target has other columns in ${names}: let this program make the tables, in an empty database.`,
+    `The target has different columns in ${names}. Use an empty database, in which this command creates the tables.`,
   );
 }
 
@@ -88,8 +88,8 @@ async function compareAll({ source, target, tables, print }: MoveOptions): Promi
     const [before, after] = [await readContent(source, table), await readContent(target, table)];
     if (!isSame(before, after)) {
       throw new MoveError(
-        `The table ${table.name} is not the same in the target (${after.rows} rows of ${before.rows}): ` +
-          'does it have a trigger or a rule that is not of this service? Nothing was moved.',
+        `The table ${table.name} differs in the target (${after.rows} rows instead of ${before.rows}), and nothing was moved. ` +
+          'Check the target for triggers and rules that do not belong to this service.',
       );
     }
     moved.push({ table: table.name, rows: after.rows });
@@ -99,7 +99,7 @@ async function compareAll({ source, target, tables, print }: MoveOptions): Promi
 
 const isSame = (one: TableContent, other: TableContent) => one.rows === other.rows && one.checksum === other.checksum;
 
-/** `restart` belongs to the transaction, which `setval` does not. A sequence that was never used is left alone. */
+/** Unlike `setval`, `restart` is transactional. Unused sequences do not change. */
 async function moveSequences(source: Session, target: Session, { name, numbered }: Table): Promise<void> {
   for (const column of numbered) {
     const [sequence] = await source.query<{ name: string }>('select pg_get_serial_sequence($1, $2) as name', [
@@ -111,7 +111,7 @@ async function moveSequences(source: Session, target: Session, { name, numbered 
     );
     if (!used) continue;
     await target.query(`alter table ${quoteName(name)} alter column ${quoteName(column)} restart with ${used.last}`);
-    // Draws that number, so that the sequence counts as used.
+    // Uses that number, so that the sequence continues after it.
     await target.query('select nextval(pg_get_serial_sequence($1, $2))', [name, column]);
   }
 }

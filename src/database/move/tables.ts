@@ -1,6 +1,6 @@
 import { escapeIdentifier } from 'pg';
 
-/** One session in a database of the service. */
+/** A session in a database of the service. */
 export interface Session {
   query<Row>(text: string, values?: unknown[]): Promise<Row[]>;
 }
@@ -8,14 +8,14 @@ export interface Session {
 export interface Table {
   name: string;
   columns: { name: string; type: string }[];
-  /** The primary key, by which its rows are in order. */
+  /** The columns of the primary key. */
   key: string[];
-  /** Columns that a sequence gives their numbers. */
+  /** Columns with a sequence. */
   numbered: string[];
   parents: string[];
 }
 
-/** What belongs to one database, and is made anew in another one. */
+/** Tables that belong to one database: the target has its own rows. */
 const databaseBoundTables = ['mikro_orm_migrations', 'service_identity'];
 
 const readTablesSql = `select c.relname::text as name,
@@ -32,13 +32,13 @@ const readTablesSql = `select c.relname::text as name,
        where f.conrelid = c.oid and f.contype = 'f' and f.confrelid <> c.oid), '[]') as parents
   from pg_class c where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r' order by c.relname`;
 
-/** The tables of the session's schema, without those that belong to one database. */
+/** Reads the tables of the session's schema, except those that belong to one database. */
 export async function readTables({ query }: Session): Promise<Table[]> {
   const tables = await query<Table>(readTablesSql);
   return tables.filter(({ name }) => !databaseBoundTables.includes(name));
 }
 
-/** Tables that others refer to come first. */
+/** Sorts referenced tables before the tables that refer to them. */
 export function sortParentsFirst(tables: readonly Table[]): Table[] {
   const ordered: Table[] = [];
   const add = (table: Table | undefined): void => {

@@ -36,8 +36,8 @@ async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   return Promise.race([settled, new Promise<false>((resolve) => setImmediate(() => resolve(false)))]);
 }
 
-describe('shared reads', () => {
-  it('begin at once, and read in one go what is asked for meanwhile, each key once', async () => {
+describe('The batch loader', () => {
+  it('reads the first key at once, and keys requested meanwhile in one batch, each once', async () => {
     const { read, reads, asked } = stage();
     const first = read(1);
     expect(asked()).to.deep.equal([[1]]);
@@ -52,7 +52,7 @@ describe('shared reads', () => {
     expect(asked()).to.deep.equal([[1], [2, 3, 1], [4]]);
   });
 
-  it('answer nothing that is older than the question', async () => {
+  it('never answers with data from before the request', async () => {
     const { read, reads, change } = stage();
     const before = read(1);
     change();
@@ -64,7 +64,7 @@ describe('shared reads', () => {
     expect(await after).to.equal('1 as of 1');
   });
 
-  it('say of what is not there that it is not, and of the others what they are', async () => {
+  it('answers undefined for missing keys, and the values of the others', async () => {
     const { read, reads } = stage();
     const first = read(9);
     const answers = [read(-1), read(1)];
@@ -74,7 +74,7 @@ describe('shared reads', () => {
     expect(await Promise.all(answers)).to.deep.equal([undefined, '1 as of 0']);
   });
 
-  it('that hang hold up the others for a moment only, and do not take their answers', async () => {
+  it('starts another read soon if a read hangs, and does not mix up their answers', async () => {
     const { read, reads, asked, pass } = stage();
     const hanging = read(1);
     const others = [read(1)];
@@ -94,7 +94,7 @@ describe('shared reads', () => {
     expect(await hanging).to.equal('1 as of 0');
   });
 
-  it('wait for each read from its own beginning', async () => {
+  it('measures the wait for each read from its own start', async () => {
     const { read, reads, asked, pass } = stage();
     const first = read(1);
     void read(2);
@@ -108,7 +108,7 @@ describe('shared reads', () => {
     expect(asked()).to.deep.equal([[1], [2], [3]]);
   });
 
-  it('are three at once at most; what is asked for then goes with the next, whichever ends first', async () => {
+  it('runs at most three reads at once, and reads further keys after the first of them ends', async () => {
     const { read, reads, asked, pass } = stage();
     const answers = [1, 2, 3, 4].map((key) => {
       const answer = read(key);
@@ -125,7 +125,7 @@ describe('shared reads', () => {
     expect(await Promise.all(answers)).to.deep.equal([1, 2, 3, 4, 5].map((key) => `${key} as of 0`));
   });
 
-  it('are one after the other again when the storm is over, and read nothing that nobody asked for', async () => {
+  it('runs one read at a time again after a burst, and reads no unrequested keys', async () => {
     const { read, reads, asked, pass } = stage();
     const storm = [read(1), read(2)];
     pass(longMs);
@@ -143,7 +143,7 @@ describe('shared reads', () => {
     await Promise.all(others);
   });
 
-  it('that fail fail for all who asked, and for nobody else', async () => {
+  it('rejects exactly the requests of a failed read', async () => {
     const { read, reads } = stage();
     const first = read(1);
     const together = [read(2), read(2), read(3)];
@@ -160,7 +160,7 @@ describe('shared reads', () => {
     expect(await next).to.equal('4 as of 0');
   });
 
-  it('that throw instead of failing fail likewise', async () => {
+  it('treats a synchronous error like a rejection', async () => {
     let isBroken = true;
     const read = createBatchLoader((keys: readonly number[]) => {
       if (isBroken) throw new Error('a defect');

@@ -17,7 +17,7 @@ describe('keepByteOrderMarks', function () {
 
   const read = async () => Object.values((await pglite.query<object>(`select ${columns}`, texts)).rows[0]!);
 
-  it('is needed: PGlite itself drops the mark (if it no longer does, delete byte-order-marks.ts)', async () => {
+  it('is needed, because PGlite drops the mark (otherwise, delete byte-order-marks.ts)', async () => {
     expect((await read())[0]).to.equal('first');
   });
 
@@ -36,7 +36,7 @@ describe('keepByteOrderMarks', function () {
     expect(big!.text).to.have.length(3_000_001);
   });
 
-  it('passes on errors, after which queries are answered', async () => {
+  it('passes on errors, and later queries work', async () => {
     keepByteOrderMarks(pglite);
     const error = await pglite.query(`select $1::text, 1 / 0`, [mark]).catch((refusal: Error) => refusal);
     expect(error).to.include({ code: '22012' });

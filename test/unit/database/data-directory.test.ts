@@ -19,7 +19,7 @@ const program = `
   process.stdin.on('end', () => process.exit());
   console.log('ready');`;
 
-describe('the data directory', () => {
+describe('The data directory', () => {
   let directory: string;
   const children: ChildProcess[] = [];
 
@@ -70,7 +70,7 @@ describe('the data directory', () => {
 
   const lockOf = () => join(directory, 'lock');
 
-  it('is made where it is missing, for its owner alone', async () => {
+  it('is created for its owner only', async () => {
     const missing = join(directory, 'a', 'b');
     const { release } = await lockDataDirectory(missing);
     expect(statSync(missing).mode & 0o077).to.equal(0);
@@ -78,7 +78,7 @@ describe('the data directory', () => {
     release();
   });
 
-  it('closes the database to other users, also where its directory was open to them', () => {
+  it('closes an existing database to other users', () => {
     const existing = join(directory, 'pglite');
     mkdirSync(existing);
     chmodSync(existing, 0o755);
@@ -86,18 +86,18 @@ describe('the data directory', () => {
     expect(statSync(makePrivate(join(directory, 'another'))).mode & 0o777).to.equal(0o700);
   });
 
-  it('is refused to a second server of the same process', async () => {
+  it('cannot be locked twice in the same process', async () => {
     const { release } = await lockDataDirectory(directory);
     expect(await refusal()).to.include(`in use by process ${process.pid}`);
     expect(await refusal(), 'and again').to.include('in use');
     release();
   });
 
-  it('can be taken again after its release', async () => {
+  it('can be locked again after its release', async () => {
     for (let n = 0; n < 2; n++) (await lockDataDirectory(directory)).release();
   });
 
-  it('is refused to a process with another view of process ids, as in another container', async function () {
+  it('cannot be locked by a process in another container', async function () {
     if (process.getuid?.() !== 0 || process.platform !== 'linux') return this.skip();
     const container = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
     const [first, second] = await Promise.all([taker(container), taker(container)]);
@@ -113,7 +113,7 @@ describe('the data directory', () => {
     const quick = { beatIntervalMs: 20, foreignTimeoutMs: 400 };
     const foreign = { pid: 1, started: 'x/1', boot: 'another boot', host: 'another-host', id: 'x' };
 
-    it('is refused while that one touches its file', async () => {
+    it('cannot be locked while that machine touches its file', async () => {
       writeFileSync(lockOf(), JSON.stringify(foreign));
       let seconds = 1_000;
       const beat = setInterval(() => utimesSync(lockOf(), seconds, seconds++), 20);
@@ -124,7 +124,7 @@ describe('the data directory', () => {
       }
     });
 
-    it('is taken over once that one has not touched its file for a while, and says that it waits', async () => {
+    it('is taken over once its file is no longer touched, and the wait is reported', async () => {
       writeFileSync(lockOf(), JSON.stringify(foreign));
       const waits: string[] = [];
       const { release } = await lockDataDirectory(directory, { ...quick, onWait: (text) => waits.push(text) });
@@ -132,7 +132,7 @@ describe('the data directory', () => {
       release();
     });
 
-    it('keeps its heart beating while it is held', async () => {
+    it('has its file touched while it is locked', async () => {
       const { release } = await lockDataDirectory(directory, quick);
       const { id } = JSON.parse(readFileSync(lockOf(), 'utf8'));
       utimesSync(lockOf(), 1_000, 1_000);
@@ -143,7 +143,7 @@ describe('the data directory', () => {
   });
 
   describe('that another process has taken over', () => {
-    it('stops its holder before the next statement', async () => {
+    it('makes its former holder fail before the next statement', async () => {
       const losses: Error[] = [];
       const lock = await lockDataDirectory(directory, { onLost: (error) => losses.push(error) });
       lock.assertHeld();
@@ -156,7 +156,7 @@ describe('the data directory', () => {
       expect(readFileSync(lockOf(), 'utf8'), 'the file of the other one stays').to.include('another-host');
     });
 
-    it('is noticed by an idle holder, also where the file is gone', async () => {
+    it('is noticed by an idle holder, even if the file is gone', async () => {
       const { promise, resolve } = Promise.withResolvers<Error>();
       const lock = await lockDataDirectory(directory, { beatIntervalMs: 20, onLost: resolve });
       rmSync(lockOf());
@@ -165,20 +165,20 @@ describe('the data directory', () => {
     });
   });
 
-  it('is refused while another process holds it, with what to do about it', async () => {
+  it('cannot be locked while another process holds it, and the error has advice', async () => {
     const { child, take } = await taker();
     expect(await take()).to.equal('held');
     expect(await refusal()).to.match(new RegExp(`${child.pid}.*DATA_DIR`, 's'));
   });
 
-  it('is taken over from a process that was killed', async () => {
+  it('is taken over from a killed process', async () => {
     await killedHolder();
     const { release } = await lockDataDirectory(directory);
     expect(await refusal()).to.include('in use');
     release();
   });
 
-  it('is taken over where the number of the killed process now names another one', async () => {
+  it('is taken over if the id of the killed process now belongs to another process', async () => {
     await killedHolder();
     const path = join(directory, 'lock');
     const stale = JSON.parse(readFileSync(path, 'utf8'));
@@ -187,13 +187,13 @@ describe('the data directory', () => {
   });
 
   for (const rubbish of ['', '{', 'null', '[]', '{"pid":"1"}', '{"pid":999999999,"started":"never"}']) {
-    it(`is taken over from a lock that says ${JSON.stringify(rubbish)}`, async () => {
+    it(`is taken over if its lock file contains ${JSON.stringify(rubbish)}`, async () => {
       writeFileSync(lockOf(), rubbish);
       (await lockDataDirectory(directory)).release();
     });
   }
 
-  it('is not released by one who no longer holds it', async () => {
+  it('is not released by a former holder', async () => {
     const { release } = await lockDataDirectory(directory);
     for (const name of ['lock', 'lock.db']) rmSync(join(directory, name));
     const { take } = await taker();
@@ -202,7 +202,7 @@ describe('the data directory', () => {
     expect(await refusal()).to.include('in use');
   });
 
-  it('goes to one of several that find a stale lock at the same moment', async () => {
+  it('goes to exactly one of several processes that find a stale lock at once', async () => {
     await killedHolder();
     const takers = await Promise.all([taker(), taker(), taker(), taker()]);
     const answers = await Promise.all(takers.map(({ take }) => take()));

@@ -6,7 +6,7 @@ import { inspectDirectory } from '../../../src/database/inspect-directory.ts';
 import { closeLater } from '../../helpers/cleanup.ts';
 import { migratedDirectory } from '../../helpers/embedded-template.ts';
 
-describe('the directory of an embedded database', function () {
+describe('The directory of an embedded database', function () {
   this.timeout(60_000);
 
   async function copy(): Promise<string> {
@@ -16,7 +16,7 @@ describe('the directory of an embedded database', function () {
     return directory;
   }
 
-  it('is fine if it is whole, or empty', async () => {
+  it('is accepted if it is complete or empty', async () => {
     inspectDirectory(await copy());
     const empty = mkdtempSync(join(tmpdir(), 'nano-inspect-'));
     inspectDirectory(empty);
@@ -36,7 +36,7 @@ describe('the directory of an embedded database', function () {
     'with a file cut short': [/pg_control has 100 bytes/, (at) => truncateSync(join(at, 'global/pg_control'), 100)],
   };
   for (const [title, [because, spoil]] of Object.entries(wrong)) {
-    it(`is refused ${title}, with what to do`, async () => {
+    it(`is refused ${title}, with advice`, async () => {
       const directory = await copy();
       spoil(directory);
       expect(() => inspectDirectory(directory))

@@ -5,7 +5,7 @@ import { expect } from 'chai';
 import { makeDirectory } from '../../../src/database/make-directory.ts';
 
 describe('makeDirectory', () => {
-  it('makes a directory and those above it for this user only, and leaves one that exists', () => {
+  it('creates a directory and its parents for this user only, and keeps existing directories', () => {
     const root = mkdtempSync(join(tmpdir(), 'nano-make-'));
     try {
       const directory = join(root, 'one/two');
@@ -17,7 +17,7 @@ describe('makeDirectory', () => {
     }
   });
 
-  it('throws if nothing can be made there, and does not try for ever', function () {
+  it('throws if it cannot create anything at the path, without hanging', function () {
     if (process.platform !== 'linux') this.skip();
     expect(() => makeDirectory('/proc/nano-messaging')).to.throw('ENOENT');
     expect(() => makeDirectory('/proc/nano-messaging/data')).to.throw('ENOENT');

@@ -75,7 +75,7 @@ const rows: [what: string, error: Error, kind: Kind][] = [
   ['rights that have changed (NM001)', answered('NM001'), 'no outage'],
 ];
 
-describe('An error of the database:', () => {
+describe('Database errors:', () => {
   for (const [what, error, kind] of rows) {
     it(`${what} is ${kind}`, () => {
       // The ORM wraps errors.
@@ -90,7 +90,7 @@ describe('An error of the database:', () => {
     });
   }
 
-  it('a read-only transaction (25006) is an outage of writes, and of all sessions: they lead to a standby', () => {
+  it('a read-only transaction (25006) is an outage of writes and of all sessions, because they lead to a standby', () => {
     const error = answered('25006');
     expect([
       isUnavailable(error),
@@ -100,7 +100,7 @@ describe('An error of the database:', () => {
     ]).to.deep.equal([...[true, false, true, true]]);
   });
 
-  it('a defect of ours stays what it is, and an outage becomes UNAVAILABLE with its cause', () => {
+  it('a programming error passes through, and an outage becomes UNAVAILABLE with its cause', () => {
     const defect = new TypeError('x is not a function');
     expect(() => rethrowAsUnavailable(defect)).to.throw(defect as unknown as typeof TypeError);
     const outage = answered('57P01');
