@@ -18,7 +18,7 @@ import type { SendQueue } from './messages/send-queue.ts';
 import type { SendRate } from './messages/send-rate.ts';
 import type { Revocations } from './revocations/revocations.ts';
 
-/** What the use cases work with; made once, in `server.ts`. */
+/** The collaborators of the use cases. `server.ts` creates it once. */
 export interface AppContext {
   store: Store;
   log: RoomLog;
@@ -36,16 +36,16 @@ export interface AppContext {
   assertReady(): Promise<void>;
   metrics: { contentType: string; text(): Promise<string> };
   settings: { roomCreateLevel: number; maxContentBytes: number; maxRulesPerRoom: number; maxRoomsPerCreator: number };
-  /** From the moment the node drains no new message is taken. */
+  /** A draining node rejects new messages. */
   isDraining: boolean;
-  /** The numbers of rooms that were named by their UUID; neither ever changes, nor is used again. */
+  /** Numbers of rooms by their UUID. Entries never become invalid: neither changes or is reused. */
   roomIds: LRUCache<Uuid, RoomId>;
 }
 
-/** Pairs the contract of a feature with its handlers; a missing one, and a superfluous one, does not compile. */
+/** Pairs the contract of a feature with its handlers. A missing or superfluous handler does not compile. */
 export const implement = implementWith<AppContext>();
 
-/** The room as it stands, without a lock, and what the actor may do in it; or `NOT_FOUND`. */
+/** Reads the room without a lock, and decides what the actor may do in it. Throws `NOT_FOUND`. */
 export async function findRoom(
   { log }: Pick<AppContext, 'log'>,
   actor: Actor,
@@ -56,7 +56,7 @@ export async function findRoom(
   return { ...snapshot, id: snapshot.room.id, decision: authorize(actor, snapshot.room, snapshot.rules) };
 }
 
-/** Before the room is locked: a refusal must cost nobody else anything. Under the lock it is decided again. */
+/** Runs before the room is locked, so that denied requests do not slow down others. The decision is repeated under the lock. */
 export function assertAllowed(
   actor: Actor,
   { room, rules }: Pick<RoomSnapshot, 'room' | 'rules'>,
@@ -66,7 +66,7 @@ export function assertAllowed(
   if (denial) throw new ChatError(denial.code, denial.message === undefined ? {} : { message: denial.message });
 }
 
-/** The room as it stands, for an actor who may do this in it; or `NOT_FOUND`, `FORBIDDEN`, `BANNED`. */
+/** Reads the room without a lock. Throws `NOT_FOUND`, `FORBIDDEN` or `BANNED` if the actor may not do this in it. */
 export async function requireRoom(
   context: Pick<AppContext, 'log'>,
   actor: Actor,
@@ -79,7 +79,7 @@ export async function requireRoom(
   return snapshot;
 }
 
-/** The number of the room; a UUID that names none is `NOT_FOUND`. */
+/** The number of the room. Throws `NOT_FOUND` for an unknown UUID; a number is not checked. */
 export async function resolveRoomId(
   { log, roomIds }: Pick<AppContext, 'log' | 'roomIds'>,
   ref: RoomRef,

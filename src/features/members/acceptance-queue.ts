@@ -13,8 +13,8 @@ import { publishAll } from '../../core/log/room-transaction.ts';
 /** Accepts the invitations of users who join for the first time. */
 export interface AcceptanceQueue {
   /**
-   * The room as it stands. An unanswered invitation of the actor is accepted before; that is a change of the room like
-   * any other. Whoever may not read accepts nothing.
+   * Returns a snapshot of the room, after accepting the actor's unanswered invitation. An acceptance is a change of the
+   * room like any other. An invitation that does not let the actor read is not accepted.
    */
   accept(actor: Actor, room: RoomId): Promise<RoomSnapshot>;
 }
@@ -24,7 +24,7 @@ interface QueuedAcceptance {
   snapshot: RoomSnapshot;
   rule: Rule;
   queuedAt: number;
-  /** With the room as of the acceptance; undefined: read it and judge again. */
+  /** With the room as of the acceptance; undefined: read the room and authorize again. */
   resolve(snapshot: RoomSnapshot | undefined): void;
   reject(error: ChatError): void;
 }
@@ -46,15 +46,15 @@ const maxAuthorizations = 20;
 const maxWaitMs = 10_000;
 
 /**
- * Commits all acceptances that arrived while the last commit ran, in one statement. Rights are judged here; the
- * statement checks under the locks of the rooms that nothing has changed for the actor, and otherwise they are judged
- * again.
+ * Commits all acceptances that arrived during the previous commit, in one statement. Actors are authorized here; the
+ * statement checks under the locks of the rooms that the actor's rights have not changed since. If they have, the queue
+ * authorizes again.
  */
 export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limits = defaultLimits): AcceptanceQueue {
-  /** By room and user: a batch must not hold one twice. */
+  /** By room and user: a batch must not contain the same invitation twice. */
   const inFlight = new Map<string, Promise<unknown>>();
   const backoff = new LockBackoff();
-  /** Rooms as of their last acceptance here, as long as others follow. */
+  /** Rooms as of their last acceptance, while the queue runs. The next batch builds on them. */
   const latestSnapshots = new Map<RoomId, RoomSnapshot>();
   let queue: QueuedAcceptance[] = [];
   let isRunning = false;
@@ -73,11 +73,11 @@ export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limit
   function acceptRule(actor: Actor, snapshot: RoomSnapshot, rule: Rule): Promise<RoomSnapshot | undefined> {
     const key = `${snapshot.room.id}/${actor.user}`;
     const first = inFlight.get(key);
-    // Another connection of the user: whatever comes of its acceptance, the room has to be read again.
+    // The same invitation, from another connection of the user: read the room again after it, whatever the result.
     const readAgain = () => undefined;
     if (first) return first.then(readAgain, readAgain);
     if (inFlight.size >= limits.maxQueued) {
-      const message = 'The server has more joins than it can take, try again';
+      const message = 'The server has too many joins in its queue, retry later';
       return Promise.reject(new ChatError('UNAVAILABLE', { message, retryAfterMs: 1_000 }));
     }
     const accepted = new Promise<RoomSnapshot | undefined>((resolve, reject) => {
@@ -99,7 +99,7 @@ export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limit
   async function run(): Promise<void> {
     isRunning = true;
     while (queue.length > 0) {
-      // No timer, only the end of this turn: all that it brings shares one commit.
+      // Waits for the end of the tick only, so that all joins of one tick share a commit.
       await endOfTick();
       const batch = queue.slice(0, limits.maxBatch);
       queue = queue.slice(limits.maxBatch);
@@ -167,7 +167,7 @@ export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limit
   return { accept };
 }
 
-/** The actor's own invitation, if it is not answered and lets them read. */
+/** The actor's own invitation, if it is unanswered and lets them read. */
 function findOpenInvitation(actor: Actor, snapshot: RoomSnapshot): Rule | undefined {
   const rights = toRoomRights(snapshot);
   const ownRule = rights.rules.get(actor.user);
@@ -175,7 +175,7 @@ function findOpenInvitation(actor: Actor, snapshot: RoomSnapshot): Rule | undefi
   return isOpen && decide(actor, rights).denialReason === null ? ownRule : undefined;
 }
 
-/** The room after acceptances that follow on it without a gap. */
+/** The snapshot after acceptances that directly follow it in the log. */
 function applyToSnapshot(snapshot: RoomSnapshot, changes: readonly MemberChange[]): RoomSnapshot {
   const { room_id, rev, at } = changes.at(-1)!;
   const acceptedAtByEntity = new Map(changes.map(({ rule, at }) => [rule.entity_UUID, at]));

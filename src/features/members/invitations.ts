@@ -7,10 +7,10 @@ import { entityToPermissionRule, toPermissionRule, toRoomOwnership, toRule } fro
 import type { AnswerInvitation, PermissionRule } from '../../core/room.ts';
 import { type AppContext, assertAllowed, findRoom } from '../app-context.ts';
 
-/** Whoever answers for the organisation needs at least this level in it. */
+/** The minimum level of a user who answers for their organisation. */
 const entityAnswerLevel = 100;
 
-/** The grantee's yes or no, for himself or for his organisation. */
+/** Accepts or declines the actor's rule, or the rule of their organisation. */
 export async function answerInvitation(
   context: AppContext,
   actor: Actor,
@@ -36,7 +36,7 @@ export async function answerInvitation(
   });
 }
 
-/** The rule, if there is one and the actor may answer for whom it names. */
+/** Throws unless the rule exists and the actor may answer it. */
 function assertMayAnswer<R extends Pick<Rule, 'permissions' | 'level'>>(
   rule: R | undefined,
   actor: Actor,
@@ -45,7 +45,9 @@ function assertMayAnswer<R extends Pick<Rule, 'permissions' | 'level'>>(
   if (!rule) throw new ChatError('NOT_FOUND');
   if (rule.permissions.includes('b')) throw new ChatError('BANNED');
   if (principal === 'entity' && actor.level < Math.max(rule.level, entityAnswerLevel)) {
-    throw new ChatError('FORBIDDEN', { message: 'Your level does not allow answering for the organisation' });
+    throw new ChatError('FORBIDDEN', {
+      message: `Answering for the organisation requires levelOnEntity ${Math.max(rule.level, entityAnswerLevel)}`,
+    });
   }
   return rule;
 }
@@ -59,7 +61,7 @@ function findRuleNaming(
   return room.rules.find((rule) => isNamed(toRule(rule), actor, ownership, principal));
 }
 
-/** Where user and organisation are one UUID, a rule of kind `any` is the rule of both. */
+/** If the user and the organisation have the same UUID, a rule of kind `any` names both. */
 function isNamed(rule: Rule, actor: Actor, room: RoomOwnership, principal: 'user' | 'entity'): boolean {
   const kind = principal === 'user' ? 'entity' : 'user';
   return matchRule(rule, actor, room) !== null && rule.entity_UUID === actor[principal] && rule.kind !== kind;

@@ -16,7 +16,7 @@ export function listMembers(context: AppContext, actor: Actor, ref: RoomRef): Pr
   });
 }
 
-/** Adds a rule or changes the one there is; what the body does not name stays as it is. */
+/** Adds or changes the rule of a grantee. Fields that are missing in the body keep their values. */
 export async function putMember(
   context: AppContext,
   actor: Actor,
@@ -41,7 +41,7 @@ export async function putMember(
   return put;
 }
 
-/** Takes a rule away; one's own is leaving. */
+/** Removes a rule. Actors who remove their own rule leave the room. */
 export async function removeMember(context: AppContext, actor: Actor, ref: RoomRef, grantee: Uuid): Promise<void> {
   await assertMayRemove(context, actor, ref, grantee);
   const { id, ban, kind } = await withLockedRoom(context, ref, (room) => {
@@ -75,19 +75,19 @@ async function assertMayRemove(context: AppContext, actor: Actor, ref: RoomRef, 
   if (isSelfRemoval) context.requestLimits.consumeOwnChange(actor.user, id);
 }
 
-/** Everybody may take their own rule away, unless it bans them. */
+/** Users may remove their own rule, unless it bans them. */
 function isLeaving(rule: Rule, actor: Actor, room: RoomOwnership): boolean {
   return !rule.permissions.includes('b') && matchRule(rule, actor, room) === 'user';
 }
 
 function addMember(room: RoomTransaction, actor: Actor, grantee: Uuid, body: PutMember): PermissionRuleEntity {
   if (body.permissions === undefined) {
-    throw new ChatError('BAD_REQUEST', { field: 'permissions', message: 'is needed for a new rule' });
+    throw new ChatError('BAD_REQUEST', { field: 'permissions', message: 'is required for a new rule' });
   }
   const maxRules = room.entity.maxEntityRules;
   if (room.rules.length >= maxRules) {
     throw new ChatError('TOO_MANY_RULES', {
-      message: `This room has ${maxRules} rules, its max_entity_rules; PATCH /rooms/:id raises that`,
+      message: `The room has reached its limit of ${maxRules} rules; remove a rule, or raise max_entity_rules with PATCH /rooms/:id`,
     });
   }
   if (room.isPair) completePair(room, grantee);
@@ -113,7 +113,10 @@ function changeMember(
   const kind = resolveKind(room, body) ?? before.kind;
   if (before.kind !== 'any' && kind !== before.kind) {
     const field = kind === 'user' ? 'userUUID' : 'entityUUID';
-    throw new ChatError('BAD_REQUEST', { field, message: `has a rule as ${before.kind}; remove that first` });
+    throw new ChatError('BAD_REQUEST', {
+      field,
+      message: `already has a rule of kind ${before.kind}; remove it first`,
+    });
   }
   const next: Rule = {
     ...before,
@@ -128,7 +131,7 @@ function changeMember(
   return room.changeRule(existing, { kind, permissions, level });
 }
 
-/** The plain `entity_UUID` of older clients names no kind. */
+/** Undefined for `entity_UUID`, which older clients use: it does not tell users from entities. */
 function resolveKind(room: RoomTransaction, body: PutMember): Rule['kind'] | undefined {
   if (room.isPair || body.userUUID) return 'user';
   return body.entityUUID ? 'entity' : undefined;

@@ -4,15 +4,15 @@ import type { SendRequest, StoredMessage } from './send-request.ts';
 
 type Append = (request: SendRequest) => Promise<StoredMessage>;
 
-/** The answer to a message whose client_msg_id is taken: the first message, or `ID_REUSED` where the content differs. */
+/** The answer to a retried message: the stored message. Throws `ID_REUSED` if the content differs. */
 export function toDuplicate(first: MessageChange, { content }: SendRequest): StoredMessage {
   if (first.message.content === content) return { change: first, duplicate: true };
   throw new ChatError('ID_REUSED', { field: 'client_msg_id' });
 }
 
 /**
- * Repetitions of a message that is still under way wait for its answer, so that no batch holds one client_msg_id twice.
- * Where the first is refused for a reason that need not be theirs, they are judged for themselves.
+ * Retries of a message that is not stored yet wait for its result, so that no batch contains a client_msg_id twice. If
+ * the first attempt fails, a retry from another connection is sent for itself: its token may have other rights.
  */
 export function dedupeInFlight(append: Append): Append {
   const inFlight = new Map<string, { request: SendRequest; stored: Promise<StoredMessage> }>();

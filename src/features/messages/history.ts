@@ -7,7 +7,7 @@ import { type AppContext, requireRoom } from '../app-context.ts';
 
 export interface HistoryPage {
   messages: MessageChange[];
-  /** Where the log stood: what comes after is not on the page. */
+  /** The head of the log when the page was read. */
   head: Position;
   has_more: boolean;
 }
@@ -15,7 +15,7 @@ export interface HistoryPage {
 const maxPageBytes = 256 * 1024;
 const rowsPerStep = 100;
 
-/** One page of history, oldest first. Without a position it is the newest that match. */
+/** A page of messages, oldest first. Without `before`, `after` or `around` it is the newest page. */
 export function readHistory(
   context: AppContext,
   actor: Actor,
@@ -45,7 +45,7 @@ interface Span {
   to: number;
 }
 
-/** The dates as bounds on `seq`; the head bounds it too, so that page and cursor are of one moment. */
+/** Converts the dates to a range of `seq`. The range ends at the head, so that the page and its cursor are consistent. */
 async function resolveSpan(
   { log }: AppContext,
   room: number,
@@ -67,7 +67,7 @@ async function readSpan(
   order: 'older' | 'newer',
 ) {
   const found: MessageChange[] = [];
-  // In steps, so that nothing large is read that does not fit, and others get the database in between.
+  // Reads in steps: a large page is not read beyond its limit, and other queries can run in between.
   for (let next = { from, to }; next.from <= next.to; ) {
     const wanted = Math.min(limit + 1 - found.length, rowsPerStep);
     const step = await log.page(room, next.from, next.to, wanted, order);
@@ -81,7 +81,7 @@ async function readSpan(
   return { messages, has_more: messages.length < found.length };
 }
 
-/** The message of that `seq`, as many before as after it, and `has_more` for either direction. */
+/** The message with that `seq`, and as many before as after it. `has_more` is true if either direction has more. */
 async function readAround(context: AppContext, room: number, { from, to }: Span, seq: number, limit: number) {
   const maxBefore = Math.floor(limit / 2);
   const [older, newer] = await Promise.all([
@@ -90,7 +90,7 @@ async function readAround(context: AppContext, room: number, { from, to }: Span,
   ]);
   const before = Math.min(older.messages.length, Math.max(maxBefore, limit - newer.messages.length));
   const after = Math.min(newer.messages.length, limit - before);
-  // From the middle outwards, so that the cut takes away what is farthest.
+  // Ordered from the middle outwards, so that the size limit cuts off the messages farthest away.
   const outwards: MessageChange[] = [];
   for (let n = 0; n < Math.max(before, after); n++) {
     if (n < after) outwards.push(newer.messages[n]!);
@@ -101,7 +101,7 @@ async function readAround(context: AppContext, room: number, { from, to }: Span,
   return { messages, has_more: older.has_more || newer.has_more || messages.length < all };
 }
 
-/** How many of them make a page: at most `limit`, at most 256 KiB as JSON, at least one. */
+/** How many of the messages fit into a page: at most `limit`, at most 256 KiB as JSON, but at least one. */
 function countFitting(messages: readonly MessageChange[], limit: number): number {
   let bytes = 0;
   for (let n = 0; n < Math.min(messages.length, limit); n++) {

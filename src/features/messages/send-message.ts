@@ -14,8 +14,8 @@ export interface SentMessage {
 }
 
 /**
- * Resolves when the message has its place in the order; `stored` when it is committed, or refused. A sender who keeps
- * his messages in order waits for the first only.
+ * Resolves when the position of the message is fixed; `stored` settles when it is committed or rejected. To keep messages
+ * in order, a sender only has to await the former.
  */
 export async function sendMessage(
   context: AppContext,
@@ -26,10 +26,11 @@ export async function sendMessage(
   const { maxContentBytes } = context.settings;
   const bytes = Buffer.byteLength(draft.content);
   if (maxContentBytes > 0 && bytes > maxContentBytes) {
-    const message = `is ${bytes} bytes of UTF-8, at most ${maxContentBytes} are taken`;
+    const message = `has ${bytes} bytes of UTF-8, but at most ${maxContentBytes} are allowed`;
     throw new ChatError('TOO_LARGE', { field: 'content', message });
   }
-  if (context.isDraining) throw new ChatError('UNAVAILABLE', { message: 'The server is shutting down, reconnect' });
+  if (context.isDraining)
+    throw new ChatError('UNAVAILABLE', { message: 'The server is shutting down, reconnect and retry' });
   await context.sendRate.consume(actor.user);
   const room_id = await resolveRoomId(context, draft.room_id);
   const { content, client_msg_id = null } = draft;

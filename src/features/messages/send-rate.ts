@@ -4,11 +4,11 @@ import type { Uuid } from '../../core/ids.ts';
 import type { LimitEvents } from '../../core/limits/request-limits.ts';
 
 export interface SendRate {
-  /** Counts one message of the user, or throws `RATE_LIMITED` with the time until the next is taken. */
+  /** Counts a message of the user, or throws `RATE_LIMITED` with the time until the next is allowed. */
   consume(user: Uuid): Promise<void>;
 }
 
-/** `burst` messages per window of `burst / rate` seconds: `rate` a second sustained. A rate of 0 is no limit. */
+/** Allows `burst` messages per window of `burst / rate` seconds. A rate of 0 means no limit. */
 export function createSendRate(rate: number, burst: number, { limited }: LimitEvents): SendRate {
   if (rate === 0) return { consume: () => Promise.resolve() };
   const limiter = new RateLimiterMemory({ points: burst, duration: burst / rate });

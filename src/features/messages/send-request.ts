@@ -7,7 +7,7 @@ export interface SendRequest {
   room_id: RoomId;
   content: string;
   client_msg_id: string | null;
-  /** Called when the message is committed, before anybody hears it. */
+  /** Called when the message is committed, before it is delivered to anybody. */
   onStored?: ((change: MessageChange) => void) | undefined;
 }
 

@@ -3,17 +3,17 @@ import { exampleRevocation } from '../../core/examples.ts';
 import { count, Uuid } from '../../core/ids.ts';
 import { dateBound } from '../../core/timestamp.ts';
 
-/** The end of the year 9999: what is later was meant in milliseconds. */
+/** The end of the year 9999. A larger number was probably meant in milliseconds. */
 const maxSeconds = 253_402_300_799;
 const secondsError = `must be whole seconds since 1970, from 1 to ${maxSeconds}, or an ISO 8601 date`;
 
-/** Seconds. A date within a second is rounded up: `iat` is rounded down, so all that was issued before it is meant. */
+/** In seconds. Dates are rounded up, because `iat` is rounded down: the revocation includes tokens of the same second. */
 const IssuedBefore = z
   .union([z.number(), dateBound('from').transform((ms) => Math.ceil(ms / 1_000))], { error: secondsError })
   .pipe(z.int(secondsError).min(1, secondsError).max(maxSeconds, secondsError));
 
 const jtiError = 'must be a string of 1 to 255 characters, or a whole number up to 2^53-1';
-/** A number is its decimal digits, as in a token. */
+/** A number is converted to its decimal digits, as the verification of tokens does. */
 const Jti = z
   .union([z.string().min(1).max(255), z.int().transform(String)], { error: jtiError })
   .pipe(z.string().refine((jti) => jti.isWellFormed() && !jti.includes('\0'), 'must be valid Unicode without NUL'));
@@ -22,7 +22,7 @@ type RevocationTarget =
   | { user: Uuid; issuedBefore: number; jti: null }
   | { user: null; issuedBefore: null; jti: string };
 
-/** Which tokens: those of a user that were issued before a moment, or a single one. */
+/** Revokes the tokens of a user that were issued before a date, or a single token. */
 export const CreateRevocation = z
   .object(
     {
@@ -41,9 +41,9 @@ export const CreateRevocation = z
     };
     if (jti && (user || issuedBefore)) return reject('jti', 'may not be given with userUUID or issued_before');
     if (jti) return { user: null, issuedBefore: null, jti };
-    if (!user && !issuedBefore) return reject('userUUID', 'is needed, with issued_before; or jti instead of them');
-    if (!user) return reject('userUUID', 'is needed with issued_before');
-    if (!issuedBefore) return reject('issued_before', 'is needed with userUUID');
+    if (!user && !issuedBefore) return reject('userUUID', 'is required, with issued_before; or jti instead of both');
+    if (!user) return reject('userUUID', 'is required with issued_before');
+    if (!issuedBefore) return reject('issued_before', 'is required with userUUID');
     return { user, issuedBefore, jti: null };
   })
   .meta({ id: 'CreateRevocation', anyOf: [{ required: ['userUUID', 'issued_before'] }, { required: ['jti'] }] });
@@ -63,8 +63,8 @@ export type Revocation = z.infer<typeof Revocation>;
 const id = count(1, Number.MAX_SAFE_INTEGER);
 
 export const RevocationListQuery = z.object({
-  limit: count(1, 1_000).default(100).describe('How many at most.'),
-  before: id.optional().describe('The `id` of a revocation: those made before it.'),
+  limit: count(1, 1_000).default(100).describe('The maximum number of revocations.'),
+  before: id.optional().describe('The `id` of a revocation: only older revocations.'),
 });
 export type RevocationListQuery = z.infer<typeof RevocationListQuery>;
 

@@ -8,13 +8,13 @@ import { readDatabaseTime } from '../../database/clock.ts';
 import type { EntityManager, Store } from '../../database/store.ts';
 import type { CreateRevocation, Revocation, RevocationListQuery } from './revocation.ts';
 
-/** Which tokens hold no more: kept in the database, and known to every node. */
+/** The revoked tokens, stored in the database and cached on every node. */
 export interface Revocations extends RevocationCache {
-  /** Reads what there is, then follows it. */
+  /** Reads all revocations, then keeps the cache up to date. */
   open(): Promise<void>;
-  /** Repeating one that is in force answers that one. */
+  /** Revoking the same tokens again returns the revocation that is in force. */
   revoke(target: CreateRevocation): Promise<{ revocation: Revocation; created: boolean }>;
-  /** Those in force, newest first. */
+  /** The revocations in force, newest first. */
   list(query: RevocationListQuery): Promise<{ revocations: Revocation[]; has_more: boolean }>;
   lift(id: number): Promise<void>;
   close(): void;
@@ -32,7 +32,7 @@ export function createRevocations({ store, signals, reconcileIntervalMs, report 
   const { isRevoked, refresh, onChange } = cache;
   let stopFollowing = () => {};
 
-  /** What is written is known here before it is answered, and to the other nodes at once where the word reaches them. */
+  /** Updates the cache of this node before it answers, and signals the other nodes. */
   async function write<T>(task: (em: EntityManager, nextVersion: number) => Promise<T>): Promise<T> {
     const from = cache.version;
     const { result, changes } = await withRevocationLock(store, async (em, nextVersion) => {
@@ -77,7 +77,7 @@ export function createRevocations({ store, signals, reconcileIntervalMs, report 
     lift: (id) =>
       write(async (em, version) => {
         const entity = await em.findOne(RevocationEntity, { id, liftedAt: null });
-        if (!entity) throw new ChatError('NOT_FOUND', { message: `There is no revocation ${id}` });
+        if (!entity) throw new ChatError('NOT_FOUND', { message: `Revocation ${id} does not exist or was lifted` });
         const now = await readDatabaseTime(em);
         Object.assign(entity, { version, liftedAt: now });
         await em.flush();

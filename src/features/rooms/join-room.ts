@@ -15,7 +15,7 @@ export interface JoinResult {
   rights: string;
   head: Position;
   recovered: boolean;
-  /** What was missed, in order; empty unless `recovered`. */
+  /** The missed changes, in order; empty unless `recovered`. */
   events: Change[];
 }
 
@@ -24,9 +24,9 @@ const maxMissedBytes = 256 * 1024;
 const revsPerStep = 100;
 
 /**
- * Takes a member into a room: every change from the moment of `acknowledge`, once and in order, and with `since` what
- * was missed before. `acknowledge` runs in the same turn in which the member goes live, so the two cannot cross.
- * Returns the undo.
+ * Subscribes to a room: from `acknowledge` on, the subscriber receives every change once and in order. With `since`,
+ * `acknowledge` gets the changes that were missed before. It runs before the subscriber receives anything. Returns a
+ * function that leaves the room.
  */
 export async function joinRoom(
   context: AppContext,
@@ -55,7 +55,7 @@ export async function joinRoom(
   }
 }
 
-/** Kept as long as the member stays, so it holds nothing else of the join. */
+/** A separate function, so that the closure does not keep the data of the join in memory. */
 function createLeave(context: AppContext, feed: RoomFeed, subscriber: Subscriber, id: RoomId): () => void {
   return () => {
     feed.leave(subscriber);
@@ -64,8 +64,8 @@ function createLeave(context: AppContext, feed: RoomFeed, subscriber: Subscriber
 }
 
 /**
- * A member that is in the room joins it again: it stays in, and hears on. The answer is the place the feed has come to,
- * so nothing that has been announced comes again and nothing is left out.
+ * Answers a subscriber that joins its room again. It keeps receiving changes meanwhile; the answer ends at the position
+ * of the feed, so no change is missing or comes twice.
  */
 export async function rejoinRoom(
   context: AppContext,
@@ -104,7 +104,7 @@ async function readJoin(context: AppContext, { actor }: Subscriber, id: RoomId, 
   return { snapshot, missed };
 }
 
-/** All changes after the cursor up to the state's head; undefined where they are too many or the cursor does not fit. */
+/** The changes between the cursor and the snapshot. Undefined if they are too many, or the cursor does not fit the log. */
 async function readMissed(
   { log }: AppContext,
   actor: Actor,
@@ -117,12 +117,12 @@ async function readMissed(
   if (head.rev - cursor.rev > maxMissed) return undefined;
   if (cursor.rev === head.rev) return formatCursor(cursor) === formatCursor(head) ? [] : undefined;
   const changes = await readChanges(log, head.room_id, cursor.rev, head.rev).catch((error) => {
-    // What a newer version has changed meanwhile cannot be repeated here.
+    // Only a newer version can replay this change.
     if (error instanceof UnknownChangeKindError) return undefined;
     throw error;
   });
   if (!changes) return undefined;
-  // The change the cursor names comes along: a log that was restored has another one there.
+  // Checks the change of the cursor itself, too: a restored log has a different change at this `rev`.
   const cursorChange = cursor.rev === start.rev ? start : changes.shift();
   if (!cursorChange || formatCursor({ ...cursorChange, room_id: head.room_id }) !== formatCursor(cursor))
     return undefined;
@@ -131,14 +131,14 @@ async function readMissed(
   return hadReadThroughout(actor, snapshot, cursor.at, changes) ? changes : undefined;
 }
 
-/** In steps, which end where it is too much; undefined then. Others get the database in between. */
+/** Reads in steps, so that other queries can run in between. Undefined if the changes are too large. */
 async function readChanges(log: AppContext['log'], room: RoomId, from: number, to: number) {
   const changes: Change[] = [];
   let bytes = 0;
   for (let next = from; next <= to; next += revsPerStep) {
     const step = await log.changes(room, next, Math.min(to, next + revsPerStep - 1), revsPerStep);
     for (const change of step) {
-      // The one that the cursor names is not delivered.
+      // The change of the cursor is not delivered.
       if (change.rev > from) bytes += Buffer.byteLength(JSON.stringify(toChangeEvent(change)));
       changes.push(change);
     }
@@ -148,8 +148,8 @@ async function readChanges(log: AppContext['log'], room: RoomId, from: number, t
 }
 
 /**
- * Whether the actor could read all along. A cursor is easily made up, and the changes of rules from before somebody
- * came, or from while they were banned, are not theirs to know.
+ * Whether the actor could read since the cursor. Cursors can be forged, and users must not learn the changes of rules
+ * from before they were members, or from while they were banned.
  */
 function hadReadThroughout(
   actor: Actor,

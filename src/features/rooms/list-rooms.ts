@@ -6,12 +6,12 @@ import type { RoomListItem, RoomListQuery } from '../../core/room.ts';
 import type { AppContext } from '../app-context.ts';
 
 const maxChunkSize = 1_000;
-/** Rooms that are found and not shown are few, unless he asks for those that are not answered. */
+/** Few of the rooms that a query finds are filtered out, unless `accepted` is given. */
 const spareRooms = 10;
 
 /**
- * The rooms the actor can be in, newest activity first, each with the rule that lets him in. The database finds the
- * rooms that name him and the one decision on rights sorts them out, chunk by chunk.
+ * The rooms that the actor can enter, latest activity first, each with the rule that lets them in. The database finds
+ * the rooms whose rules name the actor, chunk by chunk; `authorize` filters them.
  */
 export function listRooms(context: AppContext, actor: Actor, query: RoomListQuery): Promise<RoomListItem[]> {
   return context.concurrentReads.run(actor.user, () => readList(context, actor, query));
@@ -43,12 +43,12 @@ function toListItem(
   const ownRules = rules.filter((rule) => matchRule(rule, actor, room) !== null);
   const isOwnerAdmin = administersAsOwner(actor, room);
   const { rights, denialReason } = authorize(actor, room, ownRules);
-  // The banned learn no more of the room, neither its name nor that it is in use.
+  // Banned users must not learn the room's name or activity.
   if (denialReason === 'BANNED') return undefined;
   const canEnter = rights !== '';
-  // His own rule before his organisation's.
+  // The actor's own rule before that of their organisation.
   ownRules.sort((a, b) => Number(b.entity_UUID === actor.user) - Number(a.entity_UUID === actor.user));
-  // By the rules alone, one by one: which of them lets him in.
+  // Which rule lets the actor in, without their rights as owner administrator.
   const withoutOwner = { ...room, entity_owner: null };
   const grantingRule = ownRules.find((rule) => authorize(actor, withoutOwner, [rule]).rights !== '');
   const shownRule = canEnter

@@ -2,8 +2,8 @@ import type { Uuid } from '../../core/ids.ts';
 import type { EntityManager } from '../../database/store.ts';
 
 /**
- * How many rooms the user owns, counted up to `most`. Until the transaction ends nobody else counts those of this user,
- * so that rooms which are made at the same time are counted, too.
+ * Counts the rooms that the user owns, up to `max`. The lock lasts until the transaction ends, so that concurrent
+ * transactions count the room that this one creates.
  */
 export async function countOwnedRooms(em: EntityManager, user: Uuid, max: number): Promise<number> {
   await em.execute('select pg_advisory_xact_lock(hashtextextended(?, 0))', [`rooms of ${user}`]);

@@ -6,33 +6,36 @@ import { readLastGrant } from '../../core/log/last-grant.ts';
 import type { RoomTransaction } from '../../core/log/room-transaction.ts';
 import type { PutMember } from '../../core/room.ts';
 
-/** The two users in the order in which they are unique. */
+/** The unique constraint needs both users in a defined order. */
 export function orderPair(userA: Uuid, userB: Uuid): { pairLow: Uuid; pairHigh: Uuid } {
   return userA < userB ? { pairLow: userA, pairHigh: userB } : { pairLow: userB, pairHigh: userA };
 }
 
-/** `PUT members` in a user2user room names the other user: the second one, once there are two. */
+/** The grantee in a user2user room must be the other user, and the second user if the pair is complete. */
 export function assertOtherUser({ entity }: RoomTransaction, actor: Actor, grantee: Uuid, body: PutMember): void {
   if (body.entityUUID) {
-    throw new ChatError('BAD_REQUEST', { field: 'entityUUID', message: 'a user2user room has users only' });
+    throw new ChatError('BAD_REQUEST', {
+      field: 'entityUUID',
+      message: 'must not be given for a user2user room, which has users only',
+    });
   }
   if (grantee === actor.user) {
     const field = body.userUUID ? 'userUUID' : 'entity_UUID';
-    throw new ChatError('BAD_REQUEST', { field, message: 'must be the other user, not oneself' });
+    throw new ChatError('BAD_REQUEST', { field, message: 'must be the other user, not yourself' });
   }
   const isComplete = entity.pairLow != null;
   if (isComplete && grantee !== entity.pairLow && grantee !== entity.pairHigh) throw new ChatError('ROOM_FULL');
 }
 
-/** The first two users are the pair of the room for life. */
+/** The first two users are the pair of the room for good. */
 export function completePair({ entity }: RoomTransaction, second: Uuid): void {
   if (entity.pairLow == null) Object.assign(entity, orderPair(entity.userOwner, second));
 }
 
 export const createPairBanError = () =>
-  new ChatError('FORBIDDEN', { message: 'You are banned from the room of this pair' });
+  new ChatError('FORBIDDEN', { message: 'You are banned from the room of these two users' });
 
-/** Two users have one room: the database keeps that, whoever was quicker. */
+/** Converts the error of the unique constraint that lets two users have one room only. */
 export function rethrowAsPairExists(error: unknown): never {
   if (isPairViolation(error)) throw new ChatError('PAIR_EXISTS', { cause: error });
   throw error;
@@ -43,8 +46,8 @@ export function isPairViolation(error: unknown): boolean {
 }
 
 /**
- * The caller's access to the pair as it was: what their rule says, or what it said when they left. Otherwise, leaving
- * and returning would be a way to `rwa`.
+ * Restores the user's last rights in a user2user room. With default rights, users could leave and return to regain the
+ * rights that they had lost.
  */
 export async function restoreAccess(room: RoomTransaction, user: Uuid): Promise<void> {
   const ownRule = room.findRule(user);

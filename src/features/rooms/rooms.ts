@@ -16,7 +16,7 @@ import { createPairBanError, isPairViolation, orderPair, restoreAccess } from '.
 
 const defaultMaxRules = 10;
 
-/** Makes a room. A user2user made `with` somebody exists once: making it again answers the one there is. */
+/** Creates a room. For a user2user room `with` another user, it returns the existing room of the two, if any. */
 export async function createRoom(context: AppContext, actor: Actor, input: CreateRoom): Promise<Room> {
   const { maxRulesPerRoom } = context.settings;
   if (input.max_entity_rules !== undefined) assertRuleLimit(context, input.max_entity_rules);
@@ -30,7 +30,10 @@ function assertRuleLimit({ settings: { maxRulesPerRoom } }: AppContext, requeste
     throw new ChatError('BAD_REQUEST', { field, message: `must be at most ${maxRulesPerRoom}` });
   }
   if (requested < ruleCount) {
-    throw new ChatError('BAD_REQUEST', { field, message: `must be at least ${ruleCount}: the room has so many rules` });
+    throw new ChatError('BAD_REQUEST', {
+      field,
+      message: `must be at least ${ruleCount}, the number of rules of the room`,
+    });
   }
 }
 
@@ -42,18 +45,18 @@ async function createRoomOrPair(context: AppContext, actor: Actor, input: RoomIn
     return context.store.transaction((em) => insertRoom(context, em, actor, input));
   }
   if (input.type !== 'user2user') {
-    throw new ChatError('BAD_REQUEST', { field: 'with', message: 'belongs to a room of type user2user' });
+    throw new ChatError('BAD_REQUEST', { field: 'with', message: 'is only allowed for a room of type user2user' });
   }
   if (input.with === actor.user) {
-    throw new ChatError('BAD_REQUEST', { field: 'with', message: 'must be the other user, not oneself' });
+    throw new ChatError('BAD_REQUEST', { field: 'with', message: 'must be the other user, not yourself' });
   }
   return createPair(context, actor, input, input.with);
 }
 
-/** Coming back to a room that there is takes no right to create. */
+/** Returning to an existing room does not require this. */
 function requireRoomCreation({ settings }: AppContext, actor: Actor): void {
   if (actor.level >= settings.roomCreateLevel || actor.mayCreateRooms) return;
-  const message = `Creating rooms needs levelOnEntity ${settings.roomCreateLevel} or the scope rooms:create`;
+  const message = `Creating rooms requires levelOnEntity ${settings.roomCreateLevel} or the scope rooms:create`;
   throw new ChatError('FORBIDDEN', { message });
 }
 
@@ -83,13 +86,13 @@ async function createPair(context: AppContext, actor: Actor, input: RoomInput, o
       publishAll(context, changes);
       return room;
     } catch (error) {
-      // The other one made it in the meantime: now it is there to be found.
+      // The other user created the room in the meantime: the next attempt finds it.
       if (!isPairViolation(error)) throw error;
     }
   }
 }
 
-/** The room and its first rules, which are its beginning and no changes of it. */
+/** The first rules are not part of the room's log. */
 async function insertRoom({ settings }: AppContext, em: EntityManager, actor: Actor, input: RoomInput): Promise<Room> {
   await assertBelowRoomLimit(em, actor.user, settings.maxRoomsPerCreator);
   const now = await readDatabaseTime(em);
@@ -114,7 +117,7 @@ async function insertRoom({ settings }: AppContext, em: EntityManager, actor: Ac
   }
   if (input.with) rules.push(createUserRule(input.with, 'rwa', null));
   if (rules.length > input.max_entity_rules) {
-    const message = `must be at least ${rules.length}: the room starts with so many rules`;
+    const message = `must be at least ${rules.length}, the number of rules of the new room`;
     throw new ChatError('BAD_REQUEST', { field: 'max_entity_rules', message });
   }
   for (const { entity_UUID: grantee, ...rule } of rules) {
@@ -124,12 +127,13 @@ async function insertRoom({ settings }: AppContext, em: EntityManager, actor: Ac
   return toRoom(room);
 }
 
-/** Under a lock of the user's own, so that what is made at once is counted, too. */
 async function assertBelowRoomLimit(em: EntityManager, user: Uuid, maxRooms: number): Promise<void> {
   if (maxRooms === 0) return;
   const owned = await countOwnedRooms(em, user, maxRooms);
   if (owned < maxRooms) return;
-  throw new ChatError('TOO_MANY_ROOMS', { message: `This user has made ${maxRooms} rooms, as many as one user may` });
+  throw new ChatError('TOO_MANY_ROOMS', {
+    message: `You have reached the limit of ${maxRooms} rooms per user; delete a room first`,
+  });
 }
 
 function createUserRule(user: Uuid, permissions: string, accepted: boolean | null): Rule {
@@ -176,7 +180,7 @@ export async function changeRoom(context: AppContext, actor: Actor, ref: RoomRef
   return changed;
 }
 
-/** Takes the room, its rules and its messages away; everybody inside is told and taken out. */
+/** Deletes the room with its rules and messages, and removes all subscribers. */
 export async function deleteRoom(context: AppContext, actor: Actor, ref: RoomRef): Promise<void> {
   assertAllowed(actor, await findRoom(context, actor, ref), { name: 'delete' });
   const id = await withLockedRoom(context, ref, async (room) => {
