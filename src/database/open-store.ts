@@ -67,3 +67,11 @@ export async function openPostgres(settings: PostgresSettings, logger?: Logger):
   const queue = createPoolQueue(pool, poolSize);
   return createStore({ orm, native: { query }, queue, logger, expireSessions, verify, countSessions });
 }
+
+type StoreSettings = { mode: 'embedded'; directory: string | undefined } | ({ mode: 'postgres' } & PostgresSettings);
+
+export function openStore(settings: StoreSettings, logger: Logger, onFailure: (error: Error) => void): Promise<Store> {
+  return settings.mode === 'embedded'
+    ? openPglite(settings.directory, { logger, onFailure })
+    : openPostgres(settings, logger);
+}

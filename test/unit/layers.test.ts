@@ -51,11 +51,22 @@ const layers: Layer[] = [
     imports: [/^core\//, /^database\//],
     packages: offTheWire,
   },
+  {
+    name: 'features/create-app-context.ts',
+    files: /^features\/create-app-context\.ts$/,
+    imports: [/^(features|core|config|database|observability)\//],
+    packages: offTheWire,
+  },
   { name: 'features/', files: /^features\//, imports: [/^(features|core|auth|database)\//], packages: offTheWire },
   {
     name: 'auth/',
     files: /^auth\//,
-    imports: [/^(auth|core|config)\//, /^database\/(store|make-directory)\.ts$/, /^cluster\/shared-limits\.ts$/],
+    imports: [
+      /^(auth|core|config)\//,
+      /^observability\/failure-log\.ts$/,
+      /^database\/(store|make-directory)\.ts$/,
+      /^cluster\/shared-limits\.ts$/,
+    ],
     packages: /^(?!express|socket\.io|ws$)/,
   },
   { name: 'client/', files: /^client\//, imports: [/^(core|client)\//], packages: /^socket\.io-client$/ },
@@ -99,7 +110,11 @@ const layers: Layer[] = [
   ...['http', 'socketio', 'chat'].map((transport) => ({
     name: `transports/${transport}/`,
     files: new RegExp(`^transports/${transport}/`),
-    imports: [/^(core|features|auth|patches)\//, /^transports\/[^/]+\.ts$/, new RegExp(`^transports/${transport}/`)],
+    imports: [
+      /^(core|features|auth|config|patches)\//,
+      /^transports\/[^/]+\.ts$/,
+      new RegExp(`^transports/${transport}/`),
+    ],
     packages: any,
   })),
   {

@@ -131,7 +131,7 @@ export class ChatSession implements SubscribedConnection, TokenHolder {
   }
 
   fail(error: unknown): void {
-    this.#live.logger.error({ err: error }, 'a member could not be told');
+    this.#live.logger.error({ err: error }, 'a change could not be sent to a subscriber');
     this.drain();
   }
 

@@ -1,0 +1,34 @@
+import type { Logger } from 'pino';
+import type { Config, TokenKeys } from '../config/config.ts';
+import { createFailureLog } from '../observability/failure-log.ts';
+import { loadEmbeddedSecret } from './embedded-secret.ts';
+import { createRemoteKeySet, type KeySet } from './key-set.ts';
+
+type FixedKeys = Extract<TokenKeys, { source: 'secrets' | 'public_key' }>;
+type RemoteKeys = Extract<TokenKeys, { source: 'jwks' }>;
+
+/** The configured keys, with the embedded secret read; a remote key set is not fetched yet. */
+export function loadTokenKeys({ tokens: { keys }, dataDirectory }: Config): FixedKeys | RemoteKeys {
+  return keys.source === 'embedded' ? { source: 'secrets', secrets: [loadEmbeddedSecret(dataDirectory)] } : keys;
+}
+
+/** The keys as the authenticator uses them. A remote key set is fetched from now on until it is closed. */
+export function openTokenKeys(
+  keys: FixedKeys | RemoteKeys,
+  { tokens }: Config,
+  logger: Logger,
+): FixedKeys | { source: 'jwks'; keySet: KeySet } {
+  if (keys.source !== 'jwks') return keys;
+  if (!tokens.audiences) {
+    logger.warn(
+      'JWT_JWKS_URL is set without JWT_AUDIENCE: tokens that the issuer signs for other services are accepted, too',
+    );
+  }
+  const report = createFailureLog(logger, {
+    failing: 'the key set of JWT_JWKS_URL could not be fetched; the known keys stay valid',
+    recovered: 'the key set of JWT_JWKS_URL is fetched again',
+  });
+  const keySet = createRemoteKeySet({ url: keys.url, timeouts: keys.timeouts, report });
+  keySet.open();
+  return { source: 'jwks', keySet };
+}

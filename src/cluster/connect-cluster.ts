@@ -1,0 +1,32 @@
+import type { Logger } from 'pino';
+import { createLocalRoomBus } from '../core/bus.ts';
+import { noSignals } from '../core/signals.ts';
+import { connectRedisNodes, type RedisNodes } from './redis-cluster.ts';
+
+type RedisOptions = Parameters<typeof connectRedisNodes>[0];
+
+/** What a node shares with the other nodes. A node that runs alone has neither leases nor shared spending. */
+export type Cluster = Pick<RedisNodes, 'bus' | 'signals' | 'isUp' | 'pendingPublishes' | 'close'> &
+  Partial<Pick<RedisNodes, 'leases' | 'spending'>>;
+
+interface ClusterOptions {
+  /** Undefined if the node runs alone. */
+  settings: RedisOptions['settings'] | undefined;
+  identify: () => Promise<RedisOptions['service']>;
+  events: Omit<RedisOptions['events'], 'failed'>;
+  logger: Logger;
+}
+
+export async function connectCluster({ settings, identify, events, logger }: ClusterOptions): Promise<Cluster> {
+  const failed = (error: unknown) => logger.error({ err: error }, 'a change could not be delivered');
+  if (settings) {
+    return connectRedisNodes({ settings, service: await identify(), logger, events: { ...events, failed } });
+  }
+  return {
+    bus: createLocalRoomBus(failed),
+    signals: noSignals,
+    isUp: true,
+    pendingPublishes: { messages: 0, bytes: 0 },
+    close: async () => {},
+  };
+}

@@ -1,0 +1,74 @@
+import { LRUCache } from 'lru-cache';
+import type { Logger } from 'pino';
+import type { Config } from '../config/config.ts';
+import type { RoomBus } from '../core/bus.ts';
+import { createFeedRegistry } from '../core/feed/feed-registry.ts';
+import type { Broadcaster } from '../core/feed/subscriber.ts';
+import { createConcurrentReads } from '../core/limits/concurrent-reads.ts';
+import { createRequestLimits } from '../core/limits/request-limits.ts';
+import { createRightsCache } from '../core/log/rights-cache.ts';
+import { createRoomLog } from '../core/log/room-log.ts';
+import type { Store } from '../database/store.ts';
+import { createFailureLog } from '../observability/failure-log.ts';
+import type { Metrics } from '../observability/metrics.ts';
+import { createUnknownKindLog } from '../observability/unknown-kind-log.ts';
+import type { AppContext } from './app-context.ts';
+import { createAcceptanceQueue } from './members/acceptance-queue.ts';
+import { createSendQueue } from './messages/send-queue.ts';
+import { createSendRate } from './messages/send-rate.ts';
+import type { Revocations } from './revocations/revocations.ts';
+
+type Spending = Parameters<typeof createRequestLimits>[2];
+
+interface Collaborators {
+  config: Config;
+  store: Store;
+  cluster: { bus: RoomBus; spending?: Spending | undefined };
+  broadcasters: Broadcaster[];
+  revocations: Revocations;
+  metrics: Metrics;
+  logger: Logger;
+}
+
+/** Creates everything that the use cases work with. */
+export function createAppContext(collaborators: Collaborators): AppContext {
+  const { config, store, cluster, broadcasters, revocations, metrics, logger } = collaborators;
+  const { limits, roomCreateLevel, reconcileIntervalMs } = config;
+  const { bus, spending } = cluster;
+  const log = createRoomLog(store);
+  const rights = createRightsCache(log);
+  const report = createFailureLog(logger, {
+    failing: 'the room log could not be read; trying again',
+    recovered: 'the room log is read again',
+  });
+  const feeds = createFeedRegistry({
+    log,
+    bus,
+    rights,
+    broadcasters,
+    reconcileIntervalMs,
+    events: { ...metrics.feeds, ...report, unknownKind: createUnknownKindLog(logger) },
+  });
+  const queue = createSendQueue({ log, rights, bus, events: metrics.sends });
+  const context: AppContext = {
+    ...{ store, log, bus, rights, feeds, queue, revocations, metrics },
+    acceptanceQueue: createAcceptanceQueue({ log, rights, bus }),
+    sendRate: createSendRate(limits.sendRate, limits.sendBurst, metrics.limits),
+    requestLimits: createRequestLimits(limits, metrics.limits, spending),
+    concurrentReads: createConcurrentReads(),
+    settings: {
+      roomCreateLevel,
+      maxContentBytes: limits.contentBytes,
+      maxRulesPerRoom: limits.rulesPerRoom,
+      maxRoomsPerCreator: limits.roomsPerCreator,
+    },
+    audit: (event, fields) => logger.info(fields satisfies object, event),
+    async assertReady() {
+      if (context.isDraining) throw new Error('draining');
+      await store.check();
+    },
+    isDraining: false,
+    roomIds: new LRUCache({ max: 10_000 }),
+  };
+  return context;
+}

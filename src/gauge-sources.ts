@@ -1,0 +1,42 @@
+import type { KeySet } from './auth/key-set.ts';
+import type { Cluster } from './cluster/connect-cluster.ts';
+import type { DatabaseClock } from './database/clock.ts';
+import type { Store } from './database/store.ts';
+import type { TransactionWatch } from './database/transaction-watch.ts';
+import type { GaugeSources } from './observability/metrics/gauges.ts';
+import type { LiveContext } from './transports/live-context.ts';
+
+interface Sources {
+  liveContext: LiveContext;
+  cluster: Cluster;
+  store: Store;
+  clock: DatabaseClock;
+  keySet: KeySet | undefined;
+  transactionWatch: TransactionWatch | undefined;
+  gateway: { readonly sendBufferBytes: number; readonly deliveries: number };
+  chat: { readonly sendBufferBytes: number };
+  chatBroadcaster: { readonly deliveries: number };
+}
+
+/** Where each gauge reads its value, at every scrape. */
+export function createGaugeSources({ liveContext, cluster, store, clock, keySet, ...sources }: Sources): GaugeSources {
+  const { context, connections, limits, queuedRequests } = liveContext;
+  const { gateway, chat, chatBroadcaster, transactionWatch } = sources;
+  return {
+    isDraining: () => context.isDraining,
+    unauthenticatedConnections: () => connections.unauthenticated,
+    unauthenticatedConnectionsLimit: limits.unauthenticatedConnections,
+    queuedRequests: () => queuedRequests.count,
+    queuedMessages: () => context.queue.size,
+    queuedMessagesLimit: context.queue.max,
+    activeRooms: () => context.feeds.size,
+    sendBufferBytes: () => ({ socketio: gateway.sendBufferBytes, chat: chat.sendBufferBytes }),
+    deliveries: () => ({ socketio: gateway.deliveries, chat: chatBroadcaster.deliveries }),
+    isBusUp: () => cluster.isUp,
+    tokenKeys: () => ({ isUp: keySet?.isUp ?? true, ageMs: keySet?.ageMs ?? 0 }),
+    pendingPublishes: () => cluster.pendingPublishes,
+    database: () => ({ isUp: store.isUp, failures: store.failures, ...store.load }),
+    clockOffsetMs: () => clock.offsetMs,
+    oldestTransactionMs: () => transactionWatch?.oldestMs ?? 0,
+  };
+}

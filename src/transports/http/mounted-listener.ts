@@ -1,0 +1,119 @@
+import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Server as HttpsServer } from 'node:https';
+import type { Duplex } from 'node:stream';
+import { rejectUpgrade } from '../reject-upgrade.ts';
+import { getAddress, isWebSocket, type Listener, prependUpgradeHandler, toOriginPath } from './listener.ts';
+import { answerMalformedRequests } from './malformed-request.ts';
+
+/** Somebody else's server, of which what lies below a path is ours. */
+export interface Mount {
+  server: HttpServer | HttpsServer;
+  /** `/messaging`: begins with a slash, and does not end with one. */
+  prefix: string;
+}
+
+/** Listeners that only make a server upgrade; they are nobody's service. */
+const placeholders = new WeakSet<object>();
+
+type Emit = (event: string | symbol, ...args: unknown[]) => boolean;
+type Upgrading = { shouldUpgradeCallback?: ((request: IncomingMessage) => boolean) | undefined };
+
+/**
+ * Takes what lies below the prefix out of the events of the server, before any listener hears of it, whether that was
+ * there before or comes later. Everything else goes the way it went. A server of ours, which never listens, is given it.
+ */
+export function createMountedListener({ server: outer, prefix }: Mount): Listener {
+  const http = createServer();
+  answerMalformedRequests(http);
+  const answering = new Set<ServerResponse>();
+  let whenAnswered = () => {};
+  let isOpen = false;
+
+  /** Undefined for what is not ours. */
+  function pathBelow(request: IncomingMessage): string | undefined {
+    const url = toOriginPath(request.url);
+    if (!url.startsWith(prefix)) return undefined;
+    const rest = url.slice(prefix.length);
+    return rest.startsWith('/') ? rest : rest === '' || rest.startsWith('?') ? `/${rest}` : undefined;
+  }
+
+  function take(request: IncomingMessage, response: ServerResponse): void {
+    answering.add(response);
+    response.once('close', () => {
+      answering.delete(response);
+      if (answering.size === 0) whenAnswered();
+    });
+    // Relative links of a page need the slash.
+    const url = toOriginPath(request.url);
+    if (url.split('?', 1)[0] === prefix && request.method === 'GET') {
+      return void response.writeHead(308, { Location: `${prefix}/${url.slice(prefix.length)}` }).end();
+    }
+    request.url = pathBelow(request);
+    http.emit('request', request, response);
+  }
+
+  const passOn = outer.emit as Emit;
+  const emit: Emit = function (this: unknown, event, ...args) {
+    const request = args[0] as IncomingMessage;
+    const isRequest = event === 'request' || event === 'checkContinue';
+    if (!isOpen || !(isRequest || event === 'upgrade' || event === 'checkExpectation') || !pathBelow(request)) {
+      return passOn.call(outer, event, ...args);
+    }
+    if (event === 'checkContinue') (args[1] as ServerResponse).writeContinue();
+    if (isRequest) take(request, args[1] as ServerResponse);
+    else {
+      request.url = pathBelow(request);
+      http.emit(event as string, ...args);
+    }
+    return true;
+  };
+
+  /**
+   * Node.js upgrades nothing on a server without a listener for it, so there is one, which must not be taken for one of
+   * the app's: where the app has none its requests stay requests (since Node.js 24.9), or are refused, for they would hang.
+   */
+  function takeUpgrades(): () => void {
+    const appServesUpgrades = () => outer.listeners('upgrade').some((listener) => !placeholders.has(listener));
+    const refuse = (_request: IncomingMessage, socket: Duplex) => {
+      if (!appServesUpgrades()) rejectUpgrade(socket, '404 Not Found');
+    };
+    placeholders.add(refuse);
+    outer.on('upgrade', refuse);
+    const upgrading = outer as Upgrading;
+    const asked = upgrading.shouldUpgradeCallback;
+    const ask = (request: IncomingMessage) =>
+      pathBelow(request) ? isWebSocket(request) : appServesUpgrades() && (asked?.call(outer, request) ?? true);
+    upgrading.shouldUpgradeCallback = ask;
+    return () => {
+      outer.off('upgrade', refuse);
+      if (upgrading.shouldUpgradeCallback === ask) upgrading.shouldUpgradeCallback = asked;
+    };
+  }
+
+  let leaveUpgrades = () => {};
+  return {
+    http,
+    async open() {
+      prependUpgradeHandler(http);
+      outer.emit = emit as typeof outer.emit;
+      leaveUpgrades = takeUpgrades();
+      isOpen = true;
+    },
+    address() {
+      const bound = getAddress(outer, 'setSecureContext' in outer ? 'https' : 'http');
+      return { url: `${bound?.url ?? ''}${prefix}`, port: bound?.port ?? 0 };
+    },
+    finish: () =>
+      new Promise<void>((resolve) => {
+        whenAnswered = resolve;
+        if (answering.size === 0) resolve();
+      }),
+    cut() {
+      for (const response of answering) response.destroy();
+      isOpen = false;
+      leaveUpgrades();
+      // Whoever came after us keeps us in the chain; then we only pass on.
+      if (outer.emit === (emit as typeof outer.emit)) outer.emit = passOn as typeof outer.emit;
+    },
+  };
+}

@@ -1,0 +1,35 @@
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Router } from 'express';
+import { loadEmbeddedSecret, loadPlaygroundKey } from '../../auth/embedded-secret.ts';
+import { signToken } from '../../auth/token-signing.ts';
+import type { Config } from '../../config/config.ts';
+import { isLoopback } from './loopback.ts';
+import { createPlaygroundRoutes } from './playground.routes.ts';
+
+/** How long a token of the page is valid; the page fetches the next token itself. */
+const tokenSeconds = 3_600;
+
+export interface Playground {
+  routes: Router;
+  /** `#key=…`, with which the page gets tokens; empty if it gets none. Known once the server listens. */
+  getFragment(): string;
+}
+
+/** Undefined if the playground is off. */
+export function createPlayground(config: Config, http: Server): Playground | undefined {
+  if (!config.playground) return undefined;
+  // The page gets tokens only if this server generated the signing key and listens on a loopback address.
+  const isOwnKey = config.tokens.keys.source === 'embedded';
+  const secret = isOwnKey ? Buffer.from(loadEmbeddedSecret(config.dataDirectory)) : undefined;
+  const key = isOwnKey ? loadPlaygroundKey(config.dataDirectory) : undefined;
+  const isLocal = () => isLoopback((http.address() as AddressInfo | null)?.address ?? '');
+  const routes = createPlaygroundRoutes({
+    tokens: () => {
+      if (!secret || !key || !isLocal()) return undefined;
+      const signing = { key: secret, alg: 'HS256' };
+      return { key, sign: (claims) => signToken({ claims, seconds: tokenSeconds }, signing, config) };
+    },
+  });
+  return { routes, getFragment: () => (key && isLocal() ? `#key=${key}` : '') };
+}
