@@ -55,7 +55,7 @@ async function pollingOn(url: string, person: TestUser, name: string): Promise<S
   }
 }
 
-/** The path as it stands here: `fetch` would tidy it up. */
+/** Sends the path unchanged; `fetch` would normalise it. */
 async function rawGet(url: string, path: string): Promise<string> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);
@@ -71,11 +71,11 @@ async function expectAllOn(name: string, url: string, person: TestUser, room: { 
   for (const chat of await many(5, () => chatInRoom(url, person, room.id))) chat.close();
 }
 
-describe('A node', () => {
-  it('keeps a connection for the next request longer than a balancer does', async () => {
+describe('a node behind a balancer', () => {
+  it('keeps an idle connection open longer than a balancer does', async () => {
     const { url } = await startNode(postgres);
     const { headers } = await fetch(`${url}/healthz`);
-    // 60 s: what nginx and most balancers in clouds have by themselves.
+    // 60 s is the default of nginx and of most cloud balancers.
     expect(Number(/timeout=(\d+)/.exec(headers.get('Keep-Alive')!)?.[1])).to.be.above(60);
   });
 });
@@ -89,11 +89,11 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       findBalancer(kind);
     });
 
-    it('takes its configuration without a warning', async () => {
+    it('accepts the configuration of the balancer without a warning', async () => {
       expect(await validateConfiguration(kind)).to.not.match(/warn|emerg|alert/i);
     });
 
-    it('serves REST, long polling, WebSockets, upgrades and /chat, and one hears what another says', async () => {
+    it('serves REST, long polling, WebSockets, upgrades and /chat, and delivers messages between them', async () => {
       const { url } = await service(kind);
       const { owner, room } = await createRoomWithOwner(url);
       const ben = await createMember(url, owner, room);
@@ -111,16 +111,16 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       for (const [n, client] of clients.entries()) {
         await client.request('message:send', { room_id: room.id, content: `over Socket.IO ${n}` });
       }
-      const said = ['over REST', 'over /chat', ...clients.map((_, n) => `over Socket.IO ${n}`)];
+      const expected = ['over REST', 'over /chat', ...clients.map((_, n) => `over Socket.IO ${n}`)];
       for (const client of clients) {
-        const heard = [];
-        for (const _ of said) heard.push((await client.next('message:new')).content);
-        expect(heard).to.have.members(said);
+        const received = [];
+        for (const _ of expected) received.push((await client.next('message:new')).content);
+        expect(received).to.have.members(expected);
       }
-      for (const _ of said) await chat.skipTo(({ type }) => type === 'message');
+      for (const _ of expected) await chat.skipTo(({ type }) => type === 'message');
     });
 
-    it('spreads clients of long polling over the nodes, and each stays on its own', async () => {
+    it('spreads clients of long polling over the nodes, and keeps each on its node', async () => {
       const { url } = await service(kind);
       const { owner, room } = await createRoomWithOwner(url);
       const clients = await many(20, () => socketClient(url, owner, overPolling));
@@ -135,7 +135,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       );
     });
 
-    it('asks any node where the name in a session is of none', async () => {
+    it('forwards a session with an unknown node name to any node', async () => {
       const { url } = await service(kind);
       for (const sid of ['chat-9.AAAAAAAAAAAAAAAAAAAA', 'AAAAAAAAAAAAAAAAAAAA', 'chat-1', '..', 'chat']) {
         const response = await fetch(`${url}/socket.io/?EIO=4&transport=polling&sid=${sid}`);
@@ -146,7 +146,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       }
     });
 
-    describe('to the public', () => {
+    describe('public access', () => {
       let url: string;
       before(async () => {
         ({ url } = await service(kind));
@@ -167,7 +167,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
         '/chat/x',
         '/socket.io',
       ]) {
-        it(`hides ${path}`, async () => {
+        it(`hides ${path} from the public`, async () => {
           expect(await rawGet(url, path)).to.match(/^HTTP\/1\.1 404 /);
         });
       }
@@ -180,18 +180,18 @@ for (const kind of ['nginx', 'haproxy'] as const) {
         '/socket.io/../metrics',
         '/metrics/../rooms',
       ]) {
-        it(`does not fall for ${path}`, async () => {
+        it(`does not forward the crafted path ${path}`, async () => {
           expect(await rawGet(url, path))
             .to.match(/^HTTP\/1\.1 40[0-4] /)
             .and.not.include('nano_messaging_connections');
         });
       }
 
-      it('shows /healthz', async () => {
+      it('serves /healthz to the public', async () => {
         expect(await rest(url).get('/healthz')).to.include({ status: 200, body: 'ok\n' });
       });
 
-      it('leaves it to the node to refuse a body that is too large', async () => {
+      it('leaves the rejection of a body that is too large to the node', async () => {
         const { owner, room } = await createRoomWithOwner(url);
         const { status, body } = await rest(url, owner.token).post(`/rooms/${room.id}/messages`, {
           content: 'x'.repeat(100_000),
@@ -200,7 +200,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
         expect(body.meta.reason).to.equal('TOO_LARGE');
       });
 
-      it('passes on what an older client puts into one body of long polling, and leaves it to the node to refuse more', async () => {
+      it('forwards the large polling bodies of older clients, and leaves the rejection of larger ones to the node', async () => {
         const { owner, room } = await createRoomWithOwner(url);
         const session = await PollingSession.connected(url, owner.token);
         const draft = JSON.stringify({ room_id: room.id, content: 'x'.repeat(8_000) });
@@ -212,17 +212,17 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       });
     });
 
-    it('sends new clients to the other node as soon as one drains, which goes on with those it has', async () => {
+    it('sends new clients to the other node as soon as one drains, which keeps serving its clients', async () => {
       const { url, nodes, DATABASE_URL } = await service(kind);
       const { owner, room } = await createRoomWithOwner(url);
       const old = await pollingOn(url, owner, 'chat-1');
       const other = await databaseSession(DATABASE_URL);
       await lockRoom(other, room);
-      const sent = old.request('message:send', { room_id: room.id, content: 'taken before the end' });
+      const sent = old.request('message:send', { room_id: room.id, content: 'accepted before the end' });
       await old.request('message:history', { room_id: room.id });
       const drained = nodes[0].drain();
       await expectAllOn('chat-2', url, owner, room);
-      // Long enough for a balancer that checks to have seen it.
+      // Long enough for the health check of a balancer to notice it.
       const until = Date.now() + 2_500;
       while (Date.now() < until)
         expect(await old.request('message:history', { room_id: room.id })).to.include({ ok: true });
@@ -233,7 +233,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       expect(await drained).to.equal(true);
     });
 
-    it('passes by a node that is gone: nobody is refused, and what was answered is stored once', async () => {
+    it('bypasses a dead node: no client is rejected, and each acknowledged message is stored once', async () => {
       const { url, nodes } = await service(kind);
       const { owner, room } = await createRoomWithOwner(url);
       await sendMessages(url, owner, room, 'before');
@@ -247,8 +247,8 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       expect(answers).to.deep.equal(answers.map(() => [200, 201]));
       await expectAllOn('chat-2', url, owner, room);
       const history = await client.get(`/rooms/${room.id}/messages?limit=500`);
-      const said = history.body.content.map(({ content }: { content: string }) => content);
-      expect(said).to.have.members(['before', ...answers.map((_, n) => `after ${n}`)]);
+      const expected = history.body.content.map(({ content }: { content: string }) => content);
+      expect(expected).to.have.members(['before', ...answers.map((_, n) => `after ${n}`)]);
     });
   });
 }

@@ -16,7 +16,7 @@ import { waitUntil } from '../helpers/wait-until.ts';
 const file = 'examples/browser/index.html';
 const page = pathToFileURL(join(project, file)).href;
 
-/** The example in a window of its own. */
+/** The example in a new window. */
 async function opened(fragment: Record<string, string> = {}, isDark = false): Promise<Page> {
   const window = await browserWindow({ colorScheme: isDark ? 'dark' : 'light' });
   const tab = await window.newPage();
@@ -27,7 +27,7 @@ async function opened(fragment: Record<string, string> = {}, isDark = false): Pr
   return tab;
 }
 
-/** Inside a room, by what stands in the fragment. */
+/** Opens a room that the fragment of the URL names. */
 async function inRoom(url: string, { token }: { token: string }, room: { id: number }): Promise<Page> {
   const tab = await opened({ url: `${url.replace('http', 'ws')}/chat`, token, room: String(room.id) });
   await status(tab, 'connected');
@@ -61,7 +61,7 @@ describeOneWiring(`the example for the browser, ${file}, opened from disk`, (nod
     if (!hasChromium()) this.skip(); // not on Debian, or not root
   });
 
-  it('shows what was said and is being said, and sends what is written, as text and not as HTML', async () => {
+  it('shows history and live messages and sends messages, as text and not as HTML', async () => {
     const url = node.url();
     const { owner, room } = await createRoomWithOwner(url);
     const ben = await createMember(url, owner, room);
@@ -76,13 +76,13 @@ describeOneWiring(`the example for the browser, ${file}, opened from disk`, (nod
     expect(await tab.locator('li.mine p').allTextContents()).to.deep.equal(['<b>from</b> Ben']);
   });
 
-  it('takes a token from behind the # and leaves it nowhere to be read', async () => {
+  it('reads the token from the fragment and removes it from the page', async () => {
     const { owner, room } = await createRoomWithOwner(node.url());
     const tab = await inRoom(node.url(), owner, room);
     expect(tab.url()).to.equal(page);
   });
 
-  it('takes a room and a token that are pasted, and asks again for a token that does not hold', async () => {
+  it('accepts a pasted room and token, and asks again after an invalid token', async () => {
     const { owner, room } = await createRoomWithOwner(node.url());
     const tab = await opened();
     await enter(tab, node.url(), { token: sign(owner.claims, { secret: 'of somebody else' }) }, { id: room.uuid });
@@ -92,37 +92,37 @@ describeOneWiring(`the example for the browser, ${file}, opened from disk`, (nod
     await status(tab, 'connected, rwa');
   });
 
-  it('loses nothing and doubles nothing, although the connection is cut again and again', async () => {
-    const line = await nodeProxy(node.url());
+  it('loses and duplicates no messages although the connection is cut again and again', async () => {
+    const proxy = await nodeProxy(node.url());
     const { owner, room } = await createRoomWithOwner(node.url());
-    const tab = await inRoom(line.url, owner, room);
+    const tab = await inRoom(proxy.url, owner, room);
     await write(tab, 'one');
     await sees(tab, 'one');
     await tab.evaluate("document.querySelector('li').title = 'kept'");
-    line.loseNextResponse();
+    proxy.loseNextResponse();
     await write(tab, 'two');
     await status(tab, 'back in');
     await tab.clock.fastForward(1_000);
-    await sees(tab, 'two'); // over a second connection, on which it is sent again
-    line.cut();
+    await sees(tab, 'two'); // over a second connection, on which it is resent
+    proxy.cut();
     await status(tab, 'back in');
     await write(tab, 'three');
     await write(tab, 'four');
-    await sendMessages(node.url(), owner, room, 'said while it was away');
-    line.restore();
+    await sendMessages(node.url(), owner, room, 'sent during the outage');
+    proxy.restore();
     await tab.clock.fastForward(1_000);
     await sees(tab, 'four');
     const all = await history(node.url(), owner, room);
-    expect(all).to.deep.equal(['one', 'two', 'said while it was away', 'three', 'four']);
+    expect(all).to.deep.equal(['one', 'two', 'sent during the outage', 'three', 'four']);
     expect(await texts(tab)).to.deep.equal(all);
     expect(await tab.getByTitle('kept').count(), 'caught up, not loaded again').to.equal(1);
   });
 
-  it('notices a line that has gone silent, and comes back over another one', async () => {
-    const line = await nodeProxy(node.url());
+  it('notices a silent connection and reconnects', async () => {
+    const proxy = await nodeProxy(node.url());
     const { owner, room } = await createRoomWithOwner(node.url());
-    const tab = await inRoom(line.url, owner, room);
-    line.dropTrafficOfOpenConnections();
+    const tab = await inRoom(proxy.url, owner, room);
+    proxy.dropTrafficOfOpenConnections();
     await sendMessages(node.url(), owner, room, 'unheard');
     await tab.clock.fastForward(20_000);
     await tab.clock.fastForward(20_000);
@@ -131,7 +131,7 @@ describeOneWiring(`the example for the browser, ${file}, opened from disk`, (nod
     await sees(tab, 'unheard');
   });
 
-  it('stays while the line is alive, although nothing is said', async () => {
+  it('keeps a live connection without messages open', async () => {
     const { owner, room } = await createRoomWithOwner(node.url());
     const tab = await opened();
     let answers = 0;
@@ -149,7 +149,7 @@ describeOneWiring(`the example for the browser, ${file}, opened from disk`, (nod
     await status(tab, 'connected');
   });
 
-  it('begins with the latest page and loads older ones', async () => {
+  it('starts with the latest page and loads older pages', async () => {
     const { owner, room } = await createRoomWithOwner(node.url());
     const contents = Array.from({ length: 60 }, (_, n) => `message ${n}`);
     await sendMessages(node.url(), owner, room, ...contents);
@@ -162,13 +162,13 @@ describeOneWiring(`the example for the browser, ${file}, opened from disk`, (nod
     await waitUntil('there is nothing older', () => tab.getByRole('button', { name: 'Older' }).isHidden());
   });
 
-  it('begins afresh where too much was missed', async () => {
-    const line = await nodeProxy(node.url());
+  it('starts again from the latest page if it has missed too much', async () => {
+    const proxy = await nodeProxy(node.url());
     const { owner, room } = await createRoomWithOwner(node.url());
-    const tab = await inRoom(line.url, owner, room);
+    const tab = await inRoom(proxy.url, owner, room);
     await write(tab, 'one');
     await sees(tab, 'one');
-    line.cut();
+    proxy.cut();
     await status(tab, 'back in');
     await sendMessages(
       node.url(),
@@ -177,7 +177,7 @@ describeOneWiring(`the example for the browser, ${file}, opened from disk`, (nod
       ...Array.from({ length: 40 }, (_, n) => `${n} `.padEnd(8_000, '.')),
       'the last',
     );
-    line.restore();
+    proxy.restore();
     await tab.clock.fastForward(1_000);
     await sees(tab, 'the last');
     const shown = await texts(tab);
@@ -186,14 +186,14 @@ describeOneWiring(`the example for the browser, ${file}, opened from disk`, (nod
       .and.to.deep.equal((await history(node.url(), owner, room)).slice(-shown.length));
   });
 
-  it('says what is refused', async () => {
+  it('shows refusals', async () => {
     const { owner, room } = await createRoomWithOwner(node.url());
     const tab = await inRoom(node.url(), await createMember(node.url(), owner, room, 'r'), room);
     await write(tab, 'may I?');
     await tab.locator('li.refused', { hasText: 'not sent' }).waitFor();
   });
 
-  it('stops when it is banned, and says so', async () => {
+  it('stops and shows the reason after a ban', async () => {
     const { owner, room } = await createRoomWithOwner(node.url());
     const ben = await createMember(node.url(), owner, room);
     const tab = await inRoom(node.url(), ben, room);
@@ -203,7 +203,7 @@ describeOneWiring(`the example for the browser, ${file}, opened from disk`, (nod
     await status(tab, 'NOTAUTHORIZED BANNED');
   });
 
-  it('is light or dark, as the reader likes it', async () => {
+  it('follows the colour scheme of the system', async () => {
     const ground = async (isDark: boolean) =>
       (await opened({}, isDark)).evaluate('getComputedStyle(document.body).backgroundColor');
     expect(await ground(true)).not.to.equal(await ground(false));

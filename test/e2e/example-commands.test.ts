@@ -24,7 +24,7 @@ describeOneWiring('examples/curl.sh', (node) => {
     need(this, 'curl', 'jq');
   });
 
-  it('makes a room, invites, sends, sends again, and reads back page by page', async () => {
+  it('creates a room, invites, sends, retries and reads the history page by page', async () => {
     const url = node.url();
     const ana = createUser({ level: 100 });
     const { code, output, errors } = await run('bash', ['examples/curl.sh', url], { CHAT_TOKEN: ana.token });
@@ -44,7 +44,7 @@ describeOneWiring('examples/curl.sh', (node) => {
     expect(body.content).to.have.length(3);
   });
 
-  it('ends with what was refused', async () => {
+  it('exits with the refusal', async () => {
     const { code, output, errors } = await run('bash', ['examples/curl.sh', node.url()], {
       CHAT_TOKEN: createUser().token,
     });
@@ -66,7 +66,7 @@ describeOneWiring('examples/backend', (node) => {
       const tokenOf = async (secret: string, ...args: (string | number)[]) =>
         (await run(command, [file, ...args.map(String)], { JWT_SECRET: secret })).output.trim();
 
-      it('signs what a node with the same secret accepts', async () => {
+      it('signs tokens that a node with the same secret accepts', async () => {
         const { user, entity } = createUser();
         const token = await tokenOf(testSecret, user, entity, 100);
         const { status, body } = await rest(node.url(), token).post('/rooms', { name: 'signed' });
@@ -74,7 +74,7 @@ describeOneWiring('examples/backend', (node) => {
         expect(body.content.room).to.include({ user_owner: user, entity_owner: entity });
       });
 
-      it('claims nothing that it was not given', async () => {
+      it('adds no claims that it was not given', async () => {
         const { user } = createUser();
         const token = await tokenOf(testSecret, user);
         const claims = JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString());
@@ -84,7 +84,7 @@ describeOneWiring('examples/backend', (node) => {
         expect(status).to.equal(200);
       });
 
-      it('derives UUIDs of ids that are none, as UUIDv5 has it', async () => {
+      it('derives UUIDv5 values from ids that are not UUIDs', async () => {
         const CHAT_NAMESPACE = '6ba7b810-9dad-11d1-80b4-00c04fd430c8';
         const args = [file, '42', '507f1f77bcf86cd799439011', '100'];
         const { output } = await run(command, args, { JWT_SECRET: testSecret, CHAT_NAMESPACE });
@@ -98,7 +98,7 @@ describeOneWiring('examples/backend', (node) => {
         expect(made.body.content.room.user_owner).to.equal(claims.userUUID);
       });
 
-      it('signs nothing that other secrets hold for', async () => {
+      it('signs no token that is valid under another secret', async () => {
         const token = await tokenOf('the secret of another service altogether', createUser().user);
         expect((await rest(node.url(), token).get('/rooms')).status).to.equal(401);
       });

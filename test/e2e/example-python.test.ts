@@ -15,8 +15,8 @@ const python = '/usr/bin/python3';
 
 const isInstalled = () => spawnSync(python, ['-c', 'import websockets']).status === 0;
 
-/** The client in a room, its history shown. */
-async function chatIn(url: string, { token }: { token: string }, room: { id: number }): Promise<Program> {
+/** The client in a room, after it has shown the history. */
+async function startChat(url: string, { token }: { token: string }, room: { id: number }): Promise<Program> {
   const chat = runChat(url, token, room);
   await chat.waitForOutput('the latest messages');
   return chat;
@@ -26,7 +26,7 @@ function runChat(url: string, token: string, room: { id: number }): Program {
   return runProgram(python, [script, `${url.replace('http', 'ws')}/chat`, String(room.id)], { CHAT_TOKEN: token });
 }
 
-/** What a room's history says, written as the client writes it. */
+/** The history of a room as the client prints it. */
 async function history(url: string, person: TestUser, room: { id: number }): Promise<string[]> {
   const { body } = await rest(url, person.token).get(`/rooms/${room.id}/messages?limit=500`);
   return body.content.map(
@@ -42,7 +42,7 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
     if (!isInstalled()) throw new Error("The example needs Debian's python3-websockets");
   });
 
-  it('has less than 100 lines', () => {
+  it('has fewer than 100 lines', () => {
     expect(readFileSync(join(project, script), 'utf8').split('\n').length - 1).to.be.below(100);
   });
 
@@ -58,12 +58,12 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
     }
   });
 
-  it('shows what was said and is being said, sends what is typed, and ends with its input', async () => {
+  it('shows history and live messages, sends typed lines, and exits at the end of its input', async () => {
     const url = node.url();
     const { owner, room } = await createRoomWithOwner(url);
     const ben = await createMember(url, owner, room);
     await sendMessages(url, owner, room, 'before', 'it came');
-    const chat = await chatIn(url, ben, room);
+    const chat = await startChat(url, ben, room);
     await sendMessages(url, owner, room, 'while it is there');
     await chat.waitForOutput('while it is there');
     chat.type('typed, in Ελληνικά', 'and more');
@@ -74,22 +74,22 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
       .and.to.deep.equal(await history(url, owner, room));
   });
 
-  it('loses nothing and doubles nothing, although the connection is cut again and again', async () => {
-    const line = await nodeProxy(node.url());
+  it('loses and duplicates no messages although the connection is cut again and again', async () => {
+    const proxy = await nodeProxy(node.url());
     const { owner, room } = await createRoomWithOwner(node.url());
-    const chat = await chatIn(line.url, owner, room);
+    const chat = await startChat(proxy.url, owner, room);
     chat.type('one');
     await chat.waitForOutput("'one'");
-    line.loseNextResponse();
+    proxy.loseNextResponse();
     chat.type('two');
-    await chat.waitForOutput("'two'"); // over a second connection, on which it is sent again
-    line.cut();
+    await chat.waitForOutput("'two'"); // over a second connection, on which it is resent
+    proxy.cut();
     chat.type('three', 'four');
-    await sendMessages(node.url(), owner, room, 'said while it was away');
-    line.restore();
+    await sendMessages(node.url(), owner, room, 'sent during the outage');
+    proxy.restore();
     await chat.waitForOutput("'four'");
-    line.cut();
-    line.restore();
+    proxy.cut();
+    proxy.restore();
     await sendMessages(node.url(), owner, room, 'the end');
     await chat.waitForOutput('the end');
     expect(chat.lines())
@@ -98,16 +98,16 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
     expect(chat.lines().filter((shown) => shown.includes("'two'"))).to.have.length(1);
   });
 
-  it('loads history again where too much was missed', async () => {
-    const line = await nodeProxy(node.url());
+  it('loads the history again if it has missed too much', async () => {
+    const proxy = await nodeProxy(node.url());
     const { owner, room } = await createRoomWithOwner(node.url());
-    const chat = await chatIn(line.url, owner, room);
+    const chat = await startChat(proxy.url, owner, room);
     chat.type('one');
     await chat.waitForOutput("'one'");
-    line.cut();
+    proxy.cut();
     const large = Array.from({ length: 40 }, (_, n) => `${n} `.padEnd(8_000, '.'));
     await sendMessages(node.url(), owner, room, ...large, 'the last of many');
-    line.restore();
+    proxy.restore();
     await chat.waitForOutput('the last of many');
     expect(chat.errors().match(/the latest messages/g)).to.have.length(2);
     const all = await history(node.url(), owner, room);
@@ -117,10 +117,10 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
     await chat.waitForOutput('and live');
   });
 
-  it('sends again what came too fast', async () => {
+  it('resends messages that were sent too fast', async () => {
     const { url } = await node.startNode({ SEND_RATE: 10, SEND_BURST: 2 });
     const { owner, room } = await createRoomWithOwner(url);
-    const chat = await chatIn(url, owner, room);
+    const chat = await startChat(url, owner, room);
     chat.type('1', '2', '3', '4', '5');
     chat.endInput();
     expect(await chat.exited).to.equal(0);
@@ -128,20 +128,20 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
     expect(chat.errors()).not.to.include('not sent');
   });
 
-  it('says what is refused, and goes on', async () => {
+  it('prints refusals and continues', async () => {
     const { owner, room } = await createRoomWithOwner(node.url());
     const reader = await createMember(node.url(), owner, room, 'r');
-    const chat = await chatIn(node.url(), reader, room);
+    const chat = await startChat(node.url(), reader, room);
     chat.type('may I?');
     await chat.waitForOutput('not sent: FORBIDDEN');
     await sendMessages(node.url(), owner, room, 'no');
     await chat.waitForOutput("'no'");
   });
 
-  it('stops when it is banned, and says so', async () => {
+  it('stops and prints the reason after a ban', async () => {
     const { owner, room } = await createRoomWithOwner(node.url());
     const ben = await createMember(node.url(), owner, room);
-    const chat = await chatIn(node.url(), ben, room);
+    const chat = await startChat(node.url(), ben, room);
     await putRule(node.url(), owner, room, { userUUID: ben.user, permissions: 'b' });
     expect(await chat.exited).to.equal(1);
     expect(chat.errors())
@@ -149,25 +149,25 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
       .and.not.to.include('coming back');
   });
 
-  it('stops where the room is not for it', async () => {
+  it('stops if it may not enter the room', async () => {
     const { room } = await createRoomWithOwner(node.url());
     const chat = runChat(node.url(), createUser().token, room);
     expect(await chat.exited).to.equal(1);
     expect(chat.errors()).to.equal('NOTAUTHORIZED NOT_FOUND\n');
   });
 
-  it('comes back when its token has ended, and stops when there is no fresh one', async () => {
+  it('reconnects after its token has expired, and stops without a fresh token', async () => {
     const ana = createUser({ level: 100 });
     const room = await createRoom(node.url(), ana);
     const soon = withClaims(ana, { exp: Math.floor(Date.now() / 1000) + 2 });
-    const chat = await chatIn(node.url(), soon, room);
+    const chat = await startChat(node.url(), soon, room);
     expect(await chat.exited).to.equal(1);
     expect(chat.errors()).to.match(/coming back after: .*4403.*\nTOKEN\? TOKEN_EXPIRED\n$/);
   });
 
-  it('stops when its frame is too large to be taken', async () => {
+  it('stops if its frame is too large', async () => {
     const { owner, room } = await createRoomWithOwner(node.url());
-    const chat = await chatIn(node.url(), owner, room);
+    const chat = await startChat(node.url(), owner, room);
     chat.type('x'.repeat(70_000));
     expect(await chat.exited).to.equal(1);
     expect(chat.errors()).to.match(/^1009 $/m);

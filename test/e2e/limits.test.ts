@@ -16,7 +16,7 @@ describeEveryWiring('limits', ({ url, startNode }) => {
     return { owner, api, room_id, messages: `/rooms/${room_id}/messages`, socket, chat };
   }
 
-  /** The three transports say the same: the refusal of one message on each. */
+  /** The refusals of one message on the three transports, which must be equal. */
   async function refusalsOf(
     content: string,
     { api, messages, socket, chat, room_id }: Awaited<ReturnType<typeof inRoom>>,
@@ -26,7 +26,7 @@ describeEveryWiring('limits', ({ url, startNode }) => {
     return { socket: error, chat: await chat.next(), rest: await api.post(messages, { content }) };
   }
 
-  it('of content: 8 KiB of UTF-8 are taken, one byte more is TOO_LARGE and names the field', async () => {
+  it('accepts content of 8 KiB of UTF-8 and rejects one byte more with TOO_LARGE and the field', async () => {
     const there = await inRoom();
     const most = 'ñ'.repeat(4_096);
     expect(await there.socket.request('message:send', { room_id: there.room_id, content: most })).to.include({
@@ -41,7 +41,7 @@ describeEveryWiring('limits', ({ url, startNode }) => {
     expect(refused.rest.body.meta).to.include({ code: 413, reason: 'TOO_LARGE' });
   });
 
-  it('of frames: 64 KiB, above which the connection ends', async () => {
+  it('closes a connection that sends a frame of more than 64 KiB', async () => {
     const { room_id, socket, chat } = await inRoom();
     chat.send({ type: 'message', content: 'x'.repeat(65_000) });
     expect(await chat.next()).to.include({ reason: 'TOO_LARGE' });
@@ -53,7 +53,7 @@ describeEveryWiring('limits', ({ url, startNode }) => {
     expect(await socket.closed).to.be.oneOf(['transport close', 'transport error']);
   });
 
-  it('of rooms per Socket.IO connection: TOO_MANY_ROOMS; joining again and leaving are no matter', async () => {
+  it('limits the rooms of a Socket.IO connection with TOO_MANY_ROOMS, whatever it joins again or leaves', async () => {
     const node = await startNode({ MAX_ROOMS_PER_CONNECTION: 2 });
     const owner = createUser({ level: 100 });
     const ids: number[] = [];
@@ -70,7 +70,7 @@ describeEveryWiring('limits', ({ url, startNode }) => {
     expect(await other.request('room:join', { room_id: ids[0] })).to.include({ ok: true });
   });
 
-  it('of sending: RATE_LIMITED with the time to wait, for a user over all transports, and not for others', async () => {
+  it('limits the send rate of a user over all transports with RATE_LIMITED and the time to wait, and not that of others', async () => {
     const node = await startNode({ SEND_RATE: 1, SEND_BURST: 3 });
     const there = await inRoom(node.url);
     const { socket, chat, room_id, api, messages } = there;
@@ -100,7 +100,7 @@ describeEveryWiring('limits', ({ url, startNode }) => {
     return () => socket.resume();
   }
 
-  it('of unsent bytes: who does not read is closed, and the others receive everything', async () => {
+  it('closes a client that does not read, while the others receive everything', async () => {
     const settings = { MAX_SEND_BUFFER_BYTES: 300_000, MAX_CONTENT_BYTES: 60_000 };
     const { url: at } = await startNode(settings);
     const { owner, room_id, socket, chat } = await inRoom(at);
@@ -108,25 +108,25 @@ describeEveryWiring('limits', ({ url, startNode }) => {
     const lazySocket = await socketClient(at, owner, { transports: ['websocket'] });
     await lazySocket.request('room:join', { room_id });
     const goOn = [stopReading(lazyChat), stopReading(lazySocket)];
-    // More than the kernel keeps for a connection nobody reads from.
+    // More than the kernel buffers for a connection that is not read.
     const count = 300;
     const content = 'x'.repeat(59_000);
     for (let n = 0; n < count; n++) await socket.request('message:send', { room_id, content });
     for (let n = 1; n <= count; n++) expect((await chat.next()).data.seq).to.equal(n);
     for (let n = 1; n <= count; n++) expect((await socket.next('message:new')).seq).to.equal(n);
     for (const resume of goOn) resume();
-    // It began to read when the connection had been cut; or in time.
+    // It started to read after the connection was closed, or in time.
     expect(await lazyChat.closed).to.be.oneOf([1006, 4408]);
     expect(await lazySocket.closed).to.equal('transport close');
-    const figures = await readMetrics(at);
+    const metrics = await readMetrics(at);
     for (const transport of ['chat', 'socketio']) {
-      expect(figures.get(`nano_messaging_slow_consumers_closed_total{transport="${transport}"}`), transport).to.equal(
+      expect(metrics.get(`nano_messaging_slow_consumers_closed_total{transport="${transport}"}`), transport).to.equal(
         1,
       );
     }
   });
 
-  it('of connections: 20 a user over both transports, the newest is refused', async () => {
+  it('limits a user to 20 connections over both transports and rejects the newest', async () => {
     const node = await startNode({ MAX_CONNECTIONS_PER_USER: undefined });
     const person = createUser();
     const open: (SocketClient | ChatClient)[] = [];
@@ -146,7 +146,7 @@ describeEveryWiring('limits', ({ url, startNode }) => {
       expect('raw' in client ? client.raw.connected : client.socket.readyState).to.be.oneOf([true, 1]);
   });
 
-  /** The server hears of a closed connection a moment after the client. */
+  /** The server notices a closed connection slightly after the client. */
   async function admitted(at: string, person: TestUser): Promise<void> {
     for (;;) {
       const chat = await chatClient(at);
@@ -156,7 +156,7 @@ describeEveryWiring('limits', ({ url, startNode }) => {
     }
   }
 
-  it('of connections without a token: at the cap the oldest goes, and nobody who has one', async () => {
+  it('closes the oldest connection without a token at the limit, and none with a token', async () => {
     const node = await startNode({ MAX_UNAUTHENTICATED_CONNECTIONS: 3 });
     const member = await authenticatedChat(node.url, createUser());
     const first = await chatClient(node.url);
@@ -172,7 +172,7 @@ describeEveryWiring('limits', ({ url, startNode }) => {
     }
   });
 
-  it('of 0 are off', async () => {
+  it('disables limits of 0', async () => {
     const names = ['MAX_CONTENT_BYTES', 'MAX_FRAME_BYTES', 'MAX_ROOMS_PER_CONNECTION', 'MAX_CONNECTIONS_PER_USER'];
     const more = ['MAX_UNAUTHENTICATED_CONNECTIONS', 'MAX_SEND_BUFFER_BYTES', 'MAX_RULES_PER_ROOM', 'SEND_RATE'];
     const settings = Object.fromEntries([...names, ...more].map((name) => [name, 0]));

@@ -23,7 +23,7 @@ const people = {
 
 interface Step {
   by: 'Client' | 'Server' | 'Ack' | 'narrator';
-  /** Of Socket.IO. */
+  /** Packet types of Socket.IO. */
   event: string | undefined;
   value: Json;
   text: string;
@@ -40,7 +40,7 @@ function stepsOf(page: string): Step[] {
   });
 }
 
-/** The room of the sessions as it is when the first of them begins: at `rev` 6, with one message. */
+/** The room at the start of the first session: at `rev` 6, with one message. */
 async function createStory(url: string) {
   const ana = createUser({ level: 100 });
   const [ben, cleo] = [createUser(), createUser()];
@@ -61,7 +61,7 @@ async function createStory(url: string) {
     [cleo.user, people.cleo],
     [ana.entity, people.entity],
   ];
-  /** As on the page: its people, its room, and nothing that differs at each run. */
+  /** Replaces users and the room by those of the page, and drops what differs at each run. */
   const asShown = (value: unknown): unknown => {
     const text = JSON.stringify(withoutChance(value, room.id));
     return JSON.parse(names.reduce((result, [real, shown]) => result.replaceAll(real, shown), text));
@@ -69,14 +69,14 @@ async function createStory(url: string) {
   return { ana, ben, cleo, room, rename, asShown };
 }
 
-/** Times, generated UUIDs and numbers replaced; of a cursor its `rev` stays. */
+/** Replaces times, generated UUIDs and numbers, and keeps the `rev` of a cursor. */
 function withoutChance(value: unknown, roomId: number): unknown {
   return JSON.parse(JSON.stringify(value), (key, entry) => {
     if (key === 'createdAt' || key === 'updatedAt') return 'a time';
     if (key === 'cursor') return `the cursor of ${Number.parseInt(entry.split('.')[1], 36)}`;
     if (key === 'uuid') return 'a UUID';
     if (key === 'room_id' && entry === roomId) return 1;
-    // A message's number is of all rooms, a room's is its own.
+    // Message ids are shared by all rooms.
     if (entry?.emitter) return { ...entry, id: 'a number' };
     if (entry?.user_owner) return { ...entry, id: 'a number' };
     return entry;
@@ -84,7 +84,7 @@ function withoutChance(value: unknown, roomId: number): unknown {
 }
 
 describeOneWiring('The sessions in docs/protocol', ({ url }) => {
-  it('happen on /chat as chat.md shows', async () => {
+  it('run on /chat as chat.md shows', async () => {
     const { ana, ben, room, asShown } = await createStory(url());
     const chat = await chatClient(url());
     let compared = 0;
@@ -108,7 +108,7 @@ describeOneWiring('The sessions in docs/protocol', ({ url }) => {
     expect({ compared, bans }).to.deep.equal({ compared: 10, bans: 1 });
   });
 
-  it('happen on Socket.IO as socketio.md shows', async () => {
+  it('run on Socket.IO as socketio.md shows', async () => {
     const { ana, ben, cleo, room, rename, asShown } = await createStory(url());
     await sendMessages(url(), ben, room, 'Go!');
     await putRule(url(), ana, room, { userUUID: ben.user, permissions: 'b' });

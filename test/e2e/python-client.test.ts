@@ -9,11 +9,11 @@ import { rest } from '../helpers/rest-client.ts';
 import { createUser } from '../helpers/users.ts';
 
 const script = fileURLToPath(new URL('../helpers/python_client.py', import.meta.url));
-describeEveryWiring('a client that none of us wrote: python3-socketio of Debian', (node) => {
+describeEveryWiring('an independent client: python3-socketio of Debian', (node) => {
   withPythonClient();
 
   for (const transport of ['websocket', 'polling']) {
-    it(`connects with auth, joins, sends with an acknowledgement and hears, over ${transport}`, async () => {
+    it(`connects with auth, joins, sends with an acknowledgement and receives, over ${transport}`, async () => {
       const person = createUser({ level: 100 });
       const { body } = await rest(node.url(), person.token).post('/rooms', { name: 'python' });
       const { id } = body.content.room;
@@ -22,8 +22,8 @@ describeEveryWiring('a client that none of us wrote: python3-socketio of Debian'
       const steps = new Map(lines.map((line) => JSON.parse(line)).map(({ step, what }: Json) => [step, what]));
       expect(steps.get('joined')).to.include({ ok: true, rights: 'rwa', recovered: false });
       expect(steps.get('sent')).to.nested.include({ ok: true, duplicate: false, 'message.seq': 1 });
-      expect(steps.get('heard')).to.include({ seq: 1, content: 'hola desde Python 🐍', emitter: person.user });
-      expect(steps.get('refused')).to.nested.include({
+      expect(steps.get('received')).to.include({ seq: 1, content: 'hola desde Python 🐍', emitter: person.user });
+      expect(steps.get('rejected')).to.nested.include({
         ok: false,
         'error.code': 'BAD_REQUEST',
         'error.field': 'content',

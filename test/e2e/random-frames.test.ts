@@ -5,8 +5,8 @@ import { expect } from 'chai';
 
 const project = resolve(import.meta.dirname, '../..');
 
-describe('Odd frames and requests from a seed', () => {
-  it('leave the process alive, and every answer is a documented one', async function () {
+describe('random frames and requests from a seed', () => {
+  it('answers random frames and requests as documented, and keeps the process alive', async function () {
     this.timeout(120_000);
     const args = ['tools/fuzz/run.ts', '--frames', '2000', '--requests', '700', '--seed', '42'];
     const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: project });

@@ -19,12 +19,12 @@ import { socketClient } from '../helpers/socket-client.ts';
 import { tcpProxy } from '../helpers/tcp-proxy.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
-/** No wait for Redis, on a machine that is busy with other things. */
+/** Without a wait for Redis, on a busy machine. */
 const promptMs = 1_500;
 
-describe('when Redis goes away', () => {
+describe('an outage of Redis', () => {
   itWithBothAdapters(
-    'killed: the own node hears and is acknowledged at once, the other by the sweep, once and in order',
+    'delivers on the same node at once and on the other node by reconciliation, once and in order, while Redis is dead',
     async (adapter) => {
       const { redis, here, there } = await startNodePair({ REDIS_ADAPTER: adapter, SWEEP_SECONDS: 1 });
       const { room, near, far } = await createSharedRoom(here, there);
@@ -41,7 +41,7 @@ describe('when Redis goes away', () => {
   );
 
   itWithBothAdapters(
-    'killed and started again: what was missed arrives at once, and what follows over the bus',
+    'delivers missed messages at once after a restart of Redis, and later ones over the bus',
     async (adapter) => {
       const { redis, here, there } = await startNodePair({ REDIS_ADAPTER: adapter });
       const { room, near, far } = await createSharedRoom(here, there);
@@ -59,7 +59,7 @@ describe('when Redis goes away', () => {
   );
 
   itWithBothAdapters(
-    'frozen and thawed: everything asked for is answered, and nothing is heard twice',
+    'answers every request while Redis is frozen, and delivers nothing twice after it thaws',
     async (adapter) => {
       const { redis, here, there } = await startNodePair({ REDIS_ADAPTER: adapter, MAX_CONNECTIONS_PER_USER: 20 });
       const { owner, room, near, far } = await createSharedRoom(here, there);
@@ -83,28 +83,30 @@ describe('when Redis goes away', () => {
     },
   );
 
-  for (const away of [true, false]) {
-    const when = away ? 'hold within one sweep without Redis' : 'hold at once with Redis, also without a sweep';
-    itWithBothAdapters(`a ban and the deletion of a room ${when}`, async (adapter) => {
-      const pair = await startNodePair({ REDIS_ADAPTER: adapter, ...(away && { SWEEP_SECONDS: 1 }) });
+  for (const isDown of [true, false]) {
+    const when = isDown
+      ? 'within one reconciliation without Redis'
+      : 'at once with Redis, also without a reconciliation';
+    itWithBothAdapters(`applies a ban and the deletion of a room ${when}`, async (adapter) => {
+      const pair = await startNodePair({ REDIS_ADAPTER: adapter, ...(isDown && { SWEEP_SECONDS: 1 }) });
       const { redis, here, there } = pair;
       const { owner, room, near, far } = await createSharedRoom(here, there);
       const guest = await createMember(here.url, owner, room);
       const guestThere = await socketInRoom(there.url, guest, room);
-      if (away) await redis.kill();
+      if (isDown) await redis.kill();
       const took = await measureMs(async () => {
         await putRule(here.url, owner, room, { userUUID: guest.user, permissions: 'b' });
         expect(await guestThere.next('room:removed')).to.include({ code: 'BANNED' });
         await rest(here.url, owner.token).delete(`/rooms/${room.id}`);
         expect(await far.next('room:removed')).to.include({ code: 'ROOM_DELETED' });
       });
-      expect(took).to.be.below(away ? 4_000 : promptMs);
+      expect(took).to.be.below(isDown ? 4_000 : promptMs);
       expect(await near.next('room:removed')).to.include({ code: 'ROOM_DELETED' });
     });
   }
 
   itWithBothAdapters(
-    'a node that starts meanwhile serves within seconds, and hears the others at last',
+    'starts a node that serves within seconds while Redis is down, and receives from others afterwards',
     async (adapter) => {
       const redis = await startRedis();
       const settings = { ...(await serviceSettings(redis.url)), REDIS_ADAPTER: adapter };
@@ -128,29 +130,32 @@ describe('when Redis goes away', () => {
     },
   );
 
-  itWithBothAdapters('what a node said while only its own line was cut is heard once that is back', async (adapter) => {
-    const { redis, there, settings } = await startNodePair({ REDIS_ADAPTER: adapter });
-    const proxy = await tcpProxy('127.0.0.1', redis.port);
-    const here = await startNode(embedded, { ...settings, REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
-    const { room, near, far } = await createSharedRoom(here, there);
-    await sendNumbered(near, room, 1);
-    expect(await receiveSeqs(far, 1)).to.deep.equal([1]);
-    proxy.cut();
-    await waitForBus('down', here);
-    await sendNumbered(near, room, 3);
-    proxy.restore();
-    expect(await receiveSeqs(far, 3)).to.deep.equal([2, 3, 4]);
-    expect(await receiveSeqs(near, 4)).to.deep.equal(upTo(4));
-  });
+  itWithBothAdapters(
+    'delivers messages of a node whose Redis connection was cut after it is restored',
+    async (adapter) => {
+      const { redis, there, settings } = await startNodePair({ REDIS_ADAPTER: adapter });
+      const proxy = await tcpProxy('127.0.0.1', redis.port);
+      const here = await startNode(embedded, { ...settings, REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
+      const { room, near, far } = await createSharedRoom(here, there);
+      await sendNumbered(near, room, 1);
+      expect(await receiveSeqs(far, 1)).to.deep.equal([1]);
+      proxy.cut();
+      await waitForBus('down', here);
+      await sendNumbered(near, room, 3);
+      proxy.restore();
+      expect(await receiveSeqs(far, 3)).to.deep.equal([2, 3, 4]);
+      expect(await receiveSeqs(near, 4)).to.deep.equal(upTo(4));
+    },
+  );
 
-  itWithBothAdapters('a line that swallows everything is noticed and replaced', async (adapter) => {
+  itWithBothAdapters('notices and replaces a Redis connection that drops all traffic', async (adapter) => {
     const { redis, here, settings } = await startNodePair({ REDIS_ADAPTER: adapter });
     const proxy = await tcpProxy('127.0.0.1', redis.port);
     const there = await startNode(embedded, { ...settings, REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
     const { room, near, far } = await createSharedRoom(here, there);
     proxy.dropTrafficOfOpenConnections();
     await sendNumbered(near, room, 3);
-    await waitUntil('the other node has heard all', () => far.unread.length === 3, 10_000);
+    await waitUntil('the other node has received all messages', () => far.unread.length === 3, 10_000);
     await sendNumbered(near, room, 3);
     expect(await receiveSeqs(far, 6)).to.deep.equal(upTo(6));
     await sendNumbered(far, room, 3);

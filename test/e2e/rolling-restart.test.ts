@@ -13,7 +13,7 @@ import { createUser, type TestUser, testSecret } from '../helpers/users.ts';
 
 type Server = Awaited<ReturnType<typeof runServer>>;
 
-/** Processes that keep their names and ports through a restart. */
+/** Processes that keep their names and ports across restarts. */
 async function twoNodes() {
   const settings = { DATABASE_URL: await freshDatabase(), REDIS_URL: await sharedRedis(), JWT_SECRET: testSecret };
   const limits = { SEND_RATE: 0, REQUEST_RATE: 0, RULE_RATE: 0, MAX_CONNECTIONS_PER_USER: 0, DRAIN_TIMEOUT_SECONDS: 8 };
@@ -31,7 +31,7 @@ async function twoNodes() {
   };
 }
 
-/** Says one thing after the other until it is told to stop; what was acknowledged, in that order. */
+/** Sends one message after the other until it is stopped; the acknowledged ones, in order. */
 function talking(name: string, send: ResilientClient['send'], everyMs = 200) {
   const acknowledged: string[] = [];
   let isOver = false;
@@ -52,7 +52,7 @@ function talking(name: string, send: ResilientClient['send'], everyMs = 200) {
   };
 }
 
-/** A backend that does not try again: what the balancer does not hide from it counts. */
+/** A backend without retries: it counts the failures that the balancer does not hide. */
 function backend(url: string, { token }: TestUser, room: { id: number }) {
   const refused: unknown[] = [];
   let n = 0;
@@ -86,7 +86,7 @@ async function wholeHistory(
   }
 }
 
-describe('A rolling restart of two nodes behind nginx, under load', function () {
+describe('a rolling restart of two nodes behind nginx, under load', function () {
   this.timeout(60_000);
 
   before(function () {
@@ -94,7 +94,7 @@ describe('A rolling restart of two nodes behind nginx, under load', function () 
     findBalancer('nginx');
   });
 
-  it('loses nothing, doubles nothing and keeps the order, for every client; what was acknowledged is stored once', async () => {
+  it('loses, duplicates and reorders nothing for any client, and stores acknowledged messages once', async () => {
     const nodes = await twoNodes();
     const { url } = await startBalancer('nginx', nodes.ports, highLimits.nginx);
     const owner = createUser({ level: 100 });
@@ -123,7 +123,7 @@ describe('A rolling restart of two nodes behind nginx, under load', function () 
     for (const n of [0, 1]) {
       await delay(1_000);
       await nodes.restart(n);
-      // Longer than the balancer leaves out a node that failed.
+      // Longer than the balancer excludes a failed node.
       await delay(2_500);
     }
     await Promise.all([...talkers, asking].map((talker) => talker.stop()));

@@ -10,20 +10,20 @@ import { createUser, type TestUser } from '../helpers/users.ts';
 const roomCount = 5;
 const connectionCount = 50;
 
-interface Heard {
+interface Received {
   room_id: number;
   seq: number;
   rev: number;
   content: string;
 }
 
-/** What one has heard; the acknowledgement of a message may be ahead of its coming here from another node. */
-class Hearing {
-  readonly all: Heard[] = [];
+/** The messages that a client has received; the acknowledgement of a message may arrive before its delivery from another node. */
+class ReceivedMessages {
+  readonly all: Received[] = [];
   #enough = () => {};
   #expected = Number.POSITIVE_INFINITY;
 
-  push(message: Heard): void {
+  push(message: Received): void {
     this.all.push(message);
     if (this.all.length >= this.#expected) this.#enough();
   }
@@ -37,41 +37,41 @@ class Hearing {
   }
 }
 
-/** One of the fifty: it only counts, so that fifty of them do not outweigh the server. */
-interface Talker {
-  heard: Hearing;
+/** One of the fifty clients: it only counts, so that the clients do not need more CPU time than the server. */
+interface StormClient {
+  received: ReceivedMessages;
   duplicates: number;
   /** Resolves with the message when it is acknowledged; on `/chat` that is its echo. */
   send(content: string, client_msg_id: string): Promise<Pick<Message, 'seq' | 'content'>>;
 }
 
-async function socketTalker(url: string, { token }: TestUser, room_id: number): Promise<Talker> {
+async function socketTalker(url: string, { token }: TestUser, room_id: number): Promise<StormClient> {
   const socket = io(`${url}/rooms`, { auth: { token }, forceNew: true, transports: ['websocket'] });
   closeLater(() => socket.close());
-  const heard = new Hearing();
-  socket.on('message:new', (message: Heard) => heard.push(message));
+  const received = new ReceivedMessages();
+  socket.on('message:new', (message: Received) => received.push(message));
   await new Promise<void>((resolve, reject) => {
     socket.once('connect', resolve);
     socket.once('connect_error', reject);
   });
   expect(await socket.emitWithAck('room:join', { room_id })).to.include({ ok: true });
-  const talker: Talker = {
-    heard,
+  const client: StormClient = {
+    received,
     duplicates: 0,
     async send(content, client_msg_id) {
       const ack = await socket.emitWithAck('message:send', { room_id, content, client_msg_id });
       expect(ack, JSON.stringify(ack)).to.include({ ok: true });
-      if (ack.duplicate) talker.duplicates += 1;
+      if (ack.duplicate) client.duplicates += 1;
       return ack.message;
     },
   };
-  return talker;
+  return client;
 }
 
-async function chatTalker(url: string, { token }: TestUser, room_id: number): Promise<Talker> {
+async function chatTalker(url: string, { token }: TestUser, room_id: number): Promise<StormClient> {
   const socket = new WebSocket(`${url.replace('http', 'ws')}/chat`);
   closeLater(() => socket.terminate());
-  const heard = new Hearing();
+  const received = new ReceivedMessages();
   const waiting = new Map<string, (message: Message) => void>();
   const connected = new Promise<void>((resolve, reject) => {
     socket.on('error', reject);
@@ -79,13 +79,13 @@ async function chatTalker(url: string, { token }: TestUser, room_id: number): Pr
       const frame = JSON.parse(data.toString());
       if (frame.data === 'CONNECTED') return resolve();
       if (frame.type !== 'message') return frame.data === 'ERROR' && reject(new Error(data.toString()));
-      if (frame.duplicate) talker.duplicates += 1;
-      else heard.push({ ...frame.data, rev: frame.rev });
+      if (frame.duplicate) client.duplicates += 1;
+      else received.push({ ...frame.data, rev: frame.rev });
       waiting.get(frame.id)?.(frame.data);
     });
   });
-  const talker: Talker = {
-    heard,
+  const client: StormClient = {
+    received,
     duplicates: 0,
     send(content, client_msg_id) {
       const id = `${client_msg_id}/${Math.random()}`;
@@ -97,15 +97,15 @@ async function chatTalker(url: string, { token }: TestUser, room_id: number): Pr
   socket.send(JSON.stringify({ type: 'token', content: token }));
   socket.send(JSON.stringify({ type: 'select_room', room_id }));
   await connected;
-  return talker;
+  return client;
 }
 
 describeEveryWiring('Messages from 50 connections into 5 rooms at once', (node) => {
   for (const [messagesPerConnection, times, title] of [
     [200, 1, '10,000'],
-    [40, 2, '2,000, each sent twice,'],
+    [40, 2, '2,000 twice-sent'],
   ] as const) {
-    it(`${title} are acknowledged, stored and heard by every member once and in order`, async function () {
+    it(`acknowledges, stores and delivers ${title} messages for every subscriber once and in order`, async function () {
       this.timeout(120_000);
       const owner = createUser({ level: 100 });
       const people = Array.from({ length: connectionCount }, () => createUser({ entity: owner.entity, level: 100 }));
@@ -116,18 +116,18 @@ describeEveryWiring('Messages from 50 connections into 5 rooms at once', (node) 
         rooms.push(made.body.content.room.id);
       }
       const roomOf = (n: number) => rooms[n % roomCount]!;
-      const talkers = await Promise.all(
+      const clients = await Promise.all(
         people.map((person, n) => (n % 2 ? chatTalker : socketTalker)(node.url(), person, roomOf(n))),
       );
 
       const acknowledged = new Map(rooms.map((room) => [room, new Map<number, string>()]));
       await Promise.all(
-        talkers.map(async (talker, n) => {
+        clients.map(async (client, n) => {
           const sends: Promise<unknown>[] = [];
           for (let message = 0; message < messagesPerConnection; message++) {
             const content = `${n}/${message}`;
             for (let time = 0; time < times; time++) {
-              const sent = talker.send(content, `storm-${n}-${message}`).then((stored) => {
+              const sent = client.send(content, `storm-${n}-${message}`).then((stored) => {
                 expect(stored.content).to.equal(content);
                 acknowledged.get(roomOf(n))!.set(stored.seq, content);
               });
@@ -145,18 +145,18 @@ describeEveryWiring('Messages from 50 connections into 5 rooms at once', (node) 
         expect(new Map(stored.map(({ seq, content }) => [seq, content]))).to.deep.equal(
           new Map([...acknowledged.get(room)!].sort(([a], [b]) => a - b)),
         );
-        for (const [n, talker] of talkers.entries()) {
+        for (const [n, client] of clients.entries()) {
           if (roomOf(n) !== room) continue;
-          await talker.heard.reach(perRoom);
-          const heard = talker.heard.all.map(({ seq, content }) => ({ seq, content }));
-          expect(heard, `connection ${n}`).to.deep.equal(stored.map(({ seq, content }) => ({ seq, content })));
+          await client.received.reach(perRoom);
+          const received = client.received.all.map(({ seq, content }) => ({ seq, content }));
+          expect(received, `connection ${n}`).to.deep.equal(stored.map(({ seq, content }) => ({ seq, content })));
           const own = stored.filter(({ content }) => content.startsWith(`${n}/`)).map(({ content }) => content);
           expect(own, 'its own in the order of sending').to.deep.equal(
             Array.from({ length: messagesPerConnection }, (_, message) => `${n}/${message}`),
           );
         }
       }
-      const duplicates = talkers.reduce((sum, talker) => sum + talker.duplicates, 0);
+      const duplicates = clients.reduce((sum, client) => sum + client.duplicates, 0);
       expect(duplicates).to.equal((times - 1) * connectionCount * messagesPerConnection);
     });
   }

@@ -1,4 +1,4 @@
-"""Debian's python3-socketio over long polling in a room where much is said.
+"""Debian's python3-socketio over long polling in a busy room.
 
 Arguments: URL, token, room id, how many messages to wait for. Prints the answer to the join, then the `seq` of every
 message that was received, in one JSON line each.

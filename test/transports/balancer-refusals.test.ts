@@ -16,7 +16,7 @@ function expectEnvelope({ head, body }: RawAnswer, status: number, reason: strin
 }
 
 for (const kind of ['nginx', 'haproxy'] as const) {
-  describe(`deploy/: what ${kind} refuses, or the nodes behind it`, function () {
+  describe(`refusals of ${kind} (deploy/) and of the nodes behind it`, function () {
     this.timeout(60_000);
     let url: string;
 
@@ -27,7 +27,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       ({ url } = await startBalancer(kind, [first!.port, second!.port], highLimits[kind]));
     });
 
-    /** On REST, and handshakes, which have another upstream in nginx. */
+    /** REST paths and handshakes, which have separate upstreams in nginx. */
     async function expectGoodAnswers(count: number): Promise<void> {
       const { token } = createUser();
       const asks = Array.from({ length: count }, async (_, n) => {
@@ -38,9 +38,9 @@ for (const kind of ['nginx', 'haproxy'] as const) {
     }
 
     for (const [what, bytes] of Object.entries(unreadableRequests)) {
-      // HAProxy takes HTTP/2 on its plain port, too.
+      // HAProxy accepts HTTP/2 on its plain-text port, too.
       if (kind === 'haproxy' && what === 'the preface of HTTP/2') continue;
-      it(`takes no node out for the others: ${what}`, async () => {
+      it(`keeps both nodes in service after a request with ${what}`, async () => {
         await expectGoodAnswers(6);
         for (const path of ['/rooms', '/socket.io/', '/chat']) {
           const { status, head } = await rawRequest(url, bytes(path));
@@ -56,23 +56,23 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       ['/refused', 404, 'NOT_FOUND'],
       ['/rooms/%2e%2e/admin/revocations', 400, 'BAD_REQUEST'],
     ] as const) {
-      it(`has the envelope and CORS: ${status} for ${path}`, async () => {
+      it(`answers ${path} with ${status}, the envelope and CORS headers`, async () => {
         expectEnvelope(await rawRequest(url, get(path)), status, reason);
       });
     }
 
-    it('has the envelope and CORS: 405 for a method that there is not', async () => {
+    it('answers an unknown method with 405, the envelope and CORS headers', async () => {
       expectEnvelope(await rawRequest(url, unreadableRequests['an unknown method']!('/rooms')), 405, 'BAD_REQUEST');
     });
 
-    it('has the envelope and CORS: 502 to 504 where no node can be reached', async () => {
+    it('answers with 502 to 504, the envelope and CORS headers if no node can be reached', async () => {
       const balancer = await startBalancer(kind, [1, 2]);
       const answer = await rawRequest(balancer.url, get('/rooms'));
       expect(answer.status).to.be.within(502, 504);
       expectEnvelope(answer, answer.status, 'UNAVAILABLE');
     });
 
-    it('has the envelope and CORS: 429 for what one address has too much of, and then Retry-After', async () => {
+    it('answers an address that exceeds its rate with 429, the envelope, CORS headers and Retry-After', async () => {
       const { ports, requests } = await stubNodes((_request, response) => void response.end('ok'));
       const { url: limited } = await startBalancer(kind, ports, lowLimits[kind]);
       const answers = [];
@@ -86,7 +86,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       expect(requests.length).to.equal(answers.filter(({ status }) => status === 200).length);
     });
 
-    /** The decoded and normalised path of each begins like one that is public, or the path as it came does. */
+    /** Either the raw path or the decoded and normalised path of each has a public prefix. */
     const ways = [
       '/admin/..%2frooms',
       '/admin/%2e%2e/rooms',
@@ -117,7 +117,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       'http://x/rooms/../admin/revocations',
       'http://rooms/metrics',
     ];
-    it('leads to no node: a path that means another one decoded or normalised', async () => {
+    it('does not forward a path that means another path once decoded or normalised', async () => {
       const { ports, requests } = await stubNodes((_request, response) => void response.end('ok'));
       const { url: stubbed } = await startBalancer(kind, ports);
       for (const path of ways) {
@@ -130,7 +130,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       expect(requests.length).to.equal(2);
     });
 
-    it('is a body that comes slowly: no node sees it', async () => {
+    it('does not forward a request whose body arrives slowly', async () => {
       const { ports, requests } = await stubNodes((_request, response) => void response.end('ok'));
       const balancer: Balancer = await startBalancer(kind, ports, shortTimeouts[kind]);
       const head = 'POST /rooms HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{';

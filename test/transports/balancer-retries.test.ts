@@ -7,7 +7,7 @@ import { type Behaviour, stubNodes } from '../helpers/stub-nodes.ts';
 const yes = (response: ServerResponse) =>
   void response.setHeader('Content-Type', 'application/json').end('{"ok":true}');
 
-/** Takes the first request and dies without an answer, as a node that is killed. */
+/** Accepts the first request and closes without an answer, like a node that is killed. */
 const dies: Behaviour = (request, response, n) => {
   if (n > 0) return yes(response);
   request.on('end', () => request.socket.destroy());
@@ -26,7 +26,7 @@ interface Row {
   path: string;
   headers?: Record<string, string>;
   status: number | number[];
-  /** How many nodes got it. */
+  /** How many nodes received the request. */
   times: number;
 }
 
@@ -35,18 +35,25 @@ const named = { 'Idempotency-Key': 'a-1' };
 const lost = [502, 504];
 
 const rows: Row[] = [
-  { what: 'a read is repeated', behave: dies, method: 'GET', path: message, status: 200, times: 2 },
+  { what: 'retries a read', behave: dies, method: 'GET', path: message, status: 200, times: 2 },
   {
-    what: 'a rule that is put is repeated',
+    what: 'retries the PUT of a rule',
     behave: dies,
     method: 'PUT',
     path: '/rooms/1/members',
     status: 200,
     times: 2,
   },
-  { what: 'a message is not: it may be stored', behave: dies, method: 'POST', path: message, status: lost, times: 1 },
   {
-    what: 'a message that names itself is',
+    what: 'does not retry a message, which may be stored',
+    behave: dies,
+    method: 'POST',
+    path: message,
+    status: lost,
+    times: 1,
+  },
+  {
+    what: 'retries a message with an idempotency key',
     behave: dies,
     method: 'POST',
     path: message,
@@ -55,7 +62,7 @@ const rows: Row[] = [
     times: 2,
   },
   {
-    what: 'a change of a room is not',
+    what: 'does not retry a change of a room',
     behave: dies,
     method: 'PATCH',
     path: '/rooms/1',
@@ -63,9 +70,9 @@ const rows: Row[] = [
     status: lost,
     times: 1,
   },
-  { what: 'a message that is refused is not', behave: refuses, method: 'POST', path: message, status: 503, times: 1 },
+  { what: 'does not retry a rejected message', behave: refuses, method: 'POST', path: message, status: 503, times: 1 },
   {
-    what: 'a room is not, whatever it says',
+    what: 'does not retry the creation of a room',
     behave: dies,
     method: 'POST',
     path: '/rooms',
@@ -74,7 +81,7 @@ const rows: Row[] = [
     times: 1,
   },
   {
-    what: 'a message that is refused and names itself is',
+    what: 'retries a rejected message with an idempotency key',
     behave: refuses,
     method: 'POST',
     path: message,
@@ -83,7 +90,7 @@ const rows: Row[] = [
     times: 2,
   },
   {
-    what: 'a handshake that is refused is',
+    what: 'retries a rejected handshake',
     behave: refuses,
     method: 'GET',
     path: '/socket.io/?EIO=4',
@@ -91,7 +98,7 @@ const rows: Row[] = [
     times: 2,
   },
   {
-    what: 'what a session sends is not',
+    what: 'does not retry a request of a session',
     behave: refuses,
     method: 'POST',
     path: '/socket.io/?EIO=4&sid=chat-1.x',
@@ -101,7 +108,7 @@ const rows: Row[] = [
 ];
 
 for (const kind of ['nginx', 'haproxy'] as const) {
-  describe(`deploy/: what ${kind} asks a second node`, function () {
+  describe(`retries of ${kind} (deploy/)`, function () {
     this.timeout(30_000);
 
     before(function () {
@@ -120,7 +127,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       });
     }
 
-    it('still asks after all nodes have said 503 for a while: the database is away, not they', async () => {
+    it('keeps forwarding after all nodes have answered 503 for a while, because only the database is down', async () => {
       const { ports } = await stubNodes((request, response) => {
         response.statusCode = request.url!.startsWith('/rooms') ? 503 : 200;
         response.setHeader('Content-Type', 'application/json').end('{"from":"the node"}');
@@ -136,7 +143,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       }
     });
 
-    it('tells the node who asks, whatever the client says of itself', async () => {
+    it('sends the client address to the node and ignores the forwarding headers of the client', async () => {
       const { ports } = await stubNodes((request, response) => {
         response.setHeader('Content-Type', 'application/json').end(JSON.stringify(request.headers));
       });

@@ -5,13 +5,13 @@ import { rest } from '../helpers/rest-client.ts';
 import { createUser } from '../helpers/users.ts';
 
 describeEveryWiring('/chat frames', ({ url }) => {
-  it('sent in one burst, before START? was read, are obeyed in order to the last', async () => {
+  it('handles frames in order if all of them are sent in one burst before START? was read', async () => {
     const owner = createUser({ level: 100 });
     const { room } = (await rest(url(), owner.token).post('/rooms', { name: 'burst' })).body.content;
     const chat = await chatClient(url());
     chat.send({ type: 'token', content: owner.token });
     chat.send({ type: 'select_room', room_id: room.id });
-    chat.send({ type: 'message', content: 'the original lost this one' });
+    chat.send({ type: 'message', content: 'the legacy service lost this one' });
     chat.send({ type: 'get_past_messages', id: 'end' });
     chat.send({ type: 'hello' });
     chat.send({ type: 'select_room', room_id: 999_999_999 });
@@ -23,14 +23,24 @@ describeEveryWiring('/chat frames', ({ url }) => {
       const { type, data } = await chat.next();
       words.push(type === 'message' ? data.content : data);
     }
-    const said = 'the original lost this one';
-    const obeyed = ['START?', 'READY', 'CONNECTED', said, said, 'HISTORY', 'COMMAND?', 'NOTAUTHORIZED', 'SELECTROOM?'];
-    expect(words).to.deep.equal(obeyed);
+    const content = 'the legacy service lost this one';
+    const answers = [
+      'START?',
+      'READY',
+      'CONNECTED',
+      content,
+      content,
+      'HISTORY',
+      'COMMAND?',
+      'NOTAUTHORIZED',
+      'SELECTROOM?',
+    ];
+    expect(words).to.deep.equal(answers);
     expect(await chat.closed).to.equal(1000);
     expect(chat.unread).to.deep.equal([]);
   });
 
-  it('sent in one burst may hold a message of full size, though the token is still being checked', async () => {
+  it('accepts a message of full size in a burst while the token is still being verified', async () => {
     const owner = createUser({ level: 100 });
     const { room } = (await rest(url(), owner.token).post('/rooms', { name: 'large burst' })).body.content;
     const chat = await chatClient(url());
@@ -46,18 +56,18 @@ describeEveryWiring('/chat frames', ({ url }) => {
     'an unknown type': '{"type":"hello"}',
     'a type in capitals': '{"type":"MESSAGE"}',
     'no type': '{"content":"x"}',
-    'a type that is no string': '{"type":7}',
+    'a type that is not a string': '{"type":7}',
     'a type that is a list': '{"type":["message"]}',
-    'a name every object has': '{"type":"constructor"}',
-    'another name every object has': '{"type":"__proto__"}',
-    'null (it ended the original)': 'null',
+    'a type that is the name of an inherited property': '{"type":"constructor"}',
+    'the type __proto__': '{"type":"__proto__"}',
+    'null (it crashed the legacy service)': 'null',
     'a list': '[{"type":"quit"}]',
     'a number': '42',
     'a string': '"quit"',
     true: 'true',
   };
   for (const [title, frame] of Object.entries(unknown)) {
-    it(`are answered COMMAND? when they hold ${title}`, async () => {
+    it(`answers ${title} with COMMAND?`, async () => {
       const chat = await authenticatedChat(url(), createUser());
       for (let n = 0; n < 4; n++) {
         chat.sendRaw(frame);
@@ -67,7 +77,7 @@ describeEveryWiring('/chat frames', ({ url }) => {
   }
 
   for (const id of ['x', '', 'x'.repeat(64), 0, -1, 1.5]) {
-    it(`give back the id ${JSON.stringify(id)}`, async () => {
+    it(`returns the id ${JSON.stringify(id)} in the answer`, async () => {
       const chat = await authenticatedChat(url(), createUser());
       chat.send({ type: 'hello', id });
       expect(await chat.next()).to.deep.equal({ type: 'query', data: 'COMMAND?', id });
@@ -75,7 +85,7 @@ describeEveryWiring('/chat frames', ({ url }) => {
   }
 
   for (const id of ['x'.repeat(65), null, true, ['x'], { x: 1 }]) {
-    it(`have no id where it is ${JSON.stringify(id)}`, async () => {
+    it(`answers without an id if the id is ${JSON.stringify(id)}`, async () => {
       const chat = await authenticatedChat(url(), createUser());
       chat.send({ type: 'hello', id });
       expect(await chat.next()).to.deep.equal({ type: 'query', data: 'COMMAND?' });
@@ -91,7 +101,7 @@ describeEveryWiring('/chat frames', ({ url }) => {
     'bytes in a binary frame': Buffer.of(0, 1, 2),
   };
   for (const [title, frame] of Object.entries(notJson)) {
-    it(`that are not JSON but ${title} end with BADJSON and 4400`, async () => {
+    it(`answers ${title} with BADJSON and closes with 4400`, async () => {
       const chat = await authenticatedChat(url(), createUser());
       chat.sendRaw(frame);
       expect(await chat.next()).to.deep.equal({ type: 'status', data: 'BADJSON' });
@@ -99,7 +109,7 @@ describeEveryWiring('/chat frames', ({ url }) => {
     });
   }
 
-  it('after BADJSON are not obeyed', async () => {
+  it('ignores all frames after BADJSON', async () => {
     const chat = await authenticatedChat(url(), createUser());
     for (const frame of ['{', '{"type":"hello"}']) chat.sendRaw(frame);
     expect(await chat.next()).to.include({ data: 'BADJSON' });
@@ -107,13 +117,13 @@ describeEveryWiring('/chat frames', ({ url }) => {
     expect(chat.unread).to.deep.equal([]);
   });
 
-  it('with quit end with 1000', async () => {
+  it('closes with 1000 after quit', async () => {
     const chat = await authenticatedChat(url(), createUser());
     chat.send({ type: 'quit' });
     expect(await chat.closed).to.equal(1000);
   });
 
-  it('of which many wait are all answered, in order', async () => {
+  it('answers every frame of a long queue in order', async () => {
     const chat = await authenticatedChat(url(), createUser());
     for (let id = 0; id < 3_000; id++) chat.send({ type: 'hello', id });
     for (let id = 0; id < 3_000; id++) expect(await chat.next()).to.include({ data: 'COMMAND?', id });

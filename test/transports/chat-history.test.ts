@@ -5,7 +5,7 @@ import { rest } from '../helpers/rest-client.ts';
 import { createUser } from '../helpers/users.ts';
 
 describeEveryWiring('/chat get_past_messages', ({ url }) => {
-  /** A room of its own with so many messages, and its owner inside. */
+  /** A new room with `count` messages, and its owner connected to it. */
   async function roomWith(messages: number) {
     const owner = createUser({ level: 100 });
     const { room } = (await rest(url(), owner.token).post('/rooms', { name: 'history' })).body.content;
@@ -26,7 +26,7 @@ describeEveryWiring('/chat get_past_messages', ({ url }) => {
     }
   }
 
-  it('answers the shape of live messages plus `history`, oldest first, and an end mark', async () => {
+  it('answers with frames of the shape of live messages plus `history`, oldest first, and an end mark', async () => {
     const { chat, live } = await roomWith(3);
     const { frames, end } = await history(chat, {});
     expect(frames).to.deep.equal(live.map((frame) => ({ ...frame, history: true })));
@@ -35,7 +35,7 @@ describeEveryWiring('/chat get_past_messages', ({ url }) => {
     expect(cursor).to.equal(live[2]!.cursor);
   });
 
-  it('has no end mark without an id', async () => {
+  it('sends no end mark to a get_past_messages without an id', async () => {
     const { chat } = await roomWith(1);
     chat.send({ type: 'get_past_messages' });
     chat.send({ type: 'message', content: 'fence' });
@@ -43,7 +43,7 @@ describeEveryWiring('/chat get_past_messages', ({ url }) => {
     expect(await chat.next()).to.nested.include({ 'data.content': 'fence' });
   });
 
-  it('takes the latest 100 by default, and pages backwards with before', async () => {
+  it('returns the latest 100 messages by default and pages backwards with `before`', async () => {
     const { chat } = await roomWith(230);
     const sizes = [];
     let before: number | undefined;
@@ -60,7 +60,7 @@ describeEveryWiring('/chat get_past_messages', ({ url }) => {
     expect(sizes).to.deep.equal([100, 100, 30]);
   });
 
-  it('takes a limit, as a number or digits', async () => {
+  it('accepts a limit as a number or as digits', async () => {
     const { chat } = await roomWith(5);
     for (const limit of [2, '2']) {
       const { frames, end } = await history(chat, { limit });
@@ -71,7 +71,7 @@ describeEveryWiring('/chat get_past_messages', ({ url }) => {
     expect(end, 'exactly all').to.include({ count: 5, has_more: false });
   });
 
-  it('says so when there is nothing', async () => {
+  it('sends an end mark alone if the room has no messages', async () => {
     const { chat } = await roomWith(0);
     expect((await history(chat, {})).end).to.include({ data: 'HISTORY', count: 0, has_more: false });
   });
@@ -84,19 +84,19 @@ describeEveryWiring('/chat get_past_messages', ({ url }) => {
     { limit: 'all' },
     { before: 'x' },
   ]) {
-    it(`refuses ${JSON.stringify(wrong)}`, async () => {
+    it(`rejects get_past_messages with ${JSON.stringify(wrong)}`, async () => {
       const { chat } = await roomWith(0);
       expect((await history(chat, wrong)).end).to.include({ data: 'ERROR', reason: 'BAD_REQUEST' });
     });
   }
 
-  it('needs a room: SELECTROOM?', async () => {
+  it('answers get_past_messages outside a room with SELECTROOM?', async () => {
     const chat = await authenticatedChat(url(), createUser({ level: 100 }));
     chat.send({ type: 'get_past_messages', id: 3 });
     expect(await chat.next()).to.deep.equal({ type: 'query', data: 'SELECTROOM?', id: 3 });
   });
 
-  it('shows the messages of its own burst: commands are obeyed in order', async () => {
+  it('returns messages that were sent earlier in the same burst', async () => {
     const { chat } = await roomWith(0);
     for (const content of ['one', 'two']) chat.send({ type: 'message', content });
     chat.send({ type: 'get_past_messages', id: 'end' });

@@ -8,27 +8,27 @@ describeEveryWiring('/chat messages', ({ url }) => {
   const makeRoom = async (owner: TestUser) =>
     (await rest(url(), owner.token).post('/rooms', { name: 'messages' })).body.content.room;
 
-  /** A room of its own with its owner inside. */
+  /** A new room with its owner connected to it. */
   async function alone() {
     const owner = createUser({ level: 100 });
     const room = await makeRoom(owner);
     return { owner, room, chat: await chatInRoom(url(), owner, room.id) };
   }
 
-  it('echo to the sender with everything a message has', async () => {
+  it('echoes a message to its sender with all fields', async () => {
     const { owner, room, chat } = await alone();
     chat.send({ type: 'message', content: 'Fueled up and ready to go', client_msg_id: 'one' });
     const echo = await chat.next();
     expect(Object.keys(echo).sort()).to.deep.equal(['cursor', 'data', 'rev', 'type']);
     const { id, createdAt, updatedAt, ...data } = echo.data;
-    const said = { content: 'Fueled up and ready to go', client_msg_id: 'one' };
-    expect(data).to.deep.equal({ ...said, emitter: owner.user, room_id: room.id, seq: 1 });
+    const sent = { content: 'Fueled up and ready to go', client_msg_id: 'one' };
+    expect(data).to.deep.equal({ ...sent, emitter: owner.user, room_id: room.id, seq: 1 });
     expect(id).to.be.a('number');
     expect(new Date(createdAt).toISOString()).to.equal(createdAt);
     expect(new Date(updatedAt).toISOString()).to.equal(updatedAt);
   });
 
-  it('are the same frame for everybody, but for the id of the command, which only the sender gets', async () => {
+  it('delivers the same frame to everybody; only the frame of the sender has the id of the command', async () => {
     const { owner, room, chat } = await alone();
     const other = await chatInRoom(url(), owner, room.id);
     chat.send({ type: 'message', content: 'hello', id: 'mine' });
@@ -37,7 +37,7 @@ describeEveryWiring('/chat messages', ({ url }) => {
     expect(await other.next()).to.deep.equal(echo);
   });
 
-  it('take msg where content is absent', async () => {
+  it('accepts `msg` if `content` is absent', async () => {
     const { chat } = await alone();
     chat.send({ type: 'message', msg: 'old clients' });
     expect(await chat.next()).to.nested.include({ 'data.content': 'old clients' });
@@ -45,7 +45,7 @@ describeEveryWiring('/chat messages', ({ url }) => {
     expect(await chat.next()).to.nested.include({ 'data.content': 'new' });
   });
 
-  it('arrive and are kept exactly as they were sent', async () => {
+  it('delivers and stores content exactly as it was sent', async () => {
     const { owner, room, chat } = await alone();
     const contents = [
       '👩‍👩‍👧‍👦 ñandú',
@@ -64,21 +64,21 @@ describeEveryWiring('/chat messages', ({ url }) => {
   });
 
   const malformed: Record<string, object> = {
-    'an object as content (it ended the original)': { content: { text: 'x' } },
+    'an object as content (it crashed the legacy service)': { content: { text: 'x' } },
     'a list as content': { content: ['x'] },
-    'a number as content (the original stored a string)': { content: 42 },
+    'a number as content (the legacy service stored a string)': { content: 42 },
     'true as content': { content: true },
-    'null as content (the original stored it)': { content: null },
+    'null as content (the legacy service stored it)': { content: null },
     'no content': {},
     'empty content': { content: '' },
-    'NUL in the content (the original stored two characters)': { content: 'a\0b' },
+    'NUL in the content (the legacy service stored two characters)': { content: 'a\0b' },
     'half a surrogate pair': { content: '\ud83d' },
     'a client_msg_id with a blank': { content: 'x', client_msg_id: 'a b' },
     'a client_msg_id of 65 characters': { content: 'x', client_msg_id: 'x'.repeat(65) },
     'a client_msg_id that is a number': { content: 'x', client_msg_id: 7 },
   };
   for (const [title, fields] of Object.entries(malformed)) {
-    it(`refuse ${title}; the connection stays`, async () => {
+    it(`rejects a message with ${title} and keeps the connection open`, async () => {
       const { chat } = await alone();
       chat.send({ type: 'message', ...fields, id: 1 });
       const refusal = await chat.next();
@@ -88,19 +88,19 @@ describeEveryWiring('/chat messages', ({ url }) => {
     });
   }
 
-  it('of more than 255 characters are taken (they ended the original)', async () => {
+  it('accepts messages of more than 255 characters (they crashed the legacy service)', async () => {
     const { chat } = await alone();
     chat.send({ type: 'message', content: 'x'.repeat(256) });
     expect(await chat.next()).to.nested.include({ 'data.content': 'x'.repeat(256) });
   });
 
-  it('need a room: SELECTROOM?', async () => {
+  it('answers a message outside a room with SELECTROOM?', async () => {
     const chat = await authenticatedChat(url(), createUser({ level: 100 }));
     chat.send({ type: 'message', content: 'x', id: 5 });
     expect(await chat.next()).to.deep.equal({ type: 'query', data: 'SELECTROOM?', id: 5 });
   });
 
-  it('need the letter w: NOTAUTHORIZED', async () => {
+  it('answers a message from a user without `w` with NOTAUTHORIZED', async () => {
     const { owner, room, chat } = await alone();
     const reader = createUser({ level: 100 });
     await rest(url(), owner.token).put(`/rooms/${room.id}/members`, { userUUID: reader.user, permissions: 'r' });
@@ -111,7 +111,7 @@ describeEveryWiring('/chat messages', ({ url }) => {
     expect(await reading.next()).to.nested.include({ 'data.content': 'to the reader', 'data.seq': 1 });
   });
 
-  it('with a repeated client_msg_id answer the first one as duplicate, to the sender alone', async () => {
+  it('answers a retry with the same client_msg_id with the first message as a duplicate, to the sender alone', async () => {
     const { owner, room, chat } = await alone();
     const other = await chatInRoom(url(), owner, room.id);
     const command = { type: 'message', content: 'once', client_msg_id: 'same' };
@@ -124,7 +124,7 @@ describeEveryWiring('/chat messages', ({ url }) => {
     expect(await other.next()).to.nested.include({ 'data.content': 'fence', 'data.seq': 2 });
   });
 
-  it('with a repeated client_msg_id in one burst are stored once', async () => {
+  it('stores messages with the same client_msg_id in one burst once', async () => {
     const { chat } = await alone();
     for (let n = 0; n < 5; n++) chat.send({ type: 'message', content: 'once', client_msg_id: 'same', id: n });
     const frames = [];
@@ -134,7 +134,7 @@ describeEveryWiring('/chat messages', ({ url }) => {
     expect(frames.map(({ id }) => id).sort()).to.deep.equal([0, 1, 2, 3, 4]);
   });
 
-  it('with the client_msg_id of another content are refused: ID_REUSED', async () => {
+  it('rejects different content under a used client_msg_id with ID_REUSED', async () => {
     const { chat } = await alone();
     chat.send({ type: 'message', content: 'one', client_msg_id: 'same' });
     await chat.next();
@@ -142,7 +142,7 @@ describeEveryWiring('/chat messages', ({ url }) => {
     expect(await chat.next()).to.include({ data: 'ERROR', reason: 'ID_REUSED' });
   });
 
-  it('of two emitters, and of two rooms, may have the same client_msg_id', async () => {
+  it('accepts the same client_msg_id from two emitters and in two rooms', async () => {
     const { owner, room, chat } = await alone();
     const guest = createUser({ level: 100 });
     await rest(url(), owner.token).put(`/rooms/${room.id}/members`, { userUUID: guest.user, permissions: 'rw' });

@@ -8,14 +8,14 @@ import { createUser } from '../helpers/users.ts';
 describeEveryWiring('/chat keep-alive', ({ startNode, url }) => {
   const pinging = () => startNode({}, (config) => ({ ...config, pingIntervalMs: 50 }));
 
-  it('is WebSocket ping (the original had none), and no frame', async () => {
+  it('sends WebSocket pings (the legacy service sent none) and no frames', async () => {
     const chat = await authenticatedChat((await pinging()).url, createUser());
     for (let n = 0; n < 3; n++) await once(chat.socket, 'ping');
     chat.send({ type: 'fence' });
     expect(await chat.next()).to.include({ data: 'COMMAND?' });
   });
 
-  it('answers the pings of clients, and the commands of those that have none', async () => {
+  it('answers pings of clients, and commands of clients that send no pings', async () => {
     const chat = await authenticatedChat(url(), createUser());
     chat.socket.ping('are you there?');
     const [pong] = await once(chat.socket, 'pong');
@@ -24,7 +24,7 @@ describeEveryWiring('/chat keep-alive', ({ startNode, url }) => {
     expect(await chat.next()).to.deep.equal({ type: 'query', data: 'COMMAND?', id: 'beat' });
   });
 
-  it('ends a connection that does not answer', async () => {
+  it('closes a /chat connection that does not answer pings', async () => {
     const { url } = await pinging();
     const socket = new WebSocket(`${url.replace('http', 'ws')}/chat`, { autoPong: false });
     await once(socket, 'close');

@@ -11,7 +11,7 @@ describeEveryWiring('/chat select_room', ({ url }) => {
   const allow = (owner: TestUser, room: { id: number }, rule: object) =>
     rest(url(), owner.token).put(`/rooms/${room.id}/members`, rule);
 
-  it('answers CONNECTED with the room, the rights and the position', async () => {
+  it('answers select_room with CONNECTED, the room, the rights and the position', async () => {
     const owner = createUser({ level: 100 });
     const room = await makeRoom(owner);
     const chat = await authenticatedChat(url(), owner);
@@ -22,7 +22,7 @@ describeEveryWiring('/chat select_room', ({ url }) => {
     expect(cursor).to.be.a('string');
   });
 
-  it('names a room by its number, the decimal string of it or its UUID', async () => {
+  it('accepts the number of a room, its decimal string or its UUID', async () => {
     const owner = createUser({ level: 100 });
     const room = await makeRoom(owner);
     for (const room_id of [room.id, String(room.id), room.uuid, room.uuid.toUpperCase()]) {
@@ -33,11 +33,11 @@ describeEveryWiring('/chat select_room', ({ url }) => {
   });
 
   const malformed: Record<string, (id: number) => unknown> = {
-    'no room_id (it ended the original)': () => undefined,
+    'no room_id (it crashed the legacy service)': () => undefined,
     null: () => null,
-    '"abc" (it ended the original)': () => 'abc',
-    'a number with a leading zero (the original published elsewhere)': (id) => `0${id}`,
-    'a list (the original answered CONNECTED)': (id) => [id, id + 1],
+    '"abc" (it crashed the legacy service)': () => 'abc',
+    'a number with a leading zero (the legacy service published to another channel)': (id) => `0${id}`,
+    'a list (the legacy service answered CONNECTED)': (id) => [id, id + 1],
     'a list of one': (id) => [id],
     'a fraction': (id) => id + 0.5,
     'a fraction in a string': (id) => `${id}.0`,
@@ -49,7 +49,7 @@ describeEveryWiring('/chat select_room', ({ url }) => {
     true: () => true,
   };
   for (const [title, room_id] of Object.entries(malformed)) {
-    it(`refuses ${title} and stays usable`, async () => {
+    it(`rejects a select_room with ${title} and keeps the connection usable`, async () => {
       const owner = createUser({ level: 100 });
       const room = await makeRoom(owner);
       const chat = await authenticatedChat(url(), owner);
@@ -60,7 +60,7 @@ describeEveryWiring('/chat select_room', ({ url }) => {
     });
   }
 
-  it('answers NOTAUTHORIZED for rooms that do not exist, and for rooms of others, alike', async () => {
+  it('answers NOTAUTHORIZED both for rooms that do not exist and for rooms of others', async () => {
     const room = await makeRoom(createUser({ level: 100 }));
     const chat = await authenticatedChat(url(), createUser({ level: 100 }));
     for (const room_id of [room.id, room.uuid, 999_999_999, '9007199254740991', randomUUID()]) {
@@ -70,7 +70,7 @@ describeEveryWiring('/chat select_room', ({ url }) => {
     }
   });
 
-  it('judges by the rules: levels of organisations, bans, the letter r', async () => {
+  it('authorizes select_room by the rules: levels of organisations, bans and the letter `r`', async () => {
     const owner = createUser({ level: 100 });
     const room = await makeRoom(owner);
     const entity = randomUUID();
@@ -97,7 +97,7 @@ describeEveryWiring('/chat select_room', ({ url }) => {
     expect(await select(rule999), "a user's rule does not ask for a level").to.deep.equal(['CONNECTED', 'r']);
   });
 
-  it("says yes to one's own unanswered invitation", async () => {
+  it("accepts the user's own unanswered invitation", async () => {
     const [owner, guest] = [createUser({ level: 100 }), createUser({ level: 100 })];
     const room = await makeRoom(owner);
     await allow(owner, room, { entity_UUID: guest.user, permissions: 'rw' });
@@ -110,7 +110,7 @@ describeEveryWiring('/chat select_room', ({ url }) => {
     expect(await answerOf()).to.equal(true);
   });
 
-  it('leaves the room before: its messages no longer arrive (the original let rooms leak)', async () => {
+  it('leaves the previous room, whose messages no longer arrive (they did in the legacy service)', async () => {
     const owner = createUser({ level: 100 });
     const [a, b] = [await makeRoom(owner), await makeRoom(owner)];
     const [chat, inA, inB] = [
@@ -127,7 +127,7 @@ describeEveryWiring('/chat select_room', ({ url }) => {
   });
 
   for (const [title, room_id] of Object.entries({ 'of an unknown room': 999_999_999, 'that is malformed': 'abc' })) {
-    it(`leaves the room before on a select ${title}, too`, async () => {
+    it(`leaves the previous room after a select_room ${title}, too`, async () => {
       const owner = createUser({ level: 100 });
       const room = await makeRoom(owner);
       const [chat, other] = [await chatInRoom(url(), owner, room.id), await chatInRoom(url(), owner, room.id)];
@@ -140,7 +140,7 @@ describeEveryWiring('/chat select_room', ({ url }) => {
     });
   }
 
-  it('is harmless for the current room: one echo for each message, and `since` is ignored', async () => {
+  it('changes nothing if the current room is selected again: each message is echoed once and `since` is ignored', async () => {
     const owner = createUser({ level: 100 });
     const room = await makeRoom(owner);
     const chat = await authenticatedChat(url(), owner);
@@ -158,7 +158,7 @@ describeEveryWiring('/chat select_room', ({ url }) => {
     expect(await chat.next()).to.nested.include({ 'data.content': 'third' });
   });
 
-  it('sends nothing unasked: changes of rules and of the room are no frames here', async () => {
+  it('sends no frames for changes of rules and of the room', async () => {
     const owner = createUser({ level: 100 });
     const room = await makeRoom(owner);
     const chat = await chatInRoom(url(), owner, room.id);

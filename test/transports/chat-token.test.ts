@@ -6,7 +6,7 @@ import { createUser, sign, type TestUser, withClaims } from '../helpers/users.ts
 
 const now = () => Math.floor(Date.now() / 1_000);
 
-const forged = ({ claims }: TestUser) => sign(claims, { secret: 'somebody else knows this one, not the server' });
+const forged = ({ claims }: TestUser) => sign(claims, { secret: 'a secret that the server does not know' });
 const expired = (person: TestUser) => withClaims(person, { exp: now() - 60 }).token;
 
 describeEveryWiring('/chat tokens', ({ url, startNode }) => {
@@ -16,31 +16,31 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
     return chat;
   }
 
-  it('asks START? as soon as it is connected', async () => {
+  it('sends START? as soon as the client is connected', async () => {
     const chat = await chatClient(url());
     expect(await chat.next()).to.deep.equal({ type: 'query', data: 'START?' });
   });
 
-  it('says READY to a token', async () => {
+  it('answers a valid token with READY', async () => {
     const chat = await started();
     chat.send({ type: 'token', content: createUser().token });
     expect(await chat.next()).to.deep.equal({ type: 'status', data: 'READY' });
   });
 
   const bad: Record<string, () => unknown> = {
-    'what is no JWT': () => 'token.jwt.secreto',
+    'a string that is not a JWT': () => 'token.jwt.secreto',
     'an empty string': () => '',
     nothing: () => undefined,
     null: () => null,
     'an object': () => ({ token: 'x' }),
     'a forged token': () => forged(createUser()),
     'an expired token': () => expired(createUser()),
-    'a token of no user': () => createUser({ user: 'nobody' }).token,
+    'a token without a valid user': () => createUser({ user: 'nobody' }).token,
     'a token with a broken level': () => createUser({ level: 1.5 }).token,
     'an unsigned token (alg: none)': () => sign(createUser().claims, { alg: 'none' }),
   };
   for (const [title, content] of Object.entries(bad)) {
-    it(`asks TOKEN? again after ${title}, and takes a good one then`, async () => {
+    it(`sends TOKEN? after ${title}, and accepts a valid token then`, async () => {
       const chat = await started();
       chat.send({ type: 'token', content: content() });
       expect(await chat.next()).to.include({ type: 'query', data: 'TOKEN?' });
@@ -49,7 +49,7 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
     });
   }
 
-  it('tells an expired token from a forged one', async () => {
+  it('answers an expired token and a forged token with different reasons', async () => {
     const chat = await started();
     chat.send({ type: 'token', content: expired(createUser()) });
     chat.send({ type: 'token', content: 'forged' });
@@ -58,19 +58,19 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
   });
 
   const early: Record<string, string> = {
-    'what is not JSON': '{"type":',
+    'invalid JSON': '{"type":',
     'an empty frame': '',
-    'null (it ended the original)': 'null',
+    'null (it crashed the legacy service)': 'null',
     'an array': '[{"type":"token"}]',
     'a number': '42',
     'a string': '"token"',
     'an object without a type': '{}',
     'another command': '{"type":"select_room","room_id":1}',
     'an unknown type': '{"type":"hello"}',
-    'a type that is no string': '{"type":["token"]}',
+    'a type that is not a string': '{"type":["token"]}',
   };
   for (const [title, frame] of Object.entries(early)) {
-    it(`counts ${title} as a bad try: TOKEN?, TOKEN?, BADAUTH and 4401`, async () => {
+    it(`counts ${title} as an invalid token: TOKEN?, TOKEN?, BADAUTH and 4401`, async () => {
       const chat = await started();
       for (let n = 0; n < 3; n++) chat.sendRaw(frame);
       expect(await chat.next()).to.include({ type: 'query', data: 'TOKEN?' });
@@ -80,7 +80,7 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
     });
   }
 
-  it('stays usable after two bad frames', async () => {
+  it('keeps the connection usable after two invalid frames before READY', async () => {
     const chat = await started();
     for (const frame of ['null', '{']) {
       chat.sendRaw(frame);
@@ -90,7 +90,7 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
     expect(await chat.next()).to.include({ data: 'READY' });
   });
 
-  it('gives the id of a command back on its answer', async () => {
+  it('returns the id of a token command in its answer', async () => {
     const chat = await started();
     chat.send({ type: 'token', content: 'forged', id: 'first' });
     expect(await chat.next()).to.include({ data: 'TOKEN?', id: 'first' });
@@ -98,7 +98,7 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
     expect(await chat.next()).to.deep.equal({ type: 'status', data: 'READY', id: 2 });
   });
 
-  it('takes a frame of 4 KiB before READY and ends with 1009 on a larger one', async () => {
+  it('accepts a frame of 4 KiB before READY and closes with 1009 after a larger frame', async () => {
     const token = { type: 'token', content: createUser().token, pad: '' };
     const frame = (bytes: number) =>
       JSON.stringify({ ...token, pad: 'x'.repeat(bytes - JSON.stringify(token).length) });
@@ -110,7 +110,7 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
     expect(await large.closed).to.equal(1009);
   });
 
-  it('ends with 4409 when no token came in time, which traffic does not extend', async () => {
+  it('closes with 4409 if no valid token arrives in time, whatever other frames arrive', async () => {
     const node = await startNode({}, (config) => ({ ...config, authTimeoutMs: 300 }));
     const busy = await started(node.url);
     const pings = setInterval(() => busy.socket.ping(), 30);
@@ -120,7 +120,7 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
     expect(await Promise.all([busy.closed, idle.closed])).to.deep.equal([4409, 4409]);
   });
 
-  it('answers UNAVAILABLE, and counts no bad try, while the keys cannot be had', async () => {
+  it('answers UNAVAILABLE and counts no invalid token while the keys are unavailable', async () => {
     const keys = { JWT_SECRET: undefined, JWT_JWKS_URL: 'https://127.0.0.1:1/keys' };
     const chat = await started((await startNode(keys)).url);
     const claims = Buffer.from('{}').toString('base64url');
@@ -131,7 +131,7 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
     }
   });
 
-  it('takes a token that ends in the year 2650: no timer overflows', async () => {
+  it('accepts a token that expires in the year 2650, which overflows no timer', async () => {
     const chat = await started();
     chat.send({ type: 'token', content: createUser({ exp: 21_475_878_357 }).token });
     expect(await chat.next()).to.include({ data: 'READY' });
@@ -141,7 +141,7 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
     }
   });
 
-  it('closes with 4403 when the token ends, but not who has sent a fresh one', async () => {
+  it('closes with 4403 when the token expires, unless the client has sent a fresh token', async () => {
     const person = createUser();
     const [kept, dropped] = await Promise.all([started(), started()]);
     const short = withClaims(person, { exp: now() + 2 }).token;
@@ -162,7 +162,7 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
     "another user's token": ({ entity }) => createUser({ entity }).token,
   };
   for (const [title, content] of Object.entries(refused)) {
-    it(`refuses ${title} after READY and keeps the one it has`, async () => {
+    it(`rejects ${title} after READY and keeps the current token`, async () => {
       const person = createUser({ level: 100 });
       const chat = await authenticatedChat(url(), person);
       chat.send({ type: 'token', content: content(person) });
@@ -173,7 +173,7 @@ describeEveryWiring('/chat tokens', ({ url, startNode }) => {
     });
   }
 
-  it('a refused token does not put off the end of the one it has', async () => {
+  it('closes when the current token expires although a rejected token arrived before', async () => {
     const person = createUser();
     const chat = await started();
     chat.send({ type: 'token', content: withClaims(person, { exp: now() + 2 }).token });

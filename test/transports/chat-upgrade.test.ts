@@ -8,32 +8,32 @@ import { describeEveryWiring } from '../helpers/node.ts';
 
 describeEveryWiring('/chat upgrade', ({ url }) => {
   for (const path of ['/chat', '/chat/', '/chat?room=1', '/chat/?x']) {
-    it(`is served at ${path}`, async () => {
+    it(`serves /chat at ${path}`, async () => {
       const chat = await chatClient(url(), path);
       expect(await chat.next()).to.deep.equal({ type: 'query', data: 'START?' });
     });
   }
 
   for (const path of ['/', '/chats', '/chat/1', '/chat//', '/rooms', '/CHAT', '/socket.io', '/../chat', '/%63hat']) {
-    it(`is refused at once at ${path}`, async () => {
+    it(`rejects an upgrade to ${path} at once`, async () => {
       expect(await answerTo(url(), path)).to.match(/^HTTP\/1\.1 404 /);
     });
   }
 
-  it('asks for no origin', async () => {
+  it('accepts an upgrade to /chat without an Origin header', async () => {
     const origin = 'https://elsewhere.example';
     const socket = new WebSocket(`${url().replace('http', 'ws')}/chat`, { origin });
     expect(String(await once(socket, 'message'))).to.include('START?');
     socket.terminate();
   });
 
-  it('survives what is no WebSocket handshake', async () => {
+  it('survives requests to /chat that are not WebSocket handshakes', async () => {
     expect(await answerTo(url(), '/chat', 'Sec-WebSocket-Version: 1')).to.match(/^HTTP\/1\.1 4\d\d /);
     const chat = await chatClient(url());
     expect(await chat.next()).to.include({ data: 'START?' });
   });
 
-  it('offers no compression: it costs more than it saves', async () => {
+  it('does not offer compression on /chat', async () => {
     const socket = new WebSocket(`${url().replace('http', 'ws')}/chat`, { perMessageDeflate: true });
     const [response] = (await once(socket, 'upgrade')) as [IncomingMessage];
     expect(response.headers).not.to.have.property('sec-websocket-extensions');
@@ -41,7 +41,7 @@ describeEveryWiring('/chat upgrade', ({ url }) => {
   });
 });
 
-/** All that the server says to an upgrade until it hangs up. */
+/** Everything that the server sends to an upgrade until it closes. */
 async function answerTo(url: string, path: string, header = 'Sec-WebSocket-Version: 13'): Promise<string> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);

@@ -8,8 +8,8 @@ import { createUser } from '../helpers/users.ts';
 
 const engine = '/socket.io/?EIO=4&transport=websocket';
 
-/** Clients here answer no close frame and never hang up: if the server waited for them, these tests would time out. */
-describeOneWiring('A client that ignores its end is cut off', ({ url, startNode }) => {
+/** These clients answer no close frame and never close: if the server waited for them, the tests would time out. */
+describeOneWiring('Clients that do not close their side', ({ url, startNode }) => {
   async function open(path: string, at = url()): Promise<RawWebSocket> {
     const raw = await RawWebSocket.open(at, path);
     closeLater(() => raw.destroy());
@@ -19,7 +19,7 @@ describeOneWiring('A client that ignores its end is cut off', ({ url, startNode 
   const badToken = { '/chat': '{"type":"token","content":"bad"}', 'Socket.IO': '40/rooms,{"token":"bad"}' };
 
   for (const [name, path] of Object.entries(paths)) {
-    it(`when newer connections without a token take its place, on ${name}`, async () => {
+    it(`disconnects a client without a token when newer connections exceed the limit, on ${name}`, async () => {
       const node = await startNode({ MAX_UNAUTHENTICATED_CONNECTIONS: 5 });
       const sockets: RawWebSocket[] = [];
       for (let n = 0; n < 20; n++) sockets.push(await open(path, node.url));
@@ -27,18 +27,18 @@ describeOneWiring('A client that ignores its end is cut off', ({ url, startNode 
       expect(sockets.slice(15).filter(({ socket }) => socket.destroyed)).to.deep.equal([]);
     });
 
-    it(`when it has no token in time, on ${name}`, async () => {
+    it(`disconnects a client that sends no token in time, on ${name}`, async () => {
       const node = await startNode({}, (config) => ({ ...config, authTimeoutMs: 300 }));
       await (await open(path, node.url)).closed;
     });
 
-    it(`after its third bad token, on ${name}`, async () => {
+    it(`disconnects a client after its third invalid token, on ${name}`, async () => {
       const raw = await open(path);
       for (let n = 0; n < 3; n++) raw.text(badToken[name as keyof typeof badToken]);
       await raw.closed;
     });
 
-    it(`when the node drains, on ${name}`, async () => {
+    it(`disconnects a client when the node drains, on ${name}`, async () => {
       const node = await startNode({ DRAIN_TIMEOUT_SECONDS: 3 });
       const raw = await open(path, node.url);
       const drained = node.drain();
@@ -47,7 +47,7 @@ describeOneWiring('A client that ignores its end is cut off', ({ url, startNode 
     });
   }
 
-  it('with long polling, whether it polls or not', async () => {
+  it('ends a session of long polling, whether the client polls or not', async () => {
     const node = await startNode({ MAX_UNAUTHENTICATED_CONNECTIONS: 1 });
     const polling = await PollingSession.open(node.url);
     const answer = polling.poll();
@@ -58,7 +58,7 @@ describeOneWiring('A client that ignores its end is cut off', ({ url, startNode 
     expect((await silent.poll()).status).to.equal(400);
   });
 
-  it('with long polling after its third bad token, though it does not fetch the refusals', async () => {
+  it('ends a session of long polling after the third invalid token although the client does not fetch the refusals', async () => {
     const polling = await PollingSession.open(url());
     for (let n = 0; n < 3; n++) await polling.post('40/rooms,{"token":"bad"}');
     let status = 200;
@@ -66,7 +66,7 @@ describeOneWiring('A client that ignores its end is cut off', ({ url, startNode 
     expect(status).to.equal(400);
   });
 
-  it('when it does not read, on both transports and with long polling', async () => {
+  it('disconnects a client that does not read, on both transports and with long polling', async () => {
     const node = await startNode({ MAX_SEND_BUFFER_BYTES: 100_000, MAX_CONTENT_BYTES: 60_000 });
     const owner = createUser({ level: 100 });
     const { room } = (await rest(node.url, owner.token).post('/rooms', { name: 'busy' })).body.content;
@@ -86,7 +86,7 @@ describeOneWiring('A client that ignores its end is cut off', ({ url, startNode 
     chat.stopReading();
     socket.stopReading();
     const sender = rest(node.url, owner.token);
-    // More than the kernel keeps for a connection nobody reads from.
+    // More than the kernel buffers for a connection that is not read.
     const content = 'x'.repeat(59_000);
     while ((await polling.post('3')).status === 200 || !chat.hasEnded || !socket.hasEnded) {
       await sender.post(`/rooms/${room.id}/messages`, { content });

@@ -17,10 +17,10 @@ import { createMember, createRoom, createRoomWithOwner, putRule } from '../helpe
 import { expectConnectError, type SocketClient, socketClient } from '../helpers/socket-client.ts';
 import { adminToken, createUser, type TestUser, withClaims } from '../helpers/users.ts';
 
-/** A defect of the server, or its database away: other files see to that these are answered as documented. */
+/** A defect of the server, or a database that is down: other test files check these answers. */
 const failures = /\b(INTERNAL|UNAVAILABLE)$/;
 
-/** Needs a change of rights that overtakes a command on its way. */
+/** Needs a change of rights that overtakes a command in flight. */
 const races = /^chat\.refusal\.(message (NOT_FOUND|BANNED)|get_past_messages (NOT_FOUND|FORBIDDEN|BANNED))$/;
 /** Needs a client that leaves a mebibyte unread. */
 const unread = 'close 4408';
@@ -63,7 +63,7 @@ const adminCalls: Record<string, (client: RestClient, body?: unknown) => Promise
   liftRevocation: (client, body) => client.request('DELETE', '/admin/revocations/no', { body }),
 };
 
-/** A body that is too large in a request that needs none; `fetch` would not send it. */
+/** A body that is too large in a request without a body; `fetch` would not send it. */
 async function tooLarge(base: string, token: string, path: string): Promise<void> {
   const headers = {
     ...{ Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
@@ -78,7 +78,7 @@ async function tooLarge(base: string, token: string, path: string): Promise<void
   expect(problem).to.equal(undefined);
 }
 
-/** One that takes little, so that its limits are met soon. */
+/** A node with low limits, so that they are reached soon. */
 async function smallNode() {
   const port = await freePort();
   const DATABASE_URL = await freshDatabase();
@@ -102,7 +102,7 @@ async function smallNode() {
   return { node, url: node.url, DATABASE_URL, metricsUrl: `http://127.0.0.1:${port}` };
 }
 
-/** A join that waits for the room's lock, to accept an invitation, and behind it as many requests as may wait. */
+/** A join that accepts an invitation and waits for the room's lock; behind it, as many requests as the queue can hold. */
 async function overwhelm(base: string, owner: TestUser, room: Json, database: string): Promise<void> {
   const guest = await createMember(base, owner, room);
   const socket = await socketClient(base, guest);
@@ -130,13 +130,13 @@ async function answered(chat: ChatClient, command: object, data: string, reason?
   return frame;
 }
 
-describeOneWiring('Everything that is documented', ({ url }) => {
+describeOneWiring('The documented protocol', ({ url }) => {
   before(() => {
     seenOnRest.clear();
     seenLive.clear();
   });
 
-  it('is answered on REST', async () => {
+  it('answers every REST route as documented', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const client = rest(url(), owner.token);
     const guest = createUser();
@@ -165,7 +165,7 @@ describeOneWiring('Everything that is documented', ({ url }) => {
     }
   });
 
-  it('refuses on REST whom it must', async () => {
+  it('answers unauthorized REST requests with the documented refusals', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const revoked = createUser({ jti: crypto.randomUUID() });
     await revoke(url(), { jti: revoked.claims.jti });
@@ -199,7 +199,7 @@ describeOneWiring('Everything that is documented', ({ url }) => {
   const pathOf = (name: string, room: number) =>
     ({ readRoom: `/rooms/${room}`, listMembers: `/rooms/${room}/members` })[name] ?? `/rooms/${room}/messages`;
 
-  it('keeps rooms, pairs and revocations as they must be', async () => {
+  it('answers conflicting changes of rooms, pairs and revocations with the documented refusals', async () => {
     const { owner, room } = await createRoomWithOwner(url(), { max_entity_rules: 2 });
     const client = rest(url(), owner.token);
     await client.put(`/rooms/${room.id}/members`, { userUUID: nobodysRoom, permissions: 'r' });
@@ -219,7 +219,7 @@ describeOneWiring('Everything that is documented', ({ url }) => {
     await admin(url()).delete('/admin/revocations/999999');
   });
 
-  it('travels over Socket.IO', async () => {
+  it('sends the documented acknowledgements and events over Socket.IO', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const room_id = room.id;
     const guest = createUser({ exp: nowSeconds() + 50 });
@@ -254,7 +254,7 @@ describeOneWiring('Everything that is documented', ({ url }) => {
     }
   });
 
-  it('says of a token over Socket.IO what it must', async () => {
+  it('sends the documented refusals of a token over Socket.IO', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const revoked = withClaims(owner, { jti: crypto.randomUUID() });
     await revoke(url(), { jti: revoked.claims.jti });
@@ -277,7 +277,7 @@ describeOneWiring('Everything that is documented', ({ url }) => {
     await expectConnectError(url(), { token: 'none' });
   });
 
-  it('travels over /chat', async () => {
+  it('sends the documented frames over /chat', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const reader = await createMember(url(), owner, room, 'r');
     const chat = await chatClient(url());
@@ -309,7 +309,7 @@ describeOneWiring('Everything that is documented', ({ url }) => {
     await answered(outside, { type: 'select_room', room_id: room.id, id: 1 }, 'NOTAUTHORIZED', 'FORBIDDEN');
   });
 
-  it('closes /chat with every code', async () => {
+  it('closes /chat with every documented code', async () => {
     const guest = createUser({ jti: crypto.randomUUID() });
     const [nonsense, revoked] = await Promise.all([
       authenticatedChat(url(), createUser()),
@@ -337,7 +337,7 @@ describeOneWiring('Everything that is documented', ({ url }) => {
     expect(await broken.closed).to.equal(1002);
   });
 
-  it('has limits, and an end', async () => {
+  it('sends the documented refusals at the limits and while it drains', async () => {
     const { node, url: small, metricsUrl, DATABASE_URL } = await smallNode();
     const { owner, room } = await createRoomWithOwner(small);
     const client = rest(small, owner.token);
@@ -365,14 +365,14 @@ describeOneWiring('Everything that is documented', ({ url }) => {
     await draining;
   });
 
-  it('limits the requests of a user', async () => {
+  it('sends the documented refusals to a user with too many requests', async () => {
     const { url: slow } = await startNode(postgres, { REQUEST_RATE: 1, REQUEST_BURST: 27 });
     const { owner, room } = await createRoomWithOwner(slow);
-    // A refused request costs more than there is: what is left is owed.
+    // A refused request costs more than is left: the user owes the difference.
     for (const _ of [1, 2])
       expect((await userCalls.listRooms!(rest(slow, owner.token), 0, owner)).status).to.equal(400);
     for (const [name, call] of Object.entries(userCalls)) {
-      // Messages have a limit of their own.
+      // Messages have a separate limit.
       if (name !== 'sendMessage') await call(rest(slow, owner.token), room.id, owner);
     }
     const chat = await chatClient(slow);
@@ -383,7 +383,7 @@ describeOneWiring('Everything that is documented', ({ url }) => {
     await answered(inside, { type: 'get_past_messages', id: 2 }, 'ERROR', 'RATE_LIMITED');
   });
 
-  it('has been met', () => {
+  it('has occurred completely during the tests of this file', () => {
     const met = new Set([...seenOnRest, ...seenLive]);
     const documented = [...documentedOnRest, ...documentedLive, ...documentedCloses];
     const missing = documented.filter((one) => !met.has(one) && !failures.test(one) && !races.test(one));

@@ -9,7 +9,7 @@ import { contracts } from '../helpers/contracts.ts';
 import { describeOneWiring } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 
-/** A server that has the node under a path of its own, as a balancer would. */
+/** A server that has the node below a path, as a balancer would. */
 async function mounted(url: string, prefix: string): Promise<string> {
   const { hostname, port } = new URL(url);
   const front = createServer(({ method, url: path = '/', headers }, response) => {
@@ -33,7 +33,7 @@ describeOneWiring('The documents', ({ url }) => {
     '/openapi.json': () => createOpenapiDocument(contracts),
     '/asyncapi.json': createAsyncapiDocument,
   })) {
-    it(`are served at ${path} as the suite checks with them, to anyone from anywhere`, async () => {
+    it(`serves ${path} to everybody, from any origin, as the checks of the suite use it`, async () => {
       const { status, headers, body } = await rest(url()).get(path);
       expect(status).to.equal(200);
       expect(body).to.deep.equal(JSON.parse(JSON.stringify(make())));
@@ -42,14 +42,14 @@ describeOneWiring('The documents', ({ url }) => {
     });
   }
 
-  it('have a page whose scripts are files of the service', async () => {
+  it('serves a page whose scripts are files of the service', async () => {
     const { headers, body } = await rest(url()).get('/docs');
     expect(headers.get('Content-Security-Policy')).to.include("script-src 'self';").and.not.include('upgrade-insecure');
     expect(headers.get('Strict-Transport-Security')).to.be.a('string');
     expect(body).not.to.match(/<script(?![^>]* src="docs\/)[^>]*>|<script[^>]*>[^<]/);
   });
 
-  it('serve no more of Swagger UI than the page needs', async () => {
+  it('serves only the files of Swagger UI that the page needs', async () => {
     for (const file of ['index.html', 'package.json', 'swagger-ui.js', '..%2fpackage.json']) {
       expect((await rest(url()).get(`/docs/${file}`)).status, file).to.equal(404);
     }
@@ -59,7 +59,7 @@ describeOneWiring('The documents', ({ url }) => {
     ['', '/docs'],
     ['/chat-service', '/docs/'],
   ] as const) {
-    it(`are a page at ${prefix}${path} that shows every operation and tries one, with nothing from elsewhere`, async () => {
+    it(`shows every operation at ${prefix}${path} and tries one, without requests to other servers`, async () => {
       const base = await mounted(url(), prefix);
       const page = await (await browserWindow()).newPage();
       const asked: string[] = [];

@@ -14,16 +14,16 @@ import { testSecret } from '../helpers/users.ts';
 
 const handshake = '/socket.io/?EIO=4&transport=';
 
-/** What an upgrade is answered that does not become a WebSocket. */
+/** The answer to an upgrade that does not become a WebSocket. */
 async function refusedUpgrade(url: string, path: string): Promise<IncomingMessage> {
   const socket = new WebSocket(url.replace('http', 'ws') + path);
-  socket.on('error', () => {}); // our hanging up
+  socket.on('error', () => {}); // the client closes
   const [, response] = (await once(socket, 'unexpected-response')) as [unknown, IncomingMessage];
   socket.terminate();
   return response;
 }
 
-/** A node that drains for as long as a room is kept locked to which somebody is sending. */
+/** A node that drains as long as a room is locked to which a client is sending. */
 async function drainingNode() {
   const DATABASE_URL = await freshDatabase();
   const node = await startNode(postgres, { DATABASE_URL, NODE_NAME: 'node-1' });
@@ -32,8 +32,8 @@ async function drainingNode() {
   await polling.request('room:join', { room_id: room.id });
   const other = await databaseSession(DATABASE_URL);
   await lockRoom(other, room);
-  const sent = polling.request('message:send', { room_id: room.id, content: 'taken before the end' });
-  // Requests of one connection are obeyed in order: the message before has its place.
+  const sent = polling.request('message:send', { room_id: room.id, content: 'accepted before the end' });
+  // Requests of one connection are handled in order: the message before them is queued.
   await polling.request('message:history', { room_id: room.id });
   return { ...node, node, owner, room, polling, sent, unlock: () => other.query('commit') };
 }
@@ -41,7 +41,7 @@ async function drainingNode() {
 describe('A node that drains', function () {
   this.timeout(60_000);
 
-  it('answers new handshakes with 503, so that a balancer asks another node', async () => {
+  it('answers new handshakes with 503 while it drains, so that a balancer tries another node', async () => {
     const { node, url, unlock } = await drainingNode();
     const drained = node.drain();
     const polling = await fetch(`${url}${handshake}polling`, { headers: { Origin: 'https://page.example' } });
@@ -57,14 +57,14 @@ describe('A node that drains', function () {
     expect(await drained).to.equal(true);
   });
 
-  it('goes on with the sessions it has until what they sent is stored, and closes them so that they come back', async () => {
+  it('serves its sessions until their messages are stored, and closes them so that they reconnect', async () => {
     const { node, url, owner, room, polling, sent, unlock } = await drainingNode();
     const chat = await chatInRoom(url, owner, room.id);
     const upgraded = await socketClient(url, owner);
     if (upgraded.raw.io.engine.transport.name === 'polling') await once(upgraded.raw.io.engine as never, 'upgrade');
     const drained = node.drain();
     await polling.next('server:draining');
-    // Each of these is a request of its own on long polling.
+    // Each of these is a separate request on long polling.
     for (let n = 0; n < 3; n++)
       expect(await polling.request('message:history', { room_id: room.id })).to.include({ ok: true });
     const late = await upgraded.request('message:send', { room_id: room.id, content: 'too late' });
@@ -72,26 +72,26 @@ describe('A node that drains', function () {
     await unlock();
     expect(await sent).to.include({ ok: true });
     expect(await chat.closed).to.equal(1001);
-    // Not `io server disconnect`, after which a client stays away.
+    // Not `io server disconnect`, after which a client does not reconnect.
     expect(await Promise.all([polling.closed, upgraded.closed])).to.deep.equal(['transport close', 'transport close']);
     expect(await drained).to.equal(true);
   });
 
-  it('tells each connection another moment to come back, within the time that closing takes', async () => {
+  it('spreads the reconnect delays of its connections over the time that closing takes', async () => {
     const { url, drain } = await startNode(postgres, { DRAIN_TIMEOUT_SECONDS: 6 });
     const { owner } = await createRoomWithOwner(url);
     const sockets = await Promise.all(
       Array.from({ length: 8 }, (_, n) => socketClient(url, owner, { transports: [n % 2 ? 'polling' : 'websocket'] })),
     );
     const drained = drain();
-    const told = await Promise.all(sockets.map((socket) => socket.next('server:draining')));
-    const moments = told.map(({ reconnect_after_ms }) => reconnect_after_ms);
-    expect(new Set(moments)).to.have.property('size', 8);
-    expect(Math.max(...moments)).to.be.within(1_000, 2_000);
+    const events = await Promise.all(sockets.map((socket) => socket.next('server:draining')));
+    const delays = events.map(({ reconnect_after_ms }) => reconnect_after_ms);
+    expect(new Set(delays)).to.have.property('size', 8);
+    expect(Math.max(...delays)).to.be.within(1_000, 2_000);
     expect(await drained).to.equal(true);
   });
 
-  it('closes what has no token yet', async () => {
+  it('closes connections without a token when it drains', async () => {
     const { url, drain } = await startNode(postgres);
     const socket = new WebSocket(`${url.replace('http', 'ws')}${handshake}websocket`);
     await once(socket, 'message');
@@ -102,17 +102,17 @@ describe('A node that drains', function () {
     expect(Date.now() - begin, 'and nothing is left to wait for').to.be.below(1_000);
   });
 
-  it('without a connection is done at once', async () => {
+  it('stops at once if it has no connections', async () => {
     const { drain } = await startNode(postgres);
     const begin = Date.now();
     expect(await drain()).to.equal(true);
     expect(Date.now() - begin).to.be.below(1_000);
   });
 
-  it('whose database hangs says goodbye to everybody and ends with 1 within DRAIN_TIMEOUT_SECONDS', async () => {
+  it('closes every connection and exits with 1 within DRAIN_TIMEOUT_SECONDS if its database hangs', async () => {
     const database = new URL(await freshDatabase());
-    const line = await tcpProxy(database.hostname, Number(database.port));
-    database.port = String(line.port);
+    const proxy = await tcpProxy(database.hostname, Number(database.port));
+    database.port = String(proxy.port);
     const env = { DATABASE_URL: database.href, JWT_SECRET: testSecret, DRAIN_TIMEOUT_SECONDS: 4, LOG_LEVEL: 'info' };
     const { url, kill, exited } = await runServer(env);
     const { owner, room } = await createRoomWithOwner(url);
@@ -120,9 +120,9 @@ describe('A node that drains', function () {
     const sockets = await Promise.all(
       ['polling', 'websocket'].map((transport) => socketClient(url, owner, { transports: [transport] })),
     );
-    line.freeze();
+    proxy.freeze();
     const unanswered = sockets[1]!.request('message:send', { room_id: room.id, content: 'never stored' });
-    unanswered.catch(() => {}); // nobody is to wait for it
+    unanswered.catch(() => {}); // nothing waits for it
     const begin = Date.now();
     kill('SIGTERM');
     expect(await chat.closed).to.equal(1001);

@@ -24,7 +24,7 @@ async function answerOn(socket: Socket, bytes: string): Promise<string> {
   return String(data);
 }
 
-/** Sends a byte of a body now and then, until the connection has been closed; how long that took. */
+/** Sends a byte of a body at intervals until the connection closes; returns how long that took. */
 async function drip(url: string, head: string): Promise<{ answer: string; closedAfterMs: number }> {
   const socket = await opened(url);
   const from = performance.now();
@@ -41,7 +41,7 @@ async function drip(url: string, head: string): Promise<{ answer: string; closed
 }
 
 describeOneWiring('An HTTP connection', ({ url, startNode }) => {
-  it('is closed after an answer 401, which says so', async () => {
+  it('closes the connection after an answer 401, which has `Connection: close`', async () => {
     const { head } = await rawRequest(url(), get('/rooms'));
     expect(head)
       .to.match(/^HTTP\/1\.1 401 /)
@@ -54,7 +54,7 @@ describeOneWiring('An HTTP connection', ({ url, startNode }) => {
     ['without a token', () => post('/rooms', 'Content-Length: 60000'), 401],
     ['without a token, in chunks', () => `${post('/rooms', 'Transfer-Encoding: chunked')}ffff\r\n`, 401],
     [
-      'larger than it may be',
+      'with a body that is too large',
       () =>
         post(
           '/rooms',
@@ -64,28 +64,28 @@ describeOneWiring('An HTTP connection', ({ url, startNode }) => {
         ),
       413,
     ],
-    ['to a route that there is not', () => post('/nowhere', 'Content-Length: 60000'), 404],
+    ['to an unknown route', () => post('/nowhere', 'Content-Length: 60000'), 404],
     [
       'to the engine of Socket.IO',
       () => post('/socket.io/?EIO=4&transport=polling&sid=none', 'Content-Length: 60000'),
       400,
     ],
     [
-      'of an upgrade that nobody serves',
+      'for an upgrade to an unknown path',
       () => get('/x').replace('\r\n\r\n', '\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n'),
       404,
     ],
-    ['of a GET', () => get().replace('\r\n\r\n', '\r\nContent-Length: 60000\r\n\r\n'), 200],
+    ['that is a GET', () => get().replace('\r\n\r\n', '\r\nContent-Length: 60000\r\n\r\n'), 200],
   ];
   for (const [what, head, status] of dripping) {
-    it(`is answered at once and closed soon though its body goes on: ${what}`, async () => {
+    it(`answers at once and closes soon although the body is still being sent: a request ${what}`, async () => {
       const { answer, closedAfterMs } = await drip(url(), head());
       expect(answer).to.match(new RegExp(`^HTTP/1.1 ${status} `));
       expect(closedAfterMs).to.be.below(5_000);
     });
   }
 
-  it('does not lose the answer to a body that nobody reads', async () => {
+  it('delivers the answer to a request whose body is not read', async () => {
     const head = post('/rooms', 'Content-Length: 3000000');
     const answers = await Promise.all(
       Array.from({ length: 20 }, () => rawRequest(url(), head + 'x'.repeat(3_000_000))),
@@ -97,7 +97,7 @@ describeOneWiring('An HTTP connection', ({ url, startNode }) => {
     ...config,
     http: { ...config.http, headersTimeoutMs: 500, requestTimeoutMs: 1_000 },
   });
-  it('is refused and closed where headers or a body do not come in time', async () => {
+  it('rejects and closes a connection if headers or a body do not arrive in time', async () => {
     const node = await startNode({}, soon);
     const { token } = createUser();
     const body = post(
@@ -114,12 +114,12 @@ describeOneWiring('An HTTP connection', ({ url, startNode }) => {
     expect(await rawExchange(node.url, '')).to.match(/did not arrive in time/);
   });
 
-  it('is kept for the next request as long as HTTP_KEEP_ALIVE_SECONDS says', async () => {
+  it('keeps an idle connection open for HTTP_KEEP_ALIVE_SECONDS', async () => {
     const node = await startNode({ HTTP_KEEP_ALIVE_SECONDS: 300 });
     expect((await fetch(`${node.url}/healthz`)).headers.get('Keep-Alive')).to.equal('timeout=300');
   });
 
-  it('is one of MAX_CONNECTIONS; those that wait for their next request make room for new ones', async () => {
+  it('limits connections to MAX_CONNECTIONS and closes idle ones in favour of new ones', async () => {
     const node = await startNode({ MAX_CONNECTIONS: 3 });
     const upgrade = `${get('/chat').trimEnd()}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`;
     const live = await opened(node.url);
@@ -140,7 +140,7 @@ describeOneWiring('The port', ({ startNode }) => {
     .flat()
     .some((one) => one && isIPv6(one.address));
 
-  it('is there on IPv6 and on IPv4 with DATABASE_URL', async function () {
+  it('listens on IPv6 and IPv4 with DATABASE_URL', async function () {
     if (!hasIpv6) this.skip();
     const { port } = await startNode({ HOST: undefined });
     for (const host of ['127.0.0.1', '[::1]']) {
@@ -148,7 +148,7 @@ describeOneWiring('The port', ({ startNode }) => {
     }
   });
 
-  it('that is in use is named, with the setting that changes it', async () => {
+  it('names a port that is in use, and the setting that changes it', async () => {
     const other = createTcpServer().listen(0, '127.0.0.1');
     closeLater(() => other.close());
     await once(other, 'listening');

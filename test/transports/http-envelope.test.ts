@@ -9,20 +9,20 @@ import { createUser, sign } from '../helpers/users.ts';
 describeOneWiring('Every REST answer', ({ url }) => {
   const origin = { Origin: 'https://shop.example' };
 
-  it('has meta and content', async () => {
+  it('answers a REST request with meta and content', async () => {
     const { status, body } = await rest(url(), createUser().token).get('/rooms');
     expect(status).to.equal(200);
     expect(body).to.deep.equal({ meta: { code: 200, message: 'OK' }, content: [] });
   });
 
-  it('has them for an error too, with a stable reason', async () => {
+  it('answers a REST error with meta and content, and with a stable reason', async () => {
     const { body } = await rest(url(), createUser().token).get('/rooms/12345678');
     expect(body).to.have.all.keys('meta', 'content');
     expect(body.meta).to.include({ code: 404, reason: 'NOT_FOUND' });
     expect(body.content).to.equal(null);
   });
 
-  it('is 404 for a path that is not there', async () => {
+  it('answers an unknown path with 404', async () => {
     for (const [method, path] of [
       ['GET', '/'],
       ['GET', '/nowhere'],
@@ -36,7 +36,7 @@ describeOneWiring('Every REST answer', ({ url }) => {
     }
   });
 
-  it('carries no stack and no SQL, whatever the path', async () => {
+  it('reveals no stack trace and no SQL, whatever the path', async () => {
     const paths = ['/rooms/%E0%A4%A', '/rooms/%00/members', "/rooms/'", '/rooms/1/members/%F0', '/rooms/..%2f..%2fetc'];
     for (const path of [
       ...paths,
@@ -51,7 +51,7 @@ describeOneWiring('Every REST answer', ({ url }) => {
     }
   });
 
-  it('comes with CORS for any origin, without credentials, on errors and 401 too', async () => {
+  it('allows any origin without credentials, on errors and 401 too', async () => {
     const person = rest(url(), createUser().token);
     const answers = [
       await person.get('/rooms', origin),
@@ -70,7 +70,7 @@ describeOneWiring('Every REST answer', ({ url }) => {
   });
 
   for (const path of ['/rooms', '/rooms/1/members', '/rooms/1/messages/']) {
-    it(`to a preflight of ${path} needs no token and allows what clients send`, async () => {
+    it(`answers a preflight of ${path} without a token and allows the headers of clients`, async () => {
       const asks = {
         'Access-Control-Request-Method': 'PUT',
         'Access-Control-Request-Headers': 'authorization,content-type',
@@ -88,7 +88,7 @@ describeOneWiring('Every REST answer', ({ url }) => {
     });
   }
 
-  it('is the same with a trailing slash', async () => {
+  it('answers a path with a trailing slash in the same way', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const client = rest(url(), owner.token);
     for (const path of ['/rooms', `/rooms/${room.id}`, `/rooms/${room.id}/members`, `/rooms/${room.id}/messages`]) {
@@ -100,7 +100,7 @@ describeOneWiring('Every REST answer', ({ url }) => {
     expect((await client.delete(`/rooms/${room.id}/`)).status).to.equal(200);
   });
 
-  it('to HEAD is that of GET without its body (the original answered 500)', async () => {
+  it('answers HEAD like GET, without the body (the legacy service answered 500)', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     for (const path of ['/rooms', `/rooms/${room.id}`, `/rooms/${room.id}/messages`]) {
       const { status, body } = await rest(url(), owner.token).request('HEAD', path);
@@ -111,7 +111,7 @@ describeOneWiring('Every REST answer', ({ url }) => {
 });
 
 describeEveryWiring('A REST request', ({ url }) => {
-  it('is obeyed by its method alone: no override deletes a room (it did in the original)', async () => {
+  it('handles a request by its method alone: no override deletes a room (it did in the legacy service)', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const client = rest(url(), owner.token);
     const overrides = ['X-HTTP-Method-Override', 'X-HTTP-Method', 'X-Method-Override'];
@@ -122,7 +122,7 @@ describeEveryWiring('A REST request', ({ url }) => {
     expect((await client.get(`/rooms/${room.id}`)).status).to.equal(200);
   });
 
-  it('leaves nothing behind when it is refused', async () => {
+  it('changes nothing if it is rejected', async () => {
     const owner = createUser({ level: 100 });
     for (const body of [{ name: 'x', level_admin: 1.5 }, { level_admin: 1 }, { name: 'x', type: 'x' }]) {
       expectRefusal(await rest(url(), owner.token).post('/rooms', body), 'BAD_REQUEST');
@@ -133,13 +133,13 @@ describeEveryWiring('A REST request', ({ url }) => {
 
 describeOneWiring('A REST body', ({ url }) => {
   for (const body of ['{', '{"name":', 'name=x', '{"name":"x"}}', "{'name':'x'}", '\0']) {
-    it(`of ${JSON.stringify(body)} is not JSON: 400`, async () => {
+    it(`answers the body ${JSON.stringify(body)}, which is not JSON, with 400`, async () => {
       expectRefusal(await rest(url(), createUser({ level: 100 }).token).post('/rooms', body), 'BAD_REQUEST');
     });
   }
 
   for (const body of ['null', '[]', '"x"', '42', '', '[{"name":"x"}]']) {
-    it(`of ${body || 'nothing'} is no object: 400`, async () => {
+    it(`answers the body ${body || 'of 0 bytes'}, which is not an object, with 400`, async () => {
       const { owner, room } = await createRoomWithOwner(url());
       const client = rest(url(), owner.token);
       expectRefusal(await client.post('/rooms', body), 'BAD_REQUEST');
@@ -151,33 +151,33 @@ describeOneWiring('A REST body', ({ url }) => {
   }
 
   for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']) {
-    it(`of ${type} is refused, not guessed at`, async () => {
+    it(`rejects a body of type ${type}`, async () => {
       const body = '{"name":"x"}';
       const made = await rest(url(), createUser({ level: 100 }).token).post('/rooms', body, { 'Content-Type': type });
       expect(made.status).to.be.within(400, 499);
     });
   }
 
-  it('with keys of the prototype changes nothing', async () => {
+  it('ignores keys of the prototype in a body', async () => {
     const body = '{"name":"x","__proto__":{"level_admin":1},"constructor":{"prototype":{"admin":true}}}';
     const made = await rest(url(), createUser({ level: 100 }).token).post('/rooms', body);
     expect(made.body.content.room).to.include({ level_admin: 100 });
     expect({}).to.not.have.property('admin');
   });
 
-  it('that is too large is 413 TOO_LARGE', async () => {
+  it('answers a body that is too large with 413 TOO_LARGE', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const body = { content: 'x', pad: 'x'.repeat(200_000) };
     expectRefusal(await rest(url(), owner.token).post(`/rooms/${room.id}/messages`, body), 'TOO_LARGE');
   });
 
-  it('is not read before the token is checked', async () => {
+  it('does not read a body before the token is verified', async () => {
     for (const body of ['{', 'x'.repeat(200_000)]) {
       expectRefusal(await rest(url()).post('/rooms', body), 'UNAUTHENTICATED');
     }
   });
 
-  it('is not waited for where the token is bad', async () => {
+  it('does not wait for the body if the token is invalid', async () => {
     const { hostname, port } = new URL(url());
     const socket = connect(Number(port), hostname);
     const head = ['POST /rooms HTTP/1.1', 'Host: x', 'Content-Type: application/json', 'Content-Length: 1000'];
@@ -188,8 +188,8 @@ describeOneWiring('A REST body', ({ url }) => {
   });
 });
 
-describeOneWiring('A REST request without a good token', ({ url }) => {
-  it('is 401 UNAUTHENTICATED in JSON on every route (it was text in the original)', async () => {
+describeOneWiring('REST requests without a valid token', ({ url }) => {
+  it('answers a request without a token with 401 UNAUTHENTICATED in JSON on every route (text in the legacy service)', async () => {
     const calls: [string, string][] = [
       ['GET', '/rooms'],
       ['POST', '/rooms'],
@@ -208,7 +208,7 @@ describeOneWiring('A REST request without a good token', ({ url }) => {
     }
   });
 
-  it('is 401 for every odd Authorization', async () => {
+  it('answers every malformed Authorization header with 401', async () => {
     const { token } = createUser();
     for (const authorization of [
       'Bearer',
@@ -224,20 +224,20 @@ describeOneWiring('A REST request without a good token', ({ url }) => {
     }
   });
 
-  it('is 401 where the token comes in the query or the body', async () => {
+  it('answers a token in the query or the body with 401', async () => {
     const { token } = createUser({ level: 100 });
     expectRefusal(await rest(url()).get(`/rooms?token=${token}&access_token=${token}`), 'UNAUTHENTICATED');
     expectRefusal(await rest(url()).post('/rooms', { name: 'x', token, auth_token: token }), 'UNAUTHENTICATED');
   });
 
-  it('is 401 TOKEN_EXPIRED where the token has ended', async () => {
+  it('answers an expired token with 401 TOKEN_EXPIRED', async () => {
     const { claims } = createUser();
     expectRefusal(await rest(url(), sign({ ...claims, exp: 1_000_000_000 })).get('/rooms'), 'TOKEN_EXPIRED');
   });
 });
 
-describeEveryWiring('What the balancer asks', ({ url }) => {
-  it('is answered without a token and without an envelope', async () => {
+describeEveryWiring('The probes of a balancer', ({ url }) => {
+  it('answers probes without a token and without an envelope', async () => {
     for (const path of ['/healthz', '/readyz', '/metrics']) {
       const { status, body } = await rest(url()).get(path);
       expect(status, path).to.equal(200);
@@ -247,21 +247,21 @@ describeEveryWiring('What the balancer asks', ({ url }) => {
 });
 
 describeOneWiring('GET /metrics', ({ startNode }) => {
-  it('wants METRICS_TOKEN where it is configured', async () => {
+  it('requires METRICS_TOKEN if it is configured', async () => {
     const { url } = await startNode({ METRICS_TOKEN: 'a token for the metrics' });
     const metrics = (token?: string) => rest(url, token).get('/metrics');
     for (const token of [undefined, 'another', createUser().token]) expect((await metrics(token)).status).to.equal(401);
     expect((await metrics('a token for the metrics')).status).to.equal(200);
   });
 
-  it('moves to METRICS_PORT where it is configured', async () => {
+  it('serves metrics at METRICS_PORT if it is configured', async () => {
     const { url } = await startNode({ METRICS_PORT: 0 });
     expect((await rest(url).get('/metrics')).status).to.equal(404);
   });
 });
 
 describeOneWiring('SEND_RATE on REST', ({ startNode }) => {
-  it('answers 429 RATE_LIMITED with Retry-After, to the one who sends too much', async () => {
+  it('answers a user who sends too fast with 429 RATE_LIMITED and Retry-After', async () => {
     const { url } = await startNode({ SEND_RATE: 1, SEND_BURST: 3 });
     const owner = createUser({ level: 100 });
     const room = await createRoom(url, owner);

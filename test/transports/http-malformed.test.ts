@@ -11,7 +11,7 @@ import { createUser, sign, testSecret } from '../helpers/users.ts';
 
 const good = 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n';
 
-/** What Node.js parses, and a route refuses or serves. */
+/** Requests that Node.js parses and a route rejects or serves. */
 const parsed: Record<string, [status: number, reason?: string]> = {
   'the method TRACE': [404, 'NOT_FOUND'],
   'headers of 20 KB': [401, 'UNAUTHENTICATED'],
@@ -28,16 +28,16 @@ function expected(what: string): [status: number, reason?: string] {
   return parsed[what] ?? (tooLarge.includes(what) ? [413, 'TOO_LARGE'] : [400, 'BAD_REQUEST']);
 }
 
-/** What is wrong comes after the headers, when the route may have answered. */
+/** The error comes after the headers, when the route may have answered. */
 const isInBody = (what: string) => /^(a bad chunk|chunk extensions|trailers)/.test(what);
 
-describeOneWiring('What is hardly a request', ({ url }) => {
+describeOneWiring('Malformed HTTP requests', ({ url }) => {
   for (const [what, bytes] of Object.entries(unreadableRequests)) {
     for (const [where, before] of [
       ['on a new connection', []],
       ['after another request on the same connection', [good]],
     ] as const) {
-      it(`is answered with the envelope and CORS ${where}: ${what}`, async () => {
+      it(`answers with the envelope and CORS headers ${where}: ${what}`, async () => {
         const path = what === 'headers of 20 KB' ? '/rooms' : '/nowhere';
         const answer = await rawRequest(url(), ...before, bytes(path));
         const [status, reason] = isInBody(what) && answer.status === 404 ? [404, 'NOT_FOUND'] : expected(what);
@@ -48,13 +48,13 @@ describeOneWiring('What is hardly a request', ({ url }) => {
     }
   }
 
-  it('is a request that follows one which is still being answered: both are answered, in their order', async () => {
+  it('answers pipelined requests in their order if the second one is malformed', async () => {
     const bytes = `GET /readyz HTTP/1.1\r\nHost: x\r\n\r\nFOO / HTTP/1.1\r\n\r\n`;
     const answers = (await rawExchange(url(), bytes)).match(/HTTP\/1\.1 \d{3}/g);
     expect(answers).to.deep.equal(['HTTP/1.1 200', 'HTTP/1.1 400']);
   });
 
-  it('is refused by the app where the service is mounted, and answered, too', async () => {
+  it('lets the app answer malformed requests if the service is mounted', async () => {
     const server = createHttpServer((_request, response) => response.end('the app'));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     closeLater(() => server.close());
@@ -63,24 +63,24 @@ describeOneWiring('What is hardly a request', ({ url }) => {
     closeLater(() => mounted.close());
     const origin = new URL(mounted.url).origin;
     for (const [what, bytes] of Object.entries(unreadableRequests)) {
-      if (what === 'a tunnel') continue; // It names no path, and so is the app's.
+      if (what === 'a tunnel') continue; // It names no path, so the app answers it.
       const { status } = await rawRequest(origin, good, bytes('/messaging/nowhere'));
       expect(status, what).to.be.within(400, 431);
     }
   });
 
-  it('is a long Authorization header without a token: it is refused, unread', async () => {
+  it('rejects a long Authorization header without a token', async () => {
     const refused = await rest(url()).get('/rooms', { Authorization: 'a'.repeat(15_000) });
     expect(refused.body.meta.reason).to.equal('UNAUTHENTICATED');
   });
 
-  it('is a token with a critical header that nobody here knows', async () => {
+  it('rejects a token with an unknown critical header', async () => {
     const { claims } = createUser();
     const token = sign(claims, { header: { crit: ['x'], x: 1 } });
     expect((await rest(url(), token).get('/rooms')).body.meta.reason).to.equal('UNAUTHENTICATED');
   });
 
-  it('is an upgrade to a path that nobody serves: the socket is closed, though the client does not close its side', async () => {
+  it('closes the socket of an upgrade to an unknown path although the client does not close its side', async () => {
     const { hostname, port } = new URL(url());
     const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: true });
     closeLater(() => socket.destroy());
@@ -95,7 +95,7 @@ describeOneWiring('What is hardly a request', ({ url }) => {
     });
   });
 
-  it('is no offer of HTTP/2, as curl makes it: the request is answered', async () => {
+  it('answers a request that offers an upgrade to HTTP/2, as curl does', async () => {
     const { hostname, port } = new URL(url());
     const socket = connect({ port: Number(port), host: hostname });
     closeLater(() => socket.destroy());

@@ -25,7 +25,7 @@ describeOneWiring('A REST request', ({ url }) => {
 
   const e9 = [0xe9];
   const refusals: [what: string, body: string | Buffer, headers: Record<string, string>, detail: string | RegExp][] = [
-    ['bytes that are no UTF-8', bytes('{"content":"caf', e9, '"}'), {}, 'The body is not valid UTF-8'],
+    ['bytes that are not UTF-8', bytes('{"content":"caf', e9, '"}'), {}, 'The body is not valid UTF-8'],
     ['a surrogate in UTF-8', bytes('{"content":"', [0xed, 0xa0, 0x80], '"}'), {}, 'The body is not valid UTF-8'],
     ['half a surrogate pair as an escape', '{"content":"\\ud800"}', {}, /^content: /],
     ['NUL as an escape', '{"content":"a\\u0000b"}', {}, /^content: /],
@@ -63,7 +63,7 @@ describeOneWiring('A REST request', ({ url }) => {
     ['nothing in it', '', {}, /content: |the body must be a JSON object/],
   ];
   for (const [what, body, headers, detail] of refusals) {
-    it(`is refused with what is wrong: a body with ${what}`, async () => {
+    it(`rejects a body with ${what} and says what is wrong`, async () => {
       const { owner, room } = await createRoomWithOwner(url());
       const { status, meta } = await post(`/rooms/${room.id}/messages`, owner.token, body, headers);
       expect([status, meta.reason]).to.deep.equal([400, 'BAD_REQUEST']);
@@ -73,7 +73,7 @@ describeOneWiring('A REST request', ({ url }) => {
     });
   }
 
-  it('keeps what is valid as it came: no normalisation, and the last of two equal keys counts', async () => {
+  it('keeps valid content unchanged, and uses the last of two equal keys', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const bodies: [string | Buffer, Record<string, string>, string][] = [
       ['{"content":"e\u0301 \u00e9 \ufffd \ufeff"}', {}, 'e\u0301 \u00e9 \ufffd \ufeff'],
@@ -89,7 +89,7 @@ describeOneWiring('A REST request', ({ url }) => {
     }
   });
 
-  it('is refused for a room number beyond what numbers hold, and a path or query that is not UTF-8', async () => {
+  it('rejects a room number beyond the safe integers, and a path or query that is not UTF-8', async () => {
     const { owner } = await createRoomWithOwner(url());
     const client = rest(url(), owner.token);
     for (const path of ['/rooms/9007199254740993', '/rooms/%E9', '/rooms?limit=%E9', '/rooms?accepted=%ff']) {
@@ -99,7 +99,7 @@ describeOneWiring('A REST request', ({ url }) => {
     expect((await client.get('/rooms/%E9')).body.meta.detail).to.match(/UTF-8/);
   });
 
-  it('takes an Idempotency-Key with and without quotes for the same', async () => {
+  it('treats an Idempotency-Key with and without quotes as equal', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const body = '{"content":"once"}';
     const send = (key: string) => post(`/rooms/${room.id}/messages`, owner.token, body, { 'Idempotency-Key': key });
@@ -108,7 +108,7 @@ describeOneWiring('A REST request', ({ url }) => {
     expect((await send('"a b"')).status).to.equal(400);
   });
 
-  it('may have any header from another origin that its page asks for', async () => {
+  it('allows a page of another origin every header that its preflight names', async () => {
     const asked = 'authorization,traceparent,sentry-trace,baggage,x-requested-with,x-request-id,cache-control';
     const headers = {
       Origin: 'https://app.example',
@@ -121,7 +121,7 @@ describeOneWiring('A REST request', ({ url }) => {
     expect(preflight.headers.get('Access-Control-Allow-Origin')).to.equal('*');
   });
 
-  it('is told that /chat is a WebSocket', async () => {
+  it('answers a plain request to /chat with a hint to the WebSocket', async () => {
     const response = await fetch(`${url()}/chat`);
     const { meta } = (await response.json()) as { meta: Record<string, unknown> };
     expect([response.status, response.headers.get('Upgrade'), meta.reason]).to.deep.equal([
@@ -131,7 +131,7 @@ describeOneWiring('A REST request', ({ url }) => {
     ]);
   });
 
-  it('is answered with Cache-Control: no-store', async () => {
+  it('sends Cache-Control: no-store', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const answers = [
       fetch(`${url()}/rooms`),
@@ -144,7 +144,7 @@ describeOneWiring('A REST request', ({ url }) => {
     for (const answer of answers) expect((await answer).headers.get('Cache-Control')).to.equal('no-store');
   });
 
-  it('in absolute form is served on every transport', async () => {
+  it('serves requests in absolute form on every transport', async () => {
     const { owner } = await createRoomWithOwner(url());
     const ask = (target: string, headers = '') =>
       rawRequest(url(), `GET ${target} HTTP/1.1\r\nHost: chat.example\r\n${headers}Connection: close\r\n\r\n`);
@@ -160,7 +160,7 @@ describeOneWiring('ALLOWED_ORIGINS', ({ startNode }) => {
   const theirs = 'https://other.example';
   const polling = '/socket.io/?EIO=4&transport=polling';
 
-  it('lets pages of these origins in, with credentials, and refuses others on every transport', async () => {
+  it('accepts pages of ALLOWED_ORIGINS with credentials, and rejects others on every transport', async () => {
     const { url } = await startNode({ ALLOWED_ORIGINS: `https://APP.example:443, capacitor://localhost` });
     const { token } = createUser();
     const ask = async (path: string, origin: string | undefined, more: Record<string, string> = {}, method = 'GET') => {
@@ -190,7 +190,7 @@ describeOneWiring('ALLOWED_ORIGINS', ({ startNode }) => {
     for (const path of ['/chat', '/socket.io/?EIO=4&transport=websocket']) {
       for (const [origin, status] of [
         [ours, 101],
-        // The engine of Socket.IO has one status for all upgrades that it refuses.
+        // Engine.IO has one status for all upgrades that it rejects.
         [theirs, path === '/chat' ? 403 : 400],
       ] as const) {
         const lines = [
@@ -216,7 +216,7 @@ async function statusOf(url: string, head: string): Promise<number> {
 }
 
 describeOneWiring('/metrics', ({ startNode }) => {
-  it('is refused on an address that others reach, unless there is a token or a port of its own', async () => {
+  it('rejects /metrics on an address that others can reach, unless it has a token or a separate port', async () => {
     const { port } = await startNode({ HOST: undefined });
     const refused = await fetch(`http://127.0.0.1:${port}/metrics`);
     expect(refused.status).to.equal(401);
@@ -229,7 +229,7 @@ describeOneWiring('/metrics', ({ startNode }) => {
 });
 
 describeOneWiring('Headers for a whole host', ({ url }) => {
-  it('are up to the app where the service is mounted, and concern no subdomains otherwise', async () => {
+  it('leaves headers for a whole host to the app if the service is mounted, and names no subdomains otherwise', async () => {
     const server = createHttpServer((_request, response) => response.end('the app'));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     closeLater(() => server.close());

@@ -34,23 +34,25 @@ describe('the metrics of a node', () => {
   });
 
   const grown = async (pattern: RegExp) => increments(earlier, await readMetrics(node.url), pattern);
-  /** An answer is counted when its last byte is out, and that may be after the client has it. */
+  /** The node counts an answer after it has written the last byte, possibly after the client has received it. */
   const grownTo = async (pattern: RegExp, wanted: Record<string, number>) => {
     let found: Record<string, number> = {};
     const isThere = async () => {
       found = await grown(pattern);
       return JSON.stringify(sorted(found)) === JSON.stringify(sorted(wanted));
     };
-    await waitUntil('the figures are there', isThere, 2_000).catch(() => expect(found).to.deep.equal(wanted));
+    await waitUntil('the metrics have the expected values', isThere, 2_000).catch(() =>
+      expect(found).to.deep.equal(wanted),
+    );
   };
 
-  it('say what it is', () => {
+  it('labels the node info with its version, name and database', () => {
     const info = [...earlier.keys()].find((name) => name.startsWith('nano_messaging_node_info'));
     expect(info).to.match(/^nano_messaging_node_info\{version="\d+\.\d+\.\d+",name="chat-7",database="embedded"\}$/);
     expect(earlier.get('nano_messaging_unauthenticated_connections_limit')).to.equal(77);
   });
 
-  it('begin with 0 for everything that may be refused, so that the first refusal is an increase', () => {
+  it('starts all refusals at 0, so that the first refusal is an increase', () => {
     for (const transport of ['socketio', 'chat', 'rest']) {
       expect(
         earlier.get(`nano_messaging_refusals_total{transport="${transport}",code="INTERNAL"}`),
@@ -59,7 +61,7 @@ describe('the metrics of a node', () => {
     }
   });
 
-  it('count live requests by their names, and what has none that we know as unknown', async () => {
+  it('counts live requests by name, and unknown names as unknown', async () => {
     const owner = createUser({ level: 100 });
     const room = await createRoom(node.url, owner);
     const socket = await socketInRoom(node.url, owner, room);
@@ -80,7 +82,7 @@ describe('the metrics of a node', () => {
     expect((await readMetrics(node.url)).get('nano_messaging_queued_requests')).to.equal(0);
   });
 
-  it('count connections, with a token and without', async () => {
+  it('counts connections with and without a token', async () => {
     const [waiting, person] = [await chatClient(node.url), createUser({ level: 100 })];
     await waiting.next();
     const room = await createRoom(node.url, person);
@@ -97,7 +99,7 @@ describe('the metrics of a node', () => {
     await waitUntil('it is gone', async () => (await readMetrics(node.url)).get(unauthenticated) === 0);
   });
 
-  it('count a message once where it is stored, and once for every connection that hears it', async () => {
+  it('counts a message once where it is stored, and once for every connection that receives it', async () => {
     const owner = createUser({ level: 100 });
     const room = await createRoom(node.url, owner);
     const sockets = [await socketInRoom(node.url, owner, room), await socketInRoom(node.url, owner, room)];
@@ -121,10 +123,10 @@ describe('the metrics of a node', () => {
     });
   });
 
-  it('count REST requests by the template of their route, whatever is asked for', async () => {
+  it('counts REST requests by the template of their route, whatever the path', async () => {
     const owner = createUser({ level: 100 });
     const room = await createRoom(node.url, owner);
-    const [asOwner, nobody] = [rest(node.url, owner.token), rest(node.url)];
+    const [asOwner, anonymous] = [rest(node.url, owner.token), rest(node.url)];
     earlier = await readMetrics(node.url);
     await asOwner.get(`/rooms/${room.id}`);
     await asOwner.get(`/rooms/${room.uuid}/?x=/a/b`);
@@ -133,10 +135,10 @@ describe('the metrics of a node', () => {
     await asOwner.post('/rooms', '{');
     await asOwner.put(`/rooms/${room.id}/members`, { userUUID: createUser().user, permissions: 'r' });
     await asOwner.delete(`/rooms/${room.id}/members/${createUser().user}`);
-    await nobody.get(`/rooms/${room.id}`);
-    await nobody.get('/there/is/nothing');
-    await nobody.request('PROPFIND', '/rooms');
-    await nobody.request('OPTIONS', '/rooms');
+    await anonymous.get(`/rooms/${room.id}`);
+    await anonymous.get('/there/is/nothing');
+    await anonymous.request('PROPFIND', '/rooms');
+    await anonymous.request('OPTIONS', '/rooms');
     const answered = (method: string, route: string, status: number | string) =>
       `nano_messaging_http_requests_total{method="${method}",route="${route}",status="${status}"}`;
     await grownTo(/^nano_messaging_http_requests_total(?!.*metrics)/, {
@@ -158,7 +160,7 @@ describe('the metrics of a node', () => {
     });
   });
 
-  it('count a request whose client went away before the answer', async () => {
+  it('counts a request whose client disconnected before the answer', async () => {
     const { port } = new URL(node.url);
     const socket = connect(Number(port), '127.0.0.1');
     closeLater(() => socket.destroy());
@@ -173,10 +175,10 @@ describe('the metrics of a node', () => {
 const sorted = (figures: Record<string, number>) => Object.entries(figures).sort(([a], [b]) => (a < b ? -1 : 1));
 
 describe('the metrics of the database', () => {
-  it('show that it is away, without anybody asking anything, and that it is back', async () => {
+  it('shows that the database is down, without any request, and that it is up again', async () => {
     const database = new URL(await freshDatabase());
-    const line = await tcpProxy(database.hostname, Number(database.port || 5432));
-    database.host = `127.0.0.1:${line.port}`;
+    const proxy = await tcpProxy(database.hostname, Number(database.port || 5432));
+    database.host = `127.0.0.1:${proxy.port}`;
     const { url } = await startNode(postgres, { DATABASE_URL: database.href, DATABASE_POOL_SIZE: 3, SWEEP_SECONDS: 1 });
     const isUp = async () => (await readMetrics(url)).get('nano_messaging_database_up');
     const sound = await readMetrics(url);
@@ -185,45 +187,48 @@ describe('the metrics of the database', () => {
     expect(sound.get('nano_messaging_database_connections_limit')).to.equal(3);
     expect(sound.get('nano_messaging_database_connections{state="idle"}')).to.be.within(1, 3);
     expect(Math.abs(sound.get('nano_messaging_database_clock_offset_seconds')!)).to.be.below(0.5);
-    line.cut();
+    proxy.cut();
     await waitUntil('it is noticed', async () => (await isUp()) === 0);
     expect((await readMetrics(url)).get('nano_messaging_database_failures_total')).to.be.above(0);
-    line.restore();
+    proxy.restore();
     await waitUntil('it is back', async () => (await isUp()) === 1);
   });
 });
 
 describe('the metrics between two nodes', () => {
-  itWithBothAdapters('show how late a change of another node is told, heard or read from the log', async (adapter) => {
-    const { redis, here, there } = await startNodePair({ REDIS_ADAPTER: adapter });
-    const { room, near, far } = await createSharedRoom(here, there);
-    const delivered = async (node: RunningServer) => {
-      const figures = await readMetrics(node.url);
-      return Object.fromEntries(
-        ['remote', 'log'].flatMap((origin) =>
-          ['count', 'sum'].map((part) => [
-            `${origin} ${part}`,
-            figures.get(`nano_messaging_delivery_latency_seconds_${part}{origin="${origin}"}`)!,
-          ]),
-        ),
-      );
-    };
-    await sendNumbered(near, room, 3);
-    await receiveSeqs(far, 3);
-    const heard = await delivered(there);
-    expect(heard).to.include({ 'remote count': 3, 'log count': 0 });
-    expect(heard['remote sum']).to.be.within(0, 3);
-    await redis.kill();
-    await waitForBus('down', here, there);
-    await sendNumbered(near, room, 2);
-    const wentDown = performance.now();
-    await redis.start();
-    await receiveSeqs(far, 2);
-    const read = await delivered(there);
-    expect(read).to.include({ 'remote count': 3, 'log count': 2 });
-    expect(read['log sum']).to.be.within(0.01, 2 * (1 + (performance.now() - wentDown) / 1_000));
-    // What it has stored itself is not measured by two clocks.
-    expect(await delivered(here)).to.include({ 'remote count': 0, 'log count': 0 });
-    expect((await readMetrics(here.url)).get('nano_messaging_publishing_messages')).to.equal(0);
-  });
+  itWithBothAdapters(
+    'shows the delay of a change of another node, both from the bus and from the log',
+    async (adapter) => {
+      const { redis, here, there } = await startNodePair({ REDIS_ADAPTER: adapter });
+      const { room, near, far } = await createSharedRoom(here, there);
+      const delivered = async (node: RunningServer) => {
+        const figures = await readMetrics(node.url);
+        return Object.fromEntries(
+          ['remote', 'log'].flatMap((origin) =>
+            ['count', 'sum'].map((part) => [
+              `${origin} ${part}`,
+              figures.get(`nano_messaging_delivery_latency_seconds_${part}{origin="${origin}"}`)!,
+            ]),
+          ),
+        );
+      };
+      await sendNumbered(near, room, 3);
+      await receiveSeqs(far, 3);
+      const received = await delivered(there);
+      expect(received).to.include({ 'remote count': 3, 'log count': 0 });
+      expect(received['remote sum']).to.be.within(0, 3);
+      await redis.kill();
+      await waitForBus('down', here, there);
+      await sendNumbered(near, room, 2);
+      const wentDown = performance.now();
+      await redis.start();
+      await receiveSeqs(far, 2);
+      const read = await delivered(there);
+      expect(read).to.include({ 'remote count': 3, 'log count': 2 });
+      expect(read['log sum']).to.be.within(0.01, 2 * (1 + (performance.now() - wentDown) / 1_000));
+      // The delay of its own changes is not measured with two clocks.
+      expect(await delivered(here)).to.include({ 'remote count': 0, 'log count': 0 });
+      expect((await readMetrics(here.url)).get('nano_messaging_publishing_messages')).to.equal(0);
+    },
+  );
 });

@@ -49,18 +49,18 @@ const Dashboard = z.object({
 });
 const dashboard = Dashboard.parse(JSON.parse(read('deploy/grafana-dashboard.json')));
 const targets = dashboard.panels.flatMap((panel) => panel.targets ?? []);
-/** As Grafana would send them. */
+/** As Grafana sends them. */
 const queries = targets.map(({ expr }) =>
   expr.replaceAll('$__rate_interval', '1m').replaceAll('$instance', '.*').replaceAll('$job', 'nano-messaging'),
 );
 
-/** The metrics that are asked for; `up` and `ALERTS` are Prometheus's own. */
+/** The metrics of a query; `up` and `ALERTS` come from Prometheus. */
 function namesIn(query: string): string[] {
   const bare = query.replaceAll(/"[^"]*"/g, '""');
   return [...new Set(bare.match(/\b(nano|nodejs|process)_[a-z0-9_]+/g) ?? [])];
 }
 
-/** Of the series of a histogram, the histogram. */
+/** The histogram of a series. */
 const metricOf = (known: ReadonlySet<string>, name: string) => {
   const whole = name.replace(/_(bucket|sum|count)$/, '');
   return known.has(name) || !known.has(whole) ? name : whole;
@@ -78,7 +78,7 @@ describe('monitoring', function () {
     known = new Set([...text.matchAll(/^# HELP (\S+) /gm)].map(([, name]) => name!));
   });
 
-  /** With something in everything that is counted. */
+  /** Increments every counter at least once. */
   async function metricsOfABusyNode(): Promise<string> {
     const { url } = await startNode(embedded);
     const owner = createUser({ level: 100 });
@@ -91,14 +91,14 @@ describe('monitoring', function () {
     return String((await rest(url).get('/metrics')).body);
   }
 
-  it('finds the metrics of a node as Prometheus wants them: `promtool check metrics`', () => {
+  it('accepts the metrics of a node: `promtool check metrics`', () => {
     expect(promtool(['check', 'metrics'], { input: text })).to.equal('');
     expect(() => promtool(['check', 'metrics'], { input: '# TYPE odd_total gauge\nodd_total 1\n' })).to.throw(
       'odd_total',
     );
   });
 
-  it('describes every metric of ours in docs/operations/metrics.md, and no metric that does not exist', () => {
+  it('describes every metric in docs/operations/metrics.md, and no metric that does not exist', () => {
     const described = [...page('metrics').matchAll(/^\| `((?:nano)_[a-z0-9_]+)/gm)].map(([, name]) => name!);
     const ours = [...known].filter((name) => name.startsWith('nano_messaging_'));
     expect(described).to.have.members(ours);
@@ -115,7 +115,7 @@ describe('monitoring', function () {
 
   it('names in docs/operations/ only settings and codes that exist', () => {
     const words = [...shelf.matchAll(/`([A-Z]+(?:_[A-Z]+)+)(?:=[^`]*)?`/g)].map(([, word]) => word!);
-    // Of Node.js: a variable, and codes of errors.
+    // Belong to Node.js: a variable and error codes.
     const foreign = ['NODE_EXTRA_CA_CERTS', 'EAI_AGAIN', 'CERT_HAS_EXPIRED', 'DEPTH_ZERO_SELF_SIGNED_CERT'];
     const known = [...settingNames, ...ErrorCode.options, ...foreign];
     expect(words).to.have.length.above(150);
@@ -124,7 +124,7 @@ describe('monitoring', function () {
     expect(settings.filter((word) => !known.includes(word))).to.deep.equal([]);
   });
 
-  it('names in docs/operations/ only metrics that a node has', () => {
+  it('names in docs/operations/ only metrics that a node exports', () => {
     const named = [...shelf.matchAll(/`(?:[a-z]+\()?((?:nano|nodejs|process)_[a-z0-9_]+)/g)].map(([, name]) => name!);
     expect(named).to.have.length.above(60);
     expect(named.filter((name) => !known.has(metricOf(known, name)))).to.deep.equal([]);
@@ -142,13 +142,13 @@ describe('monitoring', function () {
     expect(lines.filter((line) => !code.includes(line))).to.deep.equal([]);
   });
 
-  describe('of alerts', () => {
-    it('has rules and an example of a configuration that Prometheus takes', () => {
+  describe('alerts', () => {
+    it('has alert rules and an example configuration that Prometheus accepts', () => {
       expect(promtool(['check', 'rules', 'alerts.yml'], { cwd: deploy })).to.include(`${alerts.length} rules found`);
       expect(promtool(['check', 'config', 'prometheus.yml'], { cwd: deploy })).to.include('SUCCESS');
     });
 
-    it('fires when it should, and not otherwise: deploy/alerts.test.yml', () => {
+    it('fires alerts exactly in the cases of deploy/alerts.test.yml', () => {
       expect(promtool(['test', 'rules', 'alerts.test.yml'], { cwd: deploy })).to.include('SUCCESS');
     });
 
@@ -168,14 +168,14 @@ describe('monitoring', function () {
     });
 
     for (const { alert, expr } of alerts) {
-      it(`asks in ${alert} for what a node has`, () => {
+      it(`queries in ${alert} only metrics that a node exports`, () => {
         expect(namesIn(expr).filter((name) => !known.has(metricOf(known, name)))).to.deep.equal([]);
       });
     }
   });
 
-  describe('of the dashboard', () => {
-    it('asks for what a node has, in every panel', () => {
+  describe('dashboard', () => {
+    it('queries in every panel of the dashboard only metrics that a node exports', () => {
       expect(dashboard.panels.filter(({ type, targets: of = [] }) => type !== 'row' && of.length === 0)).to.deep.equal(
         [],
       );
@@ -184,10 +184,10 @@ describe('monitoring', function () {
       expect(names.filter((name) => !known.has(metricOf(known, name)))).to.deep.equal([]);
     });
 
-    it('shows every metric of ours', () => {
+    it('shows every metric on the dashboard', () => {
       const shown = new Set(queries.flatMap(namesIn).map((name) => metricOf(known, name)));
       const hidden = [...known].filter((name) => name.startsWith('nano_messaging_') && !shown.has(name));
-      // What they bound is drawn, and the alerts compare them.
+      // The panels draw the values that they bound, and the alerts compare them.
       expect(hidden).to.have.members([
         ...[
           'nano_messaging_draining',
@@ -197,7 +197,7 @@ describe('monitoring', function () {
       ]);
     });
 
-    it('asks in words that Prometheus understands', () => {
+    it('has only dashboard queries that Prometheus can parse', () => {
       const rules = queries.map((expr, n) => ({ record: `query:${n}`, expr }));
       const home = mkdtempSync(join(tmpdir(), 'nano-queries-'));
       closeLater(() => rmSync(home, { recursive: true, force: true }));
@@ -206,7 +206,7 @@ describe('monitoring', function () {
       expect(promtool(['check', 'rules', file])).to.include(`${queries.length} rules found`);
     });
 
-    it('asks the Prometheus and the nodes that are chosen', () => {
+    it('queries the selected Prometheus and nodes from every panel of the dashboard', () => {
       const { list } = dashboard.templating;
       expect(list.map(({ name, type }) => `${name} ${type}`)).to.deep.equal([
         ...['datasource datasource', 'job query', 'instance query'],
@@ -218,15 +218,15 @@ describe('monitoring', function () {
       }
     });
 
-    it('lies in the grid of Grafana, each panel in a place of its own', () => {
+    it('arranges the panels of the dashboard in the grid of Grafana without overlap', () => {
       expect(new Set(dashboard.panels.map(({ id }) => id)).size).to.equal(dashboard.panels.length);
-      const taken = new Map<string, string>();
+      const occupied = new Map<string, string>();
       for (const { title, gridPos } of dashboard.panels) {
         expect(gridPos.x + gridPos.w, title).to.be.at.most(24);
         for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++) {
           for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
-            expect(taken.get(`${x}/${y}`), title).to.equal(undefined);
-            taken.set(`${x}/${y}`, title);
+            expect(occupied.get(`${x}/${y}`), title).to.equal(undefined);
+            occupied.set(`${x}/${y}`, title);
           }
         }
       }

@@ -10,20 +10,20 @@ import type { TestUser } from '../helpers/users.ts';
 const upTo = (last: number, first = 1) => Array.from({ length: last - first + 1 }, (_, n) => first + n);
 const burst = 50;
 
-interface Heard {
+interface Received {
   seq: number;
   content: string;
   rev: number;
 }
 
-/** One who hears a room, whatever over. */
+/** A subscriber of a room, on any transport. */
 interface Ear {
   over: string;
-  hear(count: number): Promise<Heard[]>;
+  receive(count: number): Promise<Received[]>;
   waiting(): number;
 }
 
-describeEveryWiring('what is said to a room in one burst', ({ url }) => {
+describeEveryWiring('a burst of messages to a room', ({ url }) => {
   async function socketIn(person: TestUser, room_id: number, transports?: string[]): Promise<SocketClient> {
     const socket = await socketClient(url(), person, transports && { transports });
     expect(await socket.request('room:join', { room_id })).to.include({ ok: true });
@@ -32,31 +32,31 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
 
   const earOfSocket = (socket: SocketClient, over: string): Ear => ({
     over,
-    async hear(count) {
-      const heard: Heard[] = [];
+    async receive(count) {
+      const received: Received[] = [];
       for (let n = 0; n < count; n++) {
         const { seq, content, rev } = await socket.next('message:new');
-        heard.push({ seq, content, rev });
+        received.push({ seq, content, rev });
       }
-      return heard;
+      return received;
     },
     waiting: () => socket.unread.length,
   });
 
   const earOfChat = (chat: ChatClient): Ear => ({
     over: '/chat',
-    async hear(count) {
-      const heard: Heard[] = [];
+    async receive(count) {
+      const received: Received[] = [];
       for (let n = 0; n < count; n++) {
         const { data, rev } = await chat.next();
-        heard.push({ seq: data.seq, content: data.content, rev });
+        received.push({ seq: data.seq, content: data.content, rev });
       }
-      return heard;
+      return received;
     },
     waiting: () => chat.unread.length,
   });
 
-  /** Two of each kind, so that each node has some where there are several. */
+  /** Two of each kind, so that each of several nodes has some. */
   async function ears(person: TestUser, room_id: number): Promise<Ear[]> {
     const all: Ear[] = [];
     for (const transports of [['polling'], ['websocket'], ['polling', 'websocket']]) {
@@ -68,7 +68,7 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
     return all;
   }
 
-  it('by Socket.IO and /chat is heard by all, once and in order, over whatever they listen', async () => {
+  it('reaches all subscribers once and in order, on every transport, from Socket.IO and /chat', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const all = await ears(owner, room.id);
     const [socket, chat] = [await socketIn(owner, room.id), await chatInRoom(url(), owner, room.id)];
@@ -78,23 +78,23 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
     }
     const senders = [earOfSocket(socket, 'the sender on Socket.IO'), earOfChat(chat)];
     const count = 2 * burst;
-    const first = await all[0]!.hear(count);
+    const first = await all[0]!.receive(count);
     expect(first.map(({ seq }) => seq)).to.deep.equal(upTo(count));
     for (const sender of ['socket', 'chat']) {
       const own = first.map(({ content }) => content).filter((content) => content.startsWith(sender));
       expect(own).to.deep.equal(upTo(burst - 1, 0).map((n) => `${sender} ${n}`));
     }
-    for (const { over, hear } of [...all.slice(1), ...senders]) {
-      expect(await hear(count), over).to.deep.equal(first);
+    for (const { over, receive } of [...all.slice(1), ...senders]) {
+      expect(await receive(count), over).to.deep.equal(first);
     }
     await rest(url(), owner.token).post(`/rooms/${room.id}/messages`, { content: 'the fence' });
-    for (const { over, hear, waiting } of [...all, ...senders]) {
-      expect((await hear(1))[0], over).to.include({ content: 'the fence', seq: count + 1 });
+    for (const { over, receive, waiting } of [...all, ...senders]) {
+      expect((await receive(1))[0], over).to.include({ content: 'the fence', seq: count + 1 });
       expect(waiting(), over).to.equal(0);
     }
   });
 
-  it('comes back on /chat with the `id` of each of one’s own, once and in order among the others', async () => {
+  it('echoes the own messages of the sender on /chat with their `id`, once and in order among the others', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const [chat, other] = [await chatInRoom(url(), owner, room.id), await chatInRoom(url(), owner, room.id)];
     const socket = await socketIn(owner, room.id);
@@ -120,7 +120,7 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
     expect(await chat.next()).to.include({ data: 'COMMAND?', id: 'the fence' });
   });
 
-  it('is answered on /chat in the order of the commands, with what the room has said before each answer', async () => {
+  it('answers /chat commands in their order, with the messages of the room before each answer', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const chat = await chatInRoom(url(), owner, room.id);
     const socket = await socketIn(owner, room.id);
@@ -131,19 +131,19 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
     }
     let rev = 0;
     const answers: unknown[] = [];
-    const heard: number[] = [];
-    while (answers.length < 2 * burst || heard.length < 2 * burst) {
+    const received: number[] = [];
+    while (answers.length < 2 * burst || received.length < 2 * burst) {
       const frame = await chat.next();
       if (frame.id !== undefined) answers.push(frame.id);
-      if (frame.data === 'CONNECTED') expect(frame.rev, 'what it has heard before').to.equal(rev);
-      if (frame.type === 'message') heard.push(frame.data.seq);
+      if (frame.data === 'CONNECTED') expect(frame.rev, 'messages before CONNECTED').to.equal(rev);
+      if (frame.type === 'message') received.push(frame.data.seq);
       rev = frame.rev;
     }
     expect(answers).to.deep.equal(upTo(burst - 1, 0).flatMap((n) => [n, `confirmed ${n}`]));
-    expect(heard).to.deep.equal(upTo(2 * burst));
+    expect(received).to.deep.equal(upTo(2 * burst));
   });
 
-  it('is heard by the banned up to the ban, and nothing of it after', async () => {
+  it('reaches a banned user up to the ban and not after it', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room);
     const witness = await socketIn(owner, room.id);
@@ -154,7 +154,7 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
     const send = (part: string) =>
       upTo(burst).map((n) => sender.request('message:send', { room_id: room.id, content: `${part} ${n}` }));
     const before = send('before');
-    // In the middle of the burst, which goes on until the ban holds and after.
+    // In the middle of the burst, which continues beyond the ban.
     await before[0];
     const during = send('during');
     await putRule(url(), owner, room, { userUUID: guest.user, permissions: 'b' });
@@ -174,22 +174,22 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
     expect(allowed.length).to.be.within(1, 3 * burst - 1);
 
     for (const socket of [web, poll]) {
-      const heard: number[] = [];
+      const received: number[] = [];
       for (let one = await socket.nextOfAny(); one.name !== 'room:removed'; one = await socket.nextOfAny()) {
-        if (one.name === 'message:new') heard.push(one.payload.rev);
+        if (one.name === 'message:new') received.push(one.payload.rev);
       }
-      expect(heard).to.deep.equal(allowed);
+      expect(received).to.deep.equal(allowed);
       await socket.request('room:leave', { room_id: room.id });
       expect(socket.unread).to.deep.equal([]);
     }
-    const heard: number[] = [];
-    for (let frame = await chat.next(); frame.type === 'message'; frame = await chat.next()) heard.push(frame.rev);
-    expect(heard).to.deep.equal(allowed);
+    const received: number[] = [];
+    for (let frame = await chat.next(); frame.type === 'message'; frame = await chat.next()) received.push(frame.rev);
+    expect(received).to.deep.equal(allowed);
     chat.send({ type: 'message', content: 'the fence' });
     expect(await chat.next()).to.include({ data: 'SELECTROOM?' });
   });
 
-  it('is heard by who comes and goes in the middle of it from the one to the other, without a gap', async () => {
+  it('reaches a client that joins and leaves during the burst from the one to the other, without a gap', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const sender = await socketIn(owner, room.id);
     let hasEnded = false;
@@ -209,15 +209,15 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
         const { rev } = await socket.request('room:join', { room_id: room.id });
         await socket.next('message:new').then((first) => expect(first.rev).to.equal(rev + 1));
         await socket.request('room:leave', { room_id: room.id });
-        const heard = await taken(socket);
-        expect(heard, transport).to.deep.equal(upTo(rev + 1 + heard.length, rev + 2));
-        total += heard.length + 1;
+        const received = await takeAll(socket);
+        expect(received, transport).to.deep.equal(upTo(rev + 1 + received.length, rev + 2));
+        total += received.length + 1;
       }
       return total;
     }
 
-    /** All that has come; nothing comes any more. */
-    async function taken({ unread, next }: SocketClient): Promise<number[]> {
+    /** Everything that has arrived; nothing arrives any more. */
+    async function takeAll({ unread, next }: SocketClient): Promise<number[]> {
       const revs: number[] = [];
       while (unread.length > 0) revs.push((await next()).rev);
       return revs;
@@ -230,14 +230,14 @@ describeEveryWiring('what is said to a room in one burst', ({ url }) => {
       for (let n = 0; n < visits; n++) {
         const first = await chat.next();
         expect(first.rev).to.equal(rev + 1);
-        // A room that there is not: the one before is left all the same.
+        // The room does not exist; the previous room is left all the same.
         chat.send({ type: 'select_room', room_id: 987_654_321, id: 'left' });
-        const heard: number[] = [];
+        const received: number[] = [];
         let frame = await chat.next();
-        for (; frame.type === 'message'; frame = await chat.next()) heard.push(frame.rev as Json);
+        for (; frame.type === 'message'; frame = await chat.next()) received.push(frame.rev as Json);
         expect(frame).to.include({ id: 'left' });
-        expect(heard).to.deep.equal(upTo(rev + 1 + heard.length, rev + 2));
-        total += heard.length + 1;
+        expect(received).to.deep.equal(upTo(rev + 1 + received.length, rev + 2));
+        total += received.length + 1;
         chat.send({ type: 'select_room', room_id: room.id });
         const connected = await chat.next();
         expect(connected).to.include({ data: 'CONNECTED' });

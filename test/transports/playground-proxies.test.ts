@@ -30,12 +30,12 @@ listen all
   server node 127.0.0.1:${node}
 `;
 
-/** Passes bytes on, as `socat`, `ssh -L` and the port forwarding of containers do. */
+/** Forwards bytes, as `socat`, `ssh -L` and the port forwarding of containers do. */
 async function forwarder(node: number): Promise<string> {
   const server = createServer((socket) => {
-    const line = connect(node, '127.0.0.1');
-    for (const end of [socket, line]) end.on('error', () => {});
-    socket.pipe(line).pipe(socket);
+    const upstream = connect(node, '127.0.0.1');
+    for (const end of [socket, upstream]) end.on('error', () => {});
+    socket.pipe(upstream).pipe(socket);
   });
   closeLater(() => server.close());
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -56,14 +56,14 @@ const proxies: Record<string, (node: number) => Promise<string>> = {
 
 describe('POST /playground/token through a proxy that adds no header', () => {
   for (const [title, start] of Object.entries(proxies)) {
-    it(`is no route without the key: ${title}`, async () => {
+    it(`answers 404 to a token request without the key through ${title}`, async () => {
       const node = await startNode(embedded, { JWT_SECRET: undefined }, (config) => ({
         ...config,
         dataDirectory: dataDirectory(),
       }));
       const key = new URL(node.playgroundUrl!).hash.slice('#key='.length);
       const url = await start(node.port);
-      // Whatever Host the proxy passes on, somebody who forges headers names the same as the origin.
+      // Whatever Host the proxy forwards, an attacker who forges headers sends a matching Origin.
       for (const Origin of [url, node.url]) {
         const ask = (headers: Record<string, string>) =>
           rest(url).post('/playground/token', createUser().claims, { Origin, ...headers });

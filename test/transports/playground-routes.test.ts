@@ -17,7 +17,7 @@ interface Asked {
   body: string;
 }
 
-/** As it stands: neither the path nor the Host is put right on the way. */
+/** Sends the request unchanged: neither the path nor the Host is normalised. */
 function ask(url: string, method: string, path: string, headers: Record<string, string> = {}, body?: string) {
   const { hostname, port } = new URL(url);
   return new Promise<Asked>((resolve, reject) => {
@@ -33,7 +33,7 @@ function ask(url: string, method: string, path: string, headers: Record<string, 
   });
 }
 
-/** The embedded default, with a data directory of its own for its key. */
+/** The embedded default, with a separate data directory for its key. */
 const embeddedDefault = (settings = {}) =>
   startNode(embedded, { JWT_SECRET: undefined, ...settings }, (config) => ({
     ...config,
@@ -42,13 +42,13 @@ const embeddedDefault = (settings = {}) =>
 
 let shared: ReturnType<typeof embeddedDefault> | undefined;
 
-/** One for all suites here. */
+/** Shared by the suites of this file. */
 async function sharedUrl(): Promise<string> {
   shared ??= embeddedDefault();
   return (await shared).url;
 }
 
-/** The key in the link to the page, which is all that a browser gets of it. */
+/** The key in the link to the page; a browser learns it from nowhere else. */
 const keyOf = ({ playgroundUrl }: { playgroundUrl: string | undefined }) =>
   /#key=(.+)$/.exec(playgroundUrl ?? '')?.[1] ?? 'none';
 
@@ -59,7 +59,7 @@ describe('PLAYGROUND', () => {
   const isOn = (env: Record<string, string>) => readConfig(env).playground;
   const key = { JWT_SECRET: 'a secret that the page has no part in' };
 
-  it('is on where the embedded default made its own key, and nowhere else, unless it says so', () => {
+  it('is on by default only if the embedded default has made its own key', () => {
     expect(isOn({})).to.equal(true);
     expect(isOn({ PLAYGROUND: 'off' })).to.equal(false);
     expect(isOn(key)).to.equal(false);
@@ -67,13 +67,13 @@ describe('PLAYGROUND', () => {
     expect(isOn({ PLAYGROUND: 'on', ...key })).to.equal(true);
   });
 
-  it('takes no other word', () => {
+  it('rejects values of PLAYGROUND other than on and off', () => {
     expect(() => isOn({ PLAYGROUND: 'yes' })).to.throw('PLAYGROUND: must be auto, on or off');
   });
 });
 
-describeOneWiring('The playground that is off', ({ url }) => {
-  it('is not there: 404 NOT_FOUND', async () => {
+describeOneWiring('the playground if it is off', ({ url }) => {
+  it('answers every path of the playground with 404 NOT_FOUND if it is off', async () => {
     for (const [method, path] of [
       ['GET', '/'],
       ['GET', '/playground/style.css'],
@@ -87,7 +87,7 @@ describeOneWiring('The playground that is off', ({ url }) => {
   });
 });
 
-describe('The playground of the embedded default', () => {
+describe('the playground of the embedded default', () => {
   let url: string;
   let page: Asked;
   const get = (path: string, headers = {}) => ask(url, 'GET', path, headers);
@@ -97,19 +97,19 @@ describe('The playground of the embedded default', () => {
     page = await get('/');
   });
 
-  it('is at /, and asks for nothing by an absolute path or from elsewhere', () => {
+  it('serves the page at /, which loads nothing by an absolute path or from elsewhere', () => {
     expect(page.status).to.equal(200);
     expect(page.headers['content-type']).to.match(/^text\/html\b/);
     expect(page.body).to.not.match(/(?:src|href)="(?:\/|[a-z]+:)/);
     expect(page.body).to.include('<meta name="tokens" content="made here">');
   });
 
-  it('says that it is loading before any of its modules has come, and its reference is there', async () => {
+  it('shows that the page is loading before any module has arrived, and links the reference', async () => {
     expect(page.body).to.include('Loading the playground…');
     expect((await get('/docs')).status).to.be.oneOf([200, 301, 302, 308]);
   });
 
-  it('lets only its own scripts run: the import map by its hash', () => {
+  it('allows only its own scripts, and the import map by its hash', () => {
     const policy = String(page.headers['content-security-policy']);
     const [, importMap] = /<script type="importmap">(.+?)<\/script>/.exec(page.body)!;
     const hash = createHash('sha256').update(importMap!).digest('base64');
@@ -120,7 +120,7 @@ describe('The playground of the embedded default', () => {
     expect(page.body).to.not.match(/ style=| on[a-z]+=/);
   });
 
-  /** As a browser finds what is imported by a name. */
+  /** Resolves an import as a browser does. */
   function mapped(name: string): string {
     const { imports } = JSON.parse(/<script type="importmap">(.+?)<\/script>/.exec(page.body)![1]!);
     const prefix = Object.keys(imports).find((key) => key.endsWith('/') && name.startsWith(key)) ?? name;
@@ -130,7 +130,7 @@ describe('The playground of the embedded default', () => {
     ).pathname;
   }
 
-  it('serves every module it consists of, and what those import, without types', async () => {
+  it('serves every module of the playground and its imports, without types', async () => {
     const modules = [
       ...sources('playground').map((name) => name),
       ...sources('playground/views').map((name) => `views/${name}`),
@@ -150,7 +150,7 @@ describe('The playground of the embedded default', () => {
     }
   });
 
-  it('serves the packages that those stand on, and nothing else of theirs', async () => {
+  it('serves the imported files of packages and no others', async () => {
     for (const path of [
       'lit/index.js',
       'lit-html/lit-html.js',
@@ -204,7 +204,7 @@ describe('The playground of the embedded default', () => {
     });
   }
 
-  it('asks whether there is another version, each time', async () => {
+  it('makes browsers revalidate each file', async () => {
     const versions = new Set();
     const paths = ['/', '/playground/main.js', '/playground/style.css', '/playground/vendor/lit/index.js'];
     for (const path of paths) {
@@ -214,10 +214,10 @@ describe('The playground of the embedded default', () => {
       expect((await get(path, { 'If-None-Match': headers.etag })).status, path).to.equal(304);
       expect((await get(path, { 'If-None-Match': '"another"' })).status, path).to.equal(200);
     }
-    expect(versions.size, 'versions that are told apart').to.equal(paths.length);
+    expect(versions.size, 'distinct versions').to.equal(paths.length);
   });
 
-  it('is for its own origin: no CORS header, and not to be embedded', async () => {
+  it('sends no CORS header and forbids embedding', async () => {
     for (const path of ['/', '/playground/main.js']) {
       const { headers } = await get(path, { Origin: 'http://evil.example' });
       expect(headers).to.not.have.property('access-control-allow-origin');
@@ -226,8 +226,8 @@ describe('The playground of the embedded default', () => {
   });
 });
 
-describe('The link to the playground', () => {
-  it('has the key of the data directory, which its owner alone can read, and is in the line that says where it listens', async () => {
+describe('the link to the playground', () => {
+  it('logs a link with the key of the data directory, which only its owner can read', async () => {
     const DATA_DIR = await migratedDirectory();
     const { url, kill, exited } = await runServer({ DATA_DIR });
     kill('SIGTERM');
@@ -249,7 +249,7 @@ interface Wanted {
   body?: unknown;
 }
 
-/** What the page itself sends, but for what is given. */
+/** The request of the page itself, except for the given parts. */
 async function askForToken(url: string, { headers = {}, body = createUser().claims }: Wanted = {}): Promise<Asked> {
   const { host } = new URL(url);
   const key = keyOf(await shared!);
@@ -267,12 +267,12 @@ async function askForToken(url: string, { headers = {}, body = createUser().clai
 const tokenOf = ({ body }: Asked): string => JSON.parse(body).content.token;
 const payloadOf = (token: string): Json => JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString());
 
-/** Headers that differ from one answer to the next, or with the path that is named in it. */
+/** Headers that differ between answers or depend on the path. */
 const passing = ['date', 'content-length', 'connection', 'keep-alive'];
 const lasting = (headers: IncomingHttpHeaders) =>
   Object.fromEntries(Object.entries(headers).filter(([name]) => !passing.includes(name)));
 
-/** Exactly what any other path gets. */
+/** Expects exactly the answer of an unknown path. */
 async function expectNoRoute(url: string, wanted: Wanted = {}): Promise<void> {
   const answer = await askForToken(url, wanted);
   const { Origin } = wanted.headers ?? {};
@@ -289,7 +289,7 @@ describe('POST /playground/token', () => {
     url = await sharedUrl();
   });
 
-  it('gives its own page a token that the server takes, for an hour and without CORS', async () => {
+  it('gives its own page a token that the server accepts, for an hour and without CORS', async () => {
     const { user, entity } = createUser();
     const wish = { userUUID: user, entityUUID: entity, levelOnEntity: 100, scope: 'rooms:create', exp: 9e9, jti: 'x' };
     const answer = await askForToken(url, { body: wish });
@@ -303,7 +303,7 @@ describe('POST /playground/token', () => {
     expect((await rest(url, tokenOf(answer)).post('/rooms', { name: 'Of the page' })).status).to.equal(200);
   });
 
-  it('gives tokens at localhost and [::1], too', async () => {
+  it('gives the page tokens at localhost and [::1], too', async () => {
     const { port } = new URL(url);
     for (const host of [`localhost:${port}`, `[::1]:${port}`]) {
       const answer = await askForToken(url, { headers: { Host: host, Origin: `http://${host}` } });
@@ -311,7 +311,7 @@ describe('POST /playground/token', () => {
     }
   });
 
-  it('takes a request for what the key says, whatever a proxy adds', async () => {
+  it('accepts a request with the key, whatever headers a proxy adds', async () => {
     const headers = { 'X-Forwarded-For': '10.0.0.1', Via: '1.1 proxy', Forwarded: 'for=10.0.0.1' };
     expect((await askForToken(url, { headers })).status).to.equal(200);
     await expectNoRoute(url, { headers: { ...headers, Authorization: undefined } });
@@ -322,19 +322,19 @@ describe('POST /playground/token', () => {
     'the origin null': { Origin: 'null' },
     'the origin of another port': { Origin: 'http://127.0.0.1:1' },
     'the origin of another site': { Origin: 'https://evil.example' },
-    'another name for this machine, as DNS rebinding has it': {
+    'another name for this machine, as in DNS rebinding': {
       Host: 'evil.example',
       Origin: 'http://evil.example',
     },
     'no key': { Authorization: undefined },
     'another key': { Authorization: `Bearer ${'x'.repeat(43)}` },
-    'a key that begins like it': { Authorization: 'Bearer ' },
+    'a prefix of the key': { Authorization: 'Bearer ' },
   };
   for (const [title, headers] of Object.entries(others)) {
-    it(`is no route for ${title}`, () => expectNoRoute(url, { headers: headers! }));
+    it(`answers 404 to a token request with ${title}`, () => expectNoRoute(url, { headers: headers! }));
   }
 
-  it('tells a preflight nothing that lets another page read it', async () => {
+  it('answers a preflight with no headers that let another page read the token', async () => {
     const headers = { Origin: 'http://evil.example', 'Access-Control-Request-Method': 'POST' };
     const { status } = await ask(url, 'OPTIONS', '/playground/token', headers);
     const { status: elsewhere } = await ask(url, 'OPTIONS', '/playground/unknown', headers);
@@ -342,13 +342,13 @@ describe('POST /playground/token', () => {
     await expectNoRoute(url, { headers: { Origin: 'http://evil.example' } });
   });
 
-  it('takes no GET', async () => {
+  it('answers 404 to a GET of the token', async () => {
     const { host } = new URL(url);
     expect((await ask(url, 'GET', '/playground/token', { Origin: `http://${host}` })).status).to.equal(404);
   });
 
   for (const body of ['{', 'null', '[]', {}, { userUUID: 'x' }, { ...createUser().claims, levelOnEntity: 1.5 }]) {
-    it(`refuses ${JSON.stringify(body).slice(0, 40)}: 400, and no CORS there either`, async () => {
+    it(`rejects the token request ${JSON.stringify(body).slice(0, 40)} with 400 and without CORS headers`, async () => {
       const { status, headers, body: text } = await askForToken(url, { body });
       expect(status).to.equal(400);
       expect(JSON.parse(text).meta.reason).to.equal('BAD_REQUEST');
@@ -358,7 +358,7 @@ describe('POST /playground/token', () => {
 });
 
 describeOneWiring('POST /playground/token of another server', (other) => {
-  it('is no route where others than this machine can reach it, though the page is there', async () => {
+  it('answers 404 to a token request if other machines can reach the server, although the page is served', async () => {
     const { port } = await embeddedDefault({ HOST: '0.0.0.0' });
     const url = `http://127.0.0.1:${port}`;
     const page = await ask(url, 'GET', '/');
@@ -367,14 +367,14 @@ describeOneWiring('POST /playground/token of another server', (other) => {
     await expectNoRoute(url);
   });
 
-  it('has no key in its link, as the page has no use for one', async () => {
+  it('logs a link without a key if the page cannot use it', async () => {
     const configured = await other.startNode({ PLAYGROUND: 'on' });
     expect(configured.playgroundUrl).to.equal(`${configured.url}/`);
     const withoutPage = await other.startNode({});
     expect(withoutPage.playgroundUrl).to.equal(undefined);
   });
 
-  it('is no route where the key is a configured one, though PLAYGROUND=on serves the page', async () => {
+  it('answers 404 to a token request if the key is configured, although PLAYGROUND=on serves the page', async () => {
     const { url } = await other.startNode({ PLAYGROUND: 'on' });
     const page = await ask(url, 'GET', '/');
     expect(page.status).to.equal(200);

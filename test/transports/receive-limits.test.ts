@@ -9,7 +9,7 @@ import { createUser } from '../helpers/users.ts';
 
 const engine = '/socket.io/?EIO=4&transport=websocket';
 
-describeOneWiring('What a connection may send', ({ url, startNode }) => {
+describeOneWiring('receive limits of a connection', ({ url, startNode }) => {
   async function open(path: string, at = url()): Promise<RawWebSocket> {
     const raw = await RawWebSocket.open(at, path);
     closeLater(() => raw.destroy());
@@ -24,27 +24,27 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
 
   const join = (token: string) => `40/rooms,${JSON.stringify({ token })}`;
   const paths = { '/chat': '/chat', 'Socket.IO': engine };
-  /** Where the frame is refused; on Socket.IO a packet that is somewhat too large gets an answer. */
+  /** The size at which the frame is rejected; on Socket.IO a packet that is slightly too large gets an answer. */
   const tooLarge = { '/chat': 4_097, 'Socket.IO': 8_193 };
 
   for (const [name, path] of Object.entries(paths)) {
     const length = tooLarge[name as keyof typeof tooLarge];
 
-    it(`without a token is refused by its announced size, on ${name}`, async () => {
+    it(`rejects a frame by its announced size before a token, on ${name}`, async () => {
       const raw = await open(path);
       raw.send(frame(opcodes.text, '', { length }));
       await raw.waitForClose();
       expect(raw.closeCode).to.equal(1009);
     });
 
-    it(`without a token is the same with MAX_FRAME_BYTES=0, on ${name}`, async () => {
+    it(`applies the same limit before a token with MAX_FRAME_BYTES=0, on ${name}`, async () => {
       const raw = await open(path, (await startNode({ MAX_FRAME_BYTES: 0 })).url);
       raw.send(frame(opcodes.text, '', { length }));
       await raw.waitForClose();
       expect(raw.closeCode).to.equal(1009);
     });
 
-    it(`without a token has few fragments, on ${name}`, async () => {
+    it(`accepts few fragments before a token, on ${name}`, async () => {
       const raw = await open(path);
       raw.send(frame(opcodes.text, 'x', { fin: false }));
       for (let n = 0; n < 100; n++) raw.send(frame(opcodes.continuation, 'x', { fin: false }));
@@ -52,14 +52,14 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
       expect(raw.closeCode).to.equal(1008);
     });
 
-    it(`has few pongs, which nobody asked for, in a second, on ${name}`, async () => {
+    it(`accepts few unsolicited pongs a second, on ${name}`, async () => {
       const raw = await open(path);
       for (let n = 0; n < 200; n++) raw.send(frame(opcodes.pong));
       await raw.waitForClose();
     });
   }
 
-  it('with a token may be cut every 1,000 bytes, as some libraries do, on both transports', async () => {
+  it('accepts frames in fragments of 1,000 bytes after a token, on both transports', async () => {
     const { owner, room_id } = await ownRoom();
     const pieces = (text: string) => {
       const parts = text.match(/.{1,1000}/g)!;
@@ -83,7 +83,7 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
     expect(await socket.waitForText(/^43\/rooms,7/)).to.include('"seq":2');
   });
 
-  it('with a token ends at MAX_FRAME_BYTES, by its announced size', async () => {
+  it('rejects a frame by its announced size above MAX_FRAME_BYTES after a token', async () => {
     const { token } = createUser();
     const chat = await open('/chat');
     chat.text(JSON.stringify({ type: 'token', content: token }));
@@ -99,7 +99,7 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
     expect(socket.closeCode).to.equal(1009);
   });
 
-  it('grows with the token also where polling was upgraded, before the token and after it', async () => {
+  it('raises the limit with the token also if polling was upgraded, before or after the token', async () => {
     const { owner, room_id } = await ownRoom();
     const draft = (content: string) => ({ room_id, content, padding: 'p'.repeat(50_000) });
     const socket = await socketClient(url(), owner, { transports: ['polling', 'websocket'] });
@@ -109,7 +109,7 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
     expect(await socket.request('message:send', draft('upgraded'))).to.include({ ok: true });
   });
 
-  it('shrinks again when the socket leaves /rooms', async () => {
+  it('lowers the limit when the socket leaves /rooms', async () => {
     const socket = await open(engine);
     socket.text(join(createUser().token));
     await socket.waitForText(/^40\/rooms/);
@@ -119,7 +119,7 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
     expect(socket.closeCode).to.equal(1009);
   });
 
-  it('behind a token that does not hold ends with it, where it is larger than one may be without', async () => {
+  it('closes when a large frame follows an invalid token', async () => {
     const chat = await open('/chat');
     const bad = frame(opcodes.text, JSON.stringify({ type: 'token', content: 'bad' }));
     chat.send(Buffer.concat([bad, frame(opcodes.text, 'x'.repeat(100), { length: 60_000 })]));
@@ -127,7 +127,7 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
     expect(chat.closeCode).to.equal(1009);
   });
 
-  it('without a token are few packets of Socket.IO, and none that is binary', async () => {
+  it('accepts few Socket.IO packets before a token, and no binary packets', async () => {
     const many = await open(engine);
     for (let n = 0; n < 17; n++) many.text('40/nowhere,');
     await many.waitForClose();
@@ -137,7 +137,7 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
     await binary.waitForClose();
   });
 
-  it('in attachments of one packet is together as much as in a frame', async () => {
+  it('limits the attachments of one packet together to the size of a frame', async () => {
     const socket = await open(engine);
     socket.text(join(createUser().token));
     await socket.waitForText(/^40\/rooms/);
@@ -151,7 +151,7 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
     await socket.waitForClose();
   });
 
-  it('may be nested as deeply as a frame allows: it is refused like any other value that does not belong there', async () => {
+  it('rejects values that are nested as deeply as a frame allows, like any other invalid value', async () => {
     const depth = 30_000;
     const nested = (inside: string) => '['.repeat(depth) + inside + ']'.repeat(depth);
     const { token } = createUser();
@@ -168,14 +168,14 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
     expect(await socket.waitForText(/^43\/rooms,1/)).to.include('BAD_REQUEST');
     socket.text(`42/rooms,2["room:join",${nested('')}]`);
     expect(await socket.waitForText(/^43\/rooms,2/)).to.include('BAD_REQUEST');
-    // The parser walks through it for the place of the attachment, and gives up.
+    // The parser searches it for the placeholder of the attachment and fails.
     socket.text(`451-/rooms,3["room:join",${nested('{"_placeholder":true,"num":0}')}]`);
     socket.send(frame(opcodes.binary, 'x'));
     await Promise.race([socket.waitForClose(), socket.waitForText(/^43\/rooms,3/)]);
     expect((await rest(url()).get('/healthz')).status).to.equal(200);
   });
 
-  it('probes for an upgrade are few', async () => {
+  it('limits the probes for an upgrade', async () => {
     const body = await (await fetch(`${url()}/socket.io/?EIO=4&transport=polling`)).text();
     const { sid } = JSON.parse(body.slice(1));
     const probing = await open(`${engine}&sid=${sid}`);
@@ -184,7 +184,7 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
     expect(probing.texts.length).to.be.at.most(4);
   });
 
-  it('may be a binary frame on /chat, if it is UTF-8', async () => {
+  it('accepts binary frames of UTF-8 on /chat', async () => {
     const chat = await authenticatedChat(url(), createUser());
     chat.sendRaw(Buffer.from(JSON.stringify({ type: 'hello', id: 'ñ' })));
     expect(await chat.next()).to.deep.equal({ type: 'query', data: 'COMMAND?', id: 'ñ' });
@@ -192,7 +192,7 @@ describeOneWiring('What a connection may send', ({ url, startNode }) => {
     expect(await chat.closed).to.equal(1007);
   });
 
-  it('may begin with a byte order mark on /chat', async () => {
+  it('accepts frames with a byte order mark on /chat', async () => {
     const chat = await chatClient(url());
     expect(await chat.next()).to.include({ data: 'START?' });
     chat.sendRaw(`\u{feff}${JSON.stringify({ type: 'token', content: createUser().token, id: 1 })}`);

@@ -5,7 +5,7 @@ import { closeLater } from '../helpers/cleanup.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 
-describeEveryWiring('What is no Socket.IO packet', ({ url }) => {
+describeEveryWiring('invalid Socket.IO packets', ({ url }) => {
   const frames = [
     '',
     '4',
@@ -25,10 +25,10 @@ describeEveryWiring('What is no Socket.IO packet', ({ url }) => {
     '{}',
   ];
   for (const frame of [...frames, Buffer.from([4]), Buffer.alloc(0)]) {
-    it(`may end its connection, and nothing else: ${JSON.stringify(frame)}`, async () => {
+    it(`disconnects at most the sender of ${JSON.stringify(frame)}`, async () => {
       const socket = new WebSocket(`${url().replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`);
       closeLater(() => socket.terminate());
-      socket.on('error', () => {}); // the close says the rest
+      socket.on('error', () => {}); // the close event follows
       await once(socket, 'message');
       socket.send(frame);
       socket.close();

@@ -5,14 +5,14 @@ import { rest } from '../helpers/rest-client.ts';
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
 import { createUser } from '../helpers/users.ts';
 
-describeEveryWiring('Socket.IO requests that are odd', ({ url }) => {
+describeEveryWiring('malformed Socket.IO requests', ({ url }) => {
   async function alone() {
     const owner = createUser({ level: 100 });
     const { room } = (await rest(url(), owner.token).post('/rooms', { name: 'odd' })).body.content;
     return { room_id: room.id as number, socket: await socketClient(url(), owner) };
   }
 
-  /** What any event is acknowledged with, documented or not. */
+  /** The acknowledgement of any event, documented or not. */
   const ask = ({ raw }: SocketClient, name: string, ...payload: unknown[]) =>
     raw.timeout(5_000).emitWithAck(name, ...payload);
 
@@ -29,7 +29,7 @@ describeEveryWiring('Socket.IO requests that are odd', ({ url }) => {
     'objects where values belong': [{ room_id: {}, content: {}, token: {} }],
   };
   for (const [title, payload] of Object.entries(payloads)) {
-    it(`with ${title} are acknowledged BAD_REQUEST, whatever their name`, async () => {
+    it(`acknowledges requests with ${title} with BAD_REQUEST, whatever their name`, async () => {
       const { socket } = await alone();
       for (const name of names) {
         const { ok, error } = await ask(socket, name, ...payload);
@@ -39,7 +39,7 @@ describeEveryWiring('Socket.IO requests that are odd', ({ url }) => {
   }
 
   for (const room_id of [undefined, null, 'abc', '028', 0, -1, 1.5, [1], '', true]) {
-    it(`with a room_id of ${JSON.stringify(room_id)} name the field`, async () => {
+    it(`names the field of the invalid room_id ${JSON.stringify(room_id)}`, async () => {
       const { socket } = await alone();
       for (const name of ['room:join', 'room:leave', 'message:send', 'message:history']) {
         const { error } = await ask(socket, name, { room_id, content: 'x' });
@@ -49,7 +49,7 @@ describeEveryWiring('Socket.IO requests that are odd', ({ url }) => {
   }
 
   for (const content of [undefined, null, 42, true, {}, ['x'], '', 'a\0b', 'half \ud83d']) {
-    it(`with the content ${JSON.stringify(content)} name the field`, async () => {
+    it(`names the field of the invalid content ${JSON.stringify(content)}`, async () => {
       const { room_id, socket } = await alone();
       const { error } = await ask(socket, 'message:send', { room_id, content });
       expect(error).to.include({ code: 'BAD_REQUEST', field: 'content' });
@@ -57,7 +57,7 @@ describeEveryWiring('Socket.IO requests that are odd', ({ url }) => {
   }
 
   for (const name of ['hello', '', 'message:new', 'constructor', '__proto__', 'toString', 'x'.repeat(10_000)]) {
-    it(`and nobody knows, such as ${JSON.stringify(name.slice(0, 20))}, are acknowledged with an error`, async () => {
+    it(`acknowledges the unknown request ${JSON.stringify(name.slice(0, 20))} with an error`, async () => {
       const { socket } = await alone();
       const { ok, error } = await ask(socket, name, {});
       expect({ ok, code: error.code }).to.deep.equal({ ok: false, code: 'BAD_REQUEST' });
@@ -65,13 +65,13 @@ describeEveryWiring('Socket.IO requests that are odd', ({ url }) => {
     });
   }
 
-  it('and have a number as their name are acknowledged with BAD_REQUEST, too', async () => {
+  it('acknowledges a request whose name is a number with BAD_REQUEST', async () => {
     const { socket } = await alone();
     const { error } = await ask(socket, 7 as unknown as string, {});
     expect(error.code).to.equal('BAD_REQUEST');
   });
 
-  it('without a callback are obeyed all the same, and a refusal is silent', async () => {
+  it('handles requests without a callback, and drops their refusals', async () => {
     const { room_id, socket } = await alone();
     socket.raw.emit('room:join', { room_id });
     socket.raw.emit('message:send', { room_id: 'abc' });
@@ -80,7 +80,7 @@ describeEveryWiring('Socket.IO requests that are odd', ({ url }) => {
     expect(await socket.next()).to.include({ content: 'unacknowledged' });
   });
 
-  it('with more arguments than one are judged by the first', async () => {
+  it('uses the first of several arguments', async () => {
     const { room_id, socket } = await alone();
     expect(await ask(socket, 'room:join', { room_id }, 'more', null)).to.include({ ok: true });
   });

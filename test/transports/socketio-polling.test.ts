@@ -20,7 +20,7 @@ describeOneWiring('Long polling', ({ url, startNode }) => {
     `42/rooms,${ack}["message:send",${JSON.stringify({ room_id, content })}]`;
   const join = (room_id: number) => `42/rooms,0["room:join",${JSON.stringify({ room_id })}]`;
 
-  /** All packets, until one of them fits. */
+  /** All packets up to the first that matches. */
   async function pollUntil(session: PollingSession, fits: (packet: string) => boolean): Promise<string[][]> {
     const answers: string[][] = [];
     do {
@@ -31,7 +31,7 @@ describeOneWiring('Long polling', ({ url, startNode }) => {
     return answers;
   }
 
-  it('takes what an older client puts into one body, whatever it was told of its size', async () => {
+  it('accepts a body of an older client that ignores the announced maximum', async () => {
     const { owner, room_id } = await ownRoom();
     const session = await PollingSession.connected(url(), owner.token);
     const packets = Array.from({ length: 20 }, (_, n) => message(room_id, `${n}`.padEnd(4_096), n));
@@ -40,7 +40,7 @@ describeOneWiring('Long polling', ({ url, startNode }) => {
     expect(answers.flat().filter((packet) => packet.includes('"ok":true'))).to.have.lengthOf(20);
   });
 
-  it('answers with at most 16 packets, and loses none', async () => {
+  it('answers a poll with at most 16 packets, and loses none', async () => {
     const { owner, room_id, api } = await ownRoom();
     const session = await PollingSession.connected(url(), owner.token);
     await session.post(join(room_id));
@@ -54,7 +54,7 @@ describeOneWiring('Long polling', ({ url, startNode }) => {
     );
   });
 
-  it('gives out what it has, 16 packets at a time, also when the node ends the session', async () => {
+  it('delivers queued packets, 16 at a time, also when the node ends the session', async () => {
     const node = await startNode({ DRAIN_TIMEOUT_SECONDS: 6 });
     const { owner, room_id, api } = await ownRoom(node.url);
     const session = await PollingSession.connected(node.url, owner.token);
@@ -71,11 +71,11 @@ describeOneWiring('Long polling', ({ url, startNode }) => {
   const bodies: [title: string, body: (room_id: number) => string | Buffer | number, status: number][] = [
     ['a packet larger than a frame', (room_id) => message(room_id, 'x'.repeat(65_536)), 413],
     ['more than sixteen frames together', () => 16 * 65_536 + 1, 413],
-    ['more packets than anybody has to say', () => Array(2_001).fill('3').join(separator), 413],
-    ['what is not UTF-8', (room_id) => Buffer.from(message(room_id, 'ÿ'), 'latin1'), 400],
+    ['more than 2,000 packets', () => Array(2_001).fill('3').join(separator), 413],
+    ['bytes that are not UTF-8', (room_id) => Buffer.from(message(room_id, 'ÿ'), 'latin1'), 400],
   ];
   for (const [title, body, status] of bodies) {
-    it(`refuses ${title}, and stores nothing`, async () => {
+    it(`rejects ${title} and stores nothing`, async () => {
       const { owner, room_id, api } = await ownRoom();
       const session = await PollingSession.connected(url(), owner.token);
       const sent = body(room_id);
@@ -87,7 +87,7 @@ describeOneWiring('Long polling', ({ url, startNode }) => {
   }
 
   for (const method of ['PUT', 'PATCH', 'DELETE', 'HEAD']) {
-    it(`refuses ${method} with 400, and the session goes on`, async () => {
+    it(`rejects ${method} with 400 and keeps the session open`, async () => {
       const { owner, room_id } = await ownRoom();
       const session = await PollingSession.connected(url(), owner.token);
       const answer = await fetch(session.address, { method });
@@ -99,7 +99,7 @@ describeOneWiring('Long polling', ({ url, startNode }) => {
   }
 
   for (const MAX_FRAME_BYTES of [65_536, 0]) {
-    it(`takes little before a token, with MAX_FRAME_BYTES=${MAX_FRAME_BYTES}`, async () => {
+    it(`accepts only small bodies before a token, with MAX_FRAME_BYTES=${MAX_FRAME_BYTES}`, async () => {
       const { url: at } = await startNode({ MAX_FRAME_BYTES });
       expect((await (await PollingSession.open(at)).postWithoutBody(16_385)).status).to.equal(413);
       const padded = `40/rooms,${JSON.stringify({ pad: 'x'.repeat(9_000) })}`;
@@ -109,16 +109,16 @@ describeOneWiring('Long polling', ({ url, startNode }) => {
     });
   }
 
-  it('says what is wrong with a token that is too large for the first packet', async () => {
+  it('explains that a token is too large for the first packet', async () => {
     const session = await PollingSession.open(url());
     await session.post(`40/rooms,${JSON.stringify({ token: 'x'.repeat(4_097) })}`);
     expect((await session.poll()).body).to.include('TOO_LARGE');
   });
 
-  describe('of python3-socketio', () => {
+  describe('long polling of python3-socketio', () => {
     withPythonClient();
 
-    it('works in a busy room', async () => {
+    it('delivers all messages of a busy room to python3-socketio', async () => {
       const { owner, room_id, api } = await ownRoom();
       const script = fileURLToPath(new URL('../helpers/python_busy_room.py', import.meta.url));
       const running = promisify(execFile)(python, [script, url(), owner.token, String(room_id), '300']);
@@ -130,12 +130,12 @@ describeOneWiring('Long polling', ({ url, startNode }) => {
         }
       });
       const { stdout } = await running;
-      const [joined, heard] = stdout
+      const [joined, received] = stdout
         .trim()
         .split('\n')
         .map((line) => JSON.parse(line));
       expect(joined).to.include({ ok: true });
-      expect(heard).to.deep.equal(Array.from({ length: 300 }, (_, n) => n + 1));
+      expect(received).to.deep.equal(Array.from({ length: 300 }, (_, n) => n + 1));
     });
   });
 });

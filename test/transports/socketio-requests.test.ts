@@ -16,14 +16,14 @@ describeEveryWiring('Socket.IO requests', ({ url }) => {
     return { owner, room, room_id: room.id as number, socket };
   }
 
-  it('room:join answers the room, the rights and the position', async () => {
+  it('answers room:join with the room, the rights and the position', async () => {
     const { room, room_id, socket } = await alone();
     const { cursor, ...ack } = await socket.request('room:join', { room_id });
     expect(ack).to.deep.equal({ ok: true, room, rights: 'rwa', rev: 0, recovered: false, events: [] });
     expect(cursor).to.be.a('string');
   });
 
-  it('room:join takes the number, the decimal string and the UUID, and may be repeated', async () => {
+  it('accepts the number, the decimal string and the UUID in room:join, again and again', async () => {
     const { room, room_id, socket } = await alone();
     for (const ref of [room_id, String(room_id), room.uuid, room.uuid.toUpperCase()]) {
       expect(await socket.request('room:join', { room_id: ref })).to.nested.include({ ok: true, 'room.id': room_id });
@@ -34,7 +34,7 @@ describeEveryWiring('Socket.IO requests', ({ url }) => {
     expect(await socket.next('message:new')).to.include({ content: 'fence' });
   });
 
-  it('room:join shows the letters of the rights', async () => {
+  it('answers room:join with the letters of the rights', async () => {
     const { owner, room_id } = await alone();
     const members = `/rooms/${room_id}/members`;
     for (const permissions of ['r', 'rw', 'rwa', 'a']) {
@@ -45,7 +45,7 @@ describeEveryWiring('Socket.IO requests', ({ url }) => {
     }
   });
 
-  it('room:join refuses foreign and missing rooms alike, the banned, and who may not read', async () => {
+  it('rejects a room:join to foreign and missing rooms alike, of banned users and of users who may not read', async () => {
     const { owner, room_id } = await alone();
     const [stranger, banned, writer] = [createUser(), createUser(), createUser()];
     const members = `/rooms/${room_id}/members`;
@@ -58,7 +58,7 @@ describeEveryWiring('Socket.IO requests', ({ url }) => {
     expect(await codeFor(writer, room_id)).to.equal('FORBIDDEN');
   });
 
-  it('room:leave ends the announcements of that room; leaving where one is not is harmless', async () => {
+  it('stops the events of a room after room:leave, which is harmless outside the room', async () => {
     const { owner, room_id, socket } = await alone();
     const other = (await makeRoom(owner)).id;
     for (const joined of [room_id, other]) await socket.request('room:join', { room_id: joined });
@@ -67,7 +67,7 @@ describeEveryWiring('Socket.IO requests', ({ url }) => {
     expect(await socket.next()).to.include({ room_id: other });
   });
 
-  it('message:send answers the message, its position and that it is no duplicate', async () => {
+  it('answers message:send with the message, its position and `duplicate: false`', async () => {
     const { owner, room_id, socket } = await alone();
     const draft = { room_id, content: 'hello', client_msg_id: 'one' };
     const { message, cursor, ...ack } = await socket.request('message:send', draft);
@@ -85,14 +85,14 @@ describeEveryWiring('Socket.IO requests', ({ url }) => {
     expect(reused).to.nested.include({ ok: false, 'error.code': 'ID_REUSED' });
   });
 
-  it('message:send announces the very message, with rev and cursor, to the sender too', async () => {
+  it('emits the sent message with rev and cursor to all subscribers, the sender included', async () => {
     const { room_id, socket } = await alone();
     await socket.request('room:join', { room_id });
     const { message, rev, cursor } = await socket.request('message:send', { room_id, content: 'hello' });
     expect(await socket.next('message:new')).to.deep.equal({ ...message, rev, cursor });
   });
 
-  it('message:send needs the letter w', async () => {
+  it('rejects message:send from a user without `w`', async () => {
     const { owner, room_id } = await alone();
     const reader = createUser();
     await rest(url(), owner.token).put(`/rooms/${room_id}/members`, { userUUID: reader.user, permissions: 'r' });
@@ -101,7 +101,7 @@ describeEveryWiring('Socket.IO requests', ({ url }) => {
     expect(refusal).to.nested.include({ ok: false, 'error.code': 'FORBIDDEN' });
   });
 
-  it('message:history pages by before, after and around, oldest first', async () => {
+  it('pages message:history by before, after and around, oldest first', async () => {
     const { room_id, socket } = await alone();
     for (let n = 1; n <= 9; n++) await socket.request('message:send', { room_id, content: String(n) });
     const page = async (query: object) => {
@@ -121,7 +121,7 @@ describeEveryWiring('Socket.IO requests', ({ url }) => {
     expect(refusal).to.nested.include({ ok: false, 'error.code': 'BAD_REQUEST' });
   });
 
-  it('of one connection are obeyed in order, without waiting for acknowledgements', async () => {
+  it('handles the requests of a connection in order if the client does not wait for acknowledgements', async () => {
     const { room_id, socket } = await alone();
     const contents = Array.from({ length: 200 }, (_, n) => String(n));
     const acks = await Promise.all(contents.map((content) => socket.request('message:send', { room_id, content })));

@@ -7,7 +7,7 @@ import { createUser, sign, type TestUser, withClaims } from '../helpers/users.ts
 const now = () => Math.floor(Date.now() / 1_000);
 
 describeEveryWiring('Socket.IO tokens', ({ url }) => {
-  it('are refreshed; the acknowledgement says when the fresh one ends', async () => {
+  it('refreshes a token and acknowledges its expiry', async () => {
     const person = createUser();
     const socket = await socketClient(url(), person);
     const exp = now() + 3_600;
@@ -20,13 +20,13 @@ describeEveryWiring('Socket.IO tokens', ({ url }) => {
     });
   });
 
-  it('that end in the year 2650 overflow no timer', async () => {
+  it('accepts a token that expires in the year 2650, which overflows no timer', async () => {
     const socket = await socketClient(url(), createUser({ exp: 21_475_878_357 }));
     for (let n = 0; n < 20; n++) expect(await socket.request('room:leave', { room_id: 1 })).to.include({ ok: true });
     expect(socket.unread).to.deep.equal([]);
   });
 
-  it('about to end are announced, and their end closes the connection; who has refreshed stays', async () => {
+  it('announces the expiry of a token and disconnects at the expiry, unless the client has refreshed it', async () => {
     const person = createUser();
     const short = withClaims(person, { exp: now() + 2 });
     const [kept, dropped] = [await socketClient(url(), short), await socketClient(url(), short)];
@@ -37,7 +37,7 @@ describeEveryWiring('Socket.IO tokens', ({ url }) => {
     expect(await kept.request('room:leave', { room_id: 1 })).to.deep.equal({ ok: true });
   });
 
-  it('that have ended let the client come back by itself, with a fresh one', async () => {
+  it('lets the client reconnect with a fresh token after the expiry', async () => {
     const person = createUser();
     const tokens = [withClaims(person, { exp: now() + 2 }).token, person.token];
     const auth = (give: (auth: object) => void) => give({ token: tokens.shift() });
@@ -52,10 +52,10 @@ describeEveryWiring('Socket.IO tokens', ({ url }) => {
   const refused: Record<string, (person: TestUser) => string> = {
     'a forged token': ({ claims }) => sign(claims, { secret: 'another secret' }),
     "another user's token": ({ entity }) => createUser({ entity }).token,
-    'what is no JWT': () => 'x',
+    'a string that is not a JWT': () => 'x',
   };
   for (const [title, tokenOf] of Object.entries(refused)) {
-    it(`are kept when ${title} comes to refresh them`, async () => {
+    it(`keeps the current token if the refresh is ${title}`, async () => {
       const person = createUser({ level: 100 });
       const { room } = (await rest(url(), person.token).post('/rooms', { name: 'kept' })).body.content;
       const socket = await socketClient(url(), person);
@@ -65,20 +65,20 @@ describeEveryWiring('Socket.IO tokens', ({ url }) => {
     });
   }
 
-  it('that have ended are no refresh', async () => {
+  it('rejects a refresh with an expired token', async () => {
     const person = createUser();
     const socket = await socketClient(url(), person);
     const refusal = await socket.request('token:refresh', withClaims(person, { exp: now() - 60 }));
     expect(refusal).to.nested.include({ ok: false, 'error.code': 'TOKEN_EXPIRED' });
   });
 
-  it('close the connection at the third bad refresh', async () => {
+  it('closes the connection after the third invalid refresh', async () => {
     const socket = await socketClient(url(), createUser());
     for (let n = 0; n < 3; n++) socket.raw.emit('token:refresh', { token: 'bad' });
     expect(await socket.closed).to.equal('transport close');
   });
 
-  it('of another level judge the joined rooms anew, at once', async () => {
+  it('authorizes the joined rooms again at once after a refresh with another level', async () => {
     const owner = createUser({ level: 100 });
     const { room } = (await rest(url(), owner.token).post('/rooms', { name: 'levels' })).body.content;
     const colleague = createUser({ entity: owner.entity, level: 100 });

@@ -9,8 +9,8 @@ import { nowSeconds, revoke } from '../helpers/revocations.ts';
 import { createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
 import { createUser } from '../helpers/users.ts';
 
-/** A plain WebSocket that speaks Socket.IO by hand, as the protocol document says it is done without a library. */
-async function lineTo(url: string) {
+/** A plain WebSocket that speaks Socket.IO as the protocol document describes it for clients without a library. */
+async function openConnection(url: string) {
   const socket = new WebSocket(`${url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`);
   closeLater(() => socket.terminate());
   const frames = frameQueue<string>();
@@ -18,7 +18,7 @@ async function lineTo(url: string) {
   await once(socket, 'open');
   return {
     send: (packet: string, ...json: unknown[]) => socket.send(packet + json.map((part) => JSON.stringify(part))),
-    /** What comes next, which must be this kind of packet. */
+    /** The next packet, which must be of this type. */
     async next(packet: string): Promise<Json> {
       const frame = await frames.take(packet);
       expect(frame.slice(0, packet.length), frame).to.equal(packet);
@@ -28,42 +28,42 @@ async function lineTo(url: string) {
 }
 
 describeOneWiring('Socket.IO without a library', (node) => {
-  it('connects, asks, hears and leaves in the frames of the document', async () => {
+  it('connects, sends requests, receives events and leaves in the frames of the document', async () => {
     const url = node.url();
     const { owner, room } = await createRoomWithOwner(url);
-    const line = await lineTo(url);
-    expect(await line.next('0')).to.include({ pingInterval: 25_000, pingTimeout: 20_000 });
-    line.send('40/rooms,', { token: owner.token });
-    expect((await line.next('40/rooms,')).sid).to.be.a('string');
-    line.send('42/rooms,7', ['room:join', { room_id: room.id }]);
-    const [joined] = await line.next('43/rooms,7');
+    const connection = await openConnection(url);
+    expect(await connection.next('0')).to.include({ pingInterval: 25_000, pingTimeout: 20_000 });
+    connection.send('40/rooms,', { token: owner.token });
+    expect((await connection.next('40/rooms,')).sid).to.be.a('string');
+    connection.send('42/rooms,7', ['room:join', { room_id: room.id }]);
+    const [joined] = await connection.next('43/rooms,7');
     expect(joined).to.include({ ok: true, rights: 'rwa' });
-    await sendMessages(url, owner, room, 'said elsewhere');
-    const [announcement, message] = await line.next('42/rooms,');
-    expect([announcement, message.content]).to.deep.equal(['message:new', 'said elsewhere']);
-    line.send('42/rooms,8', ['message:send', { room_id: 'none' }]);
-    const [refused] = await line.next('43/rooms,8');
+    await sendMessages(url, owner, room, 'sent over REST');
+    const [event, message] = await connection.next('42/rooms,');
+    expect([event, message.content]).to.deep.equal(['message:new', 'sent over REST']);
+    connection.send('42/rooms,8', ['message:send', { room_id: 'none' }]);
+    const [refused] = await connection.next('43/rooms,8');
     expect(refused).to.nested.include({ ok: false, 'error.code': 'BAD_REQUEST' });
-    line.send('41/rooms,');
+    connection.send('41/rooms,');
     await sendMessages(url, owner, room, 'unheard');
-    line.send('40/rooms,', { token: owner.token });
-    await line.next('40/rooms,');
+    connection.send('40/rooms,', { token: owner.token });
+    await connection.next('40/rooms,');
   });
 
-  it('is refused in the frame of the document', async () => {
-    const line = await lineTo(node.url());
-    await line.next('0');
-    line.send('40/rooms,', { token: 'none' });
-    expect(await line.next('44/rooms,')).to.nested.include({ 'data.code': 'UNAUTHENTICATED' });
+  it('rejects a connection with the frame of the document', async () => {
+    const connection = await openConnection(node.url());
+    await connection.next('0');
+    connection.send('40/rooms,', { token: 'none' });
+    expect(await connection.next('44/rooms,')).to.nested.include({ 'data.code': 'UNAUTHENTICATED' });
   });
 
-  it('is disconnected by the server when its token is revoked', async () => {
+  it('disconnects a client without a library when its token is revoked', async () => {
     const person = createUser();
-    const line = await lineTo(node.url());
-    await line.next('0');
-    line.send('40/rooms,', { token: person.token });
-    await line.next('40/rooms,');
+    const connection = await openConnection(node.url());
+    await connection.next('0');
+    connection.send('40/rooms,', { token: person.token });
+    await connection.next('40/rooms,');
     await revoke(node.url(), { userUUID: person.user, issued_before: nowSeconds() });
-    await line.next('41/rooms,');
+    await connection.next('41/rooms,');
   });
 });

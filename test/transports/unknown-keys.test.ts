@@ -9,7 +9,7 @@ import { socketClient } from '../helpers/socket-client.ts';
 import { adminToken, createUser } from '../helpers/users.ts';
 
 describeOneWiring('Unknown keys', ({ url }) => {
-  it('of a REST body are listed in meta.ignored', async () => {
+  it('lists unknown keys of a REST body in meta.ignored', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const { post, put, patch } = rest(url(), owner.token);
     const member = { userUUID: randomUUID(), permissions: 'r', note: 'x' };
@@ -32,7 +32,7 @@ describeOneWiring('Unknown keys', ({ url }) => {
     expect((await post('/rooms', { name: 'x' })).body.meta).to.deep.equal({ code: 200, message: 'OK' });
   });
 
-  it('that are slips are refused by REST, and nothing is done', async () => {
+  it('rejects misspelt keys of a REST body, and changes nothing', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const { get, post, put, patch } = rest(url(), owner.token);
     const rev = await readRev(url(), owner, room);
@@ -49,7 +49,7 @@ describeOneWiring('Unknown keys', ({ url }) => {
     expect(await readRev(url(), owner, room)).to.equal(rev);
   });
 
-  it('of a Socket.IO request are listed in the acknowledgement, or refused', async () => {
+  it('lists unknown keys of a Socket.IO request in the acknowledgement, or rejects them', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const socket = await socketClient(url(), owner);
     const room_id = room.id;
@@ -63,7 +63,7 @@ describeOneWiring('Unknown keys', ({ url }) => {
     expect((await socket.request('room:join', { roomId: room_id })).error).to.include({ field: 'roomId' });
   });
 
-  it('of a /chat command are listed in the answer to one with an id, and harmless in one without', async () => {
+  it('lists unknown keys of a /chat command with an id in the answer, and ignores those of a command without an id', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const chat = await chatInRoom(url(), owner, room.id);
     chat.send({ type: 'message', content: 'legacy', time: 1, user: 'x' });
@@ -91,7 +91,7 @@ describeOneWiring('Unknown keys', ({ url }) => {
       .and.not.have.property('ignored');
   });
 
-  it('may be many, and cost no more', async () => {
+  it('handles many unknown keys at no extra cost', async () => {
     const { token } = createUser({ level: 100 });
     const many = Object.fromEntries(Array.from({ length: 4_000 }, (_, n) => [`key${n}`, n]));
     const { status, body } = await rest(url(), token).post('/rooms', { name: 'x', ...many });
