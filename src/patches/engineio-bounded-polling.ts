@@ -1,3 +1,13 @@
+/**
+ * Patches: engine.io@6.6.12
+ *
+ * Change: replaces `onDataRequest` and `doWrite` of the polling transport and wraps its `onRequest`.
+ * Reason: engine.io keeps a body as the strings in which it arrived, replaces what is not UTF-8, accepts any
+ * number of packets, forgets an answer as soon as it is written, and waits 30 s for a client that is to learn
+ * that the connection ends.
+ * Test: test/transports/socketio-polling.test.ts
+ */
+
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'socket.io';
@@ -31,12 +41,7 @@ interface PollingTransport {
 const separator = 0x1e;
 const bounds = new WeakMap<object, PollingBounds>();
 
-/**
- * Bounds the polling transport of a new connection, if it has one. engine.io keeps a body as the strings in which it
- * arrived, replaces what is not UTF-8, takes any number of packets, forgets an answer as soon as it is written, and waits
- * 30 s for a client that is to hear of the end. `test/transports/socketio-polling.test.ts` fails if an upgrade changes the
- * parts that are replaced.
- */
+/** Bounds the polling transport of a new connection, if it has one. */
 export function boundPolling(connection: Connection, limits: PollingLimits): void {
   const transport = connection.transport as unknown as PollingTransport;
   if (transport.name !== 'polling') return;

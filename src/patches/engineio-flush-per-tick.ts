@@ -1,3 +1,12 @@
+/**
+ * Patches: engine.io@6.6.12, ws@8.23.0
+ *
+ * Change: replaces `flush` of a connection, and reads `writeBuffer` and the transport.
+ * Reason: engine.io writes every packet at once, and neither it nor `ws` bounds what waits for a client that does
+ * not read.
+ * Test: test/unit/patches/engineio-flush-per-tick.test.ts
+ */
+
 import type { Socket } from 'socket.io';
 import type { WebSocket } from 'ws';
 import { getUnreadAnswerBytes } from './engineio-bounded-polling.ts';
@@ -37,8 +46,8 @@ export interface FlushPerTick {
 }
 
 /**
- * Lets connections write what they have to say in one turn of the event loop at once, and closes one when more than
- * `most` bytes (0: any) wait for a client that does not read: neither the engine nor `ws` bounds them.
+ * Lets connections write all packets of one tick at once, and closes a connection when more than `maxBytes` (0: any)
+ * wait for a client that does not read.
  */
 export function createFlushPerTick(maxBytes: number, onSlowConsumer: () => void): FlushPerTick {
   const due = new Set<Engine>();

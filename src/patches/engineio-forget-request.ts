@@ -1,12 +1,18 @@
+/**
+ * Patches: engine.io@6.6.12, socket.io@4.8.4
+ *
+ * Change: replaces `request` of a connection and the fields of `handshake`, and removes a `close` listener.
+ * Reason: engine.io keeps the request of a handshake, several KiB of headers and streams, for as long as the
+ * connection lives.
+ * Test: test/unit/patches/engineio-forget-request.test.ts
+ */
+
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Socket } from 'socket.io';
 
-/**
- * engine.io keeps the request of a handshake for as long as the connection lives, and with it several KiB of headers
- * and streams. What is asked of it later is whether it was encrypted, and the header with the token.
- */
+/** Keeps of the request only what is read later: whether it was encrypted, and the header with the token. */
 export function forgetRequest(connection: Socket['conn']): void {
   const { headers, connection: socket } = connection.request as Partial<IncomingMessage>;
   const authorization = headers?.authorization;

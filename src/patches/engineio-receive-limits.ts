@@ -1,3 +1,12 @@
+/**
+ * Patches: engine.io@6.6.12, ws@8.23.0
+ *
+ * Change: listens to `upgrading`, `upgrade` and `packet` of a connection, and sets the limits of its transport.
+ * Reason: engine.io has one limit for all connections, whether they have a token or not, and none for probes and
+ * attachments.
+ * Test: test/transports/receive-limits.test.ts
+ */
+
 import type { Socket } from 'socket.io';
 import type { WebSocket } from 'ws';
 import { unauthenticatedFrameBytes } from '../core/limits/transport-limits.ts';
@@ -35,7 +44,7 @@ const probes = new WeakMap<object, number>();
 /** Attachments of the packet that is arriving, by connection. */
 const attachments = new Map<Connection, number>();
 
-/** Bounds what a new connection can make the process hold. It begins without a token. */
+/** Bounds what a new connection can make the process hold. A connection starts without a token. */
 export function boundReceiving(connection: Connection, frameBytes: number): void {
   frameBytesByConnection.set(connection, frameBytes);
   boundPolling(connection, unauthenticatedPolling);

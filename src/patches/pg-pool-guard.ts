@@ -1,3 +1,12 @@
+/**
+ * Patches: pg@8.23.0, pg-pool@3.14.0, kysely@0.29.6
+ *
+ * Change: replaces `connect` of the pool that the ORM creates, and `release` of each client.
+ * Reason: Kysely releases a client only if BEGIN, COMMIT or ROLLBACK has succeeded, so a transaction on a dead
+ * connection would occupy the pool forever.
+ * Test: test/unit/patches/pg-pool-guard.test.ts
+ */
+
 import type { Pool, PoolClient, QueryResult } from 'pg';
 import type { Statement } from '../database/store.ts';
 import { ConnectionFailed, isRejectedStatement } from '../database/store-errors.ts';
@@ -20,12 +29,10 @@ export interface PoolGuard {
 }
 
 /**
- * Gives up connections that are of no use, and no others. `setup` is sent once on every new connection.
+ * Ends connections that have failed, and no others. `setup` is sent once on every new connection.
  *
- * Kysely gives a client back only when BEGIN, COMMIT or ROLLBACK have succeeded, so a transaction that meets a dead
- * connection would keep its place in the pool for ever; `pg` ends the connection after any failed statement, also
- * when a constraint did not hold. Here the first failure that is no refusal of the server's gives the place back and
- * ends the connection, and giving it back again does nothing.
+ * The first failure that is not a rejected statement releases the client and ends its connection; releasing it again
+ * does nothing. A rejected statement, such as a violated constraint, leaves the connection in the pool.
  */
 export function createPoolGuard(setup: string): PoolGuard {
   let pool: Pool;

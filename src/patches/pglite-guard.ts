@@ -1,3 +1,12 @@
+/**
+ * Patches: @electric-sql/pglite@0.5.8
+ *
+ * Change: replaces `execProtocolRawSync` and `close` of the instance, and wraps the operations of its file system.
+ * Reason: after a fatal error PostgreSQL would restart, but PGlite keeps locks that nothing releases, and waits
+ * for them forever.
+ * Test: test/database/embedded-disk.test.ts
+ */
+
 import type { PGlite } from '@electric-sql/pglite';
 
 type Instance = Pick<PGlite, 'execProtocolRawSync' | 'close'> & { Module?: Pick<PGlite['Module'], 'FS'> };
@@ -8,10 +17,9 @@ export interface EmbeddedGuard {
 }
 
 /**
- * Stops PGlite for good at an error after which PostgreSQL itself would restart: PGlite goes on with locks that nobody
- * holds any more, and waits for them forever, in the same statement or in the next one. So a disk that fails ends the
- * statement before PostgreSQL learns of it, and nothing is executed after that. Every statement passes
- * `execProtocolRawSync`, also those with which PGlite ends a transaction.
+ * Stops PGlite for good at an error after which PostgreSQL itself would restart. A failing disk ends the statement before
+ * PostgreSQL sees the error, and nothing is executed after that. Every statement passes `execProtocolRawSync`, including
+ * those with which PGlite ends a transaction.
  */
 export function guardEmbedded(pglite: Instance, onStopped: (error: Error) => void): EmbeddedGuard {
   const execute = pglite.execProtocolRawSync.bind(pglite);

@@ -1,3 +1,11 @@
+/**
+ * Patches: socket.io@4.8.4, socket.io-adapter@2.5.8, engine.io@6.6.12
+ *
+ * Change: overrides `broadcast` of the in-memory adapter, and writes encoded frames to the engine of a socket.
+ * Reason: the adapter of Socket.IO encodes and writes each packet on its own.
+ * Test: test/unit/patches/socketio-rooms-adapter.test.ts
+ */
+
 import type { Namespace, Socket } from 'socket.io';
 import { Adapter, type BroadcastOptions, type Room } from 'socket.io-adapter';
 import { BroadcastBatcher, type WrittenBatch } from '../transports/broadcast-batcher.ts';
@@ -18,8 +26,8 @@ interface RoomsAdapter extends Adapter {
 type RoomsAdapterClass = (new (namespace: Namespace) => RoomsAdapter) & typeof Adapter;
 
 /**
- * The in-memory adapter, which writes what is emitted to a room once per turn, and makes the bytes once. What is
- * emitted to one socket meanwhile may overtake; who leaves a room has had what was said before.
+ * The in-memory adapter, which encodes the packets of a room once and writes them once per tick. A packet to a single
+ * socket may overtake them; a socket that leaves a room has received the packets that were emitted before.
  */
 export function createRoomsAdapter(onError: (error: unknown) => void): RoomsAdapterClass {
   return class extends Adapter {

@@ -1,3 +1,11 @@
+/**
+ * Patches: ws@8.23.0
+ *
+ * Change: extends `WebSocketServer`, and sets the private limits of each receiver.
+ * Reason: `ws` fixes its limits when a connection is accepted, and has none for pings.
+ * Test: test/unit/patches/ws-bounded-server.test.ts
+ */
+
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws';
@@ -8,9 +16,8 @@ import { closeTimeoutMs } from '../core/limits/transport-limits.ts';
 export const maxControlFramesPerSecond = 60;
 
 /**
- * The WebSocket server of both live transports. What a peer can make the process hold is bounded on each connection, from
- * its first byte: the size of a message, its fragments, the pieces in which it arrives, pings that want an answer, and
- * the time that a closing handshake takes.
+ * The WebSocket server of both live transports. It bounds what a peer can make the process hold, from the first byte of
+ * a connection: message size, fragments, buffered chunks, pings, and the duration of a closing handshake.
  */
 export class BoundedWebSocketServer extends WebSocketServer {
   readonly #controlFrames = new Map<WebSocket, number>();
