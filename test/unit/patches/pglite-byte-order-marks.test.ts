@@ -1,6 +1,6 @@
 import { PGlite } from '@electric-sql/pglite';
 import { expect } from 'chai';
-import { keepByteOrderMarks } from '../../../src/database/byte-order-marks.ts';
+import { keepByteOrderMarks } from '../../../src/patches/pglite-byte-order-marks.ts';
 
 describe('keepByteOrderMarks', function () {
   this.timeout(30_000);
@@ -17,7 +17,7 @@ describe('keepByteOrderMarks', function () {
 
   const read = async () => Object.values((await pglite.query<object>(`select ${columns}`, texts)).rows[0]!);
 
-  it('is needed, because PGlite drops the mark (otherwise, delete byte-order-marks.ts)', async () => {
+  it('is needed, because PGlite drops the mark (otherwise, delete pglite-byte-order-marks.ts)', async () => {
     expect((await read())[0]).to.equal('first');
   });
 
