@@ -79,12 +79,12 @@ function isHighest(power: Power, room: RoomOwnership, rules: readonly Rule[]): b
 
 /** Nobody sets the level above their own, so at least one owner administrator remains. */
 function findLevelDenial(actor: Actor, room: RoomOwnership, power: Power, to: number): Denial | undefined {
-  if (!isAtLeast(power, 'user owner')) return denyForbidden(`Only ${ownersOnly} may change level_admin`);
+  if (!isAtLeast(power, 'user owner')) return denyForbidden(`level_admin: only ${ownersOnly} may change it`);
   if (room.entity_owner === null) return undefined;
   if (actor.entity !== room.entity_owner) {
-    return denyForbidden('Only members of the organisation that owns the room may change level_admin');
+    return denyForbidden('level_admin: only members of the organisation that owns the room may change it');
   }
-  if (to > actor.level) return denyForbidden(`level_admin must be at most ${actor.level}, your levelOnEntity`);
+  if (to > actor.level) return denyForbidden(`level_admin: must be at most ${actor.level}, your levelOnEntity`);
   return undefined;
 }
 

@@ -1,4 +1,4 @@
-import { can, type Decision, toDenialCode } from '../../core/authorization.ts';
+import { can, type Decision } from '../../core/authorization.ts';
 import type { RoomBus } from '../../core/bus.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
@@ -7,17 +7,9 @@ import { LockBackoff } from '../../core/log/lock-backoff.ts';
 import type { RightsCache, VersionedRights } from '../../core/log/rights-cache.ts';
 import type { RoomLog } from '../../core/log/room-log.ts';
 import { isDataError } from '../../database/store-errors.ts';
-import { dedupeInFlight, toDuplicate } from './dedupe-in-flight.ts';
+import { dedupeInFlight } from './dedupe-in-flight.ts';
 import type { SendRequest, StoredMessage } from './send-request.ts';
-
-interface QueuedSend extends SendRequest {
-  resolve(stored: StoredMessage): void;
-  reject(error: ChatError): void;
-  staleCount: number;
-  queuedAt: number;
-  /** What it holds of memory, at most: its content as UTF-8, and a queue's entry with its promise. */
-  bytes: number;
-}
+import { createSettleSend, type QueuedSend, type SendEvents } from './settle-send.ts';
 
 interface BatchedSend {
   send: QueuedSend;
@@ -26,20 +18,20 @@ interface BatchedSend {
 }
 
 export interface SendQueue {
-  /** Takes its place at once: two sends to a room are stored in the order of these calls. */
+  /** Messages to a room are stored in the order of these calls. */
   append(request: SendRequest): Promise<StoredMessage>;
-  /** Resolves when everything that was taken is answered. */
+  /** Resolves when all queued messages are settled. */
   settled(): Promise<void>;
   readonly size: number;
-  /** Beyond this messages are refused. */
+  /** A full queue rejects messages. */
   readonly max: number;
 }
 
 interface Limits {
-  /** Messages that wait, and the bytes of them. */
+  /** Of all queued messages. */
   maxMessages: number;
   maxBytes: number;
-  /** Messages of one commit, and of one room in it. */
+  /** Messages in one commit, in total and per room. */
   maxBatch: number;
   maxBatchPerRoom: number;
 }
@@ -50,31 +42,22 @@ const defaultLimits: Limits = {
   maxBatch: 1_000,
   maxBatchPerRoom: 250,
 };
-/** Of a message in the queue, beside its content. */
+/** The memory of a queued message, without its content. */
 const entryBytes = 512;
 const maxAuthorizations = 20;
-/** How long a message waits for a room that somebody else keeps locked. */
+/** How long a message waits for a room that another transaction keeps locked. */
 const maxWaitMs = 10_000;
-
-export interface SendEvents {
-  /** So many messages have been to the database. */
-  committed(messages: number, seconds: number): void;
-  /** One is stored, told to the members on this node and acknowledged, so long after it had got its place. */
-  stored(seconds: number): void;
-  /** One was answered with what was stored before. */
-  deduplicated(): void;
-}
 
 interface Collaborators {
   log: RoomLog;
   rights: RightsCache;
   bus: RoomBus;
-  events?: SendEvents;
+  events?: SendEvents | undefined;
 }
 
 /**
- * Commits all that arrived while the last commit ran, in one transaction. Rights are judged here by the cached rules;
- * the log checks under the room's lock that these were the last, and otherwise the message is judged again.
+ * Commits all messages that arrived during the previous commit, in one transaction. Senders are authorized by cached
+ * rules; the log checks under the room's lock that the rules are current. If they are not, the queue authorizes again.
  */
 export function createSendQueue(
   { log, rights, bus, events }: Collaborators,
@@ -87,10 +70,11 @@ export function createSendQueue(
   let currentRun: Promise<void> = Promise.resolve();
   const backoff = new LockBackoff();
   let onArrival = () => {};
+  const settle = createSettleSend({ rights, bus, events });
 
   function append(request: SendRequest): Promise<StoredMessage> {
     if (size >= limits.maxMessages || bytes >= limits.maxBytes) {
-      const message = 'The server has more messages to store than it can take, try again';
+      const message = 'The server has too many messages in its queue, retry later';
       return Promise.reject(new ChatError('UNAVAILABLE', { message, retryAfterMs: 1_000 }));
     }
     const stored = new Promise<StoredMessage>((resolve, reject) => {
@@ -112,13 +96,13 @@ export function createSendQueue(
     try {
       while (queuesByRoom.size > 0) await runOnce();
     } finally {
-      // In the turn in which nothing is left: who sends in the next one starts it again.
+      // In the same tick in which the queue becomes empty, so that the next message starts a new run.
       isRunning = false;
     }
   }
 
   async function runOnce(): Promise<void> {
-    // No wait, only the end of this turn: all that the sockets bring in it shares one commit.
+    // Waits for the end of the tick only, so that all messages of one tick share a commit.
     await endOfTick();
     const now = Date.now();
     const readyRooms = [...queuesByRoom.keys()]
@@ -144,7 +128,7 @@ export function createSendQueue(
     settleBatch(batch, results);
   }
 
-  /** Only rooms that somebody else keeps locked are queued: until the first may be tried again, or a message comes. */
+  /** If all queued rooms are locked by others, waits until the first one may be retried or a message arrives. */
   async function backoffOrArrival(now: number): Promise<void> {
     const nextRetryAt = Math.min(...[...queuesByRoom.keys()].map((room) => backoff.getRetryAt(room)));
     let timer: NodeJS.Timeout | undefined;
@@ -168,7 +152,7 @@ export function createSendQueue(
     return queued;
   }
 
-  /** Fair between rooms: what a room has left over waits behind the others. */
+  /** Fair between rooms: what remains of a room's queue moves behind the other rooms. */
   function takeBatch(candidates: readonly RoomId[], rightsByRoom: ReadonlyMap<RoomId, VersionedRights>): BatchedSend[] {
     const batch: BatchedSend[] = [];
     for (const room of candidates) {
@@ -202,7 +186,7 @@ export function createSendQueue(
     } catch (thrown) {
       const error = ChatError.from(thrown);
       if (!isDataError(thrown) || batch.length === 1) return batch.map(() => error);
-      // One message the database does not take must not fail its neighbours.
+      // A message that the database rejects must not fail the rest of the batch.
       const results: (AppendResult | ChatError)[] = [];
       for (const single of batch) results.push(...(await appendBatch([single])));
       return results;
@@ -216,7 +200,7 @@ export function createSendQueue(
       if (shouldRetry(send, result)) {
         retries.set(send.room_id, [...(retries.get(send.room_id) ?? []), send]);
       } else {
-        settleSafely(release(send), decision, result);
+        settle(release(send), decision, result);
       }
     }
     for (const [room, before] of retries) queuesByRoom.set(room, [...before, ...(queuesByRoom.get(room) ?? [])]);
@@ -233,41 +217,6 @@ export function createSendQueue(
     rights.invalidate(queued.room_id);
     queued.staleCount += 1;
     return queued.staleCount < maxAuthorizations;
-  }
-
-  /** A defect in what hears of one message must not leave the others without an answer. */
-  function settleSafely(queued: QueuedSend, decision: Decision, result: AppendResult | ChatError): void {
-    try {
-      settleOne(queued, decision, result);
-    } catch (error) {
-      queued.reject(ChatError.from(error));
-    }
-  }
-
-  function settleOne(queued: QueuedSend, decision: Decision, result: AppendResult | ChatError): void {
-    if (result instanceof ChatError) return queued.reject(result);
-    switch (result.outcome) {
-      case 'stored':
-        queued.onStored?.(result.change);
-        bus.publish(result.change);
-        queued.resolve({ change: result.change, duplicate: false });
-        return events?.stored((performance.now() - queued.queuedAt) / 1_000);
-      case 'duplicate':
-        try {
-          queued.resolve(toDuplicate(result.change, queued));
-          return events?.deduplicated();
-        } catch (error) {
-          return queued.reject(ChatError.from(error));
-        }
-      case 'refused':
-        return queued.reject(new ChatError(toDenialCode(decision)));
-      case 'gone':
-        rights.invalidate(queued.room_id);
-        return queued.reject(new ChatError('NOT_FOUND'));
-      case 'stale':
-      case 'busy':
-        return queued.reject(new ChatError('UNAVAILABLE'));
-    }
   }
 
   return {

@@ -1,7 +1,10 @@
 import { implement } from '../app-context.ts';
+import { changeRoom } from './change-room.ts';
 import * as contract from './contract.ts';
+import { createRoom } from './create-room.ts';
+import { deleteRoom } from './delete-room.ts';
 import { listRooms } from './list-rooms.ts';
-import { changeRoom, createRoom, deleteRoom, readRoom } from './rooms.ts';
+import { readRoom } from './read-room.ts';
 
 export const rooms = implement(contract.rooms, {
   async createRoom({ context, actor, body }) {

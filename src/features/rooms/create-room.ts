@@ -1,18 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import { toAuditFields } from '../../core/audit.ts';
 import type { Actor, Rule } from '../../core/authorization.ts';
 import { ChatError } from '../../core/errors.ts';
-import type { RoomRef, Uuid } from '../../core/ids.ts';
+import type { Uuid } from '../../core/ids.ts';
 import { PermissionRuleEntity } from '../../core/log/permission-rule.entity.ts';
 import { RoomEntity } from '../../core/log/room.entity.ts';
-import { lockRoom, publishAll, withLockedRoom } from '../../core/log/room-transaction.ts';
+import { lockRoom, publishAll } from '../../core/log/room-transaction.ts';
 import { toRoom } from '../../core/log/to-protocol.ts';
-import type { ChangeRoom, CreateRoom, Room } from '../../core/room.ts';
+import type { CreateRoom, Room } from '../../core/room.ts';
 import { readDatabaseTime } from '../../database/clock.ts';
 import type { EntityManager } from '../../database/store.ts';
-import { type AppContext, assertAllowed, findRoom, requireRoom } from '../app-context.ts';
+import type { AppContext } from '../app-context.ts';
 import { countOwnedRooms } from './owned-rooms.ts';
 import { createPairBanError, isPairViolation, orderPair, restoreAccess } from './pairs.ts';
+import { assertRuleLimit } from './rule-limit.ts';
 
 const defaultMaxRules = 10;
 
@@ -22,19 +22,6 @@ export async function createRoom(context: AppContext, actor: Actor, input: Creat
   if (input.max_entity_rules !== undefined) assertRuleLimit(context, input.max_entity_rules);
   const maxRules = maxRulesPerRoom > 0 ? Math.min(defaultMaxRules, maxRulesPerRoom) : defaultMaxRules;
   return createRoomOrPair(context, actor, { ...input, max_entity_rules: input.max_entity_rules ?? maxRules });
-}
-
-function assertRuleLimit({ settings: { maxRulesPerRoom } }: AppContext, requested: number, ruleCount = 0): void {
-  const field = 'max_entity_rules';
-  if (maxRulesPerRoom > 0 && requested > maxRulesPerRoom) {
-    throw new ChatError('BAD_REQUEST', { field, message: `must be at most ${maxRulesPerRoom}` });
-  }
-  if (requested < ruleCount) {
-    throw new ChatError('BAD_REQUEST', {
-      field,
-      message: `must be at least ${ruleCount}, the number of rules of the room`,
-    });
-  }
 }
 
 type RoomInput = CreateRoom & { max_entity_rules: number };
@@ -138,57 +125,4 @@ async function assertBelowRoomLimit(em: EntityManager, user: Uuid, maxRooms: num
 
 function createUserRule(user: Uuid, permissions: string, accepted: boolean | null): Rule {
   return { entity_UUID: user, kind: 'user', permissions, level: 0, accepted };
-}
-
-export async function readRoom(
-  context: AppContext,
-  actor: Actor,
-  ref: RoomRef,
-): Promise<{ room: Room; rights: string }> {
-  const { room, decision } = await requireRoom(context, actor, 'enter', ref);
-  return { room, rights: decision.rights };
-}
-
-export async function changeRoom(context: AppContext, actor: Actor, ref: RoomRef, input: ChangeRoom): Promise<Room> {
-  const current = await findRoom(context, actor, ref);
-  assertAllowed(actor, current, { name: 'rename' });
-  const { name, level_admin, max_entity_rules } = { ...current.room, ...input };
-  const changesLevel = level_admin !== current.room.level_admin;
-  const changesRules = max_entity_rules !== current.room.max_entity_rules;
-  if (changesLevel) assertAllowed(actor, current, { name: 'change level_admin', to: level_admin });
-  if (changesRules) assertAllowed(actor, current, { name: 'change max_entity_rules' });
-  if (!changesLevel && !changesRules && name === current.room.name) return current.room;
-  const { changed, from } = await withLockedRoom(context, ref, (room) => {
-    room.assertAllowed(actor, { name: 'rename' });
-    const { name, levelAdmin, maxEntityRules } = room.entity;
-    const next = {
-      name: input.name ?? name,
-      levelAdmin: input.level_admin ?? levelAdmin,
-      maxEntityRules: input.max_entity_rules ?? maxEntityRules,
-    };
-    if (next.levelAdmin !== levelAdmin) room.assertAllowed(actor, { name: 'change level_admin', to: next.levelAdmin });
-    if (next.maxEntityRules !== maxEntityRules) {
-      room.assertAllowed(actor, { name: 'change max_entity_rules' });
-      assertRuleLimit(context, next.maxEntityRules, room.rules.length);
-    }
-    const isSame = next.name === name && next.levelAdmin === levelAdmin && next.maxEntityRules === maxEntityRules;
-    if (!isSame) room.changeRoom(next);
-    return { changed: toRoom(room.entity), from: levelAdmin };
-  });
-  const { id, level_admin: to } = changed;
-  if (to !== from) context.audit('level_admin changed', { ...toAuditFields(id, actor), from, to });
-  return changed;
-}
-
-/** Deletes the room with its rules and messages, and removes all subscribers. */
-export async function deleteRoom(context: AppContext, actor: Actor, ref: RoomRef): Promise<void> {
-  assertAllowed(actor, await findRoom(context, actor, ref), { name: 'delete' });
-  const id = await withLockedRoom(context, ref, async (room) => {
-    room.assertAllowed(actor, { name: 'delete' });
-    await room.em.nativeDelete(RoomEntity, { id: room.entity.id });
-    return room.entity.id;
-  });
-  context.rights.invalidate(id);
-  context.bus.publish({ kind: 'deleted', room_id: id });
-  context.audit('room deleted', toAuditFields(id, actor));
 }

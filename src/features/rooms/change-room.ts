@@ -1,0 +1,39 @@
+import { toAuditFields } from '../../core/audit.ts';
+import type { Actor } from '../../core/authorization.ts';
+import type { RoomRef } from '../../core/ids.ts';
+import { withLockedRoom } from '../../core/log/room-transaction.ts';
+import { toRoom } from '../../core/log/to-protocol.ts';
+import type { ChangeRoom, Room } from '../../core/room.ts';
+import { type AppContext, assertAllowed, findRoom } from '../app-context.ts';
+import { assertRuleLimit } from './rule-limit.ts';
+
+export async function changeRoom(context: AppContext, actor: Actor, ref: RoomRef, input: ChangeRoom): Promise<Room> {
+  const current = await findRoom(context, actor, ref);
+  assertAllowed(actor, current, { name: 'rename' });
+  const { name, level_admin, max_entity_rules } = { ...current.room, ...input };
+  const changesLevel = level_admin !== current.room.level_admin;
+  const changesRules = max_entity_rules !== current.room.max_entity_rules;
+  if (changesLevel) assertAllowed(actor, current, { name: 'change level_admin', to: level_admin });
+  if (changesRules) assertAllowed(actor, current, { name: 'change max_entity_rules' });
+  if (!changesLevel && !changesRules && name === current.room.name) return current.room;
+  const { changed, from } = await withLockedRoom(context, ref, (room) => {
+    room.assertAllowed(actor, { name: 'rename' });
+    const { name, levelAdmin, maxEntityRules } = room.entity;
+    const next = {
+      name: input.name ?? name,
+      levelAdmin: input.level_admin ?? levelAdmin,
+      maxEntityRules: input.max_entity_rules ?? maxEntityRules,
+    };
+    if (next.levelAdmin !== levelAdmin) room.assertAllowed(actor, { name: 'change level_admin', to: next.levelAdmin });
+    if (next.maxEntityRules !== maxEntityRules) {
+      room.assertAllowed(actor, { name: 'change max_entity_rules' });
+      assertRuleLimit(context, next.maxEntityRules, room.rules.length);
+    }
+    const isSame = next.name === name && next.levelAdmin === levelAdmin && next.maxEntityRules === maxEntityRules;
+    if (!isSame) room.changeRoom(next);
+    return { changed: toRoom(room.entity), from: levelAdmin };
+  });
+  const { id, level_admin: to } = changed;
+  if (to !== from) context.audit('level_admin changed', { ...toAuditFields(id, actor), from, to });
+  return changed;
+}

@@ -1,0 +1,16 @@
+import { ChatError } from '../../core/errors.ts';
+import type { AppContext } from '../app-context.ts';
+
+/** Checks a requested `max_entity_rules` against the setting and the room's present number of rules. */
+export function assertRuleLimit({ settings: { maxRulesPerRoom } }: AppContext, requested: number, ruleCount = 0): void {
+  const field = 'max_entity_rules';
+  if (maxRulesPerRoom > 0 && requested > maxRulesPerRoom) {
+    throw new ChatError('BAD_REQUEST', { field, message: `must be at most ${maxRulesPerRoom}` });
+  }
+  if (requested < ruleCount) {
+    throw new ChatError('BAD_REQUEST', {
+      field,
+      message: `must be at least ${ruleCount}, the number of rules of the room`,
+    });
+  }
+}
