@@ -80,7 +80,10 @@ async function start(
   mount: Mount | undefined,
 ): Promise<RunningServer> {
   const { limits } = config;
-  const metrics = createMetrics(config);
+  const metrics = createMetrics(
+    config,
+    features.map(({ contract }) => contract),
+  );
   const listener = mount ? createMountedListener(mount) : createOwnListener(toOwnPort(config, logger));
   const { http } = listener;
   const onDeliveryError = (error: unknown) =>
@@ -114,7 +117,15 @@ async function start(
   const authenticator = createAuthenticator({ ...config.tokens, keys: tokenKeys, isRevoked });
   const liveContext: LiveContext = {
     isAllowedOrigin,
-    ...{ context, authenticator, limits, logger, metrics: metrics.live, queuedRequests: { count: 0, bytes: 0 } },
+    ...{
+      context,
+      registry,
+      authenticator,
+      limits,
+      logger,
+      metrics: metrics.live,
+      queuedRequests: { count: 0, bytes: 0 },
+    },
     connections: createConnectionLimits(limits, cluster.leases),
     tokenExpiry: createTokenExpiry(revocations),
     authTimeoutMs: config.authTimeoutMs,

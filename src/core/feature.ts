@@ -1,29 +1,49 @@
 import type { z } from 'zod';
 import type { Actor } from './authorization.ts';
+import type { ChatConnection, SelectedRoom, SocketConnection } from './connections.ts';
+import type { ChatCommand, CommandId } from './contract/chat.ts';
 import type { Route } from './contract/rest.ts';
+import type { SocketRequest } from './contract/socketio.ts';
 
-interface Parts<R> {
+interface Parts<R, Q, C> {
   /** One sentence for the documents. */
   description: string;
   /** By the name of the operation. */
   rest?: R;
+  /** Requests on Socket.IO, by their names on the wire. */
+  requests?: Q;
+  /** Commands on `/chat`, by their names on the wire. */
+  commands?: C;
 }
 
-/** Everything of a feature that travels, on every transport. */
-export interface Contract<R = Record<string, Route>> {
+/** Everything of a feature that travels, on every transport. Zod only. */
+export interface Contract<
+  R = Record<string, Route>,
+  Q = Record<string, SocketRequest>,
+  C = Record<string, ChatCommand>,
+> {
   readonly name: string;
   readonly description: string;
   readonly rest: R;
+  readonly requests: Q;
+  readonly commands: C;
 }
 
 // biome-ignore lint/complexity/noBannedTypes: a part that the feature does not have has no keys.
 type None = {};
 
-export function defineFeature<const R extends Record<string, Route> = None>(
-  name: string,
-  { description, rest }: Parts<R>,
-): Contract<R> {
-  return { name, description, rest: rest ?? ({} as R) };
+export function defineFeature<
+  const R extends Record<string, Route> = None,
+  const Q extends Record<string, SocketRequest> = None,
+  const C extends Record<string, ChatCommand> = None,
+>(name: string, { description, rest, requests, commands }: Parts<R, Q, C>): Contract<R, Q, C> {
+  return {
+    name,
+    description,
+    rest: rest ?? ({} as R),
+    requests: requests ?? ({} as Q),
+    commands: commands ?? ({} as C),
+  };
 }
 
 type Parsed<S> = S extends z.ZodType ? z.infer<S> : undefined;
@@ -57,9 +77,41 @@ export type RestHandler<R extends Pick<Route, 'answers'>, Context> = (
   call: RestCall<R, Context>,
 ) => Promise<RestReply<R>>;
 
+export interface RequestCall<Q extends SocketRequest, Context> {
+  readonly context: Context;
+  readonly actor: Actor;
+  readonly payload: z.infer<Q['payload']>;
+  readonly connection: SocketConnection;
+  /** Sends the acknowledgement at once; then the handler resolves to `undefined`. */
+  acknowledge(ack: z.input<Q['ack']>): void;
+}
+
+/** `later`: the next request of the connection does not wait for the acknowledgement. */
+export type RequestHandler<Q extends SocketRequest, Context> = (
+  call: RequestCall<Q, Context>,
+) => Promise<z.input<Q['ack']> | { later: Promise<z.input<Q['ack']>> } | undefined>;
+
+export interface CommandCall<C extends ChatCommand, Context> {
+  readonly context: Context;
+  readonly actor: C['needs'] extends 'nothing' ? undefined : Actor;
+  /** A command that needs nothing is not parsed: its handler answers a wrong one in its way. */
+  readonly frame: C['needs'] extends 'nothing' ? Readonly<Record<string, unknown>> : z.infer<C['frame']>;
+  readonly id: CommandId | undefined;
+  readonly connection: ChatConnection;
+  /** The room that the connection was in when the command started. */
+  readonly room: C['needs'] extends 'room' ? SelectedRoom : undefined;
+}
+
+/** Sends its answers itself, on the connection or on the room. */
+export type CommandHandler<C extends ChatCommand, Context> = (call: CommandCall<C, Context>) => Promise<void> | void;
+
 /** One handler for each entry of the contract: no other set of names compiles. */
 export type Handlers<F extends Contract, Context> = {
   readonly [N in keyof F['rest']]: RestHandler<F['rest'][N], Context>;
+} & {
+  readonly [N in keyof F['requests']]: RequestHandler<F['requests'][N], Context>;
+} & {
+  readonly [N in keyof F['commands']]: CommandHandler<F['commands'][N], Context>;
 };
 
 /** A contract with its handlers. */

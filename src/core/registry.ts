@@ -1,6 +1,9 @@
 import type { Actor } from './authorization.ts';
+import type { ChatConnection, SelectedRoom } from './connections.ts';
+import type { ChatCommand, CommandId } from './contract/chat.ts';
 import type { Route } from './contract/rest.ts';
-import type { Contract, Feature } from './feature.ts';
+import type { SocketRequest } from './contract/socketio.ts';
+import type { Contract, Feature, RequestCall, RequestHandler } from './feature.ts';
 
 /** A call whose parts the transport has parsed with the schemas of the contract. */
 interface ParsedRestCall {
@@ -8,6 +11,30 @@ interface ParsedRestCall {
   params: unknown;
   query: unknown;
   body: unknown;
+}
+
+/** An entry of a contract with its handler. The transport makes the call: it has parsed the input with the entry's schema. */
+export interface Registered<Entry, Call, Answer> {
+  name: string;
+  entry: Entry;
+  handle(call: Call): Answer;
+}
+
+export type RegisteredRequest = Registered<
+  SocketRequest,
+  RequestCall<SocketRequest, unknown>,
+  ReturnType<RequestHandler<SocketRequest, unknown>>
+>;
+export type RegisteredCommand = Registered<ChatCommand, AnyCommandCall, Promise<void> | void>;
+
+/** The call of a command of any need. */
+export interface AnyCommandCall {
+  context: unknown;
+  actor: Actor | undefined;
+  frame: unknown;
+  id: CommandId | undefined;
+  connection: ChatConnection;
+  room: SelectedRoom | undefined;
 }
 
 export interface RegisteredRoute {
@@ -27,10 +54,17 @@ export interface RegisteredRoute {
 export interface Registry {
   contracts: readonly Contract[];
   routes: readonly RegisteredRoute[];
+  /** By their names on the wire. */
+  requests: ReadonlyMap<string, RegisteredRequest>;
+  commands: ReadonlyMap<string, RegisteredCommand>;
+  /** For the calls of requests and commands. */
+  context: unknown;
 }
 
 export function createRegistry<Context>(features: readonly Feature<Context>[], context: Context): Registry {
   const routes = new Map<string, RegisteredRoute>();
+  const requests = new Map<string, RegisteredRequest>();
+  const commands = new Map<string, RegisteredCommand>();
   for (const { contract, handlers } of features) {
     for (const [name, route] of Object.entries(contract.rest)) {
       const handler = handlers[name] as (
@@ -42,5 +76,26 @@ export function createRegistry<Context>(features: readonly Feature<Context>[], c
       routes.set(key, { name, route, handle: (call) => handler({ context, ...call }) });
     }
   }
-  return { contracts: features.map(({ contract }) => contract), routes: [...routes.values()] };
+  function register<Entry, Call, Answer>(
+    entries: Map<string, Registered<Entry, Call, Answer>>,
+    { contract, handlers }: Feature<Context>,
+    own: Record<string, Entry>,
+  ): void {
+    for (const [name, entry] of Object.entries(own)) {
+      if (entries.has(name)) throw new Error(`${contract.name}: another feature has ${name}`);
+      // `implement` has checked that the handler takes the calls of this entry.
+      entries.set(name, { name, entry, handle: handlers[name] as unknown as (call: Call) => Answer });
+    }
+  }
+  for (const feature of features) {
+    register(requests, feature, feature.contract.requests);
+    register(commands, feature, feature.contract.commands);
+  }
+  return {
+    context,
+    requests,
+    commands,
+    contracts: features.map(({ contract }) => contract),
+    routes: [...routes.values()],
+  };
 }

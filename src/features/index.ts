@@ -1,3 +1,4 @@
+import { session } from '../auth/handlers.ts';
 import { members } from './members/handlers.ts';
 import { messages } from './messages/handlers.ts';
 import { operations } from './operations/handlers.ts';
@@ -5,4 +6,4 @@ import { revocations } from './revocations/handlers.ts';
 import { rooms } from './rooms/handlers.ts';
 
 /** Everything that the service offers; the documents list it in this order. */
-export const features = [rooms, members, messages, revocations, operations];
+export const features = [rooms, members, messages, revocations, operations, session];

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
 import { Registry } from 'prom-client';
 import type { Config } from '../config/config.ts';
+import type { Contract } from '../core/feature.ts';
 import type { LimitEvents } from '../core/limits/request-limits.ts';
 import type { HttpMetrics } from '../transports/http/request-metrics.ts';
 import type { LiveMetrics } from '../transports/live-context.ts';
@@ -21,13 +22,16 @@ export interface Metrics extends DeliveryMetrics {
   text(): Promise<string>;
 }
 
-export function createMetrics({ nodeName = '', database }: Pick<Config, 'nodeName' | 'database'>): Metrics {
+export function createMetrics(
+  { nodeName = '', database }: Pick<Config, 'nodeName' | 'database'>,
+  contracts: readonly Contract[],
+): Metrics {
   const registry = new Registry();
   const registers = [registry];
   registerProcessMetrics(registry, { version: readOwnVersion(), name: nodeName, database: database.mode });
   let clockOffsetMs = () => 0;
   return {
-    ...createTrafficMetrics(registers),
+    ...createTrafficMetrics(registers, contracts),
     ...createDeliveryMetrics(registers, () => clockOffsetMs()),
     watch(sources) {
       clockOffsetMs = sources.clockOffsetMs;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import type { RequestName } from '../../src/core/contract/socketio.ts';
 import { authenticatedChat } from '../helpers/chat-client.ts';
+import type { RequestName } from '../helpers/contracts.ts';
 import type { Json } from '../helpers/json.ts';
 import { describeOneWiring } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';

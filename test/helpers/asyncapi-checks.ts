@@ -1,9 +1,10 @@
 import { createAsyncapiDocument } from '../../src/transports/http/documents/asyncapi.ts';
+import { contracts } from './contracts.ts';
 import type { Json } from './json.ts';
 import { type Check, createCheck, disallowUnknownKeys } from './json-checks.ts';
 
 /** `GET /asyncapi.json`, made in this process: a test says that it is the one that is served. */
-const document: Json = JSON.parse(JSON.stringify(createAsyncapiDocument()));
+const document: Json = JSON.parse(JSON.stringify(createAsyncapiDocument(contracts)));
 const checkReceived: Check = createCheck(document);
 const checkSent: Check = createCheck(disallowUnknownKeys(document));
 

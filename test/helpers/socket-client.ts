@@ -1,5 +1,5 @@
 import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
-import { namespace, type RequestName } from '../../src/core/contract/socketio.ts';
+import { namespace } from '../../src/core/contract/socketio.ts';
 import {
   undocumentedAck,
   undocumentedConnect,
@@ -7,6 +7,7 @@ import {
   undocumentedEvent,
 } from './asyncapi-checks.ts';
 import { closeLater, reportViolation } from './cleanup.ts';
+import type { RequestName } from './contracts.ts';
 import { frameQueue } from './frame-queue.ts';
 import type { Json } from './json.ts';
 import type { TestUser } from './users.ts';

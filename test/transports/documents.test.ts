@@ -31,7 +31,7 @@ async function mounted(url: string, prefix: string): Promise<string> {
 describeOneWiring('The documents', ({ url }) => {
   for (const [path, make] of Object.entries({
     '/openapi.json': () => createOpenapiDocument(contracts),
-    '/asyncapi.json': createAsyncapiDocument,
+    '/asyncapi.json': () => createAsyncapiDocument(contracts),
   })) {
     it(`serves ${path} to everybody, from any origin, as the checks of the suite use it`, async () => {
       const { status, headers, body } = await rest(url()).get(path);

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { requests } from '../../src/core/contract/socketio.ts';
+import { requests } from '../helpers/contracts.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';

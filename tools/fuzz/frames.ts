@@ -2,8 +2,9 @@ import { once } from 'node:events';
 import { io, type Socket } from 'socket.io-client';
 import WebSocket from 'ws';
 import { ChatFrame } from '../../src/core/contract/chat.ts';
-import { RefusedAck, type RequestName, requests, serverEvents } from '../../src/core/contract/socketio.ts';
+import { RefusedAck, serverEvents } from '../../src/core/contract/socketio.ts';
 import { closeCodes, errors } from '../../src/core/errors.ts';
+import { type RequestName, requests } from '../requests.ts';
 import { oddText, oddValue, type Random } from './random.ts';
 
 export interface Target {

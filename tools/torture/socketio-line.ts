@@ -4,12 +4,11 @@ import { z } from 'zod';
 import {
   namespace,
   RefusedAck,
-  type RequestName,
-  requests,
   type ServerEventName,
   type ServerEventPayloads,
   serverEvents,
 } from '../../src/core/contract/socketio.ts';
+import { type RequestName, requests } from '../requests.ts';
 import type { Dial, Heard, Line, LineEvents } from './line.ts';
 import { memberText, messageText, roomText } from './room-history.ts';
 

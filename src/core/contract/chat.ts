@@ -2,9 +2,9 @@ import { z } from 'zod';
 import { Cursor } from '../cursor.ts';
 import { ErrorCode, listChatCodes, RemovalCode, tokenErrorCodes } from '../errors.ts';
 import { exampleMessage, examplePosition } from '../examples.ts';
-import { count, RoomId, RoomRef } from '../ids.ts';
-import { costs, type RequestCost } from '../limits/request-costs.ts';
-import { ClientMsgId, Content, Message, pageSize } from '../log/message.ts';
+import { RoomId } from '../ids.ts';
+import type { RequestCost } from '../limits/request-costs.ts';
+import { Message } from '../log/message.ts';
 import { Ignored } from '../unknown-keys.ts';
 
 /** A client's own mark on a command; it comes back on the answer. */
@@ -12,62 +12,6 @@ export const CommandId = z
   .union([z.string().max(64), z.number()])
   .meta({ id: 'CommandId', description: "The client's own mark on a command; it comes back on the answer." });
 export type CommandId = z.infer<typeof CommandId>;
-
-export const chatCommands = {
-  token: z.object({ type: z.literal('token'), content: z.string({ error: 'must be a JWT' }).describe('A JWT.') }).meta({
-    description: 'Legal always: the first token, or a fresh one of the same user.',
-    examples: [{ type: 'token', content: 'eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyVVVJRCI6IuKApiJ9.c2lnbmF0dXJl', id: 1 }],
-  }),
-  select_room: z
-    .object({
-      type: z.literal('select_room'),
-      room_id: RoomRef,
-      since: Cursor.nullish().describe('Of the last message that was applied.'),
-    })
-    .meta({
-      description: 'Legal after `READY`. Comes into a room and leaves the one before, also when it fails. Needs `r`.',
-      examples: [{ type: 'select_room', room_id: 1, since: examplePosition.cursor, id: 2 }],
-    }),
-  message: z
-    .preprocess(
-      // Beside `content` it is a key like any other that nobody knows.
-      (frame: Record<string, unknown>) => (frame.content == null ? frame : { ...frame, msg: undefined }),
-      z
-        .object({
-          type: z.literal('message'),
-          content: Content.nullish(),
-          msg: Content.nullish().describe('Taken where `content` is absent.'),
-          client_msg_id: ClientMsgId.nullish(),
-        })
-        .transform(({ msg, ...command }, context) => {
-          const content = command.content ?? msg;
-          if (content != null) return { ...command, content };
-          context.addIssue({ code: 'custom', path: ['content'], message: 'must be a string' });
-          return z.NEVER;
-        }),
-    )
-    .meta({
-      description: 'Legal in a room. Needs `w`. The answer is the echo, which everybody in the room gets.',
-      examples: [{ type: 'message', content: 'Go!', client_msg_id: 'm1', id: 3 }],
-      anyOf: [{ required: ['content'] }, { required: ['msg'] }],
-    }),
-  get_past_messages: z
-    .object({
-      type: z.literal('get_past_messages'),
-      limit: pageSize(100),
-      before: count(0, Number.MAX_SAFE_INTEGER).optional().describe('A `seq`; without it the page is the latest.'),
-    })
-    .meta({
-      description: 'Legal in a room. One page of history, oldest first; with an `id` its end is told by `HISTORY`.',
-      examples: [{ type: 'get_past_messages', limit: 100, before: 51, id: 4 }],
-    }),
-  quit: z.object({ type: z.literal('quit') }).meta({
-    description: 'Legal after `READY`. Closes the connection with 1000, when the commands before it are answered.',
-    examples: [{ type: 'quit' }],
-  }),
-} as const;
-
-export type ChatCommandName = keyof typeof chatCommands;
 
 const rev = z.number().int().nonnegative().describe("Position in the room's log: 1, 2, 3… without gaps.");
 const id = CommandId.optional();
@@ -177,34 +121,27 @@ type ChatFrames = { [N in ChatFrameName]: z.infer<(typeof chatFrames)[N]> };
 export const ChatFrame = z.union(Object.values(chatFrames) as [(typeof chatFrames)[ChatFrameName]]);
 export type ChatFrame = ChatFrames[ChatFrameName];
 
-const beforeTokenFrames = ['TOKEN?', 'BADAUTH'] as const;
-const commonRefusals = ['INTERNAL', 'UNAVAILABLE'] as const;
-const roomRefusals = [...commonRefusals, 'RATE_LIMITED', 'BAD_REQUEST', 'NOT_FOUND', 'FORBIDDEN', 'BANNED'] as const;
+export const beforeTokenFrames = ['TOKEN?', 'BADAUTH'] as const;
+/** The refusals of every command but `quit`, and of those that need a room. */
+export const commonRefusals = ['INTERNAL', 'UNAVAILABLE'] as const;
+export const roomRefusals = [
+  ...commonRefusals,
+  'RATE_LIMITED',
+  'BAD_REQUEST',
+  'NOT_FOUND',
+  'FORBIDDEN',
+  'BANNED',
+] as const;
 
-/** The frames that answer a command, and the codes with which `NOTAUTHORIZED` and `ERROR` refuse it. */
-export const chatAnswers = {
-  token: {
-    frames: ['READY', ...beforeTokenFrames, 'ERROR'],
-    refusals: [...commonRefusals, 'RATE_LIMITED', 'TOO_MANY_CONNECTIONS'],
-    cost: costs.token,
-  },
-  select_room: {
-    frames: ['CONNECTED', 'message', ...beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],
-    refusals: roomRefusals,
-    cost: costs.join,
-  },
-  message: {
-    frames: ['message', 'SELECTROOM?', ...beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],
-    refusals: [...roomRefusals, 'TOO_LARGE', 'ID_REUSED'],
-    cost: costs.message,
-  },
-  get_past_messages: {
-    frames: ['message', 'HISTORY', 'SELECTROOM?', ...beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],
-    refusals: roomRefusals,
-    cost: costs.page,
-  },
-  quit: { frames: [...beforeTokenFrames], refusals: [], cost: costs.free },
-} as const satisfies Record<
-  ChatCommandName,
-  { frames: readonly ChatFrameName[]; refusals: readonly ErrorCode[]; cost: RequestCost }
->;
+export interface ChatCommand {
+  /** What the connection must have; without it the server asks for it. */
+  needs: 'nothing' | 'token' | 'room';
+  frame: z.ZodType;
+  /** The frames that answer it. */
+  answers: readonly ChatFrameName[];
+  /** The codes with which `NOTAUTHORIZED` and `ERROR` refuse it. */
+  refusals: readonly ErrorCode[];
+  cost: RequestCost;
+  /** If the command fails, the connection leaves the room that it is in. */
+  leavesRoomOnFailure?: true;
+}

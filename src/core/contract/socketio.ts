@@ -2,16 +2,16 @@ import { z } from 'zod';
 import { Cursor } from '../cursor.ts';
 import { ErrorCode, RemovalCode, tokenErrorCodes } from '../errors.ts';
 import { exampleMessage, examplePosition, exampleRoom, exampleRule } from '../examples.ts';
-import { RoomId, RoomRef, Uuid } from '../ids.ts';
-import { costs, type RequestCost } from '../limits/request-costs.ts';
-import { atMostOneAnchor, Draft, Message, pageAnchors, pageSize } from '../log/message.ts';
+import { RoomId, Uuid } from '../ids.ts';
+import type { RequestCost } from '../limits/request-costs.ts';
+import { Message } from '../log/message.ts';
 import { Room, RuleKind } from '../room.ts';
 import { Ignored } from '../unknown-keys.ts';
 
 export const namespace = '/rooms';
 
-const rev = z.number().int().nonnegative().describe("Position in the room's log: 1, 2, 3… without gaps.");
-const payloadOptions = { error: 'the payload must be an object' };
+export const rev = z.number().int().nonnegative().describe("Position in the room's log: 1, 2, 3… without gaps.");
+export const payloadOptions = { error: 'the payload must be an object' };
 
 const { createdAt: _, updatedAt: __, ...exampleGrant } = exampleRule;
 
@@ -76,88 +76,23 @@ export const Joined = z.object({
 });
 export type Joined = z.infer<typeof Joined>;
 
-const commonRefusals = ['BAD_REQUEST', 'RATE_LIMITED', 'INTERNAL', 'UNAVAILABLE'] as const;
-const roomRefusals = [...commonRefusals, 'NOT_FOUND', 'FORBIDDEN', 'BANNED'] as const;
+/** The refusals of every request, and of those that name a room. */
+export const commonRefusals = ['BAD_REQUEST', 'RATE_LIMITED', 'INTERNAL', 'UNAVAILABLE'] as const;
+export const roomRefusals = [...commonRefusals, 'NOT_FOUND', 'FORBIDDEN', 'BANNED'] as const;
 
-export const requests = {
-  'room:join': {
-    payload: z
-      .object(
-        { room_id: RoomRef, since: Cursor.nullish().describe('Of the last change that was applied.') },
-        payloadOptions,
-      )
-      .meta({
-        description: 'Come into a room, or come back: from the acknowledgement on every change is told. Needs `r`.',
-        examples: [{ room_id: 1 }, { room_id: 1, since: examplePosition.cursor }],
-      }),
-    ack: Joined,
-    refusals: [...roomRefusals, 'TOO_MANY_ROOMS'],
-    cost: costs.join,
-  },
-  'room:leave': {
-    payload: z.object({ room_id: RoomRef }, payloadOptions).meta({
-      description:
-        'Hear no more of a room; the rule stays. Leaving a room that is not joined, or does not exist, is fine.',
-      examples: [{ room_id: 1 }],
-    }),
-    ack: z.object({}),
-    refusals: commonRefusals,
-    cost: costs.read,
-  },
-  'message:send': {
-    payload: Draft.extend({ room_id: RoomRef }).meta({
-      description: 'Send a message; the room need not be joined. Needs `w`. What is acknowledged is stored.',
-      examples: [{ room_id: 1, content: exampleMessage.content, client_msg_id: exampleMessage.client_msg_id }],
-    }),
-    ack: z.object({
-      message: Message,
-      duplicate: z.boolean().describe('Whether this `client_msg_id` had been sent before: it is the first message.'),
-      rev,
-      cursor: Cursor,
-    }),
-    refusals: [...roomRefusals, 'TOO_LARGE', 'ID_REUSED'],
-    cost: costs.message,
-  },
-  'message:history': {
-    payload: z
-      .object({ room_id: RoomRef, ...pageAnchors, limit: pageSize(100) }, payloadOptions)
-      .refine(...atMostOneAnchor)
-      .meta({
-        description: 'One page of history, oldest first; the room need not be joined. Needs `r`.',
-        examples: [{ room_id: 1, before: 51, limit: 50 }],
-      }),
-    ack: z.object({
-      messages: z.array(Message),
-      rev,
-      cursor: Cursor,
-      has_more: z.boolean().describe('Whether there is more in the direction of the request.'),
-    }),
-    refusals: roomRefusals,
-    cost: costs.page,
-  },
-  'token:refresh': {
-    payload: z.object({ token: z.string({ error: 'must be a JWT' }) }, payloadOptions).meta({
-      description: 'A fresh token of the same user. Every joined room is judged anew with it.',
-      examples: [{ token: 'eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyVVVJRCI6IuKApiJ9.c2lnbmF0dXJl' }],
-    }),
-    ack: z.object({
-      expires_at: z.number().nullable().describe('Seconds since 1970, as in `exp`; null when the token has no end.'),
-    }),
-    refusals: [...commonRefusals, ...tokenErrorCodes],
-    cost: costs.token,
-  },
-} as const satisfies Record<
-  string,
-  { payload: z.ZodType; ack: z.ZodObject; refusals: readonly ErrorCode[]; cost: RequestCost }
->;
+export interface SocketRequest {
+  payload: z.ZodType;
+  ack: z.ZodObject;
+  refusals: readonly ErrorCode[];
+  cost: RequestCost;
+}
 
-export type RequestName = keyof typeof requests;
-export type RequestPayload<N extends RequestName> = z.infer<(typeof requests)[N]['payload']>;
-export type Ack<N extends RequestName> = z.infer<(typeof requests)[N]['ack']>;
+export type InferPayload<Q extends SocketRequest> = z.infer<Q['payload']>;
+export type InferAck<Q extends SocketRequest> = z.infer<Q['ack']>;
 
-/** A request that is obeyed. */
-export const defineAcceptedAck = (name: RequestName) =>
-  z.object({ ok: z.literal(true), ...requests[name].ack.shape, ignored: Ignored.optional() });
+/** The acknowledgement of a request that succeeds. */
+export const defineAcceptedAck = ({ ack }: SocketRequest) =>
+  z.object({ ok: z.literal(true), ...ack.shape, ignored: Ignored.optional() });
 
 export const RefusedAck = z
   .object({

@@ -1,10 +1,22 @@
 import { z } from 'zod';
+import * as chat from '../../core/contract/chat.ts';
 import { defineAnswer, ignoredKeys, refusals } from '../../core/contract/rest.ts';
+import * as socketio from '../../core/contract/socketio.ts';
 import { Cursor } from '../../core/cursor.ts';
 import { exampleMessage, examplePosition } from '../../core/examples.ts';
 import { defineFeature } from '../../core/feature.ts';
+import { count, RoomRef } from '../../core/ids.ts';
 import { costs } from '../../core/limits/request-costs.ts';
-import { ClientMsgId, Draft, HistoryQuery, Message } from '../../core/log/message.ts';
+import {
+  atMostOneAnchor,
+  ClientMsgId,
+  Content,
+  Draft,
+  HistoryQuery,
+  Message,
+  pageAnchors,
+  pageSize,
+} from '../../core/log/message.ts';
 import { RoomParams } from '../../core/room.ts';
 
 const position = { rev: z.int().describe("Position in the room's log."), cursor: Cursor };
@@ -69,6 +81,86 @@ may be sent again until it is answered, and is stored once. The \`Idempotency-Ke
         }),
       },
       refusals: [...refusals.room, 'ID_REUSED'],
+    },
+  },
+  requests: {
+    'message:send': {
+      payload: Draft.extend({ room_id: RoomRef }).meta({
+        description: 'Send a message; the room need not be joined. Needs `w`. What is acknowledged is stored.',
+        examples: [{ room_id: 1, content: exampleMessage.content, client_msg_id: exampleMessage.client_msg_id }],
+      }),
+      ack: z.object({
+        message: Message,
+        duplicate: z.boolean().describe('Whether this `client_msg_id` had been sent before: it is the first message.'),
+        rev: socketio.rev,
+        cursor: Cursor,
+      }),
+      refusals: [...socketio.roomRefusals, 'TOO_LARGE', 'ID_REUSED'],
+      cost: costs.message,
+    },
+    'message:history': {
+      payload: z
+        .object({ room_id: RoomRef, ...pageAnchors, limit: pageSize(100) }, socketio.payloadOptions)
+        .refine(...atMostOneAnchor)
+        .meta({
+          description: 'One page of history, oldest first; the room need not be joined. Needs `r`.',
+          examples: [{ room_id: 1, before: 51, limit: 50 }],
+        }),
+      ack: z.object({
+        messages: z.array(Message),
+        rev: socketio.rev,
+        cursor: Cursor,
+        has_more: z.boolean().describe('Whether there is more in the direction of the request.'),
+      }),
+      refusals: socketio.roomRefusals,
+      cost: costs.page,
+    },
+  },
+  commands: {
+    message: {
+      needs: 'room',
+      frame: z
+        .preprocess(
+          // Beside `content` it is a key like any other that nobody knows.
+          (frame: Record<string, unknown>) => (frame.content == null ? frame : { ...frame, msg: undefined }),
+          z
+            .object({
+              type: z.literal('message'),
+              content: Content.nullish(),
+              msg: Content.nullish().describe('Taken where `content` is absent.'),
+              client_msg_id: ClientMsgId.nullish(),
+            })
+            .transform(({ msg, ...command }, context) => {
+              const content = command.content ?? msg;
+              if (content != null) return { ...command, content };
+              context.addIssue({ code: 'custom', path: ['content'], message: 'must be a string' });
+              return z.NEVER;
+            }),
+        )
+        .meta({
+          description: 'Legal in a room. Needs `w`. The answer is the echo, which everybody in the room gets.',
+          examples: [{ type: 'message', content: 'Go!', client_msg_id: 'm1', id: 3 }],
+          anyOf: [{ required: ['content'] }, { required: ['msg'] }],
+        }),
+      answers: ['message', 'SELECTROOM?', ...chat.beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],
+      refusals: [...chat.roomRefusals, 'TOO_LARGE', 'ID_REUSED'],
+      cost: costs.message,
+    },
+    get_past_messages: {
+      needs: 'room',
+      frame: z
+        .object({
+          type: z.literal('get_past_messages'),
+          limit: pageSize(100),
+          before: count(0, Number.MAX_SAFE_INTEGER).optional().describe('A `seq`; without it the page is the latest.'),
+        })
+        .meta({
+          description: 'Legal in a room. One page of history, oldest first; with an `id` its end is told by `HISTORY`.',
+          examples: [{ type: 'get_past_messages', limit: 100, before: 51, id: 4 }],
+        }),
+      answers: ['message', 'HISTORY', 'SELECTROOM?', ...chat.beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],
+      refusals: chat.roomRefusals,
+      cost: costs.page,
     },
   },
 });

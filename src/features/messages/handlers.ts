@@ -1,3 +1,4 @@
+import { toMessageFrame } from '../../core/contract/message-frame.ts';
 import { formatCursor } from '../../core/cursor.ts';
 import { implement } from '../app-context.ts';
 import * as contract from './contract.ts';
@@ -16,5 +17,26 @@ export const messages = implement(contract.messages, {
     return duplicate
       ? { code: 200, content, meta: { duplicate, rev, cursor } }
       : { code: 201, content, meta: { rev, cursor } };
+  },
+  async 'message:send'({ context, actor, payload }) {
+    const { stored } = await sendMessage(context, actor, payload);
+    return { later: stored };
+  },
+  async 'message:history'({ context, actor, payload: { room_id, ...query } }) {
+    const { messages: changes, head, has_more } = await readHistory(context, actor, room_id, query);
+    const messages = changes.map(({ message }) => message);
+    return { messages, rev: head.rev, cursor: formatCursor(head), has_more };
+  },
+  message: ({ context, actor, frame: { content, client_msg_id }, room, id }) =>
+    room.append(
+      (onStored) => sendMessage(context, actor, { room_id: room.room, content, client_msg_id }, onStored),
+      id,
+    ),
+  async get_past_messages({ context, actor, frame: { limit, before }, connection, room, id }) {
+    const { messages: changes, head, has_more } = await readHistory(context, actor, room.room, { limit, before });
+    for (const change of changes) connection.send({ ...toMessageFrame(change), history: true });
+    if (id === undefined) return;
+    const position = { rev: head.rev, cursor: formatCursor(head) };
+    connection.send({ type: 'status', data: 'HISTORY', count: changes.length, has_more, ...position, id });
   },
 });

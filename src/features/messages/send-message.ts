@@ -1,17 +1,11 @@
 import type { Actor } from '../../core/authorization.ts';
+import type { SentMessage } from '../../core/connections.ts';
 import { formatCursor } from '../../core/cursor.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomRef } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
-import type { Draft, Message } from '../../core/log/message.ts';
+import type { Draft } from '../../core/log/message.ts';
 import { type AppContext, resolveRoomId } from '../app-context.ts';
-
-export interface SentMessage {
-  message: Message;
-  duplicate: boolean;
-  rev: number;
-  cursor: string;
-}
 
 /**
  * Resolves when the position of the message is fixed; `stored` settles when it is committed or rejected. To keep messages

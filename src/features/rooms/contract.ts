@@ -1,7 +1,11 @@
 import { z } from 'zod';
+import * as chat from '../../core/contract/chat.ts';
 import { defineAnswer, ignoredKeys, refusals } from '../../core/contract/rest.ts';
-import { ben, exampleRoom, exampleRule } from '../../core/examples.ts';
+import * as socketio from '../../core/contract/socketio.ts';
+import { Cursor } from '../../core/cursor.ts';
+import { ben, examplePosition, exampleRoom, exampleRule } from '../../core/examples.ts';
 import { defineFeature } from '../../core/feature.ts';
+import { RoomRef } from '../../core/ids.ts';
 import { costs } from '../../core/limits/request-costs.ts';
 import { ChangeRoom, CreateRoom, Room, RoomListItem, RoomListQuery, RoomParams } from '../../core/room.ts';
 
@@ -98,6 +102,52 @@ administer it any more. Everybody inside is told and taken out.`,
       params: RoomParams,
       answers: { 200: defineAnswer(200, { description: 'It is gone.', content: z.null(), example: null }) },
       refusals: refusals.room,
+    },
+  },
+  requests: {
+    'room:join': {
+      payload: z
+        .object(
+          { room_id: RoomRef, since: Cursor.nullish().describe('Of the last change that was applied.') },
+          socketio.payloadOptions,
+        )
+        .meta({
+          description: 'Come into a room, or come back: from the acknowledgement on every change is told. Needs `r`.',
+          examples: [{ room_id: 1 }, { room_id: 1, since: examplePosition.cursor }],
+        }),
+      ack: socketio.Joined,
+      refusals: [...socketio.roomRefusals, 'TOO_MANY_ROOMS'],
+      cost: costs.join,
+    },
+    'room:leave': {
+      payload: z.object({ room_id: RoomRef }, socketio.payloadOptions).meta({
+        description:
+          'Hear no more of a room; the rule stays. Leaving a room that is not joined, or does not exist, is fine.',
+        examples: [{ room_id: 1 }],
+      }),
+      ack: z.object({}),
+      refusals: socketio.commonRefusals,
+      cost: costs.read,
+    },
+  },
+  commands: {
+    select_room: {
+      needs: 'token',
+      frame: z
+        .object({
+          type: z.literal('select_room'),
+          room_id: RoomRef,
+          since: Cursor.nullish().describe('Of the last message that was applied.'),
+        })
+        .meta({
+          description:
+            'Legal after `READY`. Comes into a room and leaves the one before, also when it fails. Needs `r`.',
+          examples: [{ type: 'select_room', room_id: 1, since: examplePosition.cursor, id: 2 }],
+        }),
+      answers: ['CONNECTED', 'message', ...chat.beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],
+      refusals: chat.roomRefusals,
+      cost: costs.join,
+      leavesRoomOnFailure: true,
     },
   },
 });

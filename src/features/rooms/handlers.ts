@@ -5,6 +5,7 @@ import { createRoom } from './create-room.ts';
 import { deleteRoom } from './delete-room.ts';
 import { listRooms } from './list-rooms.ts';
 import { readRoom } from './read-room.ts';
+import { join, leave, select } from './subscribe.ts';
 
 export const rooms = implement(contract.rooms, {
   async createRoom({ context, actor, body }) {
@@ -23,4 +24,7 @@ export const rooms = implement(contract.rooms, {
     await deleteRoom(context, actor, id);
     return { code: 200, content: null };
   },
+  'room:join': join,
+  'room:leave': leave,
+  select_room: select,
 });

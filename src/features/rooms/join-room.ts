@@ -1,5 +1,6 @@
 import { type Actor, administersAsOwner, authorize, matchRule } from '../../core/authorization.ts';
-import { type Cursor, formatCursor, type Position, parseCursor } from '../../core/cursor.ts';
+import type { JoinResult } from '../../core/connections.ts';
+import { type Cursor, formatCursor, parseCursor } from '../../core/cursor.ts';
 import type { RoomFeed } from '../../core/feed/room-feed.ts';
 import type { Subscriber } from '../../core/feed/subscriber.ts';
 import type { RoomId, RoomRef } from '../../core/ids.ts';
@@ -9,15 +10,6 @@ import { decide, toRoomRights } from '../../core/log/rights-cache.ts';
 import type { RoomSnapshot } from '../../core/log/room-snapshot.ts';
 import type { Room } from '../../core/room.ts';
 import { type AppContext, resolveRoomId } from '../app-context.ts';
-
-export interface JoinResult {
-  room: Room;
-  rights: string;
-  head: Position;
-  recovered: boolean;
-  /** The missed changes, in order; empty unless `recovered`. */
-  events: Change[];
-}
 
 const maxMissed = 500;
 const maxMissedBytes = 256 * 1024;

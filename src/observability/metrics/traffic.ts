@@ -1,21 +1,26 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import { chatCommands } from '../../core/contract/chat.ts';
-import { requests } from '../../core/contract/socketio.ts';
 import { ErrorCode } from '../../core/errors.ts';
+import type { Contract } from '../../core/feature.ts';
 import { type LimitEvents, type LimitName, limitNames } from '../../core/limits/request-limits.ts';
 import type { HttpMetrics } from '../../transports/http/request-metrics.ts';
 import type { LiveMetrics, LiveTransport } from '../../transports/live-context.ts';
 import { type Cell, registerCounter } from './fast-metrics.ts';
 
-/** Those of the protocol's tables, and nothing that a client has made up. */
-const names: Record<LiveTransport, string[]> = {
-  socketio: [...Object.keys(requests), 'unknown'],
-  chat: [...Object.keys(chatCommands), 'unknown'],
-};
-const transports = Object.keys(names) as LiveTransport[];
+const transports: readonly LiveTransport[] = ['socketio', 'chat'];
+
+/** The names of the contracts: a client cannot make up a label. */
+function listNames(contracts: readonly Contract[]): Record<LiveTransport, string[]> {
+  return {
+    socketio: [...contracts.flatMap(({ requests }) => Object.keys(requests)), 'unknown'],
+    chat: [...contracts.flatMap(({ commands }) => Object.keys(commands)), 'unknown'],
+  };
+}
 
 /** Who comes, and what they ask for. */
-export function createTrafficMetrics(registers: Registry[]): {
+export function createTrafficMetrics(
+  registers: Registry[],
+  contracts: readonly Contract[],
+): {
   live: LiveMetrics;
   http: HttpMetrics;
   limits: LimitEvents;
@@ -58,7 +63,7 @@ export function createTrafficMetrics(registers: Registry[]): {
         opened.inc({ transport });
       },
       disconnected: (transport) => open.dec({ transport }),
-      requested: createLiveRequestCounter(registers),
+      requested: createLiveRequestCounter(registers, listNames(contracts)),
       refused: (transport, code) => refusals.inc({ transport, code }),
       closedSlowConsumer: (transport) => slowConsumers.inc({ transport }),
     },
@@ -83,7 +88,10 @@ function createLimitMetrics(registers: Registry[]): LimitEvents {
   };
 }
 
-function createLiveRequestCounter(registers: Registry[]): LiveMetrics['requested'] {
+function createLiveRequestCounter(
+  registers: Registry[],
+  names: Record<LiveTransport, string[]>,
+): LiveMetrics['requested'] {
   const zeros = (of: string[]) => Object.fromEntries(of.map((name) => [name, 0]));
   const counts = { socketio: zeros(names.socketio), chat: zeros(names.chat) };
   registerCounter({

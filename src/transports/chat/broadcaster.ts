@@ -1,8 +1,8 @@
+import { toMessageFrame } from '../../core/contract/message-frame.ts';
 import type { Broadcaster } from '../../core/feed/subscriber.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
 import { BroadcastBatcher } from '../broadcast-batcher.ts';
-import { toMessageFrame } from './message-frame.ts';
 
 export interface FrameReceiver {
   /** This room's messages, as frames. */

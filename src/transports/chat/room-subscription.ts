@@ -1,19 +1,15 @@
 import type { Actor } from '../../core/authorization.ts';
-import { type ChatFrame, type CommandId, chatCommands } from '../../core/contract/chat.ts';
-import { type Cursor, formatCursor, type Position } from '../../core/cursor.ts';
-import { ChatError, parse, type RemovalCode } from '../../core/errors.ts';
-import type { Subscriber } from '../../core/feed/subscriber.ts';
+import type { JoinResult, SelectedRoom, SentMessage } from '../../core/connections.ts';
+import type { ChatFrame, CommandId } from '../../core/contract/chat.ts';
+import { toMessageFrame } from '../../core/contract/message-frame.ts';
+import { formatCursor, type Position } from '../../core/cursor.ts';
+import { ChatError, type RemovalCode } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { Change, MessageChange } from '../../core/log/change.ts';
-import type { AppContext } from '../../features/app-context.ts';
-import { readHistory } from '../../features/messages/history.ts';
-import { sendMessage } from '../../features/messages/send-message.ts';
-import { joinRoom } from '../../features/rooms/join-room.ts';
+import type { TransportContext } from '../live-context.ts';
 import type { ChatBroadcaster, FrameReceiver } from './broadcaster.ts';
-import { toMessageFrame } from './message-frame.ts';
 
 type Id = CommandId | undefined;
-type Command = Record<string, unknown>;
 
 /** What a stay needs of the session it belongs to. */
 export interface SubscribedConnection {
@@ -38,15 +34,15 @@ interface Expected {
 interface Collaborators {
   room: RoomId;
   connection: SubscribedConnection;
-  context: AppContext;
+  context: Pick<TransportContext, 'feeds'>;
   broadcaster: ChatBroadcaster;
 }
 
 /** One session in one room, from its select until it selects another, is taken out, or closes. */
-export class RoomSubscription implements Subscriber, FrameReceiver {
+export class RoomSubscription implements SelectedRoom, FrameReceiver {
   readonly room: RoomId;
   readonly #connection: SubscribedConnection;
-  readonly #context: AppContext;
+  readonly #context: Pick<TransportContext, 'feeds'>;
   readonly #broadcaster: ChatBroadcaster;
   #leaveFeed: (() => void) | undefined;
   #hasEnded = false;
@@ -70,9 +66,9 @@ export class RoomSubscription implements Subscriber, FrameReceiver {
     return this.#hasEnded;
   }
 
-  /** Answers `CONNECTED`, then what was missed; from then on the room is heard. */
-  async begin(since: Cursor | null | undefined, id: Id): Promise<void> {
-    const leave = await joinRoom(this.#context, this, this.room, since, ({ rights, head, recovered, events }) => {
+  /** Answers `CONNECTED`, then sends what was missed; from then on the connection receives the room's messages. */
+  async join(join: (onJoined: (joined: JoinResult) => void) => Promise<() => void>, id: Id): Promise<void> {
+    const leave = await join(({ rights, head, recovered, events }) => {
       if (this.#hasEnded) return;
       this.#sendConnected(rights, head, recovered, id);
       for (const change of events) this.deliver(change);
@@ -155,14 +151,15 @@ export class RoomSubscription implements Subscriber, FrameReceiver {
   }
 
   /** Resolves when the message has its place in the order; its echo, or the refusal, comes when it is stored. */
-  async send(command: Command, id: Id): Promise<void> {
-    const { content, client_msg_id } = parse(chatCommands.message, command);
+  async append(
+    send: (onStored: (change: MessageChange) => void) => Promise<{ stored: Promise<SentMessage> }>,
+    id: Id,
+  ): Promise<void> {
     let echo: Promise<void> | undefined;
-    const draft = { room_id: this.room, content, client_msg_id };
-    const { stored } = await sendMessage(this.#context, this.actor, draft, ({ rev }) => {
-      // A sweep may have been quicker than the answer of the commit: then the echo has been heard.
-      const heard = this.#context.feeds.find(this.room)?.position?.rev ?? 0;
-      if (this.#hasEnded || heard >= rev) return;
+    const { stored } = await send(({ rev }) => {
+      // If reconciliation was quicker than the answer of the commit, the echo has been sent.
+      const delivered = this.#context.feeds.find(this.room)?.position?.rev ?? 0;
+      if (this.#hasEnded || delivered >= rev) return;
       const forget = this.#broadcaster.expectOwn(this.room, rev, this);
       const own = this.#expected ?? new Map<number, Expected>();
       this.#expected = own;
@@ -181,14 +178,5 @@ export class RoomSubscription implements Subscriber, FrameReceiver {
 
   async settled(): Promise<void> {
     if (this.#inFlight) await Promise.all(this.#inFlight);
-  }
-
-  async sendHistory(command: Command, id: Id): Promise<void> {
-    const { limit, before } = parse(chatCommands.get_past_messages, command);
-    const { messages, head, has_more } = await readHistory(this.#context, this.actor, this.room, { limit, before });
-    for (const change of messages) this.#connection.send({ ...toMessageFrame(change), history: true });
-    if (id === undefined) return;
-    const position = { rev: head.rev, cursor: formatCursor(head) };
-    this.#connection.send({ type: 'status', data: 'HISTORY', count: messages.length, has_more, ...position, id });
   }
 }

@@ -1,28 +1,25 @@
 import type { Identity } from '../../auth/identity.ts';
 import type { TokenHolder, TokenWatch } from '../../auth/token-expiry.ts';
 import type { Actor } from '../../core/authorization.ts';
-import {
-  type ChatCommandName,
-  type ChatFrame,
-  CommandId,
-  chatAnswers,
-  chatCommands,
-} from '../../core/contract/chat.ts';
+import type { ChatConnection, SelectedRoom } from '../../core/connections.ts';
+import { type ChatCommand, type ChatFrame, type ChatFrameName, CommandId } from '../../core/contract/chat.ts';
 import { ChatError, type CloseReason, errors, parse } from '../../core/errors.ts';
+import type { RoomId } from '../../core/ids.ts';
+import { costs, type RequestCost } from '../../core/limits/request-costs.ts';
 import {
   maxInvalidTokens,
   unauthenticatedBurstBytes,
   unauthenticatedFrameBytes,
 } from '../../core/limits/transport-limits.ts';
+import type { RegisteredCommand } from '../../core/registry.ts';
 import { findUnknownKeys } from '../../core/unknown-keys.ts';
-import { resolveRoomId } from '../../features/app-context.ts';
 import { CommandQueue, requestOverheadBytes } from '../command-queue.ts';
 import type { LiveContext } from '../live-context.ts';
 import type { ChatBroadcaster } from './broadcaster.ts';
 import { RoomSubscription, type SubscribedConnection } from './room-subscription.ts';
 
 /** What a session needs of its WebSocket. */
-export interface ChatConnection {
+export interface ChatLink {
   /** A text, or frames as they go over the wire. False when the client has left too much unread. */
   send(frames: string | readonly Buffer[]): boolean;
   close(reason: CloseReason): void;
@@ -44,8 +41,8 @@ type Id = CommandId | undefined;
 type Command = Record<string, unknown>;
 
 /** One `/chat` connection: its commands, obeyed strictly in the order in which they arrive. */
-export class ChatSession implements SubscribedConnection, TokenHolder {
-  readonly #connection: ChatConnection;
+export class ChatSession implements SubscribedConnection, ChatConnection, TokenHolder {
+  readonly #connection: ChatLink;
   readonly #live: LiveContext;
   readonly #broadcaster: ChatBroadcaster;
   #tokenTimer: NodeJS.Timeout | undefined;
@@ -59,7 +56,7 @@ export class ChatSession implements SubscribedConnection, TokenHolder {
   /** By the `id` of the command; few commands have any. */
   #ignored: Map<CommandId, string[]> | undefined;
 
-  constructor(connection: ChatConnection, live: LiveContext, audience: ChatBroadcaster) {
+  constructor(connection: ChatLink, live: LiveContext, audience: ChatBroadcaster) {
     this.#connection = connection;
     this.#live = live;
     this.#broadcaster = audience;
@@ -163,15 +160,16 @@ export class ChatSession implements SubscribedConnection, TokenHolder {
     if (this.#hasEnded) return;
     if (frame === undefined) return this.#onInvalidFrame();
     const id = command.id === undefined ? undefined : CommandId.safeParse(command.id).data;
-    const name = getFrameName(command);
-    this.#live.metrics.requested('chat', name ?? 'unknown');
-    if (this.#step.name === 'authenticating' && name !== 'token') return this.#onInvalidToken({ id });
-    if (!name) return this.send({ type: 'query', data: 'COMMAND?', id });
+    const registered = typeof command.type === 'string' ? this.#live.registry.commands.get(command.type) : undefined;
+    this.#live.metrics.requested('chat', registered?.name ?? 'unknown');
+    const needsToken = registered?.entry.needs !== 'nothing';
+    if (this.#step.name === 'authenticating' && needsToken) return this.#onInvalidToken({ id });
+    if (!registered) return this.send({ type: 'query', data: 'COMMAND?', id });
     try {
-      // Whose a token is, is known when it has been verified.
-      if (name !== 'token') this.#limit(this.actor, name, command);
-      this.#noticeUnknownKeys(name, command, id);
-      await this.#run(name, command, id);
+      // The user of a token is known only after its verification, which charges them.
+      if (needsToken) this.#limit(this.actor, registered.entry.cost, command);
+      this.#noticeUnknownKeys(registered.entry, command, id);
+      await this.#run(registered, command, id);
     } catch (error) {
       // The answers, too, keep the order of the commands.
       await this.#settled();
@@ -179,14 +177,14 @@ export class ChatSession implements SubscribedConnection, TokenHolder {
     }
   }
 
-  #limit({ user }: Actor, name: ChatCommandName, command: Command): void {
-    this.#live.context.requestLimits.consume(user, chatAnswers[name].cost, command);
+  #limit({ user }: Actor, cost: RequestCost, command?: Command): void {
+    this.#live.context.requestLimits.consume(user, cost, command);
   }
 
-  /** Clients of the legacy service send keys of their own and take no new ones: who gives an `id` is a newer client. */
-  #noticeUnknownKeys(name: ChatCommandName, command: Command, id: Id): void {
-    if (name === 'token' || name === 'quit') return;
-    const ignored = findUnknownKeys(chatCommands[name], command).filter((key) => key !== 'id');
+  /** Clients of the legacy service send other keys and expect none: a command with an `id` is of a newer client. */
+  #noticeUnknownKeys({ answers, frame }: ChatCommand, command: Command, id: Id): void {
+    if (!answers.some(isAnswerWithIgnored)) return;
+    const ignored = findUnknownKeys(frame, command).filter((key) => key !== 'id');
     if (id === undefined || ignored.length === 0) return;
     if (!this.#ignored || this.#ignored.size >= maxIgnoredLists) this.#ignored = new Map();
     this.#ignored.set(id, ignored);
@@ -197,22 +195,22 @@ export class ChatSession implements SubscribedConnection, TokenHolder {
     const ignored = frame.id === undefined ? undefined : this.#ignored?.get(frame.id);
     if (!ignored) return frame;
     this.#ignored!.delete(frame.id!);
-    const isAnswer = frame.type === 'message' || frame.data === 'CONNECTED' || frame.data === 'HISTORY';
-    return isAnswer ? { ...frame, ignored } : frame;
+    return isAnswerWithIgnored(frame.type === 'message' ? frame.type : frame.data)
+      ? ({ ...frame, ignored } as ChatFrame)
+      : frame;
   }
 
-  async #run(name: ChatCommandName, command: Command, id: Id): Promise<void> {
-    switch (name) {
-      case 'token':
-        return this.#handleToken(command, id);
-      case 'select_room':
-        return this.#selectRoom(command, id);
-      case 'message':
-        return this.#subscription ? this.#subscription.send(command, id) : this.#askForRoom(id);
-      case 'get_past_messages':
-        return this.#subscription ? this.#subscription.sendHistory(command, id) : this.#askForRoom(id);
-      case 'quit':
-        return this.#close('quit');
+  async #run({ entry, handle }: RegisteredCommand, command: Command, id: Id): Promise<void> {
+    const { needs } = entry;
+    const room = needs === 'room' ? this.room : undefined;
+    if (needs === 'room' && !room) return this.send({ type: 'query', data: 'SELECTROOM?', id });
+    try {
+      const frame = needs === 'nothing' ? command : parse(entry.frame, command);
+      const actor = needs === 'nothing' ? undefined : this.actor;
+      await handle({ context: this.#live.registry.context, actor, frame, id, connection: this, room });
+    } catch (error) {
+      if (entry.leavesRoomOnFailure) this.#leaveRoom();
+      throw error;
     }
   }
 
@@ -234,11 +232,11 @@ export class ChatSession implements SubscribedConnection, TokenHolder {
     this.#close('bad_tokens');
   }
 
-  async #handleToken(command: Command, id: Id): Promise<void> {
+  async useToken(token: unknown, id: Id): Promise<void> {
     const known = this.#identity;
     let fresh: Identity;
     try {
-      fresh = await this.#live.authenticator.verify(command.content);
+      fresh = await this.#live.authenticator.verify(token);
     } catch (thrown) {
       const error = ChatError.from(thrown);
       if (error.code === 'UNAVAILABLE' || error.code === 'INTERNAL') throw error;
@@ -247,12 +245,12 @@ export class ChatSession implements SubscribedConnection, TokenHolder {
     }
     if (this.#hasEnded) return;
     if (known && known.actor.user !== fresh.actor.user) return this.#onInvalidToken({ reason: 'UNAUTHENTICATED', id });
-    this.#limit(fresh.actor, 'token', command);
+    this.#limit(fresh.actor, costs.token);
     if (!known && !(await this.#admit(fresh.actor, id))) return;
     if (!known) this.#connection.limitMessages(this.#live.limits.frameBytes);
     this.#renew(fresh);
     this.send({ type: 'status', data: 'READY', id });
-    this.#subscription?.reauthorize();
+    this.room?.reauthorize();
   }
 
   /** It has one, or ends. */
@@ -278,37 +276,24 @@ export class ChatSession implements SubscribedConnection, TokenHolder {
 
   #renew(identity: Identity): void {
     this.#invalidTokens = 0;
-    const stay = this.#subscription;
+    const stay = this.room;
     this.#step = stay ? { name: 'in_room', identity, stay } : { name: 'choosing_room', identity };
     if (this.#lifetime) this.#lifetime.renew(identity);
     else this.#lifetime = this.#live.tokenExpiry.watch(identity, this);
   }
 
-  async #selectRoom(command: Command, id: Id): Promise<void> {
-    try {
-      const { room_id, since } = parse(chatCommands.select_room, command);
-      const room = await resolveRoomId(this.#live.context, room_id);
-      if (this.#subscription?.room === room) return this.#subscription.confirm(id);
-      this.#leaveRoom();
-      if (this.#step.name !== 'choosing_room') return;
-      const { identity } = this.#step;
-      const stay = new RoomSubscription({
-        room,
-        connection: this,
-        context: this.#live.context,
-        broadcaster: this.#broadcaster,
-      });
-      this.#step = { name: 'in_room', identity, stay };
-      await stay.begin(since, id);
-    } catch (error) {
-      // A failed select leaves the room before, too.
-      this.#leaveRoom();
-      throw error;
-    }
+  select(id: RoomId): SelectedRoom | undefined {
+    this.#leaveRoom();
+    if (this.#step.name !== 'choosing_room') return undefined;
+    const { identity } = this.#step;
+    const { context } = this.#live;
+    const stay = new RoomSubscription({ room: id, connection: this, context, broadcaster: this.#broadcaster });
+    this.#step = { name: 'in_room', identity, stay };
+    return stay;
   }
 
-  #askForRoom(id: Id): void {
-    this.send({ type: 'query', data: 'SELECTROOM?', id });
+  quit(): void {
+    this.#close('quit');
   }
 
   #leaveRoom(): void {
@@ -319,7 +304,7 @@ export class ChatSession implements SubscribedConnection, TokenHolder {
   }
 
   /** The room the session is in; one it was taken out of is over. */
-  get #subscription(): RoomSubscription | undefined {
+  get room(): RoomSubscription | undefined {
     return this.#step.name === 'in_room' && !this.#step.stay.hasEnded ? this.#step.stay : undefined;
   }
 
@@ -364,6 +349,9 @@ export class ChatSession implements SubscribedConnection, TokenHolder {
   }
 }
 
+/** The frames that list the keys which the server did not use. */
+const isAnswerWithIgnored = (name: ChatFrameName) => name === 'message' || name === 'CONNECTED' || name === 'HISTORY';
+
 /** Commands of one connection whose unknown keys are remembered until they are answered. */
 const maxIgnoredLists = 100;
 
@@ -379,10 +367,6 @@ function readJson(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-function getFrameName({ type }: Command): ChatCommandName | undefined {
-  return typeof type === 'string' && Object.hasOwn(chatCommands, type) ? (type as ChatCommandName) : undefined;
 }
 
 function isObject(value: unknown): value is Command {

@@ -10,7 +10,7 @@ import { encodeFrame, writeFrames } from '../broadcast-batcher.ts';
 import type { LiveContext } from '../live-context.ts';
 import { drainingHeaders, rejectUpgrade } from '../reject-upgrade.ts';
 import type { ChatBroadcaster } from './broadcaster.ts';
-import { type ChatConnection, ChatSession } from './session.ts';
+import { type ChatLink, ChatSession } from './session.ts';
 
 export interface ChatServer {
   /** Connections that are not gone yet. */
@@ -99,7 +99,7 @@ export function serveChat(http: HttpServer, live: LiveContext, audience: ChatBro
   };
 }
 
-class Connection implements ChatConnection {
+class Connection implements ChatLink {
   readonly #webSocket: WebSocket;
   readonly #maxSendBufferBytes: number;
 

@@ -2,26 +2,17 @@ import type { Socket } from 'socket.io';
 import type { Identity } from '../../auth/identity.ts';
 import type { TokenHolder, TokenWatch } from '../../auth/token-expiry.ts';
 import type { Actor } from '../../core/authorization.ts';
-import {
-  type Ack,
-  type RefusedAck,
-  type RequestName,
-  type RequestPayload,
-  requests,
-  type ServerEventName,
-  type ServerEventPayloads,
-} from '../../core/contract/socketio.ts';
-import { type Cursor, formatCursor } from '../../core/cursor.ts';
+import type { SocketConnection } from '../../core/connections.ts';
+import type { RefusedAck, ServerEventName, ServerEventPayloads, SocketRequest } from '../../core/contract/socketio.ts';
 import { ChatError, type RemovalCode } from '../../core/errors.ts';
-import type { RoomId, RoomRef } from '../../core/ids.ts';
+import type { RequestCall } from '../../core/feature.ts';
+import type { Subscriber } from '../../core/feed/subscriber.ts';
+import type { RoomId } from '../../core/ids.ts';
 import { maxInvalidTokens } from '../../core/limits/transport-limits.ts';
 import type { Change } from '../../core/log/change.ts';
 import { toChangeEvent } from '../../core/log/change-kinds.ts';
+import type { RegisteredRequest, Registry } from '../../core/registry.ts';
 import { parseWithIgnored } from '../../core/unknown-keys.ts';
-import { resolveRoomId } from '../../features/app-context.ts';
-import { readHistory } from '../../features/messages/history.ts';
-import { sendMessage } from '../../features/messages/send-message.ts';
-import { type JoinResult, joinRoom, rejoinRoom } from '../../features/rooms/join-room.ts';
 import { catchUp } from '../../patches/socketio-rooms-adapter.ts';
 import { CommandQueue } from '../command-queue.ts';
 import type { LiveContext } from '../live-context.ts';
@@ -34,16 +25,8 @@ export type RoomsSocket = Socket<Record<string, never>, ServerEvents>;
 
 export const roomName = (room: RoomId) => `room:${room}`;
 
-type Acknowledge = (answer: ({ ok: true; ignored?: string[] } & Partial<Ack<RequestName>>) | RefusedAck) => void;
-/** Answers the request; what it resolves to is acknowledged. `undefined`: it has been. */
-type Handler<N extends RequestName> = (
-  session: SocketSession,
-  payload: RequestPayload<N>,
-  acknowledge: Acknowledge,
-) => Promise<Ack<N> | { later: Promise<Ack<N>> } | undefined>;
-
 /** One socket in the namespace: its requests, obeyed in the order in which they arrive. */
-export class SocketSession implements TokenHolder {
+export class SocketSession implements TokenHolder, SocketConnection {
   readonly #socket: RoomsSocket;
   readonly #live: LiveContext;
   readonly #subscriptions = new Map<RoomId, RoomSubscription>();
@@ -52,24 +35,6 @@ export class SocketSession implements TokenHolder {
   #invalidTokens = 0;
   readonly #queue: CommandQueue;
   #hasEnded = false;
-
-  static readonly #handlers: { [N in RequestName]: Handler<N> } = {
-    'room:join': (session, payload, acknowledge) => session.#join(payload, acknowledge),
-    'room:leave': async (session, { room_id }) => {
-      const id = await session.#resolveRoomId(room_id);
-      if (id !== undefined) session.#leave(id);
-      return {};
-    },
-    'message:send': async (session, draft) => {
-      const { stored } = await sendMessage(session.#live.context, session.actor, draft);
-      return { later: stored };
-    },
-    'message:history': async (session, { room_id, ...query }) => {
-      const { messages, head, has_more } = await readHistory(session.#live.context, session.actor, room_id, query);
-      return { messages: messages.map(({ message }) => message), rev: head.rev, cursor: formatCursor(head), has_more };
-    },
-    'token:refresh': (session, { token }) => session.#refresh(token),
-  };
 
   constructor(socket: RoomsSocket, identity: Identity, live: LiveContext) {
     this.#socket = socket;
@@ -109,9 +74,10 @@ export class SocketSession implements TokenHolder {
     const last = args.at(-1);
     const acknowledge: Acknowledge = typeof last === 'function' ? (last as Acknowledge) : () => {};
     if (this.#queue.isFull || this.#queue.isNodeFull) return this.#refuse(acknowledge, this.#findOverload());
-    const request = readRequest(name, args[0] === last && typeof last === 'function' ? undefined : args[0]);
-    void this.#queue.enqueue(computeWeight(request), () =>
-      this.#handle(request, acknowledge).catch((error) => this.#refuse(acknowledge, ChatError.from(error))),
+    const payload = args[0] === last && typeof last === 'function' ? undefined : args[0];
+    const request = new Request(this, name, payload, acknowledge);
+    void this.#queue.enqueue(request.weight, () =>
+      this.#handle(request).catch((error) => this.#refuse(acknowledge, ChatError.from(error))),
     );
   }
 
@@ -121,21 +87,20 @@ export class SocketSession implements TokenHolder {
       : new ChatError('UNAVAILABLE', { message: nodeOverloaded, retryAfterMs: 1_000 });
   }
 
-  async #handle({ name, payload, ignored = [], refusal }: Request, acknowledge: Acknowledge): Promise<void> {
+  async #handle(request: Request): Promise<void> {
     if (this.#hasEnded) return;
-    this.#live.metrics.requested('socketio', name ?? 'unknown');
+    const { registered, refusal } = request;
+    this.#live.metrics.requested('socketio', registered?.name ?? 'unknown');
     if (refusal) throw refusal;
-    this.#live.context.requestLimits.consume(this.actor.user, requests[name!].cost, payload);
-    const acknowledgeAll: Acknowledge =
-      ignored.length === 0 ? acknowledge : (answer) => acknowledge(answer.ok ? { ...answer, ignored } : answer);
-    const handler = SocketSession.#handlers[name!] as Handler<RequestName>;
-    const answer = await handler(this, payload as never, acknowledgeAll);
+    const { entry, handle } = registered!;
+    this.#live.context.requestLimits.consume(this.actor.user, entry.cost, request.payload);
+    const answer = await handle(request);
     if (answer === undefined) return;
-    if (!('later' in answer)) return acknowledgeAll({ ok: true, ...answer });
-    // The next request need not wait for this one's commit.
-    answer.later.then(
-      (settled) => acknowledgeAll({ ok: true, ...settled }),
-      (error) => this.#refuse(acknowledge, ChatError.from(error)),
+    if (!('later' in answer)) return request.acknowledge(answer);
+    // The next request does not wait for the commit of this one.
+    (answer.later as Promise<object>).then(
+      (settled) => request.acknowledge(settled),
+      (error) => this.#refuse(request.send, ChatError.from(error)),
     );
   }
 
@@ -146,50 +111,41 @@ export class SocketSession implements TokenHolder {
     acknowledge(toErrorAck(error));
   }
 
-  async #join({ room_id, since }: RequestPayload<'room:join'>, acknowledge: Acknowledge): Promise<undefined> {
-    const { context, limits } = this.#live;
-    const id = await this.#resolveRoomId(room_id);
-    const isInside = id !== undefined && this.#subscriptions.has(id);
-    const most = limits.roomsPerConnection;
-    if (most > 0 && !isInside && this.#subscriptions.size >= most) {
-      const message = `This connection is in ${most} rooms, as many as it may be`;
-      throw new ChatError('TOO_MANY_ROOMS', { field: 'room_id', message });
-    }
-    if (id === undefined) throw new ChatError('NOT_FOUND');
-    const answer = ({ room, rights, head, recovered, events }: JoinResult) =>
-      acknowledge({
-        ok: true,
-        ...{ room, rights, rev: head.rev, cursor: formatCursor(head), recovered },
-        events: events.map(toChangeEvent),
-      });
-    const inside = this.#subscriptions.get(id);
-    const answerInside = (joined: JoinResult) => {
-      catchUp(this.#socket, roomName(id));
-      answer(joined);
-    };
-    if (inside) await rejoinRoom(context, inside, id, since, answerInside);
-    else await this.#enter(id, since, answer);
-    return undefined;
+  get registry(): Registry {
+    return this.#live.registry;
   }
 
-  /** Undefined for a UUID of no room; whether there is such a room is not for everybody to know. */
-  #resolveRoomId(ref: RoomRef): Promise<RoomId | undefined> {
-    return resolveRoomId(this.#live.context, ref).catch((error) => {
-      if (error instanceof ChatError && error.code === 'NOT_FOUND') return undefined;
-      throw error;
-    });
+  assertMayJoin(room: RoomId | undefined): void {
+    const { roomsPerConnection: max } = this.#live.limits;
+    if (max === 0 || this.#subscriptions.size < max || (room !== undefined && this.#subscriptions.has(room))) return;
+    const message = `This connection is in ${max} rooms, as many as it may be`;
+    throw new ChatError('TOO_MANY_ROOMS', { field: 'room_id', message });
   }
 
-  async #enter(id: RoomId, since: Cursor | null | undefined, answer: (joined: JoinResult) => void): Promise<void> {
+  findSubscriber(room: RoomId): Subscriber | undefined {
+    return this.#subscriptions.get(room);
+  }
+
+  async subscribe(id: RoomId, join: (subscriber: Subscriber) => Promise<() => void>): Promise<void> {
     const subscription = new RoomSubscription(id, this);
-    // Known before it is live: it may be taken out, or the socket may close, during the join.
+    // Known before it is live: it may be removed, or the socket may close, during the join.
     this.#subscriptions.set(id, subscription);
     try {
-      subscription.isIn(await joinRoom(this.#live.context, subscription, id, since, answer));
+      subscription.isIn(await join(subscription));
     } catch (error) {
       if (this.#subscriptions.get(id) === subscription) this.#subscriptions.delete(id);
       throw error;
     }
+  }
+
+  unsubscribe(id: RoomId): void {
+    this.#subscriptions.get(id)?.leave();
+    this.#subscriptions.delete(id);
+    this.#socket.leave(roomName(id));
+  }
+
+  catchUp(room: RoomId): void {
+    catchUp(this.#socket, roomName(room));
   }
 
   deliver(change: Change): void {
@@ -212,13 +168,7 @@ export class SocketSession implements TokenHolder {
     closeConnection(this.#socket.conn);
   }
 
-  #leave(id: RoomId): void {
-    this.#subscriptions.get(id)?.leave();
-    this.#subscriptions.delete(id);
-    this.#socket.leave(roomName(id));
-  }
-
-  async #refresh(token: string): Promise<Ack<'token:refresh'>> {
+  async renewToken(token: string): Promise<{ expires_at: number | null }> {
     try {
       const fresh = await this.#live.authenticator.verify(token);
       if (this.#hasEnded) throw new ChatError('UNAVAILABLE');
@@ -245,32 +195,52 @@ export class SocketSession implements TokenHolder {
 const connectionOverloaded = 'This connection has as many requests waiting as it may have';
 const nodeOverloaded = 'The server has more requests waiting than it can take, try again';
 
-/** What arrived: a request that may be obeyed, or why it is refused. */
-interface Request {
-  name: RequestName | undefined;
-  payload?: unknown;
-  /** Keys of the payload that are not used. */
-  ignored?: string[];
-  refusal?: ChatError;
-}
+type Acknowledge = (answer: { ok: true; ignored?: readonly string[] } | RefusedAck) => void;
 
-/** Parsed on arrival: what waits holds nothing that the request does not need. */
-function readRequest(name: string, payload: unknown): Request {
-  if (!Object.hasOwn(requests, name)) {
-    const message = `there is no request ${JSON.stringify(name.slice(0, 64))}`;
-    return { name: undefined, refusal: new ChatError('BAD_REQUEST', { message }) };
-  }
-  const known = name as RequestName;
-  try {
-    const { data, ignored } = parseWithIgnored(requests[known].payload, payload);
-    return { name: known, payload: data, ignored };
-  } catch (error) {
-    return { name: known, refusal: ChatError.from(error) };
-  }
-}
+/** A request that has arrived. It is parsed at once, so that nothing else of the payload is kept while it is queued. */
+class Request implements RequestCall<SocketRequest, unknown> {
+  readonly connection: SocketSession;
+  readonly registered: RegisteredRequest | undefined;
+  readonly payload: unknown;
+  readonly refusal: ChatError | undefined;
+  readonly send: Acknowledge;
+  /** Keys of the payload that the server does not use. */
+  readonly #ignored: readonly string[] = [];
 
-/** The only fields without a small limit of their own, and the names of the unknown ones. */
-function computeWeight({ payload, ignored = [] }: Request): number {
-  const { content = '', token = '' } = (payload ?? {}) as { content?: string; token?: string };
-  return Buffer.byteLength(content) + token.length + ignored.join().length;
+  constructor(connection: SocketSession, name: string, payload: unknown, send: Acknowledge) {
+    this.connection = connection;
+    this.send = send;
+    this.registered = connection.registry.requests.get(name);
+    if (!this.registered) {
+      const message = `there is no request ${JSON.stringify(name.slice(0, 64))}`;
+      this.refusal = new ChatError('BAD_REQUEST', { message });
+      return;
+    }
+    try {
+      const { data, ignored } = parseWithIgnored(this.registered.entry.payload, payload);
+      this.payload = data;
+      this.#ignored = ignored;
+    } catch (error) {
+      this.refusal = ChatError.from(error);
+    }
+  }
+
+  get context(): unknown {
+    return this.connection.registry.context;
+  }
+
+  get actor(): Actor {
+    return this.connection.actor;
+  }
+
+  acknowledge(ack: object): void {
+    const ignored = this.#ignored;
+    this.send(ignored.length === 0 ? { ok: true, ...ack } : { ok: true, ...ack, ignored });
+  }
+
+  /** In bytes: the only fields without a small limit, and the names of the ignored keys. */
+  get weight(): number {
+    const { content = '', token = '' } = (this.payload ?? {}) as { content?: string; token?: string };
+    return Buffer.byteLength(content) + token.length + this.#ignored.join().length;
+  }
 }

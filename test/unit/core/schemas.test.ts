@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import type { z } from 'zod';
-import { chatCommands } from '../../../src/core/contract/chat.ts';
 import { formatCursor, parseCursor } from '../../../src/core/cursor.ts';
 import { ChatError, errors, parse } from '../../../src/core/errors.ts';
 import { AdminLevel, Level, RoomRef, Uuid } from '../../../src/core/ids.ts';
 import { ClientMsgId, Content, HistoryQuery } from '../../../src/core/log/message.ts';
 import { CreateRoom, Permissions, PutMember } from '../../../src/core/room.ts';
+import { chatCommands } from '../../helpers/contracts.ts';
 
 interface Table {
   schema: z.ZodType;
@@ -189,10 +189,14 @@ describe('bodies', () => {
 
 describe('a /chat message', () => {
   it('takes msg where content is absent', () => {
-    expect(parse(chatCommands.message, { type: 'message', msg: 'old' })).to.include({ content: 'old' });
-    expect(parse(chatCommands.message, { type: 'message', msg: 'old', content: null })).to.include({ content: 'old' });
+    expect(parse(chatCommands.message.frame, { type: 'message', msg: 'old' })).to.include({ content: 'old' });
+    expect(parse(chatCommands.message.frame, { type: 'message', msg: 'old', content: null })).to.include({
+      content: 'old',
+    });
     for (const msg of ['old', '', 7, null]) {
-      expect(parse(chatCommands.message, { type: 'message', msg, content: 'new' })).to.include({ content: 'new' });
+      expect(parse(chatCommands.message.frame, { type: 'message', msg, content: 'new' })).to.include({
+        content: 'new',
+      });
     }
   });
 
@@ -202,7 +206,10 @@ describe('a /chat message', () => {
       [{ content: 7 }, 'content'],
       [{ msg: '' }, 'msg'],
     ] as const) {
-      expect(refusal(chatCommands.message, { type: 'message', ...frame })).to.include({ code: 'BAD_REQUEST', field });
+      expect(refusal(chatCommands.message.frame, { type: 'message', ...frame })).to.include({
+        code: 'BAD_REQUEST',
+        field,
+      });
     }
   });
 });

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import { z } from 'zod';
-import { chatCommands } from '../../../src/core/contract/chat.ts';
 import { ChatError } from '../../../src/core/errors.ts';
 import { Draft, HistoryQuery } from '../../../src/core/log/message.ts';
 import { ChangeRoom, CreateRoom, PutMember } from '../../../src/core/room.ts';
 import { findUnknownKeys, parseWithIgnored } from '../../../src/core/unknown-keys.ts';
 import { CreateRevocation } from '../../../src/features/revocations/revocation.ts';
+import { chatCommands } from '../../helpers/contracts.ts';
 
 function slip(schema: z.ZodType, input: unknown): string | undefined {
   try {
@@ -34,9 +34,9 @@ describe('A key that is nearly the name of a known key', () => {
     [HistoryQuery, 'date_from', 'dateFrom'],
     [HistoryQuery, 'befor', 'before'],
     [CreateRevocation, 'issuedBefore', 'issued_before'],
-    [chatCommands.select_room, 'sinc', 'since'],
-    [chatCommands.message, 'clientMsgID', 'client_msg_id'],
-    [chatCommands.get_past_messages, 'limits', 'limit'],
+    [chatCommands.select_room.frame, 'sinc', 'since'],
+    [chatCommands.message.frame, 'clientMsgID', 'client_msg_id'],
+    [chatCommands.get_past_messages.frame, 'limits', 'limit'],
   ];
   for (const [schema, key, meant] of slips) {
     it(`is refused: ${key}, which means ${meant}`, () => {

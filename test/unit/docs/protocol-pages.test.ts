@@ -4,27 +4,25 @@ import { z } from 'zod';
 import { createAuthenticator } from '../../../src/auth/token-verification.ts';
 import { readConfig } from '../../../src/config/config.ts';
 import { environment, settingRows } from '../../../src/config/settings.ts';
-import {
-  type ChatCommandName,
-  ChatFrame,
-  CommandId,
-  chatAnswers,
-  chatCommands,
-  chatFrames,
-} from '../../../src/core/contract/chat.ts';
+import { ChatFrame, CommandId, chatFrames } from '../../../src/core/contract/chat.ts';
 import { type Answer, Refusal, refusals } from '../../../src/core/contract/rest.ts';
 import {
   ConnectError,
   defineAcceptedAck,
   serverEvents as events,
   RefusedAck,
-  type RequestName,
-  requests,
 } from '../../../src/core/contract/socketio.ts';
 import { closeCodes, ErrorCode, errors, RemovalCode } from '../../../src/core/errors.ts';
 import { Message } from '../../../src/core/log/message.ts';
 import { PermissionRule, Room } from '../../../src/core/room.ts';
-import { routes, routeTitle } from '../../helpers/contracts.ts';
+import {
+  type ChatCommandName,
+  chatCommands,
+  type RequestName,
+  requests,
+  routes,
+  routeTitle,
+} from '../../helpers/contracts.ts';
 import {
   codeHeadings,
   codesIn,
@@ -54,7 +52,7 @@ const incoming: Record<string, z.ZodType> = {
   ...named(
     chatCommands,
     (name) => `ChatCommand.${name}`,
-    (command) => command,
+    ({ frame }) => frame,
   ),
   ...named(
     requests,
@@ -80,7 +78,7 @@ const outgoing: Record<string, z.ZodType> = {
   ...named(
     requests,
     (name) => `requests.${name}.ack`,
-    (_request, name) => defineAcceptedAck(name as RequestName),
+    (_request, name) => defineAcceptedAck(requests[name as RequestName]),
   ),
   ...named(
     events,
@@ -290,7 +288,7 @@ describe('Refusals in docs/protocol', () => {
     'every REST route below /admin': refusals.admin.filter((code) => !['UNAUTHENTICATED', 'NOT_FOUND'].includes(code)),
     'every Socket.IO request': codesOfAll(Object.values(requests)),
     'every /chat command but quit': codesOfAll(
-      Object.values(chatAnswers).filter(({ refusals }) => refusals.length > 0),
+      Object.values(chatCommands).filter(({ refusals }) => refusals.length > 0),
     ),
   } satisfies Record<string, readonly ErrorCode[]>;
 
@@ -342,7 +340,7 @@ describe('Refusals in docs/protocol', () => {
       common: common['every Socket.IO request'],
       hasRoom: access.every((code) => (codes as readonly ErrorCode[]).includes(code)),
     })),
-    ...Object.entries(chatAnswers)
+    ...Object.entries(chatCommands)
       .filter(([name]) => name !== 'quit')
       .map(([name, { refusals: codes }]) => ({
         name,

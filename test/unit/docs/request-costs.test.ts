@@ -1,10 +1,8 @@
 import { expect } from 'chai';
 import { readConfig } from '../../../src/config/config.ts';
-import { chatAnswers } from '../../../src/core/contract/chat.ts';
-import { requests } from '../../../src/core/contract/socketio.ts';
 import { ErrorCode } from '../../../src/core/errors.ts';
 import { costs, countTokens, refusalCost } from '../../../src/core/limits/request-costs.ts';
-import { routes, routeTitle } from '../../helpers/contracts.ts';
+import { chatCommands, requests, routes, routeTitle } from '../../helpers/contracts.ts';
 import { readDocument, section } from '../../helpers/markdown.ts';
 
 const { requestBurst, roomsPerConnection } = readConfig({}).limits;
@@ -62,7 +60,7 @@ describe('the costs of requests', () => {
     });
   }
 
-  for (const [name, { cost }] of [...Object.entries(requests), ...Object.entries(chatAnswers)]) {
+  for (const [name, { cost }] of [...Object.entries(requests), ...Object.entries(chatCommands)]) {
     if (name === 'quit') continue;
     it(`are documented for ${name}`, () => {
       expect(documented(name)).to.match(new RegExp(`^${cost.tokens}\\b`));

@@ -1,12 +1,6 @@
-import {
-  type ChatCommandName,
-  type ChatFrameName,
-  CommandId,
-  chatAnswers,
-  chatCommands,
-  chatFrames,
-} from '../../../core/contract/chat.ts';
+import { type ChatCommand, type ChatFrameName, CommandId, chatFrames } from '../../../core/contract/chat.ts';
 import { closeCodes } from '../../../core/errors.ts';
+import type { Contract } from '../../../core/feature.ts';
 import type { Channel } from './channel.ts';
 import type { JsonSchema, JsonSchemas } from './json-schemas.ts';
 
@@ -35,7 +29,7 @@ ${rows.join('\n')}
 export const frameKey = (name: ChatFrameName) => `frame.${name.replace('?', '')}`;
 
 /** The plain WebSocket. */
-export function createChatChannel(schemas: JsonSchemas): Channel {
+export function createChatChannel(contracts: readonly Contract[], schemas: JsonSchemas): Channel {
   const messages: Channel['messages'] = {};
   const operations: Channel['operations'] = {};
   for (const name of Object.keys(chatFrames) as ChatFrameName[]) {
@@ -47,19 +41,19 @@ export function createChatChannel(schemas: JsonSchemas): Channel {
       ...describeAnswer(schemas.toJsonSchema(schema)),
     };
   }
-  for (const name of Object.keys(chatCommands) as ChatCommandName[]) {
-    const { frames, refusals } = chatAnswers[name];
-    const summary = chatCommands[name].description ?? name;
+  for (const [name, command] of contracts.flatMap(({ commands }) => Object.entries(commands))) {
+    const { frame, answers, refusals } = command;
+    const summary = frame.description ?? name;
     messages[`command.${name}`] = {
       name,
       title: name,
       summary,
-      payload: describeCommand(name, schemas),
+      payload: describeCommand(frame, schemas),
       ...correlated,
     };
     const isRefused = refusals.length > 0;
-    if (isRefused) messages[`refusal.${name}`] = describeRefusal(name, refusals);
-    const reply = frames.filter((frame) => !isRefusal(frame)).map(frameKey);
+    if (isRefused) messages[`refusal.${name}`] = describeRefusal(name, command);
+    const reply = answers.filter((answer) => !isRefusal(answer)).map(frameKey);
     operations[name] = {
       action: 'receive',
       summary,
@@ -75,17 +69,15 @@ const correlated = { correlationId: { location: '$message.payload#/id' } };
 const describeAnswer = (payload: JsonSchema) => ({ payload, ...correlated });
 
 /** `id` is taken and given back beside whatever a command has. */
-function describeCommand(name: ChatCommandName, schemas: JsonSchemas): JsonSchema {
-  const { properties, ...schema } = schemas.toJsonSchema(chatCommands[name]);
+function describeCommand(frame: ChatCommand['frame'], schemas: JsonSchemas): JsonSchema {
+  const { properties, ...schema } = schemas.toJsonSchema(frame);
   return { ...schema, properties: { ...(properties as object), id: schemas.toJsonSchema(CommandId) } };
 }
 
 const isRefusal = (frame: ChatFrameName) => frame === 'NOTAUTHORIZED' || frame === 'ERROR';
 
-function describeRefusal(name: ChatCommandName, codes: readonly string[]): Channel['messages'][string] {
-  const frames = (['NOTAUTHORIZED', 'ERROR'] as const).filter((frame) =>
-    (chatAnswers[name].frames as readonly ChatFrameName[]).includes(frame),
-  );
+function describeRefusal(name: string, { answers, refusals: codes }: ChatCommand): Channel['messages'][string] {
+  const frames = (['NOTAUTHORIZED', 'ERROR'] as const).filter((frame) => answers.includes(frame));
   const shapes = frames.map((frame) => ({ $ref: `#/components/messages/chat.${frameKey(frame)}/payload` }));
   return {
     name: frames.join(' or '),

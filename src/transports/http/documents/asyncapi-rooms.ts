@@ -4,10 +4,10 @@ import {
   defineAcceptedAck,
   namespace,
   RefusedAck,
-  type RequestName,
-  requests,
+  type SocketRequest,
   serverEvents,
 } from '../../../core/contract/socketio.ts';
+import type { Contract } from '../../../core/feature.ts';
 import type { Channel, Operation } from './channel.ts';
 import type { JsonSchemas } from './json-schemas.ts';
 
@@ -27,7 +27,7 @@ when the node shuts down; it is disconnected (\`io server disconnect\`) when its
 export const toKey = (event: string) => event.replaceAll(/:(\w)/g, (_, letter: string) => letter.toUpperCase());
 
 /** The live rooms on Socket.IO. */
-export function createRoomsChannel(schemas: JsonSchemas): Channel {
+export function createRoomsChannel(contracts: readonly Contract[], schemas: JsonSchemas): Channel {
   const messages: Channel['messages'] = {
     connect: {
       name: 'CONNECT',
@@ -50,12 +50,12 @@ export function createRoomsChannel(schemas: JsonSchemas): Channel {
       reply: ['connectError'],
     },
   };
-  for (const name of Object.keys(requests) as RequestName[]) {
+  for (const [name, request] of contracts.flatMap(({ requests }) => Object.entries(requests))) {
     const key = toKey(name);
-    Object.assign(messages, listRequestMessages(name, schemas));
+    Object.assign(messages, listRequestMessages(name, request, schemas));
     operations[key] = {
       action: 'receive',
-      summary: requests[name].payload.description ?? name,
+      summary: request.payload.description ?? name,
       messages: [`${key}.request`],
       reply: [`${key}.ack`, `${key}.refusal`],
     };
@@ -68,8 +68,8 @@ export function createRoomsChannel(schemas: JsonSchemas): Channel {
   return { channel, messages, operations };
 }
 
-function listRequestMessages(name: RequestName, schemas: JsonSchemas): Channel['messages'] {
-  const { payload, refusals } = requests[name];
+function listRequestMessages(name: string, request: SocketRequest, schemas: JsonSchemas): Channel['messages'] {
+  const { payload, refusals } = request;
   const key = toKey(name);
   const refused = { properties: { error: { properties: { code: { enum: refusals } } } } };
   return {
@@ -82,7 +82,7 @@ function listRequestMessages(name: RequestName, schemas: JsonSchemas): Channel['
     [`${key}.ack`]: {
       name,
       title: `${name}, acknowledged`,
-      payload: schemas.toJsonSchema(defineAcceptedAck(name)),
+      payload: schemas.toJsonSchema(defineAcceptedAck(request)),
     },
     [`${key}.refusal`]: {
       name,

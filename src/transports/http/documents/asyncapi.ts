@@ -1,3 +1,4 @@
+import type { Contract } from '../../../core/feature.ts';
 import { createChatChannel } from './asyncapi-chat.ts';
 import { createRoomsChannel } from './asyncapi-rooms.ts';
 import type { Channel, Operation } from './channel.ts';
@@ -21,10 +22,13 @@ const servers = {
 };
 
 /** AsyncAPI 3.0 of all that travels on live connections. */
-export function createAsyncapiDocument() {
+export function createAsyncapiDocument(contracts: readonly Contract[]) {
   const { name, version, license } = readPackageInfo();
   const schemas = createJsonSchemas();
-  const parts = Object.entries({ rooms: createRoomsChannel(schemas), chat: createChatChannel(schemas) });
+  const parts = Object.entries({
+    rooms: createRoomsChannel(contracts, schemas),
+    chat: createChatChannel(contracts, schemas),
+  });
   return {
     asyncapi: '3.0.0',
     info: { title: name, version, description, license: { name: license } },

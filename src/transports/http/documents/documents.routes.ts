@@ -21,7 +21,7 @@ function createTextCache(make: () => object): () => string {
 export function createDocumentRoutes(contracts: readonly Contract[]): Router {
   const routes = Router();
   const openapi = createTextCache(() => createOpenapiDocument(contracts));
-  const asyncapi = createTextCache(createAsyncapiDocument);
+  const asyncapi = createTextCache(() => createAsyncapiDocument(contracts));
   const { readOpenapi, readAsyncapi, readDocs } = documents.rest;
 
   routes.get(readOpenapi.path, (_request, response) => void response.type('json').send(openapi()));

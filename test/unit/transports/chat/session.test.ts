@@ -1,7 +1,9 @@
 import { expect } from 'chai';
 import { createTokenExpiry } from '../../../../src/auth/token-expiry.ts';
 import { ChatError, type CloseReason } from '../../../../src/core/errors.ts';
+import { createRegistry } from '../../../../src/core/registry.ts';
 import type { AppContext } from '../../../../src/features/app-context.ts';
+import { features } from '../../../../src/features/index.ts';
 import { createChatBroadcaster } from '../../../../src/transports/chat/broadcaster.ts';
 import { ChatSession } from '../../../../src/transports/chat/session.ts';
 import type { LiveContext } from '../../../../src/transports/live-context.ts';
@@ -19,12 +21,16 @@ async function verify(token: unknown) {
   return { actor, issuedAt: 0, expiresAt: null, jti: token };
 }
 
+function withRegistry<L extends { context: unknown }>(live: L): LiveContext {
+  return { ...live, registry: createRegistry(features, live.context as AppContext) } as unknown as LiveContext;
+}
+
 /** A session without a socket, on a node without rooms. */
 async function say(...frames: (object | string | null | number | boolean)[]): Promise<string[]> {
   const answers: string[] = [];
   const released: string[] = [];
   const waiting = { count: 0, bytes: 0 };
-  const live = {
+  const live = withRegistry({
     context: {
       requestLimits: unlimited,
       log: { snapshot: async () => undefined },
@@ -40,7 +46,7 @@ async function say(...frames: (object | string | null | number | boolean)[]): Pr
     authTimeoutMs: 60_000,
     metrics: { refused: () => {}, requested: () => {} },
     queuedRequests: waiting,
-  } as unknown as LiveContext;
+  });
   const connection = {
     send: (frame: string) => {
       const { type, data, reason, id } = JSON.parse(frame);
@@ -145,7 +151,7 @@ describe('a /chat session', () => {
       });
       throw new ChatError(member.actor.user === user ? 'NOT_FOUND' : 'FORBIDDEN');
     };
-    const live = {
+    const live = withRegistry({
       context: { requestLimits: unlimited, feeds: { open: () => ({ join, leave: () => {} }), release: () => {} } },
       authenticator: { verify },
       tokenExpiry: createTokenExpiry({ isRevoked: () => false, onChange: () => () => {} }),
@@ -155,7 +161,7 @@ describe('a /chat session', () => {
       metrics: { refused: (_transport: string, code: string) => refused.push(code), requested: () => {} },
       queuedRequests: { count: 0, bytes: 0 },
       logger: { error: () => {} },
-    } as unknown as LiveContext;
+    });
     const connection = {
       ...{ send: () => true, close: () => {}, setReading: () => {}, limitMessages: () => true },
       isSendBufferFull: false,

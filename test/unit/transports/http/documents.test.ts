@@ -2,17 +2,17 @@ import { readFileSync } from 'node:fs';
 import SwaggerParser from '@apidevtools/swagger-parser';
 import { Parser } from '@asyncapi/parser';
 import { expect } from 'chai';
-import { type ChatFrameName, chatCommands, chatFrames } from '../../../../src/core/contract/chat.ts';
+import { type ChatFrameName, chatFrames } from '../../../../src/core/contract/chat.ts';
 import type { Answer } from '../../../../src/core/contract/rest.ts';
-import { requests, serverEvents } from '../../../../src/core/contract/socketio.ts';
+import { serverEvents } from '../../../../src/core/contract/socketio.ts';
 import { createAsyncapiDocument } from '../../../../src/transports/http/documents/asyncapi.ts';
 import { createOpenapiDocument } from '../../../../src/transports/http/documents/openapi.ts';
-import { contracts, routes } from '../../../helpers/contracts.ts';
+import { chatCommands, contracts, requests, routes } from '../../../helpers/contracts.ts';
 import type { Json } from '../../../helpers/json.ts';
 import { createCheck, disallowUnknownKeys } from '../../../helpers/json-checks.ts';
 
 const openapi: Json = JSON.parse(JSON.stringify(createOpenapiDocument(contracts)));
-const asyncapi: Json = JSON.parse(JSON.stringify(createAsyncapiDocument()));
+const asyncapi: Json = JSON.parse(JSON.stringify(createAsyncapiDocument(contracts)));
 
 describe('the contracts', () => {
   for (const { name, route } of routes) {

@@ -1,6 +1,9 @@
 import { EventEmitter } from 'node:events';
 import { expect } from 'chai';
 import { createTokenExpiry } from '../../../../src/auth/token-expiry.ts';
+import { createRegistry } from '../../../../src/core/registry.ts';
+import type { AppContext } from '../../../../src/features/app-context.ts';
+import { features } from '../../../../src/features/index.ts';
 import type { LiveContext } from '../../../../src/transports/live-context.ts';
 import { type RoomsSocket, SocketSession } from '../../../../src/transports/socketio/socket-session.ts';
 import { unlimited } from '../../../helpers/unlimited.ts';
@@ -23,7 +26,8 @@ function begin(isRevoked: boolean, { waiting = { count: 0, bytes: 0 }, sendRate 
   const tokenExpiry = createTokenExpiry({ isRevoked: () => isRevoked, onChange: () => () => {} });
   const metrics = { refused: () => {}, requested: () => {} };
   const context = { requestLimits: unlimited, settings: { contentBytes: 0 }, sendRate };
-  const live = { tokenExpiry, metrics, context, queuedRequests: waiting } as unknown as LiveContext;
+  const registry = createRegistry(features, context as unknown as AppContext);
+  const live = { tokenExpiry, metrics, context, registry, queuedRequests: waiting } as unknown as LiveContext;
   new SocketSession(socket, { actor, issuedAt: 0, expiresAt: null, jti: null }, live);
   const ask = async (name: string, payload: unknown = {}) => {
     const answers: unknown[] = [];

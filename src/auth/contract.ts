@@ -1,0 +1,48 @@
+import { z } from 'zod';
+import * as chat from '../core/contract/chat.ts';
+import * as socketio from '../core/contract/socketio.ts';
+import { tokenErrorCodes } from '../core/errors.ts';
+import { defineFeature } from '../core/feature.ts';
+import { costs } from '../core/limits/request-costs.ts';
+
+/** The token of a live connection, and its end. On REST every request has its token. */
+export const session = defineFeature('session', {
+  description: 'The token of a live connection, and its end.',
+  requests: {
+    'token:refresh': {
+      payload: z.object({ token: z.string({ error: 'must be a JWT' }) }, socketio.payloadOptions).meta({
+        description: 'A fresh token of the same user. Every joined room is judged anew with it.',
+        examples: [{ token: 'eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyVVVJRCI6IuKApiJ9.c2lnbmF0dXJl' }],
+      }),
+      ack: z.object({
+        expires_at: z.number().nullable().describe('Seconds since 1970, as in `exp`; null when the token has no end.'),
+      }),
+      refusals: [...socketio.commonRefusals, ...tokenErrorCodes],
+      cost: costs.token,
+    },
+  },
+  commands: {
+    token: {
+      needs: 'nothing',
+      frame: z
+        .object({ type: z.literal('token'), content: z.string({ error: 'must be a JWT' }).describe('A JWT.') })
+        .meta({
+          description: 'Legal always: the first token, or a fresh one of the same user.',
+          examples: [{ type: 'token', content: 'eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyVVVJRCI6IuKApiJ9.c2lnbmF0dXJl', id: 1 }],
+        }),
+      answers: ['READY', ...chat.beforeTokenFrames, 'ERROR'],
+      refusals: [...chat.commonRefusals, 'RATE_LIMITED', 'TOO_MANY_CONNECTIONS'],
+      cost: costs.token,
+    },
+    quit: {
+      needs: 'token',
+      frame: z.object({ type: z.literal('quit') }).meta({
+        description: 'Legal after `READY`. Closes the connection with 1000, when the commands before it are answered.',
+        examples: [{ type: 'quit' }],
+      }),
+      answers: [...chat.beforeTokenFrames],
+      refusals: [],
+      cost: costs.free,
+    },
+  },
+});

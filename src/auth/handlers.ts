@@ -1,0 +1,8 @@
+import { implementWith } from '../core/feature.ts';
+import * as contract from './contract.ts';
+
+export const session = implementWith<unknown>()(contract.session, {
+  'token:refresh': ({ connection, payload }) => connection.renewToken(payload.token),
+  token: ({ connection, frame, id }) => connection.useToken(frame.content, id),
+  quit: ({ connection }) => connection.quit(),
+});

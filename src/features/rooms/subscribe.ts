@@ -1,0 +1,61 @@
+import type { JoinResult } from '../../core/connections.ts';
+import { formatCursor } from '../../core/cursor.ts';
+import { ChatError } from '../../core/errors.ts';
+import type { CommandCall, RequestCall } from '../../core/feature.ts';
+import type { RoomId, RoomRef } from '../../core/ids.ts';
+import { toChangeEvent } from '../../core/log/change-kinds.ts';
+import { type AppContext, resolveRoomId } from '../app-context.ts';
+import type { rooms } from './contract.ts';
+import { joinRoom, rejoinRoom } from './join-room.ts';
+
+type JoinCall = RequestCall<(typeof rooms)['requests']['room:join'], AppContext>;
+type LeaveCall = RequestCall<(typeof rooms)['requests']['room:leave'], AppContext>;
+type SelectCall = CommandCall<(typeof rooms)['commands']['select_room'], AppContext>;
+
+/** `room:join`. The acknowledgement is sent in the tick in which the subscription goes live, so the two cannot cross. */
+export async function join(call: JoinCall): Promise<undefined> {
+  const { context, connection, payload } = call;
+  const id = await findRoomId(context, payload.room_id);
+  connection.assertMayJoin(id);
+  if (id === undefined) throw new ChatError('NOT_FOUND');
+  const subscriber = connection.findSubscriber(id);
+  if (subscriber) {
+    await rejoinRoom(context, subscriber, id, payload.since, (joined) => {
+      connection.catchUp(id);
+      call.acknowledge(toAck(joined));
+    });
+  } else {
+    await connection.subscribe(id, (subscriber) =>
+      joinRoom(context, subscriber, id, payload.since, (joined) => call.acknowledge(toAck(joined))),
+    );
+  }
+  return undefined;
+}
+
+const toAck = ({ room, rights, head, recovered, events }: JoinResult) => ({
+  ...{ room, rights, rev: head.rev, cursor: formatCursor(head), recovered },
+  events: events.map(toChangeEvent),
+});
+
+/** `room:leave` */
+export async function leave({ context, connection, payload }: LeaveCall): Promise<Record<string, never>> {
+  const id = await findRoomId(context, payload.room_id);
+  if (id !== undefined) connection.unsubscribe(id);
+  return {};
+}
+
+/** Undefined for a UUID of no room: the answers must not reveal whether a room exists. */
+function findRoomId(context: AppContext, ref: RoomRef): Promise<RoomId | undefined> {
+  return resolveRoomId(context, ref).catch((error) => {
+    if (error instanceof ChatError && error.code === 'NOT_FOUND') return undefined;
+    throw error;
+  });
+}
+
+/** `select_room` */
+export async function select({ context, connection, frame, id }: SelectCall): Promise<void> {
+  const wanted = await resolveRoomId(context, frame.room_id);
+  if (connection.room?.room === wanted) return connection.room.confirm(id);
+  const selected = connection.select(wanted);
+  await selected?.join((onJoined) => joinRoom(context, selected, wanted, frame.since, onJoined), id);
+}
