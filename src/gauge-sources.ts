@@ -3,10 +3,12 @@ import type { Cluster } from './cluster/connect-cluster.ts';
 import type { DatabaseClock } from './database/clock.ts';
 import type { Store } from './database/store.ts';
 import type { TransactionWatch } from './database/transaction-watch.ts';
+import type { AppContext } from './features/app-context.ts';
 import type { GaugeSources } from './observability/metrics/gauges.ts';
 import type { LiveContext } from './transports/live-context.ts';
 
 interface Sources {
+  context: AppContext;
   liveContext: LiveContext;
   cluster: Cluster;
   store: Store;
@@ -19,8 +21,8 @@ interface Sources {
 }
 
 /** Where each gauge reads its value, at every scrape. */
-export function createGaugeSources({ liveContext, cluster, store, clock, keySet, ...sources }: Sources): GaugeSources {
-  const { context, connections, limits, queuedRequests } = liveContext;
+export function createGaugeSources({ context, cluster, store, clock, keySet, ...sources }: Sources): GaugeSources {
+  const { connections, limits, queuedRequests } = sources.liveContext;
   const { gateway, chat, chatBroadcaster, transactionWatch } = sources;
   return {
     isDraining: () => context.isDraining,

@@ -143,7 +143,7 @@ async function start(
   const transactionWatch = config.database.mode === 'postgres' ? watchTransactions(store, logger) : undefined;
   metrics.watch(
     createGaugeSources({
-      ...{ liveContext, cluster, store, clock, keySet, transactionWatch },
+      ...{ context, liveContext, cluster, store, clock, keySet, transactionWatch },
       ...{ gateway, chat, chatBroadcaster },
     }),
   );
