@@ -1,3 +1,11 @@
+/**
+ * Patches: @electric-sql/pglite@0.5.8
+ *
+ * Change: replaces `execProtocolStream`, which every query passes.
+ * Reason: PGlite decodes each value with a TextDecoder that drops a leading U+FEFF.
+ * Test: test/unit/patches/pglite-byte-order-marks.test.ts
+ */
+
 import type { PGlite } from '@electric-sql/pglite';
 
 type Instance = Pick<PGlite, 'execProtocol' | 'execProtocolStream'>;
@@ -7,10 +15,7 @@ const byteOrderMark = Buffer.from('\u{feff}');
 const dataRowCode = 'D'.charCodeAt(0);
 const keepMarkDecoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
-/**
- * `@electric-sql/pglite@0.5.8` decodes each value with a TextDecoder that drops a leading U+FEFF. Every query passes
- * `execProtocolStream`; `execProtocol` does the same and also returns the bytes, from which those values are decoded again.
- */
+/** `execProtocol` does the same as `execProtocolStream` and also returns the bytes; values with a mark are decoded again from them. */
 export function keepByteOrderMarks(pglite: Instance): void {
   pglite.execProtocolStream = async (message, options) => {
     const { messages, data } = await pglite.execProtocol(message, options);

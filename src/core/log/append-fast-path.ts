@@ -77,7 +77,7 @@ function groupByRoom(drafts: readonly Draft[]): RoomShare[] | undefined {
   return [...shares.values()].sort((a, b) => a.room - b.room);
 }
 
-/** NM001 is raised by `append_straight` itself; the others: data, constraint, lock timeout, deadlock. */
+/** NM001: the statement's own error. The others: data, constraint, lock timeout, deadlock. */
 function needsSlowPath(error: unknown): boolean {
   return /^(NM001|2[23]...|55P03|40P01)$/.test(sqlState(error) ?? '');
 }
