@@ -19,14 +19,14 @@ describe('a quantile', () => {
   ];
   for (const [share, sorted, value] of table) {
     const of = sorted.length > 5 ? `${sorted.length} values` : sorted.join(', ');
-    it(`${share} of ${of} is ${value}`, () => expect(quantile(sorted, share)).to.equal(value));
+    it(`returns ${value} as the quantile ${share} of ${of}`, () => expect(quantile(sorted, share)).to.equal(value));
   }
 
-  it('of nothing is no number', () => expect(quantile([], 0.5)).to.be.NaN);
+  it('returns NaN as the quantile of an empty list', () => expect(quantile([], 0.5)).to.be.NaN);
 });
 
-describe('spreads', () => {
-  it('are of each figure by itself, in the order of numbers', () => {
+describe('ranges of figures', () => {
+  it('computes the range of each figure separately, in numeric order', () => {
     const spreads = spreadsOf([
       { ms: 10, kib: 3 },
       { ms: 9, kib: 1 },
@@ -45,7 +45,7 @@ describe('a histogram of times', () => {
 
   const shares = [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 1];
 
-  /** So many times from `from` to `to` µs, equally many in each doubling. */
+  /** `count` times from `from` to `to` µs, equally many in each doubling. */
   function timesIn(from: number, to: number, count: number): number[] {
     return Array.from({ length: count }, (_, n) => from * (to / from) ** (((n * 7_919) % count) / (count - 1)));
   }
@@ -54,7 +54,7 @@ describe('a histogram of times', () => {
     ['to the µs below 1 ms', 1, 1_000, () => 1],
     ['to 1 in 64 from there to a minute', 1_024, 60_000_000, (us: number) => us / 64],
   ] as const) {
-    it(`says how long the quickest share took, ${title}`, () => {
+    it(`returns the quantiles of a histogram, ${title}`, () => {
       const times = timesIn(from, to, 5_000);
       const histogram = histogramOf(times);
       const sorted = [...times].sort((a, b) => a - b);
@@ -66,20 +66,20 @@ describe('a histogram of times', () => {
     });
   }
 
-  it('counts what is in it', () => {
+  it('counts the values of a histogram', () => {
     expect(histogramOf([]).count).to.equal(0);
     expect(histogramOf([1, 1, 5_000]).count).to.equal(3);
   });
 
-  it('has nothing to say of nothing', () => expect(histogramOf([]).at(0.5)).to.be.NaN);
+  it('returns NaN as the quantile of an empty histogram', () => expect(histogramOf([]).at(0.5)).to.be.NaN);
 
-  it('says nothing greater than the greatest', () => {
+  it('returns no quantile above the maximum', () => {
     const histogram = histogramOf([3, 3_000.5]);
     expect(histogram.at(1)).to.equal(3.0005);
     expect(histogramOf([5_000]).at(0.5)).to.equal(5);
   });
 
-  it('takes a clock that went backwards for no time at all', () => {
+  it('counts a negative time as 0', () => {
     expect(histogramOf([-5]).at(1)).to.be.at.most(0.001);
     expect(histogramOf([-5, 10]).at(0.5)).to.be.at.most(0.001);
   });
@@ -107,10 +107,11 @@ describe('a delivery', () => {
     'Socket.IO': onSocketio(changeOf()),
   };
   for (const [where, frame] of Object.entries(frames)) {
-    it(`is read from what ${where} sends`, () => expect(deliveryIn(frame)).to.deep.equal({ seq: 9, ...delivery }));
+    it(`reads a delivery from a frame of ${where}`, () =>
+      expect(deliveryIn(frame)).to.deep.equal({ seq: 9, ...delivery }));
   }
 
-  it('is read from what the bare servers send, each room counted from 1', () => {
+  it('reads a delivery from a frame of the bare servers, counted from 1 in each room', () => {
     const bare = (room_id: number) => JSON.stringify(messageIn(room_id, content));
     const socketio = (room_id: number) => `42/rooms,${JSON.stringify(['message:new', messageIn(room_id, content)])}`;
     for (const [seq, frame] of [
@@ -122,7 +123,7 @@ describe('a delivery', () => {
     }
   });
 
-  it('is read to the last digit', () => {
+  it('reads all digits of a delivery', () => {
     for (const us of [0, 7, 2 ** 52]) {
       const large = { us, line: 99_999, n: 1_000_000 };
       const change = changeOf({ seq: 123_456_789_012, content: contentOf(us, large.line, large.n) });
@@ -141,10 +142,10 @@ describe('a delivery', () => {
     '43/rooms,1[{"ok":true,"seq":9}]',
     '{"type":"status","data":"ERROR","reason":"UNAVAILABLE"}',
   ]) {
-    it(`is not in ${frame || 'an empty frame'}`, () => expect(deliveryIn(frame)).to.equal(undefined));
+    it(`finds no delivery in ${frame || 'an empty frame'}`, () => expect(deliveryIn(frame)).to.equal(undefined));
   }
 
-  it('has contents of 100 characters, which JSON leaves as they are', () => {
+  it('creates contents of 100 characters, which JSON does not escape', () => {
     for (const one of [content, contentOf(0, 0, 0), contentOf(2 ** 52, 99_999, 10_000_000)]) {
       expect(one).to.have.lengthOf(100);
       expect(JSON.stringify(one)).to.equal(`"${one}"`);

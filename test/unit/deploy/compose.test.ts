@@ -14,7 +14,7 @@ const root = new URL('../../../', import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, root), 'utf8');
 const text = read('docker-compose.yml');
 
-/** No package that is kept carries the schema of the Compose specification: this is the part of it that we use. */
+/** No maintained package carries the schema of the Compose specification; this is the part that the file uses. */
 const duration = z.string().regex(/^\d+(ms|s|m|h)$/);
 const healthcheck = z.strictObject({
   test: z.tuple([z.enum(['CMD', 'CMD-SHELL'])], z.string()),
@@ -71,7 +71,7 @@ describe('docker-compose.yml', () => {
     expect(published.map(([name]) => name)).to.deep.equal(['nginx']);
   });
 
-  it('has two nodes, by the names that nginx and HAProxy know', () => {
+  it('has two nodes with the names in the configurations of nginx and HAProxy', () => {
     expect(nodes.map(([name]) => name)).to.deep.equal(['chat-1', 'chat-2']);
     for (const [name, { environment: given }] of nodes) {
       expect(given).to.include({ NODE_NAME: name });
@@ -134,7 +134,7 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  it('runs every container without capabilities that it does not need and with a filesystem that cannot be written to', () => {
+  it('runs every container without unneeded capabilities and with a read-only filesystem', () => {
     for (const [name, service] of Object.entries(services)) {
       expect([service.read_only, service.cap_drop], name).to.deep.equal([true, ['ALL']]);
       expect(service.security_opt, name).to.deep.equal(['no-new-privileges:true']);
@@ -154,7 +154,7 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  it('waits only for what there is and what can be healthy', () => {
+  it('waits only for services that exist and have a health check', () => {
     for (const [name, { depends_on = {} }] of Object.entries(services)) {
       for (const needed of Object.keys(depends_on)) {
         expect(services, `${name} needs ${needed}`).to.have.property(needed);
@@ -165,7 +165,7 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  it('mounts what there is', () => {
+  it('mounts only files that exist', () => {
     for (const mount of Object.values(services).flatMap(({ volumes: mounts = [] }) => mounts)) {
       const [source, , mode] = mount.split(':') as [string, string, string?];
       if (!source.startsWith('.')) expect(volumes).to.have.property(source);
@@ -173,7 +173,7 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  it('pins the major versions of what it did not build', () => {
+  it('pins the major versions of images that it does not build', () => {
     for (const { image, build } of Object.values(services))
       if (!build) expect(image).to.match(/^[a-z]+:\d+(-alpine)?$/);
     expect([...read('Dockerfile').matchAll(/^FROM (\S+)/gm)].map((match) => match[1])).to.deep.equal(

@@ -22,7 +22,7 @@ interface Manifest {
 }
 const models = { Deployment, Service, PodDisruptionBudget, NetworkPolicy };
 
-/** Records which fields a validator looks at: what it never reads, its schema does not know. */
+/** Records the fields that a validator reads: its schema does not know the others. */
 function recordReads(value: unknown, path: string, read: Set<string>): unknown {
   if (typeof value !== 'object' || value === null) return value;
   return new Proxy(value as Json, {
@@ -108,7 +108,7 @@ describe('deploy/kubernetes/nano-messaging.yaml', () => {
     });
   }
 
-  it('is not accepted by this test with a wrong type or a misspelt field', () => {
+  it('detects a wrong type and a misspelt field in a manifest', () => {
     const wrong = structuredClone(find('PodDisruptionBudget')) as Manifest & { spec: Json };
     wrong.spec.minAvailible = 1;
     expect(unknownFields(wrong)).to.deep.equal(['/spec/minAvailible']);
@@ -145,7 +145,7 @@ describe('deploy/kubernetes/nano-messaging.yaml', () => {
     expect(asked.map(({ httpGet }) => httpGet.path)).to.deep.equal(['/healthz', '/healthz', '/readyz']);
   });
 
-  it('gives a node longer than its pause and its drain before it kills it', () => {
+  it('gives a node more time than its delay and its drain before it kills it', () => {
     const pause = Number(container.lifecycle.preStop.exec.command[1]);
     const drain = readConfig({}).drainTimeoutMs / 1_000;
     expect(template.spec.terminationGracePeriodSeconds).to.be.above(pause + drain);
@@ -191,7 +191,7 @@ describe('deploy/nano-messaging.service', () => {
     }
     const directory = mkdtempSync(join(tmpdir(), 'nano-unit-'));
     try {
-      // systemd-analyze looks whether the command exists.
+      // systemd-analyze checks that the command exists.
       const command = join(directory, 'nano-messaging');
       writeFileSync(command, '#!/bin/sh\n', { mode: 0o755 });
       const file = join(directory, 'nano-messaging.service');

@@ -22,7 +22,7 @@ const named = [...text.matchAll(/^\| ([^|]+) \|/gm)].flatMap(([, cell]) =>
   [...cell!.matchAll(/`([^`]+)`/g)].map((name) => name[1]!),
 );
 
-/** As a page has it: types of the DOM, none of Node but `process`, and only what the package exports. */
+/** The environment of a page: types of the DOM, none of Node.js but `process`, and only the exports of the package. */
 function compile(blocks: string[]): string {
   const home = mkdtempSync(join(tmpdir(), 'nano-document-'));
   try {
@@ -67,7 +67,7 @@ describe("the client's document", () => {
     expect(named).to.include.members([...Object.keys(client), ...Object.keys(room)]);
   });
 
-  it('has a row for every error that a client may meet', () => {
+  it('has a row for every error that a client can receive', () => {
     const own: Record<Exclude<ClientErrorCode, ErrorCode>, true> = {
       TIMEOUT: true,
       UNREACHABLE: true,
@@ -75,13 +75,13 @@ describe("the client's document", () => {
       CLOSED: true,
       LIMIT: true,
     };
-    /** Only of REST. */
+    /** Codes of REST only. */
     const administrative = ['TOO_MANY_RULES', 'LAST_ADMIN', 'ROOM_FULL', 'PAIR_EXISTS'];
     const met = Object.keys(errors).filter((code) => !administrative.includes(code));
     expect(named).to.include.members([...Object.keys(own), ...met]);
   });
 
-  it('names every event, and the timings as they are', () => {
+  it('names every event, and the timeouts with their defaults', () => {
     const client: Record<keyof ClientEvents, true> = { state: true, error: true, frame: true };
     const room: Record<keyof RoomEvents, true> = {
       ...{ update: true, state: true, message: true, member: true, room: true, reset: true },

@@ -135,7 +135,7 @@ function assertValid({ schema, value }: Example): void {
   if (!sent) {
     const received = outgoing[schema];
     if (!received) throw new Error(schema ? `${schema} is not the name of a schema` : 'the code block has no name');
-    // Equal to what is left of it: the schema knows all of its keys.
+    // Equal to the parsed value: the schema knows all of its keys.
     expect(received.parse(example)).to.deep.equal(example);
     return;
   }
@@ -172,14 +172,14 @@ describe('Examples in docs/protocol', () => {
     });
   });
 
-  it('cover everything that travels', () => {
+  it('cover every message of the protocol', () => {
     const shown = new Set(examples.map(({ schema }) => schema));
     const all = [...Object.keys(incoming), ...Object.keys(outgoing)];
     expect(all.filter((name) => !shown.has(name))).to.deep.equal([]);
   });
 
   for (const name of ['chat.md', 'socketio.md']) {
-    it(`include a session in ${name}, every line of which is parsed`, () => {
+    it(`include a session in ${name}, every line of which can be parsed`, () => {
       const session = section(page(name), '## A session');
       const told = session.match(/^\d+\. (Client|Server|Ack): /gm) ?? [];
       expect(sessionLines(name, session)).to.have.length(told.length).at.least(8);
@@ -205,7 +205,7 @@ describe('Examples in docs/protocol', () => {
 });
 
 describe('Pages in docs/protocol', () => {
-  /** Where something is described: the pages that have a heading for it, with the section. */
+  /** The pages that have a heading of this kind, with the section. */
   const described = (title: string) =>
     [...pages].flatMap(([name, text]) => codeHeadings(section(text, `## ${title}`), 3).map((what) => ({ name, what })));
   const names = (title: string) => described(title).map(({ what }) => what);
@@ -266,7 +266,7 @@ describe('Pages in docs/protocol', () => {
   for (const [name, { body, query }] of withExamples.map(({ route }) => [routeTitle(route), route] as const)) {
     const schemas = [body?.schema, query].filter((schema) => schema !== undefined);
     if (schemas.length === 0) continue;
-    it(`describe every field that ${name} takes`, () => {
+    it(`describe every field that ${name} accepts`, () => {
       const { name: where } = described('REST').find(({ what }) => what === name)!;
       const text = page(where);
       const fields = schemas.flatMap((schema) => Object.keys(objectIn(schema)!.shape));
@@ -400,7 +400,7 @@ describe('docs/protocol/limits.md', () => {
   const rows = tableRows(text).filter((row) => row.length === 4 && /^`[A-Z_]+`$/.test(row[2]!));
 
   for (const [what, limit, setting] of rows) {
-    it(`says the default of ${setting!.replaceAll('`', '')}: ${what}`, () => {
+    it(`names the default of ${setting!.replaceAll('`', '')}: ${what}`, () => {
       const value = defaults.get(setting!.replaceAll('`', ''));
       expect(limit!.replaceAll(',', '')).to.match(new RegExp(`^${value}\\b`));
     });
@@ -411,7 +411,7 @@ describe('docs/protocol/limits.md', () => {
     expect(codesIn(rows.map(([, , setting]) => setting).join(' '))).to.include.members(limiting);
   });
 
-  it('says how long a window of messages is', () => {
+  it('names the length of a window of messages', () => {
     const { sendBurst, sendRate } = readConfig({}).limits;
     expect(section(text, '## Messages of one user')).to.include(`: ${sendBurst / sendRate} s by default`);
   });

@@ -7,7 +7,7 @@ import { readDocument, section } from '../../helpers/markdown.ts';
 
 const { requestBurst, roomsPerConnection } = readConfig({}).limits;
 
-/** Of one device: a list of the rooms, a connection, and all the rooms that it may join. */
+/** The requests of a device: a list of the rooms, a connection, and a join of every room that it may join. */
 const connecting = countTokens(costs.list, {}) + countTokens(costs.token, {});
 const opening = roomsPerConnection * (countTokens(costs.join, {}) + countTokens(costs.page, {}));
 const returning = roomsPerConnection * countTokens(costs.join, { since: '1.1.x' });
@@ -17,11 +17,11 @@ describe('the costs of requests', () => {
     expect(3 * (connecting + opening)).to.be.at.most(requestBurst);
   });
 
-  it('let five devices come back at once with all their rooms', () => {
+  it('let five devices reconnect at once with all their rooms', () => {
     expect(5 * (connecting + returning)).to.be.at.most(requestBurst);
   });
 
-  it('grow with the rows that are asked for, and never fall below that of the request, whatever was sent', () => {
+  it('grow with the requested rows, and never fall below the cost of the request, whatever was sent', () => {
     const page = (limit: unknown) => countTokens(costs.page, { limit });
     expect([1, 100, '101', 500].map(page)).to.deep.equal([5, 5, 9, 21]);
     expect([undefined, -1, 'x', {}, Number.NaN].map(page)).to.deep.equal([5, 5, 5, 5, 5]);
@@ -29,7 +29,7 @@ describe('the costs of requests', () => {
     expect([null, 'x', 7].map((input) => countTokens(costs.join, input))).to.deep.equal([2, 2, 2]);
   });
 
-  it('charge a refusal unless it says nothing of what was asked', () => {
+  it('charge a refusal unless it reveals nothing about the request', () => {
     const uncharged = ErrorCode.options.filter((code) => refusalCost(code) === 0);
     expect(uncharged).to.have.members(['RATE_LIMITED', 'TOO_MANY_CONNECTIONS', 'INTERNAL', 'UNAVAILABLE']);
   });
@@ -37,7 +37,7 @@ describe('the costs of requests', () => {
   const document = section(readDocument('docs/protocol/limits.md'), '### Request costs');
   const rows = document.split('\n').filter((line) => line.startsWith('| '));
 
-  /** The last column of the row that names it. */
+  /** The last column of the row with this name. */
   const documented = (name: string) =>
     rows
       .find((row) => row.includes(`\`${name}\``))

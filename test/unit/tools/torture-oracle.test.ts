@@ -23,7 +23,7 @@ const message = (rev: number, seq: number, emitter = ana): Entry => ({
   message: { id: 100 + seq, emitter, clientMsgId: `m${seq}`, content: `content ${seq}` },
 });
 
-/** Ana and Ben may come in, Ana writes, Ben is banned at 6, she writes on, he is let in again at 8. */
+/** Ana and Ben may join, Ana sends, Ben is banned at 6, Ana sends again, Ben is admitted again at 8. */
 const entries = (): Entry[] => [
   rule(1, ana, 'rw'),
   rule(2, ben, 'rw'),
@@ -59,9 +59,9 @@ function sent(seq: number, rev: number): Sent {
 interface Run {
   history: RoomHistory;
   evidence: Evidence;
-  /** Ana's only stay, to the end. */
+  /** Ana's only subscription, to the end. */
   anas: Stay;
-  /** Ben's, until he was banned; and after that, with `since`. */
+  /** Ben's subscriptions: one until the ban, one after it with `since`. */
   bens: [Stay, Stay];
 }
 
@@ -88,7 +88,7 @@ function cleanRun(): Run {
   return { history, evidence, anas, bens: [first, second] };
 }
 
-/** What the oracle says about a run that is clean but for one thing. */
+/** The findings of the oracle about a clean run with one defect. */
 function decision(spoil: (run: Run) => void): string[] {
   const run = cleanRun();
   spoil(run);
@@ -101,49 +101,49 @@ const expectOne = (spoil: (run: Run) => void, ...patterns: RegExp[]) => {
   for (const pattern of patterns) expect(said[0]).to.match(pattern);
 };
 
-describe("The torture's oracle", () => {
-  it('has nothing to say about a clean run', () => {
+describe('the oracle of the torture run', () => {
+  it('finds nothing in a clean run', () => {
     expect(decision(() => {})).to.deep.equal([]);
   });
 
-  describe('on what a member heard', () => {
-    it('finds a hole', () => {
+  describe('checks of received changes', () => {
+    it('finds a missing change', () => {
       expectOne(({ anas }) => anas.applied.splice(2, 1), /^lost: ana .* room 7.* rev 6 without rev 5/);
     });
 
-    it('finds a double', () => {
+    it('finds a duplicate', () => {
       expectOne(({ anas }) => anas.applied.splice(2, 0, anas.applied[1]!), /^doubled: ana .* rev 4 once more/);
     });
 
-    it('finds what was told although the member had it', () => {
+    it('finds a delivery of a change that the subscriber already had', () => {
       expectOne(({ anas, history }) => anas.applied.unshift(...heard(history, 2)), /^doubled: ana .* rev 2 once more/);
     });
 
-    it('finds an inversion', () => {
+    it('finds changes in the wrong order', () => {
       expectOne(
         ({ anas }) => anas.applied.splice(1, 2, anas.applied[2]!, anas.applied[1]!),
         /^reordered: .* rev 4 after rev 5/,
       );
     });
 
-    it('finds a member who has not heard the last change', () => {
+    it('finds a subscriber without the last change', () => {
       expectOne(({ anas }) => anas.applied.pop(), /^lost: ana .* came to rev 8, not to 9; live/);
     });
 
-    it('finds other words than those that are stored', () => {
+    it('finds received content that differs from the log', () => {
       expectOne(({ anas }) => Object.assign(anas.applied[0]!, { text: 'something else' }), /^altered: ana .* rev 3/);
     });
 
-    it('finds another seq', () => {
+    it('finds a received seq that differs from the log', () => {
       expectOne(({ anas }) => Object.assign(anas.applied[0]!, { seq: 2 }), /^altered: ana .* rev 3/);
     });
 
-    it('finds what is in no log', () => {
+    it('finds a received change that no log has', () => {
       const invented = { rev: 10, seq: 6, text: 'never', at: 0, live: true };
       expectOne(({ anas }) => anas.applied.push(invented), /^altered: .* rev 10 is not in the log/);
     });
 
-    it('lets one who was cut off have heard any beginning, and no more than that', () => {
+    it('accepts any prefix from a subscriber that was cut off, and nothing else', () => {
       const end = { at: 0, how: 'disconnected' as const };
       const cutAfter =
         (...revs: number[]) =>
@@ -153,7 +153,7 @@ describe("The torture's oracle", () => {
       expectOne(cutAfter(3, 5), /^lost: .* rev 5 without rev 4/);
     });
 
-    it('wants of /chat every message, and nothing else', () => {
+    it('requires every message from /chat, and nothing else', () => {
       const onChat =
         (...revs: number[]) =>
         ({ anas, history }: Run) =>
@@ -164,64 +164,64 @@ describe("The torture's oracle", () => {
     });
   });
 
-  describe('on coming back', () => {
-    it('finds a stay that does not go on where the one before ended', () => {
+  describe('checks of recovery', () => {
+    it('finds a subscription that does not continue where the previous one ended', () => {
       expectOne(({ bens: [, second] }) => {
         second.from = 6;
         second.applied.shift();
       }, /^lost: ben .* goes on from rev 6, the stay before came to 5/);
     });
 
-    it('finds an acknowledgement without all that was missed, also where the member was cut off behind it', () => {
+    it('finds an acknowledgement without all missed changes, also if the subscriber was cut off after it', () => {
       expectOne(({ bens: [, second], history }) => {
         Object.assign(second, { applied: heard(history, 6, 7), end: { at: 0, how: 'disconnected' } });
       }, /^lost: ben .* came to rev 7, not to 8/);
     });
   });
 
-  describe('on bans', () => {
-    it('finds what was told after a ban', () => {
+  describe('checks of bans', () => {
+    it('finds a delivery after a ban', () => {
       const said = decision(({ bens: [first], history }) => first.applied.push(...heard(history, 6, 7)));
       expect(said).to.include('leaked: ben (socketio) in room 7, joined at rev 2: heard rev 7, without r since rev 6');
     });
 
-    it('finds one who was let in although he was banned', () => {
+    it('finds a banned user who was admitted', () => {
       const banned = stay(ben, { joinedRev: 6, from: 6, end: { at: 0, how: 'left' } });
       expectOne(({ evidence }) => evidence.stays.push(banned), /^leaked: ben .* let in without r/);
     });
 
-    it('finds one who was never taken out', () => {
+    it('finds a banned user who was not removed', () => {
       expectOne(
         ({ bens: [first] }) => Object.assign(first, { end: undefined }),
         /^leaked: ben .* still in, without r since rev 6/,
       );
     });
 
-    it('finds one who was not told everything before his ban', () => {
+    it('finds a banned user who did not receive everything before the ban', () => {
       expectOne(({ bens: [first, second], history }) => {
         first.applied.pop();
         Object.assign(second, { from: 4, applied: heard(history, 5, 6, 7, 8, 9) });
       }, /^lost: ben .* came to rev 4, not to 5; removed BANNED/);
     });
 
-    it('finds one who was taken out for nothing', () => {
+    it('finds a user who was removed without a ban', () => {
       const end = { at: 0, how: 'removed' as const, code: 'BANNED' as const };
       expectOne(({ anas }) => Object.assign(anas, { end }), /^protocol: ana .* taken out \(BANNED\), but has r/);
     });
 
-    it('finds one who is kept out for nothing', () => {
+    it('finds a user who is rejected without a ban', () => {
       const outside = { client: ben, user: ben, room, code: 'BANNED' };
       expectOne(({ evidence }) => evidence.outside.push(outside), /^lost: ben: kept out of room 7/);
     });
 
-    it('finds a message that the banned has written', () => {
+    it('finds a message of a banned user', () => {
       expectOne(({ history, evidence }) => {
         history.entries[6] = message(7, 4, ben);
         evidence.sent[3]!.user = ben;
       }, /^leaked: room 7: rev 7 was written by ben, who had no w/);
     });
 
-    it('counts the rule of an organisation from its level on, and its ban for all', () => {
+    it('applies the rule of an organisation from its level on, and its ban to all its users', () => {
       const shared =
         (permissions: string, level: number) =>
         ({ history, evidence, anas, bens }: Run) => {
@@ -254,38 +254,38 @@ describe("The torture's oracle", () => {
     });
   });
 
-  describe('on what is stored', () => {
-    it('finds an acknowledged message that is not', () => {
+  describe('checks of the log', () => {
+    it('finds an acknowledged message that is not stored', () => {
       expectOne(
         ({ evidence }) => evidence.sent.push(sent(6, 10)),
         /^lost: ana in room 7: m6: acknowledged as rev 10, but not stored/,
       );
     });
 
-    it('finds one that is stored twice', () => {
+    it('finds a message that is stored twice', () => {
       const said = decision(({ history }) => Object.assign(history.entries[8]!.message!, { clientMsgId: 'm4' }));
       expect(said).to.include('doubled: room 7: the message ana m4 is stored as revs 7, 9');
     });
 
-    it('finds one that was acknowledged at another place', () => {
+    it('finds a message that was acknowledged at another position', () => {
       expectOne(
         ({ evidence }) => Object.assign(evidence.sent[0]!.outcome!, { seq: 2 }),
         /^altered: .* acknowledged as id 101, seq 2/,
       );
     });
 
-    it('finds other content', () => {
+    it('finds stored content that differs from the sent content', () => {
       expectOne(
         ({ evidence }) => Object.assign(evidence.sent[0]!, { content: 'other' }),
         /^altered: .* m1: stored with another content/,
       );
     });
 
-    it('finds one that nobody has sent', () => {
+    it('finds a stored message that nobody sent', () => {
       expectOne(({ evidence }) => evidence.sent.pop(), /^log: room 7: nobody sent rev 9/);
     });
 
-    it('finds one that was refused, unless another try of it may be stored', () => {
+    it('finds a stored message that was rejected, unless a retry of it may be stored', () => {
       const refused =
         (attempts: number) =>
         ({ evidence }: Run) =>
@@ -294,25 +294,25 @@ describe("The torture's oracle", () => {
       expect(decision(refused(2))).to.deep.equal([]);
     });
 
-    it('finds a rule that was acknowledged and is not in the log', () => {
+    it('finds an acknowledged rule that is not in the log', () => {
       expectOne(
         ({ evidence }) => evidence.rulings.push({ room, grantee: ben, rule: null }),
         /^lost: room 7: the rules of ben/,
       );
     });
 
-    it('finds a gap in rev, and one in seq', () => {
+    it('finds a gap in rev and a gap in seq', () => {
       expect(decision(({ history }) => history.entries.splice(3, 1)).join('\n'))
         .to.include('log: room 7: rev 5 stands in place 4 of the log')
         .and.include('log: room 7: seq 3 stands in place 2 of the messages');
     });
 
-    it('finds a head that is not that of the log', () => {
+    it('finds a head that differs from the log', () => {
       expectOne(({ history }) => Object.assign(history, { lastSeq: 6 }), /^log: room 7: 5 messages, but last_seq 6/);
     });
   });
 
-  it('passes on what the clients saw by themselves, and misses a room that is gone', () => {
+  it('reports findings of the clients and a missing room', () => {
     const breach = { fault: 'protocol' as const, what: 'ana: closed with 4400' };
     expectOne(({ evidence }) => evidence.breaches.push(breach), /^protocol: ana: closed with 4400$/);
     const { evidence } = cleanRun();

@@ -2,10 +2,10 @@ import { expect } from 'chai';
 import { BroadcastBatcher } from '../../../src/transports/broadcast-batcher.ts';
 import { textsIn } from '../../helpers/written-frames.ts';
 
-/** The end of the turn: what was said in it has been written. */
+/** The end of the tick, when its messages have been written. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-/** Two rooms, and what is written to whom: a write is the texts of it. */
+/** Two rooms, and the writes to each subscriber; a write is a list of texts. */
 function stage(inside: Record<string, string[]> = { kitchen: ['ann', 'bob'] }) {
   const rooms = new Map(Object.entries(inside).map(([room, members]) => [room, new Set(members)]));
   const heard = new Map<string, string[][]>();
@@ -47,8 +47,8 @@ function stage(inside: Record<string, string[]> = { kitchen: ['ann', 'bob'] }) {
   };
 }
 
-describe('what is said in a room', () => {
-  it('is written at the end of the turn, once to each member, from one buffer', async () => {
+describe('the broadcast batcher', () => {
+  it('writes messages at the end of the tick, once to each subscriber, from one buffer', async () => {
     const { say, heardBy, buffers } = stage();
     say('kitchen', '1', '2', '3');
     expect(heardBy('ann')).to.deep.equal([]);
@@ -58,7 +58,7 @@ describe('what is said in a room', () => {
     expect(buffers.get('ann')![0]).to.equal(buffers.get('bob')![0]);
   });
 
-  it('waits for the promises that the turn brings on, and for no other turn', async () => {
+  it('waits for the microtasks of the tick and not for another tick', async () => {
     const { say, heardBy } = stage();
     await Promise.resolve();
     say('kitchen', '1');
@@ -72,7 +72,7 @@ describe('what is said in a room', () => {
     expect(heardBy('ann')).to.deep.equal([['1', '2'], ['3']]);
   });
 
-  it('is counted once for each member that it was written to, however it was', async () => {
+  it('counts a message once for each subscriber that it was written to', async () => {
     const { say, writes, enter } = stage({ kitchen: ['ann', 'bob'], hall: [] });
     say('kitchen', '1', '2');
     say('hall', '1');
@@ -83,7 +83,7 @@ describe('what is said in a room', () => {
     expect(writes.deliveries).to.equal(3 + 3 + 1);
   });
 
-  it('is framed whatever its length and letters', async () => {
+  it('frames messages of any length and alphabet', async () => {
     const texts = ['', 'ä', 'x'.repeat(125), 'x'.repeat(126), '€'.repeat(300), 'x'.repeat(65_535), 'x'.repeat(65_536)];
     const { say, heardBy } = stage();
     say('kitchen', ...texts);
@@ -91,7 +91,7 @@ describe('what is said in a room', () => {
     expect(heardBy('ann')).to.deep.equal([texts]);
   });
 
-  it('is for its members only', async () => {
+  it('writes messages only to the subscribers of their room', async () => {
     const { say, heardBy } = stage({ kitchen: ['ann', 'bob'], hall: ['bob', 'cid'], attic: [] });
     say('kitchen', 'k1');
     say('hall', 'h1');
@@ -103,7 +103,7 @@ describe('what is said in a room', () => {
     expect(heardBy('cid')).to.deep.equal([['h1']]);
   });
 
-  it('is heard by who comes from then on, and by who came before anything was said', async () => {
+  it('delivers messages to subscribers that join before them', async () => {
     const { say, enter, heardBy } = stage();
     enter('kitchen', 'early');
     say('kitchen', '1', '2');
@@ -119,7 +119,7 @@ describe('what is said in a room', () => {
     expect(heardBy('cid').concat(heardBy('late'))).to.deep.equal([['3'], ['4'], ['4']]);
   });
 
-  it('goes before what else a member is written, and not again', async () => {
+  it('writes pending messages before other frames of a subscriber, and not again', async () => {
     const { say, writes, heardBy } = stage();
     writes.catchUp('kitchen', 'ann');
     say('kitchen', '1', '2');
@@ -135,7 +135,7 @@ describe('what is said in a room', () => {
     expect(heardBy('bob')).to.deep.equal([['1', '2', '3', '4', '5']]);
   });
 
-  it('before a member goes is heard by it, and nothing after, unless it comes again', async () => {
+  it('delivers messages sent before a subscriber leaves and none after, unless it joins again', async () => {
     const { say, leave, enter, heardBy } = stage();
     say('kitchen', '1');
     leave('kitchen', 'ann');
@@ -148,7 +148,7 @@ describe('what is said in a room', () => {
     expect(heardBy('bob')).to.deep.equal([['1'], ['3']]);
   });
 
-  it('while it is written is written next, once', async () => {
+  it('writes messages that arrive during a write in the next write, once', async () => {
     const { say, heardBy, whenWritten } = stage();
     let answers = 0;
     whenWritten((member) => {
@@ -159,7 +159,7 @@ describe('what is said in a room', () => {
     for (const member of ['ann', 'bob']) expect(heardBy(member)).to.deep.equal([['1'], ['2']]);
   });
 
-  it('reaches all others where a member cannot be written to, who is named once and gone', async () => {
+  it('reaches all other subscribers if a write fails, and reports and removes the failed one', async () => {
     const { say, failed, broken, heardBy } = stage({ kitchen: ['ann', 'bob', 'cid'] });
     broken.add('ann');
     say('kitchen', '1');
@@ -170,7 +170,7 @@ describe('what is said in a room', () => {
     expect(failed).to.deep.equal(['ann: a line that is broken']);
   });
 
-  it('is not tried again on who could not be caught up', async () => {
+  it('does not retry a subscriber whose pending messages could not be written', async () => {
     const { say, writes, failed, broken, heardBy } = stage();
     broken.add('ann');
     say('kitchen', '1');

@@ -6,10 +6,10 @@ import {
   maxQueuedBytesPerNode,
 } from '../../../src/transports/command-queue.ts';
 
-describe('the requests that wait', () => {
+describe('the command queue', () => {
   const forever = () => new Promise<void>(() => {});
 
-  it('fill a connection by their number', () => {
+  it('limits a connection by the number of waiting requests', () => {
     const turns = new CommandQueue({ count: 0, bytes: 0 });
     for (let n = 0; n < maxQueued - 1; n++) turns.enqueue(0, forever);
     expect(turns.isFull).to.equal(false);
@@ -17,14 +17,14 @@ describe('the requests that wait', () => {
     expect(turns.isFull).to.equal(true);
   });
 
-  it('fill it by their bytes, too', () => {
+  it('limits a connection by the bytes of waiting requests, too', () => {
     const turns = new CommandQueue({ count: 0, bytes: 0 });
     for (let n = 0; n < 16; n++) turns.enqueue(65_536, forever);
     expect(turns.size).to.equal(16);
     expect(turns.isFull).to.equal(true);
   });
 
-  it('fill the node by the bytes of all its connections, and are given back', async () => {
+  it('limits a node by the bytes of all its connections, and releases them', async () => {
     const all = { count: 0, bytes: 0 };
     const done: (() => void)[] = [];
     const connections = Array.from({ length: 64 }, () => new CommandQueue(all));

@@ -21,7 +21,7 @@ function stage() {
     announce: (...revs: number[]) => {
       for (const rev of revs) audience.publish(message(rev));
     },
-    /** One who notes what he hears: `3` in a frame of the room's, `own 3` in one of his own, and a line per write. */
+    /** A subscriber that records its frames: `3` for a shared frame, `own 3` for a frame with its `id`, one entry per write. */
     listener(apart = true) {
       const writes: string[] = [];
       const listener: FrameReceiver & { writes: string[] } = {
@@ -34,7 +34,7 @@ function stage() {
           );
         },
         onOwnMessage({ rev }) {
-          // As a session does before whatever it sends.
+          // As a session does before each send.
           if (apart) audience.catchUp(room, listener);
           if (apart) writes.push(`own ${rev}`);
           return apart;
@@ -49,8 +49,8 @@ function stage() {
   };
 }
 
-describe('the audience of /chat', () => {
-  it('hears the messages of a turn in one write, and of other changes nothing', async () => {
+describe('the broadcaster of /chat', () => {
+  it('delivers the messages of a tick in one write, and no other changes', async () => {
     const { audience, announce, listener } = stage();
     const ann = listener();
     announce(1, 2);
@@ -68,7 +68,7 @@ describe('the audience of /chat', () => {
     ['all', [1, 2, 3, 4, 5], ['own 1', 'own 2', 'own 3', 'own 4', 'own 5']],
   ];
   for (const [title, revs, writes] of own) {
-    it(`hears its own messages in frames of their own, once and in their places: ${title}`, async () => {
+    it(`delivers own messages in separate frames, once and in order: ${title}`, async () => {
       const { audience, announce, listener } = stage();
       const [ann, bob] = [listener(), listener()];
       for (const rev of revs) audience.expectOwn(room, rev, ann);
@@ -79,7 +79,7 @@ describe('the audience of /chat', () => {
     });
   }
 
-  it('hears its own among the others where it wants no frame for it, and where it has taken that back', async () => {
+  it('delivers own messages in shared frames if no separate frame is requested or the request was withdrawn', async () => {
     const { audience, announce, listener } = stage();
     const [plain, fickle] = [listener(false), listener()];
     audience.expectOwn(room, 1, plain);
@@ -89,7 +89,7 @@ describe('the audience of /chat', () => {
     for (const { writes } of [plain, fickle]) expect(writes).to.deep.equal(['1 2 3']);
   });
 
-  it('that leaves hears what was said before at once, and nothing after', async () => {
+  it('delivers pending messages at once to a subscriber that leaves, and none after', async () => {
     const { audience, announce, listener } = stage();
     const [ann, bob] = [listener(), listener()];
     announce(1, 2);
@@ -103,7 +103,7 @@ describe('the audience of /chat', () => {
     expect(bob.writes).to.deep.equal(['1 2 3']);
   });
 
-  it('that comes hears what is said from then on, and nothing twice', async () => {
+  it('delivers messages from the join on, and none twice', async () => {
     const { audience, announce, listener } = stage();
     const ann = listener();
     announce(1, 2);

@@ -60,7 +60,7 @@ async function say(...frames: (object | string | null | number | boolean)[]): Pr
   };
   const session = new ChatSession(connection, live, createChatBroadcaster());
   for (const frame of frames) session.onFrame(typeof frame === 'string' ? frame : JSON.stringify(frame));
-  // Commands are obeyed one after the other: several turns of the loop see all of them through.
+  // Commands are handled one after the other, which takes several turns of the event loop.
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
   session.end();
   expect(waiting, 'nothing waits for its turn any more').to.deep.equal({ count: 0, bytes: 0 });
@@ -142,7 +142,7 @@ describe('a /chat session', () => {
     it(title, async () => expect(await say(...frames)).to.deep.equal(answers));
   }
 
-  it('that ends while it comes into a room stays whose it was: what is under way judges him, and is no defect', async () => {
+  it('keeps its user if it ends during a join, so that the pending authorization is no defect', async () => {
     const refused: string[] = [];
     let judge = () => {};
     const join = async (member: { actor: { user: string } }) => {
@@ -176,7 +176,7 @@ describe('a /chat session', () => {
     expect(refused).to.deep.equal(['NOT_FOUND']);
   });
 
-  it('keeps no text of a command while all connections of the node have too much waiting', () => {
+  it('keeps no text of a command while the queues of all connections are full', () => {
     const waiting = { count: 0, bytes: 0 };
     const done: string[] = [];
     const live = {
@@ -204,7 +204,7 @@ describe('a /chat session', () => {
     session.end();
   });
 
-  it('is closed when libraries have written more than it reads', () => {
+  it('closes if libraries have written more than the client reads', () => {
     const done: string[] = [];
     const live = {
       connections: { awaitToken: () => () => {} },

@@ -22,14 +22,14 @@ describe('the contracts', () => {
         expect(body!.schema.safeParse(example).error, what).to.equal(undefined);
       }
       for (const { schema, example } of Object.values<Answer>(answers)) {
-        // Equal to what is left of it: nothing in it is unknown to the schema.
+        // Equal to the parsed value: the schema knows all of its keys.
         if (example !== undefined) expect(schema.parse(example)).to.deep.equal(example);
       }
     });
   }
 });
 
-describe('OpenAPI', () => {
+describe('the OpenAPI document', () => {
   it('is valid', async () => {
     await SwaggerParser.validate(structuredClone(openapi));
   });
@@ -40,7 +40,7 @@ describe('OpenAPI', () => {
     expect(asyncapi.info.version).to.equal(version);
   });
 
-  it('refers to what is shared', () => {
+  it('refers to shared components', () => {
     const paths = JSON.stringify(openapi.paths);
     for (const name of ['Room', 'Message', 'PermissionRule', 'RoomListItem', 'Revocation', 'CreateRoom', 'PutMember']) {
       expect(openapi.components.schemas).to.have.property(name);
@@ -51,7 +51,7 @@ describe('OpenAPI', () => {
     }
   });
 
-  it('says something of every operation, parameter and answer', () => {
+  it('describes every operation, parameter and answer', () => {
     for (const operation of Object.values<Json>(openapi.paths).flatMap((item) => Object.values<Json>(item))) {
       expect(operation.summary, operation.operationId).to.match(/^[A-Z].*[^.]$/);
       for (const { name, description, schema } of operation.parameters ?? []) {
@@ -61,14 +61,14 @@ describe('OpenAPI', () => {
     }
   });
 
-  it('has true examples in its schemas', () => {
+  it('has valid examples in its schemas', () => {
     const check = createCheck(disallowUnknownKeys(openapi));
     for (const [name, { examples = [] }] of Object.entries<Json>(openapi.components.schemas)) {
       for (const example of examples) expect(check(['components', 'schemas', name], example), name).to.equal(undefined);
     }
   });
 
-  it('has no refusal whose example it would not take', () => {
+  it('has refusals whose examples are valid', () => {
     const check = createCheck(disallowUnknownKeys(openapi));
     for (const [name, { content }] of Object.entries<Json>(openapi.components.responses)) {
       const place = ['components', 'responses', name, 'content', 'application/json', 'schema'];
@@ -80,14 +80,14 @@ describe('OpenAPI', () => {
   });
 });
 
-describe('AsyncAPI', () => {
+describe('the AsyncAPI document', () => {
   it('is valid', async () => {
     const { diagnostics } = await new Parser().parse(JSON.stringify(asyncapi));
     // 0 is an error, 1 a warning.
     expect(diagnostics.filter(({ severity }) => severity <= 1).map(({ message }) => message)).to.deep.equal([]);
   });
 
-  it('has every request, announcement, command and frame by its name', () => {
+  it('has every request, event, command and frame by its name', () => {
     const named = (channel: string, part: RegExp) =>
       Object.keys(asyncapi.channels[channel].messages)
         .filter((key) => part.test(key))
@@ -104,14 +104,14 @@ describe('AsyncAPI', () => {
         [...messages, ...(reply?.messages ?? [])].map(({ $ref }: Json) => $ref),
       ),
     );
-    // What refuses a command is one message for each of them.
+    // The refusals of a command are a separate message for each command.
     const unused = Object.entries<Json>(asyncapi.channels).flatMap(([channel, { messages }]) =>
       Object.keys(messages).filter((key) => !used.has(`#/channels/${channel}/messages/${key}`)),
     );
     expect(unused).to.deep.equal(['frame.ERROR']);
   });
 
-  it('has true examples in its messages', () => {
+  it('has valid examples in its messages', () => {
     const check = createCheck(disallowUnknownKeys(asyncapi));
     const resolved = ({ $ref }: Json) => ($ref ? asyncapi.components.schemas[$ref.split('/').at(-1)] : undefined);
     for (const [key, { payload }] of Object.entries<Json>(asyncapi.components.messages)) {
@@ -124,7 +124,7 @@ describe('AsyncAPI', () => {
   });
 
   for (const name of Object.keys(chatFrames) as ChatFrameName[]) {
-    it(`has an example of ${name} that is none of another frame`, () => {
+    it(`has an example of ${name} that fits no other frame`, () => {
       for (const example of chatFrames[name].meta()!.examples as unknown[]) {
         const fitting = Object.entries(chatFrames).filter(([, schema]) => schema.safeParse(example).success);
         expect(fitting.map(([fits]) => fits)).to.deep.equal([name]);

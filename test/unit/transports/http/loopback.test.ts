@@ -4,12 +4,12 @@ import { comesFromOwnPage, isLoopback } from '../../../../src/transports/http/lo
 const host = '127.0.0.1:7777';
 const own = { host, origin: `http://${host}` };
 
-const judged = (headers: Record<string, string | undefined>) => comesFromOwnPage({ headers });
+const isOwnOrigin = (headers: Record<string, string | undefined>) => comesFromOwnPage({ headers });
 
-describe('The page of this very listener', () => {
+describe('the page of the same listener', () => {
   for (const name of ['127.0.0.1:7777', '127.8.9.1', 'localhost:7777', 'localhost', '[::1]:7777', '[::1]']) {
-    it(`is at ${name}`, () => {
-      expect(judged({ host: name, origin: `http://${name}` })).to.equal(true);
+    it(`is recognised at ${name}`, () => {
+      expect(isOwnOrigin({ host: name, origin: `http://${name}` })).to.equal(true);
     });
   }
 
@@ -26,14 +26,14 @@ describe('The page of this very listener', () => {
     '[::ffff:10.0.0.1]',
     '',
   ]) {
-    it(`is not at ${name || 'no name'}, whatever the origin says`, () => {
-      expect(judged({ host: name, origin: `http://${name}` })).to.equal(false);
-      expect(judged({ host: name, origin: own.origin })).to.equal(false);
+    it(`is not recognised at ${name || 'no name'}, whatever the origin`, () => {
+      expect(isOwnOrigin({ host: name, origin: `http://${name}` })).to.equal(false);
+      expect(isOwnOrigin({ host: name, origin: own.origin })).to.equal(false);
     });
   }
 
-  it('is not where there is no Host', () => {
-    expect(judged({ host: undefined, origin: own.origin })).to.equal(false);
+  it('is not recognised without a Host header', () => {
+    expect(isOwnOrigin({ host: undefined, origin: own.origin })).to.equal(false);
   });
 
   for (const origin of [
@@ -47,22 +47,22 @@ describe('The page of this very listener', () => {
     'http://127.0.0.1:7777.evil.example',
     'http://evil.example',
   ]) {
-    it(`has no origin ${origin ?? 'that is missing'}`, () => {
-      expect(judged({ host, origin })).to.equal(false);
+    it(`is not recognised with ${origin === undefined ? 'a missing origin' : `the origin ${origin}`}`, () => {
+      expect(isOwnOrigin({ host, origin })).to.equal(false);
     });
   }
 
-  it('asks with the headers that browsers send', () => {
+  it('is recognised by the headers that browsers send', () => {
     const headers = { 'user-agent': 'x', accept: '*/*', 'sec-fetch-site': 'same-origin', 'content-type': 'x' };
-    expect(judged({ ...own, ...headers })).to.equal(true);
+    expect(isOwnOrigin({ ...own, ...headers })).to.equal(true);
   });
 });
 
-describe('An address to listen on', () => {
+describe('an address to listen on', () => {
   for (const address of ['127.0.0.1', '127.255.0.9', '::1']) {
-    it(`is loopback: ${address}`, () => expect(isLoopback(address)).to.equal(true));
+    it(`is a loopback address: ${address}`, () => expect(isLoopback(address)).to.equal(true));
   }
   for (const address of ['0.0.0.0', '::', '10.0.0.1', '128.0.0.1', '::2', 'fe80::1', 'localhost', '']) {
-    it(`is not: ${address || 'none'}`, () => expect(isLoopback(address)).to.equal(false));
+    it(`is not a loopback address: ${address || 'none'}`, () => expect(isLoopback(address)).to.equal(false));
   }
 });

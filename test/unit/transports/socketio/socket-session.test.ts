@@ -10,7 +10,7 @@ import { unlimited } from '../../../helpers/unlimited.ts';
 
 const actor = { user: '00000000-0000-0000-0000-00000000000a', entity: null, level: 0, mayCreateRooms: false };
 
-/** A session without a socket, whose token is revoked or not when it begins; what becomes of its connection. */
+/** A session without a socket, whose token may be revoked when it starts, and the fate of its connection. */
 function begin(isRevoked: boolean, { waiting = { count: 0, bytes: 0 }, sendRate = {} } = {}) {
   const done: string[] = [];
   const conn = Object.assign(new EventEmitter(), { transport: {}, close: () => void done.push('closed') });
@@ -38,17 +38,17 @@ function begin(isRevoked: boolean, { waiting = { count: 0, bytes: 0 }, sendRate 
   return { done, ask };
 }
 
-describe('the requests of a Socket.IO session that wait', () => {
+describe('waiting requests of a Socket.IO session', () => {
   const room_id = 1;
   const content = 'x'.repeat(60_000);
 
-  /** On a node whose database answers nothing. */
+  /** On a node whose database does not answer. */
   function hanging(waiting = { count: 0, bytes: 0 }) {
     const forever = () => new Promise(() => {});
     return { waiting, ask: begin(false, { waiting, sendRate: { consume: forever } }).ask };
   }
 
-  it('are limited by their bytes', async () => {
+  it('limits waiting requests by their bytes', async () => {
     const { ask, waiting } = hanging();
     let answers: unknown[] = [];
     while (answers.length === 0) answers = await ask('message:send', { room_id, content });
@@ -57,13 +57,13 @@ describe('the requests of a Socket.IO session that wait', () => {
     expect(waiting.bytes).to.be.within(1_048_576, 1_048_576 + 61_000);
   });
 
-  it('hold nothing that they do not need', async () => {
+  it('keeps only the needed parts of waiting requests', async () => {
     const { ask, waiting } = hanging();
     expect(await ask('message:send', { room_id, content: 'x', padding: content })).to.deep.equal([]);
     expect(waiting.bytes).to.be.below(1_000);
   });
 
-  it('are refused while all connections of the node together have too many', async () => {
+  it('rejects requests while all connections of the node together have too many', async () => {
     const { ask } = hanging({ count: 2_000, bytes: 64 * 1_048_576 });
     const answers = await ask('message:send', { room_id, content: 'x' });
     expect(answers).to.have.nested.property('[0].error.code', 'UNAVAILABLE');
@@ -72,13 +72,13 @@ describe('the requests of a Socket.IO session that wait', () => {
 });
 
 describe('a Socket.IO session', () => {
-  it('obeys requests', async () => {
+  it('handles requests', async () => {
     const { done, ask } = begin(false);
     expect(await ask('dance')).to.have.length(1);
     expect(done).to.deep.equal([]);
   });
 
-  it('whose token was revoked after it was verified is sent away at once, and obeys none', async () => {
+  it('disconnects at once and handles no requests if its token was revoked after the verification', async () => {
     const { done, ask } = begin(true);
     expect(await ask('dance')).to.deep.equal([]);
     expect(done).to.deep.equal(['sent away true', 'closed']);
