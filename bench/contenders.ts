@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { closeLater } from '../test/helpers/cleanup.ts';
@@ -135,7 +136,7 @@ export interface Started {
 const startMs = 30_000;
 
 function startService(env: Record<string, string>, checkout = project): Promise<Started> {
-  const child = run([join(checkout, 'src/bin/start.ts')], env, ['ignore', 'pipe', 'inherit']);
+  const child = run([startFile(checkout)], env, ['ignore', 'pipe', 'inherit']);
   return listening(child, (told) => {
     let output = '';
     child.stdout!.on('data', (text: Buffer) => {
@@ -182,4 +183,10 @@ function ended(child: ChildProcess): Promise<void> {
     child.once('exit', () => resolve());
     child.kill('SIGKILL');
   });
+}
+
+/** Earlier versions start with `src/main.ts`. */
+function startFile(checkout: string): string {
+  const current = join(checkout, 'src/bin/start.ts');
+  return existsSync(current) ? current : join(checkout, 'src/main.ts');
 }
