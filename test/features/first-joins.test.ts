@@ -7,8 +7,8 @@ import { createUser } from '../helpers/users.ts';
 
 const guests = 12;
 
-describeEveryWiring('first joins', ({ url }) => {
-  it('of many users at once are announced to each member, once and in one order', async () => {
+describeEveryWiring('A first join', ({ url }) => {
+  it('of many users at once is delivered to each subscriber, once and in one order', async () => {
     const { owner, room } = await createRoomWithOwner(url(), { max_entity_rules: guests + 1, open_to_entity: false });
     const people = [];
     for (let n = 0; n < guests; n++) people.push(await createMember(url(), owner, room));
@@ -30,7 +30,7 @@ describeEveryWiring('first joins', ({ url }) => {
     expect(body.content.filter(({ accepted }: { accepted: boolean }) => !accepted)).to.deep.equal([]);
   });
 
-  it('of one user on two connections at once make one change', async () => {
+  it('of one user on two connections at once makes one change', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room);
     const before = await readRev(url(), owner, room);
@@ -40,7 +40,7 @@ describeEveryWiring('first joins', ({ url }) => {
     expect(await readRev(url(), owner, room)).to.equal(before + 1);
   });
 
-  it('of users who may not read are refused, and accept nothing', async () => {
+  it('of a user who may not read is rejected, and accepts nothing', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const [writer, banned] = [await createMember(url(), owner, room, 'w'), createUser()];
     await putRule(url(), owner, room, { userUUID: banned.user, permissions: 'rw' });
@@ -57,7 +57,7 @@ describeEveryWiring('first joins', ({ url }) => {
     expect(await readRev(url(), owner, room)).to.equal(before);
   });
 
-  it('that race with their removal or ban come in, or are refused for that reason, and hear nothing after it', async () => {
+  it('that races with a removal or ban succeeds or is rejected for that reason, and delivers nothing after it', async () => {
     for (let round = 0; round < 6; round++) {
       const { owner, room } = await createRoomWithOwner(url());
       const guest = await createMember(url(), owner, room);

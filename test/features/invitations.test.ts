@@ -10,7 +10,7 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
   const answer = (token: string, room: { id: number }, body: object) =>
     rest(url(), token).put(`/rooms/${room.id}/invitation`, body);
 
-  it('says yes: the rule is accepted', async () => {
+  it('accepts the rule', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room);
     const yes = await answer(guest.token, room, { accepted: true });
@@ -19,7 +19,7 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
     expect(yes.body.content).to.include({ entity_UUID: guest.user, accepted: true, declined: false });
   });
 
-  it('says no: the rule is declined and grants nothing, until it is a yes again', async () => {
+  it('declines the rule, which then grants nothing until it is accepted again', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room);
     const no = await answer(guest.token, room, { accepted: false });
@@ -30,7 +30,7 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
     expect((await rest(url(), guest.token).get(`/rooms/${room.id}/messages`)).status).to.equal(200);
   });
 
-  it('makes no rev where the answer is the same', async () => {
+  it('adds no change to the log if the answer is the same', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room);
     await answer(guest.token, room, { accepted: true });
@@ -39,7 +39,7 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
     expect(await readRev(url(), owner, room)).to.equal(rev);
   });
 
-  it('is 404 where there is no rule (the original answered 500), also for owner administrators', async () => {
+  it('fails with 404 if there is no rule, even for owner administrators (the legacy service answered 500)', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     for (const who of [createUser(), createUser({ entity: owner.entity, level: 100 })]) {
       expectRefusal(await answer(who.token, room, { accepted: true }), 'NOT_FOUND');
@@ -47,7 +47,7 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
     expectRefusal(await answer(createUser().token, { id: 9_007_199_254_740_991 }, { accepted: true }), 'NOT_FOUND');
   });
 
-  it('answers for oneself alone: the rule of the organisation stays unanswered', async () => {
+  it('answers for the user only: the rule of the organisation stays unanswered', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = createUser({ level: 500 });
     await putRule(url(), owner, room, { entityUUID: guest.entity, permissions: 'rw' });
@@ -74,7 +74,7 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
     });
   }
 
-  it('with a no of the organisation takes the room from all of its members', async () => {
+  it('closes the room to all members of an organisation that declines', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const [director, colleague] = [createUser({ level: 100 }), createUser()];
     await putRule(url(), owner, room, { entityUUID: director.entity, permissions: 'rw' });
@@ -84,7 +84,7 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
     expectRefusal(await rest(url(), colleague.token).get(`/rooms/${room.id}`), 'FORBIDDEN');
   });
 
-  it('with use_parent_entity is 404 where the organisation has no rule', async () => {
+  it('fails with 404 for use_parent_entity if the organisation has no rule', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room);
     const director = createUser({ user: guest.user, level: 100 });
@@ -92,7 +92,7 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
   });
 
   for (const body of [{}, { accepted: null }, { accepted: 'perhaps' }, { accepted: 1 }]) {
-    it(`refuses ${JSON.stringify(body)} with 400`, async () => {
+    it(`rejects ${JSON.stringify(body)} with 400`, async () => {
       const { owner, room } = await createRoomWithOwner(url());
       const guest = await createMember(url(), owner, room);
       expectRefusal(await answer(guest.token, room, body), 'BAD_REQUEST', 'accepted');

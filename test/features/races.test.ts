@@ -6,7 +6,7 @@ import { createRoomWithOwner } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 
 describeEveryWiring('While others send', ({ url }) => {
-  it('a socket that goes from polling to WebSocket hears everything once and in order', async () => {
+  it('a socket that upgrades from polling to WebSocket receives everything once and in order', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const talker = await socketClient(url(), owner);
     let isOver = false;
@@ -28,7 +28,7 @@ describeEveryWiring('While others send', ({ url }) => {
     expect(heard).to.deep.equal(Array.from({ length: fence.rev - start }, (_, n) => start + 1 + n));
   });
 
-  it('a room that is deleted answers every join and send, with yes or with NOT_FOUND', async () => {
+  it('every join of and send to a deleted room succeeds or fails with NOT_FOUND', async () => {
     for (let round = 0; round < 5; round++) {
       const { owner, room } = await createRoomWithOwner(url());
       const sockets = await Promise.all(Array.from({ length: 6 }, () => socketClient(url(), owner)));

@@ -4,8 +4,8 @@ import { rest } from '../helpers/rest-client.ts';
 import { createRoomWithOwner } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 
-describeEveryWiring('A socket that joins a room it is in', ({ url }) => {
-  it('hears everything once and in order, however often it joins while others send', async () => {
+describeEveryWiring('A socket that joins a room again', ({ url }) => {
+  it('receives everything once and in order, however often it joins while others send', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const [listener, talker] = [await socketClient(url(), owner), await socketClient(url(), owner)];
     const { rev: start } = await listener.request('room:join', { room_id: room.id });
@@ -24,7 +24,7 @@ describeEveryWiring('A socket that joins a room it is in', ({ url }) => {
     expect(joins.every(({ ok, recovered, events }) => ok && !recovered && events.length === 0)).to.equal(true);
   });
 
-  it('is told what it missed since a cursor, up to what it has been announced', async () => {
+  it('receives the changes since a cursor, up to those that were delivered already', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const socket = await socketClient(url(), owner);
     const { cursor } = await socket.request('room:join', { room_id: room.id });

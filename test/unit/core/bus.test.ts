@@ -15,8 +15,8 @@ async function anybody(url: string) {
 }
 
 for (const adapter of ['sharded', 'classic'] as const) {
-  describe(`the room bus between nodes [${adapter}]`, () => {
-    it('brings a room to the other node in the order of publishing, and to no listener of another room', async () => {
+  describe(`RoomBus between nodes [${adapter}]`, () => {
+    it('delivers the messages of a room to the other node in order, and not to listeners of other rooms', async () => {
       const [here, there] = await connectBusNodes(2, await sharedRedis(), adapter);
       const [heard, other] = [await subscribeIn(there!, 1, adapter), await subscribeIn(there!, 11, adapter)];
       const envelopes = Array.from({ length: 500 }, (_, n) => createBusMessage(1, n + 1));
@@ -26,7 +26,7 @@ for (const adapter of ['sharded', 'classic'] as const) {
       expect(other).to.deep.equal([]);
     });
 
-    it('is heard on the own node before publish returns, and not again', async () => {
+    it('calls listeners on the publishing node once, before publish returns', async () => {
       const [here, there] = await connectBusNodes(2, await sharedRedis(), adapter);
       const [own, heard] = [await subscribeIn(here!, 1, adapter), await subscribeIn(there!, 1, adapter)];
       here!.bus.publish(createBusMessage(1, 1));
@@ -37,7 +37,7 @@ for (const adapter of ['sharded', 'classic'] as const) {
       expect(own.map((envelope) => 'rev' in envelope && envelope.rev)).to.deep.equal([1, 2]);
     });
 
-    it('carries words to all other nodes', async () => {
+    it('delivers signals to all other nodes', async () => {
       const nodes = await connectBusNodes(3, await sharedRedis(), adapter);
       const called = [0, 0, 0];
       for (const [n, { signals }] of nodes.entries()) signals.onSignal('revocations', () => void called[n]!++);
@@ -49,7 +49,7 @@ for (const adapter of ['sharded', 'classic'] as const) {
       expect(called[0]).to.equal(0);
     });
 
-    it('does not mix services and prefixes on one Redis', async () => {
+    it('separates services and prefixes that share one Redis', async () => {
       const url = await sharedRedis();
       const [here, there] = await connectBusNodes(2, url, adapter, { service: 'one' });
       const [stranger] = await connectBusNodes(1, url, adapter, { service: 'two' });
@@ -61,7 +61,7 @@ for (const adapter of ['sharded', 'classic'] as const) {
       expect(ears.map((heard) => heard.length)).to.deep.equal([1, 1, 1]);
     });
 
-    it('rejects what is no envelope, counts it and hears on', async () => {
+    it('rejects and counts invalid messages, and continues to receive valid ones', async () => {
       const url = await sharedRedis();
       const service = randomBytes(6).toString('hex');
       const [here, there] = await connectBusNodes(2, url, adapter, { service });
@@ -123,7 +123,7 @@ for (const adapter of ['sharded', 'classic'] as const) {
       }
     });
 
-    it('names what may have been missed: the room that is heard from now on, and all when the line is back', async () => {
+    it('reports possibly missed rooms: a newly subscribed one, and all after a reconnect', async () => {
       const redis = await startRedis();
       const [node] = await connectBusNodes(1, redis.url, adapter);
       if (adapter === 'sharded') {

@@ -17,7 +17,7 @@ function slip(schema: z.ZodType, input: unknown): string | undefined {
   }
 }
 
-describe('A key that is nearly the name of a known key', () => {
+describe('findUnknownKeys, for a probable typo', () => {
   const slips: [schema: z.ZodType, key: string, meant: string][] = [
     [Draft, 'clientMsgId', 'client_msg_id'],
     [Draft, 'client_msgid', 'client_msg_id'],
@@ -39,46 +39,46 @@ describe('A key that is nearly the name of a known key', () => {
     [chatCommands.get_past_messages.frame, 'limits', 'limit'],
   ];
   for (const [schema, key, meant] of slips) {
-    it(`is refused: ${key}, which means ${meant}`, () => {
+    it(`rejects ${key}, a typo of ${meant}`, () => {
       expect(slip(schema, { [key]: 1 })).to.equal(`${key}: is not a known key; did you mean ${meant}?`);
     });
   }
 
-  it('is only unknown beside the key itself', () => {
+  it('accepts a typo beside the correct key', () => {
     expect(findUnknownKeys(Draft, { content: 'x', client_msg_id: 'a', clientMsgId: 'a' })).to.deep.equal([
       'clientMsgId',
     ]);
   });
 
   for (const key of ['note', '_id', 'metadata', 'emitter', 'time', 'text', 'ids', 'room_id', '__proto__', '']) {
-    it(`is not ${JSON.stringify(key)}`, () => {
+    it(`accepts ${JSON.stringify(key)}, which resembles no known key`, () => {
       const input = JSON.parse(JSON.stringify({ content: 'x' }).replace('{', `{${JSON.stringify(key)}:1,`));
       expect(findUnknownKeys(Draft, input)).to.deep.equal([key]);
     });
   }
 });
 
-describe('Unknown keys', () => {
-  it('are told, and not parsed', () => {
+describe('parseWithIgnored', () => {
+  it('reports unknown keys and does not parse them', () => {
     const { data, ignored } = parseWithIgnored(Draft, { content: 'x', type: 'image', metadata: {} });
     expect(data).to.deep.equal({ content: 'x' });
     expect(ignored).to.deep.equal(['type', 'metadata']);
   });
 
-  it('are at most 20, however many there are, and none of more than 64 characters', () => {
+  it('reports at most 20 unknown keys, and none of more than 64 characters', () => {
     const many = (length: number) =>
       Object.fromEntries(Array.from({ length: 5_000 }, (_, n) => [`${n}`.padStart(length, 'x'), n]));
     expect(findUnknownKeys(Draft, { content: 'x', ...many(64) })).to.have.lengthOf(20);
     expect(findUnknownKeys(Draft, { content: 'x', ...many(65) })).to.deep.equal([]);
   });
 
-  it('are none where there is no object', () => {
+  it('reports no unknown keys if the input is not an object', () => {
     for (const input of [undefined, null, 'content', 7, [{ contents: 1 }]]) {
       expect(findUnknownKeys(Draft, input)).to.deep.equal([]);
     }
   });
 
-  it('are none of what the object inherits', () => {
+  it('does not report inherited keys', () => {
     expect(findUnknownKeys(z.object({ content: z.string() }), Object.create({ contents: 1 }))).to.deep.equal([]);
   });
 });

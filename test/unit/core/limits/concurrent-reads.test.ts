@@ -4,7 +4,7 @@ import { createConcurrentReads } from '../../../../src/core/limits/concurrent-re
 
 const [ana, ben] = ['ana', 'ben'];
 
-describe('the reads of a user', () => {
+describe('ConcurrentReads', () => {
   function reading() {
     const reads = createConcurrentReads(2);
     const begun: string[] = [];
@@ -17,7 +17,7 @@ describe('the reads of a user', () => {
     return { reads, begun, ends, read };
   }
 
-  it('are so many at once, the others in their order, and those of other users do not wait for them', async () => {
+  it('limits the concurrent reads of a user, runs the others in order, and does not delay other users', async () => {
     const { begun, ends, read } = reading();
     const done = [read(ana, 'a1'), read(ana, 'a2'), read(ana, 'a3'), read(ana, 'a4'), read(ben, 'b1')];
     await turn();
@@ -33,7 +33,7 @@ describe('the reads of a user', () => {
     expect(await Promise.all(done)).to.deep.equal(['a1', 'a2', 'a3', 'a4', 'b1']);
   });
 
-  it('that fail make room for the next', async () => {
+  it('starts the next read after one that fails', async () => {
     const reads = createConcurrentReads(1);
     const failed = reads.run(ana, () => Promise.reject(new Error('no database')));
     const next = reads.run(ana, async () => 'read');

@@ -5,8 +5,8 @@ import { TokenBuckets } from '../../../../src/core/limits/token-buckets.ts';
 /** So slow that nothing comes back during a test. */
 const rate = 0.001;
 
-describe('a token bucket', () => {
-  it('gives a full bucket at once, and then says how long the next token takes', () => {
+describe('TokenBuckets', () => {
+  it('allows a full bucket at once, and then returns the time until the next token', () => {
     const buckets = new TokenBuckets({ rate, burst: 3 });
     expect([1, 2].map((tokens) => buckets.consume('ana', tokens))).to.deep.equal([0, 0]);
     expect(buckets.consume('ana', 1)).to.be.within(990_000, 1_000_000);
@@ -14,19 +14,19 @@ describe('a token bucket', () => {
     expect(buckets.consume('ben', 3)).to.equal(0);
   });
 
-  it('fills again', async () => {
+  it('refills a bucket', async () => {
     const buckets = new TokenBuckets({ rate: 1_000, burst: 1 });
     expect(buckets.consume('ana', 1)).to.equal(0);
     while (buckets.consume('ana', 1) > 0) await turn();
   });
 
-  it('takes a request that costs more than it holds when it is full', () => {
+  it('allows a request that costs more than a full bucket if the bucket is full', () => {
     const buckets = new TokenBuckets({ rate, burst: 3 });
     expect(buckets.consume('ana', 100)).to.equal(0);
     expect(buckets.consume('ana', 1)).to.be.greaterThan(0);
   });
 
-  it('owes what it is charged beyond what it holds, at most a burst, and gives nothing meanwhile', () => {
+  it('owes at most a burst of charged tokens, and allows nothing meanwhile', () => {
     const buckets = new TokenBuckets({ rate, burst: 2 });
     buckets.charge('ana', 1);
     expect(buckets.consume('ana', 0)).to.equal(0);
@@ -34,7 +34,7 @@ describe('a token bucket', () => {
     expect(buckets.consume('ana', 0)).to.be.within(1_990_000, 2_000_000);
   });
 
-  it('counts what other nodes have taken as soon as it is known, and tells them of its own', async () => {
+  it('counts what other nodes have taken as soon as it is known, and reports its own amounts to them', async () => {
     const told: number[] = [];
     const share = async (_key: string, spentMs: number) => {
       told.push(spentMs);
@@ -47,7 +47,7 @@ describe('a token bucket', () => {
     expect(buckets.consume('ana', 1)).to.be.greaterThan(0);
   });
 
-  it('tells the others nothing of what is little', async () => {
+  it('does not report small amounts to the other nodes', async () => {
     let asked = 0;
     const share = () => {
       asked += 1;
@@ -60,7 +60,7 @@ describe('a token bucket', () => {
     expect(asked).to.equal(1);
   });
 
-  it('goes by its own count while the others cannot be asked, and tells them of it all afterwards', async () => {
+  it('counts alone while the other nodes are unreachable, and reports everything to them afterwards', async () => {
     const answers = [undefined, Promise.reject(new Error('gone')), Promise.resolve(30_000)];
     const told: number[] = [];
     const share = (_key: string, spentMs: number) => {

@@ -76,8 +76,8 @@ function stage({ intervene }: Stage = {}) {
   };
 }
 
-describe('the acceptances', () => {
-  it('commit the joins of one turn together, and answer each with the room as of the commit', async () => {
+describe('AcceptanceQueue', () => {
+  it('commits the joins of one tick together, and answers each with the room as of the commit', async () => {
     const { enter, batches, published, forgotten, state, reads } = stage();
     const entered = await Promise.all([1, 2, 3].map((n) => enter(guest(n))));
     expect(batches).to.deep.equal([['1', '2', '3']]);
@@ -91,7 +91,7 @@ describe('the acceptances', () => {
     expect(reads()).to.equal(3);
   });
 
-  it('write nothing for a user who is in the room already, or whom nothing lets in', async () => {
+  it('writes nothing for a user who has accepted already, or who has no access', async () => {
     const { enter, batches, change, state } = stage();
     change(uuidOf(1), { accepted: true });
     change(uuidOf(2), { permissions: 'w' });
@@ -100,7 +100,7 @@ describe('the acceptances', () => {
     expect(batches).to.deep.equal([]);
   });
 
-  it('of several connections of one user are one', async () => {
+  it('accepts once if several connections of a user join at the same time', async () => {
     const { enter, batches, published } = stage();
     const entered = await Promise.all([enter(guest(1)), enter(guest(1, 50)), enter(guest(1))]);
     expect(batches).to.deep.equal([['1']]);
@@ -108,7 +108,7 @@ describe('the acceptances', () => {
     for (const one of entered) expect(one).to.deep.include({ rightsRev: 1 });
   });
 
-  it('judge again after a change that the statement found: a ban is answered with the room as it is', async () => {
+  it('authorizes again if the rules have changed, and answers a banned user with the room as it is', async () => {
     const { enter, batches, change, state, published } = stage({
       intervene() {
         change(uuidOf(1), { permissions: 'b' });
@@ -120,13 +120,13 @@ describe('the acceptances', () => {
     expect(published).to.deep.equal([]);
   });
 
-  it('end as UNAVAILABLE if the rules change without end', async () => {
+  it('fails with UNAVAILABLE if the rules keep changing', async () => {
     const { enter, batches } = stage({ intervene: (batch) => batch.map(() => ({ outcome: 'changed' })) });
     expect(await enter(guest(1))).to.equal('UNAVAILABLE');
     expect(batches.length).to.be.within(2, 50);
   });
 
-  it('read the room again if something was committed between the read and the acceptance', async () => {
+  it('reads the room again if a change was committed between the read and the acceptance', async () => {
     const { enter, state, change } = stage({
       intervene() {
         if (state().head.rev === 0) change(uuidOf(9), { level: 7 });
@@ -136,7 +136,7 @@ describe('the acceptances', () => {
     expect(await enter(guest(1))).to.deep.equal(state());
   });
 
-  it('try a room that is locked by another transaction again', async () => {
+  it('retries a room that another transaction keeps locked', async () => {
     let left = 3;
     const { enter, batches, state } = stage({
       intervene: (batch) => (left-- > 0 ? batch.map(() => ({ outcome: 'busy' })) : undefined),
@@ -145,7 +145,7 @@ describe('the acceptances', () => {
     expect(batches).to.have.length(4);
   });
 
-  it('fail with the database, and the next ones do not', async () => {
+  it('fails with the database, and works again afterwards', async () => {
     let isDown = true;
     const { enter, state } = stage({
       intervene() {

@@ -102,15 +102,15 @@ function stage({ fail, busy, limits }: Stage = {}) {
   };
 }
 
-describe('the send queue', () => {
-  it('commits what one turn brings together, in the order in which it came', async () => {
+describe('SendQueue', () => {
+  it('commits the messages of one tick together, in the order of arrival', async () => {
     const { send, batches, published } = stage();
     expect(await Promise.all(['a', 'b', 'c'].map((content) => send(content)))).to.deep.equal(['1 a', '2 b', '3 c']);
     expect(batches).to.deep.equal([['a', 'b', 'c']]);
     expect(published.map((envelope) => 'rev' in envelope && envelope.rev)).to.deep.equal([1, 2, 3]);
   });
 
-  it('refuses by what is waiting in bytes of UTF-8, and takes messages again when they are stored', async () => {
+  it('rejects messages beyond its limit in bytes of UTF-8, and accepts messages again once the queued ones are stored', async () => {
     const { send, queue } = stage({ limits: { maxMessages: 100, maxBytes: 3_000 } });
     // 1,000 characters of three bytes each, as they come from Asia.
     const first = send('語'.repeat(1_000));
@@ -120,7 +120,7 @@ describe('the send queue', () => {
     expect(await send('x')).to.equal('2 x');
   });
 
-  it('tells how many went together, how long each stored one took, and which were there before', async () => {
+  it('reports the size of each batch, the duration of each stored message, and duplicates', async () => {
     const { send, figures } = stage();
     const began = performance.now();
     await Promise.all([send('a', writer, 'id'), send('b', reader), send('c')]);
@@ -130,13 +130,13 @@ describe('the send queue', () => {
     for (const seconds of figures.stored) expect(seconds).to.be.within(0, (performance.now() - began) / 1_000);
   });
 
-  it('answers a refused message without failing its neighbours', async () => {
+  it('rejects a denied message without failing the rest of the batch', async () => {
     const { send } = stage();
     const answers = await Promise.all([send('a'), send('b', reader), send('c')]);
     expect(answers).to.deep.equal(['1 a', 'FORBIDDEN', '2 c']);
   });
 
-  it('judges again, and keeps the order, where the rules it judged by are not the last', async () => {
+  it('authorizes again and keeps the order if the cached rules are outdated', async () => {
     const { send, changeRules } = stage();
     await send('a');
     changeRules(grant(writer, 'rw'), grant(reader, 'rw'));
@@ -145,7 +145,7 @@ describe('the send queue', () => {
     expect(await Promise.all([send('e'), send('f', reader)])).to.deep.equal(['BANNED', '5 f']);
   });
 
-  it('stores the others where the database does not take one of them', async () => {
+  it('stores the rest of the batch if the database rejects one message', async () => {
     const fail = (drafts: readonly Draft[]) => {
       if (drafts.some(({ content }) => content === 'poison'))
         throw Object.assign(new Error('invalid byte sequence'), { severity: 'ERROR', code: '22021' });
@@ -154,7 +154,7 @@ describe('the send queue', () => {
     expect(await Promise.all([send('a'), send('poison'), send('c')])).to.deep.equal(['1 a', 'INTERNAL', '2 c']);
   });
 
-  it('refuses what waits while the database is away, and takes what comes after', async () => {
+  it('rejects queued messages while the database is down, and stores later ones', async () => {
     let away = true;
     const fail = () => {
       if (away) throw new ChatError('UNAVAILABLE');
@@ -166,7 +166,7 @@ describe('the send queue', () => {
     expect(queue.size).to.equal(0);
   });
 
-  it('answers a repetition with the first message, under way or long stored', async () => {
+  it('answers a retry with the first message, whether that is in flight or stored', async () => {
     const { send, batches } = stage();
     const together = await Promise.all([send('a', writer, 'id'), send('a', writer, 'id'), send('x', writer, 'id')]);
     expect(together).to.deep.equal(['1 a', '1 a again', 'ID_REUSED']);
@@ -175,7 +175,7 @@ describe('the send queue', () => {
     expect(batches[0]).to.deep.equal(['a']);
   });
 
-  it('tries a room that somebody else keeps locked again, and holds up no other', async () => {
+  it('retries a room that another transaction keeps locked, without delaying other rooms', async () => {
     const locked = { is: true };
     const { send } = stage({ busy: ({ room_id }) => locked.is && room_id === 1 });
     const waiting = send('a');
@@ -184,7 +184,7 @@ describe('the send queue', () => {
     expect(await waiting).to.equal('2 a');
   });
 
-  it('answers the others where one who hears of a message fails', async () => {
+  it('answers the rest of the batch if the callback of one message throws', async () => {
     const { queue, send } = stage();
     const failing = queue.append({
       ...{ actor: writer, room_id: 1, content: 'a', client_msg_id: null },
@@ -196,7 +196,7 @@ describe('the send queue', () => {
     expect([first, second]).to.deep.equal(['INTERNAL', '2 b']);
   });
 
-  it('takes a message though the rules change while those of another room are read', async () => {
+  it('stores a message even if its rules change while those of another room are read', async () => {
     const { send, rights } = stage();
     const waiting = [send('a'), send('b', writer, null, 2)];
     await new Promise((resolve) => setImmediate(resolve));
@@ -204,7 +204,7 @@ describe('the send queue', () => {
     expect(await Promise.all(waiting)).to.deep.equal(['1 a', '2 b']);
   });
 
-  it('refuses at once what it has no room for', async () => {
+  it('rejects messages immediately if it is full', async () => {
     const { send } = stage({ limits: { maxMessages: 2 } });
     expect(await Promise.all([send('a'), send('b'), send('c')])).to.deep.equal(['1 a', '2 b', 'UNAVAILABLE']);
   });
