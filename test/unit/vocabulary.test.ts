@@ -86,7 +86,44 @@ const allowed: { rule: string; phrase: RegExp; files?: RegExp; why: string }[] =
  * Hits that are still in `src/`. A number may only shrink. Remove an entry that has no hits any more: then the rule holds
  * for good.
  */
-const pending: Record<string, number> = {};
+const pending: Record<string, number> = {
+  hear: 42,
+  tell: 48,
+  say: 70,
+  announce: 7,
+  obey: 9,
+  judge: 26,
+  verdict: 1,
+  demand: 1,
+  away: 12,
+  'a token that holds': 5,
+  'word to other nodes': 1,
+  'take out': 10,
+  'come back': 23,
+  anew: 6,
+  sweep: 8,
+  line: 42,
+  stay: 13,
+  'a stay': 2,
+  place: 17,
+  stand: 23,
+  most: 12,
+  pause: 4,
+  repetition: 5,
+  turn: 22,
+  he: 12,
+  original: 4,
+  'the original': 20,
+  audience: 7,
+  joining: 9,
+  'own mark': 1,
+  taken: 4,
+  '…Of': 17,
+  whoever: 19,
+  'that there is': 5,
+  'of its own': 18,
+  'another one': 16,
+};
 
 interface Fragment {
   kind: 'identifiers' | 'comments';
