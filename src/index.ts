@@ -14,33 +14,33 @@ export type Settings = {
   readonly [N in keyof z.input<typeof environment> | FileSetting]?: string | number | undefined;
 };
 
-/** Without one of these the service would be another one, or open: what is undefined here was meant to be something. */
+/** If one of these is missing, the service uses other data or is open, so `undefined` is certainly a mistake. */
 const neverUndefined = /^(JWT_|ADMIN_TOKEN|METRICS_TOKEN|DATABASE_URL|REDIS_URL)/;
 
 export interface ServerOptions {
   /**
-   * Nothing is read from the environment by itself, where a program keeps a `DATABASE_URL` of its own. Without any
-   * settings it is the embedded default, with its data in `./.data`.
+   * The environment of the process is not read, because the program may have a different `DATABASE_URL` there. Without
+   * any settings the service is embedded, with its data in `./.data`.
    */
   settings?: Settings;
-  /** Serves on this server, below `prefix`, and not on a port of its own; `HOST` and `PORT` are then of no use. */
+  /** Serves on this server, below `prefix`, instead of on `HOST` and `PORT`. */
   server?: HttpServer | HttpsServer;
-  /** `/messaging`: what lies below it never gets to the listeners that the server has, such as an Express app. */
+  /** `/messaging`: requests below it never reach the listeners of the server, such as an Express app. */
   prefix?: string;
-  /** For lines of its log; by default JSON on the standard output. */
+  /** By default the service logs JSON on the standard output. */
   logger?: Logger;
 }
 
-/** A running service: `url` is what a client takes. */
+/** A running service; clients connect to its `url`. */
 export type ChatServer = RunningServer;
 
 /**
- * Starts the service inside this program. Rejects with a `ConfigError` that names every wrong setting, or with why the
- * database cannot be had.
+ * Starts the service inside this program. Rejects with a `ConfigError` that names every wrong setting, or with the reason
+ * why the database is unavailable.
  */
 export async function createServer({ settings = {}, server, prefix, logger }: ServerOptions = {}): Promise<ChatServer> {
   if ((server === undefined) !== (prefix === undefined)) {
-    throw new TypeError('server and prefix are given together: which server, and below which path');
+    throw new TypeError('server and prefix belong together: give both, or neither');
   }
   if (prefix !== undefined && !/^(\/[A-Za-z0-9._~-]+)+$/.test(prefix)) {
     throw new TypeError(`prefix must be a path such as /messaging, without a slash at its end, not ${prefix}`);

@@ -5,11 +5,11 @@ import type { Identity } from './identity.ts';
 export interface ActiveToken {
   readonly identity: Identity;
   revoke(): void;
-  /** Time has passed: its end may have come near. */
+  /** Checks the time again: the end of the token may be near. */
   check(): void;
 }
 
-/** The tokens that live connections came with, to be found by what they are revoked by. */
+/** The tokens of live connections, indexed by what they can be revoked by. */
 export class ActiveTokens {
   readonly #byUser = new Index<Uuid>();
   readonly #byJti = new Index<string>();
@@ -30,13 +30,13 @@ export class ActiveTokens {
     yield* this.#byUser.all();
   }
 
-  /** Those that a revocation may concern. */
+  /** The tokens that a revocation may apply to. */
   findCandidates({ user, jti }: { user: Uuid | null; jti: string | null }): ActiveToken[] {
     return [...this.#byUser.get(user), ...this.#byJti.get(jti)];
   }
 }
 
-/** Most users have one connection, and for one a set would weigh more than the rest of it. */
+/** Most users have one connection, for which a set would take more memory than everything else. */
 class Index<Key> {
   readonly #tokens = new Map<Key, ActiveToken | Set<ActiveToken>>();
 

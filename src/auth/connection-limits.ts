@@ -2,7 +2,7 @@ import type { ConnectionLeases } from '../cluster/shared-limits.ts';
 import { ChatError } from '../core/errors.ts';
 import type { Uuid } from '../core/ids.ts';
 
-/** How many connections there may be, over both live transports. */
+/** Limits the number of connections, over both live transports. */
 export interface ConnectionLimits {
   /**
    * Counts a connection that has no token yet. At the limit the oldest of them is closed, so that one host cannot lock
@@ -50,7 +50,7 @@ export function createConnectionLimits(limits: Limits, leases?: ConnectionLeases
     },
     async admit(user) {
       const holder = String(admitted++);
-      // Before the wait, so that two at once do not both take the last place.
+      // Counted before the wait, so that two connections at once do not both get the last free one.
       perUser.set(user, (perUser.get(user) ?? 0) + 1);
       let isCounted = true;
       const release = () => {

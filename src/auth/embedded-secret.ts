@@ -6,7 +6,7 @@ import { makeDirectory } from '../database/make-directory.ts';
 /** The key that the embedded default signs and verifies tokens with. */
 export const loadEmbeddedSecret = (directory: string): string => loadOrCreateSecret(directory, 'jwt-secret');
 
-/** The key in the link to the playground's page. Whoever has it gets tokens from the page's route. */
+/** The key in the link to the playground. With it, anyone gets tokens from the playground's route. */
 export const loadPlaygroundKey = (directory: string): string => loadOrCreateSecret(directory, 'playground-key');
 
 /** Created at the first start and kept in the data directory, readable by its owner only. */
@@ -16,7 +16,7 @@ function loadOrCreateSecret(directory: string, name: string): string {
   const draft = `${path}.${process.pid}`;
   try {
     writeFileSync(draft, randomBytes(32).toString('base64url'), { mode: 0o600 });
-    linkSync(draft, path); // whole or not at all; whoever is second uses the first one's
+    linkSync(draft, path); // whole or not at all; a second process uses the key of the first
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   } finally {

@@ -23,15 +23,15 @@ const defaultTimeouts: KeySetTimeouts = {
 const maxBytes = 256 * 1024;
 const maxKeys = 1_000;
 
-/** The keys that an issuer publishes. What was fetched once holds until a newer set replaces it. */
+/** The keys that an issuer publishes. A fetched set stays valid until a newer one replaces it. */
 export interface KeySet {
   /** Throws `UNAUTHENTICATED` for a token whose key is not in the set, `UNAVAILABLE` if that cannot be known. */
   findKey(header: JWSHeaderParameters): Promise<KeyObject>;
   /** Whether the last attempt succeeded. */
   readonly isUp: boolean;
-  /** Of the set in use; 0 without one. */
+  /** The age of the current set; 0 without one. */
   readonly ageMs: number;
-  /** Fetches the set, and again and again, without anyone waiting for it. */
+  /** Fetches the set in the background, now and at every interval. */
   open(): void;
   close(): void;
 }
@@ -81,7 +81,7 @@ export function createRemoteKeySet({ url, report, timeouts }: Collaborators): Ke
   const computeBackoffMs = () =>
     keys ? maxBackoffMs : Math.min(maxBackoffMs, initialBackoffMs * 2 ** Math.max(0, failures - 1));
 
-  /** Resolves when an attempt that is allowed now has ended; at once where the last one was a moment ago. */
+  /** Resolves after a fetch, or at once if the last one was too recent. */
   async function fetchIfDue(): Promise<void> {
     if (attempt || performance.now() - attemptedAt >= computeBackoffMs()) await fetchNow();
   }
@@ -127,7 +127,7 @@ export function createRemoteKeySet({ url, report, timeouts }: Collaborators): Ke
   };
 }
 
-/** Whoever can factor a short key signs tokens with it; one of `JWT_PUBLIC_KEY` is refused at the start. */
+/** A short key can be factored, and then anyone can sign. `JWT_PUBLIC_KEY` is checked at the start. */
 function assertKeyLength(key: KeyObject): KeyObject {
   const bits = key.asymmetricKeyDetails?.modulusLength;
   if (bits === undefined || bits >= minRsaBits) return key;
@@ -148,7 +148,7 @@ async function fetchKeySet(url: string, timeoutMs: number): Promise<JSONWebKeySe
   return readKeySet(await readText(response));
 }
 
-/** No more than `maxBytes` are kept, whatever the length was said to be, and also if they were compressed. */
+/** Keeps at most `maxBytes`, whatever the announced length is, and also of a compressed body. */
 async function readText(response: Response): Promise<string> {
   const parts: Uint8Array[] = [];
   let bytes = 0;
@@ -160,7 +160,7 @@ async function readText(response: Response): Promise<string> {
   return Buffer.concat(parts).toString();
 }
 
-/** An empty set is a mistake of the issuer: the one before it goes on. */
+/** An empty set is a mistake of the issuer: the previous set stays in use. */
 function readKeySet(text: string): JSONWebKeySet {
   let set: { keys?: unknown } | null;
   try {

@@ -2,7 +2,7 @@ import type { Store } from '../database/store.ts';
 import { type RevocableToken, RevocationIndex } from './revocation-index.ts';
 import { type RevocationChange, readRevocationsFrom } from './revocation-log.ts';
 
-/** How long a lifted revocation stays in the database, for the nodes to hear of it. */
+/** How long a lifted revocation stays in the database, so that all nodes read it. */
 export const liftedRetentionMs = 3_600_000;
 
 /** What one node knows of the revocations. */
@@ -10,7 +10,7 @@ export interface RevocationCache {
   isRevoked(token: RevocableToken): boolean;
   /** Resolves when everything that is committed by now is known. */
   refresh(): Promise<void>;
-  /** Tells which have come into force; returns the undo. */
+  /** Calls back with revocations that have come into force; returns the undo. */
   onChange(listener: (inForce: readonly RevocationChange[]) => void): () => void;
 }
 
@@ -45,13 +45,13 @@ export function createRevocationCache(store: Pick<Store, 'query'>): UpdatableRev
   async function readAll(): Promise<void> {
     const versionBefore = version;
     const all = await readRevocationsFrom(store, 0);
-    // Something newer was taken meanwhile.
+    // A newer version was applied meanwhile.
     if (version !== versionBefore) return readAll();
     index.clear();
     apply(all);
   }
 
-  /** After a failure or a long absence everything is read: the database may have been restored, lifted ones may be gone. */
+  /** After a failure or a long gap everything is read: the database may have been restored, lifted ones may be gone. */
   async function read(): Promise<void> {
     const now = Date.now();
     const isFresh = now - lastReadAt < liftedRetentionMs / 2;
@@ -62,7 +62,7 @@ export function createRevocationCache(store: Pick<Store, 'query'>): UpdatableRev
     lastReadAt = now;
   }
 
-  /** One reading at a time; who asks during one is served by the next. */
+  /** One read at a time; a call during a read is served by the next one. */
   function refresh(): Promise<void> {
     if (!runningRead) {
       runningRead = read().finally(() => {

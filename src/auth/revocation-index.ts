@@ -4,12 +4,12 @@ import type { RevocationChange } from './revocation-log.ts';
 /** What a token is revoked by. */
 export interface RevocableToken {
   actor: { user: Uuid };
-  /** Seconds since 1970; 0 where the token does not say. */
+  /** Seconds since 1970; 0 if the token has no `iat`. */
   issuedAt: number;
   jti: string | null;
 }
 
-/** All revocations in force, in memory: every request asks. */
+/** All revocations in force, in memory, because every request is checked. */
 export class RevocationIndex {
   readonly #inForce = new Map<number, RevocationChange>();
   /** Of each user, by revocation: tokens issued before this are over. */

@@ -12,7 +12,7 @@ export interface RevocationChange {
   lifted: boolean;
 }
 
-/** Any fixed number: whoever holds this advisory lock writes revocations, the others wait. */
+/** Any fixed number. The holder of this advisory lock writes revocations; others wait. */
 const revocationLock = 7_777_002;
 
 const revocationsFromStatement = {

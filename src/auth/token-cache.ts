@@ -1,14 +1,14 @@
 import { LRUCache } from 'lru-cache';
 import type { Identity } from './identity.ts';
 
-/** Long enough for a client that comes back, short enough for a key that is withdrawn. */
+/** Long enough for a client that reconnects, short enough for a withdrawn key. */
 const ttlMs = 30_000;
 const maxEntries = 1_000;
 const maxTokenBytes = 2_048;
 
 type Verify = (token: unknown) => Promise<Identity>;
 
-/** Does not verify the same token again within half a minute; its end and its revocation are looked at each time. */
+/** Verifies a token once within half a minute; its expiry and revocation are checked each time. */
 export function cacheVerification(verify: Verify, recheck: (identity: Identity) => void): Verify {
   const cache = new LRUCache<string, Identity>({ max: maxEntries, ttl: ttlMs });
   return async (token) => {
@@ -23,7 +23,7 @@ export function cacheVerification(verify: Verify, recheck: (identity: Identity) 
   };
 }
 
-/** As RFC 7519 counts: in whole seconds, and the second of `exp` is too late. */
+/** As in RFC 7519: whole seconds, and at `exp` the token has expired. */
 function hasExpired({ expiresAt }: Identity): boolean {
   return expiresAt !== null && Math.floor(Date.now() / 1_000) >= expiresAt;
 }

@@ -17,11 +17,11 @@ export interface TokenWatch {
 /** The connection that has the token. */
 export interface TokenHolder {
   warnOfTokenExpiry?(inMs: number): void;
-  /** Called once; within `watch` or `renew` where the token was revoked while it was on its way there. */
+  /** Called once, and from within `watch` or `renew` if the token was revoked after its verification. */
   onTokenEnded(how: 'expired' | 'revoked'): void;
 }
 
-/** The end of the tokens of all live connections, whichever way it comes. */
+/** Watches the tokens of all live connections for expiry and revocation. */
 export interface TokenExpiry {
   watch(identity: Identity, holder: TokenHolder): TokenWatch;
 }
@@ -48,7 +48,7 @@ interface Shared {
   isRevoked: (identity: Identity) => boolean;
 }
 
-/** There is one for each connection: it is kept small. */
+/** Kept small, because each connection has one. */
 class ConnectionToken implements TokenWatch, ActiveToken {
   identity: Identity;
   readonly #shared: Shared;
@@ -102,7 +102,7 @@ class ConnectionToken implements TokenWatch, ActiveToken {
   }
 
   onTimeout(shouldWarn: boolean): void {
-    // The clock may have been set back meanwhile: then it is looked at again.
+    // The clock may have been set back meanwhile; then the token is checked again.
     this.#timer = undefined;
     if (!shouldWarn) return this.#end('expired');
     this.#hasWarned = true;

@@ -10,11 +10,11 @@ import type { KeySet } from './key-set.ts';
 import { cacheVerification } from './token-cache.ts';
 
 export interface Authenticator {
-  /** Throws `UNAUTHENTICATED`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`, or `UNAVAILABLE` where the keys cannot be had. */
+  /** Throws `UNAUTHENTICATED`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`, or `UNAVAILABLE` if the keys are missing. */
   verify(token: unknown): Promise<Identity>;
-  /** Throws `TOKEN_REVOKED` where it has been since it was verified. */
+  /** Throws `TOKEN_REVOKED` if the token was revoked after its verification. */
   recheck(identity: Identity): void;
-  /** For passport: the very verification that `verify` runs. */
+  /** For passport: the same verification that `verify` runs. */
   strategy: Strategy;
 }
 
@@ -46,7 +46,7 @@ const Claims = z.object({
   scope: z.unknown().optional(),
 });
 
-/** How far the clock of whoever signs may be ahead of this node's. */
+/** How far the clock of the signer may be ahead of this node's. */
 const notBeforeLeewaySeconds = 10;
 /** `iat` says when, not from when. Further ahead, revocations would not match what they are meant for. */
 const issuedAtLeewaySeconds = 300;
@@ -94,7 +94,7 @@ function parseIdentity(payload: unknown): Identity {
   };
 }
 
-/** Those of the configuration, and the set of an issuer once it is fetched. */
+/** The keys of the configuration, or the key set of an issuer. */
 export type VerificationKeys =
   | Extract<TokenKeys, { source: 'secrets' | 'public_key' }>
   | { source: 'jwks'; keySet: Pick<KeySet, 'findKey'> };
@@ -143,7 +143,7 @@ function createKeySetLookup(keySet: Pick<KeySet, 'findKey'>) {
   };
 }
 
-/** What passport-jwt says of a token that does not hold, in our words. */
+/** Translates what passport-jwt reports about a rejected token. */
 export function toTokenError(reason: unknown): ChatError {
   if (reason instanceof ChatError) return reason;
   const name = reason instanceof Error ? reason.name : '';
@@ -152,7 +152,7 @@ export function toTokenError(reason: unknown): ChatError {
   return new ChatError('UNAUTHENTICATED', { message, cause: reason });
 }
 
-/** So that the first one fits into a frame that is received before a token, on every transport. */
+/** A token has to fit into a frame that is accepted before authentication, on every transport. */
 export const maxTokenLength = 4_000;
 
 export const createMissingTokenError = () =>

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { extname } from 'node:path';
 import { describeOldNode } from '../config/node-version.ts';
 
-/** Each takes what follows its name, and ends by itself. */
+/** Each command reads the arguments after its name, and ends by itself. */
 const commands: Record<string, { summary: string; run: () => Promise<unknown> }> = {
   start: { summary: 'starts a node; without any settings on http://127.0.0.1:7777', run: () => import('./start.ts') },
   migrate: { summary: 'applies the migrations that are missing', run: () => import('./migrate.ts') },
@@ -16,7 +16,7 @@ const commands: Record<string, { summary: string; run: () => Promise<unknown> }>
   },
   move: { summary: 'moves the embedded database to PostgreSQL', run: () => import('./move.ts') },
   torture: {
-    summary: 'kills nodes and databases under load, and counts what was lost',
+    summary: 'kills nodes and databases under load, and counts lost messages',
     // Not a static path: src/ does not depend on tools/, which the package brings along.
     run: () => import(new URL(`../../tools/torture/run${extname(import.meta.filename)}`, import.meta.url).href),
   },
@@ -28,7 +28,7 @@ ${Object.entries(commands)
   .map(([name, { summary }]) => `  ${name.padEnd(9)} ${summary}`)
   .join('\n')}
 
-Settings are environment variables. Every command explains itself with --help.`;
+Settings are environment variables. Every command has --help.`;
 
 /** The nearest one above: this file lies in src/ of a checkout, and in dist/src/ of the package. */
 function readVersion(): string {
@@ -40,7 +40,7 @@ function readVersion(): string {
   return 'unknown';
 }
 
-/** The Node.js of the optional package, for a system whose own is too old, as under systemd. */
+/** The Node.js of the optional package, for a system whose Node.js is too old, such as under systemd. */
 function findBundledNode(): string | undefined {
   try {
     return createRequire(import.meta.url).resolve(`node-${process.platform}-${process.arch}/bin/node`);
@@ -49,7 +49,7 @@ function findBundledNode(): string | undefined {
   }
 }
 
-/** Runs this very command again; signals and the exit code pass through. */
+/** Runs the same command with another Node.js; signals and the exit code pass through. */
 function runWith(node: string): void {
   const child = spawn(node, ['--disable-warning=ExperimentalWarning', ...process.argv.slice(1)], { stdio: 'inherit' });
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 
-/** For a command without options: answers `--help`, and refuses whatever else is given. False if the command is not to run. */
+/** For a command without options: answers `--help` and rejects other arguments. True if the command should run. */
 export function mayRun(usage: string): boolean {
   try {
     const { values } = parseArgs({ options: { help: { type: 'boolean', short: 'h', default: false } } });

@@ -1,6 +1,6 @@
 import { ConfigError } from '../config/config.ts';
 
-/** What a person at the terminal needs to know when it does not start; the rest is in the log. */
+/** Why the start failed, in short, for a person at the terminal; the log has the details. */
 export function explainStartFailure(error: unknown): string {
   return error instanceof ConfigError ? error.message : `nano-messaging could not start: ${getMessage(error)}`;
 }

@@ -20,7 +20,7 @@ Settings are environment variables; docs/operations/settings.md explains them. T
 ${formatSettings()}`;
 
 const sameKeypressMs = 300;
-/** How long the last lines may take on a pipe whose reader is slow. */
+/** How long the last log lines may take if the reader of a pipe is slow. */
 const flushMs = 500;
 const signalNumbers = { SIGTERM: 15, SIGINT: 2 };
 
@@ -39,9 +39,9 @@ function fail(error: unknown): Promise<never> {
   return exit(1);
 }
 
-/** From the first moment on: the first process of a container ignores signals that it does not handle. */
+/** Installed first, because the first process of a container ignores signals that it does not handle. */
 function stop(signal: 'SIGTERM' | 'SIGINT'): void {
-  // Ctrl-C reaches us twice under npm: from the terminal and from npm.
+  // Under npm, Ctrl-C arrives twice: from the terminal and from npm.
   if (signal === 'SIGINT' && drainingSince !== undefined && Date.now() - drainingSince < sameKeypressMs) return;
   if (drainingSince !== undefined) return process.exit(1);
   drainingSince = Date.now();
@@ -53,7 +53,7 @@ function stop(signal: 'SIGTERM' | 'SIGINT'): void {
   const since = performance.now();
   const onDrained = (inTime: boolean, error?: unknown) => {
     const outcome = { inTime, forMs: Math.round(performance.now() - since), ...(error ? { err: error } : {}) };
-    log?.logger[inTime ? 'info' : 'warn'](outcome, inTime ? 'drained' : 'the time for draining was over');
+    log?.logger[inTime ? 'info' : 'warn'](outcome, inTime ? 'drained' : 'drain timed out');
     return exit(inTime ? 0 : 1);
   };
   server.drain().then(
@@ -78,12 +78,12 @@ async function main(): Promise<void> {
   const config = readConfig(process.env);
   log = createLogger(config.logLevel, config.logFormat);
   const { logger } = log;
-  // Nothing that comes in may end the process; what gets this far is a defect, and is said.
+  // No input may end the process; an error that gets this far is a defect.
   process.on('unhandledRejection', (error) => logger.fatal({ err: error }, 'unhandled rejection'));
   process.on('uncaughtException', (error) => logger.fatal({ err: error }, 'uncaught exception'));
   const { mode } = config.database;
   logger.info({ database: mode }, mode === 'embedded' ? 'starting; the first start takes some seconds' : 'starting');
-  // Not before: whoever has set something wrong hears of it at once.
+  // Loaded only now, so that wrong settings are reported at once.
   const { startServer } = await import('../server.ts');
   // The log has the reason.
   server = await startServer(config, { logger, onFailure: () => void exit(1) });

@@ -8,11 +8,11 @@ import { Uuid } from '../core/ids.ts';
 
 const usage = `npm run token -- [options], or npx nano-messaging token [options]: prints a token that this configuration accepts
 
-  --user UUID          the user; made up when missing
+  --user UUID          the user; random if it is missing
   --entity UUID        the user's organisation
   --level N            the user's level in it (0)
   --scope TEXT         for example rooms:create
-  --days N             how long it holds (1); 0: for ever
+  --days N             how long it is valid (1); 0: forever
   --private-key FILE   signs with this key in PEM, for JWT_PUBLIC_KEY or JWT_JWKS_URL
   --kid ID             names that key, for JWT_JWKS_URL`;
 
@@ -43,7 +43,7 @@ function readOptions() {
 
 type Options = ReturnType<typeof readOptions>;
 
-/** The key that signs, and its algorithm; says why not where this configuration holds only the public half. */
+/** The key that signs, and its algorithm. Throws if this configuration has only a public key. */
 function loadSigningKey({ 'private-key': file }: Options, config: ReturnType<typeof readConfig>) {
   const { keys } = config.tokens;
   if (file !== undefined) {

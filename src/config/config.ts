@@ -55,7 +55,7 @@ export class ConfigError extends Error {
 type Environment = Record<string, string | undefined>;
 
 interface ReadOptions {
-  /** False for a command that verifies no tokens: whatever is set for keys is neither read nor missed. */
+  /** False for a command that verifies no tokens: settings of keys are neither read nor required. */
   needsKeys?: boolean;
 }
 
@@ -108,7 +108,7 @@ function dropServiceLinks(given: Environment): { settings: Environment; warnings
   return { settings: Object.fromEntries(entries.filter((entry) => !isLink(entry))), warnings };
 }
 
-/** `JWT_SECRET_FILE` where the value came from a file. Of a list, the name is that of the setting. */
+/** `JWT_SECRET_FILE` if the value came from a file. */
 function settingNameIn(given: Environment, [name]: PropertyKey[]): string {
   const file = `${String(name)}_FILE`;
   return given[file] === undefined ? String(name) : file;
@@ -132,7 +132,7 @@ function findNodeMistakes(env: Environment): string[] {
     : [];
 }
 
-/** What no setting shows by itself. A limit of 0 is off and contradicts nothing. */
+/** Mistakes that only show between settings. A limit of 0 is off and contradicts nothing. */
 function findContradictions({
   MAX_CONTENT_BYTES,
   MAX_FRAME_BYTES,
@@ -155,11 +155,11 @@ function findContradictions({
   }
   const { JWT_SECRET = [], ADMIN_TOKEN, METRICS_TOKEN } = values;
   if (ADMIN_TOKEN !== undefined && ADMIN_TOKEN === METRICS_TOKEN) {
-    mistakes.push('METRICS_TOKEN: must differ from ADMIN_TOKEN, or whoever reads metrics can revoke tokens');
+    mistakes.push('METRICS_TOKEN: must differ from ADMIN_TOKEN, or a reader of the metrics can revoke tokens');
   }
   for (const [name, value] of Object.entries({ ADMIN_TOKEN, METRICS_TOKEN })) {
     if (value !== undefined && JWT_SECRET.includes(value)) {
-      mistakes.push(`${name}: must differ from JWT_SECRET, or whoever sends it can sign tokens`);
+      mistakes.push(`${name}: must differ from JWT_SECRET, or anyone who sends it can sign tokens`);
     }
   }
   return mistakes;

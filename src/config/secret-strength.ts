@@ -1,4 +1,4 @@
-/** Secrets that stand in documents. Each is long enough, and anyone can look it up. */
+/** Secrets from documents. Each is long enough, but anyone can look it up. */
 const publishedSecrets = new Set([
   'the-secret-your-backend-signs-with',
   'a secret of thirty-two bytes or more',

@@ -24,7 +24,7 @@ export function readSettingFiles(given: Settings): { settings: Settings; mistake
         settings[name] = readText(path);
       } catch (error) {
         mistakes.push(`${file}: ${path} ${(error as Error).message}`);
-        // So that the setting does not count as missing as well.
+        // Otherwise the setting would also be reported as missing.
         delete settings[name];
       }
     }
@@ -64,7 +64,7 @@ function readText(path: string): string {
 
 /** Not readFileSync, which reads a device such as /dev/zero until the memory is full. */
 function readAtMost(path: string, size: number): Buffer {
-  // Opening a pipe without a writer would hold up the process, and its signals, for ever.
+  // Opening a pipe without a writer would block the process, and its signals, forever.
   if (!inheritedReason.test(path) && statSync(path).isFIFO()) throw Object.assign(new Error(), { code: 'EFIFO' });
   const file = openSync(path, 'r');
   try {

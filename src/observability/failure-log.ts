@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
 
-/** What a loop that retries reports to: every failure, and every success. */
+/** A loop that retries reports every failure and every success to it. */
 export interface FailureLog {
   failed(error: unknown, fields?: object): void;
-  /** Cheap when nothing has failed, so that it may be called after every success. Whether something had failed. */
+  /** Cheap if nothing has failed, so call it after every success. True if something had failed. */
   recovered(fields?: object): boolean;
 }
 
@@ -15,12 +15,12 @@ interface Texts {
 
 /** The same cause is logged again after this. */
 const defaultRepeatMs = 60_000;
-/** Causes that are told apart within `repeatMs`; further ones are only counted. */
+/** Different causes that are logged within `repeatMs`; further ones are only counted. */
 const maxCauses = 20;
 
 /**
- * Logs the first failure, every change of the cause, a cause that persists once a minute, and the end. A failure that
- * comes and goes is one line a minute, too.
+ * Logs the first failure, every new cause, a persistent cause once a minute, and the recovery. A failure that comes and
+ * goes is logged once a minute, too.
  */
 export function createFailureLog(
   logger: Pick<Logger, 'warn' | 'error' | 'info'>,
@@ -56,7 +56,7 @@ export function createFailureLog(
   };
 }
 
-/** What the error came from, in its own words. */
+/** The innermost cause of the error, as text. */
 function findCause(error: unknown): string {
   let deepest = error;
   while (deepest instanceof Error && deepest.cause) deepest = deepest.cause;

@@ -1,6 +1,6 @@
 import { prettyFactory } from 'pino-pretty';
 
-/** Turns a line of JSON into what a person reads at a terminal: time, level, event, then the fields. */
+/** Formats a JSON log line for a terminal: time, level, event, then the fields. */
 export function createPrettyFormat(hasColours: boolean): (line: string) => string {
   return prettyFactory({
     colorize: hasColours,

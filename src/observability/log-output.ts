@@ -1,7 +1,7 @@
 import { fstatSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 
-/** Where lines go. It never throws, never fails and never waits: a line that cannot be written is lost, and counted. */
+/** An output that never throws and never waits: a line that cannot be written is lost, and counted. */
 export interface LogOutput {
   write(line: string): void;
   /** Resolves when everything is written, or after the time. */

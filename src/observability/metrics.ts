@@ -15,9 +15,9 @@ export interface Metrics extends DeliveryMetrics {
   live: LiveMetrics;
   http: HttpMetrics;
   limits: LimitEvents;
-  /** From now on these are shown, too. */
+  /** Adds the gauges that read these sources. */
   watch(sources: GaugeSources): void;
-  /** All of them, as Prometheus reads them. */
+  /** All metrics in the format of Prometheus. */
   contentType: string;
   text(): Promise<string>;
 }

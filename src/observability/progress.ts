@@ -1,7 +1,7 @@
 const intervalMs = 2_000;
 const formatNumber = (n: number) => Math.round(n).toLocaleString('en');
 
-/** Tells how far it is: at the beginning, every two seconds, and at the end. */
+/** Reports progress at the beginning, every two seconds, and at the end. */
 export function createProgress(
   total: number,
   print: (line: string) => void,

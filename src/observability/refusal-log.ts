@@ -1,6 +1,6 @@
 /**
- * Counts what strangers may cause as often as they like: the first is logged at once, and then one line per interval for
- * as long as there are more. `refused` is how many the line stands for, `address` where the last one came from.
+ * Counts what strangers can cause as often as they like. The first refusal is logged at once, further ones with one line
+ * per interval: `refused` is their number, `address` where the last one came from.
  */
 export function createRefusalLog(
   log: (fields: { refused: number; address: string | undefined }) => void,

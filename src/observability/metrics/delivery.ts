@@ -9,7 +9,7 @@ export interface DeliveryMetrics {
   bus: { lost(): void; rejected(): void; leaseFailed(): void };
 }
 
-/** From a send to those who hear of it. `clockOffsetMs`: how far the database's clock is ahead of this node's. */
+/** From a send to its subscribers. `clockOffsetMs`: how far the database's clock is ahead of this node's. */
 export function createDeliveryMetrics(registers: Registry[], clockOffsetMs: () => number): DeliveryMetrics {
   return {
     sends: createSendMetrics(registers),

@@ -36,7 +36,7 @@ export function registerGauge({ registers, name, help, labelNames = [], read }: 
   });
 }
 
-/** One without labels. */
+/** A single cell without labels. */
 export const toSingleValue = (value: number): Cell[] => [[{}, value]];
 
 export interface Observer {

@@ -16,7 +16,7 @@ function listNames(contracts: readonly Contract[]): Record<LiveTransport, string
   };
 }
 
-/** Who comes, and what they ask for. */
+/** Connections, requests and refusals. */
 export function createTrafficMetrics(
   registers: Registry[],
   contracts: readonly Contract[],

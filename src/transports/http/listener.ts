@@ -3,23 +3,23 @@ import type { Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { closeAfterUnreadBody } from './discard-body.ts';
 
-/** Where requests come from: a port of our own, or a part of somebody else's server. */
+/** Where requests come from: a separate port, or a part of an app's server. */
 export interface Listener {
   /** What the transports serve; its paths begin at `/`, wherever it is mounted. */
   http: HttpServer;
-  /** Begins to take requests. */
+  /** Starts to accept requests. */
   open(): Promise<void>;
-  /** Where it is. */
+  /** Its address, once it is open. */
   address(): { url: string; port: number };
-  /** Resolves when what was asked has been answered. A port of our own takes nothing new from now on. */
+  /** Resolves when all requests have been answered. A separate port accepts no new ones from now on. */
   finish(): Promise<unknown>;
-  /** Cuts what is still being answered. */
+  /** Cuts requests that are still being answered. */
   cut(): void;
 }
 
 export const isWebSocket = ({ headers }: IncomingMessage) => headers.upgrade?.toLowerCase() === 'websocket';
 
-/** `GET http://chat.example/rooms`, as clients ask a proxy: every transport sees the path alone. */
+/** Clients of a proxy send `GET http://chat.example/rooms`; every transport sees only the path. */
 function toOriginForm(request: IncomingMessage): void {
   request.url = toOriginPath(request.url);
 }
@@ -31,7 +31,7 @@ export function toOriginPath(url = ''): string {
   return path.startsWith('/') ? path : `/${path}`;
 }
 
-/** What concerns every request, whichever transport serves it. */
+/** Prepares every request, whichever transport serves it. */
 export function prependUpgradeHandler(http: HttpServer): void {
   http.prependListener('request', closeAfterUnreadBody);
   for (const event of ['request', 'upgrade']) http.prependListener(event, toOriginForm);

@@ -5,22 +5,22 @@ import { rejectUpgrade } from '../reject-upgrade.ts';
 import { getAddress, isWebSocket, type Listener, prependUpgradeHandler, toOriginPath } from './listener.ts';
 import { answerMalformedRequests } from './malformed-request.ts';
 
-/** Somebody else's server, of which what lies below a path is ours. */
+/** An existing server of an app; the service serves what is below `prefix`. */
 export interface Mount {
   server: HttpServer | HttpsServer;
   /** `/messaging`: begins with a slash, and does not end with one. */
   prefix: string;
 }
 
-/** Listeners that only make a server upgrade; they are nobody's service. */
+/** Listeners that only make a server upgrade; they serve nothing. */
 const placeholders = new WeakSet<object>();
 
 type Emit = (event: string | symbol, ...args: unknown[]) => boolean;
 type Upgrading = { shouldUpgradeCallback?: ((request: IncomingMessage) => boolean) | undefined };
 
 /**
- * Takes what lies below the prefix out of the events of the server, before any listener hears of it, whether that was
- * there before or comes later. Everything else goes the way it went. A server of ours, which never listens, is given it.
+ * Intercepts the events of the server whose path is below the prefix, before any of its listeners, and emits them on an
+ * inner server that never listens. Everything else reaches the listeners of the app as before.
  */
 export function createMountedListener({ server: outer, prefix }: Mount): Listener {
   const http = createServer();
@@ -29,7 +29,7 @@ export function createMountedListener({ server: outer, prefix }: Mount): Listene
   let whenAnswered = () => {};
   let isOpen = false;
 
-  /** Undefined for what is not ours. */
+  /** Undefined if the path is not below the prefix. */
   function pathBelow(request: IncomingMessage): string | undefined {
     const url = toOriginPath(request.url);
     if (!url.startsWith(prefix)) return undefined;
@@ -43,7 +43,7 @@ export function createMountedListener({ server: outer, prefix }: Mount): Listene
       answering.delete(response);
       if (answering.size === 0) whenAnswered();
     });
-    // Relative links of a page need the slash.
+    // Relative links of the page need the slash at the end.
     const url = toOriginPath(request.url);
     if (url.split('?', 1)[0] === prefix && request.method === 'GET') {
       return void response.writeHead(308, { Location: `${prefix}/${url.slice(prefix.length)}` }).end();
@@ -69,8 +69,8 @@ export function createMountedListener({ server: outer, prefix }: Mount): Listene
   };
 
   /**
-   * Node.js upgrades nothing on a server without a listener for it, so there is one, which must not be taken for one of
-   * the app's: where the app has none its requests stay requests (since Node.js 24.9), or are refused, for they would hang.
+   * Node.js upgrades nothing on a server without an `upgrade` listener, so this adds a placeholder. It must not count as a
+   * listener of the app: without one, the app's requests stay requests (since Node.js 24.9) or are refused, or they hang.
    */
   function takeUpgrades(): () => void {
     const appServesUpgrades = () => outer.listeners('upgrade').some((listener) => !placeholders.has(listener));
@@ -112,7 +112,7 @@ export function createMountedListener({ server: outer, prefix }: Mount): Listene
       for (const response of answering) response.destroy();
       isOpen = false;
       leaveUpgrades();
-      // Whoever came after us keeps us in the chain; then we only pass on.
+      // If another wrapper was installed after this one, it still calls this one, which then only passes events on.
       if (outer.emit === (emit as typeof outer.emit)) outer.emit = passOn as typeof outer.emit;
     },
   };

@@ -9,7 +9,7 @@ export interface OwnPort {
   port: number;
   /** `::`: every address of this machine, IPv6 and IPv4. */
   host: string;
-  /** For the next request on a connection. */
+  /** How long an idle connection waits for its next request. */
   keepAliveMs: number;
   headersTimeoutMs: number;
   requestTimeoutMs: number;
@@ -27,7 +27,7 @@ export function createOwnListener({ port, host, ...settings }: OwnPort): Listene
     headersTimeout: settings.headersTimeoutMs,
     requestTimeout: settings.requestTimeoutMs,
     connectionsCheckingInterval: 1_000,
-    // Others, as to HTTP/2 without TLS, are offers that come with a request which wants its answer all the same.
+    // Other upgrades, such as to HTTP/2 without TLS, are offers; the request still expects an answer.
     shouldUpgradeCallback: isWebSocket,
   });
   answerMalformedRequests(http);
@@ -49,7 +49,7 @@ export function createOwnListener({ port, host, ...settings }: OwnPort): Listene
   };
 }
 
-/** Twice what the balancers of `deploy/` let a header have, so that a token and cookies fit. */
+/** Twice the limit of the balancers in `deploy/`, so that a token and cookies fit. */
 const maxHeaderBytes = 32_768;
 
 function limitConnections(
@@ -61,7 +61,7 @@ function limitConnections(
   let makesRoom = true;
   let reports = true;
   http.on('drop', () => {
-    // What only waits for its next request makes room first; not for each of many newcomers, as it looks at all connections.
+    // Idle connections make room, at most once a second, because that iterates over all connections.
     if (makesRoom) {
       makesRoom = false;
       http.closeIdleConnections();
@@ -79,7 +79,7 @@ function limitConnections(
 }
 
 export function toOwnPort({ port, host, http, database }: Config, logger: Logger): OwnPort {
-  // Each connection takes an open file, and a process that has none left cannot reach its database either.
+  // Each connection takes an open file, and a process without free ones cannot reach its database either.
   const allowed = Math.max(maxOpenFiles() - reservedFiles, 1);
   const wanted = http.maxConnections || Infinity;
   const maxConnections = Math.min(wanted, allowed);
@@ -103,7 +103,7 @@ export function listen(server: HttpServer, port: number, host: string): Promise<
   });
 }
 
-/** Says what to do where a setting is at fault. */
+/** Adds what to do if a setting is wrong. */
 function toListenError(error: NodeJS.ErrnoException, port: number, host: string): Error {
   const reasons: Record<string, string> = {
     EADDRINUSE: `Port ${port} is in use on ${host}. Set PORT (or METRICS_PORT) to a free port, or stop the process that has it`,
