@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 /**
  * Every error of every transport. `http` is the status on REST, `chat` the `data` of the `/chat` status frame, and
- * `retry` says whether the same request may succeed later.
+ * `retry` means that the same request may succeed later.
  */
 export const errors = {
   BAD_REQUEST: { http: 400, chat: 'ERROR', retry: false, message: 'The request is invalid' },

@@ -131,7 +131,7 @@ function changeMember(
   return room.changeRule(existing, { kind, permissions, level });
 }
 
-/** Undefined for `entity_UUID`, which older clients use: it does not tell users from entities. */
+/** Undefined for `entity_UUID`, which older clients use: it does not distinguish users from entities. */
 function resolveKind(room: RoomTransaction, body: PutMember): Rule['kind'] | undefined {
   if (room.isPair || body.userUUID) return 'user';
   return body.entityUUID ? 'entity' : undefined;

@@ -90,7 +90,7 @@ async function readAround(context: AppContext, room: number, { from, to }: Span,
   ]);
   const before = Math.min(older.messages.length, Math.max(maxBefore, limit - newer.messages.length));
   const after = Math.min(newer.messages.length, limit - before);
-  // Ordered from the middle outwards, so that the size limit cuts off the messages farthest away.
+  // Ordered from the middle outwards, so that the size limit cuts off the most distant messages.
   const outwards: MessageChange[] = [];
   for (let n = 0; n < Math.max(before, after); n++) {
     if (n < after) outwards.push(newer.messages[n]!);
