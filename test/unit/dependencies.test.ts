@@ -10,7 +10,7 @@ const packages = Object.entries(lock.packages as Record<string, Locked>).filter(
 
 const nameOf = (path: string) => path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length);
 
-/** A fix in one copy of a package does nothing for the other: each of these must be harmless in both. */
+/** A security fix in one copy of a package does not reach the other, so each of these must be harmless in both. */
 const allowedCopies: Record<string, string> = {
   accepts:
     'engine.io compresses polling answers with it if it is told to, and we tell it not to; express has the other',
@@ -30,12 +30,12 @@ describe('package-lock.json', () => {
     copies.set(nameOf(path), [...(copies.get(nameOf(path)) ?? []), `${path}@${version}`]);
   }
 
-  it('has each package of production once, but for those that are known', () => {
+  it('locks one copy of each production package, except for the listed ones', () => {
     const several = [...copies].filter(([, paths]) => paths.length > 1).map(([name]) => name);
     expect(several.sort()).to.deep.equal(Object.keys(allowedCopies).sort());
   });
 
-  it('has one ws for both transports, with bounds on what it writes by itself', () => {
+  it('locks one copy of ws for both transports, in the version that our patch bounds', () => {
     const [only, ...others] = copies.get('ws')!;
     expect(others).to.deep.equal([]);
     expect(only).to.equal('node_modules/ws@8.23.0');

@@ -135,7 +135,7 @@ const files = readdirSync(src, { recursive: true, encoding: 'utf8' })
 
 const textOf = (file: string) => readFileSync(join(src, file), 'utf8');
 
-/** Static, dynamic and type imports, and what is exported from elsewhere. */
+/** Matches static, dynamic and type imports, and re-exports. */
 const specifier =
   /^\s*(?:import|export)\b[^'";]*?\bfrom\s*['"]([^'"]+)['"]|^\s*import\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/gm;
 
@@ -150,7 +150,7 @@ function importsOf(file: string): { ours: string[]; packages: string[] } {
 
 const layerOf = (file: string) => layers.find((layer) => layer.files.test(file));
 
-/** Files that import one another in a circle, types included; each circle once. */
+/** Cycles of imports, type imports included; each cycle once. */
 function findCycles(): string[][] {
   const imports = new Map(files.map((file) => [file, importsOf(file).ours.filter((other) => files.includes(other))]));
   const order = new Map<string, number>();
@@ -174,12 +174,12 @@ function findCycles(): string[][] {
 }
 
 describe('layers', () => {
-  it('have a row for every file of src/', () => {
+  it('assigns every file of src/ to a layer', () => {
     expect(files.filter((file) => !layerOf(file))).to.deep.equal([]);
   });
 
   for (const layer of layers) {
-    it(`let ${layer.name} import only what its row allows`, () => {
+    it(`lets ${layer.name} import only what its row allows`, () => {
       const wrong = files
         .filter((file) => layerOf(file) === layer)
         .flatMap((file) => {
@@ -193,17 +193,17 @@ describe('layers', () => {
     });
   }
 
-  it('contain no import cycles, type imports included', () => {
+  it('finds no import cycles in src/, type imports included', () => {
     expect(findCycles()).to.deep.equal([]);
   });
 
-  it('are read with every import', () => {
+  it('recognises imports of our own files, of packages and of Node modules', () => {
     const seen = importsOf('core/authorization.ts');
     expect(seen.ours).to.include.members(['core/errors.ts', 'core/room.ts']);
     expect(importsOf('config/setting-schemas.ts').packages).to.deep.equal(['node:crypto', 'zod']);
   });
 
-  it('keep src/ free of imports from tests, tools and benchmarks', () => {
+  it('keeps src/ free of imports from tests, tools and benchmarks', () => {
     expect(files.filter((file) => importsOf(file).ours.some((other) => other.startsWith('../')))).to.deep.equal([]);
   });
 
@@ -214,25 +214,25 @@ describe('layers', () => {
     expect(textOf('features/messages/send-message.ts'), 'the pattern matches an import of values').to.match(value);
   });
 
-  it('keep prom-client in observability/metrics', () => {
+  it('lets only observability/metrics import prom-client', () => {
     const users = files.filter((file) => importsOf(file).packages.includes('prom-client'));
     expect(users).to.include('observability/metrics.ts');
     expect(users.filter((file) => !file.startsWith('observability/metrics'))).to.deep.equal([]);
   });
 
-  it('let nothing import a process', () => {
+  it('lets only bin/cli.ts import the entry points of processes', () => {
     const processes = /^bin\/(cli|start|migrate|token|legacy-import|move)\.ts$/;
     const wrong = files.filter((file) => importsOf(file).ours.some((other) => processes.test(other)));
-    // cli.ts starts each of them by its name.
+    // cli.ts starts each by its name.
     expect(wrong).to.deep.equal(['bin/cli.ts']);
   });
 
-  it('have no barrels, except the entry of the package and the registry of features', () => {
+  it('allows no barrels in src/ except the entry of the package and the registry of features', () => {
     const barrels = files.filter((file) => /(^|\/)index\.ts$/.test(file));
     expect(barrels.filter((file) => !/^(features\/)?index\.ts$/.test(file))).to.deep.equal([]);
   });
 
-  it('let only the configuration and the processes read process.env', () => {
+  it('lets only the configuration and the processes read process.env', () => {
     const readers = files.filter((file) =>
       /\bprocess\s*(\.|\[\s*['"])\s*env\b|\benv\b[^;]*from 'node:process'/.test(textOf(file)),
     );

@@ -201,22 +201,22 @@ describe('the vocabulary of src/', () => {
 
   for (const [name, { instead }] of Object.entries(rules)) {
     const max = pending[name];
-    const amount = max === undefined ? 'does not have' : `has at most ${max} times`;
-    it(`${amount} "${name}" in identifiers and comments, but: ${instead}`, () => {
+    const finding = max === undefined ? `finds no "${name}"` : `finds "${name}" at most ${max} times`;
+    it(`${finding} in the identifiers and comments of src/, which use instead: ${instead}`, () => {
       const found = hits(name, fragments);
       if (max === undefined) return expect(found).to.deep.equal([]);
       expect(found.length, found.join('\n')).to.be.at.most(max);
     });
   }
 
-  it('uses every exception', () => {
+  it('uses every exception of the vocabulary', () => {
     const isUsed = (exception: (typeof allowed)[number]) =>
       fragments.some((fragment) => applies(exception, fragment) && exception.phrase.test(fragment.text));
     const unused = allowed.filter((exception) => !isUsed(exception));
     expect(unused.map(({ phrase }) => String(phrase))).to.deep.equal([]);
   });
 
-  it('finds what a rule means, and leaves ordinary English alone', () => {
+  it('finds the words of a rule, and ignores their ordinary meanings', () => {
     const text = `class TakeOutTurn {} // In the same turn it comes back; the line is up. He waits for whoever stands there.
       // It turns rows into a list of at most two log lines, in turn. Ten stands for all.`;
     const found = (name: string) => hits(name, fragmentsOf('core/sample.ts', text)).map((at) => at.split(':')[1]![0]);
@@ -226,7 +226,7 @@ describe('the vocabulary of src/', () => {
     expect(found('most')).to.deep.equal([]);
   });
 
-  it('is read from names of every kind and from comments, and not from strings', () => {
+  it('reads names of every kind and comments, and not strings', () => {
     const found = fragmentsOf(
       'core/own-mark.ts',
       `class Ear { #judgedAt?: Verdict; obey() { return { [\`\${lineOf}\`]: 'hears' }; } } // He comes

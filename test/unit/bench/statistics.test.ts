@@ -6,7 +6,7 @@ import { toMessageFrame } from '../../../src/core/contract/message-frame.ts';
 import type { MessageChange } from '../../../src/core/log/change.ts';
 import { toChangeEvent } from '../../../src/core/log/change-kinds.ts';
 
-describe('a quantile', () => {
+describe('quantile', () => {
   const table: [share: number, sorted: number[], value: number][] = [
     [0.5, [7], 7],
     [0, [1, 2, 3], 1],
@@ -50,9 +50,9 @@ describe('a histogram of times', () => {
     return Array.from({ length: count }, (_, n) => from * (to / from) ** (((n * 7_919) % count) / (count - 1)));
   }
 
-  for (const [title, from, to, mostAbove] of [
-    ['to the µs below 1 ms', 1, 1_000, () => 1],
-    ['to 1 in 64 from there to a minute', 1_024, 60_000_000, (us: number) => us / 64],
+  for (const [title, from, to, maxError] of [
+    ['1 µs for times below 1 ms', 1, 1_000, () => 1],
+    ['1/64 for times from 1 ms to 1 min', 1_024, 60_000_000, (us: number) => us / 64],
   ] as const) {
     it(`returns the quantiles of a histogram, ${title}`, () => {
       const times = timesIn(from, to, 5_000);
@@ -60,7 +60,7 @@ describe('a histogram of times', () => {
       const sorted = [...times].sort((a, b) => a - b);
       for (const share of shares) {
         const exact = sorted[Math.ceil(share * sorted.length) - 1]!;
-        expect(histogram.at(share) * 1_000, `${share}`).to.be.within(exact - 0.001, exact + mostAbove(exact));
+        expect(histogram.at(share) * 1_000, `${share}`).to.be.within(exact - 0.001, exact + maxError(exact));
       }
       expect(histogram.at(1) * 1_000).to.be.closeTo(to, 0.001);
     });
@@ -85,7 +85,7 @@ describe('a histogram of times', () => {
   });
 });
 
-describe('a delivery', () => {
+describe('deliveryIn', () => {
   const delivery = { us: 1_234_567_890, line: 42, n: 17 };
   const content = contentOf(delivery.us, delivery.line, delivery.n);
   const ids = { id: 5, room_id: 3, seq: 9, emitter: '00000000-0000-0000-0000-00000000000a', client_msg_id: null };
@@ -102,9 +102,12 @@ describe('a delivery', () => {
   };
 
   const frames: Record<string, string> = {
-    '/chat': JSON.stringify(toMessageFrame(changeOf())),
-    'an echo on /chat': JSON.stringify({ ...toMessageFrame(changeOf({ client_msg_id: 'mine' })), id: 'x' }),
-    'Socket.IO': onSocketio(changeOf()),
+    'a /chat frame': JSON.stringify(toMessageFrame(changeOf())),
+    'the echo of a message on /chat': JSON.stringify({
+      ...toMessageFrame(changeOf({ client_msg_id: 'mine' })),
+      id: 'x',
+    }),
+    'a Socket.IO event': onSocketio(changeOf()),
   };
   for (const [where, frame] of Object.entries(frames)) {
     it(`reads a delivery from a frame of ${where}`, () =>

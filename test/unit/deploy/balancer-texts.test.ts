@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { type ErrorCode, errors } from '../../../src/core/errors.ts';
 import { readDocument } from '../../helpers/markdown.ts';
 
-/** `"code":404,"message":"…","reason":"NOT_FOUND"`, in either file. */
+/** Matches `"code":404,"message":"…","reason":"NOT_FOUND"` in either file. */
 const refusal = /"code":(\d+),"message":"([^"]+)","reason":"([A-Z_]+)"/g;
 
 for (const path of ['deploy/nginx.conf', 'deploy/haproxy.cfg']) {

@@ -66,7 +66,7 @@ const { services, volumes, secrets } = Compose.parse(load(text, { schema: CORE_S
 const nodes = Object.entries(services).filter(([, { build }]) => build !== undefined);
 
 describe('docker-compose.yml', () => {
-  it('publishes the balancer and nothing else', () => {
+  it('publishes only the balancer in docker-compose.yml', () => {
     const published = Object.entries(services).filter(([, { ports }]) => ports !== undefined);
     expect(published.map(([name]) => name)).to.deep.equal(['nginx']);
   });
@@ -79,14 +79,14 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  describe('with the secrets that deploy/make-secrets.sh writes', () => {
+  describe('docker-compose.yml with the secrets of deploy/make-secrets.sh', () => {
     const directory = mkdtempSync(join(tmpdir(), 'nano-secrets-'));
     const makeSecrets = () => execFileSync('sh', [fileURLToPath(new URL('deploy/make-secrets.sh', root)), directory]);
     const secret = (name: string) => readFileSync(join(directory, name), 'utf8');
     before(makeSecrets);
     after(() => rmSync(directory, { recursive: true }));
 
-    it('gives the nodes settings that exist, with values that the service accepts', () => {
+    it('sets only settings that exist on the Compose nodes, to values that the service accepts', () => {
       for (const [, { environment: given = {}, secrets: mounted = [] }] of nodes) {
         const names = Object.keys(given).map((name) => name.replace(/_FILE$/, ''));
         expect(Object.keys(environment.shape)).to.include.members(names);
@@ -107,14 +107,14 @@ describe('docker-compose.yml', () => {
       }
     });
 
-    it('has a file for every secret, in a directory that only its owner can enter', () => {
+    it('generates a file for every Compose secret, in a directory that only its owner can enter', () => {
       for (const { file } of Object.values(secrets)) {
         expect(secret(file.slice('./secrets/'.length))).to.have.length.above(31);
       }
       expect(statSync(directory).mode & 0o777).to.equal(0o700);
     });
 
-    it('never replaces a secret', () => {
+    it('keeps existing secrets when deploy/make-secrets.sh runs again', () => {
       const names = readdirSync(directory);
       const before = names.map(secret);
       makeSecrets();
@@ -124,7 +124,7 @@ describe('docker-compose.yml', () => {
     const passwordOfRedis = () => /^requirepass ([0-9a-f]{64})$/m.exec(secret('redis-conf'))?.[1];
   });
 
-  it('has no secret in the file, in an environment or with a default', () => {
+  it('contains no secret in docker-compose.yml, in an environment variable or as a default', () => {
     expect([...text.matchAll(/\$\{(.*?)\}/g)]).to.deep.equal([]);
     for (const { environment: given = {} } of Object.values(services)) {
       for (const [name, value] of Object.entries(given)) {
@@ -142,13 +142,13 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  it('mounts only secrets that are declared', () => {
+  it('mounts only declared secrets in docker-compose.yml', () => {
     for (const { secrets: mounted = [] } of Object.values(services)) {
       expect(Object.keys(secrets)).to.include.members(mounted);
     }
   });
 
-  it('lets the nodes drain before it kills them', () => {
+  it('lets Compose nodes drain before they are killed', () => {
     for (const [, { stop_grace_period }] of nodes) {
       expect(Number.parseInt(stop_grace_period!, 10) * 1_000).to.be.above(readConfig({}).drainTimeoutMs);
     }
@@ -181,7 +181,7 @@ describe('docker-compose.yml', () => {
     );
   });
 
-  it('is accepted by `docker compose config`', function () {
+  it('passes `docker compose config` with docker-compose.yml', function () {
     this.timeout(120_000);
     const run = (command: readonly string[], ...words: string[]) => {
       const [file, ...first] = command;

@@ -49,7 +49,7 @@ function unknownFields(manifest: Manifest): string[] {
   const Model = models[manifest.kind] as { new (data: never): object };
   const read = new Set<string>();
   const recorded = recordReads(manifest, '', read);
-  // The model copies its data and validates the copy; the getters lead back to the recording one.
+  // The model copies its data and validates the copy. These getters return the recording proxy instead.
   const model = Object.create(Object.getPrototypeOf(new Model({} as never)), {
     ...Object.fromEntries(
       Object.keys(manifest).map((key) => [key, { enumerable: true, get: () => (recorded as Json)[key] }]),
@@ -90,7 +90,7 @@ describe('deploy/kubernetes/nano-messaging.yaml', () => {
   const { template } = deployment.spec;
   const [container] = template.spec.containers;
 
-  it('has a Deployment, its Services, a PodDisruptionBudget and a NetworkPolicy', () => {
+  it('contains a Deployment, its Services, a PodDisruptionBudget and a NetworkPolicy for Kubernetes', () => {
     const found = manifests.map(({ kind, metadata }) => `${kind} ${metadata.name}`);
     expect(found).to.deep.equal([
       'Deployment nano-messaging',
@@ -102,7 +102,7 @@ describe('deploy/kubernetes/nano-messaging.yaml', () => {
   });
 
   for (const manifest of manifests) {
-    it(`fits the Kubernetes schema of ${manifest.kind} ${manifest.metadata.name}, without unknown fields`, () => {
+    it(`matches the Kubernetes schema without unknown fields in ${manifest.kind} ${manifest.metadata.name}`, () => {
       validate(manifest);
       expect(unknownFields(manifest)).to.deep.equal([]);
     });
@@ -116,7 +116,7 @@ describe('deploy/kubernetes/nano-messaging.yaml', () => {
     expect(() => validate(wrong)).to.throw('spec/selector');
   });
 
-  it('sets variables that exist, to values that the service accepts', () => {
+  it('sets only settings that exist in the Kubernetes manifest, to values that the service accepts', () => {
     for (const { name } of container.env) expect(isSetting(name), name).to.equal(true);
     const directory = mkdtempSync(join(tmpdir(), 'nano-secrets-'));
     const secrets: Record<string, string> = {
@@ -140,9 +140,9 @@ describe('deploy/kubernetes/nano-messaging.yaml', () => {
     }
   });
 
-  it('probes /healthz to restart and /readyz to route', () => {
-    const asked = [container.startupProbe, container.livenessProbe, container.readinessProbe];
-    expect(asked.map(({ httpGet }) => httpGet.path)).to.deep.equal(['/healthz', '/healthz', '/readyz']);
+  it('restarts pods by /healthz and routes to pods by /readyz', () => {
+    const probes = [container.startupProbe, container.livenessProbe, container.readinessProbe];
+    expect(probes.map(({ httpGet }) => httpGet.path)).to.deep.equal(['/healthz', '/healthz', '/readyz']);
   });
 
   it('gives a node more time than its delay and its drain before it kills it', () => {
@@ -151,7 +151,7 @@ describe('deploy/kubernetes/nano-messaging.yaml', () => {
     expect(template.spec.terminationGracePeriodSeconds).to.be.above(pause + drain);
   });
 
-  it('selects the same pods everywhere', () => {
+  it('selects the same pods in every Kubernetes manifest', () => {
     const labels = template.metadata.labels;
     const selectors = manifests.map((manifest) => {
       const { spec } = manifest as unknown as { spec: { selector?: Json; podSelector?: Json } };
@@ -161,7 +161,7 @@ describe('deploy/kubernetes/nano-messaging.yaml', () => {
     for (const selector of selectors) expect(selector).to.deep.equal(labels);
   });
 
-  it('holds no secret and switches service links off', () => {
+  it('contains no secret in the Kubernetes manifest, and turns service links off', () => {
     for (const { name, value } of container.env) {
       if (/SECRET|TOKEN|URL/.test(name)) expect(`${name}=${value}`).to.match(/_FILE=\/run\/secrets\//);
     }
@@ -173,17 +173,17 @@ describe('deploy/nano-messaging.service', () => {
   const unit = read('deploy/nano-messaging.service');
   const values = (key: string) => [...unit.matchAll(new RegExp(`^${key}=(.*)$`, 'gm'))].map((match) => match[1]!);
 
-  it('sets variables that exist', () => {
+  it('sets only settings that exist in the systemd unit', () => {
     const names = values('Environment').flatMap((line) => line.split(' ').map((pair) => pair.split('=', 1)[0]!));
     expect(names).to.include.members(['JWT_SECRET_FILE', 'DATABASE_URL_FILE', 'DATA_DIR']);
     for (const name of names) if (name !== 'NODE_ENV') expect(isSetting(name), name).to.equal(true);
   });
 
-  it('waits longer for the process to end than the process drains', () => {
+  it('sets a stop timeout in the systemd unit that is longer than the drain', () => {
     expect(Number(values('TimeoutStopSec')[0])).to.be.above(readConfig({}).drainTimeoutMs / 1_000);
   });
 
-  it('is accepted by systemd-analyze verify', function () {
+  it('passes `systemd-analyze verify` with the systemd unit', function () {
     this.timeout(30_000);
     if (spawnSync('systemd-analyze', ['--version']).status !== 0) {
       console.log('      skipped: this machine has no systemd-analyze');

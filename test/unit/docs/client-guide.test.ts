@@ -17,7 +17,7 @@ const root = resolve(import.meta.dirname, '../../..');
 const text = readFileSync(join(root, 'docs/guides/client.md'), 'utf8');
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
 
-/** The first cells of all rows of tables. */
+/** The code in the first cells of all table rows. */
 const named = [...text.matchAll(/^\| ([^|]+) \|/gm)].flatMap(([, cell]) =>
   [...cell!.matchAll(/`([^`]+)`/g)].map((name) => name[1]!),
 );
@@ -40,8 +40,8 @@ function compile(blocks: string[]): string {
   }
 }
 
-describe("the client's document", () => {
-  it('has examples that compile on a page', function () {
+describe('docs/guides/client.md', () => {
+  it('contains examples that compile for a web page', function () {
     this.timeout(60_000);
     const blocks = [...(text + readme).matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, block]) => block!);
     expect(blocks).to.have.length.above(4);
@@ -49,7 +49,7 @@ describe("the client's document", () => {
     expect(compile(["import { connect } from 'nano-messaging/client'; connect({ url: 7 });"])).to.include('TS2322');
   });
 
-  it('has a row for every state', () => {
+  it('describes every state of the client and of a room in a table row', () => {
     const client: Record<ConnectionState, true> = {
       connecting: true,
       connected: true,
@@ -77,8 +77,8 @@ describe("the client's document", () => {
     };
     /** Codes of REST only. */
     const administrative = ['TOO_MANY_RULES', 'LAST_ADMIN', 'ROOM_FULL', 'PAIR_EXISTS'];
-    const met = Object.keys(errors).filter((code) => !administrative.includes(code));
-    expect(named).to.include.members([...Object.keys(own), ...met]);
+    const received = Object.keys(errors).filter((code) => !administrative.includes(code));
+    expect(named).to.include.members([...Object.keys(own), ...received]);
   });
 
   it('names every event, and the timeouts with their defaults', () => {

@@ -9,11 +9,11 @@ const folder = 'docs/operations/';
 const settingsPage = readDocument(`${folder}settings.md`);
 
 describe('docs/operations/settings.md', () => {
-  it('contains the table that `npm run docs:settings` writes from the rows of src/config/settings.ts', () => {
+  it('contains the table of settings that `npm run docs:settings` writes from the rows of src/config/settings.ts', () => {
     expect(replaceSettingsTable(settingsPage)).to.equal(settingsPage);
   });
 
-  it('has a row with default and unit for each setting', () => {
+  it('documents each setting in a row with its default and unit', () => {
     const rows = rowsByName(settingsPage);
     expect(rows.get('MAX_FRAME_BYTES')).to.deep.equal([
       'maximum size of a frame, a packet and a REST body; 0: off',
@@ -23,18 +23,18 @@ describe('docs/operations/settings.md', () => {
     expect([...rows.keys()]).to.include.members(Object.keys(settings));
   });
 
-  it('names the address that a node without settings listens on', () => {
+  it('documents the address that a node without settings listens on', () => {
     expect(settings.HOST.defaultText).to.include(`\`${readConfig({}).host}\`;`);
   });
 
-  it('names every setting that can be read from a file, and no other', () => {
+  it('documents every setting that can be read from a file, and no other', () => {
     const named = codesIn(section(settingsPage, '## Secrets in files')).filter((code) => /^[A-Z_]+_FILE$/.test(code));
     expect(named).to.have.members(fileSettings.map((name) => `${name}_FILE`));
   });
 });
 
 describe('docs/operations/README.md', () => {
-  it('links to every page of the shelf', () => {
+  it('links to every page of docs/operations/ from its README.md', () => {
     const linked = [...readDocument(`${folder}README.md`).matchAll(/\]\(([a-z-]+\.md)/g)].map(([, page]) => page!);
     const pages = markdownIn(folder).map((path) => path.slice(folder.length));
     expect(linked).to.include.members(pages.filter((page) => page !== 'README.md'));
@@ -42,7 +42,7 @@ describe('docs/operations/README.md', () => {
 });
 
 describe('the commands in docs/operations/', () => {
-  it('run files and scripts that exist', () => {
+  it('uses only files and scripts that exist in the commands of docs/operations/', () => {
     const { scripts } = JSON.parse(readDocument('package.json')) as { scripts: Record<string, string> };
     const text = markdownIn(folder).map(readDocument).join('\n');
     const run = [...text.matchAll(/`?npm run ([a-z:]+)/g)].map(([, name]) => name!);

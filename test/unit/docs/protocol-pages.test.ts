@@ -46,7 +46,7 @@ const features = [...pages].filter(([name]) => name.startsWith('features/'));
 
 const fenceName = (route: string) => `rest.${route[0]!.toUpperCase()}${route.slice(1)}`;
 
-/** What a client sends, by the name of its examples. */
+/** Schemas of what a client sends, by the names of their examples. */
 const incoming: Record<string, z.ZodType> = {
   ...Object.fromEntries(routes.flatMap(({ name, route: { body } }) => (body ? [[fenceName(name), body.schema]] : []))),
   ...named(
@@ -63,7 +63,7 @@ const incoming: Record<string, z.ZodType> = {
 
 const withExamples = routes.filter(({ feature }) => feature !== 'documents');
 
-/** What a server sends, by the name of its examples. */
+/** Schemas of what a server sends, by the names of their examples. */
 const outgoing: Record<string, z.ZodType> = {
   'rest.Refusal': Refusal,
   ...Object.fromEntries(
@@ -113,7 +113,7 @@ function examplesOf(name: string, text: string): Example[] {
   ];
 }
 
-/** `3. Client: …` and `4. Server: …` of a session. */
+/** The lines `3. Client: …` and `4. Server: …` of a session. */
 function sessionLines(name: string, text: string): Example[] {
   const found = text.matchAll(/^\d+\. (Client|Server|Ack): (?:`([a-z:]+)` )?`(\{.*\})`$/gm);
   return [...found].map(({ 1: who, 2: event, 3: json, index }) => ({
@@ -147,14 +147,14 @@ function assertValid({ schema, value }: Example): void {
   else expect(id, 'only commands have an id').to.equal(undefined);
 }
 
-describe('Examples in docs/protocol', () => {
+describe('the examples in docs/protocol', () => {
   const examples = [...pages].flatMap(([name, text]) => examplesOf(name, text));
 
   for (const example of examples.filter(({ schema }) => schema !== 'TokenClaims')) {
-    it(`${example.where} is a valid ${example.schema || 'example'}`, () => assertValid(example));
+    it(`shows a valid ${example.schema || 'example'} at ${example.where}`, () => assertValid(example));
   }
 
-  it('include the claims of a token that the server accepts', async () => {
+  it('shows the claims of a token that the server accepts', async () => {
     const claims = examples.find(({ schema }) => schema === 'TokenClaims')!.value() as Record<string, never>;
     const token = await new SignJWT(claims).setProtectedHeader({ alg: 'HS256' }).sign(Buffer.from('a test'));
     const keys = { source: 'secrets' as const, secrets: ['a test'] };
@@ -181,12 +181,12 @@ describe('Examples in docs/protocol', () => {
   for (const name of ['chat.md', 'socketio.md']) {
     it(`include a session in ${name}, every line of which can be parsed`, () => {
       const session = section(page(name), '## A session');
-      const told = session.match(/^\d+\. (Client|Server|Ack): /gm) ?? [];
-      expect(sessionLines(name, session)).to.have.length(told.length).at.least(8);
+      const numbered = session.match(/^\d+\. (Client|Server|Ack): /gm) ?? [];
+      expect(sessionLines(name, session)).to.have.length(numbered.length).at.least(8);
     });
   }
 
-  it('include a handler of live changes that skips duplicates and notices gaps', () => {
+  it('shows a handler of live changes that skips duplicates and detects gaps', () => {
     const code = fences(section(page('log-and-cursors.md'), '## Applying live changes')).find(
       ({ language }) => language === 'js',
     )!.text;
@@ -210,7 +210,7 @@ describe('Pages in docs/protocol', () => {
     [...pages].flatMap(([name, text]) => codeHeadings(section(text, `## ${title}`), 3).map((what) => ({ name, what })));
   const names = (title: string) => described(title).map(({ what }) => what);
 
-  it('describe every REST route once, on the page of its feature', () => {
+  it('describes every REST route once, on the page of its feature', () => {
     const expected = withExamples.map(({ feature, route }) => ({
       name: `features/${feature}.md`,
       what: routeTitle(route),
@@ -218,13 +218,13 @@ describe('Pages in docs/protocol', () => {
     expect(described('REST')).to.have.deep.members(expected);
   });
 
-  it('describe the machine-readable descriptions in the overview', () => {
+  it('lists the machine-readable descriptions in docs/protocol/README.md', () => {
     const table = rowsByName(section(page('README.md'), '## Machine-readable descriptions'));
     const expected = routes.filter(({ feature }) => feature === 'documents').map(({ route }) => routeTitle(route));
     expect([...table.keys()]).to.include.members(expected);
   });
 
-  it('describe every Socket.IO request and event once', () => {
+  it('describes every Socket.IO request and event once', () => {
     expect(names('Socket.IO requests')).to.have.members(Object.keys(requests));
     expect([
       ...names('Socket.IO events'),
@@ -232,12 +232,12 @@ describe('Pages in docs/protocol', () => {
     ]).to.have.members(Object.keys(events));
   });
 
-  it('describe every /chat command and frame once', () => {
+  it('describes every /chat command and frame once', () => {
     expect(names('`/chat` commands')).to.have.members(Object.keys(chatCommands));
     expect(names('`/chat` frames')).to.have.members(Object.keys(chatFrames));
   });
 
-  it('list all routes, requests, events, commands and frames on the pages of the transports', () => {
+  it('lists all routes, requests, events, commands and frames on the pages of the transports', () => {
     const listed = (name: string, heading: string) => [...rowsByName(section(page(name), heading)).keys()].slice(1);
     expect(listed('rest.md', '## Routes')).to.have.members(routes.map(({ route }) => routeTitle(route)));
     expect(listed('socketio.md', '## Requests')).to.have.members(Object.keys(requests));
@@ -257,7 +257,7 @@ describe('Pages in docs/protocol', () => {
     ['features/messages.md', '## The message', Message],
   ];
   for (const [name, heading, { shape }] of objects) {
-    it(`describe every field under "${heading.slice(3)}" in ${name}`, () => {
+    it(`describes every field under "${heading.slice(3)}" in ${name}`, () => {
       const fields = tableRows(section(page(name), heading)).flatMap(([first]) => codesIn(first!));
       expect(fields).to.have.members(Object.keys(shape));
     });
@@ -275,13 +275,13 @@ describe('Pages in docs/protocol', () => {
   }
 });
 
-/** The object that a schema with transformations around it begins with. */
+/** The object schema inside a schema with transformations. */
 function objectIn(schema: unknown): z.ZodObject | undefined {
   if (schema instanceof z.ZodObject) return schema;
   return schema instanceof z.ZodPipe ? (objectIn(schema.in) ?? objectIn(schema.out)) : undefined;
 }
 
-describe('Refusals in docs/protocol', () => {
+describe('the refusals in docs/protocol', () => {
   const access: readonly ErrorCode[] = ['NOT_FOUND', 'FORBIDDEN', 'BANNED'];
   const common = {
     'every REST route below /rooms': refusals.user,
@@ -292,20 +292,20 @@ describe('Refusals in docs/protocol', () => {
     ),
   } satisfies Record<string, readonly ErrorCode[]>;
 
-  /** The codes that all of them have. */
+  /** The codes that all of these operations can answer with. */
   function codesOfAll(all: readonly { refusals: readonly ErrorCode[] }[]): ErrorCode[] {
     return ErrorCode.options.filter((code) => all.every(({ refusals }) => refusals.includes(code)));
   }
 
   for (const [who, codes] of Object.entries(common)) {
-    it(`name the codes that are common to ${who}`, () => {
+    it(`lists the error codes that are common to ${who}`, () => {
       const [cell] = rowsByName(section(page('errors.md'), '### Common codes')).get(who) ?? [];
       const named = codesIn(cell!.split(';')[0]!);
       expect(named).to.have.members(codes);
     });
   }
 
-  /** What a page's last table says of one operation. */
+  /** The codes that the page's table of refusals lists for an operation. */
   function documented(name: string, operation: string): ErrorCode[] {
     const rows = tableRows(section(page(name), '## Refusals')).filter(([, , where = '']) =>
       codesIn(where).includes(operation),
@@ -352,15 +352,15 @@ describe('Refusals in docs/protocol', () => {
   ];
 
   for (const { name, page: where, codes, common, hasRoom } of operations) {
-    it(`of ${name} are complete in ${where}`, () => {
-      const told = documented(where, name);
+    it(`lists every refusal of ${name} in ${where}`, () => {
+      const listed = documented(where, name);
       const special = codes.filter((code) => !common.includes(code) && !(hasRoom && access.includes(code)));
-      expect(told).to.include.members(special);
-      expect(codes).to.include.members(told);
+      expect(listed).to.include.members(special);
+      expect(codes).to.include.members(listed);
     });
   }
 
-  it('name only operations that exist', () => {
+  it('lists refusals only for operations that exist', () => {
     const known = new Set(operations.map(({ name }) => name));
     const named = [...pages].flatMap(([, text]) =>
       tableRows(section(text, '## Refusals')).flatMap(([, , where = '']) => codesIn(where)),
@@ -372,7 +372,7 @@ describe('Refusals in docs/protocol', () => {
 describe('docs/protocol/errors.md', () => {
   const text = page('errors.md');
 
-  it('has a correct row for every error code', () => {
+  it('describes every error code correctly in docs/protocol/errors.md', () => {
     const table = rowsByName(section(text, '## Error codes'));
     for (const [code, { http, chat, retry }] of Object.entries(errors)) {
       expect(table.get(code)?.slice(0, 3), code).to.deep.equal([String(http), `\`${chat}\``, retry ? 'yes' : 'no']);
@@ -380,12 +380,12 @@ describe('docs/protocol/errors.md', () => {
     }
   });
 
-  it('has a row for every removal code', () => {
+  it('describes every removal code in docs/protocol/errors.md', () => {
     const [, ...codes] = rowsByName(section(text, '## Removal codes')).keys();
     expect(codes).to.have.members(RemovalCode.options);
   });
 
-  it('has a correct row for every close code', () => {
+  it('describes every close code correctly in docs/protocol/errors.md', () => {
     const table = rowsByName(section(text, '## Close codes'));
     expect(table.size - 1).to.equal(Object.keys(closeCodes).length);
     for (const { code, reason, reconnect } of Object.values(closeCodes)) {
@@ -406,7 +406,7 @@ describe('docs/protocol/limits.md', () => {
     });
   }
 
-  it('names every setting that limits clients', () => {
+  it('documents every setting that limits clients in docs/protocol/limits.md', () => {
     const limiting = Object.keys(environment.shape).filter((name) => /^MAX_|_RATE$|_BURST$/.test(name));
     expect(codesIn(rows.map(([, , setting]) => setting).join(' '))).to.include.members(limiting);
   });
@@ -417,8 +417,8 @@ describe('docs/protocol/limits.md', () => {
   });
 });
 
-describe('Names in docs/protocol', () => {
-  it('exist as settings or codes', () => {
+describe('the names in docs/protocol', () => {
+  it('uses only names of existing settings, codes and frames in docs/protocol', () => {
     const known = new Set<string>([
       ...Object.keys(environment.shape),
       ...ErrorCode.options,

@@ -22,11 +22,11 @@ const manifest = JSON.parse(read('package.json')) as Record<
 const shelves = ['docs/guides/', 'docs/protocol/', 'docs/operations/', 'docs/contributing/'];
 
 describe('README.md', () => {
-  it('has at most 150 lines', () => {
+  it('limits README.md to 150 lines', () => {
     expect(readme.split('\n')).to.have.length.at.most(151);
   });
 
-  it('links to a page of each shelf, and to the table of settings', () => {
+  it('links from README.md to each folder of the documentation and to the table of settings', () => {
     const targets = [...readme.matchAll(/\]\(([^)\s]+)\)/g)].map((match) => match[1]!);
     expect(shelves.filter((shelf) => !targets.some((target) => target.startsWith(shelf)))).to.deep.equal([]);
     expect(targets).to.include('docs/operations/settings.md');
@@ -45,14 +45,14 @@ describe('README.md', () => {
 
 describe('README.md and the guides', () => {
   for (const path of ['README.md', ...markdownIn('docs/guides/'), 'examples/README.md', 'playground/README.md']) {
-    it(`${path} runs scripts that exist`, () => {
+    it(`names only npm scripts that exist in ${path}`, () => {
       const run = [...read(path).matchAll(/npm (?:run (?:-s )?)?([a-z]+(?::[a-z]+)?)/g)].map((match) => match[1]!);
       const known = [...Object.keys(manifest.scripts), 'ci', 'exec', 'install', 'pack', 'registry'];
       expect(run.filter((name) => !known.includes(name))).to.deep.equal([]);
     });
   }
 
-  it('docs/guides/README.md lists every guide', () => {
+  it('lists every guide in docs/guides/README.md', () => {
     const linked = [...read('docs/guides/README.md').matchAll(/\]\(([a-z-]+\.md)\)/g)].map(([, page]) => page!);
     const pages = markdownIn('docs/guides/').map((path) => path.slice('docs/guides/'.length));
     expect(linked).to.have.members(pages.filter((page) => page !== 'README.md'));
@@ -71,7 +71,7 @@ describe('docs/contributing/dependencies.md', () => {
   ] as const;
 
   for (const [title, installed] of tables) {
-    it(`gives a reason for every package, and for no other, under "${title}"`, () => {
+    it(`gives a reason for every package, and for no other, under "${title}" in dependencies.md`, () => {
       const named = namesIn(title);
       const covers = (name: string, known: string) =>
         name === known || (name.endsWith('/*') && known.startsWith(name.slice(0, -1)));
@@ -85,16 +85,16 @@ describe('docs/guides/migrating.md', () => {
   const migrating = read('docs/guides/migrating.md');
 
   for (const [part, title] of Object.entries(findingParts)) {
-    it(`explains the findings of an import under "${title}"`, () => {
+    it(`explains every finding of an import under "${title}" in migrating.md`, () => {
       const explained = rows(section(migrating, `### ${title}`));
       explained.delete('it says');
       explained.delete('---');
-      const said = Object.values(findings).filter(([of]) => of === part);
-      expect([...explained.keys()]).to.deep.equal(said.map(([, words]) => words));
+      const inPart = Object.values(findings).filter(([of]) => of === part);
+      expect([...explained.keys()]).to.deep.equal(inPart.map(([, words]) => words));
     });
   }
 
-  it('names the columns that an import requires', () => {
+  it('names every column that an import requires in migrating.md', () => {
     const [, needed] = /Needed are([\s\S]*?)What is missing/.exec(migrating)!;
     const named = [...needed!.matchAll(/`"?(\w+)"?`/g)].map((match) => match[1]!);
     const columns = Object.values(legacyTables).flatMap((table) =>
@@ -107,7 +107,7 @@ describe('docs/guides/migrating.md', () => {
 describe('README.es.md', () => {
   const spanish = read('README.es.md');
 
-  it('has the same parts, commands, figures and links', () => {
+  it('has the same sections, commands, figures and links in README.es.md as in README.md', () => {
     const bare = (text: string) => text.replaceAll(/ *\/\/.*$/gm, '');
     const blocks = (text: string) => [...text.matchAll(/^```\w+\n[\s\S]*?^```$/gm)].map(([block]) => bare(block));
     expect(blocks(spanish)).to.deep.equal(blocks(readme));

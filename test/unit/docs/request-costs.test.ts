@@ -13,7 +13,7 @@ const opening = roomsPerConnection * (countTokens(costs.join, {}) + countTokens(
 const returning = roomsPerConnection * countTokens(costs.join, { since: '1.1.x' });
 
 describe('the costs of requests', () => {
-  it('let an app open on three devices at once with all the rooms that a connection may join', () => {
+  it('lets an app start on three devices at once, each with the maximum number of rooms per connection', () => {
     expect(3 * (connecting + opening)).to.be.at.most(requestBurst);
   });
 
@@ -45,7 +45,7 @@ describe('the costs of requests', () => {
       .at(-2)
       ?.trim();
 
-  it('are documented for an app with as many rooms as a connection may join', () => {
+  it('documents the cost of an app with the maximum number of rooms per connection', () => {
     const paragraph = document.slice(document.lastIndexOf('|'));
     expect(paragraph).to.include(`${roomsPerConnection} rooms`);
     expect(paragraph).to.include(`: ${connecting + opening} tokens`);
@@ -55,14 +55,14 @@ describe('the costs of requests', () => {
   for (const { route } of routes) {
     if (route.auth !== 'user') continue;
     const title = routeTitle(route);
-    it(`are documented for ${title}`, () => {
+    it(`documents the cost of ${title}`, () => {
       expect(documented(title)).to.match(new RegExp(`^${route.cost.tokens}\\b`));
     });
   }
 
   for (const [name, { cost }] of [...Object.entries(requests), ...Object.entries(chatCommands)]) {
     if (name === 'quit') continue;
-    it(`are documented for ${name}`, () => {
+    it(`documents the cost of ${name}`, () => {
       expect(documented(name)).to.match(new RegExp(`^${cost.tokens}\\b`));
     });
   }
