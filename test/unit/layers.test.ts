@@ -207,7 +207,7 @@ describe('layers', () => {
     expect(files.filter((file) => importsOf(file).ours.some((other) => other.startsWith('../')))).to.deep.equal([]);
   });
 
-  it('let client/ import only types from the server, because values would bring zod into the browser', () => {
+  it('lets client/ import only types from the server, because values would bring zod into the browser', () => {
     const value = /^\s*(?:import|export)\s+(?!type\b)[^'";]*?\bfrom\s*['"][^'"]*\/(?:core|auth|features)\/[^'"]+['"]/gm;
     const client = files.filter((file) => file.startsWith('client/'));
     expect(client.flatMap((file) => textOf(file).match(value) ?? [])).to.deep.equal([]);

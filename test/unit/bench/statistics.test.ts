@@ -25,8 +25,8 @@ describe('quantile', () => {
   it('returns NaN as the quantile of an empty list', () => expect(quantile([], 0.5)).to.be.NaN);
 });
 
-describe('ranges of figures', () => {
-  it('computes the range of each figure separately, in numeric order', () => {
+describe('spreadsOf', () => {
+  it('computes the median, minimum and maximum of each figure separately, in numeric order', () => {
     const spreads = spreadsOf([
       { ms: 10, kib: 3 },
       { ms: 9, kib: 1 },
@@ -54,7 +54,7 @@ describe('a histogram of times', () => {
     ['1 µs for times below 1 ms', 1, 1_000, () => 1],
     ['1/64 for times from 1 ms to 1 min', 1_024, 60_000_000, (us: number) => us / 64],
   ] as const) {
-    it(`returns the quantiles of a histogram, ${title}`, () => {
+    it(`computes the quantiles of a histogram with an error of at most ${title}`, () => {
       const times = timesIn(from, to, 5_000);
       const histogram = histogramOf(times);
       const sorted = [...times].sort((a, b) => a - b);
@@ -73,13 +73,13 @@ describe('a histogram of times', () => {
 
   it('returns NaN as the quantile of an empty histogram', () => expect(histogramOf([]).at(0.5)).to.be.NaN);
 
-  it('returns no quantile above the maximum', () => {
+  it('returns no quantile of a histogram above its maximum', () => {
     const histogram = histogramOf([3, 3_000.5]);
     expect(histogram.at(1)).to.equal(3.0005);
     expect(histogramOf([5_000]).at(0.5)).to.equal(5);
   });
 
-  it('counts a negative time as 0', () => {
+  it('counts a negative time as 0 in a histogram', () => {
     expect(histogramOf([-5]).at(1)).to.be.at.most(0.001);
     expect(histogramOf([-5, 10]).at(0.5)).to.be.at.most(0.001);
   });
@@ -110,11 +110,10 @@ describe('deliveryIn', () => {
     'a Socket.IO event': onSocketio(changeOf()),
   };
   for (const [where, frame] of Object.entries(frames)) {
-    it(`reads a delivery from a frame of ${where}`, () =>
-      expect(deliveryIn(frame)).to.deep.equal({ seq: 9, ...delivery }));
+    it(`reads a delivery from ${where}`, () => expect(deliveryIn(frame)).to.deep.equal({ seq: 9, ...delivery }));
   }
 
-  it('reads a delivery from a frame of the bare servers, counted from 1 in each room', () => {
+  it('reads deliveries of the baseline servers, and counts seq from 1 in each room', () => {
     const bare = (room_id: number) => JSON.stringify(messageIn(room_id, content));
     const socketio = (room_id: number) => `42/rooms,${JSON.stringify(['message:new', messageIn(room_id, content)])}`;
     for (const [seq, frame] of [
@@ -126,7 +125,7 @@ describe('deliveryIn', () => {
     }
   });
 
-  it('reads all digits of a delivery', () => {
+  it('reads the largest numbers of a delivery without rounding', () => {
     for (const us of [0, 7, 2 ** 52]) {
       const large = { us, line: 99_999, n: 1_000_000 };
       const change = changeOf({ seq: 123_456_789_012, content: contentOf(us, large.line, large.n) });
@@ -145,7 +144,8 @@ describe('deliveryIn', () => {
     '43/rooms,1[{"ok":true,"seq":9}]',
     '{"type":"status","data":"ERROR","reason":"UNAVAILABLE"}',
   ]) {
-    it(`finds no delivery in ${frame || 'an empty frame'}`, () => expect(deliveryIn(frame)).to.equal(undefined));
+    it(`reads no delivery from ${frame ? `the frame ${frame}` : 'an empty frame'}`, () =>
+      expect(deliveryIn(frame)).to.equal(undefined));
   }
 
   it('creates contents of 100 characters, which JSON does not escape', () => {

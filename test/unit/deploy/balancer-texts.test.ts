@@ -9,13 +9,13 @@ for (const path of ['deploy/nginx.conf', 'deploy/haproxy.cfg']) {
   describe(path, () => {
     const refusals = [...readDocument(path).matchAll(refusal)];
 
-    it('has a body for every status that the balancer answers by itself', () => {
+    it(`defines an error body in ${path} for every status that the balancer generates`, () => {
       const statuses = refusals.map(([, status]) => Number(status));
       expect(statuses).to.include.members([400, 404, 405, 408, 413, 429, 500, 502, 503, 504]);
     });
 
     for (const [, status, message, reason] of refusals) {
-      it(`has the message of the service for ${status}`, () => {
+      it(`uses the message of the service for ${status} in ${path}`, () => {
         expect(message).to.equal(errors[reason as ErrorCode].message);
       });
     }

@@ -71,7 +71,7 @@ describe('docker-compose.yml', () => {
     expect(published.map(([name]) => name)).to.deep.equal(['nginx']);
   });
 
-  it('has two nodes with the names in the configurations of nginx and HAProxy', () => {
+  it('runs two Compose nodes under the names that nginx and HAProxy use', () => {
     expect(nodes.map(([name]) => name)).to.deep.equal(['chat-1', 'chat-2']);
     for (const [name, { environment: given }] of nodes) {
       expect(given).to.include({ NODE_NAME: name });
@@ -154,7 +154,7 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  it('waits only for services that exist and have a health check', () => {
+  it('waits only for existing services with a health check in docker-compose.yml', () => {
     for (const [name, { depends_on = {} }] of Object.entries(services)) {
       for (const needed of Object.keys(depends_on)) {
         expect(services, `${name} needs ${needed}`).to.have.property(needed);
@@ -165,7 +165,7 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  it('mounts only files that exist', () => {
+  it('mounts only declared volumes, and existing files read-only, in docker-compose.yml', () => {
     for (const mount of Object.values(services).flatMap(({ volumes: mounts = [] }) => mounts)) {
       const [source, , mode] = mount.split(':') as [string, string, string?];
       if (!source.startsWith('.')) expect(volumes).to.have.property(source);
@@ -173,7 +173,7 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  it('pins the major versions of images that it does not build', () => {
+  it('pins the major versions of the images that docker-compose.yml and the Dockerfile use', () => {
     for (const { image, build } of Object.values(services))
       if (!build) expect(image).to.match(/^[a-z]+:\d+(-alpine)?$/);
     expect([...read('Dockerfile').matchAll(/^FROM (\S+)/gm)].map((match) => match[1])).to.deep.equal(

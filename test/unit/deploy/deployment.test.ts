@@ -108,7 +108,7 @@ describe('deploy/kubernetes/nano-messaging.yaml', () => {
     });
   }
 
-  it('detects a wrong type and a misspelt field in a manifest', () => {
+  it('detects a wrong type and a misspelt field in a Kubernetes manifest', () => {
     const wrong = structuredClone(find('PodDisruptionBudget')) as Manifest & { spec: Json };
     wrong.spec.minAvailible = 1;
     expect(unknownFields(wrong)).to.deep.equal(['/spec/minAvailible']);
@@ -145,7 +145,7 @@ describe('deploy/kubernetes/nano-messaging.yaml', () => {
     expect(probes.map(({ httpGet }) => httpGet.path)).to.deep.equal(['/healthz', '/healthz', '/readyz']);
   });
 
-  it('gives a node more time than its delay and its drain before it kills it', () => {
+  it('sets a termination grace period that is longer than the preStop delay and the drain', () => {
     const pause = Number(container.lifecycle.preStop.exec.command[1]);
     const drain = readConfig({}).drainTimeoutMs / 1_000;
     expect(template.spec.terminationGracePeriodSeconds).to.be.above(pause + drain);

@@ -67,7 +67,7 @@ describe('docs/guides/client.md', () => {
     expect(named).to.include.members([...Object.keys(client), ...Object.keys(room)]);
   });
 
-  it('has a row for every error that a client can receive', () => {
+  it('describes every error that a client can receive in a table row', () => {
     const own: Record<Exclude<ClientErrorCode, ErrorCode>, true> = {
       TIMEOUT: true,
       UNREACHABLE: true,
@@ -81,7 +81,7 @@ describe('docs/guides/client.md', () => {
     expect(named).to.include.members([...Object.keys(own), ...received]);
   });
 
-  it('names every event, and the timeouts with their defaults', () => {
+  it('names every event of the client, and every timeout with its default', () => {
     const client: Record<keyof ClientEvents, true> = { state: true, error: true, frame: true };
     const room: Record<keyof RoomEvents, true> = {
       ...{ update: true, state: true, message: true, member: true, room: true, reset: true },

@@ -172,14 +172,14 @@ describe('the examples in docs/protocol', () => {
     });
   });
 
-  it('cover every message of the protocol', () => {
+  it('shows an example of every request, answer, event and frame', () => {
     const shown = new Set(examples.map(({ schema }) => schema));
     const all = [...Object.keys(incoming), ...Object.keys(outgoing)];
     expect(all.filter((name) => !shown.has(name))).to.deep.equal([]);
   });
 
   for (const name of ['chat.md', 'socketio.md']) {
-    it(`include a session in ${name}, every line of which can be parsed`, () => {
+    it(`shows a session in ${name} in which every line can be parsed`, () => {
       const session = section(page(name), '## A session');
       const numbered = session.match(/^\d+\. (Client|Server|Ack): /gm) ?? [];
       expect(sessionLines(name, session)).to.have.length(numbered.length).at.least(8);
@@ -204,8 +204,8 @@ describe('the examples in docs/protocol', () => {
   });
 });
 
-describe('Pages in docs/protocol', () => {
-  /** The pages that have a heading of this kind, with the section. */
+describe('the pages in docs/protocol', () => {
+  /** The names that have a heading in sections of this title, each with its page. */
   const described = (title: string) =>
     [...pages].flatMap(([name, text]) => codeHeadings(section(text, `## ${title}`), 3).map((what) => ({ name, what })));
   const names = (title: string) => described(title).map(({ what }) => what);
@@ -266,7 +266,7 @@ describe('Pages in docs/protocol', () => {
   for (const [name, { body, query }] of withExamples.map(({ route }) => [routeTitle(route), route] as const)) {
     const schemas = [body?.schema, query].filter((schema) => schema !== undefined);
     if (schemas.length === 0) continue;
-    it(`describe every field that ${name} accepts`, () => {
+    it(`describes every field that ${name} accepts`, () => {
       const { name: where } = described('REST').find(({ what }) => what === name)!;
       const text = page(where);
       const fields = schemas.flatMap((schema) => Object.keys(objectIn(schema)!.shape));
@@ -400,7 +400,7 @@ describe('docs/protocol/limits.md', () => {
   const rows = tableRows(text).filter((row) => row.length === 4 && /^`[A-Z_]+`$/.test(row[2]!));
 
   for (const [what, limit, setting] of rows) {
-    it(`names the default of ${setting!.replaceAll('`', '')}: ${what}`, () => {
+    it(`documents the default of ${setting!.replaceAll('`', '')} (${what}) in docs/protocol/limits.md`, () => {
       const value = defaults.get(setting!.replaceAll('`', ''));
       expect(limit!.replaceAll(',', '')).to.match(new RegExp(`^${value}\\b`));
     });
@@ -411,7 +411,7 @@ describe('docs/protocol/limits.md', () => {
     expect(codesIn(rows.map(([, , setting]) => setting).join(' '))).to.include.members(limiting);
   });
 
-  it('names the length of a window of messages', () => {
+  it('documents the window of the message limit in docs/protocol/limits.md', () => {
     const { sendBurst, sendRate } = readConfig({}).limits;
     expect(section(text, '## Messages of one user')).to.include(`: ${sendBurst / sendRate} s by default`);
   });

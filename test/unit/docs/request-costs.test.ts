@@ -17,11 +17,11 @@ describe('the costs of requests', () => {
     expect(3 * (connecting + opening)).to.be.at.most(requestBurst);
   });
 
-  it('let five devices reconnect at once with all their rooms', () => {
+  it('lets five devices reconnect at once, each with the maximum number of rooms per connection', () => {
     expect(5 * (connecting + returning)).to.be.at.most(requestBurst);
   });
 
-  it('grow with the requested rows, and never fall below the cost of the request, whatever was sent', () => {
+  it('charges a request by the number of rows, and never less than its base cost, even for invalid input', () => {
     const page = (limit: unknown) => countTokens(costs.page, { limit });
     expect([1, 100, '101', 500].map(page)).to.deep.equal([5, 5, 9, 21]);
     expect([undefined, -1, 'x', {}, Number.NaN].map(page)).to.deep.equal([5, 5, 5, 5, 5]);
@@ -29,7 +29,7 @@ describe('the costs of requests', () => {
     expect([null, 'x', 7].map((input) => countTokens(costs.join, input))).to.deep.equal([2, 2, 2]);
   });
 
-  it('charge a refusal unless it reveals nothing about the request', () => {
+  it('charges every refusal except for server errors and exceeded limits on requests and connections', () => {
     const uncharged = ErrorCode.options.filter((code) => refusalCost(code) === 0);
     expect(uncharged).to.have.members(['RATE_LIMITED', 'TOO_MANY_CONNECTIONS', 'INTERNAL', 'UNAVAILABLE']);
   });

@@ -102,16 +102,16 @@ const expectOne = (spoil: (run: Run) => void, ...patterns: RegExp[]) => {
 };
 
 describe('the oracle of the torture run', () => {
-  it('finds nothing in a clean run', () => {
+  it('finds no fault in a clean run', () => {
     expect(decision(() => {})).to.deep.equal([]);
   });
 
   describe('checks of received changes', () => {
-    it('finds a missing change', () => {
+    it('finds a change that a subscriber missed', () => {
       expectOne(({ anas }) => anas.applied.splice(2, 1), /^lost: ana .* room 7.* rev 6 without rev 5/);
     });
 
-    it('finds a duplicate', () => {
+    it('finds a change that a subscriber received twice', () => {
       expectOne(({ anas }) => anas.applied.splice(2, 0, anas.applied[1]!), /^doubled: ana .* rev 4 once more/);
     });
 
@@ -119,7 +119,7 @@ describe('the oracle of the torture run', () => {
       expectOne(({ anas, history }) => anas.applied.unshift(...heard(history, 2)), /^doubled: ana .* rev 2 once more/);
     });
 
-    it('finds changes in the wrong order', () => {
+    it('finds changes that a subscriber received in the wrong order', () => {
       expectOne(
         ({ anas }) => anas.applied.splice(1, 2, anas.applied[2]!, anas.applied[1]!),
         /^reordered: .* rev 4 after rev 5/,
@@ -138,12 +138,12 @@ describe('the oracle of the torture run', () => {
       expectOne(({ anas }) => Object.assign(anas.applied[0]!, { seq: 2 }), /^altered: ana .* rev 3/);
     });
 
-    it('finds a received change that no log has', () => {
+    it('finds a received change that is not in the log', () => {
       const invented = { rev: 10, seq: 6, text: 'never', at: 0, live: true };
       expectOne(({ anas }) => anas.applied.push(invented), /^altered: .* rev 10 is not in the log/);
     });
 
-    it('accepts any prefix from a subscriber that was cut off, and nothing else', () => {
+    it('accepts any prefix of the log from a disconnected subscriber, and nothing else', () => {
       const end = { at: 0, how: 'disconnected' as const };
       const cutAfter =
         (...revs: number[]) =>
@@ -153,7 +153,7 @@ describe('the oracle of the torture run', () => {
       expectOne(cutAfter(3, 5), /^lost: .* rev 5 without rev 4/);
     });
 
-    it('requires every message from /chat, and nothing else', () => {
+    it('requires every message on /chat, and no other change', () => {
       const onChat =
         (...revs: number[]) =>
         ({ anas, history }: Run) =>
@@ -172,7 +172,7 @@ describe('the oracle of the torture run', () => {
       }, /^lost: ben .* goes on from rev 6, the stay before came to 5/);
     });
 
-    it('finds an acknowledgement without all missed changes, also if the subscriber was cut off after it', () => {
+    it('finds an acknowledgement without all missed changes, even if the subscriber disconnected after it', () => {
       expectOne(({ bens: [, second], history }) => {
         Object.assign(second, { applied: heard(history, 6, 7), end: { at: 0, how: 'disconnected' } });
       }, /^lost: ben .* came to rev 7, not to 8/);
@@ -180,12 +180,12 @@ describe('the oracle of the torture run', () => {
   });
 
   describe('checks of bans', () => {
-    it('finds a delivery after a ban', () => {
+    it('finds a change that was delivered to a user after their ban', () => {
       const said = decision(({ bens: [first], history }) => first.applied.push(...heard(history, 6, 7)));
       expect(said).to.include('leaked: ben (socketio) in room 7, joined at rev 2: heard rev 7, without r since rev 6');
     });
 
-    it('finds a banned user who was admitted', () => {
+    it('finds a banned user who joined', () => {
       const banned = stay(ben, { joinedRev: 6, from: 6, end: { at: 0, how: 'left' } });
       expectOne(({ evidence }) => evidence.stays.push(banned), /^leaked: ben .* let in without r/);
     });
@@ -221,7 +221,7 @@ describe('the oracle of the torture run', () => {
       }, /^leaked: room 7: rev 7 was written by ben, who had no w/);
     });
 
-    it('applies the rule of an organisation from its level on, and its ban to all its users', () => {
+    it('applies the rule of an organisation from its level up, and its ban to all its users', () => {
       const shared =
         (permissions: string, level: number) =>
         ({ history, evidence, anas, bens }: Run) => {
@@ -307,12 +307,12 @@ describe('the oracle of the torture run', () => {
         .and.include('log: room 7: seq 3 stands in place 2 of the messages');
     });
 
-    it('finds a head that differs from the log', () => {
+    it('finds a room whose head differs from its log', () => {
       expectOne(({ history }) => Object.assign(history, { lastSeq: 6 }), /^log: room 7: 5 messages, but last_seq 6/);
     });
   });
 
-  it('reports findings of the clients and a missing room', () => {
+  it('reports the faults that clients recorded, and a room that no longer exists', () => {
     const breach = { fault: 'protocol' as const, what: 'ana: closed with 4400' };
     expectOne(({ evidence }) => evidence.breaches.push(breach), /^protocol: ana: closed with 4400$/);
     const { evidence } = cleanRun();
