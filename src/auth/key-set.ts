@@ -148,7 +148,7 @@ async function fetchKeySet(url: string, timeoutMs: number): Promise<JSONWebKeySe
   return readKeySet(await readText(response));
 }
 
-/** Keeps at most `maxBytes`, whatever the announced length is, and also of a compressed body. */
+/** Keeps at most `maxBytes`, whatever the declared length is, and also of a compressed body. */
 async function readText(response: Response): Promise<string> {
   const parts: Uint8Array[] = [];
   let bytes = 0;
