@@ -1,24 +1,26 @@
 #!/usr/bin/env bash
-# REST with curl and jq: makes a room, lets somebody in, sends, sends again without doubling, and reads back page by page.
+# REST with curl and jq: creates a room, invites a user, sends messages, retries one of them without storing it twice,
+# and reads the history page by page.
 #
-#   CHAT_TOKEN=... bash curl.sh [URL]        the token needs level 100, which is what making rooms takes
+#   CHAT_TOKEN=... bash curl.sh [URL]        the token needs level 100, the minimum for creating rooms
 set -euo pipefail
 
 url=${1:-http://127.0.0.1:7777}
 ben=bbbbbbbb-0000-4000-8000-000000000002
 
-# call METHOD PATH [curl's options]: the answer; a refusal goes to stderr and ends the script.
+# call METHOD PATH [curl's options]: prints the response. An error response goes to stderr and ends the script.
 call() {
-  local answer
-  answer=$(curl --silent --show-error --fail-with-body --max-time 20 --request "$1" "$url$2" "${@:3}" \
+  local response
+  response=$(curl --silent --show-error --fail-with-body --max-time 20 --request "$1" "$url$2" "${@:3}" \
     --header "Authorization: Bearer $CHAT_TOKEN" --header 'Content-Type: application/json') || {
-    printf '%s\n' "$answer" >&2
+    printf '%s\n' "$response" >&2
     exit 1
   }
-  printf '%s\n' "$answer"
+  printf '%s\n' "$response"
 }
 
-# send CLIENT_MSG_ID CONTENT: repeat it as it is where no answer came, or 429, 500 or 503. It is stored once.
+# send CLIENT_MSG_ID CONTENT: if you get no response, or 429, 500 or 503, call it again with the same arguments. The
+# message is stored once.
 send() {
   call POST "/rooms/$room/messages" \
     --data "$(jq --null-input --arg id "$1" --arg content "$2" '{ $content, client_msg_id: $id }')" |
@@ -36,7 +38,7 @@ send two 'Go!'
 send two 'Go!'
 send three 'Lift-off'
 
-echo 'The latest two, and back from there:'
+echo 'The history, two messages per page, newest page first:'
 before=
 while :; do
   page=$(call GET "/rooms/$room/messages?limit=2${before:+&before=$before}")

@@ -8,10 +8,10 @@ import { createUser, testSecret } from '../helpers/users.ts';
 
 const python = '/usr/bin/python3';
 
-function need(context: Mocha.Context, ...names: string[]): void {
+function installPrograms(context: Mocha.Context, ...names: string[]): void {
   context.timeout(300_000);
   const missing = names.filter((name) => !existsSync(`/usr/bin/${name}`));
-  if (missing.length > 0 && !aptInstall('An example is run', ...missing)) context.skip();
+  if (missing.length > 0 && !aptInstall('The tests run an example', ...missing)) context.skip();
 }
 
 async function run(command: string, args: string[], env: Record<string, string>) {
@@ -21,10 +21,10 @@ async function run(command: string, args: string[], env: Record<string, string>)
 
 describeOneWiring('examples/curl.sh', (node) => {
   before(function () {
-    need(this, 'curl', 'jq');
+    installPrograms(this, 'curl', 'jq');
   });
 
-  it('creates a room, invites, sends, retries and reads the history page by page', async () => {
+  it('creates a room, invites a user, sends messages, retries one without a duplicate, and reads the history page by page', async () => {
     const url = node.url();
     const ana = createUser({ level: 100 });
     const { code, output, errors } = await run('bash', ['examples/curl.sh', url], { CHAT_TOKEN: ana.token });
@@ -37,14 +37,14 @@ describeOneWiring('examples/curl.sh', (node) => {
       '201: seq 2',
       '200: seq 2, a duplicate',
       '201: seq 3',
-      'The latest two, and back from there:',
+      'The history, two messages per page, newest page first:',
       ...['2 Go!', '3 Lift-off', '1 Fueled up and ready to go', ''],
     ]);
     const { body } = await rest(url, ana.token).get(`/rooms/${id}/messages`);
     expect(body.content).to.have.length(3);
   });
 
-  it('exits with the refusal', async () => {
+  it('prints the error response and exits with 1', async () => {
     const { code, output, errors } = await run('bash', ['examples/curl.sh', node.url()], {
       CHAT_TOKEN: createUser().token,
     });
@@ -60,23 +60,23 @@ describeOneWiring('examples/backend', (node) => {
   ] as const) {
     describe(file, () => {
       before(function () {
-        if (command === python) need(this, 'python3');
+        if (command === python) installPrograms(this, 'python3');
       });
 
-      const tokenOf = async (secret: string, ...args: (string | number)[]) =>
+      const signToken = async (secret: string, ...args: (string | number)[]) =>
         (await run(command, [file, ...args.map(String)], { JWT_SECRET: secret })).output.trim();
 
-      it('signs tokens that a node with the same secret accepts', async () => {
+      it('signs a token that a node with the same secret accepts', async () => {
         const { user, entity } = createUser();
-        const token = await tokenOf(testSecret, user, entity, 100);
+        const token = await signToken(testSecret, user, entity, 100);
         const { status, body } = await rest(node.url(), token).post('/rooms', { name: 'signed' });
         expect(status).to.equal(200);
         expect(body.content.room).to.include({ user_owner: user, entity_owner: entity });
       });
 
-      it('adds no claims that it was not given', async () => {
+      it('adds no organisation and level 0 if only the user is given', async () => {
         const { user } = createUser();
-        const token = await tokenOf(testSecret, user);
+        const token = await signToken(testSecret, user);
         const claims = JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString());
         expect(claims).to.have.all.keys('userUUID', 'levelOnEntity', 'iat', 'exp', 'jti');
         expect(claims).to.include({ userUUID: user, levelOnEntity: 0, exp: claims.iat + 600 });
@@ -84,7 +84,7 @@ describeOneWiring('examples/backend', (node) => {
         expect(status).to.equal(200);
       });
 
-      it('derives UUIDv5 values from ids that are not UUIDs', async () => {
+      it('derives UUIDv5 from ids that are not UUIDs', async () => {
         const CHAT_NAMESPACE = '6ba7b810-9dad-11d1-80b4-00c04fd430c8';
         const args = [file, '42', '507f1f77bcf86cd799439011', '100'];
         const { output } = await run(command, args, { JWT_SECRET: testSecret, CHAT_NAMESPACE });
@@ -94,12 +94,12 @@ describeOneWiring('examples/backend', (node) => {
           entityUUID: '052570c0-3516-5915-9edf-cd7b0fb56205',
           levelOnEntity: 100,
         });
-        const made = await rest(node.url(), output.trim()).post('/rooms', { name: 'by ids of another kind' });
+        const made = await rest(node.url(), output.trim()).post('/rooms', { name: 'derived ids' });
         expect(made.body.content.room.user_owner).to.equal(claims.userUUID);
       });
 
-      it('signs no token that is valid under another secret', async () => {
-        const token = await tokenOf('the secret of another service altogether', createUser().user);
+      it('signs a token that a node with another secret rejects', async () => {
+        const token = await signToken('the secret of another service altogether', createUser().user);
         expect((await rest(node.url(), token).get('/rooms')).status).to.equal(401);
       });
     });

@@ -15,7 +15,7 @@ const python = '/usr/bin/python3';
 
 const isInstalled = () => spawnSync(python, ['-c', 'import websockets']).status === 0;
 
-/** The client in a room, after it has shown the history. */
+/** Starts the client and waits until it has printed the room's history. */
 async function startChat(url: string, { token }: { token: string }, room: { id: number }): Promise<Program> {
   const chat = runChat(url, token, room);
   await chat.waitForOutput('the latest messages');
@@ -26,19 +26,19 @@ function runChat(url: string, token: string, room: { id: number }): Program {
   return runProgram(python, [script, `${url.replace('http', 'ws')}/chat`, String(room.id)], { CHAT_TOKEN: token });
 }
 
-/** The history of a room as the client prints it. */
-async function history(url: string, person: TestUser, room: { id: number }): Promise<string[]> {
-  const { body } = await rest(url, person.token).get(`/rooms/${room.id}/messages?limit=500`);
+/** Reads the room's history and formats it as the client prints it. */
+async function readHistory(url: string, user: TestUser, room: { id: number }): Promise<string[]> {
+  const { body } = await rest(url, user.token).get(`/rooms/${room.id}/messages?limit=500`);
   return body.content.map(
     ({ seq, emitter, content }: { seq: number; emitter: string; content: string }) => `${seq} ${emitter} '${content}'`,
   );
 }
 
-describeOneWiring(`the example in Python, ${script}`, (node) => {
+describeOneWiring(`the Python example, ${script}`, (node) => {
   before(function () {
     this.timeout(300_000);
     if (isInstalled()) return;
-    if (!aptInstall('An example is a client in Python', 'python3-websockets')) this.skip(); // not on Debian, or not root
+    if (!aptInstall('The tests run an example in Python', 'python3-websockets')) this.skip(); // not on Debian, or not root
     if (!isInstalled()) throw new Error("The example needs Debian's python3-websockets");
   });
 
@@ -46,10 +46,10 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
     expect(readFileSync(join(project, script), 'utf8').split('\n').length - 1).to.be.below(100);
   });
 
-  it('shows its usage, and no traceback, without a room or a token', () => {
+  it('prints its usage and no traceback if the room or the token is missing', () => {
     const { CHAT_TOKEN: _, ...env } = process.env;
-    for (const words of [[], ['ws://127.0.0.1:1/chat', '1']]) {
-      const { status, stderr } = spawnSync(python, [join(project, script), ...words], {
+    for (const args of [[], ['ws://127.0.0.1:1/chat', '1']]) {
+      const { status, stderr } = spawnSync(python, [join(project, script), ...args], {
         env,
         encoding: 'utf8',
       });
@@ -58,23 +58,23 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
     }
   });
 
-  it('shows history and live messages, sends typed lines, and exits at the end of its input', async () => {
+  it('prints earlier and new messages, sends its input, and exits at the end of the input', async () => {
     const url = node.url();
     const { owner, room } = await createRoomWithOwner(url);
     const ben = await createMember(url, owner, room);
-    await sendMessages(url, owner, room, 'before', 'it came');
+    await sendMessages(url, owner, room, 'before', 'the join');
     const chat = await startChat(url, ben, room);
-    await sendMessages(url, owner, room, 'while it is there');
-    await chat.waitForOutput('while it is there');
+    await sendMessages(url, owner, room, 'after the join');
+    await chat.waitForOutput('after the join');
     chat.type('typed, in Ελληνικά', 'and more');
     chat.endInput();
     expect(await chat.exited).to.equal(0);
     expect(chat.lines())
       .to.have.length(5)
-      .and.to.deep.equal(await history(url, owner, room));
+      .and.to.deep.equal(await readHistory(url, owner, room));
   });
 
-  it('loses and duplicates no messages although the connection is cut again and again', async () => {
+  it('loses and duplicates no message if the connection breaks several times', async () => {
     const proxy = await nodeProxy(node.url());
     const { owner, room } = await createRoomWithOwner(node.url());
     const chat = await startChat(proxy.url, owner, room);
@@ -82,10 +82,10 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
     await chat.waitForOutput("'one'");
     proxy.loseNextResponse();
     chat.type('two');
-    await chat.waitForOutput("'two'"); // over a second connection, on which it is resent
+    await chat.waitForOutput("'two'"); // the response was lost, so the client sent it again over a second connection
     proxy.cut();
     chat.type('three', 'four');
-    await sendMessages(node.url(), owner, room, 'sent during the outage');
+    await sendMessages(node.url(), owner, room, 'sent during the disconnection');
     proxy.restore();
     await chat.waitForOutput("'four'");
     proxy.cut();
@@ -94,11 +94,11 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
     await chat.waitForOutput('the end');
     expect(chat.lines())
       .to.have.length(6)
-      .and.to.deep.equal(await history(node.url(), owner, room));
-    expect(chat.lines().filter((shown) => shown.includes("'two'"))).to.have.length(1);
+      .and.to.deep.equal(await readHistory(node.url(), owner, room));
+    expect(chat.lines().filter((line) => line.includes("'two'"))).to.have.length(1);
   });
 
-  it('loads the history again if it has missed too much', async () => {
+  it('loads the history again if it missed too many messages', async () => {
     const proxy = await nodeProxy(node.url());
     const { owner, room } = await createRoomWithOwner(node.url());
     const chat = await startChat(proxy.url, owner, room);
@@ -110,25 +110,25 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
     proxy.restore();
     await chat.waitForOutput('the last of many');
     expect(chat.errors().match(/the latest messages/g)).to.have.length(2);
-    const all = await history(node.url(), owner, room);
-    const afterwards = chat.lines().slice(1);
-    expect(afterwards).to.have.length.above(20).and.to.deep.equal(all.slice(-afterwards.length));
+    const all = await readHistory(node.url(), owner, room);
+    const reloaded = chat.lines().slice(1);
+    expect(reloaded).to.have.length.above(20).and.to.deep.equal(all.slice(-reloaded.length));
     await sendMessages(node.url(), owner, room, 'and live');
     await chat.waitForOutput('and live');
   });
 
-  it('resends messages that were sent too fast', async () => {
+  it('retries messages that exceeded the rate limit', async () => {
     const { url } = await node.startNode({ SEND_RATE: 10, SEND_BURST: 2 });
     const { owner, room } = await createRoomWithOwner(url);
     const chat = await startChat(url, owner, room);
     chat.type('1', '2', '3', '4', '5');
     chat.endInput();
     expect(await chat.exited).to.equal(0);
-    expect(chat.lines().map((shown) => shown.at(-2))).to.deep.equal(['1', '2', '3', '4', '5']);
+    expect(chat.lines().map((line) => line.at(-2))).to.deep.equal(['1', '2', '3', '4', '5']);
     expect(chat.errors()).not.to.include('not sent');
   });
 
-  it('prints refusals and continues', async () => {
+  it('reports a rejected message and stays in the room', async () => {
     const { owner, room } = await createRoomWithOwner(node.url());
     const reader = await createMember(node.url(), owner, room, 'r');
     const chat = await startChat(node.url(), reader, room);
@@ -138,7 +138,7 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
     await chat.waitForOutput("'no'");
   });
 
-  it('stops and prints the reason after a ban', async () => {
+  it('exits with the reason after a ban', async () => {
     const { owner, room } = await createRoomWithOwner(node.url());
     const ben = await createMember(node.url(), owner, room);
     const chat = await startChat(node.url(), ben, room);
@@ -146,26 +146,26 @@ describeOneWiring(`the example in Python, ${script}`, (node) => {
     expect(await chat.exited).to.equal(1);
     expect(chat.errors())
       .to.match(/^NOTAUTHORIZED BANNED$/m)
-      .and.not.to.include('coming back');
+      .and.not.to.include('reconnecting');
   });
 
-  it('stops if it may not enter the room', async () => {
+  it('exits with the reason if the user has no access to the room', async () => {
     const { room } = await createRoomWithOwner(node.url());
     const chat = runChat(node.url(), createUser().token, room);
     expect(await chat.exited).to.equal(1);
     expect(chat.errors()).to.equal('NOTAUTHORIZED NOT_FOUND\n');
   });
 
-  it('reconnects after its token has expired, and stops without a fresh token', async () => {
+  it('reconnects after its token expired, and exits if the new connection rejects the token', async () => {
     const ana = createUser({ level: 100 });
     const room = await createRoom(node.url(), ana);
-    const soon = withClaims(ana, { exp: Math.floor(Date.now() / 1000) + 2 });
-    const chat = await startChat(node.url(), soon, room);
+    const expiring = withClaims(ana, { exp: Math.floor(Date.now() / 1000) + 2 });
+    const chat = await startChat(node.url(), expiring, room);
     expect(await chat.exited).to.equal(1);
-    expect(chat.errors()).to.match(/coming back after: .*4403.*\nTOKEN\? TOKEN_EXPIRED\n$/);
+    expect(chat.errors()).to.match(/reconnecting after: .*4403.*\nTOKEN\? TOKEN_EXPIRED\n$/);
   });
 
-  it('stops if its frame is too large', async () => {
+  it('exits after it sent a frame that is too large', async () => {
     const { owner, room } = await createRoomWithOwner(node.url());
     const chat = await startChat(node.url(), owner, room);
     chat.type('x'.repeat(70_000));

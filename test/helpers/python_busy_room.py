@@ -1,7 +1,7 @@
 """Debian's python3-socketio over long polling in a busy room.
 
-Arguments: URL, token, room id, how many messages to wait for. Prints the answer to the join, then the `seq` of every
-message that was received, in one JSON line each.
+Arguments: URL, token, room id, how many messages to wait for. Prints two JSON lines: the acknowledgement of the join,
+and the list of the `seq` of every received message.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""Debian's python3-socketio as a client of the service: connects, joins, sends with an acknowledgement, receives the message, leaves.
+"""A client with Debian's python3-socketio: connects, joins, sends with an acknowledgement, receives, leaves.
 
-Arguments: URL, token, room id, transport (websocket or polling). Prints one JSON line a step.
+Arguments: URL, token, room id, transport (websocket or polling). Prints one JSON line per step.
 """
 
 import json
@@ -15,9 +15,9 @@ received = threading.Event()
 client = socketio.Client(reconnection=False)
 
 
-def report(step, what):
-    # One write: two threads print here.
-    sys.stdout.write(json.dumps({"step": step, "what": what}) + "\n")
+def report(step, value):
+    # One write, because two threads print here and their lines must not mix.
+    sys.stdout.write(json.dumps({"step": step, "value": value}) + "\n")
     sys.stdout.flush()
 
 
@@ -32,9 +32,9 @@ report("joined", client.call("room:join", {"room_id": int(room_id)}, namespace="
 draft = {"room_id": room_id, "content": "hola desde Python \U0001f40d", "client_msg_id": f"py-{transport}"}
 report("sent", client.call("message:send", draft, namespace="/rooms", timeout=10))
 if not received.wait(10):
-    sys.exit("the sender did not receive its own message")
+    sys.exit("the client did not receive its own message within 10 seconds")
 report("rejected", client.call("message:send", {"room_id": room_id}, namespace="/rooms", timeout=10))
 report("left", client.call("room:leave", {"room_id": room_id}, namespace="/rooms", timeout=10))
-# Not client.disconnect(): over polling it waits for its last poll, which a bare socket.io server, too, leaves open in
-# a few of a hundred runs.
+# Not client.disconnect(): over polling it waits for its last poll, which in a few of a hundred runs stays open, with a
+# bare socket.io server too.
 os._exit(0)
