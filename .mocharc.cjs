@@ -4,7 +4,7 @@ const namesFiles = process.argv.slice(2).some((word) => word.endsWith('.test.ts'
 module.exports = {
   extension: ['ts'],
   require: ['test/helpers/hooks.ts'],
-  // The longest first, so that both workers finish together.
+  // The longest tests first, so that both workers finish at about the same time.
   spec: namesFiles ? [] : ['test/e2e/**/*.test.ts', 'test/unit/**/*.test.ts', 'test/!(e2e|unit)/**/*.test.ts'],
   timeout: 20_000,
   parallel: true,

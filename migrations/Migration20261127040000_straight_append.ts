@@ -1,19 +1,19 @@
 import { Migration } from '@mikro-orm/migrations';
 
-const careful = 'append_messages(bigint[], uuid[], text[], text[], boolean[], bigint[])';
-const byTheKeys = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'];
+const appendMessages = 'append_messages(bigint[], uuid[], text[], text[], boolean[], bigint[])';
+const switchedOff = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'];
 
 /**
  * `append_straight` stores a batch without exceptional cases: every message is permitted by the rights at which it was
- * authorized, none is a duplicate, and no room is locked for long. It locks and counts in one statement, so it costs half
- * of `append_messages`. Otherwise it fails as a whole (NM001 for changed rights or a deleted room; 23505 for a concurrent
- * duplicate; 55P03 for a lock) or, for a duplicate of a stored message, returns nothing. The batch then goes to
- * `append_messages`, which answers each message separately.
- * Rooms arrive in ascending order and are locked in it one by one: a join of all rooms would be planned by statistics,
- * which for a while are those of an empty table.
+ * authorized, none is a duplicate, and no room is locked for long. It locks and counts in one statement, so it costs
+ * half as much as `append_messages`. Otherwise it fails as a whole (NM001 for changed rights or a deleted room; 23505
+ * for a concurrent duplicate; 55P03 for a lock) or, for a duplicate of a stored message, returns nothing. The batch
+ * then goes to `append_messages`, which answers each message separately.
+ * The caller passes the rooms in ascending order, and they are locked one by one in this order: a join of all rooms would
+ * be planned by statistics, which at first are those of an empty table.
  *
- * Both functions always use the keys. Each connection caches their plans, and a plan from when a table was small reads the
- * whole table until the next ANALYZE: a new service became eight times slower within a minute.
+ * Both functions always use the indexes. Each connection caches their plans, and a plan that was made for a small table
+ * reads the whole table until the next ANALYZE: a new service became eight times slower within a minute.
  *
  * Messages are stored, and rooms are deleted, only under the lock of the room. So there is no foreign key to check for
  * each message; a trigger deletes the messages of a deleted room. Half of each page of rooms is left free, so that updates
@@ -34,13 +34,13 @@ end $$;`);
       'create trigger rooms_delete_messages after delete on rooms for each row execute function delete_messages_of_room();',
     );
     this.addSql('alter table rooms set (fillfactor = 50);');
-    for (const setting of byTheKeys) this.addSql(`alter function ${careful} set ${setting} = off;`);
+    for (const setting of switchedOff) this.addSql(`alter function ${appendMessages} set ${setting} = off;`);
     this.addSql(`
 create function append_straight(
   p_rooms bigint[], p_counts int[], p_judged bigint[],
   p_slot int[], p_nth int[], p_emitter uuid[], p_content text[], p_client text[]
 ) returns table (ids text, seqs text, revs text, ats text)
-language plpgsql set lock_timeout = '50ms' ${byTheKeys.map((setting) => `set ${setting} = off`).join(' ')} as $$
+language plpgsql set lock_timeout = '50ms' ${switchedOff.map((setting) => `set ${setting} = off`).join(' ')} as $$
 declare
   v_now timestamptz := date_trunc('milliseconds', clock_timestamp());
   v_seq bigint[];
@@ -83,7 +83,7 @@ end $$;`);
 
   override down(): void {
     this.addSql('drop function append_straight(bigint[], int[], bigint[], int[], int[], uuid[], text[], text[]);');
-    this.addSql(`alter function ${careful} reset all;`);
+    this.addSql(`alter function ${appendMessages} reset all;`);
     this.addSql('alter table rooms reset (fillfactor);');
     this.addSql('drop trigger rooms_delete_messages on rooms;');
     this.addSql('drop function delete_messages_of_room();');

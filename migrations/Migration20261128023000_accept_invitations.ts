@@ -1,6 +1,6 @@
 import { Migration } from '@mikro-orm/migrations';
 
-const byTheKeys = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'];
+const switchedOff = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'];
 
 /**
  * `accept_invitations` accepts a batch of invitations in one statement. Each comes with the `rights_rev` at which its
@@ -9,7 +9,7 @@ const byTheKeys = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit
  * matter, so a thousand members can join one room at once. Otherwise the outcome is `changed`, and nothing is written.
  * If another transaction keeps a room locked for more than a short time, the outcome is `busy`. A batch must not contain
  * the same room and grantee twice. Rooms are locked in the order of their ids. The function is PL/pgSQL, so that reads
- * under the lock see what was committed during the wait for it. It always uses the keys, with plans that are made once
+ * under the lock see what was committed during the wait for it. It always uses the indexes, with plans that are made once
  * per connection, like `append_straight`.
  */
 export class Migration20261128023000_accept_invitations extends Migration {
@@ -20,7 +20,7 @@ export class Migration20261128023000_accept_invitations extends Migration {
 create function accept_invitations(p_room bigint[], p_grantee uuid[], p_entity uuid[], p_judged bigint[])
 returns table (o_ord bigint, o_outcome text, o_rev bigint, o_at timestamptz)
 language plpgsql set lock_timeout = '50ms' set plan_cache_mode = force_generic_plan
-  ${byTheKeys.map((setting) => `set ${setting} = off`).join(' ')} as $$
+  ${switchedOff.map((setting) => `set ${setting} = off`).join(' ')} as $$
 declare
   v_now timestamptz;
   v_locked bigint[];

@@ -6,7 +6,7 @@ import { aptInstall, isRoot } from '../../test/helpers/debian.ts';
 import { freePort } from '../../test/helpers/free-port.ts';
 
 const usage = `npm run test:image: builds the image from the Dockerfile with podman and buildah, without a container engine,
-starts it as the user of the image, asks for its health, its page and a room, and ends it with SIGTERM. Needs root on Debian.`;
+starts it as the user of the image, requests its health, its page and a room, and stops it with SIGTERM. Needs root on Debian.`;
 
 const root = resolve(import.meta.dirname, '../..');
 const base = 'docker.io/library/node:24-slim';

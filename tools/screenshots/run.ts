@@ -6,7 +6,7 @@ import { closeAfterRun, onRunEnd } from '../../test/helpers/cleanup.ts';
 import { createConfig } from '../../test/helpers/node.ts';
 import { openSample, type Playground } from '../../test/helpers/playground.ts';
 
-const usage = `npm run screenshots -- [DIRECTORY]: the playground on a desk and on a phone, light and dark (./screenshots)`;
+const usage = `npm run screenshots -- [DIRECTORY]: takes screenshots of the playground on a desktop and on a phone, light and dark, into DIRECTORY (./screenshots)`;
 
 const desk = { viewport: { width: 1280, height: 800 } };
 const phone = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };

@@ -12,18 +12,20 @@ export interface Options {
   settings: Record<string, string>;
 }
 
-export const usage = `npm run torture -- [options], or npx nano-messaging torture [options]
+export const usage = `npm run torture -- [options], or npx nano-messaging torture [options]: kills nodes and databases under load, and
+counts what was lost
 
-  --seconds N         how long (60)
-  --seed N            of everything random; made up when missing, and printed
-  --nodes N           how many nodes (3); with one there is no Redis
-  --clients N         of both live transports (120)
-  --rooms N           (30)
+  --seconds N         duration of the load (60)
+  --seed N            seed of all random choices; by default a random one, which is printed
+  --nodes N           number of nodes (3); a single node runs without Redis
+  --clients N         number of clients, over Socket.IO and /chat (120)
+  --rooms N           number of rooms (30)
   --redis-adapter A   sharded or classic
-  --only A,B          these faults: ${faultNames.join(', ')}
-  --set NAME=VALUE    a setting of the nodes; may be repeated`;
+  --only A,B          only these faults, of ${faultNames.join(', ')}
+  --set NAME=VALUE    a setting of the nodes; may be repeated
+  --help`;
 
-/** Throws where one makes no sense. */
+/** Throws if an option is unknown or its value is invalid. */
 export function readOptions(args: string[]): Options {
   const { values } = parseArgs({
     args,
