@@ -288,7 +288,7 @@ export const settings = {
   },
   METRICS_TOKEN: {
     schema: metricsToken,
-    description: 'bearer token that `/metrics` requires, at least 16 characters',
+    description: 'bearer token that `/metrics` requires, at least 16 bytes',
     fromFile: true,
     config: 'metrics.token',
   },
