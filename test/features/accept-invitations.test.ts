@@ -75,8 +75,8 @@ for (const [name, open] of Object.entries(stores)) {
       store = await open();
     });
 
-    it('is stored as changes of the log, with a time that never goes back', async () => {
-      // The clock of the second one is ahead: each room has its own time.
+    it('stores accepted invitations as changes of the log, with timestamps that never decrease', async () => {
+      // The clock of the second room is ahead: each room has its own time.
       const [one, two] = [await newRoom(store, { guests: 2 }), await newRoom(store, { guests: 1, ago: -600 })];
       const [a, b, c] = [one.invitations[1]!, two.invitations[0]!, one.invitations[0]!];
       const answers = await acceptInvitations(store, [a, b, c]);
@@ -103,7 +103,7 @@ for (const [name, open] of Object.entries(stores)) {
       ]);
     });
 
-    it('has no gaps where many are stored at once, also between the same rooms in another order', async () => {
+    it('stores many acceptances at once without gaps in rev, even if batches name the same rooms in another order', async () => {
       const rooms = [await newRoom(store, { guests: 40 }), await newRoom(store, { guests: 40 })];
       const batches = upTo(10).map((n) => {
         const some = rooms.flatMap(({ invitations }) => invitations.slice(4 * (n - 1), 4 * n));
@@ -125,16 +125,16 @@ for (const [name, open] of Object.entries(stores)) {
     });
 
     const changed: [string, (room: number, grantee: string, entity: string) => Promise<unknown>][] = [
-      ['that is gone', (room) => store.query(ask('delete from permission_rules where room_id = $1'), [room])],
-      ['of a room that is gone', (room) => store.query(ask('delete from rooms where id = $1'), [room])],
+      ['that no longer exists', (room) => store.query(ask('delete from permission_rules where room_id = $1'), [room])],
+      ['to a room that no longer exists', (room) => store.query(ask('delete from rooms where id = $1'), [room])],
       [
-        'that is answered',
+        'that is already answered',
         (room) => store.query(ask('update permission_rules set accepted = false where room_id = $1'), [room]),
       ],
       ['whose rule has changed', (room, grantee) => changeRule(store, room, grantee)],
       ['to a user whose organisation’s rule has changed', (room, _, entity) => changeRule(store, room, entity)],
       [
-        'to a room that has changed itself',
+        'to a room that has changed',
         async (room) => {
           await changeRule(store, room, randomUUID());
           await store.query(ask(`update room_changes set kind = 'room', body = '{}' where room_id = $1`), [room]);
@@ -142,7 +142,7 @@ for (const [name, open] of Object.entries(stores)) {
       ],
     ];
     for (const [title, change] of changed) {
-      it(`says ‘changed’ of an invitation ${title}, and accepts the others`, async () => {
+      it(`answers "changed" for an invitation ${title}, and accepts the others`, async () => {
         const [room, other] = [await newRoom(store), await newRoom(store)];
         const entity = randomUUID();
         const [invitation] = room.invitations;
@@ -152,7 +152,7 @@ for (const [name, open] of Object.entries(stores)) {
       });
     }
 
-    it('accepts an invitation although others have changed since it was judged', async () => {
+    it('accepts an invitation even if other rules changed after it was authorized', async () => {
       const room = await newRoom(store, { guests: 2 });
       await changeRule(store, room.id, randomUUID());
       const answers = await acceptInvitations(store, room.invitations);
@@ -161,7 +161,7 @@ for (const [name, open] of Object.entries(stores)) {
   });
 }
 
-it('a room that another transaction keeps locked is busy, and does not hold up the others', async () => {
+it('answers "busy" for a room that another transaction keeps locked, and does not delay other rooms', async () => {
   const url = await freshDatabase();
   const store = await postgresStore(url);
   const [locked, other] = [await newRoom(store), await newRoom(store)];

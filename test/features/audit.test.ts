@@ -7,11 +7,11 @@ import { admin, liftRevocation, nowSeconds, revoke } from '../helpers/revocation
 import { createRoom } from '../helpers/rooms.ts';
 import { adminToken, createUser } from '../helpers/users.ts';
 
-/** The fields of each line with that message. */
+/** The fields of each log line with this message. */
 const fieldsOf = (log: CapturedLog, msg: string) =>
   log.startingWith(msg).map(({ level, time, pid, hostname, msg: _, ...fields }) => fields);
 
-describe('the log of what was done with power over others', () => {
+describe('the audit log', () => {
   let url: string;
   let log: CapturedLog;
   beforeEach(async () => {
@@ -19,7 +19,7 @@ describe('the log of what was done with power over others', () => {
     url = (await startNode(postgres, {}, undefined, log.logger)).url;
   });
 
-  it('has bans and unbans, with who, whom and where, once each, and no change that is neither', async () => {
+  it('logs each ban and unban once, with actor, target and room, and logs no other change of a rule', async () => {
     const owner = createUser({ level: 100 });
     const { id: room_id } = await createRoom(url, owner);
     const members = `/rooms/${room_id}/members`;
@@ -44,7 +44,7 @@ describe('the log of what was done with power over others', () => {
     ]);
   });
 
-  it('has changes of level_admin, and deleted rooms; not what was refused', async () => {
+  it('logs changes of level_admin and deletions of rooms, and no rejected requests', async () => {
     const owner = createUser({ level: 100 });
     const { id: room_id } = await createRoom(url, owner);
     const calls = rest(url, owner.token);
@@ -60,7 +60,7 @@ describe('the log of what was done with power over others', () => {
     expect(JSON.stringify(log.lines)).not.to.include('a name that is in no log');
   });
 
-  it('has revocations and what is lifted, by their id; neither a token nor a jti', async () => {
+  it('logs revocations and their removal by id, without a token or jti', async () => {
     const userUUID = randomUUID();
     const jti = `jti-${randomUUID()}`;
     const issued_before = nowSeconds();
@@ -76,7 +76,7 @@ describe('the log of what was done with power over others', () => {
     for (const secret of [jti, adminToken]) expect(JSON.stringify(log.lines)).not.to.include(secret);
   });
 
-  it('has one line for many requests with a wrong ADMIN_TOKEN, and not the token', async () => {
+  it('logs many requests with a wrong ADMIN_TOKEN in one line, without the token', async () => {
     const guess = 'a guess at the token of the administrator';
     const tries = Array.from({ length: 50 }, () => rest(url, guess).get('/admin/revocations'));
     for (const { status } of await Promise.all(tries)) expect(status).to.equal(401);

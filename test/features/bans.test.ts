@@ -19,7 +19,7 @@ describeEveryWiring('bans', ({ url }) => {
     }
   }
 
-  it('let all before them reach the banned and nothing after, while many connections send', async () => {
+  it('delivers every message before a ban to the banned user, and none after it, while many connections send', async () => {
     const [banned, friend] = [createUser(), createUser()];
     const { owner, room_id, ban } = await makeRoom([banned, friend]);
     const witness = await socketClient(url(), owner);
@@ -65,7 +65,7 @@ describeEveryWiring('bans', ({ url }) => {
   });
 
   for (const transport of ['Socket.IO', '/chat']) {
-    it(`end a burst that the banned is sending over ${transport}: stored is what came before, refused the rest`, async () => {
+    it(`stores the messages that a user sent over ${transport} before a ban, and rejects the rest of the burst`, async () => {
       const banned = createUser();
       const { owner, room_id, ban, api } = await makeRoom([banned]);
       const answers: Promise<'stored' | 'refused'>[] = [];
@@ -93,7 +93,7 @@ describeEveryWiring('bans', ({ url }) => {
     });
   }
 
-  it('leave a repeated client_msg_id what it was: answered as a duplicate', async () => {
+  it('answers a retry with the same client_msg_id as a duplicate after a ban or a removal', async () => {
     const sender = createUser();
     const { room_id, ban, api } = await makeRoom([sender]);
     const socket = await socketClient(url(), sender);
@@ -112,7 +112,7 @@ describeEveryWiring('bans', ({ url }) => {
     }
   });
 
-  it('or losing w alone leave it so on /chat', async () => {
+  it('answers a retry as a duplicate on /chat after the sender has lost w', async () => {
     const sender = createUser();
     const { room_id, ban } = await makeRoom([sender]);
     const chat = await chatInRoom(url(), sender, room_id);

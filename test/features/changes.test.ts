@@ -22,7 +22,7 @@ describeEveryWiring('live changes', ({ url }) => {
     return fact;
   }
 
-  it('of a rule are announced: made, changed, removed', async () => {
+  it('delivers an event if a rule is created, changed or removed', async () => {
     const { api, room_id, members, socket } = await joined();
     const user = randomUUID();
     const answer = { accepted: false, declined: false };
@@ -35,7 +35,7 @@ describeEveryWiring('live changes', ({ url }) => {
     expect(await announced(socket, 'member:changed')).to.deep.equal({ ...rule, permissions: null, rev: 3 });
   });
 
-  it('that change nothing make no rev', async () => {
+  it('adds no rev to the log for a request that changes nothing', async () => {
     const { api, room, members, socket } = await joined();
     const rule = { entityUUID: randomUUID(), permissions: 'r', level: 1 };
     for (let n = 0; n < 3; n++) await api.put(members, rule);
@@ -45,7 +45,7 @@ describeEveryWiring('live changes', ({ url }) => {
     expect(await announced(socket, 'room:changed')).to.include({ rev: 2 });
   });
 
-  it('of the room are announced with the whole room', async () => {
+  it('delivers a change of the room with the whole room', async () => {
     const { api, room, room_id, socket } = await joined();
     const { body } = await api.patch(`/rooms/${room_id}`, { name: 'renamed', level_admin: 50 });
     const fact = await announced(socket, 'room:changed');
@@ -54,7 +54,7 @@ describeEveryWiring('live changes', ({ url }) => {
     expect(fact.room).to.deep.equal(body.content.room ?? body.content);
   });
 
-  it("of a guest's answer are announced: yes by coming in, no by declining", async () => {
+  it('delivers an event if an invited user accepts by joining, or declines', async () => {
     const { api, room_id, members, socket } = await joined();
     const guest = createUser();
     await api.put(members, { userUUID: guest.user, permissions: 'rw' });
@@ -65,7 +65,7 @@ describeEveryWiring('live changes', ({ url }) => {
     expect(await announced(socket, 'member:changed')).to.include({ rev: 3, accepted: false, declined: true });
   });
 
-  it('of every kind share one rev without gaps, in one order', async () => {
+  it('numbers changes of every kind with one rev without gaps, in one order', async () => {
     const { owner, api, room_id, members, socket } = await joined();
     const chat = await chatInRoom(url(), owner, room_id);
     const work: Promise<unknown>[] = [];
@@ -84,7 +84,7 @@ describeEveryWiring('live changes', ({ url }) => {
     expect(seqs).to.deep.equal(Array.from({ length: 30 }, (_, n) => n + 1));
   });
 
-  it("show a message's room the newest seq", async () => {
+  it('includes the latest last_seq in a change of the room after a message', async () => {
     const { api, room_id, socket } = await joined();
     for (const content of ['one', 'two']) await socket.request('message:send', { room_id, content });
     await api.patch(`/rooms/${room_id}`, { name: 'renamed' });

@@ -39,7 +39,7 @@ describeEveryWiring('live delivery', ({ url }) => {
     return heard;
   }
 
-  it('brings each message once and in order to everyone in the room, on both transports', async () => {
+  it('delivers each message once and in order to everyone in the room, on both transports', async () => {
     const owner = createUser({ level: 100 });
     const room_id = await makeRoom(owner);
     const sockets = [await socketIn(owner, room_id), await socketIn(owner, room_id)];
@@ -62,7 +62,7 @@ describeEveryWiring('live delivery', ({ url }) => {
     for (const client of [...sockets, ...chats]) expect(client.unread).to.deep.equal([]);
   });
 
-  it('keeps the order of one burst of 2,000 messages (the original: about 500 inversions)', async () => {
+  it('keeps the order of a burst of 2,000 messages (the legacy service had about 500 inversions)', async () => {
     const owner = createUser({ level: 100 });
     const room_id = await makeRoom(owner);
     const [sender, chat, socket] = [
@@ -78,7 +78,7 @@ describeEveryWiring('live delivery', ({ url }) => {
     }
   });
 
-  it('keeps the order of one burst over Socket.IO, too', async () => {
+  it('keeps the order of a burst over Socket.IO', async () => {
     const owner = createUser({ level: 100 });
     const room_id = await makeRoom(owner);
     const [sender, chat] = [await socketIn(owner, room_id), await chatInRoom(url(), owner, room_id)];
@@ -89,7 +89,7 @@ describeEveryWiring('live delivery', ({ url }) => {
     }
   });
 
-  it('goes to the rooms one is in and to no other', async () => {
+  it('delivers messages only to subscribers of their room', async () => {
     const owner = createUser({ level: 100 });
     const rooms = [await makeRoom(owner), await makeRoom(owner), await makeRoom(owner)];
     const [chatA, chatB] = [await chatInRoom(url(), owner, rooms[0]!), await chatInRoom(url(), owner, rooms[1]!)];
@@ -107,7 +107,7 @@ describeEveryWiring('live delivery', ({ url }) => {
     expect(sender.unread, 'in no room, so told nothing').to.deep.equal([]);
   });
 
-  it('leaves no gap and no double to who joins while others send', async () => {
+  it('delivers messages without gaps or duplicates to a client that joins while others send', async () => {
     const owner = createUser({ level: 100 });
     const room_id = await makeRoom(owner);
     const sender = await socketClient(url(), owner);
@@ -123,7 +123,7 @@ describeEveryWiring('live delivery', ({ url }) => {
     expect(body.content.map(({ seq }: Heard) => seq)).to.deep.equal(upTo(count));
   });
 
-  it('leaves no gap and no double to who keeps leaving and joining while others send', async () => {
+  it('delivers messages without gaps or duplicates to a client that repeatedly leaves and joins while others send', async () => {
     const owner = createUser({ level: 100 });
     const room_id = await makeRoom(owner);
     let sending = true;
@@ -141,7 +141,7 @@ describeEveryWiring('live delivery', ({ url }) => {
     await Promise.all([sent, ...joiners]);
   });
 
-  /** Comes in, and leaves after some messages: each must be the next one, counted from the position of the join. */
+  /** Joins, and leaves after some messages. Each must follow the previous one, from the position of the join. */
   async function joinOnce({ raw, request }: SocketClient, room_id: number, sent: Promise<void>): Promise<void> {
     let have: number | undefined;
     const heard: [expected: number | undefined, rev: number][] = [];
@@ -161,7 +161,7 @@ describeEveryWiring('live delivery', ({ url }) => {
     for (const [expected, rev] of heard) expect(rev).to.equal(expected);
   }
 
-  /** What comes live begins right after the position of the join and goes on without a gap to the end. */
+  /** Live messages start right after the position of the join and continue without a gap to the end. */
   async function joinedDuring(person: TestUser, room_id: number, last: number, overChat: boolean): Promise<void> {
     if (overChat) {
       const chat = await chatInRoom(url(), person, room_id);

@@ -8,7 +8,7 @@ import { createUser } from '../helpers/users.ts';
 const guests = 12;
 
 describeEveryWiring('A first join', ({ url }) => {
-  it('of many users at once is delivered to each subscriber, once and in one order', async () => {
+  it('delivers the first joins of many users at once to each subscriber, once and in one order', async () => {
     const { owner, room } = await createRoomWithOwner(url(), { max_entity_rules: guests + 1, open_to_entity: false });
     const people = [];
     for (let n = 0; n < guests; n++) people.push(await createMember(url(), owner, room));
@@ -30,7 +30,7 @@ describeEveryWiring('A first join', ({ url }) => {
     expect(body.content.filter(({ accepted }: { accepted: boolean }) => !accepted)).to.deep.equal([]);
   });
 
-  it('of one user on two connections at once makes one change', async () => {
+  it('stores one change for the first joins of a user on two connections at once', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room);
     const before = await readRev(url(), owner, room);
@@ -40,7 +40,7 @@ describeEveryWiring('A first join', ({ url }) => {
     expect(await readRev(url(), owner, room)).to.equal(before + 1);
   });
 
-  it('of a user who may not read is rejected, and accepts nothing', async () => {
+  it('rejects the first join of a user who may not read, and does not accept their invitation', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const [writer, banned] = [await createMember(url(), owner, room, 'w'), createUser()];
     await putRule(url(), owner, room, { userUUID: banned.user, permissions: 'rw' });
@@ -57,7 +57,7 @@ describeEveryWiring('A first join', ({ url }) => {
     expect(await readRev(url(), owner, room)).to.equal(before);
   });
 
-  it('that races with a removal or ban succeeds or is rejected for that reason, and delivers nothing after it', async () => {
+  it('admits a first join that races with a removal or ban, or rejects it for that reason, and delivers nothing afterwards', async () => {
     for (let round = 0; round < 6; round++) {
       const { owner, room } = await createRoomWithOwner(url());
       const guest = await createMember(url(), owner, room);

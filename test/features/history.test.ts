@@ -14,7 +14,7 @@ describeEveryWiring('GET /rooms/:id/messages', ({ url }) => {
   const get = ({ token }: TestUser, room: { id: number }, query = '') =>
     rest(url(), token).get(`/rooms/${room.id}/messages${query}`);
 
-  it('of a new room is an empty array', async () => {
+  it('returns an empty array as the history of a new room', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const { status, body } = await get(owner, room);
     expect(status).to.equal(200);
@@ -23,7 +23,7 @@ describeEveryWiring('GET /rooms/:id/messages', ({ url }) => {
     expect(body.meta.cursor).to.be.a('string');
   });
 
-  it('without dates answers the messages (the original answered none)', async () => {
+  it('returns messages without a date range (the legacy service returned none)', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const said = await sendMessages(url(), owner, room, 'a', 'b');
     const { body } = await get(owner, room);
@@ -31,14 +31,14 @@ describeEveryWiring('GET /rooms/:id/messages', ({ url }) => {
     for (const message of body.content) expect(Message.strict().parse(message)).to.deep.equal(message);
   });
 
-  it('takes Content-Type: application/json without a body, and nothing but Authorization', async () => {
+  it('accepts a history request with Content-Type: application/json and no body, and with Authorization only', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const path = `/rooms/${room.id}/messages`;
     const asJson = await rest(url(), owner.token).get(path, { 'Content-Type': 'application/json' });
     expect(asJson.status).to.equal(200);
   });
 
-  it('has the rev and the cursor of the room’s log', async () => {
+  it('returns the rev and the cursor of the log with the history of a room', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const before = (await get(owner, room)).body.meta;
     await sendMessages(url(), owner, room, 'one');
@@ -49,7 +49,7 @@ describeEveryWiring('GET /rooms/:id/messages', ({ url }) => {
     expect(await readRev(url(), owner, room)).to.equal(after.rev + 1);
   });
 
-  it('is for readers', async () => {
+  it('returns the history of a room to readers only', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     expect((await get(await createMember(url(), owner, room, 'r'), room)).status).to.equal(200);
     expectRefusal(await get(await createMember(url(), owner, room, 'w'), room), 'FORBIDDEN');
@@ -67,21 +67,21 @@ describeEveryWiring('GET /rooms/:id/messages', ({ url }) => {
   };
   for (const [field, values] of Object.entries(wrong)) {
     for (const value of values) {
-      it(`refuses ${field}=${value} with 400 (the original answered 500)`, async () => {
+      it(`rejects ${field}=${value} with 400 (the legacy service answered 500)`, async () => {
         const { owner, room } = await createRoomWithOwner(url());
         expectRefusal(await get(owner, room, `?${field}=${value}`), 'BAD_REQUEST', field);
       });
     }
   }
 
-  it('refuses more than one of before, after and around', async () => {
+  it('rejects a history request with more than one of before, after and around', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     for (const query of ['?before=3&after=1', '?after=1&around=2', '?around=2&before=3']) {
       expectRefusal(await get(owner, room, query), 'BAD_REQUEST');
     }
   });
 
-  it('survives a parameter that is given twice, or is an object', async () => {
+  it('answers a history request with a duplicate parameter or an object as a parameter', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     for (const query of ['?limit=1&limit=2', '?before[]=1', '?before[a]=1&after=1']) {
       expect((await get(owner, room, query)).status, query).to.be.oneOf([200, 400]);
@@ -124,13 +124,13 @@ describeEveryWiring('A history of 250 messages', ({ url }) => {
     ['?after=10000', [], false],
   ];
   for (const [query, expected, has_more] of pages) {
-    const shown = expected.length === 0 ? 'nothing' : `${expected[0]} to ${expected.at(-1)}`;
-    it(`${query || 'without a query'} is ${shown}, oldest first, ${has_more ? 'with more' : 'and no more'}`, async () => {
+    const shown = expected.length === 0 ? 'no messages' : `messages ${expected[0]} to ${expected.at(-1)}`;
+    it(`returns ${shown}, oldest first, and has_more ${has_more} for a history of 250 messages ${query ? `with ${query}` : 'without a query'}`, async () => {
       expect(await page(query)).to.deep.equal({ seqs: expected, has_more });
     });
   }
 
-  it('around a message shows it with its neighbours', async () => {
+  it('returns a message with its neighbours for around', async () => {
     for (const [around, limit] of [
       [100, 11],
       [1, 5],
@@ -144,7 +144,7 @@ describeEveryWiring('A history of 250 messages', ({ url }) => {
     expect((await page('?around=100&limit=11')).seqs[0]).to.be.within(94, 96);
   });
 
-  it('is whole by following before, and by following after', async () => {
+  it('returns the whole history if a client follows before, and if it follows after', async () => {
     const backwards: number[] = [];
     for (let at = total + 1, more = true; more; ) {
       const found = await page(`?before=${at}&limit=37`);
@@ -161,7 +161,7 @@ describeEveryWiring('A history of 250 messages', ({ url }) => {
     expect(forwards).to.deep.equal(range(1, total));
   });
 
-  it('between dates holds what was created then, both ends included', async () => {
+  it('returns the messages of a date range, including both ends', async () => {
     const { body } = await rest(url(), owner.token).get(`/rooms/${room.id}/messages?limit=500`);
     const [from, to] = [body.content[40].createdAt, body.content[200].createdAt];
     const expected = body.content.filter((one: Json) => one.createdAt >= from && one.createdAt <= to);
@@ -175,7 +175,7 @@ describeEveryWiring('A history of 250 messages', ({ url }) => {
     expect((await page(`?dateTo=${to}&limit=500`)).seqs).to.deep.equal(seqs(until));
   });
 
-  it('reads the same moment in another zone', async () => {
+  it('returns the same messages for the same timestamp in another time zone', async () => {
     const { body } = await rest(url(), owner.token).get(`/rooms/${room.id}/messages?limit=500`);
     const at = new Date(body.content[40].createdAt);
     const local = new Date(at.getTime() - 3 * 3_600_000).toISOString().replace('Z', '-03:00');
@@ -183,7 +183,7 @@ describeEveryWiring('A history of 250 messages', ({ url }) => {
     expect(zoned).to.deep.equal(await page(`?dateFrom=${at.toISOString()}&after=0&limit=3`));
   });
 
-  it('of a bare date is that whole day, UTC', async () => {
+  it('returns the messages of the whole UTC day for a bare date', async () => {
     const { body } = await rest(url(), owner.token).get(`/rooms/${room.id}/messages?limit=500`);
     const first = body.content[0].createdAt.slice(0, 10);
     const last = body.content.at(-1).createdAt.slice(0, 10);
@@ -194,7 +194,7 @@ describeEveryWiring('A history of 250 messages', ({ url }) => {
     expect((await page(`?dateFrom=${dayAfter}`)).seqs).to.deep.equal([]);
   });
 
-  it('between dates is paged by before and after: after gives the oldest of the matches', async () => {
+  it('pages through a date range by before and after, where after returns the oldest matches', async () => {
     const { body } = await rest(url(), owner.token).get(`/rooms/${room.id}/messages?limit=500`);
     const from = body.content[40].createdAt;
     const matches = seqs(body.content.filter((one: Json) => one.createdAt >= from));
@@ -210,7 +210,7 @@ describeEveryWiring('A history of 250 messages', ({ url }) => {
 describeEveryWiring('A history of large messages', ({ url }) => {
   const count = 60;
 
-  it('is cut at 256 KiB, says that there is more, and is whole by following it', async () => {
+  it('limits a page of large messages to 256 KiB, sets has_more, and returns the whole history page by page', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const content = '🙂'.repeat(2_048);
     const path = `/rooms/${room.id}/messages`;

@@ -10,7 +10,7 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
   const answer = (token: string, room: { id: number }, body: object) =>
     rest(url(), token).put(`/rooms/${room.id}/invitation`, body);
 
-  it('accepts the rule', async () => {
+  it('accepts the rule of an invitation', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room);
     const yes = await answer(guest.token, room, { accepted: true });
@@ -19,7 +19,7 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
     expect(yes.body.content).to.include({ entity_UUID: guest.user, accepted: true, declined: false });
   });
 
-  it('declines the rule, which then grants nothing until it is accepted again', async () => {
+  it('declines the rule of an invitation, which then grants nothing until it is accepted again', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room);
     const no = await answer(guest.token, room, { accepted: false });
@@ -30,7 +30,7 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
     expect((await rest(url(), guest.token).get(`/rooms/${room.id}/messages`)).status).to.equal(200);
   });
 
-  it('adds no change to the log if the answer is the same', async () => {
+  it('adds no change to the log if the answer to an invitation is the same', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room);
     await answer(guest.token, room, { accepted: true });
@@ -39,7 +39,7 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
     expect(await readRev(url(), owner, room)).to.equal(rev);
   });
 
-  it('fails with 404 if there is no rule, even for owner administrators (the legacy service answered 500)', async () => {
+  it('answers an invitation with 404 if no rule exists, even for owner administrators (the legacy service answered 500)', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     for (const who of [createUser(), createUser({ entity: owner.entity, level: 100 })]) {
       expectRefusal(await answer(who.token, room, { accepted: true }), 'NOT_FOUND');
@@ -47,7 +47,7 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
     expectRefusal(await answer(createUser().token, { id: 9_007_199_254_740_991 }, { accepted: true }), 'NOT_FOUND');
   });
 
-  it('answers for the user only: the rule of the organisation stays unanswered', async () => {
+  it('answers an invitation for the user only, and leaves the rule of the organisation unanswered', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = createUser({ level: 500 });
     await putRule(url(), owner, room, { entityUUID: guest.entity, permissions: 'rw' });
@@ -62,19 +62,19 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
     [150, 149, 'may not'],
     [150, 150, 'may'],
   ];
-  for (const [ruleLevel, level, decision] of levels) {
-    it(`of an organisation's rule of level ${ruleLevel}: level ${level} ${decision} answer`, async () => {
+  for (const [ruleLevel, level, permission] of levels) {
+    it(`decides that a user of level ${level} ${permission} answer the invitation of an organisation from level ${ruleLevel}`, async () => {
       const { owner, room } = await createRoomWithOwner(url());
       const guest = createUser({ level });
       await putRule(url(), owner, room, { entityUUID: guest.entity, permissions: 'rw', level: ruleLevel });
       const answered = await answer(guest.token, room, { accepted: true, use_parent_entity: true });
-      if (decision === 'may not') return expectRefusal(answered, 'FORBIDDEN');
+      if (permission === 'may not') return expectRefusal(answered, 'FORBIDDEN');
       expect(answered.status).to.equal(200);
       expect(answered.body.content).to.include({ entity_UUID: guest.entity, accepted: true });
     });
   }
 
-  it('closes the room to all members of an organisation that declines', async () => {
+  it('closes the room to all members of an organisation that declines its invitation', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const [director, colleague] = [createUser({ level: 100 }), createUser()];
     await putRule(url(), owner, room, { entityUUID: director.entity, permissions: 'rw' });
@@ -84,7 +84,7 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
     expectRefusal(await rest(url(), colleague.token).get(`/rooms/${room.id}`), 'FORBIDDEN');
   });
 
-  it('fails with 404 for use_parent_entity if the organisation has no rule', async () => {
+  it('answers an invitation with use_parent_entity with 404 if the organisation has no rule', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room);
     const director = createUser({ user: guest.user, level: 100 });
@@ -92,7 +92,7 @@ describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
   });
 
   for (const body of [{}, { accepted: null }, { accepted: 'perhaps' }, { accepted: 1 }]) {
-    it(`rejects ${JSON.stringify(body)} with 400`, async () => {
+    it(`rejects the answer ${JSON.stringify(body)} to an invitation with 400`, async () => {
       const { owner, room } = await createRoomWithOwner(url());
       const guest = await createMember(url(), owner, room);
       expectRefusal(await answer(guest.token, room, body), 'BAD_REQUEST', 'accepted');

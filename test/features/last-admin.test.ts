@@ -15,7 +15,7 @@ describeEveryWiring('An administrator of a private group', ({ url }) => {
     return { owner, second, room, put };
   }
 
-  it('cannot lock out its owner by banning the organisation that the owner belongs to or has moved to', async () => {
+  it('does not let an administrator lock out the owner by banning the old or new organisation of the owner', async () => {
     const { owner, second, room, put } = await privateGroup();
     await putRule(url(), owner, room, { userUUID: second.user, permissions: 'a' });
     const moved = withClaims(owner, { entityUUID: randomUUID() });
@@ -31,7 +31,7 @@ describeEveryWiring('An administrator of a private group', ({ url }) => {
     }
   });
 
-  it('cannot ban their own organisation as the last administrator: LAST_ADMIN', async () => {
+  it('rejects a ban of the organisation of the last administrator with LAST_ADMIN', async () => {
     const { owner, second, room, put } = await privateGroup();
     await putRule(url(), owner, room, { userUUID: second.user, permissions: 'a' });
     expect((await rest(url(), owner.token).delete(`/rooms/${room.id}/members/${owner.user}`)).status).to.equal(200);
@@ -39,7 +39,7 @@ describeEveryWiring('An administrator of a private group', ({ url }) => {
     expect((await rest(url(), second.token).get(`/rooms/${room.id}/members`)).body.content).to.have.lengthOf(1);
   });
 
-  it('cannot turn the rule of a user into one of an organisation, or vice versa', async () => {
+  it('does not turn the rule of a user into a rule of an organisation, or vice versa', async () => {
     const { owner, second, room, put } = await privateGroup();
     await putRule(url(), owner, room, { userUUID: second.user, permissions: 'rw' });
     await putRule(url(), owner, room, { entityUUID: second.entity, permissions: 'r' });
@@ -50,7 +50,7 @@ describeEveryWiring('An administrator of a private group', ({ url }) => {
     }
   });
 
-  it('can add rules up to the limit in a room that starts with fewer', async () => {
+  it('accepts rules up to the limit in a room that starts with fewer', async () => {
     const owner = createUser({ level: 100 });
     const made = await rest(url(), owner.token).post('/rooms', { name: 'one rule', max_entity_rules: 1 });
     expect(made.body.meta).to.include({ code: 400 });
@@ -60,7 +60,7 @@ describeEveryWiring('An administrator of a private group', ({ url }) => {
 });
 
 describeEveryWiring('A pair', ({ url }) => {
-  it('lets a user return who left and whose level does not allow creating rooms', async () => {
+  it('lets a user return to a pair even if their level does not allow creating rooms', async () => {
     const [one, other] = [createUser({ level: 100 }), createUser()];
     const room = await createRoom(url(), one, { type: 'user2user', with: other.user });
     const asOther = rest(url(), other.token);

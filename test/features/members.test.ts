@@ -25,7 +25,7 @@ describeEveryWiring('PUT /rooms/:id/members', ({ url }) => {
     });
   }
 
-  it('is fine with a trailing slash, a level in digits and unknown keys', async () => {
+  it('accepts a rule with a trailing slash in the path, a level in digits and unknown keys', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const rule = { entity_UUID: randomUUID(), permissions: 'rw', level: '999', note: 'repeated at every page load' };
     const put = () => rest(url(), owner.token).put(`/rooms/${room.id}/members/`, rule);
@@ -33,14 +33,14 @@ describeEveryWiring('PUT /rooms/:id/members', ({ url }) => {
     expect(await put()).to.include({ status: 200 });
   });
 
-  it('gives level 0 where none is named, and keeps UUIDs in lower case', async () => {
+  it('stores a rule with level 0 by default, and with UUIDs in lower case', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const grantee = randomUUID();
     const rule = await putRule(url(), owner, room, { userUUID: grantee.toUpperCase(), permissions: 'r' });
     expect(rule).to.include({ entity_UUID: grantee, level: 0 });
   });
 
-  it('takes any 8-4-4-4-12 hexadecimal for a UUID', async () => {
+  it('accepts any UUID in the hexadecimal form 8-4-4-4-12 as a grantee', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     for (const grantee of ['ffffffff-ffff-ffff-ffff-ffffffffffff', '00000000-0000-0000-0000-000000000000']) {
       expect(await putRule(url(), owner, room, { userUUID: grantee, permissions: 'r' })).to.include({
@@ -55,21 +55,21 @@ describeEveryWiring('PUT /rooms/:id/members', ({ url }) => {
     'empty permissions': [{ userUUID: randomUUID(), permissions: '' }, 'permissions'],
     'another letter': [{ userUUID: randomUUID(), permissions: 'rwx' }, 'permissions'],
     'capital letters': [{ userUUID: randomUUID(), permissions: 'RW' }, 'permissions'],
-    'level 1.5 (the original answered 500)': [{ userUUID: randomUUID(), permissions: 'r', level: 1.5 }, 'level'],
+    'level 1.5 (the legacy service answered 500)': [{ userUUID: randomUUID(), permissions: 'r', level: 1.5 }, 'level'],
     'level "high"': [{ userUUID: randomUUID(), permissions: 'r', level: 'high' }, 'level'],
-    'a level beyond every integer': [{ userUUID: randomUUID(), permissions: 'r', level: 1e300 }, 'level'],
-    'what is no UUID': [{ userUUID: 'me', permissions: 'r' }, 'userUUID'],
+    'a level beyond all integers': [{ userUUID: randomUUID(), permissions: 'r', level: 1e300 }, 'level'],
+    'an invalid UUID': [{ userUUID: 'me', permissions: 'r' }, 'userUUID'],
     'an empty entity_UUID': [{ entity_UUID: '', permissions: 'r' }, 'entity_UUID'],
-    nobody: [{ permissions: 'r' }, undefined],
+    'no grantee': [{ permissions: 'r' }, undefined],
   };
   for (const [title, [body, field]] of Object.entries(wrong)) {
-    it(`refuses ${title} with 400`, async () => {
+    it(`rejects a rule with ${title} with 400`, async () => {
       const { owner, room } = await createRoomWithOwner(url());
       expectRefusal(await rest(url(), owner.token).put(`/rooms/${room.id}/members`, body), 'BAD_REQUEST', field);
     });
   }
 
-  it('keeps the fields it does not name', async () => {
+  it('keeps the fields of a rule that a request omits', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const userUUID = randomUUID();
     await putRule(url(), owner, room, { userUUID, permissions: 'rw', level: 5 });
@@ -80,7 +80,7 @@ describeEveryWiring('PUT /rooms/:id/members', ({ url }) => {
     });
   });
 
-  it('makes no rev where it changes nothing', async () => {
+  it('adds no rev to the log for a PUT of an unchanged rule', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const rule = { userUUID: randomUUID(), permissions: 'rw', level: 5 };
     await putRule(url(), owner, room, rule);
@@ -93,7 +93,7 @@ describeEveryWiring('PUT /rooms/:id/members', ({ url }) => {
     expect(await readRev(url(), owner, room)).to.equal(rev + 1);
   });
 
-  it('never touches the answer of the grantee', async () => {
+  it('keeps the answer of the grantee if a rule changes', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room);
     await rest(url(), guest.token).put(`/rooms/${room.id}/invitation`, { accepted: false });
@@ -101,12 +101,12 @@ describeEveryWiring('PUT /rooms/:id/members', ({ url }) => {
     expect(rule).to.include({ permissions: 'r', accepted: false, declined: true });
   });
 
-  it('lets the creator add members through his a, whatever level_admin is', async () => {
+  it('lets the creator add members by their letter a, at any level_admin', async () => {
     const { owner, room } = await createRoomWithOwner(url(), { level_admin: 9_999 });
     expect(await createMember(url(), owner, room)).to.include({ level: 0 });
   });
 
-  it('is for administrators', async () => {
+  it('lets only administrators add members', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room, 'rw');
     const put = (token: string) =>
@@ -116,14 +116,14 @@ describeEveryWiring('PUT /rooms/:id/members', ({ url }) => {
     expect((await put(guest.token)).status).to.equal(201);
   });
 
-  it('is not for a banned administrator (the original let him add members)', async () => {
+  it('does not let a banned administrator add members (the legacy service did)', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const banned = await createMember(url(), owner, room, 'rwab');
     const rule = { userUUID: randomUUID(), permissions: 'rwa' };
     expectRefusal(await rest(url(), banned.token).put(`/rooms/${room.id}/members`, rule), 'BANNED');
   });
 
-  it('sent many times at once makes one rule, and no SQL shows', async () => {
+  it('stores one rule for many concurrent PUT requests, and exposes no SQL', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const rule = { userUUID: randomUUID(), permissions: 'rw' };
     const put = () => rest(url(), owner.token).put(`/rooms/${room.id}/members`, rule);
@@ -133,14 +133,14 @@ describeEveryWiring('PUT /rooms/:id/members', ({ url }) => {
 });
 
 describeEveryWiring('Permission rules', ({ url }) => {
-  it('grant from the moment they are made, without an answer', async () => {
+  it('grants access by a new rule immediately, without an answer', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room, 'rw');
     expect((await rest(url(), guest.token).get(`/rooms/${room.id}/messages`)).status).to.equal(200);
     expect((await rest(url(), guest.token).post(`/rooms/${room.id}/messages`, { content: 'hi' })).status).to.equal(201);
   });
 
-  it('of an organisation hold from the level of the rule (the original ignored them)', async () => {
+  it('applies the rule of an organisation from its level up (the legacy service ignored the level)', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const entity = randomUUID();
     await putRule(url(), owner, room, { entityUUID: entity, permissions: 'rw', level: 50 });
@@ -150,21 +150,21 @@ describeEveryWiring('Permission rules', ({ url }) => {
     for (const level of [50, '50', 51]) expect((await read(level)).body.content.rights).to.equal('rw');
   });
 
-  it("of a user do not compare the rule's level with the token's", async () => {
+  it('applies the rule of a user at any level of the token', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = createUser({ level: 1 });
     await putRule(url(), owner, room, { userUUID: guest.user, permissions: 'rw', level: 999_999 });
     expect((await rest(url(), guest.token).get(`/rooms/${room.id}`)).body.content.rights).to.equal('rw');
   });
 
-  it('with b bind the whole organisation, whatever the level', async () => {
+  it('applies the ban of an organisation at every level', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room, 'rwa');
     await putRule(url(), owner, room, { entityUUID: guest.entity, permissions: 'b', level: 1_000 });
     expectRefusal(await rest(url(), guest.token).get(`/rooms/${room.id}/messages`), 'BANNED');
   });
 
-  it('with b beat every grant', async () => {
+  it('denies access by a ban despite any grant', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = createUser({ level: 10 });
     await putRule(url(), owner, room, { entityUUID: guest.entity, permissions: 'rwa' });
@@ -175,21 +175,21 @@ describeEveryWiring('Permission rules', ({ url }) => {
     expectRefusal(await rest(url(), guest.token).post(`/rooms/${room.id}/messages`, { content: 'x' }), 'BANNED');
   });
 
-  it('add up: r of the organisation and w of the user are both', async () => {
+  it('combines r of the organisation with w of the user', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room, 'w');
     await putRule(url(), owner, room, { entityUUID: guest.entity, permissions: 'r' });
     expect((await rest(url(), guest.token).get(`/rooms/${room.id}`)).body.content.rights).to.equal('rw');
   });
 
-  it('with a include r and w', async () => {
+  it('includes r and w in a', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room, 'a');
     expect((await rest(url(), guest.token).get(`/rooms/${room.id}`)).body.content.rights).to.equal('rwa');
     expect((await rest(url(), guest.token).post(`/rooms/${room.id}/messages`, { content: 'x' })).status).to.equal(201);
   });
 
-  it('match by their kind: a user is no organisation of the same UUID', async () => {
+  it('matches rules by kind if a user and an organisation have the same UUID', async () => {
     const uuid = randomUUID();
     const [user, colleague] = [createUser({ user: uuid }), createUser({ entity: uuid })];
     const reach = { userUUID: [200, 404], entityUUID: [404, 200], entity_UUID: [200, 200] };
@@ -204,7 +204,7 @@ describeEveryWiring('Permission rules', ({ url }) => {
     }
   });
 
-  it('are read by readers, and by nobody else', async () => {
+  it('returns rules to readers only', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const members = (token: string) => rest(url(), token).get(`/rooms/${room.id}/members`);
     const reader = await createMember(url(), owner, room, 'r');
@@ -217,7 +217,7 @@ describeEveryWiring('Permission rules', ({ url }) => {
 });
 
 describeEveryWiring('max_entity_rules', ({ url }) => {
-  it('is 10: one more rule is 403 TOO_MANY_RULES, and changing one never counts', async () => {
+  it('rejects an eleventh rule with 403 TOO_MANY_RULES by default, and accepts changes of existing rules', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const userUUID = randomUUID();
     await putRule(url(), owner, room, { userUUID, permissions: 'r' });
@@ -229,7 +229,7 @@ describeEveryWiring('max_entity_rules', ({ url }) => {
     expect((await put({ userUUID: randomUUID(), permissions: 'r' })).status).to.equal(201);
   });
 
-  it('is set when the room is made', async () => {
+  it('accepts max_entity_rules at the creation of a room', async () => {
     const { owner, room } = await createRoomWithOwner(url(), { max_entity_rules: 3 });
     expect(room.max_entity_rules).to.equal(3);
     const put = () =>
@@ -238,7 +238,7 @@ describeEveryWiring('max_entity_rules', ({ url }) => {
     expectRefusal(await put(), 'TOO_MANY_RULES');
   });
 
-  it('is raised and lowered by PATCH, down to the rules that there are', async () => {
+  it('raises and lowers max_entity_rules by PATCH, down to the number of existing rules', async () => {
     const { owner, room } = await createRoomWithOwner(url(), { max_entity_rules: 2 });
     const patch = (max_entity_rules: unknown, more = {}) =>
       rest(url(), owner.token).patch(`/rooms/${room.id}`, { max_entity_rules, ...more });
@@ -256,7 +256,7 @@ describeEveryWiring('max_entity_rules', ({ url }) => {
     expect(await readRev(url(), owner, room)).to.equal(rev);
   });
 
-  it('is at most the MAX_RULES_PER_ROOM of the server', async () => {
+  it('limits max_entity_rules to MAX_RULES_PER_ROOM', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const patch = (body: object) => rest(url(), owner.token).patch(`/rooms/${room.id}`, body);
     expect((await patch({ max_entity_rules: 1_000 })).status).to.equal(200);
@@ -265,7 +265,7 @@ describeEveryWiring('max_entity_rules', ({ url }) => {
     }
   });
 
-  it('is changed by the user owner and owner administrators, and not by an administrator by rule', async () => {
+  it('lets the user owner and owner administrators change max_entity_rules, but not administrators by rule', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const admin = await createMember(url(), owner, room, 'rwa');
     const director = createUser({ entity: owner.entity, level: 100 });
@@ -276,7 +276,7 @@ describeEveryWiring('max_entity_rules', ({ url }) => {
     expect((await patch(director.token, { max_entity_rules: 12 })).status).to.equal(200);
   });
 
-  it('holds against requests at the same time', async () => {
+  it('enforces max_entity_rules for concurrent requests', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const put = () =>
       rest(url(), owner.token).put(`/rooms/${room.id}/members`, { userUUID: randomUUID(), permissions: 'r' });
@@ -287,7 +287,7 @@ describeEveryWiring('max_entity_rules', ({ url }) => {
 });
 
 describeEveryWiring('DELETE /rooms/:id/members/:uuid', ({ url }) => {
-  it('of one’s own rule is leaving', async () => {
+  it('lets users leave a room by deleting their own rule', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room, 'r');
     const left = await rest(url(), guest.token).delete(`/rooms/${room.id}/members/${guest.user.toUpperCase()}`);
@@ -296,7 +296,7 @@ describeEveryWiring('DELETE /rooms/:id/members/:uuid', ({ url }) => {
     expectRefusal(await rest(url(), guest.token).get(`/rooms/${room.id}`), 'NOT_FOUND');
   });
 
-  it('of others is for administrators', async () => {
+  it('lets only administrators delete the rules of others', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const [one, other] = [await createMember(url(), owner, room), await createMember(url(), owner, room)];
     const path = `/rooms/${room.id}/members/${other.user}`;
@@ -306,7 +306,7 @@ describeEveryWiring('DELETE /rooms/:id/members/:uuid', ({ url }) => {
     expectRefusal(await rest(url(), owner.token).delete(path), 'NOT_FOUND');
   });
 
-  it('does not lift one’s own ban', async () => {
+  it('does not let banned users delete their own ban', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const banned = await createMember(url(), owner, room, 'b');
     const path = `/rooms/${room.id}/members/${banned.user}`;
@@ -315,7 +315,7 @@ describeEveryWiring('DELETE /rooms/:id/members/:uuid', ({ url }) => {
     expect((await rest(url(), owner.token).delete(path)).status).to.equal(200);
   });
 
-  it('of an organisation’s rule is for administrators, not for its members', async () => {
+  it('lets only administrators delete the rule of an organisation, not its members', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = createUser({ level: 100 });
     await putRule(url(), owner, room, { entityUUID: guest.entity, permissions: 'rw' });
@@ -324,14 +324,14 @@ describeEveryWiring('DELETE /rooms/:id/members/:uuid', ({ url }) => {
     expect((await rest(url(), owner.token).delete(path)).status).to.equal(200);
   });
 
-  it('refuses what is no UUID', async () => {
+  it('rejects the deletion of a rule by an invalid UUID', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     expectRefusal(await rest(url(), owner.token).delete(`/rooms/${room.id}/members/me`), 'BAD_REQUEST');
   });
 });
 
 describeEveryWiring('The administration of a room', ({ url }) => {
-  it('of the user owner falls to no other member with a', async () => {
+  it('does not let another member with a remove the administration of the user owner', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const admin = await createMember(url(), owner, room, 'rwa');
     const path = `/rooms/${room.id}/members`;
@@ -342,7 +342,7 @@ describeEveryWiring('The administration of a room', ({ url }) => {
     expect((await rest(url(), owner.token).get(`/rooms/${room.id}`)).body.content.rights).to.equal('rwa');
   });
 
-  it('of the user owner falls to an owner administrator, or to himself', async () => {
+  it('lets an owner administrator or the user owner remove the administration of the user owner', async () => {
     const owner = createUser({ level: 100 });
     for (const who of [owner, createUser({ entity: owner.entity, level: 9_999 })]) {
       const room = await createRoom(url(), owner, { level_admin: 9_999 });
@@ -355,7 +355,7 @@ describeEveryWiring('The administration of a room', ({ url }) => {
     }
   });
 
-  it('stays with somebody: the last rule with a is 409 LAST_ADMIN', async () => {
+  it('rejects the removal of the last rule with a with 409 LAST_ADMIN', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const path = `/rooms/${room.id}/members`;
     const putOwn = (permissions: string) => rest(url(), owner.token).put(path, { userUUID: owner.user, permissions });
@@ -367,7 +367,7 @@ describeEveryWiring('The administration of a room', ({ url }) => {
     expect((await putOwn('rw')).status).to.equal(200);
   });
 
-  it('is not kept by a rule that is banned or declined', async () => {
+  it('does not count a banned or declined rule as a remaining administrator', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     await createMember(url(), owner, room, 'rwab');
     const declined = await createMember(url(), owner, room, 'rwa');
@@ -375,7 +375,7 @@ describeEveryWiring('The administration of a room', ({ url }) => {
     expectRefusal(await rest(url(), owner.token).delete(`/rooms/${room.id}/members/${owner.user}`), 'LAST_ADMIN');
   });
 
-  it('stays with somebody when two administrators leave at once', async () => {
+  it('keeps an administrator if two administrators leave at the same time', async () => {
     const { owner, room } = await createRoomWithOwner(url(), { open_to_entity: false });
     const admin = await createMember(url(), owner, room, 'rwa');
     const leave = ({ user, token }: typeof admin) => rest(url(), token).delete(`/rooms/${room.id}/members/${user}`);

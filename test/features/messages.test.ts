@@ -13,7 +13,7 @@ describeEveryWiring('POST /rooms/:id/messages', ({ url }) => {
   const history = async (token: string, room: { id: number }): Promise<Json[]> =>
     (await rest(url(), token).get(`/rooms/${room.id}/messages`)).body.content;
 
-  it('answers 201 with the message, its rev and cursor', async () => {
+  it('answers a sent message with 201, the message, its rev and cursor', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const { status, body } = await post(owner.token, room, { content: 'Fueled up and ready to go' });
     expect(status).to.equal(201);
@@ -25,14 +25,14 @@ describeEveryWiring('POST /rooms/:id/messages', ({ url }) => {
     expect(await history(owner.token, room)).to.deep.equal([body.content]);
   });
 
-  it('counts seq 1, 2, 3 in each room, and last_seq with it', async () => {
+  it('numbers the messages of each room with seq 1, 2, 3, and updates last_seq', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const said = await sendMessages(url(), owner, room, 'a', 'b', 'c');
     expect(said.map(({ seq }) => seq)).to.deep.equal([1, 2, 3]);
     expect((await rest(url(), owner.token).get(`/rooms/${room.id}`)).body.content.room.last_seq).to.equal(3);
   });
 
-  it('gives 100 messages sent at once a seq each, without gaps, and createdAt never decreases', async () => {
+  it('numbers 100 concurrent messages without gaps, with createdAt that never decreases', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const sends = Array.from({ length: 100 }, (_, n) => post(owner.token, room, { content: `${n}` }));
     const sent = (await Promise.all(sends)).map(({ body }) => body.content);
@@ -49,13 +49,13 @@ describeEveryWiring('POST /rooms/:id/messages', ({ url }) => {
     HTML: '<script>alert("&amp;")</script>',
     SQL: "'); drop table messages; --",
     'white space': ' \t\r\n ',
-    'what Unicode would rather normalise': 'e\u0301 \u200b\ufeff\u202e',
+    'text that is not in Unicode normal form': 'e\u0301 \u200b\ufeff\u202e',
     'one character': 'x',
     '8 KiB': 'x'.repeat(8_192),
     '8 KiB of UTF-8': '🙂'.repeat(2_048),
   };
   for (const [title, content] of Object.entries(contents)) {
-    it(`stores ${title} exactly as sent`, async () => {
+    it(`stores a message with ${title} exactly as sent`, async () => {
       const { owner, room } = await createRoomWithOwner(url());
       expect((await post(owner.token, room, { content })).body.content.content).to.equal(content);
       expect((await history(owner.token, room))[0].content).to.equal(content);
@@ -68,21 +68,21 @@ describeEveryWiring('POST /rooms/:id/messages', ({ url }) => {
     ...{ 'an object (it ended the original)': { text: 'x' }, 'a list': ['x'] },
   };
   for (const [title, content] of Object.entries(notContent)) {
-    it(`refuses ${title} with 400`, async () => {
+    it(`rejects a message with ${title} with 400`, async () => {
       const { owner, room } = await createRoomWithOwner(url());
       expectRefusal(await post(owner.token, room, { content }), 'BAD_REQUEST', 'content');
       expect(await history(owner.token, room)).to.deep.equal([]);
     });
   }
 
-  it('refuses more than 8 KiB of UTF-8 with 413 TOO_LARGE', async () => {
+  it('rejects a message of more than 8 KiB of UTF-8 with 413 TOO_LARGE', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     for (const content of ['x'.repeat(8_193), '🙂'.repeat(2_049)]) {
       expectRefusal(await post(owner.token, room, { content }), 'TOO_LARGE');
     }
   });
 
-  it('needs w', async () => {
+  it('requires w for a message', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const send = async (permissions: string) =>
       post((await createMember(url(), owner, room, permissions)).token, room, { content: 'x' });
@@ -92,7 +92,7 @@ describeEveryWiring('POST /rooms/:id/messages', ({ url }) => {
     expectRefusal(await post(createUser({ level: 100 }).token, room, { content: 'x' }), 'NOT_FOUND');
   });
 
-  it('with the same client_msg_id answers the first message: 200 with meta.duplicate', async () => {
+  it('answers a message with the same client_msg_id with 200, the first message and meta.duplicate', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const draft = { content: 'once', client_msg_id: 'a-Z_0' };
     const first = await post(owner.token, room, draft);
@@ -107,7 +107,7 @@ describeEveryWiring('POST /rooms/:id/messages', ({ url }) => {
     expect(await readRev(url(), owner, room)).to.equal(first.body.meta.rev);
   });
 
-  it('sent twenty times at once with one client_msg_id is one message', async () => {
+  it('stores one message for twenty concurrent requests with one client_msg_id', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const send = () => post(owner.token, room, { content: 'once', client_msg_id: 'one' });
     const answers = await Promise.all(Array.from({ length: 20 }, send));
@@ -116,7 +116,7 @@ describeEveryWiring('POST /rooms/:id/messages', ({ url }) => {
     expect(await history(owner.token, room)).to.have.length(1);
   });
 
-  it('reads the client_msg_id from Idempotency-Key too', async () => {
+  it('accepts the client_msg_id in the header Idempotency-Key', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const send = (body: object, headers = {}) => post(owner.token, room, { content: 'once', ...body }, headers);
     const first = await send({}, { 'Idempotency-Key': 'key-1' });
@@ -126,14 +126,14 @@ describeEveryWiring('POST /rooms/:id/messages', ({ url }) => {
     expectRefusal(await send({}, { 'Idempotency-Key': 'not a key' }), 'BAD_REQUEST');
   });
 
-  it('with the id of another content is 409 ID_REUSED', async () => {
+  it('rejects a client_msg_id that was used with another content with 409 ID_REUSED', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     await post(owner.token, room, { content: 'one', client_msg_id: 'id' });
     expectRefusal(await post(owner.token, room, { content: 'two', client_msg_id: 'id' }), 'ID_REUSED');
     expect(await history(owner.token, room)).to.have.length(1);
   });
 
-  it('keeps client_msg_id unique per room and emitter, no wider', async () => {
+  it('accepts the same client_msg_id in another room and from another emitter', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const other = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room);
@@ -146,7 +146,7 @@ describeEveryWiring('POST /rooms/:id/messages', ({ url }) => {
     for (const sent of await Promise.all(sends)) expect(sent.status).to.equal(201);
   });
 
-  it('answers a repetition also to one who may no longer write', async () => {
+  it('answers a retry of a message even if the sender may no longer write', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room);
     const draft = { content: 'last words', client_msg_id: 'last' };
@@ -159,13 +159,13 @@ describeEveryWiring('POST /rooms/:id/messages', ({ url }) => {
   });
 
   for (const client_msg_id of ['', 'a b', 'ñ', 'x'.repeat(65), 'a.b', 7, {}]) {
-    it(`refuses the client_msg_id ${JSON.stringify(client_msg_id).slice(0, 20)} with 400`, async () => {
+    it(`rejects the client_msg_id ${JSON.stringify(client_msg_id).slice(0, 20)} with 400`, async () => {
       const { owner, room } = await createRoomWithOwner(url());
       expectRefusal(await post(owner.token, room, { content: 'x', client_msg_id }), 'BAD_REQUEST', 'client_msg_id');
     });
   }
 
-  it('takes a client_msg_id of 64 characters, and null for none', async () => {
+  it('accepts a client_msg_id of 64 characters, and null for none', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const long = await post(owner.token, room, { content: 'x', client_msg_id: 'x'.repeat(64) });
     expect(long.body.content.client_msg_id).to.have.length(64);

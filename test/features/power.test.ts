@@ -14,7 +14,7 @@ describeOneWiring('An administrator by rule', ({ url }) => {
     return { owner, room, admin, patch };
   }
 
-  it('cannot change level_admin, and the rest of such a request has no effect', async () => {
+  it('rejects a request of an administrator by rule that changes level_admin, including its other fields', async () => {
     const { owner, room, admin, patch } = await administered();
     const rev = await readRev(url(), owner, room);
     for (const level_admin of [2_147_483_647, 0]) {
@@ -27,14 +27,14 @@ describeOneWiring('An administrator by rule', ({ url }) => {
     expect((await rest(url(), director.token).get(`/rooms/${room.id}`)).body.content.rights).to.equal('rwa');
   });
 
-  it('may send an unchanged level_admin with a new name', async () => {
+  it('lets an administrator by rule send an unchanged level_admin with a new name', async () => {
     const { room, admin, patch } = await administered();
     const { status, body } = await patch(admin, { name: 'another', level_admin: room.level_admin });
     expect(status).to.equal(200);
     expect(body.content.room).to.include({ name: 'another', level_admin: 100 });
   });
 
-  it('cannot delete a room that an owner still administers', async () => {
+  it('does not let an administrator by rule delete a room that an owner still administers', async () => {
     for (const wish of [{}, { open_to_entity: false }]) {
       const { owner, room, admin } = await administered(wish);
       expectRefusal(await rest(url(), admin.token).delete(`/rooms/${room.id}`), 'FORBIDDEN');
@@ -42,13 +42,13 @@ describeOneWiring('An administrator by rule', ({ url }) => {
     }
   });
 
-  it('may delete a private room that its owner has left', async () => {
+  it('lets an administrator by rule delete a private room that its owner has left', async () => {
     const { owner, room, admin } = await administered({ open_to_entity: false });
     await rest(url(), owner.token).delete(`/rooms/${room.id}/members/${owner.user}`);
     expect((await rest(url(), admin.token).delete(`/rooms/${room.id}`)).status).to.equal(200);
   });
 
-  it('cannot replace the rule of the user owner while it is declined', async () => {
+  it('does not let an administrator by rule replace the declined rule of the user owner', async () => {
     const { owner, room, admin } = await administered();
     await rest(url(), owner.token).put(`/rooms/${room.id}/invitation`, { accepted: false });
     const path = `/rooms/${room.id}/members`;
@@ -56,7 +56,7 @@ describeOneWiring('An administrator by rule', ({ url }) => {
     expectRefusal(await rest(url(), admin.token).put(path, { userUUID: owner.user, permissions: 'r' }), 'FORBIDDEN');
   });
 
-  it('cannot transfer the room to somebody else', async () => {
+  it('does not let an administrator by rule transfer the room to another user', async () => {
     const { owner, room, admin, patch } = await administered();
     for (const field of ['user_owner', 'entity_owner']) {
       await patch(admin, { name: randomUUID(), [field]: admin.user });
@@ -65,7 +65,7 @@ describeOneWiring('An administrator by rule', ({ url }) => {
     }
   });
 
-  it('can lose all rights to the user owner', async () => {
+  it('lets the user owner remove all rights of an administrator by rule', async () => {
     const { owner, room, admin } = await administered();
     await putRule(url(), owner, room, { userUUID: admin.user, permissions: 'b' });
     expectRefusal(await rest(url(), admin.token).get(`/rooms/${room.id}`), 'BANNED');

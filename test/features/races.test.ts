@@ -6,7 +6,7 @@ import { createRoomWithOwner } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 
 describeEveryWiring('While others send', ({ url }) => {
-  it('a socket that upgrades from polling to WebSocket receives everything once and in order', async () => {
+  it('delivers everything once and in order to a socket that upgrades from polling to WebSocket while others send', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const talker = await socketClient(url(), owner);
     let isOver = false;
@@ -16,7 +16,7 @@ describeEveryWiring('While others send', ({ url }) => {
     const talking = [talk(), talk(), talk()];
     const listener = await socketClient(url(), owner, { transports: ['polling', 'websocket'] });
     const { engine } = listener.raw.io;
-    // It may have been as quick as the connection itself.
+    // The upgrade may have finished together with the connect.
     const upgraded = engine.transport.name === 'websocket' ? [] : once(engine as never, 'upgrade');
     const { rev: start } = await listener.request('room:join', { room_id: room.id });
     await upgraded;
@@ -28,7 +28,7 @@ describeEveryWiring('While others send', ({ url }) => {
     expect(heard).to.deep.equal(Array.from({ length: fence.rev - start }, (_, n) => start + 1 + n));
   });
 
-  it('every join of and send to a deleted room succeeds or fails with NOT_FOUND', async () => {
+  it('answers every join of and send to a deleted room with success or NOT_FOUND', async () => {
     for (let round = 0; round < 5; round++) {
       const { owner, room } = await createRoomWithOwner(url());
       const sockets = await Promise.all(Array.from({ length: 6 }, () => socketClient(url(), owner)));

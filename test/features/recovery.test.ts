@@ -14,7 +14,7 @@ interface Event {
 const upTo = (last: number, first = 1) => Array.from({ length: last - first + 1 }, (_, n) => first + n);
 
 describeEveryWiring('coming back with a cursor', ({ url }) => {
-  /** A room, and somebody outside of it with the cursor of its beginning. */
+  /** A room, and a user outside of it with the cursor of its start. */
   async function away() {
     const owner = createUser({ level: 100 });
     const api = rest(url(), owner.token);
@@ -28,7 +28,7 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
     return { owner, api, room_id, cursor: cursor as string, socket, send, join };
   }
 
-  it('brings what was missed, of every kind, in rev order, and then live', async () => {
+  it('recovers missed changes of every kind in rev order, and then delivers live changes', async () => {
     const { api, room_id, cursor, socket, send, join } = await away();
     await send(2);
     await api.patch(`/rooms/${room_id}`, { name: 'renamed' });
@@ -43,7 +43,7 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
     expect(await socket.next()).to.include({ rev: 6, content: 'live1' });
   });
 
-  it('brings the missed messages on /chat after CONNECTED, in the shape of live ones', async () => {
+  it('recovers missed messages on /chat after CONNECTED, in the format of live messages', async () => {
     const { owner, api, room_id, cursor, send } = await away();
     await send(2);
     await api.patch(`/rooms/${room_id}`, { name: 'renamed' });
@@ -57,11 +57,11 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
     for (const frame of frames) expect(frame).to.have.all.keys('type', 'rev', 'cursor', 'data');
   });
 
-  /** The room's log begins at its creation, which every member is told. */
+  /** The room's log starts at its creation, which every member can see. */
   const beginning = (room: { id: number; createdAt: string }) =>
     formatCursor({ room_id: room.id, rev: 0, at: Date.parse(room.createdAt) });
 
-  it('tells nobody the changes of rules from before they came, whatever cursor they make up', async () => {
+  it('recovers no changes of rules from before a user joined, even with a forged cursor', async () => {
     const { api, room_id } = await away();
     const [banned, guest] = [createUser(), createUser()];
     await api.put(`/rooms/${room_id}/members`, { userUUID: banned.user, permissions: 'b' });
@@ -76,7 +76,7 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
     expect(await socket.request('room:join', { room_id, since: cursor })).to.include({ recovered: true });
   });
 
-  it('tells nobody the changes of rules from while they were banned', async () => {
+  it('recovers no changes of rules from the time of a ban', async () => {
     const { api, room_id } = await away();
     const guest = createUser();
     const put = (permissions: string) => api.put(`/rooms/${room_id}/members`, { userUUID: guest.user, permissions });
@@ -90,7 +90,7 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
     expect(await socket.request('room:join', { room_id, since: cursor })).to.include({ ok: true, recovered: false });
   });
 
-  it('brings owner administrators everything, though no rule names them', async () => {
+  it('recovers all changes for owner administrators, even if no rule names them', async () => {
     const { owner, api, room_id } = await away();
     await api.delete(`/rooms/${room_id}/members/${owner.entity}`);
     const director = createUser({ entity: owner.entity, level: 100 });
@@ -101,7 +101,7 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
     expect({ recovered, events: events.length }).to.deep.equal({ recovered: true, events: 1 });
   });
 
-  it('goes on from any cursor: of an event, an acknowledgement, a page', async () => {
+  it('recovers from any cursor: of an event, an acknowledgement or a page', async () => {
     const { api, room_id, cursor, socket, send, join } = await away();
     await send(4);
     const { events } = await join(cursor);
@@ -119,7 +119,7 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
     expect(await missed(sent.cursor)).to.deep.equal([]);
   });
 
-  it('without a cursor recovers nothing', async () => {
+  it('recovers nothing without a cursor', async () => {
     const { send, join } = await away();
     await send(2);
     for (const since of [undefined, null]) {
@@ -127,7 +127,7 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
     }
   });
 
-  it('recovers 500 changes and not 501, nor a part of them', async () => {
+  it('recovers 500 missed changes, and none of 501', async () => {
     const { owner, room_id, cursor, send, join } = await away();
     await send(500);
     const { recovered, events } = await join(cursor);
@@ -141,7 +141,7 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
     expect((await chat.next()).data).to.include({ content: 'fence' });
   });
 
-  it('recovers no more than 256 KiB', async () => {
+  it('recovers no more than 256 KiB of missed changes', async () => {
     const { cursor, send, join } = await away();
     await send(40, 'x'.repeat(8_000));
     expect(await join(cursor)).to.deep.include({ recovered: false, events: [], rev: 40 });
@@ -170,7 +170,7 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
     }
   });
 
-  it('recovers nothing with rubbish or a cursor changed by hand, and joins all the same', async () => {
+  it('recovers nothing with an invalid or modified cursor, and still joins the room', async () => {
     const { cursor, send, join } = await away();
     await send(3);
     const rubbish = [
@@ -189,7 +189,7 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
     }
   });
 
-  it('refuses a cursor that is no string', async () => {
+  it('rejects a cursor that is not a string', async () => {
     const { join } = await away();
     for (const since of [7, {}, ['x'], true, 'x'.repeat(10_000)]) {
       expect(await join(since)).to.nested.include({ ok: false, 'error.code': 'BAD_REQUEST', 'error.field': 'since' });

@@ -5,7 +5,7 @@ import { createRoomWithOwner } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 
 describeEveryWiring('A socket that joins a room again', ({ url }) => {
-  it('receives everything once and in order, however often it joins while others send', async () => {
+  it('delivers everything once and in order to a socket that joins a room repeatedly while others send', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const [listener, talker] = [await socketClient(url(), owner), await socketClient(url(), owner)];
     const { rev: start } = await listener.request('room:join', { room_id: room.id });
@@ -24,7 +24,7 @@ describeEveryWiring('A socket that joins a room again', ({ url }) => {
     expect(joins.every(({ ok, recovered, events }) => ok && !recovered && events.length === 0)).to.equal(true);
   });
 
-  it('receives the changes since a cursor, up to those that were delivered already', async () => {
+  it('recovers the changes since a cursor for a joined socket, up to those already delivered', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const socket = await socketClient(url(), owner);
     const { cursor } = await socket.request('room:join', { room_id: room.id });

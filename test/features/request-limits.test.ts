@@ -9,7 +9,7 @@ import { createMember, createRoom, createRoomWithOwner, putRule, readRev } from 
 import { expectConnectError, socketClient } from '../helpers/socket-client.ts';
 import { createUser, type TestUser } from '../helpers/users.ts';
 
-/** How many rooms the user makes until that is refused for the time being. */
+/** The number of rooms that the user creates until the service rejects another for now. */
 async function roomsUntilLimited(url: string, { token }: TestUser): Promise<number> {
   for (let made = 0; ; made++) {
     const { status, body } = await rest(url, token).post('/rooms', { name: 'one more' });
@@ -20,8 +20,8 @@ async function roomsUntilLimited(url: string, { token }: TestUser): Promise<numb
 }
 
 describeOneWiring('REQUEST_RATE', ({ startNode }) => {
-  it('refuses with RATE_LIMITED and the time to wait on every transport, to this user only, and keeps the connections', async () => {
-    // For a room, a member, and what connecting and joining takes.
+  it('rejects requests with RATE_LIMITED and retry_after on every transport, for this user only, and keeps the connections', async () => {
+    // Enough for a room, a member, and the costs of connecting and joining.
     const { url } = await startNode({ REQUEST_RATE: 1, REQUEST_BURST: 60 });
     const { owner, room } = await createRoomWithOwner(url);
     const room_id: number = room.id;
@@ -42,13 +42,13 @@ describeOneWiring('REQUEST_RATE', ({ startNode }) => {
     const refused = await chat.skipTo(({ id }) => id === 1);
     expect(refused).to.include({ data: 'ERROR', reason: 'RATE_LIMITED' });
     expect(refused.retry_after_ms).to.be.within(1, 25_000);
-    // Messages have a limit of their own.
+    // Messages have a separate limit.
     expect(await socket.request('message:send', { room_id, content: 'still here' })).to.include({ ok: true });
     expect((await chat.skipTo(({ type }) => type === 'message')).data.content).to.equal('still here');
     expect((await rest(url, other.token).get('/rooms')).status).to.equal(200);
   });
 
-  it('refuses a connect, and says when it may be tried again', async () => {
+  it('rejects a connect beyond the request limit, with the time of the next attempt', async () => {
     const { url } = await startNode({ REQUEST_RATE: 1, REQUEST_BURST: 5 });
     const guest = createUser();
     await socketClient(url, guest);
@@ -57,7 +57,7 @@ describeOneWiring('REQUEST_RATE', ({ startNode }) => {
     expect(data.retry_after_ms).to.be.within(1, 5_000);
   });
 
-  it('charges refusals: whoever tries what they may not is limited soon, with messages, too', async () => {
+  it('charges rejected requests and messages, so that a user who retries denied requests is soon limited', async () => {
     const { url } = await startNode({ REQUEST_RATE: 1, REQUEST_BURST: 50 });
     const { room } = await createRoomWithOwner(url);
     const outsider = rest(url, createUser().token);
@@ -73,7 +73,7 @@ describeOneWiring('REQUEST_RATE', ({ startNode }) => {
 });
 
 describe('The requests of a user on two nodes', () => {
-  /** Two of one service; a room costs a fifth of the bucket. */
+  /** Two nodes of one service. A room costs a fifth of the bucket. */
   async function twoNodes() {
     const redis = await startRedis();
     const settings = { DATABASE_URL: await freshDatabase(), REDIS_URL: redis.url };
@@ -85,11 +85,11 @@ describe('The requests of a user on two nodes', () => {
     return { redis, urls: nodes.map(({ url }) => url) as [string, string] };
   }
 
-  it('count together over Redis; without it each node counts its own, and nobody waits for it', async () => {
+  it('counts the requests of a user on two nodes together over Redis, and separately without waiting while Redis is down', async () => {
     const { redis, urls } = await twoNodes();
     const user = createUser({ level: 100 });
     expect(await roomsUntilLimited(urls[0], user)).to.be.within(5, 6);
-    // The first one may be taken before the node knows of the others.
+    // The node may accept the first request before it knows of the others.
     expect(await roomsUntilLimited(urls[1], user)).to.be.lessThan(3);
     redis.freeze();
     const other = createUser({ level: 100 });
@@ -99,7 +99,7 @@ describe('The requests of a user on two nodes', () => {
 });
 
 describe('Requests that are refused', () => {
-  it('do not wait for the room that they name, and write nothing to it', async () => {
+  it('rejects requests without waiting for a lock of their room, and without a write to it', async () => {
     const DATABASE_URL = await freshDatabase();
     const { url } = await startNode(postgres, { DATABASE_URL });
     const { owner, room } = await createRoomWithOwner(url);
@@ -134,7 +134,7 @@ describe('Requests that are refused', () => {
     expect(await readRev(url, owner, room)).to.equal(rev);
   });
 
-  it('and those that change nothing, do not wait for a lock', async () => {
+  it('answers rejected requests and requests without effect without waiting for a lock', async () => {
     const DATABASE_URL = await freshDatabase();
     const { url } = await startNode(postgres, { DATABASE_URL });
     const { owner, room } = await createRoomWithOwner(url);
@@ -156,7 +156,7 @@ describe('Requests that are refused', () => {
 });
 
 describeEveryWiring('Changes of one’s own rule', ({ url }) => {
-  it('that go back and forth are limited, so that the others recover what they have missed', async () => {
+  it('limits repeated changes of a user’s own rule, so that others can still recover missed changes', async () => {
     const at = url();
     const { owner, room } = await createRoomWithOwner(at);
     const reader = await createMember(at, owner, room, 'r');
@@ -168,7 +168,7 @@ describeEveryWiring('Changes of one’s own rule', ({ url }) => {
     for (let n = 0; n < 30; n++) {
       const toggle = { accepted: n % 2 === 0 };
       const { status } = await rest(at, reader.token).put(`/rooms/${room.id}/invitation`, toggle);
-      // What is refused changes nothing, so the next one may ask for what there is.
+      // A rejected request changes nothing, so the next request may ask for the current state.
       if (status === 429) last = status;
     }
     expect(last).to.equal(429);
@@ -178,7 +178,7 @@ describeEveryWiring('Changes of one’s own rule', ({ url }) => {
     expect(await back.request('room:join', { room_id: room.id, since: cursor })).to.include({ recovered: true });
   });
 
-  it('include leaving a pair and coming back to it', async () => {
+  it('limits repeatedly leaving a pair and returning to it', async () => {
     const at = url();
     const [owner, other] = [createUser({ level: 100 }), createUser()];
     const wish = { name: 'pair', type: 'user2user', with: other.user };
@@ -194,7 +194,7 @@ describeEveryWiring('Changes of one’s own rule', ({ url }) => {
 });
 
 describeOneWiring('RULE_RATE', ({ startNode }) => {
-  it('limits the rooms that somebody is put into, to half by the same giver, and not what is there already', async () => {
+  it('limits the rooms that a user is added to, to half of them by the same administrator, and never changes of existing rules', async () => {
     const { url } = await startNode({ RULE_RATE: 1, RULE_BURST: 4 });
     const [stranger, giver, second, third] = [0, 1, 2, 3].map(() => createUser({ level: 100 })) as [
       TestUser,
@@ -226,7 +226,7 @@ describeOneWiring('RULE_RATE', ({ startNode }) => {
 });
 
 describeEveryWiring('MAX_ROOMS_PER_CREATOR', ({ startNode }) => {
-  it('holds for rooms that are made at the same time, until one is deleted, and not for the pairs there are', async () => {
+  it('enforces MAX_ROOMS_PER_CREATOR for concurrent requests until a room is deleted, and still returns existing pairs', async () => {
     const { url } = await startNode({ MAX_ROOMS_PER_CREATOR: 3 });
     const [owner, other] = [createUser({ level: 100 }), createUser()];
     const api = rest(url, owner.token);

@@ -7,7 +7,7 @@ import { admin, liftRevocation, revoke } from '../helpers/revocations.ts';
 import { adminToken, createUser } from '../helpers/users.ts';
 
 describeEveryWiring('POST /admin/revocations', ({ url }) => {
-  it('is 201 with the revocation, and 200 with the same one when it is repeated', async () => {
+  it('answers a revocation with 201, and a repeated one with 200 and the same revocation', async () => {
     for (const target of [{ userUUID: randomUUID(), issued_before: 7 }, { jti: randomUUID() }]) {
       const first = await admin(url()).post('/admin/revocations', target);
       expect(first.body.meta).to.deep.equal({ code: 201, message: 'OK' });
@@ -21,14 +21,14 @@ describeEveryWiring('POST /admin/revocations', ({ url }) => {
     }
   });
 
-  it('makes another one where the first has been lifted', async () => {
+  it('creates a new revocation if the first was deleted', async () => {
     const target = { jti: randomUUID() };
     const first = await revoke(url(), target);
     await liftRevocation(url(), first);
     expect((await revoke(url(), target)).id).to.be.above(first.id);
   });
 
-  it('makes one of many that come at once', async () => {
+  it('creates one revocation for many concurrent requests', async () => {
     const target = { userUUID: randomUUID(), issued_before: 7 };
     const answers = await Promise.all(Array.from({ length: 8 }, () => admin(url()).post('/admin/revocations', target)));
     expect(answers.map(({ status }) => status).sort()).to.deep.equal([...Array(7).fill(200), 201]);
@@ -62,12 +62,12 @@ describeEveryWiring('POST /admin/revocations', ({ url }) => {
     ['jti', { jti: 'x', userUUID }],
   ];
   for (const [field, body] of wrong) {
-    it(`is 400 at ${field} for ${JSON.stringify(body).slice(0, 80)}`, async () => {
+    it(`rejects the revocation ${JSON.stringify(body).slice(0, 80)} with 400 and the field ${field}`, async () => {
       expectRefusal(await admin(url()).post('/admin/revocations', body), 'BAD_REQUEST', field);
     });
   }
 
-  it('is 400 for what is no JSON object, and 413 for too much of it', async () => {
+  it('rejects a revocation with 400 if it is not a JSON object, and with 413 if it is too large', async () => {
     for (const body of ['[]', '"x"', 'null', '{', '']) {
       expectRefusal(await admin(url()).post('/admin/revocations', body), 'BAD_REQUEST');
     }
@@ -77,7 +77,7 @@ describeEveryWiring('POST /admin/revocations', ({ url }) => {
 });
 
 describeEveryWiring('GET and DELETE /admin/revocations', ({ startNode }) => {
-  it('list what is in force, newest first, page by page, and take from it', async () => {
+  it('lists active revocations from newest to oldest page by page, and deletes them', async () => {
     const { url } = await startNode();
     const get = async (query = '') => {
       const { body } = await admin(url).get(`/admin/revocations${query}`);
@@ -120,10 +120,10 @@ describeOneWiring('/admin', ({ url, startNode }) => {
     ['GET', '/admin'],
     ['GET', '/Admin/anything'],
   ] as const;
-  /** What a browser would send from another site. */
+  /** The headers that a browser sends from another site. */
   const fromSite = { Origin: 'https://app.example', 'Access-Control-Request-Method': 'POST' };
 
-  it('is 401 without ADMIN_TOKEN in the request, and reads no body for it', async () => {
+  it('answers /admin with 401 without ADMIN_TOKEN, and does not read the body', async () => {
     const tokens = [undefined, adminToken.slice(0, -1), `${adminToken}x`, adminToken.toUpperCase(), createUser().token];
     for (const token of tokens) {
       for (const [method, path] of calls) {
@@ -135,7 +135,7 @@ describeOneWiring('/admin', ({ url, startNode }) => {
     }
   });
 
-  it('is 404 for what is no route, and ADMIN_TOKEN is no user’s', async () => {
+  it('answers unknown /admin routes with 404, and does not accept ADMIN_TOKEN as the token of a user', async () => {
     for (const [method, path] of [
       ['PUT', '/admin/revocations'],
       ['GET', '/admin/revocations/1'],
@@ -146,7 +146,7 @@ describeOneWiring('/admin', ({ url, startNode }) => {
     expectRefusal(await admin(url()).get('/rooms'), 'UNAUTHENTICATED');
   });
 
-  it('has no CORS headers, whatever the answer', async () => {
+  it('sends no CORS headers on any answer of /admin', async () => {
     for (const [method, path] of [...calls, ['GET', '/admin/revocations/1'] as const]) {
       for (const token of [adminToken, undefined]) {
         const { headers } = await rest(url(), token).request(method, path, { headers: fromSite });
@@ -156,7 +156,7 @@ describeOneWiring('/admin', ({ url, startNode }) => {
     }
   });
 
-  it('does not exist where ADMIN_TOKEN is not set: it answers as any unknown route does', async () => {
+  it('answers /admin like an unknown route if ADMIN_TOKEN is not set', async () => {
     const { url } = await startNode({ ADMIN_TOKEN: undefined });
     const ask = async (method: string, path: string) => {
       const { status, headers, body } = await rest(url, adminToken).request(method, path, { headers: fromSite });

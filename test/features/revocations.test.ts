@@ -20,7 +20,7 @@ const welcome = onEveryTransport('accepted');
 const revoked = onEveryTransport('TOKEN_REVOKED');
 
 describeEveryWiring('A revoked token', ({ url, urls }) => {
-  /** On one node, until all know of it. */
+  /** Revokes on one node, and waits until all nodes have received the revocation. */
   async function revoke(target: object) {
     const revocation = await revokeOn(url(), target);
     await waitForRevocations(urls());
@@ -32,7 +32,7 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
     await waitForRevocations(urls());
   }
 
-  it('by a jti that is a number is refused, however that is written', async () => {
+  it('rejects a token whose numeric jti is revoked, in any notation of the number', async () => {
     for (const write of [(jti: number) => jti, String]) {
       const jti = Math.floor(Math.random() * 2 ** 50);
       const person = createUser({ jti });
@@ -42,7 +42,7 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
     }
   });
 
-  it('is one of the user that was issued before the moment; a fresh one holds', async () => {
+  it('rejects tokens of a user that were issued before the revocation, and accepts newer ones', async () => {
     const bound = nowSeconds();
     const person = createUser({ iat: bound - 1 });
     const [fresh, stranger] = [withClaims(person, { iat: bound }), createUser({ iat: bound - 1 })];
@@ -53,7 +53,7 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
     for (const { token } of [fresh, stranger]) expect(await tryToken(url(), token)).to.deep.equal(welcome);
   });
 
-  it('counts as issued at 0 where it does not say when, in seconds, it was', async () => {
+  it('treats a token without a valid iat as issued at 0', async () => {
     const person = createUser();
     await revoke({ userUUID: person.user, issued_before: 1 });
     for (const iat of [undefined, null, 0, -5, '1900000000', 'today', [1], 0.5]) {
@@ -62,7 +62,7 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
     expect(await tryToken(url(), withClaims(person, { iat: 1 }).token)).to.deep.equal(welcome);
   });
 
-  it('is the user’s in capitals, too', async () => {
+  it('rejects a revoked token that has the user UUID in upper case', async () => {
     const person = createUser();
     await revoke({ userUUID: person.user.toUpperCase(), issued_before: nowSeconds() });
     expect(await tryToken(url(), withClaims(person, { userUUID: person.user.toUpperCase() }).token)).to.deep.equal(
@@ -70,7 +70,7 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
     );
   });
 
-  it('is the one with the jti, and no other', async () => {
+  it('rejects only the token with the revoked jti', async () => {
     const jti = `J ${randomUUID()} é🚀`;
     const person = createUser({ jti, iat: nowSeconds() });
     const others = [jti.toLowerCase(), `${jti} `, undefined, 7].map(
@@ -81,14 +81,14 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
     for (const token of others) expect(await tryToken(url(), token)).to.deep.equal(welcome);
   });
 
-  const moments: [given: string, seconds: number][] = [
+  const dates: [given: string, seconds: number][] = [
     ['2026-11-20T10:00:00Z', 1_795_168_800],
     ['2026-11-20T10:00:00.001Z', 1_795_168_801],
     ['2026-11-20T11:00:00+01:00', 1_795_168_800],
     ['2026-11-20', 1_795_132_800],
   ];
-  for (const [issued_before, seconds] of moments) {
-    it(`may be named by a date: before ${issued_before}`, async () => {
+  for (const [issued_before, seconds] of dates) {
+    it(`revokes the tokens issued before the date ${issued_before}`, async () => {
       const person = createUser({ iat: seconds - 1 });
       expect(await revoke({ userUUID: person.user, issued_before })).to.include({ issued_before: seconds });
       expect(await tryToken(url(), person.token)).to.deep.equal(revoked);
@@ -96,7 +96,7 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
     });
   }
 
-  it('ends its live connections for good: Socket.IO is told to stay away, /chat is closed with 4403', async () => {
+  it('closes the connections of a revoked token, Socket.IO without a reconnect and /chat with 4403', async () => {
     const { owner: person, room } = await createRoomWithOwner(url());
     const options = { reconnection: true, reconnectionDelay: 1, reconnectionDelayMax: 10 };
     const sockets = [
@@ -105,15 +105,15 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
     ];
     for (const socket of sockets) await socket.request('room:join', { room_id: room.id });
     const chats = [await authenticatedChat(url(), person), await chatInRoom(url(), person, room.id)];
-    const begun = Date.now();
+    const start = Date.now();
     await revoke({ userUUID: person.user, issued_before: nowSeconds() });
     for (const socket of sockets) expect(await socket.closed).to.equal('io server disconnect');
     for (const chat of chats) expect(await chat.closed).to.equal(4403);
-    expect(Date.now() - begun).to.be.below(1_000);
-    for (const { raw } of sockets) expect(raw.active, 'trying to come back').to.equal(false);
+    expect(Date.now() - start).to.be.below(1_000);
+    for (const { raw } of sockets) expect(raw.active, 'tries to reconnect').to.equal(false);
   });
 
-  it('ends its own connections by jti, not those of another token or user', async () => {
+  it('ends only the connections of the token whose jti is revoked', async () => {
     const person = createUser({ jti: randomUUID() });
     const other = withClaims(person, { jti: randomUUID() });
     const [gone, stays] = [await socketClient(url(), person), await socketClient(url(), other)];
@@ -126,14 +126,14 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
     expect(await staysChat.next()).to.include({ data: 'COMMAND?' });
   });
 
-  it('is refused by connect_error TOKEN_REVOKED', async () => {
+  it('rejects a connect with a revoked token with connect_error TOKEN_REVOKED', async () => {
     const person = createUser();
     await revoke({ userUUID: person.user, issued_before: nowSeconds() });
     expect((await expectConnectError(url(), person)).data).to.include({ code: 'TOKEN_REVOKED' });
     expectRefusal(await rest(url(), person.token).post('/rooms', { name: 'x' }), 'TOKEN_REVOKED');
   });
 
-  it('is no refresh: the one before stays', async () => {
+  it('rejects a refresh with a revoked token, and keeps the previous token', async () => {
     const person = createUser({ iat: nowSeconds(), level: 100 });
     const room = await createRoom(url(), person);
     const old = withClaims(person, { iat: nowSeconds() - 60 });
@@ -148,7 +148,7 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
     expect(await chat.next()).to.include({ data: 'CONNECTED' });
   });
 
-  it('that has been refreshed before takes nothing with it, unlike the fresh one', async () => {
+  it('keeps a connection if its previous token is revoked, and ends it if its current token is revoked', async () => {
     const person = createUser({ iat: nowSeconds() - 60, jti: randomUUID() });
     const fresh = withClaims(person, { iat: nowSeconds(), jti: randomUUID() });
     const [socket, chat] = [await socketClient(url(), person), await authenticatedChat(url(), person)];
@@ -165,7 +165,7 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
     expect(await chat.closed).to.equal(4403);
   });
 
-  it('holds again when the revocation is lifted, unless another one still stands', async () => {
+  it('accepts a token again after its revocation is deleted, unless another revocation applies', async () => {
     const person = createUser({ iat: 1_000 });
     const [low, high] = [
       await revoke({ userUUID: person.user, issued_before: 500 }),
@@ -179,7 +179,7 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
     expect(await tryToken(url(), withClaims(person, { iat: 499 }).token)).to.deep.equal(welcome);
   });
 
-  it('does not get a request through whose body comes after the revocation', async () => {
+  it('rejects a request whose body arrives after its token was revoked', async () => {
     const person = createUser({ level: 100 });
     const body = JSON.stringify({ name: 'too late' });
     const headers = { Authorization: `Bearer ${person.token}`, 'Content-Type': 'application/json' };
@@ -193,7 +193,7 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
     );
     call.flushHeaders();
     await new Promise((resolve) => call.on('continue', resolve));
-    // Answered after it on the same node: by then the first has been let in.
+    // The node answers this request after the first one, so the first one has passed authentication by then.
     expect((await rest(node, person.token).get('/rooms')).status).to.equal(200);
     await revoke({ userUUID: person.user, issued_before: nowSeconds() });
     call.end(body);

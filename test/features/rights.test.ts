@@ -8,7 +8,7 @@ import { createUser, type TestUser, withClaims } from '../helpers/users.ts';
 
 interface Case {
   code: string;
-  /** The rule that lets the member in. */
+  /** The rule that admits the member. */
   rule: (member: TestUser) => object;
   change: (api: RestClient, room: string, member: TestUser) => Promise<unknown>;
 }
@@ -20,13 +20,13 @@ const rules: Record<string, Case> = {
     rule: ownRule,
     change: (api, room, { user }) => api.put(`${room}/members`, { userUUID: user, permissions: 'rwb' }),
   },
-  'is of an organisation that is banned, whatever the level': {
+  'belongs to an organisation that is banned at any level': {
     code: 'BANNED',
     rule: ownRule,
     change: (api, room, { entity }) =>
       api.put(`${room}/members`, { entityUUID: entity, permissions: 'b', level: 2_000_000 }),
   },
-  'loses the rule': {
+  'loses their rule': {
     code: 'RULE_REMOVED',
     rule: ownRule,
     change: (api, room, { user }) => api.delete(`${room}/members/${user}`),
@@ -66,7 +66,7 @@ describeEveryWiring('rights of live members', ({ url }) => {
     expect(await chat.next()).to.deep.include({ type: 'status', data: 'NOTAUTHORIZED', reason: code });
   }
 
-  /** Nothing of the room has come before these answers, so nothing will. */
+  /** No event of the room arrived before these answers, so none will arrive later. */
   async function expectSilence({ socket, chat }: { socket: SocketClient; chat: ChatClient }) {
     await socket.request('room:leave', { room_id: 999_999_999 });
     expect(socket.unread.filter(({ name }) => name === 'message:new')).to.deep.equal([]);
@@ -75,7 +75,7 @@ describeEveryWiring('rights of live members', ({ url }) => {
   }
 
   for (const [title, { code, rule, change }] of Object.entries(rules)) {
-    it(`take out a member who ${title}: ${code}; the others stay`, async () => {
+    it(`removes a member who ${title} with ${code}, and keeps the others`, async () => {
       const { owner, api, room_id, room } = await makeRoom();
       const member = createUser({ level: 50 });
       await api.put(`${room}/members`, rule(member));
@@ -89,7 +89,7 @@ describeEveryWiring('rights of live members', ({ url }) => {
     });
   }
 
-  it('take out who declines: DECLINED', async () => {
+  it('removes a member who declines, with DECLINED', async () => {
     const { api, room_id, room } = await makeRoom();
     const member = createUser();
     await api.put(`${room}/members`, ownRule(member));
@@ -99,7 +99,7 @@ describeEveryWiring('rights of live members', ({ url }) => {
     await expectSilence(out);
   });
 
-  it('take out an owner administrator below the raised level_admin: LEVEL_TOO_LOW', async () => {
+  it('removes an owner administrator below a raised level_admin, with LEVEL_TOO_LOW', async () => {
     const { owner, api, room_id, room } = await makeRoom();
     const colleague = createUser({ entity: owner.entity, level: 500 });
     await api.put(`${room}/members`, { entityUUID: owner.entity, level: 900 });
@@ -111,7 +111,7 @@ describeEveryWiring('rights of live members', ({ url }) => {
     await expectSilence(out);
   });
 
-  it('take out everybody when the room is deleted: ROOM_DELETED', async () => {
+  it('removes everybody from a deleted room, with ROOM_DELETED', async () => {
     const { owner, api, room_id, room } = await makeRoom();
     const member = createUser();
     await api.put(`${room}/members`, ownRule(member));
@@ -125,7 +125,7 @@ describeEveryWiring('rights of live members', ({ url }) => {
     expect(await chat.next()).to.include({ data: 'NOTAUTHORIZED', reason: 'NOT_FOUND' });
   });
 
-  it('take out of one room only', async () => {
+  it('removes a member from one room only', async () => {
     const [one, other] = [await makeRoom(), await makeRoom()];
     const member = createUser();
     for (const { api, room } of [one, other]) await api.put(`${room}/members`, ownRule(member));
@@ -137,7 +137,7 @@ describeEveryWiring('rights of live members', ({ url }) => {
     expect(await socket.next('message:new')).to.include({ content: 'still here' });
   });
 
-  it('let a member in again who has got his rights back', async () => {
+  it('admits a member again whose rights are restored', async () => {
     const { api, room_id, room } = await makeRoom();
     const member = createUser();
     await api.put(`${room}/members`, ownRule(member));
@@ -150,7 +150,7 @@ describeEveryWiring('rights of live members', ({ url }) => {
     expect(await chat.next()).to.include({ data: 'CONNECTED', rights: 'rw' });
   });
 
-  it('leave who loses the letter w in the room, reading and unable to send', async () => {
+  it('keeps a member who loses w in the room as a reader', async () => {
     const { owner, api, room_id, room } = await makeRoom();
     const member = createUser();
     await api.put(`${room}/members`, ownRule(member));
@@ -165,7 +165,7 @@ describeEveryWiring('rights of live members', ({ url }) => {
     expect(await socket.next('message:new')).to.include({ content: 'for readers', seq: 1 });
   });
 
-  it('are judged anew by a second token on /chat: READY, and out where the level is too low', async () => {
+  it('authorizes the rooms of a /chat connection again for a second token, and removes a member whose level is too low', async () => {
     const { api, room_id, room } = await makeRoom();
     const member = createUser({ level: 50 });
     await api.put(`${room}/members`, { entityUUID: member.entity, permissions: 'rw', level: 50 });
@@ -181,7 +181,7 @@ describeEveryWiring('rights of live members', ({ url }) => {
     expect(await chat.next()).to.include({ data: 'NOTAUTHORIZED', reason: 'LEVEL_TOO_LOW' });
   });
 
-  it('are judged anew by a token of another organisation', async () => {
+  it('authorizes the rooms of a connection again for a token of another organisation', async () => {
     const { api, room_id, room } = await makeRoom();
     const member = createUser({ level: 50 });
     await api.put(`${room}/members`, { entityUUID: member.entity, permissions: 'rw', level: 50 });

@@ -15,13 +15,13 @@ describeEveryWiring('GET /rooms', ({ url }) => {
   const answer = (person: TestUser, room: { id: number }, body: object) =>
     rest(url(), person.token).put(`/rooms/${room.id}/invitation`, body);
 
-  it('is 200 and an empty array for one who is in no room', async () => {
+  it('answers 200 and an empty array to a user without rooms', async () => {
     const { status, body } = await list(createUser());
     expect(status).to.equal(200);
     expect(body).to.deep.equal({ meta: { code: 200, message: 'OK' }, content: [] });
   });
 
-  it("has one item per room: the rule's fields and the room's, dates of the room", async () => {
+  it('lists each room once, with the fields of the rule and the room, and the dates of the room', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room, 'r');
     const [item] = await items(guest);
@@ -36,7 +36,7 @@ describeEveryWiring('GET /rooms', ({ url }) => {
     expect(item).to.deep.include(room);
   });
 
-  it('has one item for a room that several rules lead to: the own rule before the organisation’s', async () => {
+  it('lists a room with several matching rules once, by the rule of the user before that of the organisation', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = createUser();
     await putRule(url(), owner, room, { entityUUID: guest.entity, permissions: 'r' });
@@ -47,7 +47,7 @@ describeEveryWiring('GET /rooms', ({ url }) => {
     expect((await items(guest))[0]).to.include({ entity_UUID: guest.user, kind: 'user', permissions: 'rw' });
   });
 
-  it('has the rooms one administers as owner, with the permissions rwa', async () => {
+  it('lists rooms that the user administers as owner, with the permissions rwa', async () => {
     const { owner, room } = await createRoomWithOwner(url(), { level_admin: 200 });
     const [director, manager, clerk] = [200, 100, 99].map((level) => createUser({ entity: owner.entity, level })) as [
       TestUser,
@@ -60,14 +60,14 @@ describeEveryWiring('GET /rooms', ({ url }) => {
     expect(await items(clerk)).to.deep.equal([]);
   });
 
-  it('has an owner administrator’s room also where no rule names him', async () => {
+  it('lists the rooms of an owner administrator even if no rule names them', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     await rest(url(), owner.token).delete(`/rooms/${room.id}/members/${owner.entity}`);
     const director = createUser({ entity: owner.entity, level: 100 });
     expect((await items(director))[0]).to.include({ id: room.id, room_id: room.id, permissions: 'rwa' });
   });
 
-  it('has rooms of the organisation only from the level of its rule', async () => {
+  it('lists rooms of the organisation only from the level of its rule', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const { entity } = createUser();
     await putRule(url(), owner, room, { entityUUID: entity, permissions: 'rw', level: 50 });
@@ -75,7 +75,7 @@ describeEveryWiring('GET /rooms', ({ url }) => {
     expect(await ids(createUser({ entity, level: 50 }))).to.deep.equal([room.id]);
   });
 
-  it('never has a user2user room of colleagues', async () => {
+  it('never lists a user2user room of colleagues', async () => {
     const owner = createUser({ level: 100 });
     const other = createUser({ entity: owner.entity });
     const room = await createRoom(url(), owner, { type: 'user2user', with: other.user });
@@ -83,7 +83,7 @@ describeEveryWiring('GET /rooms', ({ url }) => {
     for (const one of [owner, other]) expect(await ids(one)).to.deep.equal([room.id]);
   });
 
-  it('has the newest activity first', async () => {
+  it('lists rooms with the latest activity first', async () => {
     const owner = createUser({ level: 100 });
     const [a, b, c] = [await createRoom(url(), owner), await createRoom(url(), owner), await createRoom(url(), owner)];
     expect(await ids(owner)).to.deep.equal([c.id, b.id, a.id]);
@@ -92,7 +92,7 @@ describeEveryWiring('GET /rooms', ({ url }) => {
     expect((await items(owner))[0]).to.include({ last_seq: 1 });
   });
 
-  it('has declined rooms only with accepted=false, and banned ones never', async () => {
+  it('lists declined rooms only with accepted=false, and banned ones never', async () => {
     const owner = createUser({ level: 100 });
     const guest = createUser();
     const invite = async (permissions: string) => {
@@ -116,7 +116,7 @@ describeEveryWiring('GET /rooms', ({ url }) => {
     expect(shown).to.include({ accepted: false, declined: true });
   });
 
-  it('shows an unanswered rule as accepted: false', async () => {
+  it('lists a room with an unanswered rule with accepted: false', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room);
     expect(await ids(guest)).to.deep.equal([room.id]);
@@ -125,7 +125,7 @@ describeEveryWiring('GET /rooms', ({ url }) => {
     expect((await items(guest))[0]).to.include({ accepted: false, declined: false });
   });
 
-  it('has a room no more after leaving, removal or deletion', async () => {
+  it('does not list a room after the user left or was removed, or after its deletion', async () => {
     const owner = createUser({ level: 100 });
     const rooms = [await createRoom(url(), owner), await createRoom(url(), owner), await createRoom(url(), owner)];
     const guest = createUser();
@@ -137,7 +137,7 @@ describeEveryWiring('GET /rooms', ({ url }) => {
     expect(await ids(guest)).to.deep.equal([]);
   });
 
-  it('is paged by limit and offset', async () => {
+  it('pages through the list of rooms by limit and offset', async () => {
     const owner = createUser({ level: 100 });
     const made: number[] = [];
     for (let n = 0; n < 5; n++) made.unshift((await createRoom(url(), owner)).id);
@@ -156,7 +156,7 @@ describeEveryWiring('GET /rooms', ({ url }) => {
     'offset=abc',
     'accepted=maybe',
   ]) {
-    it(`refuses ${query} with 400 (the original answered 500)`, async () => {
+    it(`rejects a list of rooms with ${query} with 400 (the legacy service answered 500)`, async () => {
       expectRefusal(await list(createUser(), `?${query}`), 'BAD_REQUEST', query.split('=')[0]);
     });
   }

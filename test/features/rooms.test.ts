@@ -7,7 +7,7 @@ import { createMember, createRoom, createRoomWithOwner, putRule, sendMessages } 
 import { createUser } from '../helpers/users.ts';
 
 describeEveryWiring('POST /rooms', ({ url }) => {
-  it('answers 200 with the room, its id a number', async () => {
+  it('answers the creation of a room with 200 and the room, with a numeric id', async () => {
     const owner = createUser({ level: 100 });
     const made = await rest(url(), owner.token).post('/rooms', { name: 'Los Andes', level_admin: 9999, type: 'group' });
     expect(made.status).to.equal(200);
@@ -18,12 +18,12 @@ describeEveryWiring('POST /rooms', ({ url }) => {
     expect(room).to.include({ user_owner: owner.user, entity_owner: owner.entity });
   });
 
-  it('makes a group with level_admin 100 where only the name is given', async () => {
+  it('creates a group with level_admin 100 from a name alone', async () => {
     const { room } = await createRoomWithOwner(url());
     expect(room).to.include({ type: 'group', level_admin: 100 });
   });
 
-  it('ignores unknown keys', async () => {
+  it('ignores unknown keys at the creation of a room', async () => {
     const { room } = await createRoomWithOwner(url(), {
       id: 1,
       user_owner: createUser().user,
@@ -35,58 +35,58 @@ describeEveryWiring('POST /rooms', ({ url }) => {
   });
 
   for (const level_admin of ['100', '9999', 0, 2_147_483_647]) {
-    it(`takes level_admin ${JSON.stringify(level_admin)}`, async () => {
+    it(`creates a room with level_admin ${JSON.stringify(level_admin)}`, async () => {
       const { room } = await createRoomWithOwner(url(), { level_admin });
       expect(room.level_admin).to.equal(Number(level_admin));
     });
   }
 
   for (const name of ['a', 'a name of more than thirty-two characters', 'x'.repeat(255), '¿qué? 🙂 "<b>\'', ' ']) {
-    it(`keeps the name ${name.slice(0, 45)} (${name.length})`, async () => {
+    it(`creates a room with the name ${name.slice(0, 45)} (${name.length} characters) unchanged`, async () => {
       const { owner, room } = await createRoomWithOwner(url(), { name });
       expect((await rest(url(), owner.token).get(`/rooms/${room.id}`)).body.content.room.name).to.equal(name);
     });
   }
 
   const wrong: Record<string, [object, string]> = {
-    'no name (the original answered 500)': [{}, 'name'],
+    'no name (the legacy service answered 500)': [{}, 'name'],
     'an empty name': [{ name: '' }, 'name'],
     'a name of 256 characters': [{ name: 'x'.repeat(256) }, 'name'],
-    'a name that is no string': [{ name: 42 }, 'name'],
+    'a name that is not a string': [{ name: 42 }, 'name'],
     'a name of null': [{ name: null }, 'name'],
     'a name with NUL': [{ name: 'a\0b' }, 'name'],
     'a negative level_admin': [{ name: 'x', level_admin: -1 }, 'level_admin'],
-    'level_admin 1.5 (the original answered 500)': [{ name: 'x', level_admin: 1.5 }, 'level_admin'],
+    'level_admin 1.5 (the legacy service answered 500)': [{ name: 'x', level_admin: 1.5 }, 'level_admin'],
     'level_admin "1.5"': [{ name: 'x', level_admin: '1.5' }, 'level_admin'],
     'level_admin "many"': [{ name: 'x', level_admin: 'many' }, 'level_admin'],
     'level_admin ""': [{ name: 'x', level_admin: '' }, 'level_admin'],
-    'a level_admin beyond every integer': [{ name: 'x', level_admin: 1e300 }, 'level_admin'],
+    'a level_admin beyond all integers': [{ name: 'x', level_admin: 1e300 }, 'level_admin'],
     'another type': [{ name: 'x', type: 'channel' }, 'type'],
-    'open_to_entity that is no boolean': [{ name: 'x', open_to_entity: 'perhaps' }, 'open_to_entity'],
+    'open_to_entity that is not a boolean': [{ name: 'x', open_to_entity: 'perhaps' }, 'open_to_entity'],
     'max_entity_rules 0': [{ name: 'x', max_entity_rules: 0 }, 'max_entity_rules'],
     "more max_entity_rules than the server's limit": [{ name: 'x', max_entity_rules: 1_001 }, 'max_entity_rules'],
   };
   for (const [title, [body, field]] of Object.entries(wrong)) {
-    it(`refuses ${title} with 400 and says which field`, async () => {
+    it(`rejects a room with ${title} with 400 and the name of the field`, async () => {
       const made = await rest(url(), createUser({ level: 100 }).token).post('/rooms', body);
       expectRefusal(made, 'BAD_REQUEST', field);
     });
   }
 
-  it('needs levelOnEntity 100, as a number or as digits', async () => {
+  it('requires levelOnEntity 100 to create a room, as a number or as digits', async () => {
     const create = (level: unknown) =>
       rest(url(), createUser({ levelOnEntity: level }).token).post('/rooms', { name: 'mine' });
     for (const level of [99, '99', 0, -100, undefined]) expectRefusal(await create(level), 'FORBIDDEN');
     for (const level of [100, '100', 101]) expect(await create(level)).to.include({ status: 200 });
   });
 
-  it('is open to any level with the scope rooms:create', async () => {
+  it('lets a user of any level create a room with the scope rooms:create', async () => {
     const create = (scope: unknown) => rest(url(), createUser({ scope }).token).post('/rooms', { name: 'mine' });
     for (const scope of ['rooms:create', 'a rooms:create b']) expect(await create(scope)).to.include({ status: 200 });
     for (const scope of ['rooms:created', 'rooms', '', 42]) expectRefusal(await create(scope), 'FORBIDDEN');
   });
 
-  it('starts a group with the creator rwa and his organisation rw at level 100', async () => {
+  it('grants the creator rwa and their organisation rw from level 100 in a new group', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const { body } = await rest(url(), owner.token).get(`/rooms/${room.id}/members`);
     const rules = body.content.map(({ entity_UUID, kind, permissions, level }: never) => ({
@@ -98,7 +98,7 @@ describeEveryWiring('POST /rooms', ({ url }) => {
     ]);
   });
 
-  it('starts with one rule where user and organisation are one UUID (the original left half a room)', async () => {
+  it('creates a room with one rule if user and organisation have the same UUID (the legacy service left half a room)', async () => {
     const { user } = createUser();
     const owner = createUser({ user, entity: user, level: 100 });
     const room = await createRoom(url(), owner);
@@ -108,7 +108,7 @@ describeEveryWiring('POST /rooms', ({ url }) => {
     expect((await rest(url(), owner.token).get('/rooms')).body.content).to.have.length(1);
   });
 
-  it('makes a private group with open_to_entity false: nobody of the organisation gets in', async () => {
+  it('creates a private group with open_to_entity false, which nobody of the organisation can join', async () => {
     const owner = createUser({ level: 100 });
     const room = await createRoom(url(), owner, { open_to_entity: false });
     expect(room.entity_owner).to.equal(null);
@@ -117,7 +117,7 @@ describeEveryWiring('POST /rooms', ({ url }) => {
     expectRefusal(await rest(url(), director.token).get(`/rooms/${room.id}`), 'NOT_FOUND');
   });
 
-  it('makes a room of nobody else where the token names no organisation', async () => {
+  it('creates a room for the user alone if the token names no organisation', async () => {
     const owner = createUser({ level: 100, entityUUID: undefined });
     const room = await createRoom(url(), owner);
     expect(room.entity_owner).to.equal(null);
@@ -126,7 +126,7 @@ describeEveryWiring('POST /rooms', ({ url }) => {
 });
 
 describeEveryWiring('GET /rooms/:id', ({ url }) => {
-  it("answers the room and the caller's rights", async () => {
+  it('returns a room and the rights of the caller', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const reader = await createMember(url(), owner, room, 'r');
     const read = await rest(url(), reader.token).get(`/rooms/${room.id}`);
@@ -135,14 +135,14 @@ describeEveryWiring('GET /rooms/:id', ({ url }) => {
     expect((await rest(url(), owner.token).get(`/rooms/${room.id}`)).body.content.rights).to.equal('rwa');
   });
 
-  it('names the room by its number or its uuid in any case', async () => {
+  it('returns a room by its number, or by its UUID in upper or lower case', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     for (const name of [room.id, room.uuid, room.uuid.toUpperCase()]) {
       expect((await rest(url(), owner.token).get(`/rooms/${name}`)).body.content.room).to.deep.equal(room);
     }
   });
 
-  it('is 404 where no rule or ownership of the caller leads to', async () => {
+  it('answers 404 for a room that the caller neither owns nor has a rule in', async () => {
     const { room } = await createRoomWithOwner(url());
     const stranger = rest(url(), createUser({ level: 1_000_000 }).token);
     for (const path of ['', '/members', '/messages']) {
@@ -156,7 +156,7 @@ describeEveryWiring('GET /rooms/:id', ({ url }) => {
     expectRefusal(await stranger.put(`/rooms/${room.id}/members`, rule), 'NOT_FOUND');
   });
 
-  it('is the same 404 for a room that is not there', async () => {
+  it('answers the same 404 for a room that does not exist', async () => {
     const { room } = await createRoomWithOwner(url());
     const stranger = rest(url(), createUser().token);
     const [hidden, missing] = [await stranger.get(`/rooms/${room.id}`), await stranger.get('/rooms/9007199254740991')];
@@ -175,21 +175,21 @@ describeEveryWiring('GET /rooms/:id', ({ url }) => {
     '1%20or%201=1',
     '[1,2]',
   ]) {
-    it(`refuses the id ${id} as the caller's mistake (the original answered 500)`, async () => {
+    it(`rejects the room id ${id} with an error of the client (the legacy service answered 500)`, async () => {
       const { status, body } = await rest(url(), createUser().token).get(`/rooms/${id}`);
       expect(status).to.be.oneOf([400, 404]);
       expect(body.meta.code).to.equal(status);
     });
   }
 
-  it('takes no number with a leading zero for the room (the original selected it)', async () => {
+  it('rejects a room number with a leading zero (the legacy service accepted it)', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     expect((await rest(url(), owner.token).get(`/rooms/0${room.id}`)).status).to.be.oneOf([400, 404]);
   });
 });
 
 describeEveryWiring('PATCH /rooms/:id', ({ url }) => {
-  it('changes name and level_admin, each alone too', async () => {
+  it('changes name and level_admin of a room, together or alone', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const patch = (body: object) => rest(url(), owner.token).patch(`/rooms/${room.id}`, body);
     expect((await patch({ name: 'another' })).status).to.equal(200);
@@ -198,7 +198,7 @@ describeEveryWiring('PATCH /rooms/:id', ({ url }) => {
     expect(body.content.room).to.include({ name: 'another', level_admin: 90, uuid: room.uuid });
   });
 
-  it('changes neither type nor owners', async () => {
+  it('does not change the type or the owners of a room', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const wish = {
       name: 'new',
@@ -212,7 +212,7 @@ describeEveryWiring('PATCH /rooms/:id', ({ url }) => {
     expect(body.content.room).to.deep.include({ ...room, name: 'new', updatedAt: body.content.room.updatedAt });
   });
 
-  it('is for administrators: the letter a, or the level in the owning organisation', async () => {
+  it('lets only administrators change a room: by the letter a, or by level in the owning organisation', async () => {
     const { owner, room } = await createRoomWithOwner(url(), { level_admin: 200 });
     const patch = (token: string) => rest(url(), token).patch(`/rooms/${room.id}`, { name: 'changed' });
     expectRefusal(await patch((await createMember(url(), owner, room, 'rw')).token), 'FORBIDDEN');
@@ -221,7 +221,7 @@ describeEveryWiring('PATCH /rooms/:id', ({ url }) => {
     expect((await patch(createUser({ entity: owner.entity, level: 200 }).token)).status).to.equal(200);
   });
 
-  it('refuses wrong values with 400', async () => {
+  it('rejects a change of a room with invalid values with 400', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const patch = (body: object) => rest(url(), owner.token).patch(`/rooms/${room.id}`, body);
     expectRefusal(await patch({ name: '' }), 'BAD_REQUEST', 'name');
@@ -229,7 +229,7 @@ describeEveryWiring('PATCH /rooms/:id', ({ url }) => {
     expectRefusal(await patch({ level_admin: 'high' }), 'BAD_REQUEST', 'level_admin');
   });
 
-  it('with a higher level_admin takes the administration from lower levels at once', async () => {
+  it('removes the administration of lower levels as soon as level_admin is raised', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const manager = createUser({ entity: owner.entity, level: 150 });
     const patch = (body: object) => rest(url(), manager.token).patch(`/rooms/${room.id}`, body);
@@ -243,7 +243,7 @@ describeEveryWiring('PATCH /rooms/:id', ({ url }) => {
 });
 
 describeEveryWiring('DELETE /rooms/:id', ({ url }) => {
-  it('removes the room, its rules and its messages', async () => {
+  it('deletes a room with its rules and messages', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     await sendMessages(url(), owner, room, 'the last word');
     const removed = await rest(url(), owner.token).delete(`/rooms/${room.id}`);
@@ -256,7 +256,7 @@ describeEveryWiring('DELETE /rooms/:id', ({ url }) => {
     expectRefusal(await rest(url(), owner.token).delete(`/rooms/${room.id}`), 'NOT_FOUND');
   });
 
-  it('is for administrators', async () => {
+  it('lets only administrators delete a room', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     expectRefusal(
       await rest(url(), (await createMember(url(), owner, room)).token).delete(`/rooms/${room.id}`),
@@ -266,7 +266,7 @@ describeEveryWiring('DELETE /rooms/:id', ({ url }) => {
     expect((await rest(url(), director.token).delete(`/rooms/${room.id}`)).status).to.equal(200);
   });
 
-  it('lets owner administrators do it even when a rule bans them: they stand above the rules', async () => {
+  it('lets owner administrators delete a room even if a rule bans them', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const director = createUser({ entity: owner.entity, level: 100 });
     await putRule(url(), owner, room, { userUUID: director.user, permissions: 'b' });

@@ -11,13 +11,13 @@ import { rest } from '../helpers/rest-client.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 import { createUser } from '../helpers/users.ts';
 
-/** As a node of a newer version would write it: the next `rev`, under the room's lock. */
+/** Writes like a node of a newer version: the next `rev`, under the room's lock. */
 const appendEdit = `with room as (update rooms set last_rev = last_rev + 1, last_change_at = now() where id = $1 returning last_rev)
   insert into room_changes (room_id, rev, kind, body, at)
   select $1, last_rev, 'edit', '{"seq":1,"content":"edited"}', now() from room`;
 
 describe('A change of a kind that this version does not know', () => {
-  /** A room with a reader on each live transport, and somebody who writes to its tables. */
+  /** A room with a reader on each live transport, and a session that writes to its tables. */
   async function roomOnPostgres() {
     const DATABASE_URL = await freshDatabase();
     const node = await startNode(postgres, { DATABASE_URL, SWEEP_SECONDS: 1 });
@@ -30,7 +30,7 @@ describe('A change of a kind that this version does not know', () => {
     return { node, api, room_id, reader, writeEdit: () => session.query(appendEdit, [room_id]) };
   }
 
-  it('makes the members reconnect; they join again at its head, and bans still work', async () => {
+  it('makes members reconnect after a change of an unknown kind, join again at its head, and enforces bans', async () => {
     const { node, api, room_id, reader, writeEdit } = await roomOnPostgres();
     const before = await socketClient(node.url, reader);
     const { cursor } = await before.request('room:join', { room_id });
@@ -51,7 +51,7 @@ describe('A change of a kind that this version does not know', () => {
     );
   });
 
-  it('is not part of history, and hides none of the messages around it', async () => {
+  it('omits a change of an unknown kind from history, and returns the messages around it', async () => {
     const { api, room_id, writeEdit } = await roomOnPostgres();
     await api.post(`/rooms/${room_id}/messages`, { content: 'before' });
     await writeEdit();
@@ -60,7 +60,7 @@ describe('A change of a kind that this version does not know', () => {
     expect(content.map((message: { content: string }) => message.content)).to.deep.equal(['before', 'after']);
   });
 
-  it('is an error of the room log on PGlite, never a change of the room', async () => {
+  it('reports a change of an unknown kind as an error of the room log on PGlite', async () => {
     const store = await openPglite(undefined);
     closeLater(() => store.close());
     const insert = (text: string) => store.query({ name: text, text }, []);
@@ -77,7 +77,7 @@ describe('A change of a kind that this version does not know', () => {
     expect(error).to.include({ room_id: room!.id, rev: 1, kind: 'edit' });
   });
 
-  it('is recognised on the bus, and what is no change is not', () => {
+  it('recognises a change of an unknown kind on the bus, and rejects other values', () => {
     expect(parseBusMessage({ kind: 'edit', room_id: 7, rev: 3, at: 1, edit: {} })).to.deep.equal({
       kind: 'unknown',
       room_id: 7,

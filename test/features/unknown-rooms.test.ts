@@ -9,8 +9,8 @@ import { createRoom, createRoomWithOwner, putRule } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 import { createUser } from '../helpers/users.ts';
 
-describeOneWiring('A room that nothing leads to is answered like a room that does not exist', ({ url, startNode }) => {
-  /** The room's names, each beside one of no room. */
+describeOneWiring('A room that the user has no access to', ({ url, startNode }) => {
+  /** The names of the room, each with a name of no room. */
   async function names(): Promise<[there: number | string, missing: number | string][]> {
     const { owner, room } = await createRoomWithOwner(url(), { open_to_entity: false });
     await putRule(url(), owner, room, { userUUID: randomUUID(), permissions: 'rwb' });
@@ -38,7 +38,7 @@ describeOneWiring('A room that nothing leads to is answered like a room that doe
     ['POST', '/messages', { content: 'x', client_msg_id: 'm1' }],
   ];
   for (const [method, path, body] of asked) {
-    it(`by ${method} /rooms/:id${path} ${body ? JSON.stringify(body).replace(member, '…') : ''}`, async () => {
+    it(`answers ${method} /rooms/:id${path} ${body ? `with ${JSON.stringify(body).replace(member, '…')} ` : ''}alike for an inaccessible and a nonexistent room`, async () => {
       const { token } = createUser({ level: 100 });
       for (const [there, missing] of await names()) {
         const [one, other] = [there, missing].map((name) =>
@@ -58,7 +58,7 @@ describeOneWiring('A room that nothing leads to is answered like a room that doe
     ['message:history', {}, false],
   ];
   for (const [name, payload, ok] of requests) {
-    it(`by ${name} ${JSON.stringify(payload)}`, async () => {
+    it(`answers ${name} with ${JSON.stringify(payload)} alike for an inaccessible and a nonexistent room`, async () => {
       const socket = await socketClient(url(), createUser());
       for (const [there, missing] of await names()) {
         const answer = await socket.request(name, { ...payload, room_id: there });
@@ -68,7 +68,7 @@ describeOneWiring('A room that nothing leads to is answered like a room that doe
     });
   }
 
-  it('by room:join on a connection that is in as many rooms as it may be', async () => {
+  it('answers room:join alike for an inaccessible and a nonexistent room on a connection with the maximum number of rooms', async () => {
     const node = await startNode({ MAX_ROOMS_PER_CONNECTION: 1 });
     const [me, owner] = [createUser({ level: 100 }), createUser({ level: 100 })];
     const [mine, other] = [await createRoom(node.url, me), await createRoom(node.url, owner)];
@@ -80,7 +80,7 @@ describeOneWiring('A room that nothing leads to is answered like a room that doe
     expect(await socket.request('room:join', { room_id: mine.uuid })).to.include({ ok: true });
   });
 
-  it('by select_room of /chat', async () => {
+  it('answers select_room on /chat alike for an inaccessible and a nonexistent room', async () => {
     const chat = await authenticatedChat(url(), createUser());
     for (const pair of await names()) {
       const frames: Json[] = [];

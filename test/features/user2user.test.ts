@@ -6,7 +6,7 @@ import { createRoom, sendMessages } from '../helpers/rooms.ts';
 import { createUser, type TestUser } from '../helpers/users.ts';
 
 describeEveryWiring('A user2user room', ({ url }) => {
-  /** All users of one organisation, as two client families have it. */
+  /** All users belong to one organisation. */
   const colleagues = (): [TestUser, TestUser, TestUser] => {
     const { entity } = createUser();
     return [createUser({ entity, level: 100 }), createUser({ entity, level: 100 }), createUser({ entity, level: 100 })];
@@ -16,7 +16,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
     rest(url(), who.token).put(`/rooms/${room.id}/members`, rule);
   const read = (who: TestUser, room: { id: number }) => rest(url(), who.token).get(`/rooms/${room.id}/messages`);
 
-  it('has no organisation: entity_owner is null and only users have rules', async () => {
+  it('creates a user2user room without an organisation: entity_owner is null, and only users have rules', async () => {
     const [ana, ben] = colleagues();
     const room = await pairRoom(ana, ben);
     expect(room).to.include({ type: 'user2user', user_owner: ana.user, entity_owner: null });
@@ -25,7 +25,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
     expect(body.content.map((rule: { entity_UUID: string }) => rule.entity_UUID)).to.have.members([ana.user, ben.user]);
   });
 
-  it('is open to the two and to no colleague of any level', async () => {
+  it('admits only the two users to a user2user room, and no colleague of any level', async () => {
     const [ana, ben] = colleagues();
     const room = await pairRoom(ana, ben);
     await sendMessages(url(), ana, room, 'between us');
@@ -34,7 +34,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
     expectRefusal(await read(createUser({ entity: ana.entity, level: 2_000_000 }), room), 'NOT_FOUND');
   });
 
-  it('judges rules of users only: entity_UUID lets no organisation in', async () => {
+  it('stores rules by entity_UUID as rules of users in a user2user room', async () => {
     const [ana, ben] = colleagues();
     const room = await createRoom(url(), ana, { type: 'user2user' });
     expect((await put(ana, room, { entity_UUID: ben.user, permissions: 'rw' })).status).to.equal(201);
@@ -42,7 +42,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
     expectRefusal(await read(createUser({ entity: ben.user, level: 1_000 }), room), 'NOT_FOUND');
   });
 
-  it('refuses a rule for an organisation', async () => {
+  it('rejects a rule for an organisation in a user2user room', async () => {
     const [ana] = colleagues();
     const room = await createRoom(url(), ana, { type: 'user2user' });
     const { status } = await put(ana, room, { entityUUID: ana.entity, permissions: 'rw' });
@@ -50,7 +50,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
     expect((await rest(url(), ana.token).get(`/rooms/${room.id}/members`)).body.content).to.have.length(1);
   });
 
-  it('takes the second user by one PUT members, and a third is 409 ROOM_FULL', async () => {
+  it('accepts the second user of a user2user room by PUT, and rejects a third with 409 ROOM_FULL', async () => {
     const [ana, ben, eve] = colleagues();
     const room = await createRoom(url(), ana, { type: 'user2user' });
     expect((await put(ana, room, { userUUID: ben.user, permissions: 'rw' })).status).to.equal(201);
@@ -60,14 +60,14 @@ describeEveryWiring('A user2user room', ({ url }) => {
     }
   });
 
-  it('takes two of three who are added at once', async () => {
+  it('accepts one of two users who are added to a user2user room at the same time', async () => {
     const [ana, ben, eve] = colleagues();
     const room = await createRoom(url(), ana, { type: 'user2user' });
     const puts = [ben, eve].map(({ user }) => put(ana, room, { userUUID: user, permissions: 'rw' }));
     expect((await Promise.all(puts)).map(({ status }) => status)).to.have.members([201, 409]);
   });
 
-  it('refuses oneself with 400', async () => {
+  it('rejects a user2user room of a user with themselves with 400', async () => {
     const [ana] = colleagues();
     const wish = { name: 'me', type: 'user2user', with: ana.user };
     expectRefusal(await rest(url(), ana.token).post('/rooms', wish), 'BAD_REQUEST', 'with');
@@ -75,7 +75,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
     expectRefusal(await put(ana, room, { userUUID: ana.user, permissions: 'rw' }), 'BAD_REQUEST');
   });
 
-  it('lets neither ban or remove the other', async () => {
+  it('does not let either user of a user2user room ban or remove the other', async () => {
     const [ana, ben] = colleagues();
     const room = await pairRoom(ana, ben);
     for (const [one, other] of [
@@ -91,7 +91,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
     }
   });
 
-  it('when one leaves keeps the other, and the place of the one who left', async () => {
+  it('keeps the other user in a user2user room after a user leaves, and admits only the same user again', async () => {
     const [ana, ben, eve] = colleagues();
     const room = await pairRoom(ana, ben);
     const left = await rest(url(), ben.token).delete(`/rooms/${room.id}/members/${ben.user}`);
@@ -103,7 +103,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
     expect((await read(ben, room)).status).to.equal(200);
   });
 
-  it('made again with the same user is the same room, from either side', async () => {
+  it('returns the same user2user room for the same two users, from either side', async () => {
     const [ana, ben, eve] = colleagues();
     const room = await pairRoom(ana, ben);
     expect(await pairRoom(ana, ben)).to.include({ id: room.id, name: room.name });
@@ -111,7 +111,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
     expect(await pairRoom(ana, eve)).to.not.include({ id: room.id });
   });
 
-  it('made again restores the access of the caller who had left', async () => {
+  it('restores the access of a caller who left, if they create the user2user room again', async () => {
     const [ana, ben] = colleagues();
     const room = await pairRoom(ana, ben);
     await sendMessages(url(), ana, room, 'still here');
@@ -122,7 +122,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
     ]);
   });
 
-  /** A pair in which the second user only reads. */
+  /** A pair in which the second user may only read. */
   async function pairWithReader() {
     const [ana, ben] = colleagues();
     const room = await createRoom(url(), ana, { type: 'user2user' });
@@ -132,7 +132,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
     return { ana, ben, room, leave, rights };
   }
 
-  it('made again grants a reader who had left no more than r', async () => {
+  it('grants a reader who left only r, if they create the user2user room again', async () => {
     const { ana, ben, room, leave, rights } = await pairWithReader();
     for (let n = 0; n < 2; n++) {
       expect((await leave()).status).to.equal(200);
@@ -142,7 +142,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
     expectRefusal(await rest(url(), ben.token).delete(`/rooms/${room.id}`), 'FORBIDDEN');
   });
 
-  it('made again grants what the other has changed since', async () => {
+  it('grants a caller who left the rights that the other user has set since, if they create the user2user room again', async () => {
     const { ana, ben, room, leave, rights } = await pairWithReader();
     await put(ana, room, { userUUID: ben.user, permissions: 'rw' });
     await leave();
@@ -154,7 +154,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
     expect(await rights()).to.equal('r');
   });
 
-  it('made again grants a reader who had declined and left no more than r', async () => {
+  it('grants a reader who declined and left only r, if they create the user2user room again', async () => {
     const { ana, ben, room, leave, rights } = await pairWithReader();
     await rest(url(), ben.token).put(`/rooms/${room.id}/invitation`, { accepted: false });
     await leave();
@@ -162,7 +162,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
     expect(await rights()).to.equal('r');
   });
 
-  it('made again restores the access of the caller who had declined', async () => {
+  it('restores the access of a caller who declined, if they create the user2user room again', async () => {
     const [ana, ben] = colleagues();
     const room = await pairRoom(ana, ben);
     await rest(url(), ben.token).put(`/rooms/${room.id}/invitation`, { accepted: false });
@@ -171,13 +171,13 @@ describeEveryWiring('A user2user room', ({ url }) => {
     expect((await read(ben, room)).status).to.equal(200);
   });
 
-  it('made from both sides at once is one room', async () => {
+  it('creates one user2user room if both users create it at the same time', async () => {
     const [ana, ben] = colleagues();
     const made = await Promise.all([pairRoom(ana, ben), pairRoom(ben, ana), pairRoom(ana, ben), pairRoom(ben, ana)]);
     expect(new Set(made.map(({ id }) => id)).size).to.equal(1);
   });
 
-  it('is 409 PAIR_EXISTS where its second user already has a room with the creator', async () => {
+  it('rejects a second user with 409 PAIR_EXISTS if the pair already has a room', async () => {
     const [ana, ben] = colleagues();
     await pairRoom(ben, ana);
     const room = await createRoom(url(), ana, { type: 'user2user' });
@@ -185,19 +185,19 @@ describeEveryWiring('A user2user room', ({ url }) => {
     expectRefusal(await read(ben, room), 'NOT_FOUND');
   });
 
-  it('may be made anew once it was deleted', async () => {
+  it('creates a new user2user room after the previous one was deleted', async () => {
     const [ana, ben] = colleagues();
     const room = await pairRoom(ana, ben);
     expect((await rest(url(), ana.token).delete(`/rooms/${room.id}`)).status).to.equal(200);
     expect(await pairRoom(ben, ana)).to.not.include({ id: room.id });
   });
 
-  it('needs the level or the scope, as every room', async () => {
+  it('requires the level or the scope to create a user2user room, as for every room', async () => {
     const wish = { name: 'us', type: 'user2user', with: createUser().user };
     expectRefusal(await rest(url(), createUser({ level: 99 }).token).post('/rooms', wish), 'FORBIDDEN');
   });
 
-  it('refuses a with that is no UUID', async () => {
+  it('rejects a user2user room whose field with is not a UUID', async () => {
     const [ana] = colleagues();
     const wish = { name: 'us', type: 'user2user', with: 'ben' };
     expectRefusal(await rest(url(), ana.token).post('/rooms', wish), 'BAD_REQUEST', 'with');
