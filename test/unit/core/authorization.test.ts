@@ -107,7 +107,7 @@ describe('authorize', () => {
     });
   }
 
-  it('does not depend on the order of the rules', () => {
+  it('grants the same rights for every order of the rules', () => {
     for (const [, room, level, rules] of table) {
       const forwards = authorize(actor(level), room, rules.map(rule));
       expect(authorize(actor(level), room, rules.map(rule).reverse())).to.deep.equal(forwards);
@@ -127,7 +127,7 @@ describe('authorize', () => {
 });
 
 describe('toDenialCode', () => {
-  it('is NOT_FOUND if no rule applies, BANNED after a ban, and FORBIDDEN otherwise', () => {
+  it('returns the denial code NOT_FOUND if no rule applies, BANNED for a ban, and FORBIDDEN otherwise', () => {
     const codes = [[], ['user:b'], ['user:rw!declined'], ['entity@50:rw'], ['user:w']].map((rules) =>
       toDenialCode(authorize(actor(), group, rules.map(rule))),
     );

@@ -37,11 +37,11 @@ for (const adapter of ['sharded', 'classic'] as const) {
       expect(own.map((envelope) => 'rev' in envelope && envelope.rev)).to.deep.equal([1, 2]);
     });
 
-    it('delivers signals to all other nodes', async () => {
+    it('delivers signals over the bus to all other nodes', async () => {
       const nodes = await connectBusNodes(3, await sharedRedis(), adapter);
       const called = [0, 0, 0];
       for (const [n, { signals }] of nodes.entries()) signals.onSignal('revocations', () => void called[n]!++);
-      // A node that has just come is not heard by all yet: at most once is what is promised.
+      // Signals are delivered at most once, and a new node may not be connected to all others yet.
       await waitUntil('both others are called', () => {
         nodes[0]!.signals.send('revocations');
         return called[1]! > 0 && called[2]! > 0;
@@ -61,7 +61,7 @@ for (const adapter of ['sharded', 'classic'] as const) {
       expect(ears.map((heard) => heard.length)).to.deep.equal([1, 1, 1]);
     });
 
-    it('rejects and counts invalid messages, and continues to receive valid ones', async () => {
+    it('rejects and counts invalid bus messages, and continues to receive valid ones', async () => {
       const url = await sharedRedis();
       const service = randomBytes(6).toString('hex');
       const [here, there] = await connectBusNodes(2, url, adapter, { service });
@@ -123,7 +123,7 @@ for (const adapter of ['sharded', 'classic'] as const) {
       }
     });
 
-    it('reports possibly missed rooms: a newly subscribed one, and all after a reconnect', async () => {
+    it('reports rooms with possibly missed messages: a newly subscribed room, and all rooms after a reconnect', async () => {
       const redis = await startRedis();
       const [node] = await connectBusNodes(1, redis.url, adapter);
       if (adapter === 'sharded') {

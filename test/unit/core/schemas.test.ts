@@ -9,9 +9,9 @@ import { chatCommands } from '../../helpers/contracts.ts';
 
 interface Table {
   schema: z.ZodType;
-  /** What is given, and what becomes of it. */
-  takes: [unknown, unknown][];
-  refuses: unknown[];
+  /** Inputs, each with its parsed value. */
+  accepts: [unknown, unknown][];
+  rejects: unknown[];
 }
 
 const upper = 'ABCDEF01-2345-6789-ABCD-EF0123456789';
@@ -20,64 +20,67 @@ const text = (length: number) => 'x'.repeat(length);
 const tables: Record<string, Table> = {
   'a UUID': {
     schema: Uuid,
-    takes: [
+    accepts: [
       [upper, upper.toLowerCase()],
       ['00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000'],
     ],
-    refuses: ['', 'abc', `{${upper}}`, `${upper}\n`, upper.replaceAll('-', ''), upper.replace('A', 'G'), 1, null],
+    rejects: ['', 'abc', `{${upper}}`, `${upper}\n`, upper.replaceAll('-', ''), upper.replace('A', 'G'), 1, null],
   },
   'a room': {
     schema: RoomRef,
-    takes: [
+    accepts: [
       [28, 28],
       ['28', 28],
       [9_007_199_254_740_991, 9_007_199_254_740_991],
       [upper, upper.toLowerCase()],
     ],
-    refuses: [
+    rejects: [
       ...['028', '0', '-1', '+1', '1.5', '1e3', ' 1', '1 ', '', 'abc', '0x10', '9007199254740993', '9'.repeat(20)],
       ...[0, -1, 1.5, 2 ** 53, Number.NaN, null, undefined, true, {}, [28], [28, 29]],
     ],
   },
   'a level': {
     schema: Level,
-    takes: [
+    accepts: [
       [0, 0],
       [100, 100],
       ['100', 100],
       ['0999', 999],
       [2_147_483_647, 2_147_483_647],
     ],
-    refuses: [1.5, '1.5', 'high', '', ' 1', '1e2', 2_147_483_648, '2147483648', null, true, [1], Number.NaN],
+    rejects: [1.5, '1.5', 'high', '', ' 1', '1e2', 2_147_483_648, '2147483648', null, true, [1], Number.NaN],
   },
   'a level of administration': {
     schema: AdminLevel,
-    takes: [
+    accepts: [
       [0, 0],
       ['9999', 9_999],
     ],
-    refuses: [-1, '-1', 1.5, null],
+    rejects: [-1, '-1', 1.5, null],
   },
   permissions: {
     schema: Permissions,
-    takes: [
+    accepts: [
       ['r', 'r'],
       ['rw', 'rw'],
       ['wr', 'rw'],
       ['bawr', 'rwab'],
       ['rrww', 'rw'],
     ],
-    refuses: ['', 'x', 'rx', 'RW', 'r w', false, true, null, undefined, ['r'], 7],
+    rejects: ['', 'x', 'rx', 'RW', 'r w', false, true, null, undefined, ['r'], 7],
   },
   content: {
     schema: Content,
-    takes: ['x', ' ', '"quotes" \\ and <b>HTML</b>', '👩‍👩‍👧‍👦 ñ', '\u0001\n\t', '\\u0000'].map((same) => [same, same]),
-    refuses: ['', '\0', 'a\0b', '\ud83d', 42, true, null, undefined, {}, ['x']],
+    accepts: ['x', ' ', '"quotes" \\ and <b>HTML</b>', '👩‍👩‍👧‍👦 ñ', '\u0001\n\t', '\\u0000'].map((same) => [
+      same,
+      same,
+    ]),
+    rejects: ['', '\0', 'a\0b', '\ud83d', 42, true, null, undefined, {}, ['x']],
   },
   'a client_msg_id': {
     schema: ClientMsgId,
-    takes: ['a', 'A-z_9', text(64)].map((same) => [same, same]),
-    refuses: ['', text(65), 'a b', 'a.b', 'ñ', 'a\n', 7, {}],
+    accepts: ['a', 'A-z_9', text(64)].map((same) => [same, same]),
+    rejects: ['', text(65), 'a b', 'a.b', 'ñ', 'a\n', 7, {}],
   },
 };
 
@@ -91,17 +94,17 @@ function refusal(schema: z.ZodType, given: unknown): Pick<ChatError, 'code' | 'f
   return undefined;
 }
 
-for (const [name, { schema, takes, refuses }] of Object.entries(tables)) {
-  describe(`${name}`, () => {
-    for (const [given, taken] of takes) {
-      it(`takes ${JSON.stringify(given)}`, () => {
-        expect(parse(schema, given)).to.deep.equal(taken);
+for (const [name, { schema, accepts, rejects }] of Object.entries(tables)) {
+  describe(name, () => {
+    for (const [given, parsed] of accepts) {
+      it(`accepts ${JSON.stringify(given)} as ${name}`, () => {
+        expect(parse(schema, given)).to.deep.equal(parsed);
       });
     }
-    for (const given of refuses) {
-      it(`refuses ${typeof given} ${JSON.stringify(given)}`, () => {
+    for (const given of rejects) {
+      it(`rejects the ${typeof given} ${JSON.stringify(given)} as ${name}`, () => {
         expect(refusal(schema, given)).to.include({ code: 'BAD_REQUEST' });
-        expect(refusal(schema, given)!.detail, 'words of ours').to.match(/^(must|is|may) /);
+        expect(refusal(schema, given)!.detail, 'our own message').to.match(/^(must|is|may) /);
       });
     }
   });
@@ -113,14 +116,14 @@ describe('dates of a history query', () => {
     return [dateFrom, dateTo].map((at) => (at === undefined ? undefined : new Date(at).toISOString()));
   };
 
-  it('as bare dates mean those whole days, UTC', () => {
+  it('reads bare dates of a history query as whole days in UTC', () => {
     expect(span({ dateFrom: '2026-02-28', dateTo: '2026-02-28' })).to.deep.equal([
       '2026-02-28T00:00:00.000Z',
       '2026-02-28T23:59:59.999Z',
     ]);
   });
 
-  it('are moments otherwise, in the zone they name', () => {
+  it('reads timestamps of a history query in their time zone', () => {
     expect(span({ dateFrom: '2026-02-28T10:00:00Z', dateTo: '2026-02-28T10:00:00.250-03:00' })).to.deep.equal([
       '2026-02-28T10:00:00.000Z',
       '2026-02-28T13:00:00.250Z',
@@ -130,7 +133,7 @@ describe('dates of a history query', () => {
   const wrongDates =
     'yesterday 2026-02-30 2026-02-30T10:00:00Z 2026-13-01 28/02/2026 1772236800000 2026-02-28T25:00:00Z'.split(' ');
   for (const wrong of ['', ...wrongDates]) {
-    it(`refuse ${JSON.stringify(wrong)}`, () => {
+    it(`rejects ${JSON.stringify(wrong)} as a date of a history query`, () => {
       expect(refusal(HistoryQuery, { dateFrom: wrong })).to.include({ field: 'dateFrom' });
       expect(refusal(HistoryQuery, { dateTo: wrong })).to.include({ field: 'dateTo' });
     });
@@ -138,21 +141,21 @@ describe('dates of a history query', () => {
 });
 
 describe('a history query', () => {
-  it('asks for the latest 100 by default', () => {
+  it('requests the latest 100 messages by default', () => {
     expect(parse(HistoryQuery, {})).to.deep.equal({ limit: 100 });
   });
 
-  it('takes digits, as an address has them', () => {
+  it('accepts numbers of a history query as digits', () => {
     expect(parse(HistoryQuery, { limit: '500', before: '7' })).to.deep.equal({ limit: 500, before: 7 });
   });
 
   for (const limit of [0, 501, -1, '-1', 1.5, 'all', '']) {
-    it(`refuses a limit of ${JSON.stringify(limit)}`, () => {
+    it(`rejects a history query with the limit ${JSON.stringify(limit)}`, () => {
       expect(refusal(HistoryQuery, { limit })).to.include({ field: 'limit' });
     });
   }
 
-  it('has at most one of before, after and around', () => {
+  it('rejects a history query with more than one of before, after and around', () => {
     for (const [one, other] of ['before after', 'after around', 'before around'].map((pair) => pair.split(' '))) {
       expect(refusal(HistoryQuery, { [one!]: 1, [other!]: 1 })).to.include({ code: 'BAD_REQUEST' });
     }
@@ -161,7 +164,7 @@ describe('a history query', () => {
 });
 
 describe('bodies', () => {
-  it('to make a room have the defaults of the specification and ignore unknown keys', () => {
+  it('applies the specified defaults to a new room, and ignores unknown keys', () => {
     expect(parse(CreateRoom, { name: 'room', colour: 'red', user_owner: upper })).to.deep.equal({
       name: 'room',
       level_admin: 100,
@@ -170,7 +173,7 @@ describe('bodies', () => {
     });
   });
 
-  it('for a member name exactly one grantee', () => {
+  it('requires exactly one grantee for a member', () => {
     const permissions = 'rw';
     for (const one of ['entity_UUID', 'userUUID', 'entityUUID']) {
       expect(parse(PutMember, { [one]: upper, permissions })).to.have.property(one, upper.toLowerCase());
@@ -180,7 +183,7 @@ describe('bodies', () => {
     }
   });
 
-  it('say which field is wrong and why', () => {
+  it('names the invalid field of a new room and the reason', () => {
     const refused = refusal(CreateRoom, { name: 'room', level_admin: 1.5 });
     expect(refused).to.include({ field: 'level_admin' });
     expect(refused!.detail).to.match(/^level_admin: .*integer/);
@@ -188,7 +191,7 @@ describe('bodies', () => {
 });
 
 describe('a /chat message', () => {
-  it('takes msg where content is absent', () => {
+  it('reads the content of a /chat message from msg if content is absent', () => {
     expect(parse(chatCommands.message.frame, { type: 'message', msg: 'old' })).to.include({ content: 'old' });
     expect(parse(chatCommands.message.frame, { type: 'message', msg: 'old', content: null })).to.include({
       content: 'old',
@@ -200,7 +203,7 @@ describe('a /chat message', () => {
     }
   });
 
-  it('names the field that is wrong', () => {
+  it('names the invalid field of a /chat message', () => {
     for (const [frame, field] of [
       [{}, 'content'],
       [{ content: 7 }, 'content'],
@@ -217,18 +220,18 @@ describe('a /chat message', () => {
 describe('a cursor', () => {
   const position = { room_id: 9_007_199_254_740_991, rev: 123_456, at: Date.UTC(2026, 1, 28) };
 
-  it('holds a position', () => {
+  it('encodes a position as a cursor', () => {
     expect(parseCursor(formatCursor(position))).to.deep.equal(position);
   });
 
-  it('differs by room, rev and epoch', () => {
+  it('encodes different rooms, revs and epochs as different cursors', () => {
     const others = [{ room_id: 1 }, { rev: 1 }, { at: 1 }].map((other) => formatCursor({ ...position, ...other }));
     expect(new Set([formatCursor(position), ...others])).to.have.property('size', 4);
   });
 
-  for (const rubbish of ['', '..', '1.1', '1.1.1.1', 'A.B.C', '1.-1.1', ' 1.1.1', '1.1.1\n', '💥', upper, text(128)]) {
-    it(`is unreadable as ${JSON.stringify(rubbish)}`, () => {
-      expect(parseCursor(rubbish)).to.equal(undefined);
+  for (const invalid of ['', '..', '1.1', '1.1.1.1', 'A.B.C', '1.-1.1', ' 1.1.1', '1.1.1\n', '💥', upper, text(128)]) {
+    it(`rejects ${JSON.stringify(invalid)} as a cursor`, () => {
+      expect(parseCursor(invalid)).to.equal(undefined);
     });
   }
 });
@@ -246,13 +249,13 @@ describe('the table of errors', () => {
     503: ['UNAVAILABLE'],
   };
 
-  it('holds every code of the specification with its status, and no other', () => {
+  it('lists exactly the specified error codes with their HTTP statuses', () => {
     const table = Object.groupBy(Object.entries(errors), ([, { http }]) => String(http));
     const codes = Object.entries(table).map(([http, rows]) => [http, rows!.map(([code]) => code)]);
     expect(Object.fromEntries(codes)).to.deep.equal(specified);
   });
 
-  it('turns what we did not throw ourselves into INTERNAL, without its text', () => {
+  it('converts a foreign error into INTERNAL without its text', () => {
     const error = ChatError.from(new Error('select * from secrets'));
     expect(error.code).to.equal('INTERNAL');
     expect(error.detail).not.to.include('secrets');

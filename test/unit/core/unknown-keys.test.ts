@@ -39,19 +39,19 @@ describe('findUnknownKeys, for a probable typo', () => {
     [chatCommands.get_past_messages.frame, 'limits', 'limit'],
   ];
   for (const [schema, key, meant] of slips) {
-    it(`rejects ${key}, a typo of ${meant}`, () => {
+    it(`rejects the key ${key} as a typo of ${meant}`, () => {
       expect(slip(schema, { [key]: 1 })).to.equal(`${key}: is not a known key; did you mean ${meant}?`);
     });
   }
 
-  it('accepts a typo beside the correct key', () => {
+  it('accepts a mistyped key beside the correct key', () => {
     expect(findUnknownKeys(Draft, { content: 'x', client_msg_id: 'a', clientMsgId: 'a' })).to.deep.equal([
       'clientMsgId',
     ]);
   });
 
   for (const key of ['note', '_id', 'metadata', 'emitter', 'time', 'text', 'ids', 'room_id', '__proto__', '']) {
-    it(`accepts ${JSON.stringify(key)}, which resembles no known key`, () => {
+    it(`accepts the key ${JSON.stringify(key)}, which resembles no known key`, () => {
       const input = JSON.parse(JSON.stringify({ content: 'x' }).replace('{', `{${JSON.stringify(key)}:1,`));
       expect(findUnknownKeys(Draft, input)).to.deep.equal([key]);
     });
@@ -78,7 +78,7 @@ describe('parseWithIgnored', () => {
     }
   });
 
-  it('does not report inherited keys', () => {
+  it('does not report inherited keys of the input', () => {
     expect(findUnknownKeys(z.object({ content: z.string() }), Object.create({ contents: 1 }))).to.deep.equal([]);
   });
 });

@@ -15,11 +15,11 @@ const date = '2026-01-01T00:00:00.000Z';
 const time = Date.parse(date);
 
 interface Stage {
-  /** Of one batch: what is thrown, or answered in place of what the log would. */
+  /** Throws for a batch, or replaces the answers of the log. */
   intervene?: (batch: readonly Invitation[]) => AcceptResult[] | undefined;
 }
 
-/** Room 1 with invitations of guests 1 to 9, over a log that keeps what it is told. */
+/** Room 1 with invitations of guests 1 to 9, over a log that records its batches. */
 function stage({ intervene }: Stage = {}) {
   const room = {
     id: 1,
@@ -77,11 +77,11 @@ function stage({ intervene }: Stage = {}) {
 }
 
 describe('AcceptanceQueue', () => {
-  it('commits the joins of one tick together, and answers each with the room as of the commit', async () => {
+  it('commits the first joins of one tick together, and answers each with the room as of the commit', async () => {
     const { enter, batches, published, forgotten, state, reads } = stage();
-    const entered = await Promise.all([1, 2, 3].map((n) => enter(guest(n))));
+    const snapshots = await Promise.all([1, 2, 3].map((n) => enter(guest(n))));
     expect(batches).to.deep.equal([['1', '2', '3']]);
-    for (const one of entered) expect(one).to.deep.equal(state());
+    for (const snapshot of snapshots) expect(snapshot).to.deep.equal(state());
     expect(published.map((change) => change.kind === 'member' && change.rule)).to.deep.equal(
       [1, 2, 3].map((n) => ({
         ...{ entity_UUID: uuidOf(n), kind: 'user', permissions: 'rw', level: 0, accepted: true },
@@ -91,7 +91,7 @@ describe('AcceptanceQueue', () => {
     expect(reads()).to.equal(3);
   });
 
-  it('writes nothing for a user who has accepted already, or who has no access', async () => {
+  it('writes no acceptance for a user who has accepted already, or who has no access', async () => {
     const { enter, batches, change, state } = stage();
     change(uuidOf(1), { accepted: true });
     change(uuidOf(2), { permissions: 'w' });
@@ -100,15 +100,15 @@ describe('AcceptanceQueue', () => {
     expect(batches).to.deep.equal([]);
   });
 
-  it('accepts once if several connections of a user join at the same time', async () => {
+  it('accepts an invitation once if several connections of a user join at the same time', async () => {
     const { enter, batches, published } = stage();
-    const entered = await Promise.all([enter(guest(1)), enter(guest(1, 50)), enter(guest(1))]);
+    const snapshots = await Promise.all([enter(guest(1)), enter(guest(1, 50)), enter(guest(1))]);
     expect(batches).to.deep.equal([['1']]);
     expect(published).to.have.length(1);
-    for (const one of entered) expect(one).to.deep.include({ rightsRev: 1 });
+    for (const snapshot of snapshots) expect(snapshot).to.deep.include({ rightsRev: 1 });
   });
 
-  it('authorizes again if the rules have changed, and answers a banned user with the room as it is', async () => {
+  it('authorizes an acceptance again if the rules have changed, and answers a banned user with the current room', async () => {
     const { enter, batches, change, state, published } = stage({
       intervene() {
         change(uuidOf(1), { permissions: 'b' });
@@ -120,7 +120,7 @@ describe('AcceptanceQueue', () => {
     expect(published).to.deep.equal([]);
   });
 
-  it('fails with UNAVAILABLE if the rules keep changing', async () => {
+  it('fails an acceptance with UNAVAILABLE if the rules keep changing', async () => {
     const { enter, batches } = stage({ intervene: (batch) => batch.map(() => ({ outcome: 'changed' })) });
     expect(await enter(guest(1))).to.equal('UNAVAILABLE');
     expect(batches.length).to.be.within(2, 50);
@@ -136,7 +136,7 @@ describe('AcceptanceQueue', () => {
     expect(await enter(guest(1))).to.deep.equal(state());
   });
 
-  it('retries a room that another transaction keeps locked', async () => {
+  it('retries an acceptance while another transaction keeps the room locked', async () => {
     let left = 3;
     const { enter, batches, state } = stage({
       intervene: (batch) => (left-- > 0 ? batch.map(() => ({ outcome: 'busy' })) : undefined),
@@ -145,7 +145,7 @@ describe('AcceptanceQueue', () => {
     expect(batches).to.have.length(4);
   });
 
-  it('fails with the database, and works again afterwards', async () => {
+  it('fails acceptances while the database is down, and accepts later ones', async () => {
     let isDown = true;
     const { enter, state } = stage({
       intervene() {

@@ -21,7 +21,7 @@ const grant = ({ user: entity_UUID }: Actor, permissions: string) => ({
   ...{ entity_UUID, kind: 'user' as const, permissions, level: 0, accepted: null },
 });
 
-/** A log that keeps what it stores, and refuses or fails as the test has it. */
+/** Options of a log that records messages, and rejects or fails as the test needs. */
 interface Stage {
   fail?: (drafts: readonly Draft[]) => void;
   busy?: (draft: Draft) => boolean;
@@ -94,7 +94,7 @@ function stage({ fail, busy, limits }: Stage = {}) {
     );
   return {
     ...{ queue, send, batches, published, rights, figures },
-    /** Another node changes the rules: what is cached here does not hold any more. */
+    /** Another node changes the rules, so the rights cached here are outdated. */
     changeRules(...changed: typeof rules) {
       rules = changed;
       rightsRev.last += 1;
@@ -110,9 +110,9 @@ describe('SendQueue', () => {
     expect(published.map((envelope) => 'rev' in envelope && envelope.rev)).to.deep.equal([1, 2, 3]);
   });
 
-  it('rejects messages beyond its limit in bytes of UTF-8, and accepts messages again once the queued ones are stored', async () => {
+  it('rejects messages beyond the limit of queued bytes in UTF-8, and accepts messages again once the queued ones are stored', async () => {
     const { send, queue } = stage({ limits: { maxMessages: 100, maxBytes: 3_000 } });
-    // 1,000 characters of three bytes each, as they come from Asia.
+    // 1,000 characters of three bytes each.
     const first = send('語'.repeat(1_000));
     expect(await send('x')).to.equal('UNAVAILABLE');
     expect(await first).to.match(/^1 /);
@@ -122,12 +122,12 @@ describe('SendQueue', () => {
 
   it('reports the size of each batch, the duration of each stored message, and duplicates', async () => {
     const { send, figures } = stage();
-    const began = performance.now();
+    const start = performance.now();
     await Promise.all([send('a', writer, 'id'), send('b', reader), send('c')]);
     await send('a', writer, 'id');
     expect(figures).to.deep.include({ batches: [3, 1], repeated: 1 });
     expect(figures.stored).to.have.length(2);
-    for (const seconds of figures.stored) expect(seconds).to.be.within(0, (performance.now() - began) / 1_000);
+    for (const seconds of figures.stored) expect(seconds).to.be.within(0, (performance.now() - start) / 1_000);
   });
 
   it('rejects a denied message without failing the rest of the batch', async () => {
@@ -204,7 +204,7 @@ describe('SendQueue', () => {
     expect(await Promise.all(waiting)).to.deep.equal(['1 a', '2 b']);
   });
 
-  it('rejects messages immediately if it is full', async () => {
+  it('rejects messages immediately if the queue is full', async () => {
     const { send } = stage({ limits: { maxMessages: 2 } });
     expect(await Promise.all([send('a'), send('b'), send('c')])).to.deep.equal(['1 a', '2 b', 'UNAVAILABLE']);
   });
