@@ -9,16 +9,16 @@ import { rest } from '../helpers/rest-client.ts';
 import { expectConnectError, socketClient } from '../helpers/socket-client.ts';
 import { createUser, sign, type TestUser } from '../helpers/users.ts';
 
-/** Of this length, give or take what base64 rounds. */
+/** A user whose token has this length or up to two characters less, because base64 grows in steps. */
 function withTokenOf(length: number): TestUser {
-  const person = createUser({ level: 100 });
-  for (let n = Math.floor((length - person.token.length) * 0.75) + 2; ; n--) {
-    const token = sign({ ...person.claims, x: 'x'.repeat(n) });
-    if (token.length <= length) return { ...person, token };
+  const user = createUser({ level: 100 });
+  for (let n = Math.floor((length - user.token.length) * 0.75) + 2; ; n--) {
+    const token = sign({ ...user.claims, x: 'x'.repeat(n) });
+    if (token.length <= length) return { ...user, token };
   }
 }
 
-describe('A token of the greatest length', function () {
+describe('A token of the maximum length', function () {
   this.timeout(60_000);
   const urls: Record<string, string> = {};
 
@@ -27,31 +27,31 @@ describe('A token of the greatest length', function () {
     const settings = { DATABASE_URL: await freshDatabase(), REDIS_URL: await sharedRedis() };
     const first = await startNode(postgres, { ...settings, NODE_NAME: 'chat-1' });
     const second = await startNode(postgres, { ...settings, NODE_NAME: 'chat-2' });
-    urls['to a node'] = first.url;
+    urls['without a balancer'] = first.url;
     for (const kind of ['nginx', 'haproxy'] as const) {
       findBalancer(kind);
       urls[`through ${kind}`] = (await startBalancer(kind, [first.port, second.port])).url;
     }
   });
 
-  for (const way of ['to a node', 'through nginx', 'through haproxy']) {
-    it(`is accepted on every transport, with cookies beside it: ${way}`, async () => {
+  for (const way of ['without a balancer', 'through nginx', 'through haproxy']) {
+    it(`accepts a token of the maximum length on every transport ${way}, even beside large cookies`, async () => {
       const url = urls[way]!;
-      const person = withTokenOf(maxTokenLength);
-      expect(person.token.length).to.be.above(maxTokenLength - 3);
+      const user = withTokenOf(maxTokenLength);
+      expect(user.token.length).to.be.above(maxTokenLength - 3);
       const Cookie = `a=${'x'.repeat(6_000)}`;
-      expect((await rest(url, person.token).get('/rooms', { Cookie })).status).to.equal(200);
+      expect((await rest(url, user.token).get('/rooms', { Cookie })).status).to.equal(200);
       for (const transport of ['websocket', 'polling']) {
-        await socketClient(url, person, { transports: [transport] });
-        const extraHeaders = { Authorization: `Bearer ${person.token}`, Cookie };
-        await socketClient(url, person, { transports: [transport], auth: {}, extraHeaders });
+        await socketClient(url, user, { transports: [transport] });
+        const extraHeaders = { Authorization: `Bearer ${user.token}`, Cookie };
+        await socketClient(url, user, { transports: [transport], auth: {}, extraHeaders });
       }
       const chat = await chatClient(url);
-      chat.send({ type: 'token', content: person.token, id: 'i'.repeat(36) });
+      chat.send({ type: 'token', content: user.token, id: 'i'.repeat(36) });
       await chat.skipTo(({ data }) => data === 'READY');
     });
 
-    it(`is the same everywhere: one that is longer is refused, ${way}`, async () => {
+    it(`rejects a token above the maximum length on every transport ${way}`, async () => {
       const url = urls[way]!;
       const { token } = withTokenOf(maxTokenLength + 10);
       const { status, body } = await rest(url, token).get('/rooms');

@@ -10,8 +10,8 @@ import { type Claims, createUser, sign, testSecret } from '../helpers/users.ts';
 
 const claims = (more: Claims = {}): Claims => ({ ...createUser().claims, ...more });
 const seconds = (ahead = 0) => Math.floor(Date.now() / 1_000) + ahead;
-const welcome = onEveryTransport('accepted');
-const refused = onEveryTransport('UNAUTHENTICATED');
+const accepted = onEveryTransport('accepted');
+const rejected = onEveryTransport('UNAUTHENTICATED');
 
 /** A node that trusts other keys; without a secret unless the settings name one. */
 async function nodeWith(settings: Settings): Promise<string> {
@@ -21,62 +21,63 @@ async function nodeWith(settings: Settings): Promise<string> {
 describeOneWiring('The claims of a token', ({ url }) => {
   const good: Record<string, () => Claims> = {
     'the three claims and exp': () => claims(),
-    'the claims of the original': () =>
+    'the claims of the legacy service': () =>
       claims({ aud: 'chat.nano-messaging.net', iss: 'api.nano-messaging.net', exp: 999_999_999_999, sub: '1' }),
     'no exp': () => claims({ exp: undefined }),
     'an exp in the year 2650': () => claims({ exp: 21_475_878_357 }),
     'an iat of 1970': () => claims({ iat: 0 }),
     'a fraction in exp': () => claims({ exp: Date.now() / 1_000 + 3_600.5 }),
-    'claims we do not know': () => claims({ name: 'Ana', roles: ['a'], nested: { a: null } }),
+    'unknown claims': () => claims({ name: 'Ana', roles: ['a'], nested: { a: null } }),
     'no entityUUID': () => claims({ entityUUID: undefined }),
     'entityUUID null': () => claims({ entityUUID: null }),
     'no levelOnEntity': () => claims({ levelOnEntity: undefined }),
     'levelOnEntity "100"': () => claims({ levelOnEntity: '100' }),
-    'sub where userUUID is missing': () => claims({ userUUID: undefined, sub: randomUUID() }),
-    'a sub that is no UUID beside userUUID': () => claims({ sub: 'auth0|1' }),
+    'sub instead of userUUID': () => claims({ userUUID: undefined, sub: randomUUID() }),
+    'userUUID beside a sub that is not at a UUID': () => claims({ sub: 'auth0|1' }),
     'UUIDs in capitals': () => claims({ userUUID: randomUUID().toUpperCase(), entityUUID: randomUUID().toUpperCase() }),
     'an nbf of now': () => claims({ nbf: seconds() }),
-    'an nbf 8 s ahead: clocks differ': () => claims({ nbf: seconds(8), iat: seconds(8) }),
+    'an nbf 8 s ahead, because clocks differ': () => claims({ nbf: seconds(8), iat: seconds(8) }),
     'an iat 4 min ahead': () => claims({ iat: seconds(240) }),
     'a jti that is a number': () => claims({ jti: 42 }),
     'a jti of null': () => claims({ jti: null }),
-    'an iat that is no number, which counts as 0': () => claims({ iat: 'yesterday' }),
-    'a UUID of no version': () => claims({ userUUID: 'ffffffff-ffff-ffff-ffff-ffffffffffff' }),
+    'an iat that is not at a number, which counts as 0': () => claims({ iat: 'yesterday' }),
+    'a UUID without a version': () => claims({ userUUID: 'ffffffff-ffff-ffff-ffff-ffffffffffff' }),
   };
   for (const [title, payload] of Object.entries(good)) {
-    it(`are welcome with ${title}`, async () => {
-      expect(await tryToken(url(), sign(payload()))).to.deep.equal(welcome);
+    it(`accepts a token with ${title}`, async () => {
+      expect(await tryToken(url(), sign(payload()))).to.deep.equal(accepted);
     });
   }
 
   const bad: Record<string, () => unknown> = {
-    'no user at all': () => claims({ userUUID: undefined }),
-    'a userUUID that is no UUID': () => claims({ userUUID: 'ana' }),
-    'a userUUID that is no UUID beside a sub that is': () => claims({ userUUID: 'ana', sub: randomUUID() }),
+    'neither userUUID nor sub': () => claims({ userUUID: undefined }),
+    'a userUUID that is not a UUID': () => claims({ userUUID: 'ana' }),
+    'a userUUID that is not at a UUID beside a sub that is a UUID': () =>
+      claims({ userUUID: 'ana', sub: randomUUID() }),
     'a userUUID that is a number': () => claims({ userUUID: 1 }),
-    'a sub that is no UUID': () => claims({ userUUID: undefined, sub: '1' }),
-    'an entityUUID that is no UUID': () => claims({ entityUUID: 'acme' }),
+    'a sub that is not a UUID': () => claims({ userUUID: undefined, sub: '1' }),
+    'an entityUUID that is not a UUID': () => claims({ entityUUID: 'acme' }),
     'level 1.5': () => claims({ levelOnEntity: 1.5 }),
     'level "1.5"': () => claims({ levelOnEntity: '1.5' }),
     'level "high"': () => claims({ levelOnEntity: 'high' }),
     'level true': () => claims({ levelOnEntity: true }),
     'level [100]': () => claims({ levelOnEntity: [100] }),
-    'an exp that is no number': () => claims({ exp: 'tomorrow' }),
+    'an exp that is not a number': () => claims({ exp: 'tomorrow' }),
     'an exp in milliseconds': () => claims({ exp: Date.now() + 3_600_000 }),
-    'an nbf that is no number': () => claims({ nbf: 'tomorrow' }),
+    'an nbf that is not a number': () => claims({ nbf: 'tomorrow' }),
     'an nbf 15 s ahead': () => claims({ nbf: seconds(15) }),
     'an nbf in milliseconds': () => claims({ nbf: Date.now() }),
     'an iat 6 min ahead': () => claims({ iat: seconds(360) }),
     'an iat in milliseconds': () => claims({ iat: Date.now() - 60_000 }),
-    'a jti that JSON does not keep as it was written': () => claims({ jti: 2 ** 60 }),
+    'a numeric jti beyond the safe integers': () => claims({ jti: 2 ** 60 }),
     'a jti that is an object': () => claims({ jti: {} }),
     'a payload that is a list': () => [claims()],
     'a payload that is a string': () => 'ana',
     'a payload of null': () => null,
   };
   for (const [title, payload] of Object.entries(bad)) {
-    it(`are refused with ${title}`, async () => {
-      expect(await tryToken(url(), sign(payload()))).to.deep.equal(refused);
+    it(`rejects a token with ${title}`, async () => {
+      expect(await tryToken(url(), sign(payload()))).to.deep.equal(rejected);
     });
   }
 
@@ -87,12 +88,12 @@ describeOneWiring('The claims of a token', ({ url }) => {
     ['jti of 2^60', { jti: 2 ** 60 }, 'jti: must be a string, or a whole number up to 2^53-1'],
   ];
   for (const [title, more, detail] of details) {
-    it(`that are refused for ${title} say so`, async () => {
+    it(`gives the reason if it rejects a token with ${title}`, async () => {
       expect((await rest(url(), sign(claims(more))).get('/rooms')).body.meta.detail).to.equal(detail);
     });
   }
 
-  it('that hold from a moment on say how long to wait', async () => {
+  it('answers with the time to wait if the token is not valid yet', async () => {
     const { status, body, headers } = await rest(url(), sign(claims({ nbf: seconds(40) }))).get('/rooms');
     expect([status, body.meta.reason]).to.deep.equal([401, 'UNAUTHENTICATED']);
     expect(body.meta.retry_after_ms).to.be.within(28_000, 31_000);
@@ -100,7 +101,7 @@ describeOneWiring('The claims of a token', ({ url }) => {
     expect(body.meta.detail).to.match(/^nbf: The token is not valid yet/);
   });
 
-  it('come with or without the scheme of the header, where a token stands alone', async () => {
+  it('accepts a token with or without the Bearer scheme in Socket.IO auth and in /chat frames', async () => {
     const token = sign(claims());
     for (const given of [`Bearer ${token}`, `bearer ${token}`]) {
       expect(await socketClient(url(), { token: given })).to.be.an('object');
@@ -111,13 +112,13 @@ describeOneWiring('The claims of a token', ({ url }) => {
     }
   });
 
-  it('are refused as TOKEN_EXPIRED after exp', async () => {
+  it('rejects a token with TOKEN_EXPIRED after its exp', async () => {
     for (const exp of [1, Math.floor(Date.now() / 1_000) - 1]) {
       expect(await tryToken(url(), sign(claims({ exp })))).to.deep.equal(onEveryTransport('TOKEN_EXPIRED'));
     }
   });
 
-  it('make the actor: user, organisation in lower case, and level', async () => {
+  it('builds the actor from the claims: user and organisation in lower case, and level', async () => {
     const [user, entity] = [randomUUID(), randomUUID()];
     const upper = { user: user.toUpperCase(), entity: entity.toUpperCase() };
     const room = await createRoom(url(), createUser({ ...upper, levelOnEntity: '100' }));
@@ -125,13 +126,13 @@ describeOneWiring('The claims of a token', ({ url }) => {
     expect((await rest(url(), createUser({ user }).token).get(`/rooms/${room.id}`)).status).to.equal(200);
   });
 
-  it('take the user from sub, which is the same user', async () => {
+  it('takes the user from sub if userUUID is missing', async () => {
     const user = randomUUID();
     const room = await createRoom(url(), createUser({ userUUID: undefined, sub: user, level: 100 }));
     expect(room.user_owner).to.equal(user);
   });
 
-  it('count a missing level as 0', async () => {
+  it('treats a missing level as 0', async () => {
     const { status } = await rest(url(), sign(claims({ levelOnEntity: undefined }))).post('/rooms', { name: 'x' });
     expect(status).to.equal(403);
   });
@@ -145,13 +146,13 @@ describeOneWiring('The header and the signature of a token', ({ url }) => {
     'a jku that leads elsewhere': { jku: 'https://elsewhere.example/jwks.json' },
   };
   for (const [title, header] of Object.entries(good)) {
-    it(`are welcome with ${title}`, async () => {
-      expect(await tryToken(url(), sign(claims(), { header: { ...header } }))).to.deep.equal(welcome);
+    it(`accepts a token whose header has ${title}`, async () => {
+      expect(await tryToken(url(), sign(claims(), { header: { ...header } }))).to.deep.equal(accepted);
     });
   }
 
   const bad: Record<string, () => string> = {
-    'alg none (the original took it without a secret)': () => sign(claims(), { alg: 'none' }),
+    'alg none (the legacy service accepted it without a secret)': () => sign(claims(), { alg: 'none' }),
     'alg None': () => sign(claims(), { alg: 'none', header: { alg: 'None' } }),
     'alg none and the signature of HS256': () => sign(claims(), { header: { alg: 'none' } }),
     'no alg': () => sign(claims(), { header: { alg: undefined } }),
@@ -165,39 +166,39 @@ describeOneWiring('The header and the signature of a token', ({ url }) => {
       const [header, , signature] = sign(claims()).split('.');
       return [header, sign(claims()).split('.')[1], signature].join('.');
     },
-    'RS256 by a key of its own': () => {
+    'RS256 by a key in its own header': () => {
       const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 });
       const header = { jwk: publicKey.export({ format: 'jwk' }) };
       return sign(claims(), { alg: 'RS256', secret: privateKey, header });
     },
     'a long payload': () => sign(claims({ pad: 'x'.repeat(2_000) }), { secret: 'another' }),
-    'what is no JWT': () => 'token.jwt.secreto',
+    'a string that is not a JWT': () => 'token.jwt.secreto',
   };
   for (const [title, token] of Object.entries(bad)) {
-    it(`are refused with ${title}`, async () => {
-      expect(await tryToken(url(), token())).to.deep.equal(refused);
+    it(`rejects a token with ${title}`, async () => {
+      expect(await tryToken(url(), token())).to.deep.equal(rejected);
     });
   }
 });
 
 describe('JWT_SECRET with several secrets', () => {
-  it('takes each of them while one is being rotated, and no other', async () => {
+  it('accepts tokens of each secret in JWT_SECRET and of no other', async () => {
     const url = await nodeWith({
       JWT_SECRET: 'the new secret of this very service, the old secret of this very service',
     });
     for (const secret of ['the new secret of this very service', 'the old secret of this very service']) {
-      expect(await tryToken(url, sign(claims(), { secret }))).to.deep.equal(welcome);
+      expect(await tryToken(url, sign(claims(), { secret }))).to.deep.equal(accepted);
       const ended = sign(claims({ exp: 1 }), { secret });
       expect(await tryToken(url, ended)).to.deep.equal(onEveryTransport('TOKEN_EXPIRED'));
     }
     for (const secret of ['the new secret of this very service, the old secret of this very service', testSecret, '']) {
-      expect(await tryToken(url, sign(claims(), { secret }))).to.deep.equal(refused);
+      expect(await tryToken(url, sign(claims(), { secret }))).to.deep.equal(rejected);
     }
   });
 });
 
 describe('JWT_AUDIENCE and JWT_ISSUER', () => {
-  it('are checked where they are configured, the same on all three transports', async () => {
+  it('checks JWT_AUDIENCE and JWT_ISSUER on all three transports if they are configured', async () => {
     const settings = { JWT_AUDIENCE: 'chat.nano-messaging.net', JWT_ISSUER: 'api.nano-messaging.net' };
     const url = await nodeWith({ JWT_SECRET: testSecret, ...settings });
     const [aud, iss] = [settings.JWT_AUDIENCE, settings.JWT_ISSUER];
@@ -205,10 +206,10 @@ describe('JWT_AUDIENCE and JWT_ISSUER', () => {
       { aud, iss },
       { aud: ['another', aud], iss },
     ]) {
-      expect(await tryToken(url, sign(claims(good)))).to.deep.equal(welcome);
+      expect(await tryToken(url, sign(claims(good)))).to.deep.equal(accepted);
     }
     for (const bad of [{}, { aud }, { iss }, { aud: 'another', iss }, { aud, iss: 'another' }, { aud: [], iss }]) {
-      expect(await tryToken(url, sign(claims(bad))), JSON.stringify(bad)).to.deep.equal(refused);
+      expect(await tryToken(url, sign(claims(bad))), JSON.stringify(bad)).to.deep.equal(rejected);
     }
   });
 });
@@ -218,30 +219,30 @@ describe('JWT_PUBLIC_KEY', () => {
   const p256 = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const pem = (key: typeof rsa.publicKey) => key.export({ type: 'spki', format: 'pem' }) as string;
 
-  it('of RSA takes RS256 by its private key', async () => {
+  it('accepts only the RS256 tokens of its private key if JWT_PUBLIC_KEY is an RSA key', async () => {
     const url = await nodeWith({ JWT_PUBLIC_KEY: pem(rsa.publicKey) });
-    expect(await tryToken(url, sign(claims(), { alg: 'RS256', secret: rsa.privateKey }))).to.deep.equal(welcome);
+    expect(await tryToken(url, sign(claims(), { alg: 'RS256', secret: rsa.privateKey }))).to.deep.equal(accepted);
     const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 });
-    expect(await tryToken(url, sign(claims(), { alg: 'RS256', secret: privateKey }))).to.deep.equal(refused);
+    expect(await tryToken(url, sign(claims(), { alg: 'RS256', secret: privateKey }))).to.deep.equal(rejected);
   });
 
-  it('of P-256 takes ES256 by its private key, also where line ends are written as \\n', async () => {
+  it('accepts only the ES256 tokens of its private key if JWT_PUBLIC_KEY is a P-256 key, even with line ends written as \\n', async () => {
     const url = await nodeWith({ JWT_PUBLIC_KEY: pem(p256.publicKey).replaceAll('\n', '\\n') });
-    expect(await tryToken(url, sign(claims(), { alg: 'ES256', secret: p256.privateKey }))).to.deep.equal(welcome);
+    expect(await tryToken(url, sign(claims(), { alg: 'ES256', secret: p256.privateKey }))).to.deep.equal(accepted);
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    expect(await tryToken(url, sign(claims(), { alg: 'ES256', secret: privateKey }))).to.deep.equal(refused);
-    expect(await tryToken(url, sign(claims(), { alg: 'RS256', secret: rsa.privateKey }))).to.deep.equal(refused);
+    expect(await tryToken(url, sign(claims(), { alg: 'ES256', secret: privateKey }))).to.deep.equal(rejected);
+    expect(await tryToken(url, sign(claims(), { alg: 'RS256', secret: rsa.privateKey }))).to.deep.equal(rejected);
   });
 
-  it('is no HMAC secret: key confusion is refused, and none is too', async () => {
+  it('rejects tokens that use JWT_PUBLIC_KEY as an HMAC secret (key confusion) or the algorithm none', async () => {
     for (const { publicKey } of [rsa, p256]) {
       const text = pem(publicKey);
       const url = await nodeWith({ JWT_PUBLIC_KEY: text });
       const der = publicKey.export({ type: 'spki', format: 'der' }).toString('latin1');
       for (const secret of [text, text.trim(), der]) {
-        expect(await tryToken(url, sign(claims(), { secret }))).to.deep.equal(refused);
+        expect(await tryToken(url, sign(claims(), { secret }))).to.deep.equal(rejected);
       }
-      expect(await tryToken(url, sign(claims(), { alg: 'none' }))).to.deep.equal(refused);
+      expect(await tryToken(url, sign(claims(), { alg: 'none' }))).to.deep.equal(rejected);
     }
   });
 });

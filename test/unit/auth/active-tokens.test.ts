@@ -5,7 +5,7 @@ interface Named extends ActiveToken {
   name: string;
 }
 
-/** A connection's token, of that user and with that jti. */
+/** The token of a connection, with this user and this jti. */
 function token(name: string, user: string, jti: string | null = null): Named {
   const actor = { user, entity: null, level: 0, mayCreateRooms: false };
   return { name, identity: { actor, issuedAt: 0, expiresAt: null, jti }, revoke() {}, check() {} };
@@ -13,7 +13,7 @@ function token(name: string, user: string, jti: string | null = null): Named {
 
 const names = (tokens: Iterable<ActiveToken>) => [...tokens].map((one) => (one as Named).name).sort();
 
-/** What is held, and how to find it. */
+/** An index of active tokens and a function to look them up. */
 function holding(...tokens: Named[]) {
   const held = new ActiveTokens();
   for (const one of tokens) held.add(one);
@@ -24,8 +24,8 @@ function holding(...tokens: Named[]) {
   };
 }
 
-describe('the tokens that are held', () => {
-  it('are found by their user and by their jti, however many have it', () => {
+describe('ActiveTokens', () => {
+  it('finds the active tokens of a user and of a jti, even if several tokens share the jti', () => {
     const { of, all } = holding(
       token('1', 'ann', 'x'),
       token('2', 'bob', 'y'),
@@ -41,7 +41,7 @@ describe('the tokens that are held', () => {
     expect(all()).to.deep.equal(['1', '2', '3', '4']);
   });
 
-  it('are one where one is held twice', () => {
+  it('keeps a token once if it is added twice', () => {
     const [one, other] = [token('1', 'ann', 'x'), token('2', 'ann', 'x')];
     const { held, of, all } = holding(one, one);
     expect(all()).to.deep.equal(['1']);
@@ -51,7 +51,7 @@ describe('the tokens that are held', () => {
     expect(of(null, 'x')).to.deep.equal(['1', '2']);
   });
 
-  it('are gone when they are released, whichever goes first, and the others stay', () => {
+  it('removes exactly the released tokens, in any order', () => {
     for (const order of [
       [0, 1, 2],
       [2, 1, 0],
@@ -70,13 +70,13 @@ describe('the tokens that are held', () => {
     }
   });
 
-  it('stay where another one of the user is released that was never held', () => {
+  it('keeps the tokens of a user if an unknown token of that user is released', () => {
     const { held, of } = holding(token('1', 'ann', 'x'));
     held.remove(token('2', 'ann', 'x'));
     expect(of('ann', 'x')).to.deep.equal(['1', '1']);
   });
 
-  it('may be released while they are gone through', () => {
+  it('allows tokens to be released during an iteration', () => {
     const tokens = ['1', '2', '3', '4'].map((name, n) => token(name, n < 3 ? 'ann' : 'bob'));
     const { held, all } = holding(...tokens);
     const met: string[] = [];

@@ -16,35 +16,35 @@ const before = (issuedBefore: number, id: number, user = ana) => change(id, { us
 const lifted = ({ id, user, issuedBefore, jti }: RevocationChange) =>
   change(id, { user, issuedBefore, jti, lifted: true });
 
-describe('revoked tokens', () => {
+describe('RevocationIndex', () => {
   const single = change(9, { jti: 'x' });
   const [low, high, same] = [before(100, 1), before(200, 2), before(200, 3)];
   const table: [title: string, changes: RevocationChange[], issuedAt: number, revoked: boolean][] = [
-    ['none', [], 0, false],
-    ['issued before', [low], 99, true],
-    ['issued at the moment', [low], 100, false],
-    ['a fraction before', [low], 99.9, true],
-    ['of another user', [before(100, 1, ben)], 0, false],
-    ['between two', [low, high], 150, true],
-    ['between two that came the other way round', [high, low], 150, true],
-    ['after the highest is lifted, above the lower', [low, high, lifted(high)], 150, false],
-    ['after the highest is lifted, below the lower', [low, high, lifted(high)], 50, true],
-    ['after the lower is lifted', [low, high, lifted(low)], 50, true],
-    ['after one of two equal ones is lifted', [high, same, lifted(high)], 150, true],
-    ['after all are lifted', [low, high, lifted(low), lifted(high)], 0, false],
-    ['after it was lifted twice', [low, lifted(low), lifted(low)], 0, false],
-    ['lifted before it was known', [lifted(low)], 0, false],
-    ['heard of twice and lifted once', [low, low, lifted(low)], 0, false],
+    ['without any revocation', [], 0, false],
+    ['that was issued before the time of the revocation', [low], 99, true],
+    ['that was issued at the time of the revocation', [low], 100, false],
+    ['that was issued a fraction of a second before the time of the revocation', [low], 99.9, true],
+    ['of another user than the revocation names', [before(100, 1, ben)], 0, false],
+    ['that was issued between two revocations', [low, high], 150, true],
+    ['that was issued between two revocations that arrive in reverse order', [high, low], 150, true],
+    ['above the lower revocation after the higher is lifted', [low, high, lifted(high)], 150, false],
+    ['below the lower revocation after the higher is lifted', [low, high, lifted(high)], 50, true],
+    ['after the lower of two revocations is lifted', [low, high, lifted(low)], 50, true],
+    ['after one of two equal revocations is lifted', [high, same, lifted(high)], 150, true],
+    ['after all revocations are lifted', [low, high, lifted(low), lifted(high)], 0, false],
+    ['after the revocation is lifted twice', [low, lifted(low), lifted(low)], 0, false],
+    ['after an unknown revocation is lifted', [lifted(low)], 0, false],
+    ['after a revocation arrives twice and is lifted once', [low, low, lifted(low)], 0, false],
   ];
   for (const [title, changes, issuedAt, revoked] of table) {
-    it(`${revoked ? 'are' : 'are not'} those ${title}`, () => {
+    it(`finds ${revoked ? 'a revoked' : 'no revoked'} token ${title}`, () => {
       const tokens = new RevocationIndex();
       for (const each of changes) tokens.add(each);
       expect(tokens.has(token(ana, issuedAt))).to.equal(revoked);
     });
   }
 
-  it('are found by jti, whoever they are of, until that is lifted', () => {
+  it('finds a token revoked by jti for every user until each revocation of the jti is lifted', () => {
     const tokens = new RevocationIndex();
     const twin = change(10, { jti: 'x' });
     for (const each of [single, twin]) tokens.add(each);
@@ -57,7 +57,7 @@ describe('revoked tokens', () => {
   });
 });
 
-/** A database whose answers wait until they are called for. */
+/** A database that holds its answers until the test releases them. */
 function database() {
   const asked: { from: number; answer: (rows: RevocationChange[]) => void; fail: (error: Error) => void }[] = [];
   const query = (_statement: unknown, [from]: unknown[]) =>
@@ -67,7 +67,7 @@ function database() {
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-describe('what a node knows of the revocations', () => {
+describe('RevocationCache', () => {
   async function knowing(...changes: RevocationChange[]) {
     const { asked, store } = database();
     const known = createRevocationCache(store);
@@ -77,7 +77,7 @@ describe('what a node knows of the revocations', () => {
     return { asked, known };
   }
 
-  it('is everything at first, then what came after', async () => {
+  it('reads all revocations at first, and then only newer ones', async () => {
     const [one, two] = [before(100, 1), before(200, 2)];
     const { asked, known } = await knowing(one);
     void known.refresh();
@@ -87,7 +87,7 @@ describe('what a node knows of the revocations', () => {
     expect([known.isRevoked(token(ana, 150)), known.version]).to.deep.equal([true, two.version]);
   });
 
-  it('is told to who listens, once each, until he leaves', async () => {
+  it('passes each revocation once to its listeners until they unsubscribe', async () => {
     const [one, two] = [before(100, 1), before(200, 2)];
     const { known } = await knowing();
     const heard: number[] = [];
@@ -100,7 +100,7 @@ describe('what a node knows of the revocations', () => {
     expect(heard).to.deep.equal([1, 2]);
   });
 
-  it('is not set back by an answer that was under way while something newer was written here', async () => {
+  it('keeps a newer revocation of this node if an older answer arrives after it', async () => {
     const one = before(100, 1);
     const { asked, known } = await knowing(one);
     const refreshed = known.refresh();
@@ -110,7 +110,7 @@ describe('what a node knows of the revocations', () => {
     expect(known.isRevoked(token())).to.equal(false);
   });
 
-  it('is read anew where the newest of it is gone: the database was restored', async () => {
+  it('reads all revocations again if the newest is missing, because the database was restored', async () => {
     const [one, two] = [before(100, 1), before(200, 2)];
     const { asked, known } = await knowing(one, two);
     const refreshed = known.refresh();
@@ -118,14 +118,14 @@ describe('what a node knows of the revocations', () => {
     await settled();
     expect(asked.map(({ from }) => from)).to.deep.equal([0]);
     expect(known.isRevoked(token(ana, 150)), 'in force until it is known better').to.equal(true);
-    // Its id has been given to another one.
+    // Another revocation has reused its id.
     asked.shift()!.answer([one, { ...before(100, 2, ben), version: one.version + 1 }]);
     await refreshed;
     const tokens = [token(ana, 50), token(ana, 150), token(ben, 50)];
     expect(tokens.map((each) => known.isRevoked(each))).to.deep.equal([true, false, true]);
   });
 
-  it('is read anew after a failure', async () => {
+  it('reads the revocations again after a failure', async () => {
     const { asked, known } = await knowing(before(100, 1));
     const failing = known.refresh();
     asked.shift()!.fail(new Error('away'));
@@ -135,7 +135,7 @@ describe('what a node knows of the revocations', () => {
     expect(asked.map(({ from }) => from)).to.deep.equal([0]);
   });
 
-  it('is read once more where something newer was written here while all of it was read', async () => {
+  it('reads the revocations again if this node writes a newer one during a full read', async () => {
     const one = before(100, 1);
     const { asked, known } = await knowing(one);
     const failing = known.refresh();
@@ -152,7 +152,7 @@ describe('what a node knows of the revocations', () => {
     expect(known.isRevoked(token(ana, 150))).to.equal(true);
   });
 
-  it('is read anew after half an hour in silence: what was lifted meanwhile may be gone', async () => {
+  it('reads all revocations again after half an hour without a read, because lifted ones may be deleted', async () => {
     const one = before(100, 1);
     const { asked, known } = await knowing(one);
     const { now } = Date;
@@ -170,7 +170,7 @@ describe('what a node knows of the revocations', () => {
     }
   });
 
-  it('is read for who asks during a reading by the next one, which serves all of them', async () => {
+  it('answers all requests that arrive during a read with the next read', async () => {
     const { asked, known } = await knowing();
     const order: string[] = [];
     const ask = (name: string) => known.refresh().then(() => order.push(name));
@@ -184,7 +184,7 @@ describe('what a node knows of the revocations', () => {
     expect(order).to.deep.equal(['first', 'second', 'third']);
   });
 
-  it('can be read again after a failure that two were waiting behind', async () => {
+  it('can read again after a read fails while two requests wait', async () => {
     const { asked, known } = await knowing();
     const all = [known.refresh(), known.refresh(), known.refresh()].map((each) => each.catch(() => 'failed'));
     asked.shift()!.fail(new Error('away'));

@@ -7,7 +7,7 @@ import { closeLater } from '../../helpers/cleanup.ts';
 
 const now = () => Math.floor(Date.now() / 1_000);
 
-/** Verifies every token but what is no string; how often, and whom it speaks for, is noted. */
+/** Accepts every string as a token, and records each verification. */
 function stage({ expiresAt = null as number | null } = {}) {
   const verified: unknown[] = [];
   const revoked = new Set<string>();
@@ -34,15 +34,15 @@ function stage({ expiresAt = null as number | null } = {}) {
   };
 }
 
-describe('a token that was verified a moment ago', () => {
-  it('is not verified again, and speaks for the same', async () => {
+describe('The token cache', () => {
+  it('does not verify a cached token again, and returns the same actor', async () => {
     const { verify, verified } = stage();
     const identities = [await verify('a'), await verify('b'), await verify('a'), await verify('b')];
     expect(identities.map(({ actor }) => actor.user)).to.deep.equal(['a', 'b', 'a', 'b']);
     expect(verified).to.deep.equal(['a', 'b']);
   });
 
-  it('is refused once it is revoked, each time, and taken again when that is lifted', async () => {
+  it('rejects a cached token while it is revoked, and accepts it once the revocation is lifted', async () => {
     const { verify, refusal, revoked, verified } = stage();
     await verify('a');
     revoked.add('a');
@@ -53,10 +53,10 @@ describe('a token that was verified a moment ago', () => {
   });
 
   const ends: [title: string, expiresAt: () => number | null, times: number][] = [
-    ['that never ends is remembered', () => null, 1],
-    ['that ends later is remembered', () => now() + 60, 1],
-    ['that has ended is verified again', () => now() - 1, 2],
-    ['that ends in this second is verified again: the second of exp is too late', () => now(), 2],
+    ['caches a token without an expiry', () => null, 1],
+    ['caches a token that expires later', () => now() + 60, 1],
+    ['verifies an expired token again', () => now() - 1, 2],
+    ['verifies a token again in the second of its exp, when it has already expired', () => now(), 2],
   ];
   for (const [title, expiresAt, times] of ends) {
     it(title, async () => {
@@ -66,7 +66,7 @@ describe('a token that was verified a moment ago', () => {
     });
   }
 
-  it('is verified again after half a minute: its key may have been withdrawn', async () => {
+  it('verifies a token again after half a minute, because its key may have been withdrawn', async () => {
     const started = performance.now();
     const clock = mock.method(performance, 'now', () => started);
     mock.timers.enable({ apis: ['setTimeout'] });
@@ -83,14 +83,14 @@ describe('a token that was verified a moment ago', () => {
     later(31_000);
     expect(await refusal('a')).to.equal('UNAUTHENTICATED');
 
-    /** The cache looks at the clock once per millisecond. */
+    /** The cache reads the clock once per millisecond. */
     function later(ms: number): void {
       clock.mock.mockImplementation(() => started + ms);
       mock.timers.tick(1);
     }
   });
 
-  it('is not known where it was refused', async () => {
+  it('does not cache a rejected token', async () => {
     const { refusal, broken, verified } = stage();
     broken.add('a');
     for (const token of ['a', 'a', undefined, undefined, 7, 7]) {
@@ -101,14 +101,14 @@ describe('a token that was verified a moment ago', () => {
     expect(await refusal('a')).to.equal('none');
   });
 
-  it('is remembered up to 2 KiB, and longer ones are not kept', async () => {
+  it('caches tokens up to 2 KiB and no longer ones', async () => {
     const { verify, verified } = stage();
     const [long, tooLong] = ['x'.repeat(2_048), 'x'.repeat(2_049)];
     for (const token of [long, long, tooLong, tooLong]) await verify(token);
     expect(verified.map((token) => String(token).length)).to.deep.equal([2_048, 2_049, 2_049]);
   });
 
-  it('is one of 1,000 at most', async () => {
+  it('caches at most 1,000 tokens', async () => {
     const { verify, verified } = stage();
     for (let n = 0; n <= 1_000; n++) await verify(`${n}`);
     await verify('1000');

@@ -9,14 +9,14 @@ const actor = { user, entity: null, level: 0, mayCreateRooms: false };
 const identity = (jti: string | null, expiresAt: number | null = null) => ({ actor, issuedAt: 0, expiresAt, jti });
 const inSeconds = (seconds: number) => Date.now() / 1_000 + seconds;
 
-/** Lifetimes on a node that knows these jti to be revoked. */
-function lifetimes() {
+/** The token expiry of a node on which these jti are revoked. */
+function createExpiry() {
   const revoked = new Set<string | null>();
-  let tell = (_inForce: RevocationChange[]) => {};
-  const watching = createTokenExpiry({
+  let signal = (_inForce: RevocationChange[]) => {};
+  const expiry = createTokenExpiry({
     isRevoked: ({ jti }) => revoked.has(jti),
-    onChange: (hear) => {
-      tell = hear;
+    onChange: (listener) => {
+      signal = listener;
       return () => {};
     },
   });
@@ -24,97 +24,97 @@ function lifetimes() {
   return {
     ended,
     watch: (name: string, jti: string | null, expiresAt?: number) =>
-      watching.watch(identity(jti, expiresAt), { onTokenEnded: (how) => void ended.push(`${name} ${how}`) }),
-    /** One who wants to be warned. */
+      expiry.watch(identity(jti, expiresAt), { onTokenEnded: (how) => void ended.push(`${name} ${how}`) }),
+    /** A listener that receives expiry warnings. */
     watchWarned: (name: string, expiresAt: number) =>
-      watching.watch(identity(null, expiresAt), {
+      expiry.watch(identity(null, expiresAt), {
         warnOfTokenExpiry: (inMs) => void ended.push(`${name} in ${inMs / 1_000} s`),
         onTokenEnded: (how) => void ended.push(`${name} ${how}`),
       }),
-    /** In the database it is; this node hears of it when it is told. */
+    /** Revokes a token in the database; this node learns of it by a signal. */
     revoke: (jti: string) => revoked.add(jti),
-    tell: (target: Partial<RevocationChange>) => tell([{ user: null, jti: null, ...target } as RevocationChange]),
+    signal: (target: Partial<RevocationChange>) => signal([{ user: null, jti: null, ...target } as RevocationChange]),
   };
 }
 
-describe('the lifetime of a token', () => {
-  it('ends when it is revoked, by jti or by user, and nobody else’s does', () => {
-    const { ended, watch, revoke, tell } = lifetimes();
+describe('The token expiry', () => {
+  it('ends exactly the connections whose token is revoked, by jti or by user', () => {
+    const { ended, watch, revoke, signal } = createExpiry();
     for (const jti of ['a', 'b', null]) watch(`with ${jti}`, jti);
     revoke('a');
-    tell({ jti: 'a' });
+    signal({ jti: 'a' });
     expect(ended).to.deep.equal(['with a revoked']);
     revoke('b');
-    tell({ user });
-    tell({ user });
+    signal({ user });
+    signal({ user });
     expect(ended).to.deep.equal(['with a revoked', 'with b revoked']);
   });
 
-  it('ends at once where it was revoked between verification and connection', () => {
-    const { ended, watch, revoke, tell } = lifetimes();
+  it('ends a connection at once if its token is revoked between verification and connection', () => {
+    const { ended, watch, revoke, signal } = createExpiry();
     revoke('a');
     const lifetime = watch('late', 'a');
     expect(ended).to.deep.equal(['late revoked']);
-    tell({ jti: 'a' });
+    signal({ jti: 'a' });
     lifetime.stop();
     expect(ended).to.have.length(1);
   });
 
-  it('ends at once where the fresh one was revoked on its way', () => {
-    const { ended, watch, revoke } = lifetimes();
+  it('ends a connection at once if its new token is revoked before the renewal completes', () => {
+    const { ended, watch, revoke } = createExpiry();
     const lifetime = watch('renewed', 'a');
     revoke('b');
     lifetime.renew(identity('b'));
     expect(ended).to.deep.equal(['renewed revoked']);
   });
 
-  it('goes on with the fresh one: what becomes of the old one is nothing to it', () => {
-    const { ended, watch, revoke, tell } = lifetimes();
+  it('ignores the expiry and revocation of the old token after a renewal', () => {
+    const { ended, watch, revoke, signal } = createExpiry();
     watch('renewed', 'a').renew(identity('b'));
     revoke('a');
-    tell({ jti: 'a' });
-    tell({ user });
+    signal({ jti: 'a' });
+    signal({ user });
     expect(ended).to.deep.equal([]);
     revoke('b');
-    tell({ jti: 'b' });
+    signal({ jti: 'b' });
     expect(ended).to.deep.equal(['renewed revoked']);
   });
 
-  it('is over when it is stopped', () => {
-    const { ended, watch, revoke, tell } = lifetimes();
+  it('does nothing for a connection after it is stopped', () => {
+    const { ended, watch, revoke, signal } = createExpiry();
     watch('stopped', 'a').stop();
     revoke('a');
-    tell({ jti: 'a' });
-    tell({ user });
+    signal({ jti: 'a' });
+    signal({ user });
     expect(ended).to.deep.equal([]);
   });
 
-  it('ends once, whatever comes first', async () => {
-    const { ended, watch, revoke, tell } = lifetimes();
+  it('ends a connection once if its token both expires and is revoked', async () => {
+    const { ended, watch, revoke, signal } = createExpiry();
     watch('expired', 'a', inSeconds(0.02));
     watch('revoked', 'b', inSeconds(0.02));
     watch('renewed', 'c', inSeconds(0.02)).renew(identity('c', inSeconds(60)));
     revoke('b');
-    tell({ jti: 'b' });
+    signal({ jti: 'b' });
     await new Promise((resolve) => setTimeout(resolve, 60));
     revoke('a');
-    tell({ jti: 'a' });
+    signal({ jti: 'a' });
     expect(ended).to.deep.equal(['revoked revoked', 'expired expired']);
   });
 
-  it('ends for all connections of a user that are still there', () => {
-    const { ended, watch, revoke, tell } = lifetimes();
+  it('ends all remaining connections of a user', () => {
+    const { ended, watch, revoke, signal } = createExpiry();
     const many = Array.from({ length: 1_000 }, (_, n) => watch(`number ${n}`, 'a'));
     revoke('a');
     many[500]!.stop();
-    tell({ user });
+    signal({ user });
     expect(ended).to.have.length(999);
   });
 
-  describe('that ends in a while', () => {
+  describe('with a timer', () => {
     const minutes = (count: number) => count * 60;
 
-    /** Time passes when the test says; the timers that are set for one token each are counted. */
+    /** Fake timers, which count the timers of single tokens. */
     function clock() {
       let now = 1_800_000_000_000;
       mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
@@ -126,7 +126,7 @@ describe('the lifetime of a token', () => {
       return {
         timers: () => mocked[1]!.mock.callCount(),
         pass(seconds: number) {
-          // Second by second: what is due would otherwise find the clock at the end of it all.
+          // Second by second, because a due timer would otherwise see the clock at its final time.
           for (let n = 0; n < seconds; n++) {
             now += 1_000;
             mock.timers.tick(1_000);
@@ -138,9 +138,9 @@ describe('the lifetime of a token', () => {
       };
     }
 
-    it('is warned of a minute before, and ends on time, whether it is near or far', () => {
+    it('warns a minute before a token expires and ends the connection on time, for near and far expiries', () => {
       const { pass } = clock();
-      const { ended, watchWarned } = lifetimes();
+      const { ended, watchWarned } = createExpiry();
       watchWarned('near', inSeconds(minutes(5)));
       watchWarned('far', inSeconds(minutes(95)));
       pass(minutes(4) - 1);
@@ -161,9 +161,9 @@ describe('the lifetime of a token', () => {
       expect(ended).to.deep.equal([]);
     });
 
-    it('has no timer until it is looked at in its last 20 minutes, and then one', () => {
+    it('sets the only timer of a token in its last 20 minutes', () => {
       const { timers, pass } = clock();
-      const { ended, watch } = lifetimes();
+      const { ended, watch } = createExpiry();
       watch('far', 'a', inSeconds(minutes(35)));
       watch('farther', 'b', inSeconds(minutes(1_000_000)));
       watch('for ever', 'c');
@@ -178,18 +178,18 @@ describe('the lifetime of a token', () => {
       expect(ended).to.deep.equal(['far expired']);
     });
 
-    it('has one at once where it ends within 20 minutes', () => {
+    it('sets a timer at once for a token that expires within 20 minutes', () => {
       const { timers } = clock();
-      const { watch } = lifetimes();
+      const { watch } = createExpiry();
       watch('near', 'a', inSeconds(minutes(20)));
       expect(timers()).to.equal(1);
       watch('far', 'b', inSeconds(minutes(20) + 1));
       expect(timers()).to.equal(1);
     });
 
-    it('is warned of once, and ends by the clock, also where that is set back', () => {
+    it('warns once and ends the connection by the clock, even if the clock is set back', () => {
       const { pass, setBack } = clock();
-      const { ended, watchWarned } = lifetimes();
+      const { ended, watchWarned } = createExpiry();
       watchWarned('near', inSeconds(minutes(5)));
       pass(minutes(4) - 1);
       setBack(minutes(60));
@@ -201,9 +201,9 @@ describe('the lifetime of a token', () => {
       expect(ended).to.deep.equal(['near expired']);
     });
 
-    it('is warned of again when it was renewed after the warning', () => {
+    it('warns again if the token is renewed after the first warning', () => {
       const { pass } = clock();
-      const { ended, watchWarned } = lifetimes();
+      const { ended, watchWarned } = createExpiry();
       const lifetime = watchWarned('near', inSeconds(minutes(5)));
       pass(minutes(4));
       lifetime.renew(identity(null, inSeconds(minutes(3))));
@@ -211,9 +211,9 @@ describe('the lifetime of a token', () => {
       expect(ended).to.deep.equal(['near in 60 s', 'near in 60 s', 'near expired']);
     });
 
-    it('is left alone when it was stopped, and goes by its fresh end when it was renewed', () => {
+    it('ignores stopped connections and uses the new expiry of renewed tokens', () => {
       const { pass } = clock();
-      const { ended, watch } = lifetimes();
+      const { ended, watch } = createExpiry();
       watch('stopped', 'a', inSeconds(minutes(35))).stop();
       watch('stopped near', 'b', inSeconds(minutes(5))).stop();
       watch('later', 'c', inSeconds(minutes(5))).renew(identity('c', inSeconds(minutes(45))));

@@ -32,8 +32,8 @@ function pem(type: 'rsa' | 'rsa-1024' | 'P-256' | 'P-384' | 'ed25519'): string {
   return publicKey.export(encoding) as string;
 }
 
-describe('configuration', () => {
-  it('with nothing set is the embedded default: PGlite in .data, its own key, loopback, port 7777', () => {
+describe('The configuration', () => {
+  it('defaults to PGlite in .data, a generated key, the loopback address and port 7777', () => {
     const { host, port, database, tokens } = readConfig({});
     expect({ host, port, database, keys: tokens.keys }).to.deep.equal({
       host: '127.0.0.1',
@@ -43,7 +43,7 @@ describe('configuration', () => {
     });
   });
 
-  it('has the limits of the specification', () => {
+  it('has the documented default limits', () => {
     expect(readConfig({})).to.deep.include({ authTimeoutMs: 60_000, reconcileIntervalMs: 2_000, roomCreateLevel: 100 });
     expect(readConfig({}).limits).to.deep.include({
       contentBytes: 8_192,
@@ -54,21 +54,21 @@ describe('configuration', () => {
     });
   });
 
-  it('listens on every address once there is a PostgreSQL, unless HOST says otherwise', () => {
+  it('listens on every address with PostgreSQL unless HOST is set', () => {
     expect(readConfig({ DATABASE_URL: database, ...secret }).host).to.equal('::');
     expect(readConfig({ DATABASE_URL: database, ...secret, HOST: '127.0.0.1' }).host).to.equal('127.0.0.1');
   });
 
-  it('names every mistake at once', () => {
+  it('reports all configuration mistakes at once', () => {
     const env = { PORT: 'http', DATABASE_URL: 'mysql://db', MAX_CONTENT_BYTES: '-1', SWEEP_SECONDS: '0', ...secret };
     const named = mistakesOf({ ...env, LOG_LEVEL: 'loud', JWT_JWKS_URL: 'http://keys' }).join('\n');
     for (const name of ['PORT', 'DATABASE_URL', 'MAX_CONTENT_BYTES', 'SWEEP_SECONDS', 'LOG_LEVEL', 'JWT_JWKS_URL']) {
       expect(named).to.include(name);
     }
-    expect(named, 'and that there are two sources of keys').to.match(/JWT_SECRET.*only one/);
+    expect(named, 'two sources of keys').to.match(/JWT_SECRET.*only one/);
   });
 
-  it('says the mistakes in the message of the error', () => {
+  it('lists the configuration mistakes in the error message', () => {
     expect(() => readConfig({ PORT: '99999', DRAIN_TIMEOUT_SECONDS: 'soon' })).to.throw(
       ConfigError,
       /PORT.*DRAIN_TIMEOUT_SECONDS/s,
@@ -114,7 +114,7 @@ describe('configuration', () => {
   const contradictions: Record<string, [named: RegExp, env: Record<string, string>]> = {
     'content as large as a frame': [/^MAX_CONTENT_BYTES: .*MAX_FRAME_BYTES/, { MAX_CONTENT_BYTES: '65536' }],
     'a frame smaller than the default content': [/^MAX_CONTENT_BYTES: .*MAX_FRAME_BYTES/, { MAX_FRAME_BYTES: '4096' }],
-    'content that no connection can be sent': [
+    'content larger than the send buffer of a connection': [
       /^MAX_CONTENT_BYTES: .*MAX_SEND_BUFFER_BYTES/,
       { MAX_CONTENT_BYTES: '60000', MAX_SEND_BUFFER_BYTES: '50000' },
     ],
@@ -133,7 +133,7 @@ describe('configuration', () => {
     });
   }
 
-  it('takes a contradiction with a limit that is off', () => {
+  it('accepts limits that contradict each other if one of them is disabled', () => {
     const off = {
       MAX_FRAME_BYTES: '0',
       MAX_SEND_BUFFER_BYTES: '0',
@@ -144,16 +144,16 @@ describe('configuration', () => {
     expect(readConfig(off).limits).to.include({ contentBytes: 2_000_000 });
   });
 
-  it('takes 0 as "no limit" where a limit may be off', () => {
+  it('treats 0 as "no limit" if the limit can be disabled', () => {
     const off = readConfig({ MAX_CONTENT_BYTES: '0', SEND_RATE: '0', MAX_CONNECTIONS_PER_USER: '0' });
     expect(off.limits).to.include({ contentBytes: 0, sendRate: 0, connectionsPerUser: 0 });
   });
 
-  it('takes an empty value as not set, as compose files give it', () => {
+  it('treats an empty value as not set, because compose files pass empty values', () => {
     expect(readConfig({ PORT: '', DATABASE_URL: '' })).to.deep.equal(readConfig({}));
   });
 
-  it('ignores the link of a Kubernetes service that is called like a setting, and says so', () => {
+  it('ignores the link of a Kubernetes service that has the name of a setting, and warns of it', () => {
     const { metrics, port, warnings } = readConfig({
       METRICS_PORT: 'tcp://10.96.14.7:9090',
       PORT: 'udp://10.0.0.1:53',
@@ -162,11 +162,11 @@ describe('configuration', () => {
     expect(warnings.join()).to.match(/METRICS_PORT.*enableServiceLinks.*,PORT/);
   });
 
-  it('takes the name of a pod as NODE_NAME: 63 characters', () => {
+  it('accepts a NODE_NAME of 63 characters, the maximum length of a pod name', () => {
     expect(readConfig({ NODE_NAME: 'c'.repeat(63) }).nodeName).to.have.length(63);
   });
 
-  it('has no administrator unless there is an ADMIN_TOKEN of 32 bytes', () => {
+  it('has an administrator token only if ADMIN_TOKEN is set, to at least 32 bytes', () => {
     const token = 'thirty-two-bytes-are-just-enough';
     expect(readConfig({ ADMIN_TOKEN: token }).adminToken)
       .to.equal(token)
@@ -174,7 +174,7 @@ describe('configuration', () => {
     for (const env of [{}, { ADMIN_TOKEN: '' }]) expect(readConfig(env).adminToken).to.equal(undefined);
   });
 
-  it('does not keep the environment it was given', () => {
+  it('does not change with the environment after it is read', () => {
     const env: Record<string, string> = { PORT: '1234' };
     const config = readConfig(env);
     env.PORT = '4321';
@@ -185,7 +185,7 @@ describe('configuration', () => {
 describe('REDIS_URL', () => {
   const service = { DATABASE_URL: database, ...secret };
 
-  it('is one server, or several nodes of a Cluster; the adapter and the prefix have defaults', () => {
+  it('accepts several Redis Cluster nodes in REDIS_URL, with a default adapter and prefix', () => {
     expect(readConfig(service).redis).to.equal(undefined);
     const urls = ['rediss://chat:p%40ss@redis.example:6380', 'redis://10.0.0.2'];
     expect(readConfig({ ...service, REDIS_URL: urls.join(', ') }).redis).to.deep.equal({
@@ -195,7 +195,7 @@ describe('REDIS_URL', () => {
     });
   });
 
-  it('without DATABASE_URL is named: nodes with a database each are no service', () => {
+  it('refuses REDIS_URL without DATABASE_URL, because nodes of a service share a database', () => {
     expect(mistakesOf({ REDIS_URL: 'redis://127.0.0.1' }).join()).to.match(/^REDIS_URL: .*DATABASE_URL/);
   });
 
@@ -221,15 +221,15 @@ describe('REDIS_URL', () => {
     });
   }
 
-  it('shows no password in a mistake', () => {
+  it('never shows the password of REDIS_URL in a mistake', () => {
     expect(mistakesOf({ ...service, REDIS_URL: 'http://:hush@redis' }).join()).to.not.include('hush');
   });
 });
 
-describe('the source of keys', () => {
+describe('The source of keys', () => {
   const key = (env: Record<string, string>) => readConfig({ DATABASE_URL: database, ...env }).tokens.keys;
 
-  it('is several secrets while one is being rotated', () => {
+  it('accepts several secrets in JWT_SECRET for a rotation', () => {
     const secrets = [secret.JWT_SECRET, otherSecret];
     expect(key({ JWT_SECRET: secrets.join(',') })).to.deep.equal({ source: 'secrets', secrets });
     expect(key({ JWT_SECRET: secrets.join(', ') })).to.deep.equal({ source: 'secrets', secrets });
@@ -240,11 +240,11 @@ describe('the source of keys', () => {
     expect(key({ JWT_PUBLIC_KEY: pem('P-256') })).to.include({ source: 'public_key', algorithm: 'ES256' });
   });
 
-  it('may have its line ends escaped, as in a compose file', () => {
+  it('accepts a JWT_PUBLIC_KEY with escaped line ends, as in a compose file', () => {
     expect(key({ JWT_PUBLIC_KEY: pem('rsa').replaceAll('\n', '\\n') })).to.include({ algorithm: 'RS256' });
   });
 
-  it('may be a JWKS over https', () => {
+  it('accepts a JWKS over https', () => {
     expect(key({ JWT_JWKS_URL: 'https://id.example/jwks' })).to.deep.equal({
       source: 'jwks',
       url: 'https://id.example/jwks',
@@ -252,7 +252,7 @@ describe('the source of keys', () => {
   });
 
   const mistakes: Record<string, Record<string, string>> = {
-    'none with a database': {},
+    'a missing key with PostgreSQL': {},
     'an empty secret': { JWT_SECRET: '' },
     'an empty secret among others': { JWT_SECRET: `${secret.JWT_SECRET},,${otherSecret}` },
     'a secret of 31 bytes': { JWT_SECRET: 'thirty-one-bytes-are-not-enough' },
@@ -264,7 +264,7 @@ describe('the source of keys', () => {
     'a secret of blanks': { JWT_SECRET: '  ' },
     'a public key as a secret': { JWT_SECRET: 'old,-----BEGIN PUBLIC KEY-----\\nMFkw\\n-----END PUBLIC KEY-----' },
     'an empty public key': { JWT_PUBLIC_KEY: '' },
-    'a public key that is none': { JWT_PUBLIC_KEY: 'AAAA' },
+    'a public key that is not PEM': { JWT_PUBLIC_KEY: 'AAAA' },
     'an RSA key of 1,024 bits': { JWT_PUBLIC_KEY: pem('rsa-1024') },
     'a P-384 key': { JWT_PUBLIC_KEY: pem('P-384') },
     'an Ed25519 key': { JWT_PUBLIC_KEY: pem('ed25519') },
@@ -281,11 +281,11 @@ describe('the source of keys', () => {
     });
   }
 
-  it('refuses an empty secret without a database too: nobody set it on purpose', () => {
+  it('refuses an empty secret with the embedded database too, because nobody sets it on purpose', () => {
     expect(mistakesOf({ JWT_SECRET: '' })).to.have.length.at.least(1);
   });
 
-  it('keeps audience and issuer, several with commas', () => {
+  it('reads JWT_AUDIENCE and JWT_ISSUER as lists separated by commas', () => {
     const { audiences, issuers } = readConfig({ JWT_AUDIENCE: 'chat, app', JWT_ISSUER: 'api' }).tokens;
     expect({ audiences, issuers }).to.deep.equal({ audiences: ['chat', 'app'], issuers: ['api'] });
   });
@@ -301,7 +301,7 @@ describe('the source of keys', () => {
   });
 });
 
-describe('settings in files', () => {
+describe('Settings in files', () => {
   let directory: string;
 
   beforeEach(() => {
@@ -316,7 +316,7 @@ describe('settings in files', () => {
     return path;
   }
 
-  it('may be every URL with a password, every key and every token', () => {
+  it('reads every URL with a password, every key and every token from a file', () => {
     const rsa = pem('rsa');
     const values: Record<(typeof fileSettings)[number], string> = {
       DATABASE_URL: database,
@@ -340,25 +340,25 @@ describe('settings in files', () => {
     }
   });
 
-  it('are named beside the others', () => {
+  it('lists each file setting beside its plain setting', () => {
     for (const name of fileSettings) expect(settingNames).to.include.members([name, `${name}_FILE`]);
   });
 
   for (const end of ['', '\n', '\r\n', '\n\n']) {
-    it(`are read without the line ends at their end: ${JSON.stringify(end)}`, () => {
+    it(`removes trailing line ends from the content of a setting file: ${JSON.stringify(end)}`, () => {
       const { keys } = readConfig({ JWT_SECRET_FILE: file(secret.JWT_SECRET + end) }).tokens;
       expect(keys).to.deep.equal({ source: 'secrets', secrets: [secret.JWT_SECRET] });
     });
   }
 
   const wrong: Record<string, [because: RegExp, path: () => string]> = {
-    'a file that does not exist': [/does not exist/, () => join(directory, 'missing')],
-    'a directory': [/is a directory/, () => directory],
-    'an empty file': [/is empty/, () => file('\n')],
-    'a file that is no text': [/not UTF-8/, () => file(Buffer.from([0xff, 0xfe, 0x41]))],
-    'a file of two lines': [/line ends/, () => file(`${secret.JWT_SECRET}\n${otherSecret}`)],
-    'a file with a byte order mark': [/control characters/, () => file(`\u{feff}${secret.JWT_SECRET}`)],
-    'a named pipe, which may never have a writer,': [
+    'a setting file that does not exist': [/does not exist/, () => join(directory, 'missing')],
+    'a directory instead of a setting file': [/is a directory/, () => directory],
+    'an empty setting file': [/is empty/, () => file('\n')],
+    'a setting file that is not text': [/not UTF-8/, () => file(Buffer.from([0xff, 0xfe, 0x41]))],
+    'a setting file of two lines': [/line ends/, () => file(`${secret.JWT_SECRET}\n${otherSecret}`)],
+    'a setting file with a byte order mark': [/control characters/, () => file(`\u{feff}${secret.JWT_SECRET}`)],
+    'a named pipe, which may never have a writer': [
       /is a named pipe/,
       () => {
         const path = join(directory, 'pipe');
@@ -366,12 +366,12 @@ describe('settings in files', () => {
         return path;
       },
     ],
-    'a file without an end': [/has more than/, () => '/dev/zero'],
+    'an endless file': [/has more than/, () => '/dev/zero'],
     'a short secret in a file': [/at least 32 bytes/, () => file('hush')],
-    'an empty path': [/must be the path/, () => ''],
+    'an empty path to a secret': [/must be the path/, () => ''],
   };
   for (const [title, [because, path]] of Object.entries(wrong)) {
-    it(`refuses ${title}, by the name of its setting and without its content`, () => {
+    it(`refuses ${title} with the name of the setting and without the content`, () => {
       const mistakes = mistakesOf({ JWT_SECRET_FILE: path() });
       expect(mistakes).to.have.length(1);
       expect(mistakes[0])
@@ -381,16 +381,16 @@ describe('settings in files', () => {
     });
   }
 
-  it('refuse a setting that is given in both ways', () => {
+  it('refuses a setting that is set both directly and as a file', () => {
     const mistakes = mistakesOf({ ...secret, JWT_SECRET_FILE: file(otherSecret) });
     expect(mistakes.join()).to.match(/JWT_SECRET_FILE: JWT_SECRET is set/);
   });
 
-  it('are not set where the path is empty, except for a key', () => {
+  it('treats an empty path of a setting file as not set, except for a key', () => {
     expect(readConfig({ DATABASE_URL_FILE: '', ADMIN_TOKEN_FILE: '' })).to.deep.equal(readConfig({}));
   });
 
-  it('of keys are not read for a command that verifies no tokens', () => {
+  it('does not read the key files for a command that verifies no tokens', () => {
     const env = { DATABASE_URL_FILE: file(database), JWT_SECRET_FILE: join(directory, 'missing') };
     expect(readConfig(env, { needsKeys: false }).database).to.include({ databaseUrl: database });
   });

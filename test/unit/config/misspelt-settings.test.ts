@@ -42,17 +42,17 @@ describe('The warning for a misspelt setting', () => {
     });
   }
 
-  it('does not appear for any setting', () => {
+  it('does not warn of any existing setting', () => {
     const env = Object.fromEntries(settingNames.map((name) => [name, 'a value']));
     expect(findMisspeltSettings(env)).to.deep.equal([]);
     expect(Object.keys(env)).to.include.members(fileSettings);
   });
 
-  it('does not appear for a variable without a value', () => {
+  it('does not warn of a variable without a value', () => {
     expect(findMisspeltSettings({ DATABSE_URL: '', JWT_SECERT: undefined })).to.deep.equal([]);
   });
 
-  it('is among the warnings of the configuration and does not show the value', () => {
+  it('warns of a misspelt setting in the configuration without its value', () => {
     const { warnings } = readConfig({ JWT_SECERT: 'hush', PATH: '/bin' });
     expect(warnings).to.deep.equal(['JWT_SECERT is not a setting; did you mean JWT_SECRET?']);
   });
@@ -88,19 +88,19 @@ describe('The warning for a misspelt setting', () => {
       ),
   };
   for (const [where, names] of Object.entries(environments)) {
-    it(`does not appear for the variables of ${where}`, () => {
+    it(`does not warn of the variables of ${where}`, () => {
       expect(names).to.have.length.above(20);
       expect(findMisspeltSettings(Object.fromEntries(names.map((name) => [name, 'a value'])))).to.deep.equal([]);
     });
   }
 
-  it('does not appear for the environment of this process', () => {
+  it('does not warn of the environment of this process', () => {
     const foreign = Object.entries(process.env).filter(([name]) => !settingNames.includes(name));
     expect(foreign).to.have.length.above(3);
     expect(findMisspeltSettings(Object.fromEntries(foreign))).to.deep.equal([]);
   });
 
-  it('does not appear for the link of a Kubernetes service that is called nearly like a setting', () => {
+  it('does not warn of the link of a Kubernetes service whose name resembles a setting', () => {
     expect(findMisspeltSettings({ METRIC_PORT: 'tcp://10.96.14.7:9090' })).to.deep.equal([]);
     expect(findMisspeltSettings({ METRIC_PORT: '9090' })).to.have.length(1);
   });

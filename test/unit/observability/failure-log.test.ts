@@ -6,7 +6,7 @@ const texts = { failing: 'it fails', recovered: 'it is over' };
 const withCode = (message: string, code: string) => Object.assign(new Error(message), { code });
 
 describe('the log of a loop that retries', () => {
-  it('has a line for the first failure and for every new cause, none for the same one, and one for the end', () => {
+  it('logs the first failure, every new cause and the recovery, but not the same cause again', () => {
     const { logger, lines } = captureLog();
     const log = createFailureLog(logger, texts);
     for (let n = 0; n < 100; n++) log.failed(new Error('refused'));
@@ -24,7 +24,7 @@ describe('the log of a loop that retries', () => {
     expect(lines.at(-1)!.forMs).to.be.a('number');
   });
 
-  it('repeats a cause that persists after the interval', async () => {
+  it('logs a persistent cause again after the interval', async () => {
     const { logger, lines } = captureLog();
     const log = createFailureLog(logger, { ...texts, level: 'error' }, 20);
     const until = performance.now() + 110;
@@ -36,7 +36,7 @@ describe('the log of a loop that retries', () => {
     expect(lines.every(({ level }) => level === 50)).to.equal(true);
   });
 
-  it('is not filled by causes that alternate, by a failure that comes and goes, or by messages that all differ', () => {
+  it('limits its lines for alternating causes, intermittent failures and messages that all differ', () => {
     const { logger, lines } = captureLog();
     const log = createFailureLog(logger, texts);
     for (let n = 0; n < 100; n++) {
@@ -48,7 +48,7 @@ describe('the log of a loop that retries', () => {
     expect(lines.length).to.be.below(25);
   });
 
-  it('says nothing of what has not failed', () => {
+  it('logs no recovery without a failure', () => {
     const { logger, lines } = captureLog();
     expect(createFailureLog(logger, texts).recovered()).to.equal(false);
     expect(lines).to.deep.equal([]);

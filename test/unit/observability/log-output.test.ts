@@ -8,7 +8,7 @@ import { smallDisk } from '../../helpers/small-disk.ts';
 
 const source = resolve(import.meta.dirname, '../../../src/observability/logger.ts');
 
-/** A process that logs as many lines as it reads on its standard input, and says on the error output that it has. */
+/** A process that reads a number of lines from standard input, logs as many, and confirms this on standard error. */
 const program = `
   import { createLogger } from ${JSON.stringify(source)};
   const { logger, flush } = createLogger('info');
@@ -34,7 +34,7 @@ async function end(child: ReturnType<typeof run>): Promise<unknown> {
 }
 
 describe('the log', () => {
-  it('loses lines while its disk is full, goes on, and says how many once there is room', async function () {
+  it('drops log lines while the disk is full, and logs their number once there is space', async function () {
     const disk = smallDisk(1);
     if (!disk) {
       console.log('      skipped: this user cannot mount a disk');
@@ -58,20 +58,20 @@ describe('the log', () => {
     expect(lines.slice(-2).map((line) => JSON.parse(line).msg)).to.deep.equal(['a line', 'a line']);
   });
 
-  it('waits for nobody who does not read, and ends all the same', async () => {
+  it('does not block the process or its exit if nobody reads the log', async () => {
     const child = run('pipe');
     for (let n = 0; n < 5; n++) await log(child, 2_000);
     expect(await end(child)).to.equal(0);
   });
 
-  it('goes on where the reader is gone', async () => {
+  it('does not stop the process if the reader of the log closes the pipe', async () => {
     const child = run('pipe');
     child.stdout!.destroy();
     for (let n = 0; n < 3; n++) await log(child, 10);
     expect(await end(child)).to.equal(0);
   });
 
-  it('names levels in words, and is written to the end', async () => {
+  it('writes level names as words, and all lines before the exit', async () => {
     const child = run('pipe');
     let text = '';
     child.stdout!.on('data', (data) => {
@@ -88,7 +88,7 @@ describe('the log', () => {
     expect(lines.at(-1)).to.include({ level: 'info', n: 299, msg: 'a line' });
   });
 
-  it('is time, level, event and fields for people, in colours where a terminal has them', () => {
+  it('writes time, level, event and fields in the pretty format, with colours on a terminal', () => {
     const line = JSON.stringify({ level: 'warn', time: 0, pid: 1, hostname: 'h', signal: 'SIGTERM', msg: 'draining' });
     expect(createPrettyFormat(false)(`${line}\n`)).to.match(
       /^\[\d\d:\d\d:\d\d\] WARN: draining {"signal":"SIGTERM"}\n$/,

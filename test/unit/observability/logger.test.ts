@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { describeError } from '../../../src/observability/logger.ts';
 
-describe('What is logged of an error', () => {
-  it('is neither the row nor the parameters that PostgreSQL or the driver put beside it', () => {
+describe('The logger', () => {
+  it('omits the row and the parameters that PostgreSQL or the driver add to an error', () => {
     const refused = Object.assign(new Error('null value in column "seq"'), {
       ...{
         code: '23502',

@@ -7,8 +7,8 @@ import { FastHistogram } from '../../../src/observability/metrics/fast-metrics.t
 const linesOf = async (registry: Registry, name: string) =>
   (await registry.metrics()).split('\n').filter((line) => line.startsWith(name));
 
-describe('a histogram of plain numbers', () => {
-  it('is what prom-client would show of the same observations', async () => {
+describe('A fast histogram', () => {
+  it('shows a histogram as prom-client does for the same observations', async () => {
     const [ours, theirs] = [new Registry(), new Registry()];
     const named = { name: 'some_seconds', help: 'Some.', buckets: [0.1, 1, 10] };
     const plain = new FastHistogram({ ...named, registers: [ours] });
@@ -24,7 +24,7 @@ describe('a histogram of plain numbers', () => {
     expect(await inOrder(ours)).to.deep.equal(await inOrder(theirs));
   });
 
-  it('shows zeros before anything was observed', async () => {
+  it('shows a histogram of zeros before the first observation', async () => {
     const registry = new Registry();
     new FastHistogram({ name: 'some_seconds', help: 'Some.', buckets: [1], registers: [registry] }).withLabels();
     expect(await linesOf(registry, 'some_seconds')).to.deep.equal([
@@ -36,12 +36,12 @@ describe('a histogram of plain numbers', () => {
   });
 });
 
-/** prom-client writes `le` before the other labels or after them. */
+/** prom-client may write `le` before or after the other labels. */
 function labelsInOrder(line: string): string {
   return line.replace(/\{(.*)\}/, (_all, labels: string) => `{${labels.split(',').sort().join()}}`);
 }
 
-describe('how late a change is told', () => {
+describe('The delivery delay of a change', () => {
   const told = async (clockOffsetMs: number, agoMs: number, origin: 'here' | 'remote' | 'log') => {
     const registry = new Registry();
     createDeliveryMetrics([registry], () => clockOffsetMs).feeds.delivered(Date.now() - agoMs, origin);
@@ -52,27 +52,27 @@ describe('how late a change is told', () => {
     return Number(sum!.split(' ')[1]);
   };
 
-  it('is measured from when the database numbered it', async () => {
+  it('measures the delivery delay from the time at which the database numbered the change', async () => {
     expect(await told(0, 2_000, 'remote')).to.be.within(2, 2.5);
     expect(await told(0, 2_000, 'log')).to.be.within(2, 2.5);
   });
 
-  it('is measured by the clock of the database, also where the node is in another time', async () => {
+  it('measures the delivery delay by the clock of the database, even if the clock of the node differs', async () => {
     expect(await told(3_600_000, -3_598_000, 'remote')).to.be.within(2, 2.5);
     expect(await told(-3_600_000, 3_602_000, 'remote')).to.be.within(2, 2.5);
   });
 
-  it('is never less than nothing', async () => {
+  it('never measures a negative delivery delay', async () => {
     expect(await told(0, -5_000, 'remote')).to.equal(0);
   });
 
-  it('is not measured for what this node has stored itself', async () => {
+  it('does not measure the delivery delay of changes that this node stored', async () => {
     expect(await told(0, 2_000, 'here')).to.equal(0);
   });
 });
 
-describe('the clock of the database', () => {
-  /** A database whose clock is ahead, and whose answers take so long, on the way there or on the way back. */
+describe('The clock of the database', () => {
+  /** A database whose clock is ahead, with these latencies for requests and answers. */
   const compared = async (aheadMs: number, ...ways: [thereMs: number, backMs: number][]) => {
     const rest = [...ways];
     const query = async <Row>() => {
@@ -88,13 +88,13 @@ describe('the clock of the database', () => {
     return clock.offsetMs;
   };
 
-  it('is compared with that of the node', async () => {
+  it('measures the offset between the clocks of the database and the node', async () => {
     for (const aheadMs of [0, 60_000, -60_000]) {
       expect(await compared(aheadMs, [1, 1], [1, 1], [1, 1])).to.be.closeTo(aheadMs, 40);
     }
   });
 
-  it('is taken from the quickest answer: a slow one may have been slow on one of its ways', async () => {
+  it('uses the fastest answer for the clock offset, because a slow answer may be slow in one direction only', async () => {
     expect(await compared(0, [0, 300], [0, 0], [300, 0])).to.be.closeTo(0, 100);
   });
 });

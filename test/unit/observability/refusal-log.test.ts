@@ -3,8 +3,8 @@ import { expect } from 'chai';
 import { createRefusalLog } from '../../../src/observability/refusal-log.ts';
 import { closeLater } from '../../helpers/cleanup.ts';
 
-describe('the log of refusals that a stranger may cause', () => {
-  it('has the first at once, then one line a minute with their number, and begins anew after a quiet minute', () => {
+describe('The refusal log', () => {
+  it('logs the first refusal at once, then a count per minute, and starts again after a quiet minute', () => {
     mock.timers.enable({ apis: ['setTimeout'] });
     closeLater(() => mock.timers.reset());
     const lines: object[] = [];

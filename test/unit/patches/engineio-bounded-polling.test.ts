@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import type { Socket } from 'socket.io';
 import { boundPolling, getUnreadAnswerBytes } from '../../../src/patches/engineio-bounded-polling.ts';
 
-/** An answer that its client takes when the test says so. */
+/** A response that its client reads when the test says so. */
 class Response extends EventEmitter {
   headers: Record<string, string> = {};
   body = '';
@@ -44,7 +44,7 @@ describe('long polling', () => {
     return { transport, connection, answer };
   }
 
-  it('counts an answer until its client has taken it', () => {
+  it('counts the bytes of a polling response until its client has read it', () => {
     const { transport, answer } = stage();
     const [first, second] = [answer('4ñ'), answer('4xyz')];
     expect(first.body).to.equal('4ñ');
@@ -56,7 +56,7 @@ describe('long polling', () => {
     expect(getUnreadAnswerBytes(transport)).to.equal(0);
   });
 
-  it('lets the connection go with the last answer, and waits a second for a client to fetch it', () => {
+  it('closes a polling connection with its last response, and waits a second for the client to fetch it', () => {
     const { transport, connection, answer } = stage();
     expect(answer('4x').headers).not.to.have.property('Connection');
     connection.readyState = 'closing';
@@ -64,7 +64,7 @@ describe('long polling', () => {
     expect(transport.closeTimeout).to.equal(1_000);
   });
 
-  it('gives up answers that nobody takes a second after the end', async () => {
+  it('drops unread polling responses a second after the end', async () => {
     const { connection, answer } = stage();
     const [taken, stuck] = [answer('4x'), answer('4y')];
     taken.emit('close');

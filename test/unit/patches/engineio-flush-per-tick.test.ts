@@ -9,7 +9,7 @@ interface Packet {
   options?: { wsPreEncodedFrame?: Buffer[] };
 }
 
-/** What of an engine.io connection the flushing asks for, and what it does to it. */
+/** The part of an engine.io connection that the patch uses; it records all calls. */
 class Engine {
   readonly done: string[] = [];
   readyState = 'open';
@@ -38,19 +38,19 @@ class Engine {
   }
 }
 
-/** How many were closed because they do not read. */
+/** The number of connections that were closed as slow consumers. */
 let closedUnread = 0;
 
-/** Connections of a server that lets `most` bytes wait. */
-function connections(most: number, ...engines: Engine[]): Engine[] {
+/** Connections of a server that buffers up to `maxBytes` for each. */
+function connections(maxBytes: number, ...engines: Engine[]): Engine[] {
   closedUnread = 0;
-  const flushPerTurn = createFlushPerTick(most, () => void closedUnread++);
-  for (const engine of engines) flushPerTurn.add(engine as unknown as Socket['conn']);
+  const flushPerTick = createFlushPerTick(maxBytes, () => void closedUnread++);
+  for (const engine of engines) flushPerTick.add(engine as unknown as Socket['conn']);
   return engines;
 }
 
-describe('flushing once per turn', () => {
-  it('sends what was said to a connection in a turn in one go, and to no other', async () => {
+describe('createFlushPerTick', () => {
+  it('writes all packets of a connection in a tick at once, and to no other connection', async () => {
     const [busy, idle] = connections(0, new Engine(), new Engine());
     for (let n = 0; n < 3; n++) busy!.flush();
     expect(busy!.done).to.deep.equal([]);
@@ -62,7 +62,7 @@ describe('flushing once per turn', () => {
     expect(busy!.done.filter((what) => what === 'flush')).to.have.lengthOf(2);
   });
 
-  it('does not wait where the connection is closing: the transport may be closed next', async () => {
+  it('flushes a closing connection at once, because its transport may be closed next', async () => {
     const [closing] = connections(0, new Engine());
     closing!.readyState = 'closing';
     closing!.flush();
@@ -71,7 +71,7 @@ describe('flushing once per turn', () => {
     expect(closing!.done).to.have.lengthOf(3);
   });
 
-  it('closes a connection that fails, and sends what was said to the others', async () => {
+  it('closes a connection whose flush fails, and still flushes the others', async () => {
     const [broken, whole] = connections(0, new Engine(), new Engine());
     broken!.isBroken = true;
     broken!.flush();
@@ -81,7 +81,7 @@ describe('flushing once per turn', () => {
     expect(whole!.done).to.deep.equal(['cork', 'flush', 'uncork']);
   });
 
-  it('has nothing to cork for long polling', async () => {
+  it('does not cork a polling connection', async () => {
     const [polling] = connections(100, new Engine({ isPolling: true }));
     polling!.flush();
     await turn();
@@ -89,49 +89,61 @@ describe('flushing once per turn', () => {
   });
 
   const frames = () => ({ data: 'x', options: { wsPreEncodedFrame: [Buffer.alloc(60_000)] } });
-  const waiting: [title: string, most: number, engine: Engine, packets: Packet[], done: string[]][] = [
-    ['as many as may', 100, new Engine({ bufferedAmount: 100 }), [], ['cork', 'flush', 'uncork']],
-    ['more than may in its socket', 100, new Engine({ bufferedAmount: 101 }), [], ['closed true', 'terminated']],
-    ['more than may, where there is no bound', 0, new Engine({ bufferedAmount: 1e9 }), [], ['cork', 'flush', 'uncork']],
+  const waiting: [title: string, maxBytes: number, engine: Engine, packets: Packet[], done: string[]][] = [
+    ['exactly the maximum of unsent bytes', 100, new Engine({ bufferedAmount: 100 }), [], ['cork', 'flush', 'uncork']],
     [
-      'more than may in the engine, of frames made before',
+      'more than the maximum in its socket',
+      100,
+      new Engine({ bufferedAmount: 101 }),
+      [],
+      ['closed true', 'terminated'],
+    ],
+    [
+      'any number of unsent bytes without a maximum',
+      0,
+      new Engine({ bufferedAmount: 1e9 }),
+      [],
+      ['cork', 'flush', 'uncork'],
+    ],
+    [
+      'more than the maximum in the engine, in pre-encoded frames',
       100_000,
       new Engine({ writable: false }),
       [frames(), frames()],
       ['closed true', 'terminated'],
     ],
     [
-      'as many as may of long polling',
+      'up to the maximum for long polling',
       100_000,
       new Engine({ writable: false, isPolling: true }),
       [{ data: 'x'.repeat(99_000) }, {}],
       ['flush'],
     ],
     [
-      'more than may of long polling, as UTF-8',
+      'more than the maximum for long polling, counted as UTF-8',
       100_000,
       new Engine({ writable: false, isPolling: true }),
       [{ data: 'ñ'.repeat(30_000) }, { data: 'ñ'.repeat(20_001) }],
       ['closed true'],
     ],
     [
-      'very many small packets of long polling, which weigh more than their text',
+      'very many small packets for long polling, which take more memory than their text',
       100_000,
       new Engine({ writable: false, isPolling: true }),
       Array.from({ length: 1_000 }, () => ({ data: 'x' })),
       ['closed true'],
     ],
     [
-      'more than may in the engine, which it will hand over now',
+      'more than the maximum in a writable engine, which flushes it now',
       100,
       new Engine(),
       [frames(), frames()],
       ['cork', 'flush', 'uncork'],
     ],
   ];
-  for (const [title, most, engine, packets, done] of waiting) {
-    it(`${done.includes('flush') ? 'keeps' : 'closes'} a connection for which wait ${title}`, async () => {
-      connections(most, engine);
+  for (const [title, maxBytes, engine, packets, done] of waiting) {
+    it(`${done.includes('flush') ? 'keeps' : 'closes'} a connection with ${title}`, async () => {
+      connections(maxBytes, engine);
       engine.writeBuffer = packets;
       engine.flush();
       await turn();
@@ -140,17 +152,17 @@ describe('flushing once per turn', () => {
     });
   }
 
-  it('closes one that has too much unsent, also when nothing is said to it', () => {
-    const flushPerTurn = createFlushPerTick(100, () => void closedUnread++);
+  it('closes a connection with too many unsent bytes, even without a new packet', () => {
+    const flushPerTick = createFlushPerTick(100, () => void closedUnread++);
     const [full, fine] = [new Engine({ bufferedAmount: 101 }), new Engine({ bufferedAmount: 100 })];
     closedUnread = 0;
-    for (const engine of [full, fine]) flushPerTurn.check(engine as unknown as Socket['conn']);
+    for (const engine of [full, fine]) flushPerTick.check(engine as unknown as Socket['conn']);
     expect(full.done).to.deep.equal(['closed true', 'terminated']);
     expect(fine.done).to.deep.equal([]);
     expect(closedUnread).to.equal(1);
   });
 
-  it('gives long polling 16 packets at a time, and the engine the last of them', async () => {
+  it('sends 16 packets at a time over long polling, and leaves the last to the engine', async () => {
     const [polling] = connections(0, new Engine({ isPolling: true }));
     polling!.writeBuffer = Array.from({ length: 33 }, () => ({ data: 'x' }));
     for (let n = 0; n < 3; n++) {

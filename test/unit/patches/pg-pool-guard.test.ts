@@ -5,7 +5,7 @@ import { createPoolGuard } from '../../../src/patches/pg-pool-guard.ts';
 type Answer = (error: Error | null, result?: unknown) => void;
 
 describe('createPoolGuard', () => {
-  it('releases a connection once, also when pg calls back with the result and again with its read timeout', async () => {
+  it('releases a pool connection once, even if pg calls back with the result and again with a read timeout', async () => {
     const released: unknown[] = [];
     let answer: Answer = () => {};
     const client = { query: (_statement: unknown, callback: Answer) => (answer = callback) };

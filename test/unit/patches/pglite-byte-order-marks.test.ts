@@ -17,11 +17,11 @@ describe('keepByteOrderMarks', function () {
 
   const read = async () => Object.values((await pglite.query<object>(`select ${columns}`, texts)).rows[0]!);
 
-  it('is needed, because PGlite drops the mark (otherwise, delete pglite-byte-order-marks.ts)', async () => {
+  it('is needed because PGlite drops byte order marks (otherwise, delete pglite-byte-order-marks.ts)', async () => {
     expect((await read())[0]).to.equal('first');
   });
 
-  it('returns every text as it was written, in each row, type and kind of query', async () => {
+  it('returns every text with its byte order mark, in each row, type and kind of query', async () => {
     keepByteOrderMarks(pglite);
     expect(await read()).to.deep.equal(texts);
     const { rows } = await pglite.query(
@@ -36,7 +36,7 @@ describe('keepByteOrderMarks', function () {
     expect(big!.text).to.have.length(3_000_001);
   });
 
-  it('passes on errors, and later queries work', async () => {
+  it('passes on the error of a query, and later queries work', async () => {
     keepByteOrderMarks(pglite);
     const error = await pglite.query(`select $1::text, 1 / 0`, [mark]).catch((refusal: Error) => refusal);
     expect(error).to.include({ code: '22012' });

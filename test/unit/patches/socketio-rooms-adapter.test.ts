@@ -11,7 +11,7 @@ interface Options {
   wsPreEncodedFrame?: Buffer[];
 }
 
-/** The adapter over connections that note what is written to them, a line per write. */
+/** The adapter over connections that record each write as a line. */
 function stage() {
   const failures: unknown[] = [];
   const sockets = new Map<string, object>();
@@ -36,7 +36,7 @@ function stage() {
           if (isBroken) throw new Error('a connection that is broken');
           if (!wsPreEncodedFrame) return void writes.push(data);
           const frames = textsIn(Buffer.concat(wsPreEncodedFrame));
-          // engine.io sends the frame as it is; by its own type the packet is the first of them.
+          // engine.io sends the frame unchanged; the packet's own type counts for the first frame.
           expect(frames[0]).to.equal(`4${data}`);
           writes.push(frames.join(' '));
         },
@@ -51,8 +51,8 @@ function stage() {
   };
 }
 
-describe('the adapter of the live rooms', () => {
-  it('writes what is emitted to a room in a turn once over WebSocket, and packet by packet over polling', async () => {
+describe('The adapter of the live rooms', () => {
+  it('writes all events of a room in a tick at once over WebSocket, and packet by packet over polling', async () => {
     const { socket, enter, say } = stage();
     const [web, poll, other] = [socket('web'), socket('poll', 'polling'), socket('other')];
     enter('web');
@@ -65,7 +65,7 @@ describe('the adapter of the live rooms', () => {
     expect(other.writes).to.deep.equal([]);
   });
 
-  it('lets a socket hear what is emitted while it is in, and nothing twice', async () => {
+  it('delivers to a socket each event that is emitted while it is in the room, once', async () => {
     const { socket, enter, say, adapter } = stage();
     const [first, late] = [socket('first'), socket('late')];
     enter('first');
@@ -85,7 +85,7 @@ describe('the adapter of the live rooms', () => {
     expect(late.writes).to.deep.equal(['422', '423', '425']);
   });
 
-  it('writes before an answer what the room has come to, and to nobody who is not in it', async () => {
+  it('writes earlier events of the room before an answer, and only to sockets in the room', async () => {
     const { socket, enter, say } = stage();
     const [inside, outside] = [socket('inside'), socket('outside')];
     enter('inside');
@@ -99,7 +99,7 @@ describe('the adapter of the live rooms', () => {
     expect(outside.writes).to.deep.equal([]);
   });
 
-  it('writes nothing to a socket that has gone before the end of the turn', async () => {
+  it('writes nothing to a socket that leaves before the end of the tick', async () => {
     const { socket, enter, say, adapter } = stage();
     const [gone, closed] = [socket('gone'), socket('closed')];
     enter('gone');
@@ -111,7 +111,7 @@ describe('the adapter of the live rooms', () => {
     for (const { writes } of [gone, closed]) expect(writes).to.deep.equal([]);
   });
 
-  it('ends a connection that cannot be written to, and serves the others', async () => {
+  it('closes a connection whose write fails, and still writes to the others', async () => {
     const { socket, enter, say, failures } = stage();
     const [broken, whole] = [socket('broken', 'websocket', true), socket('whole')];
     enter('broken');
@@ -123,7 +123,7 @@ describe('the adapter of the live rooms', () => {
     expect(failures).to.have.lengthOf(1);
   });
 
-  it('leaves to socket.io what is emitted to several rooms, or not to all of one', () => {
+  it('leaves events for several rooms or for a part of a room to socket.io', () => {
     const { socket, enter, emit, adapter } = stage();
     const [one, two] = [socket('one'), socket('two')];
     enter('one');

@@ -47,7 +47,7 @@ describe('src/patches/', () => {
     });
   }
 
-  it('is read by the header of a patch, over several lines', () => {
+  it('reads the header of a patch over several lines', () => {
     const text = '/**\n * Patches: ws@1.0.0, @x/y@2.0.0\n *\n * Change: replaces\n * `send`.\n * Test: a.ts\n */';
     expect(readHeader(text)).to.deep.equal({
       libraries: ['ws@1.0.0', '@x/y@2.0.0'],

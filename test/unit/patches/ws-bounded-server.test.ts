@@ -10,7 +10,7 @@ import {
 } from '../../../src/patches/ws-bounded-server.ts';
 import { frame, opcodes } from '../../helpers/raw-web-socket.ts';
 
-/** A TCP connection whose pieces arrive as the test gives them, and whose peer reads nothing unless it is said to. */
+/** A TCP connection that receives the chunks of the test, and whose peer reads only if the test says so. */
 class Peer extends Duplex {
   readonly written: Buffer[] = [];
   #reads: boolean;
@@ -57,29 +57,29 @@ async function connected(maxPayload: number, peer = new Peer()): Promise<{ peer:
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-async function inPieces(peer: Peer, bytes: Buffer, size: number): Promise<void> {
+async function pushInChunks(peer: Peer, bytes: Buffer, size: number): Promise<void> {
   for (let at = 0; at < bytes.length && !peer.destroyed; at += size) {
     peer.push(bytes.subarray(at, at + size));
     await turn();
   }
 }
 
-describe('a bounded WebSocket', () => {
-  it('takes a message that arrives in small packets of the network', async () => {
+describe('A bounded WebSocket', () => {
+  it('accepts a message that arrives in small network packets', async () => {
     const { peer, webSocket } = await connected(4_096);
     const received = once(webSocket, 'message');
-    await inPieces(peer, frame(opcodes.text, 'x'.repeat(4_096)), 100);
+    await pushInChunks(peer, frame(opcodes.text, 'x'.repeat(4_096)), 100);
     expect(String((await received)[0])).to.have.length(4_096);
   });
 
-  it('ends when it would have to keep a frame in very many pieces', async () => {
+  it('closes the connection if it would buffer a frame in very many chunks', async () => {
     const { peer, webSocket } = await connected(4_096);
     const failed = once(webSocket, 'error');
-    await inPieces(peer, frame(opcodes.text, 'x'.repeat(4_096)), 8);
+    await pushInChunks(peer, frame(opcodes.text, 'x'.repeat(4_096)), 8);
     expect((await failed)[0]).to.have.property('code', 'WS_ERR_TOO_MANY_BUFFERED_PARTS');
   });
 
-  it('takes larger messages from when it is told to, and says whether one is on its way that is too large', async () => {
+  it('accepts larger messages once its limit is raised, and reports a pending message above the limit', async () => {
     const { peer, webSocket } = await connected(10);
     expect(limitMessages(webSocket, 1_000)).to.equal(true);
     const received = once(webSocket, 'message');
@@ -91,7 +91,7 @@ describe('a bounded WebSocket', () => {
     expect(limitMessages(webSocket, 900)).to.equal(true);
   });
 
-  it('does not answer pings without end where nobody reads the answers', async () => {
+  it('stops answering pings if the peer does not read the pongs', async () => {
     const { peer, webSocket } = await connected(10, new Peer({ reads: false }));
     const closed = once(webSocket, 'close');
     for (let n = 0; n < 10_000 && !peer.destroyed; n++) peer.push(frame(opcodes.ping, 'x'.repeat(125)));
@@ -99,7 +99,7 @@ describe('a bounded WebSocket', () => {
     expect(peer.writableLength).to.be.below((maxControlFramesPerSecond + 5) * 131);
   });
 
-  it('ends at more pings or pongs in a second than anybody needs', async () => {
+  it('closes the connection after too many pings or pongs in a second', async () => {
     const { peer, webSocket } = await connected(10);
     for (let n = 0; n < maxControlFramesPerSecond; n++) peer.push(frame(opcodes.pong));
     await turn();
