@@ -24,46 +24,49 @@ async function newestChat(url: string, { token }: TestUser): Promise<string> {
 const full = 'TOO_MANY_CONNECTIONS';
 
 describe('The connections of a user on two nodes', () => {
-  itWithBothAdapters('are counted together over both transports, and the newest is refused', async (adapter) => {
-    const { here, there } = await startNodePair({ REDIS_ADAPTER: adapter, MAX_CONNECTIONS_PER_USER: 4 });
-    const person = createUser();
-    const first = await socketClient(here.url, person);
-    const others = [await authenticatedChat(there.url, person), await authenticatedChat(here.url, person)];
-    const last = await socketClient(there.url, person);
-    for (const { url } of [here, there]) {
-      expect(await newest(url, person)).to.equal(full);
-      expect(await newestChat(url, person)).to.equal(full);
-    }
-    await authenticatedChat(there.url, createUser());
-    first.close();
-    await waitUntil(
-      'its place is free on the other node',
-      async () => (await newest(there.url, person)) === 'accepted',
-    );
-    for (const chat of others) expect(chat.socket.readyState).to.equal(1);
-    expect(last.raw.connected).to.equal(true);
-  });
+  itWithBothAdapters(
+    'counts the connections of a user over both nodes and transports, and refuses the newest above the limit',
+    async (adapter) => {
+      const { here, there } = await startNodePair({ REDIS_ADAPTER: adapter, MAX_CONNECTIONS_PER_USER: 4 });
+      const user = createUser();
+      const first = await socketClient(here.url, user);
+      const others = [await authenticatedChat(there.url, user), await authenticatedChat(here.url, user)];
+      const last = await socketClient(there.url, user);
+      for (const { url } of [here, there]) {
+        expect(await newest(url, user)).to.equal(full);
+        expect(await newestChat(url, user)).to.equal(full);
+      }
+      await authenticatedChat(there.url, createUser());
+      first.close();
+      await waitUntil(
+        'the other node accepts a new connection',
+        async () => (await newest(there.url, user)) === 'accepted',
+      );
+      for (const chat of others) expect(chat.socket.readyState).to.equal(1);
+      expect(last.raw.connected).to.equal(true);
+    },
+  );
 
   itWithBothAdapters(
-    'are counted by each node alone without Redis, and together again when it is back',
+    'counts the connections of a user per node while Redis is down, and over both nodes once it is available again',
     async (adapter) => {
       const { redis, here, there } = await startNodePair({ REDIS_ADAPTER: adapter, MAX_CONNECTIONS_PER_USER: 2 });
-      const person = createUser();
-      await socketClient(here.url, person);
-      const far = await socketClient(there.url, person);
-      expect(await newest(here.url, person)).to.equal(full);
+      const user = createUser();
+      await socketClient(here.url, user);
+      const far = await socketClient(there.url, user);
+      expect(await newest(here.url, user)).to.equal(full);
       await redis.kill();
       await waitForBus('down', here, there);
-      const meanwhile = await authenticatedChat(here.url, person);
-      expect(await newest(here.url, person)).to.equal(full);
-      // What Redis knew is gone with it: it keeps nothing.
+      const duringOutage = await authenticatedChat(here.url, user);
+      expect(await newest(here.url, user)).to.equal(full);
+      // The restarted Redis is empty, because it does not persist data.
       await redis.start();
       await waitForBus('up', here, there);
       expect(await readMetric(here, 'nano_messaging_connections{transport="chat"}')).to.equal(1);
-      for (const { url } of [here, there]) expect(await newest(url, person)).to.equal(full);
+      for (const { url } of [here, there]) expect(await newest(url, user)).to.equal(full);
       far.close();
-      meanwhile.close();
-      await waitUntil('there is a place', async () => (await newest(there.url, person)) === 'accepted');
+      duringOutage.close();
+      await waitUntil('there is a place', async () => (await newest(there.url, user)) === 'accepted');
     },
   );
 });

@@ -23,7 +23,7 @@ import { tcpProxy } from '../helpers/tcp-proxy.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
 const requirements = readFileSync(new URL('../../docs/operations/requirements.md', import.meta.url), 'utf8');
-/** The rule of the page, as the words of a command. */
+/** The documented ACL rule, split into the arguments of a command. */
 const ruleOf = (user: string) =>
   new RegExp(`^ACL SETUSER ${user} (.*)$`, 'm').exec(requirements)![1]!.replace('>PASSWORD', '>secret').split(' ');
 
@@ -37,7 +37,7 @@ interface LoggedPair {
   log: CapturedLog;
 }
 
-/** Two nodes with one log. */
+/** Two nodes that share a log. */
 async function loggedPair(url: string, more: Settings = {}): Promise<LoggedPair> {
   const settings = { ...(await serviceSettings(url)), ...more };
   const log = captureLog();
@@ -54,13 +54,13 @@ async function hearEachOther({ here, there }: LoggedPair): Promise<void> {
 
 const isDown = 'bus disconnected';
 const isUp = 'bus connected';
-/** Without the warnings of the database. */
+/** Only the warnings about Redis and the bus. */
 const warningsOn = (log: CapturedLog) => log.warnings().filter(({ msg }) => /Redis|other nodes/.test(msg));
 
 const notCounted = 'counting user connections in Redis failed';
 
 describe('The Redis account', () => {
-  it('has all permissions for the sharded adapter with the documented rule', async () => {
+  it('grants the Redis account all permissions for the sharded adapter with the documented rule', async () => {
     const redis = await startRedis();
     cli(redis, 'ACL', 'SETUSER', 'nano', ...ruleOf('nano'));
     const pair = await loggedPair(as('nano', redis), { REDIS_ADAPTER: 'auto', MAX_CONNECTIONS_PER_USER: 9 });
@@ -71,7 +71,7 @@ describe('The Redis account', () => {
     expect(cli(redis, 'ACL', 'LOG')).to.equal('');
   });
 
-  it('logs a missing permission for the pattern of the classic adapter, and works once the documented pattern is allowed', async () => {
+  it('logs a missing permission for the pattern of the classic adapter, and connects once the documented pattern is allowed', async () => {
     const redis = await startRedis();
     cli(redis, 'ACL', 'SETUSER', 'nano', ...ruleOf('nano'));
     const pair = await loggedPair(as('nano', redis), { REDIS_ADAPTER: 'classic', MAX_CONNECTIONS_PER_USER: 9 });
@@ -98,7 +98,7 @@ describe('The Redis account', () => {
     expect(cli(redis, 'ACL', 'LOG')).to.equal('');
   });
 
-  it('logs that it may not count connections, and still delivers messages', async () => {
+  it('logs that the Redis account may not count connections, and still delivers messages', async () => {
     const redis = await startRedis();
     cli(redis, 'ACL', 'SETUSER', 'nano', ...ruleOf('nano'), '-zadd');
     const pair = await loggedPair(as('nano', redis), { MAX_CONNECTIONS_PER_USER: 9 });
@@ -108,7 +108,7 @@ describe('The Redis account', () => {
     expect(await readMetric(pair.here, 'nano_messaging_bus_up')).to.equal(1);
   });
 
-  it('logs that its password changed, and reconnects once the password is right again', async () => {
+  it('logs that Redis rejects the password, and reconnects once the password is valid again', async () => {
     const redis = await startRedis();
     const pair = await loggedPair(redis.url);
     cli(redis, 'CONFIG', 'SET', 'requirepass', 'another');
@@ -124,7 +124,7 @@ describe('The Redis account', () => {
   });
 });
 
-/** A host name that leads to the first of two servers, a master and its replica. */
+/** A host name that resolves to the first of two servers, a master and its replica. */
 async function masterAndReplica(): Promise<{
   name: { url: string; leadTo(port: number): void };
   servers: [RedisServer, RedisServer];
@@ -138,23 +138,26 @@ async function masterAndReplica(): Promise<{
 }
 
 describe('A Redis replica', () => {
-  itWithBothAdapters('is left for the new master after a failover, although its connection works', async (adapter) => {
-    const { name, servers } = await masterAndReplica();
-    const pair = await loggedPair(name.url, { REDIS_ADAPTER: adapter });
-    await hearEachOther(pair);
-    const [old, fresh] = servers;
-    cli(fresh, 'REPLICAOF', 'NO', 'ONE');
-    cli(old, 'REPLICAOF', '127.0.0.1', String(fresh.port));
-    name.leadTo(fresh.port);
-    await waitUntil('it is noticed', () => pair.log.startingWith(isDown).length >= 2, 10_000);
-    expect(pair.log.startingWith(isDown)[0]).to.include({ hint: pair.log.startingWith(isDown)[1]!.hint });
-    expect(pair.log.startingWith(isDown)[0]!.err!.message).to.contain('replica');
-    await waitForBus('up', pair.here, pair.there);
-    expect(cli(fresh, 'CLIENT', 'LIST', 'TYPE', 'pubsub').split('\n')).to.have.lengthOf(2);
-    await hearEachOther(pair);
-  });
+  itWithBothAdapters(
+    'leaves the old Redis master for the new one after a failover, although the old connection works',
+    async (adapter) => {
+      const { name, servers } = await masterAndReplica();
+      const pair = await loggedPair(name.url, { REDIS_ADAPTER: adapter });
+      await hearEachOther(pair);
+      const [old, fresh] = servers;
+      cli(fresh, 'REPLICAOF', 'NO', 'ONE');
+      cli(old, 'REPLICAOF', '127.0.0.1', String(fresh.port));
+      name.leadTo(fresh.port);
+      await waitUntil('it is noticed', () => pair.log.startingWith(isDown).length >= 2, 10_000);
+      expect(pair.log.startingWith(isDown)[0]).to.include({ hint: pair.log.startingWith(isDown)[1]!.hint });
+      expect(pair.log.startingWith(isDown)[0]!.err!.message).to.contain('replica');
+      await waitForBus('up', pair.here, pair.there);
+      expect(cli(fresh, 'CLIENT', 'LIST', 'TYPE', 'pubsub').split('\n')).to.have.lengthOf(2);
+      await hearEachOther(pair);
+    },
+  );
 
-  it('is logged at the start; the node serves, and its bus connects once the host name leads to the master', async () => {
+  it('starts without a bus if REDIS_URL leads to a replica, logs it, and connects once the host name leads to the master', async () => {
     const { name, servers } = await masterAndReplica();
     name.leadTo(servers[1].port);
     const pair = await loggedPair(name.url);
@@ -169,7 +172,7 @@ describe('A Redis replica', () => {
 });
 
 describe('A Redis with restrictions', () => {
-  it('still counts connections if maxmemory is reached', async () => {
+  it('still counts connections if Redis reaches maxmemory', async () => {
     const redis = await startRedis({ maxmemory: '1', 'maxmemory-policy': 'noeviction' });
     const pair = await loggedPair(redis.url, { MAX_CONNECTIONS_PER_USER: 9 });
     await hearEachOther(pair);
@@ -177,7 +180,7 @@ describe('A Redis with restrictions', () => {
     expect(warningsOn(pair.log)).to.deep.equal([]);
   });
 
-  it('still delivers messages if it refuses writes, and the node logs that connections are not counted', async () => {
+  it('still delivers messages if Redis refuses writes, and logs that connections are not counted', async () => {
     const redis = await startRedis({ 'min-replicas-to-write': '1' });
     const pair = await loggedPair(redis.url, { MAX_CONNECTIONS_PER_USER: 9 });
     await hearEachOther(pair);
@@ -193,7 +196,7 @@ describe('A Redis with restrictions', () => {
     );
   });
 
-  it('does not prevent the start of a node, which logs the error with a hint', async () => {
+  it('starts a node despite an unusable Redis, and logs the error with a hint', async () => {
     const [locked, limited, plain, paused] = await Promise.all([
       startRedis({ requirepass: 'right' }),
       startRedis({ maxclients: '1' }),

@@ -16,7 +16,7 @@ import { socketClient } from '../helpers/socket-client.ts';
 import { tcpProxy } from '../helpers/tcp-proxy.ts';
 
 describe('The feeds of two nodes', () => {
-  it('deliver messages that were sent between a join and its subscription, in 50 rooms', async () => {
+  it('delivers messages that are sent between a join and its subscription, in 50 rooms', async () => {
     const { redis, here, settings } = await startNodePair({ REDIS_ADAPTER: 'sharded' });
     const proxy = await tcpProxy('127.0.0.1', redis.port);
     const there = await startNode(embedded, { ...settings, REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
@@ -33,7 +33,7 @@ describe('The feeds of two nodes', () => {
     expect(await receiveSeqs(far, 50)).to.deep.equal(rooms.map(() => 2));
   });
 
-  itWithBothAdapters('show in their figures what was missed and repaired', async (adapter) => {
+  itWithBothAdapters('counts missed and repaired changes in the metrics', async (adapter) => {
     const { redis, here, there } = await startNodePair({ REDIS_ADAPTER: adapter });
     const { room, near, far } = await createSharedRoom(here, there);
     const of = async (node: typeof here) => ({
@@ -60,14 +60,14 @@ describe('The feeds of two nodes', () => {
     expect(after.failures).to.equal(0);
   });
 
-  it('count changes that arrive out of order', async () => {
+  it('counts changes that arrive out of order', async () => {
     const { redis, here, settings } = await startNodePair({ REDIS_ADAPTER: 'classic' });
     const proxy = await tcpProxy('127.0.0.1', redis.port);
     const there = await startNode(embedded, { ...settings, REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
     const { owner, room, near, far } = await createSharedRoom(here, there);
     const third = await startNode(embedded, settings);
     const other = await socketInRoom(third.url, owner, room);
-    // What this node publishes waits at the proxy, while another one's goes its way.
+    // The proxy holds the messages of this node, while those of the other node pass.
     proxy.holdRequests();
     await sendNumbered(far, room, 1);
     await sendNumbered(near, room, 1);

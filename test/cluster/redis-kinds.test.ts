@@ -25,7 +25,7 @@ import { waitUntil } from '../helpers/wait-until.ts';
 
 type Nodes = { url: string }[];
 
-/** What is said on either node is heard on the other: over the bus, as no sweep comes. */
+/** Each node delivers the messages of the other: over the bus, because no reconciliation runs. */
 async function hearEachOther([here, there]: Nodes): Promise<void> {
   await waitForBus('up', here!, there!);
   for (let room = 0; room < 3; room++) {
@@ -48,7 +48,7 @@ describe('The bus', () => {
     cluster = await startRedisCluster();
   });
 
-  it('works with a Redis Cluster, given one node or several, sharded and classic', async () => {
+  it('connects the bus to a Redis Cluster through one or several nodes, with the sharded and the classic adapter', async () => {
     const named = [cluster[0]!, cluster.join(',')];
     const kinds = ['sharded', 'classic'].flatMap((REDIS_ADAPTER) => named.map((url) => ({ REDIS_ADAPTER, url })));
     await Promise.all(
@@ -58,7 +58,7 @@ describe('The bus', () => {
     );
   });
 
-  it('reconciles at once after the connections to one node of a Redis Cluster break', async () => {
+  it('reconciles at once after the connections to a node of a Redis Cluster break', async () => {
     const [node] = await connectBusNodes(1, cluster[0]!, 'sharded');
     for (const room of upTo(30)) node!.bus.subscribe(room, () => {});
     await waitUntil('all rooms are heard', () => new Set(node!.missed.flat()).size >= 30);
@@ -72,7 +72,7 @@ describe('The bus', () => {
     }
   });
 
-  itWithBothAdapters('a server with a password, and one with an account', async (adapter) => {
+  itWithBothAdapters('connects the bus to a Redis with a password or an account', async (adapter) => {
     const redis = await startRedis({ requirepass: 'p@ss:word', user: ['nano', 'on', '>s/cret', '~*', '&*', '+@all'] });
     for (const account of [`:${encodeURIComponent('p@ss:word')}`, `nano:${encodeURIComponent('s/cret')}`]) {
       const url = redis.url.replace('//', `//${account}@`);
@@ -80,19 +80,19 @@ describe('The bus', () => {
     }
   });
 
-  it('uses the classic adapter if the account may not run INFO', async () => {
+  it('uses the classic adapter if the Redis account may not run INFO', async () => {
     const rights = ['+@all', '-info', '-ssubscribe', '-spublish'];
     const redis = await startRedis({ user: ['nano', 'on', '>secret', '~*', '&*', ...rights] });
     await hearEachOther(await twoNodes(redis.url.replace('//', '//nano:secret@'), { REDIS_ADAPTER: 'auto' }));
   });
 
-  itWithBothAdapters('one that two services share: they do not hear each other', async (adapter) => {
+  itWithBothAdapters('keeps the messages of two services on the same Redis apart', async (adapter) => {
     const url = await sharedRedis();
     const [one, other] = [
       await twoNodes(url, { REDIS_ADAPTER: adapter }),
       await twoNodes(url, { REDIS_ADAPTER: adapter }),
     ];
-    // The first room of each has the same id and the same revs.
+    // The first room of each service has the same id and the same revs.
     const [talk, stranger] = [await createSharedRoom(one[0]!, one[1]!), await createSharedRoom(other[0]!, other[1]!)];
     expect(talk.room.id).to.equal(stranger.room.id);
     await sendNumbered(talk.near, talk.room, 3);
@@ -102,7 +102,7 @@ describe('The bus', () => {
     expect(stranger.far.unread).to.deep.equal([]);
   });
 
-  it('works over TLS with a private certificate', async () => {
+  it('connects the bus over TLS with a private certificate', async () => {
     const home = mkdtempSync(join(tmpdir(), 'nano-tls-'));
     closeLater(() => rmSync(home, { recursive: true, force: true }));
     const [keyFile, certFile] = [join(home, 'key.pem'), join(home, 'cert.pem')];

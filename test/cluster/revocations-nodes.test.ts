@@ -20,17 +20,17 @@ import { adminToken, createUser, sign, type TestUser, testSecret, withClaims } f
 
 const welcome = onEveryTransport('accepted');
 const revoked = onEveryTransport('TOKEN_REVOKED');
-/** Jittered by a quarter, and then it is read. */
+/** The interval with its jitter of a quarter, and the time of the read. */
 const sweepMs = 1_000;
 const oneSweepMs = 1.25 * sweepMs + 500;
 
-/** Nodes on one database, and nothing else between them. */
+/** Nodes that share only a database. */
 async function nodesWithoutBus(DATABASE_URL: string, count = 2): Promise<string[]> {
   const starts = Array.from({ length: count }, () => startNode(postgres, { DATABASE_URL, SWEEP_SECONDS: 1 }));
   return (await Promise.all(starts)).map(({ url }) => url);
 }
 
-/** Asks until the token is judged like this, for as long as a few sweeps take. */
+/** Retries until the token has this outcome, for a few reconciliations. */
 async function becomes(url: string, { token }: Pick<TestUser, 'token'>, status: number): Promise<void> {
   const deadline = Date.now() + 3 * oneSweepMs;
   while ((await rest(url, token).get('/rooms')).status !== status) {
@@ -40,7 +40,7 @@ async function becomes(url: string, { token }: Pick<TestUser, 'token'>, status: 
 }
 
 describe('Revocations on two nodes without a bus', () => {
-  it('close the connections on the other node within one reconciliation, and are lifted there', async () => {
+  it('closes the connections of a revoked token on the other node within one reconciliation, and lifts the revocation there', async () => {
     const [one, other] = (await nodesWithoutBus(await freshDatabase())) as [string, string];
     const person = createUser({ jti: randomUUID() });
     const [socket, chat] = [await socketClient(other, person), await authenticatedChat(other, person)];
@@ -56,7 +56,7 @@ describe('Revocations on two nodes without a bus', () => {
     await becomes(one, person, 200);
   });
 
-  it('all reach both nodes if many are written on both at once', async () => {
+  it('applies all revocations on both nodes if many are written on both at once', async () => {
     const urls = await nodesWithoutBus(await freshDatabase());
     const people = Array.from({ length: 24 }, () => createUser());
     await Promise.all(
@@ -65,7 +65,7 @@ describe('Revocations on two nodes without a bus', () => {
     for (const url of urls) for (const person of people) await becomes(url, person, 401);
   });
 
-  it('arrive once the database is available again', async () => {
+  it('applies revocations of the other node once the database is available again', async () => {
     const database = new URL(await freshDatabase());
     const line = await tcpProxy(database.hostname, Number(database.port));
     const [steady] = (await nodesWithoutBus(database.href, 1)) as [string];
@@ -84,7 +84,7 @@ describe('Revocations on two nodes without a bus', () => {
     ]) {
       expectRefusal(answer, 'UNAVAILABLE');
     }
-    // Sweeps that fail end neither the process nor the sweeping.
+    // A failed reconciliation ends neither the process nor the next reconciliations.
     await new Promise((resolve) => setTimeout(resolve, oneSweepMs));
     chat.send({ type: 'fence' });
     expect(await chat.next()).to.include({ data: 'COMMAND?' });
@@ -93,7 +93,7 @@ describe('Revocations on two nodes without a bus', () => {
     await becomes(cutOff, person, 401);
   });
 
-  it('log a warning if they cannot be read, without ADMIN_TOKEN and without any jti', async () => {
+  it('logs a warning if the revocations cannot be read, without ADMIN_TOKEN and without any jti', async () => {
     const database = new URL(await freshDatabase());
     const line = await tcpProxy(database.hostname, Number(database.port));
     const DATABASE_URL = Object.assign(database, { host: `127.0.0.1:${line.port}` }).href;
@@ -115,12 +115,12 @@ describe('Revocations on two nodes without a bus', () => {
     expect(output).to.include('/admin/revocations').and.not.include(adminToken).and.not.include(jti);
   });
 
-  it('end if a restored backup does not contain them', async () => {
+  it('lifts revocations that a restored backup does not contain', async () => {
     const database = await freshDatabase();
     const [url] = (await nodesWithoutBus(database, 1)) as [string];
     const [kept, lost, later] = [createUser(), createUser(), createUser()];
     for (const { user } of [kept, lost]) await revoke(url, { userUUID: user, issued_before: nowSeconds() });
-    // The id is given again, as after a restore.
+    // The id is used again, as after a restore.
     await execute(
       database,
       `delete from revocations where user_uuid = '${lost.user}'; alter table revocations alter id restart with 2`,
@@ -130,14 +130,14 @@ describe('Revocations on two nodes without a bus', () => {
     for (const person of [kept, later]) expect(await tryToken(url, person.token)).to.deep.equal(revoked);
   });
 
-  it('are deleted an hour after they were lifted, when the next revocation is written', async () => {
+  it('deletes revocations an hour after they were lifted, when the next revocation is written', async () => {
     const database = await freshDatabase();
     const [url] = (await nodesWithoutBus(database, 1)) as [string];
     const [old, recent] = [await revoke(url, { jti: 'old' }), await revoke(url, { jti: 'recent' })];
     for (const each of [old, recent]) await liftRevocation(url, each);
     await execute(database, `update revocations set lifted_at = now() - interval '61 minutes' where jti = 'old'`);
     await revoke(url, { jti: 'next' });
-    // A row that is still there is in the way of another one with its id.
+    // An existing row would conflict with a new row of the same id.
     const takesIdOf = ({ id }: { id: number }) => {
       const row = `(${id}, 'instead of ${id}', ${id} + 1000, now())`;
       return execute(
@@ -156,7 +156,7 @@ describe('Revocations on two nodes without a bus', () => {
 });
 
 describe('Revocations on nodes that exchange signals', () => {
-  it('cost one query per reconciliation while nothing changes', async () => {
+  it('runs one query for the revocations per reconciliation while nothing changes', async () => {
     const settings = { databaseUrl: await freshDatabase(), poolSize: 2, statementTimeoutMs: 5_000 };
     const store = await openPostgres(settings);
     closeLater(() => store.close());
@@ -182,7 +182,7 @@ describe('Revocations on nodes that exchange signals', () => {
     }
   });
 
-  it('reach the other node at once by a signal, and a failure there is logged', async () => {
+  it('applies revocations on the other node at once after a signal, and logs a failure there', async () => {
     const poolSize = 2;
     const settings = { databaseUrl: await freshDatabase(), poolSize, statementTimeoutMs: 5_000 };
     const [store, otherStore] = [await openPostgres(settings), await openPostgres(settings)];
@@ -222,7 +222,7 @@ describe('Revocations on nodes that exchange signals', () => {
 });
 
 describe('Revocations and a restart', () => {
-  it('survive a restart with a data directory', async () => {
+  it('keeps revocations over a restart with a data directory', async () => {
     const DATA_DIR = await migratedDirectory();
     const person = createUser();
     const first = await startNode(embedded, { DATA_DIR });
@@ -232,7 +232,7 @@ describe('Revocations and a restart', () => {
     expect(await tryToken(second.url, person.token)).to.deep.equal(revoked);
   });
 
-  it('apply to the first request on a node that starts later', async () => {
+  it('applies revocations to the first request on a node that starts later', async () => {
     const database = await freshDatabase();
     const [url] = (await nodesWithoutBus(database, 1)) as [string];
     const person = createUser();
@@ -248,7 +248,7 @@ describe('Revocations and a restart', () => {
 describeEveryWiring('A token that is revoked while it is verified', ({ startNode }) => {
   const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 });
 
-  it('is rejected on all transports', async () => {
+  it('rejects a token on all transports if it is revoked while it is verified', async () => {
     const jwks = await jwksServer([toPublicJwk(publicKey, 'rsa')]);
     const release = jwks.holdAnswers();
     const { url } = await startNode({ JWT_SECRET: undefined, JWT_JWKS_URL: jwks.url });

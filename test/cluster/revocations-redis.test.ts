@@ -7,7 +7,7 @@ import { nowSeconds, revoke } from '../helpers/revocations.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 import { createUser } from '../helpers/users.ts';
 
-/** Two nodes with a Redis of their own. */
+/** Two nodes with a separate Redis. */
 async function twoNodes(SWEEP_SECONDS: number): Promise<{ one: string; other: string; redis: RedisServer }> {
   const redis = await startRedis();
   const settings = { DATABASE_URL: await freshDatabase(), REDIS_URL: redis.url, SWEEP_SECONDS };
@@ -15,7 +15,7 @@ async function twoNodes(SWEEP_SECONDS: number): Promise<{ one: string; other: st
   return { one: one.url, other: other.url, redis };
 }
 
-/** How long it took until both transports of the other node had closed. */
+/** The time until the other node has closed the connections of both transports. */
 async function closedAfterMs(one: string, other: string): Promise<number> {
   const person = createUser();
   const [socket, chat] = [await socketClient(other, person), await authenticatedChat(other, person)];
@@ -27,18 +27,18 @@ async function closedAfterMs(one: string, other: string): Promise<number> {
 }
 
 describe('Revocations between nodes with Redis', () => {
-  it('close the connections on the other node within a second, without reconciliation', async () => {
+  it('closes the connections of a revoked token on the other node within a second, without reconciliation', async () => {
     const { one, other } = await twoNodes(3_600);
     expect(await closedAfterMs(one, other)).to.be.below(1_000);
   });
 
-  it('close the connections on the other node within one reconciliation while Redis is unavailable', async () => {
+  it('closes the connections of a revoked token on the other node within one reconciliation while Redis is unavailable', async () => {
     const { one, other, redis } = await twoNodes(1);
     await redis.kill();
     expect(await closedAfterMs(one, other)).to.be.below(1_750);
   });
 
-  it('close the connections on the other node when Redis is available again, without reconciliation', async () => {
+  it('closes the connections of a revoked token on the other node when Redis is available again, without reconciliation', async () => {
     const { one, other, redis } = await twoNodes(3_600);
     const person = createUser();
     const chat = await authenticatedChat(other, person);

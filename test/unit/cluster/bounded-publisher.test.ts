@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { BoundedPublisher } from '../../../src/cluster/bounded-publisher.ts';
 import type { RedisConnection } from '../../../src/cluster/redis-connection.ts';
 
-/** A publisher over a Redis that takes nothing until the test says so. */
+/** A publisher over a Redis that does not answer until the test says so. */
 function stage() {
   const onTheirWay: { resolve: (receivers: number) => void; reject: (error: Error) => void }[] = [];
   const lost: unknown[] = [];
@@ -37,7 +37,7 @@ describe('BoundedPublisher', () => {
     expect(recoveries()).to.equal(1);
   });
 
-  it('limits the bytes in flight, too', async () => {
+  it('limits the bytes of messages in flight, too', async () => {
     const { publish, onTheirWay, lost } = stage();
     const results = Array.from({ length: 100 }, () => publish(1024 * 1024));
     expect(onTheirWay).to.have.lengthOf(16);
@@ -48,7 +48,7 @@ describe('BoundedPublisher', () => {
     expect(onTheirWay).to.have.lengthOf(1);
   });
 
-  it('never throws, whatever the connection throws', async () => {
+  it('never throws from publish, even if the connection throws', async () => {
     const lost: unknown[] = [];
     const publisher = new BoundedPublisher(
       () => {

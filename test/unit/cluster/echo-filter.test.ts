@@ -18,7 +18,7 @@ function server(kind: 'sharded' | 'classic', name = 'adapter of the tests') {
   const make = kind === 'sharded' ? createShardedAdapter : createAdapter;
   const adapter: Adapter = make(redis, redis)(nsp as unknown as Namespace);
   return {
-    /** What goes to Redis for a message in a room. */
+    /** The payload for Redis of a message in a room. */
     async says(room: number, content: string, rev = 1): Promise<Published> {
       published.length = 0;
       const options = { rooms: new Set([`room:${room}`]), except: new Set<string>(), flags: {} };
@@ -30,12 +30,12 @@ function server(kind: 'sharded' | 'classic', name = 'adapter of the tests') {
   };
 }
 
-/** What Redis brings of it. */
+/** The payload as it arrives from Redis. */
 const heard = (published: Published) => Buffer.from(published);
 
 for (const kind of ['sharded', 'classic'] as const) {
   describe(`EchoFilter [${kind}]`, () => {
-    it('recognizes all messages of this server after the first, and none of another server', async () => {
+    it('recognizes all bus messages of this server after the first, and none of another server', async () => {
       const [own, other] = [server(kind), server(kind)];
       const mark = new EchoFilter();
       mark.recordPublished(await own.says(1, 'the first'));
@@ -49,7 +49,7 @@ for (const kind of ['sharded', 'classic'] as const) {
       }
     });
 
-    it('cannot be fooled by the content of a message', async () => {
+    it('does not mistake the content of a message for the mark of a server', async () => {
       const [own, other] = [server(kind), server(kind)];
       const mark = new EchoFilter();
       const first = await own.says(1, 'the first');
@@ -57,7 +57,7 @@ for (const kind of ['sharded', 'classic'] as const) {
       const forgeries = [`,"uid":"${own.uid}","nsp":"/"}`, heard(first).toString('latin1'), own.uid];
       for (const content of forgeries) {
         expect(mark.isEcho(heard(await other.says(1, content)))).to.equal(false);
-        // Nor does learning of a message take what is written in it for the mark.
+        // The filter does not mistake the content of its first message for the mark either.
         const another = new EchoFilter();
         another.recordPublished(await other.says(1, content));
         expect(another.isEcho(heard(first))).to.equal(false);
@@ -65,7 +65,7 @@ for (const kind of ['sharded', 'classic'] as const) {
       }
     });
 
-    it('recognizes nothing before the first message, and no truncated message', async () => {
+    it('recognizes no bus message before the first, and no truncated message', async () => {
       const own = server(kind);
       const message = heard(await own.says(1, 'hello'));
       const mark = new EchoFilter();
@@ -80,14 +80,14 @@ for (const kind of ['sharded', 'classic'] as const) {
 }
 
 describe('EchoFilter', () => {
-  it('does not learn from a request, which only other nodes answer', async () => {
+  it('does not learn its mark from a request, which only other nodes answer', async () => {
     const mark = new EchoFilter();
     const request = JSON.stringify({ uid: 'own', requestId: 'one', type: 0, rooms: [] });
     mark.recordPublished(request);
     expect(mark.isEcho(Buffer.from(request))).to.equal(false);
   });
 
-  it('compares the name of the server, not an equal field inside a message', () => {
+  it('compares the name of the server and not an equal field inside a message', () => {
     const mark = new EchoFilter();
     const message = (n: number, uid: string) =>
       `{"type":3,"data":{"n":0,"uid":"inside","of":${n}},"uid":"${uid}","nsp":"/"}`;
@@ -101,7 +101,7 @@ describe('EchoFilter', () => {
     ['sharded', 'classic'],
     ['classic', 'sharded'],
   ] as const) {
-    it(`recognizes both formats, ${order[0]} first`, async () => {
+    it(`recognizes its messages in both formats if ${order[0]} comes first`, async () => {
       const both = order.map((kind) => server(kind));
       const mark = new EchoFilter();
       for (const one of both) mark.recordPublished(await one.says(1, 'hello'));

@@ -27,19 +27,19 @@ async function runHeartbeat(ms: number, arrives: () => boolean, meanwhile = () =
 const block = (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 
 describe('Heartbeat', () => {
-  it('reports nothing while its beats arrive', async () => {
+  it('reports no silence while heartbeats arrive', async () => {
     const { beats, silences } = await runHeartbeat(200, () => true);
     expect(beats).to.be.above(4);
     expect(silences).to.equal(0);
   });
 
-  it('reports silence repeatedly while no beat arrives, but not with every beat', async () => {
+  it('reports silence repeatedly while no heartbeat arrives, but not with every heartbeat', async () => {
     const { beats, silences } = await runHeartbeat(250, () => false);
     expect(silences).to.be.within(2, 5);
     expect(beats).to.be.above(silences);
   });
 
-  it('does not report silence after a blocked event loop', async () => {
+  it('reports no silence of Redis after a blocked event loop', async () => {
     const { silences } = await runHeartbeat(
       40,
       () => true,
@@ -48,7 +48,7 @@ describe('Heartbeat', () => {
     expect(silences).to.equal(0);
   });
 
-  it('sends no beats after stop()', async () => {
+  it('sends no heartbeats after stop()', async () => {
     const counts = await runHeartbeat(30, () => false);
     const { beats } = counts;
     await new Promise((resolve) => setTimeout(resolve, 30));

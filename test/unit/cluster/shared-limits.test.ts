@@ -41,7 +41,7 @@ async function stage(): Promise<Stage> {
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe('The connection leases of a user', () => {
-  it('are counted on all nodes together, each holder once, until they are released', async () => {
+  it('counts the connection leases of a user over all nodes, each holder once, until they are released', async () => {
     const { node } = await stage();
     const [one, other] = [node('one'), node('other')];
     const user = randomUUID();
@@ -55,7 +55,7 @@ describe('The connection leases of a user', () => {
     expect(await one.acquire(user, '3', 2)).to.equal('full');
   });
 
-  it('are renewed while their node lives, and expire after it died', async () => {
+  it('renews connection leases while their node lives, and lets them expire after its death', async () => {
     const { node } = await stage();
     const [living, dying] = [node('living'), node('dying')];
     const user = randomUUID();
@@ -67,7 +67,7 @@ describe('The connection leases of a user', () => {
     expect(await living.acquire(user, '3', 2)).to.equal('full');
   });
 
-  it('are renewed at once if Redis lost them', async () => {
+  it('renews connection leases at once if Redis lost them', async () => {
     const { node, connection } = await stage();
     const [one, other] = [node('one'), node('other')];
     const user = randomUUID();
@@ -77,7 +77,7 @@ describe('The connection leases of a user', () => {
     expect(await other.acquire(user, '1', 1)).to.equal('full');
   });
 
-  it('report each refusal by Redis, and its recovery', async () => {
+  it('reports each refusal of a lease by Redis, and the recovery', async () => {
     const { node, connection, failures, recoveries, line } = await stage();
     const noted: unknown[] = [];
     line.handleWriteFailure = (error) => void noted.push(error);
@@ -93,7 +93,7 @@ describe('The connection leases of a user', () => {
     await waitUntil('it is counted', () => recoveries() > 0);
   });
 
-  it('are unknown while Redis is unavailable or silent, and counted once it is available again', async () => {
+  it('reports the number of leases as unknown while Redis is unavailable or silent, and counts them afterwards', async () => {
     const { node, line, connection } = await stage();
     const [one, other] = [node('one'), node('other')];
     const user = randomUUID();

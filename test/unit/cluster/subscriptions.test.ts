@@ -58,7 +58,7 @@ function stage() {
 }
 
 describe('Subscriptions', () => {
-  it('never overlap their commands for one channel, and end as wanted in any order of calls and answers', async () => {
+  it('never overlaps the commands for a channel, and reaches the wanted subscription in any order of calls and answers', async () => {
     for (let run = 0; run < 200; run++) {
       const { subscriptions, want, answer, waiting, there, overlapping } = stage();
       // Bits of the run and of a hash of it: every interleaving of wishes and answers of this length.
@@ -81,7 +81,7 @@ describe('Subscriptions', () => {
     }
   });
 
-  it('retry failed commands', async () => {
+  it('retries failed subscribe commands', async () => {
     const { subscriptions, want, answer, waiting, subscribed, there, failures, recoveries } = stage();
     want('a');
     const refusal = new Error('Redis is loading');
@@ -97,7 +97,7 @@ describe('Subscriptions', () => {
     expect([...there]).to.deep.equal(['a']);
   });
 
-  it('no longer count a failed channel once it is unwanted', async () => {
+  it('no longer counts a failed channel once it is unwanted', async () => {
     const { subscriptions, want, answer, recoveries } = stage();
     want('a');
     await answer(new Error('NOPERM'));
@@ -106,7 +106,7 @@ describe('Subscriptions', () => {
     expect(subscriptions.isFailing).to.equal(false);
   });
 
-  it('subscribe again on a new connection, even if the old connection answers late', async () => {
+  it('subscribes again on a new connection, even if the old connection answers late', async () => {
     const { subscriptions, want, answer, subscribed, waiting } = stage();
     want('there');
     await answer();
@@ -121,7 +121,7 @@ describe('Subscriptions', () => {
     expect(waiting).to.deep.equal([]);
   });
 
-  it('send no commands after the end', async () => {
+  it('sends no subscribe commands after the end', async () => {
     const { subscriptions, want, answer, waiting } = stage();
     want('a');
     subscriptions.end();
@@ -130,7 +130,7 @@ describe('Subscriptions', () => {
     expect(waiting).to.deep.equal([]);
   });
 
-  it('still receive messages after 100 quick changes between unsubscribe and subscribe, on a real Redis', async () => {
+  it('still receives messages after 100 quick changes between unsubscribe and subscribe, on a real Redis', async () => {
     const kind = await describeRedis([await sharedRedis()]);
     const name = `flips-${process.pid}`;
     const line = new RedisPubSub(kind, `${name}:beat`, ignoredEvents);
@@ -152,7 +152,7 @@ describe('Subscriptions', () => {
 });
 
 describe('RedisPubSub', () => {
-  it('reconnects if a replica refuses a write, and reports the loss of messages', async () => {
+  it('reconnects to Redis if a replica refuses a write, and reports the loss of messages', async () => {
     const kind = await describeRedis([await sharedRedis()]);
     const said: string[] = [];
     const line = new RedisPubSub(kind, `replica-${process.pid}:beat`, {
@@ -172,7 +172,7 @@ describe('RedisPubSub', () => {
     expect(said).to.deep.equal(['up', 'lost: ReplicaError', 'down: ReplicaError', 'up']);
   });
 
-  it('leaves no connection open if it is closed while it connects', async () => {
+  it('leaves no Redis connection open if it is closed while it connects', async () => {
     const redis = await startRedis();
     const kind = await describeRedis([redis.url]);
     const client = createClient({ url: redis.url });
