@@ -37,7 +37,7 @@ function draftIn(room_id: number, more: Partial<Draft> = {}): Draft {
   return { room_id, emitter, content: 'hello', client_msg_id: null, isAllowed: true, rightsRev: 0, ...more };
 }
 
-/** As the send queue does: what met a room that somebody else kept locked is tried again. */
+/** Retries the messages of busy rooms, as the send queue does. */
 async function appendAll(log: RoomLog, drafts: Draft[]): Promise<AppendResult[]> {
   const answers = await log.append(drafts);
   const isBusy = (_draft: Draft, n: number) => answers[n]!.outcome === 'busy';
@@ -54,7 +54,7 @@ interface Kept {
   content: string;
 }
 
-/** What a room has in the end, in the order of its seq, and where it says that it is. */
+/** The messages of a room in the order of their seq, and the stored position of the room. */
 async function keptIn(store: Store, id: number): Promise<{ messages: Kept[]; last_seq: number; last_rev: number }> {
   const messages = await store.query<Kept>(
     ask(`select seq::float8 as seq, rev::float8 as rev, (extract(epoch from created_at) * 1000)::float8 as at, content
@@ -79,7 +79,7 @@ async function expectWhole(store: Store, id: number, count: number): Promise<Kep
   return messages;
 }
 
-/** In short: `stored 3` is the message that has become the third of its room. */
+/** Short outcomes: `stored 3` is a message that is the third of its room. */
 function outcomesOf(answers: readonly AppendResult[]): string[] {
   return answers.map((answer) => {
     return 'change' in answer ? `${answer.outcome} ${answer.change.message.seq}` : answer.outcome;
@@ -105,8 +105,8 @@ for (const [name, open] of Object.entries(stores)) {
       log = createRoomLog(store);
     });
 
-    it('is stored in order, and answered with the stored messages', async () => {
-      // The clock of the second one is ahead: each room has its own time.
+    it('stores a batch of messages in order and returns the stored messages', async () => {
+      // The clock of the second room is ahead: each room has its own time.
       const [one, two] = [await newRoom(store), await newRoom(store, -600)];
       const drafts = [
         draftIn(two.id, { content: 'b1', client_msg_id: 'mine' }),
@@ -136,10 +136,10 @@ for (const [name, open] of Object.entries(stores)) {
       await expectWhole(store, two.id, 3);
     });
 
-    it('continues the numbers of the previous batch, even if many batches are stored at once', async () => {
+    it('continues the numbers of the previous batch of messages, even if many batches are stored at once', async () => {
       const rooms = [await newRoom(store), await newRoom(store), await newRoom(store)];
       const batches = upTo(20).map((batch) =>
-        // Each in another order of the rooms: they are locked in one order.
+        // Each batch has another order of the rooms, but locks them in the same order.
         upTo(12).map((n) => draftIn(rooms[(n * batch + n) % 3]!.id, { content: `${batch}/${n}` })),
       );
       const answers = (await Promise.all(batches.map((drafts) => appendAll(log, drafts)))).flat();
@@ -156,27 +156,23 @@ for (const [name, open] of Object.entries(stores)) {
       }
     });
 
-    /** What each of these becomes between others that are nothing special, and what is answered to the two after it. */
+    /** The outcome of each special message in a batch with two ordinary messages. */
     const special: [title: string, draft: Partial<Draft>, outcome: string, isInRoom?: boolean][] = [
       ['that its sender may not write', { isAllowed: false }, 'refused'],
-      ['judged by rights that have changed', { rightsRev: -1 }, 'stale'],
-      ['refused by rights that have changed', { isAllowed: false, rightsRev: -1 }, 'stale'],
-      ['in a room that is gone', { room_id: 987_654_321 }, 'gone'],
-      ['that may not be written in a room that is gone', { room_id: 987_654_321, isAllowed: false }, 'gone'],
-      ['that is a repetition', { client_msg_id: 'known' }, 'duplicate 1'],
+      ['authorized by outdated rights', { rightsRev: -1 }, 'stale'],
+      ['refused by outdated rights', { isAllowed: false, rightsRev: -1 }, 'stale'],
+      ['in a deleted room', { room_id: 987_654_321 }, 'gone'],
+      ['that its sender may not write in a deleted room', { room_id: 987_654_321, isAllowed: false }, 'gone'],
+      ['that is a duplicate', { client_msg_id: 'known' }, 'duplicate 1'],
       [
-        'that is a repetition, by one who may not write any more',
+        'that is a duplicate of a sender who may no longer write',
         { client_msg_id: 'known', isAllowed: false },
         'duplicate 1',
       ],
-      [
-        'that is a repetition, judged by rights that have changed',
-        { client_msg_id: 'known', rightsRev: -1 },
-        'duplicate 1',
-      ],
+      ['that is a duplicate, authorized by outdated rights', { client_msg_id: 'known', rightsRev: -1 }, 'duplicate 1'],
     ];
     for (const [title, draft, outcome] of special) {
-      it(`answers ‘${outcome}’ for a message ${title}, and stores the others`, async () => {
+      it(`answers ‘${outcome}’ for a message ${title}, and stores the other messages of the batch`, async () => {
         const [room, other] = [await newRoom(store), await newRoom(store)];
         const known = { content: 'the first', client_msg_id: 'known' };
         expect(outcomesOf(await log.append([draftIn(room.id, known)]))).to.deep.equal(['stored 1']);
@@ -185,7 +181,7 @@ for (const [name, open] of Object.entries(stores)) {
           ...room.drafts('b'),
           draftIn(room.id, { content: 'the special one', ...draft }),
           ...room.drafts('c'),
-          // Somebody else’s of the same name is none of theirs.
+          // Another user's message with the same client_msg_id is not a duplicate.
           draftIn(room.id, { content: 'd', client_msg_id: 'known', emitter: randomUUID() }),
           ...other.drafts('e'),
         ]);
@@ -204,7 +200,7 @@ for (const [name, open] of Object.entries(stores)) {
       });
     }
 
-    it('stores nothing if all of its messages are refused or their rooms are gone', async () => {
+    it('stores nothing if all messages of a batch are refused or their rooms are deleted', async () => {
       const room = await newRoom(store);
       const refused = upTo(3).map(() => draftIn(room.id, { isAllowed: false }));
       expect(outcomesOf(await log.append(refused))).to.deep.equal(Array(3).fill('refused'));
@@ -213,7 +209,7 @@ for (const [name, open] of Object.entries(stores)) {
       await expectWhole(store, room.id, 0);
     });
 
-    it('is authorized by the rights of each room', async () => {
+    it('authorizes each message of a batch by the rights of its room', async () => {
       const [one, two] = [await newRoom(store), await newRoom(store)];
       await store.query(ask('update rooms set rights_rev = 5 where id = $1::bigint'), [two.id]);
       const at = (rightsRev: number, room: { id: number }) => draftIn(room.id, { rightsRev });
@@ -227,14 +223,14 @@ for (const [name, open] of Object.entries(stores)) {
       await expectWhole(store, one.id, 2);
     });
 
-    it('is stored by the fast path as a whole or not at all', async () => {
+    it('stores a batch by the fast path as a whole or not at all', async () => {
       const room = await newRoom(store);
       await log.append([draftIn(room.id, { client_msg_id: 'known' })]);
       for (const draft of [{ client_msg_id: 'known' }, { rightsRev: 1 }, { room_id: 987_654_321 }]) {
         expect(await appendFastPath(store, [draftIn(room.id), draftIn(room.id, draft)])).to.equal(undefined);
         await expectWhole(store, room.id, 1);
       }
-      // What only looks like a repetition: of somebody else's, or in another room.
+      // These only look like duplicates: another user's message, or another room.
       const alike = [{ emitter: randomUUID() }, { room_id: (await newRoom(store)).id }];
       for (const draft of alike) {
         const changes = await appendFastPath(store, [draftIn(room.id, { client_msg_id: 'known', ...draft })]);
@@ -242,7 +238,7 @@ for (const [name, open] of Object.entries(stores)) {
       }
     });
 
-    it('fails as a whole if the database rejects a value', async () => {
+    it('fails for the whole batch if the database rejects a value', async () => {
       const room = await newRoom(store);
       const error = await log.append(room.drafts('a', 'b\0', 'c')).catch((thrown: Error) => thrown);
       expect(error).to.be.an.instanceOf(Error);
@@ -250,7 +246,7 @@ for (const [name, open] of Object.entries(stores)) {
       expect(outcomesOf(await log.append(room.drafts('a', 'c')))).to.deep.equal(['stored 1', 'stored 2']);
     });
 
-    it('is never older than the previous message, on either path and whatever the clock', async () => {
+    it('never dates a message before the previous one, on either path and with any clock', async () => {
       const room = await newRoom(store, -3_600);
       const ahead = Date.now() + 3_000_000;
       for (const draft of [{}, { client_msg_id: 'known' }, { client_msg_id: 'known' }, { rightsRev: -1 }, {}]) {
@@ -261,7 +257,7 @@ for (const [name, open] of Object.entries(stores)) {
       expect(new Set(messages.map(({ at }) => at)).size).to.equal(1);
     });
 
-    it('is deleted with its room, and no message of another room is', async () => {
+    it('deletes the messages of a deleted room and of no other room', async () => {
       const [room, other] = [await newRoom(store), await newRoom(store)];
       await log.append([room, other].flatMap(({ drafts }) => drafts('a', 'b')));
       await store.query(ask('delete from rooms where id = $1::bigint'), [room.id]);
@@ -270,7 +266,7 @@ for (const [name, open] of Object.entries(stores)) {
       expect(outcomesOf(await log.append(room.drafts('c')))).to.deep.equal(['gone']);
     });
 
-    it('keeps its order at the maximum batch size of the queue', async () => {
+    it('keeps the order of a batch at the maximum batch size of the queue', async () => {
       const rooms = [await newRoom(store), await newRoom(store)];
       const drafts = upTo(1_000).map((n) => draftIn(rooms[n % 2]!.id, { content: `${n}`, client_msg_id: `${n}` }));
       expect(new Set((await log.append(drafts)).map(({ outcome }) => outcome))).to.deep.equal(new Set(['stored']));
@@ -306,7 +302,7 @@ describe('A batch of messages in a database with concurrent transactions', () =>
     for (const { id } of [before, room, after]) await expectWhole(store, id, 2);
   });
 
-  it('locks its rooms in the order of their ids, so that two batches never deadlock', async () => {
+  it('locks the rooms of a batch in the order of their ids, so that two batches never deadlock', async () => {
     const [low, high] = [await newRoom(store), await newRoom(store)];
     const [session, watcher] = [await databaseSession(url), await databaseSession(url)];
     await lockRoom(session, high);
@@ -323,7 +319,7 @@ describe('A batch of messages in a database with concurrent transactions', () =>
     expect(await stored).to.equal(undefined);
   });
 
-  it('releases all locks if it fails', async () => {
+  it('releases all locks if a batch fails', async () => {
     const [room, gone] = [await newRoom(store), 987_654_321];
     expect(await appendFastPath(store, [draftIn(room.id), draftIn(gone)])).to.equal(undefined);
     const session = await databaseSession(url);
@@ -336,7 +332,7 @@ describe('A batch of messages in a database with concurrent transactions', () =>
     ['whose rights change', 'update rooms set rights_rev = rights_rev + 1 where id = $1', ['stale', 'busy']],
     ['that is deleted', 'delete from rooms where id = $1', ['gone', 'busy']],
   ] as const) {
-    it(`stores nothing in a room ${what} while it waits for the lock`, async () => {
+    it(`stores nothing in a room ${what} while the batch waits for the lock`, async () => {
       const log = createRoomLog(store);
       const session = await databaseSession(url);
       const watcher = await databaseSession(url);
@@ -354,7 +350,7 @@ describe('A batch of messages in a database with concurrent transactions', () =>
     });
   }
 
-  /** A node waits for a lock, or has just given up. */
+  /** Resolves when a node waits for a lock or has just given up. */
   async function waiting(watcher: Awaited<ReturnType<typeof databaseSession>>): Promise<void> {
     const sessions = `select count(*)::int as n from pg_stat_activity where application_name = 'nano-messaging'
       and datname = current_database() and wait_event_type = 'Lock'`;
@@ -362,11 +358,11 @@ describe('A batch of messages in a database with concurrent transactions', () =>
     while (performance.now() - from < 100 && (await watcher.query(sessions)).rows[0].n === 0);
   }
 
-  it('uses the keys even if the tables have grown by thousands of rows without ANALYZE', async () => {
+  it('uses the indexes even if the tables have grown by thousands of rows without ANALYZE', async () => {
     const databaseUrl = await freshDatabase();
     const own = await openPostgres({ databaseUrl, poolSize: 1, statementTimeoutMs: 10_000 });
     const session = await databaseSession(databaseUrl);
-    // As long as it takes here, nothing but the writing itself shall have looked at the tables.
+    // During this test, only the writes may scan the tables.
     for (const table of ['messages', 'rooms']) {
       await session.query(`alter table ${table} set (autovacuum_enabled = off)`);
     }
@@ -378,13 +374,13 @@ describe('A batch of messages in a database with concurrent transactions', () =>
     for (let n = 0; n < commits; n++) {
       const room = rooms[n % rooms.length]!;
       const drafts = upTo(10).map((i) => draftIn(room, { client_msg_id: `${n} ${i}` }));
-      // Each third batch goes the careful way: it repeats one message.
+      // Each third batch leaves the fast path, because it contains a duplicate.
       const again = n % 3 === 1 && n > rooms.length ? [draftIn(room, { client_msg_id: `${n - rooms.length} 1` })] : [];
       const outcomes = outcomesOf(await log.append([...drafts, ...again]));
       repeated += outcomes.filter((outcome) => outcome.startsWith('duplicate')).length;
     }
     expect(repeated).to.equal(90);
-    // A session that ends has told of all it has read.
+    // A session reports its statistics when it ends.
     await own.close();
     await waitUntil('what was read is known', async () => (await figures('messages')).written >= commits * 10);
     const [messages, roomsRead] = [await figures('messages'), await figures('rooms')];

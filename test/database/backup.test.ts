@@ -31,7 +31,7 @@ const contents = async (url: string, { token }: TestUser, room: { id: number }):
 describe('A backup', function () {
   this.timeout(60_000);
 
-  it('of PostgreSQL restores the service as of that time, and clients from later detect it', async () => {
+  it('restores the service from a PostgreSQL backup as of its time, and clients with later data detect it', async () => {
     const [DATABASE_URL, restored] = [await freshDatabase(), await freshDatabase()];
     const before = await startNode(postgres, { DATABASE_URL });
     const owner = createUser({ level: 100 });
@@ -57,7 +57,7 @@ describe('A backup', function () {
     expect(await join(kept)).to.deep.include({ recovered: true, events: [] });
     expect(await join(lost)).to.deep.include({ recovered: false, events: [] });
     await sendMessages(url, owner, room, 'new');
-    // There is a change of that number again, and it is another one.
+    // The same change number now belongs to a different change.
     expect(await join(lost)).to.deep.include({ recovered: false, events: [] });
     expect(
       (await join(kept)).events.map(({ payload }: { payload: { content: string } }) => payload.content),
@@ -68,7 +68,7 @@ describe('A backup', function () {
     expect((await createRoom(url, owner)).id, 'numbers are given again, UUIDs are not').to.equal(lostRoom.id);
   });
 
-  it('of the embedded database is a copy of its directory after the server has stopped', async () => {
+  it('restores the embedded database from a copy of its directory that was made after the server stopped', async () => {
     const DATA_DIR = await migratedDirectory();
     const copy = dataDirectory();
     const owner = createUser({ level: 100 });

@@ -11,7 +11,7 @@ import { createUser } from '../helpers/users.ts';
 const mark = '\u{feff}';
 
 describeEveryWiring('Texts that begin with a byte order mark', ({ url }) => {
-  it('are returned exactly as they were sent, on all transports', async () => {
+  it('returns texts that begin with a byte order mark exactly as they were sent, on all transports', async () => {
     const owner = createUser({ level: 100 });
     const name = `${mark}name`;
     const room = await createRoom(url(), owner, { name });
@@ -46,7 +46,7 @@ describeEveryWiring('Texts that begin with a byte order mark', ({ url }) => {
     expect(contentsOf(messages)).to.deep.equal(contents);
   });
 
-  it('are refused as a client_msg_id', async () => {
+  it('refuses a client_msg_id that begins with a byte order mark', async () => {
     const owner = createUser({ level: 100 });
     const room = await createRoom(url(), owner);
     const draft = { room_id: room.id, content: 'x', client_msg_id: `${mark}x` };

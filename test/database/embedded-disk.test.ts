@@ -26,7 +26,7 @@ describe('The embedded database on a full disk', function () {
     return { ...disk, DATA_DIR };
   }
 
-  it('refuses writes with UNAVAILABLE, answers reads, and recovers once there is space', async function () {
+  it('refuses writes with UNAVAILABLE on a full disk, answers reads, and recovers once there is space', async function () {
     const { DATA_DIR, fill, makeRoom } = await databaseOnDisk(this);
     const { url } = await startNode(embedded, { DATA_DIR });
     const owner = createUser({ level: 100 });

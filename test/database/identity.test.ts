@@ -12,7 +12,7 @@ async function identityOf(databaseUrl: string): Promise<string> {
   return store.identify().finally(() => store.close());
 }
 
-/** As an account that may not ask for what PostgreSQL has to tell servers apart. */
+/** An account that may not read the system identifier of PostgreSQL. */
 async function withoutSystemIdentity(url: string): Promise<string> {
   const role = `role_${new URL(url).pathname.slice(-12)}`;
   for (const statement of [
@@ -28,7 +28,7 @@ async function withoutSystemIdentity(url: string): Promise<string> {
 describe('The identity of a service on PostgreSQL', function () {
   this.timeout(30_000);
 
-  it('equals the identity of the previous version, so that nodes of both versions share a bus', async () => {
+  it('uses the service identity of the previous version, so that nodes of both versions share a bus', async () => {
     const url = await freshDatabase();
     const session = await databaseSession(url);
     const { rows } = await session.query(
@@ -37,7 +37,7 @@ describe('The identity of a service on PostgreSQL', function () {
     expect(await identityOf(url)).to.equal(rows[0].id);
   });
 
-  it('needs no privilege on pg_control_system(), and is the same for nodes that start at once', async () => {
+  it('determines the same service identity on nodes that start at once, without a privilege on pg_control_system()', async () => {
     const url = await withoutSystemIdentity(await freshDatabase());
     const first = await identityOf(url);
     expect(first).to.match(/^[0-9a-f-]{36}$/);
@@ -45,14 +45,14 @@ describe('The identity of a service on PostgreSQL', function () {
     expect(new Set([first, ...others]).size).to.equal(1);
   });
 
-  it('does not change if the privilege is granted or revoked later', async () => {
+  it('keeps the service identity if the privilege on pg_control_system() is granted or revoked later', async () => {
     const admin = await freshDatabase();
     const url = await withoutSystemIdentity(admin);
     const without = await identityOf(url);
     expect(await identityOf(admin)).to.equal(without);
   });
 
-  it('differs for a restored backup and for a copy from a template, even without the privilege', async () => {
+  it('changes the service identity for a restored backup and for a copy from a template, even without the privilege', async () => {
     const admin = await freshDatabase();
     const url = await withoutSystemIdentity(admin);
     const original = await identityOf(url);

@@ -7,7 +7,7 @@ import { rest } from '../helpers/rest-client.ts';
 import { createRoom, createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
 import { createUser } from '../helpers/users.ts';
 
-/** Until so many sessions of the node wait for a lock. */
+/** Resolves when this many sessions of the node wait for a lock. */
 async function untilWaiting(other: pg.Client, count: number): Promise<void> {
   const waiting = `select count(*)::int as n from pg_stat_activity where application_name = 'nano-messaging'
     and datname = current_database() and wait_event_type = 'Lock'`;
@@ -18,7 +18,7 @@ async function untilWaiting(other: pg.Client, count: number): Promise<void> {
 }
 
 describe('On PostgreSQL', () => {
-  it('a locked room delays only its own messages, which are stored once it is unlocked', async () => {
+  it('delays only the messages of a locked room, and stores them once it is unlocked', async () => {
     const DATABASE_URL = await freshDatabase();
     const { url } = await startNode(postgres, { DATABASE_URL });
     const { owner, room } = await createRoomWithOwner(url);
@@ -31,7 +31,7 @@ describe('On PostgreSQL', () => {
     expect((await held)[0].seq).to.equal(1);
   });
 
-  it('transactions that wait for a locked room leave a connection for the messages of other rooms', async () => {
+  it('keeps a connection for the messages of other rooms while transactions wait for a locked room', async () => {
     const DATABASE_URL = await freshDatabase();
     const { url } = await startNode(postgres, { DATABASE_URL, DATABASE_POOL_SIZE: 3 });
     const { owner, room } = await createRoomWithOwner(url);
@@ -45,7 +45,7 @@ describe('On PostgreSQL', () => {
     expect((await Promise.all(renames)).map(({ status }) => status)).to.deep.equal([200, 200, 200, 200]);
   });
 
-  it('a forbidden message is refused without waiting for the lock of its room', async () => {
+  it('refuses a forbidden message without waiting for the lock of its room', async () => {
     const DATABASE_URL = await freshDatabase();
     const { url } = await startNode(postgres, { DATABASE_URL });
     const { room } = await createRoomWithOwner(url);
@@ -56,7 +56,7 @@ describe('On PostgreSQL', () => {
     await other.query('commit');
   });
 
-  it('connections that break during transactions are replaced, even the last', async () => {
+  it('replaces connections that break during transactions, even the last', async () => {
     const DATABASE_URL = await freshDatabase();
     const { url } = await startNode(postgres, { DATABASE_URL, DATABASE_POOL_SIZE: 3 });
     const { owner, room } = await createRoomWithOwner(url);

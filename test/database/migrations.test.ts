@@ -11,7 +11,7 @@ import { runCommand } from '../helpers/process.ts';
 import { createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
-/** What every version takes for the lock of the node that migrates. */
+/** The advisory lock that every version uses for migrations. */
 const lockMigrations = 'select pg_advisory_lock(7777001)';
 const unlockMigrations = 'select pg_advisory_unlock(7777001)';
 
@@ -38,7 +38,7 @@ const startOn = (DATABASE_URL: string, log: CapturedLog) =>
 describe('Migrations on PostgreSQL', function () {
   this.timeout(60_000);
 
-  it('are applied by one node, and the others log that they wait for it', async () => {
+  it('applies migrations on a single node, and the others log that they wait for it', async () => {
     const DATABASE_URL = await freshDatabase();
     const [other, log] = [await databaseSession(DATABASE_URL), captureLog()];
     await other.query(lockMigrations);
@@ -55,7 +55,7 @@ describe('Migrations on PostgreSQL', function () {
     await sendMessages((await started).url, owner, room, 'it is up');
   });
 
-  it('are applied once if several nodes start at once', async () => {
+  it('applies migrations once if several nodes start at once', async () => {
     const DATABASE_URL = await freshDatabase();
     const logs = Array.from({ length: 4 }, () => captureLog());
     await Promise.all(logs.map((log) => startOn(DATABASE_URL, log)));
@@ -65,7 +65,7 @@ describe('Migrations on PostgreSQL', function () {
     expect(new Set(migrated).size).to.equal(migrated.length).and.to.be.above(0);
   });
 
-  it('wait for a table lock without blocking other readers', async () => {
+  it('waits for a table lock during a migration without blocking other readers', async () => {
     const DATABASE_URL = await databaseOfBefore();
     const [backup, reader, log] = [
       await databaseSession(DATABASE_URL),
@@ -78,7 +78,7 @@ describe('Migrations on PostgreSQL', function () {
     const { rows } = await backup.query('select pg_backend_pid() as pid');
     const [waiting] = log.startingWith('migration waits');
     expect((waiting!.holders as { pid: number }[]).map(({ pid }) => pid)).to.deep.equal([rows[0].pid]);
-    // Between two attempts nothing of the node waits in the database, and while one lasts it is a second at most.
+    // The node waits in the database for at most a second per attempt, and not at all between two attempts.
     await reader.query(`set statement_timeout = '5s'`);
     await reader.query('select count(*) from messages');
     await backup.query('commit');
@@ -86,7 +86,7 @@ describe('Migrations on PostgreSQL', function () {
     await sendMessages((await started).url, owner, room, 'it is up');
   });
 
-  it('leave no session in the database if a waiting node is killed', async () => {
+  it('leaves no session in the database if a node is killed while it waits to migrate', async () => {
     const DATABASE_URL = await databaseOfBefore();
     const [backup, watcher] = [await databaseSession(DATABASE_URL), await databaseSession(DATABASE_URL)];
     await backup.query('begin; select count(*) from messages');
@@ -108,7 +108,7 @@ describe('Migrations on PostgreSQL', function () {
     expect(await again.exited).to.include({ code: 0 });
   });
 
-  it('fail with advice if the account may not change the tables', async () => {
+  it('fails a migration with advice if the account may not change the tables', async () => {
     const url = await databaseOfBefore();
     const database = new URL(url).pathname.slice(1);
     const role = `role_${database.slice(-12)}`;

@@ -19,7 +19,7 @@ const move = (directory: string, ...urls: string[]) => runCommand('bin/move.ts',
 const tables = ['rooms', 'permission_rules', 'messages', 'room_changes', 'revocations', 'imported_rooms'];
 const ask = (text: string) => ({ name: `test ${text}`.slice(0, 60), text });
 
-/** What a database holds, row by row. */
+/** The content of a database, row by row. */
 async function contentOf(query: (text: string) => Promise<unknown[]>): Promise<Record<string, unknown[]>> {
   const content: Record<string, unknown[]> = {};
   for (const table of tables) content[table] = await query(`select t::text as row from ${table} t order by 1`);
@@ -127,7 +127,7 @@ describe('npm run move', function () {
     expect((await createRoom(after.url, owner)).id).to.be.above(last.id);
   });
 
-  it('copies every table in batches, and sets the sequences', async () => {
+  it('moves every table in batches, and sets the sequences', async () => {
     const directory = await filledDirectory();
     const target = await freshDatabase();
     const { code, output } = await move(directory, target);
@@ -146,7 +146,7 @@ describe('npm run move', function () {
     await store.close();
   });
 
-  it('refuses a target with rows, and does not change it', async () => {
+  it('refuses to move into a database with rows, and does not change it', async () => {
     const directory = await migratedDirectory();
     const target = await freshDatabase();
     const theirs = await openQuery(target);
@@ -159,7 +159,7 @@ describe('npm run move', function () {
     expect(await theirs(`select to_regclass('messages') as messages`)).to.deep.equal([{ messages: null }]);
   });
 
-  it('leaves no row if it is killed, and succeeds the next time', async () => {
+  it('leaves no row if a move is killed, and succeeds the next time', async () => {
     const directory = await filledDirectory();
     const target = await migratedDatabase();
     const session = await databaseSession(target);
@@ -179,7 +179,7 @@ describe('npm run move', function () {
     expect((await move(directory, target)).code).to.equal(0);
   });
 
-  it('moves nothing if both sides differ at the end', async () => {
+  it('moves nothing if both databases differ at the end', async () => {
     const directory = await filledDirectory(10);
     const target = await migratedDatabase();
     const theirs = await openQuery(target);

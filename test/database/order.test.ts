@@ -4,7 +4,7 @@ import { closeLater } from '../helpers/cleanup.ts';
 import { migratedDirectory } from '../helpers/embedded-template.ts';
 
 describe('The embedded database', () => {
-  it('runs urgent tasks before waiting tasks', async () => {
+  it('runs urgent database tasks before waiting tasks', async () => {
     const store = await openPglite(await migratedDirectory());
     closeLater(() => store.close());
     const served: string[] = [];
@@ -16,7 +16,7 @@ describe('The embedded database', () => {
     expect(served).to.deep.equal(['first', 'message', 'second', 'third']);
   });
 
-  it('reads sockets while tasks wait, and runs urgent tasks from them first', async () => {
+  it('reads sockets while database tasks wait, and runs urgent tasks from them first', async () => {
     const store = await openPglite(await migratedDirectory());
     closeLater(() => store.close());
     const served: string[] = [];
@@ -25,7 +25,7 @@ describe('The embedded database', () => {
       served.push(name);
     };
     const waiting = Array.from({ length: 20 }, (_, n) => ask(`read ${n}`, false));
-    // As a message that a socket brings.
+    // Stands for a message that arrives on a socket.
     const message = new Promise<void>((resolve) => setImmediate(() => resolve(ask('message', true))));
     await Promise.all([...waiting, message]);
     expect(served.indexOf('message')).to.be.below(5);

@@ -19,7 +19,7 @@ async function nodeBehindProxy(): Promise<{ url: string; proxy: TcpProxy }> {
 }
 
 describe('During an outage of PostgreSQL', () => {
-  it('a send is refused with UNAVAILABLE, and stored once after the outage', async () => {
+  it('refuses a send with UNAVAILABLE during an outage of PostgreSQL, and stores it once afterwards', async () => {
     const { url, proxy } = await nodeBehindProxy();
     const owner = createUser({ level: 100 });
     const room = await createRoom(url, owner);
@@ -41,7 +41,7 @@ describe('During an outage of PostgreSQL', () => {
     expect((await rest(url).get('/readyz')).status).to.equal(200);
   });
 
-  it('a message whose commit answer was lost is delivered once, and its retry is a duplicate', async () => {
+  it('delivers a message once if its commit answer is lost, and treats its retry as a duplicate', async () => {
     const { url, proxy } = await nodeBehindProxy();
     const owner = createUser({ level: 100 });
     const room = await createRoom(url, owner);

@@ -14,7 +14,7 @@ import { waitUntil } from '../helpers/wait-until.ts';
 
 interface Outage {
   title: string;
-  /** PostgreSQL's code for it, in the log. */
+  /** The SQLSTATE in the log. */
   sqlState: RegExp;
   breaking: string[];
   mending: string[];
@@ -30,7 +30,7 @@ const outages: Outage[] = [
     mending: ['alter role $role login'],
   },
   {
-    title: 'the database takes no connections',
+    title: 'the database accepts no connections',
     sqlState: /^55000$/,
     breaking: ['alter database $database allow_connections false'],
     mending: ['alter database $database allow_connections true'],
@@ -42,7 +42,7 @@ const outages: Outage[] = [
     mending: ['alter role $role connection limit -1'],
   },
   {
-    title: 'the database has become read-only',
+    title: 'the database is read-only',
     sqlState: /^25006$/,
     breaking: ['alter database $database set default_transaction_read_only = on'],
     mending: ['alter database $database reset default_transaction_read_only'],
@@ -64,20 +64,20 @@ const outages: Outage[] = [
     ],
   },
   {
-    title: 'a privilege was revoked',
+    title: 'a privilege is missing',
     sqlState: /^42501$/,
     breaking: ['revoke insert, update on rooms, messages from $role'],
     mending: ['grant insert, update on rooms, messages to $role'],
   },
   {
-    title: 'the tables are not there, as while a backup is restored',
+    title: 'the tables are missing, as during a restore',
     sqlState: /^(42P01|42883)$/,
     breaking: ['alter schema public rename to gone'],
     mending: ['alter schema gone rename to public'],
   },
 ];
 
-/** The figure of a node. */
+/** The value of a metric of a node. */
 async function metric(url: string, name: string): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text();
   const line = text.split('\n').find((one) => one.startsWith(`${name} `));
@@ -114,7 +114,7 @@ async function goThrough({ sqlState, breaking, mending }: Outage): Promise<void>
   const api = rest(url, owner.token);
   const ban = () => api.put(`/rooms/${room.id}/members`, { userUUID: createUser().user, permissions: 'b' });
   const send = () => api.post(`/rooms/${room.id}/messages`, { content: 'x' });
-  // The first statements may still meet the end of their sessions.
+  // The first statements may still run on terminated sessions.
   await waitUntil(
     'the outage is noticed',
     async () => (await send()).status === 503 && (await metric(url, 'nano_messaging_database_up')) === 0,
@@ -141,17 +141,17 @@ async function goThrough({ sqlState, breaking, mending }: Outage): Promise<void>
   expect(await metric(url, 'nano_messaging_refusals_total{transport="rest",code="INTERNAL"}')).to.equal(0);
 }
 
-describe('While PostgreSQL cannot do its work because', function () {
+describe('An outage of PostgreSQL', function () {
   this.timeout(60_000);
   let results: PromiseSettledResult<void>[];
 
-  // All at once: each of them waits for what is logged some seconds later.
+  // They run in parallel, because each waits some seconds for a log line.
   before(async () => {
     results = await Promise.allSettled(outages.map(goThrough));
   });
 
   for (const [n, { title }] of outages.entries()) {
-    it(`${title}, requests are refused with UNAVAILABLE, and work again afterwards`, () => {
+    it(`answers UNAVAILABLE while ${title}, and recovers afterwards`, () => {
       const result = results[n]!;
       if (result.status === 'rejected') throw result.reason;
     });
@@ -161,7 +161,7 @@ describe('While PostgreSQL cannot do its work because', function () {
 describe('A failover of PostgreSQL', function () {
   this.timeout(60_000);
 
-  it('keeps messages pending on a standby that is not promoted yet, and replaces its sessions for the primary', async () => {
+  it('keeps messages pending while a failover leads to a standby, and replaces all sessions once it is promoted', async () => {
     const primary = await startPostgres();
     const log = captureLog();
     const address = new URL(primary.url);

@@ -24,30 +24,30 @@ const raiseState = `create function raise_state(state text) returns void languag
   begin raise exception 'as the test wants' using errcode = state; end $$`;
 
 const outcomes: [state: string, what: string, isKept: boolean][] = [
-  ['23505', 'a constraint that does not hold', true],
-  ['NM001', 'rights that have changed', true],
-  ['55P03', 'a lock that is not free', true],
-  ['25006', 'a server that takes no writes', false],
+  ['23505', 'a violated constraint', true],
+  ['NM001', 'outdated rights', true],
+  ['55P03', 'an unavailable lock', true],
+  ['25006', 'a server that rejects writes', false],
   ['53200', 'a server without memory', false],
-  ['26000', 'a prepared statement that is gone', false],
+  ['26000', 'a missing prepared statement', false],
 ];
 
 describe('A session of the pool on PostgreSQL', () => {
   for (const [state, what, isKept] of outcomes) {
-    it(`is ${isKept ? 'kept' : 'given up'} after ${what} (${state})`, async () => {
+    it(`${isKept ? 'keeps' : 'closes'} the database session after an error for ${what} (${state})`, async () => {
       const DATABASE_URL = await freshDatabase();
       const store = await storeOn(DATABASE_URL);
       await (await databaseSession(DATABASE_URL)).query(raiseState);
       const before = await sessionOf(store);
       await store.query(raising(state), []).then(
-        () => expect.fail('it was to fail'),
+        () => expect.fail('the statement should fail'),
         () => {},
       );
       expect((await sessionOf(store)) === before).to.equal(isKept);
     });
   }
 
-  it('is replaced with all others once a session reaches a server that rejects writes', async () => {
+  it('replaces all database sessions once a session reaches a server that rejects writes', async () => {
     const DATABASE_URL = await freshDatabase();
     const store = await storeOn(DATABASE_URL, 4);
     await (await databaseSession(DATABASE_URL)).query(raiseState);
@@ -64,7 +64,7 @@ describe('A session of the pool on PostgreSQL', () => {
       .and.not.include.members([before[1]!]);
   });
 
-  it('has the time limits of the service, whatever the limits of the account', async () => {
+  it('sets the time limits of the service for a session, whatever the limits of the account', async () => {
     const DATABASE_URL = await freshDatabase();
     const other = await databaseSession(DATABASE_URL);
     await other.query(`alter database ${new URL(DATABASE_URL).pathname.slice(1)} set statement_timeout = '1h'`);
@@ -84,7 +84,7 @@ describe('A session of the pool on PostgreSQL', () => {
     ]);
   });
 
-  it('is checked after an outage for sequences that are behind, as on a logical replica', async () => {
+  it('checks after an outage for sequences that are behind, as on a logical replica', async () => {
     const DATABASE_URL = await freshDatabase();
     const store = await storeOn(DATABASE_URL);
     const other = await databaseSession(DATABASE_URL);

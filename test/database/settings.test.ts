@@ -9,16 +9,16 @@ import { socketClient } from '../helpers/socket-client.ts';
 import { createUser } from '../helpers/users.ts';
 
 interface Row {
-  /** What is set for the database, or done in it by its owner. */
+  /** Settings of the database, or statements of its owner. */
   title: string;
   statements?: string[];
-  /** How the database is made. */
+  /** The options of `create database`. */
   created?: string;
-  /** The reason for which the start is refused; otherwise everything works. */
+  /** The expected error at the start; without it, everything works. */
   refused?: RegExp;
-  /** By which address it is reached. */
+  /** The address for the node. */
   through?: (url: string) => Promise<string>;
-  /** The tables are there before the statements. */
+  /** Whether the tables exist before the statements. */
   isMigrated?: boolean;
   needsPgBouncer?: boolean;
 }
@@ -29,7 +29,7 @@ const setting = (name: string, value: string, more: Partial<Row> = {}): Row => (
   ...more,
 });
 
-/** An account of its own, which is no superuser. */
+/** A separate account without superuser rights. */
 const account = (...statements: string[]) => ({
   statements: [`create role $role login password 'x'`, ...statements],
   through: async (url: string) => Object.assign(new URL(url), { username: roleOf(url), password: 'x' }).href,
@@ -43,7 +43,7 @@ const pgBouncer = (mode: 'session' | 'transaction', settings = {}): Partial<Row>
 const tooTight = ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout'];
 
 const rows: Row[] = [
-  { title: 'nothing' },
+  { title: 'default settings' },
   setting('default_transaction_isolation', `'serializable'`),
   setting('default_transaction_isolation', `'repeatable read'`),
   setting('default_transaction_deferrable', 'on'),
@@ -66,7 +66,7 @@ const rows: Row[] = [
   setting('row_security', 'off'),
   {
     ...setting('jit_above_cost', '0'),
-    title: 'jit, always',
+    title: 'jit for every statement',
     statements: ['on', '0'].map(
       (value, n) => `alter database $database set ${['jit', 'jit_above_cost'][n]} = ${value}`,
     ),
@@ -84,7 +84,7 @@ const rows: Row[] = [
     title: 'an account that owns the database',
     ...account('alter database $database owner to $role', 'alter schema public owner to pg_database_owner'),
   },
-  { title: 'an account with a schema of its own name', ...account('create schema $role authorization $role') },
+  { title: 'an account and a schema of the same name', ...account('create schema $role authorization $role') },
   {
     title: 'a search_path of another schema',
     statements: ['create schema "Chat rooms"', `alter database $database set search_path = "Chat rooms"`],
@@ -95,7 +95,7 @@ const rows: Row[] = [
     through: async (url) => `${url}?options=${encodeURIComponent('-c search_path=chat')}`,
   },
   {
-    title: 'tables that are in public, and an account that has been given a schema of its own name since',
+    title: 'tables in public and a later schema with the name of the account',
     isMigrated: true,
     ...account(
       'create schema $role authorization $role',
@@ -123,7 +123,7 @@ const rows: Row[] = [
     refused: /pooler in transaction mode.*pool_mode = session/,
   },
   {
-    title: 'PgBouncer in transaction mode that hands out its sessions in turns',
+    title: 'PgBouncer in transaction mode and round-robin sessions',
     ...pgBouncer('transaction', { server_round_robin: 1, min_pool_size: 2 }),
     refused: /pooler in transaction mode.*pool_mode = session/,
   },
@@ -174,7 +174,7 @@ const rows: Row[] = [
 const nameOf = (url: string) => new URL(url).pathname.slice(1);
 const roleOf = (url: string) => nameOf(url).replace('test', 'role');
 
-/** A database as the row has it; the address by which a node reaches it. */
+/** Creates the database of a row and returns its address for a node. */
 async function databaseOf({ statements = [], created, isMigrated, through }: Row): Promise<string> {
   const url = await freshDatabase(created);
   if (isMigrated) await (await startNode(postgres, { DATABASE_URL: url })).close();
@@ -192,7 +192,7 @@ async function databaseOf({ statements = [], created, isMigrated, through }: Row
   return through ? through(url) : url;
 }
 
-/** All of the kinds of statements that the service has, with values that a wrong setting would change. */
+/** Runs every kind of statement of the service, with values that a wrong setting would change. */
 async function useService(url: string): Promise<void> {
   const { owner, room } = await createRoomWithOwner(url, { name: `O'Neill\\'s` });
   const friend = await createMember(url, owner, room);
@@ -228,18 +228,20 @@ async function useService(url: string): Promise<void> {
   expect((await rest(url, owner.token).delete(`/rooms/${room.id}`)).status).to.be.oneOf([200, 204]);
 }
 
-describe('A PostgreSQL with', function () {
+describe('The settings of PostgreSQL', function () {
   this.timeout(60_000);
 
   for (const row of rows) {
-    const outcome = row.refused ? 'is refused at the start, with the reason' : 'works';
-    it(`${row.title} ${outcome}`, async function () {
+    const outcome = row.refused
+      ? 'refuses at the start, with the reason, a PostgreSQL with'
+      : 'works with a PostgreSQL with';
+    it(`${outcome} ${row.title}`, async function () {
       if (row.needsPgBouncer && !findPgBouncer()) return this.skip();
       const DATABASE_URL = await databaseOf(row);
       const started = startNode(postgres, { DATABASE_URL });
       if (!row.refused) return useService((await started).url);
       const refusal = await started.then(
-        () => 'it started',
+        () => 'the node started',
         (error: Error) => error.message,
       );
       expect(refusal).to.match(row.refused);

@@ -39,13 +39,13 @@ describe('A PostgreSQL with TLS', function () {
     }
   }
 
-  it('is connected to according to `sslmode`, and without it in plain text', async () => {
+  it('connects to PostgreSQL according to `sslmode`, and without it in plain text', async () => {
     expect(await isEncrypted(`?sslmode=verify-full&sslrootcert=${encodeURIComponent(certificate)}`)).to.equal(true);
     expect(await isEncrypted('?sslmode=no-verify')).to.equal(true);
     expect(await isEncrypted('')).to.equal(false);
   });
 
-  it('is refused without a trusted certificate', async () => {
+  it('refuses a PostgreSQL without a trusted certificate', async () => {
     const refused = await isEncrypted('?sslmode=verify-full').catch((error: Error) => error.message);
     expect(refused).to.match(/self-signed certificate/);
   });

@@ -8,7 +8,7 @@ import { execute, startPostgres } from '../helpers/postgres.ts';
 
 const warning = 'transaction open for more than a minute';
 
-/** A service whose account is no superuser, and a session of somebody else on its database. */
+/** A service whose account is not a superuser, and a session of another account on its database. */
 async function serviceAndSomebody(server: string) {
   const name = `watcher_${Math.random().toString(36).slice(2)}`;
   await execute(server, `create database ${name}`);
@@ -25,7 +25,7 @@ async function serviceAndSomebody(server: string) {
   return { watch, log, store, other: await databaseSession(admin) };
 }
 
-/** Somebody's transaction, of some kind, that keeps old rows. */
+/** A transaction of this kind that retains old rows. */
 const kinds: [kind: string, begin: string[], end: string][] = [
   ['has written', ['begin', 'create table left_open (n int)'], 'rollback'],
   [
@@ -49,7 +49,7 @@ describe('The age of the oldest transaction of a database', function () {
   });
 
   for (const [kind, begin, end] of kinds) {
-    it(`grows while another account has an open transaction that ${kind}, and falls when it ends`, async () => {
+    it(`reports a growing transaction age while another account has an open transaction that ${kind}, until it ends`, async () => {
       const { watch, other } = await serviceAndSomebody(server);
       expect(watch.oldestMs).to.equal(0);
       for (const statement of begin) await other.query(statement);
@@ -64,7 +64,7 @@ describe('The age of the oldest transaction of a database', function () {
     });
   }
 
-  it('ignores transactions that retain no rows, and the statements of the service', async () => {
+  it('ignores transactions that retain no rows, and its own statements, in the transaction age', async () => {
     const { watch, other, store } = await serviceAndSomebody(server);
     await other.query('begin');
     await other.query('select count(*) from rooms');
@@ -87,7 +87,7 @@ describe('A transaction that stays open for more than a minute', () => {
     writes: true,
   };
 
-  it('is logged once, with its session', async () => {
+  it('logs a transaction that stays open for more than a minute once, with its session', async () => {
     const log = captureLog();
     let rows: unknown[] = [];
     const watch = watchTransactions({ query: async <Row>() => rows as Row[] }, log.logger);
@@ -112,7 +112,7 @@ describe('A transaction that stays open for more than a minute', () => {
     expect(log.startingWith(warning)).to.have.length(2);
   });
 
-  it('does not count as old if each of its statements has a new snapshot', async () => {
+  it('does not count a transaction as old if each of its statements has a new snapshot', async () => {
     const log = captureLog();
     let xmin = 0;
     const row = () => ({ ...holder, key: `7 ${++xmin}`, writes: false, openMs: 600_000 });

@@ -3,10 +3,10 @@ import { expect } from 'chai';
 import { createBatchLoader } from '../../../src/database/batch-loader.ts';
 import { closeLater } from '../../helpers/cleanup.ts';
 
-/** So long a read holds up the others. */
+/** The time for which a read delays the next. */
 const longMs = 30;
 
-/** A store whose reads end, and whose time passes, when the test says; each reads what is there when it begins. */
+/** A store whose reads end and whose clock advances when the test says; each read sees the data at its start. */
 function stage() {
   mock.timers.enable({ apis: ['setTimeout'] });
   closeLater(() => mock.timers.reset());
@@ -20,14 +20,14 @@ function stage() {
   });
   return {
     ...{ read, reads },
-    /** What each read was asked for. */
+    /** The keys of each read. */
     asked: () => reads.map(({ keys }) => keys),
     change: () => void version++,
     pass: (ms: number) => mock.timers.tick(ms),
   };
 }
 
-/** What has become of it by now. */
+/** The current outcome of a promise. */
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   const settled = promise.then(
     () => true,
@@ -52,7 +52,7 @@ describe('The batch loader', () => {
     expect(asked()).to.deep.equal([[1], [2, 3, 1], [4]]);
   });
 
-  it('never answers with data from before the request', async () => {
+  it('never answers a request with data from before it', async () => {
     const { read, reads, change } = stage();
     const before = read(1);
     change();
@@ -64,7 +64,7 @@ describe('The batch loader', () => {
     expect(await after).to.equal('1 as of 1');
   });
 
-  it('answers undefined for missing keys, and the values of the others', async () => {
+  it('returns undefined for missing keys, and the values of the others', async () => {
     const { read, reads } = stage();
     const first = read(9);
     const answers = [read(-1), read(1)];
@@ -74,7 +74,7 @@ describe('The batch loader', () => {
     expect(await Promise.all(answers)).to.deep.equal([undefined, '1 as of 0']);
   });
 
-  it('starts another read soon if a read hangs, and does not mix up their answers', async () => {
+  it('starts a second read soon if a read hangs, and does not mix up their answers', async () => {
     const { read, reads, asked, pass } = stage();
     const hanging = read(1);
     const others = [read(1)];

@@ -10,7 +10,7 @@ import { waitUntil } from '../../helpers/wait-until.ts';
 
 const source = resolve(import.meta.dirname, '../../../src/database/data-directory.ts');
 
-/** A process that says `ready`, takes the directory when told to, says how that went, and holds it until it ends. */
+/** A process that prints `ready`, locks the directory on request, prints the outcome, and holds the lock until it ends. */
 const program = `
   import { lockDataDirectory } from ${JSON.stringify(source)};
   process.stdin.on('data', () => {
@@ -61,7 +61,7 @@ describe('The data directory', () => {
     return child.pid!;
   }
 
-  /** The reason for which the directory is refused. */
+  /** The error of a failed lock. */
   const refusal = (options?: LockOptions): Promise<string> =>
     lockDataDirectory(directory, options).then(
       () => 'it was not refused',
@@ -70,7 +70,7 @@ describe('The data directory', () => {
 
   const lockOf = () => join(directory, 'lock');
 
-  it('is created for its owner only', async () => {
+  it('creates the data directory for its owner only', async () => {
     const missing = join(directory, 'a', 'b');
     const { release } = await lockDataDirectory(missing);
     expect(statSync(missing).mode & 0o077).to.equal(0);
@@ -78,7 +78,7 @@ describe('The data directory', () => {
     release();
   });
 
-  it('closes an existing database to other users', () => {
+  it('removes the access of other users to an existing data directory', () => {
     const existing = join(directory, 'pglite');
     mkdirSync(existing);
     chmodSync(existing, 0o755);
@@ -86,18 +86,18 @@ describe('The data directory', () => {
     expect(statSync(makePrivate(join(directory, 'another'))).mode & 0o777).to.equal(0o700);
   });
 
-  it('cannot be locked twice in the same process', async () => {
+  it('refuses to lock a data directory twice in the same process', async () => {
     const { release } = await lockDataDirectory(directory);
     expect(await refusal()).to.include(`in use by process ${process.pid}`);
     expect(await refusal(), 'and again').to.include('in use');
     release();
   });
 
-  it('can be locked again after its release', async () => {
+  it('locks a data directory again after its release', async () => {
     for (let n = 0; n < 2; n++) (await lockDataDirectory(directory)).release();
   });
 
-  it('cannot be locked by a process in another container', async function () {
+  it('refuses to lock a data directory that a process in another container holds', async function () {
     if (process.getuid?.() !== 0 || process.platform !== 'linux') return this.skip();
     const container = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
     const [first, second] = await Promise.all([taker(container), taker(container)]);
@@ -105,7 +105,7 @@ describe('The data directory', () => {
     expect(await second.take()).to.include('in use by process 1');
     first.child.kill('SIGKILL');
     await once(first.child, 'exit');
-    // The launcher is gone a moment before what it launched.
+    // The launcher ends shortly before the process that it launched.
     await waitUntil('it is free', async () => (await second.take()) === 'held');
   });
 
@@ -113,7 +113,7 @@ describe('The data directory', () => {
     const quick = { beatIntervalMs: 20, foreignTimeoutMs: 400 };
     const foreign = { pid: 1, started: 'x/1', boot: 'another boot', host: 'another-host', id: 'x' };
 
-    it('cannot be locked while that machine touches its file', async () => {
+    it('refuses to lock a data directory while another machine touches its lock file', async () => {
       writeFileSync(lockOf(), JSON.stringify(foreign));
       let seconds = 1_000;
       const beat = setInterval(() => utimesSync(lockOf(), seconds, seconds++), 20);
@@ -124,7 +124,7 @@ describe('The data directory', () => {
       }
     });
 
-    it('is taken over once its file is no longer touched, and the wait is reported', async () => {
+    it('takes over a data directory once its lock file is no longer touched, and reports the wait', async () => {
       writeFileSync(lockOf(), JSON.stringify(foreign));
       const waits: string[] = [];
       const { release } = await lockDataDirectory(directory, { ...quick, onWait: (text) => waits.push(text) });
@@ -132,7 +132,7 @@ describe('The data directory', () => {
       release();
     });
 
-    it('has its file touched while it is locked', async () => {
+    it('touches the lock file while the data directory is locked', async () => {
       const { release } = await lockDataDirectory(directory, quick);
       const { id } = JSON.parse(readFileSync(lockOf(), 'utf8'));
       utimesSync(lockOf(), 1_000, 1_000);
@@ -143,7 +143,7 @@ describe('The data directory', () => {
   });
 
   describe('that another process has taken over', () => {
-    it('makes its former holder fail before the next statement', async () => {
+    it('fails before the next statement if another process has taken over the data directory', async () => {
       const losses: Error[] = [];
       const lock = await lockDataDirectory(directory, { onLost: (error) => losses.push(error) });
       lock.assertHeld();
@@ -156,7 +156,7 @@ describe('The data directory', () => {
       expect(readFileSync(lockOf(), 'utf8'), 'the file of the other one stays').to.include('another-host');
     });
 
-    it('is noticed by an idle holder, even if the file is gone', async () => {
+    it('notices the loss of the data directory while idle, even if the lock file is missing', async () => {
       const { promise, resolve } = Promise.withResolvers<Error>();
       const lock = await lockDataDirectory(directory, { beatIntervalMs: 20, onLost: resolve });
       rmSync(lockOf());
@@ -165,20 +165,20 @@ describe('The data directory', () => {
     });
   });
 
-  it('cannot be locked while another process holds it, and the error has advice', async () => {
+  it('refuses with advice to lock a data directory that another process holds', async () => {
     const { child, take } = await taker();
     expect(await take()).to.equal('held');
     expect(await refusal()).to.match(new RegExp(`${child.pid}.*DATA_DIR`, 's'));
   });
 
-  it('is taken over from a killed process', async () => {
+  it('takes over the data directory of a killed process', async () => {
     await killedHolder();
     const { release } = await lockDataDirectory(directory);
     expect(await refusal()).to.include('in use');
     release();
   });
 
-  it('is taken over if the id of the killed process now belongs to another process', async () => {
+  it('takes over the data directory of a killed process whose id now belongs to another process', async () => {
     await killedHolder();
     const path = join(directory, 'lock');
     const stale = JSON.parse(readFileSync(path, 'utf8'));
@@ -187,13 +187,13 @@ describe('The data directory', () => {
   });
 
   for (const rubbish of ['', '{', 'null', '[]', '{"pid":"1"}', '{"pid":999999999,"started":"never"}']) {
-    it(`is taken over if its lock file contains ${JSON.stringify(rubbish)}`, async () => {
+    it(`takes over a data directory whose lock file contains ${JSON.stringify(rubbish)}`, async () => {
       writeFileSync(lockOf(), rubbish);
       (await lockDataDirectory(directory)).release();
     });
   }
 
-  it('is not released by a former holder', async () => {
+  it('does not release a data directory for a former holder', async () => {
     const { release } = await lockDataDirectory(directory);
     for (const name of ['lock', 'lock.db']) rmSync(join(directory, name));
     const { take } = await taker();
@@ -202,7 +202,7 @@ describe('The data directory', () => {
     expect(await refusal()).to.include('in use');
   });
 
-  it('goes to exactly one of several processes that find a stale lock at once', async () => {
+  it('gives the data directory to exactly one of several processes that find a stale lock at once', async () => {
     await killedHolder();
     const takers = await Promise.all([taker(), taker(), taker(), taker()]);
     const answers = await Promise.all(takers.map(({ take }) => take()));

@@ -16,7 +16,7 @@ describe('The directory of an embedded database', function () {
     return directory;
   }
 
-  it('is accepted if it is complete or empty', async () => {
+  it('accepts a database directory that is complete or empty', async () => {
     inspectDirectory(await copy());
     const empty = mkdtempSync(join(tmpdir(), 'nano-inspect-'));
     inspectDirectory(empty);
@@ -36,7 +36,7 @@ describe('The directory of an embedded database', function () {
     'with a file cut short': [/pg_control has 100 bytes/, (at) => truncateSync(join(at, 'global/pg_control'), 100)],
   };
   for (const [title, [because, spoil]] of Object.entries(wrong)) {
-    it(`is refused ${title}, with advice`, async () => {
+    it(`refuses with advice a database directory ${title}`, async () => {
       const directory = await copy();
       spoil(directory);
       expect(() => inspectDirectory(directory))

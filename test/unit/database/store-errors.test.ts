@@ -13,15 +13,15 @@ const answered = (code: string) => Object.assign(new Error(`state ${code}`), { c
 const ofSystem = (code: string) => Object.assign(new Error(code), { code });
 
 type Kind =
-  /** UNAVAILABLE, and the connection is given up. */
+  /** UNAVAILABLE; the connection is closed. */
   | 'an outage'
-  /** The same, and reads that succeed do not end it. */
+  /** Like an outage, but successful reads do not end it. */
   | 'an outage of writes'
-  /** The same, and older connections are not used again. */
+  /** Like an outage, but older connections are not used again. */
   | 'an outage of all sessions'
-  /** UNAVAILABLE, and the connection stays. */
+  /** UNAVAILABLE; the connection is kept. */
   | 'a conflict'
-  /** INTERNAL or a refusal of ours, and the connection stays. */
+  /** INTERNAL or a `ChatError`; the connection is kept. */
   | 'no outage';
 
 const rows: [what: string, error: Error, kind: Kind][] = [
@@ -75,9 +75,9 @@ const rows: [what: string, error: Error, kind: Kind][] = [
   ['rights that have changed (NM001)', answered('NM001'), 'no outage'],
 ];
 
-describe('Database errors:', () => {
+describe('Database errors', () => {
   for (const [what, error, kind] of rows) {
-    it(`${what} is ${kind}`, () => {
+    it(`classifies ${what} as ${kind}`, () => {
       // The ORM wraps errors.
       for (const one of [error, new Error('wrapped', { cause: error })]) {
         expect(isUnavailable(one), 'unavailable').to.equal(kind !== 'no outage');
@@ -90,7 +90,7 @@ describe('Database errors:', () => {
     });
   }
 
-  it('a read-only transaction (25006) is an outage of writes and of all sessions, because they lead to a standby', () => {
+  it('classifies a read-only transaction (25006) as an outage of writes and of all sessions, because they lead to a standby', () => {
     const error = answered('25006');
     expect([
       isUnavailable(error),
@@ -100,7 +100,7 @@ describe('Database errors:', () => {
     ]).to.deep.equal([...[true, false, true, true]]);
   });
 
-  it('a programming error passes through, and an outage becomes UNAVAILABLE with its cause', () => {
+  it('passes a programming error through, and turns an outage into UNAVAILABLE with its cause', () => {
     const defect = new TypeError('x is not a function');
     expect(() => rethrowAsUnavailable(defect)).to.throw(defect as unknown as typeof TypeError);
     const outage = answered('57P01');
