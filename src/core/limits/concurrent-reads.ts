@@ -1,15 +1,17 @@
 import type { Uuid } from '../ids.ts';
 
-/** Limits large reads: pages of history, missed changes, lists of rooms and of rules. */
+/**
+ * Limits how many large reads of one user run at the same time. Large reads are pages of history, missed changes, lists
+ * of rooms and lists of rules.
+ */
 export interface ConcurrentReads {
-  /** Runs the read as soon as fewer than the maximum of this user's reads are running. */
+  /** Runs the read as soon as the user has fewer running reads than the maximum. Waiting reads run in order. */
   run<T>(user: Uuid, read: () => Promise<T>): Promise<T>;
 }
 
-/** Enough for an app that loads two rooms side by side. More would only slow down other users. */
+/** Two are enough for an app that loads two rooms side by side. More would only slow down other users. */
 const defaultMaxConcurrent = 2;
 
-/** Limits how many large reads of one user run at the same time. The others wait in order. */
 export function createConcurrentReads(maxConcurrent = defaultMaxConcurrent): ConcurrentReads {
   const readsByUser = new Map<Uuid, { running: number; queued: (() => void)[] }>();
   return {
@@ -17,7 +19,7 @@ export function createConcurrentReads(maxConcurrent = defaultMaxConcurrent): Con
       const reads = readsByUser.get(user) ?? { running: 0, queued: [] };
       readsByUser.set(user, reads);
       if (reads.running < maxConcurrent) reads.running += 1;
-      // A finished read starts the next one without changing `running`.
+      // When a read finishes and another one waits, the waiting read takes its place: `running` stays the same.
       else await new Promise<void>((resolve) => reads.queued.push(resolve));
       try {
         return await read();

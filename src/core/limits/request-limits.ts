@@ -3,15 +3,18 @@ import type { RoomId, Uuid } from '../ids.ts';
 import { countTokens, type RequestCost, refusalCost } from './request-costs.ts';
 import { type ShareSpending, TokenBuckets } from './token-buckets.ts';
 
-/** Limits what one user may request, and how many rules one user may receive. Throws `RATE_LIMITED` with the time to wait. */
+/**
+ * Limits what one user may request, and how many rules one user may receive. The `consume…` methods throw
+ * `RATE_LIMITED` with the time to wait.
+ */
 export interface RequestLimits {
   /** Called for each request of the user, before it is handled. */
   consume(user: Uuid, cost: RequestCost, input?: unknown): void;
-  /** Called for each request that failed with this code. */
+  /** Called for each request of the user that failed, with the code of the error. */
   chargeRefusal(user: Uuid, code: ErrorCode): void;
   /** Called for each new rule that `giver` creates for `receiver`. */
   consumeRule(giver: Uuid, receiver: Uuid): void;
-  /** Called if the user changes their answer to their own rule, or removes it. */
+  /** Called if users change their answer to an invitation, or leave the room by removing their own rule. */
   consumeOwnChange(user: Uuid, room: RoomId): void;
 }
 
@@ -19,25 +22,28 @@ export const limitNames = ['requests', 'messages', 'rules', 'own_changes'] as co
 export type LimitName = (typeof limitNames)[number];
 
 export interface LimitEvents {
-  /** This limit has rejected a request. */
+  /** The limit has rejected a request. */
   limited(limit: LimitName): void;
 }
 
 interface Settings {
-  /** Tokens per second, and in a full bucket. A rate of 0 means no limit. */
+  /** `requestRate` is in tokens per second; a full bucket has `requestBurst` tokens. A rate of 0 means no limit. */
   requestRate: number;
   requestBurst: number;
-  /** Rules per minute, and at once. A rate of 0 means no limit. */
+  /** `ruleRate` is in rules per minute; `ruleBurst` is the maximum at once. A rate of 0 means no limit. */
   ruleRate: number;
   ruleBurst: number;
 }
 
-/** One giver may use at most half of a receiver's limit, so that nobody can keep all others from inviting the receiver. */
+/**
+ * One giver may use at most half of a receiver's limit, so that one giver alone cannot keep others from adding rules.
+ */
 const giverShare = 0.5;
 
 /**
- * Leaving and returning adds changes to the log of the whole room, and clients that miss more than 500 changes cannot
- * recover. At this rate that takes one user hours. It is not a setting, because nobody needs more.
+ * Limits how often a user may leave a room and return. Each time adds changes to the room's log, and clients that miss
+ * more than 500 changes cannot recover them. With this limit, one user needs hours to add so many changes. The limit is
+ * not a setting, because nobody needs a higher one.
  */
 const ownChangeLimit = { rate: 2 / 60, burst: 10 };
 
@@ -60,7 +66,7 @@ export function createRequestLimits(
 
   return {
     consume(user, cost, input) {
-      // Free requests are limited, too, while the user owes tokens for failed requests.
+      // Free requests are also rejected while the user owes tokens for failed requests.
       assertAvailable(requests?.consume(`requests:${user}`, countTokens(cost, input)), 'requests');
     },
     chargeRefusal: (user, code) => requests?.charge(`requests:${user}`, refusalCost(code)),

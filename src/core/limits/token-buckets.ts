@@ -1,6 +1,7 @@
 /**
- * Reports to the other nodes how much was taken from a bucket, in ms of refill time. Resolves to the ms until the bucket
- * is full, counting all nodes; undefined if that is unknown at the moment.
+ * Reports to the other nodes how many tokens this node took from a bucket, as the ms that it takes to refill them.
+ * Resolves to the ms until the bucket is full again, counting the tokens that all nodes took. Resolves to undefined if
+ * that time is unknown at the moment.
  */
 export type ShareSpending = (key: string, spentMs: number, maxMs: number) => Promise<number | undefined> | undefined;
 
@@ -9,27 +10,27 @@ interface Settings {
   rate: number;
   /** Tokens in a full bucket. */
   burst: number;
-  /** Without it, each node counts for itself. */
+  /** Without this function, each node counts only the tokens that it took itself. */
   share?: ShareSpending | undefined;
 }
 
 interface Bucket {
-  /** When it is full again if nothing more is taken. */
+  /** The time at which the bucket is full again if nothing more is taken. */
   fullAt: number;
-  /** Taken here and not reported to the other nodes yet. */
+  /** What this node took and has not reported to the other nodes yet. */
   unsharedMs: number;
   isSharing: boolean;
 }
 
-/** The fraction of a burst that is taken before it is shared, so that occasional requests do not burden Redis. */
+/** A node reports after it took this fraction of a full bucket, so that occasional requests do not burden Redis. */
 const maxUnsharedFraction = 0.1;
 const cleanupIntervalMs = 30_000;
-/** A full bucket is kept for a while, because of the amount that is not shared yet. */
+/** How long a full bucket is kept: this node may still have to report tokens that it took from the bucket. */
 const retentionMs = 60_000;
 
 /**
  * Token buckets by key. A bucket is stored as the time at which it is full again, so amounts of tokens are durations.
- * `consume` never waits: it shares the amount afterwards, and counts other nodes' amounts as soon as they are known.
+ * `consume` never waits for other nodes: it decides with what is known here, and afterwards reports what it took.
  */
 export class TokenBuckets {
   readonly #msPerToken: number;
@@ -44,10 +45,10 @@ export class TokenBuckets {
     setInterval(() => this.#removeFull(), cleanupIntervalMs).unref();
   }
 
-  /** Takes the tokens and returns 0; or, if there are too few, takes none and returns the ms until there are enough. */
+  /** Takes the tokens and returns 0. If there are too few, takes none and returns the ms until there are enough. */
   consume(key: string, tokens: number): number {
     const now = performance.now();
-    // Otherwise a request that costs more than a full bucket would never be allowed.
+    // Without the maximum, a request that costs more than a full bucket would never be allowed.
     const costMs = Math.min(tokens, this.#burst) * this.#msPerToken;
     const missingMs = this.#computeEmptyMs(key, now) + costMs - this.#maxMs;
     if (missingMs > 0) return Math.ceil(missingMs);
@@ -55,7 +56,10 @@ export class TokenBuckets {
     return 0;
   }
 
-  /** Takes the tokens even if there are too few. The bucket then owes them, at most as many as a full bucket has. */
+  /**
+   * Takes the tokens even if there are too few. The bucket then owes the missing tokens, but never more than a full
+   * bucket has.
+   */
   charge(key: string, tokens: number): void {
     const now = performance.now();
     const owedMs = this.#computeEmptyMs(key, now);
@@ -95,7 +99,7 @@ export class TokenBuckets {
         bucket.isSharing = false;
         if (emptyMs === undefined) bucket.unsharedMs = Math.min(bucket.unsharedMs + spentMs, 2 * this.#maxMs);
         else bucket.fullAt = Math.max(bucket.fullAt, performance.now() + emptyMs + bucket.unsharedMs);
-        // After a failure, the next request shares. A retry here would be a busy loop.
+        // After a failure, the next request reports the amount. A retry here would be a busy loop.
         if (emptyMs !== undefined) this.#shareIfNeeded(key, bucket);
       });
   }

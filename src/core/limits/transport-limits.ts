@@ -1,10 +1,10 @@
 /** The connection is closed after this many invalid tokens. */
 export const maxInvalidTokens = 3;
-/** What a connection may send before its token is accepted. */
+/** The maximum size of a frame before the connection's token is accepted. */
 export const unauthenticatedFrameBytes = 4_096;
-/** How much may queue behind the token while it is verified. */
+/** The maximum size of all frames that wait while the connection's first token is verified. */
 export const unauthenticatedBurstBytes = 65_536;
-/** A peer that does not take part in the closing handshake is disconnected after this. */
+/** The time after which a peer is disconnected if it does not take part in the closing handshake. */
 export const closeTimeoutMs = 1_000;
-/** How often the send buffers of all connections are checked: libraries write, too. */
+/** How often all send buffers are checked. A check at each write is not enough, because libraries also write. */
 export const sendBufferCheckMs = 1_000;
