@@ -1,7 +1,7 @@
 import type { Store } from '../../database/store.ts';
 import type { RoomId, Uuid } from '../ids.ts';
 
-/** An unanswered invitation whose grantee may read the room by the rules as of `rightsRev`. */
+/** An unanswered invitation. According to the rules as of `rightsRev`, its grantee may read the room. */
 export interface Invitation {
   room_id: RoomId;
   grantee: Uuid;
@@ -23,7 +23,10 @@ const acceptInvitationsStatement = {
     from accept_invitations($1::bigint[], $2::uuid[], $3::uuid[], $4::bigint[])`,
 };
 
-/** Accepts a batch in one commit. No two invitations may have the same room and grantee. The results are in their order. */
+/**
+ * Accepts all invitations in one commit. No two of them may have the same room and grantee. The results are in the
+ * order of the invitations.
+ */
 export function acceptInvitations(store: Store, invitations: readonly Invitation[]): Promise<AcceptResult[]> {
   return store.query<AcceptResult>(acceptInvitationsStatement, [
     invitations.map(({ room_id }) => room_id),

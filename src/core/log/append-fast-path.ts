@@ -12,7 +12,9 @@ const fastAppendStatement = {
     $6::uuid[], $7::text[], $8::text[])`,
 };
 
-/** Comma-separated numbers: the driver parses one string many times faster than the same numbers as rows. */
+/**
+ * Each column is a string of comma-separated numbers, because the driver parses it much faster than a row per number.
+ */
 type Row = Record<'ids' | 'seqs' | 'revs' | 'ats', string>;
 
 /** The part of the batch for one room. */
@@ -23,8 +25,9 @@ interface RoomShare {
 }
 
 /**
- * Stores a batch of allowed messages, all or none. Returns undefined if none were stored, because at least one is a
- * duplicate, its room is locked or deleted, or its rights may have changed.
+ * Stores a batch of allowed messages, all or none. Returns undefined if none were stored. The reason is then that at
+ * least one message is a duplicate or invalid, that its room is locked or deleted, or that the rights in it may have
+ * changed.
  */
 export async function appendFastPath(store: Store, drafts: readonly Draft[]): Promise<MessageChange[] | undefined> {
   const shares = groupByRoom(drafts);
@@ -65,7 +68,10 @@ export async function appendFastPath(store: Store, drafts: readonly Draft[]): Pr
   });
 }
 
-/** In the order in which all nodes lock rooms. Undefined if the batch has two values of `rightsRev` for one room. */
+/**
+ * Counts the drafts for each room. Sorts by room number, because all nodes lock rooms in this order. Returns undefined
+ * if two drafts for one room differ in `rightsRev`.
+ */
 function groupByRoom(drafts: readonly Draft[]): RoomShare[] | undefined {
   const shares = new Map<RoomId, RoomShare>();
   for (const { room_id: room, rightsRev } of drafts) {
@@ -77,7 +83,10 @@ function groupByRoom(drafts: readonly Draft[]): RoomShare[] | undefined {
   return [...shares.values()].sort((a, b) => a.room - b.room);
 }
 
-/** NM001: the statement's own error. The others: data, constraint, lock timeout, deadlock. */
+/**
+ * Whether the slow path can still store some of the messages. `NM001` is the error that `append_straight` raises
+ * itself; the other codes stand for invalid data, violated constraints, lock timeouts and deadlocks.
+ */
 function needsSlowPath(error: unknown): boolean {
   return /^(NM001|2[23]...|55P03|40P01)$/.test(sqlState(error) ?? '');
 }

@@ -12,7 +12,7 @@ import {
   UnknownChangeKindError,
 } from './change.ts';
 
-/** The sum of a room's changes, as far as rights depend on it. */
+/** The part of a room's state that rights depend on. Each change of the log updates it. */
 export interface RoomState {
   room: Room;
   rules: Map<Uuid, Rule>;
@@ -21,21 +21,21 @@ export interface RoomState {
 type EventName = Extract<ServerEventName, 'message:new' | 'member:changed' | 'room:changed'>;
 type ServerEvent = { [N in EventName]: { name: N; payload: ServerEventPayloads[N] } }[EventName];
 
-/** Everything the server does with a change because of its kind. */
+/** Everything that the server does differently for each kind of change. */
 interface KindRow<K extends ChangeKind> {
-  /** Moves `rightsRev`, invalidates cached rights and reauthorizes subscribers. */
+  /** Whether a change of this kind increases `rightsRev`, invalidates cached rights and reauthorizes subscribers. */
   affectsRights: boolean;
-  /** Clients of `/chat` receive it. */
+  /** Whether clients of `/chat` receive changes of this kind. */
   isOnChat: boolean;
-  /** The column `body` of `room_changes`; null: another table holds the changes of this kind. */
+  /** Makes a change of the column `body` of `room_changes`; null if another table holds the changes of this kind. */
   fromBody: ((position: Pick<ChangeByKind<K>, 'room_id' | 'rev' | 'at'>, body: never) => ChangeByKind<K>) | null;
-  /** Whether it may change what the actor may do; only asked if it affects rights. */
+  /** Whether the change may affect the rights of the actor. Called only if `affectsRights` is true. */
   concerns(change: ChangeByKind<K>, actor: Actor): boolean;
   applyToRights(state: RoomState, change: ChangeByKind<K>): void;
   applyToRoom(room: Room, change: ChangeByKind<K>): Room;
-  /** The rule that it makes, changes or removes. */
+  /** The rule that the change creates, modifies or removes; null if there is none. */
   getGrant(change: ChangeByKind<K>): Grant | null;
-  /** As Socket.IO delivers it. */
+  /** The event that Socket.IO clients receive for the change. */
   toEvent(change: ChangeByKind<K>): ServerEvent;
 }
 
@@ -90,19 +90,19 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
   },
 };
 
-/** The row of the change's own kind. */
+/** Returns the row of `changeKinds` for the kind of this change. */
 export function kindOfChange<K extends ChangeKind>(change: ChangeByKind<K>): KindRow<K> {
   return changeKinds[change.kind as K];
 }
 
-/** Also of a room that was deleted, and of a kind that this version does not know. */
+/** Whether the message may affect rights. The deletion of a room does, and so may a change of an unknown kind. */
 export function affectsRights(message: BusMessage): boolean {
   return message.kind === 'deleted' || message.kind === 'unknown' || changeKinds[message.kind].affectsRights;
 }
 
 export const toChangeEvent = (change: Change): ServerEvent => kindOfChange(change).toEvent(change);
 
-/** A row of `room_changes`; throws an `UnknownChangeKindError`. */
+/** Converts a row of `room_changes`. Throws an `UnknownChangeKindError` if this version does not know its kind. */
 export function toChange(row: { room_id: number; rev: number; at: number; kind: string; body: unknown }): Change {
   const { kind, body, ...position } = row;
   const fromBody = Object.hasOwn(changeKinds, kind) ? changeKinds[kind as ChangeKind].fromBody : null;
@@ -110,7 +110,7 @@ export function toChange(row: { room_id: number; rev: number; at: number; kind: 
   return fromBody(position, body as never);
 }
 
-/** As the legacy service shows it: unanswered and declined are both `accepted: false`. */
+/** Clients of the legacy service expect `accepted: false` for unanswered as well as declined invitations. */
 export function toAnswerFields(accepted: boolean | null): { accepted: boolean; declined: boolean } {
   return { accepted: accepted === true, declined: accepted === false };
 }

@@ -3,7 +3,7 @@ import { RoomId, Uuid } from '../ids.ts';
 import { Room, RuleKind } from '../room.ts';
 import { Message } from './message.ts';
 
-/** What a rule grants; `permissions: null` means that the rule was removed. */
+/** A rule after a change. `permissions: null` means that the change removed the rule. */
 export const Grant = z.object({
   entity_UUID: Uuid,
   kind: RuleKind,
@@ -15,7 +15,10 @@ export type Grant = z.infer<typeof Grant>;
 
 const position = { room_id: RoomId, rev: z.number().int().positive(), at: z.number().int() };
 
-/** The entries of a room's log, by kind, as nodes send them to each other. Each has its row in `change-kinds.ts`. */
+/**
+ * The schemas of the entries of a room's log, by kind. Nodes send entries to each other in this form. Each kind has a
+ * row in `change-kinds.ts`.
+ */
 export const changeSchemas = {
   message: z.object({ kind: z.literal('message'), ...position, message: Message }),
   member: z.object({ kind: z.literal('member'), ...position, rule: Grant }),
@@ -31,8 +34,9 @@ export type MemberChange = ChangeByKind<'member'>;
 export type Change = { [K in ChangeKind]: ChangeByKind<K> }[ChangeKind];
 
 /**
- * What the room bus carries: a change; `deleted`: the room and its log are gone; `unknown`: a change of a kind that this
- * version does not know, published by a node of a newer one.
+ * A message on the room bus: a change of the room, or one of two others. `deleted` means that the room and its log were
+ * deleted. `unknown` stands for a change of a kind that this version does not know; a node of a newer version has
+ * published it.
  */
 export type BusMessage = Change | { kind: 'deleted'; room_id: RoomId } | { kind: 'unknown'; room_id: RoomId };
 
@@ -43,7 +47,7 @@ const published = z.discriminatedUnion('kind', [
 ]);
 const publishedKinds = new Set([...Object.keys(changeSchemas), 'deleted']);
 
-/** A message of another node; undefined if it is none. */
+/** Parses a message that another node has published. Returns undefined if it is invalid. */
 export function parseBusMessage(input: unknown): BusMessage | undefined {
   const known = published.safeParse(input);
   if (known.success) return known.data;
@@ -52,7 +56,7 @@ export function parseBusMessage(input: unknown): BusMessage | undefined {
   return { kind: 'unknown', room_id: other.data.room_id };
 }
 
-/** The log holds a change of a kind that this version does not know: a newer version has written it. */
+/** Thrown if the log contains a change of a kind that this version does not know. A newer version has written it. */
 export class UnknownChangeKindError extends Error {
   readonly room_id: RoomId;
   readonly rev: number;

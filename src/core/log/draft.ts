@@ -6,7 +6,7 @@ export interface Draft {
   emitter: Uuid;
   content: string;
   client_msg_id: string | null;
-  /** Whether the emitter may write, by the rules as of `rightsRev`. */
+  /** Whether the emitter may write in the room, according to its rules as of `rightsRev`. */
   isAllowed: boolean;
   rightsRev: number;
 }
@@ -14,9 +14,9 @@ export interface Draft {
 export type AppendResult =
   | { outcome: 'stored'; change: MessageChange }
   | { outcome: 'duplicate'; change: MessageChange }
-  /** The rules have changed since `rightsRev`: authorize again. */
+  /** The rules have changed since `rightsRev`. The caller has to authorize again. */
   | { outcome: 'stale' }
-  /** Another transaction keeps the room locked: retry later. */
+  /** Another transaction keeps the room locked. The caller has to retry later. */
   | { outcome: 'busy' }
   | { outcome: 'refused' }
   | { outcome: 'gone' };

@@ -2,9 +2,9 @@ import type { EntityManager } from '../../database/store.ts';
 import type { Uuid } from '../ids.ts';
 
 /**
- * The letters that a grantee last had, even if their rule was removed. The first rules of a room are not in its log: for
- * them it returns undefined or, in an imported room, the imported letters, and `rw` if the legacy service has removed
- * the rule since.
+ * Reads the letters of the last rule that the grantee had in the room, even if the rule was removed. The log does not
+ * contain the first rules of a room. If it contains no rule of the grantee, the result is undefined. In an imported
+ * room it is the letters of the imported rule instead, or `rw` if there was no imported rule.
  */
 export async function readLastGrant(em: EntityManager, room: number, grantee: Uuid): Promise<string | undefined> {
   const [row] = await em.execute<{ permissions: string | null }[]>(

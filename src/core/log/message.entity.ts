@@ -2,10 +2,10 @@ import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 import { RoomEntity } from './room.entity.ts';
 
 /**
- * A message is the entry of the room's log with its `rev`. The key is (room, seq), the order in which history is read;
- * `id` only identifies a message on the wire. Rows are inserted under the room's lock and deleted with the room by a
- * trigger, so a foreign key would only slow down inserts. The time needs no index: it never decreases with `seq`, so
- * `seq_at()` finds a date by bisection.
+ * Each message is also an entry of the room's log: `rev` is its position there. The primary key is (room, seq), because
+ * history is read in this order; `id` only identifies the message for clients. There is no foreign key, because it
+ * would only slow down inserts: rows are inserted under the room's lock, and a trigger deletes them with the room.
+ * There is no index on the time: times never decrease as `seq` increases, so `seq_at()` finds a date by bisection.
  */
 export const MessageEntity = defineEntity({
   name: 'Message',

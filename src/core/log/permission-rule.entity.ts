@@ -1,7 +1,7 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 import { RoomEntity } from './room.entity.ts';
 
-/** One per room and grantee. On the wire, `grantee` is `entity_UUID`. */
+/** A room has at most one rule for each grantee. Clients know `grantee` as `entity_UUID`. */
 export const PermissionRuleEntity = defineEntity({
   name: 'PermissionRule',
   tableName: 'permission_rules',

@@ -7,7 +7,7 @@ import { kindOfChange, type RoomState } from './change-kinds.ts';
 import type { RoomLog } from './room-log.ts';
 import type { RoomSnapshot } from './room-snapshot.ts';
 
-/** A room and its rules as of one `rev`. */
+/** The fields and rules of a room, as they were at one `rev`. */
 export interface RoomRights {
   room: Room;
   rules: ReadonlyMap<Uuid, Rule>;
@@ -19,7 +19,7 @@ export function createRoomRights(room: Room, rules: readonly Rule[]): RoomRights
 
 const cachedRights = new WeakMap<RoomSnapshot, RoomRights>();
 
-/** Cached, because many joins share one snapshot. */
+/** The rights are cached for each snapshot, because many joins use the same snapshot. */
 export function toRoomRights(snapshot: RoomSnapshot): RoomRights {
   const rights = cachedRights.get(snapshot) ?? createRoomRights(snapshot.room, snapshot.rules);
   cachedRights.set(snapshot, rights);
@@ -56,7 +56,7 @@ export function decide(actor: Actor, { room, rules }: RoomRights): Decision {
 
 export interface VersionedRights extends RoomRights {
   rightsRev: number;
-  /** Cached for each actor. */
+  /** Decides what the actor may do in the room. The decision is cached for each actor. */
   decide(actor: Actor): Decision;
 }
 
@@ -75,11 +75,11 @@ export function createVersionedRights(rights: RoomRights, rightsRev: number): Ve
 const maxCachedRooms = 10_000;
 
 /**
- * The rights of the rooms that this node writes to. They may be outdated: a writer passes their `rightsRev` to the
- * database, which compares it under the room's lock.
+ * Caches the rights of the rooms that this node writes to. Cached rights may be outdated. Therefore a writer passes
+ * their `rightsRev` to the database, which compares it with the room's `rightsRev` under the room's lock.
  */
 export interface RightsCache {
-  /** Reads the rights that are not cached. Rooms that do not exist are missing from the result. */
+  /** Returns the rights by room, and reads those that are not cached. The result has no entry for unknown rooms. */
   load(rooms: readonly RoomId[]): Promise<Map<RoomId, VersionedRights>>;
   invalidate(room: RoomId): void;
 }

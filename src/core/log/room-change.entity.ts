@@ -9,7 +9,7 @@ export const RoomChangeEntity = defineEntity({
     room: () => p.manyToOne(RoomEntity).primary().deleteRule('cascade'),
     rev: p.bigint('number').primary(),
     kind: p.string().length(8).$type<'member' | 'room'>(),
-    /** The change's `rule` or `room`, in the form of the wire. */
+    /** The `rule` or `room` of the change, in the form in which nodes send it to each other. */
     body: p.json<unknown>(),
     at: p.datetime(3),
   },

@@ -60,9 +60,12 @@ export const statements = {
       from append_messages($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::boolean[], $6::bigint[])`,
   },
   roomsById: { name: 'rooms_by_id', text: roomsById },
-  /** The same, for messages that wait for authorization. */
+  /** The same statement with precedence over others, because messages wait for authorization until it returns. */
   roomsByIdUrgent: { name: 'rooms_by_id', isUrgent: true, text: roomsById },
-  /** The outcome of denied messages. A duplicate of a stored message is still a duplicate. Takes no lock. */
+  /**
+   * Finds out how to answer denied messages. A duplicate of a stored message is answered like any duplicate, even if
+   * the sender may no longer write. The statement takes no lock.
+   */
   denied: {
     name: 'denied',
     isUrgent: true,
@@ -130,7 +133,10 @@ export const statements = {
   },
 } as const satisfies Record<string, Statement>;
 
-/** All messages of one commit have the same timestamp, and each needs it twice as text. */
+/**
+ * The last timestamp is cached as text, because all messages of one commit have the same timestamp and each message has
+ * it twice.
+ */
 let lastTimestamp = { at: 0, text: new Date(0).toISOString() };
 
 function formatTimestamp(at: number): string {

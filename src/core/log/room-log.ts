@@ -10,18 +10,32 @@ import type { AppendResult, Draft } from './draft.ts';
 import { type MessageRow, type RoomRow, statements, toMessageChange, toSnapshot } from './room-log-statements.ts';
 import type { RoomSnapshot } from './room-snapshot.ts';
 
-/** The rooms' logs in SQL. The database assigns `seq` and `rev` under the room's lock, so both follow commit order without gaps. */
+/**
+ * Reads and writes the logs of all rooms. The database assigns `seq` and `rev` under the room's lock. Therefore both
+ * have no gaps and follow the order of the commits.
+ */
 export interface RoomLog {
-  /** Stores a batch in one commit. No two drafts may have the same room, emitter and client_msg_id. The results are in their order. */
+  /**
+   * Stores a batch of messages. No two drafts may have the same room, emitter and client_msg_id. The results are in the
+   * order of the drafts.
+   */
   append(drafts: readonly Draft[]): Promise<AppendResult[]>;
-  /** Accepts invitations in one commit. No two may have the same room and grantee. The results are in their order. */
+  /**
+   * Accepts all invitations in one commit. No two of them may have the same room and grantee. The results are in the
+   * order of the invitations.
+   */
   accept(invitations: readonly Invitation[]): Promise<AcceptResult[]>;
   snapshot(ref: RoomRef): Promise<RoomSnapshot | undefined>;
-  /** For messages that wait for authorization: takes precedence over other reads. */
+  /**
+   * Reads several rooms, with precedence over other reads, because messages wait for authorization until it returns.
+   */
   snapshots(ids: readonly RoomId[]): Promise<RoomSnapshot[]>;
-  /** The room of two users, which are passed in the order of `orderPair`. */
+  /** Reads the `user2user` room of two users. The caller passes the users in the order of `orderPair`. */
   pairSnapshot(low: Uuid, high: Uuid): Promise<RoomSnapshot | undefined>;
-  /** Rooms that the user may have access to, latest activity first, after `before`; each with only the rules that name them. */
+  /**
+   * Lists rooms that the user may have access to, latest activity first, beginning after `before`. Each snapshot
+   * contains only the rules that name the user or their organisation.
+   */
   listRooms(
     user: Uuid,
     entity: Uuid | null,
@@ -31,11 +45,14 @@ export interface RoomLog {
   ): Promise<RoomSnapshot[]>;
   /** The first `limit` changes with `from` ≤ rev ≤ `to`, in order. */
   changes(room: RoomId, from: number, to: number, limit: number): Promise<Change[]>;
-  /** `last_rev` by room. Rooms that do not exist are missing from the result. */
+  /** Reads the `last_rev` of each room. The result has no entry for rooms that do not exist. */
   heads(ids: readonly RoomId[]): Promise<Map<RoomId, number>>;
-  /** Messages with `from` ≤ seq ≤ `to`: `older` starts with the newest of them, `newer` with the oldest. */
+  /**
+   * Reads at most `limit` messages with `from` ≤ seq ≤ `to`. `older` begins with the newest message and continues
+   * backwards; `newer` begins with the oldest message and continues forwards.
+   */
   page(room: RoomId, from: number, to: number, limit: number, order: 'older' | 'newer'): Promise<MessageChange[]>;
-  /** The seq of the first message that is not older than `at` (ms). */
+  /** Finds the `seq` of the first message that was not stored before `at` (in ms). */
   seqAt(room: RoomId, at: number): Promise<number>;
 }
 
@@ -49,7 +66,7 @@ export function createRoomLog(store: Store): RoomLog {
     async append(drafts) {
       const allowed = drafts.filter((draft) => draft.isAllowed);
       const denied = drafts.filter((draft) => !draft.isAllowed);
-      // Denied messages first: if this fails, no message has been stored without an answer.
+      // Denied messages come first. If this query fails, the whole batch fails, so no message may have been stored yet.
       const results = {
         denied: denied.length > 0 ? await resolveDenied(store, denied) : [],
         allowed: [] as AppendResult[],
@@ -118,7 +135,7 @@ async function resolveDenied(store: Store, drafts: readonly Draft[]): Promise<Ap
   return rows.map((row, n) => toAppendResult(row, drafts[n]!));
 }
 
-/** Determines the outcome of each message separately. */
+/** Stores a batch of which some messages may be rejected: the result of each message is independent of the others. */
 async function appendSlowPath(store: Store, drafts: readonly Draft[]): Promise<AppendResult[]> {
   const rows = await store.query<OutcomeRow>(statements.append, [
     drafts.map((draft) => draft.room_id),

@@ -8,13 +8,13 @@ export interface RuleSnapshot extends Grant {
   updatedAt: string;
 }
 
-/** A room, its rules and the head of its log, read by one statement. */
+/** A room, its rules and the head of its log. One statement reads them, so they are consistent. */
 export interface RoomSnapshot {
   room: Room;
   rules: RuleSnapshot[];
   head: Position;
   /** The `rev` of the last change that affects rights. */
   rightsRev: number;
-  /** The creation of the room, as the position before the first change. */
+  /** The position before the first change, that is, at the creation of the room. */
   start: Position;
 }

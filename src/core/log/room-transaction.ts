@@ -20,7 +20,9 @@ interface WriteContext {
   rights: Pick<RightsCache, 'invalidate'>;
 }
 
-/** A room in a transaction that holds its lock: nobody else writes to it or changes its rules meanwhile. */
+/**
+ * A transaction that holds the lock of a room. Until it ends, nobody else can write to the room or change its rules.
+ */
 export class RoomTransaction {
   readonly em: EntityManager;
   readonly entity: RoomEntity;
@@ -48,7 +50,7 @@ export class RoomTransaction {
     if (!can(decision, action)) throw new ChatError(toDenialCode(decision));
   }
 
-  /** Throws if the actor may not change the room like this. */
+  /** Throws if the actor may not perform this action in the room. */
   assertAllowed(actor: Actor, action: AdministrativeAction): void {
     const denial = findDenial(actor, toRoomOwnership(this.entity), this.rules.map(toRule), action);
     if (denial) throw new ChatError(denial.code, denial.message === undefined ? {} : { message: denial.message });
@@ -111,7 +113,7 @@ export class RoomTransaction {
 
 type RoomKey = { id: number } | { uuid: string } | { pairLow: string; pairHigh: string };
 
-/** Undefined if the room does not exist. */
+/** Locks the room until the transaction ends. Returns undefined if the room does not exist. */
 export async function lockRoom(em: EntityManager, where: RoomKey): Promise<RoomTransaction | undefined> {
   const entity = await em.findOne(RoomEntity, where, { lockMode: LockMode.PESSIMISTIC_WRITE });
   if (!entity) return undefined;
@@ -123,7 +125,7 @@ export async function lockRoom(em: EntityManager, where: RoomKey): Promise<RoomT
   return new RoomTransaction(em, entity, rules, await readDatabaseTime(em));
 }
 
-/** Runs `task` under the room's lock, and publishes the changes after the commit. */
+/** Runs `task` while the room is locked. Publishes the changes of the room after the commit. */
 export async function withLockedRoom<T>(
   context: WriteContext,
   ref: RoomRef,

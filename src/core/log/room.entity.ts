@@ -1,8 +1,9 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 
 /**
- * The lock of the row is the lock of the room's log: `lastSeq`, `lastRev`, `rightsRev` and `lastChangeAt` change only
- * under it. `rightsRev` is the `rev` of the last change that affects rights: decisions by that version are still valid.
+ * Whoever writes to the log of a room locks this row first. `lastSeq`, `lastRev`, `rightsRev` and `lastChangeAt` change
+ * only under this lock. `rightsRev` is the `rev` of the last change that affects rights. A decision that was based on
+ * the same `rightsRev` is still valid.
  */
 export const RoomEntity = defineEntity({
   name: 'Room',
