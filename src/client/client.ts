@@ -9,12 +9,17 @@ export type * from './api.ts';
 export { ChatClientError, type ClientErrorCode } from './errors.ts';
 export type { ErrorCode, Message, RemovalCode, RoomInfo, ServerEventPayloads } from './wire.ts';
 
-/** Connects and reconnects until `close()`. A client belongs to one user: close it when another user signs in. */
+/**
+ * Connects to the service, and reconnects until `close()`. A client belongs to one user: close it when another user
+ * signs in.
+ */
 export function connect(options: ClientOptions): Client {
   return new ChatClient(options);
 }
 
-/** Declared here because the project compiles without the DOM's types. Undefined outside a browser. */
+/**
+ * Functions that exist only in a browser. They are declared here because the project compiles without the DOM's types.
+ */
 const browserGlobals = globalThis as {
   addEventListener?(event: 'online', listener: () => void): void;
   removeEventListener?(event: 'online', listener: () => void): void;
@@ -82,10 +87,13 @@ class ChatClient implements Client {
     });
   }
 
-  /** Two objects, one by number and one by UUID, may share the server's one subscription: the last to leave ends it. */
+  /**
+   * A room may have two objects, one for its number and one for its UUID, but it has only one subscription on the
+   * server. The subscription ends when no object needs it any more.
+   */
   #handleLeft(left: Room): void {
     const isShared = [...this.#rooms.values()].some(
-      // A room whose number is not known yet may be the same one.
+      // An object whose number is not known yet may stand for the same room.
       ({ isWanted, id }) => isWanted && (id === left.id || Number.isNaN(id) || Number.isNaN(left.id)),
     );
     if (!isShared) this.#connection.link?.request('room:leave', { room_id: left.ref }, () => {});

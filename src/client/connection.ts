@@ -10,11 +10,11 @@ export interface RoomConnection {
   readonly maxMessages: number;
   readonly maxOutbox: number;
   readonly state: ConnectionState;
-  /** Why the client is `unauthorized`. */
+  /** The error that made the client `unauthorized`. */
   readonly refusal: ChatClientError | undefined;
   /** Undefined unless connected. */
   readonly link: Pick<Link, 'request'> | undefined;
-  /** Of the current token; undefined if they cannot be read. */
+  /** The claims of the current token. Undefined if they cannot be read. */
   readonly claims: Claims | undefined;
 }
 
@@ -24,7 +24,7 @@ export interface ConnectionEvents {
   onConnect(): void;
   onDisconnect(): void;
   onUnauthorized(error: ChatClientError): void;
-  /** A refreshed token may give other rights than the previous one. */
+  /** The token was refreshed, and the new token may give other rights than the previous one. */
   onClaimsChanged(): void;
   onEvent(name: string, payload: never): void;
   onFrame: LinkEvents['onFrame'];
@@ -40,22 +40,28 @@ export const defaultTimeouts: Timeouts = {
   maxBackoffMs: 10_000,
 };
 
-/** Delay before the next attempt. Random between half and all of the backoff, so that clients do not retry in step. */
+/**
+ * Returns the delay before the next attempt. It is random, between half of the backoff and all of it, so that clients
+ * do not retry in step.
+ */
 export function computeBackoffMs(failures: number, { backoffMs, maxBackoffMs }: Timeouts): number {
   return Math.min(maxBackoffMs, backoffMs * 2 ** failures) * (0.5 + Math.random() / 2);
 }
 
-/** Rejected tokens in a row after which the client gives up. */
+/** The client gives up after this many rejected tokens in a row. */
 const maxRejectedTokens = 3;
-/** A token that becomes valid later than this is not kept: the token function may return a better one by then. */
+/**
+ * If a token becomes valid within this time, the client waits for that and uses the token. Otherwise the client calls
+ * the token function again after this time, because it may return a better token by then.
+ */
 const maxEarlyWaitMs = 60_000;
-/** A connection that lasted this long resets the backoff. */
+/** If a connection lasted at least this long, the backoff starts from its minimum again. */
 const stableLinkMs = 5_000;
 const tokenErrorCodes = ['UNAUTHENTICATED', 'TOKEN_EXPIRED', 'TOKEN_REVOKED'];
 
 /**
- * Opens one link after the other, each with a token, until it is closed or unauthorized. Its states and events are the first
- * table of STATES.md.
+ * Opens a link with a token, and opens another one whenever a link has ended, until the client is closed or
+ * unauthorized. The first table of STATES.md shows the states and events of the connection.
  */
 export class Connection implements RoomConnection {
   readonly timeouts: Timeouts;
@@ -71,18 +77,18 @@ export class Connection implements RoomConnection {
   readonly #createLink: OpenLink;
   /** The link that is connected or being opened. */
   #currentLink: Pick<Link, 'request' | 'close'> | undefined;
-  /** Counts attempts, so that the result of an earlier one is recognised and ignored. */
+  /** Numbers the attempts, so that the result of an earlier attempt is recognised and ignored. */
   #attempt = 0;
-  /** A link is connected or being opened, or the token function runs. */
+  /** True while a link is connected or being opened, and while the token function runs. */
   #isBusy = false;
   #reconnectTimer: ReturnType<typeof setTimeout> | undefined;
   #refresh: TokenRefresh | undefined;
   #failures = 0;
   #rejectedTokens = 0;
   #connectedAt = 0;
-  /** A token that was not valid yet; the next link uses it. */
+  /** The service rejected this token because it was not valid yet. The next link uses it again. */
   #earlyToken: string | undefined;
-  /** A draining server asks clients not to reconnect earlier. */
+  /** A draining server asks clients not to reconnect before this time, in the time of `performance.now()`. */
   #reconnectNotBefore = 0;
 
   constructor(options: ClientOptions, events: ConnectionEvents, createLink: OpenLink = (...args) => new Link(...args)) {
@@ -97,7 +103,7 @@ export class Connection implements RoomConnection {
     this.#createLink = createLink;
   }
 
-  /** No effect if a link is connected or being opened. */
+  /** Has no effect if a link is connected or being opened. */
   connect(): void {
     if (this.state === 'closed' || this.#isBusy) return;
     this.#isBusy = true;
@@ -146,7 +152,7 @@ export class Connection implements RoomConnection {
         onFrame: this.#events.onFrame,
       });
     } catch (error) {
-      // socket.io-client rejects the options, for instance an unknown transport.
+      // socket.io-client throws if an option is wrong, for example if a transport is unknown.
       this.#handleDisconnect(new ChatClientError('BAD_REQUEST', (error as Error).message, { cause: error }));
     }
   }
@@ -190,7 +196,8 @@ export class Connection implements RoomConnection {
   }
 
   #isFinal({ code, isRetryable }: ChatClientError, wasConnected: boolean): boolean {
-    // If the token of a live connection is revoked, the backend may issue a valid one.
+    // If the token was revoked during a connection, the client tries again, because the backend may issue a new, valid
+    // token.
     if (code === 'TOKEN_REVOKED') return !wasConnected;
     if (tokenErrorCodes.includes(code)) return ++this.#rejectedTokens >= maxRejectedTokens;
     return !isRetryable && code !== 'UNREACHABLE';
@@ -235,6 +242,9 @@ export class Connection implements RoomConnection {
   }
 }
 
-/** The signer's clock is ahead of the service's: the token becomes valid after `retryAfterMs`. */
+/**
+ * Whether the service rejected the token because the signer's clock is ahead. The token becomes valid after
+ * `retryAfterMs`.
+ */
 const isNotValidYet = ({ code, retryAfterMs }: ChatClientError) =>
   code === 'UNAUTHENTICATED' && retryAfterMs !== undefined;

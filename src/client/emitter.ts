@@ -1,7 +1,13 @@
-/** A view that subscribes at each render and never unsubscribes reaches this number soon. */
+/**
+ * The emitter warns at this number of listeners. A view that subscribes at each render and never unsubscribes soon
+ * reaches it.
+ */
 const listenerWarningCount = 100;
 
-/** An exception of a listener goes to the console, and the other listeners are still called. */
+/**
+ * Calls the listeners of each event. If a listener throws, the exception is logged to the console, and the other
+ * listeners are still called.
+ */
 export class Emitter<Events extends object> {
   readonly #listeners = new Map<keyof Events, Set<{ callback(payload: never): void }>>();
   readonly #scheduled = new Set<keyof Events>();
@@ -10,7 +16,7 @@ export class Emitter<Events extends object> {
   on<E extends keyof Events>(event: E, callback: (payload: Events[E]) => void): () => void {
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners);
-    // Wrapped in an object, so that the same function can be added twice.
+    // Each callback is wrapped in an object, so that the same function can be added twice.
     const listener = { callback };
     listeners.add(listener);
     if (listeners.size === listenerWarningCount)
@@ -30,7 +36,7 @@ export class Emitter<Events extends object> {
     }
   }
 
-  /** Emits in the next microtask; further calls until then have no effect. */
+  /** Emits in the next microtask. Further calls before that have no effect. */
   emitDeferred<E extends keyof Events>(event: E, payload: Events[E]): void {
     if (this.#scheduled.has(event)) return;
     this.#scheduled.add(event);

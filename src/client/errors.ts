@@ -1,9 +1,9 @@
 import type { ErrorCode, RefusedAck, RemovalCode } from './wire.ts';
 
-/** The service's codes, and the client's own. */
+/** The error codes of the service, and those that the client adds. */
 export type ClientErrorCode = ErrorCode | 'TIMEOUT' | 'UNREACHABLE' | 'NO_TOKEN' | 'CLOSED' | 'LIMIT';
 
-/** `retry: true` in the service's table of errors; a test compares the two. */
+/** The codes that have `retry: true` in the service's table of errors. A test compares the two. */
 const retryableCodes: ReadonlySet<ClientErrorCode> = new Set<ClientErrorCode>([
   'RATE_LIMITED',
   'TOO_MANY_CONNECTIONS',
@@ -35,12 +35,12 @@ export class ChatClientError extends Error {
     this.retryAfterMs = retryAfterMs;
   }
 
-  /** Whether the same request may succeed later without a change. */
+  /** Whether the same request, unchanged, may succeed later. */
   get isRetryable(): boolean {
     return this.code === 'TIMEOUT' || retryableCodes.has(this.code);
   }
 
-  /** Whether the connection that would have carried the answer is gone. */
+  /** Whether the request got no answer because the connection was lost or closed. */
   get isConnectionLoss(): boolean {
     return this.code === 'UNREACHABLE' || this.code === 'CLOSED';
   }
@@ -49,7 +49,7 @@ export class ChatClientError extends Error {
     return new ChatClientError(code, message, { field, retryAfterMs });
   }
 
-  /** The code is the one with which the service would refuse the next join. */
+  /** Uses the error code that the service would answer if the user tried to join the room again. */
   static fromRemoval(reason: RemovalCode): ChatClientError {
     const code = reason === 'BANNED' ? 'BANNED' : reason === 'ROOM_DELETED' ? 'NOT_FOUND' : 'FORBIDDEN';
     return new ChatClientError(code, `You were removed from the room: ${reason}`);

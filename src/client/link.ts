@@ -19,18 +19,21 @@ export interface LinkOptions extends Pick<Partial<ManagerOptions>, 'transports'>
   token: string;
 }
 
-/** The outbox repeats messages in order, and a refresh asks for a new token first. Both handle `RATE_LIMITED` themselves. */
+/**
+ * Requests whose callers handle `RATE_LIMITED` themselves: the outbox, because it must keep the order of the messages,
+ * and the token refresh, because it must first get a new token.
+ */
 const selfPacedRequests: readonly RequestName[] = ['message:send', 'token:refresh'];
 
 /**
- * One Socket.IO connection from its opening to its end. A reconnect makes a new link, so nothing of the previous connection
- * is left: no buffered frame, no late answer.
+ * One Socket.IO connection from its opening to its end. Each reconnect creates a new link, so nothing of the previous
+ * connection is left over: no buffered frame and no late answer.
  */
 export class Link {
   readonly #socket: Socket;
   readonly #events: LinkEvents;
   readonly #answerTimeoutMs: number;
-  /** How to settle each request, and its payload. */
+  /** For each pending request: the function that settles it with an error, and the payload. */
   readonly #pendingRequests = new Map<(error: ChatClientError) => void, unknown>();
   readonly #pacer = new RequestPacer();
   readonly #connectTimer: ReturnType<typeof setTimeout>;
@@ -64,9 +67,10 @@ export class Link {
   }
 
   /**
-   * Calls `callback` once: with the acknowledgement, the refusal, `TIMEOUT`, or `UNREACHABLE` when the link ends. A callback
-   * and not a promise, because events right behind an acknowledgement must find it processed. A request that the service
-   * rate-limits is sent again later; if `isWanted` is false by then, it is dropped without a call.
+   * Calls `callback` once: with the acknowledgement, the refusal, `TIMEOUT`, or the error that ended the link. This is
+   * a callback and not a promise, so that the acknowledgement is processed before any event that arrives right behind
+   * it. If the service answers `RATE_LIMITED`, the request is sent again later. If `isWanted` returns false by then,
+   * the request is dropped and `callback` is never called.
    */
   request<N extends RequestName>(
     name: N,
@@ -123,15 +127,16 @@ export class Link {
     this.#events.onDisconnect(error);
     const lossError = error.code === 'CLOSED' ? error : createUnreachableError('The connection was lost', error);
     const pending = [...this.#pendingRequests].sort(([, a], [, b]) => measureSize(b) - measureSize(a));
-    // The largest request must fail: if it were sent again, it would end the next link, too.
+    // The largest pending request is most likely the one that was too large. It must fail: if it were sent again, it
+    // would end the next link, too.
     if (isFrameTooLarge) pending.shift()?.[0](new ChatClientError('TOO_LARGE', 'The frame exceeds the service limit'));
     for (const [settle] of pending) settle(lossError);
   }
 }
 
 /**
- * The service is at `namespace`; a path in the URL is where it is mounted, and goes before `/socket.io/`. Parsed by hand,
- * because React Native's `URL` has no `pathname`.
+ * Returns the URL and the path that socket.io-client needs. A path in the given URL is where the service is mounted, so
+ * it goes before `/socket.io/`. The URL is parsed by hand, because React Native's `URL` has no `pathname`.
  */
 export function parseServiceUrl(url: string): { url: string; path: string } {
   const [, origin, mountPath] = /^((?:https?|wss?):\/\/[^/?#]+)([^?#]*)$/i.exec(url) ?? [];
@@ -144,30 +149,37 @@ const createUnreachableError = (message: string, cause?: unknown) =>
 
 const measureSize = (payload: unknown) => JSON.stringify(payload).length;
 
-/** A frame over the service's limit ends the connection: with close code 1009 on WebSocket, with status 413 on polling. */
+/**
+ * Whether the service ended the connection because a frame exceeded its limit: with close code 1009 on WebSocket, or
+ * with status 413 on polling.
+ */
 const isFrameTooLarge = (details: unknown) => {
   const { context, description } = (details ?? {}) as { context?: { code?: number }; description?: unknown };
   return context?.code === 1009 || description === 413;
 };
 
-/** Only a revoked token makes the service disconnect the socket itself. */
+/**
+ * The service itself disconnects a socket only if the token has been revoked. Every other reason is a lost connection.
+ */
 function toDisconnectError(reason: string): ChatClientError {
   if (reason !== 'io server disconnect') return createUnreachableError(reason);
   return new ChatClientError('TOKEN_REVOKED', 'The token has been revoked');
 }
 
-/** Used if a `RATE_LIMITED` has no `retry_after_ms`. */
+/** Used if a `RATE_LIMITED` error has no `retry_after_ms`. */
 const defaultRetryAfterMs = 1_000;
 
 /**
- * Sends requests at the service's pace. After a `RATE_LIMITED` the others wait behind it and are then sent one by one: all
- * at once, they would be refused again.
+ * Sends requests no faster than the service accepts them. After a `RATE_LIMITED` error, the other requests wait behind
+ * the refused one. Then they are sent one by one: if they were sent all at once, they would be refused again.
  */
 class RequestPacer {
   #queue: (() => void)[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** Sends the request, now or after those in the queue. Each request ends with `next` or `requeue`. */
+  /**
+   * Sends the request now, or after the requests in the queue. When the request ends, it must call `next` or `requeue`.
+   */
   run(request: () => void): void {
     if (this.#timer || this.#queue.length > 0) this.#queue.push(request);
     else request();

@@ -6,16 +6,19 @@ import type { Ack, Message } from './wire.ts';
 interface OutboxRoom {
   ref: number | string;
   onChanged(outgoing: OutgoingMessage): void;
-  /** The acknowledgement carries the same change as its `message:new`; either may come first. */
+  /**
+   * The acknowledgement carries the same change as the message's `message:new` event. Either of them may arrive first.
+   */
   onAcknowledged(ack: Ack<'message:send'>): void;
 }
 
-/** A message that makes the service fail must not block the messages behind it for ever. */
+/** A message fails after this many `INTERNAL` errors, so that it does not block the messages behind it for ever. */
 const maxInternalErrors = 5;
 
 /**
- * A room's messages that are not stored yet. It sends one at a time: otherwise the next message would overtake one that is
- * refused for now. It repeats a message under the same id until the service answers, so it is stored once.
+ * The messages of a room that are not stored yet. The outbox sends one message at a time: otherwise the next message
+ * could overtake one that the service refused temporarily. The outbox repeats a message under the same id until the
+ * service answers, so the service stores the message only once.
  */
 export class Outbox {
   readonly #connection: RoomConnection;
@@ -40,7 +43,7 @@ export class Outbox {
     return outgoing;
   }
 
-  /** Puts the message at the end, also if it was further in front before it failed. */
+  /** Puts the message at the end of the outbox, even if it was further in front before it failed. */
   enqueue(outgoing: OutgoingMessage): void {
     const others = this.#all.filter((other) => other !== outgoing);
     if (others.length >= this.#connection.maxOutbox) {
@@ -57,7 +60,9 @@ export class Outbox {
     this.#room.onChanged(outgoing);
   }
 
-  /** After a reconnect: the answers to earlier requests are lost. */
+  /**
+   * Called after a reconnect. Sends the first pending message again, because the answers to earlier requests are lost.
+   */
   resume(): void {
     this.#setRetryTimer(undefined);
     this.#sending = undefined;
@@ -65,16 +70,19 @@ export class Outbox {
     this.#sendNext();
   }
 
-  /** A message in the log shows that ours is stored, even if its acknowledgement never arrives. */
+  /** Marks a message of the outbox as sent if it appears in the log, because its acknowledgement may never arrive. */
   handleMessage(message: Message, rev: number): void {
-    // Another user may have used the same id. If the content is the same, too, it makes no difference.
+    // Another user may have used the same id, so the content is compared, too. If the content is also the same, it does
+    // not matter whose message it is.
     const isSame = ({ state, client_msg_id, content }: OutgoingMessage) =>
       state !== 'sent' && client_msg_id === message.client_msg_id && content === message.content;
     const outgoing = this.#all.find(isSame);
     if (outgoing) this.#markSent(outgoing, message, rev);
   }
 
-  /** Removes sent messages that are now among the room's messages, so that a view of both shows each once. */
+  /**
+   * Removes sent messages that are now among the room's messages, so that a view of both lists shows each message once.
+   */
   removeShown(isShown: (rev: number) => boolean): void {
     const remaining = this.#all.filter(({ state, rev }) => state !== 'sent' || !isShown(rev!));
     if (remaining.length < this.#all.length) this.#all = remaining;
@@ -137,7 +145,7 @@ export class Outbox {
   }
 }
 
-/** Its outbox decides on every change of state. */
+/** A message in the outbox. Only the outbox changes its state. */
 class OutgoingMessage implements Outgoing {
   readonly client_msg_id = createMessageId();
   readonly content: string;
@@ -145,7 +153,7 @@ class OutgoingMessage implements Outgoing {
   error: ChatClientError | undefined;
   confirmed!: Promise<Message>;
   internalErrors = 0;
-  /** Position in the log, once known. */
+  /** The message's position in the log. Undefined until the message is stored. */
   rev: number | undefined;
   readonly #outbox: Pick<Outbox, 'enqueue' | 'remove'>;
   #settle!: { resolve(message: Message): void; reject(error: ChatClientError): void };
@@ -167,7 +175,7 @@ class OutgoingMessage implements Outgoing {
     this.confirmed.catch(() => {});
   }
 
-  /** A failed message may be stored all the same. */
+  /** Also called for a message that is marked as failed but was stored after all. */
   markSent(message: Message, rev: number): void {
     if (this.state === 'failed') this.markPending();
     this.state = 'sent';
@@ -191,12 +199,15 @@ class OutgoingMessage implements Outgoing {
   }
 }
 
-/** Declared here because the project compiles without the DOM's types. Pages without https and React Native lack `randomUUID`. */
+/**
+ * Declared here because the project compiles without the DOM's types. `randomUUID` is missing in React Native and on
+ * pages without https.
+ */
 const { crypto } = globalThis as { crypto?: { randomUUID?(): string } };
 
 const createDigits = () => Math.random().toString(36).slice(2);
 
-/** It only has to be unique among the messages of one user in one room. */
+/** The id only has to be unique among the messages of one user in one room. */
 export function createMessageId(): string {
   return crypto?.randomUUID?.() ?? `${Date.now().toString(36)}-${createDigits()}-${createDigits()}`;
 }
