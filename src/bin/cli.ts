@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { extname } from 'node:path';
 import { describeOldNode } from '../config/node-version.ts';
 
-/** Each command reads the arguments after its name, and ends by itself. */
+/** The commands by name. Each module in `run` runs when it is imported: it parses the remaining arguments itself. */
 const commands: Record<string, { summary: string; run: () => Promise<unknown> }> = {
   start: { summary: 'starts a node; without any settings on http://127.0.0.1:7777', run: () => import('./start.ts') },
   migrate: { summary: 'applies the migrations that are missing', run: () => import('./migrate.ts') },
@@ -17,7 +17,7 @@ const commands: Record<string, { summary: string; run: () => Promise<unknown> }>
   move: { summary: 'moves the embedded database to PostgreSQL', run: () => import('./move.ts') },
   torture: {
     summary: 'kills nodes and databases under load, and counts lost messages',
-    // Not a static path: src/ does not depend on tools/, which the package brings along.
+    // The path is computed so that src/ does not depend on tools/ at build time. The package contains both.
     run: () => import(new URL(`../../tools/torture/run${extname(import.meta.filename)}`, import.meta.url).href),
   },
 };
@@ -30,7 +30,10 @@ ${Object.entries(commands)
 
 Settings are environment variables. Every command has --help.`;
 
-/** The nearest one above: this file lies in src/ of a checkout, and in dist/src/ of the package. */
+/**
+ * Reads the version from the nearest package.json above this file, which is in src/bin/ of a checkout but in
+ * dist/src/bin/ of the package.
+ */
 function readVersion(): string {
   for (const path of ['../../package.json', '../../../package.json']) {
     try {
@@ -40,7 +43,10 @@ function readVersion(): string {
   return 'unknown';
 }
 
-/** The Node.js of the optional package, for a system whose Node.js is too old, such as under systemd. */
+/**
+ * Finds the Node.js from the optional dependency of this package. It is needed where the Node.js of the system is too
+ * old.
+ */
 function findBundledNode(): string | undefined {
   try {
     return createRequire(import.meta.url).resolve(`node-${process.platform}-${process.arch}/bin/node`);
@@ -49,7 +55,7 @@ function findBundledNode(): string | undefined {
   }
 }
 
-/** Runs the same command with another Node.js; signals and the exit code pass through. */
+/** Runs this command again with another Node.js. Forwards signals to it, and ends with its exit code or signal. */
 function runWith(node: string): void {
   const child = spawn(node, ['--disable-warning=ExperimentalWarning', ...process.argv.slice(1)], { stdio: 'inherit' });
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));

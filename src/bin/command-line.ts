@@ -1,6 +1,9 @@
 import { parseArgs } from 'node:util';
 
-/** For a command without options: answers `--help` and rejects other arguments. True if the command should run. */
+/**
+ * Handles the arguments of a command without options: prints the usage for `--help`, and rejects any other argument.
+ * Returns true if the command should run.
+ */
 export function mayRun(usage: string): boolean {
   try {
     const { values } = parseArgs({ options: { help: { type: 'boolean', short: 'h', default: false } } });

@@ -10,7 +10,7 @@ const usage = `nano-messaging migrate, or npm run migrate: applies the migration
 
 DATABASE_URL (or DATABASE_URL_FILE) names the database. Without it, the command migrates the embedded database in DATA_DIR.`;
 
-/** The server does the same at its start. */
+/** Applies the same migrations as the server does when it starts. */
 async function main(): Promise<void> {
   if (!mayRun(usage)) return;
   const { database, logLevel, warnings } = readConfig(process.env, { needsKeys: false });

@@ -35,7 +35,7 @@ function parseTargetUrl(urls: readonly string[]): string {
   return url;
 }
 
-/** Opens the embedded database, locked and migrated as at a start of the server. */
+/** Opens the embedded database. Takes its lock and applies migrations, as the server does when it starts. */
 async function openSource(directory: string) {
   if (!existsSync(join(directory, 'pglite'))) {
     throw new MoveError(
@@ -43,7 +43,8 @@ async function openSource(directory: string) {
     );
   }
   const source = await openOwnDatabase({ mode: 'embedded', directory }, false);
-  // The same settings as in the target's session, so that both format values alike.
+  // The session in the target has the same settings. Without them, the two databases could format equal values
+  // differently.
   await source.query(`select set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, MDY', false)`);
   return source;
 }
@@ -101,7 +102,7 @@ async function main(): Promise<void> {
     const target = await openTarget(url);
     try {
       const tables = sortParentsFirst(await readTables(source));
-      // Before the first change to the target.
+      // This check comes before the migrations, so that a database that is not empty remains unchanged.
       await assertEmpty(target, tables);
       await target.migrate();
       const moved = await moveDatabase({ source, target, tables, print: (line) => console.error(line) });

@@ -1,6 +1,6 @@
 import { type Setting, settingRows } from '../config/settings.ts';
 
-/** Markdown as a terminal shows it: no backticks, and of a link only its text. */
+/** Converts Markdown to plain text for a terminal: drops backticks, and replaces each link by its text. */
 const toPlainText = (markdown: string) => markdown.replaceAll('`', '').replaceAll(/\[([^\]]+)\]\([^)]*\)/g, '$1');
 
 function formatSetting(name: string, { description, zeroIsOff, unit, ...row }: Setting): string {

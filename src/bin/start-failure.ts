@@ -1,6 +1,6 @@
 import { ConfigError } from '../config/config.ts';
 
-/** Why the start failed, in short, for a person at the terminal; the log has the details. */
+/** Explains briefly, for a person at the terminal, why the server could not start. The log has the details. */
 export function explainStartFailure(error: unknown): string {
   return error instanceof ConfigError ? error.message : `nano-messaging could not start: ${getMessage(error)}`;
 }

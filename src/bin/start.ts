@@ -20,7 +20,7 @@ Settings are environment variables; docs/operations/settings.md explains them. T
 ${formatSettings()}`;
 
 const sameKeypressMs = 300;
-/** How long the last log lines may take if the reader of a pipe is slow. */
+/** How long the process waits at its end for a slow reader of its output, so that the last lines are not lost. */
 const flushMs = 500;
 const signalNumbers = { SIGTERM: 15, SIGINT: 2 };
 
@@ -39,9 +39,13 @@ function fail(error: unknown): Promise<never> {
   return exit(1);
 }
 
-/** Installed first, because the first process of a container ignores signals that it does not handle. */
+/**
+ * Handles the signals. Registered before anything else: as the first process of a container, Node.js would ignore a
+ * signal without a handler.
+ */
 function stop(signal: 'SIGTERM' | 'SIGINT'): void {
-  // Under npm, Ctrl-C arrives twice: from the terminal and from npm.
+  // Under npm, one Ctrl-C delivers SIGINT twice: once from the terminal and once from npm. The repetition is not a
+  // second request to stop.
   if (signal === 'SIGINT' && drainingSince !== undefined && Date.now() - drainingSince < sameKeypressMs) return;
   if (drainingSince !== undefined) return process.exit(1);
   drainingSince = Date.now();
@@ -78,14 +82,16 @@ async function main(): Promise<void> {
   const config = readConfig(process.env);
   log = createLogger(config.logLevel, config.logFormat);
   const { logger } = log;
-  // No input may end the process; an error that gets this far is a defect.
+  // No client input may end the process. An error that reaches these handlers is a bug: the process logs it and
+  // continues.
   process.on('unhandledRejection', (error) => logger.fatal({ err: error }, 'unhandled rejection'));
   process.on('uncaughtException', (error) => logger.fatal({ err: error }, 'uncaught exception'));
   const { mode } = config.database;
   logger.info({ database: mode }, mode === 'embedded' ? 'starting; the first start takes some seconds' : 'starting');
-  // Loaded only now, so that wrong settings are reported at once.
+  // The server is imported only after the settings are checked, because the import takes time and wrong settings should
+  // be reported at once.
   const { startServer } = await import('../server.ts');
-  // The log has the reason.
+  // `onFailure` exits without a message, because the server has already logged the reason.
   server = await startServer(config, { logger, onFailure: () => void exit(1) });
   const { url, playgroundUrl } = server;
   logger.info({ url, database: mode, playgroundUrl }, `listening on ${url}`);

@@ -43,7 +43,7 @@ function readOptions() {
 
 type Options = ReturnType<typeof readOptions>;
 
-/** The key that signs, and its algorithm. Throws if this configuration has only a public key. */
+/** Returns the signing key and its algorithm. Throws if this configuration has only a public key. */
 function loadSigningKey({ 'private-key': file }: Options, config: ReturnType<typeof readConfig>) {
   const { keys } = config.tokens;
   if (file !== undefined) {

@@ -1,32 +1,43 @@
 import type { Logger } from 'pino';
 import { affectsWrites, isConflict, isUnavailable, sqlState } from './store-errors.ts';
 
-/** While the database is up the probe notices a standby that rejects writes, even if nobody writes. */
+/**
+ * How often the probe runs. It also runs while the database is up, to notice a standby that rejects writes even if
+ * nobody writes.
+ */
 const probeMs = { down: 1_000, up: 10_000 };
-/** An outage is logged after this time: terminated sessions are replaced sooner, and the first error is not always the cause. */
+/**
+ * An outage is logged only if it lasts this long. A terminated session is replaced sooner and needs no log line, and
+ * the first error of an outage does not always show its cause.
+ */
 const logAfterMs = 500;
-/** A failure within this time after a recovery belongs to the same outage, which is logged once. */
+/**
+ * A failure so soon after a recovery counts as the same outage, so that a flapping database is logged as one outage.
+ */
 const stableAfterMs = 1_500;
 
 interface AvailabilityOptions {
   /** Resolves if reads and writes work. */
   probe: () => Promise<void>;
-  /** Called after an outage: the connections may lead to another server now. */
+  /** Called when an outage ends. The connections may now lead to another server. */
   onRecovered?: () => void;
   logger: Logger | undefined;
 }
 
-/** Whether the database works, according to the outcome of statements and of a regular probe. */
+/** Tracks whether the database works, from the results of statements and of a regular probe. */
 export interface Availability {
   readonly isUp: boolean;
   /** The number of statements and transactions that got no answer or failed because of the outage. */
   readonly failures: number;
   /** The error of the current outage. */
   readonly cause: unknown;
-  /** Returns a value for `recordSuccess`: the success of work that began before an outage does not prove that it is over. */
+  /**
+   * Call before the work, and pass the result to `recordSuccess`. Work that began before an outage can succeed during
+   * it, which does not prove that the outage is over.
+   */
   begin(): number;
   recordSuccess(outagesAtBegin: number): void;
-  /** Reads and writes work again. */
+  /** Call if reads and writes are known to work. Ends the outage. */
   recordRecovery(): void;
   recordFailure(error: unknown): void;
   close(): void;
@@ -45,7 +56,7 @@ export function createAvailability({ probe, onRecovered, logger }: AvailabilityO
   let isClosed = false;
 
   function recordFailure(error: unknown): void {
-    // A lock timeout and a conflict of transactions are answers of a working database.
+    // A lock timeout or a conflict between transactions is the answer of a database that works.
     if (!isUnavailable(error) || isConflict(error)) return;
     failures += 1;
     outages += 1;

@@ -1,4 +1,4 @@
-/** A second read starts only if the first is slow, for example because it hangs. */
+/** Another read starts while one is running only if the running read is slow, for example because it hangs. */
 const maxConcurrentReads = 3;
 const slowReadMs = 30;
 
@@ -8,8 +8,9 @@ interface QueuedRead<Value> {
 }
 
 /**
- * Reads by key. Keys that are requested during a read are read together in the next batch, as in a burst of joins. An
- * answer is never older than its request: a read that has begun accepts no more requests.
+ * Creates a function that loads one value by its key. Keys that are requested while a read is running are collected and
+ * read together in the next read, which helps when many users join at once. A value is never older than its request,
+ * because a request never joins a read that has already begun.
  */
 export function createBatchLoader<Key, Value>(read: (keys: readonly Key[]) => Promise<Map<Key, Value>>) {
   let queued = new Map<Key, QueuedRead<Value>[]>();

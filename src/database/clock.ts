@@ -9,10 +9,13 @@ const nowStatement = {
   text: 'select (extract(epoch from clock_timestamp()) * 1000)::float8 as now',
 };
 
-/** The offset of the database's clock, the source of all times in the log, to this node's clock. */
+/**
+ * Knows how far the clock of the database is ahead of the clock of this node. All times in the log come from the clock
+ * of the database.
+ */
 export interface DatabaseClock {
   readonly offsetMs: number;
-  /** Compares both clocks. The error is at most half of the fastest round trip. */
+  /** Measures the offset again. The error is at most half of the fastest round trip. */
   compare(): Promise<void>;
   close(): void;
 }
@@ -42,7 +45,9 @@ export function createDatabaseClock(store: Pick<Store, 'query'>, report: TaskRep
   };
 }
 
-/** Reads the database's clock, so that all nodes write times of the same clock. */
+/**
+ * Reads the clock of the database. Nodes use it for the times that they write, so that all times come from one clock.
+ */
 export async function readDatabaseTime(em: EntityManager): Promise<Date> {
   const [row] = await em.execute<{ now: number }[]>(
     `select (extract(epoch from date_trunc('milliseconds', clock_timestamp())) * 1000)::float8 as now`,
