@@ -5,11 +5,11 @@ import type { Identity } from './identity.ts';
 export interface ActiveToken {
   readonly identity: Identity;
   revoke(): void;
-  /** Checks the time again: the end of the token may be near. */
+  /** Starts the timer for the expiry of the token if the expiry has come near enough. */
   check(): void;
 }
 
-/** The tokens of live connections, indexed by what they can be revoked by. */
+/** The tokens of live connections, indexed by user and by `jti`, because revocations name one of these. */
 export class ActiveTokens {
   readonly #byUser = new Index<Uuid>();
   readonly #byJti = new Index<string>();
@@ -30,13 +30,16 @@ export class ActiveTokens {
     yield* this.#byUser.all();
   }
 
-  /** The tokens that a revocation may apply to. */
+  /** The tokens with this user or this `jti`. The caller checks which of them a revocation really applies to. */
   findCandidates({ user, jti }: { user: Uuid | null; jti: string | null }): ActiveToken[] {
     return [...this.#byUser.get(user), ...this.#byJti.get(jti)];
   }
 }
 
-/** Most users have one connection, for which a set would take more memory than everything else. */
+/**
+ * Finds tokens by a key. A key with one token maps to the token itself: most users have one connection, and a `Set` for
+ * each of them would take more memory than the rest of the index.
+ */
 class Index<Key> {
   readonly #tokens = new Map<Key, ActiveToken | Set<ActiveToken>>();
 

@@ -5,16 +5,17 @@ import type { Uuid } from '../core/ids.ts';
 /** Limits the number of connections, over both live transports. */
 export interface ConnectionLimits {
   /**
-   * Counts a connection that has no token yet. At the limit the oldest of them is closed, so that one host cannot lock
-   * the others of this node out. Returns the undo, for when it has authenticated or gone.
+   * Counts a connection that has no token yet. At the limit, the oldest such connection is closed. New connections are
+   * not refused, because then one host could lock all other clients out of this node. Returns a function that ends the
+   * count; call it when the connection has authenticated or closed.
    */
   awaitToken(close: () => void): () => void;
   /**
-   * Counts a connection of the user, on all nodes together where that can be, or throws `TOO_MANY_CONNECTIONS`.
-   * Returns the undo.
+   * Counts a connection of the user, or throws `TOO_MANY_CONNECTIONS`. The limit applies to all nodes together, or to
+   * this node alone if there is no Redis or Redis does not answer. Returns a function that ends the count.
    */
   admit(user: Uuid): Promise<() => void>;
-  /** Connections that have no token yet. */
+  /** The number of connections that have no token yet. */
   readonly unauthenticated: number;
 }
 
@@ -50,7 +51,7 @@ export function createConnectionLimits(limits: Limits, leases?: ConnectionLeases
     },
     async admit(user) {
       const holder = String(admitted++);
-      // Counted before the wait, so that two connections at once do not both get the last free one.
+      // The connection is counted before the `await`. Otherwise two simultaneous connections could both pass the limit.
       perUser.set(user, (perUser.get(user) ?? 0) + 1);
       let isCounted = true;
       const release = () => {

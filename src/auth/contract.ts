@@ -5,7 +5,7 @@ import { tokenErrorCodes } from '../core/errors.ts';
 import { defineFeature } from '../core/feature.ts';
 import { costs } from '../core/limits/request-costs.ts';
 
-/** The token of a live connection, and its end. On REST every request has its token. */
+/** How a client of a live connection sends tokens and quits. REST needs neither: each request carries a token. */
 export const session = defineFeature('session', {
   description: 'The token of a live connection, and its end.',
   requests: {

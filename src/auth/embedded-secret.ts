@@ -3,20 +3,21 @@ import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectory } from '../database/make-directory.ts';
 
-/** The key that the embedded default signs and verifies tokens with. */
+/** The key that signs and verifies tokens if none is configured and the database is embedded. */
 export const loadEmbeddedSecret = (directory: string): string => loadOrCreateSecret(directory, 'jwt-secret');
 
-/** The key in the link to the playground. With it, anyone gets tokens from the playground's route. */
+/** The key in the link to the playground. A client that has this key can get tokens from the playground's route. */
 export const loadPlaygroundKey = (directory: string): string => loadOrCreateSecret(directory, 'playground-key');
 
-/** Created at the first start and kept in the data directory, readable by its owner only. */
+/** Reads the secret from the data directory; the first start creates it. Only the owner of the file can read it. */
 function loadOrCreateSecret(directory: string, name: string): string {
   const path = join(directory, name);
   makeDirectory(directory);
   const draft = `${path}.${process.pid}`;
   try {
     writeFileSync(draft, randomBytes(32).toString('base64url'), { mode: 0o600 });
-    linkSync(draft, path); // whole or not at all; a second process uses the key of the first
+    // A link appears with its whole content or fails with EEXIST. Then another process was first, and its key is used.
+    linkSync(draft, path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   } finally {

@@ -4,13 +4,13 @@ import { minRsaBits } from '../config/setting-schemas.ts';
 import { ChatError } from '../core/errors.ts';
 
 export interface KeySetTimeouts {
-  /** A set is fetched again after this, used or not. */
+  /** The interval at which the set is fetched again, whether or not tokens have needed it. */
   refreshMs: number;
-  /** Between two attempts, successful or not. */
+  /** The maximum backoff after failures. Also the minimum interval between fetches because of an unknown key. */
   maxBackoffMs: number;
-  /** As long as there is no set: the pause after the first failure, which doubles up to `pauseMs`. */
+  /** The backoff after the first failure if no set was fetched yet. It doubles up to `maxBackoffMs`. */
   initialBackoffMs: number;
-  /** How long one attempt may take, the body included. */
+  /** The time limit of one attempt, including reading the body. */
   timeoutMs: number;
 }
 
@@ -25,13 +25,16 @@ const maxKeys = 1_000;
 
 /** The keys that an issuer publishes. A fetched set stays valid until a newer one replaces it. */
 export interface KeySet {
-  /** Throws `UNAUTHENTICATED` for a token whose key is not in the set, `UNAVAILABLE` if that cannot be known. */
+  /**
+   * Throws `UNAUTHENTICATED` if the key of the token is not in the set, `UNAVAILABLE` if that is unknown because the
+   * last fetch failed.
+   */
   findKey(header: JWSHeaderParameters): Promise<KeyObject>;
-  /** Whether the last attempt succeeded. */
+  /** False if the last attempt to fetch the set failed. */
   readonly isUp: boolean;
-  /** The age of the current set; 0 without one. */
+  /** The age of the current set; 0 if no set was fetched yet. */
   readonly ageMs: number;
-  /** Fetches the set in the background, now and at every interval. */
+  /** Fetches the set in the background, now and at every `refreshMs`. */
   open(): void;
   close(): void;
 }
@@ -67,7 +70,7 @@ export function createRemoteKeySet({ url, report, timeouts }: Collaborators): Ke
     }
   }
 
-  /** One attempt at a time; it never rejects. */
+  /** Starts an attempt, or joins the one that is running. The promise never rejects. */
   function fetchNow(): Promise<void> {
     clearTimeout(timer);
     attempt ??= load().finally(() => {
@@ -81,7 +84,7 @@ export function createRemoteKeySet({ url, report, timeouts }: Collaborators): Ke
   const computeBackoffMs = () =>
     keys ? maxBackoffMs : Math.min(maxBackoffMs, initialBackoffMs * 2 ** Math.max(0, failures - 1));
 
-  /** Resolves after a fetch, or at once if the last one was too recent. */
+  /** Resolves after a fetch, or at once if the last attempt was too recent for a new one. */
   async function fetchIfDue(): Promise<void> {
     if (attempt || performance.now() - attemptedAt >= computeBackoffMs()) await fetchNow();
   }
@@ -127,7 +130,10 @@ export function createRemoteKeySet({ url, report, timeouts }: Collaborators): Ke
   };
 }
 
-/** A short key can be factored, and then anyone can sign. `JWT_PUBLIC_KEY` is checked at the start. */
+/**
+ * Rejects short RSA keys: they can be factored, and then anyone can sign tokens. The key in `JWT_PUBLIC_KEY` needs no
+ * check here, because the configuration checks it when the server starts.
+ */
 function assertKeyLength(key: KeyObject): KeyObject {
   const bits = key.asymmetricKeyDetails?.modulusLength;
   if (bits === undefined || bits >= minRsaBits) return key;
@@ -148,7 +154,10 @@ async function fetchKeySet(url: string, timeoutMs: number): Promise<JSONWebKeySe
   return readKeySet(await readText(response));
 }
 
-/** Keeps at most `maxBytes`, whatever the declared length is, and also of a compressed body. */
+/**
+ * Reads at most `maxBytes`. The bytes are counted after decompression and as they arrive, because `Content-Length` may
+ * be wrong.
+ */
 async function readText(response: Response): Promise<string> {
   const parts: Uint8Array[] = [];
   let bytes = 0;
@@ -160,7 +169,7 @@ async function readText(response: Response): Promise<string> {
   return Buffer.concat(parts).toString();
 }
 
-/** An empty set is a mistake of the issuer: the previous set stays in use. */
+/** Throws an error if the set has no usable key. That is a mistake of the issuer, so the previous set stays in use. */
 function readKeySet(text: string): JSONWebKeySet {
   let set: { keys?: unknown } | null;
   try {

@@ -2,21 +2,21 @@ import type { Store } from '../database/store.ts';
 import { type RevocableToken, RevocationIndex } from './revocation-index.ts';
 import { type RevocationChange, readRevocationsFrom } from './revocation-log.ts';
 
-/** How long a lifted revocation stays in the database, so that all nodes read it. */
+/** How long a lifted revocation stays in the database, so that every node reads that it was lifted. */
 export const liftedRetentionMs = 3_600_000;
 
-/** What one node knows of the revocations. */
+/** The revocations that one node knows. */
 export interface RevocationCache {
   isRevoked(token: RevocableToken): boolean;
-  /** Resolves when everything that is committed by now is known. */
+  /** Resolves when this node knows every revocation that was committed before the call. */
   refresh(): Promise<void>;
-  /** Calls back with revocations that have come into force; returns the undo. */
+  /** Calls the listener with revocations that have come into force. Returns a function that removes the listener. */
   onChange(listener: (inForce: readonly RevocationChange[]) => void): () => void;
 }
 
 interface UpdatableRevocationCache extends RevocationCache {
   readonly version: number;
-  /** What was read of the changes from this version on. */
+  /** Applies changes that the caller has read from the database, starting with version `from`. */
   apply(changes: readonly RevocationChange[], from: number): Promise<void>;
 }
 
@@ -36,22 +36,25 @@ export function createRevocationCache(store: Pick<Store, 'query'>): UpdatableRev
 
   async function applyRead(changes: readonly RevocationChange[], from: number): Promise<void> {
     const head = changes.at(-1)?.version;
-    // The newest of all is never removed: where it is missing, the database was restored.
+    // A read includes `from`, and the newest row is never removed. If nothing was found, the database was restored.
     if (head === undefined && from > 0) return readAll();
-    // Versions are in the order of commits: what does not lead on was read before what is known.
+    // Versions grow in the order of commits. If these end at or below `version`, their content is already known.
     if (head !== undefined && head > version) apply(changes);
   }
 
   async function readAll(): Promise<void> {
     const versionBefore = version;
     const all = await readRevocationsFrom(store, 0);
-    // A newer version was applied meanwhile.
+    // During the query, newer changes may have been applied. `all` would undo them, so it is read again.
     if (version !== versionBefore) return readAll();
     index.clear();
     apply(all);
   }
 
-  /** After a failure or a long gap everything is read: the database may have been restored, lifted ones may be gone. */
+  /**
+   * Reads only the changes since the last read. After a failure or a long gap, reads all revocations: the database may
+   * have been restored, and lifted revocations may have been removed before this node read that they were lifted.
+   */
   async function read(): Promise<void> {
     const now = Date.now();
     const isFresh = now - lastReadAt < liftedRetentionMs / 2;
@@ -62,7 +65,10 @@ export function createRevocationCache(store: Pick<Store, 'query'>): UpdatableRev
     lastReadAt = now;
   }
 
-  /** One read at a time; a call during a read is served by the next one. */
+  /**
+   * Reads run one at a time. A call during a read waits for the next read, because the running one may have started
+   * before the change that the caller needs.
+   */
   function refresh(): Promise<void> {
     if (!runningRead) {
       runningRead = read().finally(() => {

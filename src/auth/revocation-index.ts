@@ -1,7 +1,7 @@
 import type { Uuid } from '../core/ids.ts';
 import type { RevocationChange } from './revocation-log.ts';
 
-/** What a token is revoked by. */
+/** The claims of a token that decide whether it is revoked. */
 export interface RevocableToken {
   actor: { user: Uuid };
   /** Seconds since 1970; 0 if the token has no `iat`. */
@@ -9,10 +9,13 @@ export interface RevocableToken {
   jti: string | null;
 }
 
-/** All revocations in force, in memory, because every request is checked. */
+/** All revocations in force. They are kept in memory because every request is checked against them. */
 export class RevocationIndex {
   readonly #inForce = new Map<number, RevocationChange>();
-  /** Of each user, by revocation: tokens issued before this are over. */
+  /**
+   * For each user, a time per revocation. The user's tokens that were issued before the latest of these times are
+   * revoked. All times are kept, because any revocation can be lifted.
+   */
   readonly #users = new Map<Uuid, { bounds: Map<number, number>; maxIssuedBefore: number }>();
   readonly #jtis = new Map<string, Set<number>>();
 
@@ -21,7 +24,7 @@ export class RevocationIndex {
     return jti !== null && this.#jtis.has(jti);
   }
 
-  /** Whether it is new here. */
+  /** Adds a revocation, or removes one that was lifted. Returns true if it is in force and was not known before. */
   add(change: RevocationChange): boolean {
     if (change.lifted) this.#remove(change.id);
     if (change.lifted || this.#inForce.has(change.id)) return false;

@@ -2,7 +2,7 @@ import type { Uuid } from '../core/ids.ts';
 import type { EntityManager, Store } from '../database/store.ts';
 import { RevocationEntity } from './revocation.entity.ts';
 
-/** A revocation as it stands since `version`. */
+/** The latest state of a revocation. `version` is the version of the change that led to it. */
 export interface RevocationChange {
   id: number;
   user: Uuid | null;
@@ -12,7 +12,7 @@ export interface RevocationChange {
   lifted: boolean;
 }
 
-/** Any fixed number. The holder of this advisory lock writes revocations; others wait. */
+/** The key of the advisory lock, an arbitrary number. Only the holder of the lock writes revocations; others wait. */
 const revocationLock = 7_777_002;
 
 const revocationsFromStatement = {
@@ -21,12 +21,15 @@ const revocationsFromStatement = {
     version::float8 as version, lifted_at is not null as lifted from revocations where version >= $1::bigint order by version`,
 };
 
-/** What has changed from this version on, in order: the newest state of each. The newest of all is never removed. */
+/**
+ * Reads the latest state of every revocation that has changed since `version`, inclusive, in the order of versions. The
+ * newest row of the table is never removed, so an empty result means that the database was restored (or is new).
+ */
 export function readRevocationsFrom(store: Pick<Store, 'query'>, version: number): Promise<RevocationChange[]> {
   return store.query<RevocationChange>(revocationsFromStatement, [version]);
 }
 
-/** The same within a transaction. */
+/** The same as `readRevocationsFrom`, but within a transaction. */
 export async function findRevocationsFrom(em: EntityManager, version: number): Promise<RevocationChange[]> {
   const rows = await em.find(RevocationEntity, { version: { $gte: version } }, { orderBy: { version: 'asc' } });
   return rows.map(({ id, userUuid, issuedBefore, jti, version, liftedAt }) => ({
@@ -36,8 +39,9 @@ export async function findRevocationsFrom(em: EntityManager, version: number): P
 }
 
 /**
- * A transaction that no other writer of revocations runs beside, on any node: `nextVersion` is greater than every one
- * that is committed, and who sees it sees all before it. A sequence would promise neither.
+ * Runs the task in a transaction, and no other writer of revocations on any node runs at the same time. Therefore
+ * `nextVersion` is greater than every committed version, and a reader who sees a version also sees all versions before
+ * it. A database sequence would guarantee neither.
  */
 export function withRevocationLock<T>(
   store: Pick<Store, 'transaction'>,

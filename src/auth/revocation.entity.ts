@@ -1,9 +1,10 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 
 /**
- * Tokens that hold no more: a user's that were issued before a moment, or the one with this `jti`. `version` grows in
- * the order of commits (see `inRevocationLog`), so a node that knows all up to one version asks for those after it. A
- * lifted one stays for a while, so that all nodes hear of it.
+ * A row revokes either all tokens of a user that were issued before a certain time, or the token with this `jti`.
+ * `version` grows in the order of commits (see `withRevocationLock`), so a node that knows all revocations up to one
+ * version only reads those from that version on. A lifted revocation is kept for a while, so that all nodes can read
+ * that it was lifted.
  */
 export const RevocationEntity = defineEntity({
   name: 'Revocation',

@@ -1,14 +1,20 @@
 import { LRUCache } from 'lru-cache';
 import type { Identity } from './identity.ts';
 
-/** Long enough for a client that reconnects, short enough for a withdrawn key. */
+/**
+ * Long enough to help a client that reconnects. Also short, because a cached token is still accepted after its key was
+ * withdrawn.
+ */
 const ttlMs = 30_000;
 const maxEntries = 1_000;
 const maxTokenBytes = 2_048;
 
 type Verify = (token: unknown) => Promise<Identity>;
 
-/** Verifies a token once within half a minute; its expiry and revocation are checked each time. */
+/**
+ * Wraps `verify` so that the signature of a token is verified only once in 30 seconds. Its expiry and revocation are
+ * checked at every call.
+ */
 export function cacheVerification(verify: Verify, recheck: (identity: Identity) => void): Verify {
   const cache = new LRUCache<string, Identity>({ max: maxEntries, ttl: ttlMs });
   return async (token) => {
@@ -23,7 +29,7 @@ export function cacheVerification(verify: Verify, recheck: (identity: Identity) 
   };
 }
 
-/** As in RFC 7519: whole seconds, and at `exp` the token has expired. */
+/** Follows RFC 7519: a token has expired as soon as the clock, in whole seconds, reaches `exp`. */
 function hasExpired({ expiresAt }: Identity): boolean {
   return expiresAt !== null && Math.floor(Date.now() / 1_000) >= expiresAt;
 }

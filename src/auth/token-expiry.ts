@@ -2,14 +2,14 @@ import { type ActiveToken, ActiveTokens } from './active-tokens.ts';
 import type { Identity } from './identity.ts';
 import type { RevocationCache } from './revocation-cache.ts';
 
-/** How long before the end of its token a connection is warned. */
+/** How long before its token expires a connection is warned. */
 const warningMs = 60_000;
-/** What ends later than this has no timer of its own, but is looked at every so often. */
+/** A token that expires later than this has no timer yet. Such tokens are checked again every `checkIntervalMs`. */
 const maxTimerMs = 20 * 60_000;
 const checkIntervalMs = maxTimerMs / 2;
 
 export interface TokenWatch {
-  /** The connection has sent a fresh token. */
+  /** Call this when the connection has sent a fresh token. */
   renew(identity: Identity): void;
   stop(): void;
 }
@@ -17,7 +17,7 @@ export interface TokenWatch {
 /** The connection that has the token. */
 export interface TokenHolder {
   warnOfTokenExpiry?(inMs: number): void;
-  /** Called once, and from within `watch` or `renew` if the token was revoked after its verification. */
+  /** Called at most once per token; synchronously by `watch` or `renew` if the token is already revoked. */
   onTokenEnded(how: 'expired' | 'revoked'): void;
 }
 
@@ -48,7 +48,7 @@ interface Shared {
   isRevoked: (identity: Identity) => boolean;
 }
 
-/** Kept small, because each connection has one. */
+/** The token of one connection, with its timer. Each connection has one of these objects, so it has few fields. */
 class ConnectionToken implements TokenWatch, ActiveToken {
   identity: Identity;
   readonly #shared: Shared;
@@ -65,7 +65,7 @@ class ConnectionToken implements TokenWatch, ActiveToken {
 
   renew(fresh: Identity): void {
     this.stop();
-    // It may have been revoked since it was verified.
+    // The token may have been revoked since it was verified.
     if (this.#shared.isRevoked(fresh)) return this.#holder.onTokenEnded('revoked');
     this.identity = fresh;
     this.#hasWarned = false;
@@ -92,7 +92,10 @@ class ConnectionToken implements TokenWatch, ActiveToken {
     if (!this.#timer) this.#schedule();
   }
 
-  /** Until the warning, or until the end. */
+  /**
+   * Starts a timer for the warning, or for the expiry if no warning is due. If it is too early for a timer, `check` calls
+   * this method again later.
+   */
   #schedule(): void {
     const { expiresAt } = this.identity;
     if (expiresAt === null) return;
@@ -102,7 +105,7 @@ class ConnectionToken implements TokenWatch, ActiveToken {
   }
 
   onTimeout(shouldWarn: boolean): void {
-    // The clock may have been set back meanwhile; then the token is checked again.
+    // `check` starts a timer again if there is none and the token has not ended.
     this.#timer = undefined;
     if (!shouldWarn) return this.#end('expired');
     this.#hasWarned = true;

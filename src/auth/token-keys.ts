@@ -7,12 +7,12 @@ import { createRemoteKeySet, type KeySet } from './key-set.ts';
 type FixedKeys = Extract<TokenKeys, { source: 'secrets' | 'public_key' }>;
 type RemoteKeys = Extract<TokenKeys, { source: 'jwks' }>;
 
-/** The configured keys, with the embedded secret read; a remote key set is not fetched yet. */
+/** Returns the configured keys. Reads the embedded secret from its file, but does not fetch a remote key set yet. */
 export function loadTokenKeys({ tokens: { keys }, dataDirectory }: Config): FixedKeys | RemoteKeys {
   return keys.source === 'embedded' ? { source: 'secrets', secrets: [loadEmbeddedSecret(dataDirectory)] } : keys;
 }
 
-/** The keys as the authenticator uses them. A remote key set is fetched from now on until it is closed. */
+/** Returns the keys in the form that the authenticator uses. Starts to fetch a remote key set, until it is closed. */
 export function openTokenKeys(
   keys: FixedKeys | RemoteKeys,
   { tokens }: Config,

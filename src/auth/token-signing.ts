@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts';
 
 interface TokenRequest {
   claims: { userUUID: string; entityUUID?: string; levelOnEntity: number; scope?: string };
-  /** Undefined: for ever. */
+  /** The lifetime of the token; undefined if it never expires. */
   seconds: number | undefined;
 }
 
@@ -14,7 +14,7 @@ interface SigningKey {
   kid?: string;
 }
 
-/** A token that the configuration accepts, where it knows the key. */
+/** Signs a token with an audience and issuer that the configuration accepts. The key must be one that it knows. */
 export function signToken({ claims, seconds }: TokenRequest, { key, alg, kid }: SigningKey, { tokens }: Config) {
   const token = new SignJWT({ ...claims })
     .setProtectedHeader({ alg, typ: 'JWT', ...(kid && { kid }) })

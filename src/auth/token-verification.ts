@@ -10,11 +10,11 @@ import type { KeySet } from './key-set.ts';
 import { cacheVerification } from './token-cache.ts';
 
 export interface Authenticator {
-  /** Throws `UNAUTHENTICATED`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`, or `UNAVAILABLE` if the keys are missing. */
+  /** Throws `UNAUTHENTICATED`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`, or `UNAVAILABLE` if the keys cannot be fetched. */
   verify(token: unknown): Promise<Identity>;
   /** Throws `TOKEN_REVOKED` if the token was revoked after its verification. */
   recheck(identity: Identity): void;
-  /** For passport: the same verification that `verify` runs. */
+  /** The strategy that passport runs for REST requests. `verify` runs the same strategy. */
   strategy: Strategy;
 }
 
@@ -22,14 +22,20 @@ const level = z
   .union([z.int(), z.string().regex(/^-?[0-9]{1,15}$/)], { error: 'must be an integer, or its digits in a string' })
   .transform(Number);
 
-/** As seconds this is the year 33658; as milliseconds it was 2001. */
+/**
+ * Numbers from here on are taken for milliseconds: in seconds this is the year 33658, in milliseconds the year 2001. No
+ * token is issued for either.
+ */
 const firstMilliseconds = 1e12;
 
 const seconds = z
   .number({ error: 'must be a number: seconds since 1970' })
   .refine((time) => time < firstMilliseconds, 'must be in seconds since 1970, and looks like milliseconds');
 
-/** Revocations compare texts, and JSON numbers beyond this are not read as they were written. */
+/**
+ * A number becomes a string, because revocations compare strings. Larger integers are rejected: JavaScript would round
+ * them, and a revocation would not match.
+ */
 const jti = z
   .union([z.string(), z.int().transform(String)], { error: 'must be a string, or a whole number up to 2^53-1' })
   .nullish();
@@ -46,12 +52,15 @@ const Claims = z.object({
   scope: z.unknown().optional(),
 });
 
-/** How far the clock of the signer may be ahead of this node's. */
+/** How far the issuer's clock may be ahead of this node's clock when `nbf` is checked. */
 const notBeforeLeewaySeconds = 10;
-/** `iat` says when, not from when. Further ahead, revocations would not match what they are meant for. */
+/**
+ * How far in the future `iat` may be. The leeway is large, because `iat` is not the start of a token's validity. It has
+ * a limit, because a revocation of all tokens issued until now would miss a token with an `iat` in the future.
+ */
 const issuedAtLeewaySeconds = 300;
 
-/** The client need only wait. */
+/** Throws an error with `retryAfterMs` if the token becomes valid later: the client can retry with the same token. */
 function assertAlreadyValid({ nbf, iat }: { nbf: number; iat: number }): void {
   const now = Date.now() / 1_000;
   const times = [
@@ -94,14 +103,14 @@ function parseIdentity(payload: unknown): Identity {
   };
 }
 
-/** The keys of the configuration, or the key set of an issuer. */
+/** Either fixed keys from the configuration, or the key set that an issuer publishes. */
 export type VerificationKeys =
   | Extract<TokenKeys, { source: 'secrets' | 'public_key' }>
   | { source: 'jwks'; keySet: Pick<KeySet, 'findKey'> };
 
 type KeyCallback = (error: unknown, key?: KeyObject) => void;
 
-/** Finds the key for a token; passport-jwt does the verifying, with the algorithms that fit the source. */
+/** Returns how to find the key for a token, and the algorithms that passport-jwt then accepts for the signature. */
 function createKeySource(keys: VerificationKeys) {
   switch (keys.source) {
     case 'secrets':
@@ -114,8 +123,9 @@ function createKeySource(keys: VerificationKeys) {
 }
 
 /**
- * While a secret is rotated there are several: the one that made the signature, or the first. As key objects, because
- * jsonwebtoken first tries to read anything else as a PEM file, each time.
+ * Finds the secret that a token was signed with. There are several secrets during a rotation. If none fits, returns the
+ * first, and the verification fails. The secrets become key objects, because jsonwebtoken would try to parse a string
+ * as a PEM file each time.
  */
 function createSecretLookup(secrets: readonly string[]) {
   const keys = secrets.map((secret) => createSecretKey(Buffer.from(secret)));
@@ -143,7 +153,7 @@ function createKeySetLookup(keySet: Pick<KeySet, 'findKey'>) {
   };
 }
 
-/** Translates what passport-jwt reports about a rejected token. */
+/** Translates the reason with which passport-jwt rejects a token. */
 export function toTokenError(reason: unknown): ChatError {
   if (reason instanceof ChatError) return reason;
   const name = reason instanceof Error ? reason.name : '';
@@ -152,7 +162,7 @@ export function toTokenError(reason: unknown): ChatError {
   return new ChatError('UNAUTHENTICATED', { message, cause: reason });
 }
 
-/** A token has to fit into a frame that is accepted before authentication, on every transport. */
+/** A token must fit into the largest frame that every transport accepts from clients without a token. */
 export const maxTokenLength = 4_000;
 
 export const createMissingTokenError = () =>
@@ -163,18 +173,21 @@ export const createMissingTokenError = () =>
 
 const maxHeaderLength = 'Bearer '.length + maxTokenLength;
 
-/** passport-jwt would say that there is no token. */
+/** Throws an error for a header that is too long. Without this check, passport-jwt would report a missing token. */
 export function assertHeaderFits(header: string | undefined): void {
   if (header !== undefined && header.length > maxHeaderLength) throw createMissingTokenError();
 }
 
-/** The token of an `Authorization` header. passport-jwt's own reading of it takes quadratic time. */
+/** Returns the token of an `Authorization` header. The parser of passport-jwt is not used: it takes quadratic time. */
 export function parseBearer(header: string | undefined): string | null {
   if (header === undefined || header.length > maxHeaderLength) return null;
   return /^Bearer +([^\s]+)$/i.exec(header)?.[1] ?? null;
 }
 
-/** Many libraries hand over the whole header. A JWT has no blanks, so nothing else can be meant. */
+/**
+ * Removes the prefix `Bearer`. Many client libraries send the whole header value as the token. A JWT contains no
+ * spaces, so the prefix cannot be part of it.
+ */
 const stripScheme = (token: string) => token.replace(/^Bearer +/i, '');
 
 interface TokenSettings {
@@ -184,15 +197,17 @@ interface TokenSettings {
   isRevoked: (identity: Identity) => boolean;
 }
 
-/** The one verification of tokens, by passport-jwt, for REST, Socket.IO and `/chat` alike. */
+/** Creates the only verification of tokens. REST, Socket.IO and `/chat` all use it. It is based on passport-jwt. */
 export function createAuthenticator({ keys, audiences, issuers, isRevoked }: TokenSettings): Authenticator {
   const { algorithms, keyFor } = createKeySource(keys);
   const recheck = (identity: Identity) => {
     if (isRevoked(identity)) throw new ChatError('TOKEN_REVOKED');
   };
   const readableKeyFor = async (token: string) => {
-    decodeJwt(token); // throws where the claims are no object, on which jsonwebtoken itself would stumble
-    // RFC 7515, 4.1.11: who does not know what is critical refuses the token; jsonwebtoken does not look.
+    // Throws an error if the claims are not an object. jsonwebtoken does not handle that case.
+    decodeJwt(token);
+    // RFC 7515, 4.1.11: a token with a critical extension that the server does not support must be rejected.
+    // jsonwebtoken ignores `crit`.
     if (decodeProtectedHeader(token).crit !== undefined) throw new Error('crit is not supported');
     return keyFor(token);
   };
@@ -208,7 +223,7 @@ export function createAuthenticator({ keys, audiences, issuers, isRevoked }: Tok
       algorithms: algorithms as ('HS256' | 'RS256' | 'ES256')[],
       ...(audiences && { audience: audiences }),
       ...(issuers && { issuer: issuers }),
-      // `identityOf` judges it, with a leeway that `exp` does not have.
+      // `parseIdentity` checks `nbf`: it allows a leeway, which jsonwebtoken would apply to `exp` as well.
       jsonWebTokenOptions: { ignoreNotBefore: true },
     } as ConstructorParameters<typeof Strategy>[0],
     (payload: unknown, done: (error: unknown, identity?: Identity) => void) => {
@@ -227,7 +242,7 @@ export function createAuthenticator({ keys, audiences, issuers, isRevoked }: Tok
       if (typeof token !== 'string' || token === '' || token.length > maxTokenLength) {
         return reject(createMissingTokenError());
       }
-      // The strategy as passport itself would run it for a request.
+      // Runs the strategy in the way that passport runs it for a request.
       const attempt = Object.create(strategy) as Strategy & {
         success(identity: Identity): void;
         fail(reason: unknown): void;

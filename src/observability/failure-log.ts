@@ -1,9 +1,12 @@
 import type { Logger } from 'pino';
 
-/** A loop that retries reports every failure and every success to it. */
+/** Logs the failures of an operation that is retried. The retrying code reports every failure and every success. */
 export interface FailureLog {
   failed(error: unknown, fields?: object): void;
-  /** Cheap if nothing has failed, so call it after every success. True if something had failed. */
+  /**
+   * Call this after every success; it is cheap if nothing has failed. Returns true if something has failed since the
+   * last success.
+   */
   recovered(fields?: object): boolean;
 }
 
@@ -13,14 +16,14 @@ interface Texts {
   level?: 'warn' | 'error';
 }
 
-/** The same cause is logged again after this. */
+/** A cause that has been logged is logged again only after this time. */
 const defaultRepeatMs = 60_000;
-/** Different causes that are logged within `repeatMs`; further ones are only counted. */
+/** At most so many different causes are logged within `repeatMs`. Failures with other causes are only counted. */
 const maxCauses = 20;
 
 /**
- * Logs the first failure, every new cause, a persistent cause once a minute, and the recovery. A failure that comes and
- * goes is logged once a minute, too.
+ * Logs the first failure, every new cause, and the recovery. A cause that persists or recurs is logged at most once a
+ * minute, even if there were successes in between.
  */
 export function createFailureLog(
   logger: Pick<Logger, 'warn' | 'error' | 'info'>,
@@ -56,7 +59,7 @@ export function createFailureLog(
   };
 }
 
-/** The innermost cause of the error, as text. */
+/** Describes the innermost cause of the error. Two failures with the same text have the same cause. */
 function findCause(error: unknown): string {
   let deepest = error;
   while (deepest instanceof Error && deepest.cause) deepest = deepest.cause;

@@ -1,16 +1,16 @@
 import { fstatSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 
-/** An output that never throws and never waits: a line that cannot be written is lost, and counted. */
+/** An output for log lines. `write` never throws and never waits: a line that cannot be written is lost and counted. */
 export interface LogOutput {
   write(line: string): void;
-  /** Resolves when everything is written, or after the time. */
+  /** Resolves when every line is written, at the latest after `withinMs`. */
   flush(withinMs: number): Promise<void>;
 }
 
 const maxBufferedBytes = 1_048_576;
 
-/** `lostLine` makes the line that says how many were lost, written before the next one that can be. */
+/** `formatLostLine` formats a line with the number of lost log lines. It precedes the next line that can be written. */
 export function createLogOutput(fd: 1 | 2, formatLostLine: (count: number) => string): LogOutput {
   let lost = 0;
   const writer = isStream(fd) ? createStreamWriter(fd) : createFileWriter(fd);
@@ -45,10 +45,13 @@ function isStream(fd: number): boolean {
   }
 }
 
-/** A pipe whose reader stalls fills a buffer, not the process. */
+/**
+ * Writes to a terminal, pipe or socket. If the reader is too slow, lines are buffered up to `maxBufferedBytes`, so that
+ * the memory of the process does not fill up. Further lines are lost.
+ */
 function createStreamWriter(fd: 1 | 2): Writer {
   const stream = fd === 1 ? process.stdout : process.stderr;
-  // Nobody reads any more (EPIPE).
+  // An unhandled 'error' event would end the process. EPIPE only means that the reader has gone; `write` returns false.
   stream.on('error', () => {});
   return {
     write(line) {
@@ -68,8 +71,12 @@ function createStreamWriter(fd: 1 | 2): Writer {
   };
 }
 
-/** Node.js's own stream on a file ends at the first error, such as a disk that is full. */
+/**
+ * Writes to a file. The stream of Node.js is not used: after the first error, such as a full disk, it would stay
+ * destroyed.
+ */
 function createFileWriter(fd: number): Writer {
+  /** Whether the file ends with an incomplete line. Then the next line starts with a line feed. */
   let isTorn = false;
   return {
     write(line) {

@@ -4,8 +4,8 @@ import { createPrettyFormat } from './log-format.ts';
 import { createLogOutput, type LogOutput } from './log-output.ts';
 
 /**
- * What is logged of an error. PostgreSQL's errors carry more, such as the failing row: no content of a message may get
- * into the log.
+ * Selects the fields of an error that are logged. All other fields are left out, because errors from PostgreSQL also
+ * contain data, such as the failing row, and the content of chat messages must not get into the log.
  */
 export function describeError(error: unknown): object {
   if (!(error instanceof Error)) return { message: String(error) };
@@ -28,11 +28,11 @@ export const isForPeople = (format: LogFormat): boolean => format === 'pretty' |
 
 export interface ProcessLogger {
   logger: Logger;
-  /** Resolves when every line is written, or after the time. */
+  /** Resolves when every line is written, at the latest after the given time. */
   flush: LogOutput['flush'];
 }
 
-/** Lines on the standard output. What cannot be written there is lost, and nothing waits for it. */
+/** Creates a logger that writes to the standard output. It never blocks: lines that cannot be written are lost. */
 export function createLogger(level: string, format: LogFormat = 'json'): ProcessLogger {
   const isPretty = isForPeople(format);
   const hasColours = isPretty && isatty(stdout) && process.stdout.hasColors();

@@ -15,10 +15,11 @@ export interface Metrics extends DeliveryMetrics {
   live: LiveMetrics;
   http: HttpMetrics;
   limits: LimitEvents;
-  /** Adds the gauges that read these sources. */
+  /** Registers the metrics whose values are read from these sources. */
   watch(sources: GaugeSources): void;
-  /** All metrics in the format of Prometheus. */
+  /** The media type of `text`. */
   contentType: string;
+  /** All metrics in the text format of Prometheus. */
   text(): Promise<string>;
 }
 

@@ -1,7 +1,7 @@
 const intervalMs = 2_000;
 const formatNumber = (n: number) => Math.round(n).toLocaleString('en');
 
-/** Reports progress at the beginning, every two seconds, and at the end. */
+/** Prints the progress at the beginning, at most every two seconds during the work, and at the end. */
 export function createProgress(
   total: number,
   print: (line: string) => void,
@@ -11,7 +11,10 @@ export function createProgress(
   const secondsSince = (time: number) => Math.max((now() - time) / 1_000, 0.001);
   let done = 0;
   let printedAt = startedAt;
-  /** The first ones take as long as sorting them all takes. */
+  /**
+   * When the first items were done, and how many. The rate does not include them: they arrive only after the database
+   * has sorted all items.
+   */
   let first: { at: number; count: number } | undefined;
   print(total > 0 ? `0 of ${formatNumber(total)} ${what}` : `no ${what} to take over`);
   return {

@@ -1,6 +1,7 @@
 /**
- * Counts what strangers can cause as often as they like. The first refusal is logged at once, further ones with one line
- * per interval: `refused` is their number, `address` where the last one came from.
+ * Logs refusals without flooding the log: anyone can cause as many refusals as they like. The first refusal is
+ * logged at once, further ones together in one line per interval. `refused` is the number of refusals since
+ * the previous line, `address` is the address that caused the last of them.
  */
 export function createRefusalLog(
   log: (fields: { refused: number; address: string | undefined }) => void,

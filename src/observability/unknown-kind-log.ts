@@ -3,7 +3,10 @@ import type { Logger } from 'pino';
 
 const maxRooms = 1_000;
 
-/** Warns once per room: each of its changes may be of a kind that only a newer version knows. */
+/**
+ * Creates a function that logs a change of an unknown kind, which a node of a newer version has made. It warns only
+ * once per room, because all further changes of the room may be of that kind.
+ */
 export function createUnknownKindLog(
   logger: Logger,
 ): (room_id: number, change?: { kind: string; rev: number }) => void {

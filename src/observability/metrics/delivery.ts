@@ -9,7 +9,10 @@ export interface DeliveryMetrics {
   bus: { lost(): void; rejected(): void; leaseFailed(): void };
 }
 
-/** From a send to its subscribers. `clockOffsetMs`: how far the database's clock is ahead of this node's. */
+/**
+ * Creates the metrics of a message on its path from the sender to the subscribers. `clockOffsetMs` returns how far the
+ * clock of the database is ahead of this node's clock.
+ */
 export function createDeliveryMetrics(registers: Registry[], clockOffsetMs: () => number): DeliveryMetrics {
   return {
     sends: createSendMetrics(registers),
@@ -97,7 +100,7 @@ function createFeedMetrics(
     reordered: () => reordered.inc(),
     reconciled: () => reconciled.inc(),
     delivered(at, origin) {
-      // What this node has stored itself is in `nano_messaging_send_duration_seconds`, by one clock.
+      // Changes that this node has stored are measured by `nano_messaging_send_duration_seconds`, with a single clock.
       if (origin === 'here') return;
       seconds[origin].observe(Math.max(0, Date.now() + clockOffsetMs() - at) / 1_000);
     },

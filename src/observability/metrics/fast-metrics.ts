@@ -1,8 +1,9 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
 /**
- * prom-client looks the cell up for every count, by a text that it makes of the labels. What is counted thousands of
- * times a second is a plain number here, which prom-client is shown when somebody asks for the metrics.
+ * One value of a metric, with its labels. Values that change thousands of times a second are plain numbers in our code,
+ * and prom-client reads them as cells when the metrics are requested. prom-client itself would be too slow: for every
+ * count, it builds a string from the labels and looks up the value by that string.
  */
 export type Cell = [labels: Record<string, string>, value: number];
 
@@ -36,7 +37,7 @@ export function registerGauge({ registers, name, help, labelNames = [], read }: 
   });
 }
 
-/** A single cell without labels. */
+/** Returns the cells of a metric that has one value and no labels. */
 export const toSingleValue = (value: number): Cell[] => [[{}, value]];
 
 export interface Observer {
@@ -64,7 +65,7 @@ class Distribution implements Observer {
   }
 }
 
-/** prom-client's histogram, of which only the place in the registry is used. */
+/** A histogram that counts by itself. It extends the one of prom-client only to be accepted by the registry. */
 export class FastHistogram extends Histogram {
   readonly #name: string;
   readonly #help: string;
@@ -78,7 +79,7 @@ export class FastHistogram extends Histogram {
     this.#bounds = buckets;
   }
 
-  /** With these labels; to be kept by who observes. */
+  /** Creates the observer for these labels. Call this once per set of labels and keep the observer. */
   withLabels(labels: Record<string, string> = {}): Observer {
     const distribution = new Distribution(labels, this.#bounds);
     this.#distributions.push(distribution);
@@ -103,7 +104,7 @@ export class FastHistogram extends Histogram {
     >;
   }
 
-  /** What the registry asks instead of `get`, where it is there. */
+  /** Overrides the method of prom-client's `Histogram`, because the registry prefers this method to `get`. */
   getForPromString() {
     return this.get();
   }

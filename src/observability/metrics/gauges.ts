@@ -4,7 +4,7 @@ import { type Cell, registerCounter, registerGauge, toSingleValue } from './fast
 
 type PerTransport = Record<LiveTransport, number>;
 
-/** Read whenever the metrics are. */
+/** The functions that return the current values. They are called whenever the metrics are requested. */
 export interface GaugeSources {
   isDraining: () => boolean;
   unauthenticatedConnections: () => number;

@@ -4,12 +4,15 @@ import { registerCounter, toSingleValue } from './fast-metrics.ts';
 
 export interface NodeInfo {
   version: string;
-  /** `NODE_NAME`, or empty. */
+  /** The setting `NODE_NAME`; empty if it is not set. */
   name: string;
   database: 'embedded' | 'postgres';
 }
 
-/** They list every socket of the process each time they are asked, and those that count are named as no gauge should be. */
+/**
+ * Default metrics of prom-client that are removed. Each request for the metrics would list every socket of the process.
+ * Besides, the gauges among them end in `_total`, a suffix that is reserved for counters.
+ */
 const expensiveMetrics = ['active_handles', 'active_requests', 'active_resources'].flatMap((what) => [
   `nodejs_${what}`,
   `nodejs_${what}_total`,

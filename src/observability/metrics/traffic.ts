@@ -8,7 +8,7 @@ import { type Cell, registerCounter } from './fast-metrics.ts';
 
 const transports: readonly LiveTransport[] = ['socketio', 'chat'];
 
-/** The names of the contracts: a client cannot make up a label. */
+/** Lists the names in the contracts. Only these and `unknown` become labels, so that clients cannot invent labels. */
 function listNames(contracts: readonly Contract[]): Record<LiveTransport, string[]> {
   return {
     socketio: [...contracts.flatMap(({ requests }) => Object.keys(requests)), 'unknown'],
@@ -16,7 +16,7 @@ function listNames(contracts: readonly Contract[]): Record<LiveTransport, string
   };
 }
 
-/** Connections, requests and refusals. */
+/** Creates the metrics of connections, requests and refusals. */
 export function createTrafficMetrics(
   registers: Registry[],
   contracts: readonly Contract[],
@@ -109,7 +109,7 @@ function createLiveRequestCounter(
   };
 }
 
-/** As HTTP knows them; a method that somebody has thought out is `unknown`. */
+/** The methods that become labels. Any other method is counted as `unknown`, so that clients cannot invent labels. */
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
 function createHttpMetrics(registers: Registry[]): Pick<HttpMetrics, 'answered'> {
