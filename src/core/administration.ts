@@ -9,7 +9,7 @@ import {
 } from './authorization.ts';
 import type { ErrorCode } from './errors.ts';
 
-/** Lowest first. Nobody takes rights from someone with more power. */
+/** The levels of power in a room, lowest first. Nobody may take rights from someone with more power. */
 const powerOrder = ['none', 'administrator', 'user owner', 'owner administrator'] as const;
 export type Power = (typeof powerOrder)[number];
 
@@ -21,7 +21,10 @@ export function determinePower(actor: Actor, room: RoomOwnership, rules: Iterabl
 
 const isAtLeast = (power: Power, minPower: Power) => powerOrder.indexOf(power) >= powerOrder.indexOf(minPower);
 
-/** A requested change of a room. A rule is given as before and after the change; undefined: no such rule. */
+/**
+ * A requested change of a room. `before` and `after` are the rule before and after the change. `before` is undefined if
+ * the rule is new, `after` if the rule is removed.
+ */
 export type AdministrativeAction =
   | { name: 'rename' | 'change max_entity_rules' | 'delete' }
   | { name: 'change level_admin'; to: number }
@@ -36,7 +39,7 @@ export interface Denial {
   message?: string;
 }
 
-/** Decides whether the actor may change the room like this; undefined: they may. */
+/** Decides whether the actor may perform this action in the room. Returns undefined if they may. */
 export function findDenial(
   actor: Actor,
   room: RoomOwnership,
@@ -69,15 +72,15 @@ const ownersOnly = 'the user owner and owner administrators';
 const denyForbidden = (message: string): Denial => ({ code: 'FORBIDDEN', message });
 
 /**
- * Whether nobody has more power. Both users of a pair own their room; a group without owners belongs to its remaining
- * administrators.
+ * Whether nobody in the room has more power. Both users of a `user2user` room own it together. A group that neither its
+ * user owner nor an organisation can administer belongs to its remaining administrators.
  */
 function isHighest(power: Power, room: RoomOwnership, rules: readonly Rule[]): boolean {
   if (isAtLeast(power, 'user owner') || room.type === 'user2user') return true;
   return room.entity_owner === null && !rules.some((rule) => namesOwner(rule, room) && administers(rule));
 }
 
-/** Nobody sets the level above their own, so at least one owner administrator remains. */
+/** Nobody may set `level_admin` above their own level, so at least one owner administrator remains. */
 function findLevelDenial(actor: Actor, room: RoomOwnership, power: Power, to: number): Denial | undefined {
   if (!isAtLeast(power, 'user owner')) return denyForbidden(`level_admin: only ${ownersOnly} may change it`);
   if (room.entity_owner === null) return undefined;
@@ -116,7 +119,7 @@ function findOwnerDenial(room: RoomOwnership, power: Power, { before, after }: R
 
 const namesOwner = (rule: Rule, room: RoomOwnership) => rule.entity_UUID === room.user_owner && rule.kind !== 'entity';
 
-/** A room keeps at least one rule that lets somebody administer it. */
+/** Denies an action that removes the last rule that lets somebody administer the room. */
 function findLastAdminDenial(
   actor: Actor,
   room: RoomOwnership,
@@ -130,8 +133,9 @@ function findLastAdminDenial(
 }
 
 /**
- * Whether a rule lets somebody administer the room. Only the user owner and the actor are known to be users, and only of
- * the actor the organisation is known.
+ * Whether at least one rule lets somebody administer the room. A rule for someone else counts even if it may be
+ * useless: we cannot tell whether its UUID belongs to a user, or whether their organisation is banned. We only know
+ * that the actor and the user owner are users, and we only know the organisation of the actor.
  */
 function hasAdministrator({ user, entity }: Actor, room: RoomOwnership, rules: readonly Rule[]): boolean {
   const isBanned = rules.some((rule) => rule.entity_UUID === entity && rule.kind !== 'user' && isBan(rule));
@@ -144,7 +148,7 @@ function hasAdministrator({ user, entity }: Actor, room: RoomOwnership, rules: r
 
 const isBan = (rule: Rule) => rule.permissions.includes('b');
 
-/** Whether the rule by itself lets somebody administer the room. */
+/** Whether the rule, regardless of other rules, lets its grantee administer the room. */
 function administers(rule: Rule): boolean {
   return rule.permissions.includes('a') && !isBan(rule) && rule.accepted !== false;
 }

@@ -3,19 +3,22 @@ import type { RoomId, Uuid } from './ids.ts';
 
 export interface AuditFields {
   room_id: RoomId;
-  /** The user who did it, and the entity of their token. */
+  /** The user who performed the action. `actor_entity` is the organisation in their token. */
   actor: Uuid;
   actor_entity: Uuid | null;
   [field: string]: unknown;
 }
 
-/** Administrative actions of users or of the product's backend. Fields never contain a token, a name or the content of a message. */
+/**
+ * Administrative actions of users or of the product's backend. The fields never contain a token, a name or the content
+ * of a message.
+ */
 interface AuditEvents {
   'member banned': AuditFields;
   'member unbanned': AuditFields;
   'level_admin changed': AuditFields;
   'room deleted': AuditFields;
-  /** Never the `jti`, which is a part of the token. */
+  /** The fields do not contain the `jti`, because it is a part of the token. */
   'tokens revoked': { revocation: number; userUUID: Uuid | null; issued_before: number | null; created: boolean };
   'revocation lifted': { revocation: number };
 }
@@ -33,7 +36,7 @@ export const toAuditFields = (room_id: RoomId, { user, entity }: Actor): AuditFi
 
 const isBan = (rule: Pick<Rule, 'permissions'> | undefined) => rule?.permissions.includes('b') ?? false;
 
-/** Undefined if the change neither bans nor unbans. */
+/** Returns the event for a change of a rule. Returns undefined if the change neither bans nor unbans the grantee. */
 export function findBanEvent(
   before: Pick<Rule, 'permissions'> | undefined,
   after: Pick<Rule, 'permissions'> | undefined,

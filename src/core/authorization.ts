@@ -2,7 +2,7 @@ import type { ErrorCode, RemovalCode } from './errors.ts';
 import type { Uuid } from './ids.ts';
 import type { RoomType, RuleKind } from './room.ts';
 
-/** The user of a request, by the claims of the token. */
+/** The user who makes a request, as the claims of their token describe them. */
 export interface Actor {
   user: Uuid;
   entity: Uuid | null;
@@ -23,14 +23,14 @@ export interface Rule {
   kind: RuleKind;
   permissions: string;
   level: number;
-  /** null: unanswered, which counts as accepted. */
+  /** Whether the grantee accepted or declined. null means that they have not answered; the rule then still applies. */
   accepted: boolean | null;
 }
 
 export type Action = 'read' | 'write' | 'administer';
 
 export interface Decision {
-  /** The letters of `rwa` that the actor has. */
+  /** The rights of the actor, as letters of `rwa`. */
   rights: string;
   /** Why the actor cannot read; null if they can. */
   denialReason: Exclude<RemovalCode, 'ROOM_DELETED'> | null;
@@ -39,8 +39,9 @@ export interface Decision {
 const letterByAction = { read: 'r', write: 'w', administer: 'a' } as const;
 
 /**
- * Decides what the actor may do in a room. A ban overrides every grant; only owner administrators are exempt. The ban of
- * an organisation does not apply to the user owner, even as a member of it: only a rule that names them can ban them.
+ * Decides what the actor may do in a room. A ban overrides every grant; only owner administrators are exempt. If an
+ * organisation is banned and the user owner is a member of it, the ban does not apply to them. Only a rule that names
+ * the user owner as a user can ban them.
  */
 export function authorize(actor: Actor, room: RoomOwnership, rules: Iterable<Rule>): Decision {
   if (administersAsOwner(actor, room)) return { rights: 'rwa', denialReason: null };
@@ -67,7 +68,9 @@ export function can(decision: Decision, action: Action): boolean {
   return decision.rights.includes(letterByAction[action]);
 }
 
-/** The error for a denied actor. A room that no rule opens to them looks as if it did not exist. */
+/**
+ * Returns the error for an actor who is denied. If no rule lets them in, the error says that the room does not exist.
+ */
 export function toDenialCode(decision: Decision): ErrorCode {
   if (decision.denialReason === 'BANNED') return 'BANNED';
   return decision.denialReason === 'RULE_REMOVED' ? 'NOT_FOUND' : 'FORBIDDEN';
@@ -82,7 +85,10 @@ export function administersAsOwner(actor: Actor, room: RoomOwnership): boolean {
   );
 }
 
-/** How a rule names the actor: as a user, or by their organisation, which only rules of groups can do. */
+/**
+ * Tells whether a rule names the actor as a user or names their organisation. Returns null if it does neither. Only in
+ * groups can a rule name an organisation.
+ */
 export function matchRule(
   rule: Pick<Rule, 'entity_UUID' | 'kind'>,
   actor: Actor,

@@ -8,20 +8,25 @@ export type BusListener = (busMessage: BusMessage, origin: Origin) => void;
 
 /**
  * Pub/sub by room. Listeners on this node are called before `publish` returns. Other nodes receive a message at most
- * once, and in any order. `publish` never throws and does not wait: subscribers read lost messages from the log.
+ * once, and in any order. `publish` never throws and does not wait for other nodes. If a message is lost on the way,
+ * subscribers read the change from the log.
  */
 export interface RoomBus {
   publish(busMessage: BusMessage): void;
   /** Returns a function that unsubscribes. */
   subscribe(room: RoomId, listener: BusListener): () => void;
   /**
-   * Calls the listener if messages of other nodes may have been lost, in these rooms or in all. That includes each new
-   * subscription, once it is in effect on the other nodes. Returns a function that unsubscribes.
+   * Calls the listener if messages from other nodes may have been lost, with the affected rooms, or without rooms if
+   * all may be affected. The listener is also called for each new subscription, as soon as the other nodes send to it:
+   * they may have published something before. Returns a function that unsubscribes.
    */
   onMissed(listener: (rooms?: readonly RoomId[]) => void): () => void;
 }
 
-/** A bus between nodes passes remote messages to its local part with `origin: 'remote'`. */
+/**
+ * The part of a bus that calls the listeners on this node. If a message comes from another node, it is published here
+ * with `origin: 'remote'`.
+ */
 export interface LocalRoomBus extends RoomBus {
   publish(busMessage: BusMessage, origin?: Origin): void;
 }

@@ -7,7 +7,7 @@ import type { Change, MessageChange } from './log/change.ts';
 import type { Message } from './log/message.ts';
 import type { Room } from './room.ts';
 
-/** The state of a room at the moment from which its subscriber receives every change. */
+/** The state of a room when a subscriber joins. From this state on, the subscriber receives every change. */
 export interface JoinResult {
   room: Room;
   rights: string;
@@ -27,25 +27,30 @@ export interface SentMessage {
 /** What handlers can do with a Socket.IO connection. */
 export interface SocketConnection {
   readonly actor: Actor;
-  /** Throws `TOO_MANY_ROOMS` if the connection is at its limit and not in this room; undefined: a room that does not exist. */
+  /**
+   * Throws `TOO_MANY_ROOMS` if the connection has joined the maximum number of rooms and this room is not one of them.
+   * `room` is undefined if the requested room does not exist.
+   */
   assertMayJoin(room: RoomId | undefined): void;
   findSubscriber(room: RoomId): Subscriber | undefined;
-  /** `join` subscribes, and resolves to the function that ends the subscription. */
+  /** Calls `join` with a new subscriber. `join` has to resolve to the function that ends the subscription. */
   subscribe(room: RoomId, join: (subscriber: Subscriber) => Promise<() => void>): Promise<void>;
   unsubscribe(room: RoomId): void;
-  /** Sends the changes of this tick that are still batched, before anything else. */
+  /**
+   * Sends the room's changes that are still batched in this tick, so that the client receives them before an answer.
+   */
   catchUp(room: RoomId): void;
   renewToken(token: string): Promise<{ expires_at: number | null }>;
 }
 
 /** What handlers can do with a `/chat` connection. */
 export interface ChatConnection {
-  /** The room that it is in now. */
+  /** The room that the connection is in at the moment. */
   readonly room: SelectedRoom | undefined;
-  /** Leaves the room before; undefined if the connection has ended meanwhile. */
+  /** Leaves the current room and selects this one. Returns undefined if the connection has ended meanwhile. */
   select(room: RoomId): SelectedRoom | undefined;
   send(frame: ChatFrame): void;
-  /** The first token of the connection, or a new one. */
+  /** Authenticates the connection with its first token, or renews the token. */
   useToken(token: unknown, id: CommandId | undefined): Promise<void>;
   quit(): void;
 }
@@ -53,11 +58,17 @@ export interface ChatConnection {
 /** The room that a `/chat` connection is in. */
 export interface SelectedRoom extends Subscriber {
   readonly room: RoomId;
-  /** `join` subscribes, calls back with the state of the room, and resolves to the function that ends the subscription. */
+  /**
+   * Calls `join` to subscribe. `join` has to call `onJoined` with the state of the room, and to resolve to the function
+   * that ends the subscription.
+   */
   join(join: (onJoined: (joined: JoinResult) => void) => Promise<() => void>, id: CommandId | undefined): Promise<void>;
-  /** Answers a select of this same room. */
+  /** Answers a `select_room` command for the room that is selected already. */
   confirm(id: CommandId | undefined): void;
-  /** Resolves when the message has its place in the order; its echo, or its refusal, follows when it is stored. */
+  /**
+   * Sends a message to the room. Resolves when the position of the message among the others is fixed. The client
+   * receives the message or an error later, when the message is stored or rejected.
+   */
   append(
     send: (onStored: (change: MessageChange) => void) => Promise<{ stored: Promise<SentMessage> }>,
     id: CommandId | undefined,

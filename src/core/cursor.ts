@@ -2,8 +2,9 @@ import { z } from 'zod';
 import type { RoomId } from './ids.ts';
 
 /**
- * A position in one room's log. `at` is the commit time of the change with that `rev`, in ms since 1970. It makes cursors
- * from before a restore recognizable: the restored database reuses their `rev`, but at another time.
+ * A position in one room's log. `at` is the commit time of the change with that `rev`, in ms since 1970. After the
+ * database was restored from a backup, it assigns the same `rev` again to other changes. Cursors from before the
+ * restore are then recognized by their different `at`.
  */
 export interface Position {
   room_id: RoomId;
@@ -21,7 +22,7 @@ export function formatCursor({ room_id, rev, at }: Position): Cursor {
   return `${room_id.toString(36)}.${rev.toString(36)}.${at.toString(36)}`;
 }
 
-/** Undefined for a string that `formatCursor` did not write: the client then has to resync. */
+/** Returns undefined if the string does not have the format of `formatCursor`. The client then has to resync. */
 export function parseCursor(cursor: Cursor): Position | undefined {
   const parts = /^([0-9a-z]{1,11})\.([0-9a-z]{1,11})\.([0-9a-z]{1,11})$/.exec(cursor);
   if (!parts) return undefined;

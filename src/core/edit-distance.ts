@@ -1,4 +1,4 @@
-/** Levenshtein's distance: how many characters are to be inserted, deleted or replaced. */
+/** Levenshtein distance: the minimum number of characters to insert, delete or replace to turn `from` into `to`. */
 export function computeEditDistance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, n) => n);
   for (let i = 1; i <= from.length; i++) {

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 
 /**
- * Every error of every transport. `http` is the status on REST, `chat` the `data` of the `/chat` status frame, and
- * `retry` means that the same request may succeed later.
+ * The errors of all transports. `http` is the status of the REST response, and `chat` is the `data` of the status frame
+ * on `/chat`. `retry` is true if the same request may succeed later.
  */
 export const errors = {
   BAD_REQUEST: { http: 400, chat: 'ERROR', retry: false, message: 'The request is invalid' },
@@ -65,23 +65,24 @@ export const closeCodes = {
 
 export type CloseReason = keyof typeof closeCodes;
 
-/** Why a subscriber was removed from a room. */
 export const RemovalCode = z
   .enum(['BANNED', 'RULE_REMOVED', 'NO_READ', 'LEVEL_TOO_LOW', 'DECLINED', 'ROOM_DELETED'])
   .meta({ id: 'RemovalCode', description: 'Why the member was removed from the room.' });
 export type RemovalCode = z.infer<typeof RemovalCode>;
 
 interface Details {
-  /** Replaces the message of the table; clients see it. */
+  /** Replaces the message in the table of errors. Clients see it. */
   message?: string;
   /** The invalid field of the request. */
   field?: string;
   retryAfterMs?: number;
-  /** Is only logged. */
+  /** The cause is logged, but not sent to clients. */
   cause?: unknown;
 }
 
-/** The only error that use cases throw. `from` turns schema errors into `BAD_REQUEST`, anything else into `INTERNAL`. */
+/**
+ * The only error that use cases throw. `from` converts schema errors to `BAD_REQUEST` and other errors to `INTERNAL`.
+ */
 export class ChatError extends Error {
   readonly code: ErrorCode;
   readonly field: string | undefined;
@@ -101,7 +102,7 @@ export class ChatError extends Error {
     return new ChatError('INTERNAL', { cause: thrown });
   }
 
-  /** The message, after the name of the invalid field if there is one. */
+  /** The message. If a field is invalid, the name of the field precedes the message. */
   get detail(): string {
     return this.field ? `${this.field}: ${this.message}` : this.message;
   }
@@ -113,7 +114,7 @@ function badRequest(error: z.ZodError): ChatError {
   return new ChatError('BAD_REQUEST', { message: issue?.message, field: field || undefined });
 }
 
-/** Parses foreign data. Throws `BAD_REQUEST` with the first invalid field. */
+/** Parses data from outside, such as a request. Throws `BAD_REQUEST` with the first invalid field. */
 export function parse<T extends z.ZodType>(schema: T, input: unknown): z.infer<T> {
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
