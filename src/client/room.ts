@@ -10,7 +10,7 @@ import type { Joined, Message, RemovalCode, RoomInfo } from './wire.ts';
 
 const noMessages: readonly Message[] = [];
 
-/** Its states and events are the second table of STATES.md. */
+/** One room of the client. The second table of STATES.md shows its states and events. */
 export class Room implements ClientRoom {
   readonly ref: number | string;
   info: RoomInfo | undefined;
@@ -46,7 +46,7 @@ export class Room implements ClientRoom {
     this.#join();
   }
 
-  /** `NaN` while a room that is referred to by its UUID has not been joined. */
+  /** The room's number. `NaN` if the room was given by its UUID and has not been joined yet. */
   get id(): number {
     return this.#subscription.roomId ?? Number(this.ref);
   }
@@ -127,7 +127,7 @@ export class Room implements ClientRoom {
     if (this.isWanted) this.#setState('reconnecting');
   }
 
-  /** The client has given up, so nobody should wait for the room to be joined. */
+  /** The client has stopped trying to connect, so the callers that wait for the room to be joined get an error. */
   handleUnauthorized(error: ChatClientError): void {
     this.#status.rejectWaiting(error);
   }
@@ -137,7 +137,10 @@ export class Room implements ClientRoom {
     this.#outbox.close();
   }
 
-  /** Needed after a change of our token: the service sends no event for it. */
+  /**
+   * Reads the rights by joining again. This is also needed after a change of the user's token, because the service
+   * sends no event for it.
+   */
   refreshRights(): void {
     this.#join();
   }
@@ -149,12 +152,12 @@ export class Room implements ClientRoom {
   handleRemoval(code: RemovalCode): void {
     if (!this.isWanted) return;
     this.#status.removalReason = code;
-    // The answer to a pending join comes after the removal, and decides whether the user is in the room.
+    // If a join is pending, its answer comes after the removal and decides whether the user is in the room.
     if (this.#subscription.state !== 'joining') this.#enterRemoved();
   }
 
   #join(): void {
-    // A listener may have left the room.
+    // A listener may have called `leave()` in the meantime.
     if (this.isWanted) this.#subscription.join();
   }
 
@@ -166,7 +169,7 @@ export class Room implements ClientRoom {
 
   #handleJoined({ room, rights }: Pick<Joined, 'room' | 'rights'>, isNewTimeline: boolean): void {
     const isReset = isNewTimeline && this.info !== undefined;
-    // The acknowledgement of a message may have been ahead of the join.
+    // A message that was acknowledged before this join was answered may be newer than the `last_seq` of the answer.
     const last_seq = isNewTimeline ? room.last_seq : Math.max(room.last_seq, this.info?.last_seq ?? 0);
     this.info = { ...room, last_seq };
     this.rights = rights;
@@ -227,10 +230,10 @@ export class Room implements ClientRoom {
   }
 }
 
-/** The states of a room that is to be joined, now or after a reconnect. */
+/** In these states the room is joined, or the client will try to join it. */
 const wantedStates: readonly RoomState[] = ['joining', 'joined', 'reconnecting'];
 
-/** The room's state, and the callers of `joined()` that wait for it. */
+/** The room's state, and the callers of `joined()` that wait for the room to be joined. */
 class RoomStatus {
   state: RoomState = 'joining';
   error: ChatClientError | undefined;
@@ -250,7 +253,7 @@ class RoomStatus {
     return true;
   }
 
-  /** `refusal`: why the client is unauthorized, if it is. */
+  /** `refusal`: the error that made the client unauthorized. Undefined if the client is not unauthorized. */
   whenJoined(refusal: ChatClientError | undefined): Promise<void> {
     if (this.state === 'joined') return Promise.resolve();
     const error = this.isWanted ? refusal : this.#toError();

@@ -9,30 +9,36 @@ export type OtherChange = Exclude<ChangeEvent, { name: 'message:new' }>;
 
 export interface SubscriptionEvents {
   onMessage(message: Message, rev: number, dropped: readonly Message[]): void;
-  /** `isReplayed`: the room and the rights of the join's acknowledgement already include the change. */
+  /** `isReplayed`: the change was part of the join's acknowledgement, whose `room` and `rights` already include it. */
   onChange(change: OtherChange, isReplayed: boolean): void;
-  /** `isNewTimeline`: the timeline is new and holds the latest page of history. Otherwise no change is missing. */
+  /**
+   * `isNewTimeline`: the timeline was replaced and holds the latest page of history. If false, the timeline continues,
+   * and no change is missing.
+   */
   onJoined(joined: Pick<Joined, 'room' | 'rights'>, isNewTimeline: boolean): void;
   onRejected(error: ChatClientError): void;
 }
 
 const firstPageSize = 100;
 
-/** As in the third table of STATES.md. */
+/** The states in the third table of STATES.md. */
 export type SubscriptionState = 'idle' | 'joining' | 'loading' | 'waiting';
 
 /** Subscribes to a room: joins, resumes at the cursor after a reconnect, and joins again to fill a gap. */
 export class Subscription {
-  /** The room's number, known from the first answer on; events carry it even if the room was joined by its UUID. */
+  /**
+   * The room's number, which events carry even if the room was joined by its UUID. Undefined until the first join is
+   * answered.
+   */
   roomId: number | undefined;
   /** Undefined before the first join. */
   timeline: Timeline | undefined;
   readonly #connection: RoomConnection;
   readonly #ref: number | string;
   readonly #events: SubscriptionEvents;
-  /** A timeline that still waits for its page of history, and the changes that have arrived meanwhile. */
+  /** A new timeline that is waiting for its page of history, and the changes that arrived in the meantime. */
   #loading: { timeline: Timeline; buffered: (() => void)[] } | undefined;
-  /** Identifies the join that is not answered yet; answers to any other are ignored. */
+  /** Identifies the join that is not answered yet. The answer to any other join is ignored. */
   #pendingJoin: object | undefined;
   #shouldJoinAgain = false;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
@@ -50,7 +56,7 @@ export class Subscription {
     return this.#retryTimer ? 'waiting' : 'idle';
   }
 
-  /** Joining again while joined keeps the subscription and reads the rights again. */
+  /** If the room is already joined, joining again keeps the subscription and reads the rights again. */
   join(): void {
     const { link } = this.#connection;
     if (!link) return;
@@ -67,7 +73,7 @@ export class Subscription {
       if (error) return this.#handleFailure(error);
       this.roomId = ack.room.id;
       for (const change of ack.events) if (attempt === this.#pendingJoin) this.handle(change, { isReplayed: true });
-      // A listener may have left the room.
+      // A listener may have left the room in the meantime.
       if (attempt !== this.#pendingJoin) return;
       this.#pendingJoin = undefined;
       if (ack.recovered) this.#handleJoined(ack, false);
@@ -82,7 +88,7 @@ export class Subscription {
     );
   }
 
-  /** Ignores the answers to pending requests. */
+  /** Stops retrying, and ignores the answers to pending requests. */
   stop(): void {
     clearTimeout(this.#retryTimer);
     this.#pendingJoin = this.#loading = this.#retryTimer = undefined;
@@ -90,8 +96,8 @@ export class Subscription {
   }
 
   /**
-   * `isOrdered`: the server has already sent every earlier change, so a gap means that a change was lost. Not so for the
-   * acknowledgement of a message, which may overtake events.
+   * `isOrdered`: the server sent every earlier change before this one, so a gap means that a change was lost. This is
+   * false for the acknowledgement of a message, which may arrive before earlier events.
    */
   handle(change: ChangeEvent, { isOrdered = true, isReplayed = false } = {}): void {
     const timeline = this.#loading?.timeline ?? this.timeline;
@@ -117,7 +123,10 @@ export class Subscription {
     this.#events.onJoined(joined, isNewTimeline);
   }
 
-  /** On the first join, and if too much was missed: requests the history up to the join, and buffers later changes. */
+  /**
+   * Called on the first join, and if the client missed more than the server replays. Requests the history up to the
+   * join, and buffers the changes that follow.
+   */
   #startTimeline(joined: Joined): void {
     const { last_seq } = joined.room;
     const loading = { timeline: new Timeline(joined, last_seq, this.#connection.maxMessages), buffered: [] };
@@ -142,7 +151,7 @@ export class Subscription {
 
   #handleFailure(error: ChatClientError): void {
     this.stop();
-    // The room joins again on the next link.
+    // No retry is needed: the room joins again when the client has reconnected.
     if (error.isConnectionLoss) return;
     if (!error.isRetryable) return this.#events.onRejected(error);
     const delayMs = error.retryAfterMs ?? computeBackoffMs(this.#failures++, this.#connection.timeouts);

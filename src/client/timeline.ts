@@ -2,28 +2,31 @@ import { ChatClientError } from './errors.ts';
 import type { AckCallback, Link } from './link.ts';
 import type { Message, ServerEventPayloads } from './wire.ts';
 
-/** Pages that the user loads may exceed `maxMessages`, up to this multiple of it. */
+/** When the user loads older pages, the timeline may grow to this multiple of `maxMessages`. */
 const maxGrowthFactor = 10;
 
 type Position = Pick<ServerEventPayloads['message:new'], 'rev' | 'cursor'>;
 
-/** The client's copy of a room's log: its position, and messages without a gap. */
+/** The client's copy of a room's log: the position in the log, and the messages without a gap. */
 export class Timeline {
   rev: number;
   cursor: string;
   hasOlder: boolean;
-  /** The history before the timeline ends below this `seq`. */
+  /** Messages older than the timeline have a `seq` below this number. */
   oldestSeq: number;
   #messages: Message[] = [];
   readonly #maxMessages: number;
-  /** Grows with the pages that the user loads. */
+  /** The number of messages that the timeline keeps. Grows when the user loads older pages. */
   #limit: number;
-  /** While an older page is on its way, nothing is dropped: the page must fit in front of the oldest message. */
+  /**
+   * While an older page is being loaded, no message is dropped: otherwise the page would no longer fit in front of the
+   * oldest message.
+   */
   #isLoading = false;
-  /** Made on demand, so that many changes in a row need one copy. */
+  /** A copy of the messages. It is made only when somebody reads it, so that many changes in a row cost one copy. */
   #snapshot: readonly Message[] | undefined;
 
-  /** `position` and `lastSeq` come from the same acknowledgement of a join, so they belong together. */
+  /** `position` and `lastSeq` must come from the same acknowledgement of a join. */
   constructor(position: Position, lastSeq: number, maxMessages: number) {
     this.#maxMessages = this.#limit = maxMessages;
     this.rev = position.rev;
@@ -37,7 +40,10 @@ export class Timeline {
     return this.#snapshot;
   }
 
-  /** Moves to the change if it is the next one. An event without a `rev` is no change of the log, and counts as known. */
+  /**
+   * Moves the position forward if the change is the next one. An event without a `rev` is not a change of the log, and
+   * the result is `known`.
+   */
   advance({ rev, cursor }: Position): 'known' | 'next' | 'gap' {
     if (!(rev > this.rev)) return 'known';
     if (rev !== this.rev + 1) return 'gap';
@@ -46,7 +52,7 @@ export class Timeline {
     return 'next';
   }
 
-  /** Returns the messages that were dropped to make room. */
+  /** Returns the oldest messages, which were dropped to make room. */
   append(message: Message): readonly Message[] {
     this.#messages.push(message);
     this.#snapshot = undefined;
@@ -57,7 +63,7 @@ export class Timeline {
     return this.#messages.length >= maxGrowthFactor * this.#maxMessages;
   }
 
-  /** Returns the `before` of the page to request. Call `finishLoading` when the request has ended. */
+  /** Returns the value of `before` for the request of the page. Call `finishLoading` when the request has ended. */
   startLoading(): number {
     this.#isLoading = true;
     return this.oldestSeq;
@@ -85,7 +91,7 @@ export class Timeline {
   }
 }
 
-/** Loads history in front of the timeline, one page at a time: concurrent calls share a request. */
+/** Loads the history before the timeline, one page at a time. Concurrent calls share one request. */
 export class OlderPages {
   readonly #connection: { readonly link: Pick<Link, 'request'> | undefined };
   readonly #ref: number | string;

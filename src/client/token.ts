@@ -6,7 +6,7 @@ export function fetchToken(getToken: () => string | Promise<string>, timeoutMs: 
   return new Promise((resolve, reject) => {
     const fail = (message: string, cause?: unknown) => reject(new ChatClientError('NO_TOKEN', message, { cause }));
     const timer = setTimeout(() => fail(`The token function took more than ${timeoutMs} ms`), timeoutMs);
-    // Called inside the promise, so that a synchronous exception is handled like a rejection.
+    // The function is called inside a promise, so that a synchronous exception is handled like a rejection.
     Promise.resolve()
       .then(getToken)
       .then(
@@ -23,10 +23,13 @@ interface TokenRefreshEvents {
   onFailed(error: ChatClientError): void;
 }
 
-/** Limits the rate if the token function returns again and again a token that is about to expire. */
+/**
+ * Without this minimum, a token function that always returns a token about to expire would cause refreshes without a
+ * pause.
+ */
 const minDelayMs = 1_000;
 
-/** Replaces the token of a link that stays up. */
+/** Replaces the token of a connected link before the token expires. */
 export class TokenRefresh {
   readonly #link: Pick<Link, 'request'>;
   readonly #events: TokenRefreshEvents;
@@ -39,8 +42,9 @@ export class TokenRefresh {
   }
 
   /**
-   * The delay is a random part of the remaining time, so that clients do not refresh all together. A failed refresh is
-   * retried until the link ends; the next link starts with a fresh token anyway.
+   * Refreshes the token after a random part of the remaining time, so that clients do not all refresh at once. A failed
+   * refresh is retried until the link ends. After that no retry is needed, because the next link starts with a fresh
+   * token.
    */
   schedule(remainingMs: number): void {
     clearTimeout(this.#timer);
@@ -74,14 +78,17 @@ export class TokenRefresh {
   }
 }
 
-/** The token's claims that decide on rights. The client reads them without verifying the signature. */
+/** The claims of the token that decide on the user's rights. The client reads them without verifying the signature. */
 export interface Claims {
   user: string;
   entity: string | undefined;
   level: string;
 }
 
-/** Undefined if the token cannot be read or the platform has no `atob`; every rule may then concern the user. */
+/**
+ * Reads the claims of the token. Returns undefined if the token cannot be read or the platform has no `atob`. The
+ * client must then assume that every rule may concern the user.
+ */
 export function decodeClaims(token: string): Claims | undefined {
   try {
     const base64 = token.split('.')[1]!.replace(/-/g, '+').replace(/_/g, '/');

@@ -3,7 +3,10 @@ import type { InferAck, InferPayload } from '../core/contract/socketio.ts';
 import type { messages } from '../features/messages/contract.ts';
 import type { rooms } from '../features/rooms/contract.ts';
 
-/** The protocol's payloads. Types only: the schemas behind them would bring zod into the browser. */
+/**
+ * The payloads of the protocol. This file imports only types, because the schemas behind them would bring zod into the
+ * browser.
+ */
 
 export type { Joined, RefusedAck, ServerEventPayloads } from '../core/contract/socketio.ts';
 
@@ -15,5 +18,5 @@ export type { ErrorCode, RemovalCode } from '../core/errors.ts';
 export type { Message } from '../core/log/message.ts';
 export type { Room as RoomInfo } from '../core/room.ts';
 
-/** A copy of the protocol's constant, for the same reason; a test compares the two. */
+/** A copy of the protocol's constant, because an import would bring zod into the browser. A test compares the two. */
 export const namespace = '/rooms';
