@@ -1,6 +1,9 @@
 import type { RedisConnection } from './redis-connection.ts';
 
-/** Beyond these limits Redis cannot keep up. The other nodes find dropped changes in the log. */
+/**
+ * If more than this is in flight, Redis is not keeping up, and further messages are dropped. The other nodes find
+ * dropped changes in the log.
+ */
 const maxPendingMessages = 5_000;
 const maxPendingBytes = 16 * 1024 * 1024;
 
@@ -13,7 +16,7 @@ export interface PublishEvents {
   onRecovered(): void;
 }
 
-/** Publishes to Redis in the order of the calls. It never throws, and the messages in flight are bounded. */
+/** Publishes to Redis in the order of the calls. It never throws, and it limits the messages in flight. */
 export class BoundedPublisher {
   readonly #connection: () => RedisConnection;
   readonly #events: PublishEvents;
@@ -26,7 +29,7 @@ export class BoundedPublisher {
     this.#events = events;
   }
 
-  /** The messages in flight. */
+  /** The number and the size of the messages in flight. */
   get pending(): { messages: number; bytes: number } {
     return { messages: this.#count, bytes: this.#bytes };
   }

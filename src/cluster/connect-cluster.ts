@@ -5,7 +5,7 @@ import { connectRedisNodes, type RedisNodes } from './redis-cluster.ts';
 
 type RedisOptions = Parameters<typeof connectRedisNodes>[0];
 
-/** What a node shares with the other nodes. A node that runs alone has neither leases nor shared spending. */
+/** The services that connect a node with the other nodes. A node that runs alone has no `leases` and no `spending`. */
 export type Cluster = Pick<RedisNodes, 'bus' | 'signals' | 'isUp' | 'pendingPublishes' | 'close'> &
   Partial<Pick<RedisNodes, 'leases' | 'spending'>>;
 

@@ -1,7 +1,7 @@
 /**
- * Recognizes by a few bytes the messages that this node published itself. Redis delivers them to their publisher too,
- * and an adapter decodes a whole message before it drops it. The sharded adapter's JSON ends with the name of the server,
- * the classic adapter's MessagePack begins with it.
+ * Recognizes the messages that this node published itself. Redis delivers a message to its publisher, too, and an
+ * adapter would decode the whole message before dropping it. This filter compares only the few bytes with the name of
+ * the server: the sharded adapter's JSON ends with the name, and the classic adapter's MessagePack begins with it.
  */
 export class EchoFilter {
   #suffix: Buffer | undefined;
@@ -22,7 +22,10 @@ export class EchoFilter {
   }
 }
 
-/** Type bytes of MessagePack. */
+/**
+ * Type bytes of MessagePack: an array of three elements, and a short string, whose length is in the bits outside
+ * `stringMask`.
+ */
 const arrayOfThree = 0x93;
 const stringMask = 0xe0;
 const shortString = 0xa0;

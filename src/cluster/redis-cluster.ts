@@ -16,7 +16,7 @@ import { type BusEvents, createSocketioRoomBus, type NodesAdapter, type Socketio
 export type AdapterChoice = 'auto' | 'sharded' | 'classic';
 
 export interface RedisSettings {
-  /** One server, or several nodes of a Cluster. */
+  /** The address of one server, or the addresses of several nodes of a Redis Cluster. */
   urls: readonly string[];
   adapter: AdapterChoice;
   prefix: string;
@@ -24,24 +24,29 @@ export interface RedisSettings {
 
 interface Collaborators {
   settings: RedisSettings;
-  /** The nodes of one service share it; other services on the same Redis have another. */
+  /** Names this service. All its nodes use the same value; other services on the same Redis use other values. */
   service: string;
   logger: Logger;
   events: BusEvents & { lost(): void; leaseFailed(): void };
 }
 
-/** The link to the other nodes. While Redis is unavailable this node is alone, and reconciliation finds the changes of the others. */
+/**
+ * The link to the other nodes. While Redis is unavailable, this node works alone and finds the changes of the other
+ * nodes by reconciliation.
+ */
 export interface RedisNodes extends Pick<SocketioRoomBus, 'bus' | 'signals'> {
   leases: ConnectionLeases;
-  /** What users have spent from their buckets on all nodes. */
+  /** Counts what users have spent from their buckets on all nodes. */
   spending: SharedSpending;
   readonly isUp: boolean;
-  /** The messages in flight to Redis. */
+  /** The number and the size of the messages in flight to Redis. */
   readonly pendingPublishes: { messages: number; bytes: number };
   close(): Promise<void>;
 }
 
-/** A start neither fails without Redis nor waits for it longer than this. */
+/**
+ * The start waits for Redis no longer than this. If Redis is still unavailable then, the start succeeds all the same.
+ */
 const startTimeoutMs = 3_000;
 const retryDelayMs = 1_000;
 const upMessage = 'bus connected';
@@ -102,7 +107,7 @@ export async function connectRedisNodes({ settings, service, logger, events }: C
       onRejected: events.rejected,
       onLost(error) {
         onLost();
-        if (error instanceof ReplicaError) return; // `onDown` has reported it
+        if (error instanceof ReplicaError) return; // `onDown` has already reported it
         events.lost();
         publishLog.failed(error, findHint(error));
       },
@@ -147,7 +152,9 @@ export async function connectRedisNodes({ settings, service, logger, events }: C
   };
 }
 
-/** `auto` chooses the sharded adapter if Redis supports it. Nodes with different adapters do not reach each other. */
+/**
+ * `auto` chooses the sharded adapter if Redis supports it. Nodes that use different adapters do not reach each other.
+ */
 function chooseAdapter({ hasShardedPubSub }: RedisKind, choice: AdapterChoice): Exclude<AdapterChoice, 'auto'> {
   if (choice !== 'auto') return choice;
   return hasShardedPubSub ? 'sharded' : 'classic';
@@ -159,7 +166,10 @@ function createNodesAdapter(pubsub: RedisPubSub, kind: Exclude<AdapterChoice, 'a
     : createAdapter(pubsub, createRoomsOnlyClient(pubsub), { key: prefix });
 }
 
-/** Nodes send each other no requests, and an error in the classic adapter's answer to a request would be uncaught. */
+/**
+ * Returns a client whose `subscribe` does nothing. The classic adapter uses `subscribe` to receive requests from other
+ * nodes. Our nodes send no requests, and an error in the adapter's answer to a request would be uncaught.
+ */
 function createRoomsOnlyClient(pubsub: RedisPubSub) {
   return {
     pSubscribe: pubsub.pSubscribe.bind(pubsub),

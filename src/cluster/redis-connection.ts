@@ -1,14 +1,14 @@
 import { createClient, createCluster, defineScript, ErrorReply } from 'redis';
 
-/** An error that Redis itself answered, as opposed to a connection that failed. */
+/** An error that Redis itself answered. A failed connection causes other errors. */
 export { ErrorReply };
 
 type ChannelListener = (message: Buffer, channel: Buffer) => void;
 
-/** The commands that are used of a Redis client, whether it connects to one server or to a Cluster. */
+/** The part of a Redis client that we use. It is the same for one server and for a Cluster. */
 export interface RedisConnection {
   connect(): Promise<unknown>;
-  /** Waits for the commands in flight. */
+  /** Closes the connection after the commands in flight have been answered. */
   close(): Promise<unknown>;
   destroy(): void;
   on(event: string, listener: (...args: never[]) => void): unknown;
@@ -20,7 +20,10 @@ export interface RedisConnection {
   unsubscribe(channel: string): Promise<unknown>;
   pUnsubscribe(pattern: string): Promise<unknown>;
   sUnsubscribe(channel: string): Promise<unknown>;
-  /** 1: the lease is acquired or renewed; 0: `maxLeases` exist already. A `maxLeases` of 0 is no limit. */
+  /**
+   * Resolves with 1 if the lease was acquired or renewed, or with 0 if `maxLeases` exist already. If `maxLeases` is 0,
+   * there is no limit.
+   */
   lease(key: string, holder: string, maxLeases: number, leaseMs: number): Promise<number>;
   /** Spends from a bucket that all nodes share. Resolves with the time in ms until the bucket is full again. */
   spend(key: string, spentMs: number, maxMs: number): Promise<number>;
@@ -31,16 +34,25 @@ export interface RedisConnection {
 export interface RedisKind {
   urls: readonly string[];
   isCluster: boolean;
-  /** Redis 7 and Valkey: a node receives only the rooms that it serves. */
+  /**
+   * True for Redis 7 or later and Valkey. With sharded pub/sub, a node receives only the messages of rooms that it
+   * serves.
+   */
   hasShardedPubSub: boolean;
 }
 
 const connectTimeoutMs = 5_000;
-/** A frozen server accepts a connection and answers nothing. Longer than `connectTimeoutMs`, whose error is more precise. */
+/**
+ * Needed because a frozen server accepts a connection but answers nothing. Longer than `connectTimeoutMs`, so that the
+ * more precise error of the connection comes first.
+ */
 const answerTimeoutMs = 6_000;
 const maxRetryDelayMs = 1_000;
 
-/** Removes expired leases, then counts. Uses the clock of Redis, because the clocks of the nodes may differ. */
+/**
+ * Removes expired leases, counts the others, and acquires or renews one. Uses the clock of Redis, because the clocks of
+ * the nodes may differ.
+ */
 const lease = defineScript({
   NUMBER_OF_KEYS: 1,
   SCRIPT: `
@@ -60,8 +72,8 @@ return 1`,
 });
 
 /**
- * Stores the time at which the bucket is full again, by the clock of Redis. It is the score of a sorted set with one
- * member, so that an account needs no commands beyond those for the leases.
+ * Stores the time at which the bucket is full again, by the clock of Redis. The time is the score of a sorted set with
+ * one member. The leases use the same commands, so the Redis account needs no further permissions.
  */
 const spend = defineScript({
   NUMBER_OF_KEYS: 1,
@@ -81,9 +93,10 @@ return full - now`,
 });
 
 const clientOptions = {
-  // A command that cannot be sent now fails now: an old message is of no use to anybody.
+  // A command that cannot be sent at once must fail at once: a message that is sent late is of no use.
   disableOfflineQueue: true,
-  // A timer per command costs more than the command. The heartbeat replaces a connection that does not answer.
+  // By default, the client starts a timer for each command, which costs more than the command itself. The timers are
+  // not needed, because the heartbeat replaces a connection that does not answer.
   commandOptions: { timeout: 0 },
   scripts: { lease, spend },
 };
@@ -93,7 +106,10 @@ const socket = {
   reconnectStrategy: (tries: number) => Math.min(2 ** tries * 25, maxRetryDelayMs) * (0.75 + Math.random() / 2),
 };
 
-/** Not connected yet. All nodes of a Cluster use the account and the TLS setting of the first URL. */
+/**
+ * The returned connection is not connected yet. All nodes of a Cluster use the account and the TLS setting of the first
+ * URL.
+ */
 export function createRedisConnection({ urls, isCluster }: Pick<RedisKind, 'urls' | 'isCluster'>): RedisConnection {
   if (!isCluster) return createClient({ url: urls[0]!, socket, ...clientOptions }) as unknown as RedisConnection;
   const { username, password, protocol } = new URL(urls[0]!);
@@ -115,12 +131,12 @@ export function createRedisConnection({ urls, isCluster }: Pick<RedisKind, 'urls
   }) as unknown as RedisConnection;
 }
 
-/** Asks the first server that answers; throws if none does. Several URLs mean a Cluster. */
+/** Describes the first server that answers. Throws if none answers. Several URLs mean a Cluster. */
 export async function describeRedis(urls: readonly string[]): Promise<RedisKind> {
   let failure: unknown;
   for (const url of urls) {
     const client = createClient({ url, socket: { connectTimeout: connectTimeoutMs, reconnectStrategy: false } });
-    client.on('error', () => {}); // connect() rejects with it
+    client.on('error', () => {}); // `connect()` rejects with the same error
     try {
       const about = await withTimeout(client.connect().then(() => readServerInfo(client)));
       const major = Number(/^redis_version:(\d+)/m.exec(about)?.[1] ?? 0);
@@ -135,7 +151,7 @@ export async function describeRedis(urls: readonly string[]): Promise<RedisKind>
   throw failure;
 }
 
-/** For an account without the permission the answer is empty: only what every server supports is used. */
+/** Returns an empty text if the account may not use `INFO`. Then only features that every server supports are used. */
 async function readServerInfo(client: { sendCommand(args: string[]): Promise<unknown> }): Promise<string> {
   try {
     return String(await client.sendCommand(['INFO', 'server']));
@@ -158,8 +174,8 @@ async function withTimeout<T>(answer: Promise<T>): Promise<T> {
 }
 
 /**
- * `master` or `replica`, from `HELLO`, which every account that may connect may use. Undefined for a Cluster, which
- * directs its clients to the masters by itself.
+ * Returns `master` or `replica`. Asks with `HELLO`, because every account that may connect may also use this command.
+ * Returns undefined for a Cluster, whose clients find the masters by themselves.
  */
 export async function readRole(
   connection: RedisConnection,
@@ -171,7 +187,7 @@ export async function readRole(
   return typeof about?.role === 'string' ? about.role : undefined;
 }
 
-/** What to do about a failure of Redis, by its message. The first matching row counts. */
+/** Advice for each failure of Redis, found by the error message. The first row that matches is used. */
 const hints: readonly [RegExp, string][] = [
   [
     /NOPERM|executing the script can't run/,

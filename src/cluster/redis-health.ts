@@ -1,16 +1,19 @@
 import { ErrorReply, type RedisConnection, type RedisKind, readRole } from './redis-connection.ts';
 
-/** A busy event loop delays a beat by less than `silenceMs`, and a dead connection is replaced within seconds. */
+/**
+ * `silenceMs` is long enough that a busy event loop is not taken for a dead connection, and short enough that a dead
+ * connection is replaced within seconds.
+ */
 const defaultTimeouts = { beatMs: 1_000, silenceMs: 5_000 };
 
 interface HeartbeatEvents {
-  /** Publishes a beat that this node itself subscribes to. */
+  /** Publishes a beat on a channel to which this node itself subscribes. */
   sendBeat: () => void;
   /** No beat arrived for `silenceMs`. Called again after each further `silenceMs` without a beat. */
   onSilent: () => void;
 }
 
-/** Notices that published messages do not arrive, even if the connection looks alive. */
+/** Notices that published messages do not arrive, even if the connection seems to work. */
 export class Heartbeat {
   readonly #timer: NodeJS.Timeout;
   #lastReceivedAt = performance.now();
@@ -19,7 +22,8 @@ export class Heartbeat {
   constructor({ sendBeat, onSilent }: HeartbeatEvents, { beatMs, silenceMs } = defaultTimeouts) {
     this.#timer = setInterval(() => {
       const now = performance.now();
-      // After a blocked event loop nothing is certain: beats that arrived meanwhile have not been read yet.
+      // After the event loop was blocked, silence proves nothing: beats that arrived in the meantime have not been read
+      // yet.
       const wasLate = now - this.#lastTickAt > 2 * beatMs;
       this.#lastTickAt = now;
       if (!wasLate && now - this.#lastReceivedAt > silenceMs) {
@@ -39,7 +43,10 @@ export class Heartbeat {
   }
 }
 
-/** Publishing on a replica succeeds, but reaches only the subscribers of that replica. */
+/**
+ * The server is a replica. Publishing on a replica succeeds, but the message reaches only the subscribers of that
+ * replica.
+ */
 export class ReplicaError extends Error {
   constructor() {
     super('Redis is a replica: published messages do not reach the other nodes; reconnecting');
@@ -48,9 +55,12 @@ export class ReplicaError extends Error {
 }
 
 export interface HealthEvents {
-  /** The link works, for the first time or again: messages that were published before were missed. */
+  /** The link works, for the first time or again. Messages that were published before this were missed. */
   onUp(): void;
-  /** Called at every failure while the link is down, because the cause may change. `channel`: Redis refuses it. */
+  /**
+   * Called at every failure while the link is down, because the cause may change. If `channel` is given, Redis refused
+   * to subscribe to it.
+   */
   onDown(reason: unknown, channel?: string): void;
   /** A published message did not reach Redis, or only a replica. */
   onLost(error: unknown): void;
@@ -66,11 +76,11 @@ interface HealthOptions {
   reconnect(): void;
 }
 
-/** The backoff between reconnects while the address leads to a replica; it doubles each time. */
+/** The delay between reconnects while the address leads to a replica. It doubles each time. */
 const replicaBackoffMs = { min: 1_000, max: 15_000 };
 
 /**
- * The state of a link to Redis. It is up if a beat made the round trip, the server is a master, and no subscription is
+ * The state of the link to Redis. The link is up if a beat has returned, the server is a master, and no subscription is
  * failing.
  */
 export class RedisHealth {
@@ -78,7 +88,7 @@ export class RedisHealth {
   readonly #heartbeat: Heartbeat;
   #isUp = false;
   #hasReceivedBeat = false;
-  /** Undefined until the server of the current connection has answered. */
+  /** Whether the server is a replica. Undefined until the server of the current connection has answered. */
   #isReplica: boolean | undefined;
   #backoffMs = replicaBackoffMs.min;
   #nextReconnectAt = 0;
@@ -104,7 +114,7 @@ export class RedisHealth {
   sendBeat(): void {
     if (this.#hasEnded) return;
     void this.#checkRole();
-    // A connection reports its own failures; a refusal by Redis is reported only here.
+    // A connection that fails reports the failure itself. If Redis answers with an error, only this code reports it.
     const { getConnection, beatChannel } = this.#options;
     getConnection()
       .publish(beatChannel, '')
@@ -119,7 +129,7 @@ export class RedisHealth {
     this.goUpIfReady();
   }
 
-  /** `READONLY` reveals a replica that does not report its role. */
+  /** Some replicas do not report their role. The error `READONLY` shows that the server is one. */
   handleWriteFailure(error: unknown): void {
     if (error instanceof ErrorReply && error.message.startsWith('READONLY')) this.#leaveReplica();
   }
@@ -131,7 +141,7 @@ export class RedisHealth {
     this.#options.events.onUp();
   }
 
-  /** The connection failed: the next beat and the role decide again. */
+  /** The connection failed. The link is up again after the next beat has returned and the role has been checked. */
   goDown(reason: unknown): void {
     this.#hasReceivedBeat = false;
     this.#isReplica = undefined;
@@ -154,7 +164,10 @@ export class RedisHealth {
     this.#options.reconnect();
   }
 
-  /** After a failover the connection may still lead to the former master, which goes on answering. */
+  /**
+   * Called with every beat, because after a failover the connection may still lead to the former master, which still
+   * answers.
+   */
   async #checkRole(): Promise<void> {
     const { getConnection, kind } = this.#options;
     const connection = getConnection();
@@ -163,7 +176,7 @@ export class RedisHealth {
       role = await readRole(connection, kind);
     } catch (error) {
       if (!(error instanceof ErrorReply) || connection !== getConnection()) return;
-      // A proxy may not know the command. A refused write then reveals the replica.
+      // A proxy may not know the command `HELLO`. Then the server counts as a master until it refuses a write.
       this.#isReplica ??= false;
       return this.goUpIfReady();
     }
@@ -174,7 +187,10 @@ export class RedisHealth {
     this.goUpIfReady();
   }
 
-  /** The host name may resolve to the new master by now. During the backoff the connection to the replica is kept. */
+  /**
+   * Reconnects, because the host name may now resolve to the new master. During the backoff, the connection to the
+   * replica is kept.
+   */
   #leaveReplica(): void {
     if (this.#hasEnded) return;
     if (!this.#isReplica) this.#options.events.onLost(new ReplicaError());

@@ -9,21 +9,24 @@ type ChannelListener = (message: Buffer, channel: Buffer) => void;
 type Subscribe = (redis: RedisConnection, channel: string) => Promise<unknown>;
 
 export interface PubSubEvents extends HealthEvents {
-  /** A connection to one node of a Cluster was replaced: messages may have been missed although the link was up. */
+  /**
+   * A connection to one node of a Cluster was replaced. Messages may have been missed, although the link was up all the
+   * time.
+   */
   onMissed(): void;
-  /** The channel is subscribed from now on. */
+  /** The subscription to the channel has started. */
   onSubscribed(channel: string): void;
-  /** Published messages reach Redis again. */
+  /** Messages reach Redis again after a loss. */
   onPublished(): void;
-  /** The adapter does not understand a message that arrived. */
+  /** The adapter threw an error when it handled a message that arrived. */
   onRejected(error: unknown): void;
 }
 
 const closeTimeoutMs = 500;
 
 /**
- * One node's pub/sub client, with the methods that the Socket.IO adapters call. They never throw, and nothing is queued
- * for a Redis that is unavailable: the client reconnects by itself, with all its subscriptions.
+ * The pub/sub client of one node, with the methods that the Socket.IO adapters call. The methods never throw. Nothing
+ * is queued while Redis is unavailable. The client reconnects by itself and restores all subscriptions.
  */
 export class RedisPubSub extends EventEmitter {
   readonly #kind: RedisKind;
@@ -57,7 +60,7 @@ export class RedisPubSub extends EventEmitter {
         else events.onSubscribed(channel);
       },
       onFailed: (error, channel) => {
-        // Without a connection everything fails, and the connection reports why.
+        // While there is no connection, every subscription fails, and the connection itself reports why.
         if (this.#health.hasReceivedBeat || error instanceof ErrorReply) this.#health.reportDown(error, channel);
       },
       onRecovered: () => this.#health.goUpIfReady(),
@@ -65,17 +68,22 @@ export class RedisPubSub extends EventEmitter {
     void this.subscribe(beatChannel, () => this.#health.handleBeat());
   }
 
-  /** Whether beats of this node return over a master, and every wanted channel is subscribed, as far as is known. */
+  /**
+   * True if, as far as is known, the beats of this node return from a master and every wanted channel is subscribed.
+   */
   get isUp(): boolean {
     return this.#health.isUp;
   }
 
-  /** The messages in flight to Redis. */
+  /** The number and the size of the messages in flight to Redis. */
   get pendingPublishes(): { messages: number; bytes: number } {
     return this.#publisher.pending;
   }
 
-  /** For commands other than those below. They may fail and wait; pass the error of a write to `handleWriteFailure`. */
+  /**
+   * The connection for commands that have no method in this class. These commands may fail or wait. If a write fails,
+   * pass the error to `handleWriteFailure`.
+   */
   get connection(): RedisConnection {
     return this.#publishConnection;
   }
@@ -132,7 +140,7 @@ export class RedisPubSub extends EventEmitter {
     this.#subscriptions.remove(channel);
   }
 
-  /** Messages in flight are sent first, unless Redis does not accept them within the timeout. */
+  /** Waits until the messages in flight have been sent, but no longer than `closeTimeoutMs`. */
   async close(): Promise<void> {
     this.#health.stop();
     this.#subscriptions.end();
@@ -141,7 +149,10 @@ export class RedisPubSub extends EventEmitter {
     for (const connection of connections) destroyConnection(connection);
   }
 
-  /** A listener that throws would discard everything else that has arrived on the connection. */
+  /**
+   * Catches what a listener throws. Otherwise the client would discard everything else that has arrived on the
+   * connection.
+   */
   #guardListener(listener: ChannelListener): ChannelListener {
     return (message, channel) => {
       if (this.#echoFilter.isEcho(message)) return;
@@ -171,14 +182,15 @@ export class RedisPubSub extends EventEmitter {
       this.#health.sendBeat();
       if (this.isUp && isCurrent()) this.#events.onMissed();
     });
-    // A single server's client retries by itself and emits `error`; a Cluster's is replaced when beats stay out.
+    // The client of a single server retries by itself and emits `error`. The client of a Cluster does not; it is
+    // replaced when no beats return.
     connection.connect().catch((error: unknown) => {
       if (isCurrent()) this.#health.goDown(error);
     });
     return connection;
   }
 
-  /** A connection can be dead and look alive, so both are replaced. */
+  /** Replaces both connections, because a dead connection may seem to work. */
   #replaceConnections(): void {
     const old = [this.#publishConnection, this.#subscribeConnection];
     this.#publishConnection = this.#open();
@@ -193,10 +205,11 @@ function destroyConnection(connection: RedisConnection): void {
     try {
       connection.destroy();
     } catch {
-      // It had already ended.
+      // The connection had already ended.
     }
   };
-  // A connection attempt in progress cannot be destroyed: the client does not know its socket before it is connected.
+  // A connection that is still connecting cannot be destroyed, because the client does not know its socket yet. So it
+  // is also destroyed as soon as it is connected.
   connection.on('connect', destroy);
   destroy();
 }

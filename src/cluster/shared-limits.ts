@@ -5,23 +5,23 @@ import type { RedisPubSub } from './redis-pubsub.ts';
 type GetPubSub = () => Pick<RedisPubSub, 'isUp' | 'connection' | 'handleWriteFailure'> | undefined;
 
 interface LimitsReport {
-  /** Redis refused a command: for now each node counts on its own. */
+  /** Redis refused a command. Until Redis accepts commands again, each node counts on its own. */
   failed(error: unknown): void;
   recovered(): void;
 }
 
-/** Counts the connections of each user on all nodes together. */
+/** Counts the connections that each user has on all nodes together. */
 export interface ConnectionLeases {
   /**
-   * `full`: the user has `maxConnections`, and this connection is not counted. `unknown`: Redis did not answer; the
-   * connection is counted as soon as Redis is available. `holder` names the connection.
+   * `holder` identifies the connection. `full`: the user already has `maxConnections`, and this connection is not
+   * counted. `unknown`: Redis did not answer; the connection is counted as soon as Redis is available.
    */
   acquire(user: Uuid, holder: string, maxConnections: number): Promise<'acquired' | 'full' | 'unknown'>;
   release(user: Uuid, holder: string): void;
 }
 
 const defaultTimeouts = {
-  /** After this time the leases of a node that died expire. */
+  /** When a node dies, its leases expire after this time. */
   leaseMs: 45_000,
   renewEveryMs: 15_000,
   tickMs: 1_000,
@@ -34,7 +34,10 @@ interface HeldLease {
   renewAt: number;
 }
 
-/** Keeps a sorted set per user in Redis: the holders, scored by the end of their leases. */
+/**
+ * Keeps a sorted set for each user in Redis. The members are the holders, and their scores are the times at which their
+ * leases end.
+ */
 export function createRedisLeases(
   getPubSub: GetPubSub,
   nodeId: string,
@@ -53,7 +56,7 @@ export function createRedisLeases(
   }
 
   function releaseLease(user: Uuid, holder: string): void {
-    // If the command does not reach Redis, the lease expires.
+    // If the command does not reach Redis, the lease expires by itself.
     getConnection()?.zRem(formatKey(user), formatHolder(holder)).then(report.recovered, handleFailure);
   }
 
@@ -75,7 +78,10 @@ export function createRedisLeases(
     return answer === 1 ? 'acquired' : 'full';
   }
 
-  /** The map is in the order in which leases are due, so the first lease that is not due ends the loop. */
+  /**
+   * The leases in the map are ordered by the time at which they are due, so the loop can stop at the first lease that
+   * is not due.
+   */
   function renew(): void {
     const redis = getConnection();
     const now = Date.now();
@@ -94,7 +100,7 @@ export function createRedisLeases(
       heldLeases.set(holder, { user, renewAt: Date.now() + renewEveryMs });
       const answer = await requestLease(user, holder, maxConnections);
       if (answer === 'full') heldLeases.delete(holder);
-      // It was released during the request.
+      // The lease was released while the request was on its way.
       else if (!heldLeases.has(holder)) releaseLease(user, holder);
       return answer;
     },
@@ -102,7 +108,7 @@ export function createRedisLeases(
       heldLeases.delete(holder);
       releaseLease(user, holder);
     },
-    /** For a Redis that may have lost all leases. */
+    /** Called when the link to Redis is up again, because Redis may have lost all leases. */
     renewAll() {
       for (const entry of heldLeases.values()) entry.renewAt = 0;
       renew();
@@ -112,8 +118,8 @@ export function createRedisLeases(
 }
 
 /**
- * Spends from a bucket that all nodes share; Redis keeps the time at which the bucket is full again. Callers do not wait
- * for the answer. While Redis is unavailable the answer is undefined, and the node uses its own count.
+ * Spends from a bucket that all nodes share. Redis stores the time at which the bucket is full again. Callers do not
+ * wait for the result. While Redis is unavailable, the result is undefined, and the node uses its own count.
  */
 export type SharedSpending = (key: string, spentMs: number, maxMs: number) => Promise<number | undefined> | undefined;
 
@@ -134,7 +140,7 @@ export function createSharedSpending(getPubSub: GetPubSub, prefix: string, repor
   };
 }
 
-/** Reports only what Redis itself answered: the pub/sub client reports a connection that fails. */
+/** Reports only errors that Redis itself answered. If the connection fails, the pub/sub client reports it. */
 function reportRefusal(error: unknown, getPubSub: GetPubSub, report: LimitsReport): void {
   if (!(error instanceof ErrorReply)) return;
   report.failed(error);

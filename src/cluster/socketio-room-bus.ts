@@ -5,35 +5,41 @@ import type { RoomId } from '../core/ids.ts';
 import { parseBusMessage } from '../core/log/change.ts';
 import type { Signal, Signals } from '../core/signals.ts';
 
-/** Socket.IO calls it with `new`. */
+/** Creates an adapter. Socket.IO calls this function with `new`. */
 export type NodesAdapter = (namespace: Namespace) => Namespace['adapter'];
 
 export interface SocketioRoomBus {
   bus: RoomBus;
   signals: Signals;
-  /** Connects this node to the others. Until then it is alone. */
+  /** Connects this node to the other nodes. Before this call, the node works alone. */
   attach(adapter: NodesAdapter): void;
-  /** A channel of the adapter is subscribed from now on. */
+  /** Call this when the subscription to a channel of the adapter has started. */
   onSubscribed(channel: string): void;
-  /** A message of this node did not reach the others. */
+  /** Call this when a message of this node did not reach the other nodes. */
   onLost(): void;
-  /** The link is up again: messages of the other nodes may have been missed, and they missed what is lost. */
+  /**
+   * Call this when the link is up again. Both sides may have missed messages: this node those of the other nodes, and
+   * the other nodes those that this node lost.
+   */
   onResumed(): void;
   close(): void;
 }
 
 export interface BusEvents {
-  /** A listener threw. */
+  /** A listener threw an error. */
   failed(error: unknown): void;
-  /** A message is not an envelope, whether it is from another node or from a foreign publisher. */
+  /** A message that arrived is not a valid envelope. It may come from another node or from a foreign publisher. */
   rejected(): void;
 }
 
 const toRoomName = (room: RoomId) => `room:${room}`;
-/** Every node is in this room. */
+/** The relay socket of every node is in this Socket.IO room. */
 const allNodesRoom = 'nodes';
 
-/** Nobody reads encoded packets: the relay socket in each room takes the packet itself. */
+/**
+ * An encoder that does nothing, because nobody reads encoded packets: the relay socket takes each packet before it is
+ * encoded.
+ */
 class Encoder {
   encode(): [] {
     return [];
@@ -42,8 +48,9 @@ class Encoder {
 const noParser = { Encoder, Decoder: class {} as never };
 
 /**
- * The bus over a Socket.IO adapter: a Socket.IO server without connections. For each room, every node that serves it has
- * its relay socket in the Socket.IO room. This node's own listeners receive messages directly, whatever the adapter does.
+ * The bus over a Socket.IO adapter. It uses a Socket.IO server without connections. Each node has one relay socket,
+ * which is in the Socket.IO room of every chat room that the node serves. Messages that a node publishes reach its own
+ * listeners directly, whatever the adapter does.
  */
 export function createSocketioRoomBus({ failed, rejected }: BusEvents): SocketioRoomBus {
   const local = createLocalRoomBus(failed);
@@ -65,7 +72,7 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents): Socketio
     else rejected();
   }
 
-  /** The body is a JSON text, so that the adapters do not search it for binary values. */
+  /** The body is sent as JSON text, because adapters search objects for binary values. */
   function parseJson(body: unknown): unknown {
     try {
       return typeof body === 'string' ? JSON.parse(body) : undefined;
@@ -136,14 +143,15 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents): Socketio
       const relaySocket = createRelaySocket(handleMessage);
       namespace.sockets.set(relaySocket.id, relaySocket as never);
       remote = { namespace: namespace as unknown as Namespace, relayId: relaySocket.id };
-      // Its id is a room too, as for any socket: `except` excludes the members of rooms.
+      // Like every socket, the relay socket is also in a room named after its id. `except` takes rooms, and `broadcast`
+      // uses this one to exclude the relay socket of this node.
       namespace.adapter.addAll(
         relaySocket.id,
         new Set([relaySocket.id, allNodesRoom, ...[...listeners.keys()].map(toRoomName)]),
       );
     },
     onSubscribed(channel) {
-      // The classic adapter subscribes to all rooms with one pattern.
+      // The classic adapter subscribes to all rooms with one pattern, so messages of every room may have been missed.
       if (channel.endsWith('*')) return notifyMissed();
       const room = Number(/#room:(\d+)#$/.exec(channel)?.[1] ?? Number.NaN);
       if (!listeners.has(room)) return;
@@ -171,9 +179,9 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents): Socketio
 }
 
 /**
- * A stand-in for a socket that receives the messages of its rooms from every node before they are encoded
- * (`Adapter.broadcast` of socket.io-adapter 2.5 calls nothing else). Its id is as long as a socket's, because the sharded
- * adapter distinguishes sockets from rooms by that length.
+ * A stand-in for a socket. It receives the messages of its rooms, from every node, before they are encoded. It has only
+ * what socket.io-adapter 2.5 uses (`Adapter.broadcast`). Its id is as long as the id of a real socket, because the
+ * sharded adapter distinguishes sockets from rooms by that length.
  */
 function createRelaySocket(onMessage: (name: unknown, body: unknown) => void) {
   return {

@@ -7,24 +7,24 @@ interface Subscription {
 }
 
 export interface SubscriptionEvents {
-  /** The channel is subscribed from now on. */
+  /** The subscription to the channel has started. */
   onSubscribed(channel: string): void;
-  /** Called at every failed attempt; the next attempt follows by itself. */
+  /** Called after every failed attempt. The attempt is repeated automatically. */
   onFailed(error: unknown, channel: string): void;
-  /** No subscription is failing any more. */
+  /** The last subscription that was failing has succeeded or is no longer wanted. */
   onRecovered(): void;
 }
 
 const retryDelayMs = 500;
 
 /**
- * The wanted channels. Commands for one channel run one after the other: a subscribe that overlaps an unsubscribe would
- * leave the client without the channel. Failed commands are retried.
+ * Keeps the wanted channels subscribed, and retries failed commands. Commands for one channel run one after the other:
+ * if a subscribe overlapped an unsubscribe, the client could end up without the channel.
  */
 export class Subscriptions {
   readonly #channels = new Map<string, Subscription>();
   readonly #events: SubscriptionEvents;
-  /** The subscriptions whose last attempt failed. */
+  /** The wanted subscriptions whose last attempt failed. */
   readonly #failing = new Set<Subscription>();
   #connection = 0;
   #hasEnded = false;
@@ -33,7 +33,7 @@ export class Subscriptions {
     this.#events = events;
   }
 
-  /** Whether a wanted channel was refused and is being retried. */
+  /** Whether the subscription to a wanted channel failed and is being retried. */
   get isFailing(): boolean {
     return this.#failing.size > 0;
   }
@@ -59,7 +59,7 @@ export class Subscriptions {
     void this.#reconcile(channel);
   }
 
-  /** For a new connection, which has no subscriptions yet. */
+  /** Call this after a reconnect: a new connection has no subscriptions yet. */
   resubscribeAll(): void {
     this.#connection += 1;
     for (const [channel, subscription] of this.#channels) {
@@ -93,7 +93,7 @@ export class Subscriptions {
         if (isWanted) this.#events.onSubscribed(channel);
       } catch (error) {
         if (this.#hasEnded) break;
-        // A failed unsubscribe does not make the link count as down.
+        // Only a failed subscribe counts as a failure of the link. A failed unsubscribe does no harm.
         if (isWanted) this.#failing.add(subscription);
         this.#events.onFailed(error, channel);
         await sleep(retryDelayMs);
