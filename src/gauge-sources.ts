@@ -20,7 +20,7 @@ interface Sources {
   chatBroadcaster: { readonly deliveries: number };
 }
 
-/** Where each gauge reads its value, at every scrape. */
+/** Returns the functions that each gauge calls at every scrape to read its value. */
 export function createGaugeSources({ context, cluster, store, clock, keySet, ...sources }: Sources): GaugeSources {
   const { connections, limits, queuedRequests } = sources.liveContext;
   const { gateway, chat, chatBroadcaster, transactionWatch } = sources;

@@ -9,25 +9,34 @@ import type { RunningServer } from './server.ts';
 
 export { ConfigError } from './config/config.ts';
 
-/** Settings by their names in the environment (docs/operations/settings.md); the environment of the process can be passed as it is. */
+/**
+ * Settings, with their names in the environment as keys (docs/operations/settings.md). You can also pass `process.env`
+ * as it is.
+ */
 export type Settings = {
   readonly [N in keyof z.input<typeof environment> | FileSetting]?: string | number | undefined;
 };
 
-/** If one of these is missing, the service uses other data or is open, so `undefined` is certainly a mistake. */
+/**
+ * Without one of these settings, the service would use other data or be open to others. So if one is passed as
+ * `undefined`, that is certainly a mistake.
+ */
 const neverUndefined = /^(JWT_|ADMIN_TOKEN|METRICS_TOKEN|DATABASE_URL|REDIS_URL)/;
 
 export interface ServerOptions {
   /**
-   * The environment of the process is not read, because the program may have a different `DATABASE_URL` there. Without
-   * any settings the service is embedded, with its data in `./.data`.
+   * Only these settings are used. The environment of the process is not read, because your program may use a different
+   * `DATABASE_URL` there. Without any settings the service uses the embedded database, with its data in `./.data`.
    */
   settings?: Settings;
-  /** Serves on this server, below `prefix`, instead of on `HOST` and `PORT`. */
+  /** The service uses this server, below `prefix`, instead of listening on `HOST` and `PORT`. */
   server?: HttpServer | HttpsServer;
-  /** `/messaging`: requests below it never reach the listeners of the server, such as an Express app. */
+  /**
+   * The path below which the service is mounted, such as `/messaging`. Requests below it never reach the other
+   * listeners of the server, such as an Express app.
+   */
   prefix?: string;
-  /** By default the service logs JSON on the standard output. */
+  /** Without a logger the service logs JSON to standard output. */
   logger?: Logger;
 }
 
@@ -35,8 +44,8 @@ export interface ServerOptions {
 export type ChatServer = RunningServer;
 
 /**
- * Starts the service inside this program. Rejects with a `ConfigError` that names every wrong setting, or with the reason
- * why the database is unavailable.
+ * Starts the service inside this program. Rejects with a `ConfigError` that names every wrong setting, or with an error
+ * that says why the database is unavailable.
  */
 export async function createServer({ settings = {}, server, prefix, logger }: ServerOptions = {}): Promise<ChatServer> {
   if ((server === undefined) !== (prefix === undefined)) {
@@ -55,7 +64,8 @@ export async function createServer({ settings = {}, server, prefix, logger }: Se
   const config = readConfig(Object.fromEntries(given));
   const mount = server && prefix !== undefined ? { server, prefix } : undefined;
   assertNodeVersion();
-  // Not at the top: an old Node.js fails to link it, with a SyntaxError.
+  // This import is not at the top, because an old Node.js would fail to load the file with a SyntaxError, before the
+  // version is checked.
   const { startServer } = await import('./server.ts');
   return startServer(config, { ...(logger && { logger }), mount });
 }

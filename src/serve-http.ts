@@ -20,25 +20,29 @@ interface HttpOptions {
   metrics: Metrics;
   logger: Logger;
   isMounted: boolean;
-  /** Paths that Socket.IO serves. */
+  /** Socket.IO serves the paths that start with this. */
   ioPath: string;
 }
 
 export interface HttpService {
   playground: Playground | undefined;
-  /** Opens `METRICS_PORT`, after the port itself is open. */
+  /** Opens `METRICS_PORT`. Call this after `PORT` is open. */
   open(): Promise<void>;
   close(): void;
 }
 
-/** Serves REST, documents, metrics and playground on the server, and metrics on a separate port if one is set. */
+/**
+ * Serves the REST API, the documents, the metrics and the playground on the server. If `METRICS_PORT` is set, the
+ * metrics are served only there.
+ */
 export function serveHttp(
   http: Server,
   { config, liveContext, registry, logger, ...options }: HttpOptions,
 ): HttpService {
   const { context, authenticator, isAllowedOrigin, limits } = liveContext;
   const { port: metricsPort, token: metricsToken } = config.metrics;
-  // Metrics reveal the number of users: on an address that others can reach, they need a token or a separate port.
+  // Metrics reveal the number of users. If others can reach the address of the server, the metrics need a token or a
+  // separate port.
   const isShared = () => !isLoopback((http.address() as AddressInfo | null)?.address ?? '');
   const publicRoutes = (servesMetrics: boolean) =>
     createPublicRoutes({

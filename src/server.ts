@@ -28,17 +28,20 @@ import type { LiveContext } from './transports/live-context.ts';
 import { createSocketioGateway } from './transports/socketio/gateway.ts';
 
 export interface RunningServer {
-  /** The address of the service: `http://127.0.0.1:7777`. */
+  /** The address of the service, such as `http://127.0.0.1:7777`. */
   readonly url: string;
   readonly port: number;
   /**
-   * The link to the playground; undefined if it is off. If the page gets tokens from this server, the link contains the
-   * key for them: `http://127.0.0.1:7777/#key=…`. With that link, anyone can act as any user.
+   * The link to the playground. Undefined if the playground is off. If the page gets tokens from this server, the link
+   * contains the key for that (`http://127.0.0.1:7777/#key=…`), and anyone who has the link can act as any user.
    */
   readonly playgroundUrl: string | undefined;
-  /** Finishes the work, closes the connections, then the server. False if `DRAIN_TIMEOUT_SECONDS` did not suffice. */
+  /**
+   * Finishes the queued work, closes the connections, and then closes the server. Resolves with false if this took
+   * longer than `DRAIN_TIMEOUT_SECONDS`.
+   */
   drain(): Promise<boolean>;
-  /** Ends at once; a second call does nothing more. */
+  /** Closes the server at once. A second call has no further effect. */
   close(): Promise<void>;
 }
 
@@ -46,9 +49,11 @@ const ioPath = '/socket.io/';
 
 interface StartOptions {
   logger?: Logger;
-  /** Serves on an existing server instead of on `PORT`. */
+  /** Serves on an existing server instead of listening on `PORT`. */
   mount?: Mount | undefined;
-  /** Called if the service has to be started again, such as after a failure of PGlite; by default it closes. */
+  /**
+   * Called after a failure that only a restart can repair, such as a failure of PGlite. By default the service closes.
+   */
   onFailure?: ((error: Error) => void) | undefined;
 }
 
@@ -63,7 +68,8 @@ export async function startServer(config: Config, options: StartOptions = {}): P
   };
   const store = await openStore(config.database, log, onFatalError);
   try {
-    // Opening the database has created the directory of the keys, or reported why it cannot be used.
+    // The keys must be loaded after the database is opened, because opening it creates their directory or reports why
+    // the directory cannot be used.
     server = await start(config, loadTokenKeys(config), store, log, options.mount);
     return server;
   } catch (error) {

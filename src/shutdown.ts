@@ -1,26 +1,29 @@
 /** The live connections of one transport. */
 export interface LiveConnections {
-  /** Connections that have not closed yet. */
+  /** The number of connections that have not closed yet. */
   readonly size: number;
-  /** Starts to close at most so many open connections and returns their number. */
+  /** Starts to close up to `max` open connections, and returns how many. */
   closeUpTo(max: number): number;
 }
 
-/** How long draining waits for closing handshakes, and for requests that are being answered. */
+/** How long draining waits for closing handshakes, and then again for requests that are being answered. */
 const graceMs = 2_000;
 
 interface Draining {
   drainTimeoutMs: number;
   queue: { readonly size: number; settled(): Promise<unknown> };
   transports: LiveConnections[];
-  /** Asks clients to reconnect elsewhere, spread over this time. */
+  /** Asks clients to reconnect elsewhere, at times spread over `spreadMs`. */
   announce(spreadMs: number): void;
-  /** Stops accepting requests; resolves when the accepted ones have been answered. */
+  /** Stops accepting requests. Resolves when the accepted requests have been answered. */
   finishRequests(): Promise<unknown>;
   close(): Promise<void>;
 }
 
-/** Writes what is queued, closes the connections, then the server. False if the time did not suffice. */
+/**
+ * Writes the queued messages, closes the connections, and then closes the server. Resolves with false if the time was
+ * too short.
+ */
 export async function drainServer({ queue, transports, ...server }: Draining): Promise<boolean> {
   const { writesUntil, spreadMs, deadline } = computeDrainTimes(server.drainTimeoutMs);
   const graceUntil = () => Math.min(deadline, Date.now() + graceMs);
@@ -28,12 +31,16 @@ export async function drainServer({ queue, transports, ...server }: Draining): P
   const inTime = await waitUntil(writesUntil, whenSettled(queue));
   await closeInSlices(transports, spreadMs, deadline);
   await waitUntilClosed(transports, graceUntil());
-  // Up to here the port has answered, `/readyz` with 503. Complete requests are answered; an incomplete one is cut.
+  // Until now the server has accepted requests and answered `/readyz` with 503. From now on it only finishes the
+  // requests that have arrived completely.
   await waitUntil(graceUntil(), server.finishRequests());
   return (await waitUntil(deadline, server.close())) && inTime;
 }
 
-/** Includes messages that were on their way into the queue. The tick after it lets the acknowledgements go out. */
+/**
+ * Waits until the queue is empty, including the messages that are still on their way into the queue. Each time the
+ * queue has settled, one tick lets the acknowledgements go out.
+ */
 async function whenSettled(queue: Draining['queue']): Promise<void> {
   do {
     await queue.settled();
@@ -41,22 +48,22 @@ async function whenSettled(queue: Draining['queue']): Promise<void> {
   } while (queue.size > 0);
 }
 
-/** Each step of a drain leaves time for the next one, even if it times out. */
+/** Computes the time limits of a drain. A step that times out still leaves time for the next step. */
 export function computeDrainTimes(drainTimeoutMs: number, now = Date.now()) {
   return {
-    /** If the database hangs, the connections are closed after this. */
+    /** If the database hangs, draining stops waiting for it at this time and closes the connections. */
     writesUntil: now + drainTimeoutMs * 0.6,
-    /** The time over which the closing of connections is spread. */
+    /** The closing of connections is spread over this time. */
     spreadMs: Math.min(5_000, drainTimeoutMs / 3),
     deadline: now + drainTimeoutMs,
   };
 }
 
 const sliceMs = 50;
-/** A node with few connections drains faster than `spreadMs`. */
+/** Each slice closes at least this many connections, so a node with few connections drains faster than `spreadMs`. */
 const minSlice = 20;
 
-/** Closes evenly over the time, so that the clients do not all reconnect at once. */
+/** Closes the connections evenly over `spreadMs`, so that the clients do not all reconnect at once. */
 export async function closeInSlices(transports: LiveConnections[], spreadMs: number, deadline: number): Promise<void> {
   const all = countConnections(transports);
   const startedAt = Date.now();
@@ -80,7 +87,7 @@ export async function waitUntilClosed(transports: LiveConnections[], deadline: n
   while (countConnections(transports) > 0 && Date.now() < deadline) await sleep(10);
 }
 
-/** True if the work was done before the deadline. */
+/** Resolves with true if the work succeeded before the deadline. */
 export async function waitUntil(deadline: number, work: Promise<unknown>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const timedOut = new Promise<boolean>((resolve) => {

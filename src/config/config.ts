@@ -10,7 +10,7 @@ import {
   type SettingValues,
 } from './settings.ts';
 
-/** Exactly one source of the keys that tokens are verified with. */
+/** The source of the keys that verify tokens. There is exactly one. */
 export type TokenKeys =
   | { source: 'secrets'; secrets: string[] }
   | { source: 'public_key'; key: KeyObject; algorithm: 'RS256' | 'ES256' }
@@ -19,14 +19,14 @@ export type TokenKeys =
       url: string;
       timeouts?: Partial<{ refreshMs: number; maxBackoffMs: number; initialBackoffMs: number; timeoutMs: number }>;
     }
-  /** Generated at the first start and kept in the data directory; only if nothing else is set. */
+  /** A key that is generated at the first start and kept in the data directory. Used only if no other source is set. */
   | { source: 'embedded' };
 
 export type Limits = ConfigGroup<'limits'>;
 
-/** The values of the settings. A row of `settings.ts` names the place of a value that needs nothing else. */
+/** The values of the settings. If a value is used as it is, its row in `settings.ts` names its place here. */
 export interface Config extends Omit<ArrangedSettings, 'database' | 'redis'> {
-  /** `::`: every address of this machine, IPv6 and IPv4. */
+  /** `::` means every address of this machine, IPv6 and IPv4. */
   host: string;
   http: ConfigGroup<'http'> & { headersTimeoutMs: number; requestTimeoutMs: number };
   database:
@@ -37,11 +37,11 @@ export interface Config extends Omit<ArrangedSettings, 'database' | 'redis'> {
   tokens: ConfigGroup<'tokens'> & { keys: TokenKeys };
   /** Whether the playground is served. */
   playground: boolean;
-  /** What was set and is ignored, as sentences for the log. */
+  /** Sentences for the log about variables that are set but ignored. */
   warnings: string[];
 }
 
-/** Every wrong setting, each with its reason. */
+/** Lists every wrong setting with the reason why it is wrong. */
 export class ConfigError extends Error {
   readonly mistakes: string[];
 
@@ -55,13 +55,16 @@ export class ConfigError extends Error {
 type Environment = Record<string, string | undefined>;
 
 interface ReadOptions {
-  /** False for a command that verifies no tokens: settings of keys are neither read nor required. */
+  /**
+   * Set this to false for a command that verifies no tokens. Then the settings of keys are neither read nor required.
+   */
   needsKeys?: boolean;
 }
 
 /** Reads the settings from the environment, or throws a `ConfigError` that names every mistake at once. */
 export function readConfig(env: Environment, { needsKeys = true }: ReadOptions = {}): Config {
-  // An empty value is what `NAME=` in a compose file gives for "not set", except for a key: that is a mistake.
+  // `NAME=` in a compose file sets an empty value, and means "not set". The key settings (`JWT_…`) are an exception: an
+  // empty one is a mistake.
   const given = Object.fromEntries(
     Object.entries(env).filter(([name, value]) => (name.startsWith('JWT_') ? needsKeys : value !== '')),
   );
@@ -94,7 +97,10 @@ export function readConfig(env: Environment, { needsKeys = true }: ReadOptions =
   };
 }
 
-/** Kubernetes sets `NAME_PORT=tcp://…` in every pod for each Service of the namespace: one called `metrics` is no port. */
+/**
+ * For each Service of the namespace, Kubernetes sets `NAME_PORT=tcp://…` in every pod. A Service called `metrics`
+ * therefore sets `METRICS_PORT`, and that value must not be read as a port.
+ */
 function dropServiceLinks(given: Environment): { settings: Environment; warnings: string[] } {
   const isLink = ([name, value]: [string, string | undefined]) =>
     /(^|_)PORT$/.test(name) && Object.hasOwn(rows, name) && /^(tcp|udp|sctp):\/\//.test(value ?? '');
@@ -108,7 +114,7 @@ function dropServiceLinks(given: Environment): { settings: Environment; warnings
   return { settings: Object.fromEntries(entries.filter((entry) => !isLink(entry))), warnings };
 }
 
-/** `JWT_SECRET_FILE` if the value came from a file. */
+/** Returns the name that the operator used: `JWT_SECRET_FILE` instead of `JWT_SECRET` if the value came from a file. */
 function settingNameIn(given: Environment, [name]: PropertyKey[]): string {
   const file = `${String(name)}_FILE`;
   return given[file] === undefined ? String(name) : file;
@@ -132,7 +138,7 @@ function findNodeMistakes(env: Environment): string[] {
     : [];
 }
 
-/** Mistakes that only show between settings. A limit of 0 is off and contradicts nothing. */
+/** Finds settings that contradict each other. A limit of 0 is off and contradicts nothing. */
 function findContradictions({
   MAX_CONTENT_BYTES,
   MAX_FRAME_BYTES,

@@ -1,24 +1,24 @@
 import { computeEditDistance } from '../core/edit-distance.ts';
 import { settingNames, settingRows } from './settings.ts';
 
-/** Shorter names, such as PORT, resemble too many others. */
+/** Shorter setting names, such as PORT, are not suggested: they resemble too many other names. */
 const minLength = 6;
-/** From this length on, two mistakes leave no doubt. */
+/** A setting name of at least this length is recognised even with two mistakes in it. */
 const longLength = 16;
 
 const formerNames = new Map(settingRows.flatMap(([name, { formerName }]) => (formerName ? [[formerName, name]] : [])));
 
-/** Every name that a variable may have been meant to be, and the setting that it stands for now. */
+/** Every current or former name of a setting, with the current name of that setting. */
 const candidates = [...settingNames.map((name) => [name, name] as const), ...formerNames]
   .filter(([name]) => name.length >= minLength)
   .map(([name, setting]) => ({ name: normalize(name), setting }));
 
-/** Without separators, so that `databaseUrl` is recognised, too. */
+/** Removes the separators, so that `databaseUrl` is recognised, too. */
 function normalize(name: string): string {
   return name.replaceAll(/[-_.]/g, '').toUpperCase();
 }
 
-/** How many mistakes lead from one name to the other; two swapped neighbours are one. */
+/** Counts the mistakes that turn one name into the other. Two swapped neighbours count as one mistake. */
 function countMistakes(given: string, name: string): number {
   if (Math.abs(given.length - name.length) > 2) return Infinity;
   return hasSwappedNeighbours(given, name) ? 1 : computeEditDistance(given, name);
@@ -30,7 +30,7 @@ function hasSwappedNeighbours(given: string, name: string): boolean {
   return at >= 0 && given === name.slice(0, at) + name[at + 1] + name[at] + name.slice(at + 2);
 }
 
-/** The setting that a variable was probably meant to be. */
+/** Returns the setting that the variable was probably meant to be. */
 export function suggestSetting(variable: string): string | undefined {
   const given = normalize(variable);
   let best: { mistakes: number; setting: string } | undefined;
@@ -43,10 +43,13 @@ export function suggestSetting(variable: string): string | undefined {
   return best?.setting;
 }
 
-/** Kubernetes sets `NAME_PORT=tcp://…` for each Service, whatever its name is. */
+/** Kubernetes sets `NAME_PORT=tcp://…` for each Service, so such a variable is not a misspelt setting. */
 const isServiceLink = (value: string) => /^(tcp|udp|sctp):\/\//.test(value);
 
-/** A warning for each variable that is nearly a setting; the node would start without it and say nothing. */
+/**
+ * Returns a warning for each variable whose name is nearly that of a setting. Without the warning, the node would start
+ * and silently ignore the variable.
+ */
 export function findMisspeltSettings(env: Record<string, string | undefined>): string[] {
   return Object.entries(env).flatMap(([name, value = '']) => {
     if (value === '' || isServiceLink(value) || settingNames.includes(name)) return [];

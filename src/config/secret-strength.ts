@@ -1,4 +1,4 @@
-/** Secrets from documents. Each is long enough, but anyone can look it up. */
+/** Secrets that appear in documentation. Each is long enough, but anyone can look it up. */
 const publishedSecrets = new Set([
   'the-secret-your-backend-signs-with',
   'a secret of thirty-two bytes or more',
@@ -8,7 +8,10 @@ const publishedSecrets = new Set([
 
 const minDistinctBytes = 6;
 
-/** Why a secret can be guessed, or undefined. The answer never contains the secret. */
+/**
+ * Returns the reason why the secret can be guessed, or undefined if it is strong enough. The text never contains the
+ * secret.
+ */
 export function findWeakness(secret: string, minBytes: number): string | undefined {
   const bytes = Buffer.from(secret);
   if (bytes.length < minBytes) return `must have at least ${minBytes} bytes`;
@@ -18,7 +21,10 @@ export function findWeakness(secret: string, minBytes: number): string | undefin
   return undefined;
 }
 
-/** A text that consists of copies of a shorter one appears in its own double before its end. */
+/**
+ * Whether the text consists of copies of a shorter text. Only such a text occurs in `text + text` at a position between
+ * the start and the middle.
+ */
 function isRepetition(text: string): boolean {
   return (text + text).indexOf(text, 1) < text.length;
 }

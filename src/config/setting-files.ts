@@ -6,8 +6,8 @@ type Settings = Record<string, string | undefined>;
 const maxBytes = 65_536;
 
 /**
- * Replaces each `NAME_FILE` by `NAME` with the text of the file, without the line ends at its end. The files are read
- * once; a change of a file takes effect at the next start.
+ * Replaces each `NAME_FILE` by `NAME`, with the text of the file as its value. Line ends at the end of the file are
+ * removed. The files are read only once, so a changed file takes effect at the next start.
  */
 export function readSettingFiles(given: Settings): { settings: Settings; mistakes: string[] } {
   const settings = { ...given };
@@ -24,7 +24,7 @@ export function readSettingFiles(given: Settings): { settings: Settings; mistake
         settings[name] = readText(path);
       } catch (error) {
         mistakes.push(`${file}: ${path} ${(error as Error).message}`);
-        // Otherwise the setting would also be reported as missing.
+        // Without this, the setting would also be reported as missing.
         delete settings[name];
       }
     }
@@ -39,7 +39,7 @@ const reasons: Record<string, string> = {
   EFIFO: 'is a named pipe; give a file',
 };
 
-/** Pipes that this process was given, such as those of `<(command)` in a shell. */
+/** The paths of pipes that this process inherited, such as those of `<(command)` in a shell. */
 const inheritedReason = /^\/(dev|proc\/self)\/fd\//;
 
 function readText(path: string): string {
@@ -62,9 +62,9 @@ function readText(path: string): string {
   return value;
 }
 
-/** Not readFileSync, which reads a device such as /dev/zero until the memory is full. */
+/** Does not use `readFileSync`, which would read a device such as /dev/zero until the memory is full. */
 function readAtMost(path: string, size: number): Buffer {
-  // Opening a pipe without a writer would block the process, and its signals, forever.
+  // Opening a pipe that has no writer would block the process forever, and the process would not handle signals either.
   if (!inheritedReason.test(path) && statSync(path).isFIFO()) throw Object.assign(new Error(), { code: 'EFIFO' });
   const file = openSync(path, 'r');
   try {

@@ -13,10 +13,11 @@ export const wholeNumber = ({ min = 0, max = 2_147_483_647 } = {}) => integer(mi
 
 export const port = integer(0, 65_535);
 
-/** Written in seconds, read as milliseconds. */
+/** The operator writes seconds; the parsed value is in milliseconds. */
 export const seconds = ({ min = 1, max = 3_600 } = {}) => integer(min, max).transform((value) => value * 1_000);
 
-// A line end at the end is rejected, not removed: the program that signs may read the same value with it.
+// A line end at the end is rejected, not removed. The program that signs the tokens may read the same value and keep
+// the line end.
 export const text = z.string().regex(/^[^\p{Cc}\u{feff}]*$/u, {
   error: 'must not contain line ends or other control characters',
   abort: true,
@@ -31,7 +32,10 @@ export const choice = <const T extends [string, string, ...string[]]>(...values:
   return z.enum(values, { error: `must be ${values.slice(0, -1).join(', ')} or ${last}` });
 };
 
-/** As browsers write an origin, so that the two can be compared; `undefined` allows all. */
+/**
+ * Converts each origin to the form that browsers send, so that the two can be compared. `*` becomes `undefined`, which
+ * allows every origin.
+ */
 export const origins = list.transform((items, context) => {
   if (items.length === 1 && items[0] === '*') return undefined;
   for (const item of items) {
@@ -50,9 +54,9 @@ export const url = (...protocols: string[]) =>
     message: `must be a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
   });
 
-/** As RFC 7518 (3.3) requires for RS256. */
+/** RFC 7518 (3.3) requires this size for RS256. */
 export const minRsaBits = 2_048;
-/** As RFC 7518 (3.2) requires for HS256. */
+/** RFC 7518 (3.2) requires this size for HS256. */
 const minSecretBytes = 32;
 
 const secretAdvice = 'make one with: openssl rand -base64 32';
@@ -65,7 +69,7 @@ const secret = (minBytes: number) =>
 
 export const jwtSecrets = z
   .string()
-  // A public key is no secret: everybody who has it could sign.
+  // A public key must not be used as a secret: everybody who has the public key could sign tokens.
   .refine((value) => !value.includes('-----BEGIN'), {
     message: 'is a key in PEM; set JWT_PUBLIC_KEY instead',
     abort: true,
@@ -102,7 +106,7 @@ export const publicKey = z.string().transform((pem, context): { key: KeyObject; 
   return z.NEVER;
 });
 
-/** Rejects what the Redis client would fail at in each attempt to connect. */
+/** Rejects URLs with which the Redis client could never connect. */
 const redisUrl = url('redis:', 'rediss:')
   .refine(
     (value) => isDecodable(value),

@@ -15,28 +15,28 @@ import {
   wholeNumber,
 } from './setting-schemas.ts';
 
-/** One setting: everything that is known about it, but for its use. */
+/** Everything that is known about one setting, except what it is used for. */
 export interface Setting {
-  /** From the text of the variable to the value in `Config`. */
+  /** Converts the text of the variable to the value in `Config`. */
   schema: z.ZodType<unknown, string>;
-  /** As an operator would write it; without a default the value is `undefined`. */
+  /** The default, as an operator would write it. Without a default the value is `undefined`. */
   default?: string;
-  /** For documents, if the default depends on other settings. */
+  /** Describes the default in the documentation, if the default depends on other settings. */
   defaultText?: string;
   unit?: string;
-  /** For the table in docs/operations/settings.md and for `--help`, in Markdown. */
+  /** The description in Markdown, for the table in docs/operations/settings.md and for `--help`. */
   description: string;
-  /** A limit of 0 is off. */
+  /** Whether the value 0 turns the limit off. */
   zeroIsOff?: boolean;
-  /** The value may be in a file whose path is in `NAME_FILE`. */
+  /** Whether the value may be in a file whose path is in `NAME_FILE`. */
   fromFile?: boolean;
-  /** The value's path in `Config`, if it goes there as it is. */
+  /** The path in `Config` at which the value is stored, if it is stored there unchanged. */
   config?: string;
-  /** The setting's name before it was renamed. */
+  /** The name of the setting before it was renamed. */
   formerName?: string;
 }
 
-/** Run `npm run docs:settings` after a change, which writes the table in docs/operations/settings.md. */
+/** After a change here, run `npm run docs:settings`: it writes the table in docs/operations/settings.md. */
 export const settings = {
   HOST: {
     schema: text,
@@ -326,10 +326,10 @@ type SchemaIn<N extends SettingName> = Settings[N] extends { default: string }
   ? z.ZodPrefault<Settings[N]['schema']>
   : z.ZodOptional<Settings[N]['schema']>;
 
-/** Pairs of name and row, without the literal types. */
+/** Each setting as a pair of its name and its row, without the literal types. */
 export const settingRows = Object.entries(settings) as [SettingName, Setting][];
 
-/** The settings by their names in the environment. */
+/** The schema of the environment. Its keys are the names of the settings. */
 export const environment = z.object(
   Object.fromEntries(
     settingRows.map(([name, { schema, default: value }]) => [
@@ -347,10 +347,10 @@ type FileSettingName = {
 
 export type FileSetting = `${FileSettingName}_FILE`;
 
-/** The settings whose values may be in files. */
+/** The names of the settings whose values may be in files. */
 export const fileSettings = settingRows.filter(([, { fromFile }]) => fromFile).map(([name]) => name as FileSettingName);
 
-/** Every name that a setting can be given by. */
+/** Every environment variable that can set a setting, including `NAME_FILE`. */
 export const settingNames: readonly string[] = [
   ...settingRows.map(([name]) => name),
   ...fileSettings.map((name) => `${name}_FILE`),
@@ -364,7 +364,7 @@ type ConfigPath<N extends SettingName> = N extends SettingName
 
 type KeyIn<G extends string, Path> = Path extends `${G}.${infer Key}` ? Key : never;
 
-/** A part of `Config`, such as `limits`, as its rows describe it. */
+/** The type of one part of `Config`, such as `limits`, derived from the rows of its settings. */
 export type ConfigGroup<G extends string> = {
   [N in SettingName as KeyIn<G, ConfigPath<N>>]: SettingValues[N];
 };
@@ -378,7 +378,7 @@ type GroupName = GroupIn<ConfigPath<SettingName>>;
 
 export type ArrangedSettings = TopLevel & { [G in GroupName]: ConfigGroup<G> };
 
-/** The values whose rows name a path in `Config`, at that path. */
+/** Stores each value whose row names a path in `Config` at that path. */
 export function arrangeSettings(values: SettingValues): ArrangedSettings {
   const arranged: Record<string, unknown> = {};
   for (const [name, { config }] of settingRows) {
