@@ -93,8 +93,8 @@ class ConnectionToken implements TokenWatch, ActiveToken {
   }
 
   /**
-   * Starts a timer for the warning, or for the expiry if no warning is due. If it is too early for a timer, `check` calls
-   * this method again later.
+   * Starts a timer for the warning, or for the expiry if no warning is due. If it is too early for a timer, `check`
+   * calls this method again later.
    */
   #schedule(): void {
     const { expiresAt } = this.identity;

@@ -2,9 +2,9 @@
  * Patches: engine.io@6.6.12
  *
  * Change: replaces `onDataRequest` and `doWrite` of the polling transport and wraps its `onRequest`.
- * Reason: engine.io keeps a body as the strings in which it arrived, replaces what is not UTF-8, accepts any
- * number of packets, forgets an answer as soon as it is written, and waits 30 s for a client that is to learn
- * that the connection ends.
+ * Reason: engine.io keeps a body as the strings in which it arrived, replaces bytes that are not UTF-8, accepts any
+ * number of packets in a body, does not track whether the client has read a response, and waits 30 s for a client to
+ * fetch the packet that closes the connection.
  * Test: test/transports/socketio-polling.test.ts
  */
 
@@ -15,14 +15,14 @@ import { closeTimeoutMs } from '../core/limits/transport-limits.ts';
 
 type Connection = Socket['conn'];
 
-/** What one request of long polling may bring; 0 bytes: any. */
+/** The limits for the body of one long-polling request. 0 bytes means no limit. */
 export interface PollingLimits {
   bodyBytes: number;
   packetBytes: number;
   packets: number;
 }
 
-/** The parts of the polling transport of `engine.io@6.6.12` that are replaced, and what they use of it. */
+/** The methods of the polling transport of `engine.io@6.6.12` that are replaced, and the members that they use. */
 interface PollingTransport {
   name: string;
   closeTimeout: number;
@@ -63,7 +63,10 @@ export function limitPolling({ transport }: Connection, limits: PollingLimits): 
   if (pollingBounds) pollingBounds.limits = limits;
 }
 
-/** Bytes of answers that their clients have not taken yet; a client may ask again over another connection meanwhile. */
+/**
+ * Returns the number of bytes in responses that the client has not read yet. There may be several: a client can poll
+ * again over a new TCP connection while an earlier response is still unread.
+ */
 export const getUnreadAnswerBytes = (transport: object): number => bounds.get(transport)?.unreadBytes ?? 0;
 
 class PollingBounds {
@@ -134,12 +137,12 @@ class PollingBounds {
     request.on('data', onData).on('end', onEnd).on('close', onClose);
   }
 
-  /** engine.io answers 500, which reads like a defect of the server. The session goes on. */
+  /** Responds with 400. engine.io would respond with 500, which looks like a bug in the server. The session goes on. */
   rejectMethod(request: IncomingMessage, response: ServerResponse): void {
     this.#reject(request, response, 400, 'A session of long polling takes GET and POST only');
   }
 
-  /** In the form in which engine.io refuses. What is left of the body is not taken. */
+  /** Responds in the format of engine.io's own errors. The rest of the request body is discarded. */
   #reject(request: IncomingMessage, response: ServerResponse, status: number, message: string): void {
     const body = JSON.stringify({ code: 3, message });
     const length = Buffer.byteLength(body);
@@ -157,7 +160,7 @@ class PollingBounds {
       'Content-Type': 'text/plain; charset=UTF-8',
       'Content-Length': String(body.length),
     };
-    // The last answer ends the connection, too: who does not come back does not keep it.
+    // The last response of a session also closes the TCP connection, because the client need not send another request.
     if (!this.#isOpen()) headers.Connection = 'close';
     this.#answers.set(response!, body.length);
     response!.once('close', () => this.#answers.delete(response!));
@@ -165,7 +168,7 @@ class PollingBounds {
     written();
   }
 
-  /** Answers that are not taken within the grace are given up. */
+  /** Called when the session has ended. Discards responses that the client does not read within `closeTimeoutMs`. */
   end(): void {
     if (this.#answers.size === 0) return;
     setTimeout(() => {
@@ -179,7 +182,7 @@ function isWithinLimits(body: Buffer, { packetBytes, packets }: PollingLimits): 
   let from = 0;
   for (let end = body.indexOf(separator); ; end = body.indexOf(separator, from)) {
     const length = (end === -1 ? body.length : end) - from;
-    // The first character is the type of the packet.
+    // The first byte of a packet is its type and does not count.
     if (packetBytes > 0 && length - 1 > packetBytes) return false;
     if (end === -1) return count <= packets;
     count += 1;
@@ -187,7 +190,10 @@ function isWithinLimits(body: Buffer, { packetBytes, packets }: PollingLimits): 
   }
 }
 
-/** What has arrived of a body, in one piece: pieces of one byte each would weigh a hundred times as much. */
+/**
+ * The part of a body that has arrived, in a single buffer. If each chunk were kept, chunks of one byte would use about
+ * a hundred times as much memory.
+ */
 class Body {
   #buffer = Buffer.allocUnsafe(1_024);
   length = 0;

@@ -2,8 +2,8 @@
  * Patches: engine.io@6.6.12, ws@8.23.0
  *
  * Change: replaces `flush` of a connection, and reads `writeBuffer` and the transport.
- * Reason: engine.io writes every packet at once, and neither it nor `ws` bounds what waits for a client that does
- * not read.
+ * Reason: engine.io writes every packet to the socket separately, and neither engine.io nor `ws` limits the amount of
+ * unsent data for a client that does not read.
  * Test: test/unit/patches/engineio-flush-per-tick.test.ts
  */
 
@@ -16,16 +16,16 @@ type Connection = Socket['conn'];
 interface Packet {
   data?: string | Buffer;
   options?: { wsPreEncodedFrame?: Buffer[] };
-  /** What it weighs, once that has been asked. */
+  /** The memory that the packet uses; set when it is first computed. */
   bytes?: number;
 }
 
-/** python-engineio drops the connection over an answer with more. */
+/** python-engineio closes the connection if a response contains more packets. */
 const maxPacketsPerResponse = 16;
-/** What a packet weighs beside its text. */
+/** An estimate of the memory that a packet uses in addition to its data. */
 const packetOverheadBytes = 128;
 
-/** What of engine.io's connection its types keep to themselves. */
+/** The private members of engine.io's connection that are used here. */
 interface Engine {
   readyState: string;
   flush(): void;
@@ -41,18 +41,21 @@ interface Engine {
 
 export interface FlushPerTick {
   add(connection: Connection): void;
-  /** Closes it if it has too much unsent; its libraries write by themselves, too. */
+  /**
+   * Closes the connection if it has too much unsent data. Call this periodically, because engine.io and `ws` also write
+   * packets of their own, such as pongs, without a flush.
+   */
   check(connection: Connection): void;
 }
 
 /**
- * Lets connections write all packets of one tick at once, and closes a connection when more than `maxBytes` (0: any)
- * wait for a client that does not read.
+ * Makes connections write all packets of one tick together. Closes a connection if more than `maxBytes` are unsent
+ * because its client does not read. 0 means no limit.
  */
 export function createFlushPerTick(maxBytes: number, onSlowConsumer: () => void): FlushPerTick {
   const due = new Set<Engine>();
 
-  /** True if it had to be closed. */
+  /** Returns true if the connection was over the limit and is closed now. */
   function closeIfOverLimit(engine: Engine): boolean {
     if (maxBytes === 0 || computeSendBufferBytes(engine) <= maxBytes) return false;
     onSlowConsumer();
@@ -67,17 +70,17 @@ export function createFlushPerTick(maxBytes: number, onSlowConsumer: () => void)
       try {
         if (!closeIfOverLimit(engine)) flushNow(engine);
       } catch {
-        // It has missed something, and the others must not.
+        // This connection may have missed packets, so it is closed. The remaining connections are still flushed.
         end(engine);
       }
     }
   }
 
-  // In the place of the engine's own; one function for all connections.
+  // Replaces the `flush` of engine.io. All connections share this one function, which saves memory.
   function flush(this: Engine): void {
-    // The engine may close the transport next.
+    // A connection that closes is flushed at once, because engine.io may close the transport right afterwards.
     if (this.readyState === 'closing') return flushNow(this);
-    // After the turn's answers, so that they share a write with what else the connection is told.
+    // `nextTick` runs after all packets of this tick are in the buffers, so responses and broadcasts share one write.
     if (due.size === 0) process.nextTick(flushAll);
     due.add(this);
   }
@@ -95,7 +98,7 @@ export function createFlushPerTick(maxBytes: number, onSlowConsumer: () => void)
 function flushNow(engine: Engine): void {
   const { transport, writeBuffer } = engine;
   if (transport.name === 'polling' && writeBuffer.length > maxPacketsPerResponse) {
-    // The rest goes with the next answers; the engine is told when the last has gone.
+    // The rest follows in the next responses. The engine's own `flush` runs, and emits its events, only for the last.
     if (transport.writable) transport.send(writeBuffer.splice(0, maxPacketsPerResponse));
     return;
   }
@@ -112,7 +115,10 @@ export function getSendBufferBytes(connection: Connection): number {
   return computeSendBufferBytes(connection as unknown as Engine);
 }
 
-/** There are none in the engine as long as its transport takes what comes. */
+/**
+ * Counts the packets in the engine's buffer only if the transport is not writable. Otherwise the next flush passes them
+ * to the transport.
+ */
 function computeSendBufferBytes({ writeBuffer, transport }: Engine): number {
   const handedOver = transport.socket?.bufferedAmount ?? getUnreadAnswerBytes(transport);
   return transport.writable ? handedOver : writeBuffer.reduce((sum, packet) => sum + computeWeight(packet), handedOver);

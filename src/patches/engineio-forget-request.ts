@@ -2,8 +2,8 @@
  * Patches: engine.io@6.6.12, socket.io@4.8.4
  *
  * Change: replaces `request` of a connection and the fields of `handshake`, and removes a `close` listener.
- * Reason: engine.io keeps the request of a handshake, several KiB of headers and streams, for as long as the
- * connection lives.
+ * Reason: engine.io keeps the request of the handshake in memory as long as the connection exists: several KiB of
+ * headers and streams.
  * Test: test/unit/patches/engineio-forget-request.test.ts
  */
 
@@ -12,7 +12,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Socket } from 'socket.io';
 
-/** Keeps of the request only what is read later: whether it was encrypted, and the header with the token. */
+/** Discards the request, except the data that is read later: the `Authorization` header and whether TLS was used. */
 export function forgetRequest(connection: Socket['conn']): void {
   const { headers, connection: socket } = connection.request as Partial<IncomingMessage>;
   const authorization = headers?.authorization;
@@ -24,12 +24,18 @@ export function forgetRequest(connection: Socket['conn']): void {
 const emptyObject = Object.freeze({});
 const anyRequest = Object.freeze({ headers: emptyObject, connection: emptyObject });
 
-/** The same of one socket: its handshake repeats the request, and needs no token any more. */
+/**
+ * Discards the data of a socket's handshake, which is a copy of the request. Call this after authentication, because it
+ * discards the token as well.
+ */
 export function forgetHandshake(socket: Socket): void {
   Object.assign(socket.handshake, { headers: emptyObject, query: emptyObject, auth: emptyObject, url: '', time: '' });
 }
 
-/** For middleware that nobody has, what stands for the response of an upgrade listens for the end of the connection. */
+/**
+ * Removes the newest `close` listener of the socket. engine.io adds it for its substitute of an upgrade response, which
+ * emits `close` for middleware. We have no such middleware, and the listener would keep the request in memory.
+ */
 export function forgetResponse(response: { socket: Duplex }): void {
   const socket: EventEmitter = response.socket;
   const newest = socket.rawListeners('close').at(-1);

@@ -2,8 +2,8 @@
  * Patches: engine.io@6.6.12, ws@8.23.0
  *
  * Change: listens to `upgrading`, `upgrade` and `packet` of a connection, and sets the limits of its transport.
- * Reason: engine.io has one limit for all connections, whether they have a token or not, and none for probes and
- * attachments.
+ * Reason: engine.io has only one limit for all connections, whether or not they have a token, and no limit for upgrade
+ * probes and attachments.
  * Test: test/transports/receive-limits.test.ts
  */
 
@@ -18,7 +18,10 @@ interface Transport {
   socket?: WebSocket;
 }
 
-/** A packet that is somewhat too large for a connection without a token is still read, and refused with the reason. */
+/**
+ * Twice the limit for frames without a token. Thus a packet that is only somewhat too large is still read, and the
+ * client receives an error with the reason.
+ */
 const unauthenticatedMessageBytes = 2 * unauthenticatedFrameBytes;
 const unauthenticatedPolling: PollingLimits = {
   bodyBytes: 4 * unauthenticatedFrameBytes,
@@ -26,11 +29,11 @@ const unauthenticatedPolling: PollingLimits = {
   packets: 16,
 };
 
-/** Older clients put all that they have to say into one body, whatever they were told of its size. */
+/** Older clients ignore `maxPayload` and put all their pending packets into one body. The two limits allow for that. */
 const framesPerBody = 16;
 const packetsPerBody = 2_000;
 
-/** Probes for an upgrade; a client sends one. */
+/** How many probe packets a client may send for an upgrade. Normal clients send one. */
 const maxProbes = 3;
 
 interface Limits {
@@ -41,10 +44,10 @@ interface Limits {
 const limitsByConnection = new WeakMap<Connection, Limits>();
 const frameBytesByConnection = new WeakMap<Connection, number>();
 const probes = new WeakMap<object, number>();
-/** Attachments of the packet that is arriving, by connection. */
+/** For each connection, the total bytes of the attachments that have arrived for the current packet. */
 const attachments = new Map<Connection, number>();
 
-/** Bounds what a new connection can make the process hold. A connection starts without a token. */
+/** Limits how much memory a new connection can use with the data that it sends. It has no token at first. */
 export function boundReceiving(connection: Connection, frameBytes: number): void {
   frameBytesByConnection.set(connection, frameBytes);
   boundPolling(connection, unauthenticatedPolling);
@@ -55,7 +58,7 @@ export function boundReceiving(connection: Connection, frameBytes: number): void
   connection.on('close', forgetAttachments);
 }
 
-/** Before a token little is taken, whatever the configuration says. */
+/** Sets the limits of a connection. Without a token, the limits are small and independent of the configuration. */
 export function limitReceiving(connection: Connection, state: 'token' | 'no token'): void {
   const frameBytes = frameBytesByConnection.get(connection) ?? 0;
   const polling = { bodyBytes: framesPerBody * frameBytes, packetBytes: frameBytes, packets: packetsPerBody };
@@ -68,7 +71,7 @@ export function limitReceiving(connection: Connection, state: 'token' | 'no toke
   applyLimits.call(connection);
 }
 
-/** To the transport that the connection has now. */
+/** Applies the limits of the connection to its current transport, which changes with an upgrade. */
 function applyLimits(this: Connection): void {
   const { messageBytes, polling } = limitsByConnection.get(this)!;
   const { socket } = this.transport as Transport;
@@ -76,14 +79,20 @@ function applyLimits(this: Connection): void {
   else limitPolling(this, polling);
 }
 
-/** Each is answered by a transport that is not the connection's yet, and that nobody else looks at. */
+/**
+ * Limits the number of probes per transport. A transport that is being probed does not belong to the connection yet, so
+ * no other limit applies to its probes.
+ */
 function limitProbes(this: Connection, transport: Transport): void {
   const count = (probes.get(transport) ?? 0) + 1;
   probes.set(transport, count);
   if (count > maxProbes) transport.socket?.terminate();
 }
 
-/** The parser keeps up to ten of them until the last has come. Nothing in the protocol needs one. */
+/**
+ * Limits the bytes of binary attachments. Socket.IO's parser keeps up to ten attachments until the last one of a packet
+ * has arrived. No event of our protocol has attachments.
+ */
 function limitAttachments(this: Connection, { type, data }: { type: string; data?: string | Buffer }): void {
   if (type !== 'message') return;
   if (typeof data === 'string' || !data) {

@@ -2,8 +2,8 @@
  * Patches: pg@8.23.0, pg-pool@3.14.0, kysely@0.29.6
  *
  * Change: replaces `connect` of the pool that the ORM creates, and `release` of each client.
- * Reason: Kysely releases a client only if BEGIN, COMMIT or ROLLBACK has succeeded, so a transaction on a dead
- * connection would occupy the pool forever.
+ * Reason: Kysely releases a client only if BEGIN, COMMIT or ROLLBACK has succeeded. A transaction on a dead connection
+ * would therefore occupy a place in the pool forever.
  * Test: test/unit/patches/pg-pool-guard.test.ts
  */
 
@@ -18,21 +18,26 @@ type Checkout = (
 ) => void;
 
 export interface PoolGuard {
-  /** How many sessions were opened so far. */
+  /** How many database sessions the pool has opened so far. */
   readonly sessionCount: number;
-  /** For `onPoolCreated` of the ORM. */
+  /** Pass this function to the ORM as `onPoolCreated`. */
   install(pool: Pool): void;
-  /** One statement on a connection of the pool. */
+  /** Runs one statement on a connection of the pool. */
   query(statement: Statement, values: unknown[]): Promise<QueryResult>;
-  /** Connections of now are not used again: they lead to a server that is not the right one any more. */
+  /**
+   * Marks all current connections as expired, so that they are not used again. Call this if they lead to a server that
+   * is no longer the right one.
+   */
   expire(): void;
 }
 
 /**
- * Ends connections that have failed, and no others. `setup` is sent once on every new connection.
+ * Creates a guard that closes failed connections of the pool. `setup` is a statement that runs once on every new
+ * connection.
  *
- * The first failure that is not a rejected statement releases the client and ends its connection; releasing it again
- * does nothing. A rejected statement, such as a violated constraint, leaves the connection in the pool.
+ * If a statement fails for another reason than that the database rejected it, the client is released at once and its
+ * connection is closed. Releasing the client again does nothing. If the database rejects a statement, for example
+ * because it violates a constraint, the connection stays in the pool.
  */
 export function createPoolGuard(setup: string): PoolGuard {
   let pool: Pool;
@@ -78,7 +83,7 @@ export function createPoolGuard(setup: string): PoolGuard {
           if (!client) return reject(connectError);
           let isReleased = false;
           client.query({ name, text, values }, (error: Error | null, result) => {
-            // pg may call back twice: with the result, and later with its read timeout.
+            // pg may call this function twice: first with the result, and later again with a read timeout.
             if (isReleased) return;
             isReleased = true;
             release(error && !isRejectedStatement(error) ? error : undefined);

@@ -1,8 +1,8 @@
 /**
  * Patches: @electric-sql/pglite@0.5.8
  *
- * Change: replaces `execProtocolStream`, which every query passes.
- * Reason: PGlite decodes each value with a TextDecoder that drops a leading U+FEFF.
+ * Change: replaces `execProtocolStream`, through which every query runs.
+ * Reason: PGlite decodes each value with a `TextDecoder` that drops a leading U+FEFF.
  * Test: test/unit/patches/pglite-byte-order-marks.test.ts
  */
 
@@ -15,7 +15,10 @@ const byteOrderMark = Buffer.from('\u{feff}');
 const dataRowCode = 'D'.charCodeAt(0);
 const keepMarkDecoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
-/** `execProtocol` does the same as `execProtocolStream` and also returns the bytes; values with a mark are decoded again from them. */
+/**
+ * Keeps a byte order mark (U+FEFF) at the beginning of values. Uses `execProtocol`, which does the same as
+ * `execProtocolStream` but also returns the raw bytes. Values with a mark are decoded again from these bytes.
+ */
 export function keepByteOrderMarks(pglite: Instance): void {
   pglite.execProtocolStream = async (message, options) => {
     const { messages, data } = await pglite.execProtocol(message, options);
@@ -25,7 +28,10 @@ export function keepByteOrderMarks(pglite: Instance): void {
   };
 }
 
-/** A message consists of type, length and content; a row of the number of values, and each value's length (-1 for null). */
+/**
+ * Decodes the values with a mark again. In PostgreSQL's protocol, a message consists of a type, a length and the
+ * content. The content of a row is the number of its values, then each value with its length in front (-1 for null).
+ */
 function restoreMarks(messages: Messages, data: Uint8Array): void {
   const rows = messages.filter(({ name }) => name === 'dataRow') as unknown as { fields: (string | null)[] }[];
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);

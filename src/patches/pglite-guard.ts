@@ -2,8 +2,8 @@
  * Patches: @electric-sql/pglite@0.5.8
  *
  * Change: replaces `execProtocolRawSync` and `close` of the instance, and wraps the operations of its file system.
- * Reason: after a fatal error PostgreSQL would restart, but PGlite keeps locks that nothing releases, and waits
- * for them forever.
+ * Reason: after a fatal error a PostgreSQL server would restart. PGlite goes on instead with locks that are never
+ * released, and waits for them forever.
  * Test: test/database/embedded-disk.test.ts
  */
 
@@ -12,14 +12,14 @@ import type { PGlite } from '@electric-sql/pglite';
 type Instance = Pick<PGlite, 'execProtocolRawSync' | 'close'> & { Module?: Pick<PGlite['Module'], 'FS'> };
 
 export interface EmbeddedGuard {
-  /** Throws once the database has stopped. */
+  /** Throws an error if the database has stopped. */
   assertRunning(): void;
 }
 
 /**
- * Stops PGlite for good at an error after which PostgreSQL itself would restart. A failing disk ends the statement before
- * PostgreSQL sees the error, and nothing is executed after that. Every statement passes `execProtocolRawSync`, including
- * those with which PGlite ends a transaction.
+ * Stops PGlite permanently after an error that would make a PostgreSQL server restart. An error of the disk aborts the
+ * statement before PostgreSQL sees the error, and no further statement is executed. `execProtocolRawSync` is replaced,
+ * because all statements run through it, including those with which PGlite itself ends a transaction.
  */
 export function guardEmbedded(pglite: Instance, onStopped: (error: Error) => void): EmbeddedGuard {
   const execute = pglite.execProtocolRawSync.bind(pglite);
@@ -29,7 +29,7 @@ export function guardEmbedded(pglite: Instance, onStopped: (error: Error) => voi
 
   function stop(cause: unknown): Error {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    // With a code it counts as a database that is unavailable.
+    // An error with this code is handled like an unavailable database.
     const error = Object.assign(new Error(`The embedded database has stopped: ${reason}`, { cause }), {
       code: 'ESTOPPED',
     });
@@ -44,11 +44,11 @@ export function guardEmbedded(pglite: Instance, onStopped: (error: Error) => voi
     try {
       response = execute(message);
     } catch (error) {
-      // A RuntimeError is one of WebAssembly: `Aborted()`, or memory that is not there.
+      // WebAssembly throws a RuntimeError if the program aborts or accesses invalid memory.
       const isFatal = error instanceof DiskFailure || (error instanceof Error && error.name === 'RuntimeError');
       throw isFatal ? stop(error) : error;
     }
-    // PGlite may have taken the failure for an error of the statement.
+    // PGlite may have caught the failure and returned it as an ordinary error of the statement.
     const fatal = diskFailure ?? findFatal(response);
     if (fatal !== undefined) throw stop(new Error(fatal));
     return response;
@@ -57,7 +57,7 @@ export function guardEmbedded(pglite: Instance, onStopped: (error: Error) => voi
     diskFailure ??= reason;
     return new DiskFailure(reason);
   });
-  // It would wait for a last checkpoint.
+  // After a stop, the `close` of PGlite would wait for a last checkpoint.
   pglite.close = async () => {
     if (!stopped) await close();
   };
@@ -71,7 +71,7 @@ export function guardEmbedded(pglite: Instance, onStopped: (error: Error) => voi
 class DiskFailure extends Error {}
 
 const enospc = 51;
-/** By the numbers of WASI. */
+/** Errors of the disk by their error numbers in WASI. */
 const diskErrors: Record<number, string> = {
   19: 'the disk quota is exceeded (EDQUOT)',
   22: 'a file has become too large for its disk (EFBIG)',
@@ -82,7 +82,10 @@ const diskErrors: Record<number, string> = {
 
 type Operations = Record<string, (...args: unknown[]) => unknown>;
 
-/** Emscripten hands its own errors to PostgreSQL, and lets others through to the caller of the statement. */
+/**
+ * Makes disk errors abort the statement. Emscripten catches only errors of its own class and returns them to
+ * PostgreSQL. So the wrapped operations throw a `DiskFailure`, which reaches the caller of the statement.
+ */
 function failOnDiskErrors({ Module }: Instance, createFailure: (reason: string) => DiskFailure): void {
   const { NODEFS } = (Module?.FS as { filesystems?: Record<string, unknown> } | undefined)?.filesystems ?? {};
   if (NODEFS === undefined) return;
@@ -102,17 +105,17 @@ function failOnDiskErrors({ Module }: Instance, createFailure: (reason: string) 
   const write = stream_ops.write!;
   stream_ops.write = (...args) => {
     const written = write.apply(stream_ops, args);
-    // Less than was asked for is written onto the last bytes of a disk, without an error.
+    // If the disk becomes full during a write, only a part is written, and there is no error.
     if ((written as number) < (args[3] as number)) throw createFailure(diskErrors[enospc]!);
     return written;
   };
 }
 
 const errorResponse = 'E'.charCodeAt(0);
-/** Disk full, and I/O errors. */
+/** The SQLSTATE codes of a full disk (53100) and of an I/O error (58030). */
 const fatalSqlState = /^(53100|58030)$/;
 
-/** The message of an error after which the database cannot go on, among the messages of a response. */
+/** Returns the text of the first error in the response after which the database cannot go on. */
 function findFatal(response: Uint8Array): string | undefined {
   const view = new DataView(response.buffer, response.byteOffset, response.byteLength);
   for (let at = 0; at + 5 <= response.length; at += 1 + view.getInt32(at + 1)) {

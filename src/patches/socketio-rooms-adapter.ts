@@ -1,8 +1,9 @@
 /**
  * Patches: socket.io@4.8.4, socket.io-adapter@2.5.8, engine.io@6.6.12
  *
- * Change: overrides `broadcast` of the in-memory adapter, and writes encoded frames to the engine of a socket.
- * Reason: the adapter of Socket.IO encodes and writes each packet on its own.
+ * Change: overrides `broadcast` of the in-memory adapter, and writes encoded frames to the engine.io connection of a
+ * socket.
+ * Reason: the adapter of Socket.IO encodes and writes each packet separately.
  * Test: test/unit/patches/socketio-rooms-adapter.test.ts
  */
 
@@ -13,21 +14,24 @@ import { closeConnection } from '../transports/socketio/close-connection.ts';
 
 type Packet = Parameters<Adapter['broadcast']>[0];
 
-/** What `Client.writeToEngine` writes to; engine.io sends frames that were made before as they are. */
+/**
+ * The members of an engine.io connection that are used here. engine.io sends the frame in `wsPreEncodedFrame` as it is.
+ */
 interface Engine {
   transport: { name: string };
   write(data: string, options: { compress: boolean; wsPreEncodedFrame?: Buffer[] }): void;
 }
 
-/** Its class has private parts, which a declaration cannot have. */
+/** An interface, because the class has private members and its type cannot be exported in a declaration file. */
 interface RoomsAdapter extends Adapter {
   catchUp(id: string, room: Room): void;
 }
 type RoomsAdapterClass = (new (namespace: Namespace) => RoomsAdapter) & typeof Adapter;
 
 /**
- * The in-memory adapter, which encodes the packets of a room once and writes them once per tick. A packet to a single
- * socket may overtake them; a socket that leaves a room has received the packets that were emitted before.
+ * Creates an in-memory adapter that encodes each packet of a room once for all sockets, and writes the packets of one
+ * tick together. A packet to a single socket may overtake them. A socket that leaves a room still receives the packets
+ * that were emitted before it left.
  */
 export function createRoomsAdapter(onError: (error: unknown) => void): RoomsAdapterClass {
   return class extends Adapter {
@@ -70,7 +74,7 @@ export function createRoomsAdapter(onError: (error: unknown) => void): RoomsAdap
       super.del(id, room);
     }
 
-    /** What has been said in the room goes before what this socket is sent now. */
+    /** Writes the pending packets of the room to this socket, so that they precede the packet that is sent next. */
     catchUp(id: string, room: Room): void {
       if (this.rooms.get(room)?.has(id)) this.#batcher.catchUp(room, id);
     }
@@ -86,20 +90,26 @@ interface RoomSocket {
   nsp: { adapter: unknown };
 }
 
-/** For an answer that tells the socket how far the room has come. */
+/**
+ * Writes the pending packets of the room to the socket. Call this before a response that contains the current position
+ * of the room, because the packets up to that position must precede it.
+ */
 export function catchUp({ id, nsp }: RoomSocket, room: Room): void {
   (nsp.adapter as { catchUp(id: string, room: Room): void }).catchUp(id, room);
 }
 
-/** How often something that was said in a room has been written to a connection. */
+/** Returns how many packets were written so far, each counted once for every connection that it was written to. */
 export function countDeliveries({ adapter }: { adapter: unknown }): number {
   return (adapter as { deliveries: number }).deliveries;
 }
 
-/** Each text is a packet of the engine's, with its type before it; a frame of it holds that, too. */
+/**
+ * Writes a batch to one connection. Each text is an encoded engine.io packet that starts with its type, and each frame
+ * contains such a text. `engine.write` adds the type itself, so it is cut off before.
+ */
 function writeToEngine(engine: Engine, { frames, texts }: WrittenBatch): void {
   if (engine.transport.name === 'websocket') {
-    // Of several packets in one buffer the engine knows the first.
+    // Each frame is a separate write, because the engine treats every write as one packet.
     for (const [n, frame] of frames.entries()) {
       engine.write(texts[n]!.slice(1), { compress: false, wsPreEncodedFrame: [frame] });
     }

@@ -2,7 +2,7 @@
  * Patches: ws@8.23.0
  *
  * Change: extends `WebSocketServer`, and sets the private limits of each receiver.
- * Reason: `ws` fixes its limits when a connection is accepted, and has none for pings.
+ * Reason: `ws` fixes its limits when a connection is accepted, and has no limit for pings.
  * Test: test/unit/patches/ws-bounded-server.test.ts
  */
 
@@ -12,21 +12,22 @@ import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws';
 import { closeCodes } from '../core/errors.ts';
 import { closeTimeoutMs } from '../core/limits/transport-limits.ts';
 
-/** Pings and pongs of one connection in a second. */
+/** How many pings and pongs a connection may send per second. */
 export const maxControlFramesPerSecond = 60;
 
 /**
- * The WebSocket server of both live transports. It bounds what a peer can make the process hold, from the first byte of
- * a connection: message size, fragments, buffered chunks, pings, and the duration of a closing handshake.
+ * The WebSocket server of both live transports. From the first byte of a connection, it limits how much memory a peer
+ * can use: the size of messages, the number of fragments, buffered chunks and pings, and the duration of a closing
+ * handshake.
  */
 export class BoundedWebSocketServer extends WebSocketServer {
   readonly #controlFrames = new Map<WebSocket, number>();
-  /** One function for all connections. */
+  /** All connections share this one listener, which saves memory. */
   readonly #onControlFrame: (this: WebSocket) => void;
 
   constructor(options: ServerOptions & { maxPayload: number }) {
     const { payload, fragments, chunks } = computeReceiverLimits(options.maxPayload);
-    // The types of `ws` lag behind it.
+    // Declared as a separate object, because the types of `ws` do not know all of these options yet.
     const bounds = {
       maxPayload: payload,
       maxFragments: fragments,
@@ -52,7 +53,10 @@ export class BoundedWebSocketServer extends WebSocketServer {
     });
   }
 
-  /** Between the fragments of a message they keep alive what they arrived with, up to 64 KiB for each fragment. */
+  /**
+   * Closes a connection that sends too many pings and pongs. A small fragment of a message keeps in memory the whole
+   * chunk (up to 64 KiB) in which it arrived, and a peer could fill the rest of each chunk with pings.
+   */
   #countControlFrame(webSocket: WebSocket): void {
     if (this.#controlFrames.size === 0) setTimeout(() => this.#controlFrames.clear(), 1_000).unref();
     const count = (this.#controlFrames.get(webSocket) ?? 0) + 1;
@@ -63,18 +67,19 @@ export class BoundedWebSocketServer extends WebSocketServer {
   }
 }
 
-/** `ws@8.23.0` reads these at each step, and lets nobody change them. */
+/** The private fields of `ws@8.23.0` that are changed here. `ws` reads them at each step but has no API to set them. */
 interface Receiver {
   _maxPayload: number;
   _maxFragments: number;
   _maxBufferedChunks: number;
-  /** Of the message that is arriving. */
+  /** The bytes that have arrived so far of the current message. */
   _totalPayloadLength: number;
 }
 
 /**
- * From now on the connection may send messages of so many bytes (0: any). False where the one that is arriving is
- * larger already. `test/transports/receive-limits.test.ts` fails if an upgrade of `ws` changes its receiver.
+ * Sets the maximum size of the messages that the connection may send (0: no limit). Returns false if the message that
+ * is currently arriving is already larger. `test/transports/receive-limits.test.ts` fails if an upgrade of `ws` changes
+ * its receiver.
  */
 export function limitMessages(webSocket: WebSocket, bytes: number): boolean {
   const { _receiver: receiver } = webSocket as unknown as { _receiver: Receiver };
@@ -85,7 +90,10 @@ export function limitMessages(webSocket: WebSocket, bytes: number): boolean {
   return payload === 0 || receiver._totalPayloadLength <= payload;
 }
 
-/** Enough for clients that cut a message every 1,000 bytes, over networks with the smallest packets. */
+/**
+ * Computes limits that are large enough for clients that split a message into fragments of 1,000 bytes, and for
+ * networks with the smallest packets.
+ */
 function computeReceiverLimits(bytes: number) {
   if (bytes === 0) return { payload: 0, fragments: 16_384, chunks: 262_144 };
   return {
