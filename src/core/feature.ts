@@ -6,17 +6,17 @@ import type { Route } from './contract/rest.ts';
 import type { SocketRequest } from './contract/socketio.ts';
 
 interface Parts<R, Q, C> {
-  /** One sentence for the documents. */
+  /** One sentence about the feature for the OpenAPI and AsyncAPI documents. */
   description: string;
-  /** By the name of the operation. */
+  /** The REST routes, by the names of their operations. */
   rest?: R;
-  /** Requests on Socket.IO, by their names on the wire. */
+  /** The Socket.IO requests, by the names that clients send. */
   requests?: Q;
-  /** Commands on `/chat`, by their names on the wire. */
+  /** The `/chat` commands, by the names that clients send. */
   commands?: C;
 }
 
-/** Everything of a feature that travels, on every transport. Zod only. */
+/** The routes, requests and commands of a feature. A contract is data: it consists of schemas and contains no logic. */
 export interface Contract<
   R = Record<string, Route>,
   Q = Record<string, SocketRequest>,
@@ -57,7 +57,7 @@ export interface RestCall<R, Context> {
   readonly body: Parsed<Property<Property<R, 'body'>, 'schema'>>;
 }
 
-/** The transport sets these keys of `meta`. */
+/** Keys of `meta` that handlers do not return, because the transport sets them. */
 type SetByTransport = 'code' | 'message' | 'ignored';
 type WithMeta<M> = keyof Omit<M, SetByTransport> extends never
   ? { meta?: undefined }
@@ -68,7 +68,7 @@ type ReplyWith<Status, Schema extends z.ZodType> =
     ? { code: Status; content: C } & WithMeta<M>
     : { code: Status; text: string; type?: string };
 
-/** One of the answers of the contract. */
+/** What a handler may return: one of the answers that the contract of the route lists. */
 export type RestReply<R extends Pick<Route, 'answers'>> = {
   [Status in keyof R['answers'] & number]: ReplyWith<Status, R['answers'][Status]['schema']>;
 }[keyof R['answers'] & number];
@@ -82,11 +82,14 @@ export interface RequestCall<Q extends SocketRequest, Context> {
   readonly actor: Actor;
   readonly payload: z.infer<Q['payload']>;
   readonly connection: SocketConnection;
-  /** Sends the acknowledgement at once; then the handler resolves to `undefined`. */
+  /** Sends the acknowledgement at once. A handler that calls this function has to resolve to `undefined`. */
   acknowledge(ack: z.input<Q['ack']>): void;
 }
 
-/** `later`: the next request of the connection does not wait for the acknowledgement. */
+/**
+ * Resolves to the acknowledgement. If it resolves to `later` instead, the next request of the connection is handled
+ * without waiting for the acknowledgement.
+ */
 export type RequestHandler<Q extends SocketRequest, Context> = (
   call: RequestCall<Q, Context>,
 ) => Promise<z.input<Q['ack']> | { later: Promise<z.input<Q['ack']>> } | undefined>;
@@ -94,7 +97,7 @@ export type RequestHandler<Q extends SocketRequest, Context> = (
 export interface CommandCall<C extends ChatCommand, Context> {
   readonly context: Context;
   readonly actor: C['needs'] extends 'nothing' ? undefined : Actor;
-  /** A command that needs nothing is not parsed: its handler answers a wrong one in its way. */
+  /** If the command needs nothing, its frame is not parsed with a schema: the handler itself rejects invalid frames. */
   readonly frame: C['needs'] extends 'nothing' ? Readonly<Record<string, unknown>> : z.infer<C['frame']>;
   readonly id: CommandId | undefined;
   readonly connection: ChatConnection;
@@ -102,10 +105,10 @@ export interface CommandCall<C extends ChatCommand, Context> {
   readonly room: C['needs'] extends 'room' ? SelectedRoom : undefined;
 }
 
-/** Sends its answers itself, on the connection or on the room. */
+/** Returns nothing: the handler itself sends the answers, with the methods of `connection` or `room`. */
 export type CommandHandler<C extends ChatCommand, Context> = (call: CommandCall<C, Context>) => Promise<void> | void;
 
-/** One handler for each entry of the contract: no other set of names compiles. */
+/** One handler for each entry of the contract. The compiler rejects missing and unknown names. */
 export type Handlers<F extends Contract, Context> = {
   readonly [N in keyof F['rest']]: RestHandler<F['rest'][N], Context>;
 } & {
@@ -114,16 +117,17 @@ export type Handlers<F extends Contract, Context> = {
   readonly [N in keyof F['commands']]: CommandHandler<F['commands'][N], Context>;
 };
 
-/** A contract with its handlers. */
 export interface Feature<Context> {
   readonly contract: Contract;
-  /** By the name of the entry. `implement` has checked each against its entry. */
+  /**
+   * The handlers, by the names of their entries. `implement` has checked that the type of each handler fits its entry.
+   */
   readonly handlers: Readonly<Record<string, (call: never) => unknown>>;
-  /** Keeps features of different contexts apart. */
+  /** Never set. This property makes features with different contexts incompatible for the compiler. */
   readonly handle?: (context: Context) => void;
 }
 
-/** `implement` for the handlers that work with this context. */
+/** Returns the function `implement` for features whose handlers use this type of context. */
 export const implementWith =
   <Context>() =>
   <F extends Contract>(contract: F, handlers: NoInfer<Handlers<F, Context>>): Feature<Context> => ({

@@ -1,11 +1,14 @@
 import { z } from 'zod';
 
-// Spells out both cases, because OpenAPI and AsyncAPI show the pattern without its flags.
+// The pattern lists both cases instead of using the flag `i`, because OpenAPI and AsyncAPI omit the flags.
 const uuidShape = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
 
 const uuidError = 'must be a UUID; for other ids see "Ids that are not UUIDs" in docs/guides/quickstart.md';
 
-/** Any 8-4-4-4-12 hexadecimal string, in lower case. Products use UUIDs of every version, and of none. */
+/**
+ * Accepts any 8-4-4-4-12 hexadecimal string and converts it to lower case. The version of the UUID is not checked,
+ * because products also use ids without a valid version.
+ */
 export const Uuid = z
   .string({ error: uuidError })
   .regex(uuidShape, uuidError)
@@ -22,7 +25,7 @@ export type RoomId = number;
 const roomRefError = { error: "must be a room's number or UUID" };
 const roomNumber = /^[1-9][0-9]{0,15}$/;
 
-/** A room by its number, by the decimal string of its number, or by its UUID. */
+/** Identifies a room by its number, by the decimal string of its number, or by its UUID. */
 export const RoomRef = z
   .union(
     [
@@ -43,7 +46,7 @@ export type RoomRef = RoomId | Uuid;
 
 const int32 = 2_147_483_647;
 
-/** Older clients send integers as strings. */
+/** Integers are also accepted as strings, because older clients send them so. */
 const integerError = { error: 'must be an integer, or its digits in a string' };
 const integer = (min: number) =>
   z
@@ -55,7 +58,7 @@ const integer = (min: number) =>
 export const Level = integer(-int32);
 export const AdminLevel = integer(0);
 
-/** A whole number in a query string. */
+/** A whole number within bounds. It is also accepted as a string, because query strings have no numbers. */
 export const count = (min: number, max: number) => {
   const countError = { error: `must be a whole number from ${min} to ${max}` };
   return z

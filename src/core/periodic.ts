@@ -4,8 +4,8 @@ export interface TaskReport {
 }
 
 /**
- * Runs the task periodically, with jitter, so that nodes do not query the database at the same time. Returns a function
- * that stops it.
+ * Runs the task periodically. The interval varies randomly, so that nodes do not all query the database at the same
+ * time. Returns a function that stops the runs.
  */
 export function runPeriodically(intervalMs: number, task: () => Promise<void>, report: TaskReport): () => void {
   let timer: NodeJS.Timeout | undefined;

@@ -5,7 +5,7 @@ import type { Route } from './contract/rest.ts';
 import type { SocketRequest } from './contract/socketio.ts';
 import type { Contract, Feature, RequestCall, RequestHandler } from './feature.ts';
 
-/** A call whose parts the transport has parsed with the schemas of the contract. */
+/** A REST request. The transport has already parsed its parts with the schemas of the contract. */
 interface ParsedRestCall {
   actor: Actor | undefined;
   params: unknown;
@@ -13,7 +13,10 @@ interface ParsedRestCall {
   body: unknown;
 }
 
-/** An entry of a contract with its handler. The transport makes the call: it has parsed the input with the entry's schema. */
+/**
+ * An entry of a contract with its handler. Before the transport calls the handler, it parses the input with the schema
+ * of the entry.
+ */
 export interface Registered<Entry, Call, Answer> {
   name: string;
   entry: Entry;
@@ -27,7 +30,7 @@ export type RegisteredRequest = Registered<
 >;
 export type RegisteredCommand = Registered<ChatCommand, AnyCommandCall, Promise<void> | void>;
 
-/** The call of a command of any need. */
+/** The call of any command, whether or not the command needs a token or a room. */
 export interface AnyCommandCall {
   context: unknown;
   actor: Actor | undefined;
@@ -50,14 +53,14 @@ export interface RegisteredRoute {
   >;
 }
 
-/** The features of a server by their entries, for transports that do not know them. */
+/** The entries of all features of a server. The transports use the registry and so do not depend on any feature. */
 export interface Registry {
   contracts: readonly Contract[];
   routes: readonly RegisteredRoute[];
-  /** By their names on the wire. */
+  /** The Socket.IO requests, by the names that clients send. */
   requests: ReadonlyMap<string, RegisteredRequest>;
   commands: ReadonlyMap<string, RegisteredCommand>;
-  /** For the calls of requests and commands. */
+  /** The transport passes this context to the handlers of requests and commands. */
   context: unknown;
 }
 
@@ -83,7 +86,7 @@ export function createRegistry<Context>(features: readonly Feature<Context>[], c
   ): void {
     for (const [name, entry] of Object.entries(own)) {
       if (entries.has(name)) throw new Error(`${contract.name}: another feature has ${name}`);
-      // `implement` has checked that the handler takes the calls of this entry.
+      // The cast is safe, because `implement` has checked that the type of the handler fits the entry.
       entries.set(name, { name, entry, handle: handlers[name] as unknown as (call: Call) => Answer });
     }
   }

@@ -1,11 +1,16 @@
 export type Signal = 'revocations';
 
-/** A message without content to the other nodes, delivered at most once. Receivers also reconcile periodically. */
+/**
+ * Signals are messages without content to the other nodes. Each is delivered at most once. Because a signal can be
+ * lost, receivers also reconcile periodically.
+ */
 export interface Signals {
   send(name: Signal): void;
-  /** Also calls the listener if a signal may have been lost. Returns a function that unsubscribes. */
+  /**
+   * Calls the listener for each signal, and also if a signal may have been lost. Returns a function that unsubscribes.
+   */
   onSignal(name: Signal, listener: () => void): () => void;
 }
 
-/** For a single node. */
+/** Does nothing. A single node uses it, because there are no other nodes. */
 export const noSignals: Signals = { send: () => {}, onSignal: () => () => {} };

@@ -3,7 +3,10 @@ import { z } from 'zod';
 const bareDate = /^\d{4}-\d{2}-\d{2}$/;
 const isoDate = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?$/;
 
-/** An inclusive bound of a time span, in ms. A bare date includes the whole day, UTC. */
+/**
+ * Parses an inclusive bound of a time span and converts it to ms since 1970. A date without a time stands for the whole
+ * day in UTC: its first moment for `from`, its last for `to`.
+ */
 export const dateBound = (end: 'from' | 'to') =>
   z
     .string({ error: 'must be an ISO 8601 date' })
@@ -12,7 +15,8 @@ export const dateBound = (end: 'from' | 'to') =>
       const isBareDate = bareDate.test(text);
       const hasZone = isBareDate || /(Z|[+-]\d{2}:?\d{2})$/.test(text);
       const at = Date.parse(isBareDate ? `${text}T00:00:00Z` : hasZone ? text : `${text}Z`);
-      // `Date.parse` turns the 30th of February into a day in March instead of rejecting it.
+      // This check is needed because `Date.parse` converts the 30th of February to a day in March instead of rejecting
+      // it.
       const date = text.slice(0, 10);
       const midnight = new Date(`${date}T00:00:00Z`);
       const isValid =

@@ -2,11 +2,14 @@ import { z } from 'zod';
 import { computeEditDistance } from './edit-distance.ts';
 import { ChatError, parse } from './errors.ts';
 
-/** A body of 64 KiB may have thousands of keys, or one key of 64 KiB: only this many, of at most this length, are reported. */
+/**
+ * The maximum number and length of the unknown keys that are reported. The limits are needed because a body of 64 KiB
+ * may have thousands of keys, or one very long key.
+ */
 const maxKeys = 20;
 const maxKeyLength = 64;
 
-/** The keys of an object that its schema does not have. */
+/** The keys of a request that its schema does not have. */
 export const Ignored = z
   .array(z.string())
   .max(maxKeys)
@@ -22,13 +25,13 @@ function listKeys(schema: z.ZodType): ReadonlySet<string> {
   return known;
 }
 
-/** The object schema below refinements and transformations. */
+/** Finds the object schema that refinements and transformations wrap. */
 function unwrapObject(schema: unknown): z.ZodObject | undefined {
   if (schema instanceof z.ZodObject) return schema;
   return schema instanceof z.ZodPipe ? (unwrapObject(schema.in) ?? unwrapObject(schema.out)) : undefined;
 }
 
-/** Parses a client's input. `ignored` are the keys that the schema does not have. */
+/** Parses the input of a client. `ignored` lists the keys of the input that the schema does not have. */
 export function parseWithIgnored<T extends z.ZodType>(
   schema: T,
   input: unknown,
@@ -38,8 +41,8 @@ export function parseWithIgnored<T extends z.ZodType>(
 }
 
 /**
- * The keys of `input` that the schema does not have. Throws if such a key is probably a typo of a known key that is
- * missing, because the client would not notice that the key has no effect.
+ * Returns the keys of `input` that the schema does not have. Throws if an unknown key is probably a typo and the key
+ * that was meant is missing. Without the error, the client would not notice that the mistyped key has no effect.
  */
 export function findUnknownKeys(schema: z.ZodType, input: unknown): string[] {
   const known = listKeys(schema);
@@ -63,7 +66,9 @@ export function findUnknownKeys(schema: z.ZodType, input: unknown): string[] {
 
 const noKeys: string[] = [];
 
-/** The same letters in another style, such as `levelAdmin`, or a difference of one or two letters. */
+/**
+ * Whether `key` differs from `name` only in its style, such as `levelAdmin` for `level_admin`, or in 1 or 2 letters.
+ */
 function isTypo(key: string, name: string): boolean {
   if (name.length < 4 || Math.abs(key.length - name.length) > 2 || key.startsWith('_')) return false;
   const [keyLetters, nameLetters] = [normalize(key), normalize(name)];

@@ -5,20 +5,23 @@ import { type Change, UnknownChangeKindError } from '../log/change.ts';
 import type { RoomLog } from '../log/room-log.ts';
 
 export interface SequencerEvents {
-  /** This many changes were read from the log because the bus did not bring them. */
+  /** This number of changes was read from the log, because they did not arrive on the bus. */
   repaired(changes: number): void;
   /** A change arrived before its predecessor. */
   reordered(): void;
-  /** A reconciliation has found the room behind its log. */
+  /** A comparison with the log has shown that the room's feed had missed changes. */
   reconciled(): void;
   failed(error: unknown): void;
 }
 
-/** Who published the change; `log`: it was read from the log. */
+/** Which node published the change, or `log` if the change did not arrive on the bus and was read from the log. */
 export type ChangeOrigin = Origin | 'log';
 
 export interface FeedEvents extends SequencerEvents {
-  /** A newer version has changed the room in a way that this one does not know. `error` names the change, if it was read. */
+  /**
+   * A node of a newer version has made a change of a kind that this version does not know. `error` describes the change
+   * if it was read from the log.
+   */
   unknownKind(room: RoomId, error?: UnknownChangeKindError): void;
   /** A change was delivered to the subscribers on this node. `at` is its commit time by the clock of the database. */
   delivered(at: number, origin: ChangeOrigin): void;
@@ -41,12 +44,13 @@ interface Collaborators {
 /** How long a change waits for its predecessors before they are read from the log. */
 const gapTimeoutMs = 30;
 const repairPageSize = 500;
-/** Early changes beyond this are dropped and read from the log later. */
+/** The maximum number of changes that wait for their predecessors. Others are dropped, and read from the log later. */
 const maxEarly = 2_000;
 
 /**
- * Delivers a room's changes once each and in log order, however the bus brings them: it drops duplicates, holds early
- * changes back, and reads missing ones from the log.
+ * Delivers each change of a room exactly once and in the order of the log, although the bus may lose or reorder
+ * changes. The sequencer drops duplicates, holds back changes that arrive too early, and reads missing changes from the
+ * log.
  */
 export class ChangeSequencer {
   readonly #room: RoomId;
@@ -54,7 +58,7 @@ export class ChangeSequencer {
   readonly #events: SequencerEvents;
   readonly #deliver: Collaborators['deliver'];
   readonly #onUnknownKind: Collaborators['onUnknownKind'];
-  /** Of the last delivered change; undefined until `startAt`. */
+  /** The position of the last delivered change; undefined until `startAt` is called. */
   #position: Position | undefined;
   /** The highest known `rev` of the log. */
   #headRev = 0;
@@ -75,7 +79,7 @@ export class ChangeSequencer {
     return this.#position;
   }
 
-  /** Delivers changes after this position, including those that were received before. */
+  /** Starts to deliver the changes after this position, including changes that were received before this call. */
   startAt(position: Position): void {
     this.#position = position;
     for (const rev of this.#early.keys()) if (rev <= position.rev) this.#early.delete(rev);
@@ -96,7 +100,10 @@ export class ChangeSequencer {
     this.expectHead(rev);
   }
 
-  /** The log has reached this `rev`. Missing changes get some time to arrive before they are read from the log. */
+  /**
+   * Tells the sequencer that the log has reached this `rev`. Missing changes get some time to arrive on the bus before
+   * they are read from the log.
+   */
   expectHead(headRev: number): void {
     this.#headRev = Math.max(this.#headRev, headRev);
     if (!this.#isBehind) return;
@@ -106,7 +113,10 @@ export class ChangeSequencer {
     }, gapTimeoutMs).unref();
   }
 
-  /** Like `expectHead`, for a head that was just read from the log: missing changes are lost, and read at once. */
+  /**
+   * Like `expectHead`, but for a `rev` that was read from the log periodically or after an outage of the bus. Missing
+   * changes have probably been lost, so they are read from the log at once.
+   */
   catchUp(head: number): void {
     this.#headRev = Math.max(this.#headRev, head);
     if (this.#isBehind && !this.#runningRepair) this.#events.reconciled();
@@ -140,7 +150,7 @@ export class ChangeSequencer {
     return this.#position && this.#early.get(this.#position.rev + 1);
   }
 
-  /** The next reconciliation retries a repair that fails. */
+  /** Reads missing changes from the log. If that fails, the next reconciliation tries again. */
   #repair(): void {
     if (!this.#isBehind) return;
     this.#runningRepair ??= this.#readMissing()
@@ -166,8 +176,9 @@ export class ChangeSequencer {
       }
       this.#events.repaired(repaired);
       this.#deliverEarly();
-      // The position may have advanced without the read, by changes that arrived meanwhile. If it has not, the log does
-      // not contain the change: the room was deleted, or a row was removed by hand. The next reconciliation finds out.
+      // If the position has not advanced, neither by the read nor by changes that arrived meanwhile, the next change is
+      // not in the log: the room was deleted, or a row was removed by hand. Without the error this loop would not end.
+      // The next reconciliation notices a deleted room.
       if (this.#position!.rev === revBefore && this.#isBehind) {
         throw new Error(`The log of room ${this.#room} has no change of rev ${revBefore + 1}`);
       }

@@ -10,10 +10,10 @@ import type { FeedEvents } from './change-sequencer.ts';
 import { RoomFeed } from './room-feed.ts';
 import type { Broadcaster } from './subscriber.ts';
 
-/** An empty room is kept for a while: users often return, and subscribing to the bus again is expensive. */
+/** How long the feed of an empty room stays open. Users often return, and subscribing to the bus again is expensive. */
 const lingerMs = 5_000;
 
-/** Rooms that are read concurrently after an outage; sends need the database, too. */
+/** How many feeds may read missed changes at the same time, so that after an outage messages can still be stored. */
 const maxConcurrentRepairs = 4;
 
 interface ActiveRoom {
@@ -23,11 +23,14 @@ interface ActiveRoom {
 }
 
 export interface FeedRegistry {
-  /** The room's feed; opens it if necessary. Call `release` after a failed join, or when a subscriber has left. */
+  /**
+   * Returns the feed of the room, and opens it if necessary. The caller has to call `release` if the join fails, or
+   * when the subscriber has left.
+   */
   open(room: RoomId): RoomFeed;
   find(room: RoomId): RoomFeed | undefined;
   release(room: RoomId): void;
-  /** Compares all feeds with the log, and lets them read what they have missed. */
+  /** Compares all feeds with the heads of their logs. Feeds that are behind then read the changes that they missed. */
   reconcile(): Promise<void>;
   readonly size: number;
   close(): void;
@@ -109,7 +112,7 @@ export function createFeedRegistry({
     recovered: () => {},
   });
 
-  /** Rooms that miss something during a reconciliation are reconciled together after it. */
+  /** If rooms miss messages while a reconciliation runs, they are reconciled together after it. */
   const reconcileNow = batchRuns<RoomId>((rooms) => reconcile(rooms).catch((error) => events.failed(error)));
   const unsubscribeMissed = bus.onMissed((rooms = [...active.keys()]) => reconcileNow(rooms));
 
@@ -120,7 +123,8 @@ export function createFeedRegistry({
     release(room) {
       const entry = active.get(room);
       if (!entry?.feed.isEmpty || entry.lingerTimer) return;
-      // A feed that never had a subscriber has nothing to keep; feeds of unknown rooms must not pile up.
+      // If no join has succeeded, the room may not even exist. Close at once, so that feeds of such rooms cannot pile
+      // up.
       if (!entry.feed.hasStarted) return closeRoom(room);
       entry.lingerTimer = setTimeout(() => {
         entry.lingerTimer = undefined;
@@ -139,7 +143,10 @@ export function createFeedRegistry({
   };
 }
 
-/** Runs `task` for the given items, one run at a time. Items that arrive during a run make up the next. */
+/**
+ * Returns a function that runs `task` for the given items, one run at a time. Items that arrive during a run wait for
+ * the next run.
+ */
 function batchRuns<T>(task: (items: readonly T[]) => Promise<void>): (items: readonly T[]) => void {
   const queued = new Set<T>();
   let isRunning = false;

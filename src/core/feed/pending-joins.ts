@@ -5,25 +5,34 @@ import { decide, type RoomRights, toRoomRights } from '../log/rights-cache.ts';
 import type { RoomSnapshot } from '../log/room-snapshot.ts';
 import type { Subscriber } from './subscriber.ts';
 
-/** What a join reads: the room's snapshot, and with it whatever its caller needs. */
+/** The data that a join reads. It always contains the snapshot of the room; callers may add what else they need. */
 export interface JoinSnapshot {
   snapshot: RoomSnapshot;
 }
 
 type AbortCode = 'NOT_FOUND' | 'UNAVAILABLE';
 
-/** A join or rejoin. It buffers the changes that arrive while its snapshot is read; then it waits for the feed. */
+/**
+ * A join or rejoin that is not complete yet. While the snapshot is read, the join buffers the changes that the feed
+ * delivers. Then it waits until the feed has reached the snapshot.
+ */
 export interface PendingJoin {
   readonly subscriber: Subscriber;
   /** `replaying` ends when the feed has delivered the change of `snapshotRev`. */
   phase: 'buffering' | 'replaying' | 'live' | 'aborted';
-  /** The feed's position when the buffering began. An older snapshot would leave a gap before the buffered changes. */
+  /**
+   * The `rev` of the feed when the join began to buffer; undefined if the feed has not started. The snapshot must not
+   * be older, because then the changes between the snapshot and the buffered changes would be missing.
+   */
   attachedRev: number | undefined;
-  /** The head of the snapshot. */
+  /** The `rev` of the snapshot's head. */
   snapshotRev: number;
   buffered: Change[];
   onCaughtUp: () => void;
-  /** The subscriber left or was removed, the room was deleted (`NOT_FOUND`), or the feed ended (`UNAVAILABLE`). */
+  /**
+   * Called if the join cannot complete. The code is `NOT_FOUND` if the subscriber left or was removed or the room was
+   * deleted, and `UNAVAILABLE` if the feed ended.
+   */
   onAborted: (code: AbortCode) => void;
 }
 
@@ -41,7 +50,10 @@ export class PendingJoins {
     return [...this.#joins].map(({ subscriber }) => subscriber);
   }
 
-  /** Buffers changes until `readSnapshot` has answered, and rejects if the snapshot does not let the actor read. */
+  /**
+   * Buffers changes until the snapshot is read, then calls `proceed`. Rejects if, according to the snapshot, the actor
+   * may not read.
+   */
   async run<T extends JoinSnapshot>(
     subscriber: Subscriber,
     attachedRev: number | undefined,
@@ -63,7 +75,7 @@ export class PendingJoins {
     this.#joins.add(join);
     try {
       let joined = await readSnapshot();
-      // No `await` between this check and `proceed`: the feed could start or move on meanwhile.
+      // There must be no `await` between this check and `proceed`: the feed could start or deliver changes meanwhile.
       for (let attempts = 1; isOlder(joined, join); attempts++) {
         if (attempts === maxSnapshotReads) throw new ChatError('UNAVAILABLE');
         joined = await readSnapshot();
@@ -79,12 +91,12 @@ export class PendingJoins {
     }
   }
 
-  /** The feed starts at this `rev`. */
+  /** Called when the feed starts, with the `rev` at which it starts. */
   attachAll(rev: number): void {
     for (const join of this.#joins) join.attachedRev ??= rev;
   }
 
-  /** The snapshot is in use: waits until the feed, which is at `feedRev`, has reached it. */
+  /** Stops buffering and completes the join when the feed has reached `snapshotRev`. The feed is now at `feedRev`. */
   replay(join: PendingJoin, snapshotRev: number, feedRev: number): void {
     join.phase = 'replaying';
     join.snapshotRev = snapshotRev;
@@ -92,7 +104,7 @@ export class PendingJoins {
     if (feedRev >= snapshotRev) this.#complete(join);
   }
 
-  /** The feed has delivered a change. */
+  /** Called for each change that the feed has delivered. */
   deliver(change: Change): void {
     for (const join of this.#joins) {
       if (join.phase === 'buffering') join.buffered.push(change);
@@ -108,7 +120,10 @@ export class PendingJoins {
     for (const join of this.#joins) this.#abort(join, code);
   }
 
-  /** Removes joins that have no snapshot yet; their own error answers them. Returns the subscribers of the others. */
+  /**
+   * Aborts the joins that have no snapshot yet. These fail with `code`, so their clients get an answer. Returns the
+   * subscribers of the other joins.
+   */
   abortBuffering(code: AbortCode): Subscriber[] {
     for (const join of this.#joins) if (join.phase === 'buffering') this.#abort(join, code);
     return this.subscribers;

@@ -19,15 +19,16 @@ interface Collaborators {
 }
 
 /**
- * Delivers one room's changes on this node, each once and in log order. It authorizes subscribers by the rules as of
- * each change, so nothing that was committed after a ban reaches the banned user.
+ * Delivers the changes of one room to its subscribers on this node, each change exactly once and in the order of the
+ * log. Whenever a change affects rights, the feed authorizes its subscribers again before it delivers the change.
+ * Therefore nothing that was committed after a ban reaches the banned user.
  */
 export class RoomFeed {
   readonly #room: RoomId;
   readonly #broadcasters: readonly Broadcaster[];
   readonly #events: FeedEvents;
   readonly #sequencer: ChangeSequencer;
-  /** As of the last delivered change. */
+  /** The room and its rules after the last delivered change; undefined until the feed starts. */
   #rights: TrackedRights | undefined;
   readonly #subscribers = new Set<Subscriber>();
   readonly #pendingJoins = new PendingJoins();
@@ -54,25 +55,25 @@ export class RoomFeed {
     return this.#hasEnded;
   }
 
-  /** The first join starts the feed: its snapshot has the room's position and rules. */
+  /** Whether a join has started the feed. The snapshot of the first join provides the position and the rules. */
   get hasStarted(): boolean {
     return this.#rights !== undefined;
   }
 
-  /** The letters that the actor has as of the last delivered change. */
+  /** The rights of the actor after the last delivered change, as letters of `rwa`. */
   getRights(actor: Actor): string {
     return this.#rights ? decide(actor, this.#rights).rights : '';
   }
 
-  /** Of the last delivered change. */
+  /** The position of the last delivered change; undefined until the feed starts. */
   get position(): Position | undefined {
     return this.#sequencer.position;
   }
 
   /**
-   * Adds a subscriber. `readSnapshot` reads the room and whatever else the join needs from the log; it runs again if the
-   * snapshot is older than the feed. `acknowledge` runs in the same tick in which the subscriber goes live, unless the
-   * feed has yet to reach the snapshot.
+   * Adds a subscriber. `readSnapshot` reads the room and whatever else the join needs from the log. It is called again
+   * if the snapshot is older than the feed. The subscriber goes live in the same tick in which `acknowledge` is called.
+   * Only if the snapshot is ahead of the feed does the subscriber go live later, when the feed has caught up.
    */
   join<T extends JoinSnapshot>(
     subscriber: Subscriber,
@@ -90,8 +91,9 @@ export class RoomFeed {
   }
 
   /**
-   * Answers a live subscriber that joins again. It stays live and misses nothing: `acknowledge` runs when the feed has
-   * reached the snapshot, and `later` are the changes that the feed has delivered beyond the snapshot.
+   * Answers a live subscriber that joins again. The subscriber stays live, so it misses nothing. `acknowledge` is
+   * called when the feed has reached the snapshot. `later` contains the changes after the snapshot that were delivered
+   * already.
    */
   rejoin<T extends JoinSnapshot>(
     subscriber: Subscriber,
@@ -118,7 +120,7 @@ export class RoomFeed {
     this.#pendingJoins.abort(subscriber);
   }
 
-  /** Removes a subscriber whose new token does not let it read. */
+  /** Called when the subscriber has a new token. Removes the subscriber if the token no longer allows reading. */
   reauthorize(subscriber: Subscriber): void {
     if (!this.#rights || !this.#subscribers.has(subscriber)) return;
     const { denialReason } = decide(subscriber.actor, this.#rights);
@@ -131,7 +133,10 @@ export class RoomFeed {
     else this.#sequencer.receive(busMessage, origin);
   }
 
-  /** Compares the feed with the head of the log, as just read; undefined: the room does not exist any more. */
+  /**
+   * Lets the feed catch up with the head of the log, which the caller has just read. `headRev` is undefined if the room
+   * no longer exists.
+   */
   reconcile(headRev: number | undefined): void {
     if (headRev === undefined) this.#handleDeleted();
     else this.#sequencer.catchUp(headRev);
@@ -145,20 +150,26 @@ export class RoomFeed {
     this.#pendingJoins.abortAll('UNAVAILABLE');
   }
 
-  /** A failover or restore of the database has lost changes that were delivered: all subscribers have to resync. */
+  /**
+   * Ends the feed and makes all subscribers reconnect and resync. This is necessary if the database has lost changes
+   * that were delivered, for example in a failover, or if this version cannot deliver a change.
+   */
   reset(): void {
     const subscribers = new Set([...this.#subscribers, ...this.#pendingJoins.subscribers]);
     this.end();
     for (const subscriber of subscribers) subscriber.reconnect();
   }
 
-  /** Only a newer version knows what this change does, to rights too: nothing after it may be delivered here. */
+  /**
+   * This version does not know what the change does, and it may affect rights. Therefore this node must not deliver
+   * anything after the change.
+   */
   #onUnknownKind(error?: UnknownChangeKindError): void {
     this.#events.unknownKind(this.#room, error);
     this.reset();
   }
 
-  /** The first snapshot starts the feed. A later one may show that the feed is behind the log. */
+  /** Starts the feed with the first snapshot. Later snapshots only tell the feed how far the log has advanced. */
   #startAt(position: Position, rights: RoomRights): void {
     if (this.#rights) return this.#sequencer.expectHead(position.rev);
     this.#rights = trackRights(rights);
@@ -166,7 +177,10 @@ export class RoomFeed {
     this.#sequencer.startAt(position);
   }
 
-  /** Delivers the buffered changes beyond the snapshot. Returns false if one of them takes the right to read. */
+  /**
+   * Delivers the buffered changes that follow the snapshot. Returns false if one of them takes away the subscriber's
+   * right to read.
+   */
   #deliverBuffered({ subscriber, buffered }: PendingJoin, snapshotRev: number, rights: RoomRights): boolean {
     let current: TrackedRights | undefined;
     for (const change of buffered) {
@@ -185,7 +199,7 @@ export class RoomFeed {
     return true;
   }
 
-  /** Authorizes again: the subscriber's token may have changed while it waited for the feed. */
+  /** Authorizes the subscriber again, because its token may have changed while it waited for the feed. */
   #goLive(subscriber: Subscriber): void {
     const { denialReason } = decide(subscriber.actor, this.#rights!);
     if (denialReason) return this.#remove(subscriber, denialReason);
