@@ -168,7 +168,7 @@ async function start(
     chat.close();
     const closed = gateway.close();
     service.close();
-    listener.cut();
+    listener.terminate();
     await closed;
     await cluster.close();
     await store.close();
@@ -193,7 +193,7 @@ async function start(
       drainTimeoutMs: config.drainTimeoutMs,
       queue: context.queue,
       transports: [gateway, chat],
-      announce: (spreadMs) => gateway.announceDraining(spreadMs),
+      announce: (spreadMs) => gateway.broadcastDraining(spreadMs),
       finishRequests: () => listener.finish(),
       close,
     });

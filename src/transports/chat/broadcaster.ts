@@ -15,57 +15,57 @@ export interface FrameReceiver {
 
 /** The `/chat` sessions of this node by room. They are told messages only. */
 export interface ChatBroadcaster extends Broadcaster {
-  add(room: RoomId, listener: FrameReceiver): void;
-  remove(room: RoomId, listener: FrameReceiver): void;
+  add(room: RoomId, receiver: FrameReceiver): void;
+  remove(room: RoomId, receiver: FrameReceiver): void;
   /** The message of that `rev` is this listener's own. Returns the undo. */
-  expectOwn(room: RoomId, rev: number, listener: FrameReceiver): () => void;
+  expectOwnMessage(room: RoomId, rev: number, receiver: FrameReceiver): () => void;
   /** Something else is to be sent to the listener: what was said before in the room goes first. */
-  catchUp(room: RoomId, listener: FrameReceiver): void;
+  catchUp(room: RoomId, receiver: FrameReceiver): void;
   /** How often a message has been written to a connection. */
   readonly deliveries: number;
 }
 
 export function createChatBroadcaster(): ChatBroadcaster {
   const rooms = new Map<RoomId, Set<FrameReceiver>>();
-  const owners = new Map<string, FrameReceiver>();
-  const writes = new BroadcastBatcher<RoomId, FrameReceiver>({
+  const senders = new Map<string, FrameReceiver>();
+  const batcher = new BroadcastBatcher<RoomId, FrameReceiver>({
     listSubscribers: (room) => rooms.get(room) ?? [],
-    write: (listener, { frames }) => listener.write(frames),
-    onError: (listener, error) => listener.fail(error),
+    write: (receiver, { frames }) => receiver.write(frames),
+    onError: (receiver, error) => receiver.fail(error),
   });
   return {
-    add(room, listener) {
-      const inside = rooms.get(room);
-      if (inside) inside.add(listener);
-      else rooms.set(room, new Set([listener]));
-      writes.skipPending(room, listener);
+    add(room, receiver) {
+      const receivers = rooms.get(room);
+      if (receivers) receivers.add(receiver);
+      else rooms.set(room, new Set([receiver]));
+      batcher.skipPending(room, receiver);
     },
-    remove(room, listener) {
-      const inside = rooms.get(room);
-      if (!inside?.has(listener)) return;
-      writes.catchUp(room, listener);
-      inside.delete(listener);
-      if (inside.size === 0) rooms.delete(room);
+    remove(room, receiver) {
+      const receivers = rooms.get(room);
+      if (!receivers?.has(receiver)) return;
+      batcher.catchUp(room, receiver);
+      receivers.delete(receiver);
+      if (receivers.size === 0) rooms.delete(room);
     },
     publish(change) {
       const { room_id: room, rev } = change;
       if (change.kind !== 'message' || !rooms.has(room)) return;
-      const owner = owners.get(`${room}/${rev}`);
+      const sender = senders.get(`${room}/${rev}`);
       const text = JSON.stringify(toMessageFrame(change));
-      const wasToldApart = owner?.onOwnMessage(change);
-      writes.append(room, text);
-      if (wasToldApart) writes.skipPending(room, owner!);
+      const hasOwnFrame = sender?.onOwnMessage(change);
+      batcher.append(room, text);
+      if (hasOwnFrame) batcher.skipPending(room, sender!);
     },
-    expectOwn(room, rev, listener) {
+    expectOwnMessage(room, rev, receiver) {
       const key = `${room}/${rev}`;
-      owners.set(key, listener);
-      return () => void owners.delete(key);
+      senders.set(key, receiver);
+      return () => void senders.delete(key);
     },
-    catchUp(room, listener) {
-      if (rooms.get(room)?.has(listener)) writes.catchUp(room, listener);
+    catchUp(room, receiver) {
+      if (rooms.get(room)?.has(receiver)) batcher.catchUp(room, receiver);
     },
     get deliveries() {
-      return writes.deliveries;
+      return batcher.deliveries;
     },
   };
 }

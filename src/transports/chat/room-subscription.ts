@@ -17,7 +17,7 @@ export interface SubscribedConnection {
   send(frame: ChatFrame): void;
   /** Frames as they go over the wire. */
   transmit(frames: readonly Buffer[]): void;
-  refuse(error: ChatError, id: Id): void;
+  sendError(error: ChatError, id: Id): void;
   /** Closes the connection, for the client to come back. */
   reconnect(): void;
   /** The same, for a defect. */
@@ -25,9 +25,9 @@ export interface SubscribedConnection {
 }
 
 /** A message of this connection that is stored: its echo carries the command's `id`. */
-interface Expected {
+interface ExpectedEcho {
   id: Id;
-  echoed: () => void;
+  resolveEcho: () => void;
   forget: () => void;
 }
 
@@ -49,7 +49,7 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
   /** Messages on their way: a command of another kind waits for them, the next message does not. */
   #inFlight: Set<Promise<unknown>> | undefined;
   /** By their `rev`; for one who only listens there is no map. */
-  #expected: Map<number, Expected> | undefined;
+  #expectedEchoes: Map<number, ExpectedEcho> | undefined;
 
   constructor({ room, connection, context, broadcaster }: Collaborators) {
     this.room = room;
@@ -113,11 +113,11 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
     this.#hasEnded = true;
     this.#broadcaster.remove(this.room, this);
     this.#leaveFeed?.();
-    for (const { echoed, forget } of this.#expected?.values() ?? []) {
+    for (const { resolveEcho, forget } of this.#expectedEchoes?.values() ?? []) {
       forget();
-      echoed();
+      resolveEcho();
     }
-    this.#expected = undefined;
+    this.#expectedEchoes = undefined;
   }
 
   /** Judges anew, the session's token having changed. */
@@ -131,13 +131,13 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
 
   /** The echo of a message of this connection: one that has an `id` is a frame of its own. */
   onOwnMessage(change: MessageChange): boolean {
-    const expected = this.#expected?.get(change.rev);
+    const expected = this.#expectedEchoes?.get(change.rev);
     if (!expected) return false;
-    const { id, echoed, forget } = expected;
-    this.#expected!.delete(change.rev);
+    const { id, resolveEcho, forget } = expected;
+    this.#expectedEchoes!.delete(change.rev);
     forget();
     if (id !== undefined) this.#connection.send({ ...toMessageFrame(change), id });
-    echoed();
+    resolveEcho();
     return id !== undefined;
   }
 
@@ -160,23 +160,23 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
       // If reconciliation was quicker than the answer of the commit, the echo has been sent.
       const delivered = this.#context.feeds.find(this.room)?.position?.rev ?? 0;
       if (this.#hasEnded || delivered >= rev) return;
-      const forget = this.#broadcaster.expectOwn(this.room, rev, this);
-      const own = this.#expected ?? new Map<number, Expected>();
-      this.#expected = own;
-      echo = new Promise((echoed) => own.set(rev, { id, echoed, forget }));
+      const forget = this.#broadcaster.expectOwnMessage(this.room, rev, this);
+      const echoes = this.#expectedEchoes ?? new Map<number, ExpectedEcho>();
+      this.#expectedEchoes = echoes;
+      echo = new Promise((resolveEcho) => echoes.set(rev, { id, resolveEcho, forget }));
     });
     const answered = stored
       .then(async ({ message: data, duplicate, rev, cursor }) => {
         if (duplicate) this.#connection.send({ type: 'message', rev, cursor, data, duplicate: true, id });
         await echo;
       })
-      .catch((error) => this.#connection.refuse(ChatError.from(error), id))
+      .catch((error) => this.#connection.sendError(ChatError.from(error), id))
       .finally(() => this.#inFlight!.delete(answered));
     this.#inFlight ??= new Set();
     this.#inFlight.add(answered);
   }
 
-  async settled(): Promise<void> {
+  async waitForInFlight(): Promise<void> {
     if (this.#inFlight) await Promise.all(this.#inFlight);
   }
 }

@@ -24,7 +24,7 @@ export interface ChatLink {
   send(frames: string | readonly Buffer[]): boolean;
   close(reason: CloseReason): void;
   /** Whether to read on: a client that sends faster than it is answered waits. */
-  setReading(reading: boolean): void;
+  setReading(isReading: boolean): void;
   /** The size of messages from now on, 0: any. False if the one that is arriving is larger already. */
   limitMessages(bytes: number): boolean;
   readonly isSendBufferFull: boolean;
@@ -33,7 +33,7 @@ export interface ChatLink {
 type Step =
   | { name: 'authenticating' }
   | { name: 'choosing_room'; identity: Identity }
-  | { name: 'in_room'; identity: Identity; stay: RoomSubscription }
+  | { name: 'in_room'; identity: Identity; subscription: RoomSubscription }
   /** Whose it was: a select may still be under way. */
   | { name: 'ended'; identity: Identity | undefined };
 
@@ -49,19 +49,19 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
   #step: Step = { name: 'authenticating' };
   #invalidTokens = 0;
   #unauthenticatedBytes = 0;
-  #lifetime: TokenWatch | undefined;
-  #releaseUser = noKeys;
-  #forgetUnauthenticated: () => void;
+  #tokenWatch: TokenWatch | undefined;
+  #releaseUser = noop;
+  #releaseUnauthenticated: () => void;
   readonly #queue: CommandQueue;
   /** By the `id` of the command; few commands have any. */
-  #ignored: Map<CommandId, string[]> | undefined;
+  #ignoredKeys: Map<CommandId, string[]> | undefined;
 
-  constructor(connection: ChatLink, live: LiveContext, audience: ChatBroadcaster) {
+  constructor(connection: ChatLink, live: LiveContext, broadcaster: ChatBroadcaster) {
     this.#connection = connection;
     this.#live = live;
-    this.#broadcaster = audience;
+    this.#broadcaster = broadcaster;
     this.#queue = new CommandQueue(live.queuedRequests);
-    this.#forgetUnauthenticated = live.connections.awaitToken(() => this.#close('no_token'));
+    this.#releaseUnauthenticated = live.connections.awaitToken(() => this.#close('no_token'));
     this.#tokenTimer = setTimeout(() => this.#close('no_token'), live.authTimeoutMs);
     this.send({ type: 'query', data: 'START?' });
   }
@@ -72,7 +72,7 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
     const bytes = Buffer.byteLength(text);
     if (this.#step.name === 'authenticating' && !this.#mayQueue(bytes)) return this.#close('frame_too_large');
     const done = this.#queue.isNodeFull
-      ? this.#acceptsDespiteLimit(text)
+      ? this.#enqueueOverloadError(text)
       : this.#queue.enqueue(bytes, () => this.#handle(text));
     if (!this.#queue.isFull) return;
     this.#connection.setReading(false);
@@ -84,26 +84,26 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
     this.#unauthenticatedBytes += bytes + requestOverheadBytes;
     if (this.#queue.size > 0) return this.#unauthenticatedBytes <= unauthenticatedBurstBytes;
     if (bytes > unauthenticatedFrameBytes) return false;
-    this.#connection.limitMessages(this.#frameBytesOr(unauthenticatedBurstBytes));
+    this.#connection.limitMessages(this.#capFrameBytes(unauthenticatedBurstBytes));
     return true;
   }
 
   async #handle(text: string): Promise<void> {
-    await this.#handleCommand(text).catch((error) => this.refuse(ChatError.from(error), undefined));
+    await this.#handleCommand(text).catch((error) => this.sendError(ChatError.from(error), undefined));
     if (this.#step.name !== 'authenticating' || this.#queue.size > 1) return;
     // No token holds, and none is being checked.
     if (!this.#connection.limitMessages(unauthenticatedFrameBytes)) this.#close('frame_too_large');
   }
 
   /** The node holds as much as it may: of this command only its `id` is kept, for the answer. */
-  #acceptsDespiteLimit(text: string): Promise<void> {
-    const frame = readJson(text);
+  #enqueueOverloadError(text: string): Promise<void> {
+    const frame = parseJson(text);
     const id = isObject(frame) ? CommandId.safeParse(frame.id).data : undefined;
-    const error = new ChatError('UNAVAILABLE', { message: overloaded, retryAfterMs: 1_000 });
-    return this.#queue.enqueue(0, async () => this.refuse(error, id));
+    const error = new ChatError('UNAVAILABLE', { message: overloadedMessage, retryAfterMs: 1_000 });
+    return this.#queue.enqueue(0, async () => this.sendError(error, id));
   }
 
-  #frameBytesOr(bytes: number): number {
+  #capFrameBytes(bytes: number): number {
     const { frameBytes } = this.#live.limits;
     return frameBytes === 0 ? bytes : Math.min(frameBytes, bytes);
   }
@@ -114,7 +114,7 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
   }
 
   /** A binary frame that is not UTF-8 ends the connection as such a text frame does. */
-  refuseBytes(): void {
+  onInvalidUtf8(): void {
     this.#close('not_utf8');
   }
 
@@ -144,8 +144,8 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
   end(): void {
     this.#leaveRoom();
     this.#step = { name: 'ended', identity: this.#identity };
-    this.#onUnexpectedToken();
-    this.#lifetime?.stop();
+    this.#stopAwaitingToken();
+    this.#tokenWatch?.stop();
     this.#releaseUser();
   }
 
@@ -154,9 +154,9 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
     if (this.#step.name === 'authenticating' && Buffer.byteLength(text) > unauthenticatedFrameBytes) {
       return this.#close('frame_too_large');
     }
-    const frame = readJson(text);
+    const frame = parseJson(text);
     const command: Command = isObject(frame) ? frame : {};
-    if (command.type !== 'message') await this.#settled();
+    if (command.type !== 'message') await this.#waitForInFlight();
     if (this.#hasEnded) return;
     if (frame === undefined) return this.#onInvalidFrame();
     const id = command.id === undefined ? undefined : CommandId.safeParse(command.id).data;
@@ -168,12 +168,12 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
     try {
       // The user of a token is known only after its verification, which charges them.
       if (needsToken) this.#limit(this.actor, registered.entry.cost, command);
-      this.#noticeUnknownKeys(registered.entry, command, id);
+      this.#recordUnknownKeys(registered.entry, command, id);
       await this.#run(registered, command, id);
     } catch (error) {
       // The answers, too, keep the order of the commands.
-      await this.#settled();
-      this.refuse(ChatError.from(error), id);
+      await this.#waitForInFlight();
+      this.sendError(ChatError.from(error), id);
     }
   }
 
@@ -182,19 +182,19 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
   }
 
   /** Clients of the legacy service send other keys and expect none: a command with an `id` is of a newer client. */
-  #noticeUnknownKeys({ answers, frame }: ChatCommand, command: Command, id: Id): void {
+  #recordUnknownKeys({ answers, frame }: ChatCommand, command: Command, id: Id): void {
     if (!answers.some(isAnswerWithIgnored)) return;
     const ignored = findUnknownKeys(frame, command).filter((key) => key !== 'id');
     if (id === undefined || ignored.length === 0) return;
-    if (!this.#ignored || this.#ignored.size >= maxIgnoredLists) this.#ignored = new Map();
-    this.#ignored.set(id, ignored);
+    if (!this.#ignoredKeys || this.#ignoredKeys.size >= maxIgnoredLists) this.#ignoredKeys = new Map();
+    this.#ignoredKeys.set(id, ignored);
   }
 
   /** The answer of a command says which keys of it were not used. */
-  #withIgnored(frame: ChatFrame): ChatFrame {
-    const ignored = frame.id === undefined ? undefined : this.#ignored?.get(frame.id);
+  #addIgnoredKeys(frame: ChatFrame): ChatFrame {
+    const ignored = frame.id === undefined ? undefined : this.#ignoredKeys?.get(frame.id);
     if (!ignored) return frame;
-    this.#ignored!.delete(frame.id!);
+    this.#ignoredKeys!.delete(frame.id!);
     return isAnswerWithIgnored(frame.type === 'message' ? frame.type : frame.data)
       ? ({ ...frame, ignored } as ChatFrame)
       : frame;
@@ -215,8 +215,8 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
   }
 
   /** Resolves when the messages on their way are answered, also those of a room it was taken out of. */
-  async #settled(): Promise<void> {
-    if (this.#step.name === 'in_room') await this.#step.stay.settled();
+  async #waitForInFlight(): Promise<void> {
+    if (this.#step.name === 'in_room') await this.#step.subscription.waitForInFlight();
   }
 
   #onInvalidFrame(): void {
@@ -233,7 +233,7 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
   }
 
   async useToken(token: unknown, id: Id): Promise<void> {
-    const known = this.#identity;
+    const current = this.#identity;
     let fresh: Identity;
     try {
       fresh = await this.#live.authenticator.verify(token);
@@ -244,31 +244,32 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
       return this.#onInvalidToken({ reason: error.code, id });
     }
     if (this.#hasEnded) return;
-    if (known && known.actor.user !== fresh.actor.user) return this.#onInvalidToken({ reason: 'UNAUTHENTICATED', id });
+    if (current && current.actor.user !== fresh.actor.user)
+      return this.#onInvalidToken({ reason: 'UNAUTHENTICATED', id });
     this.#limit(fresh.actor, costs.token);
-    if (!known && !(await this.#admit(fresh.actor, id))) return;
-    if (!known) this.#connection.limitMessages(this.#live.limits.frameBytes);
+    if (!current && !(await this.#admit(fresh.actor, id))) return;
+    if (!current) this.#connection.limitMessages(this.#live.limits.frameBytes);
     this.#renew(fresh);
     this.send({ type: 'status', data: 'READY', id });
     this.room?.reauthorize();
   }
 
   /** It has one, or ends. */
-  #onUnexpectedToken(): void {
+  #stopAwaitingToken(): void {
     clearTimeout(this.#tokenTimer);
     this.#tokenTimer = undefined;
-    this.#forgetUnauthenticated();
-    this.#forgetUnauthenticated = noKeys;
+    this.#releaseUnauthenticated();
+    this.#releaseUnauthenticated = noop;
   }
 
   async #admit({ user }: Actor, id: Id): Promise<boolean> {
-    this.#onUnexpectedToken();
+    this.#stopAwaitingToken();
     try {
       this.#releaseUser = await this.#live.connections.admit(user);
       if (this.#hasEnded) this.#releaseUser();
       return !this.#hasEnded;
     } catch (error) {
-      this.refuse(ChatError.from(error), id);
+      this.sendError(ChatError.from(error), id);
       this.#close('too_many_connections');
       return false;
     }
@@ -276,10 +277,10 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
 
   #renew(identity: Identity): void {
     this.#invalidTokens = 0;
-    const stay = this.room;
-    this.#step = stay ? { name: 'in_room', identity, stay } : { name: 'choosing_room', identity };
-    if (this.#lifetime) this.#lifetime.renew(identity);
-    else this.#lifetime = this.#live.tokenExpiry.watch(identity, this);
+    const subscription = this.room;
+    this.#step = subscription ? { name: 'in_room', identity, subscription } : { name: 'choosing_room', identity };
+    if (this.#tokenWatch) this.#tokenWatch.renew(identity);
+    else this.#tokenWatch = this.#live.tokenExpiry.watch(identity, this);
   }
 
   select(id: RoomId): SelectedRoom | undefined {
@@ -287,9 +288,9 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
     if (this.#step.name !== 'choosing_room') return undefined;
     const { identity } = this.#step;
     const { context } = this.#live;
-    const stay = new RoomSubscription({ room: id, connection: this, context, broadcaster: this.#broadcaster });
-    this.#step = { name: 'in_room', identity, stay };
-    return stay;
+    const subscription = new RoomSubscription({ room: id, connection: this, context, broadcaster: this.#broadcaster });
+    this.#step = { name: 'in_room', identity, subscription };
+    return subscription;
   }
 
   quit(): void {
@@ -298,25 +299,25 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
 
   #leaveRoom(): void {
     if (this.#step.name !== 'in_room') return;
-    const { identity, stay } = this.#step;
+    const { identity, subscription } = this.#step;
     this.#step = { name: 'choosing_room', identity };
-    stay.end();
+    subscription.end();
   }
 
   /** The room the session is in; one it was taken out of is over. */
   get room(): RoomSubscription | undefined {
-    return this.#step.name === 'in_room' && !this.#step.stay.hasEnded ? this.#step.stay : undefined;
+    return this.#step.name === 'in_room' && !this.#step.subscription.hasEnded ? this.#step.subscription : undefined;
   }
 
-  refuse(error: ChatError, id: Id): void {
+  sendError(error: ChatError, id: Id): void {
     const { code, retryAfterMs: retry_after_ms, detail } = error;
     this.#live.metrics.refused('chat', code);
     const identity = this.#identity;
     if (identity) this.#live.context.requestLimits.chargeRefusal(identity.actor.user, code);
     if (code === 'INTERNAL') this.#live.logger.error({ err: error.cause }, 'a command failed');
     const data = errors[code].chat;
-    const why = { reason: code, detail, retry_after_ms, id };
-    this.send(data === 'ERROR' ? { type: 'status', data, ...why } : { type: 'status', data, ...why });
+    const details = { reason: code, detail, retry_after_ms, id };
+    this.send(data === 'ERROR' ? { type: 'status', data, ...details } : { type: 'status', data, ...details });
   }
 
   get #identity(): Identity | undefined {
@@ -329,8 +330,8 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
   }
 
   send(frame: ChatFrame): void {
-    if (this.#step.name === 'in_room') this.#step.stay.catchUp();
-    this.transmit(JSON.stringify(this.#ignored ? this.#withIgnored(frame) : frame));
+    if (this.#step.name === 'in_room') this.#step.subscription.catchUp();
+    this.transmit(JSON.stringify(this.#ignoredKeys ? this.#addIgnoredKeys(frame) : frame));
   }
 
   transmit(frames: string | readonly Buffer[]): void {
@@ -355,13 +356,13 @@ const isAnswerWithIgnored = (name: ChatFrameName) => name === 'message' || name 
 /** Commands of one connection whose unknown keys are remembered until they are answered. */
 const maxIgnoredLists = 100;
 
-const noKeys = () => {};
-const overloaded = 'The server has more requests waiting than it can take, try again';
+const noop = () => {};
+const overloadedMessage = 'The server has more requests waiting than it can take, try again';
 
 const byteOrderMark = '\u{feff}';
 
 /** A byte order mark is no part of the text: some libraries write one before everything. */
-function readJson(text: string): unknown {
+function parseJson(text: string): unknown {
   try {
     return JSON.parse(text.startsWith(byteOrderMark) ? text.slice(1) : text);
   } catch {

@@ -18,12 +18,17 @@ export interface ChatServer {
   /** Bytes that were written to all of them and not sent yet. */
   readonly sendBufferBytes: number;
   /** Begins to close so many of those that are open, and says how many it found. */
-  closeUpTo(most: number): number;
+  closeUpTo(max: number): number;
   close(): void;
 }
 
 /** Serves `/chat`, and refuses at once every upgrade that nobody serves. */
-export function serveChat(http: HttpServer, live: LiveContext, audience: ChatBroadcaster, ioPath: string): ChatServer {
+export function serveChat(
+  http: HttpServer,
+  live: LiveContext,
+  broadcaster: ChatBroadcaster,
+  ioPath: string,
+): ChatServer {
   const server = new BoundedWebSocketServer({ noServer: true, maxPayload: unauthenticatedFrameBytes });
   const sessions = new Map<WebSocket, ChatSession>();
   const awaitingPong = new WeakSet<WebSocket>();
@@ -32,7 +37,7 @@ export function serveChat(http: HttpServer, live: LiveContext, audience: ChatBro
     const path = getPath(request);
     if (path?.startsWith(ioPath)) return;
     if (path !== '/chat' && path !== '/chat/') return rejectUpgrade(socket, '404 Not Found');
-    if (!live.isAllowedOrigin(request)) return rejectUpgrade(socket, '403 Forbidden', {}, originRefused(request));
+    if (!live.isAllowedOrigin(request)) return rejectUpgrade(socket, '403 Forbidden', {}, formatOriginError(request));
     if (live.context.isDraining) return rejectUpgrade(socket, '503 Service Unavailable', drainingHeaders);
     // The socket's own errors have no other listener until `ws` takes it over.
     socket.on('error', () => socket.destroy());
@@ -40,32 +45,32 @@ export function serveChat(http: HttpServer, live: LiveContext, audience: ChatBro
   });
 
   function accept(webSocket: WebSocket): void {
-    sessions.set(webSocket, new ChatSession(new Connection(webSocket, live.limits.sendBufferBytes), live, audience));
+    sessions.set(webSocket, new ChatSession(new Connection(webSocket, live.limits.sendBufferBytes), live, broadcaster));
     live.metrics.connected('chat');
-    webSocket.on('message', onMessage).on('pong', onPong).on('error', fail).on('close', end);
+    webSocket.on('message', onMessage).on('pong', onPong).on('error', onError).on('close', onClose);
   }
 
   // One function each for all connections, which are many: a closure for each of them would weigh more than its session.
   function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
     // `ws` checks text frames itself.
-    if (isBinary && !isUtf8(data)) sessions.get(this)?.refuseBytes();
+    if (isBinary && !isUtf8(data)) sessions.get(this)?.onInvalidUtf8();
     else sessions.get(this)?.onFrame(data.toString());
   }
   function onPong(this: WebSocket): void {
     awaitingPong.delete(this);
   }
   /** The close that follows says the rest. */
-  function fail(error: Error): void {
+  function onError(error: Error): void {
     live.logger.debug({ err: error }, 'a /chat connection failed');
   }
-  function end(this: WebSocket): void {
+  function onClose(this: WebSocket): void {
     sessions.get(this)?.end();
     sessions.delete(this);
     live.metrics.disconnected('chat');
   }
 
   /** A connection that did not answer the ping before is half open. */
-  const ping = setInterval(() => {
+  const pingTimer = setInterval(() => {
     for (const webSocket of sessions.keys()) {
       if (awaitingPong.has(webSocket)) webSocket.terminate();
       awaitingPong.add(webSocket);
@@ -85,13 +90,13 @@ export function serveChat(http: HttpServer, live: LiveContext, audience: ChatBro
       for (const webSocket of sessions.keys()) bytes += webSocket.bufferedAmount;
       return bytes;
     },
-    closeUpTo(most) {
-      const open = [...sessions].filter(([webSocket]) => webSocket.readyState === webSocket.OPEN).slice(0, most);
+    closeUpTo(max) {
+      const open = [...sessions].filter(([webSocket]) => webSocket.readyState === webSocket.OPEN).slice(0, max);
       for (const [, session] of open) session.drain();
       return open.length;
     },
     close() {
-      clearInterval(ping);
+      clearInterval(pingTimer);
       clearInterval(sendBufferCheck);
       for (const webSocket of sessions.keys()) webSocket.terminate();
       server.close();
@@ -103,9 +108,9 @@ class Connection implements ChatLink {
   readonly #webSocket: WebSocket;
   readonly #maxSendBufferBytes: number;
 
-  constructor(webSocket: WebSocket, mostUnsentBytes: number) {
+  constructor(webSocket: WebSocket, maxSendBufferBytes: number) {
     this.#webSocket = webSocket;
-    this.#maxSendBufferBytes = mostUnsentBytes;
+    this.#maxSendBufferBytes = maxSendBufferBytes;
   }
 
   close(reason: CloseReason): void {
@@ -129,13 +134,13 @@ class Connection implements ChatLink {
     return limitMessages(this.#webSocket, bytes);
   }
 
-  setReading(reading: boolean): void {
-    if (reading) this.#webSocket.resume();
+  setReading(isReading: boolean): void {
+    if (isReading) this.#webSocket.resume();
     else this.#webSocket.pause();
   }
 }
 
-function originRefused({ headers }: IncomingMessage): object {
+function formatOriginError({ headers }: IncomingMessage): object {
   const { http: code, message } = errors.FORBIDDEN;
   return {
     meta: { code, message, reason: 'FORBIDDEN', detail: describeRejectedOrigin(headers.origin) },

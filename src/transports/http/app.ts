@@ -47,7 +47,7 @@ function createRequestLog(logger: Logger): RequestHandler {
 }
 
 /** Headers that apply to the whole host are left to the app that the service is mounted in. */
-function securityHeaders(isMounted: boolean): RequestHandler {
+function createSecurityHeaders(isMounted: boolean): RequestHandler {
   return helmet({
     crossOriginResourcePolicy: { policy: 'cross-origin' },
     ...(isMounted
@@ -91,7 +91,7 @@ export function createHttpApp({
   app.disable('x-powered-by');
   app.set('etag', false);
   app.use(measureRequests(metrics), createRequestLog(logger));
-  app.use(securityHeaders(isMounted));
+  app.use(createSecurityHeaders(isMounted));
   app.use(publicRoutes);
   // Before CORS: no browser needs these routes.
   if (admin) app.use(admin);

@@ -10,12 +10,12 @@ export function authenticateRequest({ strategy }: Authenticator): RequestHandler
   guard.use('jwt', strategy);
   return (request, response, next) => {
     assertHeaderFits(request.headers.authorization);
-    const answered = (error: unknown, identity: Identity | false | null, reason: unknown) => {
+    const onResult = (error: unknown, identity: Identity | false | null, reason: unknown) => {
       if (error || !identity) return next(toTokenError(error || reason));
       request.user = identity;
       next();
     };
-    guard.authenticate('jwt', { session: false }, answered)(request, response, next);
+    guard.authenticate('jwt', { session: false }, onResult)(request, response, next);
   };
 }
 

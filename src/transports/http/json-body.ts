@@ -5,12 +5,12 @@ import { ChatError } from '../../core/errors.ts';
 const encodings = new Set(['identity', 'gzip', 'deflate', 'br', 'zstd']);
 
 /** Reads a body of at most so many bytes, also after decompression; 0: no limit. Says what is wrong with its headers. */
-export function parseJsonBody(maxBytes: number): RequestHandler[] {
+export function createJsonBodyParser(maxBytes: number): RequestHandler[] {
   const limit = maxBytes || Number.MAX_SAFE_INTEGER;
-  return [checkHeaders(limit), express.json({ limit, type: () => true, verify: checkUtf8 })];
+  return [createHeaderCheck(limit), express.json({ limit, type: () => true, verify: assertUtf8 })];
 }
 
-function checkHeaders(limit: number): RequestHandler {
+function createHeaderCheck(limit: number): RequestHandler {
   return ({ headers }, _response, next) => {
     const length = headers['content-length'];
     if ((length === undefined || length === '0') && headers['transfer-encoding'] === undefined) return next();
@@ -19,23 +19,24 @@ function checkHeaders(limit: number): RequestHandler {
     const [type = '', ...parameters] = (headers['content-type'] ?? '').toLowerCase().split(';');
     if (type.trim() !== 'application/json') {
       const given = type.trim() ? `not ${type.trim()}` : 'and is missing';
-      refuse('Content-Type', `must be application/json, ${given}`);
+      throwBadRequest('Content-Type', `must be application/json, ${given}`);
     }
     const charset = /^\s*charset\s*=\s*"?([^"\s]*)"?\s*$/.exec(parameters.find((one) => one.includes('charset')) ?? '');
-    if (charset && !/^utf-?8$/.test(charset[1]!)) refuse('Content-Type', `charset must be utf-8, not ${charset[1]}`);
+    if (charset && !/^utf-?8$/.test(charset[1]!))
+      throwBadRequest('Content-Type', `charset must be utf-8, not ${charset[1]}`);
     const encoding = (headers['content-encoding'] ?? 'identity').toLowerCase();
     if (!encodings.has(encoding)) {
-      refuse('Content-Encoding', `must be gzip, deflate, br or zstd, or left out, not ${encoding}`);
+      throwBadRequest('Content-Encoding', `must be gzip, deflate, br or zstd, or left out, not ${encoding}`);
     }
     next();
   };
 }
 
-function refuse(field: string, message: string): never {
+function throwBadRequest(field: string, message: string): never {
   throw new ChatError('BAD_REQUEST', { field, message });
 }
 
 /** The parser would put U+FFFD in place of what it cannot read. */
-function checkUtf8(_request: unknown, _response: unknown, body: Buffer): void {
+function assertUtf8(_request: unknown, _response: unknown, body: Buffer): void {
   if (!isUtf8(body)) throw new ChatError('BAD_REQUEST', { message: 'The body is not valid UTF-8' });
 }

@@ -14,13 +14,13 @@ export interface Listener {
   /** Resolves when all requests have been answered. A separate port accepts no new ones from now on. */
   finish(): Promise<unknown>;
   /** Cuts requests that are still being answered. */
-  cut(): void;
+  terminate(): void;
 }
 
 export const isWebSocket = ({ headers }: IncomingMessage) => headers.upgrade?.toLowerCase() === 'websocket';
 
 /** Clients of a proxy send `GET http://chat.example/rooms`; every transport sees only the path. */
-function toOriginForm(request: IncomingMessage): void {
+function rewriteToOriginForm(request: IncomingMessage): void {
   request.url = toOriginPath(request.url);
 }
 
@@ -32,9 +32,9 @@ export function toOriginPath(url = ''): string {
 }
 
 /** Prepares every request, whichever transport serves it. */
-export function prependUpgradeHandler(http: HttpServer): void {
+export function prependRequestHooks(http: HttpServer): void {
   http.prependListener('request', closeAfterUnreadBody);
-  for (const event of ['request', 'upgrade']) http.prependListener(event, toOriginForm);
+  for (const event of ['request', 'upgrade']) http.prependListener(event, rewriteToOriginForm);
 }
 
 export function getAddress(

@@ -16,7 +16,7 @@ export function isLoopback(address: string): boolean {
  * so by another page, not even by one whose name leads here (DNS rebinding). Any other program can: who may have a token
  * is decided by the key of the page, and this comes on top.
  */
-export function comesFromOwnPage({ headers: { host, origin } }: Pick<Request, 'headers'>): boolean {
+export function isFromOwnPage({ headers: { host, origin } }: Pick<Request, 'headers'>): boolean {
   return isLoopbackHost(host) && origin === `http://${host}`;
 }
 

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import { type ErrorCode, errors } from '../../core/errors.ts';
 import { closeWithLinger, isClosing } from '../lingering-close.ts';
 
-const json = (code: ErrorCode, detail: string) => {
+const formatError = (code: ErrorCode, detail: string) => {
   const { http, message } = errors[code];
   return JSON.stringify({ meta: { code: http, message, reason: code, detail }, content: null });
 };
@@ -35,7 +35,7 @@ const toRefusal = ({ code = '' }: { code?: string }) =>
   details[code] ?? (['BAD_REQUEST', 'This is not a valid HTTP request'] as const);
 
 /** Private to Node.js, whose own handler of `clientError` decides by it: the response that has the socket now. */
-const currentResponse = (socket: Duplex) => (socket as { _httpMessage?: ServerResponse | null })._httpMessage;
+const getCurrentResponse = (socket: Duplex) => (socket as { _httpMessage?: ServerResponse | null })._httpMessage;
 
 /**
  * Answers what is no HTTP request, or only the beginning of one, with the envelope of any refusal; Express never sees it.
@@ -47,26 +47,29 @@ export function answerMalformedRequests(http: Server): void {
     rejectRaw(socket, 'BAD_REQUEST', 'There are no tunnels: CONNECT is not served here');
   });
   http.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
-    const body = json('BAD_REQUEST', 'Expect: must be 100-continue, which is the only expectation that is known');
+    const body = formatError(
+      'BAD_REQUEST',
+      'Expect: must be 100-continue, which is the only expectation that is known',
+    );
     response.writeHead(errors.BAD_REQUEST.http, buildHeaders(body)).end(body);
   });
 }
 
 /** Sockets whose earlier requests are still being answered. */
-const waiting = new WeakSet<Duplex>();
+const pendingRejections = new WeakSet<Duplex>();
 
 function rejectMalformed(error: Error & { code?: string }, socket: Duplex): void {
   // The parser reports every further chunk.
-  if (isClosing(socket) || waiting.has(socket)) return;
+  if (isClosing(socket) || pendingRejections.has(socket)) return;
   if (!socket.writable) return void socket.destroy();
-  const response = currentResponse(socket);
+  const response = getCurrentResponse(socket);
   const [code, detail] = toRefusal(error);
   if (!response) return rejectRaw(socket, code, detail);
   // A later request on this connection is at fault: the answers to those before it go out first.
   if (response.req.complete) {
-    waiting.add(socket);
+    pendingRejections.add(socket);
     response.once('finish', () => {
-      waiting.delete(socket);
+      pendingRejections.delete(socket);
       rejectMalformed(error, socket);
     });
     return;
@@ -75,7 +78,7 @@ function rejectMalformed(error: Error & { code?: string }, socket: Duplex): void
   if (response.headersSent) return void socket.destroy();
   // The client may only have closed its side; mostly it is gone, and the request counts as aborted.
   if (error.code === 'HPE_INVALID_EOF_STATE') return rejectRaw(socket, code, detail);
-  const body = json(code, detail);
+  const body = formatError(code, detail);
   response.writeHead(errors[code].http, { ...buildHeaders(body), Connection: 'close' }).end(body);
 }
 
@@ -85,7 +88,7 @@ const statusLines: Partial<Record<ErrorCode, string>> = {
 };
 
 function rejectRaw(socket: Duplex, code: ErrorCode, detail: string): void {
-  const body = json(code, detail);
+  const body = formatError(code, detail);
   const lines = Object.entries({ ...buildHeaders(body), Connection: 'close' });
   closeWithLinger(
     socket,

@@ -2,7 +2,7 @@ import { createServer, type Server as HttpServer, type IncomingMessage, type Ser
 import type { Server as HttpsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { rejectUpgrade } from '../reject-upgrade.ts';
-import { getAddress, isWebSocket, type Listener, prependUpgradeHandler, toOriginPath } from './listener.ts';
+import { getAddress, isWebSocket, type Listener, prependRequestHooks, toOriginPath } from './listener.ts';
 import { answerMalformedRequests } from './malformed-request.ts';
 
 /** An existing server of an app; the service serves what is below `prefix`. */
@@ -94,7 +94,7 @@ export function createMountedListener({ server: outer, prefix }: Mount): Listene
   return {
     http,
     async open() {
-      prependUpgradeHandler(http);
+      prependRequestHooks(http);
       outer.emit = emit as typeof outer.emit;
       leaveUpgrades = takeUpgrades();
       isOpen = true;
@@ -108,7 +108,7 @@ export function createMountedListener({ server: outer, prefix }: Mount): Listene
         whenAnswered = resolve;
         if (answering.size === 0) resolve();
       }),
-    cut() {
+    terminate() {
       for (const response of answering) response.destroy();
       isOpen = false;
       leaveUpgrades();

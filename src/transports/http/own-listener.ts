@@ -1,9 +1,9 @@
 import { createServer, type Server as HttpServer } from 'node:http';
 import type { Logger } from 'pino';
 import type { Config } from '../../config/config.ts';
-import { getAddress, isWebSocket, type Listener, prependUpgradeHandler } from './listener.ts';
+import { getAddress, isWebSocket, type Listener, prependRequestHooks } from './listener.ts';
 import { answerMalformedRequests } from './malformed-request.ts';
-import { maxOpenFiles, reservedFiles } from './open-files.ts';
+import { readMaxOpenFiles, reservedFiles } from './open-files.ts';
 
 export interface OwnPort {
   port: number;
@@ -36,7 +36,7 @@ export function createOwnListener({ port, host, ...settings }: OwnPort): Listene
   return {
     http,
     open() {
-      prependUpgradeHandler(http);
+      prependRequestHooks(http);
       return listen(http, port, host);
     },
     address: () => getAddress(http)!,
@@ -45,7 +45,7 @@ export function createOwnListener({ port, host, ...settings }: OwnPort): Listene
       http.closeIdleConnections();
       return answered;
     },
-    cut: () => http.closeAllConnections(),
+    terminate: () => http.closeAllConnections(),
   };
 }
 
@@ -80,7 +80,7 @@ function limitConnections(
 
 export function toOwnPort({ port, host, http, database }: Config, logger: Logger): OwnPort {
   // Each connection takes an open file, and a process without free ones cannot reach its database either.
-  const allowed = Math.max(maxOpenFiles() - reservedFiles, 1);
+  const allowed = Math.max(readMaxOpenFiles() - reservedFiles, 1);
   const wanted = http.maxConnections || Infinity;
   const maxConnections = Math.min(wanted, allowed);
   if (maxConnections < wanted && wanted < Infinity && database.mode === 'postgres') {

@@ -9,18 +9,18 @@ const sources = ['playground/', 'playground/views/', 'src/client/'];
  * not installed, as with `npm ci --omit=dev`: the page then loads its modules one by one.
  */
 export function createPlaygroundBundle(project: URL): () => Promise<string | undefined> {
-  let known: { version: string; text: Promise<string | undefined> } | undefined;
+  let cached: { version: string; text: Promise<string | undefined> } | undefined;
   return async () => {
     const version = await computeVersion(project);
-    if (known?.version !== version) {
+    if (cached?.version !== version) {
       const text = bundle(project);
-      known = { version, text };
+      cached = { version, text };
       // A failed build must not be remembered: the next request tries again.
       text.catch(() => {
-        if (known?.text === text) known = undefined;
+        if (cached?.text === text) cached = undefined;
       });
     }
-    return known.text;
+    return cached.text;
   };
 }
 

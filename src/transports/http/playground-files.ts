@@ -11,9 +11,9 @@ export interface ServedFile {
 }
 
 export interface PlaygroundFiles {
-  page(tokens: 'made here' | 'pasted'): Promise<ServedFile>;
+  readPage(tokens: 'made here' | 'pasted'): Promise<ServedFile>;
   /** By its path below `playground/`; undefined where it may not be served, or does not exist. */
-  file(path: string): Promise<ServedFile | undefined>;
+  findFile(path: string): Promise<ServedFile | undefined>;
   /** For the content security policy: the one script that stands in the page itself. */
   importMapHash: string;
 }
@@ -21,44 +21,44 @@ export interface PlaygroundFiles {
 /** Run from the sources, the page is served from its sources, too. */
 const fromSources = import.meta.url.endsWith('.ts');
 /** Where `playground/` and `src/` are: the project, or its `dist`. */
-const code = new URL('../../../', import.meta.url);
-const project = fromSources ? code : new URL('../', code);
+const codeRoot = new URL('../../../', import.meta.url);
+const projectRoot = fromSources ? codeRoot : new URL('../', codeRoot);
 
 export function createPlaygroundFiles(): PlaygroundFiles {
   const vendors = createVendorTable();
   const importMap = JSON.stringify({ imports: createImportMap(vendors) });
   const read = createFileReader();
-  const bundle = fromSources ? createPlaygroundBundle(project) : undefined;
+  const bundle = fromSources ? createPlaygroundBundle(projectRoot) : undefined;
   /** All modules in one file: built with the package, or from the sources. */
-  const bundled = async (): Promise<ServedFile | undefined> => {
-    if (!bundle) return read(new URL('playground/page.js', code), 'js');
+  const readBundle = async (): Promise<ServedFile | undefined> => {
+    if (!bundle) return read(new URL('playground/page.js', codeRoot), 'js');
     const text = await bundle();
     return text === undefined ? undefined : { type: 'js', text, etag: computeEtag(text) };
   };
   return {
     importMapHash: `'sha256-${createHash('sha256').update(importMap).digest('base64')}'`,
-    async page(tokens) {
-      const template = await readFile(new URL('playground/index.html', project), 'utf8');
-      const entry = (await bundled()) ? 'page.js' : 'main.js';
+    async readPage(tokens) {
+      const template = await readFile(new URL('playground/index.html', projectRoot), 'utf8');
+      const entry = (await readBundle()) ? 'page.js' : 'main.js';
       const text = template
         .replace('src="playground/main.js"', `src="playground/${entry}"`)
         .replace('<script type="importmap"></script>', () => `<script type="importmap">${importMap}</script>`)
         .replace('<meta name="tokens" content="pasted">', `<meta name="tokens" content="${tokens}">`);
       return { type: 'html', text, etag: computeEtag(text) };
     },
-    async file(path) {
-      if (path === 'page.js') return bundled();
-      const found = findAsset(path) ?? findModule(path) ?? findVendorFile(path, vendors);
-      return found && read(...found);
+    async findFile(path) {
+      if (path === 'page.js') return readBundle();
+      const location = findAsset(path) ?? findModule(path) ?? findVendorFile(path, vendors);
+      return location && read(...location);
     },
   };
 }
 
-type Found = [file: URL, type: ServedFile['type']] | undefined;
+type FileLocation = [file: URL, type: ServedFile['type']] | undefined;
 
-function findAsset(path: string): Found {
-  if (path === 'style.css') return [new URL('playground/style.css', project), 'css'];
-  if (path === 'icon.svg') return [new URL('playground/icon.svg', project), 'svg'];
+function findAsset(path: string): FileLocation {
+  if (path === 'style.css') return [new URL('playground/style.css', projectRoot), 'css'];
+  if (path === 'icon.svg') return [new URL('playground/icon.svg', projectRoot), 'svg'];
   return undefined;
 }
 
@@ -69,10 +69,10 @@ const moduleDirectories: Record<string, string> = {
 };
 
 /** Sources import `.ts`, and what is built imports `.js`; the page asks for `.js` in both. */
-function findModule(path: string): Found {
+function findModule(path: string): FileLocation {
   const [, directory = '', name] = /^(?:(client|views)\/)?([a-z0-9-]+)\.(?:js|ts)$/.exec(path) ?? [];
   if (!name) return undefined;
-  return [new URL(`${moduleDirectories[directory]}${name}.${fromSources ? 'ts' : 'js'}`, code), 'js'];
+  return [new URL(`${moduleDirectories[directory]}${name}.${fromSources ? 'ts' : 'js'}`, codeRoot), 'js'];
 }
 
 interface Vendor {
@@ -88,32 +88,32 @@ const litFiles = /^(?:directives\/)?[a-z-]+\.js(?:\.map)?$/;
 
 /** The packages that the page is made with; those of Lit as Lit itself finds them. */
 function createVendorTable(): Record<string, Vendor> {
-  const directory = packageDirectory('lit', import.meta.url);
-  const ofLit = (specifier: string, main: string): Vendor => ({
+  const directory = findPackageDirectory('lit', import.meta.url);
+  const createLitVendor = (specifier: string, main: string): Vendor => ({
     ...{ specifier, main, files: litFiles },
-    directory: packageDirectory(specifier, directory.href),
+    directory: findPackageDirectory(specifier, directory.href),
   });
   return {
     lit: { specifier: 'lit', directory, main: 'index.js', files: litFiles },
-    'lit-html': ofLit('lit-html', 'lit-html.js'),
-    'lit-element': ofLit('lit-element', 'index.js'),
-    'reactive-element': ofLit('@lit/reactive-element', 'reactive-element.js'),
+    'lit-html': createLitVendor('lit-html', 'lit-html.js'),
+    'lit-element': createLitVendor('lit-element', 'index.js'),
+    'reactive-element': createLitVendor('@lit/reactive-element', 'reactive-element.js'),
     'socket.io-client': {
       specifier: 'socket.io-client',
-      directory: packageDirectory('socket.io-client', import.meta.url),
+      directory: findPackageDirectory('socket.io-client', import.meta.url),
       main: 'dist/socket.io.esm.min.js',
       files: /^dist\/socket\.io\.esm\.min\.js(?:\.map)?$/,
     },
   };
 }
 
-function packageDirectory(name: string, base: string): URL {
+function findPackageDirectory(name: string, base: string): URL {
   const manifest = findPackageJSON(name, base);
   if (!manifest) throw new Error(`The package ${name} is not installed`);
   return new URL('./', pathToFileURL(manifest));
 }
 
-function findVendorFile(path: string, vendors: Record<string, Vendor>): Found {
+function findVendorFile(path: string, vendors: Record<string, Vendor>): FileLocation {
   const [, name, file] = /^vendor\/([a-z.-]+)\/(.+)$/.exec(path) ?? [];
   const vendor = name && Object.hasOwn(vendors, name) ? vendors[name] : undefined;
   if (!vendor?.files.test(file!)) return undefined;
@@ -130,22 +130,22 @@ function createImportMap(vendors: Record<string, Vendor>): Record<string, string
 }
 
 /** Reads a file, and strips it of its types, when it is first asked for and whenever it has changed. */
-function createFileReader(): (...found: NonNullable<Found>) => Promise<ServedFile | undefined> {
-  const known = new Map<string, ServedFile & { mtimeMs: number }>();
+function createFileReader(): (...found: NonNullable<FileLocation>) => Promise<ServedFile | undefined> {
+  const cache = new Map<string, ServedFile & { mtimeMs: number }>();
   return async (file, type) => {
-    const { mtimeMs } = (await stat(file).catch(missing)) ?? {};
+    const { mtimeMs } = (await stat(file).catch(ignoreMissing)) ?? {};
     if (mtimeMs === undefined) return undefined;
-    const before = known.get(file.href);
-    if (before?.mtimeMs === mtimeMs) return before;
+    const cached = cache.get(file.href);
+    if (cached?.mtimeMs === mtimeMs) return cached;
     const source = await readFile(file, 'utf8');
     const text = file.pathname.endsWith('.ts') ? stripTypeScriptTypes(source) : source;
     const served = { type, text, etag: computeEtag(text), mtimeMs };
-    known.set(file.href, served);
+    cache.set(file.href, served);
     return served;
   };
 }
 
-function missing(error: NodeJS.ErrnoException): undefined {
+function ignoreMissing(error: NodeJS.ErrnoException): undefined {
   if (error.code !== 'ENOENT' && error.code !== 'ENAMETOOLONG') throw error;
 }
 

@@ -6,7 +6,7 @@ import { parse } from '../../core/errors.ts';
 import { Level, Uuid } from '../../core/ids.ts';
 import { isBearer } from './bearer-token.ts';
 import { answer } from './envelope.ts';
-import { comesFromOwnPage } from './loopback.ts';
+import { isFromOwnPage } from './loopback.ts';
 import { createPlaygroundFiles, type ServedFile } from './playground-files.ts';
 
 const TokenRequest = z.object(
@@ -28,34 +28,34 @@ interface TokenMaker {
 
 interface Playground {
   /** Undefined where this server makes no tokens. Asked at each request: it depends on the listener, too. */
-  tokens: () => TokenMaker | undefined;
+  getTokenMaker: () => TokenMaker | undefined;
 }
 
 /** The page to try the service out. It stands before CORS: no other page has business here. */
-export function createPlaygroundRoutes({ tokens }: Playground): Router {
+export function createPlaygroundRoutes({ getTokenMaker }: Playground): Router {
   const routes = Router();
   const files = createPlaygroundFiles();
 
   routes.get('/', createContentSecurityPolicy(files.importMapHash), async (request, response) => {
     // Without a referrer some browsers call the origin of a request null.
     response.set('Referrer-Policy', 'same-origin');
-    send(request, response, await files.page(tokens() ? 'made here' : 'pasted'));
+    sendFile(request, response, await files.readPage(getTokenMaker() ? 'made here' : 'pasted'));
   });
 
   routes.get('/playground/*path', async (request, response, next) => {
-    const file = await files.file((request.params.path as unknown as string[]).join('/'));
+    const file = await files.findFile((request.params.path as unknown as string[]).join('/'));
     if (!file) return next();
-    send(request, response, file);
+    sendFile(request, response, file);
   });
 
   // Without the key this is no route at all. Which headers a proxy adds or leaves out decides nothing.
-  const forOwnPage: RequestHandler = (request, _response, next) => {
-    const key = tokens()?.key;
+  const requireOwnPage: RequestHandler = (request, _response, next) => {
+    const key = getTokenMaker()?.key;
     const hasKey = key !== undefined && isBearer(request.get('Authorization'), key);
-    next(hasKey && comesFromOwnPage(request) ? undefined : 'route');
+    next(hasKey && isFromOwnPage(request) ? undefined : 'route');
   };
-  routes.post('/playground/token', forOwnPage, express.json({ limit: 4_096 }), async (request, response) => {
-    const token = await tokens()!.sign(parse(TokenRequest, request.body));
+  routes.post('/playground/token', requireOwnPage, express.json({ limit: 4_096 }), async (request, response) => {
+    const token = await getTokenMaker()!.sign(parse(TokenRequest, request.body));
     response.set({ 'Cache-Control': 'no-store', 'Cross-Origin-Resource-Policy': 'same-origin' });
     answer(response, { token });
   });
@@ -94,7 +94,7 @@ function gzipFile({ etag, text }: ServedFile): Buffer {
 }
 
 /** The browser asks each time whether there is another version. */
-function send(request: Request, response: Response, file: ServedFile): void {
+function sendFile(request: Request, response: Response, file: ServedFile): void {
   const { type, text, etag } = file;
   response.set({ 'Cache-Control': 'no-cache', 'Cross-Origin-Resource-Policy': 'same-origin', ETag: etag });
   response.vary('Accept-Encoding').type(type);

@@ -25,7 +25,7 @@ export function createPlayground(config: Config, http: Server): Playground | und
   const key = isOwnKey ? loadPlaygroundKey(config.dataDirectory) : undefined;
   const isLocal = () => isLoopback((http.address() as AddressInfo | null)?.address ?? '');
   const routes = createPlaygroundRoutes({
-    tokens: () => {
+    getTokenMaker: () => {
       if (!secret || !key || !isLocal()) return undefined;
       const signing = { key: secret, alg: 'HS256' };
       return { key, sign: (claims) => signToken({ claims, seconds: tokenSeconds }, signing, config) };

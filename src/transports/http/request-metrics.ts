@@ -10,10 +10,10 @@ export interface HttpMetrics {
 /** Counts a request when its answer has been sent, or its client has disconnected. */
 export function measureRequests(metrics: Pick<HttpMetrics, 'answered'>): RequestHandler {
   return (request, response, next) => {
-    const from = performance.now();
+    const startedAt = performance.now();
     response.once('close', () => {
       const status = response.writableFinished ? String(response.statusCode) : 'aborted';
-      const seconds = (performance.now() - from) / 1_000;
+      const seconds = (performance.now() - startedAt) / 1_000;
       metrics.answered(request.method, toLabel(request.route?.path), status, seconds);
     });
     next();

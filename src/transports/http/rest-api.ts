@@ -6,7 +6,7 @@ import type { RegisteredRoute } from '../../core/registry.ts';
 import { authenticateRequest, getActor, recheckRequest } from './authenticate-request.ts';
 import { isBearer } from './bearer-token.ts';
 import { rejectUnknownRoute } from './error-handler.ts';
-import { parseJsonBody } from './json-body.ts';
+import { createJsonBodyParser } from './json-body.ts';
 import { createRateLimit } from './rate-limit.ts';
 import { mountRoutes } from './router.ts';
 
@@ -44,7 +44,12 @@ export function createUserRoutes({ routes, authenticator, requestLimits, bodyByt
     own.map(({ route }) => route),
     requestLimits,
   );
-  const checks = [authenticateRequest(authenticator), limit, parseJsonBody(bodyBytes), recheckRequest(authenticator)];
+  const checks = [
+    authenticateRequest(authenticator),
+    limit,
+    createJsonBodyParser(bodyBytes),
+    recheckRequest(authenticator),
+  ];
   return mountRoutes(Router().use(listPrefixes(routes, 'user'), ...checks.flat()), own, getActor);
 }
 
@@ -65,7 +70,7 @@ export function createAdminRoutes({ routes, token, bodyBytes, onRefused }: Admin
     onRefused(request.socket.remoteAddress);
     throw new ChatError('UNAUTHENTICATED');
   };
-  const router = Router().use(prefixes, requireToken, ...parseJsonBody(bodyBytes));
+  const router = Router().use(prefixes, requireToken, ...createJsonBodyParser(bodyBytes));
   // Within the same router: at its end Express would answer OPTIONS.
   return mountRoutes(router, selectRoutes(routes, 'admin'), noActor).use(prefixes, rejectUnknownRoute);
 }

@@ -20,7 +20,7 @@ import { closeConnection } from './close-connection.ts';
 import { answerDefaultNamespace } from './default-namespace.ts';
 import { rejectHandshakesWhileDraining } from './draining-handshakes.ts';
 import { rejectOtherProtocols } from './reject-protocols.ts';
-import { type RoomsSocket, roomName, SocketSession } from './socket-session.ts';
+import { type RoomsSocket, SocketSession, toRoomName } from './socket-session.ts';
 
 type EngineConnection = Socket['conn'];
 
@@ -29,7 +29,7 @@ export interface Gateway {
   /** Begins to take connections. */
   open(live: LiveContext): void;
   /** Tells the connections when to come back, each at another moment of `spreadMs`. */
-  announceDraining(spreadMs: number): void;
+  broadcastDraining(spreadMs: number): void;
   /** Connections that are not gone yet. */
   readonly size: number;
   /** Bytes that were written to all of them and not sent yet. */
@@ -37,7 +37,7 @@ export interface Gateway {
   /** How often something that was said in a room has been written to a connection. */
   readonly deliveries: number;
   /** Begins to close so many of those that are open, and says how many it found. */
-  closeUpTo(most: number): number;
+  closeUpTo(max: number): number;
   close(): Promise<void>;
 }
 
@@ -86,7 +86,7 @@ export function createSocketioGateway(
   return {
     broadcaster: {
       publish(change) {
-        const room = roomName(change.room_id);
+        const room = toRoomName(change.room_id);
         if (!rooms.adapter.rooms.has(room)) return;
         const { name, payload } = toChangeEvent(change);
         rooms.local.to(room).emit(name, payload);
@@ -94,20 +94,20 @@ export function createSocketioGateway(
     },
     open(live) {
       const isDraining = () => live.context.isDraining;
-      const flushPerTurn = createFlushPerTick(live.limits.sendBufferBytes, () =>
+      const flushPerTick = createFlushPerTick(live.limits.sendBufferBytes, () =>
         live.metrics.closedSlowConsumer('socketio'),
       );
       sendBufferCheck = setInterval(() => {
-        for (const connection of sessions.values()) flushPerTurn.check(connection);
+        for (const connection of sessions.values()) flushPerTick.check(connection);
       }, sendBufferCheckMs).unref();
-      io.engine.use(rejectHandshakesWhileDraining({ isDraining, has: (sid) => sessions.has(sid) }));
+      io.engine.use(rejectHandshakesWhileDraining({ isDraining, hasSession: (sid) => sessions.has(sid) }));
       io.engine.use(rejectOtherProtocols);
       answerDefaultNamespace(io, live);
       io.engine.on('connection', (connection: EngineConnection) => {
         const sid = getSid(connection);
         sessions.set(sid, connection);
         connection.on('close', forgetSession);
-        flushPerTurn.add(connection);
+        flushPerTick.add(connection);
         boundReceiving(connection, frameBytes);
         forgetRequest(connection);
         awaitToken(connection, live);
@@ -121,20 +121,20 @@ export function createSocketioGateway(
         );
       });
       // One function for all sockets.
-      function leaveNamespace(this: Socket): void {
+      function onDisconnect(this: Socket): void {
         live.metrics.disconnected('socketio');
         // The engine's connection may outlive its namespace; then it is one without a token again.
         if (this.conn.readyState === 'open') awaitToken(this.conn, live);
       }
       rooms.on('connection', (socket) => {
         live.metrics.connected('socketio');
-        socket.on('disconnect', leaveNamespace);
+        socket.on('disconnect', onDisconnect);
         // Nobody speaks to one socket by its room, and rooms weigh.
         socket.leave(socket.id);
         new SocketSession(socket as unknown as RoomsSocket, socket.data.identity as Identity, live);
       });
     },
-    announceDraining(spreadMs) {
+    broadcastDraining(spreadMs) {
       const sockets = [...rooms.sockets.values()];
       for (const [n, socket] of sockets.entries()) {
         const share = (n + Math.random()) / sockets.length;
@@ -152,10 +152,10 @@ export function createSocketioGateway(
     get deliveries() {
       return countDeliveries(rooms);
     },
-    closeUpTo(most) {
-      const some = [...sessions.values()].filter(({ readyState }) => readyState === 'open').slice(0, most);
-      for (const connection of some) closeConnection(connection);
-      return some.length;
+    closeUpTo(max) {
+      const openConnections = [...sessions.values()].filter(({ readyState }) => readyState === 'open').slice(0, max);
+      for (const connection of openConnections) closeConnection(connection);
+      return openConnections.length;
     },
     async close() {
       clearInterval(sendBufferCheck);
@@ -176,10 +176,10 @@ function toConnectError(error: ChatError): Error & { data: object } {
 }
 
 /** Packets that a connection without a token may send; a client sends one for each namespace, and tokens again. */
-const unauthenticatedPackets = 16;
+const maxUnauthenticatedPackets = 16;
 /** Connections that sent more than they may without a token. */
-const tooLarge = new WeakSet<EngineConnection>();
-const verifying = new WeakSet<EngineConnection>();
+const oversizedConnections = new WeakSet<EngineConnection>();
+const verifyingConnections = new WeakSet<EngineConnection>();
 const invalidTokens = new WeakMap<EngineConnection, number>();
 /** The connections without a token, each with what to call when it has one. */
 const awaitingToken = new WeakMap<EngineConnection, () => void>();
@@ -188,22 +188,23 @@ const awaitingToken = new WeakMap<EngineConnection, () => void>();
 function rejectConnection(socket: Socket, error: ChatError, { metrics, logger }: LiveContext): Error {
   metrics.refused('socketio', error.code);
   if (error.code === 'INTERNAL') logger.error({ err: error.cause }, 'a connection could not be made');
-  const tries = (invalidTokens.get(socket.conn) ?? 0) + (errors[error.code].http === 401 ? 1 : 0);
-  invalidTokens.set(socket.conn, tries);
-  if (tries >= maxInvalidTokens) setImmediate(() => closeConnection(socket.conn));
+  const attempts = (invalidTokens.get(socket.conn) ?? 0) + (errors[error.code].http === 401 ? 1 : 0);
+  invalidTokens.set(socket.conn, attempts);
+  if (attempts >= maxInvalidTokens) setImmediate(() => closeConnection(socket.conn));
   return toConnectError(error);
 }
 
 async function authenticate(socket: Socket, { authenticator, connections, context }: LiveContext): Promise<void> {
-  if (tooLarge.has(socket.conn)) {
+  if (oversizedConnections.has(socket.conn)) {
     const message = `At most ${unauthenticatedFrameBytes} bytes are taken before a token is accepted`;
     throw new ChatError('TOO_LARGE', { field: 'token', message });
   }
   // One at a time, so that a burst of connects does not get more tries than there are.
-  if (verifying.has(socket.conn)) throw new ChatError('UNAUTHENTICATED', { message: 'One connect at a time' });
-  verifying.add(socket.conn);
+  if (verifyingConnections.has(socket.conn))
+    throw new ChatError('UNAUTHENTICATED', { message: 'One connect at a time' });
+  verifyingConnections.add(socket.conn);
   const given: unknown = socket.handshake.auth.token ?? parseBearer(socket.handshake.headers.authorization);
-  const identity = await authenticator.verify(given).finally(() => verifying.delete(socket.conn));
+  const identity = await authenticator.verify(given).finally(() => verifyingConnections.delete(socket.conn));
   context.requestLimits.consume(identity.actor.user, costs.token);
   const uncount = await connections.admit(identity.actor.user);
   const release = () => {
@@ -221,29 +222,29 @@ async function authenticate(socket: Socket, { authenticator, connections, contex
 
 /** Without a token: a place among the unauthenticated, small frames, and a deadline. */
 function awaitToken(connection: EngineConnection, { connections, authTimeoutMs }: LiveContext): void {
-  const forget = connections.awaitToken(() => connection.close(true));
-  const deadline = setTimeout(() => connection.close(true), authTimeoutMs);
+  const release = connections.awaitToken(() => connection.close(true));
+  const deadlineTimer = setTimeout(() => connection.close(true), authTimeoutMs);
   let packets = 0;
   // Before anything is made of the packet.
-  const judge = ({ type, data = '' }: { type: string; data?: string | Buffer }) => {
+  const onPacket = ({ type, data = '' }: { type: string; data?: string | Buffer }) => {
     if (type !== 'message') return;
     packets += 1;
-    if (packets > unauthenticatedPackets || typeof data !== 'string') return void connection.close(true);
+    if (packets > maxUnauthenticatedPackets || typeof data !== 'string') return void connection.close(true);
     if (Buffer.byteLength(data) <= unauthenticatedFrameBytes) return;
-    tooLarge.add(connection);
+    oversizedConnections.add(connection);
     // After the refusal that says so, where this was a connect.
     setImmediate(() => closeConnection(connection));
   };
-  const end = () => {
-    forget();
-    clearTimeout(deadline);
-    connection.off('packet', judge);
-    connection.off('close', end);
+  const stopAwaiting = () => {
+    release();
+    clearTimeout(deadlineTimer);
+    connection.off('packet', onPacket);
+    connection.off('close', stopAwaiting);
     awaitingToken.delete(connection);
     limitReceiving(connection, 'token');
   };
   limitReceiving(connection, 'no token');
-  connection.on('packet', judge);
-  connection.once('close', end);
-  awaitingToken.set(connection, end);
+  connection.on('packet', onPacket);
+  connection.once('close', stopAwaiting);
+  awaitingToken.set(connection, stopAwaiting);
 }

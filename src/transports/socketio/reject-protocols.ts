@@ -11,10 +11,10 @@ const unsupportedProtocol = 5;
 
 /** Refuses handshakes that the engine would take, only to end them without a word or with something unreadable. */
 export function rejectOtherProtocols(request: IncomingMessage, response: Response, next: () => void): void {
-  const refusal = findRejection(request, response instanceof ServerResponse);
-  if (!refusal) return next();
-  if (!(response instanceof ServerResponse)) return rejectUpgrade(response.socket, '400 Bad Request', {}, refusal);
-  response.writeHead(400, { 'Content-Type': 'application/json' }).end(JSON.stringify(refusal));
+  const rejection = findRejection(request, response instanceof ServerResponse);
+  if (!rejection) return next();
+  if (!(response instanceof ServerResponse)) return rejectUpgrade(response.socket, '400 Bad Request', {}, rejection);
+  response.writeHead(400, { 'Content-Type': 'application/json' }).end(JSON.stringify(rejection));
 }
 
 function findRejection(

@@ -17,7 +17,7 @@ interface SubscribedSession {
 export class RoomSubscription implements Subscriber {
   readonly #id: RoomId;
   readonly #session: SubscribedSession;
-  #undo: (() => void) | undefined;
+  #leaveFeed: (() => void) | undefined;
   #hasLeft = false;
 
   constructor(id: RoomId, session: SubscribedSession) {
@@ -46,14 +46,14 @@ export class RoomSubscription implements Subscriber {
   }
 
   /** The join is done; where it has left meanwhile, it is undone. */
-  isIn(undo: () => void): void {
-    if (this.#hasLeft) undo();
-    else this.#undo = undo;
+  onJoined(leaveFeed: () => void): void {
+    if (this.#hasLeft) leaveFeed();
+    else this.#leaveFeed = leaveFeed;
   }
 
   leave(): void {
     this.#hasLeft = true;
-    this.#undo?.();
-    this.#undo = undefined;
+    this.#leaveFeed?.();
+    this.#leaveFeed = undefined;
   }
 }

@@ -23,14 +23,14 @@ import { RoomSubscription } from './room-subscription.ts';
 type ServerEvents = { [N in ServerEventName]: (payload: ServerEventPayloads[N]) => void };
 export type RoomsSocket = Socket<Record<string, never>, ServerEvents>;
 
-export const roomName = (room: RoomId) => `room:${room}`;
+export const toRoomName = (room: RoomId) => `room:${room}`;
 
 /** One socket in the namespace: its requests, obeyed in the order in which they arrive. */
 export class SocketSession implements TokenHolder, SocketConnection {
   readonly #socket: RoomsSocket;
   readonly #live: LiveContext;
   readonly #subscriptions = new Map<RoomId, RoomSubscription>();
-  readonly #lifetime: TokenWatch | undefined;
+  readonly #tokenWatch: TokenWatch | undefined;
   #identity: Identity;
   #invalidTokens = 0;
   readonly #queue: CommandQueue;
@@ -41,7 +41,7 @@ export class SocketSession implements TokenHolder, SocketConnection {
     this.#identity = identity;
     this.#live = live;
     this.#queue = new CommandQueue(live.queuedRequests);
-    this.#lifetime = live.tokenExpiry.watch(identity, this);
+    this.#tokenWatch = live.tokenExpiry.watch(identity, this);
     // The protocol of Socket.IO lets a number be a name, too.
     socket.onAny((name: unknown, ...args: unknown[]) => this.#onRequest(String(name), args));
     socket.on('disconnect', () => this.#end());
@@ -64,8 +64,8 @@ export class SocketSession implements TokenHolder, SocketConnection {
   /** The socket is gone or its token is over: nothing more is obeyed, nothing more is heard. */
   #end(): void {
     this.#hasEnded = true;
-    this.#lifetime?.stop();
-    for (const id of this.#subscriptions.keys()) this.#socket.leave(roomName(id));
+    this.#tokenWatch?.stop();
+    for (const id of this.#subscriptions.keys()) this.#socket.leave(toRoomName(id));
     for (const subscription of this.#subscriptions.values()) subscription.leave();
     this.#subscriptions.clear();
   }
@@ -73,21 +73,21 @@ export class SocketSession implements TokenHolder, SocketConnection {
   #onRequest(name: string, args: unknown[]): void {
     const last = args.at(-1);
     const acknowledge: Acknowledge = typeof last === 'function' ? (last as Acknowledge) : () => {};
-    if (this.#queue.isFull || this.#queue.isNodeFull) return this.#refuse(acknowledge, this.#findOverload());
+    if (this.#queue.isFull || this.#queue.isNodeFull) return this.#acknowledgeError(acknowledge, this.#findOverload());
     const payload = args[0] === last && typeof last === 'function' ? undefined : args[0];
-    const request = new Request(this, name, payload, acknowledge);
+    const request = new ParsedRequest(this, name, payload, acknowledge);
     void this.#queue.enqueue(request.weight, () =>
-      this.#handle(request).catch((error) => this.#refuse(acknowledge, ChatError.from(error))),
+      this.#handle(request).catch((error) => this.#acknowledgeError(acknowledge, ChatError.from(error))),
     );
   }
 
   #findOverload(): ChatError {
     return this.#queue.isFull
-      ? new ChatError('RATE_LIMITED', { message: connectionOverloaded, retryAfterMs: 1_000 })
-      : new ChatError('UNAVAILABLE', { message: nodeOverloaded, retryAfterMs: 1_000 });
+      ? new ChatError('RATE_LIMITED', { message: connectionOverloadedMessage, retryAfterMs: 1_000 })
+      : new ChatError('UNAVAILABLE', { message: nodeOverloadedMessage, retryAfterMs: 1_000 });
   }
 
-  async #handle(request: Request): Promise<void> {
+  async #handle(request: ParsedRequest): Promise<void> {
     if (this.#hasEnded) return;
     const { registered, refusal } = request;
     this.#live.metrics.requested('socketio', registered?.name ?? 'unknown');
@@ -100,11 +100,11 @@ export class SocketSession implements TokenHolder, SocketConnection {
     // The next request does not wait for the commit of this one.
     (answer.later as Promise<object>).then(
       (settled) => request.acknowledge(settled),
-      (error) => this.#refuse(request.send, ChatError.from(error)),
+      (error) => this.#acknowledgeError(request.send, ChatError.from(error)),
     );
   }
 
-  #refuse(acknowledge: Acknowledge, error: ChatError): void {
+  #acknowledgeError(acknowledge: Acknowledge, error: ChatError): void {
     this.#live.metrics.refused('socketio', error.code);
     this.#live.context.requestLimits.chargeRefusal(this.actor.user, error.code);
     if (error.code === 'INTERNAL') this.#live.logger.error({ err: error.cause }, 'a request failed');
@@ -131,7 +131,7 @@ export class SocketSession implements TokenHolder, SocketConnection {
     // Known before it is live: it may be removed, or the socket may close, during the join.
     this.#subscriptions.set(id, subscription);
     try {
-      subscription.isIn(await join(subscription));
+      subscription.onJoined(await join(subscription));
     } catch (error) {
       if (this.#subscriptions.get(id) === subscription) this.#subscriptions.delete(id);
       throw error;
@@ -141,11 +141,11 @@ export class SocketSession implements TokenHolder, SocketConnection {
   unsubscribe(id: RoomId): void {
     this.#subscriptions.get(id)?.leave();
     this.#subscriptions.delete(id);
-    this.#socket.leave(roomName(id));
+    this.#socket.leave(toRoomName(id));
   }
 
   catchUp(room: RoomId): void {
-    catchUp(this.#socket, roomName(room));
+    catchUp(this.#socket, toRoomName(room));
   }
 
   deliver(change: Change): void {
@@ -154,13 +154,13 @@ export class SocketSession implements TokenHolder, SocketConnection {
   }
 
   enterRoom(id: RoomId): void {
-    if (!this.#hasEnded) this.#socket.join(roomName(id));
+    if (!this.#hasEnded) this.#socket.join(toRoomName(id));
   }
 
   removeFrom(id: RoomId, code: RemovalCode): void {
     this.#subscriptions.delete(id);
     this.#live.context.feeds.release(id);
-    this.#socket.leave(roomName(id));
+    this.#socket.leave(toRoomName(id));
     this.#socket.emit('room:removed', { room_id: id, code });
   }
 
@@ -177,7 +177,7 @@ export class SocketSession implements TokenHolder, SocketConnection {
       }
       this.#invalidTokens = 0;
       this.#identity = fresh;
-      this.#lifetime?.renew(fresh);
+      this.#tokenWatch?.renew(fresh);
     } catch (thrown) {
       const error = ChatError.from(thrown);
       // Later, so that the acknowledgement goes out first.
@@ -192,13 +192,13 @@ export class SocketSession implements TokenHolder, SocketConnection {
   }
 }
 
-const connectionOverloaded = 'This connection has as many requests waiting as it may have';
-const nodeOverloaded = 'The server has more requests waiting than it can take, try again';
+const connectionOverloadedMessage = 'This connection has as many requests waiting as it may have';
+const nodeOverloadedMessage = 'The server has more requests waiting than it can take, try again';
 
 type Acknowledge = (answer: { ok: true; ignored?: readonly string[] } | RefusedAck) => void;
 
 /** A request that has arrived. It is parsed at once, so that nothing else of the payload is kept while it is queued. */
-class Request implements RequestCall<SocketRequest, unknown> {
+class ParsedRequest implements RequestCall<SocketRequest, unknown> {
   readonly connection: SocketSession;
   readonly registered: RegisteredRequest | undefined;
   readonly payload: unknown;

@@ -26,7 +26,7 @@ ${rows.join('\n')}
 };
 
 /** `START?` as a key may be written. */
-export const frameKey = (name: ChatFrameName) => `frame.${name.replace('?', '')}`;
+export const formatFrameKey = (name: ChatFrameName) => `frame.${name.replace('?', '')}`;
 
 /** The plain WebSocket. */
 export function createChatChannel(contracts: readonly Contract[], schemas: JsonSchemas): Channel {
@@ -34,7 +34,7 @@ export function createChatChannel(contracts: readonly Contract[], schemas: JsonS
   const operations: Channel['operations'] = {};
   for (const name of Object.keys(chatFrames) as ChatFrameName[]) {
     const schema = chatFrames[name];
-    messages[frameKey(name)] = {
+    messages[formatFrameKey(name)] = {
       name,
       title: name,
       summary: schema.description ?? name,
@@ -49,11 +49,11 @@ export function createChatChannel(contracts: readonly Contract[], schemas: JsonS
       title: name,
       summary,
       payload: describeCommand(frame, schemas),
-      ...correlated,
+      ...correlation,
     };
     const isRefused = refusals.length > 0;
     if (isRefused) messages[`refusal.${name}`] = describeRefusal(name, command);
-    const reply = answers.filter((answer) => !isRefusal(answer)).map(frameKey);
+    const reply = answers.filter((answer) => !isRefusal(answer)).map(formatFrameKey);
     operations[name] = {
       action: 'receive',
       summary,
@@ -61,12 +61,12 @@ export function createChatChannel(contracts: readonly Contract[], schemas: JsonS
       reply: isRefused ? [...reply, `refusal.${name}`] : reply,
     };
   }
-  Object.assign(operations, unasked);
+  Object.assign(operations, unsolicited);
   return { channel, messages, operations };
 }
 
-const correlated = { correlationId: { location: '$message.payload#/id' } };
-const describeAnswer = (payload: JsonSchema) => ({ payload, ...correlated });
+const correlation = { correlationId: { location: '$message.payload#/id' } };
+const describeAnswer = (payload: JsonSchema) => ({ payload, ...correlation });
 
 /** `id` is taken and given back beside whatever a command has. */
 function describeCommand(frame: ChatCommand['frame'], schemas: JsonSchemas): JsonSchema {
@@ -78,27 +78,27 @@ const isRefusal = (frame: ChatFrameName) => frame === 'NOTAUTHORIZED' || frame =
 
 function describeRefusal(name: string, { answers, refusals: codes }: ChatCommand): Channel['messages'][string] {
   const frames = (['NOTAUTHORIZED', 'ERROR'] as const).filter((frame) => answers.includes(frame));
-  const shapes = frames.map((frame) => ({ $ref: `#/components/messages/chat.${frameKey(frame)}/payload` }));
+  const shapes = frames.map((frame) => ({ $ref: `#/components/messages/chat.${formatFrameKey(frame)}/payload` }));
   return {
     name: frames.join(' or '),
     title: `${name}, refused`,
     summary: `\`reason\` is \`${codes.join('`, `')}\`.`,
     payload: { allOf: [{ anyOf: shapes }, { properties: { reason: { enum: codes } } }] },
-    ...correlated,
+    ...correlation,
   };
 }
 
-const unasked = {
-  open: { action: 'send', summary: 'The connection is open.', messages: [frameKey('START?')] },
-  tell: { action: 'send', summary: 'A message of the room, live.', messages: [frameKey('message')] },
+const unsolicited = {
+  open: { action: 'send', summary: 'The connection is open.', messages: [formatFrameKey('START?')] },
+  tell: { action: 'send', summary: 'A message of the room, live.', messages: [formatFrameKey('message')] },
   takeOut: {
     action: 'send',
     summary: 'The connection has been taken out of its room.',
-    messages: [frameKey('NOTAUTHORIZED')],
+    messages: [formatFrameKey('NOTAUTHORIZED')],
   },
   refuseNonsense: {
     action: 'send',
     summary: 'What was sent is no command, or not JSON.',
-    messages: (['TOKEN?', 'BADAUTH', 'COMMAND?', 'BADJSON'] as const).map(frameKey),
+    messages: (['TOKEN?', 'BADAUTH', 'COMMAND?', 'BADJSON'] as const).map(formatFrameKey),
   },
 } satisfies Channel['operations'];

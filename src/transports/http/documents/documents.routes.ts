@@ -6,7 +6,7 @@ import type { Contract } from '../../../core/feature.ts';
 import { createAsyncapiDocument } from './asyncapi.ts';
 import { documents } from './contract.ts';
 import { createOpenapiDocument } from './openapi.ts';
-import { initializer, page, pageFiles } from './swagger-ui.ts';
+import { initializer, pageFiles, renderPage } from './swagger-ui.ts';
 
 /** Made at the first request. */
 function createTextCache(make: () => object): () => string {
@@ -31,7 +31,7 @@ export function createDocumentRoutes(contracts: readonly Contract[]): Router {
   routes.use(readDocs.path, helmet.contentSecurityPolicy({ directives: { 'upgrade-insecure-requests': null } }));
   routes.get(readDocs.path, (request, response) => {
     // Relative, because the service may be mounted under a path.
-    response.type('html').send(page(request.path.endsWith('/') ? '../' : ''));
+    response.type('html').send(renderPage(request.path.endsWith('/') ? '../' : ''));
   });
   routes.get(`${readDocs.path}/initializer.js`, (_request, response) => void response.type('js').send(initializer));
   const root = dirname(fileURLToPath(import.meta.resolve('swagger-ui-dist/package.json')));

@@ -17,13 +17,13 @@ export function createJsonSchemas(): JsonSchemas {
     toJsonSchema(schema) {
       // Inside of another one, or a schema with an `id` would not be referred to.
       const wrapped = z.toJSONSchema(z.object({ schema }), { io: 'input', override: finish });
-      Object.assign(components, inComponents(wrapped.$defs ?? {}));
-      return inComponents(wrapped.properties!.schema as JsonSchema);
+      Object.assign(components, pointToComponents(wrapped.$defs ?? {}));
+      return pointToComponents(wrapped.properties!.schema as JsonSchema);
     },
   };
 }
 
-function inComponents<T>(schema: T): T {
+function pointToComponents<T>(schema: T): T {
   return JSON.parse(JSON.stringify(schema).replaceAll('"#/$defs/', '"#/components/schemas/')) as T;
 }
 

@@ -43,8 +43,8 @@ export function createOpenapiDocument(features: readonly Contract[]) {
   for (const { name: tag, rest } of contracts) {
     for (const [operationId, route] of Object.entries<Route>(rest)) {
       const path = route.path.replaceAll(/:(\w+)/g, '{$1}');
-      const operation = { operationId, tags: [tag], ...describeRoute(route, schemas, refusals.toResponse) };
-      paths[path] = { ...paths[path], [route.method.toLowerCase()]: operation };
+      const createOperation = { operationId, tags: [tag], ...describeRoute(route, schemas, refusals.toResponse) };
+      paths[path] = { ...paths[path], [route.method.toLowerCase()]: createOperation };
     }
   }
   return {
@@ -65,10 +65,12 @@ function describeRoute(route: Route, schemas: JsonSchemas, toRefusal: (status: n
     ...toParameters('query', query, schemas),
     ...toParameters('header', headers, schemas),
   ];
-  const refused = Map.groupBy(refusals, (code) => errors[code].http);
+  const codesByStatus = Map.groupBy(refusals, (code) => errors[code].http);
   const responses = [
-    ...Object.entries(answers).map(([status, answer]) => [status, response(answer, Number(status), schemas)] as const),
-    ...[...refused].map(([status, codes]) => [String(status), toRefusal(status, codes)] as const),
+    ...Object.entries(answers).map(
+      ([status, answer]) => [status, createResponse(answer, Number(status), schemas)] as const,
+    ),
+    ...[...codesByStatus].map(([status, codes]) => [String(status), toRefusal(status, codes)] as const),
   ];
   return {
     summary,
@@ -96,18 +98,18 @@ function toParameters(place: 'path' | 'query' | 'header', schema: z.ZodType | un
     in: place,
     required: place === 'path' || (required.includes(name) && !('default' in shape)),
     ...(description !== undefined && { description }),
-    schema: asParameter(shape),
+    schema: toParameterSchema(shape),
   }));
 }
 
 /** Everything in an address is text: if a number and its digits are both accepted, the document shows the number. */
-function asParameter({ anyOf, ...shape }: JsonSchema): JsonSchema {
+function toParameterSchema({ anyOf, ...shape }: JsonSchema): JsonSchema {
   const [meant, spelled] = (anyOf ?? []) as JsonSchema[];
   if (!meant?.type || spelled?.type !== 'string') return anyOf ? { anyOf, ...shape } : shape;
   return { ...meant, ...shape };
 }
 
-function response(
+function createResponse(
   { description, type = 'application/json', schema, example }: Answer,
   status: number,
   schemas: JsonSchemas,
@@ -128,7 +130,7 @@ const headers = {
   },
 };
 
-const toHeaders: { [status: number]: object } = {
+const headersByStatus: { [status: number]: object } = {
   401: { 'WWW-Authenticate': { $ref: '#/components/headers/WwwAuthenticate' } },
   429: { 'Retry-After': { $ref: '#/components/headers/RetryAfterWhereKnown' } },
   503: { 'Retry-After': { $ref: '#/components/headers/RetryAfterWhereKnown' } },
@@ -146,7 +148,7 @@ function createRefusalResponses(schemas: JsonSchemas) {
       const examples = codes.map((code) => [code, { value: createRefusalExample(code) }]);
       components[name] = {
         description: codes.map((code) => `\`${code}\`: ${errors[code].message}.`).join('\n\n'),
-        ...(toHeaders[status] && { headers: toHeaders[status] }),
+        ...(headersByStatus[status] && { headers: headersByStatus[status] }),
         content: {
           'application/json': {
             schema: { allOf: [refusal, { properties: { meta: { properties: narrowed } } }] },

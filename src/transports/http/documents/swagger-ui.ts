@@ -1,5 +1,5 @@
 /** Swagger UI, from its own files: nothing comes from elsewhere, and no script stands in the page. */
-export const page = (up: string) => `<!doctype html>
+export const renderPage = (up: string) => `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">

@@ -71,7 +71,7 @@ describe('the broadcaster of /chat', () => {
     it(`delivers own messages in separate frames, once and in order: ${title}`, async () => {
       const { audience, announce, listener } = stage();
       const [ann, bob] = [listener(), listener()];
-      for (const rev of revs) audience.expectOwn(room, rev, ann);
+      for (const rev of revs) audience.expectOwnMessage(room, rev, ann);
       announce(1, 2, 3, 4, 5);
       await turn();
       expect(ann.writes).to.deep.equal(writes);
@@ -82,8 +82,8 @@ describe('the broadcaster of /chat', () => {
   it('delivers own messages in shared frames if no separate frame is requested or the request was withdrawn', async () => {
     const { audience, announce, listener } = stage();
     const [plain, fickle] = [listener(false), listener()];
-    audience.expectOwn(room, 1, plain);
-    audience.expectOwn(room, 2, fickle)();
+    audience.expectOwnMessage(room, 1, plain);
+    audience.expectOwnMessage(room, 2, fickle)();
     announce(1, 2, 3);
     await turn();
     for (const { writes } of [plain, fickle]) expect(writes).to.deep.equal(['1 2 3']);

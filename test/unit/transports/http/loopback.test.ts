@@ -1,10 +1,10 @@
 import { expect } from 'chai';
-import { comesFromOwnPage, isLoopback } from '../../../../src/transports/http/loopback.ts';
+import { isFromOwnPage, isLoopback } from '../../../../src/transports/http/loopback.ts';
 
 const host = '127.0.0.1:7777';
 const own = { host, origin: `http://${host}` };
 
-const isOwnOrigin = (headers: Record<string, string | undefined>) => comesFromOwnPage({ headers });
+const isOwnOrigin = (headers: Record<string, string | undefined>) => isFromOwnPage({ headers });
 
 describe('the page of the same listener', () => {
   for (const name of ['127.0.0.1:7777', '127.8.9.1', 'localhost:7777', 'localhost', '[::1]:7777', '[::1]']) {
