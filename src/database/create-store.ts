@@ -14,20 +14,26 @@ interface NativeClient {
   query(statement: Statement, values: unknown[]): Promise<{ rows: unknown[] }>;
 }
 
-/** Reads, and writes without a change: it fails on a standby, and without the privileges. */
+/**
+ * Reads the applied migrations, and proves that writes are possible: the update changes no row, but PostgreSQL rejects
+ * it on a standby or without the privilege to write.
+ */
 const appliedMigrationsStatement = {
   name: 'applied_migrations',
   text: 'with write as (update rooms set last_seq = last_seq where false) select name from mikro_orm_migrations',
 };
 
-/** Allocates disk space on the server, and releases it. */
+/** Proves that the disk has space: the server allocates some for a temporary table and releases it. */
 export const allocateSpaceStatement = {
   name: 'take_space',
   text: `create temporary table nano_messaging_probe on commit drop as
     select md5(n::text) as filler from generate_series(1, 5000) as n`,
 };
 
-/** A server is verified again after this time, because somebody may have reset its sequences. */
+/**
+ * A server is verified again after this time even if the sessions are the same, because an administrator may have reset
+ * its sequences.
+ */
 const verifyIntervalMs = 9_000;
 
 const diskFailureState = /^(53100|58...)$/;
@@ -38,18 +44,21 @@ interface StoreParts {
   native: NativeClient;
   queue: TaskQueue;
   logger?: Logger | undefined;
-  /** Replaces the sessions after a connection led to the wrong server or to none. */
+  /** Makes the pool replace its sessions. Called after one of them led to the wrong server or was lost. */
   expireSessions?: () => void;
-  /** Throws if the service cannot rely on the server that answers. */
+  /** Throws if the service cannot rely on the server that answers `query`. */
   verify?: (query: Query) => Promise<void>;
-  /** The number of sessions that were opened. A new session may lead to another server. */
+  /**
+   * Returns how many sessions have been opened so far. If the number has grown, a new session may lead to another
+   * server.
+   */
   countSessions?: () => number;
   /** Throws if writes are impossible. */
   beforeWrite?: () => void;
   release?: () => void;
 }
 
-/** Creates the store of a migrated database. */
+/** Creates the store. The database must be migrated already. */
 export function createStore(parts: StoreParts): Store {
   const { orm, native, queue, logger, expireSessions, beforeWrite, release = () => {} } = parts;
   const requiredMigrations = listMigrationNames();
@@ -69,7 +78,7 @@ export function createStore(parts: StoreParts): Store {
     return rethrowAsUnavailable(error);
   }
 
-  /** Runs the task, and records the availability by its outcome. */
+  /** Runs the task, and updates the availability with its result. */
   function runTracked<T>(task: () => Promise<T>, isUrgent?: boolean): Promise<T> {
     const outagesAtBegin = availability.begin();
     return queue.run(task, isUrgent).then((answer) => {
@@ -116,7 +125,8 @@ export function createStore(parts: StoreParts): Store {
     },
     close: () => {
       availability.close();
-      // A database that stopped or belongs to another process by now needs no close.
+      // If the database has stopped, or another process has taken it over, closing fails. That error does not matter
+      // here.
       closing ??= queue
         .run(() => orm.close(true))
         .catch((error: unknown) => {
@@ -128,7 +138,10 @@ export function createStore(parts: StoreParts): Store {
   };
 }
 
-/** With `unlessRecent` it does nothing if the same sessions were verified recently. */
+/**
+ * Returns a function that verifies the server. With `unlessRecent`, the function skips the verification if the same
+ * sessions were verified a short time ago.
+ */
 function createVerification({ verify = async () => {}, countSessions = () => 0 }: StoreParts, query: Query) {
   let verified: { sessions: number; at: number } | undefined;
   return async ({ unlessRecent = false } = {}): Promise<void> => {
@@ -139,7 +152,10 @@ function createVerification({ verify = async () => {}, countSessions = () => 0 }
   };
 }
 
-/** An account without the right to create temporary tables finds out at its next write whether the disk is full. */
+/**
+ * Ignores the error if the account may not create temporary tables. In that case, the next write shows whether the disk
+ * is full.
+ */
 function rethrowUnlessForbidden(error: unknown): void {
   if (sqlState(error) !== insufficientPrivilege) throw error;
 }

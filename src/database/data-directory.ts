@@ -19,28 +19,32 @@ import { lockFile } from './file-lock.ts';
 import { makeDirectory } from './make-directory.ts';
 
 export interface DirectoryLock {
-  /** Throws if another process has taken the directory over: from then on nothing may be written. */
+  /**
+   * Throws if another process has taken over the directory. This process must not write to the directory after that.
+   */
   assertHeld(): void;
   release(): void;
 }
 
 export interface LockOptions {
-  /** Called once if another process has taken the directory over. */
+  /** Called at most once, when this process notices that another process has taken over the directory. */
   onLost?: (error: Error) => void;
-  /** Called before a wait for a holder on another machine. */
+  /** Called before the process waits to see whether a holder on another machine is still alive. */
   onWait?: (message: string) => void;
-  /** How often the holder touches its file. */
+  /** How often the holder updates the modification time of its lock file. */
   beatIntervalMs?: number;
-  /** A holder on another machine that has not touched its file for this long is gone. */
+  /** A holder on another machine counts as dead if it has not updated its lock file for this long. */
   foreignTimeoutMs?: number;
 }
 
-/** The content of the file `lock`: the process that holds the directory. */
+/** The content of the file `lock`, which describes the process that holds the directory. */
 interface Holder {
   pid: number;
-  /** Distinguishes a living holder from a later process with the same id. */
+  /**
+   * The start time of the process. It distinguishes the holder from a later process that received the same process id.
+   */
   started: string;
-  /** Differs on every machine and after every boot. */
+  /** Identifies the machine and its boot: the value differs between machines and changes with every boot. */
   boot: string;
   host: string;
   /** Unique to each lock. */
@@ -48,10 +52,11 @@ interface Holder {
 }
 
 /**
- * Locks the embedded data directory for this process, and creates it if it is missing. Two processes on one PGlite
- * directory would silently lose each other's rows. On one machine the kernel decides, even between containers. Between
- * machines that share a file system without locks the holder's heartbeat decides; a holder that was suspended and
- * replaced notices it at its next statement.
+ * Locks the embedded data directory for this process, and creates it if it is missing. Without the lock, two processes
+ * on one PGlite directory would silently lose each other's rows. On one machine, a file lock of the kernel excludes
+ * other processes, even those in other containers. On a file system without file locks that several machines share, the
+ * holder regularly updates its lock file to show that it is alive. If the holder was suspended and another process has
+ * taken over the directory, the holder notices this at its next statement.
  */
 export async function lockDataDirectory(directory: string, options: LockOptions = {}): Promise<DirectoryLock> {
   const { onLost = () => {}, onWait = () => {}, beatIntervalMs = 2_000, foreignTimeoutMs = 10_000 } = options;
@@ -60,7 +65,8 @@ export async function lockDataDirectory(directory: string, options: LockOptions 
   if (fileLock === 'taken') throw createInUseError(directory, readHolder(path));
   try {
     const found = readHolder(path);
-    // Process ids and start times repeat between containers. The kernel's lock proves that this holder is dead.
+    // In another container, a process can have the same process id and start time as this one. If this process has the
+    // file lock, such a holder must be dead.
     const isNamesake = found?.pid === process.pid && found.started === readProcessStart(process.pid);
     if (found && isAlive(found) && !(isNamesake && fileLock !== 'unsupported'))
       throw createInUseError(directory, found);
@@ -80,7 +86,8 @@ export async function lockDataDirectory(directory: string, options: LockOptions 
     };
     writeHolder(path, mine);
     if (fileLock === 'unsupported') {
-      // Another process that found the same dead holder has written by then; the last writer holds the lock.
+      // Another process may have found the same dead holder and written its own name at the same time. After this pause
+      // both have written, and the process that wrote last holds the lock.
       await pause(beatIntervalMs);
       if (readHolder(path)?.id !== mine.id) throw createInUseError(directory, readHolder(path));
     }
@@ -106,7 +113,8 @@ export async function lockDataDirectory(directory: string, options: LockOptions 
         utimesSync(path, now, now);
         lastStamp = readStamp(path);
       } catch {
-        // onLost has reported a loss; statements report a disk that fails.
+        // No error is reported here: `onLost` has already reported a lost lock, and if the disk fails, the statements
+        // fail too.
         if (lossError) clearInterval(beat);
       }
     }, beatIntervalMs).unref();
@@ -124,7 +132,10 @@ export async function lockDataDirectory(directory: string, options: LockOptions 
   }
 }
 
-/** Creates the directory and its lock file, the first file in it. */
+/**
+ * Creates the directory, and locks a file in it. This file must be the first in the directory, to report early if the
+ * directory cannot be written.
+ */
 function acquireFileLock(directory: string): ReturnType<typeof lockFile> {
   try {
     makeDirectory(directory);
@@ -139,14 +150,17 @@ function acquireFileLock(directory: string): ReturnType<typeof lockFile> {
   }
 }
 
-/** Creates the database directory, or closes it to other users: PGlite creates its files readable for all. */
+/**
+ * Creates the database directory if it is missing, and denies other users access to it, because PGlite makes its files
+ * readable for everybody.
+ */
 export function makePrivate(directory: string): string {
   makeDirectory(directory);
   if (statSync(directory).mode & 0o077) chmodSync(directory, 0o700);
   return directory;
 }
 
-/** The code makes the error count as an outage of the database. */
+/** Creates the error for a lost lock. Its `code` makes the store treat it as an outage of the database. */
 function createLossError(directory: string, holder: Holder | undefined): Error {
   const by = holder ? ` by ${describeHolder(holder)}` : ': its file "lock" is gone';
   const message = `The data directory ${directory} was taken over${by}. Run one process only, or use DATABASE_URL.`;
@@ -165,7 +179,7 @@ function describeHolder({ pid, host, boot }: Holder): string {
   return isHere ? `process ${pid}` : `process ${pid} of ${host} (another container or machine)`;
 }
 
-/** Writes the file atomically, so that nobody reads half of it. */
+/** Writes the file atomically, so that no process reads an incomplete file. */
 function writeHolder(path: string, holder: Holder): number {
   const draft = `${path}.${holder.id}.draft`;
   try {
@@ -178,7 +192,10 @@ function writeHolder(path: string, holder: Holder): number {
   }
 }
 
-/** Whether the file is touched, replaced or removed within the time. Compares file times with each other, not with a clock. */
+/**
+ * Returns whether the file is touched, replaced or removed within the time. Only compares times of the file with each
+ * other, because the clocks of two machines may differ.
+ */
 async function isTouchedWithin(path: string, withinMs: number): Promise<boolean> {
   const first = readStamp(path);
   for (const until = Date.now() + withinMs; Date.now() < until; ) {
@@ -188,7 +205,10 @@ async function isTouchedWithin(path: string, withinMs: number): Promise<boolean>
   return false;
 }
 
-/** Opens the file, because network file systems answer for a closed file from a cache. */
+/**
+ * Opens the file before reading its times, because a network file system may answer from a cache for a file that is not
+ * open.
+ */
 function readStamp(path: string): string {
   try {
     const file = openSync(path, 'r');
@@ -202,7 +222,10 @@ function readStamp(path: string): string {
   }
 }
 
-/** Changes if the file is touched or replaced. The inode alone is not enough, because it may be reused. */
+/**
+ * Formats a value that changes when the file is touched or replaced. The inode alone is not enough, because a new file
+ * may reuse it.
+ */
 const formatStamp = (stats: Stats | undefined): string => (stats ? `${stats.ino} ${stats.mtimeMs}` : 'gone');
 
 function readText(path: string): string | undefined {
@@ -213,7 +236,7 @@ function readText(path: string): string | undefined {
   }
 }
 
-/** Fields that older versions did not write are empty. */
+/** Reads the holder. Fields that older versions did not write become empty strings. */
 function readHolder(path: string): Holder | undefined {
   try {
     const holder = JSON.parse(readText(path) ?? '') as Partial<Holder> | null;
@@ -234,14 +257,18 @@ function isAlive({ pid, started }: Holder): boolean {
   return readProcessStart(pid) === started;
 }
 
-/** The boot id on Linux, elsewhere the host name. */
+/** Returns the boot id on Linux, and the host name on other systems. */
 function readBootId(): string {
   return readText('/proc/sys/kernel/random/boot_id')?.trim() ?? hostname();
 }
 
-/** Boot id and start time of a process on Linux, elsewhere the same for all processes. */
+/**
+ * Returns the boot id and the start time of a process on Linux. On other systems, returns the same text for all
+ * processes.
+ */
 function readProcessStart(pid: number): string {
   const stat = readText(`/proc/${pid}/stat`);
-  // The second field, a name in parentheses, may hold spaces; the start time is the 22nd.
+  // The second field is the name of the process in parentheses, which may contain spaces, so the fields are counted
+  // from its end. The start time is field 22.
   return stat ? `${readBootId()}/${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]}` : 'unknown';
 }

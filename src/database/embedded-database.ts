@@ -10,17 +10,23 @@ import { createPgliteOptions } from './orm-options.ts';
 
 export interface EmbeddedOptions {
   logger?: Logger | undefined;
-  /** Called once if the database cannot be used until the process restarts. */
+  /** Called at most once, when the database has become unusable until the process restarts. */
   onFailure?: ((error: Error) => void) | undefined;
 }
 
 const mebibyte = 1_048_576;
-/** PostgreSQL allocates 16 MiB at once for the next segment of its log, and stops if the disk is full. */
+/**
+ * Writes are refused below this free space. PostgreSQL allocates its write-ahead log in segments of 16 MiB, and would
+ * stop if the disk had no space for the next one.
+ */
 const minFreeBytes = 24 * mebibyte;
 /** How long a measurement of the free space is reused. */
 const freeSpaceMaxAgeMs = 100;
 
-/** Opens PGlite in `directory`, locked against other processes, or in memory. Does not migrate. */
+/**
+ * Opens PGlite in `directory`, which it locks against other processes, or in memory if `directory` is undefined. Does
+ * not apply migrations.
+ */
 export async function openEmbedded(
   directory: string | undefined,
   { logger, onFailure = () => {} }: EmbeddedOptions = {},
@@ -44,7 +50,7 @@ export async function openEmbedded(
       pglite,
       /** Throws if this process may no longer use the database. */
       assertUsable,
-      /** Throws also if the disk is too full for writes. */
+      /** Throws if this process may no longer use the database, or if the disk is too full for writes. */
       assertWritable() {
         assertUsable();
         assertSpace();
@@ -85,7 +91,10 @@ function createSpaceCheck(directory: string): () => void {
   };
 }
 
-/** Looks like PostgreSQL's error for a full disk, so that only writes fail. */
+/**
+ * Creates an error that looks like the one of PostgreSQL for a full disk, so that the store handles it in the same way:
+ * reads still work.
+ */
 function createNoSpaceError(directory: string, freeBytes: number): Error {
   const message =
     `The disk of the data directory ${directory} has ${Math.floor(freeBytes / mebibyte)} MiB left, ` +

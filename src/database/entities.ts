@@ -6,7 +6,7 @@ import { RoomChangeEntity } from '../core/log/room-change.entity.ts';
 import { ImportedRoomEntity } from './imported-room.entity.ts';
 import { ServiceIdentityEntity } from './service-identity.entity.ts';
 
-/** All tables. MikroORM compares them with the migrations. */
+/** The entities of all tables. MikroORM compares them with the migrations. */
 export const entities = [
   RoomEntity,
   PermissionRuleEntity,

@@ -5,13 +5,14 @@ export interface FileLock {
   release(): void;
 }
 
-/** A database that is collected as garbage loses its lock. */
+/** Keeps the databases referenced: a lock would be released if its database were garbage-collected. */
 const heldLocks = new Set<DatabaseSync>();
 
 /**
- * Locks a file until the release or the end of the process, however it ends. The kernel keeps the lock, so it also
- * excludes processes in other containers of the machine. Node.js has no interface to such locks except SQLite, whose
- * database here stays empty. A process that opens the file by other means and closes it loses the lock (POSIX).
+ * Locks a file until the lock is released or the process ends, even by a crash. The kernel holds the lock, so processes
+ * in other containers on the same machine are excluded too. The lock belongs to an SQLite database, which stays empty,
+ * because SQLite is the only way to such locks in Node.js. This process must not open and close the file in any other
+ * way, because closing it would release the lock (a rule of POSIX).
  */
 export function lockFile(path: string): FileLock | 'taken' | 'unsupported' {
   const sqlite = process.getBuiltinModule('node:sqlite');
@@ -39,7 +40,10 @@ const sqliteBusy = 5;
 const sqliteIoError = 10;
 const sqliteProtocol = 15;
 
-/** Does not open a file that exists: closing it would release a lock of this process. */
+/**
+ * Creates the file if it is missing. An existing file is not opened, because closing it again would release a lock that
+ * this process may hold on it.
+ */
 function createFile(path: string): void {
   try {
     closeSync(openSync(path, 'wx', 0o600));

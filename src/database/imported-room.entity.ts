@@ -1,7 +1,7 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 import type { Uuid } from '../core/ids.ts';
 
-/** The grant of a legacy rule at the last import. */
+/** What a legacy rule granted at the time of the last import. */
 export interface SeenRule {
   permissions: string;
   level: number;
@@ -9,17 +9,21 @@ export interface SeenRule {
 }
 
 /**
- * The rooms of `npm run import`, and the progress of the import in each. There is no foreign key: the mark of a room that
- * was deleted here remains, so that no later import restores the room.
+ * The rooms that `npm run import` has imported, and how far the import of each has progressed. The table has no foreign
+ * key to `rooms`: if an imported room is deleted, its row here remains, so that a later import does not restore the
+ * room.
  */
 export const ImportedRoomEntity = defineEntity({
   name: 'ImportedRoom',
   tableName: 'imported_rooms',
   properties: {
     roomId: p.bigint('number').primary().autoincrement(false),
-    /** The UUID of the legacy room, which distinguishes it from a room of another database with the same id. */
+    /** The UUID of the legacy room. It reveals a room of another legacy database that has the same id. */
     uuid: p.uuid(),
-    /** The highest id among the messages that were seen, and their number. */
+    /**
+     * The highest message id that an import has read in this room. `seenMessages` is the number of messages that were
+     * read.
+     */
     lastMessageId: p.bigint('number'),
     seenMessages: p.bigint('number'),
     /** The number of messages that were skipped. */

@@ -3,16 +3,16 @@ import type { DatabaseLocation } from './session-settings.ts';
 import { UnsuitableDatabase } from './store-errors.ts';
 
 export interface InspectedDatabase extends DatabaseLocation {
-  /** The name on the server, which may differ from the name at a pooler. */
+  /** The name of the database on the server. A pooler may offer the database under another name. */
   database: string;
   account: string;
-  /** Settings that work, but risk the loss of messages. */
+  /** Describes settings with which the service works, but with which messages may be lost. */
   warnings: string[];
 }
 
 const minServerVersion = 140_000;
 
-/** A table that no other program has: it reveals the schema that an earlier start used. */
+/** A schema with a table of this name contains our tables, because no other program has such a table. */
 const markerTable = 'room_changes';
 
 const liftLimitsStatement = ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout']
@@ -46,11 +46,12 @@ interface Facts extends Omit<InspectedDatabase, 'schema' | 'warnings'> {
 }
 
 /**
- * Inspects a database before the first change to it. Throws `UnsuitableDatabase` if the service cannot rely on it.
- * `connectAgain` opens another connection with the same settings.
+ * Inspects a database before anything in it is changed. Throws `UnsuitableDatabase` if the service cannot rely on the
+ * database. `connectAgain` opens another connection with the same settings.
  */
 export async function inspectDatabase(client: Client, connectAgain: () => Promise<Client>): Promise<InspectedDatabase> {
-  // The account's limits may be too tight even for this query. `set local` keeps the change from a pooler's next client.
+  // The time limits of the account may be too short even for this query, so they are lifted. `set local` ends with the
+  // transaction: a pooler's next client on the same session keeps its limits.
   const results = (await client.query(
     `begin; ${liftLimitsStatement}; ${factsQuery}; commit`,
   )) as unknown as QueryResult<Facts>[];
@@ -113,15 +114,16 @@ function collectWarnings({ synchronousCommit, fsync }: Facts): string[] {
   return warnings;
 }
 
-/** A pooler under load may by chance assign the same session several times, so the test has several rounds. */
+/**
+ * The number of rounds of the test. A pooler in transaction mode may by chance assign the same session in one round.
+ */
 const rounds = 4;
 
 /**
- * Throws if a pooler assigns server sessions per transaction: the settings, prepared statements and locks of a session
- * would then belong to other clients, too.
- *
- * A pooler reveals itself by the process id at the connect, which is not the session's. In that case two connections are
- * used alternately: with session pooling, each keeps its session.
+ * Throws if a pooler assigns server sessions per transaction. Other clients would then share the settings, prepared
+ * statements and locks of our session. A pooler reports a process id at connect that differs from the process id of the
+ * session; without this difference there is no pooler to test. Otherwise the test uses two connections alternately: in
+ * session mode, each keeps its own session.
  */
 export async function assertSessionPooling(client: Client, connectAgain: () => Promise<Client>): Promise<void> {
   const own = await readSessionPid(client);
@@ -131,7 +133,7 @@ export async function assertSessionPooling(client: Client, connectAgain: () => P
     const others = await readSessionPid(other);
     if (own === others) throw new UnsuitableDatabase(transactionPoolingMessage);
     for (let round = 0; round < rounds; round++) {
-      // The transaction occupies its session, so a pooler must serve the first connection from another session.
+      // The open transaction occupies its session, so a pooler cannot serve the first connection from that session.
       await other.query('begin');
       const inTransaction = await readSessionPid(other);
       const now = [await readSessionPid(client), await readSessionPid(client)];
@@ -156,7 +158,10 @@ async function readSessionPid(client: Client): Promise<number> {
   return rows[0]!.pid;
 }
 
-/** `pg` stores it for cancel requests, but does not declare it. */
+/**
+ * Returns the process id that the server reported at connect. `pg` stores it for cancel requests, but its types do not
+ * declare it.
+ */
 function getConnectPid(client: Client): number | null {
   return (client as Client & { processID: number | null }).processID;
 }
@@ -178,7 +183,10 @@ const missingPrivileges = `
   select format('execute on %s', p.proname) from pg_proc p where p.pronamespace = (select oid from pg_namespace where nspname = $1)
     and p.proname in ('append_messages', 'append_straight', 'accept_invitations', 'seq_at') and not has_function_privilege(p.oid, 'EXECUTE')`;
 
-/** Checks the privileges that a node needs if its account does not own the tables. Throws an error with the missing grants. */
+/**
+ * Checks that the account has the privileges that a node needs, because the account may not own the tables. The error
+ * lists the missing grants.
+ */
 export async function checkPrivileges(client: Client, { schema, account }: InspectedDatabase): Promise<void> {
   const { rows } = await client.query<{ missing: string }>(missingPrivileges, [schema]);
   if (rows.length === 0) return;

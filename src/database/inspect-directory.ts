@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The PostgreSQL version of PGlite, which cannot open directories of other versions. */
+/** The PostgreSQL version that PGlite contains. PGlite cannot open a directory of another version. */
 const postgresVersion = '18';
 const controlFileBytes = 8_192;
 
-/** PostgreSQL needs these directories even if they are empty. */
+/** Directories that PostgreSQL needs even if they are empty. Some copy tools leave out empty directories. */
 const requiredDirectories = [
   ...['base', 'global', 'pg_commit_ts', 'pg_dynshmem', 'pg_logical/mappings', 'pg_logical/snapshots'],
   ...['pg_multixact/members', 'pg_multixact/offsets', 'pg_notify', 'pg_replslot', 'pg_serial', 'pg_snapshots'],

@@ -2,8 +2,8 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 
 /**
- * Creates the directory and its parents for this user only, or throws the system's error. `mkdirSync` with `recursive`
- * never returns for a path at which nothing can be created, such as below `/proc`.
+ * Creates the directory and its parents, accessible only to this user, or throws the error of the system. `mkdirSync`
+ * with `recursive` is not used: it never returns if nothing can be created at the path, for example below `/proc`.
  */
 export function makeDirectory(directory: string): void {
   const parent = dirname(resolve(directory));

@@ -9,12 +9,15 @@ import { createPostgresOptions, migrationsDirectory } from './orm-options.ts';
 import { checkSequences } from './sequences.ts';
 import { sqlState, UnsuitableDatabase } from './store-errors.ts';
 
-/** Any fixed number. The session with this advisory lock migrates, the others wait. */
+/**
+ * The key of an advisory lock; any fixed number would do. The session that holds the lock migrates, and the others
+ * wait.
+ */
 const migrationLock = 7_777_001;
 
 const lockPollIntervalMs = 200;
 const reportIntervalMs = 10_000;
-/** How long a migration may block the statements that queue behind its lock request. */
+/** How long a migration waits for a table lock. Meanwhile, all later statements on the table queue behind it. */
 const tableLockTimeoutMs = 1_000;
 const minRetryMs = 1_000;
 const maxRetryMs = 10_000;
@@ -24,7 +27,7 @@ const limits = { statementTimeoutMs: 0, lockTimeoutMs: tableLockTimeoutMs, idleI
 const lockNotAvailable = '55P03';
 const insufficientPrivilege = '42501';
 
-/** `npm run migrate`. Returns the names of the applied migrations. */
+/** Migrates the database for `npm run migrate`. Returns the names of the applied migrations. */
 export async function migratePostgres(databaseUrl: string, logger?: Logger): Promise<string[]> {
   const database = await openDatabase(databaseUrl);
   try {
@@ -35,9 +38,9 @@ export async function migratePostgres(databaseUrl: string, logger?: Logger): Pro
 }
 
 /**
- * Applies the missing migrations, without a time limit. If several nodes start at once, one migrates and the others wait.
- * No statement waits in the database: lock requests are retried, so that a node that ends leaves no statement behind, and
- * a node that waits blocks nobody.
+ * Applies the missing migrations, without a time limit. If several nodes start at once, one migrates and the others
+ * wait. They wait by trying again, not inside a statement: a node that ends leaves no statement behind on the server,
+ * and a node that waits blocks nobody.
  */
 export async function migrateDatabase(database: OpenDatabase, logger?: Logger): Promise<string[]> {
   try {
@@ -100,7 +103,10 @@ async function assertMayCreate({ client, facts }: OpenDatabase, missing: readonl
   );
 }
 
-/** A backup or an open transaction may lock a table. Other statements must not queue behind our request until it ends. */
+/**
+ * Retries the migrations until no other session, such as a backup or an open transaction, holds a lock on their tables.
+ * A single long wait for the lock would block all statements that queue behind it.
+ */
 async function retryWhileLocked(
   apply: () => Promise<string[]>,
   client: Client,
@@ -150,7 +156,7 @@ export async function migrate(orm: Pick<MikroORM, 'migrator'>): Promise<string[]
   return (await orm.migrator.up()).map((migration) => migration.name);
 }
 
-/** The migrations of this program. */
+/** Lists the names of all migrations of this program. */
 export function listMigrationNames(): string[] {
   return readdirSync(migrationsDirectory)
     .map((file) => /^(Migration\w+)\.[jt]s$/.exec(file)?.[1])
@@ -158,7 +164,7 @@ export function listMigrationNames(): string[] {
     .sort();
 }
 
-/** The migrations of this program that the database lacks. Writes nothing. */
+/** Lists the migrations that the database lacks. Only reads. */
 export async function listMissingMigrations(query: (text: string) => Promise<unknown[]>): Promise<string[]> {
   const [known] = (await query(`select to_regclass('mikro_orm_migrations') is not null as known`)) as {
     known: boolean;

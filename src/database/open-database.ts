@@ -2,7 +2,7 @@ import { Client } from 'pg';
 import { type InspectedDatabase, inspectDatabase } from './inspect-database.ts';
 import { formatSessionSetup, type SessionLimits } from './session-settings.ts';
 
-/** A suitable database, and a session in it. */
+/** A database that has passed the inspection, and a session in it. */
 export interface OpenDatabase {
   url: string;
   client: Client;
@@ -17,7 +17,10 @@ interface OpenOptions {
 
 const noLimits = { statementTimeoutMs: 0, lockTimeoutMs: 0, idleInTransactionTimeoutMs: 0 };
 
-/** Throws `UnsuitableDatabase` before any change to the database. */
+/**
+ * Connects to a database and inspects it. Throws `UnsuitableDatabase` if the service cannot use the database. Changes
+ * nothing in the database.
+ */
 export async function openDatabase(
   url: string,
   { limits = noLimits, ...options }: OpenOptions = {},
@@ -43,7 +46,7 @@ async function connect(
     connectionTimeoutMillis: connectTimeoutMs,
     keepAlive: true,
   });
-  // The next query fails with the error.
+  // An unhandled 'error' event would end the process. The error can be ignored here: the next query fails with it.
   client.on('error', () => {});
   await client.connect();
   return client;

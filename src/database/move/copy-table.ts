@@ -3,10 +3,10 @@ import { quoteName, quoteNames, type Session, type Table } from './tables.ts';
 const maxRows = 1_000;
 const maxBytes = 4 * 1024 * 1024;
 
-/** Values are PostgreSQL's own text representation, so that none changes during the copy. */
+/** A row with its values as text, in PostgreSQL's own format, so that the copy cannot change a value. */
 type Row = Record<string, string | null>;
 
-/** Copies a table in the order of its key, in batches of a few megabytes. */
+/** Copies a table in the order of its primary key, in batches of at most a few megabytes. */
 export async function copyTable(
   from: Session,
   to: Session,
@@ -28,10 +28,14 @@ export async function copyTable(
   }
 }
 
-/** Reads as many rows as fit into a batch, and at least one. */
+/**
+ * Returns the statements for the first batch and for the next batches. A batch has as many rows as fit, and at least
+ * one.
+ */
 function readStatement({ name, columns, key }: Table): { first: string; next: string } {
   const typed = key.map((column, n) => `$${n + 1}::text::${columns.find((one) => one.name === column)!.type}`);
-  // `s.` refers to the typed column: without it, rows would be ordered by the text.
+  // `s.` makes the order use the typed column. Without it, the name would mean the text in the select list, and rows
+  // would be ordered as text.
   const order = key.map((column) => `s.${quoteName(column)}`).join(', ');
   const page = (where: string) => `select ${columns.map((one) => `${quoteName(one.name)}::text`).join(', ')}
     from (
@@ -49,7 +53,10 @@ function writeStatement({ name, columns }: Table): string {
     from unnest(${arrays.join(', ')}) as i(${quoteNames(names)})`;
 }
 
-/** Equal values mean equal rows: the checksum adds up 128-bit hashes of whole rows. */
+/**
+ * The number of rows of a table and the sum of the 128-bit hashes of its rows. If both are equal, the tables have equal
+ * rows.
+ */
 export interface TableContent {
   rows: number;
   checksum: string;

@@ -2,7 +2,7 @@ import { createProgress } from '../../observability/progress.ts';
 import { copyTable, readContent, type TableContent } from './copy-table.ts';
 import { quoteName, quoteNames, readTables, type Session, type Table } from './tables.ts';
 
-/** Ends a move with one line and without a stack trace. The target has received no rows. */
+/** An expected failure. The command prints only its message, without a stack trace. The target has received no rows. */
 export class MoveError extends Error {
   constructor(message: string, cause?: unknown) {
     super(message, { cause });
@@ -39,8 +39,8 @@ export async function assertEmpty(target: Session, tables: readonly Table[]): Pr
 }
 
 /**
- * Copies all tables in one transaction, compares both sides, and commits if they are equal. Numbers (ids, seq, rev) and
- * times do not change, and the sequences continue from their values in the source.
+ * Copies all tables in one transaction, compares both databases, and commits only if they are equal. Numbers (ids, seq,
+ * rev) and times do not change, and each sequence continues where it was in the source.
  */
 export async function moveDatabase(move: MoveOptions): Promise<MovedTables> {
   const { source, target, tables } = move;
@@ -55,13 +55,16 @@ export async function moveDatabase(move: MoveOptions): Promise<MovedTables> {
     await target.query('commit');
     return moved;
   } catch (error) {
-    // Without a connection the server has rolled back already.
+    // If the connection is lost, the rollback fails, but the server has already rolled back.
     await target.query('rollback').catch(() => {});
     throw error;
   }
 }
 
-/** Both sides have the same migrations, but somebody may have changed tables by hand. */
+/**
+ * Throws if tables have different columns. Both databases have the same migrations, but somebody may have changed
+ * tables by hand.
+ */
 async function assertSameTables(target: Session, tables: readonly Table[]): Promise<void> {
   const targetColumns = new Map((await readTables(target)).map((table) => [table.name, JSON.stringify(table.columns)]));
   const different = tables.filter(({ name, columns }) => targetColumns.get(name) !== JSON.stringify(columns));
@@ -99,7 +102,10 @@ async function compareAll({ source, target, tables, print }: MoveOptions): Promi
 
 const isSame = (one: TableContent, other: TableContent) => one.rows === other.rows && one.checksum === other.checksum;
 
-/** Unlike `setval`, `restart` is transactional. Unused sequences do not change. */
+/**
+ * Sets each sequence of the target to its value in the source. Uses `restart`, because `setval` would not be rolled
+ * back with the transaction. A sequence that was never used stays as it is.
+ */
 async function moveSequences(source: Session, target: Session, { name, numbered }: Table): Promise<void> {
   for (const column of numbered) {
     const [sequence] = await source.query<{ name: string }>('select pg_get_serial_sequence($1, $2) as name', [
@@ -111,7 +117,8 @@ async function moveSequences(source: Session, target: Session, { name, numbered 
     );
     if (!used) continue;
     await target.query(`alter table ${quoteName(name)} alter column ${quoteName(column)} restart with ${used.last}`);
-    // Uses that number, so that the sequence continues after it.
+    // `restart with` makes this number the next one, but it is already in use. This call takes the number, so that the
+    // sequence continues after it.
     await target.query('select nextval(pg_get_serial_sequence($1, $2))', [name, column]);
   }
 }

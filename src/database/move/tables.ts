@@ -1,6 +1,6 @@
 import { escapeIdentifier } from 'pg';
 
-/** A session in a database of the service. */
+/** A session in the source or in the target. */
 export interface Session {
   query<Row>(text: string, values?: unknown[]): Promise<Row[]>;
 }
@@ -10,12 +10,12 @@ export interface Table {
   columns: { name: string; type: string }[];
   /** The columns of the primary key. */
   key: string[];
-  /** Columns with a sequence. */
+  /** The columns whose values come from a sequence. */
   numbered: string[];
   parents: string[];
 }
 
-/** Tables that belong to one database: the target has its own rows. */
+/** Tables that are not moved, because their rows describe one database. The target has rows of its own in them. */
 const databaseBoundTables = ['mikro_orm_migrations', 'service_identity'];
 
 const readTablesSql = `select c.relname::text as name,
@@ -32,13 +32,13 @@ const readTablesSql = `select c.relname::text as name,
        where f.conrelid = c.oid and f.contype = 'f' and f.confrelid <> c.oid), '[]') as parents
   from pg_class c where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r' order by c.relname`;
 
-/** Reads the tables of the session's schema, except those that belong to one database. */
+/** Reads the tables of the session's schema, except for those that are not moved. */
 export async function readTables({ query }: Session): Promise<Table[]> {
   const tables = await query<Table>(readTablesSql);
   return tables.filter(({ name }) => !databaseBoundTables.includes(name));
 }
 
-/** Sorts referenced tables before the tables that refer to them. */
+/** Sorts the tables so that each comes after the tables that its foreign keys refer to. */
 export function sortParentsFirst(tables: readonly Table[]): Table[] {
   const ordered: Table[] = [];
   const add = (table: Table | undefined): void => {
