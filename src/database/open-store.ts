@@ -12,7 +12,10 @@ import { formatSessionSetup } from './session-settings.ts';
 import type { Statement, Store } from './store.ts';
 import { createPoolQueue, createSerialQueue } from './task-queue.ts';
 
-/** Opens PGlite in `directory` or in memory, and migrates it. It has a single session, so all work passes one queue. */
+/**
+ * Opens PGlite in `directory`, or in memory if `directory` is undefined, and applies migrations. PGlite has a single
+ * session, so all work goes through one queue.
+ */
 export async function openPglite(directory: string | undefined, options: EmbeddedOptions = {}): Promise<Store> {
   const { orm, pglite, assertUsable, assertWritable, release } = await openEmbedded(directory, options);
   try {
@@ -46,7 +49,7 @@ interface PostgresSettings {
   statementTimeoutMs: number;
 }
 
-/** Migrates first. Throws if the server cannot be reached or the database is unsuitable. */
+/** Applies migrations and opens the store. Throws if the server cannot be reached or the database is unsuitable. */
 export async function openPostgres(settings: PostgresSettings, logger?: Logger): Promise<Store> {
   const { databaseUrl: url, poolSize, statementTimeoutMs } = settings;
   const { client, facts } = await openDatabase(url);

@@ -20,7 +20,7 @@ const sharedOptions = {
     snapshotOnMigrate: false,
   },
   forceUtcTimezone: true,
-  // The store logs lost connections itself.
+  // The ORM needs no logger, because the store logs lost connections itself.
   logger: () => {},
 };
 
@@ -32,26 +32,31 @@ interface PostgresOrmOptions {
   guard?: PoolGuard;
 }
 
-/** After the server's statement timeout plus this time no answer will arrive. */
+/** How long the client waits for an answer after the statement timeout of the server has passed. */
 const answerGraceMs = 1_000;
 
-/** The startup message contains only the application name, because poolers refuse other parameters. */
+/**
+ * Creates the options for PostgreSQL. The startup message sets only the application name, because poolers refuse other
+ * parameters.
+ */
 export function createPostgresOptions({ url, facts, limits, poolSize, guard }: PostgresOrmOptions) {
   const { statementTimeoutMs } = limits;
   const { install } = guard ?? createPoolGuard(formatSessionSetup(facts, limits));
   return definePostgres({
     ...sharedOptions,
     clientUrl: url,
-    // The ORM creates a database if it does not find the name on the server. A pooler may use another name.
+    // The name on the server, not the name in the URL, which may be a name that only a pooler knows. The ORM would
+    // create a database if it did not find the name on the server.
     dbName: facts.database,
     schema: facts.schema,
     pool: { min: 0, max: poolSize },
     driverOptions: {
-      // The ORM silently ignores the URL's query parameters, such as `sslmode`; `pg` reads them.
+      // `pg` needs the whole URL, because the ORM ignores query parameters such as `sslmode`.
       connectionString: url,
       application_name: 'nano-messaging',
       connectionTimeoutMillis: 5_000,
-      // Without a limit on the server there is none here: an abandoned statement would go on there.
+      // If the server has no time limit, the client has none either: a statement that the client abandoned would
+      // continue on the server.
       ...(statementTimeoutMs > 0 && { query_timeout: statementTimeoutMs + answerGraceMs }),
       keepAlive: true,
       onPoolCreated: install,
@@ -59,7 +64,7 @@ export function createPostgresOptions({ url, facts, limits, poolSize, guard }: P
   }) as Partial<PostgresOptions>;
 }
 
-/** `directory` holds the whole database; undefined keeps it in memory. */
+/** Creates the options for PGlite. If `directory` is undefined, the database is kept in memory. */
 export function createPgliteOptions(directory: string | undefined) {
   return definePglite({
     ...sharedOptions,

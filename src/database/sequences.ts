@@ -2,11 +2,17 @@ import { UnsuitableDatabase } from './store-errors.ts';
 
 export type Query = <Row>(text: string, values?: unknown[]) => Promise<Row[]>;
 
-/** Messages have no index on their ids, so only the last pages of the table and the latest rooms are checked. */
+/**
+ * Messages have no index on their ids, so the check reads only the last pages of the table and the last messages of the
+ * newest rooms.
+ */
 const maxPages = 16;
 const maxRooms = 500;
 
-/** The page is a literal in the statement, so that the planner does not read the whole table. */
+/**
+ * The page number is part of the text and not a parameter. With a parameter, the planner could choose to read the whole
+ * table.
+ */
 const formatHighestMessageQuery = (firstPage: number) => `select greatest(
   (select max(id) from messages where ctid >= '(${firstPage},0)'),
   (select max(m.id) from (select id, last_seq from rooms order by id desc limit ${maxRooms}) r
@@ -15,8 +21,8 @@ const formatHighestMessageQuery = (firstPage: number) => `select greatest(
 const tablesWithIds = ['messages', 'mikro_orm_migrations', 'revocations', 'rooms'];
 
 /**
- * Throws if a sequence would return used numbers, as after a move by logical replication, which copies rows but not
- * sequences. Two messages would receive the same id.
+ * Throws if a sequence would return ids that are already in use, so that two messages would receive the same id. This
+ * happens after a move by logical replication, which copies rows but not sequences.
  */
 export async function checkSequences(query: Query, schema: string): Promise<void> {
   const tables = await query<{ name: string; sequence: string | null; pages: number }>(

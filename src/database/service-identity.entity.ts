@@ -1,6 +1,9 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 
-/** One row that distinguishes the database from its copies. `service-identity.ts` reads and writes it. */
+/**
+ * The table has one row, which distinguishes the database from its copies. `service-identity.ts` reads and writes the
+ * row.
+ */
 export const ServiceIdentityEntity = defineEntity({
   name: 'ServiceIdentity',
   tableName: 'service_identity',

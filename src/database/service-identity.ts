@@ -2,26 +2,30 @@ import { randomUUID } from 'node:crypto';
 import type { Query } from './sequences.ts';
 
 /**
- * Matches if the row was written in this database and is not a copy. A restored dump and a logical replica write the row
- * again in another transaction, and a database from a template has another oid. A physical standby keeps both.
+ * Matches only a row that was written in this database, not a copied row. Restoring a dump or logical replication
+ * writes the row in a new transaction, and a database that was created from a template has another oid. On a physical
+ * standby both values stay the same, so the row still matches after a failover.
  */
 const isOriginalRow = `database_oid = (select oid::bigint from pg_database where datname = current_database())
   and written_by = xmin::text::bigint`;
 
-/** Identifies the database among all servers. An administrator may have revoked the right to query it. */
+/**
+ * Returns a value that no database on another server has. An administrator may have revoked the right to call this
+ * function.
+ */
 const systemIdentityQuery = `select (pg_control_system()).system_identifier::text || '.' || oid::text as id
   from pg_database where datname = current_database()`;
 
 /**
- * Returns an id that separates services on the same Redis. All nodes of a database share it, even after a failover to a
- * standby, and copies of the database have another. It is stored in the database, because not every account may query
- * PostgreSQL's own system identifier.
+ * Returns an id that keeps services on the same Redis apart. All nodes of a database have the same id, even after a
+ * failover to a standby, but a copy of the database has another. The id is stored in the database, because some
+ * accounts may not query the system identifier of PostgreSQL.
  */
 export async function identifyService(query: Query): Promise<string> {
   const existing = await readIdentity(query);
   if (existing) return existing;
   const id = (await readSystemIdentity(query)) ?? randomUUID();
-  // If several nodes get here at once, the first insert wins.
+  // If several nodes insert at the same time, the first insert wins.
   await query(
     `insert into service_identity as s (id, identity, database_oid, written_by)
      select 1, $1, oid::bigint, pg_current_xact_id()::xid::text::bigint from pg_database where datname = current_database()
@@ -42,7 +46,9 @@ async function readIdentity(query: Query): Promise<string | undefined> {
   return rows[0]?.identity;
 }
 
-/** Nodes of earlier versions identify the service only by this value. */
+/**
+ * Returns the identifier that nodes of earlier versions use. A new row starts with it, so that old and new nodes agree.
+ */
 async function readSystemIdentity(query: Query): Promise<string | undefined> {
   const [privilege] = await query<{ may: boolean }>(
     `select has_function_privilege('pg_control_system()', 'execute') as may`,

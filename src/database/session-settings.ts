@@ -1,33 +1,37 @@
 import { escapeIdentifier, escapeLiteral } from 'pg';
 
 export interface DatabaseLocation {
-  /** Contains all tables and functions of the service. */
+  /** The schema that contains all tables and functions of the service. */
   schema: string;
   /** `server_version_num`, such as 150004. */
   serverVersion: number;
 }
 
-/** 0 is off. The server itself ends the work, so that abandoned statements do not go on. */
+/**
+ * Time limits of a session; 0 means no limit. The server enforces them, so that a statement that its client has
+ * abandoned does not continue.
+ */
 export interface SessionLimits {
   statementTimeoutMs: number;
   lockTimeoutMs: number;
-  /** A node that is frozen in a transaction must not hold its locks. */
+  /** Limits how long a node that is frozen within a transaction can hold locks. */
   idleInTransactionTimeoutMs: number;
 }
 
-/** Settings that the service relies on, whatever the defaults of the server, the database or the account. */
+/** Settings that the service relies on. They override the defaults of the server, the database and the account. */
 const requiredSettings: Record<string, string> = {
   client_encoding: 'UTF8',
   DateStyle: 'ISO, MDY',
   IntervalStyle: 'postgres',
   TimeZone: 'UTC',
-  // Otherwise a backslash in a string literal would be an escape character.
+  // With `off`, a backslash in a string literal would be an escape character.
   standard_conforming_strings: 'on',
-  // Otherwise a null in an array parameter would be the text "NULL".
+  // With `off`, a null in an array parameter would become the text "NULL".
   array_nulls: 'on',
   bytea_output: 'hex',
   extra_float_digits: '1',
-  // `append_messages` reads again after it waited for a lock, and must see what was committed meanwhile.
+  // After `append_messages` has waited for a lock, it reads again, and must see what other transactions committed in
+  // the meantime.
   default_transaction_isolation: 'read committed',
   default_transaction_deferrable: 'off',
 };
@@ -35,8 +39,8 @@ const requiredSettings: Record<string, string> = {
 const transactionTimeoutVersion = 170_000;
 
 /**
- * One statement that makes a session independent of defaults. It is sent after connecting, because poolers such as
- * PgBouncer refuse most parameters in the startup message.
+ * Returns a query that sets everything in a session that would otherwise depend on defaults. It is sent after
+ * connecting, because poolers such as PgBouncer refuse most parameters in the startup message.
  */
 export function formatSessionSetup({ schema, serverVersion }: DatabaseLocation, limits: SessionLimits): string {
   const settings: Record<string, string> = {
@@ -51,7 +55,10 @@ export function formatSessionSetup({ schema, serverVersion }: DatabaseLocation, 
   return formatSettings(settings);
 }
 
-/** The settings for reading a foreign database of any version: its own search path, and no limits. */
+/**
+ * Returns the query that prepares a session for reading a database of another program, of any server version. The
+ * session keeps its own search path and has no time limits.
+ */
 export function formatReaderSetup(): string {
   const limits = { statement_timeout: '0', lock_timeout: '0', idle_in_transaction_session_timeout: '0' };
   return formatSettings({ ...requiredSettings, ...limits });
@@ -61,6 +68,6 @@ function formatSettings(settings: Record<string, string>): string {
   const calls = Object.entries(settings).map(
     ([name, value]) => `set_config(${escapeLiteral(name)}, ${escapeLiteral(value)}, false)`,
   );
-  // This comes first, because the account's limit may be too tight for the rest.
+  // The timeout is lifted first, because the limit of the account may be too short for the other settings.
   return `set statement_timeout = 0; select ${calls.join(', ')}`;
 }

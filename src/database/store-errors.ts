@@ -1,6 +1,6 @@
 import { ChatError } from '../core/errors.ts';
 
-/** The service cannot work with the database. The message names the reason and what to do. */
+/** The service cannot work with this database. The message says why and what to do. */
 export class UnsuitableDatabase extends Error {
   constructor(message: string) {
     super(message);
@@ -8,9 +8,11 @@ export class UnsuitableDatabase extends Error {
   }
 }
 
-/** No connection was available, for any reason. */
+/** No connection to the database could be obtained. */
 export class ConnectionFailed extends Error {
-  /** A property, because the ORM copies an error's properties to an error of another class. */
+  /**
+   * Check this property, not the class: the ORM wraps errors in classes of its own and copies only their properties.
+   */
   readonly noConnection = true;
 
   constructor(cause: unknown) {
@@ -19,7 +21,10 @@ export class ConnectionFailed extends Error {
   }
 }
 
-/** The SQLSTATE of an error that the server answered; only those have a severity. */
+/**
+ * Returns the SQLSTATE of an error that the database server sent. Only errors from the server have a `severity`; other
+ * errors also have a `code`, but it is not a SQLSTATE.
+ */
 export function sqlState(error: unknown): string | undefined {
   for (let at = error; at instanceof Error; at = at.cause) {
     const { code, severity } = at as { code?: unknown; severity?: unknown };
@@ -28,12 +33,12 @@ export function sqlState(error: unknown): string | undefined {
   return undefined;
 }
 
-/** Conflicts on a healthy server: serialization failures, deadlocks and lock timeouts. */
+/** SQLSTATEs of conflicts that also occur on a healthy server: serialization failures, deadlocks and lock timeouts. */
 const conflictState = /^(40...|55P03)$/;
 
 /**
- * Outages in which the connection works, but statements fail. Reads may succeed, so their success proves nothing about
- * writes.
+ * SQLSTATEs of outages in which the connection works, but some statements fail. Reads may still succeed, so a
+ * successful read does not prove that writes work again.
  */
 const partialOutage = new RegExp(
   [
@@ -46,7 +51,7 @@ const partialOutage = new RegExp(
   ].join('|'),
 );
 
-/** Errors after which this session, or every session, is unusable. */
+/** SQLSTATEs of errors after which this session, or every session, is unusable. */
 const lostSession = new RegExp(
   [
     '08...', // connection exceptions
@@ -63,13 +68,15 @@ const queryCanceledState = '57014';
 
 const matches = (pattern: RegExp, state: string) => new RegExp(`^(${pattern.source})$`).test(state);
 
-/** Whether the server rejected the statement itself; the connection remains usable. */
+/** Returns true if the server rejected only this statement. The connection remains usable. */
 export function isRejectedStatement(error: unknown): boolean {
   const state = sqlState(error);
   return state !== undefined && (isConflict(error) || !isOutage(state));
 }
 
-/** An error of data or of a constraint: the statement may succeed without the row at fault. */
+/**
+ * Returns true if a value or a constraint caused the error. The statement may succeed without the row that caused it.
+ */
 export function isDataError(error: unknown): boolean {
   return /^2[23]/.test(sqlState(error) ?? '');
 }
@@ -78,15 +85,18 @@ export function isConflict(error: unknown): boolean {
   return conflictState.test(sqlState(error) ?? '');
 }
 
-/** Successful reads do not prove that such an outage is over. */
+/**
+ * Returns true for an outage in which reads may still succeed, so that a successful read does not prove that the outage
+ * is over.
+ */
 export function affectsWrites(error: unknown): boolean {
   if (error instanceof UnsuitableDatabase) return true;
   return !isConnectionFailure(error) && matches(partialOutage, sqlState(error) ?? '');
 }
 
-/** Whether the other sessions are lost, too, or lead to the wrong server. */
+/** Returns true if all other sessions must be replaced too, because they are lost or lead to the wrong server. */
 export function affectsAllSessions(error: unknown): boolean {
-  // Existing sessions may still work if only a new connection fails.
+  // If only a new connection fails, the existing sessions may still work.
   if (isConnectionFailure(error) || error instanceof UnsuitableDatabase) return false;
   const state = sqlState(error);
   if (state === undefined) return isUnavailable(error);
@@ -94,15 +104,15 @@ export function affectsAllSessions(error: unknown): boolean {
 }
 
 /**
- * Turns an outage into `UNAVAILABLE`, in which case the outcome of the work is unknown. Other errors, such as `ChatError`s
- * and violated constraints, pass through.
+ * Throws `UNAVAILABLE` if the error is an outage. The work may or may not have been done in this case. Other errors,
+ * such as a `ChatError` or a violated constraint, are thrown unchanged.
  */
 export function rethrowAsUnavailable(error: unknown): never {
   if (isUnavailable(error)) throw new ChatError('UNAVAILABLE', { cause: error });
   throw error;
 }
 
-/** The database did not answer, or could not do the work this time. */
+/** Returns true if the database did not answer, or could not do the work this time. */
 export function isUnavailable(error: unknown): boolean {
   if (error instanceof ChatError) return false;
   if (isConnectionFailure(error) || error instanceof UnsuitableDatabase) return true;
@@ -119,11 +129,11 @@ function isConnectionFailure(error: unknown): boolean {
   return false;
 }
 
-/** Messages of `pg`, its pool and PGlite for connections that failed, timed out or are closed. */
+/** Error messages of `pg`, its pool and PGlite for a connection that failed, timed out or was closed. */
 const connectionLostMessage =
   /^(Connection terminated|Query read timeout|timeout exceeded|Client (was|has)|Cannot use a pool|PGlite is clos)/;
 
-/** Error codes of the system and of TLS. */
+/** Error codes of the operating system and of TLS. */
 const connectionErrorCode = /^(E[A-Z]+|ERR_(SSL|TLS)_\w+)$/;
 
 function isConnectionError(error: unknown): boolean {

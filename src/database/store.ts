@@ -2,25 +2,30 @@ import type { BasePostgreSqlEntityManager } from '@mikro-orm/postgresql';
 
 export type EntityManager = BasePostgreSqlEntityManager;
 
-/** The server parses a named statement once per connection. */
+/** A statement with a name, so that the server parses it only once per connection. */
 export interface Statement {
   name: string;
   text: string;
-  /** Runs before all other waiting work. For the statements that every message needs. */
+  /** An urgent statement does not wait behind other work. Set it only for statements that every message needs. */
   isUrgent?: boolean;
 }
 
-/** The database of one process. Every method throws `UNAVAILABLE` during an outage. */
+/** The access of this process to the database. During an outage, methods throw `UNAVAILABLE`. */
 export interface Store {
-  /** Runs one statement. int8 arrives as a string: cast to float8 in the statement to get a number. */
+  /**
+   * Runs one statement. An int8 value arrives as a string; cast the value to float8 in the statement to get a number.
+   */
   query<Row>(statement: Statement, values: unknown[]): Promise<Row[]>;
-  /** Runs a transaction with its own identity map. The task must not call the store: on PGlite that would deadlock. */
+  /**
+   * Runs a transaction with its own identity map. The task must not call the store: with PGlite, the call would wait
+   * forever for the transaction.
+   */
   transaction<T>(task: (em: EntityManager) => Promise<T>): Promise<T>;
-  /** An id of this database, the same for all nodes; a copy of the database has another. */
+  /** Returns an id of this database. All nodes get the same id, and a copy of the database has another. */
   identify(): Promise<string>;
   /** Throws if the database does not answer, rejects writes, or lacks a migration. */
   check(): Promise<void>;
-  /** Whether the database works, as far as is known. */
+  /** Whether the database works, as far as this process knows. */
   readonly isUp: boolean;
   /** The number of statements and transactions that failed because of an outage. */
   readonly failures: number;
@@ -28,7 +33,7 @@ export interface Store {
   close(): Promise<void>;
 }
 
-/** The connections to the database, and the work that waits for one. */
+/** The number of connections to the database by state, and the amount of work that waits for a connection. */
 export interface Load {
   busy: number;
   idle: number;

@@ -2,13 +2,13 @@ import pLimit from 'p-limit';
 import type { Pool } from 'pg';
 import type { Load } from './store.ts';
 
-/** Orders the work on the database. */
+/** Decides when each task on the database runs. */
 export interface TaskQueue {
   run<T>(task: () => Promise<T>, isUrgent?: boolean): Promise<T>;
   readonly load: Load;
 }
 
-/** Runs one task at a time, urgent tasks first, and `check` before each task. */
+/** Creates a queue that runs one task at a time, urgent tasks first. `check` runs before each task. */
 export function createSerialQueue(check: () => void): TaskQueue {
   const urgent: (() => Promise<void>)[] = [];
   const others: (() => Promise<void>)[] = [];
@@ -21,7 +21,8 @@ export function createSerialQueue(check: () => void): TaskQueue {
         await urgent.shift()!();
       } else {
         await others.shift()!();
-        // PGlite answers within the same tick. Without this break no socket would be read while tasks wait.
+        // PGlite answers within the same tick. Without this pause, the process would not read from any socket while
+        // tasks wait.
         await new Promise((resolve) => setImmediate(resolve));
       }
     }
@@ -46,7 +47,10 @@ export function createSerialQueue(check: () => void): TaskQueue {
   };
 }
 
-/** Reserves a connection for urgent tasks, so that transactions that wait for a lock cannot delay messages. */
+/**
+ * Creates a queue that keeps one connection free for urgent tasks, so that transactions that wait for a lock cannot
+ * delay messages.
+ */
 export function createPoolQueue(pool: Pool, max: number): TaskQueue {
   const others = pLimit(Math.max(1, max - 1));
   return {

@@ -3,13 +3,16 @@ import { runPeriodically } from '../core/periodic.ts';
 import type { Store } from './store.ts';
 
 const checkIntervalMs = 15_000;
-/** After this time sends become noticeably slower, because PostgreSQL keeps all old versions of the rows of `rooms`. */
+/**
+ * A warning is logged if a transaction is open for this long. From then on, sends become noticeably slower, because
+ * PostgreSQL must keep all old versions of the rows in `rooms`.
+ */
 const warnAfterMs = 60_000;
 
 /**
- * Everything that retains old row versions: transactions that write or have a snapshot, prepared transactions, and standbys
- * and replication slots with a snapshot. Only members of `pg_read_all_stats` can see when a session of another account began
- * its transaction; everybody can see its snapshot.
+ * Finds everything that makes PostgreSQL keep old row versions: transactions that write or have a snapshot, prepared
+ * transactions, and standbys and replication slots with a snapshot. Every account can see the snapshots of other
+ * accounts, but only members of `pg_read_all_stats` can see when the transactions began.
  */
 const holdersStatement = {
   name: 'snapshot_holders',
@@ -36,14 +39,14 @@ interface SnapshotHolder {
   application: string | null;
   account: string | null;
   state: string | null;
-  /** The time since the transaction began; null if this account may not see it. */
+  /** How long the transaction has been open; null if this account may not see that. */
   openMs: number | null;
-  /** A transaction that writes retains row versions since its beginning. */
+  /** Whether the transaction writes. If so, it has retained old row versions since it began. */
   writes: boolean;
 }
 
 export interface TransactionWatch {
-  /** The age of the oldest holder of old row versions, as far as this node can see. */
+  /** How long the oldest transaction or slot has retained old row versions, as far as this node can see. */
   readonly oldestMs: number;
   check(): Promise<void>;
   close(): void;
@@ -73,7 +76,7 @@ export function watchTransactions(store: Pick<Store, 'query'>, logger: Pick<Logg
     oldestMs = Math.max(0, ...agesMs);
   }
 
-  // The store reports the outage; the last value is meaningless then.
+  // The store reports the outage itself. During an outage the last value means nothing.
   const failed = () => {
     oldestMs = 0;
   };
@@ -86,7 +89,10 @@ export function watchTransactions(store: Pick<Store, 'query'>, logger: Pick<Logg
   };
 }
 
-/** A snapshot may be younger than its transaction, because each statement can have its own. */
+/**
+ * A transaction that only reads can take a new snapshot for each statement, so its snapshot may be younger than the
+ * transaction.
+ */
 function computeAgeMs({ openMs, writes }: SnapshotHolder, seenForMs: number): number {
   if (openMs === null) return seenForMs;
   return writes ? openMs : Math.min(openMs, seenForMs);
