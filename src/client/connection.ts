@@ -60,7 +60,7 @@ const stableLinkMs = 5_000;
 const tokenErrorCodes = ['UNAUTHENTICATED', 'TOKEN_EXPIRED', 'TOKEN_REVOKED'];
 
 /**
- * Opens a link with a token, and opens another one whenever a link has ended, until the client is closed or
+ * Opens a link with a token, and a new link whenever the previous link has ended, until the client is closed or
  * unauthorized. The first table of STATES.md shows the states and events of the connection.
  */
 export class Connection implements RoomConnection {
