@@ -17,7 +17,7 @@ export function findWeakness(secret: string, minBytes: number): string | undefin
   if (bytes.length < minBytes) return `must have at least ${minBytes} bytes`;
   if (publishedSecrets.has(secret)) return 'is an example from a document';
   if (new Set(bytes).size < minDistinctBytes) return `has fewer than ${minDistinctBytes} different characters`;
-  if (isRepetition(secret)) return 'repeats a shorter text';
+  if (repeatsShorterText(secret)) return 'repeats a shorter text';
   return undefined;
 }
 

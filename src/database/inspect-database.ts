@@ -191,10 +191,10 @@ export async function checkPrivileges(client: Client, { schema, account }: Inspe
   const { rows } = await client.query<{ missing: string }>(missingPrivileges, [schema]);
   if (rows.length === 0) return;
   const missing = rows.map((row) => row.missing).join(', ');
-  const [place, grantee] = [`in schema "${schema}"`, `to "${account}"`];
+  const [inSchema, toAccount] = [`in schema "${schema}"`, `to "${account}"`];
   throw new UnsuitableDatabase(
     `The account "${account}" lacks privileges: ${missing}. As the owner of the tables, run: ` +
-      `grant select, insert, update, delete on all tables ${place} ${grantee}; ` +
-      `grant usage on all sequences ${place} ${grantee}; grant execute on all functions ${place} ${grantee};`,
+      `grant select, insert, update, delete on all tables ${inSchema} ${toAccount}; ` +
+      `grant usage on all sequences ${inSchema} ${toAccount}; grant execute on all functions ${inSchema} ${toAccount};`,
   );
 }

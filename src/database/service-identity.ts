@@ -6,7 +6,7 @@ import type { Query } from './sequences.ts';
  * writes the row in a new transaction, and a database that was created from a template has another oid. On a physical
  * standby both values stay the same, so the row still matches after a failover.
  */
-const isOriginalRow = `database_oid = (select oid::bigint from pg_database where datname = current_database())
+const isWrittenHere = `database_oid = (select oid::bigint from pg_database where datname = current_database())
   and written_by = xmin::text::bigint`;
 
 /**
@@ -41,7 +41,7 @@ export async function identifyService(query: Query): Promise<string> {
 
 async function readIdentity(query: Query): Promise<string | undefined> {
   const rows = await query<{ identity: string }>(
-    `select identity from service_identity where id = 1 and ${isOriginalRow}`,
+    `select identity from service_identity where id = 1 and ${isWrittenHere}`,
   );
   return rows[0]?.identity;
 }

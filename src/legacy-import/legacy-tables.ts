@@ -64,7 +64,7 @@ export const legacyTables = {
 } as const satisfies Record<string, Table>;
 
 type TableKey = keyof typeof legacyTables;
-type ColumnOf<K extends TableKey> = keyof (typeof legacyTables)[K]['columns'] & string;
+type ColumnName<K extends TableKey> = keyof (typeof legacyTables)[K]['columns'] & string;
 
 export interface FoundColumn {
   schema: string;
@@ -104,7 +104,7 @@ export interface LegacyTable<Name extends string = string> {
   getType(name: Name): string | undefined;
 }
 
-export type LegacyTables = { [K in TableKey]: LegacyTable<ColumnOf<K>> };
+export type LegacyTables = { [K in TableKey]: LegacyTable<ColumnName<K>> };
 
 /** Finds tables and columns by name, in any spelling. Throws an error that lists everything that is missing. */
 export function findTables(found: readonly FoundColumn[]): LegacyTables {

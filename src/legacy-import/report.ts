@@ -1,4 +1,4 @@
-/** Ends an import with one line and without a stack trace. Nothing was written. */
+/** Ends an import. The CLI prints only the message, without a stack trace. Nothing was written. */
 export class ImportError extends Error {
   constructor(message: string, cause?: unknown) {
     super(message, { cause });

@@ -121,10 +121,10 @@ export function getSendBufferBytes(connection: Connection): number {
  */
 function computeSendBufferBytes({ writeBuffer, transport }: Engine): number {
   const handedOver = transport.socket?.bufferedAmount ?? getUnreadAnswerBytes(transport);
-  return transport.writable ? handedOver : writeBuffer.reduce((sum, packet) => sum + computeWeight(packet), handedOver);
+  return transport.writable ? handedOver : writeBuffer.reduce((sum, packet) => sum + computeBytes(packet), handedOver);
 }
 
-function computeWeight(packet: Packet): number {
+function computeBytes(packet: Packet): number {
   packet.bytes ??= packetOverheadBytes + countBytes(packet);
   return packet.bytes;
 }

@@ -66,8 +66,7 @@ export function createPoolGuard(setup: string): PoolGuard {
   return {
     install(newPool) {
       pool = newPool;
-      const original = pool.connect.bind(pool) as (callback: Checkout) => void;
-      connect = original;
+      connect = pool.connect.bind(pool) as (callback: Checkout) => void;
       pool.options.onConnect = async (client) => {
         const at = generation;
         sessionCount += 1;
