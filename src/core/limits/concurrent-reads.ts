@@ -19,7 +19,7 @@ export function createConcurrentReads(maxConcurrent = defaultMaxConcurrent): Con
       const reads = readsByUser.get(user) ?? { running: 0, queued: [] };
       readsByUser.set(user, reads);
       if (reads.running < maxConcurrent) reads.running += 1;
-      // When a read finishes and another one waits, the waiting read takes its place: `running` stays the same.
+      // When a read finishes while another read waits, the waiting read takes its place: `running` stays the same.
       else await new Promise<void>((resolve) => reads.queued.push(resolve));
       try {
         return await read();

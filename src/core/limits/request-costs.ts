@@ -27,7 +27,7 @@ export const costs = {
   change: { tokens: 20 },
   /** The server verifies a token. */
   token: { tokens: 5 },
-  /** Messages cost nothing, because they have a limit of their own, `SEND_RATE`. */
+  /** Messages cost nothing, because they have a separate limit, `SEND_RATE`. */
   message: { tokens: 0 },
   free: { tokens: 0 },
 } as const satisfies Record<string, RequestCost>;
