@@ -25,6 +25,6 @@ export function findWeakness(secret: string, minBytes: number): string | undefin
  * Whether the text consists of copies of a shorter text. Only such a text occurs in `text + text` at a position between
  * the start and the middle.
  */
-function isRepetition(text: string): boolean {
+function repeatsShorterText(text: string): boolean {
   return (text + text).indexOf(text, 1) < text.length;
 }
