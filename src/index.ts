@@ -10,7 +10,7 @@ import type { RunningServer } from './server.ts';
 export { ConfigError } from './config/config.ts';
 
 /**
- * Settings, with their names in the environment as keys (docs/operations/settings.md). You can also pass `process.env`
+ * Settings, with their names in the environment as keys (docs/operations/settings.md). You can also pass the whole environment
  * as it is.
  */
 export type Settings = {

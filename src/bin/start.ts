@@ -44,8 +44,8 @@ function fail(error: unknown): Promise<never> {
  * signal without a handler.
  */
 function stop(signal: 'SIGTERM' | 'SIGINT'): void {
-  // Under npm, one Ctrl-C delivers SIGINT twice: once from the terminal and once from npm. The repetition is not a
-  // second request to stop.
+  // Under npm, one Ctrl-C delivers SIGINT twice: once from the terminal and once from npm. The second is not
+  // another request to stop.
   if (signal === 'SIGINT' && drainingSince !== undefined && Date.now() - drainingSince < sameKeypressMs) return;
   if (drainingSince !== undefined) return process.exit(1);
   drainingSince = Date.now();

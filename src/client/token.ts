@@ -24,8 +24,8 @@ interface TokenRefreshEvents {
 }
 
 /**
- * Without this minimum, a token function that always returns a token about to expire would cause refreshes without a
- * pause.
+ * Without this minimum, a token function that always returns a token about to expire would cause one refresh
+ * after another.
  */
 const minDelayMs = 1_000;
 

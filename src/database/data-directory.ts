@@ -86,7 +86,7 @@ export async function lockDataDirectory(directory: string, options: LockOptions 
     };
     writeHolder(path, mine);
     if (fileLock === 'unsupported') {
-      // Another process may have found the same dead holder and written its own name at the same time. After this pause
+      // Another process may have found the same dead holder and written its own name at the same time. After this delay
       // both have written, and the process that wrote last holds the lock.
       await pause(beatIntervalMs);
       if (readHolder(path)?.id !== mine.id) throw createInUseError(directory, readHolder(path));

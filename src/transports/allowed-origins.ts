@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 
-/** Whether the page that asks may use the service. What is no page, such as an app or a backend, has no origin. */
+/** Whether a page of this origin may use the service. Clients that are not pages, such as apps and backends, have no origin. */
 export type IsAllowedOrigin = (request: Pick<IncomingMessage, 'headers'>) => boolean;
 
 /** Undefined allows all. A page of the host that is asked is not cross-origin: its own page, or a native app that says so. */

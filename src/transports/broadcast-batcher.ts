@@ -1,6 +1,6 @@
 import * as ws from 'ws';
 
-/** What is written to a connection at once. All connections share the bytes. */
+/** One write to a connection. All connections share the bytes. */
 export interface WrittenBatch {
   texts: readonly string[];
   /** The texts as WebSocket frames: one for each, or all of them in one buffer. */
@@ -10,22 +10,22 @@ export interface WrittenBatch {
 interface Collaborators<Room, Subscriber> {
   listSubscribers: (room: Room) => Iterable<Subscriber>;
   write: (subscriber: Subscriber, batch: WrittenBatch) => void;
-  /** Writing has thrown: the member has a gap, and must go. */
+  /** Writing has thrown: the subscriber has a gap and must be disconnected. */
   onError: (subscriber: Subscriber, error: unknown) => void;
 }
 
-/** What was said in a room in this turn. */
+/** The messages of a room in this tick. */
 interface PendingBatch<Subscriber> {
   texts: string[];
   frames: Buffer[];
-  /** Members that have had the first so many of them, or came after them. */
+  /** How many of the messages a subscriber has received already, or does not need because it joined after them. */
   offsets: Map<Subscriber, number>;
 }
 
 /**
- * Writes what is said in rooms once per turn of the event loop: a batch of messages costs each member one write, of a
- * buffer that is made once. Who comes, goes, or is written to by somebody else in between keeps the order by `entered`
- * and `catchUp`.
+ * Writes the messages of rooms once per tick of the event loop: a batch costs each subscriber one write, of a buffer that
+ * all share. `skipPending` and `catchUp` keep the order for a subscriber that joins, leaves, or receives something else
+ * in between.
  */
 export class BroadcastBatcher<Room, Subscriber> {
   readonly #listSubscribers: (room: Room) => Iterable<Subscriber>;
@@ -40,7 +40,7 @@ export class BroadcastBatcher<Room, Subscriber> {
     this.#onError = onError;
   }
 
-  /** Texts, each counted for every member that it was written to. */
+  /** Texts, each counted for every subscriber that it was written to. */
   get deliveries(): number {
     return this.#deliveries;
   }
@@ -48,7 +48,7 @@ export class BroadcastBatcher<Room, Subscriber> {
   append(room: Room, text: string): void {
     let batch = this.#rooms.get(room);
     if (!batch) {
-      // After the answers that this turn gives, so that they can go out with it.
+      // After the answers of this tick, so that they share a write with the batch.
       if (this.#rooms.size === 0) process.nextTick(() => this.#flush());
       batch = { texts: [], frames: [], offsets: new Map() };
       this.#rooms.set(room, batch);
@@ -57,13 +57,13 @@ export class BroadcastBatcher<Room, Subscriber> {
     batch.frames.push(encodeFrame(text));
   }
 
-  /** It hears what is said from now on. */
+  /** The subscriber receives only later messages. */
   skipPending(room: Room, subscriber: Subscriber): void {
     const batch = this.#rooms.get(room);
     batch?.offsets.set(subscriber, batch.texts.length);
   }
 
-  /** It is written to, or goes: what was said before comes first. */
+  /** Writes the pending messages now, before the subscriber receives something else or leaves. */
   catchUp(room: Room, subscriber: Subscriber): void {
     const batch = this.#rooms.get(room);
     if (!batch) return;
@@ -97,7 +97,7 @@ export class BroadcastBatcher<Room, Subscriber> {
   }
 }
 
-/** For a few: each frame by itself, so that nothing is copied for one of them. */
+/** For a few subscribers: separate frames, so that no buffer is copied for a single connection. */
 const sliceFrom = ({ texts, frames }: WrittenBatch, from: number): WrittenBatch => ({
   texts: texts.slice(from),
   frames: frames.slice(from),
@@ -105,12 +105,12 @@ const sliceFrom = ({ texts, frames }: WrittenBatch, from: number): WrittenBatch 
 
 const frameOptions = { fin: true, rsv1: false, opcode: 1, mask: false, readOnly: false };
 
-/** `ws` frames a text as it would itself; its types leave the class out. */
+/** The class that `ws` itself encodes frames with; its types omit it. */
 const { Sender } = ws as unknown as {
   Sender: { frame(data: Buffer, options: typeof frameOptions): Buffer[] };
 };
 
-/** In one buffer: the system writes one faster than the two that `ws` makes of each frame. */
+/** In one buffer: the system writes it faster than the two that `ws` creates for each frame. */
 export function encodeFrame(text: string): Buffer {
   return Buffer.concat(Sender.frame(Buffer.from(text), frameOptions));
 }

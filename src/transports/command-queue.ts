@@ -1,18 +1,18 @@
-/** What waits on one connection before it is slowed down or refused. */
+/** Limits of the queue of one connection; beyond them the client is slowed down or refused. */
 export const maxQueued = 1_000;
 export const maxQueuedBytes = 1_048_576;
-/** What waits on all connections of the node before requests are refused. */
+/** Limit of all queues of the node; beyond it requests are refused. */
 export const maxQueuedBytesPerNode = 64 * 1_048_576;
-/** What a request weighs beside its text: promises, closures, and the parsed object. */
+/** Memory of a request beside its text: promises, closures, and the parsed object. */
 export const requestOverheadBytes = 512;
 
-/** The requests of all connections that wait for their turn or are being obeyed. */
+/** The requests of all connections that are queued or being handled. */
 export interface QueuedRequests {
   count: number;
   bytes: number;
 }
 
-/** The requests of one connection, obeyed one after the other in the order in which they arrive. */
+/** The requests of one connection, handled one after the other in the order in which they arrive. */
 export class CommandQueue {
   #last: Promise<unknown> = Promise.resolve();
   #size = 0;
@@ -27,17 +27,17 @@ export class CommandQueue {
     return this.#size;
   }
 
-  /** The connection has as many requests waiting as it may have. */
+  /** The queue of this connection has reached its limit. */
   get isFull(): boolean {
     return this.#size >= maxQueued || this.#bytes >= maxQueuedBytes;
   }
 
-  /** All connections of the node together have. */
+  /** The queues of all connections of the node have reached their common limit. */
   get isNodeFull(): boolean {
     return this.#nodeTotal.bytes >= maxQueuedBytesPerNode;
   }
 
-  /** `task` holds so many bytes, and answers its own failures; resolves when it is done. */
+  /** `task` holds `bytes` of memory and must not reject. Resolves when it is done. */
   enqueue(bytes: number, task: () => Promise<void>): Promise<void> {
     const weight = bytes + requestOverheadBytes;
     this.#count(1, weight);

@@ -7,10 +7,9 @@ import type { RequestCost } from '../limits/request-costs.ts';
 import { Message } from '../log/message.ts';
 import { Ignored } from '../unknown-keys.ts';
 
-/** A client's own mark on a command; it comes back on the answer. */
 export const CommandId = z
   .union([z.string().max(64), z.number()])
-  .meta({ id: 'CommandId', description: "The client's own mark on a command; it comes back on the answer." });
+  .meta({ id: 'CommandId', description: 'Chosen by the client for a command; the answer repeats it.' });
 export type CommandId = z.infer<typeof CommandId>;
 
 const rev = z.number().int().nonnegative().describe("Position in the room's log: 1, 2, 3… without gaps.");
@@ -23,32 +22,32 @@ const defineStatus = <D extends string>(data: D) =>
   z.strictObject({ type: z.literal('status'), data: z.literal(data), id });
 const refusalDetails = {
   detail: z.string().optional().describe('`field: why`, or why.'),
-  retry_after_ms: z.number().int().optional().describe('Where the time is known.'),
+  retry_after_ms: z.number().int().optional().describe('If the time is known.'),
 };
 
-/** Every frame that a server sends on `/chat`, by its `data`; a message by its `type`. */
+/** Every frame that a server sends on `/chat`, keyed by its `data`; a message is keyed by its `type`. */
 export const chatFrames = {
   'START?': defineQuery('START?').meta({
-    description: 'Sent once, as soon as the connection is open. It need not be waited for.',
+    description: 'Sent once, as soon as the connection is open. A client may send commands before it arrives.',
     examples: [{ type: 'query', data: 'START?' }],
   }),
   'TOKEN?': defineQuery('TOKEN?')
     .extend({ reason: ErrorCode.extract([...tokenErrorCodes]).optional() })
     .meta({
       description:
-        'A token is needed; or the one that was sent does not hold, then with `reason`. Counts as a bad try.',
+        'A valid token is required. With a `reason`, the token that was sent has been rejected, which counts towards the three attempts.',
       examples: [{ type: 'query', data: 'TOKEN?', reason: 'TOKEN_EXPIRED', id: 1 }],
     }),
   'SELECTROOM?': defineQuery('SELECTROOM?').meta({
-    description: 'The command needs a room to be selected first.',
+    description: 'The command requires a selected room.',
     examples: [{ type: 'query', data: 'SELECTROOM?', id: 3 }],
   }),
   'COMMAND?': defineQuery('COMMAND?').meta({
-    description: 'There is no such command.',
+    description: 'The command is unknown.',
     examples: [{ type: 'query', data: 'COMMAND?', id: 6 }],
   }),
   READY: defineStatus('READY').meta({
-    description: 'The token holds.',
+    description: 'The token is valid.',
     examples: [{ type: 'status', data: 'READY', id: 1 }],
   }),
   CONNECTED: defineStatus('CONNECTED')
@@ -61,7 +60,7 @@ export const chatFrames = {
       ignored,
     })
     .meta({
-      description: 'The room is selected. What was missed follows, then what is live.',
+      description: 'The room is selected. Missed messages follow, then live messages.',
       examples: [
         { type: 'status', data: 'CONNECTED', room_id: 1, rights: 'rw', ...examplePosition, recovered: false, id: 2 },
       ],
@@ -72,41 +71,42 @@ export const chatFrames = {
       rev,
       cursor: Cursor,
       data: Message,
-      duplicate: z.literal(true).optional().describe('The answer to a `client_msg_id` that was sent before.'),
-      history: z.literal(true).optional().describe('Of the page that `get_past_messages` asked for.'),
-      id: id.describe("On the sender's own echo, where the command had one."),
+      duplicate: z.literal(true).optional().describe('The answer to a duplicate `client_msg_id`.'),
+      history: z.literal(true).optional().describe('Part of the page that `get_past_messages` requested.'),
+      id: id.describe("On the sender's own echo, if the command had an `id`."),
       ignored,
     })
     .meta({
-      description: 'A message: live, an echo, missed or history. `rev` and `cursor` are its own.',
+      description: 'A message: live, an echo, missed or history. `rev` and `cursor` are the position of this message.',
       examples: [{ type: 'message', ...examplePosition, data: exampleMessage }],
     }),
   HISTORY: defineStatus('HISTORY')
     .extend({
       count: z.number().int().nonnegative().describe('How many messages were sent.'),
-      has_more: z.boolean().describe('Whether there are older ones.'),
+      has_more: z.boolean().describe('Whether older messages exist.'),
       rev,
       cursor: Cursor,
       ignored,
     })
     .meta({
-      description: 'The end of a page of history that was asked for with an `id`; `rev` says where the log stood.',
+      description:
+        'The end of a page of history that was requested with an `id`; `rev` is the head of the log at that time.',
       examples: [{ type: 'status', data: 'HISTORY', count: 2, has_more: false, ...examplePosition, id: 5 }],
     }),
   NOTAUTHORIZED: defineStatus('NOTAUTHORIZED')
     .extend({ reason: z.union([ErrorCode.extract(listChatCodes('NOTAUTHORIZED')), RemovalCode]), ...refusalDetails })
     .meta({
-      description: 'The rights of the caller do not allow the command; or, unasked, he has been taken out of the room.',
+      description: 'The caller has no right to do this. Without a command: the caller has been removed from the room.',
       examples: [{ type: 'status', data: 'NOTAUTHORIZED', reason: 'BANNED' }],
     }),
   ERROR: defineStatus('ERROR')
     .extend({ reason: ErrorCode.extract(listChatCodes('ERROR')), ...refusalDetails })
     .meta({
-      description: 'Any other refusal. The connection stays.',
+      description: 'Any other refusal. The connection remains open.',
       examples: [{ type: 'status', data: 'ERROR', reason: 'BAD_REQUEST', detail: 'content: must be a string', id: 7 }],
     }),
   BADAUTH: defineStatus('BADAUTH').meta({
-    description: 'The third bad try; the connection closes with 4401.',
+    description: 'The third failed attempt to authenticate; the connection closes with 4401.',
     examples: [{ type: 'status', data: 'BADAUTH' }],
   }),
   BADJSON: defineStatus('BADJSON').meta({
@@ -134,7 +134,7 @@ export const roomRefusals = [
 ] as const;
 
 export interface ChatCommand {
-  /** What the connection must have; without it the server asks for it. */
+  /** What the connection must have; otherwise the server requests it with `TOKEN?` or `SELECTROOM?`. */
   needs: 'nothing' | 'token' | 'room';
   frame: z.ZodType;
   /** The frames that answer it. */
@@ -142,6 +142,6 @@ export interface ChatCommand {
   /** The codes with which `NOTAUTHORIZED` and `ERROR` refuse it. */
   refusals: readonly ErrorCode[];
   cost: RequestCost;
-  /** If the command fails, the connection leaves the room that it is in. */
+  /** If the command fails, the connection leaves its current room. */
   leavesRoomOnFailure?: true;
 }

@@ -50,7 +50,7 @@ interface AnyRoute {
   refusals: readonly ErrorCode[];
 }
 
-/** `metrics`: the token of the monitoring, if the server has one. */
+/** `metrics`: the `METRICS_TOKEN`, if the server has one. */
 export type Route = AnyRoute & ({ auth: 'user'; cost: RequestCost } | { auth: 'admin' | 'metrics' | 'none' });
 
 interface Content<C extends z.ZodType, M extends z.ZodRawShape> {
@@ -61,7 +61,7 @@ interface Content<C extends z.ZodType, M extends z.ZodRawShape> {
   exampleMeta?: z.input<z.ZodObject<M>>;
 }
 
-/** `meta` of the answer to a request with a body; the transport sets it. */
+/** The transport sets it in the `meta` of an answer to a request with a body. */
 export const ignoredKeys = { ignored: Ignored.optional() };
 
 /** A successful answer in the envelope. */

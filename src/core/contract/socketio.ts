@@ -28,31 +28,33 @@ export const serverEvents = {
       cursor: Cursor,
       entity_UUID: Uuid.describe('The grantee: a user or an entity.'),
       kind: RuleKind,
-      permissions: z.string().nullable().describe('Letters of `rwab`; null: the rule is gone.'),
+      permissions: z.string().nullable().describe('Letters of `rwab`; null: the rule was removed.'),
       level: z.number().int(),
       accepted: z.boolean(),
       declined: z.boolean(),
     })
     .meta({
       id: 'MemberChanged',
-      description: 'A rule was made, changed, answered or removed.',
+      description: 'A rule was created, changed, answered or removed.',
       examples: [{ ...exampleGrant, ...examplePosition }],
     }),
   'room:changed': z.object({ room_id: RoomId, rev, cursor: Cursor, room: Room }).meta({
     id: 'RoomChanged',
-    description: 'The name, the level or the rule limit of the room changed. The room as it is now.',
+    description: 'The name, the level or the rule limit of the room changed. `room` is its new state.',
     examples: [{ room_id: 1, ...examplePosition, room: exampleRoom }],
   }),
   'room:removed': z.object({ room_id: RoomId, code: RemovalCode }).meta({
-    description: 'To one socket: it has been taken out of this room, and of this room only.',
+    description: 'Sent to one socket: it has been removed from this room, and only from this room.',
     examples: [{ room_id: 1, code: 'BANNED' }],
   }),
   'token:expiring': z.object({ in_ms: z.number().int().nonnegative() }).meta({
-    description: 'To one socket, 60 s before its token ends or at once when less is left: send a fresh one.',
+    description:
+      'Sent to one socket 60 s before its token expires, or at once if less time is left: send a fresh token.',
     examples: [{ in_ms: 60_000 }],
   }),
   'server:draining': z.object({ reconnect_after_ms: z.number().int().nonnegative() }).meta({
-    description: 'The node shuts down, and closes the connection soon. Who reconnects by hand waits so long first.',
+    description:
+      'The node is shutting down and will soon close the connection. Wait this long before a manual reconnect.',
     examples: [{ reconnect_after_ms: 2_810 }],
   }),
 } as const;
@@ -71,8 +73,8 @@ export const Joined = z.object({
   rights: z.string().describe('The letters of `rwa` that the caller has.'),
   rev,
   cursor: Cursor,
-  recovered: z.boolean().describe('Whether `events` is everything since the given cursor.'),
-  events: z.array(changeEvent).describe('What was missed, in the order of `rev`; empty unless `recovered`.'),
+  recovered: z.boolean().describe('Whether `events` has all changes since the given cursor.'),
+  events: z.array(changeEvent).describe('Missed changes, in the order of `rev`; empty unless `recovered`.'),
 });
 export type Joined = z.infer<typeof Joined>;
 
@@ -100,8 +102,8 @@ export const RefusedAck = z
     error: z.object({
       code: ErrorCode,
       message: z.string(),
-      field: z.string().optional().describe('Where one field is at fault.'),
-      retry_after_ms: z.number().int().optional().describe('Where the time is known.'),
+      field: z.string().optional().describe('If a single field is invalid.'),
+      retry_after_ms: z.number().int().optional().describe('If the time is known.'),
     }),
   })
   .meta({
@@ -110,7 +112,7 @@ export const RefusedAck = z
   });
 export type RefusedAck = z.infer<typeof RefusedAck>;
 
-/** `auth` of a connect; an `Authorization: Bearer` header of the handshake may say the same. */
+/** `auth` of a connect; an `Authorization: Bearer` header of the handshake may carry the token instead. */
 export const ConnectAuth = z.object({ token: z.string().describe('A JWT.') }).meta({
   id: 'ConnectAuth',
   examples: [{ token: 'eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyVVVJRCI6IuKApiJ9.c2lnbmF0dXJl' }],
@@ -128,7 +130,7 @@ export const ConnectError = z
       'INTERNAL',
     ]),
     message: z.string(),
-    field: z.string().optional().describe('The claim that is at fault.'),
-    retry_after_ms: z.number().int().optional().describe('Where the time is known.'),
+    field: z.string().optional().describe('The invalid claim.'),
+    retry_after_ms: z.number().int().optional().describe('If the time is known.'),
   })
   .meta({ id: 'ConnectError', examples: [{ code: 'TOKEN_EXPIRED', message: 'The token has expired' }] });

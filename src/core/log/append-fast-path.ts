@@ -84,7 +84,7 @@ function groupByRoom(drafts: readonly Draft[]): RoomShare[] | undefined {
 }
 
 /**
- * Whether the slow path can still store some of the messages. `NM001` is the error that `append_straight` raises
+ * Whether the slow path can still store some of the messages. `NM001` is the error that the SQL function raises
  * itself; the other codes stand for invalid data, violated constraints, lock timeouts and deadlocks.
  */
 function needsSlowPath(error: unknown): boolean {

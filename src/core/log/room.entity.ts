@@ -1,7 +1,7 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 
 /**
- * Whoever writes to the log of a room locks this row first. `lastSeq`, `lastRev`, `rightsRev` and `lastChangeAt` change
+ * A transaction that writes to the log of a room locks this row first. `lastSeq`, `lastRev`, `rightsRev` and `lastChangeAt` change
  * only under this lock. `rightsRev` is the `rev` of the last change that affects rights. A decision that was based on
  * the same `rightsRev` is still valid.
  */

@@ -15,7 +15,7 @@ export interface Table {
   parents: string[];
 }
 
-/** Tables that are not moved, because their rows describe one database. The target has rows of its own in them. */
+/** Tables that are not moved, because their rows describe one database. The target already has its own rows in them. */
 const databaseBoundTables = ['mikro_orm_migrations', 'service_identity'];
 
 const readTablesSql = `select c.relname::text as name,

@@ -8,7 +8,7 @@ import { AnswerInvitation, MemberParams, PermissionRule, PutMember, RoomParams }
 const ruleAnswer = { content: PermissionRule, meta: ignoredKeys, example: exampleRule };
 
 export const members = defineFeature('members', {
-  description: 'The permission rules of a room: whom it grants or denies what.',
+  description: 'The permission rules of a room: what it grants or denies to users and entities.',
   rest: {
     listMembers: {
       method: 'GET',
@@ -28,12 +28,12 @@ export const members = defineFeature('members', {
       path: '/rooms/:id/members',
       auth: 'user',
       cost: costs.change,
-      summary: 'Add a rule, or change the one there is',
-      description: `For administrators. Exactly one of \`userUUID\`, \`entityUUID\` and \`entity_UUID\` names the grantee. What the body does
-not name stays as it is; whether the rule is accepted is never touched. The change works at once on live connections.
+      summary: 'Add or change a rule',
+      description: `For administrators. Exactly one of \`userUUID\`, \`entityUUID\` and \`entity_UUID\` names the grantee. Fields
+that are absent from the body keep their value; whether the rule is accepted never changes. The change takes effect on live connections at once.
 
-\`FORBIDDEN\` also if it bans the room's \`user_owner\` or takes the letter \`a\` from them, and the caller is neither they
-nor an owner administrator. Neither of the two of a \`user2user\` room may ban the other or take a letter away from him.`,
+\`FORBIDDEN\` also if the rule bans the room's \`user_owner\` or removes their letter \`a\`, unless the caller is the \`user_owner\`
+or an owner administrator. In a \`user2user\` room neither user may ban the other or remove one of their letters.`,
       params: RoomParams,
       body: {
         schema: PutMember,
@@ -44,7 +44,7 @@ nor an owner administrator. Neither of the two of a \`user2user\` room may ban t
         },
       },
       answers: {
-        200: defineAnswer(200, { description: 'The rule that there was, as it is now.', ...ruleAnswer }),
+        200: defineAnswer(200, { description: 'The existing rule, as it is now.', ...ruleAnswer }),
         201: defineAnswer(201, { description: 'The new rule.', ...ruleAnswer }),
       },
       refusals: [...refusals.room, 'TOO_MANY_RULES', 'LAST_ADMIN', 'ROOM_FULL', 'PAIR_EXISTS'],
@@ -55,12 +55,14 @@ nor an owner administrator. Neither of the two of a \`user2user\` room may ban t
       auth: 'user',
       cost: costs.change,
       summary: 'Remove a rule, or leave',
-      description: `For administrators. Deleting one's own rule of kind \`user\` or \`any\` is leaving: everybody may, unless the rule has \`b\`.
+      description: `For administrators. A user leaves a room by deleting their own rule of kind \`user\` or \`any\`: everybody may, unless the rule has \`b\`.
 
-\`NOT_FOUND\` also where there is no such rule, \`FORBIDDEN\` also for the rule of the \`user_owner\` and for the other user of
+\`NOT_FOUND\` also if the rule does not exist, \`FORBIDDEN\` also for the rule of the \`user_owner\` and for the other user of
 a pair.`,
       params: MemberParams,
-      answers: { 200: defineAnswer(200, { description: 'It is gone.', content: z.null(), example: null }) },
+      answers: {
+        200: defineAnswer(200, { description: 'The rule has been removed.', content: z.null(), example: null }),
+      },
       refusals: [...refusals.room, 'LAST_ADMIN'],
     },
     answerInvitation: {
@@ -68,13 +70,16 @@ a pair.`,
       path: '/rooms/:id/invitation',
       auth: 'user',
       cost: costs.change,
-      summary: 'Say yes or no to the rule that names the caller',
-      description: `Yes can become no, and no can become yes. With \`use_parent_entity\` it is the answer of the caller's entity, which needs
-\`levelOnEntity\` ≥ 100 and ≥ the rule's \`level\`. \`NOT_FOUND\` also where there is no such rule.`,
+      summary: 'Accept or decline the rule that names the caller',
+      description: `The answer can change at any time. With \`use_parent_entity\` it is the answer of the caller's entity, which requires
+\`levelOnEntity\` ≥ 100 and ≥ the rule's \`level\`. \`NOT_FOUND\` also if the rule does not exist.`,
       params: RoomParams,
       body: {
         schema: AnswerInvitation,
-        examples: { Yes: { accepted: true }, 'No, for the entity': { accepted: false, use_parent_entity: true } },
+        examples: {
+          Accept: { accepted: true },
+          'Decline for the entity': { accepted: false, use_parent_entity: true },
+        },
       },
       answers: {
         200: defineAnswer(200, {

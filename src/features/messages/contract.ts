@@ -30,15 +30,19 @@ export const messages = defineFeature('messages', {
       auth: 'user',
       cost: costs.page,
       summary: 'Read one page of history, oldest first',
-      description: `For readers. Without a query the latest 100. At most one of \`before\`, \`after\` and \`around\`; each may be combined with
+      description: `For readers. Without a query, the latest 100 messages. At most one of \`before\`, \`after\` and \`around\`; each may be combined with
 dates. A page holds at most 256 KiB of messages as JSON, and at least one message.`,
       params: RoomParams,
       query: HistoryQuery,
       answers: {
         200: defineAnswer(200, {
-          description: 'The page. `meta.rev` and `meta.cursor` say where the log stood: what comes later is not on it.',
+          description:
+            'The page. `meta.rev` and `meta.cursor` are the head of the log; later messages are not on the page.',
           content: z.array(Message),
-          meta: { has_more: z.boolean().describe('Whether there is more in the direction of the query.'), ...position },
+          meta: {
+            has_more: z.boolean().describe('Whether more messages exist in the direction of the query.'),
+            ...position,
+          },
           example: [exampleMessage],
           exampleMeta: { has_more: false, ...examplePosition },
         }),
@@ -51,29 +55,29 @@ dates. A page holds at most 256 KiB of messages as JSON, and at least one messag
       auth: 'user',
       cost: costs.message,
       summary: 'Send a message',
-      description: `Needs \`w\`. What is answered is stored. With a \`client_msg_id\` of its own, in the body or as \`Idempotency-Key\`, the message
-may be sent again until it is answered, and is stored once. The \`Idempotency-Key\` may be in double quotes.`,
+      description: `Requires \`w\`. The answer means that the message is stored. With a unique \`client_msg_id\`, in the body or as \`Idempotency-Key\`, a
+client may retry until it gets an answer, and the message is stored once. The \`Idempotency-Key\` may be in double quotes.`,
       params: RoomParams,
       headers: z.object({ 'Idempotency-Key': ClientMsgId.optional() }),
       idempotencyField: 'client_msg_id',
       body: {
         schema: Draft,
         examples: {
-          'With an id of its own': { content: exampleMessage.content, client_msg_id: exampleMessage.client_msg_id },
-          'Without one': { content: exampleMessage.content },
+          'With an id': { content: exampleMessage.content, client_msg_id: exampleMessage.client_msg_id },
+          'Without an id': { content: exampleMessage.content },
         },
       },
       answers: {
         200: defineAnswer(200, {
           description:
-            'The first message of that `client_msg_id`, which was sent again; also to one who may no longer write.',
+            'A duplicate: the message that was stored first under this `client_msg_id`. Also for a caller that may no longer write.',
           content: Message,
           meta: { duplicate: z.literal(true), ...position, ...ignoredKeys },
           example: exampleMessage,
           exampleMeta: { duplicate: true, ...examplePosition },
         }),
         201: defineAnswer(201, {
-          description: 'The message. `meta.rev` and `meta.cursor` are its own.',
+          description: 'The message. `meta.rev` and `meta.cursor` are its position.',
           content: Message,
           meta: { ...position, ...ignoredKeys },
           example: exampleMessage,
@@ -86,12 +90,17 @@ may be sent again until it is answered, and is stored once. The \`Idempotency-Ke
   requests: {
     'message:send': {
       payload: Draft.extend({ room_id: RoomRef }).meta({
-        description: 'Send a message; the room need not be joined. Needs `w`. What is acknowledged is stored.',
+        description:
+          'Send a message, with or without joining the room. Requires `w`. The acknowledgement means that the message is stored.',
         examples: [{ room_id: 1, content: exampleMessage.content, client_msg_id: exampleMessage.client_msg_id }],
       }),
       ack: z.object({
         message: Message,
-        duplicate: z.boolean().describe('Whether this `client_msg_id` had been sent before: it is the first message.'),
+        duplicate: z
+          .boolean()
+          .describe(
+            'Whether this is a duplicate `client_msg_id`; `message` is then the message that was stored first.',
+          ),
         rev: socketio.rev,
         cursor: Cursor,
       }),
@@ -103,14 +112,14 @@ may be sent again until it is answered, and is stored once. The \`Idempotency-Ke
         .object({ room_id: RoomRef, ...pageAnchors, limit: pageSize(100) }, socketio.payloadOptions)
         .refine(...atMostOneAnchor)
         .meta({
-          description: 'One page of history, oldest first; the room need not be joined. Needs `r`.',
+          description: 'One page of history, oldest first, with or without joining the room. Requires `r`.',
           examples: [{ room_id: 1, before: 51, limit: 50 }],
         }),
       ack: z.object({
         messages: z.array(Message),
         rev: socketio.rev,
         cursor: Cursor,
-        has_more: z.boolean().describe('Whether there is more in the direction of the request.'),
+        has_more: z.boolean().describe('Whether more messages exist in the direction of the request.'),
       }),
       refusals: socketio.roomRefusals,
       cost: costs.page,
@@ -121,13 +130,13 @@ may be sent again until it is answered, and is stored once. The \`Idempotency-Ke
       needs: 'room',
       frame: z
         .preprocess(
-          // Beside `content` it is a key like any other that nobody knows.
+          // If `content` is present, `msg` is an unknown key.
           (frame: Record<string, unknown>) => (frame.content == null ? frame : { ...frame, msg: undefined }),
           z
             .object({
               type: z.literal('message'),
               content: Content.nullish(),
-              msg: Content.nullish().describe('Taken where `content` is absent.'),
+              msg: Content.nullish().describe('Used if `content` is absent.'),
               client_msg_id: ClientMsgId.nullish(),
             })
             .transform(({ msg, ...command }, context) => {
@@ -138,7 +147,8 @@ may be sent again until it is answered, and is stored once. The \`Idempotency-Ke
             }),
         )
         .meta({
-          description: 'Legal in a room. Needs `w`. The answer is the echo, which everybody in the room gets.',
+          description:
+            'Legal in a room. Requires `w`. The answer is the echo, which every subscriber of the room receives.',
           examples: [{ type: 'message', content: 'Go!', client_msg_id: 'm1', id: 3 }],
           anyOf: [{ required: ['content'] }, { required: ['msg'] }],
         }),
@@ -155,7 +165,7 @@ may be sent again until it is answered, and is stored once. The \`Idempotency-Ke
           before: count(0, Number.MAX_SAFE_INTEGER).optional().describe('A `seq`; without it the page is the latest.'),
         })
         .meta({
-          description: 'Legal in a room. One page of history, oldest first; with an `id` its end is told by `HISTORY`.',
+          description: 'Legal in a room. One page of history, oldest first; with an `id`, `HISTORY` marks its end.',
           examples: [{ type: 'get_past_messages', limit: 100, before: 51, id: 4 }],
         }),
       answers: ['message', 'HISTORY', 'SELECTROOM?', ...chat.beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],

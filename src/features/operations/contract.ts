@@ -4,26 +4,26 @@ import { defineFeature } from '../../core/feature.ts';
 const exampleMetrics = '# HELP nano_messaging_connections Live connections\n# TYPE nano_messaging_connections gauge\n';
 
 export const operations = defineFeature('operations', {
-  description: 'For the balancer and the monitoring: no user token, no envelope.',
+  description: 'For load balancers and monitoring: no user token, no envelope.',
   rest: {
     readHealth: {
       method: 'GET',
       path: '/healthz',
       auth: 'none',
       summary: 'Whether the process answers',
-      answers: { 200: defineTextAnswer('It does.', 'ok\n') },
+      answers: { 200: defineTextAnswer('The process answers.', 'ok\n') },
       refusals: [],
     },
     readReadiness: {
       method: 'GET',
       path: '/readyz',
       auth: 'none',
-      summary: 'Whether the node takes work',
-      description: 'The balancer sends nothing to a node that does not.',
+      summary: 'Whether the node accepts requests',
+      description: 'A load balancer sends nothing to a node that is not ready.',
       answers: {
-        200: defineTextAnswer('It does.', 'ready\n'),
+        200: defineTextAnswer('The node is ready.', 'ready\n'),
         503: defineTextAnswer(
-          'It does not: the database is away or lacks a migration, or the node is shutting down.',
+          'Not ready: the database is unavailable, a migration is missing, or the node is shutting down.',
           'not ready\n',
         ),
       },
@@ -33,11 +33,11 @@ export const operations = defineFeature('operations', {
       method: 'GET',
       path: '/metrics',
       auth: 'metrics',
-      summary: 'Measurements for Prometheus',
-      description: 'With `METRICS_PORT` they are on that port alone, and `NOT_FOUND` here.',
+      summary: 'Metrics for Prometheus',
+      description: 'With `METRICS_PORT` they are only on that port, and this path is `NOT_FOUND`.',
       answers: {
-        200: defineTextAnswer("In Prometheus' text format.", exampleMetrics),
-        401: defineTextAnswer('The server has a `METRICS_TOKEN`, and this is not it.', 'a token is needed\n'),
+        200: defineTextAnswer("The metrics in Prometheus' text format.", exampleMetrics),
+        401: defineTextAnswer('The token is not the `METRICS_TOKEN`, or it is missing.', 'a token is needed\n'),
       },
       refusals: ['NOT_FOUND'],
     },

@@ -7,24 +7,24 @@ import { CreateRevocation, Revocation, RevocationListQuery, RevocationParams } f
 const revocationAnswer = { content: Revocation, meta: ignoredKeys, example: exampleRevocation };
 
 export const revocations = defineFeature('revocations', {
-  description: "Tokens that hold no more, for the product's own backend. Only where the server has an `ADMIN_TOKEN`.",
+  description: "Revoked tokens, managed by the product's own backend. Only if the server has an `ADMIN_TOKEN`.",
   rest: {
     createRevocation: {
       method: 'POST',
       path: '/admin/revocations',
       auth: 'admin',
-      summary: 'Revoke tokens before their end',
-      description: `Either the tokens of a user that were issued before a moment, or a single one by its \`jti\`. From the answer on this node
-refuses them and has closed the live connections that they opened; every other node follows at once.`,
+      summary: 'Revoke tokens before they expire',
+      description: `Either all tokens of a user that were issued before a date, or a single token by its \`jti\`. Before it answers, this node
+rejects them and closes the live connections that they opened; every other node follows at once.`,
       body: {
         schema: CreateRevocation,
         examples: {
-          'All of a user': { userUUID: ben, issued_before: '2026-11-25T00:00:00Z' },
-          'A single one': { jti: 's8Qe41' },
+          'All tokens of a user': { userUUID: ben, issued_before: '2026-11-25T00:00:00Z' },
+          'A single token': { jti: 's8Qe41' },
         },
       },
       answers: {
-        200: defineAnswer(200, { description: 'The revocation there is: it was made before.', ...revocationAnswer }),
+        200: defineAnswer(200, { description: 'The existing revocation.', ...revocationAnswer }),
         201: defineAnswer(201, { description: 'The new revocation.', ...revocationAnswer }),
       },
       refusals: refusals.admin,
@@ -33,14 +33,14 @@ refuses them and has closed the live connections that they opened; every other n
       method: 'GET',
       path: '/admin/revocations',
       auth: 'admin',
-      summary: 'List what is in force',
+      summary: 'List the revocations in force',
       description: 'Newest first.',
       query: RevocationListQuery,
       answers: {
         200: defineAnswer(200, {
           description: 'The revocations.',
           content: z.array(Revocation),
-          meta: { has_more: z.boolean().describe('Whether there are older ones.') },
+          meta: { has_more: z.boolean().describe('Whether older revocations exist.') },
           example: [exampleRevocation],
           exampleMeta: { has_more: false },
         }),
@@ -52,9 +52,11 @@ refuses them and has closed the live connections that they opened; every other n
       path: '/admin/revocations/:id',
       auth: 'admin',
       summary: 'Lift a revocation',
-      description: 'Others of the same user stay.',
+      description: 'Other revocations of the same user remain in force.',
       params: RevocationParams,
-      answers: { 200: defineAnswer(200, { description: 'It is lifted.', content: z.null(), example: null }) },
+      answers: {
+        200: defineAnswer(200, { description: 'The revocation has been lifted.', content: z.null(), example: null }),
+      },
       refusals: refusals.admin,
     },
   },

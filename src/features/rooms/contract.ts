@@ -12,19 +12,19 @@ import { ChangeRoom, CreateRoom, Room, RoomListItem, RoomListQuery, RoomParams }
 const roomAnswer = { content: z.object({ room: Room }), meta: ignoredKeys, example: { room: exampleRoom } };
 
 export const rooms = defineFeature('rooms', {
-  description: 'Where messages go.',
+  description: 'Rooms hold messages and the rules for who may read and send them.',
   rest: {
     createRoom: {
       method: 'POST',
       path: '/rooms',
       auth: 'user',
       cost: costs.change,
-      summary: 'Make a room',
-      description: `Needs \`levelOnEntity\` ≥ 100 (the server's \`ROOM_CREATE_LEVEL\`) or the scope \`rooms:create\`.
+      summary: 'Create a room',
+      description: `Requires \`levelOnEntity\` ≥ 100 (the server's \`ROOM_CREATE_LEVEL\`) or the scope \`rooms:create\`.
 
-A \`group\` begins with two rules: its maker \`rwa\`, and his entity \`rw\` at level 100. A \`user2user\` made \`with\` somebody
-exists once for each pair: making it again answers the room there is and restores the caller's own access, with the letters
-that they had.`,
+A \`group\` starts with two rules: \`rwa\` for its creator, and \`rw\` at level 100 for the creator's entity. A \`user2user\` room
+created \`with\` another user exists once for each pair: creating it again returns the existing room and restores the caller's
+own access, with the letters that they had.`,
       body: {
         schema: CreateRoom,
         examples: {
@@ -33,7 +33,12 @@ that they had.`,
           'A private group': { name: 'Just us', open_to_entity: false, max_entity_rules: 50 },
         },
       },
-      answers: { 200: defineAnswer(200, { description: 'The room, also where the pair had one.', ...roomAnswer }) },
+      answers: {
+        200: defineAnswer(200, {
+          description: 'The room; for a pair that already has a room, the existing room.',
+          ...roomAnswer,
+        }),
+      },
       refusals: [...refusals.user, 'FORBIDDEN', 'TOO_MANY_ROOMS'],
     },
     listRooms: {
@@ -41,9 +46,9 @@ that they had.`,
       path: '/rooms',
       auth: 'user',
       cost: costs.list,
-      summary: 'List the rooms the caller can be in',
-      description: `Newest activity first, each with the rule that lets him in: his own before his entity's. An owner administrator
-sees \`permissions: "rwa"\`.`,
+      summary: 'List the rooms of the caller',
+      description: `Newest activity first, each with the rule that grants access: the caller's own rule before the rule of their entity. An owner
+administrator sees \`permissions: "rwa"\`.`,
       query: RoomListQuery,
       answers: {
         200: defineAnswer(200, {
@@ -59,8 +64,8 @@ sees \`permissions: "rwa"\`.`,
       path: '/rooms/:id',
       auth: 'user',
       cost: costs.read,
-      summary: 'Read a room, and what the caller may do in it',
-      description: 'For anyone with a right in it. A room that nothing leads the caller to is `NOT_FOUND`.',
+      summary: 'Read a room and the rights of the caller in it',
+      description: 'For callers with a right in the room. If no rule applies to the caller, the room is `NOT_FOUND`.',
       params: RoomParams,
       answers: {
         200: defineAnswer(200, {
@@ -77,15 +82,15 @@ sees \`permissions: "rwa"\`.`,
       auth: 'user',
       cost: costs.change,
       summary: 'Change the name, the level or the rule limit of a room',
-      description: `For administrators; \`level_admin\` and \`max_entity_rules\` for owner administrators and the user owner. Members hear
-\`room:changed\`. What changes nothing makes no \`rev\`.`,
+      description: `For administrators; \`level_admin\` and \`max_entity_rules\` for owner administrators and the user owner. Subscribers receive
+\`room:changed\`. A request that changes nothing creates no \`rev\`.`,
       params: RoomParams,
       body: {
         schema: ChangeRoom,
         examples: {
           'Another name': { name: 'Launch day' },
           'Another level': { level_admin: 200 },
-          'Room for more rules': { max_entity_rules: 50 },
+          'A higher rule limit': { max_entity_rules: 50 },
         },
       },
       answers: { 200: defineAnswer(200, { description: 'The room as it is now.', ...roomAnswer }) },
@@ -97,10 +102,12 @@ sees \`permissions: "rwa"\`.`,
       auth: 'user',
       cost: costs.change,
       summary: 'Delete a room with its rules and messages',
-      description: `For owner administrators, the user owner, both of a pair, and administrators of a private group whose user owner does not
-administer it any more. Everybody inside is told and taken out.`,
+      description: `For owner administrators, the user owner, both users of a pair, and administrators of a private group whose user owner is no
+longer an administrator. Subscribers are notified and removed.`,
       params: RoomParams,
-      answers: { 200: defineAnswer(200, { description: 'It is gone.', content: z.null(), example: null }) },
+      answers: {
+        200: defineAnswer(200, { description: 'The room has been deleted.', content: z.null(), example: null }),
+      },
       refusals: refusals.room,
     },
   },
@@ -108,11 +115,15 @@ administer it any more. Everybody inside is told and taken out.`,
     'room:join': {
       payload: z
         .object(
-          { room_id: RoomRef, since: Cursor.nullish().describe('Of the last change that was applied.') },
+          {
+            room_id: RoomRef,
+            since: Cursor.nullish().describe('The cursor of the last change that the client applied.'),
+          },
           socketio.payloadOptions,
         )
         .meta({
-          description: 'Come into a room, or come back: from the acknowledgement on every change is told. Needs `r`.',
+          description:
+            'Join or rejoin a room. After the acknowledgement the client receives every change. Requires `r`.',
           examples: [{ room_id: 1 }, { room_id: 1, since: examplePosition.cursor }],
         }),
       ack: socketio.Joined,
@@ -122,7 +133,7 @@ administer it any more. Everybody inside is told and taken out.`,
     'room:leave': {
       payload: z.object({ room_id: RoomRef }, socketio.payloadOptions).meta({
         description:
-          'Hear no more of a room; the rule stays. Leaving a room that is not joined, or does not exist, is fine.',
+          'Stop receiving changes of a room; the rule remains. Succeeds also if the room is not joined or does not exist.',
         examples: [{ room_id: 1 }],
       }),
       ack: z.object({}),
@@ -137,11 +148,11 @@ administer it any more. Everybody inside is told and taken out.`,
         .object({
           type: z.literal('select_room'),
           room_id: RoomRef,
-          since: Cursor.nullish().describe('Of the last message that was applied.'),
+          since: Cursor.nullish().describe('The cursor of the last message that the client applied.'),
         })
         .meta({
           description:
-            'Legal after `READY`. Comes into a room and leaves the one before, also when it fails. Needs `r`.',
+            'Legal after `READY`. Enters a room and leaves the previous room, also if it fails. Requires `r`.',
           examples: [{ type: 'select_room', room_id: 1, since: examplePosition.cursor, id: 2 }],
         }),
       answers: ['CONNECTED', 'message', ...chat.beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],

@@ -5,21 +5,21 @@ import type { MessageChange } from '../../core/log/change.ts';
 import { BroadcastBatcher } from '../broadcast-batcher.ts';
 
 export interface FrameReceiver {
-  /** This room's messages, as frames. */
+  /** The room's messages, as frames. */
   write(frames: readonly Buffer[]): void;
-  /** Its own message is told; `true`: in a frame of its own. */
+  /** Delivers the receiver's own message. Returns true if it was sent in a separate frame. */
   onOwnMessage(change: MessageChange): boolean;
-  /** It could not be written to, and has a gap. */
+  /** A write has failed, so the receiver has a gap. */
   fail(error: unknown): void;
 }
 
-/** The `/chat` sessions of this node by room. They are told messages only. */
+/** The `/chat` sessions of this node by room. They receive messages only. */
 export interface ChatBroadcaster extends Broadcaster {
   add(room: RoomId, receiver: FrameReceiver): void;
   remove(room: RoomId, receiver: FrameReceiver): void;
-  /** The message of that `rev` is this listener's own. Returns the undo. */
+  /** Marks the message of this `rev` as the receiver's own. Returns the undo. */
   expectOwnMessage(room: RoomId, rev: number, receiver: FrameReceiver): () => void;
-  /** Something else is to be sent to the listener: what was said before in the room goes first. */
+  /** Writes the pending messages of the room before something else is sent to the receiver. */
   catchUp(room: RoomId, receiver: FrameReceiver): void;
   /** How often a message has been written to a connection. */
   readonly deliveries: number;

@@ -11,20 +11,20 @@ import type { ChatBroadcaster, FrameReceiver } from './broadcaster.ts';
 
 type Id = CommandId | undefined;
 
-/** What a stay needs of the session it belongs to. */
+/** What a subscription needs from its session. */
 export interface SubscribedConnection {
   readonly actor: Actor;
   send(frame: ChatFrame): void;
-  /** Frames as they go over the wire. */
+  /** Sends encoded frames. */
   transmit(frames: readonly Buffer[]): void;
   sendError(error: ChatError, id: Id): void;
-  /** Closes the connection, for the client to come back. */
+  /** Closes the connection so that the client reconnects. */
   reconnect(): void;
-  /** The same, for a defect. */
+  /** The same, after an unexpected error. */
   fail(error: unknown): void;
 }
 
-/** A message of this connection that is stored: its echo carries the command's `id`. */
+/** A stored message of this connection: its echo carries the command's `id`. */
 interface ExpectedEcho {
   id: Id;
   resolveEcho: () => void;
@@ -38,7 +38,7 @@ interface Collaborators {
   broadcaster: ChatBroadcaster;
 }
 
-/** One session in one room, from its select until it selects another, is taken out, or closes. */
+/** One session in one room, until it selects another room, is removed, or closes. */
 export class RoomSubscription implements SelectedRoom, FrameReceiver {
   readonly room: RoomId;
   readonly #connection: SubscribedConnection;
@@ -46,9 +46,9 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
   readonly #broadcaster: ChatBroadcaster;
   #leaveFeed: (() => void) | undefined;
   #hasEnded = false;
-  /** Messages on their way: a command of another kind waits for them, the next message does not. */
+  /** Messages that are not answered yet: a command of another kind waits for them, the next message does not. */
   #inFlight: Set<Promise<unknown>> | undefined;
-  /** By their `rev`; for one who only listens there is no map. */
+  /** By their `rev`; undefined for connections that send nothing, to save memory. */
   #expectedEchoes: Map<number, ExpectedEcho> | undefined;
 
   constructor({ room, connection, context, broadcaster }: Collaborators) {
@@ -66,7 +66,7 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
     return this.#hasEnded;
   }
 
-  /** Answers `CONNECTED`, then sends what was missed; from then on the connection receives the room's messages. */
+  /** Answers `CONNECTED`, then sends the missed messages; after that the connection receives the room's messages. */
   async join(join: (onJoined: (joined: JoinResult) => void) => Promise<() => void>, id: Id): Promise<void> {
     const leave = await join(({ rights, head, recovered, events }) => {
       if (this.#hasEnded) return;
@@ -120,7 +120,7 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
     this.#expectedEchoes = undefined;
   }
 
-  /** Judges anew, the session's token having changed. */
+  /** Authorizes the session again after its token has changed. */
   reauthorize(): void {
     this.#context.feeds.find(this.room)?.reauthorize(this);
   }
@@ -129,7 +129,7 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
     this.#connection.transmit(frames);
   }
 
-  /** The echo of a message of this connection: one that has an `id` is a frame of its own. */
+  /** The echo of a message of this connection; an echo with an `id` is a separate frame. */
   onOwnMessage(change: MessageChange): boolean {
     const expected = this.#expectedEchoes?.get(change.rev);
     if (!expected) return false;
@@ -145,19 +145,19 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
     this.#connection.fail(error);
   }
 
-  /** What the room has said in this turn goes before what is sent now. */
+  /** Writes the room's pending messages before something else is sent. */
   catchUp(): void {
     this.#broadcaster.catchUp(this.room, this);
   }
 
-  /** Resolves when the message has its place in the order; its echo, or the refusal, comes when it is stored. */
+  /** Resolves when the message has its position in the order; its echo or refusal follows when it is stored. */
   async append(
     send: (onStored: (change: MessageChange) => void) => Promise<{ stored: Promise<SentMessage> }>,
     id: Id,
   ): Promise<void> {
     let echo: Promise<void> | undefined;
     const { stored } = await send(({ rev }) => {
-      // If reconciliation was quicker than the answer of the commit, the echo has been sent.
+      // If reconciliation was faster than the answer to the commit, the echo has already been sent.
       const delivered = this.#context.feeds.find(this.room)?.position?.rev ?? 0;
       if (this.#hasEnded || delivered >= rev) return;
       const forget = this.#broadcaster.expectOwnMessage(this.room, rev, this);

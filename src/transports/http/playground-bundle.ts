@@ -42,7 +42,7 @@ async function bundle(project: URL): Promise<string | undefined> {
   const { outputFiles } = await esbuild.build({
     entryPoints: [fileURLToPath(new URL('playground/main.ts', project))],
     ...{ bundle: true, write: false, format: 'esm', charset: 'utf8', logLevel: 'silent' },
-    // Names stay, for whoever looks at it in the browser's tools.
+    // Names stay readable in the browser's developer tools.
     ...{ minifySyntax: true, minifyWhitespace: true, legalComments: 'eof' },
   });
   return outputFiles[0]!.text;

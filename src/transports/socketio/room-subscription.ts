@@ -4,7 +4,7 @@ import type { Subscriber } from '../../core/feed/subscriber.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { Change } from '../../core/log/change.ts';
 
-/** What a place in a room needs of the session it belongs to. */
+/** What a subscription needs from its session. */
 interface SubscribedSession {
   readonly actor: Actor;
   deliver(change: Change): void;
@@ -13,7 +13,7 @@ interface SubscribedSession {
   reconnect(): void;
 }
 
-/** A session's place in one room. There may be many: it is kept small. */
+/** One session in one room. A node may have very many, so it is kept small. */
 export class RoomSubscription implements Subscriber {
   readonly #id: RoomId;
   readonly #session: SubscribedSession;
@@ -45,7 +45,7 @@ export class RoomSubscription implements Subscriber {
     this.#session.reconnect();
   }
 
-  /** The join is done; where it has left meanwhile, it is undone. */
+  /** The join is done; if the session has left meanwhile, it is undone. */
   onJoined(leaveFeed: () => void): void {
     if (this.#hasLeft) leaveFeed();
     else this.#leaveFeed = leaveFeed;

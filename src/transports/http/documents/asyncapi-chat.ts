@@ -10,13 +10,13 @@ const rows = closes.map(({ code, reason, reconnect }) => `| ${code} | ${reason} 
 const channel = {
   address: '/chat',
   title: 'A plain WebSocket',
-  description: `Text frames, each one JSON object with a string \`type\`. The connection is in one of three steps: without a
-token, without a room, in a room. Commands are obeyed strictly in the order in which they arrive, also in one burst before
-\`START?\` was read. A command may carry an \`id\`, which comes back on its answer.
+  description: `Text frames, each one JSON object with a string \`type\`. The connection is in one of three states: without a
+token, without a room, in a room. The server handles commands strictly in the order in which they arrive, even if a client
+sends them before it has read \`START?\`. A command may carry an \`id\`; its answer repeats it.
 
-How the server closes the connection, and whether coming back makes sense:
+The server closes the connection with these codes:
 
-| code | reason | come back |
+| code | reason | reconnect |
 | --- | --- | --- |
 ${rows.join('\n')}
 
@@ -25,7 +25,7 @@ ${rows.join('\n')}
   'x-close-codes': closes,
 };
 
-/** `START?` as a key may be written. */
+/** `START?` as a valid key. */
 export const formatFrameKey = (name: ChatFrameName) => `frame.${name.replace('?', '')}`;
 
 /** The plain WebSocket. */
@@ -68,7 +68,7 @@ export function createChatChannel(contracts: readonly Contract[], schemas: JsonS
 const correlation = { correlationId: { location: '$message.payload#/id' } };
 const describeAnswer = (payload: JsonSchema) => ({ payload, ...correlation });
 
-/** `id` is taken and given back beside whatever a command has. */
+/** Every command accepts an `id`, which its answer repeats. */
 function describeCommand(frame: ChatCommand['frame'], schemas: JsonSchemas): JsonSchema {
   const { properties, ...schema } = schemas.toJsonSchema(frame);
   return { ...schema, properties: { ...(properties as object), id: schemas.toJsonSchema(CommandId) } };
@@ -90,15 +90,15 @@ function describeRefusal(name: string, { answers, refusals: codes }: ChatCommand
 
 const unsolicited = {
   open: { action: 'send', summary: 'The connection is open.', messages: [formatFrameKey('START?')] },
-  tell: { action: 'send', summary: 'A message of the room, live.', messages: [formatFrameKey('message')] },
+  tell: { action: 'send', summary: 'A live message of the room.', messages: [formatFrameKey('message')] },
   takeOut: {
     action: 'send',
-    summary: 'The connection has been taken out of its room.',
+    summary: 'The connection has been removed from its room.',
     messages: [formatFrameKey('NOTAUTHORIZED')],
   },
   refuseNonsense: {
     action: 'send',
-    summary: 'What was sent is no command, or not JSON.',
+    summary: 'The frame is not a known command, or not JSON.',
     messages: (['TOKEN?', 'BADAUTH', 'COMMAND?', 'BADJSON'] as const).map(formatFrameKey),
   },
 } satisfies Channel['operations'];

@@ -16,14 +16,14 @@ const channel = {
   title: 'Socket.IO',
   description: `Socket.IO protocol 5 over Engine.IO 4 at the path \`/socket.io/\`, by long polling or WebSocket, in the namespace \`/rooms\`. A
 message's name is the event, its payload the one argument. Every request is acknowledged, with \`ok: true\` or with \`ok: false\`
-and an \`error\`; an unknown one is refused with \`BAD_REQUEST\`. Requests of one connection are obeyed in the order in which they
-arrive. The acknowledgement and the announcement of one's own message may come in either order.
+and an \`error\`; an unknown request is refused with \`BAD_REQUEST\`. The server handles the requests of one connection in the order in which they
+arrive. A client's own message may arrive before or after the acknowledgement of its request.
 
-The connection is closed (\`transport close\`), for the client to come back, when its token ends, when it does not read, and
-when the node shuts down; it is disconnected (\`io server disconnect\`) when its token is revoked.`,
+The server closes the connection (\`transport close\`) so that the client reconnects if its token expires, if it does not read, and
+if the node shuts down; it disconnects the client (\`io server disconnect\`) if its token is revoked.`,
 };
 
-/** `room:join` as a key may be written. */
+/** `room:join` as a valid key. */
 export const toKey = (event: string) => event.replaceAll(/:(\w)/g, (_, letter: string) => letter.toUpperCase());
 
 /** The live rooms on Socket.IO. */
@@ -38,14 +38,14 @@ export function createRoomsChannel(contracts: readonly Contract[], schemas: Json
     connectError: {
       name: 'connect_error',
       title: 'Connection refused',
-      summary: '`data` of the error. The third bad token on one engine connection closes it.',
+      summary: '`data` of the error. The third rejected token on one engine connection closes it.',
       payload: schemas.toJsonSchema(ConnectError),
     },
   };
   const operations: Channel['operations'] = {
     connect: {
       action: 'receive',
-      summary: 'A client connects to the namespace. Without an error it is connected.',
+      summary: 'A client connects to the namespace. If no error follows, it is connected.',
       messages: ['connect'],
       reply: ['connectError'],
     },

@@ -5,23 +5,25 @@ import type { Channel, Operation } from './channel.ts';
 import { createJsonSchemas } from './json-schemas.ts';
 import { readPackageInfo } from './package-info.ts';
 
-const description = `What travels on live connections: Socket.IO in the namespace \`/rooms\`, and a plain WebSocket at \`/chat\`. Rooms are made
-and administered over REST, which [OpenAPI](openapi.json) describes. Operations are the server's: it receives what a client
-asks, replies, and sends what it announces.
+const description = `The protocol of live connections: Socket.IO in the namespace \`/rooms\`, and a plain WebSocket at \`/chat\`. Rooms are created
+and administered over REST, which [OpenAPI](openapi.json) describes. Operations are described from the server's side: it
+receives requests, replies, and sends events.
 
-Clients ignore keys that they do not know; unknown keys in what a client sends are ignored.`;
+Clients and the server ignore unknown keys.`;
 
 const servers = {
   node: {
     host: '{host}',
     protocol: 'wss',
     description:
-      'Where the service is. Behind a path prefix, the prefix stands before every address; without TLS it is `ws`.',
-    variables: { host: { default: 'chat.example', description: 'Its name, and its port where that is another one.' } },
+      'The address of the service. A path prefix comes before every address; without TLS the protocol is `ws`.',
+    variables: {
+      host: { default: 'chat.example', description: 'The host name, with the port if it is not the default.' },
+    },
   },
 };
 
-/** AsyncAPI 3.0 of all that travels on live connections. */
+/** AsyncAPI 3.0 of the live protocols. */
 export function createAsyncapiDocument(contracts: readonly Contract[]) {
   const { name, version, license } = readPackageInfo();
   const schemas = createJsonSchemas();

@@ -1,4 +1,4 @@
-/** A channel as its part of the document is made: messages and operations by their keys. */
+/** One channel of the document: its messages and operations by key. */
 export interface Channel {
   channel: object;
   messages: Record<string, Message>;
@@ -6,7 +6,7 @@ export interface Channel {
 }
 
 export interface Operation {
-  /** As of the server. */
+  /** From the server's side. */
   action: 'receive' | 'send';
   summary: string;
   messages: string[];

@@ -3,9 +3,9 @@ import { defineFeature } from '../../../core/feature.ts';
 
 const publicRoute = { method: 'GET', auth: 'none', refusals: [] } as const;
 
-/** The service's own description. Not a feature: the transport makes and serves it. */
+/** The service's own description. Not a feature: the transport creates and serves it. */
 export const documents = defineFeature('documents', {
-  description: 'What there is to read about the service: public, no token, no envelope.',
+  description: 'The documentation of the service: public, no token, no envelope.',
   rest: {
     readOpenapi: {
       ...publicRoute,
@@ -16,13 +16,13 @@ export const documents = defineFeature('documents', {
     readAsyncapi: {
       ...publicRoute,
       path: '/asyncapi.json',
-      summary: 'What travels on live connections',
+      summary: 'The protocol of live connections (AsyncAPI)',
       answers: { 200: { description: 'AsyncAPI 3.0.', schema: z.looseObject({ asyncapi: z.string() }) } },
     },
     readDocs: {
       ...publicRoute,
       path: '/docs',
-      summary: 'This document as a page, to read and to try',
+      summary: 'This document as a page, to read and to send requests',
       answers: { 200: { description: 'The page.', type: 'text/html', schema: z.string() } },
     },
   },

@@ -8,7 +8,7 @@ import { documents } from './contract.ts';
 import { createOpenapiDocument } from './openapi.ts';
 import { initializer, pageFiles, renderPage } from './swagger-ui.ts';
 
-/** Made at the first request. */
+/** Created at the first request. */
 function createTextCache(make: () => object): () => string {
   let text: string | undefined;
   return () => {

@@ -6,24 +6,24 @@ import { documents } from './contract.ts';
 import { createJsonSchemas, type JsonSchema, type JsonSchemas } from './json-schemas.ts';
 import { readPackageInfo } from './package-info.ts';
 
-const description = `Rooms, permissions and message history. What is live, over Socket.IO and a plain WebSocket, is described by
-[AsyncAPI](asyncapi.json).
+const description = `Rooms, permissions and message history. [AsyncAPI](asyncapi.json) describes the live protocols over Socket.IO and a plain
+WebSocket.
 
-Every answer below \`/rooms\` and \`/admin\` is an envelope, also that of an error: \`meta.code\` is the status, \`meta.reason\` the
-code of what went wrong, \`content\` what was asked for. A path or a method that is not described here is 404 \`NOT_FOUND\`,
-except for the page at \`/\` and what belongs to it.
+Every answer below \`/rooms\` and \`/admin\`, errors included, is an envelope: \`meta.code\` is the status, \`meta.reason\` the
+error code, \`content\` the result. A path or a method that is not described here is 404 \`NOT_FOUND\`,
+except for the page at \`/\` and its files.
 CORS is open to any origin, without credentials, or to those of \`ALLOWED_ORIGINS\` (others get 403 \`FORBIDDEN\`), except below \`/admin\` and for \`/healthz\`, \`/readyz\` and \`/metrics\`. A
-trailing slash is fine. Unknown keys in what a client sends are ignored, and a client ignores keys that it does not know.`;
+trailing slash is fine. Clients and the server ignore unknown keys.`;
 
 const securitySchemes = {
   userToken: {
     type: 'http',
     scheme: 'bearer',
     bearerFormat: 'JWT',
-    description: "Signed by the product's own backend; it says who asks.",
+    description: "Signed by the product's own backend; it identifies the caller.",
   },
   adminToken: { type: 'http', scheme: 'bearer', description: 'The `ADMIN_TOKEN` of the server.' },
-  metricsToken: { type: 'http', scheme: 'bearer', description: 'The `METRICS_TOKEN` of the server, where it has one.' },
+  metricsToken: { type: 'http', scheme: 'bearer', description: 'The `METRICS_TOKEN` of the server, if it has one.' },
 };
 
 const securities = {
@@ -33,7 +33,7 @@ const securities = {
   none: [],
 };
 
-/** OpenAPI 3.1 of these features, and of the document itself. */
+/** OpenAPI 3.1 of these features and of the document itself. */
 export function createOpenapiDocument(features: readonly Contract[]) {
   const contracts = [...features, documents].filter(({ rest }) => Object.keys(rest).length > 0);
   const { name, version, license } = readPackageInfo();
@@ -136,7 +136,7 @@ const headersByStatus: { [status: number]: object } = {
   503: { 'Retry-After': { $ref: '#/components/headers/RetryAfterWhereKnown' } },
 };
 
-/** Refusals with the same codes share one response, which the operations refer to. */
+/** Refusals with the same codes share one response. */
 function createRefusalResponses(schemas: JsonSchemas) {
   const components: Record<string, object> = {};
   const refusal = schemas.toJsonSchema(Refusal);

@@ -1,4 +1,4 @@
-/** Swagger UI, from its own files: nothing comes from elsewhere, and no script stands in the page. */
+/** Swagger UI, served from its own files: no foreign hosts and no inline scripts. */
 export const renderPage = (up: string) => `<!doctype html>
 <html lang="en">
 <head>
