@@ -11,7 +11,7 @@ export class UnsuitableDatabase extends Error {
 /** No connection to the database could be obtained. */
 export class ConnectionFailed extends Error {
   /**
-   * Check this property, not the class: the ORM wraps errors in classes of its own and copies only their properties.
+   * Check this property, not the class: the ORM wraps errors in its own classes and copies only their properties.
    */
   readonly noConnection = true;
 

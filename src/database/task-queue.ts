@@ -21,7 +21,7 @@ export function createSerialQueue(check: () => void): TaskQueue {
         await urgent.shift()!();
       } else {
         await others.shift()!();
-        // PGlite answers within the same tick. Without this pause, the process would not read from any socket while
+        // PGlite answers within the same tick. Without this delay, the process would not read from any socket while
         // tasks wait.
         await new Promise((resolve) => setImmediate(resolve));
       }
