@@ -1,4 +1,5 @@
 import { RevocationEntity } from '../auth/revocation.entity.ts';
+import { conversationTables } from '../core/log/conversation.entity.ts';
 import { MessageEntity } from '../core/log/message.entity.ts';
 import { PermissionRuleEntity } from '../core/log/permission-rule.entity.ts';
 import { RoomEntity } from '../core/log/room.entity.ts';
@@ -12,6 +13,7 @@ export const entities = [
   PermissionRuleEntity,
   MessageEntity,
   RoomChangeEntity,
+  ...conversationTables,
   RevocationEntity,
   ImportedRoomEntity,
   ServiceIdentityEntity,

@@ -28,6 +28,19 @@ export const MessageEntity = defineEntity({
     clientMsgId: p.string().length(64).nullable(),
     createdAt: p.datetime(3),
     updatedAt: p.datetime(3),
+    replyTo: p.bigint('number').nullable(),
+    /** The `seq` of the root of the thread that the message belongs to. */
+    thread: p.bigint('number').nullable(),
+    mentions: p.array().columnType('uuid[]').nullable(),
+    /** JSON as text, because `jsonb` reorders keys and changes numbers. */
+    custom: p.text().nullable(),
+    /** Bits: 1 silent, 2 mentions everybody in the room, 4 has or had reactions, 8 has or had replies. */
+    flags: p.smallint().nullable(),
+    editedAt: p.datetime(3).nullable(),
+    deletedAt: p.datetime(3).nullable(),
+    deletedBy: p.uuid().nullable(),
+    /** The `rev` of the last edit or deletion; null if there was none. */
+    version: p.bigint('number').nullable(),
   },
 });
 export type MessageEntity = InferEntity<typeof MessageEntity>;

@@ -12,6 +12,8 @@ export const RoomChangeEntity = defineEntity({
     /** The `rule` or `room` of the change, in the form in which nodes send it to each other. */
     body: p.json<unknown>(),
     at: p.datetime(3),
+    /** The user who made the change; null for the service, and for changes of earlier versions. */
+    actor: p.uuid().nullable(),
   },
 });
 export type RoomChangeEntity = InferEntity<typeof RoomChangeEntity>;

@@ -31,6 +31,12 @@ export const RoomEntity = defineEntity({
     lastRev: p.bigint('number').default(0),
     rightsRev: p.bigint('number').default(0),
     lastChangeAt: p.datetime(3),
+    /** When the last message was sent that is neither silent nor a reply. If null, `lastChangeAt` counts. */
+    activeAt: p.datetime(3).nullable(),
+    /** Whether members see how far the others have read. If null, only in a `user2user` room. */
+    receipts: p.boolean().nullable(),
+    /** Whether members who may read, but not write, may react to messages. */
+    readersReact: p.boolean().nullable(),
     createdAt: p.datetime(3),
     updatedAt: p.datetime(3),
   },

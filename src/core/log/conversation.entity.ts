@@ -1,0 +1,92 @@
+import { defineEntity, p } from '@mikro-orm/core';
+
+// SQL functions read and write these tables. The entities exist so that MikroORM can compare the tables with the
+// migrations. None has a foreign key, because it would lock the row of the room; a trigger deletes rows with their room.
+
+const roomId = () => p.bigint('number').primary();
+
+/** The data that the app keeps with a room. In `rooms`, each send would copy it together with the counters. */
+const RoomCustomEntity = defineEntity({
+  name: 'RoomCustom',
+  tableName: 'room_custom',
+  properties: { roomId: roomId(), custom: p.text() },
+});
+
+/** Entries of the log that say that a message changed: edits (kind 1), deletions (2) and reactions (3). */
+const LogEntryEntity = defineEntity({
+  name: 'LogEntry',
+  tableName: 'log_entries',
+  indexes: [{ properties: ['roomId', 'seq'], name: 'log_entries_changes_index', where: 'changes is not null' }],
+  properties: {
+    roomId: roomId(),
+    rev: p.bigint('number').primary(),
+    kind: p.smallint(),
+    seq: p.bigint('number'),
+    actor: p.uuid(),
+    /** The reactions that were added and removed, as JSON. Null after the message was deleted. */
+    changes: p.text().nullable(),
+    at: p.datetime(3),
+  },
+});
+
+const ReactionEntity = defineEntity({
+  name: 'Reaction',
+  tableName: 'reactions',
+  properties: {
+    roomId: roomId(),
+    seq: p.bigint('number').primary(),
+    emoji: p.text().primary(),
+    userUuid: p.uuid().primary(),
+    rev: p.bigint('number'),
+  },
+});
+
+/** Counting the rows of `reactions` would read a thousand times as many pages. */
+const ReactionCountEntity = defineEntity({
+  name: 'ReactionCount',
+  tableName: 'reaction_counts',
+  properties: {
+    roomId: roomId(),
+    seq: p.bigint('number').primary(),
+    emoji: p.text().primary(),
+    count: p.integer(),
+    /** The entry of the log with which the emoji first appeared, and its place in it. */
+    firstRev: p.bigint('number'),
+    firstN: p.smallint(),
+  },
+});
+
+const ThreadEntity = defineEntity({
+  name: 'Thread',
+  tableName: 'threads',
+  properties: {
+    roomId: roomId(),
+    root: p.bigint('number').primary(),
+    /** Without deleted replies. */
+    count: p.integer(),
+    lastSeq: p.bigint('number'),
+  },
+});
+
+const ThreadMessageEntity = defineEntity({
+  name: 'ThreadMessage',
+  tableName: 'thread_messages',
+  properties: { roomId: roomId(), root: p.bigint('number').primary(), seq: p.bigint('number').primary() },
+});
+
+/** The nil UUID stands for everybody in the room. */
+const MentionEntity = defineEntity({
+  name: 'Mention',
+  tableName: 'mentions',
+  properties: { roomId: roomId(), grantee: p.uuid().primary(), seq: p.bigint('number').primary() },
+});
+
+export const conversationTables = [
+  RoomCustomEntity,
+  LogEntryEntity,
+  ReactionEntity,
+  ReactionCountEntity,
+  ThreadEntity,
+  ThreadMessageEntity,
+  MentionEntity,
+];
