@@ -139,6 +139,8 @@ export async function moveRooms(target: Target, rooms: readonly MovedRoom[]): Pr
     const names = ['room', 'seq', 'rev', 'at', 'rightsRev'] as const;
     await target.query(
       `update rooms r set last_seq = i.seq, last_rev = i.rev, last_change_at = to_timestamp(i.at / 1000),
+         active_at = case when i.seq = r.last_seq then coalesce(r.active_at, r.last_change_at) else
+           (select m.created_at from messages m where m.room_id = r.id and m.seq = i.seq) end,
          rights_rev = coalesce(i.rights, r.rights_rev), pair_low = coalesce(i.low, r.pair_low),
          pair_high = coalesce(i.high, r.pair_high)
        from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::float8[], $5::bigint[], $6::uuid[], $7::uuid[])
@@ -150,6 +152,9 @@ export async function moveRooms(target: Target, rooms: readonly MovedRoom[]): Pr
         chunk.map(({ pair }) => pair?.pairHigh ?? null),
       ],
     );
+    await target.query('insert into touches (what, room_id) select 1, unnest($1::bigint[])', [
+      chunk.map(({ room }) => room),
+    ]);
   }
 }
 

@@ -30,9 +30,10 @@ const readTablesSql = `select c.relname::text as name,
          and pg_get_serial_sequence(format('%I.%I', current_schema(), c.relname), a.attname) is not null), '[]') as numbered,
     coalesce((select json_agg(p.relname order by p.relname) from pg_constraint f join pg_class p on p.oid = f.confrelid
        where f.conrelid = c.oid and f.contype = 'f' and f.confrelid <> c.oid), '[]') as parents
-  from pg_class c where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r' order by c.relname`;
+  from pg_class c where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r' and c.relpersistence = 'p'
+  order by c.relname`;
 
-/** Reads the tables of the session's schema, except for those that are not moved. */
+/** Reads the tables of the session's schema, except for unlogged tables and for those that are not moved. */
 export async function readTables({ query }: Session): Promise<Table[]> {
   const tables = await query<Table>(readTablesSql);
   return tables.filter(({ name }) => !databaseBoundTables.includes(name));
