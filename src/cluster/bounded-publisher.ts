@@ -7,6 +7,10 @@ import type { RedisConnection } from './redis-connection.ts';
 const maxPendingMessages = 5_000;
 const maxPendingBytes = 16 * 1024 * 1024;
 
+/** Messages that may be dropped are dropped long before those that may not. */
+const maxPendingDroppable = 500;
+const maxPendingDroppableBytes = 1024 * 1024;
+
 type Publish = (connection: RedisConnection) => Promise<number>;
 
 export interface PublishEvents {
@@ -23,6 +27,7 @@ export class BoundedPublisher {
   #isLosing = false;
   #count = 0;
   #bytes = 0;
+  #dropped = 0;
 
   constructor(connection: () => RedisConnection, events: PublishEvents) {
     this.#connection = connection;
@@ -32,6 +37,30 @@ export class BoundedPublisher {
   /** The number and the size of the messages in flight. */
   get pending(): { messages: number; bytes: number } {
     return { messages: this.#count, bytes: this.#bytes };
+  }
+
+  /** The number of droppable messages that were dropped or lost. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Publishes a message that may be dropped. Its loss is only counted. */
+  async publishDroppable(bytes: number, publish: Publish): Promise<number> {
+    if (this.#count >= maxPendingDroppable || this.#bytes >= maxPendingDroppableBytes) {
+      this.#dropped += 1;
+      return 0;
+    }
+    this.#count += 1;
+    this.#bytes += bytes;
+    try {
+      return await publish(this.#connection());
+    } catch {
+      this.#dropped += 1;
+      return 0;
+    } finally {
+      this.#count -= 1;
+      this.#bytes -= bytes;
+    }
   }
 
   async publish(bytes: number, publish: Publish): Promise<number> {

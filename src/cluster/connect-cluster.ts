@@ -1,12 +1,16 @@
 import type { Logger } from 'pino';
 import { createLocalRoomBus } from '../core/bus.ts';
+import { noEphemeralBus } from '../core/ephemeral.ts';
 import { noSignals } from '../core/signals.ts';
 import { connectRedisNodes, type RedisNodes } from './redis-cluster.ts';
 
 type RedisOptions = Parameters<typeof connectRedisNodes>[0];
 
 /** The services that connect a node with the other nodes. A node that runs alone has no `leases` and no `spending`. */
-export type Cluster = Pick<RedisNodes, 'bus' | 'signals' | 'isUp' | 'pendingPublishes' | 'close'> &
+export type Cluster = Pick<
+  RedisNodes,
+  'bus' | 'signals' | 'ephemeral' | 'isUp' | 'pendingPublishes' | 'droppedPublishes' | 'close'
+> &
   Partial<Pick<RedisNodes, 'leases' | 'spending'>>;
 
 interface ClusterOptions {
@@ -25,8 +29,10 @@ export async function connectCluster({ settings, identify, events, logger }: Clu
   return {
     bus: createLocalRoomBus(failed),
     signals: noSignals,
+    ephemeral: noEphemeralBus,
     isUp: true,
     pendingPublishes: { messages: 0, bytes: 0 },
+    droppedPublishes: 0,
     close: async () => {},
   };
 }

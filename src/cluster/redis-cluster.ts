@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { createAdapter, createShardedAdapter } from '@socket.io/redis-adapter';
 import type { Logger } from 'pino';
+import type { EphemeralBus } from '../core/ephemeral.ts';
 import { createFailureLog } from '../observability/failure-log.ts';
+import { createNodeList } from './node-list.ts';
 import { describeRedis, findHint, type RedisKind } from './redis-connection.ts';
 import { ReplicaError } from './redis-health.ts';
 import { RedisPubSub } from './redis-pubsub.ts';
@@ -38,9 +40,12 @@ export interface RedisNodes extends Pick<SocketioRoomBus, 'bus' | 'signals'> {
   leases: ConnectionLeases;
   /** Counts what users have spent from their buckets on all nodes. */
   spending: SharedSpending;
+  ephemeral: EphemeralBus;
   readonly isUp: boolean;
   /** The number and the size of the messages in flight to Redis. */
   readonly pendingPublishes: { messages: number; bytes: number };
+  /** The number of ephemeral messages that were dropped or lost. */
+  readonly droppedPublishes: number;
   close(): Promise<void>;
 }
 
@@ -54,7 +59,8 @@ const upMessage = 'bus connected';
 export async function connectRedisNodes({ settings, service, logger, events }: Collaborators): Promise<RedisNodes> {
   const nodeId = randomBytes(6).toString('hex');
   const prefix = `${settings.prefix}:${service}`;
-  const { bus, signals, attach, onSubscribed, onLost, onResumed, close } = createSocketioRoomBus(events);
+  const roomBus = createSocketioRoomBus(events, nodeId);
+  const { bus, signals, attach, onSubscribed, onLost, onResumed, close } = roomBus;
   let pubsub: RedisPubSub | undefined;
   const connectionLog = createFailureLog(logger, {
     failing: 'bus disconnected; changes of other nodes arrive by reconciliation',
@@ -82,6 +88,14 @@ export async function connectRedisNodes({ settings, service, logger, events }: C
   const spending = createSharedSpending(() => pubsub, prefix, {
     failed: (error) => spendingLog.failed(error, findHint(error)),
     recovered: spendingLog.recovered,
+  });
+  const nodeListLog = createFailureLog(logger, {
+    failing: 'listing this node in Redis failed; presence is partial',
+    recovered: 'this node is listed in Redis again',
+  });
+  const nodeList = createNodeList(() => pubsub, nodeId, prefix, {
+    failed: (error) => nodeListLog.failed(error, findHint(error)),
+    recovered: nodeListLog.recovered,
   });
   let hasEnded = false;
   let resolveFirstUp = () => {};
@@ -113,7 +127,7 @@ export async function connectRedisNodes({ settings, service, logger, events }: C
       },
       onPublished: publishLog.recovered,
     });
-    attach(createNodesAdapter(pubsub, adapter, prefix));
+    attach(createNodesAdapter(pubsub, adapter, prefix), pubsub.publishDroppable.bind(pubsub));
   }
 
   async function openWithRetry(): Promise<void> {
@@ -137,8 +151,18 @@ export async function connectRedisNodes({ settings, service, logger, events }: C
   await Promise.race([firstUp, sleep(startTimeoutMs)]);
   return {
     ...{ bus, signals, leases, spending },
+    ephemeral: {
+      ...roomBus.ephemeral,
+      ...nodeList,
+      get isUp() {
+        return pubsub?.isUp ?? false;
+      },
+    },
     get isUp() {
       return pubsub?.isUp ?? false;
+    },
+    get droppedPublishes() {
+      return pubsub?.droppedPublishes ?? 0;
     },
     get pendingPublishes() {
       return pubsub?.pendingPublishes ?? { messages: 0, bytes: 0 };

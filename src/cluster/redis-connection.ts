@@ -27,6 +27,8 @@ export interface RedisConnection {
   lease(key: string, holder: string, maxLeases: number, leaseMs: number): Promise<number>;
   /** Spends from a bucket that all nodes share. Resolves with the time in ms until the bucket is full again. */
   spend(key: string, spentMs: number, maxMs: number): Promise<number>;
+  /** Adds or renews an entry of a list that forgets what is not renewed. Resolves to the number of entries. */
+  enlist(key: string, member: string, leaseMs: number): Promise<number>;
   zRem(key: string, member: string): Promise<number>;
 }
 
@@ -92,13 +94,30 @@ return full - now`,
   transformReply: (reply: number) => reply,
 });
 
+/** Uses the same commands as the leases, so the Redis account needs no further permissions. */
+const enlist = defineScript({
+  NUMBER_OF_KEYS: 1,
+  SCRIPT: `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return redis.call('ZCARD', KEYS[1])`,
+  parseCommand(parser, key: string, member: string, leaseMs: number) {
+    parser.pushKey(key);
+    parser.push(member, String(leaseMs));
+  },
+  transformReply: (reply: number) => reply,
+});
+
 const clientOptions = {
   // A command that cannot be sent at once must fail at once: a message that is sent late is of no use.
   disableOfflineQueue: true,
   // By default, the client starts a timer for each command, which costs more than the command itself. The timers are
   // not needed, because the heartbeat replaces a connection that does not answer.
   commandOptions: { timeout: 0 },
-  scripts: { lease, spend },
+  scripts: { lease, spend, enlist },
 };
 
 const socket = {

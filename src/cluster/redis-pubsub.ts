@@ -35,6 +35,7 @@ export class RedisPubSub extends EventEmitter {
   readonly #subscriptions: Subscriptions;
   readonly #health: RedisHealth;
   readonly #echoFilter = new EchoFilter();
+  #isDroppable = false;
   #publishConnection: RedisConnection;
   #subscribeConnection: RedisConnection;
 
@@ -92,14 +93,37 @@ export class RedisPubSub extends EventEmitter {
     this.#health.handleWriteFailure(error);
   }
 
+  /** The number of droppable messages that were dropped or lost. */
+  get droppedPublishes(): number {
+    return this.#publisher.dropped;
+  }
+
   publish(channel: string, message: string | Buffer): Promise<number> {
-    this.#echoFilter.recordPublished(message);
-    return this.#publisher.publish(message.length, (redis) => redis.publish(channel, message));
+    return this.#publish(message, (redis) => redis.publish(channel, message));
   }
 
   sPublish(channel: string, message: string | Buffer): Promise<number> {
+    return this.#publish(message, (redis) => redis.sPublish(channel, message));
+  }
+
+  /**
+   * What `publish` causes to be published may be dropped, and its loss is not reported. The adapters call the methods
+   * above before they return, so a flag is enough.
+   */
+  publishDroppable(publish: () => void): void {
+    this.#isDroppable = true;
+    try {
+      publish();
+    } finally {
+      this.#isDroppable = false;
+    }
+  }
+
+  #publish(message: string | Buffer, publish: (redis: RedisConnection) => Promise<number>): Promise<number> {
     this.#echoFilter.recordPublished(message);
-    return this.#publisher.publish(message.length, (redis) => redis.sPublish(channel, message));
+    return this.#isDroppable
+      ? this.#publisher.publishDroppable(message.length, publish)
+      : this.#publisher.publish(message.length, publish);
   }
 
   async subscribe(channels: string | string[], listener: ChannelListener): Promise<void> {

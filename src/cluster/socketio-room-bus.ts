@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Namespace, Server } from 'socket.io';
 import { createLocalRoomBus, type RoomBus } from '../core/bus.ts';
+import type { EphemeralBus, EphemeralListener, Recipients } from '../core/ephemeral.ts';
 import type { RoomId } from '../core/ids.ts';
 import { parseBusMessage } from '../core/log/change.ts';
 import type { Signal, Signals } from '../core/signals.ts';
@@ -8,11 +9,15 @@ import type { Signal, Signals } from '../core/signals.ts';
 /** Creates an adapter. Socket.IO calls this function with `new`. */
 export type NodesAdapter = (namespace: Namespace) => Namespace['adapter'];
 
+/** Runs a publish whose message may be dropped, and is not reported if it is lost. */
+type PublishDroppable = (publish: () => void) => void;
+
 export interface SocketioRoomBus {
   bus: RoomBus;
   signals: Signals;
+  ephemeral: Pick<EphemeralBus, 'node' | 'publish' | 'subscribe' | 'onUp'>;
   /** Connects this node to the other nodes. Before this call, the node works alone. */
-  attach(adapter: NodesAdapter): void;
+  attach(adapter: NodesAdapter, publishDroppable: PublishDroppable): void;
   /** Call this when the subscription to a channel of the adapter has started. */
   onSubscribed(channel: string): void;
   /** Call this when a message of this node did not reach the other nodes. */
@@ -35,6 +40,13 @@ export interface BusEvents {
 const toRoomName = (room: RoomId) => `room:${room}`;
 /** The relay socket of every node is in this Socket.IO room. */
 const allNodesRoom = 'nodes';
+/** The relay socket of this node alone is in this Socket.IO room. */
+const toNodeRoom = (node: string) => `node:${node}`;
+
+function toRecipientRoom(to: Recipients): string {
+  if (to === 'all') return allNodesRoom;
+  return 'room' in to ? toRoomName(to.room) : toNodeRoom(to.node);
+}
 
 /**
  * An encoder that does nothing, because nobody reads encoded packets: the relay socket takes each packet before it is
@@ -52,24 +64,32 @@ const noParser = { Encoder, Decoder: class {} as never };
  * which is in the Socket.IO room of every chat room that the node serves. Messages that a node publishes reach its own
  * listeners directly, whatever the adapter does.
  */
-export function createSocketioRoomBus({ failed, rejected }: BusEvents): SocketioRoomBus {
+export function createSocketioRoomBus({ failed, rejected }: BusEvents, node: string): SocketioRoomBus {
   const local = createLocalRoomBus(failed);
+  const ephemeralListeners = new Map<string, Set<EphemeralListener>>();
+  const upListeners = new Set<() => void>();
   const signalListeners = new Map<Signal, Set<() => void>>();
   const missedListeners = new Set<(rooms?: readonly RoomId[]) => void>();
   const listeners = new Map<RoomId, number>();
   let newlySubscribed: RoomId[] = [];
   let hasLost = false;
-  let remote: { namespace: Namespace; relayId: string } | undefined;
+  let remote: { namespace: Namespace; relayId: string; publishDroppable: PublishDroppable } | undefined;
 
   function handleMessage(name: unknown, body: unknown): void {
-    if (name === 'call') {
-      for (const listener of signalListeners.get(parseJson(body) as Signal) ?? []) runSafely(listener);
-      return;
-    }
+    if (name === 'call') return handleCall(parseJson(body));
     if (name === 'missed') return notifyAllMissed();
     const message = parseBusMessage(parseJson(body));
     if (message) local.publish(message, 'remote');
     else rejected();
+  }
+
+  /** The body is a signal, or an object with an ephemeral message. */
+  function handleCall(body: unknown): void {
+    for (const listener of signalListeners.get(body as Signal) ?? []) runSafely(listener);
+    if (typeof body !== 'object' || body === null) return;
+    const { topic, from, body: message } = body as Record<string, unknown>;
+    if (typeof topic !== 'string' || typeof from !== 'string') return;
+    for (const listener of ephemeralListeners.get(topic) ?? []) runSafely(() => listener(message, from));
   }
 
   /** The body is sent as JSON text, because adapters search objects for binary values. */
@@ -92,6 +112,19 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents): Socketio
   function broadcast(room: string, name: string, body: unknown): void {
     if (remote) runSafely(() => remote!.namespace.to(room).except(remote!.relayId).emit(name, JSON.stringify(body)));
     else hasLost = true;
+  }
+
+  /**
+   * Sent as a call: a node of an earlier version ignores a call that it does not know, while it would take a message of
+   * an unknown name for a change of the room, and stop delivering.
+   */
+  function publishEphemeral(topic: string, to: Recipients, body: object): void {
+    remote?.publishDroppable(() =>
+      runSafely(() => {
+        const operator = remote!.namespace.to(toRecipientRoom(to)).except(remote!.relayId);
+        operator.emit('call', JSON.stringify({ topic, from: node, body }));
+      }),
+    );
   }
 
   function notifyMissed(rooms?: readonly RoomId[]): void {
@@ -138,16 +171,29 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents): Socketio
         return () => void existing.delete(listener);
       },
     },
-    attach(adapter) {
+    ephemeral: {
+      node,
+      publish: publishEphemeral,
+      subscribe(topic, listener) {
+        const existing = ephemeralListeners.get(topic) ?? new Set();
+        ephemeralListeners.set(topic, existing.add(listener));
+        return () => void existing.delete(listener);
+      },
+      onUp(listener) {
+        upListeners.add(listener);
+        return () => void upListeners.delete(listener);
+      },
+    },
+    attach(adapter, publishDroppable) {
       const { sockets: namespace } = new Server({ adapter: adapter as never, parser: noParser as never });
       const relaySocket = createRelaySocket(handleMessage);
       namespace.sockets.set(relaySocket.id, relaySocket as never);
-      remote = { namespace: namespace as unknown as Namespace, relayId: relaySocket.id };
+      remote = { namespace: namespace as unknown as Namespace, relayId: relaySocket.id, publishDroppable };
       // Like every socket, the relay socket is also in a room named after its id. `except` takes rooms, and `broadcast`
       // uses this one to exclude the relay socket of this node.
       namespace.adapter.addAll(
         relaySocket.id,
-        new Set([relaySocket.id, allNodesRoom, ...[...listeners.keys()].map(toRoomName)]),
+        new Set([relaySocket.id, allNodesRoom, toNodeRoom(node), ...[...listeners.keys()].map(toRoomName)]),
       );
     },
     onSubscribed(channel) {
@@ -167,6 +213,7 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents): Socketio
     },
     onResumed() {
       notifyAllMissed();
+      for (const listener of upListeners) runSafely(listener);
       if (!hasLost || !remote) return;
       hasLost = false;
       broadcast(allNodesRoom, 'missed', null);

@@ -37,6 +37,12 @@ export interface SocketConnection {
   subscribe(room: RoomId, join: (subscriber: Subscriber) => Promise<() => void>): Promise<void>;
   unsubscribe(room: RoomId): void;
   /**
+   * From now on, the connection receives the room's ephemeral events of this topic, until it leaves the room. Has no
+   * effect if it is not in the room.
+   */
+  follow(room: RoomId, topic: string): void;
+  unfollow(room: RoomId, topic: string): void;
+  /**
    * Sends the room's changes that are still batched in this tick, so that the client receives them before an answer.
    */
   catchUp(room: RoomId): void;

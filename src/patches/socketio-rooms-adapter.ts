@@ -3,14 +3,17 @@
  *
  * Change: overrides `broadcast` of the in-memory adapter, and writes encoded frames to the engine.io connection of a
  * socket.
- * Reason: the adapter of Socket.IO encodes and writes each packet separately.
+ * Reason: the adapter of Socket.IO encodes and writes each packet separately, and drops a volatile packet only if the
+ * transport is not writable, which between two polls it never is.
  * Test: test/unit/patches/socketio-rooms-adapter.test.ts
  */
 
 import type { Namespace, Socket } from 'socket.io';
 import { Adapter, type BroadcastOptions, type Room } from 'socket.io-adapter';
-import { BroadcastBatcher, type WrittenBatch } from '../transports/broadcast-batcher.ts';
+import { congestedBytes } from '../core/ephemeral.ts';
+import { BroadcastBatcher, encodeFrame, type WrittenBatch } from '../transports/broadcast-batcher.ts';
 import { closeConnection } from '../transports/socketio/close-connection.ts';
+import { getSendBufferBytes } from './engineio-flush-per-tick.ts';
 
 type Packet = Parameters<Adapter['broadcast']>[0];
 
@@ -31,11 +34,13 @@ type RoomsAdapterClass = (new (namespace: Namespace) => RoomsAdapter) & typeof A
 /**
  * Creates an in-memory adapter that encodes each packet of a room once for all sockets, and writes the packets of one
  * tick together. A packet to a single socket may overtake them. A socket that leaves a room still receives the packets
- * that were emitted before it left.
+ * that were emitted before it left. A volatile packet is written at once, and only to connections that are not
+ * congested.
  */
 export function createRoomsAdapter(onError: (error: unknown) => void): RoomsAdapterClass {
   return class extends Adapter {
     readonly #batcher: BroadcastBatcher<Room, string>;
+    dropped = 0;
 
     constructor(namespace: Namespace) {
       super(namespace);
@@ -45,19 +50,38 @@ export function createRoomsAdapter(onError: (error: unknown) => void): RoomsAdap
           const socket = this.#socket(id);
           if (socket?.connected) writeToEngine(socket.conn as unknown as Engine, written);
         },
-        onError: (id, error) => {
-          onError(error);
-          const socket = this.#socket(id);
-          if (socket) closeConnection(socket.conn);
-        },
+        onError: (id, error) => this.#fail(id, error),
       });
+    }
+
+    #fail(id: string, error: unknown): void {
+      onError(error);
+      const socket = this.#socket(id);
+      if (socket) closeConnection(socket.conn);
     }
 
     override broadcast(packet: Packet, options: BroadcastOptions): void {
       const [room, ...others] = options.rooms;
       if (room === undefined || others.length > 0 || options.except?.size) return super.broadcast(packet, options);
       packet.nsp = this.nsp.name;
-      for (const encoded of this.nsp.server.encoder.encode(packet)) this.#batcher.append(room, `4${encoded}`);
+      for (const encoded of this.nsp.server.encoder.encode(packet)) {
+        if (options.flags?.volatile) this.#writeVolatile(room, `4${encoded}`);
+        else this.#batcher.append(room, `4${encoded}`);
+      }
+    }
+
+    #writeVolatile(room: Room, text: string): void {
+      const written: WrittenBatch = { texts: [text], frames: [encodeFrame(text)] };
+      for (const id of this.rooms.get(room) ?? []) {
+        const socket = this.#socket(id);
+        if (!socket?.connected) continue;
+        try {
+          if (getSendBufferBytes(socket.conn) > congestedBytes) this.dropped += 1;
+          else writeToEngine(socket.conn as unknown as Engine, written);
+        } catch (error) {
+          this.#fail(id, error);
+        }
+      }
     }
 
     get deliveries(): number {
@@ -101,6 +125,11 @@ export function catchUp({ id, nsp }: RoomSocket, room: Room): void {
 /** Returns how many packets were written so far, each counted once for every connection that it was written to. */
 export function countDeliveries({ adapter }: { adapter: unknown }): number {
   return (adapter as { deliveries: number }).deliveries;
+}
+
+/** Returns how many volatile packets were not written, because the connection was congested. */
+export function countDropped({ adapter }: { adapter: unknown }): number {
+  return (adapter as { dropped: number }).dropped;
 }
 
 /**

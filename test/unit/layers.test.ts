@@ -91,7 +91,7 @@ const layers: Layer[] = [
   {
     name: 'cluster/',
     files: /^cluster\//,
-    imports: [/^cluster\//, /^core\/(bus|ids|signals|log\/change)\.ts$/, /^observability\/failure-log\.ts$/],
+    imports: [/^cluster\//, /^core\/(bus|ephemeral|ids|signals|log\/change)\.ts$/, /^observability\/failure-log\.ts$/],
     packages: /^(redis|socket\.io|@socket\.io\/redis-adapter|pino|node:(crypto|events))$/,
   },
   {

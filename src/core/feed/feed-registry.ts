@@ -8,6 +8,7 @@ import type { RoomLog } from '../log/room-log.ts';
 import { runPeriodically, type TaskReport } from '../periodic.ts';
 import type { FeedEvents } from './change-sequencer.ts';
 import { RoomFeed } from './room-feed.ts';
+import type { RoomObserver } from './room-observer.ts';
 import type { Broadcaster } from './subscriber.ts';
 
 /** How long the feed of an empty room stays open. Users often return, and subscribing to the bus again is expensive. */
@@ -41,6 +42,7 @@ interface Collaborators {
   bus: RoomBus;
   rights: RightsCache;
   broadcasters: readonly Broadcaster[];
+  observers?: readonly RoomObserver[];
   reconcileIntervalMs: number;
   events: FeedEvents & TaskReport;
 }
@@ -50,6 +52,7 @@ export function createFeedRegistry({
   bus,
   rights,
   broadcasters,
+  observers = [],
   reconcileIntervalMs,
   events,
 }: Collaborators): FeedRegistry {
@@ -78,7 +81,7 @@ export function createFeedRegistry({
       return entry.feed;
     }
     closeRoom(room);
-    const feed = new RoomFeed({ room, log: repairLog, broadcasters, events });
+    const feed = new RoomFeed({ room, log: repairLog, broadcasters, observers, events });
     const unsubscribe = bus.subscribe(room, (busMessage, origin) => {
       if (affectsRights(busMessage)) rights.invalidate(room);
       feed.receive(busMessage, origin);
@@ -86,6 +89,16 @@ export function createFeedRegistry({
     });
     active.set(room, { feed, unsubscribe });
     return feed;
+  }
+
+  /** Closes the room if it is still empty after a while, and no observer needs its feed. */
+  function closeLater(room: RoomId, entry: ActiveRoom): void {
+    entry.lingerTimer = setTimeout(() => {
+      entry.lingerTimer = undefined;
+      if (!entry.feed.isEmpty) return;
+      if (observers.some((observer) => observer.needsFeed(room))) closeLater(room, entry);
+      else closeRoom(room);
+    }, lingerMs).unref();
   }
 
   async function reconcile(rooms: readonly RoomId[] = [...active.keys()]): Promise<void> {
@@ -126,10 +139,7 @@ export function createFeedRegistry({
       // If no join has succeeded, the room may not even exist. Close at once, so that feeds of such rooms cannot pile
       // up.
       if (!entry.feed.hasStarted) return closeRoom(room);
-      entry.lingerTimer = setTimeout(() => {
-        entry.lingerTimer = undefined;
-        if (entry.feed.isEmpty) closeRoom(room);
-      }, lingerMs).unref();
+      closeLater(room, entry);
     },
     get size() {
       return active.size;

@@ -9,12 +9,14 @@ import { affects, applyChange, decide, type RoomRights, type TrackedRights, trac
 import type { RoomLog } from '../log/room-log.ts';
 import { type ChangeOrigin, ChangeSequencer, type FeedEvents } from './change-sequencer.ts';
 import { type JoinSnapshot, type PendingJoin, PendingJoins } from './pending-joins.ts';
+import type { RoomObserver } from './room-observer.ts';
 import type { Broadcaster, Subscriber } from './subscriber.ts';
 
 interface Collaborators {
   room: RoomId;
   log: Pick<RoomLog, 'changes'>;
   broadcasters: readonly Broadcaster[];
+  observers?: readonly RoomObserver[];
   events: FeedEvents;
 }
 
@@ -26,6 +28,7 @@ interface Collaborators {
 export class RoomFeed {
   readonly #room: RoomId;
   readonly #broadcasters: readonly Broadcaster[];
+  readonly #observers: readonly RoomObserver[];
   readonly #events: FeedEvents;
   readonly #sequencer: ChangeSequencer;
   /** The room and its rules after the last delivered change; undefined until the feed starts. */
@@ -34,9 +37,10 @@ export class RoomFeed {
   readonly #pendingJoins = new PendingJoins();
   #hasEnded = false;
 
-  constructor({ room, log, broadcasters, events }: Collaborators) {
+  constructor({ room, log, broadcasters, observers = [], events }: Collaborators) {
     this.#room = room;
     this.#broadcasters = broadcasters;
+    this.#observers = observers;
     this.#events = events;
     this.#sequencer = new ChangeSequencer({
       room,
@@ -49,6 +53,11 @@ export class RoomFeed {
 
   get isEmpty(): boolean {
     return this.#subscribers.size === 0 && this.#pendingJoins.size === 0;
+  }
+
+  /** The live subscribers on this node. */
+  get subscribers(): ReadonlySet<Subscriber> {
+    return this.#subscribers;
   }
 
   get hasEnded(): boolean {
@@ -116,15 +125,15 @@ export class RoomFeed {
   }
 
   leave(subscriber: Subscriber): void {
-    this.#subscribers.delete(subscriber);
-    this.#pendingJoins.abort(subscriber);
+    this.#leave(subscriber, 'left');
   }
 
   /** Called when the subscriber has a new token. Removes the subscriber if the token no longer allows reading. */
   reauthorize(subscriber: Subscriber): void {
     if (!this.#rights || !this.#subscribers.has(subscriber)) return;
     const { denialReason } = decide(subscriber.actor, this.#rights);
-    if (denialReason) this.#remove(subscriber, denialReason);
+    if (denialReason) return this.#remove(subscriber, denialReason);
+    for (const observer of this.#observers) observer.onTokenRenewed(this.#room, subscriber);
   }
 
   receive(busMessage: BusMessage, origin: Origin = 'here'): void {
@@ -146,7 +155,7 @@ export class RoomFeed {
   end(): void {
     this.#hasEnded = true;
     this.#sequencer.end();
-    this.#subscribers.clear();
+    for (const subscriber of this.#subscribers) this.#leave(subscriber, 'left');
     this.#pendingJoins.abortAll('UNAVAILABLE');
   }
 
@@ -205,11 +214,18 @@ export class RoomFeed {
     if (denialReason) return this.#remove(subscriber, denialReason);
     this.#subscribers.add(subscriber);
     subscriber.goLive();
+    for (const observer of this.#observers) observer.onJoined(this.#room, subscriber);
   }
 
   #remove(subscriber: Subscriber, code: RemovalCode): void {
-    this.leave(subscriber);
+    this.#leave(subscriber, 'removed');
     subscriber.remove(code);
+  }
+
+  #leave(subscriber: Subscriber, how: 'left' | 'removed'): void {
+    const wasLive = this.#subscribers.delete(subscriber);
+    this.#pendingJoins.abort(subscriber);
+    if (wasLive) for (const observer of this.#observers) observer.onLeft(this.#room, subscriber, how);
   }
 
   #deliver(change: Change, origin: ChangeOrigin): void {
@@ -222,6 +238,7 @@ export class RoomFeed {
       this.#events.delivered(change.at, origin);
     }
     this.#pendingJoins.deliver(change);
+    for (const observer of this.#observers) observer.onChange(change);
   }
 
   /** A transport that throws must not keep the change from the other transports and from pending joins. */

@@ -1,20 +1,28 @@
 import { toMessageFrame } from '../../core/contract/message-frame.ts';
+import type { EphemeralBroadcaster } from '../../core/ephemeral.ts';
 import type { Broadcaster } from '../../core/feed/subscriber.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
-import { BroadcastBatcher } from '../broadcast-batcher.ts';
+import { BroadcastBatcher, encodeFrame } from '../broadcast-batcher.ts';
 
 export interface FrameReceiver {
   /** The room's messages, as frames. */
   write(frames: readonly Buffer[]): void;
   /** Delivers the receiver's own message. Returns true if it was sent in a separate frame. */
   onOwnMessage(change: MessageChange): boolean;
+  /** Whether the receiver has asked for events beside messages. */
+  readonly receivesEvents: boolean;
+  /** Whether too much of what was written has not been sent yet. */
+  readonly isCongested: boolean;
   /** A write has failed, so the receiver has a gap. */
   fail(error: unknown): void;
 }
 
-/** The `/chat` sessions of this node by room. They receive messages only. */
-export interface ChatBroadcaster extends Broadcaster {
+/**
+ * The `/chat` sessions of this node by room. They receive messages. Ephemeral events go to the sessions that receive
+ * events, as frames named `typing_changed` for `typing:changed`; sessions follow no topics.
+ */
+export interface ChatBroadcaster extends Broadcaster, EphemeralBroadcaster {
   add(room: RoomId, receiver: FrameReceiver): void;
   remove(room: RoomId, receiver: FrameReceiver): void;
   /** Marks the message of this `rev` as the receiver's own. Returns the undo. */
@@ -23,11 +31,14 @@ export interface ChatBroadcaster extends Broadcaster {
   catchUp(room: RoomId, receiver: FrameReceiver): void;
   /** How often a message has been written to a connection. */
   readonly deliveries: number;
+  /** How many ephemeral events were not written, because the connection was congested. */
+  readonly dropped: number;
 }
 
 export function createChatBroadcaster(): ChatBroadcaster {
   const rooms = new Map<RoomId, Set<FrameReceiver>>();
   const senders = new Map<string, FrameReceiver>();
+  let dropped = 0;
   const batcher = new BroadcastBatcher<RoomId, FrameReceiver>({
     listSubscribers: (room) => rooms.get(room) ?? [],
     write: (receiver, { frames }) => receiver.write(frames),
@@ -56,6 +67,17 @@ export function createChatBroadcaster(): ChatBroadcaster {
       batcher.append(room, text);
       if (hasOwnFrame) batcher.skipPending(room, sender!);
     },
+    publishEphemeral({ room_id, topic, name, payload }) {
+      if (topic !== undefined) return;
+      let frames: Buffer[] | undefined;
+      for (const receiver of rooms.get(room_id) ?? []) {
+        if (!receiver.receivesEvents) continue;
+        frames ??= [encodeFrame(JSON.stringify({ type: name.replace(':', '_'), data: payload }))];
+        if (receiver.isCongested) dropped += 1;
+        else receiver.write(frames);
+      }
+    },
+    hasFollowers: () => false,
     expectOwnMessage(room, rev, receiver) {
       const key = `${room}/${rev}`;
       senders.set(key, receiver);
@@ -66,6 +88,9 @@ export function createChatBroadcaster(): ChatBroadcaster {
     },
     get deliveries() {
       return batcher.deliveries;
+    },
+    get dropped() {
+      return dropped;
     },
   };
 }

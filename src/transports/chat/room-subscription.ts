@@ -14,6 +14,7 @@ type Id = CommandId | undefined;
 /** What a subscription needs from its session. */
 export interface SubscribedConnection {
   readonly actor: Actor;
+  readonly isCongested: boolean;
   send(frame: ChatFrame): void;
   /** Sends encoded frames. */
   transmit(frames: readonly Buffer[]): void;
@@ -41,6 +42,7 @@ interface Collaborators {
 /** One session in one room, until it selects another room, is removed, or closes. */
 export class RoomSubscription implements SelectedRoom, FrameReceiver {
   readonly room: RoomId;
+  readonly receivesEvents = false;
   readonly #connection: SubscribedConnection;
   readonly #context: Pick<TransportContext, 'feeds'>;
   readonly #broadcaster: ChatBroadcaster;
@@ -64,6 +66,10 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
 
   get hasEnded(): boolean {
     return this.#hasEnded;
+  }
+
+  get isCongested(): boolean {
+    return this.#connection.isCongested;
   }
 
   /** Answers `CONNECTED`, then sends the missed messages; after that the connection receives the room's messages. */

@@ -28,6 +28,7 @@ export interface ChatLink {
   /** The size of messages from now on, 0: any. False if the one that is arriving is larger already. */
   limitMessages(bytes: number): boolean;
   readonly isSendBufferFull: boolean;
+  readonly isCongested: boolean;
 }
 
 type Step =
@@ -291,6 +292,10 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
     const subscription = new RoomSubscription({ room: id, connection: this, context, broadcaster: this.#broadcaster });
     this.#step = { name: 'in_room', identity, subscription };
     return subscription;
+  }
+
+  get isCongested(): boolean {
+    return this.#connection.isCongested;
   }
 
   quit(): void {

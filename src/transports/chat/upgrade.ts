@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import type { Server as HttpServer, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
+import { congestedBytes } from '../../core/ephemeral.ts';
 import { type CloseReason, closeCodes, errors } from '../../core/errors.ts';
 import { sendBufferCheckMs, unauthenticatedFrameBytes } from '../../core/limits/transport-limits.ts';
 import { BoundedWebSocketServer, limitMessages } from '../../patches/ws-bounded-server.ts';
@@ -128,6 +129,10 @@ class Connection implements ChatLink {
 
   get isSendBufferFull(): boolean {
     return this.#maxSendBufferBytes > 0 && this.#webSocket.bufferedAmount > this.#maxSendBufferBytes;
+  }
+
+  get isCongested(): boolean {
+    return this.#webSocket.bufferedAmount > congestedBytes;
   }
 
   limitMessages(bytes: number): boolean {

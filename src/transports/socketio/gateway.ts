@@ -4,6 +4,7 @@ import { Server, type Socket } from 'socket.io';
 import type { Identity } from '../../auth/identity.ts';
 import { parseBearer } from '../../auth/token-verification.ts';
 import { namespace } from '../../core/contract/socketio.ts';
+import type { EphemeralBroadcaster } from '../../core/ephemeral.ts';
 import { ChatError, errors } from '../../core/errors.ts';
 import type { Broadcaster } from '../../core/feed/subscriber.ts';
 import { costs } from '../../core/limits/request-costs.ts';
@@ -12,7 +13,7 @@ import { toChangeEvent } from '../../core/log/change-kinds.ts';
 import { createFlushPerTick, getSendBufferBytes } from '../../patches/engineio-flush-per-tick.ts';
 import { forgetHandshake, forgetRequest } from '../../patches/engineio-forget-request.ts';
 import { boundReceiving, limitReceiving } from '../../patches/engineio-receive-limits.ts';
-import { countDeliveries, createRoomsAdapter } from '../../patches/socketio-rooms-adapter.ts';
+import { countDeliveries, countDropped, createRoomsAdapter } from '../../patches/socketio-rooms-adapter.ts';
 import { BoundedWebSocketServer } from '../../patches/ws-bounded-server.ts';
 import { describeRejectedOrigin, type IsAllowedOrigin } from '../allowed-origins.ts';
 import type { LiveContext } from '../live-context.ts';
@@ -20,12 +21,12 @@ import { closeConnection } from './close-connection.ts';
 import { answerDefaultNamespace } from './default-namespace.ts';
 import { rejectHandshakesWhileDraining } from './draining-handshakes.ts';
 import { rejectOtherProtocols } from './reject-protocols.ts';
-import { type RoomsSocket, SocketSession, toRoomName } from './socket-session.ts';
+import { type RoomsSocket, SocketSession, toRoomName, toTopicName } from './socket-session.ts';
 
 type EngineConnection = Socket['conn'];
 
 export interface Gateway {
-  broadcaster: Broadcaster;
+  broadcaster: Broadcaster & EphemeralBroadcaster;
   /** Begins to take connections. */
   open(live: LiveContext): void;
   /** Tells the connections when to come back, each at another moment of `spreadMs`. */
@@ -36,6 +37,8 @@ export interface Gateway {
   readonly sendBufferBytes: number;
   /** How often something that was said in a room has been written to a connection. */
   readonly deliveries: number;
+  /** How many ephemeral events were not written, because the connection was congested. */
+  readonly dropped: number;
   /** Begins to close so many of those that are open, and says how many it found. */
   closeUpTo(max: number): number;
   close(): Promise<void>;
@@ -91,6 +94,11 @@ export function createSocketioGateway(
         const { name, payload } = toChangeEvent(change);
         rooms.local.to(room).emit(name, payload);
       },
+      publishEphemeral({ room_id, topic, name, payload }) {
+        const room = topic === undefined ? toRoomName(room_id) : toTopicName(room_id, topic);
+        if (rooms.adapter.rooms.has(room)) rooms.local.volatile.to(room).emit(name, payload);
+      },
+      hasFollowers: (room, topic) => rooms.adapter.rooms.has(toTopicName(room, topic)),
     },
     open(live) {
       const isDraining = () => live.context.isDraining;
@@ -151,6 +159,9 @@ export function createSocketioGateway(
     },
     get deliveries() {
       return countDeliveries(rooms);
+    },
+    get dropped() {
+      return countDropped(rooms);
     },
     closeUpTo(max) {
       const openConnections = [...sessions.values()].filter(({ readyState }) => readyState === 'open').slice(0, max);

@@ -19,6 +19,8 @@ export class RoomSubscription implements Subscriber {
   readonly #session: SubscribedSession;
   #leaveFeed: (() => void) | undefined;
   #hasLeft = false;
+  /** The topics that the session follows in this room; undefined for most sessions, to save memory. */
+  #topics: string[] | undefined;
 
   constructor(id: RoomId, session: SubscribedSession) {
     this.#id = id;
@@ -43,6 +45,24 @@ export class RoomSubscription implements Subscriber {
 
   reconnect(): void {
     this.#session.reconnect();
+  }
+
+  get topics(): readonly string[] {
+    return this.#topics ?? [];
+  }
+
+  /** Returns false if it was followed already. */
+  follow(topic: string): boolean {
+    if (this.topics.includes(topic)) return false;
+    this.#topics = [...this.topics, topic];
+    return true;
+  }
+
+  /** Returns false if it was not followed. */
+  unfollow(topic: string): boolean {
+    if (!this.topics.includes(topic)) return false;
+    this.#topics = this.topics.filter((followed) => followed !== topic);
+    return true;
   }
 
   /** The join is done; if the session has left meanwhile, it is undone. */

@@ -24,6 +24,8 @@ type ServerEvents = { [N in ServerEventName]: (payload: ServerEventPayloads[N]) 
 export type RoomsSocket = Socket<Record<string, never>, ServerEvents>;
 
 export const toRoomName = (room: RoomId) => `room:${room}`;
+/** The Socket.IO room of the connections that follow a topic of a chat room. */
+export const toTopicName = (room: RoomId, topic: string) => `${topic}:${room}`;
 
 /** One socket in the namespace: its requests, obeyed in the order in which they arrive. */
 export class SocketSession implements TokenHolder, SocketConnection {
@@ -65,8 +67,10 @@ export class SocketSession implements TokenHolder, SocketConnection {
   #end(): void {
     this.#hasEnded = true;
     this.#tokenWatch?.stop();
-    for (const id of this.#subscriptions.keys()) this.#socket.leave(toRoomName(id));
-    for (const subscription of this.#subscriptions.values()) subscription.leave();
+    for (const [id, subscription] of this.#subscriptions) {
+      this.#leaveRoom(id);
+      subscription.leave();
+    }
     this.#subscriptions.clear();
   }
 
@@ -139,9 +143,23 @@ export class SocketSession implements TokenHolder, SocketConnection {
   }
 
   unsubscribe(id: RoomId): void {
+    this.#leaveRoom(id);
     this.#subscriptions.get(id)?.leave();
     this.#subscriptions.delete(id);
+  }
+
+  follow(id: RoomId, topic: string): void {
+    if (this.#hasEnded || !this.#subscriptions.get(id)?.follow(topic)) return;
+    this.#socket.join(toTopicName(id, topic));
+  }
+
+  unfollow(id: RoomId, topic: string): void {
+    if (this.#subscriptions.get(id)?.unfollow(topic)) this.#socket.leave(toTopicName(id, topic));
+  }
+
+  #leaveRoom(id: RoomId): void {
     this.#socket.leave(toRoomName(id));
+    for (const topic of this.#subscriptions.get(id)?.topics ?? []) this.#socket.leave(toTopicName(id, topic));
   }
 
   catchUp(room: RoomId): void {
@@ -158,9 +176,9 @@ export class SocketSession implements TokenHolder, SocketConnection {
   }
 
   removeFrom(id: RoomId, code: RemovalCode): void {
+    this.#leaveRoom(id);
     this.#subscriptions.delete(id);
     this.#live.context.feeds.release(id);
-    this.#socket.leave(toRoomName(id));
     this.#socket.emit('room:removed', { room_id: id, code });
   }
 

@@ -13,7 +13,9 @@ function stage() {
   });
   const publish = (bytes: number) =>
     publisher.publish(bytes, () => new Promise((resolve, reject) => onTheirWay.push({ resolve, reject })));
-  return { publish, onTheirWay, lost, recoveries: () => recoveries };
+  const publishDroppable = (bytes: number) =>
+    publisher.publishDroppable(bytes, () => new Promise((resolve, reject) => onTheirWay.push({ resolve, reject })));
+  return { publisher, publish, publishDroppable, onTheirWay, lost, recoveries: () => recoveries };
 }
 
 describe('BoundedPublisher', () => {
@@ -46,6 +48,21 @@ describe('BoundedPublisher', () => {
     expect(lost).to.have.lengthOf(84);
     void publish(1024 * 1024);
     expect(onTheirWay).to.have.lengthOf(1);
+  });
+
+  it('drops droppable messages long before others, and only counts those that it drops or loses', async () => {
+    const { publisher, publish, publishDroppable, onTheirWay, lost } = stage();
+    const results = Array.from({ length: 600 }, () => publishDroppable(100));
+    expect(onTheirWay).to.have.lengthOf(500);
+    results.push(publish(100));
+    expect(onTheirWay, 'other messages are still published').to.have.lengthOf(501);
+    for (const { reject } of onTheirWay.splice(0)) reject(new Error('gone'));
+    await Promise.all(results);
+    expect(publisher.dropped).to.equal(600);
+    expect(lost).to.have.lengthOf(1);
+    void publish(2 * 1024 * 1024);
+    void publishDroppable(100);
+    expect(publisher.dropped, 'because of the bytes in flight').to.equal(601);
   });
 
   it('never throws from publish, even if the connection throws', async () => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { Namespace } from 'socket.io';
-import { catchUp, createRoomsAdapter } from '../../../src/patches/socketio-rooms-adapter.ts';
+import { catchUp, countDropped, createRoomsAdapter } from '../../../src/patches/socketio-rooms-adapter.ts';
 import { textsIn } from '../../helpers/written-frames.ts';
 
 const room = 'room:1';
@@ -27,11 +27,15 @@ function stage() {
   return {
     ...{ adapter, failures, emit },
     say: (...numbers: number[]) => emit([room], numbers),
+    sayVolatile: (data: unknown) =>
+      adapter.broadcast({ type: 2, data } as never, {
+        ...{ rooms: new Set([room]), except: new Set(), flags: { volatile: true } },
+      }),
     enter: (id: string) => adapter.addAll(id, new Set([room])),
-    socket(id: string, name = 'websocket', isBroken = false) {
+    socket(id: string, name = 'websocket', isBroken = false, unsentBytes = 0) {
       const writes: string[] = [];
       const conn = {
-        transport: { name },
+        transport: { name, writable: true, socket: { bufferedAmount: unsentBytes } },
         write(data: string, { wsPreEncodedFrame }: Options) {
           if (isBroken) throw new Error('a connection that is broken');
           if (!wsPreEncodedFrame) return void writes.push(data);
@@ -52,6 +56,27 @@ function stage() {
 }
 
 describe('The adapter of the live rooms', () => {
+  it('writes a volatile packet at once to all connections but the congested ones, and closes those that fail', () => {
+    const { socket, enter, sayVolatile, adapter, failures } = stage();
+    const all = [
+      socket('web'),
+      socket('poll', 'polling'),
+      socket('congested', 'websocket', false, 20_000),
+      socket('broken', 'websocket', true),
+      socket('last', 'websocket', false, 16_384),
+    ];
+    for (const { id } of all) enter(id);
+    sayVolatile(1);
+    const [web, poll, congested, broken, last] = all.map(({ writes }) => writes);
+    expect(web).to.deep.equal(['421']);
+    expect(poll).to.deep.equal(['21']);
+    expect(congested).to.deep.equal([]);
+    expect(broken).to.deep.equal(['closed']);
+    expect(last).to.deep.equal(web);
+    expect(failures).to.have.lengthOf(1);
+    expect(countDropped({ adapter })).to.equal(1);
+  });
+
   it('writes all events of a room in a tick at once over WebSocket, and packet by packet over polling', async () => {
     const { socket, enter, say } = stage();
     const [web, poll, other] = [socket('web'), socket('poll', 'polling'), socket('other')];

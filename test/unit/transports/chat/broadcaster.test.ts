@@ -22,14 +22,15 @@ function stage() {
       for (const rev of revs) audience.publish(message(rev));
     },
     /** A subscriber that records its frames: `3` for a shared frame, `own 3` for a frame with its `id`, one entry per write. */
-    listener(apart = true) {
+    listener(apart = true, { receivesEvents = false, isCongested = false } = {}) {
       const writes: string[] = [];
       const listener: FrameReceiver & { writes: string[] } = {
-        writes,
+        ...{ writes, receivesEvents, isCongested },
         write(frames) {
           writes.push(
             textsIn(Buffer.concat(frames))
-              .map((text) => JSON.parse(text).data.content)
+              .map((text) => JSON.parse(text))
+              .map(({ type, data }) => (type === 'message' ? data.content : `${type} ${JSON.stringify(data)}`))
               .join(' '),
           );
         },
@@ -59,6 +60,23 @@ describe('the broadcaster of /chat', () => {
     announce(4);
     await turn();
     expect(ann.writes).to.deep.equal(['1 2 4']);
+  });
+
+  it('writes ephemeral events only to sessions that receive events and are not congested', async () => {
+    const { audience, listener, announce } = stage();
+    const plain = listener();
+    const eager = listener(true, { receivesEvents: true });
+    const slow = listener(true, { receivesEvents: true, isCongested: true });
+    const event = { room_id: room, name: 'typing:changed', payload: { count: 1 } };
+    audience.publishEphemeral(event);
+    audience.publishEphemeral({ ...event, room_id: room + 1 });
+    audience.publishEphemeral({ ...event, topic: 'presence' });
+    announce(1);
+    await turn();
+    expect(plain.writes).to.deep.equal(['1']);
+    expect(eager.writes).to.deep.equal(['typing_changed {"count":1}', '1']);
+    expect(slow.writes).to.deep.equal(['1']);
+    expect(audience.dropped).to.equal(1);
   });
 
   const own: [title: string, revs: number[], writes: string[]][] = [

@@ -56,6 +56,7 @@ async function say(...frames: (object | string | null | number | boolean)[]): Pr
     close: (reason: CloseReason) => void answers.push(`closed: ${reason}`),
     setReading: () => {},
     limitMessages: () => true,
+    isCongested: false,
     isSendBufferFull: false,
   };
   const session = new ChatSession(connection, live, createChatBroadcaster());
@@ -164,6 +165,7 @@ describe('a /chat session', () => {
     });
     const connection = {
       ...{ send: () => true, close: () => {}, setReading: () => {}, limitMessages: () => true },
+      isCongested: false,
       isSendBufferFull: false,
     };
     const session = new ChatSession(connection, live, createChatBroadcaster());
@@ -192,6 +194,7 @@ describe('a /chat session', () => {
       close: (reason: CloseReason) => void done.push(`closed: ${reason}`),
       setReading: (reading: boolean) => void done.push(`reading: ${reading}`),
       limitMessages: (bytes: number) => done.push(`at most ${bytes}`) > 0,
+      isCongested: false,
       isSendBufferFull: false,
     };
     const session = new ChatSession(connection, live, createChatBroadcaster());
@@ -213,7 +216,13 @@ describe('a /chat session', () => {
       queuedRequests: { count: 0, bytes: 0 },
     } as unknown as LiveContext;
     const connection = {
-      ...{ send: () => true, setReading: () => {}, limitMessages: () => true, isSendBufferFull: false },
+      ...{
+        send: () => true,
+        setReading: () => {},
+        limitMessages: () => true,
+        isCongested: false,
+        isSendBufferFull: false,
+      },
       close: (reason: CloseReason) => void done.push(reason),
     };
     const session = new ChatSession(connection, live, createChatBroadcaster());

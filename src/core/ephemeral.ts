@@ -1,0 +1,63 @@
+import type { RoomId } from './ids.ts';
+
+/** State that is neither stored nor in the room's log, such as who is typing. Clients replace what they had before. */
+export interface EphemeralEvent {
+  room_id: RoomId;
+  name: string;
+  payload: object;
+  /** Only subscribers that follow this topic of the room receive the event. Without it, all live subscribers do. */
+  topic?: string;
+}
+
+/**
+ * Sends ephemeral events to the connections of one transport on this node. At most once: a connection whose send buffer
+ * is congested receives none.
+ */
+export interface EphemeralBroadcaster {
+  publishEphemeral(event: EphemeralEvent): void;
+  /** Whether a connection follows this topic of the room. */
+  hasFollowers(room: RoomId, topic: string): boolean;
+}
+
+/** A connection with more unsent bytes than this is congested, and receives no ephemeral events. */
+export const congestedBytes = 16_384;
+
+/** The nodes that receive a message: those that serve a room, one node, or all. The sender is never among them. */
+export type Recipients = { room: RoomId } | { node: string } | 'all';
+
+export type EphemeralListener = (body: unknown, from: string) => void;
+
+/**
+ * Messages between nodes about ephemeral state. At most once, unordered, and the first to be dropped if Redis does not
+ * keep up. Nothing is reconciled because of a lost message. Therefore a state carries a counter, and is sent again or
+ * expires.
+ */
+export interface EphemeralBus {
+  /** Names this node; different after each start. */
+  readonly node: string;
+  /** Whether other nodes can be reached. Always false for a node without Redis. */
+  readonly isUp: boolean;
+  publish(topic: string, to: Recipients, body: object): void;
+  /** Calls the listener for each message of other nodes. Returns a function that unsubscribes. */
+  subscribe(topic: string, listener: EphemeralListener): () => void;
+  /** Calls the listener whenever other nodes can be reached again. Returns a function that unsubscribes. */
+  onUp(listener: () => void): () => void;
+  /**
+   * Renews this node's entry in the list of nodes, which expires by itself, and resolves to the number of nodes in the
+   * list. Resolves to undefined if Redis does not answer.
+   */
+  countNodes(): Promise<number | undefined>;
+  /** Removes this node from the list of nodes. */
+  leaveNodes(): void;
+}
+
+/** For a node without Redis. */
+export const noEphemeralBus: EphemeralBus = {
+  node: 'alone',
+  isUp: false,
+  publish: () => {},
+  subscribe: () => () => {},
+  onUp: () => () => {},
+  countNodes: async () => undefined,
+  leaveNodes: () => {},
+};
