@@ -133,6 +133,22 @@ export const settings = {
     zeroIsOff: true,
     config: 'limits.contentBytes',
   },
+  MAX_CUSTOM_BYTES: {
+    schema: wholeNumber(),
+    default: '4096',
+    unit: 'bytes',
+    description: "maximum size of a message's custom data, as JSON",
+    zeroIsOff: true,
+    config: 'limits.customBytes',
+  },
+  EDIT_SECONDS: {
+    schema: wholeNumber(),
+    default: '0',
+    unit: 'seconds',
+    description: 'how long after its sending a message may be edited',
+    zeroIsOff: true,
+    config: 'editSeconds',
+  },
   MAX_FRAME_BYTES: {
     schema: wholeNumber(),
     default: '65536',

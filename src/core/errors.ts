@@ -12,12 +12,27 @@ export const errors = {
   FORBIDDEN: { http: 403, chat: 'NOTAUTHORIZED', retry: false, message: 'Your rights do not allow this' },
   BANNED: { http: 403, chat: 'NOTAUTHORIZED', retry: false, message: 'You are banned from this room' },
   TOO_MANY_RULES: { http: 403, chat: 'ERROR', retry: false, message: 'The room has reached its rule limit' },
+  EDIT_CLOSED: { http: 403, chat: 'ERROR', retry: false, message: 'The message is too old to be edited' },
   NOT_FOUND: { http: 404, chat: 'NOTAUTHORIZED', retry: false, message: 'Not found, or you have no access to it' },
+  NO_MESSAGE: { http: 404, chat: 'ERROR', retry: false, message: 'The room has no such message' },
   ID_REUSED: {
     http: 409,
     chat: 'ERROR',
     retry: false,
     message: 'This client_msg_id belongs to a message with different content',
+  },
+  DELETED: { http: 409, chat: 'ERROR', retry: false, message: 'The message has been deleted' },
+  CONFLICT: {
+    http: 409,
+    chat: 'ERROR',
+    retry: false,
+    message: 'The message has changed since this version: apply the edit to the current message',
+  },
+  TOO_MANY_REACTIONS: {
+    http: 409,
+    chat: 'ERROR',
+    retry: false,
+    message: 'The message has as many different emojis as it may have: use one of them',
   },
   LAST_ADMIN: {
     http: 409,
@@ -76,6 +91,8 @@ interface Details {
   /** The invalid field of the request. */
   field?: string;
   retryAfterMs?: number;
+  /** The present state of what the request conflicts with. Clients see it. */
+  current?: object;
   /** The cause is logged, but not sent to clients. */
   cause?: unknown;
 }
@@ -87,13 +104,15 @@ export class ChatError extends Error {
   readonly code: ErrorCode;
   readonly field: string | undefined;
   readonly retryAfterMs: number | undefined;
+  readonly current: object | undefined;
 
-  constructor(code: ErrorCode, { message, field, retryAfterMs, cause }: Details = {}) {
+  constructor(code: ErrorCode, { message, field, retryAfterMs, current, cause }: Details = {}) {
     super(message ?? errors[code].message, { cause });
     this.name = 'ChatError';
     this.code = code;
     this.field = field;
     this.retryAfterMs = retryAfterMs;
+    this.current = current;
   }
 
   static from(thrown: unknown): ChatError {

@@ -41,6 +41,15 @@ export const exampleMessage = {
   client_msg_id: 'k3f9',
   createdAt: '2026-11-23T23:23:21.017Z',
   updatedAt: '2026-11-23T23:23:21.017Z',
+  version: 3,
+} as const;
+
+export const exampleEditedMessage = {
+  ...exampleMessage,
+  content: 'Fueled up, ready to go',
+  updatedAt: '2026-11-23T23:24:02.500Z',
+  version: 4,
+  editedAt: '2026-11-23T23:24:02.500Z',
 } as const;
 
 export const exampleRevocation = {

@@ -35,7 +35,14 @@ export interface AppContext {
   /** Rejects while the node drains, or if the database is unavailable or misses a migration. */
   assertReady(): Promise<void>;
   metrics: { contentType: string; text(): Promise<string> };
-  settings: { roomCreateLevel: number; maxContentBytes: number; maxRulesPerRoom: number; maxRoomsPerCreator: number };
+  settings: {
+    roomCreateLevel: number;
+    maxContentBytes: number;
+    maxCustomBytes: number;
+    editSeconds: number;
+    maxRulesPerRoom: number;
+    maxRoomsPerCreator: number;
+  };
   /** A draining node rejects new messages. */
   isDraining: boolean;
   /** Numbers of rooms by their UUID. Entries never become invalid: neither changes or is reused. */

@@ -59,6 +59,8 @@ export function createAppContext(collaborators: Collaborators): AppContext {
     settings: {
       roomCreateLevel,
       maxContentBytes: limits.contentBytes,
+      maxCustomBytes: limits.customBytes,
+      editSeconds: config.editSeconds,
       maxRulesPerRoom: limits.rulesPerRoom,
       maxRoomsPerCreator: limits.roomsPerCreator,
     },

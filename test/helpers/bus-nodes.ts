@@ -58,7 +58,7 @@ const uuid = '00000000-0000-0000-0000-00000000000a';
 const date = '2026-01-01T00:00:00.000Z';
 
 export function createBusMessage(room_id: number, rev: number, content = `${rev}`): BusMessage {
-  const message = { id: rev, room_id, seq: rev, emitter: uuid, content, client_msg_id: null };
+  const message = { id: rev, room_id, seq: rev, emitter: uuid, content, client_msg_id: null, version: rev };
   return { kind: 'message', room_id, rev, at: rev, message: { ...message, createdAt: date, updatedAt: date } };
 }
 

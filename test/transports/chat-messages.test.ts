@@ -22,7 +22,7 @@ describeEveryWiring('/chat messages', ({ url }) => {
     expect(Object.keys(echo).sort()).to.deep.equal(['cursor', 'data', 'rev', 'type']);
     const { id, createdAt, updatedAt, ...data } = echo.data;
     const sent = { content: 'Fueled up and ready to go', client_msg_id: 'one' };
-    expect(data).to.deep.equal({ ...sent, emitter: owner.user, room_id: room.id, seq: 1 });
+    expect(data).to.deep.equal({ ...sent, emitter: owner.user, room_id: room.id, seq: 1, version: echo.rev });
     expect(id).to.be.a('number');
     expect(new Date(createdAt).toISOString()).to.equal(createdAt);
     expect(new Date(updatedAt).toISOString()).to.equal(updatedAt);

@@ -75,7 +75,7 @@ function messageEntry(row: MessageRow): Entry {
   const { content, emitter, client_msg_id } = row;
   const [id, seq, rev, room_id] = [Number(row.id), Number(row.seq), Number(row.rev), Number(row.room_id)];
   const [createdAt, updatedAt] = [row.created_at.toISOString(), row.updated_at.toISOString()];
-  const text = messageText({ id, room_id, seq, emitter, content, client_msg_id, createdAt, updatedAt });
+  const text = messageText({ id, room_id, seq, emitter, content, client_msg_id, createdAt, updatedAt, version: rev });
   return { rev, seq, text, message: { id, emitter, clientMsgId: client_msg_id, content } };
 }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { ErrorCode, errors, tokenErrorCodes } from '../errors.ts';
 import type { RequestCost } from '../limits/request-costs.ts';
+import { Message } from '../log/message.ts';
 import { Ignored } from '../unknown-keys.ts';
 
 /** The envelope of every refusal. */
@@ -13,7 +14,7 @@ export const Refusal = z
       detail: z.string().optional().describe('`field: why`, or why, if there is more to say.'),
       retry_after_ms: z.int().optional().describe('If the time is known; `Retry-After` has it in seconds.'),
     }),
-    content: z.null(),
+    content: Message.nullable().describe('With `CONFLICT` the message as it is now, otherwise null.'),
   })
   .refine(({ meta }) => meta.code === errors[meta.reason].http && meta.message === errors[meta.reason].message)
   .meta({ id: 'Refusal' });

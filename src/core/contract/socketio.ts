@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { Cursor } from '../cursor.ts';
 import { ErrorCode, RemovalCode, tokenErrorCodes } from '../errors.ts';
-import { exampleMessage, examplePosition, exampleRoom, exampleRule } from '../examples.ts';
+import { ben, exampleEditedMessage, exampleMessage, examplePosition, exampleRoom, exampleRule } from '../examples.ts';
 import { RoomId, Uuid } from '../ids.ts';
 import type { RequestCost } from '../limits/request-costs.ts';
-import { Message } from '../log/message.ts';
+import { Message, ReactionCount, ReactionDelta, Root } from '../log/message.ts';
 import { Room, RuleKind } from '../room.ts';
 import { Ignored } from '../unknown-keys.ts';
 
@@ -16,10 +16,49 @@ export const payloadOptions = { error: 'the payload must be an object' };
 const { createdAt: _, updatedAt: __, ...exampleGrant } = exampleRule;
 
 export const serverEvents = {
-  'message:new': Message.extend({ rev, cursor: Cursor }).meta({
+  'message:new': Message.extend({ rev, cursor: Cursor, root: Root.optional() }).meta({
     id: 'MessageNew',
     description: 'A message was sent.',
     examples: [{ ...exampleMessage, ...examplePosition }],
+  }),
+  'message:changed': Message.extend({
+    rev,
+    cursor: Cursor,
+    root: Root.optional(),
+    changes: z.array(ReactionDelta).optional().describe('In a replay: the reactions that were added and removed.'),
+  }).meta({
+    id: 'MessageChanged',
+    description:
+      'A message was edited or deleted. Without `reactions` and `replies`, which the client keeps; a replay has both.',
+    examples: [{ ...exampleEditedMessage, rev: 4, cursor: '1.4.mwtw6795' }],
+  }),
+  'reaction:changed': z
+    .object({
+      room_id: RoomId,
+      rev,
+      cursor: Cursor,
+      seq: z.number().int(),
+      reactions: z.array(ReactionCount).describe('All reactions of the message as they are now, without `mine`.'),
+      changes: z.array(ReactionDelta).describe('Who added and removed which, in order; at most 50.'),
+    })
+    .meta({
+      id: 'ReactionChanged',
+      description: 'Reactions to a message were added or removed.',
+      examples: [
+        {
+          room_id: 1,
+          ...examplePosition,
+          seq: 1,
+          reactions: [{ emoji: '👍', count: 1 }],
+          changes: [{ user: ben, emoji: '👍', added: true }],
+        },
+      ],
+    }),
+  'change:skipped': z.object({ room_id: RoomId, rev, cursor: Cursor }).meta({
+    id: 'ChangeSkipped',
+    description:
+      'Only in a replay: an entry of a message that the replay has already given in its present state. It moves the position.',
+    examples: [{ room_id: 1, ...examplePosition }],
   }),
   'member:changed': z
     .object({
@@ -64,6 +103,9 @@ export type ServerEventPayloads = { [N in ServerEventName]: z.infer<(typeof serv
 
 const changeEvent = z.discriminatedUnion('name', [
   z.object({ name: z.literal('message:new'), payload: serverEvents['message:new'] }),
+  z.object({ name: z.literal('message:changed'), payload: serverEvents['message:changed'] }),
+  z.object({ name: z.literal('reaction:changed'), payload: serverEvents['reaction:changed'] }),
+  z.object({ name: z.literal('change:skipped'), payload: serverEvents['change:skipped'] }),
   z.object({ name: z.literal('member:changed'), payload: serverEvents['member:changed'] }),
   z.object({ name: z.literal('room:changed'), payload: serverEvents['room:changed'] }),
 ]);
@@ -104,6 +146,7 @@ export const RefusedAck = z
       message: z.string(),
       field: z.string().optional().describe('If a single field is invalid.'),
       retry_after_ms: z.number().int().optional().describe('If the time is known.'),
+      current: Message.optional().describe('With `CONFLICT`: the message as it is now.'),
     }),
   })
   .meta({

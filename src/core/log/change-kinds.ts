@@ -18,7 +18,10 @@ export interface RoomState {
   rules: Map<Uuid, Rule>;
 }
 
-type EventName = Extract<ServerEventName, 'message:new' | 'member:changed' | 'room:changed'>;
+type EventName = Extract<
+  ServerEventName,
+  'message:new' | 'message:changed' | 'reaction:changed' | 'change:skipped' | 'member:changed' | 'room:changed'
+>;
 type ServerEvent = { [N in EventName]: { name: N; payload: ServerEventPayloads[N] } }[EventName];
 
 /** Everything that the server does differently for each kind of change. */
@@ -53,7 +56,60 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
     getGrant: noGrant,
     toEvent: (change) => ({
       name: 'message:new',
-      payload: { ...change.message, rev: change.rev, cursor: formatCursor(change) },
+      payload: {
+        ...change.message,
+        rev: change.rev,
+        cursor: formatCursor(change),
+        ...(change.root && { root: change.root }),
+      },
+    }),
+  },
+  revision: {
+    affectsRights: false,
+    isOnChat: false,
+    fromBody: null,
+    concerns: () => false,
+    applyToRights: keepRights,
+    applyToRoom: (room) => room,
+    getGrant: noGrant,
+    toEvent: ({ message, root, changes, ...change }) => ({
+      name: 'message:changed',
+      payload: {
+        ...message,
+        rev: change.rev,
+        cursor: formatCursor(change),
+        ...(root && { root }),
+        ...(changes && { changes }),
+      },
+    }),
+  },
+  reactions: {
+    affectsRights: false,
+    isOnChat: false,
+    fromBody: null,
+    concerns: () => false,
+    applyToRights: keepRights,
+    applyToRoom: (room) => room,
+    getGrant: noGrant,
+    toEvent: (change) => {
+      const { room_id, rev, seq, reactions, changes } = change;
+      return {
+        name: 'reaction:changed',
+        payload: { room_id, rev, cursor: formatCursor(change), seq, reactions, changes },
+      };
+    },
+  },
+  skipped: {
+    affectsRights: false,
+    isOnChat: false,
+    fromBody: null,
+    concerns: () => false,
+    applyToRights: keepRights,
+    applyToRoom: (room) => room,
+    getGrant: noGrant,
+    toEvent: (change) => ({
+      name: 'change:skipped',
+      payload: { room_id: change.room_id, rev: change.rev, cursor: formatCursor(change) },
     }),
   },
   member: {

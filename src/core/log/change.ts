@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { RoomId, Uuid } from '../ids.ts';
 import { Room, RuleKind } from '../room.ts';
-import { Message } from './message.ts';
+import { Message, ReactionCount, ReactionDelta, Root } from './message.ts';
 
 /** A rule after a change. `permissions: null` means that the change removed the rule. */
 export const Grant = z.object({
@@ -20,7 +20,24 @@ const position = { room_id: RoomId, rev: z.number().int().positive(), at: z.numb
  * row in `change-kinds.ts`.
  */
 export const changeSchemas = {
-  message: z.object({ kind: z.literal('message'), ...position, message: Message }),
+  message: z.object({ kind: z.literal('message'), ...position, message: Message, root: Root.optional() }),
+  /** An edit or a deletion, or, in a replay, any change of a message. */
+  revision: z.object({
+    kind: z.literal('revision'),
+    ...position,
+    message: Message,
+    root: Root.optional(),
+    changes: z.array(ReactionDelta).optional(),
+  }),
+  reactions: z.object({
+    kind: z.literal('reactions'),
+    ...position,
+    seq: z.number().int(),
+    reactions: z.array(ReactionCount),
+    changes: z.array(ReactionDelta),
+  }),
+  /** A replay has already delivered the message of this entry in its present state. */
+  skipped: z.object({ kind: z.literal('skipped'), ...position }),
   member: z.object({ kind: z.literal('member'), ...position, rule: Grant }),
   room: z.object({ kind: z.literal('room'), ...position, room: Room }),
 };
@@ -29,6 +46,8 @@ export type ChangeKind = keyof typeof changeSchemas;
 export type ChangeByKind<K extends ChangeKind> = z.infer<(typeof changeSchemas)[K]>;
 export type MessageChange = ChangeByKind<'message'>;
 export type MemberChange = ChangeByKind<'member'>;
+export type RevisionChange = ChangeByKind<'revision'>;
+export type ReactionsChange = ChangeByKind<'reactions'>;
 
 /** One durable entry of a room's log. */
 export type Change = { [K in ChangeKind]: ChangeByKind<K> }[ChangeKind];
@@ -47,9 +66,17 @@ const published = z.discriminatedUnion('kind', [
 ]);
 const publishedKinds = new Set([...Object.keys(changeSchemas), 'deleted']);
 
+/** Nodes of the previous version publish messages without a version. Such a message was never edited. */
+function addVersion(input: unknown): unknown {
+  const change = input as { rev?: unknown; message?: { version?: unknown } } | null | undefined;
+  if (typeof change?.message !== 'object' || change.message === null || change.message.version !== undefined)
+    return input;
+  return { ...change, message: { ...change.message, version: change.rev } };
+}
+
 /** Parses a message that another node has published. Returns undefined if it is invalid. */
 export function parseBusMessage(input: unknown): BusMessage | undefined {
-  const known = published.safeParse(input);
+  const known = published.safeParse(addVersion(input));
   if (known.success) return known.data;
   const other = Published.safeParse(input);
   if (!other.success || publishedKinds.has(other.data.kind)) return undefined;

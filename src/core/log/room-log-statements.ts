@@ -1,14 +1,17 @@
 import type { Statement } from '../../database/store.ts';
 import type { Uuid } from '../ids.ts';
 import type { Room } from '../room.ts';
-import type { Grant, MessageChange } from './change.ts';
-import type { Message } from './message.ts';
+import type { Grant, MessageChange, RevisionChange } from './change.ts';
+import type { CustomData, Message, ReactionCount, ReactionDelta, Replies } from './message.ts';
 import type { RoomSnapshot } from './room-snapshot.ts';
 
 const ms = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`;
 
 const messageColumns = `m.room_id::float8 as room_id, m.id::float8 as id, m.seq::float8 as seq, m.rev::float8 as rev,
   m.emitter::text as emitter, m.content, m.client_msg_id, ${ms('m.created_at')} as at, ${ms('m.updated_at')} as updated`;
+/** With the fields that only some messages have, and without `mine`. */
+const wholeMessage = `${messageColumns}, message_extras(m, null) as extras`;
+const rootReplies = `case when m.thread is not null then thread_replies(m.room_id, m.thread) end as root_replies`;
 
 export interface MessageRow {
   room_id: number;
@@ -20,7 +23,29 @@ export interface MessageRow {
   client_msg_id: string | null;
   at: number;
   updated: number;
+  /** Null or undefined if the message has none. */
+  extras?: MessageExtras | null;
+  /** If the message is a reply: the replies of its root. */
+  root_replies?: Replies | null;
 }
+
+/** The fields that only some messages have, as the SQL function `message_extras` returns them. Times are in ms. */
+interface MessageExtras {
+  version?: number;
+  reply_to?: number;
+  thread?: number;
+  mentions?: Uuid[];
+  custom?: string;
+  flags?: number;
+  edited?: number;
+  deleted?: number;
+  deleted_by?: Uuid;
+  reactions?: ReactionCount[];
+  replies?: Replies;
+}
+
+/** Bits of `messages.flags`. */
+export const messageFlags = { silent: 1, mentionRoom: 2 } as const;
 
 const roomColumns = `r.id::float8 as id, r.uuid::text as uuid, r.name, r.type, r.level_admin::float8 as level_admin,
   r.user_owner::text as user_owner, r.entity_owner::text as entity_owner, r.max_entity_rules::float8 as max_entity_rules,
@@ -109,8 +134,23 @@ export const statements = {
   },
   messages: {
     name: 'log_messages',
-    text: `select ${messageColumns} from messages m where m.room_id = $1::bigint and m.rev >= $2::bigint
+    text: `select ${wholeMessage}, ${rootReplies} from messages m where m.room_id = $1::bigint and m.rev >= $2::bigint
       and m.rev <= $3::bigint order by m.rev limit $4::int`,
+  },
+  /** The entries of the log that say that a message changed. */
+  entries: {
+    name: 'log_entries',
+    text: `select rev::float8 as rev, kind::int as kind, seq::float8 as seq, changes, ${ms('at')} as at from log_entries
+      where room_id = $1::bigint and rev >= $2::bigint and rev <= $3::bigint order by rev limit $4::int`,
+  },
+  messagesBySeq: {
+    name: 'messages_by_seq',
+    text: `select ${wholeMessage}, ${rootReplies} from messages m where m.room_id = $1::bigint and m.seq = any($2::bigint[])`,
+  },
+  operations: {
+    name: 'apply_operations',
+    isUrgent: true,
+    text: 'select o_result as result from apply_operations($1::jsonb)',
   },
   changes: {
     name: 'log_changes',
@@ -119,12 +159,12 @@ export const statements = {
   },
   older: {
     name: 'history_older',
-    text: `select ${messageColumns} from messages m where m.room_id = $1::bigint and m.seq >= $2::bigint
+    text: `select ${wholeMessage} from messages m where m.room_id = $1::bigint and m.seq >= $2::bigint
       and m.seq <= $3::bigint order by m.seq desc limit $4::int`,
   },
   newer: {
     name: 'history_newer',
-    text: `select ${messageColumns} from messages m where m.room_id = $1::bigint and m.seq >= $2::bigint
+    text: `select ${wholeMessage} from messages m where m.room_id = $1::bigint and m.seq >= $2::bigint
       and m.seq <= $3::bigint order by m.seq limit $4::int`,
   },
   seqAt: {
@@ -144,9 +184,9 @@ function formatTimestamp(at: number): string {
   return lastTimestamp.text;
 }
 
-function toMessage(row: MessageRow): Message {
+export function toMessage(row: MessageRow): Message {
   const { id, room_id, seq, emitter, content, client_msg_id } = row;
-  return {
+  const message = {
     id,
     room_id,
     seq,
@@ -155,11 +195,76 @@ function toMessage(row: MessageRow): Message {
     client_msg_id,
     createdAt: formatTimestamp(row.at),
     updatedAt: formatTimestamp(row.updated),
+    version: row.rev,
+  };
+  return row.extras ? addExtras(message, row.extras) : message;
+}
+
+function addExtras(message: Message, extras: MessageExtras): Message {
+  const {
+    version,
+    reply_to,
+    thread,
+    mentions,
+    custom,
+    flags = 0,
+    edited,
+    deleted,
+    deleted_by,
+    reactions,
+    replies,
+  } = extras;
+  return {
+    ...message,
+    ...(version !== undefined && { version }),
+    ...(reply_to !== undefined && { reply_to }),
+    ...(thread !== undefined && { thread }),
+    ...(mentions && { mentions }),
+    ...(flags & messageFlags.mentionRoom && { mention_room: true as const }),
+    ...(custom !== undefined && { custom: JSON.parse(custom) as CustomData }),
+    ...(flags & messageFlags.silent && { silent: true as const }),
+    ...(edited !== undefined && { editedAt: new Date(edited).toISOString() }),
+    ...(deleted !== undefined && { deletedAt: new Date(deleted).toISOString() }),
+    ...(deleted_by !== undefined && { deleted_by }),
+    ...(reactions && { reactions }),
+    ...(replies && replies.count > 0 && { replies }),
   };
 }
 
 export function toMessageChange(row: MessageRow): MessageChange {
-  return { kind: 'message', room_id: row.room_id, rev: row.rev, at: row.at, message: toMessage(row) };
+  const change = { kind: 'message', room_id: row.room_id, rev: row.rev, at: row.at, message: toMessage(row) } as const;
+  return addRoot(change, row);
+}
+
+/** Adds the replies of the root if the message is a reply. */
+function addRoot<C extends MessageChange | RevisionChange>(change: C, { extras, root_replies }: MessageRow): C {
+  if (extras?.thread === undefined || !root_replies) return change;
+  return { ...change, root: { seq: extras.thread, replies: root_replies } };
+}
+
+interface EntryPosition {
+  rev: number;
+  at: number;
+}
+
+/** The announcement of an edit or a deletion. Clients keep the reactions and replies that they have. */
+export function toRevision(row: MessageRow, { rev, at }: EntryPosition): RevisionChange {
+  const { reactions: _, replies: __, ...message } = toMessage(row);
+  return addRoot({ kind: 'revision', room_id: row.room_id, rev, at, message }, row);
+}
+
+/**
+ * The first entry of a message in a replay. It has the present state of the message, with reactions and replies even
+ * if the message has none, because the replay skips the later entries of the message.
+ */
+export function toReplayedRevision(
+  row: MessageRow,
+  { rev, at }: EntryPosition,
+  changes: readonly ReactionDelta[],
+): RevisionChange {
+  const message = { reactions: [], replies: { count: 0, last_seq: 0 }, ...toMessage(row) };
+  const change: RevisionChange = { kind: 'revision', room_id: row.room_id, rev, at, message };
+  return addRoot(changes.length > 0 ? { ...change, changes: [...changes] } : change, row);
 }
 
 export function toSnapshot(row: RoomRow): RoomSnapshot {

@@ -4,9 +4,11 @@ import type { Position } from '../cursor.ts';
 import type { RoomId, RoomRef, Uuid } from '../ids.ts';
 import { type AcceptResult, acceptInvitations, type Invitation } from './accept-invitations.ts';
 import { appendFastPath } from './append-fast-path.ts';
+import { applyOperations } from './apply-operations.ts';
 import type { Change, MessageChange } from './change.ts';
-import { toChange } from './change-kinds.ts';
 import type { AppendResult, Draft } from './draft.ts';
+import type { Operation, OperationResult } from './operation.ts';
+import { replayChanges } from './replay.ts';
 import { type MessageRow, type RoomRow, statements, toMessageChange, toSnapshot } from './room-log-statements.ts';
 import type { RoomSnapshot } from './room-snapshot.ts';
 
@@ -20,6 +22,11 @@ export interface RoomLog {
    * order of the drafts.
    */
   append(drafts: readonly Draft[]): Promise<AppendResult[]>;
+  /**
+   * Applies a batch of operations on messages in one commit. The operations are grouped by room. Except for reactions,
+   * at most one operation names the same message. The results are in the order of the operations.
+   */
+  apply(operations: readonly Operation[]): Promise<OperationResult[]>;
   /**
    * Accepts all invitations in one commit. No two of them may have the same room and grantee. The results are in the
    * order of the invitations.
@@ -43,8 +50,12 @@ export interface RoomLog {
     before: Position | undefined,
     limit: number,
   ): Promise<RoomSnapshot[]>;
-  /** The first `limit` changes with `from` ≤ rev ≤ `to`, in order. */
-  changes(room: RoomId, from: number, to: number, limit: number): Promise<Change[]>;
+  /**
+   * Replays the first `limit` changes with `from` ≤ rev ≤ `to`, in order. Each message is given once, at its first entry,
+   * in its present state; further entries of the message become `skipped`. `given` has the `seq` of the messages that
+   * earlier calls of the same replay have given, and receives those of this call.
+   */
+  changes(room: RoomId, from: number, to: number, limit: number, given?: Set<number>): Promise<Change[]>;
   /** Reads the `last_rev` of each room. The result has no entry for rooms that do not exist. */
   heads(ids: readonly RoomId[]): Promise<Map<RoomId, number>>;
   /**
@@ -72,9 +83,11 @@ export function createRoomLog(store: Store): RoomLog {
         allowed: [] as AppendResult[],
       };
       if (allowed.length > 0) results.allowed = await appendAllowed(store, allowed);
+      await completeDuplicates(store, [...results.denied, ...results.allowed]);
       const [allowedResults, deniedResults] = [results.allowed.values(), results.denied.values()];
       return drafts.map((draft) => (draft.isAllowed ? allowedResults : deniedResults).next().value!);
     },
+    apply: (operations) => applyOperations(store, operations),
     accept: (invitations) => acceptInvitations(store, invitations),
     async snapshot(ref) {
       if (typeof ref === 'number') return loadSnapshot(ref);
@@ -90,19 +103,7 @@ export function createRoomLog(store: Store): RoomLog {
       const rows = await store.query<RoomRow>(statements.roomsOfUser, [user, entity, level, ...from, limit]);
       return rows.map(toSnapshot);
     },
-    async changes(room_id, from, to, limit) {
-      type Row = { rev: number; kind: string; body: unknown; at: number };
-      const bounds = [room_id, from, to, limit];
-      const [messages, others] = await Promise.all([
-        store.query<MessageRow>(statements.messages, bounds),
-        store.query<Row>(statements.changes, bounds),
-      ]);
-      const changes: Change[] = [
-        ...messages.map(toMessageChange),
-        ...others.map((row) => toChange({ ...row, room_id })),
-      ];
-      return changes.sort((a, b) => a.rev - b.rev).slice(0, limit);
-    },
+    changes: (room_id, from, to, limit, given) => replayChanges(store, { room_id, from, to, limit }, given),
     async heads(ids) {
       const rows = await store.query<{ id: RoomId; rev: number }>(statements.heads, [ids]);
       return new Map(rows.map(({ id, rev }) => [id, rev]));
@@ -146,6 +147,16 @@ async function appendSlowPath(store: Store, drafts: readonly Draft[]): Promise<A
     drafts.map((draft) => draft.rightsRev),
   ]);
   return rows.map((row, n) => toAppendResult(row, drafts[n]!));
+}
+
+/** Reads the whole message of each duplicate, because the functions that find duplicates return plain messages only. */
+async function completeDuplicates(store: Store, results: readonly AppendResult[]): Promise<void> {
+  for (const result of results) {
+    if (result.outcome !== 'duplicate') continue;
+    const { room_id, message } = result.change;
+    const [row] = await store.query<MessageRow>(statements.messagesBySeq, [room_id, [message.seq]]);
+    if (row) result.change = toMessageChange(row);
+  }
 }
 
 function toAppendResult(row: OutcomeRow, { room_id, emitter, content, client_msg_id }: Draft): AppendResult {

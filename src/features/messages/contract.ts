@@ -12,10 +12,13 @@ import {
   ClientMsgId,
   Content,
   Draft,
+  draftExtras,
+  draftFields,
   HistoryQuery,
   Message,
   pageAnchors,
   pageSize,
+  requireContent,
 } from '../../core/log/message.ts';
 import { RoomParams } from '../../core/room.ts';
 
@@ -65,6 +68,7 @@ client may retry until it gets an answer, and the message is stored once. The \`
         examples: {
           'With an id': { content: exampleMessage.content, client_msg_id: exampleMessage.client_msg_id },
           'Without an id': { content: exampleMessage.content },
+          'A card of the app': { content: '', custom: { type: 'poll', options: ['Monday', 'Friday'] }, silent: true },
         },
       },
       answers: {
@@ -84,16 +88,19 @@ client may retry until it gets an answer, and the message is stored once. The \`
           exampleMeta: examplePosition,
         }),
       },
-      refusals: [...refusals.room, 'ID_REUSED'],
+      refusals: [...refusals.room, 'ID_REUSED', 'NO_MESSAGE', 'DELETED'],
     },
   },
   requests: {
     'message:send': {
-      payload: Draft.extend({ room_id: RoomRef }).meta({
-        description:
-          'Send a message, with or without joining the room. Requires `w`. The acknowledgement means that the message is stored.',
-        examples: [{ room_id: 1, content: exampleMessage.content, client_msg_id: exampleMessage.client_msg_id }],
-      }),
+      payload: z
+        .object({ ...draftFields, room_id: RoomRef }, socketio.payloadOptions)
+        .refine(...requireContent)
+        .meta({
+          description:
+            'Send a message, with or without joining the room. Requires `w`. The acknowledgement means that the message is stored.',
+          examples: [{ room_id: 1, content: exampleMessage.content, client_msg_id: exampleMessage.client_msg_id }],
+        }),
       ack: z.object({
         message: Message,
         duplicate: z
@@ -104,7 +111,7 @@ client may retry until it gets an answer, and the message is stored once. The \`
         rev: socketio.rev,
         cursor: Cursor,
       }),
-      refusals: [...socketio.roomRefusals, 'TOO_LARGE', 'ID_REUSED'],
+      refusals: [...socketio.roomRefusals, 'TOO_LARGE', 'ID_REUSED', 'NO_MESSAGE', 'DELETED'],
       cost: costs.message,
     },
     'message:history': {
@@ -138,9 +145,18 @@ client may retry until it gets an answer, and the message is stored once. The \`
               content: Content.nullish(),
               msg: Content.nullish().describe('Used if `content` is absent.'),
               client_msg_id: ClientMsgId.nullish(),
+              ...draftExtras,
             })
             .transform(({ msg, ...command }, context) => {
-              const content = command.content ?? msg;
+              const content = command.content ?? msg ?? (command.custom == null ? undefined : '');
+              if (content === '' && command.custom == null) {
+                context.addIssue({
+                  code: 'custom',
+                  path: [command.content == null ? 'msg' : 'content'],
+                  message: 'must not be empty',
+                });
+                return z.NEVER;
+              }
               if (content != null) return { ...command, content };
               context.addIssue({ code: 'custom', path: ['content'], message: 'must be a string' });
               return z.NEVER;
@@ -153,7 +169,7 @@ client may retry until it gets an answer, and the message is stored once. The \`
           anyOf: [{ required: ['content'] }, { required: ['msg'] }],
         }),
       answers: ['message', 'SELECTROOM?', ...chat.beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],
-      refusals: [...chat.roomRefusals, 'TOO_LARGE', 'ID_REUSED'],
+      refusals: [...chat.roomRefusals, 'TOO_LARGE', 'ID_REUSED', 'NO_MESSAGE', 'DELETED'],
       cost: costs.message,
     },
     get_past_messages: {

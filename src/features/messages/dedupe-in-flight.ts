@@ -1,13 +1,30 @@
 import { ChatError } from '../../core/errors.ts';
 import type { MessageChange } from '../../core/log/change.ts';
+import type { Message } from '../../core/log/message.ts';
+import { messageFlags } from '../../core/log/room-log-statements.ts';
 import type { SendRequest, StoredMessage } from './send-request.ts';
 
 type Append = (request: SendRequest) => Promise<StoredMessage>;
 
-/** The answer to a retried message: the stored message. Throws `ID_REUSED` if the content differs. */
-export function toDuplicate(first: MessageChange, { content }: SendRequest): StoredMessage {
-  if (first.message.content === content) return { change: first, duplicate: true };
+/**
+ * The answer to a retried message: the stored message. Throws `ID_REUSED` if the retry has other contents. After an edit
+ * or a deletion the first contents are gone, so any retry is accepted.
+ */
+export function toDuplicate(first: MessageChange, request: SendRequest): StoredMessage {
+  if (first.message.version !== first.rev || hasSameContents(first.message, request))
+    return { change: first, duplicate: true };
   throw new ChatError('ID_REUSED', { field: 'client_msg_id' });
+}
+
+function hasSameContents(message: Message, { content, extras }: SendRequest): boolean {
+  const { reply_to = null, thread = null, custom, mentions = [], mention_room = false } = message;
+  if (message.content !== content || reply_to !== (extras?.reply_to ?? null) || thread !== (extras?.thread ?? null))
+    return false;
+  if ((custom === undefined ? null : JSON.stringify(custom)) !== (extras?.custom ?? null)) return false;
+  const flags = extras?.flags ?? 0;
+  return (
+    mentions.join() === (extras?.mentions ?? []).join() && mention_room === ((flags & messageFlags.mentionRoom) !== 0)
+  );
 }
 
 /**

@@ -27,11 +27,8 @@ export const messages = implement(contract.messages, {
     const messages = changes.map(({ message }) => message);
     return { messages, rev: head.rev, cursor: formatCursor(head), has_more };
   },
-  message: ({ context, actor, frame: { content, client_msg_id }, room, id }) =>
-    room.append(
-      (onStored) => sendMessage(context, actor, { room_id: room.room, content, client_msg_id }, onStored),
-      id,
-    ),
+  message: ({ context, actor, frame: { type: _, ...draft }, room, id }) =>
+    room.append((onStored) => sendMessage(context, actor, { ...draft, room_id: room.room }, onStored), id),
   async get_past_messages({ context, actor, frame: { limit, before }, connection, room, id }) {
     const { messages: changes, head, has_more } = await readHistory(context, actor, room.room, { limit, before });
     for (const change of changes) connection.send({ ...toMessageFrame(change), history: true });

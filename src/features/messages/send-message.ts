@@ -5,7 +5,9 @@ import { ChatError } from '../../core/errors.ts';
 import type { RoomRef } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
 import type { Draft } from '../../core/log/message.ts';
+import { messageFlags } from '../../core/log/room-log-statements.ts';
 import { type AppContext, resolveRoomId } from '../app-context.ts';
+import type { SendRequest } from './send-request.ts';
 
 /**
  * Resolves when the position of the message is fixed; `stored` settles when it is committed or rejected. To keep messages
@@ -17,19 +19,45 @@ export async function sendMessage(
   draft: Draft & { room_id: RoomRef },
   onStored?: (change: MessageChange) => void,
 ): Promise<{ stored: Promise<SentMessage> }> {
-  const { maxContentBytes } = context.settings;
-  const bytes = Buffer.byteLength(draft.content);
-  if (maxContentBytes > 0 && bytes > maxContentBytes) {
-    const message = `has ${bytes} bytes of UTF-8, but at most ${maxContentBytes} are allowed`;
-    throw new ChatError('TOO_LARGE', { field: 'content', message });
-  }
+  assertContentSize(context, draft);
   if (context.isDraining)
     throw new ChatError('UNAVAILABLE', { message: 'The server is shutting down, reconnect and retry' });
   await context.sendRate.consume(actor.user);
   const room_id = await resolveRoomId(context, draft.room_id);
-  const { content, client_msg_id = null } = draft;
-  const stored = context.queue.append({ actor, room_id, content, client_msg_id, onStored });
+  const { content } = draft;
+  const client_msg_id = draft.client_msg_id ?? null;
+  const stored = context.queue.append({ actor, room_id, content, client_msg_id, extras: toExtras(draft), onStored });
   return { stored: stored.then(({ change, duplicate }) => toSentMessage(change, duplicate)) };
+}
+
+/** The fields of a message that is more than plain text; undefined for plain text, which is stored faster. */
+function toExtras(draft: Draft): SendRequest['extras'] {
+  const { reply_to, thread, mentions, mention_room, custom, silent } = draft;
+  const flags = (silent ? messageFlags.silent : 0) | (mention_room ? messageFlags.mentionRoom : 0);
+  if (reply_to == null && thread == null && !mentions?.length && custom == null && flags === 0) return undefined;
+  return {
+    reply_to: reply_to ?? null,
+    thread: thread ?? null,
+    mentions: mentions ?? [],
+    custom: custom == null ? null : JSON.stringify(custom),
+    flags,
+  };
+}
+
+/** Throws `TOO_LARGE` if the content or the custom data has more bytes than the settings allow. */
+export function assertContentSize(
+  { settings }: Pick<AppContext, 'settings'>,
+  { content, custom }: { content?: string | undefined; custom?: object | null | undefined },
+): void {
+  assertBytes('content', content ?? '', settings.maxContentBytes);
+  assertBytes('custom', custom == null ? '' : JSON.stringify(custom), settings.maxCustomBytes);
+}
+
+function assertBytes(field: string, text: string, max: number): void {
+  const bytes = Buffer.byteLength(text);
+  if (max === 0 || bytes <= max) return;
+  const message = `has ${bytes} bytes of UTF-8, but at most ${max} are allowed`;
+  throw new ChatError('TOO_LARGE', { field, message });
 }
 
 function toSentMessage(change: MessageChange, duplicate: boolean): SentMessage {

@@ -4,22 +4,32 @@ import { ChatError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { AppendResult } from '../../core/log/draft.ts';
 import { LockBackoff } from '../../core/log/lock-backoff.ts';
+import type { OperationResult } from '../../core/log/operation.ts';
 import type { RightsCache, VersionedRights } from '../../core/log/rights-cache.ts';
 import type { RoomLog } from '../../core/log/room-log.ts';
 import { isDataError } from '../../database/store-errors.ts';
-import { dedupeInFlight } from './dedupe-in-flight.ts';
-import type { SendRequest, StoredMessage } from './send-request.ts';
+import { dedupeInFlight, toDuplicate } from './dedupe-in-flight.ts';
+import type { AppliedOperation, SendRequest, StoredMessage, WriteRequest } from './send-request.ts';
+import {
+  createSettleOperation,
+  type QueuedOperation,
+  type SettledOperation,
+  toMessageChange,
+} from './settle-operation.ts';
 import { createSettleSend, type QueuedSend, type SendEvents } from './settle-send.ts';
 
-interface BatchedSend {
-  send: QueuedSend;
+type Queued = QueuedSend | QueuedOperation;
+
+interface Batched<Q extends Queued = Queued> {
+  queued: Q;
   decision: Decision;
-  rightsRev: number;
+  rights: VersionedRights;
 }
 
 export interface SendQueue {
-  /** Messages to a room are stored in the order of these calls. */
+  /** Messages and other operations in a room are stored in the order of these calls. */
   append(request: SendRequest): Promise<StoredMessage>;
+  apply(request: WriteRequest): Promise<AppliedOperation>;
   /** Resolves when all queued messages are settled. */
   settled(): Promise<void>;
   readonly size: number;
@@ -34,6 +44,8 @@ interface Limits {
   /** Messages in one commit, in total and per room. */
   maxBatch: number;
   maxBatchPerRoom: number;
+  /** Operations in one commit. They cost more than plain messages. */
+  maxOperations: number;
 }
 
 const defaultLimits: Limits = {
@@ -41,7 +53,10 @@ const defaultLimits: Limits = {
   maxBytes: 64 * 1024 * 1024,
   maxBatch: 1_000,
   maxBatchPerRoom: 250,
+  maxOperations: 200,
 };
+/** Announcements of reactions list all changes, so one entry of the log has a limited number of them. */
+const maxReactionsPerEntry = 50;
 /** The memory of a queued message, without its content. */
 const entryBytes = 512;
 const maxAuthorizations = 20;
@@ -63,32 +78,78 @@ export function createSendQueue(
   { log, rights, bus, events }: Collaborators,
   limits: Limits = defaultLimits,
 ): SendQueue {
-  const queuesByRoom = new Map<RoomId, QueuedSend[]>();
+  const queuesByRoom = new Map<RoomId, Queued[]>();
   let size = 0;
   let bytes = 0;
   let isRunning = false;
   let currentRun: Promise<void> = Promise.resolve();
   const backoff = new LockBackoff();
   let onArrival = () => {};
-  const settle = createSettleSend({ rights, bus, events });
+  const settleSend = createSettleSend({ rights, bus, events });
+  const settleOperation = createSettleOperation({ rights, bus, events });
 
-  function append(request: SendRequest): Promise<StoredMessage> {
+  async function append(request: SendRequest): Promise<StoredMessage> {
+    const { extras, ...plain } = request;
+    if (!extras) {
+      return enqueue<StoredMessage>(Buffer.byteLength(plain.content), (entry) => ({
+        type: 'message',
+        ...plain,
+        ...entry,
+      }));
+    }
+    const { actor, room_id, content, client_msg_id, onStored } = plain;
+    const operation = { kind: 'send' as const, content, client_msg_id, ...extras };
+    const result = await enqueueOperation({ actor, room_id, request: operation, onStored });
+    if (result.outcome === 'sent') return { change: toMessageChange(room_id, result), duplicate: false };
+    if (result.outcome !== 'duplicate') throw new Error(`A message was answered with "${result.outcome}"`);
+    events?.deduplicated();
+    return toDuplicate(toMessageChange(room_id, result), request);
+  }
+
+  async function apply({ actor, room_id, operation }: WriteRequest): Promise<AppliedOperation> {
+    const result = await enqueueOperation({ actor, room_id, request: operation });
+    if (result.outcome === 'sent' || result.outcome === 'duplicate') throw new Error('Only a message can be sent');
+    return result;
+  }
+
+  function enqueueOperation(
+    operation: Pick<QueuedOperation, 'actor' | 'room_id' | 'request' | 'onStored'>,
+  ): Promise<SettledOperation> {
+    const { content, custom } = operation.request as { content?: string; custom?: string | null };
+    return enqueue<SettledOperation>(Buffer.byteLength(content ?? '') + Buffer.byteLength(custom ?? ''), (entry) => ({
+      type: 'operation',
+      ...operation,
+      ...entry,
+    }));
+  }
+
+  interface Entry<T> {
+    resolve: (result: T) => void;
+    reject: (error: ChatError) => void;
+    staleCount: number;
+    queuedAt: number;
+    bytes: number;
+  }
+
+  function enqueue<T>(contentBytes: number, createQueued: (entry: Entry<T>) => Queued): Promise<T> {
     if (size >= limits.maxMessages || bytes >= limits.maxBytes) {
       const message = 'The server has too many messages in its queue, retry later';
       return Promise.reject(new ChatError('UNAVAILABLE', { message, retryAfterMs: 1_000 }));
     }
-    const stored = new Promise<StoredMessage>((resolve, reject) => {
-      const sendBytes = Buffer.byteLength(request.content) + entryBytes;
-      bytes += sendBytes;
-      const queued = { ...request, resolve, reject, staleCount: 0, queuedAt: performance.now(), bytes: sendBytes };
-      const queue = queuesByRoom.get(request.room_id);
+    const settled = new Promise<T>((resolve, reject) => {
+      const queuedBytes = contentBytes + entryBytes;
+      bytes += queuedBytes;
+      const queued = createQueued({
+        ...{ resolve, reject, staleCount: 0, queuedAt: performance.now(), bytes: queuedBytes },
+      });
+      const queue = queuesByRoom.get(queued.room_id);
       if (queue) queue.push(queued);
-      else queuesByRoom.set(request.room_id, [queued]);
+      else queuesByRoom.set(queued.room_id, [queued]);
     });
     size += 1;
     onArrival();
     if (!isRunning) currentRun = run();
-    return stored;
+    return settled;
   }
 
   async function run(): Promise<void> {
@@ -120,12 +181,26 @@ export function createSendQueue(
       for (const room of readyRooms) rejectRoom(room, ChatError.from(error));
       return;
     }
-    const batch = takeBatch(readyRooms, rightsByRoom);
-    if (batch.length === 0) return;
+    const { messages, operations } = takeBatch(readyRooms, rightsByRoom);
     const startedAt = performance.now();
+    // A room is in at most one of the two, so they do not wait for each other's locks.
+    await Promise.all([
+      messages.length > 0 && storeMessages(messages, startedAt),
+      operations.length > 0 && applyOperations(operations, startedAt),
+    ]);
+  }
+
+  async function storeMessages(batch: readonly Batched<QueuedSend>[], startedAt: number): Promise<void> {
     const results = await appendBatch(batch);
     events?.committed(batch.length, (performance.now() - startedAt) / 1_000);
-    settleBatch(batch, results);
+    settleBatch(batch, results, settleSend);
+  }
+
+  async function applyOperations(batch: readonly Batched<QueuedOperation>[], startedAt: number): Promise<void> {
+    const results = await applyBatch(batch);
+    events?.committed(batch.length, (performance.now() - startedAt) / 1_000);
+    const published = new Set<string>();
+    settleBatch(batch, results, (queued, decision, result) => settleOperation(queued, decision, result, published));
   }
 
   /** If all queued rooms are locked by others, waits until the first one may be retried or a message arrives. */
@@ -146,25 +221,40 @@ export function createSendQueue(
     for (const queued of queue) release(queued).reject(error);
   }
 
-  function release(queued: QueuedSend): QueuedSend {
+  function release<Q extends Queued>(queued: Q): Q {
     size -= 1;
     bytes -= queued.bytes;
     return queued;
   }
 
-  /** Fair between rooms: what remains of a room's queue moves behind the other rooms. */
-  function takeBatch(candidates: readonly RoomId[], rightsByRoom: ReadonlyMap<RoomId, VersionedRights>): BatchedSend[] {
-    const batch: BatchedSend[] = [];
+  interface Batch {
+    messages: Batched<QueuedSend>[];
+    operations: Batched<QueuedOperation>[];
+  }
+
+  /**
+   * Takes the plain messages or the other operations at the head of each room's queue. Fair between rooms: what remains of
+   * a room's queue moves behind the other rooms.
+   */
+  function takeBatch(candidates: readonly RoomId[], rightsByRoom: ReadonlyMap<RoomId, VersionedRights>): Batch {
+    const batch: Batch = { messages: [], operations: [] };
     for (const room of candidates) {
-      if (batch.length >= limits.maxBatch) break;
+      if (batch.messages.length + batch.operations.length >= limits.maxBatch) break;
       const roomRights = rightsByRoom.get(room);
       if (!roomRights) {
         rejectRoom(room, new ChatError('NOT_FOUND'));
         continue;
       }
       const queue = queuesByRoom.get(room) ?? [];
-      for (const send of queue.splice(0, Math.min(limits.maxBatchPerRoom, limits.maxBatch - batch.length))) {
-        batch.push({ send, decision: roomRights.decide(send.actor), rightsRev: roomRights.rightsRev });
+      if (queue[0]?.type === 'operation' && batch.operations.length >= limits.maxOperations) continue;
+      const addRights = <Q extends Queued>(queued: Q): Batched<Q> => ({
+        queued,
+        decision: roomRights.decide(queued.actor),
+        rights: roomRights,
+      });
+      for (const queued of queue.splice(0, countRun(queue, batch))) {
+        if (queued.type === 'message') batch.messages.push(addRights(queued));
+        else batch.operations.push(addRights(queued));
       }
       queuesByRoom.delete(room);
       if (queue.length > 0) queuesByRoom.set(room, queue);
@@ -172,41 +262,81 @@ export function createSendQueue(
     return batch;
   }
 
-  async function appendBatch(batch: readonly BatchedSend[]): Promise<(AppendResult | ChatError)[]> {
-    const drafts = batch.map(({ send, decision, rightsRev }) => ({
-      room_id: send.room_id,
-      emitter: send.actor.user,
-      content: send.content,
-      client_msg_id: send.client_msg_id,
-      isAllowed: can(decision, 'write'),
-      rightsRev,
-    }));
+  /** How many entries at the head of the queue are of the same type and fit into the batch. */
+  function countRun(queue: readonly Queued[], { messages, operations }: Batch): number {
+    const max =
+      queue[0]?.type === 'operation'
+        ? limits.maxOperations - operations.length
+        : Math.min(limits.maxBatchPerRoom, limits.maxBatch - messages.length);
+    const touched = new Map<number, number>();
+    let count = 0;
+    while (count < Math.min(max, queue.length) && queue[count]!.type === queue[0]!.type) {
+      const next = queue[count]!;
+      if (next.type === 'operation' && !canShareBatch(next, touched)) break;
+      count += 1;
+    }
+    return count;
+  }
+
+  async function appendBatch(batch: readonly Batched<QueuedSend>[]): Promise<(AppendResult | ChatError)[]> {
+    return runBatch(batch, (part) =>
+      log.append(
+        part.map(({ queued: { room_id, actor, content, client_msg_id }, decision, rights: { rightsRev } }) => ({
+          ...{ room_id, emitter: actor.user, content, client_msg_id },
+          ...{ isAllowed: can(decision, 'write'), rightsRev },
+        })),
+      ),
+    );
+  }
+
+  async function applyBatch(batch: readonly Batched<QueuedOperation>[]): Promise<(OperationResult | ChatError)[]> {
+    return runBatch(batch, (part) =>
+      log.apply(
+        part.map(({ queued: { room_id, actor, request }, decision, rights: { room, rightsRev } }) => ({
+          ...{ room_id, actor: actor.user, rights_rev: rightsRev },
+          can_read: can(decision, 'read'),
+          can_write: can(decision, 'write'),
+          can_delete_all: room.type === 'group' && can(decision, 'administer'),
+          ...request,
+        })),
+      ),
+    );
+  }
+
+  async function runBatch<B, R>(
+    batch: readonly B[],
+    store: (part: readonly B[]) => Promise<R[]>,
+  ): Promise<(R | ChatError)[]> {
     try {
-      return drafts.length > 0 ? await log.append(drafts) : [];
+      return await store(batch);
     } catch (thrown) {
       const error = ChatError.from(thrown);
       if (!isDataError(thrown) || batch.length === 1) return batch.map(() => error);
-      // A message that the database rejects must not fail the rest of the batch.
-      const results: (AppendResult | ChatError)[] = [];
-      for (const single of batch) results.push(...(await appendBatch([single])));
+      // An entry that the database rejects must not fail the rest of the batch.
+      const results: (R | ChatError)[] = [];
+      for (const single of batch) results.push(...(await runBatch([single], store)));
       return results;
     }
   }
 
-  function settleBatch(batch: readonly BatchedSend[], results: readonly (AppendResult | ChatError)[]): void {
-    const retries = new Map<RoomId, QueuedSend[]>();
-    for (const [n, { send, decision }] of batch.entries()) {
+  function settleBatch<Q extends Queued, R extends { outcome: string }>(
+    batch: readonly Batched<Q>[],
+    results: readonly (R | ChatError)[],
+    settle: (queued: Q, decision: Decision, result: R | ChatError) => void,
+  ): void {
+    const retries = new Map<RoomId, Queued[]>();
+    for (const [n, { queued, decision }] of batch.entries()) {
       const result = results[n] ?? new ChatError('INTERNAL');
-      if (shouldRetry(send, result)) {
-        retries.set(send.room_id, [...(retries.get(send.room_id) ?? []), send]);
+      if (shouldRetry(queued, result)) {
+        retries.set(queued.room_id, [...(retries.get(queued.room_id) ?? []), queued]);
       } else {
-        settle(release(send), decision, result);
+        settle(release(queued), decision, result);
       }
     }
     for (const [room, before] of retries) queuesByRoom.set(room, [...before, ...(queuesByRoom.get(room) ?? [])]);
   }
 
-  function shouldRetry(queued: QueuedSend, result: AppendResult | ChatError): boolean {
+  function shouldRetry(queued: Queued, result: { outcome: string } | ChatError): boolean {
     if (result instanceof ChatError) return false;
     if (result.outcome === 'busy') {
       backoff.backOff(queued.room_id, Date.now());
@@ -221,12 +351,29 @@ export function createSendQueue(
 
   return {
     append: dedupeInFlight(append),
+    apply,
     settled: () => currentRun,
     get size() {
       return size;
     },
     max: limits.maxMessages,
   };
+}
+
+/**
+ * Whether a batch that has the operations of `touched` may also have this one. A batch has one operation for each message,
+ * but up to fifty reactions, which become one entry of the log. `touched` has the number of reactions by `seq`, and
+ * infinity for other operations.
+ */
+function canShareBatch({ request }: QueuedOperation, touched: Map<number, number>): boolean {
+  if (request.kind === 'send') return true;
+  const seqs = request.kind === 'delete' ? request.seqs : [request.seq];
+  const max = request.kind === 'react' ? maxReactionsPerEntry : 1;
+  if (seqs.some((seq) => (touched.get(seq) ?? 0) >= max || (max === 1 && touched.has(seq)))) return false;
+  for (const seq of seqs) {
+    touched.set(seq, request.kind === 'react' ? (touched.get(seq) ?? 0) + 1 : Number.POSITIVE_INFINITY);
+  }
+  return true;
 }
 
 const endOfTick = () => new Promise((resolve) => setImmediate(resolve));

@@ -7,6 +7,7 @@ import { toDuplicate } from './dedupe-in-flight.ts';
 import type { SendRequest, StoredMessage } from './send-request.ts';
 
 export interface QueuedSend extends SendRequest {
+  type: 'message';
   resolve(stored: StoredMessage): void;
   reject(error: ChatError): void;
   staleCount: number;

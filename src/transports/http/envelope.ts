@@ -31,5 +31,5 @@ export function answerError(response: Response, error: ChatError, status?: numbe
   const meta: Meta = { code: http, message, reason: error.code };
   if (error.detail !== message) meta.detail = error.detail;
   if (error.retryAfterMs !== undefined) meta.retry_after_ms = error.retryAfterMs;
-  answer(response, null, meta);
+  answer(response, error.current ?? null, meta);
 }

@@ -88,7 +88,14 @@ describe('a histogram of times', () => {
 describe('deliveryIn', () => {
   const delivery = { us: 1_234_567_890, line: 42, n: 17 };
   const content = contentOf(delivery.us, delivery.line, delivery.n);
-  const ids = { id: 5, room_id: 3, seq: 9, emitter: '00000000-0000-0000-0000-00000000000a', client_msg_id: null };
+  const ids = {
+    id: 5,
+    room_id: 3,
+    seq: 9,
+    emitter: '00000000-0000-0000-0000-00000000000a',
+    client_msg_id: null,
+    version: 9,
+  };
   const dates = { createdAt: '2026-01-01T00:00:00.000Z', updatedAt: '2026-01-01T00:00:00.000Z' };
 
   function changeOf(more: object = {}): MessageChange {

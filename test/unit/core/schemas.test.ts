@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { formatCursor, parseCursor } from '../../../src/core/cursor.ts';
 import { ChatError, errors, parse } from '../../../src/core/errors.ts';
 import { AdminLevel, Level, RoomRef, Uuid } from '../../../src/core/ids.ts';
-import { ClientMsgId, Content, HistoryQuery } from '../../../src/core/log/message.ts';
+import { ClientMsgId, Content, Custom, HistoryQuery, Mentions } from '../../../src/core/log/message.ts';
 import { CreateRoom, Permissions, PutMember } from '../../../src/core/room.ts';
 import { chatCommands } from '../../helpers/contracts.ts';
 
@@ -16,6 +16,8 @@ interface Table {
 
 const upper = 'ABCDEF01-2345-6789-ABCD-EF0123456789';
 const text = (length: number) => 'x'.repeat(length);
+
+const user = 'aaaaaaaa-0000-4000-8000-000000000001';
 
 const tables: Record<string, Table> = {
   'a UUID': {
@@ -50,6 +52,28 @@ const tables: Record<string, Table> = {
     ],
     rejects: [1.5, '1.5', 'high', '', ' 1', '1e2', 2_147_483_648, '2147483648', null, true, [1], Number.NaN],
   },
+  'custom data': {
+    schema: Custom,
+    accepts: [{}, { a: [1, 'x', null, { b: true }] }, { toString: 'x' }].map((same) => [same, same]),
+    rejects: [
+      { a: 'a\0b' },
+      { a: [{ b: '\ud83d' }] },
+      { 'k\0': 1 },
+      JSON.parse('{"a":{"__proto__":1}}'),
+      [],
+      'x',
+      null,
+      1,
+    ],
+  },
+  mentions: {
+    schema: Mentions,
+    accepts: [
+      [[], []],
+      [[user.toUpperCase(), user], [user]],
+    ],
+    rejects: [user, null, Array.from({ length: 51 }, () => user)],
+  },
   'a level of administration': {
     schema: AdminLevel,
     accepts: [
@@ -75,7 +99,7 @@ const tables: Record<string, Table> = {
       same,
       same,
     ]),
-    rejects: ['', '\0', 'a\0b', '\ud83d', 42, true, null, undefined, {}, ['x']],
+    rejects: ['\0', 'a\0b', '\ud83d', 42, true, null, undefined, {}, ['x']],
   },
   'a client_msg_id': {
     schema: ClientMsgId,
@@ -240,9 +264,9 @@ describe('the table of errors', () => {
   const specified = {
     400: ['BAD_REQUEST'],
     401: ['UNAUTHENTICATED', 'TOKEN_EXPIRED', 'TOKEN_REVOKED'],
-    403: ['FORBIDDEN', 'BANNED', 'TOO_MANY_RULES'],
-    404: ['NOT_FOUND'],
-    409: ['ID_REUSED', 'LAST_ADMIN', 'ROOM_FULL', 'PAIR_EXISTS'],
+    403: ['FORBIDDEN', 'BANNED', 'TOO_MANY_RULES', 'EDIT_CLOSED'],
+    404: ['NOT_FOUND', 'NO_MESSAGE'],
+    409: ['ID_REUSED', 'DELETED', 'CONFLICT', 'TOO_MANY_REACTIONS', 'LAST_ADMIN', 'ROOM_FULL', 'PAIR_EXISTS'],
     413: ['TOO_LARGE'],
     429: ['RATE_LIMITED', 'TOO_MANY_ROOMS', 'TOO_MANY_CONNECTIONS'],
     500: ['INTERNAL'],

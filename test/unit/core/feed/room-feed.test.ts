@@ -17,7 +17,7 @@ const grant = (entity_UUID: string, permissions: string | null) => ({
 });
 
 function message(rev: number): Change {
-  const body = { id: rev, room_id, seq: rev, emitter: other, content: `${rev}`, client_msg_id: null };
+  const body = { id: rev, room_id, seq: rev, emitter: other, content: `${rev}`, client_msg_id: null, version: rev };
   return { kind: 'message', room_id, rev, at: rev, message: { ...body, createdAt: date, updatedAt: date } };
 }
 

@@ -46,7 +46,8 @@ function stage({ fail, busy, limits }: Stage = {}) {
     if (!draft.isAllowed) return { outcome: 'refused' };
     rev += 1;
     const { room_id, emitter, content, client_msg_id } = draft;
-    const message = { id: rev, room_id, seq: rev, emitter, content, client_msg_id, createdAt: date, updatedAt: date };
+    const ids = { id: rev, room_id, seq: rev, version: rev };
+    const message = { ...ids, emitter, content, client_msg_id, createdAt: date, updatedAt: date };
     const appended = {
       outcome: 'stored' as const,
       change: { kind: 'message' as const, room_id, rev, at: rev, message },
@@ -85,7 +86,7 @@ function stage({ fail, busy, limits }: Stage = {}) {
   };
   const queue = createSendQueue(
     { log, rights, bus, events },
-    { maxMessages: 100, maxBytes: 1_000_000, maxBatch: 50, maxBatchPerRoom: 50, ...limits },
+    { maxMessages: 100, maxBytes: 1_000_000, maxBatch: 50, maxOperations: 200, maxBatchPerRoom: 50, ...limits },
   );
   const send = (content: string, actor = writer, client_msg_id: string | null = null, room_id = 1) =>
     queue.append({ actor, room_id, content, client_msg_id }).then(

@@ -8,7 +8,7 @@ const uuid = '00000000-0000-0000-0000-00000000000a';
 const date = '2026-01-01T00:00:00.000Z';
 
 function message(rev: number, room_id = room): MessageChange {
-  const details = { id: rev, seq: rev, emitter: uuid, content: `${rev}`, client_msg_id: null };
+  const details = { id: rev, seq: rev, emitter: uuid, content: `${rev}`, client_msg_id: null, version: rev };
   return { kind: 'message', room_id, rev, at: rev, message: { ...details, room_id, createdAt: date, updatedAt: date } };
 }
 

@@ -25,7 +25,7 @@ function begin(isRevoked: boolean, { waiting = { count: 0, bytes: 0 }, sendRate 
   } as unknown as RoomsSocket;
   const tokenExpiry = createTokenExpiry({ isRevoked: () => isRevoked, onChange: () => () => {} });
   const metrics = { refused: () => {}, requested: () => {} };
-  const context = { requestLimits: unlimited, settings: { contentBytes: 0 }, sendRate };
+  const context = { requestLimits: unlimited, settings: { maxContentBytes: 0, maxCustomBytes: 0 }, sendRate };
   const registry = createRegistry(features, context as unknown as AppContext);
   const live = { tokenExpiry, metrics, context, registry, queuedRequests: waiting } as unknown as LiveContext;
   new SocketSession(socket, { actor, issuedAt: 0, expiresAt: null, jti: null }, live);
