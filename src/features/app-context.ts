@@ -16,6 +16,7 @@ import type { Store } from '../database/store.ts';
 import type { AcceptanceQueue } from './members/acceptance-queue.ts';
 import type { SendQueue } from './messages/send-queue.ts';
 import type { SendRate } from './messages/send-rate.ts';
+import type { ReactionBatcher } from './reactions/reaction-batcher.ts';
 import type { Revocations } from './revocations/revocations.ts';
 
 /** The collaborators of the use cases. `server.ts` creates it once. */
@@ -26,6 +27,7 @@ export interface AppContext {
   feeds: FeedRegistry;
   rights: RightsCache;
   queue: SendQueue;
+  reactionBatcher: ReactionBatcher;
   acceptanceQueue: AcceptanceQueue;
   sendRate: SendRate;
   requestLimits: RequestLimits;

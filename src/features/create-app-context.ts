@@ -16,6 +16,7 @@ import type { AppContext } from './app-context.ts';
 import { createAcceptanceQueue } from './members/acceptance-queue.ts';
 import { createSendQueue } from './messages/send-queue.ts';
 import { createSendRate } from './messages/send-rate.ts';
+import { createReactionBatcher } from './reactions/reaction-batcher.ts';
 import type { Revocations } from './revocations/revocations.ts';
 
 type Spending = Parameters<typeof createRequestLimits>[2];
@@ -52,6 +53,7 @@ export function createAppContext(collaborators: Collaborators): AppContext {
   const queue = createSendQueue({ log, rights, bus, events: metrics.sends });
   const context: AppContext = {
     ...{ store, log, bus, rights, feeds, queue, revocations, metrics },
+    reactionBatcher: createReactionBatcher(queue),
     acceptanceQueue: createAcceptanceQueue({ log, rights, bus }),
     sendRate: createSendRate(limits.sendRate, limits.sendBurst, metrics.limits),
     requestLimits: createRequestLimits(limits, metrics.limits, spending),

@@ -1,9 +1,11 @@
 import { session } from '../auth/handlers.ts';
+import { edits } from './edits/handlers.ts';
 import { members } from './members/handlers.ts';
 import { messages } from './messages/handlers.ts';
 import { operations } from './operations/handlers.ts';
+import { reactions } from './reactions/handlers.ts';
 import { revocations } from './revocations/handlers.ts';
 import { rooms } from './rooms/handlers.ts';
 
 /** Everything that the service offers; the documents list it in this order. */
-export const features = [rooms, members, messages, revocations, operations, session];
+export const features = [rooms, members, messages, edits, reactions, revocations, operations, session];

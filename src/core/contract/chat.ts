@@ -80,6 +80,11 @@ export const chatFrames = {
       description: 'A message: live, an echo, missed or history. `rev` and `cursor` are the position of this message.',
       examples: [{ type: 'message', ...examplePosition, data: exampleMessage }],
     }),
+  OK: z.looseObject({ type: z.literal('status'), data: z.literal('OK'), id, ignored }).meta({
+    description:
+      'The command has succeeded. Besides `id`, the frame has the fields of the acknowledgement of the same request on Socket.IO.',
+    examples: [{ type: 'status', data: 'OK', deleted: [4], ...examplePosition, id: 8 }],
+  }),
   HISTORY: defineStatus('HISTORY')
     .extend({
       count: z.number().int().nonnegative().describe('How many messages were sent.'),

@@ -43,8 +43,8 @@ interface AnyRoute {
   params?: z.ZodObject;
   query?: z.ZodObject | z.ZodPipe;
   headers?: z.ZodObject;
-  /** The field of the body that the header `Idempotency-Key` sets if the body does not. */
-  idempotencyField?: string;
+  /** The fields of the body that headers set if the body does not, by the names of the headers. */
+  headerFields?: Readonly<Record<string, string>>;
   body?: Body;
   answers: { readonly [status: number]: Answer };
   /** The codes of its refusals, which come in the envelope. */

@@ -25,6 +25,8 @@ export const costs = {
   join: { tokens: 2, since: 2 },
   /** Creates a room, or writes anything but a message to its log. */
   change: { tokens: 20 },
+  /** Deletes up to a hundred messages. */
+  deletion: { tokens: 2 },
   /** The server verifies a token. */
   token: { tokens: 5 },
   /** Messages cost nothing, because they have a separate limit, `SEND_RATE`. */

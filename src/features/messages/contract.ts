@@ -62,7 +62,7 @@ dates. A page holds at most 256 KiB of messages as JSON, and at least one messag
 client may retry until it gets an answer, and the message is stored once. The \`Idempotency-Key\` may be in double quotes.`,
       params: RoomParams,
       headers: z.object({ 'Idempotency-Key': ClientMsgId.optional() }),
-      idempotencyField: 'client_msg_id',
+      headerFields: { 'Idempotency-Key': 'client_msg_id' },
       body: {
         schema: Draft,
         examples: {

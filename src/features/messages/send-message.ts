@@ -8,6 +8,7 @@ import type { Draft } from '../../core/log/message.ts';
 import { messageFlags } from '../../core/log/room-log-statements.ts';
 import { type AppContext, resolveRoomId } from '../app-context.ts';
 import type { SendRequest } from './send-request.ts';
+import { assertAcceptsWrites } from './write.ts';
 
 /**
  * Resolves when the position of the message is fixed; `stored` settles when it is committed or rejected. To keep messages
@@ -20,8 +21,7 @@ export async function sendMessage(
   onStored?: (change: MessageChange) => void,
 ): Promise<{ stored: Promise<SentMessage> }> {
   assertContentSize(context, draft);
-  if (context.isDraining)
-    throw new ChatError('UNAVAILABLE', { message: 'The server is shutting down, reconnect and retry' });
+  assertAcceptsWrites(context);
   await context.sendRate.consume(actor.user);
   const room_id = await resolveRoomId(context, draft.room_id);
   const { content } = draft;

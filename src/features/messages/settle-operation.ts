@@ -1,4 +1,4 @@
-import { type Actor, type Decision, toDenialCode } from '../../core/authorization.ts';
+import { type Actor, can, type Decision, toDenialCode } from '../../core/authorization.ts';
 import type { RoomBus } from '../../core/bus.ts';
 import { ChatError, type ErrorCode } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
@@ -78,8 +78,9 @@ export function createSettleOperation({ rights, bus, events }: Collaborators): S
         return queued.resolve(result);
       }
       case 'duplicate':
-      case 'unchanged':
         return queued.resolve(result);
+      case 'unchanged':
+        return queued.resolve(can(decision, 'read') ? result : hideReactions(result));
       case 'refused':
         return queued.reject(new ChatError(toDenialCode(decision)));
       case 'gone':
@@ -106,6 +107,12 @@ export function createSettleOperation({ rights, bus, events }: Collaborators): S
       queued.reject(ChatError.from(error));
     }
   };
+}
+
+/** A retry of a user who can no longer read succeeds, but it must not show them what others have done since. */
+function hideReactions<R extends Extract<OperationResult, { outcome: 'unchanged' }>>(result: R): R {
+  const { reactions: _, replies: __, ...message } = result.message ?? ({} as Message);
+  return { ...result, ...(result.message && { message }), ...(result.reactions && { reactions: [] }) };
 }
 
 export function toMessageChange(room_id: RoomId, { rev, at, message, root }: MessageAt): MessageChange {

@@ -38,7 +38,7 @@ function sendText(response: Response, { code, type = 'text', text }: { code: num
 }
 
 /** The first part that is wrong is the one that is refused: the path, then the query, then the body, then its key. */
-function parseRequest({ params, query, body, headers, idempotencyField }: Route, request: Request) {
+function parseRequest({ params, query, body, headers, headerFields = {} }: Route, request: Request) {
   const path = params && parse(params, request.params);
   const search = query && parseWithIgnored(query, request.query).data;
   if (!body) return { params: path, query: search, body: undefined, ignored: [] };
@@ -46,12 +46,14 @@ function parseRequest({ params, query, body, headers, idempotencyField }: Route,
     data: Record<string, unknown>;
     ignored: string[];
   };
-  if (idempotencyField && headers) data[idempotencyField] ??= parseIdempotencyKey(headers, request);
+  for (const [header, field] of Object.entries(headerFields)) {
+    if (headers) data[field] ??= parseHeader(headers, header, request);
+  }
   return { params: path, query: search, body: data, ignored };
 }
 
-function parseIdempotencyKey(headers: NonNullable<Route['headers']>, request: Request): unknown {
-  // A structured header field has a string in quotes.
-  const key = request.get('Idempotency-Key')?.replace(/^"(.*)"$/, '$1');
-  return parse(headers, { 'Idempotency-Key': key })['Idempotency-Key'];
+function parseHeader(headers: NonNullable<Route['headers']>, name: string, request: Request): unknown {
+  // A structured header field has a string in quotes, and so has an entity tag.
+  const value = request.get(name)?.replace(/^"(.*)"$/, '$1');
+  return parse(headers, { [name]: value })[name];
 }

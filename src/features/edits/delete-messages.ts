@@ -1,0 +1,24 @@
+import type { Actor } from '../../core/authorization.ts';
+import type { RoomRef } from '../../core/ids.ts';
+import { type AppContext, resolveRoomId } from '../app-context.ts';
+import { administers, write } from '../messages/write.ts';
+
+export interface Deletion {
+  deleted: number[];
+  rev: number;
+  cursor: string;
+}
+
+/** Deletes all of the messages, or none. The deletions of an administrator do not count in the send rate. */
+export async function deleteMessages(
+  context: AppContext,
+  actor: Actor,
+  ref: RoomRef,
+  seqs: readonly number[],
+): Promise<Deletion> {
+  const room = await resolveRoomId(context, ref);
+  if (!(await administers(context, actor, room))) await context.sendRate.consume(actor.user);
+  const result = await write(context, actor, room, { kind: 'delete', seqs: [...new Set(seqs)] });
+  const deleted = result.outcome === 'deleted' ? result.messages.map(({ message }) => message.seq) : [];
+  return { deleted, rev: result.rev, cursor: result.cursor };
+}
