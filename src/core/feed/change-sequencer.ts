@@ -169,7 +169,9 @@ export class ChangeSequencer {
       const changes = await this.#log.changes(this.#room, revBefore + 1, this.#headRev, repairPageSize);
       let repaired = 0;
       for (const change of changes) {
-        if (this.#hasEnded || change.rev !== this.#position!.rev + 1) continue;
+        // If the bus has delivered a change of the page meanwhile, the rest of the page is useless: an entry that it skips
+        // refers to the state that the page gave instead of the delivered change.
+        if (this.#hasEnded || change.rev !== this.#position!.rev + 1) break;
         this.#early.delete(change.rev);
         this.#advance(change, 'log');
         repaired += 1;

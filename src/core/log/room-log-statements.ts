@@ -147,6 +147,11 @@ export const statements = {
     name: 'messages_by_seq',
     text: `select ${wholeMessage}, ${rootReplies} from messages m where m.room_id = $1::bigint and m.seq = any($2::bigint[])`,
   },
+  reactionsForUser: {
+    name: 'reactions_for_user',
+    text: `select m.seq::float8 as seq, message_reactions(m.room_id, m.seq, $3::uuid) as reactions from messages m
+      where m.room_id = $1::bigint and m.seq = any($2::bigint[]) and m.flags & 4 <> 0`,
+  },
   operations: {
     name: 'apply_operations',
     isUrgent: true,

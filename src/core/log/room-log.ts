@@ -7,6 +7,7 @@ import { appendFastPath } from './append-fast-path.ts';
 import { applyOperations } from './apply-operations.ts';
 import type { Change, MessageChange } from './change.ts';
 import type { AppendResult, Draft } from './draft.ts';
+import type { ReactionCount } from './message.ts';
 import type { Operation, OperationResult } from './operation.ts';
 import { replayChanges } from './replay.ts';
 import { type MessageRow, type RoomRow, statements, toMessageChange, toSnapshot } from './room-log-statements.ts';
@@ -56,6 +57,8 @@ export interface RoomLog {
    * earlier calls of the same replay have given, and receives those of this call.
    */
   changes(room: RoomId, from: number, to: number, limit: number, given?: Set<number>): Promise<Change[]>;
+  /** Reads the reactions of messages, with `mine` for this user. The result has no entry for messages without any. */
+  reactionsFor(user: Uuid, room: RoomId, seqs: readonly number[]): Promise<Map<number, ReactionCount[]>>;
   /** Reads the `last_rev` of each room. The result has no entry for rooms that do not exist. */
   heads(ids: readonly RoomId[]): Promise<Map<RoomId, number>>;
   /**
@@ -104,6 +107,11 @@ export function createRoomLog(store: Store): RoomLog {
       return rows.map(toSnapshot);
     },
     changes: (room_id, from, to, limit, given) => replayChanges(store, { room_id, from, to, limit }, given),
+    async reactionsFor(user, room_id, seqs) {
+      type Row = { seq: number; reactions: ReactionCount[] | null };
+      const rows = await store.query<Row>(statements.reactionsForUser, [room_id, seqs, user]);
+      return new Map(rows.map(({ seq, reactions }) => [seq, reactions ?? []]));
+    },
     async heads(ids) {
       const rows = await store.query<{ id: RoomId; rev: number }>(statements.heads, [ids]);
       return new Map(rows.map(({ id, rev }) => [id, rev]));

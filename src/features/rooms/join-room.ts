@@ -4,7 +4,13 @@ import { type Cursor, formatCursor, parseCursor } from '../../core/cursor.ts';
 import type { RoomFeed } from '../../core/feed/room-feed.ts';
 import type { Subscriber } from '../../core/feed/subscriber.ts';
 import type { RoomId, RoomRef } from '../../core/ids.ts';
-import { type Change, type Grant, UnknownChangeKindError } from '../../core/log/change.ts';
+import {
+  type Change,
+  type Grant,
+  type MessageChange,
+  type RevisionChange,
+  UnknownChangeKindError,
+} from '../../core/log/change.ts';
 import { kindOfChange, toChangeEvent } from '../../core/log/change-kinds.ts';
 import { decide, toRoomRights } from '../../core/log/rights-cache.ts';
 import type { RoomSnapshot } from '../../core/log/room-snapshot.ts';
@@ -13,7 +19,11 @@ import { type AppContext, resolveRoomId } from '../app-context.ts';
 
 const maxMissed = 500;
 const maxMissedBytes = 256 * 1024;
+/** Entries of messages that the replay has already given. Each costs a client little. */
+const maxSkipped = 5_000;
 const revsPerStep = 100;
+/** After a step that only skipped entries, the next one may be larger. */
+const revsPerSkippedStep = 1_000;
 
 /**
  * Subscribes to a room: from `acknowledge` on, the subscriber receives every change once and in order. With `since`,
@@ -106,35 +116,60 @@ async function readMissed(
   const { head, start } = snapshot;
   const cursor = parseCursor(since);
   if (!cursor || cursor.room_id !== head.room_id || cursor.rev > head.rev) return undefined;
-  if (head.rev - cursor.rev > maxMissed) return undefined;
+  if (head.rev - cursor.rev > maxMissed + maxSkipped) return undefined;
   if (cursor.rev === head.rev) return formatCursor(cursor) === formatCursor(head) ? [] : undefined;
-  const changes = await readChanges(log, head.room_id, cursor.rev, head.rev).catch((error) => {
+  // A restored log has a different change at the `rev` of the cursor. The change is read separately: the replay must not
+  // skip later entries of its message.
+  const [cursorChange] =
+    cursor.rev === start.rev ? [start] : await log.changes(head.room_id, cursor.rev, cursor.rev, 1).catch(() => []);
+  if (!cursorChange || formatCursor({ ...cursorChange, room_id: head.room_id }) !== formatCursor(cursor))
+    return undefined;
+  const changes = await readChanges(log, head.room_id, cursor.rev + 1, head.rev).catch((error) => {
     // Only a newer version can replay this change.
     if (error instanceof UnknownChangeKindError) return undefined;
     throw error;
   });
   if (!changes) return undefined;
-  // Checks the change of the cursor itself, too: a restored log has a different change at this `rev`.
-  const cursorChange = cursor.rev === start.rev ? start : changes.shift();
-  if (!cursorChange || formatCursor({ ...cursorChange, room_id: head.room_id }) !== formatCursor(cursor))
-    return undefined;
   const isContiguous = changes.every((change, n) => change.rev === cursor.rev + 1 + n);
   if (!isContiguous || changes.length !== head.rev - cursor.rev) return undefined;
-  return hadReadThroughout(actor, snapshot, cursor.at, changes) ? changes : undefined;
+  if (!hadReadThroughout(actor, snapshot, cursor.at, changes)) return undefined;
+  return markOwnReactions(log, actor, head.room_id, changes);
 }
 
-/** Reads in steps, so that other queries can run in between. Undefined if the changes are too large. */
+/** Adds `mine` to the reactions of the actor. Reactions may be newer than the rest, but never older. */
+async function markOwnReactions(
+  log: AppContext['log'],
+  { user }: Actor,
+  room: RoomId,
+  changes: Change[],
+): Promise<Change[]> {
+  const reacted = changes.filter(hasReactions).map(({ message }) => message.seq);
+  if (reacted.length === 0) return changes;
+  const reactionsBySeq = await log.reactionsFor(user, room, reacted);
+  return changes.map((change) => {
+    if (!hasReactions(change)) return change;
+    return { ...change, message: { ...change.message, reactions: reactionsBySeq.get(change.message.seq) ?? [] } };
+  });
+}
+
+const hasReactions = (change: Change): change is MessageChange | RevisionChange =>
+  (change.kind === 'message' || change.kind === 'revision') && (change.message.reactions ?? []).length > 0;
+
+/** Reads in steps, so that other queries can run in between. Undefined if the changes are too many or too large. */
 async function readChanges(log: AppContext['log'], room: RoomId, from: number, to: number) {
   const changes: Change[] = [];
+  const given = new Set<number>();
   let bytes = 0;
-  for (let next = from; next <= to; next += revsPerStep) {
-    const step = await log.changes(room, next, Math.min(to, next + revsPerStep - 1), revsPerStep);
+  let skipped = 0;
+  for (let next = from, size = revsPerStep; next <= to; next += size) {
+    if (changes.length > 0) size = changes.at(-1)!.kind === 'skipped' ? revsPerSkippedStep : revsPerStep;
+    const step = await log.changes(room, next, Math.min(to, next + size - 1), size, given);
     for (const change of step) {
-      // The change of the cursor is not delivered.
-      if (change.rev > from) bytes += Buffer.byteLength(JSON.stringify(toChangeEvent(change)));
+      if (change.kind === 'skipped') skipped += 1;
+      else bytes += Buffer.byteLength(JSON.stringify(toChangeEvent(change)));
       changes.push(change);
     }
-    if (bytes > maxMissedBytes) return undefined;
+    if (bytes > maxMissedBytes || skipped > maxSkipped || changes.length - skipped > maxMissed) return undefined;
   }
   return changes;
 }
