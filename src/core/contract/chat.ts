@@ -25,7 +25,7 @@ const refusalDetails = {
   retry_after_ms: z.number().int().optional().describe('If the time is known.'),
 };
 
-/** Every frame that a server sends on `/chat`, keyed by its `data`; a message is keyed by its `type`. */
+/** Every frame that a server sends on `/chat`. A query or status is keyed by its `data`, any other frame by its `type`. */
 export const chatFrames = {
   'START?': defineQuery('START?').meta({
     description: 'Sent once, as soon as the connection is open. A client may send commands before it arrives.',
@@ -118,6 +118,24 @@ export const chatFrames = {
 export type ChatFrameName = keyof typeof chatFrames;
 type ChatFrames = { [N in ChatFrameName]: z.infer<(typeof chatFrames)[N]> };
 
+/** The name of a frame in `chatFrames`. */
+export const getFrameName = (frame: ChatFrame): ChatFrameName =>
+  frame.type === 'query' || frame.type === 'status' ? frame.data : frame.type;
+
+/** Whether a frame of this name lists the keys of the command that the server ignored. */
+export const listsIgnoredKeys = (name: ChatFrameName): boolean => 'ignored' in chatFrames[name].shape;
+
+/** The frames that the server also sends without a command, by the occasion. */
+export const unsolicitedFrames = {
+  open: { summary: 'The connection is open.', frames: ['START?'] },
+  deliver: { summary: 'A live message of the room.', frames: ['message'] },
+  remove: { summary: 'The connection has been removed from its room.', frames: ['NOTAUTHORIZED'] },
+  reject: {
+    summary: 'The frame is not a known command, or not JSON.',
+    frames: ['TOKEN?', 'BADAUTH', 'COMMAND?', 'BADJSON'],
+  },
+} as const satisfies Record<string, { summary: string; frames: readonly ChatFrameName[] }>;
+
 export const ChatFrame = z.union(Object.values(chatFrames) as [(typeof chatFrames)[ChatFrameName]]);
 export type ChatFrame = ChatFrames[ChatFrameName];
 
@@ -144,4 +162,6 @@ export interface ChatCommand {
   cost: RequestCost;
   /** If the command fails, the connection leaves its current room. */
   leavesRoomOnFailure?: true;
+  /** The command does not wait until the messages before it are answered. */
+  isPipelined?: true;
 }

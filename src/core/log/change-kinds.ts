@@ -1,4 +1,5 @@
 import type { Actor, Rule } from '../authorization.ts';
+import type { ChatFrame } from '../contract/chat.ts';
 import type { ServerEventName, ServerEventPayloads } from '../contract/socketio.ts';
 import { formatCursor } from '../cursor.ts';
 import type { Uuid } from '../ids.ts';
@@ -9,6 +10,7 @@ import {
   type ChangeByKind,
   type ChangeKind,
   type Grant,
+  type MessageChange,
   UnknownChangeKindError,
 } from './change.ts';
 
@@ -25,8 +27,6 @@ type ServerEvent = { [N in EventName]: { name: N; payload: ServerEventPayloads[N
 interface KindRow<K extends ChangeKind> {
   /** Whether a change of this kind increases `rightsRev`, invalidates cached rights and reauthorizes subscribers. */
   affectsRights: boolean;
-  /** Whether clients of `/chat` receive changes of this kind. */
-  isOnChat: boolean;
   /** Makes a change of the column `body` of `room_changes`; null if another table holds the changes of this kind. */
   fromBody: ((position: Pick<ChangeByKind<K>, 'room_id' | 'rev' | 'at'>, body: never) => ChangeByKind<K>) | null;
   /** Whether the change may affect the rights of the actor. Called only if `affectsRights` is true. */
@@ -37,6 +37,8 @@ interface KindRow<K extends ChangeKind> {
   getGrant(change: ChangeByKind<K>): Grant | null;
   /** The event that Socket.IO clients receive for the change. */
   toEvent(change: ChangeByKind<K>): ServerEvent;
+  /** The frame that clients of `/chat` receive for the change; null if they receive none. */
+  toFrame: ((change: ChangeByKind<K>) => ChatFrame) | null;
 }
 
 const keepRights = () => {};
@@ -45,7 +47,6 @@ const noGrant = () => null;
 export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
   message: {
     affectsRights: false,
-    isOnChat: true,
     fromBody: null,
     concerns: () => false,
     applyToRights: keepRights,
@@ -55,10 +56,10 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
       name: 'message:new',
       payload: { ...change.message, rev: change.rev, cursor: formatCursor(change) },
     }),
+    toFrame: toMessageFrame,
   },
   member: {
     affectsRights: true,
-    isOnChat: false,
     fromBody: (position, rule) => ({ kind: 'member', ...position, rule }),
     concerns: ({ rule }, { user, entity }) => rule.entity_UUID === user || rule.entity_UUID === entity,
     applyToRights(state, { rule: { permissions, ...rule } }) {
@@ -72,10 +73,10 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
       const position = { room_id, rev, cursor: formatCursor(change) };
       return { name: 'member:changed', payload: { ...position, ...rule, ...toAnswerFields(rule.accepted) } };
     },
+    toFrame: null,
   },
   room: {
     affectsRights: true,
-    isOnChat: false,
     fromBody: (position, room) => ({ kind: 'room', ...position, room }),
     concerns: () => true,
     applyToRights(state, { room }) {
@@ -87,6 +88,7 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
       const { room_id, rev, room } = change;
       return { name: 'room:changed', payload: { room_id, rev, cursor: formatCursor(change), room } };
     },
+    toFrame: null,
   },
 };
 
@@ -98,6 +100,13 @@ export function kindOfChange<K extends ChangeKind>(change: ChangeByKind<K>): Kin
 /** Whether the message may affect rights. The deletion of a room does, and so may a change of an unknown kind. */
 export function affectsRights(message: BusMessage): boolean {
   return message.kind === 'deleted' || message.kind === 'unknown' || changeKinds[message.kind].affectsRights;
+}
+
+/** Returns null if clients of `/chat` do not receive changes of this kind. */
+export const toChatFrame = (change: Change): ChatFrame | null => kindOfChange(change).toFrame?.(change) ?? null;
+
+export function toMessageFrame(change: MessageChange): Extract<ChatFrame, { type: 'message' }> {
+  return { type: 'message', rev: change.rev, cursor: formatCursor(change), data: change.message };
 }
 
 export const toChangeEvent = (change: Change): ServerEvent => kindOfChange(change).toEvent(change);

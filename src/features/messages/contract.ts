@@ -155,6 +155,7 @@ client may retry until it gets an answer, and the message is stored once. The \`
       answers: ['message', 'SELECTROOM?', ...chat.beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],
       refusals: [...chat.roomRefusals, 'TOO_LARGE', 'ID_REUSED'],
       cost: costs.message,
+      isPipelined: true,
     },
     get_past_messages: {
       needs: 'room',

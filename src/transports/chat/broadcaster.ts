@@ -1,11 +1,11 @@
-import { toMessageFrame } from '../../core/contract/message-frame.ts';
 import type { Broadcaster } from '../../core/feed/subscriber.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
+import { toChatFrame } from '../../core/log/change-kinds.ts';
 import { BroadcastBatcher } from '../broadcast-batcher.ts';
 
 export interface FrameReceiver {
-  /** The room's messages, as frames. */
+  /** Writes encoded frames of the room. */
   write(frames: readonly Buffer[]): void;
   /** Delivers the receiver's own message. Returns true if it was sent in a separate frame. */
   onOwnMessage(change: MessageChange): boolean;
@@ -13,7 +13,7 @@ export interface FrameReceiver {
   fail(error: unknown): void;
 }
 
-/** The `/chat` sessions of this node by room. They receive messages only. */
+/** Delivers changes to the `/chat` sessions of this node. */
 export interface ChatBroadcaster extends Broadcaster {
   add(room: RoomId, receiver: FrameReceiver): void;
   remove(room: RoomId, receiver: FrameReceiver): void;
@@ -49,10 +49,11 @@ export function createChatBroadcaster(): ChatBroadcaster {
     },
     publish(change) {
       const { room_id: room, rev } = change;
-      if (change.kind !== 'message' || !rooms.has(room)) return;
+      const frame = rooms.has(room) ? toChatFrame(change) : null;
+      if (!frame) return;
+      const text = JSON.stringify(frame);
       const sender = senders.get(`${room}/${rev}`);
-      const text = JSON.stringify(toMessageFrame(change));
-      const hasOwnFrame = sender?.onOwnMessage(change);
+      const hasOwnFrame = change.kind === 'message' && sender?.onOwnMessage(change);
       batcher.append(room, text);
       if (hasOwnFrame) batcher.skipPending(room, sender!);
     },

@@ -1,11 +1,11 @@
 import type { Actor } from '../../core/authorization.ts';
 import type { JoinResult, SelectedRoom, SentMessage } from '../../core/connections.ts';
 import type { ChatFrame, CommandId } from '../../core/contract/chat.ts';
-import { toMessageFrame } from '../../core/contract/message-frame.ts';
 import { formatCursor, type Position } from '../../core/cursor.ts';
 import { ChatError, type RemovalCode } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { Change, MessageChange } from '../../core/log/change.ts';
+import { toChatFrame, toMessageFrame } from '../../core/log/change-kinds.ts';
 import type { TransportContext } from '../live-context.ts';
 import type { ChatBroadcaster, FrameReceiver } from './broadcaster.ts';
 
@@ -91,7 +91,9 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
   }
 
   deliver(change: Change): void {
-    if (change.kind === 'message' && !this.onOwnMessage(change)) this.#connection.send(toMessageFrame(change));
+    if (change.kind === 'message' && this.onOwnMessage(change)) return;
+    const frame = toChatFrame(change);
+    if (frame) this.#connection.send(frame);
   }
 
   goLive(): void {

@@ -1,4 +1,10 @@
-import { type ChatCommand, type ChatFrameName, CommandId, chatFrames } from '../../../core/contract/chat.ts';
+import {
+  type ChatCommand,
+  type ChatFrameName,
+  CommandId,
+  chatFrames,
+  unsolicitedFrames,
+} from '../../../core/contract/chat.ts';
 import { closeCodes } from '../../../core/errors.ts';
 import type { Contract } from '../../../core/feature.ts';
 import type { Channel } from './channel.ts';
@@ -61,7 +67,9 @@ export function createChatChannel(contracts: readonly Contract[], schemas: JsonS
       reply: isRefused ? [...reply, `refusal.${name}`] : reply,
     };
   }
-  Object.assign(operations, unsolicited);
+  for (const [name, { summary, frames }] of Object.entries(unsolicitedFrames)) {
+    operations[name] = { action: 'send', summary, messages: frames.map(formatFrameKey) };
+  }
   return { channel, messages, operations };
 }
 
@@ -87,18 +95,3 @@ function describeRefusal(name: string, { answers, refusals: codes }: ChatCommand
     ...correlation,
   };
 }
-
-const unsolicited = {
-  open: { action: 'send', summary: 'The connection is open.', messages: [formatFrameKey('START?')] },
-  tell: { action: 'send', summary: 'A live message of the room.', messages: [formatFrameKey('message')] },
-  takeOut: {
-    action: 'send',
-    summary: 'The connection has been removed from its room.',
-    messages: [formatFrameKey('NOTAUTHORIZED')],
-  },
-  refuseNonsense: {
-    action: 'send',
-    summary: 'The frame is not a known command, or not JSON.',
-    messages: (['TOKEN?', 'BADAUTH', 'COMMAND?', 'BADJSON'] as const).map(formatFrameKey),
-  },
-} satisfies Channel['operations'];
