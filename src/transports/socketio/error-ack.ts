@@ -1,7 +1,6 @@
 import type { RefusedAck } from '../../core/contract/socketio.ts';
 import type { ChatError } from '../../core/errors.ts';
 
-/** How a request is refused. */
 export function toErrorAck({ code, message, field, retryAfterMs }: ChatError): RefusedAck {
   return {
     ok: false,

@@ -13,7 +13,7 @@ interface SubscribedSession {
   reconnect(): void;
 }
 
-/** One session in one room. A node may have very many, so it is kept small. */
+/** One session in one room. It has few fields, because a node may have very many of these objects. */
 export class RoomSubscription implements Subscriber {
   readonly #id: RoomId;
   readonly #session: SubscribedSession;
@@ -45,7 +45,7 @@ export class RoomSubscription implements Subscriber {
     this.#session.reconnect();
   }
 
-  /** The join is done; if the session has left meanwhile, it is undone. */
+  /** Ends the subscription at once if the session has left the room during the join. */
   onJoined(leaveFeed: () => void): void {
     if (this.#hasLeft) leaveFeed();
     else this.#leaveFeed = leaveFeed;
