@@ -4,8 +4,9 @@ import { MikroORM } from '@mikro-orm/pglite';
 import type { Logger } from 'pino';
 import { keepByteOrderMarks } from '../patches/pglite-byte-order-marks.ts';
 import { guardEmbedded } from '../patches/pglite-guard.ts';
-import { type DirectoryLock, lockDataDirectory, makePrivate } from './data-directory.ts';
+import { type DirectoryLock, lockDataDirectory } from './data-directory.ts';
 import { inspectDirectory } from './inspect-directory.ts';
+import { makePrivate } from './make-directory.ts';
 import { createPgliteOptions } from './orm-options.ts';
 
 export interface EmbeddedOptions {

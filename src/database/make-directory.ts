@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 
 /**
@@ -13,4 +13,14 @@ export function makeDirectory(directory: string): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
+}
+
+/**
+ * Creates the database directory if it is missing, and denies other users access to it, because PGlite makes its files
+ * readable for everybody.
+ */
+export function makePrivate(directory: string): string {
+  makeDirectory(directory);
+  if (statSync(directory).mode & 0o077) chmodSync(directory, 0o700);
+  return directory;
 }
