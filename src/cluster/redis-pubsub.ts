@@ -1,6 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { BoundedPublisher } from './bounded-publisher.ts';
-import { EchoFilter } from './echo-filter.ts';
+import { BoundedPublisher, EchoFilter } from './publisher.ts';
 import { createRedisConnection, ErrorReply, type RedisConnection, type RedisKind } from './redis-connection.ts';
 import { type HealthEvents, RedisHealth } from './redis-health.ts';
 import { Subscriptions } from './subscriptions.ts';

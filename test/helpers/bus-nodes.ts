@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type Logger, pino } from 'pino';
-import { connectRedisNodes, type RedisNodes, type RedisSettings } from '../../src/cluster/redis-cluster.ts';
+import { connectRedisNodes, type RedisNodes, type RedisSettings } from '../../src/cluster/connect-cluster.ts';
 import type { BusMessage } from '../../src/core/log/change.ts';
 import { closeLater } from './cleanup.ts';
 import { waitUntil } from './wait-until.ts';

@@ -2,8 +2,68 @@ import { createAdapter, createShardedAdapter } from '@socket.io/redis-adapter';
 import { expect } from 'chai';
 import type { Namespace } from 'socket.io';
 import type { Adapter } from 'socket.io-adapter';
-import { EchoFilter } from '../../../src/cluster/echo-filter.ts';
+import { BoundedPublisher, EchoFilter } from '../../../src/cluster/publisher.ts';
+import type { RedisConnection } from '../../../src/cluster/redis-connection.ts';
 import { createBusMessage } from '../../helpers/bus-nodes.ts';
+
+/** A publisher over a Redis that does not answer until the test says so. */
+function stage() {
+  const onTheirWay: { resolve: (receivers: number) => void; reject: (error: Error) => void }[] = [];
+  const lost: unknown[] = [];
+  let recoveries = 0;
+  const publisher = new BoundedPublisher(() => ({}) as RedisConnection, {
+    onLost: (error) => void lost.push(error),
+    onRecovered: () => void recoveries++,
+  });
+  const publish = (bytes: number) =>
+    publisher.publish(bytes, () => new Promise((resolve, reject) => onTheirWay.push({ resolve, reject })));
+  return { publish, onTheirWay, lost, recoveries: () => recoveries };
+}
+
+describe('BoundedPublisher', () => {
+  it('drops and counts messages beyond the limit if Redis does not answer', async () => {
+    const { publish, onTheirWay, lost } = stage();
+    const results = Array.from({ length: 20_000 }, () => publish(100));
+    expect(onTheirWay).to.have.lengthOf(5_000);
+    expect(lost).to.have.lengthOf(15_000);
+    for (const { reject } of onTheirWay.splice(0)) reject(new Error('gone'));
+    await Promise.all(results);
+    expect(lost).to.have.lengthOf(20_000);
+    void publish(100);
+    expect(onTheirWay, 'there is room again').to.have.lengthOf(1);
+  });
+
+  it('reports once that messages arrive again', async () => {
+    const { publish, onTheirWay, recoveries } = stage();
+    const results = [publish(1), publish(1), publish(1), publish(1)];
+    for (const [n, { resolve, reject }] of onTheirWay.entries()) n < 2 ? reject(new Error('refused')) : resolve(1);
+    await Promise.all(results);
+    expect(recoveries()).to.equal(1);
+  });
+
+  it('limits the bytes of messages in flight, too', async () => {
+    const { publish, onTheirWay, lost } = stage();
+    const results = Array.from({ length: 100 }, () => publish(1024 * 1024));
+    expect(onTheirWay).to.have.lengthOf(16);
+    for (const { resolve } of onTheirWay.splice(0)) resolve(1);
+    await Promise.all(results);
+    expect(lost).to.have.lengthOf(84);
+    void publish(1024 * 1024);
+    expect(onTheirWay).to.have.lengthOf(1);
+  });
+
+  it('never throws from publish, even if the connection throws', async () => {
+    const lost: unknown[] = [];
+    const publisher = new BoundedPublisher(
+      () => {
+        throw new Error('closed');
+      },
+      { onLost: (error) => void lost.push(error), onRecovered() {} },
+    );
+    expect(await publisher.publish(1, async () => 1)).to.equal(0);
+    expect(lost).to.have.lengthOf(1);
+  });
+});
 
 type Published = string | Buffer;
 
