@@ -113,10 +113,3 @@ function badRequest(error: z.ZodError): ChatError {
   const field = issue?.path.join('.');
   return new ChatError('BAD_REQUEST', { message: issue?.message, field: field || undefined });
 }
-
-/** Parses data from outside, such as a request. Throws `BAD_REQUEST` with the first invalid field. */
-export function parse<T extends z.ZodType>(schema: T, input: unknown): z.infer<T> {
-  const parsed = schema.safeParse(input);
-  if (parsed.success) return parsed.data;
-  throw badRequest(parsed.error);
-}

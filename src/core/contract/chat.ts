@@ -5,7 +5,7 @@ import { exampleMessage, examplePosition } from '../examples.ts';
 import { RoomId } from '../ids.ts';
 import type { RequestCost } from '../limits/request-costs.ts';
 import { Message } from '../log/message.ts';
-import { Ignored } from '../unknown-keys.ts';
+import { Ignored } from '../parse.ts';
 
 export const CommandId = z
   .union([z.string().max(64), z.number()])

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ErrorCode, errors, tokenErrorCodes } from '../errors.ts';
 import type { RequestCost } from '../limits/request-costs.ts';
-import { Ignored } from '../unknown-keys.ts';
+import { Ignored } from '../parse.ts';
 
 /** The envelope of every refusal. */
 export const Refusal = z

@@ -5,8 +5,8 @@ import { exampleMessage, examplePosition, exampleRoom, exampleRule } from '../ex
 import { RoomId, Uuid } from '../ids.ts';
 import type { RequestCost } from '../limits/request-costs.ts';
 import { Message } from '../log/message.ts';
+import { Ignored } from '../parse.ts';
 import { Room, RuleKind } from '../room.ts';
-import { Ignored } from '../unknown-keys.ts';
 
 export const namespace = '/rooms';
 

@@ -1,5 +1,3 @@
-import type { ErrorCode } from '../errors.ts';
-
 /**
  * The tokens that a request takes from the bucket of its user. A full bucket has `REQUEST_BURST` tokens, and
  * `REQUEST_RATE` tokens are refilled per second.
@@ -31,26 +29,3 @@ export const costs = {
   message: { tokens: 0 },
   free: { tokens: 0 },
 } as const satisfies Record<string, RequestCost>;
-
-/** The tokens that a rejected request or message costs in addition to its normal cost. */
-const refusal = 5;
-
-/** Errors that cost nothing in addition, because the client could not have avoided them. */
-const unchargedRefusals: readonly ErrorCode[] = ['RATE_LIMITED', 'TOO_MANY_CONNECTIONS', 'INTERNAL', 'UNAVAILABLE'];
-
-export const refusalCost = (code: ErrorCode): number => (unchargedRefusals.includes(code) ? 0 : refusal);
-
-/** Counts the tokens of a request. `input` comes from the client and is not validated yet. */
-export function countTokens({ tokens, perHundred, since = 0 }: RequestCost, input: unknown): number {
-  const given = (typeof input === 'object' && input !== null ? input : {}) as Record<string, unknown>;
-  const extra = given.since == null ? 0 : since;
-  if (!perHundred) return tokens + extra;
-  const rows = parseCount(given.limit, perHundred.rows) + parseCount(given.offset, 0);
-  return tokens + extra + perHundred.tokens * Math.ceil(rows / 100);
-}
-
-/** Returns the fallback for anything but a number. Validation rejects such a request later. */
-function parseCount(given: unknown, fallback: number): number {
-  const value = typeof given === 'string' || typeof given === 'number' ? Number(given) : fallback;
-  return Number.isFinite(value) && value >= 0 ? value : fallback;
-}

@@ -1,6 +1,6 @@
 import { ChatError, type ErrorCode } from '../errors.ts';
 import type { RoomId, Uuid } from '../ids.ts';
-import { countTokens, type RequestCost, refusalCost } from './request-costs.ts';
+import type { RequestCost } from './request-costs.ts';
 import { type ShareSpending, TokenBuckets } from './token-buckets.ts';
 
 /**
@@ -83,3 +83,26 @@ const limitMessages = {
   rules: 'This user or organisation has been added to too many rooms in a short time, retry later',
   own_changes: 'You have changed your own rule in this room too often, retry later',
 } satisfies Partial<Record<LimitName, string>>;
+
+/** The tokens that a rejected request or message costs in addition to its normal cost. */
+const refusal = 5;
+
+/** Errors that cost nothing in addition, because the client could not have avoided them. */
+const unchargedRefusals: readonly ErrorCode[] = ['RATE_LIMITED', 'TOO_MANY_CONNECTIONS', 'INTERNAL', 'UNAVAILABLE'];
+
+export const refusalCost = (code: ErrorCode): number => (unchargedRefusals.includes(code) ? 0 : refusal);
+
+/** Counts the tokens of a request. `input` comes from the client and is not validated yet. */
+export function countTokens({ tokens, perHundred, since = 0 }: RequestCost, input: unknown): number {
+  const given = (typeof input === 'object' && input !== null ? input : {}) as Record<string, unknown>;
+  const extra = given.since == null ? 0 : since;
+  if (!perHundred) return tokens + extra;
+  const rows = parseCount(given.limit, perHundred.rows) + parseCount(given.offset, 0);
+  return tokens + extra + perHundred.tokens * Math.ceil(rows / 100);
+}
+
+/** Returns the fallback for anything but a number. Validation rejects such a request later. */
+function parseCount(given: unknown, fallback: number): number {
+  const value = typeof given === 'string' || typeof given === 'number' ? Number(given) : fallback;
+  return Number.isFinite(value) && value >= 0 ? value : fallback;
+}

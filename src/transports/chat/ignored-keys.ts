@@ -5,7 +5,7 @@ import {
   getFrameName,
   listsIgnoredKeys,
 } from '../../core/contract/chat.ts';
-import { findUnknownKeys } from '../../core/unknown-keys.ts';
+import { findUnknownKeys } from '../../core/parse.ts';
 
 /** The maximum number of unanswered commands of a connection whose unknown keys are remembered. */
 const maxCommands = 100;

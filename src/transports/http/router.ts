@@ -1,9 +1,8 @@
 import type { Request, RequestHandler, Response, Router } from 'express';
 import type { Actor } from '../../core/authorization.ts';
 import type { Route } from '../../core/contract/rest.ts';
-import { parse } from '../../core/errors.ts';
+import { parse, parseWithIgnored } from '../../core/parse.ts';
 import type { RegisteredRoute } from '../../core/registry.ts';
-import { parseWithIgnored } from '../../core/unknown-keys.ts';
 import { answer } from './envelope.ts';
 
 /** Serves these routes of the contracts. Checks, such as that of a token, are mounted before. */

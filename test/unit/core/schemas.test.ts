@@ -1,9 +1,10 @@
 import { expect } from 'chai';
 import type { z } from 'zod';
 import { formatCursor, parseCursor } from '../../../src/core/cursor.ts';
-import { ChatError, errors, parse } from '../../../src/core/errors.ts';
+import { ChatError, errors } from '../../../src/core/errors.ts';
 import { AdminLevel, Level, RoomRef, Uuid } from '../../../src/core/ids.ts';
 import { ClientMsgId, Content, HistoryQuery } from '../../../src/core/log/message.ts';
+import { parse } from '../../../src/core/parse.ts';
 import { CreateRoom, Permissions, PutMember } from '../../../src/core/room.ts';
 import { chatCommands } from '../../helpers/contracts.ts';
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { computeEditDistance } from './edit-distance.ts';
-import { ChatError, parse } from './errors.ts';
+import { ChatError } from './errors.ts';
 
 /**
  * The maximum number and length of the unknown keys that are reported. The limits are needed because a body of 64 KiB
@@ -29,6 +29,13 @@ function listKeys(schema: z.ZodType): ReadonlySet<string> {
 function unwrapObject(schema: unknown): z.ZodObject | undefined {
   if (schema instanceof z.ZodObject) return schema;
   return schema instanceof z.ZodPipe ? (unwrapObject(schema.in) ?? unwrapObject(schema.out)) : undefined;
+}
+
+/** Parses data from outside, such as a request. Throws `BAD_REQUEST` with the first invalid field. */
+export function parse<T extends z.ZodType>(schema: T, input: unknown): z.infer<T> {
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  throw ChatError.from(parsed.error);
 }
 
 /** Parses the input of a client. `ignored` lists the keys of the input that the schema does not have. */

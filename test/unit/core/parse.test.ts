@@ -2,8 +2,8 @@ import { expect } from 'chai';
 import { z } from 'zod';
 import { ChatError } from '../../../src/core/errors.ts';
 import { Draft, HistoryQuery } from '../../../src/core/log/message.ts';
+import { findUnknownKeys, parseWithIgnored } from '../../../src/core/parse.ts';
 import { ChangeRoom, CreateRoom, PutMember } from '../../../src/core/room.ts';
-import { findUnknownKeys, parseWithIgnored } from '../../../src/core/unknown-keys.ts';
 import { CreateRevocation } from '../../../src/features/revocations/revocation.ts';
 import { chatCommands } from '../../helpers/contracts.ts';
 
