@@ -7,8 +7,8 @@ import { closeLater } from '../test/helpers/cleanup.ts';
 import { createRoom } from '../test/helpers/rooms.ts';
 import { createUser, type TestUser, testSecret } from '../test/helpers/users.ts';
 import { startNatsServer } from './baselines/nats-server.ts';
+import type { Databases } from './databases.ts';
 import type { Dialect } from './load/line.ts';
-import type { Stand } from './stand.ts';
 
 /** One of those that are measured beside each other: servers, and how to speak with them. */
 export interface Contender {
@@ -42,10 +42,10 @@ interface Wish {
 }
 
 /** The service itself on PostgreSQL and Redis, as in production but for the limit of what a user may send. */
-export async function service(stand: Stand, { nodes = 1, settings = {}, checkout }: Wish = {}) {
-  const database = await stand.freshDatabase();
+export async function service(databases: Databases, { nodes = 1, settings = {}, checkout }: Wish = {}) {
+  const database = await databases.freshDatabase();
   const env = {
-    ...{ DATABASE_URL: database, REDIS_URL: stand.redis.url, JWT_SECRET: testSecret, HOST: '127.0.0.1', PORT: '0' },
+    ...{ DATABASE_URL: database, REDIS_URL: databases.redis.url, JWT_SECRET: testSecret, HOST: '127.0.0.1', PORT: '0' },
     ...{ SEND_RATE: '0', REQUEST_RATE: '0', RULE_RATE: '0', LOG_LEVEL: 'info', ...settings },
   };
   const started: Started[] = [];
@@ -56,7 +56,7 @@ export async function service(stand: Stand, { nodes = 1, settings = {}, checkout
   await client.connect();
   closeLater(() => client.end());
   const shared = {
-    ...{ urls, pids: started.map(({ pid }) => pid), behind: stand.pids(), database, owner },
+    ...{ urls, pids: started.map(({ pid }) => pid), behind: databases.pids(), database, owner },
     rooms: (count: number) => newRooms(urls[0]!, owner, count),
     tokens: (count: number) =>
       Array.from({ length: count }, () => createUser({ user: randomUUID(), entity: owner.entity, level: 100 }).token),
@@ -74,9 +74,9 @@ export async function service(stand: Stand, { nodes = 1, settings = {}, checkout
 export type Service = Awaited<ReturnType<typeof service>>;
 
 /** The service over both transports; and as it is in another checkout, where one is to be compared. */
-export async function services(stand: Stand, against: string | undefined) {
-  const ours = await service(stand);
-  const before = against === undefined ? undefined : await service(stand, { checkout: against });
+export async function services(databases: Databases, against: string | undefined) {
+  const ours = await service(databases);
+  const before = against === undefined ? undefined : await service(databases, { checkout: against });
   return { ours, all: [ours, before].flatMap((one) => (one ? [one.chat, one.socketio] : [])) };
 }
 
@@ -111,10 +111,11 @@ export async function bareSocketio(): Promise<Contender> {
   return baseline('bare socket.io, in memory', 'socketio', await startBaseline('socketio-server.ts'), []);
 }
 
-export async function bareSocketioRedis(stand: Stand, nodes = 1): Promise<Contender> {
+export async function bareSocketioRedis(databases: Databases, nodes = 1): Promise<Contender> {
   const all: Started[] = [];
-  for (let n = 0; n < nodes; n++) all.push(await startBaseline('socketio-server.ts', { REDIS_URL: stand.redis.url }));
-  const one = baseline('bare socket.io + Redis', 'socketio', all[0]!, [stand.redis.pid!]);
+  for (let n = 0; n < nodes; n++)
+    all.push(await startBaseline('socketio-server.ts', { REDIS_URL: databases.redis.url }));
+  const one = baseline('bare socket.io + Redis', 'socketio', all[0]!, [databases.redis.pid!]);
   return { ...one, urls: all.map(({ url }) => url), pids: all.map(({ pid }) => pid) };
 }
 

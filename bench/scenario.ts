@@ -1,8 +1,8 @@
 import type { Contender } from './contenders.ts';
+import type { Databases } from './databases.ts';
 import type { Count } from './load/crowd.ts';
 import { type Load, startLoad } from './load/load.ts';
 import { cpuMsOf } from './machine/cpu.ts';
-import type { Stand } from './stand.ts';
 import { type Sample, type Spread, spreadsOf } from './statistics.ts';
 
 export interface Row {
@@ -41,7 +41,7 @@ export interface Scenario {
   title: string;
   /** It runs only by its name. */
   isExtra?: boolean;
-  run(stand: Stand, options: Options): Promise<Omit<Result, 'scenario' | 'title'>>;
+  run(databases: Databases, options: Options): Promise<Omit<Result, 'scenario' | 'title'>>;
 }
 
 /** A contender with a load of its own, whose lines stay open between the rounds. */

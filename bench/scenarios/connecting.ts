@@ -12,8 +12,8 @@ const atOnce = 32;
 export const connecting: Scenario = {
   name: 'connecting',
   title: `${lines.toLocaleString('en-US')} × connect, authenticate and join, ${atOnce} at once`,
-  async run(stand, { rounds, against }) {
-    const { ours, all: everyService } = await services(stand, against);
+  async run(databases, { rounds, against }) {
+    const { ours, all: everyService } = await services(databases, against);
     const [ws, socketio] = [await bareWs(), await bareSocketio()];
     const all: { name: string; contender: Contender; in: number[] }[] = [];
     for (const contender of [ws, socketio, ...everyService]) {

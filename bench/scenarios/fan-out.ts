@@ -10,8 +10,8 @@ function fanOut(members: number): Scenario {
   return {
     name: `room-${members}`,
     title: `One room, ${members.toLocaleString('en-US')} members, maximum rate`,
-    async run(stand, { rounds, seconds, against }) {
-      const { ours, all } = await services(stand, against);
+    async run(databases, { rounds, seconds, against }) {
+      const { ours, all } = await services(databases, against);
       const [ws, socketio] = [await bareWs(), await bareSocketio()];
       const nats = await natsServer();
       const entrants: Entrant[] = [];

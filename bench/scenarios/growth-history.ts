@@ -10,8 +10,8 @@ export const growthHistory: Scenario = {
   name: 'growth-history',
   title: `${limit} messages over HTTP, by the messages of the room`,
   isExtra: true,
-  async run(stand, { rounds, seconds }) {
-    const ours = await service(stand);
+  async run(databases, { rounds, seconds }) {
+    const ours = await service(databases);
     const rooms = await ours.rooms(sizes.length);
     const asks: { name: string; url: string }[] = [];
     for (const [n, size] of sizes.entries()) {

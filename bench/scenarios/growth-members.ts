@@ -10,12 +10,12 @@ export const growthMembers: Scenario = {
   name: 'growth-members',
   title: 'One room at maximum rate, by its members',
   isExtra: true,
-  async run(stand, { rounds, seconds }) {
+  async run(databases, { rounds, seconds }) {
     const all: { name: string; entrant: Entrant }[] = [];
     for (const dialect of ['chat', 'socketio'] as const) {
       for (const members of sizes) {
         // Nodes of their own: ten members are not to be measured beside thousands of other connections.
-        const contender = (await service(stand))[dialect];
+        const contender = (await service(databases))[dialect];
         const entrant = await enter(contender, { lines: members, rooms: await contender.rooms(1) });
         all.push({ name: `${contender.name}, ${members.toLocaleString('en-US')} members`, entrant });
       }

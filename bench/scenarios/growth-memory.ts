@@ -14,11 +14,11 @@ export const growthMemory: Scenario = {
   name: 'growth-memory',
   title: `Memory of the server by its idle connections, each in one of ${rooms} rooms`,
   isExtra: true,
-  async run(stand, { rounds }) {
+  async run(databases, { rounds }) {
     const rows: Row[] = [];
     for (const dialect of ['chat', 'socketio'] as const) {
       const names = sizes.map((size) => `${dialects[dialect]}, ${size.toLocaleString('en-US')} connections`);
-      const measure = async () => memoryOf((await service(stand))[dialect]);
+      const measure = async () => memoryOf((await service(databases))[dialect]);
       rows.push(...(await together(names, rounds, measure)));
     }
     return { rows, reaches: [], faults: [] };

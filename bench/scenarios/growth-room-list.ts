@@ -17,8 +17,8 @@ export const growthRoomList: Scenario = {
   name: 'growth-room-list',
   title: `The list of the rooms a user is in, of ${rooms.toLocaleString('en-US')}, over HTTP`,
   isExtra: true,
-  async run(stand, { rounds, seconds }) {
-    const ours = await service(stand);
+  async run(databases, { rounds, seconds }) {
+    const ours = await service(databases);
     await makeRooms(ours);
     const asks: { name: string; people: TestUser[] }[] = [];
     for (const size of sizes) {

@@ -1,9 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { restCalls } from '../../test/helpers/rest-calls.ts';
 import { service } from '../contenders.ts';
+import { startDatabases } from '../databases.ts';
 import { cpuMsOf } from '../machine/cpu.ts';
 import { countOf, type Entrant, enter, faultsIn, inTurn, type Scenario, together } from '../scenario.ts';
-import { startStand } from '../stand.ts';
 import type { Sample } from '../statistics.ts';
 
 const counts = [1, 100, 10_000];
@@ -42,7 +42,7 @@ export const growthRooms: Scenario = {
 /** One member in each room, but that the senders share what rooms there are. */
 async function nodeThatServes(count: number): Promise<Node> {
   // Databases of its own, so that its sweeps are not counted for the other nodes.
-  const { chat, query } = await service(await startStand());
+  const { chat, query } = await service(await startDatabases());
   const rooms = await chat.rooms(count);
   const [first, others] = [rooms.slice(0, senders), rooms.slice(senders)];
   const entrant = await enter(chat, { lines: senders, rooms: first });

@@ -13,14 +13,14 @@ const many = 1_000_000;
 export const history: Scenario = {
   name: 'history',
   title: `The latest ${limit} messages of ${some.toLocaleString('en-US')} over HTTP, ${atOnce} at once`,
-  async run(stand, { rounds, seconds }) {
-    const ours = await service(stand);
+  async run(databases, { rounds, seconds }) {
+    const ours = await service(databases);
     const [room, long] = (await ours.rooms(2)) as [number, number];
     await fill(ours, room, some);
     await fill(ours, long, many);
     const bare = await startBaseline('express-server.ts', { DATABASE_URL: ours.database });
     const [url] = ours.urls as [string];
-    const behind = stand.pids();
+    const behind = databases.pids();
     const asks = [
       { name: 'bare Express, same SELECT', ...pages(bare, `/rooms/${room}/messages?limit=${limit}`) },
       { name: 'nano-messaging', ...pages({ url, pid: ours.pids[0]! }, `/rooms/${room}/messages?limit=${limit}`) },

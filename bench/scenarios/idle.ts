@@ -11,15 +11,15 @@ const rooms = 100;
 export const idle: Scenario = {
   name: 'idle',
   title: `${lines.toLocaleString('en-US')} idle connections, each in one of ${rooms} rooms`,
-  async run(stand, { rounds, against }) {
+  async run(databases, { rounds, against }) {
     const kinds: { name: string; start: () => Promise<Contender> }[] = [
       { name: 'bare ws', start: bareWs },
-      { name: 'nano-messaging /chat', start: async () => (await service(stand)).chat },
+      { name: 'nano-messaging /chat', start: async () => (await service(databases)).chat },
       { name: 'bare socket.io, in memory', start: bareSocketio },
-      { name: 'nano-messaging Socket.IO', start: async () => (await service(stand)).socketio },
+      { name: 'nano-messaging Socket.IO', start: async () => (await service(databases)).socketio },
     ];
     if (against !== undefined) {
-      const before = () => service(stand, { checkout: against });
+      const before = () => service(databases, { checkout: against });
       kinds.push({ name: 'nano-messaging /chat, before', start: async () => (await before()).chat });
       kinds.push({ name: 'nano-messaging Socket.IO, before', start: async () => (await before()).socketio });
     }

@@ -25,10 +25,10 @@ function joins(rooms: number): Scenario {
   return {
     name: `joins-${rooms}`,
     title: `${members.toLocaleString('en-US')} joins of connected users, ${place}, ${atOnce} at once`,
-    async run(stand, { rounds, against }) {
+    async run(databases, { rounds, against }) {
       const socketio = await bareSocketio();
-      const ours = await service(stand);
-      const before = against === undefined ? undefined : await service(stand, { checkout: against });
+      const ours = await service(databases);
+      const before = against === undefined ? undefined : await service(databases, { checkout: against });
       const bare = { name: socketio.name, measure: () => wave(socketio, ['none'], Array(members).fill(1)) };
       const waves = [bare, ...[ours, before].flatMap((one) => (one ? wavesOf(one, rooms) : []))];
       for (const { measure } of waves) await measure();

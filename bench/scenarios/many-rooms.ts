@@ -13,9 +13,9 @@ const settleSeconds = 1;
 export const manyRooms: Scenario = {
   name: 'many-rooms',
   title: `${rooms} rooms × ${membersEach} members, all sending: the highest rate with p99 < ${mostP99Ms} ms`,
-  async run(stand, { rounds, seconds, against }) {
-    const { ours, all } = await services(stand, against);
-    const [ws, bare] = [await bareWs(), await bareSocketioRedis(stand)];
+  async run(databases, { rounds, seconds, against }) {
+    const { ours, all } = await services(databases, against);
+    const [ws, bare] = [await bareWs(), await bareSocketioRedis(databases)];
     const entrants: Entrant[] = [];
     for (const contender of [ws, bare, ...all]) {
       entrants.push(await enter(contender, { lines: rooms * membersEach, rooms: await contender.rooms(rooms) }));

@@ -10,10 +10,10 @@ const many = 512;
 export const sends: Scenario = {
   name: 'sends',
   title: `Confirmed sends, ${few} senders in ${few} rooms, closed loop`,
-  async run(stand, { rounds, seconds, against }) {
-    const bare = await bareSocketioRedis(stand);
-    const { ours, all: everyService } = await services(stand, against);
-    const commits = await pgbench(stand);
+  async run(databases, { rounds, seconds, against }) {
+    const bare = await bareSocketioRedis(databases);
+    const { ours, all: everyService } = await services(databases, against);
+    const commits = await pgbench(databases);
     const all: { name: string; measure: () => Promise<Sample> }[] = [
       { name: 'pgbench one-row commits', measure: () => commits(few, seconds) },
     ];

@@ -17,10 +17,10 @@ interface Pair {
 export const twoNodes: Scenario = {
   name: 'two-nodes',
   title: `Two nodes, ${perSecond} messages/s, ${receivers} receivers on the other node`,
-  async run(stand, { rounds, seconds }) {
-    const ours = await service(stand, { nodes: 2 });
-    const bare = await bareSocketioRedis(stand, 2);
-    const commits = await pgbench(stand);
+  async run(databases, { rounds, seconds }) {
+    const ours = await service(databases, { nodes: 2 });
+    const bare = await bareSocketioRedis(databases, 2);
+    const commits = await pgbench(databases);
     const pairs: Pair[] = [];
     for (const contender of [bare, ours.chat, ours.socketio]) pairs.push(await pairOf(contender));
     const time = Math.max(seconds, leastSeconds);

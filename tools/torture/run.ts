@@ -9,7 +9,7 @@ import { onRunEnd } from '../../test/helpers/cleanup.ts';
 import { random } from '../fuzz/random.ts';
 import { type Cluster, searchLogs, startCluster } from './cluster.ts';
 import { faultKinds } from './faults.ts';
-import { readOptions, usage } from './options.ts';
+import { readOptions } from './options.ts';
 import { judgeRun } from './oracle.ts';
 import { Owner } from './owner.ts';
 import type { Participant } from './participant.ts';
@@ -20,7 +20,7 @@ import { readHistories } from './room-history.ts';
 import { type Blow, rage } from './storm.ts';
 import { foundTown } from './town.ts';
 
-const { seconds, seed, nodes, clients, rooms, faults, settings } = wish();
+const { seconds, seed, nodes, clients, rooms, faults, settings } = readOptions();
 const tickMs = 10;
 const slices = 4;
 const rulers = 4;
@@ -58,18 +58,6 @@ try {
 }
 process.exit();
 
-function wish() {
-  const args = process.argv.slice(2);
-  try {
-    if (!args.includes('--help')) return readOptions(args);
-    console.log(usage);
-    process.exit();
-  } catch (error) {
-    console.error((error as Error).message);
-    process.exit(2);
-  }
-}
-
 /** The logs stay, for whoever wants to know why it came to that. */
 async function cleanUp(): Promise<void> {
   await cluster?.stop();
@@ -94,7 +82,7 @@ async function torture(): Promise<Violation[]> {
   const [blows] = await Promise.all([rage({ world, random: random(seed), faults, isOver }), ...ruling]);
   const rest = await comeToRest(
     world,
-    faults.some((fault) => faultKinds[fault].hurts === 'redis'),
+    faults.some((fault) => faultKinds[fault].target === 'redis'),
   );
   clearInterval(ticking);
   for (const one of participants) one.close();

@@ -46,8 +46,8 @@ export async function rage({ world, random, faults, isOver }: Storm): Promise<Bl
     while (!isOver()) {
       await pause(leastMs + random.int(mostMs - leastMs));
       if (left.length === 0) left = [...faults];
-      const hurt = new Set([...active].map(({ fault }) => faultKinds[fault].hurts));
-      const possible = left.filter((fault) => !hurt.has(faultKinds[fault].hurts));
+      const targets = new Set([...active].map(({ fault }) => faultKinds[fault].target));
+      const possible = left.filter((fault) => !targets.has(faultKinds[fault].target));
       if (possible.length === 0 || isOver()) continue;
       const fault = random.pick(possible);
       left.splice(left.indexOf(fault), 1);

@@ -3,7 +3,7 @@ import { execute, type PostgresServer, startPostgres } from '../test/helpers/pos
 import { type RedisServer, startRedis } from '../test/helpers/redis.ts';
 
 /** The databases of a run: PostgreSQL as safe as in production, and Redis. */
-export interface Stand {
+export interface Databases {
   postgres: PostgresServer;
   redis: RedisServer;
   /** The URL of an empty database. */
@@ -12,7 +12,7 @@ export interface Stand {
   pids(): number[];
 }
 
-export async function startStand(): Promise<Stand> {
+export async function startDatabases(): Promise<Databases> {
   const safe = { fsync: 'on', synchronous_commit: 'on', full_page_writes: 'on' };
   const postgres = await startPostgres({
     ...safe,
