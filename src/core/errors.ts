@@ -1,8 +1,8 @@
 import { z } from 'zod';
 
 /**
- * The errors of all transports. `http` is the status of the REST response, and `chat` is the `data` of the status frame
- * on `/chat`. `retry` is true if the same request may succeed later.
+ * The errors that clients receive, the same on all transports. `http` is the status of the REST response, and `chat` is
+ * the `data` of the status frame on `/chat`. `retry` is true if the same request may succeed later.
  */
 export const errors = {
   BAD_REQUEST: { http: 400, chat: 'ERROR', retry: false, message: 'The request is invalid' },
@@ -45,8 +45,8 @@ export const listChatCodes = (status: 'ERROR' | 'NOTAUTHORIZED'): ErrorCode[] =>
   ErrorCode.options.filter((code) => errors[code].chat === status);
 
 /**
- * How the server closes a `/chat` connection, and whether the client should reconnect. `ws` also sends 1002, 1007, 1008
- * and 1009 on its own, without a reason.
+ * The close codes of `/chat`, and whether the client should reconnect. The library `ws` may itself close a connection
+ * with 1002, 1007, 1008 or 1009, without the reason text.
  */
 export const closeCodes = {
   quit: { code: 1000, reason: 'Goodbye', reconnect: false },
@@ -71,7 +71,7 @@ export const RemovalCode = z
 export type RemovalCode = z.infer<typeof RemovalCode>;
 
 interface Details {
-  /** Replaces the message in the table of errors. Clients see it. */
+  /** Replaces the message from the table of errors. Clients receive it. */
   message?: string;
   /** The invalid field of the request. */
   field?: string;
@@ -81,7 +81,8 @@ interface Details {
 }
 
 /**
- * The only error that use cases throw. `from` converts schema errors to `BAD_REQUEST` and other errors to `INTERNAL`.
+ * The only error that use cases throw on purpose. `from` converts schema errors to `BAD_REQUEST` and all other errors
+ * to `INTERNAL`.
  */
 export class ChatError extends Error {
   readonly code: ErrorCode;
@@ -102,7 +103,7 @@ export class ChatError extends Error {
     return new ChatError('INTERNAL', { cause: thrown });
   }
 
-  /** The message. If a field is invalid, the name of the field precedes the message. */
+  /** The message, after the name of the invalid field if there is one: `field: message`. */
   get detail(): string {
     return this.field ? `${this.field}: ${this.message}` : this.message;
   }

@@ -3,8 +3,8 @@ import { computeEditDistance } from './edit-distance.ts';
 import { ChatError } from './errors.ts';
 
 /**
- * The maximum number and length of the unknown keys that are reported. The limits are needed because a body of 64 KiB
- * may have thousands of keys, or one very long key.
+ * Limits the unknown keys that an answer reports, because a request of 64 KiB can contain thousands of keys or one very
+ * long key.
  */
 const maxKeys = 20;
 const maxKeyLength = 64;
@@ -25,7 +25,7 @@ function listKeys(schema: z.ZodType): ReadonlySet<string> {
   return known;
 }
 
-/** Finds the object schema that refinements and transformations wrap. */
+/** Finds the object schema inside `transform` and `preprocess`. */
 function unwrapObject(schema: unknown): z.ZodObject | undefined {
   if (schema instanceof z.ZodObject) return schema;
   return schema instanceof z.ZodPipe ? (unwrapObject(schema.in) ?? unwrapObject(schema.out)) : undefined;
@@ -38,7 +38,7 @@ export function parse<T extends z.ZodType>(schema: T, input: unknown): z.infer<T
   throw ChatError.from(parsed.error);
 }
 
-/** Parses the input of a client. `ignored` lists the keys of the input that the schema does not have. */
+/** Parses the input. `ignored` lists the keys of the input that the schema does not have. */
 export function parseWithIgnored<T extends z.ZodType>(
   schema: T,
   input: unknown,
@@ -48,8 +48,8 @@ export function parseWithIgnored<T extends z.ZodType>(
 }
 
 /**
- * Returns the keys of `input` that the schema does not have. Throws if an unknown key is probably a typo and the key
- * that was meant is missing. Without the error, the client would not notice that the mistyped key has no effect.
+ * Returns the keys of `input` that the schema does not have. Throws `BAD_REQUEST` if such a key is probably a typo for
+ * a known key that is missing. Otherwise clients might not notice that the mistyped key has no effect.
  */
 export function findUnknownKeys(schema: z.ZodType, input: unknown): string[] {
   const known = listKeys(schema);

@@ -27,7 +27,7 @@ export type Room = z.infer<typeof Room>;
 export const RuleKind = z.enum(['user', 'entity', 'any']);
 export type RuleKind = z.infer<typeof RuleKind>;
 
-/** Normalizes the letters: the result has each letter once, in the order of `rwab`. */
+/** The parsed value contains each letter at most once, in the order of `rwab`. */
 export const Permissions = z
   .string({ error: 'must be a string of the letters r, w, a, b' })
   .regex(/^[rwab]+$/, 'must be one or more of the letters r, w, a, b')

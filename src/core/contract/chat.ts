@@ -14,7 +14,7 @@ export type CommandId = z.infer<typeof CommandId>;
 
 const rev = z.number().int().nonnegative().describe("Position in the room's log: 1, 2, 3… without gaps.");
 const id = CommandId.optional();
-/** On the answer to a command that has an `id`. */
+/** Sent only in answers to commands that have an `id`. */
 const ignored = Ignored.optional();
 const defineQuery = <D extends string>(data: D) =>
   z.strictObject({ type: z.literal('query'), data: z.literal(data), id });
@@ -25,7 +25,7 @@ const refusalDetails = {
   retry_after_ms: z.number().int().optional().describe('If the time is known.'),
 };
 
-/** Every frame that a server sends on `/chat`. A query or status is keyed by its `data`, any other frame by its `type`. */
+/** Every frame that the server sends on `/chat`, keyed by its `data` if it is a query or a status, otherwise by its `type`. */
 export const chatFrames = {
   'START?': defineQuery('START?').meta({
     description: 'Sent once, as soon as the connection is open. A client may send commands before it arrives.',
@@ -140,8 +140,9 @@ export const ChatFrame = z.union(Object.values(chatFrames) as [(typeof chatFrame
 export type ChatFrame = ChatFrames[ChatFrameName];
 
 export const beforeTokenFrames = ['TOKEN?', 'BADAUTH'] as const;
-/** The refusals of every command but `quit`, and of those that need a room. */
+/** Error codes of every command except `quit`. */
 export const commonRefusals = ['INTERNAL', 'UNAVAILABLE'] as const;
+/** Error codes of every command that accesses a room. */
 export const roomRefusals = [
   ...commonRefusals,
   'RATE_LIMITED',
@@ -152,12 +153,12 @@ export const roomRefusals = [
 ] as const;
 
 export interface ChatCommand {
-  /** What the connection must have; otherwise the server requests it with `TOKEN?` or `SELECTROOM?`. */
+  /** What the command requires. If it is missing, the server sends `TOKEN?` or `SELECTROOM?`. */
   needs: 'nothing' | 'token' | 'room';
   frame: z.ZodType;
-  /** The frames that answer it. */
+  /** The frames that may answer the command. */
   answers: readonly ChatFrameName[];
-  /** The codes with which `NOTAUTHORIZED` and `ERROR` refuse it. */
+  /** The error codes that `NOTAUTHORIZED` and `ERROR` may carry as the answer. */
   refusals: readonly ErrorCode[];
   cost: RequestCost;
   /** If the command fails, the connection leaves its current room. */

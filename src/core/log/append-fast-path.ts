@@ -13,11 +13,11 @@ const fastAppendStatement = {
 };
 
 /**
- * Each column is a string of comma-separated numbers, because the driver parses it much faster than a row per number.
+ * Each column contains comma-separated numbers: the driver parses one long string much faster than one row per message.
  */
 type Row = Record<'ids' | 'seqs' | 'revs' | 'ats', string>;
 
-/** The part of the batch for one room. */
+/** The messages of the batch that belong to one room. */
 interface RoomShare {
   room: RoomId;
   rightsRev: number;
@@ -25,8 +25,8 @@ interface RoomShare {
 }
 
 /**
- * Stores a batch of allowed messages, all or none. Returns undefined if none were stored. The reason is then that at
- * least one message is a duplicate or invalid, that its room is locked or deleted, or that the rights in it may have
+ * Stores a batch of allowed messages, all or none. Returns undefined if none was stored and the slow path has to try:
+ * at least one message is a duplicate or invalid, its room is locked or deleted, or the rights in the room may have
  * changed.
  */
 export async function appendFastPath(store: Store, drafts: readonly Draft[]): Promise<MessageChange[] | undefined> {
@@ -69,8 +69,8 @@ export async function appendFastPath(store: Store, drafts: readonly Draft[]): Pr
 }
 
 /**
- * Counts the drafts for each room. Sorts by room number, because all nodes lock rooms in this order. Returns undefined
- * if two drafts for one room differ in `rightsRev`.
+ * Counts the drafts for each room. The rooms are sorted by number, because all nodes lock rooms in this order to avoid
+ * deadlocks. Returns undefined if two drafts for one room differ in `rightsRev`.
  */
 function groupByRoom(drafts: readonly Draft[]): RoomShare[] | undefined {
   const shares = new Map<RoomId, RoomShare>();
@@ -84,8 +84,8 @@ function groupByRoom(drafts: readonly Draft[]): RoomShare[] | undefined {
 }
 
 /**
- * Whether the slow path can still store some of the messages. `NM001` is the error that the SQL function raises
- * itself; the other codes stand for invalid data, violated constraints, lock timeouts and deadlocks.
+ * Whether the slow path may still store some of the messages. The SQL function itself raises `NM001`; the other codes
+ * are those of invalid data, violated constraints, lock timeouts and deadlocks.
  */
 function needsSlowPath(error: unknown): boolean {
   return /^(NM001|2[23]...|55P03|40P01)$/.test(sqlState(error) ?? '');

@@ -14,7 +14,7 @@ import {
   UnknownChangeKindError,
 } from './change.ts';
 
-/** The part of a room's state that rights depend on. Each change of the log updates it. */
+/** The part of a room's state that rights depend on. `applyToRights` keeps it up to date. */
 export interface RoomState {
   room: Room;
   rules: Map<Uuid, Rule>;
@@ -23,17 +23,17 @@ export interface RoomState {
 type EventName = Extract<ServerEventName, 'message:new' | 'member:changed' | 'room:changed'>;
 type ServerEvent = { [N in EventName]: { name: N; payload: ServerEventPayloads[N] } }[EventName];
 
-/** Everything that the server does differently for each kind of change. */
+/** The behaviour of the server that depends on the kind of a change. */
 interface KindRow<K extends ChangeKind> {
   /** Whether a change of this kind increases `rightsRev`, invalidates cached rights and reauthorizes subscribers. */
   affectsRights: boolean;
-  /** Makes a change of the column `body` of `room_changes`; null if another table holds the changes of this kind. */
+  /** Converts the column `body` of `room_changes`; null if changes of this kind are stored in another table. */
   fromBody: ((position: Pick<ChangeByKind<K>, 'room_id' | 'rev' | 'at'>, body: never) => ChangeByKind<K>) | null;
   /** Whether the change may affect the rights of the actor. Called only if `affectsRights` is true. */
   concerns(change: ChangeByKind<K>, actor: Actor): boolean;
   applyToRights(state: RoomState, change: ChangeByKind<K>): void;
   applyToRoom(room: Room, change: ChangeByKind<K>): Room;
-  /** The rule that the change creates, modifies or removes; null if there is none. */
+  /** The rule that the change creates, modifies or removes; null if it affects no single rule. */
   getGrant(change: ChangeByKind<K>): Grant | null;
   /** The event that Socket.IO clients receive for the change. */
   toEvent(change: ChangeByKind<K>): ServerEvent;
@@ -92,12 +92,11 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
   },
 };
 
-/** Returns the row of `changeKinds` for the kind of this change. */
 export function kindOfChange<K extends ChangeKind>(change: ChangeByKind<K>): KindRow<K> {
   return changeKinds[change.kind as K];
 }
 
-/** Whether the message may affect rights. The deletion of a room does, and so may a change of an unknown kind. */
+/** A change of an unknown kind counts, because it may affect rights. */
 export function affectsRights(message: BusMessage): boolean {
   return message.kind === 'deleted' || message.kind === 'unknown' || changeKinds[message.kind].affectsRights;
 }
@@ -119,7 +118,7 @@ export function toChange(row: { room_id: number; rev: number; at: number; kind: 
   return fromBody(position, body as never);
 }
 
-/** Clients of the legacy service expect `accepted: false` for unanswered as well as declined invitations. */
+/** For clients of the legacy service, `accepted` is false both for unanswered and for declined invitations. */
 export function toAnswerFields(accepted: boolean | null): { accepted: boolean; declined: boolean } {
   return { accepted: accepted === true, declined: accepted === false };
 }

@@ -19,7 +19,7 @@ export const Message = z
   .meta({ id: 'Message', examples: [exampleMessage] });
 export type Message = z.infer<typeof Message>;
 
-/** The schema does not limit the size: `sendMessage` compares it with `MAX_CONTENT_BYTES` and throws `TOO_LARGE`. */
+/** The size is not limited here: `sendMessage` compares it with `MAX_CONTENT_BYTES` and throws `TOO_LARGE`. */
 export const Content = z
   .string({ error: 'must be a string' })
   .min(1, 'must not be empty')
@@ -46,7 +46,7 @@ export type Draft = z.infer<typeof Draft>;
 
 const seq = count(0, Number.MAX_SAFE_INTEGER);
 
-/** Parameters that say where a page of messages begins or ends. A request may have at most one of them. */
+/** Parameters that determine where a page of messages begins or ends. A request may have at most one of them. */
 export const pageAnchors = {
   before: seq.optional().describe('A `seq`: the newest of the messages before it.'),
   after: seq.optional().describe('A `seq`: the oldest of the messages after it.'),

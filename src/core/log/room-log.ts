@@ -12,7 +12,7 @@ import type { RoomSnapshot } from './room-snapshot.ts';
 
 /**
  * Reads and writes the logs of all rooms. The database assigns `seq` and `rev` under the room's lock. Therefore both
- * have no gaps and follow the order of the commits.
+ * are without gaps and follow the order of the commits.
  */
 export interface RoomLog {
   /**
@@ -21,20 +21,18 @@ export interface RoomLog {
    */
   append(drafts: readonly Draft[]): Promise<AppendResult[]>;
   /**
-   * Accepts all invitations in one commit. No two of them may have the same room and grantee. The results are in the
-   * order of the invitations.
+   * Accepts the invitations in one transaction. No two of them may have the same room and grantee. The results are in
+   * the order of the invitations.
    */
   accept(invitations: readonly Invitation[]): Promise<AcceptResult[]>;
   snapshot(ref: RoomRef): Promise<RoomSnapshot | undefined>;
-  /**
-   * Reads several rooms, with precedence over other reads, because messages wait for authorization until it returns.
-   */
+  /** Reads several rooms, with precedence over other reads, because messages cannot be authorized until it returns. */
   snapshots(ids: readonly RoomId[]): Promise<RoomSnapshot[]>;
-  /** Reads the `user2user` room of two users. The caller passes the users in the order of `orderPair`. */
+  /** Reads the `user2user` room of two users, which have to be in the order of `orderPair`. */
   pairSnapshot(low: Uuid, high: Uuid): Promise<RoomSnapshot | undefined>;
   /**
-   * Lists rooms that the user may have access to, latest activity first, beginning after `before`. Each snapshot
-   * contains only the rules that name the user or their organisation.
+   * Lists rooms that the user may have access to, latest activity first. The list begins after the room at `before`.
+   * Each snapshot contains only the rules that name the user or their organisation.
    */
   listRooms(
     user: Uuid,
@@ -43,7 +41,7 @@ export interface RoomLog {
     before: Position | undefined,
     limit: number,
   ): Promise<RoomSnapshot[]>;
-  /** The first `limit` changes with `from` ≤ rev ≤ `to`, in order. */
+  /** Reads the first `limit` changes with `from` ≤ rev ≤ `to`, in the order of `rev`. */
   changes(room: RoomId, from: number, to: number, limit: number): Promise<Change[]>;
   /** Reads the `last_rev` of each room. The result has no entry for rooms that do not exist. */
   heads(ids: readonly RoomId[]): Promise<Map<RoomId, number>>;
@@ -52,7 +50,7 @@ export interface RoomLog {
    * backwards; `newer` begins with the oldest message and continues forwards.
    */
   page(room: RoomId, from: number, to: number, limit: number, order: 'older' | 'newer'): Promise<MessageChange[]>;
-  /** Finds the `seq` of the first message that was not stored before `at` (in ms). */
+  /** Finds the `seq` of the first message that was stored at or after `at` (in ms). */
   seqAt(room: RoomId, at: number): Promise<number>;
 }
 
@@ -66,7 +64,7 @@ export function createRoomLog(store: Store): RoomLog {
     async append(drafts) {
       const allowed = drafts.filter((draft) => draft.isAllowed);
       const denied = drafts.filter((draft) => !draft.isAllowed);
-      // Denied messages come first. If this query fails, the whole batch fails, so no message may have been stored yet.
+      // If this query fails, the whole batch fails. Therefore it runs before any message is stored.
       const results = {
         denied: denied.length > 0 ? await resolveDenied(store, denied) : [],
         allowed: [] as AppendResult[],
@@ -124,7 +122,7 @@ async function appendAllowed(store: Store, drafts: readonly Draft[]): Promise<Ap
 
 type OutcomeRow = MessageRow & { outcome: AppendResult['outcome']; content: string | null };
 
-/** Takes no lock, so that users who may not write cannot slow down those who may. */
+/** Takes no lock, so that users without the right to write cannot slow down the others. */
 async function resolveDenied(store: Store, drafts: readonly Draft[]): Promise<AppendResult[]> {
   const rows = await store.query<OutcomeRow>(statements.denied, [
     drafts.map((draft) => draft.room_id),
@@ -135,7 +133,7 @@ async function resolveDenied(store: Store, drafts: readonly Draft[]): Promise<Ap
   return rows.map((row, n) => toAppendResult(row, drafts[n]!));
 }
 
-/** Stores a batch of which some messages may be rejected: the result of each message is independent of the others. */
+/** Stores what it can: if one message is rejected, the others are still stored. */
 async function appendSlowPath(store: Store, drafts: readonly Draft[]): Promise<AppendResult[]> {
   const rows = await store.query<OutcomeRow>(statements.append, [
     drafts.map((draft) => draft.room_id),
