@@ -95,7 +95,7 @@ describe('docs/guides/migrating.md', () => {
   }
 
   it('names every column that an import requires in migrating.md', () => {
-    const [, needed] = /Needed are([\s\S]*?)What is missing/.exec(migrating)!;
+    const [, needed] = /requires these columns:([\s\S]*?)If a\s+table/.exec(migrating)!;
     const named = [...needed!.matchAll(/`"?(\w+)"?`/g)].map((match) => match[1]!);
     const columns = Object.values(legacyTables).flatMap((table) =>
       Object.entries<{ kind: string; why?: string }>(table.columns),
