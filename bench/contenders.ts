@@ -10,18 +10,18 @@ import { startNatsServer } from './baselines/nats-server.ts';
 import type { Databases } from './databases.ts';
 import type { Dialect } from './load/line.ts';
 
-/** One of those that are measured beside each other: servers, and how to speak with them. */
+/** One of the servers that are compared, and how the load connects to it. */
 export interface Contender {
   name: string;
   dialect: Dialect;
   urls: string[];
-  /** Its processes; those of the databases it uses are in `behind`. */
+  /** The processes of the servers. The processes of their databases are in `behind`. */
   pids: number[];
   behind: number[];
   rooms(count: number): Promise<number[]>;
-  /** Of as many different users, who may enter all rooms. */
+  /** Tokens of `count` different users, all with access to every room. */
   tokens(count: number): string[];
-  /** Messages that are stored; undefined where it stores none. */
+  /** Counts the stored messages; undefined if the contender stores none. */
   stored?: () => Promise<number>;
 }
 
@@ -29,7 +29,7 @@ const project = join(import.meta.dirname, '..');
 const collect = join(import.meta.dirname, 'baselines/collect.ts');
 
 const profileFile = process.env.BENCH_PROFILE;
-/** So that memory can be measured without what nobody holds any more; or so that it can be profiled. */
+/** Loads the profiler if BENCH_PROFILE is set, otherwise the code that collects garbage before memory is measured. */
 const nodeArgs = profileFile
   ? ['--import', join(import.meta.dirname, 'profile/record.ts')]
   : ['--expose-gc', '--import', collect];
@@ -37,11 +37,11 @@ const nodeArgs = profileFile
 interface Wish {
   nodes?: number;
   settings?: Record<string, string>;
-  /** Another checkout, with its dependencies. */
+  /** Path of another checkout with its dependencies installed. */
   checkout?: string | undefined;
 }
 
-/** The service itself on PostgreSQL and Redis, as in production but for the limit of what a user may send. */
+/** Starts the service on PostgreSQL and Redis, as in production but without rate limits. */
 export async function service(databases: Databases, { nodes = 1, settings = {}, checkout }: Wish = {}) {
   const database = await databases.freshDatabase();
   const env = {
@@ -73,7 +73,7 @@ export async function service(databases: Databases, { nodes = 1, settings = {}, 
 
 export type Service = Awaited<ReturnType<typeof service>>;
 
-/** The service over both transports; and as it is in another checkout, where one is to be compared. */
+/** Starts the service and, if `against` is set, the other checkout. Both are measured over both transports. */
 export async function services(databases: Databases, against: string | undefined) {
   const ours = await service(databases);
   const before = against === undefined ? undefined : await service(databases, { checkout: against });
@@ -82,7 +82,7 @@ export async function services(databases: Databases, against: string | undefined
 
 const mostAtOnce = 32;
 
-/** All are open to the owner's organisation from level 100 on. */
+/** Creates rooms that are open to the owner's organisation from level 100 on. */
 async function newRooms(url: string, owner: TestUser, count: number): Promise<number[]> {
   const rooms: number[] = [];
   const make = async (): Promise<void> => {
@@ -99,7 +99,7 @@ export async function bareWs(): Promise<Contender> {
   return baseline('bare ws', 'bare-ws', await startBaseline('ws-server.ts'), []);
 }
 
-/** Undefined, and says why, if there is no nats-server. */
+/** Returns undefined, after a message on stderr, if nats-server is missing. */
 export async function natsServer(): Promise<Contender | undefined> {
   const started = await startNatsServer();
   if (started) return baseline('nats-server', 'nats', started, []);

@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { execute, type PostgresServer, startPostgres } from '../test/helpers/postgres.ts';
 import { type RedisServer, startRedis } from '../test/helpers/redis.ts';
 
-/** The databases of a run: PostgreSQL as safe as in production, and Redis. */
+/** The databases of a run: Redis, and PostgreSQL with the durability settings of production. */
 export interface Databases {
   postgres: PostgresServer;
   redis: RedisServer;
-  /** The URL of an empty database. */
+  /** Creates an empty database and returns its URL. */
   freshDatabase(): Promise<string>;
-  /** The processes behind the two. */
+  /** The process ids of PostgreSQL and Redis. */
   pids(): number[];
 }
 

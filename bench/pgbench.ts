@@ -13,7 +13,10 @@ import { quantile, type Sample } from './statistics.ts';
 const run = promisify(execFile);
 const insert = `insert into commits(room_id, content) values (1, repeat('x', 100));\n`;
 
-/** One row, one commit: what PostgreSQL itself gives to so many clients. `perSecond` 0 is as fast as it goes. */
+/**
+ * Measures how many one-row commits PostgreSQL itself achieves with this number of clients. `perSecond` 0 means without
+ * a limit.
+ */
 export async function pgbench(databases: Databases) {
   const url = await databases.freshDatabase();
   await execute(

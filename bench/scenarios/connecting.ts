@@ -8,7 +8,7 @@ const lines = 1_000;
 const rooms = 100;
 const atOnce = 32;
 
-/** Everybody comes back at once, as after the restart of a node. */
+/** All clients reconnect at once, as after the restart of a node. */
 export const connecting: Scenario = {
   name: 'connecting',
   title: `${lines.toLocaleString('en-US')} × connect, authenticate and join, ${atOnce} at once`,

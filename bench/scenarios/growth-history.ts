@@ -5,7 +5,7 @@ import { fill, requests } from './history.ts';
 const sizes = [10_000, 1_000_000];
 const limit = 50;
 
-/** Pages of short histories and of long ones. */
+/** Compares pages of short and long histories. */
 export const growthHistory: Scenario = {
   name: 'growth-history',
   title: `${limit} messages over HTTP, by the messages of the room`,

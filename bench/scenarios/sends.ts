@@ -6,7 +6,9 @@ import type { Sample } from '../statistics.ts';
 const few = 64;
 const many = 512;
 
-/** One sender to a room, each waits for its confirmation: how fast is stored, numbered and acknowledged. */
+/**
+ * Each room has one sender, who waits for each confirmation. Measures how fast messages are stored and acknowledged.
+ */
 export const sends: Scenario = {
   name: 'sends',
   title: `Confirmed sends, ${few} senders in ${few} rooms, closed loop`,

@@ -9,11 +9,11 @@ const leastSeconds = 8;
 
 interface Pair {
   contender: Contender;
-  /** One who sends on the first node, and those who hear on the second: all in one process, by one clock. */
+  /** The sender on the first node and the receivers on the second node, in one process with one clock. */
   load: Load;
 }
 
-/** The way from one node to the other, when nothing is busy. */
+/** Measures the delivery from one node to the other at a low rate. */
 export const twoNodes: Scenario = {
   name: 'two-nodes',
   title: `Two nodes, ${perSecond} messages/s, ${receivers} receivers on the other node`,
