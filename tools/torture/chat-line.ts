@@ -7,7 +7,10 @@ import { messageText } from './room-history.ts';
 const dialMs = 4_000;
 const forgetMs = 20_000;
 
-/** What the server may close these connections with: none of them misbehaves. */
+/**
+ * The codes with which the server may close these connections. Other codes are for clients that misbehave, and these
+ * clients do not.
+ */
 const fairCloses = new Set<number>([
   ...[closeCodes.quit, closeCodes.draining, closeCodes.token_ended, closeCodes.does_not_read].map(({ code }) => code),
   1006,
@@ -33,7 +36,7 @@ function chatLine(socket: WebSocket, user: string, token: string, events: LineEv
     if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(command));
   };
   socket.on('open', () => say({ type: 'token', content: token, id: 'first' }));
-  // The close that follows says the rest.
+  // The `close` event follows and is handled.
   socket.on('error', () => {});
   socket.on('close', (code) => {
     if (over) return;
@@ -55,7 +58,7 @@ function chatLine(socket: WebSocket, user: string, token: string, events: LineEv
     const { rev, cursor, data, duplicate, history } = frame;
     if (history || (duplicate && data.emitter !== user)) return false;
     if (!duplicate) events.heard({ room: data.room_id, rev, cursor, seq: data.seq, text: messageText(data) });
-    // The echo of a message that a sweep brought has no `id`.
+    // The echo of a message that the reconciliation delivered has no `id`.
     if (data.emitter === user && data.client_msg_id !== null) {
       events.stored(data.client_msg_id, { id: data.id, seq: data.seq, rev, duplicate: duplicate === true });
     }
@@ -103,7 +106,7 @@ function chatLine(socket: WebSocket, user: string, token: string, events: LineEv
       selecting = { id: ++asked, room: room_id, answer };
       say({ type: 'select_room', room_id, id: asked, ...(since && { since }) });
     },
-    /** Only another select leaves a room. */
+    /** On /chat, a client leaves a room only by selecting another. */
     leave() {},
     send({ content, clientMsgId }) {
       say({ type: 'message', content, client_msg_id: clientMsgId, id: clientMsgId });

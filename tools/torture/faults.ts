@@ -10,9 +10,9 @@ export interface World {
 }
 
 interface FaultKind {
-  /** What is hurt: no two faults hurt the same thing at once. */
+  /** Two faults never hit the same target at the same time. */
   target: 'node' | 'redis' | 'postgres' | 'clients';
-  /** Until everything is up again. `mark` is the moment that recovery counts from. */
+  /** Resolves when everything is up again. `mark` sets the time from which recovery is measured. */
   run(world: World, random: Random, mark: () => void): Promise<void>;
 }
 

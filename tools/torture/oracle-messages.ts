@@ -5,7 +5,10 @@ import type { Entry, RoomHistory } from './room-history.ts';
 
 type MessageEntry = Entry & { message: NonNullable<Entry['message']> };
 
-/** What was acknowledged is stored, once; what is stored was sent, by somebody who might. */
+/**
+ * Checks that acknowledged messages are stored exactly once, and that stored messages were sent by users who had the
+ * right to write.
+ */
 export function judgeMessages(
   { sent, rulings }: Evidence,
   { room, entries }: RoomHistory,
@@ -43,7 +46,7 @@ function judgeSent(
 ) {
   const what = `${client} in room ${room}: ${clientMsgId}`;
   if (entry && entry.message.content !== content) report('altered', `${what}: stored with another content`);
-  // With several tries one may be refused while another is on its way.
+  // After several attempts, one attempt can be refused while another is still being processed.
   if (outcome?.is === 'refused' && attempts === 1 && entry) {
     report('log', `${what}: refused (${outcome.code}), but stored as rev ${entry.rev}`);
   }
@@ -56,11 +59,11 @@ function judgeSent(
   }
 }
 
-/** Each grantee's rules in the log are those that were acknowledged, in that order. */
+/** Checks that the rules of each grantee in the log are the acknowledged rules, in the same order. */
 function judgeRulings(room: number, entries: Entry[], rulings: Evidence['rulings'], report: Report): void {
   const logged = new Map<string, (string | null)[]>();
   const wanted = new Map<string, (string | null)[]>();
-  // A repetition is no change; a member's yes to his invitation is one, of the same rule.
+  // Putting the same rule again changes nothing. Accepting an invitation changes the log, but keeps the rule.
   const note = (rules: typeof logged, grantee: string, rule: string | null) => {
     const row = rules.get(grantee) ?? [];
     rules.set(grantee, row);

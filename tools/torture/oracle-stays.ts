@@ -3,7 +3,10 @@ import { type Applied, positionOf, type Stay } from './record.ts';
 import type { RightsOverTime } from './rights-over-time.ts';
 import type { Entry, RoomHistory } from './room-history.ts';
 
-/** One stay against the log: everything from where it began to where it ended, once, in order, and nothing after a ban. */
+/**
+ * Checks one subscription against the log: all changes from its start to its end, each exactly once, in order, and none
+ * after a ban.
+ */
 export function judgeStay(stay: Stay, history: RoomHistory, rights: RightsOverTime, report: Report): void {
   const { room, user, joinedRev, from, end } = stay;
   const who = `${stay.client} (${stay.transport}) in room ${room}, joined at rev ${joinedRev}`;
@@ -30,7 +33,10 @@ export function judgeStay(stay: Stay, history: RoomHistory, rights: RightsOverTi
   if (!end && banned !== undefined) report('leaked', `${who}: still in, without r since rev ${banned}`);
 }
 
-/** The entries with `after` < rev <= `until`; a log may be long, and the stays many. */
+/**
+ * The entries with `after` < rev <= `until`. Uses a binary search, because a log can be long and is checked for many
+ * subscriptions.
+ */
 function between(entries: Entry[], after: number, until: number): Entry[] {
   let [low, high] = [0, entries.length];
   while (low < high) {
@@ -43,11 +49,14 @@ function between(entries: Entry[], after: number, until: number): Entry[] {
   return entries.slice(low, end);
 }
 
-/** How far a stay must have come; undefined where it was cut off and any beginning will do. */
+/**
+ * The `rev` that a subscription must have reached. Undefined if the connection was cut, because any prefix is correct
+ * then.
+ */
 function lastDue({ end, transport, joinedRev }: Stay, lastRev: number, banned: number | undefined): number | undefined {
   if (!end) return banned === undefined ? lastRev : banned - 1;
   if (end.how === 'removed' && banned !== undefined) return banned - 1;
-  // What was missed comes with the acknowledgement on Socket.IO, and after it on /chat.
+  // The missed changes are part of the acknowledgement on Socket.IO, but follow it on /chat.
   return transport === 'socketio' ? joinedRev : undefined;
 }
 

@@ -4,7 +4,7 @@ import type { Evidence, Fault, Violation } from './record.ts';
 import { rightsOverTime } from './rights-over-time.ts';
 import type { RoomHistory } from './room-history.ts';
 
-/** Compares what everybody saw with the logs. An empty answer: the guarantee was kept. */
+/** Compares everything that the clients saw with the logs. Returns an empty list if all guarantees were kept. */
 export function judgeRun(evidence: Evidence, histories: RoomHistory[]): Violation[] {
   const violations: Violation[] = [...evidence.breaches];
   const report = (fault: Fault, what: string) => void violations.push({ fault, what });
@@ -26,7 +26,7 @@ export function judgeRun(evidence: Evidence, histories: RoomHistory[]): Violatio
 
 export type Report = (fault: Fault, what: string) => void;
 
-/** `rev` and `seq` without gaps up to what the room row says. */
+/** Checks that `rev` and `seq` have no gaps, and end at the values in the row of the room. */
 function judgeLog({ room, lastRev, lastSeq, entries }: RoomHistory, report: Report): void {
   const messages = entries.filter(({ message }) => message);
   const broken = entries.findIndex(({ rev }, n) => rev !== n + 1);

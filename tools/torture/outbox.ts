@@ -10,7 +10,7 @@ interface Waiting {
   dueAt: number;
 }
 
-/** What one client has to send: each message again and again under the same id, until it is answered. */
+/** The messages that one client sends. It sends each message again under the same id until the server answers. */
 export class Outbox {
   readonly #evidence: Evidence;
   readonly #owner: { client: string; user: string };
@@ -38,7 +38,7 @@ export class Outbox {
     this.#waiting.set(clientMsgId, { sent, dueAt: 0 });
   }
 
-  /** What is to be sent now; it counts as sent. */
+  /** Returns the messages that are due, and marks them as sent. */
   take(now: number, mayGo: (room: number) => boolean): Sent[] {
     const due = [...this.#waiting.values()].filter(({ sent, dueAt }) => dueAt <= now && mayGo(sent.room));
     for (const one of due) {
@@ -48,7 +48,7 @@ export class Outbox {
     return due.map(({ sent }) => sent);
   }
 
-  /** Nothing that is under way will be answered. */
+  /** After the connection has ended, requests in progress get no answer. */
   lineLost(): void {
     for (const one of this.#waiting.values()) one.dueAt = 0;
   }
@@ -78,7 +78,7 @@ export class Outbox {
     if (waiting) waiting.dueAt = now + retryMs;
   }
 
-  /** A room that lets nobody ask: what came of its messages will not be known. */
+  /** Stops sending to a room that no longer accepts requests. The outcome of its messages remains unknown. */
   giveUp(room: number): void {
     for (const { sent } of this.#waiting.values()) {
       if (sent.room !== room) continue;

@@ -12,7 +12,7 @@ const answerMs = 15_000;
 const tokenSeconds = 3_600;
 const everMs = { write: 800, leave: 9_000, comeBack: 700, joinAgain: 20_000, quit: 30_000 };
 
-/** Whether something that happens so often has happened since the last tick. */
+/** Returns true with the probability that an event with this mean interval has happened since the last tick. */
 type Happens = (everyMs: number) => boolean;
 
 export interface Part {
@@ -20,11 +20,14 @@ export interface Part {
   person: TestUser;
   transport: Transport;
   dial: Dial;
-  /** Where it may be. On `/chat` it is in one of them at a time. */
+  /** The rooms that the client may enter. On `/chat` it is in one of them at a time. */
   rooms: number[];
 }
 
-/** One client, as a careful author writes it: what it wants, what it has, and what to do about the difference. */
+/**
+ * One client, as a careful author would write it. It compares the state that it wants with the state that it has, and
+ * acts on the difference.
+ */
 export class Participant {
   readonly name: string;
   readonly user: string;
@@ -67,7 +70,9 @@ export class Participant {
     return this.#places.flatMap(({ stay }) => stay ?? []);
   }
 
-  /** Does what is due. Called often; everything that takes time is remembered as a moment. */
+  /**
+   * Performs the actions that are due. It is called often; delays are stored as times at which an action becomes due.
+   */
   tick(now: number): void {
     const elapsed = now - (this.#lastTick || now);
     this.#lastTick = now;
@@ -84,30 +89,30 @@ export class Participant {
     this.#line.refresh(this.#token(tokenSeconds));
   }
 
-  /** The network takes the connection away. */
+  /** Simulates a network failure. */
   lose(how: 'cut' | 'vanish'): void {
     if (this.#line) this.#lose(how, performance.now());
   }
 
-  /** Its token ends soon; sometimes it sees to a new one in time. */
+  /** Replaces the token by a token that expires soon. In some cases the client renews it in time. */
   shortenToken(): void {
     if (!this.#isReady) return;
     this.#line?.refresh(this.#token(2));
     if (this.#random.chance(0.5)) this.#freshTokenAt = performance.now() + 800;
   }
 
-  /** No more wandering and nothing new: all it wants from now on is to be where it belongs. */
+  /** Stops sending and switching rooms. From now on the client only wants to be in its rooms. */
   settle(): void {
     this.#isSettled = true;
     if (this.#part.transport === 'socketio') for (const place of this.#places) place.isWanted = true;
   }
 
-  /** One more message, into every room it is in. */
+  /** Sends a last message to every room that the client is in. */
   sayGoodbye(): void {
     for (const { room, isIn, isWanted } of this.#places) if (isIn && isWanted) this.#outbox.write(room);
   }
 
-  /** What keeps it from having heard everything up to these heads. */
+  /** Describes why the client has not received everything up to these heads. */
   missing(heads: Map<number, Head>): string[] {
     const line = this.#isReady ? '' : this.#line ? ', not connected yet' : ', waits to connect';
     return this.#places.flatMap((place) => {
@@ -116,7 +121,7 @@ export class Participant {
     });
   }
 
-  /** For the record, at the end of the run. */
+  /** Completes the evidence at the end of the run. */
   close(): void {
     for (const { room, refusal, isWanted } of this.#places) {
       if (refusal && isWanted) this.#evidence.outside.push({ client: this.name, user: this.user, room, code: refusal });
@@ -152,7 +157,7 @@ export class Participant {
     this.#ended(now);
   }
 
-  /** Comes back later each time it fails, and never in step with the others. */
+  /** Schedules a reconnection with a growing, random backoff. */
   #ended(now: number): void {
     this.#line = undefined;
     this.#isReady = false;
@@ -176,7 +181,9 @@ export class Participant {
     }
   }
 
-  /** Only another room leaves a room, and only from inside a message can be sent again. */
+  /**
+   * On /chat a client leaves a room only by selecting another, and it can repeat a message only in the selected room.
+   */
   #wanderOnChat(happens: Happens): void {
     const current = this.#places.find(({ isWanted }) => isWanted)!;
     const stuck = current.refusal !== undefined && happens(everMs.comeBack);
@@ -203,7 +210,7 @@ export class Participant {
 
   #joined(place: Place, answer: JoinAnswer, node: number): void {
     const now = performance.now();
-    // Selecting leaves the room before, also where it fails.
+    // A select leaves the previous room even if it fails.
     if (this.#part.transport === 'chat') for (const other of this.#places) if (other !== place) other.left(now);
     const retryAt = now + 300 + this.#random.int(900);
     place.joined(answer, node, now, retryAt);
@@ -225,13 +232,16 @@ export class Participant {
     if (this.#part.transport === 'chat') this.#outbox.giveUp(room);
   }
 
-  /** On Socket.IO one need not be in a room to write to it: a repetition is answered even to the banned. */
+  /**
+   * On Socket.IO a client can send to a room without having joined it. A duplicate is acknowledged even to a banned
+   * user.
+   */
   #maySendTo(room: number): boolean {
     if (this.#part.transport === 'socketio') return true;
     return this.#places.some((place) => place.room === room && place.isIn && place.isWanted) && !this.#isSelecting;
   }
 
-  /** What is sent on /chat behind a select goes to the room that is selected. */
+  /** On /chat, the server applies messages behind a select to the newly selected room. */
   get #isSelecting(): boolean {
     return this.#part.transport === 'chat' && this.#places.some(({ isBusy }) => isBusy);
   }

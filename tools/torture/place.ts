@@ -11,12 +11,15 @@ interface Owner {
   transport: Transport;
 }
 
-/** What one client knows of one room: the rule of three lines, and the record of every stay. */
+/**
+ * The subscriptions of one client to one room. Applies changes by the rules of the protocol, and records every
+ * subscription.
+ */
 export class Place {
   readonly room: number;
   isWanted = true;
   cursor: string | undefined;
-  /** Why it may not be in; undefined while it may, for all it knows. */
+  /** The code with which the server excluded the client; undefined as long as the client knows of no exclusion. */
   refusal: string | undefined;
   joinAt = 0;
   askedAt = Number.POSITIVE_INFINITY;
@@ -25,10 +28,10 @@ export class Place {
   readonly #owner: Owner;
   readonly #evidence: Evidence;
   readonly #breach: (fault: Violation['fault'], what: string) => void;
-  /** The last change that was applied, also across connections. */
+  /** The `rev` of the last applied change, across all connections. */
   #have = 0;
   #seq: number | undefined;
-  /** Whose last change the cursor names. */
+  /** The subscription whose last change the cursor names. */
   #last: Stay | undefined;
 
   constructor(
@@ -47,7 +50,7 @@ export class Place {
     return this.stay !== undefined;
   }
 
-  /** A request of this room is under way. */
+  /** A request for this room is in progress. */
   get isBusy(): boolean {
     return this.askedAt !== Number.POSITIVE_INFINITY;
   }
@@ -70,13 +73,14 @@ export class Place {
     const isFinal = lasting.includes(code);
     if (!isFinal && code !== 'UNAVAILABLE') this.#breach('protocol', `join refused: ${code}`);
     this.joinAt = retryAt;
-    // One who asks again stays in, until he is told that he is out. On /chat a failed select leaves.
+    // A client that joins again remains subscribed until the server removes it. On /chat, a failed select leaves the
+    // room.
     if (this.stay && this.#owner.transport === 'socketio') return;
     this.#end({ at: now, how: 'left' });
     this.refusal = isFinal ? code : undefined;
   }
 
-  /** It never left, so all there is to say is that nothing is missing. */
+  /** The client never left the room, so this only checks that no change is missing. */
   #joinedAgain(answer: JoinAnswer & { ok: true }, node: number, now: number): void {
     const isRepair = this.mustJoinAgain;
     this.mustJoinAgain = false;
@@ -133,7 +137,7 @@ export class Place {
     this.#end({ at: now, how: 'left' });
   }
 
-  /** False where it was not in. */
+  /** Returns false if the client was not in the room. */
   removed(code: RemovalCode, now: number, joinAt: number): boolean {
     if (!this.stay) return false;
     this.#end({ at: now, how: 'removed', code });
@@ -148,13 +152,13 @@ export class Place {
     this.#end({ at: now, how: 'disconnected' });
   }
 
-  /** With what it knows, or as if for the first time. */
+  /** Allows the client to join again, with its cursor or as if for the first time. */
   comeBack(remembering: boolean): void {
     this.isWanted = true;
     if (!remembering && !this.stay) this.cursor = undefined;
   }
 
-  /** Why it has not heard everything up to this head; undefined where it has, or need not. */
+  /** Describes why the client has not received everything up to this head. Undefined if it has, or need not. */
   missing(head: Head): string | undefined {
     if (!this.isWanted || this.refusal) return undefined;
     const { name, transport } = this.#owner;

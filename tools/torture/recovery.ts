@@ -5,17 +5,17 @@ import { type Head, readHeads } from './room-history.ts';
 
 const longestMs = 30_000;
 
-/** In ms; longer than `longestMs` is said as that. */
+/** Times in ms. A recovery that takes longer than `longestMs` is recorded as `longestMs`. */
 export interface Recovery {
-  /** Until who was in and stayed in has heard everything that was committed by then. */
+  /** Until all subscriptions that survived the fault have received everything committed by then. */
   stayedMs: number;
-  /** Until everybody who wants to be in a room is in it, and has heard as much. */
+  /** Until all clients have joined the rooms that they want, and have received as much. */
   everybodyMs: number;
-  /** Who was the last of them. */
+  /** The client that was the last to recover. */
   last: string;
 }
 
-/** Measures from now on. */
+/** Measures recovery from now on. */
 export async function measureRecovery({ cluster, participants }: World): Promise<Recovery> {
   const since = performance.now();
   const stayed = participants.flatMap(({ stays }) => stays);
@@ -39,7 +39,7 @@ function hasHeard(stay: Stay, heads: Map<number, Head>): boolean {
   return stay.end !== undefined || positionOf(stay) >= (stay.transport === 'chat' ? head.message : head.rev);
 }
 
-/** The database may be away itself. */
+/** Reads the heads of all rooms. Retries, because the database may be down. */
 export async function headsNow(url: string): Promise<Map<number, Head>> {
   const deadline = performance.now() + longestMs;
   for (;;) {

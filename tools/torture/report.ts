@@ -1,7 +1,7 @@
 import type { Evidence, Violation } from './record.ts';
 import type { Blow } from './storm.ts';
 
-/** What a run was like, as lines of text. */
+/** Formats the statistics of a run as lines of text. */
 export function reportOf(evidence: Evidence, blows: Blow[], bans: number[]): string[] {
   return [...counts(evidence), '', ...recoveries(blows, bans), '', ...delays(evidence, blows)];
 }
@@ -27,7 +27,9 @@ function tally(words: string[]): Record<string, number> {
 
 const listOf = (entries: [string, number][]) => entries.map(([word, times]) => `${times} ${word}`).join(', ');
 
-/** The longest of each kind; those where nothing else was hurt meanwhile by themselves. */
+/**
+ * The longest recoveries of each kind of fault. Faults without another fault at the same time are listed separately.
+ */
 function recoveries(blows: Blow[], bans: number[]): string[] {
   const rows = [['fault', 'times', 'alone', 'stayed in', 'everybody', 'when mixed']];
   for (const fault of new Set(blows.map((blow) => blow.fault))) {
@@ -53,7 +55,10 @@ const longest = (times: number[]) => (times.length > 0 ? String(Math.round(Math.
 
 type Weather = 'no fault' | 'Redis away' | 'other faults';
 
-/** From the acknowledgement to each other member. One who hears it before has waited for nothing. */
+/**
+ * The delays from the acknowledgement of a message to its delivery to each other member. A delivery before the
+ * acknowledgement counts as 0.
+ */
 function delays({ sent, stays }: Evidence, blows: Blow[]): string[] {
   const stored = new Map<string, { at: number; node: number; user: string; weather: Weather }>();
   for (const { room, user, outcome } of sent) {
@@ -99,7 +104,7 @@ function table(title: string, rows: string[][]): string[] {
 
 const shown = 30;
 
-/** The last words: what was promised, and how often it was not kept. */
+/** The last lines of the report: the guarantees, and how often each was violated. */
 export function verdictOf({ sent }: Evidence, violations: Violation[], seed: number): string[] {
   const times = (fault: Violation['fault']) => violations.filter((one) => one.fault === fault).length;
   const main = (['lost', 'doubled', 'reordered', 'leaked'] as const).map((fault) => `${times(fault)} ${fault}`);

@@ -4,19 +4,20 @@ import { headsNow } from './recovery.ts';
 import type { Blow } from './storm.ts';
 
 const convergeMs = 30_000;
-/** Longer than anybody who was shut out waits until he asks again. */
+/** Longer than the interval at which an excluded client asks again. */
 const askingMs = 2_500;
 const talkMs = 1_500;
 
 interface Rest {
-  /** Who had not heard everything at the deadline. */
+  /** The clients that had not received everything at the deadline. */
   missing: string[];
   blows: Blow[];
 }
 
 /**
- * The end: nobody hurts anything any more, everybody who may comes in, and hears all there is. With `redisIsHurt` the
- * last messages find Redis dead, and it stays so until they are heard: no later message may be what brings them.
+ * The end of the run, without further faults. All clients that may do so join their rooms and receive everything. With
+ * `redisIsHurt`, Redis is stopped for the last messages and remains down until all clients have received them, so that
+ * no later message can trigger their delivery.
  */
 export async function comeToRest(world: World, redisIsHurt: boolean): Promise<Rest> {
   const { participants, cluster } = world;
@@ -43,7 +44,10 @@ export async function comeToRest(world: World, redisIsHurt: boolean): Promise<Re
   return { missing: [...new Set(missing)], blows };
 }
 
-/** Waits until everybody has heard everything and every message is answered; what is missing at the deadline. */
+/**
+ * Waits until every client has received everything and every message is answered. Returns what is missing at the
+ * deadline.
+ */
 export async function converge({ cluster, participants }: World): Promise<string[]> {
   const deadline = performance.now() + convergeMs;
   for (;;) {

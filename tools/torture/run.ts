@@ -1,6 +1,6 @@
 /**
- * `npm run torture -- --seconds 60 --seed 1`: clients that talk while everything beneath them is killed, frozen and cut.
- * In the end what each of them heard is compared with what PostgreSQL has.
+ * Runs clients that talk while the nodes, Redis and PostgreSQL are killed, frozen and disconnected. At the end,
+ * compares what each client received with the content of PostgreSQL.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -24,12 +24,12 @@ const { seconds, seed, nodes, clients, rooms, faults, settings } = readOptions()
 const tickMs = 10;
 const slices = 4;
 const rulers = 4;
-/** For starting, founding the town and coming to rest. */
+/** Time for the start, for the creation of rooms and users, and for the convergence at the end. */
 const graceMs = 180_000;
 
 const directory = mkdtempSync(join(tmpdir(), 'nano-torture-'));
 process.once('SIGINT', () => void cleanUp().finally(() => process.exit(130)));
-// Whatever hangs: the run ends, and its children with it.
+// If anything hangs, the run ends and takes its child processes with it.
 const deadline = setTimeout(
   () => {
     console.error(`torture: not done ${graceMs / 1_000} s after its time, seed ${seed}, logs in ${directory}`);
@@ -58,7 +58,7 @@ try {
 }
 process.exit();
 
-/** The logs stay, for whoever wants to know why it came to that. */
+/** Keeps the logs, so that you can investigate a failure. */
 async function cleanUp(): Promise<void> {
   await cluster?.stop();
   await onRunEnd();
@@ -89,7 +89,7 @@ async function torture(): Promise<Violation[]> {
   return judge([...blows, ...rest.blows], rest.missing, owner.bans);
 }
 
-/** A slice of the clients at a time: they shall not all move in step. */
+/** Ticks a part of the clients at a time, so that they do not all act at the same moment. */
 function tick(participants: Participant[]): NodeJS.Timeout {
   let turn = 0;
   return setInterval(() => {
@@ -112,7 +112,7 @@ async function judge(blows: Blow[], missing: string[], bans: number[]): Promise<
   return violations;
 }
 
-/** For whoever looks into it: the databases are gone with the run. */
+/** Saves the findings, because the databases are removed after the run. */
 function keep(findings: Record<string, unknown>): void {
   for (const [name, value] of Object.entries(findings)) {
     writeFileSync(join(directory, `${name}.json`), JSON.stringify(value, null, 1));

@@ -15,7 +15,7 @@ import { memberText, messageText, roomText } from './room-history.ts';
 const dialMs = 4_000;
 const forgetMs = 20_000;
 
-/** Dials Socket.IO; it never comes back by itself, for a client of ours chooses another node. */
+/** Connects with Socket.IO, without automatic reconnection, because the participant chooses another node. */
 export function socketioDial(transports: ('websocket' | 'polling')[]): Dial {
   return (url, token, events) => {
     const socket = io(url + namespace, {
@@ -38,7 +38,7 @@ function socketioLine(socket: Socket, events: LineEvents): Line {
   socket.on('connect', () => over || events.ready());
   socket.on('connect_error', (error: Error & { data?: { code: string } }) => {
     if (over) return;
-    // The tokens are good, so that a refusal can only be for now.
+    // The tokens are valid, so the server may only refuse the connection temporarily.
     if (error.data && error.data.code !== 'UNAVAILABLE') events.breach(`connect refused: ${error.data.code}`);
     ended();
   });
@@ -63,7 +63,10 @@ function socketioLine(socket: Socket, events: LineEvents): Line {
     if (heard) events.heard(heard);
   }
 
-  /** Acknowledgements run in the turn in which they arrive: what comes right behind one must find it obeyed. */
+  /**
+   * Handles acknowledgements in the order in which they arrive. An event that follows an acknowledgement directly must
+   * find it already applied.
+   */
   function ask(name: RequestName, payload: object, yes: (ack: never) => void, no: (ack: RefusedAck) => void): void {
     const expected: z.ZodType = z.strictObject({ ok: z.literal(true), ...requests[name].ack.shape });
     socket.emit(name, payload, (ack: { ok?: unknown }) => {
@@ -120,7 +123,10 @@ function socketioLine(socket: Socket, events: LineEvents): Line {
   };
 }
 
-/** Without a word: the connection ends, or stays and is never read again. A poller can only stop to poll. */
+/**
+ * Ends the connection without a packet, or leaves it open and never reads again. A polling client can only stop
+ * polling.
+ */
 function breakOff(socket: Socket, how: 'cut' | 'vanish'): void {
   const transport = socket.io.engine?.transport as unknown as { ws?: WebSocket; readyState: string } | undefined;
   if (transport?.ws && how === 'cut') transport.ws.terminate();
@@ -128,7 +134,7 @@ function breakOff(socket: Socket, how: 'cut' | 'vanish'): void {
   else if (transport) transport.readyState = 'closed';
 }
 
-/** Undefined for what is no change of a room. */
+/** Returns undefined if the event is not a change of a room. */
 function heardOf(name: string, payload: unknown): Heard | undefined {
   const { room_id: room, rev, cursor } = payload as ServerEventPayloads['message:new'];
   switch (name) {

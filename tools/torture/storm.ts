@@ -3,13 +3,13 @@ import type { Random } from '../fuzz/random.ts';
 import { type FaultName, faultKinds, type World } from './faults.ts';
 import { measureRecovery, type Recovery } from './recovery.ts';
 
-/** One fault that happened, and how long it took to be forgotten. */
+/** A fault, and how long the recovery from it took. */
 export interface Blow {
   fault: FaultName | 'end without redis';
   startedAt: number;
   endedAt: number;
   recovery: Recovery;
-  /** Something else was hurt before it was forgotten. */
+  /** Another fault happened before the recovery was complete. */
   isMixed: boolean;
 }
 
@@ -20,7 +20,9 @@ interface Storm {
   isOver: () => boolean;
 }
 
-/** Faults one after the other, each until it is forgotten; a second row of them, now and then, comes on top. */
+/**
+ * Runs faults one after the other, each until recovery. A second sequence of faults sometimes overlaps with the first.
+ */
 export async function rage({ world, random, faults, isOver }: Storm): Promise<Blow[]> {
   const blows: Blow[] = [];
   const active = new Set<{ fault: FaultName; isMixed: boolean }>();
@@ -41,7 +43,7 @@ export async function rage({ world, random, faults, isOver }: Storm): Promise<Bl
   }
 
   async function row(leastMs: number, mostMs: number): Promise<void> {
-    // Each kind comes before any comes again.
+    // Each kind of fault runs before any kind runs again.
     let left: FaultName[] = [];
     while (!isOver()) {
       await pause(leastMs + random.int(mostMs - leastMs));

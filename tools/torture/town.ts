@@ -11,12 +11,12 @@ import { socketioDial } from './socketio-line.ts';
 const level = 50;
 const organisations = 4;
 
-/** Somebody whose rule in a room may be changed, and the rule that is his right. */
+/** A grantee whose rule in a room may be changed, and their original rule. */
 export interface Grantee {
   room: number;
   kind: 'user' | 'entity';
   uuid: string;
-  /** undefined: no rule of his own, for his organisation's lets him in. */
+  /** Undefined if the user has no rule, because the rule of their organisation admits them. */
   home: 'rw' | undefined;
 }
 
@@ -33,7 +33,10 @@ interface Wish {
   urls: string[];
 }
 
-/** Rooms, and people who belong to them: in every third room by their organisation, elsewhere by rules of their own. */
+/**
+ * Creates rooms, users and rules. In every third room, users belong to it by their organisation, elsewhere by their own
+ * rules.
+ */
 export async function foundTown(wish: Wish, owner: Owner, evidence: Evidence): Promise<Town> {
   const chance = random(wish.seed);
   const rooms: number[] = [];
@@ -67,7 +70,7 @@ export async function foundTown(wish: Wish, owner: Owner, evidence: Evidence): P
   return { participants, grantees: all, rooms };
 }
 
-/** Socket.IO: one to four rooms; `/chat`: one, and another to change to. */
+/** Chooses the rooms of a client: one to four on Socket.IO; on `/chat` one, and another to switch to. */
 function homesOf(n: number, rooms: number[], chance: Random): number[] {
   const count = n % 2 ? 1 + chance.int(2) : 1 + chance.int(4);
   const homes = new Set([rooms[Math.floor(n / 2) % rooms.length]!]);
