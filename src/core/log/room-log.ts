@@ -3,10 +3,9 @@ import type { Store } from '../../database/store.ts';
 import type { Position } from '../cursor.ts';
 import type { RoomId, RoomRef, Uuid } from '../ids.ts';
 import { type AcceptResult, acceptInvitations, type Invitation } from './accept-invitations.ts';
-import { appendFastPath } from './append-fast-path.ts';
+import { type AppendResult, appendMessages, type Draft } from './append-messages.ts';
 import type { Change, MessageChange } from './change.ts';
 import { toChange } from './change-kinds.ts';
-import type { AppendResult, Draft } from './draft.ts';
 import { type MessageRow, type RoomRow, statements, toMessageChange, toSnapshot } from './room-log-statements.ts';
 import type { RoomSnapshot } from './room-snapshot.ts';
 
@@ -61,18 +60,7 @@ export function createRoomLog(store: Store): RoomLog {
   });
   return {
     snapshots: async (ids) => (await store.query<RoomRow>(statements.roomsByIdUrgent, [ids])).map(toSnapshot),
-    async append(drafts) {
-      const allowed = drafts.filter((draft) => draft.isAllowed);
-      const denied = drafts.filter((draft) => !draft.isAllowed);
-      // If this query fails, the whole batch fails. Therefore it runs before any message is stored.
-      const results = {
-        denied: denied.length > 0 ? await resolveDenied(store, denied) : [],
-        allowed: [] as AppendResult[],
-      };
-      if (allowed.length > 0) results.allowed = await appendAllowed(store, allowed);
-      const [allowedResults, deniedResults] = [results.allowed.values(), results.denied.values()];
-      return drafts.map((draft) => (draft.isAllowed ? allowedResults : deniedResults).next().value!);
-    },
+    append: (drafts) => appendMessages(store, drafts),
     accept: (invitations) => acceptInvitations(store, invitations),
     async snapshot(ref) {
       if (typeof ref === 'number') return loadSnapshot(ref);
@@ -113,41 +101,4 @@ export function createRoomLog(store: Store): RoomLog {
       return row?.seq ?? 1;
     },
   };
-}
-
-async function appendAllowed(store: Store, drafts: readonly Draft[]): Promise<AppendResult[]> {
-  const stored = await appendFastPath(store, drafts);
-  return stored ? stored.map((change) => ({ outcome: 'stored', change })) : appendSlowPath(store, drafts);
-}
-
-type OutcomeRow = MessageRow & { outcome: AppendResult['outcome']; content: string | null };
-
-/** Takes no lock, so that users without the right to write cannot slow down the others. */
-async function resolveDenied(store: Store, drafts: readonly Draft[]): Promise<AppendResult[]> {
-  const rows = await store.query<OutcomeRow>(statements.denied, [
-    drafts.map((draft) => draft.room_id),
-    drafts.map((draft) => draft.emitter),
-    drafts.map((draft) => draft.client_msg_id),
-    drafts.map((draft) => draft.rightsRev),
-  ]);
-  return rows.map((row, n) => toAppendResult(row, drafts[n]!));
-}
-
-/** Stores what it can: if one message is rejected, the others are still stored. */
-async function appendSlowPath(store: Store, drafts: readonly Draft[]): Promise<AppendResult[]> {
-  const rows = await store.query<OutcomeRow>(statements.append, [
-    drafts.map((draft) => draft.room_id),
-    drafts.map((draft) => draft.emitter),
-    drafts.map((draft) => draft.content),
-    drafts.map((draft) => draft.client_msg_id),
-    drafts.map((draft) => draft.isAllowed),
-    drafts.map((draft) => draft.rightsRev),
-  ]);
-  return rows.map((row, n) => toAppendResult(row, drafts[n]!));
-}
-
-function toAppendResult(row: OutcomeRow, { room_id, emitter, content, client_msg_id }: Draft): AppendResult {
-  if (row.outcome !== 'stored' && row.outcome !== 'duplicate') return { outcome: row.outcome };
-  const stored = { ...row, room_id, emitter, client_msg_id, content: row.content ?? content };
-  return { outcome: row.outcome, change: toMessageChange(stored) };
 }

@@ -2,14 +2,19 @@ import { can, type Decision } from '../../core/authorization.ts';
 import type { RoomBus } from '../../core/bus.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
-import type { AppendResult } from '../../core/log/draft.ts';
+import type { AppendResult } from '../../core/log/append-messages.ts';
 import { LockBackoff } from '../../core/log/lock-backoff.ts';
 import type { RightsCache, VersionedRights } from '../../core/log/rights-cache.ts';
 import type { RoomLog } from '../../core/log/room-log.ts';
 import { isDataError } from '../../database/store-errors.ts';
-import { dedupeInFlight } from './dedupe-in-flight.ts';
-import type { SendRequest, StoredMessage } from './send-request.ts';
-import { createSettleSend, type QueuedSend, type SendEvents } from './settle-send.ts';
+import {
+  createSettleSend,
+  dedupeInFlight,
+  type QueuedSend,
+  type SendEvents,
+  type SendRequest,
+  type StoredMessage,
+} from './send-request.ts';
 
 interface BatchedSend {
   send: QueuedSend;

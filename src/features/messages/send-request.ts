@@ -1,6 +1,10 @@
-import type { Actor } from '../../core/authorization.ts';
+import { type Actor, type Decision, toDenialCode } from '../../core/authorization.ts';
+import type { RoomBus } from '../../core/bus.ts';
+import { ChatError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
+import type { AppendResult } from '../../core/log/append-messages.ts';
 import type { MessageChange } from '../../core/log/change.ts';
+import type { RightsCache } from '../../core/log/rights-cache.ts';
 
 export interface SendRequest {
   actor: Actor;
@@ -14,4 +18,100 @@ export interface SendRequest {
 export interface StoredMessage {
   change: MessageChange;
   duplicate: boolean;
+}
+
+export interface QueuedSend extends SendRequest {
+  resolve(stored: StoredMessage): void;
+  reject(error: ChatError): void;
+  staleCount: number;
+  queuedAt: number;
+  /** An upper bound of its memory: the content as UTF-8, and an entry of the queue with its promise. */
+  bytes: number;
+}
+
+export interface SendEvents {
+  /** A batch was sent to the database, successfully or not. */
+  committed(messages: number, seconds: number): void;
+  /** A message was stored, delivered on this node and acknowledged, this long after it was queued. */
+  stored(seconds: number): void;
+  /** A retried message was answered with the stored one. */
+  deduplicated(): void;
+}
+
+interface Collaborators {
+  rights: RightsCache;
+  bus: RoomBus;
+  events: SendEvents | undefined;
+}
+
+export type SettleSend = (queued: QueuedSend, decision: Decision, result: AppendResult | ChatError) => void;
+
+/** Publishes stored messages, and answers every message with its result. */
+export function createSettleSend({ rights, bus, events }: Collaborators): SettleSend {
+  function settle(queued: QueuedSend, decision: Decision, result: AppendResult | ChatError): void {
+    if (result instanceof ChatError) return queued.reject(result);
+    switch (result.outcome) {
+      case 'stored':
+        queued.onStored?.(result.change);
+        bus.publish(result.change);
+        queued.resolve({ change: result.change, duplicate: false });
+        return events?.stored((performance.now() - queued.queuedAt) / 1_000);
+      case 'duplicate':
+        queued.resolve(toDuplicate(result.change, queued));
+        return events?.deduplicated();
+      case 'refused':
+        return queued.reject(new ChatError(toDenialCode(decision)));
+      case 'gone':
+        rights.invalidate(queued.room_id);
+        return queued.reject(new ChatError('NOT_FOUND'));
+      case 'stale':
+      case 'busy':
+        return queued.reject(new ChatError('UNAVAILABLE'));
+    }
+  }
+
+  return (queued, decision, result) => {
+    try {
+      settle(queued, decision, result);
+    } catch (error) {
+      // Also an exception of a callback: it must not leave the rest of the batch without an answer.
+      queued.reject(ChatError.from(error));
+    }
+  };
+}
+
+type Append = (request: SendRequest) => Promise<StoredMessage>;
+
+/** The answer to a retried message: the stored message. Throws `ID_REUSED` if the content differs. */
+export function toDuplicate(first: MessageChange, { content }: SendRequest): StoredMessage {
+  if (first.message.content === content) return { change: first, duplicate: true };
+  throw new ChatError('ID_REUSED', { field: 'client_msg_id' });
+}
+
+/**
+ * Retries of a message that is not stored yet wait for its result, so that no batch contains a client_msg_id twice. If
+ * the first attempt fails, a retry from another connection is sent for itself: its token may have other rights.
+ */
+export function dedupeInFlight(append: Append): Append {
+  const inFlight = new Map<string, { request: SendRequest; stored: Promise<StoredMessage> }>();
+
+  return function appendOnce(request): Promise<StoredMessage> {
+    if (request.client_msg_id === null) return append(request);
+    const key = `${request.room_id}/${request.actor.user}/${request.client_msg_id}`;
+    const first = inFlight.get(key);
+    if (first) {
+      return first.stored.then(
+        ({ change }) => toDuplicate(change, request),
+        (error) => {
+          if (first.request.actor === request.actor) throw error;
+          return appendOnce(request);
+        },
+      );
+    }
+    const stored = append(request);
+    inFlight.set(key, { request, stored });
+    const done = () => void inFlight.delete(key);
+    stored.then(done, done);
+    return stored;
+  };
 }

@@ -1,6 +1,6 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 import type { FeedEvents } from '../../core/feed/change-sequencer.ts';
-import type { SendEvents } from '../../features/messages/settle-send.ts';
+import type { SendEvents } from '../../features/messages/send-request.ts';
 import { FastHistogram, registerCounter, toSingleValue } from './fast-metrics.ts';
 
 export interface DeliveryMetrics {

@@ -2,8 +2,8 @@ import { expect } from 'chai';
 import type { Actor } from '../../../../src/core/authorization.ts';
 import { createLocalRoomBus } from '../../../../src/core/bus.ts';
 import { ChatError } from '../../../../src/core/errors.ts';
+import type { AppendResult, Draft } from '../../../../src/core/log/append-messages.ts';
 import type { BusMessage } from '../../../../src/core/log/change.ts';
-import type { AppendResult, Draft } from '../../../../src/core/log/draft.ts';
 import {
   createRoomRights,
   createVersionedRights,

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { appendFastPath } from '../../src/core/log/append-fast-path.ts';
-import type { AppendResult, Draft } from '../../src/core/log/draft.ts';
+import { type AppendResult, appendFastPath, type Draft } from '../../src/core/log/append-messages.ts';
 import { createRoomLog, type RoomLog } from '../../src/core/log/room-log.ts';
 import { openPglite, openPostgres } from '../../src/database/open-store.ts';
 import type { Store } from '../../src/database/store.ts';

@@ -1,9 +1,82 @@
 import type { Store } from '../../database/store.ts';
 import { sqlState } from '../../database/store-errors.ts';
-import type { RoomId } from '../ids.ts';
+import type { RoomId, Uuid } from '../ids.ts';
 import type { MessageChange } from './change.ts';
-import type { Draft } from './draft.ts';
-import { toMessageChange } from './room-log-statements.ts';
+import { type MessageRow, statements, toMessageChange } from './room-log-statements.ts';
+
+export interface Draft {
+  room_id: RoomId;
+  emitter: Uuid;
+  content: string;
+  client_msg_id: string | null;
+  /** Whether the emitter may write in the room, according to its rules as of `rightsRev`. */
+  isAllowed: boolean;
+  rightsRev: number;
+}
+
+export type AppendResult =
+  | { outcome: 'stored'; change: MessageChange }
+  | { outcome: 'duplicate'; change: MessageChange }
+  /** The rules have changed since `rightsRev`. The caller has to authorize again. */
+  | { outcome: 'stale' }
+  /** Another transaction keeps the room locked. The caller has to retry later. */
+  | { outcome: 'busy' }
+  | { outcome: 'refused' }
+  | { outcome: 'gone' };
+
+/**
+ * Stores a batch of messages. No two drafts may have the same room, emitter and client_msg_id. The results are in the
+ * order of the drafts.
+ */
+export async function appendMessages(store: Store, drafts: readonly Draft[]): Promise<AppendResult[]> {
+  const allowed = drafts.filter((draft) => draft.isAllowed);
+  const denied = drafts.filter((draft) => !draft.isAllowed);
+  // If this query fails, the whole batch fails. Therefore it runs before any message is stored.
+  const results = {
+    denied: denied.length > 0 ? await resolveDenied(store, denied) : [],
+    allowed: [] as AppendResult[],
+  };
+  if (allowed.length > 0) results.allowed = await appendAllowed(store, allowed);
+  const [allowedResults, deniedResults] = [results.allowed.values(), results.denied.values()];
+  return drafts.map((draft) => (draft.isAllowed ? allowedResults : deniedResults).next().value!);
+}
+
+async function appendAllowed(store: Store, drafts: readonly Draft[]): Promise<AppendResult[]> {
+  const stored = await appendFastPath(store, drafts);
+  return stored ? stored.map((change) => ({ outcome: 'stored', change })) : appendSlowPath(store, drafts);
+}
+
+type OutcomeRow = MessageRow & { outcome: AppendResult['outcome']; content: string | null };
+
+/** Takes no lock, so that users without the right to write cannot slow down the others. */
+async function resolveDenied(store: Store, drafts: readonly Draft[]): Promise<AppendResult[]> {
+  const rows = await store.query<OutcomeRow>(statements.denied, [
+    drafts.map((draft) => draft.room_id),
+    drafts.map((draft) => draft.emitter),
+    drafts.map((draft) => draft.client_msg_id),
+    drafts.map((draft) => draft.rightsRev),
+  ]);
+  return rows.map((row, n) => toAppendResult(row, drafts[n]!));
+}
+
+/** Stores what it can: if one message is rejected, the others are still stored. */
+async function appendSlowPath(store: Store, drafts: readonly Draft[]): Promise<AppendResult[]> {
+  const rows = await store.query<OutcomeRow>(statements.append, [
+    drafts.map((draft) => draft.room_id),
+    drafts.map((draft) => draft.emitter),
+    drafts.map((draft) => draft.content),
+    drafts.map((draft) => draft.client_msg_id),
+    drafts.map((draft) => draft.isAllowed),
+    drafts.map((draft) => draft.rightsRev),
+  ]);
+  return rows.map((row, n) => toAppendResult(row, drafts[n]!));
+}
+
+function toAppendResult(row: OutcomeRow, { room_id, emitter, content, client_msg_id }: Draft): AppendResult {
+  if (row.outcome !== 'stored' && row.outcome !== 'duplicate') return { outcome: row.outcome };
+  const stored = { ...row, room_id, emitter, client_msg_id, content: row.content ?? content };
+  return { outcome: row.outcome, change: toMessageChange(stored) };
+}
 
 const fastAppendStatement = {
   name: 'append_straight',
