@@ -1,10 +1,10 @@
 import type { Duplex } from 'node:stream';
 import { closeWithLinger } from './lingering-close.ts';
 
-/** What a client, or a balancer, is told that comes to a node that is about to end: another one has time now. */
+/** Headers of the response to new connections while the node shuts down. The client or the balancer retries elsewhere. */
 export const drainingHeaders = { 'Retry-After': '2', Connection: 'close' };
 
-/** Answers an upgrade that nobody serves, and closes the connection. */
+/** Answers an upgrade request with an HTTP error and closes the connection. */
 export function rejectUpgrade(
   socket: Duplex,
   status: string,

@@ -35,7 +35,7 @@ describeOneWiring('A REST request', ({ url }) => {
       { 'Content-Type': 'text/plain' },
       'Content-Type: must be application/json, not text/plain',
     ],
-    ['no type', bytes('{}'), { 'Content-Type': '' }, 'Content-Type: must be application/json, and is missing'],
+    ['no type', bytes('{}'), { 'Content-Type': '' }, 'Content-Type: must be application/json, but is missing'],
     [
       'latin1',
       '{"content":"a"}',
@@ -52,13 +52,13 @@ describeOneWiring('A REST request', ({ url }) => {
       'an unknown encoding',
       '{}',
       { 'Content-Encoding': 'x-gzip' },
-      'Content-Encoding: must be gzip, deflate, br or zstd, or left out, not x-gzip',
+      'Content-Encoding: must be gzip, deflate, br or zstd, or absent, not x-gzip',
     ],
     [
       'an encoding that it does not have',
       '{"content":"a"}',
       { 'Content-Encoding': 'gzip' },
-      'The body is not what Content-Encoding says',
+      'The body cannot be decoded with its Content-Encoding',
     ],
     ['nothing in it', '', {}, /content: |the body must be a JSON object/],
   ];

@@ -9,7 +9,7 @@ export interface FrameReceiver {
   write(frames: readonly Buffer[]): void;
   /** Delivers the receiver's own message. Returns true if it was sent in a separate frame. */
   onOwnMessage(change: MessageChange): boolean;
-  /** A write has failed, so the receiver has a gap. */
+  /** Called if a write to the receiver failed, so that it has missed messages. */
   fail(error: unknown): void;
 }
 
@@ -17,11 +17,11 @@ export interface FrameReceiver {
 export interface ChatBroadcaster extends Broadcaster {
   add(room: RoomId, receiver: FrameReceiver): void;
   remove(room: RoomId, receiver: FrameReceiver): void;
-  /** Marks the message of this `rev` as the receiver's own. Returns the undo. */
+  /** Marks the message with this `rev` as sent by the receiver. Returns a function that removes the mark. */
   expectOwnMessage(room: RoomId, rev: number, receiver: FrameReceiver): () => void;
   /** Writes the pending messages of the room before something else is sent to the receiver. */
   catchUp(room: RoomId, receiver: FrameReceiver): void;
-  /** How often a message has been written to a connection. */
+  /** How many messages were written, counted once for each connection that received them. */
   readonly deliveries: number;
 }
 

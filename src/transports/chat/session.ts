@@ -171,7 +171,7 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
     this.#live.metrics.refused('chat', code);
     const user = this.#authentication.actor?.user;
     if (user) this.#live.context.requestLimits.chargeRefusal(user, code);
-    if (code === 'INTERNAL') this.#live.logger.error({ err: error.cause }, 'a command failed');
+    if (code === 'INTERNAL') this.#live.logger.error({ err: error.cause }, 'command failed');
     const data = errors[code].chat;
     const details = { reason: code, detail, retry_after_ms, id };
     this.send(data === 'ERROR' ? { type: 'status', data, ...details } : { type: 'status', data, ...details });

@@ -64,7 +64,7 @@ export function serveChat(
   }
   /** A 'close' event follows every error, so there is nothing to clean up here. */
   function onError(error: Error): void {
-    live.logger.debug({ err: error }, 'a /chat connection failed');
+    live.logger.debug({ err: error }, '/chat connection failed');
   }
   function onClose(this: WebSocket): void {
     sessions.get(this)?.end();

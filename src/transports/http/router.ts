@@ -5,7 +5,7 @@ import { parse, parseWithIgnored } from '../../core/parse.ts';
 import type { RegisteredRoute } from '../../core/registry.ts';
 import { answer } from './envelope.ts';
 
-/** Serves these routes of the contracts. Checks, such as that of a token, are mounted before. */
+/** Adds these routes to the router. Mount checks, such as authentication, before. */
 export function mountRoutes(
   router: Router,
   routes: readonly RegisteredRoute[],
@@ -36,7 +36,7 @@ function sendText(response: Response, { code, type = 'text', text }: { code: num
   response.status(code).type(type).send(text);
 }
 
-/** The first part that is wrong is the one that is refused: the path, then the query, then the body, then its key. */
+/** Throws for the first invalid part, in this order: path, query, body, idempotency key. */
 function parseRequest({ params, query, body, headers, idempotencyField }: Route, request: Request) {
   const path = params && parse(params, request.params);
   const search = query && parseWithIgnored(query, request.query).data;
@@ -50,7 +50,7 @@ function parseRequest({ params, query, body, headers, idempotencyField }: Route,
 }
 
 function parseIdempotencyKey(headers: NonNullable<Route['headers']>, request: Request): unknown {
-  // A structured header field has a string in quotes.
+  // The header may be a structured field, in which a string is quoted.
   const key = request.get('Idempotency-Key')?.replace(/^"(.*)"$/, '$1');
   return parse(headers, { 'Idempotency-Key': key })['Idempotency-Key'];
 }

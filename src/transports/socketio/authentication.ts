@@ -86,7 +86,7 @@ export async function authenticate(
 export function rejectConnect(socket: Socket, thrown: unknown, { metrics, logger }: LiveContext): Error {
   const error = ChatError.from(thrown);
   metrics.refused('socketio', error.code);
-  if (error.code === 'INTERNAL') logger.error({ err: error.cause }, 'a connection could not be made');
+  if (error.code === 'INTERNAL') logger.error({ err: error.cause }, 'connect failed');
   const attempts = (invalidTokens.get(socket.conn) ?? 0) + (errors[error.code].http === 401 ? 1 : 0);
   invalidTokens.set(socket.conn, attempts);
   if (attempts >= maxInvalidTokens) setImmediate(() => closeConnection(socket.conn));

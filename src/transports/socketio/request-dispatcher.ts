@@ -64,7 +64,7 @@ export class RequestDispatcher {
   #acknowledgeError(acknowledge: Acknowledge, error: ChatError): void {
     this.#live.metrics.refused('socketio', error.code);
     this.#live.context.requestLimits.chargeRefusal(this.#session.actor.user, error.code);
-    if (error.code === 'INTERNAL') this.#live.logger.error({ err: error.cause }, 'a request failed');
+    if (error.code === 'INTERNAL') this.#live.logger.error({ err: error.cause }, 'request failed');
     acknowledge(toErrorAck(error));
   }
 }

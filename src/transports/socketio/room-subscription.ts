@@ -4,7 +4,7 @@ import type { Subscriber } from '../../core/feed/subscriber.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { Change } from '../../core/log/change.ts';
 
-/** What a subscription needs from its session. */
+/** The methods of a session that its subscriptions use. */
 interface SubscribedSession {
   readonly actor: Actor;
   deliver(change: Change): void;

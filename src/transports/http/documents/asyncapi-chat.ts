@@ -31,10 +31,9 @@ ${rows.join('\n')}
   'x-close-codes': closes,
 };
 
-/** `START?` as a valid key. */
+/** Returns a key that AsyncAPI allows: `frame.START` for `START?`. */
 export const formatFrameKey = (name: ChatFrameName) => `frame.${name.replace('?', '')}`;
 
-/** The plain WebSocket. */
 export function createChatChannel(contracts: readonly Contract[], schemas: JsonSchemas): Channel {
   const messages: Channel['messages'] = {};
   const operations: Channel['operations'] = {};
@@ -76,7 +75,7 @@ export function createChatChannel(contracts: readonly Contract[], schemas: JsonS
 const correlation = { correlationId: { location: '$message.payload#/id' } };
 const describeAnswer = (payload: JsonSchema) => ({ payload, ...correlation });
 
-/** Every command accepts an `id`, which its answer repeats. */
+/** Adds the `id` that every command accepts. The answer repeats it. */
 function describeCommand(frame: ChatCommand['frame'], schemas: JsonSchemas): JsonSchema {
   const { properties, ...schema } = schemas.toJsonSchema(frame);
   return { ...schema, properties: { ...(properties as object), id: schemas.toJsonSchema(CommandId) } };
