@@ -110,8 +110,8 @@ async function start(
   const revocations = createRevocations({
     ...{ store, signals: cluster.signals, reconcileIntervalMs: config.reconcileIntervalMs },
     report: createFailureLog(logger, {
-      failing: 'the revocations could not be read; trying again',
-      recovered: 'the revocations are read again',
+      failing: 'reading the revocations failed; retrying',
+      recovered: 'reading the revocations works again',
     }),
   });
   const broadcasters = [gateway.broadcaster, chatBroadcaster];
@@ -142,8 +142,8 @@ async function start(
   const clock = createDatabaseClock(
     store,
     createFailureLog(logger, {
-      failing: 'the clock of the database could not be read; trying again',
-      recovered: 'the clock of the database is read again',
+      failing: 'reading the database clock failed; retrying',
+      recovered: 'reading the database clock works again',
     }),
   );
   const transactionWatch = config.database.mode === 'postgres' ? watchTransactions(store, logger) : undefined;

@@ -130,7 +130,7 @@ client may retry until it gets an answer, and the message is stored once. The \`
       needs: 'room',
       frame: z
         .preprocess(
-          // If `content` is present, `msg` is an unknown key.
+          // If `content` is present, `msg` is ignored without validation.
           (frame: Record<string, unknown>) => (frame.content == null ? frame : { ...frame, msg: undefined }),
           z
             .object({

@@ -23,20 +23,20 @@ interface BatchedSend {
 }
 
 export interface SendQueue {
-  /** Messages to a room are stored in the order of these calls. */
+  /** The messages of a room are stored in the order of these calls. */
   append(request: SendRequest): Promise<StoredMessage>;
-  /** Resolves when all queued messages are settled. */
+  /** Resolves when all queued messages have been stored or rejected. */
   settled(): Promise<void>;
   readonly size: number;
-  /** A full queue rejects messages. */
+  /** The `size` at which the queue rejects messages. */
   readonly max: number;
 }
 
 interface Limits {
-  /** Of all queued messages. */
+  /** `maxMessages` and `maxBytes` limit all queued messages together. */
   maxMessages: number;
   maxBytes: number;
-  /** Messages in one commit, in total and per room. */
+  /** `maxBatch` limits the messages in one commit, `maxBatchPerRoom` those of one room in it. */
   maxBatch: number;
   maxBatchPerRoom: number;
 }
@@ -47,10 +47,10 @@ const defaultLimits: Limits = {
   maxBatch: 1_000,
   maxBatchPerRoom: 250,
 };
-/** The memory of a queued message, without its content. */
+/** An upper bound of the memory that a queued message needs in addition to its content. */
 const entryBytes = 512;
 const maxAuthorizations = 20;
-/** How long a message waits for a room that another transaction keeps locked. */
+/** How long a message is retried while another transaction keeps the room locked. */
 const maxWaitMs = 10_000;
 
 interface Collaborators {
@@ -61,8 +61,9 @@ interface Collaborators {
 }
 
 /**
- * Commits all messages that arrived during the previous commit, in one transaction. Senders are authorized by cached
- * rules; the log checks under the room's lock that the rules are current. If they are not, the queue authorizes again.
+ * Commits all messages that arrived during the previous commit, in one transaction. The queue authorizes senders with
+ * cached rules. The log checks under the room's lock that these rules are current. If they are not, the queue
+ * authorizes again.
  */
 export function createSendQueue(
   { log, rights, bus, events }: Collaborators,
@@ -74,6 +75,7 @@ export function createSendQueue(
   let isRunning = false;
   let currentRun: Promise<void> = Promise.resolve();
   const backoff = new LockBackoff();
+  /** Ends the wait of `backoffOrArrival`, if it is waiting. */
   let onArrival = () => {};
   const settle = createSettleSend({ rights, bus, events });
 
@@ -101,13 +103,13 @@ export function createSendQueue(
     try {
       while (queuesByRoom.size > 0) await runOnce();
     } finally {
-      // In the same tick in which the queue becomes empty, so that the next message starts a new run.
+      // Must be in the same tick in which the queue becomes empty. Otherwise the next message would not start a run.
       isRunning = false;
     }
   }
 
   async function runOnce(): Promise<void> {
-    // Waits for the end of the tick only, so that all messages of one tick share a commit.
+    // All messages of one tick share a commit. The queue waits no longer, because that would delay messages.
     await endOfTick();
     const now = Date.now();
     const readyRooms = [...queuesByRoom.keys()]
@@ -133,7 +135,7 @@ export function createSendQueue(
     settleBatch(batch, results);
   }
 
-  /** If all queued rooms are locked by others, waits until the first one may be retried or a message arrives. */
+  /** Called if all queued rooms are locked. Waits until the first of them may be retried or a message arrives. */
   async function backoffOrArrival(now: number): Promise<void> {
     const nextRetryAt = Math.min(...[...queuesByRoom.keys()].map((room) => backoff.getRetryAt(room)));
     let timer: NodeJS.Timeout | undefined;
@@ -157,7 +159,7 @@ export function createSendQueue(
     return queued;
   }
 
-  /** Fair between rooms: what remains of a room's queue moves behind the other rooms. */
+  /** To be fair between rooms, a room whose queue does not fit into the batch moves behind the other rooms. */
   function takeBatch(candidates: readonly RoomId[], rightsByRoom: ReadonlyMap<RoomId, VersionedRights>): BatchedSend[] {
     const batch: BatchedSend[] = [];
     for (const room of candidates) {
@@ -208,7 +210,8 @@ export function createSendQueue(
         settle(release(send), decision, result);
       }
     }
-    for (const [room, before] of retries) queuesByRoom.set(room, [...before, ...(queuesByRoom.get(room) ?? [])]);
+    // Retries go before later messages of the same room, to keep the order.
+    for (const [room, sends] of retries) queuesByRoom.set(room, [...sends, ...(queuesByRoom.get(room) ?? [])]);
   }
 
   function shouldRetry(queued: QueuedSend, result: AppendResult | ChatError): boolean {

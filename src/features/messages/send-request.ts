@@ -11,7 +11,7 @@ export interface SendRequest {
   room_id: RoomId;
   content: string;
   client_msg_id: string | null;
-  /** Called when the message is committed, before it is delivered to anybody. */
+  /** Called after the commit, before the message is published to subscribers. */
   onStored?: ((change: MessageChange) => void) | undefined;
 }
 
@@ -23,18 +23,19 @@ export interface StoredMessage {
 export interface QueuedSend extends SendRequest {
   resolve(stored: StoredMessage): void;
   reject(error: ChatError): void;
+  /** How often the log has rejected the message because the cached rules were outdated. */
   staleCount: number;
   queuedAt: number;
-  /** An upper bound of its memory: the content as UTF-8, and an entry of the queue with its promise. */
+  /** An upper bound of the memory that the queued message needs. */
   bytes: number;
 }
 
 export interface SendEvents {
-  /** A batch was sent to the database, successfully or not. */
+  /** The database has answered a batch of this many messages, or failed, after this many seconds. */
   committed(messages: number, seconds: number): void;
-  /** A message was stored, delivered on this node and acknowledged, this long after it was queued. */
+  /** A message was stored and published this many seconds after it was queued. */
   stored(seconds: number): void;
-  /** A retried message was answered with the stored one. */
+  /** A retry was answered with the message that was stored first. */
   deduplicated(): void;
 }
 
@@ -46,7 +47,7 @@ interface Collaborators {
 
 export type SettleSend = (queued: QueuedSend, decision: Decision, result: AppendResult | ChatError) => void;
 
-/** Publishes stored messages, and answers every message with its result. */
+/** Creates a function that publishes a message if it was stored, and settles its promise in any case. */
 export function createSettleSend({ rights, bus, events }: Collaborators): SettleSend {
   function settle(queued: QueuedSend, decision: Decision, result: AppendResult | ChatError): void {
     if (result instanceof ChatError) return queued.reject(result);
@@ -74,7 +75,7 @@ export function createSettleSend({ rights, bus, events }: Collaborators): Settle
     try {
       settle(queued, decision, result);
     } catch (error) {
-      // Also an exception of a callback: it must not leave the rest of the batch without an answer.
+      // A callback may throw as well. The rest of the batch must still be settled.
       queued.reject(ChatError.from(error));
     }
   };
@@ -82,15 +83,16 @@ export function createSettleSend({ rights, bus, events }: Collaborators): Settle
 
 type Append = (request: SendRequest) => Promise<StoredMessage>;
 
-/** The answer to a retried message: the stored message. Throws `ID_REUSED` if the content differs. */
+/** Answers a retry with the message that was stored first. Throws `ID_REUSED` if its content differs. */
 export function toDuplicate(first: MessageChange, { content }: SendRequest): StoredMessage {
   if (first.message.content === content) return { change: first, duplicate: true };
   throw new ChatError('ID_REUSED', { field: 'client_msg_id' });
 }
 
 /**
- * Retries of a message that is not stored yet wait for its result, so that no batch contains a client_msg_id twice. If
- * the first attempt fails, a retry from another connection is sent for itself: its token may have other rights.
+ * Wraps `append`. A retry of a message that is not stored yet waits for the result of the first attempt, so that no
+ * batch contains the same client_msg_id twice. If the first attempt fails, a retry from the same connection fails too.
+ * A retry from another connection is appended itself, because its token may have other rights.
  */
 export function dedupeInFlight(append: Append): Append {
   const inFlight = new Map<string, { request: SendRequest; stored: Promise<StoredMessage> }>();
@@ -110,8 +112,8 @@ export function dedupeInFlight(append: Append): Append {
     }
     const stored = append(request);
     inFlight.set(key, { request, stored });
-    const done = () => void inFlight.delete(key);
-    stored.then(done, done);
+    const forget = () => void inFlight.delete(key);
+    stored.then(forget, forget);
     return stored;
   };
 }
