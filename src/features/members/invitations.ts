@@ -4,8 +4,9 @@ import type { RoomRef } from '../../core/ids.ts';
 import type { PermissionRuleEntity } from '../../core/log/permission-rule.entity.ts';
 import { type RoomTransaction, withLockedRoom } from '../../core/log/room-transaction.ts';
 import { entityToPermissionRule, toPermissionRule, toRoomOwnership, toRule } from '../../core/log/to-protocol.ts';
-import type { AnswerInvitation, PermissionRule } from '../../core/room.ts';
+import type { PermissionRule } from '../../core/room.ts';
 import { type AppContext, assertAllowed, findRoom } from '../app-context.ts';
+import type { AnswerInvitation } from './contract.ts';
 
 /** The minimum level that allows a user to answer for their organisation. */
 const entityAnswerLevel = 100;

@@ -5,9 +5,10 @@ import type { RoomRef, Uuid } from '../../core/ids.ts';
 import type { PermissionRuleEntity } from '../../core/log/permission-rule.entity.ts';
 import { type RoomTransaction, withLockedRoom } from '../../core/log/room-transaction.ts';
 import { entityToPermissionRule, toPermissionRule, toRoomOwnership, toRule } from '../../core/log/to-protocol.ts';
-import type { PermissionRule, PutMember } from '../../core/room.ts';
+import type { PermissionRule } from '../../core/room.ts';
 import { type AppContext, assertAllowed, findRoom, requireRoom } from '../app-context.ts';
 import { assertOtherUser, completePair, rethrowAsPairExists } from '../rooms/pairs.ts';
+import type { PutMember } from './contract.ts';
 
 export function listMembers(context: AppContext, actor: Actor, ref: RoomRef): Promise<PermissionRule[]> {
   return context.concurrentReads.run(actor.user, async () => {

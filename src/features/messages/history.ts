@@ -2,8 +2,8 @@ import type { Actor } from '../../core/authorization.ts';
 import type { Position } from '../../core/cursor.ts';
 import type { RoomRef } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
-import type { HistoryQuery } from '../../core/log/message.ts';
 import { type AppContext, requireRoom } from '../app-context.ts';
+import type { HistoryQuery } from './contract.ts';
 
 export interface HistoryPage {
   messages: MessageChange[];

@@ -4,8 +4,8 @@ import { formatCursor } from '../../core/cursor.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomRef } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
-import type { Draft } from '../../core/log/message.ts';
 import { type AppContext, resolveRoomId } from '../app-context.ts';
+import type { Draft } from './contract.ts';
 
 /**
  * Resolves as soon as the message is queued: later messages then follow it. `stored` settles when the message has been

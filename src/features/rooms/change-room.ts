@@ -3,8 +3,9 @@ import type { Actor } from '../../core/authorization.ts';
 import type { RoomRef } from '../../core/ids.ts';
 import { withLockedRoom } from '../../core/log/room-transaction.ts';
 import { toRoom } from '../../core/log/to-protocol.ts';
-import type { ChangeRoom, Room } from '../../core/room.ts';
+import type { Room } from '../../core/room.ts';
 import { type AppContext, assertAllowed, findRoom } from '../app-context.ts';
+import type { ChangeRoom } from './contract.ts';
 import { assertRuleLimit } from './rule-limit.ts';
 
 export async function changeRoom(context: AppContext, actor: Actor, ref: RoomRef, input: ChangeRoom): Promise<Room> {

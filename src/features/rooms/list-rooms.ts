@@ -2,8 +2,8 @@ import { type Actor, administersAsOwner, authorize, matchRule } from '../../core
 import type { Position } from '../../core/cursor.ts';
 import type { RoomSnapshot, RuleSnapshot } from '../../core/log/room-snapshot.ts';
 import { toPermissionRule } from '../../core/log/to-protocol.ts';
-import type { RoomListItem, RoomListQuery } from '../../core/room.ts';
 import type { AppContext } from '../app-context.ts';
+import type { RoomListItem, RoomListQuery } from './contract.ts';
 
 const maxChunkSize = 1_000;
 /** Rooms that are read in addition to the requested number, because `toListItem` filters some out. */

@@ -4,7 +4,7 @@ import { ChatError } from '../../core/errors.ts';
 import type { Uuid } from '../../core/ids.ts';
 import { readLastGrant } from '../../core/log/last-grant.ts';
 import type { RoomTransaction } from '../../core/log/room-transaction.ts';
-import type { PutMember } from '../../core/room.ts';
+import type { PutMember } from '../members/contract.ts';
 
 /** Sorts the two users, because the unique constraint on pairs requires a fixed order. */
 export function orderPair(userA: Uuid, userB: Uuid): { pairLow: Uuid; pairHigh: Uuid } {
