@@ -2,31 +2,17 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { type AppendResult, appendFastPath, type Draft } from '../../src/core/log/append-messages.ts';
 import { createRoomLog, type RoomLog } from '../../src/core/log/room-log.ts';
-import { openPglite, openPostgres } from '../../src/database/open-store.ts';
+import { openPostgres } from '../../src/database/open-store.ts';
 import type { Store } from '../../src/database/store.ts';
-import { closeLater } from '../helpers/cleanup.ts';
 import { databaseSession, lockRoom } from '../helpers/database-session.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
+import { describeEveryStore, insertRoom, openPostgresStore, toQuery } from '../helpers/stores.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
 const upTo = (last: number) => Array.from({ length: last }, (_, n) => n + 1);
-const ask = (text: string) => ({ name: `test ${text}`.slice(0, 60), text });
-
-async function postgresStore(databaseUrl: string): Promise<Store> {
-  const store = await openPostgres({ databaseUrl, poolSize: 5, statementTimeoutMs: 10_000 });
-  closeLater(() => store.close());
-  return store;
-}
-
 /** A room without rules, last changed `ago` seconds ago, and drafts of messages in it. */
 async function newRoom(store: Store, ago = 60) {
-  const [row] = await store.query<{ id: number }>(
-    ask(`insert into rooms (uuid, name, type, level_admin, user_owner, max_entity_rules, last_change_at, created_at, updated_at)
-      select $1::uuid, 'a room', 'group', 0, $1::uuid, 10, at, at, at
-      from (select date_trunc('milliseconds', now() - make_interval(secs => $2::float8)) as at) x returning id::float8 as id`),
-    [randomUUID(), ago],
-  );
-  const { id } = row!;
+  const id = await insertRoom(store, ago);
   return { id, drafts: (...contents: string[]) => contents.map((content) => draftIn(id, { content })) };
 }
 
@@ -56,12 +42,12 @@ interface Kept {
 /** The messages of a room in the order of their seq, and the stored position of the room. */
 async function keptIn(store: Store, id: number): Promise<{ messages: Kept[]; last_seq: number; last_rev: number }> {
   const messages = await store.query<Kept>(
-    ask(`select seq::float8 as seq, rev::float8 as rev, (extract(epoch from created_at) * 1000)::float8 as at, content
+    toQuery(`select seq::float8 as seq, rev::float8 as rev, (extract(epoch from created_at) * 1000)::float8 as at, content
       from messages where room_id = $1::bigint order by seq`),
     [id],
   );
   const [head] = await store.query<{ last_seq: number; last_rev: number }>(
-    ask('select last_seq::float8 as last_seq, last_rev::float8 as last_rev from rooms where id = $1::bigint'),
+    toQuery('select last_seq::float8 as last_seq, last_rev::float8 as last_rev from rooms where id = $1::bigint'),
     [id],
   );
   return { messages, ...head! };
@@ -85,198 +71,179 @@ function outcomesOf(answers: readonly AppendResult[]): string[] {
   });
 }
 
-const stores: Record<string, () => Promise<Store>> = {
-  PostgreSQL: async () => postgresStore(await freshDatabase()),
-  async 'PGlite in memory'() {
-    const store = await openPglite(undefined);
-    closeLater(() => store.close());
-    return store;
-  },
-};
-
-for (const [name, open] of Object.entries(stores)) {
-  describe(`A batch of messages [${name}]`, () => {
-    let store: Store;
-    let log: RoomLog;
-    before(async function () {
-      this.timeout(300_000);
-      store = await open();
-      log = createRoomLog(store);
-    });
-
-    it('stores a batch of messages in order and returns the stored messages', async () => {
-      // The clock of the second room is ahead: each room has its own time.
-      const [one, two] = [await newRoom(store), await newRoom(store, -600)];
-      const drafts = [
-        draftIn(two.id, { content: 'b1', client_msg_id: 'mine' }),
-        draftIn(one.id, { content: 'a1 "\\ \'; € \u{1f600}', emitter: randomUUID() }),
-        draftIn(two.id, { content: 'b2', client_msg_id: 'yours' }),
-        draftIn(one.id, { content: '' }),
-        draftIn(two.id, { content: 'b3' }),
-      ];
-      const changes = (await appendFastPath(store, drafts))!;
-      expect(changes.map(({ message }) => message.seq)).to.deep.equal([1, 1, 2, 2, 3]);
-      for (const [n, { kind, room_id, rev, at, message }] of changes.entries()) {
-        const { emitter, content, client_msg_id } = drafts[n]!;
-        expect({ kind, room_id, rev }).to.deep.equal({
-          kind: 'message',
-          room_id: drafts[n]!.room_id,
-          rev: message.seq,
-        });
-        expect(message).to.deep.include({ room_id, emitter, content, client_msg_id });
-        expect([message.createdAt, message.updatedAt].map(Date.parse)).to.deep.equal([at, at]);
-        expect(at - (room_id === two.id ? 600_000 : 0)).to.be.closeTo(Date.now(), 60_000);
-      }
-      expect(new Set(changes.map(({ message }) => message.id)).size).to.equal(5);
-      for (const { id } of [one, two]) {
-        const own = changes.filter(({ room_id }) => room_id === id);
-        expect(await log.page(id, 1, 10, 10, 'newer')).to.deep.equal(own);
-      }
-      await expectWhole(store, two.id, 3);
-    });
-
-    it('continues the numbers of the previous batch of messages, even if many batches are stored at once', async () => {
-      const rooms = [await newRoom(store), await newRoom(store), await newRoom(store)];
-      const batches = upTo(20).map((batch) =>
-        // Each batch has another order of the rooms, but locks them in the same order.
-        upTo(12).map((n) => draftIn(rooms[(n * batch + n) % 3]!.id, { content: `${batch}/${n}` })),
-      );
-      const answers = (await Promise.all(batches.map((drafts) => appendAll(log, drafts)))).flat();
-      expect(answers.filter(({ outcome }) => outcome !== 'stored')).to.deep.equal([]);
-      for (const { id } of rooms) {
-        const drafts = batches.flat().filter(({ room_id }) => room_id === id);
-        const messages = await expectWhole(store, id, drafts.length);
-        expect(messages.map(({ content }) => content)).to.have.members(drafts.map(({ content }) => content));
-        for (const answer of answers) {
-          if (!('change' in answer) || answer.change.room_id !== id) continue;
-          const { seq, content } = answer.change.message;
-          expect(messages[seq - 1]!.content).to.equal(content);
-        }
-      }
-    });
-
-    /** The outcome of each special message in a batch with two ordinary messages. */
-    const special: [title: string, draft: Partial<Draft>, outcome: string, isInRoom?: boolean][] = [
-      ['that its sender may not write', { isAllowed: false }, 'refused'],
-      ['authorized by outdated rights', { rightsRev: -1 }, 'stale'],
-      ['refused by outdated rights', { isAllowed: false, rightsRev: -1 }, 'stale'],
-      ['in a deleted room', { room_id: 987_654_321 }, 'gone'],
-      ['that its sender may not write in a deleted room', { room_id: 987_654_321, isAllowed: false }, 'gone'],
-      ['that is a duplicate', { client_msg_id: 'known' }, 'duplicate 1'],
-      [
-        'that is a duplicate of a sender who may no longer write',
-        { client_msg_id: 'known', isAllowed: false },
-        'duplicate 1',
-      ],
-      ['that is a duplicate, authorized by outdated rights', { client_msg_id: 'known', rightsRev: -1 }, 'duplicate 1'],
-    ];
-    for (const [title, draft, outcome] of special) {
-      it(`answers ‘${outcome}’ for a message ${title}, and stores the other messages of the batch`, async () => {
-        const [room, other] = [await newRoom(store), await newRoom(store)];
-        const known = { content: 'the first', client_msg_id: 'known' };
-        expect(outcomesOf(await log.append([draftIn(room.id, known)]))).to.deep.equal(['stored 1']);
-        const answers = await log.append([
-          ...other.drafts('a'),
-          ...room.drafts('b'),
-          draftIn(room.id, { content: 'the special one', ...draft }),
-          ...room.drafts('c'),
-          // Another user's message with the same client_msg_id is not a duplicate.
-          draftIn(room.id, { content: 'd', client_msg_id: 'known', emitter: randomUUID() }),
-          ...other.drafts('e'),
-        ]);
-        expect(outcomesOf(answers)).to.deep.equal([
-          'stored 1',
-          'stored 2',
-          outcome,
-          'stored 3',
-          'stored 4',
-          'stored 2',
-        ]);
-        if ('change' in answers[2]!) expect(answers[2].change.message).to.include(known);
-        const messages = await expectWhole(store, room.id, 4);
-        expect(messages.map(({ content }) => content)).to.deep.equal(['the first', 'b', 'c', 'd']);
-        await expectWhole(store, other.id, 2);
-      });
-    }
-
-    it('stores nothing if all messages of a batch are refused or their rooms are deleted', async () => {
-      const room = await newRoom(store);
-      const refused = upTo(3).map(() => draftIn(room.id, { isAllowed: false }));
-      expect(outcomesOf(await log.append(refused))).to.deep.equal(Array(3).fill('refused'));
-      const gone = upTo(3).map((n) => draftIn(987_654_321 + n));
-      expect(outcomesOf(await log.append(gone))).to.deep.equal(Array(3).fill('gone'));
-      await expectWhole(store, room.id, 0);
-    });
-
-    it('authorizes each message of a batch by the rights of its room', async () => {
-      const [one, two] = [await newRoom(store), await newRoom(store)];
-      await store.query(ask('update rooms set rights_rev = 5 where id = $1::bigint'), [two.id]);
-      const at = (rightsRev: number, room: { id: number }) => draftIn(room.id, { rightsRev });
-      expect(outcomesOf(await log.append([at(5, two), at(0, one)]))).to.deep.equal(['stored 1', 'stored 1']);
-      expect(outcomesOf(await log.append([at(0, two), at(5, one)]))).to.deep.equal(['stale', 'stale']);
-      expect(outcomesOf(await log.append([at(4, two), at(0, one), at(5, two)]))).to.deep.equal([
-        'stale',
-        'stored 2',
-        'stored 2',
-      ]);
-      await expectWhole(store, one.id, 2);
-    });
-
-    it('stores a batch by the fast path as a whole or not at all', async () => {
-      const room = await newRoom(store);
-      await log.append([draftIn(room.id, { client_msg_id: 'known' })]);
-      for (const draft of [{ client_msg_id: 'known' }, { rightsRev: 1 }, { room_id: 987_654_321 }]) {
-        expect(await appendFastPath(store, [draftIn(room.id), draftIn(room.id, draft)])).to.equal(undefined);
-        await expectWhole(store, room.id, 1);
-      }
-      // These only look like duplicates: another user's message, or another room.
-      const alike = [{ emitter: randomUUID() }, { room_id: (await newRoom(store)).id }];
-      for (const draft of alike) {
-        const changes = await appendFastPath(store, [draftIn(room.id, { client_msg_id: 'known', ...draft })]);
-        expect(changes).to.have.lengthOf(1);
-      }
-    });
-
-    it('fails for the whole batch if the database rejects a value', async () => {
-      const room = await newRoom(store);
-      const error = await log.append(room.drafts('a', 'b\0', 'c')).catch((thrown: Error) => thrown);
-      expect(error).to.be.an.instanceOf(Error);
-      await expectWhole(store, room.id, 0);
-      expect(outcomesOf(await log.append(room.drafts('a', 'c')))).to.deep.equal(['stored 1', 'stored 2']);
-    });
-
-    it('never dates a message before the previous one, on either path and with any clock', async () => {
-      const room = await newRoom(store, -3_600);
-      const ahead = Date.now() + 3_000_000;
-      for (const draft of [{}, { client_msg_id: 'known' }, { client_msg_id: 'known' }, { rightsRev: -1 }, {}]) {
-        const answers = await log.append([draftIn(room.id), draftIn(room.id, draft)]);
-        for (const answer of answers) if ('change' in answer) expect(answer.change.at).to.be.above(ahead);
-      }
-      const messages = await expectWhole(store, room.id, 8);
-      expect(new Set(messages.map(({ at }) => at)).size).to.equal(1);
-    });
-
-    it('deletes the messages of a deleted room and of no other room', async () => {
-      const [room, other] = [await newRoom(store), await newRoom(store)];
-      await log.append([room, other].flatMap(({ drafts }) => drafts('a', 'b')));
-      await store.query(ask('delete from rooms where id = $1::bigint'), [room.id]);
-      expect((await keptIn(store, room.id)).messages).to.deep.equal([]);
-      await expectWhole(store, other.id, 2);
-      expect(outcomesOf(await log.append(room.drafts('c')))).to.deep.equal(['gone']);
-    });
-
-    it('keeps the order of a batch at the maximum batch size of the queue', async () => {
-      const rooms = [await newRoom(store), await newRoom(store)];
-      const drafts = upTo(1_000).map((n) => draftIn(rooms[n % 2]!.id, { content: `${n}`, client_msg_id: `${n}` }));
-      expect(new Set((await log.append(drafts)).map(({ outcome }) => outcome))).to.deep.equal(new Set(['stored']));
-      for (const { id } of rooms) {
-        const messages = await expectWhole(store, id, 500);
-        const own = drafts.filter(({ room_id }) => room_id === id).map(({ content }) => content);
-        expect(messages.map(({ content }) => content)).to.deep.equal(own);
-      }
-    });
+describeEveryStore('A batch of messages', (openedStore) => {
+  let store: Store;
+  let log: RoomLog;
+  before(() => {
+    store = openedStore();
+    log = createRoomLog(store);
   });
-}
+
+  it('stores a batch of messages in order and returns the stored messages', async () => {
+    // The clock of the second room is ahead: each room has its own time.
+    const [one, two] = [await newRoom(store), await newRoom(store, -600)];
+    const drafts = [
+      draftIn(two.id, { content: 'b1', client_msg_id: 'mine' }),
+      draftIn(one.id, { content: 'a1 "\\ \'; € \u{1f600}', emitter: randomUUID() }),
+      draftIn(two.id, { content: 'b2', client_msg_id: 'yours' }),
+      draftIn(one.id, { content: '' }),
+      draftIn(two.id, { content: 'b3' }),
+    ];
+    const changes = (await appendFastPath(store, drafts))!;
+    expect(changes.map(({ message }) => message.seq)).to.deep.equal([1, 1, 2, 2, 3]);
+    for (const [n, { kind, room_id, rev, at, message }] of changes.entries()) {
+      const { emitter, content, client_msg_id } = drafts[n]!;
+      expect({ kind, room_id, rev }).to.deep.equal({
+        kind: 'message',
+        room_id: drafts[n]!.room_id,
+        rev: message.seq,
+      });
+      expect(message).to.deep.include({ room_id, emitter, content, client_msg_id });
+      expect([message.createdAt, message.updatedAt].map(Date.parse)).to.deep.equal([at, at]);
+      expect(at - (room_id === two.id ? 600_000 : 0)).to.be.closeTo(Date.now(), 60_000);
+    }
+    expect(new Set(changes.map(({ message }) => message.id)).size).to.equal(5);
+    for (const { id } of [one, two]) {
+      const own = changes.filter(({ room_id }) => room_id === id);
+      expect(await log.page(id, 1, 10, 10, 'newer')).to.deep.equal(own);
+    }
+    await expectWhole(store, two.id, 3);
+  });
+
+  it('continues the numbers of the previous batch of messages, even if many batches are stored at once', async () => {
+    const rooms = [await newRoom(store), await newRoom(store), await newRoom(store)];
+    const batches = upTo(20).map((batch) =>
+      // Each batch has another order of the rooms, but locks them in the same order.
+      upTo(12).map((n) => draftIn(rooms[(n * batch + n) % 3]!.id, { content: `${batch}/${n}` })),
+    );
+    const answers = (await Promise.all(batches.map((drafts) => appendAll(log, drafts)))).flat();
+    expect(answers.filter(({ outcome }) => outcome !== 'stored')).to.deep.equal([]);
+    for (const { id } of rooms) {
+      const drafts = batches.flat().filter(({ room_id }) => room_id === id);
+      const messages = await expectWhole(store, id, drafts.length);
+      expect(messages.map(({ content }) => content)).to.have.members(drafts.map(({ content }) => content));
+      for (const answer of answers) {
+        if (!('change' in answer) || answer.change.room_id !== id) continue;
+        const { seq, content } = answer.change.message;
+        expect(messages[seq - 1]!.content).to.equal(content);
+      }
+    }
+  });
+
+  /** The outcome of each special message in a batch with two ordinary messages. */
+  const special: [title: string, draft: Partial<Draft>, outcome: string, isInRoom?: boolean][] = [
+    ['that its sender may not write', { isAllowed: false }, 'refused'],
+    ['authorized by outdated rights', { rightsRev: -1 }, 'stale'],
+    ['refused by outdated rights', { isAllowed: false, rightsRev: -1 }, 'stale'],
+    ['in a deleted room', { room_id: 987_654_321 }, 'gone'],
+    ['that its sender may not write in a deleted room', { room_id: 987_654_321, isAllowed: false }, 'gone'],
+    ['that is a duplicate', { client_msg_id: 'known' }, 'duplicate 1'],
+    [
+      'that is a duplicate of a sender who may no longer write',
+      { client_msg_id: 'known', isAllowed: false },
+      'duplicate 1',
+    ],
+    ['that is a duplicate, authorized by outdated rights', { client_msg_id: 'known', rightsRev: -1 }, 'duplicate 1'],
+  ];
+  for (const [title, draft, outcome] of special) {
+    it(`answers ‘${outcome}’ for a message ${title}, and stores the other messages of the batch`, async () => {
+      const [room, other] = [await newRoom(store), await newRoom(store)];
+      const known = { content: 'the first', client_msg_id: 'known' };
+      expect(outcomesOf(await log.append([draftIn(room.id, known)]))).to.deep.equal(['stored 1']);
+      const answers = await log.append([
+        ...other.drafts('a'),
+        ...room.drafts('b'),
+        draftIn(room.id, { content: 'the special one', ...draft }),
+        ...room.drafts('c'),
+        // Another user's message with the same client_msg_id is not a duplicate.
+        draftIn(room.id, { content: 'd', client_msg_id: 'known', emitter: randomUUID() }),
+        ...other.drafts('e'),
+      ]);
+      expect(outcomesOf(answers)).to.deep.equal(['stored 1', 'stored 2', outcome, 'stored 3', 'stored 4', 'stored 2']);
+      if ('change' in answers[2]!) expect(answers[2].change.message).to.include(known);
+      const messages = await expectWhole(store, room.id, 4);
+      expect(messages.map(({ content }) => content)).to.deep.equal(['the first', 'b', 'c', 'd']);
+      await expectWhole(store, other.id, 2);
+    });
+  }
+
+  it('stores nothing if all messages of a batch are refused or their rooms are deleted', async () => {
+    const room = await newRoom(store);
+    const refused = upTo(3).map(() => draftIn(room.id, { isAllowed: false }));
+    expect(outcomesOf(await log.append(refused))).to.deep.equal(Array(3).fill('refused'));
+    const gone = upTo(3).map((n) => draftIn(987_654_321 + n));
+    expect(outcomesOf(await log.append(gone))).to.deep.equal(Array(3).fill('gone'));
+    await expectWhole(store, room.id, 0);
+  });
+
+  it('authorizes each message of a batch by the rights of its room', async () => {
+    const [one, two] = [await newRoom(store), await newRoom(store)];
+    await store.query(toQuery('update rooms set rights_rev = 5 where id = $1::bigint'), [two.id]);
+    const at = (rightsRev: number, room: { id: number }) => draftIn(room.id, { rightsRev });
+    expect(outcomesOf(await log.append([at(5, two), at(0, one)]))).to.deep.equal(['stored 1', 'stored 1']);
+    expect(outcomesOf(await log.append([at(0, two), at(5, one)]))).to.deep.equal(['stale', 'stale']);
+    expect(outcomesOf(await log.append([at(4, two), at(0, one), at(5, two)]))).to.deep.equal([
+      'stale',
+      'stored 2',
+      'stored 2',
+    ]);
+    await expectWhole(store, one.id, 2);
+  });
+
+  it('stores a batch by the fast path as a whole or not at all', async () => {
+    const room = await newRoom(store);
+    await log.append([draftIn(room.id, { client_msg_id: 'known' })]);
+    for (const draft of [{ client_msg_id: 'known' }, { rightsRev: 1 }, { room_id: 987_654_321 }]) {
+      expect(await appendFastPath(store, [draftIn(room.id), draftIn(room.id, draft)])).to.equal(undefined);
+      await expectWhole(store, room.id, 1);
+    }
+    // These only look like duplicates: another user's message, or another room.
+    const alike = [{ emitter: randomUUID() }, { room_id: (await newRoom(store)).id }];
+    for (const draft of alike) {
+      const changes = await appendFastPath(store, [draftIn(room.id, { client_msg_id: 'known', ...draft })]);
+      expect(changes).to.have.lengthOf(1);
+    }
+  });
+
+  it('fails for the whole batch if the database rejects a value', async () => {
+    const room = await newRoom(store);
+    const error = await log.append(room.drafts('a', 'b\0', 'c')).catch((thrown: Error) => thrown);
+    expect(error).to.be.an.instanceOf(Error);
+    await expectWhole(store, room.id, 0);
+    expect(outcomesOf(await log.append(room.drafts('a', 'c')))).to.deep.equal(['stored 1', 'stored 2']);
+  });
+
+  it('never dates a message before the previous one, on either path and with any clock', async () => {
+    const room = await newRoom(store, -3_600);
+    const ahead = Date.now() + 3_000_000;
+    for (const draft of [{}, { client_msg_id: 'known' }, { client_msg_id: 'known' }, { rightsRev: -1 }, {}]) {
+      const answers = await log.append([draftIn(room.id), draftIn(room.id, draft)]);
+      for (const answer of answers) if ('change' in answer) expect(answer.change.at).to.be.above(ahead);
+    }
+    const messages = await expectWhole(store, room.id, 8);
+    expect(new Set(messages.map(({ at }) => at)).size).to.equal(1);
+  });
+
+  it('deletes the messages of a deleted room and of no other room', async () => {
+    const [room, other] = [await newRoom(store), await newRoom(store)];
+    await log.append([room, other].flatMap(({ drafts }) => drafts('a', 'b')));
+    await store.query(toQuery('delete from rooms where id = $1::bigint'), [room.id]);
+    expect((await keptIn(store, room.id)).messages).to.deep.equal([]);
+    await expectWhole(store, other.id, 2);
+    expect(outcomesOf(await log.append(room.drafts('c')))).to.deep.equal(['gone']);
+  });
+
+  it('keeps the order of a batch at the maximum batch size of the queue', async () => {
+    const rooms = [await newRoom(store), await newRoom(store)];
+    const drafts = upTo(1_000).map((n) => draftIn(rooms[n % 2]!.id, { content: `${n}`, client_msg_id: `${n}` }));
+    expect(new Set((await log.append(drafts)).map(({ outcome }) => outcome))).to.deep.equal(new Set(['stored']));
+    for (const { id } of rooms) {
+      const messages = await expectWhole(store, id, 500);
+      const own = drafts.filter(({ room_id }) => room_id === id).map(({ content }) => content);
+      expect(messages.map(({ content }) => content)).to.deep.equal(own);
+    }
+  });
+});
 
 describe('A batch of messages in a database with concurrent transactions', () => {
   let url: string;
@@ -284,7 +251,7 @@ describe('A batch of messages in a database with concurrent transactions', () =>
   before(async function () {
     this.timeout(300_000);
     url = await freshDatabase();
-    store = await postgresStore(url);
+    store = await openPostgresStore(url);
   });
 
   it('reports a locked room as busy, and stores the messages of the other rooms', async () => {
