@@ -3,7 +3,7 @@ export function textsIn(frames: Buffer): string[] {
   const texts: string[] = [];
   for (let at = 0; at < frames.length; ) {
     if (frames[at] !== finalText)
-      throw new Error(`Expected an unfragmented text frame at byte ${at}: ${frames.toString('hex')}`);
+      throw new Error(`Expected a whole text frame at byte ${at}: ${frames.toString('hex')}`);
     const { length, begin } = readExtent(frames, at + 1);
     texts.push(frames.toString('utf8', begin, begin + length));
     at = begin + length;
