@@ -56,7 +56,7 @@ export const closeCodes = {
   too_many_frames: { code: 1008, reason: 'Too many frames', reconnect: false },
   frame_too_large: { code: 1009, reason: 'Frame too large', reconnect: false },
   not_json: { code: 4400, reason: 'Not JSON', reconnect: false },
-  bad_tokens: { code: 4401, reason: 'Too many invalid tokens', reconnect: false },
+  invalid_tokens: { code: 4401, reason: 'Too many invalid tokens', reconnect: false },
   token_ended: { code: 4403, reason: 'Token expired or revoked', reconnect: true },
   does_not_read: { code: 4408, reason: 'Client reads too slowly', reconnect: true },
   no_token: { code: 4409, reason: 'Authentication timeout', reconnect: true },

@@ -5,7 +5,7 @@ import type { RoomId, Uuid } from '../ids.ts';
 export interface Invitation {
   room_id: RoomId;
   grantee: Uuid;
-  /** The grantee's organisation, whose rules also affect their rights. */
+  /** The grantee's organisation. Rules for it also affect the grantee's rights. */
   entity: Uuid | null;
   rightsRev: number;
 }

@@ -3,8 +3,8 @@ import type { Uuid } from '../ids.ts';
 
 /**
  * Reads the permissions of the last rule that the grantee had in the room, even if the rule was removed. Returns
- * undefined if the log contains no rule of the grantee; the log does not contain the first rules of a room. For an
- * imported room, it then returns the permissions of the imported rule, or `rw` if there was none.
+ * undefined if the log contains no such rule, because the first rules of a room are not in the log. For an imported
+ * room, returns the imported permissions in this case, or `rw` if no rule was imported for the grantee.
  */
 export async function readLastGrant(em: EntityManager, room: number, grantee: Uuid): Promise<string | undefined> {
   const [row] = await em.execute<{ permissions: string | null }[]>(

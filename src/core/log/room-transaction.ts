@@ -28,7 +28,7 @@ export class RoomTransaction {
   readonly em: EntityManager;
   readonly entity: RoomEntity;
   readonly rules: PermissionRuleEntity[];
-  /** The time of the changes. Never earlier than the previous change, even if the clock of the database went back. */
+  /** The time of all changes of this transaction. The log never goes back in time, even if the database clock does. */
   readonly now: Date;
   readonly changes: Change[] = [];
 
@@ -126,7 +126,10 @@ export async function lockRoom(em: EntityManager, where: RoomKey): Promise<RoomT
   return new RoomTransaction(em, entity, rules, await readDatabaseTime(em));
 }
 
-/** Runs `task` while the room is locked, and publishes its changes after the commit. Throws `NOT_FOUND`. */
+/**
+ * Runs `task` while the room is locked, and publishes the changes after the commit. Throws `NOT_FOUND` if the room does
+ * not exist.
+ */
 export async function withLockedRoom<T>(
   context: WriteContext,
   ref: RoomRef,

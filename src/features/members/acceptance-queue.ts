@@ -54,7 +54,9 @@ export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limit
   /** The unfinished acceptances by room and user. A batch must not contain the same invitation twice. */
   const inFlight = new Map<string, Promise<unknown>>();
   const backoff = new LockBackoff();
-  /** Snapshots of rooms after their last acceptance, so that the next batch can build on them. Cleared between runs. */
+  /**
+   * Snapshots of rooms after their last acceptance, so that the next batch can build on them. Cleared when a run ends.
+   */
   const latestSnapshots = new Map<RoomId, RoomSnapshot>();
   let queue: QueuedAcceptance[] = [];
   let isRunning = false;

@@ -36,7 +36,9 @@ interface Limits {
   /** `maxMessages` and `maxBytes` limit all queued messages together. */
   maxMessages: number;
   maxBytes: number;
-  /** `maxBatch` limits the messages in one commit, `maxBatchPerRoom` those of one room in it. */
+  /**
+   * `maxBatch` limits the messages in one commit. `maxBatchPerRoom` limits how many of them belong to the same room.
+   */
   maxBatch: number;
   maxBatchPerRoom: number;
 }

@@ -109,7 +109,7 @@ export class Authentication {
       return this.#session.send({ type: 'query', data: 'TOKEN?', reason, id });
     }
     this.#session.send({ type: 'status', data: 'BADAUTH', id });
-    this.#session.close('bad_tokens');
+    this.#session.close('invalid_tokens');
   }
 
   end(): void {

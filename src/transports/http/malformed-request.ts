@@ -34,12 +34,14 @@ const details: Record<string, [code: ErrorCode, detail: string]> = {
 const toRefusal = ({ code = '' }: { code?: string }) =>
   details[code] ?? (['BAD_REQUEST', 'This is not a valid HTTP request'] as const);
 
-/** The response that is being sent on this socket. Node.js keeps it in a private property, for its own error handling. */
+/**
+ * The response that is being sent on this socket. Node.js keeps it in a private property, for its own error handling.
+ */
 const getCurrentResponse = (socket: Duplex) => (socket as { _httpMessage?: ServerResponse | null })._httpMessage;
 
 /**
- * Answers malformed and incomplete requests, which never reach Express, with the error envelope of REST. Without an answer,
- * a balancer would treat the node as dead.
+ * Answers malformed and incomplete requests, which never reach Express, with the error envelope of REST. Without an
+ * answer, a balancer would treat the node as dead.
  */
 export function answerMalformedRequests(http: Server): void {
   http.on('clientError', rejectMalformed);
@@ -87,9 +89,7 @@ const statusLines: Partial<Record<ErrorCode, string>> = {
 
 function rejectRaw(socket: Duplex, code: ErrorCode, detail: string): void {
   const body = formatError(code, detail);
-  const lines = Object.entries({ ...buildHeaders(body), Connection: 'close' });
-  closeWithLinger(
-    socket,
-    `HTTP/1.1 ${statusLines[code]}\r\n${lines.map((line) => `${line.join(': ')}\r\n`).join('')}\r\n${body}`,
-  );
+  const headers = Object.entries({ ...buildHeaders(body), Connection: 'close' });
+  const head = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  closeWithLinger(socket, `HTTP/1.1 ${statusLines[code]}\r\n${head}\r\n${body}`);
 }

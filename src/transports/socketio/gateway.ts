@@ -25,7 +25,7 @@ export interface Gateway {
   broadcaster: Broadcaster;
   /** Starts to accept connections. */
   open(live: LiveContext): void;
-  /** Tells each client when to reconnect. The times are spread over `spreadMs`. */
+  /** Asks all clients to reconnect, at times that are spread over `spreadMs`. */
   broadcastDraining(spreadMs: number): void;
   /** The number of connections, including those that are closing. */
   readonly size: number;
@@ -126,7 +126,8 @@ export function createSocketioGateway(
       rooms.on('connection', (socket) => {
         live.metrics.connected('socketio');
         socket.on('disconnect', onDisconnect);
-        // Socket.IO puts each socket into a room named by its id. We never emit to that room, and each room costs memory.
+        // Socket.IO puts each socket into a room named by its id. We never emit to that room, and each room costs
+        // memory.
         socket.leave(socket.id);
         new SocketSession(socket as unknown as RoomsSocket, socket.data.identity, live);
       });
@@ -156,7 +157,8 @@ export function createSocketioGateway(
     },
     async close() {
       clearInterval(sendBufferCheck);
-      // The engine's connections have to close first: a client that is disconnected from its namespace does not reconnect.
+      // The engine's connections have to close first: a client that is disconnected from its namespace does not
+      // reconnect.
       for (const socket of rooms.sockets.values()) socket.conn.close(true);
       await io.close();
     },

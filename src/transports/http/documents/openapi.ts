@@ -87,7 +87,7 @@ function toRequestBody({ schema, examples }: NonNullable<Route['body']>, schemas
   return { schema: schemas.toJsonSchema(schema), examples: Object.fromEntries(shown) };
 }
 
-function toParameters(place: 'path' | 'query' | 'header', schema: z.ZodType | undefined, schemas: JsonSchemas) {
+function toParameters(location: 'path' | 'query' | 'header', schema: z.ZodType | undefined, schemas: JsonSchemas) {
   if (!schema) return [];
   const { properties, required = [] } = schemas.toJsonSchema(schema) as {
     properties: Record<string, JsonSchema>;
@@ -95,8 +95,8 @@ function toParameters(place: 'path' | 'query' | 'header', schema: z.ZodType | un
   };
   return Object.entries(properties).map(([name, { description, ...shape }]) => ({
     name,
-    in: place,
-    required: place === 'path' || (required.includes(name) && !('default' in shape)),
+    in: location,
+    required: location === 'path' || (required.includes(name) && !('default' in shape)),
     ...(description !== undefined && { description }),
     schema: toParameterSchema(shape),
   }));

@@ -83,7 +83,7 @@ const table: [title: string, frames: Parameters<typeof say>, answers: string[]][
   [
     'ends with the third bad one, and obeys nothing after it',
     [token('bad'), token(42), token({}), token('good')],
-    ['START?', 'TOKEN? UNAUTHENTICATED', 'TOKEN? UNAUTHENTICATED', 'BADAUTH', 'closed: bad_tokens'],
+    ['START?', 'TOKEN? UNAUTHENTICATED', 'TOKEN? UNAUTHENTICATED', 'BADAUTH', 'closed: invalid_tokens'],
   ],
   [
     'does not count keys that cannot be had',
