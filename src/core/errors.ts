@@ -40,6 +40,7 @@ export const ErrorCode = z.enum(Object.keys(errors) as [ErrorCode, ...ErrorCode[
 
 /** The codes for a missing or rejected token. */
 export const tokenErrorCodes: readonly ErrorCode[] = ErrorCode.options.filter((code) => errors[code].http === 401);
+export const isTokenError = (code: ErrorCode): boolean => tokenErrorCodes.includes(code);
 
 export const listChatCodes = (status: 'ERROR' | 'NOTAUTHORIZED'): ErrorCode[] =>
   ErrorCode.options.filter((code) => errors[code].chat === status);

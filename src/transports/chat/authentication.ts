@@ -2,7 +2,7 @@ import type { Identity } from '../../auth/identity.ts';
 import type { TokenHolder, TokenWatch } from '../../auth/token-expiry.ts';
 import type { Actor } from '../../core/authorization.ts';
 import type { ChatFrame, CommandId } from '../../core/contract/chat.ts';
-import { ChatError, type CloseReason } from '../../core/errors.ts';
+import { ChatError, type CloseReason, type ErrorCode, isTokenError } from '../../core/errors.ts';
 import { costs } from '../../core/limits/request-costs.ts';
 import {
   maxInvalidTokens,
@@ -80,8 +80,7 @@ export class Authentication {
       fresh = await this.#live.authenticator.verify(token);
     } catch (thrown) {
       const error = ChatError.from(thrown);
-      if (error.code === 'UNAVAILABLE' || error.code === 'INTERNAL') throw error;
-      this.#live.metrics.refused('chat', error.code);
+      if (!isTokenError(error.code)) throw error;
       this.onInvalidToken(id, error.code);
       return false;
     }
@@ -102,8 +101,9 @@ export class Authentication {
     return true;
   }
 
-  /** Requests another token. The last attempt closes the connection instead. */
-  onInvalidToken(id: Id, reason?: ChatError['code']): void {
+  /** Counts a missing or rejected token, and requests another one. The last attempt closes the connection instead. */
+  onInvalidToken(id: Id, reason?: ErrorCode): void {
+    this.#live.metrics.refused('chat', reason ?? 'UNAUTHENTICATED');
     this.#invalidTokens += 1;
     if (this.#invalidTokens < maxInvalidTokens) {
       return this.#session.send({ type: 'query', data: 'TOKEN?', reason, id });

@@ -1,6 +1,6 @@
 import type { Socket } from 'socket.io';
 import { parseBearer } from '../../auth/token-verification.ts';
-import { ChatError, errors } from '../../core/errors.ts';
+import { ChatError, isTokenError } from '../../core/errors.ts';
 import { costs } from '../../core/limits/request-costs.ts';
 import { maxInvalidTokens, unauthenticatedFrameBytes } from '../../core/limits/transport-limits.ts';
 import { forgetHandshake } from '../../patches/engineio-forget-request.ts';
@@ -87,7 +87,7 @@ export function rejectConnect(socket: Socket, thrown: unknown, { metrics, logger
   const error = ChatError.from(thrown);
   metrics.refused('socketio', error.code);
   if (error.code === 'INTERNAL') logger.error({ err: error.cause }, 'connect failed');
-  const attempts = (invalidTokens.get(socket.conn) ?? 0) + (errors[error.code].http === 401 ? 1 : 0);
+  const attempts = (invalidTokens.get(socket.conn) ?? 0) + (isTokenError(error.code) ? 1 : 0);
   invalidTokens.set(socket.conn, attempts);
   if (attempts >= maxInvalidTokens) setImmediate(() => closeConnection(socket.conn));
   return toConnectError(error);

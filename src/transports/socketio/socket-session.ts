@@ -4,7 +4,7 @@ import type { TokenHolder, TokenWatch } from '../../auth/token-expiry.ts';
 import type { Actor } from '../../core/authorization.ts';
 import type { SocketConnection } from '../../core/connections.ts';
 import type { ServerEventName, ServerEventPayloads } from '../../core/contract/socketio.ts';
-import { ChatError, type RemovalCode } from '../../core/errors.ts';
+import { ChatError, isTokenError, type RemovalCode } from '../../core/errors.ts';
 import type { Subscriber } from '../../core/feed/subscriber.ts';
 import type { RoomId } from '../../core/ids.ts';
 import { maxInvalidTokens } from '../../core/limits/transport-limits.ts';
@@ -136,7 +136,7 @@ export class SocketSession implements TokenHolder, SocketConnection {
     } catch (thrown) {
       const error = ChatError.from(thrown);
       // In a later tick, so that the acknowledgement is sent first.
-      if (error.code !== 'UNAVAILABLE' && ++this.#invalidTokens >= maxInvalidTokens) {
+      if (isTokenError(error.code) && ++this.#invalidTokens >= maxInvalidTokens) {
         setImmediate(() => closeConnection(this.#socket.conn));
       }
       throw error;
