@@ -1,8 +1,9 @@
 import type { ClientRoom, Outgoing, RoomEvents, RoomState } from './api.ts';
 import type { RoomConnection } from './connection.ts';
 import { Emitter } from './emitter.ts';
-import { ChatClientError } from './errors.ts';
+import type { ChatClientError } from './errors.ts';
 import { Outbox } from './outbox.ts';
+import { RoomStatus } from './room-status.ts';
 import { type ChangeEvent, type OtherChange, Subscription } from './subscription.ts';
 import { OlderPages } from './timeline.ts';
 import { mayAffectUser } from './token.ts';
@@ -227,47 +228,5 @@ export class Room implements ClientRoom {
 
   #emitUpdate(): void {
     this.#emitter.emitDeferred('update', undefined);
-  }
-}
-
-/** In these states the room is joined, or the client will try to join it. */
-const wantedStates: readonly RoomState[] = ['joining', 'joined', 'reconnecting'];
-
-/** The room's state, and the callers of `joined()` that wait for the room to be joined. */
-class RoomStatus {
-  state: RoomState = 'joining';
-  error: ChatClientError | undefined;
-  removalReason: RemovalCode | undefined;
-  #waiting: { resolve(): void; reject(error: ChatClientError): void }[] = [];
-
-  get isWanted(): boolean {
-    return wantedStates.includes(this.state);
-  }
-
-  /** Returns false if the state is the same as before. */
-  setState(state: RoomState): boolean {
-    if (this.state === state) return false;
-    this.state = state;
-    if (state === 'joined') for (const { resolve } of this.#waiting.splice(0)) resolve();
-    else if (!this.isWanted) this.rejectWaiting(this.#toError());
-    return true;
-  }
-
-  /** `refusal`: the error that made the client unauthorized. Undefined if the client is not unauthorized. */
-  whenJoined(refusal: ChatClientError | undefined): Promise<void> {
-    if (this.state === 'joined') return Promise.resolve();
-    const error = this.isWanted ? refusal : this.#toError();
-    if (error) return Promise.reject(error);
-    return new Promise((resolve, reject) => void this.#waiting.push({ resolve, reject }));
-  }
-
-  rejectWaiting(error: ChatClientError): void {
-    for (const { reject } of this.#waiting.splice(0)) reject(error);
-  }
-
-  #toError(): ChatClientError {
-    if (this.error) return this.error;
-    if (this.removalReason && this.state === 'removed') return ChatClientError.fromRemoval(this.removalReason);
-    return new ChatClientError('CLOSED', 'The client has left the room');
   }
 }
