@@ -17,14 +17,14 @@ export interface Cluster {
   stop(): Promise<void>;
 }
 
-interface Wish {
+interface Options {
   nodes: number;
   directory: string;
   /** Settings of the nodes by the names of their environment variables. */
   settings: Record<string, string>;
 }
 
-export async function startCluster({ nodes: count, directory, settings }: Wish): Promise<Cluster> {
+export async function startCluster({ nodes: count, directory, settings }: Options): Promise<Cluster> {
   // A commit returns after PostgreSQL has handed the data to the operating system, so that a crash of the server loses
   // nothing.
   const postgres = await startPostgres({ synchronous_commit: 'on' });

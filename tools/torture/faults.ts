@@ -1,4 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../fuzz/random.ts';
 import type { Cluster } from './cluster.ts';
 import type { Participant } from './participant.ts';
@@ -16,7 +16,7 @@ interface FaultKind {
   run(world: World, random: Random, mark: () => void): Promise<void>;
 }
 
-const away = (random: Random, mostMs: number) => pause(200 + random.int(mostMs));
+const away = (random: Random, maxMs: number) => delay(200 + random.int(maxMs));
 
 export const faultKinds = {
   'node-kill': {
@@ -108,7 +108,7 @@ export const faultKinds = {
     target: 'clients',
     async run({ participants }, random, mark) {
       for (const one of some(participants, random, 0.1)) one.shortenToken();
-      await pause(2_500);
+      await delay(2_500);
       mark();
     },
   },

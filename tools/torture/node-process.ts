@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { extname, resolve } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 
 const project = resolve(import.meta.dirname, '../..');
 /** In the package, this file and the service are compiled. */
@@ -42,7 +42,7 @@ export class NodeProcess {
         this.#isListening = true;
         return;
       }
-      await pause(50);
+      await delay(50);
     }
   }
 

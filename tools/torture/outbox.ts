@@ -3,7 +3,7 @@ import type { Evidence, Outcome, Sent } from './record.ts';
 
 const resendMs = 6_000;
 const retryMs = 400;
-const mostWaiting = 20;
+const maxWaiting = 20;
 
 interface Waiting {
   sent: Sent;
@@ -28,7 +28,7 @@ export class Outbox {
   }
 
   write(room: number): void {
-    if (this.#waiting.size >= mostWaiting) return;
+    if (this.#waiting.size >= maxWaiting) return;
     this.#count += 1;
     const clientMsgId = `${this.#owner.client}-${this.#count}`;
     const content = `${clientMsgId} into ${room}`;
@@ -49,17 +49,17 @@ export class Outbox {
   }
 
   /** After the connection has ended, requests in progress get no answer. */
-  lineLost(): void {
+  connectionLost(): void {
     for (const one of this.#waiting.values()) one.dueAt = 0;
   }
 
   stored(clientMsgId: string, outcome: Extract<Outcome, { is: 'stored' }>): void {
     const sent = this.#all.get(clientMsgId);
-    if (!sent) return void this.#breach(`an answer to ${clientMsgId}, which was never sent`);
+    if (!sent) return void this.#violation(`an answer to ${clientMsgId}, which it never sent`);
     this.#waiting.delete(clientMsgId);
     if (sent.outcome?.is !== 'stored') sent.outcome = outcome;
     else if (sent.outcome.rev !== outcome.rev || sent.outcome.seq !== outcome.seq || sent.outcome.id !== outcome.id) {
-      this.#breach(`${clientMsgId} answered as rev ${sent.outcome.rev}, and again as rev ${outcome.rev}`);
+      this.#violation(`${clientMsgId} acknowledged as rev ${sent.outcome.rev}, and again as rev ${outcome.rev}`);
     }
   }
 
@@ -67,7 +67,7 @@ export class Outbox {
     const waiting = this.#waiting.get(clientMsgId);
     if (!waiting) return;
     const isFinal = ['FORBIDDEN', 'BANNED', 'NOT_FOUND'].includes(code);
-    if (!isFinal && code !== 'UNAVAILABLE') this.#breach(`${clientMsgId} refused with ${code}`);
+    if (!isFinal && code !== 'UNAVAILABLE') this.#violation(`${clientMsgId} refused with ${code}`);
     if (errors[code]?.retry) return void this.postpone(clientMsgId, now);
     waiting.sent.outcome = { is: 'refused', code };
     this.#waiting.delete(clientMsgId);
@@ -87,7 +87,7 @@ export class Outbox {
     }
   }
 
-  #breach(what: string): void {
-    this.#evidence.breaches.push({ fault: 'protocol', what: `${this.#owner.client}: ${what}` });
+  #violation(what: string): void {
+    this.#evidence.violations.push({ fault: 'protocol', what: `${this.#owner.client}: ${what}` });
   }
 }

@@ -1,9 +1,9 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createUser, type TestUser } from '../../test/helpers/users.ts';
 import type { Random } from '../fuzz/random.ts';
 import type { Participant } from './participant.ts';
+import type { Grantee } from './population.ts';
 import { type Evidence, ruleText } from './record.ts';
-import type { Grantee } from './town.ts';
 
 /**
  * Longer than a node may take for a request. If an abandoned attempt was still processed after the next attempt, the
@@ -31,12 +31,12 @@ export class Owner {
   async put({ room, kind, uuid }: Grantee, permissions: string, level = 0): Promise<void> {
     const grantee = kind === 'user' ? { userUUID: uuid } : { entityUUID: uuid };
     await this.#ask('PUT', `/rooms/${room}/members`, { ...grantee, permissions, level });
-    this.#evidence.rulings.push({ room, grantee: uuid, rule: ruleText(permissions, level) });
+    this.#evidence.ruleChanges.push({ room, grantee: uuid, rule: ruleText(permissions, level) });
   }
 
   async remove({ room, uuid }: Grantee): Promise<void> {
     await this.#ask('DELETE', `/rooms/${room}/members/${uuid}`);
-    this.#evidence.rulings.push({ room, grantee: uuid, rule: null });
+    this.#evidence.ruleChanges.push({ room, grantee: uuid, rule: null });
   }
 
   /**
@@ -45,38 +45,38 @@ export class Owner {
    */
   async rule(grantees: Grantee[], participants: Participant[], isOver: () => boolean): Promise<void> {
     while (!isOver()) {
-      await pause(100 + this.#random.int(500));
+      await delay(100 + this.#random.int(500));
       const grantee = this.#random.pick(grantees);
       if (this.#random.chance(0.1)) await this.#rename(grantee.room);
       const concerned = participants
         .filter(({ user, entity }) => user === grantee.uuid || entity === grantee.uuid)
-        .flatMap(({ stays }) => stays)
+        .flatMap(({ subscriptions }) => subscriptions)
         .filter(({ room }) => room === grantee.room);
-      const takesRead = await this.#takeAway(grantee);
+      const takesRead = await this.#restrict(grantee);
       if (takesRead) void this.#watch(concerned);
-      await pause(200 + this.#random.int(3_000));
+      await delay(200 + this.#random.int(3_000));
       // At the end, rights are not restored: excluded clients remain excluded.
       if (isOver()) return;
-      if (grantee.home) await this.put(grantee, grantee.home);
+      if (grantee.initialRule) await this.put(grantee, grantee.initialRule);
       else await this.remove(grantee);
     }
   }
 
   /** Returns whether the grantee can no longer read. */
-  async #takeAway(grantee: Grantee): Promise<boolean> {
+  async #restrict(grantee: Grantee): Promise<boolean> {
     this.counts.rules += 1;
-    const wish = this.#random.pick(grantee.home ? ['b', 'b', 'w', 'r', 'level', 'remove'] : ['b']);
-    if (wish === 'remove') await this.remove(grantee);
+    const change = this.#random.pick(grantee.initialRule ? ['b', 'b', 'w', 'r', 'level', 'remove'] : ['b']);
+    if (change === 'remove') await this.remove(grantee);
     // A level matters only for an organisation. For a user, the change affects nobody's rights.
-    else if (wish === 'level') await this.put(grantee, 'rw', 100);
-    else await this.put(grantee, wish);
-    return wish === 'level' ? grantee.kind === 'entity' : wish !== 'r';
+    else if (change === 'level') await this.put(grantee, 'rw', 100);
+    else await this.put(grantee, options);
+    return change === 'level' ? grantee.kind === 'entity' : change !== 'r';
   }
 
-  async #watch(stays: readonly { end: unknown }[]): Promise<void> {
+  async #watch(subscriptions: readonly { end: unknown }[]): Promise<void> {
     const since = performance.now();
-    while (stays.some(({ end }) => !end) && performance.now() < since + outMs) await pause(5);
-    if (stays.length > 0) this.bans.push(performance.now() - since);
+    while (subscriptions.some(({ end }) => !end) && performance.now() < since + outMs) await delay(5);
+    if (subscriptions.length > 0) this.bans.push(performance.now() - since);
   }
 
   async #rename(room: number): Promise<void> {
@@ -90,13 +90,13 @@ export class Owner {
       const status = await this.#once(method, path, body);
       if (status === 200 || status === 201 || (method === 'DELETE' && status === 404 && tries > 1)) return;
       if (status !== undefined && status !== 503) {
-        this.#evidence.breaches.push({
+        this.#evidence.violations.push({
           fault: 'protocol',
-          what: `the owner's ${method} ${path} was answered ${status}`,
+          what: `the owner's ${method} ${path} was answered with ${status}`,
         });
         return;
       }
-      await pause(100 + this.#random.int(200));
+      await delay(100 + this.#random.int(200));
     }
   }
 

@@ -2,7 +2,7 @@ import type { RemovalCode } from '../../src/core/errors.ts';
 
 export type Fault =
   | 'lost'
-  | 'doubled'
+  | 'duplicated'
   | 'reordered'
   | 'leaked'
   /** A change was delivered differently from how it is stored. */
@@ -19,18 +19,18 @@ export interface Violation {
 /** Everything that the clients saw during a run, for the oracle. Times are in ms, from one monotonic clock. */
 export interface Evidence {
   /** The entity and level of each user. */
-  people: Map<string, { entity: string; level: number }>;
-  stays: Stay[];
+  users: Map<string, { entity: string; level: number }>;
+  subscriptions: Subscription[];
   sent: Sent[];
-  rulings: Ruling[];
+  ruleChanges: RuleChange[];
   /** The clients that were still excluded from a room at the end. */
-  outside: { client: string; user: string; room: number; code: string }[];
+  excluded: { client: string; user: string; room: number; code: string }[];
   /** Violations of the protocol that clients saw, which do not depend on the log. */
-  breaches: Violation[];
+  violations: Violation[];
 }
 
 /** A subscription: one connection in one room, from the acknowledgement of the join to its end. */
-export interface Stay {
+export interface Subscription {
   client: string;
   user: string;
   room: number;
@@ -42,15 +42,15 @@ export interface Stay {
   /** The position at which the subscription starts: the `rev` of `since` if it was recovered, otherwise `joinedRev`. */
   from: number;
   /** The subscription whose last change `since` named. */
-  resumes: Stay | undefined;
+  resumes: Subscription | undefined;
   startedAt: number;
   applied: Applied[];
-  end: StayEnd | undefined;
+  end: SubscriptionEnd | undefined;
 }
 
 export type Transport = 'socketio' | 'chat';
 
-export interface StayEnd {
+export interface SubscriptionEnd {
   at: number;
   how: 'left' | 'removed' | 'disconnected' | 'started over';
   code?: RemovalCode;
@@ -84,19 +84,19 @@ export type Outcome =
   | { is: 'unknown' };
 
 /** A rule that the server acknowledged; null if it was removed. */
-export interface Ruling {
+export interface RuleChange {
   room: number;
   grantee: string;
   rule: string | null;
 }
 
 /** The `rev` that a subscription has reached. On `/chat` this is the `rev` of the last message. */
-export function positionOf(stay: Stay): number {
-  return stay.applied.at(-1)?.rev ?? stay.from;
+export function getPosition(subscription: Subscription): number {
+  return subscription.applied.at(-1)?.rev ?? subscription.from;
 }
 
 export function newEvidence(): Evidence {
-  return { people: new Map(), stays: [], sent: [], rulings: [], outside: [], breaches: [] };
+  return { users: new Map(), subscriptions: [], sent: [], ruleChanges: [], excluded: [], violations: [] };
 }
 
 /** A rule as text, for comparisons. */
@@ -109,7 +109,7 @@ const texts = new Map<string, string>();
  * A value as text with sorted keys. Equal texts share one string, because all clients in a room receive the same
  * changes.
  */
-export function textOf(value: object): string {
+export function toText(value: object): string {
   const text = JSON.stringify(value, inOrder);
   const known = texts.get(text);
   if (known !== undefined) return known;

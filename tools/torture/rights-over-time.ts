@@ -18,14 +18,14 @@ interface Span {
   rights: string;
 }
 
-export function rightsOverTime({ entries }: RoomHistory, people: Evidence['people']): RightsOverTime {
+export function rightsOverTime({ entries }: RoomHistory, users: Evidence['users']): RightsOverTime {
   const rules = new Map<string, { permissions: string; level: number }>();
-  const spans = new Map<string, Span[]>([...people.keys()].map((user) => [user, [{ since: 0, rights: '' }]]));
+  const spans = new Map<string, Span[]>([...users.keys()].map((user) => [user, [{ since: 0, rights: '' }]]));
   for (const { rev, rule } of entries) {
     if (!rule) continue;
     if (rule.permissions === null) rules.delete(rule.grantee);
     else rules.set(rule.grantee, { permissions: rule.permissions, level: rule.level });
-    for (const [user, { entity, level }] of people) {
+    for (const [user, { entity, level }] of users) {
       if (rule.grantee !== user && rule.grantee !== entity) continue;
       const own = rules.get(user);
       const shared = rules.get(entity);

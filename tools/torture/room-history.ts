@@ -1,6 +1,6 @@
 import { Client } from 'pg';
 import type { Message } from '../../src/core/log/message.ts';
-import { textOf } from './record.ts';
+import { toText } from './record.ts';
 
 /** The log of a room in the database, with which everything is compared. */
 export interface RoomHistory {
@@ -48,7 +48,7 @@ interface RuleBody {
 /** A message as clients should receive it, without its position. */
 export const messageText = (message: Message & { rev?: number; cursor?: string }): string => {
   const { rev, cursor, ...rest } = message;
-  return textOf(rest);
+  return toText(rest);
 };
 
 export async function readHistories(url: string): Promise<RoomHistory[]> {
@@ -91,11 +91,11 @@ const roomEntry = (rev: number, body: object): Entry => ({ rev, seq: undefined, 
 /** The text of `member:changed`, without its position. */
 export function memberText(payload: Omit<RuleBody, 'accepted'> & { accepted: boolean; declined: boolean }): string {
   const { entity_UUID, kind, permissions, level, accepted, declined } = payload;
-  return textOf({ entity_UUID, kind, permissions, level, accepted, declined });
+  return toText({ entity_UUID, kind, permissions, level, accepted, declined });
 }
 
 /** The text of the room in `room:changed`. */
-export const roomText = (room: object): string => textOf(room);
+export const roomText = (room: object): string => toText(room);
 
 export async function readHeads(url: string): Promise<Map<number, Head>> {
   return withDatabase(url, async (database) => {

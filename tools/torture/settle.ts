@@ -1,17 +1,17 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { World } from './faults.ts';
 import { headsNow } from './recovery.ts';
-import type { Blow } from './storm.ts';
+import type { Incident } from './run-faults.ts';
 
 const convergeMs = 30_000;
 /** Longer than the interval at which an excluded client asks again. */
 const askingMs = 2_500;
 const talkMs = 1_500;
 
-interface Rest {
+interface Settled {
   /** The clients that had not received everything at the deadline. */
   missing: string[];
-  blows: Blow[];
+  incidents: Incident[];
 }
 
 /**
@@ -19,14 +19,14 @@ interface Rest {
  * `redisIsHurt`, Redis is stopped for the last messages and remains down until all clients have received them, so that
  * no later message can trigger their delivery.
  */
-export async function comeToRest(world: World, redisIsHurt: boolean): Promise<Rest> {
+export async function settle(world: World, stopsRedis: boolean): Promise<Settled> {
   const { participants, cluster } = world;
-  const redis = redisIsHurt ? cluster.redis : undefined;
-  const blows: Blow[] = [];
+  const redis = stopsRedis ? cluster.redis : undefined;
+  const incidents: Incident[] = [];
   const startedAt = performance.now();
   if (redis) {
     await redis.kill();
-    await pause(talkMs);
+    await delay(talkMs);
   }
   for (const one of participants) one.settle();
   const settledAt = performance.now();
@@ -34,14 +34,14 @@ export async function comeToRest(world: World, redisIsHurt: boolean): Promise<Re
   if (redis) {
     const endedAt = performance.now();
     const took = endedAt - settledAt;
-    const recovery = { stayedMs: took, everybodyMs: took, last: '' };
-    blows.push({ fault: 'end without redis', startedAt, endedAt, recovery, isMixed: false });
+    const recovery = { subscribersMs: took, allClientsMs: took, last: '' };
+    incidents.push({ fault: 'end without redis', startedAt, endedAt, recovery, isMixed: false });
     await redis.start();
   }
-  await pause(askingMs);
-  for (const one of participants) one.sayGoodbye();
+  await delay(askingMs);
+  for (const one of participants) one.sendLast();
   missing.push(...(await converge(world)));
-  return { missing: [...new Set(missing)], blows };
+  return { missing: [...new Set(missing)], incidents };
 }
 
 /**
@@ -54,9 +54,9 @@ export async function converge({ cluster, participants }: World): Promise<string
     const heads = await headsNow(cluster.postgres.url);
     const missing = participants.flatMap((one) => [
       ...one.missing(heads),
-      ...(one.pending > 0 ? [`${one.name} waits for the answer to ${one.pending} messages`] : []),
+      ...(one.pending > 0 ? [`${one.name} waits for answers to ${one.pending} messages`] : []),
     ]);
     if (missing.length === 0 || performance.now() > deadline) return missing;
-    await pause(100);
+    await delay(100);
   }
 }

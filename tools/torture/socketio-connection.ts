@@ -9,7 +9,7 @@ import {
   serverEvents,
 } from '../../src/core/contract/socketio.ts';
 import { type RequestName, requests } from '../requests.ts';
-import type { Dial, Heard, Line, LineEvents } from './line.ts';
+import type { Connection, ConnectionEvents, Dial, ReceivedChange } from './connection.ts';
 import { memberText, messageText, roomText } from './room-history.ts';
 
 const dialMs = 4_000;
@@ -22,11 +22,11 @@ export function socketioDial(transports: ('websocket' | 'polling')[]): Dial {
       ...{ auth: { token }, transports, timeout: dialMs },
       ...{ forceNew: true, reconnection: false },
     });
-    return socketioLine(socket, events);
+    return createSocketioConnection(socket, events);
   };
 }
 
-function socketioLine(socket: Socket, events: LineEvents): Line {
+function createSocketioConnection(socket: Socket, events: ConnectionEvents): Connection {
   let over = false;
 
   function ended(): void {
@@ -39,28 +39,28 @@ function socketioLine(socket: Socket, events: LineEvents): Line {
   socket.on('connect_error', (error: Error & { data?: { code: string } }) => {
     if (over) return;
     // The tokens are valid, so the server may only refuse the connection temporarily.
-    if (error.data && error.data.code !== 'UNAVAILABLE') events.breach(`connect refused: ${error.data.code}`);
+    if (error.data && error.data.code !== 'UNAVAILABLE') events.violation(`connect refused: ${error.data.code}`);
     ended();
   });
   socket.on('disconnect', (reason) => {
-    if (!over && reason.includes('server disconnect')) events.breach(`told to stay away: ${reason}`);
+    if (!over && reason.includes('server disconnect')) events.violation(`disconnected by the server: ${reason}`);
     ended();
   });
   socket.onAny((name: string, payload: unknown) => {
-    if (!over) hear(name, payload);
+    if (!over) receive(name, payload);
   });
 
-  function hear(name: string, payload: unknown): void {
+  function receive(name: string, payload: unknown): void {
     const schema = Object.hasOwn(serverEvents, name) && serverEvents[name as ServerEventName];
     if (!schema || schema.safeParse(payload).error) {
-      return events.breach(`undocumented announcement ${name} ${JSON.stringify(payload)}`);
+      return events.violation(`undocumented event ${name} ${JSON.stringify(payload)}`);
     }
     if (name === 'room:removed') {
       const { room_id, code } = payload as ServerEventPayloads['room:removed'];
       return events.removed(room_id, code);
     }
-    const heard = heardOf(name, payload);
-    if (heard) events.heard(heard);
+    const received = toReceivedChange(name, payload);
+    if (received) events.received(received);
   }
 
   /**
@@ -73,7 +73,7 @@ function socketioLine(socket: Socket, events: LineEvents): Line {
       if (over) return;
       const schema = ack.ok === true ? expected : RefusedAck;
       if (!schema.safeParse(ack).success)
-        return events.breach(`undocumented answer to ${name}: ${JSON.stringify(ack)}`);
+        return events.violation(`undocumented acknowledgement of ${name}: ${JSON.stringify(ack)}`);
       if (ack.ok === true) yes(ack as never);
       else no(ack as RefusedAck);
     });
@@ -87,18 +87,18 @@ function socketioLine(socket: Socket, events: LineEvents): Line {
           rev,
           cursor,
           recovered,
-          events: missed.map(({ name, payload }) => heardOf(name, payload)!),
+          events: missed.map(({ name, payload }) => toReceivedChange(name, payload)!),
         });
       ask('room:join', { room_id, ...(since && { since }) }, yes, ({ error }) =>
         answer({ ok: false, code: error.code }),
       );
     },
     leave(room_id, left) {
-      ask('room:leave', { room_id }, left, ({ error }) => events.breach(`leaving was refused: ${error.code}`));
+      ask('room:leave', { room_id }, left, ({ error }) => events.violation(`leave refused: ${error.code}`));
     },
     send({ room: room_id, content, clientMsgId }) {
       const yes = ({ message, duplicate, rev }: z.infer<(typeof requests)['message:send']['ack']>) => {
-        if (message.content !== content) events.breach(`${clientMsgId} was acknowledged with another content`);
+        if (message.content !== content) events.violation(`${clientMsgId} was acknowledged with different content`);
         events.stored(clientMsgId, { id: message.id, seq: message.seq, rev, duplicate });
       };
       const payload = { room_id, content, client_msg_id: clientMsgId };
@@ -110,7 +110,7 @@ function socketioLine(socket: Socket, events: LineEvents): Line {
         { token },
         () => {},
         ({ error }) => {
-          if (error.code !== 'UNAVAILABLE') events.breach(`a good token was refused: ${error.code}`);
+          if (error.code !== 'UNAVAILABLE') events.violation(`a valid token was refused: ${error.code}`);
         },
       );
     },
@@ -135,7 +135,7 @@ function breakOff(socket: Socket, how: 'cut' | 'vanish'): void {
 }
 
 /** Returns undefined if the event is not a change of a room. */
-function heardOf(name: string, payload: unknown): Heard | undefined {
+function toReceivedChange(name: string, payload: unknown): ReceivedChange | undefined {
   const { room_id: room, rev, cursor } = payload as ServerEventPayloads['message:new'];
   switch (name) {
     case 'message:new': {
