@@ -69,7 +69,7 @@ export class Owner {
     if (change === 'remove') await this.remove(grantee);
     // A level matters only for an organisation. For a user, the change affects nobody's rights.
     else if (change === 'level') await this.put(grantee, 'rw', 100);
-    else await this.put(grantee, options);
+    else await this.put(grantee, change);
     return change === 'level' ? grantee.kind === 'entity' : change !== 'r';
   }
 
