@@ -8,7 +8,7 @@ import { freshDatabase } from '../helpers/postgres.ts';
 import { describeEveryStore, insertRoom, openPostgresStore, toQuery } from '../helpers/stores.ts';
 
 const upTo = (last: number) => Array.from({ length: last }, (_, n) => n + 1);
-/** A room with unanswered invitations, last changed `ago` seconds ago. */
+/** Creates a room with unanswered invitations. Its last change was `ago` seconds ago. */
 async function newRoom(store: Store, { guests = 1, ago = 60 } = {}) {
   const id = await insertRoom(store, ago);
   const grantees = Array.from({ length: guests }, () => randomUUID());
@@ -31,7 +31,7 @@ const invitationTo = (room_id: number, grantee: string, more: Partial<Invitation
 const outcomesOf = (answers: readonly AcceptResult[]) =>
   answers.map((answer) => (answer.outcome === 'accepted' ? `accepted ${answer.rev}` : answer.outcome));
 
-/** A change of a rule that another node has committed. */
+/** Changes a rule as another node would. */
 async function changeRule(store: Store, room: number, grantee: string): Promise<void> {
   await store.query(
     toQuery(`with moved as (
@@ -50,7 +50,7 @@ describeEveryStore('a batch of acceptances', (openedStore) => {
   });
 
   it('stores accepted invitations as changes of the log, with timestamps that never decrease', async () => {
-    // The clock of the second room is ahead: each room has its own time.
+    // The last change of the second room is in the future, so its next change must not be earlier than that.
     const [one, two] = [await newRoom(store, { guests: 2 }), await newRoom(store, { guests: 1, ago: -600 })];
     const [a, b, c] = [one.invitations[1]!, two.invitations[0]!, one.invitations[0]!];
     const answers = await acceptInvitations(store, [a, b, c]);

@@ -6,7 +6,7 @@ import { BoundedPublisher, EchoFilter } from '../../../src/cluster/publisher.ts'
 import type { RedisConnection } from '../../../src/cluster/redis-connection.ts';
 import { createBusMessage } from '../../helpers/bus-nodes.ts';
 
-/** A publisher over a Redis that does not answer until the test says so. */
+/** Creates a publisher whose fake Redis answers only when the test allows it. */
 function stage() {
   const onTheirWay: { resolve: (receivers: number) => void; reject: (error: Error) => void }[] = [];
   const lost: unknown[] = [];
@@ -117,7 +117,7 @@ for (const kind of ['sharded', 'classic'] as const) {
       const forgeries = [`,"uid":"${own.uid}","nsp":"/"}`, heard(first).toString('latin1'), own.uid];
       for (const content of forgeries) {
         expect(mark.isEcho(heard(await other.says(1, content)))).to.equal(false);
-        // The filter does not mistake the content of its first message for the mark either.
+        // The content of the first message contains the mark as well. The filter must not confuse the two.
         const another = new EchoFilter();
         another.recordPublished(await other.says(1, content));
         expect(another.isEcho(heard(first))).to.equal(false);

@@ -21,7 +21,7 @@ const grant = ({ user: entity_UUID }: Actor, permissions: string) => ({
   ...{ entity_UUID, kind: 'user' as const, permissions, level: 0, accepted: null },
 });
 
-/** Options of a log that records messages, and rejects or fails as the test needs. */
+/** Options of a fake log that records messages. They make it reject messages or fail. */
 interface Stage {
   fail?: (drafts: readonly Draft[]) => void;
   busy?: (draft: Draft) => boolean;
