@@ -5,7 +5,7 @@ import type { RemovalCode } from './wire.ts';
 /** In these states the room is joined, or the client will try to join it. */
 const wantedStates: readonly RoomState[] = ['joining', 'joined', 'reconnecting'];
 
-/** The room's state, and the callers of `joined()` that wait for the room to be joined. */
+/** The state of the room, and the pending calls of `joined()`. */
 export class RoomStatus {
   state: RoomState = 'joining';
   error: ChatClientError | undefined;
@@ -25,7 +25,7 @@ export class RoomStatus {
     return true;
   }
 
-  /** `refusal`: the error that made the client unauthorized. Undefined if the client is not unauthorized. */
+  /** `refusal` is the error that made the client `unauthorized`. It is undefined in the other states of the client. */
   whenJoined(refusal: ChatClientError | undefined): Promise<void> {
     if (this.state === 'joined') return Promise.resolve();
     const error = this.isWanted ? refusal : this.#toError();

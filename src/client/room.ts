@@ -11,7 +11,7 @@ import type { Joined, Message, RemovalCode, RoomInfo } from './wire.ts';
 
 const noMessages: readonly Message[] = [];
 
-/** One room of the client. The second table of STATES.md shows its states and events. */
+/** A room of the client. The second table of STATES.md shows its states and events. */
 export class Room implements ClientRoom {
   readonly ref: number | string;
   info: RoomInfo | undefined;
@@ -128,7 +128,9 @@ export class Room implements ClientRoom {
     if (this.isWanted) this.#setState('reconnecting');
   }
 
-  /** The client has stopped trying to connect, so the callers that wait for the room to be joined get an error. */
+  /**
+   * Call this when the client becomes `unauthorized`. It stops connecting, so pending calls of `joined()` must reject.
+   */
   handleUnauthorized(error: ChatClientError): void {
     this.#status.rejectWaiting(error);
   }
@@ -139,8 +141,8 @@ export class Room implements ClientRoom {
   }
 
   /**
-   * Reads the rights by joining again. This is also needed after a change of the user's token, because the service
-   * sends no event for it.
+   * Reads the rights again, by joining the room again. Also call this if the claims of the token have changed: the service
+   * sends no event for that.
    */
   refreshRights(): void {
     this.#join();
@@ -153,7 +155,7 @@ export class Room implements ClientRoom {
   handleRemoval(code: RemovalCode): void {
     if (!this.isWanted) return;
     this.#status.removalReason = code;
-    // If a join is pending, its answer comes after the removal and decides whether the user is in the room.
+    // If a join is pending, the service answers it after the removal. Its answer shows whether the user is in the room.
     if (this.#subscription.state !== 'joining') this.#enterRemoved();
   }
 
@@ -170,7 +172,7 @@ export class Room implements ClientRoom {
 
   #handleJoined({ room, rights }: Pick<Joined, 'room' | 'rights'>, isNewTimeline: boolean): void {
     const isReset = isNewTimeline && this.info !== undefined;
-    // A message that was acknowledged before this join was answered may be newer than the `last_seq` of the answer.
+    // The client may already know a newer message than this answer, from an acknowledgement that arrived earlier.
     const last_seq = isNewTimeline ? room.last_seq : Math.max(room.last_seq, this.info?.last_seq ?? 0);
     this.info = { ...room, last_seq };
     this.rights = rights;

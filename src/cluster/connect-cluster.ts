@@ -26,15 +26,15 @@ export interface RedisSettings {
 
 interface Collaborators {
   settings: RedisSettings;
-  /** Names this service. All its nodes use the same value; other services on the same Redis use other values. */
+  /** The id of the service. All its nodes use the same id; other services on the same Redis use other ids. */
   service: string;
   logger: Logger;
   events: BusEvents & { lost(): void; leaseFailed(): void };
 }
 
 /**
- * The link to the other nodes. While Redis is unavailable, this node works alone and finds the changes of the other
- * nodes by reconciliation.
+ * The link to the other nodes. While Redis is unavailable, this node works alone, and reads the changes of the other
+ * nodes from the room log when it reconciles.
  */
 export interface RedisNodes extends Pick<SocketioRoomBus, 'bus' | 'signals'> {
   leases: ConnectionLeases;
@@ -46,7 +46,7 @@ export interface RedisNodes extends Pick<SocketioRoomBus, 'bus' | 'signals'> {
   close(): Promise<void>;
 }
 
-/** The services that connect a node with the other nodes. A node that runs alone has no `leases` and no `spending`. */
+/** Connects a node with the other nodes. A node that runs alone has no `leases` and no `spending`. */
 export type Cluster = Pick<RedisNodes, 'bus' | 'signals' | 'isUp' | 'pendingPublishes' | 'close'> &
   Partial<Pick<RedisNodes, 'leases' | 'spending'>>;
 
@@ -73,7 +73,7 @@ export async function connectCluster({ settings, identify, events, logger }: Clu
 }
 
 /**
- * The start waits for Redis no longer than this. If Redis is still unavailable then, the start succeeds all the same.
+ * How long a starting node waits for Redis. If Redis is still unavailable after this time, the node starts without it.
  */
 const startTimeoutMs = 3_000;
 const retryDelayMs = 1_000;
@@ -135,7 +135,7 @@ export async function connectRedisNodes({ settings, service, logger, events }: C
       onRejected: events.rejected,
       onLost(error) {
         onLost();
-        if (error instanceof ReplicaError) return; // `onDown` has already reported it
+        if (error instanceof ReplicaError) return; // `onDown` has already reported this error.
         events.lost();
         publishLog.failed(error, findHint(error));
       },
@@ -195,8 +195,9 @@ function createNodesAdapter(pubsub: RedisPubSub, kind: Exclude<AdapterChoice, 'a
 }
 
 /**
- * Returns a client whose `subscribe` does nothing. The classic adapter uses `subscribe` to receive requests from other
- * nodes. Our nodes send no requests, and an error in the adapter's answer to a request would be uncaught.
+ * Returns a client whose `subscribe` does nothing. The classic adapter would use `subscribe` to receive requests from
+ * other nodes. Our nodes send no such requests, and if somebody else sent one, an error in the adapter's answer would be
+ * an uncaught exception.
  */
 function createRoomsOnlyClient(pubsub: RedisPubSub) {
   return {

@@ -1,8 +1,8 @@
 import type { RedisConnection } from './redis-connection.ts';
 
 /**
- * If more than this is in flight, Redis is not keeping up, and further messages are dropped. The other nodes find
- * dropped changes in the log.
+ * If this many messages or bytes are in flight, Redis is not keeping up, and further messages are dropped. The other
+ * nodes then read the changes from the room log when they reconcile.
  */
 const maxPendingMessages = 5_000;
 const maxPendingBytes = 16 * 1024 * 1024;
@@ -16,7 +16,7 @@ export interface PublishEvents {
   onRecovered(): void;
 }
 
-/** Publishes to Redis in the order of the calls. It never throws, and it limits the messages in flight. */
+/** Publishes to Redis in the order of the calls, and limits the messages in flight. Never throws. */
 export class BoundedPublisher {
   readonly #connection: () => RedisConnection;
   readonly #events: PublishEvents;
@@ -66,9 +66,10 @@ export class BoundedPublisher {
 }
 
 /**
- * Recognizes the messages that this node published itself. Redis delivers a message to its publisher, too, and an
- * adapter would decode the whole message before dropping it. This filter compares only the few bytes with the name of
- * the server: the sharded adapter's JSON ends with the name, and the classic adapter's MessagePack begins with it.
+ * Recognizes the messages that this node has published itself. Redis delivers a message to its publisher, too, and the
+ * Socket.IO adapter would decode the whole message before dropping it. This filter compares only the few bytes with the
+ * adapter's id: the JSON of the sharded adapter ends with the id, and the MessagePack of the classic adapter begins with
+ * it.
  */
 export class EchoFilter {
   #suffix: Buffer | undefined;

@@ -2,8 +2,8 @@ import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 
 /**
- * Creates the directory and its parents, accessible only to this user, or throws the error of the system. `mkdirSync`
- * with `recursive` is not used: it never returns if nothing can be created at the path, for example below `/proc`.
+ * Creates the directory and its missing parents. Only this user can access them. Does not use the option `recursive` of
+ * `mkdirSync`: with it, the call never returns if nothing can be created at the path, for example below `/proc`.
  */
 export function makeDirectory(directory: string): void {
   const parent = dirname(resolve(directory));
