@@ -194,7 +194,7 @@ describe('npm run import', function () {
     expect(first).to.include({ code: 0 });
     expect(first.output)
       .to.include('0 of 9,000 messages')
-      .and.match(/9,000 messages in [\d.]+ s, [\d,]+ a second/);
+      .and.match(/9,000 messages in [\d.]+ s, [\d,]+ per second/);
     expect(first.output)
       .to.include('20 rooms; 0 were imported')
       .and.include('4 rules of the organisation in user2user rooms');
