@@ -1,4 +1,4 @@
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { closeLater } from './cleanup.ts';
 
 export interface RawAnswer {
@@ -6,6 +6,15 @@ export interface RawAnswer {
   /** Includes the status line. */
   head: string;
   body: string;
+}
+
+/** Opens a TCP connection and writes the bytes. `answer` resolves with the first data from the server. */
+export function openRawConnection(url: string, bytes: string): { socket: Socket; answer: Promise<string> } {
+  const { hostname, port } = new URL(url);
+  const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: true });
+  closeLater(() => socket.destroy());
+  socket.write(bytes);
+  return { socket, answer: new Promise((resolve) => socket.once('data', (data) => resolve(data.toString()))) };
 }
 
 /**

@@ -143,7 +143,7 @@ describe('the metrics of a node', () => {
     await waitUntil('it is gone', async () => (await readMetrics(node.url)).get(unauthenticated) === 0);
   });
 
-  it('counts a message once where it is stored, and once for every connection that receives it', async () => {
+  it('counts a message once when it is stored, and once for every connection that receives it', async () => {
     const owner = createUser({ level: 100 });
     const room = await createRoom(node.url, owner);
     const sockets = [await socketInRoom(node.url, owner, room), await socketInRoom(node.url, owner, room)];
@@ -270,7 +270,7 @@ describe('the metrics between two nodes', () => {
       const read = await delivered(there);
       expect(read).to.include({ 'remote count': 3, 'log count': 2 });
       expect(read['log sum']).to.be.within(0.01, 2 * (1 + (performance.now() - wentDown) / 1_000));
-      // The delay of its own changes is not measured with two clocks.
+      // The delay compares the clocks of two nodes, so a node does not measure it for its own changes.
       expect(await delivered(here)).to.include({ 'remote count': 0, 'log count': 0 });
       const isPublishing = async () => (await readMetrics(here.url)).get('nano_messaging_publishing_messages') !== 0;
       await waitUntil('all messages are published', async () => !(await isPublishing()));
