@@ -13,7 +13,7 @@ COPY tsconfig.json tsconfig.build.json mikro-orm.config.ts ./
 COPY migrations migrations
 COPY src src
 COPY test/helpers test/helpers
-COPY tools/torture tools/torture
+COPY tools tools
 COPY playground playground
 RUN npm run build
 

@@ -7,21 +7,21 @@ import { closeLater } from '../test/helpers/cleanup.ts';
 import { createRoom } from '../test/helpers/rooms.ts';
 import { createUser, type TestUser, testSecret } from '../test/helpers/users.ts';
 import { startNatsServer } from './baselines/nats-server.ts';
+import type { Databases } from './databases.ts';
 import type { Dialect } from './load/line.ts';
-import type { Stand } from './stand.ts';
 
-/** One of those that are measured beside each other: servers, and how to speak with them. */
+/** One of the servers that are compared, and how the load connects to it. */
 export interface Contender {
   name: string;
   dialect: Dialect;
   urls: string[];
-  /** Its processes; those of the databases it uses are in `behind`. */
+  /** The processes of the servers. The processes of their databases are in `behind`. */
   pids: number[];
   behind: number[];
   rooms(count: number): Promise<number[]>;
-  /** Of as many different users, who may enter all rooms. */
+  /** Tokens of `count` different users, all with access to every room. */
   tokens(count: number): string[];
-  /** Messages that are stored; undefined where it stores none. */
+  /** Counts the stored messages; undefined if the contender stores none. */
   stored?: () => Promise<number>;
 }
 
@@ -29,7 +29,7 @@ const project = join(import.meta.dirname, '..');
 const collect = join(import.meta.dirname, 'baselines/collect.ts');
 
 const profileFile = process.env.BENCH_PROFILE;
-/** So that memory can be measured without what nobody holds any more; or so that it can be profiled. */
+/** Loads the profiler if BENCH_PROFILE is set, otherwise the code that collects garbage before memory is measured. */
 const nodeArgs = profileFile
   ? ['--import', join(import.meta.dirname, 'profile/record.ts')]
   : ['--expose-gc', '--import', collect];
@@ -37,15 +37,15 @@ const nodeArgs = profileFile
 interface Wish {
   nodes?: number;
   settings?: Record<string, string>;
-  /** Another checkout, with its dependencies. */
+  /** Path of another checkout with its dependencies installed. */
   checkout?: string | undefined;
 }
 
-/** The service itself on PostgreSQL and Redis, as in production but for the limit of what a user may send. */
-export async function service(stand: Stand, { nodes = 1, settings = {}, checkout }: Wish = {}) {
-  const database = await stand.freshDatabase();
+/** Starts the service on PostgreSQL and Redis, as in production but without rate limits. */
+export async function service(databases: Databases, { nodes = 1, settings = {}, checkout }: Wish = {}) {
+  const database = await databases.freshDatabase();
   const env = {
-    ...{ DATABASE_URL: database, REDIS_URL: stand.redis.url, JWT_SECRET: testSecret, HOST: '127.0.0.1', PORT: '0' },
+    ...{ DATABASE_URL: database, REDIS_URL: databases.redis.url, JWT_SECRET: testSecret, HOST: '127.0.0.1', PORT: '0' },
     ...{ SEND_RATE: '0', REQUEST_RATE: '0', RULE_RATE: '0', LOG_LEVEL: 'info', ...settings },
   };
   const started: Started[] = [];
@@ -56,7 +56,7 @@ export async function service(stand: Stand, { nodes = 1, settings = {}, checkout
   await client.connect();
   closeLater(() => client.end());
   const shared = {
-    ...{ urls, pids: started.map(({ pid }) => pid), behind: stand.pids(), database, owner },
+    ...{ urls, pids: started.map(({ pid }) => pid), behind: databases.pids(), database, owner },
     rooms: (count: number) => newRooms(urls[0]!, owner, count),
     tokens: (count: number) =>
       Array.from({ length: count }, () => createUser({ user: randomUUID(), entity: owner.entity, level: 100 }).token),
@@ -73,16 +73,16 @@ export async function service(stand: Stand, { nodes = 1, settings = {}, checkout
 
 export type Service = Awaited<ReturnType<typeof service>>;
 
-/** The service over both transports; and as it is in another checkout, where one is to be compared. */
-export async function services(stand: Stand, against: string | undefined) {
-  const ours = await service(stand);
-  const before = against === undefined ? undefined : await service(stand, { checkout: against });
+/** Starts the service and, if `against` is set, the other checkout. Both are measured over both transports. */
+export async function services(databases: Databases, against: string | undefined) {
+  const ours = await service(databases);
+  const before = against === undefined ? undefined : await service(databases, { checkout: against });
   return { ours, all: [ours, before].flatMap((one) => (one ? [one.chat, one.socketio] : [])) };
 }
 
 const mostAtOnce = 32;
 
-/** All are open to the owner's organisation from level 100 on. */
+/** Creates rooms that are open to the owner's organisation from level 100 on. */
 async function newRooms(url: string, owner: TestUser, count: number): Promise<number[]> {
   const rooms: number[] = [];
   const make = async (): Promise<void> => {
@@ -99,7 +99,7 @@ export async function bareWs(): Promise<Contender> {
   return baseline('bare ws', 'bare-ws', await startBaseline('ws-server.ts'), []);
 }
 
-/** Undefined, and says why, if there is no nats-server. */
+/** Returns undefined, after a message on stderr, if nats-server is missing. */
 export async function natsServer(): Promise<Contender | undefined> {
   const started = await startNatsServer();
   if (started) return baseline('nats-server', 'nats', started, []);
@@ -111,10 +111,11 @@ export async function bareSocketio(): Promise<Contender> {
   return baseline('bare socket.io, in memory', 'socketio', await startBaseline('socketio-server.ts'), []);
 }
 
-export async function bareSocketioRedis(stand: Stand, nodes = 1): Promise<Contender> {
+export async function bareSocketioRedis(databases: Databases, nodes = 1): Promise<Contender> {
   const all: Started[] = [];
-  for (let n = 0; n < nodes; n++) all.push(await startBaseline('socketio-server.ts', { REDIS_URL: stand.redis.url }));
-  const one = baseline('bare socket.io + Redis', 'socketio', all[0]!, [stand.redis.pid!]);
+  for (let n = 0; n < nodes; n++)
+    all.push(await startBaseline('socketio-server.ts', { REDIS_URL: databases.redis.url }));
+  const one = baseline('bare socket.io + Redis', 'socketio', all[0]!, [databases.redis.pid!]);
   return { ...one, urls: all.map(({ url }) => url), pids: all.map(({ pid }) => pid) };
 }
 

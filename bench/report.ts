@@ -1,6 +1,6 @@
 import type { Result, Row } from './scenario.ts';
 
-/** Figures that are worth a column, in this order, where a row has them. */
+/** Figures that have a column in the table, in this order. */
 const columns: [figure: string, heading: string][] = [
   ['sendsPerSecond', 'sends/s'],
   ['deliveriesPerSecond', 'deliveries/s'],
@@ -55,7 +55,7 @@ function cell(row: Row, figure: string): string {
   return text(row.figures[figure]?.median ?? Number.NaN);
 }
 
-/** Half the way from the lowest to the highest of the rounds, of the row's first figure. */
+/** Half the range of the row's first figure over all rounds, as a percentage of its median. */
 function noiseOf({ figures }: Row): string {
   const first = columns.map(([figure]) => figures[figure]).find((spread) => spread && Number.isFinite(spread.median));
   return first ? String(Math.round((50 * (first.max - first.min)) / first.median)) : '';

@@ -1,8 +1,8 @@
 import type { Contender } from './contenders.ts';
+import type { Databases } from './databases.ts';
 import type { Count } from './load/crowd.ts';
 import { type Load, startLoad } from './load/load.ts';
 import { cpuMsOf } from './machine/cpu.ts';
-import type { Stand } from './stand.ts';
 import { type Sample, type Spread, spreadsOf } from './statistics.ts';
 
 export interface Row {
@@ -10,10 +10,10 @@ export interface Row {
   figures: Record<string, Spread>;
 }
 
-/** What is asked of a scenario, and what came out. */
+/** A target of a scenario and the measured value. */
 export interface Reach {
   what: string;
-  /** As in `≥ 0.7`. */
+  /** Such as `≥ 0.7`. */
   wanted: string;
   value: number;
   met: boolean;
@@ -24,27 +24,29 @@ export interface Result {
   title: string;
   rows: Row[];
   reaches: Reach[];
-  /** Messages lost, doubled or told in another order, or rows that are not what was confirmed. */
+  /**
+   * Messages that were lost, duplicated or delivered in the wrong order, and rows that do not match the confirmations.
+   */
   faults: string[];
 }
 
 export interface Options {
   rounds: number;
-  /** Of one measurement. */
+  /** The duration of one measurement. */
   seconds: number;
-  /** Another checkout of the service, measured beside this one. */
+  /** Path of another checkout of the service, which is measured in the same run. */
   against: string | undefined;
 }
 
 export interface Scenario {
   name: string;
   title: string;
-  /** It runs only by its name. */
+  /** Runs only if it is named with --only. */
   isExtra?: boolean;
-  run(stand: Stand, options: Options): Promise<Omit<Result, 'scenario' | 'title'>>;
+  run(databases: Databases, options: Options): Promise<Omit<Result, 'scenario' | 'title'>>;
 }
 
-/** A contender with a load of its own, whose lines stay open between the rounds. */
+/** A contender with a separate load process, whose connections remain open between the rounds. */
 export interface Entrant {
   contender: Contender;
   load: Load;
@@ -63,7 +65,7 @@ export async function enter(
   return { contender, load };
 }
 
-/** One run of an entrant, with the CPU that it took, per confirmed message and per delivery. */
+/** Runs one measurement of an entrant. Computes the CPU time per confirmed message and per delivery. */
 export async function countOf({ contender, load }: Entrant, task: (load: Load) => Promise<Count>): Promise<Sample> {
   const own = [...contender.pids, ...contender.behind];
   const storedBefore = await contender.stored?.();
@@ -88,7 +90,10 @@ export async function countOf({ contender, load }: Entrant, task: (load: Load) =
   };
 }
 
-/** All of them in turn, every other round backwards; what else the machine does then falls on all alike. */
+/**
+ * Measures all of them in turn, in reverse order in every second round, so that other activity of the machine affects
+ * all of them equally.
+ */
 export async function inTurn<T extends { name: string }>(
   all: readonly T[],
   rounds: number,
@@ -104,7 +109,7 @@ export async function inTurn<T extends { name: string }>(
   return all.map(({ name }) => ({ name, figures: spreadsOf(samples.get(name)!) }));
 }
 
-/** Rows that come out of one measurement together. */
+/** Measures rows that result from a single measurement. */
 export async function together(
   names: readonly string[],
   rounds: number,
@@ -118,7 +123,6 @@ export async function together(
   return names.map((name, n) => ({ name, figures: spreadsOf(samples.map((ofRound) => ofRound[n]!)) }));
 }
 
-/** Named entrants for `inTurn`. */
 export const named = (entrants: readonly Entrant[]) =>
   entrants.map((entrant) => ({ name: entrant.contender.name, entrant }));
 
@@ -136,7 +140,7 @@ export function atMost(wanted: number, what: string, value: number): Reach {
 
 const faultFigures = ['lost', 'doubled', 'inverted', 'failed', 'wrongRows'];
 
-/** In any round; it should be none, of whomever. */
+/** Lists the faults of all rounds; without defects the list is empty. */
 export function faultsIn(rows: readonly Row[]): string[] {
   return rows.flatMap(({ name, figures }) =>
     faultFigures.flatMap((fault) => {

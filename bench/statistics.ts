@@ -1,4 +1,4 @@
-/** Figures of one measurement, by their names; the unit is in the name. */
+/** The figures of one measurement by name. The unit is part of the name. */
 export type Sample = Record<string, number>;
 
 export interface Spread {
@@ -7,7 +7,6 @@ export interface Spread {
   max: number;
 }
 
-/** Each figure over several rounds. */
 export function spreadsOf(samples: readonly Sample[]): Record<string, Spread> {
   const names = new Set(samples.flatMap((sample) => Object.keys(sample)));
   return Object.fromEntries(
@@ -18,7 +17,7 @@ export function spreadsOf(samples: readonly Sample[]): Record<string, Spread> {
   );
 }
 
-/** Of values in ascending order; between two of them in proportion. */
+/** The quantile of values in ascending order, interpolated between two values. */
 export function quantile(sorted: readonly number[], share: number): number {
   if (sorted.length === 0) return Number.NaN;
   const at = (sorted.length - 1) * share;
@@ -26,7 +25,7 @@ export function quantile(sorted: readonly number[], share: number): number {
   return below + (above - below) * (at - Math.floor(at));
 }
 
-/** Times in µs: exact below 1 ms, beyond that to 1 in 64, in a few KiB however many they are. */
+/** Durations in µs: exact below 1 ms, above that with a precision of 1/64, in a few KiB regardless of their number. */
 export class Histogram {
   readonly #counts = new Float64Array(buckets);
   #total = 0;
@@ -42,7 +41,7 @@ export class Histogram {
     return this.#total;
   }
 
-  /** In ms. */
+  /** The quantile in ms. */
   at(share: number): number {
     if (this.#total === 0) return Number.NaN;
     let left = this.#total * share;

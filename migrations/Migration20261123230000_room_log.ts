@@ -1,17 +1,22 @@
 import { Migration } from '@mikro-orm/migrations';
 
 /**
- * The two functions of the room log, written by hand because the schema comparison ignores functions.
+ * The two functions of the room log. This migration is written by hand, because the schema comparison of the ORM ignores
+ * functions.
  *
- * `append_messages` stores a batch in one statement. Each message comes with the sender's permission (`p_allowed`) and the
- * `rights_rev` at which it was determined. If that rev is no longer current under the room's lock, the outcome is `stale`,
- * and the caller authorizes the message again. A duplicate client_msg_id is answered before the permission is checked. A
- * batch must not contain the same (room, emitter, client_msg_id) twice. If another transaction keeps a room locked for
- * more than a short time, the outcome is `busy`, so that the room does not delay the others. Rooms are locked in the order
- * of their ids. The function is PL/pgSQL because under READ COMMITTED each of its statements sees what was committed while
- * the previous statement waited for a lock; a single SQL statement would not.
+ * `append_messages` stores a batch of messages in one statement and returns an outcome for each message. The caller passes
+ * whether the sender may send the message (`p_allowed`), and the `rights_rev` at which this was decided. If the rights of
+ * the room have changed since then, the outcome is `stale`, and the caller must authorize the message again. A duplicate
+ * `client_msg_id` is detected before the permission is checked. A batch must not contain the same room, emitter and
+ * `client_msg_id` twice.
  *
- * `seq_at` is the lowest seq of a room whose message is not older than `p_at`. It bisects, because times never decrease.
+ * Rooms are locked in the order of their ids. If another transaction keeps a room locked for more than a short time, the
+ * outcome is `busy`, so that this room does not delay the messages of the other rooms. The function is written in PL/pgSQL,
+ * because each statement in it sees what other transactions have committed while the previous statement waited for a lock.
+ * A single SQL statement would not see this.
+ *
+ * `seq_at` returns the lowest `seq` of a room whose message is not older than `p_at`. It uses binary search, because the
+ * times in a room never decrease.
  */
 export class Migration20261123230000_room_log extends Migration {
   override name = 'Migration20261123230000_room_log';

@@ -5,19 +5,21 @@ const switchedOff = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'j
 
 /**
  * `append_straight` stores a batch without exceptional cases: every message is permitted by the rights at which it was
- * authorized, none is a duplicate, and no room is locked for long. It locks and counts in one statement, so it costs
- * half as much as `append_messages`. Otherwise it fails as a whole (NM001 for changed rights or a deleted room; 23505
- * for a concurrent duplicate; 55P03 for a lock) or, for a duplicate of a stored message, returns nothing. The batch
- * then goes to `append_messages`, which answers each message separately.
- * The caller passes the rooms in ascending order, and they are locked one by one in this order: a join of all rooms would
- * be planned by statistics, which at first are those of an empty table.
+ * authorized, no message is a duplicate, and no room is locked for long. It locks the rooms and assigns the numbers in one
+ * statement, so it costs half as much as `append_messages`. In every other case it stores nothing. If a message is a
+ * duplicate of a stored message, it returns no rows. Otherwise it fails: with NM001 if rights have changed or a room is
+ * deleted, with 23505 for a duplicate that is being stored at the same time, and with 55P03 if a room is locked. The caller
+ * then passes the batch to `append_messages`, which answers each message separately.
  *
- * Both functions always use the indexes. Each connection caches their plans, and a plan that was made for a small table
- * reads the whole table until the next ANALYZE: a new service became eight times slower within a minute.
+ * The caller passes the rooms in ascending order, and the function locks them one by one in this order. A join of all rooms
+ * would not guarantee the order: the planner would choose it by statistics, which at first are those of an empty table.
  *
- * Messages are stored, and rooms are deleted, only under the lock of the room. So there is no foreign key to check for
- * each message; a trigger deletes the messages of a deleted room. Half of each page of rooms is left free, so that updates
- * of the counters write no index.
+ * Both functions are made to always use the indexes. Each connection caches their plans. A plan that was made for a small
+ * table would read the whole table until the next ANALYZE, which made a new service eight times slower within a minute.
+ *
+ * Messages are stored, and rooms are deleted, only under the lock of the room. So no foreign key needs to be checked for
+ * each message; instead, a trigger deletes the messages of a deleted room. Half of each page of `rooms` is left free, so
+ * that PostgreSQL can update the counters without writing to an index.
  */
 export class Migration20261127040000_straight_append extends Migration {
   override name = 'Migration20261127040000_straight_append';

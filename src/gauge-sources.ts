@@ -20,7 +20,7 @@ interface Sources {
   chatBroadcaster: { readonly deliveries: number };
 }
 
-/** Returns the functions that each gauge calls at every scrape to read its value. */
+/** Creates the functions that return the current values of the gauges. They are called at every scrape. */
 export function createGaugeSources({ context, cluster, store, clock, keySet, ...sources }: Sources): GaugeSources {
   const { connections, limits, queuedRequests } = sources.liveContext;
   const { gateway, chat, chatBroadcaster, transactionWatch } = sources;

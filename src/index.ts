@@ -10,33 +10,34 @@ import type { RunningServer } from './server.ts';
 export { ConfigError } from './config/config.ts';
 
 /**
- * Settings, with their names in the environment as keys (docs/operations/settings.md). You can also pass the whole environment
- * as it is.
+ * The settings of the service. The keys are the names of the environment variables in docs/operations/settings.md. You
+ * can also pass all environment variables of the process.
  */
 export type Settings = {
   readonly [N in keyof z.input<typeof environment> | FileSetting]?: string | number | undefined;
 };
 
 /**
- * Without one of these settings, the service would use other data or be open to others. So if one is passed as
- * `undefined`, that is certainly a mistake.
+ * Settings that must not be passed as `undefined`. This is certainly a mistake, such as a missing variable, and without
+ * the setting the service would use other data or be open to everybody.
  */
 const neverUndefined = /^(JWT_|ADMIN_TOKEN|METRICS_TOKEN|DATABASE_URL|REDIS_URL)/;
 
 export interface ServerOptions {
   /**
-   * Only these settings are used. The environment of the process is not read, because your program may use a different
-   * `DATABASE_URL` there. Without any settings the service uses the embedded database, with its data in `./.data`.
+   * Only these settings are used. The environment of the process is not read, because your program may use variables such
+   * as `DATABASE_URL` for something else. Without any settings, the service uses the embedded database, with its data in
+   * `./.data`.
    */
   settings?: Settings;
-  /** The service uses this server, below `prefix`, instead of listening on `HOST` and `PORT`. */
+  /** Serves on this server, below `prefix`, instead of listening on `HOST` and `PORT`. */
   server?: HttpServer | HttpsServer;
   /**
    * The path below which the service is mounted, such as `/messaging`. Requests below it never reach the other
    * listeners of the server, such as an Express app.
    */
   prefix?: string;
-  /** Without a logger the service logs JSON to standard output. */
+  /** Without a logger, the service logs JSON to standard output. */
   logger?: Logger;
 }
 
@@ -44,8 +45,8 @@ export interface ServerOptions {
 export type ChatServer = RunningServer;
 
 /**
- * Starts the service inside this program. Rejects with a `ConfigError` that names every wrong setting, or with an error
- * that says why the database is unavailable.
+ * Starts the service inside this program. Rejects with a `ConfigError` that lists all mistakes in the settings, or with an
+ * error that says why the database is unavailable.
  */
 export async function createServer({ settings = {}, server, prefix, logger }: ServerOptions = {}): Promise<ChatServer> {
   if ((server === undefined) !== (prefix === undefined)) {
@@ -58,13 +59,13 @@ export async function createServer({ settings = {}, server, prefix, logger }: Se
   const missing = given.filter(([name, value]) => value === undefined && neverUndefined.test(name));
   if (missing.length > 0) {
     throw new ConfigError(
-      missing.map(([name]) => `${name}: is given as undefined; give it a value, or leave the name out`),
+      missing.map(([name]) => `${name}: is undefined; give it a value, or remove it from the settings`),
     );
   }
   const config = readConfig(Object.fromEntries(given));
   const mount = server && prefix !== undefined ? { server, prefix } : undefined;
   assertNodeVersion();
-  // This import is not at the top, because an old Node.js would fail to load the file with a SyntaxError, before the
+  // The server is not imported at the top of this file. There, an old Node.js would fail with a SyntaxError before the
   // version is checked.
   const { startServer } = await import('./server.ts');
   return startServer(config, { ...(logger && { logger }), mount });

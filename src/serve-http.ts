@@ -20,7 +20,7 @@ interface HttpOptions {
   metrics: Metrics;
   logger: Logger;
   isMounted: boolean;
-  /** Socket.IO serves the paths that start with this. */
+  /** Socket.IO serves all paths that start with this prefix. */
   ioPath: string;
 }
 
@@ -41,8 +41,8 @@ export function serveHttp(
 ): HttpService {
   const { context, authenticator, isAllowedOrigin, limits } = liveContext;
   const { port: metricsPort, token: metricsToken } = config.metrics;
-  // Metrics reveal the number of users. If others can reach the address of the server, the metrics need a token or a
-  // separate port.
+  // Metrics reveal, for example, the number of connections. If other machines can reach the server, the metrics need a
+  // token or a separate port.
   const isShared = () => !isLoopback((http.address() as AddressInfo | null)?.address ?? '');
   const publicRoutes = (servesMetrics: boolean) =>
     createPublicRoutes({

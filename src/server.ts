@@ -32,8 +32,8 @@ export interface RunningServer {
   readonly url: string;
   readonly port: number;
   /**
-   * The link to the playground. Undefined if the playground is off. If the page gets tokens from this server, the link
-   * contains the key for that (`http://127.0.0.1:7777/#key=…`), and anyone who has the link can act as any user.
+   * The link to the playground. Undefined if the playground is off. If this server issues tokens for the page, the link
+   * contains a key (`http://127.0.0.1:7777/#key=…`). Anyone with the link can then act as any user.
    */
   readonly playgroundUrl: string | undefined;
   /**
@@ -52,7 +52,7 @@ interface StartOptions {
   /** Serves on an existing server instead of listening on `PORT`. */
   mount?: Mount | undefined;
   /**
-   * Called after a failure that only a restart can repair, such as a failure of PGlite. By default the service closes.
+   * Called after a failure that only a restart can repair, such as a failure of PGlite. By default, the server closes.
    */
   onFailure?: ((error: Error) => void) | undefined;
 }
@@ -63,13 +63,13 @@ export async function startServer(config: Config, options: StartOptions = {}): P
   let server: RunningServer | undefined;
   const { onFailure = () => void server?.close() } = options;
   const onFatalError = (error: Error) => {
-    log.fatal({ err: error }, 'the service cannot go on');
+    log.fatal({ err: error }, 'fatal failure; the service must be restarted');
     onFailure(error);
   };
   const store = await openStore(config.database, log, onFatalError);
   try {
-    // The keys must be loaded after the database is opened, because opening it creates their directory or reports why
-    // the directory cannot be used.
+    // The keys are loaded after the database is opened. The embedded key is in the same data directory, and opening the
+    // database creates that directory, or fails with an error that explains why it cannot be used.
     server = await start(config, loadTokenKeys(config), store, log, options.mount);
     return server;
   } catch (error) {
@@ -110,8 +110,8 @@ async function start(
   const revocations = createRevocations({
     ...{ store, signals: cluster.signals, reconcileIntervalMs: config.reconcileIntervalMs },
     report: createFailureLog(logger, {
-      failing: 'the revocations could not be read; trying again',
-      recovered: 'the revocations are read again',
+      failing: 'reading the revocations failed; retrying',
+      recovered: 'reading the revocations works again',
     }),
   });
   const broadcasters = [gateway.broadcaster, chatBroadcaster];
@@ -142,8 +142,8 @@ async function start(
   const clock = createDatabaseClock(
     store,
     createFailureLog(logger, {
-      failing: 'the clock of the database could not be read; trying again',
-      recovered: 'the clock of the database is read again',
+      failing: 'reading the database clock failed; retrying',
+      recovered: 'reading the database clock works again',
     }),
   );
   const transactionWatch = config.database.mode === 'postgres' ? watchTransactions(store, logger) : undefined;

@@ -2,11 +2,11 @@
 export interface LiveConnections {
   /** The number of connections that have not closed yet. */
   readonly size: number;
-  /** Starts to close up to `max` open connections, and returns how many. */
+  /** Starts to close up to `max` open connections. Returns their number. */
   closeUpTo(max: number): number;
 }
 
-/** How long draining waits for closing handshakes, and then again for requests that are being answered. */
+/** How long a drain waits for closing handshakes, and afterwards for requests that are being answered. */
 const graceMs = 2_000;
 
 interface Draining {
@@ -21,8 +21,8 @@ interface Draining {
 }
 
 /**
- * Writes the queued messages, closes the connections, and then closes the server. Resolves with false if the time was
- * too short.
+ * Drains the server: stores the queued messages, closes the connections, and then closes the server. Resolves with false
+ * if the queued messages or the server did not finish in time.
  */
 export async function drainServer({ queue, transports, ...server }: Draining): Promise<boolean> {
   const { writesUntil, spreadMs, deadline } = computeDrainTimes(server.drainTimeoutMs);
@@ -31,15 +31,15 @@ export async function drainServer({ queue, transports, ...server }: Draining): P
   const inTime = await waitUntil(writesUntil, whenSettled(queue));
   await closeInSlices(transports, spreadMs, deadline);
   await waitUntilClosed(transports, graceUntil());
-  // Until now the server has accepted requests and answered `/readyz` with 503. From now on it only finishes the
-  // requests that have arrived completely.
+  // Until here, the server accepts requests, so that load balancers still get an answer (503) from `/readyz`. From here
+  // on, it only finishes the requests that have arrived completely.
   await waitUntil(graceUntil(), server.finishRequests());
   return (await waitUntil(deadline, server.close())) && inTime;
 }
 
 /**
- * Waits until the queue is empty, including the messages that are still on their way into the queue. Each time the
- * queue has settled, one tick lets the acknowledgements go out.
+ * Waits until the queue is empty and stays empty for one tick. In this tick, acknowledgements are sent, and further
+ * messages may enter the queue.
  */
 async function whenSettled(queue: Draining['queue']): Promise<void> {
   do {
@@ -48,19 +48,22 @@ async function whenSettled(queue: Draining['queue']): Promise<void> {
   } while (queue.size > 0);
 }
 
-/** Computes the time limits of a drain. A step that times out still leaves time for the next step. */
+/** Divides the time of a drain among its steps. Even if a step times out, there is time left for the next step. */
 export function computeDrainTimes(drainTimeoutMs: number, now = Date.now()) {
   return {
-    /** If the database hangs, draining stops waiting for it at this time and closes the connections. */
+    /** The time until which the queued messages may be stored. Later, the connections are closed all the same. */
     writesUntil: now + drainTimeoutMs * 0.6,
-    /** The closing of connections is spread over this time. */
+    /** The duration over which the closing of the connections is spread. */
     spreadMs: Math.min(5_000, drainTimeoutMs / 3),
     deadline: now + drainTimeoutMs,
   };
 }
 
 const sliceMs = 50;
-/** Each slice closes at least this many connections, so a node with few connections drains faster than `spreadMs`. */
+/**
+ * At least this many connections are closed at a time, so that a node with few connections does not need all of
+ * `spreadMs`.
+ */
 const minSlice = 20;
 
 /** Closes the connections evenly over `spreadMs`, so that the clients do not all reconnect at once. */

@@ -1,15 +1,26 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import { InvalidArgument, readCommandLine } from './command-line.ts';
 
-/** Writes the skeleton of a feature: a read of a room, which the feature's own entries then replace. */
-const { positionals } = parseArgs({ allowPositionals: true });
-const [name, root = resolve(import.meta.dirname, '..')] = positionals;
+const usage = `npm run new:feature -- NAME [ROOT]: writes the skeleton of a feature, which reads a room, with its test and its page of the
+documentation. Replace its parts with your own.
 
-if (!name || !/^[a-z]+$/.test(name)) {
-  throw new Error('Usage: npm run new:feature NAME, where NAME is one word in lower case, such as reactions');
-}
-if (existsSync(join(root, 'src/features', name))) throw new Error(`src/features/${name} exists`);
+  NAME     one word in lower case, such as reactions
+  ROOT     another checkout (this one)
+  --help`;
+
+const { name, root } = readCommandLine(
+  usage,
+  {},
+  (_, [name, root = resolve(import.meta.dirname, '..'), ...more]) => {
+    if (!name || !/^[a-z]+$/.test(name)) throw new InvalidArgument('NAME must be one word in lower case');
+    if (more.length > 0) throw new InvalidArgument(`Unexpected arguments: ${more.join(', ')}`);
+    return { name, root };
+  },
+  { allowPositionals: true },
+);
+if (existsSync(join(root, 'src/features', name)))
+  throw new Error(`src/features/${name} exists already: choose another name`);
 
 const Name = `${name[0]!.toUpperCase()}${name.slice(1)}`;
 const operation = `read${Name}`;

@@ -1,6 +1,6 @@
 /**
- * Loaded before a server whose memory is measured, with `--expose-gc`: SIGUSR2 throws away what nobody holds, and gives
- * back the pages that V8 keeps for a heap as large as it once was. A server that has just started holds some 100 MiB
- * of them, into which thousands of connections would grow and seem to cost nothing.
+ * Loaded with `--expose-gc` before a server whose memory is measured. On SIGUSR2 it collects garbage and returns the
+ * free pages of the heap to the system. Right after its start a server has some 100 MiB of such pages. Thousands of
+ * connections would fit into them and seem to need no memory.
  */
 process.on('SIGUSR2', () => globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' }));

@@ -1,4 +1,4 @@
-/** A bare Express handler with the SELECT of a history page: no rights, no envelope of ours. */
+/** A bare Express handler with the SELECT of a history page. It checks no rights and wraps nothing in an envelope. */
 import express from 'express';
 import pg from 'pg';
 import { listening } from './plain-chat.ts';

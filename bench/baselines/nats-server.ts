@@ -5,14 +5,16 @@ import { delimiter, join } from 'node:path';
 import { closeLater } from '../../test/helpers/cleanup.ts';
 import { aptExtract } from '../../test/helpers/debian.ts';
 
-/** Core publish and subscribe on ports that are free; nothing is stored. */
+/** Core publish and subscribe on free ports; nothing is stored. */
 const configuration = `listen: "127.0.0.1:-1"
 websocket { listen: "127.0.0.1:-1", no_tls: true, compression: false }
 `;
 
 const startMs = 10_000;
 
-/** nats-server with its WebSocket listener; undefined if it is neither installed nor to be had from Debian. */
+/**
+ * Starts nats-server with its WebSocket listener. Returns undefined if it is not installed and cannot be downloaded.
+ */
 export async function startNatsServer(): Promise<{ url: string; pid: number } | undefined> {
   const program = installed() ?? aptExtract('The benchmark needs nats-server', 'nats-server', 'usr/sbin/nats-server');
   if (program === undefined) return undefined;

@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net';
 
-/** What the baselines have in common: a message of some 250 bytes, numbered per room in memory. */
+/** The last `seq` of each room. All baselines send the same message of some 250 bytes, numbered per room in memory. */
 const lastSeq = new Map<number, number>();
 
 export function messageIn(room_id: number, content: string) {
@@ -14,7 +14,7 @@ export function draftOf(frame: { join?: number; content?: string }) {
   return { join: frame.join, content: frame.content ?? '' };
 }
 
-/** Tells whoever started this process where it is. */
+/** Sends the URL to the parent process. */
 export function listening(address: AddressInfo | string | null): void {
   process.send?.({ url: `http://127.0.0.1:${(address as AddressInfo).port}` });
 }

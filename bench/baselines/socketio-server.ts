@@ -1,4 +1,7 @@
-/** Bare socket.io: rooms by `join`, an acknowledgement, no rights, no storage; with REDIS_URL the sharded Redis adapter. */
+/**
+ * Bare socket.io: rooms by `join` and an acknowledgement, but no rights and no storage. With REDIS_URL it uses the
+ * sharded Redis adapter.
+ */
 import { createServer } from 'node:http';
 import { createShardedAdapter } from '@socket.io/redis-adapter';
 import { createClient } from 'redis';

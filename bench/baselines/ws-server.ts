@@ -1,4 +1,4 @@
-/** Bare `ws`: rooms in a Map, no rights, no storage; a message is stringified once and sent as a string. */
+/** Bare `ws`: rooms in a Map, no rights, no storage. Each message is stringified once and sent as a string. */
 import { type WebSocket, WebSocketServer } from 'ws';
 import { draftOf, listening, messageIn } from './plain-chat.ts';
 

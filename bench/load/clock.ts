@@ -1,2 +1,2 @@
-/** µs of a clock that all processes of the machine share. */
+/** The time in µs of a clock that all processes of the machine share. */
 export const nowUs = () => Number(process.hrtime.bigint() / 1_000n);

@@ -1,7 +1,10 @@
 const bytes = 100;
 const mark = '|';
 
-/** 100 characters that say when they were to be sent (µs), by which line, and the how-manieth of its messages it is. */
+/**
+ * 100 characters that contain the intended time of sending (µs), the number of the connection, and the number of the
+ * message on that connection.
+ */
 export function contentOf(us: number, line: number, n: number): string {
   return `${us}${mark}${line}${mark}${n}${mark}`.padEnd(bytes, 'x');
 }
@@ -16,7 +19,9 @@ export interface Delivery {
 const seqKey = '"seq":';
 const contentKey = '"content":"';
 
-/** Reads what is needed of a frame and no more: the load must not be what is measured. */
+/**
+ * Extracts only the needed fields, without parsing the frame as JSON, so that the load does not become the bottleneck.
+ */
 export function deliveryIn(frame: string): Delivery | undefined {
   const seqAt = frame.indexOf(seqKey);
   const contentAt = frame.indexOf(contentKey);

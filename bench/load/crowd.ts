@@ -5,18 +5,18 @@ import { type Dialect, type Line, openLine, type Place } from './line.ts';
 
 export interface Members {
   dialect: Dialect;
-  /** Where each line goes; lines take the urls in turn. */
+  /** The connections take these URLs in turn. */
   urls: string[];
   tokens: string[];
-  /** The room of each line. */
+  /** The room of each connection. */
   rooms: number[];
-  /** How many are on their way in at a time. */
+  /** The maximum number of connections that are being opened at the same time. */
   atOnce: number;
   /** `outside`: they connect and authenticate, and wait for `join`. */
   begins?: 'inside' | 'outside';
 }
 
-/** How long it took all of them, and each of them in order of size; seconds and ms. */
+/** The duration for all connections in seconds, and the durations of single connections as percentiles in ms. */
 export interface Entries {
   seconds: number;
   p50: number;
@@ -27,17 +27,17 @@ export interface Count {
   seconds: number;
   confirmed: number;
   deliveries: number;
-  /** With those that came after the time was up. */
+  /** Includes messages that were confirmed after the end of the measurement. */
   confirmedInAll: number;
   deliveriesInAll: number;
   lost: number;
   doubled: number;
   inverted: number;
   failed: number;
-  /** From the intended time of sending; ms. */
+  /** Measured from the intended time of sending, in ms. */
   confirmMs: { p50: number; p99: number };
   deliverMs: { p50: number; p99: number };
-  /** How busy this process was, 0 to 1: near 1 the load is the limit. */
+  /** CPU use of this process, from 0 to 1. Close to 1, the load limits the result. */
   loadBusy: number;
 }
 
@@ -51,7 +51,7 @@ interface Seat {
 const quietMs = 10_000;
 const retryMs = 200;
 
-/** Many lines in one process, what they send, and the account of what each of them is told. */
+/** Many connections in one process. Sends their messages, and records what each connection receives. */
 export class Crowd {
   readonly #seats: Seat[] = [];
   readonly #dialect: Dialect;
@@ -83,7 +83,7 @@ export class Crowd {
     return timed(places, atOnce, (place) => this.#enter(place));
   }
 
-  /** Everybody joins who began outside; who is refused tries again. */
+  /** Joins all connections that began outside; a refused connection tries again. */
   async join(atOnce: number): Promise<Entries & { refused: number }> {
     let refused = 0;
     const entries = await timed(this.#seats, atOnce, async ({ line }) => {
@@ -96,7 +96,10 @@ export class Crowd {
     return { ...entries, refused };
   }
 
-  /** Each of the first `senders` has `window` messages on their way: the next one goes when one is confirmed. */
+  /**
+   * Each of the first `senders` connections keeps `window` messages unconfirmed, and sends the next as soon as one is
+   * confirmed.
+   */
   closedLoop(seconds: number, senders: number, window: number): Promise<Count> {
     return this.#during(seconds, (isOver) => {
       const next = (seat: number) => {
@@ -107,7 +110,10 @@ export class Crowd {
     });
   }
 
-  /** One room: at most `window` messages are not yet with all members. This is as fast as everybody can hear. */
+  /**
+   * Measures one room: at most `window` messages have not yet reached all members. This is the maximum rate that every
+   * member can follow.
+   */
   fullDelivery(seconds: number, senders: number, window: number): Promise<Count> {
     return this.#during(seconds, (isOver) => {
       const heardBy = new Map<number, number>();
@@ -125,7 +131,10 @@ export class Crowd {
     });
   }
 
-  /** So many messages a second from the first `senders` in turn, whether or not the ones before are answered. */
+  /**
+   * Sends `perSecond` messages a second from the first `senders` connections in turn, without waiting for
+   * confirmations.
+   */
   openLoop(seconds: number, perSecond: number, senders: number): Promise<Count> {
     return this.#during(seconds, (isOver) => {
       const began = nowUs();
@@ -174,7 +183,7 @@ export class Crowd {
     this.#onDelivered(delivery, number);
   }
 
-  /** Runs, waits until nothing comes any more, and says what has come. */
+  /** Runs the load, waits until no more messages arrive, and counts them. */
   async #during(seconds: number, begin: (isOver: () => boolean) => void): Promise<Count> {
     this.#confirm = new Histogram();
     this.#deliver = new Histogram();
@@ -205,12 +214,14 @@ export class Crowd {
     };
   }
 
-  /** What is missing between two that came, and at the end of a room what others in it have. */
+  /**
+   * Counts the gaps between received messages, and messages at the end that only other members of the room received.
+   */
   #lost(): number {
     const heads = new Map<number, number>();
     for (const { room, lastSeq } of this.#seats) heads.set(room, Math.max(heads.get(room) ?? 0, lastSeq));
     return this.#seats.reduce((sum, { room, lastSeq, missing }) => {
-      // Who has heard nothing yet does not know where the room began.
+      // A connection that has received nothing does not know the first `seq` of its room.
       const behind = lastSeq === 0 ? 0 : heads.get(room)! - lastSeq;
       return sum + missing.size + behind;
     }, 0);

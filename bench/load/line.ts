@@ -6,7 +6,7 @@ export const dialects = ['chat', 'socketio', 'bare-ws', 'nats'] as const;
 export type Dialect = (typeof dialects)[number];
 
 export interface Line {
-  /** Joins its room; false: it was refused. */
+  /** Joins its room. False: the join was refused. */
   join(): Promise<boolean>;
   send(us: number): void;
   close(): void;
@@ -14,9 +14,9 @@ export interface Line {
 
 export interface LineEvents {
   delivered(delivery: Delivery): void;
-  /** The message that was sent then is acknowledged, or its echo has come. */
+  /** The message sent at `us` was acknowledged, or its echo was received. */
   confirmed(us: number): void;
-  /** It was refused, or the connection ended. */
+  /** A request was refused, or the connection ended. */
   failed(why: string): void;
 }
 
@@ -24,9 +24,9 @@ export interface Place {
   url: string;
   token: string;
   room: number;
-  /** `outside`: connects and authenticates, and joins when it is told to. */
+  /** `outside`: connects and authenticates, but waits with the join until it is called. */
   begins: 'inside' | 'outside';
-  /** The number of this line among those of its process. */
+  /** The number of this connection in its process. */
   line: number;
 }
 
@@ -34,7 +34,7 @@ export type Open = (place: Place, events: LineEvents) => Promise<Line>;
 
 const quoted = (text: string) => JSON.stringify(text);
 
-/** Opens the socket, says the first word where it is ours, and hands over what is heard. */
+/** Opens the socket, sends the first frame if the client begins, and passes on received frames. */
 export function dial(url: string, events: LineEvents, hear: (frame: string, socket: WebSocket) => void): WebSocket {
   const socket = new WebSocket(url.replace(/^http/, 'ws'), { perMessageDeflate: false });
   socket.on('message', (data: Buffer) => hear(data.toString('latin1'), socket));
@@ -79,7 +79,7 @@ const openChat: Open = ({ url, token, room, line, begins }, events) =>
     });
   });
 
-/** Engine.IO and Socket.IO by hand: socket.io-client would cost more than what it is to measure. */
+/** Speaks Engine.IO and Socket.IO directly, because socket.io-client would use more CPU than the measured server. */
 const openSocketio: Open = ({ url, token, room, line, begins }, events) =>
   new Promise((resolve, reject) => {
     let sent = 0;
@@ -155,7 +155,7 @@ const openBareWs: Open = ({ url, room, line, begins }, events) =>
     });
   });
 
-/** What goes wrong before the line is there is also the answer to the open. */
+/** A failure before the connection is open also rejects the promise that opens it. */
 export function refusing(events: LineEvents, reject: (error: Error) => void): LineEvents {
   return {
     ...events,

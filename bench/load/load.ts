@@ -7,7 +7,7 @@ export type Load = Calls & { pid: number };
 
 const names: CallName[] = ['open', 'join', 'closedLoop', 'fullDelivery', 'openLoop', 'failures', 'close'];
 
-/** Starts a load process; each method runs in it. */
+/** Starts a process for the load; each method runs in it. */
 export function startLoad(): Load {
   const child = fork(join(import.meta.dirname, 'process.ts'));
   closeLater(() => ended(child));

@@ -1,20 +1,22 @@
 import { contentOf, deliveryIn } from './content.ts';
 import { dial, type Open, refusing } from './line.ts';
 
-/** Core NATS numbers nothing: the load does, in the order in which it publishes. */
+/** Core NATS does not number messages. The load numbers them in the order in which it publishes them. */
 let lastSeq = 0;
 
 const emitter = '00000000-0000-4000-8000-000000000000';
 const end = '\r\n';
 const connect = { verbose: false, pedantic: false, echo: true, lang: 'bench', version: '1', protocol: 1 };
 
-/** NATS' text protocol over WebSocket; a room is a subject, and a message is as long as those of the other baselines. */
+/**
+ * NATS' text protocol over WebSocket. A room is a subject, and a message has the same size as with the other baselines.
+ */
 export const openNats: Open = ({ url, room, line, begins }, events) =>
   new Promise((resolve, reject) => {
     const subject = `room.${room}`;
     let sent = 0;
     let joined = (_wasAccepted: boolean) => {};
-    // The PONG says that the subscription is there.
+    // The PONG confirms the subscription.
     const join = () => socket.send(`SUB ${subject} 1${end}PING${end}`);
     const take = protocolReader({
       message(payload) {
@@ -61,7 +63,7 @@ interface Parts {
   control(name: string, text: string): void;
 }
 
-/** Frames may hold several protocol messages, or a part of one. */
+/** A frame can contain several protocol messages, or part of a message. */
 function protocolReader({ message, control }: Parts): (frame: string) => void {
   let rest = '';
   return (frame) => {

@@ -1,4 +1,4 @@
-/** The load: a process of its own, so that it takes nothing from the server but its share of the machine. */
+/** The load runs in a separate process, so that it shares only the CPU with the server, not the event loop. */
 import { Crowd, type Members } from './crowd.ts';
 
 export interface Calls {

@@ -7,8 +7,8 @@ import { findPostgres } from '../../test/helpers/postgres-binaries.ts';
 
 const load = createRequire(import.meta.url);
 
-/** On what it was measured: figures of two machines cannot be compared, ratios can. */
-export function aboutMachine() {
+/** Describes the machine and the versions. Absolute figures of two machines cannot be compared; ratios can. */
+export function describeMachine() {
   const cores = cpus();
   return {
     machine: {

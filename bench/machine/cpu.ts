@@ -8,7 +8,7 @@ interface Stat {
   ms: number;
 }
 
-/** Everything below these processes too, and what its ended children have used; in ms of CPU. */
+/** CPU time in ms of these processes, their descendants, and their children that have ended. */
 export function cpuMsOf(pids: readonly number[]): number {
   const stats = allStats();
   const children = new Map<number, number[]>();
@@ -38,16 +38,16 @@ function allStats(): Map<number, Stat> {
 function readStat(pid: number): Stat | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The second field, a name in parentheses, may hold spaces.
+    // The second field, a name in parentheses, can contain spaces.
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
     const [utime, stime, cutime, cstime] = fields.slice(11, 15).map(Number) as [number, number, number, number];
     return { parent: Number(fields[1]), ms: (utime + stime + cutime + cstime) * tickMs };
   } catch {
-    return undefined; // it has ended meanwhile
+    return undefined; // the process has ended meanwhile
   }
 }
 
-/** What of a process is in memory and belongs to no file, in KiB. */
+/** The anonymous memory of a process in KiB, that is, without mapped files. */
 export function anonymousKibOf(pid: number): number {
   return Number(/^RssAnon:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? Number.NaN);
 }

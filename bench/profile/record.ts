@@ -1,4 +1,6 @@
-/** Loaded before a server that is profiled: SIGUSR1 begins, SIGUSR2 ends and writes to BENCH_PROFILE. */
+/**
+ * Loaded before a server that is profiled. SIGUSR1 starts the profile; SIGUSR2 ends it and writes it to BENCH_PROFILE.
+ */
 import { writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector';
 

@@ -1,4 +1,4 @@
-/** `node bench/profile/summary.ts FILE`: where the time of a CPU profile went, by part and by function. */
+/** `node bench/profile/summary.ts FILE` shows where the time of a CPU profile went, by part and by function. */
 import { readFileSync } from 'node:fs';
 import type { Profiler } from 'node:inspector';
 
@@ -28,7 +28,7 @@ print('by part', parts);
 print('by the nearest function of ours', nearest);
 print('by function', functions);
 
-/** Who of ours has it done: a library's time is that of its caller. */
+/** The nearest caller in our own code, to which the time of a library counts. */
 function nearestOf(id: number): string {
   for (let at: number | undefined = id; at !== undefined; at = parents.get(at)) {
     const { functionName, url, lineNumber } = nodes.get(at)!.callFrame;

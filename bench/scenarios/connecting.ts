@@ -8,12 +8,12 @@ const lines = 1_000;
 const rooms = 100;
 const atOnce = 32;
 
-/** Everybody comes back at once, as after the restart of a node. */
+/** All clients reconnect at once, as after the restart of a node. */
 export const connecting: Scenario = {
   name: 'connecting',
   title: `${lines.toLocaleString('en-US')} × connect, authenticate and join, ${atOnce} at once`,
-  async run(stand, { rounds, against }) {
-    const { ours, all: everyService } = await services(stand, against);
+  async run(databases, { rounds, against }) {
+    const { ours, all: everyService } = await services(databases, against);
     const [ws, socketio] = [await bareWs(), await bareSocketio()];
     const all: { name: string; contender: Contender; in: number[] }[] = [];
     for (const contender of [ws, socketio, ...everyService]) {

@@ -2,16 +2,19 @@ import { bareSocketio, bareWs, natsServer, services } from '../contenders.ts';
 import { atLeast, countOf, type Entrant, enter, faultsIn, figure, inTurn, named, type Scenario } from '../scenario.ts';
 
 const senders = 8;
-/** Messages that are not yet with everybody: enough that the server always has one, and too few to fill its queues. */
+/**
+ * The maximum number of messages that have not reached all members: enough to keep the server busy, too few to fill its
+ * queues.
+ */
 const window = 16;
 
-/** One room at the rate at which everybody in it can hear. */
+/** Measures one room at the maximum rate that all its members can follow. */
 function fanOut(members: number): Scenario {
   return {
     name: `room-${members}`,
     title: `One room, ${members.toLocaleString('en-US')} members, maximum rate`,
-    async run(stand, { rounds, seconds, against }) {
-      const { ours, all } = await services(stand, against);
+    async run(databases, { rounds, seconds, against }) {
+      const { ours, all } = await services(databases, against);
       const [ws, socketio] = [await bareWs(), await bareSocketio()];
       const nats = await natsServer();
       const entrants: Entrant[] = [];
@@ -35,7 +38,7 @@ function fanOut(members: number): Scenario {
         const ratio = perCpu(ours.chat.name) / perCpu(nats.name);
         reaches.push(atLeast(1, 'deliveries per server CPU-second, /chat ÷ nats-server', ratio));
       }
-      // Core NATS keeps the order of each publisher only, and here there are several.
+      // Core NATS keeps only the order of each publisher, and this scenario has several publishers.
       const isFault = (fault: string) => !(nats && fault.startsWith(`${nats.name}: inverted`));
       return { rows, reaches: members >= 1_000 ? reaches : [], faults: faultsIn(rows).filter(isFault) };
     },

@@ -5,13 +5,13 @@ import { fill, requests } from './history.ts';
 const sizes = [10_000, 1_000_000];
 const limit = 50;
 
-/** Pages of short histories and of long ones. */
+/** Compares pages of short and long histories. */
 export const growthHistory: Scenario = {
   name: 'growth-history',
   title: `${limit} messages over HTTP, by the messages of the room`,
   isExtra: true,
-  async run(stand, { rounds, seconds }) {
-    const ours = await service(stand);
+  async run(databases, { rounds, seconds }) {
+    const ours = await service(databases);
     const rooms = await ours.rooms(sizes.length);
     const asks: { name: string; url: string }[] = [];
     for (const [n, size] of sizes.entries()) {

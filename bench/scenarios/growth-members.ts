@@ -5,17 +5,17 @@ const sizes = [10, 100, 1_000, 5_000];
 const senders = 8;
 const window = 16;
 
-/** What one delivery costs in small rooms and in large ones, at the rate at which everybody can hear. */
+/** Compares the cost of a delivery in small and large rooms, at the maximum rate that all members can follow. */
 export const growthMembers: Scenario = {
   name: 'growth-members',
   title: 'One room at maximum rate, by its members',
   isExtra: true,
-  async run(stand, { rounds, seconds }) {
+  async run(databases, { rounds, seconds }) {
     const all: { name: string; entrant: Entrant }[] = [];
     for (const dialect of ['chat', 'socketio'] as const) {
       for (const members of sizes) {
-        // Nodes of their own: ten members are not to be measured beside thousands of other connections.
-        const contender = (await service(stand))[dialect];
+        // Each size has its own node, so that other connections do not affect the measurement.
+        const contender = (await service(databases))[dialect];
         const entrant = await enter(contender, { lines: members, rooms: await contender.rooms(1) });
         all.push({ name: `${contender.name}, ${members.toLocaleString('en-US')} members`, entrant });
       }

@@ -9,16 +9,16 @@ const sizes = [1_000, 5_000, 10_000];
 const step = 1_000;
 const rooms = 100;
 
-/** Connections that are in a room and silent, in a fresh server for each dialect and round. */
+/** Measures silent connections that have joined a room, with a fresh server for each transport and round. */
 export const growthMemory: Scenario = {
   name: 'growth-memory',
   title: `Memory of the server by its idle connections, each in one of ${rooms} rooms`,
   isExtra: true,
-  async run(stand, { rounds }) {
+  async run(databases, { rounds }) {
     const rows: Row[] = [];
     for (const dialect of ['chat', 'socketio'] as const) {
       const names = sizes.map((size) => `${dialects[dialect]}, ${size.toLocaleString('en-US')} connections`);
-      const measure = async () => memoryOf((await service(stand))[dialect]);
+      const measure = async () => memoryOf((await service(databases))[dialect]);
       rows.push(...(await together(names, rounds, measure)));
     }
     return { rows, reaches: [], faults: [] };
@@ -28,8 +28,9 @@ export const growthMemory: Scenario = {
 const dialects = { chat: '/chat', socketio: 'Socket.IO' };
 
 /**
- * The server with so many connections, and what so many more add to one that has a thousand: its own size, and what it
- * has compiled and allocated for the first ones, is not in that.
+ * Measures the memory at each size, and the memory that further connections add to a server with a thousand. The
+ * difference excludes the size of the server itself and everything that it compiles and allocates for its first
+ * connections.
  */
 async function memoryOf(contender: Contender): Promise<Sample[]> {
   const [pid] = contender.pids as [number];
@@ -63,7 +64,7 @@ async function opening({ dialect, urls, ...contender }: Contender, load: Load) {
 
 const leastFall = 0.01;
 
-/** After collections, until they free nothing any more. */
+/** Collects garbage until the memory no longer shrinks. */
 async function settledMibOf(pid: number): Promise<number> {
   let least = Number.POSITIVE_INFINITY;
   for (let calm = 0; calm < 3; ) {

@@ -5,20 +5,20 @@ import { inTurn, type Scenario } from '../scenario.ts';
 import { requests } from './history.ts';
 
 const sizes = [1, 100, 1_000];
-/** All there are; those of a user lie scattered among them. */
+/** The number of rooms in the database. The rooms of a user are spread randomly among them. */
 const rooms = 20_000;
-/** Of a room, without the users who ask. */
+/** The number of rules of each room, besides those of the measured users. */
 const rules = 8;
-/** Of each size, one for each round. */
+/** The number of users of each size, one for each round. */
 const users = 5;
 
-/** The list of one's rooms, by how many they are. */
+/** Measures the list of a user's rooms by its length. */
 export const growthRoomList: Scenario = {
   name: 'growth-room-list',
   title: `The list of the rooms a user is in, of ${rooms.toLocaleString('en-US')}, over HTTP`,
   isExtra: true,
-  async run(stand, { rounds, seconds }) {
-    const ours = await service(stand);
+  async run(databases, { rounds, seconds }) {
+    const ours = await service(databases);
     await makeRooms(ours);
     const asks: { name: string; people: TestUser[] }[] = [];
     for (const size of sizes) {
@@ -46,7 +46,7 @@ async function makeRooms(ours: Service): Promise<void> {
     from rooms, generate_series(1, ${rules}) n`);
 }
 
-/** As if he had been invited to so many rooms and had accepted. */
+/** Creates a user who has accepted invitations to `count` rooms. */
 async function somebodyIn(ours: Service, count: number): Promise<TestUser> {
   const person = createUser();
   await ours.query(`insert into permission_rules

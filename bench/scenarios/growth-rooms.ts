@@ -1,14 +1,14 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { restCalls } from '../../test/helpers/rest-calls.ts';
 import { service } from '../contenders.ts';
+import { startDatabases } from '../databases.ts';
 import { cpuMsOf } from '../machine/cpu.ts';
 import { countOf, type Entrant, enter, faultsIn, inTurn, type Scenario, together } from '../scenario.ts';
-import { startStand } from '../stand.ts';
 import type { Sample } from '../statistics.ts';
 
 const counts = [1, 100, 10_000];
 const senders = 64;
-/** As often each connection is pinged: every one once, while all rooms are swept a dozen times. */
+/** The interval of pings: each connection is pinged once, and all rooms are reconciled a dozen times. */
 const idleSeconds = 25;
 
 interface Node {
@@ -17,7 +17,9 @@ interface Node {
   senders: Entrant;
 }
 
-/** The same senders on nodes that serve few rooms and many, over /chat; and what these nodes take when nobody sends. */
+/**
+ * Measures the same senders on nodes that serve few or many rooms over /chat, and the CPU use of these nodes when idle.
+ */
 export const growthRooms: Scenario = {
   name: 'growth-rooms',
   title: `Confirmed sends, ${senders} senders, closed loop, by the rooms that the node serves`,
@@ -39,10 +41,10 @@ export const growthRooms: Scenario = {
   },
 };
 
-/** One member in each room, but that the senders share what rooms there are. */
+/** Opens one connection in each room. The senders share the first rooms if there are fewer rooms than senders. */
 async function nodeThatServes(count: number): Promise<Node> {
-  // Databases of its own, so that its sweeps are not counted for the other nodes.
-  const { chat, query } = await service(await startStand());
+  // Each node has its own databases, so that the CPU time of its reconciliation does not count for the other nodes.
+  const { chat, query } = await service(await startDatabases());
   const rooms = await chat.rooms(count);
   const [first, others] = [rooms.slice(0, senders), rooms.slice(senders)];
   const entrant = await enter(chat, { lines: senders, rooms: first });
@@ -53,7 +55,7 @@ async function nodeThatServes(count: number): Promise<Node> {
   return { name: count === 1 ? `${name}, all senders in it` : name, rooms: count, senders: entrant };
 }
 
-/** Of all nodes at once: idle as they are, they do not disturb one another. */
+/** Measures all nodes at the same time: idle nodes do not disturb each other. */
 async function idleCpuOf(nodes: readonly Node[]): Promise<Sample[]> {
   const before = nodes.map(cpuOf);
   await pause(idleSeconds * 1_000);

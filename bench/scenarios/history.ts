@@ -9,18 +9,18 @@ const limit = 50;
 const some = 100_000;
 const many = 1_000_000;
 
-/** Pages of a long history over HTTP, beside an Express handler with the same SELECT. */
+/** Measures pages of a long history over HTTP, compared with an Express handler with the same SELECT. */
 export const history: Scenario = {
   name: 'history',
   title: `The latest ${limit} messages of ${some.toLocaleString('en-US')} over HTTP, ${atOnce} at once`,
-  async run(stand, { rounds, seconds }) {
-    const ours = await service(stand);
+  async run(databases, { rounds, seconds }) {
+    const ours = await service(databases);
     const [room, long] = (await ours.rooms(2)) as [number, number];
     await fill(ours, room, some);
     await fill(ours, long, many);
     const bare = await startBaseline('express-server.ts', { DATABASE_URL: ours.database });
     const [url] = ours.urls as [string];
-    const behind = stand.pids();
+    const behind = databases.pids();
     const asks = [
       { name: 'bare Express, same SELECT', ...pages(bare, `/rooms/${room}/messages?limit=${limit}`) },
       { name: 'nano-messaging', ...pages({ url, pid: ours.pids[0]! }, `/rooms/${room}/messages?limit=${limit}`) },
@@ -52,7 +52,7 @@ export const history: Scenario = {
 
 const pages = ({ url, pid }: Started, path: string) => ({ url: url + path, pid });
 
-/** As if so many had been sent, in one statement: the log is the same. */
+/** Inserts messages in one statement. The resulting log is the same as after sends. */
 export async function fill(ours: Service, room: number, messages: number): Promise<void> {
   const user = ours.owner.user;
   await ours.query(`insert into messages (room_id, seq, rev, emitter, content, created_at, updated_at)
@@ -60,11 +60,11 @@ export async function fill(ours: Service, room: number, messages: number): Promi
     from generate_series(1, ${messages}) n`);
   await ours.query(`update rooms set last_seq = ${messages}, last_rev = ${messages},
     last_change_at = now() + ${messages} * interval '1 ms' where id = ${room}`);
-  // As the server does it by itself within a minute or two.
+  // In production, autovacuum does this within a minute or two.
   await ours.query('vacuum analyze messages');
 }
 
-/** Closed loop over kept connections; answers are read to their end and must be 200. */
+/** Runs a closed loop over kept-alive connections. Reads each response to its end and requires status 200. */
 export async function requests(url: string, token: string, seconds: number, pids: number[]): Promise<Sample> {
   const agent = new Agent({ keepAlive: true, maxSockets: atOnce });
   const headers = { Authorization: `Bearer ${token}` };

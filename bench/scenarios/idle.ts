@@ -7,19 +7,22 @@ import type { Sample } from '../statistics.ts';
 const lines = 1_000;
 const rooms = 100;
 
-/** Connections that are in a room and silent. Each measurement has a fresh server: what was freed is not given back. */
+/**
+ * Measures silent connections that have joined a room. Each measurement has a fresh server, because freed memory is not
+ * returned to the system.
+ */
 export const idle: Scenario = {
   name: 'idle',
   title: `${lines.toLocaleString('en-US')} idle connections, each in one of ${rooms} rooms`,
-  async run(stand, { rounds, against }) {
+  async run(databases, { rounds, against }) {
     const kinds: { name: string; start: () => Promise<Contender> }[] = [
       { name: 'bare ws', start: bareWs },
-      { name: 'nano-messaging /chat', start: async () => (await service(stand)).chat },
+      { name: 'nano-messaging /chat', start: async () => (await service(databases)).chat },
       { name: 'bare socket.io, in memory', start: bareSocketio },
-      { name: 'nano-messaging Socket.IO', start: async () => (await service(stand)).socketio },
+      { name: 'nano-messaging Socket.IO', start: async () => (await service(databases)).socketio },
     ];
     if (against !== undefined) {
-      const before = () => service(stand, { checkout: against });
+      const before = () => service(databases, { checkout: against });
       kinds.push({ name: 'nano-messaging /chat, before', start: async () => (await before()).chat });
       kinds.push({ name: 'nano-messaging Socket.IO, before', start: async () => (await before()).socketio });
     }
@@ -33,7 +36,10 @@ export const idle: Scenario = {
   },
 };
 
-/** What so many more connections add to a server that has as many already: its own size is in neither; MiB. */
+/**
+ * The memory in MiB that `lines` more connections add to a server that already has as many. The difference excludes the
+ * size of the server itself.
+ */
 export async function memoryOf(contender: Contender, lines: number): Promise<Sample> {
   const [pid] = contender.pids as [number];
   const places = await contender.rooms(rooms);
@@ -52,7 +58,7 @@ function members({ dialect, urls, tokens }: Contender, rooms: number[], lines: n
   return { ...{ dialect, urls, atOnce: 32 }, tokens: tokens(lines), rooms: places };
 }
 
-/** After a collection, when it changes no more. */
+/** The lowest of three measurements, each after a garbage collection. */
 async function settled(pid: number): Promise<number> {
   let least = Number.POSITIVE_INFINITY;
   for (let n = 0; n < 3; n++) {

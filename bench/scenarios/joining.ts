@@ -17,18 +17,18 @@ interface Wave {
 }
 
 /**
- * Connected and authenticated users join: for the first time, which accepts their invitation, and again. In one room,
- * where every member is told of every acceptance, and in many.
+ * Connected and authenticated users join. The first join of each user accepts an invitation; the second does not.
+ * Measures one room, where every member is notified of every acceptance, and many rooms.
  */
 function joins(rooms: number): Scenario {
   const place = rooms === 1 ? 'one room' : `${rooms} rooms`;
   return {
     name: `joins-${rooms}`,
     title: `${members.toLocaleString('en-US')} joins of connected users, ${place}, ${atOnce} at once`,
-    async run(stand, { rounds, against }) {
+    async run(databases, { rounds, against }) {
       const socketio = await bareSocketio();
-      const ours = await service(stand);
-      const before = against === undefined ? undefined : await service(stand, { checkout: against });
+      const ours = await service(databases);
+      const before = against === undefined ? undefined : await service(databases, { checkout: against });
       const bare = { name: socketio.name, measure: () => wave(socketio, ['none'], Array(members).fill(1)) };
       const waves = [bare, ...[ours, before].flatMap((one) => (one ? wavesOf(one, rooms) : []))];
       for (const { measure } of waves) await measure();
@@ -46,7 +46,7 @@ export const joining = [joins(1), joins(200)];
 const ratio = (rows: readonly Row[], name: string) =>
   figure(rows, `${name}: first`, 'cpuUsPerJoin') / figure(rows, `${name}: repeated`, 'cpuUsPerJoin');
 
-/** The first joins of a crowd are measured before its repeated ones; every round has a new crowd and new rooms. */
+/** Measures first joins before repeated joins. Every round has new users and new rooms. */
 function wavesOf(server: Service, rooms: number): Wave[] {
   return [server.chat, server.socketio].flatMap((contender) => {
     const first = async () => {
@@ -65,7 +65,7 @@ function wavesOf(server: Service, rooms: number): Wave[] {
   });
 }
 
-/** Invitations that nobody has answered; written straight into the database, as an import does. */
+/** Creates users with unanswered invitations, written directly to the database as the import does. */
 async function invited(
   { owner, urls, query }: Service,
   rooms: number,
@@ -89,7 +89,7 @@ async function wave(contender: Contender, tokens: string[], places: number[]): P
   await pause(quietMs);
   const [serverBefore, behindBefore] = [cpuMsOf(pids), cpuMsOf(behind)];
   const { seconds, p50, p99, refused } = await load.join(atOnce);
-  // What the joins announce is delivered after the last of them is acknowledged.
+  // The changes that result from the joins are delivered after the last join is acknowledged.
   await pause(quietMs);
   const serverUsPerJoin = ((cpuMsOf(pids) - serverBefore) * 1_000) / places.length;
   const databasesUsPerJoin = ((cpuMsOf(behind) - behindBefore) * 1_000) / places.length;

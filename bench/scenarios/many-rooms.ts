@@ -5,17 +5,17 @@ import type { Sample } from '../statistics.ts';
 const rooms = 200;
 const membersEach = 5;
 const mostP99Ms = 250;
-/** From one rate that is tried to the next, first coarsely, then finely. */
+/** The factors from each tried rate to the next: first coarse, then fine. */
 const steps = [1.6, 1.12];
 const settleSeconds = 1;
 
-/** Everybody talks, as in a company: the highest rate at which the slowest hundredth still hears within 250 ms. */
+/** All members send, as in a company. Finds the highest rate at which 99 % of the deliveries take less than 250 ms. */
 export const manyRooms: Scenario = {
   name: 'many-rooms',
   title: `${rooms} rooms × ${membersEach} members, all sending: the highest rate with p99 < ${mostP99Ms} ms`,
-  async run(stand, { rounds, seconds, against }) {
-    const { ours, all } = await services(stand, against);
-    const [ws, bare] = [await bareWs(), await bareSocketioRedis(stand)];
+  async run(databases, { rounds, seconds, against }) {
+    const { ours, all } = await services(databases, against);
+    const [ws, bare] = [await bareWs(), await bareSocketioRedis(databases)];
     const entrants: Entrant[] = [];
     for (const contender of [ws, bare, ...all]) {
       entrants.push(await enter(contender, { lines: rooms * membersEach, rooms: await contender.rooms(rooms) }));

@@ -6,14 +6,16 @@ import type { Sample } from '../statistics.ts';
 const few = 64;
 const many = 512;
 
-/** One sender to a room, each waits for its confirmation: how fast is stored, numbered and acknowledged. */
+/**
+ * Each room has one sender, who waits for each confirmation. Measures how fast messages are stored and acknowledged.
+ */
 export const sends: Scenario = {
   name: 'sends',
   title: `Confirmed sends, ${few} senders in ${few} rooms, closed loop`,
-  async run(stand, { rounds, seconds, against }) {
-    const bare = await bareSocketioRedis(stand);
-    const { ours, all: everyService } = await services(stand, against);
-    const commits = await pgbench(stand);
+  async run(databases, { rounds, seconds, against }) {
+    const bare = await bareSocketioRedis(databases);
+    const { ours, all: everyService } = await services(databases, against);
+    const commits = await pgbench(databases);
     const all: { name: string; measure: () => Promise<Sample> }[] = [
       { name: 'pgbench one-row commits', measure: () => commits(few, seconds) },
     ];

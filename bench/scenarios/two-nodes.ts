@@ -9,18 +9,18 @@ const leastSeconds = 8;
 
 interface Pair {
   contender: Contender;
-  /** One who sends on the first node, and those who hear on the second: all in one process, by one clock. */
+  /** The sender on the first node and the receivers on the second node, in one process with one clock. */
   load: Load;
 }
 
-/** The way from one node to the other, when nothing is busy. */
+/** Measures the delivery from one node to the other at a low rate. */
 export const twoNodes: Scenario = {
   name: 'two-nodes',
   title: `Two nodes, ${perSecond} messages/s, ${receivers} receivers on the other node`,
-  async run(stand, { rounds, seconds }) {
-    const ours = await service(stand, { nodes: 2 });
-    const bare = await bareSocketioRedis(stand, 2);
-    const commits = await pgbench(stand);
+  async run(databases, { rounds, seconds }) {
+    const ours = await service(databases, { nodes: 2 });
+    const bare = await bareSocketioRedis(databases, 2);
+    const commits = await pgbench(databases);
     const pairs: Pair[] = [];
     for (const contender of [bare, ours.chat, ours.socketio]) pairs.push(await pairOf(contender));
     const time = Math.max(seconds, leastSeconds);

@@ -5,7 +5,7 @@ import type { Identity } from './identity.ts';
 export interface ActiveToken {
   readonly identity: Identity;
   revoke(): void;
-  /** Starts the timer for the expiry of the token if the expiry has come near enough. */
+  /** Starts the expiry timer if the token expires soon and has no timer yet. */
   check(): void;
 }
 

@@ -2,12 +2,12 @@ import type { ConnectionLeases } from '../cluster/shared-limits.ts';
 import { ChatError } from '../core/errors.ts';
 import type { Uuid } from '../core/ids.ts';
 
-/** Limits the number of connections, over both live transports. */
+/** Limits the number of live connections. Socket.IO and `/chat` share the limits. */
 export interface ConnectionLimits {
   /**
-   * Counts a connection that has no token yet. At the limit, the oldest such connection is closed. New connections are
-   * not refused, because then one host could lock all other clients out of this node. Returns a function that ends the
-   * count; call it when the connection has authenticated or closed.
+   * Counts a connection that has no token yet. At the limit, closes the oldest such connection. It does not reject the
+   * new connection, because then a single host could lock all other clients out of this node. Returns a function that
+   * ends the count; call it when the connection has authenticated or closed.
    */
   awaitToken(close: () => void): () => void;
   /**
@@ -65,7 +65,7 @@ export function createConnectionLimits(limits: Limits, leases?: ConnectionLeases
       if (!(await isFull(user, holder))) return release;
       release();
       throw new ChatError('TOO_MANY_CONNECTIONS', {
-        message: `This user has ${maxPerUser} connections, as many as he may have`,
+        message: `This user has ${maxPerUser} connections, the maximum; close one and connect again`,
       });
     },
     get unauthenticated() {

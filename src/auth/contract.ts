@@ -7,15 +7,15 @@ import { costs } from '../core/limits/request-costs.ts';
 
 /** How a client of a live connection sends tokens and quits. REST needs neither: each request carries a token. */
 export const session = defineFeature('session', {
-  description: 'The token of a live connection, and its end.',
+  description: 'The token of a live connection, and the command that ends the connection.',
   requests: {
     'token:refresh': {
       payload: z.object({ token: z.string({ error: 'must be a JWT' }) }, socketio.payloadOptions).meta({
-        description: 'A fresh token of the same user. Every joined room is judged anew with it.',
+        description: 'A fresh token of the same user. The server authorizes every joined room again with it.',
         examples: [{ token: 'eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyVVVJRCI6IuKApiJ9.c2lnbmF0dXJl' }],
       }),
       ack: z.object({
-        expires_at: z.number().nullable().describe('Seconds since 1970, as in `exp`; null when the token has no end.'),
+        expires_at: z.number().nullable().describe('Seconds since 1970, as in `exp`; null if the token never expires.'),
       }),
       refusals: [...socketio.commonRefusals, ...tokenErrorCodes],
       cost: costs.token,
@@ -27,7 +27,7 @@ export const session = defineFeature('session', {
       frame: z
         .object({ type: z.literal('token'), content: z.string({ error: 'must be a JWT' }).describe('A JWT.') })
         .meta({
-          description: 'Legal always: the first token, or a fresh one of the same user.',
+          description: 'Allowed in every state: the first token, or a fresh token of the same user.',
           examples: [{ type: 'token', content: 'eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyVVVJRCI6IuKApiJ9.c2lnbmF0dXJl', id: 1 }],
         }),
       answers: ['READY', ...chat.beforeTokenFrames, 'ERROR'],
@@ -37,7 +37,8 @@ export const session = defineFeature('session', {
     quit: {
       needs: 'token',
       frame: z.object({ type: z.literal('quit') }).meta({
-        description: 'Legal after `READY`. Closes the connection with 1000, when the commands before it are answered.',
+        description:
+          'Allowed after `READY`. Closes the connection with 1000 after the commands before it have been answered.',
         examples: [{ type: 'quit' }],
       }),
       answers: [...chat.beforeTokenFrames],

@@ -16,7 +16,7 @@ function loadOrCreateSecret(directory: string, name: string): string {
   const draft = `${path}.${process.pid}`;
   try {
     writeFileSync(draft, randomBytes(32).toString('base64url'), { mode: 0o600 });
-    // A link appears with its whole content or fails with EEXIST. Then another process was first, and its key is used.
+    // The link appears with the whole content. If another process was first, this fails with EEXIST, and its key is used.
     linkSync(draft, path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
@@ -24,6 +24,7 @@ function loadOrCreateSecret(directory: string, name: string): string {
     rmSync(draft, { force: true });
   }
   const secret = readFileSync(path, 'utf8').trim();
-  if (secret.length < 32) throw new Error(`${path} does not hold a key; remove it and a new one is made`);
+  if (secret.length < 32)
+    throw new Error(`${path} does not contain a valid key. Delete the file, then the next start creates a new key`);
   return secret;
 }

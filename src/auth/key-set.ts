@@ -26,8 +26,8 @@ const maxKeys = 1_000;
 /** The keys that an issuer publishes. A fetched set stays valid until a newer one replaces it. */
 export interface KeySet {
   /**
-   * Throws `UNAUTHENTICATED` if the key of the token is not in the set, `UNAVAILABLE` if that is unknown because the
-   * last fetch failed.
+   * Throws `UNAUTHENTICATED` if the current set does not contain the key of the token. Throws `UNAVAILABLE` if the key
+   * was not found and the last fetch failed, because a newer set may contain it.
    */
   findKey(header: JWSHeaderParameters): Promise<KeyObject>;
   /** False if the last attempt to fetch the set failed. */
@@ -98,7 +98,7 @@ export function createRemoteKeySet({ url, report, timeouts }: Collaborators): Ke
       if (error instanceof joseErrors.JWKSNoMatchingKey) return undefined;
       const message =
         error instanceof joseErrors.JWKSMultipleMatchingKeys
-          ? 'The token has no kid, and several keys of the set fit'
+          ? 'The token has no kid, and several keys in the key set match'
           : 'The key of the token in the key set cannot be used';
       throw new ChatError('UNAUTHENTICATED', { message, cause: error });
     }
@@ -114,7 +114,10 @@ export function createRemoteKeySet({ url, report, timeouts }: Collaborators): Ke
       if (failures === 0) {
         throw new ChatError('UNAUTHENTICATED', { message: 'The key set has no key for the kid and alg of the token' });
       }
-      throw new ChatError('UNAVAILABLE', { message: 'The keys for tokens cannot be had right now', cause: lastError });
+      throw new ChatError('UNAVAILABLE', {
+        message: 'The keys for verifying tokens are unavailable, retry later',
+        cause: lastError,
+      });
     },
     get isUp() {
       return failures === 0;
@@ -149,7 +152,9 @@ async function fetchKeySet(url: string, timeoutMs: number): Promise<JSONWebKeySe
   if (status !== 200) {
     void response.body?.cancel();
     const to = response.headers.get('location');
-    throw new Error(`JWT_JWKS_URL answers ${status}${to ? ` and redirects to ${to}: set that address` : ''}`);
+    throw new Error(
+      `JWT_JWKS_URL responded with status ${status}${to ? ` and redirects to ${to}: set that address` : ''}`,
+    );
   }
   return readKeySet(await readText(response));
 }
@@ -175,9 +180,10 @@ function readKeySet(text: string): JSONWebKeySet {
   try {
     set = JSON.parse(text);
   } catch {
-    throw new Error('JWT_JWKS_URL answers with something that is not JSON');
+    throw new Error('The response of JWT_JWKS_URL is not JSON');
   }
-  if (!Array.isArray(set?.keys)) throw new Error('JWT_JWKS_URL answers without a list `keys`: it is no key set');
+  if (!Array.isArray(set?.keys))
+    throw new Error('The response of JWT_JWKS_URL is not a key set: it has no array `keys`');
   const { keys } = set;
   if (keys.length > maxKeys)
     throw new Error(`The key set of JWT_JWKS_URL has ${keys.length} keys, more than ${maxKeys}`);

@@ -36,9 +36,10 @@ export function createRevocationCache(store: Pick<Store, 'query'>): UpdatableRev
 
   async function applyRead(changes: readonly RevocationChange[], from: number): Promise<void> {
     const head = changes.at(-1)?.version;
-    // A read includes `from`, and the newest row is never removed. If nothing was found, the database was restored.
+    // The query includes the row with version `from`, and the newest row of the table is never removed. So an empty
+    // result means that the database was restored from a backup.
     if (head === undefined && from > 0) return readAll();
-    // Versions grow in the order of commits. If these end at or below `version`, their content is already known.
+    // Later commits have higher versions. If no version is above `version`, this node already knows all these changes.
     if (head !== undefined && head > version) apply(changes);
   }
 

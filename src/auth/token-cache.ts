@@ -2,8 +2,8 @@ import { LRUCache } from 'lru-cache';
 import type { Identity } from './identity.ts';
 
 /**
- * Long enough to help a client that reconnects. Also short, because a cached token is still accepted after its key was
- * withdrawn.
+ * The time is long enough that a client that reconnects finds its token in the cache. It is short, because a cached
+ * token is accepted even if its key has been withdrawn.
  */
 const ttlMs = 30_000;
 const maxEntries = 1_000;

@@ -2,7 +2,7 @@ import { type ActiveToken, ActiveTokens } from './active-tokens.ts';
 import type { Identity } from './identity.ts';
 import type { RevocationCache } from './revocation-cache.ts';
 
-/** How long before its token expires a connection is warned. */
+/** How long before the expiry of its token a client is warned. */
 const warningMs = 60_000;
 /** A token that expires later than this has no timer yet. Such tokens are checked again every `checkIntervalMs`. */
 const maxTimerMs = 20 * 60_000;
@@ -17,7 +17,7 @@ export interface TokenWatch {
 /** The connection that has the token. */
 export interface TokenHolder {
   warnOfTokenExpiry?(inMs: number): void;
-  /** Called at most once per token; synchronously by `watch` or `renew` if the token is already revoked. */
+  /** Called at most once per token. If the token is already revoked, `watch` and `renew` call it before they return. */
   onTokenEnded(how: 'expired' | 'revoked'): void;
 }
 

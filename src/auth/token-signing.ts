@@ -14,7 +14,7 @@ interface SigningKey {
   kid?: string;
 }
 
-/** Signs a token with an audience and issuer that the configuration accepts. The key must be one that it knows. */
+/** Signs a token with an audience and issuer that the configuration accepts. The configuration must trust the key. */
 export function signToken({ claims, seconds }: TokenRequest, { key, alg, kid }: SigningKey, { tokens }: Config) {
   const token = new SignJWT({ ...claims })
     .setProtectedHeader({ alg, typ: 'JWT', ...(kid && { kid }) })

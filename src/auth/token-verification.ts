@@ -23,14 +23,14 @@ const level = z
   .transform(Number);
 
 /**
- * Numbers from here on are taken for milliseconds: in seconds this is the year 33658, in milliseconds the year 2001. No
- * token is issued for either.
+ * A time at or above this number is probably in milliseconds. The number itself means the year 33658 in seconds and the
+ * year 2001 in milliseconds, and no valid token has either date.
  */
 const firstMilliseconds = 1e12;
 
 const seconds = z
   .number({ error: 'must be a number: seconds since 1970' })
-  .refine((time) => time < firstMilliseconds, 'must be in seconds since 1970, and looks like milliseconds');
+  .refine((time) => time < firstMilliseconds, 'must be in seconds since 1970, but looks like milliseconds');
 
 /**
  * A number becomes a string, because revocations compare strings. Larger integers are rejected: JavaScript would round
@@ -158,7 +158,7 @@ export function toTokenError(reason: unknown): ChatError {
   if (reason instanceof ChatError) return reason;
   const name = reason instanceof Error ? reason.name : '';
   if (name === 'TokenExpiredError') return new ChatError('TOKEN_EXPIRED');
-  const message = reason instanceof Error ? `The token is refused: ${reason.message}` : undefined;
+  const message = reason instanceof Error ? `The token is rejected: ${reason.message}` : undefined;
   return new ChatError('UNAUTHENTICATED', { message, cause: reason });
 }
 

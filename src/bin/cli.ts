@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { extname } from 'node:path';
 import { describeOldNode } from '../config/node-version.ts';
 
-/** The commands by name. Each module in `run` runs when it is imported: it parses the remaining arguments itself. */
+/** The commands by name. A command runs when its module is imported. The module parses the remaining arguments. */
 const commands: Record<string, { summary: string; run: () => Promise<unknown> }> = {
   start: { summary: 'starts a node; without any settings on http://127.0.0.1:7777', run: () => import('./start.ts') },
   migrate: { summary: 'applies the migrations that are missing', run: () => import('./migrate.ts') },
@@ -17,7 +17,7 @@ const commands: Record<string, { summary: string; run: () => Promise<unknown> }>
   move: { summary: 'moves the embedded database to PostgreSQL', run: () => import('./move.ts') },
   torture: {
     summary: 'kills nodes and databases under load, and counts lost messages',
-    // The path is computed so that src/ does not depend on tools/ at build time. The package contains both.
+    // The path is computed at run time, so that the sources in src/ do not import from tools/.
     run: () => import(new URL(`../../tools/torture/run${extname(import.meta.filename)}`, import.meta.url).href),
   },
 };
@@ -28,11 +28,11 @@ ${Object.entries(commands)
   .map(([name, { summary }]) => `  ${name.padEnd(9)} ${summary}`)
   .join('\n')}
 
-Settings are environment variables. Every command has --help.`;
+Settings are environment variables. Each command explains its options with --help.`;
 
 /**
- * Reads the version from the nearest package.json above this file, which is in src/bin/ of a checkout but in
- * dist/src/bin/ of the package.
+ * Reads the version from package.json, which is two levels above this file in a checkout (src/bin/) and three levels
+ * above it in the published package (dist/src/bin/).
  */
 function readVersion(): string {
   for (const path of ['../../package.json', '../../../package.json']) {
@@ -44,7 +44,7 @@ function readVersion(): string {
 }
 
 /**
- * Finds the Node.js from the optional dependency of this package. It is needed where the Node.js of the system is too
+ * Finds the Node.js that an optional dependency of this package installs. It is used if the installed Node.js is too
  * old.
  */
 function findBundledNode(): string | undefined {
@@ -55,7 +55,9 @@ function findBundledNode(): string | undefined {
   }
 }
 
-/** Runs this command again with another Node.js. Forwards signals to it, and ends with its exit code or signal. */
+/**
+ * Runs the same command with another Node.js. Forwards signals to the child, and exits with its exit code or signal.
+ */
 function runWith(node: string): void {
   const child = spawn(node, ['--disable-warning=ExperimentalWarning', ...process.argv.slice(1)], { stdio: 'inherit' });
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
@@ -75,7 +77,9 @@ async function run(): Promise<void> {
   const [name = '--help'] = process.argv.splice(2, 1);
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (oldNode) {
-    console.error(`${oldNode}. Install it, or install this package with its optional dependencies, which bring one.`);
+    console.error(
+      `${oldNode}. Install a newer Node.js, or install this package with its optional dependencies, which contain one.`,
+    );
     process.exitCode = 1;
   } else if (command) {
     await command.run();
@@ -84,7 +88,7 @@ async function run(): Promise<void> {
   } else if (name === '--help' || name === '-h') {
     console.log(formatUsage());
   } else {
-    console.error(`There is no command ${name}.\n\n${formatUsage()}`);
+    console.error(`Unknown command: ${name}\n\n${formatUsage()}`);
     process.exitCode = 2;
   }
 }

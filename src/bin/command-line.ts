@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util';
 
 /**
- * Handles the arguments of a command without options: prints the usage for `--help`, and rejects any other argument.
- * Returns true if the command should run.
+ * Handles the arguments of a command whose only option is `--help`. Prints the usage for `--help`, and an error for any
+ * other argument. Returns true if the command should run.
  */
 export function mayRun(usage: string): boolean {
   try {

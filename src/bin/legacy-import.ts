@@ -7,14 +7,15 @@ import { openTarget } from '../legacy-import/target.ts';
 
 const usage = `npm run import -- [options] postgres://user:password@host:port/database
 
-Copies rooms, rules and messages from the database of the legacy service, which is only read, into the configured
-database: DATABASE_URL, or the embedded database in DATA_DIR. One transaction: everything or nothing. Run it again to
-import what is new since. docs/guides/migrating.md explains the report.
+Copies rooms, rules and messages from the database of the legacy service into the database of this service (DATABASE_URL,
+or the embedded database in DATA_DIR). The legacy database is only read. The import is one transaction, so it copies
+everything or nothing. Run it again to import what is new since the last import. docs/guides/migrating.md explains the
+report.
 
   --dry-run   reports what an import would do, and writes nothing
-  --help
+  --help      prints this text
 
-Exit codes: 0 done, the report lists what was not imported; 1 failed, nothing was written`;
+Exit codes: 0 the import succeeded, and the report lists what was not imported; 1 it failed, and nothing was written`;
 
 function readOptions() {
   const { values, positionals } = parseArgs({
@@ -28,7 +29,7 @@ function parseLegacyUrl(urls: readonly string[]): string {
   const [url, ...more] = urls;
   const isUrl = url !== undefined && URL.canParse(url) && /^postgres(ql)?:$/.test(new URL(url).protocol);
   if (!isUrl || more.length > 0)
-    throw new Error(`Give one URL: the PostgreSQL database of the legacy service.\n\n${usage}`);
+    throw new Error(`Give exactly one URL, that of the PostgreSQL database of the legacy service.\n\n${usage}`);
   return url;
 }
 

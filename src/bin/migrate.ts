@@ -4,11 +4,12 @@ import { openPglite } from '../database/open-store.ts';
 import { createLogger } from '../observability/logger.ts';
 import { mayRun } from './command-line.ts';
 
-const usage = `nano-messaging migrate, or npm run migrate: applies the migrations that the database lacks
+const usage = `nano-messaging migrate, or npm run migrate
 
-  --help
+Applies the migrations that are missing in the database of DATABASE_URL (or DATABASE_URL_FILE). If neither is set, the
+command migrates the embedded database in DATA_DIR.
 
-DATABASE_URL (or DATABASE_URL_FILE) names the database. Without it, the command migrates the embedded database in DATA_DIR.`;
+  --help   prints this text`;
 
 /** Applies the same migrations as the server does when it starts. */
 async function main(): Promise<void> {

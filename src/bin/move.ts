@@ -13,13 +13,13 @@ import { openTarget as openOwnDatabase } from '../legacy-import/target.ts';
 
 const usage = `npm run move -- postgres://user:password@host:port/database
 
-Moves the embedded database in DATA_DIR to an empty PostgreSQL database: rooms, rules, messages, the log and the
-revocations, with their numbers and times. Stop the server first. The move is one transaction: both sides are compared
-before the commit, and a move that fails or is interrupted leaves no row behind. The embedded database does not change.
+Copies the embedded database in DATA_DIR to an empty PostgreSQL database: rooms, rules, messages, the log and the
+revocations, with their numbers and times. Stop the server first. The move is one transaction: both databases are compared
+before the commit, and a move that fails or is interrupted leaves no rows behind. The embedded database is not changed.
 
-  --help
+  --help   prints this text
 
-Exit codes: 0 done; 1 failed, and nothing was moved`;
+Exit codes: 0 the move succeeded; 1 it failed, and nothing was moved`;
 
 const limits = { statementTimeoutMs: 0, lockTimeoutMs: 30_000, idleInTransactionTimeoutMs: 0 };
 
@@ -31,7 +31,8 @@ function readOptions() {
 function parseTargetUrl(urls: readonly string[]): string {
   const [url, ...more] = urls;
   const isUrl = url !== undefined && URL.canParse(url) && /^postgres(ql)?:$/.test(new URL(url).protocol);
-  if (!isUrl || more.length > 0) throw new MoveError(`Give one URL: an empty PostgreSQL database.\n\n${usage}`);
+  if (!isUrl || more.length > 0)
+    throw new MoveError(`Give exactly one URL, that of an empty PostgreSQL database.\n\n${usage}`);
   return url;
 }
 
@@ -43,8 +44,8 @@ async function openSource(directory: string) {
     );
   }
   const source = await openOwnDatabase({ mode: 'embedded', directory }, false);
-  // The session in the target has the same settings. Without them, the two databases could format equal values
-  // differently.
+  // The session in the target has the same settings. With different settings, the two databases could format equal values
+  // differently, and the comparison would fail.
   await source.query(`select set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, MDY', false)`);
   return source;
 }
@@ -81,7 +82,7 @@ function formatReport(
     ...moved.map(({ table, rows }) => `  ${formatNumber(rows).padStart(width)} ${table}`),
     '',
     'Next, start the service with',
-    '  DATABASE_URL      the URL that this command was given',
+    '  DATABASE_URL      the URL that you gave to this command',
     ...(keyFile
       ? [`  JWT_SECRET_FILE   ${keyFile}`, 'With this key, current tokens remain valid.']
       : ['and with the same keys as before, so that current tokens remain valid.']),
@@ -102,7 +103,7 @@ async function main(): Promise<void> {
     const target = await openTarget(url);
     try {
       const tables = sortParentsFirst(await readTables(source));
-      // This check comes before the migrations, so that a database that is not empty remains unchanged.
+      // If the target is not empty, it must not be changed, so this is checked before it is migrated.
       await assertEmpty(target, tables);
       await target.migrate();
       const moved = await moveDatabase({ source, target, tables, print: (line) => console.error(line) });

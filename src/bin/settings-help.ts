@@ -1,6 +1,6 @@
 import { type Setting, settingRows } from '../config/settings.ts';
 
-/** Converts Markdown to plain text for a terminal: drops backticks, and replaces each link by its text. */
+/** Converts Markdown to plain text for a terminal. Removes backticks, and replaces each link by its text. */
 const toPlainText = (markdown: string) => markdown.replaceAll('`', '').replaceAll(/\[([^\]]+)\]\([^)]*\)/g, '$1');
 
 function formatSetting(name: string, { description, zeroIsOff, unit, ...row }: Setting): string {
@@ -9,5 +9,4 @@ function formatSetting(name: string, { description, zeroIsOff, unit, ...row }: S
   return `  ${name} (${toPlainText(value)}${row.default && unit ? ` ${unit}` : ''})\n      ${toPlainText(text)}`;
 }
 
-/** All settings with their defaults, for `--help`. */
 export const formatSettings = (): string => settingRows.map(([name, row]) => formatSetting(name, row)).join('\n');

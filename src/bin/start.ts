@@ -6,21 +6,23 @@ import { mayRun } from './command-line.ts';
 import { formatSettings } from './settings-help.ts';
 import { explainStartFailure } from './start-failure.ts';
 
-const formatUsage =
-  () => `nano-messaging start, or npm start: starts a node, on http://127.0.0.1:7777 without any settings
+const formatUsage = () => `nano-messaging start, or npm start
 
-  --help
+Starts a node. Without any settings, it listens on http://127.0.0.1:7777.
 
-SIGTERM and SIGINT drain the node; a second signal ends it at once.
+  --help   prints this text
 
-Exit codes: 0 drained in time; 1 not drained in time, or the node could not start or had to stop; 143 and 130 ended by a signal before it had started
+SIGTERM and SIGINT drain the node. A second signal ends it at once.
 
-Settings are environment variables; docs/operations/settings.md explains them. The default is in brackets:
+Exit codes: 0 the node drained in time; 1 it did not drain in time, could not start, or had to stop because of a failure;
+143 and 130 SIGTERM or SIGINT ended it before it had started
+
+Settings are environment variables. docs/operations/settings.md explains them. Defaults are in brackets:
 
 ${formatSettings()}`;
 
 const sameKeypressMs = 300;
-/** How long the process waits at its end for a slow reader of its output, so that the last lines are not lost. */
+/** Before the process exits, it waits up to this time for a slow reader of its output, so that no lines are lost. */
 const flushMs = 500;
 const signalNumbers = { SIGTERM: 15, SIGINT: 2 };
 
@@ -40,12 +42,12 @@ function fail(error: unknown): Promise<never> {
 }
 
 /**
- * Handles the signals. Registered before anything else: as the first process of a container, Node.js would ignore a
- * signal without a handler.
+ * Handles SIGTERM and SIGINT. The handlers must be registered before anything else: in a container, the service may be
+ * process 1, and the kernel ignores a signal to process 1 that has no handler.
  */
 function stop(signal: 'SIGTERM' | 'SIGINT'): void {
-  // Under npm, one Ctrl-C delivers SIGINT twice: once from the terminal and once from npm. The second is not
-  // another request to stop.
+  // If npm runs the service, one Ctrl-C delivers SIGINT twice: from the terminal and from npm. The second signal must not
+  // end the process at once.
   if (signal === 'SIGINT' && drainingSince !== undefined && Date.now() - drainingSince < sameKeypressMs) return;
   if (drainingSince !== undefined) return process.exit(1);
   drainingSince = Date.now();
@@ -82,14 +84,14 @@ async function main(): Promise<void> {
   const config = readConfig(process.env);
   log = createLogger(config.logLevel, config.logFormat);
   const { logger } = log;
-  // No client input may end the process. An error that reaches these handlers is a bug: the process logs it and
-  // continues.
+  // An error that reaches these handlers is a bug. The process logs the error and continues, so that a client whose input
+  // causes the error cannot stop the service for everybody.
   process.on('unhandledRejection', (error) => logger.fatal({ err: error }, 'unhandled rejection'));
   process.on('uncaughtException', (error) => logger.fatal({ err: error }, 'uncaught exception'));
   const { mode } = config.database;
   logger.info({ database: mode }, mode === 'embedded' ? 'starting; the first start takes some seconds' : 'starting');
-  // The server is imported only after the settings are checked, because the import takes time and wrong settings should
-  // be reported at once.
+  // The import of the server takes some time. Mistakes in the settings should be reported at once, so they are checked
+  // before.
   const { startServer } = await import('../server.ts');
   // `onFailure` exits without a message, because the server has already logged the reason.
   server = await startServer(config, { logger, onFailure: () => void exit(1) });

@@ -6,15 +6,18 @@ import { signToken } from '../auth/token-signing.ts';
 import { readConfig } from '../config/config.ts';
 import { Uuid } from '../core/ids.ts';
 
-const usage = `npm run token -- [options], or npx nano-messaging token [options]: prints a token that this configuration accepts
+const usage = `npm run token -- [options], or npx nano-messaging token [options]
 
-  --user UUID          the user; random if it is missing
-  --entity UUID        the user's organisation
-  --level N            the user's level in it (0)
-  --scope TEXT         for example rooms:create
-  --days N             how long it is valid (1); 0: forever
-  --private-key FILE   signs with this key in PEM, for JWT_PUBLIC_KEY or JWT_JWKS_URL
-  --kid ID             names that key, for JWT_JWKS_URL`;
+Prints a token for a user. A server with the same settings accepts the token.
+
+  --user UUID          the user (default: a random UUID)
+  --entity UUID        the organisation of the user (default: none)
+  --level N            the level of the user in the organisation (default: 0)
+  --scope TEXT         the scope of the token, such as rooms:create (default: none)
+  --days N             the number of days for which the token is valid, or 0 for a token that never expires (default: 1)
+  --private-key FILE   the private key to sign with, in PEM. Required with JWT_PUBLIC_KEY or JWT_JWKS_URL
+  --kid ID             the id of the private key in the key set, for JWT_JWKS_URL
+  --help               prints this text`;
 
 function readOptions() {
   const { values } = parseArgs({
@@ -43,7 +46,7 @@ function readOptions() {
 
 type Options = ReturnType<typeof readOptions>;
 
-/** Returns the signing key and its algorithm. Throws if this configuration has only a public key. */
+/** Returns the signing key and its algorithm. Throws an error if the settings contain only a public key. */
 function loadSigningKey({ 'private-key': file }: Options, config: ReturnType<typeof readConfig>) {
   const { keys } = config.tokens;
   if (file !== undefined) {
@@ -57,8 +60,8 @@ function loadSigningKey({ 'private-key': file }: Options, config: ReturnType<typ
       return { key: Buffer.from(keys.secrets[0]!), alg: 'HS256' };
     default:
       throw new Error(
-        'This configuration holds the public key only, which cannot sign. ' +
-          'Give the private one with --private-key FILE, or have your own backend sign the token.',
+        'The settings contain only a public key, and a public key cannot sign tokens. ' +
+          'Give the private key with --private-key FILE, or let your own backend sign the token.',
       );
   }
 }

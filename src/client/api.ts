@@ -3,23 +3,27 @@ import type { Message, RemovalCode, RoomInfo, ServerEventPayloads } from './wire
 
 export interface Timeouts {
   /**
-   * How long the client waits for an answer. Then it sends the request again, or gives up if it does not repeat this
-   * request.
+   * How long the client waits for an answer to a request. After that, the request fails with `TIMEOUT` or is repeated.
    */
   answerMs: number;
   /** How long opening a connection may take. */
   connectMs: number;
   /** How long the token function may take. */
   tokenMs: number;
-  /** Delay before the first retry. It doubles with each failure; the actual delay is random, between half of it and all of it. */
+  /**
+   * Delay before the first retry. It doubles with each failure. The actual delay is a random part of it, at least half.
+   */
   backoffMs: number;
+  /** The delay stops doubling at this value. */
   maxBackoffMs: number;
 }
 
 export interface ClientOptions {
   /** The URL of the service, with the path under which it is mounted: `https://chat.example/messaging`. */
   url: string;
-  /** Returns a JWT that your backend signs. The client calls it before every connection, and before the current token expires. */
+  /**
+   * Returns a JWT from your backend. The client calls it before every connection, and before the current token expires.
+   */
   token: () => string | Promise<string>;
   /** The transports that socket.io-client may use; both by default. */
   transports?: ('polling' | 'websocket')[];
@@ -32,7 +36,8 @@ export interface ClientOptions {
 
 /**
  * `connecting`: the client is connecting, or will retry by itself. `unauthorized`: the service rejected the tokens or
- * the options, and the client has stopped; call `connect()` to try again. `closed`: final, after `close()`.
+ * the options, and the client has stopped; call `connect()` to try again. `closed`: `close()` was called; this state is
+ * final.
  */
 export type ConnectionState = 'connecting' | 'connected' | 'unauthorized' | 'closed';
 
@@ -41,8 +46,8 @@ export interface ClientEvents {
   /** The connection or the token failed. The client retries, unless its state is now `unauthorized`. */
   error: ChatClientError;
   /**
-   * Emitted for every frame in either direction, for example for a debug console. The payload of an answer is the
-   * acknowledgement. Tokens are left out.
+   * Emitted for every frame that is sent or received, for example for a debug console. An answer has the name of its
+   * request, and the acknowledgement as its payload. Tokens are left out.
    */
   frame: { direction: 'in' | 'out'; name: string; payload: unknown };
 }
@@ -50,29 +55,29 @@ export interface ClientEvents {
 export interface Client {
   readonly state: ConnectionState;
   /**
-   * Joins the room now and after every reconnect, until `leave()`. Calls with the same number or UUID return the same
-   * object.
+   * Joins the room now and after every reconnect, until `leave()` is called. Calls with the same number or UUID return
+   * the same object.
    */
   room(room: number | string): ClientRoom;
   /** Returns the function that removes the listener. */
   on<E extends keyof ClientEvents>(event: E, listener: (payload: ClientEvents[E]) => void): () => void;
-  /** If the client is `unauthorized`, tries again. If the client is waiting for its next attempt, skips the delay. */
+  /** Tries again if the client is `unauthorized`. Skips the delay if the client is waiting for its next attempt. */
   connect(): void;
   /** Leaves every room. Pending messages fail with `CLOSED`. */
   close(): void;
 }
 
 /**
- * `joining`: the join is not answered yet. `joined`: the room receives every change. `reconnecting`: the connection is
- * lost, and the room will be joined again. `rejected`: the service refused the join, see `error`. `removed`: the user
- * was removed from the room, see `removalReason`. `left`: `leave()` or `close()` was called.
+ * `joining`: the service has not answered the join yet. `joined`: the room receives every change. `reconnecting`: the
+ * connection is lost, and the room will be joined again. `rejected`: the service refused the join, see `error`.
+ * `removed`: the user was removed from the room, see `removalReason`. `left`: `leave()` or `close()` was called.
  */
 export type RoomState = 'joining' | 'joined' | 'reconnecting' | 'rejected' | 'removed' | 'left';
 
 export interface RoomEvents {
   /**
-   * Emitted when anything about the room has changed, at most once per microtask. Use it for a view that renders the
-   * whole room.
+   * Emitted after any property of the room has changed. Changes in quick succession cause only one event. Use it for a
+   * view that renders the whole room.
    */
   update: undefined;
   state: RoomState;
@@ -80,11 +85,14 @@ export interface RoomEvents {
   message: Message;
   member: ServerEventPayloads['member:changed'];
   room: RoomInfo;
-  /** The client missed more changes than the server replays. `messages` now holds only the latest page. */
+  /** Emitted if the client missed more changes than the server replays. `messages` now holds only the latest page. */
   reset: undefined;
-  /** The oldest messages were removed from `messages`, because there were too many. `loadOlder` loads them again. */
+  /**
+   * Emitted if the oldest messages were removed from `messages`, because there were too many. `loadOlder` loads them
+   * again.
+   */
   dropped: readonly Message[];
-  /** A message of the outbox has changed its state. */
+  /** Emitted when a message in the outbox has changed its state. */
   outgoing: Outgoing;
 }
 
@@ -94,16 +102,16 @@ export interface ClientRoom {
   readonly info: RoomInfo | undefined;
   /** The user's rights in the room, as letters of `rwa`. */
   readonly rights: string;
-  /** Position in the room's log; 0 before the first join. */
+  /** The position in the room's log. 0 before the first join. */
   readonly rev: number;
   /**
-   * The latest messages, up to `maxMessages` (more after `loadOlder`), in the order of `seq` and without a gap. Each
-   * change creates a new array.
+   * The latest messages in the order of `seq`, without a gap: up to `maxMessages`, or more after `loadOlder`. Each change
+   * creates a new array.
    */
   readonly messages: readonly Message[];
   /**
-   * Pending and failed messages in the order of sending. A sent message stays here until `messages` contains it, so a
-   * view that shows both arrays never loses the message.
+   * Pending and failed messages, in the order in which they were sent. A message that is already stored also stays here
+   * until `messages` contains it, so a view of both arrays always shows the message.
    */
   readonly outbox: readonly Outgoing[];
   /** Whether the history has messages before `messages[0]`. */
@@ -116,13 +124,14 @@ export interface ClientRoom {
    */
   joined(): Promise<void>;
   /**
-   * Sends the message, and repeats it until the service answers. The service stores the message at most once. If the
-   * outbox is full, the message fails at once with `LIMIT` and is not kept.
+   * Sends a message, and repeats it until the service answers. The service stores it at most once. If the outbox is full,
+   * the message fails at once with `LIMIT` and does not enter the outbox.
    */
   send(content: string): Outgoing;
   /**
-   * Loads the page before `messages[0]` and adds it to the front of `messages`. From then on, the room keeps as many
-   * messages as it holds with this page. Rejects with `LIMIT` if the room already holds ten times `maxMessages`.
+   * Loads the page before `messages[0]`, and adds it to the front of `messages`. From then on, the room keeps as many
+   * messages as it has with this page, even if they are more than `maxMessages`. Rejects with `LIMIT` if the room already
+   * has ten times `maxMessages`.
    */
   loadOlder(limit?: number): Promise<readonly Message[]>;
   on<E extends keyof RoomEvents>(event: E, listener: (payload: RoomEvents[E]) => void): () => void;
@@ -138,8 +147,8 @@ export interface Outgoing {
   /** Why the message failed. */
   readonly error: ChatClientError | undefined;
   /**
-   * Resolves with the stored message, or rejects if the message fails. You may ignore the promise: a rejection that
-   * nobody handles is not reported.
+   * Resolves with the stored message, or rejects if the message fails. You need not handle a rejection: it is never
+   * reported as an unhandled rejection.
    */
   readonly confirmed: Promise<Message>;
   /** Sends a failed message again, under the same `client_msg_id`. */

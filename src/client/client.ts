@@ -18,7 +18,8 @@ export function connect(options: ClientOptions): Client {
 }
 
 /**
- * Functions that exist only in a browser. They are declared here because the project compiles without the DOM's types.
+ * Functions that exist only in browsers. They are declared here, because the project compiles without the types of the
+ * DOM.
  */
 const browserGlobals = globalThis as {
   addEventListener?(event: 'online', listener: () => void): void;
@@ -88,12 +89,12 @@ class ChatClient implements Client {
   }
 
   /**
-   * A room may have two objects, one for its number and one for its UUID, but it has only one subscription on the
-   * server. The subscription ends when no object needs it any more.
+   * Leaves a room on the server. An application can have two `Room` objects for the same room, one by its number and one
+   * by its UUID. They share one subscription on the server, so it ends only when none of them needs it any more.
    */
   #handleLeft(left: Room): void {
     const isShared = [...this.#rooms.values()].some(
-      // An object whose number is not known yet may stand for the same room.
+      // If the number of an object is not known yet, the object may represent the same room.
       ({ isWanted, id }) => isWanted && (id === left.id || Number.isNaN(id) || Number.isNaN(left.id)),
     );
     if (!isShared) this.#connection.link?.request('room:leave', { room_id: left.ref }, () => {});

@@ -24,7 +24,7 @@ export interface ConnectionEvents {
   onConnect(): void;
   onDisconnect(): void;
   onUnauthorized(error: ChatClientError): void;
-  /** The token was refreshed, and the new token may give other rights than the previous one. */
+  /** Called if the token was refreshed and has other claims than before, so the rights may have changed. */
   onClaimsChanged(): void;
   onEvent(name: string, payload: never): void;
   onFrame: LinkEvents['onFrame'];
@@ -41,8 +41,8 @@ export const defaultTimeouts: Timeouts = {
 };
 
 /**
- * Returns the delay before the next attempt. It is random, between half of the backoff and all of it, so that clients
- * do not retry in step.
+ * Returns the delay before the next attempt. It is a random part of the backoff, at least half, so that clients do not
+ * all retry at the same time.
  */
 export function computeBackoffMs(failures: number, { backoffMs, maxBackoffMs }: Timeouts): number {
   return Math.min(maxBackoffMs, backoffMs * 2 ** failures) * (0.5 + Math.random() / 2);
@@ -51,17 +51,17 @@ export function computeBackoffMs(failures: number, { backoffMs, maxBackoffMs }: 
 /** The client gives up after this many rejected tokens in a row. */
 const maxRejectedTokens = 3;
 /**
- * If a token becomes valid within this time, the client waits for that and uses the token. Otherwise the client calls
- * the token function again after this time, because it may return a better token by then.
+ * If a token is not valid yet but becomes valid within this time, the client waits and uses the token. Otherwise the
+ * client calls the token function again after this time, because it may return a better token by then.
  */
 const maxEarlyWaitMs = 60_000;
-/** If a connection lasted at least this long, the backoff starts from its minimum again. */
+/** A connection that lasted at least this long resets the backoff. */
 const stableLinkMs = 5_000;
 const tokenErrorCodes = ['UNAUTHENTICATED', 'TOKEN_EXPIRED', 'TOKEN_REVOKED'];
 
 /**
- * Opens a link with a token, and a new link whenever the previous link has ended, until the client is closed or
- * unauthorized. The first table of STATES.md shows the states and events of the connection.
+ * Opens a link with a token. Whenever a link has ended, opens a new one, until the client is `closed` or `unauthorized`.
+ * The first table of STATES.md shows the states and events of the connection.
  */
 export class Connection implements RoomConnection {
   readonly timeouts: Timeouts;
@@ -77,7 +77,7 @@ export class Connection implements RoomConnection {
   readonly #createLink: OpenLink;
   /** The link that is connected or being opened. */
   #currentLink: Pick<Link, 'request' | 'close'> | undefined;
-  /** Numbers the attempts, so that the result of an earlier attempt is recognised and ignored. */
+  /** The number of the current attempt. Results of earlier attempts are recognised by their numbers and ignored. */
   #attempt = 0;
   /** True while a link is connected or being opened, and while the token function runs. */
   #isBusy = false;
@@ -86,9 +86,9 @@ export class Connection implements RoomConnection {
   #failures = 0;
   #rejectedTokens = 0;
   #connectedAt = 0;
-  /** The service rejected this token because it was not valid yet. The next link uses it again. */
+  /** A token that the service has rejected because it was not valid yet. The next link uses this token again. */
   #earlyToken: string | undefined;
-  /** A draining server asks clients not to reconnect before this time, in the time of `performance.now()`. */
+  /** A draining server asks clients not to reconnect before this time, as measured by `performance.now()`. */
   #reconnectNotBefore = 0;
 
   constructor(options: ClientOptions, events: ConnectionEvents, createLink: OpenLink = (...args) => new Link(...args)) {
@@ -196,8 +196,8 @@ export class Connection implements RoomConnection {
   }
 
   #isFinal({ code, isRetryable }: ChatClientError, wasConnected: boolean): boolean {
-    // If the token was revoked during a connection, the client tries again, because the backend may issue a new, valid
-    // token.
+    // If the token is revoked while the client is connected, the client reconnects with a new token, because the backend
+    // may have issued a valid one.
     if (code === 'TOKEN_REVOKED') return !wasConnected;
     if (tokenErrorCodes.includes(code)) return ++this.#rejectedTokens >= maxRejectedTokens;
     return !isRetryable && code !== 'UNREACHABLE';
@@ -243,8 +243,8 @@ export class Connection implements RoomConnection {
 }
 
 /**
- * Whether the service rejected the token because the signer's clock is ahead. The token becomes valid after
- * `retryAfterMs`.
+ * Returns whether the service rejected the token because it is not valid yet, for example because the clock of the signer
+ * is fast. The token becomes valid after `retryAfterMs`.
  */
 const isNotValidYet = ({ code, retryAfterMs }: ChatClientError) =>
   code === 'UNAUTHENTICATED' && retryAfterMs !== undefined;

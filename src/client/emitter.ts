@@ -1,12 +1,12 @@
 /**
- * The emitter warns at this number of listeners. A view that subscribes at each render and never unsubscribes soon
- * reaches it.
+ * If an event has this many listeners, a warning is logged. It is probably a view that adds a listener at each render
+ * and never removes it.
  */
 const listenerWarningCount = 100;
 
 /**
- * Calls the listeners of each event. If a listener throws, the exception is logged to the console, and the other
- * listeners are still called.
+ * Calls the listeners of each event. If a listener throws, the exception is logged to the console, and the remaining
+ * listeners are called all the same.
  */
 export class Emitter<Events extends object> {
   readonly #listeners = new Map<keyof Events, Set<{ callback(payload: never): void }>>();
@@ -36,7 +36,7 @@ export class Emitter<Events extends object> {
     }
   }
 
-  /** Emits in the next microtask. Further calls before that have no effect. */
+  /** Emits the event in the next microtask. Until then, further calls for the same event have no effect. */
   emitDeferred<E extends keyof Events>(event: E, payload: Events[E]): void {
     if (this.#scheduled.has(event)) return;
     this.#scheduled.add(event);

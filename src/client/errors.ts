@@ -18,9 +18,9 @@ interface Details {
 }
 
 /**
- * An error of the service, or one of the client's own: `TIMEOUT` (no answer in time), `UNREACHABLE` (no connection),
- * `NO_TOKEN` (the token function failed), `CLOSED` (after `close()` or `leave()`), `LIMIT` (the outbox or the room's
- * messages are full).
+ * An error of the service or of the client. The errors of the client are `TIMEOUT` (no answer in time), `UNREACHABLE` (no
+ * connection), `NO_TOKEN` (the token function failed), `CLOSED` (`close()` or `leave()` was called) and `LIMIT` (the
+ * outbox is full, or the room has too many messages).
  */
 export class ChatClientError extends Error {
   readonly code: ClientErrorCode;
@@ -49,7 +49,7 @@ export class ChatClientError extends Error {
     return new ChatClientError(code, message, { field, retryAfterMs });
   }
 
-  /** Uses the error code that the service would answer if the user tried to join the room again. */
+  /** Creates an error with the code that the service would return if the user tried to join the room again. */
   static fromRemoval(reason: RemovalCode): ChatClientError {
     const code = reason === 'BANNED' ? 'BANNED' : reason === 'ROOM_DELETED' ? 'NOT_FOUND' : 'FORBIDDEN';
     return new ChatClientError(code, `You were removed from the room: ${reason}`);

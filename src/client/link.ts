@@ -7,7 +7,7 @@ export type AckCallback<N extends RequestName> = (error: ChatClientError | undef
 
 export interface LinkEvents {
   onConnect(): void;
-  /** Called once; no other callback follows. */
+  /** Called exactly once. No other callback is called after it. */
   onDisconnect(error: ChatClientError): void;
   onEvent(name: string, payload: never): void;
   onFrame(direction: 'in' | 'out', name: string, payload: unknown): void;
@@ -20,20 +20,20 @@ export interface LinkOptions extends Pick<Partial<ManagerOptions>, 'transports'>
 }
 
 /**
- * Requests whose callers handle `RATE_LIMITED` themselves: the outbox, because it must keep the order of the messages,
- * and the token refresh, because it must first get a new token.
+ * Requests that the link does not repeat after `RATE_LIMITED`, because their callers do so: the outbox must keep the
+ * order of the messages, and the token refresh must first get a new token.
  */
 const selfPacedRequests: readonly RequestName[] = ['message:send', 'token:refresh'];
 
 /**
- * One Socket.IO connection from its opening to its end. Each reconnect creates a new link, so nothing of the previous
- * connection is left over: no buffered frame and no late answer.
+ * One Socket.IO connection from its opening to its end. Each reconnect creates a new link, so no buffered frame and no
+ * late answer of the previous connection can interfere.
  */
 export class Link {
   readonly #socket: Socket;
   readonly #events: LinkEvents;
   readonly #answerTimeoutMs: number;
-  /** For each pending request: the function that settles it with an error, and the payload. */
+  /** The payload of each pending request. The key is the function that ends the request with an error. */
   readonly #pendingRequests = new Map<(error: ChatClientError) => void, unknown>();
   readonly #pacer = new RequestPacer();
   readonly #connectTimer: ReturnType<typeof setTimeout>;
@@ -67,10 +67,10 @@ export class Link {
   }
 
   /**
-   * Calls `callback` once: with the acknowledgement, the refusal, `TIMEOUT`, or the error that ended the link. This is
-   * a callback and not a promise, so that the acknowledgement is processed before any event that arrives right behind
-   * it. If the service answers `RATE_LIMITED`, the request is sent again later. If `isWanted` returns false by then,
-   * the request is dropped and `callback` is never called.
+   * Sends a request. Calls `callback` once: with the acknowledgement, with the refusal, with `TIMEOUT`, or with the error
+   * that ended the link. The result is no promise, because a promise would be handled only after the events that arrive
+   * together with the acknowledgement. If the service answers `RATE_LIMITED`, the request is sent again later, unless
+   * `isWanted` returns false by then. In that case the request is dropped, and `callback` is never called.
    */
   request<N extends RequestName>(
     name: N,
@@ -103,7 +103,7 @@ export class Link {
         if (answer.ok) return settle(undefined, answer);
         if (!isPaced || answer.error.code !== 'RATE_LIMITED') return settle(ChatClientError.fromRefusal(answer.error));
         clearTimeout(timer);
-        // The request has already timed out.
+        // Requests that have already timed out are not repeated.
         if (!this.#pendingRequests.has(settle)) return;
         this.#pacer.requeue(send, isRetry, answer.error.retry_after_ms);
         isRetry = true;
@@ -127,20 +127,21 @@ export class Link {
     this.#events.onDisconnect(error);
     const lossError = error.code === 'CLOSED' ? error : createUnreachableError('The connection was lost', error);
     const pending = [...this.#pendingRequests].sort(([, a], [, b]) => measureSize(b) - measureSize(a));
-    // The largest pending request is most likely the one that was too large. It must fail: if it were sent again, it
-    // would end the next link, too.
+    // The service does not say which request was too large. It is most likely the largest pending request. That request
+    // must fail: if it were sent again, it would end the next link, too.
     if (isFrameTooLarge) pending.shift()?.[0](new ChatClientError('TOO_LARGE', 'The frame exceeds the service limit'));
     for (const [settle] of pending) settle(lossError);
   }
 }
 
 /**
- * Returns the URL and the path that socket.io-client needs. A path in the given URL is where the service is mounted, so
- * it goes before `/socket.io/`. The URL is parsed by hand, because React Native's `URL` has no `pathname`.
+ * Returns the URL and the path that socket.io-client needs. If the given URL has a path, the service is mounted there, so
+ * the path becomes the prefix of `/socket.io/`. The URL is parsed by hand, because `URL` in React Native has no
+ * `pathname`.
  */
 export function parseServiceUrl(url: string): { url: string; path: string } {
   const [, origin, mountPath] = /^((?:https?|wss?):\/\/[^/?#]+)([^?#]*)$/i.exec(url) ?? [];
-  if (!origin) throw new TypeError(`url must be http(s)://host/path without a query: ${url}`);
+  if (!origin) throw new TypeError(`url must be http(s)://host or http(s)://host/path, without a query: ${url}`);
   return { url: origin + namespace, path: `${mountPath!.replace(/\/+$/, '')}/socket.io/` };
 }
 
@@ -150,8 +151,8 @@ const createUnreachableError = (message: string, cause?: unknown) =>
 const measureSize = (payload: unknown) => JSON.stringify(payload).length;
 
 /**
- * Whether the service ended the connection because a frame exceeded its limit: with close code 1009 on WebSocket, or
- * with status 413 on polling.
+ * Returns whether the service ended the connection because a frame was too large: with close code 1009 on WebSocket, or
+ * with status 413 on long polling.
  */
 const isFrameTooLarge = (details: unknown) => {
   const { context, description } = (details ?? {}) as { context?: { code?: number }; description?: unknown };
@@ -159,7 +160,7 @@ const isFrameTooLarge = (details: unknown) => {
 };
 
 /**
- * The service itself disconnects a socket only if the token has been revoked. Every other reason is a lost connection.
+ * The service disconnects a socket only if the token was revoked. All other reasons mean that the connection was lost.
  */
 function toDisconnectError(reason: string): ChatClientError {
   if (reason !== 'io server disconnect') return createUnreachableError(reason);
@@ -170,15 +171,17 @@ function toDisconnectError(reason: string): ChatClientError {
 const defaultRetryAfterMs = 1_000;
 
 /**
- * Sends requests no faster than the service accepts them. After a `RATE_LIMITED` error, the other requests wait behind
- * the refused one. Then they are sent one by one: if they were sent all at once, they would be refused again.
+ * Sends requests no faster than the service accepts them. After a `RATE_LIMITED` error, all further requests wait until
+ * the refused request has been sent again. Then they are sent one after the other: if they were all sent at once, most
+ * of them would be refused again.
  */
 class RequestPacer {
   #queue: (() => void)[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /**
-   * Sends the request now, or after the requests in the queue. When the request ends, it must call `next` or `requeue`.
+   * Calls `request` now, or after the requests in the queue. When the request has ended, `next` or `requeue` must be
+   * called.
    */
   run(request: () => void): void {
     if (this.#timer || this.#queue.length > 0) this.#queue.push(request);

@@ -7,18 +7,19 @@ interface OutboxRoom {
   ref: number | string;
   onChanged(outgoing: OutgoingMessage): void;
   /**
-   * The acknowledgement carries the same change as the message's `message:new` event. Either of them may arrive first.
+   * Called with the acknowledgement of a message. It contains the same change as the event `message:new`, and may arrive
+   * before or after it.
    */
   onAcknowledged(ack: Ack<'message:send'>): void;
 }
 
-/** A message fails after this many `INTERNAL` errors, so that it does not block the messages behind it for ever. */
+/** A message fails after this many `INTERNAL` errors, so that it does not block the following messages forever. */
 const maxInternalErrors = 5;
 
 /**
- * The messages of a room that are not stored yet. The outbox sends one message at a time: otherwise the next message
- * could overtake one that the service refused temporarily. The outbox repeats a message under the same id until the
- * service answers, so the service stores the message only once.
+ * The messages of a room that are not stored yet. The outbox sends one message at a time. Otherwise, if the service
+ * refused a message temporarily, the next message could overtake it. The outbox repeats a message with the same
+ * `client_msg_id` until the service answers, so the service stores the message only once.
  */
 export class Outbox {
   readonly #connection: RoomConnection;
@@ -43,7 +44,7 @@ export class Outbox {
     return outgoing;
   }
 
-  /** Puts the message at the end of the outbox, even if it was further in front before it failed. */
+  /** Puts the message at the end of the outbox. A failed message that is already in the outbox moves to the end. */
   enqueue(outgoing: OutgoingMessage): void {
     const others = this.#all.filter((other) => other !== outgoing);
     if (others.length >= this.#connection.maxOutbox) {
@@ -60,9 +61,7 @@ export class Outbox {
     this.#room.onChanged(outgoing);
   }
 
-  /**
-   * Called after a reconnect. Sends the first pending message again, because the answers to earlier requests are lost.
-   */
+  /** Call this after a reconnect. Sends the first pending message, even if it was sent before: its answer is lost. */
   resume(): void {
     this.#setRetryTimer(undefined);
     this.#sending = undefined;
@@ -70,19 +69,19 @@ export class Outbox {
     this.#sendNext();
   }
 
-  /** Marks a message of the outbox as sent if it appears in the log, because its acknowledgement may never arrive. */
+  /**
+   * Call this for every message that appears in the log. If it comes from this outbox, it is marked as sent, because its
+   * acknowledgement may be lost.
+   */
   handleMessage(message: Message, rev: number): void {
-    // Another user may have used the same id, so the content is compared, too. If the content is also the same, it does
-    // not matter whose message it is.
+    // Another user may have sent a message with the same `client_msg_id`, so the content is compared, too.
     const isSame = ({ state, client_msg_id, content }: OutgoingMessage) =>
       state !== 'sent' && client_msg_id === message.client_msg_id && content === message.content;
     const outgoing = this.#all.find(isSame);
     if (outgoing) this.#markSent(outgoing, message, rev);
   }
 
-  /**
-   * Removes sent messages that are now among the room's messages, so that a view of both lists shows each message once.
-   */
+  /** Removes sent messages that `messages` now contains, so that a view of both arrays shows each message only once. */
   removeShown(isShown: (rev: number) => boolean): void {
     const remaining = this.#all.filter(({ state, rev }) => state !== 'sent' || !isShown(rev!));
     if (remaining.length < this.#all.length) this.#all = remaining;
@@ -103,7 +102,7 @@ export class Outbox {
     this.#sending = outgoing;
     const { client_msg_id, content } = outgoing;
     link.request('message:send', { room_id: this.#room.ref, content, client_msg_id }, (error, ack) => {
-      // If the connection was lost, `resume` sends the message again.
+      // If the connection was lost, `resume` will send the message again.
       if (this.#sending !== outgoing || error?.isConnectionLoss) return;
       this.#sending = undefined;
       if (error) this.#handleRefusal(outgoing, error);
@@ -145,7 +144,7 @@ export class Outbox {
   }
 }
 
-/** A message in the outbox. Only the outbox changes its state. */
+/** A message in the outbox. Only the outbox may call its `mark…` methods. */
 class OutgoingMessage implements Outgoing {
   readonly client_msg_id = createMessageId();
   readonly content: string;
@@ -171,11 +170,11 @@ class OutgoingMessage implements Outgoing {
     this.confirmed = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
-    // Callers that only watch `state` must not cause an unhandled rejection.
+    // Without this, a failed message would cause an unhandled rejection if the application does not use the promise.
     this.confirmed.catch(() => {});
   }
 
-  /** Also called for a message that is marked as failed but was stored after all. */
+  /** May also be called for a failed message: the service may have stored it, although the client got no answer. */
   markSent(message: Message, rev: number): void {
     if (this.state === 'failed') this.markPending();
     this.state = 'sent';
@@ -200,14 +199,14 @@ class OutgoingMessage implements Outgoing {
 }
 
 /**
- * Declared here because the project compiles without the DOM's types. `randomUUID` is missing in React Native and on
- * pages without https.
+ * Declared here, because the project compiles without the types of the DOM. `randomUUID` does not exist in React Native,
+ * nor on pages without https.
  */
 const { crypto } = globalThis as { crypto?: { randomUUID?(): string } };
 
 const createDigits = () => Math.random().toString(36).slice(2);
 
-/** The id only has to be unique among the messages of one user in one room. */
+/** Creates a `client_msg_id`. It only has to be unique among the messages of one user in one room. */
 export function createMessageId(): string {
   return crypto?.randomUUID?.() ?? `${Date.now().toString(36)}-${createDigits()}-${createDigits()}`;
 }

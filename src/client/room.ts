@@ -1,8 +1,9 @@
 import type { ClientRoom, Outgoing, RoomEvents, RoomState } from './api.ts';
 import type { RoomConnection } from './connection.ts';
 import { Emitter } from './emitter.ts';
-import { ChatClientError } from './errors.ts';
+import type { ChatClientError } from './errors.ts';
 import { Outbox } from './outbox.ts';
+import { RoomStatus } from './room-status.ts';
 import { type ChangeEvent, type OtherChange, Subscription } from './subscription.ts';
 import { OlderPages } from './timeline.ts';
 import { mayAffectUser } from './token.ts';
@@ -10,7 +11,7 @@ import type { Joined, Message, RemovalCode, RoomInfo } from './wire.ts';
 
 const noMessages: readonly Message[] = [];
 
-/** One room of the client. The second table of STATES.md shows its states and events. */
+/** A room of the client. The second table of STATES.md shows its states and events. */
 export class Room implements ClientRoom {
   readonly ref: number | string;
   info: RoomInfo | undefined;
@@ -127,7 +128,9 @@ export class Room implements ClientRoom {
     if (this.isWanted) this.#setState('reconnecting');
   }
 
-  /** The client has stopped trying to connect, so the callers that wait for the room to be joined get an error. */
+  /**
+   * Call this when the client becomes `unauthorized`. It stops connecting, so pending calls of `joined()` must reject.
+   */
   handleUnauthorized(error: ChatClientError): void {
     this.#status.rejectWaiting(error);
   }
@@ -138,8 +141,8 @@ export class Room implements ClientRoom {
   }
 
   /**
-   * Reads the rights by joining again. This is also needed after a change of the user's token, because the service
-   * sends no event for it.
+   * Reads the rights again, by joining the room again. Also call this if the claims of the token have changed: the service
+   * sends no event for that.
    */
   refreshRights(): void {
     this.#join();
@@ -152,7 +155,7 @@ export class Room implements ClientRoom {
   handleRemoval(code: RemovalCode): void {
     if (!this.isWanted) return;
     this.#status.removalReason = code;
-    // If a join is pending, its answer comes after the removal and decides whether the user is in the room.
+    // If a join is pending, the service answers it after the removal. Its answer shows whether the user is in the room.
     if (this.#subscription.state !== 'joining') this.#enterRemoved();
   }
 
@@ -169,7 +172,7 @@ export class Room implements ClientRoom {
 
   #handleJoined({ room, rights }: Pick<Joined, 'room' | 'rights'>, isNewTimeline: boolean): void {
     const isReset = isNewTimeline && this.info !== undefined;
-    // A message that was acknowledged before this join was answered may be newer than the `last_seq` of the answer.
+    // The client may already know a newer message than this answer, from an acknowledgement that arrived earlier.
     const last_seq = isNewTimeline ? room.last_seq : Math.max(room.last_seq, this.info?.last_seq ?? 0);
     this.info = { ...room, last_seq };
     this.rights = rights;
@@ -227,47 +230,5 @@ export class Room implements ClientRoom {
 
   #emitUpdate(): void {
     this.#emitter.emitDeferred('update', undefined);
-  }
-}
-
-/** In these states the room is joined, or the client will try to join it. */
-const wantedStates: readonly RoomState[] = ['joining', 'joined', 'reconnecting'];
-
-/** The room's state, and the callers of `joined()` that wait for the room to be joined. */
-class RoomStatus {
-  state: RoomState = 'joining';
-  error: ChatClientError | undefined;
-  removalReason: RemovalCode | undefined;
-  #waiting: { resolve(): void; reject(error: ChatClientError): void }[] = [];
-
-  get isWanted(): boolean {
-    return wantedStates.includes(this.state);
-  }
-
-  /** Returns false if the state is the same as before. */
-  setState(state: RoomState): boolean {
-    if (this.state === state) return false;
-    this.state = state;
-    if (state === 'joined') for (const { resolve } of this.#waiting.splice(0)) resolve();
-    else if (!this.isWanted) this.rejectWaiting(this.#toError());
-    return true;
-  }
-
-  /** `refusal`: the error that made the client unauthorized. Undefined if the client is not unauthorized. */
-  whenJoined(refusal: ChatClientError | undefined): Promise<void> {
-    if (this.state === 'joined') return Promise.resolve();
-    const error = this.isWanted ? refusal : this.#toError();
-    if (error) return Promise.reject(error);
-    return new Promise((resolve, reject) => void this.#waiting.push({ resolve, reject }));
-  }
-
-  rejectWaiting(error: ChatClientError): void {
-    for (const { reject } of this.#waiting.splice(0)) reject(error);
-  }
-
-  #toError(): ChatClientError {
-    if (this.error) return this.error;
-    if (this.removalReason && this.state === 'removed') return ChatClientError.fromRemoval(this.removalReason);
-    return new ChatClientError('CLOSED', 'The client has left the room');
   }
 }

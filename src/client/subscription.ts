@@ -9,11 +9,14 @@ export type OtherChange = Exclude<ChangeEvent, { name: 'message:new' }>;
 
 export interface SubscriptionEvents {
   onMessage(message: Message, rev: number, dropped: readonly Message[]): void;
-  /** `isReplayed`: the change was part of the join's acknowledgement, whose `room` and `rights` already include it. */
+  /**
+   * `isReplayed` is true if the change came with the acknowledgement of the join. In that case, the `room` and the
+   * `rights` of the acknowledgement already include the change.
+   */
   onChange(change: OtherChange, isReplayed: boolean): void;
   /**
-   * `isNewTimeline`: the timeline was replaced and holds the latest page of history. If false, the timeline continues,
-   * and no change is missing.
+   * `isNewTimeline` is true if the timeline was replaced by a new one with the latest page of history. If it is false, the
+   * timeline continues, and no change is missing.
    */
   onJoined(joined: Pick<Joined, 'room' | 'rights'>, isNewTimeline: boolean): void;
   onRejected(error: ChatClientError): void;
@@ -24,11 +27,11 @@ const firstPageSize = 100;
 /** The states in the third table of STATES.md. */
 export type SubscriptionState = 'idle' | 'joining' | 'loading' | 'waiting';
 
-/** Subscribes to a room: joins, resumes at the cursor after a reconnect, and joins again to fill a gap. */
+/** Keeps a room joined: joins it, resumes at the cursor after a reconnect, and joins again if changes are missing. */
 export class Subscription {
   /**
-   * The room's number, which events carry even if the room was joined by its UUID. Undefined until the first join is
-   * answered.
+   * The number of the room. Events contain this number, even if the room was joined by its UUID. Undefined until the
+   * first join is answered.
    */
   roomId: number | undefined;
   /** Undefined before the first join. */
@@ -36,9 +39,9 @@ export class Subscription {
   readonly #connection: RoomConnection;
   readonly #ref: number | string;
   readonly #events: SubscriptionEvents;
-  /** A new timeline that is waiting for its page of history, and the changes that arrived in the meantime. */
+  /** A new timeline whose page of history is being loaded, and the changes that have arrived in the meantime. */
   #loading: { timeline: Timeline; buffered: (() => void)[] } | undefined;
-  /** Identifies the join that is not answered yet. The answer to any other join is ignored. */
+  /** Identifies the latest join while it is not answered. Answers to earlier joins are ignored. */
   #pendingJoin: object | undefined;
   #shouldJoinAgain = false;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
@@ -56,7 +59,7 @@ export class Subscription {
     return this.#retryTimer ? 'waiting' : 'idle';
   }
 
-  /** If the room is already joined, joining again keeps the subscription and reads the rights again. */
+  /** Joins the room. If the room is already joined, this keeps the subscription and reads the rights again. */
   join(): void {
     const { link } = this.#connection;
     if (!link) return;
@@ -73,7 +76,7 @@ export class Subscription {
       if (error) return this.#handleFailure(error);
       this.roomId = ack.room.id;
       for (const change of ack.events) if (attempt === this.#pendingJoin) this.handle(change, { isReplayed: true });
-      // A listener may have left the room in the meantime.
+      // A listener may have called `leave()` in the meantime.
       if (attempt !== this.#pendingJoin) return;
       this.#pendingJoin = undefined;
       if (ack.recovered) this.#handleJoined(ack, false);
@@ -96,8 +99,8 @@ export class Subscription {
   }
 
   /**
-   * `isOrdered`: the server sent every earlier change before this one, so a gap means that a change was lost. This is
-   * false for the acknowledgement of a message, which may arrive before earlier events.
+   * Handles a change. `isOrdered` is true if the server sent all earlier changes before this one, so that a gap means that
+   * a change was lost. It is false for the acknowledgement of a message, which may arrive before earlier changes.
    */
   handle(change: ChangeEvent, { isOrdered = true, isReplayed = false } = {}): void {
     const timeline = this.#loading?.timeline ?? this.timeline;
@@ -124,8 +127,8 @@ export class Subscription {
   }
 
   /**
-   * Called on the first join, and if the client missed more than the server replays. Requests the history up to the
-   * join, and buffers the changes that follow.
+   * Starts a new timeline: after the first join, or if the client missed more changes than the server replays. Requests
+   * the latest page of the history, and buffers the changes that arrive in the meantime.
    */
   #startTimeline(joined: Joined): void {
     const { last_seq } = joined.room;
@@ -151,7 +154,7 @@ export class Subscription {
 
   #handleFailure(error: ChatClientError): void {
     this.stop();
-    // No retry is needed: the room joins again when the client has reconnected.
+    // No retry is needed here, because the room joins again when the client has reconnected.
     if (error.isConnectionLoss) return;
     if (!error.isRetryable) return this.#events.onRejected(error);
     const delayMs = error.retryAfterMs ?? computeBackoffMs(this.#failures++, this.#connection.timeouts);

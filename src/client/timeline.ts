@@ -2,28 +2,30 @@ import { ChatClientError } from './errors.ts';
 import type { AckCallback, Link } from './link.ts';
 import type { Message, ServerEventPayloads } from './wire.ts';
 
-/** When the user loads older pages, the timeline may grow to this multiple of `maxMessages`. */
+/** By loading older pages, the timeline can grow to this multiple of `maxMessages`. */
 const maxGrowthFactor = 10;
 
 type Position = Pick<ServerEventPayloads['message:new'], 'rev' | 'cursor'>;
 
-/** The client's copy of a room's log: the position in the log, and the messages without a gap. */
+/** The client's copy of the end of a room's log: the position in the log, and the latest messages without a gap. */
 export class Timeline {
   rev: number;
   cursor: string;
   hasOlder: boolean;
-  /** Messages older than the timeline have a `seq` below this number. */
+  /** The `seq` of the oldest message in the timeline. If the timeline is empty, the `seq` of its next message. */
   oldestSeq: number;
   #messages: Message[] = [];
   readonly #maxMessages: number;
-  /** The number of messages that the timeline keeps. Grows when the user loads older pages. */
+  /** The number of messages that the timeline keeps. It grows when older pages are loaded. */
   #limit: number;
   /**
-   * While an older page is being loaded, no message is dropped: otherwise the page would no longer fit in front of the
+   * While an older page is being loaded, no message is dropped. Otherwise there would be a gap between the page and the
    * oldest message.
    */
   #isLoading = false;
-  /** A copy of the messages. It is made only when somebody reads it, so that many changes in a row cost one copy. */
+  /**
+   * The array that `messages` returns. It is created only when it is read, so that many changes in a row need one copy.
+   */
   #snapshot: readonly Message[] | undefined;
 
   /** `position` and `lastSeq` must come from the same acknowledgement of a join. */
@@ -41,8 +43,9 @@ export class Timeline {
   }
 
   /**
-   * Moves the position forward if the change is the next one. An event without a `rev` is not a change of the log, and
-   * the result is `known`.
+   * Advances the position if the change is the next one in the log. Returns `known` for a change that was received
+   * before, and for an event that is not a change of the log, which has no `rev`. Returns `gap` if changes are missing
+   * before this one.
    */
   advance({ rev, cursor }: Position): 'known' | 'next' | 'gap' {
     if (!(rev > this.rev)) return 'known';
@@ -52,7 +55,7 @@ export class Timeline {
     return 'next';
   }
 
-  /** Returns the oldest messages, which were dropped to make room. */
+  /** Adds a message at the end. Returns the oldest messages if they were dropped because there were too many. */
   append(message: Message): readonly Message[] {
     this.#messages.push(message);
     this.#snapshot = undefined;
@@ -119,7 +122,7 @@ export class OlderPages {
     return new Promise<readonly Message[]>((resolve, reject) => {
       const onPage: AckCallback<'message:history'> = (error, ack) => {
         if (error) return reject(error);
-        // A reset has replaced the timeline, so the page no longer fits.
+        // If a reset has replaced the timeline, the page does not belong to the new timeline.
         if (timeline !== getTimeline()) return resolve([]);
         timeline.prepend(ack);
         resolve(ack.messages);

@@ -24,8 +24,8 @@ interface TokenRefreshEvents {
 }
 
 /**
- * Without this minimum, a token function that always returns a token about to expire would cause one refresh
- * after another.
+ * The minimum delay before a refresh. Without it, a token function that always returns a token about to expire would
+ * cause one refresh after another.
  */
 const minDelayMs = 1_000;
 
@@ -43,8 +43,7 @@ export class TokenRefresh {
 
   /**
    * Refreshes the token after a random part of the remaining time, so that clients do not all refresh at once. A failed
-   * refresh is retried until the link ends. After that no retry is needed, because the next link starts with a fresh
-   * token.
+   * refresh is retried until the link ends; the next link starts with a new token anyway.
    */
   schedule(remainingMs: number): void {
     clearTimeout(this.#timer);
@@ -78,7 +77,7 @@ export class TokenRefresh {
   }
 }
 
-/** The claims of the token that decide on the user's rights. The client reads them without verifying the signature. */
+/** The claims of the token on which the user's rights depend. The client does not verify the signature. */
 export interface Claims {
   user: string;
   entity: string | undefined;
@@ -86,8 +85,8 @@ export interface Claims {
 }
 
 /**
- * Reads the claims of the token. Returns undefined if the token cannot be read or the platform has no `atob`. The
- * client must then assume that every rule may concern the user.
+ * Reads the claims of the token. Returns undefined if the token cannot be read, or if the platform has no `atob`. In that
+ * case, the caller must assume that every change of a rule may affect the user.
  */
 export function decodeClaims(token: string): Claims | undefined {
   try {
@@ -103,7 +102,7 @@ export function decodeClaims(token: string): Claims | undefined {
   }
 }
 
-/** Whether the rule may concern the user with these claims. */
+/** Returns whether the rule may affect the rights of the user with these claims. */
 export function mayAffectUser(rule: { entity_UUID: string; kind: string }, claims: Claims | undefined): boolean {
   if (!claims) return true;
   const { user, entity } = claims;

@@ -4,8 +4,8 @@ import type { messages } from '../features/messages/contract.ts';
 import type { rooms } from '../features/rooms/contract.ts';
 
 /**
- * The payloads of the protocol. This file imports only types, because the schemas behind them would bring zod into the
- * browser.
+ * The types of the protocol's payloads. This file imports only types. If it imported the schemas, the client for browsers
+ * would contain zod.
  */
 
 export type { Joined, RefusedAck, ServerEventPayloads } from '../core/contract/socketio.ts';
@@ -18,5 +18,5 @@ export type { ErrorCode, RemovalCode } from '../core/errors.ts';
 export type { Message } from '../core/log/message.ts';
 export type { Room as RoomInfo } from '../core/room.ts';
 
-/** A copy of the protocol's constant, because an import would bring zod into the browser. A test compares the two. */
+/** A copy of the constant of the server, because importing it would also import zod. A test compares the two. */
 export const namespace = '/rooms';

@@ -1,6 +1,6 @@
 import { createClient, createCluster, defineScript, ErrorReply } from 'redis';
 
-/** An error that Redis itself answered. A failed connection causes other errors. */
+/** An error reply from Redis. A failed connection causes errors of other classes. */
 export { ErrorReply };
 
 type ChannelListener = (message: Buffer, channel: Buffer) => void;
@@ -21,18 +21,18 @@ export interface RedisConnection {
   pUnsubscribe(pattern: string): Promise<unknown>;
   sUnsubscribe(channel: string): Promise<unknown>;
   /**
-   * Resolves with 1 if the lease was acquired or renewed, or with 0 if `maxLeases` exist already. If `maxLeases` is 0,
-   * there is no limit.
+   * Acquires or renews a lease. Resolves with 1 on success, or with 0 if there are already `maxLeases` other leases. If
+   * `maxLeases` is 0, there is no limit.
    */
   lease(key: string, holder: string, maxLeases: number, leaseMs: number): Promise<number>;
-  /** Spends from a bucket that all nodes share. Resolves with the time in ms until the bucket is full again. */
+  /** Takes tokens from a bucket that all nodes share. Resolves with the time in ms until the bucket is full again. */
   spend(key: string, spentMs: number, maxMs: number): Promise<number>;
   /** Adds or renews an entry of a list that forgets what is not renewed. Resolves to the number of entries. */
   enlist(key: string, member: string, leaseMs: number): Promise<number>;
   zRem(key: string, member: string): Promise<number>;
 }
 
-/** How to connect to a Redis, and what it supports. */
+/** Describes how to connect to Redis, and what this Redis supports. */
 export interface RedisKind {
   urls: readonly string[];
   isCluster: boolean;
@@ -45,8 +45,8 @@ export interface RedisKind {
 
 const connectTimeoutMs = 5_000;
 /**
- * Needed because a frozen server accepts a connection but answers nothing. Longer than `connectTimeoutMs`, so that the
- * more precise error of the connection comes first.
+ * A frozen server accepts a connection but never answers, so `connectTimeoutMs` alone is not enough. This timeout is
+ * longer, so that a failed connection is reported with its own, more precise error.
  */
 const answerTimeoutMs = 6_000;
 const maxRetryDelayMs = 1_000;
@@ -60,9 +60,9 @@ const lease = defineScript({
   SCRIPT: `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local most = tonumber(ARGV[2])
+local max = tonumber(ARGV[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-if most > 0 and not redis.call('ZSCORE', KEYS[1], ARGV[1]) and redis.call('ZCARD', KEYS[1]) >= most then return 0 end
+if max > 0 and not redis.call('ZSCORE', KEYS[1], ARGV[1]) and redis.call('ZCARD', KEYS[1]) >= max then return 0 end
 redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1`,
@@ -74,8 +74,9 @@ return 1`,
 });
 
 /**
- * Stores the time at which the bucket is full again, by the clock of Redis. The time is the score of a sorted set with
- * one member. The leases use the same commands, so the Redis account needs no further permissions.
+ * Takes tokens from a bucket: moves the time at which the bucket will be full again further into the future. The time
+ * comes from the clock of Redis. It is stored as the score of the only member of a sorted set, because the leases use
+ * sorted sets, too: in this way the Redis account needs no permissions for further commands.
  */
 const spend = defineScript({
   NUMBER_OF_KEYS: 1,
@@ -112,7 +113,8 @@ return redis.call('ZCARD', KEYS[1])`,
 });
 
 const clientOptions = {
-  // A command that cannot be sent at once must fail at once: a message that is sent late is of no use.
+  // While the connection is down, commands fail instead of waiting in a queue. A message that is published late is
+  // useless, because the other nodes have already read the change from the room log.
   disableOfflineQueue: true,
   // By default, the client starts a timer for each command, which costs more than the command itself. The timers are
   // not needed, because the heartbeat replaces a connection that does not answer.
@@ -126,8 +128,8 @@ const socket = {
 };
 
 /**
- * The returned connection is not connected yet. All nodes of a Cluster use the account and the TLS setting of the first
- * URL.
+ * Creates a connection without connecting it. In a Cluster, the account and the TLS setting of the first URL are used
+ * for all nodes.
  */
 export function createRedisConnection({ urls, isCluster }: Pick<RedisKind, 'urls' | 'isCluster'>): RedisConnection {
   if (!isCluster) return createClient({ url: urls[0]!, socket, ...clientOptions }) as unknown as RedisConnection;
@@ -155,11 +157,11 @@ export async function describeRedis(urls: readonly string[]): Promise<RedisKind>
   let failure: unknown;
   for (const url of urls) {
     const client = createClient({ url, socket: { connectTimeout: connectTimeoutMs, reconnectStrategy: false } });
-    client.on('error', () => {}); // `connect()` rejects with the same error
+    client.on('error', () => {}); // The error can be ignored here, because `connect()` rejects with it.
     try {
-      const about = await withTimeout(client.connect().then(() => readServerInfo(client)));
-      const major = Number(/^redis_version:(\d+)/m.exec(about)?.[1] ?? 0);
-      const isCluster = urls.length > 1 || /^redis_mode:cluster/m.test(about);
+      const info = await withTimeout(client.connect().then(() => readServerInfo(client)));
+      const major = Number(/^redis_version:(\d+)/m.exec(info)?.[1] ?? 0);
+      const isCluster = urls.length > 1 || /^redis_mode:cluster/m.test(info);
       return { urls, isCluster, hasShardedPubSub: major >= 7 };
     } catch (error) {
       failure = error;
@@ -170,7 +172,10 @@ export async function describeRedis(urls: readonly string[]): Promise<RedisKind>
   throw failure;
 }
 
-/** Returns an empty text if the account may not use `INFO`. Then only features that every server supports are used. */
+/**
+ * Reads the version and the mode of the server. Returns an empty text if the account may not use `INFO`; the service
+ * then uses only features that every Redis supports.
+ */
 async function readServerInfo(client: { sendCommand(args: string[]): Promise<unknown> }): Promise<string> {
   try {
     return String(await client.sendCommand(['INFO', 'server']));
@@ -193,8 +198,8 @@ async function withTimeout<T>(answer: Promise<T>): Promise<T> {
 }
 
 /**
- * Returns `master` or `replica`. Asks with `HELLO`, because every account that may connect may also use this command.
- * Returns undefined for a Cluster, whose clients find the masters by themselves.
+ * Returns the role of the server, such as `master`. Uses the command `HELLO`, because every account that can connect may
+ * use it. Returns undefined for a Cluster, because the client of a Cluster finds the masters by itself.
  */
 export async function readRole(
   connection: RedisConnection,
@@ -202,8 +207,8 @@ export async function readRole(
 ): Promise<string | undefined> {
   if (isCluster) return undefined;
   const { sendCommand } = connection as unknown as { sendCommand(args: string[]): Promise<unknown> };
-  const about = (await sendCommand.call(connection, ['HELLO'])) as { role?: unknown } | null;
-  return typeof about?.role === 'string' ? about.role : undefined;
+  const reply = (await sendCommand.call(connection, ['HELLO'])) as { role?: unknown } | null;
+  return typeof reply?.role === 'string' ? reply.role : undefined;
 }
 
 /** Advice for each failure of Redis, found by the error message. The first row that matches is used. */
@@ -218,14 +223,23 @@ const hints: readonly [RegExp, string][] = [
     'REDIS_URL must lead to the master: check where its name resolves to, and whether a failover is under way',
   ],
   [/OOM/, 'Redis has reached maxmemory: raise it, or use an eviction policy that frees other keys'],
-  [/MISCONF/, 'Redis cannot save to its disk and refuses writes: see its log; this service needs no persistence'],
-  [/NOREPLICAS/, 'Redis has fewer replicas than min-replicas-to-write'],
+  [
+    /MISCONF/,
+    'Redis cannot save to its disk and refuses writes: see the log of Redis, or turn persistence off, which this service does not need',
+  ],
+  [/NOREPLICAS/, 'Redis has fewer replicas than min-replicas-to-write: start the missing replicas'],
   [/LOADING/, 'Redis is loading its data; wait until it has finished'],
-  [/MASTERDOWN/, 'REDIS_URL leads to a replica whose master is down'],
+  [
+    /MASTERDOWN/,
+    'REDIS_URL leads to a replica whose master is down: start the master, or set REDIS_URL to the new master',
+  ],
   [/DENIED|protected mode/, 'Redis is in protected mode: set a password, or bind it to a private address'],
   [/max number of clients/, 'Redis has reached maxclients: raise it; each node uses two connections'],
   [/CLUSTERDOWN|NodeIsNotReady|RootNodesUnavailable/i, 'The Redis Cluster is not complete: see CLUSTER INFO'],
-  [/DB index|SELECT is not allowed/, 'The database number at the end of REDIS_URL does not exist in this Redis'],
+  [
+    /DB index|SELECT is not allowed/,
+    'The database number at the end of REDIS_URL does not exist in this Redis: remove it, or use another number',
+  ],
   [
     /unknown command/,
     'This Redis lacks a command: the sharded adapter needs Redis 7 or Valkey; REDIS_ADAPTER=classic needs 6.2',
@@ -238,7 +252,7 @@ const hints: readonly [RegExp, string][] = [
     /certificate|CERT_/i,
     'The certificate of Redis is not trusted: set NODE_EXTRA_CA_CERTS to the file of your certificate authority',
   ],
-  [/wrong version number|SSL|EPROTO/, 'Only one side uses TLS: rediss:// is with TLS, redis:// without'],
+  [/wrong version number|SSL|EPROTO/, 'Only one side uses TLS: use rediss:// with TLS, and redis:// without TLS'],
   [
     /Socket closed|ECONNRESET|Connection timeout/,
     'Redis or a proxy closed the connection: it stopped or restarted, a limit was reached (client-output-buffer-limit, timeout), or only one side uses TLS (rediss://)',

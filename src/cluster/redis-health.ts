@@ -1,19 +1,19 @@
 import { ErrorReply, type RedisConnection, type RedisKind, readRole } from './redis-connection.ts';
 
 /**
- * `silenceMs` is long enough that a busy event loop is not taken for a dead connection, and short enough that a dead
- * connection is replaced within seconds.
+ * `silenceMs` must be long enough that a busy event loop does not look like a dead connection, and short enough that a
+ * dead connection is replaced within seconds.
  */
 const defaultTimeouts = { beatMs: 1_000, silenceMs: 5_000 };
 
 interface HeartbeatEvents {
-  /** Publishes a beat on a channel to which this node itself subscribes. */
+  /** Publishes a beat, that is an empty message, on a channel to which this node itself subscribes. */
   sendBeat: () => void;
   /** No beat arrived for `silenceMs`. Called again after each further `silenceMs` without a beat. */
   onSilent: () => void;
 }
 
-/** Notices that published messages do not arrive, even if the connection seems to work. */
+/** Detects that published messages no longer arrive, even if the connection reports no error. */
 export class Heartbeat {
   readonly #timer: NodeJS.Timeout;
   #lastReceivedAt = performance.now();
@@ -22,8 +22,8 @@ export class Heartbeat {
   constructor({ sendBeat, onSilent }: HeartbeatEvents, { beatMs, silenceMs } = defaultTimeouts) {
     this.#timer = setInterval(() => {
       const now = performance.now();
-      // After the event loop was blocked, silence proves nothing: beats that arrived in the meantime have not been read
-      // yet.
+      // If this timer is late, the event loop was blocked. Beats may have arrived in the meantime and are not read yet,
+      // so the silence does not prove that the connection is dead.
       const wasLate = now - this.#lastTickAt > 2 * beatMs;
       this.#lastTickAt = now;
       if (!wasLate && now - this.#lastReceivedAt > silenceMs) {
@@ -44,8 +44,8 @@ export class Heartbeat {
 }
 
 /**
- * The server is a replica. Publishing on a replica succeeds, but the message reaches only the subscribers of that
- * replica.
+ * The error for a connection that leads to a replica. Publishing on a replica succeeds, but the message reaches only the
+ * subscribers of that replica.
  */
 export class ReplicaError extends Error {
   constructor() {
@@ -55,14 +55,14 @@ export class ReplicaError extends Error {
 }
 
 export interface HealthEvents {
-  /** The link works, for the first time or again. Messages that were published before this were missed. */
+  /** Called when the link starts to work, for the first time or again. Messages may have been missed before. */
   onUp(): void;
   /**
-   * Called at every failure while the link is down, because the cause may change. If `channel` is given, Redis refused
-   * to subscribe to it.
+   * Called after every failure, even if the link is down already, because the cause may have changed. If `channel` is
+   * given, the failure was a subscription to this channel.
    */
   onDown(reason: unknown, channel?: string): void;
-  /** A published message did not reach Redis, or only a replica. */
+  /** Called if a published message did not reach Redis, or reached only a replica. */
   onLost(error: unknown): void;
 }
 
@@ -76,12 +76,12 @@ interface HealthOptions {
   reconnect(): void;
 }
 
-/** The delay between reconnects while the address leads to a replica. It doubles each time. */
+/** While the address leads to a replica, the delay between reconnects starts at `min` and doubles up to `max`. */
 const replicaBackoffMs = { min: 1_000, max: 15_000 };
 
 /**
- * The state of the link to Redis. The link is up if a beat has returned, the server is a master, and no subscription is
- * failing.
+ * Tracks the state of the link to Redis. The link is up if a beat has returned, the server is a master, and no
+ * subscription is failing.
  */
 export class RedisHealth {
   readonly #options: HealthOptions;
@@ -114,7 +114,8 @@ export class RedisHealth {
   sendBeat(): void {
     if (this.#hasEnded) return;
     void this.#checkRole();
-    // A connection that fails reports the failure itself. If Redis answers with an error, only this code reports it.
+    // A failed connection is reported by its `error` event. An error reply from Redis causes no such event, so it is
+    // reported here.
     const { getConnection, beatChannel } = this.#options;
     getConnection()
       .publish(beatChannel, '')
@@ -129,7 +130,7 @@ export class RedisHealth {
     this.goUpIfReady();
   }
 
-  /** Some replicas do not report their role. The error `READONLY` shows that the server is one. */
+  /** Detects a replica by the error `READONLY`. Needed because some servers do not report their role. */
   handleWriteFailure(error: unknown): void {
     if (error instanceof ErrorReply && error.message.startsWith('READONLY')) this.#leaveReplica();
   }
@@ -141,7 +142,10 @@ export class RedisHealth {
     this.#options.events.onUp();
   }
 
-  /** The connection failed. The link is up again after the next beat has returned and the role has been checked. */
+  /**
+   * Call this when the connection has failed. The link is up again after a beat has returned on a new connection and the
+   * role of the server has been checked.
+   */
   goDown(reason: unknown): void {
     this.#hasReceivedBeat = false;
     this.#isReplica = undefined;
@@ -165,8 +169,8 @@ export class RedisHealth {
   }
 
   /**
-   * Called with every beat, because after a failover the connection may still lead to the former master, which still
-   * answers.
+   * Checks whether the server is a master. Called with every beat: after a failover, the connection may still lead to
+   * the former master, which is now a replica and still answers.
    */
   async #checkRole(): Promise<void> {
     const { getConnection, kind } = this.#options;
@@ -176,7 +180,8 @@ export class RedisHealth {
       role = await readRole(connection, kind);
     } catch (error) {
       if (!(error instanceof ErrorReply) || connection !== getConnection()) return;
-      // A proxy may not know the command `HELLO`. Then the server counts as a master until it refuses a write.
+      // Some proxies do not support the command `HELLO`. In that case, the server counts as a master until it refuses a
+      // write.
       this.#isReplica ??= false;
       return this.goUpIfReady();
     }
@@ -188,8 +193,8 @@ export class RedisHealth {
   }
 
   /**
-   * Reconnects, because the host name may now resolve to the new master. During the backoff, the connection to the
-   * replica is kept.
+   * Reconnects, because the host name may resolve to the new master by now. Within the backoff after the previous
+   * reconnect, it only reports the failure and keeps the connection.
    */
   #leaveReplica(): void {
     if (this.#hasEnded) return;

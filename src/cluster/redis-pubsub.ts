@@ -1,6 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { BoundedPublisher } from './bounded-publisher.ts';
-import { EchoFilter } from './echo-filter.ts';
+import { BoundedPublisher, EchoFilter } from './publisher.ts';
 import { createRedisConnection, ErrorReply, type RedisConnection, type RedisKind } from './redis-connection.ts';
 import { type HealthEvents, RedisHealth } from './redis-health.ts';
 import { Subscriptions } from './subscriptions.ts';
@@ -25,8 +24,9 @@ export interface PubSubEvents extends HealthEvents {
 const closeTimeoutMs = 500;
 
 /**
- * The pub/sub client of one node, with the methods that the Socket.IO adapters call. The methods never throw. Nothing
- * is queued while Redis is unavailable. The client reconnects by itself and restores all subscriptions.
+ * The pub/sub client of one node, with the methods that the Socket.IO adapters call. The methods never throw. While
+ * Redis is unavailable, messages are dropped and not queued. The client reconnects by itself and restores all
+ * subscriptions.
  */
 export class RedisPubSub extends EventEmitter {
   readonly #kind: RedisKind;
@@ -61,7 +61,8 @@ export class RedisPubSub extends EventEmitter {
         else events.onSubscribed(channel);
       },
       onFailed: (error, channel) => {
-        // While there is no connection, every subscription fails, and the connection itself reports why.
+        // Without a connection, every subscription fails. In that case, the `error` event of the connection reports the
+        // cause.
         if (this.#health.hasReceivedBeat || error instanceof ErrorReply) this.#health.reportDown(error, channel);
       },
       onRecovered: () => this.#health.goUpIfReady(),
@@ -69,9 +70,7 @@ export class RedisPubSub extends EventEmitter {
     void this.subscribe(beatChannel, () => this.#health.handleBeat());
   }
 
-  /**
-   * True if, as far as is known, the beats of this node return from a master and every wanted channel is subscribed.
-   */
+  /** Whether the beats of this node return from a master, and every wanted channel is subscribed. */
   get isUp(): boolean {
     return this.#health.isUp;
   }
@@ -82,8 +81,8 @@ export class RedisPubSub extends EventEmitter {
   }
 
   /**
-   * The connection for commands that have no method in this class. These commands may fail or wait. If a write fails,
-   * pass the error to `handleWriteFailure`.
+   * The connection for commands that have no method in this class. Unlike the methods, these commands may reject, or hang
+   * if Redis does not answer. If a write fails, pass the error to `handleWriteFailure`.
    */
   get connection(): RedisConnection {
     return this.#publishConnection;
@@ -174,8 +173,8 @@ export class RedisPubSub extends EventEmitter {
   }
 
   /**
-   * Catches what a listener throws. Otherwise the client would discard everything else that has arrived on the
-   * connection.
+   * Drops the messages of this node, and catches errors of the listener. After an uncaught error of a listener, the
+   * client would discard all other messages that have arrived on the connection.
    */
   #guardListener(listener: ChannelListener): ChannelListener {
     return (message, channel) => {
@@ -206,15 +205,15 @@ export class RedisPubSub extends EventEmitter {
       this.#health.sendBeat();
       if (this.isUp && isCurrent()) this.#events.onMissed();
     });
-    // The client of a single server retries by itself and emits `error`. The client of a Cluster does not; it is
-    // replaced when no beats return.
+    // If connecting fails, the client of a single server retries by itself. The client of a Cluster does not retry; it
+    // is replaced when no beats have returned for some time.
     connection.connect().catch((error: unknown) => {
       if (isCurrent()) this.#health.goDown(error);
     });
     return connection;
   }
 
-  /** Replaces both connections, because a dead connection may seem to work. */
+  /** Replaces both connections. A connection can be dead without an error, so it cannot repair itself. */
   #replaceConnections(): void {
     const old = [this.#publishConnection, this.#subscribeConnection];
     this.#publishConnection = this.#open();
@@ -229,11 +228,11 @@ function destroyConnection(connection: RedisConnection): void {
     try {
       connection.destroy();
     } catch {
-      // The connection had already ended.
+      // `destroy` throws if the connection has already ended. Then there is nothing to do.
     }
   };
-  // A connection that is still connecting cannot be destroyed, because the client does not know its socket yet. So it
-  // is also destroyed as soon as it is connected.
+  // While a connection is being opened, `destroy` has no effect, because the client does not know the socket yet. So
+  // `destroy` is called again as soon as the connection is open.
   connection.on('connect', destroy);
   destroy();
 }

@@ -5,23 +5,27 @@ import type { RedisPubSub } from './redis-pubsub.ts';
 type GetPubSub = () => Pick<RedisPubSub, 'isUp' | 'connection' | 'handleWriteFailure'> | undefined;
 
 interface LimitsReport {
-  /** Redis refused a command. Until Redis accepts commands again, each node counts on its own. */
+  /** Called if Redis refused a command. Until Redis accepts commands again, each node counts by itself. */
   failed(error: unknown): void;
   recovered(): void;
 }
 
-/** Counts the connections that each user has on all nodes together. */
+/**
+ * Counts the connections that each user has on all nodes together. Each connection holds a lease in Redis, which its node
+ * renews.
+ */
 export interface ConnectionLeases {
   /**
-   * `holder` identifies the connection. `full`: the user already has `maxConnections`, and this connection is not
-   * counted. `unknown`: Redis did not answer; the connection is counted as soon as Redis is available.
+   * `holder` identifies the connection. Resolves with `full` if the user already has `maxConnections`; this connection is
+   * not counted in that case. Resolves with `unknown` if Redis does not answer; the connection is counted as soon as
+   * Redis is available.
    */
   acquire(user: Uuid, holder: string, maxConnections: number): Promise<'acquired' | 'full' | 'unknown'>;
   release(user: Uuid, holder: string): void;
 }
 
 const defaultTimeouts = {
-  /** When a node dies, its leases expire after this time. */
+  /** Leases that are not renewed expire after this time, for example if their node has crashed. */
   leaseMs: 45_000,
   renewEveryMs: 15_000,
   tickMs: 1_000,
@@ -56,7 +60,7 @@ export function createRedisLeases(
   }
 
   function releaseLease(user: Uuid, holder: string): void {
-    // If the command does not reach Redis, the lease expires by itself.
+    // If the command does not reach Redis, nothing needs to be done, because the lease expires by itself.
     getConnection()?.zRem(formatKey(user), formatHolder(holder)).then(report.recovered, handleFailure);
   }
 
@@ -79,8 +83,8 @@ export function createRedisLeases(
   }
 
   /**
-   * The leases in the map are ordered by the time at which they are due, so the loop can stop at the first lease that
-   * is not due.
+   * Renews the leases that are due. The map is ordered by `renewAt`, because a renewed lease moves to the end, so the
+   * loop can stop at the first lease that is not due.
    */
   function renew(): void {
     const redis = getConnection();
@@ -100,7 +104,7 @@ export function createRedisLeases(
       heldLeases.set(holder, { user, renewAt: Date.now() + renewEveryMs });
       const answer = await requestLease(user, holder, maxConnections);
       if (answer === 'full') heldLeases.delete(holder);
-      // The lease was released while the request was on its way.
+      // If `release` was called during the request, the new lease is released here.
       else if (!heldLeases.has(holder)) releaseLease(user, holder);
       return answer;
     },
@@ -108,7 +112,7 @@ export function createRedisLeases(
       heldLeases.delete(holder);
       releaseLease(user, holder);
     },
-    /** Called when the link to Redis is up again, because Redis may have lost all leases. */
+    /** Call this when the link to Redis is up again. The leases in Redis may have expired or may have been lost. */
     renewAll() {
       for (const entry of heldLeases.values()) entry.renewAt = 0;
       renew();
@@ -118,8 +122,9 @@ export function createRedisLeases(
 }
 
 /**
- * Spends from a bucket that all nodes share. Redis stores the time at which the bucket is full again. Callers do not
- * wait for the result. While Redis is unavailable, the result is undefined, and the node uses its own count.
+ * Takes tokens from a bucket that all nodes share; amounts are expressed as the time in which the bucket refills.
+ * Resolves with the time until the bucket is full again. Returns or resolves with undefined if Redis is unavailable; the
+ * node then uses its own count. Requests do not wait for the result.
  */
 export type SharedSpending = (key: string, spentMs: number, maxMs: number) => Promise<number | undefined> | undefined;
 
@@ -128,9 +133,9 @@ export function createSharedSpending(getPubSub: GetPubSub, prefix: string, repor
     const current = getPubSub();
     if (!current?.isUp) return undefined;
     return current.connection.spend(`${prefix}:spent:${key}`, spentMs, maxMs).then(
-      (emptyMs) => {
+      (untilFullMs) => {
         report.recovered();
-        return emptyMs;
+        return untilFullMs;
       },
       (error) => {
         reportRefusal(error, () => current, report);
@@ -140,7 +145,7 @@ export function createSharedSpending(getPubSub: GetPubSub, prefix: string, repor
   };
 }
 
-/** Reports only errors that Redis itself answered. If the connection fails, the pub/sub client reports it. */
+/** Reports an error reply from Redis. Other errors come from a failed connection, which the pub/sub client reports. */
 function reportRefusal(error: unknown, getPubSub: GetPubSub, report: LimitsReport): void {
   if (!(error instanceof ErrorReply)) return;
   report.failed(error);

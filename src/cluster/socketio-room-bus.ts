@@ -20,25 +20,25 @@ export interface SocketioRoomBus {
   attach(adapter: NodesAdapter, publishDroppable: PublishDroppable): void;
   /** Call this when the subscription to a channel of the adapter has started. */
   onSubscribed(channel: string): void;
-  /** Call this when a message of this node did not reach the other nodes. */
+  /** Call this when a message of this node did not reach the other nodes. After the next resume, they are notified. */
   onLost(): void;
   /**
-   * Call this when the link is up again. Both sides may have missed messages: this node those of the other nodes, and
-   * the other nodes those that this node lost.
+   * Call this when the link is up again. This node may have missed messages of the other nodes, so it notifies its
+   * listeners. If this node has lost messages itself, it notifies the other nodes, too.
    */
   onResumed(): void;
   close(): void;
 }
 
 export interface BusEvents {
-  /** A listener threw an error. */
+  /** Called if a listener has thrown an error. */
   failed(error: unknown): void;
-  /** A message that arrived is not a valid envelope. It may come from another node or from a foreign publisher. */
+  /** Called if a message has arrived that is not a valid envelope. Another program may have published it. */
   rejected(): void;
 }
 
 const toRoomName = (room: RoomId) => `room:${room}`;
-/** The relay socket of every node is in this Socket.IO room. */
+/** The Socket.IO room that contains the relay sockets of all nodes. */
 const allNodesRoom = 'nodes';
 /** The relay socket of this node alone is in this Socket.IO room. */
 const toNodeRoom = (node: string) => `node:${node}`;
@@ -49,8 +49,8 @@ function toRecipientRoom(to: Recipients): string {
 }
 
 /**
- * An encoder that does nothing, because nobody reads encoded packets: the relay socket takes each packet before it is
- * encoded.
+ * An encoder that does nothing. Socket.IO needs one, but the relay socket receives each packet before it is encoded, so
+ * the encoded form is never used.
  */
 class Encoder {
   encode(): [] {
@@ -60,9 +60,9 @@ class Encoder {
 const noParser = { Encoder, Decoder: class {} as never };
 
 /**
- * The bus over a Socket.IO adapter. It uses a Socket.IO server without connections. Each node has one relay socket,
- * which is in the Socket.IO room of every chat room that the node serves. Messages that a node publishes reach its own
- * listeners directly, whatever the adapter does.
+ * Creates a bus over a Socket.IO adapter. It uses a Socket.IO server without connections. Each node has one relay
+ * socket, which joins a Socket.IO room for every chat room that the node serves. A node's own listeners receive its
+ * messages directly, not through the adapter.
  */
 export function createSocketioRoomBus({ failed, rejected }: BusEvents, node: string): SocketioRoomBus {
   const local = createLocalRoomBus(failed);
@@ -92,7 +92,9 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents, node: str
     for (const listener of ephemeralListeners.get(topic) ?? []) runSafely(() => listener(message, from));
   }
 
-  /** The body is sent as JSON text, because adapters search objects for binary values. */
+  /**
+   * Parses the body of a message. Bodies are sent as JSON texts, because adapters would search objects for binary data.
+   */
   function parseJson(body: unknown): unknown {
     try {
       return typeof body === 'string' ? JSON.parse(body) : undefined;
@@ -189,15 +191,15 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents, node: str
       const relaySocket = createRelaySocket(handleMessage);
       namespace.sockets.set(relaySocket.id, relaySocket as never);
       remote = { namespace: namespace as unknown as Namespace, relayId: relaySocket.id, publishDroppable };
-      // Like every socket, the relay socket is also in a room named after its id. `except` takes rooms, and `broadcast`
-      // uses this one to exclude the relay socket of this node.
+      // Like every socket, the relay socket also joins a room that is named after its id. `broadcast` passes this room
+      // to `except`, so that this node does not receive its own messages again.
       namespace.adapter.addAll(
         relaySocket.id,
         new Set([relaySocket.id, allNodesRoom, toNodeRoom(node), ...[...listeners.keys()].map(toRoomName)]),
       );
     },
     onSubscribed(channel) {
-      // The classic adapter subscribes to all rooms with one pattern, so messages of every room may have been missed.
+      // The channel of the classic adapter is a pattern for all rooms, so messages of any room may have been missed.
       if (channel.endsWith('*')) return notifyMissed();
       const room = Number(/#room:(\d+)#$/.exec(channel)?.[1] ?? Number.NaN);
       if (!listeners.has(room)) return;
@@ -226,9 +228,9 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents, node: str
 }
 
 /**
- * A stand-in for a socket. It receives the messages of its rooms, from every node, before they are encoded. It has only
- * what socket.io-adapter 2.5 uses (`Adapter.broadcast`). Its id is as long as the id of a real socket, because the
- * sharded adapter distinguishes sockets from rooms by that length.
+ * Creates an object that the adapter treats as a socket. It receives the messages that any node sends to its rooms,
+ * before they are encoded. It has only the members that `Adapter.broadcast` of socket.io-adapter 2.5 uses. Its id is as
+ * long as the id of a real socket, because the sharded adapter distinguishes sockets from rooms by that length.
  */
 function createRelaySocket(onMessage: (name: unknown, body: unknown) => void) {
   return {

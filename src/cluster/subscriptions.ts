@@ -7,19 +7,19 @@ interface Subscription {
 }
 
 export interface SubscriptionEvents {
-  /** The subscription to the channel has started. */
+  /** Called when the subscription to the channel has started. */
   onSubscribed(channel: string): void;
   /** Called after every failed attempt. The attempt is repeated automatically. */
   onFailed(error: unknown, channel: string): void;
-  /** The last subscription that was failing has succeeded or is no longer wanted. */
+  /** Called when no subscription is failing any more. */
   onRecovered(): void;
 }
 
 const retryDelayMs = 500;
 
 /**
- * Keeps the wanted channels subscribed, and retries failed commands. Commands for one channel run one after the other:
- * if a subscribe overlapped an unsubscribe, the client could end up without the channel.
+ * Keeps the wanted channels subscribed, and retries failed commands. Commands for the same channel never overlap. If a
+ * subscribe and an unsubscribe overlapped, the channel could end up in the wrong state.
  */
 export class Subscriptions {
   readonly #channels = new Map<string, Subscription>();
@@ -33,7 +33,7 @@ export class Subscriptions {
     this.#events = events;
   }
 
-  /** Whether the subscription to a wanted channel failed and is being retried. */
+  /** Whether the subscription to a wanted channel has failed and is being retried. */
   get isFailing(): boolean {
     return this.#failing.size > 0;
   }
@@ -93,7 +93,7 @@ export class Subscriptions {
         if (isWanted) this.#events.onSubscribed(channel);
       } catch (error) {
         if (this.#hasEnded) break;
-        // Only a failed subscribe counts as a failure of the link. A failed unsubscribe does no harm.
+        // A failed unsubscribe is harmless, so it does not count as a failure of the link.
         if (isWanted) this.#failing.add(subscription);
         this.#events.onFailed(error, channel);
         await sleep(retryDelayMs);

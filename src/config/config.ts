@@ -10,7 +10,7 @@ import {
   type SettingValues,
 } from './settings.ts';
 
-/** The source of the keys that verify tokens. There is exactly one. */
+/** The source of the keys that verify tokens. A configuration has exactly one source. */
 export type TokenKeys =
   | { source: 'secrets'; secrets: string[] }
   | { source: 'public_key'; key: KeyObject; algorithm: 'RS256' | 'ES256' }
@@ -19,14 +19,14 @@ export type TokenKeys =
       url: string;
       timeouts?: Partial<{ refreshMs: number; maxBackoffMs: number; initialBackoffMs: number; timeoutMs: number }>;
     }
-  /** A key that is generated at the first start and kept in the data directory. Used only if no other source is set. */
+  /** A generated key in the data directory. It is used only if no other source is set. */
   | { source: 'embedded' };
 
 export type Limits = ConfigGroup<'limits'>;
 
-/** The values of the settings. If a value is used as it is, its row in `settings.ts` names its place here. */
+/** The configuration of a node. Most values come directly from `settings.ts`; only the others are declared here. */
 export interface Config extends Omit<ArrangedSettings, 'database' | 'redis'> {
-  /** `::` means every address of this machine, IPv6 and IPv4. */
+  /** The address to listen on. `::` means every address of this machine, IPv6 and IPv4. */
   host: string;
   http: ConfigGroup<'http'> & { headersTimeoutMs: number; requestTimeoutMs: number };
   database:
@@ -37,16 +37,16 @@ export interface Config extends Omit<ArrangedSettings, 'database' | 'redis'> {
   tokens: ConfigGroup<'tokens'> & { keys: TokenKeys };
   /** Whether the playground is served. */
   playground: boolean;
-  /** Sentences for the log about variables that are set but ignored. */
+  /** Warnings about environment variables that are set but ignored. */
   warnings: string[];
 }
 
-/** Lists every wrong setting with the reason why it is wrong. */
+/** Lists all mistakes in the settings. */
 export class ConfigError extends Error {
   readonly mistakes: string[];
 
   constructor(mistakes: string[]) {
-    super(`The configuration is wrong:\n${mistakes.map((mistake) => `  ${mistake}`).join('\n')}`);
+    super(`The configuration has mistakes:\n${mistakes.map((mistake) => `  ${mistake}`).join('\n')}`);
     this.name = 'ConfigError';
     this.mistakes = mistakes;
   }
@@ -56,15 +56,16 @@ type Environment = Record<string, string | undefined>;
 
 interface ReadOptions {
   /**
-   * Set this to false for a command that verifies no tokens. Then the settings of keys are neither read nor required.
+   * Set this to false for a command that verifies no tokens. The key settings (`JWT_…`) are then ignored and may be
+   * missing.
    */
   needsKeys?: boolean;
 }
 
-/** Reads the settings from the environment, or throws a `ConfigError` that names every mistake at once. */
+/** Reads the settings from the environment. Throws a `ConfigError` that lists all mistakes. */
 export function readConfig(env: Environment, { needsKeys = true }: ReadOptions = {}): Config {
-  // `NAME=` in a compose file sets an empty value, and means "not set". The key settings (`JWT_…`) are an exception: an
-  // empty one is a mistake.
+  // An empty value means that the setting is not set, because a compose file with `NAME=` sets an empty value. An empty
+  // key setting (`JWT_…`) is a mistake, so that a node never starts with another key than the operator intended.
   const given = Object.fromEntries(
     Object.entries(env).filter(([name, value]) => (name.startsWith('JWT_') ? needsKeys : value !== '')),
   );
@@ -98,8 +99,8 @@ export function readConfig(env: Environment, { needsKeys = true }: ReadOptions =
 }
 
 /**
- * For each Service of the namespace, Kubernetes sets `NAME_PORT=tcp://…` in every pod. A Service called `metrics`
- * therefore sets `METRICS_PORT`, and that value must not be read as a port.
+ * Drops variables that Kubernetes has set. For each Service, Kubernetes sets `NAME_PORT=tcp://…` in every pod of the
+ * namespace. A Service called `metrics`, for example, sets `METRICS_PORT`, which must not be read as our setting.
  */
 function dropServiceLinks(given: Environment): { settings: Environment; warnings: string[] } {
   const isLink = ([name, value]: [string, string | undefined]) =>
@@ -109,7 +110,7 @@ function dropServiceLinks(given: Environment): { settings: Environment; warnings
     .filter(isLink)
     .map(
       ([name]) =>
-        `${name} is the link of a Kubernetes service, not a port, and is ignored; enableServiceLinks: false removes it`,
+        `${name} is ignored: Kubernetes has set it for a Service, and it is not a port. Set enableServiceLinks: false in the pod to remove it`,
     );
   return { settings: Object.fromEntries(entries.filter((entry) => !isLink(entry))), warnings };
 }
@@ -125,7 +126,7 @@ const isGiven = (env: Environment, name: string) => env[name] !== undefined || e
 function findKeyMistakes(env: Environment): string[] {
   const sources = ['JWT_SECRET', 'JWT_PUBLIC_KEY', 'JWT_JWKS_URL'].filter((name) => isGiven(env, name));
   const mistakes = [];
-  if (sources.length > 1) mistakes.push(`${sources.join(', ')}: only one source of keys may be set`);
+  if (sources.length > 1) mistakes.push(`${sources.join(', ')}: set only one of them`);
   if (sources.length === 0 && isGiven(env, 'DATABASE_URL')) {
     mistakes.push('JWT_SECRET: a key is needed with DATABASE_URL; set JWT_SECRET, JWT_PUBLIC_KEY or JWT_JWKS_URL');
   }
@@ -138,7 +139,7 @@ function findNodeMistakes(env: Environment): string[] {
     : [];
 }
 
-/** Finds settings that contradict each other. A limit of 0 is off and contradicts nothing. */
+/** Finds settings that contradict each other. A limit of 0 means no limit, so it contradicts nothing. */
 function findContradictions({
   MAX_CONTENT_BYTES,
   MAX_FRAME_BYTES,
@@ -148,12 +149,12 @@ function findContradictions({
   const mistakes: string[] = [];
   if (MAX_FRAME_BYTES && MAX_CONTENT_BYTES >= MAX_FRAME_BYTES) {
     mistakes.push(
-      `MAX_CONTENT_BYTES: must be below MAX_FRAME_BYTES (${MAX_FRAME_BYTES}), because a frame holds the content`,
+      `MAX_CONTENT_BYTES: must be below MAX_FRAME_BYTES (${MAX_FRAME_BYTES}), because the content is sent in a frame`,
     );
   }
   if (MAX_SEND_BUFFER_BYTES && MAX_CONTENT_BYTES >= MAX_SEND_BUFFER_BYTES) {
     mistakes.push(
-      `MAX_CONTENT_BYTES: must be below MAX_SEND_BUFFER_BYTES (${MAX_SEND_BUFFER_BYTES}), or one message closes the connections of all who receive it`,
+      `MAX_CONTENT_BYTES: must be below MAX_SEND_BUFFER_BYTES (${MAX_SEND_BUFFER_BYTES}); otherwise one message could close the connections of all its recipients`,
     );
   }
   if (values.METRICS_PORT && values.METRICS_PORT === values.PORT) {
@@ -161,11 +162,11 @@ function findContradictions({
   }
   const { JWT_SECRET = [], ADMIN_TOKEN, METRICS_TOKEN } = values;
   if (ADMIN_TOKEN !== undefined && ADMIN_TOKEN === METRICS_TOKEN) {
-    mistakes.push('METRICS_TOKEN: must differ from ADMIN_TOKEN, or a reader of the metrics can revoke tokens');
+    mistakes.push('METRICS_TOKEN: must differ from ADMIN_TOKEN; otherwise a reader of the metrics could revoke tokens');
   }
   for (const [name, value] of Object.entries({ ADMIN_TOKEN, METRICS_TOKEN })) {
     if (value !== undefined && JWT_SECRET.includes(value)) {
-      mistakes.push(`${name}: must differ from JWT_SECRET, or anyone who sends it can sign tokens`);
+      mistakes.push(`${name}: must differ from JWT_SECRET; otherwise its owner could sign tokens`);
     }
   }
   return mistakes;

@@ -1,14 +1,16 @@
 import { computeEditDistance } from '../core/edit-distance.ts';
 import { settingNames, settingRows } from './settings.ts';
 
-/** Shorter setting names, such as PORT, are not suggested: they resemble too many other names. */
+/**
+ * Shorter setting names, such as PORT, are not suggested, because they resemble the names of too many other variables.
+ */
 const minLength = 6;
-/** A setting name of at least this length is recognised even with two mistakes in it. */
+/** A setting name of at least this length is recognised even with two typing mistakes. */
 const longLength = 16;
 
 const formerNames = new Map(settingRows.flatMap(([name, { formerName }]) => (formerName ? [[formerName, name]] : [])));
 
-/** Every current or former name of a setting, with the current name of that setting. */
+/** The current and former names of all settings, each with the current name of the setting. */
 const candidates = [...settingNames.map((name) => [name, name] as const), ...formerNames]
   .filter(([name]) => name.length >= minLength)
   .map(([name, setting]) => ({ name: normalize(name), setting }));
@@ -18,7 +20,7 @@ function normalize(name: string): string {
   return name.replaceAll(/[-_.]/g, '').toUpperCase();
 }
 
-/** Counts the mistakes that turn one name into the other. Two swapped neighbours count as one mistake. */
+/** Counts the typing mistakes that turn one name into the other. Two swapped letters count as one mistake. */
 function countMistakes(given: string, name: string): number {
   if (Math.abs(given.length - name.length) > 2) return Infinity;
   return hasSwappedNeighbours(given, name) ? 1 : computeEditDistance(given, name);
@@ -43,12 +45,14 @@ export function suggestSetting(variable: string): string | undefined {
   return best?.setting;
 }
 
-/** Kubernetes sets `NAME_PORT=tcp://…` for each Service, so such a variable is not a misspelt setting. */
+/**
+ * Recognizes a variable that Kubernetes sets for a Service, such as `REDIS_PORT=tcp://…`. It is not a misspelt setting.
+ */
 const isServiceLink = (value: string) => /^(tcp|udp|sctp):\/\//.test(value);
 
 /**
- * Returns a warning for each variable whose name is nearly that of a setting. Without the warning, the node would start
- * and silently ignore the variable.
+ * Returns a warning for each variable whose name is similar to that of a setting. Otherwise the node would silently
+ * ignore a misspelt setting.
  */
 export function findMisspeltSettings(env: Record<string, string | undefined>): string[] {
   return Object.entries(env).flatMap(([name, value = '']) => {

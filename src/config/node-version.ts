@@ -1,6 +1,6 @@
 const minVersion = [22, 18] as const;
 
-/** Returns an error message, or undefined if this Node.js is new enough. */
+/** Returns an error message if this Node.js is too old. Returns undefined if it is new enough. */
 export function describeOldNode(version = process.versions.node): string | undefined {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   const isTooOld = major < minVersion[0] || (major === minVersion[0] && minor < minVersion[1]);

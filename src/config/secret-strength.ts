@@ -1,4 +1,4 @@
-/** Secrets that appear in documentation. Each is long enough, but anyone can look it up. */
+/** Secrets from public documentation. They are long enough, but anyone can look them up. */
 const publishedSecrets = new Set([
   'the-secret-your-backend-signs-with',
   'a secret of thirty-two bytes or more',
@@ -9,8 +9,8 @@ const publishedSecrets = new Set([
 const minDistinctBytes = 6;
 
 /**
- * Returns the reason why the secret can be guessed, or undefined if it is strong enough. The text never contains the
- * secret.
+ * Returns the reason why the secret is weak, or undefined if it is strong enough. The text does not contain the secret,
+ * because it is printed and logged.
  */
 export function findWeakness(secret: string, minBytes: number): string | undefined {
   const bytes = Buffer.from(secret);
@@ -22,8 +22,8 @@ export function findWeakness(secret: string, minBytes: number): string | undefin
 }
 
 /**
- * Whether the text consists of copies of a shorter text. Only such a text occurs in `text + text` at a position between
- * the start and the middle.
+ * Returns whether the text consists of copies of a shorter text. In that case, and only then, `text + text` contains the
+ * text at a position between the start and the middle.
  */
 function repeatsShorterText(text: string): boolean {
   return (text + text).indexOf(text, 1) < text.length;

@@ -6,8 +6,8 @@ type Settings = Record<string, string | undefined>;
 const maxBytes = 65_536;
 
 /**
- * Replaces each `NAME_FILE` by `NAME`, with the text of the file as its value. Line ends at the end of the file are
- * removed. The files are read only once, so a changed file takes effect at the next start.
+ * Replaces each setting `NAME_FILE` by `NAME`, whose value is the text of the file without trailing line ends. The files
+ * are read only once, so a changed file takes effect at the next start.
  */
 export function readSettingFiles(given: Settings): { settings: Settings; mistakes: string[] } {
   const settings = { ...given };
@@ -18,14 +18,12 @@ export function readSettingFiles(given: Settings): { settings: Settings; mistake
     delete settings[file];
     if (path === undefined) continue;
     if (path === '') mistakes.push(`${file}: must be the path of a file`);
-    else if (given[name] !== undefined) mistakes.push(`${file}: ${name} is set, too; only one of them may be`);
+    else if (given[name] !== undefined) mistakes.push(`${file}: ${name} is set, too; set only one of them`);
     else {
       try {
         settings[name] = readText(path);
       } catch (error) {
         mistakes.push(`${file}: ${path} ${(error as Error).message}`);
-        // Without this, the setting would also be reported as missing.
-        delete settings[name];
       }
     }
   }
@@ -39,7 +37,7 @@ const reasons: Record<string, string> = {
   EFIFO: 'is a named pipe; give a file',
 };
 
-/** The paths of pipes that this process inherited, such as those of `<(command)` in a shell. */
+/** The paths of files and pipes that this process has inherited, such as those of `<(command)` in a shell. */
 const inheritedReason = /^\/(dev|proc\/self)\/fd\//;
 
 function readText(path: string): string {
@@ -62,9 +60,9 @@ function readText(path: string): string {
   return value;
 }
 
-/** Does not use `readFileSync`, which would read a device such as /dev/zero until the memory is full. */
+/** Reads at most `size` bytes. `readFileSync` would read a device such as /dev/zero until the memory is full. */
 function readAtMost(path: string, size: number): Buffer {
-  // Opening a pipe that has no writer would block the process forever, and the process would not handle signals either.
+  // Opening a named pipe without a writer would block the whole process forever, including its signal handlers.
   if (!inheritedReason.test(path) && statSync(path).isFIFO()) throw Object.assign(new Error(), { code: 'EFIFO' });
   const file = openSync(path, 'r');
   try {

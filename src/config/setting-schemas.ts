@@ -13,11 +13,11 @@ export const wholeNumber = ({ min = 0, max = 2_147_483_647 } = {}) => integer(mi
 
 export const port = integer(0, 65_535);
 
-/** The operator writes seconds; the parsed value is in milliseconds. */
+/** Parses a number of seconds, and converts it to milliseconds. */
 export const seconds = ({ min = 1, max = 3_600 } = {}) => integer(min, max).transform((value) => value * 1_000);
 
-// A line end at the end is rejected, not removed. The program that signs the tokens may read the same value and keep
-// the line end.
+// A trailing line end is rejected and not removed. If the value is a secret, the program that signs the tokens may read
+// the same value and keep the line end, and then the two secrets would differ.
 export const text = z.string().regex(/^[^\p{Cc}\u{feff}]*$/u, {
   error: 'must not contain line ends or other control characters',
   abort: true,
@@ -69,7 +69,7 @@ const secret = (minBytes: number) =>
 
 export const jwtSecrets = z
   .string()
-  // A public key must not be used as a secret: everybody who has the public key could sign tokens.
+  // If a public key were used as a secret, everybody who has the public key could sign tokens.
   .refine((value) => !value.includes('-----BEGIN'), {
     message: 'is a key in PEM; set JWT_PUBLIC_KEY instead',
     abort: true,
@@ -106,13 +106,13 @@ export const publicKey = z.string().transform((pem, context): { key: KeyObject; 
   return z.NEVER;
 });
 
-/** Rejects URLs with which the Redis client could never connect. */
+/** Rejects URLs that the Redis client does not accept, so that the mistake is reported at the start. */
 const redisUrl = url('redis:', 'rediss:')
   .refine(
     (value) => isDecodable(value),
-    'has a % in its user or password that two hexadecimal digits do not follow: write %25',
+    'has a % in its user or password that is not followed by two hexadecimal digits: write %25',
   )
-  .refine((value) => /^\/?[0-9]*$/.test(getPath(value)), 'may have the number of a database as its path, nothing else');
+  .refine((value) => /^\/?[0-9]*$/.test(getPath(value)), 'must have no path, or the number of a database as its path');
 
 export const redisUrls = list.pipe(z.array(redisUrl).superRefine(rejectClusterDatabase));
 
@@ -133,6 +133,6 @@ function rejectClusterDatabase(urls: string[], context: z.RefinementCtx): void {
   if (urls.length < 2 || urls.every((value) => Number(getPath(value).slice(1)) === 0)) return;
   context.addIssue({
     code: 'custom',
-    message: 'has several addresses, which a Cluster has, and a Cluster has only database 0',
+    message: 'has several addresses and a database number, but a Redis Cluster has only database 0: remove the number',
   });
 }

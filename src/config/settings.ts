@@ -15,11 +15,13 @@ import {
   wholeNumber,
 } from './setting-schemas.ts';
 
-/** Everything that is known about one setting, except what it is used for. */
+/** The definition of a setting: how it is parsed, documented and stored. */
 export interface Setting {
   /** Converts the text of the variable to the value in `Config`. */
   schema: z.ZodType<unknown, string>;
-  /** The default, as an operator would write it. Without a default the value is `undefined`. */
+  /**
+   * The default value, in the form in which an operator would write it. Without a default, the value is `undefined`.
+   */
   default?: string;
   /** Describes the default in the documentation, if the default depends on other settings. */
   defaultText?: string;
@@ -30,13 +32,16 @@ export interface Setting {
   zeroIsOff?: boolean;
   /** Whether the value may be in a file whose path is in `NAME_FILE`. */
   fromFile?: boolean;
-  /** The path in `Config` at which the value is stored, if it is stored there unchanged. */
+  /**
+   * The path in `Config` at which the value is stored, such as `limits.sendRate`. Omitted if `readConfig` converts the
+   * value.
+   */
   config?: string;
   /** The name of the setting before it was renamed. */
   formerName?: string;
 }
 
-/** After a change here, run `npm run docs:settings`: it writes the table in docs/operations/settings.md. */
+/** After a change here, run `npm run docs:settings`. It updates the table in docs/operations/settings.md. */
 export const settings = {
   HOST: {
     schema: text,
@@ -342,10 +347,10 @@ type SchemaIn<N extends SettingName> = Settings[N] extends { default: string }
   ? z.ZodPrefault<Settings[N]['schema']>
   : z.ZodOptional<Settings[N]['schema']>;
 
-/** Each setting as a pair of its name and its row, without the literal types. */
+/** All settings as pairs of name and definition, with the general type `Setting`. */
 export const settingRows = Object.entries(settings) as [SettingName, Setting][];
 
-/** The schema of the environment. Its keys are the names of the settings. */
+/** The schema of all environment variables that are settings. */
 export const environment = z.object(
   Object.fromEntries(
     settingRows.map(([name, { schema, default: value }]) => [
@@ -380,7 +385,7 @@ type ConfigPath<N extends SettingName> = N extends SettingName
 
 type KeyIn<G extends string, Path> = Path extends `${G}.${infer Key}` ? Key : never;
 
-/** The type of one part of `Config`, such as `limits`, derived from the rows of its settings. */
+/** The type of one part of `Config`, such as `limits`, derived from the settings that are stored in it. */
 export type ConfigGroup<G extends string> = {
   [N in SettingName as KeyIn<G, ConfigPath<N>>]: SettingValues[N];
 };
@@ -394,7 +399,7 @@ type GroupName = GroupIn<ConfigPath<SettingName>>;
 
 export type ArrangedSettings = TopLevel & { [G in GroupName]: ConfigGroup<G> };
 
-/** Stores each value whose row names a path in `Config` at that path. */
+/** Stores each value at the path that its setting names in `config`. */
 export function arrangeSettings(values: SettingValues): ArrangedSettings {
   const arranged: Record<string, unknown> = {};
   for (const [name, { config }] of settingRows) {

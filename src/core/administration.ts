@@ -9,7 +9,7 @@ import {
 } from './authorization.ts';
 import type { ErrorCode } from './errors.ts';
 
-/** The levels of power in a room, lowest first. Nobody may take rights from someone with more power. */
+/** Kinds of administrators, from the least to the most powerful. Nobody may revoke rights of someone more powerful. */
 const powerOrder = ['none', 'administrator', 'user owner', 'owner administrator'] as const;
 export type Power = (typeof powerOrder)[number];
 
@@ -22,8 +22,8 @@ export function determinePower(actor: Actor, room: RoomOwnership, rules: Iterabl
 const isAtLeast = (power: Power, minPower: Power) => powerOrder.indexOf(power) >= powerOrder.indexOf(minPower);
 
 /**
- * A requested change of a room. `before` and `after` are the rule before and after the change. `before` is undefined if
- * the rule is new, `after` if the rule is removed.
+ * An administrative request. `before` is the affected rule before the change, or undefined if the rule is new. `after`
+ * is the rule after the change, or undefined if the rule is removed.
  */
 export type AdministrativeAction =
   | { name: 'rename' | 'change max_entity_rules' | 'delete' }
@@ -39,7 +39,7 @@ export interface Denial {
   message?: string;
 }
 
-/** Decides whether the actor may perform this action in the room. Returns undefined if they may. */
+/** Returns why the actor may not perform this action in the room, or undefined if they may. */
 export function findDenial(
   actor: Actor,
   room: RoomOwnership,
@@ -72,15 +72,15 @@ const ownersOnly = 'the user owner and owner administrators';
 const denyForbidden = (message: string): Denial => ({ code: 'FORBIDDEN', message });
 
 /**
- * Whether nobody in the room has more power. Both users of a `user2user` room own it together. A group that neither its
- * user owner nor an organisation can administer belongs to its remaining administrators.
+ * Whether nobody can have more power in this room. In a `user2user` room, both users have the highest power. So have
+ * the administrators of a group that belongs to no organisation, if its user owner is no longer an administrator.
  */
 function isHighest(power: Power, room: RoomOwnership, rules: readonly Rule[]): boolean {
   if (isAtLeast(power, 'user owner') || room.type === 'user2user') return true;
   return room.entity_owner === null && !rules.some((rule) => namesOwner(rule, room) && administers(rule));
 }
 
-/** Nobody may set `level_admin` above their own level, so at least one owner administrator remains. */
+/** Actors cannot set `level_admin` above their own level, so they remain owner administrators themselves. */
 function findLevelDenial(actor: Actor, room: RoomOwnership, power: Power, to: number): Denial | undefined {
   if (!isAtLeast(power, 'user owner')) return denyForbidden(`level_admin: only ${ownersOnly} may change it`);
   if (room.entity_owner === null) return undefined;
@@ -104,7 +104,7 @@ function findPairDenial(actor: Actor, { before, after }: RuleChange): Denial | u
   return denyForbidden("The users of a user2user room cannot ban each other or reduce each other's rights");
 }
 
-/** Only the user owner and owner administrators may take `a` from the user owner's rule, or ban the user owner. */
+/** Only the user owner and owner administrators may remove `a` from the user owner's rule, or ban the user owner. */
 function findOwnerDenial(room: RoomOwnership, power: Power, { before, after }: RuleChange): Denial | undefined {
   if (isAtLeast(power, 'user owner')) return undefined;
   const [permissionsBefore, permissionsAfter] = [before, after].map((rule) =>
@@ -133,9 +133,9 @@ function findLastAdminDenial(
 }
 
 /**
- * Whether at least one rule lets somebody administer the room. A rule for someone else counts even if it may be
- * useless: we cannot tell whether its UUID belongs to a user, or whether their organisation is banned. We only know
- * that the actor and the user owner are users, and we only know the organisation of the actor.
+ * Whether the rules let at least one user administer the room. The check is exact only for the actor, whose UUID and
+ * organisation are known, and for the user owner, who is known to be a user. Any other rule with `a` counts, although
+ * its UUID may not belong to a user, or the user's organisation may be banned.
  */
 function hasAdministrator({ user, entity }: Actor, room: RoomOwnership, rules: readonly Rule[]): boolean {
   const isBanned = rules.some((rule) => rule.entity_UUID === entity && rule.kind !== 'user' && isBan(rule));

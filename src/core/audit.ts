@@ -10,8 +10,8 @@ export interface AuditFields {
 }
 
 /**
- * Administrative actions of users or of the product's backend. The fields never contain a token, a name or the content
- * of a message.
+ * The audit log records administrative actions of users and of the product's backend. Its fields never contain a token,
+ * a name or the content of a message.
  */
 interface AuditEvents {
   'member banned': AuditFields;
@@ -25,7 +25,7 @@ interface AuditEvents {
 
 export type AuditEvent = keyof AuditEvents;
 
-/** Called after the commit. It never throws. */
+/** Use cases call this function after the commit. It never throws. */
 export type Audit = <E extends AuditEvent>(event: E, fields: AuditEvents[E]) => void;
 
 export const toAuditFields = (room_id: RoomId, { user, entity }: Actor): AuditFields => ({
@@ -36,7 +36,7 @@ export const toAuditFields = (room_id: RoomId, { user, entity }: Actor): AuditFi
 
 const isBan = (rule: Pick<Rule, 'permissions'> | undefined) => rule?.permissions.includes('b') ?? false;
 
-/** Returns the event for a change of a rule. Returns undefined if the change neither bans nor unbans the grantee. */
+/** Returns undefined if the change from `before` to `after` neither bans nor unbans the grantee. */
 export function findBanEvent(
   before: Pick<Rule, 'permissions'> | undefined,
   after: Pick<Rule, 'permissions'> | undefined,

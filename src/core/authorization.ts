@@ -32,7 +32,7 @@ export type Action = 'read' | 'write' | 'administer';
 export interface Decision {
   /** The rights of the actor, as letters of `rwa`. */
   rights: string;
-  /** Why the actor cannot read; null if they can. */
+  /** Why the actor may not read; null if they may. */
   denialReason: Exclude<RemovalCode, 'ROOM_DELETED'> | null;
 }
 
@@ -69,7 +69,8 @@ export function can(decision: Decision, action: Action): boolean {
 }
 
 /**
- * Returns the error for an actor who is denied. If no rule lets them in, the error says that the room does not exist.
+ * Returns the error for a denied actor. If no rule matches the actor, the code is `NOT_FOUND`, so that the error does
+ * not reveal whether the room exists.
  */
 export function toDenialCode(decision: Decision): ErrorCode {
   if (decision.denialReason === 'BANNED') return 'BANNED';
@@ -86,8 +87,8 @@ export function administersAsOwner(actor: Actor, room: RoomOwnership): boolean {
 }
 
 /**
- * Tells whether a rule names the actor as a user or names their organisation. Returns null if it does neither. Only in
- * groups can a rule name an organisation.
+ * Returns whether the rule names the actor as a user or names their organisation, or null if it does neither. A rule of
+ * a `user2user` room never names an organisation.
  */
 export function matchRule(
   rule: Pick<Rule, 'entity_UUID' | 'kind'>,

@@ -7,13 +7,13 @@ import type { Change, MessageChange } from './log/change.ts';
 import type { Message } from './log/message.ts';
 import type { Room } from './room.ts';
 
-/** The state of a room when a subscriber joins. From this state on, the subscriber receives every change. */
+/** The state of a room when a subscriber joins. The subscriber receives every change after `head`. */
 export interface JoinResult {
   room: Room;
   rights: string;
   head: Position;
   recovered: boolean;
-  /** The changes that the subscriber missed, in order; empty unless `recovered`. */
+  /** The changes that the subscriber missed, in the order of the log. Empty if `recovered` is false. */
   events: Change[];
 }
 
@@ -24,7 +24,7 @@ export interface SentMessage {
   cursor: string;
 }
 
-/** What handlers can do with a Socket.IO connection. */
+/** The interface of a Socket.IO connection for handlers. */
 export interface SocketConnection {
   readonly actor: Actor;
   /**
@@ -43,17 +43,18 @@ export interface SocketConnection {
   follow(room: RoomId, topic: string): void;
   unfollow(room: RoomId, topic: string): void;
   /**
-   * Sends the room's changes that are still batched in this tick, so that the client receives them before an answer.
+   * Sends the changes of the room that are waiting for the end of the tick. Called before an answer is sent, so that
+   * the client receives these changes before the answer.
    */
   catchUp(room: RoomId): void;
   renewToken(token: string): Promise<{ expires_at: number | null }>;
 }
 
-/** What handlers can do with a `/chat` connection. */
+/** The interface of a `/chat` connection for handlers. */
 export interface ChatConnection {
-  /** The room that the connection is in at the moment. */
+  /** The selected room; undefined if the connection is in no room. */
   readonly room: SelectedRoom | undefined;
-  /** Leaves the current room and selects this one. Returns undefined if the connection has ended meanwhile. */
+  /** Leaves the current room and selects this room. Returns undefined if the connection has ended. */
   select(room: RoomId): SelectedRoom | undefined;
   send(frame: ChatFrame): void;
   /** Authenticates the connection with its first token, or renews the token. */
@@ -61,7 +62,7 @@ export interface ChatConnection {
   quit(): void;
 }
 
-/** The room that a `/chat` connection is in. */
+/** The room that a `/chat` connection has selected, as a subscriber. */
 export interface SelectedRoom extends Subscriber {
   readonly room: RoomId;
   /**
@@ -72,8 +73,8 @@ export interface SelectedRoom extends Subscriber {
   /** Answers a `select_room` command for the room that is selected already. */
   confirm(id: CommandId | undefined): void;
   /**
-   * Sends a message to the room. Resolves when the position of the message among the others is fixed. The client
-   * receives the message or an error later, when the message is stored or rejected.
+   * Sends a message to the room. Resolves as soon as the message is queued, because later messages then follow it. The
+   * client receives its echo or an error later, when the message has been stored or rejected.
    */
   append(
     send: (onStored: (change: MessageChange) => void) => Promise<{ stored: Promise<SentMessage> }>,

@@ -2,9 +2,9 @@ import { z } from 'zod';
 import type { RoomId } from './ids.ts';
 
 /**
- * A position in one room's log. `at` is the commit time of the change with that `rev`, in ms since 1970. After the
- * database was restored from a backup, it assigns the same `rev` again to other changes. Cursors from before the
- * restore are then recognized by their different `at`.
+ * A position in the log of a room. `at` is the commit time of the change at `rev`, in ms since 1970. It reveals
+ * outdated cursors after a restore from a backup, because the database then assigns the same `rev` to different
+ * changes.
  */
 export interface Position {
   room_id: RoomId;
@@ -22,7 +22,7 @@ export function formatCursor({ room_id, rev, at }: Position): Cursor {
   return `${room_id.toString(36)}.${rev.toString(36)}.${at.toString(36)}`;
 }
 
-/** Returns undefined if the string does not have the format of `formatCursor`. The client then has to resync. */
+/** Returns undefined if the string is not a cursor. The client then has to resync. */
 export function parseCursor(cursor: Cursor): Position | undefined {
   const parts = /^([0-9a-z]{1,11})\.([0-9a-z]{1,11})\.([0-9a-z]{1,11})$/.exec(cursor);
   if (!parts) return undefined;

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 
 /**
- * The errors of all transports. `http` is the status of the REST response, and `chat` is the `data` of the status frame
- * on `/chat`. `retry` is true if the same request may succeed later.
+ * The errors that clients receive, the same on all transports. `http` is the status of the REST response, and `chat` is
+ * the `data` of the status frame on `/chat`. `retry` is true if the same request may succeed later.
  */
 export const errors = {
   BAD_REQUEST: { http: 400, chat: 'ERROR', retry: false, message: 'The request is invalid' },
@@ -55,13 +55,14 @@ export const ErrorCode = z.enum(Object.keys(errors) as [ErrorCode, ...ErrorCode[
 
 /** The codes for a missing or rejected token. */
 export const tokenErrorCodes: readonly ErrorCode[] = ErrorCode.options.filter((code) => errors[code].http === 401);
+export const isTokenError = (code: ErrorCode): boolean => tokenErrorCodes.includes(code);
 
 export const listChatCodes = (status: 'ERROR' | 'NOTAUTHORIZED'): ErrorCode[] =>
   ErrorCode.options.filter((code) => errors[code].chat === status);
 
 /**
- * How the server closes a `/chat` connection, and whether the client should reconnect. `ws` also sends 1002, 1007, 1008
- * and 1009 on its own, without a reason.
+ * The close codes of `/chat`, and whether the client should reconnect. The library `ws` may itself close a connection
+ * with 1002, 1007, 1008 or 1009, without the reason text.
  */
 export const closeCodes = {
   quit: { code: 1000, reason: 'Goodbye', reconnect: false },
@@ -71,7 +72,7 @@ export const closeCodes = {
   too_many_frames: { code: 1008, reason: 'Too many frames', reconnect: false },
   frame_too_large: { code: 1009, reason: 'Frame too large', reconnect: false },
   not_json: { code: 4400, reason: 'Not JSON', reconnect: false },
-  bad_tokens: { code: 4401, reason: 'Too many invalid tokens', reconnect: false },
+  invalid_tokens: { code: 4401, reason: 'Too many invalid tokens', reconnect: false },
   token_ended: { code: 4403, reason: 'Token expired or revoked', reconnect: true },
   does_not_read: { code: 4408, reason: 'Client reads too slowly', reconnect: true },
   no_token: { code: 4409, reason: 'Authentication timeout', reconnect: true },
@@ -86,7 +87,7 @@ export const RemovalCode = z
 export type RemovalCode = z.infer<typeof RemovalCode>;
 
 interface Details {
-  /** Replaces the message in the table of errors. Clients see it. */
+  /** Replaces the message from the table of errors. Clients receive it. */
   message?: string;
   /** The invalid field of the request. */
   field?: string;
@@ -98,7 +99,8 @@ interface Details {
 }
 
 /**
- * The only error that use cases throw. `from` converts schema errors to `BAD_REQUEST` and other errors to `INTERNAL`.
+ * The only error that use cases throw on purpose. `from` converts schema errors to `BAD_REQUEST` and all other errors
+ * to `INTERNAL`.
  */
 export class ChatError extends Error {
   readonly code: ErrorCode;
@@ -121,7 +123,7 @@ export class ChatError extends Error {
     return new ChatError('INTERNAL', { cause: thrown });
   }
 
-  /** The message. If a field is invalid, the name of the field precedes the message. */
+  /** The message, after the name of the invalid field if there is one: `field: message`. */
   get detail(): string {
     return this.field ? `${this.field}: ${this.message}` : this.message;
   }
@@ -131,11 +133,4 @@ function badRequest(error: z.ZodError): ChatError {
   const issue = error.issues[0];
   const field = issue?.path.join('.');
   return new ChatError('BAD_REQUEST', { message: issue?.message, field: field || undefined });
-}
-
-/** Parses data from outside, such as a request. Throws `BAD_REQUEST` with the first invalid field. */
-export function parse<T extends z.ZodType>(schema: T, input: unknown): z.infer<T> {
-  const parsed = schema.safeParse(input);
-  if (parsed.success) return parsed.data;
-  throw badRequest(parsed.error);
 }

@@ -1,4 +1,4 @@
-/** Examples for the OpenAPI and AsyncAPI documents. The tests check that each example matches its schema. */
+// Examples for the OpenAPI and AsyncAPI documents. The tests check that each example matches its schema.
 
 export const ana = 'aaaaaaaa-0000-4000-8000-000000000001';
 export const ben = 'bbbbbbbb-0000-4000-8000-000000000002';

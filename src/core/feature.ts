@@ -8,15 +8,15 @@ import type { SocketRequest } from './contract/socketio.ts';
 interface Parts<R, Q, C> {
   /** One sentence about the feature for the OpenAPI and AsyncAPI documents. */
   description: string;
-  /** The REST routes, by the names of their operations. */
+  /** Keyed by the names of the operations in the OpenAPI document. */
   rest?: R;
-  /** The Socket.IO requests, by the names that clients send. */
+  /** Keyed by the names that Socket.IO clients send. */
   requests?: Q;
-  /** The `/chat` commands, by the names that clients send. */
+  /** Keyed by the names that `/chat` clients send. */
   commands?: C;
 }
 
-/** The routes, requests and commands of a feature. A contract is data: it consists of schemas and contains no logic. */
+/** The API of a feature, as data without logic: REST routes, Socket.IO requests and `/chat` commands. */
 export interface Contract<
   R = Record<string, Route>,
   Q = Record<string, SocketRequest>,
@@ -29,7 +29,7 @@ export interface Contract<
   readonly commands: C;
 }
 
-// biome-ignore lint/complexity/noBannedTypes: a part that the feature does not have has no keys.
+// biome-ignore lint/complexity/noBannedTypes: an object type without keys, for a part that a feature omits.
 type None = {};
 
 export function defineFeature<
@@ -57,7 +57,7 @@ export interface RestCall<R, Context> {
   readonly body: Parsed<Property<Property<R, 'body'>, 'schema'>>;
 }
 
-/** Keys of `meta` that handlers do not return, because the transport sets them. */
+/** Keys of `meta` that the transport sets, so handlers do not return them. */
 type SetByTransport = 'code' | 'message' | 'ignored';
 type WithMeta<M> = keyof Omit<M, SetByTransport> extends never
   ? { meta?: undefined }
@@ -68,7 +68,7 @@ type ReplyWith<Status, Schema extends z.ZodType> =
     ? { code: Status; content: C } & WithMeta<M>
     : { code: Status; text: string; type?: string };
 
-/** What a handler may return: one of the answers that the contract of the route lists. */
+/** One of the answers that the contract of the route lists. */
 export type RestReply<R extends Pick<Route, 'answers'>> = {
   [Status in keyof R['answers'] & number]: ReplyWith<Status, R['answers'][Status]['schema']>;
 }[keyof R['answers'] & number];
@@ -82,13 +82,13 @@ export interface RequestCall<Q extends SocketRequest, Context> {
   readonly actor: Actor;
   readonly payload: z.infer<Q['payload']>;
   readonly connection: SocketConnection;
-  /** Sends the acknowledgement at once. A handler that calls this function has to resolve to `undefined`. */
+  /** Sends the acknowledgement before the handler returns. The handler then has to resolve to undefined. */
   acknowledge(ack: z.input<Q['ack']>): void;
 }
 
 /**
- * Resolves to the acknowledgement. If it resolves to `later` instead, the next request of the connection is handled
- * without waiting for the acknowledgement.
+ * Resolves to the acknowledgement, or to `{ later }`, a promise of the acknowledgement. With `later`, the connection
+ * starts the next request without waiting for the promise.
  */
 export type RequestHandler<Q extends SocketRequest, Context> = (
   call: RequestCall<Q, Context>,
@@ -97,15 +97,15 @@ export type RequestHandler<Q extends SocketRequest, Context> = (
 export interface CommandCall<C extends ChatCommand, Context> {
   readonly context: Context;
   readonly actor: C['needs'] extends 'nothing' ? undefined : Actor;
-  /** If the command needs nothing, its frame is not parsed with a schema: the handler itself rejects invalid frames. */
+  /** Validated, unless the command needs nothing. In that case the handler has to reject invalid frames. */
   readonly frame: C['needs'] extends 'nothing' ? Readonly<Record<string, unknown>> : z.infer<C['frame']>;
   readonly id: CommandId | undefined;
   readonly connection: ChatConnection;
-  /** The room that the connection was in when the command started. */
+  /** The room that was selected when the command started. */
   readonly room: C['needs'] extends 'room' ? SelectedRoom : undefined;
 }
 
-/** Returns nothing: the handler itself sends the answers, with the methods of `connection` or `room`. */
+/** Sends the answers itself, with the methods of `connection` and `room`. */
 export type CommandHandler<C extends ChatCommand, Context> = (call: CommandCall<C, Context>) => Promise<void> | void;
 
 /** One handler for each entry of the contract. The compiler rejects missing and unknown names. */
@@ -120,14 +120,15 @@ export type Handlers<F extends Contract, Context> = {
 export interface Feature<Context> {
   readonly contract: Contract;
   /**
-   * The handlers, by the names of their entries. `implement` has checked that the type of each handler fits its entry.
+   * Keyed like the entries of the contract. The types of the handlers are erased here, after `implement` has checked
+   * them.
    */
   readonly handlers: Readonly<Record<string, (call: never) => unknown>>;
-  /** Never set. This property makes features with different contexts incompatible for the compiler. */
+  /** Never set. The property only lets the compiler reject a feature that needs a different context. */
   readonly handle?: (context: Context) => void;
 }
 
-/** Returns the function `implement` for features whose handlers use this type of context. */
+/** Creates a function that pairs contracts with handlers. All handlers receive the same type of context. */
 export const implementWith =
   <Context>() =>
   <F extends Contract>(contract: F, handlers: NoInfer<Handlers<F, Context>>): Feature<Context> => ({

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-// The pattern lists both cases instead of using the flag `i`, because OpenAPI and AsyncAPI omit the flags.
+// Lists upper and lower case instead of using the flag `i`, because patterns in OpenAPI and AsyncAPI have no flags.
 const uuidShape = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
 
 const uuidError = 'must be a UUID; for other ids see "Ids that are not UUIDs" in docs/guides/quickstart.md';
@@ -46,7 +46,7 @@ export type RoomRef = RoomId | Uuid;
 
 const int32 = 2_147_483_647;
 
-/** Integers are also accepted as strings, because older clients send them so. */
+/** Also accepts strings of digits, because older clients send them. */
 const integerError = { error: 'must be an integer, or its digits in a string' };
 const integer = (min: number) =>
   z
@@ -58,7 +58,7 @@ const integer = (min: number) =>
 export const Level = integer(-int32);
 export const AdminLevel = integer(0);
 
-/** A whole number within bounds. It is also accepted as a string, because query strings have no numbers. */
+/** Also accepts strings of digits, because query strings contain only strings. */
 export const count = (min: number, max: number) => {
   const countError = { error: `must be a whole number from ${min} to ${max}` };
   return z

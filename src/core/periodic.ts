@@ -4,7 +4,7 @@ export interface TaskReport {
 }
 
 /**
- * Runs the task periodically. The interval varies randomly, so that nodes do not all query the database at the same
+ * Waits `intervalMs` ± 25 % before each run. The random part keeps nodes from querying the database all at the same
  * time. Returns a function that stops the runs.
  */
 export function runPeriodically(intervalMs: number, task: () => Promise<void>, report: TaskReport): () => void {

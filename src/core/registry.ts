@@ -5,7 +5,7 @@ import type { Route } from './contract/rest.ts';
 import type { SocketRequest } from './contract/socketio.ts';
 import type { Contract, Feature, RequestCall, RequestHandler } from './feature.ts';
 
-/** A REST request. The transport has already parsed its parts with the schemas of the contract. */
+/** A REST request that the transport has parsed with the schemas of the contract. */
 interface ParsedRestCall {
   actor: Actor | undefined;
   params: unknown;
@@ -14,8 +14,8 @@ interface ParsedRestCall {
 }
 
 /**
- * An entry of a contract with its handler. Before the transport calls the handler, it parses the input with the schema
- * of the entry.
+ * An entry of a contract with its handler. The transport has to parse the input with the schema of `entry` before it
+ * calls `handle`.
  */
 export interface Registered<Entry, Call, Answer> {
   name: string;
@@ -30,7 +30,7 @@ export type RegisteredRequest = Registered<
 >;
 export type RegisteredCommand = Registered<ChatCommand, AnyCommandCall, Promise<void> | void>;
 
-/** The call of any command, whether or not the command needs a token or a room. */
+/** A `CommandCall` of any command: `actor` and `room` are undefined if the command does not need them. */
 export interface AnyCommandCall {
   context: unknown;
   actor: Actor | undefined;
@@ -53,14 +53,14 @@ export interface RegisteredRoute {
   >;
 }
 
-/** The entries of all features of a server. The transports use the registry and so do not depend on any feature. */
+/** The entries of all features. Transports depend only on this interface, not on features. */
 export interface Registry {
   contracts: readonly Contract[];
   routes: readonly RegisteredRoute[];
-  /** The Socket.IO requests, by the names that clients send. */
+  /** Keyed by the names that clients send. */
   requests: ReadonlyMap<string, RegisteredRequest>;
   commands: ReadonlyMap<string, RegisteredCommand>;
-  /** The transport passes this context to the handlers of requests and commands. */
+  /** The transport has to pass it to the handlers of requests and commands. The handlers of routes already have it. */
   context: unknown;
 }
 

@@ -1,16 +1,17 @@
 export type Signal = 'revocations';
 
 /**
- * Signals are messages without content to the other nodes. Each is delivered at most once. Because a signal can be
- * lost, receivers also reconcile periodically.
+ * Messages without content to the other nodes. Each signal is delivered at most once. Since signals can be lost,
+ * receivers also have to reconcile periodically.
  */
 export interface Signals {
   send(name: Signal): void;
   /**
-   * Calls the listener for each signal, and also if a signal may have been lost. Returns a function that unsubscribes.
+   * Calls the listener for each signal from another node, and whenever a signal may have been lost. Returns a function
+   * that unsubscribes.
    */
   onSignal(name: Signal, listener: () => void): () => void;
 }
 
-/** Does nothing. A single node uses it, because there are no other nodes. */
+/** For a single node, which has no other nodes to signal. */
 export const noSignals: Signals = { send: () => {}, onSignal: () => () => {} };

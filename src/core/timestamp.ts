@@ -4,8 +4,8 @@ const bareDate = /^\d{4}-\d{2}-\d{2}$/;
 const isoDate = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?$/;
 
 /**
- * Parses an inclusive bound of a time span and converts it to ms since 1970. A date without a time stands for the whole
- * day in UTC: its first moment for `from`, its last for `to`.
+ * Parses an inclusive bound of a time span to ms since 1970. A date without a time means the first millisecond of the
+ * day for `from`, and the last for `to`, in UTC.
  */
 export const dateBound = (end: 'from' | 'to') =>
   z
@@ -15,8 +15,7 @@ export const dateBound = (end: 'from' | 'to') =>
       const isBareDate = bareDate.test(text);
       const hasZone = isBareDate || /(Z|[+-]\d{2}:?\d{2})$/.test(text);
       const at = Date.parse(isBareDate ? `${text}T00:00:00Z` : hasZone ? text : `${text}Z`);
-      // This check is needed because `Date.parse` converts the 30th of February to a day in March instead of rejecting
-      // it.
+      // `Date.parse` does not reject the 30th of February: it returns a day in March, so the date no longer matches.
       const date = text.slice(0, 10);
       const midnight = new Date(`${date}T00:00:00Z`);
       const isValid =

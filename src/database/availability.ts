@@ -2,17 +2,18 @@ import type { Logger } from 'pino';
 import { affectsWrites, isConflict, isUnavailable, sqlState } from './store-errors.ts';
 
 /**
- * How often the probe runs. It also runs while the database is up, to notice a standby that rejects writes even if
- * nobody writes.
+ * How often the probe runs. It also runs while the database is up: if the connections lead to a standby after a failover,
+ * writes fail, and the probe detects this before a client writes.
  */
 const probeMs = { down: 1_000, up: 10_000 };
 /**
- * An outage is logged only if it lasts this long. A terminated session is replaced sooner and needs no log line, and
- * the first error of an outage does not always show its cause.
+ * An outage is logged only if it lasts this long. A terminated session is replaced within this time and needs no log
+ * line. Besides, later errors of an outage often show its cause better than the first error.
  */
 const logAfterMs = 500;
 /**
- * A failure so soon after a recovery counts as the same outage, so that a flapping database is logged as one outage.
+ * A failure within this time after a recovery belongs to the same outage, so that a flapping database causes only one
+ * log line.
  */
 const stableAfterMs = 1_500;
 
@@ -24,20 +25,20 @@ interface AvailabilityOptions {
   logger: Logger | undefined;
 }
 
-/** Tracks whether the database works, from the results of statements and of a regular probe. */
+/** Tracks whether the database works, by the results of statements and of a regular probe. */
 export interface Availability {
   readonly isUp: boolean;
   /** The number of statements and transactions that got no answer or failed because of the outage. */
   readonly failures: number;
-  /** The error of the current outage. */
+  /** The latest error of the current outage. */
   readonly cause: unknown;
   /**
-   * Call before the work, and pass the result to `recordSuccess`. Work that began before an outage can succeed during
-   * it, which does not prove that the outage is over.
+   * Call this before each piece of work, and pass the result to `recordSuccess`. If work began before an outage and
+   * succeeds during the outage, this does not prove that the outage is over.
    */
   begin(): number;
   recordSuccess(outagesAtBegin: number): void;
-  /** Call if reads and writes are known to work. Ends the outage. */
+  /** Call this when reads and writes are known to work. Ends the outage. */
   recordRecovery(): void;
   recordFailure(error: unknown): void;
   close(): void;
@@ -56,7 +57,7 @@ export function createAvailability({ probe, onRecovered, logger }: AvailabilityO
   let isClosed = false;
 
   function recordFailure(error: unknown): void {
-    // A lock timeout or a conflict between transactions is the answer of a database that works.
+    // A lock timeout or a conflict between transactions also occurs in a database that works.
     if (!isUnavailable(error) || isConflict(error)) return;
     failures += 1;
     outages += 1;

@@ -1,5 +1,5 @@
-/** Another read starts while one is running only if the running read is slow, for example because it hangs. */
 const maxConcurrentReads = 3;
+/** If a read takes longer than this, the next read starts without waiting for it, because it may hang. */
 const slowReadMs = 30;
 
 interface QueuedRead<Value> {
@@ -8,9 +8,9 @@ interface QueuedRead<Value> {
 }
 
 /**
- * Creates a function that loads one value by its key. Keys that are requested while a read is running are collected and
- * read together in the next read, which helps when many users join at once. A value is never older than its request,
- * because a request never joins a read that has already begun.
+ * Creates a function that loads a value by its key. Keys that are requested while a read is running are collected, and
+ * the next read loads them together, so that few reads are needed if many users join at once. A value is never older
+ * than its request, because a request never uses the result of a read that has already begun.
  */
 export function createBatchLoader<Key, Value>(read: (keys: readonly Key[]) => Promise<Map<Key, Value>>) {
   let queued = new Map<Key, QueuedRead<Value>[]>();
@@ -26,9 +26,9 @@ export function createBatchLoader<Key, Value>(read: (keys: readonly Key[]) => Pr
       queued = new Map();
       try {
         const found = await read([...batch.keys()]);
-        for (const [key, all] of batch) for (const { resolve } of all) resolve(found.get(key));
+        for (const [key, reads] of batch) for (const { resolve } of reads) resolve(found.get(key));
       } catch (error) {
-        for (const all of batch.values()) for (const { reject } of all) reject(error);
+        for (const reads of batch.values()) for (const { reject } of reads) reject(error);
       }
     }
     runningReads -= 1;

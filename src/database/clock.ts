@@ -10,12 +10,12 @@ const nowStatement = {
 };
 
 /**
- * Knows how far the clock of the database is ahead of the clock of this node. All times in the log come from the clock
- * of the database.
+ * Measures how far the clock of the database is ahead of the clock of this node. Needed to compare times in the log with
+ * local times, because all times in the log come from the clock of the database.
  */
 export interface DatabaseClock {
   readonly offsetMs: number;
-  /** Measures the offset again. The error is at most half of the fastest round trip. */
+  /** Measures the offset again. The measurement is wrong by at most half of the fastest round trip. */
   compare(): Promise<void>;
   close(): void;
 }
@@ -45,9 +45,7 @@ export function createDatabaseClock(store: Pick<Store, 'query'>, report: TaskRep
   };
 }
 
-/**
- * Reads the clock of the database. Nodes use it for the times that they write, so that all times come from one clock.
- */
+/** Reads the clock of the database. Stored times come from this clock, because the clocks of the nodes may differ. */
 export async function readDatabaseTime(em: EntityManager): Promise<Date> {
   const [row] = await em.execute<{ now: number }[]>(
     `select (extract(epoch from date_trunc('milliseconds', clock_timestamp())) * 1000)::float8 as now`,

@@ -15,15 +15,17 @@ interface NativeClient {
 }
 
 /**
- * Reads the applied migrations, and proves that writes are possible: the update changes no row, but PostgreSQL rejects
- * it on a standby or without the privilege to write.
+ * Reads the applied migrations, and checks that writes are possible. The update changes no row, but PostgreSQL rejects it
+ * on a standby, or if the account has no privilege to write.
  */
 const appliedMigrationsStatement = {
   name: 'applied_migrations',
   text: 'with write as (update rooms set last_seq = last_seq where false) select name from mikro_orm_migrations',
 };
 
-/** Proves that the disk has space: the server allocates some for a temporary table and releases it. */
+/**
+ * Checks that the disk has space: the server must allocate some for a temporary table, which it drops at the commit.
+ */
 export const allocateSpaceStatement = {
   name: 'take_space',
   text: `create temporary table nano_messaging_probe on commit drop as
@@ -31,8 +33,8 @@ export const allocateSpaceStatement = {
 };
 
 /**
- * A server is verified again after this time even if the sessions are the same, because an administrator may have reset
- * its sequences.
+ * The server is verified again after this time even if no new session was opened, because an administrator may have
+ * reset the sequences.
  */
 const verifyIntervalMs = 9_000;
 
@@ -44,13 +46,13 @@ interface StoreParts {
   native: NativeClient;
   queue: TaskQueue;
   logger?: Logger | undefined;
-  /** Makes the pool replace its sessions. Called after one of them led to the wrong server or was lost. */
+  /** Makes the pool replace its sessions. Called if a session was lost, or leads to a server that is a standby now. */
   expireSessions?: () => void;
-  /** Throws if the service cannot rely on the server that answers `query`. */
+  /** Throws if the server that answers `query` is unsuitable, for example if its sequences are wrong. */
   verify?: (query: Query) => Promise<void>;
   /**
-   * Returns how many sessions have been opened so far. If the number has grown, a new session may lead to another
-   * server.
+   * Returns how many sessions have been opened so far. If the number has grown, the new sessions may lead to another
+   * server, which must be verified.
    */
   countSessions?: () => number;
   /** Throws if writes are impossible. */
@@ -125,8 +127,8 @@ export function createStore(parts: StoreParts): Store {
     },
     close: () => {
       availability.close();
-      // If the database has stopped, or another process has taken it over, closing fails. That error does not matter
-      // here.
+      // Closing fails if the database has stopped, or if another process has taken over the data directory. The store is
+      // unusable in both cases, so the error is ignored.
       closing ??= queue
         .run(() => orm.close(true))
         .catch((error: unknown) => {
@@ -139,8 +141,8 @@ export function createStore(parts: StoreParts): Store {
 }
 
 /**
- * Returns a function that verifies the server. With `unlessRecent`, the function skips the verification if the same
- * sessions were verified a short time ago.
+ * Returns a function that verifies the server. With `unlessRecent`, it does nothing if the server was verified a short
+ * time ago and no session has been opened since.
  */
 function createVerification({ verify = async () => {}, countSessions = () => 0 }: StoreParts, query: Query) {
   let verified: { sessions: number; at: number } | undefined;

@@ -1,21 +1,17 @@
-import { randomUUID } from 'node:crypto';
-import {
-  chmodSync,
-  closeSync,
-  fstatSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  type Stats,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
-import { hostname } from 'node:os';
+import { closeSync, fstatSync, openSync, rmSync, type Stats, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { lockFile } from './file-lock.ts';
+import {
+  createHolder,
+  describeHolder,
+  type Holder,
+  isAlive,
+  isForeign,
+  isNamesake,
+  readHolder,
+  writeHolder,
+} from './lock-holder.ts';
 import { makeDirectory } from './make-directory.ts';
 
 export interface DirectoryLock {
@@ -37,20 +33,6 @@ export interface LockOptions {
   foreignTimeoutMs?: number;
 }
 
-/** The content of the file `lock`, which describes the process that holds the directory. */
-interface Holder {
-  pid: number;
-  /**
-   * The start time of the process. It distinguishes the holder from a later process that received the same process id.
-   */
-  started: string;
-  /** Identifies the machine and its boot: the value differs between machines and changes with every boot. */
-  boot: string;
-  host: string;
-  /** Unique to each lock. */
-  id: string;
-}
-
 /**
  * Locks the embedded data directory for this process, and creates it if it is missing. Without the lock, two processes
  * on one PGlite directory would silently lose each other's rows. On one machine, a file lock of the kernel excludes
@@ -65,25 +47,16 @@ export async function lockDataDirectory(directory: string, options: LockOptions 
   if (fileLock === 'taken') throw createInUseError(directory, readHolder(path));
   try {
     const found = readHolder(path);
-    // In another container, a process can have the same process id and start time as this one. If this process has the
-    // file lock, such a holder must be dead.
-    const isNamesake = found?.pid === process.pid && found.started === readProcessStart(process.pid);
-    if (found && isAlive(found) && !(isNamesake && fileLock !== 'unsupported'))
-      throw createInUseError(directory, found);
-    const isForeign = found !== undefined && found.boot !== '' && found.boot !== readBootId();
-    if (isForeign || (found && fileLock === 'unsupported')) {
+    // If this process has the file lock, a namesake of it in another container must be dead.
+    const isDead = found && (!isAlive(found) || (isNamesake(found) && fileLock !== 'unsupported'));
+    if (found && !isDead) throw createInUseError(directory, found);
+    if (found && (isForeign(found) || fileLock === 'unsupported')) {
       onWait(
         `the data directory was last used on ${found.host}; waiting ${foreignTimeoutMs / 1_000} s to see whether it still is`,
       );
       if (await isTouchedWithin(path, foreignTimeoutMs)) throw createInUseError(directory, readHolder(path));
     }
-    const mine: Holder = {
-      pid: process.pid,
-      started: readProcessStart(process.pid),
-      boot: readBootId(),
-      host: hostname(),
-      id: randomUUID(),
-    };
+    const mine = createHolder();
     writeHolder(path, mine);
     if (fileLock === 'unsupported') {
       // Another process may have found the same dead holder and written its own name at the same time. After this delay
@@ -150,16 +123,6 @@ function acquireFileLock(directory: string): ReturnType<typeof lockFile> {
   }
 }
 
-/**
- * Creates the database directory if it is missing, and denies other users access to it, because PGlite makes its files
- * readable for everybody.
- */
-export function makePrivate(directory: string): string {
-  makeDirectory(directory);
-  if (statSync(directory).mode & 0o077) chmodSync(directory, 0o700);
-  return directory;
-}
-
 /** Creates the error for a lost lock. Its `code` makes the store treat it as an outage of the database. */
 function createLossError(directory: string, holder: Holder | undefined): Error {
   const by = holder ? ` by ${describeHolder(holder)}` : ': its file "lock" is gone';
@@ -172,24 +135,6 @@ function createInUseError(directory: string, holder: Holder | undefined): Error 
     `The data directory ${directory} is in use by ${holder ? describeHolder(holder) : 'another process'}. Stop that server first, ` +
       'or set DATA_DIR to another directory, or use DATABASE_URL to run several processes on one PostgreSQL.',
   );
-}
-
-function describeHolder({ pid, host, boot }: Holder): string {
-  const isHere = host === '' || (host === hostname() && boot === readBootId());
-  return isHere ? `process ${pid}` : `process ${pid} of ${host} (another container or machine)`;
-}
-
-/** Writes the file atomically, so that no process reads an incomplete file. */
-function writeHolder(path: string, holder: Holder): number {
-  const draft = `${path}.${holder.id}.draft`;
-  try {
-    writeFileSync(draft, JSON.stringify(holder), { mode: 0o600 });
-    const { ino } = statSync(draft);
-    renameSync(draft, path);
-    return ino;
-  } finally {
-    rmSync(draft, { force: true });
-  }
 }
 
 /**
@@ -227,48 +172,3 @@ function readStamp(path: string): string {
  * may reuse it.
  */
 const formatStamp = (stats: Stats | undefined): string => (stats ? `${stats.ino} ${stats.mtimeMs}` : 'gone');
-
-function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined;
-  }
-}
-
-/** Reads the holder. Fields that older versions did not write become empty strings. */
-function readHolder(path: string): Holder | undefined {
-  try {
-    const holder = JSON.parse(readText(path) ?? '') as Partial<Holder> | null;
-    if (typeof holder?.pid !== 'number') return undefined;
-    const { pid, started = '', boot = '', host = '', id = '' } = holder;
-    return { pid, started: String(started), boot: String(boot), host: String(host), id: String(id) };
-  } catch {
-    return undefined;
-  }
-}
-
-function isAlive({ pid, started }: Holder): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
-  }
-  return readProcessStart(pid) === started;
-}
-
-/** Returns the boot id on Linux, and the host name on other systems. */
-function readBootId(): string {
-  return readText('/proc/sys/kernel/random/boot_id')?.trim() ?? hostname();
-}
-
-/**
- * Returns the boot id and the start time of a process on Linux. On other systems, returns the same text for all
- * processes.
- */
-function readProcessStart(pid: number): string {
-  const stat = readText(`/proc/${pid}/stat`);
-  // The second field is the name of the process in parentheses, which may contain spaces, so the fields are counted
-  // from its end. The start time is field 22.
-  return stat ? `${readBootId()}/${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]}` : 'unknown';
-}

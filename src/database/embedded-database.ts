@@ -4,20 +4,21 @@ import { MikroORM } from '@mikro-orm/pglite';
 import type { Logger } from 'pino';
 import { keepByteOrderMarks } from '../patches/pglite-byte-order-marks.ts';
 import { guardEmbedded } from '../patches/pglite-guard.ts';
-import { type DirectoryLock, lockDataDirectory, makePrivate } from './data-directory.ts';
+import { type DirectoryLock, lockDataDirectory } from './data-directory.ts';
 import { inspectDirectory } from './inspect-directory.ts';
+import { makePrivate } from './make-directory.ts';
 import { createPgliteOptions } from './orm-options.ts';
 
 export interface EmbeddedOptions {
   logger?: Logger | undefined;
-  /** Called at most once, when the database has become unusable until the process restarts. */
+  /** Called at most once, if the database has become unusable. Only a restart of the process helps. */
   onFailure?: ((error: Error) => void) | undefined;
 }
 
 const mebibyte = 1_048_576;
 /**
- * Writes are refused below this free space. PostgreSQL allocates its write-ahead log in segments of 16 MiB, and would
- * stop if the disk had no space for the next one.
+ * Writes are refused if the disk has less free space than this. PostgreSQL allocates its write-ahead log in segments of
+ * 16 MiB, and would stop if the disk had no space for the next segment.
  */
 const minFreeBytes = 24 * mebibyte;
 /** How long a measurement of the free space is reused. */
@@ -92,8 +93,8 @@ function createSpaceCheck(directory: string): () => void {
 }
 
 /**
- * Creates an error that looks like the one of PostgreSQL for a full disk, so that the store handles it in the same way:
- * reads still work.
+ * Creates an error with the SQLSTATE of a full disk, so that the store handles it like the error of PostgreSQL: writes
+ * are refused, and reads still work.
  */
 function createNoSpaceError(directory: string, freeBytes: number): Error {
   const message =

@@ -5,14 +5,14 @@ export interface FileLock {
   release(): void;
 }
 
-/** Keeps the databases referenced: a lock would be released if its database were garbage-collected. */
+/** Keeps a reference to each database. If a database were garbage-collected, its lock would be released. */
 const heldLocks = new Set<DatabaseSync>();
 
 /**
- * Locks a file until the lock is released or the process ends, even by a crash. The kernel holds the lock, so processes
- * in other containers on the same machine are excluded too. The lock belongs to an SQLite database, which stays empty,
- * because SQLite is the only way to such locks in Node.js. This process must not open and close the file in any other
- * way, because closing it would release the lock (a rule of POSIX).
+ * Locks a file until `release` is called or the process ends. The kernel holds the lock, so it ends even with a crash,
+ * and it also excludes processes in other containers on the same machine. Node.js has no function for such locks, but
+ * SQLite uses them, so the file is an empty SQLite database. By a rule of POSIX, the lock is released when this process
+ * closes the file, even if it has opened the file a second time. So nothing else in this process may open the file.
  */
 export function lockFile(path: string): FileLock | 'taken' | 'unsupported' {
   const sqlite = process.getBuiltinModule('node:sqlite');
@@ -41,8 +41,8 @@ const sqliteIoError = 10;
 const sqliteProtocol = 15;
 
 /**
- * Creates the file if it is missing. An existing file is not opened, because closing it again would release a lock that
- * this process may hold on it.
+ * Creates the file if it is missing. An existing file is not opened: if this process already holds the lock, closing the
+ * file would release it.
  */
 function createFile(path: string): void {
   try {

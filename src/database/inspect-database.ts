@@ -3,16 +3,16 @@ import type { DatabaseLocation } from './session-settings.ts';
 import { UnsuitableDatabase } from './store-errors.ts';
 
 export interface InspectedDatabase extends DatabaseLocation {
-  /** The name of the database on the server. A pooler may offer the database under another name. */
+  /** The name of the database on the server. The name in the URL may differ if it leads to a pooler. */
   database: string;
   account: string;
-  /** Describes settings with which the service works, but with which messages may be lost. */
+  /** Texts about settings of the server that do not prevent a start, but can cause the loss of messages. */
   warnings: string[];
 }
 
 const minServerVersion = 140_000;
 
-/** A schema with a table of this name contains our tables, because no other program has such a table. */
+/** The schema of the service is recognized by this table. Other programs are unlikely to have a table of this name. */
 const markerTable = 'room_changes';
 
 const liftLimitsStatement = ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout']
@@ -46,12 +46,12 @@ interface Facts extends Omit<InspectedDatabase, 'schema' | 'warnings'> {
 }
 
 /**
- * Inspects a database before anything in it is changed. Throws `UnsuitableDatabase` if the service cannot rely on the
- * database. `connectAgain` opens another connection with the same settings.
+ * Inspects a database without changing anything in it. Throws `UnsuitableDatabase` if the service cannot work with it.
+ * `connectAgain` opens another connection with the same settings.
  */
 export async function inspectDatabase(client: Client, connectAgain: () => Promise<Client>): Promise<InspectedDatabase> {
-  // The time limits of the account may be too short even for this query, so they are lifted. `set local` ends with the
-  // transaction: a pooler's next client on the same session keeps its limits.
+  // The time limits of the account may be too short even for this query, so they are turned off. `set local` limits this
+  // to the transaction, because a pooler may give the session to another client afterwards.
   const results = (await client.query(
     `begin; ${liftLimitsStatement}; ${factsQuery}; commit`,
   )) as unknown as QueryResult<Facts>[];
@@ -114,16 +114,14 @@ function collectWarnings({ synchronousCommit, fsync }: Facts): string[] {
   return warnings;
 }
 
-/**
- * The number of rounds of the test. A pooler in transaction mode may by chance assign the same session in one round.
- */
+/** Several rounds are needed, because a pooler in transaction mode may assign the same session again by chance. */
 const rounds = 4;
 
 /**
- * Throws if a pooler assigns server sessions per transaction. Other clients would then share the settings, prepared
- * statements and locks of our session. A pooler reports a process id at connect that differs from the process id of the
- * session; without this difference there is no pooler to test. Otherwise the test uses two connections alternately: in
- * session mode, each keeps its own session.
+ * Throws if there is a pooler that assigns a server session per transaction. In that case, other clients would share the
+ * settings, prepared statements and locks of our session. A pooler is recognized by the process id that it reports when
+ * a client connects: it differs from the process id of the server session. Two connections then run transactions
+ * alternately. If the pooler assigns a session per connection, each connection keeps its session.
  */
 export async function assertSessionPooling(client: Client, connectAgain: () => Promise<Client>): Promise<void> {
   const own = await readSessionPid(client);

@@ -10,8 +10,8 @@ import { checkSequences } from './sequences.ts';
 import { sqlState, UnsuitableDatabase } from './store-errors.ts';
 
 /**
- * The key of an advisory lock; any fixed number would do. The session that holds the lock migrates, and the others
- * wait.
+ * The key of an advisory lock; any fixed number would do. The node that holds the lock migrates the database, and the
+ * other nodes wait.
  */
 const migrationLock = 7_777_001;
 
@@ -38,9 +38,9 @@ export async function migratePostgres(databaseUrl: string, logger?: Logger): Pro
 }
 
 /**
- * Applies the missing migrations, without a time limit. If several nodes start at once, one migrates and the others
- * wait. They wait by trying again, not inside a statement: a node that ends leaves no statement behind on the server,
- * and a node that waits blocks nobody.
+ * Applies the missing migrations, without a time limit. If several nodes start at once, one node migrates and the others
+ * wait. They poll for the lock instead of waiting in a statement: such a statement could block other sessions, and would
+ * continue on the server if its node ended.
  */
 export async function migrateDatabase(database: OpenDatabase, logger?: Logger): Promise<string[]> {
   try {
@@ -156,7 +156,7 @@ export async function migrate(orm: Pick<MikroORM, 'migrator'>): Promise<string[]
   return (await orm.migrator.up()).map((migration) => migration.name);
 }
 
-/** Lists the names of all migrations of this program. */
+/** Lists the names of the migrations that belong to this version of the service. */
 export function listMigrationNames(): string[] {
   return readdirSync(migrationsDirectory)
     .map((file) => /^(Migration\w+)\.[jt]s$/.exec(file)?.[1])
@@ -164,7 +164,7 @@ export function listMigrationNames(): string[] {
     .sort();
 }
 
-/** Lists the migrations that the database lacks. Only reads. */
+/** Lists the migrations that are not applied to the database yet. Does not change the database. */
 export async function listMissingMigrations(query: (text: string) => Promise<unknown[]>): Promise<string[]> {
   const [known] = (await query(`select to_regclass('mikro_orm_migrations') is not null as known`)) as {
     known: boolean;

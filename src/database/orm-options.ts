@@ -20,7 +20,7 @@ const sharedOptions = {
     snapshotOnMigrate: false,
   },
   forceUtcTimezone: true,
-  // The ORM needs no logger, because the store logs lost connections itself.
+  // The ORM would log errors of connections, which the store already logs.
   logger: () => {},
 };
 
@@ -32,7 +32,7 @@ interface PostgresOrmOptions {
   guard?: PoolGuard;
 }
 
-/** How long the client waits for an answer after the statement timeout of the server has passed. */
+/** How much longer than the statement timeout the client waits, so that normally the server ends a slow statement. */
 const answerGraceMs = 1_000;
 
 /**
@@ -45,8 +45,8 @@ export function createPostgresOptions({ url, facts, limits, poolSize, guard }: P
   return definePostgres({
     ...sharedOptions,
     clientUrl: url,
-    // The name on the server, not the name in the URL, which may be a name that only a pooler knows. The ORM would
-    // create a database if it did not find the name on the server.
+    // This is the name on the server. The URL may contain another name that only a pooler knows. If the ORM did not find
+    // the name on the server, it would create a database.
     dbName: facts.database,
     schema: facts.schema,
     pool: { min: 0, max: poolSize },
@@ -55,8 +55,8 @@ export function createPostgresOptions({ url, facts, limits, poolSize, guard }: P
       connectionString: url,
       application_name: 'nano-messaging',
       connectionTimeoutMillis: 5_000,
-      // If the server has no time limit, the client has none either: a statement that the client abandoned would
-      // continue on the server.
+      // Without a time limit on the server, the client has no time limit either. Otherwise the client could give up a
+      // statement that continues on the server.
       ...(statementTimeoutMs > 0 && { query_timeout: statementTimeoutMs + answerGraceMs }),
       keepAlive: true,
       onPoolCreated: install,

@@ -3,14 +3,14 @@ import { UnsuitableDatabase } from './store-errors.ts';
 export type Query = <Row>(text: string, values?: unknown[]) => Promise<Row[]>;
 
 /**
- * Messages have no index on their ids, so the check reads only the last pages of the table and the last messages of the
- * newest rooms.
+ * The table `messages` has no index on `id`, so reading the highest id would take long. The check reads only the last
+ * pages of the table, and the last messages of the newest rooms.
  */
 const maxPages = 16;
 const maxRooms = 500;
 
 /**
- * The page number is part of the text and not a parameter. With a parameter, the planner could choose to read the whole
+ * The page number is part of the text and not a parameter. With a parameter, the planner might decide to read the whole
  * table.
  */
 const formatHighestMessageQuery = (firstPage: number) => `select greatest(
@@ -21,8 +21,8 @@ const formatHighestMessageQuery = (firstPage: number) => `select greatest(
 const tablesWithIds = ['messages', 'mikro_orm_migrations', 'revocations', 'rooms'];
 
 /**
- * Throws if a sequence would return ids that are already in use, so that two messages would receive the same id. This
- * happens after a move by logical replication, which copies rows but not sequences.
+ * Throws if a sequence would return ids that are already in use. Otherwise two messages could get the same id. Sequences
+ * are behind after a move by logical replication, which copies rows but not sequences.
  */
 export async function checkSequences(query: Query, schema: string): Promise<void> {
   const tables = await query<{ name: string; sequence: string | null; pages: number }>(

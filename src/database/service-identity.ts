@@ -2,24 +2,25 @@ import { randomUUID } from 'node:crypto';
 import type { Query } from './sequences.ts';
 
 /**
- * Matches only a row that was written in this database, not a copied row. Restoring a dump or logical replication
- * writes the row in a new transaction, and a database that was created from a template has another oid. On a physical
- * standby both values stay the same, so the row still matches after a failover.
+ * Matches a row only if it was written in this database, not if it was copied from another. If a dump is restored or
+ * rows are replicated logically, the copied row is written in a new transaction, so `xmin` differs. If a database is
+ * created from a template, its oid differs. A physical standby has the same values, so the row still matches after a
+ * failover.
  */
 const isWrittenHere = `database_oid = (select oid::bigint from pg_database where datname = current_database())
   and written_by = xmin::text::bigint`;
 
 /**
- * Returns a value that no database on another server has. An administrator may have revoked the right to call this
- * function.
+ * Selects a value that no other database has, not even on another server. It needs `pg_control_system`, and an
+ * administrator may have revoked the right to call that function.
  */
 const systemIdentityQuery = `select (pg_control_system()).system_identifier::text || '.' || oid::text as id
   from pg_database where datname = current_database()`;
 
 /**
- * Returns an id that keeps services on the same Redis apart. All nodes of a database have the same id, even after a
- * failover to a standby, but a copy of the database has another. The id is stored in the database, because some
- * accounts may not query the system identifier of PostgreSQL.
+ * Returns the id that distinguishes this service from other services on the same Redis. All nodes of a database get the
+ * same id, even after a failover to a standby. A copy of the database gets another id. The id is stored in the database,
+ * because some accounts may not query the system identifier of PostgreSQL.
  */
 export async function identifyService(query: Query): Promise<string> {
   const existing = await readIdentity(query);
@@ -47,7 +48,8 @@ async function readIdentity(query: Query): Promise<string | undefined> {
 }
 
 /**
- * Returns the identifier that nodes of earlier versions use. A new row starts with it, so that old and new nodes agree.
+ * Returns the id that nodes of earlier versions use. It becomes the stored id, so that old and new nodes can work
+ * together during an upgrade. Returns undefined if the account may not query it.
  */
 async function readSystemIdentity(query: Query): Promise<string | undefined> {
   const [privilege] = await query<{ may: boolean }>(

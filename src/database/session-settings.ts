@@ -8,8 +8,8 @@ export interface DatabaseLocation {
 }
 
 /**
- * Time limits of a session; 0 means no limit. The server enforces them, so that a statement that its client has
- * abandoned does not continue.
+ * Time limits of a session; 0 means no limit. The server enforces them, so they also end a statement whose client has
+ * crashed.
  */
 export interface SessionLimits {
   statementTimeoutMs: number;
@@ -30,7 +30,7 @@ const requiredSettings: Record<string, string> = {
   array_nulls: 'on',
   bytea_output: 'hex',
   extra_float_digits: '1',
-  // After `append_messages` has waited for a lock, it reads again, and must see what other transactions committed in
+  // When `append_messages` has waited for a lock, its next statement must see what other transactions have committed in
   // the meantime.
   default_transaction_isolation: 'read committed',
   default_transaction_deferrable: 'off',
@@ -39,8 +39,8 @@ const requiredSettings: Record<string, string> = {
 const transactionTimeoutVersion = 170_000;
 
 /**
- * Returns a query that sets everything in a session that would otherwise depend on defaults. It is sent after
- * connecting, because poolers such as PgBouncer refuse most parameters in the startup message.
+ * Returns a query that sets everything in a session on which the service relies. It is sent after connecting, not as
+ * part of the startup message, because poolers such as PgBouncer refuse most parameters there.
  */
 export function formatSessionSetup({ schema, serverVersion }: DatabaseLocation, limits: SessionLimits): string {
   const settings: Record<string, string> = {
@@ -56,8 +56,8 @@ export function formatSessionSetup({ schema, serverVersion }: DatabaseLocation, 
 }
 
 /**
- * Returns the query that prepares a session for reading a database of another program, of any server version. The
- * session keeps its own search path and has no time limits.
+ * Returns a query that prepares a session for reading a database of another program. It works with every version of
+ * PostgreSQL. The session keeps its search path and has no time limits.
  */
 export function formatReaderSetup(): string {
   const limits = { statement_timeout: '0', lock_timeout: '0', idle_in_transaction_session_timeout: '0' };
@@ -68,6 +68,6 @@ function formatSettings(settings: Record<string, string>): string {
   const calls = Object.entries(settings).map(
     ([name, value]) => `set_config(${escapeLiteral(name)}, ${escapeLiteral(value)}, false)`,
   );
-  // The timeout is lifted first, because the limit of the account may be too short for the other settings.
+  // The account may have a statement timeout that is too short even for this query, so it is turned off first.
   return `set statement_timeout = 0; select ${calls.join(', ')}`;
 }

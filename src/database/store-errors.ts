@@ -1,6 +1,6 @@
 import { ChatError } from '../core/errors.ts';
 
-/** The service cannot work with this database. The message says why and what to do. */
+/** Thrown if the service cannot work with the database. The message says why, and what to do. */
 export class UnsuitableDatabase extends Error {
   constructor(message: string) {
     super(message);
@@ -8,7 +8,7 @@ export class UnsuitableDatabase extends Error {
   }
 }
 
-/** No connection to the database could be obtained. */
+/** Thrown if no connection to the database could be opened. */
 export class ConnectionFailed extends Error {
   /**
    * Check this property, not the class: the ORM wraps errors in its own classes and copies only their properties.
@@ -22,8 +22,8 @@ export class ConnectionFailed extends Error {
 }
 
 /**
- * Returns the SQLSTATE of an error that the database server sent. Only errors from the server have a `severity`; other
- * errors also have a `code`, but it is not a SQLSTATE.
+ * Returns the SQLSTATE of an error that the database server has sent. Other errors may have a `code`, too, but it is not
+ * a SQLSTATE. They are recognized by their lack of a `severity`.
  */
 export function sqlState(error: unknown): string | undefined {
   for (let at = error; at instanceof Error; at = at.cause) {
@@ -55,12 +55,12 @@ const partialOutage = new RegExp(
 const lostSession = new RegExp(
   [
     '08...', // connection exceptions
-    '57...', // a time limit, shutting down, starting, crashed, dropped database
+    '57...', // a time limit, or a server that is starting, shutting down or crashed
     '25P..', // a transaction that was ended by a time limit
     '28...', // the account may not log in, or its password was changed
-    '3D000', // no such database
-    '55000|55006', // the database takes no connections
-    '26000|42P05|0A000', // prepared statements that the server lacks or has with another definition
+    '3D000', // the database does not exist
+    '55000|55006', // the database accepts no connections
+    '26000|42P05|0A000', // a prepared statement is missing on the server, or has another definition there
   ].join('|'),
 );
 
@@ -68,14 +68,14 @@ const queryCanceledState = '57014';
 
 const matches = (pattern: RegExp, state: string) => new RegExp(`^(${pattern.source})$`).test(state);
 
-/** Returns true if the server rejected only this statement. The connection remains usable. */
+/** Returns true if the server rejected only this statement, so that the connection is still usable. */
 export function isRejectedStatement(error: unknown): boolean {
   const state = sqlState(error);
   return state !== undefined && (isConflict(error) || !isOutage(state));
 }
 
 /**
- * Returns true if a value or a constraint caused the error. The statement may succeed without the row that caused it.
+ * Returns true if a value or a constraint caused the error. Without the row that caused it, the statement may succeed.
  */
 export function isDataError(error: unknown): boolean {
   return /^2[23]/.test(sqlState(error) ?? '');
@@ -85,10 +85,7 @@ export function isConflict(error: unknown): boolean {
   return conflictState.test(sqlState(error) ?? '');
 }
 
-/**
- * Returns true for an outage in which reads may still succeed, so that a successful read does not prove that the outage
- * is over.
- */
+/** Returns true for an outage in which reads may still succeed. A successful read does not prove that it is over. */
 export function affectsWrites(error: unknown): boolean {
   if (error instanceof UnsuitableDatabase) return true;
   return !isConnectionFailure(error) && matches(partialOutage, sqlState(error) ?? '');
@@ -104,15 +101,15 @@ export function affectsAllSessions(error: unknown): boolean {
 }
 
 /**
- * Throws `UNAVAILABLE` if the error is an outage. The work may or may not have been done in this case. Other errors,
- * such as a `ChatError` or a violated constraint, are thrown unchanged.
+ * Throws `UNAVAILABLE` if the error means that the database is unavailable. The work may have been done all the same.
+ * Other errors, such as a `ChatError` or a violated constraint, are thrown unchanged.
  */
 export function rethrowAsUnavailable(error: unknown): never {
   if (isUnavailable(error)) throw new ChatError('UNAVAILABLE', { cause: error });
   throw error;
 }
 
-/** Returns true if the database did not answer, or could not do the work this time. */
+/** Returns true if the database did not answer, or could not do the work at that moment. A later retry may succeed. */
 export function isUnavailable(error: unknown): boolean {
   if (error instanceof ChatError) return false;
   if (isConnectionFailure(error) || error instanceof UnsuitableDatabase) return true;
@@ -129,7 +126,7 @@ function isConnectionFailure(error: unknown): boolean {
   return false;
 }
 
-/** Error messages of `pg`, its pool and PGlite for a connection that failed, timed out or was closed. */
+/** Messages with which `pg`, its pool and PGlite report that a connection failed, timed out or was closed. */
 const connectionLostMessage =
   /^(Connection terminated|Query read timeout|timeout exceeded|Client (was|has)|Cannot use a pool|PGlite is clos)/;
 

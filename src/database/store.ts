@@ -2,7 +2,7 @@ import type { BasePostgreSqlEntityManager } from '@mikro-orm/postgresql';
 
 export type EntityManager = BasePostgreSqlEntityManager;
 
-/** A statement with a name, so that the server parses it only once per connection. */
+/** A named statement. The server parses it only once per connection. */
 export interface Statement {
   name: string;
   text: string;
@@ -17,8 +17,8 @@ export interface Store {
    */
   query<Row>(statement: Statement, values: unknown[]): Promise<Row[]>;
   /**
-   * Runs a transaction with its own identity map. The task must not call the store: with PGlite, the call would wait
-   * forever for the transaction.
+   * Runs a transaction with its own identity map. The task must use only `em` and not call the store: with PGlite, such
+   * a call would wait for the end of the transaction, and the transaction for the call.
    */
   transaction<T>(task: (em: EntityManager) => Promise<T>): Promise<T>;
   /** Returns an id of this database. All nodes get the same id, and a copy of the database has another. */

@@ -2,7 +2,7 @@ import pLimit from 'p-limit';
 import type { Pool } from 'pg';
 import type { Load } from './store.ts';
 
-/** Decides when each task on the database runs. */
+/** Decides when each task runs on the database. Urgent tasks overtake the others. */
 export interface TaskQueue {
   run<T>(task: () => Promise<T>, isUrgent?: boolean): Promise<T>;
   readonly load: Load;

@@ -4,15 +4,15 @@ import type { Store } from './store.ts';
 
 const checkIntervalMs = 15_000;
 /**
- * A warning is logged if a transaction is open for this long. From then on, sends become noticeably slower, because
- * PostgreSQL must keep all old versions of the rows in `rooms`.
+ * A warning is logged if a transaction is open for this long. While a transaction is open, PostgreSQL must keep all old
+ * versions of the rows in `rooms`. After about this time, they noticeably slow down the sending of messages.
  */
 const warnAfterMs = 60_000;
 
 /**
  * Finds everything that makes PostgreSQL keep old row versions: transactions that write or have a snapshot, prepared
- * transactions, and standbys and replication slots with a snapshot. Every account can see the snapshots of other
- * accounts, but only members of `pg_read_all_stats` can see when the transactions began.
+ * transactions, standbys, and replication slots. Every account can see the snapshots of other accounts, but only members
+ * of `pg_read_all_stats` can see when the transactions of other accounts began.
  */
 const holdersStatement = {
   name: 'snapshot_holders',
@@ -22,7 +22,7 @@ const holdersStatement = {
       a.backend_xid is not null as writes
     from pg_stat_activity a
     where a.pid <> pg_backend_pid() and coalesce(a.backend_xid, a.backend_xmin) is not null
-      -- Autovacuum has no account; it holds nobody up.
+      -- Sessions without an account belong to autovacuum, which is harmless here.
       and ((a.datname = current_database() and a.usesysid is not null) or a.backend_type = 'walsender')
     union all
     select format('prepared %s', p.gid), null, p.gid, p.owner::text, 'prepared',
@@ -41,12 +41,12 @@ interface SnapshotHolder {
   state: string | null;
   /** How long the transaction has been open; null if this account may not see that. */
   openMs: number | null;
-  /** Whether the transaction writes. If so, it has retained old row versions since it began. */
+  /** Whether the transaction has written something. If so, PostgreSQL keeps all row versions since its beginning. */
   writes: boolean;
 }
 
 export interface TransactionWatch {
-  /** How long the oldest transaction or slot has retained old row versions, as far as this node can see. */
+  /** For how long PostgreSQL has had to keep old row versions, as far as this node can see. */
   readonly oldestMs: number;
   check(): Promise<void>;
   close(): void;
@@ -76,7 +76,7 @@ export function watchTransactions(store: Pick<Store, 'query'>, logger: Pick<Logg
     oldestMs = Math.max(0, ...agesMs);
   }
 
-  // The store reports the outage itself. During an outage the last value means nothing.
+  // During an outage the last value is meaningless. The outage itself is reported by the store.
   const failed = () => {
     oldestMs = 0;
   };
@@ -90,8 +90,8 @@ export function watchTransactions(store: Pick<Store, 'query'>, logger: Pick<Logg
 }
 
 /**
- * A transaction that only reads can take a new snapshot for each statement, so its snapshot may be younger than the
- * transaction.
+ * Estimates for how long the holder has kept old row versions. A transaction that only reads may take a new snapshot for
+ * each statement, so only the time for which its current snapshot has been seen counts.
  */
 function computeAgeMs({ openMs, writes }: SnapshotHolder, seenForMs: number): number {
   if (openMs === null) return seenForMs;

@@ -19,7 +19,7 @@ import type { SendRate } from './messages/send-rate.ts';
 import type { ReactionBatcher } from './reactions/reaction-batcher.ts';
 import type { Revocations } from './revocations/revocations.ts';
 
-/** The collaborators of the use cases. `server.ts` creates it once. */
+/** The collaborators of the use cases. Each server has one context. */
 export interface AppContext {
   store: Store;
   log: RoomLog;
@@ -34,7 +34,7 @@ export interface AppContext {
   concurrentReads: ConcurrentReads;
   revocations: Revocations;
   audit: Audit;
-  /** Rejects while the node drains, or if the database is unavailable or misses a migration. */
+  /** Rejects if the node is draining, the database is unavailable or a migration is missing. */
   assertReady(): Promise<void>;
   metrics: { contentType: string; text(): Promise<string> };
   settings: {
@@ -47,14 +47,14 @@ export interface AppContext {
   };
   /** A draining node rejects new messages. */
   isDraining: boolean;
-  /** Numbers of rooms by their UUID. Entries never become invalid: neither changes or is reused. */
+  /** Caches the number of each room by its UUID. Entries remain valid, because neither ever changes or is reused. */
   roomIds: LRUCache<Uuid, RoomId>;
 }
 
-/** Pairs the contract of a feature with its handlers. A missing or superfluous handler does not compile. */
+/** Pairs the contract of a feature with its handlers. The compiler rejects missing and superfluous handlers. */
 export const implement = implementWith<AppContext>();
 
-/** Reads the room without a lock, and decides what the actor may do in it. Throws `NOT_FOUND`. */
+/** Reads the room without a lock, and decides what the actor may do in it. Throws `NOT_FOUND` if it does not exist. */
 export async function findRoom(
   { log }: Pick<AppContext, 'log'>,
   actor: Actor,
@@ -65,7 +65,10 @@ export async function findRoom(
   return { ...snapshot, id: snapshot.room.id, decision: authorize(actor, snapshot.room, snapshot.rules) };
 }
 
-/** Runs before the room is locked, so that denied requests do not slow down others. The decision is repeated under the lock. */
+/**
+ * Called before the room is locked, so that denied requests do not slow down others. The use case has to check again
+ * under the lock, because the rules may have changed.
+ */
 export function assertAllowed(
   actor: Actor,
   { room, rules }: Pick<RoomSnapshot, 'room' | 'rules'>,
@@ -88,7 +91,9 @@ export async function requireRoom(
   return snapshot;
 }
 
-/** The number of the room. Throws `NOT_FOUND` for an unknown UUID; a number is not checked. */
+/**
+ * Returns the number of the room. Throws `NOT_FOUND` for an unknown UUID, but does not check whether a number exists.
+ */
 export async function resolveRoomId(
   { log, roomIds }: Pick<AppContext, 'log' | 'roomIds'>,
   ref: RoomRef,

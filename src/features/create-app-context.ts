@@ -6,6 +6,7 @@ import { createFeedRegistry } from '../core/feed/feed-registry.ts';
 import type { Broadcaster } from '../core/feed/subscriber.ts';
 import { createConcurrentReads } from '../core/limits/concurrent-reads.ts';
 import { createRequestLimits } from '../core/limits/request-limits.ts';
+import type { ShareSpending } from '../core/limits/token-buckets.ts';
 import { createRightsCache } from '../core/log/rights-cache.ts';
 import { createRoomLog } from '../core/log/room-log.ts';
 import type { Store } from '../database/store.ts';
@@ -19,19 +20,16 @@ import { createSendRate } from './messages/send-rate.ts';
 import { createReactionBatcher } from './reactions/reaction-batcher.ts';
 import type { Revocations } from './revocations/revocations.ts';
 
-type Spending = Parameters<typeof createRequestLimits>[2];
-
 interface Collaborators {
   config: Config;
   store: Store;
-  cluster: { bus: RoomBus; spending?: Spending | undefined };
+  cluster: { bus: RoomBus; spending?: ShareSpending | undefined };
   broadcasters: Broadcaster[];
   revocations: Revocations;
   metrics: Metrics;
   logger: Logger;
 }
 
-/** Creates everything that the use cases work with. */
 export function createAppContext(collaborators: Collaborators): AppContext {
   const { config, store, cluster, broadcasters, revocations, metrics, logger } = collaborators;
   const { limits, roomCreateLevel, reconcileIntervalMs } = config;
@@ -39,8 +37,8 @@ export function createAppContext(collaborators: Collaborators): AppContext {
   const log = createRoomLog(store);
   const rights = createRightsCache(log);
   const report = createFailureLog(logger, {
-    failing: 'the room log could not be read; trying again',
-    recovered: 'the room log is read again',
+    failing: 'reading the room log failed; retrying',
+    recovered: 'reading the room log works again',
   });
   const feeds = createFeedRegistry({
     log,

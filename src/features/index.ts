@@ -7,5 +7,5 @@ import { reactions } from './reactions/handlers.ts';
 import { revocations } from './revocations/handlers.ts';
 import { rooms } from './rooms/handlers.ts';
 
-/** Everything that the service offers; the documents list it in this order. */
+/** All features of the server, in the order in which the OpenAPI and AsyncAPI documents list them. */
 export const features = [rooms, members, messages, edits, reactions, revocations, operations, session];

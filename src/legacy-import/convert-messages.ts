@@ -5,7 +5,7 @@ import type { LegacyMessage } from './legacy-database.ts';
 import type { Findings } from './report.ts';
 import type { Head } from './target.ts';
 
-/** A message row of this service. */
+/** A row of `messages` in this service. */
 export interface NewMessage extends Pick<Head, 'seq' | 'rev'> {
   id: number;
   room: number;
@@ -22,8 +22,8 @@ export interface ConvertSettings {
 }
 
 /**
- * Converts a message and advances `head` to it. Returns undefined for a message without content. Messages without a date
- * get `fallbackDate`.
+ * Converts a legacy message, and advances `head` to the position that the message has in the log. Returns undefined for
+ * a message without content. A message without a date gets `fallbackDate`.
  */
 export function convertMessage(
   legacyMessage: LegacyMessage,
@@ -31,7 +31,7 @@ export function convertMessage(
   fallbackDate: number,
   { now, maxContentBytes, findings }: ConvertSettings,
 ): NewMessage | undefined {
-  const [id, room, writer, content, made, changed] = legacyMessage;
+  const [id, room, author, content, createdMs, updatedMs] = legacyMessage;
   const name = `message ${id} in room ${room}`;
   if (content === null || content === '') {
     findings.add('message_content', name);
@@ -40,14 +40,14 @@ export function convertMessage(
   if (maxContentBytes > 0 && content.length * 3 > maxContentBytes && Buffer.byteLength(content) > maxContentBytes) {
     findings.add('message_long', name);
   }
-  const emitter = Uuid.safeParse(writer).data ?? nobody;
+  const emitter = Uuid.safeParse(author).data ?? nobody;
   if (emitter === nobody) findings.add('message_emitter', name);
-  const timestamp = toTimestamp(made, now);
+  const timestamp = toTimestamp(createdMs, now);
   const created = Math.max(timestamp ?? fallbackDate, head.at);
-  if (made === null || created !== Math.round(made)) findings.add('message_date', name);
+  if (createdMs === null || created !== Math.round(createdMs)) findings.add('message_date', name);
   head.seq += 1;
   head.rev += 1;
   head.at = created;
-  const updated = Math.max(toTimestamp(changed, now) ?? created, created);
+  const updated = Math.max(toTimestamp(updatedMs, now) ?? created, created);
   return { id, room, seq: head.seq, rev: head.rev, emitter, content, created, updated };
 }

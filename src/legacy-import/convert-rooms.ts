@@ -6,7 +6,7 @@ import { type ConvertedRule, grantsAdmin, isBan, type NewRule, toTimestamps } fr
 import type { LegacyRoom } from './legacy-database.ts';
 import type { Findings } from './report.ts';
 
-/** A room row of this service, with its rules. */
+/** A row of `rooms` in this service, with the rules of the room. */
 export interface NewRoom {
   id: number;
   uuid: Uuid;
@@ -23,12 +23,13 @@ export interface NewRoom {
   rules: NewRule[];
 }
 
-/** Replaces an unknown user UUID. It grants nothing. */
+/** Stands for an unknown user. The import gives this UUID no rules, so it has no rights. */
 export const nobody: Uuid = '00000000-0000-0000-0000-000000000000';
 
 /**
- * The kind of room that a legacy room becomes. A `private` group was a user2user room that does not fit two users; its
- * organisation cannot enter it.
+ * The kind of room that a legacy room becomes. `pair` is a user2user room. `private` is a group that replaces a legacy
+ * user2user room which is impossible in this service, for example because it has three users. Unlike other groups, it
+ * does not belong to the organisation.
  */
 export type RoomShape = 'group' | 'private' | 'pair';
 
@@ -37,10 +38,10 @@ const defaultAdminLevel = 100;
 const defaultMaxRules = 10;
 const maxNameLength = 255;
 
-/** A fixed random namespace for derived UUIDs. */
+/** The namespace of derived UUIDs (RFC 9562, version 5). The value is random, but must never change. */
 const namespace = Buffer.from('7a1d2b8e5f0c4c3fb64e9d21c8a7e305', 'hex');
 
-/** The room's own UUID, or a reproducible one (version 5 of RFC 9562). */
+/** Returns the UUID of a legacy room. A room without a valid UUID gets a derived UUID, the same at every import. */
 export function toRoomUuid({ id, uuid, created }: LegacyRoom): Uuid {
   return Uuid.safeParse(uuid).data ?? deriveUuid({ id, created });
 }
@@ -52,34 +53,39 @@ export function deriveUuid({ id, created }: Pick<LegacyRoom, 'id' | 'created'>):
   return hash.toString('hex').replace(/(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
-/** The legacy service created the creator's rule first; some forks store the user owner with the room. */
+/**
+ * Finds the user who created a legacy room. Some forks of the legacy service store this user with the room. Otherwise it
+ * is the grantee of the oldest administrator rule, because the legacy service created this rule together with the room.
+ */
 export function findOwner({ user_owner }: LegacyRoom, rules: readonly ConvertedRule[]): Uuid {
   return Uuid.safeParse(user_owner).data ?? rules.find(grantsAdmin)?.grantee ?? nobody;
 }
 
-/** The two users of a user2user room, if it has exactly two. */
+/** Returns the two users of a user2user room. Returns undefined if the room does not have exactly two users. */
 export function findPair(room: LegacyRoom, owner: Uuid, rules: readonly ConvertedRule[]): [Uuid, Uuid] | undefined {
   const [one, other, ...more] = listUsers(room, owner, rules);
   return one && other && more.length === 0 ? [one.grantee, other.grantee] : undefined;
 }
 
-/** All rules except the organisation's, which the legacy service created in every room. */
+/**
+ * Returns the rules of users. Leaves out the rule of the organisation, which the legacy service created in every room.
+ */
 function listUsers({ entity_owner }: LegacyRoom, owner: Uuid, rules: readonly ConvertedRule[]): ConvertedRule[] {
   const organisation = Uuid.safeParse(entity_owner).data;
   return rules.filter(({ grantee }) => grantee === owner || grantee !== organisation);
 }
 
-/** `hasRoom`: the two users have another user2user room. */
+/** Set `hasRoom` if the two users of the room already have another user2user room. */
 export function findShape(room: LegacyRoom, owner: Uuid, rules: readonly ConvertedRule[], hasRoom: boolean): RoomShape {
   if (room.type !== 'user2user') return 'group';
   const users = listUsers(room, owner, rules);
   const isAmong = users.length === 0 || users.some(({ grantee }) => grantee === owner);
-  // The owner is one of the two users, and can add the second user if there is only one yet.
+  // If the owner is known, they must be one of the two users. The second user may be missing: the owner can add them.
   const isPair = owner === nobody ? users.length === 2 : users.length <= 2 && isAmong;
   return isPair && !users.some(isBan) && !hasRoom ? 'pair' : 'private';
 }
 
-/** The rules that fit the shape of the room. */
+/** Returns the rules that a room of this shape can have. */
 export function fitRules(
   shape: RoomShape,
   room: LegacyRoom,

@@ -3,7 +3,10 @@ import { Permissions, type RuleKind } from '../core/room.ts';
 import type { LegacyRule } from './legacy-database.ts';
 import type { Findings } from './report.ts';
 
-/** A valid legacy rule. The legacy service stored unanswered and declined alike, so `accepted: false` means unanswered. */
+/**
+ * A valid legacy rule. The legacy service did not distinguish between unanswered and declined invitations. The import
+ * treats both as unanswered, so `accepted: false` means unanswered.
+ */
 export interface ConvertedRule {
   grantee: Uuid;
   permissions: string;
@@ -13,14 +16,17 @@ export interface ConvertedRule {
   updated: number;
 }
 
-/** A rule row of this service. */
+/** A row of `permission_rules` in this service. */
 export interface NewRule extends ConvertedRule {
   kind: RuleKind;
 }
 
 const int32 = 2_147_483_647;
 
-/** Converts the rules of one room into one rule per grantee, the oldest first. */
+/**
+ * Converts the rules of one room, the oldest first. If a grantee has several rules, they are combined into one, because
+ * this service allows only one rule per grantee.
+ */
 export function convertRules(
   room: number,
   legacyRules: readonly LegacyRule[],
@@ -66,7 +72,10 @@ function convertRule(room: number, rule: LegacyRule, now: number, findings: Find
   };
 }
 
-/** The legacy service accepted a grant in any of the rules, so their letters add up; a ban among them remains a ban. */
+/**
+ * Combines two rules of the same grantee. In the legacy service, the grantee had the permissions of both rules, so the
+ * letters of both are kept. If one of the rules is a ban, the result is a ban, too.
+ */
 function combineRules(one: ConvertedRule, other: ConvertedRule): ConvertedRule {
   const newer = other.updated >= one.updated ? other : one;
   return {
@@ -79,11 +88,10 @@ function combineRules(one: ConvertedRule, other: ConvertedRule): ConvertedRule {
 
 export const isBan = ({ permissions }: { permissions: string }) => permissions.includes('b');
 
-/** Whether the rule makes its grantee an administrator. */
 export const grantsAdmin = ({ permissions }: { permissions: string }) =>
   permissions.includes('a') && !permissions.includes('b');
 
-/** Adds findings for rules that have a different effect in this service. */
+/** Adds findings for rules that have another effect in this service than in the legacy service. */
 export function reportRules(room: number, rules: readonly NewRule[], findings: Findings): void {
   for (const rule of rules) {
     const name = `${formatName(room, rule.grantee)}: ${rule.permissions}`;
@@ -94,7 +102,7 @@ export function reportRules(room: number, rules: readonly NewRule[], findings: F
   }
 }
 
-/** Clamps a legacy date to the range from 1970 to now; undefined for a missing date. */
+/** Clamps a legacy date to the range from 1970 to now. Returns undefined if the date is missing. */
 export function toTimestamp(ms: number | null, now: number): number | undefined {
   if (ms === null || ms === Number.NEGATIVE_INFINITY) return undefined;
   return Math.min(Math.max(Math.round(ms), 0), now);

@@ -6,13 +6,13 @@ import { Findings, formatReason, ImportError, type ImportResult } from './report
 import { scanLegacy } from './scan.ts';
 import { readMessageIds, readTime, type Target } from './target.ts';
 import {
+  type AdvancedRoom,
+  advanceRooms,
+  advanceSequences,
   countLeftOut,
   type LoggedRuleChange,
-  type MovedRoom,
-  moveRooms,
-  moveSequences,
-  writeMarks,
   writeMessages,
+  writeProgress,
   writeRooms,
   writeRuleChanges,
 } from './target-writes.ts';
@@ -26,10 +26,12 @@ interface ImportOptions {
   print(line: string): void;
 }
 
-/** Any fixed number. The session with this advisory lock imports; other imports are refused. */
+/**
+ * The key of an advisory lock; any fixed number would do. While an import holds the lock, other imports are refused.
+ */
 const importLock = 7_777_003;
 
-/** Copies everything new from the legacy service in one transaction. */
+/** Copies everything that is new in the legacy service since the last import, in one transaction. */
 export async function importLegacy({
   legacy,
   target,
@@ -49,17 +51,21 @@ export async function importLegacy({
       error,
     );
   });
-  // The embedded database has no autovacuum. A failure here does no harm.
+  // The embedded database has no autovacuum, so its statistics are updated here. A failure can be ignored: the import
+  // is committed already.
   if (!isDryRun) await target.query('analyze rooms, permission_rules, messages').catch(() => {});
   return result;
 
   async function runImport(): Promise<ImportResult> {
-    const [lock] = await target.query<{ had: boolean }>(`select pg_try_advisory_xact_lock(${importLock}) as had`);
-    if (!lock!.had) throw new ImportError(`Another import into ${target.location} is running. Wait until it has ended`);
+    const [lock] = await target.query<{ acquired: boolean }>(
+      `select pg_try_advisory_xact_lock(${importLock}) as acquired`,
+    );
+    if (!lock!.acquired)
+      throw new ImportError(`Another import into ${target.location} is running. Wait until it has ended`);
     const findings = new Findings();
     const now = await readTime(target);
     const scan = await scanLegacy(legacy, target, now, findings);
-    if (scan.lastRoom > 0 && !isDryRun) await moveSequences(target, scan.lastRoom, scan.lastMessage);
+    if (scan.lastRoom > 0 && !isDryRun) await advanceSequences(target, scan.lastRoom, scan.lastMessage);
     const result: ImportResult = {
       findings,
       rooms: { known: 0, added: 0 },
@@ -74,7 +80,7 @@ export async function importLegacy({
       result.rooms.added += plan.rooms.length;
       for (const { rules } of plan.rooms) result.rules.added += rules.length;
       if (!isDryRun) await writeRooms(target, plan.rooms);
-      if (!isDryRun) await writeMarks(target, plan.marks, now);
+      if (!isDryRun) await writeProgress(target, plan.progress, now);
     }
     result.messages = await convertMessages(roomPlans, { now, maxContentBytes, findings });
     const changes = logRuleChanges(roomPlans, now);
@@ -97,7 +103,7 @@ export async function importLegacy({
       const messages: NewMessage[] = [];
       for (const legacyMessage of batch) {
         const roomPlan = roomPlans.get(legacyMessage[1])!;
-        if (roomPlan.reread && (await isKnown(legacyMessage))) continue;
+        if (roomPlan.shouldReread && (await isKnown(legacyMessage))) continue;
         const message = convertMessage(legacyMessage, roomPlan, roomPlan.fallbackDate, settings);
         if (message) messages.push(message);
         else roomPlan.leftOut += 1;
@@ -118,22 +124,23 @@ export async function importLegacy({
 
   async function finish(roomPlans: ReadonlyMap<number, RoomPlan>, changes: LoggedRuleChange[]): Promise<void> {
     await writeRuleChanges(target, changes);
-    const rights = new Map(changes.map(({ room, rev }) => [room, rev]));
-    const moved: MovedRoom[] = [];
+    const rightsRevs = new Map(changes.map(({ room, rev }) => [room, rev]));
+    const advanced: AdvancedRoom[] = [];
     const leftOut = new Map<number, number>();
     for (const [room, roomPlan] of roomPlans) {
       const { seq, rev, at, pair } = roomPlan;
-      if (rev > roomPlan.from) moved.push({ ...{ room, seq, rev, at, pair }, rightsRev: rights.get(room) ?? null });
+      if (rev > roomPlan.startRev)
+        advanced.push({ ...{ room, seq, rev, at, pair }, rightsRev: rightsRevs.get(room) ?? null });
       if (roomPlan.leftOut > 0) leftOut.set(room, roomPlan.leftOut);
     }
-    await moveRooms(target, moved);
+    await advanceRooms(target, advanced);
     await countLeftOut(target, leftOut);
   }
 }
 
 async function* noMessages(): AsyncGenerator<LegacyMessage[]> {}
 
-/** Appends the changed rules to the logs of their rooms, after the messages. */
+/** Assigns each rule change a position in the log of its room, after the imported messages. */
 function logRuleChanges(roomPlans: ReadonlyMap<number, RoomPlan>, now: number): LoggedRuleChange[] {
   const logged: LoggedRuleChange[] = [];
   for (const [room, roomPlan] of roomPlans) {
@@ -146,7 +153,10 @@ function logRuleChanges(roomPlans: ReadonlyMap<number, RoomPlan>, now: number): 
   return logged;
 }
 
-/** Checks whether a message was imported already. It keeps the ids of one room, because messages arrive room by room. */
+/**
+ * Returns a function that checks whether a message has been imported already. It remembers the ids of only one room,
+ * because messages are read room by room.
+ */
 function createKnownCheck(target: Target) {
   let current: { room: number; ids: Set<number> } | undefined;
   return async ([id, room]: LegacyMessage): Promise<boolean> => {

@@ -26,7 +26,7 @@ export interface LegacyRule {
   updated: number | null;
 }
 
-/** A tuple in the order of the columns, because there may be millions. */
+/** A tuple, not an object: there may be millions of messages, and tuples use less memory. */
 export type LegacyMessage = [
   id: number,
   room_id: number,
@@ -36,46 +36,52 @@ export type LegacyMessage = [
   updated: number | null,
 ];
 
-/** The progress of earlier imports in a room. */
+/** How far earlier imports have come with a room. */
 export interface ImportedPosition {
   lastMessageId: number;
   seenMessages: number;
 }
 
-/** Counts of the messages of a room in the legacy service. */
+/** The number of messages that a room has in the legacy service. */
 export interface Tally {
   room_id: number | null;
   count: number;
-  /** Messages up to the last id that an earlier import saw. */
+  /** The number of messages up to `lastMessageId` of the previous import. */
   known: number;
+  /** The highest message id. */
   last: number;
+  /** The time of the newest message. */
   newest: number | null;
 }
 
-/** The messages of a room with a greater id. */
+/** The messages of a room whose ids are greater than `after`. */
 export interface MessageRange {
   room: number;
   after: number;
 }
 
-/** Rooms with their rules, the oldest rule first, and rules of rooms that do not exist. */
 export interface LegacyRoomBatch {
+  /** The rules of a room are ordered by date, the oldest first. */
   rooms: { room: LegacyRoom; rules: LegacyRule[] }[];
+  /** Rules whose rooms do not exist. */
   strayRules: LegacyRule[];
 }
 
-/** A read-only snapshot of a legacy database, as of its opening. */
+/** A read-only snapshot of a legacy database. It shows the database as it was when the snapshot was opened. */
 export interface LegacyDatabase {
   location: string;
-  /** In the order of their ids, in batches of a few hundred. */
+  /** Reads all rooms in the order of their ids, in batches of a few hundred. */
   rooms(): AsyncGenerator<LegacyRoomBatch>;
-  tallies(seen: ReadonlyMap<number, ImportedPosition>): Promise<Tally[]>;
-  /** By room, and by time within a room, in batches of up to a few thousand. The next batch is fetched ahead. */
+  tallies(imported: ReadonlyMap<number, ImportedPosition>): Promise<Tally[]>;
+  /**
+   * Reads messages in batches of up to a few thousand, room by room, and ordered by date within a room. While the caller
+   * uses a batch, the next batch is already being fetched.
+   */
   messages(wanted: readonly MessageRange[]): AsyncGenerator<LegacyMessage[]>;
   close(): Promise<void>;
 }
 
-/** Host, port and database name, without the credentials. */
+/** Formats host, port and database name for messages. Leaves out the credentials. */
 export function formatLocation(url: string): string {
   const { hostname, port, pathname } = new URL(url);
   return `postgres://${hostname || 'localhost'}:${port || 5432}${pathname}`;
@@ -89,7 +95,7 @@ export async function openLegacyDatabase(url: string): Promise<LegacyDatabase> {
     connectionTimeoutMillis: 10_000,
     keepAlive: true,
   });
-  // The next query fails with the error.
+  // An unhandled 'error' event would end the process. The error can be ignored here: the next query fails with it.
   client.on('error', () => {});
   try {
     await client.connect();
@@ -104,11 +110,14 @@ export async function openLegacyDatabase(url: string): Promise<LegacyDatabase> {
   }
 }
 
-/** Columns for content that are declared up to this length allow large batches. */
+/**
+ * If the content column is declared with at most this length, such as `varchar(255)`, large batches fit into memory.
+ * Otherwise batches are small.
+ */
 const maxShortContent = 1_024;
 const batchSizes = { short: 4_000, any: 250, rooms: 500, rules: 4_000 };
 
-/** Reads the legacy tables within the transaction of the session. */
+/** The client must be within a transaction, so that all reads see the same snapshot. */
 export function createLegacyDatabase(client: pg.Client, location: string, tables: LegacyTables): LegacyDatabase {
   const { messages } = tables;
 
@@ -126,7 +135,7 @@ export function createLegacyDatabase(client: pg.Client, location: string, tables
         text: `fetch ${size} from ${name}`,
         ...shape,
       } as pg.QueryConfig);
-      batch.catch(() => {}); // the loop awaits it later
+      batch.catch(() => {}); // The loop awaits the batch later, and handles the error then.
       return batch;
     };
     for (let next = fetch(); ; ) {
@@ -151,9 +160,10 @@ export function createLegacyDatabase(client: pg.Client, location: string, tables
         cursor<LegacyRoom>('legacy_rooms', batchSizes.rooms, selectRooms(tables.rooms)),
         cursor<LegacyRule>('legacy_rules', batchSizes.rules, selectRules(tables.rules)),
       ),
-    tallies: async (seen: ReadonlyMap<number, ImportedPosition>) => {
-      const lasts = [...seen.values()].map(({ lastMessageId }) => lastMessageId);
-      return (await rethrowAsImportError(client.query<Tally>(selectTallies(messages), [[...seen.keys()], lasts]))).rows;
+    tallies: async (imported: ReadonlyMap<number, ImportedPosition>) => {
+      const lasts = [...imported.values()].map(({ lastMessageId }) => lastMessageId);
+      return (await rethrowAsImportError(client.query<Tally>(selectTallies(messages), [[...imported.keys()], lasts])))
+        .rows;
     },
     messages: (wanted: readonly MessageRange[]) => {
       const declared = /\((\d+)\)$/.exec(messages.getType('content')!)?.[1];
@@ -165,7 +175,7 @@ export function createLegacyDatabase(client: pg.Client, location: string, tables
   };
 }
 
-/** Both inputs are in the order of the room ids. */
+/** Combines rooms and rules as in a merge join. Both inputs must be in the order of the room ids. */
 async function* joinRules(
   rooms: AsyncGenerator<LegacyRoom[]>,
   rules: AsyncGenerator<LegacyRule[]>,
@@ -184,7 +194,7 @@ async function* joinRules(
   }
   for await (const roomBatch of rooms) {
     const combined: LegacyRoomBatch = { rooms: roomBatch.map((room) => ({ room, rules: [] })), strayRules: [] };
-    const byNumber = new Map(combined.rooms.map((one) => [one.room.id, one]));
+    const byNumber = new Map(combined.rooms.map((entry) => [entry.room.id, entry]));
     for await (const batch of readRulesUpTo(roomBatch.at(-1)!.id ?? Number.POSITIVE_INFINITY)) {
       for (const rule of batch) (byNumber.get(rule.room_id)?.rules ?? combined.strayRules).push(rule);
     }
@@ -215,7 +225,7 @@ const selectTallies = ({ from, raw, read, readMax }: LegacyTables['messages']) =
    from ${from} m left join unnest($1::float8[], $2::float8[]) as s(room, last) on s.room = ${raw('room_id', 'm')}
    group by ${raw('room_id', 'm')} order by 1`;
 
-/** The columns of `LegacyMessage`. */
+/** Selects the columns in the order of the tuple `LegacyMessage`. */
 function selectMessages({ from, raw, read }: LegacyTables['messages']): string {
   const columns = (['id', 'room_id', 'emitter', 'content', 'createdAt', 'updatedAt'] as const).map((name) =>
     read(name, 'm'),

@@ -1,12 +1,12 @@
 import { ImportError } from './report.ts';
 
-/** How a column is read: as a number, a text, milliseconds since 1970, or a boolean. */
+/** The type to which a column is converted. `time` is converted to milliseconds since 1970, and `flag` to a boolean. */
 type Kind = 'number' | 'text' | 'time' | 'flag';
 
 interface Column {
   kind: Kind;
-  /** Why the column is required; columns without a reason are optional. */
-  why?: string;
+  /** The reason why the column is required. A column without a reason is optional. */
+  reason?: string;
 }
 
 interface Table {
@@ -26,7 +26,7 @@ export const legacyTables = {
   rooms: {
     name: 'Rooms',
     columns: {
-      id: { kind: 'number', why: 'rooms keep their ids' },
+      id: { kind: 'number', reason: 'rooms keep their ids' },
       uuid: optional.text,
       name: optional.text,
       type: optional.text,
@@ -41,9 +41,9 @@ export const legacyTables = {
   rules: {
     name: 'Room_permissions',
     columns: {
-      room_id: { kind: 'number', why: 'the room of a rule' },
-      entity_UUID: { kind: 'text', why: 'the grantee of a rule' },
-      permissions: { kind: 'text', why: 'the permissions that a rule grants' },
+      room_id: { kind: 'number', reason: 'the room of a rule' },
+      entity_UUID: { kind: 'text', reason: 'the grantee of a rule' },
+      permissions: { kind: 'text', reason: 'the permissions that a rule grants' },
       level: optional.number,
       accepted: optional.flag,
       createdAt: optional.time,
@@ -53,11 +53,11 @@ export const legacyTables = {
   messages: {
     name: 'Messages',
     columns: {
-      id: { kind: 'number', why: 'messages keep their ids, and later imports recognize them by id' },
-      room_id: { kind: 'number', why: 'the room of a message' },
-      emitter: { kind: 'text', why: 'the author of a message' },
-      content: { kind: 'text', why: 'the text of a message' },
-      createdAt: { kind: 'time', why: 'messages are numbered by date' },
+      id: { kind: 'number', reason: 'messages keep their ids, and later imports recognize them by id' },
+      room_id: { kind: 'number', reason: 'the room of a message' },
+      emitter: { kind: 'text', reason: 'the author of a message' },
+      content: { kind: 'text', reason: 'the text of a message' },
+      createdAt: { kind: 'time', reason: 'messages are numbered by date' },
       updatedAt: optional.time,
     },
   },
@@ -73,7 +73,7 @@ export interface FoundColumn {
   type: string;
 }
 
-/** Tables and views of the schemas in the search path, in its order. */
+/** Finds the columns of all tables and views in the search path. The first schema of the search path comes first. */
 export const findColumnsSql = `select n.nspname as schema, c.relname as table, a.attname as column,
     format_type(a.atttypid, a.atttypmod) as type
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -88,25 +88,28 @@ const typePatterns: Record<Kind, RegExp> = {
   flag: /./,
 };
 
-/** Makes spellings such as `created_at` and `createdAt` equal. */
+/** Normalizes a name, so that spellings such as `created_at` and `createdAt` are equal. */
 const normalizeName = (name: string) => name.toLowerCase().replaceAll('_', '');
 const quoteName = (name: string) => `"${name.replaceAll('"', '""')}"`;
 
 /** SQL expressions for a table and its columns. */
 export interface LegacyTable<Name extends string = string> {
   from: string;
-  /** Reads the column by its kind; `null` if the column does not exist. */
+  /** Returns an expression for the converted value of the column. It is `null` if the column does not exist. */
   read(name: Name, alias: string): string;
-  /** Reads the maximum of the column. */
+  /** Returns an expression for the maximum of the column, converted like a single value. */
   readMax(name: Name, alias: string): string;
-  /** The column without a conversion. */
+  /** Returns the column without a conversion. */
   raw(name: Name, alias: string): string;
   getType(name: Name): string | undefined;
 }
 
 export type LegacyTables = { [K in TableKey]: LegacyTable<ColumnName<K>> };
 
-/** Finds tables and columns by name, in any spelling. Throws an error that lists everything that is missing. */
+/**
+ * Finds the tables and columns of the legacy service by name. Upper case, lower case and underscores do not matter.
+ * Throws an error that lists all missing tables and columns.
+ */
 export function findTables(found: readonly FoundColumn[]): LegacyTables {
   const missing: string[] = [];
   const tables = Object.entries(legacyTables).map(([key, table]) => [key, findTable(found, table, missing)]);
@@ -117,27 +120,27 @@ export function findTables(found: readonly FoundColumn[]): LegacyTables {
 }
 
 function findTable(found: readonly FoundColumn[], { name, columns }: Table, missing: string[]): LegacyTable {
-  const first =
+  const foundTable =
     found.find(({ table }) => table === name) ??
     found.find(({ table }) => normalizeName(table) === normalizeName(name));
-  if (!first) missing.push(`table "${name}" is missing`);
-  const own = found.filter(({ schema, table }) => schema === first?.schema && table === first.table);
+  if (!foundTable) missing.push(`table "${name}" is missing`);
+  const tableColumns = found.filter(({ schema, table }) => schema === foundTable?.schema && table === foundTable.table);
   const byName = new Map<string, FoundColumn>();
-  for (const [column, { kind, why }] of Object.entries(columns)) {
+  for (const [column, { kind, reason }] of Object.entries(columns)) {
     const match =
-      own.find((one) => one.column === column) ??
-      own.find((one) => normalizeName(one.column) === normalizeName(column));
+      tableColumns.find((candidate) => candidate.column === column) ??
+      tableColumns.find((candidate) => normalizeName(candidate.column) === normalizeName(column));
     if (match && !typePatterns[kind].test(match.type)) {
       missing.push(`column "${match.column}" of "${match.table}" has the type ${match.type}, not ${kind}`);
     } else if (match) {
       byName.set(column, match);
-    } else if (first && why) {
-      missing.push(`table "${first.table}" has no column "${column}" (${why})`);
+    } else if (foundTable && reason) {
+      missing.push(`table "${foundTable.table}" has no column "${column}" (${reason})`);
     }
   }
   const raw = (column: string, alias: string) => `${alias}.${quoteName(byName.get(column)!.column)}`;
   return {
-    from: first ? `${quoteName(first.schema)}.${quoteName(first.table)}` : '',
+    from: foundTable ? `${quoteName(foundTable.schema)}.${quoteName(foundTable.table)}` : '',
     read: (column, alias) =>
       byName.has(column) ? toReadExpression(columns[column]!.kind, raw(column, alias)) : 'null',
     readMax: (column, alias) => toReadExpression(columns[column]!.kind, `max(${raw(column, alias)})`),

@@ -3,15 +3,18 @@ import { findOwner, findPair, findShape, toRoomUuid } from './convert-rooms.ts';
 import { type ConvertedRule, convertRules } from './convert-rules.ts';
 import type { LegacyDatabase, LegacyRoom, LegacyRoomBatch, Tally } from './legacy-database.ts';
 import { Findings, ImportError } from './report.ts';
-import { formatPairKey, readNames, readPairs, readSeen, type SeenRoom, type Target } from './target.ts';
+import { formatPairKey, type ImportedRoom, readImportedRooms, readNames, readPairs, type Target } from './target.ts';
 
-/** Facts of all rooms that are needed before the first room is written. */
+/** What the import must know about all rooms before it writes the first room. */
 export interface Scan {
   tallies: ReadonlyMap<number, Tally>;
-  seen: ReadonlyMap<number, SeenRoom>;
-  /** The keys (`formatPairKey`) of all user2user rooms here, including the rooms of this import. */
+  imported: ReadonlyMap<number, ImportedRoom>;
+  /** The keys (`formatPairKey`) of all user2user rooms in this service, including the rooms of this import. */
   pairs: Set<string>;
-  /** Among several rooms of the same two users, the room with the latest message. */
+  /**
+   * The id of the room that stays a user2user room, by the key of its two users. If the legacy service has several rooms
+   * of the same two users, this is the room with the latest message.
+   */
   roomByPair: ReadonlyMap<string, number>;
   lastRoom: number;
   lastMessage: number;
@@ -26,19 +29,19 @@ export interface ScannedRoom {
 
 const maxNames = 5;
 
-/** Reads all rooms once. Throws if the id of a room belongs to another room here. */
+/** Reads all legacy rooms once. Throws if this service already uses the id of a legacy room for another room. */
 export async function scanLegacy(
   legacy: LegacyDatabase,
   target: Target,
   now: number,
   findings: Findings,
 ): Promise<Scan> {
-  const seen = await readSeen(target);
+  const imported = await readImportedRooms(target);
   const tallies = new Map<number, Tally>();
-  for (const tally of await legacy.tallies(seen)) tallies.set(tally.room_id ?? Number.NaN, tally);
+  for (const tally of await legacy.tallies(imported)) tallies.set(tally.room_id ?? Number.NaN, tally);
   const conflicts: string[] = [];
   const latest = new Map<string, PairClaim>();
-  const missing = new Set(seen.keys());
+  const missing = new Set(imported.keys());
   const strayMessages = new Map(tallies);
   let [lastRoom, lastMessage, conflictCount] = [0, 0, 0];
   for await (const batch of legacy.rooms()) {
@@ -47,15 +50,15 @@ export async function scanLegacy(
       target,
       rooms.map(({ room }) => room.id),
     );
-    for (const one of rooms) {
-      const { room, tally } = one;
-      const known = seen.get(room.id);
+    for (const scanned of rooms) {
+      const { room, tally } = scanned;
+      const known = imported.get(room.id);
       if (known ? known.uuid !== toRoomUuid(room) : names.has(room.id)) {
         conflictCount += 1;
         const name = JSON.stringify(names.get(room.id) ?? 'deleted here');
         if (conflicts.length < maxNames) conflicts.push(`${room.id} ${name}`);
       }
-      if (!known) claimPair(one, latest);
+      if (!known) claimPair(scanned, latest);
       missing.delete(room.id);
       strayMessages.delete(room.id);
       lastRoom = Math.max(lastRoom, room.id);
@@ -68,10 +71,10 @@ export async function scanLegacy(
   }
   for (const room of (await readNames(target, [...missing])).keys()) findings.add('room_gone', `room ${room}`);
   const roomByPair = new Map([...latest].map(([key, { room }]) => [key, room]));
-  return { tallies, seen, pairs: await readPairs(target), roomByPair, lastRoom, lastMessage };
+  return { tallies, imported, pairs: await readPairs(target), roomByPair, lastRoom, lastMessage };
 }
 
-/** Converts the rules of the rooms whose id is valid here. */
+/** Converts the rules of rooms. Leaves out rooms whose ids are invalid in this service or occur twice. */
 export function convertNumberedRooms(
   { rooms, strayRules }: LegacyRoomBatch,
   tallies: ReadonlyMap<number, Tally>,
@@ -95,10 +98,10 @@ export function convertNumberedRooms(
   return numbered;
 }
 
-/** The key of the two users of a user2user room. */
+/** Returns the key of the two users of a user2user room. Returns undefined for other rooms. */
 export function toPairKey({ room, rules, owner }: ScannedRoom): string | undefined {
-  const two = room.type === 'user2user' ? findPair(room, owner, rules) : undefined;
-  return two && formatPairKey(...two);
+  const pair = room.type === 'user2user' ? findPair(room, owner, rules) : undefined;
+  return pair && formatPairKey(...pair);
 }
 
 interface PairClaim {
@@ -106,12 +109,12 @@ interface PairClaim {
   newest: number;
 }
 
-function claimPair(one: ScannedRoom, latest: Map<string, PairClaim>): void {
-  const key = toPairKey(one);
-  if (key === undefined || findShape(one.room, one.owner, one.rules, false) !== 'pair') return;
-  const newest = one.tally.newest ?? Number.NEGATIVE_INFINITY;
+function claimPair(scanned: ScannedRoom, latest: Map<string, PairClaim>): void {
+  const key = toPairKey(scanned);
+  if (key === undefined || findShape(scanned.room, scanned.owner, scanned.rules, false) !== 'pair') return;
+  const newest = scanned.tally.newest ?? Number.NEGATIVE_INFINITY;
   const other = latest.get(key);
-  if (!other || newest > other.newest) latest.set(key, { room: one.room.id, newest });
+  if (!other || newest > other.newest) latest.set(key, { room: scanned.room.id, newest });
 }
 
 function assertNoConflicts(conflictCount: number, conflicts: readonly string[]): void {

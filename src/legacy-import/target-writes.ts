@@ -2,11 +2,14 @@ import type { Uuid } from '../core/ids.ts';
 import type { NewMessage } from './convert-messages.ts';
 import type { NewRoom } from './convert-rooms.ts';
 import type { RuleChange } from './merge-rules.ts';
-import type { Head, Mark, Target } from './target.ts';
+import type { Head, ImportProgress, Target } from './target.ts';
 
-/** A gap between the ids of legacy rooms and of rooms that are created here, for later imports. */
+/**
+ * Rooms that are created in this service get ids above the legacy ids plus this gap. The gap is for rooms that the
+ * legacy service creates before the next import.
+ */
 const roomIdGap = 1_000;
-/** Messages that are written here have greater ids: the legacy service counts in int4. */
+/** The legacy service uses int4 for message ids. Messages that are sent in this service get ids above that range. */
 const int32 = 2_147_483_647;
 
 const chunkSize = 1_000;
@@ -16,14 +19,15 @@ function* splitChunks<T>(all: readonly T[]): Generator<T[]> {
 }
 
 /**
- * Moves the sequences beyond the imported ids, for all sessions at once. They never move back, and `setval` is called only
- * if needed: it is not atomic with `nextval` calls of nodes.
+ * Advances the sequences beyond the imported ids. `setval` takes effect immediately in all sessions, even before the
+ * commit. It is called only for a sequence that is behind: a node may call `nextval` at the same time, and `setval`
+ * could then move the sequence back.
  */
-export async function moveSequences(target: Target, lastRoom: number, lastMessage: number): Promise<void> {
-  const moveSequence = (sequence: string, to: number) =>
+export async function advanceSequences(target: Target, lastRoom: number, lastMessage: number): Promise<void> {
+  const advanceSequence = (sequence: string, to: number) =>
     target.query(`select setval('${sequence}', $1::bigint) from ${sequence} where last_value < $1::bigint`, [to]);
-  await moveSequence('rooms_id_seq', lastRoom + roomIdGap);
-  await moveSequence('messages_id_seq', lastMessage > int32 ? lastMessage + int32 : int32);
+  await advanceSequence('rooms_id_seq', lastRoom + roomIdGap);
+  await advanceSequence('messages_id_seq', lastMessage > int32 ? lastMessage + int32 : int32);
 }
 
 const insertMessages = `insert into messages (id, room_id, seq, rev, emitter, content, created_at, updated_at)
@@ -38,7 +42,7 @@ export async function writeMessages(target: Target, messages: readonly NewMessag
   await target.query(insertMessages, columns);
 }
 
-/** The initial rules of a room are not logged as changes. */
+/** Inserts rooms with their rules. The rooms' logs do not mention these rules, because rooms start with them. */
 export async function writeRooms(target: Target, rooms: readonly NewRoom[]): Promise<void> {
   for (const chunk of splitChunks(rooms)) {
     const columns: unknown[][] = [
@@ -94,7 +98,7 @@ async function writeRules(target: Target, rules: readonly RuleRow[]): Promise<vo
   );
 }
 
-/** A rule change in a known room, with its position in the room's log. */
+/** A rule change in a room from an earlier import, with its position in the room's log. */
 export interface LoggedRuleChange extends RuleChange {
   room: number;
   rev: number;
@@ -125,8 +129,8 @@ export async function writeRuleChanges(target: Target, changes: readonly LoggedR
   }
 }
 
-/** The new end of a room's log. */
-export interface MovedRoom extends Head {
+/** A room with the new end of its log. */
+export interface AdvancedRoom extends Head {
   room: number;
   /** The `rev` of the last rule change; null if no rule changed. */
   rightsRev: number | null;
@@ -134,7 +138,7 @@ export interface MovedRoom extends Head {
   pair: { pairLow: Uuid; pairHigh: Uuid } | undefined;
 }
 
-export async function moveRooms(target: Target, rooms: readonly MovedRoom[]): Promise<void> {
+export async function advanceRooms(target: Target, rooms: readonly AdvancedRoom[]): Promise<void> {
   for (const chunk of splitChunks(rooms)) {
     const names = ['room', 'seq', 'rev', 'at', 'rightsRev'] as const;
     await target.query(
@@ -158,8 +162,8 @@ export async function moveRooms(target: Target, rooms: readonly MovedRoom[]): Pr
   }
 }
 
-export async function writeMarks(target: Target, marks: readonly Mark[], now: number): Promise<void> {
-  for (const chunk of splitChunks(marks)) {
+export async function writeProgress(target: Target, progress: readonly ImportProgress[], now: number): Promise<void> {
+  for (const chunk of splitChunks(progress)) {
     await target.query(
       `insert into imported_rooms (room_id, uuid, last_message_id, seen_messages, left_out, rules, imported_at)
        select i.room, i.uuid, i.last, i.seen, i.left_out, i.rules::jsonb, to_timestamp($7::float8 / 1000)
@@ -170,7 +174,7 @@ export async function writeMarks(target: Target, marks: readonly Mark[], now: nu
          imported_at = excluded.imported_at`,
       [
         ...(['room', 'uuid', 'lastMessageId', 'seenMessages', 'leftOut'] as const).map((name) =>
-          chunk.map((mark) => mark[name]),
+          chunk.map((row) => row[name]),
         ),
         chunk.map(({ rules }) => JSON.stringify(rules)),
         now,

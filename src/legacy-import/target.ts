@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Uuid } from '../core/ids.ts';
 import type { RoomType } from '../core/room.ts';
 import { openEmbedded } from '../database/embedded-database.ts';
-import type { SeenRule } from '../database/imported-room.entity.ts';
+import type { ImportedRule } from '../database/imported-room.entity.ts';
 import { listMissingMigrations, migrate } from '../database/migrate.ts';
 import { openDatabase } from '../database/open-database.ts';
 import { UnsuitableDatabase } from '../database/store-errors.ts';
@@ -11,7 +11,7 @@ import { formatLocation } from './legacy-database.ts';
 import type { CurrentRule } from './merge-rules.ts';
 import { formatReason, ImportError } from './report.ts';
 
-/** This service's database, in one session. */
+/** One session in the database of this service. */
 export interface Target {
   location: string;
   query<Row>(text: string, values?: unknown[]): Promise<Row[]>;
@@ -20,7 +20,10 @@ export interface Target {
 
 type Database = { mode: 'embedded'; directory: string | undefined } | { mode: 'postgres'; databaseUrl: string };
 
-/** Opens a migrated database. A dry run uses an empty database in memory if the embedded database does not exist yet. */
+/**
+ * Opens the database of this service. The embedded database is migrated; in PostgreSQL, missing migrations cause an
+ * error. If the embedded database does not exist yet, a dry run uses an empty database in memory.
+ */
 export async function openTarget(database: Database, isDryRun: boolean): Promise<Target> {
   const target =
     database.mode === 'postgres'
@@ -84,24 +87,24 @@ async function openDirectory(directory: string | undefined, isDryRun: boolean): 
   }
 }
 
-/** The progress of earlier imports in a room. */
-export interface Mark {
+/** How far earlier imports have come with a room: a row of `imported_rooms`. */
+export interface ImportProgress {
   room: number;
   uuid: Uuid;
   lastMessageId: number;
   seenMessages: number;
   leftOut: number;
-  rules: Record<Uuid, SeenRule>;
+  rules: Record<Uuid, ImportedRule>;
 }
 
-/** The end of a room's log. */
+/** The end of a room's log: the numbers and the time of its last change. */
 export interface Head {
   seq: number;
   rev: number;
   at: number;
 }
 
-/** The current state of a room of an earlier import. */
+/** The current state of a room that an earlier import has created. */
 export interface CurrentRoom extends Head {
   id: number;
   type: RoomType;
@@ -118,26 +121,26 @@ export async function readTime(target: Target): Promise<number> {
   return row!.now;
 }
 
-/** The part of a mark that is kept in memory for every room. */
-export type SeenRoom = Pick<Mark, 'uuid' | 'lastMessageId' | 'seenMessages'>;
+/** The part of `ImportProgress` that is kept in memory for every room. */
+export type ImportedRoom = Pick<ImportProgress, 'uuid' | 'lastMessageId' | 'seenMessages'>;
 
-const seenColumns = `room_id::float8 as room, uuid::text as uuid, last_message_id::float8 as "lastMessageId",
+const progressColumns = `room_id::float8 as room, uuid::text as uuid, last_message_id::float8 as "lastMessageId",
   seen_messages::float8 as "seenMessages"`;
 
-export async function readSeen(target: Target): Promise<Map<number, SeenRoom>> {
-  const rows = await target.query<SeenRoom & { room: number }>(`select ${seenColumns} from imported_rooms`);
+export async function readImportedRooms(target: Target): Promise<Map<number, ImportedRoom>> {
+  const rows = await target.query<ImportedRoom & { room: number }>(`select ${progressColumns} from imported_rooms`);
   return new Map(rows.map((row) => [row.room, row]));
 }
 
-export async function readMarks(target: Target, rooms: readonly number[]): Promise<Map<number, Mark>> {
-  const rows = await target.query<Mark>(
-    `select ${seenColumns}, left_out::float8 as "leftOut", rules from imported_rooms where room_id = any($1::bigint[])`,
+export async function readProgress(target: Target, rooms: readonly number[]): Promise<Map<number, ImportProgress>> {
+  const rows = await target.query<ImportProgress>(
+    `select ${progressColumns}, left_out::float8 as "leftOut", rules from imported_rooms where room_id = any($1::bigint[])`,
     [rooms],
   );
-  return new Map(rows.map((mark) => [mark.room, mark]));
+  return new Map(rows.map((row) => [row.room, row]));
 }
 
-/** The names of the rooms with these ids. */
+/** Reads the names of the rooms with these ids. */
 export async function readNames(target: Target, ids: readonly number[]): Promise<Map<number, string>> {
   const rows = await target.query<{ id: number; name: string }>(
     'select id::float8 as id, name from rooms where id = any($1::bigint[]) order by id',
@@ -146,7 +149,7 @@ export async function readNames(target: Target, ids: readonly number[]): Promise
   return new Map(rows.map(({ id, name }) => [id, name]));
 }
 
-/** The UUIDs among these that rooms here use. */
+/** Returns those of the UUIDs that rooms in this service already have. */
 export async function readUuids(target: Target, uuids: readonly Uuid[]): Promise<Set<Uuid>> {
   const rows = await target.query<{ uuid: Uuid }>('select uuid::text as uuid from rooms where uuid = any($1::uuid[])', [
     uuids,
@@ -154,7 +157,7 @@ export async function readUuids(target: Target, uuids: readonly Uuid[]): Promise
   return new Set(rows.map(({ uuid }) => uuid));
 }
 
-/** The keys of all user2user rooms. */
+/** Reads the users of all user2user rooms. Returns one key (`formatPairKey`) per room. */
 export async function readPairs(target: Target): Promise<Set<string>> {
   const rows = await target.query<{ low: Uuid; high: Uuid }>(
     'select pair_low::text as low, pair_high::text as high from rooms where pair_low is not null',
@@ -164,7 +167,10 @@ export async function readPairs(target: Target): Promise<Set<string>> {
 
 export const formatPairKey = (one: Uuid, other: Uuid) => (one < other ? `${one} ${other}` : `${other} ${one}`);
 
-/** In the order in which nodes lock rooms. They stay locked until the end, unless it is a dry run. */
+/**
+ * Reads rooms. With `shouldLock`, locks them until the end of the transaction, in the order of their ids. Nodes lock
+ * rooms in the same order, so there are no deadlocks.
+ */
 export async function readRooms(
   target: Target,
   ids: readonly number[],
@@ -191,7 +197,10 @@ export async function readRules(target: Target, ids: readonly number[]): Promise
 
 const pageSize = 50_000;
 
-/** The ids of a room's messages. Messages that were written here have greater ids than all legacy messages. */
+/**
+ * Reads the ids of a room's messages. They include messages that were sent in this service; their ids cannot be those
+ * of legacy messages, because they are greater.
+ */
 export async function readMessageIds(target: Target, room: number): Promise<Set<number>> {
   const ids = new Set<number>();
   for (let from = 1; ; from += pageSize) {

@@ -1,12 +1,12 @@
 import type { Logger } from 'pino';
 
-/** Logs the failures of an operation that is retried. The retrying code reports every failure and every success. */
+/**
+ * Logs the failures of an operation that is retried. Call `failed` after every failure, and `recovered` after every
+ * success.
+ */
 export interface FailureLog {
   failed(error: unknown, fields?: object): void;
-  /**
-   * Call this after every success; it is cheap if nothing has failed. Returns true if something has failed since the
-   * last success.
-   */
+  /** This is cheap if nothing has failed. Returns true if something has failed since the last success. */
   recovered(fields?: object): boolean;
 }
 
@@ -16,9 +16,9 @@ interface Texts {
   level?: 'warn' | 'error';
 }
 
-/** A cause that has been logged is logged again only after this time. */
+/** The same cause is logged at most once within this time. */
 const defaultRepeatMs = 60_000;
-/** At most so many different causes are logged within `repeatMs`. Failures with other causes are only counted. */
+/** Within `repeatMs`, at most this many different causes are logged. Further failures are only counted. */
 const maxCauses = 20;
 
 /**
@@ -59,7 +59,7 @@ export function createFailureLog(
   };
 }
 
-/** Describes the innermost cause of the error. Two failures with the same text have the same cause. */
+/** Returns a text that identifies the innermost cause of the error. */
 function findCause(error: unknown): string {
   let deepest = error;
   while (deepest instanceof Error && deepest.cause) deepest = deepest.cause;

@@ -1,7 +1,10 @@
 import { fstatSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 
-/** An output for log lines. `write` never throws and never waits: a line that cannot be written is lost and counted. */
+/**
+ * An output for log lines. `write` never throws and never waits; if a line cannot be written, it is dropped and
+ * counted.
+ */
 export interface LogOutput {
   write(line: string): void;
   /** Resolves when every line is written, at the latest after `withinMs`. */
@@ -10,7 +13,7 @@ export interface LogOutput {
 
 const maxBufferedBytes = 1_048_576;
 
-/** `formatLostLine` formats a line with the number of lost log lines. It precedes the next line that can be written. */
+/** After lines were lost, `formatLostLine` formats a line with their number, which is written before the next line. */
 export function createLogOutput(fd: 1 | 2, formatLostLine: (count: number) => string): LogOutput {
   let lost = 0;
   const writer = isStream(fd) ? createStreamWriter(fd) : createFileWriter(fd);
@@ -30,7 +33,7 @@ export function createLogOutput(fd: 1 | 2, formatLostLine: (count: number) => st
 }
 
 interface Writer {
-  /** False if the line is lost. */
+  /** Returns false if the line was lost. */
   write(line: string): boolean;
   flush(withinMs: number): Promise<void>;
 }
@@ -46,8 +49,8 @@ function isStream(fd: number): boolean {
 }
 
 /**
- * Writes to a terminal, pipe or socket. If the reader is too slow, lines are buffered up to `maxBufferedBytes`, so that
- * the memory of the process does not fill up. Further lines are lost.
+ * Writes to a terminal, pipe or socket. If the reader is too slow, the stream buffers the lines in memory. Beyond
+ * `maxBufferedBytes`, further lines are lost.
  */
 function createStreamWriter(fd: 1 | 2): Writer {
   const stream = fd === 1 ? process.stdout : process.stderr;
@@ -72,11 +75,11 @@ function createStreamWriter(fd: 1 | 2): Writer {
 }
 
 /**
- * Writes to a file. The stream of Node.js is not used: after the first error, such as a full disk, it would stay
- * destroyed.
+ * Writes to a file. Does not use a stream of Node.js, which would be unusable after its first error, even if the error is
+ * temporary, such as a full disk.
  */
 function createFileWriter(fd: number): Writer {
-  /** Whether the file ends with an incomplete line. Then the next line starts with a line feed. */
+  /** Whether the file ends with an incomplete line. If so, a line feed is written before the next line. */
   let isTorn = false;
   return {
     write(line) {

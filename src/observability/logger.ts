@@ -4,8 +4,8 @@ import { createPrettyFormat } from './log-format.ts';
 import { createLogOutput, type LogOutput } from './log-output.ts';
 
 /**
- * Selects the fields of an error that are logged. All other fields are left out, because errors from PostgreSQL also
- * contain data, such as the failing row, and the content of chat messages must not get into the log.
+ * Selects the fields of an error that are logged. The other fields are left out: errors from PostgreSQL also have fields
+ * with data, such as the failing row, and the content of chat messages must not appear in the log.
  */
 export function describeError(error: unknown): object {
   if (!(error instanceof Error)) return { message: String(error) };
@@ -32,7 +32,7 @@ export interface ProcessLogger {
   flush: LogOutput['flush'];
 }
 
-/** Creates a logger that writes to the standard output. It never blocks: lines that cannot be written are lost. */
+/** Creates a logger that writes to the standard output. It never blocks; lines that cannot be written are dropped. */
 export function createLogger(level: string, format: LogFormat = 'json'): ProcessLogger {
   const isPretty = isForPeople(format);
   const hasColours = isPretty && isatty(stdout) && process.stdout.hasColors();

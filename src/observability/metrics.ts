@@ -15,11 +15,11 @@ export interface Metrics extends DeliveryMetrics {
   live: LiveMetrics;
   http: HttpMetrics;
   limits: LimitEvents;
-  /** Registers the metrics whose values are read from these sources. */
+  /** Registers the gauges, which read their values from these sources. */
   watch(sources: GaugeSources): void;
   /** The media type of `text`. */
   contentType: string;
-  /** All metrics in the text format of Prometheus. */
+  /** Returns all metrics in the text format of Prometheus. */
   text(): Promise<string>;
 }
 

@@ -1,7 +1,7 @@
 const intervalMs = 2_000;
 const formatNumber = (n: number) => Math.round(n).toLocaleString('en');
 
-/** Prints the progress at the beginning, at most every two seconds during the work, and at the end. */
+/** Prints the progress of long work: at the beginning, then at most every two seconds, and at the end. */
 export function createProgress(
   total: number,
   print: (line: string) => void,
@@ -12,11 +12,11 @@ export function createProgress(
   let done = 0;
   let printedAt = startedAt;
   /**
-   * When the first items were done, and how many. The rate does not include them: they arrive only after the database
-   * has sorted all items.
+   * The time at which the first items were done, and their number. The rate is measured from here, because the database
+   * must sort all items before it returns the first of them.
    */
   let first: { at: number; count: number } | undefined;
-  print(total > 0 ? `0 of ${formatNumber(total)} ${what}` : `no ${what} to take over`);
+  print(total > 0 ? `0 of ${formatNumber(total)} ${what}` : `no ${what} to copy`);
   return {
     add(messages: number): void {
       done += messages;
@@ -25,13 +25,13 @@ export function createProgress(
       printedAt = now();
       const rate = (done - first.count) / secondsSince(first.at);
       const left =
-        rate > 0 ? `, ${formatNumber(rate)} a second, some ${formatNumber((total - done) / rate)} s to go` : '';
+        rate > 0 ? `, ${formatNumber(rate)} per second, about ${formatNumber((total - done) / rate)} s left` : '';
       print(`${formatNumber(done)} of ${formatNumber(total)} ${what} (${Math.floor((done / total) * 100)} %)${left}`);
     },
     end(): void {
       if (total === 0) return;
       const seconds = secondsSince(startedAt);
-      print(`${formatNumber(done)} ${what} in ${seconds.toFixed(1)} s, ${formatNumber(done / seconds)} a second`);
+      print(`${formatNumber(done)} ${what} in ${seconds.toFixed(1)} s, ${formatNumber(done / seconds)} per second`);
     },
   };
 }

@@ -1,7 +1,7 @@
 /**
- * Logs refusals without flooding the log: anyone can cause as many refusals as they like. The first refusal is
- * logged at once, further ones together in one line per interval. `refused` is the number of refusals since
- * the previous line, `address` is the address that caused the last of them.
+ * Logs refusals without flooding the log, because anyone can cause any number of refusals. The first refusal is logged
+ * at once. After that, one line per interval contains the number of refusals since the previous line (`refused`) and the
+ * address of the last one (`address`).
  */
 export function createRefusalLog(
   log: (fields: { refused: number; address: string | undefined }) => void,

@@ -4,8 +4,8 @@ import type { Logger } from 'pino';
 const maxRooms = 1_000;
 
 /**
- * Creates a function that logs a change of an unknown kind, which a node of a newer version has made. It warns only
- * once per room, because all further changes of the room may be of that kind.
+ * Creates a function that logs a change whose kind this version does not know, because a newer version has made it. It
+ * warns only once per room, because many changes of the room may be of that kind.
  */
 export function createUnknownKindLog(
   logger: Logger,
@@ -17,7 +17,7 @@ export function createUnknownKindLog(
     const fields = { room_id, kind: change?.kind, rev: change?.rev };
     logger.warn(
       fields,
-      'a newer version has changed the room in a way that this one does not know; its members reconnect',
+      'change of an unknown kind, made by a newer version; the subscribers of the room must reconnect',
     );
   };
 }

@@ -2,7 +2,7 @@
  * Patches: engine.io@6.6.12
  *
  * Change: replaces `onDataRequest` and `doWrite` of the polling transport and wraps its `onRequest`.
- * Reason: engine.io keeps a body as the strings in which it arrived, replaces bytes that are not UTF-8, accepts any
+ * Reason: engine.io keeps each chunk of a body as a separate string, replaces bytes that are not UTF-8, accepts any
  * number of packets in a body, does not track whether the client has read a response, and waits 30 s for a client to
  * fetch the packet that closes the connection.
  * Test: test/transports/socketio-polling.test.ts
@@ -15,14 +15,14 @@ import { closeTimeoutMs } from '../core/limits/transport-limits.ts';
 
 type Connection = Socket['conn'];
 
-/** The limits for the body of one long-polling request. 0 bytes means no limit. */
+/** The limits for the body of a long-polling request. 0 bytes means no limit. */
 export interface PollingLimits {
   bodyBytes: number;
   packetBytes: number;
   packets: number;
 }
 
-/** The methods of the polling transport of `engine.io@6.6.12` that are replaced, and the members that they use. */
+/** The members of the polling transport of `engine.io@6.6.12` that are replaced or used here. */
 interface PollingTransport {
   name: string;
   closeTimeout: number;
@@ -41,7 +41,7 @@ interface PollingTransport {
 const separator = 0x1e;
 const bounds = new WeakMap<object, PollingBounds>();
 
-/** Bounds the polling transport of a new connection, if it has one. */
+/** Limits the polling transport of a new connection. Does nothing if the connection has another transport. */
 export function boundPolling(connection: Connection, limits: PollingLimits): void {
   const transport = connection.transport as unknown as PollingTransport;
   if (transport.name !== 'polling') return;
@@ -64,8 +64,8 @@ export function limitPolling({ transport }: Connection, limits: PollingLimits): 
 }
 
 /**
- * Returns the number of bytes in responses that the client has not read yet. There may be several: a client can poll
- * again over a new TCP connection while an earlier response is still unread.
+ * Returns the number of bytes in responses that the client has not read yet. There may be several such responses, because
+ * a client can poll again over another TCP connection while an earlier response is still unread.
  */
 export const getUnreadAnswerBytes = (transport: object): number => bounds.get(transport)?.unreadBytes ?? 0;
 
@@ -98,7 +98,7 @@ class PollingBounds {
       return this.#reject(request, response, 400, 'The body must be text');
     }
     const { limits } = this;
-    const tooLarge = `At most ${limits.bodyBytes} bytes, ${limits.packetBytes} a packet, in ${limits.packets} packets`;
+    const tooLarge = `The body may have at most ${limits.bodyBytes} bytes and ${limits.packets} packets, each of at most ${limits.packetBytes} bytes`;
     if (limits.bodyBytes > 0 && Number(request.headers['content-length']) > limits.bodyBytes) {
       return this.#reject(request, response, 413, tooLarge);
     }
@@ -137,12 +137,12 @@ class PollingBounds {
     request.on('data', onData).on('end', onEnd).on('close', onClose);
   }
 
-  /** Responds with 400. engine.io would respond with 500, which looks like a bug in the server. The session goes on. */
+  /** Responds with 400, because the status 500 of engine.io looks like a bug in the server. The session continues. */
   rejectMethod(request: IncomingMessage, response: ServerResponse): void {
-    this.#reject(request, response, 400, 'A session of long polling takes GET and POST only');
+    this.#reject(request, response, 400, 'A long-polling session accepts only GET and POST');
   }
 
-  /** Responds in the format of engine.io's own errors. The rest of the request body is discarded. */
+  /** Responds with an error in the format of engine.io, and discards the rest of the request body. */
   #reject(request: IncomingMessage, response: ServerResponse, status: number, message: string): void {
     const body = JSON.stringify({ code: 3, message });
     const length = Buffer.byteLength(body);
@@ -160,7 +160,7 @@ class PollingBounds {
       'Content-Type': 'text/plain; charset=UTF-8',
       'Content-Length': String(body.length),
     };
-    // The last response of a session also closes the TCP connection, because the client need not send another request.
+    // The last response of a session also closes the TCP connection, because the client needs it no longer.
     if (!this.#isOpen()) headers.Connection = 'close';
     this.#answers.set(response!, body.length);
     response!.once('close', () => this.#answers.delete(response!));
@@ -168,7 +168,7 @@ class PollingBounds {
     written();
   }
 
-  /** Called when the session has ended. Discards responses that the client does not read within `closeTimeoutMs`. */
+  /** Call this when the session has ended. Discards responses that the client does not read within `closeTimeoutMs`. */
   end(): void {
     if (this.#answers.size === 0) return;
     setTimeout(() => {
@@ -191,8 +191,8 @@ function isWithinLimits(body: Buffer, { packetBytes, packets }: PollingLimits): 
 }
 
 /**
- * The part of a body that has arrived, in a single buffer. If each chunk were kept, chunks of one byte would use about
- * a hundred times as much memory.
+ * The part of a body that has arrived so far. It is kept in a single buffer: if the chunks were kept, a client that sends
+ * chunks of one byte could use about a hundred times as much memory.
  */
 class Body {
   #buffer = Buffer.allocUnsafe(1_024);

@@ -20,9 +20,9 @@ interface Packet {
   bytes?: number;
 }
 
-/** python-engineio closes the connection if a response contains more packets. */
+/** If a response contains more packets, the client library python-engineio closes the connection. */
 const maxPacketsPerResponse = 16;
-/** An estimate of the memory that a packet uses in addition to its data. */
+/** The memory that a packet uses in addition to its data (an estimate). */
 const packetOverheadBytes = 128;
 
 /** The private members of engine.io's connection that are used here. */
@@ -42,15 +42,15 @@ interface Engine {
 export interface FlushPerTick {
   add(connection: Connection): void;
   /**
-   * Closes the connection if it has too much unsent data. Call this periodically, because engine.io and `ws` also write
-   * packets of their own, such as pongs, without a flush.
+   * Closes the connection if it has too much unsent data. Call this periodically: engine.io and `ws` also write packets
+   * themselves, such as pongs, and these cause no flush.
    */
   check(connection: Connection): void;
 }
 
 /**
- * Makes connections write all packets of one tick together. Closes a connection if more than `maxBytes` are unsent
- * because its client does not read. 0 means no limit.
+ * Makes connections write all packets of one tick together. If a client does not read, and more than `maxBytes` are
+ * unsent, its connection is closed. 0 means no limit.
  */
 export function createFlushPerTick(maxBytes: number, onSlowConsumer: () => void): FlushPerTick {
   const due = new Set<Engine>();
@@ -70,7 +70,7 @@ export function createFlushPerTick(maxBytes: number, onSlowConsumer: () => void)
       try {
         if (!closeIfOverLimit(engine)) flushNow(engine);
       } catch {
-        // This connection may have missed packets, so it is closed. The remaining connections are still flushed.
+        // The connection may have lost packets, so it is closed. The remaining connections are still flushed.
         end(engine);
       }
     }
@@ -78,7 +78,7 @@ export function createFlushPerTick(maxBytes: number, onSlowConsumer: () => void)
 
   // Replaces the `flush` of engine.io. All connections share this one function, which saves memory.
   function flush(this: Engine): void {
-    // A connection that closes is flushed at once, because engine.io may close the transport right afterwards.
+    // If the connection is closing, it is flushed at once, because engine.io may close the transport right afterwards.
     if (this.readyState === 'closing') return flushNow(this);
     // `nextTick` runs after all packets of this tick are in the buffers, so responses and broadcasts share one write.
     if (due.size === 0) process.nextTick(flushAll);
@@ -98,7 +98,8 @@ export function createFlushPerTick(maxBytes: number, onSlowConsumer: () => void)
 function flushNow(engine: Engine): void {
   const { transport, writeBuffer } = engine;
   if (transport.name === 'polling' && writeBuffer.length > maxPacketsPerResponse) {
-    // The rest follows in the next responses. The engine's own `flush` runs, and emits its events, only for the last.
+    // The remaining packets follow in the next responses. Only the last response uses the `flush` of engine.io, which
+    // emits the events `flush` and `drain`.
     if (transport.writable) transport.send(writeBuffer.splice(0, maxPacketsPerResponse));
     return;
   }
@@ -116,8 +117,8 @@ export function getSendBufferBytes(connection: Connection): number {
 }
 
 /**
- * Counts the packets in the engine's buffer only if the transport is not writable. Otherwise the next flush passes them
- * to the transport.
+ * If the transport is writable, the packets in `writeBuffer` are not counted, because the next flush passes them to the
+ * transport.
  */
 function computeSendBufferBytes({ writeBuffer, transport }: Engine): number {
   const handedOver = transport.socket?.bufferedAmount ?? getUnreadAnswerBytes(transport);

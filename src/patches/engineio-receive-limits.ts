@@ -2,7 +2,7 @@
  * Patches: engine.io@6.6.12, ws@8.23.0
  *
  * Change: listens to `upgrading`, `upgrade` and `packet` of a connection, and sets the limits of its transport.
- * Reason: engine.io has only one limit for all connections, whether or not they have a token, and no limit for upgrade
+ * Reason: engine.io has the same limit for all connections, with and without a token, and it does not limit upgrade
  * probes and attachments.
  * Test: test/transports/receive-limits.test.ts
  */
@@ -19,8 +19,8 @@ interface Transport {
 }
 
 /**
- * Twice the limit for frames without a token. Thus a packet that is only somewhat too large is still read, and the
- * client receives an error with the reason.
+ * Twice the limit for frames of connections without a token. A packet that is only slightly too large is still read, so
+ * that the client receives an error with the reason.
  */
 const unauthenticatedMessageBytes = 2 * unauthenticatedFrameBytes;
 const unauthenticatedPolling: PollingLimits = {
@@ -29,7 +29,9 @@ const unauthenticatedPolling: PollingLimits = {
   packets: 16,
 };
 
-/** Older clients ignore `maxPayload` and put all their pending packets into one body. The two limits allow for that. */
+/**
+ * These limits are generous, because older clients ignore `maxPayload` and put all their pending packets into one body.
+ */
 const framesPerBody = 16;
 const packetsPerBody = 2_000;
 
@@ -47,7 +49,9 @@ const probes = new WeakMap<object, number>();
 /** For each connection, the total bytes of the attachments that have arrived for the current packet. */
 const attachments = new Map<Connection, number>();
 
-/** Limits how much memory a new connection can use with the data that it sends. It has no token at first. */
+/**
+ * Limits how much memory a new connection can use with the data that it sends. At first, the connection has no token.
+ */
 export function boundReceiving(connection: Connection, frameBytes: number): void {
   frameBytesByConnection.set(connection, frameBytes);
   boundPolling(connection, unauthenticatedPolling);
@@ -71,7 +75,7 @@ export function limitReceiving(connection: Connection, state: 'token' | 'no toke
   applyLimits.call(connection);
 }
 
-/** Applies the limits of the connection to its current transport, which changes with an upgrade. */
+/** Applies the limits of the connection to its current transport. Also called after an upgrade to another transport. */
 function applyLimits(this: Connection): void {
   const { messageBytes, polling } = limitsByConnection.get(this)!;
   const { socket } = this.transport as Transport;
@@ -80,8 +84,8 @@ function applyLimits(this: Connection): void {
 }
 
 /**
- * Limits the number of probes per transport. A transport that is being probed does not belong to the connection yet, so
- * no other limit applies to its probes.
+ * Limits the number of probes that a client sends to test a new transport. Until the upgrade, the transport does not
+ * belong to the connection, so no other limit applies to it.
  */
 function limitProbes(this: Connection, transport: Transport): void {
   const count = (probes.get(transport) ?? 0) + 1;
@@ -90,8 +94,8 @@ function limitProbes(this: Connection, transport: Transport): void {
 }
 
 /**
- * Limits the bytes of binary attachments. Socket.IO's parser keeps up to ten attachments until the last one of a packet
- * has arrived. No event of our protocol has attachments.
+ * Limits the bytes of binary attachments. The parser of Socket.IO keeps up to ten attachments in memory until a packet is
+ * complete. Our protocol has no attachments, so no valid client reaches this limit.
  */
 function limitAttachments(this: Connection, { type, data }: { type: string; data?: string | Buffer }): void {
   if (type !== 'message') return;

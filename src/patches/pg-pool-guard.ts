@@ -2,7 +2,7 @@
  * Patches: pg@8.23.0, pg-pool@3.14.0, kysely@0.29.6
  *
  * Change: replaces `connect` of the pool that the ORM creates, and `release` of each client.
- * Reason: Kysely releases a client only if BEGIN, COMMIT or ROLLBACK has succeeded. A transaction on a dead connection
+ * Reason: if BEGIN, COMMIT or ROLLBACK fails, Kysely does not release the client. A transaction on a dead connection
  * would therefore occupy a place in the pool forever.
  * Test: test/unit/patches/pg-pool-guard.test.ts
  */
@@ -18,15 +18,15 @@ type Checkout = (
 ) => void;
 
 export interface PoolGuard {
-  /** How many database sessions the pool has opened so far. */
+  /** The number of database sessions that the pool has opened so far. */
   readonly sessionCount: number;
   /** Pass this function to the ORM as `onPoolCreated`. */
   install(pool: Pool): void;
   /** Runs one statement on a connection of the pool. */
   query(statement: Statement, values: unknown[]): Promise<QueryResult>;
   /**
-   * Marks all current connections as expired, so that they are not used again. Call this if they lead to a server that
-   * is no longer the right one.
+   * Marks all current connections as expired, so that they are not used again. Call this if they may lead to the wrong
+   * server, for example after a failover.
    */
   expire(): void;
 }
@@ -35,9 +35,9 @@ export interface PoolGuard {
  * Creates a guard that closes failed connections of the pool. `setup` is a statement that runs once on every new
  * connection.
  *
- * If a statement fails for another reason than that the database rejected it, the client is released at once and its
- * connection is closed. Releasing the client again does nothing. If the database rejects a statement, for example
- * because it violates a constraint, the connection stays in the pool.
+ * If the database rejects a statement, for example because it violates a constraint, the connection stays in the pool. If
+ * a statement fails for any other reason, the client is released at once and its connection is closed. The caller may
+ * release the client again, which has no effect.
  */
 export function createPoolGuard(setup: string): PoolGuard {
   let pool: Pool;
@@ -82,7 +82,7 @@ export function createPoolGuard(setup: string): PoolGuard {
           if (!client) return reject(connectError);
           let isReleased = false;
           client.query({ name, text, values }, (error: Error | null, result) => {
-            // pg may call this function twice: first with the result, and later again with a read timeout.
+            // pg may call this function twice: first with the result, and later with a read timeout.
             if (isReleased) return;
             isReleased = true;
             release(error && !isRejectedStatement(error) ? error : undefined);

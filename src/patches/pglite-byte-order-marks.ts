@@ -16,7 +16,7 @@ const dataRowCode = 'D'.charCodeAt(0);
 const keepMarkDecoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /**
- * Keeps a byte order mark (U+FEFF) at the beginning of values. Uses `execProtocol`, which does the same as
+ * Preserves a byte order mark (U+FEFF) at the beginning of a value. Uses `execProtocol`, which does the same as
  * `execProtocolStream` but also returns the raw bytes. Values with a mark are decoded again from these bytes.
  */
 export function keepByteOrderMarks(pglite: Instance): void {
@@ -29,8 +29,9 @@ export function keepByteOrderMarks(pglite: Instance): void {
 }
 
 /**
- * Decodes the values with a mark again. In PostgreSQL's protocol, a message consists of a type, a length and the
- * content. The content of a row is the number of its values, then each value with its length in front (-1 for null).
+ * Decodes values with a mark again. In the protocol of PostgreSQL, a message consists of a type, a length and the
+ * content. The content of a row consists of the number of values, followed by the length (-1 for null) and the bytes of
+ * each value.
  */
 function restoreMarks(messages: Messages, data: Uint8Array): void {
   const rows = messages.filter(({ name }) => name === 'dataRow') as unknown as { fields: (string | null)[] }[];

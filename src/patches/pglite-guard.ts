@@ -2,8 +2,8 @@
  * Patches: @electric-sql/pglite@0.5.8
  *
  * Change: replaces `execProtocolRawSync` and `close` of the instance, and wraps the operations of its file system.
- * Reason: after a fatal error a PostgreSQL server would restart. PGlite goes on instead with locks that are never
- * released, and waits for them forever.
+ * Reason: after a fatal error, a PostgreSQL server would restart. PGlite continues instead, but its locks are never
+ * released, and later statements wait for them forever.
  * Test: test/database/embedded-disk.test.ts
  */
 
@@ -18,8 +18,8 @@ export interface EmbeddedGuard {
 
 /**
  * Stops PGlite permanently after an error that would make a PostgreSQL server restart. An error of the disk aborts the
- * statement before PostgreSQL sees the error, and no further statement is executed. `execProtocolRawSync` is replaced,
- * because all statements run through it, including those with which PGlite itself ends a transaction.
+ * statement at once, before PostgreSQL can handle the error, and no further statement is executed. The guard replaces
+ * `execProtocolRawSync`, because all statements use it, including those with which PGlite itself ends a transaction.
  */
 export function guardEmbedded(pglite: Instance, onStopped: (error: Error) => void): EmbeddedGuard {
   const execute = pglite.execProtocolRawSync.bind(pglite);
@@ -29,7 +29,7 @@ export function guardEmbedded(pglite: Instance, onStopped: (error: Error) => voi
 
   function stop(cause: unknown): Error {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    // An error with this code is handled like an unavailable database.
+    // The store recognizes this code and treats the database as unavailable.
     const error = Object.assign(new Error(`The embedded database has stopped: ${reason}`, { cause }), {
       code: 'ESTOPPED',
     });
@@ -44,11 +44,11 @@ export function guardEmbedded(pglite: Instance, onStopped: (error: Error) => voi
     try {
       response = execute(message);
     } catch (error) {
-      // WebAssembly throws a RuntimeError if the program aborts or accesses invalid memory.
+      // A `RuntimeError` of WebAssembly means that the program has aborted or has accessed invalid memory.
       const isFatal = error instanceof DiskFailure || (error instanceof Error && error.name === 'RuntimeError');
       throw isFatal ? stop(error) : error;
     }
-    // PGlite may have caught the failure and returned it as an ordinary error of the statement.
+    // PGlite may have caught the failure of the disk, so that it looks like an ordinary error of the statement.
     const fatal = diskFailure ?? findFatal(response);
     if (fatal !== undefined) throw stop(new Error(fatal));
     return response;
@@ -57,7 +57,7 @@ export function guardEmbedded(pglite: Instance, onStopped: (error: Error) => voi
     diskFailure ??= reason;
     return new DiskFailure(reason);
   });
-  // After a stop, the `close` of PGlite would wait for a last checkpoint.
+  // After a stop, `close` of PGlite would wait forever for a last checkpoint.
   pglite.close = async () => {
     if (!stopped) await close();
   };
@@ -71,7 +71,7 @@ export function guardEmbedded(pglite: Instance, onStopped: (error: Error) => voi
 class DiskFailure extends Error {}
 
 const enospc = 51;
-/** Errors of the disk by their error numbers in WASI. */
+/** Texts for errors of the disk. The keys are the error numbers of WASI. */
 const diskErrors: Record<number, string> = {
   19: 'the disk quota is exceeded (EDQUOT)',
   22: 'a file has become too large for its disk (EFBIG)',
@@ -83,8 +83,9 @@ const diskErrors: Record<number, string> = {
 type Operations = Record<string, (...args: unknown[]) => unknown>;
 
 /**
- * Makes disk errors abort the statement. Emscripten catches only errors of its own class and returns them to
- * PostgreSQL. So the wrapped operations throw a `DiskFailure`, which reaches the caller of the statement.
+ * Makes disk errors abort the statement. Normally, Emscripten catches the errors of its file system, which have a class of
+ * their own, and returns them to PostgreSQL. The wrapped operations throw a `DiskFailure` instead, which Emscripten does
+ * not catch, so it reaches the caller of the statement.
  */
 function failOnDiskErrors({ Module }: Instance, createFailure: (reason: string) => DiskFailure): void {
   const { NODEFS } = (Module?.FS as { filesystems?: Record<string, unknown> } | undefined)?.filesystems ?? {};
@@ -105,7 +106,7 @@ function failOnDiskErrors({ Module }: Instance, createFailure: (reason: string) 
   const write = stream_ops.write!;
   stream_ops.write = (...args) => {
     const written = write.apply(stream_ops, args);
-    // If the disk becomes full during a write, only a part is written, and there is no error.
+    // If the disk becomes full during a write, only a part of the data is written, and there is no error.
     if ((written as number) < (args[3] as number)) throw createFailure(diskErrors[enospc]!);
     return written;
   };
@@ -115,7 +116,7 @@ const errorResponse = 'E'.charCodeAt(0);
 /** The SQLSTATE codes of a full disk (53100) and of an I/O error (58030). */
 const fatalSqlState = /^(53100|58030)$/;
 
-/** Returns the text of the first error in the response after which the database cannot go on. */
+/** Returns the message of the first error in the response after which the database must stop. */
 function findFatal(response: Uint8Array): string | undefined {
   const view = new DataView(response.buffer, response.byteOffset, response.byteLength);
   for (let at = 0; at + 5 <= response.length; at += 1 + view.getInt32(at + 1)) {

@@ -17,9 +17,7 @@ import { getSendBufferBytes } from './engineio-flush-per-tick.ts';
 
 type Packet = Parameters<Adapter['broadcast']>[0];
 
-/**
- * The members of an engine.io connection that are used here. engine.io sends the frame in `wsPreEncodedFrame` as it is.
- */
+/** The members of an engine.io connection that are used here. A frame in `wsPreEncodedFrame` is sent unchanged. */
 interface Engine {
   transport: { name: string };
   write(data: string, options: { compress: boolean; wsPreEncodedFrame?: Buffer[] }): void;
@@ -32,10 +30,10 @@ interface RoomsAdapter extends Adapter {
 type RoomsAdapterClass = (new (namespace: Namespace) => RoomsAdapter) & typeof Adapter;
 
 /**
- * Creates an in-memory adapter that encodes each packet of a room once for all sockets, and writes the packets of one
- * tick together. A packet to a single socket may overtake them. A socket that leaves a room still receives the packets
- * that were emitted before it left. A volatile packet is written at once, and only to connections that are not
- * congested.
+ * Creates an in-memory adapter that encodes each packet of a room only once for all sockets, and writes the packets of
+ * one tick together. In the meantime, a packet to a single socket may overtake packets of its rooms; `catchUp` prevents
+ * this. A socket that leaves a room still receives the packets that were emitted before. A volatile
+ * packet is written at once, and only to connections that are not congested.
  */
 export function createRoomsAdapter(onError: (error: unknown) => void): RoomsAdapterClass {
   return class extends Adapter {
@@ -98,7 +96,7 @@ export function createRoomsAdapter(onError: (error: unknown) => void): RoomsAdap
       super.del(id, room);
     }
 
-    /** Writes the pending packets of the room to this socket, so that they precede the packet that is sent next. */
+    /** Writes the pending packets of the room to this socket, so that they precede the next packet to the socket. */
     catchUp(id: string, room: Room): void {
       if (this.rooms.get(room)?.has(id)) this.#batcher.catchUp(room, id);
     }
@@ -122,7 +120,7 @@ export function catchUp({ id, nsp }: RoomSocket, room: Room): void {
   (nsp.adapter as { catchUp(id: string, room: Room): void }).catchUp(id, room);
 }
 
-/** Returns how many packets were written so far, each counted once for every connection that it was written to. */
+/** Returns how many packets have been written so far. A packet counts once for every connection that received it. */
 export function countDeliveries({ adapter }: { adapter: unknown }): number {
   return (adapter as { deliveries: number }).deliveries;
 }
@@ -133,12 +131,12 @@ export function countDropped({ adapter }: { adapter: unknown }): number {
 }
 
 /**
- * Writes a batch to one connection. Each text is an encoded engine.io packet that starts with its type, and each frame
- * contains such a text. `engine.write` adds the type itself, so it is cut off before.
+ * Writes a batch to one connection. Each text is an encoded engine.io packet, whose first character is its type, and each
+ * frame contains such a text. The type is removed here, because `engine.write` adds it again.
  */
 function writeToEngine(engine: Engine, { frames, texts }: WrittenBatch): void {
   if (engine.transport.name === 'websocket') {
-    // Each frame is a separate write, because the engine treats every write as one packet.
+    // Each frame needs a separate write, because engine.io treats every write as one packet.
     for (const [n, frame] of frames.entries()) {
       engine.write(texts[n]!.slice(1), { compress: false, wsPreEncodedFrame: [frame] });
     }

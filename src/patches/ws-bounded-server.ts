@@ -2,7 +2,7 @@
  * Patches: ws@8.23.0
  *
  * Change: extends `WebSocketServer`, and sets the private limits of each receiver.
- * Reason: `ws` fixes its limits when a connection is accepted, and has no limit for pings.
+ * Reason: the limits of `ws` cannot be changed after a connection has been accepted, and `ws` does not limit pings.
  * Test: test/unit/patches/ws-bounded-server.test.ts
  */
 
@@ -16,8 +16,8 @@ import { closeTimeoutMs } from '../core/limits/transport-limits.ts';
 export const maxControlFramesPerSecond = 60;
 
 /**
- * The WebSocket server of both live transports. From the first byte of a connection, it limits how much memory a peer
- * can use: the size of messages, the number of fragments, buffered chunks and pings, and the duration of a closing
+ * The WebSocket server of both live transports. It limits how much memory a client can use, from the first byte of its
+ * connection: the size of messages, the number of fragments, buffered chunks and pings, and the duration of the closing
  * handshake.
  */
 export class BoundedWebSocketServer extends WebSocketServer {
@@ -27,7 +27,7 @@ export class BoundedWebSocketServer extends WebSocketServer {
 
   constructor(options: ServerOptions & { maxPayload: number }) {
     const { payload, fragments, chunks } = computeReceiverLimits(options.maxPayload);
-    // Declared as a separate object, because the types of `ws` do not know all of these options yet.
+    // This is a separate object, because the types of `ws` do not declare all of these options yet.
     const bounds = {
       maxPayload: payload,
       maxFragments: fragments,
@@ -54,8 +54,9 @@ export class BoundedWebSocketServer extends WebSocketServer {
   }
 
   /**
-   * Closes a connection that sends too many pings and pongs. A small fragment of a message keeps in memory the whole
-   * chunk (up to 64 KiB) in which it arrived, and a peer could fill the rest of each chunk with pings.
+   * Closes a connection that sends too many pings and pongs. Even a small fragment of a message keeps the whole chunk in
+   * memory in which it arrived (up to 64 KiB). A client could send small fragments and fill the rest of each chunk with
+   * pings.
    */
   #countControlFrame(webSocket: WebSocket): void {
     if (this.#controlFrames.size === 0) setTimeout(() => this.#controlFrames.clear(), 1_000).unref();
@@ -67,7 +68,7 @@ export class BoundedWebSocketServer extends WebSocketServer {
   }
 }
 
-/** The private fields of `ws@8.23.0` that are changed here. `ws` reads them at each step but has no API to set them. */
+/** Private fields of `ws@8.23.0`. They contain the limits of a connection; there is no public API to change them. */
 interface Receiver {
   _maxPayload: number;
   _maxFragments: number;
@@ -77,9 +78,9 @@ interface Receiver {
 }
 
 /**
- * Sets the maximum size of the messages that the connection may send (0: no limit). Returns false if the message that
- * is currently arriving is already larger. `test/transports/receive-limits.test.ts` fails if an upgrade of `ws` changes
- * its receiver.
+ * Limits the size of the messages that the client of the connection may send. 0 means no limit. Returns false if the
+ * message that is currently arriving is already larger. `test/transports/receive-limits.test.ts` fails if a new version
+ * of `ws` has other private fields.
  */
 export function limitMessages(webSocket: WebSocket, bytes: number): boolean {
   const { _receiver: receiver } = webSocket as unknown as { _receiver: Receiver };

@@ -1,9 +1,15 @@
 import type { IncomingMessage } from 'node:http';
 
-/** Whether a page of this origin may use the service. Clients that are not pages, such as apps and backends, have no origin. */
+/**
+ * Returns true if the service accepts requests from this origin. A request without an `Origin` header is accepted: it
+ * comes from an app or a backend, not from a web page.
+ */
 export type IsAllowedOrigin = (request: Pick<IncomingMessage, 'headers'>) => boolean;
 
-/** Undefined allows all. A page of the host that is asked is not cross-origin: its own page, or a native app that says so. */
+/**
+ * If `allowed` is undefined, every origin is accepted. The host of the request itself is always accepted as an origin:
+ * the service's own page has this origin, and some native apps send it.
+ */
 export function createOriginCheck(allowed: readonly string[] | undefined): IsAllowedOrigin {
   if (!allowed) return () => true;
   const known = new Set(allowed);

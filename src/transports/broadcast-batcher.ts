@@ -1,6 +1,6 @@
 import * as ws from 'ws';
 
-/** One write to a connection. All connections share the bytes. */
+/** The messages of one write to a connection. All connections that receive them share the buffers. */
 export interface WrittenBatch {
   texts: readonly string[];
   /** The texts as WebSocket frames: one for each, or all of them in one buffer. */
@@ -10,22 +10,25 @@ export interface WrittenBatch {
 interface Collaborators<Room, Subscriber> {
   listSubscribers: (room: Room) => Iterable<Subscriber>;
   write: (subscriber: Subscriber, batch: WrittenBatch) => void;
-  /** Writing has thrown: the subscriber has a gap and must be disconnected. */
+  /** Called if `write` throws. The subscriber has missed messages, so it must be disconnected. */
   onError: (subscriber: Subscriber, error: unknown) => void;
 }
 
-/** The messages of a room in this tick. */
+/** The messages of one room that wait to be written at the end of this tick. */
 interface PendingBatch<Subscriber> {
   texts: string[];
   frames: Buffer[];
-  /** How many of the messages a subscriber has received already, or does not need because it joined after them. */
+  /**
+   * The number of leading messages that a subscriber does not receive with the batch: it has received them already, or
+   * they are older than its subscription. A subscriber without an entry receives all messages.
+   */
   offsets: Map<Subscriber, number>;
 }
 
 /**
- * Writes the messages of rooms once per tick of the event loop: a batch costs each subscriber one write, of a buffer that
- * all share. `skipPending` and `catchUp` keep the order for a subscriber that joins, leaves, or receives something else
- * in between.
+ * Collects the messages of each room and writes them at the end of the tick. So a batch costs one write per subscriber,
+ * and all subscribers share one buffer. `skipPending` and `catchUp` keep the order for a subscriber that joins, leaves,
+ * or receives something else before the batch is written.
  */
 export class BroadcastBatcher<Room, Subscriber> {
   readonly #listSubscribers: (room: Room) => Iterable<Subscriber>;
@@ -40,7 +43,7 @@ export class BroadcastBatcher<Room, Subscriber> {
     this.#onError = onError;
   }
 
-  /** Texts, each counted for every subscriber that it was written to. */
+  /** How many messages were written, counted once for each subscriber that received them. */
   get deliveries(): number {
     return this.#deliveries;
   }
@@ -48,7 +51,7 @@ export class BroadcastBatcher<Room, Subscriber> {
   append(room: Room, text: string): void {
     let batch = this.#rooms.get(room);
     if (!batch) {
-      // After the answers of this tick, so that they share a write with the batch.
+      // `nextTick` runs after the code that answers requests, so the answers and the batch share one write.
       if (this.#rooms.size === 0) process.nextTick(() => this.#flush());
       batch = { texts: [], frames: [], offsets: new Map() };
       this.#rooms.set(room, batch);
@@ -57,7 +60,7 @@ export class BroadcastBatcher<Room, Subscriber> {
     batch.frames.push(encodeFrame(text));
   }
 
-  /** The subscriber receives only later messages. */
+  /** Excludes the pending messages for this subscriber, so that it receives only later ones. */
   skipPending(room: Room, subscriber: Subscriber): void {
     const batch = this.#rooms.get(room);
     batch?.offsets.set(subscriber, batch.texts.length);
@@ -97,7 +100,7 @@ export class BroadcastBatcher<Room, Subscriber> {
   }
 }
 
-/** For a few subscribers: separate frames, so that no buffer is copied for a single connection. */
+/** Does not concatenate the frames: few subscribers need a part of a batch, so copying would cost more than it saves. */
 const sliceFrom = ({ texts, frames }: WrittenBatch, from: number): WrittenBatch => ({
   texts: texts.slice(from),
   frames: frames.slice(from),
@@ -105,12 +108,15 @@ const sliceFrom = ({ texts, frames }: WrittenBatch, from: number): WrittenBatch 
 
 const frameOptions = { fin: true, rsv1: false, opcode: 1, mask: false, readOnly: false };
 
-/** The class that `ws` itself encodes frames with; its types omit it. */
+/** `ws` encodes frames with this class. Its type declarations omit the class. */
 const { Sender } = ws as unknown as {
   Sender: { frame(data: Buffer, options: typeof frameOptions): Buffer[] };
 };
 
-/** In one buffer: the system writes it faster than the two that `ws` creates for each frame. */
+/**
+ * Encodes the text as one WebSocket frame in one buffer. `ws` creates two buffers for each frame, its header and its
+ * payload, and the operating system writes one buffer faster than two.
+ */
 export function encodeFrame(text: string): Buffer {
   return Buffer.concat(Sender.frame(Buffer.from(text), frameOptions));
 }
@@ -120,7 +126,7 @@ interface WebSocketInternals {
   _socket: { cork(): void; uncork(): void };
 }
 
-/** Writes frames to a WebSocket that compresses nothing, as engine.io does. */
+/** Writes encoded frames in the same way as engine.io. The WebSocket must not use compression. */
 export function writeFrames(webSocket: ws.WebSocket, frames: readonly Buffer[]): void {
   const { _sender: sender, _socket: socket } = webSocket as unknown as WebSocketInternals;
   if (frames.length === 1) return sender.sendFrame([frames[0]!]);

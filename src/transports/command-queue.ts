@@ -1,12 +1,15 @@
-/** Limits of the queue of one connection; beyond them the client is slowed down or refused. */
+/**
+ * The limits of the queue of one connection. At a limit, `/chat` stops reading from the connection, and Socket.IO
+ * rejects further requests.
+ */
 export const maxQueued = 1_000;
 export const maxQueuedBytes = 1_048_576;
-/** Limit of all queues of the node; beyond it requests are refused. */
+/** The limit of all queues of the node together. At the limit, further requests are rejected. */
 export const maxQueuedBytesPerNode = 64 * 1_048_576;
-/** Memory of a request beside its text: promises, closures, and the parsed object. */
+/** The memory that a request needs besides its text: promises, closures, and the parsed object. */
 export const requestOverheadBytes = 512;
 
-/** The requests of all connections that are queued or being handled. */
+/** Counts the requests of all connections that are queued or being handled. */
 export interface QueuedRequests {
   count: number;
   bytes: number;
@@ -27,17 +30,16 @@ export class CommandQueue {
     return this.#size;
   }
 
-  /** The queue of this connection has reached its limit. */
   get isFull(): boolean {
     return this.#size >= maxQueued || this.#bytes >= maxQueuedBytes;
   }
 
-  /** The queues of all connections of the node have reached their common limit. */
+  /** True if the queues of all connections of the node together have reached their limit. */
   get isNodeFull(): boolean {
     return this.#nodeTotal.bytes >= maxQueuedBytesPerNode;
   }
 
-  /** `task` holds `bytes` of memory and must not reject. Resolves when it is done. */
+  /** Resolves when the task is done. `bytes` is the memory that the task holds while it waits. The task must not reject. */
   enqueue(bytes: number, task: () => Promise<void>): Promise<void> {
     const weight = bytes + requestOverheadBytes;
     this.#count(1, weight);

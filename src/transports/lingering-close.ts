@@ -1,22 +1,23 @@
 import type { Duplex } from 'node:stream';
 
-/** How long a client may go on sending after its answer. */
+/** How long the server discards what the client still sends, before it closes the connection. */
 const lingerMs = 1_000;
 
 const closing = new WeakSet<Duplex>();
 
-/** Whether the last answer on this socket has been written. */
+/** Returns true if `closeWithLinger` was called for this socket, so nothing more may be written to it. */
 export const isClosing = (socket: Duplex): boolean => closing.has(socket);
 
 /**
- * Ends a connection whose client may still be sending. Closing it at once would reset it, and a reset discards the answer
- * that is on its way: to a balancer the node then looks dead. What still arrives is discarded, for at most a second.
+ * Closes a connection whose client may still be sending. If the server closed it at once, TCP would reset the connection
+ * and could discard the answer before the client reads it. A balancer would then treat the node as dead. So the server
+ * discards what still arrives, for at most a second, and closes the connection afterwards.
  */
 export function closeWithLinger(socket: Duplex, lastBytes?: string): void {
   if (closing.has(socket) || socket.destroyed) return;
   closing.add(socket);
   const destroy = () => void socket.destroy();
-  // The socket's own errors may have no other listener.
+  // The socket may have no other listener, and an unhandled 'error' event would end the process.
   socket.on('error', destroy);
   const timer = setTimeout(destroy, lingerMs);
   socket.once('close', () => clearTimeout(timer));

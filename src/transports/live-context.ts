@@ -10,14 +10,14 @@ import type { Registry } from '../core/registry.ts';
 import type { IsAllowedOrigin } from './allowed-origins.ts';
 import type { QueuedRequests } from './command-queue.ts';
 
-/** What the transports themselves use of the context that the handlers get. */
+/** The part of the handler context that the transports use themselves. */
 export interface TransportContext {
   feeds: FeedRegistry;
   requestLimits: RequestLimits;
   isDraining: boolean;
 }
 
-/** What both live transports work with. */
+/** The services and settings that Socket.IO and `/chat` share. */
 export interface LiveContext {
   context: TransportContext;
   registry: Registry;
@@ -26,7 +26,7 @@ export interface LiveContext {
   connections: ConnectionLimits;
   limits: Limits;
   isAllowedOrigin: IsAllowedOrigin;
-  /** A connection without a token is closed after this. */
+  /** How long a connection without a token stays open. */
   authTimeoutMs: number;
   pingIntervalMs: number;
   logger: Logger;
@@ -36,13 +36,14 @@ export interface LiveContext {
 
 export type LiveTransport = 'socketio' | 'chat';
 
-/** Called for every request: what is behind it must cost nothing. */
+/** Called for every request, so the implementation must be fast. */
 export interface LiveMetrics {
   connected(transport: LiveTransport): void;
   disconnected(transport: LiveTransport): void;
-  /** `unknown`: there is no request of that name. */
+  /** `name` is `unknown` if no request has the name that the client sent. */
   requested(transport: LiveTransport, name: string): void;
+  /** Called exactly once for each rejected connect, request, command and token. */
   refused(transport: LiveTransport, code: ErrorCode): void;
-  /** The connection is closed because its client does not read. */
+  /** Called when a connection is closed because its client does not read. */
   closedSlowConsumer(transport: LiveTransport): void;
 }

@@ -82,9 +82,9 @@ describeOneWiring('The claims of a token', ({ url }) => {
   }
 
   const details: [title: string, more: Claims, detail: string][] = [
-    ['exp in milliseconds', { exp: Date.now() }, 'exp: must be in seconds since 1970, and looks like milliseconds'],
-    ['iat in milliseconds', { iat: Date.now() }, 'iat: must be in seconds since 1970, and looks like milliseconds'],
-    ['nbf in milliseconds', { nbf: Date.now() }, 'nbf: must be in seconds since 1970, and looks like milliseconds'],
+    ['exp in milliseconds', { exp: Date.now() }, 'exp: must be in seconds since 1970, but looks like milliseconds'],
+    ['iat in milliseconds', { iat: Date.now() }, 'iat: must be in seconds since 1970, but looks like milliseconds'],
+    ['nbf in milliseconds', { nbf: Date.now() }, 'nbf: must be in seconds since 1970, but looks like milliseconds'],
     ['jti of 2^60', { jti: 2 ** 60 }, 'jti: must be a string, or a whole number up to 2^53-1'],
   ];
   for (const [title, more, detail] of details) {

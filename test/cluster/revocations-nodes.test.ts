@@ -107,7 +107,7 @@ describe('Revocations on two nodes without a bus', () => {
     expectRefusal(await admin(url).post('/admin/revocations', { jti }), 'UNAVAILABLE');
     await new Promise<void>((resolve) => {
       outputListeners.add((output) => {
-        if (/"level":"warn",.*"the revocations could not be read; trying again"/.test(output)) resolve();
+        if (/"level":"warn",.*"reading the revocations failed; retrying"/.test(output)) resolve();
       });
     });
     kill('SIGTERM');

@@ -200,7 +200,7 @@ describe('npm run move', function () {
     for (const urls of [[], ['http://127.0.0.1'], ['postgres://a/b', 'postgres://a/c']]) {
       const { code, output } = await move(empty, ...urls);
       expect(code).to.equal(1);
-      expect(output).to.include('Give one URL');
+      expect(output).to.include('Give exactly one URL');
     }
     const away = await move(await migratedDirectory(), 'postgres://somebody:hidden@127.0.0.1:1/x');
     expect(away.code).to.equal(1);

@@ -148,7 +148,7 @@ describe('The package, packed and installed into an empty project', function () 
     expect(torture.stdout).to.include('--seconds');
     const wrong = await run(command, ['strat'], { cwd: project, env }).catch((failed) => failed);
     expect([wrong.code, wrong.stderr]).to.satisfy(
-      ([code, said]: [number, string]) => code === 2 && /no command strat/.test(said),
+      ([code, said]: [number, string]) => code === 2 && /Unknown command: strat/.test(said),
     );
   });
 });

@@ -19,6 +19,6 @@ describe('three nodes that are killed, frozen and cut off, with Redis and Postgr
 
   it('loses, duplicates and reorders no messages, and delivers none to banned users', async () => {
     const output = await torture();
-    expect(output.split('\n').at(-1), output).to.match(/0 lost, 0 doubled, 0 reordered, 0 leaked — OK$/);
+    expect(output.split('\n').at(-1), output).to.match(/0 lost, 0 duplicated, 0 reordered, 0 leaked — OK$/);
   });
 });

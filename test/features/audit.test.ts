@@ -7,7 +7,7 @@ import { admin, liftRevocation, nowSeconds, revoke } from '../helpers/revocation
 import { createRoom } from '../helpers/rooms.ts';
 import { adminToken, createUser } from '../helpers/users.ts';
 
-/** The fields of each log line with this message. */
+/** Returns the fields of each log line with this message. */
 const fieldsOf = (log: CapturedLog, msg: string) =>
   log.startingWith(msg).map(({ level, time, pid, hostname, msg: _, ...fields }) => fields);
 

@@ -141,7 +141,7 @@ describeEveryWiring('live delivery', ({ url }) => {
     await Promise.all([sent, ...joiners]);
   });
 
-  /** Joins, and leaves after some messages. Each must follow the previous one, from the position of the join. */
+  /** Joins, and leaves after some messages. Expects each message to follow directly after the previous position. */
   async function joinOnce({ raw, request }: SocketClient, room_id: number, sent: Promise<void>): Promise<void> {
     let have: number | undefined;
     const heard: [expected: number | undefined, rev: number][] = [];
@@ -151,7 +151,7 @@ describeEveryWiring('live delivery', ({ url }) => {
         if (heard.length === 3) resolve();
       });
     });
-    // The callback runs in the order of the wire, which a promise would not keep.
+    // The callback runs in the order in which frames arrive. A promise would resolve later.
     raw.emit('room:join', { room_id }, (ack: { rev: number }) => {
       have = ack.rev;
     });
@@ -161,7 +161,7 @@ describeEveryWiring('live delivery', ({ url }) => {
     for (const [expected, rev] of heard) expect(rev).to.equal(expected);
   }
 
-  /** Live messages start right after the position of the join and continue without a gap to the end. */
+  /** Expects live messages to start right after the position of the join, without gaps up to the end. */
   async function joinedDuring(person: TestUser, room_id: number, last: number, overChat: boolean): Promise<void> {
     if (overChat) {
       const chat = await chatInRoom(url(), person, room_id);

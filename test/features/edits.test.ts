@@ -5,7 +5,7 @@ import { createMember, createRoomWithOwner, putRule, readRev, sendMessages } fro
 import { socketClient } from '../helpers/socket-client.ts';
 import type { TestUser } from '../helpers/users.ts';
 
-describeEveryWiring('Editing messages', ({ url, otherUrl }) => {
+describeEveryWiring('Editing messages', ({ url }) => {
   async function setUp(...contents: string[]) {
     const { owner, room } = await createRoomWithOwner(url());
     const writer = await createMember(url(), owner, room);
@@ -13,15 +13,15 @@ describeEveryWiring('Editing messages', ({ url, otherUrl }) => {
     return { owner, writer, room, messages, room_id: room.id };
   }
 
-  async function join(user: TestUser, room: { id: number }, at = url()) {
-    const client = await socketClient(at, user);
+  async function join(user: TestUser, room: { id: number }) {
+    const client = await socketClient(url(), user);
     expect(await client.request('room:join', { room_id: room.id })).to.include({ ok: true });
     return client;
   }
 
   it('delivers an edit to every member once, with a version that is the rev of the edit', async () => {
     const { owner, writer, room, room_id } = await setUp('one');
-    const member = await join(owner, room, otherUrl());
+    const member = await join(owner, room);
     const author = await join(writer, room);
     const ack = await author.request('message:edit', { room_id, seq: 1, content: 'two' });
     expect(ack).to.include({ ok: true, changed: true });
@@ -36,9 +36,15 @@ describeEveryWiring('Editing messages', ({ url, otherUrl }) => {
     const { owner, writer, room, room_id } = await setUp('one');
     const author = await join(writer, room);
     const { rev } = await author.request('message:edit', { room_id, seq: 1, content: 'two' });
-    expect(await author.request('message:edit', { room_id, seq: 1, content: 'two' })).to.include({ changed: false, rev });
+    expect(await author.request('message:edit', { room_id, seq: 1, content: 'two' })).to.include({
+      changed: false,
+      rev,
+    });
     await putRule(url(), owner, room, { userUUID: writer.user, permissions: 'r' });
-    expect(await author.request('message:edit', { room_id, seq: 1, content: 'two' })).to.include({ ok: true, changed: false });
+    expect(await author.request('message:edit', { room_id, seq: 1, content: 'two' })).to.include({
+      ok: true,
+      changed: false,
+    });
     const refused = await author.request('message:edit', { room_id, seq: 1, content: 'three' });
     expect(refused.error).to.include({ code: 'FORBIDDEN' });
   });
@@ -46,12 +52,26 @@ describeEveryWiring('Editing messages', ({ url, otherUrl }) => {
   it('refuses an edit from an outdated version with CONFLICT and the current message', async () => {
     const { writer, room, room_id, messages } = await setUp('one');
     const author = await join(writer, room);
-    const { message } = await author.request('message:edit', { room_id, seq: 1, content: 'two', base: messages[0]!.version });
-    const refused = await author.request('message:edit', { room_id, seq: 1, content: 'three', base: messages[0]!.version });
+    const { message } = await author.request('message:edit', {
+      room_id,
+      seq: 1,
+      content: 'two',
+      base: messages[0]!.version,
+    });
+    const refused = await author.request('message:edit', {
+      room_id,
+      seq: 1,
+      content: 'three',
+      base: messages[0]!.version,
+    });
     expect(refused.error).to.include({ code: 'CONFLICT', field: 'base' });
     expect(refused.error.current).to.deep.equal(message);
     const path = `/rooms/${room_id}/messages/1`;
-    const over = await rest(url(), writer.token).patch(path, { content: 'four' }, { 'If-Match': `"${messages[0]!.version}"` });
+    const over = await rest(url(), writer.token).patch(
+      path,
+      { content: 'four' },
+      { 'If-Match': `"${messages[0]!.version}"` },
+    );
     expect(over.status).to.equal(409);
     expect(over.body.content).to.deep.equal(message);
     const ok = await rest(url(), writer.token).patch(path, { content: 'four' }, { 'If-Match': `"${message.version}"` });
@@ -66,7 +86,9 @@ describeEveryWiring('Editing messages', ({ url, otherUrl }) => {
     const first = (await api.patch(`/rooms/${room_id}/messages/1`, { content: 'other' })).body.content;
     expect(first).to.deep.include({ content: 'other', custom, mentions: [writer.user] });
     const second = (await api.patch(`/rooms/${room_id}/messages/1`, { custom: null, mentions: [] })).body.content;
-    expect(second).to.include({ content: 'other', editedAt: first.editedAt }).and.to.not.have.any.keys('custom', 'mentions');
+    expect(second)
+      .to.include({ content: 'other', editedAt: first.editedAt })
+      .and.to.not.have.any.keys('custom', 'mentions');
     const empty = await api.patch(`/rooms/${room_id}/messages/1`, { content: '' });
     expect(empty.body.meta).to.include({ reason: 'BAD_REQUEST', detail: 'content: must not be empty' });
   });
@@ -81,12 +103,12 @@ describeEveryWiring('Editing messages', ({ url, otherUrl }) => {
   });
 });
 
-describeEveryWiring('Deleting messages', ({ url, otherUrl }) => {
+describeEveryWiring('Deleting messages', ({ url }) => {
   async function setUp(...contents: string[]) {
     const { owner, room } = await createRoomWithOwner(url());
     const writer = await createMember(url(), owner, room);
     await sendMessages(url(), writer, room, ...contents);
-    const socket = await socketClient(otherUrl(), owner);
+    const socket = await socketClient(url(), owner);
     const joined = await socket.request('room:join', { room_id: room.id });
     return { owner, writer, room, room_id: room.id, socket, joined };
   }

@@ -7,7 +7,7 @@ import { createRoom, putRule } from '../helpers/rooms.ts';
 import { createUser, withClaims } from '../helpers/users.ts';
 
 describeEveryWiring('An administrator of a private group', ({ url }) => {
-  /** Its owner, and a second administrator of another organisation. */
+  /** Creates a room with its owner and a second administrator, who belongs to another organisation. */
   async function privateGroup() {
     const [owner, second] = [createUser({ level: 100 }), createUser()];
     const room = await createRoom(url(), owner, { open_to_entity: false });

@@ -16,7 +16,7 @@ describeEveryWiring('While others send', ({ url }) => {
     const talking = [talk(), talk(), talk()];
     const listener = await socketClient(url(), owner, { transports: ['polling', 'websocket'] });
     const { engine } = listener.raw.io;
-    // The upgrade may have finished together with the connect.
+    // The upgrade may already have finished.
     const upgraded = engine.transport.name === 'websocket' ? [] : once(engine as never, 'upgrade');
     const { rev: start } = await listener.request('room:join', { room_id: room.id });
     await upgraded;

@@ -14,7 +14,7 @@ interface Event {
 const upTo = (last: number, first = 1) => Array.from({ length: last - first + 1 }, (_, n) => first + n);
 
 describeEveryWiring('coming back with a cursor', ({ url }) => {
-  /** A room, and a user outside of it with the cursor of its start. */
+  /** Creates a room and a user who is not a member. Returns the cursor of the start of its log. */
   async function away() {
     const owner = createUser({ level: 100 });
     const api = rest(url(), owner.token);
@@ -57,7 +57,7 @@ describeEveryWiring('coming back with a cursor', ({ url }) => {
     for (const frame of frames) expect(frame).to.have.all.keys('type', 'rev', 'cursor', 'data');
   });
 
-  /** The room's log starts at its creation, which every member can see. */
+  /** Forges the cursor of the start of the log. It is valid, because its time is the creation time of the room. */
   const beginning = (room: { id: number; createdAt: string }) =>
     formatCursor({ room_id: room.id, rev: 0, at: Date.parse(room.createdAt) });
 

@@ -9,7 +9,7 @@ import { createMember, createRoom, createRoomWithOwner, putRule, readRev } from 
 import { expectConnectError, socketClient } from '../helpers/socket-client.ts';
 import { createUser, type TestUser } from '../helpers/users.ts';
 
-/** The number of rooms that the user creates until the service rejects another for now. */
+/** Counts the rooms that the user can create until the request limit rejects the next. */
 async function roomsUntilLimited(url: string, { token }: TestUser): Promise<number> {
   for (let made = 0; ; made++) {
     const { status, body } = await rest(url, token).post('/rooms', { name: 'one more' });
@@ -21,7 +21,7 @@ async function roomsUntilLimited(url: string, { token }: TestUser): Promise<numb
 
 describeOneWiring('REQUEST_RATE', ({ startNode }) => {
   it('rejects requests with RATE_LIMITED and retry_after on every transport, for this user only, and keeps the connections', async () => {
-    // Enough for a room, a member, and the costs of connecting and joining.
+    // The limit is enough for a room, a member, a connect and a join.
     const { url } = await startNode({ REQUEST_RATE: 1, REQUEST_BURST: 60 });
     const { owner, room } = await createRoomWithOwner(url);
     const room_id: number = room.id;
@@ -42,7 +42,7 @@ describeOneWiring('REQUEST_RATE', ({ startNode }) => {
     const refused = await chat.skipTo(({ id }) => id === 1);
     expect(refused).to.include({ data: 'ERROR', reason: 'RATE_LIMITED' });
     expect(refused.retry_after_ms).to.be.within(1, 25_000);
-    // Messages have a separate limit.
+    // Messages have a separate limit, so they are still accepted.
     expect(await socket.request('message:send', { room_id, content: 'still here' })).to.include({ ok: true });
     expect((await chat.skipTo(({ type }) => type === 'message')).data.content).to.equal('still here');
     expect((await rest(url, other.token).get('/rooms')).status).to.equal(200);
@@ -73,7 +73,7 @@ describeOneWiring('REQUEST_RATE', ({ startNode }) => {
 });
 
 describe('The requests of a user on two nodes', () => {
-  /** Two nodes of one service. A room costs a fifth of the bucket. */
+  /** Starts two nodes. A room costs a fifth of a full bucket. */
   async function twoNodes() {
     const redis = await startRedis();
     const settings = { DATABASE_URL: await freshDatabase(), REDIS_URL: redis.url };
@@ -89,7 +89,7 @@ describe('The requests of a user on two nodes', () => {
     const { redis, urls } = await twoNodes();
     const user = createUser({ level: 100 });
     expect(await roomsUntilLimited(urls[0], user)).to.be.within(5, 6);
-    // The node may accept the first request before it knows of the others.
+    // This node may accept one more request before it learns what the other node spent.
     expect(await roomsUntilLimited(urls[1], user)).to.be.lessThan(3);
     redis.freeze();
     const other = createUser({ level: 100 });
@@ -168,11 +168,11 @@ describeEveryWiring('Changes of one’s own rule', ({ url }) => {
     for (let n = 0; n < 30; n++) {
       const toggle = { accepted: n % 2 === 0 };
       const { status } = await rest(at, reader.token).put(`/rooms/${room.id}/invitation`, toggle);
-      // A rejected request changes nothing, so the next request may ask for the current state.
+      // A rejected request changes nothing. The next request then may be one without effect, which is accepted.
       if (status === 429) last = status;
     }
     expect(last).to.equal(429);
-    // The first answer takes nothing back; the second node may not know yet of the last one on the first.
+    // The first answer is not counted, and the second node may not know yet what the first node counted last.
     expect((await readRev(at, owner, room)) - rev).to.be.within(11, 12);
     const back = await socketClient(at, owner);
     expect(await back.request('room:join', { room_id: room.id, since: cursor })).to.include({ recovered: true });

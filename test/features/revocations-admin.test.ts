@@ -120,7 +120,7 @@ describeOneWiring('/admin', ({ url, startNode }) => {
     ['GET', '/admin'],
     ['GET', '/Admin/anything'],
   ] as const;
-  /** The headers that a browser sends from another site. */
+  /** The headers that a browser sends for a page of another site. */
   const fromSite = { Origin: 'https://app.example', 'Access-Control-Request-Method': 'POST' };
 
   it('answers /admin with 401 without ADMIN_TOKEN, and does not read the body', async () => {

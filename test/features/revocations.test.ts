@@ -193,7 +193,7 @@ describeEveryWiring('A revoked token', ({ url, urls }) => {
     );
     call.flushHeaders();
     await new Promise((resolve) => call.on('continue', resolve));
-    // The node answers this request after the first one, so the first one has passed authentication by then.
+    // The node handles requests in order. When it has answered this one, the first request has passed authentication.
     expect((await rest(node, person.token).get('/rooms')).status).to.equal(200);
     await revoke({ userUUID: person.user, issued_before: nowSeconds() });
     call.end(body);

@@ -8,7 +8,7 @@ import { createUser, type TestUser, withClaims } from '../helpers/users.ts';
 
 interface Case {
   code: string;
-  /** The rule that admits the member. */
+  /** The rule that lets the member read the room. */
   rule: (member: TestUser) => object;
   change: (api: RestClient, room: string, member: TestUser) => Promise<unknown>;
 }
@@ -66,7 +66,7 @@ describeEveryWiring('rights of live members', ({ url }) => {
     expect(await chat.next()).to.deep.include({ type: 'status', data: 'NOTAUTHORIZED', reason: code });
   }
 
-  /** No event of the room arrived before these answers, so none will arrive later. */
+  /** The answers arrive after any earlier event. If no event of the room has arrived by then, none will. */
   async function expectSilence({ socket, chat }: { socket: SocketClient; chat: ChatClient }) {
     await socket.request('room:leave', { room_id: 999_999_999 });
     expect(socket.unread.filter(({ name }) => name === 'message:new')).to.deep.equal([]);

@@ -11,13 +11,16 @@ import { rest } from '../helpers/rest-client.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 import { createUser } from '../helpers/users.ts';
 
-/** Writes like a node of a newer version: the next `rev`, under the room's lock. */
+/**
+ * Appends a change of an unknown kind, as a node with a newer version would: with the next `rev`, under the room's
+ * lock.
+ */
 const appendEdit = `with room as (update rooms set last_rev = last_rev + 1, last_change_at = now() where id = $1 returning last_rev)
   insert into room_changes (room_id, rev, kind, body, at)
   select $1, last_rev, 'edit', '{"seq":1,"content":"edited"}', now() from room`;
 
 describe('A change of a kind that this version does not know', () => {
-  /** A room with a reader on each live transport, and a session that writes to its tables. */
+  /** Creates a room with a reader on each live transport, and opens a database session. */
   async function roomOnPostgres() {
     const DATABASE_URL = await freshDatabase();
     const node = await startNode(postgres, { DATABASE_URL, SWEEP_SECONDS: 1 });

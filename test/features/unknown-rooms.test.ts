@@ -10,7 +10,7 @@ import { socketClient } from '../helpers/socket-client.ts';
 import { createUser } from '../helpers/users.ts';
 
 describeOneWiring('A room that the user has no access to', ({ url, startNode }) => {
-  /** The names of the room, each with a name of no room. */
+  /** The number and the UUID of the room, each with a number or UUID that no room has. */
   async function names(): Promise<[there: number | string, missing: number | string][]> {
     const { owner, room } = await createRoomWithOwner(url(), { open_to_entity: false });
     await putRule(url(), owner, room, { userUUID: randomUUID(), permissions: 'rwb' });

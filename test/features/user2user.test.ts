@@ -6,7 +6,7 @@ import { createRoom, sendMessages } from '../helpers/rooms.ts';
 import { createUser, type TestUser } from '../helpers/users.ts';
 
 describeEveryWiring('A user2user room', ({ url }) => {
-  /** All users belong to one organisation. */
+  /** Creates users of one organisation. */
   const colleagues = (): [TestUser, TestUser, TestUser] => {
     const { entity } = createUser();
     return [createUser({ entity, level: 100 }), createUser({ entity, level: 100 }), createUser({ entity, level: 100 })];
@@ -122,7 +122,7 @@ describeEveryWiring('A user2user room', ({ url }) => {
     ]);
   });
 
-  /** A pair in which the second user may only read. */
+  /** Creates the room of a pair, in which the second user may only read. */
   async function pairWithReader() {
     const [ana, ben] = colleagues();
     const room = await createRoom(url(), ana, { type: 'user2user' });

@@ -3,15 +3,15 @@ import { contracts } from './contracts.ts';
 import type { Json } from './json.ts';
 import { type Check, createCheck, disallowUnknownKeys } from './json-checks.ts';
 
-/** `GET /asyncapi.json`, made in this process: a test says that it is the one that is served. */
+/** `GET /asyncapi.json`, created in this process. A separate test checks that the server serves the same document. */
 const document: Json = JSON.parse(JSON.stringify(createAsyncapiDocument(contracts)));
 const checkReceived: Check = createCheck(document);
 const checkSent: Check = createCheck(disallowUnknownKeys(document));
 
-/** Which messages have travelled in this process: `channel.message`, and `channel.message code` of a refusal. */
+/** The messages that this process has seen: `channel.message`, and `channel.message code` for a refusal. */
 export const seenLive = new Set<string>();
 
-/** All that may travel. */
+/** All messages that the document allows. */
 export const documentedLive: string[] = Object.entries<Json>(document.components.messages).flatMap(
   ([key, { payload }]) => {
     const narrowed = payload.allOf?.[1]?.properties;
@@ -21,7 +21,7 @@ export const documentedLive: string[] = Object.entries<Json>(document.components
 );
 
 interface Operation {
-  /** Keys of components. */
+  /** Keys of the document's components. */
   messages: string[];
   reply: string[];
 }
@@ -32,7 +32,7 @@ const toKeys = (messages: Json[] = []) =>
     return `${channel}.${message}`;
   });
 
-/** By the name of the message that is asked with, or told. */
+/** Indexes operations by the name of the message that the client sends or receives. */
 function indexOperations(channel: string, action: 'send' | 'receive'): Map<string, Operation> {
   const own = Object.values<Json>(document.operations).filter(
     (operation) => operation.action === action && operation.channel.$ref === `#/channels/${channel}`,
@@ -61,7 +61,7 @@ const closeCodesOfWebSocket = [1002, 1005, 1006, 1007];
 
 const place = (key: string) => ['components', 'messages', key, 'payload'];
 
-/** What is wrong with it as any of these messages; where nothing is, it has been met. */
+/** Returns why the value matches none of these messages. If it matches, records the message as seen. */
 function sentProblem(keys: string[], value: unknown, code?: string): string | undefined {
   const problems: string[] = [];
   for (const key of keys) {
@@ -79,7 +79,7 @@ export function undocumentedEvent(name: string, payload: unknown): string | unde
   return sentProblem(serverEvents.get(name)?.messages ?? [], payload);
 }
 
-/** Of an acknowledgement, and of the request where it was obeyed. */
+/** Checks an acknowledgement, and the request if it was accepted. */
 export function undocumentedAck(name: string, payload: unknown, ack: Json): string | undefined {
   const request = requests.get(name);
   if (!request) {
@@ -91,7 +91,7 @@ export function undocumentedAck(name: string, payload: unknown, ack: Json): stri
   return acceptedProblem(request.messages[0]!, payload);
 }
 
-/** Of the `auth` with which a client was let in. */
+/** Checks the `auth` of a connection that was accepted. */
 export function undocumentedConnect(auth: unknown): string | undefined {
   return acceptedProblem(requests.get('CONNECT')!.messages[0]!, auth);
 }
@@ -102,14 +102,14 @@ export function undocumentedConnectError(data: unknown): string | undefined {
 
 function acceptedProblem(key: string, asked: unknown): string | undefined {
   const problem = checkReceived(place(key), asked);
-  if (problem) return `${key} was obeyed, although the document says: ${problem}`;
+  if (problem) return `${key} was accepted, although the document says: ${problem}`;
   seenLive.add(key);
   return undefined;
 }
 
 const refusals = new Set(['TOKEN?', 'SELECTROOM?', 'COMMAND?', 'BADAUTH', 'BADJSON', 'NOTAUTHORIZED', 'ERROR']);
 
-/** Of a frame, and of the commands of its `id`: it must be an answer of one of them. */
+/** Checks a frame. If it has an `id`, it must be an answer to one of the commands with that `id`. */
 export function undocumentedFrame(frame: Json, asked: Json[]): string | undefined {
   const name = frame?.type === 'message' ? 'message' : frame?.data;
   const key = frames.get(name);

@@ -11,13 +11,13 @@ export type BalancerKind = 'nginx' | 'haproxy';
 
 export interface Balancer {
   url: string;
-  /** What it wrote. */
+  /** The output of the program. */
   log(): string;
 }
 
 interface Setup {
   file: string;
-  /** What stands in the file, and what takes its place here: addresses, ports and paths. */
+  /** Texts of the file and what replaces them in the tests: addresses, ports and paths. */
   replacements(home: string, port: number): [string, string][];
   run(file: string, home: string): string[];
   check(file: string, home: string): string[];
@@ -31,7 +31,7 @@ const setups: Record<BalancerKind, Setup> = {
       ['/tmp/', `${home}/`],
       ['/var/log/nginx/', `${home}/`],
     ],
-    // `-e`: the log before it has read where its log is.
+    // `-e` sets the log that nginx uses until it has read the configuration.
     run: (file, home) => ['-p', home, '-c', file, '-e', 'stderr', '-g', 'daemon off;'],
     check: (file, home) => ['-t', '-p', home, '-c', file, '-e', 'stderr'],
   },
@@ -43,10 +43,10 @@ const setups: Record<BalancerKind, Setup> = {
   },
 };
 
-/** What else stands in the file, and takes another value for a test: limits and time-outs. */
+/** Other texts of the file that a test replaces, such as limits and timeouts. */
 export type Replacements = readonly (readonly [string, string])[];
 
-/** A test sends more in a second than one address may. */
+/** A test sends more requests per second than the limit per address allows. */
 export const highLimits: Record<BalancerKind, Replacements> = {
   nginx: [['rate=200r/s', 'rate=100000r/s']],
   haproxy: [['gt 3000', 'gt 300000']],
@@ -59,7 +59,7 @@ interface Prepared {
   port: number;
 }
 
-/** The balancer of `deploy/` before these nodes, in a directory of its own. */
+/** Starts the balancer with the configuration of `deploy/` in front of these nodes, in a separate directory. */
 export async function startBalancer(
   kind: BalancerKind,
   nodePorts: readonly [number, number],
@@ -78,7 +78,7 @@ export async function startBalancer(
   return { url: `http://127.0.0.1:${port}`, log: () => log };
 }
 
-/** The program with a configuration of the test's own before one node. */
+/** Starts the program with a test's own configuration in front of one node. */
 export async function startProxy(
   kind: BalancerKind,
   configuration: (port: number, node: number) => string,
@@ -101,14 +101,14 @@ export async function startProxy(
   return `http://127.0.0.1:${port}`;
 }
 
-/** What the program says of the file; throws where it does not take it. */
+/** Returns the output of the program's own check; throws if it rejects the file. */
 export async function validateConfiguration(kind: BalancerKind): Promise<string> {
   const { program, file, home } = await prepare(kind, [1, 2]);
   const { status, stdout, stderr } = spawnSync(program, setups[kind].check(file, home), {
     cwd: home,
     encoding: 'utf8',
   });
-  if (status !== 0) throw new Error(`${kind} does not take its configuration:\n${stdout}${stderr}`);
+  if (status !== 0) throw new Error(`${kind} rejects its configuration:\n${stdout}${stderr}`);
   return stdout + stderr;
 }
 
@@ -123,12 +123,13 @@ async function prepare(
   const port = await freePort();
   const home = mkdtempSync(join(tmpdir(), `nano-${kind}-`));
   closeLater(() => rmSync(home, { recursive: true, force: true, maxRetries: 5 }));
-  // The workers of nginx have another account than the root that starts them.
+  // The workers of nginx run as another account than the root user that starts them.
   chmodSync(home, 0o755);
   let text = readFileSync(new URL(`../../deploy/${setup.file}`, import.meta.url), 'utf8');
   const nodes = [first, second].map((node, n): [string, string] => [`chat-${n + 1}:7777`, `127.0.0.1:${node}`]);
   for (const [there, here] of [...nodes, ...setup.replacements(home, port), ...changes]) {
-    if (!text.includes(there)) throw new Error(`deploy/${setup.file} has no ${JSON.stringify(there)} any more`);
+    if (!text.includes(there))
+      throw new Error(`deploy/${setup.file} no longer contains ${JSON.stringify(there)}: adapt the replacements`);
     text = text.replaceAll(there, here);
   }
   const file = join(home, setup.file);
@@ -161,7 +162,7 @@ function installed(kind: BalancerKind): string | undefined {
 
 function stopAfterTest(child: ChildProcess): void {
   const exited = new Promise((resolve) => child.once('exit', resolve));
-  // Not SIGKILL, which the workers of nginx would outlive.
+  // Not SIGKILL: the workers of nginx would survive it.
   const stop = () => child.kill('SIGTERM');
   process.once('exit', stop);
   closeLater(async () => {
@@ -187,7 +188,7 @@ function acceptsConnections(port: number): Promise<boolean> {
   });
 }
 
-/** Installs the program where it is missing: that takes longer than a test may. */
+/** Installs the program if it is missing. This can take longer than the timeout of a test. */
 export function findBalancer(kind: BalancerKind): void {
   execFileSync(findProgram(kind), ['-v'], { stdio: 'ignore' });
 }

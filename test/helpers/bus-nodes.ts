@@ -1,19 +1,22 @@
 import { randomBytes } from 'node:crypto';
 import { type Logger, pino } from 'pino';
-import { connectRedisNodes, type RedisNodes, type RedisSettings } from '../../src/cluster/redis-cluster.ts';
+import { connectRedisNodes, type RedisNodes, type RedisSettings } from '../../src/cluster/connect-cluster.ts';
 import type { BusMessage } from '../../src/core/log/change.ts';
 import { closeLater } from './cleanup.ts';
 import { waitUntil } from './wait-until.ts';
 
 export interface BusNode extends RedisNodes {
-  /** The rooms of which something may have been missed, in the order in which they were named. */
+  /** The rooms whose bus messages the node may have missed, in the order in which the bus reported them. */
   missed: (readonly number[] | 'all')[];
   lost: number;
   rejected: number;
   leaseFailures: number;
 }
 
-/** What a node has between itself and Redis, without a node. Those of one service hear each other. */
+/**
+ * Connects everything that a node has between itself and Redis, without the node. Nodes of the same service receive
+ * each other's messages.
+ */
 export async function connectBusNode(
   settings: RedisSettings,
   service: string,
@@ -62,7 +65,9 @@ export function createBusMessage(room_id: number, rev: number, content = `${rev}
   return { kind: 'message', room_id, rev, at: rev, message: { ...message, createdAt: date, updatedAt: date } };
 }
 
-/** What a node hears of a room, once the room's channel is there. */
+/**
+ * Subscribes to a room. Resolves with the received messages as soon as the subscription to the room's channel is active.
+ */
 export async function subscribeIn(
   node: BusNode,
   room: number,
@@ -70,8 +75,8 @@ export async function subscribeIn(
 ): Promise<BusMessage[]> {
   const received: BusMessage[] = [];
   node.bus.subscribe(room, (envelope) => void received.push(envelope));
-  const isNamed = () => node.missed.some((rooms) => rooms !== 'all' && rooms.includes(room));
-  // The classic adapter hears every room from the start.
-  if (adapter === 'sharded') await waitUntil('the room is heard', isNamed);
+  const isSubscribed = () => node.missed.some((rooms) => rooms !== 'all' && rooms.includes(room));
+  // The classic adapter receives the messages of all rooms from the start.
+  if (adapter === 'sharded') await waitUntil('the room is subscribed', isSubscribed);
   return received;
 }

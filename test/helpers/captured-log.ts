@@ -11,12 +11,12 @@ export interface LogLine {
 export interface CapturedLog {
   logger: Logger;
   lines: LogLine[];
-  /** Those whose message begins so. */
+  /** The entries whose message starts with `msg`. */
   startingWith(msg: string): LogLine[];
   warnings(): LogLine[];
 }
 
-/** A log as the process writes it, to be looked into. */
+/** Captures the log as the process writes it. */
 export function captureLog(level = 'info'): CapturedLog {
   const lines: LogLine[] = [];
   const stream = { write: (line: string) => void lines.push(JSON.parse(line)) };

@@ -5,12 +5,12 @@ import { frameQueue } from './frame-queue.ts';
 import type { Json } from './json.ts';
 import type { TestUser } from './users.ts';
 
-/** A frame that the protocol documents; which of them, the test says. */
+/** A documented frame. The test knows which of the documented shapes it expects. */
 export type Frame = { type: string; data: Json; [key: string]: Json };
 
 export type ChatClient = Awaited<ReturnType<typeof chatClient>>;
 
-/** A plain WebSocket to `/chat` that misses no frame and takes none that is not documented. */
+/** A WebSocket on `/chat` that keeps every frame, and fails the test for an undocumented frame. */
 export async function chatClient(url: string, path = '/chat') {
   const socket = new WebSocket(url.replace(/^http/, 'ws') + path);
   closeLater(() => socket.terminate());
@@ -33,7 +33,7 @@ export async function chatClient(url: string, path = '/chat') {
   });
   await new Promise<void>((resolve, reject) => {
     socket.once('open', resolve);
-    // Also later errors have a listener; they end in `close`.
+    // Later errors need a listener, too; they lead to `close`.
     socket.on('error', reject);
   });
   return {
@@ -45,9 +45,9 @@ export async function chatClient(url: string, path = '/chat') {
     },
     sendRaw: (frame: string | Buffer) => socket.send(frame),
     next: () => frames.take('the next frame'),
-    /** The first frame that fits; what came before it is thrown away. */
+    /** Returns the first frame that fits, and drops the frames before it. */
     skipTo: (fits: (frame: Frame) => boolean) => frames.take(`a frame with ${fits}`, fits, true),
-    /** What has arrived and nobody has asked for. */
+    /** Received frames that the test has not taken. */
     unread: frames.unread,
     close: () => socket.close(),
   };
@@ -61,7 +61,7 @@ function readJson(text: string): Json {
   }
 }
 
-/** Connected, and the token taken. */
+/** A client that has connected and authenticated. */
 export async function authenticatedChat(url: string, { token }: Pick<TestUser, 'token'>): Promise<ChatClient> {
   const chat = await chatClient(url);
   await expectFrame(chat, 'START?');
@@ -70,7 +70,10 @@ export async function authenticatedChat(url: string, { token }: Pick<TestUser, '
   return chat;
 }
 
-/** In the room; `since` is the cursor to catch up from. The CONNECTED frame comes along. */
+/**
+ * A client that has selected the room. `since` is the cursor from which it catches up. Also returns the CONNECTED
+ * frame.
+ */
 export async function chatInRoom(
   url: string,
   person: Pick<TestUser, 'token'>,
@@ -84,6 +87,6 @@ export async function chatInRoom(
 
 async function expectFrame(chat: ChatClient, data: string): Promise<Frame> {
   const frame = await chat.next();
-  if (frame.data !== data) throw new Error(`${data} was expected, but came ${JSON.stringify(frame)}`);
+  if (frame.data !== data) throw new Error(`Expected ${data}, but received ${JSON.stringify(frame)}`);
   return frame;
 }

@@ -5,7 +5,7 @@ import { aptInstall } from './debian.ts';
 
 const program = '/usr/bin/chromium';
 
-/** Headless, and silent: nothing leaves for anywhere but the pages that a test opens. */
+/** Headless and without background requests: the browser connects only to the pages that a test opens. */
 const args = [
   ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
   ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
@@ -13,12 +13,12 @@ const args = [
 
 let shared: Promise<Browser> | undefined;
 
-/** Whether there is a Chromium to test with, installed where we may. Takes a while the first time. */
+/** Returns whether Chromium is installed, and tries to install it. The first call takes a while. */
 export function hasChromium(): boolean {
   return existsSync(program) || (aptInstall('The tests open pages in Chromium', 'chromium') && existsSync(program));
 }
 
-/** Debian's Chromium, one for all tests of a worker; playwright ends it with the process at the latest. */
+/** Debian's Chromium, shared by all tests of a worker. Playwright ends it with the process at the latest. */
 export function chromium(): Promise<Browser> {
   shared ??= start();
   return shared;
@@ -31,7 +31,7 @@ async function start(): Promise<Browser> {
   return browser;
 }
 
-/** A window of its own, without what another test left in the browser; closed with the test. */
+/** Opens a separate window without stored data from other tests. It is closed after the test. */
 export async function browserWindow(options?: Parameters<Browser['newContext']>[0]): Promise<BrowserContext> {
   const context = await (await chromium()).newContext(options);
   closeLater(() => context.close());

@@ -7,17 +7,17 @@ const failures: unknown[] = [];
 const closeTimeoutMs = 8_000;
 let inTest = false;
 
-/** What is opened in a test is closed when it ends; what is opened outside of one, at the end of the run. */
+/** Resources that a test opens are closed after the test; those opened outside of a test, at the end of the run. */
 export function closeLater(close: Close): void {
   (inTest ? closesAfterTest : closesAfterRun).push(close);
 }
 
-/** For what all tests share, whoever of them was the first to want it. */
+/** For resources that all tests share, regardless of which test opens them first. */
 export function closeAfterRun(close: Close): void {
   closesAfterRun.push(close);
 }
 
-/** A breach of the protocol fails the test it happens in, also when the test looks elsewhere. */
+/** A violation of the protocol fails the test in which it happens, even if the test does not look at it. */
 export function reportViolation(message: string): Error {
   const error = new Error(message);
   violations.push(error);
@@ -34,7 +34,7 @@ export function throwViolations(): void {
   if (first) throw first;
 }
 
-/** What did not close is said at the end: a hook that throws here would skip all tests to come. */
+/** Resources that did not close are reported at the end: if this hook threw, mocha would skip all following tests. */
 export async function onTestEnd(): Promise<void> {
   inTest = false;
   await closeAll(closesAfterTest);
@@ -50,7 +50,7 @@ export function throwLateFailures(): void {
   if (first) throw first;
 }
 
-/** The last one opened first; one that fails does not keep the others open. */
+/** Closes in reverse order. A failure does not keep the other resources open. */
 async function closeAll(closes: Close[]): Promise<void> {
   for (const close of closes.splice(0).reverse()) {
     try {

@@ -9,10 +9,10 @@ import {
 import { closeLater } from './cleanup.ts';
 import type { TestUser } from './users.ts';
 
-/** Short, so that tests which lose a connection do not spend their time waiting. */
+/** Short timeouts, so that tests with lost connections do not wait long. */
 const timeouts = { backoffMs: 40, maxBackoffMs: 300, answerMs: 3_000 };
 
-/** The package's client, closed after the test. */
+/** The client of the package; it is closed after the test. */
 export function createClient(
   url: string,
   { token }: Pick<TestUser, 'token'>,

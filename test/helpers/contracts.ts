@@ -1,8 +1,10 @@
 import { session } from '../../src/auth/contract.ts';
 import type { Route } from '../../src/core/contract/rest.ts';
 import type { Contract } from '../../src/core/feature.ts';
+import { edits } from '../../src/features/edits/contract.ts';
 import { features } from '../../src/features/index.ts';
 import { messages } from '../../src/features/messages/contract.ts';
+import { reactions } from '../../src/features/reactions/contract.ts';
 import { rooms } from '../../src/features/rooms/contract.ts';
 import { documents } from '../../src/transports/http/documents/contract.ts';
 
@@ -24,9 +26,21 @@ export const routes: NamedRoute[] = [...contracts, documents].flatMap(({ name: f
 export const routeTitle = ({ method, path }: Route) => `${method} ${path}`;
 
 /** The Socket.IO requests of all features. */
-export const requests = { ...rooms.requests, ...messages.requests, ...session.requests };
+export const requests = {
+  ...rooms.requests,
+  ...messages.requests,
+  ...edits.requests,
+  ...reactions.requests,
+  ...session.requests,
+};
 export type RequestName = keyof typeof requests;
 
 /** The `/chat` commands of all features. */
-export const chatCommands = { ...session.commands, ...rooms.commands, ...messages.commands };
+export const chatCommands = {
+  ...session.commands,
+  ...rooms.commands,
+  ...messages.commands,
+  ...edits.commands,
+  ...reactions.commands,
+};
 export type ChatCommandName = keyof typeof chatCommands;

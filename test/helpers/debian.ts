@@ -5,10 +5,13 @@ import { join } from 'node:path';
 
 export const isRoot = process.getuid?.() === 0;
 
-/** One at a time, whichever worker of the tests it is that wants something. */
+/** Only one process at a time may run apt, whichever test worker it is. */
 const lock = join(tmpdir(), 'nano-apt.lock');
 
-/** Installs Debian packages where we may; false where we may not. Says so, for it takes a while. */
+/**
+ * Installs Debian packages if the user may do so. Prints a message, because this takes a while. Returns whether it
+ * succeeded.
+ */
 export function aptInstall(why: string, ...packages: string[]): boolean {
   if (!isRoot || !existsSync('/usr/bin/apt-get')) return false;
   console.error(`${why}: apt-get install -y ${packages.join(' ')}`);
@@ -23,8 +26,8 @@ export function aptInstall(why: string, ...packages: string[]): boolean {
 }
 
 /**
- * One file of a Debian package, taken out of it: what installs the package may start a service, and bring a dozen others.
- * Undefined where it cannot be had. It is gone with the process.
+ * Extracts one file from a Debian package without installing it, because an installation may start a service and bring
+ * many other packages. Returns undefined if the package is unavailable. The file is removed when the process ends.
  */
 export function aptExtract(why: string, name: string, file: string): string | undefined {
   if (!existsSync('/usr/bin/apt-get')) return undefined;

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { openPglite } from '../../src/database/open-store.ts';
 import { closeAfterRun, closeLater } from './cleanup.ts';
 
-/** Where the workers find the one that was made for the whole run. */
+/** The variable that names the template for the workers of a run. */
 const variable = 'NANO_TEST_TEMPLATE';
 let template: Promise<string> | undefined;
 
-/** Makes it in a directory of its own; resolves with how to remove that. */
+/** Creates the template in a separate directory. Resolves with a function that removes it. */
 export async function makeTemplate(): Promise<() => Promise<void>> {
   const home = await mkdtemp(join(tmpdir(), 'nano-template-'));
   const directory = join(home, 'data');
@@ -17,15 +17,15 @@ export async function makeTemplate(): Promise<() => Promise<void>> {
   return () => rm(home, { recursive: true, force: true });
 }
 
-/** Where there is no run around it, as when a single file is tested. */
+/** For a process without a surrounding run, as when a single file is tested. */
 async function ownTemplate(): Promise<string> {
   closeAfterRun(await makeTemplate());
   return process.env[variable]!;
 }
 
 /**
- * A data directory with an empty, migrated database in it. Making one costs PGlite seconds of the processor, copying
- * one a tenth of that. The copies have one identity, so they are for nodes without Redis.
+ * A data directory with an empty, migrated database. Creating a database takes PGlite seconds of CPU time; a copy takes
+ * a tenth of that. All copies have the same identity, so they are only for nodes without Redis.
  */
 export async function migratedDirectory(closing = closeLater): Promise<string> {
   template ??= process.env[variable] ? Promise.resolve(process.env[variable]) : ownTemplate();

@@ -6,12 +6,12 @@ interface Waiter<T> {
   reject: (error: Error) => void;
 }
 
-/** Keeps what arrives until somebody asks for it. */
+/** Keeps what arrives until a test takes it. */
 export interface FrameQueue<T> {
   push(item: T): void;
-  /** The first that is wanted, in order of arrival; those before it stay unless `drop` takes them away. */
+  /** Takes the first wanted item in order of arrival. With `drop`, removes the items before it. */
   take(what: string, wanted?: (item: T) => boolean, drop?: boolean): Promise<T>;
-  /** Nothing more will arrive: whoever waits is told so. */
+  /** No more items will arrive. Rejects all pending `take` calls with this reason. */
   end(reason: Error): void;
   readonly unread: readonly T[];
 }

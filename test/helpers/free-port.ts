@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 
-/** A port that nobody has just now, for a server that cannot take port 0 or has to come back to the same one. */
+/** Finds a port that is currently free, for a server that cannot use port 0 or needs the same port after a restart. */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer().once('error', reject);

@@ -2,15 +2,15 @@ import { enableCompileCache } from 'node:module';
 import { onRunEnd, onTestEnd, onTestStart, throwLateFailures, throwViolations } from './cleanup.ts';
 import { makeTemplate } from './embedded-template.ts';
 
-// The workers and the processes that the tests start read and compile the same files again and again.
+// The workers and the processes that the tests start compile the same files many times.
 process.env.NODE_COMPILE_CACHE ??= enableCompileCache().directory;
 
-/** In a worker this hook runs after every file; what they share ends with the process. */
+/** In a worker this hook runs after every file, so shared resources remain open until the process ends. */
 const isWorker = process.env.MOCHA_WORKER_ID !== undefined;
 
 let removeTemplate: (() => Promise<void>) | undefined;
 
-/** Before there are workers. A single file makes its own where it wants one. */
+/** Runs before the workers start. A single file creates its own template if it needs one. */
 export async function mochaGlobalSetup(this: { isParallelMode(): boolean }): Promise<void> {
   if (this.isParallelMode()) removeTemplate = await makeTemplate();
 }
@@ -25,7 +25,7 @@ export const mochaHooks = {
     const test = this.currentTest;
     const run = test?.fn as Mocha.AsyncFunc | undefined;
     if (!test || !run || run.length > 0) return;
-    // Inside the test: a hook that throws would end the whole run.
+    // Inside the test, because a hook that throws would end the whole run.
     test.fn = async function (this: Mocha.Context) {
       await run.call(this);
       throwViolations();

@@ -2,10 +2,10 @@ import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.
 import addFormats from 'ajv-formats';
 import type { Json } from './json.ts';
 
-/** Checks values against the schema at a place in a document; says what is wrong. */
+/** Checks a value against the schema at a place in a document. Returns why it does not match. */
 export type Check = (place: readonly string[], value: unknown) => string | undefined;
 
-/** Each place is compiled when it is first asked about, once in a process. */
+/** Compiles the schema of each place at its first use, once per process. */
 export function createCheck(document: Json): Check {
   const ajv = new Ajv2020({ strict: false });
   (addFormats as unknown as (ajv: Ajv2020) => void)(ajv);
@@ -27,7 +27,7 @@ function formatError({ instancePath, message, params }: ErrorObject): string {
 
 const pointerPart = (part: string) => encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1'));
 
-/** The document in which no object has more than what it names: a server may send no more than is documented. */
+/** Returns the document with all unknown keys forbidden, because a server may only send what is documented. */
 export function disallowUnknownKeys(node: Json): Json {
   if (Array.isArray(node)) return node.map(disallowUnknownKeys);
   if (typeof node !== 'object' || node === null) return node;

@@ -1,3 +1,3 @@
-/** What came over the wire and was checked against its schema; a test knows which of the shapes it expects. */
+/** A received value that was checked against its schema. The test knows which shape it expects. */
 // biome-ignore lint/suspicious/noExplicitAny: expectations check the values, types would only repeat the schemas
 export type Json = any;

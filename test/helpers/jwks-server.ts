@@ -8,18 +8,18 @@ import { selfSigned } from './self-signed.ts';
 
 export interface JwksServer {
   url: string;
-  /** How often the set was fetched. */
+  /** The number of requests for the key set. */
   fetchCount: number;
-  /** Whether it breaks off every request. */
+  /** Whether the server breaks off every request. */
   isDown: boolean;
   keys: object[];
-  /** What it does instead of giving the keys. */
+  /** If set, handles each request instead of sending the keys. */
   answer: ((response: ServerResponse) => void) | undefined;
-  /** From now on the answers wait until this is called. */
+  /** Delays all responses from now on until the returned function is called. */
   holdAnswers(): () => void;
 }
 
-/** A key set over https, trusted by this process. */
+/** Serves a key set over HTTPS with a certificate that this process trusts. */
 export async function jwksServer(keys: object[]): Promise<JwksServer> {
   const pair = selfSigned();
   const trusted = getCACertificates('default');
@@ -49,7 +49,7 @@ export async function jwksServer(keys: object[]): Promise<JwksServer> {
   return jwks;
 }
 
-/** The public half of a key, as it is published. */
+/** The public half of a key, in the form in which it is published. */
 export function toPublicJwk(key: KeyObject, kid: string): object {
   return { ...key.export({ format: 'jwk' }), kid, use: 'sig' };
 }

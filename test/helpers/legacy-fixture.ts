@@ -3,7 +3,7 @@ import pg from 'pg';
 import { closeLater } from './cleanup.ts';
 import { freshDatabase } from './postgres.ts';
 
-/** What the migrations of the original make, columns and types as they are there. */
+/** The schema that the migrations of the legacy service create, with its columns and types. */
 export const legacySchema = `
 create table "Rooms" (
   id serial primary key, uuid uuid not null default gen_random_uuid(), name varchar(255) not null,
@@ -40,7 +40,7 @@ interface RuleOptions {
 
 export type LegacyFixture = Awaited<ReturnType<typeof createLegacyDatabase>>;
 
-/** A database as the original left it, in the test's hands. `alter` makes one of its forks of it. */
+/** Creates a database of the legacy service. `alter` changes its schema into that of a fork. */
 export async function createLegacyDatabase(alter = '') {
   const url = await freshDatabase();
   const client = new pg.Client({ connectionString: url });
@@ -49,22 +49,28 @@ export async function createLegacyDatabase(alter = '') {
   await client.query(legacySchema + alter);
   const at = '2021-06-01T12:00:00.000Z';
 
-  async function room(wish: RoomOptions = {}): Promise<number> {
-    const { name = 'a room', type = 'group', level_admin = 100, entity = randomUUID(), max_entity_rules = 10 } = wish;
+  async function room(options: RoomOptions = {}): Promise<number> {
+    const {
+      name = 'a room',
+      type = 'group',
+      level_admin = 100,
+      entity = randomUUID(),
+      max_entity_rules = 10,
+    } = options;
     const { rows } = await client.query<{ id: number }>(
       `insert into "Rooms" (id, name, type, level_admin, entity_owner, max_entity_rules, "createdAt", "updatedAt")
        values (coalesce($1, nextval('"Rooms_id_seq"')), $2, $3, $4, $5, $6, $7, $7) returning id`,
-      [wish.id, name, type, level_admin, entity, max_entity_rules, wish.at ?? at],
+      [options.id, name, type, level_admin, entity, max_entity_rules, options.at ?? at],
     );
     return rows[0]!.id;
   }
 
-  async function rule(room: number, grantee: string, wish: RuleOptions = {}): Promise<void> {
-    const { permissions = 'rw', level = 0, accepted = false } = wish;
+  async function rule(room: number, grantee: string, options: RuleOptions = {}): Promise<void> {
+    const { permissions = 'rw', level = 0, accepted = false } = options;
     await client.query(
       `insert into "Room_permissions" (room_id, "entity_UUID", permissions, level, accepted, "createdAt", "updatedAt")
        values ($1, $2, $3, $4, $5, $6, $6)`,
-      [room, grantee, permissions, level, accepted, wish.at ?? at],
+      [room, grantee, permissions, level, accepted, options.at ?? at],
     );
   }
 
@@ -87,11 +93,15 @@ export async function createLegacyDatabase(alter = '') {
     room,
     rule,
     message,
-    /** As the original's POST /rooms did it: the creator's rule, then the organisation's. */
-    async createRoom(creator: string, organisation: string, wish: RoomOptions = {}): Promise<number> {
-      const id = await room({ ...wish, entity: organisation });
+    /**
+     * Writes the same rows as the legacy service did for POST /rooms: the rule of the creator, then that of the
+     * organisation.
+     */
+    async createRoom(creator: string, organisation: string, options: RoomOptions = {}): Promise<number> {
+      const id = await room({ ...options, entity: organisation });
       await rule(id, creator, { permissions: 'rwa', level: 100 });
-      // It failed here where the two are the same, and left the room as it was.
+      // The legacy service failed here if the creator and the organisation were the same, and left the room without the
+      // second rule.
       if (creator !== organisation) await rule(id, organisation, { level: 100, at: '2021-06-01T12:00:00.010Z' });
       return id;
     },

@@ -10,7 +10,7 @@ import { execute, freshDatabase } from './postgres.ts';
 
 let template: Promise<string> | undefined;
 
-/** A database of this service that is migrated and empty. */
+/** Creates an empty, migrated database of this service. */
 export async function migratedDatabase(): Promise<string> {
   template ??= freshDatabase().then(async (url) => {
     await migratePostgres(url);
@@ -26,7 +26,7 @@ export async function migratedDatabase(): Promise<string> {
 
 interface ImportRun extends ImportResult {
   report: string;
-  /** The progress that was printed. */
+  /** The printed progress. */
   progress: string[];
 }
 
@@ -35,7 +35,7 @@ interface ImportOptions {
   contentBytes?: number;
 }
 
-/** What `npm run import` does, in this process. `to`: a URL, or a directory for the embedded database. */
+/** Does in this process what `npm run import` does. `to` is a URL, or a directory for the embedded database. */
 export async function runImport(
   from: string,
   to: string,
@@ -62,7 +62,7 @@ export async function runImport(
   }
 }
 
-/** Statements in a database, each answered with its rows. */
+/** Runs statements on a database and returns their rows. */
 export async function openQuery(url: string): Promise<(text: string, values?: unknown[]) => Promise<Json[]>> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();

@@ -2,10 +2,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 const root = new URL('../../', import.meta.url);
 
-/** The text of a file of the repository. */
+/** Reads a file of the repository. */
 export const readDocument = (path: string): string => readFileSync(new URL(path, root), 'utf8');
 
-/** All Markdown files below a folder of the repository, by their paths from its root. */
+/** Finds all Markdown files below a folder of the repository. Paths are relative to the root. */
 export function markdownIn(folder: string): string[] {
   const names = readdirSync(new URL(folder, root), { recursive: true, encoding: 'utf8' });
   return names
@@ -16,13 +16,12 @@ export function markdownIn(folder: string): string[] {
 
 export interface Fence {
   language: string;
-  /** What follows the language. */
+  /** The text after the language. */
   label: string;
   text: string;
   line: number;
 }
 
-/** The code blocks of a document. */
 export function fences(text: string): Fence[] {
   return [...text.matchAll(/^```(\w*) *(.*)\n([\s\S]*?)^```$/gm)].map(({ 1: language, 2: label, 3: body, index }) => ({
     language: language!,
@@ -34,7 +33,7 @@ export function fences(text: string): Fence[] {
 
 export const lineAt = (text: string, index: number): number => text.slice(0, index).split('\n').length;
 
-/** The headings of a level whose whole text is code: the names of what is described there. */
+/** The headings of a level that consist only of code, that is, the names of the described things. */
 export function codeHeadings(text: string, level: number): string[] {
   return [...text.matchAll(new RegExp(`^#{${level}} \`(.+)\`$`, 'gm'))].map((match) => match[1]!);
 }

@@ -10,7 +10,7 @@ import { waitUntil } from './wait-until.ts';
 
 const adapters = ['sharded', 'classic'] as const;
 
-/** Two nodes of one service, and a Redis of their own that the test may do anything to. */
+/** Two nodes of one service, and a separate Redis that the test may stop. */
 export interface NodePair {
   redis: RedisServer;
   here: RunningServer;
@@ -18,7 +18,7 @@ export interface NodePair {
   settings: Settings;
 }
 
-/** Its sweep does not come while a test runs, so that it hides nothing, unless the settings say so. */
+/** Unless the settings demand it, no reconciliation runs during a test, because it could hide a lost signal. */
 export async function startNodePair(settings: Settings = {}): Promise<NodePair> {
   const redis = await startRedis();
   const all = { ...(await serviceSettings(redis.url)), ...settings };
@@ -32,12 +32,12 @@ export async function serviceSettings(redisUrl: string): Promise<Settings> {
 export interface SharedRoom {
   owner: TestUser;
   room: { id: number };
-  /** In the room, on the one node and on the other. */
+  /** Subscribers of the room on the first and on the second node. */
   near: SocketClient;
   far: SocketClient;
 }
 
-/** A room with a member on each of the two. */
+/** Creates a room with a member on each of the two nodes. */
 export async function createSharedRoom(here: { url: string }, there: { url: string }): Promise<SharedRoom> {
   const owner = createUser({ level: 100 });
   const room = await createRoom(here.url, owner);
@@ -56,7 +56,7 @@ export async function socketInRoom(url: string, person: TestUser, room: { id: nu
   return socket;
 }
 
-/** Says so many messages, each once the one before is acknowledged. */
+/** Sends numbered messages, each after the acknowledgement of the previous message. */
 export async function sendNumbered(socket: SocketClient, room: { id: number }, count: number): Promise<void> {
   for (let n = 0; n < count; n++) {
     const ack = await socket.request('message:send', { room_id: room.id, content: `${n}` });
@@ -64,24 +64,24 @@ export async function sendNumbered(socket: SocketClient, room: { id: number }, c
   }
 }
 
-/** The `seq` of the next messages that are heard. */
+/** The `seq` of the next received messages. */
 export async function receiveSeqs(socket: SocketClient, count: number): Promise<number[]> {
-  const heard: number[] = [];
-  for (let n = 0; n < count; n++) heard.push((await socket.next('message:new')).seq);
-  return heard;
+  const seqs: number[] = [];
+  for (let n = 0; n < count; n++) seqs.push((await socket.next('message:new')).seq);
+  return seqs;
 }
 
 export const upTo = (last: number, first = 1) => Array.from({ length: last - first + 1 }, (_, n) => first + n);
 
-/** One of the node's own figures. */
+/** Reads one metric of the node. */
 export async function readMetric(node: { url: string }, name: string): Promise<number> {
   const { body } = await rest(node.url).get('/metrics');
   const value = new RegExp(`^${name} (\\S+)$`, 'm').exec(String(body))?.[1];
-  if (value === undefined) throw new Error(`There is no figure ${name}`);
+  if (value === undefined) throw new Error(`The node has no metric ${name}`);
   return Number(value);
 }
 
-/** The line of each node works, or does not. */
+/** Waits until the bus connection of each node is up or down. */
 export async function waitForBus(state: 'up' | 'down', ...nodes: { url: string }[]): Promise<void> {
   const wanted = state === 'up' ? 1 : 0;
   for (const node of nodes) {
@@ -93,14 +93,14 @@ export async function waitForBus(state: 'up' | 'down', ...nodes: { url: string }
   }
 }
 
-/** How long it takes, in milliseconds. */
+/** Measures the duration in ms. */
 export async function measureMs(task: () => Promise<unknown>): Promise<number> {
   const began = performance.now();
   await task();
   return performance.now() - began;
 }
 
-/** Over either of the two adapters, both at once: what takes the time is waiting. */
+/** Runs the test with both Redis adapters at the same time, because such a test mostly waits. */
 export function itWithBothAdapters(title: string, test: (adapter: (typeof adapters)[number]) => Promise<void>): void {
   it(`${title} [${adapters.join(', ')}]`, async () => void (await Promise.all(adapters.map(test))));
 }

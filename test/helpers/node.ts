@@ -7,17 +7,17 @@ import { freshDatabase } from './postgres.ts';
 import { sharedRedis } from './redis.ts';
 import { adminToken, testSecret } from './users.ts';
 
-/** Settings by their names in the environment; undefined takes one of the suite's own away. */
+/** Settings by the names of their environment variables; undefined removes a default of the test suite. */
 export type Settings = Record<string, string | number | undefined>;
 
-/** For what no setting reaches, such as deadlines below a second. */
+/** For values that no setting can express, such as timeouts below a second. */
 export type Alter = (config: Config) => Config;
 
 export interface Wiring {
   name: string;
-  /** The settings that make a fresh, empty service of this kind. */
+  /** Creates the settings for a new, empty service of this wiring. */
   settings(): Promise<Settings>;
-  /** How many nodes the suites share. */
+  /** The number of nodes that the test files share. */
   nodes: number;
 }
 
@@ -29,7 +29,7 @@ export const postgres: Wiring = {
   settings: async () => ({ DATABASE_URL: await freshDatabase() }),
 };
 
-/** Two nodes that hear each other over Redis, by either of the two Redis adapters. */
+/** Two nodes that are connected over Redis, with one of the two Redis adapters. */
 const twoNodes = (adapter: 'sharded' | 'classic'): Wiring => ({
   name: `two nodes, Redis ${adapter}`,
   nodes: 2,
@@ -45,7 +45,7 @@ export const classic = twoNodes('classic');
 
 export const wirings = [embedded, postgres, sharded, classic];
 
-/** Nothing that gets in the way of a test which does not ask for it. */
+/** Switches off everything that could interfere with tests that do not need it. */
 const testDefaults: Settings = {
   ...{ HOST: '127.0.0.1', PORT: 0, LOG_LEVEL: 'silent', JWT_SECRET: testSecret, ADMIN_TOKEN: adminToken },
   ...{ SEND_RATE: 0, REQUEST_RATE: 0, RULE_RATE: 0, MAX_CONNECTIONS_PER_USER: 0 },
@@ -54,12 +54,12 @@ const testDefaults: Settings = {
 export function createConfig(settings: Settings): Config {
   const given = Object.entries({ ...testDefaults, ...settings }).filter(([, value]) => value !== undefined);
   const config = readConfig(Object.fromEntries(given.map(([name, value]) => [name, String(value)])));
-  // In memory, unless the test names a directory.
+  // In memory, unless the test sets a directory.
   if (config.database.mode === 'embedded' && !settings.DATA_DIR) config.database.directory = undefined;
   return config;
 }
 
-/** A node with a database of its own, for a test that wants other settings. */
+/** Starts a node with its own database, for tests that need other settings. */
 export async function startNode(
   wiring: Wiring,
   settings: Settings = {},
@@ -77,7 +77,7 @@ const same: Alter = (config) => config;
 
 const shared = new Map<Wiring, Promise<RunningServer[]>>();
 
-/** The nodes of a wiring that all suites use: starting PGlite takes seconds. */
+/** The nodes of a wiring, shared by all tests, because starting PGlite takes seconds. */
 export function sharedNodes(wiring: Wiring): Promise<RunningServer[]> {
   const started = shared.get(wiring) ?? startShared(wiring);
   shared.set(wiring, started);
@@ -98,19 +98,22 @@ async function startShared(wiring: Wiring): Promise<RunningServer[]> {
 
 export interface Context {
   wiring: Wiring;
-  /** A node of the service; where there are several, another one each time. */
+  /** The URL of a node. With several nodes, each call returns the next one. */
   url(): string;
-  /** All of them, for a test that cares which. */
+  /** The URLs of all nodes, for a test that needs a certain node. */
   urls(): string[];
   startNode(settings?: Settings, alter?: Alter): Promise<RunningServer>;
 }
 
-/** The same suite over every way to run the service. Starting may take a while where PostgreSQL has to be installed. */
+/** Runs the same tests over every wiring. Starting can take a while, because PostgreSQL may have to be installed. */
 export function describeEveryWiring(title: string, suite: (ctx: Context) => void): void {
   describeWirings(title, wirings, suite);
 }
 
-/** For what the wiring has no part in. Nodes of a test's own are then on PostgreSQL, where they start in no time. */
+/**
+ * For tests that do not depend on the wiring. Nodes that a test starts itself use PostgreSQL, because they start faster
+ * there.
+ */
 export function describeOneWiring(title: string, suite: (ctx: Context) => void): void {
   describeWirings(title, [embedded], suite, postgres);
 }

@@ -4,7 +4,7 @@ import type { Json } from './json.ts';
 import { type Check, createCheck, disallowUnknownKeys } from './json-checks.ts';
 import type { Exchange } from './rest-calls.ts';
 
-/** `GET /openapi.json`, made in this process: a test says that it is the one that is served. */
+/** `GET /openapi.json`, created in this process. A separate test checks that the server serves the same document. */
 const document: Json = JSON.parse(JSON.stringify(createOpenapiDocument(contracts)));
 const checkRequest: Check = createCheck(document);
 const checkAnswer: Check = createCheck(disallowUnknownKeys(document));
@@ -22,16 +22,16 @@ const operations: Operation[] = Object.entries<Json>(document.paths).flatMap(([p
     id: operation.operationId,
     place: ['paths', path, method],
     operation,
-    // Express minds neither a trailing slash nor the case.
+    // Express accepts a trailing slash and ignores the case of letters.
     pattern: new RegExp(`^${path.replaceAll(/\{(\w+)\}/g, '(?<$1>[^/]+)')}/?$`, 'i'),
     method: method.toUpperCase(),
   })),
 );
 
-/** Which of what is documented has happened in this process: `operation status`, and `operation status reason`. */
+/** The documented results that this process has seen: `operation status`, and `operation status reason`. */
 export const seenOnRest = new Set<string>();
 
-/** All that may happen, of these statuses. */
+/** All documented results with these statuses. */
 export const documentedOnRest: string[] = operations.flatMap(({ id, operation }) =>
   Object.keys(operation.responses).flatMap((status) => {
     const { response } = findResponse(operation, status)!;
@@ -40,10 +40,10 @@ export const documentedOnRest: string[] = operations.flatMap(({ id, operation })
   }),
 );
 
-/** The pages and their files, and the engine of Socket.IO, which are nobody's to call by hand. */
+/** Pages and their files, and Engine.IO requests, which the document does not describe. */
 const notDescribed = /^\/$|^\/(docs|playground|socket\.io)\//i;
 
-/** What the document does not say of this request and its answer. */
+/** Returns in what way the request or its response is not documented. */
 export function undocumented(exchange: Exchange): string | undefined {
   const [path = '', query] = exchange.path.split('?', 2) as [string, string?];
   const method = exchange.method === 'HEAD' ? 'GET' : exchange.method;
@@ -93,7 +93,7 @@ function headersProblem(headers: Json, answerHeader: Exchange['answerHeader']): 
   return undefined;
 }
 
-/** A request that is obeyed must be one that the document allows, or it is too narrow. */
+/** The document must allow every request that the server accepts; otherwise the document is too narrow. */
 function acceptedProblem(
   { id, place, operation, pattern }: Operation,
   path: string,
@@ -109,15 +109,15 @@ function acceptedProblem(
   for (const [n, parameter] of (operation.parameters ?? []).entries()) {
     const value = given[parameter.in]!(parameter.name) ?? undefined;
     const problem = parameterProblem([...place, 'parameters', String(n), 'schema'], parameter.required, value);
-    if (problem) return `${id} was obeyed, although the document says of ${parameter.name}: ${problem}`;
+    if (problem) return `${id} was accepted, although the document says of ${parameter.name}: ${problem}`;
   }
   if (!operation.requestBody) return undefined;
   const at = [...place, 'requestBody', 'content', 'application/json', 'schema'];
   const problem = checkRequest(at, JSON.parse(body ?? 'null'));
-  return problem && `${id} was obeyed, although the document says of the body: ${problem}`;
+  return problem && `${id} was accepted, although the document says of the body: ${problem}`;
 }
 
-/** A parameter is a text, and what it spells. */
+/** Checks a parameter as text, and as the value that the text represents. */
 function parameterProblem(place: string[], required: boolean, value: string | undefined): string | undefined {
   if (value === undefined) return required ? 'it is needed' : undefined;
   const asText = checkRequest(place, value);
@@ -134,7 +134,7 @@ const refusalsAnywhere = new Set([
   'NOT_FOUND',
 ]);
 
-/** What is not in the document does not exist, or is refused before anybody looks. */
+/** A path that is not documented must not exist, or must be refused before it is processed. */
 function unknownPathProblem({ method, status, answer }: Exchange): string | undefined {
   if (method === 'HEAD') return status === 404 || status === 401 ? undefined : 'the document has no such operation';
   const problem = checkAnswer(['components', 'schemas', 'Refusal'], answer);

@@ -8,7 +8,7 @@ import { freePort } from './free-port.ts';
 import { serverAccount } from './postgres-binaries.ts';
 import { waitUntil } from './wait-until.ts';
 
-/** Undefined if there is none and it cannot be installed. */
+/** Returns undefined if PgBouncer is neither installed nor installable. */
 export function findPgBouncer(): string | undefined {
   const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
   const find = () => directories.map((directory) => join(directory, 'pgbouncer')).find(existsSync);
@@ -18,7 +18,10 @@ export function findPgBouncer(): string | undefined {
   );
 }
 
-/** PgBouncer as it comes, before the server of this URL; the URL to the same database through it. */
+/**
+ * Starts PgBouncer with its default configuration in front of the server of this URL. Returns the URL of the same
+ * database through PgBouncer.
+ */
 export async function startPgBouncer(
   program: string,
   url: string,

@@ -5,7 +5,7 @@ export interface PollingResponse {
   body: string;
 }
 
-/** Long polling without a client library: nothing is sent or fetched but what the test says. */
+/** Long polling without a client library: sends and fetches only what the test requests. */
 export class PollingSession {
   readonly #url: string;
   readonly sid: string;
@@ -20,7 +20,7 @@ export class PollingSession {
     return new PollingSession(url, JSON.parse(body.slice(1)).sid);
   }
 
-  /** One that is in `/rooms`. */
+  /** A session that has joined the namespace `/rooms`. */
   static async connected(url: string, token: string): Promise<PollingSession> {
     const session = await PollingSession.open(url);
     await session.post(`40/rooms,${JSON.stringify({ token })}`);
@@ -41,7 +41,7 @@ export class PollingSession {
     return sendRequest(this.address, 'POST', Buffer.from(body));
   }
 
-  /** Says that so many bytes will come, and sends none of them. */
+  /** Announces a body of this length in the headers and sends nothing of it. */
   postWithoutBody(bytes: number): Promise<PollingResponse> {
     return sendRequest(this.address, 'POST', undefined, bytes);
   }

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { aptInstall, isRoot } from './debian.ts';
 
-/** The directory of `initdb` and `postgres`, installed where the machine has none and we may. */
+/** The directory of `initdb` and `postgres`. Installs PostgreSQL if it is missing and the user may do so. */
 export function findPostgres(): string {
   const found = installed();
   if (found) return found;
@@ -29,7 +29,7 @@ function installed(): string | undefined {
   return [...linked, ...known].find((bin) => ['initdb', 'postgres'].every((name) => existsSync(join(bin, name))));
 }
 
-/** The newest version first. */
+/** Lists the binary directories of the installed versions, newest first. */
 function below(directory: string, toBin: (name: string) => string | undefined): string[] {
   if (!existsSync(directory)) return [];
   const byVersion = new Intl.Collator('en', { numeric: true }).compare;
@@ -37,13 +37,16 @@ function below(directory: string, toBin: (name: string) => string | undefined): 
   return bins.filter((bin) => bin !== undefined).map((bin) => join(directory, bin));
 }
 
-/** PostgreSQL refuses to run as root: then it gets another account, which owns nothing here. */
+/** PostgreSQL refuses to run as root. In that case, returns another account to run it. */
 export function serverAccount(): { uid: number; gid: number } | undefined {
   if (!isRoot) return undefined;
   const accounts = readFileSync('/etc/passwd', 'utf8')
     .split('\n')
     .map((line) => line.split(':'));
   const account = ['postgres', 'nobody'].map((name) => accounts.find((fields) => fields[0] === name)).find(Boolean);
-  if (!account) throw new Error('PostgreSQL does not run as root, and there is neither a postgres nor a nobody');
+  if (!account)
+    throw new Error(
+      'PostgreSQL does not run as root, and this system has no account postgres or nobody: run the tests as another user',
+    );
   return { uid: Number(account[2]), gid: Number(account[3]) };
 }

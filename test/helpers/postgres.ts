@@ -11,7 +11,7 @@ import { findPostgres, serverAccount } from './postgres-binaries.ts';
 let server: Promise<string> | undefined;
 
 /**
- * A database of its own on a real PostgreSQL, which the first caller starts; the URL to it. `options`: what follows the
+ * Creates a separate database on a real PostgreSQL, which the first call starts. Returns its URL. `options` follow the
  * name in `create database`.
  */
 export async function freshDatabase(options = ''): Promise<string> {
@@ -28,7 +28,7 @@ export async function freshDatabase(options = ''): Promise<string> {
 
 const dropping = (name: string) => `drop database if exists ${name} with (force)`;
 
-/** One statement on a connection of its own. */
+/** Runs one statement on a separate connection. */
 export async function execute(url: string, sql: string): Promise<void> {
   const orm = await MikroORM.init({ clientUrl: url, entities: [], discovery: { warnWhenNoEntities: false } });
   try {
@@ -38,7 +38,7 @@ export async function execute(url: string, sql: string): Promise<void> {
   }
 }
 
-/** Not durable, but with the semantics of the real one: only the power may fail here. */
+/** Not durable, but otherwise with production semantics: the tests do not simulate power failures. */
 const settings = {
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '',
@@ -48,17 +48,19 @@ const settings = {
   full_page_writes: 'off',
 };
 
-/** A PostgreSQL that may be stopped; it keeps its port and its data from one start to the next. */
+/** A PostgreSQL that can be stopped. It keeps its port and its data across restarts. */
 export interface PostgresServer {
   url: string;
   /** Undefined while it is stopped. */
   readonly pid: number | undefined;
   start(): Promise<void>;
-  /** `SIGINT`: connections are cut, everything is written. `SIGQUIT`: at once, as a crash would. */
+  /** `SIGINT` ends all connections and writes everything to disk. `SIGQUIT` ends the server at once, like a crash. */
   stop(signal: 'SIGINT' | 'SIGQUIT'): Promise<void>;
 }
 
-/** A PostgreSQL of the caller's own, ended with the run. `wish`: settings by their names in postgresql.conf. */
+/**
+ * Starts a separate PostgreSQL, which is stopped after the run. `wish` has settings by their names in postgresql.conf.
+ */
 export async function startPostgres(wish: Record<string, string> = {}): Promise<PostgresServer> {
   const place = createInstallation();
   const words = ['-D', place.data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'];
@@ -66,7 +68,7 @@ export async function startPostgres(wish: Record<string, string> = {}): Promise<
   return serve(place, wish);
 }
 
-/** A standby of a server, which follows it until it is promoted. */
+/** Starts a standby of a server, which follows it until it is promoted. */
 export async function startStandby(primary: PostgresServer): Promise<PostgresServer> {
   const place = createInstallation();
   place.run('pg_basebackup', [
@@ -135,7 +137,7 @@ async function serve(
   };
 }
 
-/** The server never outlives mocha, nor does mocha wait for it. */
+/** The server must not outlive mocha, and mocha must not wait for it. */
 function stopAfterRun({ kill, stop }: { kill: () => void } & Pick<PostgresServer, 'stop'>, home: string): void {
   const atExit = () => {
     kill();
@@ -151,7 +153,7 @@ function stopAfterRun({ kill, stop }: { kill: () => void } & Pick<PostgresServer
   });
 }
 
-/** At the end of the process nothing can be awaited; and a server on its way out still writes. */
+/** At the exit of a process nothing can be awaited, and a server that is shutting down still writes files. */
 function waitUntilGone(file: string): void {
   const step = new Int32Array(new SharedArrayBuffer(4));
   for (let tries = 0; tries < 200 && existsSync(file); tries++) Atomics.wait(step, 0, 0, 10);

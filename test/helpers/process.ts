@@ -11,11 +11,11 @@ type Env = Record<string, string | number | undefined>;
 interface Exit {
   code: number | null;
   signal: NodeJS.Signals | null;
-  /** Everything it wrote, on either stream. */
+  /** Everything that the process wrote to stdout and stderr. */
   output: string;
 }
 
-/** `node src/<file>` in an environment that holds nothing else. `root`: another checkout. */
+/** Runs `node src/<file>` with no environment but `env`. `root` is another checkout. */
 export function runCommand(file: string, env: Env = {}, args: string[] = [], root = project) {
   const child = spawn(process.execPath, [join(root, 'src', file), ...args], {
     cwd: root,
@@ -30,7 +30,7 @@ export function runCommand(file: string, env: Env = {}, args: string[] = [], roo
       for (const listener of outputListeners) listener(output);
     });
   }
-  // A worker of the tests ends without closing what all of a file's tests shared.
+  // A test worker ends without closing the resources that all tests of a file share.
   const killAtExit = () => void child.kill('SIGKILL');
   process.once('exit', killAtExit);
   const exited = new Promise<Exit>((resolve) => {
@@ -46,7 +46,7 @@ export function runCommand(file: string, env: Env = {}, args: string[] = [], roo
   return { child, exited, outputListeners, kill: (signal: NodeJS.Signals) => child.kill(signal) };
 }
 
-/** A server process that listens; rejects with what it said where it does not get that far. */
+/** Starts a server process and waits until it listens. Rejects with its output if it does not. */
 export async function runServer(env: Env, root = project) {
   const command = runCommand('bin/start.ts', { PORT: 0, HOST: '127.0.0.1', ...env }, [], root);
   const url = await new Promise<string>((resolve, reject) => {
@@ -59,7 +59,7 @@ export async function runServer(env: Env, root = project) {
   return { ...command, url };
 }
 
-/** A data directory that is gone after the test. */
+/** A data directory that is removed after the test. */
 export function dataDirectory(): string {
   const home = mkdtempSync(join(tmpdir(), 'nano-data-'));
   const remove = () => {

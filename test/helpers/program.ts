@@ -3,12 +3,12 @@ import { resolve } from 'node:path';
 import { closeLater } from './cleanup.ts';
 import { waitUntil } from './wait-until.ts';
 
-/** The examples are run from here, as their readers do. */
+/** The examples run in this directory, as they do for their readers. */
 export const project = resolve(import.meta.dirname, '../..');
 
 export type Program = ReturnType<typeof runProgram>;
 
-/** Any program, with a keyboard; killed with the test. */
+/** Runs any program with an open stdin. The program is killed after the test. */
 export function runProgram(command: string, args: string[], env: Record<string, string> = {}) {
   const child = spawn(command, args, {
     cwd: project,
@@ -23,7 +23,7 @@ export function runProgram(command: string, args: string[], env: Record<string, 
   child.stderr.on('data', (text: Buffer) => {
     errors += text;
   });
-  child.stdin.on('error', () => {}); // it has ended, and the test hears of that
+  child.stdin.on('error', () => {}); // the program has ended, and the test receives the error
   const exited = new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', resolve);
@@ -37,14 +37,14 @@ export function runProgram(command: string, args: string[], env: Record<string, 
     exited,
     type: (...lines: string[]) => void child.stdin.write(lines.map((line) => `${line}\n`).join('')),
     endInput: () => void child.stdin.end(),
-    /** What it has written so far. */
+    /** The output until now. */
     output: () => output,
     errors: () => errors,
     lines: () => output.split('\n').slice(0, -1),
     async waitForOutput(what: string | RegExp): Promise<void> {
       const isThere = () => (typeof what === 'string' ? all().includes(what) : what.test(all()));
       await waitUntil(`${what}`, isThere, 15_000).catch((error) => {
-        throw new Error(`${error.message}; it wrote:\n${all()}`);
+        throw new Error(`${error.message}; output:\n${all()}`);
       });
     },
   };

@@ -5,7 +5,7 @@ import { aptExtract } from './debian.ts';
 
 let found: string | undefined;
 
-/** Fetches promtool where there is none: that takes longer than a test may. */
+/** Downloads promtool if it is missing. This can take longer than the timeout of a test. */
 export function findPromtool(): string {
   found ??= installed() ?? aptExtract('The tests need promtool and there is none', 'prometheus', 'usr/bin/promtool');
   if (found) return found;
@@ -15,7 +15,7 @@ export function findPromtool(): string {
   );
 }
 
-/** What it says, on either stream; throws where it is not content. */
+/** Returns the output of promtool, stdout and stderr together. Throws if promtool reports an error. */
 export function promtool(words: string[], { input, cwd }: { input?: string; cwd?: URL } = {}): string {
   const { status, stdout, stderr }: SpawnSyncReturns<string> = spawnSync(findPromtool(), words, {
     ...{ input, cwd, encoding: 'utf8' },

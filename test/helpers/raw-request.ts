@@ -1,16 +1,25 @@
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { closeLater } from './cleanup.ts';
 
 export interface RawAnswer {
   status: number;
-  /** With the status line. */
+  /** Includes the status line. */
   head: string;
   body: string;
 }
 
+/** Opens a TCP connection and writes the bytes. `answer` resolves with the first data from the server. */
+export function openRawConnection(url: string, bytes: string): { socket: Socket; answer: Promise<string> } {
+  const { hostname, port } = new URL(url);
+  const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: true });
+  closeLater(() => socket.destroy());
+  socket.write(bytes);
+  return { socket, answer: new Promise((resolve) => socket.once('data', (data) => resolve(data.toString()))) };
+}
+
 /**
- * Bytes to a port, each part after something came back for the one before, and all that came back until the other side
- * closes; the client itself does not close.
+ * Sends bytes to a port, each part after a response to the previous part. Returns everything that was received until
+ * the server closes the connection; the client does not close it.
  */
 export async function rawExchange(url: string, ...parts: (string | Buffer)[]): Promise<string> {
   const { hostname, port } = new URL(url);
@@ -35,7 +44,7 @@ export async function rawExchange(url: string, ...parts: (string | Buffer)[]): P
   });
 }
 
-/** The last of the answers: those before it are of requests that went first on the same connection. */
+/** Returns the last response. Earlier responses belong to earlier requests on the same connection. */
 export async function rawRequest(url: string, ...parts: (string | Buffer)[]): Promise<RawAnswer> {
   const text = await rawExchange(url, ...parts);
   const last = text.slice(text.lastIndexOf('HTTP/1.1 '));
@@ -43,7 +52,7 @@ export async function rawRequest(url: string, ...parts: (string | Buffer)[]): Pr
   return { status: Number(/^HTTP\/1\.1 (\d{3})/.exec(head)?.[1]), head, body: body.join('\r\n\r\n') };
 }
 
-/** What the HTTP parser of a server refuses, each as the bytes of a request for this path. */
+/** Requests that the HTTP parser of a server rejects, as bytes of a request for this path. */
 export const unreadableRequests: Record<string, (path: string) => string | Buffer> = {
   'an unknown method': (path) => `FOO ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
   'the method TRACK': (path) => `TRACK ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,

@@ -5,7 +5,7 @@ export const opcodes = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9,
 
 interface FrameOptions {
   fin?: boolean;
-  /** Claims so many bytes, whatever follows. */
+  /** The length in the header, whatever the payload is. */
   length?: number;
 }
 
@@ -26,8 +26,8 @@ export function frame(
 }
 
 /**
- * A WebSocket that does what it likes: it answers no ping and no close frame, and reads only where it is told to. Its
- * `closed` resolves when the server has ended the TCP connection.
+ * A WebSocket that does not follow the protocol: it answers neither pings nor close frames, and reads only when a test
+ * demands it. `closed` resolves when the server has ended the TCP connection.
  */
 export class RawWebSocket {
   readonly socket: Socket;
@@ -45,7 +45,7 @@ export class RawWebSocket {
   static async open(url: string, path: string): Promise<RawWebSocket> {
     const { hostname, port } = new URL(url);
     const socket = connect(Number(port), hostname);
-    socket.on('error', () => {}); // the close says the rest
+    socket.on('error', () => {}); // `close` follows
     const headers = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13'];
     const key = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';
     socket.write(`${[`GET ${path} HTTP/1.1`, `Host: ${hostname}`, ...headers, key].join('\r\n')}\r\n\r\n`);
@@ -53,7 +53,7 @@ export class RawWebSocket {
     let head = Buffer.alloc(0);
     while (!head.includes('\r\n\r\n')) {
       const [chunk] = (await Promise.race([once(socket, 'data'), raw.closed])) ?? [];
-      if (!chunk) throw new Error(`No answer to the upgrade, but ${JSON.stringify(head.toString())}`);
+      if (!chunk) throw new Error(`The connection ended during the upgrade, after ${JSON.stringify(head.toString())}`);
       head = Buffer.concat([head, chunk]);
     }
     const end = head.indexOf('\r\n\r\n') + 4;
@@ -72,7 +72,7 @@ export class RawWebSocket {
     this.send(frame(opcodes.text, text));
   }
 
-  /** Resolves when the system has taken everything, so that a sender can go at the pace of the network. */
+  /** Resolves when the operating system has accepted all data, so that a sender can follow the speed of the network. */
   async drained(): Promise<void> {
     if (this.socket.writableNeedDrain) await Promise.race([once(this.socket, 'drain'), this.closed]);
   }
@@ -81,20 +81,20 @@ export class RawWebSocket {
     this.socket.pause();
   }
 
-  /** Also while nothing is read: then what is sent to the server is refused. */
+  /** Detects the end even if nothing is read, because a write to a closed connection fails. */
   get hasEnded(): boolean {
     if (!this.socket.destroyed) this.send(frame(opcodes.pong));
     return this.socket.destroyed;
   }
 
-  /** Resolves at the server's close frame, or when the connection is gone. */
+  /** Resolves when the server sends a close frame, or when the connection has ended. */
   async waitForClose(): Promise<void> {
     while (this.closeCode === undefined && !this.socket.destroyed) {
       await Promise.race([once(this.socket, 'data'), this.closed]);
     }
   }
 
-  /** The first text that fits; one that has arrived, or will. */
+  /** Resolves with the first text that matches, whether it has already arrived or not. */
   async waitForText(pattern: RegExp): Promise<string> {
     for (;;) {
       const found = this.texts.find((text) => pattern.test(text));

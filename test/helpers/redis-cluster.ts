@@ -2,14 +2,14 @@ import { execFileSync } from 'node:child_process';
 import { type RedisConf, startRedis } from './redis.ts';
 import { waitUntil } from './wait-until.ts';
 
-/** Three masters; the URLs of all of them. `settings` by their names in redis.conf. */
+/** Starts three masters and returns their URLs. `settings` are by their names in redis.conf. */
 export async function startRedisCluster(settings: RedisConf = {}): Promise<string[]> {
   const cluster = { 'cluster-enabled': 'yes', 'cluster-node-timeout': '2000', ...settings };
   const nodes = await Promise.all([0, 1, 2].map(() => startRedis(cluster)));
   const [first] = nodes;
   const cli = (port: number, ...command: (string | number)[]) =>
     execFileSync('redis-cli', ['-p', String(port), ...command.map(String)], { encoding: 'utf8' });
-  // By hand: `redis-cli --cluster create` waits in whole seconds.
+  // `redis-cli --cluster create` waits in steps of whole seconds, so the cluster is set up by hand.
   for (const [n, { port }] of nodes.entries()) {
     const [from, to] = [Math.ceil((n * 16_384) / 3), Math.ceil(((n + 1) * 16_384) / 3) - 1];
     cli(port, 'CLUSTER', 'ADDSLOTSRANGE', from, to);

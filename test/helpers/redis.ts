@@ -6,23 +6,26 @@ import { closeAfterRun, closeLater } from './cleanup.ts';
 import { aptInstall } from './debian.ts';
 import { freePort } from './free-port.ts';
 
-/** A Redis that a test may do anything to; it keeps its port, and nothing else, from one start to the next. */
+/** A Redis that a test may stop. It keeps its port across restarts, but no data. */
 export interface RedisServer {
   url: string;
   port: number;
-  /** Undefined while it is dead. */
+  /** Undefined while it is stopped. */
   readonly pid: number | undefined;
   start(): Promise<void>;
-  /** Ends it at once, as a crash would. */
+  /** Kills it, like a crash. */
   kill(): Promise<void>;
-  /** It keeps its connections and answers nothing. */
+  /** It keeps its connections but answers nothing. */
   freeze(): void;
   thaw(): void;
 }
 
 let shared: Promise<string> | undefined;
 
-/** The URL of a Redis that all tests share and none of them hurts. Never one that merely happens to listen. */
+/**
+ * The URL of a Redis that all tests share and no test stops. It is always started here, never a Redis that happens to
+ * listen.
+ */
 export function sharedRedis(): Promise<string> {
   shared ??= process.env.TEST_REDIS_URL
     ? Promise.resolve(process.env.TEST_REDIS_URL)
@@ -30,10 +33,10 @@ export function sharedRedis(): Promise<string> {
   return shared;
 }
 
-/** By their names in redis.conf; several words as a list. */
+/** Settings by their names in redis.conf; a setting with several words is a list. */
 export type RedisConf = Record<string, string | string[]>;
 
-/** A Redis of the caller's own. */
+/** Starts a separate Redis for the caller. */
 export async function startRedis(settings: RedisConf = {}, close = closeLater): Promise<RedisServer> {
   const program = findRedis();
   const port = await freePort();

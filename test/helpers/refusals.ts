@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { type ErrorCode, errors } from '../../src/core/errors.ts';
 import type { Json } from './json.ts';
 
-/** A refusal as the envelope shows it; `field` where `meta.detail` has to name one. */
+/** Checks the envelope of a refusal. If `field` is given, `meta.detail` must name it. */
 export function expectRefusal(answer: { status: number; body: Json }, code: ErrorCode, field?: string): void {
   expect(answer.body, `status ${answer.status}`).to.have.nested.property('meta.reason', code);
   expect(answer.status).to.equal(errors[code].http);

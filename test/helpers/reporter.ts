@@ -1,6 +1,6 @@
 import Mocha from 'mocha';
 
-/** Mocha's own, and then one line to count by. */
+/** Mocha's reporter, and then a line with the counts. */
 export default class Reporter extends Mocha.reporters.Spec {
   override epilogue(): void {
     super.epilogue();

@@ -8,7 +8,7 @@ import type { TestUser } from './users.ts';
 const responseTimeoutMs = 3_000;
 const retryMs = 200;
 
-/** `/chat`: comes back after a moment of its own, and selects the room with the cursor it has. */
+/** A `/chat` client that reconnects after a backoff, and selects the room with its last cursor. */
 export async function resilientChatClient(url: string, { token }: TestUser, room_id: number): Promise<ResilientClient> {
   const copy = new RoomCopy('are changes of other kinds');
   const waiting = new Map<string, (isStored: boolean) => void>();
@@ -23,7 +23,7 @@ export async function resilientChatClient(url: string, { token }: TestUser, room
   function open(): void {
     if (hasEnded) return;
     socket = new WebSocket(`${url.replace('http', 'ws')}/chat`);
-    socket.on('error', () => {}); // the close follows
+    socket.on('error', () => {}); // `close` follows
     socket.on('open', () => {
       send({ type: 'token', content: token });
       send({ type: 'select_room', room_id, since: copy.cursor });

@@ -1,12 +1,12 @@
 import type { Json } from './json.ts';
 
-/** On Socket.IO a gap in `rev` is something missed; on `/chat`, which carries messages only, it is not. */
+/** On Socket.IO, a gap in `rev` means that changes were missed. On `/chat`, which has only messages, it does not. */
 type Gaps = 'are missed changes' | 'are changes of other kinds';
 
-/** What one client has of a room, kept by the three lines of the protocol. */
+/** A client's copy of a room, which follows the rules of the protocol. */
 export class RoomCopy {
   readonly messages: { seq: number; content: string }[] = [];
-  /** How often it was told that what it missed cannot be had. */
+  /** The number of joins in which the server could not deliver the missed changes. */
   unrecovered = 0;
   rev = 0;
   cursor: string | undefined;
@@ -18,7 +18,7 @@ export class RoomCopy {
     this.#gaps = gaps;
   }
 
-  /** False where something is missing before it. */
+  /** Returns false if a change before it is missing. */
   apply(change: Json, isMessage: boolean): boolean {
     if (change.rev <= this.rev) return true;
     if (change.rev !== this.rev + 1 && this.#gaps === 'are missed changes') return false;
@@ -29,7 +29,7 @@ export class RoomCopy {
     return true;
   }
 
-  /** What it is told of its place when it joins. */
+  /** Handles the acknowledgement of a join. */
   onJoined({ rev, cursor, recovered }: Json): void {
     if (recovered) return;
     if (this.cursor !== undefined) this.unrecovered += 1;
@@ -45,7 +45,7 @@ export class RoomCopy {
   }
 }
 
-/** A client as the protocol wants it: it comes back by itself, and sends again what was not answered. */
+/** A client as the protocol describes it: it reconnects automatically, and repeats messages that were not answered. */
 export interface ResilientClient {
   copy: RoomCopy;
   /** Resolves when the message is acknowledged. */

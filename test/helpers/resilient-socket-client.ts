@@ -8,7 +8,7 @@ import type { TestUser } from './users.ts';
 const ackTimeoutMs = 3_000;
 const retryMs = 200;
 
-/** Socket.IO with the reconnection that it has by itself. */
+/** Socket.IO with its built-in reconnection. */
 export async function resilientSocketClient(
   url: string,
   { token }: TestUser,
@@ -35,7 +35,7 @@ export async function resilientSocketClient(
     return true;
   }
 
-  /** The acknowledgement, or undefined where none came. */
+  /** The acknowledgement, or undefined if there was none. */
   async function request(name: string, payload: object): Promise<Json> {
     const ack = await socket
       .timeout(ackTimeoutMs)

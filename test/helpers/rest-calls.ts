@@ -3,7 +3,7 @@ import type { Json } from './json.ts';
 interface RestResponse {
   status: number;
   headers: Headers;
-  /** Parsed where it is JSON, otherwise the text. */
+  /** Parsed if it is JSON, otherwise text. */
   body: Json;
 }
 
@@ -12,20 +12,20 @@ interface RequestOptions {
   headers?: Record<string, string>;
 }
 
-/** A request as it went over the wire, and its answer. */
+/** A request as it was sent, and its response. */
 export interface Exchange {
   method: string;
-  /** With its query. */
+  /** Includes the query. */
   path: string;
   body: string | undefined;
   header: (name: string) => string | null;
   status: number;
   answerHeader: (name: string) => string | null;
-  /** Parsed where it is JSON, otherwise the text. */
+  /** Parsed if it is JSON, otherwise text. */
   answer: Json;
 }
 
-/** REST calls as one person; a body that is a string goes as it is. Whatever is answered is shown to `look` first. */
+/** REST calls as one user. A string is sent unchanged as the body. `inspect` sees each exchange first. */
 export function restCalls(url: string, token?: string, inspect: (exchange: Exchange) => void = () => {}) {
   async function request(
     method: string,

@@ -4,7 +4,7 @@ import { type Exchange, restCalls } from './rest-calls.ts';
 
 export type RestClient = ReturnType<typeof rest>;
 
-/** REST calls as one person to a node of ours: what its document does not say fails the test. */
+/** REST calls as one user to a node of ours. An undocumented response fails the test. */
 export const rest = (url: string, token?: string) => restCalls(url, token, check);
 
 function check(exchange: Exchange): void {

@@ -7,21 +7,23 @@ export const nowSeconds = () => Math.floor(Date.now() / 1_000);
 /** The product's own backend. */
 export const admin = (url: string) => rest(url, adminToken);
 
-/** A revocation that the test takes for granted. */
+/** Creates a revocation; throws if that fails. */
 export async function revoke(url: string, target: object): Promise<Json> {
   const { status, body } = await admin(url).post('/admin/revocations', target);
-  if (status !== 201) throw new Error(`It was not revoked: ${JSON.stringify(body)}`);
+  if (status !== 201) throw new Error(`The revocation failed: ${JSON.stringify(body)}`);
   return body.content;
 }
 
 export async function liftRevocation(url: string, { id }: { id: number }): Promise<void> {
   const { status, body } = await admin(url).delete(`/admin/revocations/${id}`);
-  if (status !== 200) throw new Error(`It was not lifted: ${JSON.stringify(body)}`);
+  if (status !== 200) throw new Error(`Lifting the revocation failed: ${JSON.stringify(body)}`);
 }
 
 const timeoutMs = 1_000;
 
-/** Resolves when every node knows what has been revoked and lifted: they learn it in the order of the commits. */
+/**
+ * Resolves when every node knows all revocations and lifts until now. The nodes learn them in the order of the commits.
+ */
 export async function waitForRevocations(urls: readonly string[]): Promise<void> {
   if (urls.length === 1) return;
   const fence = createUser();
@@ -29,7 +31,7 @@ export async function waitForRevocations(urls: readonly string[]): Promise<void>
   const deadline = Date.now() + timeoutMs;
   for (const url of urls) {
     while ((await rest(url, fence.token).get('/rooms')).status !== 401) {
-      if (Date.now() > deadline) throw new Error(`${url} has not heard of a revocation after ${timeoutMs} ms`);
+      if (Date.now() > deadline) throw new Error(`${url} did not learn of a revocation within ${timeoutMs} ms`);
     }
   }
 }

@@ -1,6 +1,6 @@
 import { createSign, generateKeyPairSync } from 'node:crypto';
 
-/** DER: a tag, the length of what follows, and that. */
+/** DER: a tag, the length of the content, and the content. */
 function der(tag: number, ...parts: Buffer[]): Buffer {
   const body = Buffer.concat(parts);
   const { length } = body;
@@ -16,7 +16,7 @@ const commonName = oid('550403');
 const subjectAltName = oid('551d11');
 const ecdsaWithSha256 = sequence(oid('2a8648ce3d040302'));
 
-/** A key and a certificate for `localhost` that signs itself: no openssl and no key in the repository. */
+/** Creates a key and a self-signed certificate for `localhost`, without openssl or a key in the repository. */
 export function selfSigned(): { key: string; cert: string } {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const name = sequence(der(0x31, sequence(commonName, text(0x0c, 'localhost'))));

@@ -6,7 +6,7 @@ import { closeLater } from './cleanup.ts';
 
 const mebibyte = 1_048_576;
 
-/** A disk of its own, unmounted after the test; undefined if this user cannot mount one. */
+/** Mounts a separate disk, which is unmounted after the test. Returns undefined if this user cannot mount. */
 export function smallDisk(sizeMiB: number) {
   const directory = mkdtempSync(join(tmpdir(), 'nano-disk-'));
   const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${sizeMiB}m`, 'tmpfs', directory]);
@@ -21,7 +21,7 @@ export function smallDisk(sizeMiB: number) {
   const filler = join(directory, 'filler');
   return {
     directory,
-    /** Fills it up to what is left then. */
+    /** Fills the disk until only `leftMiB` are left. */
     fill(leftMiB: number) {
       const { bavail, bsize } = statfsSync(directory);
       writeFileSync(filler, Buffer.alloc(Math.max(0, bavail * bsize - leftMiB * mebibyte)));

@@ -23,7 +23,10 @@ type Options = Partial<ManagerOptions & SocketOptions>;
 
 const ackTimeoutMs = 5_000;
 
-/** Socket.IO in namespace `/rooms`, connected; it stays away when it is disconnected unless told otherwise. */
+/**
+ * A connected Socket.IO client in namespace `/rooms`. Unlike the default, it does not reconnect unless the options say
+ * so.
+ */
 export async function socketClient(url: string, { token }: Pick<TestUser, 'token'>, options: Options = {}) {
   const raw = io(url + namespace, { auth: { token }, forceNew: true, reconnection: false, ...options });
   closeLater(() => raw.disconnect());
@@ -44,26 +47,26 @@ export async function socketClient(url: string, { token }: Pick<TestUser, 'token
   if (problem) throw reportViolation(problem);
   return {
     raw,
-    /** Why the first connection ended. */
+    /** Resolves with the reason of the first disconnection. */
     closed,
-    /** The acknowledgement, checked against the document, whether it is a yes or a no. */
+    /** Returns the acknowledgement, whether successful or not, after checking it against the document. */
     async request(name: RequestName, ...payload: unknown[]): Promise<Json> {
       const ack = await raw.timeout(ackTimeoutMs).emitWithAck(name, ...payload);
       const problem = undocumentedAck(name, payload[0], ack);
       if (problem) throw reportViolation(`The acknowledgement of ${name}, ${JSON.stringify(ack)}: ${problem}`);
       return ack;
     },
-    /** The payload of the next announcement, of that name where one is given. */
+    /** The payload of the next event, or of the next event with this name. */
     next: async (name?: string): Promise<Json> =>
-      (await events.take(name ?? 'an announcement', (one) => name === undefined || one.name === name)).payload,
-    nextOfAny: () => events.take('an announcement'),
-    /** What was announced and nobody has asked for. */
+      (await events.take(name ?? 'an event', (one) => name === undefined || one.name === name)).payload,
+    nextOfAny: () => events.take('an event'),
+    /** Received events that the test has not taken. */
     unread: events.unread,
     close: () => raw.disconnect(),
   };
 }
 
-/** How the connection is refused: `connect_error` with its data. */
+/** Resolves with the data of `connect_error` when the connection is rejected. */
 export async function expectConnectError(url: string, auth: unknown, path: string = namespace): Promise<Json> {
   const raw = io(url + path, { auth: auth as { [key: string]: unknown }, forceNew: true, reconnection: false });
   closeLater(() => raw.disconnect());
@@ -71,7 +74,7 @@ export async function expectConnectError(url: string, auth: unknown, path: strin
     () => undefined,
     (error: unknown) => error,
   );
-  if (!refusal) throw new Error('The connection was to be refused, but was accepted');
+  if (!refusal) throw new Error('The server accepted a connection that it should have rejected');
   return refusal;
 }
 
@@ -79,7 +82,7 @@ function connected(socket: Socket): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.once('connect', resolve);
     socket.once('connect_error', (error: Error & { data?: unknown }) => {
-      // Without data it is the transport's own: nobody answered.
+      // Without data, the error is from the transport: the server did not answer.
       const problem = error.data === undefined ? undefined : undocumentedConnectError(error.data);
       reject(problem ? reportViolation(`connect_error ${JSON.stringify(error.data)}: ${problem}`) : error);
     });

@@ -2,10 +2,10 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { closeLater } from './cleanup.ts';
 
-/** What a stub does with the n-th request (0, 1, 2…) that the two of them get. */
+/** What a stub does with the n-th request (0, 1, 2…) of all requests to both stubs. */
 export type Behaviour = (request: IncomingMessage, response: ServerResponse, n: number) => void;
 
-/** Two servers in place of nodes, for what a balancer does with answers that real ones hardly give. */
+/** Two servers in place of nodes, to test what a balancer does with responses that real nodes rarely give. */
 export async function stubNodes(behave: Behaviour) {
   const requests: string[] = [];
   const ports: number[] = [];

@@ -1,21 +1,21 @@
 import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
 import { closeLater } from './cleanup.ts';
 
-/** A line to a server that can be cut: what a network, or a database that dies, does to its clients. */
+/** A connection to a server that a test can disturb, like a failing network or a database that crashes. */
 export interface TcpProxy {
   port: number;
   /** Ends every connection and refuses new ones. */
   cut(): void;
   restore(): void;
-  /** Keeps every connection, takes new ones, and carries nothing. */
+  /** Keeps every connection and accepts new ones, but forwards nothing. */
   freeze(): void;
-  /** The connections of now stay open and carry nothing any more; new ones work. */
+  /** Open connections remain open but no longer carry data; new connections work. */
   dropTrafficOfOpenConnections(): void;
-  /** What clients say waits, until it is `restore`d; what they are told does not. */
+  /** Holds back data from clients until `restore`. Data to clients is forwarded. */
   holdRequests(): void;
-  /** The next thing a client says is the last that gets through: its answer is lost, with the connection. */
+  /** Forwards the next data from a client, then cuts its connection, so that the response is lost. */
   loseNextResponse(): void;
-  /** Connections from now on lead to another port. */
+  /** New connections are forwarded to another port. */
   redirectTo(port: number): void;
 }
 
@@ -44,13 +44,13 @@ export async function tcpProxy(host: string, port: number): Promise<TcpProxy> {
         other.destroy();
       });
     }
-    client.on('data', (said) => {
+    client.on('data', (data) => {
       if (isFrozen || born !== generation) return;
       if (losesNextResponse) {
         losesNextResponse = false;
         answerIsLost = true;
       }
-      upstream.write(said);
+      upstream.write(data);
     });
     upstream.on('data', (answer) => {
       if (isFrozen || born !== generation) return;
@@ -95,7 +95,7 @@ export async function tcpProxy(host: string, port: number): Promise<TcpProxy> {
 }
 
 export interface NodeProxy extends TcpProxy {
-  /** The node as a client sees it through the proxy. */
+  /** The URL of the node through the proxy. */
   url: string;
 }
 

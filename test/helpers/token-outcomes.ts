@@ -4,7 +4,7 @@ import { socketClient } from './socket-client.ts';
 
 export type TokenOutcomes = Record<'rest' | 'socketio' | 'chat', string>;
 
-/** What each transport says of a token: `welcome`, or the code of its refusal. */
+/** The outcome of a token on each transport: `welcome`, or the code of the refusal. */
 export async function tryToken(url: string, token: string): Promise<TokenOutcomes> {
   const [restVerdict, socketio, chat] = await Promise.all([
     tryRest(url, token),
@@ -14,7 +14,7 @@ export async function tryToken(url: string, token: string): Promise<TokenOutcome
   return { rest: restVerdict, socketio, chat };
 }
 
-/** The same word at all three doors. */
+/** The same outcome on all three transports. */
 export function onEveryTransport(word: string): TokenOutcomes {
   return { rest: word, socketio: word, chat: word };
 }

@@ -1,6 +1,6 @@
 import { createRequestLimits } from '../../src/core/limits/request-limits.ts';
 
-/** For sessions of the unit tests. */
+/** For sessions in unit tests. */
 export const unlimited = createRequestLimits(
   { requestRate: 0, requestBurst: 1, ruleRate: 0, ruleBurst: 1 },
   {

@@ -1,12 +1,12 @@
 import { createHmac, createSign, type KeyObject, randomUUID } from 'node:crypto';
 
-/** What the nodes of the suite verify tokens with. */
+/** The secret with which the nodes of the test suite verify tokens. */
 export const testSecret = 'the secret of the tests and known to nobody else';
 
-/** What the product's backend administers the nodes of the suite with. */
+/** The token with which the product's backend administers the nodes of the test suite. */
 export const adminToken = 'the-administrator-of-the-tests-and-of-nothing-else';
 
-/** Years in the future and of no interest to the test. */
+/** Far in the future, because expiry does not matter to the test. */
 const farFuture = 21_475_878_357;
 
 export interface Claims {
@@ -22,7 +22,7 @@ interface SignOptions {
 
 const base64url = (part: unknown) => Buffer.from(JSON.stringify(part)).toString('base64url');
 
-/** A JWT made by hand, so that it may be as odd as the test wants. */
+/** Signs a JWT without a library, so that a test can create invalid tokens. */
 export function sign(payload: unknown, { header = {}, secret = testSecret, alg = 'HS256' }: SignOptions = {}): string {
   const signed = `${base64url({ alg, typ: 'JWT', ...header })}.${base64url(payload)}`;
   return `${signed}.${createSignature(signed, secret, alg)}`;
@@ -52,7 +52,7 @@ interface UserOptions extends Claims {
   level?: number;
 }
 
-/** Somebody nobody has heard of, in an organisation of his own unless one is given; more claims may be added. */
+/** Creates a new user in their own organisation, unless the options name another. Claims can be added. */
 export function createUser({
   user = randomUUID(),
   entity = randomUUID(),
@@ -63,7 +63,7 @@ export function createUser({
   return { user, entity, level, claims, token: sign(claims) };
 }
 
-/** The same user with other claims: a promotion, another organisation, a token that ends. */
+/** The same user with other claims, such as another level, another organisation or an earlier expiry. */
 export function withClaims({ claims }: TestUser, more: Claims): TestUser {
   const { userUUID, entityUUID, levelOnEntity, ...others } = { ...claims, ...more } as Claims & {
     userUUID: string;

@@ -1,8 +1,8 @@
-/** For what has no event: looks again every few milliseconds, and no longer than `patienceMs`. */
+/** Polls a condition every few milliseconds until it holds or the timeout ends. Use it only if no event exists. */
 export async function waitUntil(what: string, condition: () => unknown, timeoutMs = 5_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`Not within ${timeoutMs} ms: ${what}`);
+    if (performance.now() > deadline) throw new Error(`Timed out after ${timeoutMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

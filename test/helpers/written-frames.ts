@@ -1,8 +1,9 @@
-/** The texts of frames as a server writes them to a WebSocket, one after the other. */
+/** The texts of the frames that a server writes to a WebSocket, in order. */
 export function textsIn(frames: Buffer): string[] {
   const texts: string[] = [];
   for (let at = 0; at < frames.length; ) {
-    if (frames[at] !== finalText) throw new Error(`At ${at} begins no text of one frame: ${frames.toString('hex')}`);
+    if (frames[at] !== finalText)
+      throw new Error(`Expected a whole text frame at byte ${at}: ${frames.toString('hex')}`);
     const { length, begin } = readExtent(frames, at + 1);
     texts.push(frames.toString('utf8', begin, begin + length));
     at = begin + length;

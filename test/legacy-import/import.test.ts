@@ -29,7 +29,7 @@ describe('An import from the legacy service [PostgreSQL]', function () {
   const ben = createUser({ entity: ana.entity });
   const cleo = createUser({ entity: ana.entity, level: 100 });
   const eve = createUser();
-  let original: LegacyFixture;
+  let legacy: LegacyFixture;
   let node: RunningServer;
   let target: string;
   let group: number;
@@ -37,27 +37,27 @@ describe('An import from the legacy service [PostgreSQL]', function () {
   let ids: number[];
 
   before(async () => {
-    original = await createLegacyDatabase();
-    group = await original.createRoom(ana.user, ana.entity, { id: 28, name: 'Lanzamiento 🚀', level_admin: 500 });
-    await original.rule(group, ben.user, { permissions: 'rw', level: 999, accepted: true });
-    await original.rule(group, eve.user, { permissions: 'rwb' });
-    pair = await original.createRoom(ana.user, ana.entity, { id: 30, type: 'user2user' });
-    await original.rule(pair, ben.user);
+    legacy = await createLegacyDatabase();
+    group = await legacy.createRoom(ana.user, ana.entity, { id: 28, name: 'Lanzamiento 🚀', level_admin: 500 });
+    await legacy.rule(group, ben.user, { permissions: 'rw', level: 999, accepted: true });
+    await legacy.rule(group, eve.user, { permissions: 'rwb' });
+    pair = await legacy.createRoom(ana.user, ana.entity, { id: 30, type: 'user2user' });
+    await legacy.rule(pair, ben.user);
     ids = [];
-    // Ids and times do not agree: the time counts, and the id where the time is the same.
-    ids.push(await original.message(group, ben.user, 'third', at(3)));
-    ids.push(await original.message(group, ana.user, 'first "quoted" \\ <b>', at(1)));
-    await original.message(pair, ana.user, 'between us', at(2));
-    ids.push(await original.message(group, ben.user, 'fourth', at(3)));
-    ids.push(await original.message(group, ana.user, 'second 👩‍🚀', at(2)));
+    // The ids and the times are in different orders. Messages are ordered by time, and by id if the times are equal.
+    ids.push(await legacy.message(group, ben.user, 'third', at(3)));
+    ids.push(await legacy.message(group, ana.user, 'first "quoted" \\ <b>', at(1)));
+    await legacy.message(pair, ana.user, 'between us', at(2));
+    ids.push(await legacy.message(group, ben.user, 'fourth', at(3)));
+    ids.push(await legacy.message(group, ana.user, 'second 👩‍🚀', at(2)));
     const reader = `reader_${randomBytes(6).toString('hex')}`;
-    await original.query(`create role ${reader} login password '${reader}'`);
-    closeLater(() => original.query(`drop owned by ${reader}; drop role ${reader}`));
-    await original.query(`grant select on all tables in schema public to ${reader}`);
-    const url = new URL(original.url);
+    await legacy.query(`create role ${reader} login password '${reader}'`);
+    closeLater(() => legacy.query(`drop owned by ${reader}; drop role ${reader}`));
+    await legacy.query(`grant select on all tables in schema public to ${reader}`);
+    const url = new URL(legacy.url);
     [url.username, url.password] = [reader, reader];
     target = await migratedDatabase();
-    // A role that may only read is enough.
+    // The import needs only the privilege to read the legacy database.
     await runImport(url.href, target);
     node = await startNode(postgres, { DATABASE_URL: target });
   });
@@ -66,7 +66,7 @@ describe('An import from the legacy service [PostgreSQL]', function () {
     (await rest(node.url, token).get(`/rooms/${room}/messages${query}`)).body;
 
   it('keeps ids, UUIDs, names, levels, owners and dates of rooms', async () => {
-    const { rows } = await original.query('select uuid from "Rooms" where id = 28');
+    const { rows } = await legacy.query('select uuid from "Rooms" where id = 28');
     const { body } = await rest(node.url, ana.token).get('/rooms/28');
     expect(body.content.room).to.deep.equal({
       ...{ id: 28, uuid: rows[0].uuid, name: 'Lanzamiento 🚀', type: 'group', level_admin: 500 },
@@ -127,7 +127,7 @@ describe('An import from the legacy service [PostgreSQL]', function () {
     const [sent] = await sendMessages(node.url, ben, { id: group }, 'fifth');
     expect(sent).to.include({ seq: 5 });
     expect(sent.id).to.be.above(2_147_483_647);
-    // From what the log says now, and from the place of a message that was imported.
+    // The first cursor is that of the last change, and the second is that of an imported message.
     const places: [string, number][] = [
       [meta.cursor, 5],
       [formatCursor({ room_id: group, rev: 2, at: ms(at(2)) }), 3],
@@ -176,12 +176,12 @@ describe('An import from the legacy service [PostgreSQL]', function () {
 describe('npm run import', function () {
   this.timeout(300_000);
 
-  it('[PostgreSQL] imports everything, prints its progress, and has nothing to do the second time', async () => {
-    const original = await createLegacyDatabase('drop table "Room_permissions", "Messages", "Rooms"');
-    await generateOriginal(original.url, { rooms: 20, messages: 9_000 });
+  it('[PostgreSQL] imports everything, prints its progress, and imports nothing the second time', async () => {
+    const legacy = await createLegacyDatabase('drop table "Room_permissions", "Messages", "Rooms"');
+    await generateOriginal(legacy.url, { rooms: 20, messages: 9_000 });
     const DATABASE_URL = await migratedDatabase();
     const run = (...words: string[]) =>
-      runCommand('bin/legacy-import.ts', { DATABASE_URL }, [...words, original.url]).exited;
+      runCommand('bin/legacy-import.ts', { DATABASE_URL }, [...words, legacy.url]).exited;
     const ask = await openQuery(DATABASE_URL);
 
     const dry = await run('--dry-run');
@@ -194,26 +194,26 @@ describe('npm run import', function () {
     expect(first).to.include({ code: 0 });
     expect(first.output)
       .to.include('0 of 9,000 messages')
-      .and.match(/9,000 messages in [\d.]+ s, [\d,]+ a second/);
+      .and.match(/9,000 messages in [\d.]+ s, [\d,]+ per second/);
     expect(first.output)
       .to.include('20 rooms; 0 were imported')
       .and.include('4 rules of the organisation in user2user rooms');
-    expect(await verifyImport(original.url, { query: ask as never })).to.equal(9_000);
+    expect(await verifyImport(legacy.url, { query: ask as never })).to.equal(9_000);
 
     const second = await run();
     expect(second).to.include({ code: 0 });
     expect(second.output).to.include('0 rooms; 20 were imported').and.include('  0 messages');
-    expect(await verifyImport(original.url, { query: ask as never })).to.equal(9_000);
+    expect(await verifyImport(legacy.url, { query: ask as never })).to.equal(9_000);
   });
 
   it('[PostgreSQL] imports from the database to which it writes', async () => {
-    const original = await createLegacyDatabase();
+    const legacy = await createLegacyDatabase();
     const ana = createUser();
-    const room = await original.createRoom(ana.user, ana.entity);
-    await original.message(room, ana.user, 'here and there');
-    await migratePostgres(original.url);
-    expect(await runImport(original.url, original.url)).to.include({ messages: 1 });
-    const ask = await openQuery(original.url);
+    const room = await legacy.createRoom(ana.user, ana.entity);
+    await legacy.message(room, ana.user, 'here and there');
+    await migratePostgres(legacy.url);
+    expect(await runImport(legacy.url, legacy.url)).to.include({ messages: 1 });
+    const ask = await openQuery(legacy.url);
     expect(await ask('select content from messages')).to.deep.equal([{ content: 'here and there' }]);
   });
 
@@ -223,18 +223,18 @@ describe('npm run import', function () {
     odd.push(
       ...['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout'].map((name) => `${name} = '1ms'`),
     );
-    const original = await createLegacyDatabase();
+    const legacy = await createLegacyDatabase();
     const ana = createUser();
-    const room = await original.createRoom(ana.user, ana.entity, { name: `\\' or 1=1 --` });
-    await original.message(room, ana.user, `\\' NULL`, at(7));
+    const room = await legacy.createRoom(ana.user, ana.entity, { name: `\\' or 1=1 --` });
+    await legacy.message(room, ana.user, `\\' NULL`, at(7));
     const DATABASE_URL = await freshDatabase();
     const set = (url: string, settings: string[]) =>
       execute(url, settings.map((one) => `alter database ${new URL(url).pathname.slice(1)} set ${one}`).join('; '));
     await execute(DATABASE_URL, 'create schema chat');
     await set(DATABASE_URL, [...odd, 'search_path = chat']);
-    await set(original.url, odd);
+    await set(legacy.url, odd);
     await migratePostgres(DATABASE_URL);
-    expect(await runImport(original.url, DATABASE_URL)).to.include({ messages: 1 });
+    expect(await runImport(legacy.url, DATABASE_URL)).to.include({ messages: 1 });
     const { url } = await startNode(postgres, { DATABASE_URL });
     const { body } = await rest(url, ana.token).get(`/rooms/${room}/messages`);
     expect(body.content[0]).to.include({ content: `\\' NULL`, createdAt: at(7), client_msg_id: null });
@@ -242,24 +242,24 @@ describe('npm run import', function () {
   });
 
   it('[embedded (PGlite)] creates the directory, refuses a locked directory, and imports the rest later', async () => {
-    const original = await createLegacyDatabase();
+    const legacy = await createLegacyDatabase();
     const ana = createUser();
-    const room = await original.createRoom(ana.user, ana.entity);
-    for (let n = 1; n <= 3; n++) await original.message(room, ana.user, `${n}`, at(n));
+    const room = await legacy.createRoom(ana.user, ana.entity);
+    for (let n = 1; n <= 3; n++) await legacy.message(room, ana.user, `${n}`, at(n));
     const DATA_DIR = dataDirectory();
 
-    expect((await runImport(original.url, DATA_DIR, { dryRun: true })).messages).to.equal(3);
+    expect((await runImport(legacy.url, DATA_DIR, { dryRun: true })).messages).to.equal(3);
     expect(existsSync(DATA_DIR)).to.equal(false);
-    await runImport(original.url, DATA_DIR);
+    await runImport(legacy.url, DATA_DIR);
 
     const { release } = await lockDataDirectory(DATA_DIR);
-    const refused = await runCommand('bin/legacy-import.ts', { DATA_DIR }, [original.url]).exited;
+    const refused = await runCommand('bin/legacy-import.ts', { DATA_DIR }, [legacy.url]).exited;
     release();
     expect(refused.code).to.equal(1);
     expect(refused.output.trim()).to.include(`in use by process ${process.pid}`).and.not.include('\n');
 
-    await original.message(room, ana.user, '4', at(4));
-    await runImport(original.url, DATA_DIR);
+    await legacy.message(room, ana.user, '4', at(4));
+    await runImport(legacy.url, DATA_DIR);
     const { url } = await startNode(embedded, { DATA_DIR });
     const { body } = await rest(url, ana.token).get(`/rooms/${room}/messages`);
     expect(body.content.map(({ content }: Json) => content)).to.deep.equal(['1', '2', '3', '4']);

@@ -30,7 +30,7 @@ describe('Odd rows of the legacy service', function () {
   const ben = createUser({ entity: ana.entity });
   const cleo = createUser({ entity: ana.entity });
   const solo = createUser({ entity: ana.entity, user: ana.entity });
-  let original: LegacyFixture;
+  let legacy: LegacyFixture;
   let target: string;
   let found: Awaited<ReturnType<typeof runImport>>;
   let ask: (text: string, values?: unknown[]) => Promise<Json[]>;
@@ -38,13 +38,13 @@ describe('Odd rows of the legacy service', function () {
   const rooms: Record<string, number> = {};
 
   before(async () => {
-    original = await createLegacyDatabase(loosened);
+    legacy = await createLegacyDatabase(loosened);
     const made = async (name: string, wish = {}) => {
-      rooms[name] = await original.createRoom(ana.user, ana.entity, { name, ...wish });
+      rooms[name] = await legacy.createRoom(ana.user, ana.entity, { name, ...wish });
       return rooms[name];
     };
     const plain = await made('plain');
-    const { message, rule, room, query } = original;
+    const { message, rule, room, query } = legacy;
     await query('update "Rooms" set uuid = $1', [randomUUID().toUpperCase()]);
 
     await made('pair', { type: 'user2user' });
@@ -59,7 +59,7 @@ describe('Odd rows of the legacy service', function () {
     await made('banned pair', { type: 'user2user' });
     await rule(rooms['banned pair']!, cleo.user, { permissions: 'b' });
 
-    rooms.same = await original.createRoom(solo.user, solo.user, { name: 'same' });
+    rooms.same = await legacy.createRoom(solo.user, solo.user, { name: 'same' });
     rooms.bare = await room({ name: 'bare', entity: ana.entity });
     rooms.closed = await room({ name: 'closed', entity: null });
     rooms.owned = await room({ name: 'owned', entity: null });
@@ -94,7 +94,7 @@ describe('Odd rows of the legacy service', function () {
     await message(plain, null, 'nobody', '2021-06-01T13:00:01Z');
     await message(plain, 'bot', 'a bot', '2021-06-01T13:00:02.123456Z');
     await message(plain, ana.user, 'é'.repeat(300_000), '2021-06-01T13:00:03Z');
-    await message(plain, ana.user, '\\0 as the original stored it', '2021-06-01T13:00:04Z');
+    await message(plain, ana.user, '\\0 as the legacy stored it', '2021-06-01T13:00:04Z');
     await message(plain, ana.user, 'future', '2999-01-01T00:00:00Z');
     await message(plain, ana.user, 'eternity', 'infinity');
     const undated = await message(plain, ana.user, 'undated');
@@ -104,7 +104,7 @@ describe('Odd rows of the legacy service', function () {
     ]);
 
     target = await migratedDatabase();
-    found = await runImport(original.url, target);
+    found = await runImport(legacy.url, target);
     ask = await openQuery(target);
     node = await startNode(postgres, { DATABASE_URL: target });
   });
@@ -178,7 +178,7 @@ describe('Odd rows of the legacy service', function () {
     expect(await roomOf('owned')).to.include({ user_owner: ben.user });
     expect((await rest(node.url, ben.token).get(`/rooms/${rooms.owned}`)).body.content.rights).to.equal('rwa');
     expect(await roomOf('closed')).to.include({ user_owner: nobody, entity_owner: null });
-    const { findings } = await runImport(original.url, target);
+    const { findings } = await runImport(legacy.url, target);
     expect(findings.count('rule_last'), 'the rule that it was given here is not looked for there').to.equal(0);
     expect((await rest(node.url, ben.token).get(`/rooms/${rooms.owned}`)).body.content.rights).to.equal('rwa');
   });
@@ -213,7 +213,7 @@ describe('Odd rows of the legacy service', function () {
       [nobody, 'nobody'],
       [nobody, 'a bot'],
       [ana.user, 300_000],
-      [ana.user, '\\0 as the original stored it'],
+      [ana.user, '\\0 as the legacy stored it'],
       [ana.user, 'future'],
       [ana.user, 'eternity'],
     ]);
@@ -238,7 +238,7 @@ describe('A fork of the legacy service with other columns', function () {
   this.timeout(300_000);
 
   it('is imported in its spelling, with defaults for optional columns', async () => {
-    const original = await createLegacyDatabase(`
+    const legacy = await createLegacyDatabase(`
       alter table "Rooms" drop column uuid, drop column max_entity_rules, drop column type, drop column level_admin;
       alter table "Rooms" rename to rooms;
       alter table "Messages" drop column "updatedAt", add column type text;
@@ -248,17 +248,17 @@ describe('A fork of the legacy service with other columns', function () {
       alter table "Room_permissions" drop column accepted, drop column level;
       alter table "Room_permissions" rename to "RoomPermissions";`);
     const [user, at] = [randomUUID(), '2021-06-01T12:00:00.007Z'];
-    await original.query('insert into rooms (name, "createdAt", "updatedAt") values ($1, $2, $2)', ['a fork', at]);
-    await original.query(
+    await legacy.query('insert into rooms (name, "createdAt", "updatedAt") values ($1, $2, $2)', ['a fork', at]);
+    await legacy.query(
       `insert into "RoomPermissions" (room_id, "entityUUID", permissions, "createdAt", "updatedAt") values (1, $1, 'rwa', $2, $2)`,
       [user, at],
     );
-    await original.query(`insert into "Messages" (room_id, emitter, content, created_at) values (1, $1, 'hi', $2)`, [
+    await legacy.query(`insert into "Messages" (room_id, emitter, content, created_at) values (1, $1, 'hi', $2)`, [
       user,
       at.slice(0, -1),
     ]);
     const target = await migratedDatabase();
-    await runImport(original.url, target);
+    await runImport(legacy.url, target);
     const ask = await openQuery(target);
     const [room] = await ask('select * from rooms');
     expect(room).to.include({
@@ -271,8 +271,8 @@ describe('A fork of the legacy service with other columns', function () {
     });
     const [message] = await ask('select * from messages');
     expect(message.created_at.toISOString()).to.equal(at);
-    // The same UUID again, though there is none in the original.
-    expect((await runImport(original.url, target)).rooms).to.deep.equal({ known: 1, added: 0 });
+    // The legacy room has no UUID, but the second import derives the same UUID as the first.
+    expect((await runImport(legacy.url, target)).rooms).to.deep.equal({ known: 1, added: 0 });
     expect((await ask('select uuid from imported_rooms'))[0].uuid).to.equal(room.uuid);
   });
 });

@@ -25,24 +25,24 @@ describe('A failing import', function () {
     for (const table of tables) expect(await ask(`select 1 from ${table}`), table).to.deep.equal([]);
   }
 
-  it('writes nothing if it fails midway, and succeeds the next time', async () => {
-    const original = await createLegacyDatabase('drop table "Room_permissions", "Messages", "Rooms"');
-    await generateOriginal(original.url, { rooms: 20, messages: 9_000 });
+  it('writes nothing if an import fails midway, and succeeds the next time', async () => {
+    const legacy = await createLegacyDatabase('drop table "Room_permissions", "Messages", "Rooms"');
+    await generateOriginal(legacy.url, { rooms: 20, messages: 9_000 });
     const target = await migratedDatabase();
     const ask = await openQuery(target);
-    // In the third batch: the other two are written by then.
+    // The trigger fails in the third batch, when the first two batches are already written.
     await ask(
       `create function fail() returns trigger language plpgsql as $$ begin raise exception 'the disk is full'; end $$`,
     );
     await ask(
       'create trigger fail before insert on messages for each row when (new.room_id = 20) execute function fail()',
     );
-    const { code, output } = await runCommand('bin/legacy-import.ts', { DATABASE_URL: target }, [original.url]).exited;
+    const { code, output } = await runCommand('bin/legacy-import.ts', { DATABASE_URL: target }, [legacy.url]).exited;
     expect(code).to.equal(1);
     expect(output.trim().split('\n').at(-1)).to.include('the disk is full');
     await expectEmpty(ask);
     await ask('drop trigger fail on messages');
-    expect((await runImport(original.url, target)).messages).to.equal(9_000);
+    expect((await runImport(legacy.url, target)).messages).to.equal(9_000);
   });
 
   it('names an unreachable legacy database without its password', async () => {
@@ -55,15 +55,15 @@ describe('A failing import', function () {
   });
 
   it('writes nothing if reading the legacy database fails midway', async () => {
-    const original = await createLegacyDatabase();
-    const room = await original.createRoom(ana.user, ana.entity);
-    await original.query(
+    const legacy = await createLegacyDatabase();
+    const room = await legacy.createRoom(ana.user, ana.entity);
+    await legacy.query(
       `insert into "Messages" (room_id, emitter, content, "createdAt", "updatedAt")
        select $1, $2, n, now(), now() from generate_series(1, 1000) n`,
       [room, ana.user],
     );
-    // So dear that it is asked after sorting: the batches before the last message come through.
-    await original.query(
+    // The function is so expensive that PostgreSQL calls it after sorting, so only the batch of the last message fails.
+    await legacy.query(
       `create function told(id integer) returns text language plpgsql stable cost 100000 as $$
        begin return 1 / (1000 - id); end $$;
        alter table "Messages" rename to told;
@@ -71,15 +71,15 @@ describe('A failing import', function () {
     );
     const target = await migratedDatabase();
     const ask = await openQuery(target);
-    expect(await errorOf(runImport(original.url, target))).to.include('failed: division by zero');
+    expect(await errorOf(runImport(legacy.url, target))).to.include('failed: division by zero');
     await expectEmpty(ask);
   });
 
-  it('names every missing column and its purpose', async () => {
-    const original = await createLegacyDatabase(
+  it('refuses a legacy database with missing columns, and names each column and its purpose', async () => {
+    const legacy = await createLegacyDatabase(
       'alter table "Messages" drop column emitter, drop column "createdAt"; alter table "Rooms" alter column "createdAt" type text',
     );
-    const error = await errorOf(runImport(original.url, await migratedDatabase()));
+    const error = await errorOf(runImport(legacy.url, await migratedDatabase()));
     expect(error)
       .to.include('table "Messages" has no column "emitter" (the author of a message)')
       .and.include('has no column "createdAt" (messages are numbered by date)')
@@ -87,13 +87,13 @@ describe('A failing import', function () {
       .and.not.include('\n');
   });
 
-  it('recognizes a database of this service, and a database without tables', async () => {
+  it('refuses to import from a database of this service, or from a database without tables', async () => {
     const target = await migratedDatabase();
     expect(await errorOf(runImport(target, target))).to.include('it looks like a database of this service');
     expect(await errorOf(runImport(await freshDatabase(), target))).to.include('table "Rooms" is missing');
   });
 
-  it('names missing migrations, and applies none', async () => {
+  it('refuses to import into a database with missing migrations, names them, and applies none', async () => {
     const { url } = await createLegacyDatabase();
     const empty = await freshDatabase();
     expect(await errorOf(runImport(url, empty)))
@@ -102,7 +102,7 @@ describe('A failing import', function () {
     expect(await (await openQuery(empty))(`select 1 from pg_tables where schemaname = 'public'`)).to.deep.equal([]);
   });
 
-  it('is refused while another import runs', async () => {
+  it('refuses an import while another import runs', async () => {
     const { url } = await createLegacyDatabase();
     const target = await migratedDatabase();
     const ask = await openQuery(target);
@@ -110,7 +110,7 @@ describe('A failing import', function () {
     expect(await errorOf(runImport(url, target))).to.include('Another import');
   });
 
-  it('prints its usage', async () => {
+  it('prints the usage of the import', async () => {
     const calls = [['--help'], [], ['mysql://x/y']].map(
       (words) => runCommand('bin/legacy-import.ts', {}, words).exited,
     );
@@ -123,7 +123,7 @@ describe('A failing import', function () {
     }
   });
 
-  it('needs no token key, and names invalid settings', async () => {
+  it('imports without a token key, and names invalid settings', async () => {
     const { code, output } = await runCommand('bin/legacy-import.ts', { DATABASE_URL: 'mysql://x' }, ['postgres://a/b'])
       .exited;
     expect(code).to.equal(1);
@@ -131,15 +131,15 @@ describe('A failing import', function () {
   });
 
   it('reads a snapshot of the legacy database, and leaves concurrent changes to the next import', async () => {
-    const original = await createLegacyDatabase();
-    const room = await original.createRoom(ana.user, ana.entity);
-    await original.message(room, ana.user, '1');
+    const legacy = await createLegacyDatabase();
+    const room = await legacy.createRoom(ana.user, ana.entity);
+    await legacy.message(room, ana.user, '1');
     const target = await migratedDatabase();
-    const snapshot = await openLegacyDatabase(original.url);
+    const snapshot = await openLegacyDatabase(legacy.url);
     for await (const { rooms } of snapshot.rooms()) expect(rooms).to.have.length(1);
-    await original.message(room, ana.user, '2');
+    await legacy.message(room, ana.user, '2');
     expect((await snapshot.tallies(new Map()))[0]!.count).to.equal(1);
     await snapshot.close();
-    expect((await runImport(original.url, target)).messages).to.equal(2);
+    expect((await runImport(legacy.url, target)).messages).to.equal(2);
   });
 });

@@ -86,7 +86,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       expect(requests.length).to.equal(answers.filter(({ status }) => status === 200).length);
     });
 
-    /** Either the raw path or the decoded and normalised path of each has a public prefix. */
+    /** Each path has a public prefix either in its raw form, or after it has been decoded and normalised. */
     const ways = [
       '/admin/..%2frooms',
       '/admin/%2e%2e/rooms',
@@ -117,7 +117,7 @@ for (const kind of ['nginx', 'haproxy'] as const) {
       'http://x/rooms/../admin/revocations',
       'http://rooms/metrics',
     ];
-    it('does not forward a path that means another path once decoded or normalised', async () => {
+    it('does not forward a path that differs from its decoded and normalised form', async () => {
       const { ports, requests } = await stubNodes((_request, response) => void response.end('ok'));
       const { url: stubbed } = await startBalancer(kind, ports);
       for (const path of ways) {

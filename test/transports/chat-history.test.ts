@@ -5,7 +5,7 @@ import { rest } from '../helpers/rest-client.ts';
 import { createUser } from '../helpers/users.ts';
 
 describeEveryWiring('/chat get_past_messages', ({ url }) => {
-  /** A new room with `count` messages, and its owner connected to it. */
+  /** Creates a room with `count` messages, and connects its owner. */
   async function roomWith(messages: number) {
     const owner = createUser({ level: 100 });
     const { room } = (await rest(url(), owner.token).post('/rooms', { name: 'history' })).body.content;
@@ -16,7 +16,7 @@ describeEveryWiring('/chat get_past_messages', ({ url }) => {
     return { chat, live };
   }
 
-  /** The frames up to the end mark. */
+  /** Returns the frames before the end mark. */
   async function history(chat: ChatClient, command: object) {
     chat.send({ type: 'get_past_messages', ...command, id: 'end' });
     const frames = [];
@@ -26,7 +26,7 @@ describeEveryWiring('/chat get_past_messages', ({ url }) => {
     }
   }
 
-  it('answers with frames of the shape of live messages plus `history`, oldest first, and an end mark', async () => {
+  it('answers get_past_messages with message frames that have `history`, oldest first, and an end mark', async () => {
     const { chat, live } = await roomWith(3);
     const { frames, end } = await history(chat, {});
     expect(frames).to.deep.equal(live.map((frame) => ({ ...frame, history: true })));

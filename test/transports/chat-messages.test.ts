@@ -8,7 +8,7 @@ describeEveryWiring('/chat messages', ({ url }) => {
   const makeRoom = async (owner: TestUser) =>
     (await rest(url(), owner.token).post('/rooms', { name: 'messages' })).body.content.room;
 
-  /** A new room with its owner connected to it. */
+  /** Creates a room and connects its owner. */
   async function alone() {
     const owner = createUser({ level: 100 });
     const room = await makeRoom(owner);
@@ -37,7 +37,7 @@ describeEveryWiring('/chat messages', ({ url }) => {
     expect(await other.next()).to.deep.equal(echo);
   });
 
-  it('accepts `msg` if `content` is absent', async () => {
+  it('uses `msg` of a message command if `content` is absent', async () => {
     const { chat } = await alone();
     chat.send({ type: 'message', msg: 'old clients' });
     expect(await chat.next()).to.nested.include({ 'data.content': 'old clients' });
@@ -142,7 +142,7 @@ describeEveryWiring('/chat messages', ({ url }) => {
     expect(await chat.next()).to.include({ data: 'ERROR', reason: 'ID_REUSED' });
   });
 
-  it('accepts the same client_msg_id from two emitters and in two rooms', async () => {
+  it('accepts the same client_msg_id from two senders and in two rooms', async () => {
     const { owner, room, chat } = await alone();
     const guest = createUser({ level: 100 });
     await rest(url(), owner.token).put(`/rooms/${room.id}/members`, { userUUID: guest.user, permissions: 'rw' });

@@ -41,7 +41,7 @@ describeEveryWiring('/chat upgrade', ({ url }) => {
   });
 });
 
-/** Everything that the server sends to an upgrade until it closes. */
+/** Returns everything that the server sends in answer to an upgrade until it closes the connection. */
 async function answerTo(url: string, path: string, header = 'Sec-WebSocket-Version: 13'): Promise<string> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);

@@ -8,8 +8,8 @@ import { createUser } from '../helpers/users.ts';
 
 const engine = '/socket.io/?EIO=4&transport=websocket';
 
-/** These clients answer no close frame and never close: if the server waited for them, the tests would time out. */
-describeOneWiring('Clients that do not close their side', ({ url, startNode }) => {
+/** These clients do not answer a close frame and never close. The tests would time out if the server waited for them. */
+describeOneWiring('clients that do not close their side', ({ url, startNode }) => {
   async function open(path: string, at = url()): Promise<RawWebSocket> {
     const raw = await RawWebSocket.open(at, path);
     closeLater(() => raw.destroy());
@@ -47,7 +47,7 @@ describeOneWiring('Clients that do not close their side', ({ url, startNode }) =
     });
   }
 
-  it('ends a session of long polling, whether the client polls or not', async () => {
+  it('ends a session of long polling when newer connections exceed the limit, whether the client polls or not', async () => {
     const node = await startNode({ MAX_UNAUTHENTICATED_CONNECTIONS: 1 });
     const polling = await PollingSession.open(node.url);
     const answer = polling.poll();
@@ -58,7 +58,7 @@ describeOneWiring('Clients that do not close their side', ({ url, startNode }) =
     expect((await silent.poll()).status).to.equal(400);
   });
 
-  it('ends a session of long polling after the third invalid token although the client does not fetch the refusals', async () => {
+  it('ends a session of long polling after the third invalid token although the client does not fetch the errors', async () => {
     const polling = await PollingSession.open(url());
     for (let n = 0; n < 3; n++) await polling.post('40/rooms,{"token":"bad"}');
     let status = 200;

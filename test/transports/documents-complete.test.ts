@@ -17,12 +17,12 @@ import { createMember, createRoom, createRoomWithOwner, putRule } from '../helpe
 import { expectConnectError, type SocketClient, socketClient } from '../helpers/socket-client.ts';
 import { adminToken, createUser, type TestUser, withClaims } from '../helpers/users.ts';
 
-/** A defect of the server, or a database that is down: other test files check these answers. */
+/** Occur only if the server has a defect or the database is down. Other test files check these answers. */
 const failures = /\b(INTERNAL|UNAVAILABLE)$/;
 
-/** Needs a change of rights that overtakes a command in flight. */
+/** Occurs only if a change of rights overtakes a command that is being handled. */
 const races = /^chat\.refusal\.(message (NOT_FOUND|BANNED)|get_past_messages (NOT_FOUND|FORBIDDEN|BANNED))$/;
-/** Needs a client that leaves a mebibyte unread. */
+/** Occurs only if a client leaves more than a mebibyte unread. */
 const unread = 'close 4408';
 
 const nobodysRoom = '00000000-0000-0000-0000-000000000000';
@@ -35,7 +35,7 @@ const roomPayloads = {
   'message:history': {},
 } as const;
 
-/** Every call that names a room, as `me`. */
+/** The REST calls that name a room. `me` is the caller. */
 const roomCalls: Record<string, (client: RestClient, room: Json, me: TestUser, body?: unknown) => Promise<Json>> = {
   readRoom: (client, room) => client.get(`/rooms/${room}`),
   changeRoom: (client, room, _me, body = { name: 'another' }) => client.patch(`/rooms/${room}`, body),
@@ -78,7 +78,7 @@ async function tooLarge(base: string, token: string, path: string): Promise<void
   expect(problem).to.equal(undefined);
 }
 
-/** A node with low limits, so that they are reached soon. */
+/** Starts a node whose limits are low, so that a test reaches them soon. */
 async function smallNode() {
   const port = await freePort();
   const DATABASE_URL = await freshDatabase();
@@ -102,7 +102,7 @@ async function smallNode() {
   return { node, url: node.url, DATABASE_URL, metricsUrl: `http://127.0.0.1:${port}` };
 }
 
-/** A join that accepts an invitation and waits for the room's lock; behind it, as many requests as the queue can hold. */
+/** Fills the queue of a connection: a join waits for the room's lock, and the requests after it wait for the join. */
 async function overwhelm(base: string, owner: TestUser, room: Json, database: string): Promise<void> {
   const guest = await createMember(base, owner, room);
   const socket = await socketClient(base, guest);
@@ -130,7 +130,7 @@ async function answered(chat: ChatClient, command: object, data: string, reason?
   return frame;
 }
 
-describeOneWiring('The documented protocol', ({ url }) => {
+describeOneWiring('the documented protocol', ({ url }) => {
   before(() => {
     seenOnRest.clear();
     seenLive.clear();
@@ -368,7 +368,7 @@ describeOneWiring('The documented protocol', ({ url }) => {
   it('sends the documented refusals to a user with too many requests', async () => {
     const { url: slow } = await startNode(postgres, { REQUEST_RATE: 1, REQUEST_BURST: 27 });
     const { owner, room } = await createRoomWithOwner(slow);
-    // A refused request costs more than is left: the user owes the difference.
+    // A rejected request costs more than the user has left, so the user owes the difference.
     for (const _ of [1, 2])
       expect((await userCalls.listRooms!(rest(slow, owner.token), 0, owner)).status).to.equal(400);
     for (const [name, call] of Object.entries(userCalls)) {
@@ -383,7 +383,7 @@ describeOneWiring('The documented protocol', ({ url }) => {
     await answered(inside, { type: 'get_past_messages', id: 2 }, 'ERROR', 'RATE_LIMITED');
   });
 
-  it('has occurred completely during the tests of this file', () => {
+  it('has no answer, event or close code that did not occur in the tests of this file', () => {
     const met = new Set([...seenOnRest, ...seenLive]);
     const documented = [...documentedOnRest, ...documentedLive, ...documentedCloses];
     const missing = documented.filter((one) => !met.has(one) && !failures.test(one) && !races.test(one));

@@ -9,7 +9,7 @@ import { contracts } from '../helpers/contracts.ts';
 import { describeOneWiring } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 
-/** A server that has the node below a path, as a balancer would. */
+/** Starts a proxy that forwards a path prefix to the node, as a balancer does. */
 async function mounted(url: string, prefix: string): Promise<string> {
   const { hostname, port } = new URL(url);
   const front = createServer(({ method, url: path = '/', headers }, response) => {
@@ -28,12 +28,12 @@ async function mounted(url: string, prefix: string): Promise<string> {
   return `http://127.0.0.1:${(front.address() as AddressInfo).port}${prefix}`;
 }
 
-describeOneWiring('The documents', ({ url }) => {
+describeOneWiring('the API documents', ({ url }) => {
   for (const [path, make] of Object.entries({
     '/openapi.json': () => createOpenapiDocument(contracts),
     '/asyncapi.json': () => createAsyncapiDocument(contracts),
   })) {
-    it(`serves ${path} to everybody, from any origin, as the checks of the suite use it`, async () => {
+    it(`serves ${path} without a token and to any origin, equal to the document that the other tests check`, async () => {
       const { status, headers, body } = await rest(url()).get(path);
       expect(status).to.equal(200);
       expect(body).to.deep.equal(JSON.parse(JSON.stringify(make())));
@@ -42,7 +42,7 @@ describeOneWiring('The documents', ({ url }) => {
     });
   }
 
-  it('serves a page whose scripts are files of the service', async () => {
+  it('serves a documentation page whose scripts are files of the service', async () => {
     const { headers, body } = await rest(url()).get('/docs');
     expect(headers.get('Content-Security-Policy')).to.include("script-src 'self';").and.not.include('upgrade-insecure');
     expect(headers.get('Strict-Transport-Security')).to.be.a('string');

@@ -14,16 +14,16 @@ import { testSecret } from '../helpers/users.ts';
 
 const handshake = '/socket.io/?EIO=4&transport=';
 
-/** The answer to an upgrade that does not become a WebSocket. */
+/** Returns the HTTP answer to an upgrade that the server rejects. */
 async function refusedUpgrade(url: string, path: string): Promise<IncomingMessage> {
   const socket = new WebSocket(url.replace('http', 'ws') + path);
-  socket.on('error', () => {}); // the client closes
+  socket.on('error', () => {}); // The client closes the connection before the handshake ends.
   const [, response] = (await once(socket, 'unexpected-response')) as [unknown, IncomingMessage];
   socket.terminate();
   return response;
 }
 
-/** A node that drains as long as a room is locked to which a client is sending. */
+/** Returns a node that keeps draining while a room is locked, because a client is sending to that room. */
 async function drainingNode() {
   const DATABASE_URL = await freshDatabase();
   const node = await startNode(postgres, { DATABASE_URL, NODE_NAME: 'node-1' });
@@ -33,12 +33,12 @@ async function drainingNode() {
   const other = await databaseSession(DATABASE_URL);
   await lockRoom(other, room);
   const sent = polling.request('message:send', { room_id: room.id, content: 'accepted before the end' });
-  // Requests of one connection are handled in order: the message before them is queued.
+  // Requests of one connection are handled in order. So the message is queued when this later request is answered.
   await polling.request('message:history', { room_id: room.id });
   return { ...node, node, owner, room, polling, sent, unlock: () => other.query('commit') };
 }
 
-describe('A node that drains', function () {
+describe('a node that drains', function () {
   this.timeout(60_000);
 
   it('answers new handshakes with 503 while it drains, so that a balancer tries another node', async () => {
@@ -64,7 +64,7 @@ describe('A node that drains', function () {
     if (upgraded.raw.io.engine.transport.name === 'polling') await once(upgraded.raw.io.engine as never, 'upgrade');
     const drained = node.drain();
     await polling.next('server:draining');
-    // Each of these is a separate request on long polling.
+    // On long polling, the client sends each of these in a separate HTTP request.
     for (let n = 0; n < 3; n++)
       expect(await polling.request('message:history', { room_id: room.id })).to.include({ ok: true });
     const late = await upgraded.request('message:send', { room_id: room.id, content: 'too late' });
@@ -72,7 +72,7 @@ describe('A node that drains', function () {
     await unlock();
     expect(await sent).to.include({ ok: true });
     expect(await chat.closed).to.equal(1001);
-    // Not `io server disconnect`, after which a client does not reconnect.
+    // After `io server disconnect` instead, the client would not reconnect.
     expect(await Promise.all([polling.closed, upgraded.closed])).to.deep.equal(['transport close', 'transport close']);
     expect(await drained).to.equal(true);
   });
@@ -122,7 +122,7 @@ describe('A node that drains', function () {
     );
     proxy.freeze();
     const unanswered = sockets[1]!.request('message:send', { room_id: room.id, content: 'never stored' });
-    unanswered.catch(() => {}); // nothing waits for it
+    unanswered.catch(() => {}); // Nothing awaits this promise, so a rejection would be unhandled.
     const begin = Date.now();
     kill('SIGTERM');
     expect(await chat.closed).to.equal(1001);

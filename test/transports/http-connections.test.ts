@@ -17,7 +17,7 @@ async function opened(url: string): Promise<Socket> {
   return socket;
 }
 
-/** The answer to a request on this connection, which stays open. */
+/** Sends a request on an open connection and returns the answer. The connection stays open. */
 async function answerOn(socket: Socket, bytes: string): Promise<string> {
   socket.write(bytes);
   const [data] = await once(socket, 'data');
@@ -29,7 +29,7 @@ async function drip(url: string, head: string): Promise<{ answer: string; closed
   const socket = await opened(url);
   const from = performance.now();
   let answer = '';
-  socket.on('error', () => {}); // writing to what the server has closed
+  socket.on('error', () => {}); // Writes fail after the server has closed the socket.
   socket.on('data', (data) => {
     answer += data;
   });
@@ -40,7 +40,7 @@ async function drip(url: string, head: string): Promise<{ answer: string; closed
   return { answer, closedAfterMs: performance.now() - from };
 }
 
-describeOneWiring('An HTTP connection', ({ url, startNode }) => {
+describeOneWiring('HTTP connections', ({ url, startNode }) => {
   it('closes the connection after an answer 401, which has `Connection: close`', async () => {
     const { head } = await rawRequest(url(), get('/rooms'));
     expect(head)
@@ -78,7 +78,7 @@ describeOneWiring('An HTTP connection', ({ url, startNode }) => {
     ['that is a GET', () => get().replace('\r\n\r\n', '\r\nContent-Length: 60000\r\n\r\n'), 200],
   ];
   for (const [what, head, status] of dripping) {
-    it(`answers at once and closes soon although the body is still being sent: a request ${what}`, async () => {
+    it(`answers a request ${what} at once and closes the connection although the body is still being sent`, async () => {
       const { answer, closedAfterMs } = await drip(url(), head());
       expect(answer).to.match(new RegExp(`^HTTP/1.1 ${status} `));
       expect(closedAfterMs).to.be.below(5_000);
@@ -97,7 +97,7 @@ describeOneWiring('An HTTP connection', ({ url, startNode }) => {
     ...config,
     http: { ...config.http, headersTimeoutMs: 500, requestTimeoutMs: 1_000 },
   });
-  it('rejects and closes a connection if headers or a body do not arrive in time', async () => {
+  it('answers with an error and closes the connection if headers or a body do not arrive in time', async () => {
     const node = await startNode({}, soon);
     const { token } = createUser();
     const body = post(
@@ -135,7 +135,7 @@ describeOneWiring('An HTTP connection', ({ url, startNode }) => {
   });
 });
 
-describeOneWiring('The port', ({ startNode }) => {
+describeOneWiring('the port of a node', ({ startNode }) => {
   const hasIpv6 = Object.values(networkInterfaces())
     .flat()
     .some((one) => one && isIPv6(one.address));
@@ -155,7 +155,7 @@ describeOneWiring('The port', ({ startNode }) => {
     const { port } = other.address() as { port: number };
     const error = await startNode({ PORT: port }).catch((thrown) => thrown);
     expect(error.message).to.equal(
-      `Port ${port} is in use on 127.0.0.1. Set PORT (or METRICS_PORT) to a free port, or stop the process that has it`,
+      `Port ${port} is in use on 127.0.0.1. Set PORT (or METRICS_PORT) to a free port, or stop the process that uses it`,
     );
     const elsewhere = await startNode({ HOST: '192.0.2.1' }).catch((thrown) => thrown);
     expect(elsewhere.message).to.match(/^192\.0\.2\.1 is not an address of this machine\. Set HOST/);

@@ -6,7 +6,7 @@ import { rest } from '../helpers/rest-client.ts';
 import { createRoom, createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
 import { createUser, sign } from '../helpers/users.ts';
 
-describeOneWiring('Every REST answer', ({ url }) => {
+describeOneWiring('REST answers', ({ url }) => {
   const origin = { Origin: 'https://shop.example' };
 
   it('answers a REST request with meta and content', async () => {
@@ -36,7 +36,7 @@ describeOneWiring('Every REST answer', ({ url }) => {
     }
   });
 
-  it('reveals no stack trace and no SQL, whatever the path', async () => {
+  it('reveals no stack trace and no SQL in an error, whatever the path', async () => {
     const paths = ['/rooms/%E0%A4%A', '/rooms/%00/members', "/rooms/'", '/rooms/1/members/%F0', '/rooms/..%2f..%2fetc'];
     for (const path of [
       ...paths,
@@ -51,7 +51,7 @@ describeOneWiring('Every REST answer', ({ url }) => {
     }
   });
 
-  it('allows any origin without credentials, on errors and 401 too', async () => {
+  it('sends CORS headers that allow any origin without credentials, also with errors', async () => {
     const person = rest(url(), createUser().token);
     const answers = [
       await person.get('/rooms', origin),
@@ -110,8 +110,8 @@ describeOneWiring('Every REST answer', ({ url }) => {
   });
 });
 
-describeEveryWiring('A REST request', ({ url }) => {
-  it('handles a request by its method alone: no override deletes a room (it did in the legacy service)', async () => {
+describeEveryWiring('REST requests that must not change anything', ({ url }) => {
+  it('ignores method overrides, so that a POST deletes no room (in the legacy service it did)', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const client = rest(url(), owner.token);
     const overrides = ['X-HTTP-Method-Override', 'X-HTTP-Method', 'X-Method-Override'];
@@ -122,7 +122,7 @@ describeEveryWiring('A REST request', ({ url }) => {
     expect((await client.get(`/rooms/${room.id}`)).status).to.equal(200);
   });
 
-  it('changes nothing if it is rejected', async () => {
+  it('changes nothing after a rejected REST request', async () => {
     const owner = createUser({ level: 100 });
     for (const body of [{ name: 'x', level_admin: 1.5 }, { level_admin: 1 }, { name: 'x', type: 'x' }]) {
       expectRefusal(await rest(url(), owner.token).post('/rooms', body), 'BAD_REQUEST');
@@ -131,7 +131,7 @@ describeEveryWiring('A REST request', ({ url }) => {
   });
 });
 
-describeOneWiring('A REST body', ({ url }) => {
+describeOneWiring('REST bodies', ({ url }) => {
   for (const body of ['{', '{"name":', 'name=x', '{"name":"x"}}', "{'name':'x'}", '\0']) {
     it(`answers the body ${JSON.stringify(body)}, which is not JSON, with 400`, async () => {
       expectRefusal(await rest(url(), createUser({ level: 100 }).token).post('/rooms', body), 'BAD_REQUEST');
@@ -236,7 +236,7 @@ describeOneWiring('REST requests without a valid token', ({ url }) => {
   });
 });
 
-describeEveryWiring('The probes of a balancer', ({ url }) => {
+describeEveryWiring('probes of a balancer', ({ url }) => {
   it('answers probes without a token and without an envelope', async () => {
     for (const path of ['/healthz', '/readyz', '/metrics']) {
       const { status, body } = await rest(url()).get(path);

@@ -1,17 +1,13 @@
-import { createServer as createHttpServer } from 'node:http';
-import { connect } from 'node:net';
 import { expect } from 'chai';
-import { createServer } from '../../src/index.ts';
-import { closeLater } from '../helpers/cleanup.ts';
+import { startMountedNode } from '../helpers/mounted-node.ts';
 import { describeOneWiring } from '../helpers/node.ts';
-import { freshDatabase } from '../helpers/postgres.ts';
-import { rawExchange, rawRequest, unreadableRequests } from '../helpers/raw-request.ts';
+import { openRawConnection, rawExchange, rawRequest, unreadableRequests } from '../helpers/raw-request.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { createUser, sign, testSecret } from '../helpers/users.ts';
+import { createUser, sign } from '../helpers/users.ts';
 
 const good = 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n';
 
-/** Requests that Node.js parses and a route rejects or serves. */
+/** Requests that Node.js accepts, so that a route answers them. */
 const parsed: Record<string, [status: number, reason?: string]> = {
   'the method TRACE': [404, 'NOT_FOUND'],
   'headers of 20 KB': [401, 'UNAUTHENTICATED'],
@@ -28,16 +24,16 @@ function expected(what: string): [status: number, reason?: string] {
   return parsed[what] ?? (tooLarge.includes(what) ? [413, 'TOO_LARGE'] : [400, 'BAD_REQUEST']);
 }
 
-/** The error comes after the headers, when the route may have answered. */
+/** Returns true if the error follows the headers. A route may have answered before the parser reaches it. */
 const isInBody = (what: string) => /^(a bad chunk|chunk extensions|trailers)/.test(what);
 
-describeOneWiring('Malformed HTTP requests', ({ url }) => {
+describeOneWiring('malformed HTTP requests', ({ url }) => {
   for (const [what, bytes] of Object.entries(unreadableRequests)) {
     for (const [where, before] of [
       ['on a new connection', []],
       ['after another request on the same connection', [good]],
     ] as const) {
-      it(`answers with the envelope and CORS headers ${where}: ${what}`, async () => {
+      it(`answers a malformed request with the envelope and CORS headers, ${where}: ${what}`, async () => {
         const path = what === 'headers of 20 KB' ? '/rooms' : '/nowhere';
         const answer = await rawRequest(url(), ...before, bytes(path));
         const [status, reason] = isInBody(what) && answer.status === 404 ? [404, 'NOT_FOUND'] : expected(what);
@@ -55,16 +51,10 @@ describeOneWiring('Malformed HTTP requests', ({ url }) => {
   });
 
   it('lets the app answer malformed requests if the service is mounted', async () => {
-    const server = createHttpServer((_request, response) => response.end('the app'));
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    closeLater(() => server.close());
-    const settings = { DATABASE_URL: await freshDatabase(), JWT_SECRET: testSecret, LOG_LEVEL: 'silent' };
-    const mounted = await createServer({ server, prefix: '/messaging', settings });
-    closeLater(() => mounted.close());
-    const origin = new URL(mounted.url).origin;
+    const { appUrl } = await startMountedNode();
     for (const [what, bytes] of Object.entries(unreadableRequests)) {
-      if (what === 'a tunnel') continue; // It names no path, so the app answers it.
-      const { status } = await rawRequest(origin, good, bytes('/messaging/nowhere'));
+      if (what === 'a tunnel') continue; // CONNECT has no path below the prefix, so the app answers it.
+      const { status } = await rawRequest(appUrl, good, bytes('/messaging/nowhere'));
       expect(status, what).to.be.within(400, 431);
     }
   });
@@ -81,27 +71,20 @@ describeOneWiring('Malformed HTTP requests', ({ url }) => {
   });
 
   it('closes the socket of an upgrade to an unknown path although the client does not close its side', async () => {
-    const { hostname, port } = new URL(url());
-    const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: true });
-    closeLater(() => socket.destroy());
-    socket.write('GET /nobody HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
-    const answer = await new Promise<string>((resolve) => socket.once('data', (data) => resolve(data.toString())));
-    expect(answer).to.match(/^HTTP\/1.1 404 /);
+    const upgrade = 'GET /nobody HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
+    const { socket, answer } = openRawConnection(url(), upgrade);
+    expect(await answer).to.match(/^HTTP\/1.1 404 /);
     await new Promise((resolve) => {
       socket.once('close', resolve);
-      socket.on('error', () => {}); // writing to what the server has closed
-      const knock = setInterval(() => socket.write('x'), 20);
-      socket.once('close', () => clearInterval(knock));
+      socket.on('error', () => {}); // Writes fail after the server has closed the socket.
+      const writes = setInterval(() => socket.write('x'), 20);
+      socket.once('close', () => clearInterval(writes));
     });
   });
 
   it('answers a request that offers an upgrade to HTTP/2, as curl does', async () => {
-    const { hostname, port } = new URL(url());
-    const socket = connect({ port: Number(port), host: hostname });
-    closeLater(() => socket.destroy());
     const offer = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__';
-    socket.write(`GET /healthz HTTP/1.1\r\nHost: x\r\n${offer}\r\n\r\n`);
-    const answer = await new Promise<string>((resolve) => socket.once('data', (data) => resolve(data.toString())));
-    expect(answer).to.match(/^HTTP\/1.1 200 /);
+    const { answer } = openRawConnection(url(), `GET /healthz HTTP/1.1\r\nHost: x\r\n${offer}\r\n\r\n`);
+    expect(await answer).to.match(/^HTTP\/1.1 200 /);
   });
 });

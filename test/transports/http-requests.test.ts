@@ -1,19 +1,15 @@
-import { createServer as createHttpServer } from 'node:http';
-import { connect } from 'node:net';
 import { deflateSync, gzipSync } from 'node:zlib';
 import { expect } from 'chai';
-import { createServer } from '../../src/index.ts';
-import { closeLater } from '../helpers/cleanup.ts';
+import { startMountedNode } from '../helpers/mounted-node.ts';
 import { describeOneWiring } from '../helpers/node.ts';
-import { freshDatabase } from '../helpers/postgres.ts';
-import { rawRequest } from '../helpers/raw-request.ts';
+import { openRawConnection, rawRequest } from '../helpers/raw-request.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createRoomWithOwner } from '../helpers/rooms.ts';
-import { adminToken, createUser, testSecret } from '../helpers/users.ts';
+import { adminToken, createUser } from '../helpers/users.ts';
 
 const bytes = (...parts: (string | number[])[]) => Buffer.concat(parts.map((part) => Buffer.from(part as string)));
 
-describeOneWiring('A REST request', ({ url }) => {
+describeOneWiring('REST requests', ({ url }) => {
   async function post(path: string, token: string, body: string | Buffer, headers: Record<string, string> = {}) {
     const all = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json', ...headers };
     const response = await fetch(url() + path, { method: 'POST', headers: all, body: body as never });
@@ -35,7 +31,7 @@ describeOneWiring('A REST request', ({ url }) => {
       { 'Content-Type': 'text/plain' },
       'Content-Type: must be application/json, not text/plain',
     ],
-    ['no type', bytes('{}'), { 'Content-Type': '' }, 'Content-Type: must be application/json, and is missing'],
+    ['no type', bytes('{}'), { 'Content-Type': '' }, 'Content-Type: must be application/json, but is missing'],
     [
       'latin1',
       '{"content":"a"}',
@@ -52,18 +48,18 @@ describeOneWiring('A REST request', ({ url }) => {
       'an unknown encoding',
       '{}',
       { 'Content-Encoding': 'x-gzip' },
-      'Content-Encoding: must be gzip, deflate, br or zstd, or left out, not x-gzip',
+      'Content-Encoding: must be gzip, deflate, br or zstd, or absent, not x-gzip',
     ],
     [
       'an encoding that it does not have',
       '{"content":"a"}',
       { 'Content-Encoding': 'gzip' },
-      'The body is not what Content-Encoding says',
+      'The body cannot be decoded with its Content-Encoding',
     ],
-    ['nothing in it', '', {}, /content: |the body must be a JSON object/],
+    ['no content', '', {}, /content: |the body must be a JSON object/],
   ];
   for (const [what, body, headers, detail] of refusals) {
-    it(`rejects a body with ${what} and says what is wrong`, async () => {
+    it(`rejects a REST body with ${what} and names the reason`, async () => {
       const { owner, room } = await createRoomWithOwner(url());
       const { status, meta } = await post(`/rooms/${room.id}/messages`, owner.token, body, headers);
       expect([status, meta.reason]).to.deep.equal([400, 'BAD_REQUEST']);
@@ -73,7 +69,7 @@ describeOneWiring('A REST request', ({ url }) => {
     });
   }
 
-  it('keeps valid content unchanged, and uses the last of two equal keys', async () => {
+  it('keeps valid content of a REST body unchanged, and uses the last of two equal keys', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const bodies: [string | Buffer, Record<string, string>, string][] = [
       ['{"content":"e\u0301 \u00e9 \ufffd \ufeff"}', {}, 'e\u0301 \u00e9 \ufffd \ufeff'],
@@ -108,7 +104,7 @@ describeOneWiring('A REST request', ({ url }) => {
     expect((await send('"a b"')).status).to.equal(400);
   });
 
-  it('allows a page of another origin every header that its preflight names', async () => {
+  it('allows a page of another origin to send every header that its preflight names', async () => {
     const asked = 'authorization,traceparent,sentry-trace,baggage,x-requested-with,x-request-id,cache-control';
     const headers = {
       Origin: 'https://app.example',
@@ -121,7 +117,7 @@ describeOneWiring('A REST request', ({ url }) => {
     expect(preflight.headers.get('Access-Control-Allow-Origin')).to.equal('*');
   });
 
-  it('answers a plain request to /chat with a hint to the WebSocket', async () => {
+  it('answers a plain HTTP request to /chat with 426 and names the WebSocket upgrade', async () => {
     const response = await fetch(`${url()}/chat`);
     const { meta } = (await response.json()) as { meta: Record<string, unknown> };
     expect([response.status, response.headers.get('Upgrade'), meta.reason]).to.deep.equal([
@@ -131,7 +127,7 @@ describeOneWiring('A REST request', ({ url }) => {
     ]);
   });
 
-  it('sends Cache-Control: no-store', async () => {
+  it('sends Cache-Control: no-store with every REST answer', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const answers = [
       fetch(`${url()}/rooms`),
@@ -200,7 +196,10 @@ describeOneWiring('ALLOWED_ORIGINS', ({ startNode }) => {
           'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==',
         ];
         expect(
-          await statusOf(url, `GET ${path} HTTP/1.1\r\nHost: x\r\nOrigin: ${origin}\r\n${lines.join('\r\n')}\r\n\r\n`),
+          await readStatus(
+            url,
+            `GET ${path} HTTP/1.1\r\nHost: x\r\nOrigin: ${origin}\r\n${lines.join('\r\n')}\r\n\r\n`,
+          ),
           path,
         ).to.equal(status);
       }
@@ -208,12 +207,8 @@ describeOneWiring('ALLOWED_ORIGINS', ({ startNode }) => {
   });
 });
 
-async function statusOf(url: string, head: string): Promise<number> {
-  const socket = connect(Number(new URL(url).port), '127.0.0.1');
-  closeLater(() => socket.destroy());
-  socket.write(head);
-  return new Promise((resolve) => socket.once('data', (data) => resolve(Number(String(data).slice(9, 12)))));
-}
+const readStatus = async (url: string, head: string) =>
+  Number((await openRawConnection(url, head).answer).split(' ', 2)[1]);
 
 describeOneWiring('/metrics', ({ startNode }) => {
   it('rejects /metrics on an address that others can reach, unless it has a token or a separate port', async () => {
@@ -228,14 +223,9 @@ describeOneWiring('/metrics', ({ startNode }) => {
   });
 });
 
-describeOneWiring('Headers for a whole host', ({ url }) => {
-  it('leaves headers for a whole host to the app if the service is mounted, and names no subdomains otherwise', async () => {
-    const server = createHttpServer((_request, response) => response.end('the app'));
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    closeLater(() => server.close());
-    const settings = { DATABASE_URL: await freshDatabase(), JWT_SECRET: testSecret, LOG_LEVEL: 'silent' };
-    const mounted = await createServer({ server, prefix: '/messaging', settings });
-    closeLater(() => mounted.close());
+describeOneWiring('headers for a whole host', ({ url }) => {
+  it('omits headers for a whole host if the service is mounted, and otherwise excludes subdomains from them', async () => {
+    const mounted = await startMountedNode();
     for (const path of ['/rooms', '/healthz', '/nowhere']) {
       const { headers } = await fetch(mounted.url + path);
       for (const name of ['Strict-Transport-Security', 'Origin-Agent-Cluster', 'X-Permitted-Cross-Domain-Policies']) {

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { expect } from 'chai';
 import type { RunningServer } from '../../src/server.ts';
-import { chatClient, chatInRoom } from '../helpers/chat-client.ts';
+import { authenticatedChat, chatClient, chatInRoom } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { increments, type Metrics, readMetrics } from '../helpers/metrics.ts';
 import { embedded, postgres, startNode } from '../helpers/node.ts';
@@ -17,8 +17,9 @@ import {
 import { freshDatabase } from '../helpers/postgres.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createRoom } from '../helpers/rooms.ts';
+import { expectConnectError, socketClient } from '../helpers/socket-client.ts';
 import { tcpProxy } from '../helpers/tcp-proxy.ts';
-import { createUser } from '../helpers/users.ts';
+import { createUser, sign, withClaims } from '../helpers/users.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
 describe('the metrics of a node', () => {
@@ -82,6 +83,49 @@ describe('the metrics of a node', () => {
     expect((await readMetrics(node.url)).get('nano_messaging_queued_requests')).to.equal(0);
   });
 
+  const rejectTokens: Record<string, (bad: Record<'forged' | 'expired', string>) => Promise<void>> = {
+    rest: async (bad) => {
+      for (const token of [bad.forged, bad.expired, undefined]) {
+        expect((await rest(node.url, token).get('/rooms')).status).to.equal(401);
+      }
+    },
+    'socketio, at a connect': async (bad) => {
+      for (const auth of [{ token: bad.forged }, { token: bad.expired }, {}]) await expectConnectError(node.url, auth);
+    },
+    'socketio, at a refresh': async (bad) => {
+      const socket = await socketClient(node.url, createUser());
+      const otherToken = createUser().token;
+      for (const token of [bad.forged, bad.expired, otherToken]) {
+        expect(await socket.request('token:refresh', { token })).to.include({ ok: false });
+      }
+    },
+    'chat, before READY': async (bad) => {
+      const chat = await chatClient(node.url);
+      for (const content of [bad.forged, bad.expired]) chat.send({ type: 'token', content });
+      chat.send({ type: 'select_room', room_id: 1 });
+      expect(await chat.closed).to.equal(4401);
+    },
+    'chat, after READY': async (bad) => {
+      const chat = await authenticatedChat(node.url, createUser());
+      for (const content of [bad.forged, bad.expired, createUser().token]) chat.send({ type: 'token', content });
+      expect(await chat.closed).to.equal(4401);
+    },
+  };
+  for (const [where, reject] of Object.entries(rejectTokens)) {
+    it(`counts every missing or rejected token once, by its code: ${where}`, async () => {
+      const person = createUser();
+      await reject({
+        forged: sign(person.claims, { secret: 'a secret that the server does not know' }),
+        expired: withClaims(person, { exp: Math.floor(Date.now() / 1_000) - 60 }).token,
+      });
+      const transport = where.split(',', 1)[0];
+      expect(await grown(/^nano_messaging_refusals_total/)).to.deep.equal({
+        [`nano_messaging_refusals_total{transport="${transport}",code="UNAUTHENTICATED"}`]: 2,
+        [`nano_messaging_refusals_total{transport="${transport}",code="TOKEN_EXPIRED"}`]: 1,
+      });
+    });
+  }
+
   it('counts connections with and without a token', async () => {
     const [waiting, person] = [await chatClient(node.url), createUser({ level: 100 })];
     await waiting.next();
@@ -99,7 +143,7 @@ describe('the metrics of a node', () => {
     await waitUntil('it is gone', async () => (await readMetrics(node.url)).get(unauthenticated) === 0);
   });
 
-  it('counts a message once where it is stored, and once for every connection that receives it', async () => {
+  it('counts a message once when it is stored, and once for every connection that receives it', async () => {
     const owner = createUser({ level: 100 });
     const room = await createRoom(node.url, owner);
     const sockets = [await socketInRoom(node.url, owner, room), await socketInRoom(node.url, owner, room)];
@@ -226,9 +270,10 @@ describe('the metrics between two nodes', () => {
       const read = await delivered(there);
       expect(read).to.include({ 'remote count': 3, 'log count': 2 });
       expect(read['log sum']).to.be.within(0.01, 2 * (1 + (performance.now() - wentDown) / 1_000));
-      // The delay of its own changes is not measured with two clocks.
+      // The delay compares the clocks of two nodes, so a node does not measure it for its own changes.
       expect(await delivered(here)).to.include({ 'remote count': 0, 'log count': 0 });
-      expect((await readMetrics(here.url)).get('nano_messaging_publishing_messages')).to.equal(0);
+      const isPublishing = async () => (await readMetrics(here.url)).get('nano_messaging_publishing_messages') !== 0;
+      await waitUntil('all messages are published', async () => !(await isPublishing()));
     },
   );
 });

@@ -49,18 +49,18 @@ const Dashboard = z.object({
 });
 const dashboard = Dashboard.parse(JSON.parse(read('deploy/grafana-dashboard.json')));
 const targets = dashboard.panels.flatMap((panel) => panel.targets ?? []);
-/** As Grafana sends them. */
+/** Replaces the variables of a dashboard query, as Grafana does. */
 const queries = targets.map(({ expr }) =>
   expr.replaceAll('$__rate_interval', '1m').replaceAll('$instance', '.*').replaceAll('$job', 'nano-messaging'),
 );
 
-/** The metrics of a query; `up` and `ALERTS` come from Prometheus. */
+/** Returns the metrics that a query uses, except `up` and `ALERTS`, which Prometheus creates itself. */
 function namesIn(query: string): string[] {
   const bare = query.replaceAll(/"[^"]*"/g, '""');
   return [...new Set(bare.match(/\b(nano|nodejs|process)_[a-z0-9_]+/g) ?? [])];
 }
 
-/** The histogram of a series. */
+/** Returns the name of the histogram that a series belongs to. */
 const metricOf = (known: ReadonlySet<string>, name: string) => {
   const whole = name.replace(/_(bucket|sum|count)$/, '');
   return known.has(name) || !known.has(whole) ? name : whole;
@@ -115,11 +115,11 @@ describe('monitoring', function () {
 
   it('names in docs/operations/ only settings and codes that exist', () => {
     const words = [...shelf.matchAll(/`([A-Z]+(?:_[A-Z]+)+)(?:=[^`]*)?`/g)].map(([, word]) => word!);
-    // Belong to Node.js: a variable and error codes.
+    // A variable and error codes of Node.js.
     const foreign = ['NODE_EXTRA_CA_CERTS', 'EAI_AGAIN', 'CERT_HAS_EXPIRED', 'DEPTH_ZERO_SELF_SIGNED_CERT'];
     const known = [...settingNames, ...ErrorCode.options, ...foreign];
     expect(words).to.have.length.above(150);
-    // A secret may be read from the file that `NAME_FILE` names.
+    // `NAME_FILE` contains the path of a file with the secret.
     const settings = words.map((word) => word.replace(/_FILE$/, ''));
     expect(settings.filter((word) => !known.includes(word))).to.deep.equal([]);
   });
@@ -187,7 +187,7 @@ describe('monitoring', function () {
     it('shows every metric on the dashboard', () => {
       const shown = new Set(queries.flatMap(namesIn).map((name) => metricOf(known, name)));
       const hidden = [...known].filter((name) => name.startsWith('nano_messaging_') && !shown.has(name));
-      // The panels draw the values that they bound, and the alerts compare them.
+      // These are limits: panels show the limited values, and alerts compare the values with the limits.
       expect(hidden).to.have.members([
         ...[
           'nano_messaging_draining',

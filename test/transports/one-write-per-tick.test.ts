@@ -56,7 +56,7 @@ describeEveryWiring('a burst of messages to a room', ({ url }) => {
     waiting: () => chat.unread.length,
   });
 
-  /** Two of each kind, so that each of several nodes has some. */
+  /** Connects two subscribers of each kind, so that every node of the wiring has some. */
   async function ears(person: TestUser, room_id: number): Promise<Ear[]> {
     const all: Ear[] = [];
     for (const transports of [['polling'], ['websocket'], ['polling', 'websocket']]) {
@@ -68,7 +68,7 @@ describeEveryWiring('a burst of messages to a room', ({ url }) => {
     return all;
   }
 
-  it('reaches all subscribers once and in order, on every transport, from Socket.IO and /chat', async () => {
+  it('delivers a burst from Socket.IO and /chat to all subscribers once and in order, on every transport', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const all = await ears(owner, room.id);
     const [socket, chat] = [await socketIn(owner, room.id), await chatInRoom(url(), owner, room.id)];
@@ -94,13 +94,13 @@ describeEveryWiring('a burst of messages to a room', ({ url }) => {
     }
   });
 
-  it('echoes the own messages of the sender on /chat with their `id`, once and in order among the others', async () => {
+  it('echoes the messages of a /chat client with their `id`, once and in order among the messages of others', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const [chat, other] = [await chatInRoom(url(), owner, room.id), await chatInRoom(url(), owner, room.id)];
     const socket = await socketIn(owner, room.id);
     for (let n = 0; n < burst; n++) {
       socket.raw.emit('message:send', { room_id: room.id, content: `other ${n}` });
-      // Some of them without an `id`.
+      // Some messages have no `id`.
       chat.send({ type: 'message', content: `own ${n}`, ...(n % 5 !== 0 && { id: `id ${n}` }) });
     }
     const frames: Json[] = [];
@@ -120,7 +120,7 @@ describeEveryWiring('a burst of messages to a room', ({ url }) => {
     expect(await chat.next()).to.include({ data: 'COMMAND?', id: 'the fence' });
   });
 
-  it('answers /chat commands in their order, with the messages of the room before each answer', async () => {
+  it('answers /chat commands in order, and delivers the earlier messages of the room before each answer', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const chat = await chatInRoom(url(), owner, room.id);
     const socket = await socketIn(owner, room.id);
@@ -143,7 +143,7 @@ describeEveryWiring('a burst of messages to a room', ({ url }) => {
     expect(received).to.deep.equal(upTo(2 * burst));
   });
 
-  it('reaches a banned user up to the ban and not after it', async () => {
+  it('delivers a burst to a banned user up to the ban and not after it', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room);
     const witness = await socketIn(owner, room.id);
@@ -154,7 +154,7 @@ describeEveryWiring('a burst of messages to a room', ({ url }) => {
     const send = (part: string) =>
       upTo(burst).map((n) => sender.request('message:send', { room_id: room.id, content: `${part} ${n}` }));
     const before = send('before');
-    // In the middle of the burst, which continues beyond the ban.
+    // The ban is committed in the middle of the burst.
     await before[0];
     const during = send('during');
     await putRule(url(), owner, room, { userUUID: guest.user, permissions: 'b' });
@@ -189,7 +189,7 @@ describeEveryWiring('a burst of messages to a room', ({ url }) => {
     expect(await chat.next()).to.include({ data: 'SELECTROOM?' });
   });
 
-  it('reaches a client that joins and leaves during the burst from the one to the other, without a gap', async () => {
+  it('delivers all messages between joining and leaving to a client that does both during a burst', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const sender = await socketIn(owner, room.id);
     let hasEnded = false;
@@ -216,7 +216,7 @@ describeEveryWiring('a burst of messages to a room', ({ url }) => {
       return total;
     }
 
-    /** Everything that has arrived; nothing arrives any more. */
+    /** Returns everything that has arrived, after nothing can arrive any more. */
     async function takeAll({ unread, next }: SocketClient): Promise<number[]> {
       const revs: number[] = [];
       while (unread.length > 0) revs.push((await next()).rev);

@@ -63,7 +63,7 @@ describe('POST /playground/token through a proxy that adds no header', () => {
       }));
       const key = new URL(node.playgroundUrl!).hash.slice('#key='.length);
       const url = await start(node.port);
-      // Whatever Host the proxy forwards, an attacker who forges headers sends a matching Origin.
+      // An attacker who forges headers can send an Origin that matches the Host, whatever Host the proxy forwards.
       for (const Origin of [url, node.url]) {
         const ask = (headers: Record<string, string>) =>
           rest(url).post('/playground/token', createUser().claims, { Origin, ...headers });

@@ -33,7 +33,7 @@ function ask(url: string, method: string, path: string, headers: Record<string, 
   });
 }
 
-/** The embedded default, with a separate data directory for its key. */
+/** Starts a node with the embedded database and a separate data directory, which contains its key. */
 const embeddedDefault = (settings = {}) =>
   startNode(embedded, { JWT_SECRET: undefined, ...settings }, (config) => ({
     ...config,
@@ -42,13 +42,13 @@ const embeddedDefault = (settings = {}) =>
 
 let shared: ReturnType<typeof embeddedDefault> | undefined;
 
-/** Shared by the suites of this file. */
+/** The suites of this file share one node. */
 async function sharedUrl(): Promise<string> {
   shared ??= embeddedDefault();
   return (await shared).url;
 }
 
-/** The key in the link to the page; a browser learns it from nowhere else. */
+/** Returns the key in the link to the page. A browser can get the key only from this link. */
 const keyOf = ({ playgroundUrl }: { playgroundUrl: string | undefined }) =>
   /#key=(.+)$/.exec(playgroundUrl ?? '')?.[1] ?? 'none';
 
@@ -72,8 +72,8 @@ describe('PLAYGROUND', () => {
   });
 });
 
-describeOneWiring('the playground if it is off', ({ url }) => {
-  it('answers every path of the playground with 404 NOT_FOUND if it is off', async () => {
+describeOneWiring('PLAYGROUND=off', ({ url }) => {
+  it('answers every path of the playground with 404 NOT_FOUND if the playground is off', async () => {
     for (const [method, path] of [
       ['GET', '/'],
       ['GET', '/playground/style.css'],
@@ -97,7 +97,7 @@ describe('the playground of the embedded default', () => {
     page = await get('/');
   });
 
-  it('serves the page at /, which loads nothing by an absolute path or from elsewhere', () => {
+  it('serves a page at / that loads nothing by an absolute path or from another host', () => {
     expect(page.status).to.equal(200);
     expect(page.headers['content-type']).to.match(/^text\/html\b/);
     expect(page.body).to.not.match(/(?:src|href)="(?:\/|[a-z]+:)/);
@@ -249,7 +249,7 @@ interface Wanted {
   body?: unknown;
 }
 
-/** The request of the page itself, except for the given parts. */
+/** Sends the same token request as the page. `headers` and other given parts replace those of the page. */
 async function askForToken(url: string, { headers = {}, body = createUser().claims }: Wanted = {}): Promise<Asked> {
   const { host } = new URL(url);
   const key = keyOf(await shared!);
@@ -267,12 +267,12 @@ async function askForToken(url: string, { headers = {}, body = createUser().clai
 const tokenOf = ({ body }: Asked): string => JSON.parse(body).content.token;
 const payloadOf = (token: string): Json => JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString());
 
-/** Headers that differ between answers or depend on the path. */
+/** Headers that may differ between two answers to the same kind of request. */
 const passing = ['date', 'content-length', 'connection', 'keep-alive'];
 const lasting = (headers: IncomingHttpHeaders) =>
   Object.fromEntries(Object.entries(headers).filter(([name]) => !passing.includes(name)));
 
-/** Expects exactly the answer of an unknown path. */
+/** Expects exactly the answer that an unknown path gets. */
 async function expectNoRoute(url: string, wanted: Wanted = {}): Promise<void> {
   const answer = await askForToken(url, wanted);
   const { Origin } = wanted.headers ?? {};

@@ -24,7 +24,7 @@ describeOneWiring('receive limits of a connection', ({ url, startNode }) => {
 
   const join = (token: string) => `40/rooms,${JSON.stringify({ token })}`;
   const paths = { '/chat': '/chat', 'Socket.IO': engine };
-  /** The size at which the frame is rejected; on Socket.IO a packet that is slightly too large gets an answer. */
+  /** A size that is rejected without an answer. On Socket.IO, a packet that is only slightly too large gets an answer. */
   const tooLarge = { '/chat': 4_097, 'Socket.IO': 8_193 };
 
   for (const [name, path] of Object.entries(paths)) {
@@ -44,7 +44,7 @@ describeOneWiring('receive limits of a connection', ({ url, startNode }) => {
       expect(raw.closeCode).to.equal(1009);
     });
 
-    it(`accepts few fragments before a token, on ${name}`, async () => {
+    it(`accepts only few fragments before a token, on ${name}`, async () => {
       const raw = await open(path);
       raw.send(frame(opcodes.text, 'x', { fin: false }));
       for (let n = 0; n < 100; n++) raw.send(frame(opcodes.continuation, 'x', { fin: false }));
@@ -52,7 +52,7 @@ describeOneWiring('receive limits of a connection', ({ url, startNode }) => {
       expect(raw.closeCode).to.equal(1008);
     });
 
-    it(`accepts few unsolicited pongs a second, on ${name}`, async () => {
+    it(`accepts only few unsolicited pongs a second, on ${name}`, async () => {
       const raw = await open(path);
       for (let n = 0; n < 200; n++) raw.send(frame(opcodes.pong));
       await raw.waitForClose();
@@ -127,7 +127,7 @@ describeOneWiring('receive limits of a connection', ({ url, startNode }) => {
     expect(chat.closeCode).to.equal(1009);
   });
 
-  it('accepts few Socket.IO packets before a token, and no binary packets', async () => {
+  it('accepts only few Socket.IO packets before a token, and no binary packets', async () => {
     const many = await open(engine);
     for (let n = 0; n < 17; n++) many.text('40/nowhere,');
     await many.waitForClose();
@@ -151,7 +151,7 @@ describeOneWiring('receive limits of a connection', ({ url, startNode }) => {
     await socket.waitForClose();
   });
 
-  it('rejects values that are nested as deeply as a frame allows, like any other invalid value', async () => {
+  it('rejects deeply nested values like any other invalid value', async () => {
     const depth = 30_000;
     const nested = (inside: string) => '['.repeat(depth) + inside + ']'.repeat(depth);
     const { token } = createUser();
@@ -168,14 +168,14 @@ describeOneWiring('receive limits of a connection', ({ url, startNode }) => {
     expect(await socket.waitForText(/^43\/rooms,1/)).to.include('BAD_REQUEST');
     socket.text(`42/rooms,2["room:join",${nested('')}]`);
     expect(await socket.waitForText(/^43\/rooms,2/)).to.include('BAD_REQUEST');
-    // The parser searches it for the placeholder of the attachment and fails.
+    // The parser fails when it searches the packet for the placeholder of the attachment.
     socket.text(`451-/rooms,3["room:join",${nested('{"_placeholder":true,"num":0}')}]`);
     socket.send(frame(opcodes.binary, 'x'));
     await Promise.race([socket.waitForClose(), socket.waitForText(/^43\/rooms,3/)]);
     expect((await rest(url()).get('/healthz')).status).to.equal(200);
   });
 
-  it('limits the probes for an upgrade', async () => {
+  it('limits the number of probes for an upgrade of long polling', async () => {
     const body = await (await fetch(`${url()}/socket.io/?EIO=4&transport=polling`)).text();
     const { sid } = JSON.parse(body.slice(1));
     const probing = await open(`${engine}&sid=${sid}`);

@@ -11,9 +11,9 @@ import { createUser, sign, withClaims } from '../helpers/users.ts';
 
 const past = () => Math.floor(Date.now() / 1_000) - 60;
 
-describeEveryWiring('Socket.IO connection', ({ url, startNode }) => {
+describeEveryWiring('Socket.IO connections', ({ url, startNode }) => {
   for (const transports of [['websocket'], ['polling'], ['polling', 'websocket']]) {
-    it(`connects over ${transports.join(' and ')}`, async () => {
+    it(`connects a Socket.IO client over ${transports.join(' and ')}`, async () => {
       const socket = await socketClient(url(), createUser(), { transports });
       expect(await socket.request('room:leave', { room_id: 1 })).to.deep.equal({ ok: true });
     });
@@ -111,7 +111,7 @@ describeEveryWiring('Socket.IO connection', ({ url, startNode }) => {
     expect((await expectConnectError(node.url, { token })).data.code).to.equal('UNAVAILABLE');
   });
 
-  /** Speaks Engine.IO directly, because a client library closes and waits by itself. */
+  /** Sends Engine.IO packets directly, because a client library would close the connection or delay packets itself. */
   function engine(at = url()) {
     const socket = new WebSocket(`${at.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`);
     const received: string[] = [];

@@ -28,7 +28,7 @@ describeEveryWiring('invalid Socket.IO packets', ({ url }) => {
     it(`disconnects at most the sender of ${JSON.stringify(frame)}`, async () => {
       const socket = new WebSocket(`${url().replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`);
       closeLater(() => socket.terminate());
-      socket.on('error', () => {}); // the close event follows
+      socket.on('error', () => {}); // A 'close' event follows.
       await once(socket, 'message');
       socket.send(frame);
       socket.close();

@@ -12,7 +12,7 @@ describeEveryWiring('malformed Socket.IO requests', ({ url }) => {
     return { room_id: room.id as number, socket: await socketClient(url(), owner) };
   }
 
-  /** The acknowledgement of any event, documented or not. */
+  /** Emits any event, documented or not, and returns its acknowledgement. */
   const ask = ({ raw }: SocketClient, name: string, ...payload: unknown[]) =>
     raw.timeout(5_000).emitWithAck(name, ...payload);
 
@@ -71,7 +71,7 @@ describeEveryWiring('malformed Socket.IO requests', ({ url }) => {
     expect(error.code).to.equal('BAD_REQUEST');
   });
 
-  it('handles requests without a callback, and drops their refusals', async () => {
+  it('handles requests without a callback, and drops their errors', async () => {
     const { room_id, socket } = await alone();
     socket.raw.emit('room:join', { room_id });
     socket.raw.emit('message:send', { room_id: 'abc' });

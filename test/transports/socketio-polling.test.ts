@@ -10,7 +10,7 @@ import { createUser } from '../helpers/users.ts';
 
 const separator = '\x1e';
 
-describeOneWiring('Long polling', ({ url, startNode }) => {
+describeOneWiring('long polling', ({ url, startNode }) => {
   async function ownRoom(at = url()) {
     const owner = createUser({ level: 100 });
     const { room } = (await rest(at, owner.token).post('/rooms', { name: 'polled' })).body.content;
@@ -20,7 +20,7 @@ describeOneWiring('Long polling', ({ url, startNode }) => {
     `42/rooms,${ack}["message:send",${JSON.stringify({ room_id, content })}]`;
   const join = (room_id: number) => `42/rooms,0["room:join",${JSON.stringify({ room_id })}]`;
 
-  /** All packets up to the first that matches. */
+  /** Returns all packets up to the first that matches. */
   async function pollUntil(session: PollingSession, fits: (packet: string) => boolean): Promise<string[][]> {
     const answers: string[][] = [];
     do {
@@ -109,7 +109,7 @@ describeOneWiring('Long polling', ({ url, startNode }) => {
     });
   }
 
-  it('explains that a token is too large for the first packet', async () => {
+  it('rejects a token that is too large for the first packet with the reason', async () => {
     const session = await PollingSession.open(url());
     await session.post(`40/rooms,${JSON.stringify({ token: 'x'.repeat(4_097) })}`);
     expect((await session.poll()).body).to.include('TOO_LARGE');

@@ -9,7 +9,7 @@ import { nowSeconds, revoke } from '../helpers/revocations.ts';
 import { createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
 import { createUser } from '../helpers/users.ts';
 
-/** A plain WebSocket that speaks Socket.IO as the protocol document describes it for clients without a library. */
+/** Opens a plain WebSocket that sends and receives the frames in the protocol document for clients without a library. */
 async function openConnection(url: string) {
   const socket = new WebSocket(`${url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`);
   closeLater(() => socket.terminate());
@@ -18,7 +18,7 @@ async function openConnection(url: string) {
   await once(socket, 'open');
   return {
     send: (packet: string, ...json: unknown[]) => socket.send(packet + json.map((part) => JSON.stringify(part))),
-    /** The next packet, which must be of this type. */
+    /** Returns the next packet, and fails if it has another type. */
     async next(packet: string): Promise<Json> {
       const frame = await frames.take(packet);
       expect(frame.slice(0, packet.length), frame).to.equal(packet);
@@ -28,7 +28,7 @@ async function openConnection(url: string) {
 }
 
 describeOneWiring('Socket.IO without a library', (node) => {
-  it('connects, sends requests, receives events and leaves in the frames of the document', async () => {
+  it('accepts a client that connects, sends requests and leaves with the frames of the document', async () => {
     const url = node.url();
     const { owner, room } = await createRoomWithOwner(url);
     const connection = await openConnection(url);
@@ -50,7 +50,7 @@ describeOneWiring('Socket.IO without a library', (node) => {
     await connection.next('40/rooms,');
   });
 
-  it('rejects a connection with the frame of the document', async () => {
+  it('rejects a connect with the frame of the document', async () => {
     const connection = await openConnection(node.url());
     await connection.next('0');
     connection.send('40/rooms,', { token: 'none' });

@@ -15,10 +15,10 @@ interface Layer {
 
 const any = /./;
 const process = /^bin\//;
-/** Core and features know neither HTTP nor sockets. */
+/** Packages for core and features, which must not depend on HTTP or sockets. */
 const offTheWire = /^(?!express|socket\.io|ws$|cors$|helmet$|passport|node:(http|https|net|tls)$)/;
 
-/** The first row whose pattern matches a file is its row. */
+/** The first row whose pattern matches a file applies to it. */
 const layers: Layer[] = [
   { name: 'bin/ (processes)', files: process, imports: [any], packages: any },
   {
@@ -150,7 +150,7 @@ function importsOf(file: string): { ours: string[]; packages: string[] } {
 
 const layerOf = (file: string) => layers.find((layer) => layer.files.test(file));
 
-/** Cycles of imports, type imports included; each cycle once. */
+/** Finds each cycle of imports once. Type imports count, too. */
 function findCycles(): string[][] {
   const imports = new Map(files.map((file) => [file, importsOf(file).ours.filter((other) => files.includes(other))]));
   const order = new Map<string, number>();

@@ -29,7 +29,7 @@ describe('the connections of a draining node', () => {
       await closeInSlices(transports, 600, inAMinute());
       expect(Date.now() - begin).to.be.within(450, 1_200);
       expect(transports.map(({ size }) => size)).to.deep.equal([0, 0]);
-      // Evenly, with tolerance for a busy machine.
+      // The slices are even, with a tolerance for a busy machine.
       expect(Math.max(...transports.flatMap(({ slices }) => slices))).to.be.below((many + few) / 3);
     });
   }

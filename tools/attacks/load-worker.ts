@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { runLoad } from './load.ts';
 
-// On a thread of its own, so that it does not delay the clock of the victim.
+// Runs on a separate thread, so that the load does not delay the time measurements of the victim.
 parentPort!.postMessage(await runLoad(workerData));

@@ -7,14 +7,14 @@ export interface Load {
   url: string;
   token: string;
   seconds: number;
-  /** Requests that are under way at once, or connections. */
+  /** The number of concurrent requests or connections. */
   parallel: number;
-  /** Sent again and again, one after the other. */
+  /** Sent in a loop, in this order. */
   requests: { method: string; path: string; body?: unknown }[];
   commands: Record<string, unknown>[];
 }
 
-/** How many answers of each kind came. */
+/** The number of answers of each kind. */
 export type Answers = Record<string, number>;
 
 export function runLoad(load: Load): Promise<Answers> {
@@ -51,7 +51,7 @@ async function sendRequests({ url, token, seconds, parallel, requests }: Load): 
   return answers;
 }
 
-/** Selects rooms on `/chat`, on each connection the next one when the one before is answered. */
+/** Selects rooms on `/chat`. Each connection selects the next room after the answer to the previous command. */
 async function joinRooms({ url, token, seconds, parallel, commands }: Load): Promise<Answers> {
   const answers: Answers = {};
   const until = Date.now() + seconds * 1_000;

@@ -10,13 +10,13 @@ export interface Target {
   /** A user who may send in the room; undefined without `--token`. */
   person: Pick<TestUser, 'token'> | undefined;
   room_id: number;
-  /** Only where the runner has started the service. */
+  /** Set only if the runner has started the service itself. */
   databaseUrl: string | undefined;
   connections: number;
   until: number;
 }
 
-/** What the attacker did: bytes it got rid of, and connections that are still open at the end. */
+/** The number of bytes that the attacker could send, and of connections that are still open at the end. */
 export interface Outcome {
   sentBytes: number;
   open: number;
@@ -34,7 +34,7 @@ const isTime = ({ until }: Target) => performance.now() < until;
 
 async function openAll(url: string, path: string, count: number): Promise<RawWebSocket[]> {
   const sockets: RawWebSocket[] = [];
-  // Some may be refused, which is what the attack is to find out.
+  // The server may refuse some connections; the attack measures how many.
   for (let n = 0; n < count; n++)
     await RawWebSocket.open(url, path).then(
       (raw) => sockets.push(raw),
@@ -43,7 +43,10 @@ async function openAll(url: string, path: string, count: number): Promise<RawWeb
   return sockets;
 }
 
-/** Who does not read sees the end of a connection late: at the end they all read, and what has been closed shows. */
+/**
+ * A client that does not read notices the end of a connection late. All sockets therefore read at the end, which shows
+ * the closed connections.
+ */
 async function outcomeOf(sockets: RawWebSocket[]): Promise<Outcome> {
   for (const { socket } of sockets) socket.resume();
   await pause(500);
@@ -57,7 +60,7 @@ function destroyAll(sockets: RawWebSocket[]): void {
 
 const pings = Buffer.concat(Array.from({ length: 500 }, () => frame(opcodes.ping, 'x'.repeat(125))));
 
-/** One connection, and a new one if it is closed, as a client would that does not care. */
+/** Sends pings on one connection and opens a new connection when the server closes it, as a careless client would. */
 function pingFlood(path: string): Attack['run'] {
   return async (target) => {
     const all: RawWebSocket[] = [];
@@ -78,7 +81,7 @@ function pingFlood(path: string): Attack['run'] {
   };
 }
 
-/** What is begun on each of many connections and never ended. */
+/** Opens many connections and starts something on each of them that never ends. */
 function begun(path: string, bytes: Buffer): Attack['run'] {
   return async (target) => {
     const sockets = await openAll(target.url, path, target.connections);
@@ -97,7 +100,7 @@ const fragments = Buffer.concat([
 ]);
 const large = frame(opcodes.text, 'x'.repeat(65_000), { length: 65_536 });
 
-/** A room in which much is said, and a member that takes none of it. */
+/** A room with many messages, and a member that reads none of them. */
 async function busyRoom({ url, person, room_id }: Target, isOver: () => boolean): Promise<number> {
   const sender = rest(url, person!.token);
   let sent = 0;
@@ -136,7 +139,7 @@ async function readsNothing(target: Target, path: string, hello: string[], ready
   return { sentBytes, open };
 }
 
-/** A body of many chunks of one byte, which never ends. */
+/** Sends a body in chunks of one byte that never ends. */
 async function dripped(target: Target): Promise<Outcome> {
   const sessions = await Promise.all(
     Array.from({ length: Math.min(200, target.connections) }, () => PollingSession.open(target.url)),
@@ -187,7 +190,7 @@ async function probes(target: Target): Promise<Outcome> {
   return outcome;
 }
 
-/** Requests that wait, because the database answers nothing. */
+/** Sends requests that wait, because the database does not answer. */
 async function waiting(target: Target, path: string, hello: string[], ready: RegExp, asked: string) {
   const sockets = await openAll(target.url, path, Math.min(20, target.connections));
   for (const raw of sockets) {
@@ -205,7 +208,7 @@ async function waiting(target: Target, path: string, hello: string[], ready: Reg
   return outcome;
 }
 
-/** They say nothing, and answer no close frame. */
+/** Opens connections that send nothing and do not answer the close frame. */
 function ignoring(path: string): Attack['run'] {
   return async (target) => {
     const sockets = await openAll(target.url, path, 300);

@@ -44,11 +44,11 @@ interface Report {
   survived: boolean;
 }
 
-/** Of a process of this machine, in bytes. */
+/** Reads the memory of a local process in bytes. */
 function memoryOf(pid: number): number | undefined {
   try {
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-    // A process that has ended has none.
+    // The entry is missing for a process that has ended.
     return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1_024;
   } catch {
     return undefined;
@@ -70,7 +70,7 @@ function startNode(attack: Attack, databaseUrl: string, name: string) {
   return runServer(settings, values.checkout);
 }
 
-/** One node, or two behind a balancer; of two, the memory of the larger one counts. */
+/** Attacks one node, or two nodes behind a balancer. With two nodes, the larger memory counts. */
 async function attackOwn(attack: Attack): Promise<Report> {
   const databaseUrl = await freshDatabase();
   const first = await startNode(attack, databaseUrl, 'chat-1');
@@ -92,7 +92,7 @@ async function attackOwn(attack: Attack): Promise<Report> {
   }, 25);
   const outcome = await bounded(attack, { url, person, room_id: room.id, databaseUrl });
   clearInterval(watch);
-  // A balancer may still refuse this address for what it did.
+  // The balancer may still refuse this address because of the attack, so this asks the nodes themselves.
   const survived = !hasEnded && (await Promise.all(nodes.map((node) => answers(node.url)))).every(Boolean);
   for (const node of nodes) node.kill('SIGKILL');
   await Promise.all(nodes.map(({ exited }) => exited));

@@ -31,14 +31,14 @@ interface Room {
   id: number;
   owner: TestUser;
   victim: TestUser;
-  /** `r` in the room. */
+  /** A user who may read the room. */
   reader: TestUser;
   outsider: TestUser;
-  /** Of a message, some 400 messages before the end. */
+  /** The cursor of a message some 400 messages before the end. */
   cursor: string;
 }
 
-/** By what the attacker does. */
+/** The loads by what the attacker does. */
 const loads: Record<string, (room: Room, other: Room) => Partial<Load> & { token: string }> = {
   nothing: ({ reader }) => ({ token: reader.token, requests: [], parallel: 0 }),
   'history reads': ({ id, reader }) => ({
@@ -107,7 +107,7 @@ async function makeRoom(url: string, reader: TestUser): Promise<Room> {
   return { id, owner, victim, reader, outsider, cursor: cursors.at(-380)! };
 }
 
-/** Sends at a steady rate, whether answered or not, until `done`. */
+/** Sends at a steady rate until `done`, whether or not the server has answered. */
 async function measure(url: string, { id, victim }: Room, latencies: Latencies, name: string, done: Promise<unknown>) {
   const client = await chatClient(url);
   client.send({ type: 'token', content: victim.token });

@@ -3,7 +3,6 @@ import { type Setting, settingRows } from '../../src/config/settings.ts';
 const formatDefault = ({ default: value, defaultText }: Setting) =>
   defaultText ?? (value === undefined ? 'not set' : `\`${value}\``);
 
-/** The table of all settings in Markdown. */
 export function formatSettingsTable(): string {
   const rows = settingRows.map(([name, row]) => {
     const meaning = row.description + (row.zeroIsOff ? '; 0: off' : '');
@@ -13,9 +12,10 @@ export function formatSettingsTable(): string {
   return lines.map((cells) => `|${cells.map((cell) => (cell ? ` ${cell} ` : ' ')).join('|')}|\n`).join('');
 }
 
-/** The document with the table of now between its marks. */
+/** Replaces the table between the two markers of the document. */
 export function replaceSettingsTable(document: string): string {
   const marked = /(<!-- settings:start -->\n)[\s\S]*?(<!-- settings:end -->)/;
-  if (!marked.test(document)) throw new Error('The document has no <!-- settings:start --> and <!-- settings:end -->');
+  if (!marked.test(document))
+    throw new Error('The document has no <!-- settings:start --> and <!-- settings:end -->: add both markers');
   return document.replace(marked, (_, start: string, end: string) => start + formatSettingsTable() + end);
 }

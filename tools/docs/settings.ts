@@ -1,7 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { readCommandLine } from '../command-line.ts';
 import { replaceSettingsTable } from './settings-table.ts';
 
-/** `npm run docs:settings`: writes the rows of `src/config/settings.ts` into the document. */
-const document = new URL('../../docs/operations/settings.md', import.meta.url);
+const usage = `npm run docs:settings: writes the settings of src/config/settings.ts into the table of docs/operations/settings.md
 
-writeFileSync(document, replaceSettingsTable(readFileSync(document, 'utf8')));
+  --help`;
+
+readCommandLine(usage, {}, () => {
+  const document = new URL('../../docs/operations/settings.md', import.meta.url);
+  writeFileSync(document, replaceSettingsTable(readFileSync(document, 'utf8')));
+});

@@ -14,13 +14,16 @@ export interface Target {
   uuid: string;
 }
 
-/** How often each answer was given. */
+/** The number of times that each answer was given. */
 export type Tally = Map<string, number>;
 
 const count = (tally: Tally, key: string) => tally.set(key, (tally.get(key) ?? 0) + 1);
 const documentedCloses = new Set<number>([...Object.values(closeCodes).map(({ code }) => code), 1005, 1006]);
 
-/** Sends odd frames to `/chat`, on new connections where one was closed; throws on an answer that is not documented. */
+/**
+ * Sends random frames to `/chat`, and opens a new connection when the server closes one. Throws if an answer is not
+ * documented.
+ */
 export async function attackChat(target: Target, random: Random, frames: number): Promise<Tally> {
   const tally: Tally = new Map();
   const known = [target.room, String(target.room), target.uuid, 'token', 'select_room', 'message', target.token];
@@ -47,7 +50,7 @@ export async function attackChat(target: Target, random: Random, frames: number)
         const text = oddText(random, oddCommand(random, known));
         send(text);
         left -= 1;
-        // It ends the connection: what came after it would not be read.
+        // This text ends the connection, so the server would not read what follows.
         if (!isJson(text)) break;
       }
       const fence = new Promise<void>((resolve) => {
@@ -77,7 +80,7 @@ function isJson(text: string | Buffer): boolean {
 function oddCommand(random: Random, known: readonly unknown[]): unknown {
   if (random.chance(0.25)) return oddValue(random, known);
   const type = random.pick(['token', 'select_room', 'message', 'message', 'get_past_messages', 'quit', 'x', 7, null]);
-  // `quit` and tokens end most connections; few of them are enough.
+  // Send few of them: `quit` and tokens end most connections.
   const spared = (type === 'quit' || type === 'token') && random.chance(0.9) ? 'message' : type;
   const command: Record<string, unknown> = { type: spared };
   for (const key of ['room_id', 'content', 'since', 'client_msg_id', 'limit', 'before', 'id']) {
@@ -86,7 +89,7 @@ function oddCommand(random: Random, known: readonly unknown[]): unknown {
   return command;
 }
 
-/** Sends odd requests on Socket.IO, each of which must be acknowledged as documented. */
+/** Sends random requests over Socket.IO. Throws unless each of them is acknowledged as documented. */
 export async function attackSocketio(target: Target, random: Random, frames: number): Promise<Tally> {
   const tally: Tally = new Map();
   const known = [target.room, String(target.room), target.uuid, target.token];
@@ -106,7 +109,7 @@ export async function attackSocketio(target: Target, random: Random, frames: num
       });
       if (ack) checkAck(name, ack, tally);
     }
-    // The third bad token closes the connection, which is documented.
+    // The third rejected token closes the connection, which is documented.
     if (!socket.connected) {
       socket.close();
       socket = await connect(target, tally);
@@ -149,7 +152,7 @@ async function connect({ url, token }: Target, tally: Tally): Promise<Socket> {
   return socket;
 }
 
-/** Raw text on the Socket.IO transport itself: it may end the connection, never the process. */
+/** Sends random text below Socket.IO, to Engine.IO. It may end the connection, but never the process. */
 export async function attackEngine({ url }: Target, random: Random, frames: number): Promise<Tally> {
   const tally: Tally = new Map();
   const starts = ['', '4', '40/rooms,', '42/rooms,1', '42/rooms,', '451-/rooms,', '43', '5', '6', '2', '3', '1', '9'];
@@ -171,7 +174,7 @@ export async function attackEngine({ url }: Target, random: Random, frames: numb
 const statuses = new Map<number, Set<string>>();
 for (const [code, { http }] of Object.entries(errors)) statuses.set(http, (statuses.get(http) ?? new Set()).add(code));
 
-/** Odd requests on REST: every answer is an envelope with a documented code. */
+/** Sends random REST requests. Throws unless each answer is an envelope with a documented code. */
 export async function attackRest(target: Target, random: Random, requestCount: number): Promise<Tally> {
   const tally: Tally = new Map();
   const known = [target.room, target.uuid, 'rw', 'group', 'user2user', 100];

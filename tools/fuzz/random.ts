@@ -1,11 +1,11 @@
-/** Everything odd that fits in a frame, from a seed: the same seed makes the same run. */
+/** Creates random values from a seed. The same seed always gives the same values. */
 export interface Random {
   int(below: number): number;
   pick<T>(choices: readonly T[]): T;
   chance(probability: number): boolean;
 }
 
-/** mulberry32: small, fast and good enough to be odd. */
+/** mulberry32: small, fast and random enough for tests. */
 export function random(seed: number): Random {
   let state = seed >>> 0;
   const next = () => {
@@ -42,7 +42,7 @@ const strings = [
 const numbers = [0, -0, 1, -1, 1.5, 2 ** 31, 2 ** 53, -(2 ** 63), 1e308, Number.MIN_VALUE, 1e21];
 const keys = ['type', 'room_id', 'content', 'msg', 'since', 'id', 'client_msg_id', 'limit', 'before', '__proto__', 'x'];
 
-/** A JSON value of any kind; `known` are values that mean something to the server. */
+/** A JSON value of any type. `known` are values that mean something to the server. */
 export function oddValue(random: Random, known: readonly unknown[], depth = 0): unknown {
   const kind = random.int(depth > 4 ? 6 : 9);
   switch (kind) {
@@ -67,7 +67,7 @@ export function oddValue(random: Random, known: readonly unknown[], depth = 0): 
   }
 }
 
-/** Text that is JSON, nearly JSON, or nothing of the kind. */
+/** Text that is JSON, almost JSON, or not JSON at all. */
 export function oddText(random: Random, value: unknown): string | Buffer {
   const text = JSON.stringify(value) ?? 'undefined';
   switch (random.int(24)) {

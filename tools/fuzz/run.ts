@@ -1,25 +1,35 @@
-/**
- * `npm run fuzz -- --frames 100000 --requests 20000 --seed 1`: odd frames and requests against a server of its own.
- * It fails when the process ends, or answers anything that is not documented.
- */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { parseArgs } from 'node:util';
 import { SignJWT } from 'jose';
+import { parseWholeNumber, readCommandLine } from '../command-line.ts';
 import { attackChat, attackEngine, attackRest, attackSocketio, type Tally, type Target } from './frames.ts';
 import { random } from './random.ts';
 
-const { values } = parseArgs({
-  options: {
-    frames: { type: 'string', default: '100000' },
-    requests: { type: 'string', default: '20000' },
-    seed: { type: 'string', default: '1' },
-  },
-});
-const [frames, requestCount, seed] = [Number(values.frames), Number(values.requests), Number(values.seed)];
+const usage = `npm run fuzz -- [options]: sends random frames and requests to a server that it starts. Fails if the server ends, logs an
+error or answers anything that is not documented.
+
+  --frames N     number of frames on /chat, Socket.IO and Engine.IO (100000)
+  --requests N   number of REST requests (20000)
+  --seed N       seed of all random choices (1)
+  --help
+
+With DATABASE_URL the server uses that database; without it, an embedded one.
+
+Exit codes: 0 passed; 1 failed; 2 invalid arguments`;
+
+const options = {
+  frames: { type: 'string', default: '100000' },
+  requests: { type: 'string', default: '20000' },
+  seed: { type: 'string', default: '1' },
+} as const;
+const { frames, requestCount, seed } = readCommandLine(usage, options, (values) => ({
+  frames: parseWholeNumber('frames', values.frames, 1),
+  requestCount: parseWholeNumber('requests', values.requests, 1),
+  seed: parseWholeNumber('seed', values.seed, 0),
+}));
 
 const secret = 'a secret for one run of random frames';
 const user = '0b5e1f6a-6d0f-4f4a-9a43-0f0f5d1f6a00';
@@ -50,7 +60,7 @@ const url = await new Promise<string>((resolve, reject) => {
   lines.on('line', (line) => {
     const entry = JSON.parse(line) as { level: number; msg: string; url?: string };
     if (entry.url) resolve(entry.url);
-    // A defect, even where the process lives and the client was answered.
+    // An error in the log is a defect, even if the process survives and the client gets an answer.
     if (entry.level >= 50) defects.push(line.slice(0, 2_000));
   });
 });
@@ -79,7 +89,8 @@ try {
   ];
   tallies.push(...(await Promise.all(attacks)));
   const alive = await fetch(`${url}/readyz`);
-  if (!alive.ok || ended !== undefined) throw new Error(`the server ended (${ended})`);
+  if (!alive.ok || ended !== undefined)
+    throw new Error(`the server ended (${ended}) or is not ready (${alive.status})`);
   if (defects.length > 0) throw new Error(`the server logged ${defects.length} errors, the first: ${defects[0]}`);
   for (const tally of tallies) {
     for (const [answer, times] of [...tally].sort()) console.log(`${String(times).padStart(8)}  ${answer}`);

@@ -4,9 +4,15 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { aptInstall, isRoot } from '../../test/helpers/debian.ts';
 import { freePort } from '../../test/helpers/free-port.ts';
+import { readCommandLine } from '../command-line.ts';
 
-const usage = `npm run test:image: builds the image from the Dockerfile with podman and buildah, without a container engine,
-starts it as the user of the image, requests its health, its page and a room, and stops it with SIGTERM. Needs root on Debian.`;
+const usage = `npm run test:image: builds the image from the Dockerfile with podman and buildah, without a container engine. Starts it as the
+user of the image, requests its health, its pages and a room, and stops it with SIGTERM. Needs root on Debian; elsewhere it is
+skipped.
+
+  --help`;
+
+readCommandLine(usage, {}, () => {});
 
 const root = resolve(import.meta.dirname, '../..');
 const base = 'docker.io/library/node:24-slim';
@@ -17,8 +23,8 @@ const run = (file: string, ...words: string[]) =>
 const ask = (file: string, ...words: string[]) => execFileSync(file, words, { encoding: 'utf8' }).trim();
 const has = (file: string) => spawnSync('sh', ['-c', `command -v ${file}`]).status === 0;
 
-/** Why the image cannot be built on this machine; undefined if it can. */
-function obstacle(): string | undefined {
+/** Returns the reason why this machine cannot build the image, or undefined. */
+function findObstacle(): string | undefined {
   if (!isRoot) return 'debootstrap needs root';
   if (process.arch !== 'x64' && process.arch !== 'arm64') return `there is no Node.js package for ${process.arch}`;
   const tools = ['podman', 'buildah', 'debootstrap'];
@@ -31,7 +37,7 @@ function obstacle(): string | undefined {
   return tools.every(has) ? undefined : `${tools.join(', ')} are not installed and this is not Debian`;
 }
 
-/** An image under the name that the Dockerfile uses: Debian, Node.js and npm. A registry is not needed. */
+/** Creates the base image of the Dockerfile from Debian, Node.js and npm, so that no image registry is needed. */
 function importBase(work: string): void {
   const tree = join(work, 'base');
   run('debootstrap', '--variant=minbase', 'bookworm', tree);
@@ -45,7 +51,7 @@ function importBase(work: string): void {
   run('sh', '-c', `tar --create --directory '${tree}' . | podman import --quiet - ${base}`);
 }
 
-/** What npm needs of this machine inside the build: its registry and certificates. None of it stays in the image. */
+/** Arguments that give the build the npm registry and certificates of this machine. They do not remain in the image. */
 function npmSettings(work: string): string[] {
   const [registry, cafile] = ['registry', 'cafile'].map((name) => ask('npm', 'config', 'get', name));
   const mounts = [];
@@ -75,18 +81,18 @@ function build(work: string): void {
   run('podman', ...words, ...npmSettings(work), root);
 }
 
-async function answerOf(url: string, isThere: () => boolean): Promise<Response> {
-  for (const until = Date.now() + 60_000; Date.now() < until && isThere(); ) {
-    const answer = await fetch(url).catch(() => undefined);
-    if (answer) return answer;
+async function request(url: string, isRunning: () => boolean): Promise<Response> {
+  for (const until = Date.now() + 60_000; Date.now() < until && isRunning(); ) {
+    const response = await fetch(url).catch(() => undefined);
+    if (response) return response;
     await new Promise((next) => setTimeout(next, 100));
   }
-  throw new Error(`nothing answers at ${url}`);
+  throw new Error(`no answer from ${url} within 60 s`);
 }
 
 interface Container {
   name: string;
-  /** Words of `buildah run`, up to the command. */
+  /** Arguments of buildah up to the command that runs in the container. */
   words: string[];
 }
 
@@ -102,7 +108,7 @@ function createContainer(work: string, port: number): Container {
   };
 }
 
-/** The embedded default, with its data in a volume. */
+/** Runs the server with the embedded database and its data in a volume. */
 async function start(work: string): Promise<void> {
   const port = await freePort();
   const { name, words } = createContainer(work, port);
@@ -119,7 +125,7 @@ async function start(work: string): Promise<void> {
       'node',
       'dist/src/bin/token.js',
     ]);
-    // buildah does not pass signals on; the process has no namespace of its own for process ids.
+    // buildah does not forward signals. The process shares the process ids of the host, so it gets the signal directly.
     process.kill(Number(/"pid":(\d+)/.exec(log)?.[1]), 'SIGTERM');
     console.log(`SIGTERM: exit code ${await ended}`);
   } finally {
@@ -131,7 +137,7 @@ async function start(work: string): Promise<void> {
 
 async function useServer(url: string, isRunning: () => boolean, tokenCommand: string[]): Promise<void> {
   for (const path of ['/healthz', '/readyz', '/', '/openapi.json', '/docs/']) {
-    const answer = await answerOf(url + path, isRunning);
+    const answer = await request(url + path, isRunning);
     console.log(`GET ${path}: ${answer.status}, ${(await answer.text()).length} characters`);
     if (!answer.ok) throw new Error(`${path} answers ${answer.status}`);
   }
@@ -142,10 +148,9 @@ async function useServer(url: string, isRunning: () => boolean, tokenCommand: st
   if (!made.ok) throw new Error(await made.text());
 }
 
-async function main(words: string[]): Promise<void> {
-  if (words.length > 0) return console.log(usage);
-  const why = obstacle();
-  if (why) return console.log(`skipped: ${why}`);
+async function main(): Promise<void> {
+  const obstacle = findObstacle();
+  if (obstacle) return console.log(`skipped: ${obstacle}`);
   const work = mkdtempSync(join(tmpdir(), 'nano-image-'));
   try {
     importBase(work);
@@ -158,4 +163,4 @@ async function main(words: string[]): Promise<void> {
   }
 }
 
-await main(process.argv.slice(2));
+await main();

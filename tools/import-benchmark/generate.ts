@@ -6,7 +6,7 @@ export interface Amounts {
   messages: number;
 }
 
-/** So many users, of which each room has four beside its creator, in ten organisations. */
+/** Each room has four of these users in addition to its creator. They belong to ten organisations. */
 const users = 500;
 
 const uuid = (what: string, n: string) => `md5('${what} ' || (${n}))::uuid`;
@@ -21,8 +21,8 @@ const contents = [
 ];
 
 /**
- * Makes a database of the original: half of the rooms get most of the messages, which come in the order of their ids
- * but for some that are late. `more` messages come on top of what is there.
+ * Creates a database of the legacy service. Half of the rooms get most of the messages. Messages are in the order of
+ * their ids, except for a few late ones.
  */
 export async function generateOriginal(url: string, { rooms, messages }: Amounts): Promise<void> {
   await inSession(url, async (client) => {
@@ -50,7 +50,7 @@ export async function generateOriginal(url: string, { rooms, messages }: Amounts
   });
 }
 
-/** What is said while the original goes on. */
+/** Adds messages, as if the legacy service had continued to run. */
 export function sayMore(url: string, { rooms, messages }: Amounts): Promise<void> {
   return inSession(url, (client) => addMessages(client, rooms, messages));
 }

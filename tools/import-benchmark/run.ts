@@ -33,7 +33,7 @@ async function emptyDatabase(name: string): Promise<string> {
   return url.href;
 }
 
-/** The most that a process has had of memory, where the system tells. */
+/** The peak memory of a process, if the system reports it. */
 function peakOf(pid: number): string | undefined {
   try {
     const kilobytes = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
@@ -43,7 +43,7 @@ function peakOf(pid: number): string | undefined {
   }
 }
 
-/** Says what it takes, with what the process prints. */
+/** Runs a command and prints its output, duration and peak memory. */
 async function timed(title: string, file: string, args: string[]): Promise<void> {
   console.log(`\n$ npm run ${title} -- ${args.join(' ')}`);
   const began = performance.now();

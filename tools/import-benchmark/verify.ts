@@ -1,7 +1,7 @@
 import pg from 'pg';
 import type { Target } from '../../src/legacy-import/target.ts';
 
-/** One room: how many messages, and the checksum of all that is theirs, in order. */
+/** A room, the number of its messages, and a checksum of all its messages in order. */
 type Sum = [room: number, count: number, sum: string];
 
 const sumOf = (id: string, emitter: string, content: string, created: string, order: string) =>
@@ -9,9 +9,9 @@ const sumOf = (id: string, emitter: string, content: string, created: string, or
 const ms = (column: string) => `(extract(epoch from date_trunc('milliseconds', ${column})) * 1000)::bigint`;
 
 /**
- * Compares what was imported with the original, room by room: ids, emitters, contents, dates and their order; and looks
- * whether the logs are whole. Only for an original without oddities, and rooms that were not used here. Answers the
- * number of messages that were compared, or throws.
+ * Compares the imported messages with the legacy database, room by room: ids, emitters, contents, dates and order. Also
+ * checks that the logs have no gaps. Works only for a legacy database without invalid rows, and for rooms that were not
+ * used since. Returns the number of compared messages, or throws.
  */
 export async function verifyImport(originalUrl: string, target: Pick<Target, 'query'>): Promise<number> {
   const original = await originalSums(originalUrl);
@@ -46,7 +46,10 @@ async function originalSums(url: string): Promise<Sum[]> {
   }
 }
 
-/** `seq` is 1 to `last_seq`, `rev` is 1 to `last_rev` over messages and other changes, and the head is the newest. */
+/**
+ * Finds rooms whose `seq` is not 1 to `last_seq`, whose `rev` over messages and other changes is not 1 to `last_rev`,
+ * or whose head is not the newest change.
+ */
 export const brokenLogs = `
   select r.id from rooms r
   left join lateral (select count(*) as n, coalesce(max(seq), 0) as last_seq, count(distinct seq) as seqs

@@ -1,4 +1,4 @@
-/** How long something took, by what was going on meanwhile; ms. */
+/** Collects latencies in ms, grouped by the phase in which they were measured. */
 export class Latencies {
   readonly #byPhase = new Map<string, number[]>();
 

@@ -1,4 +1,3 @@
-import { parseArgs } from 'node:util';
 import { io, type Socket } from 'socket.io-client';
 import { onRunEnd } from '../../test/helpers/cleanup.ts';
 import { freshDatabase } from '../../test/helpers/postgres.ts';
@@ -6,30 +5,42 @@ import { runServer } from '../../test/helpers/process.ts';
 import { startRedis } from '../../test/helpers/redis.ts';
 import { createRoom } from '../../test/helpers/rooms.ts';
 import { createUser, type TestUser, testSecret } from '../../test/helpers/users.ts';
+import { parseName, parseWholeNumber, readCommandLine } from '../command-line.ts';
 import { Latencies } from './percentiles.ts';
 
-/**
- * Two nodes, a client on each in the same 20 rooms; one of them sends at a steady rate while Redis is away. Shows what
- * it costs the sender's own node, and when the other one has everything.
- */
-const { values } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '10' },
-    rate: { type: 'string', default: '200' },
-    how: { type: 'string', default: 'kill' },
-    'redis-adapter': { type: 'string', default: 'auto' },
-  },
-});
-const awayMs = Number(values.seconds) * 1_000;
-const rate = Number(values.rate);
-const roomCount = 20;
-const aroundMs = 5_000;
-const patienceMs = 10_000;
+const usage = `npm run outage -- [options]: stops Redis while one of two nodes receives messages at a steady rate. Reports the latencies
+of the sender and of the clients on both nodes, and when the other node has caught up.
 
-type Phase = 'before' | 'away' | 'after';
+  --seconds N         duration of the outage (10)
+  --rate N            messages per second (200)
+  --how kill|freeze   kills or freezes Redis (kill)
+  --redis-adapter A   auto, sharded or classic (auto)
+  --help
+
+Exit codes: 0 both nodes delivered every message in the same order; 1 they did not; 2 invalid arguments`;
+
+const options = {
+  seconds: { type: 'string', default: '10' },
+  rate: { type: 'string', default: '200' },
+  how: { type: 'string', default: 'kill' },
+  'redis-adapter': { type: 'string', default: 'auto' },
+} as const;
+const { seconds, rate, how, adapter } = readCommandLine(usage, options, (values) => ({
+  seconds: parseWholeNumber('seconds', values.seconds, 1),
+  rate: parseWholeNumber('rate', values.rate, 1),
+  how: parseName('how', values.how, ['kill', 'freeze']),
+  adapter: parseName('redis-adapter', values['redis-adapter'], ['auto', 'sharded', 'classic']),
+}));
+
+const roomCount = 20;
+/** Time before and after the outage. */
+const steadyMs = 5_000;
+const timeoutMs = 10_000;
+
+type Phase = 'before' | 'outage' | 'after';
 const acknowledged = new Latencies();
-const heardThere = new Latencies();
-const heardHere = new Latencies();
+const remoteLatencies = new Latencies();
+const localLatencies = new Latencies();
 const sentAt = new Map<string, { at: number; phase: Phase }>();
 
 class Listener {
@@ -37,7 +48,7 @@ class Listener {
   count = 0;
   readonly socket: Socket;
   #reached = () => {};
-  #wanted = Number.POSITIVE_INFINITY;
+  #expected = Number.POSITIVE_INFINITY;
 
   constructor(url: string, { token }: TestUser, latencies: Latencies) {
     this.socket = io(`${url}/rooms`, { auth: { token }, forceNew: true, transports: ['websocket'] });
@@ -46,22 +57,25 @@ class Listener {
       const sent = sentAt.get(content);
       if (sent) latencies.add(sent.phase, performance.now() - sent.at);
       this.count += 1;
-      if (this.count >= this.#wanted) this.#reached();
+      if (this.count >= this.#expected) this.#reached();
     });
   }
 
   async join(rooms: { id: number }[]): Promise<void> {
     for (const { id } of rooms) {
-      const answer = await this.socket.emitWithAck('room:join', { room_id: id });
-      if (!answer.ok) throw new Error(JSON.stringify(answer));
+      const response = await this.socket.emitWithAck('room:join', { room_id: id });
+      if (!response.ok) throw new Error(JSON.stringify(response));
     }
   }
 
-  /** Resolves when it has heard so many; rejects when it takes too long. */
+  /** Resolves when `count` messages have arrived; rejects after a timeout. */
   reach(count: number): Promise<void> {
-    this.#wanted = count;
+    this.#expected = count;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`heard ${this.count} of ${count}`)), patienceMs);
+      const timer = setTimeout(
+        () => reject(new Error(`received ${this.count} of ${count} messages in ${timeoutMs / 1_000} s`)),
+        timeoutMs,
+      );
       this.#reached = () => {
         clearTimeout(timer);
         resolve();
@@ -71,21 +85,21 @@ class Listener {
   }
 }
 
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const delay = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function main(): Promise<boolean> {
   const redis = await startRedis();
   const env = {
-    ...{ DATABASE_URL: await freshDatabase(), REDIS_URL: redis.url, REDIS_ADAPTER: values['redis-adapter'] },
+    ...{ DATABASE_URL: await freshDatabase(), REDIS_URL: redis.url, REDIS_ADAPTER: adapter },
     ...{ JWT_SECRET: testSecret, SEND_RATE: 0, REQUEST_RATE: 0, RULE_RATE: 0, MAX_CONNECTIONS_PER_USER: 0 },
   };
   const nodes = [await runServer(env), await runServer(env)];
   const owner = createUser({ level: 100 });
   const rooms: { id: number }[] = [];
   for (let n = 0; n < roomCount; n++) rooms.push(await createRoom(nodes[0]!.url, owner));
-  const here = new Listener(nodes[0]!.url, owner, heardHere);
-  const there = new Listener(nodes[1]!.url, owner, heardThere);
-  await Promise.all([here.join(rooms), there.join(rooms)]);
+  const local = new Listener(nodes[0]!.url, owner, localLatencies);
+  const remote = new Listener(nodes[1]!.url, owner, remoteLatencies);
+  await Promise.all([local.join(rooms), remote.join(rooms)]);
 
   let phase: Phase = 'before';
   let sent = 0;
@@ -93,42 +107,52 @@ async function main(): Promise<boolean> {
   const sending = setInterval(() => {
     const content = `message ${sent}`;
     const { id } = rooms[sent++ % roomCount]!;
-    const given = { at: performance.now(), phase };
-    sentAt.set(content, given);
-    here.socket.emitWithAck('message:send', { room_id: id, content }).then((answer) => {
-      if (answer.ok) stored += 1;
-      acknowledged.add(given.phase, performance.now() - given.at);
+    const mark = { at: performance.now(), phase };
+    sentAt.set(content, mark);
+    local.socket.emitWithAck('message:send', { room_id: id, content }).then((response) => {
+      if (response.ok) stored += 1;
+      acknowledged.add(mark.phase, performance.now() - mark.at);
     });
   }, 1_000 / rate);
 
-  await pause(aroundMs);
-  phase = 'away';
-  await (values.how === 'freeze' ? redis.freeze() : redis.kill());
-  await pause(awayMs);
-  await (values.how === 'freeze' ? redis.thaw() : redis.start());
+  await delay(steadyMs);
+  phase = 'outage';
+  await (how === 'freeze' ? redis.freeze() : redis.kill());
+  await delay(seconds * 1_000);
+  await (how === 'freeze' ? redis.thaw() : redis.start());
   phase = 'after';
-  const returned = performance.now();
-  await there.reach(sent);
-  const caughtUpMs = performance.now() - returned;
-  await pause(aroundMs);
+  const availableAt = performance.now();
+  await remote.reach(sent);
+  const caughtUpMs = performance.now() - availableAt;
+  await delay(steadyMs);
   clearInterval(sending);
-  await Promise.all([here.reach(sent), there.reach(sent)]);
+  await Promise.all([local.reach(sent), remote.reach(sent)]);
 
-  const phases: Phase[] = ['before', 'away', 'after'];
-  for (const [name, latencies] of Object.entries({ acknowledged, heardHere, heardThere })) {
-    console.log(`\n${name}, ms, by when it was sent`);
-    console.table(Object.fromEntries(phases.map((one) => [one, latencies.row(one)])));
+  const phases: Phase[] = ['before', 'outage', 'after'];
+  const results = {
+    'acknowledged to the sender': acknowledged,
+    'received on the same node': localLatencies,
+    'received on the other node': remoteLatencies,
+  };
+  for (const [name, latencies] of Object.entries(results)) {
+    console.log(`\n${name}: latency in ms, by the phase in which the message was sent`);
+    console.table(Object.fromEntries(phases.map((phase) => [phase, latencies.row(phase)])));
   }
-  const same = rooms.every(({ id }) => JSON.stringify(here.byRoom.get(id)) === JSON.stringify(there.byRoom.get(id)));
-  const alive = nodes.every(({ child }) => child.exitCode === null && child.signalCode === null);
-  console.log(`Redis away (${values.how}) for ${values.seconds} s at ${rate} messages/s`);
-  console.log(`sent ${sent}, acknowledged ${stored}, heard here ${here.count}, heard on the other node ${there.count}`);
-  console.log(`the same on both, in the same order: ${same}; both nodes alive: ${alive}`);
-  console.log(`the other node had all that was sent until Redis returned ${caughtUpMs.toFixed(0)} ms after that`);
-  here.socket.close();
-  there.socket.close();
-  return same && alive && [stored, here.count, there.count].every((count) => count === sent);
+  const isSame = rooms.every(
+    ({ id }) => JSON.stringify(local.byRoom.get(id)) === JSON.stringify(remote.byRoom.get(id)),
+  );
+  const areAlive = nodes.every(({ child }) => child.exitCode === null && child.signalCode === null);
+  const verb = how === 'freeze' ? 'frozen' : 'stopped';
+  console.log(`Redis was ${verb} for ${seconds} s at ${rate} messages/s`);
+  console.log(
+    `${sent} sent, ${stored} acknowledged, ${local.count} received on the same node, ${remote.count} on the other node`,
+  );
+  console.log(`same messages in the same order on both nodes: ${isSame}; both nodes alive: ${areAlive}`);
+  console.log(`the other node caught up ${caughtUpMs.toFixed(0)} ms after Redis was available again`);
+  local.socket.close();
+  remote.socket.close();
+  return isSame && areAlive && [stored, local.count, remote.count].every((count) => count === sent);
 }
 
-const isGood = await main().finally(onRunEnd);
-process.exit(isGood ? 0 : 1);
+const isPassed = await main().finally(onRunEnd);
+process.exit(isPassed ? 0 : 1);

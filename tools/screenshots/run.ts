@@ -5,13 +5,27 @@ import { startServer } from '../../src/server.ts';
 import { closeAfterRun, onRunEnd } from '../../test/helpers/cleanup.ts';
 import { createConfig } from '../../test/helpers/node.ts';
 import { openSample, type Playground } from '../../test/helpers/playground.ts';
+import { InvalidArgument, readCommandLine } from '../command-line.ts';
 
-const usage = `npm run screenshots -- [DIRECTORY]: takes screenshots of the playground on a desktop and on a phone, light and dark, into DIRECTORY (./screenshots)`;
+const usage = `npm run screenshots -- [DIRECTORY]: takes screenshots of the playground on a desktop and on a phone, light and dark, and writes
+them to DIRECTORY (screenshots)
+
+  --help`;
+
+const directory = readCommandLine(
+  usage,
+  {},
+  (_, [first = 'screenshots', ...more]) => {
+    if (more.length > 0) throw new InvalidArgument(`Give one DIRECTORY, not also ${more.join(', ')}`);
+    return first;
+  },
+  { allowPositionals: true },
+);
 
 const desk = { viewport: { width: 1280, height: 800 } };
 const phone = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
 
-/** Something to look at in both panes and in the console. */
+/** Fills both panes and the console, so that the screenshots show a conversation. */
 async function talk({ page, pane, messages, send, showPane }: Playground, isPhone: boolean): Promise<void> {
   if (isPhone) await showPane('Ben');
   await send('Ben', 'T minus ten minutes. All stations go.');
@@ -34,8 +48,7 @@ async function talk({ page, pane, messages, send, showPane }: Playground, isPhon
   await pane('Ada').getByLabel('Message as Ada').focus();
 }
 
-async function main([directory = 'screenshots']: string[]): Promise<void> {
-  if (directory.startsWith('-')) return console.log(usage);
+async function main(): Promise<void> {
   mkdirSync(directory, { recursive: true });
   const data = mkdtempSync(join(tmpdir(), 'nano-screenshots-'));
   closeAfterRun(() => rmSync(data, { recursive: true }));
@@ -53,4 +66,4 @@ async function main([directory = 'screenshots']: string[]): Promise<void> {
   }
 }
 
-await main(process.argv.slice(2)).finally(onRunEnd);
+await main().finally(onRunEnd);

@@ -7,7 +7,7 @@ import { testSecret } from '../../test/helpers/users.ts';
 import { NodeProcess } from './node-process.ts';
 import type { Violation } from './record.ts';
 
-/** Everything that runs, and may be hurt. One node needs no Redis, and has none. */
+/** All processes of the run, which the faults can stop. A single node needs no Redis and has none. */
 export interface Cluster {
   nodes: NodeProcess[];
   urls: string[];
@@ -17,15 +17,16 @@ export interface Cluster {
   stop(): Promise<void>;
 }
 
-interface Wish {
+interface Options {
   nodes: number;
   directory: string;
-  /** More settings of the nodes, by their names in the environment. */
+  /** Settings of the nodes by the names of their environment variables. */
   settings: Record<string, string>;
 }
 
-export async function startCluster({ nodes: count, directory, settings }: Wish): Promise<Cluster> {
-  // What is committed has been handed to the system, so that the death of the server loses nothing.
+export async function startCluster({ nodes: count, directory, settings }: Options): Promise<Cluster> {
+  // A commit returns after PostgreSQL has handed the data to the operating system, so that a crash of the server loses
+  // nothing.
   const postgres = await startPostgres({ synchronous_commit: 'on' });
   const redis = count > 1 ? await startRedis() : undefined;
   const env = {
@@ -55,11 +56,14 @@ export async function startCluster({ nodes: count, directory, settings }: Wish):
 
 interface LogFindings {
   violations: Violation[];
-  /** How often each warning or error was logged. */
+  /** The number of times that each warning or error was logged. */
   counts: Map<string, number>;
 }
 
-/** What the nodes logged. The end of a process is said here, too, for a restart hides it. */
+/**
+ * Searches the logs of the nodes for errors. Also reports processes that ended unexpectedly, because the restart hides
+ * them.
+ */
 export function searchLogs({ nodes, logFiles }: Pick<Cluster, 'nodes' | 'logFiles'>): LogFindings {
   const violations: Violation[] = nodes.flatMap(({ deaths }) => deaths.map((what) => ({ fault: 'process', what })));
   const counts = new Map<string, number>();
@@ -76,7 +80,7 @@ export function searchLogs({ nodes, logFiles }: Pick<Cluster, 'nodes' | 'logFile
   return { violations, counts };
 }
 
-/** Errors that no fault outside of the program makes. */
+/** Errors that only a defect of the program can cause. */
 const isSlip = (name = '') => /^(Type|Reference|Range|Syntax|Assertion)Error$/.test(name);
 
 interface LogLine {

@@ -1,4 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../fuzz/random.ts';
 import type { Cluster } from './cluster.ts';
 import type { Participant } from './participant.ts';
@@ -10,17 +10,17 @@ export interface World {
 }
 
 interface FaultKind {
-  /** What is hurt: no two faults hurt the same thing at once. */
-  hurts: 'node' | 'redis' | 'postgres' | 'clients';
-  /** Until everything is up again. `mark` is the moment that recovery counts from. */
+  /** Two faults never hit the same target at the same time. */
+  target: 'node' | 'redis' | 'postgres' | 'clients';
+  /** Resolves when everything is up again. `mark` sets the time from which recovery is measured. */
   run(world: World, random: Random, mark: () => void): Promise<void>;
 }
 
-const away = (random: Random, mostMs: number) => pause(200 + random.int(mostMs));
+const away = (random: Random, maxMs: number) => delay(200 + random.int(maxMs));
 
 export const faultKinds = {
   'node-kill': {
-    hurts: 'node',
+    target: 'node',
     async run({ cluster }, random, mark) {
       const node = random.pick(cluster.nodes);
       await node.stop('SIGKILL');
@@ -30,7 +30,7 @@ export const faultKinds = {
     },
   },
   'node-drain': {
-    hurts: 'node',
+    target: 'node',
     async run({ cluster }, random, mark) {
       const node = random.pick(cluster.nodes);
       mark();
@@ -40,7 +40,7 @@ export const faultKinds = {
     },
   },
   'redis-kill': {
-    hurts: 'redis',
+    target: 'redis',
     async run({ cluster: { redis } }, random, mark) {
       await redis!.kill();
       await away(random, 5_000);
@@ -49,7 +49,7 @@ export const faultKinds = {
     },
   },
   'redis-restart': {
-    hurts: 'redis',
+    target: 'redis',
     async run({ cluster: { redis } }, _random, mark) {
       await redis!.kill();
       await redis!.start();
@@ -57,7 +57,7 @@ export const faultKinds = {
     },
   },
   'redis-freeze': {
-    hurts: 'redis',
+    target: 'redis',
     async run({ cluster: { redis } }, random, mark) {
       redis!.freeze();
       await away(random, 6_000);
@@ -66,7 +66,7 @@ export const faultKinds = {
     },
   },
   'postgres-restart': {
-    hurts: 'postgres',
+    target: 'postgres',
     async run({ cluster: { postgres } }, random, mark) {
       await postgres.stop('SIGINT');
       await away(random, 1_000);
@@ -75,7 +75,7 @@ export const faultKinds = {
     },
   },
   'postgres-crash': {
-    hurts: 'postgres',
+    target: 'postgres',
     async run({ cluster: { postgres } }, random, mark) {
       await postgres.stop('SIGQUIT');
       await away(random, 1_000);
@@ -84,31 +84,31 @@ export const faultKinds = {
     },
   },
   'postgres-cut': {
-    hurts: 'postgres',
+    target: 'postgres',
     async run({ cluster: { postgres } }, _random, mark) {
       await cutConnections(postgres.url);
       mark();
     },
   },
   'socket-cut': {
-    hurts: 'clients',
+    target: 'clients',
     async run({ participants }, random, mark) {
       for (const one of some(participants, random, 0.15)) one.lose('cut');
       mark();
     },
   },
   'socket-vanish': {
-    hurts: 'clients',
+    target: 'clients',
     async run({ participants }, random, mark) {
       for (const one of some(participants, random, 0.05)) one.lose('vanish');
       mark();
     },
   },
   'token-expire': {
-    hurts: 'clients',
+    target: 'clients',
     async run({ participants }, random, mark) {
       for (const one of some(participants, random, 0.1)) one.shortenToken();
-      await pause(2_500);
+      await delay(2_500);
       mark();
     },
   },

@@ -1,19 +1,22 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { extname, resolve } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 
 const project = resolve(import.meta.dirname, '../..');
-/** In the package this file is compiled, and so is the service. */
+/** In the package, this file and the service are compiled. */
 const main = `src/bin/start${extname(import.meta.filename)}`;
 const startMs = 40_000;
 
-/** One node of the service in a process of its own. It keeps its port from one start to the next. */
+/** One node of the service in a separate process. It keeps its port across restarts. */
 export class NodeProcess {
   readonly url: string;
-  /** How it ended without being asked to. */
+  /** Descriptions of unexpected ends of the process. */
   readonly deaths: string[] = [];
-  /** Starts that did not get as far as listening, as when the database is away: a supervisor tries again. */
+  /**
+   * Starts that failed before the node listened, for example because the database was down. A supervisor would try
+   * again, too.
+   */
   failedStarts = 0;
   readonly #env: NodeJS.ProcessEnv;
   readonly #logFile: string;
@@ -28,7 +31,7 @@ export class NodeProcess {
     this.#logFile = logFile;
   }
 
-  /** Until it is ready, again and again where the process ends before. */
+  /** Resolves when the node is ready. Starts it again if it ends before that. */
   async start(): Promise<void> {
     this.#isWanted = true;
     const deadline = performance.now() + startMs;
@@ -39,18 +42,18 @@ export class NodeProcess {
         this.#isListening = true;
         return;
       }
-      await pause(50);
+      await delay(50);
     }
   }
 
-  /** `SIGKILL` is a crash, `SIGTERM` a rolling update. */
+  /** `SIGKILL` simulates a crash, `SIGTERM` a rolling update. */
   async stop(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     this.#isWanted = false;
     this.#child?.kill(signal);
     await this.#exited;
   }
 
-  /** For an exit of our own: nothing may outlive it. */
+  /** Kills the node when this process exits, so that it does not outlive the run. */
   killNow(): void {
     this.#isWanted = false;
     this.#child?.kill('SIGKILL');

@@ -5,9 +5,12 @@ import type { Entry, RoomHistory } from './room-history.ts';
 
 type MessageEntry = Entry & { message: NonNullable<Entry['message']> };
 
-/** What was acknowledged is stored, once; what is stored was sent, by somebody who might. */
-export function judgeMessages(
-  { sent, rulings }: Evidence,
+/**
+ * Checks that acknowledged messages are stored exactly once, and that stored messages were sent by users who had the
+ * right to write.
+ */
+export function checkMessages(
+  { sent, ruleChanges }: Evidence,
   { room, entries }: RoomHistory,
   rights: RightsOverTime,
   report: Report,
@@ -24,26 +27,26 @@ export function judgeMessages(
   }
   for (const [key, twice] of stored) {
     const revs = twice.map(({ rev }) => rev);
-    if (revs.length > 1) report('doubled', `room ${room}: the message ${key} is stored as revs ${revs.join(', ')}`);
+    if (revs.length > 1) report('duplicated', `room ${room}: the message ${key} is stored as revs ${revs.join(', ')}`);
   }
   for (const message of sent) {
     if (message.room !== room) continue;
     const key = `${message.user} ${message.clientMsgId}`;
-    judgeSent(message, stored.get(key)?.[0], report);
+    checkSent(message, stored.get(key)?.[0], report);
     stored.delete(key);
   }
   for (const [key, [entry]] of stored) report('log', `room ${room}: nobody sent rev ${entry!.rev}, ${key}`);
-  judgeRulings(room, entries, rulings, report);
+  checkRuleChanges(room, entries, ruleChanges, report);
 }
 
-function judgeSent(
+function checkSent(
   { client, room, clientMsgId, content, attempts, outcome }: Sent,
   entry: MessageEntry | undefined,
   report: Report,
 ) {
   const what = `${client} in room ${room}: ${clientMsgId}`;
-  if (entry && entry.message.content !== content) report('altered', `${what}: stored with another content`);
-  // With several tries one may be refused while another is on its way.
+  if (entry && entry.message.content !== content) report('altered', `${what}: stored with different content`);
+  // After several attempts, one attempt can be refused while another is still being processed.
   if (outcome?.is === 'refused' && attempts === 1 && entry) {
     report('log', `${what}: refused (${outcome.code}), but stored as rev ${entry.rev}`);
   }
@@ -56,18 +59,18 @@ function judgeSent(
   }
 }
 
-/** Each grantee's rules in the log are those that were acknowledged, in that order. */
-function judgeRulings(room: number, entries: Entry[], rulings: Evidence['rulings'], report: Report): void {
+/** Checks that the rules of each grantee in the log are the acknowledged rules, in the same order. */
+function checkRuleChanges(room: number, entries: Entry[], ruleChanges: Evidence['ruleChanges'], report: Report): void {
   const logged = new Map<string, (string | null)[]>();
   const wanted = new Map<string, (string | null)[]>();
-  // A repetition is no change; a member's yes to his invitation is one, of the same rule.
+  // Putting the same rule again changes nothing. Accepting an invitation changes the log, but keeps the rule.
   const note = (rules: typeof logged, grantee: string, rule: string | null) => {
     const row = rules.get(grantee) ?? [];
     rules.set(grantee, row);
     if (row.length === 0 || row.at(-1) !== rule) row.push(rule);
   };
   for (const { rule } of entries) if (rule) note(logged, rule.grantee, ruleText(rule.permissions, rule.level));
-  for (const ruling of rulings) if (ruling.room === room) note(wanted, ruling.grantee, ruling.rule);
+  for (const ruleChange of ruleChanges) if (ruleChange.room === room) note(wanted, ruleChange.grantee, ruleChange.rule);
   for (const grantee of new Set([...logged.keys(), ...wanted.keys()])) {
     const [is, should] = [logged.get(grantee) ?? [], wanted.get(grantee) ?? []];
     if (is.join() === should.join()) continue;

@@ -3,14 +3,14 @@ import type { Evidence, Outcome, Sent } from './record.ts';
 
 const resendMs = 6_000;
 const retryMs = 400;
-const mostWaiting = 20;
+const maxWaiting = 20;
 
 interface Waiting {
   sent: Sent;
   dueAt: number;
 }
 
-/** What one client has to send: each message again and again under the same id, until it is answered. */
+/** The messages that one client sends. It sends each message again under the same id until the server answers. */
 export class Outbox {
   readonly #evidence: Evidence;
   readonly #owner: { client: string; user: string };
@@ -28,7 +28,7 @@ export class Outbox {
   }
 
   write(room: number): void {
-    if (this.#waiting.size >= mostWaiting) return;
+    if (this.#waiting.size >= maxWaiting) return;
     this.#count += 1;
     const clientMsgId = `${this.#owner.client}-${this.#count}`;
     const content = `${clientMsgId} into ${room}`;
@@ -38,7 +38,7 @@ export class Outbox {
     this.#waiting.set(clientMsgId, { sent, dueAt: 0 });
   }
 
-  /** What is to be sent now; it counts as sent. */
+  /** Returns the messages that are due, and marks them as sent. */
   take(now: number, mayGo: (room: number) => boolean): Sent[] {
     const due = [...this.#waiting.values()].filter(({ sent, dueAt }) => dueAt <= now && mayGo(sent.room));
     for (const one of due) {
@@ -48,18 +48,18 @@ export class Outbox {
     return due.map(({ sent }) => sent);
   }
 
-  /** Nothing that is under way will be answered. */
-  lineLost(): void {
+  /** After the connection has ended, requests in progress get no answer. */
+  connectionLost(): void {
     for (const one of this.#waiting.values()) one.dueAt = 0;
   }
 
   stored(clientMsgId: string, outcome: Extract<Outcome, { is: 'stored' }>): void {
     const sent = this.#all.get(clientMsgId);
-    if (!sent) return void this.#breach(`an answer to ${clientMsgId}, which was never sent`);
+    if (!sent) return void this.#violation(`an answer to ${clientMsgId}, which it never sent`);
     this.#waiting.delete(clientMsgId);
     if (sent.outcome?.is !== 'stored') sent.outcome = outcome;
     else if (sent.outcome.rev !== outcome.rev || sent.outcome.seq !== outcome.seq || sent.outcome.id !== outcome.id) {
-      this.#breach(`${clientMsgId} answered as rev ${sent.outcome.rev}, and again as rev ${outcome.rev}`);
+      this.#violation(`${clientMsgId} acknowledged as rev ${sent.outcome.rev}, and again as rev ${outcome.rev}`);
     }
   }
 
@@ -67,7 +67,7 @@ export class Outbox {
     const waiting = this.#waiting.get(clientMsgId);
     if (!waiting) return;
     const isFinal = ['FORBIDDEN', 'BANNED', 'NOT_FOUND'].includes(code);
-    if (!isFinal && code !== 'UNAVAILABLE') this.#breach(`${clientMsgId} refused with ${code}`);
+    if (!isFinal && code !== 'UNAVAILABLE') this.#violation(`${clientMsgId} refused with ${code}`);
     if (errors[code]?.retry) return void this.postpone(clientMsgId, now);
     waiting.sent.outcome = { is: 'refused', code };
     this.#waiting.delete(clientMsgId);
@@ -78,7 +78,7 @@ export class Outbox {
     if (waiting) waiting.dueAt = now + retryMs;
   }
 
-  /** A room that lets nobody ask: what came of its messages will not be known. */
+  /** Stops sending to a room that no longer accepts requests. The outcome of its messages remains unknown. */
   giveUp(room: number): void {
     for (const { sent } of this.#waiting.values()) {
       if (sent.room !== room) continue;
@@ -87,7 +87,7 @@ export class Outbox {
     }
   }
 
-  #breach(what: string): void {
-    this.#evidence.breaches.push({ fault: 'protocol', what: `${this.#owner.client}: ${what}` });
+  #violation(what: string): void {
+    this.#evidence.violations.push({ fault: 'protocol', what: `${this.#owner.client}: ${what}` });
   }
 }

@@ -1,21 +1,24 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createUser, type TestUser } from '../../test/helpers/users.ts';
 import type { Random } from '../fuzz/random.ts';
 import type { Participant } from './participant.ts';
+import type { Grantee } from './population.ts';
 import { type Evidence, ruleText } from './record.ts';
-import type { Grantee } from './town.ts';
 
-/** Longer than a node may take: a try that is given up must not be obeyed after the next one. */
+/**
+ * Longer than a node may take for a request. If an abandoned attempt was still processed after the next attempt, the
+ * rules would be out of order.
+ */
 const requestMs = 25_000;
 const outMs = 20_000;
 
-/** The owner of all rooms, over REST: whatever he asks for is asked again until it is answered. */
+/** The owner of all rooms, over REST. Repeats each request until it is answered. */
 export class Owner {
   readonly person: TestUser = createUser({ level: 100 });
   readonly #urls: string[];
   readonly #random: Random;
   readonly #evidence: Evidence;
-  /** From the answer to a ban until nobody it concerns is in the room any more. */
+  /** The times from the answer to a ban until all affected clients have been removed, in ms. */
   readonly bans: number[] = [];
   counts = { rules: 0, names: 0 };
 
@@ -28,49 +31,52 @@ export class Owner {
   async put({ room, kind, uuid }: Grantee, permissions: string, level = 0): Promise<void> {
     const grantee = kind === 'user' ? { userUUID: uuid } : { entityUUID: uuid };
     await this.#ask('PUT', `/rooms/${room}/members`, { ...grantee, permissions, level });
-    this.#evidence.rulings.push({ room, grantee: uuid, rule: ruleText(permissions, level) });
+    this.#evidence.ruleChanges.push({ room, grantee: uuid, rule: ruleText(permissions, level) });
   }
 
   async remove({ room, uuid }: Grantee): Promise<void> {
     await this.#ask('DELETE', `/rooms/${room}/members/${uuid}`);
-    this.#evidence.rulings.push({ room, grantee: uuid, rule: null });
+    this.#evidence.ruleChanges.push({ room, grantee: uuid, rule: null });
   }
 
-  /** One after the other until told to stop: somebody loses a right, and gets it back. Nobody else may rule these. */
+  /**
+   * Takes rights from one grantee after the other and gives them back, until `isOver`. Only this loop may change the
+   * rules of these grantees.
+   */
   async rule(grantees: Grantee[], participants: Participant[], isOver: () => boolean): Promise<void> {
     while (!isOver()) {
-      await pause(100 + this.#random.int(500));
+      await delay(100 + this.#random.int(500));
       const grantee = this.#random.pick(grantees);
       if (this.#random.chance(0.1)) await this.#rename(grantee.room);
       const concerned = participants
         .filter(({ user, entity }) => user === grantee.uuid || entity === grantee.uuid)
-        .flatMap(({ stays }) => stays)
+        .flatMap(({ subscriptions }) => subscriptions)
         .filter(({ room }) => room === grantee.room);
-      const takesRead = await this.#takeAway(grantee);
+      const takesRead = await this.#restrict(grantee);
       if (takesRead) void this.#watch(concerned);
-      await pause(200 + this.#random.int(3_000));
-      // At the end nobody is let in again: those who are out stay out.
+      await delay(200 + this.#random.int(3_000));
+      // At the end, rights are not restored: excluded clients remain excluded.
       if (isOver()) return;
-      if (grantee.home) await this.put(grantee, grantee.home);
+      if (grantee.initialRule) await this.put(grantee, grantee.initialRule);
       else await this.remove(grantee);
     }
   }
 
-  /** Whether the grantee may no longer read. */
-  async #takeAway(grantee: Grantee): Promise<boolean> {
+  /** Returns whether the grantee can no longer read. */
+  async #restrict(grantee: Grantee): Promise<boolean> {
     this.counts.rules += 1;
-    const wish = this.#random.pick(grantee.home ? ['b', 'b', 'w', 'r', 'level', 'remove'] : ['b']);
-    if (wish === 'remove') await this.remove(grantee);
-    // A level only counts for an organisation; for a user it is a change that changes nobody's rights.
-    else if (wish === 'level') await this.put(grantee, 'rw', 100);
-    else await this.put(grantee, wish);
-    return wish === 'level' ? grantee.kind === 'entity' : wish !== 'r';
+    const change = this.#random.pick(grantee.initialRule ? ['b', 'b', 'w', 'r', 'level', 'remove'] : ['b']);
+    if (change === 'remove') await this.remove(grantee);
+    // A level matters only for an organisation. For a user, the change affects nobody's rights.
+    else if (change === 'level') await this.put(grantee, 'rw', 100);
+    else await this.put(grantee, change);
+    return change === 'level' ? grantee.kind === 'entity' : change !== 'r';
   }
 
-  async #watch(stays: readonly { end: unknown }[]): Promise<void> {
+  async #watch(subscriptions: readonly { end: unknown }[]): Promise<void> {
     const since = performance.now();
-    while (stays.some(({ end }) => !end) && performance.now() < since + outMs) await pause(5);
-    if (stays.length > 0) this.bans.push(performance.now() - since);
+    while (subscriptions.some(({ end }) => !end) && performance.now() < since + outMs) await delay(5);
+    if (subscriptions.length > 0) this.bans.push(performance.now() - since);
   }
 
   async #rename(room: number): Promise<void> {
@@ -78,19 +84,19 @@ export class Owner {
     await this.#ask('PATCH', `/rooms/${room}`, { name: `room ${room}, name ${this.counts.names}` });
   }
 
-  /** Until there is an answer that says yes; a rule that is gone already was removed by the try before. */
+  /** Repeats the request until it succeeds. If a rule no longer exists, a previous attempt has removed it. */
   async #ask(method: string, path: string, body?: object): Promise<void> {
     for (let tries = 1; ; tries++) {
       const status = await this.#once(method, path, body);
       if (status === 200 || status === 201 || (method === 'DELETE' && status === 404 && tries > 1)) return;
       if (status !== undefined && status !== 503) {
-        this.#evidence.breaches.push({
+        this.#evidence.violations.push({
           fault: 'protocol',
-          what: `the owner's ${method} ${path} was answered ${status}`,
+          what: `the owner's ${method} ${path} was answered with ${status}`,
         });
         return;
       }
-      await pause(100 + this.#random.int(200));
+      await delay(100 + this.#random.int(200));
     }
   }
 

@@ -2,10 +2,10 @@ import type { RemovalCode } from '../../src/core/errors.ts';
 
 export type Fault =
   | 'lost'
-  | 'doubled'
+  | 'duplicated'
   | 'reordered'
   | 'leaked'
-  /** Told otherwise than it is stored, or stored otherwise than it was told. */
+  /** A change was delivered differently from how it is stored. */
   | 'altered'
   | 'log'
   | 'protocol'
@@ -16,41 +16,41 @@ export interface Violation {
   what: string;
 }
 
-/** What was seen during a run, for the oracle. Times are of one monotonic clock, in ms. */
+/** Everything that the clients saw during a run, for the oracle. Times are in ms, from one monotonic clock. */
 export interface Evidence {
-  /** Who the users were. */
-  people: Map<string, { entity: string; level: number }>;
-  stays: Stay[];
+  /** The entity and level of each user. */
+  users: Map<string, { entity: string; level: number }>;
+  subscriptions: Subscription[];
   sent: Sent[];
-  rulings: Ruling[];
-  /** Who was refused a room to the end. */
-  outside: { client: string; user: string; room: number; code: string }[];
-  /** What a client saw that the protocol does not allow, whatever the log says. */
-  breaches: Violation[];
+  ruleChanges: RuleChange[];
+  /** The clients that were still excluded from a room at the end. */
+  excluded: { client: string; user: string; room: number; code: string }[];
+  /** Violations of the protocol that clients saw, which do not depend on the log. */
+  violations: Violation[];
 }
 
-/** One connection in one room, from the acknowledgement of the join to its end. */
-export interface Stay {
+/** A subscription: one connection in one room, from the acknowledgement of the join to its end. */
+export interface Subscription {
   client: string;
   user: string;
   room: number;
   transport: Transport;
   node: number;
-  /** Where the log stood, by the acknowledgement. */
+  /** The `rev` of the room in the acknowledgement. */
   joinedRev: number;
   recovered: boolean;
-  /** What it goes on from: the `rev` of `since` where that was recovered, otherwise `joinedRev`. */
+  /** The position at which the subscription starts: the `rev` of `since` if it was recovered, otherwise `joinedRev`. */
   from: number;
-  /** The stay whose last change `since` named. */
-  resumes: Stay | undefined;
+  /** The subscription whose last change `since` named. */
+  resumes: Subscription | undefined;
   startedAt: number;
   applied: Applied[];
-  end: StayEnd | undefined;
+  end: SubscriptionEnd | undefined;
 }
 
 export type Transport = 'socketio' | 'chat';
 
-export interface StayEnd {
+export interface SubscriptionEnd {
   at: number;
   how: 'left' | 'removed' | 'disconnected' | 'started over';
   code?: RemovalCode;
@@ -59,14 +59,14 @@ export interface StayEnd {
 export interface Applied {
   rev: number;
   seq: number | undefined;
-  /** The change as text, the same for everybody who heard the same. */
+  /** The change as text. It is equal for all clients that received the same change. */
   text: string;
   at: number;
-  /** Told as it happened, and not because it had been missed. */
+  /** Delivered live, not as a missed change. */
   live: boolean;
 }
 
-/** A message that somebody wanted to send, and what came of it. */
+/** A message that a client sent, and its outcome. */
 export interface Sent {
   client: string;
   user: string;
@@ -80,33 +80,36 @@ export interface Sent {
 export type Outcome =
   | { is: 'stored'; id: number; seq: number; rev: number; duplicate: boolean; at: number; node: number }
   | { is: 'refused'; code: string }
-  /** The sender cannot ask any more. */
+  /** The sender can no longer ask. */
   | { is: 'unknown' };
 
-/** A rule that an administrator was told is in force; null: removed. */
-export interface Ruling {
+/** A rule that the server acknowledged; null if it was removed. */
+export interface RuleChange {
   room: number;
   grantee: string;
   rule: string | null;
 }
 
-/** Where a stay has come to. On `/chat` that is the last message. */
-export function positionOf(stay: Stay): number {
-  return stay.applied.at(-1)?.rev ?? stay.from;
+/** The `rev` that a subscription has reached. On `/chat` this is the `rev` of the last message. */
+export function getPosition(subscription: Subscription): number {
+  return subscription.applied.at(-1)?.rev ?? subscription.from;
 }
 
 export function newEvidence(): Evidence {
-  return { people: new Map(), stays: [], sent: [], rulings: [], outside: [], breaches: [] };
+  return { users: new Map(), subscriptions: [], sent: [], ruleChanges: [], excluded: [], violations: [] };
 }
 
-/** A rule as text, so that two can be compared. */
+/** A rule as text, for comparisons. */
 export const ruleText = (permissions: string | null, level: number): string | null =>
   permissions === null ? null : `${permissions} from level ${level}`;
 
 const texts = new Map<string, string>();
 
-/** A value as text with its keys in order; equal texts are one string, for everybody in a room hears the same. */
-export function textOf(value: object): string {
+/**
+ * A value as text with sorted keys. Equal texts share one string, because all clients in a room receive the same
+ * changes.
+ */
+export function toText(value: object): string {
   const text = JSON.stringify(value, inOrder);
   const known = texts.get(text);
   if (known !== undefined) return known;

@@ -1,53 +1,56 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { World } from './faults.ts';
-import { positionOf, type Stay } from './record.ts';
+import { getPosition, type Subscription } from './record.ts';
 import { type Head, readHeads } from './room-history.ts';
 
-const longestMs = 30_000;
+const maxRecoveryMs = 30_000;
 
-/** In ms; longer than `longestMs` is said as that. */
+/** Times in ms. A recovery that takes longer than `longestMs` is recorded as `longestMs`. */
 export interface Recovery {
-  /** Until who was in and stayed in has heard everything that was committed by then. */
-  stayedMs: number;
-  /** Until everybody who wants to be in a room is in it, and has heard as much. */
-  everybodyMs: number;
-  /** Who was the last of them. */
+  /** Until all subscriptions that survived the fault have received everything committed by then. */
+  subscribersMs: number;
+  /** Until all clients have joined the rooms that they want, and have received as much. */
+  allClientsMs: number;
+  /** The client that was the last to recover. */
   last: string;
 }
 
-/** Measures from now on. */
+/** Measures recovery from now on. */
 export async function measureRecovery({ cluster, participants }: World): Promise<Recovery> {
   const since = performance.now();
-  const stayed = participants.flatMap(({ stays }) => stays);
+  const survivors = participants.flatMap(({ subscriptions }) => subscriptions);
   const heads = await headsNow(cluster.postgres.url);
-  const measured: { stayedMs?: number; everybodyMs?: number } = {};
+  const measured: { subscribersMs?: number; allClientsMs?: number } = {};
   let elapsed = 0;
   let last = '';
-  while (elapsed < longestMs && (measured.stayedMs === undefined || measured.everybodyMs === undefined)) {
+  while (elapsed < maxRecoveryMs && (measured.subscribersMs === undefined || measured.allClientsMs === undefined)) {
     elapsed = Math.round(performance.now() - since);
-    if (stayed.every((stay) => hasHeard(stay, heads))) measured.stayedMs ??= elapsed;
+    if (survivors.every((subscription) => hasReceived(subscription, heads))) measured.subscribersMs ??= elapsed;
     const [missing] = participants.flatMap((one) => one.missing(heads));
-    if (missing === undefined) measured.everybodyMs ??= elapsed;
-    else if (measured.everybodyMs === undefined) last = missing;
-    await pause(15);
+    if (missing === undefined) measured.allClientsMs ??= elapsed;
+    else if (measured.allClientsMs === undefined) last = missing;
+    await delay(15);
   }
-  return { stayedMs: longestMs, everybodyMs: longestMs, last, ...measured };
+  return { subscribersMs: maxRecoveryMs, allClientsMs: maxRecoveryMs, last, ...measured };
 }
 
-function hasHeard(stay: Stay, heads: Map<number, Head>): boolean {
-  const head = heads.get(stay.room)!;
-  return stay.end !== undefined || positionOf(stay) >= (stay.transport === 'chat' ? head.message : head.rev);
+function hasReceived(subscription: Subscription, heads: Map<number, Head>): boolean {
+  const head = heads.get(subscription.room)!;
+  return (
+    subscription.end !== undefined ||
+    getPosition(subscription) >= (subscription.transport === 'chat' ? head.message : head.rev)
+  );
 }
 
-/** The database may be away itself. */
+/** Reads the heads of all rooms. Retries, because the database may be down. */
 export async function headsNow(url: string): Promise<Map<number, Head>> {
-  const deadline = performance.now() + longestMs;
+  const deadline = performance.now() + maxRecoveryMs;
   for (;;) {
     try {
       return await readHeads(url);
     } catch (error) {
       if (performance.now() > deadline) throw error;
-      await pause(50);
+      await delay(50);
     }
   }
 }

@@ -1,21 +1,21 @@
 import type { Evidence, Violation } from './record.ts';
-import type { Blow } from './storm.ts';
+import type { Incident } from './run-faults.ts';
 
-/** What a run was like, as lines of text. */
-export function reportOf(evidence: Evidence, blows: Blow[], bans: number[]): string[] {
-  return [...counts(evidence), '', ...recoveries(blows, bans), '', ...delays(evidence, blows)];
+/** Formats the statistics of a run as lines of text. */
+export function formatReport(evidence: Evidence, incidents: Incident[], bans: number[]): string[] {
+  return [...counts(evidence), '', ...recoveries(incidents, bans), '', ...delays(evidence, incidents)];
 }
 
-function counts({ sent, stays, rulings, outside }: Evidence): string[] {
+function counts({ sent, subscriptions, ruleChanges, excluded }: Evidence): string[] {
   const outcomes = Object.entries(tally(sent.map(({ outcome }) => outcome?.is ?? 'unanswered')));
-  const ends = Object.entries(tally(stays.map(({ end }) => end?.how ?? 'to the end')));
-  const told = stays.reduce((sum, { applied }) => sum + applied.length, 0);
+  const ends = Object.entries(tally(subscriptions.map(({ end }) => end?.how ?? 'still subscribed')));
+  const delivered = subscriptions.reduce((sum, { applied }) => sum + applied.length, 0);
   const repeated = sent.filter(({ attempts }) => attempts > 1).length;
-  const recovered = stays.filter((stay) => stay.recovered).length;
+  const recovered = subscriptions.filter((subscription) => subscription.recovered).length;
   return [
-    `messages   ${sent.length}: ${listOf(outcomes)}; ${repeated} sent more than once`,
-    `stays      ${stays.length}: ${listOf(ends)}; ${recovered} recovered by since; ${outside.length} shut out at the end`,
-    `changes    told ${told} times; ${rulings.length} rules put or removed`,
+    `messages ${sent.length}: ${formatList(outcomes)}; ${repeated} sent more than once`,
+    `subscriptions ${subscriptions.length}: ${formatList(ends)}; ${recovered} recovered with since; ${excluded.length} excluded at the end`,
+    `changes ${delivered} delivered; ${ruleChanges.length} rules put or removed`,
   ];
 }
 
@@ -25,25 +25,27 @@ function tally(words: string[]): Record<string, number> {
   return sums;
 }
 
-const listOf = (entries: [string, number][]) => entries.map(([word, times]) => `${times} ${word}`).join(', ');
+const formatList = (entries: [string, number][]) => entries.map(([word, times]) => `${times} ${word}`).join(', ');
 
-/** The longest of each kind; those where nothing else was hurt meanwhile by themselves. */
-function recoveries(blows: Blow[], bans: number[]): string[] {
-  const rows = [['fault', 'times', 'alone', 'stayed in', 'everybody', 'when mixed']];
-  for (const fault of new Set(blows.map((blow) => blow.fault))) {
-    const all = blows.filter((blow) => blow.fault === fault);
+/**
+ * The longest recoveries of each kind of fault. Faults without another fault at the same time are listed separately.
+ */
+function recoveries(incidents: Incident[], bans: number[]): string[] {
+  const rows = [['fault', 'count', 'alone', 'subscribers', 'all clients', 'overlapping']];
+  for (const fault of new Set(incidents.map((incident) => incident.fault))) {
+    const all = incidents.filter((incident) => incident.fault === fault);
     const alone = all.filter(({ isMixed }) => !isMixed);
     rows.push([
       ...[fault, String(all.length), String(alone.length)],
-      longest(alone.map(({ recovery }) => recovery.stayedMs)),
-      longest(alone.map(({ recovery }) => recovery.everybodyMs)),
-      longest(all.filter(({ isMixed }) => isMixed).map(({ recovery }) => recovery.everybodyMs)),
+      longest(alone.map(({ recovery }) => recovery.subscribersMs)),
+      longest(alone.map(({ recovery }) => recovery.allClientsMs)),
+      longest(all.filter(({ isMixed }) => isMixed).map(({ recovery }) => recovery.allClientsMs)),
     ]);
   }
   rows.push(['ban', String(bans.length), '', '', longest(bans), '']);
-  const slow = blows
-    .filter(({ recovery }) => recovery.everybodyMs > slowMs)
-    .map(({ fault, recovery: { everybodyMs, last } }) => `  ${fault} took ${everybodyMs} ms: in the end ${last}`);
+  const slow = incidents
+    .filter(({ recovery }) => recovery.allClientsMs > slowMs)
+    .map(({ fault, recovery: { allClientsMs, last } }) => `  ${fault} took ${allClientsMs} ms: last, ${last}`);
   return [...table('longest recovery, in ms', rows), ...slow];
 }
 
@@ -51,43 +53,46 @@ const slowMs = 3_000;
 
 const longest = (times: number[]) => (times.length > 0 ? String(Math.round(Math.max(...times))) : '-');
 
-type Weather = 'no fault' | 'Redis away' | 'other faults';
+type Conditions = 'no fault' | 'Redis down' | 'other faults';
 
-/** From the acknowledgement to each other member. One who hears it before has waited for nothing. */
-function delays({ sent, stays }: Evidence, blows: Blow[]): string[] {
-  const stored = new Map<string, { at: number; node: number; user: string; weather: Weather }>();
+/**
+ * The delays from the acknowledgement of a message to its delivery to each other member. A delivery before the
+ * acknowledgement counts as 0.
+ */
+function delays({ sent, subscriptions }: Evidence, incidents: Incident[]): string[] {
+  const stored = new Map<string, { at: number; node: number; user: string; conditions: Conditions }>();
   for (const { room, user, outcome } of sent) {
     if (outcome?.is !== 'stored' || outcome.duplicate) continue;
     const { rev, at, node } = outcome;
-    stored.set(`${room} ${rev}`, { at, node, user, weather: weatherAt(at, blows) });
+    stored.set(`${room} ${rev}`, { at, node, user, conditions: getConditions(at, incidents) });
   }
   const byRow = new Map<string, number[]>();
-  for (const stay of stays) {
-    for (const { rev, at, live } of stay.applied) {
-      const message = stored.get(`${stay.room} ${rev}`);
-      if (!message || !live || message.user === stay.user) continue;
-      const row = `${message.weather}, ${message.node === stay.node ? 'same node' : 'another node'}`;
+  for (const subscription of subscriptions) {
+    for (const { rev, at, live } of subscription.applied) {
+      const message = stored.get(`${subscription.room} ${rev}`);
+      if (!message || !live || message.user === subscription.user) continue;
+      const row = `${message.conditions}, ${message.node === subscription.node ? 'same node' : 'other node'}`;
       const times = byRow.get(row) ?? [];
       byRow.set(row, times);
       times.push(Math.max(0, at - message.at));
     }
   }
-  const rows = [['', 'times', 'p50', 'p99', 'max']];
+  const rows = [['', 'count', 'p50', 'p99', 'max']];
   for (const [name, times] of [...byRow].sort(([a], [b]) => (a < b ? -1 : 1))) {
     times.sort((a, b) => a - b);
     const at = (share: number) => String(Math.round(times[Math.floor((times.length - 1) * share)]!));
     rows.push([name, String(times.length), at(0.5), at(0.99), at(1)]);
   }
-  return table('from the acknowledgement to the others, in ms', rows);
+  return table('delay from the acknowledgement to other members, in ms', rows);
 }
 
-function weatherAt(at: number, blows: Blow[]): Weather {
-  const on = blows.filter(
-    ({ startedAt, endedAt, recovery }) => at >= startedAt && at <= endedAt + recovery.everybodyMs,
+function getConditions(at: number, incidents: Incident[]): Conditions {
+  const on = incidents.filter(
+    ({ startedAt, endedAt, recovery }) => at >= startedAt && at <= endedAt + recovery.allClientsMs,
   );
   if (on.length === 0) return 'no fault';
   const during = on.every(({ fault, endedAt }) => fault.includes('redis') && at <= endedAt);
-  return during ? 'Redis away' : 'other faults';
+  return during ? 'Redis down' : 'other faults';
 }
 
 function table(title: string, rows: string[][]): string[] {
@@ -99,10 +104,10 @@ function table(title: string, rows: string[][]): string[] {
 
 const shown = 30;
 
-/** The last words: what was promised, and how often it was not kept. */
-export function verdictOf({ sent }: Evidence, violations: Violation[], seed: number): string[] {
+/** The last lines of the report: the guarantees, and how often each was violated. */
+export function formatSummary({ sent }: Evidence, violations: Violation[], seed: number): string[] {
   const times = (fault: Violation['fault']) => violations.filter((one) => one.fault === fault).length;
-  const main = (['lost', 'doubled', 'reordered', 'leaked'] as const).map((fault) => `${times(fault)} ${fault}`);
+  const main = (['lost', 'duplicated', 'reordered', 'leaked'] as const).map((fault) => `${times(fault)} ${fault}`);
   const others = (['altered', 'log', 'protocol', 'process'] as const).filter((fault) => times(fault) > 0);
   const all = [...main, ...others.map((fault) => `${times(fault)} ${fault}`)].join(', ');
   const stored = sent.filter(({ outcome }) => outcome?.is === 'stored').length;

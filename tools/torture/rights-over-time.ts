@@ -2,13 +2,14 @@ import type { Evidence } from './record.ts';
 import type { RoomHistory } from './room-history.ts';
 
 /**
- * Who could read and write a room after each `rev`, from its log alone. The decision is written down a second time on
- * purpose: what judges the server must not ask the server. Owner administrators are not among the clients.
+ * Computes from the log of a room who could read and write after each `rev`. The authorization rules are deliberately
+ * implemented again here: the check of the server must not depend on the server's code. Owner administrators are not
+ * among the clients.
  */
 export interface RightsOverTime {
   canRead(user: string, rev: number): boolean;
   canWrite(user: string, rev: number): boolean;
-  /** The first `rev` from `since` on after which the user could not read; undefined: he could to the end. */
+  /** The first `rev` from `since` on at which the user could no longer read; undefined if they could until the end. */
   firstWithoutRead(user: string, since: number): number | undefined;
 }
 
@@ -17,14 +18,14 @@ interface Span {
   rights: string;
 }
 
-export function rightsOverTime({ entries }: RoomHistory, people: Evidence['people']): RightsOverTime {
+export function rightsOverTime({ entries }: RoomHistory, users: Evidence['users']): RightsOverTime {
   const rules = new Map<string, { permissions: string; level: number }>();
-  const spans = new Map<string, Span[]>([...people.keys()].map((user) => [user, [{ since: 0, rights: '' }]]));
+  const spans = new Map<string, Span[]>([...users.keys()].map((user) => [user, [{ since: 0, rights: '' }]]));
   for (const { rev, rule } of entries) {
     if (!rule) continue;
     if (rule.permissions === null) rules.delete(rule.grantee);
     else rules.set(rule.grantee, { permissions: rule.permissions, level: rule.level });
-    for (const [user, { entity, level }] of people) {
+    for (const [user, { entity, level }] of users) {
       if (rule.grantee !== user && rule.grantee !== entity) continue;
       const own = rules.get(user);
       const shared = rules.get(entity);
@@ -42,7 +43,7 @@ export function rightsOverTime({ entries }: RoomHistory, people: Evidence['peopl
   };
 }
 
-/** `b` takes everything, whatever the level; letters of the entity's rule count from its level on. */
+/** `b` takes all rights at any level. The letters of the entity's rule count only from its level up. */
 function add(own: string, shared: { permissions: string; level: number } | undefined, level: number): string {
   const letters =
     own + (shared && (level >= shared.level || shared.permissions.includes('b')) ? shared.permissions : '');

@@ -1,13 +1,13 @@
 import { Client } from 'pg';
 import type { Message } from '../../src/core/log/message.ts';
-import { textOf } from './record.ts';
+import { toText } from './record.ts';
 
-/** A room's log as the database has it: the truth that everything is compared with. */
+/** The log of a room in the database, with which everything is compared. */
 export interface RoomHistory {
   room: number;
   lastRev: number;
   lastSeq: number;
-  /** By `rev`. */
+  /** In the order of `rev`. */
   entries: Entry[];
 }
 
@@ -19,7 +19,7 @@ export interface Entry {
   rule?: { grantee: string; permissions: string | null; level: number };
 }
 
-/** Where a room's log stands; `message` is the `rev` of the last message. */
+/** The position of a room's log. `message` is the `rev` of the last message. */
 export interface Head {
   rev: number;
   message: number;
@@ -45,10 +45,10 @@ interface RuleBody {
   accepted: boolean | null;
 }
 
-/** A message as everybody should hear it, without its position. */
+/** A message as clients should receive it, without its position. */
 export const messageText = (message: Message & { rev?: number; cursor?: string }): string => {
   const { rev, cursor, ...rest } = message;
-  return textOf(rest);
+  return toText(rest);
 };
 
 export async function readHistories(url: string): Promise<RoomHistory[]> {
@@ -88,14 +88,14 @@ function memberEntry(rev: number, body: RuleBody): Entry {
 
 const roomEntry = (rev: number, body: object): Entry => ({ rev, seq: undefined, text: roomText(body) });
 
-/** The text of `member:changed`, of which the position is no part. */
+/** The text of `member:changed`, without its position. */
 export function memberText(payload: Omit<RuleBody, 'accepted'> & { accepted: boolean; declined: boolean }): string {
   const { entity_UUID, kind, permissions, level, accepted, declined } = payload;
-  return textOf({ entity_UUID, kind, permissions, level, accepted, declined });
+  return toText({ entity_UUID, kind, permissions, level, accepted, declined });
 }
 
 /** The text of the room in `room:changed`. */
-export const roomText = (room: object): string => textOf(room);
+export const roomText = (room: object): string => toText(room);
 
 export async function readHeads(url: string): Promise<Map<number, Head>> {
   return withDatabase(url, async (database) => {
@@ -117,7 +117,7 @@ export async function cutConnections(url: string): Promise<void> {
 
 async function withDatabase<T>(url: string, task: (database: Client) => Promise<T>): Promise<T> {
   const database = new Client({ connectionString: url, connectionTimeoutMillis: 5_000, query_timeout: 60_000 });
-  // A server that is shot down ends the connection as well as the query.
+  // If the server is killed, the connection emits an error in addition to the failed query.
   database.on('error', () => {});
   try {
     await database.connect();

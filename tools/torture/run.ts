@@ -1,6 +1,6 @@
 /**
- * `npm run torture -- --seconds 60 --seed 1`: clients that talk while everything beneath them is killed, frozen and cut.
- * In the end what each of them heard is compared with what PostgreSQL has.
+ * Runs clients that talk while the nodes, Redis and PostgreSQL are killed, frozen and disconnected. At the end,
+ * compares what each client received with the content of PostgreSQL.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,30 +9,32 @@ import { onRunEnd } from '../../test/helpers/cleanup.ts';
 import { random } from '../fuzz/random.ts';
 import { type Cluster, searchLogs, startCluster } from './cluster.ts';
 import { faultKinds } from './faults.ts';
-import { readOptions, usage } from './options.ts';
-import { judgeRun } from './oracle.ts';
+import { readOptions } from './options.ts';
+import { checkRun } from './oracle.ts';
 import { Owner } from './owner.ts';
 import type { Participant } from './participant.ts';
+import { createPopulation } from './population.ts';
 import { newEvidence, type Violation } from './record.ts';
-import { reportOf, verdictOf } from './report.ts';
-import { comeToRest, converge } from './rest.ts';
+import { formatReport, formatSummary } from './report.ts';
 import { readHistories } from './room-history.ts';
-import { type Blow, rage } from './storm.ts';
-import { foundTown } from './town.ts';
+import { type Incident, runFaults } from './run-faults.ts';
+import { converge, settle } from './settle.ts';
 
-const { seconds, seed, nodes, clients, rooms, faults, settings } = wish();
+const { seconds, seed, nodes, clients, rooms, faults, settings } = readOptions();
 const tickMs = 10;
 const slices = 4;
-const rulers = 4;
-/** For starting, founding the town and coming to rest. */
+const ruleLanes = 4;
+/** Time for the start, for the creation of rooms and users, and for the convergence at the end. */
 const graceMs = 180_000;
 
 const directory = mkdtempSync(join(tmpdir(), 'nano-torture-'));
 process.once('SIGINT', () => void cleanUp().finally(() => process.exit(130)));
-// Whatever hangs: the run ends, and its children with it.
+// If anything hangs, the run ends and takes its child processes with it.
 const deadline = setTimeout(
   () => {
-    console.error(`torture: not done ${graceMs / 1_000} s after its time, seed ${seed}, logs in ${directory}`);
+    console.error(
+      `torture: timed out ${graceMs / 1_000} s after the end of the load, seed ${seed}, logs in ${directory}`,
+    );
     process.exit(1);
   },
   seconds * 1_000 + graceMs,
@@ -45,11 +47,11 @@ const evidence = newEvidence();
 let cluster: Cluster | undefined;
 try {
   const violations = await torture();
-  for (const line of verdictOf(evidence, violations, seed)) console.log(line);
+  for (const line of formatSummary(evidence, violations, seed)) console.log(line);
   process.exitCode = violations.length === 0 ? 0 : 1;
 } catch (error) {
   console.error(error);
-  console.error(`torture: it broke down, seed ${seed}, logs in ${directory}`);
+  console.error(`torture: the run failed, seed ${seed}, logs in ${directory}`);
   process.exitCode = 1;
 } finally {
   clearTimeout(deadline);
@@ -58,19 +60,7 @@ try {
 }
 process.exit();
 
-function wish() {
-  const args = process.argv.slice(2);
-  try {
-    if (!args.includes('--help')) return readOptions(args);
-    console.log(usage);
-    process.exit();
-  } catch (error) {
-    console.error((error as Error).message);
-    process.exit(2);
-  }
-}
-
-/** The logs stay, for whoever wants to know why it came to that. */
+/** Keeps the logs, so that you can investigate a failure. */
 async function cleanUp(): Promise<void> {
   await cluster?.stop();
   await onRunEnd();
@@ -79,29 +69,29 @@ async function cleanUp(): Promise<void> {
 async function torture(): Promise<Violation[]> {
   cluster = await startCluster({ nodes, directory, settings });
   const owner = new Owner(cluster.urls, random(seed + 1), evidence);
-  const town = await foundTown({ clients, rooms, seed: seed + 2, urls: cluster.urls }, owner, evidence);
-  const { participants, grantees } = town;
+  const population = await createPopulation({ clients, rooms, seed: seed + 2, urls: cluster.urls }, owner, evidence);
+  const { participants, grantees } = population;
   const world = { cluster, participants };
   const ticking = tick(participants);
   await converge(world);
 
   const end = performance.now() + seconds * 1_000;
   const isOver = () => performance.now() >= end;
-  const ruling = Array.from({ length: rulers }, (_, lane) => {
-    const own = grantees.filter((_, n) => n % rulers === lane);
+  const ruleChange = Array.from({ length: ruleLanes }, (_, lane) => {
+    const own = grantees.filter((_, n) => n % ruleLanes === lane);
     return owner.rule(own, participants, isOver);
   });
-  const [blows] = await Promise.all([rage({ world, random: random(seed), faults, isOver }), ...ruling]);
-  const rest = await comeToRest(
+  const [incidents] = await Promise.all([runFaults({ world, random: random(seed), faults, isOver }), ...ruleChange]);
+  const rest = await settle(
     world,
-    faults.some((fault) => faultKinds[fault].hurts === 'redis'),
+    faults.some((fault) => faultKinds[fault].target === 'redis'),
   );
   clearInterval(ticking);
   for (const one of participants) one.close();
-  return judge([...blows, ...rest.blows], rest.missing, owner.bans);
+  return judge([...incidents, ...rest.incidents], rest.missing, owner.bans);
 }
 
-/** A slice of the clients at a time: they shall not all move in step. */
+/** Ticks a part of the clients at a time, so that they do not all act at the same moment. */
 function tick(participants: Participant[]): NodeJS.Timeout {
   let turn = 0;
   return setInterval(() => {
@@ -111,20 +101,20 @@ function tick(participants: Participant[]): NodeJS.Timeout {
   }, tickMs);
 }
 
-async function judge(blows: Blow[], missing: string[], bans: number[]): Promise<Violation[]> {
+async function judge(incidents: Incident[], missing: string[], bans: number[]): Promise<Violation[]> {
   const histories = await readHistories(cluster!.postgres.url);
   const { violations, counts } = searchLogs(cluster!);
-  const late: Violation[] = missing.map((what) => ({ fault: 'lost', what: `in the end ${what}` }));
-  violations.unshift(...judgeRun(evidence, histories), ...late);
-  for (const line of reportOf(evidence, blows, bans)) console.log(line);
+  const late: Violation[] = missing.map((what) => ({ fault: 'lost', what: `at the end, ${what}` }));
+  violations.unshift(...checkRun(evidence, histories), ...late);
+  for (const line of formatReport(evidence, incidents, bans)) console.log(line);
   const failedStarts = cluster!.nodes.reduce((sum, node) => sum + node.failedStarts, 0);
-  console.log(`\nlogged by the nodes (${failedStarts} starts failed)`);
+  console.log(`\nwarnings and errors in the logs of the nodes (${failedStarts} failed starts)`);
   for (const [kind, times] of counts) console.log(`  ${String(times).padStart(6)}  ${kind}`);
   if (violations.length > 0) keep({ histories, violations });
   return violations;
 }
 
-/** For whoever looks into it: the databases are gone with the run. */
+/** Saves the findings, because the databases are removed after the run. */
 function keep(findings: Record<string, unknown>): void {
   for (const [name, value] of Object.entries(findings)) {
     writeFileSync(join(directory, `${name}.json`), JSON.stringify(value, null, 1));

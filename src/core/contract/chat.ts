@@ -5,7 +5,7 @@ import { exampleMessage, examplePosition } from '../examples.ts';
 import { RoomId } from '../ids.ts';
 import type { RequestCost } from '../limits/request-costs.ts';
 import { Message } from '../log/message.ts';
-import { Ignored } from '../unknown-keys.ts';
+import { Ignored } from '../parse.ts';
 
 export const CommandId = z
   .union([z.string().max(64), z.number()])
@@ -14,7 +14,7 @@ export type CommandId = z.infer<typeof CommandId>;
 
 const rev = z.number().int().nonnegative().describe("Position in the room's log: 1, 2, 3… without gaps.");
 const id = CommandId.optional();
-/** On the answer to a command that has an `id`. */
+/** Sent only in answers to commands that have an `id`. */
 const ignored = Ignored.optional();
 const defineQuery = <D extends string>(data: D) =>
   z.strictObject({ type: z.literal('query'), data: z.literal(data), id });
@@ -25,7 +25,7 @@ const refusalDetails = {
   retry_after_ms: z.number().int().optional().describe('If the time is known.'),
 };
 
-/** Every frame that a server sends on `/chat`, keyed by its `data`; a message is keyed by its `type`. */
+/** Every frame that the server sends on `/chat`, keyed by its `data` if it is a query or a status, otherwise by its `type`. */
 export const chatFrames = {
   'START?': defineQuery('START?').meta({
     description: 'Sent once, as soon as the connection is open. A client may send commands before it arrives.',
@@ -123,12 +123,31 @@ export const chatFrames = {
 export type ChatFrameName = keyof typeof chatFrames;
 type ChatFrames = { [N in ChatFrameName]: z.infer<(typeof chatFrames)[N]> };
 
+/** The name of a frame in `chatFrames`. */
+export const getFrameName = (frame: ChatFrame): ChatFrameName =>
+  frame.type === 'query' || frame.type === 'status' ? frame.data : frame.type;
+
+/** Whether a frame of this name lists the keys of the command that the server ignored. */
+export const listsIgnoredKeys = (name: ChatFrameName): boolean => 'ignored' in chatFrames[name].shape;
+
+/** The frames that the server also sends without a command, by the occasion. */
+export const unsolicitedFrames = {
+  open: { summary: 'The connection is open.', frames: ['START?'] },
+  deliver: { summary: 'A live message of the room.', frames: ['message'] },
+  remove: { summary: 'The connection has been removed from its room.', frames: ['NOTAUTHORIZED'] },
+  reject: {
+    summary: 'The frame is not a known command, or not JSON.',
+    frames: ['TOKEN?', 'BADAUTH', 'COMMAND?', 'BADJSON'],
+  },
+} as const satisfies Record<string, { summary: string; frames: readonly ChatFrameName[] }>;
+
 export const ChatFrame = z.union(Object.values(chatFrames) as [(typeof chatFrames)[ChatFrameName]]);
 export type ChatFrame = ChatFrames[ChatFrameName];
 
 export const beforeTokenFrames = ['TOKEN?', 'BADAUTH'] as const;
-/** The refusals of every command but `quit`, and of those that need a room. */
+/** Error codes of every command except `quit`. */
 export const commonRefusals = ['INTERNAL', 'UNAVAILABLE'] as const;
+/** Error codes of every command that accesses a room. */
 export const roomRefusals = [
   ...commonRefusals,
   'RATE_LIMITED',
@@ -139,14 +158,16 @@ export const roomRefusals = [
 ] as const;
 
 export interface ChatCommand {
-  /** What the connection must have; otherwise the server requests it with `TOKEN?` or `SELECTROOM?`. */
+  /** What the command requires. If it is missing, the server sends `TOKEN?` or `SELECTROOM?`. */
   needs: 'nothing' | 'token' | 'room';
   frame: z.ZodType;
-  /** The frames that answer it. */
+  /** The frames that may answer the command. */
   answers: readonly ChatFrameName[];
-  /** The codes with which `NOTAUTHORIZED` and `ERROR` refuse it. */
+  /** The error codes that `NOTAUTHORIZED` and `ERROR` may carry as the answer. */
   refusals: readonly ErrorCode[];
   cost: RequestCost;
   /** If the command fails, the connection leaves its current room. */
   leavesRoomOnFailure?: true;
+  /** The command does not wait until the messages before it are answered. */
+  isPipelined?: true;
 }

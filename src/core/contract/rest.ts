@@ -2,9 +2,9 @@ import { z } from 'zod';
 import { ErrorCode, errors, tokenErrorCodes } from '../errors.ts';
 import type { RequestCost } from '../limits/request-costs.ts';
 import { Message } from '../log/message.ts';
-import { Ignored } from '../unknown-keys.ts';
+import { Ignored } from '../parse.ts';
 
-/** The envelope of every refusal. */
+/** The body of every error response. */
 export const Refusal = z
   .object({
     meta: z.object({
@@ -19,10 +19,10 @@ export const Refusal = z
   .refine(({ meta }) => meta.code === errors[meta.reason].http && meta.message === errors[meta.reason].message)
   .meta({ id: 'Refusal' });
 
-/** The answer to a request that succeeds, under one status. */
+/** A response of a route, for one HTTP status. */
 export interface Answer {
   description: string;
-  /** The media type if it is not the JSON envelope. */
+  /** The media type; JSON if it is undefined. */
   type?: string;
   schema: z.ZodType;
   example?: unknown;
@@ -30,13 +30,13 @@ export interface Answer {
 
 interface Body {
   schema: z.ZodType;
-  /** The keys are their titles in the documents. */
+  /** Keyed by the titles that the examples have in the OpenAPI document. */
   examples: Record<string, unknown>;
 }
 
 interface AnyRoute {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-  /** In Express' syntax: `:name` is a parameter. */
+  /** Express syntax: `:name` is a parameter. */
   path: string;
   summary: string;
   description?: string;
@@ -47,11 +47,11 @@ interface AnyRoute {
   headerFields?: Readonly<Record<string, string>>;
   body?: Body;
   answers: { readonly [status: number]: Answer };
-  /** The codes of its refusals, which come in the envelope. */
+  /** The error codes that the route may answer with. */
   refusals: readonly ErrorCode[];
 }
 
-/** `metrics`: the `METRICS_TOKEN`, if the server has one. */
+/** `auth: 'metrics'` requires the `METRICS_TOKEN`, if the server has one. */
 export type Route = AnyRoute & ({ auth: 'user'; cost: RequestCost } | { auth: 'admin' | 'metrics' | 'none' });
 
 interface Content<C extends z.ZodType, M extends z.ZodRawShape> {
@@ -62,10 +62,10 @@ interface Content<C extends z.ZodType, M extends z.ZodRawShape> {
   exampleMeta?: z.input<z.ZodObject<M>>;
 }
 
-/** The transport sets it in the `meta` of an answer to a request with a body. */
+/** For the `meta` of answers to requests with a body. The transport fills it in. */
 export const ignoredKeys = { ignored: Ignored.optional() };
 
-/** A successful answer in the envelope. */
+/** Defines a successful answer with the JSON envelope `{ meta, content }`. */
 export function defineAnswer<S extends number, C extends z.ZodType, M extends z.ZodRawShape = Record<never, never>>(
   code: S,
   { description, content, meta, example, exampleMeta }: Content<C, M>,
@@ -77,7 +77,7 @@ export function defineAnswer<S extends number, C extends z.ZodType, M extends z.
   return { description, schema, example: { meta: { code, message: 'OK', ...exampleMeta }, content: example } };
 }
 
-/** A successful answer without the envelope. */
+/** Defines an answer in plain text, without the JSON envelope. */
 export const defineTextAnswer = (description: string, example: string) => ({
   description,
   type: 'text/plain',
@@ -87,7 +87,10 @@ export const defineTextAnswer = (description: string, example: string) => ({
 
 const commonRefusals = ['BAD_REQUEST', 'TOO_LARGE', 'INTERNAL', 'UNAVAILABLE'] as const;
 
-/** The refusals of every route with a user's token, of those that name a room, and of those with the admin token. */
+/**
+ * The error codes that many routes share: `user` for routes that need the token of a user, `room` for those that also
+ * name a room, and `admin` for routes that need the admin token.
+ */
 export const refusals = {
   user: [...commonRefusals, ...tokenErrorCodes, 'RATE_LIMITED'],
   room: [...commonRefusals, ...tokenErrorCodes, 'RATE_LIMITED', 'NOT_FOUND', 'FORBIDDEN', 'BANNED'],

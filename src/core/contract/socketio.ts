@@ -5,8 +5,8 @@ import { ben, exampleEditedMessage, exampleMessage, examplePosition, exampleRoom
 import { RoomId, Uuid } from '../ids.ts';
 import type { RequestCost } from '../limits/request-costs.ts';
 import { Message, ReactionCount, ReactionDelta, Root } from '../log/message.ts';
+import { Ignored } from '../parse.ts';
 import { Room, RuleKind } from '../room.ts';
-import { Ignored } from '../unknown-keys.ts';
 
 export const namespace = '/rooms';
 
@@ -120,8 +120,9 @@ export const Joined = z.object({
 });
 export type Joined = z.infer<typeof Joined>;
 
-/** The refusals of every request, and of those that name a room. */
+/** Error codes of every request. */
 export const commonRefusals = ['BAD_REQUEST', 'RATE_LIMITED', 'INTERNAL', 'UNAVAILABLE'] as const;
+/** Error codes of every request that accesses a room. */
 export const roomRefusals = [...commonRefusals, 'NOT_FOUND', 'FORBIDDEN', 'BANNED'] as const;
 
 export interface SocketRequest {
@@ -134,7 +135,7 @@ export interface SocketRequest {
 export type InferPayload<Q extends SocketRequest> = z.infer<Q['payload']>;
 export type InferAck<Q extends SocketRequest> = z.infer<Q['ack']>;
 
-/** The acknowledgement of a request that succeeds. */
+/** The schema of the acknowledgement if the request succeeds. */
 export const defineAcceptedAck = ({ ack }: SocketRequest) =>
   z.object({ ok: z.literal(true), ...ack.shape, ignored: Ignored.optional() });
 
@@ -155,13 +156,13 @@ export const RefusedAck = z
   });
 export type RefusedAck = z.infer<typeof RefusedAck>;
 
-/** `auth` of a connect; an `Authorization: Bearer` header of the handshake may carry the token instead. */
+/** The `auth` object of a connect. The token may be in an `Authorization: Bearer` header of the handshake instead. */
 export const ConnectAuth = z.object({ token: z.string().describe('A JWT.') }).meta({
   id: 'ConnectAuth',
   examples: [{ token: 'eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyVVVJRCI6IuKApiJ9.c2lnbmF0dXJl' }],
 });
 
-/** `data` of a `connect_error`. */
+/** The `data` object of a `connect_error`. */
 export const ConnectError = z
   .object({
     code: ErrorCode.extract([

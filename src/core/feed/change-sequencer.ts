@@ -5,25 +5,25 @@ import { type Change, UnknownChangeKindError } from '../log/change.ts';
 import type { RoomLog } from '../log/room-log.ts';
 
 export interface SequencerEvents {
-  /** This number of changes was read from the log, because they did not arrive on the bus. */
+  /** Changes that did not arrive on the bus were read from the log. */
   repaired(changes: number): void;
-  /** A change arrived before its predecessor. */
+  /** A change arrived before its predecessor, and has now been delivered after it. */
   reordered(): void;
-  /** A comparison with the log has shown that the room's feed had missed changes. */
+  /** A comparison with the log showed that changes were missing. */
   reconciled(): void;
   failed(error: unknown): void;
 }
 
-/** Which node published the change, or `log` if the change did not arrive on the bus and was read from the log. */
+/** `log` means that the change did not arrive on the bus and was read from the log. */
 export type ChangeOrigin = Origin | 'log';
 
 export interface FeedEvents extends SequencerEvents {
   /**
-   * A node of a newer version has made a change of a kind that this version does not know. `error` describes the change
-   * if it was read from the log.
+   * A node with a newer version wrote a change of a kind that this version does not know. `error` is undefined if the
+   * change arrived on the bus.
    */
   unknownKind(room: RoomId, error?: UnknownChangeKindError): void;
-  /** A change was delivered to the subscribers on this node. `at` is its commit time by the clock of the database. */
+  /** A change was delivered to the subscribers on this node. `at` is its commit time according to the database. */
   delivered(at: number, origin: ChangeOrigin): void;
 }
 
@@ -37,20 +37,20 @@ interface Collaborators {
   log: Pick<RoomLog, 'changes'>;
   events: SequencerEvents;
   deliver: (change: Change, origin: ChangeOrigin) => void;
-  /** The next change of the log is of a kind that this version does not know. */
+  /** Called if the next change in the log is of a kind that this version does not know. */
   onUnknownKind: (error: UnknownChangeKindError) => void;
 }
 
-/** How long a change waits for its predecessors before they are read from the log. */
+/** How long missing changes may still arrive on the bus before they are read from the log. */
 const gapTimeoutMs = 30;
 const repairPageSize = 500;
-/** The maximum number of changes that wait for their predecessors. Others are dropped, and read from the log later. */
+/** The maximum number of early changes that are kept. Others are dropped, and read from the log later. */
 const maxEarly = 2_000;
 
 /**
- * Delivers each change of a room exactly once and in the order of the log, although the bus may lose or reorder
- * changes. The sequencer drops duplicates, holds back changes that arrive too early, and reads missing changes from the
- * log.
+ * Delivers each change of a room exactly once and in the order of the log, although the bus may lose, duplicate or
+ * reorder changes. Duplicates are dropped, changes that arrive too early are held back, and missing changes are read
+ * from the log.
  */
 export class ChangeSequencer {
   readonly #room: RoomId;
@@ -62,6 +62,7 @@ export class ChangeSequencer {
   #position: Position | undefined;
   /** The highest known `rev` of the log. */
   #headRev = 0;
+  /** Changes that arrived before their predecessors, by `rev`. */
   readonly #early = new Map<number, ReceivedChange>();
   #gapTimer: NodeJS.Timeout | undefined;
   #runningRepair: Promise<void> | undefined;
@@ -79,7 +80,7 @@ export class ChangeSequencer {
     return this.#position;
   }
 
-  /** Starts to deliver the changes after this position, including changes that were received before this call. */
+  /** Starts to deliver the changes after this position, including those that have already been received. */
   startAt(position: Position): void {
     this.#position = position;
     for (const rev of this.#early.keys()) if (rev <= position.rev) this.#early.delete(rev);
@@ -101,8 +102,8 @@ export class ChangeSequencer {
   }
 
   /**
-   * Tells the sequencer that the log has reached this `rev`. Missing changes get some time to arrive on the bus before
-   * they are read from the log.
+   * Called when the log is known to have reached this `rev`. Missing changes get `gapTimeoutMs` to arrive on the bus
+   * before they are read from the log.
    */
   expectHead(headRev: number): void {
     this.#headRev = Math.max(this.#headRev, headRev);
@@ -114,8 +115,8 @@ export class ChangeSequencer {
   }
 
   /**
-   * Like `expectHead`, but for a `rev` that was read from the log periodically or after an outage of the bus. Missing
-   * changes have probably been lost, so they are read from the log at once.
+   * Like `expectHead`, but reads missing changes from the log at once. Called during a reconciliation: changes that are
+   * still missing by then have probably been lost.
    */
   catchUp(head: number): void {
     this.#headRev = Math.max(this.#headRev, head);
@@ -178,9 +179,9 @@ export class ChangeSequencer {
       }
       this.#events.repaired(repaired);
       this.#deliverEarly();
-      // If the position has not advanced, neither by the read nor by changes that arrived meanwhile, the next change is
-      // not in the log: the room was deleted, or a row was removed by hand. Without the error this loop would not end.
-      // The next reconciliation notices a deleted room.
+      // If nothing was delivered, the next change is missing from the log: the room was deleted, or somebody deleted a
+      // row by hand. The error ends this loop, which would otherwise run forever. If the room was deleted, the next
+      // reconciliation notices it.
       if (this.#position!.rev === revBefore && this.#isBehind) {
         throw new Error(`The log of room ${this.#room} has no change of rev ${revBefore + 1}`);
       }

@@ -11,10 +11,12 @@ import { RoomFeed } from './room-feed.ts';
 import type { RoomObserver } from './room-observer.ts';
 import type { Broadcaster } from './subscriber.ts';
 
-/** How long the feed of an empty room stays open. Users often return, and subscribing to the bus again is expensive. */
+/**
+ * How long a feed without subscribers stays open: users often return, and subscribing to the bus again is expensive.
+ */
 const lingerMs = 5_000;
 
-/** How many feeds may read missed changes at the same time, so that after an outage messages can still be stored. */
+/** Limits how many feeds read missed changes at the same time, so that after an outage messages can still be stored. */
 const maxConcurrentRepairs = 4;
 
 interface ActiveRoom {
@@ -25,13 +27,13 @@ interface ActiveRoom {
 
 export interface FeedRegistry {
   /**
-   * Returns the feed of the room, and opens it if necessary. The caller has to call `release` if the join fails, or
-   * when the subscriber has left.
+   * Returns the feed of the room, and opens it if necessary. The caller has to call `release` when the subscriber has
+   * left or the join has failed.
    */
   open(room: RoomId): RoomFeed;
   find(room: RoomId): RoomFeed | undefined;
   release(room: RoomId): void;
-  /** Compares all feeds with the heads of their logs. Feeds that are behind then read the changes that they missed. */
+  /** Compares each feed with the head of its log. A feed that is behind then reads the missed changes. */
   reconcile(): Promise<void>;
   readonly size: number;
   close(): void;
@@ -125,7 +127,7 @@ export function createFeedRegistry({
     recovered: () => {},
   });
 
-  /** If rooms miss messages while a reconciliation runs, they are reconciled together after it. */
+  /** Rooms that miss messages while a reconciliation runs are reconciled together in the next run. */
   const reconcileNow = batchRuns<RoomId>((rooms) => reconcile(rooms).catch((error) => events.failed(error)));
   const unsubscribeMissed = bus.onMissed((rooms = [...active.keys()]) => reconcileNow(rooms));
 
@@ -136,8 +138,8 @@ export function createFeedRegistry({
     release(room) {
       const entry = active.get(room);
       if (!entry?.feed.isEmpty || entry.lingerTimer) return;
-      // If no join has succeeded, the room may not even exist. Close at once, so that feeds of such rooms cannot pile
-      // up.
+      // No join has succeeded, so the room may not even exist. Its feed is closed at once: otherwise a client could
+      // make the node keep many useless feeds.
       if (!entry.feed.hasStarted) return closeRoom(room);
       closeLater(room, entry);
     },

@@ -5,7 +5,7 @@ import { decide, type RoomRights, toRoomRights } from '../log/rights-cache.ts';
 import type { RoomSnapshot } from '../log/room-snapshot.ts';
 import type { Subscriber } from './subscriber.ts';
 
-/** The data that a join reads. It always contains the snapshot of the room; callers may add what else they need. */
+/** What a join reads from the log. Callers may extend this type with the data that they need in addition. */
 export interface JoinSnapshot {
   snapshot: RoomSnapshot;
 }
@@ -13,16 +13,16 @@ export interface JoinSnapshot {
 type AbortCode = 'NOT_FOUND' | 'UNAVAILABLE';
 
 /**
- * A join or rejoin that is not complete yet. While the snapshot is read, the join buffers the changes that the feed
- * delivers. Then it waits until the feed has reached the snapshot.
+ * A join or rejoin that is not complete yet. It buffers the changes that the feed delivers until the snapshot has been
+ * read. If the snapshot is ahead of the feed, the join then waits for the feed.
  */
 export interface PendingJoin {
   readonly subscriber: Subscriber;
-  /** `replaying` ends when the feed has delivered the change of `snapshotRev`. */
+  /** In `replaying`, the join waits until the feed has delivered the change at `snapshotRev`. */
   phase: 'buffering' | 'replaying' | 'live' | 'aborted';
   /**
-   * The `rev` of the feed when the join began to buffer; undefined if the feed has not started. The snapshot must not
-   * be older, because then the changes between the snapshot and the buffered changes would be missing.
+   * The `rev` of the feed when the join began to buffer; undefined if the feed has not started. An older snapshot is
+   * not usable, because the changes between the snapshot and the first buffered change would be missing.
    */
   attachedRev: number | undefined;
   /** The `rev` of the snapshot's head. */
@@ -38,7 +38,7 @@ export interface PendingJoin {
 
 const maxSnapshotReads = 5;
 
-/** The joins of one room that have not gone live yet. */
+/** The joins of one room that are not complete yet. */
 export class PendingJoins {
   readonly #joins = new Set<PendingJoin>();
 
@@ -51,8 +51,8 @@ export class PendingJoins {
   }
 
   /**
-   * Buffers changes until the snapshot is read, then calls `proceed`. Rejects if, according to the snapshot, the actor
-   * may not read.
+   * Buffers changes until the snapshot has been read, then calls `proceed`. Rejects if the rules in the snapshot do not
+   * allow the actor to read.
    */
   async run<T extends JoinSnapshot>(
     subscriber: Subscriber,
@@ -96,7 +96,9 @@ export class PendingJoins {
     for (const join of this.#joins) join.attachedRev ??= rev;
   }
 
-  /** Stops buffering and completes the join when the feed has reached `snapshotRev`. The feed is now at `feedRev`. */
+  /**
+   * Stops buffering, and completes the join as soon as the feed reaches `snapshotRev`. `feedRev` is where it is now.
+   */
   replay(join: PendingJoin, snapshotRev: number, feedRev: number): void {
     join.phase = 'replaying';
     join.snapshotRev = snapshotRev;
@@ -121,8 +123,8 @@ export class PendingJoins {
   }
 
   /**
-   * Aborts the joins that have no snapshot yet. These fail with `code`, so their clients get an answer. Returns the
-   * subscribers of the other joins.
+   * Aborts the joins that are still reading their snapshot: they fail with `code`. Returns the subscribers of the
+   * remaining joins, which may have been acknowledged already.
    */
   abortBuffering(code: AbortCode): Subscriber[] {
     for (const join of this.#joins) if (join.phase === 'buffering') this.#abort(join, code);

@@ -22,8 +22,8 @@ interface Collaborators {
 
 /**
  * Delivers the changes of one room to its subscribers on this node, each change exactly once and in the order of the
- * log. Whenever a change affects rights, the feed authorizes its subscribers again before it delivers the change.
- * Therefore nothing that was committed after a ban reaches the banned user.
+ * log. Before the feed delivers a change that affects rights, it authorizes its subscribers again. Therefore nothing
+ * that was committed after a ban reaches the banned user.
  */
 export class RoomFeed {
   readonly #room: RoomId;
@@ -64,7 +64,7 @@ export class RoomFeed {
     return this.#hasEnded;
   }
 
-  /** Whether a join has started the feed. The snapshot of the first join provides the position and the rules. */
+  /** Whether a join has succeeded. The feed takes its first position and rules from the snapshot of the first join. */
   get hasStarted(): boolean {
     return this.#rights !== undefined;
   }
@@ -80,9 +80,8 @@ export class RoomFeed {
   }
 
   /**
-   * Adds a subscriber. `readSnapshot` reads the room and whatever else the join needs from the log. It is called again
-   * if the snapshot is older than the feed. The subscriber goes live in the same tick in which `acknowledge` is called.
-   * Only if the snapshot is ahead of the feed does the subscriber go live later, when the feed has caught up.
+   * Adds a subscriber. `readSnapshot` is called again if the snapshot is older than the feed. After `acknowledge`, the
+   * subscriber goes live in the same tick, or, if the snapshot is ahead of the feed, when the feed has caught up.
    */
   join<T extends JoinSnapshot>(
     subscriber: Subscriber,
@@ -100,9 +99,9 @@ export class RoomFeed {
   }
 
   /**
-   * Answers a live subscriber that joins again. The subscriber stays live, so it misses nothing. `acknowledge` is
-   * called when the feed has reached the snapshot. `later` contains the changes after the snapshot that were delivered
-   * already.
+   * Answers a live subscriber that joins again. The subscriber remains live, so it misses nothing. `acknowledge` is
+   * called when the feed has reached the snapshot. `later` contains the changes after the snapshot that the subscriber
+   * has already received.
    */
   rejoin<T extends JoinSnapshot>(
     subscriber: Subscriber,
@@ -143,15 +142,15 @@ export class RoomFeed {
   }
 
   /**
-   * Lets the feed catch up with the head of the log, which the caller has just read. `headRev` is undefined if the room
-   * no longer exists.
+   * Called with the head of the log, which has just been read; `headRev` is undefined if the room no longer exists. The
+   * feed reads the changes that it missed.
    */
   reconcile(headRev: number | undefined): void {
     if (headRev === undefined) this.#handleDeleted();
     else this.#sequencer.catchUp(headRev);
   }
 
-  /** Drops all subscribers without notifying them: the node no longer serves the room. */
+  /** Drops all subscribers without notifying them, because the node no longer serves the room. */
   end(): void {
     this.#hasEnded = true;
     this.#sequencer.end();
@@ -160,8 +159,8 @@ export class RoomFeed {
   }
 
   /**
-   * Ends the feed and makes all subscribers reconnect and resync. This is necessary if the database has lost changes
-   * that were delivered, for example in a failover, or if this version cannot deliver a change.
+   * Ends the feed and makes all subscribers reconnect and resync. This is necessary if this version cannot deliver a
+   * change, or if the database has lost changes that were delivered, for example in a failover.
    */
   reset(): void {
     const subscribers = new Set([...this.#subscribers, ...this.#pendingJoins.subscribers]);
@@ -170,15 +169,15 @@ export class RoomFeed {
   }
 
   /**
-   * This version does not know what the change does, and it may affect rights. Therefore this node must not deliver
-   * anything after the change.
+   * An unknown change may affect rights in a way that this version cannot apply. Therefore this node must not deliver
+   * anything after it.
    */
   #onUnknownKind(error?: UnknownChangeKindError): void {
     this.#events.unknownKind(this.#room, error);
     this.reset();
   }
 
-  /** Starts the feed with the first snapshot. Later snapshots only tell the feed how far the log has advanced. */
+  /** The first snapshot starts the feed. Later snapshots only show how far the log has advanced. */
   #startAt(position: Position, rights: RoomRights): void {
     if (this.#rights) return this.#sequencer.expectHead(position.rev);
     this.#rights = trackRights(rights);
@@ -187,8 +186,8 @@ export class RoomFeed {
   }
 
   /**
-   * Delivers the buffered changes that follow the snapshot. Returns false if one of them takes away the subscriber's
-   * right to read.
+   * Delivers the buffered changes after the snapshot. If one of them revokes the subscriber's right to read, removes
+   * the subscriber and returns false.
    */
   #deliverBuffered({ subscriber, buffered }: PendingJoin, snapshotRev: number, rights: RoomRights): boolean {
     let current: TrackedRights | undefined;
@@ -208,7 +207,7 @@ export class RoomFeed {
     return true;
   }
 
-  /** Authorizes the subscriber again, because its token may have changed while it waited for the feed. */
+  /** Authorizes the subscriber again, because its token and the rules may have changed while it waited for the feed. */
   #goLive(subscriber: Subscriber): void {
     const { denialReason } = decide(subscriber.actor, this.#rights!);
     if (denialReason) return this.#remove(subscriber, denialReason);
@@ -241,7 +240,7 @@ export class RoomFeed {
     for (const observer of this.#observers) observer.onChange(change);
   }
 
-  /** A transport that throws must not keep the change from the other transports and from pending joins. */
+  /** If one transport throws, the other transports and the pending joins must still receive the change. */
   #publish(broadcaster: Broadcaster, change: Change): void {
     try {
       broadcaster.publish(change);

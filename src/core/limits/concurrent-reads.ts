@@ -1,15 +1,15 @@
 import type { Uuid } from '../ids.ts';
 
 /**
- * Limits how many large reads of one user run at the same time. Large reads are pages of history, missed changes, lists
- * of rooms and lists of rules.
+ * Limits how many large reads of one user run at the same time: pages of history, missed changes, lists of rooms and
+ * lists of rules.
  */
 export interface ConcurrentReads {
   /** Runs the read as soon as the user has fewer running reads than the maximum. Waiting reads run in order. */
   run<T>(user: Uuid, read: () => Promise<T>): Promise<T>;
 }
 
-/** Two are enough for an app that loads two rooms side by side. More would only slow down other users. */
+/** Two reads are enough for an app that loads two rooms at the same time. More would only slow down other users. */
 const defaultMaxConcurrent = 2;
 
 export function createConcurrentReads(maxConcurrent = defaultMaxConcurrent): ConcurrentReads {
@@ -19,7 +19,8 @@ export function createConcurrentReads(maxConcurrent = defaultMaxConcurrent): Con
       const reads = readsByUser.get(user) ?? { running: 0, queued: [] };
       readsByUser.set(user, reads);
       if (reads.running < maxConcurrent) reads.running += 1;
-      // When a read finishes while another read waits, the waiting read takes its place: `running` stays the same.
+      // A read that finishes hands its slot to the first queued read. Therefore a queued read does not increase
+      // `running`.
       else await new Promise<void>((resolve) => reads.queued.push(resolve));
       try {
         return await read();

@@ -1,10 +1,10 @@
 import { ChatError, type ErrorCode } from '../errors.ts';
 import type { RoomId, Uuid } from '../ids.ts';
-import { countTokens, type RequestCost, refusalCost } from './request-costs.ts';
+import type { RequestCost } from './request-costs.ts';
 import { type ShareSpending, TokenBuckets } from './token-buckets.ts';
 
 /**
- * Limits what one user may request, and how many rules one user may receive. The `consume…` methods throw
+ * Limits the requests of each user, and the rules that others may create for each user. The `consume…` methods throw
  * `RATE_LIMITED` with the time to wait.
  */
 export interface RequestLimits {
@@ -14,7 +14,7 @@ export interface RequestLimits {
   chargeRefusal(user: Uuid, code: ErrorCode): void;
   /** Called for each new rule that `giver` creates for `receiver`. */
   consumeRule(giver: Uuid, receiver: Uuid): void;
-  /** Called if users change their answer to an invitation, or leave the room by removing their own rule. */
+  /** Called if the user changes their answer to an invitation, or removes their own rule to leave the room. */
   consumeOwnChange(user: Uuid, room: RoomId): void;
 }
 
@@ -22,28 +22,29 @@ export const limitNames = ['requests', 'messages', 'rules', 'own_changes'] as co
 export type LimitName = (typeof limitNames)[number];
 
 export interface LimitEvents {
-  /** The limit has rejected a request. */
+  /** Called when the limit has rejected a request. */
   limited(limit: LimitName): void;
 }
 
 interface Settings {
-  /** `requestRate` is in tokens per second; a full bucket has `requestBurst` tokens. A rate of 0 means no limit. */
+  /** In tokens per second; 0 means no limit. A full bucket has `requestBurst` tokens. */
   requestRate: number;
   requestBurst: number;
-  /** `ruleRate` is in rules per minute; `ruleBurst` is the maximum at once. A rate of 0 means no limit. */
+  /** In rules per minute; 0 means no limit. `ruleBurst` is the maximum at once. */
   ruleRate: number;
   ruleBurst: number;
 }
 
 /**
- * One giver may use at most half of a receiver's limit, so that one giver alone cannot keep others from adding rules.
+ * A user can get only half as many rules from one giver as from all givers together. Therefore one giver alone cannot
+ * keep others from adding rules for the user.
  */
 const giverShare = 0.5;
 
 /**
- * Limits how often a user may leave a room and return. Each time adds changes to the room's log, and clients that miss
- * more than 500 changes cannot recover them. With this limit, one user needs hours to add so many changes. The limit is
- * not a setting, because nobody needs a higher one.
+ * Limits how often a user may leave a room and return. Both add a change to the room's log, and a client that missed
+ * more than 500 changes has to reload the room. With this limit, one user needs hours to add 500 changes. It is not a
+ * setting, because nobody needs a higher limit.
  */
 const ownChangeLimit = { rate: 2 / 60, burst: 10 };
 
@@ -66,7 +67,7 @@ export function createRequestLimits(
 
   return {
     consume(user, cost, input) {
-      // Free requests are also rejected while the user owes tokens for failed requests.
+      // This also rejects requests that cost nothing, as long as the user owes tokens for failed requests.
       assertAvailable(requests?.consume(`requests:${user}`, countTokens(cost, input)), 'requests');
     },
     chargeRefusal: (user, code) => requests?.charge(`requests:${user}`, refusalCost(code)),
@@ -83,3 +84,26 @@ const limitMessages = {
   rules: 'This user or organisation has been added to too many rooms in a short time, retry later',
   own_changes: 'You have changed your own rule in this room too often, retry later',
 } satisfies Partial<Record<LimitName, string>>;
+
+/** The tokens that a rejected request costs in addition to its normal cost. */
+const refusal = 5;
+
+/** These errors cost nothing in addition, because the client could not have avoided them. */
+const unchargedRefusals: readonly ErrorCode[] = ['RATE_LIMITED', 'TOO_MANY_CONNECTIONS', 'INTERNAL', 'UNAVAILABLE'];
+
+export const refusalCost = (code: ErrorCode): number => (unchargedRefusals.includes(code) ? 0 : refusal);
+
+/** Computes the cost of a request. `input` has not been validated yet. */
+export function countTokens({ tokens, perHundred, since = 0 }: RequestCost, input: unknown): number {
+  const given = (typeof input === 'object' && input !== null ? input : {}) as Record<string, unknown>;
+  const extra = given.since == null ? 0 : since;
+  if (!perHundred) return tokens + extra;
+  const rows = parseCount(given.limit, perHundred.rows) + parseCount(given.offset, 0);
+  return tokens + extra + perHundred.tokens * Math.ceil(rows / 100);
+}
+
+/** Returns the fallback for an invalid value. The validation will reject that request later. */
+function parseCount(given: unknown, fallback: number): number {
+  const value = typeof given === 'string' || typeof given === 'number' ? Number(given) : fallback;
+  return Number.isFinite(value) && value >= 0 ? value : fallback;
+}

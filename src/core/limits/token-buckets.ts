@@ -1,7 +1,7 @@
 /**
- * Reports to the other nodes how many tokens this node took from a bucket, as the ms that it takes to refill them.
- * Resolves to the ms until the bucket is full again, counting the tokens that all nodes took. Resolves to undefined if
- * that time is unknown at the moment.
+ * Reports to the other nodes how many tokens this node took from a bucket. `spentMs` is the time in which these tokens
+ * are refilled. Resolves to the time in ms until the bucket is full again, with the tokens that all nodes took.
+ * Resolves to undefined if the report failed.
  */
 export type ShareSpending = (key: string, spentMs: number, maxMs: number) => Promise<number | undefined> | undefined;
 
@@ -10,27 +10,27 @@ interface Settings {
   rate: number;
   /** Tokens in a full bucket. */
   burst: number;
-  /** Without this function, each node counts only the tokens that it took itself. */
+  /** Without it, each node counts only the tokens that it took itself. */
   share?: ShareSpending | undefined;
 }
 
 interface Bucket {
-  /** The time at which the bucket is full again if nothing more is taken. */
+  /** The time at which the bucket is full again if no more tokens are taken. */
   fullAt: number;
-  /** What this node took and has not reported to the other nodes yet. */
+  /** Tokens that this node took and has not reported to the other nodes yet, as their refill time. */
   unsharedMs: number;
   isSharing: boolean;
 }
 
-/** A node reports after it took this fraction of a full bucket, so that occasional requests do not burden Redis. */
+/** A node reports once it has taken this fraction of a full bucket, so that occasional requests do not burden Redis. */
 const maxUnsharedFraction = 0.1;
 const cleanupIntervalMs = 30_000;
-/** How long a full bucket is kept: this node may still have to report tokens that it took from the bucket. */
+/** How long a full bucket is kept, because this node may still have to report tokens that it took. */
 const retentionMs = 60_000;
 
 /**
- * Token buckets by key. A bucket is stored as the time at which it is full again, so amounts of tokens are durations.
- * `consume` never waits for other nodes: it decides with what is known here, and afterwards reports what it took.
+ * Token buckets by key. A bucket is stored as the time at which it is full again, and amounts of tokens as their refill
+ * time. `consume` never waits for other nodes: it decides with what this node knows, and reports the tokens afterwards.
  */
 export class TokenBuckets {
   readonly #msPerToken: number;
@@ -45,10 +45,12 @@ export class TokenBuckets {
     setInterval(() => this.#removeFull(), cleanupIntervalMs).unref();
   }
 
-  /** Takes the tokens and returns 0. If there are too few, takes none and returns the ms until there are enough. */
+  /**
+   * Takes the tokens and returns 0. If there are too few, takes none and returns the time in ms until there are enough.
+   */
   consume(key: string, tokens: number): number {
     const now = performance.now();
-    // Without the maximum, a request that costs more than a full bucket would never be allowed.
+    // Without this bound, a request that costs more than a full bucket would never be allowed.
     const costMs = Math.min(tokens, this.#burst) * this.#msPerToken;
     const missingMs = this.#computeEmptyMs(key, now) + costMs - this.#maxMs;
     if (missingMs > 0) return Math.ceil(missingMs);
@@ -57,7 +59,7 @@ export class TokenBuckets {
   }
 
   /**
-   * Takes the tokens even if there are too few. The bucket then owes the missing tokens, but never more than a full
+   * Takes the tokens even if there are too few. The bucket then owes the missing tokens, at most as many as a full
    * bucket has.
    */
   charge(key: string, tokens: number): void {
@@ -99,7 +101,7 @@ export class TokenBuckets {
         bucket.isSharing = false;
         if (emptyMs === undefined) bucket.unsharedMs = Math.min(bucket.unsharedMs + spentMs, 2 * this.#maxMs);
         else bucket.fullAt = Math.max(bucket.fullAt, performance.now() + emptyMs + bucket.unsharedMs);
-        // After a failure, the next request reports the amount. A retry here would be a busy loop.
+        // After a failure, the next request reports these tokens. A retry here would be a busy loop.
         if (emptyMs !== undefined) this.#shareIfNeeded(key, bucket);
       });
   }

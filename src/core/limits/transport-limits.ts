@@ -4,7 +4,7 @@ export const maxInvalidTokens = 3;
 export const unauthenticatedFrameBytes = 4_096;
 /** The maximum size of all frames that wait while the connection's first token is verified. */
 export const unauthenticatedBurstBytes = 65_536;
-/** The time after which a peer is disconnected if it does not take part in the closing handshake. */
+/** How long the server waits for the peer's part of the closing handshake before it terminates the connection. */
 export const closeTimeoutMs = 1_000;
-/** How often all send buffers are checked. A check at each write is not enough, because libraries also write. */
+/** How often all send buffers are checked. A check at our own writes would not cover the writes of libraries. */
 export const sendBufferCheckMs = 1_000;

@@ -1,20 +1,20 @@
 import type { Store } from '../../database/store.ts';
 import type { RoomId, Uuid } from '../ids.ts';
 
-/** An unanswered invitation. According to the rules as of `rightsRev`, its grantee may read the room. */
+/** An unanswered invitation whose grantee may read the room, according to the rules as of `rightsRev`. */
 export interface Invitation {
   room_id: RoomId;
   grantee: Uuid;
-  /** The grantee's organisation, whose rules also affect their rights. */
+  /** The grantee's organisation. Rules for it also affect the grantee's rights. */
   entity: Uuid | null;
   rightsRev: number;
 }
 
 export type AcceptResult =
   | { outcome: 'accepted'; rev: number; at: number }
-  /** The invitation was answered or removed, or the grantee's rights may have changed: authorize again. */
+  /** The invitation or the grantee's rights may have changed. The caller has to authorize again. */
   | { outcome: 'changed' }
-  /** Another transaction keeps the room locked: retry later. */
+  /** Another transaction keeps the room locked. The caller has to retry later. */
   | { outcome: 'busy' };
 
 const acceptInvitationsStatement = {
@@ -24,7 +24,7 @@ const acceptInvitationsStatement = {
 };
 
 /**
- * Accepts all invitations in one commit. No two of them may have the same room and grantee. The results are in the
+ * Accepts the invitations in one transaction. No two of them may have the same room and grantee. The results are in the
  * order of the invitations.
  */
 export function acceptInvitations(store: Store, invitations: readonly Invitation[]): Promise<AcceptResult[]> {

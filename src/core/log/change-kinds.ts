@@ -1,4 +1,5 @@
 import type { Actor, Rule } from '../authorization.ts';
+import type { ChatFrame } from '../contract/chat.ts';
 import type { ServerEventName, ServerEventPayloads } from '../contract/socketio.ts';
 import { formatCursor } from '../cursor.ts';
 import type { Uuid } from '../ids.ts';
@@ -9,10 +10,11 @@ import {
   type ChangeByKind,
   type ChangeKind,
   type Grant,
+  type MessageChange,
   UnknownChangeKindError,
 } from './change.ts';
 
-/** The part of a room's state that rights depend on. Each change of the log updates it. */
+/** The part of a room's state that rights depend on. `applyToRights` keeps it up to date. */
 export interface RoomState {
   room: Room;
   rules: Map<Uuid, Rule>;
@@ -24,22 +26,22 @@ type EventName = Extract<
 >;
 type ServerEvent = { [N in EventName]: { name: N; payload: ServerEventPayloads[N] } }[EventName];
 
-/** Everything that the server does differently for each kind of change. */
+/** The behaviour of the server that depends on the kind of a change. */
 interface KindRow<K extends ChangeKind> {
   /** Whether a change of this kind increases `rightsRev`, invalidates cached rights and reauthorizes subscribers. */
   affectsRights: boolean;
-  /** Whether clients of `/chat` receive changes of this kind. */
-  isOnChat: boolean;
-  /** Makes a change of the column `body` of `room_changes`; null if another table holds the changes of this kind. */
+  /** Converts the column `body` of `room_changes`; null if changes of this kind are stored in another table. */
   fromBody: ((position: Pick<ChangeByKind<K>, 'room_id' | 'rev' | 'at'>, body: never) => ChangeByKind<K>) | null;
   /** Whether the change may affect the rights of the actor. Called only if `affectsRights` is true. */
   concerns(change: ChangeByKind<K>, actor: Actor): boolean;
   applyToRights(state: RoomState, change: ChangeByKind<K>): void;
   applyToRoom(room: Room, change: ChangeByKind<K>): Room;
-  /** The rule that the change creates, modifies or removes; null if there is none. */
+  /** The rule that the change creates, modifies or removes; null if it affects no single rule. */
   getGrant(change: ChangeByKind<K>): Grant | null;
   /** The event that Socket.IO clients receive for the change. */
   toEvent(change: ChangeByKind<K>): ServerEvent;
+  /** The frame that clients of `/chat` receive for the change; null if they receive none. */
+  toFrame: ((change: ChangeByKind<K>) => ChatFrame) | null;
 }
 
 const keepRights = () => {};
@@ -48,7 +50,6 @@ const noGrant = () => null;
 export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
   message: {
     affectsRights: false,
-    isOnChat: true,
     fromBody: null,
     concerns: () => false,
     applyToRights: keepRights,
@@ -63,10 +64,10 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
         ...(change.root && { root: change.root }),
       },
     }),
+    toFrame: toMessageFrame,
   },
   revision: {
     affectsRights: false,
-    isOnChat: false,
     fromBody: null,
     concerns: () => false,
     applyToRights: keepRights,
@@ -82,10 +83,10 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
         ...(changes && { changes }),
       },
     }),
+    toFrame: null,
   },
   reactions: {
     affectsRights: false,
-    isOnChat: false,
     fromBody: null,
     concerns: () => false,
     applyToRights: keepRights,
@@ -98,10 +99,10 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
         payload: { room_id, rev, cursor: formatCursor(change), seq, reactions, changes },
       };
     },
+    toFrame: null,
   },
   skipped: {
     affectsRights: false,
-    isOnChat: false,
     fromBody: null,
     concerns: () => false,
     applyToRights: keepRights,
@@ -111,10 +112,10 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
       name: 'change:skipped',
       payload: { room_id: change.room_id, rev: change.rev, cursor: formatCursor(change) },
     }),
+    toFrame: null,
   },
   member: {
     affectsRights: true,
-    isOnChat: false,
     fromBody: (position, rule) => ({ kind: 'member', ...position, rule }),
     concerns: ({ rule }, { user, entity }) => rule.entity_UUID === user || rule.entity_UUID === entity,
     applyToRights(state, { rule: { permissions, ...rule } }) {
@@ -128,10 +129,10 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
       const position = { room_id, rev, cursor: formatCursor(change) };
       return { name: 'member:changed', payload: { ...position, ...rule, ...toAnswerFields(rule.accepted) } };
     },
+    toFrame: null,
   },
   room: {
     affectsRights: true,
-    isOnChat: false,
     fromBody: (position, room) => ({ kind: 'room', ...position, room }),
     concerns: () => true,
     applyToRights(state, { room }) {
@@ -143,17 +144,24 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
       const { room_id, rev, room } = change;
       return { name: 'room:changed', payload: { room_id, rev, cursor: formatCursor(change), room } };
     },
+    toFrame: null,
   },
 };
 
-/** Returns the row of `changeKinds` for the kind of this change. */
 export function kindOfChange<K extends ChangeKind>(change: ChangeByKind<K>): KindRow<K> {
   return changeKinds[change.kind as K];
 }
 
-/** Whether the message may affect rights. The deletion of a room does, and so may a change of an unknown kind. */
+/** A change of an unknown kind counts, because it may affect rights. */
 export function affectsRights(message: BusMessage): boolean {
   return message.kind === 'deleted' || message.kind === 'unknown' || changeKinds[message.kind].affectsRights;
+}
+
+/** Returns null if clients of `/chat` do not receive changes of this kind. */
+export const toChatFrame = (change: Change): ChatFrame | null => kindOfChange(change).toFrame?.(change) ?? null;
+
+export function toMessageFrame(change: MessageChange): Extract<ChatFrame, { type: 'message' }> {
+  return { type: 'message', rev: change.rev, cursor: formatCursor(change), data: change.message };
 }
 
 export const toChangeEvent = (change: Change): ServerEvent => kindOfChange(change).toEvent(change);
@@ -166,7 +174,7 @@ export function toChange(row: { room_id: number; rev: number; at: number; kind: 
   return fromBody(position, body as never);
 }
 
-/** Clients of the legacy service expect `accepted: false` for unanswered as well as declined invitations. */
+/** For clients of the legacy service, `accepted` is false both for unanswered and for declined invitations. */
 export function toAnswerFields(accepted: boolean | null): { accepted: boolean; declined: boolean } {
   return { accepted: accepted === true, declined: accepted === false };
 }

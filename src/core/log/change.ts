@@ -16,8 +16,8 @@ export type Grant = z.infer<typeof Grant>;
 const position = { room_id: RoomId, rev: z.number().int().positive(), at: z.number().int() };
 
 /**
- * The schemas of the entries of a room's log, by kind. Nodes send entries to each other in this form. Each kind has a
- * row in `change-kinds.ts`.
+ * The schemas of changes, by kind. Nodes send changes to each other in this form. `change-kinds.ts` defines the
+ * behaviour of each kind.
  */
 export const changeSchemas = {
   message: z.object({ kind: z.literal('message'), ...position, message: Message, root: Root.optional() }),
@@ -49,13 +49,12 @@ export type MemberChange = ChangeByKind<'member'>;
 export type RevisionChange = ChangeByKind<'revision'>;
 export type ReactionsChange = ChangeByKind<'reactions'>;
 
-/** One durable entry of a room's log. */
+/** One entry of a room's log. */
 export type Change = { [K in ChangeKind]: ChangeByKind<K> }[ChangeKind];
 
 /**
- * A message on the room bus: a change of the room, or one of two others. `deleted` means that the room and its log were
- * deleted. `unknown` stands for a change of a kind that this version does not know; a node of a newer version has
- * published it.
+ * A message on the room bus: a change, `deleted` or `unknown`. `deleted` means that the room and its log were deleted.
+ * `unknown` replaces a change that a node with a newer version published, if this version does not know its kind.
  */
 export type BusMessage = Change | { kind: 'deleted'; room_id: RoomId } | { kind: 'unknown'; room_id: RoomId };
 
@@ -83,7 +82,7 @@ export function parseBusMessage(input: unknown): BusMessage | undefined {
   return { kind: 'unknown', room_id: other.data.room_id };
 }
 
-/** Thrown if the log contains a change of a kind that this version does not know. A newer version has written it. */
+/** The log contains a change of a kind that this version does not know. A newer version has written it. */
 export class UnknownChangeKindError extends Error {
   readonly room_id: RoomId;
   readonly rev: number;

@@ -2,9 +2,9 @@ import type { EntityManager } from '../../database/store.ts';
 import type { Uuid } from '../ids.ts';
 
 /**
- * Reads the letters of the last rule that the grantee had in the room, even if the rule was removed. The log does not
- * contain the first rules of a room. If it contains no rule of the grantee, the result is undefined. In an imported
- * room it is the letters of the imported rule instead, or `rw` if there was no imported rule.
+ * Reads the permissions of the last rule that the grantee had in the room, even if the rule was removed. Returns
+ * undefined if the log contains no such rule, because the first rules of a room are not in the log. For an imported
+ * room, returns the imported permissions in this case, or `rw` if no rule was imported for the grantee.
  */
 export async function readLastGrant(em: EntityManager, room: number, grantee: Uuid): Promise<string | undefined> {
   const [row] = await em.execute<{ permissions: string | null }[]>(

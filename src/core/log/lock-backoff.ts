@@ -7,7 +7,7 @@ const maxBackoffMs = 1_000;
 export class LockBackoff {
   readonly #backoffs = new Map<RoomId, { retryAt: number; delayMs: number }>();
 
-  /** The time from which the room may be tried again; 0 if the room was not locked. */
+  /** The earliest time for the next attempt; 0 if the room was not locked. */
   getRetryAt(room: RoomId): number {
     return this.#backoffs.get(room)?.retryAt ?? 0;
   }

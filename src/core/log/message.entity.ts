@@ -2,10 +2,10 @@ import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 import { RoomEntity } from './room.entity.ts';
 
 /**
- * Each message is also an entry of the room's log: `rev` is its position there. The primary key is (room, seq), because
- * history is read in this order; `id` only identifies the message for clients. There is no foreign key, because it
- * would only slow down inserts: rows are inserted under the room's lock, and a trigger deletes them with the room.
- * There is no index on the time: times never decrease as `seq` increases, so `seq_at()` finds a date by bisection.
+ * A message is also an entry of the room's log; `rev` is its position there. The primary key is (room, seq), because
+ * history is read in this order; `id` only identifies the message for clients. A foreign key would only slow down
+ * inserts: messages are inserted under the room's lock, and a trigger deletes them with the room. The time needs no
+ * index, because it never decreases as `seq` increases: `seq_at()` finds a date by binary search.
  */
 export const MessageEntity = defineEntity({
   name: 'Message',

@@ -19,14 +19,14 @@ export function createRoomRights(room: Room, rules: readonly Rule[]): RoomRights
 
 const cachedRights = new WeakMap<RoomSnapshot, RoomRights>();
 
-/** The rights are cached for each snapshot, because many joins use the same snapshot. */
+/** Caches the result for each snapshot, because many joins use the same snapshot. */
 export function toRoomRights(snapshot: RoomSnapshot): RoomRights {
   const rights = cachedRights.get(snapshot) ?? createRoomRights(snapshot.room, snapshot.rules);
   cachedRights.set(snapshot, rights);
   return rights;
 }
 
-/** Rights that `applyChange` keeps up to date with the log. */
+/** A mutable copy of `RoomRights`, which `applyChange` updates. */
 export type TrackedRights = RoomState;
 
 export function trackRights({ room, rules }: RoomRights): TrackedRights {
@@ -43,7 +43,7 @@ export function affects(change: Change, actor: Actor): boolean {
   return kind.affectsRights && kind.concerns(change, actor);
 }
 
-/** Looks up the rules of the actor and of their organisation, because no other rule can match. */
+/** Considers only the rules of the actor and of their organisation, because no other rule can match. */
 export function decide(actor: Actor, { room, rules }: RoomRights): Decision {
   const ownRule = rules.get(actor.user);
   const entityRule = actor.entity === null || actor.entity === actor.user ? undefined : rules.get(actor.entity);
@@ -56,7 +56,7 @@ export function decide(actor: Actor, { room, rules }: RoomRights): Decision {
 
 export interface VersionedRights extends RoomRights {
   rightsRev: number;
-  /** Decides what the actor may do in the room. The decision is cached for each actor. */
+  /** Caches the decision for each actor. */
   decide(actor: Actor): Decision;
 }
 
@@ -75,11 +75,11 @@ export function createVersionedRights(rights: RoomRights, rightsRev: number): Ve
 const maxCachedRooms = 10_000;
 
 /**
- * Caches the rights of the rooms that this node writes to. Cached rights may be outdated. Therefore a writer passes
- * their `rightsRev` to the database, which compares it with the room's `rightsRev` under the room's lock.
+ * Caches the rights of the rooms that this node writes to. Cached rights may be outdated. Therefore writers pass the
+ * cached `rightsRev` to the database, which compares it with the current `rightsRev` under the room's lock.
  */
 export interface RightsCache {
-  /** Returns the rights by room, and reads those that are not cached. The result has no entry for unknown rooms. */
+  /** Reads the rights that are not cached. The result has no entry for a room that does not exist. */
   load(rooms: readonly RoomId[]): Promise<Map<RoomId, VersionedRights>>;
   invalidate(room: RoomId): void;
 }

@@ -1,7 +1,7 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 import { RoomEntity } from './room.entity.ts';
 
-/** The entries of a room's log that are not messages. */
+/** The changes of a room's log, except for messages, which have their own table. */
 export const RoomChangeEntity = defineEntity({
   name: 'RoomChange',
   tableName: 'room_changes',

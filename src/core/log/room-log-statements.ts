@@ -85,11 +85,11 @@ export const statements = {
       from append_messages($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::boolean[], $6::bigint[])`,
   },
   roomsById: { name: 'rooms_by_id', text: roomsById },
-  /** The same statement with precedence over others, because messages wait for authorization until it returns. */
+  /** The same statement with precedence over others, because messages cannot be authorized until it returns. */
   roomsByIdUrgent: { name: 'rooms_by_id', isUrgent: true, text: roomsById },
   /**
-   * Finds out how to answer denied messages. A duplicate of a stored message is answered like any duplicate, even if
-   * the sender may no longer write. The statement takes no lock.
+   * Determines the answers to messages of senders who may not write. If such a message is a duplicate of a stored
+   * message, the answer is the stored message, as for any duplicate. The statement takes no lock.
    */
   denied: {
     name: 'denied',
@@ -179,8 +179,8 @@ export const statements = {
 } as const satisfies Record<string, Statement>;
 
 /**
- * The last timestamp is cached as text, because all messages of one commit have the same timestamp and each message has
- * it twice.
+ * Caches the text of the last timestamp, because all messages of one commit have the same timestamp, and each message
+ * contains it twice.
  */
 let lastTimestamp = { at: 0, text: new Date(0).toISOString() };
 

@@ -3,10 +3,9 @@ import type { Store } from '../../database/store.ts';
 import type { Position } from '../cursor.ts';
 import type { RoomId, RoomRef, Uuid } from '../ids.ts';
 import { type AcceptResult, acceptInvitations, type Invitation } from './accept-invitations.ts';
-import { appendFastPath } from './append-fast-path.ts';
+import { type AppendResult, appendMessages, type Draft } from './append-messages.ts';
 import { applyOperations } from './apply-operations.ts';
 import type { Change, MessageChange } from './change.ts';
-import type { AppendResult, Draft } from './draft.ts';
 import type { ReactionCount } from './message.ts';
 import type { Operation, OperationResult } from './operation.ts';
 import { replayChanges } from './replay.ts';
@@ -15,7 +14,7 @@ import type { RoomSnapshot } from './room-snapshot.ts';
 
 /**
  * Reads and writes the logs of all rooms. The database assigns `seq` and `rev` under the room's lock. Therefore both
- * have no gaps and follow the order of the commits.
+ * are without gaps and follow the order of the commits.
  */
 export interface RoomLog {
   /**
@@ -29,20 +28,18 @@ export interface RoomLog {
    */
   apply(operations: readonly Operation[]): Promise<OperationResult[]>;
   /**
-   * Accepts all invitations in one commit. No two of them may have the same room and grantee. The results are in the
-   * order of the invitations.
+   * Accepts the invitations in one transaction. No two of them may have the same room and grantee. The results are in
+   * the order of the invitations.
    */
   accept(invitations: readonly Invitation[]): Promise<AcceptResult[]>;
   snapshot(ref: RoomRef): Promise<RoomSnapshot | undefined>;
-  /**
-   * Reads several rooms, with precedence over other reads, because messages wait for authorization until it returns.
-   */
+  /** Reads several rooms, with precedence over other reads, because messages cannot be authorized until it returns. */
   snapshots(ids: readonly RoomId[]): Promise<RoomSnapshot[]>;
-  /** Reads the `user2user` room of two users. The caller passes the users in the order of `orderPair`. */
+  /** Reads the `user2user` room of two users, which have to be in the order of `orderPair`. */
   pairSnapshot(low: Uuid, high: Uuid): Promise<RoomSnapshot | undefined>;
   /**
-   * Lists rooms that the user may have access to, latest activity first, beginning after `before`. Each snapshot
-   * contains only the rules that name the user or their organisation.
+   * Lists rooms that the user may have access to, latest activity first. The list begins after the room at `before`.
+   * Each snapshot contains only the rules that name the user or their organisation.
    */
   listRooms(
     user: Uuid,
@@ -66,7 +63,7 @@ export interface RoomLog {
    * backwards; `newer` begins with the oldest message and continues forwards.
    */
   page(room: RoomId, from: number, to: number, limit: number, order: 'older' | 'newer'): Promise<MessageChange[]>;
-  /** Finds the `seq` of the first message that was not stored before `at` (in ms). */
+  /** Finds the `seq` of the first message that was stored at or after `at` (in ms). */
   seqAt(room: RoomId, at: number): Promise<number>;
 }
 
@@ -77,19 +74,7 @@ export function createRoomLog(store: Store): RoomLog {
   });
   return {
     snapshots: async (ids) => (await store.query<RoomRow>(statements.roomsByIdUrgent, [ids])).map(toSnapshot),
-    async append(drafts) {
-      const allowed = drafts.filter((draft) => draft.isAllowed);
-      const denied = drafts.filter((draft) => !draft.isAllowed);
-      // Denied messages come first. If this query fails, the whole batch fails, so no message may have been stored yet.
-      const results = {
-        denied: denied.length > 0 ? await resolveDenied(store, denied) : [],
-        allowed: [] as AppendResult[],
-      };
-      if (allowed.length > 0) results.allowed = await appendAllowed(store, allowed);
-      await completeDuplicates(store, [...results.denied, ...results.allowed]);
-      const [allowedResults, deniedResults] = [results.allowed.values(), results.denied.values()];
-      return drafts.map((draft) => (draft.isAllowed ? allowedResults : deniedResults).next().value!);
-    },
+    append: (drafts) => appendMessages(store, drafts),
     apply: (operations) => applyOperations(store, operations),
     accept: (invitations) => acceptInvitations(store, invitations),
     async snapshot(ref) {
@@ -124,51 +109,4 @@ export function createRoomLog(store: Store): RoomLog {
       return row?.seq ?? 1;
     },
   };
-}
-
-async function appendAllowed(store: Store, drafts: readonly Draft[]): Promise<AppendResult[]> {
-  const stored = await appendFastPath(store, drafts);
-  return stored ? stored.map((change) => ({ outcome: 'stored', change })) : appendSlowPath(store, drafts);
-}
-
-type OutcomeRow = MessageRow & { outcome: AppendResult['outcome']; content: string | null };
-
-/** Takes no lock, so that users who may not write cannot slow down those who may. */
-async function resolveDenied(store: Store, drafts: readonly Draft[]): Promise<AppendResult[]> {
-  const rows = await store.query<OutcomeRow>(statements.denied, [
-    drafts.map((draft) => draft.room_id),
-    drafts.map((draft) => draft.emitter),
-    drafts.map((draft) => draft.client_msg_id),
-    drafts.map((draft) => draft.rightsRev),
-  ]);
-  return rows.map((row, n) => toAppendResult(row, drafts[n]!));
-}
-
-/** Stores a batch of which some messages may be rejected: the result of each message is independent of the others. */
-async function appendSlowPath(store: Store, drafts: readonly Draft[]): Promise<AppendResult[]> {
-  const rows = await store.query<OutcomeRow>(statements.append, [
-    drafts.map((draft) => draft.room_id),
-    drafts.map((draft) => draft.emitter),
-    drafts.map((draft) => draft.content),
-    drafts.map((draft) => draft.client_msg_id),
-    drafts.map((draft) => draft.isAllowed),
-    drafts.map((draft) => draft.rightsRev),
-  ]);
-  return rows.map((row, n) => toAppendResult(row, drafts[n]!));
-}
-
-/** Reads the whole message of each duplicate, because the functions that find duplicates return plain messages only. */
-async function completeDuplicates(store: Store, results: readonly AppendResult[]): Promise<void> {
-  for (const result of results) {
-    if (result.outcome !== 'duplicate') continue;
-    const { room_id, message } = result.change;
-    const [row] = await store.query<MessageRow>(statements.messagesBySeq, [room_id, [message.seq]]);
-    if (row) result.change = toMessageChange(row);
-  }
-}
-
-function toAppendResult(row: OutcomeRow, { room_id, emitter, content, client_msg_id }: Draft): AppendResult {
-  if (row.outcome !== 'stored' && row.outcome !== 'duplicate') return { outcome: row.outcome };
-  const stored = { ...row, room_id, emitter, client_msg_id, content: row.content ?? content };
-  return { outcome: row.outcome, change: toMessageChange(stored) };
 }

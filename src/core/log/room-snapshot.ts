@@ -8,7 +8,7 @@ export interface RuleSnapshot extends Grant {
   updatedAt: string;
 }
 
-/** A room, its rules and the head of its log. One statement reads them, so they are consistent. */
+/** A room, its rules and the head of its log. They are consistent, because one statement reads them all. */
 export interface RoomSnapshot {
   room: Room;
   rules: RuleSnapshot[];

@@ -21,12 +21,14 @@ interface WriteContext {
 }
 
 /**
- * A transaction that holds the lock of a room. Until it ends, nobody else can write to the room or change its rules.
+ * A transaction that holds the lock of a room. Until the transaction ends, no other can change the room or its rules or
+ * append to its log.
  */
 export class RoomTransaction {
   readonly em: EntityManager;
   readonly entity: RoomEntity;
   readonly rules: PermissionRuleEntity[];
+  /** The time of all changes of this transaction. The log never goes back in time, even if the database clock does. */
   readonly now: Date;
   readonly changes: Change[] = [];
 
@@ -50,7 +52,6 @@ export class RoomTransaction {
     if (!can(decision, action)) throw new ChatError(toDenialCode(decision));
   }
 
-  /** Throws if the actor may not perform this action in the room. */
   assertAllowed(actor: Actor, action: AdministrativeAction): void {
     const denial = findDenial(actor, toRoomOwnership(this.entity), this.rules.map(toRule), action);
     if (denial) throw new ChatError(denial.code, denial.message === undefined ? {} : { message: denial.message });
@@ -125,7 +126,10 @@ export async function lockRoom(em: EntityManager, where: RoomKey): Promise<RoomT
   return new RoomTransaction(em, entity, rules, await readDatabaseTime(em));
 }
 
-/** Runs `task` while the room is locked. Publishes the changes of the room after the commit. */
+/**
+ * Runs `task` while the room is locked, and publishes the changes after the commit. Throws `NOT_FOUND` if the room does
+ * not exist.
+ */
 export async function withLockedRoom<T>(
   context: WriteContext,
   ref: RoomRef,

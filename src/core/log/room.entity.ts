@@ -1,9 +1,9 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 
 /**
- * A transaction that writes to the log of a room locks this row first. `lastSeq`, `lastRev`, `rightsRev` and `lastChangeAt` change
- * only under this lock. `rightsRev` is the `rev` of the last change that affects rights. A decision that was based on
- * the same `rightsRev` is still valid.
+ * Every transaction that writes to the log of a room locks this row first. `lastSeq`, `lastRev`, `rightsRev` and
+ * `lastChangeAt` change only under this lock. `rightsRev` is the `rev` of the last change that affects rights: as long
+ * as it is the same, earlier decisions about rights are still valid.
  */
 export const RoomEntity = defineEntity({
   name: 'Room',
@@ -20,7 +20,7 @@ export const RoomEntity = defineEntity({
     type: p.string().length(16).$type<'group' | 'user2user'>(),
     levelAdmin: p.integer(),
     userOwner: p.uuid(),
-    /** The organisation of the user owner, even if the room is not open to it. */
+    /** The organisation of the user owner when they created the room, even if the room is not open to it. */
     userOwnerEntity: p.uuid().nullable(),
     entityOwner: p.uuid().nullable(),
     /** The two users of a user2user room, in the order of `orderPair`; null until both are known. */

@@ -3,7 +3,7 @@ import { quoteName, quoteNames, type Session, type Table } from './tables.ts';
 const maxRows = 1_000;
 const maxBytes = 4 * 1024 * 1024;
 
-/** A row with its values as text, in PostgreSQL's own format, so that the copy cannot change a value. */
+/** A row whose values are texts in PostgreSQL's own format. A conversion to JavaScript values could change them. */
 type Row = Record<string, string | null>;
 
 /** Copies a table in the order of its primary key, in batches of at most a few megabytes. */
@@ -29,13 +29,13 @@ export async function copyTable(
 }
 
 /**
- * Returns the statements for the first batch and for the next batches. A batch has as many rows as fit, and at least
- * one.
+ * Returns the statements for the first batch and for the following batches. A batch contains up to `maxRows` rows. It
+ * ends with the row that reaches `maxBytes`.
  */
 function readStatement({ name, columns, key }: Table): { first: string; next: string } {
   const typed = key.map((column, n) => `$${n + 1}::text::${columns.find((one) => one.name === column)!.type}`);
-  // `s.` makes the order use the typed column. Without it, the name would mean the text in the select list, and rows
-  // would be ordered as text.
+  // With `s.`, the rows are ordered by the column itself. Without it, the name would refer to the text in the select
+  // list, and 10 would come before 9.
   const order = key.map((column) => `s.${quoteName(column)}`).join(', ');
   const page = (where: string) => `select ${columns.map((one) => `${quoteName(one.name)}::text`).join(', ')}
     from (
@@ -54,8 +54,8 @@ function writeStatement({ name, columns }: Table): string {
 }
 
 /**
- * The number of rows of a table and the sum of the 128-bit hashes of its rows. If both are equal, the tables have equal
- * rows.
+ * The number of rows in a table, and the sum of the 128-bit hashes of all rows. If two tables are equal in both, they
+ * contain the same rows.
  */
 export interface TableContent {
   rows: number;

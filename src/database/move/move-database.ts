@@ -2,7 +2,10 @@ import { createProgress } from '../../observability/progress.ts';
 import { copyTable, readContent, type TableContent } from './copy-table.ts';
 import { quoteName, quoteNames, readTables, type Session, type Table } from './tables.ts';
 
-/** An expected failure. The command prints only its message, without a stack trace. The target has received no rows. */
+/**
+ * An expected failure of a move. The command prints only its message, without a stack trace. The target has no new
+ * rows.
+ */
 export class MoveError extends Error {
   constructor(message: string, cause?: unknown) {
     super(message, { cause });
@@ -21,7 +24,7 @@ interface MoveOptions {
 
 export type MovedTables = { table: string; rows: number }[];
 
-/** Throws if one of these tables contains rows. Missing tables count as empty. */
+/** Throws if any of these tables contains rows. A missing table counts as empty. */
 export async function assertEmpty(target: Session, tables: readonly Table[]): Promise<void> {
   const existing = new Set((await readTables(target)).map(({ name }) => name));
   const nonEmpty: string[] = [];
@@ -62,8 +65,8 @@ export async function moveDatabase(move: MoveOptions): Promise<MovedTables> {
 }
 
 /**
- * Throws if tables have different columns. Both databases have the same migrations, but somebody may have changed
- * tables by hand.
+ * Throws if a table has other columns in the target than in the source. Both databases have the same migrations, but
+ * somebody may have changed a table by hand.
  */
 async function assertSameTables(target: Session, tables: readonly Table[]): Promise<void> {
   const targetColumns = new Map((await readTables(target)).map((table) => [table.name, JSON.stringify(table.columns)]));
@@ -117,8 +120,8 @@ async function moveSequences(source: Session, target: Session, { name, numbered 
     );
     if (!used) continue;
     await target.query(`alter table ${quoteName(name)} alter column ${quoteName(column)} restart with ${used.last}`);
-    // `restart with` makes this number the next one, but it is already in use. This call takes the number, so that the
-    // sequence continues after it.
+    // After `restart with`, the sequence would return this number next, but a row already has it. `nextval` consumes the
+    // number, so that the sequence continues after it.
     await target.query('select nextval(pg_get_serial_sequence($1, $2))', [name, column]);
   }
 }

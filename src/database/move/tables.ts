@@ -12,6 +12,7 @@ export interface Table {
   key: string[];
   /** The columns whose values come from a sequence. */
   numbered: string[];
+  /** The tables to which the foreign keys of this table refer. */
   parents: string[];
 }
 

@@ -7,7 +7,8 @@ import { exampleEditedMessage } from '../../core/examples.ts';
 import { defineFeature } from '../../core/feature.ts';
 import { RoomRef } from '../../core/ids.ts';
 import { costs } from '../../core/limits/request-costs.ts';
-import { Content, Custom, Mentions, Message, Seq } from '../../core/log/message.ts';
+import { Message, Seq } from '../../core/log/message.ts';
+import { Content, Custom, Mentions } from '../messages/contract.ts';
 
 const position = { rev: socketio.rev, cursor: Cursor };
 const editPosition = { rev: 4, cursor: '1.4.mwtw6795' };

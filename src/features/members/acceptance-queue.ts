@@ -10,11 +10,11 @@ import type { RoomLog } from '../../core/log/room-log.ts';
 import type { RoomSnapshot } from '../../core/log/room-snapshot.ts';
 import { publishAll } from '../../core/log/room-transaction.ts';
 
-/** Accepts the invitations of users who join for the first time. */
+/** Accepts invitations: users accept their invitation to a room by joining the room. */
 export interface AcceptanceQueue {
   /**
-   * Returns a snapshot of the room, after accepting the actor's unanswered invitation. An acceptance is a change of the
-   * room like any other. An invitation that does not let the actor read is not accepted.
+   * Accepts the actor's unanswered invitation, if there is one and it lets the actor read the room. Returns a snapshot
+   * of the room after that. Like any change of a rule, the acceptance becomes an entry of the log.
    */
   accept(actor: Actor, room: RoomId): Promise<RoomSnapshot>;
 }
@@ -24,7 +24,7 @@ interface QueuedAcceptance {
   snapshot: RoomSnapshot;
   rule: Rule;
   queuedAt: number;
-  /** With the room as of the acceptance; undefined: read the room and authorize again. */
+  /** Called with the room after the acceptance, or with undefined if the caller has to read the room again. */
   resolve(snapshot: RoomSnapshot | undefined): void;
   reject(error: ChatError): void;
 }
@@ -42,19 +42,21 @@ interface Collaborators {
 
 const defaultLimits = { maxQueued: 20_000, maxBatch: 500 };
 const maxAuthorizations = 20;
-/** How long an acceptance waits for a room that another transaction keeps locked. */
+/** How long an acceptance is retried while another transaction keeps the room locked. */
 const maxWaitMs = 10_000;
 
 /**
- * Commits all acceptances that arrived during the previous commit, in one statement. Actors are authorized here; the
- * statement checks under the locks of the rooms that the actor's rights have not changed since. If they have, the queue
- * authorizes again.
+ * Commits all acceptances that arrived during the previous commit, in one statement. Actors are authorized before, with
+ * a snapshot. The statement then locks the rooms and checks that the rights have not changed since the snapshot. If
+ * they have, the queue reads the room and authorizes again.
  */
 export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limits = defaultLimits): AcceptanceQueue {
-  /** By room and user: a batch must not contain the same invitation twice. */
+  /** The unfinished acceptances by room and user. A batch must not contain the same invitation twice. */
   const inFlight = new Map<string, Promise<unknown>>();
   const backoff = new LockBackoff();
-  /** Rooms as of their last acceptance, while the queue runs. The next batch builds on them. */
+  /**
+   * Snapshots of rooms after their last acceptance, so that the next batch can build on them. Cleared when a run ends.
+   */
   const latestSnapshots = new Map<RoomId, RoomSnapshot>();
   let queue: QueuedAcceptance[] = [];
   let isRunning = false;
@@ -72,10 +74,11 @@ export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limit
 
   function acceptRule(actor: Actor, snapshot: RoomSnapshot, rule: Rule): Promise<RoomSnapshot | undefined> {
     const key = `${snapshot.room.id}/${actor.user}`;
-    const first = inFlight.get(key);
-    // The same invitation, from another connection of the user: read the room again after it, whatever the result.
+    const pending = inFlight.get(key);
+    // Another connection of the user is already accepting this invitation. Whatever the result is, `undefined` makes
+    // the caller read the room again.
     const readAgain = () => undefined;
-    if (first) return first.then(readAgain, readAgain);
+    if (pending) return pending.then(readAgain, readAgain);
     if (inFlight.size >= limits.maxQueued) {
       const message = 'The server has too many joins in its queue, retry later';
       return Promise.reject(new ChatError('UNAVAILABLE', { message, retryAfterMs: 1_000 }));
@@ -84,8 +87,8 @@ export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limit
       enqueue({ ...{ actor, snapshot, rule, resolve, reject }, queuedAt: performance.now() });
     });
     inFlight.set(key, accepted);
-    const done = () => void inFlight.delete(key);
-    accepted.then(done, done);
+    const forget = () => void inFlight.delete(key);
+    accepted.then(forget, forget);
     return accepted;
   }
 
@@ -99,7 +102,7 @@ export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limit
   async function run(): Promise<void> {
     isRunning = true;
     while (queue.length > 0) {
-      // Waits for the end of the tick only, so that all joins of one tick share a commit.
+      // All joins of one tick share a commit. The queue waits no longer, because that would delay joins.
       await endOfTick();
       const batch = queue.slice(0, limits.maxBatch);
       queue = queue.slice(limits.maxBatch);
@@ -120,16 +123,16 @@ export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limit
     }
   }
 
-  function settle(batch: readonly QueuedAcceptance[], answers: readonly AcceptResult[]): void {
+  function settle(batch: readonly QueuedAcceptance[], results: readonly AcceptResult[]): void {
     const byRoom = new Map<RoomId, AcceptedInvitation[]>();
     for (const [n, queued] of batch.entries()) {
-      const answer = answers[n];
+      const result = results[n];
       const room_id = queued.snapshot.room.id;
-      if (answer?.outcome === 'busy') {
+      if (result?.outcome === 'busy') {
         retryLater(queued);
-      } else if (answer?.outcome === 'accepted') {
+      } else if (result?.outcome === 'accepted') {
         backoff.reset(room_id);
-        const { rev, at } = answer;
+        const { rev, at } = result;
         const { entity_UUID, kind, permissions, level } = queued.rule;
         const change: MemberChange = {
           kind: 'member',
@@ -138,8 +141,8 @@ export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limit
           at,
           rule: { entity_UUID, kind, permissions, level, accepted: true },
         };
-        const others = byRoom.get(room_id);
-        if (others) others.push({ queued, change });
+        const acceptedInRoom = byRoom.get(room_id);
+        if (acceptedInRoom) acceptedInRoom.push({ queued, change });
         else byRoom.set(room_id, [{ queued, change }]);
       } else {
         queued.resolve(undefined);
@@ -167,7 +170,7 @@ export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limit
   return { accept };
 }
 
-/** The actor's own invitation, if it is unanswered and lets them read. */
+/** Returns the actor's own invitation, if it is unanswered and lets them read the room. */
 function findOpenInvitation(actor: Actor, snapshot: RoomSnapshot): Rule | undefined {
   const rights = toRoomRights(snapshot);
   const ownRule = rights.rules.get(actor.user);
@@ -175,7 +178,7 @@ function findOpenInvitation(actor: Actor, snapshot: RoomSnapshot): Rule | undefi
   return isOpen && decide(actor, rights).denialReason === null ? ownRule : undefined;
 }
 
-/** The snapshot after acceptances that directly follow it in the log. */
+/** Returns the snapshot after the acceptances, which must be the next changes in the log. */
 function applyToSnapshot(snapshot: RoomSnapshot, changes: readonly MemberChange[]): RoomSnapshot {
   const { room_id, rev, at } = changes.at(-1)!;
   const acceptedAtByEntity = new Map(changes.map(({ rule, at }) => [rule.entity_UUID, at]));

@@ -2,8 +2,45 @@ import { z } from 'zod';
 import { defineAnswer, ignoredKeys, refusals } from '../../core/contract/rest.ts';
 import { ben, entity, exampleRule } from '../../core/examples.ts';
 import { defineFeature } from '../../core/feature.ts';
+import { flag, Level, RoomRef, Uuid } from '../../core/ids.ts';
 import { costs } from '../../core/limits/request-costs.ts';
-import { AnswerInvitation, MemberParams, PermissionRule, PutMember, RoomParams } from '../../core/room.ts';
+import { PermissionRule, Permissions, RoomParams } from '../../core/room.ts';
+
+const jsonObject = { error: 'the body must be a JSON object' };
+
+export const PutMember = z
+  .object(
+    {
+      entity_UUID: Uuid.optional().describe('A user or an entity: a new rule is of kind `any`.'),
+      userUUID: Uuid.optional().describe('A user: the rule is of kind `user`.'),
+      entityUUID: Uuid.optional().describe('An entity: the rule is of kind `entity`.'),
+      permissions: Permissions.optional(),
+      level: Level.optional().describe('Of an entity, only members from this level on. 0 by default for a new rule.'),
+    },
+    jsonObject,
+  )
+  .refine((body) => [body.entity_UUID, body.userUUID, body.entityUUID].filter(Boolean).length === 1, {
+    path: ['entity_UUID'],
+    message: 'exactly one of entity_UUID, userUUID and entityUUID is required',
+  })
+  .meta({
+    id: 'PutMember',
+    oneOf: [{ required: ['userUUID'] }, { required: ['entityUUID'] }, { required: ['entity_UUID'] }],
+  });
+export type PutMember = z.infer<typeof PutMember>;
+
+export const AnswerInvitation = z
+  .object(
+    {
+      accepted: flag,
+      use_parent_entity: flag.default(false).describe("Answer for the caller's entity instead of the caller."),
+    },
+    jsonObject,
+  )
+  .meta({ id: 'AnswerInvitation' });
+export type AnswerInvitation = z.infer<typeof AnswerInvitation>;
+
+const MemberParams = z.object({ id: RoomRef, uuid: Uuid.describe('The grantee whose rule it is.') });
 
 const ruleAnswer = { content: PermissionRule, meta: ignoredKeys, example: exampleRule };
 

@@ -4,10 +4,11 @@ import type { RoomRef } from '../../core/ids.ts';
 import type { PermissionRuleEntity } from '../../core/log/permission-rule.entity.ts';
 import { type RoomTransaction, withLockedRoom } from '../../core/log/room-transaction.ts';
 import { entityToPermissionRule, toPermissionRule, toRoomOwnership, toRule } from '../../core/log/to-protocol.ts';
-import type { AnswerInvitation, PermissionRule } from '../../core/room.ts';
+import type { PermissionRule } from '../../core/room.ts';
 import { type AppContext, assertAllowed, findRoom } from '../app-context.ts';
+import type { AnswerInvitation } from './contract.ts';
 
-/** The minimum level of a user who answers for their organisation. */
+/** The minimum level that allows a user to answer for their organisation. */
 const entityAnswerLevel = 100;
 
 /** Accepts or declines the actor's rule, or the rule of their organisation. */
@@ -36,7 +37,7 @@ export async function answerInvitation(
   });
 }
 
-/** Throws unless the rule exists and the actor may answer it. */
+/** Returns the rule. Throws if it does not exist or the actor may not answer it. */
 function assertMayAnswer<R extends Pick<Rule, 'permissions' | 'level'>>(
   rule: R | undefined,
   actor: Actor,
@@ -61,8 +62,8 @@ function findRuleNaming(
   return room.rules.find((rule) => isNamed(toRule(rule), actor, ownership, principal));
 }
 
-/** If the user and the organisation have the same UUID, a rule of kind `any` names both. */
+/** A rule of kind `any` names both the user and the organisation if they have the same UUID. */
 function isNamed(rule: Rule, actor: Actor, room: RoomOwnership, principal: 'user' | 'entity'): boolean {
-  const kind = principal === 'user' ? 'entity' : 'user';
-  return matchRule(rule, actor, room) !== null && rule.entity_UUID === actor[principal] && rule.kind !== kind;
+  const otherKind = principal === 'user' ? 'entity' : 'user';
+  return matchRule(rule, actor, room) !== null && rule.entity_UUID === actor[principal] && rule.kind !== otherKind;
 }

@@ -5,9 +5,10 @@ import type { RoomRef, Uuid } from '../../core/ids.ts';
 import type { PermissionRuleEntity } from '../../core/log/permission-rule.entity.ts';
 import { type RoomTransaction, withLockedRoom } from '../../core/log/room-transaction.ts';
 import { entityToPermissionRule, toPermissionRule, toRoomOwnership, toRule } from '../../core/log/to-protocol.ts';
-import type { PermissionRule, PutMember } from '../../core/room.ts';
+import type { PermissionRule } from '../../core/room.ts';
 import { type AppContext, assertAllowed, findRoom, requireRoom } from '../app-context.ts';
 import { assertOtherUser, completePair, rethrowAsPairExists } from '../rooms/pairs.ts';
+import type { PutMember } from './contract.ts';
 
 export function listMembers(context: AppContext, actor: Actor, ref: RoomRef): Promise<PermissionRule[]> {
   return context.concurrentReads.run(actor.user, async () => {
@@ -16,7 +17,7 @@ export function listMembers(context: AppContext, actor: Actor, ref: RoomRef): Pr
   });
 }
 
-/** Adds or changes the rule of a grantee. Fields that are missing in the body keep their values. */
+/** Adds or changes the rule of a grantee. Fields that are missing in the body remain unchanged. */
 export async function putMember(
   context: AppContext,
   actor: Actor,
@@ -36,12 +37,12 @@ export async function putMember(
     const ban = findBanEvent(before, rule);
     return { rule: entityToPermissionRule(rule), created: !existing, ban };
   };
-  const { ban, ...put } = await withLockedRoom(context, ref, task).catch(rethrowAsPairExists);
-  if (ban) context.audit(ban, { ...toAuditFields(put.rule.room_id, actor), grantee, kind: put.rule.kind });
-  return put;
+  const { rule, created, ban } = await withLockedRoom(context, ref, task).catch(rethrowAsPairExists);
+  if (ban) context.audit(ban, { ...toAuditFields(rule.room_id, actor), grantee, kind: rule.kind });
+  return { rule, created };
 }
 
-/** Removes a rule. Actors who remove their own rule leave the room. */
+/** Removes a rule. Users leave a room by removing their own rule. */
 export async function removeMember(context: AppContext, actor: Actor, ref: RoomRef, grantee: Uuid): Promise<void> {
   await assertMayRemove(context, actor, ref, grantee);
   const { id, ban, kind } = await withLockedRoom(context, ref, (room) => {
@@ -75,7 +76,7 @@ async function assertMayRemove(context: AppContext, actor: Actor, ref: RoomRef, 
   if (isSelfRemoval) context.requestLimits.consumeOwnChange(actor.user, id);
 }
 
-/** Users may remove their own rule, unless it bans them. */
+/** Whether the actor leaves the room by removing this rule. Users cannot leave to get rid of a ban. */
 function isLeaving(rule: Rule, actor: Actor, room: RoomOwnership): boolean {
   return !rule.permissions.includes('b') && matchRule(rule, actor, room) === 'user';
 }
@@ -131,7 +132,7 @@ function changeMember(
   return room.changeRule(existing, { kind, permissions, level });
 }
 
-/** Undefined for `entity_UUID`, which older clients use: it does not distinguish users from entities. */
+/** Returns undefined for `entity_UUID`: this field, which older clients use, may be the UUID of a user or an entity. */
 function resolveKind(room: RoomTransaction, body: PutMember): Rule['kind'] | undefined {
   if (room.isPair || body.userUUID) return 'user';
   return body.entityUUID ? 'entity' : undefined;

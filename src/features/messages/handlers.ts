@@ -1,5 +1,5 @@
-import { toMessageFrame } from '../../core/contract/message-frame.ts';
 import { formatCursor } from '../../core/cursor.ts';
+import { toMessageFrame } from '../../core/log/change-kinds.ts';
 import { implement } from '../app-context.ts';
 import * as contract from './contract.ts';
 import { readHistory } from './history.ts';

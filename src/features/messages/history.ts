@@ -2,12 +2,12 @@ import type { Actor } from '../../core/authorization.ts';
 import type { Position } from '../../core/cursor.ts';
 import type { RoomRef } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
-import type { HistoryQuery } from '../../core/log/message.ts';
 import { type AppContext, requireRoom } from '../app-context.ts';
+import type { HistoryQuery } from './contract.ts';
 
 export interface HistoryPage {
   messages: MessageChange[];
-  /** The head of the log when the page was read. */
+  /** The head of the log when the page was read. The page contains no later messages. */
   head: Position;
   has_more: boolean;
 }
@@ -15,7 +15,7 @@ export interface HistoryPage {
 const maxPageBytes = 256 * 1024;
 const rowsPerStep = 100;
 
-/** A page of messages, oldest first. Without `before`, `after` or `around` it is the newest page. */
+/** Reads a page of messages, oldest first. Without `before`, `after` and `around`, it is the newest page. */
 export function readHistory(
   context: AppContext,
   actor: Actor,
@@ -45,7 +45,10 @@ interface Span {
   to: number;
 }
 
-/** Converts the dates to a range of `seq`. The range ends at the head, so that the page and its cursor are consistent. */
+/**
+ * Converts the dates to a range of `seq`. The range ends at `last_seq`, so that the page contains no message after the
+ * cursor that is sent with it.
+ */
 async function resolveSpan(
   { log }: AppContext,
   room: number,
@@ -67,13 +70,13 @@ async function readSpan(
   order: 'older' | 'newer',
 ) {
   const found: MessageChange[] = [];
-  // Reads in steps: a large page is not read beyond its limit, and other queries can run in between.
+  // Reads in steps, so that reading stops soon after the size limit and other queries can run in between.
   for (let next = { from, to }; next.from <= next.to; ) {
-    const wanted = Math.min(limit + 1 - found.length, rowsPerStep);
-    const step = await log.page(room, next.from, next.to, wanted, order);
+    const stepSize = Math.min(limit + 1 - found.length, rowsPerStep);
+    const step = await log.page(room, next.from, next.to, stepSize, order);
     found.push(...step);
     const last = step.at(-1);
-    if (!last || step.length < wanted || found.length > limit || countFitting(found, limit) < found.length) break;
+    if (!last || step.length < stepSize || found.length > limit || countFitting(found, limit) < found.length) break;
     const { seq } = last.message;
     next = order === 'older' ? { from, to: seq - 1 } : { from: seq + 1, to };
   }
@@ -81,7 +84,10 @@ async function readSpan(
   return { messages, has_more: messages.length < found.length };
 }
 
-/** The message with that `seq`, and as many before as after it. `has_more` is true if either direction has more. */
+/**
+ * Reads the message with that `seq`, and about as many messages before as after it. `has_more` is true if either
+ * direction has more messages.
+ */
 async function readAround(context: AppContext, room: number, { from, to }: Span, seq: number, limit: number) {
   const maxBefore = Math.floor(limit / 2);
   const [older, newer] = await Promise.all([
@@ -90,7 +96,7 @@ async function readAround(context: AppContext, room: number, { from, to }: Span,
   ]);
   const before = Math.min(older.messages.length, Math.max(maxBefore, limit - newer.messages.length));
   const after = Math.min(newer.messages.length, limit - before);
-  // Ordered from the middle outwards, so that the size limit cuts off the most distant messages.
+  // The order is from the middle outwards, so that the size limit cuts off the messages that are farthest from `seq`.
   const outwards: MessageChange[] = [];
   for (let n = 0; n < Math.max(before, after); n++) {
     if (n < after) outwards.push(newer.messages[n]!);
@@ -101,7 +107,7 @@ async function readAround(context: AppContext, room: number, { from, to }: Span,
   return { messages, has_more: older.has_more || newer.has_more || messages.length < all };
 }
 
-/** How many of the messages fit into a page: at most `limit`, at most 256 KiB as JSON, but at least one. */
+/** Counts the messages that fit into a page: at most `limit`, at most 256 KiB as JSON, but at least one. */
 function countFitting(messages: readonly MessageChange[], limit: number): number {
   let bytes = 0;
   for (let n = 0; n < Math.min(messages.length, limit); n++) {

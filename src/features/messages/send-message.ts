@@ -4,15 +4,15 @@ import { formatCursor } from '../../core/cursor.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomRef } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
-import type { Draft } from '../../core/log/message.ts';
 import { messageFlags } from '../../core/log/room-log-statements.ts';
 import { type AppContext, resolveRoomId } from '../app-context.ts';
+import type { Draft } from './contract.ts';
 import type { SendRequest } from './send-request.ts';
 import { assertAcceptsWrites } from './write.ts';
 
 /**
- * Resolves when the position of the message is fixed; `stored` settles when it is committed or rejected. To keep messages
- * in order, a sender only has to await the former.
+ * Resolves as soon as the message is queued: later messages then follow it. `stored` settles when the message has been
+ * committed or rejected. Callers that send several messages in order need not wait for `stored`.
  */
 export async function sendMessage(
   context: AppContext,

@@ -2,21 +2,29 @@ import { can, type Decision } from '../../core/authorization.ts';
 import type { RoomBus } from '../../core/bus.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
-import type { AppendResult } from '../../core/log/draft.ts';
+import type { AppendResult } from '../../core/log/append-messages.ts';
 import { LockBackoff } from '../../core/log/lock-backoff.ts';
 import type { OperationResult } from '../../core/log/operation.ts';
 import type { RightsCache, VersionedRights } from '../../core/log/rights-cache.ts';
 import type { RoomLog } from '../../core/log/room-log.ts';
 import { isDataError } from '../../database/store-errors.ts';
-import { dedupeInFlight, toDuplicate } from './dedupe-in-flight.ts';
-import type { AppliedOperation, SendRequest, StoredMessage, WriteRequest } from './send-request.ts';
+import {
+  type AppliedOperation,
+  createSettleSend,
+  dedupeInFlight,
+  type QueuedSend,
+  type SendEvents,
+  type SendRequest,
+  type StoredMessage,
+  toDuplicate,
+  type WriteRequest,
+} from './send-request.ts';
 import {
   createSettleOperation,
   type QueuedOperation,
   type SettledOperation,
   toMessageChange,
 } from './settle-operation.ts';
-import { createSettleSend, type QueuedSend, type SendEvents } from './settle-send.ts';
 
 type Queued = QueuedSend | QueuedOperation;
 
@@ -30,18 +38,20 @@ export interface SendQueue {
   /** Messages and other operations in a room are stored in the order of these calls. */
   append(request: SendRequest): Promise<StoredMessage>;
   apply(request: WriteRequest): Promise<AppliedOperation>;
-  /** Resolves when all queued messages are settled. */
+  /** Resolves when everything that is queued has been stored or rejected. */
   settled(): Promise<void>;
   readonly size: number;
-  /** A full queue rejects messages. */
+  /** The `size` at which the queue rejects messages. */
   readonly max: number;
 }
 
 interface Limits {
-  /** Of all queued messages. */
+  /** `maxMessages` and `maxBytes` limit all queued messages together. */
   maxMessages: number;
   maxBytes: number;
-  /** Messages in one commit, in total and per room. */
+  /**
+   * `maxBatch` limits the messages in one commit. `maxBatchPerRoom` limits how many of them belong to the same room.
+   */
   maxBatch: number;
   maxBatchPerRoom: number;
   /** Operations in one commit. They cost more than plain messages. */
@@ -57,10 +67,10 @@ const defaultLimits: Limits = {
 };
 /** Announcements of reactions list all changes, so one entry of the log has a limited number of them. */
 const maxReactionsPerEntry = 50;
-/** The memory of a queued message, without its content. */
+/** An upper bound of the memory that a queued message needs in addition to its content. */
 const entryBytes = 512;
 const maxAuthorizations = 20;
-/** How long a message waits for a room that another transaction keeps locked. */
+/** How long a message is retried while another transaction keeps the room locked. */
 const maxWaitMs = 10_000;
 
 interface Collaborators {
@@ -71,8 +81,9 @@ interface Collaborators {
 }
 
 /**
- * Commits all messages that arrived during the previous commit, in one transaction. Senders are authorized by cached
- * rules; the log checks under the room's lock that the rules are current. If they are not, the queue authorizes again.
+ * Commits all messages that arrived during the previous commit, in one transaction. The queue authorizes senders with
+ * cached rules. The log checks under the room's lock that these rules are current. If they are not, the queue
+ * authorizes again.
  */
 export function createSendQueue(
   { log, rights, bus, events }: Collaborators,
@@ -84,6 +95,7 @@ export function createSendQueue(
   let isRunning = false;
   let currentRun: Promise<void> = Promise.resolve();
   const backoff = new LockBackoff();
+  /** Ends the wait of `backoffOrArrival`, if it is waiting. */
   let onArrival = () => {};
   const settleSend = createSettleSend({ rights, bus, events });
   const settleOperation = createSettleOperation({ rights, bus, events });
@@ -157,13 +169,13 @@ export function createSendQueue(
     try {
       while (queuesByRoom.size > 0) await runOnce();
     } finally {
-      // In the same tick in which the queue becomes empty, so that the next message starts a new run.
+      // Must be in the same tick in which the queue becomes empty. Otherwise the next message would not start a run.
       isRunning = false;
     }
   }
 
   async function runOnce(): Promise<void> {
-    // Waits for the end of the tick only, so that all messages of one tick share a commit.
+    // All messages of one tick share a commit. The queue waits no longer, because that would delay messages.
     await endOfTick();
     const now = Date.now();
     const readyRooms = [...queuesByRoom.keys()]
@@ -203,7 +215,7 @@ export function createSendQueue(
     settleBatch(batch, results, (queued, decision, result) => settleOperation(queued, decision, result, published));
   }
 
-  /** If all queued rooms are locked by others, waits until the first one may be retried or a message arrives. */
+  /** Called if all queued rooms are locked. Waits until the first of them may be retried or a message arrives. */
   async function backoffOrArrival(now: number): Promise<void> {
     const nextRetryAt = Math.min(...[...queuesByRoom.keys()].map((room) => backoff.getRetryAt(room)));
     let timer: NodeJS.Timeout | undefined;
@@ -333,7 +345,8 @@ export function createSendQueue(
         settle(release(queued), decision, result);
       }
     }
-    for (const [room, before] of retries) queuesByRoom.set(room, [...before, ...(queuesByRoom.get(room) ?? [])]);
+    // Retries go before later messages of the same room, to keep the order.
+    for (const [room, sends] of retries) queuesByRoom.set(room, [...sends, ...(queuesByRoom.get(room) ?? [])]);
   }
 
   function shouldRetry(queued: Queued, result: { outcome: string } | ChatError): boolean {

@@ -4,7 +4,7 @@ import type { Uuid } from '../../core/ids.ts';
 import type { LimitEvents } from '../../core/limits/request-limits.ts';
 
 export interface SendRate {
-  /** Counts a message of the user, or throws `RATE_LIMITED` with the time until the next is allowed. */
+  /** Counts a message of the user. Throws `RATE_LIMITED` with the time to wait if the user has sent too many. */
   consume(user: Uuid): Promise<void>;
 }
 
@@ -19,7 +19,7 @@ export function createSendRate(rate: number, burst: number, { limited }: LimitEv
       } catch (error) {
         if (!(error instanceof RateLimiterRes)) throw error;
         limited('messages');
-        const message = `At most ${burst} messages in ${burst / rate} s, ${rate} a second on average`;
+        const message = `At most ${burst} messages in ${burst / rate} s are allowed, retry later`;
         throw new ChatError('RATE_LIMITED', { message, retryAfterMs: Math.max(1, Math.ceil(error.msBeforeNext)) });
       }
     },

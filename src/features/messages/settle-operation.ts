@@ -6,7 +6,7 @@ import type { MessageChange } from '../../core/log/change.ts';
 import type { Message } from '../../core/log/message.ts';
 import type { MessageAt, OperationProblem, OperationRequest, OperationResult } from '../../core/log/operation.ts';
 import type { RightsCache } from '../../core/log/rights-cache.ts';
-import type { SendEvents } from './settle-send.ts';
+import type { SendEvents } from './send-request.ts';
 
 export interface QueuedOperation {
   type: 'operation';

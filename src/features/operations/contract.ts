@@ -37,7 +37,7 @@ export const operations = defineFeature('operations', {
       description: 'With `METRICS_PORT` they are only on that port, and this path is `NOT_FOUND`.',
       answers: {
         200: defineTextAnswer("The metrics in Prometheus' text format.", exampleMetrics),
-        401: defineTextAnswer('The token is not the `METRICS_TOKEN`, or it is missing.', 'a token is needed\n'),
+        401: defineTextAnswer('The token is not the `METRICS_TOKEN`, or it is missing.', 'a token is required\n'),
       },
       refusals: ['NOT_FOUND'],
     },

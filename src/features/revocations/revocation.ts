@@ -3,17 +3,20 @@ import { exampleRevocation } from '../../core/examples.ts';
 import { count, Uuid } from '../../core/ids.ts';
 import { dateBound } from '../../core/timestamp.ts';
 
-/** The end of the year 9999. A larger number was probably meant in milliseconds. */
+/** The end of the year 9999. A larger number is probably in milliseconds by mistake. */
 const maxSeconds = 253_402_300_799;
 const secondsError = `must be whole seconds since 1970, from 1 to ${maxSeconds}, or an ISO 8601 date`;
 
-/** In seconds. Dates are rounded up, because `iat` is rounded down: the revocation includes tokens of the same second. */
+/**
+ * Seconds since 1970. The `iat` of a token is rounded down to a second. Therefore dates are rounded up here: the
+ * revocation then includes all tokens that were issued before the date.
+ */
 const IssuedBefore = z
   .union([z.number(), dateBound('from').transform((ms) => Math.ceil(ms / 1_000))], { error: secondsError })
   .pipe(z.int(secondsError).min(1, secondsError).max(maxSeconds, secondsError));
 
 const jtiError = 'must be a string of 1 to 255 characters, or a whole number up to 2^53-1';
-/** A number is converted to its decimal digits, as the verification of tokens does. */
+/** A number is converted to a string of digits. The verification of tokens does the same. */
 const Jti = z
   .union([z.string().min(1).max(255), z.int().transform(String)], { error: jtiError })
   .pipe(z.string().refine((jti) => jti.isWellFormed() && !jti.includes('\0'), 'must be valid Unicode without NUL'));

@@ -8,13 +8,13 @@ import { readDatabaseTime } from '../../database/clock.ts';
 import type { EntityManager, Store } from '../../database/store.ts';
 import type { CreateRevocation, Revocation, RevocationListQuery } from './revocation.ts';
 
-/** The revoked tokens, stored in the database and cached on every node. */
+/** The revocations are stored in the database, and every node caches them. */
 export interface Revocations extends RevocationCache {
-  /** Reads all revocations, then keeps the cache up to date. */
+  /** Fills the cache, and keeps it up to date until `close` is called. */
   open(): Promise<void>;
-  /** Revoking the same tokens again returns the revocation that is in force. */
+  /** If the same tokens are already revoked, returns the existing revocation. */
   revoke(target: CreateRevocation): Promise<{ revocation: Revocation; created: boolean }>;
-  /** The revocations in force, newest first. */
+  /** Lists the revocations in force, newest first. */
   list(query: RevocationListQuery): Promise<{ revocations: Revocation[]; has_more: boolean }>;
   lift(id: number): Promise<void>;
   close(): void;
@@ -30,9 +30,9 @@ interface Collaborators {
 export function createRevocations({ store, signals, reconcileIntervalMs, report }: Collaborators): Revocations {
   const cache = createRevocationCache(store);
   const { isRevoked, refresh, onChange } = cache;
-  let stopFollowing = () => {};
+  let stopUpdating = () => {};
 
-  /** Updates the cache of this node before it answers, and signals the other nodes. */
+  /** Commits a change of the revocations, signals it to the other nodes, and applies it to the cache of this node. */
   async function write<T>(task: (em: EntityManager, nextVersion: number) => Promise<T>): Promise<T> {
     const from = cache.version;
     const { result, changes } = await withRevocationLock(store, async (em, nextVersion) => {
@@ -51,7 +51,7 @@ export function createRevocations({ store, signals, reconcileIntervalMs, report 
       await refresh();
       const stopReconciling = runPeriodically(reconcileIntervalMs, refresh, report);
       const stopListening = signals.onSignal('revocations', () => void refresh().then(report.recovered, report.failed));
-      stopFollowing = () => {
+      stopUpdating = () => {
         stopReconciling();
         stopListening();
       };
@@ -83,7 +83,7 @@ export function createRevocations({ store, signals, reconcileIntervalMs, report 
         await em.flush();
         await deleteLifted(em, now);
       }),
-    close: () => stopFollowing(),
+    close: () => stopUpdating(),
   };
 }
 

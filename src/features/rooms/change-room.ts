@@ -3,8 +3,9 @@ import type { Actor } from '../../core/authorization.ts';
 import type { RoomRef } from '../../core/ids.ts';
 import { withLockedRoom } from '../../core/log/room-transaction.ts';
 import { toRoom } from '../../core/log/to-protocol.ts';
-import type { ChangeRoom, Room } from '../../core/room.ts';
+import type { Room } from '../../core/room.ts';
 import { type AppContext, assertAllowed, findRoom } from '../app-context.ts';
+import type { ChangeRoom } from './contract.ts';
 import { assertRuleLimit } from './rule-limit.ts';
 
 export async function changeRoom(context: AppContext, actor: Actor, ref: RoomRef, input: ChangeRoom): Promise<Room> {
@@ -16,7 +17,7 @@ export async function changeRoom(context: AppContext, actor: Actor, ref: RoomRef
   if (changesLevel) assertAllowed(actor, current, { name: 'change level_admin', to: level_admin });
   if (changesRules) assertAllowed(actor, current, { name: 'change max_entity_rules' });
   if (!changesLevel && !changesRules && name === current.room.name) return current.room;
-  const { changed, from } = await withLockedRoom(context, ref, (room) => {
+  const { changed, previousLevel } = await withLockedRoom(context, ref, (room) => {
     room.assertAllowed(actor, { name: 'rename' });
     const { name, levelAdmin, maxEntityRules } = room.entity;
     const next = {
@@ -31,9 +32,10 @@ export async function changeRoom(context: AppContext, actor: Actor, ref: RoomRef
     }
     const isSame = next.name === name && next.levelAdmin === levelAdmin && next.maxEntityRules === maxEntityRules;
     if (!isSame) room.changeRoom(next);
-    return { changed: toRoom(room.entity), from: levelAdmin };
+    return { changed: toRoom(room.entity), previousLevel: levelAdmin };
   });
   const { id, level_admin: to } = changed;
-  if (to !== from) context.audit('level_admin changed', { ...toAuditFields(id, actor), from, to });
+  if (to !== previousLevel)
+    context.audit('level_admin changed', { ...toAuditFields(id, actor), from: previousLevel, to });
   return changed;
 }

@@ -5,9 +5,75 @@ import * as socketio from '../../core/contract/socketio.ts';
 import { Cursor } from '../../core/cursor.ts';
 import { ben, examplePosition, exampleRoom, exampleRule } from '../../core/examples.ts';
 import { defineFeature } from '../../core/feature.ts';
-import { RoomRef } from '../../core/ids.ts';
+import { AdminLevel, count, flag, RoomRef, Uuid } from '../../core/ids.ts';
 import { costs } from '../../core/limits/request-costs.ts';
-import { ChangeRoom, CreateRoom, Room, RoomListItem, RoomListQuery, RoomParams } from '../../core/room.ts';
+import { PermissionRule, Room, RoomParams, RoomType } from '../../core/room.ts';
+
+export const RoomListItem = PermissionRule.extend(Room.shape).meta({
+  id: 'RoomListItem',
+  description: "A room and the rule that lets the caller in; `createdAt` and `updatedAt` are the room's.",
+  examples: [{ ...exampleRule, ...exampleRoom }],
+});
+export type RoomListItem = z.infer<typeof RoomListItem>;
+
+export const RoomListQuery = z.object({
+  accepted: flag
+    .optional()
+    .describe(
+      '`true`: only accepted rules. `false`: unanswered and declined rules. Missing: all rooms that the caller can enter.',
+    ),
+  limit: count(1, 1000).default(1000).describe('The maximum number of rooms.'),
+  offset: count(0, 1_000_000).default(0).describe('How many rooms to skip.'),
+});
+export type RoomListQuery = z.infer<typeof RoomListQuery>;
+
+const Name = z
+  .string({ error: 'must be a string of 1 to 255 characters' })
+  .min(1, 'must be a string of 1 to 255 characters')
+  .max(255, 'must be a string of 1 to 255 characters')
+  .refine((name) => name.isWellFormed() && !name.includes('\0'), 'must be valid Unicode without NUL')
+  .describe('Valid Unicode without NUL.');
+
+const RuleLimit = count(1, 1_000_000);
+
+const jsonObject = { error: 'the body must be a JSON object' };
+
+export const CreateRoom = z
+  .object(
+    {
+      name: Name,
+      level_admin: AdminLevel.default(100).describe('Members of the entity from this level on administer the room.'),
+      type: RoomType.default('group').describe('`user2user`: two people, for life.'),
+      open_to_entity: z
+        .boolean({ error: 'must be true or false' })
+        .default(true)
+        .describe('false: a private group, without a rule for the entity and without `entity_owner`.'),
+      with: Uuid.optional().describe('The other user of a `user2user` room.'),
+      max_entity_rules: RuleLimit.optional().describe(
+        "The maximum number of its rules: 10 by default, at most the server's `MAX_RULES_PER_ROOM`.",
+      ),
+    },
+    jsonObject,
+  )
+  .meta({ id: 'CreateRoom' });
+export type CreateRoom = z.infer<typeof CreateRoom>;
+
+const changeable = {
+  name: Name.optional(),
+  level_admin: AdminLevel.optional(),
+  max_entity_rules: RuleLimit.optional().describe(
+    "The maximum number of its rules: at least their present number, at most the server's `MAX_RULES_PER_ROOM`.",
+  ),
+};
+
+export const ChangeRoom = z
+  .object(changeable, jsonObject)
+  .refine(
+    (change) => Object.values(change).some((value) => value !== undefined),
+    'at least one of name, level_admin and max_entity_rules is required',
+  )
+  .meta({ id: 'ChangeRoom', anyOf: Object.keys(changeable).map((name) => ({ required: [name] })) });
+export type ChangeRoom = z.infer<typeof ChangeRoom>;
 
 const roomAnswer = { content: z.object({ room: Room }), meta: ignoredKeys, example: { room: exampleRoom } };
 

@@ -6,17 +6,18 @@ import { PermissionRuleEntity } from '../../core/log/permission-rule.entity.ts';
 import { RoomEntity } from '../../core/log/room.entity.ts';
 import { lockRoom, publishAll } from '../../core/log/room-transaction.ts';
 import { toRoom } from '../../core/log/to-protocol.ts';
-import type { CreateRoom, Room } from '../../core/room.ts';
+import type { Room } from '../../core/room.ts';
 import { readDatabaseTime } from '../../database/clock.ts';
 import type { EntityManager } from '../../database/store.ts';
 import type { AppContext } from '../app-context.ts';
+import type { CreateRoom } from './contract.ts';
 import { countOwnedRooms } from './owned-rooms.ts';
 import { createPairBanError, isPairViolation, orderPair, restoreAccess } from './pairs.ts';
 import { assertRuleLimit } from './rule-limit.ts';
 
 const defaultMaxRules = 10;
 
-/** Creates a room. For a user2user room `with` another user, it returns the existing room of the two, if any. */
+/** Creates a room. If `with` names another user and the two already have a `user2user` room, returns that room. */
 export async function createRoom(context: AppContext, actor: Actor, input: CreateRoom): Promise<Room> {
   const { maxRulesPerRoom } = context.settings;
   if (input.max_entity_rules !== undefined) assertRuleLimit(context, input.max_entity_rules);
@@ -40,7 +41,7 @@ async function createRoomOrPair(context: AppContext, actor: Actor, input: RoomIn
   return createPair(context, actor, input, input.with);
 }
 
-/** Returning to an existing room does not require this. */
+/** Required to create a room, but not to return to the existing room of a pair. */
 function requireRoomCreation({ settings }: AppContext, actor: Actor): void {
   if (actor.level >= settings.roomCreateLevel || actor.mayCreateRooms) return;
   const message = `Creating rooms requires levelOnEntity ${settings.roomCreateLevel} or the scope rooms:create`;
@@ -73,17 +74,17 @@ async function createPair(context: AppContext, actor: Actor, input: RoomInput, o
       publishAll(context, changes);
       return room;
     } catch (error) {
-      // The other user created the room in the meantime: the next attempt finds it.
+      // The other user has just created the room of the pair. The next attempt finds it.
       if (!isPairViolation(error)) throw error;
     }
   }
 }
 
-/** The first rules are not part of the room's log. */
+/** Inserts the room with its first rules. These rules do not become entries of the log. */
 async function insertRoom({ settings }: AppContext, em: EntityManager, actor: Actor, input: RoomInput): Promise<Room> {
   await assertBelowRoomLimit(em, actor.user, settings.maxRoomsPerCreator);
   const now = await readDatabaseTime(em);
-  const openTo = input.type === 'group' && input.open_to_entity ? actor.entity : null;
+  const entityOwner = input.type === 'group' && input.open_to_entity ? actor.entity : null;
   const room = em.create(RoomEntity, {
     uuid: randomUUID(),
     name: input.name,
@@ -91,7 +92,7 @@ async function insertRoom({ settings }: AppContext, em: EntityManager, actor: Ac
     levelAdmin: input.level_admin,
     userOwner: actor.user,
     userOwnerEntity: actor.entity,
-    entityOwner: openTo,
+    entityOwner,
     ...(input.with ? orderPair(actor.user, input.with) : {}),
     maxEntityRules: input.max_entity_rules,
     lastChangeAt: now,
@@ -99,8 +100,8 @@ async function insertRoom({ settings }: AppContext, em: EntityManager, actor: Ac
     updatedAt: now,
   });
   const rules = [createUserRule(actor.user, 'rwa', true)];
-  if (openTo && openTo !== actor.user) {
-    rules.push({ entity_UUID: openTo, kind: 'entity', permissions: 'rw', level: 100, accepted: null });
+  if (entityOwner && entityOwner !== actor.user) {
+    rules.push({ entity_UUID: entityOwner, kind: 'entity', permissions: 'rw', level: 100, accepted: null });
   }
   if (input.with) rules.push(createUserRule(input.with, 'rwa', null));
   if (rules.length > input.max_entity_rules) {

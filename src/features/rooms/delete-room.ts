@@ -5,7 +5,7 @@ import { RoomEntity } from '../../core/log/room.entity.ts';
 import { withLockedRoom } from '../../core/log/room-transaction.ts';
 import { type AppContext, assertAllowed, findRoom } from '../app-context.ts';
 
-/** Deletes the room with its rules and messages, and removes all subscribers. */
+/** Deletes the room with its rules and messages, and removes its subscribers on all nodes. */
 export async function deleteRoom(context: AppContext, actor: Actor, ref: RoomRef): Promise<void> {
   assertAllowed(actor, await findRoom(context, actor, ref), { name: 'delete' });
   const id = await withLockedRoom(context, ref, async (room) => {

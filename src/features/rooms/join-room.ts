@@ -26,9 +26,9 @@ const revsPerStep = 100;
 const revsPerSkippedStep = 1_000;
 
 /**
- * Subscribes to a room: from `acknowledge` on, the subscriber receives every change once and in order. With `since`,
- * `acknowledge` gets the changes that were missed before. It runs before the subscriber receives anything. Returns a
- * function that leaves the room.
+ * Subscribes to a room. `acknowledge` receives the state of the room and, with `since`, the changes that the client
+ * missed. After this call, the subscriber receives every later change once and in order. Returns a function that leaves
+ * the room.
  */
 export async function joinRoom(
   context: AppContext,
@@ -57,7 +57,10 @@ export async function joinRoom(
   }
 }
 
-/** A separate function, so that the closure does not keep the data of the join in memory. */
+/**
+ * The closure lives as long as the subscription. It is created here, so that it does not keep the join's data in
+ * memory.
+ */
 function createLeave(context: AppContext, feed: RoomFeed, subscriber: Subscriber, id: RoomId): () => void {
   return () => {
     feed.leave(subscriber);
@@ -66,8 +69,8 @@ function createLeave(context: AppContext, feed: RoomFeed, subscriber: Subscriber
 }
 
 /**
- * Answers a subscriber that joins its room again. It keeps receiving changes meanwhile; the answer ends at the position
- * of the feed, so no change is missing or comes twice.
+ * Answers a subscriber that joins its room again. The subscriber continues to receive changes meanwhile. The answer
+ * ends exactly where the feed is when it is sent, so no change is missing or duplicated.
  */
 export async function rejoinRoom(
   context: AppContext,
@@ -106,7 +109,10 @@ async function readJoin(context: AppContext, { actor }: Subscriber, id: RoomId, 
   return { snapshot, missed };
 }
 
-/** The changes between the cursor and the snapshot. Undefined if they are too many, or the cursor does not fit the log. */
+/**
+ * Reads the changes between the cursor and the snapshot. Returns undefined if the client has to load the room again:
+ * there are too many changes, the cursor does not match the log, or the actor may not see all of them.
+ */
 async function readMissed(
   { log }: AppContext,
   actor: Actor,
@@ -125,7 +131,7 @@ async function readMissed(
   if (!cursorChange || formatCursor({ ...cursorChange, room_id: head.room_id }) !== formatCursor(cursor))
     return undefined;
   const changes = await readChanges(log, head.room_id, cursor.rev + 1, head.rev).catch((error) => {
-    // Only a newer version can replay this change.
+    // A node with a newer version wrote this change, and this version cannot convert it.
     if (error instanceof UnknownChangeKindError) return undefined;
     throw error;
   });
@@ -175,8 +181,8 @@ async function readChanges(log: AppContext['log'], room: RoomId, from: number, t
 }
 
 /**
- * Whether the actor could read since the cursor. Cursors can be forged, and users must not learn the changes of rules
- * from before they were members, or from while they were banned.
+ * Whether the actor had the right to read all the time since the cursor. A client can forge a cursor, and users must
+ * not see changes of rules from before they became members or while they were banned.
  */
 function hadReadThroughout(
   actor: Actor,

@@ -2,27 +2,28 @@ import { type Actor, administersAsOwner, authorize, matchRule } from '../../core
 import type { Position } from '../../core/cursor.ts';
 import type { RoomSnapshot, RuleSnapshot } from '../../core/log/room-snapshot.ts';
 import { toPermissionRule } from '../../core/log/to-protocol.ts';
-import type { RoomListItem, RoomListQuery } from '../../core/room.ts';
 import type { AppContext } from '../app-context.ts';
+import type { RoomListItem, RoomListQuery } from './contract.ts';
 
 const maxChunkSize = 1_000;
-/** Few of the rooms that a query finds are filtered out, unless `accepted` is given. */
+/** Rooms that are read in addition to the requested number, because `toListItem` filters some out. */
 const spareRooms = 10;
 
 /**
- * The rooms that the actor can enter, latest activity first, each with the rule that lets them in. The database finds
- * the rooms whose rules name the actor, chunk by chunk; `authorize` filters them.
+ * Lists the rooms that the actor can enter, latest activity first, each with the rule that lets them in. The database
+ * returns candidates in chunks: rooms with a rule for the actor, and rooms that they administer as owner. `toListItem`
+ * then selects the rooms that the actor can enter.
  */
 export function listRooms(context: AppContext, actor: Actor, query: RoomListQuery): Promise<RoomListItem[]> {
   return context.concurrentReads.run(actor.user, () => readList(context, actor, query));
 }
 
 async function readList({ log }: AppContext, actor: Actor, query: RoomListQuery): Promise<RoomListItem[]> {
-  const wanted = query.offset + query.limit;
+  const itemCount = query.offset + query.limit;
   const items: RoomListItem[] = [];
   let before: Position | undefined;
-  let chunkSize = query.accepted === undefined ? Math.min(maxChunkSize, wanted + spareRooms) : maxChunkSize;
-  while (items.length < wanted) {
+  let chunkSize = query.accepted === undefined ? Math.min(maxChunkSize, itemCount + spareRooms) : maxChunkSize;
+  while (items.length < itemCount) {
     const snapshots = await log.listRooms(actor.user, actor.entity, actor.level, before, chunkSize);
     for (const snapshot of snapshots) {
       const item = toListItem(snapshot, actor, query.accepted);
@@ -32,7 +33,7 @@ async function readList({ log }: AppContext, actor: Actor, query: RoomListQuery)
     before = snapshots.at(-1)?.head;
     chunkSize = maxChunkSize;
   }
-  return items.slice(query.offset, wanted);
+  return items.slice(query.offset, itemCount);
 }
 
 function toListItem(
@@ -46,9 +47,9 @@ function toListItem(
   // Banned users must not learn the room's name or activity.
   if (denialReason === 'BANNED') return undefined;
   const canEnter = rights !== '';
-  // The actor's own rule before that of their organisation.
+  // The actor's own rule takes precedence over the rule of their organisation.
   ownRules.sort((a, b) => Number(b.entity_UUID === actor.user) - Number(a.entity_UUID === actor.user));
-  // Which rule lets the actor in, without their rights as owner administrator.
+  // The rule that would let the actor in if they were not an owner administrator.
   const withoutOwner = { ...room, entity_owner: null };
   const grantingRule = ownRules.find((rule) => authorize(actor, withoutOwner, [rule]).rights !== '');
   const shownRule = canEnter

@@ -2,8 +2,8 @@ import type { Uuid } from '../../core/ids.ts';
 import type { EntityManager } from '../../database/store.ts';
 
 /**
- * Counts the rooms that the user owns, up to `max`. The lock lasts until the transaction ends, so that concurrent
- * transactions count the room that this one creates.
+ * Counts the rooms that the user owns, up to `max`. The advisory lock lasts until the transaction ends. Therefore a
+ * concurrent transaction of the same user waits, and then also counts the room that this transaction creates.
  */
 export async function countOwnedRooms(em: EntityManager, user: Uuid, max: number): Promise<number> {
   await em.execute('select pg_advisory_xact_lock(hashtextextended(?, 0))', [`rooms of ${user}`]);

@@ -4,14 +4,16 @@ import { ChatError } from '../../core/errors.ts';
 import type { Uuid } from '../../core/ids.ts';
 import { readLastGrant } from '../../core/log/last-grant.ts';
 import type { RoomTransaction } from '../../core/log/room-transaction.ts';
-import type { PutMember } from '../../core/room.ts';
+import type { PutMember } from '../members/contract.ts';
 
-/** The unique constraint needs both users in a defined order. */
+/** Sorts the two users, because the unique constraint on pairs requires a fixed order. */
 export function orderPair(userA: Uuid, userB: Uuid): { pairLow: Uuid; pairHigh: Uuid } {
   return userA < userB ? { pairLow: userA, pairHigh: userB } : { pairLow: userB, pairHigh: userA };
 }
 
-/** The grantee in a user2user room must be the other user, and the second user if the pair is complete. */
+/**
+ * In a `user2user` room, actors may set only the rule of the other user. Once the pair is complete, no third user fits.
+ */
 export function assertOtherUser({ entity }: RoomTransaction, actor: Actor, grantee: Uuid, body: PutMember): void {
   if (body.entityUUID) {
     throw new ChatError('BAD_REQUEST', {
@@ -27,15 +29,15 @@ export function assertOtherUser({ entity }: RoomTransaction, actor: Actor, grant
   if (isComplete && grantee !== entity.pairLow && grantee !== entity.pairHigh) throw new ChatError('ROOM_FULL');
 }
 
-/** The first two users are the pair of the room for good. */
-export function completePair({ entity }: RoomTransaction, second: Uuid): void {
-  if (entity.pairLow == null) Object.assign(entity, orderPair(entity.userOwner, second));
+/** If the room has no second user yet, the grantee becomes the second user. A pair never changes after that. */
+export function completePair({ entity }: RoomTransaction, grantee: Uuid): void {
+  if (entity.pairLow == null) Object.assign(entity, orderPair(entity.userOwner, grantee));
 }
 
 export const createPairBanError = () =>
   new ChatError('FORBIDDEN', { message: 'You are banned from the room of these two users' });
 
-/** Converts the error of the unique constraint that lets two users have one room only. */
+/** Throws `PAIR_EXISTS` instead of a violation of the unique constraint on pairs. Rethrows any other error. */
 export function rethrowAsPairExists(error: unknown): never {
   if (isPairViolation(error)) throw new ChatError('PAIR_EXISTS', { cause: error });
   throw error;
@@ -46,8 +48,8 @@ export function isPairViolation(error: unknown): boolean {
 }
 
 /**
- * Restores the user's last rights in a user2user room. With default rights, users could leave and return to regain the
- * rights that they had lost.
+ * Lets a user return to a `user2user` room with the rights that they had last. With default rights instead, users could
+ * leave and return to regain rights that the other user had revoked.
  */
 export async function restoreAccess(room: RoomTransaction, user: Uuid): Promise<void> {
   const ownRule = room.findRule(user);

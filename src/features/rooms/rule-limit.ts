@@ -1,7 +1,7 @@
 import { ChatError } from '../../core/errors.ts';
 import type { AppContext } from '../app-context.ts';
 
-/** Checks a requested `max_entity_rules` against the setting and the room's present number of rules. */
+/** Throws if the requested `max_entity_rules` exceeds `MAX_RULES_PER_ROOM` or is less than the number of rules. */
 export function assertRuleLimit({ settings: { maxRulesPerRoom } }: AppContext, requested: number, ruleCount = 0): void {
   const field = 'max_entity_rules';
   if (maxRulesPerRoom > 0 && requested > maxRulesPerRoom) {

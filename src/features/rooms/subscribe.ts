@@ -12,7 +12,10 @@ type JoinCall = RequestCall<(typeof rooms)['requests']['room:join'], AppContext>
 type LeaveCall = RequestCall<(typeof rooms)['requests']['room:leave'], AppContext>;
 type SelectCall = CommandCall<(typeof rooms)['commands']['select_room'], AppContext>;
 
-/** `room:join`. The acknowledgement is sent in the tick in which the subscription goes live, so the two cannot cross. */
+/**
+ * Handles `room:join`. The acknowledgement is sent in the same tick in which the subscription goes live. Therefore no
+ * live change is sent before the acknowledgement, and none is missing after it.
+ */
 export async function join(call: JoinCall): Promise<undefined> {
   const { context, connection, payload } = call;
   const id = await findRoomId(context, payload.room_id);
@@ -37,14 +40,17 @@ const toAck = ({ room, rights, head, recovered, events }: JoinResult) => ({
   events: events.map(toChangeEvent),
 });
 
-/** `room:leave` */
+/** Handles `room:leave`. */
 export async function leave({ context, connection, payload }: LeaveCall): Promise<Record<string, never>> {
   const id = await findRoomId(context, payload.room_id);
   if (id !== undefined) connection.unsubscribe(id);
   return {};
 }
 
-/** Undefined for a UUID of no room: the answers must not reveal whether a room exists. */
+/**
+ * Returns undefined for an unknown UUID. An error here would let clients find out which UUIDs exist, with `room:leave`
+ * or with `room:join` at the room limit.
+ */
 function findRoomId(context: AppContext, ref: RoomRef): Promise<RoomId | undefined> {
   return resolveRoomId(context, ref).catch((error) => {
     if (error instanceof ChatError && error.code === 'NOT_FOUND') return undefined;
@@ -52,7 +58,7 @@ function findRoomId(context: AppContext, ref: RoomRef): Promise<RoomId | undefin
   });
 }
 
-/** `select_room` */
+/** Handles `select_room`. */
 export async function select({ context, connection, frame, id }: SelectCall): Promise<void> {
   const wanted = await resolveRoomId(context, frame.room_id);
   if (connection.room?.room === wanted) return connection.room.confirm(id);

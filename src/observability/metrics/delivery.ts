@@ -1,6 +1,6 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 import type { FeedEvents } from '../../core/feed/change-sequencer.ts';
-import type { SendEvents } from '../../features/messages/settle-send.ts';
+import type { SendEvents } from '../../features/messages/send-request.ts';
 import { FastHistogram, registerCounter, toSingleValue } from './fast-metrics.ts';
 
 export interface DeliveryMetrics {
@@ -10,8 +10,8 @@ export interface DeliveryMetrics {
 }
 
 /**
- * Creates the metrics of a message on its path from the sender to the subscribers. `clockOffsetMs` returns how far the
- * clock of the database is ahead of this node's clock.
+ * Creates the metrics that follow a message from its sender to the subscribers. `clockOffsetMs` returns how far the clock
+ * of the database is ahead of this node's clock.
  */
 export function createDeliveryMetrics(registers: Registry[], clockOffsetMs: () => number): DeliveryMetrics {
   return {
@@ -24,19 +24,19 @@ export function createDeliveryMetrics(registers: Registry[], clockOffsetMs: () =
 function createSendMetrics(registers: Registry[]): SendEvents {
   const batchMessages = new Histogram({
     name: 'nano_messaging_commit_messages',
-    help: 'Messages of one commit.',
+    help: 'Messages in one commit.',
     buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000],
     registers,
   });
   const batchSeconds = new Histogram({
     name: 'nano_messaging_commit_duration_seconds',
-    help: 'Time of one commit.',
+    help: 'Duration of one commit.',
     buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5],
     registers,
   });
   const sendSeconds = new FastHistogram({
     name: 'nano_messaging_send_duration_seconds',
-    help: 'Time of a message on the node that took it: from its place in the queue until it is stored, told to the members here and acknowledged.',
+    help: "Time of a stored message on its sender's node: from its place in the queue until it is stored, delivered to the subscribers on this node and acknowledged.",
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers,
   }).withLabels();
@@ -50,7 +50,7 @@ function createSendMetrics(registers: Registry[]): SendEvents {
   });
   registerCounter({
     name: 'nano_messaging_messages_deduplicated_total',
-    help: 'Messages that were found in the log by their client_msg_id, and answered with that.',
+    help: 'Sends that the room log already had, by their client_msg_id.',
     registers,
     read: () => toSingleValue(deduplicated),
   });
@@ -75,22 +75,22 @@ function createFeedMetrics(
 ): Omit<FeedEvents, 'failed' | 'unknownKind'> {
   const repaired = new Counter({
     name: 'nano_messaging_feed_repaired_total',
-    help: 'Changes read from the log.',
+    help: 'Changes that were read from the log because they did not arrive over Redis.',
     registers,
   });
   const reordered = new Counter({
     name: 'nano_messaging_feed_reordered_total',
-    help: 'Changes that came early.',
+    help: 'Changes that arrived ahead of an earlier change.',
     registers,
   });
   const reconciled = new Counter({
     name: 'nano_messaging_feed_reconciled_total',
-    help: 'Rooms that a sweep found behind their log.',
+    help: 'Rooms that a reconciliation found behind their log.',
     registers,
   });
   const latency = new FastHistogram({
     name: 'nano_messaging_delivery_latency_seconds',
-    help: 'Time from when a change got its number in the database until it is told to the members here: heard from another node (remote), or read from the log.',
+    help: 'Time from when a change got its number in the database until it is delivered to the subscribers on this node. The origin is remote if another node sent the change, or log if it was read from the log.',
     buckets: [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
     registers,
   });
@@ -100,7 +100,8 @@ function createFeedMetrics(
     reordered: () => reordered.inc(),
     reconciled: () => reconciled.inc(),
     delivered(at, origin) {
-      // Changes that this node has stored are measured by `nano_messaging_send_duration_seconds`, with a single clock.
+      // Changes of this node are measured by `nano_messaging_send_duration_seconds`, which is more precise, because it
+      // needs only the clock of the node.
       if (origin === 'here') return;
       seconds[origin].observe(Math.max(0, Date.now() + clockOffsetMs() - at) / 1_000);
     },
@@ -110,12 +111,12 @@ function createFeedMetrics(
 function createBusMetrics(registers: Registry[]): DeliveryMetrics['bus'] {
   const lost = new Counter({
     name: 'nano_messaging_publish_failures_total',
-    help: 'Changes that did not get to the other nodes.',
+    help: 'Changes that did not reach the other nodes.',
     registers,
   });
   const rejected = new Counter({
     name: 'nano_messaging_bus_invalid_messages_total',
-    help: 'What came over Redis and was no change.',
+    help: 'Messages from Redis that are not changes.',
     registers,
   });
   const leaseFailed = new Counter({

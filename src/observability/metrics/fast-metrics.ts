@@ -1,9 +1,9 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
 /**
- * One value of a metric, with its labels. Values that change thousands of times a second are plain numbers in our code,
- * and prom-client reads them as cells when the metrics are requested. prom-client itself would be too slow: for every
- * count, it builds a string from the labels and looks up the value by that string.
+ * One value of a metric, with its labels. Our code counts in plain numbers, and prom-client reads them as cells only
+ * when the metrics are requested. Counting with prom-client would be too slow for values that change thousands of times
+ * a second: at each change, it builds a string from the labels and looks up the value by that string.
  */
 export type Cell = [labels: Record<string, string>, value: number];
 
@@ -65,7 +65,10 @@ class Distribution implements Observer {
   }
 }
 
-/** A histogram that counts by itself. It extends the one of prom-client only to be accepted by the registry. */
+/**
+ * A histogram that does its own counting, because that of prom-client is too slow. It extends the class of prom-client
+ * only because the registry accepts no other class.
+ */
 export class FastHistogram extends Histogram {
   readonly #name: string;
   readonly #help: string;
@@ -79,7 +82,7 @@ export class FastHistogram extends Histogram {
     this.#bounds = buckets;
   }
 
-  /** Creates the observer for these labels. Call this once per set of labels and keep the observer. */
+  /** Creates an observer for these labels. Call this only once for the same labels, and keep the observer. */
   withLabels(labels: Record<string, string> = {}): Observer {
     const distribution = new Distribution(labels, this.#bounds);
     this.#distributions.push(distribution);
@@ -104,7 +107,7 @@ export class FastHistogram extends Histogram {
     >;
   }
 
-  /** Overrides the method of prom-client's `Histogram`, because the registry prefers this method to `get`. */
+  /** Overrides the method of the base class. If a metric has this method, the registry calls it instead of `get`. */
   getForPromString() {
     return this.get();
   }

@@ -60,28 +60,28 @@ export function registerGauges(registers: Registry[], sources: GaugeSources): vo
 const listConnectionGauges = (sources: GaugeSources): GaugeRow[] => [
   {
     name: 'nano_messaging_draining',
-    help: '1 from the moment the node drains.',
+    help: '1 while the node drains.',
     read: () => toSingleValue(Number(sources.isDraining())),
   },
   {
     name: 'nano_messaging_unauthenticated_connections',
-    help: 'Connections, on both live transports, that have not shown a token yet.',
+    help: 'Connections, on both live transports, that have not sent a valid token yet.',
     read: () => toSingleValue(sources.unauthenticatedConnections()),
   },
   {
     name: 'nano_messaging_unauthenticated_connections_limit',
-    help: 'Beyond this the oldest connection without a token is closed; 0: off.',
+    help: 'Limit beyond which the oldest connection without a token is closed; 0 means no limit.',
     read: () => toSingleValue(sources.unauthenticatedConnectionsLimit),
   },
   {
     name: 'nano_messaging_send_buffer_bytes',
-    help: 'Bytes that were written to connections and not sent yet.',
+    help: 'Bytes that were written to connections but not sent yet.',
     labelNames: ['transport'],
     read: () => toTransportCells(sources.sendBufferBytes()),
   },
   {
     name: 'nano_messaging_active_rooms',
-    help: 'Rooms with members on this node.',
+    help: 'Rooms with subscribers on this node.',
     read: () => toSingleValue(sources.activeRooms()),
   },
 ];
@@ -94,7 +94,7 @@ const listKeyGauges = (sources: GaugeSources): GaugeRow[] => [
   },
   {
     name: 'nano_messaging_token_keys_age_seconds',
-    help: 'Age of the key set in use; 0 without JWT_JWKS_URL, or as long as there is none.',
+    help: 'Age of the key set in use; 0 if JWT_JWKS_URL is not set or no key set has been fetched yet.',
     read: () => toSingleValue(sources.tokenKeys().ageMs / 1_000),
   },
 ];
@@ -102,7 +102,7 @@ const listKeyGauges = (sources: GaugeSources): GaugeRow[] => [
 const listQueueGauges = (sources: GaugeSources): GaugeRow[] => [
   {
     name: 'nano_messaging_queued_requests',
-    help: 'Live requests that wait for their turn or are being obeyed.',
+    help: 'Live requests that are waiting or being handled.',
     read: () => toSingleValue(sources.queuedRequests()),
   },
   {
@@ -112,22 +112,22 @@ const listQueueGauges = (sources: GaugeSources): GaugeRow[] => [
   },
   {
     name: 'nano_messaging_queued_messages_limit',
-    help: 'Beyond this messages are refused with UNAVAILABLE.',
+    help: 'Limit beyond which messages are refused with UNAVAILABLE.',
     read: () => toSingleValue(sources.queuedMessagesLimit),
   },
   {
     name: 'nano_messaging_bus_up',
-    help: '1 while this node is connected to the other nodes: beats come back over a master, and all channels are subscribed to; or there is no Redis.',
+    help: '1 while the node receives what it publishes, through a master, and is subscribed to all its channels; also 1 without REDIS_URL.',
     read: () => toSingleValue(Number(sources.isBusUp())),
   },
   {
     name: 'nano_messaging_publishing_messages',
-    help: 'What is on its way to Redis.',
+    help: 'Changes that are on their way to Redis.',
     read: () => toSingleValue(sources.pendingPublishes().messages),
   },
   {
     name: 'nano_messaging_publishing_bytes',
-    help: 'The bytes that are on their way to Redis.',
+    help: 'Bytes of the changes that are on their way to Redis.',
     read: () => toSingleValue(sources.pendingPublishes().bytes),
   },
 ];
@@ -135,7 +135,7 @@ const listQueueGauges = (sources: GaugeSources): GaugeRow[] => [
 const listDatabaseGauges = (sources: GaugeSources): GaugeRow[] => [
   {
     name: 'nano_messaging_database_up',
-    help: '1 while the database takes reads and writes, as far as its last answers tell; there is one at least every SWEEP_SECONDS.',
+    help: '1 while the database accepts reads and writes, by its last answers. There is an answer at least every SWEEP_SECONDS.',
     read: () => toSingleValue(Number(sources.database().isUp)),
   },
   {
@@ -152,7 +152,7 @@ const listDatabaseGauges = (sources: GaugeSources): GaugeRow[] => [
   },
   {
     name: 'nano_messaging_database_connections_limit',
-    help: 'Connections that the pool may have.',
+    help: 'Maximum number of connections of the pool.',
     read: () => toSingleValue(sources.database().max),
   },
   {
@@ -162,7 +162,7 @@ const listDatabaseGauges = (sources: GaugeSources): GaugeRow[] => [
   },
   {
     name: 'nano_messaging_database_clock_offset_seconds',
-    help: 'How far the clock of the database is ahead of that of the node.',
+    help: 'How far the clock of the database is ahead of the clock of the node.',
     read: () => toSingleValue(sources.clockOffsetMs() / 1_000),
   },
   {

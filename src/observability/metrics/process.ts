@@ -10,12 +10,12 @@ export interface NodeInfo {
 }
 
 /**
- * Default metrics of prom-client that are removed. Each request for the metrics would list every socket of the process.
- * Besides, the gauges among them end in `_total`, a suffix that is reserved for counters.
+ * Default metrics of prom-client that are removed, because they list every socket of the process at every scrape.
+ * Besides, some of them are gauges with names in `_total`, and that suffix is reserved for counters.
  */
-const expensiveMetrics = ['active_handles', 'active_requests', 'active_resources'].flatMap((what) => [
-  `nodejs_${what}`,
-  `nodejs_${what}_total`,
+const expensiveMetrics = ['active_handles', 'active_requests', 'active_resources'].flatMap((name) => [
+  `nodejs_${name}`,
+  `nodejs_${name}_total`,
 ]);
 
 export function registerProcessMetrics(registry: Registry, { version, name, database }: NodeInfo): void {
@@ -24,13 +24,13 @@ export function registerProcessMetrics(registry: Registry, { version, name, data
   const registers = [registry];
   new Gauge({
     name: 'nano_messaging_node_info',
-    help: 'Always 1: what the node is.',
+    help: 'Always 1. The labels describe the node.',
     labelNames: ['version', 'name', 'database'],
     registers,
   }).set({ version, name, database }, 1);
   registerCounter({
     name: 'nano_messaging_event_loop_busy_seconds_total',
-    help: 'Time in which the event loop did not wait for something to do: all of it, and the node is at its limit.',
+    help: 'Time in which the event loop was busy. A node at its limit is busy all the time.',
     registers,
     read: () => toSingleValue(performance.eventLoopUtilization().active / 1_000),
   });

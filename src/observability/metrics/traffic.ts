@@ -8,7 +8,10 @@ import { type Cell, registerCounter } from './fast-metrics.ts';
 
 const transports: readonly LiveTransport[] = ['socketio', 'chat'];
 
-/** Lists the names in the contracts. Only these and `unknown` become labels, so that clients cannot invent labels. */
+/**
+ * Lists the names of all requests and commands. Any other name is counted as `unknown`, so that clients cannot invent
+ * labels.
+ */
 function listNames(contracts: readonly Contract[]): Record<LiveTransport, string[]> {
   return {
     socketio: [...contracts.flatMap(({ requests }) => Object.keys(requests)), 'unknown'],
@@ -27,13 +30,13 @@ export function createTrafficMetrics(
 } {
   const open = new Gauge({
     name: 'nano_messaging_connections',
-    help: 'Live connections with a token, or on /chat still without one.',
+    help: 'Live connections with a token, and connections on /chat that have no token yet.',
     labelNames: ['transport'],
     registers,
   });
   const opened = new Counter({
     name: 'nano_messaging_connections_opened_total',
-    help: 'Live connections that were taken.',
+    help: 'Live connections that were accepted.',
     labelNames: ['transport'],
     registers,
   });
@@ -49,7 +52,7 @@ export function createTrafficMetrics(
   }
   const refusals = new Counter({
     name: 'nano_messaging_refusals_total',
-    help: 'Requests that were refused, by the code of the refusal.',
+    help: 'Requests that were refused, by error code.',
     labelNames: ['transport', 'code'],
     registers,
   });
@@ -76,7 +79,7 @@ function createLimitMetrics(registers: Registry[]): LimitEvents {
   const counts = Object.fromEntries(limitNames.map((limit) => [limit, 0])) as Record<LimitName, number>;
   registerCounter({
     name: 'nano_messaging_rate_limited_total',
-    help: 'Refusals with RATE_LIMITED, by what has reached its limit.',
+    help: 'Refusals with RATE_LIMITED, by the limit that was reached.',
     labelNames: ['limit'],
     registers,
     read: () => Object.entries(counts).map(([limit, count]): Cell => [{ limit }, count]),
@@ -92,11 +95,11 @@ function createLiveRequestCounter(
   registers: Registry[],
   names: Record<LiveTransport, string[]>,
 ): LiveMetrics['requested'] {
-  const zeros = (of: string[]) => Object.fromEntries(of.map((name) => [name, 0]));
+  const zeros = (labels: string[]) => Object.fromEntries(labels.map((label) => [label, 0]));
   const counts = { socketio: zeros(names.socketio), chat: zeros(names.chat) };
   registerCounter({
     name: 'nano_messaging_live_requests_total',
-    help: 'Requests on Socket.IO and commands on /chat, obeyed or refused; before a token only its own.',
+    help: 'Requests on Socket.IO and commands on /chat, handled or refused.',
     labelNames: ['transport', 'request'],
     registers,
     read: () =>
@@ -109,13 +112,13 @@ function createLiveRequestCounter(
   };
 }
 
-/** The methods that become labels. Any other method is counted as `unknown`, so that clients cannot invent labels. */
+/** Any other method is counted as `unknown`, so that clients cannot invent labels. */
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
 function createHttpMetrics(registers: Registry[]): Pick<HttpMetrics, 'answered'> {
   const answers = new Counter({
     name: 'nano_messaging_http_requests_total',
-    help: 'REST requests by what was answered; route unknown: refused before a route was found.',
+    help: 'REST requests by method, route and status. The route is unknown if the request was refused before its route was found.',
     labelNames: ['method', 'route', 'status'],
     registers,
   });
@@ -127,10 +130,10 @@ function createHttpMetrics(registers: Registry[]): Pick<HttpMetrics, 'answered'>
     registers,
   });
   return {
-    answered(method, route, status, took) {
-      const known = methods.has(method) ? method : 'unknown';
-      answers.inc({ method: known, route, status });
-      seconds.observe({ method: known, route }, took);
+    answered(method, route, status, durationSeconds) {
+      const label = methods.has(method) ? method : 'unknown';
+      answers.inc({ method: label, route, status });
+      seconds.observe({ method: label, route }, durationSeconds);
     },
   };
 }

@@ -1,12 +1,12 @@
-import { toMessageFrame } from '../../core/contract/message-frame.ts';
 import type { EphemeralBroadcaster } from '../../core/ephemeral.ts';
 import type { Broadcaster } from '../../core/feed/subscriber.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
+import { toChatFrame } from '../../core/log/change-kinds.ts';
 import { BroadcastBatcher, encodeFrame } from '../broadcast-batcher.ts';
 
 export interface FrameReceiver {
-  /** The room's messages, as frames. */
+  /** Writes encoded frames of the room. */
   write(frames: readonly Buffer[]): void;
   /** Delivers the receiver's own message. Returns true if it was sent in a separate frame. */
   onOwnMessage(change: MessageChange): boolean;
@@ -14,7 +14,7 @@ export interface FrameReceiver {
   readonly receivesEvents: boolean;
   /** Whether too much of what was written has not been sent yet. */
   readonly isCongested: boolean;
-  /** A write has failed, so the receiver has a gap. */
+  /** Called if a write to the receiver failed, so that it has missed messages. */
   fail(error: unknown): void;
 }
 
@@ -25,11 +25,11 @@ export interface FrameReceiver {
 export interface ChatBroadcaster extends Broadcaster, EphemeralBroadcaster {
   add(room: RoomId, receiver: FrameReceiver): void;
   remove(room: RoomId, receiver: FrameReceiver): void;
-  /** Marks the message of this `rev` as the receiver's own. Returns the undo. */
+  /** Marks the message with this `rev` as sent by the receiver. Returns a function that removes the mark. */
   expectOwnMessage(room: RoomId, rev: number, receiver: FrameReceiver): () => void;
   /** Writes the pending messages of the room before something else is sent to the receiver. */
   catchUp(room: RoomId, receiver: FrameReceiver): void;
-  /** How often a message has been written to a connection. */
+  /** How many messages were written, counted once for each connection that received them. */
   readonly deliveries: number;
   /** How many ephemeral events were not written, because the connection was congested. */
   readonly dropped: number;
@@ -60,10 +60,11 @@ export function createChatBroadcaster(): ChatBroadcaster {
     },
     publish(change) {
       const { room_id: room, rev } = change;
-      if (change.kind !== 'message' || !rooms.has(room)) return;
+      const frame = rooms.has(room) ? toChatFrame(change) : null;
+      if (!frame) return;
+      const text = JSON.stringify(frame);
       const sender = senders.get(`${room}/${rev}`);
-      const text = JSON.stringify(toMessageFrame(change));
-      const hasOwnFrame = sender?.onOwnMessage(change);
+      const hasOwnFrame = change.kind === 'message' && sender?.onOwnMessage(change);
       batcher.append(room, text);
       if (hasOwnFrame) batcher.skipPending(room, sender!);
     },

@@ -1,17 +1,17 @@
 import type { Actor } from '../../core/authorization.ts';
 import type { JoinResult, SelectedRoom, SentMessage } from '../../core/connections.ts';
 import type { ChatFrame, CommandId } from '../../core/contract/chat.ts';
-import { toMessageFrame } from '../../core/contract/message-frame.ts';
 import { formatCursor, type Position } from '../../core/cursor.ts';
 import { ChatError, type RemovalCode } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { Change, MessageChange } from '../../core/log/change.ts';
+import { toChatFrame, toMessageFrame } from '../../core/log/change-kinds.ts';
 import type { TransportContext } from '../live-context.ts';
 import type { ChatBroadcaster, FrameReceiver } from './broadcaster.ts';
 
 type Id = CommandId | undefined;
 
-/** What a subscription needs from its session. */
+/** The methods of a session that its subscription uses. */
 export interface SubscribedConnection {
   readonly actor: Actor;
   readonly isCongested: boolean;
@@ -21,11 +21,11 @@ export interface SubscribedConnection {
   sendError(error: ChatError, id: Id): void;
   /** Closes the connection so that the client reconnects. */
   reconnect(): void;
-  /** The same, after an unexpected error. */
+  /** Logs an unexpected error, then closes the connection so that the client reconnects. */
   fail(error: unknown): void;
 }
 
-/** A stored message of this connection: its echo carries the command's `id`. */
+/** A stored message of this connection whose echo has not been sent yet. The echo repeats the `id` of the command. */
 interface ExpectedEcho {
   id: Id;
   resolveEcho: () => void;
@@ -48,9 +48,9 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
   readonly #broadcaster: ChatBroadcaster;
   #leaveFeed: (() => void) | undefined;
   #hasEnded = false;
-  /** Messages that are not answered yet: a command of another kind waits for them, the next message does not. */
+  /** The messages that are not answered yet. The next message does not wait for them, but all other commands do. */
   #inFlight: Set<Promise<unknown>> | undefined;
-  /** By their `rev`; undefined for connections that send nothing, to save memory. */
+  /** The expected echoes by `rev`. Undefined until the connection sends a message, to save memory. */
   #expectedEchoes: Map<number, ExpectedEcho> | undefined;
 
   constructor({ room, connection, context, broadcaster }: Collaborators) {
@@ -72,7 +72,7 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
     return this.#connection.isCongested;
   }
 
-  /** Answers `CONNECTED`, then sends the missed messages; after that the connection receives the room's messages. */
+  /** Answers `CONNECTED` and sends the missed messages. After that, the connection receives new messages of the room. */
   async join(join: (onJoined: (joined: JoinResult) => void) => Promise<() => void>, id: Id): Promise<void> {
     const leave = await join(({ rights, head, recovered, events }) => {
       if (this.#hasEnded) return;
@@ -83,7 +83,7 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
     else this.#leaveFeed = leave;
   }
 
-  /** Selecting the current room again changes nothing. */
+  /** Answers a client that selects its current room again. The subscription stays as it is. */
   confirm(id: Id): void {
     const feed = this.#context.feeds.find(this.room);
     if (!feed?.position) throw new ChatError('UNAVAILABLE');
@@ -97,7 +97,9 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
   }
 
   deliver(change: Change): void {
-    if (change.kind === 'message' && !this.onOwnMessage(change)) this.#connection.send(toMessageFrame(change));
+    if (change.kind === 'message' && this.onOwnMessage(change)) return;
+    const frame = toChatFrame(change);
+    if (frame) this.#connection.send(frame);
   }
 
   goLive(): void {
@@ -135,7 +137,7 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
     this.#connection.transmit(frames);
   }
 
-  /** The echo of a message of this connection; an echo with an `id` is a separate frame. */
+  /** Sends the echo in a separate frame if the command had an `id`. Returns true if it did so. */
   onOwnMessage(change: MessageChange): boolean {
     const expected = this.#expectedEchoes?.get(change.rev);
     if (!expected) return false;
@@ -156,14 +158,14 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
     this.#broadcaster.catchUp(this.room, this);
   }
 
-  /** Resolves when the message has its position in the order; its echo or refusal follows when it is stored. */
+  /** Resolves when the order of the message is fixed. The client receives the echo or an error after the commit. */
   async append(
     send: (onStored: (change: MessageChange) => void) => Promise<{ stored: Promise<SentMessage> }>,
     id: Id,
   ): Promise<void> {
     let echo: Promise<void> | undefined;
     const { stored } = await send(({ rev }) => {
-      // If reconciliation was faster than the answer to the commit, the echo has already been sent.
+      // Reconciliation may deliver the message before this callback runs. Then the echo has already been sent.
       const delivered = this.#context.feeds.find(this.room)?.position?.rev ?? 0;
       if (this.#hasEnded || delivered >= rev) return;
       const forget = this.#broadcaster.expectOwnMessage(this.room, rev, this);

@@ -2,28 +2,27 @@ import { isUtf8 } from 'node:buffer';
 import type { Server as HttpServer, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
-import { congestedBytes } from '../../core/ephemeral.ts';
-import { type CloseReason, closeCodes, errors } from '../../core/errors.ts';
+import { errors } from '../../core/errors.ts';
 import { sendBufferCheckMs, unauthenticatedFrameBytes } from '../../core/limits/transport-limits.ts';
-import { BoundedWebSocketServer, limitMessages } from '../../patches/ws-bounded-server.ts';
+import { BoundedWebSocketServer } from '../../patches/ws-bounded-server.ts';
 import { describeRejectedOrigin } from '../allowed-origins.ts';
-import { encodeFrame, writeFrames } from '../broadcast-batcher.ts';
 import type { LiveContext } from '../live-context.ts';
 import { drainingHeaders, rejectUpgrade } from '../reject-upgrade.ts';
 import type { ChatBroadcaster } from './broadcaster.ts';
-import { type ChatLink, ChatSession } from './session.ts';
+import { WebSocketLink } from './link.ts';
+import { ChatSession } from './session.ts';
 
 export interface ChatServer {
-  /** Connections that are not gone yet. */
+  /** The number of connections, including those that are closing. */
   readonly size: number;
-  /** Bytes that were written to all of them and not sent yet. */
+  /** The bytes that were written to all connections and are not sent yet. */
   readonly sendBufferBytes: number;
-  /** Begins to close so many of those that are open, and says how many it found. */
+  /** Starts to close up to `max` open connections. Returns how many it closes. */
   closeUpTo(max: number): number;
   close(): void;
 }
 
-/** Serves `/chat`, and refuses at once every upgrade that nobody serves. */
+/** Serves `/chat`. Rejects upgrades to any other path, except the path of Socket.IO, which serves its own. */
 export function serveChat(
   http: HttpServer,
   live: LiveContext,
@@ -40,29 +39,32 @@ export function serveChat(
     if (path !== '/chat' && path !== '/chat/') return rejectUpgrade(socket, '404 Not Found');
     if (!live.isAllowedOrigin(request)) return rejectUpgrade(socket, '403 Forbidden', {}, formatOriginError(request));
     if (live.context.isDraining) return rejectUpgrade(socket, '503 Service Unavailable', drainingHeaders);
-    // The socket's own errors have no other listener until `ws` takes it over.
+    // Until `ws` takes over the socket, an unhandled 'error' event would end the process.
     socket.on('error', () => socket.destroy());
     server.handleUpgrade(request, socket, head, (webSocket) => accept(webSocket));
   });
 
   function accept(webSocket: WebSocket): void {
-    sessions.set(webSocket, new ChatSession(new Connection(webSocket, live.limits.sendBufferBytes), live, broadcaster));
+    sessions.set(
+      webSocket,
+      new ChatSession(new WebSocketLink(webSocket, live.limits.sendBufferBytes), live, broadcaster),
+    );
     live.metrics.connected('chat');
     webSocket.on('message', onMessage).on('pong', onPong).on('error', onError).on('close', onClose);
   }
 
-  // One function each for all connections, which are many: a closure for each of them would weigh more than its session.
+  // All connections share these functions. A closure for each connection would need more memory than its session.
   function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
-    // `ws` checks text frames itself.
+    // `ws` checks only text frames.
     if (isBinary && !isUtf8(data)) sessions.get(this)?.onInvalidUtf8();
     else sessions.get(this)?.onFrame(data.toString());
   }
   function onPong(this: WebSocket): void {
     awaitingPong.delete(this);
   }
-  /** The close that follows says the rest. */
+  /** A 'close' event follows every error, so there is nothing to clean up here. */
   function onError(error: Error): void {
-    live.logger.debug({ err: error }, 'a /chat connection failed');
+    live.logger.debug({ err: error }, '/chat connection failed');
   }
   function onClose(this: WebSocket): void {
     sessions.get(this)?.end();
@@ -70,7 +72,7 @@ export function serveChat(
     live.metrics.disconnected('chat');
   }
 
-  /** A connection that did not answer the ping before is half open. */
+  /** Terminates connections that did not answer the previous ping, because they are half open. */
   const pingTimer = setInterval(() => {
     for (const webSocket of sessions.keys()) {
       if (awaitingPong.has(webSocket)) webSocket.terminate();
@@ -103,46 +105,6 @@ export function serveChat(
       server.close();
     },
   };
-}
-
-class Connection implements ChatLink {
-  readonly #webSocket: WebSocket;
-  readonly #maxSendBufferBytes: number;
-
-  constructor(webSocket: WebSocket, maxSendBufferBytes: number) {
-    this.#webSocket = webSocket;
-    this.#maxSendBufferBytes = maxSendBufferBytes;
-  }
-
-  close(reason: CloseReason): void {
-    const { code, reason: text } = closeCodes[reason];
-    this.#webSocket.close(code, text);
-  }
-
-  send(frames: string | readonly Buffer[]): boolean {
-    const webSocket = this.#webSocket;
-    if (webSocket.readyState === webSocket.OPEN) {
-      writeFrames(webSocket, typeof frames === 'string' ? [encodeFrame(frames)] : frames);
-    }
-    return !this.isSendBufferFull;
-  }
-
-  get isSendBufferFull(): boolean {
-    return this.#maxSendBufferBytes > 0 && this.#webSocket.bufferedAmount > this.#maxSendBufferBytes;
-  }
-
-  get isCongested(): boolean {
-    return this.#webSocket.bufferedAmount > congestedBytes;
-  }
-
-  limitMessages(bytes: number): boolean {
-    return limitMessages(this.#webSocket, bytes);
-  }
-
-  setReading(isReading: boolean): void {
-    if (isReading) this.#webSocket.resume();
-    else this.#webSocket.pause();
-  }
 }
 
 function formatOriginError({ headers }: IncomingMessage): object {

@@ -18,22 +18,22 @@ interface HttpAppSettings {
   registry: Registry;
   requestLimits: RequestLimits;
   authenticator: Authenticator;
-  /** The routes without a user's token. */
+  /** Routes that need no user token, such as health checks and metrics. */
   publicRoutes: RequestHandler;
-  /** Everything below `/admin`; undefined without an `ADMIN_TOKEN`. */
+  /** Serves every path below `/admin`. Undefined if `ADMIN_TOKEN` is not set. */
   admin: RequestHandler | undefined;
   playground: RequestHandler | undefined;
   bodyBytes: number;
   logger: Logger;
   metrics: HttpMetrics;
-  /** Below a path of another server. */
+  /** True if the service is mounted below a path of another server. */
   isMounted: boolean;
-  /** Undefined: all. */
+  /** Undefined if all origins are allowed. */
   allowedOrigins: string[] | undefined;
   isAllowedOrigin: IsAllowedOrigin;
 }
 
-/** A log line for each request, without its headers and its body. */
+/** Logs each request. Leaves out headers and bodies, because they contain tokens and messages. */
 function createRequestLog(logger: Logger): RequestHandler {
   return pinoHttp({
     logger,
@@ -46,7 +46,7 @@ function createRequestLog(logger: Logger): RequestHandler {
   });
 }
 
-/** Headers that apply to the whole host are left to the app that the service is mounted in. */
+/** If the service is mounted, omits the headers that affect the whole host: the other server decides about them. */
 function createSecurityHeaders(isMounted: boolean): RequestHandler {
   return helmet({
     crossOriginResourcePolicy: { policy: 'cross-origin' },
@@ -93,16 +93,17 @@ export function createHttpApp({
   app.use(measureRequests(metrics), createRequestLog(logger));
   app.use(createSecurityHeaders(isMounted));
   app.use(publicRoutes);
-  // Before CORS: no browser needs these routes.
+  // These routes are mounted before CORS, because pages of other origins must not read their responses.
   if (admin) app.use(admin);
   if (playground) app.use(playground);
   app.use(rejectOtherOrigins(isAllowedOrigin));
   app.use(
     cors({
-      // The service uses no cookies, but a page's requests may have them.
+      // The service uses no cookies, but some pages send credentials with every request. Without this header, browsers
+      // would withhold the response from them.
       ...(allowedOrigins ? { origin: allowedOrigins, credentials: true } : { origin: '*' }),
       methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-      // `allowedHeaders` is not set, which allows all: tracing and monitoring add their own to the requests of a page.
+      // Without `allowedHeaders`, all request headers are allowed. Tracing and monitoring scripts add their own headers.
       exposedHeaders: ['Retry-After'],
       maxAge: 86_400,
     }),

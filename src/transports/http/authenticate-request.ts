@@ -4,7 +4,7 @@ import type { Identity } from '../../auth/identity.ts';
 import { type Authenticator, assertHeaderFits, toTokenError } from '../../auth/token-verification.ts';
 import type { Actor } from '../../core/authorization.ts';
 
-/** passport-jwt in front of the routes; it runs before a body is read. */
+/** Authenticates with passport-jwt. Mount this before the body parser, so that only users can send large bodies. */
 export function authenticateRequest({ strategy }: Authenticator): RequestHandler {
   const guard = new passport.Passport();
   guard.use('jwt', strategy);
@@ -19,7 +19,7 @@ export function authenticateRequest({ strategy }: Authenticator): RequestHandler
   };
 }
 
-/** After the body has been read, which may take minutes. */
+/** Checks again that the token is not revoked. Mount this after the body parser: receiving a body may take minutes. */
 export function recheckRequest({ recheck }: Authenticator): RequestHandler {
   return (request, _response, next) => {
     recheck(request.user as Identity);

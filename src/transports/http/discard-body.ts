@@ -3,8 +3,9 @@ import { Socket } from 'node:net';
 import { closeWithLinger } from '../lingering-close.ts';
 
 /**
- * Closes the connection of a request that is answered before its body has come, as most refusals are. Node.js would wait
- * for the rest as long as for any request, and where the answer says `Connection: close` reset the connection at once.
+ * Closes the connection if the request is answered before its whole body has arrived, as most rejected requests are.
+ * Node.js itself would wait for the rest of the body until the request times out. If the answer has the header
+ * `Connection: close`, Node.js would close the socket at once, and the client might not receive the answer.
  */
 export function closeAfterUnreadBody(request: IncomingMessage, response: ServerResponse): void {
   if (request.complete || !hasBody(request)) return;

@@ -9,24 +9,24 @@ interface Meta {
   [more: string]: unknown;
 }
 
-/** Every answer has this shape. */
+/** Sends the content in the envelope that all answers have. */
 export function answer(
   response: Response,
   content: unknown,
   { code = 200, message = 'OK', ignored = [], ...more }: Meta = {},
 ): void {
-  // Of one person, and of this moment.
+  // The answer depends on the user, and may be different at the next request.
   response.set('Cache-Control', 'no-store');
   response.status(code).json({ meta: { code, message, ...more, ...(ignored.length > 0 && { ignored }) }, content });
 }
 
-/** `status`, where HTTP has a more exact one than the table. */
+/** Sends an error. `status` replaces the status of the error code if HTTP has a more specific one. */
 export function answerError(response: Response, error: ChatError, status?: number): void {
   const { message } = errors[error.code];
   const http = status ?? errors[error.code].http;
   if (error.retryAfterMs !== undefined) response.set('Retry-After', String(Math.ceil(error.retryAfterMs / 1_000)));
   if (http === 401) response.set('WWW-Authenticate', 'Bearer');
-  // Who has no token keeps no connection; nor does a body that nobody reads.
+  // Clients without a valid token must not keep a connection open. An unread body makes the connection unusable.
   if (http === 401 || !response.req.complete) response.set('Connection', 'close');
   const meta: Meta = { code: http, message, reason: error.code };
   if (error.detail !== message) meta.detail = error.detail;

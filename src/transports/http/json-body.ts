@@ -4,7 +4,10 @@ import { ChatError } from '../../core/errors.ts';
 
 const encodings = new Set(['identity', 'gzip', 'deflate', 'br', 'zstd']);
 
-/** Reads a body of at most so many bytes, also after decompression; 0: no limit. Says what is wrong with its headers. */
+/**
+ * Parses JSON bodies, and rejects unsupported headers with a reason. The limit applies to the body before and after
+ * decompression; 0 means no limit.
+ */
 export function createJsonBodyParser(maxBytes: number): RequestHandler[] {
   const limit = maxBytes || Number.MAX_SAFE_INTEGER;
   return [createHeaderCheck(limit), express.json({ limit, type: () => true, verify: assertUtf8 })];
@@ -14,19 +17,21 @@ function createHeaderCheck(limit: number): RequestHandler {
   return ({ headers }, _response, next) => {
     const length = headers['content-length'];
     if ((length === undefined || length === '0') && headers['transfer-encoding'] === undefined) return next();
-    // The parser would read all of it first.
+    // The parser would read the whole body before it rejects it.
     if (Number(length) > limit) throw new ChatError('TOO_LARGE', { message: 'The body is too large' });
     const [type = '', ...parameters] = (headers['content-type'] ?? '').toLowerCase().split(';');
     if (type.trim() !== 'application/json') {
-      const given = type.trim() ? `not ${type.trim()}` : 'and is missing';
+      const given = type.trim() ? `not ${type.trim()}` : 'but is missing';
       throwBadRequest('Content-Type', `must be application/json, ${given}`);
     }
-    const charset = /^\s*charset\s*=\s*"?([^"\s]*)"?\s*$/.exec(parameters.find((one) => one.includes('charset')) ?? '');
+    const charset = /^\s*charset\s*=\s*"?([^"\s]*)"?\s*$/.exec(
+      parameters.find((parameter) => parameter.includes('charset')) ?? '',
+    );
     if (charset && !/^utf-?8$/.test(charset[1]!))
       throwBadRequest('Content-Type', `charset must be utf-8, not ${charset[1]}`);
     const encoding = (headers['content-encoding'] ?? 'identity').toLowerCase();
     if (!encodings.has(encoding)) {
-      throwBadRequest('Content-Encoding', `must be gzip, deflate, br or zstd, or left out, not ${encoding}`);
+      throwBadRequest('Content-Encoding', `must be gzip, deflate, br or zstd, or absent, not ${encoding}`);
     }
     next();
   };
@@ -36,7 +41,7 @@ function throwBadRequest(field: string, message: string): never {
   throw new ChatError('BAD_REQUEST', { field, message });
 }
 
-/** The parser would put U+FFFD in place of what it cannot read. */
+/** Without this check, the parser would replace invalid bytes with U+FFFD. */
 function assertUtf8(_request: unknown, _response: unknown, body: Buffer): void {
   if (!isUtf8(body)) throw new ChatError('BAD_REQUEST', { message: 'The body is not valid UTF-8' });
 }

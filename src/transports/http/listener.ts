@@ -3,23 +3,22 @@ import type { Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { closeAfterUnreadBody } from './discard-body.ts';
 
-/** Where requests come from: a separate port, or a part of an app's server. */
+/** The source of HTTP requests: a port of this service, or the server of an app, below a path. */
 export interface Listener {
-  /** What the transports serve; its paths begin at `/`, wherever it is mounted. */
+  /** The server that the transports attach to. Its paths start at `/`, even if the service is mounted below a path. */
   http: HttpServer;
-  /** Starts to accept requests. */
   open(): Promise<void>;
-  /** Its address, once it is open. */
+  /** The address of the service. Call this only after `open`. */
   address(): { url: string; port: number };
-  /** Resolves when all requests have been answered. A separate port accepts no new ones from now on. */
+  /** Resolves when all requests have been answered. A port of this service accepts no new connections from now on. */
   finish(): Promise<unknown>;
-  /** Cuts requests that are still being answered. */
+  /** Closes the connections of requests that are still being answered. */
   terminate(): void;
 }
 
 export const isWebSocket = ({ headers }: IncomingMessage) => headers.upgrade?.toLowerCase() === 'websocket';
 
-/** Clients of a proxy send `GET http://chat.example/rooms`; every transport sees only the path. */
+/** Removes scheme and host: a client of a proxy sends `GET http://chat.example/rooms`. The transports expect a path. */
 function rewriteToOriginForm(request: IncomingMessage): void {
   request.url = toOriginPath(request.url);
 }
@@ -31,7 +30,7 @@ export function toOriginPath(url = ''): string {
   return path.startsWith('/') ? path : `/${path}`;
 }
 
-/** Prepares every request, whichever transport serves it. */
+/** Adds the hooks that run for every request before any transport handles it. */
 export function prependRequestHooks(http: HttpServer): void {
   http.prependListener('request', closeAfterUnreadBody);
   for (const event of ['request', 'upgrade']) http.prependListener(event, rewriteToOriginForm);

@@ -15,18 +15,18 @@ const buildHeaders = (body: string) => ({
   'Content-Length': Buffer.byteLength(body),
 });
 
-/** What the parser says of a request, by its error code, as the client is told. */
+/** For each error code of the parser, the error that the client receives. */
 const details: Record<string, [code: ErrorCode, detail: string]> = {
   HPE_HEADER_OVERFLOW: ['TOO_LARGE', 'The request line, the headers or the trailers are too large'],
   HPE_CHUNK_EXTENSIONS_OVERFLOW: ['TOO_LARGE', 'The chunk extensions are too large'],
-  HPE_INVALID_METHOD: ['BAD_REQUEST', 'The request does not start with an HTTP method that is served here'],
+  HPE_INVALID_METHOD: ['BAD_REQUEST', 'The request does not start with a supported HTTP method'],
   HPE_INVALID_URL: ['BAD_REQUEST', 'The URL has characters that must be percent-encoded'],
   HPE_INVALID_HEADER_TOKEN: ['BAD_REQUEST', 'A header has characters that are not allowed there'],
   HPE_INVALID_CONTENT_LENGTH: ['BAD_REQUEST', 'Content-Length must be one number, without Transfer-Encoding'],
   HPE_UNEXPECTED_CONTENT_LENGTH: ['BAD_REQUEST', 'Content-Length must be one number, without Transfer-Encoding'],
   HPE_INVALID_TRANSFER_ENCODING: ['BAD_REQUEST', 'The last Transfer-Encoding must be chunked'],
   HPE_INVALID_CHUNK_SIZE: ['BAD_REQUEST', 'A chunk of the body is malformed'],
-  HPE_PAUSED_H2_UPGRADE: ['BAD_REQUEST', 'HTTP/2 is not served here; use HTTP/1.1'],
+  HPE_PAUSED_H2_UPGRADE: ['BAD_REQUEST', 'HTTP/2 is not supported here, use HTTP/1.1'],
   HPE_INVALID_EOF_STATE: ['BAD_REQUEST', 'The request ended before it was complete'],
   ERR_HTTP_REQUEST_TIMEOUT: ['BAD_REQUEST', 'The request did not arrive in time'],
 };
@@ -34,23 +34,22 @@ const details: Record<string, [code: ErrorCode, detail: string]> = {
 const toRefusal = ({ code = '' }: { code?: string }) =>
   details[code] ?? (['BAD_REQUEST', 'This is not a valid HTTP request'] as const);
 
-/** Private to Node.js, whose own handler of `clientError` decides by it: the response that has the socket now. */
+/**
+ * The response that is being sent on this socket. Node.js keeps it in a private property, for its own error handling.
+ */
 const getCurrentResponse = (socket: Duplex) => (socket as { _httpMessage?: ServerResponse | null })._httpMessage;
 
 /**
- * Answers what is no HTTP request, or only the beginning of one, with the envelope of any refusal; Express never sees it.
- * Without an answer a balancer would take the node for a dead one.
+ * Answers malformed and incomplete requests, which never reach Express, with the error envelope of REST. Without an
+ * answer, a balancer would treat the node as dead.
  */
 export function answerMalformedRequests(http: Server): void {
   http.on('clientError', rejectMalformed);
   http.on('connect', (_request: IncomingMessage, socket: Duplex) => {
-    rejectRaw(socket, 'BAD_REQUEST', 'There are no tunnels: CONNECT is not served here');
+    rejectRaw(socket, 'BAD_REQUEST', 'CONNECT is not supported: this server is not a proxy');
   });
   http.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
-    const body = formatError(
-      'BAD_REQUEST',
-      'Expect: must be 100-continue, which is the only expectation that is known',
-    );
+    const body = formatError('BAD_REQUEST', 'Expect: must be 100-continue, the only supported expectation');
     response.writeHead(errors.BAD_REQUEST.http, buildHeaders(body)).end(body);
   });
 }
@@ -59,13 +58,13 @@ export function answerMalformedRequests(http: Server): void {
 const pendingRejections = new WeakSet<Duplex>();
 
 function rejectMalformed(error: Error & { code?: string }, socket: Duplex): void {
-  // The parser reports every further chunk.
+  // After the first error, the parser reports an error for every further chunk. Those need no answer.
   if (isClosing(socket) || pendingRejections.has(socket)) return;
   if (!socket.writable) return void socket.destroy();
   const response = getCurrentResponse(socket);
   const [code, detail] = toRefusal(error);
   if (!response) return rejectRaw(socket, code, detail);
-  // A later request on this connection is at fault: the answers to those before it go out first.
+  // The malformed request follows a complete one, so the answer to the complete request is sent first.
   if (response.req.complete) {
     pendingRejections.add(socket);
     response.once('finish', () => {
@@ -76,7 +75,8 @@ function rejectMalformed(error: Error & { code?: string }, socket: Duplex): void
   }
   if (response.writableEnded) return closeWithLinger(socket);
   if (response.headersSent) return void socket.destroy();
-  // The client may only have closed its side; mostly it is gone, and the request counts as aborted.
+  // The client closed its side in the middle of the request. It may still read the answer, but in most cases it has
+  // disconnected. The answer bypasses `response`, so that the metrics count the request as aborted.
   if (error.code === 'HPE_INVALID_EOF_STATE') return rejectRaw(socket, code, detail);
   const body = formatError(code, detail);
   response.writeHead(errors[code].http, { ...buildHeaders(body), Connection: 'close' }).end(body);
@@ -89,9 +89,7 @@ const statusLines: Partial<Record<ErrorCode, string>> = {
 
 function rejectRaw(socket: Duplex, code: ErrorCode, detail: string): void {
   const body = formatError(code, detail);
-  const lines = Object.entries({ ...buildHeaders(body), Connection: 'close' });
-  closeWithLinger(
-    socket,
-    `HTTP/1.1 ${statusLines[code]}\r\n${lines.map((line) => `${line.join(': ')}\r\n`).join('')}\r\n${body}`,
-  );
+  const headers = Object.entries({ ...buildHeaders(body), Connection: 'close' });
+  const head = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  closeWithLinger(socket, `HTTP/1.1 ${statusLines[code]}\r\n${head}\r\n${body}`);
 }

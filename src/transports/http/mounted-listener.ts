@@ -5,98 +5,99 @@ import { rejectUpgrade } from '../reject-upgrade.ts';
 import { getAddress, isWebSocket, type Listener, prependRequestHooks, toOriginPath } from './listener.ts';
 import { answerMalformedRequests } from './malformed-request.ts';
 
-/** An existing server of an app; the service serves what is below `prefix`. */
+/** The server of an app, and the path below which this service is mounted on it. */
 export interface Mount {
   server: HttpServer | HttpsServer;
-  /** `/messaging`: begins with a slash, and does not end with one. */
+  /** Starts with a slash and does not end with one, for example `/messaging`. */
   prefix: string;
 }
 
-/** Listeners that only make a server upgrade; they serve nothing. */
+/** The `upgrade` listeners that this module adds. They do not mean that the app itself serves upgrades. */
 const placeholders = new WeakSet<object>();
 
 type Emit = (event: string | symbol, ...args: unknown[]) => boolean;
 type Upgrading = { shouldUpgradeCallback?: ((request: IncomingMessage) => boolean) | undefined };
 
 /**
- * Intercepts the events of the server whose path is below the prefix, before any of its listeners, and emits them on an
- * inner server that never listens. Everything else reaches the listeners of the app as before.
+ * Replaces `emit` of the app's server. If the path of a request is below the prefix, its events are emitted on an inner
+ * server, which listens on no port. All other events reach the listeners of the app as before.
  */
 export function createMountedListener({ server: outer, prefix }: Mount): Listener {
   const http = createServer();
   answerMalformedRequests(http);
-  const answering = new Set<ServerResponse>();
-  let whenAnswered = () => {};
+  const unanswered = new Set<ServerResponse>();
+  let onAllAnswered = () => {};
   let isOpen = false;
 
-  /** Undefined if the path is not below the prefix. */
-  function pathBelow(request: IncomingMessage): string | undefined {
+  /** Returns the path without the prefix, or undefined if the path is not below the prefix. */
+  function getPathBelow(request: IncomingMessage): string | undefined {
     const url = toOriginPath(request.url);
     if (!url.startsWith(prefix)) return undefined;
     const rest = url.slice(prefix.length);
     return rest.startsWith('/') ? rest : rest === '' || rest.startsWith('?') ? `/${rest}` : undefined;
   }
 
-  function take(request: IncomingMessage, response: ServerResponse): void {
-    answering.add(response);
+  function handleRequest(request: IncomingMessage, response: ServerResponse): void {
+    unanswered.add(response);
     response.once('close', () => {
-      answering.delete(response);
-      if (answering.size === 0) whenAnswered();
+      unanswered.delete(response);
+      if (unanswered.size === 0) onAllAnswered();
     });
-    // Relative links of the page need the slash at the end.
+    // The relative links of the page only work if its URL ends with a slash.
     const url = toOriginPath(request.url);
     if (url.split('?', 1)[0] === prefix && request.method === 'GET') {
       return void response.writeHead(308, { Location: `${prefix}/${url.slice(prefix.length)}` }).end();
     }
-    request.url = pathBelow(request);
+    request.url = getPathBelow(request);
     http.emit('request', request, response);
   }
 
-  const passOn = outer.emit as Emit;
+  const appEmit = outer.emit as Emit;
   const emit: Emit = function (this: unknown, event, ...args) {
     const request = args[0] as IncomingMessage;
     const isRequest = event === 'request' || event === 'checkContinue';
-    if (!isOpen || !(isRequest || event === 'upgrade' || event === 'checkExpectation') || !pathBelow(request)) {
-      return passOn.call(outer, event, ...args);
+    if (!isOpen || !(isRequest || event === 'upgrade' || event === 'checkExpectation') || !getPathBelow(request)) {
+      return appEmit.call(outer, event, ...args);
     }
     if (event === 'checkContinue') (args[1] as ServerResponse).writeContinue();
-    if (isRequest) take(request, args[1] as ServerResponse);
+    if (isRequest) handleRequest(request, args[1] as ServerResponse);
     else {
-      request.url = pathBelow(request);
+      request.url = getPathBelow(request);
       http.emit(event as string, ...args);
     }
     return true;
   };
 
   /**
-   * Node.js upgrades nothing on a server without an `upgrade` listener, so this adds a placeholder. It must not count as a
-   * listener of the app: without one, the app's requests stay requests (since Node.js 24.9) or are refused, or they hang.
+   * Node.js handles upgrades only on a server with an `upgrade` listener, so this adds a placeholder. If the app has no
+   * `upgrade` listener, an upgrade request to the app must not hang: Node.js treats it as an ordinary request (since
+   * 24.9, through `shouldUpgradeCallback`), or the placeholder rejects it.
    */
-  function takeUpgrades(): () => void {
+  function interceptUpgrades(): () => void {
     const appServesUpgrades = () => outer.listeners('upgrade').some((listener) => !placeholders.has(listener));
-    const refuse = (_request: IncomingMessage, socket: Duplex) => {
+    const rejectIfUnserved = (_request: IncomingMessage, socket: Duplex) => {
       if (!appServesUpgrades()) rejectUpgrade(socket, '404 Not Found');
     };
-    placeholders.add(refuse);
-    outer.on('upgrade', refuse);
+    placeholders.add(rejectIfUnserved);
+    outer.on('upgrade', rejectIfUnserved);
     const upgrading = outer as Upgrading;
-    const asked = upgrading.shouldUpgradeCallback;
-    const ask = (request: IncomingMessage) =>
-      pathBelow(request) ? isWebSocket(request) : appServesUpgrades() && (asked?.call(outer, request) ?? true);
-    upgrading.shouldUpgradeCallback = ask;
+    const appCallback = upgrading.shouldUpgradeCallback;
+    const shouldUpgrade = (request: IncomingMessage) =>
+      getPathBelow(request) ? isWebSocket(request) : appServesUpgrades() && (appCallback?.call(outer, request) ?? true);
+    upgrading.shouldUpgradeCallback = shouldUpgrade;
     return () => {
-      outer.off('upgrade', refuse);
-      if (upgrading.shouldUpgradeCallback === ask) upgrading.shouldUpgradeCallback = asked;
+      outer.off('upgrade', rejectIfUnserved);
+      if (upgrading.shouldUpgradeCallback === shouldUpgrade) upgrading.shouldUpgradeCallback = appCallback;
     };
   }
 
-  let leaveUpgrades = () => {};
+  let restoreUpgrades = () => {};
   return {
     http,
     async open() {
       prependRequestHooks(http);
       outer.emit = emit as typeof outer.emit;
-      leaveUpgrades = takeUpgrades();
+      restoreUpgrades = interceptUpgrades();
       isOpen = true;
     },
     address() {
@@ -105,15 +106,15 @@ export function createMountedListener({ server: outer, prefix }: Mount): Listene
     },
     finish: () =>
       new Promise<void>((resolve) => {
-        whenAnswered = resolve;
-        if (answering.size === 0) resolve();
+        onAllAnswered = resolve;
+        if (unanswered.size === 0) resolve();
       }),
     terminate() {
-      for (const response of answering) response.destroy();
+      for (const response of unanswered) response.destroy();
       isOpen = false;
-      leaveUpgrades();
-      // If another wrapper was installed after this one, it still calls this one, which then only passes events on.
-      if (outer.emit === (emit as typeof outer.emit)) outer.emit = passOn as typeof outer.emit;
+      restoreUpgrades();
+      // If other code has wrapped `emit` since `open`, its wrapper still calls ours, which then only passes events on.
+      if (outer.emit === (emit as typeof outer.emit)) outer.emit = appEmit as typeof outer.emit;
     },
   };
 }

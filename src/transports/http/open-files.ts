@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 
-/** Open files that connections must leave: for the database, Redis, the log and the rest of the process. */
+/** How many open files are reserved for the database, Redis, the log and the rest of the process. */
 export const reservedFiles = 256;
 
-/** Of this process, after Node.js has raised the soft limit to the hard one. Known on Linux only. */
+/** Returns the limit of this process, or Infinity if it is unknown, as on systems other than Linux. */
 export function readMaxOpenFiles(): number {
   try {
     const [, soft] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];

@@ -7,15 +7,15 @@ import { readMaxOpenFiles, reservedFiles } from './open-files.ts';
 
 export interface OwnPort {
   port: number;
-  /** `::`: every address of this machine, IPv6 and IPv4. */
+  /** `::` means all addresses of this machine, IPv6 and IPv4. */
   host: string;
-  /** How long an idle connection waits for its next request. */
+  /** How long an idle connection stays open. */
   keepAliveMs: number;
   headersTimeoutMs: number;
   requestTimeoutMs: number;
-  /** 0: no limit. */
+  /** 0 means no limit. */
   maxConnections: number;
-  /** Called at most once a minute while connections are refused. */
+  /** Called at most once a minute while new connections are rejected. */
   onFull: () => void;
 }
 
@@ -27,7 +27,7 @@ export function createOwnListener({ port, host, ...settings }: OwnPort): Listene
     headersTimeout: settings.headersTimeoutMs,
     requestTimeout: settings.requestTimeoutMs,
     connectionsCheckingInterval: 1_000,
-    // Other upgrades, such as to HTTP/2 without TLS, are offers; the request still expects an answer.
+    // A server may ignore other upgrades, such as to HTTP/2 without TLS. The client then expects an ordinary answer.
     shouldUpgradeCallback: isWebSocket,
   });
   answerMalformedRequests(http);
@@ -58,59 +58,60 @@ function limitConnections(
 ): void {
   if (maxConnections === 0) return;
   http.maxConnections = maxConnections;
-  let makesRoom = true;
-  let reports = true;
+  let mayCloseIdle = true;
+  let mayReport = true;
   http.on('drop', () => {
-    // Idle connections make room, at most once a second, because that iterates over all connections.
-    if (makesRoom) {
-      makesRoom = false;
+    // Closes idle connections in favour of new ones, at most once a second, because it iterates over all connections.
+    if (mayCloseIdle) {
+      mayCloseIdle = false;
       http.closeIdleConnections();
       setTimeout(() => {
-        makesRoom = true;
+        mayCloseIdle = true;
       }, 1_000).unref();
     }
-    if (!reports) return;
-    reports = false;
+    if (!mayReport) return;
+    mayReport = false;
     onFull();
     setTimeout(() => {
-      reports = true;
+      mayReport = true;
     }, 60_000).unref();
   });
 }
 
 export function toOwnPort({ port, host, http, database }: Config, logger: Logger): OwnPort {
-  // Each connection takes an open file, and a process without free ones cannot reach its database either.
+  // Each connection is an open file. If the process reaches its limit, it cannot connect to its database either.
   const allowed = Math.max(readMaxOpenFiles() - reservedFiles, 1);
   const wanted = http.maxConnections || Infinity;
   const maxConnections = Math.min(wanted, allowed);
   if (maxConnections < wanted && wanted < Infinity && database.mode === 'postgres') {
-    const advice = `start it with ulimit -n ${wanted + reservedFiles}, or set MAX_CONNECTIONS to ${allowed}`;
+    const advice = `start the server with ulimit -n ${wanted + reservedFiles}, or set MAX_CONNECTIONS to ${allowed}`;
     logger.warn({ maxConnections }, `the limit of open files is too low for MAX_CONNECTIONS; ${advice}`);
   }
-  const onFull = () => logger.warn({ maxConnections }, 'connections are refused: there are MAX_CONNECTIONS of them');
+  const onFull = () =>
+    logger.warn({ maxConnections }, 'new connections are rejected: the server has MAX_CONNECTIONS connections');
   return { port, host, ...http, maxConnections: maxConnections === Infinity ? 0 : maxConnections, onFull };
 }
 
 export function listen(server: HttpServer, port: number, host: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    const refuse = (error: NodeJS.ErrnoException) => reject(toListenError(error, port, host));
-    server.once('error', refuse);
-    // Without a host Node.js takes `::` for both families, and 0.0.0.0 on a machine without IPv6.
+    const onError = (error: NodeJS.ErrnoException) => reject(toListenError(error, port, host));
+    server.once('error', onError);
+    // Without a host, Node.js listens on `::` for IPv6 and IPv4, or on 0.0.0.0 if the machine has no IPv6.
     server.listen({ port, ...(host !== '::' && { host }) }, () => {
-      server.off('error', refuse);
+      server.off('error', onError);
       resolve();
     });
   });
 }
 
-/** Adds what to do if a setting is wrong. */
+/** Explains which setting to change. */
 function toListenError(error: NodeJS.ErrnoException, port: number, host: string): Error {
   const reasons: Record<string, string> = {
-    EADDRINUSE: `Port ${port} is in use on ${host}. Set PORT (or METRICS_PORT) to a free port, or stop the process that has it`,
+    EADDRINUSE: `Port ${port} is in use on ${host}. Set PORT (or METRICS_PORT) to a free port, or stop the process that uses it`,
     EACCES: `This account may not listen on port ${port}. Set PORT (or METRICS_PORT) to 1024 or above`,
     EADDRNOTAVAIL: `${host} is not an address of this machine. Set HOST to one of its addresses, or leave HOST out`,
-    EAFNOSUPPORT: `This machine has no addresses of the kind of ${host}. Set HOST to another address, or leave HOST out`,
-    ENOTFOUND: `The name ${host} has no address. Set HOST to an address of this machine`,
+    EAFNOSUPPORT: `This machine has no addresses of the same family as ${host}. Set HOST to another address, or leave HOST out`,
+    ENOTFOUND: `The host name ${host} cannot be resolved. Set HOST to an address of this machine`,
   };
   const reason = reasons[error.code ?? ''];
   return reason ? Object.assign(new Error(reason, { cause: error }), { code: error.code }) : error;

@@ -1,12 +1,12 @@
 import { readdir, stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 
-/** Files that the bundle is made of; packages change with an installation, and the server starts again then. */
+/** The sources of the bundle. Installed packages are not checked for changes, because they need a restart anyway. */
 const sources = ['playground/', 'playground/views/', 'src/client/'];
 
 /**
- * The modules of the page in one file, made from the sources again when one of them has changed. Undefined where esbuild is
- * not installed, as with `npm ci --omit=dev`: the page then loads its modules one by one.
+ * Bundles the modules of the page into one file, again whenever a source has changed. Returns undefined if esbuild is not
+ * installed, for example after `npm ci --omit=dev`. The page then loads its modules one by one.
  */
 export function createPlaygroundBundle(project: URL): () => Promise<string | undefined> {
   let cached: { version: string; text: Promise<string | undefined> } | undefined;
@@ -15,7 +15,7 @@ export function createPlaygroundBundle(project: URL): () => Promise<string | und
     if (cached?.version !== version) {
       const text = bundle(project);
       cached = { version, text };
-      // A failed build must not be remembered: the next request tries again.
+      // A failed build is not cached, so that the next request tries again.
       text.catch(() => {
         if (cached?.text === text) cached = undefined;
       });

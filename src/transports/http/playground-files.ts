@@ -12,15 +12,15 @@ export interface ServedFile {
 
 export interface PlaygroundFiles {
   readPage(tokens: 'made here' | 'pasted'): Promise<ServedFile>;
-  /** By its path below `playground/`; undefined where it may not be served, or does not exist. */
+  /** Returns the file at a path below `playground/`. Undefined if it does not exist or must not be served. */
   findFile(path: string): Promise<ServedFile | undefined>;
-  /** For the content security policy: the one script that stands in the page itself. */
+  /** For the content security policy: the hash of the only inline script of the page. */
   importMapHash: string;
 }
 
-/** Run from the sources, the page is served from its sources, too. */
+/** True if the server runs from its TypeScript sources. Then the page is served from its sources, too. */
 const fromSources = import.meta.url.endsWith('.ts');
-/** Where `playground/` and `src/` are: the project, or its `dist`. */
+/** The directory that contains `playground/` and `src/`: the project, or its `dist`. */
 const codeRoot = new URL('../../../', import.meta.url);
 const projectRoot = fromSources ? codeRoot : new URL('../', codeRoot);
 
@@ -29,7 +29,7 @@ export function createPlaygroundFiles(): PlaygroundFiles {
   const importMap = JSON.stringify({ imports: createImportMap(vendors) });
   const read = createFileReader();
   const bundle = fromSources ? createPlaygroundBundle(projectRoot) : undefined;
-  /** All modules in one file: built with the package, or from the sources. */
+  /** Returns all modules in one file, which is built with the package or bundled from the sources. */
   const readBundle = async (): Promise<ServedFile | undefined> => {
     if (!bundle) return read(new URL('playground/page.js', codeRoot), 'js');
     const text = await bundle();
@@ -68,7 +68,7 @@ const moduleDirectories: Record<string, string> = {
   client: 'src/client/',
 };
 
-/** Sources import `.ts`, and what is built imports `.js`; the page asks for `.js` in both. */
+/** Accepts both extensions: the page itself requests `.js`, but the modules import `.ts` if they are sources. */
 function findModule(path: string): FileLocation {
   const [, directory = '', name] = /^(?:(client|views)\/)?([a-z0-9-]+)\.(?:js|ts)$/.exec(path) ?? [];
   if (!name) return undefined;
@@ -76,17 +76,17 @@ function findModule(path: string): FileLocation {
 }
 
 interface Vendor {
-  /** As the import map calls it. */
+  /** The name in the import map. */
   specifier: string;
   directory: URL;
   main: string;
-  /** What may be asked for. */
+  /** The files that are served. */
   files: RegExp;
 }
 
 const litFiles = /^(?:directives\/)?[a-z-]+\.js(?:\.map)?$/;
 
-/** The packages that the page is made with; those of Lit as Lit itself finds them. */
+/** The packages that the page imports. The packages of Lit are resolved from Lit, so that their versions match. */
 function createVendorTable(): Record<string, Vendor> {
   const directory = findPackageDirectory('lit', import.meta.url);
   const createLitVendor = (specifier: string, main: string): Vendor => ({
@@ -120,7 +120,7 @@ function findVendorFile(path: string, vendors: Record<string, Vendor>): FileLoca
   return [new URL(file!, vendor.directory), file!.endsWith('.map') ? 'json' : 'js'];
 }
 
-/** Relative to the page, which may be below a path. */
+/** The addresses are relative to the page, because the service may be mounted below a path. */
 function createImportMap(vendors: Record<string, Vendor>): Record<string, string> {
   const entries = Object.entries(vendors).flatMap(([name, { specifier, main }]) => [
     [specifier, `./playground/vendor/${name}/${main}`],
@@ -129,7 +129,7 @@ function createImportMap(vendors: Record<string, Vendor>): Record<string, string
   return Object.fromEntries([['nano-messaging/client', './playground/client/client.js'], ...entries]);
 }
 
-/** Reads a file, and strips it of its types, when it is first asked for and whenever it has changed. */
+/** Reads files and strips the types of TypeScript. Caches the result until the file changes. */
 function createFileReader(): (...found: NonNullable<FileLocation>) => Promise<ServedFile | undefined> {
   const cache = new Map<string, ServedFile & { mtimeMs: number }>();
   return async (file, type) => {

@@ -2,8 +2,8 @@ import { gzipSync } from 'node:zlib';
 import express, { type Request, type RequestHandler, type Response, Router } from 'express';
 import helmet from 'helmet';
 import { z } from 'zod';
-import { parse } from '../../core/errors.ts';
 import { Level, Uuid } from '../../core/ids.ts';
+import { parse } from '../../core/parse.ts';
 import { isBearer } from './bearer-token.ts';
 import { answer } from './envelope.ts';
 import { isFromOwnPage } from './loopback.ts';
@@ -20,26 +20,26 @@ const TokenRequest = z.object(
 );
 type TokenRequest = z.infer<typeof TokenRequest>;
 
-interface TokenMaker {
-  /** Only the page that was opened by the link with this key gets tokens. */
+interface TokenSigner {
+  /** The link to the playground contains this key. Only a page that was opened with it gets tokens. */
   key: string;
   sign: (claims: TokenRequest) => Promise<string>;
 }
 
 interface Playground {
-  /** Undefined where this server makes no tokens. Asked at each request: it depends on the listener, too. */
-  getTokenMaker: () => TokenMaker | undefined;
+  /** Undefined if this server signs no tokens. Called for each request, because it depends on the listen address. */
+  getTokenSigner: () => TokenSigner | undefined;
 }
 
-/** The page to try the service out. It stands before CORS: no other page has business here. */
-export function createPlaygroundRoutes({ getTokenMaker }: Playground): Router {
+/** Serves the playground. Mount this before CORS, because pages of other origins must not use these routes. */
+export function createPlaygroundRoutes({ getTokenSigner }: Playground): Router {
   const routes = Router();
   const files = createPlaygroundFiles();
 
   routes.get('/', createContentSecurityPolicy(files.importMapHash), async (request, response) => {
-    // Without a referrer some browsers call the origin of a request null.
+    // Without a referrer, some browsers send `Origin: null`, and `isFromOwnPage` would reject the request.
     response.set('Referrer-Policy', 'same-origin');
-    sendFile(request, response, await files.readPage(getTokenMaker() ? 'made here' : 'pasted'));
+    sendFile(request, response, await files.readPage(getTokenSigner() ? 'made here' : 'pasted'));
   });
 
   routes.get('/playground/*path', async (request, response, next) => {
@@ -48,14 +48,15 @@ export function createPlaygroundRoutes({ getTokenMaker }: Playground): Router {
     sendFile(request, response, file);
   });
 
-  // Without the key this is no route at all. Which headers a proxy adds or leaves out decides nothing.
+  // A request without the key is answered as if the route did not exist. Headers such as `X-Forwarded-For` are not
+  // considered, because not every proxy sets them.
   const requireOwnPage: RequestHandler = (request, _response, next) => {
-    const key = getTokenMaker()?.key;
+    const key = getTokenSigner()?.key;
     const hasKey = key !== undefined && isBearer(request.get('Authorization'), key);
     next(hasKey && isFromOwnPage(request) ? undefined : 'route');
   };
   routes.post('/playground/token', requireOwnPage, express.json({ limit: 4_096 }), async (request, response) => {
-    const token = await getTokenMaker()!.sign(parse(TokenRequest, request.body));
+    const token = await getTokenSigner()!.sign(parse(TokenRequest, request.body));
     response.set({ 'Cache-Control': 'no-store', 'Cross-Origin-Resource-Policy': 'same-origin' });
     answer(response, { token });
   });
@@ -79,13 +80,13 @@ function createContentSecurityPolicy(importMapHash: string): RequestHandler {
   });
 }
 
-/** Compressed once: by the tag of its content. */
+/** Compressed bodies by ETag, so that each version of a file is compressed only once. */
 const compressed = new Map<string, Buffer>();
 
 function gzipFile({ etag, text }: ServedFile): Buffer {
   let body = compressed.get(etag);
   if (!body) {
-    // Only while the sources are edited are there more versions than files.
+    // The map only grows this large while someone edits the sources, which creates new versions of files.
     if (compressed.size >= 200) compressed.clear();
     body = gzipSync(text);
     compressed.set(etag, body);
@@ -93,7 +94,7 @@ function gzipFile({ etag, text }: ServedFile): Buffer {
   return body;
 }
 
-/** The browser asks each time whether there is another version. */
+/** `no-cache` makes the browser check at each request whether the file has changed. */
 function sendFile(request: Request, response: Response, file: ServedFile): void {
   const { type, text, etag } = file;
   response.set({ 'Cache-Control': 'no-cache', 'Cross-Origin-Resource-Policy': 'same-origin', ETag: etag });

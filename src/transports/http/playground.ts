@@ -7,16 +7,16 @@ import type { Config } from '../../config/config.ts';
 import { isLoopback } from './loopback.ts';
 import { createPlaygroundRoutes } from './playground.routes.ts';
 
-/** How long a token of the page is valid; the page fetches the next token itself. */
+/** The lifetime of the page's tokens. The page renews its token itself. */
 const tokenSeconds = 3_600;
 
 export interface Playground {
   routes: Router;
-  /** `#key=…`, with which the page gets tokens; empty if it gets none. Known once the server listens. */
+  /** Returns `#key=…`, which allows the page to get tokens, or an empty string. Call this after the server listens. */
   getFragment(): string;
 }
 
-/** Undefined if the playground is off. */
+/** Returns undefined if the playground is disabled. */
 export function createPlayground(config: Config, http: Server): Playground | undefined {
   if (!config.playground) return undefined;
   // The page gets tokens only if this server generated the signing key and listens on a loopback address.
@@ -25,7 +25,7 @@ export function createPlayground(config: Config, http: Server): Playground | und
   const key = isOwnKey ? loadPlaygroundKey(config.dataDirectory) : undefined;
   const isLocal = () => isLoopback((http.address() as AddressInfo | null)?.address ?? '');
   const routes = createPlaygroundRoutes({
-    getTokenMaker: () => {
+    getTokenSigner: () => {
       if (!secret || !key || !isLocal()) return undefined;
       const signing = { key: secret, alg: 'HS256' };
       return { key, sign: (claims) => signToken({ claims, seconds: tokenSeconds }, signing, config) };

@@ -4,9 +4,9 @@ import { costs } from '../../core/limits/request-costs.ts';
 import type { RequestLimits } from '../../core/limits/request-limits.ts';
 import { getActor } from './authenticate-request.ts';
 
-/** Charges a request to its user before its body is read. An unknown route costs only its refusal. */
+/** Charges the user for a request before its body is read. For an unknown route, only the error is charged, later. */
 export function createRateLimit(routes: readonly Route[], limits: RequestLimits): RequestHandler {
-  // Matched before Express has found the route.
+  // Express matches the route only after this handler, so the handler has to find the route itself.
   const patterns = routes.map((route) => ({
     method: route.method as string,
     pattern: new RegExp(`^${route.path.replaceAll(/:[^/]+/g, '[^/]+')}/?$`, 'i'),

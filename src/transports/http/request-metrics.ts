@@ -2,7 +2,7 @@ import type { RequestHandler } from 'express';
 import type { ErrorCode } from '../../core/errors.ts';
 
 export interface HttpMetrics {
-  /** `route` is the template that matched, or `unknown`; `status` that of the answer, or `aborted`. */
+  /** `route` is the path template of the route, or `unknown`. `status` is the status of the answer, or `aborted`. */
   answered(method: string, route: string, status: string, seconds: number): void;
   refused(code: ErrorCode): void;
 }
@@ -20,5 +20,5 @@ export function measureRequests(metrics: Pick<HttpMetrics, 'answered'>): Request
   };
 }
 
-/** Every route has its whole path, never a part of the URL, which a client could make up. */
+/** Uses the path template, never the URL, so that clients cannot invent labels. Each route has its whole path. */
 const toLabel = (path: unknown): string => (typeof path === 'string' ? path : 'unknown');

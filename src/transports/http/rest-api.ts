@@ -12,12 +12,15 @@ import { mountRoutes } from './router.ts';
 
 type Auth = RegisteredRoute['route']['auth'];
 
-/** `/rooms` of `/rooms/:id`: what is below it needs the same token, whether it is a route or not. */
+/**
+ * Lists the first path segments of the routes, such as `/rooms` for `/rooms/:id`. All paths below such a prefix need the
+ * same kind of token, even if no route matches. Throws if two kinds share a prefix.
+ */
 function listPrefixes(routes: readonly RegisteredRoute[], auth: Auth): string[] {
   const own = new Set(selectRoutes(routes, auth).map(({ route }) => getPrefix(route.path)));
   for (const { name, route } of routes) {
     if (route.auth !== auth && own.has(getPrefix(route.path))) {
-      throw new Error(`${name}: everything below ${getPrefix(route.path)} takes the token of auth: '${auth}'`);
+      throw new Error(`${name}: all routes below ${getPrefix(route.path)} must have auth: '${auth}'`);
     }
   }
   return [...own];
@@ -37,7 +40,6 @@ interface UserRoutes {
   bodyBytes: number;
 }
 
-/** The routes that take a user's token. */
 export function createUserRoutes({ routes, authenticator, requestLimits, bodyBytes }: UserRoutes): Router {
   const own = selectRoutes(routes, 'user');
   const limit = createRateLimit(
@@ -55,14 +57,14 @@ export function createUserRoutes({ routes, authenticator, requestLimits, bodyByt
 
 interface AdminRoutes {
   routes: readonly RegisteredRoute[];
-  /** `ADMIN_TOKEN`, which the product's own backend has. */
+  /** The value of `ADMIN_TOKEN`. Only the product's own backend knows it. */
   token: string;
   bodyBytes: number;
-  /** A request without the token, or with another token. */
+  /** Called for a request without the token or with another token. */
   onRefused(address: string | undefined): void;
 }
 
-/** Every request below `/admin` ends here, also an unknown one: it never gets the CORS headers of the rest. */
+/** Answers every request below `/admin`, even if no route matches, so that none gets the CORS headers of other routes. */
 export function createAdminRoutes({ routes, token, bodyBytes, onRefused }: AdminRoutes): Router {
   const prefixes = listPrefixes(routes, 'admin');
   const requireToken: RequestHandler = (request, _response, next) => {
@@ -71,7 +73,7 @@ export function createAdminRoutes({ routes, token, bodyBytes, onRefused }: Admin
     throw new ChatError('UNAUTHENTICATED');
   };
   const router = Router().use(prefixes, requireToken, ...createJsonBodyParser(bodyBytes));
-  // Within the same router: at its end Express would answer OPTIONS.
+  // `rejectUnknownRoute` is part of this router. Otherwise Express would answer OPTIONS at the end of the router.
   return mountRoutes(router, selectRoutes(routes, 'admin'), noActor).use(prefixes, rejectUnknownRoute);
 }
 
@@ -79,18 +81,18 @@ interface PublicRoutes {
   routes: readonly RegisteredRoute[];
   servesMetrics: boolean;
   metricsToken: string | undefined;
-  /** Whether metrics need no token. Called for each request: it depends on the address of the port. */
+  /** Returns true if metrics need no token. Called for each request, because it depends on the listen address. */
   isOpen: () => boolean;
 }
 
-/** For the balancer and the monitoring: no user's token. */
+/** Creates the routes for balancers and monitoring, which need no user token. */
 export function createPublicRoutes({ routes, servesMetrics, metricsToken, isOpen }: PublicRoutes): Router {
   const requireToken: RequestHandler = (request, response, next) => {
     const isAllowed = metricsToken ? isBearer(request.get('Authorization'), metricsToken) : isOpen();
     if (isAllowed) return next();
-    const hint = metricsToken ? '' : ': set METRICS_TOKEN, or METRICS_PORT for a port of its own';
+    const hint = metricsToken ? '' : ': set METRICS_TOKEN, or METRICS_PORT for a separate port';
     response.status(401).set({ 'WWW-Authenticate': 'Bearer', 'Cache-Control': 'no-store' });
-    response.type('text').send(`a token is needed${hint}\n`);
+    response.type('text').send(`a token is required${hint}\n`);
   };
   const router = mountRoutes(Router(), selectRoutes(routes, 'none'), noActor);
   if (!servesMetrics) return router;

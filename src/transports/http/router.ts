@@ -1,12 +1,11 @@
 import type { Request, RequestHandler, Response, Router } from 'express';
 import type { Actor } from '../../core/authorization.ts';
 import type { Route } from '../../core/contract/rest.ts';
-import { parse } from '../../core/errors.ts';
+import { parse, parseWithIgnored } from '../../core/parse.ts';
 import type { RegisteredRoute } from '../../core/registry.ts';
-import { parseWithIgnored } from '../../core/unknown-keys.ts';
 import { answer } from './envelope.ts';
 
-/** Serves these routes of the contracts. Checks, such as that of a token, are mounted before. */
+/** Adds these routes to the router. Mount checks, such as authentication, before. */
 export function mountRoutes(
   router: Router,
   routes: readonly RegisteredRoute[],
@@ -37,7 +36,7 @@ function sendText(response: Response, { code, type = 'text', text }: { code: num
   response.status(code).type(type).send(text);
 }
 
-/** The first part that is wrong is the one that is refused: the path, then the query, then the body, then its key. */
+/** Throws for the first invalid part, in this order: path, query, body, fields from headers. */
 function parseRequest({ params, query, body, headers, headerFields = {} }: Route, request: Request) {
   const path = params && parse(params, request.params);
   const search = query && parseWithIgnored(query, request.query).data;
@@ -53,7 +52,7 @@ function parseRequest({ params, query, body, headers, headerFields = {} }: Route
 }
 
 function parseHeader(headers: NonNullable<Route['headers']>, name: string, request: Request): unknown {
-  // A structured header field has a string in quotes, and so has an entity tag.
+  // A string in a structured field is quoted, and so is an entity tag.
   const value = request.get(name)?.replace(/^"(.*)"$/, '$1');
   return parse(headers, { [name]: value })[name];
 }

@@ -5,8 +5,8 @@ import { closeTimeoutMs } from '../../core/limits/transport-limits.ts';
 type Connection = Socket['conn'];
 
 /**
- * Closes the engine's connection, so that the client comes back by itself. What is on its way goes out first, unless
- * the client does not read.
+ * Closes the engine's connection, after which the client reconnects. Packets in the send buffer are sent first, unless
+ * the client does not read them in time.
  */
 export function closeConnection(connection: Connection): void {
   connection.close();
@@ -14,14 +14,14 @@ export function closeConnection(connection: Connection): void {
   connection.once('close', () => clearTimeout(force));
 }
 
-/** Ends it at once, with what is unsent. */
+/** Closes the connection at once and discards its send buffer. */
 export function terminateConnection(connection: Connection): void {
   const { socket } = connection.transport as { socket?: WebSocket };
   connection.close(true);
   socket?.terminate();
 }
 
-/** Closes the connection and tells the client not to come back by itself. */
+/** Closes the connection so that the client does not reconnect by itself. */
 export function disconnectForGood(socket: Pick<Socket, 'conn' | 'disconnect'>): void {
   socket.disconnect(true);
   closeConnection(socket.conn);

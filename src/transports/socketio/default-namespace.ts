@@ -5,8 +5,8 @@ import type { LiveContext } from '../live-context.ts';
 import { toErrorAck } from './error-ack.ts';
 
 /**
- * Load generators and other tools open the default namespace before the one that they are told to. It is there, without
- * a token and without anything in it: each request is refused, and the connection still waits for its token.
+ * Serves the default namespace, because load generators and other tools connect to it before the configured namespace.
+ * It needs no token and rejects every request. The connection still counts as unauthenticated.
  */
 export function answerDefaultNamespace(io: Server, { metrics }: LiveContext): void {
   io.of('/').on('connection', (socket) => {
@@ -16,7 +16,7 @@ export function answerDefaultNamespace(io: Server, { metrics }: LiveContext): vo
       metrics.requested('socketio', 'unknown');
       metrics.refused('socketio', 'BAD_REQUEST');
       const acknowledge = args.at(-1);
-      const message = 'There is nothing in the default namespace: connect to /rooms';
+      const message = 'The default namespace has no requests: connect to /rooms';
       if (typeof acknowledge === 'function') acknowledge(toErrorAck(new ChatError('BAD_REQUEST', { message })));
     });
   });

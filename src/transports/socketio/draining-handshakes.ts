@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import { forgetResponse } from '../../patches/engineio-forget-request.ts';
 import { drainingHeaders, rejectUpgrade } from '../reject-upgrade.ts';
 
-/** For an upgrade the engine gives us something that is no response, and has the socket. */
+/** For an upgrade, engine.io passes an object that is not a response, but has the socket. */
 type Response = ServerResponse | { socket: Duplex };
 
 interface HandshakeState {
@@ -12,8 +12,8 @@ interface HandshakeState {
 }
 
 /**
- * A node that drains takes no new session, with an answer that lets a balancer ask another node. The sessions that it
- * has go on until they are closed.
+ * Rejects new sessions while the node shuts down, with an answer that makes a balancer retry on another node. Existing
+ * sessions continue until they are closed.
  */
 export function rejectHandshakesWhileDraining({ isDraining, hasSession }: HandshakeState) {
   return (request: IncomingMessage, response: Response, next: () => void): void => {

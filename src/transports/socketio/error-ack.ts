@@ -2,7 +2,6 @@ import type { RefusedAck } from '../../core/contract/socketio.ts';
 import type { ChatError } from '../../core/errors.ts';
 import type { Message } from '../../core/log/message.ts';
 
-/** How a request is refused. */
 export function toErrorAck({ code, message, field, retryAfterMs, current }: ChatError): RefusedAck {
   return {
     ok: false,

@@ -2,14 +2,17 @@ import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { rejectUpgrade } from '../reject-upgrade.ts';
 
-/** For an upgrade the engine gives us something that is no response, and has the socket. */
+/** For an upgrade, engine.io passes an object that is not a response, but has the socket. */
 type Response = ServerResponse | { socket: Duplex };
 
-/** As engine.io numbers its refusals. */
+/** The error codes of engine.io for rejected requests. */
 const badRequest = 3;
 const unsupportedProtocol = 5;
 
-/** Refuses handshakes that the engine would take, only to end them without a word or with something unreadable. */
+/**
+ * Rejects unsupported protocols with a reason. engine.io would accept these handshakes, and then close the connection
+ * without a reason or send packets that the client cannot read.
+ */
 export function rejectOtherProtocols(request: IncomingMessage, response: Response, next: () => void): void {
   const rejection = findRejection(request, response instanceof ServerResponse);
   if (!rejection) return next();
@@ -23,10 +26,10 @@ function findRejection(
 ): { code: number; message: string } | undefined {
   const query = new URL(url, 'http://any').searchParams;
   if (query.get('EIO') !== '4') {
-    const message = 'Unsupported protocol version: clients of Socket.IO 3 and later (EIO=4) are served';
+    const message = 'Unsupported protocol version: use a client of Socket.IO 3 or later (EIO=4)';
     return { code: unsupportedProtocol, message };
   }
-  if (query.has('j')) return { code: badRequest, message: 'JSONP is not served: use polling or websocket' };
+  if (query.has('j')) return { code: badRequest, message: 'JSONP is not supported: use polling or websocket' };
   if (!isPolling && query.get('transport') !== 'websocket') {
     return { code: badRequest, message: 'An upgrade needs transport=websocket' };
   }

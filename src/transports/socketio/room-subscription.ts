@@ -4,7 +4,7 @@ import type { Subscriber } from '../../core/feed/subscriber.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { Change } from '../../core/log/change.ts';
 
-/** What a subscription needs from its session. */
+/** The methods of a session that its subscriptions use. */
 interface SubscribedSession {
   readonly actor: Actor;
   deliver(change: Change): void;
@@ -13,7 +13,7 @@ interface SubscribedSession {
   reconnect(): void;
 }
 
-/** One session in one room. A node may have very many, so it is kept small. */
+/** One session in one room. It has few fields, because a node may have very many of these objects. */
 export class RoomSubscription implements Subscriber {
   readonly #id: RoomId;
   readonly #session: SubscribedSession;
@@ -65,7 +65,7 @@ export class RoomSubscription implements Subscriber {
     return true;
   }
 
-  /** The join is done; if the session has left meanwhile, it is undone. */
+  /** Ends the subscription at once if the session has left the room during the join. */
   onJoined(leaveFeed: () => void): void {
     if (this.#hasLeft) leaveFeed();
     else this.#leaveFeed = leaveFeed;

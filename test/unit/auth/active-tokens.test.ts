@@ -5,7 +5,7 @@ interface Named extends ActiveToken {
   name: string;
 }
 
-/** The token of a connection, with this user and this jti. */
+/** Creates the token of a connection, with this user and this jti. */
 function token(name: string, user: string, jti: string | null = null): Named {
   const actor = { user, entity: null, level: 0, mayCreateRooms: false };
   return { name, identity: { actor, issuedAt: 0, expiresAt: null, jti }, revoke() {}, check() {} };

@@ -7,7 +7,7 @@ import { closeLater } from '../../helpers/cleanup.ts';
 
 const now = () => Math.floor(Date.now() / 1_000);
 
-/** Accepts every string as a token, and records each verification. */
+/** Creates a cache whose verifier accepts every string as a token and records each verification. */
 function stage({ expiresAt = null as number | null } = {}) {
   const verified: unknown[] = [];
   const revoked = new Set<string>();

@@ -2,9 +2,8 @@ import { expect } from 'chai';
 import { messageIn } from '../../../bench/baselines/plain-chat.ts';
 import { contentOf, deliveryIn } from '../../../bench/load/content.ts';
 import { Histogram, quantile, spreadsOf } from '../../../bench/statistics.ts';
-import { toMessageFrame } from '../../../src/core/contract/message-frame.ts';
 import type { MessageChange } from '../../../src/core/log/change.ts';
-import { toChangeEvent } from '../../../src/core/log/change-kinds.ts';
+import { toChangeEvent, toMessageFrame } from '../../../src/core/log/change-kinds.ts';
 
 describe('quantile', () => {
   const table: [share: number, sorted: number[], value: number][] = [

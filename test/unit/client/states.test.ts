@@ -11,9 +11,9 @@ import type { Json } from '../../helpers/json.ts';
 
 /** A real class behind fakes, in one of its states. */
 interface Machine {
-  /** As a column of the table. */
+  /** The current state, as a column of the table names it. */
   state(): string;
-  /** What it has done since the last call. */
+  /** Returns the actions since the last call. */
   takeActions(): string[];
 }
 
@@ -139,7 +139,7 @@ class FakeRequests {
     return true;
   }
 
-  /** As a link does when it ends. */
+  /** Rejects all waiting requests, as a link does when it ends. */
   lose(code: 'UNREACHABLE' | 'CLOSED'): void {
     for (const { answer } of this.pending.splice(0)) answer(error(code));
   }
@@ -516,7 +516,7 @@ describe('the room states of the client', () => {
   const whileOffline = '`rejoin()` is called without a connection';
   const reconnects = 'the client connects';
 
-  /** What comes between the state and the event. */
+  /** A step between the state and the event. */
   function prepare(machine: RoomMachine, event: string): void {
     const { room, requests } = machine;
     if (room.state === 'joined' && needsPendingJoin(event)) room.refreshRights();
@@ -652,7 +652,7 @@ describe('the subscription states of the client', () => {
       this.requests.answer('room:join', undefined, joinAck(0));
     }
 
-    /** Position of the log that it follows; a new timeline is at the join's. */
+    /** The position of the log that the timeline has reached. A new timeline starts at the position of the join. */
     get rev(): number {
       return this.subscription.state === 'loading' ? 3 : 0;
     }
@@ -666,7 +666,7 @@ describe('the subscription states of the client', () => {
     }
   }
 
-  /** Leaves a page unanswered that is of no interest any more. */
+  /** Drops the pending request for a page, because its answer no longer matters. */
   function abandonPage({ subscription, requests }: SubscriptionMachine): void {
     subscription.join();
     requests.answer('room:join', undefined, joinAck(2));

@@ -61,7 +61,7 @@ describe('Subscriptions', () => {
   it('never overlaps the commands for a channel, and reaches the wanted subscription in any order of calls and answers', async () => {
     for (let run = 0; run < 200; run++) {
       const { subscriptions, want, answer, waiting, there, overlapping } = stage();
-      // Bits of the run and of a hash of it: every interleaving of wishes and answers of this length.
+      // The bits of `run` and of its hash choose each step. In this way the runs cover many interleavings of calls and answers.
       let bits = (run * 2_654_435_761) >>> 0;
       const wanted = new Set<string>();
       for (let step = 0; step < 16; step++, bits = ((bits >>> 2) | (bits << 30)) >>> 0) {
@@ -139,7 +139,7 @@ describe('Subscriptions', () => {
     let heard = 0;
     for (let flip = 1; flip <= 100; flip++) {
       await line.sUnsubscribe(name);
-      // Within one round trip, or a little later.
+      // The command arrives within one round trip, or a little later.
       if (flip % 3 === 0) await new Promise(setImmediate);
       await line.sSubscribe(name, () => void heard++);
       const before = heard;

@@ -39,7 +39,9 @@ const actionNames = [
   'answer',
 ];
 
-/** `change rule admin:rw > admin:r` changes a rule, `change rule > admin:r` adds one, `leave admin:rw >` removes one. */
+/**
+ * `change rule admin:rw > admin:r` changes a rule, `change rule > admin:r` adds one, `leave admin:rw >` removes one.
+ */
 function action(text: string): AdministrativeAction {
   const name = actionNames.find((known) => text.startsWith(known))!;
   const rest = text.slice(name.length);
@@ -57,7 +59,7 @@ const rooms = {
 const defaultRules = ['owner:rwa', 'admin:rwa', 'other:rw', 'org:rw'];
 const defaultPairRules = ['owner:rwa', 'other:rwa'];
 
-/** The rules default to those below, by type of room. */
+/** `rules` defaults to `defaultRules`, or to `defaultPairRules` for the room of a pair. */
 const table: [who: string, room: keyof typeof rooms, action: string, decision: string, rules?: string[]][] = [
   ['other', 'group', 'rename', 'FORBIDDEN'],
   ['elsewhere', 'group', 'rename', 'NOT_FOUND'],

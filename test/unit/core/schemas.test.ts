@@ -1,10 +1,13 @@
 import { expect } from 'chai';
 import type { z } from 'zod';
 import { formatCursor, parseCursor } from '../../../src/core/cursor.ts';
-import { ChatError, errors, parse } from '../../../src/core/errors.ts';
+import { ChatError, errors } from '../../../src/core/errors.ts';
 import { AdminLevel, Level, RoomRef, Uuid } from '../../../src/core/ids.ts';
-import { ClientMsgId, Content, Custom, HistoryQuery, Mentions } from '../../../src/core/log/message.ts';
-import { CreateRoom, Permissions, PutMember } from '../../../src/core/room.ts';
+import { parse } from '../../../src/core/parse.ts';
+import { Permissions } from '../../../src/core/room.ts';
+import { PutMember } from '../../../src/features/members/contract.ts';
+import { ClientMsgId, Content, Custom, HistoryQuery, Mentions } from '../../../src/features/messages/contract.ts';
+import { CreateRoom } from '../../../src/features/rooms/contract.ts';
 import { chatCommands } from '../../helpers/contracts.ts';
 
 interface Table {

@@ -6,7 +6,7 @@ import { closeLater } from '../../helpers/cleanup.ts';
 /** The time for which a read delays the next. */
 const longMs = 30;
 
-/** A store whose reads end and whose clock advances when the test says; each read sees the data at its start. */
+/** Creates a fake store. The test ends its reads and advances its clock. Each read returns the data from its start. */
 function stage() {
   mock.timers.enable({ apis: ['setTimeout'] });
   closeLater(() => mock.timers.reset());

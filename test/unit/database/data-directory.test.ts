@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect } from 'chai';
-import { type LockOptions, lockDataDirectory, makePrivate } from '../../../src/database/data-directory.ts';
+import { type LockOptions, lockDataDirectory } from '../../../src/database/data-directory.ts';
+import { makePrivate } from '../../../src/database/make-directory.ts';
 import { waitUntil } from '../../helpers/wait-until.ts';
 
 const source = resolve(import.meta.dirname, '../../../src/database/data-directory.ts');

@@ -89,18 +89,18 @@ describe('docs/guides/migrating.md', () => {
       const explained = rows(section(migrating, `### ${title}`));
       explained.delete('it says');
       explained.delete('---');
-      const inPart = Object.values(findings).filter(([of]) => of === part);
-      expect([...explained.keys()]).to.deep.equal(inPart.map(([, words]) => words));
+      const inPart = Object.values(findings).filter(([findingPart]) => findingPart === part);
+      expect([...explained.keys()]).to.deep.equal(inPart.map(([, text]) => text));
     });
   }
 
   it('names every column that an import requires in migrating.md', () => {
-    const [, needed] = /Needed are([\s\S]*?)What is missing/.exec(migrating)!;
+    const [, needed] = /requires these columns:([\s\S]*?)If a\s+table/.exec(migrating)!;
     const named = [...needed!.matchAll(/`"?(\w+)"?`/g)].map((match) => match[1]!);
     const columns = Object.values(legacyTables).flatMap((table) =>
-      Object.entries<{ kind: string; why?: string }>(table.columns),
+      Object.entries<{ kind: string; reason?: string }>(table.columns),
     );
-    expect(named).to.deep.equal(columns.filter(([, { why }]) => why).map(([name]) => name));
+    expect(named).to.deep.equal(columns.filter(([, { reason }]) => reason).map(([name]) => name));
   });
 });
 

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { readConfig } from '../../../src/config/config.ts';
 import { ErrorCode } from '../../../src/core/errors.ts';
-import { costs, countTokens, refusalCost } from '../../../src/core/limits/request-costs.ts';
+import { costs } from '../../../src/core/limits/request-costs.ts';
+import { countTokens, refusalCost } from '../../../src/core/limits/request-limits.ts';
 import { chatCommands, requests, routes, routeTitle } from '../../helpers/contracts.ts';
 import { readDocument, section } from '../../helpers/markdown.ts';
 

@@ -1,12 +1,12 @@
 import { expect } from 'chai';
-import { judgeRun } from '../../../tools/torture/oracle.ts';
+import { checkRun } from '../../../tools/torture/oracle.ts';
 import {
   type Applied,
   type Evidence,
   newEvidence,
   ruleText,
   type Sent,
-  type Stay,
+  type Subscription,
 } from '../../../tools/torture/record.ts';
 import type { Entry, RoomHistory } from '../../../tools/torture/room-history.ts';
 
@@ -36,16 +36,16 @@ const entries = (): Entry[] => [
   message(9, 5),
 ];
 
-const heard = (history: RoomHistory, ...revs: number[]): Applied[] =>
+const received = (history: RoomHistory, ...revs: number[]): Applied[] =>
   revs.map((rev) => {
     const { seq, text } = history.entries[rev - 1]!;
     return { rev, seq, text, at: rev, live: true };
   });
 
-function stay(user: string, wish: Partial<Stay>): Stay {
+function subscription(user: string, options: Partial<Subscription>): Subscription {
   return {
     ...{ client: user, user, room, transport: 'socketio', node: 0, joinedRev: 2, recovered: false, from: 2 },
-    ...{ resumes: undefined, startedAt: 0, applied: [], end: undefined, ...wish },
+    ...{ resumes: undefined, startedAt: 0, applied: [], end: undefined, ...options },
   };
 }
 
@@ -60,31 +60,32 @@ interface Run {
   history: RoomHistory;
   evidence: Evidence;
   /** Ana's only subscription, to the end. */
-  anas: Stay;
+  anas: Subscription;
   /** Ben's subscriptions: one until the ban, one after it with `since`. */
-  bens: [Stay, Stay];
+  bens: [Subscription, Subscription];
 }
 
 function cleanRun(): Run {
   const history = { room, lastRev: 9, lastSeq: 5, entries: entries() };
-  const anas = stay(ana, { applied: heard(history, 3, 4, 5, 6, 7, 8, 9) });
+  const anas = subscription(ana, { applied: received(history, 3, 4, 5, 6, 7, 8, 9) });
   const end = { at: 6, how: 'removed' as const, code: 'BANNED' as const };
-  const first = stay(ben, { applied: heard(history, 3, 4, 5), end });
-  const second = stay(ben, {
+  const first = subscription(ben, { applied: received(history, 3, 4, 5), end });
+  const second = subscription(ben, {
     ...{ recovered: true, from: 5, joinedRev: 8, resumes: first },
-    applied: heard(history, 6, 7, 8, 9),
+    applied: received(history, 6, 7, 8, 9),
   });
   const evidence = newEvidence();
-  for (const user of [ana, ben]) evidence.people.set(user, { entity: acme, level: 50 });
-  evidence.stays.push(anas, first, second);
+  for (const user of [ana, ben]) evidence.users.set(user, { entity: acme, level: 50 });
+  evidence.subscriptions.push(anas, first, second);
   evidence.sent.push(sent(1, 3), sent(2, 4), sent(3, 5), sent(4, 7), sent(5, 9));
-  const rulings: [string, string][] = [
+  const ruleChanges: [string, string][] = [
     [ana, 'rw'],
     [ben, 'rw'],
     [ben, 'b'],
     [ben, 'rw'],
   ];
-  for (const [grantee, letters] of rulings) evidence.rulings.push({ room, grantee, rule: ruleText(letters, 0) });
+  for (const [grantee, letters] of ruleChanges)
+    evidence.ruleChanges.push({ room, grantee, rule: ruleText(letters, 0) });
   return { history, evidence, anas, bens: [first, second] };
 }
 
@@ -92,7 +93,7 @@ function cleanRun(): Run {
 function decision(spoil: (run: Run) => void): string[] {
   const run = cleanRun();
   spoil(run);
-  return judgeRun(run.evidence, [run.history]).map(({ fault, what }) => `${fault}: ${what}`);
+  return checkRun(run.evidence, [run.history]).map(({ fault, what }) => `${fault}: ${what}`);
 }
 
 const expectOne = (spoil: (run: Run) => void, ...patterns: RegExp[]) => {
@@ -112,11 +113,14 @@ describe('the oracle of the torture run', () => {
     });
 
     it('finds a change that a subscriber received twice', () => {
-      expectOne(({ anas }) => anas.applied.splice(2, 0, anas.applied[1]!), /^doubled: ana .* rev 4 once more/);
+      expectOne(({ anas }) => anas.applied.splice(2, 0, anas.applied[1]!), /^duplicated: ana .* rev 4 again/);
     });
 
     it('finds a delivery of a change that the subscriber already had', () => {
-      expectOne(({ anas, history }) => anas.applied.unshift(...heard(history, 2)), /^doubled: ana .* rev 2 once more/);
+      expectOne(
+        ({ anas, history }) => anas.applied.unshift(...received(history, 2)),
+        /^duplicated: ana .* rev 2 again/,
+      );
     });
 
     it('finds changes that a subscriber received in the wrong order', () => {
@@ -127,7 +131,7 @@ describe('the oracle of the torture run', () => {
     });
 
     it('finds a subscriber without the last change', () => {
-      expectOne(({ anas }) => anas.applied.pop(), /^lost: ana .* came to rev 8, not to 9; live/);
+      expectOne(({ anas }) => anas.applied.pop(), /^lost: ana .* reached rev 8, not 9; still subscribed/);
     });
 
     it('finds received content that differs from the log', () => {
@@ -148,7 +152,7 @@ describe('the oracle of the torture run', () => {
       const cutAfter =
         (...revs: number[]) =>
         ({ anas, history }: Run) =>
-          Object.assign(anas, { end, applied: heard(history, ...revs) });
+          Object.assign(anas, { end, applied: received(history, ...revs) });
       expect(decision(cutAfter(3, 4))).to.deep.equal([]);
       expectOne(cutAfter(3, 5), /^lost: .* rev 5 without rev 4/);
     });
@@ -157,7 +161,7 @@ describe('the oracle of the torture run', () => {
       const onChat =
         (...revs: number[]) =>
         ({ anas, history }: Run) =>
-          Object.assign(anas, { transport: 'chat', applied: heard(history, ...revs) });
+          Object.assign(anas, { transport: 'chat', applied: received(history, ...revs) });
       expect(decision(onChat(3, 4, 5, 7, 9))).to.deep.equal([]);
       expectOne(onChat(3, 4, 5, 9), /^lost: .* rev 9 without rev 7/);
       expectOne(onChat(3, 4, 5, 6, 7, 9), /^altered: .* rev 6/);
@@ -169,49 +173,51 @@ describe('the oracle of the torture run', () => {
       expectOne(({ bens: [, second] }) => {
         second.from = 6;
         second.applied.shift();
-      }, /^lost: ben .* goes on from rev 6, the stay before came to 5/);
+      }, /^lost: ben .* continues from rev 6, but the previous subscription ended at rev 5/);
     });
 
     it('finds an acknowledgement without all missed changes, even if the subscriber disconnected after it', () => {
       expectOne(({ bens: [, second], history }) => {
-        Object.assign(second, { applied: heard(history, 6, 7), end: { at: 0, how: 'disconnected' } });
-      }, /^lost: ben .* came to rev 7, not to 8/);
+        Object.assign(second, { applied: received(history, 6, 7), end: { at: 0, how: 'disconnected' } });
+      }, /^lost: ben .* reached rev 7, not 8/);
     });
   });
 
   describe('checks of bans', () => {
     it('finds a change that was delivered to a user after their ban', () => {
-      const said = decision(({ bens: [first], history }) => first.applied.push(...heard(history, 6, 7)));
-      expect(said).to.include('leaked: ben (socketio) in room 7, joined at rev 2: heard rev 7, without r since rev 6');
+      const said = decision(({ bens: [first], history }) => first.applied.push(...received(history, 6, 7)));
+      expect(said).to.include(
+        'leaked: ben (socketio) in room 7, joined at rev 2: received rev 7, without r since rev 6',
+      );
     });
 
     it('finds a banned user who joined', () => {
-      const banned = stay(ben, { joinedRev: 6, from: 6, end: { at: 0, how: 'left' } });
-      expectOne(({ evidence }) => evidence.stays.push(banned), /^leaked: ben .* let in without r/);
+      const banned = subscription(ben, { joinedRev: 6, from: 6, end: { at: 0, how: 'left' } });
+      expectOne(({ evidence }) => evidence.subscriptions.push(banned), /^leaked: ben .* joined without r/);
     });
 
     it('finds a banned user who was not removed', () => {
       expectOne(
         ({ bens: [first] }) => Object.assign(first, { end: undefined }),
-        /^leaked: ben .* still in, without r since rev 6/,
+        /^leaked: ben .* still subscribed, without r since rev 6/,
       );
     });
 
     it('finds a banned user who did not receive everything before the ban', () => {
       expectOne(({ bens: [first, second], history }) => {
         first.applied.pop();
-        Object.assign(second, { from: 4, applied: heard(history, 5, 6, 7, 8, 9) });
-      }, /^lost: ben .* came to rev 4, not to 5; removed BANNED/);
+        Object.assign(second, { from: 4, applied: received(history, 5, 6, 7, 8, 9) });
+      }, /^lost: ben .* reached rev 4, not 5; removed BANNED/);
     });
 
     it('finds a user who was removed without a ban', () => {
       const end = { at: 0, how: 'removed' as const, code: 'BANNED' as const };
-      expectOne(({ anas }) => Object.assign(anas, { end }), /^protocol: ana .* taken out \(BANNED\), but has r/);
+      expectOne(({ anas }) => Object.assign(anas, { end }), /^protocol: ana .* removed \(BANNED\), but has r/);
     });
 
     it('finds a user who is rejected without a ban', () => {
-      const outside = { client: ben, user: ben, room, code: 'BANNED' };
-      expectOne(({ evidence }) => evidence.outside.push(outside), /^lost: ben: kept out of room 7/);
+      const excluded = { client: ben, user: ben, room, code: 'BANNED' };
+      expectOne(({ evidence }) => evidence.excluded.push(excluded), /^lost: ben: excluded from room 7/);
     });
 
     it('finds a message of a banned user', () => {
@@ -234,23 +240,23 @@ describe('the oracle of the torture run', () => {
             message(4, 2),
           );
           Object.assign(history, { lastRev: 4, lastSeq: 2, entries: history.entries });
-          Object.assign(anas, { joinedRev: 1, from: 1, applied: heard(history, 2, 3, 4) });
-          evidence.stays.splice(1, bens.length);
+          Object.assign(anas, { joinedRev: 1, from: 1, applied: received(history, 2, 3, 4) });
+          evidence.subscriptions.splice(1, bens.length);
           evidence.sent.splice(0, 5, sent(1, 2), sent(2, 4));
-          evidence.rulings.splice(0, 4);
+          evidence.ruleChanges.splice(0, 4);
           for (const [letters, from] of [
             ['rw', 0],
             [permissions, level],
           ] as const) {
-            evidence.rulings.push({ room, grantee: acme, rule: ruleText(letters, from) });
+            evidence.ruleChanges.push({ room, grantee: acme, rule: ruleText(letters, from) });
           }
         };
       expect(decision(shared('rw', 50))).to.deep.equal([]);
       expect(decision(shared('rw', 51))).to.include.members([
-        'leaked: ana (socketio) in room 7, joined at rev 1: heard rev 4, without r since rev 3',
+        'leaked: ana (socketio) in room 7, joined at rev 1: received rev 4, without r since rev 3',
         'leaked: room 7: rev 4 was written by ana, who had no w',
       ]);
-      expect(decision(shared('b', 51)).join()).to.include('heard rev 4, without r since rev 3');
+      expect(decision(shared('b', 51)).join()).to.include('received rev 4, without r since rev 3');
     });
   });
 
@@ -264,7 +270,7 @@ describe('the oracle of the torture run', () => {
 
     it('finds a message that is stored twice', () => {
       const said = decision(({ history }) => Object.assign(history.entries[8]!.message!, { clientMsgId: 'm4' }));
-      expect(said).to.include('doubled: room 7: the message ana m4 is stored as revs 7, 9');
+      expect(said).to.include('duplicated: room 7: the message ana m4 is stored as revs 7, 9');
     });
 
     it('finds a message that was acknowledged at another position', () => {
@@ -277,7 +283,7 @@ describe('the oracle of the torture run', () => {
     it('finds stored content that differs from the sent content', () => {
       expectOne(
         ({ evidence }) => Object.assign(evidence.sent[0]!, { content: 'other' }),
-        /^altered: .* m1: stored with another content/,
+        /^altered: .* m1: stored with different content/,
       );
     });
 
@@ -296,15 +302,15 @@ describe('the oracle of the torture run', () => {
 
     it('finds an acknowledged rule that is not in the log', () => {
       expectOne(
-        ({ evidence }) => evidence.rulings.push({ room, grantee: ben, rule: null }),
+        ({ evidence }) => evidence.ruleChanges.push({ room, grantee: ben, rule: null }),
         /^lost: room 7: the rules of ben/,
       );
     });
 
     it('finds a gap in rev and a gap in seq', () => {
       expect(decision(({ history }) => history.entries.splice(3, 1)).join('\n'))
-        .to.include('log: room 7: rev 5 stands in place 4 of the log')
-        .and.include('log: room 7: seq 3 stands in place 2 of the messages');
+        .to.include('log: room 7: rev 5 is at position 4 of the log')
+        .and.include('log: room 7: seq 3 is at position 2 of the messages');
     });
 
     it('finds a room whose head differs from its log', () => {
@@ -313,9 +319,9 @@ describe('the oracle of the torture run', () => {
   });
 
   it('reports the faults that clients recorded, and a room that no longer exists', () => {
-    const breach = { fault: 'protocol' as const, what: 'ana: closed with 4400' };
-    expectOne(({ evidence }) => evidence.breaches.push(breach), /^protocol: ana: closed with 4400$/);
+    const violation = { fault: 'protocol' as const, what: 'ana: closed with 4400' };
+    expectOne(({ evidence }) => evidence.violations.push(violation), /^protocol: ana: closed with 4400$/);
     const { evidence } = cleanRun();
-    expect(judgeRun(evidence, []).map(({ what }) => what)).to.include('ana: room 7 is gone');
+    expect(checkRun(evidence, []).map(({ what }) => what)).to.include('ana: room 7 no longer exists');
   });
 });

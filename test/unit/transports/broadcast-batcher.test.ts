@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { BroadcastBatcher } from '../../../src/transports/broadcast-batcher.ts';
 import { textsIn } from '../../helpers/written-frames.ts';
 
-/** The end of the tick, when its messages have been written. */
+/** Waits for the end of the tick, when the batcher has written the messages. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 /** Two rooms, and the writes to each subscriber; a write is a list of texts. */

@@ -1,4 +1,10 @@
-import { type ChatCommand, type ChatFrameName, CommandId, chatFrames } from '../../../core/contract/chat.ts';
+import {
+  type ChatCommand,
+  type ChatFrameName,
+  CommandId,
+  chatFrames,
+  unsolicitedFrames,
+} from '../../../core/contract/chat.ts';
 import { closeCodes } from '../../../core/errors.ts';
 import type { Contract } from '../../../core/feature.ts';
 import type { Channel } from './channel.ts';
@@ -25,10 +31,9 @@ ${rows.join('\n')}
   'x-close-codes': closes,
 };
 
-/** `START?` as a valid key. */
+/** Returns a key that AsyncAPI allows: `frame.START` for `START?`. */
 export const formatFrameKey = (name: ChatFrameName) => `frame.${name.replace('?', '')}`;
 
-/** The plain WebSocket. */
 export function createChatChannel(contracts: readonly Contract[], schemas: JsonSchemas): Channel {
   const messages: Channel['messages'] = {};
   const operations: Channel['operations'] = {};
@@ -61,14 +66,16 @@ export function createChatChannel(contracts: readonly Contract[], schemas: JsonS
       reply: isRefused ? [...reply, `refusal.${name}`] : reply,
     };
   }
-  Object.assign(operations, unsolicited);
+  for (const [name, { summary, frames }] of Object.entries(unsolicitedFrames)) {
+    operations[name] = { action: 'send', summary, messages: frames.map(formatFrameKey) };
+  }
   return { channel, messages, operations };
 }
 
 const correlation = { correlationId: { location: '$message.payload#/id' } };
 const describeAnswer = (payload: JsonSchema) => ({ payload, ...correlation });
 
-/** Every command accepts an `id`, which its answer repeats. */
+/** Adds the `id` that every command accepts. The answer repeats it. */
 function describeCommand(frame: ChatCommand['frame'], schemas: JsonSchemas): JsonSchema {
   const { properties, ...schema } = schemas.toJsonSchema(frame);
   return { ...schema, properties: { ...(properties as object), id: schemas.toJsonSchema(CommandId) } };
@@ -87,18 +94,3 @@ function describeRefusal(name: string, { answers, refusals: codes }: ChatCommand
     ...correlation,
   };
 }
-
-const unsolicited = {
-  open: { action: 'send', summary: 'The connection is open.', messages: [formatFrameKey('START?')] },
-  tell: { action: 'send', summary: 'A live message of the room.', messages: [formatFrameKey('message')] },
-  takeOut: {
-    action: 'send',
-    summary: 'The connection has been removed from its room.',
-    messages: [formatFrameKey('NOTAUTHORIZED')],
-  },
-  refuseNonsense: {
-    action: 'send',
-    summary: 'The frame is not a known command, or not JSON.',
-    messages: (['TOKEN?', 'BADAUTH', 'COMMAND?', 'BADJSON'] as const).map(formatFrameKey),
-  },
-} satisfies Channel['operations'];

@@ -23,10 +23,9 @@ The server closes the connection (\`transport close\`) so that the client reconn
 if the node shuts down; it disconnects the client (\`io server disconnect\`) if its token is revoked.`,
 };
 
-/** `room:join` as a valid key. */
+/** Returns a key that AsyncAPI allows: `roomJoin` for `room:join`. */
 export const toKey = (event: string) => event.replaceAll(/:(\w)/g, (_, letter: string) => letter.toUpperCase());
 
-/** The live rooms on Socket.IO. */
 export function createRoomsChannel(contracts: readonly Contract[], schemas: JsonSchemas): Channel {
   const messages: Channel['messages'] = {
     connect: {

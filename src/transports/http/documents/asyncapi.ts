@@ -23,7 +23,7 @@ const servers = {
   },
 };
 
-/** AsyncAPI 3.0 of the live protocols. */
+/** Creates the AsyncAPI 3.0 document of the live protocols. */
 export function createAsyncapiDocument(contracts: readonly Contract[]) {
   const { name, version, license } = readPackageInfo();
   const schemas = createJsonSchemas();

@@ -1,4 +1,4 @@
-/** One channel of the document: its messages and operations by key. */
+/** A channel of the AsyncAPI document, with its messages and operations by their keys. */
 export interface Channel {
   channel: object;
   messages: Record<string, Message>;
@@ -6,11 +6,11 @@ export interface Channel {
 }
 
 export interface Operation {
-  /** From the server's side. */
+  /** From the server's point of view: clients send what it receives. */
   action: 'receive' | 'send';
   summary: string;
   messages: string[];
-  /** The messages that answer it. */
+  /** The keys of the messages that may answer the operation. */
   reply?: string[];
 }
 

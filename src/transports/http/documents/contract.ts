@@ -3,7 +3,7 @@ import { defineFeature } from '../../../core/feature.ts';
 
 const publicRoute = { method: 'GET', auth: 'none', refusals: [] } as const;
 
-/** The service's own description. Not a feature: the transport creates and serves it. */
+/** The routes of the API documents. They belong to the transport, which creates the documents from all contracts. */
 export const documents = defineFeature('documents', {
   description: 'The documentation of the service: public, no token, no envelope.',
   rest: {

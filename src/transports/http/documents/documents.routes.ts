@@ -8,7 +8,7 @@ import { documents } from './contract.ts';
 import { createOpenapiDocument } from './openapi.ts';
 import { initializer, pageFiles, renderPage } from './swagger-ui.ts';
 
-/** Created at the first request. */
+/** Creates the document at the first call and caches its text. */
 function createTextCache(make: () => object): () => string {
   let text: string | undefined;
   return () => {
@@ -17,7 +17,6 @@ function createTextCache(make: () => object): () => string {
   };
 }
 
-/** The public description of the service. */
 export function createDocumentRoutes(contracts: readonly Contract[]): Router {
   const routes = Router();
   const openapi = createTextCache(() => createOpenapiDocument(contracts));
@@ -27,10 +26,10 @@ export function createDocumentRoutes(contracts: readonly Contract[]): Router {
   routes.get(readOpenapi.path, (_request, response) => void response.type('json').send(openapi()));
   routes.get(readAsyncapi.path, (_request, response) => void response.type('json').send(asyncapi()));
 
-  // Without TLS, as in a local network, browsers would request the files of the page over https.
+  // This directive would make browsers load the page's files over https, which fails if the service runs without TLS.
   routes.use(readDocs.path, helmet.contentSecurityPolicy({ directives: { 'upgrade-insecure-requests': null } }));
   routes.get(readDocs.path, (request, response) => {
-    // Relative, because the service may be mounted under a path.
+    // The links of the page are relative, because the service may be mounted below a path.
     response.type('html').send(renderPage(request.path.endsWith('/') ? '../' : ''));
   });
   routes.get(`${readDocs.path}/initializer.js`, (_request, response) => void response.type('js').send(initializer));

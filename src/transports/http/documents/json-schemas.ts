@@ -9,13 +9,13 @@ export interface JsonSchemas {
   toJsonSchema(schema: z.ZodType): JsonSchema;
 }
 
-/** The protocol's schemas as JSON Schema, as they are on the wire: before defaults and transforms. */
+/** Converts schemas to JSON Schema. Describes the values on the wire, that is, before defaults and transforms. */
 export function createJsonSchemas(): JsonSchemas {
   const components: Record<string, JsonSchema> = {};
   return {
     components,
     toJsonSchema(schema) {
-      // Wrapped in another schema; otherwise a schema with an `id` would not become a reference.
+      // zod creates references only for schemas inside another schema, so the schema is wrapped.
       const wrapped = z.toJSONSchema(z.object({ schema }), { io: 'input', override: finish });
       Object.assign(components, pointToComponents(wrapped.$defs ?? {}));
       return pointToComponents(wrapped.properties!.schema as JsonSchema);
@@ -30,11 +30,12 @@ function pointToComponents<T>(schema: T): T {
 type Override = NonNullable<NonNullable<Parameters<typeof z.toJSONSchema>[1]>['override']>;
 
 const finish: Override = ({ zodSchema, jsonSchema }) => {
-  // Clients ignore unknown keys, so that later versions can add some.
+  // Objects may have other keys: clients ignore unknown keys, so that later versions of the server can add keys.
   if (jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties;
   if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
   if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
-  // zod omits these two for transforms; our transforms do not change them on the wire.
+  // zod omits `default` and `examples` of schemas with a transform. They are still correct, because they describe the
+  // value before the transform.
   const { def } = zodSchema._zod;
   if (def.type === 'default') jsonSchema.default = def.defaultValue as never;
   const { examples } = z.globalRegistry.get(zodSchema) ?? {};

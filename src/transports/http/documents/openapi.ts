@@ -33,7 +33,7 @@ const securities = {
   none: [],
 };
 
-/** OpenAPI 3.1 of these features and of the document itself. */
+/** Creates the OpenAPI 3.1 document of these features and of the routes of the documents. */
 export function createOpenapiDocument(features: readonly Contract[]) {
   const contracts = [...features, documents].filter(({ rest }) => Object.keys(rest).length > 0);
   const { name, version, license } = readPackageInfo();
@@ -43,14 +43,14 @@ export function createOpenapiDocument(features: readonly Contract[]) {
   for (const { name: tag, rest } of contracts) {
     for (const [operationId, route] of Object.entries<Route>(rest)) {
       const path = route.path.replaceAll(/:(\w+)/g, '{$1}');
-      const createOperation = { operationId, tags: [tag], ...describeRoute(route, schemas, refusals.toResponse) };
-      paths[path] = { ...paths[path], [route.method.toLowerCase()]: createOperation };
+      const operation = { operationId, tags: [tag], ...describeRoute(route, schemas, refusals.toResponse) };
+      paths[path] = { ...paths[path], [route.method.toLowerCase()]: operation };
     }
   }
   return {
     openapi: '3.1.0',
     info: { title: name, version, description, license: { name: license, identifier: license } },
-    // Beside this document, whatever path the service is mounted under.
+    // Relative to the URL of this document, because the service may be mounted below a path.
     servers: [{ url: '.' }],
     tags: contracts.map(({ name, description }) => ({ name, description })),
     paths,
@@ -87,7 +87,7 @@ function toRequestBody({ schema, examples }: NonNullable<Route['body']>, schemas
   return { schema: schemas.toJsonSchema(schema), examples: Object.fromEntries(shown) };
 }
 
-function toParameters(place: 'path' | 'query' | 'header', schema: z.ZodType | undefined, schemas: JsonSchemas) {
+function toParameters(location: 'path' | 'query' | 'header', schema: z.ZodType | undefined, schemas: JsonSchemas) {
   if (!schema) return [];
   const { properties, required = [] } = schemas.toJsonSchema(schema) as {
     properties: Record<string, JsonSchema>;
@@ -95,18 +95,21 @@ function toParameters(place: 'path' | 'query' | 'header', schema: z.ZodType | un
   };
   return Object.entries(properties).map(([name, { description, ...shape }]) => ({
     name,
-    in: place,
-    required: place === 'path' || (required.includes(name) && !('default' in shape)),
+    in: location,
+    required: location === 'path' || (required.includes(name) && !('default' in shape)),
     ...(description !== undefined && { description }),
     schema: toParameterSchema(shape),
   }));
 }
 
-/** Everything in an address is text: if a number and its digits are both accepted, the document shows the number. */
+/**
+ * Parameters in a URL are always text, so some schemas accept a number or a string with its digits. The document shows
+ * only the number.
+ */
 function toParameterSchema({ anyOf, ...shape }: JsonSchema): JsonSchema {
-  const [meant, spelled] = (anyOf ?? []) as JsonSchema[];
-  if (!meant?.type || spelled?.type !== 'string') return anyOf ? { anyOf, ...shape } : shape;
-  return { ...meant, ...shape };
+  const [first, second] = (anyOf ?? []) as JsonSchema[];
+  if (!first?.type || second?.type !== 'string') return anyOf ? { anyOf, ...shape } : shape;
+  return { ...first, ...shape };
 }
 
 function createResponse(
@@ -123,8 +126,8 @@ function createResponse(
 
 const headers = {
   WwwAuthenticate: { description: 'How to authenticate.', required: true, schema: { type: 'string', const: 'Bearer' } },
-  RetryAfterWhereKnown: {
-    description: 'Seconds.',
+  RetryAfter: {
+    description: 'Seconds until the client may retry. Missing if the time is unknown.',
     schema: { type: 'string', pattern: '^[0-9]+$' },
     example: '4',
   },
@@ -132,11 +135,11 @@ const headers = {
 
 const headersByStatus: { [status: number]: object } = {
   401: { 'WWW-Authenticate': { $ref: '#/components/headers/WwwAuthenticate' } },
-  429: { 'Retry-After': { $ref: '#/components/headers/RetryAfterWhereKnown' } },
-  503: { 'Retry-After': { $ref: '#/components/headers/RetryAfterWhereKnown' } },
+  429: { 'Retry-After': { $ref: '#/components/headers/RetryAfter' } },
+  503: { 'Retry-After': { $ref: '#/components/headers/RetryAfter' } },
 };
 
-/** Refusals with the same codes share one response. */
+/** Creates one response for each combination of status and error codes. All routes with this combination refer to it. */
 function createRefusalResponses(schemas: JsonSchemas) {
   const components: Record<string, object> = {};
   const refusal = schemas.toJsonSchema(Refusal);

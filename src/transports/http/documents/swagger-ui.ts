@@ -1,4 +1,4 @@
-/** Swagger UI, served from its own files: no foreign hosts and no inline scripts. */
+/** The page with Swagger UI. It loads no files from other hosts and has no inline scripts. */
 export const renderPage = (up: string) => `<!doctype html>
 <html lang="en">
 <head>
@@ -16,7 +16,7 @@ export const renderPage = (up: string) => `<!doctype html>
 </html>
 `;
 
-/** The validator is a service on the internet. */
+/** Disables the validator (`validatorUrl`), because it is a service on the internet. */
 export const initializer = `SwaggerUIBundle({
   dom_id: '#swagger-ui',
   url: new URL('../openapi.json', document.currentScript.src).href,
@@ -25,5 +25,5 @@ export const initializer = `SwaggerUIBundle({
 });
 `;
 
-/** Of swagger-ui-dist; the rest of it is not served. */
+/** The only files of swagger-ui-dist that are served. */
 export const pageFiles = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'] as const;

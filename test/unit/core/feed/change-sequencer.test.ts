@@ -35,7 +35,7 @@ describe('ChangeSequencer', () => {
     const first = await waitForRead(1);
     sequencer.receive(change(1));
     sequencer.receive(change(4));
-    // Longer than a change waits for its predecessor: the second repair finds the first one still running.
+    // Waits longer than the gap timeout, so that the second repair starts while the first is still running.
     await delay(60);
     first.answer();
     (await waitForRead(3)).answer();

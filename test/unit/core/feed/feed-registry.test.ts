@@ -69,7 +69,7 @@ async function setUp() {
 }
 
 describe('FeedRegistry, if a feed ends during a join', () => {
-  /** The error code of a join if this happens while it reads its snapshot. */
+  /** Returns the error code of a join if `interrupt` is called while the join reads its snapshot. */
   async function joinDuring(interrupt: (staged: Awaited<ReturnType<typeof setUp>>) => void): Promise<string> {
     const staged = await setUp();
     const actor: Actor = { user, entity: null, level: 0, mayCreateRooms: false };

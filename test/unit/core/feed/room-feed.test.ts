@@ -320,7 +320,7 @@ describe('RoomFeed', () => {
     const { feed, createSubscriber, join, unknown } = setUp(log);
     const one = createSubscriber();
     await join(one, snapshotAt(1));
-    // As the log throws it instead of a page with such a change.
+    // The log throws this error instead of returning a page that contains such a change.
     log.filter = () => {
       throw new UnknownChangeKindError({ room_id, rev: 2, kind: 'edit' });
     };

@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { TokenBuckets } from '../../../../src/core/limits/token-buckets.ts';
 
-/** So slow that a bucket does not refill during a test. */
+/** The rate is so low that a bucket does not refill during a test. */
 const rate = 0.001;
 
 describe('TokenBuckets', () => {

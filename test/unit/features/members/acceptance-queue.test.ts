@@ -19,7 +19,7 @@ interface Stage {
   intervene?: (batch: readonly Invitation[]) => AcceptResult[] | undefined;
 }
 
-/** Room 1 with invitations of guests 1 to 9, over a log that records its batches. */
+/** Creates room 1 with invitations for the users 1 to 9. Its log records the batches. */
 function stage({ intervene }: Stage = {}) {
   const room = {
     id: 1,

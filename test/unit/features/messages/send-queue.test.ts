@@ -2,8 +2,8 @@ import { expect } from 'chai';
 import type { Actor } from '../../../../src/core/authorization.ts';
 import { createLocalRoomBus } from '../../../../src/core/bus.ts';
 import { ChatError } from '../../../../src/core/errors.ts';
+import type { AppendResult, Draft } from '../../../../src/core/log/append-messages.ts';
 import type { BusMessage } from '../../../../src/core/log/change.ts';
-import type { AppendResult, Draft } from '../../../../src/core/log/draft.ts';
 import {
   createRoomRights,
   createVersionedRights,
@@ -21,7 +21,7 @@ const grant = ({ user: entity_UUID }: Actor, permissions: string) => ({
   ...{ entity_UUID, kind: 'user' as const, permissions, level: 0, accepted: null },
 });
 
-/** Options of a log that records messages, and rejects or fails as the test needs. */
+/** Options of a fake log that records messages. They make it reject messages or fail. */
 interface Stage {
   fail?: (drafts: readonly Draft[]) => void;
   busy?: (draft: Draft) => boolean;

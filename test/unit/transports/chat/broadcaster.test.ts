@@ -21,7 +21,10 @@ function stage() {
     announce: (...revs: number[]) => {
       for (const rev of revs) audience.publish(message(rev));
     },
-    /** A subscriber that records its frames: `3` for a shared frame, `own 3` for a frame with its `id`, one entry per write. */
+    /**
+     * A subscriber that records its frames: `3` for a shared frame, `own 3` for a frame with its `id`, one entry per
+     * write.
+     */
     listener(apart = true, { receivesEvents = false, isCongested = false } = {}) {
       const writes: string[] = [];
       const listener: FrameReceiver & { writes: string[] } = {
@@ -35,7 +38,7 @@ function stage() {
           );
         },
         onOwnMessage({ rev }) {
-          // As a session does before each send.
+          // A session does this before each send.
           if (apart) audience.catchUp(room, listener);
           if (apart) writes.push(`own ${rev}`);
           return apart;

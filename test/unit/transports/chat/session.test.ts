@@ -12,7 +12,10 @@ import { unlimited } from '../../../helpers/unlimited.ts';
 const user = '00000000-0000-0000-0000-00000000000a';
 const other = '00000000-0000-0000-0000-00000000000b';
 
-/** `good`, `gone` and `other` are tokens, of which `gone` is revoked as soon as it is verified; `away` meets keys that cannot be had; everything else does not hold. */
+/**
+ * Verifies fake tokens: `good` and `other` are valid, `gone` is revoked right after its verification, `away` fails
+ * because no keys are available, and any other token is invalid.
+ */
 async function verify(token: unknown) {
   if (token === 'away') throw new ChatError('UNAVAILABLE');
   if (token === 'late') throw new ChatError('TOKEN_EXPIRED');
@@ -25,7 +28,7 @@ function withRegistry<L extends { context: unknown }>(live: L): LiveContext {
   return { ...live, registry: createRegistry(features, live.context as AppContext) } as unknown as LiveContext;
 }
 
-/** A session without a socket, on a node without rooms. */
+/** Creates a session without a socket, on a node without rooms. */
 async function say(...frames: (object | string | null | number | boolean)[]): Promise<string[]> {
   const answers: string[] = [];
   const released: string[] = [];
@@ -61,7 +64,7 @@ async function say(...frames: (object | string | null | number | boolean)[]): Pr
   };
   const session = new ChatSession(connection, live, createChatBroadcaster());
   for (const frame of frames) session.onFrame(typeof frame === 'string' ? frame : JSON.stringify(frame));
-  // Commands are handled one after the other, which takes several turns of the event loop.
+  // Commands are handled one after another, which takes several ticks of the event loop.
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
   session.end();
   expect(waiting, 'nothing waits for its turn any more').to.deep.equal({ count: 0, bytes: 0 });
@@ -84,7 +87,7 @@ const table: [title: string, frames: Parameters<typeof say>, answers: string[]][
   [
     'ends with the third bad one, and obeys nothing after it',
     [token('bad'), token(42), token({}), token('good')],
-    ['START?', 'TOKEN? UNAUTHENTICATED', 'TOKEN? UNAUTHENTICATED', 'BADAUTH', 'closed: bad_tokens'],
+    ['START?', 'TOKEN? UNAUTHENTICATED', 'TOKEN? UNAUTHENTICATED', 'BADAUTH', 'closed: invalid_tokens'],
   ],
   [
     'does not count keys that cannot be had',

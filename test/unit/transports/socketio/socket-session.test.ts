@@ -10,7 +10,7 @@ import { unlimited } from '../../../helpers/unlimited.ts';
 
 const actor = { user: '00000000-0000-0000-0000-00000000000a', entity: null, level: 0, mayCreateRooms: false };
 
-/** A session without a socket, whose token may be revoked when it starts, and the fate of its connection. */
+/** Creates a session without a socket. Its token may already be revoked. The result shows how the connection ended. */
 function begin(isRevoked: boolean, { waiting = { count: 0, bytes: 0 }, sendRate = {} } = {}) {
   const done: string[] = [];
   const conn = Object.assign(new EventEmitter(), { transport: {}, close: () => void done.push('closed') });
@@ -42,7 +42,7 @@ describe('waiting requests of a Socket.IO session', () => {
   const room_id = 1;
   const content = 'x'.repeat(60_000);
 
-  /** On a node whose database does not answer. */
+  /** Makes the database of the node unresponsive. */
   function hanging(waiting = { count: 0, bytes: 0 }) {
     const forever = () => new Promise(() => {});
     return { waiting, ask: begin(false, { waiting, sendRate: { consume: forever } }).ask };

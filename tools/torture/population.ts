@@ -2,57 +2,60 @@ import { randomUUID } from 'node:crypto';
 import { restCalls } from '../../test/helpers/rest-calls.ts';
 import { createUser, type TestUser } from '../../test/helpers/users.ts';
 import { type Random, random } from '../fuzz/random.ts';
-import { chatDial } from './chat-line.ts';
+import { chatDial } from './chat-connection.ts';
 import type { Owner } from './owner.ts';
 import { Participant } from './participant.ts';
 import type { Evidence } from './record.ts';
-import { socketioDial } from './socketio-line.ts';
+import { socketioDial } from './socketio-connection.ts';
 
 const level = 50;
 const organisations = 4;
 
-/** Somebody whose rule in a room may be changed, and the rule that is his right. */
+/** A grantee whose rule in a room may be changed, and their original rule. */
 export interface Grantee {
   room: number;
   kind: 'user' | 'entity';
   uuid: string;
-  /** undefined: no rule of his own, for his organisation's lets him in. */
-  home: 'rw' | undefined;
+  /** Undefined if the user has no rule, because the rule of their organisation admits them. */
+  initialRule: 'rw' | undefined;
 }
 
-export interface Town {
+export interface Population {
   participants: Participant[];
   grantees: Grantee[];
   rooms: number[];
 }
 
-interface Wish {
+interface Options {
   clients: number;
   rooms: number;
   seed: number;
   urls: string[];
 }
 
-/** Rooms, and people who belong to them: in every third room by their organisation, elsewhere by rules of their own. */
-export async function foundTown(wish: Wish, owner: Owner, evidence: Evidence): Promise<Town> {
-  const chance = random(wish.seed);
+/**
+ * Creates rooms, users and rules. In every third room, users belong to it by their organisation, elsewhere by their own
+ * rules.
+ */
+export async function createPopulation(options: Options, owner: Owner, evidence: Evidence): Promise<Population> {
+  const chance = random(options.seed);
   const rooms: number[] = [];
-  for (let n = 0; n < wish.rooms; n++) {
+  for (let n = 0; n < options.rooms; n++) {
     const room = { name: `room ${n}`, max_entity_rules: 1_000 };
-    const { status, body } = await restCalls(wish.urls[0]!, owner.person.token).post('/rooms', room);
-    if (status !== 200) throw new Error(`The room was not made: ${JSON.stringify(body)}`);
+    const { status, body } = await restCalls(options.urls[0]!, owner.person.token).post('/rooms', room);
+    if (status !== 200) throw new Error(`The room was not created: ${JSON.stringify(body)}`);
     rooms.push(body.content.room.id);
   }
   const entities = Array.from({ length: organisations }, () => randomUUID());
   const participants: Participant[] = [];
   const grantees = new Map<string, Grantee>();
-  for (let n = 0; n < wish.clients; n++) {
+  for (let n = 0; n < options.clients; n++) {
     const person = createUser({ entity: entities[n % organisations]!, level });
-    evidence.people.set(person.user, { entity: person.entity, level });
-    const mine = homesOf(n, rooms, chance);
-    participants.push(participantOf(n, person, mine, wish, evidence));
+    evidence.users.set(person.user, { entity: person.entity, level });
+    const mine = chooseRooms(n, rooms, chance);
+    participants.push(createParticipant(n, person, mine, options, evidence));
     for (const room of mine)
-      for (const grantee of granteesOf(room, rooms, person)) {
+      for (const grantee of toGrantees(room, rooms, person)) {
         grantees.set(`${grantee.room} ${grantee.uuid}`, grantee);
       }
   }
@@ -60,35 +63,35 @@ export async function foundTown(wish: Wish, owner: Owner, evidence: Evidence): P
   await Promise.all(
     [0, 1, 2, 3].map(async (lane) => {
       for (const grantee of all.filter((_, n) => n % 4 === lane)) {
-        if (grantee.home) await owner.put(grantee, grantee.home);
+        if (grantee.initialRule) await owner.put(grantee, grantee.initialRule);
       }
     }),
   );
   return { participants, grantees: all, rooms };
 }
 
-/** Socket.IO: one to four rooms; `/chat`: one, and another to change to. */
-function homesOf(n: number, rooms: number[], chance: Random): number[] {
+/** Chooses the rooms of a client: one to four on Socket.IO; on `/chat` one, and another to switch to. */
+function chooseRooms(n: number, rooms: number[], chance: Random): number[] {
   const count = n % 2 ? 1 + chance.int(2) : 1 + chance.int(4);
   const homes = new Set([rooms[Math.floor(n / 2) % rooms.length]!]);
   while (homes.size < Math.min(count, rooms.length)) homes.add(chance.pick(rooms));
   return [...homes];
 }
 
-function granteesOf(room: number, rooms: number[], { user, entity }: TestUser): Grantee[] {
+function toGrantees(room: number, rooms: number[], { user, entity }: TestUser): Grantee[] {
   const byOrganisation = rooms.indexOf(room) % 3 === 0;
-  const own: Grantee = { room, kind: 'user', uuid: user, home: byOrganisation ? undefined : 'rw' };
-  return byOrganisation ? [own, { room, kind: 'entity', uuid: entity, home: 'rw' }] : [own];
+  const own: Grantee = { room, kind: 'user', uuid: user, initialRule: byOrganisation ? undefined : 'rw' };
+  return byOrganisation ? [own, { room, kind: 'entity', uuid: entity, initialRule: 'rw' }] : [own];
 }
 
-function participantOf(n: number, person: TestUser, rooms: number[], { seed, urls }: Wish, evidence: Evidence) {
+function createParticipant(n: number, person: TestUser, rooms: number[], { seed, urls }: Options, evidence: Evidence) {
   const isChat = n % 2 === 1;
   const transports: ('websocket' | 'polling')[] =
     n % 30 === 10 ? ['polling'] : n % 10 === 4 ? ['polling', 'websocket'] : ['websocket'];
-  const part = {
+  const profile = {
     name: `${isChat ? 'chat' : 'io'}${n}`,
     ...{ person, rooms, transport: isChat ? ('chat' as const) : ('socketio' as const) },
     dial: isChat ? chatDial(person.user) : socketioDial(transports),
   };
-  return new Participant(part, urls, random(seed * 1_000 + n), evidence);
+  return new Participant(profile, urls, random(seed * 1_000 + n), evidence);
 }

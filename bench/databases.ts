@@ -2,17 +2,17 @@ import { randomBytes } from 'node:crypto';
 import { execute, type PostgresServer, startPostgres } from '../test/helpers/postgres.ts';
 import { type RedisServer, startRedis } from '../test/helpers/redis.ts';
 
-/** The databases of a run: PostgreSQL as safe as in production, and Redis. */
-export interface Stand {
+/** The databases of a run: Redis, and PostgreSQL with the durability settings of production. */
+export interface Databases {
   postgres: PostgresServer;
   redis: RedisServer;
-  /** The URL of an empty database. */
+  /** Creates an empty database and returns its URL. */
   freshDatabase(): Promise<string>;
-  /** The processes behind the two. */
+  /** The process ids of PostgreSQL and Redis. */
   pids(): number[];
 }
 
-export async function startStand(): Promise<Stand> {
+export async function startDatabases(): Promise<Databases> {
   const safe = { fsync: 'on', synchronous_commit: 'on', full_page_writes: 'on' };
   const postgres = await startPostgres({
     ...safe,

@@ -1,9 +1,16 @@
 import type { RemovalCode } from '../../src/core/errors.ts';
-import type { Heard, JoinAnswer } from './line.ts';
-import { type Evidence, positionOf, type Stay, type StayEnd, type Transport, type Violation } from './record.ts';
+import type { JoinAnswer, ReceivedChange } from './connection.ts';
+import {
+  type Evidence,
+  getPosition,
+  type Subscription,
+  type SubscriptionEnd,
+  type Transport,
+  type Violation,
+} from './record.ts';
 import type { Head } from './room-history.ts';
 
-const lasting = ['FORBIDDEN', 'BANNED', 'NOT_FOUND'];
+const finalCodes = ['FORBIDDEN', 'BANNED', 'NOT_FOUND'];
 
 interface Owner {
   name: string;
@@ -11,43 +18,46 @@ interface Owner {
   transport: Transport;
 }
 
-/** What one client knows of one room: the rule of three lines, and the record of every stay. */
-export class Place {
+/**
+ * The subscriptions of one client to one room. Applies changes by the rules of the protocol, and records every
+ * subscription.
+ */
+export class RoomClient {
   readonly room: number;
   isWanted = true;
   cursor: string | undefined;
-  /** Why it may not be in; undefined while it may, for all it knows. */
+  /** The code with which the server excluded the client; undefined as long as the client knows of no exclusion. */
   refusal: string | undefined;
   joinAt = 0;
   askedAt = Number.POSITIVE_INFINITY;
   mustJoinAgain = false;
-  stay: Stay | undefined;
+  subscription: Subscription | undefined;
   readonly #owner: Owner;
   readonly #evidence: Evidence;
-  readonly #breach: (fault: Violation['fault'], what: string) => void;
-  /** The last change that was applied, also across connections. */
+  readonly #violation: (fault: Violation['fault'], what: string) => void;
+  /** The `rev` of the last applied change, across all connections. */
   #have = 0;
   #seq: number | undefined;
-  /** Whose last change the cursor names. */
-  #last: Stay | undefined;
+  /** The subscription whose last change the cursor names. */
+  #last: Subscription | undefined;
 
   constructor(
     room: number,
     owner: Owner,
     evidence: Evidence,
-    breach: (fault: Violation['fault'], what: string) => void,
+    violation: (fault: Violation['fault'], what: string) => void,
   ) {
     this.room = room;
     this.#owner = owner;
     this.#evidence = evidence;
-    this.#breach = breach;
+    this.#violation = violation;
   }
 
   get isIn(): boolean {
-    return this.stay !== undefined;
+    return this.subscription !== undefined;
   }
 
-  /** A request of this room is under way. */
+  /** A request for this room is in progress. */
   get isBusy(): boolean {
     return this.askedAt !== Number.POSITIVE_INFINITY;
   }
@@ -60,28 +70,29 @@ export class Place {
     this.askedAt = Number.POSITIVE_INFINITY;
     if (!answer.ok) return this.#refused(answer.code, now, retryAt);
     this.refusal = undefined;
-    if (this.stay) return this.#joinedAgain(answer, node, now);
+    if (this.subscription) return this.#joinedAgain(answer, node, now);
     this.#begin(answer, node, now);
-    for (const change of answer.events) this.hear(change, now);
+    for (const change of answer.events) this.receive(change, now);
     if (this.#owner.transport === 'socketio') this.#expectAt(answer.rev);
   }
 
   #refused(code: string, now: number, retryAt: number): void {
-    const isFinal = lasting.includes(code);
-    if (!isFinal && code !== 'UNAVAILABLE') this.#breach('protocol', `join refused: ${code}`);
+    const isFinal = finalCodes.includes(code);
+    if (!isFinal && code !== 'UNAVAILABLE') this.#violation('protocol', `join refused: ${code}`);
     this.joinAt = retryAt;
-    // One who asks again stays in, until he is told that he is out. On /chat a failed select leaves.
-    if (this.stay && this.#owner.transport === 'socketio') return;
+    // A client that joins again remains subscribed until the server removes it. On /chat, a failed select leaves the
+    // room.
+    if (this.subscription && this.#owner.transport === 'socketio') return;
     this.#end({ at: now, how: 'left' });
     this.refusal = isFinal ? code : undefined;
   }
 
-  /** It never left, so all there is to say is that nothing is missing. */
+  /** The client never left the room, so this only checks that no change is missing. */
   #joinedAgain(answer: JoinAnswer & { ok: true }, node: number, now: number): void {
     const isRepair = this.mustJoinAgain;
     this.mustJoinAgain = false;
     if (!isRepair && this.#owner.transport === 'socketio') this.#expectAt(answer.rev);
-    if (answer.recovered) for (const change of answer.events) if (change.rev > this.#have) this.hear(change, now);
+    if (answer.recovered) for (const change of answer.events) if (change.rev > this.#have) this.receive(change, now);
     if (this.#owner.transport === 'chat' || this.#have === answer.rev) return;
     this.#end({ at: now, how: 'started over' });
     this.#begin({ ...answer, recovered: false }, node, now);
@@ -96,27 +107,28 @@ export class Place {
     }
     const times = { startedAt: now, applied: [], end: undefined };
     const resumes = recovered ? this.#last : undefined;
-    this.stay = {
+    this.subscription = {
       ...{ client, user: person.user, room: this.room, transport, node },
       ...{ joinedRev: rev, recovered, from: this.#have, resumes, ...times },
     };
-    this.#last = this.stay;
-    this.#evidence.stays.push(this.stay);
+    this.#last = this.subscription;
+    this.#evidence.subscriptions.push(this.subscription);
   }
 
   #expectAt(rev: number): void {
     if (this.#have === rev) return;
-    this.#breach('lost', `room ${this.room}: has come to rev ${this.#have}, the acknowledgement says ${rev}`);
+    this.#violation('lost', `room ${this.room}: is at rev ${this.#have}, but the acknowledgement has rev ${rev}`);
   }
 
-  hear({ rev, cursor, seq, text }: Heard, now: number): void {
-    const { stay } = this;
-    if (!stay) return this.#breach('protocol', `room ${this.room}: heard rev ${rev} outside of the room`);
+  receive({ rev, cursor, seq, text }: ReceivedChange, now: number): void {
+    const { subscription } = this;
+    if (!subscription)
+      return this.#violation('protocol', `room ${this.room}: received rev ${rev} without a subscription`);
     const isChat = this.#owner.transport === 'chat';
-    if (rev <= this.#have) return this.#breach('doubled', `room ${this.room}: rev ${rev} at rev ${this.#have}`);
+    if (rev <= this.#have) return this.#violation('duplicated', `room ${this.room}: rev ${rev} at rev ${this.#have}`);
     if (isChat ? this.#seq !== undefined && seq !== this.#seq + 1 : rev !== this.#have + 1) {
       const after = isChat ? `seq ${this.#seq}` : `rev ${this.#have}`;
-      this.#breach('lost', `room ${this.room}: rev ${rev}, seq ${seq} after ${after}`);
+      this.#violation('lost', `room ${this.room}: rev ${rev}, seq ${seq} after ${after}`);
       if (!isChat) {
         this.mustJoinAgain = true;
         return;
@@ -125,7 +137,7 @@ export class Place {
     this.#have = rev;
     this.#seq = seq ?? this.#seq;
     this.cursor = cursor;
-    stay.applied.push({ rev, seq, text, at: now, live: rev > stay.joinedRev });
+    subscription.applied.push({ rev, seq, text, at: now, live: rev > subscription.joinedRev });
   }
 
   left(now: number): void {
@@ -133,40 +145,41 @@ export class Place {
     this.#end({ at: now, how: 'left' });
   }
 
-  /** False where it was not in. */
+  /** Returns false if the client was not in the room. */
   removed(code: RemovalCode, now: number, joinAt: number): boolean {
-    if (!this.stay) return false;
+    if (!this.subscription) return false;
     this.#end({ at: now, how: 'removed', code });
     this.refusal = code;
     this.joinAt = joinAt;
     return true;
   }
 
-  lineLost(now: number): void {
+  connectionLost(now: number): void {
     this.askedAt = Number.POSITIVE_INFINITY;
     this.joinAt = 0;
     this.#end({ at: now, how: 'disconnected' });
   }
 
-  /** With what it knows, or as if for the first time. */
-  comeBack(remembering: boolean): void {
+  /** Allows the client to join again, with its cursor or as if for the first time. */
+  rejoin(remembering: boolean): void {
     this.isWanted = true;
-    if (!remembering && !this.stay) this.cursor = undefined;
+    if (!remembering && !this.subscription) this.cursor = undefined;
   }
 
-  /** Why it has not heard everything up to this head; undefined where it has, or need not. */
+  /** Describes why the client has not received everything up to this head. Undefined if it has, or need not. */
   missing(head: Head): string | undefined {
     if (!this.isWanted || this.refusal) return undefined;
     const { name, transport } = this.#owner;
     const due = transport === 'chat' ? head.message : head.rev;
-    if (!this.stay) return `${name} is not in room ${this.room}${this.isBusy ? ', and waits for the answer' : ''}`;
-    const position = positionOf(this.stay);
-    return position < due ? `${name} in room ${this.room} has come to rev ${position} of ${due}` : undefined;
+    if (!this.subscription)
+      return `${name} is not in room ${this.room}${this.isBusy ? ' and waits for the acknowledgement' : ''}`;
+    const position = getPosition(this.subscription);
+    return position < due ? `${name} in room ${this.room} is at rev ${position} of ${due}` : undefined;
   }
 
-  #end(end: StayEnd): void {
-    if (this.stay) this.stay.end = end;
-    this.stay = undefined;
+  #end(end: SubscriptionEnd): void {
+    if (this.subscription) this.subscription.end = end;
+    this.subscription = undefined;
     this.mustJoinAgain = false;
   }
 }

@@ -1,13 +1,16 @@
 import WebSocket from 'ws';
 import { ChatFrame } from '../../src/core/contract/chat.ts';
 import { closeCodes, type ErrorCode, type RemovalCode } from '../../src/core/errors.ts';
-import type { Dial, JoinAnswer, Line, LineEvents } from './line.ts';
+import type { Connection, ConnectionEvents, Dial, JoinAnswer } from './connection.ts';
 import { messageText } from './room-history.ts';
 
 const dialMs = 4_000;
 const forgetMs = 20_000;
 
-/** What the server may close these connections with: none of them misbehaves. */
+/**
+ * The codes with which the server may close these connections. Other codes are for clients that misbehave, and these
+ * clients do not.
+ */
 const fairCloses = new Set<number>([
   ...[closeCodes.quit, closeCodes.draining, closeCodes.token_ended, closeCodes.does_not_read].map(({ code }) => code),
   1006,
@@ -19,50 +22,50 @@ type Answer = (joined: JoinAnswer) => void;
 export function chatDial(user: string): Dial {
   return (url, token, events) => {
     const options = { handshakeTimeout: dialMs, perMessageDeflate: false };
-    return chatLine(new WebSocket(`${url.replace('http', 'ws')}/chat`, options), user, token, events);
+    return createChatConnection(new WebSocket(`${url.replace('http', 'ws')}/chat`, options), user, token, events);
   };
 }
 
-function chatLine(socket: WebSocket, user: string, token: string, events: LineEvents): Line {
+function createChatConnection(socket: WebSocket, user: string, token: string, events: ConnectionEvents): Connection {
   let over = false;
   let asked = 0;
   let room: number | undefined;
   let selecting: { id: number; room: number; answer: Answer } | undefined;
 
-  const say = (command: object) => {
+  const sendCommand = (command: object) => {
     if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(command));
   };
-  socket.on('open', () => say({ type: 'token', content: token, id: 'first' }));
-  // The close that follows says the rest.
+  socket.on('open', () => sendCommand({ type: 'token', content: token, id: 'first' }));
+  // The `close` event follows and is handled.
   socket.on('error', () => {});
   socket.on('close', (code) => {
     if (over) return;
     over = true;
-    if (!fairCloses.has(code)) events.breach(`closed with ${code}`);
+    if (!fairCloses.has(code)) events.violation(`closed with ${code}`);
     events.ended();
   });
   socket.on('message', (data) => {
-    if (!over) hear(data.toString());
+    if (!over) receive(data.toString());
   });
 
-  function hear(text: string): void {
+  function receive(text: string): void {
     const frame = ChatFrame.safeParse(JSON.parse(text)).data;
-    const understood = frame && (frame.type === 'message' ? hearMessage(frame) : hearStatus(frame));
-    if (!understood) events.breach(`a frame it has not asked for, or that is not documented: ${text}`);
+    const understood = frame && (frame.type === 'message' ? handleMessage(frame) : handleStatus(frame));
+    if (!understood) events.violation(`an unexpected or undocumented frame: ${text}`);
   }
 
-  function hearMessage(frame: Frame<'message'>): boolean {
+  function handleMessage(frame: Frame<'message'>): boolean {
     const { rev, cursor, data, duplicate, history } = frame;
     if (history || (duplicate && data.emitter !== user)) return false;
-    if (!duplicate) events.heard({ room: data.room_id, rev, cursor, seq: data.seq, text: messageText(data) });
-    // The echo of a message that a sweep brought has no `id`.
+    if (!duplicate) events.received({ room: data.room_id, rev, cursor, seq: data.seq, text: messageText(data) });
+    // The echo of a message that the reconciliation delivered has no `id`.
     if (data.emitter === user && data.client_msg_id !== null) {
       events.stored(data.client_msg_id, { id: data.id, seq: data.seq, rev, duplicate: duplicate === true });
     }
     return true;
   }
 
-  function hearStatus(frame: Frame<'query' | 'status'>): boolean {
+  function handleStatus(frame: Frame<'query' | 'status'>): boolean {
     const { data, id } = frame;
     if (data === 'START?') return true;
     if (data === 'READY') {
@@ -85,10 +88,10 @@ function chatLine(socket: WebSocket, user: string, token: string, events: LineEv
 
   function joined(id: unknown, answer: JoinAnswer): boolean {
     if (selecting?.id !== id) return false;
-    const { room: chosen, answer: tell } = selecting!;
+    const { room: chosen, answer: resolve } = selecting!;
     selecting = undefined;
     room = answer.ok ? chosen : undefined;
-    tell(answer);
+    resolve(answer);
     return true;
   }
 
@@ -101,18 +104,18 @@ function chatLine(socket: WebSocket, user: string, token: string, events: LineEv
   return {
     join(room_id, since, answer) {
       selecting = { id: ++asked, room: room_id, answer };
-      say({ type: 'select_room', room_id, id: asked, ...(since && { since }) });
+      sendCommand({ type: 'select_room', room_id, id: asked, ...(since && { since }) });
     },
-    /** Only another select leaves a room. */
+    /** On /chat, a client leaves a room only by selecting another. */
     leave() {},
     send({ content, clientMsgId }) {
-      say({ type: 'message', content, client_msg_id: clientMsgId, id: clientMsgId });
+      sendCommand({ type: 'message', content, client_msg_id: clientMsgId, id: clientMsgId });
     },
     refresh(fresh) {
-      say({ type: 'token', content: fresh, id: 'fresh' });
+      sendCommand({ type: 'token', content: fresh, id: 'fresh' });
     },
     end(how) {
-      if (how === 'politely') return say({ type: 'quit' });
+      if (how === 'politely') return sendCommand({ type: 'quit' });
       over = true;
       if (how === 'vanish' && socket.readyState === WebSocket.OPEN) socket.pause();
       else socket.terminate();

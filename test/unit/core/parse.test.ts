@@ -1,10 +1,11 @@
 import { expect } from 'chai';
 import { z } from 'zod';
 import { ChatError } from '../../../src/core/errors.ts';
-import { Draft, HistoryQuery } from '../../../src/core/log/message.ts';
-import { ChangeRoom, CreateRoom, PutMember } from '../../../src/core/room.ts';
-import { findUnknownKeys, parseWithIgnored } from '../../../src/core/unknown-keys.ts';
+import { findUnknownKeys, parseWithIgnored } from '../../../src/core/parse.ts';
+import { PutMember } from '../../../src/features/members/contract.ts';
+import { Draft, HistoryQuery } from '../../../src/features/messages/contract.ts';
 import { CreateRevocation } from '../../../src/features/revocations/revocation.ts';
+import { ChangeRoom, CreateRoom } from '../../../src/features/rooms/contract.ts';
 import { chatCommands } from '../../helpers/contracts.ts';
 
 function slip(schema: z.ZodType, input: unknown): string | undefined {

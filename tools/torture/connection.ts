@@ -1,23 +1,23 @@
 import type { ErrorCode, RemovalCode } from '../../src/core/errors.ts';
 import type { Outcome, Sent } from './record.ts';
 
-/** One connection of one client, over either transport. */
-export interface Line {
-  /** At most one answer comes. */
+/** One connection of a client, over either transport. */
+export interface Connection {
+  /** Calls `answer` at most once. */
   join(room: number, since: string | undefined, answer: (joined: JoinAnswer) => void): void;
   leave(room: number, left: () => void): void;
   send(message: Sent): void;
   refresh(token: string): void;
-  /** Ends as the protocol wants it, or as the network does: at once, or by never reading again. */
+  /** `politely` closes as the protocol demands, `cut` closes at once, and `vanish` stops reading without closing. */
   end(how: 'politely' | 'cut' | 'vanish'): void;
 }
 
 export type JoinAnswer =
-  | { ok: true; rev: number; cursor: string; recovered: boolean; events: Heard[] }
+  | { ok: true; rev: number; cursor: string; recovered: boolean; events: ReceivedChange[] }
   | { ok: false; code: ErrorCode };
 
-/** A change as it came over the wire. */
-export interface Heard {
+/** A change as it was received. */
+export interface ReceivedChange {
   room: number;
   rev: number;
   cursor: string;
@@ -25,16 +25,16 @@ export interface Heard {
   text: string;
 }
 
-export interface LineEvents {
+export interface ConnectionEvents {
   ready(): void;
-  heard(change: Heard): void;
+  received(change: ReceivedChange): void;
   removed(room: number, code: RemovalCode): void;
   stored(clientMsgId: string, answer: Omit<Extract<Outcome, { is: 'stored' }>, 'is' | 'at' | 'node'>): void;
   refused(clientMsgId: string, code: ErrorCode): void;
-  /** It was too early for this message: no room is selected. */
+  /** The server refused the message because no room is selected yet. */
   notYet(clientMsgId: string): void;
   ended(): void;
-  breach(what: string): void;
+  violation(what: string): void;
 }
 
-export type Dial = (url: string, token: string, events: LineEvents) => Line;
+export type Dial = (url: string, token: string, events: ConnectionEvents) => Connection;

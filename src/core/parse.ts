@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { computeEditDistance } from './edit-distance.ts';
-import { ChatError, parse } from './errors.ts';
+import { ChatError } from './errors.ts';
 
 /**
- * The maximum number and length of the unknown keys that are reported. The limits are needed because a body of 64 KiB
- * may have thousands of keys, or one very long key.
+ * Limits the unknown keys that an answer reports, because a request of 64 KiB can contain thousands of keys or one very
+ * long key.
  */
 const maxKeys = 20;
 const maxKeyLength = 64;
@@ -25,13 +25,20 @@ function listKeys(schema: z.ZodType): ReadonlySet<string> {
   return known;
 }
 
-/** Finds the object schema that refinements and transformations wrap. */
+/** Finds the object schema inside `transform` and `preprocess`. */
 function unwrapObject(schema: unknown): z.ZodObject | undefined {
   if (schema instanceof z.ZodObject) return schema;
   return schema instanceof z.ZodPipe ? (unwrapObject(schema.in) ?? unwrapObject(schema.out)) : undefined;
 }
 
-/** Parses the input of a client. `ignored` lists the keys of the input that the schema does not have. */
+/** Parses data from outside, such as a request. Throws `BAD_REQUEST` with the first invalid field. */
+export function parse<T extends z.ZodType>(schema: T, input: unknown): z.infer<T> {
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  throw ChatError.from(parsed.error);
+}
+
+/** Parses the input. `ignored` lists the keys of the input that the schema does not have. */
 export function parseWithIgnored<T extends z.ZodType>(
   schema: T,
   input: unknown,
@@ -41,8 +48,8 @@ export function parseWithIgnored<T extends z.ZodType>(
 }
 
 /**
- * Returns the keys of `input` that the schema does not have. Throws if an unknown key is probably a typo and the key
- * that was meant is missing. Without the error, the client would not notice that the mistyped key has no effect.
+ * Returns the keys of `input` that the schema does not have. Throws `BAD_REQUEST` if such a key is probably a typo for
+ * a known key that is missing. Otherwise clients might not notice that the mistyped key has no effect.
  */
 export function findUnknownKeys(schema: z.ZodType, input: unknown): string[] {
   const known = listKeys(schema);

@@ -9,24 +9,24 @@ import {
   serverEvents,
 } from '../../src/core/contract/socketio.ts';
 import { type RequestName, requests } from '../requests.ts';
-import type { Dial, Heard, Line, LineEvents } from './line.ts';
+import type { Connection, ConnectionEvents, Dial, ReceivedChange } from './connection.ts';
 import { memberText, messageText, roomText } from './room-history.ts';
 
 const dialMs = 4_000;
 const forgetMs = 20_000;
 
-/** Dials Socket.IO; it never comes back by itself, for a client of ours chooses another node. */
+/** Connects with Socket.IO, without automatic reconnection, because the participant chooses another node. */
 export function socketioDial(transports: ('websocket' | 'polling')[]): Dial {
   return (url, token, events) => {
     const socket = io(url + namespace, {
       ...{ auth: { token }, transports, timeout: dialMs },
       ...{ forceNew: true, reconnection: false },
     });
-    return socketioLine(socket, events);
+    return createSocketioConnection(socket, events);
   };
 }
 
-function socketioLine(socket: Socket, events: LineEvents): Line {
+function createSocketioConnection(socket: Socket, events: ConnectionEvents): Connection {
   let over = false;
 
   function ended(): void {
@@ -38,39 +38,42 @@ function socketioLine(socket: Socket, events: LineEvents): Line {
   socket.on('connect', () => over || events.ready());
   socket.on('connect_error', (error: Error & { data?: { code: string } }) => {
     if (over) return;
-    // The tokens are good, so that a refusal can only be for now.
-    if (error.data && error.data.code !== 'UNAVAILABLE') events.breach(`connect refused: ${error.data.code}`);
+    // The tokens are valid, so the server may only refuse the connection temporarily.
+    if (error.data && error.data.code !== 'UNAVAILABLE') events.violation(`connect refused: ${error.data.code}`);
     ended();
   });
   socket.on('disconnect', (reason) => {
-    if (!over && reason.includes('server disconnect')) events.breach(`told to stay away: ${reason}`);
+    if (!over && reason.includes('server disconnect')) events.violation(`disconnected by the server: ${reason}`);
     ended();
   });
   socket.onAny((name: string, payload: unknown) => {
-    if (!over) hear(name, payload);
+    if (!over) receive(name, payload);
   });
 
-  function hear(name: string, payload: unknown): void {
+  function receive(name: string, payload: unknown): void {
     const schema = Object.hasOwn(serverEvents, name) && serverEvents[name as ServerEventName];
     if (!schema || schema.safeParse(payload).error) {
-      return events.breach(`undocumented announcement ${name} ${JSON.stringify(payload)}`);
+      return events.violation(`undocumented event ${name} ${JSON.stringify(payload)}`);
     }
     if (name === 'room:removed') {
       const { room_id, code } = payload as ServerEventPayloads['room:removed'];
       return events.removed(room_id, code);
     }
-    const heard = heardOf(name, payload);
-    if (heard) events.heard(heard);
+    const received = toReceivedChange(name, payload);
+    if (received) events.received(received);
   }
 
-  /** Acknowledgements run in the turn in which they arrive: what comes right behind one must find it obeyed. */
+  /**
+   * Handles acknowledgements in the order in which they arrive. An event that follows an acknowledgement directly must
+   * find it already applied.
+   */
   function ask(name: RequestName, payload: object, yes: (ack: never) => void, no: (ack: RefusedAck) => void): void {
     const expected: z.ZodType = z.strictObject({ ok: z.literal(true), ...requests[name].ack.shape });
     socket.emit(name, payload, (ack: { ok?: unknown }) => {
       if (over) return;
       const schema = ack.ok === true ? expected : RefusedAck;
       if (!schema.safeParse(ack).success)
-        return events.breach(`undocumented answer to ${name}: ${JSON.stringify(ack)}`);
+        return events.violation(`undocumented acknowledgement of ${name}: ${JSON.stringify(ack)}`);
       if (ack.ok === true) yes(ack as never);
       else no(ack as RefusedAck);
     });
@@ -84,18 +87,18 @@ function socketioLine(socket: Socket, events: LineEvents): Line {
           rev,
           cursor,
           recovered,
-          events: missed.map(({ name, payload }) => heardOf(name, payload)!),
+          events: missed.map(({ name, payload }) => toReceivedChange(name, payload)!),
         });
       ask('room:join', { room_id, ...(since && { since }) }, yes, ({ error }) =>
         answer({ ok: false, code: error.code }),
       );
     },
     leave(room_id, left) {
-      ask('room:leave', { room_id }, left, ({ error }) => events.breach(`leaving was refused: ${error.code}`));
+      ask('room:leave', { room_id }, left, ({ error }) => events.violation(`leave refused: ${error.code}`));
     },
     send({ room: room_id, content, clientMsgId }) {
       const yes = ({ message, duplicate, rev }: z.infer<(typeof requests)['message:send']['ack']>) => {
-        if (message.content !== content) events.breach(`${clientMsgId} was acknowledged with another content`);
+        if (message.content !== content) events.violation(`${clientMsgId} was acknowledged with different content`);
         events.stored(clientMsgId, { id: message.id, seq: message.seq, rev, duplicate });
       };
       const payload = { room_id, content, client_msg_id: clientMsgId };
@@ -107,7 +110,7 @@ function socketioLine(socket: Socket, events: LineEvents): Line {
         { token },
         () => {},
         ({ error }) => {
-          if (error.code !== 'UNAVAILABLE') events.breach(`a good token was refused: ${error.code}`);
+          if (error.code !== 'UNAVAILABLE') events.violation(`a valid token was refused: ${error.code}`);
         },
       );
     },
@@ -120,7 +123,10 @@ function socketioLine(socket: Socket, events: LineEvents): Line {
   };
 }
 
-/** Without a word: the connection ends, or stays and is never read again. A poller can only stop to poll. */
+/**
+ * Ends the connection without a packet, or leaves it open and never reads again. A polling client can only stop
+ * polling.
+ */
 function breakOff(socket: Socket, how: 'cut' | 'vanish'): void {
   const transport = socket.io.engine?.transport as unknown as { ws?: WebSocket; readyState: string } | undefined;
   if (transport?.ws && how === 'cut') transport.ws.terminate();
@@ -128,8 +134,8 @@ function breakOff(socket: Socket, how: 'cut' | 'vanish'): void {
   else if (transport) transport.readyState = 'closed';
 }
 
-/** Undefined for what is no change of a room. */
-function heardOf(name: string, payload: unknown): Heard | undefined {
+/** Returns undefined if the event is not a change of a room. */
+function toReceivedChange(name: string, payload: unknown): ReceivedChange | undefined {
   const { room_id: room, rev, cursor } = payload as ServerEventPayloads['message:new'];
   switch (name) {
     case 'message:new': {

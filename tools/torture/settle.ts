@@ -1,0 +1,62 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { World } from './faults.ts';
+import { headsNow } from './recovery.ts';
+import type { Incident } from './run-faults.ts';
+
+const convergeMs = 30_000;
+/** Longer than the interval at which an excluded client asks again. */
+const askingMs = 2_500;
+const talkMs = 1_500;
+
+interface Settled {
+  /** The clients that had not received everything at the deadline. */
+  missing: string[];
+  incidents: Incident[];
+}
+
+/**
+ * The end of the run, without further faults. All clients that may do so join their rooms and receive everything. With
+ * `redisIsHurt`, Redis is stopped for the last messages and remains down until all clients have received them, so that
+ * no later message can trigger their delivery.
+ */
+export async function settle(world: World, stopsRedis: boolean): Promise<Settled> {
+  const { participants, cluster } = world;
+  const redis = stopsRedis ? cluster.redis : undefined;
+  const incidents: Incident[] = [];
+  const startedAt = performance.now();
+  if (redis) {
+    await redis.kill();
+    await delay(talkMs);
+  }
+  for (const one of participants) one.settle();
+  const settledAt = performance.now();
+  const missing = await converge(world);
+  if (redis) {
+    const endedAt = performance.now();
+    const took = endedAt - settledAt;
+    const recovery = { subscribersMs: took, allClientsMs: took, last: '' };
+    incidents.push({ fault: 'end without redis', startedAt, endedAt, recovery, isMixed: false });
+    await redis.start();
+  }
+  await delay(askingMs);
+  for (const one of participants) one.sendLast();
+  missing.push(...(await converge(world)));
+  return { missing: [...new Set(missing)], incidents };
+}
+
+/**
+ * Waits until every client has received everything and every message is answered. Returns what is missing at the
+ * deadline.
+ */
+export async function converge({ cluster, participants }: World): Promise<string[]> {
+  const deadline = performance.now() + convergeMs;
+  for (;;) {
+    const heads = await headsNow(cluster.postgres.url);
+    const missing = participants.flatMap((one) => [
+      ...one.missing(heads),
+      ...(one.pending > 0 ? [`${one.name} waits for answers to ${one.pending} messages`] : []),
+    ]);
+    if (missing.length === 0 || performance.now() > deadline) return missing;
+    await delay(100);
+  }
+}
