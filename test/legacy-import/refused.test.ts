@@ -123,7 +123,7 @@ describe('A failing import', function () {
     }
   });
 
-  it('imports without a token key, and names invalid settings', async () => {
+  it('names the invalid settings of an import, and requires no token key', async () => {
     const { code, output } = await runCommand('bin/legacy-import.ts', { DATABASE_URL: 'mysql://x' }, ['postgres://a/b'])
       .exited;
     expect(code).to.equal(1);
