@@ -129,7 +129,7 @@ export class Link {
     const pending = [...this.#pendingRequests].sort(([, a], [, b]) => measureSize(b) - measureSize(a));
     // The service does not report which request was too large. It is most likely the largest pending request. That
     // request must fail: if it were sent again, it would end the next link, too.
-    if (isFrameTooLarge) pending.shift()?.[0](new ChatClientError('TOO_LARGE', 'The frame exceeds the service limit'));
+    if (isFrameTooLarge) pending.shift()?.[0](new ChatClientError('TOO_LARGE', 'The frame is too large'));
     for (const [settle] of pending) settle(lossError);
   }
 }
