@@ -40,14 +40,16 @@ export function printResult({ title, rows, reaches, faults }: Result): void {
   console.log(line(['---', ...shown.map(() => '---:')]));
   for (const row of rows) console.log(line([row.name, ...shown.map(([figure]) => cell(row, figure))]));
   if (reaches.length > 0) {
-    console.log(`\n${line(['reach', 'wanted', 'measured', ''])}\n${line(['---', '---', '---:', '---'])}`);
+    console.log(`\n${line(['target', 'required', 'measured', ''])}\n${line(['---', '---', '---:', '---'])}`);
     for (const { what, wanted, value, met } of reaches)
       console.log(line([what, wanted, text(value), met ? 'met' : '**not met**']));
   }
   const limited = rows.filter((row) => (row.figures.loadBusy?.median ?? 0) > busyLoad).map((row) => row.name);
   if (limited.length > 0)
-    console.log(`\nthe load was as busy as it can be, so these may be faster than shown: ${limited.join(', ')}`);
-  console.log(faults.length === 0 ? '\nnothing lost, doubled or inverted' : `\nFAULTS\n  ${faults.join('\n  ')}`);
+    console.log(`\nthe load used a whole core, so these may be faster than shown: ${limited.join(', ')}`);
+  console.log(
+    faults.length === 0 ? '\nno messages lost, duplicated or reordered' : `\nFAULTS\n  ${faults.join('\n  ')}`,
+  );
 }
 
 function cell(row: Row, figure: string): string {

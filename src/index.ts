@@ -25,9 +25,9 @@ const neverUndefined = /^(JWT_|ADMIN_TOKEN|METRICS_TOKEN|DATABASE_URL|REDIS_URL)
 
 export interface ServerOptions {
   /**
-   * Only these settings are used. The environment of the process is not read, because your program may use variables such
-   * as `DATABASE_URL` for something else. Without any settings, the service uses the embedded database, with its data in
-   * `./.data`.
+   * Only these settings are used. The environment of the process is not read, because your program may use variables
+   * such as `DATABASE_URL` for something else. Without any settings, the service uses the embedded database, with its
+   * data in `./.data`.
    */
   settings?: Settings;
   /** Serves on this server, below `prefix`, instead of listening on `HOST` and `PORT`. */
@@ -45,8 +45,8 @@ export interface ServerOptions {
 export type ChatServer = RunningServer;
 
 /**
- * Starts the service inside this program. Rejects with a `ConfigError` that lists all mistakes in the settings, or with an
- * error that says why the database is unavailable.
+ * Starts the service inside this program. Rejects with a `ConfigError` that lists all mistakes in the settings, or with
+ * an error that explains why the database is unavailable.
  */
 export async function createServer({ settings = {}, server, prefix, logger }: ServerOptions = {}): Promise<ChatServer> {
   if ((server === undefined) !== (prefix === undefined)) {

@@ -193,7 +193,7 @@ async function start(
       drainTimeoutMs: config.drainTimeoutMs,
       queue: context.queue,
       transports: [gateway, chat],
-      announce: (spreadMs) => gateway.broadcastDraining(spreadMs),
+      notifyClients: (spreadMs) => gateway.broadcastDraining(spreadMs),
       finishRequests: () => listener.finish(),
       close,
     });

@@ -14,7 +14,7 @@ interface Draining {
   queue: { readonly size: number; settled(): Promise<unknown> };
   transports: LiveConnections[];
   /** Asks clients to reconnect elsewhere, at times spread over `spreadMs`. */
-  announce(spreadMs: number): void;
+  notifyClients(spreadMs: number): void;
   /** Stops accepting requests. Resolves when the accepted requests have been answered. */
   finishRequests(): Promise<unknown>;
   close(): Promise<void>;
@@ -27,7 +27,7 @@ interface Draining {
 export async function drainServer({ queue, transports, ...server }: Draining): Promise<boolean> {
   const { writesUntil, spreadMs, deadline } = computeDrainTimes(server.drainTimeoutMs);
   const graceUntil = () => Math.min(deadline, Date.now() + graceMs);
-  server.announce(spreadMs);
+  server.notifyClients(spreadMs);
   const inTime = await waitUntil(writesUntil, whenSettled(queue));
   await closeInSlices(transports, spreadMs, deadline);
   await waitUntilClosed(transports, graceUntil());

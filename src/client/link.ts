@@ -67,10 +67,10 @@ export class Link {
   }
 
   /**
-   * Sends a request. Calls `callback` once: with the acknowledgement, with the refusal, with `TIMEOUT`, or with the error
-   * that ended the link. The result is no promise, because a promise would be handled only after the events that arrive
-   * together with the acknowledgement. If the service answers `RATE_LIMITED`, the request is sent again later, unless
-   * `isWanted` returns false by then. In that case the request is dropped, and `callback` is never called.
+   * Sends a request. Calls `callback` once: with the acknowledgement, with the refusal, with `TIMEOUT`, or with the
+   * error that ended the link. The result is no promise, because a promise would be handled only after the events that
+   * arrive together with the acknowledgement. If the service answers `RATE_LIMITED`, the request is sent again later,
+   * unless `isWanted` returns false by then. In that case the request is dropped, and `callback` is never called.
    */
   request<N extends RequestName>(
     name: N,
@@ -127,16 +127,16 @@ export class Link {
     this.#events.onDisconnect(error);
     const lossError = error.code === 'CLOSED' ? error : createUnreachableError('The connection was lost', error);
     const pending = [...this.#pendingRequests].sort(([, a], [, b]) => measureSize(b) - measureSize(a));
-    // The service does not say which request was too large. It is most likely the largest pending request. That request
-    // must fail: if it were sent again, it would end the next link, too.
-    if (isFrameTooLarge) pending.shift()?.[0](new ChatClientError('TOO_LARGE', 'The frame exceeds the service limit'));
+    // The service does not report which request was too large. It is most likely the largest pending request. That
+    // request must fail: if it were sent again, it would end the next link, too.
+    if (isFrameTooLarge) pending.shift()?.[0](new ChatClientError('TOO_LARGE', 'The frame is too large'));
     for (const [settle] of pending) settle(lossError);
   }
 }
 
 /**
- * Returns the URL and the path that socket.io-client needs. If the given URL has a path, the service is mounted there, so
- * the path becomes the prefix of `/socket.io/`. The URL is parsed by hand, because `URL` in React Native has no
+ * Returns the URL and the path that socket.io-client needs. If the given URL has a path, the service is mounted there,
+ * so the path becomes the prefix of `/socket.io/`. The URL is parsed by hand, because `URL` in React Native has no
  * `pathname`.
  */
 export function parseServiceUrl(url: string): { url: string; path: string } {

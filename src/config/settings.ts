@@ -28,7 +28,7 @@ export interface Setting {
   unit?: string;
   /** The description in Markdown, for the table in docs/operations/settings.md and for `--help`. */
   description: string;
-  /** Whether the value 0 turns the limit off. */
+  /** Whether the value 0 disables the limit. */
   zeroIsOff?: boolean;
   /** Whether the value may be in a file whose path is in `NAME_FILE`. */
   fromFile?: boolean;

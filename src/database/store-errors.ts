@@ -1,6 +1,6 @@
 import { ChatError } from '../core/errors.ts';
 
-/** Thrown if the service cannot work with the database. The message says why, and what to do. */
+/** Thrown if the service cannot work with the database. The message explains why, and what to do. */
 export class UnsuitableDatabase extends Error {
   constructor(message: string) {
     super(message);

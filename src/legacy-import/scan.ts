@@ -12,8 +12,8 @@ export interface Scan {
   /** The keys (`formatPairKey`) of all user2user rooms in this service, including the rooms of this import. */
   pairs: Set<string>;
   /**
-   * The id of the room that stays a user2user room, by the key of its two users. If the legacy service has several rooms
-   * of the same two users, this is the room with the latest message.
+   * The id of the room that remains a user2user room, by the key of its two users. If the legacy service has several
+   * rooms of the same two users, this is the room with the latest message.
    */
   roomByPair: ReadonlyMap<string, number>;
   lastRoom: number;

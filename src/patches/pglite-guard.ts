@@ -83,9 +83,9 @@ const diskErrors: Record<number, string> = {
 type Operations = Record<string, (...args: unknown[]) => unknown>;
 
 /**
- * Makes disk errors abort the statement. Normally, Emscripten catches the errors of its file system, which have a class of
- * their own, and returns them to PostgreSQL. The wrapped operations throw a `DiskFailure` instead, which Emscripten does
- * not catch, so it reaches the caller of the statement.
+ * Makes disk errors abort the statement. Normally, Emscripten catches the errors of its file system, which have a
+ * special class, and returns them to PostgreSQL. The wrapped operations throw a `DiskFailure` instead, which Emscripten
+ * does not catch, so it reaches the caller of the statement.
  */
 function failOnDiskErrors({ Module }: Instance, createFailure: (reason: string) => DiskFailure): void {
   const { NODEFS } = (Module?.FS as { filesystems?: Record<string, unknown> } | undefined)?.filesystems ?? {};

@@ -187,14 +187,14 @@ describe('Revocations on nodes that exchange signals', () => {
     const settings = { databaseUrl: await freshDatabase(), poolSize, statementTimeoutMs: 5_000 };
     const [store, otherStore] = [await openPostgres(settings), await openPostgres(settings)];
     for (const each of [store, otherStore]) closeLater(() => each.close());
-    const heard = new Set<() => void>();
+    const listeners = new Set<() => void>();
     const signals: Signals = {
       send: () => {
-        for (const hear of heard) hear();
+        for (const listener of listeners) listener();
       },
-      onSignal: (_name, hear) => {
-        heard.add(hear);
-        return () => void heard.delete(hear);
+      onSignal: (_name, listener) => {
+        listeners.add(listener);
+        return () => void listeners.delete(listener);
       },
     };
     const failures: unknown[] = [];
@@ -217,7 +217,7 @@ describe('Revocations on nodes that exchange signals', () => {
     while (failures.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
     expect(failures[0]).to.have.property('code', 'UNAVAILABLE');
     other.close();
-    expect(heard).to.have.property('size', 1);
+    expect(listeners).to.have.property('size', 1);
   });
 });
 

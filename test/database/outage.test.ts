@@ -50,16 +50,16 @@ describe('During an outage of PostgreSQL', () => {
     await sendMessages(url, owner, room, 'first');
 
     proxy.loseNextResponse();
-    const draft = { room_id: room.id, content: 'was I heard?', client_msg_id: 'unknown' };
+    const draft = { room_id: room.id, content: 'was I stored?', client_msg_id: 'unknown' };
     const first = await socket.request('message:send', draft);
     const again = first.ok ? first : await socket.request('message:send', draft);
     await sendMessages(url, owner, room, 'fence');
 
-    const heard = [];
-    for (let n = 0; n < 3; n++) heard.push(await socket.next('message:new'));
-    expect(heard.map(({ seq, content }) => `${seq} ${content}`)).to.deep.equal([
+    const received = [];
+    for (let n = 0; n < 3; n++) received.push(await socket.next('message:new'));
+    expect(received.map(({ seq, content }) => `${seq} ${content}`)).to.deep.equal([
       '1 first',
-      '2 was I heard?',
+      '2 was I stored?',
       '3 fence',
     ]);
     expect(again).to.nested.include({ ok: true, 'message.seq': 2 });

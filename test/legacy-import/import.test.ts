@@ -5,7 +5,7 @@ import { formatCursor } from '../../src/core/cursor.ts';
 import { lockDataDirectory } from '../../src/database/data-directory.ts';
 import { migratePostgres } from '../../src/database/migrate.ts';
 import type { RunningServer } from '../../src/server.ts';
-import { generateOriginal } from '../../tools/import-benchmark/generate.ts';
+import { generateLegacyDatabase } from '../../tools/import-benchmark/generate.ts';
 import { brokenLogs, verifyImport } from '../../tools/import-benchmark/verify.ts';
 import { authenticatedChat, chatInRoom } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';
@@ -178,7 +178,7 @@ describe('npm run import', function () {
 
   it('[PostgreSQL] imports everything, prints its progress, and imports nothing the second time', async () => {
     const legacy = await createLegacyDatabase('drop table "Room_permissions", "Messages", "Rooms"');
-    await generateOriginal(legacy.url, { rooms: 20, messages: 9_000 });
+    await generateLegacyDatabase(legacy.url, { rooms: 20, messages: 9_000 });
     const DATABASE_URL = await migratedDatabase();
     const run = (...words: string[]) =>
       runCommand('bin/legacy-import.ts', { DATABASE_URL }, [...words, legacy.url]).exited;

@@ -24,7 +24,7 @@ alter table "Messages" drop constraint "Messages_room_id_fkey", alter column emi
 alter table "Room_permissions" drop constraint "Room_permissions_room_id_fkey", drop constraint "Room_permissions_pkey";
 alter table "Room_permissions" alter column "entity_UUID" type text, alter column level type numeric;`;
 
-describe('Odd rows of the legacy service', function () {
+describe('An import of odd legacy rows', function () {
   this.timeout(300_000);
   const ana = createUser({ level: 100 });
   const ben = createUser({ entity: ana.entity });
@@ -117,12 +117,12 @@ describe('Odd rows of the legacy service', function () {
     ...{ message_room: 4, message_content: 2, message_emitter: 2, message_long: 1, message_date: 3, message_before: 0 },
   };
   for (const [finding, count] of Object.entries(counts)) {
-    it(`are counted as ${count} ${finding}`, () => {
+    it(`counts ${count} ${finding} among the odd rows`, () => {
       expect(found.findings.count(finding as Finding), found.report).to.equal(count);
     });
   }
 
-  it('are named in the report', () => {
+  it('names odd rows in the report', () => {
     expect(found.report)
       .to.include('"RW"')
       .and.include('room 999: 2')
@@ -135,7 +135,7 @@ describe('Odd rows of the legacy service', function () {
   const rulesOf = (name: string) =>
     ask('select grantee, kind, permissions, accepted from permission_rules where room_id = $1', [rooms[name]]);
 
-  it('become a user2user room and a private group if two rooms have the same two users', async () => {
+  it('imports two rooms of the same two users as a user2user room and a private group', async () => {
     expect(await roomOf('pair')).to.include({ type: 'user2user', entity_owner: null });
     expect([(await roomOf('pair')).pair_low, (await roomOf('pair')).pair_high]).to.have.members([ana.user, ben.user]);
     expect(await roomOf('same two')).to.include({ type: 'group', entity_owner: null, pair_low: null });
@@ -144,26 +144,26 @@ describe('Odd rows of the legacy service', function () {
     expect(body.content[0].content).to.equal('older');
   });
 
-  it('become a private group if a user2user room has three users', async () => {
+  it('imports a user2user room with three users as a private group', async () => {
     for (const { token } of [ana, ben, cleo])
       expect((await rest(node.url, token).get(`/rooms/${rooms.three}`)).status).to.equal(200);
     const colleague = createUser({ entity: ana.entity, level: 999 });
     expect((await rest(node.url, colleague.token).get(`/rooms/${rooms.three}`)).status).to.equal(404);
   });
 
-  it('become a user2user room that accepts its second user, unless the two have a room', async () => {
+  it('imports a user2user room with one user, which accepts its second user unless the two have a room', async () => {
     const path = `/rooms/${rooms.alone}/members`;
     expectRefusal(await rest(node.url, ana.token).put(path, { userUUID: ben.user, permissions: 'rw' }), 'PAIR_EXISTS');
     await putRule(node.url, ana, { id: rooms.alone! }, { userUUID: cleo.user, permissions: 'rw' });
     expectRefusal(await rest(node.url, ana.token).put(path, { userUUID: ben.user, permissions: 'rw' }), 'ROOM_FULL');
   });
 
-  it('become a group if a user2user room has a ban, so that the ban can be lifted', async () => {
+  it('imports a user2user room with a ban as a group, so that the ban can be lifted', async () => {
     await putRule(node.url, ana, { id: rooms['banned pair']! }, { entity_UUID: cleo.user, permissions: 'rw' });
     expect((await rest(node.url, cleo.token).get(`/rooms/${rooms['banned pair']}`)).body.content.rights).to.equal('rw');
   });
 
-  it('make a user who is their own organisation an administrator of their room', async () => {
+  it('makes a user who is their own organisation an administrator of their room', async () => {
     const { body } = await rest(node.url, solo.token).get(`/rooms/${rooms.same}`);
     expect(body.content).to.nested.include({
       rights: 'rwa',
@@ -172,7 +172,7 @@ describe('Odd rows of the legacy service', function () {
     });
   });
 
-  it('leave a room without rules to its organisation, its known owner, or nobody', async () => {
+  it('leaves a room without rules to its organisation, its known owner, or nobody', async () => {
     expect(await roomOf('bare')).to.include({ user_owner: nobody, entity_owner: ana.entity });
     expect((await rest(node.url, ana.token).get(`/rooms/${rooms.bare}`)).body.content.rights).to.equal('rwa');
     expect(await roomOf('owned')).to.include({ user_owner: ben.user });
@@ -183,7 +183,7 @@ describe('Odd rows of the legacy service', function () {
     expect((await rest(node.url, ben.token).get(`/rooms/${rooms.owned}`)).body.content.rights).to.equal('rwa');
   });
 
-  it('have invalid values replaced', async () => {
+  it('replaces invalid values of odd rows', async () => {
     expect(await roomOf('full')).to.include({ max_entity_rules: 13 });
     expect(await roomOf('typed')).to.include({ type: 'group' });
     expect(await roomOf('low')).to.include({ level_admin: 0 });
@@ -193,7 +193,7 @@ describe('Odd rows of the legacy service', function () {
     expect(new Set(uuids.map(({ uuid }) => uuid)).size).to.equal(uuids.length);
   });
 
-  it('have rules reduced to valid letters, and merged per UUID', async () => {
+  it('reduces rules to valid letters, and merges the rules of a UUID', async () => {
     const rules = await rulesOf('plain');
     const of = (user: string) => rules.find(({ grantee }) => grantee === user);
     expect(of(ben.user)).to.include({ permissions: 'rw' });
@@ -202,7 +202,7 @@ describe('Odd rows of the legacy service', function () {
     expect(rules).to.have.length(5);
   });
 
-  it('keep all messages in order, whatever their size and date', async () => {
+  it('keeps all messages of odd rows in order, whatever their size and date', async () => {
     const rows = await ask(`select emitter, content, created_at as at from messages where room_id = $1 order by seq`, [
       rooms.plain,
     ]);
@@ -225,7 +225,7 @@ describe('Odd rows of the legacy service', function () {
     expect(await ask(brokenLogs)).to.deep.equal([]);
   });
 
-  it('do not prevent new messages', async () => {
+  it('accepts new messages in rooms that come from odd rows', async () => {
     const { body } = await rest(node.url, ana.token).get(`/rooms/${rooms.plain}/messages?limit=500`);
     expect(body.content.at(-1)).to.include({ content: 'eternity', seq: 8 });
     const [said] = await sendMessages(node.url, ana, { id: rooms.plain! }, 'on');

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { openLegacyDatabase } from '../../src/legacy-import/legacy-database.ts';
-import { generateOriginal } from '../../tools/import-benchmark/generate.ts';
+import { generateLegacyDatabase } from '../../tools/import-benchmark/generate.ts';
 import { freePort } from '../helpers/free-port.ts';
 import type { Json } from '../helpers/json.ts';
 import { createLegacyDatabase } from '../helpers/legacy-fixture.ts';
@@ -27,7 +27,7 @@ describe('A failing import', function () {
 
   it('writes nothing if an import fails midway, and succeeds the next time', async () => {
     const legacy = await createLegacyDatabase('drop table "Room_permissions", "Messages", "Rooms"');
-    await generateOriginal(legacy.url, { rooms: 20, messages: 9_000 });
+    await generateLegacyDatabase(legacy.url, { rooms: 20, messages: 9_000 });
     const target = await migratedDatabase();
     const ask = await openQuery(target);
     // The trigger fails in the third batch, when the first two batches are already written.
@@ -123,7 +123,7 @@ describe('A failing import', function () {
     }
   });
 
-  it('imports without a token key, and names invalid settings', async () => {
+  it('names the invalid settings of an import, and requires no token key', async () => {
     const { code, output } = await runCommand('bin/legacy-import.ts', { DATABASE_URL: 'mysql://x' }, ['postgres://a/b'])
       .exited;
     expect(code).to.equal(1);

@@ -1,38 +1,52 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
-import { startBalancer } from '../../test/helpers/balancer.ts';
+import { type BalancerKind, startBalancer } from '../../test/helpers/balancer.ts';
 import { onRunEnd } from '../../test/helpers/cleanup.ts';
 import { freshDatabase } from '../../test/helpers/postgres.ts';
 import { runServer } from '../../test/helpers/process.ts';
 import { rest } from '../../test/helpers/rest-client.ts';
 import { createUser, testSecret } from '../../test/helpers/users.ts';
+import { parseName, parseNames, parseWholeNumber, readCommandLine } from '../command-line.ts';
 import { type Attack, attacks, type Outcome, type Target } from './memory-attacks.ts';
 
-/**
- * What the process of a node holds while a client tries to fill it, and whether it survives. Bounded in time and in
- * connections. `node tools/attacks/run.ts` starts a node of its own for each attack, with little memory; `--checkout`
- * takes another checkout, and `--through nginx` or `--through haproxy` puts two such nodes behind the balancer of deploy/.
- * With `--url` it attacks what runs there, such as a balancer on this machine, and only says
- * whether that still answers; `--token` and `--room` allow the attacks of a user.
- */
-const { values } = parseArgs({
-  options: {
-    checkout: { type: 'string', default: resolve(import.meta.dirname, '../..') },
-    through: { type: 'string' },
-    url: { type: 'string' },
-    token: { type: 'string' },
-    room: { type: 'string', default: '1' },
-    only: { type: 'string' },
-    seconds: { type: 'string', default: '6' },
-    connections: { type: 'string', default: '250' },
-    heap: { type: 'string', default: '512' },
-  },
-});
+const usage = `node tools/attacks/run.ts [options]: measures the memory of a node while a client attacks it, and whether the node survives.
+Starts a separate node with little memory for each attack. Each attack is limited in time and connections.
 
-const names = values.only?.split(',') ?? Object.keys(attacks);
-const unknown = names.filter((name) => !attacks[name]);
-if (unknown.length > 0) throw new Error(`No attack is named ${unknown.join(', ')}: ${Object.keys(attacks).join(', ')}`);
+  --only A,B         only these attacks, of those listed below (all)
+  --seconds N        duration of each attack (6)
+  --connections N    number of connections (250)
+  --heap N           maximum heap of the node in MiB (512)
+  --checkout PATH    attacks another checkout of the service
+  --through NAME     puts two nodes behind the balancer of deploy/: nginx or haproxy
+  --url URL          attacks a running server instead, and only reports whether it still answers
+  --token T          with --url: a token, for the attacks of a user
+  --room N           with --url: a room of that user (1)
+  --help
+
+Attacks: ${Object.keys(attacks).join(', ')}
+
+Exit codes: 0 all survived; 1 a server did not survive; 2 invalid arguments`;
+
+const options = {
+  checkout: { type: 'string', default: resolve(import.meta.dirname, '../..') },
+  through: { type: 'string' },
+  url: { type: 'string' },
+  token: { type: 'string' },
+  room: { type: 'string', default: '1' },
+  only: { type: 'string', default: Object.keys(attacks).join() },
+  seconds: { type: 'string', default: '6' },
+  connections: { type: 'string', default: '250' },
+  heap: { type: 'string', default: '512' },
+} as const;
+const values = readCommandLine(usage, options, (given) => ({
+  ...given,
+  through: given.through === undefined ? undefined : parseName('through', given.through, ['nginx', 'haproxy']),
+  only: parseNames('only', given.only, Object.keys(attacks)),
+  seconds: parseWholeNumber('seconds', given.seconds, 1),
+  connections: parseWholeNumber('connections', given.connections, 1),
+  heap: parseWholeNumber('heap', given.heap, 1),
+  room: parseWholeNumber('room', given.room, 1),
+}));
 
 const mebibytes = (bytes: number) => `${Math.round(bytes / 1_048_576)} MiB`;
 
@@ -45,7 +59,7 @@ interface Report {
 }
 
 /** Reads the memory of a local process in bytes. */
-function memoryOf(pid: number): number | undefined {
+function readMemory(pid: number): number | undefined {
   try {
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');
     // The entry is missing for a process that has ended.
@@ -75,10 +89,10 @@ async function attackOwn(attack: Attack): Promise<Report> {
   const databaseUrl = await freshDatabase();
   const first = await startNode(attack, databaseUrl, 'chat-1');
   const nodes = values.through ? [first, await startNode(attack, databaseUrl, 'chat-2')] : [first];
-  const url = values.through ? await balancerOf(values.through, nodes) : first.url;
+  const url = values.through ? await openBalancer(values.through, nodes) : first.url;
   const person = createUser({ level: 100 });
   const { room } = (await rest(url, person.token).post('/rooms', { name: 'attacked' })).body.content;
-  const largest = () => Math.max(...nodes.map(({ child }) => memoryOf(child.pid!) ?? 0));
+  const largest = () => Math.max(...nodes.map(({ child }) => readMemory(child.pid!) ?? 0));
   const before = largest();
   let peak = before;
   let hasEnded = false;
@@ -100,37 +114,36 @@ async function attackOwn(attack: Attack): Promise<Report> {
   return { sent, open, before: mebibytes(before), peak: mebibytes(peak), survived };
 }
 
-async function balancerOf(kind: string, nodes: readonly { url: string }[]): Promise<string> {
-  if (kind !== 'nginx' && kind !== 'haproxy') throw new Error('--through takes nginx or haproxy');
+async function openBalancer(kind: BalancerKind, nodes: readonly { url: string }[]): Promise<string> {
   const [first, second] = nodes.map(({ url }) => Number(new URL(url).port));
   return (await startBalancer(kind, [first!, second!])).url;
 }
 
 async function bounded(attack: Attack, target: Omit<Target, 'connections' | 'until'>) {
-  const until = performance.now() + Number(values.seconds) * 1_000;
+  const until = performance.now() + values.seconds * 1_000;
   const failed = (): Outcome => ({ sentBytes: Number.NaN, open: 0 });
-  const { sentBytes, open } = await attack
-    .run({ ...target, connections: Number(values.connections), until })
-    .catch(failed);
-  return { sent: Number.isNaN(sentBytes) ? 'it broke off' : mebibytes(sentBytes), open };
+  const { sentBytes, open } = await attack.run({ ...target, connections: values.connections, until }).catch(failed);
+  return { sent: Number.isNaN(sentBytes) ? 'unknown: the attack failed' : mebibytes(sentBytes), open };
 }
 
 async function attackThere(attack: Attack, url: string): Promise<Report | undefined> {
   const { token } = values;
   if (attack.needs?.includes('database') || (attack.needs?.includes('token') && !token)) return undefined;
   const person = token ? { token } : undefined;
-  const outcome = await bounded(attack, { url, person, room_id: Number(values.room), databaseUrl: undefined });
+  const outcome = await bounded(attack, { url, person, room_id: values.room, databaseUrl: undefined });
   return { ...outcome, survived: await answers(url) };
 }
 
 let allSurvived = true;
-for (const name of names) {
+for (const name of values.only) {
   const attack = attacks[name]!;
   const report = values.url ? await attackThere(attack, values.url) : await attackOwn(attack);
   if (!report) continue;
   const { sent, open, before, peak, survived } = report;
   const memory = before ? `, memory ${before} → ${peak}` : '';
-  console.log(`${name}: ${attack.what}. Sent ${sent}, ${open} open${memory}: ${survived ? 'survived' : 'DEAD'}`);
+  console.log(
+    `${name}: ${attack.what}. Sent ${sent}, ${open} connections open at the end${memory}: ${survived ? 'survived' : 'DEAD'}`,
+  );
   allSurvived &&= survived;
 }
 await onRunEnd();

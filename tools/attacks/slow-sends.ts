@@ -1,5 +1,4 @@
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { chatClient } from '../../test/helpers/chat-client.ts';
 import { onRunEnd } from '../../test/helpers/cleanup.ts';
@@ -7,24 +6,33 @@ import { freshDatabase } from '../../test/helpers/postgres.ts';
 import { dataDirectory, runServer } from '../../test/helpers/process.ts';
 import { restCalls } from '../../test/helpers/rest-calls.ts';
 import { createUser, type TestUser, testSecret } from '../../test/helpers/users.ts';
+import { parseName, parseWholeNumber, readCommandLine } from '../command-line.ts';
 import { Latencies } from '../outage/percentiles.ts';
 import type { Answers, Load } from './load.ts';
 
-/**
- * How long the messages of one user take while another user loads the same room, with the settings as they come. Run
- * it with `npm exec -- node tools/attacks/slow-sends.ts`; `--checkout` measures another checkout of the service.
- */
-const { values } = parseArgs({
-  options: {
-    checkout: { type: 'string', default: resolve(import.meta.dirname, '../..') },
-    database: { type: 'string', default: 'embedded' },
-    load: { type: 'string', multiple: true },
-    seconds: { type: 'string', default: '6' },
-    parallel: { type: 'string', default: '20' },
-  },
-});
-const seconds = Number(values.seconds);
-const parallel = Number(values.parallel);
+const usage = `node tools/attacks/slow-sends.ts [options]: measures how long the messages of one user take while another user loads the same
+room, with the default settings
+
+  --load NAME         only this load; you can repeat it
+  --seconds N         duration of each load (6)
+  --parallel N        concurrent requests of the load (20)
+  --database KIND     embedded or postgres (embedded)
+  --checkout PATH     measures another checkout of the service
+  --help`;
+
+const options = {
+  checkout: { type: 'string', default: resolve(import.meta.dirname, '../..') },
+  database: { type: 'string', default: 'embedded' },
+  load: { type: 'string', multiple: true },
+  seconds: { type: 'string', default: '6' },
+  parallel: { type: 'string', default: '20' },
+} as const;
+const { seconds, parallel, ...values } = readCommandLine(usage, options, (given) => ({
+  ...given,
+  database: parseName('database', given.database, ['embedded', 'postgres']),
+  seconds: parseWholeNumber('seconds', given.seconds, 1),
+  parallel: parseWholeNumber('parallel', given.parallel, 1),
+}));
 const sendEveryMs = 100;
 
 interface Room {
@@ -157,7 +165,7 @@ async function main(): Promise<void> {
     rows[name] = { ...ms, sent, answered, answers: JSON.stringify(await answers) };
     await worker.terminate();
   }
-  console.log(`${values.checkout}, ${values.database}: ms until a message of the victim is answered, by the load`);
+  console.log(`${values.checkout}, ${values.database}: ms until a message of the victim is acknowledged, by load`);
   console.table(rows);
 }
 

@@ -24,7 +24,7 @@ const contents = [
  * Creates a database of the legacy service. Half of the rooms get most of the messages. Messages are in the order of
  * their ids, except for a few late ones.
  */
-export async function generateOriginal(url: string, { rooms, messages }: Amounts): Promise<void> {
+export async function generateLegacyDatabase(url: string, { rooms, messages }: Amounts): Promise<void> {
   await inSession(url, async (client) => {
     await client.query(legacySchema);
     await client.query(
@@ -45,17 +45,17 @@ export async function generateOriginal(url: string, { rooms, messages }: Amounts
       `insert into "Room_permissions" (room_id, "entity_UUID", permissions, level, "createdAt", "updatedAt")
        select id, entity_owner, 'rw', 100, "createdAt", "createdAt" from "Rooms"`,
     );
-    await addMessages(client, rooms, messages);
+    await insertMessages(client, rooms, messages);
     await client.query('analyze');
   });
 }
 
 /** Adds messages, as if the legacy service had continued to run. */
-export function sayMore(url: string, { rooms, messages }: Amounts): Promise<void> {
-  return inSession(url, (client) => addMessages(client, rooms, messages));
+export function addMessages(url: string, { rooms, messages }: Amounts): Promise<void> {
+  return inSession(url, (client) => insertMessages(client, rooms, messages));
 }
 
-async function addMessages(client: pg.Client, rooms: number, messages: number): Promise<void> {
+async function insertMessages(client: pg.Client, rooms: number, messages: number): Promise<void> {
   await client.query(
     `insert into "Messages" (room_id, emitter, content, "createdAt", "updatedAt")
      select 1 + (hashint4(n) & 2147483647) % case when n % 10 < 8 then greatest($1::int / 2, 1) else $1::int end,

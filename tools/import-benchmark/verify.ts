@@ -13,13 +13,13 @@ const ms = (column: string) => `(extract(epoch from date_trunc('milliseconds', $
  * checks that the logs have no gaps. Works only for a legacy database without invalid rows, and for rooms that were not
  * used since. Returns the number of compared messages, or throws.
  */
-export async function verifyImport(originalUrl: string, target: Pick<Target, 'query'>): Promise<number> {
-  const original = await originalSums(originalUrl);
+export async function verifyImport(legacyUrl: string, target: Pick<Target, 'query'>): Promise<number> {
+  const legacy = await readLegacySums(legacyUrl);
   const imported = await target.query<{ row: Sum }>(
     `select json_build_array(m.room_id, count(*), ${sumOf('m.id', 'm.emitter', 'm.content', ms('m.created_at'), 'm.seq')}) as row
      from messages m join imported_rooms i on i.room_id = m.room_id group by m.room_id order by m.room_id`,
   );
-  const [one, other] = [original, imported.map(({ row }) => row)].map(
+  const [one, other] = [legacy, imported.map(({ row }) => row)].map(
     (sums) => new Map(sums.map((sum) => [sum[0], sum])),
   );
   for (const [room, sum] of one!) {
@@ -29,10 +29,10 @@ export async function verifyImport(originalUrl: string, target: Pick<Target, 'qu
   if (one!.size !== other!.size) throw new Error(`${one!.size} rooms with messages became ${other!.size}`);
   await expectNone(target, 'with a log that is not whole', brokenLogs);
   await expectNone(target, 'whose dates go back', datesBack);
-  return original.reduce((all, [, count]) => all + count, 0);
+  return legacy.reduce((all, [, count]) => all + count, 0);
 }
 
-async function originalSums(url: string): Promise<Sum[]> {
+async function readLegacySums(url: string): Promise<Sum[]> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {

@@ -10,7 +10,7 @@ import type { RoomLog } from '../../core/log/room-log.ts';
 import type { RoomSnapshot } from '../../core/log/room-snapshot.ts';
 import { publishAll } from '../../core/log/room-transaction.ts';
 
-/** Accepts invitations: users accept their invitation to a room by joining the room. */
+/** Accepts the invitations of users who join a room before they have answered their invitation. */
 export interface AcceptanceQueue {
   /**
    * Accepts the actor's unanswered invitation, if there is one and it lets the actor read the room. Returns a snapshot

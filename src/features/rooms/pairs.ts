@@ -12,7 +12,8 @@ export function orderPair(userA: Uuid, userB: Uuid): { pairLow: Uuid; pairHigh: 
 }
 
 /**
- * In a `user2user` room, actors may set only the rule of the other user. Once the pair is complete, no third user fits.
+ * Throws if the actor of a `user2user` room wants to set any rule except the rule of the other user: their own rule, the
+ * rule of an organisation, or the rule of a third user.
  */
 export function assertOtherUser({ entity }: RoomTransaction, actor: Actor, grantee: Uuid, body: PutMember): void {
   if (body.entityUUID) {

@@ -101,7 +101,7 @@ export class Authentication {
     return true;
   }
 
-  /** Counts a missing or rejected token, and requests another one. The last attempt closes the connection instead. */
+  /** Counts a missing or rejected token, and requests a new token. The last attempt closes the connection instead. */
   onInvalidToken(id: Id, reason?: ErrorCode): void {
     this.#live.metrics.refused('chat', reason ?? 'UNAUTHENTICATED');
     this.#invalidTokens += 1;

@@ -61,7 +61,7 @@ describe('Subscriptions', () => {
   it('never overlaps the commands for a channel, and reaches the wanted subscription in any order of calls and answers', async () => {
     for (let run = 0; run < 200; run++) {
       const { subscriptions, want, answer, waiting, there, overlapping } = stage();
-      // The bits of `run` and of its hash choose each step. In this way the runs cover many interleavings of calls and answers.
+      // The bits of `run` and of its hash choose each step. In this way the runs cover many orders of calls and answers.
       let bits = (run * 2_654_435_761) >>> 0;
       const wanted = new Set<string>();
       for (let step = 0; step < 16; step++, bits = ((bits >>> 2) | (bits << 30)) >>> 0) {
