@@ -66,7 +66,14 @@ export const edits = defineFeature('edits', {
       description: `For the emitter, who needs \`w\`, within the server's \`EDIT_SECONDS\`. An edit to the same contents succeeds without a new
 \`rev\`, also if the caller may no longer write. \`If-Match\` is \`base\` as a header.`,
       params: MessageParams,
-      headers: z.object({ 'If-Match': Base.optional() }),
+      headers: z.object({
+        'If-Match': z
+          .string()
+          .regex(/^"?[0-9]{1,16}"?$/, 'must be the version of a message')
+          .transform((tag) => Number(tag.replaceAll('"', '')))
+          .optional()
+          .describe('`base` as an entity tag, with or without quotes.'),
+      }),
       headerFields: { 'If-Match': 'base' },
       body: {
         schema: EditBody,
