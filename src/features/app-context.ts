@@ -17,6 +17,7 @@ import type { AcceptanceQueue } from './members/acceptance-queue.ts';
 import type { SendQueue } from './messages/send-queue.ts';
 import type { SendRate } from './messages/send-rate.ts';
 import type { Revocations } from './revocations/revocations.ts';
+import type { Typing } from './typing/typing.ts';
 
 /** The collaborators of the use cases. `server.ts` creates it once. */
 export interface AppContext {
@@ -31,6 +32,7 @@ export interface AppContext {
   requestLimits: RequestLimits;
   concurrentReads: ConcurrentReads;
   revocations: Revocations;
+  typing: Typing;
   audit: Audit;
   /** Rejects while the node drains, or if the database is unavailable or misses a migration. */
   assertReady(): Promise<void>;
@@ -98,4 +100,12 @@ export async function resolveRoomId(
   if (!snapshot) throw new ChatError('NOT_FOUND');
   roomIds.set(ref, snapshot.room.id);
   return snapshot.room.id;
+}
+
+/** Undefined for a UUID of no room: the answers must not reveal whether a room exists. */
+export function findRoomId(context: Pick<AppContext, 'log' | 'roomIds'>, ref: RoomRef): Promise<RoomId | undefined> {
+  return resolveRoomId(context, ref).catch((error) => {
+    if (error instanceof ChatError && error.code === 'NOT_FOUND') return undefined;
+    throw error;
+  });
 }

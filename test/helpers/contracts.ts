@@ -1,9 +1,11 @@
+import type { z } from 'zod';
 import { session } from '../../src/auth/contract.ts';
 import type { Route } from '../../src/core/contract/rest.ts';
 import type { Contract } from '../../src/core/feature.ts';
 import { features } from '../../src/features/index.ts';
 import { messages } from '../../src/features/messages/contract.ts';
 import { rooms } from '../../src/features/rooms/contract.ts';
+import { typing } from '../../src/features/typing/contract.ts';
 import { documents } from '../../src/transports/http/documents/contract.ts';
 
 /** The contracts of all features, in the order of the documents. */
@@ -23,10 +25,13 @@ export const routes: NamedRoute[] = [...contracts, documents].flatMap(({ name: f
 
 export const routeTitle = ({ method, path }: Route) => `${method} ${path}`;
 
+/** The Socket.IO events of all features; changes and what every connection receives are not among them. */
+export const featureEvents: Record<string, z.ZodType> = Object.assign({}, ...contracts.map(({ events }) => events));
+
 /** The Socket.IO requests of all features. */
-export const requests = { ...rooms.requests, ...messages.requests, ...session.requests };
+export const requests = { ...rooms.requests, ...messages.requests, ...typing.requests, ...session.requests };
 export type RequestName = keyof typeof requests;
 
 /** The `/chat` commands of all features. */
-export const chatCommands = { ...session.commands, ...rooms.commands, ...messages.commands };
+export const chatCommands = { ...session.commands, ...rooms.commands, ...messages.commands, ...typing.commands };
 export type ChatCommandName = keyof typeof chatCommands;

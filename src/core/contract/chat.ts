@@ -93,6 +93,12 @@ export const chatFrames = {
         'The end of a page of history that was requested with an `id`; `rev` is the head of the log at that time.',
       examples: [{ type: 'status', data: 'HISTORY', count: 2, has_more: false, ...examplePosition, id: 5 }],
     }),
+  OK: defineStatus('OK')
+    .extend({ ignored })
+    .meta({
+      description: 'The command has been carried out.',
+      examples: [{ type: 'status', data: 'OK', id: 8 }],
+    }),
   NOTAUTHORIZED: defineStatus('NOTAUTHORIZED')
     .extend({ reason: z.union([ErrorCode.extract(listChatCodes('NOTAUTHORIZED')), RemovalCode]), ...refusalDetails })
     .meta({

@@ -356,7 +356,8 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
 }
 
 /** The frames that list the keys which the server did not use. */
-const isAnswerWithIgnored = (name: ChatFrameName) => name === 'message' || name === 'CONNECTED' || name === 'HISTORY';
+const isAnswerWithIgnored = (name: ChatFrameName) => answersWithIgnored.includes(name);
+const answersWithIgnored: readonly ChatFrameName[] = ['message', 'CONNECTED', 'HISTORY', 'OK'];
 
 /** Commands of one connection whose unknown keys are remembered until they are answered. */
 const maxIgnoredLists = 100;
