@@ -15,9 +15,9 @@ interface Sources {
   clock: DatabaseClock;
   keySet: KeySet | undefined;
   transactionWatch: TransactionWatch | undefined;
-  gateway: { readonly sendBufferBytes: number; readonly deliveries: number };
+  gateway: { readonly sendBufferBytes: number; readonly deliveries: number; readonly dropped: number };
   chat: { readonly sendBufferBytes: number };
-  chatBroadcaster: { readonly deliveries: number };
+  chatBroadcaster: { readonly deliveries: number; readonly dropped: number };
 }
 
 /** Creates the functions that return the current values of the gauges. They are called at every scrape. */
@@ -34,6 +34,10 @@ export function createGaugeSources({ context, cluster, store, clock, keySet, ...
     activeRooms: () => context.feeds.size,
     sendBufferBytes: () => ({ socketio: gateway.sendBufferBytes, chat: chat.sendBufferBytes }),
     deliveries: () => ({ socketio: gateway.deliveries, chat: chatBroadcaster.deliveries }),
+    ephemeralDrops: () => ({
+      ...{ socketio: gateway.dropped, chat: chatBroadcaster.dropped },
+      bus: cluster.droppedPublishes,
+    }),
     isBusUp: () => cluster.isUp,
     tokenKeys: () => ({ isUp: keySet?.isUp ?? true, ageMs: keySet?.ageMs ?? 0 }),
     pendingPublishes: () => cluster.pendingPublishes,

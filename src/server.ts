@@ -160,6 +160,7 @@ async function start(
   let closing: Promise<void> | undefined;
   async function closeAll() {
     context.isDraining = true;
+    context.typing.close();
     context.feeds.close();
     revocations.close();
     clock.close();

@@ -35,6 +35,8 @@ export interface Config extends Omit<ArrangedSettings, 'database' | 'redis'> {
   /** Undefined if the node runs alone. */
   redis: ({ urls: string[] } & ConfigGroup<'redis'>) | undefined;
   tokens: ConfigGroup<'tokens'> & { keys: TokenKeys };
+  /** Durations that no setting reaches, for tests. */
+  timeouts?: Partial<Record<'typing' | 'presence', Record<string, number>>>;
   /** Whether the playground is served. */
   playground: boolean;
   /** Warnings about environment variables that are set but ignored. */

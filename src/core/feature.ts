@@ -4,8 +4,10 @@ import type { ChatConnection, SelectedRoom, SocketConnection } from './connectio
 import type { ChatCommand, CommandId } from './contract/chat.ts';
 import type { Route } from './contract/rest.ts';
 import type { SocketRequest } from './contract/socketio.ts';
+import type { Subscriber } from './feed/subscriber.ts';
+import type { RoomId } from './ids.ts';
 
-interface Parts<R, Q, C> {
+interface Parts<R, Q, C, J> {
   /** One sentence about the feature for the OpenAPI and AsyncAPI documents. */
   description: string;
   /** Keyed by the names of the operations in the OpenAPI document. */
@@ -14,6 +16,21 @@ interface Parts<R, Q, C> {
   requests?: Q;
   /** Keyed by the names that `/chat` clients send. */
   commands?: C;
+  /** The ephemeral events that Socket.IO clients receive, by their names. */
+  events?: Events;
+  /** What a client may ask for with `room:join`, by the names of the keys. */
+  joinOptions?: J;
+}
+
+type Events = Readonly<Record<string, z.ZodType>>;
+
+/**
+ * A key of `room:join` that this feature adds: with `true`, the acknowledgement has the feature's answer under the same
+ * key, and the connection follows the topic of that name in the room.
+ */
+export interface JoinOption {
+  description: string;
+  answer: z.ZodType;
 }
 
 /** The API of a feature, as data without logic: REST routes, Socket.IO requests and `/chat` commands. */
@@ -21,12 +38,15 @@ export interface Contract<
   R = Record<string, Route>,
   Q = Record<string, SocketRequest>,
   C = Record<string, ChatCommand>,
+  J = Record<string, JoinOption>,
 > {
   readonly name: string;
   readonly description: string;
   readonly rest: R;
   readonly requests: Q;
   readonly commands: C;
+  readonly events: Events;
+  readonly joinOptions: J;
 }
 
 // biome-ignore lint/complexity/noBannedTypes: an object type without keys, for a part that a feature omits.
@@ -36,13 +56,17 @@ export function defineFeature<
   const R extends Record<string, Route> = None,
   const Q extends Record<string, SocketRequest> = None,
   const C extends Record<string, ChatCommand> = None,
->(name: string, { description, rest, requests, commands }: Parts<R, Q, C>): Contract<R, Q, C> {
+  const J extends Record<string, JoinOption> = None,
+>(name: string, parts: Parts<R, Q, C, J>): Contract<R, Q, C, J> {
+  const { description, rest, requests, commands, events = {}, joinOptions } = parts;
   return {
     name,
     description,
     rest: rest ?? ({} as R),
     requests: requests ?? ({} as Q),
     commands: commands ?? ({} as C),
+    events,
+    joinOptions: joinOptions ?? ({} as J),
   };
 }
 
@@ -108,6 +132,21 @@ export interface CommandCall<C extends ChatCommand, Context> {
 /** Sends the answers itself, with the methods of `connection` and `room`. */
 export type CommandHandler<C extends ChatCommand, Context> = (call: CommandCall<C, Context>) => Promise<void> | void;
 
+export interface JoinCall<Context> {
+  readonly context: Context;
+  readonly room: RoomId;
+  readonly subscriber: Subscriber;
+}
+
+/**
+ * Called while the join buffers the changes of the room, so what it reads misses nothing. The function that it resolves
+ * to makes the answer, in the tick in which the acknowledgement is sent and the subscription goes live. The handler may
+ * be called for a join that is then denied, and several times for one join.
+ */
+export type JoinOptionHandler<J extends JoinOption, Context> = (
+  call: JoinCall<Context>,
+) => Promise<() => z.input<J['answer']>>;
+
 /** One handler for each entry of the contract. The compiler rejects missing and unknown names. */
 export type Handlers<F extends Contract, Context> = {
   readonly [N in keyof F['rest']]: RestHandler<F['rest'][N], Context>;
@@ -115,6 +154,8 @@ export type Handlers<F extends Contract, Context> = {
   readonly [N in keyof F['requests']]: RequestHandler<F['requests'][N], Context>;
 } & {
   readonly [N in keyof F['commands']]: CommandHandler<F['commands'][N], Context>;
+} & {
+  readonly [N in keyof F['joinOptions'] & string as `join:${N}`]: JoinOptionHandler<F['joinOptions'][N], Context>;
 };
 
 export interface Feature<Context> {

@@ -4,6 +4,7 @@ import { MessageEntity } from '../core/log/message.entity.ts';
 import { PermissionRuleEntity } from '../core/log/permission-rule.entity.ts';
 import { RoomEntity } from '../core/log/room.entity.ts';
 import { RoomChangeEntity } from '../core/log/room-change.entity.ts';
+import { readStateTables } from '../features/reads/position.entity.ts';
 import { ImportedRoomEntity } from './imported-room.entity.ts';
 import { ServiceIdentityEntity } from './service-identity.entity.ts';
 
@@ -14,6 +15,7 @@ export const entities = [
   MessageEntity,
   RoomChangeEntity,
   ...conversationTables,
+  ...readStateTables,
   RevocationEntity,
   ImportedRoomEntity,
   ServiceIdentityEntity,

@@ -18,6 +18,7 @@ import type { SendQueue } from './messages/send-queue.ts';
 import type { SendRate } from './messages/send-rate.ts';
 import type { ReactionBatcher } from './reactions/reaction-batcher.ts';
 import type { Revocations } from './revocations/revocations.ts';
+import type { Typing } from './typing/typing.ts';
 
 /** The collaborators of the use cases. Each server has one context. */
 export interface AppContext {
@@ -33,6 +34,7 @@ export interface AppContext {
   requestLimits: RequestLimits;
   concurrentReads: ConcurrentReads;
   revocations: Revocations;
+  typing: Typing;
   audit: Audit;
   /** Rejects if the node is draining, the database is unavailable or a migration is missing. */
   assertReady(): Promise<void>;
@@ -105,4 +107,12 @@ export async function resolveRoomId(
   if (!snapshot) throw new ChatError('NOT_FOUND');
   roomIds.set(ref, snapshot.room.id);
   return snapshot.room.id;
+}
+
+/** Undefined for a UUID of no room: the answers must not reveal whether a room exists. */
+export function findRoomId(context: Pick<AppContext, 'log' | 'roomIds'>, ref: RoomRef): Promise<RoomId | undefined> {
+  return resolveRoomId(context, ref).catch((error) => {
+    if (error instanceof ChatError && error.code === 'NOT_FOUND') return undefined;
+    throw error;
+  });
 }

@@ -2,7 +2,8 @@ import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
 import type { RoomBus } from '../core/bus.ts';
-import { createFeedRegistry } from '../core/feed/feed-registry.ts';
+import type { EphemeralBroadcaster, EphemeralBus } from '../core/ephemeral.ts';
+import { createFeedRegistry, type FeedRegistry } from '../core/feed/feed-registry.ts';
 import type { Broadcaster } from '../core/feed/subscriber.ts';
 import { createConcurrentReads } from '../core/limits/concurrent-reads.ts';
 import { createRequestLimits } from '../core/limits/request-limits.ts';
@@ -19,12 +20,13 @@ import { createSendQueue } from './messages/send-queue.ts';
 import { createSendRate } from './messages/send-rate.ts';
 import { createReactionBatcher } from './reactions/reaction-batcher.ts';
 import type { Revocations } from './revocations/revocations.ts';
+import { Typing } from './typing/typing.ts';
 
 interface Collaborators {
   config: Config;
   store: Store;
-  cluster: { bus: RoomBus; spending?: ShareSpending | undefined };
-  broadcasters: Broadcaster[];
+  cluster: { bus: RoomBus; ephemeral: EphemeralBus; spending?: ShareSpending | undefined };
+  broadcasters: (Broadcaster & EphemeralBroadcaster)[];
   revocations: Revocations;
   metrics: Metrics;
   logger: Logger;
@@ -33,24 +35,29 @@ interface Collaborators {
 export function createAppContext(collaborators: Collaborators): AppContext {
   const { config, store, cluster, broadcasters, revocations, metrics, logger } = collaborators;
   const { limits, roomCreateLevel, reconcileIntervalMs } = config;
-  const { bus, spending } = cluster;
+  const { bus, ephemeral, spending } = cluster;
   const log = createRoomLog(store);
   const rights = createRightsCache(log);
   const report = createFailureLog(logger, {
     failing: 'reading the room log failed; retrying',
     recovered: 'reading the room log works again',
   });
-  const feeds = createFeedRegistry({
+  const typing = new Typing({
+    ...{ bus: ephemeral, broadcasters, events: metrics.ephemeral.typing, timeouts: config.timeouts?.typing },
+    feeds: () => feeds,
+  });
+  const feeds: FeedRegistry = createFeedRegistry({
     log,
     bus,
     rights,
     broadcasters,
+    observers: [typing],
     reconcileIntervalMs,
     events: { ...metrics.feeds, ...report, unknownKind: createUnknownKindLog(logger) },
   });
   const queue = createSendQueue({ log, rights, bus, events: metrics.sends });
   const context: AppContext = {
-    ...{ store, log, bus, rights, feeds, queue, revocations, metrics },
+    ...{ store, log, bus, rights, feeds, queue, revocations, typing, metrics },
     reactionBatcher: createReactionBatcher(queue),
     acceptanceQueue: createAcceptanceQueue({ log, rights, bus }),
     sendRate: createSendRate(limits.sendRate, limits.sendBurst, metrics.limits),

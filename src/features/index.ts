@@ -6,6 +6,7 @@ import { operations } from './operations/handlers.ts';
 import { reactions } from './reactions/handlers.ts';
 import { revocations } from './revocations/handlers.ts';
 import { rooms } from './rooms/handlers.ts';
+import { typing } from './typing/handlers.ts';
 
 /** All features of the server, in the order in which the OpenAPI and AsyncAPI documents list them. */
-export const features = [rooms, members, messages, edits, reactions, revocations, operations, session];
+export const features = [rooms, members, messages, edits, reactions, typing, revocations, operations, session];

@@ -7,11 +7,12 @@ import type { LimitEvents } from '../core/limits/request-limits.ts';
 import type { HttpMetrics } from '../transports/http/request-metrics.ts';
 import type { LiveMetrics } from '../transports/live-context.ts';
 import { createDeliveryMetrics, type DeliveryMetrics } from './metrics/delivery.ts';
+import { createEphemeralMetrics, type EphemeralMetrics } from './metrics/ephemeral.ts';
 import { type GaugeSources, registerGauges } from './metrics/gauges.ts';
 import { registerProcessMetrics } from './metrics/process.ts';
 import { createTrafficMetrics } from './metrics/traffic.ts';
 
-export interface Metrics extends DeliveryMetrics {
+export interface Metrics extends DeliveryMetrics, EphemeralMetrics {
   live: LiveMetrics;
   http: HttpMetrics;
   limits: LimitEvents;
@@ -34,6 +35,7 @@ export function createMetrics(
   return {
     ...createTrafficMetrics(registers, contracts),
     ...createDeliveryMetrics(registers, () => clockOffsetMs()),
+    ...createEphemeralMetrics(registers),
     watch(sources) {
       clockOffsetMs = sources.clockOffsetMs;
       registerGauges(registers, sources);

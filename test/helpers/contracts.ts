@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import { session } from '../../src/auth/contract.ts';
 import type { Route } from '../../src/core/contract/rest.ts';
 import type { Contract } from '../../src/core/feature.ts';
@@ -6,6 +7,7 @@ import { features } from '../../src/features/index.ts';
 import { messages } from '../../src/features/messages/contract.ts';
 import { reactions } from '../../src/features/reactions/contract.ts';
 import { rooms } from '../../src/features/rooms/contract.ts';
+import { typing } from '../../src/features/typing/contract.ts';
 import { documents } from '../../src/transports/http/documents/contract.ts';
 
 /** The contracts of all features, in the order of the documents. */
@@ -25,12 +27,16 @@ export const routes: NamedRoute[] = [...contracts, documents].flatMap(({ name: f
 
 export const routeTitle = ({ method, path }: Route) => `${method} ${path}`;
 
+/** The Socket.IO events of all features; changes and what every connection receives are not among them. */
+export const featureEvents: Record<string, z.ZodType> = Object.assign({}, ...contracts.map(({ events }) => events));
+
 /** The Socket.IO requests of all features. */
 export const requests = {
   ...rooms.requests,
   ...messages.requests,
   ...edits.requests,
   ...reactions.requests,
+  ...typing.requests,
   ...session.requests,
 };
 export type RequestName = keyof typeof requests;
@@ -42,5 +48,6 @@ export const chatCommands = {
   ...messages.commands,
   ...edits.commands,
   ...reactions.commands,
+  ...typing.commands,
 };
 export type ChatCommandName = keyof typeof chatCommands;

@@ -13,6 +13,8 @@ export const PermissionRuleEntity = defineEntity({
     permissions: p.string().length(4),
     level: p.integer(),
     accepted: p.boolean().nullable(),
+    /** The room's `lastSeq` when the rule was made; null if an earlier version made it. */
+    fromSeq: p.bigint('number').nullable(),
     createdAt: p.datetime(3),
     updatedAt: p.datetime(3),
   },

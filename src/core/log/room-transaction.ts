@@ -67,6 +67,7 @@ export class RoomTransaction {
     const entity = this.em.create(PermissionRuleEntity, {
       room: this.entity,
       ...{ grantee, kind, permissions, level, accepted },
+      fromSeq: this.entity.lastSeq,
       ...timestamps,
     });
     this.em.persist(entity);

@@ -109,7 +109,7 @@ async function insertRoom({ settings }: AppContext, em: EntityManager, actor: Ac
     throw new ChatError('BAD_REQUEST', { field: 'max_entity_rules', message });
   }
   for (const { entity_UUID: grantee, ...rule } of rules) {
-    em.persist(em.create(PermissionRuleEntity, { room, grantee, ...rule, createdAt: now, updatedAt: now }));
+    em.persist(em.create(PermissionRuleEntity, { room, grantee, ...rule, fromSeq: 0, createdAt: now, updatedAt: now }));
   }
   await em.persist(room).flush();
   return toRoom(room);

@@ -2,9 +2,8 @@ import type { JoinResult } from '../../core/connections.ts';
 import { formatCursor } from '../../core/cursor.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { CommandCall, RequestCall } from '../../core/feature.ts';
-import type { RoomId, RoomRef } from '../../core/ids.ts';
 import { toChangeEvent } from '../../core/log/change-kinds.ts';
-import { type AppContext, resolveRoomId } from '../app-context.ts';
+import { type AppContext, findRoomId, resolveRoomId } from '../app-context.ts';
 import type { rooms } from './contract.ts';
 import { joinRoom, rejoinRoom } from './join-room.ts';
 
@@ -45,17 +44,6 @@ export async function leave({ context, connection, payload }: LeaveCall): Promis
   const id = await findRoomId(context, payload.room_id);
   if (id !== undefined) connection.unsubscribe(id);
   return {};
-}
-
-/**
- * Returns undefined for an unknown UUID. An error here would let clients find out which UUIDs exist, with `room:leave`
- * or with `room:join` at the room limit.
- */
-function findRoomId(context: AppContext, ref: RoomRef): Promise<RoomId | undefined> {
-  return resolveRoomId(context, ref).catch((error) => {
-    if (error instanceof ChatError && error.code === 'NOT_FOUND') return undefined;
-    throw error;
-  });
 }
 
 /** Handles `select_room`. */

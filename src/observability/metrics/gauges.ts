@@ -15,6 +15,8 @@ export interface GaugeSources {
   activeRooms: () => number;
   sendBufferBytes: () => PerTransport;
   deliveries: () => PerTransport;
+  /** Ephemeral messages that were dropped, because Redis or a connection did not keep up. */
+  ephemeralDrops: () => PerTransport & { bus: number };
   isBusUp: () => boolean;
   tokenKeys: () => { isUp: boolean; ageMs: number };
   pendingPublishes: () => { messages: number; bytes: number };
@@ -48,6 +50,13 @@ export function registerGauges(registers: Registry[], sources: GaugeSources): vo
     help: 'Messages and other changes, each counted once for every connection that it was written to.',
     labelNames: ['transport'],
     read: () => toTransportCells(sources.deliveries()),
+  });
+  registerCounter({
+    registers,
+    name: 'nano_messaging_ephemeral_drops_total',
+    help: 'What was dropped of typing and presence: messages to other nodes, and events to a connection that is congested.',
+    labelNames: ['to'],
+    read: () => Object.entries(sources.ephemeralDrops()).map(([to, count]): Cell => [{ to }, count]),
   });
   registerCounter({
     registers,

@@ -6,18 +6,14 @@ import { readConfig } from '../../../src/config/config.ts';
 import { environment, settingRows } from '../../../src/config/settings.ts';
 import { ChatFrame, CommandId, chatFrames } from '../../../src/core/contract/chat.ts';
 import { type Answer, Refusal, refusals } from '../../../src/core/contract/rest.ts';
-import {
-  ConnectError,
-  defineAcceptedAck,
-  serverEvents as events,
-  RefusedAck,
-} from '../../../src/core/contract/socketio.ts';
+import { ConnectError, defineAcceptedAck, RefusedAck, serverEvents } from '../../../src/core/contract/socketio.ts';
 import { closeCodes, ErrorCode, errors, RemovalCode, tokenErrorCodes } from '../../../src/core/errors.ts';
 import { Message } from '../../../src/core/log/message.ts';
 import { PermissionRule, Room } from '../../../src/core/room.ts';
 import {
   type ChatCommandName,
   chatCommands,
+  featureEvents,
   type RequestName,
   requests,
   routes,
@@ -60,6 +56,8 @@ const incoming: Record<string, z.ZodType> = {
     ({ payload }) => payload,
   ),
 };
+
+const events: Record<string, z.ZodType> = { ...serverEvents, ...featureEvents };
 
 const withExamples = routes.filter(({ feature }) => feature !== 'documents');
 

@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import {
   ConnectAuth,
   ConnectError,
@@ -59,7 +60,8 @@ export function createRoomsChannel(contracts: readonly Contract[], schemas: Json
       reply: [`${key}.ack`, `${key}.refusal`],
     };
   }
-  for (const [name, schema] of Object.entries(serverEvents)) {
+  const events = [serverEvents, ...contracts.map(({ events }) => events)];
+  for (const [name, schema] of events.flatMap((table) => Object.entries<z.ZodType>(table))) {
     const key = toKey(name);
     messages[key] = { name, title: name, summary: schema.description ?? name, payload: schemas.toJsonSchema(schema) };
     operations[key] = { action: 'send', summary: schema.description ?? name, messages: [key] } satisfies Operation;

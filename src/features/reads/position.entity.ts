@@ -1,0 +1,34 @@
+import { defineEntity, p } from '@mikro-orm/core';
+
+// The function `write_positions` writes this table. The entities exist so that MikroORM can compare the tables with the
+// migrations.
+
+/** How far a user has read in a room, and their personal settings there. */
+const PositionEntity = defineEntity({
+  name: 'Position',
+  tableName: 'positions',
+  properties: {
+    roomId: p.bigint('number').primary(),
+    userUuid: p.uuid().primary(),
+    /** Null if the user has only settings. */
+    readSeq: p.bigint('number').nullable(),
+    /** What others may see of it. */
+    receiptSeq: p.bigint('number').nullable(),
+    version: p.bigint('number'),
+    muted: p.boolean(),
+    /** The newest message when the user hid the room. */
+    hiddenSeq: p.bigint('number').nullable(),
+    /** The organisation and the level of the user, if they could read only because of them. */
+    entity: p.uuid().nullable(),
+    level: p.integer().nullable(),
+  },
+});
+
+/** When the service first saw the user. */
+const SeenUserEntity = defineEntity({
+  name: 'SeenUser',
+  tableName: 'users_seen',
+  properties: { userUuid: p.uuid().primary(), at: p.datetime(3) },
+});
+
+export const readStateTables = [PositionEntity, SeenUserEntity];

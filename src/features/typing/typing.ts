@@ -1,0 +1,237 @@
+import { z } from 'zod';
+import type { EphemeralBroadcaster, EphemeralBus } from '../../core/ephemeral.ts';
+import { ChatError } from '../../core/errors.ts';
+import type { FeedRegistry } from '../../core/feed/feed-registry.ts';
+import type { RoomObserver } from '../../core/feed/room-observer.ts';
+import type { Subscriber } from '../../core/feed/subscriber.ts';
+import { RoomId } from '../../core/ids.ts';
+import { affectsRights } from '../../core/log/change-kinds.ts';
+import { Throttle } from '../../core/throttle.ts';
+import { type TypingChanged, Typist } from './contract.ts';
+import { TypingRoom } from './typing-room.ts';
+
+export interface TypingTimeouts {
+  /** After the last `true`. */
+  endMs: number;
+  /** Of several `true` of one connection in a room within this time, only the first has an effect. */
+  repeatMs: number;
+  /** Between two events of a room. */
+  eventMs: number;
+  /** Between two messages to the other nodes if only the times have changed. */
+  refreshMs: number;
+}
+
+export const typingTimeouts: TypingTimeouts = { endMs: 6_000, repeatMs: 1_000, eventMs: 500, refreshMs: 2_000 };
+
+/** In a room with more connections on a node, the node neither sends nor publishes who is typing. */
+export const maxTypingConnections = 200;
+
+export interface TypingEvents {
+  /** The set of a room was sent to the connections of this node. */
+  emitted(): void;
+  /** The state of a room was published to the other nodes. */
+  published(): void;
+}
+
+interface Collaborators {
+  bus: Pick<EphemeralBus, 'publish' | 'subscribe'>;
+  broadcasters: readonly EphemeralBroadcaster[];
+  feeds: () => Pick<FeedRegistry, 'find'>;
+  events: TypingEvents;
+  timeouts?: Partial<TypingTimeouts> | undefined;
+}
+
+const topic = 'typing';
+
+const Published = z.object({
+  room_id: RoomId,
+  counter: z.int().nonnegative(),
+  users: z.array(Typist.extend({ ms: z.int().nonnegative() })).max(100),
+  count: z.int().nonnegative(),
+});
+
+interface TrackedRoom {
+  typing: TypingRoom;
+  /** The last set that was sent, as JSON. */
+  sent: string;
+  /** Somebody has joined who does not know the set. */
+  hasNewcomer: boolean;
+  hasPublished: boolean;
+  expiryTimer?: NodeJS.Timeout | undefined;
+  refreshTimer?: NodeJS.Timeout | undefined;
+}
+
+const nobody = { users: [], count: 0 };
+const nobodyJson = JSON.stringify(nobody);
+
+/** Who is typing, in all rooms of this node. */
+export class Typing implements RoomObserver {
+  readonly #collaborators: Collaborators;
+  readonly #timeouts: TypingTimeouts;
+  readonly #rooms = new Map<RoomId, TrackedRoom>();
+  readonly #startedAt = new WeakMap<Subscriber, number>();
+  readonly #sending: Throttle<RoomId>;
+  readonly #publishing: Throttle<RoomId>;
+  readonly #unsubscribe: () => void;
+  #counter = 0;
+
+  constructor(collaborators: Collaborators) {
+    this.#collaborators = collaborators;
+    this.#timeouts = { ...typingTimeouts, ...collaborators.timeouts };
+    this.#sending = new Throttle(this.#timeouts.eventMs, (room) => this.#send(room));
+    this.#publishing = new Throttle(this.#timeouts.eventMs, (room) => this.#publish(room));
+    this.#unsubscribe = collaborators.bus.subscribe(topic, (body, from) => this.#receive(body, from));
+  }
+
+  /** Throws `FORBIDDEN` if the subscriber may not write. Has no effect if it is not live. */
+  start(room: RoomId, subscriber: Subscriber, thread: number | undefined): void {
+    if (!this.#collaborators.feeds().find(room)?.subscribers.has(subscriber)) return;
+    if (!this.#mayWrite(room, subscriber)) {
+      throw new ChatError('FORBIDDEN', { message: 'Typing in this room needs the right w' });
+    }
+    const now = performance.now();
+    if (now - (this.#startedAt.get(subscriber) ?? Number.NEGATIVE_INFINITY) < this.#timeouts.repeatMs) return;
+    this.#startedAt.set(subscriber, now);
+    const tracked = this.#track(room);
+    const before = tracked.typing.localTypists.get(subscriber);
+    tracked.typing.start(subscriber, thread, now + this.#timeouts.endMs);
+    this.#scheduleExpiry(room, tracked);
+    if (before && before.thread === thread) this.#scheduleRefresh(room, tracked);
+    else this.#onLocalChange(room);
+  }
+
+  stop(room: RoomId, subscriber: Subscriber): void {
+    if (this.#rooms.get(room)?.typing.stop(subscriber)) this.#onLocalChange(room);
+  }
+
+  /** Subscribers that join receive the present set. */
+  onJoined(room: RoomId): void {
+    const tracked = this.#rooms.get(room);
+    if (!tracked) return;
+    tracked.hasNewcomer = true;
+    this.#sending.request(room);
+  }
+
+  onLeft(room: RoomId, subscriber: Subscriber): void {
+    this.stop(room, subscriber);
+  }
+
+  onChange(change: Parameters<RoomObserver['onChange']>[0]): void {
+    const { room_id: room } = change;
+    const typing = this.#rooms.get(room)?.typing;
+    if (!typing) return;
+    if (change.kind === 'message' && typing.stopUser(change.message.emitter)) this.#onLocalChange(room);
+    if (!affectsRights(change)) return;
+    for (const subscriber of typing.localTypists.keys()) this.onTokenRenewed(room, subscriber);
+  }
+
+  onTokenRenewed(room: RoomId, subscriber: Subscriber): void {
+    if (!this.#mayWrite(room, subscriber)) this.stop(room, subscriber);
+  }
+
+  needsFeed(): boolean {
+    return false;
+  }
+
+  close(): void {
+    this.#unsubscribe();
+    this.#sending.clear();
+    this.#publishing.clear();
+    for (const tracked of this.#rooms.values()) clearTimers(tracked);
+    this.#rooms.clear();
+  }
+
+  #mayWrite(room: RoomId, { actor }: Subscriber): boolean {
+    return this.#collaborators.feeds().find(room)?.getRights(actor).includes('w') ?? false;
+  }
+
+  #countConnections(room: RoomId): number {
+    return this.#collaborators.feeds().find(room)?.subscribers.size ?? 0;
+  }
+
+  #track(room: RoomId): TrackedRoom {
+    const tracked = this.#rooms.get(room);
+    if (tracked) return tracked;
+    const created = { typing: new TypingRoom(), sent: nobodyJson, hasNewcomer: false, hasPublished: false };
+    this.#rooms.set(room, created);
+    return created;
+  }
+
+  #onLocalChange(room: RoomId): void {
+    this.#sending.request(room);
+    this.#publishing.request(room);
+  }
+
+  #receive(body: unknown, from: string): void {
+    const parsed = Published.safeParse(body);
+    if (!parsed.success) return;
+    const { room_id: room, ...state } = parsed.data;
+    if (this.#countConnections(room) === 0) return;
+    const tracked = this.#track(room);
+    if (!tracked.typing.receive(from, state, performance.now(), this.#timeouts.endMs)) return;
+    this.#scheduleExpiry(room, tracked);
+    this.#sending.request(room);
+  }
+
+  /** Lets the other nodes know that somebody is still typing, before their knowledge expires. */
+  #scheduleRefresh(room: RoomId, tracked: TrackedRoom): void {
+    tracked.refreshTimer ??= setTimeout(() => {
+      tracked.refreshTimer = undefined;
+      this.#publishing.request(room);
+    }, this.#timeouts.refreshMs).unref();
+  }
+
+  #scheduleExpiry(room: RoomId, tracked: TrackedRoom): void {
+    clearTimeout(tracked.expiryTimer);
+    const now = performance.now();
+    const { changed, localChanged, nextAt } = tracked.typing.expire(now);
+    if (localChanged) this.#publishing.request(room);
+    if (changed || tracked.typing.isEmpty) this.#sending.request(room);
+    if (tracked.typing.isEmpty) return;
+    tracked.expiryTimer = setTimeout(() => this.#scheduleExpiry(room, tracked), nextAt - now).unref();
+  }
+
+  #send(room: RoomId): void {
+    const tracked = this.#rooms.get(room);
+    if (!tracked) return;
+    const set = this.#countConnections(room) > maxTypingConnections ? nobody : tracked.typing.toSet();
+    const json = JSON.stringify(set);
+    if (tracked.sent !== json || (tracked.hasNewcomer && json !== nobodyJson)) {
+      const payload: TypingChanged = { room_id: room, ...set };
+      const event = { room_id: room, name: 'typing:changed', payload };
+      for (const broadcaster of this.#collaborators.broadcasters) broadcaster.publishEphemeral(event);
+      this.#collaborators.events.emitted();
+    }
+    tracked.sent = json;
+    tracked.hasNewcomer = false;
+    this.#forgetIfIdle(room, tracked);
+  }
+
+  #publish(room: RoomId): void {
+    const tracked = this.#rooms.get(room);
+    if (!tracked) return;
+    const isTooLarge = this.#countConnections(room) > maxTypingConnections;
+    const state = isTooLarge ? nobody : tracked.typing.toNodeState(performance.now());
+    const isNews = state.count > 0 || tracked.hasPublished;
+    tracked.hasPublished = state.count > 0;
+    if (isNews) {
+      this.#counter += 1;
+      const body: z.infer<typeof Published> = { room_id: room, counter: this.#counter, ...state };
+      this.#collaborators.bus.publish(topic, { room }, body);
+      this.#collaborators.events.published();
+    }
+    this.#forgetIfIdle(room, tracked);
+  }
+
+  /** The sets have been sent and published, and nothing is left that could expire. */
+  #forgetIfIdle(room: RoomId, tracked: TrackedRoom): void {
+    if (!tracked.typing.isEmpty || tracked.sent !== nobodyJson || tracked.hasPublished) return;
+    clearTimers(tracked);
+    this.#rooms.delete(room);
+  }
+}
+
+function clearTimers({ expiryTimer, refreshTimer }: TrackedRoom): void {
+  clearTimeout(expiryTimer);
+  clearTimeout(refreshTimer);
+}
