@@ -8,7 +8,7 @@ import { createRoom } from '../test/helpers/rooms.ts';
 import { createUser, type TestUser, testSecret } from '../test/helpers/users.ts';
 import { startNatsServer } from './baselines/nats-server.ts';
 import type { Databases } from './databases.ts';
-import type { Dialect } from './load/line.ts';
+import type { Dialect } from './load/connection.ts';
 
 /** One of the servers that are compared, and how the load connects to it. */
 export interface Contender {
@@ -34,7 +34,7 @@ const nodeArgs = profileFile
   ? ['--import', join(import.meta.dirname, 'profile/record.ts')]
   : ['--expose-gc', '--import', collect];
 
-interface Wish {
+interface ServiceOptions {
   nodes?: number;
   settings?: Record<string, string>;
   /** Path of another checkout with its dependencies installed. */
@@ -42,7 +42,7 @@ interface Wish {
 }
 
 /** Starts the service on PostgreSQL and Redis, as in production but without rate limits. */
-export async function service(databases: Databases, { nodes = 1, settings = {}, checkout }: Wish = {}) {
+export async function service(databases: Databases, { nodes = 1, settings = {}, checkout }: ServiceOptions = {}) {
   const database = await databases.freshDatabase();
   const env = {
     ...{ DATABASE_URL: database, REDIS_URL: databases.redis.url, JWT_SECRET: testSecret, HOST: '127.0.0.1', PORT: '0' },
@@ -80,7 +80,7 @@ export async function services(databases: Databases, against: string | undefined
   return { ours, all: [ours, before].flatMap((one) => (one ? [one.chat, one.socketio] : [])) };
 }
 
-const mostAtOnce = 32;
+const maxAtOnce = 32;
 
 /** Creates rooms that are open to the owner's organisation from level 100 on. */
 async function newRooms(url: string, owner: TestUser, count: number): Promise<number[]> {
@@ -91,7 +91,7 @@ async function newRooms(url: string, owner: TestUser, count: number): Promise<nu
       rooms[at] = (await createRoom(url, owner, { level_admin: 1_000 })).id;
     }
   };
-  await Promise.all(Array.from({ length: mostAtOnce }, make));
+  await Promise.all(Array.from({ length: maxAtOnce }, make));
   return rooms;
 }
 
@@ -138,12 +138,12 @@ const startMs = 30_000;
 
 function startService(env: Record<string, string>, checkout = project): Promise<Started> {
   const child = run([startFile(checkout)], env, ['ignore', 'pipe', 'inherit']);
-  return listening(child, (told) => {
+  return listening(child, (onUrl) => {
     let output = '';
     child.stdout!.on('data', (text: Buffer) => {
       if (output.length < 100_000) output += text;
       const url = /"url":"(http:[^"]+)"/.exec(output)?.[1];
-      if (url) told(url);
+      if (url) onUrl(url);
       if (/"level":[56]0/.test(text.toString())) process.stderr.write(text);
     });
   });
@@ -151,7 +151,7 @@ function startService(env: Record<string, string>, checkout = project): Promise<
 
 export function startBaseline(file: string, env: Record<string, string> = {}): Promise<Started> {
   const child = run([join('bench/baselines', file)], env, ['ignore', 'inherit', 'inherit', 'ipc']);
-  return listening(child, (told) => void child.once('message', ({ url }: { url: string }) => told(url)));
+  return listening(child, (onUrl) => void child.once('message', ({ url }: { url: string }) => onUrl(url)));
 }
 
 function run(args: string[], env: Record<string, string>, stdio: ('ignore' | 'pipe' | 'inherit' | 'ipc')[]) {
@@ -167,11 +167,11 @@ function run(args: string[], env: Record<string, string>, stdio: ('ignore' | 'pi
   return child;
 }
 
-function listening(child: ChildProcess, tellMe: (told: (url: string) => void) => void): Promise<Started> {
+function listening(child: ChildProcess, listen: (onUrl: (url: string) => void) => void): Promise<Started> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error('A server did not start')), startMs);
     child.once('exit', (code) => reject(new Error(`A server has ended with ${code}`)));
-    tellMe((url) => {
+    listen((url) => {
       clearTimeout(timer);
       resolve({ url, pid: child.pid! });
     });

@@ -36,13 +36,15 @@ export function printResult({ title, rows, reaches, faults }: Result): void {
   const shown = columns.filter(
     ([figure]) => figure === 'noise' || rows.some((row) => Number.isFinite(row.figures[figure]?.median)),
   );
-  console.log(line(['', ...shown.map(([, heading]) => heading)]));
-  console.log(line(['---', ...shown.map(() => '---:')]));
-  for (const row of rows) console.log(line([row.name, ...shown.map(([figure]) => cell(row, figure))]));
+  console.log(tableRow(['', ...shown.map(([, heading]) => heading)]));
+  console.log(tableRow(['---', ...shown.map(() => '---:')]));
+  for (const row of rows) console.log(tableRow([row.name, ...shown.map(([figure]) => cell(row, figure))]));
   if (reaches.length > 0) {
-    console.log(`\n${line(['target', 'required', 'measured', ''])}\n${line(['---', '---', '---:', '---'])}`);
+    console.log(
+      `\n${tableRow(['target', 'required', 'measured', ''])}\n${tableRow(['---', '---', '---:', '---'])}`,
+    );
     for (const { what, wanted, value, met } of reaches)
-      console.log(line([what, wanted, text(value), met ? 'met' : '**not met**']));
+      console.log(tableRow([what, wanted, text(value), met ? 'met' : '**not met**']));
   }
   const limited = rows.filter((row) => (row.figures.loadBusy?.median ?? 0) > busyLoad).map((row) => row.name);
   if (limited.length > 0)
@@ -69,4 +71,4 @@ export function text(value: number): string {
   return value.toPrecision(value >= 10 ? 3 : 2);
 }
 
-const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+const tableRow = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;

@@ -54,13 +54,13 @@ export interface Entrant {
 
 export async function enter(
   contender: Contender,
-  { lines, rooms, atOnce = 32 }: { lines: number; rooms: readonly number[]; atOnce?: number },
+  { connections, rooms, atOnce = 32 }: { connections: number; rooms: readonly number[]; atOnce?: number },
 ): Promise<Entrant> {
   const load = startLoad();
   await load.open({
     ...{ dialect: contender.dialect, urls: contender.urls, atOnce },
-    tokens: contender.tokens(lines),
-    rooms: Array.from({ length: lines }, (_, n) => rooms[n % rooms.length]!),
+    tokens: contender.tokens(connections),
+    rooms: Array.from({ length: connections }, (_, n) => rooms[n % rooms.length]!),
   });
   return { contender, load };
 }
@@ -86,7 +86,7 @@ export async function countOf({ contender, load }: Entrant, task: (load: Load) =
     ...{ confirmP50Ms: count.confirmMs.p50, confirmP99Ms: count.confirmMs.p99 },
     ...{ deliverP50Ms: count.deliverMs.p50, deliverP99Ms: count.deliverMs.p99 },
     ...{ loadBusy: count.loadBusy, wrongRows },
-    ...{ lost: count.lost, doubled: count.doubled, inverted: count.inverted, failed: count.failed },
+    ...{ lost: count.lost, duplicated: count.duplicated, reordered: count.reordered, failed: count.failed },
   };
 }
 
@@ -138,7 +138,7 @@ export function atMost(wanted: number, what: string, value: number): Reach {
   return { what, wanted: `≤ ${wanted}`, value, met: value <= wanted };
 }
 
-const faultFigures = ['lost', 'doubled', 'inverted', 'failed', 'wrongRows'];
+const faultFigures = ['lost', 'duplicated', 'reordered', 'failed', 'wrongRows'];
 
 /** Lists the faults of all rounds; without defects the list is empty. */
 export function faultsIn(rows: readonly Row[]): string[] {

@@ -5,14 +5,14 @@ const mark = '|';
  * 100 characters that contain the intended time of sending (µs), the number of the connection, and the number of the
  * message on that connection.
  */
-export function contentOf(us: number, line: number, n: number): string {
-  return `${us}${mark}${line}${mark}${n}${mark}`.padEnd(bytes, 'x');
+export function contentOf(us: number, connection: number, n: number): string {
+  return `${us}${mark}${connection}${mark}${n}${mark}`.padEnd(bytes, 'x');
 }
 
 export interface Delivery {
   seq: number;
   us: number;
-  line: number;
+  connection: number;
   n: number;
 }
 
@@ -26,12 +26,12 @@ export function deliveryIn(frame: string): Delivery | undefined {
   const seqAt = frame.indexOf(seqKey);
   const contentAt = frame.indexOf(contentKey);
   if (seqAt < 0 || contentAt < 0) return undefined;
-  const lineAt = frame.indexOf(mark, contentAt) + 1;
-  const nAt = frame.indexOf(mark, lineAt) + 1;
+  const connectionAt = frame.indexOf(mark, contentAt) + 1;
+  const nAt = frame.indexOf(mark, connectionAt) + 1;
   return {
     seq: Number.parseInt(frame.slice(seqAt + seqKey.length, seqAt + seqKey.length + 16), 10),
-    us: Number(frame.slice(contentAt + contentKey.length, lineAt - 1)),
-    line: Number(frame.slice(lineAt, nAt - 1)),
+    us: Number(frame.slice(contentAt + contentKey.length, connectionAt - 1)),
+    connection: Number(frame.slice(connectionAt, nAt - 1)),
     n: Number(frame.slice(nAt, frame.indexOf(mark, nAt))),
   };
 }

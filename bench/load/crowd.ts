@@ -1,7 +1,7 @@
 import { Histogram, quantile } from '../statistics.ts';
 import { nowUs } from './clock.ts';
+import { type Connection, type ConnectionOptions, type Dialect, openConnection } from './connection.ts';
 import type { Delivery } from './content.ts';
-import { type Dialect, type Line, openLine, type Place } from './line.ts';
 
 export interface Members {
   dialect: Dialect;
@@ -31,8 +31,8 @@ export interface Count {
   confirmedInAll: number;
   deliveriesInAll: number;
   lost: number;
-  doubled: number;
-  inverted: number;
+  duplicated: number;
+  reordered: number;
   failed: number;
   /** Measured from the intended time of sending, in ms. */
   confirmMs: { p50: number; p99: number };
@@ -41,8 +41,8 @@ export interface Count {
   loadBusy: number;
 }
 
-interface Seat {
-  line: Line;
+interface Slot {
+  connection: Connection;
   room: number;
   lastSeq: number;
   missing: Set<number>;
@@ -53,22 +53,22 @@ const retryMs = 200;
 
 /** Many connections in one process. Sends their messages, and records what each connection receives. */
 export class Crowd {
-  readonly #seats: Seat[] = [];
+  readonly #slots: Slot[] = [];
   readonly #dialect: Dialect;
   #confirm = new Histogram();
   #deliver = new Histogram();
-  #count = { confirmed: 0, deliveries: 0, doubled: 0, inverted: 0, failed: 0 };
+  #count = { confirmed: 0, deliveries: 0, duplicated: 0, reordered: 0, failed: 0 };
   #failures: string[] = [];
   #isClosing = false;
-  #onConfirmed: (seat: number) => void = () => {};
-  #onDelivered: (delivery: Delivery, seat: number) => void = () => {};
+  #onConfirmed: (slot: number) => void = () => {};
+  #onDelivered: (delivery: Delivery, slot: number) => void = () => {};
 
   constructor(dialect: Dialect) {
     this.#dialect = dialect;
   }
 
   get size(): number {
-    return this.#seats.length;
+    return this.#slots.length;
   }
 
   get failures(): string[] {
@@ -76,20 +76,20 @@ export class Crowd {
   }
 
   open({ urls, tokens, rooms, atOnce, begins = 'inside' }: Members): Promise<Entries> {
-    const places = rooms.map((room, n): Place => {
-      const line = this.#seats.length + n;
-      return { url: urls[n % urls.length]!, token: tokens[n % tokens.length] ?? '', room, line, begins };
+    const all = rooms.map((room, n): ConnectionOptions => {
+      const connection = this.#slots.length + n;
+      return { url: urls[n % urls.length]!, token: tokens[n % tokens.length] ?? '', room, connection, begins };
     });
-    return timed(places, atOnce, (place) => this.#enter(place));
+    return timed(all, atOnce, (options) => this.#enter(options));
   }
 
   /** Joins all connections that began outside; a refused connection tries again. */
   async join(atOnce: number): Promise<Entries & { refused: number }> {
     let refused = 0;
-    const entries = await timed(this.#seats, atOnce, async ({ line }) => {
-      while (!(await line.join())) {
+    const entries = await timed(this.#slots, atOnce, async ({ connection }) => {
+      while (!(await connection.join())) {
         refused += 1;
-        if (refused > this.#seats.length) throw new Error('Joins are refused again and again');
+        if (refused > this.#slots.length) throw new Error('Joins are refused again and again');
         await pause(retryMs);
       }
     });
@@ -102,11 +102,11 @@ export class Crowd {
    */
   closedLoop(seconds: number, senders: number, window: number): Promise<Count> {
     return this.#during(seconds, (isOver) => {
-      const next = (seat: number) => {
-        if (!isOver()) this.#seats[seat]?.line.send(nowUs());
+      const next = (slot: number) => {
+        if (!isOver()) this.#slots[slot]?.connection.send(nowUs());
       };
       this.#onConfirmed = next;
-      for (let seat = 0; seat < senders; seat++) for (let n = 0; n < window; n++) next(seat);
+      for (let slot = 0; slot < senders; slot++) for (let n = 0; n < window; n++) next(slot);
     });
   }
 
@@ -119,11 +119,11 @@ export class Crowd {
       const heardBy = new Map<number, number>();
       let turn = 0;
       const next = () => {
-        if (!isOver()) this.#seats[turn++ % senders]?.line.send(nowUs());
+        if (!isOver()) this.#slots[turn++ % senders]?.connection.send(nowUs());
       };
       this.#onDelivered = ({ seq }) => {
         const heard = (heardBy.get(seq) ?? 0) + 1;
-        if (heard < this.#seats.length) return void heardBy.set(seq, heard);
+        if (heard < this.#slots.length) return void heardBy.set(seq, heard);
         heardBy.delete(seq);
         next();
       };
@@ -142,25 +142,25 @@ export class Crowd {
       const timer = setInterval(() => {
         if (isOver()) return clearInterval(timer);
         const due = Math.floor(((nowUs() - began) * perSecond) / 1e6) + 1;
-        for (; sent < due; sent++) this.#seats[sent % senders]?.line.send(began + (sent * 1e6) / perSecond);
+        for (; sent < due; sent++) this.#slots[sent % senders]?.connection.send(began + (sent * 1e6) / perSecond);
       }, 2);
     });
   }
 
   close(): void {
     this.#isClosing = true;
-    for (const { line } of this.#seats) line.close();
+    for (const { connection } of this.#slots) connection.close();
   }
 
-  async #enter(place: Place): Promise<void> {
-    const seat: Seat = { line: undefined as never, room: place.room, lastSeq: 0, missing: new Set() };
-    this.#seats[place.line] = seat;
-    seat.line = await openLine(this.#dialect, place, {
-      delivered: (delivery) => this.#take(delivery, seat, place.line),
+  async #enter(options: ConnectionOptions): Promise<void> {
+    const slot: Slot = { connection: undefined as never, room: options.room, lastSeq: 0, missing: new Set() };
+    this.#slots[options.connection] = slot;
+    slot.connection = await openConnection(this.#dialect, options, {
+      delivered: (delivery) => this.#take(delivery, slot, options.connection),
       confirmed: (us) => {
         this.#count.confirmed += 1;
         this.#confirm.add(nowUs() - us);
-        this.#onConfirmed(place.line);
+        this.#onConfirmed(options.connection);
       },
       failed: (why) => {
         if (this.#isClosing) return;
@@ -170,16 +170,16 @@ export class Crowd {
     });
   }
 
-  #take(delivery: Delivery, seat: Seat, number: number): void {
+  #take(delivery: Delivery, slot: Slot, number: number): void {
     const { seq } = delivery;
     this.#count.deliveries += 1;
     this.#deliver.add(nowUs() - delivery.us);
-    if (seq === seat.lastSeq + 1 || seat.lastSeq === 0) seat.lastSeq = seq;
-    else if (seq > seat.lastSeq) {
-      for (let missing = seat.lastSeq + 1; missing < seq; missing++) seat.missing.add(missing);
-      seat.lastSeq = seq;
-    } else if (seat.missing.delete(seq)) this.#count.inverted += 1;
-    else this.#count.doubled += 1;
+    if (seq === slot.lastSeq + 1 || slot.lastSeq === 0) slot.lastSeq = seq;
+    else if (seq > slot.lastSeq) {
+      for (let missing = slot.lastSeq + 1; missing < seq; missing++) slot.missing.add(missing);
+      slot.lastSeq = seq;
+    } else if (slot.missing.delete(seq)) this.#count.reordered += 1;
+    else this.#count.duplicated += 1;
     this.#onDelivered(delivery, number);
   }
 
@@ -187,8 +187,8 @@ export class Crowd {
   async #during(seconds: number, begin: (isOver: () => boolean) => void): Promise<Count> {
     this.#confirm = new Histogram();
     this.#deliver = new Histogram();
-    this.#count = { confirmed: 0, deliveries: 0, doubled: 0, inverted: 0, failed: 0 };
-    for (const seat of this.#seats) seat.missing.clear();
+    this.#count = { confirmed: 0, deliveries: 0, duplicated: 0, reordered: 0, failed: 0 };
+    for (const slot of this.#slots) slot.missing.clear();
     const began = nowUs();
     const until = began + seconds * 1e6;
     const busy = performance.eventLoopUtilization();
@@ -205,8 +205,8 @@ export class Crowd {
       ...{ confirmedInAll: this.#count.confirmed, deliveriesInAll: this.#count.deliveries },
       ...{
         lost: this.#lost(),
-        doubled: this.#count.doubled,
-        inverted: this.#count.inverted,
+        duplicated: this.#count.duplicated,
+        reordered: this.#count.reordered,
         failed: this.#count.failed,
       },
       confirmMs: { p50: this.#confirm.at(0.5), p99: this.#confirm.at(0.99) },
@@ -219,8 +219,8 @@ export class Crowd {
    */
   #lost(): number {
     const heads = new Map<number, number>();
-    for (const { room, lastSeq } of this.#seats) heads.set(room, Math.max(heads.get(room) ?? 0, lastSeq));
-    return this.#seats.reduce((sum, { room, lastSeq, missing }) => {
+    for (const { room, lastSeq } of this.#slots) heads.set(room, Math.max(heads.get(room) ?? 0, lastSeq));
+    return this.#slots.reduce((sum, { room, lastSeq, missing }) => {
       // A connection that has received nothing does not know the first `seq` of its room.
       const behind = lastSeq === 0 ? 0 : heads.get(room)! - lastSeq;
       return sum + missing.size + behind;

@@ -4,14 +4,14 @@ import { cpuMsOf } from '../machine/cpu.ts';
 import { atLeast, figure, inTurn, type Scenario } from '../scenario.ts';
 import type { Sample } from '../statistics.ts';
 
-const lines = 1_000;
+const connections = 1_000;
 const rooms = 100;
 const atOnce = 32;
 
 /** All clients reconnect at once, as after the restart of a node. */
 export const connecting: Scenario = {
   name: 'connecting',
-  title: `${lines.toLocaleString('en-US')} × connect, authenticate and join, ${atOnce} at once`,
+  title: `${connections.toLocaleString('en-US')} × connect, authenticate and join, ${atOnce} at once`,
   async run(databases, { rounds, against }) {
     const { ours, all: everyService } = await services(databases, against);
     const [ws, socketio] = [await bareWs(), await bareSocketio()];
@@ -32,10 +32,10 @@ export const connecting: Scenario = {
 
 async function connect(contender: Contender, rooms: number[]): Promise<Sample> {
   const load = startLoad();
-  const tokens = contender.tokens(lines);
+  const tokens = contender.tokens(connections);
   const own = [...contender.pids, ...contender.behind];
   const before = cpuMsOf(own);
-  const places = Array.from({ length: lines }, (_, n) => rooms[n % rooms.length]!);
+  const places = Array.from({ length: connections }, (_, n) => rooms[n % rooms.length]!);
   const { seconds, p50, p99 } = await load.open({
     dialect: contender.dialect,
     urls: contender.urls,
@@ -45,5 +45,10 @@ async function connect(contender: Contender, rooms: number[]): Promise<Sample> {
   });
   const cpuUs = (cpuMsOf(own) - before) * 1_000;
   await load.close();
-  return { connectsPerSecond: lines / seconds, cpuUsPerConnect: cpuUs / lines, confirmP50Ms: p50, confirmP99Ms: p99 };
+  return {
+    connectsPerSecond: connections / seconds,
+    cpuUsPerConnect: cpuUs / connections,
+    confirmP50Ms: p50,
+    confirmP99Ms: p99,
+  };
 }

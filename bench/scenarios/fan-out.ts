@@ -19,7 +19,7 @@ function fanOut(members: number): Scenario {
       const nats = await natsServer();
       const entrants: Entrant[] = [];
       for (const contender of [ws, socketio, ...(nats ? [nats] : []), ...all]) {
-        entrants.push(await enter(contender, { lines: members, rooms: await contender.rooms(1) }));
+        entrants.push(await enter(contender, { connections: members, rooms: await contender.rooms(1) }));
       }
       const measure = ({ entrant }: { entrant: Entrant }) =>
         countOf(entrant, (load) => load.fullDelivery(seconds, senders, window));
@@ -39,7 +39,7 @@ function fanOut(members: number): Scenario {
         reaches.push(atLeast(1, 'deliveries per server CPU-second, /chat ÷ nats-server', ratio));
       }
       // Core NATS keeps only the order of each publisher, and this scenario has several publishers.
-      const isFault = (fault: string) => !(nats && fault.startsWith(`${nats.name}: inverted`));
+      const isFault = (fault: string) => !(nats && fault.startsWith(`${nats.name}: reordered`));
       return { rows, reaches: members >= 1_000 ? reaches : [], faults: faultsIn(rows).filter(isFault) };
     },
   };

@@ -16,7 +16,7 @@ export const growthMembers: Scenario = {
       for (const members of sizes) {
         // Each size has its own node, so that other connections do not affect the measurement.
         const contender = (await service(databases))[dialect];
-        const entrant = await enter(contender, { lines: members, rooms: await contender.rooms(1) });
+        const entrant = await enter(contender, { connections: members, rooms: await contender.rooms(1) });
         all.push({ name: `${contender.name}, ${members.toLocaleString('en-US')} members`, entrant });
       }
     }

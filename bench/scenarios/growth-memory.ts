@@ -55,10 +55,10 @@ async function memoryOf(contender: Contender): Promise<Sample[]> {
 async function opening({ dialect, urls, ...contender }: Contender, load: Load) {
   const all = await contender.rooms(rooms);
   let open = 0;
-  return async (lines: number): Promise<void> => {
-    const places = Array.from({ length: lines - open }, (_, n) => all[n % rooms]!);
-    await load.open({ ...{ dialect, urls, atOnce: 32 }, tokens: contender.tokens(lines - open), rooms: places });
-    open = lines;
+  return async (connections: number): Promise<void> => {
+    const places = Array.from({ length: connections - open }, (_, n) => all[n % rooms]!);
+    await load.open({ ...{ dialect, urls, atOnce: 32 }, tokens: contender.tokens(connections - open), rooms: places });
+    open = connections;
   };
 }
 

@@ -23,7 +23,7 @@ export const growthRoomList: Scenario = {
     const asks: { name: string; people: TestUser[] }[] = [];
     for (const size of sizes) {
       const people: TestUser[] = [];
-      while (people.length < users) people.push(await somebodyIn(ours, size));
+      while (people.length < users) people.push(await createUserIn(ours, size));
       asks.push({ name: `in ${size.toLocaleString('en-US')}`, people });
     }
     await ours.query('vacuum analyze');
@@ -47,7 +47,7 @@ async function makeRooms(ours: Service): Promise<void> {
 }
 
 /** Creates a user who has accepted invitations to `count` rooms. */
-async function somebodyIn(ours: Service, count: number): Promise<TestUser> {
+async function createUserIn(ours: Service, count: number): Promise<TestUser> {
   const person = createUser();
   await ours.query(`insert into permission_rules
     (room_id, grantee, kind, permissions, level, accepted, created_at, updated_at)

@@ -47,8 +47,8 @@ async function nodeThatServes(count: number): Promise<Node> {
   const { chat, query } = await service(await startDatabases());
   const rooms = await chat.rooms(count);
   const [first, others] = [rooms.slice(0, senders), rooms.slice(senders)];
-  const entrant = await enter(chat, { lines: senders, rooms: first });
-  await enter(chat, { lines: others.length, rooms: others });
+  const entrant = await enter(chat, { connections: senders, rooms: first });
+  await enter(chat, { connections: others.length, rooms: others });
   await query('vacuum analyze');
   await query('checkpoint');
   const name = `${count.toLocaleString('en-US')} served`;

@@ -4,7 +4,7 @@ import { anonymousKibOf } from '../machine/cpu.ts';
 import { atMost, figure, inTurn, type Scenario } from '../scenario.ts';
 import type { Sample } from '../statistics.ts';
 
-const lines = 1_000;
+const connections = 1_000;
 const rooms = 100;
 
 /**
@@ -13,7 +13,7 @@ const rooms = 100;
  */
 export const idle: Scenario = {
   name: 'idle',
-  title: `${lines.toLocaleString('en-US')} idle connections, each in one of ${rooms} rooms`,
+  title: `${connections.toLocaleString('en-US')} idle connections, each in one of ${rooms} rooms`,
   async run(databases, { rounds, against }) {
     const kinds: { name: string; start: () => Promise<Contender> }[] = [
       { name: 'bare ws', start: bareWs },
@@ -26,7 +26,7 @@ export const idle: Scenario = {
       kinds.push({ name: 'nano-messaging /chat, before', start: async () => (await before()).chat });
       kinds.push({ name: 'nano-messaging Socket.IO, before', start: async () => (await before()).socketio });
     }
-    const rows = await inTurn(kinds, rounds, async ({ start }) => memoryOf(await start(), lines));
+    const rows = await inTurn(kinds, rounds, async ({ start }) => memoryOf(await start(), connections));
     const mib = (name: string) => figure(rows, name, 'mib');
     const reaches = [
       atMost(1.2, '/chat ÷ bare ws', mib('nano-messaging /chat') / mib('bare ws')),
@@ -37,25 +37,25 @@ export const idle: Scenario = {
 };
 
 /**
- * The memory in MiB that `lines` more connections add to a server that already has as many. The difference excludes the
+ * The memory in MiB that `connections` more connections add to a server that already has as many. The difference excludes the
  * size of the server itself.
  */
-export async function memoryOf(contender: Contender, lines: number): Promise<Sample> {
+export async function memoryOf(contender: Contender, connections: number): Promise<Sample> {
   const [pid] = contender.pids as [number];
   const places = await contender.rooms(rooms);
   const load = startLoad();
-  await load.open(members(contender, places, lines));
+  await load.open(members(contender, places, connections));
   const before = await settled(pid);
-  await load.open(members(contender, places, 2 * lines));
+  await load.open(members(contender, places, 2 * connections));
   const after = await settled(pid);
   await load.close();
   process.kill(pid, 'SIGKILL');
   return { mib: (after - before) / 2 / 1_024 };
 }
 
-function members({ dialect, urls, tokens }: Contender, rooms: number[], lines: number) {
-  const places = Array.from({ length: lines }, (_, n) => rooms[n % rooms.length]!);
-  return { ...{ dialect, urls, atOnce: 32 }, tokens: tokens(lines), rooms: places };
+function members({ dialect, urls, tokens }: Contender, rooms: number[], connections: number) {
+  const places = Array.from({ length: connections }, (_, n) => rooms[n % rooms.length]!);
+  return { ...{ dialect, urls, atOnce: 32 }, tokens: tokens(connections), rooms: places };
 }
 
 /** The lowest of three measurements, each after a garbage collection. */

@@ -21,10 +21,10 @@ interface Wave {
  * Measures one room, where every member is notified of every acceptance, and many rooms.
  */
 function joins(rooms: number): Scenario {
-  const place = rooms === 1 ? 'one room' : `${rooms} rooms`;
+  const options = rooms === 1 ? 'one room' : `${rooms} rooms`;
   return {
     name: `joins-${rooms}`,
-    title: `${members.toLocaleString('en-US')} joins of connected users, ${place}, ${atOnce} at once`,
+    title: `${members.toLocaleString('en-US')} joins of connected users, ${options}, ${atOnce} at once`,
     async run(databases, { rounds, against }) {
       const socketio = await bareSocketio();
       const ours = await service(databases);
@@ -34,7 +34,7 @@ function joins(rooms: number): Scenario {
       for (const { measure } of waves) await measure();
       const rows = await inTurn(waves, rounds, ({ measure }) => measure());
       const reaches = [ours.chat, ours.socketio].map(({ name }) =>
-        atMost(1.5, `${name}, ${place}: CPU of a first join ÷ repeated`, ratio(rows, name)),
+        atMost(1.5, `${name}, ${options}: CPU of a first join ÷ repeated`, ratio(rows, name)),
       );
       return { rows, reaches, faults: [] };
     },

@@ -18,7 +18,7 @@ export const manyRooms: Scenario = {
     const [ws, bare] = [await bareWs(), await bareSocketioRedis(databases)];
     const entrants: Entrant[] = [];
     for (const contender of [ws, bare, ...all]) {
-      entrants.push(await enter(contender, { lines: rooms * membersEach, rooms: await contender.rooms(rooms) }));
+      entrants.push(await enter(contender, { connections: rooms * membersEach, rooms: await contender.rooms(rooms) }));
     }
     const found = new Map<string, number>();
     const rows = await inTurn(named(entrants), rounds, async ({ name, entrant }) => {
@@ -52,7 +52,7 @@ async function highestRate(entrant: Entrant, seconds: number, from: number): Pro
 }
 
 async function atRate(entrant: Entrant, seconds: number, rate: number): Promise<Sample> {
-  const lines = rooms * membersEach;
-  await entrant.load.openLoop(settleSeconds, rate, lines);
-  return countOf(entrant, (load) => load.openLoop(seconds, rate, lines));
+  const connections = rooms * membersEach;
+  await entrant.load.openLoop(settleSeconds, rate, connections);
+  return countOf(entrant, (load) => load.openLoop(seconds, rate, connections));
 }

@@ -20,11 +20,11 @@ export const sends: Scenario = {
       { name: 'pgbench one-row commits', measure: () => commits(few, seconds) },
     ];
     for (const contender of [bare, ...everyService]) {
-      const entrant = await enter(contender, { lines: few, rooms: await contender.rooms(few) });
+      const entrant = await enter(contender, { connections: few, rooms: await contender.rooms(few) });
       all.push({ name: contender.name, measure: () => closedLoop(entrant, seconds, few) });
     }
     for (const contender of [ours.chat, ours.socketio]) {
-      const entrant = await enter(contender, { lines: many, rooms: await contender.rooms(many) });
+      const entrant = await enter(contender, { connections: many, rooms: await contender.rooms(many) });
       all.push({ name: `${contender.name}, ${many}`, measure: () => closedLoop(entrant, seconds, many) });
     }
     for (const { measure } of all) await measure();

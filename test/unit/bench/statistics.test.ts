@@ -85,8 +85,8 @@ describe('a histogram of times', () => {
 });
 
 describe('deliveryIn', () => {
-  const delivery = { us: 1_234_567_890, line: 42, n: 17 };
-  const content = contentOf(delivery.us, delivery.line, delivery.n);
+  const delivery = { us: 1_234_567_890, connection: 42, n: 17 };
+  const content = contentOf(delivery.us, delivery.connection, delivery.n);
   const ids = {
     id: 5,
     room_id: 3,
@@ -133,8 +133,8 @@ describe('deliveryIn', () => {
 
   it('reads the largest numbers of a delivery without rounding', () => {
     for (const us of [0, 7, 2 ** 52]) {
-      const large = { us, line: 99_999, n: 1_000_000 };
-      const change = changeOf({ seq: 123_456_789_012, content: contentOf(us, large.line, large.n) });
+      const large = { us, connection: 99_999, n: 1_000_000 };
+      const change = changeOf({ seq: 123_456_789_012, content: contentOf(us, large.connection, large.n) });
       for (const frame of [JSON.stringify(toMessageFrame(change)), onSocketio(change)]) {
         expect(deliveryIn(frame)).to.deep.equal({ seq: 123_456_789_012, ...large });
       }

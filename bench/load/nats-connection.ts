@@ -1,5 +1,5 @@
+import { dial, type Open, refusing } from './connection.ts';
 import { contentOf, deliveryIn } from './content.ts';
-import { dial, type Open, refusing } from './line.ts';
 
 /** Core NATS does not number messages. The load numbers them in the order in which it publishes them. */
 let lastSeq = 0;
@@ -11,7 +11,7 @@ const connect = { verbose: false, pedantic: false, echo: true, lang: 'bench', ve
 /**
  * NATS' text protocol over WebSocket. A room is a subject, and a message has the same size as with the other baselines.
  */
-export const openNats: Open = ({ url, room, line, begins }, events) =>
+export const openNats: Open = ({ url, room, connection, begins }, events) =>
   new Promise((resolve, reject) => {
     const subject = `room.${room}`;
     let sent = 0;
@@ -22,7 +22,7 @@ export const openNats: Open = ({ url, room, line, begins }, events) =>
       message(payload) {
         const delivery = deliveryIn(payload);
         if (!delivery) return events.failed(payload);
-        if (delivery.line === line) events.confirmed(delivery.us);
+        if (delivery.connection === connection) events.confirmed(delivery.us);
         events.delivered(delivery);
       },
       control(name, text) {
@@ -49,7 +49,7 @@ export const openNats: Open = ({ url, room, line, begins }, events) =>
         }),
       send(us: number) {
         lastSeq += 1;
-        const content = contentOf(us, line, sent++);
+        const content = contentOf(us, connection, sent++);
         const message = { room_id: room, seq: lastSeq, emitter, content, createdAt: new Date().toISOString() };
         const payload = JSON.stringify(message);
         socket.send(`PUB ${subject} ${payload.length}${end}${payload}${end}`);

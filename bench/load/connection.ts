@@ -1,18 +1,18 @@
 import { WebSocket } from 'ws';
 import { contentOf, type Delivery, deliveryIn } from './content.ts';
-import { openNats } from './nats-line.ts';
+import { openNats } from './nats-connection.ts';
 
 export const dialects = ['chat', 'socketio', 'bare-ws', 'nats'] as const;
 export type Dialect = (typeof dialects)[number];
 
-export interface Line {
+export interface Connection {
   /** Joins its room. False: the join was refused. */
   join(): Promise<boolean>;
   send(us: number): void;
   close(): void;
 }
 
-export interface LineEvents {
+export interface ConnectionEvents {
   delivered(delivery: Delivery): void;
   /** The message sent at `us` was acknowledged, or its echo was received. */
   confirmed(us: number): void;
@@ -20,49 +20,53 @@ export interface LineEvents {
   failed(why: string): void;
 }
 
-export interface Place {
+export interface ConnectionOptions {
   url: string;
   token: string;
   room: number;
   /** `outside`: connects and authenticates, but waits with the join until it is called. */
   begins: 'inside' | 'outside';
   /** The number of this connection in its process. */
-  line: number;
+  connection: number;
 }
 
-export type Open = (place: Place, events: LineEvents) => Promise<Line>;
+export type Open = (options: ConnectionOptions, events: ConnectionEvents) => Promise<Connection>;
 
 const quoted = (text: string) => JSON.stringify(text);
 
 /** Opens the socket, sends the first frame if the client begins, and passes on received frames. */
-export function dial(url: string, events: LineEvents, hear: (frame: string, socket: WebSocket) => void): WebSocket {
+export function dial(
+  url: string,
+  events: ConnectionEvents,
+  onFrame: (frame: string, socket: WebSocket) => void,
+): WebSocket {
   const socket = new WebSocket(url.replace(/^http/, 'ws'), { perMessageDeflate: false });
-  socket.on('message', (data: Buffer) => hear(data.toString('latin1'), socket));
+  socket.on('message', (data: Buffer) => onFrame(data.toString('latin1'), socket));
   socket.on('error', (error) => events.failed(error.message));
   socket.on('close', (code) => events.failed(`closed with ${code}`));
   return socket;
 }
 
-const openChat: Open = ({ url, token, room, line, begins }, events) =>
+const openChat: Open = ({ url, token, room, connection, begins }, events) =>
   new Promise((resolve, reject) => {
     let sent = 0;
     let isOpen = false;
     let joined = (_wasAccepted: boolean) => {};
     const join = () => socket.send(`{"type":"select_room","room_id":${room}}`);
-    const opened: Line = {
+    const opened: Connection = {
       join: () =>
         new Promise((resolve) => {
           joined = resolve;
           join();
         }),
-      send: (us) => socket.send(`{"type":"message","content":"${contentOf(us, line, sent++)}"}`),
+      send: (us) => socket.send(`{"type":"message","content":"${contentOf(us, connection, sent++)}"}`),
       close: () => socket.terminate(),
     };
     const socket = dial(`${url}/chat`, refusing(events, reject), (frame) => {
       if (isOpen) {
         const delivery = deliveryIn(frame);
         if (!delivery) return events.failed(frame);
-        if (delivery.line === line) events.confirmed(delivery.us);
+        if (delivery.connection === connection) events.confirmed(delivery.us);
         return events.delivered(delivery);
       }
       if (frame.includes('START?')) {
@@ -80,7 +84,7 @@ const openChat: Open = ({ url, token, room, line, begins }, events) =>
   });
 
 /** Speaks Engine.IO and Socket.IO directly, because socket.io-client would use more CPU than the measured server. */
-const openSocketio: Open = ({ url, token, room, line, begins }, events) =>
+const openSocketio: Open = ({ url, token, room, connection, begins }, events) =>
   new Promise((resolve, reject) => {
     let sent = 0;
     let joined = (_wasAccepted: boolean) => {};
@@ -110,7 +114,7 @@ const openSocketio: Open = ({ url, token, room, line, begins }, events) =>
         else resolve(opened);
       } else reject(new Error(frame));
     });
-    const opened: Line = {
+    const opened: Connection = {
       join: () =>
         new Promise((resolve) => {
           joined = resolve;
@@ -119,25 +123,25 @@ const openSocketio: Open = ({ url, token, room, line, begins }, events) =>
       send(us) {
         sent += 1;
         sentAt.set(sent, us);
-        const content = contentOf(us, line, sent);
+        const content = contentOf(us, connection, sent);
         socket.send(`42/rooms,${sent}["message:send",{"room_id":${room},"content":"${content}"}]`);
       },
       close: () => socket.terminate(),
     };
   });
 
-const openBareWs: Open = ({ url, room, line, begins }, events) =>
+const openBareWs: Open = ({ url, room, connection, begins }, events) =>
   new Promise((resolve, reject) => {
     let sent = 0;
     let joined = (_wasAccepted: boolean) => {};
     const join = () => socket.send(`{"join":${room}}`);
-    const opened: Line = {
+    const opened: Connection = {
       join: () =>
         new Promise((resolve) => {
           joined = resolve;
           join();
         }),
-      send: (us) => socket.send(`{"content":"${contentOf(us, line, sent++)}"}`),
+      send: (us) => socket.send(`{"content":"${contentOf(us, connection, sent++)}"}`),
       close: () => socket.terminate(),
     };
     const socket = dial(url, refusing(events, reject), (frame) => {
@@ -146,7 +150,7 @@ const openBareWs: Open = ({ url, room, line, begins }, events) =>
         joined(true);
         return resolve(opened);
       }
-      if (delivery.line === line) events.confirmed(delivery.us);
+      if (delivery.connection === connection) events.confirmed(delivery.us);
       events.delivered(delivery);
     });
     socket.on('open', () => {
@@ -156,7 +160,7 @@ const openBareWs: Open = ({ url, room, line, begins }, events) =>
   });
 
 /** A failure before the connection is open also rejects the promise that opens it. */
-export function refusing(events: LineEvents, reject: (error: Error) => void): LineEvents {
+export function refusing(events: ConnectionEvents, reject: (error: Error) => void): ConnectionEvents {
   return {
     ...events,
     failed(why) {
@@ -168,4 +172,5 @@ export function refusing(events: LineEvents, reject: (error: Error) => void): Li
 
 const opens: Record<Dialect, Open> = { chat: openChat, socketio: openSocketio, 'bare-ws': openBareWs, nats: openNats };
 
-export const openLine = (dialect: Dialect, place: Place, events: LineEvents) => opens[dialect](place, events);
+export const openConnection = (dialect: Dialect, options: ConnectionOptions, events: ConnectionEvents) =>
+  opens[dialect](options, events);
