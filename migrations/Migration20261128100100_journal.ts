@@ -61,13 +61,15 @@ begin
   where t.xid = any(array(select pg_snapshot_xip(p_before)));
 end $$;`);
 
-    // Deletes what every node has seen that polled after the snapshot \`p_before\`. One node at a time.
+    // Deletes what every node has seen that polled after the snapshot `p_before`. One node at a time. A snapshot of another
+    // epoch or of the future comes from before a crash or a restore, and says nothing about these rows.
     this.addSql(`
-create function forget_touches(p_before pg_snapshot) returns bigint language plpgsql ${planned} as $$
+create function forget_touches(p_before pg_snapshot, p_epoch uuid) returns bigint language plpgsql ${planned} as $$
 declare
   v_count bigint;
 begin
-  if not pg_try_advisory_xact_lock(7777003) then
+  if pg_snapshot_xmax(p_before) > pg_snapshot_xmax(pg_current_snapshot()) or not exists (select 1 from touches_epoch where id = p_epoch)
+    or not pg_try_advisory_xact_lock(7777003) then
     return 0;
   end if;
   delete from touches t where t.xid < pg_snapshot_xmin(p_before) or t.xid >= pg_snapshot_xmax(pg_current_snapshot());
@@ -185,7 +187,7 @@ $$;`);
     this.addSql('drop trigger rooms_touch_changed on rooms;');
     this.addSql('drop trigger rooms_touch on rooms;');
     this.addSql('drop function touch_room();');
-    this.addSql('drop function forget_touches(pg_snapshot);');
+    this.addSql('drop function forget_touches(pg_snapshot, uuid);');
     this.addSql('drop function touches_since(pg_snapshot);');
     this.addSql('drop function begin_touches_epoch();');
     this.addSql('drop table touches_epoch;');

@@ -32,6 +32,7 @@ export function createGaugeSources({ context, cluster, store, clock, keySet, ...
     queuedMessages: () => context.queue.size,
     queuedMessagesLimit: context.queue.max,
     activeRooms: () => context.feeds.size,
+    inbox: () => context.inbox,
     sendBufferBytes: () => ({ socketio: gateway.sendBufferBytes, chat: chat.sendBufferBytes }),
     deliveries: () => ({ socketio: gateway.deliveries, chat: chatBroadcaster.deliveries }),
     ephemeralDrops: () => ({

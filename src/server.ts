@@ -162,6 +162,7 @@ async function start(
     context.isDraining = true;
     context.typing.close();
     context.feeds.close();
+    context.inbox.close();
     revocations.close();
     clock.close();
     transactionWatch?.close();

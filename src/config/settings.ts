@@ -258,6 +258,15 @@ export const settings = {
     zeroIsOff: true,
     config: 'limits.roomsPerCreator',
   },
+  INBOX_ITEMS_PER_SECOND: {
+    schema: wholeNumber(),
+    default: '5000',
+    unit: 'per second',
+    description:
+      'items of open inboxes that this node reads; beyond it every inbox learns of changes later, by up to 10 seconds',
+    zeroIsOff: true,
+    config: 'limits.inboxItemsPerSecond',
+  },
   AUTH_TIMEOUT_SECONDS: {
     schema: seconds(),
     default: '60',

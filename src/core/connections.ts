@@ -1,5 +1,6 @@
 import type { Actor } from './authorization.ts';
 import type { ChatFrame, CommandId } from './contract/chat.ts';
+import type { ServerEventName, ServerEventPayloads } from './contract/socketio.ts';
 import type { Position } from './cursor.ts';
 import type { Subscriber } from './feed/subscriber.ts';
 import type { RoomId } from './ids.ts';
@@ -24,9 +25,20 @@ export interface SentMessage {
   cursor: string;
 }
 
+export interface ConnectionObserver {
+  /** The connection or its token has ended. */
+  onEnd(): void;
+  /** A fresh token has replaced the one of `previous`. */
+  onRenew(previous: Actor): void;
+}
+
 /** The interface of a Socket.IO connection for handlers. */
 export interface SocketConnection {
   readonly actor: Actor;
+  /** Sends an event to this connection only; does nothing after its end. */
+  emit<N extends ServerEventName>(name: N, payload: ServerEventPayloads[N]): void;
+  /** Returns a function that removes the observer. If the connection has ended already, the observer learns it at once. */
+  observe(observer: ConnectionObserver): () => void;
   /**
    * Throws `TOO_MANY_ROOMS` if the connection has joined the maximum number of rooms and this room is not one of them.
    * `room` is undefined if the requested room does not exist.

@@ -59,3 +59,22 @@ export const exampleRevocation = {
   jti: null,
   createdAt: '2026-11-23T23:23:30.120Z',
 } as const;
+
+export const exampleInboxItem = {
+  ...exampleRule,
+  ...exampleRoom,
+  activityAt: '2026-11-23T23:23:21.017Z',
+  read_seq: 0,
+  version: 0,
+  unread: 1,
+  unread_mentions: 0,
+  muted: false,
+  hidden: false,
+  last_message: {
+    seq: 1,
+    emitter: ana,
+    content: 'Fueled up and ready to go',
+    createdAt: '2026-11-23T23:23:21.017Z',
+    updatedAt: '2026-11-23T23:23:21.017Z',
+  },
+} as const;

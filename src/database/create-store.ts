@@ -57,12 +57,14 @@ interface StoreParts {
   countSessions?: () => number;
   /** Throws if writes are impossible. */
   beforeWrite?: () => void;
+  /** Whether only this process writes to the database. */
+  isExclusive?: boolean;
   release?: () => void;
 }
 
 /** Creates the store. The database must be migrated already. */
 export function createStore(parts: StoreParts): Store {
-  const { orm, native, queue, logger, expireSessions, beforeWrite, release = () => {} } = parts;
+  const { orm, native, queue, logger, expireSessions, beforeWrite, isExclusive = false, release = () => {} } = parts;
   const requiredMigrations = listMigrationNames();
   let closing: Promise<void> | undefined;
   const verify = createVerification(parts, (text, values) => queryOnce(text, values));
@@ -89,6 +91,11 @@ export function createStore(parts: StoreParts): Store {
     }, recordAndRethrow);
   }
 
+  const writeListeners = new Set<() => void>();
+  function notifyWrite(): void {
+    for (const listener of writeListeners) listener();
+  }
+
   async function probe(): Promise<void> {
     const needsSpace = diskFailureState.test(sqlState(availability.cause) ?? '');
     const { rows } = await runUrgent(appliedMigrationsStatement).catch(recordAndRethrow);
@@ -101,16 +108,26 @@ export function createStore(parts: StoreParts): Store {
 
   return {
     query: <Row>(statement: Statement, values: unknown[]) =>
-      runTracked(() => native.query(statement, values), statement.isUrgent).then(({ rows }) => rows as Row[]),
-    transaction: (task) =>
-      runTracked(() => {
+      runTracked(() => native.query(statement, values), statement.isUrgent).then(({ rows }) => {
+        if (!statement.isReadOnly) notifyWrite();
+        return rows as Row[];
+      }),
+    transaction: async (task) => {
+      const result = await runTracked(() => {
         beforeWrite?.();
         return (orm.em.fork() as EntityManager).transactional(async (em) => {
           const result = await task(em);
           beforeWrite?.();
           return result;
         });
-      }),
+      });
+      notifyWrite();
+      return result;
+    },
+    onWrite(listener) {
+      if (isExclusive) writeListeners.add(listener);
+      return () => void writeListeners.delete(listener);
+    },
     identify: () => identifyService(queryOnce).catch(rethrowAsUnavailable),
     check: async () => {
       await probe();

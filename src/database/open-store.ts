@@ -34,6 +34,7 @@ export async function openPglite(directory: string | undefined, options: Embedde
       queue: createSerialQueue(assertUsable),
       logger,
       beforeWrite: assertWritable,
+      isExclusive: true,
       release,
     });
   } catch (error) {

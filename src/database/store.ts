@@ -8,6 +8,8 @@ export interface Statement {
   text: string;
   /** An urgent statement does not wait behind other work. Set it only for statements that every message needs. */
   isUrgent?: boolean;
+  /** The statement writes nothing that an inbox shows, so no listener of `onWrite` is called. */
+  isReadOnly?: boolean;
 }
 
 /** The access of this process to the database. During an outage, methods throw `UNAVAILABLE`. */
@@ -30,6 +32,11 @@ export interface Store {
   /** The number of statements and transactions that failed because of an outage. */
   readonly failures: number;
   readonly load: Load;
+  /**
+   * Calls the listener after each commit, with PGlite only: there every write comes from this process. Returns a function
+   * that stops the calls.
+   */
+  onWrite(listener: () => void): () => void;
   close(): Promise<void>;
 }
 

@@ -13,6 +13,7 @@ import type { RightsCache } from '../core/log/rights-cache.ts';
 import type { RoomLog } from '../core/log/room-log.ts';
 import type { RoomSnapshot } from '../core/log/room-snapshot.ts';
 import type { Store } from '../database/store.ts';
+import type { Inbox } from './inbox/inbox.ts';
 import type { AcceptanceQueue } from './members/acceptance-queue.ts';
 import type { SendQueue } from './messages/send-queue.ts';
 import type { SendRate } from './messages/send-rate.ts';
@@ -35,6 +36,7 @@ export interface AppContext {
   concurrentReads: ConcurrentReads;
   revocations: Revocations;
   typing: Typing;
+  inbox: Inbox;
   audit: Audit;
   /** Rejects if the node is draining, the database is unavailable or a migration is missing. */
   assertReady(): Promise<void>;

@@ -15,6 +15,7 @@ import { createFailureLog } from '../observability/failure-log.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import { createUnknownKindLog } from '../observability/unknown-kind-log.ts';
 import type { AppContext } from './app-context.ts';
+import { createInbox } from './inbox/inbox.ts';
 import { createAcceptanceQueue } from './members/acceptance-queue.ts';
 import { createSendQueue } from './messages/send-queue.ts';
 import { createSendRate } from './messages/send-rate.ts';
@@ -59,6 +60,17 @@ export function createAppContext(collaborators: Collaborators): AppContext {
   const context: AppContext = {
     ...{ store, log, bus, rights, feeds, queue, revocations, typing, metrics },
     reactionBatcher: createReactionBatcher(queue),
+    inbox: createInbox({
+      store,
+      itemsPerSecond: limits.inboxItemsPerSecond,
+      events: {
+        ...metrics.inbox,
+        ...createFailureLog(logger, {
+          failing: 'the journal of the inboxes could not be read; trying again',
+          recovered: 'the journal of the inboxes is read again',
+        }),
+      },
+    }),
     acceptanceQueue: createAcceptanceQueue({ log, rights, bus }),
     sendRate: createSendRate(limits.sendRate, limits.sendBurst, metrics.limits),
     requestLimits: createRequestLimits(limits, metrics.limits, spending),

@@ -1,5 +1,6 @@
 import { session } from '../auth/handlers.ts';
 import { edits } from './edits/handlers.ts';
+import { inbox } from './inbox/handlers.ts';
 import { members } from './members/handlers.ts';
 import { messages } from './messages/handlers.ts';
 import { operations } from './operations/handlers.ts';
@@ -9,4 +10,4 @@ import { rooms } from './rooms/handlers.ts';
 import { typing } from './typing/handlers.ts';
 
 /** All features of the server, in the order in which the OpenAPI and AsyncAPI documents list them. */
-export const features = [rooms, members, messages, edits, reactions, typing, revocations, operations, session];
+export const features = [rooms, members, messages, edits, reactions, inbox, typing, revocations, operations, session];

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { RoomListItem } from '../../src/features/rooms/contract.ts';
+import { RoomListItem } from '../../src/core/inbox-item.ts';
 import type { Json } from '../helpers/json.ts';
 import { describeEveryWiring } from '../helpers/node.ts';
 import { expectRefusal } from '../helpers/refusals.ts';

@@ -3,6 +3,7 @@ import { session } from '../../src/auth/contract.ts';
 import type { Route } from '../../src/core/contract/rest.ts';
 import type { Contract } from '../../src/core/feature.ts';
 import { edits } from '../../src/features/edits/contract.ts';
+import { inbox } from '../../src/features/inbox/contract.ts';
 import { features } from '../../src/features/index.ts';
 import { messages } from '../../src/features/messages/contract.ts';
 import { reactions } from '../../src/features/reactions/contract.ts';
@@ -36,6 +37,7 @@ export const requests = {
   ...messages.requests,
   ...edits.requests,
   ...reactions.requests,
+  ...inbox.requests,
   ...typing.requests,
   ...session.requests,
 };

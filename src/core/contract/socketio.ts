@@ -1,8 +1,17 @@
 import { z } from 'zod';
 import { Cursor } from '../cursor.ts';
 import { ErrorCode, RemovalCode, tokenErrorCodes } from '../errors.ts';
-import { ben, exampleEditedMessage, exampleMessage, examplePosition, exampleRoom, exampleRule } from '../examples.ts';
+import {
+  ben,
+  exampleEditedMessage,
+  exampleInboxItem,
+  exampleMessage,
+  examplePosition,
+  exampleRoom,
+  exampleRule,
+} from '../examples.ts';
 import { RoomId, Uuid } from '../ids.ts';
+import { InboxItem } from '../inbox-item.ts';
 import type { RequestCost } from '../limits/request-costs.ts';
 import { Message, ReactionCount, ReactionDelta, Root } from '../log/message.ts';
 import { Ignored } from '../parse.ts';
@@ -85,6 +94,19 @@ export const serverEvents = {
   'room:removed': z.object({ room_id: RoomId, code: RemovalCode }).meta({
     description: 'Sent to one socket: it has been removed from this room, and only from this room.',
     examples: [{ room_id: 1, code: 'BANNED' }],
+  }),
+  'inbox:changed': z.object({ items: z.array(InboxItem) }).meta({
+    description: 'Sent to one socket: rooms of the open inbox as they are now, up to 50, at most twice a second.',
+    examples: [{ items: [exampleInboxItem] }],
+  }),
+  'inbox:removed': z.object({ room_id: RoomId, code: RemovalCode }).meta({
+    description: 'Sent to one socket: the room is no longer in its inbox.',
+    examples: [{ room_id: 1, code: 'RULE_REMOVED' }],
+  }),
+  'inbox:reset': z.object({}).meta({
+    description:
+      'Sent to one socket: a fresh token has another level or organisation. The inbox is closed; open it again.',
+    examples: [{}],
   }),
   'token:expiring': z.object({ in_ms: z.number().int().nonnegative() }).meta({
     description:

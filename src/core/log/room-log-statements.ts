@@ -122,11 +122,13 @@ export const statements = {
         union select room_id from permission_rules where grantee = $2::uuid
         union select id from rooms where entity_owner = $2::uuid and level_admin <= $3::float8
       )
-      select ${roomColumns}, coalesce((select json_agg(${ruleJson}) from permission_rules p
+      select ${roomColumns}, ${ms('a.at')} as active, coalesce((select json_agg(${ruleJson}) from permission_rules p
         where p.room_id = r.id and p.grantee in ($1::uuid, $2::uuid)), '[]') as rules
       from rooms r join mine on mine.room_id = r.id
-      where $4::float8 is null or (r.last_change_at, r.id) < (to_timestamp($4::float8 / 1000), $5::bigint)
-      order by r.last_change_at desc, r.id desc limit $6::int`,
+      left join permission_rules o on o.room_id = r.id and o.grantee = $1::uuid
+      cross join lateral (select greatest(coalesce(r.active_at, r.last_change_at), o.created_at) as at) a
+      where $4::float8 is null or (a.at, r.id) < (to_timestamp($4::float8 / 1000), $5::bigint)
+      order by a.at desc, r.id desc limit $6::int`,
   },
   heads: {
     name: 'heads',

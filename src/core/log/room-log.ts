@@ -1,7 +1,7 @@
 import { createBatchLoader } from '../../database/batch-loader.ts';
 import type { Store } from '../../database/store.ts';
-import type { Position } from '../cursor.ts';
 import type { RoomId, RoomRef, Uuid } from '../ids.ts';
+import type { InboxPosition } from '../inbox-item.ts';
 import { type AcceptResult, acceptInvitations, type Invitation } from './accept-invitations.ts';
 import { type AppendResult, appendMessages, type Draft } from './append-messages.ts';
 import { applyOperations } from './apply-operations.ts';
@@ -11,6 +11,9 @@ import type { Operation, OperationResult } from './operation.ts';
 import { replayChanges } from './replay.ts';
 import { type MessageRow, type RoomRow, statements, toMessageChange, toSnapshot } from './room-log-statements.ts';
 import type { RoomSnapshot } from './room-snapshot.ts';
+
+/** `activityAt`, in ms: the room's place in the list of a user. */
+export type ListedSnapshot = RoomSnapshot & { activityAt: number };
 
 /**
  * Reads and writes the logs of all rooms. The database assigns `seq` and `rev` under the room's lock. Therefore both
@@ -45,9 +48,9 @@ export interface RoomLog {
     user: Uuid,
     entity: Uuid | null,
     level: number,
-    before: Position | undefined,
+    before: InboxPosition | undefined,
     limit: number,
-  ): Promise<RoomSnapshot[]>;
+  ): Promise<ListedSnapshot[]>;
   /**
    * Replays the first `limit` changes with `from` ≤ rev ≤ `to`, in order. Each message is given once, at its first entry,
    * in its present state; further entries of the message become `skipped`. `given` has the `seq` of the messages that
@@ -88,8 +91,9 @@ export function createRoomLog(store: Store): RoomLog {
     },
     async listRooms(user, entity, level, before, limit) {
       const from = [before?.at ?? null, before?.room_id ?? null];
-      const rows = await store.query<RoomRow>(statements.roomsOfUser, [user, entity, level, ...from, limit]);
-      return rows.map(toSnapshot);
+      const values = [user, entity, level, ...from, limit];
+      const rows = await store.query<RoomRow & { active: number }>(statements.roomsOfUser, values);
+      return rows.map((row) => ({ ...toSnapshot(row), activityAt: row.active }));
     },
     changes: (room_id, from, to, limit, given) => replayChanges(store, { room_id, from, to, limit }, given),
     async reactionsFor(user, room_id, seqs) {

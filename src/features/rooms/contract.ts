@@ -6,15 +6,9 @@ import { Cursor } from '../../core/cursor.ts';
 import { ben, examplePosition, exampleRoom, exampleRule } from '../../core/examples.ts';
 import { defineFeature } from '../../core/feature.ts';
 import { AdminLevel, count, flag, RoomRef, Uuid } from '../../core/ids.ts';
+import { InboxCursor, ListedRoom, unreadRooms } from '../../core/inbox-item.ts';
 import { costs } from '../../core/limits/request-costs.ts';
-import { PermissionRule, Room, RoomParams, RoomType } from '../../core/room.ts';
-
-export const RoomListItem = PermissionRule.extend(Room.shape).meta({
-  id: 'RoomListItem',
-  description: "A room and the rule that lets the caller in; `createdAt` and `updatedAt` are the room's.",
-  examples: [{ ...exampleRule, ...exampleRoom }],
-});
-export type RoomListItem = z.infer<typeof RoomListItem>;
+import { Room, RoomParams, RoomType } from '../../core/room.ts';
 
 export const RoomListQuery = z.object({
   accepted: flag
@@ -75,6 +69,31 @@ export const ChangeRoom = z
   .meta({ id: 'ChangeRoom', anyOf: Object.keys(changeable).map((name) => ({ required: [name] })) });
 export type ChangeRoom = z.infer<typeof ChangeRoom>;
 
+const maxInboxPage = 200;
+
+const ListQuery = RoomListQuery.extend({
+  limit: count(1, 1000)
+    .optional()
+    .describe('The maximum number of rooms: 1,000 by default; with `inbox=true` 50 by default and at most 200.'),
+  inbox: flag.default(false).describe('`true`: what an inbox shows, page by page.'),
+  after: InboxCursor.optional().describe('With `inbox=true`: the `next` of the page before.'),
+  hidden: flag.default(false).describe('With `inbox=true`: also hidden rooms.'),
+})
+  .refine(({ inbox, limit = 1 }) => !inbox || limit <= maxInboxPage, {
+    path: ['limit'],
+    message: `must be at most ${maxInboxPage} with inbox=true`,
+  })
+  .refine(({ inbox, after }) => inbox || after === undefined, { path: ['after'], message: 'needs inbox=true' })
+  .refine(({ inbox, hidden }) => inbox || !hidden, { path: ['hidden'], message: 'needs inbox=true' })
+  .refine(({ inbox, offset }) => !inbox || offset === 0, {
+    path: ['offset'],
+    message: 'cannot be used with inbox=true; use after',
+  })
+  .refine(({ inbox, accepted }) => !inbox || accepted === undefined, {
+    path: ['accepted'],
+    message: 'cannot be used with inbox=true',
+  });
+
 const roomAnswer = { content: z.object({ room: Room }), meta: ignoredKeys, example: { room: exampleRoom } };
 
 export const rooms = defineFeature('rooms', {
@@ -114,12 +133,16 @@ own access, with the letters that they had.`,
       cost: costs.list,
       summary: 'List the rooms of the caller',
       description: `Newest activity first, each with the rule that grants access: the caller's own rule before the rule of their entity. An owner
-administrator sees \`permissions: "rwa"\`.`,
-      query: RoomListQuery,
+administrator sees \`permissions: "rwa"\`. With \`inbox=true\`, each room that the caller can read also has what an inbox shows.`,
+      query: ListQuery,
       answers: {
         200: defineAnswer(200, {
           description: 'The rooms.',
-          content: z.array(RoomListItem),
+          content: z.array(ListedRoom),
+          meta: {
+            next: z.string().nullable().optional().describe('With `inbox=true`: `after` of the next page, or null.'),
+            unread_rooms: unreadRooms.optional().describe('With the first page of `inbox=true`.'),
+          },
           example: [{ ...exampleRule, ...exampleRoom }],
         }),
       },

@@ -12,7 +12,16 @@ export const rooms = implement(contract.rooms, {
     return { code: 200, content: { room: await createRoom(context, actor, body) } };
   },
   async listRooms({ context, actor, query }) {
-    return { code: 200, content: await listRooms(context, actor, query) };
+    const { inbox, after, hidden, accepted, offset } = query;
+    if (!inbox) {
+      const page = { accepted, offset, limit: query.limit ?? 1_000 };
+      return { code: 200, content: await listRooms(context, actor, page), meta: {} };
+    }
+    const page = { after, hidden, limit: query.limit ?? 50 };
+    const { rooms, next, unread_rooms } = await context.concurrentReads.run(actor.user, () =>
+      context.inbox.list(actor, page),
+    );
+    return { code: 200, content: rooms, meta: { next, ...(unread_rooms && { unread_rooms }) } };
   },
   async readRoom({ context, actor, params: { id } }) {
     return { code: 200, content: await readRoom(context, actor, id) };

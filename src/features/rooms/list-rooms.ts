@@ -1,9 +1,8 @@
-import { type Actor, administersAsOwner, authorize, matchRule } from '../../core/authorization.ts';
-import type { Position } from '../../core/cursor.ts';
-import type { RoomSnapshot, RuleSnapshot } from '../../core/log/room-snapshot.ts';
-import { toPermissionRule } from '../../core/log/to-protocol.ts';
+import type { Actor } from '../../core/authorization.ts';
+import type { InboxPosition, RoomListItem } from '../../core/inbox-item.ts';
 import type { AppContext } from '../app-context.ts';
-import type { RoomListItem, RoomListQuery } from './contract.ts';
+import type { RoomListQuery } from './contract.ts';
+import { toListItem } from './list-item.ts';
 
 const maxChunkSize = 1_000;
 /** Rooms that are read in addition to the requested number, because `toListItem` filters some out. */
@@ -21,7 +20,7 @@ export function listRooms(context: AppContext, actor: Actor, query: RoomListQuer
 async function readList({ log }: AppContext, actor: Actor, query: RoomListQuery): Promise<RoomListItem[]> {
   const itemCount = query.offset + query.limit;
   const items: RoomListItem[] = [];
-  let before: Position | undefined;
+  let before: InboxPosition | undefined;
   let chunkSize = query.accepted === undefined ? Math.min(maxChunkSize, itemCount + spareRooms) : maxChunkSize;
   while (items.length < itemCount) {
     const snapshots = await log.listRooms(actor.user, actor.entity, actor.level, before, chunkSize);
@@ -30,41 +29,9 @@ async function readList({ log }: AppContext, actor: Actor, query: RoomListQuery)
       if (item) items.push(item);
     }
     if (snapshots.length < chunkSize) break;
-    before = snapshots.at(-1)?.head;
+    const last = snapshots.at(-1)!;
+    before = { room_id: last.room.id, at: last.activityAt };
     chunkSize = maxChunkSize;
   }
   return items.slice(query.offset, itemCount);
-}
-
-function toListItem(
-  { room, rules }: RoomSnapshot,
-  actor: Actor,
-  accepted: boolean | undefined,
-): RoomListItem | undefined {
-  const ownRules = rules.filter((rule) => matchRule(rule, actor, room) !== null);
-  const isOwnerAdmin = administersAsOwner(actor, room);
-  const { rights, denialReason } = authorize(actor, room, ownRules);
-  // Banned users must not learn the room's name or activity.
-  if (denialReason === 'BANNED') return undefined;
-  const canEnter = rights !== '';
-  // The actor's own rule takes precedence over the rule of their organisation.
-  ownRules.sort((a, b) => Number(b.entity_UUID === actor.user) - Number(a.entity_UUID === actor.user));
-  // The rule that would let the actor in if they were not an owner administrator.
-  const withoutOwner = { ...room, entity_owner: null };
-  const grantingRule = ownRules.find((rule) => authorize(actor, withoutOwner, [rule]).rights !== '');
-  const shownRule = canEnter
-    ? (grantingRule ?? (isOwnerAdmin ? createOwnerRule(actor, room) : undefined))
-    : ownRules.find(({ accepted }) => accepted === false);
-  if (!shownRule || !matchesQuery(accepted, canEnter, shownRule)) return undefined;
-  return { ...toPermissionRule(room.id, isOwnerAdmin ? { ...shownRule, permissions: 'rwa' } : shownRule), ...room };
-}
-
-function matchesQuery(accepted: boolean | undefined, canEnter: boolean, { accepted: answer }: RuleSnapshot): boolean {
-  if (!canEnter) return accepted === false;
-  return accepted === undefined || accepted === (answer === true);
-}
-
-function createOwnerRule(actor: Actor, { level_admin, createdAt, updatedAt }: RoomSnapshot['room']): RuleSnapshot {
-  const entity_UUID = actor.entity!;
-  return { entity_UUID, kind: 'entity', permissions: 'rwa', level: level_admin, accepted: true, createdAt, updatedAt };
 }

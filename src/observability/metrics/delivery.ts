@@ -1,11 +1,13 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 import type { FeedEvents } from '../../core/feed/change-sequencer.ts';
+import type { InboxEvents } from '../../features/inbox/inbox.ts';
 import type { SendEvents } from '../../features/messages/send-request.ts';
 import { FastHistogram, registerCounter, toSingleValue } from './fast-metrics.ts';
 
 export interface DeliveryMetrics {
   sends: SendEvents;
   feeds: Omit<FeedEvents, 'failed' | 'unknownKind'>;
+  inbox: Pick<InboxEvents, 'delivered' | 'polled'>;
   bus: { lost(): void; rejected(): void; leaseFailed(): void };
 }
 
@@ -17,6 +19,7 @@ export function createDeliveryMetrics(registers: Registry[], clockOffsetMs: () =
   return {
     sends: createSendMetrics(registers),
     feeds: createFeedMetrics(registers, clockOffsetMs),
+    inbox: createInboxMetrics(registers),
     bus: createBusMetrics(registers),
   };
 }
@@ -104,6 +107,38 @@ function createFeedMetrics(
       // needs only the clock of the node.
       if (origin === 'here') return;
       seconds[origin].observe(Math.max(0, Date.now() + clockOffsetMs() - at) / 1_000);
+    },
+  };
+}
+
+function createInboxMetrics(registers: Registry[]): DeliveryMetrics['inbox'] {
+  const lag = new FastHistogram({
+    name: 'nano_messaging_inbox_lag_seconds',
+    help: 'Time from the poll before the one that found a change until an inbox receives it: at most this long after the commit.',
+    buckets: [0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30],
+    registers,
+  }).withLabels();
+  let items = 0;
+  let rows = 0;
+  registerCounter({
+    name: 'nano_messaging_inbox_items_total',
+    help: 'Items that were sent to open inboxes because something changed.',
+    registers,
+    read: () => toSingleValue(items),
+  });
+  registerCounter({
+    name: 'nano_messaging_inbox_polled_rows_total',
+    help: 'Changes that the polls of this node found in the journal.',
+    registers,
+    read: () => toSingleValue(rows),
+  });
+  return {
+    delivered(seconds) {
+      items += 1;
+      lag.observe(seconds);
+    },
+    polled(found) {
+      rows += found;
     },
   };
 }

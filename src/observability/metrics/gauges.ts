@@ -13,6 +13,7 @@ export interface GaugeSources {
   queuedMessages: () => number;
   queuedMessagesLimit: number;
   activeRooms: () => number;
+  inbox: () => { size: number; intervalMs: number; journalRows: number };
   sendBufferBytes: () => PerTransport;
   deliveries: () => PerTransport;
   /** Ephemeral messages that were dropped, because Redis or a connection did not keep up. */
@@ -39,6 +40,7 @@ export function registerGauges(registers: Registry[], sources: GaugeSources): vo
   for (const row of [
     ...listConnectionGauges(sources),
     ...listQueueGauges(sources),
+    ...listInboxGauges(sources),
     ...listKeyGauges(sources),
     ...listDatabaseGauges(sources),
   ]) {
@@ -92,6 +94,24 @@ const listConnectionGauges = (sources: GaugeSources): GaugeRow[] => [
     name: 'nano_messaging_active_rooms',
     help: 'Rooms with subscribers on this node.',
     read: () => toSingleValue(sources.activeRooms()),
+  },
+];
+
+const listInboxGauges = (sources: GaugeSources): GaugeRow[] => [
+  {
+    name: 'nano_messaging_open_inboxes',
+    help: 'Connections with an open inbox.',
+    read: () => toSingleValue(sources.inbox().size),
+  },
+  {
+    name: 'nano_messaging_inbox_interval_seconds',
+    help: 'Time between two items of one room in an inbox: 1, and more while this node is beyond INBOX_ITEMS_PER_SECOND.',
+    read: () => toSingleValue(sources.inbox().intervalMs / 1_000),
+  },
+  {
+    name: 'nano_messaging_inbox_journal_rows',
+    help: 'Rows in the journal of the inboxes when this node last looked, about every minute.',
+    read: () => toSingleValue(sources.inbox().journalRows),
   },
 ];
 

@@ -2,7 +2,7 @@ import type { Socket } from 'socket.io';
 import type { Identity } from '../../auth/identity.ts';
 import type { TokenHolder, TokenWatch } from '../../auth/token-expiry.ts';
 import type { Actor } from '../../core/authorization.ts';
-import type { SocketConnection } from '../../core/connections.ts';
+import type { ConnectionObserver, SocketConnection } from '../../core/connections.ts';
 import type { ServerEventName, ServerEventPayloads } from '../../core/contract/socketio.ts';
 import { ChatError, isTokenError, type RemovalCode } from '../../core/errors.ts';
 import type { Subscriber } from '../../core/feed/subscriber.ts';
@@ -33,6 +33,8 @@ export class SocketSession implements TokenHolder, SocketConnection {
   #identity: Identity;
   #invalidTokens = 0;
   #hasEnded = false;
+  /** Undefined for most sessions, to save memory. */
+  #observers: Set<ConnectionObserver> | undefined;
 
   constructor(socket: RoomsSocket, identity: Identity, live: LiveContext) {
     this.#socket = socket;
@@ -72,6 +74,18 @@ export class SocketSession implements TokenHolder, SocketConnection {
       subscription.leave();
     }
     this.#subscriptions.clear();
+    for (const observer of this.#observers ?? []) observer.onEnd();
+    this.#observers = undefined;
+  }
+
+  emit<N extends ServerEventName>(name: N, payload: ServerEventPayloads[N]): void {
+    if (!this.#hasEnded) (this.#socket as Socket).emit(name, payload);
+  }
+
+  observe(observer: ConnectionObserver): () => void {
+    if (this.#hasEnded) observer.onEnd();
+    else this.#observers = (this.#observers ?? new Set()).add(observer);
+    return () => void this.#observers?.delete(observer);
   }
 
   assertMayJoin(room: RoomId | undefined): void {
@@ -149,8 +163,10 @@ export class SocketSession implements TokenHolder, SocketConnection {
         throw new ChatError('UNAUTHENTICATED', { field: 'token', message: 'is of another user' });
       }
       this.#invalidTokens = 0;
+      const previous = this.actor;
       this.#identity = fresh;
       this.#tokenWatch?.renew(fresh);
+      for (const observer of this.#observers ?? []) observer.onRenew(previous);
     } catch (thrown) {
       const error = ChatError.from(thrown);
       // In a later tick, so that the acknowledgement is sent first.

@@ -42,7 +42,7 @@ describe('the OpenAPI document', () => {
 
   it('refers to shared components', () => {
     const paths = JSON.stringify(openapi.paths);
-    for (const name of ['Room', 'Message', 'PermissionRule', 'RoomListItem', 'Revocation', 'CreateRoom', 'PutMember']) {
+    for (const name of ['Room', 'Message', 'PermissionRule', 'ListedRoom', 'Revocation', 'CreateRoom', 'PutMember']) {
       expect(openapi.components.schemas).to.have.property(name);
       expect(paths).to.include(`{"$ref":"#/components/schemas/${name}"}`);
     }

@@ -1,0 +1,19 @@
+import { implement } from '../app-context.ts';
+import * as contract from './contract.ts';
+
+export const inbox = implement(contract.inbox, {
+  async 'inbox:open'(call) {
+    const { context, connection, payload } = call;
+    await context.inbox.open(connection, payload.limit, (page) => call.acknowledge(page));
+    return undefined;
+  },
+  async 'inbox:page'(call) {
+    const { context, connection, payload } = call;
+    await context.inbox.page(connection, payload, (page) => call.acknowledge(page));
+    return undefined;
+  },
+  async 'inbox:close'({ context, connection }) {
+    context.inbox.closeFor(connection);
+    return {};
+  },
+});

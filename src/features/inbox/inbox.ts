@@ -1,0 +1,415 @@
+import pLimit from 'p-limit';
+import type { Actor } from '../../core/authorization.ts';
+import type { SocketConnection } from '../../core/connections.ts';
+import { ChatError } from '../../core/errors.ts';
+import type { RoomId, Uuid } from '../../core/ids.ts';
+import type { InboxItem, InboxPosition, ListedRoom } from '../../core/inbox-item.ts';
+import { runPeriodically, type TaskReport } from '../../core/periodic.ts';
+import type { Statement, Store } from '../../database/store.ts';
+import { type DueItem, DueQueue, eventIntervalMs } from './due-queue.ts';
+import { createJournalCleanup, JournalReader, touchKinds } from './journal.ts';
+import { listInboxRooms } from './list-rooms.ts';
+import { type Reader, type RoomReading, readItems } from './read-items.ts';
+import { type Grantee, Watcher, WatcherIndex } from './watchers.ts';
+
+const pollIntervalMs = 450;
+/** After a commit of this process, if nobody else writes to the database. Commits within this time share a poll. */
+const pollAfterWriteMs = 20;
+/** More would delay the messages of a node while all its clients reconnect. */
+const maxConcurrentOpenings = 4;
+/** `runPeriodically` varies it by a quarter: the snapshots are at least 60 s apart. */
+const cleanupIntervalMs = 80_000;
+/** After a gap in the journal, the rooms are read again within this time. */
+const rereadMs = 5_000;
+const granteesPerStep = 100;
+
+const roomsOfGranteesStatement: Statement = {
+  name: 'rooms_of_grantees',
+  isReadOnly: true,
+  text: `select grantee::text as grantee, array_agg(room_id::float8) as rooms from (
+      select p.grantee, p.room_id from permission_rules p where p.grantee = any($1::uuid[])
+      union select r.entity_owner, r.id from rooms r where r.entity_owner = any($1::uuid[])
+    ) x group by grantee`,
+};
+
+export interface InboxEvents extends TaskReport {
+  /** An item was sent, at most so many seconds after the commit. */
+  delivered(seconds: number): void;
+  /** A poll has found so many rows of the journal. */
+  polled(rows: number): void;
+}
+
+export interface InboxPage {
+  rooms: InboxItem[];
+  next: string | null;
+}
+
+interface PageQuery {
+  after?: InboxPosition | null | undefined;
+  limit: number;
+  hidden: boolean;
+}
+
+/** The open inboxes of this node. */
+export interface Inbox {
+  /** Opens the inbox of a connection, or starts over. `acknowledge` is called before anything else is sent. */
+  open(
+    connection: SocketConnection,
+    limit: number,
+    acknowledge: (page: InboxPage & { unread_rooms: RoomId[] }) => void,
+  ): Promise<void>;
+  page(connection: SocketConnection, query: PageQuery, acknowledge: (page: InboxPage) => void): Promise<void>;
+  closeFor(connection: SocketConnection): void;
+  /** The same items for a client that does not keep an inbox open; `unread_rooms` with the first page. */
+  list(actor: Actor, query: PageQuery): Promise<{ rooms: ListedRoom[]; next: string | null; unread_rooms?: RoomId[] }>;
+  /** The number of open inboxes. */
+  readonly size: number;
+  /** The time between two items of one room in an inbox, at the present load. */
+  readonly intervalMs: number;
+  /** Rows in the journal. */
+  readonly journalRows: number;
+  close(): void;
+}
+
+interface Collaborators {
+  store: Pick<Store, 'query' | 'onWrite'>;
+  /** 0: no limit. */
+  itemsPerSecond: number;
+  events: InboxEvents;
+}
+
+interface OpenInbox {
+  watcher: Watcher;
+  stopObserving: () => void;
+}
+
+export function createInbox({ store, itemsPerSecond, events }: Collaborators): Inbox {
+  const index = new WatcherIndex();
+  const queue = new DueQueue(itemsPerSecond);
+  const journal = new JournalReader(store);
+  const cleanup = createJournalCleanup(store);
+  const open = new Map<SocketConnection, OpenInbox>();
+  const openings = pLimit(maxConcurrentOpenings);
+  let isClosed = false;
+
+  // The poll. Only one runs at a time, and only while an inbox is open.
+  let pollTimer: NodeJS.Timeout | undefined;
+  let isPolling = false;
+  let shouldPollAgain = false;
+  let started: Promise<void> | undefined;
+
+  /** Resolves when the journal is read from a snapshot on that is older than whatever the caller reads next. */
+  function startPolling(): Promise<void> {
+    started ??= journal.poll().then(
+      () => schedulePoll(pollIntervalMs),
+      (error) => {
+        started = undefined;
+        throw error;
+      },
+    );
+    return started;
+  }
+
+  function schedulePoll(inMs: number): void {
+    clearTimeout(pollTimer);
+    pollTimer = isClosed ? undefined : setTimeout(poll, inMs).unref();
+  }
+
+  async function poll(): Promise<void> {
+    if (isPolling) {
+      shouldPollAgain = true;
+      return;
+    }
+    isPolling = true;
+    try {
+      const { touches, hasGap, since } = await journal.poll();
+      events.recovered();
+      events.polled(touches.length);
+      for (const [what, room, uuid] of touches) markDue(what, room, uuid, since);
+      if (hasGap) void reread();
+      drain();
+    } catch (error) {
+      events.failed(error);
+    }
+    isPolling = false;
+    if (index.watchers.size === 0) {
+      started = undefined;
+      journal.reset();
+    } else {
+      schedulePoll(shouldPollAgain ? pollAfterWriteMs : pollIntervalMs * (0.9 + Math.random() / 5));
+    }
+    shouldPollAgain = false;
+  }
+
+  let earlyPoll: NodeJS.Timeout | undefined;
+  const stopWatchingWrites = store.onWrite(() => {
+    if (!started || isClosed) return;
+    earlyPoll ??= setTimeout(() => {
+      earlyPoll = undefined;
+      void poll();
+    }, pollAfterWriteMs).unref();
+  });
+
+  function markDue(what: number, room: RoomId, uuid: Uuid | null, since: number): void {
+    const named = uuid === null ? undefined : index.find(uuid);
+    if (named) {
+      if (what <= touchKinds.rule) index.addRoom(named, room);
+      for (const watcher of named.watchers) queue.add(watcher, room, since);
+    }
+    // A rule, a position: only their grantee is concerned.
+    if (what >= touchKinds.rule) return;
+    for (const grantee of index.findGrantees(room)) {
+      for (const watcher of grantee.watchers) queue.add(watcher, room, since);
+    }
+  }
+
+  // Reading what is due. One statement runs at a time.
+  let drainTimer: NodeJS.Timeout | undefined;
+  let isDraining = false;
+  let batch: Promise<void> | undefined;
+
+  function drain(): void {
+    if (!isDraining && !isClosed) void readDue();
+  }
+
+  async function readDue(): Promise<void> {
+    isDraining = true;
+    clearTimeout(drainTimer);
+    let waitMs = Number.POSITIVE_INFINITY;
+    for (;;) {
+      const { items, nextAt } = queue.take(performance.now());
+      if (items.length === 0) {
+        waitMs = nextAt - performance.now();
+        break;
+      }
+      try {
+        batch = readAndEmit(items);
+        await batch;
+      } catch (error) {
+        queue.restore(items);
+        events.failed(error);
+        waitMs = pollIntervalMs;
+        break;
+      } finally {
+        batch = undefined;
+      }
+    }
+    if (waitMs !== Number.POSITIVE_INFINITY) drainTimer = setTimeout(drain, Math.max(1, waitMs)).unref();
+    isDraining = false;
+  }
+
+  async function readAndEmit(items: readonly DueItem[]): Promise<void> {
+    const wanted = new Map<RoomId, Reader[]>();
+    for (const { watcher, room } of items) {
+      const readers = wanted.get(room) ?? [];
+      readers.push(watcher);
+      wanted.set(room, readers);
+    }
+    const readings = await readItems(store, wanted);
+    for (const [room, readers] of wanted) updateIndex(room, readers, readings.get(room));
+    for (const [watcher, own] of Map.groupBy(items, (item) => item.watcher)) emitItems(watcher, own, readings);
+  }
+
+  /** Which grantees the room still concerns. */
+  function updateIndex(room: RoomId, readers: readonly Reader[], reading: RoomReading | undefined): void {
+    if (!reading) {
+      for (const grantee of [...index.findGrantees(room)]) index.removeRoom(grantee, room);
+      return;
+    }
+    for (const uuid of new Set(readers.flatMap(({ user, entity }) => [user, entity]))) {
+      const grantee = uuid === null ? undefined : index.find(uuid);
+      if (!grantee) continue;
+      if (reading.concerns(grantee.uuid)) index.addRoom(grantee, room);
+      else index.removeRoom(grantee, room);
+    }
+  }
+
+  function emitItems(watcher: Watcher, items: readonly DueItem[], readings: ReadonlyMap<RoomId, RoomReading>): void {
+    const now = performance.now();
+    watcher.nextAt = now;
+    if (watcher.hasEnded) return;
+    const { connection, sentAt } = watcher;
+    const changed: InboxItem[] = [];
+    for (const { room, since } of items) {
+      const reading = readings.get(room);
+      const item = reading?.toItem(connection.actor);
+      if (item) {
+        changed.push(item);
+        sentAt.set(room, now);
+        events.delivered((now - since) / 1_000);
+      } else if (sentAt.delete(room)) {
+        const code = reading ? reading.decide(connection.actor).denialReason! : 'ROOM_DELETED';
+        connection.emit('inbox:removed', { room_id: room, code });
+      }
+    }
+    if (changed.length === 0) return;
+    watcher.nextAt = now + eventIntervalMs;
+    connection.emit('inbox:changed', { items: changed });
+  }
+
+  // After a gap in the journal nothing is known about the time of the gap: everything is read again.
+  let rereads = 0;
+
+  async function reread(): Promise<void> {
+    const run = ++rereads;
+    const grantees = [...index.grantees];
+    const steps = Math.ceil(grantees.length / granteesPerStep);
+    for (let step = 0; step < steps && run === rereads && !isClosed; step++) {
+      const some = grantees.slice(step * granteesPerStep, (step + 1) * granteesPerStep);
+      try {
+        await loadRooms(some);
+      } catch (error) {
+        events.failed(error);
+        await sleep(pollIntervalMs);
+        step -= 1;
+        continue;
+      }
+      const since = performance.now();
+      for (const { rooms, watchers } of some) {
+        for (const watcher of watchers) {
+          for (const room of rooms) queue.add(watcher, room, since);
+          for (const room of watcher.sentAt.keys()) queue.add(watcher, room, since);
+        }
+      }
+      drain();
+      await sleep(rereadMs / steps);
+    }
+  }
+
+  async function loadRooms(grantees: readonly Grantee[]): Promise<void> {
+    const rows = await store.query<{ grantee: Uuid; rooms: RoomId[] }>(roomsOfGranteesStatement, [
+      grantees.map(({ uuid }) => uuid),
+    ]);
+    for (const { grantee: uuid, rooms } of rows) {
+      const grantee = index.find(uuid);
+      if (grantee) for (const room of rooms) index.addRoom(grantee, room);
+    }
+  }
+
+  function loadEntity(watcher: Watcher): Promise<void> | undefined {
+    const grantee = watcher.entity === null ? undefined : index.find(watcher.entity);
+    if (!grantee) return undefined;
+    grantee.loading ??= loadRooms([grantee]).catch((error) => {
+      grantee.loading = undefined;
+      throw error;
+    });
+    return grantee.loading;
+  }
+
+  /** Runs while no item is read for the watcher, so what it reads is not older than what the watcher has received. */
+  async function readAlone<T>(watcher: Watcher, read: () => Promise<T>): Promise<T> {
+    watcher.isReading = true;
+    try {
+      await batch?.catch(() => {});
+      return await read();
+    } finally {
+      watcher.isReading = false;
+      drain();
+    }
+  }
+
+  function closeFor(connection: SocketConnection): void {
+    const entry = open.get(connection);
+    if (!entry) return;
+    open.delete(connection);
+    entry.stopObserving();
+    const { watcher } = entry;
+    watcher.hasEnded = true;
+    queue.remove(watcher);
+    index.remove(watcher);
+  }
+
+  function register(connection: SocketConnection): Watcher {
+    closeFor(connection);
+    const watcher = new Watcher(connection);
+    const entry: OpenInbox = { watcher, stopObserving: () => {} };
+    open.set(connection, entry);
+    index.add(watcher);
+    entry.stopObserving = connection.observe({
+      onEnd: () => closeFor(connection),
+      onRenew(previous) {
+        const { entity, level } = connection.actor;
+        if (entity === previous.entity && level === previous.level) return;
+        closeFor(connection);
+        connection.emit('inbox:reset', {});
+      },
+    });
+    return watcher;
+  }
+
+  const stopCleanup = runPeriodically(cleanupIntervalMs, () => cleanup.run(), {
+    failed: (error) => events.failed(error),
+    recovered: () => {},
+  });
+
+  return {
+    open: (connection, limit, acknowledge) =>
+      openings(async () => {
+        const watcher = register(connection);
+        try {
+          await readAlone(watcher, async () => {
+            if (watcher.hasEnded) throw new ChatError('UNAVAILABLE');
+            await startPolling();
+            const query = { limit, hidden: false, withUnread: true, rights: 'r' } as const;
+            const { actor } = connection;
+            const [page] = await Promise.all([
+              listInboxRooms(store, actor, query, (reading) => reading.toItem(connection.actor)),
+              loadEntity(watcher),
+            ]);
+            if (watcher.hasEnded) throw new ChatError('UNAVAILABLE');
+            const { rooms, next, unread_rooms, ownRooms } = page;
+            const own = index.find(watcher.user)!;
+            for (const room of ownRooms) index.addRoom(own, room);
+            for (const room of [...unread_rooms, ...rooms.map(({ id }) => id)]) watcher.sentAt.set(room, 0);
+            acknowledge({ rooms, next, unread_rooms });
+          });
+        } catch (error) {
+          if (open.get(connection)?.watcher === watcher) closeFor(connection);
+          throw error;
+        }
+      }),
+    async page(connection, query, acknowledge) {
+      const watcher = open.get(connection)?.watcher;
+      if (!watcher)
+        throw new ChatError('BAD_REQUEST', { message: 'No inbox is open on this connection; open it first' });
+      await readAlone(watcher, async () => {
+        const { rooms, next } = await listInboxRooms(
+          store,
+          connection.actor,
+          { ...query, withUnread: false, rights: 'r' },
+          (reading) => reading.toItem(connection.actor),
+        );
+        if (watcher.hasEnded) throw new ChatError('UNAVAILABLE');
+        for (const { id } of rooms) if (!watcher.sentAt.has(id)) watcher.sentAt.set(id, 0);
+        acknowledge({ rooms, next });
+      });
+    },
+    closeFor,
+    async list(actor, query) {
+      const withUnread = !query.after;
+      const { rooms, next, unread_rooms } = await openings(() =>
+        listInboxRooms(store, actor, { ...query, withUnread, rights: 'rw' }, (reading) => reading.toListed(actor)),
+      );
+      return { rooms, next, ...(withUnread && { unread_rooms }) };
+    },
+    get size() {
+      return open.size;
+    },
+    get intervalMs() {
+      return queue.intervalMs;
+    },
+    get journalRows() {
+      return cleanup.rows;
+    },
+    close() {
+      isClosed = true;
+      clearTimeout(pollTimer);
+      clearTimeout(earlyPoll);
+      clearTimeout(drainTimer);
+      stopCleanup();
+      stopWatchingWrites();
+    },
+  };
+}
+
+const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms).unref());

@@ -1,0 +1,108 @@
+import type { RoomId, Uuid } from '../../core/ids.ts';
+import type { Statement, Store } from '../../database/store.ts';
+
+/** The columns of `touches` that a poll reads; see the migration of the journal. */
+export type Touch = [what: number, room: RoomId, grantee: Uuid | null];
+
+export const touchKinds = { deleted: 4, rule: 5 } as const;
+
+interface PollRow {
+  snapshot: string;
+  epoch: string | null;
+  touches: Touch[] | null;
+}
+
+const pollStatement: Statement = {
+  name: 'poll_touches',
+  isReadOnly: true,
+  text: `select pg_current_snapshot()::text as snapshot, (select id::text from touches_epoch limit 1) as epoch,
+    case when $1::text is not null then (
+      select json_agg(json_build_array(t.o_what, t.o_room, t.o_grantee)) from touches_since($1::text::pg_snapshot) t
+    ) end as touches`,
+};
+
+const beginEpochStatement: Statement = {
+  name: 'begin_touches_epoch',
+  isReadOnly: true,
+  text: 'select begin_touches_epoch()',
+};
+
+const forgetStatement: Statement = {
+  name: 'forget_touches',
+  isReadOnly: true,
+  text: `select pg_current_snapshot()::text as snapshot, (select id::text from touches_epoch limit 1) as epoch,
+    case when $1::text is not null then forget_touches($1::text::pg_snapshot, $2::uuid) end as forgotten,
+    (select n_live_tup::float8 from pg_stat_user_tables where relid = 'touches'::regclass) as rows`,
+};
+
+/** Other nodes delete rows that are older than 60 s, so after this time a poll may miss some. */
+const maxPollAgeMs = 45_000;
+
+export interface Poll {
+  touches: readonly Touch[];
+  /** The journal may lack changes since the poll before: everything has to be read again. */
+  hasGap: boolean;
+  /** When the poll before began; its changes were committed later. In ms, as by `performance.now()`. */
+  since: number;
+}
+
+/** Reads from the journal what was committed since the poll before, each change once, whatever the order of commits. */
+export class JournalReader {
+  readonly #store: Pick<Store, 'query'>;
+  #last: { snapshot: string; epoch: string | null; at: number } | undefined;
+
+  constructor(store: Pick<Store, 'query'>) {
+    this.#store = store;
+  }
+
+  /** The next poll finds only what is committed after it. */
+  reset(): void {
+    this.#last = undefined;
+  }
+
+  async poll(): Promise<Poll> {
+    const last = this.#last;
+    const at = performance.now();
+    let row = await this.#read(last?.snapshot);
+    if (row.epoch === null) {
+      await this.#store.query(beginEpochStatement, []);
+      row = await this.#read(last?.snapshot);
+    }
+    this.#last = { snapshot: row.snapshot, epoch: row.epoch, at };
+    if (!last) return { touches: [], hasGap: false, since: at };
+    const hasGap =
+      row.epoch !== last.epoch ||
+      performance.now() - last.at > maxPollAgeMs ||
+      parseXmax(row.snapshot) < parseXmax(last.snapshot);
+    return { touches: row.touches ?? [], hasGap, since: last.at };
+  }
+
+  async #read(before: string | undefined): Promise<PollRow> {
+    const [row] = await this.#store.query<PollRow>(pollStatement, [before ?? null]);
+    return row!;
+  }
+}
+
+const parseXmax = (snapshot: string) => BigInt(snapshot.split(':')[1]!);
+
+/**
+ * Deletes the rows that every node has seen. Every node calls it from time to time, at least 60 s apart: a row that is
+ * older than the snapshot of the call before was found by every poll since.
+ */
+export function createJournalCleanup(store: Pick<Store, 'query'>) {
+  let last: { snapshot: string; epoch: string | null } | undefined;
+  let rows = 0;
+  return {
+    get rows() {
+      return rows;
+    },
+    async run(): Promise<void> {
+      const [row] = await store.query<{ snapshot: string; epoch: string | null; rows: number | null }>(
+        forgetStatement,
+        [last?.snapshot ?? null, last?.epoch ?? null],
+      );
+      last = row;
+      rows = row!.rows ?? 0;
+    },
+  };
+}
