@@ -40,9 +40,7 @@ export function printResult({ title, rows, reaches, faults }: Result): void {
   console.log(tableRow(['---', ...shown.map(() => '---:')]));
   for (const row of rows) console.log(tableRow([row.name, ...shown.map(([figure]) => cell(row, figure))]));
   if (reaches.length > 0) {
-    console.log(
-      `\n${tableRow(['target', 'required', 'measured', ''])}\n${tableRow(['---', '---', '---:', '---'])}`,
-    );
+    console.log(`\n${tableRow(['target', 'required', 'measured', ''])}\n${tableRow(['---', '---', '---:', '---'])}`);
     for (const { what, wanted, value, met } of reaches)
       console.log(tableRow([what, wanted, text(value), met ? 'met' : '**not met**']));
   }
