@@ -1,5 +1,6 @@
 import type { Scenario } from '../scenario.ts';
 import { connecting } from './connecting.ts';
+import { conversation } from './conversation.ts';
 import { fanOuts } from './fan-out.ts';
 import { growth } from './growth.ts';
 import { history } from './history.ts';
@@ -18,5 +19,6 @@ export const scenarios: Scenario[] = [
   ...joining,
   idle,
   history,
+  conversation,
   ...growth,
 ];

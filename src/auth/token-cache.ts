@@ -2,8 +2,8 @@ import { LRUCache } from 'lru-cache';
 import type { Identity } from './identity.ts';
 
 /**
- * The time is long enough that a client that reconnects finds its token in the cache. It is short, because a cached
- * token is accepted even if its key has been withdrawn.
+ * Long enough for a client that reconnects to find its token in the cache, but no longer: a cached token is accepted
+ * even if its key has been withdrawn.
  */
 const ttlMs = 30_000;
 const maxEntries = 1_000;

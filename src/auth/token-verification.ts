@@ -197,7 +197,7 @@ interface TokenSettings {
   isRevoked: (identity: Identity) => boolean;
 }
 
-/** Creates the only verification of tokens. REST, Socket.IO and `/chat` all use it. It is based on passport-jwt. */
+/** Creates the authenticator that REST, Socket.IO and `/chat` share. It is based on passport-jwt. */
 export function createAuthenticator({ keys, audiences, issuers, isRevoked }: TokenSettings): Authenticator {
   const { algorithms, keyFor } = createKeySource(keys);
   const recheck = (identity: Identity) => {

@@ -129,8 +129,8 @@ export interface ClientRoom {
    */
   send(content: string): Outgoing;
   /**
-   * Loads the page before `messages[0]`, and adds it to the front of `messages`. From then on, the room keeps as many
-   * messages as it has with this page, even if they are more than `maxMessages`. Rejects with `LIMIT` if the room already
+   * Loads the page before `messages[0]`, and adds it to the front of `messages`. The room then keeps all of these
+   * messages, and its limit rises accordingly if they are more than `maxMessages`. Rejects with `LIMIT` if the room already
    * has ten times `maxMessages`.
    */
   loadOlder(limit?: number): Promise<readonly Message[]>;

@@ -85,7 +85,10 @@ export function findShape(room: LegacyRoom, owner: Uuid, rules: readonly Convert
   return isPair && !users.some(isBan) && !hasRoom ? 'pair' : 'private';
 }
 
-/** Returns the rules that a room of this shape can have. */
+/**
+ * Adapts the converted rules to the shape of the room: sets the `kind` of each rule, and drops the rule of the
+ * organisation unless the room is a group.
+ */
 export function fitRules(
   shape: RoomShape,
   room: LegacyRoom,

@@ -36,7 +36,7 @@ export type LegacyMessage = [
   updated: number | null,
 ];
 
-/** How far earlier imports have come with a room. */
+/** How much of a room earlier imports have stored. */
 export interface ImportedPosition {
   lastMessageId: number;
   seenMessages: number;

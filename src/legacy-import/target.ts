@@ -87,7 +87,7 @@ async function openDirectory(directory: string | undefined, isDryRun: boolean): 
   }
 }
 
-/** How far earlier imports have come with a room: a row of `imported_rooms`. */
+/** How much of a room earlier imports have stored: a row of `imported_rooms`. */
 export interface ImportProgress {
   room: number;
   uuid: Uuid;

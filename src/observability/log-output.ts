@@ -54,7 +54,8 @@ function isStream(fd: number): boolean {
  */
 function createStreamWriter(fd: 1 | 2): Writer {
   const stream = fd === 1 ? process.stdout : process.stderr;
-  // An unhandled 'error' event would end the process. EPIPE only means that the reader has gone; `write` returns false.
+  // An unhandled 'error' event would end the process. EPIPE is harmless: the reader has gone, the stream is destroyed,
+  // and `write` returns false from then on.
   stream.on('error', () => {});
   return {
     write(line) {

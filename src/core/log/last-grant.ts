@@ -2,9 +2,9 @@ import type { EntityManager } from '../../database/store.ts';
 import type { Uuid } from '../ids.ts';
 
 /**
- * Reads the permissions of the last rule that the grantee had in the room, even if the rule was removed. Returns
- * undefined if the log contains no such rule, because the first rules of a room are not in the log. For an imported
- * room, returns the imported permissions in this case, or `rw` if no rule was imported for the grantee.
+ * Reads the permissions of the last rule that the grantee had in the room, even if the rule was removed. The
+ * first rules of a room are not in the log. If the log has no rule of the grantee, returns undefined; for an imported
+ * room, returns the imported permissions instead, or `rw` if none were imported for the grantee.
  */
 export async function readLastGrant(em: EntityManager, room: number, grantee: Uuid): Promise<string | undefined> {
   const [row] = await em.execute<{ permissions: string | null }[]>(

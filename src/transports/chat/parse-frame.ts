@@ -3,7 +3,7 @@ import { CommandId } from '../../core/contract/chat.ts';
 export interface ParsedFrame {
   /** The object that the client sent; empty if the client sent other JSON. The keys are not validated yet. */
   command: Readonly<Record<string, unknown>>;
-  /** The `id` of the command if it is valid. */
+  /** The command's `id`; undefined if it is missing or invalid. */
   id: CommandId | undefined;
 }
 

@@ -35,7 +35,8 @@ export function awaitToken(connection: EngineConnection, { connections, authTime
     if (packets > maxUnauthenticatedPackets || typeof data !== 'string') return void connection.close(true);
     if (Buffer.byteLength(data) <= unauthenticatedFrameBytes) return;
     oversizedConnections.add(connection);
-    // If the packet is a connect, `authenticate` rejects it first, so that the client receives the reason.
+    // The connection is closed one turn later: if this is a CONNECT packet, `authenticate` first tells the client why it
+    // is rejected.
     setImmediate(() => closeConnection(connection));
   };
   const stopAwaiting = () => {
