@@ -5,7 +5,7 @@ import { chatClient } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { frameQueue } from '../helpers/frame-queue.ts';
 import type { Json } from '../helpers/json.ts';
-import { fences, readDocument, section, tableRows } from '../helpers/markdown.ts';
+import { codesIn, fences, readDocument, section, tableRows } from '../helpers/markdown.ts';
 import { describeOneWiring } from '../helpers/node.ts';
 import { runProgram } from '../helpers/program.ts';
 import { rest } from '../helpers/rest-client.ts';
@@ -155,6 +155,11 @@ describeOneWiring('The sessions in docs/protocol', ({ url }) => {
   });
 });
 
+/** The inline code of a page that starts with this text. */
+function inlineCodeIn(page: string, start: string): string {
+  return codesIn(readDocument(`docs/protocol/${page}`)).find((code) => code.startsWith(start))!;
+}
+
 /** The first block of code in a section of a page. */
 function codeIn(page: string, heading: string, language: string): string {
   const code = fences(section(readDocument(`docs/protocol/${page}`), heading)).find((one) => one.language === language);
@@ -169,7 +174,7 @@ describeOneWiring('The code in docs/protocol', ({ url }) => {
 
     const shown: string[] = [];
     const pages: string[][] = [];
-    const apply = (change: Json) => shown.push(change.content ?? change.room.name);
+    const apply = (_name: string, change: Json) => shown.push(change.content ?? change.room.name);
     const showPage = (messages: Json[]) => {
       pages.push(messages.map(({ content }) => content));
     };
@@ -185,7 +190,7 @@ describeOneWiring('The code in docs/protocol', ({ url }) => {
         if (!answer.ok) throw answer.error;
         return answer;
       }
-      for (const name of ['message:new', 'member:changed', 'room:changed']) socket.on(name, onChange);
+      ${inlineCodeIn('log-and-cursors.md', 'socket.onAny(')};
       socket.on('connect', () => joinAgain().then(onJoined));
       return socket;`,
     );

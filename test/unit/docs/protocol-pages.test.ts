@@ -196,9 +196,9 @@ describe('the examples in docs/protocol', () => {
       return onChange;`,
     );
     const calls: unknown[] = [];
-    const onChange = run(({ rev }: { rev: number }) => calls.push(rev), calls);
-    for (const rev of [1, 1, 2, 4]) onChange({ rev, cursor: `at ${rev}` });
-    expect(calls).to.deep.equal([1, 2, 'join again since at 2']);
+    const onChange = run((name: string, { rev }: { rev: number }) => calls.push(`${name} ${rev}`), calls);
+    for (const rev of [1, 1, 2, 4]) onChange('message:new', { rev, cursor: `at ${rev}` });
+    expect(calls).to.deep.equal(['message:new 1', 'message:new 2', 'join again since at 2']);
   });
 });
 
