@@ -12,7 +12,7 @@ const RoomCustomEntity = defineEntity({
   properties: { roomId: roomId(), custom: p.text() },
 });
 
-/** Entries of the log that say that a message changed: edits (kind 1), deletions (2) and reactions (3). */
+/** Entries of the log that record a change of a message: edits (kind 1), deletions (2) and reactions (3). */
 const LogEntryEntity = defineEntity({
   name: 'LogEntry',
   tableName: 'log_entries',

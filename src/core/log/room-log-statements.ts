@@ -139,7 +139,7 @@ export const statements = {
     text: `select ${wholeMessage}, ${rootReplies} from messages m where m.room_id = $1::bigint and m.rev >= $2::bigint
       and m.rev <= $3::bigint order by m.rev limit $4::int`,
   },
-  /** The entries of the log that say that a message changed. */
+  /** The entries of the log that record a change of a message. */
   entries: {
     name: 'log_entries',
     text: `select rev::float8 as rev, kind::int as kind, seq::float8 as seq, changes, ${ms('at')} as at from log_entries
@@ -254,7 +254,7 @@ interface EntryPosition {
   at: number;
 }
 
-/** The announcement of an edit or a deletion. Clients keep the reactions and replies that they have. */
+/** The event of an edit or a deletion. Clients keep the reactions and replies that they have. */
 export function toRevision(row: MessageRow, { rev, at }: EntryPosition): RevisionChange {
   const { reactions: _, replies: __, ...message } = toMessage(row);
   return addRoot({ kind: 'revision', room_id: row.room_id, rev, at, message }, row);

@@ -65,7 +65,7 @@ const defaultLimits: Limits = {
   maxBatchPerRoom: 250,
   maxOperations: 200,
 };
-/** Announcements of reactions list all changes, so one entry of the log has a limited number of them. */
+/** Events of reactions list all changes, so one entry of the log has a limited number of them. */
 const maxReactionsPerEntry = 50;
 /** An upper bound of the memory that a queued message needs in addition to its content. */
 const entryBytes = 512;

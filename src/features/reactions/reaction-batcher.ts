@@ -9,7 +9,7 @@ export interface ReactionBatcher {
 }
 
 /**
- * Gathers the reactions of a room, so that many reactions to a message become one entry of the log and one announcement.
+ * Gathers the reactions of a room, so that many reactions to a message become one entry of the log and one event.
  * The first reaction in a quiet room is stored at once; those of the next 100 ms are stored together.
  */
 export function createReactionBatcher(queue: Pick<SendQueue, 'apply'>): ReactionBatcher {
