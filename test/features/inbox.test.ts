@@ -183,6 +183,70 @@ describeEveryWiring('The inbox', ({ url, urls }) => {
     expect(removals).to.deep.equal([{ name: 'inbox:removed', payload: { room_id: room.id, code: 'BANNED' } }]);
   });
 
+  it('shows edits and deletions of the last message', async () => {
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room);
+    const sender = await socketClient(url(), owner);
+    for (const content of ['one', 'two']) await sender.request('message:send', { room_id: room.id, content });
+    const { socket, page } = await openInbox(guest);
+    expect(page.rooms[0]).to.include({ unread: 2 });
+    await sender.request('message:edit', { room_id: room.id, seq: 2, content: 'edited' });
+    const edited = await nextItem(socket, room, ({ last_message }) => last_message.content === 'edited');
+    expect(edited).to.include({ unread: 2, activityAt: page.rooms[0].activityAt });
+    expect(edited.last_message.editedAt).to.be.a('string');
+    await sender.request('message:delete', { room_id: room.id, seqs: [2] });
+    const deleted = await nextItem(socket, room, ({ last_message }) => last_message.seq === 1);
+    expect(deleted).to.include({ unread: 1, last_seq: 2, activityAt: page.rooms[0].activityAt });
+  });
+
+  it('neither counts nor shows silent messages and replies, and does not move the room by them', async () => {
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room);
+    const sender = await socketClient(url(), owner);
+    const send = async (message: object) => {
+      const ack = await sender.request('message:send', { room_id: room.id, ...message });
+      expect(ack).to.include({ ok: true });
+    };
+    await send({ content: 'the root' });
+    const { socket, page } = await openInbox(guest);
+    await send({ content: 'psst', silent: true });
+    await send({ content: 'a reply', thread: 1 });
+    const item = await nextItem(socket, room, ({ last_seq }) => last_seq === 3);
+    expect(item).to.include({ unread: 1, activityAt: page.rooms[0].activityAt });
+    expect(item.last_message).to.include({ seq: 1, content: 'the root' });
+  });
+
+  it('counts mentions of the user, of the organisation and of everybody, also in threads, each message once', async () => {
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room);
+    const sender = await socketClient(url(), owner);
+    for (const mention of [
+      { mentions: [guest.user] },
+      { mentions: [guest.entity, guest.user] },
+      { mention_room: true, thread: 1 },
+      { mentions: [randomUUID()] },
+    ]) {
+      const ack = await sender.request('message:send', { room_id: room.id, content: 'hey', ...mention });
+      expect(ack).to.include({ ok: true });
+    }
+    const { page } = await openInbox(guest);
+    expect(page.rooms[0]).to.include({ unread: 3, unread_mentions: 3 });
+    const own = await openInbox(owner);
+    expect(own.page.rooms[0]).to.include({ unread: 0, unread_mentions: 0 });
+  });
+
+  it('counts the same for many inboxes of one room as for one', async () => {
+    const { owner, room } = await createRoomWithOwner(url(), { max_entity_rules: 50 });
+    const guests = await Promise.all(Array.from({ length: 12 }, () => createMember(url(), owner, room)));
+    const at = url();
+    const inboxes = await Promise.all(guests.map((guest) => openInbox(guest, {}, at)));
+    for (const guest of guests.slice(0, 5)) await sendMessages(url(), guest, room, 'from a guest');
+    for (const [n, { socket }] of inboxes.entries()) {
+      const item = await nextItem(socket, room, ({ last_seq }) => last_seq === 5);
+      expect(item.unread).to.equal(n < 5 ? 4 : 5);
+    }
+  });
+
   it('does not move a room by a rule or another name', async () => {
     const owner = createUser({ level: 100 });
     const [a, b] = [await createRoom(url(), owner), await createRoom(url(), owner)];
