@@ -9,8 +9,8 @@ const planned = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
  *
  * `positions.read_seq` is null if the user has settings, but has never marked anything. `receipt_seq` is what others may
  * see: marks that move back, and marks with the scope `receipts:hidden`, do not change it. `version` grows with every
- * change of the row. `hidden_seq` is the newest message when the user hid the room. `entity` and `level` are set if the
- * user could read the room only as a member of their organisation. The table has no foreign key, because it would lock
+ * change of the row. `hidden_seq` is the newest message when the user hid the room. `entity` and `level` are the claims of
+ * the user's token, on which their rights depend. The table has no foreign key, because it would lock
  * the row of the room; only the primary key is indexed, so that updates are HOT.
  *
  * `permission_rules.from_seq` is the room's `last_seq` when the rule was made; null if an earlier version made it.
@@ -112,7 +112,7 @@ end $$;`);
 
     this.addSql(`
 create function write_positions(
-  p_room bigint[], p_user uuid[], p_entity uuid[], p_by_entity boolean[], p_level int[],
+  p_room bigint[], p_user uuid[], p_entity uuid[], p_level int[],
   p_seq bigint[], p_force boolean[], p_quiet boolean[], p_muted boolean[], p_hidden boolean[]
 ) returns table (o_ord bigint, o_read_seq bigint, o_receipt_seq bigint, o_version bigint, o_muted boolean,
   o_hidden boolean, o_unread int, o_mentions int, o_has_changed boolean, o_has_receipts boolean)
@@ -120,10 +120,9 @@ language plpgsql set plan_cache_mode = force_generic_plan ${planned} as $$
 begin
   insert into positions (room_id, user_uuid, read_seq, receipt_seq, version, muted, hidden_seq, entity, level)
   select i.room_id, i.user_uuid, n.seq, case when not i.quiet and n.seq > n.first then n.seq end, 1,
-    coalesce(i.muted, false), case when i.hidden then r.last_seq end, case when i.by_entity then i.entity end,
-    case when i.by_entity then i.level end
-  from unnest(p_room, p_user, p_entity, p_by_entity, p_level, p_seq, p_force, p_quiet, p_muted, p_hidden)
-    as i(room_id, user_uuid, entity, by_entity, level, seq, force, quiet, muted, hidden)
+    coalesce(i.muted, false), case when i.hidden then r.last_seq end, i.entity, i.level
+  from unnest(p_room, p_user, p_entity, p_level, p_seq, p_force, p_quiet, p_muted, p_hidden)
+    as i(room_id, user_uuid, entity, level, seq, force, quiet, muted, hidden)
   join rooms r on r.id = i.room_id
   cross join lateral (select
     next_position(r.id, r.last_seq, i.user_uuid, i.entity, null, i.seq, i.force) as seq,
@@ -139,14 +138,13 @@ begin
     select n.seq,
       case when i.quiet or n.seq is not distinct from s.read_seq then s.receipt_seq else greatest(s.receipt_seq, n.seq) end,
       s.version + 1, coalesce(i.muted, s.muted),
-      case when i.hidden is null then s.hidden_seq when i.hidden then i.last_seq end,
-      case when i.by_entity then i.entity end, case when i.by_entity then i.level end
+      case when i.hidden is null then s.hidden_seq when i.hidden then i.last_seq end, i.entity, i.level
     from (select next_position(i.room_id, i.last_seq, i.user_uuid, i.entity, s.read_seq, i.seq, i.force) as seq) n
   )
   from (
     select i.*, r.last_seq
-    from unnest(p_room, p_user, p_entity, p_by_entity, p_level, p_seq, p_force, p_quiet, p_muted, p_hidden)
-      as i(room_id, user_uuid, entity, by_entity, level, seq, force, quiet, muted, hidden)
+    from unnest(p_room, p_user, p_entity, p_level, p_seq, p_force, p_quiet, p_muted, p_hidden)
+      as i(room_id, user_uuid, entity, level, seq, force, quiet, muted, hidden)
     join rooms r on r.id = i.room_id
     order by i.room_id, i.user_uuid
   ) i
@@ -175,7 +173,7 @@ end $$;`);
 
   override down(): void {
     this.addSql(
-      'drop function write_positions(bigint[], uuid[], uuid[], boolean[], int[], bigint[], boolean[], boolean[], boolean[], boolean[]);',
+      'drop function write_positions(bigint[], uuid[], uuid[], int[], bigint[], boolean[], boolean[], boolean[], boolean[]);',
     );
     this.addSql('drop function next_position(bigint, bigint, uuid, uuid, bigint, bigint, boolean);');
     this.addSql('drop function skip_own(bigint, bigint, bigint, uuid);');

@@ -120,7 +120,10 @@ async function start(
   const tokenKeys = openTokenKeys(keys, config, logger);
   const keySet = tokenKeys.source === 'jwks' ? tokenKeys.keySet : undefined;
   const { isRevoked } = revocations;
-  const authenticator = createAuthenticator({ ...config.tokens, keys: tokenKeys, isRevoked });
+  const authenticator = createAuthenticator({
+    ...{ ...config.tokens, keys: tokenKeys, isRevoked },
+    onVerified: ({ actor }) => context.seenUsers.add(actor.user),
+  });
   const liveContext: LiveContext = {
     isAllowedOrigin,
     ...{
@@ -161,6 +164,7 @@ async function start(
   async function closeAll() {
     context.isDraining = true;
     context.typing.close();
+    context.receipts.close();
     context.feeds.close();
     context.inbox.close();
     revocations.close();

@@ -89,11 +89,13 @@ function parseIdentity(payload: unknown): Identity {
   if (!user.success)
     throw new ChatError('UNAUTHENTICATED', { field: 'userUUID', message: user.error.issues[0]!.message });
   assertAlreadyValid({ nbf, iat });
+  const scopes = typeof scope === 'string' ? scope.split(' ') : [];
   const actor = {
     user: user.data,
     entity: entityUUID ?? null,
     level: levelOnEntity ?? 0,
-    mayCreateRooms: typeof scope === 'string' && scope.split(' ').includes('rooms:create'),
+    mayCreateRooms: scopes.includes('rooms:create'),
+    ...(scopes.includes('receipts:hidden') && { hidesReceipts: true }),
   };
   return {
     actor,
@@ -195,10 +197,12 @@ interface TokenSettings {
   audiences: Config['tokens']['audiences'];
   issuers: Config['tokens']['issuers'];
   isRevoked: (identity: Identity) => boolean;
+  /** Called for each token whose signature has been verified. */
+  onVerified?: (identity: Identity) => void;
 }
 
 /** Creates the authenticator that REST, Socket.IO and `/chat` share. It is based on passport-jwt. */
-export function createAuthenticator({ keys, audiences, issuers, isRevoked }: TokenSettings): Authenticator {
+export function createAuthenticator({ keys, audiences, issuers, isRevoked, onVerified }: TokenSettings): Authenticator {
   const { algorithms, keyFor } = createKeySource(keys);
   const recheck = (identity: Identity) => {
     if (isRevoked(identity)) throw new ChatError('TOKEN_REVOKED');
@@ -230,6 +234,7 @@ export function createAuthenticator({ keys, audiences, issuers, isRevoked }: Tok
       try {
         const identity = parseIdentity(payload);
         recheck(identity);
+        onVerified?.(identity);
         done(null, identity);
       } catch (error) {
         done(error);

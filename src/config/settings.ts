@@ -221,6 +221,14 @@ export const settings = {
     description: 'messages of one user in one window of `SEND_BURST` / `SEND_RATE` seconds',
     config: 'limits.sendBurst',
   },
+  READ_RATE: {
+    schema: wholeNumber(),
+    default: '10',
+    unit: 'per second',
+    description: 'read marks, personal settings and inbox requests of one user, on average; twice as many at once',
+    zeroIsOff: true,
+    config: 'limits.readRate',
+  },
   REQUEST_RATE: {
     schema: wholeNumber(),
     default: '100',

@@ -8,6 +8,8 @@ export interface Actor {
   entity: Uuid | null;
   level: number;
   mayCreateRooms: boolean;
+  /** Whether nobody else may see how far the user has read. */
+  hidesReceipts?: boolean;
 }
 
 /** The fields of a room that rights depend on. */

@@ -18,6 +18,9 @@ import type { AcceptanceQueue } from './members/acceptance-queue.ts';
 import type { SendQueue } from './messages/send-queue.ts';
 import type { SendRate } from './messages/send-rate.ts';
 import type { ReactionBatcher } from './reactions/reaction-batcher.ts';
+import type { PositionQueue } from './reads/position-queue.ts';
+import type { Receipts } from './reads/receipts.ts';
+import type { SeenUsers } from './reads/seen-users.ts';
 import type { Revocations } from './revocations/revocations.ts';
 import type { Typing } from './typing/typing.ts';
 
@@ -37,6 +40,9 @@ export interface AppContext {
   revocations: Revocations;
   typing: Typing;
   inbox: Inbox;
+  receipts: Receipts;
+  positions: PositionQueue;
+  seenUsers: SeenUsers;
   audit: Audit;
   /** Rejects if the node is draining, the database is unavailable or a migration is missing. */
   assertReady(): Promise<void>;

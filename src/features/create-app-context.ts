@@ -20,6 +20,9 @@ import { createAcceptanceQueue } from './members/acceptance-queue.ts';
 import { createSendQueue } from './messages/send-queue.ts';
 import { createSendRate } from './messages/send-rate.ts';
 import { createReactionBatcher } from './reactions/reaction-batcher.ts';
+import { createPositionQueue } from './reads/position-queue.ts';
+import { Receipts } from './reads/receipts.ts';
+import { createSeenUsers } from './reads/seen-users.ts';
 import type { Revocations } from './revocations/revocations.ts';
 import { Typing } from './typing/typing.ts';
 
@@ -47,6 +50,10 @@ export function createAppContext(collaborators: Collaborators): AppContext {
     ...{ bus: ephemeral, broadcasters, events: metrics.ephemeral.typing, timeouts: config.timeouts?.typing },
     feeds: () => feeds,
   });
+  const receipts = new Receipts({
+    ...{ bus: ephemeral, broadcasters, events: metrics.ephemeral.reads },
+    feeds: () => feeds,
+  });
   const feeds: FeedRegistry = createFeedRegistry({
     log,
     bus,
@@ -58,7 +65,6 @@ export function createAppContext(collaborators: Collaborators): AppContext {
   });
   const queue = createSendQueue({ log, rights, bus, events: metrics.sends });
   const context: AppContext = {
-    ...{ store, log, bus, rights, feeds, queue, revocations, typing, metrics },
     reactionBatcher: createReactionBatcher(queue),
     inbox: createInbox({
       store,
@@ -71,6 +77,12 @@ export function createAppContext(collaborators: Collaborators): AppContext {
         }),
       },
     }),
+    ...{ store, log, bus, rights, feeds, queue, revocations, receipts, typing, metrics },
+    positions: createPositionQueue({
+      ...{ store, events: metrics.reads },
+      onWritten: (write, written) => receipts.onWritten(write, written),
+    }),
+    seenUsers: createSeenUsers(store),
     acceptanceQueue: createAcceptanceQueue({ log, rights, bus }),
     sendRate: createSendRate(limits.sendRate, limits.sendBurst, metrics.limits),
     requestLimits: createRequestLimits(limits, metrics.limits, spending),

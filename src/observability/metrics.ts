@@ -10,9 +10,10 @@ import { createDeliveryMetrics, type DeliveryMetrics } from './metrics/delivery.
 import { createEphemeralMetrics, type EphemeralMetrics } from './metrics/ephemeral.ts';
 import { type GaugeSources, registerGauges } from './metrics/gauges.ts';
 import { registerProcessMetrics } from './metrics/process.ts';
+import { createReadMetrics, type ReadMetrics } from './metrics/reads.ts';
 import { createTrafficMetrics } from './metrics/traffic.ts';
 
-export interface Metrics extends DeliveryMetrics, EphemeralMetrics {
+export interface Metrics extends DeliveryMetrics, EphemeralMetrics, ReadMetrics {
   live: LiveMetrics;
   http: HttpMetrics;
   limits: LimitEvents;
@@ -36,6 +37,7 @@ export function createMetrics(
     ...createTrafficMetrics(registers, contracts),
     ...createDeliveryMetrics(registers, () => clockOffsetMs()),
     ...createEphemeralMetrics(registers),
+    ...createReadMetrics(registers),
     watch(sources) {
       clockOffsetMs = sources.clockOffsetMs;
       registerGauges(registers, sources);

@@ -80,7 +80,7 @@ for (const [name, open] of Object.entries(stores)) {
       );
 
     const toWrite = (room_id: number, more: Partial<PositionWrite>): PositionWrite => ({
-      ...{ room_id, user: ben, entity: null, level: null, seq: null, force: false, isQuiet: false },
+      ...{ room_id, user: ben, entity: null, level: 0, seq: null, force: false, isQuiet: false },
       ...{ muted: null, hidden: null },
       ...more,
     });

@@ -7,6 +7,7 @@ import { inbox } from '../../src/features/inbox/contract.ts';
 import { features } from '../../src/features/index.ts';
 import { messages } from '../../src/features/messages/contract.ts';
 import { reactions } from '../../src/features/reactions/contract.ts';
+import { reads } from '../../src/features/reads/contract.ts';
 import { rooms } from '../../src/features/rooms/contract.ts';
 import { typing } from '../../src/features/typing/contract.ts';
 import { documents } from '../../src/transports/http/documents/contract.ts';
@@ -38,6 +39,7 @@ export const requests = {
   ...edits.requests,
   ...reactions.requests,
   ...inbox.requests,
+  ...reads.requests,
   ...typing.requests,
   ...session.requests,
 };
@@ -50,6 +52,7 @@ export const chatCommands = {
   ...messages.commands,
   ...edits.commands,
   ...reactions.commands,
+  ...reads.commands,
   ...typing.commands,
 };
 export type ChatCommandName = keyof typeof chatCommands;

@@ -48,7 +48,7 @@ export const wirings = [embedded, postgres, sharded, classic];
 /** Switches off everything that could interfere with tests that do not need it. */
 const testDefaults: Settings = {
   ...{ HOST: '127.0.0.1', PORT: 0, LOG_LEVEL: 'silent', JWT_SECRET: testSecret, ADMIN_TOKEN: adminToken },
-  ...{ SEND_RATE: 0, REQUEST_RATE: 0, RULE_RATE: 0, MAX_CONNECTIONS_PER_USER: 0 },
+  ...{ SEND_RATE: 0, REQUEST_RATE: 0, READ_RATE: 0, RULE_RATE: 0, MAX_CONNECTIONS_PER_USER: 0 },
 };
 
 export function createConfig(settings: Settings): Config {

@@ -9,6 +9,8 @@ export interface Subscriber {
   deliver(change: Change): void;
   /** From this call on, the subscriber receives what the `Broadcaster` of its transport publishes. */
   goLive(): void;
+  /** Sends something that is not a change to this subscriber only, if its transport has it. */
+  deliverEvent(name: string, payload: object): void;
   /** Stops the delivery and reports the reason to the client. */
   remove(code: RemovalCode): void;
   /** Makes the client reconnect and resync. Called if this node cannot continue to deliver all changes correctly. */

@@ -30,5 +30,7 @@ export const costs = {
   token: { tokens: 5 },
   /** Messages have a separate limit, `SEND_RATE`. */
   message: { tokens: 0 },
+  /** Marks, personal settings and requests of the inbox have a separate limit, `READ_RATE`. */
+  readState: { tokens: 0 },
   free: { tokens: 0 },
 } as const satisfies Record<string, RequestCost>;

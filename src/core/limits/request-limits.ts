@@ -16,9 +16,11 @@ export interface RequestLimits {
   consumeRule(giver: Uuid, receiver: Uuid): void;
   /** Called if the user changes their answer to an invitation, or removes their own rule to leave the room. */
   consumeOwnChange(user: Uuid, room: RoomId): void;
+  /** Called for each mark, each change of personal settings and each request of the inbox. */
+  consumeRead(user: Uuid): void;
 }
 
-export const limitNames = ['requests', 'messages', 'rules', 'own_changes'] as const;
+export const limitNames = ['requests', 'messages', 'rules', 'own_changes', 'reads'] as const;
 export type LimitName = (typeof limitNames)[number];
 
 export interface LimitEvents {
@@ -33,6 +35,8 @@ interface Settings {
   /** In rules per minute; 0 means no limit. `ruleBurst` is the maximum at once. */
   ruleRate: number;
   ruleBurst: number;
+  /** In requests per second. A rate of 0 means no limit. */
+  readRate: number;
 }
 
 /**
@@ -49,7 +53,7 @@ const giverShare = 0.5;
 const ownChangeLimit = { rate: 2 / 60, burst: 10 };
 
 export function createRequestLimits(
-  { requestRate, requestBurst, ruleRate, ruleBurst }: Settings,
+  { requestRate, requestBurst, ruleRate, ruleBurst, readRate }: Settings,
   { limited }: LimitEvents,
   share?: ShareSpending,
 ): RequestLimits {
@@ -58,6 +62,7 @@ export function createRequestLimits(
   const byGiver = { rate: (ruleRate * giverShare) / 60, burst: Math.max(1, ruleBurst * giverShare) };
   const rulesGiven = ruleRate > 0 ? new TokenBuckets({ ...byGiver, share }) : undefined;
   const changes = new TokenBuckets({ ...ownChangeLimit, share });
+  const reads = readRate > 0 ? new TokenBuckets({ rate: readRate, burst: readRate * 2, share }) : undefined;
 
   function assertAvailable(retryAfterMs: number | undefined, limit: keyof typeof limitMessages): void {
     if (!retryAfterMs) return;
@@ -76,12 +81,14 @@ export function createRequestLimits(
       assertAvailable(rulesReceived?.consume(`rules:${receiver}`, 1), 'rules');
     },
     consumeOwnChange: (user, room) => assertAvailable(changes.consume(`changes:${user}:${room}`, 1), 'own_changes'),
+    consumeRead: (user) => assertAvailable(reads?.consume(`reads:${user}`, 1), 'reads'),
   };
 }
 
 const limitMessages = {
   requests: 'This user has sent too many requests, retry later',
   rules: 'This user or organisation has been added to too many rooms in a short time, retry later',
+  reads: 'This user has sent too many marks, personal settings and inbox requests, retry later',
   own_changes: 'You have changed your own rule in this room too often, retry later',
 } satisfies Partial<Record<LimitName, string>>;
 

@@ -18,7 +18,7 @@ const PositionEntity = defineEntity({
     muted: p.boolean(),
     /** The newest message when the user hid the room. */
     hiddenSeq: p.bigint('number').nullable(),
-    /** The organisation and the level of the user, if they could read only because of them. */
+    /** The claims of the user's token, on which their rights depend. */
     entity: p.uuid().nullable(),
     level: p.integer().nullable(),
   },

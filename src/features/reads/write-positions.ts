@@ -7,8 +7,7 @@ export interface PositionWrite {
   user: Uuid;
   /** The user's organisation: mentions of it count. */
   entity: Uuid | null;
-  /** The user's level if they can read the room only because of their organisation; otherwise null. */
-  level: number | null;
+  level: number;
   /** The position to mark; null leaves it as it is. */
   seq: number | null;
   /** Whether the mark may move back. */
@@ -44,8 +43,8 @@ const writePositionsStatement = {
   text: `select w.o_ord::float8 as ord, w.o_read_seq::float8 as read_seq, w.o_receipt_seq::float8 as receipt_seq,
     w.o_version::float8 as version, w.o_muted as muted, w.o_hidden as hidden, w.o_unread as unread,
     w.o_mentions as unread_mentions, w.o_has_changed as "hasChanged", w.o_has_receipts as "hasReceipts"
-    from write_positions($1::bigint[], $2::uuid[], $3::uuid[], $4::boolean[], $5::int[], $6::bigint[], $7::boolean[],
-      $8::boolean[], $9::boolean[], $10::boolean[]) w`,
+    from write_positions($1::bigint[], $2::uuid[], $3::uuid[], $4::int[], $5::bigint[], $6::boolean[], $7::boolean[],
+      $8::boolean[], $9::boolean[]) w`,
 };
 
 /**
@@ -60,7 +59,6 @@ export async function writePositions(
     writes.map(({ room_id }) => room_id),
     writes.map(({ user }) => user),
     writes.map(({ entity }) => entity),
-    writes.map(({ level }) => level !== null),
     writes.map(({ level }) => level),
     writes.map(({ seq }) => seq),
     writes.map(({ force }) => force),

@@ -8,7 +8,7 @@ interface EphemeralEvents {
   emitted(): void;
 }
 
-const features = ['typing', 'presence'] as const;
+const features = ['typing', 'presence', 'reads'] as const;
 type EphemeralFeature = (typeof features)[number];
 
 export interface EphemeralMetrics {
@@ -16,21 +16,21 @@ export interface EphemeralMetrics {
 }
 
 export function createEphemeralMetrics(registers: Registry[]): EphemeralMetrics {
-  const published = { typing: 0, presence: 0 };
-  const emitted = { typing: 0, presence: 0 };
+  const published = { typing: 0, presence: 0, reads: 0 };
+  const emitted = { typing: 0, presence: 0, reads: 0 };
   const read = (counts: Record<EphemeralFeature, number>) => () =>
     features.map((feature): Cell => [{ feature }, counts[feature]]);
   registerCounter({
     registers,
     name: 'nano_messaging_ephemeral_publishes_total',
-    help: 'States of typing and presence that this node has published to other nodes.',
+    help: 'States of typing, presence and read positions that this node has published to other nodes.',
     labelNames: ['feature'],
     read: read(published),
   });
   registerCounter({
     registers,
     name: 'nano_messaging_ephemeral_events_total',
-    help: 'Events of typing and presence, each counted once for all connections of a room.',
+    help: 'Events of typing, presence and read positions, each counted once for all connections of a room.',
     labelNames: ['feature'],
     read: read(emitted),
   });
@@ -42,5 +42,7 @@ export function createEphemeralMetrics(registers: Registry[]): EphemeralMetrics 
       emitted[feature] += 1;
     },
   });
-  return { ephemeral: { typing: createEvents('typing'), presence: createEvents('presence') } };
+  return {
+    ephemeral: { typing: createEvents('typing'), presence: createEvents('presence'), reads: createEvents('reads') },
+  };
 }

@@ -35,6 +35,9 @@ export interface ChatBroadcaster extends Broadcaster, EphemeralBroadcaster {
   readonly dropped: number;
 }
 
+export const encodeEventFrame = (name: string, payload: object): Buffer =>
+  encodeFrame(JSON.stringify({ type: name.replace(':', '_'), data: payload }));
+
 export function createChatBroadcaster(): ChatBroadcaster {
   const rooms = new Map<RoomId, Set<FrameReceiver>>();
   const senders = new Map<string, FrameReceiver>();
@@ -73,7 +76,7 @@ export function createChatBroadcaster(): ChatBroadcaster {
       let frames: Buffer[] | undefined;
       for (const receiver of rooms.get(room_id) ?? []) {
         if (!receiver.receivesEvents) continue;
-        frames ??= [encodeFrame(JSON.stringify({ type: name.replace(':', '_'), data: payload }))];
+        frames ??= [encodeEventFrame(name, payload)];
         if (receiver.isCongested) dropped += 1;
         else receiver.write(frames);
       }

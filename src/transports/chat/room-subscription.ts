@@ -7,7 +7,7 @@ import type { RoomId } from '../../core/ids.ts';
 import type { Change, MessageChange } from '../../core/log/change.ts';
 import { toChatFrame, toMessageFrame } from '../../core/log/change-kinds.ts';
 import type { TransportContext } from '../live-context.ts';
-import type { ChatBroadcaster, FrameReceiver } from './broadcaster.ts';
+import { type ChatBroadcaster, encodeEventFrame, type FrameReceiver } from './broadcaster.ts';
 
 type Id = CommandId | undefined;
 
@@ -100,6 +100,10 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
     if (change.kind === 'message' && this.onOwnMessage(change)) return;
     const frame = toChatFrame(change);
     if (frame) this.#connection.send(frame);
+  }
+
+  deliverEvent(name: string, payload: object): void {
+    if (this.receivesEvents) this.write([encodeEventFrame(name, payload)]);
   }
 
   goLive(): void {

@@ -8,6 +8,7 @@ import type { Change } from '../../core/log/change.ts';
 interface SubscribedSession {
   readonly actor: Actor;
   deliver(change: Change): void;
+  deliverEvent(name: string, payload: object): void;
   enterRoom(id: RoomId): void;
   removeFrom(id: RoomId, code: RemovalCode): void;
   reconnect(): void;
@@ -33,6 +34,10 @@ export class RoomSubscription implements Subscriber {
 
   deliver(change: Change): void {
     this.#session.deliver(change);
+  }
+
+  deliverEvent(name: string, payload: object): void {
+    this.#session.deliverEvent(name, payload);
   }
 
   goLive(): void {

@@ -140,6 +140,10 @@ export class SocketSession implements TokenHolder, SocketConnection {
     this.#socket.emit(name, payload as never);
   }
 
+  deliverEvent(name: string, payload: object): void {
+    this.#socket.emit(name as ServerEventName, payload as never);
+  }
+
   enterRoom(id: RoomId): void {
     if (!this.#hasEnded) this.#socket.join(toRoomName(id));
   }

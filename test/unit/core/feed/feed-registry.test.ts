@@ -55,6 +55,7 @@ async function setUp() {
     const subscriber: Subscriber = {
       actor,
       deliver: () => {},
+      deliverEvent: () => {},
       goLive: () => void entries.push('live'),
       remove: (code) => void entries.push(code),
       reconnect: () => void entries.push('reconnect'),
@@ -76,6 +77,7 @@ describe('FeedRegistry, if a feed ends during a join', () => {
     const subscriber: Subscriber = {
       actor,
       deliver: () => {},
+      deliverEvent: () => {},
       goLive: () => {},
       remove: () => {},
       reconnect: () => {},

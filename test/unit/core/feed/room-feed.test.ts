@@ -85,6 +85,7 @@ function setUp(log: Change[] = []) {
       actor,
       received: [],
       deliver: (change) => void subscriber.received.push(change.rev),
+      deliverEvent: () => {},
       goLive: () => void live.add(subscriber),
       remove: (code) => {
         live.delete(subscriber);
