@@ -89,6 +89,10 @@ export const chatFrames = {
     .extend({
       count: z.number().int().nonnegative().describe('How many messages were sent.'),
       has_more: z.boolean().describe('Whether older messages exist.'),
+      next: z
+        .object({ before: z.number().int().nonnegative() })
+        .optional()
+        .describe('With `has_more`: the `before` of the next page.'),
       rev,
       cursor: Cursor,
       ignored,
@@ -96,7 +100,9 @@ export const chatFrames = {
     .meta({
       description:
         'The end of a page of history that was requested with an `id`; `rev` is the head of the log at that time.',
-      examples: [{ type: 'status', data: 'HISTORY', count: 2, has_more: false, ...examplePosition, id: 5 }],
+      examples: [
+        { type: 'status', data: 'HISTORY', count: 2, has_more: true, next: { before: 51 }, ...examplePosition, id: 5 },
+      ],
     }),
   NOTAUTHORIZED: defineStatus('NOTAUTHORIZED')
     .extend({ reason: z.union([ErrorCode.extract(listChatCodes('NOTAUTHORIZED')), RemovalCode]), ...refusalDetails })

@@ -7,7 +7,7 @@ import type { RoomSnapshot } from './room-snapshot.ts';
 
 const ms = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`;
 
-const messageColumns = `m.room_id::float8 as room_id, m.id::float8 as id, m.seq::float8 as seq, m.rev::float8 as rev,
+export const messageColumns = `m.room_id::float8 as room_id, m.id::float8 as id, m.seq::float8 as seq, m.rev::float8 as rev,
   m.emitter::text as emitter, m.content, m.client_msg_id, ${ms('m.created_at')} as at, ${ms('m.updated_at')} as updated`;
 /** With the fields that only some messages have, and without `mine`. */
 const wholeMessage = `${messageColumns}, message_extras(m, null) as extras`;
@@ -163,20 +163,6 @@ export const statements = {
     name: 'log_changes',
     text: `select rev::float8 as rev, kind, body, ${ms('at')} as at from room_changes where room_id = $1::bigint
       and rev >= $2::bigint and rev <= $3::bigint order by rev limit $4::int`,
-  },
-  older: {
-    name: 'history_older',
-    text: `select ${wholeMessage} from messages m where m.room_id = $1::bigint and m.seq >= $2::bigint
-      and m.seq <= $3::bigint order by m.seq desc limit $4::int`,
-  },
-  newer: {
-    name: 'history_newer',
-    text: `select ${wholeMessage} from messages m where m.room_id = $1::bigint and m.seq >= $2::bigint
-      and m.seq <= $3::bigint order by m.seq limit $4::int`,
-  },
-  seqAt: {
-    name: 'seq_at',
-    text: `select seq_at($1::bigint, to_timestamp($2::float8 / 1000))::float8 as seq`,
   },
 } as const satisfies Record<string, Statement>;
 

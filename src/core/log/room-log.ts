@@ -5,11 +5,18 @@ import type { InboxPosition } from '../inbox-item.ts';
 import { type AcceptResult, acceptInvitations, type Invitation } from './accept-invitations.ts';
 import { type AppendResult, appendMessages, type Draft } from './append-messages.ts';
 import { applyOperations } from './apply-operations.ts';
-import type { Change, MessageChange } from './change.ts';
+import type { Change } from './change.ts';
 import type { ReactionCount } from './message.ts';
 import type { Operation, OperationResult } from './operation.ts';
+import {
+  type HistoryRequest,
+  type HistorySlices,
+  readHistorySlices,
+  readSingleMessages,
+  type SingleMessages,
+} from './read-history.ts';
 import { replayChanges } from './replay.ts';
-import { type MessageRow, type RoomRow, statements, toMessageChange, toSnapshot } from './room-log-statements.ts';
+import { type RoomRow, statements, toSnapshot } from './room-log-statements.ts';
 import type { RoomSnapshot } from './room-snapshot.ts';
 
 /** `activityAt`, in ms: the room's place in the list of a user. */
@@ -61,13 +68,10 @@ export interface RoomLog {
   reactionsFor(user: Uuid, room: RoomId, seqs: readonly number[]): Promise<Map<number, ReactionCount[]>>;
   /** Reads the `last_rev` of each room. The result has no entry for rooms that do not exist. */
   heads(ids: readonly RoomId[]): Promise<Map<RoomId, number>>;
-  /**
-   * Reads at most `limit` messages with `from` ≤ seq ≤ `to`. `older` begins with the newest message and continues
-   * backwards; `newer` begins with the oldest message and continues forwards.
-   */
-  page(room: RoomId, from: number, to: number, limit: number, order: 'older' | 'newer'): Promise<MessageChange[]>;
-  /** Finds the `seq` of the first message that was stored at or after `at` (in ms). */
-  seqAt(room: RoomId, at: number): Promise<number>;
+  /** Reads messages around a `seq`, together with the head of the log at that moment; undefined without the room. */
+  history(request: HistoryRequest): Promise<HistorySlices | undefined>;
+  /** Reads messages by `seq`, together with the head of the log at that moment; undefined without the room. */
+  singleMessages(room: RoomId, user: Uuid, seqs: readonly number[]): Promise<SingleMessages | undefined>;
 }
 
 export function createRoomLog(store: Store): RoomLog {
@@ -105,12 +109,7 @@ export function createRoomLog(store: Store): RoomLog {
       const rows = await store.query<{ id: RoomId; rev: number }>(statements.heads, [ids]);
       return new Map(rows.map(({ id, rev }) => [id, rev]));
     },
-    async page(room_id, from, to, limit, order) {
-      return (await store.query<MessageRow>(statements[order], [room_id, from, to, limit])).map(toMessageChange);
-    },
-    async seqAt(room_id, at) {
-      const [row] = await store.query<{ seq: number }>(statements.seqAt, [room_id, at]);
-      return row?.seq ?? 1;
-    },
+    history: (request) => readHistorySlices(store, request),
+    singleMessages: (room, user, seqs) => readSingleMessages(store, room, user, seqs),
   };
 }

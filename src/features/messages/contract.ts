@@ -5,7 +5,7 @@ import * as socketio from '../../core/contract/socketio.ts';
 import { Cursor } from '../../core/cursor.ts';
 import { exampleMessage, examplePosition } from '../../core/examples.ts';
 import { defineFeature } from '../../core/feature.ts';
-import { count, RoomRef, Uuid } from '../../core/ids.ts';
+import { count, flag, RoomRef, Uuid } from '../../core/ids.ts';
 import { costs } from '../../core/limits/request-costs.ts';
 import { CustomData, Message, Seq } from '../../core/log/message.ts';
 import { RoomParams } from '../../core/room.ts';
@@ -99,17 +99,80 @@ const atMostOneAnchor = [
 
 const pageSize = (fallback: number) => count(1, 500).default(fallback).describe('The maximum number of messages.');
 
+const filters = {
+  thread: Seq.optional().describe('The `seq` of a root: only the replies in its thread, without the root.'),
+  top_level: flag.optional().describe('true: without replies in threads.'),
+};
+
+const atMostOneFilter = [
+  ({ thread, top_level }: { thread?: number | undefined; top_level?: boolean | undefined }) =>
+    thread === undefined || top_level !== true,
+  { path: ['top_level'] as string[], message: 'must not be true together with thread' },
+] as const;
+
+const maxSeqs = 100;
+const maxSeqsError = `must have at most ${maxSeqs} entries`;
+const SeqList = z
+  .string()
+  .regex(/^[0-9]{1,16}(,[0-9]{1,16})*$/, 'must be whole numbers with commas between them')
+  .transform((list): (string | number)[] => list.split(','))
+  .pipe(z.array(Seq).max(maxSeqs, maxSeqsError))
+  .meta({ pattern: '^[0-9]{1,16}(,[0-9]{1,16})*$' });
+
 export const HistoryQuery = z
   .object({
     ...pageAnchors,
     limit: pageSize(100),
     dateFrom: dateBound('from').optional(),
     dateTo: dateBound('to').optional(),
+    ...filters,
+    tombstones: flag.optional().describe('true: with deleted messages, as tombstones without content.'),
+    seqs: SeqList.optional().describe(
+      `These messages, up to ${maxSeqs}, deleted ones included: \`seq\` numbers with commas between them. Goes with no other parameter.`,
+    ),
   })
-  .refine(...atMostOneAnchor);
-export type HistoryQuery = z.infer<typeof HistoryQuery>;
+  .refine(...atMostOneAnchor)
+  .refine(...atMostOneFilter)
+  .refine(
+    ({ seqs, limit: _, ...others }) =>
+      seqs === undefined || Object.values(others).every((value) => value === undefined),
+    { path: ['seqs'], message: 'must be the only parameter' },
+  );
 
 const position = { rev: z.int().describe("Position in the room's log."), cursor: Cursor };
+
+const hasMore = z.boolean().describe('Whether more messages exist in the direction of the request.');
+
+/** How to continue, also after a page that is empty because of a filter. */
+const Next = z
+  .object({
+    before: seq.optional(),
+    after: seq.optional(),
+  })
+  .nullable()
+  .describe(
+    'The parameter of the same request for the next page, in place of `before`, `after` or `around`; after `around`, in each direction that has more. null if `has_more` is false.',
+  );
+
+const missing = z.array(z.number().int()).describe('Each requested `seq` that the room does not have.');
+
+const Seqs = z
+  .array(Seq, { error: 'must be an array of whole numbers' })
+  .min(1, 'must have at least one entry')
+  .max(maxSeqs, maxSeqsError)
+  .describe(`The \`seq\` of the messages, up to ${maxSeqs}.`);
+
+const SingleMessages = z.object({
+  messages: z.array(Message).describe('Ordered by `seq`; at most 256 KiB as JSON.'),
+  missing,
+  has_more: z.boolean().describe('Whether some of the messages did not fit.'),
+  next: z
+    .object({ seqs: z.array(z.number().int()) })
+    .nullable()
+    .describe('The messages that did not fit, for another request; null if `has_more` is false.'),
+  rev: socketio.rev,
+  cursor: Cursor,
+});
 
 export const messages = defineFeature('messages', {
   description: 'History, and sending without a live connection.',
@@ -121,20 +184,27 @@ export const messages = defineFeature('messages', {
       cost: costs.page,
       summary: 'Read one page of history, oldest first',
       description: `For readers. Without a query, the latest 100 messages. At most one of \`before\`, \`after\` and \`around\`; each may be combined with
-dates. A page holds at most 256 KiB of messages as JSON, and at least one message.`,
+dates, \`thread\` or \`top_level\`. A page holds at most 256 KiB of messages as JSON, and at least one message. It is of one moment: it
+contains every change up to \`meta.rev\`, and none after it. Deleted messages are left out unless \`tombstones\` is true. If messages are left
+out, a page looks at 2,000 messages at most, so it may be short or empty although \`meta.has_more\` is true: \`meta.next\` says how to go on.`,
       params: RoomParams,
       query: HistoryQuery,
       answers: {
         200: defineAnswer(200, {
           description:
-            'The page. `meta.rev` and `meta.cursor` are the head of the log; later messages are not on the page.',
+            'The page. `meta.rev` and `meta.cursor` are the head of the log; later changes are not on the page.',
           content: z.array(Message),
           meta: {
-            has_more: z.boolean().describe('Whether more messages exist in the direction of the query.'),
+            has_more: hasMore,
+            next: Next.unwrap()
+              .extend({ seqs: z.string().optional().describe('With `seqs`: the messages that did not fit.') })
+              .nullable()
+              .describe(Next.description!),
+            missing: missing.optional().describe('With `seqs`: each of them that the room does not have.'),
             ...position,
           },
           example: [exampleMessage],
-          exampleMeta: { has_more: false, ...examplePosition },
+          exampleMeta: { has_more: false, next: null, ...examplePosition },
         }),
       },
       refusals: refusals.room,
@@ -161,7 +231,7 @@ client may retry until it gets an answer, and the message is stored once. The \`
       answers: {
         200: defineAnswer(200, {
           description:
-            'A duplicate: the message that was stored first under this `client_msg_id`. Also for a caller that may no longer write.',
+            'A duplicate: the message that was stored first under this `client_msg_id`, as it is now, without `reactions` and `replies`. `meta.rev` is its `version`. Also for a caller that may no longer write.',
           content: Message,
           meta: { duplicate: z.literal(true), ...position, ...ignoredKeys },
           example: exampleMessage,
@@ -193,7 +263,7 @@ client may retry until it gets an answer, and the message is stored once. The \`
         duplicate: z
           .boolean()
           .describe(
-            'Whether this is a duplicate `client_msg_id`; `message` is then the message that was stored first.',
+            'Whether this is a duplicate `client_msg_id`; `message` is then the message that was stored first, as it is now, without `reactions` and `replies`, and `rev` is its `version`.',
           ),
         rev: socketio.rev,
         cursor: Cursor,
@@ -203,18 +273,24 @@ client may retry until it gets an answer, and the message is stored once. The \`
     },
     'message:history': {
       payload: z
-        .object({ room_id: RoomRef, ...pageAnchors, limit: pageSize(100) }, socketio.payloadOptions)
+        .object({ room_id: RoomRef, ...pageAnchors, limit: pageSize(100), ...filters }, socketio.payloadOptions)
         .refine(...atMostOneAnchor)
+        .refine(...atMostOneFilter)
         .meta({
-          description: 'One page of history, oldest first, with or without joining the room. Requires `r`.',
+          description:
+            'One page of history, oldest first, with or without joining the room. Requires `r`. Deleted messages are included. With a filter, a page looks at 2,000 messages at most, so it may be short or empty although `has_more` is true.',
           examples: [{ room_id: 1, before: 51, limit: 50 }],
         }),
-      ack: z.object({
-        messages: z.array(Message),
-        rev: socketio.rev,
-        cursor: Cursor,
-        has_more: z.boolean().describe('Whether more messages exist in the direction of the request.'),
+      ack: z.object({ messages: z.array(Message), rev: socketio.rev, cursor: Cursor, has_more: hasMore, next: Next }),
+      refusals: socketio.roomRefusals,
+      cost: costs.page,
+    },
+    'message:read': {
+      payload: z.object({ room_id: RoomRef, seqs: Seqs }, socketio.payloadOptions).meta({
+        description: 'Single messages, deleted ones included, with or without joining the room. Requires `r`.',
+        examples: [{ room_id: 1, seqs: [1, 4] }],
       }),
+      ack: SingleMessages,
       refusals: socketio.roomRefusals,
       cost: costs.page,
     },
@@ -267,12 +343,25 @@ client may retry until it gets an answer, and the message is stored once. The \`
           type: z.literal('get_past_messages'),
           limit: pageSize(100),
           before: count(0, Number.MAX_SAFE_INTEGER).optional().describe('A `seq`; without it the page is the latest.'),
+          ...filters,
         })
+        .refine(...atMostOneFilter)
         .meta({
-          description: 'Legal in a room. One page of history, oldest first; with an `id`, `HISTORY` marks its end.',
+          description:
+            'Legal in a room. One page of history, oldest first, without deleted messages; with an `id`, `HISTORY` marks its end.',
           examples: [{ type: 'get_past_messages', limit: 100, before: 51, id: 4 }],
         }),
       answers: ['message', 'HISTORY', 'SELECTROOM?', ...chat.beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],
+      refusals: chat.roomRefusals,
+      cost: costs.page,
+    },
+    read_messages: {
+      needs: 'room',
+      frame: z.object({ type: z.literal('read_messages'), seqs: Seqs }).meta({
+        description: 'Legal in a room. Single messages, deleted ones included.',
+        examples: [{ type: 'read_messages', seqs: [1, 4], id: 13 }],
+      }),
+      answers: ['OK', 'SELECTROOM?', ...chat.beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],
       refusals: chat.roomRefusals,
       cost: costs.page,
     },

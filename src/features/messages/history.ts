@@ -1,118 +1,148 @@
 import type { Actor } from '../../core/authorization.ts';
 import type { Position } from '../../core/cursor.ts';
+import { ChatError } from '../../core/errors.ts';
 import type { RoomRef } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
+import { type HistorySlice, type HistorySlices, maxPageBytes } from '../../core/log/read-history.ts';
 import { type AppContext, requireRoom } from '../app-context.ts';
-import type { HistoryQuery } from './contract.ts';
+
+/** The parameters that the same request needs for the next page: for a page around a message, in each direction. */
+export interface NextPage {
+  before?: number;
+  after?: number;
+}
 
 export interface HistoryPage {
   messages: MessageChange[];
-  /** The head of the log when the page was read. The page contains no later messages. */
+  /** The head of the log when the page was read. The page contains every change up to it, and none after it. */
   head: Position;
   has_more: boolean;
+  /** null if `has_more` is false. */
+  next: NextPage | null;
 }
 
-const maxPageBytes = 256 * 1024;
-const rowsPerStep = 100;
+export interface PageQuery {
+  before?: number | undefined;
+  after?: number | undefined;
+  around?: number | undefined;
+  limit: number;
+  dateFrom?: number | undefined;
+  dateTo?: number | undefined;
+  thread?: number | undefined;
+  top_level?: boolean | undefined;
+  tombstones: boolean;
+}
 
 /** Reads a page of messages, oldest first. Without `before`, `after` and `around`, it is the newest page. */
-export function readHistory(
-  context: AppContext,
-  actor: Actor,
-  ref: RoomRef,
-  query: HistoryQuery,
-): Promise<HistoryPage> {
+export function readHistory(context: AppContext, actor: Actor, ref: RoomRef, query: PageQuery): Promise<HistoryPage> {
   return context.concurrentReads.run(actor.user, () => readPage(context, actor, ref, query));
 }
 
-async function readPage(context: AppContext, actor: Actor, ref: RoomRef, query: HistoryQuery): Promise<HistoryPage> {
-  const { room, head } = await requireRoom(context, actor, 'read', ref);
-  const span = await resolveSpan(context, room.id, room.last_seq, query);
-  if (query.around !== undefined)
-    return { head, ...(await readAround(context, room.id, span, query.around, query.limit)) };
-  if (query.after !== undefined) {
-    const newer = { from: Math.max(span.from, query.after + 1), to: span.to };
-    const { messages, has_more } = await readSpan(context, room.id, newer, query.limit, 'newer');
-    return { head, messages, has_more };
-  }
-  const to = query.before === undefined ? span.to : Math.min(span.to, query.before - 1);
-  const { messages, has_more } = await readSpan(context, room.id, { from: span.from, to }, query.limit, 'older');
-  return { head, messages: messages.reverse(), has_more };
-}
-
-interface Span {
-  from: number;
-  to: number;
+async function readPage(context: AppContext, actor: Actor, ref: RoomRef, query: PageQuery): Promise<HistoryPage> {
+  const { before, after, around, limit, thread, dateFrom, dateTo, top_level = false, tombstones } = query;
+  const slices = await readAuthorized(context, actor, ref, (room_id) =>
+    context.log.history({
+      ...{ room_id, user: actor.user, tombstones, topLevel: top_level },
+      ...{ thread: thread ?? null, dateFrom: dateFrom ?? null, dateTo: dateTo ?? null },
+      split: around ?? (after === undefined ? (before ?? Number.MAX_SAFE_INTEGER) : after + 1),
+      maxOlder: after === undefined ? limit : 0,
+      maxNewer: after === undefined && around === undefined ? 0 : limit,
+    }),
+  );
+  return toPage(slices, query);
 }
 
 /**
- * Converts the dates to a range of `seq`. The range ends at `last_seq`, so that the page contains no message after the
- * cursor that is sent with it.
+ * Reads with the rights of the actor. If the rules have changed since they were read, what was read may contain changes
+ * that the actor must not see, so the actor is authorized again.
  */
-async function resolveSpan(
-  { log }: AppContext,
-  room: number,
-  last_seq: number,
-  { dateFrom, dateTo }: HistoryQuery,
-): Promise<Span> {
-  const [from, endSeq] = await Promise.all([
-    dateFrom === undefined ? 1 : log.seqAt(room, dateFrom),
-    dateTo === undefined ? last_seq + 1 : log.seqAt(room, dateTo + 1),
-  ]);
-  return { from, to: Math.min(last_seq, endSeq - 1) };
-}
-
-async function readSpan(
-  { log }: AppContext,
-  room: number,
-  { from, to }: Span,
-  limit: number,
-  order: 'older' | 'newer',
-) {
-  const found: MessageChange[] = [];
-  // Reads in steps, so that reading stops soon after the size limit and other queries can run in between.
-  for (let next = { from, to }; next.from <= next.to; ) {
-    const stepSize = Math.min(limit + 1 - found.length, rowsPerStep);
-    const step = await log.page(room, next.from, next.to, stepSize, order);
-    found.push(...step);
-    const last = step.at(-1);
-    if (!last || step.length < stepSize || found.length > limit || countFitting(found, limit) < found.length) break;
-    const { seq } = last.message;
-    next = order === 'older' ? { from, to: seq - 1 } : { from: seq + 1, to };
-  }
-  const messages = found.slice(0, countFitting(found, limit));
-  return { messages, has_more: messages.length < found.length };
+async function readAuthorized<T extends { rightsRev: number }>(
+  context: AppContext,
+  actor: Actor,
+  ref: RoomRef,
+  read: (room: number) => Promise<T | undefined>,
+): Promise<T> {
+  const { room, rightsRev } = await requireRoom(context, actor, 'read', ref);
+  const found = await read(room.id);
+  if (!found) throw new ChatError('NOT_FOUND');
+  if (found.rightsRev > rightsRev) await requireRoom(context, actor, 'read', room.id);
+  return found;
 }
 
 /**
- * Reads the message with that `seq`, and about as many messages before as after it. `has_more` is true if either
- * direction has more messages.
+ * Cuts the page to its size. A page around a message has about as many messages before as after it, and the size cuts
+ * off those that are farthest from it.
  */
-async function readAround(context: AppContext, room: number, { from, to }: Span, seq: number, limit: number) {
-  const maxBefore = Math.floor(limit / 2);
-  const [older, newer] = await Promise.all([
-    readSpan(context, room, { from, to: Math.min(to, seq - 1) }, limit, 'older'),
-    readSpan(context, room, { from: Math.max(from, seq), to }, limit, 'newer'),
-  ]);
-  const before = Math.min(older.messages.length, Math.max(maxBefore, limit - newer.messages.length));
-  const after = Math.min(newer.messages.length, limit - before);
-  // The order is from the middle outwards, so that the size limit cuts off the messages that are farthest from `seq`.
+function toPage({ head, older, newer }: HistorySlices, { around, after, limit }: PageQuery): HistoryPage {
+  const isAround = around !== undefined;
+  const maxBefore = isAround ? Math.max(Math.floor(limit / 2), limit - newer.messages.length) : limit;
+  const before = Math.min(older.messages.length, maxBefore);
+  const behind = Math.min(newer.messages.length, isAround ? limit - before : limit);
   const outwards: MessageChange[] = [];
-  for (let n = 0; n < Math.max(before, after); n++) {
-    if (n < after) outwards.push(newer.messages[n]!);
+  for (let n = 0; n < Math.max(before, behind); n++) {
+    if (n < behind) outwards.push(newer.messages[n]!);
     if (n < before) outwards.push(older.messages[n]!);
   }
-  const messages = outwards.slice(0, countFitting(outwards, limit)).sort((a, b) => a.rev - b.rev);
-  const all = older.messages.length + newer.messages.length;
-  return { messages, has_more: older.has_more || newer.has_more || messages.length < all };
+  const fitting = outwards.slice(0, countFitting(outwards));
+  const kept = new Set(fitting);
+  const olderEnd = findEnd(older, kept, isAround ? around : undefined);
+  const newerEnd = findEnd(newer, kept, isAround ? around - 1 : undefined);
+  const next = {
+    ...(after === undefined && olderEnd !== null && { before: olderEnd }),
+    ...(newerEnd !== null && { after: newerEnd }),
+  };
+  const has_more = Object.keys(next).length > 0;
+  const messages = fitting.sort((a, b) => a.message.seq - b.message.seq);
+  return { head, messages, has_more, next: has_more ? next : null };
 }
 
-/** Counts the messages that fit into a page: at most `limit`, at most 256 KiB as JSON, but at least one. */
-function countFitting(messages: readonly MessageChange[], limit: number): number {
+/** The `seq` behind which the next page begins; null if there are no more messages in this direction. */
+function findEnd(slice: HistorySlice, kept: ReadonlySet<MessageChange>, start: number | undefined): number | null {
+  const count = slice.messages.findIndex((change) => !kept.has(change));
+  const keptCount = count === -1 ? slice.messages.length : count;
+  if (keptCount === slice.found) return slice.searchedTo;
+  return slice.messages[keptCount - 1]?.message.seq ?? start ?? null;
+}
+
+/** Counts the messages that fit into a page: at most 256 KiB as JSON, but at least one. */
+function countFitting(messages: readonly MessageChange[]): number {
   let bytes = 0;
-  for (let n = 0; n < Math.min(messages.length, limit); n++) {
-    bytes += Buffer.byteLength(JSON.stringify(messages[n]!.message)) + 1;
+  for (const [n, { message }] of messages.entries()) {
+    bytes += Buffer.byteLength(JSON.stringify(message)) + 1;
     if (bytes > maxPageBytes && n > 0) return n;
   }
-  return Math.min(messages.length, limit);
+  return messages.length;
+}
+
+export interface SingleMessagesPage {
+  messages: MessageChange[];
+  head: Position;
+  /** The `seq` of messages that the room does not have. */
+  missing: number[];
+  has_more: boolean;
+  /** The messages that did not fit; null if `has_more` is false. */
+  next: { seqs: number[] } | null;
+}
+
+/** Reads messages by `seq`, tombstones included. */
+export function readMessages(
+  context: AppContext,
+  actor: Actor,
+  ref: RoomRef,
+  seqs: readonly number[],
+): Promise<SingleMessagesPage> {
+  return context.concurrentReads.run(actor.user, async () => {
+    const found = await readAuthorized(context, actor, ref, (room) =>
+      context.log.singleMessages(room, actor.user, seqs),
+    );
+    const existing = new Set(found.existing);
+    const messages = found.messages.slice(0, countFitting(found.messages));
+    const given = new Set(messages.map(({ message }) => message.seq));
+    const left = [...existing].filter((seq) => !given.has(seq)).sort((a, b) => a - b);
+    const missing = [...new Set(seqs)].filter((seq) => !existing.has(seq));
+    return {
+      ...{ messages, missing, head: found.head },
+      ...{ has_more: left.length > 0, next: left.length > 0 ? { seqs: left } : null },
+    };
+  });
 }

@@ -105,8 +105,18 @@ type Append = (request: SendRequest) => Promise<StoredMessage>;
  */
 export function toDuplicate(first: MessageChange, request: SendRequest): StoredMessage {
   if (first.message.version !== first.rev || hasSameContents(first.message, request))
-    return { change: first, duplicate: true };
+    return { change: toVersionedChange(first), duplicate: true };
   throw new ChatError('ID_REUSED', { field: 'client_msg_id' });
+}
+
+/**
+ * An acknowledgement is of one moment: the message is as it was at `rev`. For a message that was changed, that is the
+ * `rev` of its version. Reactions and replies may be newer, so the answer has none; clients keep those that they have.
+ */
+function toVersionedChange({ root: _, ...change }: MessageChange): MessageChange {
+  const { reactions: __, replies: ___, ...message } = change.message;
+  if (message.version === change.rev) return { ...change, message };
+  return { ...change, rev: message.version, at: Date.parse(message.updatedAt), message };
 }
 
 function hasSameContents(message: Message, { content, extras }: SendRequest): boolean {

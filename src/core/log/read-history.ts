@@ -1,0 +1,240 @@
+import type { Statement, Store } from '../../database/store.ts';
+import type { Position } from '../cursor.ts';
+import type { RoomId, Uuid } from '../ids.ts';
+import type { MessageChange } from './change.ts';
+import { type MessageRow, messageColumns, toMessageChange } from './room-log-statements.ts';
+
+/** The size of a page as JSON. A page has at least one message, even if that is larger. */
+export const maxPageBytes = 256 * 1024;
+/** How many messages a page looks at in search of those that it may have. */
+const maxExamined = 2_000;
+
+export interface HistoryFilter {
+  /** Only the replies in the thread of this root. */
+  thread: number | null;
+  /** Without replies. */
+  topLevel: boolean;
+  /** With deleted messages. */
+  tombstones: boolean;
+}
+
+export interface HistoryRequest extends HistoryFilter {
+  room_id: RoomId;
+  /** The user whose reactions are marked with `mine`. */
+  user: Uuid;
+  /** `older` begins before this `seq` and goes backwards; `newer` begins with it and goes forwards. */
+  split: number;
+  maxOlder: number;
+  maxNewer: number;
+  /** Only messages that were sent between these times, in ms. */
+  dateFrom: number | null;
+  dateTo: number | null;
+}
+
+interface AtHead {
+  head: Position;
+  /** The `rev` of the last change of rights at that moment. */
+  rightsRev: number;
+}
+
+export interface HistorySlice {
+  /** From the split outwards. There may be more than fit into a page, but not all that `found` counts. */
+  messages: MessageChange[];
+  /** How many messages match, up to one more than was asked for. */
+  found: number;
+  /** If the search ended before the last message: the last `seq` that it looked at. */
+  searchedTo: number | null;
+}
+
+/** Messages and the head of the log at one moment. */
+export interface HistorySlices extends AtHead {
+  older: HistorySlice;
+  newer: HistorySlice;
+}
+
+export interface SingleMessages extends AtHead {
+  /** Ordered by `seq`. The last of them may not have fit into an answer. */
+  messages: MessageChange[];
+  /** The `seq` of all requested messages that the room has. */
+  existing: number[];
+}
+
+interface HeadColumn {
+  rev: number;
+  at: number;
+  rights_rev: number;
+}
+
+type HistoryRow = MessageRow & {
+  /** Only in the first row. If no message matches, the other columns of this row are null. */
+  head:
+    | (HeadColumn & {
+        older_found: number;
+        newer_found: number;
+        older_end: number | null;
+        newer_end: number | null;
+      })
+    | null;
+};
+
+const bytes = `octet_length(m.content) + coalesce(octet_length(m.custom), 0)`;
+const headFields = (head: string) =>
+  `'rev', ${head}.last_rev, 'at', (extract(epoch from ${head}.last_change_at) * 1000)::float8, 'rights_rev', ${head}.rights_rev`;
+/** Drops messages that cannot fit into a page, because those before them fill it. Reads no contents. */
+const cut = (candidates: string, order: 'asc' | 'desc') => `select c.seq, c.found from (
+    select m.seq, count(*) over () as found,
+      sum(m.bytes) over (order by m.seq ${order} rows between unbounded preceding and 1 preceding) as bytes_before
+    from ${candidates} m
+  ) c where coalesce(c.bytes_before, 0) < ${maxPageBytes}`;
+
+/**
+ * Parameters: 1 room, 2 user, 3 split, 4 and 5 the maximum of older and newer candidates, 6 and 7 the times, 8 how many
+ * rows to examine, 9 whether with tombstones.
+ */
+const room = `room as materialized (
+  select r.id, r.last_rev, r.last_change_at, r.rights_rev,
+    case when $6::float8 is null then 1 else seq_at(r.id, to_timestamp($6::float8 / 1000)) end as low,
+    least(r.last_seq, case when $7::float8 is null then r.last_seq
+      else seq_at(r.id, to_timestamp(($7::float8 + 1) / 1000)) - 1 end) as high
+  from rooms r where r.id = $1::bigint
+)`;
+
+const messageFilter = `($9::boolean or m.deleted_at is null)`;
+/** Parameter 10: whether without replies. */
+const roomFilter = `${messageFilter} and (not $10::boolean or m.thread is null)`;
+
+/**
+ * One statement, and therefore one snapshot: the head of the log and the messages belong together. The first pass over
+ * the index finds the messages and their sizes, and the second one reads the messages that can fit into the page. The
+ * messages of a room are numbered without gaps, so a range of `seq` limits how many are examined.
+ */
+const roomHistory: Statement = {
+  name: 'history_of_room',
+  text: `with ${room}, span as materialized (
+    select h.*, greatest(h.low, least(h.high, $3::bigint - 1) - $8::bigint + 1) as older_from,
+      least(h.high, $3::bigint - 1) as older_to, greatest(h.low, $3::bigint) as newer_from,
+      least(h.high, greatest(h.low, $3::bigint) + $8::bigint - 1) as newer_to
+    from room h
+  ), older_candidates as (
+    select m.seq, ${bytes} as bytes from messages m where m.room_id = $1::bigint and m.seq >= (select older_from from span)
+      and m.seq <= (select older_to from span) and ${roomFilter} order by m.seq desc limit $4::int
+  ), newer_candidates as (
+    select m.seq, ${bytes} as bytes from messages m where m.room_id = $1::bigint and m.seq >= (select newer_from from span)
+      and m.seq <= (select newer_to from span) and ${roomFilter} order by m.seq limit $5::int
+  ), older as materialized (${cut('older_candidates', 'desc')}),
+  newer as materialized (${cut('newer_candidates', 'asc')}),
+  page as materialized (
+    select coalesce((select min(seq) from older), (select min(seq) from newer)) as first_seq,
+      coalesce((select max(seq) from newer), (select max(seq) from older)) as last_seq
+  )
+  select case when m.seq is null or m.seq = p.first_seq then json_build_object(${headFields('s')},
+      'older_found', coalesce((select max(found) from older), 0), 'newer_found', coalesce((select max(found) from newer), 0),
+      'older_end', case when s.older_from > s.low then s.older_from end,
+      'newer_end', case when s.newer_to < s.high then s.newer_to end) end as head, m.*
+  from span s cross join page p left join lateral (
+    select ${messageColumns}, message_extras(m, $2::uuid) as extras from messages m
+    where m.room_id = $1::bigint and m.seq >= (select first_seq from page) and m.seq <= (select last_seq from page)
+      and ${roomFilter}
+  ) m on true order by m.seq`,
+};
+
+/**
+ * Parameter 10: the root of the thread. The first pass walks along the index of the thread and stops when it has enough
+ * messages; `offset 0` keeps the planner from joining the two tables in another order.
+ */
+const threadHistory: Statement = {
+  name: 'history_of_thread',
+  text: `with ${room}, older_window as materialized (
+    select t.seq from thread_messages t where t.room_id = $1::bigint and t.root = $10::bigint
+      and t.seq >= (select low from room) and t.seq <= (select least(high, $3::bigint - 1) from room)
+      order by t.seq desc limit case when $4::int = 0 then 0 else $8::bigint end
+  ), newer_window as materialized (
+    select t.seq from thread_messages t where t.room_id = $1::bigint and t.root = $10::bigint
+      and t.seq >= (select greatest(low, $3::bigint) from room) and t.seq <= (select high from room)
+      order by t.seq limit case when $5::int = 0 then 0 else $8::bigint end
+  ), older_candidates as (
+    select m.seq, ${bytes} as bytes from thread_messages t, lateral (
+      select * from messages x where x.room_id = $1::bigint and x.seq = t.seq offset 0
+    ) m where t.room_id = $1::bigint and t.root = $10::bigint and t.seq >= (select min(seq) from older_window)
+      and t.seq <= (select least(high, $3::bigint - 1) from room) and ${messageFilter}
+      order by t.seq desc limit $4::int
+  ), newer_candidates as (
+    select m.seq, ${bytes} as bytes from thread_messages t, lateral (
+      select * from messages x where x.room_id = $1::bigint and x.seq = t.seq offset 0
+    ) m where t.room_id = $1::bigint and t.root = $10::bigint and t.seq >= (select greatest(low, $3::bigint) from room)
+      and t.seq <= (select max(seq) from newer_window) and ${messageFilter}
+      order by t.seq limit $5::int
+  ), older as materialized (${cut('older_candidates', 'desc')}),
+  newer as materialized (${cut('newer_candidates', 'asc')}),
+  page as materialized (select array_agg(x.seq) as seqs, min(x.seq) as first_seq
+    from (select seq from older union all select seq from newer) x)
+  select case when m.seq is null or m.seq = p.first_seq then json_build_object(${headFields('s')},
+      'older_found', coalesce((select max(found) from older), 0), 'newer_found', coalesce((select max(found) from newer), 0),
+      'older_end', (select case when count(*) = $8::bigint then min(w.seq) end from older_window w),
+      'newer_end', (select case when count(*) = $8::bigint then max(w.seq) end from newer_window w)) end as head, m.*
+  from room s cross join page p left join lateral (
+    select ${messageColumns}, message_extras(m, $2::uuid) as extras from messages m
+    where m.room_id = $1::bigint and m.seq = any((select seqs from page)::bigint[])
+  ) m on true order by m.seq`,
+};
+
+/** Reads at most `maxOlder` + 1 and `maxNewer` + 1 messages. Returns undefined if the room does not exist. */
+export async function readHistorySlices(store: Store, request: HistoryRequest): Promise<HistorySlices | undefined> {
+  const { room_id, user, split, maxOlder, maxNewer, dateFrom, dateTo, thread, topLevel, tombstones } = request;
+  const examined = maxOlder > 0 && maxNewer > 0 ? maxExamined / 2 : maxExamined;
+  const rows = await store.query<HistoryRow>(thread === null ? roomHistory : threadHistory, [
+    ...[room_id, user, split, maxOlder && maxOlder + 1, maxNewer && maxNewer + 1, dateFrom, dateTo, examined],
+    ...[tombstones, thread ?? topLevel],
+  ]);
+  const head = rows[0]?.head;
+  if (!head) return undefined;
+  const messages = head.older_found + head.newer_found === 0 ? [] : rows.map(toMessageChange);
+  return {
+    ...toAtHead(room_id, head),
+    older: {
+      messages: messages.filter(({ message }) => message.seq < split).reverse(),
+      found: head.older_found,
+      searchedTo: head.older_end,
+    },
+    newer: {
+      messages: messages.filter(({ message }) => message.seq >= split),
+      found: head.newer_found,
+      searchedTo: head.newer_end,
+    },
+  };
+}
+
+type SingleRow = MessageRow & { head: (HeadColumn & { existing: number[] }) | null };
+
+const singleMessages: Statement = {
+  name: 'single_messages',
+  text: `with candidates as (
+    select m.seq, ${bytes} as bytes from messages m where m.room_id = $1::bigint and m.seq = any($3::bigint[])
+  ), fitting as materialized (${cut('candidates', 'asc')}),
+  page as materialized (select array_agg(f.seq) as seqs, min(f.seq) as first_seq from fitting f)
+  select case when m.seq is null or m.seq = p.first_seq then json_build_object(${headFields('r')},
+      'existing', coalesce((select json_agg(c.seq) from candidates c), '[]')) end as head, m.*
+  from rooms r cross join page p left join lateral (
+    select ${messageColumns}, message_extras(m, $2::uuid) as extras from messages m
+    where m.room_id = $1::bigint and m.seq = any((select seqs from page)::bigint[])
+  ) m on true where r.id = $1::bigint order by m.seq`,
+};
+
+/** Reads messages by `seq`, tombstones included. Returns undefined if the room does not exist. */
+export async function readSingleMessages(
+  store: Store,
+  room_id: RoomId,
+  user: Uuid,
+  seqs: readonly number[],
+): Promise<SingleMessages | undefined> {
+  const rows = await store.query<SingleRow>(singleMessages, [room_id, user, seqs]);
+  const head = rows[0]?.head;
+  if (!head) return undefined;
+  const messages = head.existing.length === 0 ? [] : rows.map(toMessageChange);
+  return { ...toAtHead(room_id, head), messages, existing: head.existing };
+}
+
+const toAtHead = (room_id: RoomId, { rev, at, rights_rev }: HeadColumn): AtHead => ({
+  head: { room_id, rev, at },
+  rightsRev: rights_rev,
+});
