@@ -35,8 +35,8 @@ export function awaitToken(connection: EngineConnection, { connections, authTime
     if (packets > maxUnauthenticatedPackets || typeof data !== 'string') return void connection.close(true);
     if (Buffer.byteLength(data) <= unauthenticatedFrameBytes) return;
     oversizedConnections.add(connection);
-    // The connection is closed one turn later: if this is a CONNECT packet, `authenticate` first tells the client why it
-    // is rejected.
+    // The connection is closed one tick later: if this is a CONNECT packet, `authenticate` first sends the client the
+    // reason for the refusal.
     setImmediate(() => closeConnection(connection));
   };
   const stopAwaiting = () => {
