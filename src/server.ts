@@ -165,6 +165,7 @@ async function start(
     context.isDraining = true;
     context.typing.close();
     context.receipts.close();
+    context.presence?.close();
     context.feeds.close();
     context.inbox.close();
     revocations.close();

@@ -96,6 +96,7 @@ function parseIdentity(payload: unknown): Identity {
     level: levelOnEntity ?? 0,
     mayCreateRooms: scopes.includes('rooms:create'),
     ...(scopes.includes('receipts:hidden') && { hidesReceipts: true }),
+    ...(scopes.includes('presence:hidden') && { hidesPresence: true }),
   };
   return {
     actor,

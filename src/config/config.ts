@@ -26,6 +26,8 @@ export type Limits = ConfigGroup<'limits'>;
 
 /** The configuration of a node. Most values come directly from `settings.ts`; only the others are declared here. */
 export interface Config extends Omit<ArrangedSettings, 'database' | 'redis'> {
+  /** Whether the service knows who is present in rooms. */
+  presence: boolean;
   /** The address to listen on. `::` means every address of this machine, IPv6 and IPv4. */
   host: string;
   http: ConfigGroup<'http'> & { headersTimeoutMs: number; requestTimeoutMs: number };
@@ -95,6 +97,7 @@ export function readConfig(env: Environment, { needsKeys = true }: ReadOptions =
       : { mode: 'embedded', directory: values.DATA_DIR },
     redis: urls && { urls, ...redis },
     tokens: { ...tokens, keys },
+    presence: values.PRESENCE === 'on',
     playground: playground === 'auto' ? keys.source === 'embedded' : playground === 'on',
     warnings: [...links.warnings, ...findMisspeltSettings(env)],
   };

@@ -337,6 +337,11 @@ export const settings = {
     fromFile: true,
     config: 'adminToken',
   },
+  PRESENCE: {
+    schema: choice('on', 'off'),
+    default: 'on',
+    description: 'whether clients can see who is present in a room; `off` answers `null` instead',
+  },
   PLAYGROUND: {
     schema: choice('auto', 'on', 'off'),
     default: 'auto',

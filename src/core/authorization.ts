@@ -10,6 +10,8 @@ export interface Actor {
   mayCreateRooms: boolean;
   /** Whether nobody else may see how far the user has read. */
   hidesReceipts?: boolean;
+  /** The user is neither shown nor counted among those who are present. */
+  hidesPresence?: boolean;
 }
 
 /** The fields of a room that rights depend on. */

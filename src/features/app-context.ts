@@ -17,11 +17,13 @@ import type { Inbox } from './inbox/inbox.ts';
 import type { AcceptanceQueue } from './members/acceptance-queue.ts';
 import type { SendQueue } from './messages/send-queue.ts';
 import type { SendRate } from './messages/send-rate.ts';
+import type { PresenceService } from './presence/presence.ts';
 import type { ReactionBatcher } from './reactions/reaction-batcher.ts';
 import type { PositionQueue } from './reads/position-queue.ts';
 import type { Receipts } from './reads/receipts.ts';
 import type { SeenUsers } from './reads/seen-users.ts';
 import type { Revocations } from './revocations/revocations.ts';
+import type { RegisteredJoinOption } from './rooms/join-options.ts';
 import type { Typing } from './typing/typing.ts';
 
 /** The collaborators of the use cases. Each server has one context. */
@@ -43,6 +45,10 @@ export interface AppContext {
   receipts: Receipts;
   positions: PositionQueue;
   seenUsers: SeenUsers;
+  /** Undefined if presence is off. */
+  presence: PresenceService | undefined;
+  /** What clients may ask for when they join a room. */
+  joinOptions: readonly RegisteredJoinOption<AppContext>[];
   audit: Audit;
   /** Rejects if the node is draining, the database is unavailable or a migration is missing. */
   assertReady(): Promise<void>;

@@ -16,14 +16,17 @@ import type { Metrics } from '../observability/metrics.ts';
 import { createUnknownKindLog } from '../observability/unknown-kind-log.ts';
 import type { AppContext } from './app-context.ts';
 import { createInbox } from './inbox/inbox.ts';
+import { features } from './index.ts';
 import { createAcceptanceQueue } from './members/acceptance-queue.ts';
 import { createSendQueue } from './messages/send-queue.ts';
 import { createSendRate } from './messages/send-rate.ts';
+import { PresenceService } from './presence/presence.ts';
 import { createReactionBatcher } from './reactions/reaction-batcher.ts';
 import { createPositionQueue } from './reads/position-queue.ts';
 import { Receipts } from './reads/receipts.ts';
 import { createSeenUsers } from './reads/seen-users.ts';
 import type { Revocations } from './revocations/revocations.ts';
+import { listJoinOptions } from './rooms/join-options.ts';
 import { Typing } from './typing/typing.ts';
 
 interface Collaborators {
@@ -46,20 +49,28 @@ export function createAppContext(collaborators: Collaborators): AppContext {
     failing: 'reading the room log failed; retrying',
     recovered: 'reading the room log works again',
   });
+  const ephemeralServices = { bus: ephemeral, broadcasters, feeds: () => feeds };
+  const { timeouts } = config;
   const typing = new Typing({
-    ...{ bus: ephemeral, broadcasters, events: metrics.ephemeral.typing, timeouts: config.timeouts?.typing },
-    feeds: () => feeds,
+    ...ephemeralServices,
+    ...{ events: metrics.ephemeral.typing, timeouts: timeouts?.typing },
   });
   const receipts = new Receipts({
     ...{ bus: ephemeral, broadcasters, events: metrics.ephemeral.reads },
     feeds: () => feeds,
   });
+  const presence = config.presence
+    ? new PresenceService({
+        ...ephemeralServices,
+        ...{ events: metrics.ephemeral.presence, timeouts: timeouts?.presence },
+      })
+    : undefined;
   const feeds: FeedRegistry = createFeedRegistry({
     log,
     bus,
     rights,
     broadcasters,
-    observers: [typing],
+    observers: presence ? [typing, presence.observer] : [typing],
     reconcileIntervalMs,
     events: { ...metrics.feeds, ...report, unknownKind: createUnknownKindLog(logger) },
   });
@@ -77,12 +88,13 @@ export function createAppContext(collaborators: Collaborators): AppContext {
         }),
       },
     }),
-    ...{ store, log, bus, rights, feeds, queue, revocations, receipts, typing, metrics },
+    ...{ store, log, bus, rights, feeds, queue, revocations, receipts, typing, presence, metrics },
     positions: createPositionQueue({
       ...{ store, events: metrics.reads },
       onWritten: (write, written) => receipts.onWritten(write, written),
     }),
     seenUsers: createSeenUsers(store),
+    joinOptions: listJoinOptions(features),
     acceptanceQueue: createAcceptanceQueue({ log, rights, bus }),
     sendRate: createSendRate(limits.sendRate, limits.sendBurst, metrics.limits),
     requestLimits: createRequestLimits(limits, metrics.limits, spending),

@@ -4,23 +4,16 @@ import { inbox } from './inbox/handlers.ts';
 import { members } from './members/handlers.ts';
 import { messages } from './messages/handlers.ts';
 import { operations } from './operations/handlers.ts';
+import { presence } from './presence/handlers.ts';
 import { reactions } from './reactions/handlers.ts';
 import { reads } from './reads/handlers.ts';
 import { revocations } from './revocations/handlers.ts';
 import { rooms } from './rooms/handlers.ts';
+import { offerJoinOptions } from './rooms/join-options.ts';
 import { typing } from './typing/handlers.ts';
 
 /** All features of the server, in the order in which the OpenAPI and AsyncAPI documents list them. */
-export const features = [
-  rooms,
-  members,
-  messages,
-  edits,
-  reactions,
-  reads,
-  inbox,
-  typing,
-  revocations,
-  operations,
-  session,
-];
+export const features = offerJoinOptions([
+  ...[rooms, members, messages, edits, reactions, reads, inbox, typing, presence],
+  ...[revocations, operations, session],
+]);

@@ -32,9 +32,12 @@ export const routeTitle = ({ method, path }: Route) => `${method} ${path}`;
 /** The Socket.IO events of all features; changes and what every connection receives are not among them. */
 export const featureEvents: Record<string, z.ZodType> = Object.assign({}, ...contracts.map(({ events }) => events));
 
-/** The Socket.IO requests of all features. */
+const { 'room:join': join } = contracts.find(({ name }) => name === 'rooms')!.requests as typeof rooms.requests;
+
+/** The Socket.IO requests of all features; `room:join` with the options that other features add. */
 export const requests = {
   ...rooms.requests,
+  'room:join': join,
   ...messages.requests,
   ...edits.requests,
   ...reactions.requests,

@@ -16,6 +16,7 @@ import { decide, toRoomRights } from '../../core/log/rights-cache.ts';
 import type { RoomSnapshot } from '../../core/log/room-snapshot.ts';
 import type { Room } from '../../core/room.ts';
 import { type AppContext, resolveRoomId } from '../app-context.ts';
+import { type JoinAnswers, noJoinAnswers, type ReadJoinAnswers } from './join-options.ts';
 
 const maxMissed = 500;
 const maxMissedBytes = 256 * 1024;
@@ -35,7 +36,8 @@ export async function joinRoom(
   subscriber: Subscriber,
   ref: RoomRef,
   since: Cursor | null | undefined,
-  acknowledge: (joined: JoinResult) => void,
+  acknowledge: (joined: JoinResult, answers: JoinAnswers) => void,
+  readAnswers = noJoinAnswers,
 ): Promise<() => void> {
   const id = await resolveRoomId(context, ref);
   const feed = context.feeds.open(id);
@@ -43,11 +45,11 @@ export async function joinRoom(
   try {
     await feed.join(
       subscriber,
-      () => readJoin(context, subscriber, id, since),
-      ({ snapshot, missed }) => {
+      () => readJoin(context, subscriber, id, since, readAnswers),
+      ({ snapshot, missed, answers }) => {
         const { rights } = decide(subscriber.actor, toRoomRights(snapshot));
         const { room, head } = snapshot;
-        acknowledge({ room, rights, head, recovered: missed !== undefined, events: missed ?? [] });
+        acknowledge({ room, rights, head, recovered: missed !== undefined, events: missed ?? [] }, answers());
       },
     );
     return leave;
@@ -77,22 +79,19 @@ export async function rejoinRoom(
   subscriber: Subscriber,
   id: RoomId,
   since: Cursor | null | undefined,
-  acknowledge: (joined: JoinResult) => void,
+  acknowledge: (joined: JoinResult, answers: JoinAnswers) => void,
+  readAnswers = noJoinAnswers,
 ): Promise<void> {
   const feed = context.feeds.open(id);
   await feed.rejoin(
     subscriber,
-    () => readJoin(context, subscriber, id, since),
-    ({ snapshot, missed }, later) => {
+    () => readJoin(context, subscriber, id, since, readAnswers),
+    ({ snapshot, missed, answers }, later) => {
       const head = later.at(-1) ?? snapshot.head;
       const events = missed && [...missed, ...later];
-      acknowledge({
-        room: later.reduce(applyRoomChange, snapshot.room),
-        rights: feed.getRights(subscriber.actor),
-        head,
-        recovered: events !== undefined,
-        events: events ?? [],
-      });
+      const room = later.reduce(applyRoomChange, snapshot.room);
+      const rights = feed.getRights(subscriber.actor);
+      acknowledge({ room, rights, head, recovered: events !== undefined, events: events ?? [] }, answers());
     },
   );
 }
@@ -101,12 +100,21 @@ function applyRoomChange(room: Room, change: Change): Room {
   return kindOfChange(change).applyToRoom(room, change);
 }
 
-async function readJoin(context: AppContext, { actor }: Subscriber, id: RoomId, since: Cursor | null | undefined) {
+async function readJoin(
+  context: AppContext,
+  { actor }: Subscriber,
+  id: RoomId,
+  since: Cursor | null | undefined,
+  readAnswers: ReadJoinAnswers,
+) {
+  const readingAnswers = readAnswers();
+  // The error of a join that is denied is more precise.
+  readingAnswers.catch(() => {});
   const snapshot = await context.acceptanceQueue.accept(actor, id);
   const missed = since
     ? await context.concurrentReads.run(actor.user, () => readMissed(context, actor, snapshot, since))
     : undefined;
-  return { snapshot, missed };
+  return { snapshot, missed, answers: await readingAnswers };
 }
 
 /**

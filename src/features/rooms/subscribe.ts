@@ -5,6 +5,7 @@ import type { CommandCall, RequestCall } from '../../core/feature.ts';
 import { toChangeEvent } from '../../core/log/change-kinds.ts';
 import { type AppContext, findRoomId, resolveRoomId } from '../app-context.ts';
 import type { rooms } from './contract.ts';
+import { createJoinAnswers } from './join-options.ts';
 import { joinRoom, rejoinRoom } from './join-room.ts';
 
 type JoinCall = RequestCall<(typeof rooms)['requests']['room:join'], AppContext>;
@@ -22,14 +23,18 @@ export async function join(call: JoinCall): Promise<undefined> {
   if (id === undefined) throw new ChatError('NOT_FOUND');
   const subscriber = connection.findSubscriber(id);
   if (subscriber) {
-    await rejoinRoom(context, subscriber, id, payload.since, (joined) => {
+    const readAnswers = createJoinAnswers(context.joinOptions, call, id, subscriber);
+    const acknowledge = (joined: JoinResult, answers: object) => {
       connection.catchUp(id);
-      call.acknowledge(toAck(joined));
-    });
+      call.acknowledge({ ...toAck(joined), ...answers });
+    };
+    await rejoinRoom(context, subscriber, id, payload.since, acknowledge, readAnswers);
   } else {
-    await connection.subscribe(id, (subscriber) =>
-      joinRoom(context, subscriber, id, payload.since, (joined) => call.acknowledge(toAck(joined))),
-    );
+    await connection.subscribe(id, (subscriber) => {
+      const readAnswers = createJoinAnswers(context.joinOptions, call, id, subscriber);
+      const acknowledge = (joined: JoinResult, answers: object) => call.acknowledge({ ...toAck(joined), ...answers });
+      return joinRoom(context, subscriber, id, payload.since, acknowledge, readAnswers);
+    });
   }
   return undefined;
 }

@@ -1,0 +1,334 @@
+import type { EphemeralBus } from '../../core/ephemeral.ts';
+import type { RoomId } from '../../core/ids.ts';
+import { type NodePresence, PeerMessage } from './peer-messages.ts';
+
+export interface PeerTimeouts {
+  /** Between two signs of life of a node. */
+  aliveMs: number;
+  /** A node that was silent for this long is dead. */
+  deadMs: number;
+  /** How long the users of a node that ended remain present: enough to reconnect to another node. */
+  byeMs: number;
+  /** A node that has not answered is asked again after this time. */
+  retryMs: number;
+}
+
+type NodeState = Omit<NodePresence, 'room_id'>;
+
+interface Collaborators {
+  bus: EphemeralBus;
+  /** The present state of this node. */
+  readOwn(room: RoomId): Omit<NodeState, 'counter'>;
+  /** What other nodes have answered about the room has changed, or whether all have. */
+  onChange(room: RoomId): void;
+  onPublished(): void;
+  timeouts: PeerTimeouts;
+}
+
+interface Peer {
+  lastSeenAt: number;
+  /** How many `states` have arrived. */
+  received: number;
+  /** How many had been sent by the previous sign of life. By the next, all of these should have arrived. */
+  sentBefore: number;
+  /** How many `states` this node has sent to the peer. */
+  sent: number;
+}
+
+interface WatchedRoom {
+  states: Map<string, NodeState>;
+  askedAt: number;
+}
+
+const topic = 'presence';
+const maxRoomsPerMessage = 500;
+/** A message holds the states of several rooms, up to this number of users. */
+const maxUsersPerMessage = 1_000;
+
+/**
+ * The presence on the other nodes. A node asks all others about the rooms that it watches, and they send it every later
+ * change, so rooms that nobody watches cost nothing. Losses are noticed by counting, and repaired by asking again.
+ */
+export class Peers {
+  readonly #collaborators: Collaborators;
+  readonly #bus: EphemeralBus;
+  readonly #peers = new Map<string, Peer>();
+  readonly #watched = new Map<RoomId, WatchedRoom>();
+  /** The watched rooms that a node has not answered about. */
+  readonly #unanswered = new Set<RoomId>();
+  /** The nodes that watch a room, each with the counter of its last message about that. */
+  readonly #watchers = new Map<RoomId, Map<string, number>>();
+  /** To be sent in this tick: questions about rooms to all nodes, and states to one node. */
+  #questions = new Set<RoomId>();
+  readonly #answers = new Map<string, Set<RoomId>>();
+  #isFlushing = false;
+  #counter = 0;
+  /** The number of running nodes, as Redis knows it. */
+  #nodeCount: number | undefined;
+  #lastAliveAt = Number.NEGATIVE_INFINITY;
+  readonly #timer: NodeJS.Timeout;
+  readonly #unsubscribe: (() => void)[];
+
+  constructor(collaborators: Collaborators) {
+    const { bus, timeouts } = collaborators;
+    this.#collaborators = collaborators;
+    this.#bus = bus;
+    this.#unsubscribe = [
+      bus.subscribe(topic, (body, from) => {
+        const message = PeerMessage.safeParse(body);
+        if (message.success) this.#receive(message.data, from);
+      }),
+      bus.onUp(() => this.#greet()),
+    ];
+    this.#timer = setInterval(() => this.#tick(), Math.min(timeouts.retryMs, timeouts.aliveMs)).unref();
+    if (bus.isUp) this.#greet();
+  }
+
+  isWatched(room: RoomId): boolean {
+    return this.#watched.has(room);
+  }
+
+  get watchedRooms(): RoomId[] {
+    return [...this.#watched.keys()];
+  }
+
+  watch(room: RoomId): void {
+    if (this.#watched.has(room)) return;
+    this.#watched.set(room, { states: new Map(), askedAt: performance.now() });
+    this.#unanswered.add(room);
+    this.#questions.add(room);
+    this.#flushLater();
+  }
+
+  /** The other nodes learn of it when they send the next state. */
+  unwatch(room: RoomId): void {
+    this.#watched.delete(room);
+    this.#unanswered.delete(room);
+  }
+
+  /** Whether all running nodes are reachable and have answered about a watched room. */
+  isComplete(room: RoomId): boolean {
+    if (!this.#bus.isUp || this.#nodeCount === undefined || this.#peers.size < this.#nodeCount - 1) return false;
+    const states = this.#watched.get(room)?.states;
+    return states !== undefined && [...this.#peers.keys()].every((node) => states.has(node));
+  }
+
+  listStates(room: RoomId): NodeState[] {
+    return [...(this.#watched.get(room)?.states.values() ?? [])];
+  }
+
+  /** Sends the state of this node to the nodes that watch the room. */
+  publish(room: RoomId): void {
+    for (const node of this.#watchers.get(room)?.keys() ?? []) this.#answer(node, room);
+  }
+
+  hasWatchers(room: RoomId): boolean {
+    return this.#watchers.has(room);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    this.#send('all', { kind: 'bye' });
+    this.#bus.leaveNodes();
+  }
+
+  #send(to: string, message: PeerMessage): void {
+    this.#bus.publish(topic, to === 'all' ? to : { node: to }, message);
+  }
+
+  /** Every node answers. What was published meanwhile was lost, so all questions are asked again. */
+  #greet(): void {
+    this.#send('all', { kind: 'hello' });
+    this.#showLife();
+    this.#ask('all', this.watchedRooms);
+  }
+
+  #showLife(): void {
+    this.#lastAliveAt = performance.now();
+    const sent = Object.fromEntries([...this.#peers].map(([node, peer]) => [node, peer.sent]));
+    this.#send('all', { kind: 'alive', sent });
+    void this.#bus.countNodes().then((count) => {
+      if (count === this.#nodeCount) return;
+      this.#nodeCount = count;
+      for (const room of this.#watched.keys()) this.#collaborators.onChange(room);
+    });
+  }
+
+  #tick(): void {
+    const { aliveMs, deadMs } = this.#collaborators.timeouts;
+    const now = performance.now();
+    for (const [node, { lastSeenAt }] of this.#peers) if (now - lastSeenAt > deadMs) this.#removePeer(node);
+    if (!this.#bus.isUp) {
+      if (this.#nodeCount === undefined) return;
+      this.#nodeCount = undefined;
+      for (const room of this.#watched.keys()) this.#collaborators.onChange(room);
+      return;
+    }
+    if (now - this.#lastAliveAt >= aliveMs) this.#showLife();
+    this.#askAgain(now);
+  }
+
+  /** Asks the nodes that have not answered. */
+  #askAgain(now: number): void {
+    const missing = new Map<string, RoomId[]>();
+    for (const room of this.#unanswered) {
+      const watched = this.#watched.get(room)!;
+      const silent = [...this.#peers.keys()].filter((node) => !watched.states.has(node));
+      if (silent.length === 0) this.#unanswered.delete(room);
+      else if (now - watched.askedAt >= this.#collaborators.timeouts.retryMs) {
+        watched.askedAt = now;
+        for (const node of silent) missing.set(node, [...(missing.get(node) ?? []), room]);
+      }
+    }
+    for (const [node, rooms] of missing) this.#ask(node, rooms);
+  }
+
+  #ask(to: string, rooms: readonly RoomId[]): void {
+    for (let from = 0; from < rooms.length; from += maxRoomsPerMessage) {
+      this.#counter += 1;
+      const page = rooms.slice(from, from + maxRoomsPerMessage);
+      this.#send(to, { kind: 'watch', counter: this.#counter, rooms: page });
+    }
+  }
+
+  #removePeer(node: string): void {
+    this.#peers.delete(node);
+    for (const [room, nodes] of this.#watchers) {
+      nodes.delete(node);
+      if (nodes.size === 0) this.#watchers.delete(room);
+    }
+    for (const [room, { states }] of this.#watched) {
+      states.delete(node);
+      this.#collaborators.onChange(room);
+    }
+    // The list of nodes has probably changed, too.
+    this.#lastAliveAt = Number.NEGATIVE_INFINITY;
+  }
+
+  #receive(message: PeerMessage, from: string): void {
+    if (message.kind === 'bye' && !this.#peers.has(from)) return;
+    const peer = this.#meet(from);
+    switch (message.kind) {
+      case 'hello':
+        return this.#showLife();
+      case 'alive':
+        return this.#checkLosses(from, peer, message.sent[this.#bus.node] ?? 0);
+      case 'watch':
+        return this.#startSending(from, message);
+      case 'unwatch':
+        return this.#stopSending(from, message);
+      case 'states':
+        peer.received += 1;
+        return this.#takeStates(from, message.states);
+      case 'bye': {
+        const { deadMs, byeMs } = this.#collaborators.timeouts;
+        peer.lastSeenAt = performance.now() - deadMs + byeMs;
+        // The node is no longer in the list of nodes.
+        if (this.#nodeCount !== undefined) this.#nodeCount -= 1;
+      }
+    }
+  }
+
+  /** A node that is new here has received none of the questions. */
+  #meet(node: string): Peer {
+    const known = this.#peers.get(node);
+    if (known) {
+      known.lastSeenAt = Math.max(known.lastSeenAt, performance.now());
+      return known;
+    }
+    const peer: Peer = { lastSeenAt: performance.now(), received: 0, sentBefore: 0, sent: 0 };
+    this.#peers.set(node, peer);
+    for (const room of this.#watched.keys()) {
+      this.#unanswered.add(room);
+      this.#collaborators.onChange(room);
+    }
+    this.#ask(node, this.watchedRooms);
+    return peer;
+  }
+
+  #checkLosses(node: string, peer: Peer, sent: number): void {
+    const hasLost = peer.received < peer.sentBefore;
+    // The peer counts from 0 again if it took this node for dead.
+    if (hasLost || sent < peer.sentBefore) peer.received = sent;
+    if (hasLost) this.#ask(node, this.watchedRooms);
+    peer.sentBefore = sent;
+  }
+
+  #startSending(node: string, { counter, rooms }: { counter: number; rooms: readonly RoomId[] }): void {
+    for (const room of rooms) {
+      const nodes = this.#watchers.get(room) ?? new Map<string, number>();
+      this.#watchers.set(room, nodes.set(node, Math.max(counter, nodes.get(node) ?? 0)));
+      this.#answer(node, room);
+    }
+  }
+
+  #stopSending(node: string, { counter, rooms }: { counter: number; rooms: readonly RoomId[] }): void {
+    for (const room of rooms) {
+      const nodes = this.#watchers.get(room);
+      if (!nodes || (nodes.get(node) ?? 0) > counter) continue;
+      nodes.delete(node);
+      if (nodes.size === 0) this.#watchers.delete(room);
+    }
+  }
+
+  #takeStates(node: string, states: readonly NodePresence[]): void {
+    const unwatched: RoomId[] = [];
+    for (const { room_id: room, ...state } of states) {
+      const watched = this.#watched.get(room);
+      if (!watched) {
+        unwatched.push(room);
+      } else if (state.counter > (watched.states.get(node)?.counter ?? -1)) {
+        watched.states.set(node, state);
+        this.#collaborators.onChange(room);
+      }
+    }
+    if (unwatched.length === 0) return;
+    this.#counter += 1;
+    this.#send(node, { kind: 'unwatch', counter: this.#counter, rooms: unwatched });
+  }
+
+  #answer(node: string, room: RoomId): void {
+    const rooms = this.#answers.get(node) ?? new Set();
+    this.#answers.set(node, rooms.add(room));
+    this.#flushLater();
+  }
+
+  /** What arises in one tick travels together. */
+  #flushLater(): void {
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#isFlushing = false;
+    const questions = [...this.#questions];
+    this.#questions = new Set();
+    this.#ask('all', questions);
+    for (const [node, rooms] of this.#answers) this.#sendStates(node, rooms);
+    this.#answers.clear();
+  }
+
+  #sendStates(node: string, rooms: Iterable<RoomId>): void {
+    let states: NodePresence[] = [];
+    let users = 0;
+    const send = () => {
+      if (states.length === 0) return;
+      const peer = this.#peers.get(node);
+      if (peer) peer.sent += 1;
+      this.#send(node, { kind: 'states', states });
+      this.#collaborators.onPublished();
+      states = [];
+      users = 0;
+    };
+    for (const room of rooms) {
+      this.#counter += 1;
+      const own = this.#collaborators.readOwn(room);
+      states.push({ room_id: room, counter: this.#counter, ...own });
+      users += own.users?.length ?? 0;
+      if (states.length >= maxRoomsPerMessage || users >= maxUsersPerMessage) send();
+    }
+    send();
+  }
+}
