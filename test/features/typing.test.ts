@@ -183,10 +183,11 @@ describeOneWiring('typing on one node', ({ url, startNode }) => {
   });
 
   it('names 10 of many typists, and counts all', async () => {
-    const { owner, room } = await createRoomWithOwner(url(), { max_entity_rules: 50 });
-    const observer = await joinSocket(url(), owner, room.id);
+    const node = await startFastNode({ endMs: 3_600_000 });
+    const { owner, room } = await createRoomWithOwner(node.url, { max_entity_rules: 50 });
+    const observer = await joinSocket(node.url, owner, room.id);
     for (let n = 0; n < 12; n++) {
-      const typist = await joinSocket(url(), await createMember(url(), owner, room), room.id);
+      const typist = await joinSocket(node.url, await createMember(node.url, owner, room), room.id);
       await accept(typist.request('typing:set', { room_id: room.id, typing: true }));
     }
     let last: Json;
@@ -227,19 +228,19 @@ describeOneWiring('typing on one node', ({ url, startNode }) => {
 
   it('sends no event in a room with too many connections on the node, and ends the one that it has sent', async function () {
     this.timeout(60_000);
-    const { owner, room_id, observer, set } = await setUp();
+    const node = await startFastNode({ endMs: 3_600_000 });
+    const { owner, room_id, observer, set } = await setUp(node.url);
     await accept(set(true));
     expect(await observer.next('typing:changed')).to.have.property('count', 1);
     const crowd = await Promise.all(
-      Array.from({ length: maxTypingConnections - 1 }, () => joinSocket(url(), owner, room_id)),
+      Array.from({ length: maxTypingConnections - 1 }, () => joinSocket(node.url, owner, room_id)),
     );
     await waitUntil('the set is empty', async () => typingIn(observer).at(-1)?.count === 0);
-    typingIn(observer);
-    const before = await readMetrics(url());
+    const before = await readMetrics(node.url);
     await accept(set(false));
     await accept(observer.request('typing:set', { room_id, typing: true }));
-    await sendFence(url(), owner, room_id, observer);
-    const after = await readMetrics(url());
+    await sendFence(node.url, owner, room_id, observer);
+    const after = await readMetrics(node.url);
     const emitted = 'nano_messaging_ephemeral_events_total{feature="typing"}';
     expect(after.get(emitted)).to.equal(before.get(emitted));
     for (const socket of crowd) socket.close();
