@@ -429,12 +429,13 @@ begin
 end $$;`);
 
     // Writes the counters of a room after the last operation in it, and the row of the journal, which the next migration adds.
+    // A busy room was read without its lock: its counters may have grown since, and must not go back.
     this.addSql(`
 create function finish_room(p_room rooms, p_active timestamptz) returns void language plpgsql as $$
 begin
   update rooms r set last_seq = p_room.last_seq, last_rev = p_room.last_rev, last_change_at = p_room.last_change_at,
     active_at = coalesce(p_active, r.active_at, r.last_change_at)
-  where r.id = p_room.id and r.last_rev <> p_room.last_rev;
+  where r.id = p_room.id and r.last_rev < p_room.last_rev;
   if found then
     insert into touches (what, room_id) values (2, p_room.id);
   end if;
