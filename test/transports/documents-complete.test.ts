@@ -23,7 +23,7 @@ const failures = /\b(INTERNAL|UNAVAILABLE)$/;
 
 /** Occurs only if a change of rights overtakes a command that is being handled. */
 const races =
-  /^chat\.refusal\.((message|edit|delete|react) (NOT_FOUND|BANNED)|get_past_messages (NOT_FOUND|FORBIDDEN|BANNED))$/;
+  /^chat\.refusal\.((message|edit|delete|react) (NOT_FOUND|BANNED)|(get_past_messages|read_messages|mark_read) (NOT_FOUND|FORBIDDEN|BANNED))$/;
 /** Occurs outside `events` of a join only if a node has missed changes on the bus. */
 const repairs = 'rooms.changeSkipped';
 /** Occurs only if a client leaves more than a mebibyte unread. */
@@ -41,6 +41,9 @@ const roomPayloads = {
   'message:delete': { seqs: [1] },
   'reaction:add': { seq: 1, emoji: '👍' },
   'reaction:remove': { seq: 1, emoji: '👍' },
+  'message:read': { seqs: [1] },
+  'read:mark': { seq: 1 },
+  'room:personal': { muted: true },
   'typing:set': { typing: true },
   'inbox:open': {},
   'inbox:page': {},
@@ -71,6 +74,9 @@ const roomCalls: Record<string, (client: RestClient, room: Json, me: TestUser, b
   addReaction: (client, room, _me, body) => client.put(`/rooms/${room}/messages/1/reactions/%F0%9F%91%8D`, body),
   removeReaction: (client, room, _me, body) =>
     client.request('DELETE', `/rooms/${room}/messages/1/reactions/%F0%9F%91%8D`, { body }),
+  markRead: (client, room, _me, body = { seq: 1 }) => client.put(`/rooms/${room}/read`, body),
+  changePersonal: (client, room, _me, body = { muted: true }) => client.put(`/rooms/${room}/personal`, body),
+  readPresence: (client, room) => client.get(`/rooms/${room}/presence`),
   listReactions: (client, room) => client.get(`/rooms/${room}/messages/1/reactions`),
 };
 
@@ -269,6 +275,9 @@ describeOneWiring('the documented protocol', ({ url }) => {
       await client.post(`/rooms/${room.id}/messages`, { content }, { 'Idempotency-Key': 'm1' });
     }
     await client.get(`/rooms/${room.id}/messages?around=1&dateFrom=2026-01-01&limit=10`);
+    await roomCalls.markRead!(client, room.id, owner);
+    await roomCalls.changePersonal!(client, room.id, owner);
+    await roomCalls.readPresence!(client, room.id, owner);
     await usesMessages(client, room);
     await client.delete(`/rooms/${room.id}/members/${guest.user}`);
     await client.delete(`/rooms/${room.id}/members/${owner.user}`);
@@ -319,6 +328,7 @@ describeOneWiring('the documented protocol', ({ url }) => {
       readRoom: `/rooms/${room}`,
       listMembers: `/rooms/${room}/members`,
       listReactions: `/rooms/${room}/messages/1/reactions`,
+      readPresence: `/rooms/${room}/presence`,
     })[name] ?? `/rooms/${room}/messages`;
 
   it('answers conflicting changes of rooms, pairs and revocations with the documented refusals', async () => {
@@ -369,6 +379,13 @@ describeOneWiring('the documented protocol', ({ url }) => {
       await refused(socket, name, { ...roomPayloads[name], room_id: nobodysRoom }, 'NOT_FOUND');
     }
     await usesMessagesLive(socket, room_id);
+    await socket.request('message:read', { room_id, seqs: [1, 99] });
+    await socket.request('read:mark', { room_id, seq: 1, force: true });
+    await socket.next('read:changed');
+    await socket.request('room:personal', { room_id, muted: true });
+    await socket.request('room:join', { room_id, presence: true, reads: true });
+    await (await socketClient(url(), owner)).request('room:join', { room_id });
+    await socket.next('presence:changed');
     await putRule(url(), owner, room, { userUUID: guest.user, permissions: 'r' });
     await refused(socket, 'typing:set', { room_id, typing: true }, 'FORBIDDEN');
     await putRule(url(), owner, room, { userUUID: guest.user, permissions: 'b' });
@@ -426,7 +443,11 @@ describeOneWiring('the documented protocol', ({ url }) => {
     await answered(chat, { type: 'jump', id: 14 }, 'COMMAND?');
     await usesMessagesOnChat(chat);
     await answered(chat, { type: 'typing', typing: true, id: 15 }, 'OK');
-    await answered(chat, { type: 'typing', id: 16 }, 'ERROR', 'BAD_REQUEST');
+    await answered(chat, { type: 'mark_read', seq: 1, id: 16 }, 'OK');
+    await answered(chat, { type: 'read_messages', seqs: [1], id: 17 }, 'OK');
+    for (const type of ['typing', 'mark_read', 'read_messages']) {
+      await answered(chat, { type, id: type }, 'ERROR', 'BAD_REQUEST');
+    }
     chat.send({ type: 'quit' });
     expect(await chat.closed).to.equal(1000);
 
@@ -507,7 +528,7 @@ describeOneWiring('the documented protocol', ({ url }) => {
   });
 
   it('sends the documented refusals to a user with too many requests', async () => {
-    const { url: slow } = await startNode(postgres, { REQUEST_RATE: 1, REQUEST_BURST: 27 });
+    const { url: slow } = await startNode(postgres, { REQUEST_RATE: 1, REQUEST_BURST: 27, READ_RATE: 1 });
     const { owner, room } = await createRoomWithOwner(slow);
     // A rejected request costs more than the user has left, so the user owes the difference.
     for (const _ of [1, 2])
@@ -523,6 +544,18 @@ describeOneWiring('the documented protocol', ({ url }) => {
     await answered(inside, { type: 'select_room', room_id: room.id, id: 1 }, 'ERROR', 'RATE_LIMITED');
     await answered(inside, { type: 'get_past_messages', id: 2 }, 'ERROR', 'RATE_LIMITED');
     await answered(inside, { type: 'typing', typing: true, id: 3 }, 'ERROR', 'RATE_LIMITED');
+    await answered(inside, { type: 'read_messages', seqs: [1], id: 4 }, 'ERROR', 'RATE_LIMITED');
+    const reader = createUser({ level: 100 });
+    const { id } = await createRoom(slow, reader);
+    const reading = await chatInRoom(slow, reader, id);
+    for (let n = 0; n < 40; n++) reading.send({ type: 'mark_read', seq: 0, id: `mark ${n}` });
+    await reading.skipTo(({ reason }) => reason === 'RATE_LIMITED');
+    for (const name of ['markRead', 'changePersonal'] as const) {
+      await waitUntil(`${name} is limited`, async () => {
+        const { body } = await roomCalls[name]!(rest(slow, reader.token), id, reader);
+        return body.meta.reason === 'RATE_LIMITED';
+      });
+    }
   });
 
   it('sends the documented refusals of an edit that comes too late', async () => {
