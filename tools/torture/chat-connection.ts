@@ -1,8 +1,9 @@
 import WebSocket from 'ws';
 import { ChatFrame } from '../../src/core/contract/chat.ts';
 import { closeCodes, type ErrorCode, type RemovalCode } from '../../src/core/errors.ts';
-import type { Connection, ConnectionEvents, Dial, JoinAnswer } from './connection.ts';
-import { messageText } from './room-history.ts';
+import type { Message, ReactionCount } from '../../src/core/log/message.ts';
+import type { Connection, ConnectionEvents, Dial, JoinAnswer, OperationAnswer, Page } from './connection.ts';
+import { type Operation, versionText } from './record.ts';
 
 const dialMs = 4_000;
 const forgetMs = 20_000;
@@ -19,6 +20,15 @@ const fairCloses = new Set<number>([
 type Frame<T extends ChatFrame['type']> = Extract<ChatFrame, { type: T }>;
 type Answer = (joined: JoinAnswer) => void;
 
+/** The fields of the answer to an edit, a deletion or a reaction. */
+interface Done {
+  rev: number;
+  changed?: boolean;
+  deleted?: number[];
+  message?: Message;
+  reactions?: ReactionCount[];
+}
+
 export function chatDial(user: string): Dial {
   return (url, token, events) => {
     const options = { handshakeTimeout: dialMs, perMessageDeflate: false };
@@ -31,6 +41,8 @@ function createChatConnection(socket: WebSocket, user: string, token: string, ev
   let asked = 0;
   let room: number | undefined;
   let selecting: { id: number; room: number; answer: Answer } | undefined;
+  let page: { id: string; messages: Message[]; answer: (page: Page | undefined) => void } | undefined;
+  const operations = new Map<string, { operation: Operation; answer: (answer: OperationAnswer) => void }>();
 
   const sendCommand = (command: object) => {
     if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(command));
@@ -56,8 +68,12 @@ function createChatConnection(socket: WebSocket, user: string, token: string, ev
 
   function handleMessage(frame: Frame<'message'>): boolean {
     const { rev, cursor, data, duplicate, history } = frame;
-    if (history || (duplicate && data.emitter !== user)) return false;
-    if (!duplicate) events.received({ room: data.room_id, rev, cursor, seq: data.seq, text: messageText(data) });
+    if (history) return page?.messages.push(data) !== undefined;
+    if (duplicate && data.emitter !== user) return false;
+    if (!duplicate) {
+      const { room_id, seq } = data;
+      events.received({ room: room_id, rev, cursor, name: 'message:new', seq, message: data, text: versionText(data) });
+    }
     // The echo of a message that the reconciliation delivered has no `id`.
     if (data.emitter === user && data.client_msg_id !== null) {
       events.stored(data.client_msg_id, { id: data.id, seq: data.seq, rev, duplicate: duplicate === true });
@@ -72,17 +88,38 @@ function createChatConnection(socket: WebSocket, user: string, token: string, ev
       if (id === 'first') events.ready();
       return id === 'first' || id === 'fresh';
     }
-    if (data === 'CONNECTED') return joined(id, { ...frame, ok: true, events: [] });
+    if (data === 'CONNECTED') return joined(id, { ...frame, ok: true, lastSeq: 0, events: [] });
+    if (data === 'OK') return operated(id, { ok: true, ...(frame as Frame<'status'> & Done) });
+    if (data === 'HISTORY') return readPage(id, frame);
     if (data === 'SELECTROOM?' && typeof id === 'string') {
-      events.notYet(id);
+      if (!operated(id, { ok: false, code: 'UNAVAILABLE' }) && !readPage(id)) events.notYet(id);
       return true;
     }
     if (data !== 'NOTAUTHORIZED' && data !== 'ERROR') return false;
+    const code = frame.reason as ErrorCode;
+    if (operated(id, { ok: false, code }) || readPage(id)) return true;
     if (typeof id === 'number') return joined(id, { ok: false, code: frame.reason as ErrorCode });
     if (id === 'fresh') return frame.reason === 'UNAVAILABLE';
     if (id !== undefined) events.refused(id, frame.reason as ErrorCode);
     else if (room !== undefined && data === 'NOTAUTHORIZED') removed(frame.reason as RemovalCode);
     else return false;
+    return true;
+  }
+
+  function operated(id: unknown, done: ({ ok: true } & Done) | { ok: false; code: ErrorCode }): boolean {
+    const asked = operations.get(String(id));
+    if (!asked) return false;
+    operations.delete(String(id));
+    if (done.ok) asked.answer({ ...done, changed: done.changed ?? done.deleted!.includes(asked.operation.seq) });
+    else asked.answer(done);
+    return true;
+  }
+
+  function readPage(id: unknown, end?: { rev: number; has_more: boolean }): boolean {
+    if (!page || page.id !== id) return false;
+    const { messages, answer } = page!;
+    page = undefined;
+    answer(end && { messages, rev: end.rev, hasMore: end.has_more });
     return true;
   }
 
@@ -108,8 +145,21 @@ function createChatConnection(socket: WebSocket, user: string, token: string, ev
     },
     /** On /chat, a client leaves a room only by selecting another. */
     leave() {},
-    send({ content, clientMsgId }) {
-      sendCommand({ type: 'message', content, client_msg_id: clientMsgId, id: clientMsgId });
+    send({ content, clientMsgId, extras }) {
+      sendCommand({ type: 'message', content, client_msg_id: clientMsgId, ...extras, id: clientMsgId });
+    },
+    operate(operation, answer) {
+      const id = `operation ${++asked}`;
+      operations.set(id, { operation, answer });
+      const { kind, seq, content, base, emoji, added } = operation;
+      if (kind === 'edit') sendCommand({ type: 'edit', seq, content, ...(base !== undefined && { base }), id });
+      else if (kind === 'delete') sendCommand({ type: 'delete', seqs: [seq], id });
+      else sendCommand({ type: 'react', seq, emoji, remove: !added, id });
+    },
+    readPage(_room, before, answer) {
+      if (page) return answer(undefined);
+      page = { id: `page ${++asked}`, messages: [], answer };
+      sendCommand({ type: 'get_past_messages', ...(before !== undefined && { before }), id: page.id });
     },
     refresh(fresh) {
       sendCommand({ type: 'token', content: fresh, id: 'fresh' });

@@ -6,6 +6,7 @@ import { type RedisServer, startRedis } from '../../test/helpers/redis.ts';
 import { testSecret } from '../../test/helpers/users.ts';
 import { NodeProcess } from './node-process.ts';
 import type { Violation } from './record.ts';
+import { withDatabase } from './room-history.ts';
 
 /** All processes of the run, which the faults can stop. A single node needs no Redis and has none. */
 export interface Cluster {
@@ -30,7 +31,7 @@ export async function startCluster({ nodes: count, directory, settings }: Option
   const postgres = await startPostgres({ synchronous_commit: 'on' });
   const redis = count > 1 ? await startRedis() : undefined;
   const env = {
-    ...{ PATH: process.env.PATH, DATABASE_URL: postgres.url, JWT_SECRET: testSecret, LOG_LEVEL: 'warn' },
+    ...{ PATH: process.env.PATH, JWT_SECRET: testSecret, LOG_LEVEL: 'warn' },
     ...{
       SEND_RATE: '0',
       REQUEST_RATE: '0',
@@ -42,7 +43,13 @@ export async function startCluster({ nodes: count, directory, settings }: Option
   };
   const logFiles = Array.from({ length: count }, (_, n) => join(directory, `node-${n + 1}.log`));
   const nodes: NodeProcess[] = [];
-  for (const logFile of logFiles) nodes.push(new NodeProcess(await freePort(), env, logFile));
+  for (const [n, logFile] of logFiles.entries()) {
+    // The user of its connections tells which node a backend of PostgreSQL works for.
+    const account = `node_${n + 1}`;
+    await withDatabase(postgres.url, (database) => database.query(`create role ${account} superuser login`));
+    const DATABASE_URL = postgres.url.replace('postgres@', `${account}@`);
+    nodes.push(new NodeProcess({ port: await freePort(), account, env: { ...env, DATABASE_URL }, logFile }));
+  }
   process.on('exit', () => {
     for (const node of nodes) node.killNow();
   });

@@ -1,5 +1,7 @@
 import type { ErrorCode, RemovalCode } from '../../src/core/errors.ts';
-import type { Outcome, Sent } from './record.ts';
+import type { Message, ReactionCount } from '../../src/core/log/message.ts';
+import type { ChangeName, Operation, Outcome, Sent } from './record.ts';
+import type { TimelineChange } from './timeline.ts';
 
 /** One connection of a client, over either transport. */
 export interface Connection {
@@ -7,21 +9,35 @@ export interface Connection {
   join(room: number, since: string | undefined, answer: (joined: JoinAnswer) => void): void;
   leave(room: number, left: () => void): void;
   send(message: Sent): void;
+  /** Calls `answer` at most once. */
+  operate(operation: Operation, answer: (answer: OperationAnswer) => void): void;
+  /** Reads a page of history; without `before`, the latest. Undefined if the server refuses it. */
+  readPage(room: number, before: number | undefined, answer: (page: Page | undefined) => void): void;
   refresh(token: string): void;
   /** `politely` closes as the protocol demands, `cut` closes at once, and `vanish` stops reading without closing. */
   end(how: 'politely' | 'cut' | 'vanish'): void;
 }
 
 export type JoinAnswer =
-  | { ok: true; rev: number; cursor: string; recovered: boolean; events: ReceivedChange[] }
+  | { ok: true; rev: number; cursor: string; recovered: boolean; lastSeq: number; events: ReceivedChange[] }
   | { ok: false; code: ErrorCode };
 
-/** A change as it was received. */
-export interface ReceivedChange {
-  room: number;
+export type OperationAnswer =
+  | { ok: true; changed: boolean; rev: number; message?: Message; reactions?: ReactionCount[] }
+  | { ok: false; code: ErrorCode; current?: Message | undefined };
+
+export interface Page {
+  messages: Message[];
   rev: number;
+  hasMore: boolean;
+}
+
+/** A change as it was received. */
+export interface ReceivedChange extends TimelineChange {
+  room: number;
+  name: ChangeName;
   cursor: string;
-  seq: number | undefined;
+  /** The change as text. It is equal for all clients that received the same version, reactions, rule or room. */
   text: string;
 }
 

@@ -1,17 +1,22 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../fuzz/random.ts';
 import type { Cluster } from './cluster.ts';
+import type { Crowd } from './crowd.ts';
+import { commitLate, killBackend, killWhileCommitting, lockRooms } from './database-faults.ts';
 import type { Participant } from './participant.ts';
+import type { Evidence } from './record.ts';
 import { cutConnections } from './room-history.ts';
 
 export interface World {
   cluster: Cluster;
   participants: Participant[];
+  crowd: Crowd;
+  evidence: Evidence;
 }
 
 interface FaultKind {
   /** Two faults never hit the same target at the same time. */
-  target: 'node' | 'redis' | 'postgres' | 'clients';
+  target: 'node' | 'redis' | 'postgres' | 'transaction' | 'clients';
   /** Resolves when everything is up again. `mark` sets the time from which recovery is measured. */
   run(world: World, random: Random, mark: () => void): Promise<void>;
 }
@@ -24,6 +29,16 @@ export const faultKinds = {
     async run({ cluster }, random, mark) {
       const node = random.pick(cluster.nodes);
       await node.stop('SIGKILL');
+      mark();
+      await away(random, 2_500);
+      await node.start();
+    },
+  },
+  'commit-kill': {
+    target: 'node',
+    async run({ cluster }, random, mark) {
+      const node = random.pick(cluster.nodes);
+      await killWhileCommitting(cluster.postgres.url, node);
       mark();
       await away(random, 2_500);
       await node.start();
@@ -87,6 +102,34 @@ export const faultKinds = {
     target: 'postgres',
     async run({ cluster: { postgres } }, _random, mark) {
       await cutConnections(postgres.url);
+      mark();
+    },
+  },
+  'backend-kill': {
+    target: 'postgres',
+    async run({ cluster: { postgres } }, _random, mark) {
+      await killBackend(postgres.url);
+      mark();
+    },
+  },
+  'table-lock': {
+    target: 'postgres',
+    async run({ cluster: { postgres } }, _random, mark) {
+      await lockRooms(postgres.url);
+      mark();
+    },
+  },
+  'commit-late': {
+    target: 'transaction',
+    async run({ cluster: { postgres }, evidence }, _random, mark) {
+      await commitLate(postgres.url, evidence);
+      mark();
+    },
+  },
+  crowd: {
+    target: 'clients',
+    async run({ crowd }, _random, mark) {
+      await crowd.react();
       mark();
     },
   },

@@ -8,9 +8,18 @@ const project = resolve(import.meta.dirname, '../..');
 const main = `src/bin/start${extname(import.meta.filename)}`;
 const startMs = 40_000;
 
+interface Options {
+  port: number;
+  account: string;
+  env: NodeJS.ProcessEnv;
+  logFile: string;
+}
+
 /** One node of the service in a separate process. It keeps its port across restarts. */
 export class NodeProcess {
   readonly url: string;
+  /** The user of its database connections. */
+  readonly account: string;
   /** Descriptions of unexpected ends of the process. */
   readonly deaths: string[] = [];
   /**
@@ -25,7 +34,8 @@ export class NodeProcess {
   #isWanted = false;
   #isListening = false;
 
-  constructor(port: number, env: NodeJS.ProcessEnv, logFile: string) {
+  constructor({ port, account, env, logFile }: Options) {
+    this.account = account;
     this.url = `http://127.0.0.1:${port}`;
     this.#env = { ...env, HOST: '127.0.0.1', PORT: String(port) };
     this.#logFile = logFile;
@@ -44,6 +54,11 @@ export class NodeProcess {
       }
       await delay(50);
     }
+  }
+
+  /** Suspends the process, so that it sends nothing and does not notice the answers of the database. */
+  freeze(): void {
+    this.#child?.kill('SIGSTOP');
   }
 
   /** `SIGKILL` simulates a crash, `SIGTERM` a rolling update. */

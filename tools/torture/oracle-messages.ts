@@ -1,18 +1,13 @@
 import type { Report } from './oracle.ts';
-import { type Evidence, ruleText, type Sent } from './record.ts';
-import type { RightsOverTime } from './rights-over-time.ts';
-import type { Entry, RoomHistory } from './room-history.ts';
+import { type Evidence, ruleText, type Sent, toText } from './record.ts';
+import type { Entry, RoomHistory, StoredMessage } from './room-history.ts';
 
 type MessageEntry = Entry & { message: NonNullable<Entry['message']> };
 
-/**
- * Checks that acknowledged messages are stored exactly once, and that stored messages were sent by users who had the
- * right to write.
- */
+/** Checks that acknowledged messages are stored exactly once, and that nothing else is stored. */
 export function checkMessages(
   { sent, ruleChanges }: Evidence,
-  { room, entries }: RoomHistory,
-  rights: RightsOverTime,
+  { room, entries, messages }: RoomHistory,
   report: Report,
 ): void {
   const stored = new Map<string, MessageEntry[]>();
@@ -21,9 +16,6 @@ export function checkMessages(
     const { emitter, clientMsgId } = entry.message;
     const key = `${emitter} ${clientMsgId}`;
     stored.set(key, [...(stored.get(key) ?? []), entry]);
-    if (!rights.canWrite(emitter, entry.rev - 1)) {
-      report('leaked', `room ${room}: rev ${entry.rev} was written by ${emitter}, who had no w`);
-    }
   }
   for (const [key, twice] of stored) {
     const revs = twice.map(({ rev }) => rev);
@@ -32,7 +24,8 @@ export function checkMessages(
   for (const message of sent) {
     if (message.room !== room) continue;
     const key = `${message.user} ${message.clientMsgId}`;
-    checkSent(message, stored.get(key)?.[0], report);
+    const entry = stored.get(key)?.[0];
+    checkSent(message, entry, messages.get(entry?.seq ?? 0), report);
     stored.delete(key);
   }
   for (const [key, [entry]] of stored) report('log', `room ${room}: nobody sent rev ${entry!.rev}, ${key}`);
@@ -40,12 +33,17 @@ export function checkMessages(
 }
 
 function checkSent(
-  { client, room, clientMsgId, content, attempts, outcome }: Sent,
+  { client, room, clientMsgId, content, extras = {}, attempts, outcome }: Sent,
   entry: MessageEntry | undefined,
+  message: StoredMessage | undefined,
   report: Report,
 ) {
   const what = `${client} in room ${room}: ${clientMsgId}`;
-  if (entry && entry.message.content !== content) report('altered', `${what}: stored with different content`);
+  const isOriginal = message && message.version === entry?.rev;
+  if (isOriginal && message.content !== content) report('altered', `${what}: stored with different content`);
+  if (isOriginal && toText(message.extras) !== toText(extras)) {
+    report('altered', `${what}: stored with ${toText(message.extras)}, sent with ${toText(extras)}`);
+  }
   // After several attempts, one attempt can be refused while another is still being processed.
   if (outcome?.is === 'refused' && attempts === 1 && entry) {
     report('log', `${what}: refused (${outcome.code}), but stored as rev ${entry.rev}`);

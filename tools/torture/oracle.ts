@@ -1,34 +1,63 @@
+import {
+  checkBases,
+  checkErasure,
+  checkOperations,
+  checkReactions,
+  checkRights,
+  checkTimelines,
+  checkTokens,
+  checkValues,
+} from './oracle-conversation.ts';
 import { checkMessages } from './oracle-messages.ts';
 import { checkSubscription } from './oracle-subscriptions.ts';
-import type { Evidence, Fault, Violation } from './record.ts';
+import type { Evidence, Fault, Rule, Violation } from './record.ts';
 import { rightsOverTime } from './rights-over-time.ts';
 import type { RoomHistory } from './room-history.ts';
 
-/** Compares everything that the clients saw with the logs. Returns an empty list if all guarantees were kept. */
-export function checkRun(evidence: Evidence, histories: RoomHistory[]): Violation[] {
+/**
+ * Compares everything that the clients saw with the database. `tokens` are the texts of clients in all tables. Returns an
+ * empty list if all guarantees were kept.
+ */
+export function checkRun(
+  evidence: Evidence,
+  histories: RoomHistory[],
+  tokens = new Map<string, Set<string>>(),
+): Violation[] {
   const violations: Violation[] = [...evidence.violations];
-  const report = (fault: Fault, what: string) => void violations.push({ fault, what });
+  const reportOn =
+    (rule: Rule): Report =>
+    (fault, what) =>
+      void violations.push({ fault, what, rule });
   for (const history of histories) {
     const rights = rightsOverTime(history, evidence.users);
-    checkLog(history, report);
+    const operations = evidence.operations.filter(({ room }) => room === history.room);
+    checkLog(history, reportOn('log'));
     for (const subscription of evidence.subscriptions)
-      if (subscription.room === history.room) checkSubscription(subscription, history, rights, report);
-    checkMessages(evidence, history, rights, report);
+      if (subscription.room === history.room) checkSubscription(subscription, history, rights, reportOn('delivery'));
+    checkMessages(evidence, history, reportOn('storage'));
+    checkOperations(operations, history, reportOn('storage'));
+    checkValues({ ...evidence, operations }, history, reportOn('values'));
+    checkErasure(evidence, history, reportOn('erasure'));
+    checkBases(operations, history, reportOn('base'));
+    checkRights(evidence, history, rights, reportOn('rights'));
+    checkReactions(history, reportOn('reactions'));
+    checkTimelines(evidence, history, reportOn('convergence'));
     for (const { client, user, room, code } of evidence.excluded) {
       if (room !== history.room || !rights.canRead(user, history.lastRev)) continue;
-      report('lost', `${client}: excluded from room ${room} (${code}), although they have r`);
+      reportOn('delivery')('lost', `${client}: excluded from room ${room} (${code}), although they have r`);
     }
   }
+  checkTokens(tokens, histories, reportOn('erasure'));
   const known = new Set(histories.map(({ room }) => room));
   for (const { client, room } of evidence.subscriptions)
-    if (!known.has(room)) report('lost', `${client}: room ${room} no longer exists`);
+    if (!known.has(room)) reportOn('delivery')('lost', `${client}: room ${room} no longer exists`);
   return violations;
 }
 
 export type Report = (fault: Fault, what: string) => void;
 
 /** Checks that `rev` and `seq` have no gaps, and end at the values in the row of the room. */
-function checkLog({ room, lastRev, lastSeq, entries }: RoomHistory, report: Report): void {
+function checkLog({ room, lastRev, lastSeq, lastChangeAt, entries }: RoomHistory, report: Report): void {
   const messages = entries.filter(({ message }) => message);
   const broken = entries.findIndex(({ rev }, n) => rev !== n + 1);
   const unnumbered = messages.findIndex(({ seq }, n) => seq !== n + 1);
@@ -38,4 +67,10 @@ function checkLog({ room, lastRev, lastSeq, entries }: RoomHistory, report: Repo
   }
   if (entries.length !== lastRev) report('log', `room ${room}: ${entries.length} changes, but last_rev ${lastRev}`);
   if (messages.length !== lastSeq) report('log', `room ${room}: ${messages.length} messages, but last_seq ${lastSeq}`);
+  const last = entries.at(-1);
+  if (last && last.at !== lastChangeAt) {
+    report('log', `room ${room}: rev ${last.rev} was committed at ${last.at}, but last_change_at is ${lastChangeAt}`);
+  }
+  const earlier = entries.findIndex(({ at }, n) => n > 0 && at < entries[n - 1]!.at);
+  if (earlier >= 0) report('log', `room ${room}: rev ${entries[earlier]!.rev} is earlier than the rev before it`);
 }

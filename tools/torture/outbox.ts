@@ -27,12 +27,14 @@ export class Outbox {
     return this.#waiting.size;
   }
 
-  write(room: number): void {
+  /** The content is a text that no other message has. `extras` gets a text of the same kind for custom data. */
+  write(room: number, extras?: (token: string) => NonNullable<Sent['extras']>): void {
     if (this.#waiting.size >= maxWaiting) return;
     this.#count += 1;
     const clientMsgId = `${this.#owner.client}-${this.#count}`;
-    const content = `${clientMsgId} into ${room}`;
-    const sent: Sent = { ...this.#owner, room, clientMsgId, content, attempts: 0, outcome: undefined };
+    const content = `[${clientMsgId}] into ${room}`;
+    const more = extras && { extras: extras(`[${clientMsgId}.custom]`) };
+    const sent: Sent = { ...this.#owner, room, clientMsgId, content, ...more, attempts: 0, outcome: undefined };
     this.#evidence.sent.push(sent);
     this.#all.set(clientMsgId, sent);
     this.#waiting.set(clientMsgId, { sent, dueAt: 0 });
@@ -66,7 +68,9 @@ export class Outbox {
   refused(clientMsgId: string, code: ErrorCode, now: number): void {
     const waiting = this.#waiting.get(clientMsgId);
     if (!waiting) return;
-    const isFinal = ['FORBIDDEN', 'BANNED', 'NOT_FOUND'].includes(code);
+    // The root of a thread can be deleted meanwhile.
+    const isReply = waiting.sent.extras?.thread !== undefined;
+    const isFinal = ['FORBIDDEN', 'BANNED', 'NOT_FOUND', ...(isReply ? ['DELETED'] : [])].includes(code);
     if (!isFinal && code !== 'UNAVAILABLE') this.#violation(`${clientMsgId} refused with ${code}`);
     if (errors[code]?.retry) return void this.postpone(clientMsgId, now);
     waiting.sent.outcome = { is: 'refused', code };

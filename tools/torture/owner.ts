@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Message } from '../../src/core/log/message.ts';
 import { createUser, type TestUser } from '../../test/helpers/users.ts';
 import type { Random } from '../fuzz/random.ts';
 import type { Participant } from './participant.ts';
 import type { Grantee } from './population.ts';
-import { type Evidence, ruleText } from './record.ts';
+import { type Evidence, type Operation, ruleText } from './record.ts';
 
 /**
  * Longer than a node may take for a request. If an abandoned attempt was still processed after the next attempt, the
@@ -11,6 +12,11 @@ import { type Evidence, ruleText } from './record.ts';
  */
 const requestMs = 25_000;
 const outMs = 20_000;
+
+interface Answer {
+  content: unknown;
+  meta?: { rev: number };
+}
 
 /** The owner of all rooms, over REST. Repeats each request until it is answered. */
 export class Owner {
@@ -26,6 +32,7 @@ export class Owner {
     this.#urls = urls;
     this.#random = random;
     this.#evidence = evidence;
+    evidence.owner = this.person.user;
   }
 
   async put({ room, kind, uuid }: Grantee, permissions: string, level = 0): Promise<void> {
@@ -48,6 +55,7 @@ export class Owner {
       await delay(100 + this.#random.int(500));
       const grantee = this.#random.pick(grantees);
       if (this.#random.chance(0.1)) await this.#rename(grantee.room);
+      if (this.#random.chance(0.5)) await this.#moderate(grantee.room);
       const concerned = participants
         .filter(({ user, entity }) => user === grantee.uuid || entity === grantee.uuid)
         .flatMap(({ subscriptions }) => subscriptions)
@@ -84,30 +92,46 @@ export class Owner {
     await this.#ask('PATCH', `/rooms/${room}`, { name: `room ${room}, name ${this.counts.names}` });
   }
 
+  /** Deletes a message of somebody else. */
+  async #moderate(room: number): Promise<void> {
+    const page = await this.#ask('GET', `/rooms/${room}/messages?limit=10`);
+    const messages = ((page?.content ?? []) as Message[]).filter(({ deletedAt }) => !deletedAt);
+    if (messages.length === 0) return;
+    const { seq } = this.#random.pick(messages);
+    const operation: Operation = {
+      ...{ client: 'the owner', user: this.person.user, room, seq, kind: 'delete' },
+      ...{ attempts: 2, askedAt: performance.now(), outcome: { is: 'unknown' } },
+    };
+    this.#evidence.operations.push(operation);
+    const answer = await this.#ask('DELETE', `/rooms/${room}/messages/${seq}`);
+    if (!answer?.meta) return;
+    const changed = (answer.content as { deleted: number[] }).deleted.length > 0;
+    operation.outcome = { is: 'done', changed, rev: answer.meta.rev, version: undefined, at: performance.now() };
+  }
+
   /** Repeats the request until it succeeds. If a rule no longer exists, a previous attempt has removed it. */
-  async #ask(method: string, path: string, body?: object): Promise<void> {
+  async #ask(method: string, path: string, body?: object): Promise<Answer | undefined> {
     for (let tries = 1; ; tries++) {
-      const status = await this.#once(method, path, body);
-      if (status === 200 || status === 201 || (method === 'DELETE' && status === 404 && tries > 1)) return;
+      const { status, body: answer } = (await this.#once(method, path, body)) ?? {};
+      if (status === 200 || status === 201 || (method === 'DELETE' && status === 404 && tries > 1)) return answer;
       if (status !== undefined && status !== 503) {
         this.#evidence.violations.push({
           fault: 'protocol',
           what: `the owner's ${method} ${path} was answered with ${status}`,
         });
-        return;
+        return undefined;
       }
       await delay(100 + this.#random.int(200));
     }
   }
 
-  async #once(method: string, path: string, body: object | undefined): Promise<number | undefined> {
+  async #once(method: string, path: string, body: object | undefined) {
     const headers = { Authorization: `Bearer ${this.person.token}`, 'Content-Type': 'application/json' };
     const signal = AbortSignal.timeout(requestMs);
     try {
       const init = { method, headers, signal, ...(body && { body: JSON.stringify(body) }) };
       const answer = await fetch(this.#random.pick(this.#urls) + path, init);
-      await answer.arrayBuffer();
-      return answer.status;
+      return { status: answer.status, body: (await answer.json()) as Answer };
     } catch {
       return undefined;
     }

@@ -1,16 +1,29 @@
 import type { RemovalCode } from '../../src/core/errors.ts';
+import type { Message } from '../../src/core/log/message.ts';
 import { type TestUser, withClaims } from '../../test/helpers/users.ts';
 import type { Random } from '../fuzz/random.ts';
-import type { Connection, Dial, JoinAnswer, ReceivedChange } from './connection.ts';
+import type { Connection, Dial, JoinAnswer, OperationAnswer, ReceivedChange } from './connection.ts';
+import { Operations } from './operations.ts';
 import { Outbox } from './outbox.ts';
-import type { Evidence, Subscription, Transport, Violation } from './record.ts';
+import {
+  type Evidence,
+  type Operation,
+  type Sent,
+  type Subscription,
+  type Transport,
+  type Violation,
+  versionText,
+} from './record.ts';
 import { RoomClient } from './room-client.ts';
 import type { Head } from './room-history.ts';
 
 const readyMs = 6_000;
 const answerMs = 15_000;
 const tokenSeconds = 3_600;
-const intervalMs = { write: 800, leave: 9_000, rejoin: 700, joinAgain: 20_000, quit: 30_000 };
+const intervalMs = {
+  ...{ write: 800, operate: 900, readPage: 5_000 },
+  ...{ leave: 9_000, rejoin: 700, joinAgain: 20_000, quit: 30_000 },
+};
 
 /** Returns true with the probability that an event with this mean interval has happened since the last tick. */
 type Happens = (everyMs: number) => boolean;
@@ -37,6 +50,7 @@ export class Participant {
   readonly #random: Random;
   readonly #evidence: Evidence;
   readonly #outbox: Outbox;
+  readonly #operations: Operations;
   readonly #roomClients: RoomClient[];
   #connection: Connection | undefined;
   #node = 0;
@@ -58,12 +72,13 @@ export class Participant {
     this.entity = profile.person.entity;
     const violation = (fault: Violation['fault'], what: string) => this.#violation(fault, what);
     this.#outbox = new Outbox(evidence, { client: this.name, user: this.user });
+    this.#operations = new Operations(evidence, { client: this.name, user: this.user }, random);
     this.#roomClients = profile.rooms.map((room) => new RoomClient(room, profile, evidence, violation));
     if (profile.transport === 'chat') for (const roomClient of this.#roomClients.slice(1)) roomClient.isWanted = false;
   }
 
   get pending(): number {
-    return this.#outbox.size;
+    return this.#outbox.size + this.#operations.size;
   }
 
   get subscriptions(): Subscription[] {
@@ -83,7 +98,10 @@ export class Participant {
     if (happens(intervalMs.quit)) return this.#connection.end('politely');
     this.#wander(now, happens);
     for (const roomClient of this.#roomClients) this.#move(roomClient, now);
-    for (const message of this.#outbox.take(now, (room) => this.#maySendTo(room))) this.#connection.send(message);
+    const mayGo = (room: number) => this.#maySendTo(room);
+    for (const message of this.#outbox.take(now, mayGo)) this.#connection.send(message);
+    for (const operation of this.#operations.take(now, mayGo)) this.#operate(operation);
+    for (const roomClient of this.#roomClients) if (roomClient.needsPage) this.#readPage(roomClient, now);
     if (now < this.#freshTokenAt) return;
     this.#freshTokenAt = Number.POSITIVE_INFINITY;
     this.#connection.refresh(this.#token(tokenSeconds));
@@ -123,7 +141,11 @@ export class Participant {
 
   /** Completes the evidence at the end of the run. */
   close(): void {
-    for (const { room, refusal, isWanted } of this.#roomClients) {
+    for (const { room, refusal, isWanted, isIn, timeline } of this.#roomClients) {
+      if (isIn && this.#profile.transport === 'socketio' && timeline.floor !== undefined) {
+        const { name: client, user } = this;
+        this.#evidence.timelines.push({ client, user, room, floor: timeline.floor, messages: timeline.toFinal() });
+      }
       if (refusal && isWanted)
         this.#evidence.excluded.push({ client: this.name, user: this.user, room, code: refusal });
     }
@@ -165,6 +187,7 @@ export class Participant {
     this.#dialAt = now + Math.min(1_500, 80 * 2 ** this.#failures) * (0.5 + this.#random.int(100) / 100);
     this.#failures += 1;
     this.#outbox.connectionLost();
+    this.#operations.connectionLost();
     for (const roomClient of this.#roomClients) roomClient.connectionLost(now);
   }
 
@@ -172,8 +195,13 @@ export class Participant {
     const current = this.#isSelecting ? [] : this.#roomClients.filter(({ isIn, isWanted }) => isIn && isWanted);
     if (current.length > 0 && happens(intervalMs.write)) {
       const { room } = this.#random.pick(current);
-      for (let n = this.#random.chance(0.1) ? 5 : 1; n > 0; n--) this.#outbox.write(room);
+      for (let n = this.#random.chance(0.1) ? 5 : 1; n > 0; n--) this.#write(room);
     }
+    if (current.length > 0 && happens(intervalMs.operate)) {
+      const { room, timeline } = this.#random.pick(current);
+      this.#operations.begin(room, timeline);
+    }
+    if (current.length > 0 && happens(intervalMs.readPage)) this.#readPage(this.#random.pick(current), now);
     if (this.#profile.transport === 'chat') return this.#wanderOnChat(happens);
     for (const roomClient of this.#roomClients) {
       if (roomClient.isWanted && happens(intervalMs.leave)) roomClient.isWanted = false;
@@ -188,7 +216,7 @@ export class Participant {
   #wanderOnChat(happens: Happens): void {
     const current = this.#roomClients.find(({ isWanted }) => isWanted)!;
     const stuck = current.refusal !== undefined && happens(intervalMs.rejoin);
-    if (this.#roomClients.length < 2 || this.#outbox.size > 0 || !(stuck || happens(intervalMs.leave))) return;
+    if (this.#roomClients.length < 2 || this.pending > 0 || !(stuck || happens(intervalMs.leave))) return;
     current.isWanted = false;
     this.#random
       .pick(this.#roomClients.filter((roomClient) => roomClient !== current))
@@ -218,7 +246,7 @@ export class Participant {
       for (const other of this.#roomClients) if (other !== roomClient) other.left(now);
     const retryAt = now + 300 + this.#random.int(900);
     roomClient.joined(answer, node, now, retryAt);
-    if (!answer.ok && roomClient.refusal && this.#profile.transport === 'chat') this.#outbox.giveUp(roomClient.room);
+    if (!answer.ok && roomClient.refusal && this.#profile.transport === 'chat') this.#giveUp(roomClient.room);
   }
 
   #receive(change: ReceivedChange): void {
@@ -233,7 +261,62 @@ export class Participant {
     if (!roomClient?.removed(code, now, now + 300 + this.#random.int(1_200))) {
       this.#violation('protocol', `removed from room ${room} (${code}), which it has not joined`);
     }
-    if (this.#profile.transport === 'chat') this.#outbox.giveUp(room);
+    if (this.#profile.transport === 'chat') this.#giveUp(room);
+  }
+
+  #giveUp(room: number): void {
+    this.#outbox.giveUp(room);
+    this.#operations.giveUp(room);
+  }
+
+  #write(room: number): void {
+    if (this.#random.chance(0.7)) return this.#outbox.write(room);
+    const timeline = this.#roomClients.find((roomClient) => roomClient.room === room)!.timeline;
+    const known = timeline.recent(20);
+    const roots = known.filter(({ thread }) => thread === undefined);
+    this.#outbox.write(room, (token): NonNullable<Sent['extras']> => {
+      const kind = this.#random.int(5);
+      if (kind === 0) return { silent: true };
+      if (kind === 1) return { custom: { token, numbers: [1e21, 0.1], b: null, a: '' } };
+      if (kind === 2) return { mentions: [this.user] };
+      if (known.length === 0 || roots.length === 0) return {};
+      return kind === 3 ? { reply_to: this.#random.pick(known).seq } : { thread: this.#random.pick(roots).seq };
+    });
+  }
+
+  #operate(operation: Operation): void {
+    const roomClient = this.#roomClients.find(({ room }) => room === operation.room)!;
+    const { timeline } = roomClient;
+    const { askedAt } = operation;
+    this.#connection!.operate(operation, (answer: OperationAnswer) => {
+      this.#operations.answered(operation, answer, performance.now());
+      const message = answer.ok ? answer.message : answer.current;
+      if (message) this.#recordAnswer(message, askedAt, operation.kind);
+      if (!answer.ok || roomClient.timeline !== timeline) return;
+      if (message) timeline.addAnswer(message, answer.rev);
+      if (answer.reactions) timeline.addReactions(operation.seq, answer.reactions, answer.rev);
+    });
+  }
+
+  /** Loads the latest page, or the page before the messages that the client has. */
+  #readPage(roomClient: RoomClient, now: number): void {
+    if (roomClient.pageAskedAt !== undefined) return;
+    roomClient.pageAskedAt = now;
+    const { timeline } = roomClient;
+    const { floor } = timeline;
+    const before = floor !== undefined && floor > 1 && this.#random.chance(0.5) ? floor : undefined;
+    this.#connection!.readPage(roomClient.room, before, (page) => {
+      for (const message of page?.messages ?? []) this.#recordAnswer(message, now, 'page');
+      if (roomClient.timeline !== timeline) return;
+      if (page) roomClient.addPage(page);
+      else roomClient.pageAskedAt = undefined;
+    });
+  }
+
+  #recordAnswer(message: Message, askedAt: number, what: string): void {
+    const { room_id: room, seq, version } = message;
+    const text = versionText(message);
+    this.#evidence.answers.push({ client: this.name, room, seq, version, text, askedAt, what });
   }
 
   /**

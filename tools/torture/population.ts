@@ -3,6 +3,7 @@ import { restCalls } from '../../test/helpers/rest-calls.ts';
 import { createUser, type TestUser } from '../../test/helpers/users.ts';
 import { type Random, random } from '../fuzz/random.ts';
 import { chatDial } from './chat-connection.ts';
+import { Crowd } from './crowd.ts';
 import type { Owner } from './owner.ts';
 import { Participant } from './participant.ts';
 import type { Evidence } from './record.ts';
@@ -24,6 +25,7 @@ export interface Population {
   participants: Participant[];
   grantees: Grantee[];
   rooms: number[];
+  crowd: Crowd;
 }
 
 interface Options {
@@ -31,6 +33,7 @@ interface Options {
   rooms: number;
   seed: number;
   urls: string[];
+  databaseUrl: () => string;
 }
 
 /**
@@ -67,7 +70,12 @@ export async function createPopulation(options: Options, owner: Owner, evidence:
       }
     }),
   );
-  return { participants, grantees: all, rooms };
+  const [grantee] = all.filter(({ kind }) => kind === 'entity');
+  const entity = grantee?.uuid ?? entities[0]!;
+  const crowdRooms = all.filter(({ uuid }) => uuid === entity).map(({ room }) => room);
+  const { urls, databaseUrl, seed } = options;
+  const crowd = new Crowd({ urls, databaseUrl, random: random(seed), entity, level, rooms: crowdRooms }, evidence);
+  return { participants, grantees: all, rooms, crowd };
 }
 
 /** Chooses the rooms of a client: one to four on Socket.IO; on `/chat` one, and another to switch to. */

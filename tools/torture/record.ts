@@ -1,4 +1,5 @@
 import type { RemovalCode } from '../../src/core/errors.ts';
+import type { Message, ReactionCount, ReactionDelta, Replies } from '../../src/core/log/message.ts';
 
 export type Fault =
   | 'lost'
@@ -11,17 +12,39 @@ export type Fault =
   | 'protocol'
   | 'process';
 
+/** What the run proves. Each violation belongs to one rule. */
+export const rules = {
+  log: 'Each `rev` is in exactly one table, and the row of the room is that of the last.',
+  delivery: 'Each client receives each change once and in order, and none without the right to read.',
+  storage: 'What is acknowledged is stored exactly once; nothing else is stored.',
+  values: 'All copies of one version of a message are equal, and their text belongs to that version.',
+  convergence: 'At the end, the timeline of each client equals the database.',
+  erasure: 'No answer has a version older than what was acknowledged before the request; no table has a wiped text.',
+  base: 'The acknowledged edits of a message that have a `base` form a chain.',
+  rights: 'The actor of each entry had the right at the `rev` before it.',
+  reactions: 'The reactions in the log, in their table, and in the counts are the same.',
+  protocol: 'Everything that a client receives is documented, and no node ends by itself.',
+} as const;
+export type Rule = keyof typeof rules;
+
 export interface Violation {
   fault: Fault;
   what: string;
+  rule?: Rule;
 }
 
 /** Everything that the clients saw during a run, for the oracle. Times are in ms, from one monotonic clock. */
 export interface Evidence {
   /** The entity and level of each user. */
   users: Map<string, { entity: string; level: number }>;
+  /** The user who owns all rooms. */
+  owner: string;
   subscriptions: Subscription[];
   sent: Sent[];
+  operations: Operation[];
+  /** The copies of messages in answers to requests. */
+  answers: Answered[];
+  timelines: FinalTimeline[];
   ruleChanges: RuleChange[];
   /** The clients that were still excluded from a room at the end. */
   excluded: { client: string; user: string; room: number; code: string }[];
@@ -36,6 +59,8 @@ export interface Subscription {
   room: number;
   transport: Transport;
   node: number;
+  /** When the join was sent. */
+  askedAt: number;
   /** The `rev` of the room in the acknowledgement. */
   joinedRev: number;
   recovered: boolean;
@@ -56,10 +81,21 @@ export interface SubscriptionEnd {
   code?: RemovalCode;
 }
 
+export type ChangeName =
+  | 'message:new'
+  | 'message:changed'
+  | 'reaction:changed'
+  | 'change:skipped'
+  | 'member:changed'
+  | 'room:changed';
+
 export interface Applied {
   rev: number;
+  name: ChangeName;
   seq: number | undefined;
-  /** The change as text. It is equal for all clients that received the same change. */
+  /** The version of the message that the change contains. */
+  version?: number;
+  /** The change as text. It is equal for all clients that received the same version, reactions, rule or room. */
   text: string;
   at: number;
   /** Delivered live, not as a missed change. */
@@ -73,6 +109,8 @@ export interface Sent {
   room: number;
   clientMsgId: string;
   content: string;
+  /** The other fields, as they were sent. */
+  extras?: Partial<Pick<Message, 'reply_to' | 'thread' | 'mentions' | 'custom' | 'silent'>>;
   attempts: number;
   outcome: Outcome | undefined;
 }
@@ -82,6 +120,60 @@ export type Outcome =
   | { is: 'refused'; code: string }
   /** The sender can no longer ask. */
   | { is: 'unknown' };
+
+export type OperationKind = 'edit' | 'delete' | 'react';
+
+/** An edit, a deletion or a reaction, and its outcome. */
+export interface Operation {
+  client: string;
+  user: string;
+  room: number;
+  seq: number;
+  kind: OperationKind;
+  /** Of an edit: the new content, which no other message or edit has. */
+  content?: string;
+  base?: number;
+  emoji?: string;
+  added?: boolean;
+  attempts: number;
+  /** When it was sent last. */
+  askedAt: number;
+  outcome: OperationOutcome | undefined;
+}
+
+export type OperationOutcome =
+  | { is: 'done'; changed: boolean; rev: number; version: number | undefined; at: number }
+  | { is: 'refused'; code: string }
+  | { is: 'unknown' };
+
+/** A message in an answer: in a page, an acknowledgement or a refusal. */
+export interface Answered {
+  client: string;
+  room: number;
+  seq: number;
+  version: number;
+  text: string;
+  askedAt: number;
+  what: string;
+}
+
+export interface TimelineMessage {
+  version: number;
+  text: string;
+  reactions: string;
+  mine: string;
+  replies: string;
+}
+
+/** The messages of a room as a client knows them at the end of the run. */
+export interface FinalTimeline {
+  client: string;
+  user: string;
+  room: number;
+  /** The first `seq` from which on the client has every message. */
+  floor: number;
+  messages: Map<number, TimelineMessage>;
+}
 
 /** A rule that the server acknowledged; null if it was removed. */
 export interface RuleChange {
@@ -96,12 +188,39 @@ export function getPosition(subscription: Subscription): number {
 }
 
 export function newEvidence(): Evidence {
-  return { users: new Map(), subscriptions: [], sent: [], ruleChanges: [], excluded: [], violations: [] };
+  return {
+    ...{ users: new Map(), owner: '', subscriptions: [], sent: [], operations: [], answers: [], timelines: [] },
+    ...{ ruleChanges: [], excluded: [], violations: [] },
+  };
 }
 
 /** A rule as text, for comparisons. */
 export const ruleText = (permissions: string | null, level: number): string | null =>
   permissions === null ? null : `${permissions} from level ${level}`;
+
+/** What belongs to one version of a message: all its fields except its reactions and replies. */
+export function versionText(message: Message & { rev?: number; cursor?: string; root?: object; changes?: object }) {
+  const { rev: _, cursor: __, root: ___, changes: ____, reactions: _____, replies: ______, ...rest } = message;
+  return toText(rest);
+}
+
+export const reactionsText = (reactions: readonly Pick<ReactionCount, 'emoji' | 'count'>[]): string =>
+  reactions.map(({ emoji, count }) => `${emoji}${count}`).join(' ');
+
+export const mineText = (emojis: Iterable<string>): string => [...emojis].sort().join(' ');
+
+/** A root whose replies were all deleted is the same as a message without replies. */
+export const repliesText = (replies: Replies | undefined): string =>
+  replies && replies.count > 0 ? `${replies.count} up to ${replies.last_seq}` : '';
+
+/** An announcement has at most 50 changes. */
+export const maxDeltas = 50;
+
+export const deltasText = (changes: readonly ReactionDelta[]): string =>
+  changes
+    .slice(0, maxDeltas)
+    .map(({ user, emoji, added }) => `${user} ${added ? '+' : '-'}${emoji}`)
+    .join(', ');
 
 const texts = new Map<string, string>();
 

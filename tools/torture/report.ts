@@ -1,4 +1,5 @@
-import type { Evidence, Violation } from './record.ts';
+import { countDone } from './oracle-conversation.ts';
+import { type Evidence, type Operation, type Rule, rules, type Violation } from './record.ts';
 import type { Incident } from './run-faults.ts';
 
 /** Formats the statistics of a run as lines of text. */
@@ -6,13 +7,15 @@ export function formatReport(evidence: Evidence, incidents: Incident[], bans: nu
   return [...counts(evidence), '', ...recoveries(incidents, bans), '', ...delays(evidence, incidents)];
 }
 
-function counts({ sent, subscriptions, ruleChanges, excluded }: Evidence): string[] {
+function counts({ sent, operations, answers, timelines, subscriptions, ruleChanges, excluded }: Evidence): string[] {
   const outcomes = Object.entries(tally(sent.map(({ outcome }) => outcome?.is ?? 'unanswered')));
   const ends = Object.entries(tally(subscriptions.map(({ end }) => end?.how ?? 'still subscribed')));
   const delivered = subscriptions.reduce((sum, { applied }) => sum + applied.length, 0);
   const repeated = sent.filter(({ attempts }) => attempts > 1).length;
   const recovered = subscriptions.filter((subscription) => subscription.recovered).length;
+  const asked = (kind: Operation['kind']) => operations.filter((operation) => operation.kind === kind).length;
   return [
+    `conversation: ${countDone(operations, 'edit')} of ${asked('edit')} edits, ${countDone(operations, 'delete')} of ${asked('delete')} deletions and ${countDone(operations, 'react')} of ${asked('react')} reactions acknowledged; ${answers.length} messages in answers; ${timelines.length} timelines`,
     `messages ${sent.length}: ${formatList(outcomes)}; ${repeated} sent more than once`,
     `subscriptions ${subscriptions.length}: ${formatList(ends)}; ${recovered} recovered with since; ${excluded.length} excluded at the end`,
     `changes ${delivered} delivered; ${ruleChanges.length} rules put or removed`,
@@ -113,5 +116,12 @@ export function formatSummary({ sent }: Evidence, violations: Violation[], seed:
   const stored = sent.filter(({ outcome }) => outcome?.is === 'stored').length;
   const list = violations.slice(0, shown).map(({ fault, what }) => `  ${fault}: ${what}`);
   if (violations.length > shown) list.push(`  … and ${violations.length - shown} more`);
+  const byRule = Object.keys(rules).map((rule) => `${rule} ${violations.filter((one) => toRule(one) === rule).length}`);
+  list.push(`violations per rule: ${byRule.join(', ')}`);
   return [...list, `torture: ${stored} messages, seed ${seed}, ${all} — ${violations.length === 0 ? 'OK' : 'FAILED'}`];
+}
+
+/** A fault that a client noticed itself belongs to what it receives. */
+function toRule({ rule, fault }: Violation): Rule {
+  return rule ?? (fault === 'protocol' || fault === 'process' ? 'protocol' : 'delivery');
 }

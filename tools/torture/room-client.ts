@@ -1,5 +1,5 @@
 import type { RemovalCode } from '../../src/core/errors.ts';
-import type { JoinAnswer, ReceivedChange } from './connection.ts';
+import type { JoinAnswer, Page, ReceivedChange } from './connection.ts';
 import {
   type Evidence,
   getPosition,
@@ -9,6 +9,7 @@ import {
   type Violation,
 } from './record.ts';
 import type { Head } from './room-history.ts';
+import { Timeline } from './timeline.ts';
 
 const finalCodes = ['FORBIDDEN', 'BANNED', 'NOT_FOUND'];
 
@@ -32,12 +33,16 @@ export class RoomClient {
   askedAt = Number.POSITIVE_INFINITY;
   mustJoinAgain = false;
   subscription: Subscription | undefined;
+  timeline: Timeline;
+  /** When the page was requested that the client waits for. */
+  pageAskedAt: number | undefined;
   readonly #owner: Owner;
   readonly #evidence: Evidence;
   readonly #violation: (fault: Violation['fault'], what: string) => void;
   /** The `rev` of the last applied change, across all connections. */
   #have = 0;
-  #seq: number | undefined;
+  #lastSeq = 0;
+  #joinAskedAt = 0;
   /** The subscription whose last change the cursor names. */
   #last: Subscription | undefined;
 
@@ -51,6 +56,12 @@ export class RoomClient {
     this.#owner = owner;
     this.#evidence = evidence;
     this.#violation = violation;
+    this.timeline = new Timeline(owner.person.user);
+  }
+
+  /** The client has joined without recovery, and has to load a page. */
+  get needsPage(): boolean {
+    return this.isIn && this.timeline.floor === undefined && this.pageAskedAt === undefined;
   }
 
   get isIn(): boolean {
@@ -67,12 +78,13 @@ export class RoomClient {
   }
 
   joined(answer: JoinAnswer, node: number, now: number, retryAt: number): void {
+    this.#joinAskedAt = this.askedAt;
     this.askedAt = Number.POSITIVE_INFINITY;
     if (!answer.ok) return this.#refused(answer.code, now, retryAt);
     this.refusal = undefined;
     if (this.subscription) return this.#joinedAgain(answer, node, now);
     this.#begin(answer, node, now);
-    for (const change of answer.events) this.receive(change, now);
+    for (const change of answer.events) this.receive(change, now, true);
     if (this.#owner.transport === 'socketio') this.#expectAt(answer.rev);
   }
 
@@ -92,23 +104,26 @@ export class RoomClient {
     const isRepair = this.mustJoinAgain;
     this.mustJoinAgain = false;
     if (!isRepair && this.#owner.transport === 'socketio') this.#expectAt(answer.rev);
-    if (answer.recovered) for (const change of answer.events) if (change.rev > this.#have) this.receive(change, now);
+    if (answer.recovered)
+      for (const change of answer.events) if (change.rev > this.#have) this.receive(change, now, true);
     if (this.#owner.transport === 'chat' || this.#have === answer.rev) return;
     this.#end({ at: now, how: 'started over' });
     this.#begin({ ...answer, recovered: false }, node, now);
   }
 
-  #begin({ rev, cursor, recovered }: JoinAnswer & { ok: true }, node: number, now: number): void {
+  #begin({ rev, cursor, recovered, lastSeq }: JoinAnswer & { ok: true }, node: number, now: number): void {
     const { name: client, person, transport } = this.#owner;
+    this.#lastSeq = lastSeq;
     if (!recovered) {
+      this.timeline = new Timeline(person.user);
+      this.pageAskedAt = undefined;
       this.#have = rev;
       this.cursor = cursor;
-      this.#seq = undefined;
     }
     const times = { startedAt: now, applied: [], end: undefined };
     const resumes = recovered ? this.#last : undefined;
     this.subscription = {
-      ...{ client, user: person.user, room: this.room, transport, node },
+      ...{ client, user: person.user, room: this.room, transport, node, askedAt: this.#joinAskedAt },
       ...{ joinedRev: rev, recovered, from: this.#have, resumes, ...times },
     };
     this.#last = this.subscription;
@@ -120,24 +135,32 @@ export class RoomClient {
     this.#violation('lost', `room ${this.room}: is at rev ${this.#have}, but the acknowledgement has rev ${rev}`);
   }
 
-  receive({ rev, cursor, seq, text }: ReceivedChange, now: number): void {
+  receive(change: ReceivedChange, now: number, isAnswer = false): void {
+    const { rev, cursor, name, seq, message, text } = change;
     const { subscription } = this;
     if (!subscription)
       return this.#violation('protocol', `room ${this.room}: received rev ${rev} without a subscription`);
     const isChat = this.#owner.transport === 'chat';
     if (rev <= this.#have) return this.#violation('duplicated', `room ${this.room}: rev ${rev} at rev ${this.#have}`);
-    if (isChat ? this.#seq !== undefined && seq !== this.#seq + 1 : rev !== this.#have + 1) {
-      const after = isChat ? `seq ${this.#seq}` : `rev ${this.#have}`;
-      this.#violation('lost', `room ${this.room}: rev ${rev}, seq ${seq} after ${after}`);
-      if (!isChat) {
-        this.mustJoinAgain = true;
-        return;
-      }
+    // On /chat, only the log shows whether a change is missing.
+    if (!isChat && rev !== this.#have + 1) {
+      this.#violation('lost', `room ${this.room}: rev ${rev} after rev ${this.#have}`);
+      this.mustJoinAgain = true;
+      return;
     }
     this.#have = rev;
-    this.#seq = seq ?? this.#seq;
     this.cursor = cursor;
-    subscription.applied.push({ rev, seq, text, at: now, live: rev > subscription.joinedRev });
+    this.timeline.apply(change, isAnswer);
+    const version = message && { version: message.version };
+    subscription.applied.push({
+      ...{ rev, name, seq, ...version, text },
+      ...{ at: now, live: rev > subscription.joinedRev },
+    });
+  }
+
+  addPage({ messages, rev, hasMore }: Page): void {
+    this.pageAskedAt = undefined;
+    this.timeline.addPage(messages, rev, hasMore, this.#lastSeq);
   }
 
   left(now: number): void {
@@ -155,6 +178,7 @@ export class RoomClient {
   }
 
   connectionLost(now: number): void {
+    this.pageAskedAt = undefined;
     this.askedAt = Number.POSITIVE_INFINITY;
     this.joinAt = 0;
     this.#end({ at: now, how: 'disconnected' });
@@ -174,7 +198,9 @@ export class RoomClient {
     if (!this.subscription)
       return `${name} is not in room ${this.room}${this.isBusy ? ' and waits for the acknowledgement' : ''}`;
     const position = getPosition(this.subscription);
-    return position < due ? `${name} in room ${this.room} is at rev ${position} of ${due}` : undefined;
+    if (position < due) return `${name} in room ${this.room} is at rev ${position} of ${due}`;
+    const lacksPage = transport === 'socketio' && this.timeline.floor === undefined;
+    return lacksPage ? `${name} in room ${this.room} has no page` : undefined;
   }
 
   #end(end: SubscriptionEnd): void {

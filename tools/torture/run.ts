@@ -16,7 +16,7 @@ import type { Participant } from './participant.ts';
 import { createPopulation } from './population.ts';
 import { newEvidence, type Violation } from './record.ts';
 import { formatReport, formatSummary } from './report.ts';
-import { readHistories } from './room-history.ts';
+import { readHistories, readTokens } from './room-history.ts';
 import { type Incident, runFaults } from './run-faults.ts';
 import { converge, settle } from './settle.ts';
 
@@ -69,9 +69,11 @@ async function cleanUp(): Promise<void> {
 async function torture(): Promise<Violation[]> {
   cluster = await startCluster({ nodes, directory, settings });
   const owner = new Owner(cluster.urls, random(seed + 1), evidence);
-  const population = await createPopulation({ clients, rooms, seed: seed + 2, urls: cluster.urls }, owner, evidence);
-  const { participants, grantees } = population;
-  const world = { cluster, participants };
+  const { urls, postgres } = cluster;
+  const databaseUrl = () => postgres.url;
+  const options = { clients, rooms, seed: seed + 2, urls, databaseUrl };
+  const { participants, grantees, crowd } = await createPopulation(options, owner, evidence);
+  const world = { cluster, participants, crowd, evidence };
   const ticking = tick(participants);
   await converge(world);
 
@@ -105,7 +107,8 @@ async function judge(incidents: Incident[], missing: string[], bans: number[]): 
   const histories = await readHistories(cluster!.postgres.url);
   const { violations, counts } = searchLogs(cluster!);
   const late: Violation[] = missing.map((what) => ({ fault: 'lost', what: `at the end, ${what}` }));
-  violations.unshift(...checkRun(evidence, histories), ...late);
+  const tokens = await readTokens(cluster!.postgres.url);
+  violations.unshift(...checkRun(evidence, histories, tokens), ...late);
   for (const line of formatReport(evidence, incidents, bans)) console.log(line);
   const failedStarts = cluster!.nodes.reduce((sum, node) => sum + node.failedStarts, 0);
   console.log(`\nwarnings and errors in the logs of the nodes (${failedStarts} failed starts)`);

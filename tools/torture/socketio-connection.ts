@@ -1,16 +1,11 @@
 import { io, type Socket } from 'socket.io-client';
 import type WebSocket from 'ws';
 import { z } from 'zod';
-import {
-  namespace,
-  RefusedAck,
-  type ServerEventName,
-  type ServerEventPayloads,
-  serverEvents,
-} from '../../src/core/contract/socketio.ts';
-import { type RequestName, requests } from '../requests.ts';
+import { namespace, RefusedAck, type ServerEventPayloads } from '../../src/core/contract/socketio.ts';
+import { type RequestName, requests, events as serverEvents } from '../requests.ts';
 import type { Connection, ConnectionEvents, Dial, ReceivedChange } from './connection.ts';
-import { memberText, messageText, roomText } from './room-history.ts';
+import { deltasText, reactionsText, versionText } from './record.ts';
+import { memberText, roomText } from './room-history.ts';
 
 const dialMs = 4_000;
 const forgetMs = 20_000;
@@ -51,7 +46,7 @@ function createSocketioConnection(socket: Socket, events: ConnectionEvents): Con
   });
 
   function receive(name: string, payload: unknown): void {
-    const schema = Object.hasOwn(serverEvents, name) && serverEvents[name as ServerEventName];
+    const schema = serverEvents.get(name);
     if (!schema || schema.safeParse(payload).error) {
       return events.violation(`undocumented event ${name} ${JSON.stringify(payload)}`);
     }
@@ -81,12 +76,9 @@ function createSocketioConnection(socket: Socket, events: ConnectionEvents): Con
 
   return {
     join(room_id, since, answer) {
-      const yes = ({ rev, cursor, recovered, events: missed }: z.infer<(typeof requests)['room:join']['ack']>) =>
+      const yes = ({ room, rev, cursor, recovered, events: missed }: z.infer<(typeof requests)['room:join']['ack']>) =>
         answer({
-          ok: true,
-          rev,
-          cursor,
-          recovered,
+          ...{ ok: true, rev, cursor, recovered, lastSeq: room.last_seq },
           events: missed.map(({ name, payload }) => toReceivedChange(name, payload)!),
         });
       ask('room:join', { room_id, ...(since && { since }) }, yes, ({ error }) =>
@@ -96,13 +88,38 @@ function createSocketioConnection(socket: Socket, events: ConnectionEvents): Con
     leave(room_id, left) {
       ask('room:leave', { room_id }, left, ({ error }) => events.violation(`leave refused: ${error.code}`));
     },
-    send({ room: room_id, content, clientMsgId }) {
+    send({ room: room_id, content, clientMsgId, extras }) {
       const yes = ({ message, duplicate, rev }: z.infer<(typeof requests)['message:send']['ack']>) => {
-        if (message.content !== content) events.violation(`${clientMsgId} was acknowledged with different content`);
+        // A duplicate is answered with the message as it is now.
+        if (message.version === rev && message.content !== content) {
+          events.violation(`${clientMsgId} was acknowledged with different content`);
+        }
         events.stored(clientMsgId, { id: message.id, seq: message.seq, rev, duplicate });
       };
-      const payload = { room_id, content, client_msg_id: clientMsgId };
+      const payload = { room_id, content, client_msg_id: clientMsgId, ...extras };
       ask('message:send', payload, yes, ({ error }) => events.refused(clientMsgId, error.code));
+    },
+    operate(operation, answer) {
+      const no = ({ error: { code, current } }: RefusedAck) => answer({ ok: false, code, current });
+      const { room: room_id, seq, content, base, emoji } = operation;
+      if (operation.kind === 'edit') {
+        const yes = ({ message, changed, rev }: z.infer<(typeof requests)['message:edit']['ack']>) =>
+          answer({ ok: true, changed, rev, message });
+        ask('message:edit', { room_id, seq, content, ...(base !== undefined && { base }) }, yes, no);
+      } else if (operation.kind === 'delete') {
+        const yes = ({ deleted, rev }: z.infer<(typeof requests)['message:delete']['ack']>) =>
+          answer({ ok: true, changed: deleted.includes(seq), rev });
+        ask('message:delete', { room_id, seqs: [seq] }, yes, no);
+      } else {
+        const yes = ({ reactions, changed, rev }: z.infer<(typeof requests)['reaction:add']['ack']>) =>
+          answer({ ok: true, changed, rev, reactions });
+        ask(operation.added ? 'reaction:add' : 'reaction:remove', { room_id, seq, emoji }, yes, no);
+      }
+    },
+    readPage(room_id, before, answer) {
+      const yes = ({ messages, rev, has_more }: z.infer<(typeof requests)['message:history']['ack']>) =>
+        answer({ messages, rev, hasMore: has_more });
+      ask('message:history', { room_id, ...(before !== undefined && { before }) }, yes, () => answer(undefined));
     },
     refresh(token) {
       ask(
@@ -137,21 +154,25 @@ function breakOff(socket: Socket, how: 'cut' | 'vanish'): void {
 /** Returns undefined if the event is not a change of a room. */
 function toReceivedChange(name: string, payload: unknown): ReceivedChange | undefined {
   const { room_id: room, rev, cursor } = payload as ServerEventPayloads['message:new'];
+  const position = { room, rev, cursor };
   switch (name) {
-    case 'message:new': {
-      const message = payload as ServerEventPayloads['message:new'];
-      return { room, rev, cursor, seq: message.seq, text: messageText(message) };
+    case 'message:new':
+    case 'message:changed': {
+      const { root, ...message } = payload as ServerEventPayloads['message:changed'];
+      const { seq, reactions, changes } = message;
+      return { ...position, name, seq, message, root, reactions, changes, text: versionText(message) };
     }
+    case 'reaction:changed': {
+      const { seq, reactions, changes } = payload as ServerEventPayloads['reaction:changed'];
+      const text = `${reactionsText(reactions)}; ${deltasText(changes)}`;
+      return { ...position, name, seq, reactions, changes, text };
+    }
+    case 'change:skipped':
+      return { ...position, name, text: '' };
     case 'member:changed':
-      return { room, rev, cursor, seq: undefined, text: memberText(payload as ServerEventPayloads['member:changed']) };
+      return { ...position, name, text: memberText(payload as ServerEventPayloads['member:changed']) };
     case 'room:changed':
-      return {
-        room,
-        rev,
-        cursor,
-        seq: undefined,
-        text: roomText((payload as ServerEventPayloads['room:changed']).room),
-      };
+      return { ...position, name, text: roomText((payload as ServerEventPayloads['room:changed']).room) };
     default:
       return undefined;
   }
