@@ -2,7 +2,7 @@ import type { Statement, Store } from '../../database/store.ts';
 import type { Position } from '../cursor.ts';
 import type { RoomId, Uuid } from '../ids.ts';
 import type { MessageChange } from './change.ts';
-import { type MessageRow, messageColumns, toMessageChange } from './room-log-statements.ts';
+import { listMessageColumns, type MessageRow, toMessageChange } from './room-log-statements.ts';
 
 /** The size of a page as JSON. A page has at least one message, even if that is larger. */
 export const maxPageBytes = 256 * 1024;
@@ -80,6 +80,13 @@ type HistoryRow = MessageRow & {
 const bytes = `octet_length(m.content) + coalesce(octet_length(m.custom), 0)`;
 const headFields = (head: string) =>
   `'rev', ${head}.last_rev, 'at', (extract(epoch from ${head}.last_change_at) * 1000)::float8, 'rights_rev', ${head}.rights_rev`;
+/**
+ * Reads one message. The order makes the primary key the best index even in a plan that was made for an empty table;
+ * another index begins with the room as well, and would be read from end to end for each message.
+ */
+const messageAt = (columns: string, seq: string) =>
+  `select ${columns} from messages m where m.room_id = $1::bigint and m.seq >= ${seq} and m.seq <= ${seq} order by m.seq limit 1`;
+
 /** Drops messages that cannot fit into a page, because those before them fill it. Reads no contents. */
 const cut = (candidates: string, order: 'asc' | 'desc') => `select c.seq, c.found from (
     select m.seq, count(*) over () as found,
@@ -132,15 +139,15 @@ const roomHistory: Statement = {
       'older_end', case when s.older_from > s.low then s.older_from end,
       'newer_end', case when s.newer_to < s.high then s.newer_to end) end as head, m.*
   from span s cross join page p left join lateral (
-    select ${messageColumns}, message_extras(m, $2::uuid) as extras from messages m
+    select ${listMessageColumns('m')}, message_extras(m, $2::uuid) as extras from messages m
     where m.room_id = $1::bigint and m.seq >= (select first_seq from page) and m.seq <= (select last_seq from page)
-      and ${roomFilter}
+      and ${roomFilter} order by m.seq limit 2000
   ) m on true order by m.seq`,
 };
 
 /**
  * Parameter 10: the root of the thread. The first pass walks along the index of the thread and stops when it has enough
- * messages; `offset 0` keeps the planner from joining the two tables in another order.
+ * messages.
  */
 const threadHistory: Statement = {
   name: 'history_of_thread',
@@ -153,15 +160,11 @@ const threadHistory: Statement = {
       and t.seq >= (select greatest(low, $3::bigint) from room) and t.seq <= (select high from room)
       order by t.seq limit case when $5::int = 0 then 0 else $8::bigint end
   ), older_candidates as (
-    select m.seq, ${bytes} as bytes from thread_messages t, lateral (
-      select * from messages x where x.room_id = $1::bigint and x.seq = t.seq offset 0
-    ) m where t.room_id = $1::bigint and t.root = $10::bigint and t.seq >= (select min(seq) from older_window)
+    select m.seq, ${bytes} as bytes from thread_messages t, lateral (${messageAt('m.*', 't.seq')}) m where t.room_id = $1::bigint and t.root = $10::bigint and t.seq >= (select min(seq) from older_window)
       and t.seq <= (select least(high, $3::bigint - 1) from room) and ${messageFilter}
       order by t.seq desc limit $4::int
   ), newer_candidates as (
-    select m.seq, ${bytes} as bytes from thread_messages t, lateral (
-      select * from messages x where x.room_id = $1::bigint and x.seq = t.seq offset 0
-    ) m where t.room_id = $1::bigint and t.root = $10::bigint and t.seq >= (select greatest(low, $3::bigint) from room)
+    select m.seq, ${bytes} as bytes from thread_messages t, lateral (${messageAt('m.*', 't.seq')}) m where t.room_id = $1::bigint and t.root = $10::bigint and t.seq >= (select greatest(low, $3::bigint) from room)
       and t.seq <= (select max(seq) from newer_window) and ${messageFilter}
       order by t.seq limit $5::int
   ), older as materialized (${cut('older_candidates', 'desc')}),
@@ -173,8 +176,8 @@ const threadHistory: Statement = {
       'older_end', (select case when count(*) = $8::bigint then min(w.seq) end from older_window w),
       'newer_end', (select case when count(*) = $8::bigint then max(w.seq) end from newer_window w)) end as head, m.*
   from room s cross join page p left join lateral (
-    select ${messageColumns}, message_extras(m, $2::uuid) as extras from messages m
-    where m.room_id = $1::bigint and m.seq = any((select seqs from page)::bigint[])
+    select ${listMessageColumns('(x.m)')}, message_extras(x.m, $2::uuid) as extras
+    from unnest((select seqs from page)) s(seq), lateral (${messageAt('m as m', 's.seq')}) x
   ) m on true order by m.seq`,
 };
 
@@ -194,12 +197,12 @@ export async function readHistorySlices(store: Store, request: HistoryRequest): 
     older: {
       messages: messages.filter(({ message }) => message.seq < split).reverse(),
       found: head.older_found,
-      searchedTo: head.older_end,
+      searchedTo: maxOlder > 0 ? head.older_end : null,
     },
     newer: {
       messages: messages.filter(({ message }) => message.seq >= split),
       found: head.newer_found,
-      searchedTo: head.newer_end,
+      searchedTo: maxNewer > 0 ? head.newer_end : null,
     },
   };
 }
@@ -209,14 +212,15 @@ type SingleRow = MessageRow & { head: (HeadColumn & { existing: number[] }) | nu
 const singleMessages: Statement = {
   name: 'single_messages',
   text: `with candidates as (
-    select m.seq, ${bytes} as bytes from messages m where m.room_id = $1::bigint and m.seq = any($3::bigint[])
+    select m.seq, ${bytes} as bytes
+    from (select distinct seq from unnest($3::bigint[]) d(seq)) s, lateral (${messageAt('m.*', 's.seq')}) m
   ), fitting as materialized (${cut('candidates', 'asc')}),
   page as materialized (select array_agg(f.seq) as seqs, min(f.seq) as first_seq from fitting f)
   select case when m.seq is null or m.seq = p.first_seq then json_build_object(${headFields('r')},
       'existing', coalesce((select json_agg(c.seq) from candidates c), '[]')) end as head, m.*
   from rooms r cross join page p left join lateral (
-    select ${messageColumns}, message_extras(m, $2::uuid) as extras from messages m
-    where m.room_id = $1::bigint and m.seq = any((select seqs from page)::bigint[])
+    select ${listMessageColumns('(x.m)')}, message_extras(x.m, $2::uuid) as extras
+    from unnest((select seqs from page)) s(seq), lateral (${messageAt('m as m', 's.seq')}) x
   ) m on true where r.id = $1::bigint order by m.seq`,
 };
 

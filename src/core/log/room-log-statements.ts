@@ -7,10 +7,12 @@ import type { RoomSnapshot } from './room-snapshot.ts';
 
 const ms = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`;
 
-export const messageColumns = `m.room_id::float8 as room_id, m.id::float8 as id, m.seq::float8 as seq, m.rev::float8 as rev,
-  m.emitter::text as emitter, m.content, m.client_msg_id, ${ms('m.created_at')} as at, ${ms('m.updated_at')} as updated`;
+/** `m` is the alias of the table, or an expression of its row type. */
+export const listMessageColumns = (m: string) => `${m}.room_id::float8 as room_id, ${m}.id::float8 as id,
+  ${m}.seq::float8 as seq, ${m}.rev::float8 as rev, ${m}.emitter::text as emitter, ${m}.content, ${m}.client_msg_id,
+  ${ms(`${m}.created_at`)} as at, ${ms(`${m}.updated_at`)} as updated`;
 /** With the fields that only some messages have, and without `mine`. */
-const wholeMessage = `${messageColumns}, message_extras(m, null) as extras`;
+const wholeMessage = `${listMessageColumns('m')}, message_extras(m, null) as extras`;
 const rootReplies = `case when m.thread is not null then thread_replies(m.room_id, m.thread) end as root_replies`;
 
 export interface MessageRow {

@@ -73,7 +73,7 @@ async function readAuthorized<T extends { rightsRev: number }>(
  * Cuts the page to its size. A page around a message has about as many messages before as after it, and the size cuts
  * off those that are farthest from it.
  */
-function toPage({ head, older, newer }: HistorySlices, { around, after, limit }: PageQuery): HistoryPage {
+function toPage({ head, older, newer }: HistorySlices, { around, limit }: PageQuery): HistoryPage {
   const isAround = around !== undefined;
   const maxBefore = isAround ? Math.max(Math.floor(limit / 2), limit - newer.messages.length) : limit;
   const before = Math.min(older.messages.length, maxBefore);
@@ -88,7 +88,7 @@ function toPage({ head, older, newer }: HistorySlices, { around, after, limit }:
   const olderEnd = findEnd(older, kept, isAround ? around : undefined);
   const newerEnd = findEnd(newer, kept, isAround ? around - 1 : undefined);
   const next = {
-    ...(after === undefined && olderEnd !== null && { before: olderEnd }),
+    ...(olderEnd !== null && { before: olderEnd }),
     ...(newerEnd !== null && { after: newerEnd }),
   };
   const has_more = Object.keys(next).length > 0;
