@@ -67,7 +67,7 @@ export interface ChatConnection {
   /** The selected room; undefined if the connection is in no room. */
   readonly room: SelectedRoom | undefined;
   /** Leaves the current room and selects this room. Returns undefined if the connection has ended. */
-  select(room: RoomId): SelectedRoom | undefined;
+  select(room: RoomId, receivesEvents: boolean): SelectedRoom | undefined;
   send(frame: ChatFrame): void;
   /** Authenticates the connection with its first token, or renews the token. */
   useToken(token: unknown, id: CommandId | undefined): Promise<void>;
@@ -77,13 +77,15 @@ export interface ChatConnection {
 /** The room that a `/chat` connection has selected, as a subscriber. */
 export interface SelectedRoom extends Subscriber {
   readonly room: RoomId;
+  /** Whether the connection receives every change and ephemeral events, or only messages without tombstones. */
+  readonly receivesEvents: boolean;
   /**
    * Calls `join` to subscribe. `join` has to call `onJoined` with the state of the room, and to resolve to the function
    * that ends the subscription.
    */
   join(join: (onJoined: (joined: JoinResult) => void) => Promise<() => void>, id: CommandId | undefined): Promise<void>;
-  /** Answers a `select_room` command for the room that is selected already. */
-  confirm(id: CommandId | undefined): void;
+  /** Answers a `select_room` command for the room that is selected already, and switches events on or off. */
+  confirm(receivesEvents: boolean, id: CommandId | undefined): void;
   /**
    * Sends a message to the room. Resolves as soon as the message is queued, because later messages then follow it. The
    * client receives its echo or an error later, when the message has been stored or rejected.

@@ -18,11 +18,14 @@ interface Parts<R, Q, C, J> {
   commands?: C;
   /** The ephemeral events that Socket.IO clients receive, by their names. */
   events?: Events;
+  /** The frames of those events that `/chat` clients receive, too, if they have selected the room with `events`. */
+  frames?: Frames;
   /** What a client may ask for with `room:join`, by the names of the keys. */
   joinOptions?: J;
 }
 
 type Events = Readonly<Record<string, z.ZodType>>;
+type Frames = Readonly<Record<string, z.ZodObject>>;
 
 /**
  * A key of `room:join` that this feature adds: with `true`, the acknowledgement has the feature's answer under the same
@@ -46,6 +49,7 @@ export interface Contract<
   readonly requests: Q;
   readonly commands: C;
   readonly events: Events;
+  readonly frames: Frames;
   readonly joinOptions: J;
 }
 
@@ -58,7 +62,7 @@ export function defineFeature<
   const C extends Record<string, ChatCommand> = None,
   const J extends Record<string, JoinOption> = None,
 >(name: string, parts: Parts<R, Q, C, J>): Contract<R, Q, C, J> {
-  const { description, rest, requests, commands, events = {}, joinOptions } = parts;
+  const { description, rest, requests, commands, events = {}, frames = {}, joinOptions } = parts;
   return {
     name,
     description,
@@ -66,6 +70,7 @@ export function defineFeature<
     requests: requests ?? ({} as Q),
     commands: commands ?? ({} as C),
     events,
+    frames,
     joinOptions: joinOptions ?? ({} as J),
   };
 }

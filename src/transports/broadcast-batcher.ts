@@ -48,7 +48,8 @@ export class BroadcastBatcher<Room, Subscriber> {
     return this.#deliveries;
   }
 
-  append(room: Room, text: string): void {
+  /** `frame` is the encoded text. A caller that appends a text to several rooms encodes it once. */
+  append(room: Room, text: string, frame: Buffer = encodeFrame(text)): void {
     let batch = this.#rooms.get(room);
     if (!batch) {
       // `nextTick` runs after the code that answers requests, so the answers and the batch share one write.
@@ -57,7 +58,7 @@ export class BroadcastBatcher<Room, Subscriber> {
       this.#rooms.set(room, batch);
     }
     batch.texts.push(text);
-    batch.frames.push(encodeFrame(text));
+    batch.frames.push(frame);
   }
 
   /** Excludes the pending messages for this subscriber, so that it receives only later ones. */

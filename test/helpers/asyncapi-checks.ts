@@ -111,7 +111,7 @@ const refusals = new Set(['TOKEN?', 'SELECTROOM?', 'COMMAND?', 'BADAUTH', 'BADJS
 
 /** Checks a frame. If it has an `id`, it must be an answer to one of the commands with that `id`. */
 export function undocumentedFrame(frame: Json, asked: Json[]): string | undefined {
-  const name = frame?.type === 'message' ? 'message' : frame?.data;
+  const name = frame?.type === 'query' || frame?.type === 'status' ? frame.data : frame?.type;
   const key = frames.get(name);
   const problem = sentProblem(key ? [key] : [], frame);
   if (problem || asked.length === 0) return problem;

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { session } from '../../src/auth/contract.ts';
+import { chatFrames as coreFrames } from '../../src/core/contract/chat.ts';
 import type { Route } from '../../src/core/contract/rest.ts';
 import type { Contract } from '../../src/core/feature.ts';
 import { edits } from '../../src/features/edits/contract.ts';
@@ -31,6 +32,12 @@ export const routeTitle = ({ method, path }: Route) => `${method} ${path}`;
 
 /** The Socket.IO events of all features; changes and what every connection receives are not among them. */
 export const featureEvents: Record<string, z.ZodType> = Object.assign({}, ...contracts.map(({ events }) => events));
+
+/** All `/chat` frames, those of the features' events included. */
+export const chatFrames: Record<string, z.ZodObject> = Object.assign(
+  { ...coreFrames },
+  ...contracts.map(({ frames }) => frames),
+);
 
 const { 'room:join': join } = contracts.find(({ name }) => name === 'rooms')!.requests as typeof rooms.requests;
 

@@ -62,7 +62,10 @@ function createChatConnection(socket: WebSocket, user: string, token: string, ev
 
   function receive(text: string): void {
     const frame = ChatFrame.safeParse(JSON.parse(text)).data;
-    const understood = frame && (frame.type === 'message' ? handleMessage(frame) : handleStatus(frame));
+    // Frames of other changes are a violation: these connections do not ask for events.
+    const understood =
+      (frame?.type === 'message' && handleMessage(frame)) ||
+      ((frame?.type === 'query' || frame?.type === 'status') && handleStatus(frame));
     if (!understood) events.violation(`an unexpected or undocumented frame: ${text}`);
   }
 

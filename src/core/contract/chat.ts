@@ -4,8 +4,8 @@ import { ErrorCode, listChatCodes, RemovalCode, tokenErrorCodes } from '../error
 import { exampleMessage, examplePosition } from '../examples.ts';
 import { RoomId } from '../ids.ts';
 import type { RequestCost } from '../limits/request-costs.ts';
-import { Message } from '../log/message.ts';
 import { Ignored } from '../parse.ts';
+import { type ServerEventPayloads, serverEvents } from './socketio.ts';
 
 export const CommandId = z
   .union([z.string().max(64), z.number()])
@@ -25,7 +25,61 @@ const refusalDetails = {
   retry_after_ms: z.number().int().optional().describe('If the time is known.'),
 };
 
-/** Every frame that the server sends on `/chat`, keyed by its `data` if it is a query or a status, otherwise by its `type`. */
+type FrameName<Event extends string> = Event extends `${infer Noun}:${infer Verb}` ? `${Noun}_${Verb}` : Event;
+
+/** `typing_changed` for the event `typing:changed`. */
+export const toFrameName = <Event extends string>(event: Event) => event.replace(':', '_') as FrameName<Event>;
+
+type ChangeEventName = keyof typeof serverEvents & `${string}:${'changed' | 'skipped'}`;
+
+type ChangeFrame<Event extends ChangeEventName> = z.ZodObject<
+  {
+    type: z.ZodLiteral<FrameName<Event>>;
+    rev: typeof rev;
+    cursor: typeof Cursor;
+    data: z.ZodType<Omit<ServerEventPayloads[Event], 'rev' | 'cursor'>>;
+  },
+  z.core.$strict
+>;
+
+/** The frame of an event that is a change of the room: `rev` and `cursor` stand beside the rest of the payload. */
+function defineChangeFrame<Event extends ChangeEventName>(event: Event): ChangeFrame<Event> {
+  const payload: z.ZodObject<{ rev: z.ZodType; cursor: z.ZodType }> = serverEvents[event];
+  const { description, examples } = payload.meta()!;
+  const type = toFrameName(event);
+  return z
+    .strictObject({ type: z.literal(type), rev, cursor: Cursor, data: payload.omit({ rev: true, cursor: true }) })
+    .meta({
+      description: `With \`events\`: ${description}`,
+      examples: (examples as { rev: number; cursor: string }[]).map(({ rev, cursor, ...data }) => ({
+        ...{ type, rev, cursor, data },
+      })),
+    }) as unknown as ChangeFrame<Event>;
+}
+
+/** The frames of ephemeral events. They have no `rev`. */
+export function defineEventFrames(events: Readonly<Record<string, z.ZodObject>>): Record<string, z.ZodObject> {
+  return Object.fromEntries(
+    Object.entries(events).map(([event, payload]) => {
+      const type = toFrameName(event);
+      const { description, examples } = payload.meta()!;
+      const frame = z.strictObject({ type: z.literal(type), data: payload });
+      const frameExamples = (examples as object[]).map((data) => ({ type, data }));
+      return [type, frame.meta({ description: `With \`events\`: ${description}`, examples: frameExamples })];
+    }),
+  );
+}
+
+/** What a connection receives besides messages, if it has selected the room with `events`. */
+const changeFrames = {
+  message_changed: defineChangeFrame('message:changed'),
+  reaction_changed: defineChangeFrame('reaction:changed'),
+  member_changed: defineChangeFrame('member:changed'),
+  room_changed: defineChangeFrame('room:changed'),
+  change_skipped: defineChangeFrame('change:skipped'),
+};
+
+/** Every frame that the server sends on `/chat`, except those of features, keyed by its `data` if it is a query or a status, otherwise by its `type`. */
 export const chatFrames = {
   'START?': defineQuery('START?').meta({
     description: 'Sent once, as soon as the connection is open. A client may send commands before it arrives.',
@@ -56,11 +110,11 @@ export const chatFrames = {
       rights: z.string().describe('The letters of `rwa` that the caller has.'),
       rev,
       cursor: Cursor,
-      recovered: z.boolean().describe('Whether all messages since the given cursor follow.'),
+      recovered: z.boolean().describe('Whether everything since the given cursor follows.'),
       ignored,
     })
     .meta({
-      description: 'The room is selected. Missed messages follow, then live messages.',
+      description: 'The room is selected. What was missed follows, then live messages.',
       examples: [
         { type: 'status', data: 'CONNECTED', room_id: 1, rights: 'rw', ...examplePosition, recovered: false, id: 2 },
       ],
@@ -70,7 +124,7 @@ export const chatFrames = {
       type: z.literal('message'),
       rev,
       cursor: Cursor,
-      data: Message,
+      data: serverEvents['message:new'].omit({ rev: true, cursor: true }),
       duplicate: z.literal(true).optional().describe('The answer to a duplicate `client_msg_id`.'),
       history: z.literal(true).optional().describe('Part of the page that `get_past_messages` requested.'),
       id: id.describe("On the sender's own echo, if the command had an `id`."),
@@ -80,6 +134,7 @@ export const chatFrames = {
       description: 'A message: live, an echo, missed or history. `rev` and `cursor` are the position of this message.',
       examples: [{ type: 'message', ...examplePosition, data: exampleMessage }],
     }),
+  ...changeFrames,
   OK: z.looseObject({ type: z.literal('status'), data: z.literal('OK'), id, ignored }).meta({
     description:
       'The command has succeeded. Besides `id`, the frame has the fields of the acknowledgement of the same request on Socket.IO.',
@@ -136,10 +191,17 @@ export const getFrameName = (frame: ChatFrame): ChatFrameName =>
 /** Whether a frame of this name lists the keys of the command that the server ignored. */
 export const listsIgnoredKeys = (name: ChatFrameName): boolean => 'ignored' in chatFrames[name].shape;
 
+export const changeFrameNames = Object.keys(changeFrames) as (keyof typeof changeFrames)[];
+
 /** The frames that the server also sends without a command, by the occasion. */
 export const unsolicitedFrames = {
   open: { summary: 'The connection is open.', frames: ['START?'] },
   deliver: { summary: 'A live message of the room.', frames: ['message'] },
+  change: {
+    summary:
+      'Another change of the room, or an ephemeral event, for a connection that selected the room with `events`.',
+    frames: changeFrameNames,
+  },
   remove: { summary: 'The connection has been removed from its room.', frames: ['NOTAUTHORIZED'] },
   reject: {
     summary: 'The frame is not a known command, or not JSON.',

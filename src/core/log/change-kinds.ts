@@ -1,5 +1,5 @@
 import type { Actor, Rule } from '../authorization.ts';
-import type { ChatFrame } from '../contract/chat.ts';
+import { type ChatFrame, toFrameName } from '../contract/chat.ts';
 import type { ServerEventName, ServerEventPayloads } from '../contract/socketio.ts';
 import { formatCursor } from '../cursor.ts';
 import type { Uuid } from '../ids.ts';
@@ -40,8 +40,6 @@ interface KindRow<K extends ChangeKind> {
   getGrant(change: ChangeByKind<K>): Grant | null;
   /** The event that Socket.IO clients receive for the change. */
   toEvent(change: ChangeByKind<K>): ServerEvent;
-  /** The frame that clients of `/chat` receive for the change; null if they receive none. */
-  toFrame: ((change: ChangeByKind<K>) => ChatFrame) | null;
 }
 
 const keepRights = () => {};
@@ -64,7 +62,6 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
         ...(change.root && { root: change.root }),
       },
     }),
-    toFrame: toMessageFrame,
   },
   revision: {
     affectsRights: false,
@@ -83,7 +80,6 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
         ...(changes && { changes }),
       },
     }),
-    toFrame: null,
   },
   reactions: {
     affectsRights: false,
@@ -99,7 +95,6 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
         payload: { room_id, rev, cursor: formatCursor(change), seq, reactions, changes },
       };
     },
-    toFrame: null,
   },
   skipped: {
     affectsRights: false,
@@ -112,7 +107,6 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
       name: 'change:skipped',
       payload: { room_id: change.room_id, rev: change.rev, cursor: formatCursor(change) },
     }),
-    toFrame: null,
   },
   member: {
     affectsRights: true,
@@ -129,7 +123,6 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
       const position = { room_id, rev, cursor: formatCursor(change) };
       return { name: 'member:changed', payload: { ...position, ...rule, ...toAnswerFields(rule.accepted) } };
     },
-    toFrame: null,
   },
   room: {
     affectsRights: true,
@@ -144,7 +137,6 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
       const { room_id, rev, room } = change;
       return { name: 'room:changed', payload: { room_id, rev, cursor: formatCursor(change), room } };
     },
-    toFrame: null,
   },
 };
 
@@ -157,11 +149,24 @@ export function affectsRights(message: BusMessage): boolean {
   return message.kind === 'deleted' || message.kind === 'unknown' || changeKinds[message.kind].affectsRights;
 }
 
-/** Returns null if clients of `/chat` do not receive changes of this kind. */
-export const toChatFrame = (change: Change): ChatFrame | null => kindOfChange(change).toFrame?.(change) ?? null;
+/**
+ * Whether a `/chat` connection that receives no events receives the change: only messages, and no tombstones, because
+ * clients of the legacy service would show them.
+ */
+export const isPlainMessage = (change: Change): change is MessageChange =>
+  change.kind === 'message' && change.message.deletedAt === undefined;
+
+/** The frame of the change on `/chat`. */
+export function toChatFrame(change: Change): ChatFrame {
+  if (change.kind === 'message') return toMessageFrame(change);
+  const { name, payload } = toChangeEvent(change);
+  const { rev, cursor, ...data } = payload;
+  return { type: toFrameName(name), rev, cursor, data } as ChatFrame;
+}
 
 export function toMessageFrame(change: MessageChange): Extract<ChatFrame, { type: 'message' }> {
-  return { type: 'message', rev: change.rev, cursor: formatCursor(change), data: change.message };
+  const { message, root, rev } = change;
+  return { type: 'message', rev, cursor: formatCursor(change), data: root ? { ...message, root } : message };
 }
 
 export const toChangeEvent = (change: Change): ServerEvent => kindOfChange(change).toEvent(change);

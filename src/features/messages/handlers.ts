@@ -40,7 +40,7 @@ export const messages = implement(contract.messages, {
   async get_past_messages({ context, actor, frame: { type: _, ...query }, connection, room, id }) {
     const { messages, head, has_more, next } = await readHistory(context, actor, room.room, {
       ...query,
-      tombstones: false,
+      tombstones: room.receivesEvents,
     });
     for (const change of messages) connection.send({ ...toMessageFrame(change), history: true });
     if (id === undefined) return;

@@ -237,14 +237,21 @@ longer an administrator. Subscribers are notified and removed.`,
         .object({
           type: z.literal('select_room'),
           room_id: RoomRef,
-          since: Cursor.nullish().describe('The cursor of the last message that the client applied.'),
+          since: Cursor.nullish().describe('The cursor of the last message or change that the client applied.'),
+          events: z
+            .boolean({ error: 'must be true or false' })
+            .nullish()
+            .describe('Receive every change of the room and ephemeral events, not only messages.'),
         })
         .meta({
           description:
             'Legal after `READY`. Enters a room and leaves the previous room, also if it fails. Requires `r`.',
-          examples: [{ type: 'select_room', room_id: 1, since: examplePosition.cursor, id: 2 }],
+          examples: [
+            { type: 'select_room', room_id: 1, since: examplePosition.cursor, id: 2 },
+            { type: 'select_room', room_id: 1, events: true, id: 3 },
+          ],
         }),
-      answers: ['CONNECTED', 'message', ...chat.beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],
+      answers: ['CONNECTED', 'message', ...chat.changeFrameNames, ...chat.beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],
       refusals: chat.roomRefusals,
       cost: costs.join,
       leavesRoomOnFailure: true,

@@ -26,6 +26,14 @@ const revsPerStep = 100;
 /** After a step that only skipped entries, the next one may be larger. */
 const revsPerSkippedStep = 1_000;
 
+/** Which missed changes a subscriber receives. */
+interface Replay {
+  /** The cursor of the last change that the client applied; nothing is replayed without it. */
+  since?: Cursor | null | undefined;
+  /** Whether the client is told of the change; without it, of every change. */
+  isTold?: ((change: Change) => boolean) | undefined;
+}
+
 /**
  * Subscribes to a room. `acknowledge` receives the state of the room and, with `since`, the changes that the client
  * missed. After this call, the subscriber receives every later change once and in order. Returns a function that leaves
@@ -35,7 +43,7 @@ export async function joinRoom(
   context: AppContext,
   subscriber: Subscriber,
   ref: RoomRef,
-  since: Cursor | null | undefined,
+  replay: Replay,
   acknowledge: (joined: JoinResult, answers: JoinAnswers) => void,
   readAnswers = noJoinAnswers,
 ): Promise<() => void> {
@@ -45,7 +53,7 @@ export async function joinRoom(
   try {
     await feed.join(
       subscriber,
-      () => readJoin(context, subscriber, id, since, readAnswers),
+      () => readJoin(context, subscriber, id, replay, readAnswers),
       ({ snapshot, missed, answers }) => {
         const { rights } = decide(subscriber.actor, toRoomRights(snapshot));
         const { room, head } = snapshot;
@@ -78,14 +86,14 @@ export async function rejoinRoom(
   context: AppContext,
   subscriber: Subscriber,
   id: RoomId,
-  since: Cursor | null | undefined,
+  replay: Replay,
   acknowledge: (joined: JoinResult, answers: JoinAnswers) => void,
   readAnswers = noJoinAnswers,
 ): Promise<void> {
   const feed = context.feeds.open(id);
   await feed.rejoin(
     subscriber,
-    () => readJoin(context, subscriber, id, since, readAnswers),
+    () => readJoin(context, subscriber, id, replay, readAnswers),
     ({ snapshot, missed, answers }, later) => {
       const head = later.at(-1) ?? snapshot.head;
       const events = missed && [...missed, ...later];
@@ -104,7 +112,7 @@ async function readJoin(
   context: AppContext,
   { actor }: Subscriber,
   id: RoomId,
-  since: Cursor | null | undefined,
+  { since, isTold }: Replay,
   readAnswers: ReadJoinAnswers,
 ) {
   const readingAnswers = readAnswers();
@@ -112,7 +120,7 @@ async function readJoin(
   readingAnswers.catch(() => {});
   const snapshot = await context.acceptanceQueue.accept(actor, id);
   const missed = since
-    ? await context.concurrentReads.run(actor.user, () => readMissed(context, actor, snapshot, since))
+    ? await context.concurrentReads.run(actor.user, () => readMissed(context, actor, snapshot, since, isTold))
     : undefined;
   return { snapshot, missed, answers: await readingAnswers };
 }
@@ -126,6 +134,7 @@ async function readMissed(
   actor: Actor,
   snapshot: RoomSnapshot,
   since: Cursor,
+  isTold: Replay['isTold'] = () => true,
 ): Promise<Change[] | undefined> {
   const { head, start } = snapshot;
   const cursor = parseCursor(since);
@@ -138,7 +147,7 @@ async function readMissed(
     cursor.rev === start.rev ? [start] : await log.changes(head.room_id, cursor.rev, cursor.rev, 1).catch(() => []);
   if (!cursorChange || formatCursor({ ...cursorChange, room_id: head.room_id }) !== formatCursor(cursor))
     return undefined;
-  const changes = await readChanges(log, head.room_id, cursor.rev + 1, head.rev).catch((error) => {
+  const changes = await readChanges(log, head.room_id, cursor.rev + 1, head.rev, isTold).catch((error) => {
     // A node with a newer version wrote this change, and this version cannot convert it.
     if (error instanceof UnknownChangeKindError) return undefined;
     throw error;
@@ -169,8 +178,18 @@ async function markOwnReactions(
 const hasReactions = (change: Change): change is MessageChange | RevisionChange =>
   (change.kind === 'message' || change.kind === 'revision') && (change.message.reactions ?? []).length > 0;
 
-/** Reads in steps, so that other queries can run in between. Undefined if the changes are too many or too large. */
-async function readChanges(log: AppContext['log'], room: RoomId, from: number, to: number) {
+/**
+ * Reads in steps, so that other queries can run in between. Undefined if the changes are too many or too large. A change
+ * of a message of which the client is not told counts as skipped, and becomes `skipped`, so that its text does not
+ * stay in memory.
+ */
+async function readChanges(
+  log: AppContext['log'],
+  room: RoomId,
+  from: number,
+  to: number,
+  isTold: (change: Change) => boolean,
+) {
   const changes: Change[] = [];
   const given = new Set<number>();
   let bytes = 0;
@@ -179,14 +198,18 @@ async function readChanges(log: AppContext['log'], room: RoomId, from: number, t
     if (changes.length > 0) size = changes.at(-1)!.kind === 'skipped' ? revsPerSkippedStep : revsPerStep;
     const step = await log.changes(room, next, Math.min(to, next + size - 1), size, given);
     for (const change of step) {
-      if (change.kind === 'skipped') skipped += 1;
+      const isSkipped = change.kind === 'skipped' || !isTold(change);
+      if (isSkipped) skipped += 1;
       else bytes += Buffer.byteLength(JSON.stringify(toChangeEvent(change)));
-      changes.push(change);
+      changes.push(isSkipped && namesMessage(change) ? toSkipped(change) : change);
     }
     if (bytes > maxMissedBytes || skipped > maxSkipped || changes.length - skipped > maxMissed) return undefined;
   }
   return changes;
 }
+
+const namesMessage = ({ kind }: Change) => kind === 'message' || kind === 'revision' || kind === 'reactions';
+const toSkipped = ({ room_id, rev, at }: Change): Change => ({ kind: 'skipped', room_id, rev, at });
 
 /**
  * Whether the actor had the right to read all the time since the cursor. A client can forge a cursor, and users must

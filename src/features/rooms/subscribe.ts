@@ -2,7 +2,7 @@ import type { JoinResult } from '../../core/connections.ts';
 import { formatCursor } from '../../core/cursor.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { CommandCall, RequestCall } from '../../core/feature.ts';
-import { toChangeEvent } from '../../core/log/change-kinds.ts';
+import { isPlainMessage, toChangeEvent } from '../../core/log/change-kinds.ts';
 import { type AppContext, findRoomId, resolveRoomId } from '../app-context.ts';
 import type { rooms } from './contract.ts';
 import { createJoinAnswers } from './join-options.ts';
@@ -28,12 +28,12 @@ export async function join(call: JoinCall): Promise<undefined> {
       connection.catchUp(id);
       call.acknowledge({ ...toAck(joined), ...answers });
     };
-    await rejoinRoom(context, subscriber, id, payload.since, acknowledge, readAnswers);
+    await rejoinRoom(context, subscriber, id, payload, acknowledge, readAnswers);
   } else {
     await connection.subscribe(id, (subscriber) => {
       const readAnswers = createJoinAnswers(context.joinOptions, call, id, subscriber);
       const acknowledge = (joined: JoinResult, answers: object) => call.acknowledge({ ...toAck(joined), ...answers });
-      return joinRoom(context, subscriber, id, payload.since, acknowledge, readAnswers);
+      return joinRoom(context, subscriber, id, payload, acknowledge, readAnswers);
     });
   }
   return undefined;
@@ -54,7 +54,9 @@ export async function leave({ context, connection, payload }: LeaveCall): Promis
 /** Handles `select_room`. */
 export async function select({ context, connection, frame, id }: SelectCall): Promise<void> {
   const wanted = await resolveRoomId(context, frame.room_id);
-  if (connection.room?.room === wanted) return connection.room.confirm(id);
-  const selected = connection.select(wanted);
-  await selected?.join((onJoined) => joinRoom(context, selected, wanted, frame.since, onJoined), id);
+  const receivesEvents = frame.events === true;
+  if (connection.room?.room === wanted) return connection.room.confirm(receivesEvents, id);
+  const selected = connection.select(wanted, receivesEvents);
+  const replay = { since: frame.since, isTold: receivesEvents ? undefined : isPlainMessage };
+  await selected?.join((onJoined) => joinRoom(context, selected, wanted, replay, onJoined), id);
 }

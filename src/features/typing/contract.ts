@@ -28,6 +28,8 @@ export const TypingChanged = z
   });
 export type TypingChanged = z.infer<typeof TypingChanged>;
 
+const events = { 'typing:changed': TypingChanged };
+
 export const typing = defineFeature('typing', {
   description: 'Who is typing in a room. Ephemeral: never stored, and dropped first under load.',
   requests: {
@@ -56,5 +58,6 @@ export const typing = defineFeature('typing', {
       cost: costs.read,
     },
   },
-  events: { 'typing:changed': TypingChanged },
+  events,
+  frames: chat.defineEventFrames(events),
 });

@@ -1,8 +1,9 @@
+import { toFrameName } from '../../core/contract/chat.ts';
 import type { EphemeralBroadcaster } from '../../core/ephemeral.ts';
 import type { Broadcaster } from '../../core/feed/subscriber.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
-import { toChatFrame } from '../../core/log/change-kinds.ts';
+import { isPlainMessage, toChatFrame } from '../../core/log/change-kinds.ts';
 import { BroadcastBatcher, encodeFrame } from '../broadcast-batcher.ts';
 
 export interface FrameReceiver {
@@ -10,73 +11,89 @@ export interface FrameReceiver {
   write(frames: readonly Buffer[]): void;
   /** Delivers the receiver's own message. Returns true if it was sent in a separate frame. */
   onOwnMessage(change: MessageChange): boolean;
-  /** Whether the receiver has asked for events beside messages. */
+  /** Whether the receiver has asked for events beside messages. Constant from `add` to `remove`. */
   readonly receivesEvents: boolean;
   /** Whether too much of what was written has not been sent yet. */
   readonly isCongested: boolean;
-  /** Called if a write to the receiver failed, so that it has missed messages. */
+  /** Called if a write to the receiver failed, so that it has missed frames. */
   fail(error: unknown): void;
 }
 
 /**
- * The `/chat` sessions of this node by room. They receive messages. Ephemeral events go to the sessions that receive
- * events, as frames named `typing_changed` for `typing:changed`; sessions follow no topics.
+ * The `/chat` sessions of this node by room, in two audiences. Those without events receive messages, except tombstones.
+ * Those with events receive every change, and ephemeral events as frames named `typing_changed` for `typing:changed`;
+ * sessions follow no topics.
  */
 export interface ChatBroadcaster extends Broadcaster, EphemeralBroadcaster {
   add(room: RoomId, receiver: FrameReceiver): void;
   remove(room: RoomId, receiver: FrameReceiver): void;
   /** Marks the message with this `rev` as sent by the receiver. Returns a function that removes the mark. */
   expectOwnMessage(room: RoomId, rev: number, receiver: FrameReceiver): () => void;
-  /** Writes the pending messages of the room before something else is sent to the receiver. */
+  /** Writes the pending frames of the room before something else is sent to the receiver. */
   catchUp(room: RoomId, receiver: FrameReceiver): void;
-  /** How many messages were written, counted once for each connection that received them. */
+  /** How many frames of changes were written, counted once for each connection that received them. */
   readonly deliveries: number;
   /** How many ephemeral events were not written, because the connection was congested. */
   readonly dropped: number;
 }
 
 export const encodeEventFrame = (name: string, payload: object): Buffer =>
-  encodeFrame(JSON.stringify({ type: name.replace(':', '_'), data: payload }));
+  encodeFrame(JSON.stringify({ type: toFrameName(name), data: payload }));
+
+type Audience = Set<FrameReceiver>;
+
+interface Audiences {
+  withEvents: Audience;
+  withoutEvents: Audience;
+}
 
 export function createChatBroadcaster(): ChatBroadcaster {
-  const rooms = new Map<RoomId, Set<FrameReceiver>>();
+  const rooms = new Map<RoomId, Audiences>();
   const senders = new Map<string, FrameReceiver>();
   let dropped = 0;
-  const batcher = new BroadcastBatcher<RoomId, FrameReceiver>({
-    listSubscribers: (room) => rooms.get(room) ?? [],
+  const batcher = new BroadcastBatcher<Audience, FrameReceiver>({
+    listSubscribers: (audience) => audience,
     write: (receiver, { frames }) => receiver.write(frames),
     onError: (receiver, error) => receiver.fail(error),
   });
+  const findAudience = (room: RoomId, { receivesEvents }: FrameReceiver) =>
+    rooms.get(room)?.[receivesEvents ? 'withEvents' : 'withoutEvents'];
   return {
     add(room, receiver) {
-      const receivers = rooms.get(room);
-      if (receivers) receivers.add(receiver);
-      else rooms.set(room, new Set([receiver]));
-      batcher.skipPending(room, receiver);
+      if (!rooms.has(room)) rooms.set(room, { withEvents: new Set(), withoutEvents: new Set() });
+      const audience = findAudience(room, receiver)!;
+      audience.add(receiver);
+      batcher.skipPending(audience, receiver);
     },
     remove(room, receiver) {
-      const receivers = rooms.get(room);
-      if (!receivers?.has(receiver)) return;
-      batcher.catchUp(room, receiver);
-      receivers.delete(receiver);
-      if (receivers.size === 0) rooms.delete(room);
+      const audience = findAudience(room, receiver);
+      if (!audience?.has(receiver)) return;
+      batcher.catchUp(audience, receiver);
+      audience.delete(receiver);
+      const { withEvents, withoutEvents } = rooms.get(room)!;
+      if (withEvents.size + withoutEvents.size === 0) rooms.delete(room);
     },
     publish(change) {
       const { room_id: room, rev } = change;
-      const frame = rooms.has(room) ? toChatFrame(change) : null;
-      if (!frame) return;
-      const text = JSON.stringify(frame);
+      const audiences = rooms.get(room);
+      if (!audiences) return;
+      const { withEvents, withoutEvents } = audiences;
       const sender = senders.get(`${room}/${rev}`);
       const hasOwnFrame = change.kind === 'message' && sender?.onOwnMessage(change);
-      batcher.append(room, text);
-      if (hasOwnFrame) batcher.skipPending(room, sender!);
+      const receiving = [withEvents, isPlainMessage(change) ? withoutEvents : nobody].filter(({ size }) => size > 0);
+      if (receiving.length > 0) {
+        const text = JSON.stringify(toChatFrame(change));
+        const frame = encodeFrame(text);
+        for (const audience of receiving) batcher.append(audience, text, frame);
+      }
+      const senderAudience = hasOwnFrame && findAudience(room, sender!);
+      if (senderAudience) batcher.skipPending(senderAudience, sender!);
     },
     publishEphemeral({ room_id, topic, name, payload }) {
-      if (topic !== undefined) return;
-      let frames: Buffer[] | undefined;
-      for (const receiver of rooms.get(room_id) ?? []) {
-        if (!receiver.receivesEvents) continue;
-        frames ??= [encodeEventFrame(name, payload)];
+      const audience = topic === undefined ? rooms.get(room_id)?.withEvents : undefined;
+      if (!audience?.size) return;
+      const frames = [encodeEventFrame(name, payload)];
+      for (const receiver of audience) {
         if (receiver.isCongested) dropped += 1;
         else receiver.write(frames);
       }
@@ -88,7 +105,8 @@ export function createChatBroadcaster(): ChatBroadcaster {
       return () => void senders.delete(key);
     },
     catchUp(room, receiver) {
-      if (rooms.get(room)?.has(receiver)) batcher.catchUp(room, receiver);
+      const audience = findAudience(room, receiver);
+      if (audience?.has(receiver)) batcher.catchUp(audience, receiver);
     },
     get deliveries() {
       return batcher.deliveries;
@@ -98,3 +116,5 @@ export function createChatBroadcaster(): ChatBroadcaster {
     },
   };
 }
+
+const nobody: Audience = new Set();

@@ -29,9 +29,10 @@ export class IgnoredKeys {
 
   /** Adds the list to the frame if the frame answers a command with unknown keys. */
   addTo(frame: ChatFrame): ChatFrame {
-    const ignored = frame.id === undefined ? undefined : this.#byId?.get(frame.id);
+    const id = 'id' in frame ? frame.id : undefined;
+    const ignored = id === undefined ? undefined : this.#byId?.get(id);
     if (!ignored) return frame;
-    this.#byId!.delete(frame.id!);
+    this.#byId!.delete(id!);
     return listsIgnoredKeys(getFrameName(frame)) ? ({ ...frame, ignored } as ChatFrame) : frame;
   }
 }

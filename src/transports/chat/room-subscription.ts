@@ -5,7 +5,7 @@ import { formatCursor, type Position } from '../../core/cursor.ts';
 import { ChatError, type RemovalCode } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
 import type { Change, MessageChange } from '../../core/log/change.ts';
-import { toChatFrame, toMessageFrame } from '../../core/log/change-kinds.ts';
+import { isPlainMessage, toChatFrame, toMessageFrame } from '../../core/log/change-kinds.ts';
 import type { TransportContext } from '../live-context.ts';
 import { type ChatBroadcaster, encodeEventFrame, type FrameReceiver } from './broadcaster.ts';
 
@@ -34,6 +34,7 @@ interface ExpectedEcho {
 
 interface Collaborators {
   room: RoomId;
+  receivesEvents: boolean;
   connection: SubscribedConnection;
   context: Pick<TransportContext, 'feeds'>;
   broadcaster: ChatBroadcaster;
@@ -42,19 +43,23 @@ interface Collaborators {
 /** One session in one room, until it selects another room, is removed, or closes. */
 export class RoomSubscription implements SelectedRoom, FrameReceiver {
   readonly room: RoomId;
-  readonly receivesEvents = false;
   readonly #connection: SubscribedConnection;
   readonly #context: Pick<TransportContext, 'feeds'>;
   readonly #broadcaster: ChatBroadcaster;
+  #receivesEvents: boolean;
   #leaveFeed: (() => void) | undefined;
+  /** The position of the first answer, until the feed has reached it. */
+  #joinedAt: Position | undefined;
+  #isLive = false;
   #hasEnded = false;
   /** The messages that are not answered yet. The next message does not wait for them, but all other commands do. */
   #inFlight: Set<Promise<unknown>> | undefined;
   /** The expected echoes by `rev`. Undefined until the connection sends a message, to save memory. */
   #expectedEchoes: Map<number, ExpectedEcho> | undefined;
 
-  constructor({ room, connection, context, broadcaster }: Collaborators) {
+  constructor({ room, receivesEvents, connection, context, broadcaster }: Collaborators) {
     this.room = room;
+    this.#receivesEvents = receivesEvents;
     this.#connection = connection;
     this.#context = context;
     this.#broadcaster = broadcaster;
@@ -68,14 +73,19 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
     return this.#hasEnded;
   }
 
+  get receivesEvents(): boolean {
+    return this.#receivesEvents;
+  }
+
   get isCongested(): boolean {
     return this.#connection.isCongested;
   }
 
-  /** Answers `CONNECTED` and sends the missed messages. After that, the connection receives new messages of the room. */
+  /** Answers `CONNECTED` and sends what was missed. After that, the connection receives what happens in the room. */
   async join(join: (onJoined: (joined: JoinResult) => void) => Promise<() => void>, id: Id): Promise<void> {
     const leave = await join(({ rights, head, recovered, events }) => {
       if (this.#hasEnded) return;
+      if (!this.#isLive) this.#joinedAt = head;
       this.#sendConnected(rights, head, recovered, id);
       for (const change of events) this.deliver(change);
     });
@@ -83,11 +93,18 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
     else this.#leaveFeed = leave;
   }
 
-  /** Answers a client that selects its current room again. The subscription stays as it is. */
-  confirm(id: Id): void {
+  /**
+   * Answers a client that selects its current room again. The subscription stays as it is, except that it may switch
+   * events on or off: the answer has the position from which on the client receives the other frames.
+   */
+  confirm(receivesEvents: boolean, id: Id): void {
     const feed = this.#context.feeds.find(this.room);
     if (!feed?.position) throw new ChatError('UNAVAILABLE');
-    this.#sendConnected(feed.getRights(this.actor), feed.position, false, id);
+    this.#sendConnected(feed.getRights(this.actor), this.#joinedAt ?? feed.position, false, id);
+    if (receivesEvents === this.#receivesEvents) return;
+    if (this.#isLive) this.#broadcaster.remove(this.room, this);
+    this.#receivesEvents = receivesEvents;
+    if (this.#isLive) this.#broadcaster.add(this.room, this);
   }
 
   #sendConnected(rights: string, head: Position, recovered: boolean, id: Id): void {
@@ -98,8 +115,7 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
 
   deliver(change: Change): void {
     if (change.kind === 'message' && this.onOwnMessage(change)) return;
-    const frame = toChatFrame(change);
-    if (frame) this.#connection.send(frame);
+    if (this.#receivesEvents || isPlainMessage(change)) this.#connection.send(toChatFrame(change));
   }
 
   deliverEvent(name: string, payload: object): void {
@@ -107,7 +123,10 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
   }
 
   goLive(): void {
-    if (!this.#hasEnded) this.#broadcaster.add(this.room, this);
+    if (this.#hasEnded) return;
+    this.#isLive = true;
+    this.#joinedAt = undefined;
+    this.#broadcaster.add(this.room, this);
   }
 
   remove(reason: RemovalCode): void {

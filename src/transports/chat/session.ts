@@ -142,11 +142,12 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
     return this.#subscription?.hasEnded ? undefined : this.#subscription;
   }
 
-  select(id: RoomId): SelectedRoom | undefined {
+  select(room: RoomId, receivesEvents: boolean): SelectedRoom | undefined {
     this.#leaveRoom();
     if (this.#hasEnded) return undefined;
     const { context } = this.#live;
-    this.#subscription = new RoomSubscription({ room: id, connection: this, context, broadcaster: this.#broadcaster });
+    const collaborators = { connection: this, context, broadcaster: this.#broadcaster };
+    this.#subscription = new RoomSubscription({ room, receivesEvents, ...collaborators });
     return this.#subscription;
   }
 

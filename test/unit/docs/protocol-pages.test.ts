@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { createAuthenticator } from '../../../src/auth/token-verification.ts';
 import { readConfig } from '../../../src/config/config.ts';
 import { environment, settingRows } from '../../../src/config/settings.ts';
-import { ChatFrame, CommandId, chatFrames } from '../../../src/core/contract/chat.ts';
+import { CommandId } from '../../../src/core/contract/chat.ts';
 import { type Answer, Refusal, refusals } from '../../../src/core/contract/rest.ts';
 import { ConnectError, defineAcceptedAck, RefusedAck, serverEvents } from '../../../src/core/contract/socketio.ts';
 import { closeCodes, ErrorCode, errors, RemovalCode, tokenErrorCodes } from '../../../src/core/errors.ts';
@@ -13,6 +13,7 @@ import { PermissionRule, Room } from '../../../src/core/room.ts';
 import {
   type ChatCommandName,
   chatCommands,
+  chatFrames,
   featureEvents,
   type RequestName,
   requests,
@@ -70,7 +71,7 @@ const outgoing: Record<string, z.ZodType> = {
       z.union(Object.values<Answer>(answers).map(({ schema }) => schema)),
     ]),
   ),
-  ChatFrame,
+  ChatFrame: z.union(Object.values(chatFrames)),
   ConnectError,
   RefusedAck,
   ...named(
@@ -244,7 +245,7 @@ describe('the pages in docs/protocol', () => {
     const both = [...Object.keys(chatCommands), ...Object.keys(chatFrames)];
     expect([...chat.keys()]).to.include.members(both);
     for (const [name, schema] of Object.entries(chatFrames)) {
-      const [type] = schema.shape.type.values;
+      const [type] = (schema.shape.type as z.ZodLiteral).values;
       if (name !== 'message') expect(chat.get(name)?.[0], name).to.equal(`\`${type}\``);
     }
   });

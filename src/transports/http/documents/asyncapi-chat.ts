@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import {
   type ChatCommand,
   type ChatFrameName,
@@ -32,13 +33,13 @@ ${rows.join('\n')}
 };
 
 /** Returns a key that AsyncAPI allows: `frame.START` for `START?`. */
-export const formatFrameKey = (name: ChatFrameName) => `frame.${name.replace('?', '')}`;
+export const formatFrameKey = (name: string) => `frame.${name.replace('?', '')}`;
 
 export function createChatChannel(contracts: readonly Contract[], schemas: JsonSchemas): Channel {
   const messages: Channel['messages'] = {};
   const operations: Channel['operations'] = {};
-  for (const name of Object.keys(chatFrames) as ChatFrameName[]) {
-    const schema = chatFrames[name];
+  const featureFrames = Object.assign({}, ...contracts.map(({ frames }) => frames));
+  for (const [name, schema] of Object.entries<z.ZodType>({ ...chatFrames, ...featureFrames })) {
     messages[formatFrameKey(name)] = {
       name,
       title: name,
@@ -69,6 +70,7 @@ export function createChatChannel(contracts: readonly Contract[], schemas: JsonS
   for (const [name, { summary, frames }] of Object.entries(unsolicitedFrames)) {
     operations[name] = { action: 'send', summary, messages: frames.map(formatFrameKey) };
   }
+  operations.change!.messages.push(...Object.keys(featureFrames).map(formatFrameKey));
   return { channel, messages, operations };
 }
 

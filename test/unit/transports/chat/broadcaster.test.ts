@@ -12,6 +12,13 @@ function message(rev: number, room_id = room): MessageChange {
   return { kind: 'message', room_id, rev, at: rev, message: { ...details, room_id, createdAt: date, updatedAt: date } };
 }
 
+const revision = (rev: number): Change => ({ ...message(rev), kind: 'revision' });
+
+function tombstone(rev: number): MessageChange {
+  const change = message(rev);
+  return { ...change, message: { ...change.message, content: '', deletedAt: date } };
+}
+
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 function stage() {
@@ -33,7 +40,9 @@ function stage() {
           writes.push(
             textsIn(Buffer.concat(frames))
               .map((text) => JSON.parse(text))
-              .map(({ type, data }) => (type === 'message' ? data.content : `${type} ${JSON.stringify(data)}`))
+              .map(({ type, data, rev }) =>
+                type === 'message' ? data.content : `${type} ${rev ?? JSON.stringify(data)}`,
+              )
               .join(' '),
           );
         },
@@ -80,6 +89,49 @@ describe('the broadcaster of /chat', () => {
     expect(eager.writes).to.deep.equal(['typing_changed {"count":1}', '1']);
     expect(slow.writes).to.deep.equal(['1']);
     expect(audience.dropped).to.equal(1);
+  });
+
+  it('sends other changes and tombstones only to sessions that receive events, all in the order of the log', async () => {
+    const { audience, announce, listener } = stage();
+    const plain = listener();
+    const eager = listener(true, { receivesEvents: true });
+    announce(1);
+    audience.publish(revision(2));
+    audience.publish(tombstone(3));
+    announce(4);
+    await turn();
+    expect(plain.writes).to.deep.equal(['1 4']);
+    expect(eager.writes).to.deep.equal(['1 message_changed 2  4']);
+  });
+
+  it('encodes a message once for sessions with and without events', async () => {
+    const { audience, announce } = stage();
+    const written: Buffer[] = [];
+    const receiver = (receivesEvents: boolean): FrameReceiver => ({
+      ...{ receivesEvents, isCongested: false, onOwnMessage: () => false },
+      write: (frames) => void written.push(...frames),
+      fail: (error) => {
+        throw error;
+      },
+    });
+    for (const receivesEvents of [true, true, false, false]) audience.add(room, receiver(receivesEvents));
+    announce(1);
+    await turn();
+    expect(written).to.have.lengthOf(4);
+    expect(new Set(written).size).to.equal(1);
+  });
+
+  it('answers a sender with the tombstone of their own message in a separate frame, and shows it to no other session', async () => {
+    const { audience, listener } = stage();
+    const [ann, bob] = [listener(), listener()];
+    audience.expectOwnMessage(room, 1, ann);
+    audience.publish(tombstone(1));
+    audience.expectOwnMessage(room, 2, listener(false));
+    audience.publish(tombstone(2));
+    audience.publish(message(3));
+    await turn();
+    expect(ann.writes).to.deep.equal(['own 1', '3']);
+    expect(bob.writes).to.deep.equal(['3']);
   });
 
   const own: [title: string, revs: number[], writes: string[]][] = [

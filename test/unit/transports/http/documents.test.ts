@@ -2,12 +2,11 @@ import { readFileSync } from 'node:fs';
 import SwaggerParser from '@apidevtools/swagger-parser';
 import { Parser } from '@asyncapi/parser';
 import { expect } from 'chai';
-import { type ChatFrameName, chatFrames } from '../../../../src/core/contract/chat.ts';
 import type { Answer } from '../../../../src/core/contract/rest.ts';
 import { serverEvents } from '../../../../src/core/contract/socketio.ts';
 import { createAsyncapiDocument } from '../../../../src/transports/http/documents/asyncapi.ts';
 import { createOpenapiDocument } from '../../../../src/transports/http/documents/openapi.ts';
-import { chatCommands, contracts, requests, routes } from '../../../helpers/contracts.ts';
+import { chatCommands, chatFrames, contracts, featureEvents, requests, routes } from '../../../helpers/contracts.ts';
 import type { Json } from '../../../helpers/json.ts';
 import { createCheck, disallowUnknownKeys } from '../../../helpers/json-checks.ts';
 
@@ -93,7 +92,7 @@ describe('the AsyncAPI document', () => {
         .filter((key) => part.test(key))
         .map((key) => asyncapi.components.messages[`${channel}.${key}`].name);
     expect(named('rooms', /\.request$/)).to.have.members(Object.keys(requests));
-    expect(named('rooms', /^(?!connect)[^.]+$/)).to.have.members(Object.keys(serverEvents));
+    expect(named('rooms', /^(?!connect)[^.]+$/)).to.have.members(Object.keys({ ...serverEvents, ...featureEvents }));
     expect(named('chat', /^command\./)).to.have.members(Object.keys(chatCommands));
     expect(named('chat', /^frame\./)).to.have.members(Object.keys(chatFrames));
   });
@@ -123,9 +122,9 @@ describe('the AsyncAPI document', () => {
     }
   });
 
-  for (const name of Object.keys(chatFrames) as ChatFrameName[]) {
+  for (const name of Object.keys(chatFrames)) {
     it(`has an example of ${name} that fits no other frame`, () => {
-      for (const example of chatFrames[name].meta()!.examples as unknown[]) {
+      for (const example of chatFrames[name]!.meta()!.examples as unknown[]) {
         const fitting = Object.entries(chatFrames).filter(([, schema]) => schema.safeParse(example).success);
         expect(fitting.map(([fits]) => fits)).to.deep.equal([name]);
       }
