@@ -232,6 +232,16 @@ describeEveryWiring('/chat events', ({ url }) => {
     expect(await chat.next()).to.include({ data: 'COMMAND?', id: 'fence' });
   });
 
+  it('refuses an edit from an outdated version with the present message', async () => {
+    const { writer, room_id } = await setUp('one');
+    const chat = await chatInRoom(url(), writer, room_id);
+    chat.send({ type: 'edit', seq: 1, content: 'two', id: 1 });
+    const { message } = await chat.next();
+    chat.send({ type: 'edit', seq: 1, content: 'three', base: message.version - 1, id: 2 });
+    const refusal = await chat.next();
+    expect(refusal).to.deep.include({ data: 'ERROR', reason: 'CONFLICT', current: message, id: 2 });
+  });
+
   it('refuses `events` that is not a boolean, and the connection goes on', async () => {
     const { owner, room_id } = await setUp();
     const { chat, connected } = await select(owner, room_id, { events: 'yes', id: 1 });

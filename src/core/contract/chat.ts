@@ -4,8 +4,9 @@ import { ErrorCode, listChatCodes, RemovalCode, tokenErrorCodes } from '../error
 import { exampleMessage, examplePosition } from '../examples.ts';
 import { RoomId } from '../ids.ts';
 import type { RequestCost } from '../limits/request-costs.ts';
+import { Message } from '../log/message.ts';
 import { Ignored } from '../parse.ts';
-import { type ServerEventPayloads, serverEvents } from './socketio.ts';
+import { type Joined, type ServerEventPayloads, serverEvents } from './socketio.ts';
 
 export const CommandId = z
   .union([z.string().max(64), z.number()])
@@ -30,7 +31,8 @@ type FrameName<Event extends string> = Event extends `${infer Noun}:${infer Verb
 /** `typing_changed` for the event `typing:changed`. */
 export const toFrameName = <Event extends string>(event: Event) => event.replace(':', '_') as FrameName<Event>;
 
-type ChangeEventName = keyof typeof serverEvents & `${string}:${'changed' | 'skipped'}`;
+/** The events of changes, of which `message:new` has the frame `message`. */
+type ChangeEventName = Exclude<Joined['events'][number]['name'], 'message:new'>;
 
 type ChangeFrame<Event extends ChangeEventName> = z.ZodObject<
   {
@@ -166,7 +168,11 @@ export const chatFrames = {
       examples: [{ type: 'status', data: 'NOTAUTHORIZED', reason: 'BANNED' }],
     }),
   ERROR: defineStatus('ERROR')
-    .extend({ reason: ErrorCode.extract(listChatCodes('ERROR')), ...refusalDetails })
+    .extend({
+      reason: ErrorCode.extract(listChatCodes('ERROR')),
+      ...refusalDetails,
+      current: Message.optional().describe('With `CONFLICT`: the message as it is now.'),
+    })
     .meta({
       description: 'Any other refusal. The connection remains open.',
       examples: [{ type: 'status', data: 'ERROR', reason: 'BAD_REQUEST', detail: 'content: must be a string', id: 7 }],

@@ -5,6 +5,7 @@ import type { ChatFrame, CommandId } from '../../core/contract/chat.ts';
 import { ChatError, type CloseReason, errors } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
 import { unauthenticatedFrameBytes } from '../../core/limits/transport-limits.ts';
+import type { Message } from '../../core/log/message.ts';
 import { parse } from '../../core/parse.ts';
 import type { RegisteredCommand } from '../../core/registry.ts';
 import { CommandQueue } from '../command-queue.ts';
@@ -172,14 +173,15 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
   }
 
   sendError(error: ChatError, id: Id): void {
-    const { code, retryAfterMs: retry_after_ms, detail } = error;
+    const { code, retryAfterMs: retry_after_ms, detail, current } = error;
     this.#live.metrics.refused('chat', code);
     const user = this.#authentication.actor?.user;
     if (user) this.#live.context.requestLimits.chargeRefusal(user, code);
     if (code === 'INTERNAL') this.#live.logger.error({ err: error.cause }, 'command failed');
     const data = errors[code].chat;
     const details = { reason: code, detail, retry_after_ms, id };
-    this.send(data === 'ERROR' ? { type: 'status', data, ...details } : { type: 'status', data, ...details });
+    if (data === 'NOTAUTHORIZED') return this.send({ type: 'status', data, ...details });
+    this.send({ type: 'status', data, ...details, ...(current !== undefined && { current: current as Message }) });
   }
 
   transmit(frames: string | readonly Buffer[]): void {
