@@ -220,6 +220,36 @@ describeEveryWiring('/chat events', ({ url }) => {
     expect(await plain.next()).to.nested.include({ 'data.content': 'fence' });
   });
 
+  it('sends how far users have read to clients with events only', async () => {
+    const writer = createUser();
+    const { owner, room } = await createRoomWithOwner(url(), { type: 'user2user', with: writer.user });
+    const room_id: number = room.id;
+    await sendMessages(url(), owner, room, 'one');
+    const { chat } = await select(owner, room_id, { events: true });
+    const plain = await chatInRoom(url(), owner, room_id);
+    const reader = await select(writer, room_id, { events: true });
+    reader.chat.send({ type: 'mark_read', seq: 1, id: 1 });
+    const { read_seq, version } = await reader.chat.skipTo(({ id }) => id === 1);
+    const event = await chat.skipTo(({ type }) => type === 'read_changed');
+    const reads = [{ user: writer.user, read_seq, version }];
+    expect(event).to.deep.equal({ type: 'read_changed', data: { room_id, reads } });
+    await sendMessages(url(), owner, room, 'fence');
+    expect(await plain.next()).to.nested.include({ 'data.content': 'fence' });
+  });
+
+  it('reads single messages, deleted ones included, also without events', async () => {
+    const { owner, room_id, api, path } = await setUp('one', 'two', 'three');
+    await api.delete(`${path}/2`);
+    const socket = await socketClient(url(), owner);
+    const { ok: _, ...ack } = await socket.request('message:read', { room_id, seqs: [1, 2, 9] });
+    const chat = await chatInRoom(url(), owner, room_id);
+    chat.send({ type: 'read_messages', seqs: [1, 2, 9], id: 1 });
+    expect(await chat.next()).to.deep.equal({ type: 'status', data: 'OK', ...ack, id: 1 });
+    expect(ack.messages.map(({ content }: Json) => content)).to.deep.equal(['one', '']);
+    chat.send({ type: 'read_messages', seqs: Array.from({ length: 101 }, (_, n) => n + 1), id: 2 });
+    expect(await chat.next()).to.include({ data: 'ERROR', reason: 'BAD_REQUEST', id: 2 });
+  });
+
   it('removes a banned client with events, which learns nothing after the ban', async () => {
     const { owner, room_id, room, api, path, admin } = await setUp('one');
     const guest = await createMember(url(), owner, room);

@@ -73,6 +73,8 @@ export const ReadChanged = z.object({ room_id: RoomId, reads: z.array(ReadReceip
 });
 export type ReadChanged = z.infer<typeof ReadChanged>;
 
+const events = { 'read:changed': ReadChanged };
+
 export const reads = defineFeature('reads', {
   description: 'How far users have read, what is unread, and their personal settings in each room.',
   rest: {
@@ -168,7 +170,8 @@ that follow. Other members learn of it in rooms with \`receipts\`, unless the to
       cost: costs.readState,
     },
   },
-  events: { 'read:changed': ReadChanged },
+  events,
+  frames: chat.defineEventFrames(events),
   joinOptions: {
     reads: {
       description:
