@@ -1,5 +1,7 @@
+import type { ClientRoom } from './api-room.ts';
 import type { ChatClientError } from './errors.ts';
-import type { Message, RemovalCode, RoomInfo, ServerEventPayloads } from './wire.ts';
+
+export type * from './api-room.ts';
 
 export interface Timeouts {
   /**
@@ -31,6 +33,10 @@ export interface ClientOptions {
   maxMessages?: number;
   /** How many pending or failed messages a room keeps in its outbox, 1,000 by default. */
   maxOutbox?: number;
+  /** Whether rooms know how far users have read, see `reads`. True by default. */
+  reads?: boolean;
+  /** Whether rooms know who is present, see `presence`. True by default. A bot in many rooms should switch it off. */
+  presence?: boolean;
   timeouts?: Partial<Timeouts>;
 }
 
@@ -55,8 +61,8 @@ export interface ClientEvents {
 export interface Client {
   readonly state: ConnectionState;
   /**
-   * Joins the room now and after every reconnect, until `leave()` is called. Calls with the same number or UUID return
-   * the same object.
+   * Opens the room: joins it now and after every reconnect, until `leave()` is called. Calls with the same number or
+   * UUID return the same object.
    */
   room(room: number | string): ClientRoom;
   /** Returns the function that removes the listener. */
@@ -65,94 +71,4 @@ export interface Client {
   connect(): void;
   /** Leaves every room. Pending messages fail with `CLOSED`. */
   close(): void;
-}
-
-/**
- * `joining`: the service has not answered the join yet. `joined`: the room receives every change. `reconnecting`: the
- * connection is lost, and the room will be joined again. `rejected`: the service refused the join, see `error`.
- * `removed`: the user was removed from the room, see `removalReason`. `left`: `leave()` or `close()` was called.
- */
-export type RoomState = 'joining' | 'joined' | 'reconnecting' | 'rejected' | 'removed' | 'left';
-
-export interface RoomEvents {
-  /**
-   * Emitted after any property of the room has changed. Changes in quick succession cause only one event. Use it for a
-   * view that renders the whole room.
-   */
-  update: undefined;
-  state: RoomState;
-  /** Emitted once for each message, in the order of `seq`. */
-  message: Message;
-  member: ServerEventPayloads['member:changed'];
-  room: RoomInfo;
-  /** Emitted if the client missed more changes than the server replays. `messages` now holds only the latest page. */
-  reset: undefined;
-  /**
-   * Emitted if the oldest messages were removed from `messages`, because there were too many. `loadOlder` loads them
-   * again.
-   */
-  dropped: readonly Message[];
-  /** Emitted when a message in the outbox has changed its state. */
-  outgoing: Outgoing;
-}
-
-export interface ClientRoom {
-  readonly state: RoomState;
-  /** Undefined before the first join. */
-  readonly info: RoomInfo | undefined;
-  /** The user's rights in the room, as letters of `rwa`. */
-  readonly rights: string;
-  /** The position in the room's log. 0 before the first join. */
-  readonly rev: number;
-  /**
-   * The latest messages in the order of `seq`, without a gap: up to `maxMessages`, or more after `loadOlder`. Each change
-   * creates a new array.
-   */
-  readonly messages: readonly Message[];
-  /**
-   * Pending and failed messages, in the order in which they were sent. A message that is already stored also stays here
-   * until `messages` contains it, so a view of both arrays always shows the message.
-   */
-  readonly outbox: readonly Outgoing[];
-  /** Whether the history has messages before `messages[0]`. */
-  readonly hasOlder: boolean;
-  readonly error: ChatClientError | undefined;
-  readonly removalReason: RemovalCode | undefined;
-  /**
-   * Resolves when the room is joined. Rejects with a `ChatClientError` if the room is rejected, removed or left, or if the
-   * client is unauthorized.
-   */
-  joined(): Promise<void>;
-  /**
-   * Sends a message, and repeats it until the service answers. The service stores it at most once. If the outbox is full,
-   * the message fails at once with `LIMIT` and does not enter the outbox.
-   */
-  send(content: string): Outgoing;
-  /**
-   * Loads the page before `messages[0]`, and adds it to the front of `messages`. The room then keeps all of these
-   * messages, and its limit rises accordingly if they are more than `maxMessages`. Rejects with `LIMIT` if the room already
-   * has ten times `maxMessages`.
-   */
-  loadOlder(limit?: number): Promise<readonly Message[]>;
-  on<E extends keyof RoomEvents>(event: E, listener: (payload: RoomEvents[E]) => void): () => void;
-  /** Joins again after the room was rejected, removed or left. */
-  rejoin(): void;
-  leave(): void;
-}
-
-export interface Outgoing {
-  readonly client_msg_id: string;
-  readonly content: string;
-  readonly state: 'pending' | 'sent' | 'failed';
-  /** Why the message failed. */
-  readonly error: ChatClientError | undefined;
-  /**
-   * Resolves with the stored message, or rejects if the message fails. You need not handle a rejection: it is never
-   * reported as an unhandled rejection.
-   */
-  readonly confirmed: Promise<Message>;
-  /** Sends a failed message again, under the same `client_msg_id`. */
-  retry(): void;
-  /** Removes a failed message from the outbox. */
-  discard(): void;
 }

@@ -2,12 +2,22 @@ import type { Client, ClientEvents, ClientOptions, ClientRoom, ConnectionState }
 import { Connection } from './connection.ts';
 import { Emitter } from './emitter.ts';
 import { Room } from './room.ts';
-import type { ChangeEvent } from './subscription.ts';
-import type { ServerEventPayloads } from './wire.ts';
+import type { ChangeEvent, ServerEventPayloads } from './wire.ts';
 
 export type * from './api.ts';
 export { ChatClientError, type ClientErrorCode } from './errors.ts';
-export type { ErrorCode, Message, RemovalCode, RoomInfo, ServerEventPayloads } from './wire.ts';
+export type { Message } from './message.ts';
+export type {
+  CustomData,
+  ErrorCode,
+  Presence,
+  ReactionCount,
+  ReadReceipt,
+  RemovalCode,
+  RoomInfo,
+  ServerEventPayloads,
+  Typist,
+} from './wire.ts';
 
 /**
  * Connects to the service, and reconnects until `close()`. A client belongs to one user: close it when another user
@@ -58,6 +68,7 @@ class ChatClient implements Client {
   room(ref: number | string): ClientRoom {
     const key = String(ref).toLowerCase();
     const known = this.#rooms.get(key);
+    known?.handleOpened();
     if (known?.state === 'left') known.rejoin();
     if (known) return known;
     const room = new Room(this.#connection, ref, (left) => this.#handleLeft(left));

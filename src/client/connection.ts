@@ -9,6 +9,8 @@ export interface RoomConnection {
   readonly timeouts: Timeouts;
   readonly maxMessages: number;
   readonly maxOutbox: number;
+  /** What every `room:join` asks for. */
+  readonly joinOptions: { reads?: true; presence?: true };
   readonly state: ConnectionState;
   /** The error that made the client `unauthorized`. */
   readonly refusal: ChatClientError | undefined;
@@ -67,6 +69,7 @@ export class Connection implements RoomConnection {
   readonly timeouts: Timeouts;
   readonly maxMessages: number;
   readonly maxOutbox: number;
+  readonly joinOptions: RoomConnection['joinOptions'];
   claims: Claims | undefined;
   state: ConnectionState = 'connecting';
   link: Pick<Link, 'request' | 'close'> | undefined;
@@ -99,6 +102,8 @@ export class Connection implements RoomConnection {
     this.maxOutbox = options.maxOutbox ?? 1_000;
     if (!(this.maxMessages >= 1 && this.maxOutbox >= 1))
       throw new TypeError('maxMessages and maxOutbox must be at least 1');
+    const { reads = true, presence = true } = options;
+    this.joinOptions = { ...(reads && { reads }), ...(presence && { presence }) };
     this.#events = events;
     this.#createLink = createLink;
   }

@@ -1,4 +1,4 @@
-import type { ErrorCode, RefusedAck, RemovalCode } from './wire.ts';
+import type { ErrorCode, RefusedAck, RemovalCode, WireMessage } from './wire.ts';
 
 /** The error codes of the service, and those that the client adds. */
 export type ClientErrorCode = ErrorCode | 'TIMEOUT' | 'UNREACHABLE' | 'NO_TOKEN' | 'CLOSED' | 'LIMIT';
@@ -14,6 +14,7 @@ const retryableCodes: ReadonlySet<ClientErrorCode> = new Set<ClientErrorCode>([
 interface Details {
   field?: string | undefined;
   retryAfterMs?: number | undefined;
+  current?: WireMessage | undefined;
   cause?: unknown;
 }
 
@@ -26,13 +27,16 @@ export class ChatClientError extends Error {
   readonly code: ClientErrorCode;
   readonly field: string | undefined;
   readonly retryAfterMs: number | undefined;
+  /** With `CONFLICT`: the message as it is now. */
+  readonly current: WireMessage | undefined;
 
-  constructor(code: ClientErrorCode, message: string, { field, retryAfterMs, cause }: Details = {}) {
+  constructor(code: ClientErrorCode, message: string, { field, retryAfterMs, current, cause }: Details = {}) {
     super(message, { cause });
     this.name = 'ChatClientError';
     this.code = code;
     this.field = field;
     this.retryAfterMs = retryAfterMs;
+    this.current = current;
   }
 
   /** Whether the same request, unchanged, may succeed later. */
@@ -45,8 +49,13 @@ export class ChatClientError extends Error {
     return this.code === 'UNREACHABLE' || this.code === 'CLOSED';
   }
 
-  static fromRefusal({ code, message, field, retry_after_ms: retryAfterMs }: RefusedAck['error']): ChatClientError {
-    return new ChatClientError(code, message, { field, retryAfterMs });
+  static fromRefusal({
+    code,
+    message,
+    retry_after_ms: retryAfterMs,
+    ...details
+  }: RefusedAck['error']): ChatClientError {
+    return new ChatClientError(code, message, { ...details, retryAfterMs });
   }
 
   /** Creates an error with the code that the service would return if the user tried to join the room again. */

@@ -1,7 +1,9 @@
-import type { Outgoing } from './api.ts';
+import type { EditOptions, Outgoing, SendOptions } from './api.ts';
 import { computeBackoffMs, type RoomConnection } from './connection.ts';
 import { ChatClientError } from './errors.ts';
-import type { Ack, Message } from './wire.ts';
+import { type Message, splitPayload, toMessage } from './message.ts';
+import { PendingOperation } from './operation.ts';
+import type { Ack, ServerEventPayloads } from './wire.ts';
 
 interface OutboxRoom {
   ref: number | string;
@@ -12,9 +14,6 @@ interface OutboxRoom {
    */
   onAcknowledged(ack: Ack<'message:send'>): void;
 }
-
-/** A message fails after this many `INTERNAL` errors, so that it does not block the following messages forever. */
-const maxInternalErrors = 5;
 
 /**
  * The messages of a room that are not stored yet. The outbox sends one message at a time. Otherwise, if the service
@@ -38,8 +37,8 @@ export class Outbox {
     return this.#all;
   }
 
-  send(content: string): OutgoingMessage {
-    const outgoing = new OutgoingMessage(content, this);
+  send(content: string, options: SendOptions): OutgoingMessage {
+    const outgoing = new OutgoingMessage(content, options, this);
     this.enqueue(outgoing);
     return outgoing;
   }
@@ -73,12 +72,15 @@ export class Outbox {
    * Call this for every message that appears in the log. If it comes from this outbox, it is marked as sent, because its
    * acknowledgement may be lost.
    */
-  handleMessage(message: Message, rev: number): void {
-    // Another user may have sent a message with the same `client_msg_id`, so the content is compared, too.
-    const isSame = ({ state, client_msg_id, content }: OutgoingMessage) =>
-      state !== 'sent' && client_msg_id === message.client_msg_id && content === message.content;
-    const outgoing = this.#all.find(isSame);
-    if (outgoing) this.#markSent(outgoing, message, rev);
+  handleMessage(payload: ServerEventPayloads['message:new']): void {
+    const { rev, message } = splitPayload(payload);
+    const { user = message.emitter } = this.#connection.claims ?? {};
+    // Another user may have sent a message with the same `client_msg_id`. The content may have been edited meanwhile.
+    const outgoing = this.#all.find(
+      ({ state, client_msg_id }) =>
+        state !== 'sent' && client_msg_id === message.client_msg_id && user === message.emitter,
+    );
+    if (outgoing) this.#markSent(outgoing, toMessage(message), rev);
   }
 
   /** Removes sent messages that `messages` now contains, so that a view of both arrays shows each message only once. */
@@ -100,15 +102,16 @@ export class Outbox {
     const outgoing = this.#all.find(({ state }) => state === 'pending');
     if (!link || !outgoing || this.#sending || this.#retryTimer) return;
     this.#sending = outgoing;
-    const { client_msg_id, content } = outgoing;
-    link.request('message:send', { room_id: this.#room.ref, content, client_msg_id }, (error, ack) => {
+    const { client_msg_id, content, options } = outgoing;
+    const payload = { room_id: this.#room.ref, content, client_msg_id, ...toWireOptions(options) };
+    link.request('message:send', payload, (error, ack) => {
       // If the connection was lost, `resume` will send the message again.
       if (this.#sending !== outgoing || error?.isConnectionLoss) return;
       this.#sending = undefined;
       if (error) this.#handleRefusal(outgoing, error);
       else {
         this.#failures = 0;
-        this.#markSent(outgoing, ack.message, ack.rev);
+        this.#markSent(outgoing, toMessage(ack.message), ack.rev);
         this.#room.onAcknowledged(ack);
       }
       this.#sendNext();
@@ -116,8 +119,7 @@ export class Outbox {
   }
 
   #handleRefusal(outgoing: OutgoingMessage, error: ChatClientError): void {
-    if (error.code === 'INTERNAL') outgoing.internalErrors += 1;
-    if (!error.isRetryable || outgoing.internalErrors >= maxInternalErrors) return this.#markFailed(outgoing, error);
+    if (outgoing.isFinal(error)) return this.#markFailed(outgoing, error);
     this.#setRetryTimer(error.retryAfterMs ?? computeBackoffMs(this.#failures++, this.#connection.timeouts));
   }
 
@@ -133,7 +135,8 @@ export class Outbox {
 
   #markSent(outgoing: OutgoingMessage, message: Message, rev: number): void {
     if (this.#sending === outgoing) this.#sending = undefined;
-    outgoing.markSent(message, rev);
+    outgoing.rev = rev;
+    outgoing.markSent(message);
     this.#room.onChanged(outgoing);
     this.#sendNext();
   }
@@ -144,49 +147,30 @@ export class Outbox {
   }
 }
 
-/** A message in the outbox. Only the outbox may call its `mark…` methods. */
-class OutgoingMessage implements Outgoing {
+/** The options of a message or an edit, as the service names them. */
+export function toWireOptions<O extends SendOptions | EditOptions>(given: O) {
+  const { replyTo, mentionRoom, ...options } = given as SendOptions;
+  return {
+    ...options,
+    ...(replyTo !== undefined && { reply_to: replyTo }),
+    ...(mentionRoom !== undefined && { mention_room: mentionRoom }),
+  };
+}
+
+/** A message in the outbox. */
+class OutgoingMessage extends PendingOperation<Message> implements Outgoing {
   readonly client_msg_id = createMessageId();
   readonly content: string;
-  state: Outgoing['state'] = 'pending';
-  error: ChatClientError | undefined;
-  confirmed!: Promise<Message>;
-  internalErrors = 0;
+  readonly options: SendOptions;
   /** The message's position in the log. Undefined until the message is stored. */
   rev: number | undefined;
   readonly #outbox: Pick<Outbox, 'enqueue' | 'remove'>;
-  #settle!: { resolve(message: Message): void; reject(error: ChatClientError): void };
 
-  constructor(content: string, outbox: Pick<Outbox, 'enqueue' | 'remove'>) {
+  constructor(content: string, options: SendOptions, outbox: Pick<Outbox, 'enqueue' | 'remove'>) {
+    super();
     this.content = content;
+    this.options = options;
     this.#outbox = outbox;
-    this.markPending();
-  }
-
-  markPending(): void {
-    this.state = 'pending';
-    this.error = undefined;
-    this.internalErrors = 0;
-    this.confirmed = new Promise((resolve, reject) => {
-      this.#settle = { resolve, reject };
-    });
-    // Without this, a failed message would cause an unhandled rejection if the application does not use the promise.
-    this.confirmed.catch(() => {});
-  }
-
-  /** May also be called for a failed message: the service may have stored it, although the client got no answer. */
-  markSent(message: Message, rev: number): void {
-    if (this.state === 'failed') this.markPending();
-    this.state = 'sent';
-    this.error = undefined;
-    this.rev = rev;
-    this.#settle.resolve(message);
-  }
-
-  markFailed(error: ChatClientError): void {
-    this.state = 'failed';
-    this.error = error;
-    this.#settle.reject(error);
   }
 
   retry(): void {

@@ -1,35 +1,34 @@
-import type { ClientRoom, Outgoing, RoomEvents, RoomState } from './api.ts';
+import type { ClientRoom, Outgoing, RoomState, SendOptions } from './api.ts';
 import type { RoomConnection } from './connection.ts';
-import { Emitter } from './emitter.ts';
 import type { ChatClientError } from './errors.ts';
+import type { Message } from './message.ts';
+import type { MessageList } from './message-list.ts';
 import { Outbox } from './outbox.ts';
+import { OlderPages } from './pages.ts';
+import { RoomFeatures } from './room-features.ts';
 import { RoomStatus } from './room-status.ts';
-import { type ChangeEvent, type OtherChange, Subscription } from './subscription.ts';
-import { OlderPages } from './timeline.ts';
+import { Subscription } from './subscription.ts';
 import { mayAffectUser } from './token.ts';
-import type { Joined, Message, RemovalCode, RoomInfo } from './wire.ts';
+import type { ChangeEvent, Joined, LiveEvent, RemovalCode } from './wire.ts';
 
 const noMessages: readonly Message[] = [];
 
 /** A room of the client. The second table of STATES.md shows its states and events. */
-export class Room implements ClientRoom {
-  readonly ref: number | string;
-  info: RoomInfo | undefined;
+export class Room extends RoomFeatures implements ClientRoom {
   rights = '';
   readonly #connection: RoomConnection;
   readonly #subscription: Subscription;
   readonly #outbox: Outbox;
   readonly #olderPages: OlderPages;
-  readonly #emitter = new Emitter<RoomEvents>();
   readonly #onLeft: (room: Room) => void;
   readonly #status = new RoomStatus();
 
   constructor(connection: RoomConnection, ref: number | string, onLeft: (room: Room) => void) {
-    this.ref = ref;
+    super(connection, ref);
     this.#connection = connection;
     this.#onLeft = onLeft;
     this.#subscription = new Subscription(connection, ref, {
-      onMessage: (message, rev, dropped) => this.#handleMessage(message, rev, dropped),
+      createList: (before) => this.conversation.createList({ before }),
       onChange: (change, isReplayed) => this.#handleChange(change, isReplayed),
       onJoined: (joined, isNewTimeline) => this.#handleJoined(joined, isNewTimeline),
       onRejected: (error) => this.#handleRejected(error),
@@ -39,10 +38,12 @@ export class Room implements ClientRoom {
       onChanged: (outgoing) => this.#handleOutgoing(outgoing),
       onAcknowledged: ({ message, rev, cursor }) => {
         const payload = { ...message, rev, cursor };
-        if (this.state === 'joined') this.#subscription.handle({ name: 'message:new', payload }, { isOrdered: false });
+        // The acknowledgement of a reply lacks the `root` that the event has.
+        if (this.state === 'joined' && !message.thread)
+          this.#subscription.handle({ name: 'message:new', payload }, { isOrdered: false });
       },
     });
-    this.#olderPages = new OlderPages(connection, ref);
+    this.#olderPages = new OlderPages(connection, { room_id: ref });
     if (connection.state === 'closed') this.#status.setState('left');
     this.#join();
   }
@@ -72,38 +73,40 @@ export class Room implements ClientRoom {
     return this.#subscription.timeline?.rev ?? 0;
   }
 
+  protected get list(): MessageList | undefined {
+    return this.#subscription.timeline?.list;
+  }
+
   get messages(): readonly Message[] {
-    return this.#subscription.timeline?.messages ?? noMessages;
+    return this.list?.messages ?? noMessages;
   }
 
   get hasOlder(): boolean {
-    return this.#subscription.timeline?.hasOlder ?? false;
+    return this.list?.hasOlder ?? false;
   }
 
   get outbox(): readonly Outgoing[] {
     return this.#outbox.all;
   }
 
-  on<E extends keyof RoomEvents>(event: E, listener: (payload: RoomEvents[E]) => void): () => void {
-    return this.#emitter.on(event, listener);
-  }
-
   joined(): Promise<void> {
     return this.#status.whenJoined(this.#connection.refusal);
   }
 
-  send(content: string): Outgoing {
-    return this.#outbox.send(content);
+  send(content: string, options: SendOptions = {}): Outgoing {
+    this.ephemeral.forgetTyping();
+    return this.#outbox.send(content, options);
   }
 
   async loadOlder(limit = 100): Promise<readonly Message[]> {
-    if (!this.#subscription.timeline) await this.joined();
-    const messages = await this.#olderPages.load(limit, () => this.#subscription.timeline!);
-    this.#emitUpdate();
+    if (!this.list) await this.joined();
+    const messages = await this.#olderPages.load(limit, () => this.list!);
+    this.emitUpdate();
     return messages;
   }
 
   rejoin(): void {
+    this.handleOpened();
     if (this.isWanted || this.#connection.state === 'closed') return;
     this.#status.error = this.#status.removalReason = undefined;
     this.#setState('joining');
@@ -125,6 +128,7 @@ export class Room implements ClientRoom {
 
   handleDisconnect(): void {
     this.#subscription.stop();
+    this.ephemeral.handleDisconnect();
     if (this.isWanted) this.#setState('reconnecting');
   }
 
@@ -138,6 +142,7 @@ export class Room implements ClientRoom {
   close(): void {
     this.leave();
     this.#outbox.close();
+    this.conversation.queue.close();
   }
 
   /**
@@ -148,8 +153,11 @@ export class Room implements ClientRoom {
     this.#join();
   }
 
-  handle(change: ChangeEvent): void {
-    if (this.isWanted) this.#subscription.handle(change);
+  handle(event: ChangeEvent | LiveEvent): void {
+    if (!this.isWanted) return;
+    const { name } = event;
+    if (name === 'read:changed' || name === 'typing:changed' || name === 'presence:changed') this.handleLive(event);
+    else this.#subscription.handle(event);
   }
 
   handleRemoval(code: RemovalCode): void {
@@ -170,7 +178,7 @@ export class Room implements ClientRoom {
     this.#setState('removed');
   }
 
-  #handleJoined({ room, rights }: Pick<Joined, 'room' | 'rights'>, isNewTimeline: boolean): void {
+  #handleJoined({ room, rights, reads, presence }: Joined, isNewTimeline: boolean): void {
     const isReset = isNewTimeline && this.info !== undefined;
     // The client may already know a newer message than this answer, from an acknowledgement that arrived earlier.
     const last_seq = isNewTimeline ? room.last_seq : Math.max(room.last_seq, this.info?.last_seq ?? 0);
@@ -178,9 +186,12 @@ export class Room implements ClientRoom {
     this.rights = rights;
     this.#status.error = this.#status.removalReason = undefined;
     this.#outbox.removeShown((rev) => isNewTimeline || rev <= this.rev);
+    this.ephemeral.presence = presence;
+    if (reads) this.readPositions.receive(reads, true);
     this.#setState('joined');
-    if (isReset) this.#emitter.emit('reset', undefined);
-    this.#emitUpdate();
+    if (isReset) this.emitter.emit('reset', undefined);
+    this.emitReads();
+    this.conversation.handleJoined(isNewTimeline);
   }
 
   #handleRejected(error: ChatClientError): void {
@@ -190,45 +201,45 @@ export class Room implements ClientRoom {
     else this.#setState('rejected');
   }
 
-  #handleMessage(message: Message, rev: number, dropped: readonly Message[]): void {
+  protected handleMessage(message: Message): void {
     if (!this.isWanted) return;
-    if (this.info && this.info.last_seq < message.seq) this.info = { ...this.info, last_seq: message.seq };
-    this.#outbox.handleMessage(message, rev);
-    this.#outbox.removeShown((shown) => shown <= this.rev);
-    this.#emitter.emit('message', message);
-    if (dropped.length > 0) this.#emitter.emit('dropped', dropped);
-    this.#emitUpdate();
+    this.emitter.emit('message', message);
+    const dropped = this.list!.dropExcess();
+    if (dropped.length > 0) this.emitter.emit('dropped', dropped);
   }
 
-  #handleChange(change: OtherChange, isReplayed: boolean): void {
+  #handleChange(change: ChangeEvent, isReplayed: boolean): void {
     const { claims } = this.#connection;
     if (!this.isWanted) return;
+    if (change.name === 'message:new') {
+      const { seq } = change.payload;
+      if (this.info && this.info.last_seq < seq) this.info = { ...this.info, last_seq: seq };
+      this.#outbox.handleMessage(change.payload);
+      this.#outbox.removeShown((shown) => shown <= this.rev);
+    }
+    this.conversation.apply(change);
     if (change.name === 'member:changed') {
-      this.#emitter.emit('member', change.payload);
+      this.emitter.emit('member', change.payload);
       if (!isReplayed && mayAffectUser(change.payload, claims)) this.refreshRights();
     } else if (change.name === 'room:changed') {
       const { level_admin } = this.info ?? {};
       this.info = change.payload.room;
-      this.#emitter.emit('room', this.info);
+      this.emitter.emit('room', this.info);
       if (!isReplayed && level_admin !== this.info.level_admin) this.refreshRights();
     }
-    this.#emitUpdate();
+    this.emitUpdate();
   }
 
   #handleOutgoing(outgoing: Outgoing): void {
     this.#outbox.removeShown((rev) => !this.isWanted || (this.state === 'joined' && rev <= this.rev));
-    this.#emitter.emit('outgoing', outgoing);
-    this.#emitUpdate();
+    this.emitter.emit('outgoing', outgoing);
+    this.emitUpdate();
   }
 
   #setState(state: RoomState): void {
     if (!this.#status.setState(state)) return;
     if (!this.isWanted) this.#outbox.removeShown(() => true);
-    this.#emitter.emit('state', state);
-    this.#emitUpdate();
-  }
-
-  #emitUpdate(): void {
-    this.#emitter.emitDeferred('update', undefined);
+    this.emitter.emit('state', state);
+    this.emitUpdate();
   }
 }

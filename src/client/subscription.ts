@@ -1,24 +1,24 @@
 import { computeBackoffMs, type RoomConnection } from './connection.ts';
 import type { ChatClientError } from './errors.ts';
 import type { AckCallback } from './link.ts';
+import type { MessageList } from './message-list.ts';
+import { requestPage } from './pages.ts';
 import { Timeline } from './timeline.ts';
-import type { Joined, Message, ServerEventPayloads } from './wire.ts';
-
-export type ChangeEvent = Joined['events'][number];
-export type OtherChange = Exclude<ChangeEvent, { name: 'message:new' }>;
+import type { ChangeEvent, Joined } from './wire.ts';
 
 export interface SubscriptionEvents {
-  onMessage(message: Message, rev: number, dropped: readonly Message[]): void;
+  /** Creates the list of messages for a new timeline, which begins before this `seq`. */
+  createList(before: number): MessageList;
   /**
    * `isReplayed` is true if the change came with the acknowledgement of the join. In that case, the `room` and the
    * `rights` of the acknowledgement already include the change.
    */
-  onChange(change: OtherChange, isReplayed: boolean): void;
+  onChange(change: ChangeEvent, isReplayed: boolean): void;
   /**
    * `isNewTimeline` is true if the timeline was replaced by a new one with the latest page of history. If it is false, the
    * timeline continues, and no change is missing.
    */
-  onJoined(joined: Pick<Joined, 'room' | 'rights'>, isNewTimeline: boolean): void;
+  onJoined(joined: Joined, isNewTimeline: boolean): void;
   onRejected(error: ChatClientError): void;
 }
 
@@ -85,7 +85,7 @@ export class Subscription {
     };
     link.request(
       'room:join',
-      { room_id: this.#ref, ...(since && { since }) },
+      { room_id: this.#ref, ...(since && { since }), ...this.#connection.joinOptions },
       onAck,
       () => attempt === this.#pendingJoin,
     );
@@ -107,18 +107,9 @@ export class Subscription {
     const outcome = timeline?.advance(change.payload);
     if (outcome === 'gap' && isOrdered && !this.#pendingJoin) this.join();
     if (outcome !== 'next') return;
-    const deliver = this.#toDelivery(timeline!, change, isReplayed);
+    const deliver = () => this.#events.onChange(change, isReplayed);
     if (this.#loading) this.#loading.buffered.push(deliver);
     else deliver();
-  }
-
-  #toDelivery(timeline: Timeline, change: ChangeEvent, isReplayed: boolean): () => void {
-    if (change.name !== 'message:new') return () => this.#events.onChange(change, isReplayed);
-    return () => {
-      const message = toMessage(change.payload);
-      const dropped = timeline.append(message);
-      this.#events.onMessage(message, change.payload.rev, dropped);
-    };
   }
 
   #handleJoined(joined: Joined, isNewTimeline: boolean): void {
@@ -132,17 +123,17 @@ export class Subscription {
    */
   #startTimeline(joined: Joined): void {
     const { last_seq } = joined.room;
-    const loading = { timeline: new Timeline(joined, last_seq, this.#connection.maxMessages), buffered: [] };
+    const list = this.#events.createList(last_seq + 1);
+    const loading = { timeline: new Timeline(joined, list), buffered: [] };
     this.#loading = loading;
+    list.hasOlder = last_seq > 0;
     if (last_seq === 0) return this.#completeTimeline(loading, joined);
-    const page = { room_id: this.#ref, before: last_seq + 1, limit: firstPageSize };
-    const onPage: AckCallback<'message:history'> = (error, ack) => {
-      if (loading !== this.#loading) return;
-      if (error) return this.#handleFailure(error);
-      loading.timeline.prepend(ack);
-      this.#completeTimeline(loading, joined);
+    const onPage = (error: ChatClientError | undefined) => {
+      if (error) this.#handleFailure(error);
+      else this.#completeTimeline(loading, joined);
     };
-    this.#connection.link!.request('message:history', page, onPage, () => loading === this.#loading);
+    const target = { room_id: this.#ref };
+    requestPage(this.#connection.link!, list, target, firstPageSize, onPage, () => loading === this.#loading);
   }
 
   #completeTimeline({ timeline, buffered }: { timeline: Timeline; buffered: (() => void)[] }, joined: Joined): void {
@@ -160,8 +151,4 @@ export class Subscription {
     const delayMs = error.retryAfterMs ?? computeBackoffMs(this.#failures++, this.#connection.timeouts);
     this.#retryTimer = setTimeout(() => this.join(), delayMs);
   }
-}
-
-function toMessage({ rev, cursor, ...message }: ServerEventPayloads['message:new']): Message {
-  return message;
 }

@@ -1,81 +1,18 @@
 import { expect } from 'chai';
-import type { Outgoing, RoomEvents } from '../../../src/client/api.ts';
-import type { RoomConnection } from '../../../src/client/connection.ts';
-import { defaultTimeouts } from '../../../src/client/connection.ts';
+import type { Outgoing } from '../../../src/client/api.ts';
 import { ChatClientError } from '../../../src/client/errors.ts';
-import { Room } from '../../../src/client/room.ts';
-import type { ChangeEvent } from '../../../src/client/subscription.ts';
+import type { ChangeEvent } from '../../../src/client/wire.ts';
+import {
+  createFakeRoom,
+  cursorOf,
+  joined,
+  me,
+  memberChanged,
+  message,
+  newMessage,
+  other,
+} from '../../helpers/fake-room.ts';
 import type { Json } from '../../helpers/json.ts';
-import { waitUntil } from '../../helpers/wait-until.ts';
-
-interface Request {
-  name: string;
-  payload: Json;
-  answer(error: ChatClientError | undefined, ack?: Json): void;
-}
-
-const me = '00000000-0000-0000-0000-00000000000a';
-const createdAt = '2026-01-01T00:00:00.000Z';
-const info = { id: 7, name: 'a room', level_admin: 100, last_seq: 0 };
-const cursorOf = (rev: number) => `7.${rev}`;
-
-function message(seq: number, content = `${seq}`, client_msg_id: string | null = null): Json {
-  return { ...{ id: seq, room_id: 7, seq, emitter: me, content, client_msg_id }, createdAt, updatedAt: createdAt };
-}
-
-const newMessage = (rev: number, ...[seq, content, id]: Parameters<typeof message>): ChangeEvent => ({
-  name: 'message:new',
-  payload: { ...message(seq, content, id), rev, cursor: cursorOf(rev) },
-});
-
-const memberChanged = (rev: number, entity_UUID: string, kind = 'user'): ChangeEvent => ({
-  name: 'member:changed',
-  payload: { room_id: 7, rev, cursor: cursorOf(rev), entity_UUID, kind, permissions: 'r', level: 0 } as Json,
-});
-
-const joined = (rev: number, more: object = {}) => ({
-  ...{ room: { ...info, last_seq: rev }, rights: 'rw', rev, cursor: cursorOf(rev), recovered: false, events: [] },
-  ...more,
-});
-
-/** A room on a fake connection: the test answers its requests. */
-function createRoom({ maxMessages = 1_000, maxOutbox = 1_000 } = {}) {
-  const requests: Request[] = [];
-  const link = {
-    request: (name: string, payload: object, answer: Request['answer']) => requests.push({ name, payload, answer }),
-  };
-  const limits = { maxMessages, maxOutbox };
-  const timeouts = { ...defaultTimeouts, backoffMs: 1 };
-  const connection = { ...limits, timeouts, state: 'connected', link, claims: { user: me } };
-  const room = new Room(connection as unknown as RoomConnection, 7, () => {});
-  const emitted: string[] = [];
-  const record = <E extends keyof RoomEvents>(event: E, format: (payload: RoomEvents[E]) => unknown) =>
-    room.on(event, (payload) => void emitted.push(`${event} ${format(payload)}`));
-  record('message', ({ content }) => content);
-  record('state', (state) => state);
-  record('reset', () => room.messages.length);
-  let updates = 0;
-  room.on('update', () => void updates++);
-  record('outgoing', ({ content, state }) => `${content} ${state}`);
-  return {
-    ...{ room, emitted, requests },
-    updates: () => updates,
-    contents: () => room.messages.map(({ content }) => content),
-    /** Takes the next request. */
-    async next(expected: string): Promise<Request> {
-      await waitUntil(`${expected} is requested`, () => requests.length > 0);
-      const request = requests.shift()!;
-      expect(request.name).to.equal(expected);
-      return request;
-    },
-    /** Joins the room, which has no messages yet. */
-    async join() {
-      (await this.next('room:join')).answer(undefined, joined(0));
-      emitted.length = 0;
-      return this;
-    },
-  };
-}
 
 const refusal = (code: 'INTERNAL' | 'RATE_LIMITED' | 'TOO_LARGE' | 'BANNED', retryAfterMs?: number) =>
   new ChatClientError(code, code, { retryAfterMs });
@@ -87,7 +24,7 @@ const ackOf = (rev: number, { client_msg_id, content }: Outgoing, seq = rev) => 
 
 describe('a room of the client', () => {
   it('shows a message once if its acknowledgement arrives before its event', async () => {
-    const { room, next, contents, emitted } = await createRoom().join();
+    const { room, next, contents, emitted } = await createFakeRoom().join();
     const outgoing = room.send('hi');
     (await next('message:send')).answer(undefined, ackOf(1, outgoing));
     room.handle(newMessage(1, 1, 'hi', outgoing.client_msg_id));
@@ -97,7 +34,7 @@ describe('a room of the client', () => {
   });
 
   it('shows a message once if its event arrives before its acknowledgement, and sends no further request', async () => {
-    const { room, next, contents, emitted, requests } = await createRoom().join();
+    const { room, next, contents, emitted, requests } = await createFakeRoom().join();
     const outgoing = room.send('hi');
     const { answer } = await next('message:send');
     room.handle(newMessage(1, 1, 'hi', outgoing.client_msg_id));
@@ -109,7 +46,7 @@ describe('a room of the client', () => {
   });
 
   it('keeps its own message in the outbox until the messages before it have arrived', async () => {
-    const { room, next, contents, requests } = await createRoom().join();
+    const { room, next, contents, requests } = await createFakeRoom().join();
     const outgoing = room.send('mine');
     (await next('message:send')).answer(undefined, ackOf(2, outgoing));
     expect(room.outbox.map(({ state }) => state)).to.deep.equal(['sent']);
@@ -122,15 +59,18 @@ describe('a room of the client', () => {
     expect(requests, 'an acknowledgement ahead of the events is not a gap').to.deep.equal([]);
   });
 
-  it('does not confirm its message when another content arrives under the same client_msg_id', async () => {
-    const { room } = await createRoom().join();
+  it('recognises its own message by emitter and client_msg_id alone, because the content may have been edited', async () => {
+    const { room } = await createFakeRoom().join();
     const outgoing = room.send('mine');
-    room.handle(newMessage(1, 1, 'copied the id', outgoing.client_msg_id));
+    const copied = newMessage(1, 1, 'mine', outgoing.client_msg_id);
+    room.handle({ ...copied, payload: { ...copied.payload, emitter: other } } as ChangeEvent);
     expect(outgoing.state).to.equal('pending');
+    room.handle(newMessage(2, 2, 'edited meanwhile', outgoing.client_msg_id));
+    expect(outgoing.state).to.equal('sent');
   });
 
   it('joins again with its cursor after a gap, once, and shows each missed message once', async () => {
-    const { room, next, contents, requests } = await createRoom().join();
+    const { room, next, contents, requests } = await createFakeRoom().join();
     room.handle(newMessage(1, 1));
     room.handle(newMessage(3, 3));
     room.handle(newMessage(4, 4));
@@ -145,7 +85,7 @@ describe('a room of the client', () => {
   });
 
   it('shows a message that arrives before the first page of history behind that page', async () => {
-    const { room, next, contents, emitted } = createRoom();
+    const { room, next, contents, emitted } = createFakeRoom();
     (await next('room:join')).answer(undefined, joined(3));
     room.handle(newMessage(4, 4));
     expect(contents()).to.deep.equal([]);
@@ -158,7 +98,7 @@ describe('a room of the client', () => {
   });
 
   it('resets when the page arrives if it missed too much', async () => {
-    const { room, next, contents, emitted } = await createRoom().join();
+    const { room, next, contents, emitted } = await createFakeRoom().join();
     room.handle(newMessage(1, 1));
     room.handleDisconnect();
     room.handleConnect();
@@ -172,7 +112,7 @@ describe('a room of the client', () => {
   });
 
   it('joins again with its previous cursor if the page of history fails', async () => {
-    const { room, next } = await createRoom().join();
+    const { room, next } = await createFakeRoom().join();
     room.handle(newMessage(1, 1));
     room.handle(newMessage(9, 9));
     (await next('room:join')).answer(undefined, joined(900));
@@ -182,7 +122,7 @@ describe('a room of the client', () => {
   });
 
   it('reads its rights again after a change of its own rule, and not of other rules', async () => {
-    const { room, next, requests } = await createRoom().join();
+    const { room, next, requests } = await createFakeRoom().join();
     room.handle(memberChanged(1, '00000000-0000-0000-0000-00000000000b'));
     room.handle(memberChanged(2, me, 'entity'));
     expect(requests).to.deep.equal([]);
@@ -192,7 +132,7 @@ describe('a room of the client', () => {
   });
 
   it('ignores events that it does not know, and follows their position in the log', async () => {
-    const { room, next, contents, requests } = await createRoom().join();
+    const { room, next, contents, requests } = await createFakeRoom().join();
     room.handle({ name: 'message:edited', payload: { room_id: 7, rev: 1, cursor: cursorOf(1) } } as Json);
     room.handle({ name: 'typing:started', payload: { room_id: 7 } } as Json);
     room.handle(newMessage(2, 1));
@@ -208,7 +148,7 @@ describe('a room of the client', () => {
       [[undefined, joined(1, { recovered: true })], 'joined'],
       [[refusal('BANNED')], 'removed'],
     ] as const) {
-      const { room, next } = await createRoom().join();
+      const { room, next } = await createFakeRoom().join();
       room.refreshRights();
       room.handleRemoval('BANNED');
       (await next('room:join')).answer(...(answer as [undefined, Json]));
@@ -217,7 +157,7 @@ describe('a room of the client', () => {
   });
 
   it('emits `update` once for a hundred messages in a row', async () => {
-    const { room, updates } = await createRoom().join();
+    const { room, updates } = await createFakeRoom().join();
     await Promise.resolve();
     const before = updates();
     for (let n = 1; n <= 100; n++) room.handle(newMessage(n, n));
@@ -226,7 +166,7 @@ describe('a room of the client', () => {
   });
 
   it('continues after a listener throws, and stops after a listener leaves the room', async () => {
-    const { room, next, contents } = await createRoom().join();
+    const { room, next, contents } = await createFakeRoom().join();
     const { error } = console;
     const reported: unknown[] = [];
     console.error = (thrown: unknown) => void reported.push(thrown);
@@ -246,7 +186,7 @@ describe('a room of the client', () => {
 
 describe('the outbox of the client', () => {
   it('sends a message again before the next message if the service refuses it for now', async () => {
-    const { room, next, requests } = await createRoom().join();
+    const { room, next, requests } = await createFakeRoom().join();
     const [first, second] = [room.send('first'), room.send('second')];
     const request = await next('message:send');
     expect(requests).to.deep.equal([]);
@@ -260,7 +200,7 @@ describe('the outbox of the client', () => {
   });
 
   it('sends unanswered messages again after a reconnect, in order and under the same ids', async () => {
-    const { room, next } = await createRoom().join();
+    const { room, next } = await createFakeRoom().join();
     const first = room.send('first');
     room.send('second');
     const lost = await next('message:send');
@@ -279,7 +219,7 @@ describe('the outbox of the client', () => {
       [refusal('TOO_LARGE'), 1],
       [refusal('INTERNAL'), 5],
     ] as const) {
-      const { room, next } = await createRoom().join();
+      const { room, next } = await createFakeRoom().join();
       const [first, second] = [room.send('first'), room.send('second')];
       for (let n = 0; n < times; n++) (await next('message:send')).answer(error);
       expect(first).to.include({ state: 'failed', error });
@@ -290,7 +230,7 @@ describe('the outbox of the client', () => {
   });
 
   it('marks a failed message as sent if its event arrives after all', async () => {
-    const { room, next } = await createRoom().join();
+    const { room, next } = await createFakeRoom().join();
     const outgoing = room.send('lost');
     for (let n = 0; n < 5; n++) (await next('message:send')).answer(refusal('INTERNAL'));
     room.handle(newMessage(1, 1, 'lost', outgoing.client_msg_id));
@@ -300,7 +240,7 @@ describe('the outbox of the client', () => {
   });
 
   it('sends a failed message behind the others after retry(), and removes it after discard()', async () => {
-    const { room, next } = await createRoom().join();
+    const { room, next } = await createFakeRoom().join();
     const [first, second, third] = [room.send('first'), room.send('second'), room.send('third')];
     for (let n = 0; n < 2; n++) (await next('message:send')).answer(refusal('TOO_LARGE'));
     expect(room.outbox).to.deep.equal([first, second, third]);
@@ -326,7 +266,7 @@ describe('the limits of the client', () => {
   const range = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, n) => first + n);
 
   it('keeps the latest maxMessages, and emits `dropped` for the others', async () => {
-    const { room } = await createRoom({ maxMessages: 3 }).join();
+    const { room } = await createFakeRoom({ maxMessages: 3 }).join();
     const dropped: number[] = [];
     room.on('dropped', (messages) => void dropped.push(...seqs({ messages })));
     for (let seq = 1; seq <= 3; seq++) room.handle(newMessage(seq, seq));
@@ -338,7 +278,7 @@ describe('the limits of the client', () => {
   });
 
   it('keeps no more than maxMessages of the first page', async () => {
-    const { room, next } = createRoom({ maxMessages: 5 });
+    const { room, next } = createFakeRoom({ maxMessages: 5 });
     (await next('room:join')).answer(undefined, joined(20));
     (await next('message:history')).answer(undefined, page(11, 20));
     expect(seqs(room)).to.deep.equal(range(16, 20));
@@ -346,7 +286,7 @@ describe('the limits of the client', () => {
   });
 
   it('loads dropped messages again without a gap while new ones arrive, and keeps them', async () => {
-    const { room, next } = await createRoom({ maxMessages: 3 }).join();
+    const { room, next } = await createFakeRoom({ maxMessages: 3 }).join();
     for (let seq = 1; seq <= 6; seq++) room.handle(newMessage(seq, seq));
     const loading = room.loadOlder(2);
     const request = await next('message:history');
@@ -360,7 +300,7 @@ describe('the limits of the client', () => {
   });
 
   it('drops messages again after a page failed to load', async () => {
-    const { room, next } = await createRoom({ maxMessages: 3 }).join();
+    const { room, next } = await createFakeRoom({ maxMessages: 3 }).join();
     for (let seq = 1; seq <= 4; seq++) room.handle(newMessage(seq, seq));
     const loading = room.loadOlder();
     const request = await next('message:history');
@@ -372,7 +312,7 @@ describe('the limits of the client', () => {
   });
 
   it('rejects loadOlder() with LIMIT at ten times maxMessages', async () => {
-    const { room, next } = createRoom({ maxMessages: 2 });
+    const { room, next } = createFakeRoom({ maxMessages: 2 });
     (await next('room:join')).answer(undefined, joined(100));
     (await next('message:history')).answer(undefined, page(51, 100));
     const loading = room.loadOlder(18);
@@ -383,7 +323,7 @@ describe('the limits of the client', () => {
   });
 
   it('fails a message with LIMIT if the outbox is full, and does not keep it', async () => {
-    const { room } = await createRoom({ maxOutbox: 2 }).join();
+    const { room } = await createFakeRoom({ maxOutbox: 2 }).join();
     const kept = [room.send('1'), room.send('2')];
     const refused = room.send('3');
     expect([refused.state, refused.error?.code]).to.deep.equal(['failed', 'LIMIT']);

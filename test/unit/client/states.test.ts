@@ -5,8 +5,10 @@ import type { ConnectionState, RoomState } from '../../../src/client/api.ts';
 import { Connection, defaultTimeouts, type RoomConnection } from '../../../src/client/connection.ts';
 import { ChatClientError, type ClientErrorCode } from '../../../src/client/errors.ts';
 import type { LinkEvents } from '../../../src/client/link.ts';
+import { MessageList } from '../../../src/client/message-list.ts';
 import { Room } from '../../../src/client/room.ts';
-import { type ChangeEvent, Subscription } from '../../../src/client/subscription.ts';
+import { Subscription } from '../../../src/client/subscription.ts';
+import type { ChangeEvent } from '../../../src/client/wire.ts';
 import type { Json } from '../../helpers/json.ts';
 
 /** A real class behind fakes, in one of its states. */
@@ -641,8 +643,9 @@ describe('the subscription states of the client', () => {
       -readonly [key in keyof RoomConnection]: RoomConnection[key];
     };
     readonly subscription = new Subscription(this.connection, 7, {
-      onMessage: () => this.#actions.push('deliver the message'),
-      onChange: () => this.#actions.push('deliver the change'),
+      createList: (before) =>
+        new MessageList({ before, maxMessages: 1_000, show: (message) => message, getUser: () => me, onChanged() {} }),
+      onChange: ({ name }) => this.#actions.push(`deliver the ${name === 'message:new' ? 'message' : 'change'}`),
       onJoined: (_joined, isNew) => this.#actions.push(isNew ? 'report a new timeline' : 'report joined'),
       onRejected: () => this.#actions.push('report rejected'),
     });

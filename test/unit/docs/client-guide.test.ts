@@ -85,7 +85,7 @@ describe('docs/guides/client.md', () => {
     const client: Record<keyof ClientEvents, true> = { state: true, error: true, frame: true };
     const room: Record<keyof RoomEvents, true> = {
       ...{ update: true, state: true, message: true, member: true, room: true, reset: true },
-      ...{ dropped: true, outgoing: true },
+      ...{ dropped: true, outgoing: true, changed: true, typing: true, presence: true, reads: true },
     };
     for (const event of [...Object.keys(client), ...Object.keys(room)]) expect(text).to.include(`\`${event}\``);
     for (const [name, ms] of Object.entries(defaultTimeouts)) {

@@ -1,0 +1,170 @@
+import type { ChatClientError } from './errors.ts';
+import type { Message } from './message.ts';
+import type { CustomData, Presence, ReadReceipt, RemovalCode, RoomInfo, ServerEventPayloads, Typist } from './wire.ts';
+
+/**
+ * `joining`: the service has not answered the join yet. `joined`: the room receives every change. `reconnecting`: the
+ * connection is lost, and the room will be joined again. `rejected`: the service refused the join, see `error`.
+ * `removed`: the user was removed from the room, see `removalReason`. `left`: `leave()` or `close()` was called.
+ */
+export type RoomState = 'joining' | 'joined' | 'reconnecting' | 'rejected' | 'removed' | 'left';
+
+export interface RoomEvents {
+  /**
+   * Emitted after any property of the room has changed. Changes in quick succession cause only one event. Use it for a
+   * view that renders the whole room.
+   */
+  update: undefined;
+  state: RoomState;
+  /** Emitted once for each message of `messages`, in the order of `seq`. */
+  message: Message;
+  /** A message has changed. It is another object now, at the same index. */
+  changed: Message;
+  member: ServerEventPayloads['member:changed'];
+  room: RoomInfo;
+  /** Emitted if the client missed more changes than the server replays. `messages` now holds only the latest page. */
+  reset: undefined;
+  /**
+   * Emitted if the oldest messages were removed from `messages`, because there were too many. `loadOlder` loads them
+   * again.
+   */
+  dropped: readonly Message[];
+  /** Emitted when a message in the outbox has changed its state. */
+  outgoing: Outgoing;
+  typing: readonly Typist[];
+  presence: Presence | null | undefined;
+  reads: readonly ReadReceipt[];
+}
+
+export interface SendOptions {
+  /** The `seq` of the message to quote. */
+  replyTo?: number;
+  /** The `seq` of the root of the thread to reply in. */
+  thread?: number;
+  /** The UUIDs of users and organisations. */
+  mentions?: string[];
+  mentionRoom?: boolean;
+  /** The app's own JSON. A message with `custom` may have empty content. */
+  custom?: CustomData;
+  /** The message does not count as unread. */
+  silent?: boolean;
+}
+
+/** What is absent stays. `custom: null` removes it. */
+export interface EditOptions extends Pick<SendOptions, 'mentions' | 'mentionRoom'> {
+  content?: string;
+  custom?: CustomData | null;
+}
+
+export interface ClientRoom {
+  readonly state: RoomState;
+  /** Undefined before the first join. */
+  readonly info: RoomInfo | undefined;
+  /** The user's rights in the room, as letters of `rwa`. */
+  readonly rights: string;
+  /** The position in the room's log. 0 before the first join. */
+  readonly rev: number;
+  /**
+   * The latest messages that are not in a thread, in the order of `seq`: up to `maxMessages`, or more after `loadOlder`. Each change
+   * creates a new array.
+   */
+  readonly messages: readonly Message[];
+  /**
+   * Pending and failed messages, in the order in which they were sent. A message that is already stored also stays here
+   * until `messages` contains it, so a view of both arrays always shows the message.
+   */
+  readonly outbox: readonly Outgoing[];
+  /** Whether the history has messages before `messages[0]`. */
+  readonly hasOlder: boolean;
+  /** The others who are typing, up to 10. */
+  readonly typing: readonly Typist[];
+  /** Who is in the room. Null if the service has no presence, undefined without a connection. */
+  readonly presence: Presence | null | undefined;
+  /**
+   * How far users have read: yourself and, in a room with `receipts`, the others. Your own marks show at once.
+   */
+  readonly reads: readonly ReadReceipt[];
+  readonly error: ChatClientError | undefined;
+  readonly removalReason: RemovalCode | undefined;
+  /**
+   * Resolves when the room is joined. Rejects with a `ChatClientError` if the room is rejected, removed or left, or if the
+   * client is unauthorized.
+   */
+  joined(): Promise<void>;
+  /**
+   * Sends a message, and repeats it until the service answers. The service stores it at most once. If the outbox is full,
+   * the message fails at once with `LIMIT` and does not enter the outbox.
+   */
+  send(content: string, options?: SendOptions): Outgoing;
+  /**
+   * Edits a message of yours. It shows the new content when the service has acknowledged it, and has `pending` until then.
+   * Fails with `CONFLICT` if the message has changed meanwhile.
+   */
+  edit(seq: number, change: string | EditOptions): Operation<Message>;
+  /** Deletes up to 100 messages, all or none. They have `pending` until the service has acknowledged it. */
+  delete(seqs: number | readonly number[]): Operation<void>;
+  /** Shows at once, and disappears again if the service refuses it. */
+  react(seq: number, emoji: string): Operation<Message['reactions']>;
+  unreact(seq: number, emoji: string): Operation<Message['reactions']>;
+  /**
+   * Marks the messages up to `seq` as read, by default all. With `force`, also moves back, to mark messages as unread.
+   * After that, `markRead()` without `seq` has no effect until the room is opened again, so a view may call it always.
+   */
+  markRead(seq?: number, options?: { force?: boolean }): Operation<{ read_seq: number; version: number }>;
+  /** Call this on each keystroke: others see it until a few seconds after the last keystroke. */
+  setTyping(isTyping?: boolean, thread?: number): void;
+  /** The thread below the message. Calls with the same `seq` return the same object, until `close()`. */
+  thread(seq: number): ClientThread;
+  /**
+   * Loads the page before `messages[0]`, and adds it to the front of `messages`. From then on, the room keeps as many
+   * messages as it has with this page, even if they are more than `maxMessages`. Rejects with `LIMIT` if the room already
+   * has ten times `maxMessages`.
+   */
+  loadOlder(limit?: number): Promise<readonly Message[]>;
+  on<E extends keyof RoomEvents>(event: E, listener: (payload: RoomEvents[E]) => void): () => void;
+  /** Joins again after the room was rejected, removed or left. */
+  rejoin(): void;
+  leave(): void;
+}
+
+export interface ThreadEvents extends Pick<RoomEvents, 'update' | 'message' | 'changed' | 'reset' | 'dropped'> {}
+
+export interface ClientThread {
+  readonly seq: number;
+  /** Undefined until it is loaded. */
+  readonly root: Message | undefined;
+  /** The latest replies, in the order of `seq`. */
+  readonly messages: readonly Message[];
+  readonly hasOlder: boolean;
+  /** Why the thread cannot be loaded. */
+  readonly error: ChatClientError | undefined;
+  loadOlder(limit?: number): Promise<readonly Message[]>;
+  /** The reply is in the `outbox` of the room until the thread contains it. */
+  send(content: string, options?: SendOptions): Outgoing;
+  on<E extends keyof ThreadEvents>(event: E, listener: (payload: ThreadEvents[E]) => void): () => void;
+  /** Forgets the messages of the thread. */
+  close(): void;
+}
+
+/** What you did, from the call until the service has answered. */
+export interface Operation<T> {
+  readonly state: 'pending' | 'sent' | 'failed';
+  /** Why it failed. */
+  readonly error: ChatClientError | undefined;
+  /**
+   * Resolves when the service has stored it, or rejects if it fails. You need not handle a rejection: it is never
+   * reported as an unhandled rejection.
+   */
+  readonly confirmed: Promise<T>;
+  /** Does it again after a failure. An edit then replaces what the message contains now. */
+  retry(): void;
+  /** Removes a failed message from the outbox. */
+  discard(): void;
+}
+
+/** A message in the outbox. A retry keeps its `client_msg_id`. `confirmed` resolves with the stored message. */
+export interface Outgoing extends Operation<Message> {
+  readonly client_msg_id: string;
+  readonly content: string;
+  readonly options: SendOptions;
+}

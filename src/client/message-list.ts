@@ -1,0 +1,191 @@
+import { keepMine, type Message, mergeVersions, splitPayload, toMessage, toTombstone } from './message.ts';
+import type { ChangeEvent, WireMessage } from './wire.ts';
+
+/** By loading older pages, a list can grow to this multiple of `maxMessages`. */
+export const maxGrowthFactor = 10;
+
+export interface MessageListOptions {
+  maxMessages: number;
+  /** The list contains the replies in this thread; without it, the messages that are not in a thread. */
+  thread?: number | undefined;
+  /** Where the newest page begins. 0 if the room has no messages; undefined if the newest `seq` is unknown. */
+  before?: number | undefined;
+  getUser(): string | undefined;
+  /** Adds what the user has done and the service has not acknowledged yet. */
+  show(message: Message): Message;
+  onChanged(message: Message): void;
+}
+
+interface Entry {
+  /** As the service knows it. */
+  base: Message;
+  shown: Message;
+  /** The position in the log up to which the reactions are known. They have no version. */
+  reactionsRev: number;
+  repliesRev: number;
+}
+
+/** The newest messages of a room or of a thread, in the order of `seq` and without a gap. */
+export class MessageList {
+  hasOlder = true;
+  /** The `before` of the next older page. */
+  before: number | undefined;
+  readonly #options: MessageListOptions;
+  #entries = new Map<number, Entry>();
+  #newestSeq = 0;
+  /** The number of messages that the list keeps. It grows when older pages are loaded. */
+  #limit: number;
+  /**
+   * The changes that have arrived while an older page is being loaded. They may concern messages of the page. Meanwhile
+   * no message is dropped: otherwise there would be a gap between the page and the oldest message.
+   */
+  #kept: ChangeEvent[] | undefined;
+  /** The array that `messages` returns. It is created when it is read, so that many changes in a row need one copy. */
+  #snapshot: readonly Message[] | undefined;
+
+  constructor(options: MessageListOptions) {
+    this.#options = options;
+    this.#limit = options.maxMessages;
+    this.before = options.before;
+  }
+
+  get messages(): readonly Message[] {
+    this.#snapshot ??= Array.from(this.#entries.values(), ({ shown }) => shown);
+    return this.#snapshot;
+  }
+
+  get isFull(): boolean {
+    return this.#entries.size >= maxGrowthFactor * this.#options.maxMessages;
+  }
+
+  find(seq: number): Message | undefined {
+    return this.#entries.get(seq)?.shown;
+  }
+
+  /** The message as the service has it. */
+  findBase(seq: number): Message | undefined {
+    return this.#entries.get(seq)?.base;
+  }
+
+  /** Applies a change of the log. Returns the message if it is new in this list. */
+  apply(change: ChangeEvent): Message | undefined {
+    this.#kept?.push(change);
+    const { name, payload } = change;
+    if (name === 'reaction:changed') {
+      const before = this.#entries.get(payload.seq)?.base.reactions;
+      if (before) this.setReactions(payload.seq, payload.rev, keepMine(payload, before, this.#options.getUser()));
+    }
+    if (name !== 'message:new' && name !== 'message:changed') return;
+    const { rev, root, message } = splitPayload(payload);
+    if (root) this.#setReplies(root.seq, rev, root.replies);
+    const { seq, reactions, replies } = message;
+    if (name === 'message:new' && this.#contains(message) && seq > this.#newestSeq) return this.#append(message, rev);
+    this.merge(message);
+    if (reactions) this.setReactions(seq, rev, reactions);
+    if (replies) this.#setReplies(seq, rev, replies);
+  }
+
+  /** The version decides whether the copy is newer, whatever the order of arrival. */
+  merge(message: WireMessage): void {
+    const entry = this.#entries.get(message.seq);
+    if (entry) this.#setBase(entry, mergeVersions(entry.base, message));
+  }
+
+  setReactions(seq: number, rev: number, reactions: Message['reactions']): void {
+    const entry = this.#entries.get(seq);
+    if (!entry || rev <= entry.reactionsRev || entry.base.deletedAt) return;
+    entry.reactionsRev = rev;
+    this.#setBase(entry, { ...entry.base, reactions });
+  }
+
+  bury(seqs: readonly number[]): void {
+    for (const seq of seqs) {
+      const entry = this.#entries.get(seq);
+      if (entry && !entry.base.deletedAt) this.#setBase(entry, toTombstone(entry.base, this.#options.getUser()));
+    }
+  }
+
+  /** Call this if `show` may now return something else. */
+  refresh(seqs: readonly number[]): void {
+    for (const seq of seqs) {
+      const entry = this.#entries.get(seq);
+      if (entry) this.#setBase(entry, entry.base);
+    }
+  }
+
+  /** Call `finishLoading` when the request has ended. */
+  startLoading(): void {
+    this.#kept = [];
+  }
+
+  finishLoading(): void {
+    this.#kept = undefined;
+  }
+
+  /** Adds an older page, and applies the changes since the moment of the page. Returns the messages of the page. */
+  prepend(page: {
+    messages: readonly WireMessage[];
+    rev: number;
+    has_more: boolean;
+    next: { before?: number | undefined } | null;
+  }) {
+    const [oldest = Number.POSITIVE_INFINITY] = this.#entries.keys();
+    const added = page.messages.filter((message) => this.#contains(message) && message.seq < oldest);
+    const entries = added.map((message) => [message.seq, this.#createEntry(message, page.rev)] as const);
+    this.#entries = new Map([...entries, ...this.#entries]);
+    this.#snapshot = undefined;
+    this.#newestSeq = Math.max(this.#newestSeq, added.at(-1)?.seq ?? 0);
+    this.before = page.next?.before ?? page.messages[0]?.seq ?? this.before;
+    this.hasOlder = page.has_more;
+    for (const change of this.#kept?.splice(0) ?? []) this.apply(change);
+    if (this.#kept) this.#limit = Math.max(this.#limit, this.#entries.size);
+    else this.dropExcess();
+    return added.flatMap(({ seq }) => this.find(seq) ?? []);
+  }
+
+  /** Returns the oldest messages if they were dropped because there were too many. */
+  dropExcess(): readonly Message[] {
+    const dropped: Message[] = [];
+    for (const [seq, { shown }] of this.#entries) {
+      if (this.#kept || this.#entries.size <= this.#limit) break;
+      this.#entries.delete(seq);
+      dropped.push(shown);
+      this.before = seq + 1;
+      this.hasOlder = true;
+      this.#snapshot = undefined;
+    }
+    return dropped;
+  }
+
+  #contains = ({ thread }: WireMessage) => thread === this.#options.thread;
+
+  #append(message: WireMessage, rev: number): Message {
+    const entry = this.#createEntry(message, rev);
+    this.#entries.set(message.seq, entry);
+    this.#newestSeq = message.seq;
+    this.#snapshot = undefined;
+    return entry.shown;
+  }
+
+  #createEntry(message: WireMessage, rev: number): Entry {
+    const base = toMessage(message);
+    return { base, shown: this.#options.show(base), reactionsRev: rev, repliesRev: rev };
+  }
+
+  #setReplies(seq: number, rev: number, replies: Message['replies']): void {
+    const entry = this.#entries.get(seq);
+    if (!entry || rev <= entry.repliesRev) return;
+    entry.repliesRev = rev;
+    this.#setBase(entry, { ...entry.base, replies });
+  }
+
+  /** If nothing visible changes, the object stays the same, and nothing is reported. */
+  #setBase(entry: Entry, base: Message): void {
+    entry.base = base;
+    const shown = this.#options.show(base);
+    if (JSON.stringify(shown) === JSON.stringify(entry.shown)) return;
+    entry.shown = shown;
+    this.#snapshot = undefined;
+    this.#options.onChanged(shown);
+  }
+}

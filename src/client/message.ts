@@ -1,0 +1,103 @@
+import type { CustomData, ReactionCount, ReactionDelta, ServerEventPayloads, WireMessage } from './wire.ts';
+
+type Defaulted =
+  | 'reply_to'
+  | 'thread'
+  | 'mention_room'
+  | 'custom'
+  | 'silent'
+  | 'editedAt'
+  | 'deletedAt'
+  | 'deleted_by'
+  | 'reactions';
+
+/** A message as the service describes it. Fields that the service omits have a default. */
+export interface Message extends Omit<Required<WireMessage>, Defaulted> {
+  /** The `seq` of the message that it quotes. */
+  reply_to: number | null;
+  /** The `seq` of the root of its thread. */
+  thread: number | null;
+  mention_room: boolean;
+  custom: CustomData | null;
+  silent: boolean;
+  editedAt: string | null;
+  /** The message was deleted: its content is empty. */
+  deletedAt: string | null;
+  deleted_by: string | null;
+  reactions: readonly ReactionCount[];
+  /** An edit or a deletion waits for the answer of the service. */
+  pending?: 'edit' | 'delete';
+}
+
+const defaults = {
+  reply_to: null,
+  thread: null,
+  mentions: [],
+  mention_room: false,
+  custom: null,
+  silent: false,
+  editedAt: null,
+  deletedAt: null,
+  deleted_by: null,
+  reactions: [],
+  replies: { count: 0, last_seq: 0 },
+};
+
+/** Splits an event into the message and the rest. */
+export function splitPayload(payload: ServerEventPayloads['message:changed']) {
+  const { rev, cursor, root, changes, ...message } = payload;
+  return { rev, root, message: message as WireMessage };
+}
+
+export const toMessage = (message: WireMessage): Message => ({ ...defaults, ...message });
+
+/**
+ * Returns the newer of two copies of a message: the one with the greater version, and a deleted one in any case, because
+ * a deletion is final. A live event has no reactions and replies, so those of the present copy stay.
+ */
+export function mergeVersions(present: Message, { reactions: _, replies: __, ...other }: WireMessage): Message {
+  const isNewer = other.deletedAt
+    ? other.version !== present.version
+    : !present.deletedAt && other.version > present.version;
+  if (!isNewer) return present;
+  const { reactions, replies } = present;
+  return { ...defaults, ...other, reactions: other.deletedAt ? [] : reactions, replies };
+}
+
+/**
+ * What remains of a message whose deletion is acknowledged, until its change arrives with the exact dates. The version stays, so
+ * that the tombstone of the log replaces this one.
+ */
+export function toTombstone(message: Message, deleted_by: string | undefined): Message {
+  const { reply_to, thread, silent, replies, id, room_id, seq, emitter, client_msg_id, createdAt, version } = message;
+  const now = new Date().toISOString();
+  const kept = { reply_to, thread, silent, replies, id, room_id, seq, emitter, client_msg_id, createdAt, version };
+  return { ...defaults, ...kept, content: '', updatedAt: now, deletedAt: now, deleted_by: deleted_by ?? null };
+}
+
+/** Two emojis that differ only in a variation selector are the same. */
+export const isSameEmoji = (a: string, b: string): boolean =>
+  a.replace(/[\uFE0E\uFE0F]/g, '') === b.replace(/[\uFE0E\uFE0F]/g, '');
+
+/** The list of an event has no `mine`: it stays as it was, except for the changes of the own user. */
+export function keepMine(
+  { reactions, changes }: { reactions: readonly ReactionCount[]; changes: readonly ReactionDelta[] },
+  before: readonly ReactionCount[],
+  user: string | undefined,
+): ReactionCount[] {
+  return reactions.map(({ emoji, count }) => {
+    const own = changes.findLast((change) => change.user === user && isSameEmoji(change.emoji, emoji));
+    const isMine = own ? own.added : before.some(({ emoji: other, mine }) => mine && isSameEmoji(other, emoji));
+    return { emoji, count, ...(isMine && { mine: true as const }) };
+  });
+}
+
+/** The reactions as they will be when the service has added or removed the reaction of the own user. */
+export function toggleReaction(reactions: readonly ReactionCount[], emoji: string, isAdded: boolean): ReactionCount[] {
+  const index = reactions.findIndex((reaction) => isSameEmoji(reaction.emoji, emoji));
+  const { mine, ...present } = reactions[index] ?? { emoji, count: 0 };
+  if (Boolean(mine) === isAdded) return [...reactions];
+  const next = { ...present, count: present.count + (isAdded ? 1 : -1), ...(isAdded && { mine: true as const }) };
+  const all = index < 0 ? [...reactions, next] : reactions.with(index, next);
+  return all.filter(({ count }) => count > 0);
+}
