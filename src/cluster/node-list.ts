@@ -9,9 +9,6 @@ interface NodeListReport {
   recovered(): void;
 }
 
-/** Entries that are not renewed expire. Longer than the time after which nodes take a silent node for dead. */
-const leaseMs = 20_000;
-
 /** The list of running nodes in Redis: a sorted set whose scores are the times at which entries expire. */
 export function createNodeList(
   getPubSub: GetPubSub,
@@ -21,7 +18,7 @@ export function createNodeList(
 ): Pick<EphemeralBus, 'countNodes' | 'leaveNodes'> {
   const key = `${prefix}:nodes`;
   return {
-    async countNodes() {
+    async countNodes(leaseMs) {
       const pubsub = getPubSub();
       if (!pubsub?.isUp) return undefined;
       try {

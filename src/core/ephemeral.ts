@@ -43,10 +43,10 @@ export interface EphemeralBus {
   /** Calls the listener whenever other nodes can be reached again. Returns a function that unsubscribes. */
   onUp(listener: () => void): () => void;
   /**
-   * Renews this node's entry in the list of nodes, which expires by itself, and resolves to the number of nodes in the
-   * list. Resolves to undefined if Redis does not answer.
+   * Renews this node's entry in the list of nodes, which expires after `leaseMs`, and resolves to the number of nodes
+   * in the list. Resolves to undefined if Redis does not answer.
    */
-  countNodes(): Promise<number | undefined>;
+  countNodes(leaseMs: number): Promise<number | undefined>;
   /** Removes this node from the list of nodes. */
   leaveNodes(): void;
 }

@@ -69,10 +69,10 @@ describe('The ephemeral bus', () => {
 
   itWithBothAdapters('counts the running nodes, and forgets one that leaves', async (adapter) => {
     const [a, b] = (await connectBusNodes(2, await sharedRedis(), adapter)) as [BusNode, BusNode];
-    expect(await a.ephemeral.countNodes()).to.equal(1);
-    expect(await b.ephemeral.countNodes()).to.equal(2);
-    expect(await a.ephemeral.countNodes()).to.equal(2);
+    expect(await a.ephemeral.countNodes(20_000)).to.equal(1);
+    expect(await b.ephemeral.countNodes(20_000)).to.equal(2);
+    expect(await a.ephemeral.countNodes(20_000)).to.equal(2);
     b.ephemeral.leaveNodes();
-    await waitUntil('it has left', async () => (await a.ephemeral.countNodes()) === 1);
+    await waitUntil('it has left', async () => (await a.ephemeral.countNodes(20_000)) === 1);
   });
 });

@@ -148,7 +148,7 @@ export class Peers {
     this.#lastAliveAt = performance.now();
     const sent = Object.fromEntries([...this.#peers].map(([node, peer]) => [node, peer.sent]));
     this.#send('all', { kind: 'alive', sent });
-    void this.#bus.countNodes().then((count) => {
+    void this.#bus.countNodes(this.#collaborators.timeouts.deadMs).then((count) => {
       if (count === this.#nodeCount) return;
       this.#nodeCount = count;
       for (const room of this.#watched.keys()) this.#collaborators.onChange(room);
