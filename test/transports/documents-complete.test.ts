@@ -433,7 +433,9 @@ describeOneWiring('the documented protocol', ({ url }) => {
     await answered(chat, { type: 'message', content: 'x', id: 4 }, 'SELECTROOM?');
     await answered(chat, { type: 'select_room', room_id: 'none', id: 5 }, 'ERROR', 'BAD_REQUEST');
     await answered(chat, { type: 'select_room', room_id: nobodysRoom, id: 6 }, 'NOTAUTHORIZED', 'NOT_FOUND');
-    await answered(chat, { type: 'select_room', room_id: room.id, id: 7 }, 'CONNECTED');
+    const { cursor } = await answered(chat, { type: 'select_room', room_id: room.id, id: 7 }, 'CONNECTED');
+    const observer = await authenticatedChat(url(), owner);
+    await answered(observer, { type: 'select_room', room_id: room.id, events: true, id: 1 }, 'CONNECTED');
     await answered(chat, { type: 'message', msg: 'once', client_msg_id: 'm1', id: 8 }, 'message');
     await answered(chat, { type: 'message', content: 'other', client_msg_id: 'm1', id: 9 }, 'ERROR', 'ID_REUSED');
     await answered(chat, { type: 'message', content: 'x'.repeat(9_000), id: 10 }, 'ERROR', 'TOO_LARGE');
@@ -448,6 +450,15 @@ describeOneWiring('the documented protocol', ({ url }) => {
     for (const type of ['typing', 'mark_read', 'read_messages']) {
       await answered(chat, { type, id: type }, 'ERROR', 'BAD_REQUEST');
     }
+    await putRule(url(), owner, room, { userUUID: createUser().user, permissions: 'r' });
+    await rest(url(), owner.token).patch(`/rooms/${room.id}`, { name: 'renamed' });
+    const awaited = new Set(
+      ['message', 'reaction', 'read', 'typing', 'member', 'room'].map((noun) => `${noun}_changed`),
+    );
+    while (awaited.size > 0) awaited.delete((await observer.next()).type);
+    const returning = await authenticatedChat(url(), owner);
+    returning.send({ type: 'select_room', room_id: room.id, events: true, since: cursor });
+    await returning.skipTo(({ type }) => type === 'change_skipped');
     chat.send({ type: 'quit' });
     expect(await chat.closed).to.equal(1000);
 
