@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { exampleRoom, exampleRule } from './examples.ts';
 import { RoomId, RoomRef, Uuid } from './ids.ts';
+import { CustomData } from './log/message.ts';
 
 const date = z.iso.datetime();
 
@@ -18,8 +19,14 @@ export const Room = z
     entity_owner: Uuid.nullable().describe('The entity of that user; null for a private group and for `user2user`.'),
     max_entity_rules: z.number().int().describe('The maximum number of its rules.'),
     last_seq: z.number().int().describe('The `seq` of its newest message; 0 if it has none.'),
+    custom: CustomData.optional(),
+    receipts: z.literal(true).optional().describe('Members see how far the others have read. Left out if they do not.'),
+    readers_react: z
+      .literal(true)
+      .optional()
+      .describe('Members who may only read may react to messages. Left out if they may not.'),
     createdAt: date,
-    updatedAt: date.describe('When its `name`, `level_admin` or `max_entity_rules` last changed.'),
+    updatedAt: date.describe('When the room itself last changed: its name, its limits or its settings.'),
   })
   .meta({ id: 'Room', examples: [exampleRoom] });
 export type Room = z.infer<typeof Room>;

@@ -23,9 +23,9 @@ describeEveryWiring('live changes', ({ url }) => {
   }
 
   it('delivers an event if a rule is created, changed or removed', async () => {
-    const { api, room_id, members, socket } = await joined();
+    const { owner, api, room_id, members, socket } = await joined();
     const user = randomUUID();
-    const answer = { accepted: false, declined: false };
+    const answer = { accepted: false, declined: false, by: owner.user };
     await api.put(members, { userUUID: user, permissions: 'wr', level: '7' });
     const rule = { room_id, entity_UUID: user, kind: 'user', permissions: 'rw', level: 7, ...answer };
     expect(await announced(socket, 'member:changed')).to.deep.equal({ ...rule, rev: 1 });

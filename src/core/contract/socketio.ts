@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { Cursor } from '../cursor.ts';
 import { ErrorCode, RemovalCode, tokenErrorCodes } from '../errors.ts';
 import {
+  ana,
   ben,
   exampleEditedMessage,
   exampleInboxItem,
@@ -23,6 +24,8 @@ export const rev = z.number().int().nonnegative().describe("Position in the room
 export const payloadOptions = { error: 'the payload must be an object' };
 
 const { createdAt: _, updatedAt: __, ...exampleGrant } = exampleRule;
+
+const by = Uuid.nullable().describe('The user who made the change; null for the service and for old changes.');
 
 export const serverEvents = {
   'message:new': Message.extend({ rev, cursor: Cursor, root: Root.optional() }).meta({
@@ -80,16 +83,17 @@ export const serverEvents = {
       level: z.number().int(),
       accepted: z.boolean(),
       declined: z.boolean(),
+      by,
     })
     .meta({
       id: 'MemberChanged',
       description: 'A rule was created, changed, answered or removed.',
-      examples: [{ ...exampleGrant, ...examplePosition }],
+      examples: [{ ...exampleGrant, ...examplePosition, by: ana }],
     }),
-  'room:changed': z.object({ room_id: RoomId, rev, cursor: Cursor, room: Room }).meta({
+  'room:changed': z.object({ room_id: RoomId, rev, cursor: Cursor, room: Room, by }).meta({
     id: 'RoomChanged',
     description: 'The name, the level or the rule limit of the room changed. `room` is its new state.',
-    examples: [{ room_id: 1, ...examplePosition, room: exampleRoom }],
+    examples: [{ room_id: 1, ...examplePosition, room: exampleRoom, by: ana }],
   }),
   'room:removed': z.object({ room_id: RoomId, code: RemovalCode }).meta({
     description: 'Sent to one socket: it has been removed from this room, and only from this room.',

@@ -2,7 +2,7 @@ import type { Actor, Rule } from '../authorization.ts';
 import { type ChatFrame, toFrameName } from '../contract/chat.ts';
 import type { ServerEventName, ServerEventPayloads } from '../contract/socketio.ts';
 import { formatCursor } from '../cursor.ts';
-import type { Uuid } from '../ids.ts';
+import type { RoomId, Uuid } from '../ids.ts';
 import type { Room } from '../room.ts';
 import {
   type BusMessage,
@@ -27,11 +27,19 @@ type EventName = Extract<
 type ServerEvent = { [N in EventName]: { name: N; payload: ServerEventPayloads[N] } }[EventName];
 
 /** The behaviour of the server that depends on the kind of a change. */
+/** Where a change is in the log, when it was made, and by whom. */
+interface StoredPosition {
+  room_id: RoomId;
+  rev: number;
+  at: number;
+  by: Uuid | null;
+}
+
 interface KindRow<K extends ChangeKind> {
   /** Whether a change of this kind increases `rightsRev`, invalidates cached rights and reauthorizes subscribers. */
   affectsRights: boolean;
   /** Converts the column `body` of `room_changes`; null if changes of this kind are stored in another table. */
-  fromBody: ((position: Pick<ChangeByKind<K>, 'room_id' | 'rev' | 'at'>, body: never) => ChangeByKind<K>) | null;
+  fromBody: ((position: StoredPosition, body: never) => ChangeByKind<K>) | null;
   /** Whether the change may affect the rights of the actor. Called only if `affectsRights` is true. */
   concerns(change: ChangeByKind<K>, actor: Actor): boolean;
   applyToRights(state: RoomState, change: ChangeByKind<K>): void;
@@ -121,7 +129,10 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
     toEvent: (change) => {
       const { room_id, rev, rule } = change;
       const position = { room_id, rev, cursor: formatCursor(change) };
-      return { name: 'member:changed', payload: { ...position, ...rule, ...toAnswerFields(rule.accepted) } };
+      return {
+        name: 'member:changed',
+        payload: { ...position, ...rule, ...toAnswerFields(rule.accepted), by: change.by ?? null },
+      };
     },
   },
   room: {
@@ -135,7 +146,10 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
     getGrant: noGrant,
     toEvent: (change) => {
       const { room_id, rev, room } = change;
-      return { name: 'room:changed', payload: { room_id, rev, cursor: formatCursor(change), room } };
+      return {
+        name: 'room:changed',
+        payload: { room_id, rev, cursor: formatCursor(change), room, by: change.by ?? null },
+      };
     },
   },
 };
@@ -172,7 +186,7 @@ export function toMessageFrame(change: MessageChange): Extract<ChatFrame, { type
 export const toChangeEvent = (change: Change): ServerEvent => kindOfChange(change).toEvent(change);
 
 /** Converts a row of `room_changes`. Throws an `UnknownChangeKindError` if this version does not know its kind. */
-export function toChange(row: { room_id: number; rev: number; at: number; kind: string; body: unknown }): Change {
+export function toChange(row: StoredPosition & { kind: string; body: unknown }): Change {
   const { kind, body, ...position } = row;
   const fromBody = Object.hasOwn(changeKinds, kind) ? changeKinds[kind as ChangeKind].fromBody : null;
   if (!fromBody) throw new UnknownChangeKindError(row);

@@ -13,6 +13,8 @@ export const Grant = z.object({
 });
 export type Grant = z.infer<typeof Grant>;
 
+/** Who made the change. Null, or missing in changes of earlier versions, if that is unknown or it was the service. */
+const by = Uuid.nullish();
 const position = { room_id: RoomId, rev: z.number().int().positive(), at: z.number().int() };
 
 /**
@@ -38,8 +40,8 @@ export const changeSchemas = {
   }),
   /** A replay has already delivered the message of this entry in its present state. */
   skipped: z.object({ kind: z.literal('skipped'), ...position }),
-  member: z.object({ kind: z.literal('member'), ...position, rule: Grant }),
-  room: z.object({ kind: z.literal('room'), ...position, room: Room }),
+  member: z.object({ kind: z.literal('member'), ...position, by, rule: Grant }),
+  room: z.object({ kind: z.literal('room'), ...position, by, room: Room }),
 };
 
 export type ChangeKind = keyof typeof changeSchemas;

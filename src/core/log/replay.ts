@@ -1,5 +1,5 @@
 import type { Store } from '../../database/store.ts';
-import type { RoomId } from '../ids.ts';
+import type { RoomId, Uuid } from '../ids.ts';
 import { type Change, UnknownChangeKindError } from './change.ts';
 import { toChange } from './change-kinds.ts';
 import type { ReactionDelta } from './message.ts';
@@ -9,6 +9,7 @@ interface ChangeRow {
   rev: number;
   kind: string;
   body: unknown;
+  by: Uuid | null;
   at: number;
 }
 

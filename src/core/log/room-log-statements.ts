@@ -52,7 +52,8 @@ export const messageFlags = { silent: 1, mentionRoom: 2 } as const;
 const roomColumns = `r.id::float8 as id, r.uuid::text as uuid, r.name, r.type, r.level_admin::float8 as level_admin,
   r.user_owner::text as user_owner, r.entity_owner::text as entity_owner, r.max_entity_rules::float8 as max_entity_rules,
   r.last_seq::float8 as last_seq, r.last_rev::float8 as last_rev, r.rights_rev::float8 as rights_rev,
-  ${ms('r.last_change_at')} as changed, ${ms('r.created_at')} as created, ${ms('r.updated_at')} as updated`;
+  ${ms('r.last_change_at')} as changed, ${ms('r.created_at')} as created, ${ms('r.updated_at')} as updated,
+  r.receipts, r.readers_react, (select c.custom from room_custom c where c.room_id = r.id) as custom`;
 
 const ruleJson = `json_build_object('entity_UUID', p.grantee, 'kind', p.kind, 'permissions', p.permissions, 'level', p.level,
   'accepted', p.accepted, 'created', ${ms('p.created_at')}, 'updated', ${ms('p.updated_at')})`;
@@ -72,6 +73,11 @@ export interface RoomRow {
   changed: number;
   created: number;
   updated: number;
+  /** Null: the default of the room's type. */
+  receipts: boolean | null;
+  readers_react: boolean | null;
+  /** JSON as text. */
+  custom: string | null;
   rules: (Grant & { permissions: string; created: number; updated: number })[];
 }
 
@@ -163,7 +169,7 @@ export const statements = {
   },
   changes: {
     name: 'log_changes',
-    text: `select rev::float8 as rev, kind, body, ${ms('at')} as at from room_changes where room_id = $1::bigint
+    text: `select rev::float8 as rev, kind, body, actor::text as by, ${ms('at')} as at from room_changes where room_id = $1::bigint
       and rev >= $2::bigint and rev <= $3::bigint order by rev limit $4::int`,
   },
 } as const satisfies Record<string, Statement>;
@@ -262,11 +268,23 @@ export function toReplayedRevision(
   return addRoot(changes.length > 0 ? { ...change, changes: [...changes] } : change, row);
 }
 
+type RoomSettings = Pick<RoomRow, 'type' | 'receipts' | 'readers_react' | 'custom'>;
+
+/** The fields of a room that are left out unless they are set. */
+export function toRoomSettings({ type, receipts, readers_react, custom }: RoomSettings) {
+  return {
+    ...(custom !== null && { custom: JSON.parse(custom) as CustomData }),
+    ...((receipts ?? type === 'user2user') && ({ receipts: true } as const)),
+    ...(readers_react && ({ readers_react: true } as const)),
+  };
+}
+
 export function toSnapshot(row: RoomRow): RoomSnapshot {
   const { id, uuid, name, type, level_admin, user_owner, entity_owner, max_entity_rules, last_seq } = row;
   return {
     room: {
       ...{ id, uuid, name, type, level_admin, user_owner, entity_owner, max_entity_rules, last_seq },
+      ...toRoomSettings(row),
       createdAt: formatTimestamp(row.created),
       updatedAt: formatTimestamp(row.updated),
     },

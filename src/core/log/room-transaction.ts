@@ -5,7 +5,7 @@ import { type AdministrativeAction, findDenial } from '../administration.ts';
 import { type Action, type Actor, authorize, can, type Decision, type Rule, toDenialCode } from '../authorization.ts';
 import type { RoomBus } from '../bus.ts';
 import { ChatError } from '../errors.ts';
-import type { RoomId, RoomRef } from '../ids.ts';
+import type { RoomId, RoomRef, Uuid } from '../ids.ts';
 import type { Change, Grant } from './change.ts';
 import { affectsRights, changeKinds } from './change-kinds.ts';
 import { PermissionRuleEntity } from './permission-rule.entity.ts';
@@ -30,12 +30,15 @@ export class RoomTransaction {
   readonly rules: PermissionRuleEntity[];
   /** The time of all changes of this transaction. The log never goes back in time, even if the database clock does. */
   readonly now: Date;
+  /** The user whose request it is. */
+  readonly by: Uuid;
   readonly changes: Change[] = [];
 
-  constructor(em: EntityManager, entity: RoomEntity, rules: PermissionRuleEntity[], now: Date) {
+  constructor(em: EntityManager, entity: RoomEntity, rules: PermissionRuleEntity[], now: Date, by: Uuid) {
     this.em = em;
     this.entity = entity;
     this.rules = rules;
+    this.by = by;
     this.now = now > entity.lastChangeAt ? now : entity.lastChangeAt;
   }
 
@@ -89,14 +92,27 @@ export class RoomTransaction {
     this.recordRule(removed);
   }
 
-  changeRoom(next: Partial<Pick<RoomEntity, 'name' | 'levelAdmin' | 'maxEntityRules'>>): void {
+  /** Returns the JSON of the app that is stored with the room, as text. */
+  async readCustom(): Promise<string | null> {
+    const [row] = await this.em.execute<{ custom: string }[]>('select custom from room_custom where room_id = ?', [
+      this.entity.id,
+    ]);
+    return row?.custom ?? null;
+  }
+
+  /** `custom` is the JSON of the app, as text, before and after the change. */
+  async changeRoom(
+    next: Partial<Pick<RoomEntity, 'name' | 'levelAdmin' | 'maxEntityRules' | 'receipts' | 'readersReact'>>,
+    custom: { before: string | null; after: string | null },
+  ): Promise<void> {
     Object.assign(this.entity, next, { updatedAt: this.now });
-    const room = toRoom(this.entity);
-    this.#record('room', (position) => ({ kind: 'room', ...position, room }), room);
+    if (custom.before !== custom.after) await storeCustom(this.em, this.entity.id, custom.after);
+    const room = toRoom(this.entity, custom.after);
+    this.#record('room', (position) => ({ kind: 'room', ...position, by: this.by, room }), room);
   }
 
   recordRule(rule: Grant): void {
-    this.#record('member', (position) => ({ kind: 'member', ...position, rule }), rule);
+    this.#record('member', (position) => ({ kind: 'member', ...position, by: this.by, rule }), rule);
   }
 
   #record(
@@ -109,14 +125,30 @@ export class RoomTransaction {
     if (changeKinds[kind].affectsRights) this.entity.rightsRev = rev;
     this.entity.lastChangeAt = this.now;
     this.changes.push(toChange({ room_id: this.entity.id, rev, at: this.now.getTime() }));
-    this.em.persist(this.em.create(RoomChangeEntity, { room: this.entity, rev, kind, body, at: this.now }));
+    this.em.persist(
+      this.em.create(RoomChangeEntity, { room: this.entity, rev, kind, body, at: this.now, actor: this.by }),
+    );
   }
 }
 
 type RoomKey = { id: number } | { uuid: string } | { pairLow: string; pairHigh: string };
 
-/** Locks the room until the transaction ends. Returns undefined if the room does not exist. */
-export async function lockRoom(em: EntityManager, where: RoomKey): Promise<RoomTransaction | undefined> {
+/** Stores the JSON of the app with the room; null removes it. */
+export async function storeCustom(em: EntityManager, room: RoomId, custom: string | null): Promise<void> {
+  if (custom === null) await em.execute('delete from room_custom where room_id = ?', [room]);
+  else {
+    await em.execute(
+      `insert into room_custom (room_id, custom) values (?, ?)
+       on conflict (room_id) do update set custom = excluded.custom`,
+      [room, custom],
+    );
+  }
+}
+
+/**
+ * Locks the room until the transaction ends, for changes by this user. Returns undefined if the room does not exist.
+ */
+export async function lockRoom(em: EntityManager, where: RoomKey, by: Uuid): Promise<RoomTransaction | undefined> {
   const entity = await em.findOne(RoomEntity, where, { lockMode: LockMode.PESSIMISTIC_WRITE });
   if (!entity) return undefined;
   const rules = await em.find(
@@ -124,7 +156,7 @@ export async function lockRoom(em: EntityManager, where: RoomKey): Promise<RoomT
     { room: entity },
     { orderBy: { createdAt: 'asc', grantee: 'asc' } },
   );
-  return new RoomTransaction(em, entity, rules, await readDatabaseTime(em));
+  return new RoomTransaction(em, entity, rules, await readDatabaseTime(em), by);
 }
 
 /**
@@ -133,11 +165,12 @@ export async function lockRoom(em: EntityManager, where: RoomKey): Promise<RoomT
  */
 export async function withLockedRoom<T>(
   context: WriteContext,
+  actor: Pick<Actor, 'user'>,
   ref: RoomRef,
   task: (room: RoomTransaction) => T | Promise<T>,
 ): Promise<T> {
   const { result, changes } = await context.store.transaction(async (em) => {
-    const room = await lockRoom(em, typeof ref === 'number' ? { id: ref } : { uuid: ref });
+    const room = await lockRoom(em, typeof ref === 'number' ? { id: ref } : { uuid: ref }, actor.user);
     if (!room) throw new ChatError('NOT_FOUND');
     const result = await task(room);
     return { result, changes: room.changes };

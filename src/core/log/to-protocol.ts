@@ -4,9 +4,11 @@ import type { PermissionRule, Room } from '../room.ts';
 import { toAnswerFields } from './change-kinds.ts';
 import type { PermissionRuleEntity } from './permission-rule.entity.ts';
 import type { RoomEntity } from './room.entity.ts';
+import { toRoomSettings } from './room-log-statements.ts';
 import type { RuleSnapshot } from './room-snapshot.ts';
 
-export function toRoom(room: RoomEntity): Room {
+/** `custom` is the JSON that is stored with the room, as text. */
+export function toRoom(room: RoomEntity, custom: string | null): Room {
   return {
     id: room.id,
     uuid: room.uuid,
@@ -17,6 +19,9 @@ export function toRoom(room: RoomEntity): Room {
     entity_owner: room.entityOwner ?? null,
     max_entity_rules: room.maxEntityRules,
     last_seq: room.lastSeq,
+    ...toRoomSettings({
+      ...{ type: room.type, receipts: room.receipts ?? null, readers_react: room.readersReact ?? null, custom },
+    }),
     createdAt: room.createdAt.toISOString(),
     updatedAt: room.updatedAt.toISOString(),
   };

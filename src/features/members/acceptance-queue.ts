@@ -136,6 +136,7 @@ export function createAcceptanceQueue({ log, rights, bus }: Collaborators, limit
         const { entity_UUID, kind, permissions, level } = queued.rule;
         const change: MemberChange = {
           kind: 'member',
+          by: queued.actor.user,
           room_id,
           rev,
           at,

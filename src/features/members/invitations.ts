@@ -28,7 +28,7 @@ export async function answerInvitation(
   if (current.accepted === accepted) return toPermissionRule(snapshot.id, current);
   assertAllowed(actor, snapshot, { name: 'answer', before: current, after: { ...current, accepted } });
   if (current.accepted !== null) context.requestLimits.consumeOwnChange(actor.user, snapshot.id);
-  return withLockedRoom(context, ref, (room) => {
+  return withLockedRoom(context, actor, ref, (room) => {
     const rule = assertMayAnswer(findRuleNaming(room, actor, principal), actor, principal);
     if (rule.accepted === accepted) return entityToPermissionRule(rule);
     const before = toRule(rule);

@@ -37,7 +37,7 @@ export async function putMember(
     const ban = findBanEvent(before, rule);
     return { rule: entityToPermissionRule(rule), created: !existing, ban };
   };
-  const { rule, created, ban } = await withLockedRoom(context, ref, task).catch(rethrowAsPairExists);
+  const { rule, created, ban } = await withLockedRoom(context, actor, ref, task).catch(rethrowAsPairExists);
   if (ban) context.audit(ban, { ...toAuditFields(rule.room_id, actor), grantee, kind: rule.kind });
   return { rule, created };
 }
@@ -45,7 +45,7 @@ export async function putMember(
 /** Removes a rule. Users leave a room by removing their own rule. */
 export async function removeMember(context: AppContext, actor: Actor, ref: RoomRef, grantee: Uuid): Promise<void> {
   await assertMayRemove(context, actor, ref, grantee);
-  const { id, ban, kind } = await withLockedRoom(context, ref, (room) => {
+  const { id, ban, kind } = await withLockedRoom(context, actor, ref, (room) => {
     const rule = room.findRule(grantee);
     const ownership = toRoomOwnership(room.entity);
     const isSelfRemoval = rule && isLeaving(toRule(rule), actor, ownership);

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { toAuditFields } from '../../core/audit.ts';
 import type { Actor } from '../../core/authorization.ts';
 import type { RoomRef } from '../../core/ids.ts';
@@ -16,23 +17,31 @@ export async function changeRoom(context: AppContext, actor: Actor, ref: RoomRef
   const changesRules = max_entity_rules !== current.room.max_entity_rules;
   if (changesLevel) assertAllowed(actor, current, { name: 'change level_admin', to: level_admin });
   if (changesRules) assertAllowed(actor, current, { name: 'change max_entity_rules' });
-  if (!changesLevel && !changesRules && name === current.room.name) return current.room;
-  const { changed, previousLevel } = await withLockedRoom(context, ref, (room) => {
+  const changesSettings = (['custom', 'receipts', 'readers_react'] as const).some((key) => input[key] !== undefined);
+  if (!changesLevel && !changesRules && !changesSettings && name === current.room.name) return current.room;
+  const { changed, previousLevel } = await withLockedRoom(context, actor, ref, async (room) => {
     room.assertAllowed(actor, { name: 'rename' });
     const { name, levelAdmin, maxEntityRules } = room.entity;
+    const receipts = room.entity.receipts ?? room.isPair;
+    const readersReact = room.entity.readersReact ?? false;
+    const before = await room.readCustom();
+    const after = input.custom === undefined ? before : input.custom && JSON.stringify(input.custom);
     const next = {
       name: input.name ?? name,
       levelAdmin: input.level_admin ?? levelAdmin,
       maxEntityRules: input.max_entity_rules ?? maxEntityRules,
+      receipts: input.receipts ?? receipts,
+      readersReact: input.readers_react ?? readersReact,
     };
     if (next.levelAdmin !== levelAdmin) room.assertAllowed(actor, { name: 'change level_admin', to: next.levelAdmin });
     if (next.maxEntityRules !== maxEntityRules) {
       room.assertAllowed(actor, { name: 'change max_entity_rules' });
       assertRuleLimit(context, next.maxEntityRules, room.rules.length);
     }
-    const isSame = next.name === name && next.levelAdmin === levelAdmin && next.maxEntityRules === maxEntityRules;
-    if (!isSame) room.changeRoom(next);
-    return { changed: toRoom(room.entity), previousLevel: levelAdmin };
+    const present = { name, levelAdmin, maxEntityRules, receipts, readersReact };
+    const isSame = isDeepStrictEqual(next, present) && before === after;
+    if (!isSame) await room.changeRoom(next, { before, after });
+    return { changed: toRoom(room.entity, after), previousLevel: levelAdmin };
   });
   const { id, level_admin: to } = changed;
   if (to !== previousLevel)

@@ -9,6 +9,7 @@ import { AdminLevel, count, flag, RoomRef, Uuid } from '../../core/ids.ts';
 import { InboxCursor, ListedRoom, unreadRooms } from '../../core/inbox-item.ts';
 import { costs } from '../../core/limits/request-costs.ts';
 import { Room, RoomParams, RoomType } from '../../core/room.ts';
+import { Custom } from '../messages/contract.ts';
 
 export const RoomListQuery = z.object({
   accepted: flag
@@ -30,6 +31,25 @@ const Name = z
 
 const RuleLimit = count(1, 1_000_000);
 
+const maxCustomBytes = 1_024;
+const RoomCustom = Custom.refine((custom) => Buffer.byteLength(JSON.stringify(custom)) <= maxCustomBytes, {
+  message: `must be at most ${maxCustomBytes} bytes of JSON`,
+}).meta({
+  id: 'RoomCustom',
+  description: `JSON of the app, at most ${maxCustomBytes} bytes of UTF-8. The service does not interpret it.`,
+});
+
+const boolean = z.boolean({ error: 'must be true or false' });
+
+/** What a room may have besides its name and its limits. */
+const settings = {
+  custom: RoomCustom.nullish().describe('Replaces what the room has; null removes it.'),
+  receipts: boolean
+    .optional()
+    .describe('Whether members see how far the others have read. By default, they do in a `user2user` room.'),
+  readers_react: boolean.optional().describe('Whether members who may only read may react to messages.'),
+};
+
 const jsonObject = { error: 'the body must be a JSON object' };
 
 export const CreateRoom = z
@@ -46,6 +66,7 @@ export const CreateRoom = z
       max_entity_rules: RuleLimit.optional().describe(
         "The maximum number of its rules: 10 by default, at most the server's `MAX_RULES_PER_ROOM`.",
       ),
+      ...settings,
     },
     jsonObject,
   )
@@ -58,13 +79,14 @@ const changeable = {
   max_entity_rules: RuleLimit.optional().describe(
     "The maximum number of its rules: at least their present number, at most the server's `MAX_RULES_PER_ROOM`.",
   ),
+  ...settings,
 };
 
 export const ChangeRoom = z
   .object(changeable, jsonObject)
   .refine(
     (change) => Object.values(change).some((value) => value !== undefined),
-    'at least one of name, level_admin and max_entity_rules is required',
+    'at least one of name, level_admin, max_entity_rules, custom, receipts and readers_react is required',
   )
   .meta({ id: 'ChangeRoom', anyOf: Object.keys(changeable).map((name) => ({ required: [name] })) });
 export type ChangeRoom = z.infer<typeof ChangeRoom>;
@@ -170,7 +192,7 @@ administrator sees \`permissions: "rwa"\`. With \`inbox=true\`, each room that t
       path: '/rooms/:id',
       auth: 'user',
       cost: costs.change,
-      summary: 'Change the name, the level or the rule limit of a room',
+      summary: 'Change the name, the limits or the settings of a room',
       description: `For administrators; \`level_admin\` and \`max_entity_rules\` for owner administrators and the user owner. Subscribers receive
 \`room:changed\`. A request that changes nothing creates no \`rev\`.`,
       params: RoomParams,
@@ -180,6 +202,8 @@ administrator sees \`permissions: "rwa"\`. With \`inbox=true\`, each room that t
           'Another name': { name: 'Launch day' },
           'Another level': { level_admin: 200 },
           'A higher rule limit': { max_entity_rules: 50 },
+          'Data of the app': { custom: { topic: 'Launch' } },
+          'Receipts and reactions of readers': { receipts: true, readers_react: true },
         },
       },
       answers: { 200: defineAnswer(200, { description: 'The room as it is now.', ...roomAnswer }) },

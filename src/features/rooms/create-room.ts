@@ -4,7 +4,7 @@ import { ChatError } from '../../core/errors.ts';
 import type { Uuid } from '../../core/ids.ts';
 import { PermissionRuleEntity } from '../../core/log/permission-rule.entity.ts';
 import { RoomEntity } from '../../core/log/room.entity.ts';
-import { lockRoom, publishAll } from '../../core/log/room-transaction.ts';
+import { lockRoom, publishAll, storeCustom } from '../../core/log/room-transaction.ts';
 import { toRoom } from '../../core/log/to-protocol.ts';
 import type { Room } from '../../core/room.ts';
 import { readDatabaseTime } from '../../database/clock.ts';
@@ -63,13 +63,13 @@ async function createPair(context: AppContext, actor: Actor, input: RoomInput, o
   for (;;) {
     try {
       const { room, changes } = await context.store.transaction(async (em) => {
-        const locked = await lockRoom(em, pair);
+        const locked = await lockRoom(em, pair, actor.user);
         if (!locked) {
           requireRoomCreation(context, actor);
           return { room: await insertRoom(context, em, actor, input), changes: [] };
         }
         await restoreAccess(locked, actor.user);
-        return { room: toRoom(locked.entity), changes: locked.changes };
+        return { room: toRoom(locked.entity, await locked.readCustom()), changes: locked.changes };
       });
       publishAll(context, changes);
       return room;
@@ -95,6 +95,8 @@ async function insertRoom({ settings }: AppContext, em: EntityManager, actor: Ac
     entityOwner,
     ...(input.with ? orderPair(actor.user, input.with) : {}),
     maxEntityRules: input.max_entity_rules,
+    receipts: input.receipts ?? null,
+    readersReact: input.readers_react ?? null,
     lastChangeAt: now,
     createdAt: now,
     updatedAt: now,
@@ -112,7 +114,9 @@ async function insertRoom({ settings }: AppContext, em: EntityManager, actor: Ac
     em.persist(em.create(PermissionRuleEntity, { room, grantee, ...rule, fromSeq: 0, createdAt: now, updatedAt: now }));
   }
   await em.persist(room).flush();
-  return toRoom(room);
+  const custom = input.custom == null ? null : JSON.stringify(input.custom);
+  if (custom !== null) await storeCustom(em, room.id, custom);
+  return toRoom(room, custom);
 }
 
 async function assertBelowRoomLimit(em: EntityManager, user: Uuid, maxRooms: number): Promise<void> {

@@ -8,7 +8,7 @@ import { type AppContext, assertAllowed, findRoom } from '../app-context.ts';
 /** Deletes the room with its rules and messages, and removes its subscribers on all nodes. */
 export async function deleteRoom(context: AppContext, actor: Actor, ref: RoomRef): Promise<void> {
   assertAllowed(actor, await findRoom(context, actor, ref), { name: 'delete' });
-  const id = await withLockedRoom(context, ref, async (room) => {
+  const id = await withLockedRoom(context, actor, ref, async (room) => {
     room.assertAllowed(actor, { name: 'delete' });
     await room.em.nativeDelete(RoomEntity, { id: room.entity.id });
     return room.entity.id;
