@@ -87,11 +87,12 @@ interface RuleRow {
 async function writeRules(target: Target, rules: readonly RuleRow[]): Promise<void> {
   const names = ['room', 'grantee', 'kind', 'permissions', 'level', 'accepted', 'created', 'updated'] as const;
   await target.query(
-    `insert into permission_rules as p (room_id, grantee, kind, permissions, level, accepted, created_at, updated_at)
+    `insert into permission_rules as p (room_id, grantee, kind, permissions, level, accepted, created_at, updated_at, from_seq)
      select i.room, i.grantee, i.kind, i.permissions, i.level, i.accepted, to_timestamp(i.created / 1000),
-       to_timestamp(i.updated / 1000)
+       to_timestamp(i.updated / 1000), r.last_seq
      from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::int[], $6::boolean[], $7::float8[], $8::float8[])
        as i(room, grantee, kind, permissions, level, accepted, created, updated)
+     join rooms r on r.id = i.room
      on conflict (room_id, grantee) do update set permissions = excluded.permissions, level = excluded.level,
        accepted = excluded.accepted, updated_at = excluded.updated_at`,
     names.map((name) => rules.map((rule) => rule[name])),
@@ -129,6 +130,26 @@ export async function writeRuleChanges(target: Target, changes: readonly LoggedR
   }
 }
 
+/** Imported messages are read for everybody who had nothing unread before. The rooms are not advanced yet. */
+async function markAsRead(target: Target, rooms: readonly AdvancedRoom[]): Promise<void> {
+  const ends = [rooms.map(({ room }) => room), rooms.map(({ seq }) => seq)];
+  const withRooms = `from unnest($1::bigint[], $2::bigint[]) as i(room, seq)
+    join rooms r on r.id = i.room and r.last_seq < i.seq`;
+  const hadReadAll = (user: string, readSeq: string) => `not exists (
+    select 1 from messages m where m.room_id = i.room and m.seq > ${readSeq} and m.seq <= r.last_seq
+      and m.emitter <> ${user} and is_counted(m))`;
+  await target.query(
+    `update permission_rules p set from_seq = i.seq ${withRooms}
+     where p.room_id = i.room and p.from_seq is not null and ${hadReadAll('p.grantee', 'p.from_seq')}`,
+    ends,
+  );
+  await target.query(
+    `update positions s set read_seq = i.seq, version = s.version + 1 ${withRooms}
+     where s.room_id = i.room and s.read_seq is not null and ${hadReadAll('s.user_uuid', 's.read_seq')}`,
+    ends,
+  );
+}
+
 /** A room with the new end of its log. */
 export interface AdvancedRoom extends Head {
   room: number;
@@ -140,6 +161,7 @@ export interface AdvancedRoom extends Head {
 
 export async function advanceRooms(target: Target, rooms: readonly AdvancedRoom[]): Promise<void> {
   for (const chunk of splitChunks(rooms)) {
+    await markAsRead(target, chunk);
     const names = ['room', 'seq', 'rev', 'at', 'rightsRev'] as const;
     await target.query(
       `update rooms r set last_seq = i.seq, last_rev = i.rev, last_change_at = to_timestamp(i.at / 1000),

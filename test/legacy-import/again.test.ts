@@ -83,6 +83,25 @@ describe('A later import into a running service', function () {
     expect((await sendMessages(node.url, ben, { id: room }, 'on'))[0].seq).to.equal(6);
   });
 
+  it('leaves nothing unread that the legacy service had, and keeps what is unread here', async () => {
+    const unread = async (person: TestUser, seq = 0) => {
+      const { body } = await rest(node.url, person.token).put(`/rooms/${room}/read`, { seq });
+      return [body.content.read_seq, body.content.unread];
+    };
+    expect(await unread(ben)).to.deep.equal([3, 0]);
+    await legacy.message(room, ana.user, '4', at(4));
+    await runImport(legacy.url, target);
+    expect(await unread(ben)).to.deep.equal([4, 0]);
+    await sendMessages(node.url, cleo, { id: room }, 'here');
+    expect(await unread(cleo, 4)).to.deep.equal([5, 0]);
+    await legacy.message(room, ana.user, '6', at(9));
+    await runImport(legacy.url, target);
+    expect(await unread(ben)).to.deep.equal([4, 2]);
+    expect(await unread(cleo)).to.deep.equal([6, 0]);
+    // The imported message is their own, and they have not read what was sent here.
+    expect(await unread(ana)).to.deep.equal([4, 1]);
+  });
+
   it('imports a message with a lower id whose transaction was open during the last import', async () => {
     await legacy.query(`select nextval('"Messages_id_seq"')`);
     const late = (await legacy.query(`select last_value from "Messages_id_seq"`)).rows[0].last_value;

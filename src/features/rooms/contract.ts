@@ -32,9 +32,12 @@ const Name = z
 const RuleLimit = count(1, 1_000_000);
 
 const maxCustomBytes = 1_024;
-const RoomCustom = Custom.refine((custom) => Buffer.byteLength(JSON.stringify(custom)) <= maxCustomBytes, {
-  message: `must be at most ${maxCustomBytes} bytes of JSON`,
-}).meta({
+const RoomCustom = Custom.refine(
+  (custom) => new TextEncoder().encode(JSON.stringify(custom)).length <= maxCustomBytes,
+  {
+    message: `must be at most ${maxCustomBytes} bytes of JSON`,
+  },
+).meta({
   id: 'RoomCustom',
   description: `JSON of the app, at most ${maxCustomBytes} bytes of UTF-8. The service does not interpret it.`,
 });
