@@ -254,6 +254,49 @@ describeEveryWiring('read state', ({ url }) => {
     expect(await listBeforeFence(url(), owner, room, socket)).to.deep.equal([]);
   });
 
+  it('returns the present positions with room:join and reads: true', async () => {
+    const { ana, ben, room } = await createPair(url());
+    await sendMessages(url(), ana, room, 'one', 'two', 'three');
+    const socket = await socketClient(url(), ana);
+    const join = async () => (await socket.request('room:join', { room_id: room.id, reads: true })).reads;
+    expect(await join()).to.deep.equal([{ user: ana.user, read_seq: 0, version: 0 }]);
+    await mark(url(), ben, room, 2);
+    await mark(url(), ben, room, 1, { force: true });
+    await mark(url(), ana, room, 3);
+    // Others see how far Ben has read, and Ben sees where they are now.
+    const anas = { user: ana.user, read_seq: 3, version: 1 };
+    expect(await join()).to.have.deep.members([anas, { user: ben.user, read_seq: 2, version: 2 }]);
+    const other = await socketClient(url(), ben);
+    const { reads } = await other.request('room:join', { room_id: room.id, reads: true });
+    expect(reads).to.have.deep.members([anas, { user: ben.user, read_seq: 1, version: 2 }]);
+    expect(await other.request('room:join', { room_id: room.id })).not.to.have.property('reads');
+  });
+
+  it('names only users who may read now', async () => {
+    const { owner, room } = await createRoomWithOwner(url(), { receipts: true });
+    const [reader, banned] = [await createMember(url(), owner, room), await createMember(url(), owner, room)];
+    const hidden = withClaims(await createMember(url(), owner, room), { scope: 'receipts:hidden' });
+    await sendMessages(url(), owner, room, 'one');
+    for (const person of [reader, banned, hidden]) await mark(url(), person, room, 1);
+    const socket = await socketClient(url(), owner);
+    const join = async () => (await socket.request('room:join', { room_id: room.id, reads: true })).reads as Json[];
+    const others = async () => (await join()).map(({ user }) => user).filter((user) => user !== owner.user);
+    expect(await others()).to.have.members([reader.user, banned.user]);
+    await putRule(url(), owner, room, { userUUID: banned.user, permissions: 'b' });
+    await socket.next('member:changed');
+    expect(await others()).to.deep.equal([reader.user]);
+  });
+
+  it('returns only the own position in a room without receipts', async () => {
+    const { owner, room } = await createRoomWithOwner(url());
+    const member = await createMember(url(), owner, room);
+    await sendMessages(url(), owner, room, 'one');
+    await mark(url(), member, room, 1);
+    const socket = await socketClient(url(), owner);
+    const { reads } = await socket.request('room:join', { room_id: room.id, reads: true });
+    expect(reads).to.deep.equal([{ user: owner.user, read_seq: 0, version: 0 }]);
+  });
+
   it('sends nothing to a client of /chat that has not asked for events', async () => {
     const { ana, ben, room } = await createPair(url());
     const socket = await joinSocket(url(), ana, room.id);
