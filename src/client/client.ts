@@ -1,6 +1,7 @@
 import type { Client, ClientEvents, ClientOptions, ClientRoom, ConnectionState } from './api.ts';
 import { Connection } from './connection.ts';
 import { Emitter } from './emitter.ts';
+import type { ClientHost, ClientPart } from './host.ts';
 import { Room } from './room.ts';
 import type { ChangeEvent, ServerEventPayloads } from './wire.ts';
 
@@ -36,29 +37,39 @@ const browserGlobals = globalThis as {
   removeEventListener?(event: 'online', listener: () => void): void;
 };
 
-class ChatClient implements Client {
+class ChatClient implements Client, ClientHost {
+  readonly #parts = new Set<ClientPart>();
   readonly #rooms = new Map<string, Room>();
   readonly #emitter = new Emitter<ClientEvents>();
-  readonly #connection: Connection;
-  readonly #onOnline = () => this.#connection.retryNow();
+  readonly connection: Connection;
+  readonly #onOnline = () => this.connection.retryNow();
 
   constructor(options: ClientOptions) {
-    this.#connection = new Connection(options, {
+    this.connection = new Connection(options, {
       onState: (state) => this.#emitter.emit('state', state),
       onError: (error) => this.#emitter.emit('error', error),
       onFrame: (direction, name, payload) => this.#emitter.emit('frame', { direction, name, payload }),
-      onConnect: () => this.#forEachRoom((room) => room.handleConnect()),
-      onDisconnect: () => this.#forEachRoom((room) => room.handleDisconnect()),
+      onConnect: () => {
+        this.#forEachRoom((room) => room.handleConnect());
+        this.#forEachPart((part) => part.onConnect());
+      },
+      onDisconnect: () => {
+        this.#forEachRoom((room) => room.handleDisconnect());
+        this.#forEachPart((part) => part.onDisconnect());
+      },
       onUnauthorized: (error) => this.#forEachRoom((room) => room.handleUnauthorized(error)),
       onClaimsChanged: () => this.#forEachRoom((room) => room.refreshRights()),
-      onEvent: (name, payload) => this.#handleEvent(name, payload),
+      onEvent: (name, payload) => {
+        this.#handleEvent(name, payload);
+        this.#forEachPart((part) => part.onEvent(name, payload));
+      },
     });
     browserGlobals.addEventListener?.('online', this.#onOnline);
-    this.#connection.connect();
+    this.connection.connect();
   }
 
   get state(): ConnectionState {
-    return this.#connection.state;
+    return this.connection.state;
   }
 
   on<E extends keyof ClientEvents>(event: E, listener: (payload: ClientEvents[E]) => void): () => void {
@@ -71,19 +82,29 @@ class ChatClient implements Client {
     known?.handleOpened();
     if (known?.state === 'left') known.rejoin();
     if (known) return known;
-    const room = new Room(this.#connection, ref, (left) => this.#handleLeft(left));
+    const room = new Room(this.connection, ref, (left) => this.#handleLeft(left));
     this.#rooms.set(key, room);
     return room;
   }
 
   connect(): void {
-    this.#connection.connect();
+    this.connection.connect();
   }
 
   close(): void {
     browserGlobals.removeEventListener?.('online', this.#onOnline);
-    this.#connection.close();
+    this.connection.close();
     this.#forEachRoom((room) => room.close());
+    this.#forEachPart((part) => part.onClose());
+  }
+
+  attach(part: ClientPart): () => void {
+    this.#parts.add(part);
+    return () => void this.#parts.delete(part);
+  }
+
+  #forEachPart(action: (part: ClientPart) => void): void {
+    for (const part of [...this.#parts]) action(part);
   }
 
   #forEachRoom(action: (room: Room) => void): void {
@@ -108,6 +129,6 @@ class ChatClient implements Client {
       // If the number of an object is not known yet, the object may represent the same room.
       ({ isWanted, id }) => isWanted && (id === left.id || Number.isNaN(id) || Number.isNaN(left.id)),
     );
-    if (!isShared) this.#connection.link?.request('room:leave', { room_id: left.ref }, () => {});
+    if (!isShared) this.connection.link?.request('room:leave', { room_id: left.ref }, () => {});
   }
 }

@@ -31,7 +31,11 @@ function compile(blocks: string[]): string {
     const compilerOptions = {
       ...{ target: 'es2022', lib: ['es2024', 'dom', 'dom.iterable'], types: [], noEmit: true, skipLibCheck: true },
       ...{ module: 'esnext', moduleResolution: 'bundler', moduleDetection: 'force', allowImportingTsExtensions: true },
-      ...{ strict: true, paths: { 'nano-messaging/client': [join(root, 'src/client/client.ts')] } },
+      strict: true,
+      paths: {
+        'nano-messaging/client': [join(root, 'src/client/client.ts')],
+        'nano-messaging/client/inbox': [join(root, 'src/client/inbox.ts')],
+      },
     };
     writeFileSync(join(home, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }));
     return spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', home], { encoding: 'utf8' }).stdout;
