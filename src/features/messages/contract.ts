@@ -329,7 +329,7 @@ client may retry until it gets an answer, and the message is stored once. The \`
           description:
             'Legal in a room. Requires `w`. The answer is the echo, which every subscriber of the room receives.',
           examples: [{ type: 'message', content: 'Go!', client_msg_id: 'm1', id: 3 }],
-          anyOf: [{ required: ['content'] }, { required: ['msg'] }],
+          anyOf: [{ required: ['content'] }, { required: ['msg'] }, { required: ['custom'] }],
         }),
       answers: ['message', 'SELECTROOM?', ...chat.beforeTokenFrames, 'NOTAUTHORIZED', 'ERROR'],
       refusals: [...chat.roomRefusals, 'TOO_LARGE', 'ID_REUSED', 'NO_MESSAGE', 'DELETED'],
