@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { expect } from 'chai';
 import { maxTypingConnections } from '../../src/features/typing/typing.ts';
 import { chatInRoom } from '../helpers/chat-client.ts';
@@ -224,6 +225,28 @@ describeOneWiring('typing on one node', ({ url, startNode }) => {
       typist.request('token:refresh', { token: withClaims(person, { entityUUID: entity, levelOnEntity: 0 }).token }),
     );
     expect(await observer.next('typing:changed')).to.have.property('count', 0);
+  });
+
+  it('sends nothing to a connection that does not read, and what follows once it reads again', async function () {
+    this.timeout(30_000);
+    const node = await startNode({ MAX_SEND_BUFFER_BYTES: 0, MAX_CONTENT_BYTES: 60_000 });
+    const { owner, room_id, observer, typist, set } = await setUp(node.url);
+    const slow = await joinSocket(node.url, owner, room_id);
+    const transport = slow.raw.io.engine.transport as unknown as { ws: { _socket: Socket } };
+    transport.ws._socket.pause();
+    const unsent = async () =>
+      (await readMetrics(node.url)).get('nano_messaging_send_buffer_bytes{transport="socketio"}')!;
+    const content = 'x'.repeat(50_000);
+    while ((await unsent()) < 100_000) await accept(typist.request('message:send', { room_id, content }));
+    await accept(set(true));
+    expect(await observer.next('typing:changed')).to.have.property('count', 1);
+    const drops = (await readMetrics(node.url)).get('nano_messaging_ephemeral_drops_total{to="socketio"}');
+    expect(drops).to.equal(1);
+    transport.ws._socket.resume();
+    await sendFence(node.url, owner, room_id, slow);
+    expect(typingIn(slow)).to.deep.equal([]);
+    await accept(set(false));
+    expect(await slow.next('typing:changed')).to.have.property('count', 0);
   });
 
   it('sends no event in a room with too many connections on the node, and ends the one that it has sent', async function () {
