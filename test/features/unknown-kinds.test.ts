@@ -19,6 +19,11 @@ const appendEdit = `with room as (update rooms set last_rev = last_rev + 1, last
   insert into room_changes (room_id, rev, kind, body, at)
   select $1, last_rev, 'edit', '{"seq":1,"content":"edited"}', now() from room`;
 
+/** The same in the table of edits, deletions and reactions. */
+const appendEntry = `with room as (update rooms set last_rev = last_rev + 1, last_change_at = now() where id = $1 returning last_rev)
+  insert into log_entries (room_id, rev, kind, seq, actor, at)
+  select $1, last_rev, 99, 1, gen_random_uuid(), now() from room`;
+
 describe('A change of a kind that this version does not know', () => {
   /** Creates a room with a reader on each live transport, and opens a database session. */
   async function roomOnPostgres() {
@@ -30,34 +35,38 @@ describe('A change of a kind that this version does not know', () => {
     const room_id: number = (await api.post('/rooms', { name: 'newer' })).body.content.room.id;
     await api.put(`/rooms/${room_id}/members`, { userUUID: reader.user, permissions: 'rw' });
     const session = await databaseSession(DATABASE_URL);
-    return { node, api, room_id, reader, writeEdit: () => session.query(appendEdit, [room_id]) };
+    return { node, api, room_id, reader, write: (sql: string) => session.query(sql, [room_id]) };
   }
 
-  it('makes members reconnect after a change of an unknown kind, join again at its head, and enforces bans', async () => {
-    const { node, api, room_id, reader, writeEdit } = await roomOnPostgres();
-    const before = await socketClient(node.url, reader);
-    const { cursor } = await before.request('room:join', { room_id });
-    const chat = await chatInRoom(node.url, reader, room_id);
-    await writeEdit();
-    await before.closed;
-    await chat.closed;
-    const after = await socketClient(node.url, reader);
-    expect(await after.request('room:join', { room_id, since: cursor })).to.include({ ok: true, recovered: false });
-    const sent = await after.request('message:send', { room_id, content: 'after it' });
-    expect(sent.ok).to.equal(true);
-    expect(await after.next('message:new')).to.include({ content: 'after it', rev: sent.rev });
-    await api.put(`/rooms/${room_id}/members`, { userUUID: reader.user, permissions: 'b' });
-    expect(await after.next('room:removed')).to.deep.equal({ room_id, code: 'BANNED' });
-    expect(await after.request('message:send', { room_id, content: 'x' })).to.have.nested.property(
-      'error.code',
-      'BANNED',
-    );
-  });
+  for (const [table, sql] of [
+    ['room_changes', appendEdit],
+    ['log_entries', appendEntry],
+  ] as const)
+    it(`makes members reconnect after a change of an unknown kind in ${table}, join again at its head, and enforces bans`, async () => {
+      const { node, api, room_id, reader, write } = await roomOnPostgres();
+      const before = await socketClient(node.url, reader);
+      const { cursor } = await before.request('room:join', { room_id });
+      const chat = await chatInRoom(node.url, reader, room_id);
+      await write(sql);
+      await before.closed;
+      await chat.closed;
+      const after = await socketClient(node.url, reader);
+      expect(await after.request('room:join', { room_id, since: cursor })).to.include({ ok: true, recovered: false });
+      const sent = await after.request('message:send', { room_id, content: 'after it' });
+      expect(sent.ok).to.equal(true);
+      expect(await after.next('message:new')).to.include({ content: 'after it', rev: sent.rev });
+      await api.put(`/rooms/${room_id}/members`, { userUUID: reader.user, permissions: 'b' });
+      expect(await after.next('room:removed')).to.deep.equal({ room_id, code: 'BANNED' });
+      expect(await after.request('message:send', { room_id, content: 'x' })).to.have.nested.property(
+        'error.code',
+        'BANNED',
+      );
+    });
 
   it('omits a change of an unknown kind from history, and returns the messages around it', async () => {
-    const { api, room_id, writeEdit } = await roomOnPostgres();
+    const { api, room_id, write } = await roomOnPostgres();
     await api.post(`/rooms/${room_id}/messages`, { content: 'before' });
-    await writeEdit();
+    await write(appendEdit);
     await api.post(`/rooms/${room_id}/messages`, { content: 'after' });
     const { content } = (await api.get(`/rooms/${room_id}/messages`)).body;
     expect(content.map((message: { content: string }) => message.content)).to.deep.equal(['before', 'after']);
