@@ -11,6 +11,7 @@ import { nodeProxy } from '../helpers/tcp-proxy.ts';
 import { createUser, type TestUser, withClaims } from '../helpers/users.ts';
 
 const script = 'examples/python/chat.py';
+const watchScript = 'examples/python/watch.py';
 const python = '/usr/bin/python3';
 
 const isInstalled = () => spawnSync(python, ['-c', 'import websockets']).status === 0;
@@ -22,8 +23,8 @@ async function startChat(url: string, { token }: { token: string }, room: { id: 
   return chat;
 }
 
-function runChat(url: string, token: string, room: { id: number }): Program {
-  return runProgram(python, [script, `${url.replace('http', 'ws')}/chat`, String(room.id)], { CHAT_TOKEN: token });
+function runChat(url: string, token: string, room: { id: number }, example = script): Program {
+  return runProgram(python, [example, `${url.replace('http', 'ws')}/chat`, String(room.id)], { CHAT_TOKEN: token });
 }
 
 /** Reads the room's history and formats it as the client prints it. */
@@ -34,13 +35,43 @@ async function readHistory(url: string, user: TestUser, room: { id: number }): P
   );
 }
 
-describeOneWiring(`the Python example, ${script}`, (node) => {
+function withWebsockets(): void {
   before(function () {
     this.timeout(300_000);
     if (isInstalled()) return;
     if (!aptInstall('The tests run an example in Python', 'python3-websockets')) this.skip(); // not on Debian, or not root
     if (!isInstalled()) throw new Error("The example needs Debian's python3-websockets");
   });
+}
+
+describeOneWiring(`the Python example, ${watchScript}`, (node) => {
+  withWebsockets();
+
+  it('prints messages, edits, deletions and reactions once each, also those that it missed', async () => {
+    const proxy = await nodeProxy(node.url());
+    const { owner, room } = await createRoomWithOwner(node.url());
+    const api = rest(node.url(), owner.token);
+    const path = `/rooms/${room.id}/messages`;
+    await sendMessages(node.url(), owner, room, 'one', 'two');
+    const watch = runChat(proxy.url, owner.token, room, watchScript);
+    await watch.waitForOutput('the latest messages');
+    await api.patch(`${path}/1`, { content: 'edited' });
+    await api.put(`${path}/1/reactions/${encodeURIComponent('👍')}`);
+    await watch.waitForOutput('👍×1');
+    proxy.cut();
+    await api.patch(`/rooms/${room.id}`, { name: 'renamed' });
+    await api.delete(`${path}/2`);
+    await sendMessages(node.url(), owner, room, 'three');
+    proxy.restore();
+    await watch.waitForOutput("'three'");
+    expect(watch.lines()).to.deep.equal([
+      ...["1 'one'", "2 'two'", "1 'edited'", '1 👍×1', '2 (deleted)', "3 'three'"],
+    ]);
+  });
+});
+
+describeOneWiring(`the Python example, ${script}`, (node) => {
+  withWebsockets();
 
   it('has fewer than 100 lines', () => {
     expect(readFileSync(join(project, script), 'utf8').split('\n').length - 1).to.be.below(100);

@@ -72,7 +72,7 @@ async function createStory(url: string) {
 /** Replaces times, generated UUIDs and numbers, and keeps the `rev` of a cursor. */
 function withoutChance(value: unknown, roomId: number): unknown {
   return JSON.parse(JSON.stringify(value), (key, entry) => {
-    if (key === 'createdAt' || key === 'updatedAt') return 'a time';
+    if (['createdAt', 'updatedAt', 'editedAt'].includes(key)) return 'a time';
     if (key === 'cursor') return `the cursor of ${Number.parseInt(entry.split('.')[1], 36)}`;
     if (key === 'uuid') return 'a UUID';
     if (key === 'room_id' && entry === roomId) return 1;
@@ -97,6 +97,10 @@ describeOneWiring('The sessions in docs/protocol', ({ url }) => {
       } else if (by === 'Server') {
         expect(asShown(await chat.next())).to.deep.equal(withoutChance(value, room.id));
         compared++;
+      } else if (text.startsWith('Ana edits')) {
+        const edit = { content: 'Fueled up, ready to go' };
+        const { status } = await rest(url(), ana.token).patch(`/rooms/${room.id}/messages/1`, edit);
+        expect(status).to.equal(200);
       } else if (text.startsWith('Ana bans Ben')) {
         await putRule(url(), ana, room, { userUUID: ben.user, permissions: 'b' });
         bans++;
@@ -105,7 +109,7 @@ describeOneWiring('The sessions in docs/protocol', ({ url }) => {
         compared++;
       }
     }
-    expect({ compared, bans }).to.deep.equal({ compared: 10, bans: 1 });
+    expect({ compared, bans }).to.deep.equal({ compared: 12, bans: 1 });
   });
 
   it('run on Socket.IO as socketio.md shows', async () => {
