@@ -2,16 +2,18 @@ import type { z } from 'zod';
 import { session } from '../src/auth/contract.ts';
 import { serverEvents } from '../src/core/contract/socketio.ts';
 import { edits } from '../src/features/edits/contract.ts';
+import { inbox } from '../src/features/inbox/contract.ts';
 import { features } from '../src/features/index.ts';
 import { messages } from '../src/features/messages/contract.ts';
 import { reactions } from '../src/features/reactions/contract.ts';
+import { reads } from '../src/features/reads/contract.ts';
 import { rooms } from '../src/features/rooms/contract.ts';
 import { typing } from '../src/features/typing/contract.ts';
 
 /** The Socket.IO requests that the tools send. */
 export const requests = {
   ...{ ...rooms.requests, ...messages.requests, ...edits.requests, ...reactions.requests },
-  ...{ ...typing.requests, ...session.requests },
+  ...{ ...reads.requests, ...inbox.requests, ...typing.requests, ...session.requests },
 };
 export type RequestName = keyof typeof requests;
 

@@ -2,7 +2,7 @@ import WebSocket from 'ws';
 import { ChatFrame } from '../../src/core/contract/chat.ts';
 import { closeCodes, type ErrorCode, type RemovalCode } from '../../src/core/errors.ts';
 import type { Message, ReactionCount } from '../../src/core/log/message.ts';
-import type { Connection, ConnectionEvents, Dial, JoinAnswer, OperationAnswer, Page } from './connection.ts';
+import type { Connection, ConnectionEvents, Dial, JoinAnswer, OperationAnswer, Page, Position } from './connection.ts';
 import { type Operation, versionText } from './record.ts';
 
 const dialMs = 4_000;
@@ -41,6 +41,7 @@ function createChatConnection(socket: WebSocket, user: string, token: string, ev
   let asked = 0;
   let room: number | undefined;
   let selecting: { id: number; room: number; answer: Answer } | undefined;
+  const marks = new Map<string, (position: Position) => void>();
   let page: { id: string; messages: Message[]; answer: (page: Page | undefined) => void } | undefined;
   const operations = new Map<string, { operation: Operation; answer: (answer: OperationAnswer) => void }>();
 
@@ -92,15 +93,17 @@ function createChatConnection(socket: WebSocket, user: string, token: string, ev
       return id === 'first' || id === 'fresh';
     }
     if (data === 'CONNECTED') return joined(id, { ...frame, ok: true, lastSeq: 0, events: [] });
+    if (data === 'OK' && typeof id === 'string' && marks.has(id)) return marked(id, frame);
     if (data === 'OK') return operated(id, { ok: true, ...(frame as Frame<'status'> & Done) });
     if (data === 'HISTORY') return readPage(id, frame);
     if (data === 'SELECTROOM?' && typeof id === 'string') {
-      if (!operated(id, { ok: false, code: 'UNAVAILABLE' }) && !readPage(id)) events.notYet(id);
+      const isMine = operated(id, { ok: false, code: 'UNAVAILABLE' }) || readPage(id) || marks.delete(id);
+      if (!isMine) events.notYet(id);
       return true;
     }
     if (data !== 'NOTAUTHORIZED' && data !== 'ERROR') return false;
     const code = frame.reason as ErrorCode;
-    if (operated(id, { ok: false, code }) || readPage(id)) return true;
+    if (operated(id, { ok: false, code }) || readPage(id) || marks.delete(String(id))) return true;
     if (typeof id === 'number') return joined(id, { ok: false, code: frame.reason as ErrorCode });
     if (id === 'fresh') return frame.reason === 'UNAVAILABLE';
     if (id !== undefined) events.refused(id, frame.reason as ErrorCode);
@@ -116,6 +119,12 @@ function createChatConnection(socket: WebSocket, user: string, token: string, ev
     if (done.ok) asked.answer({ ...done, changed: done.changed ?? done.deleted!.includes(asked.operation.seq) });
     else asked.answer(done);
     return true;
+  }
+
+  function marked(id: string, frame: object): boolean {
+    const { read_seq, version } = frame as { read_seq: number; version: number };
+    marks.get(id)!({ readSeq: read_seq, version });
+    return marks.delete(id);
   }
 
   function readPage(id: unknown, end?: { rev: number; has_more: boolean }): boolean {
@@ -164,6 +173,13 @@ function createChatConnection(socket: WebSocket, user: string, token: string, ev
       page = { id: `page ${++asked}`, messages: [], answer };
       sendCommand({ type: 'get_past_messages', ...(before !== undefined && { before }), id: page.id });
     },
+    mark({ seq, force }, answer) {
+      const id = `mark ${++asked}`;
+      marks.set(id, answer);
+      sendCommand({ type: 'mark_read', seq, force, id });
+    },
+    /** On /chat there is no inbox. */
+    openInbox() {},
     refresh(fresh) {
       sendCommand({ type: 'token', content: fresh, id: 'fresh' });
     },

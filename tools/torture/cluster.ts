@@ -36,6 +36,7 @@ export async function startCluster({ nodes: count, directory, settings }: Option
       SEND_RATE: '0',
       REQUEST_RATE: '0',
       RULE_RATE: '0',
+      READ_RATE: '0',
       MAX_CONNECTIONS_PER_USER: '0',
       ...(redis && { REDIS_URL: redis.url }),
       ...settings,

@@ -1,6 +1,7 @@
 import type { ErrorCode, RemovalCode } from '../../src/core/errors.ts';
+import type { InboxItem } from '../../src/core/inbox-item.ts';
 import type { Message, ReactionCount } from '../../src/core/log/message.ts';
-import type { ChangeName, Operation, Outcome, Sent } from './record.ts';
+import type { ChangeName, Mark, Operation, Outcome, Sent } from './record.ts';
 import type { TimelineChange } from './timeline.ts';
 
 /** One connection of a client, over either transport. */
@@ -13,6 +14,9 @@ export interface Connection {
   operate(operation: Operation, answer: (answer: OperationAnswer) => void): void;
   /** Reads a page of history; without `before`, the latest. Undefined if the server refuses it. */
   readPage(room: number, before: number | undefined, answer: (page: Page | undefined) => void): void;
+  /** Moves the read position. */
+  mark(mark: Mark, answer: (position: Position) => void): void;
+  openInbox(answer: (items: InboxItem[]) => void): void;
   refresh(token: string): void;
   /** `politely` closes as the protocol demands, `cut` closes at once, and `vanish` stops reading without closing. */
   end(how: 'politely' | 'cut' | 'vanish'): void;
@@ -32,6 +36,11 @@ export interface Page {
   hasMore: boolean;
 }
 
+export interface Position {
+  readSeq: number;
+  version: number;
+}
+
 /** A change as it was received. */
 export interface ReceivedChange extends TimelineChange {
   room: number;
@@ -49,6 +58,10 @@ export interface ConnectionEvents {
   refused(clientMsgId: string, code: ErrorCode): void;
   /** The server refused the message because no room is selected yet. */
   notYet(clientMsgId: string): void;
+  inboxItems(items: InboxItem[]): void;
+  inboxRemoved(room: number): void;
+  /** A read position of this user. */
+  positionChanged(room: number, position: Position): void;
   ended(): void;
   violation(what: string): void;
 }

@@ -1,4 +1,5 @@
 import { InvalidArgument, parseName, parseNames, parseWholeNumber, readCommandLine } from '../command-line.ts';
+import { type Defect, defectNames } from './defects.ts';
 import { type FaultName, faultKinds, faultNames } from './faults.ts';
 
 export interface Options {
@@ -8,6 +9,7 @@ export interface Options {
   clients: number;
   rooms: number;
   faults: FaultName[];
+  defect: Defect | undefined;
   /** Settings of the nodes by the names of their environment variables. */
   settings: Record<string, string>;
 }
@@ -22,6 +24,7 @@ under load, and compares what each client received with the log
   --rooms N           number of rooms (30)
   --redis-adapter A   sharded or classic
   --only A,B          only these faults, of ${faultNames.join(', ')}
+  --defect RULE       breaks this rule on purpose, so that the run has to fail: one of ${defectNames.join(', ')}
   --set NAME=VALUE    a setting of the nodes; you can repeat it
   --help
 
@@ -35,6 +38,7 @@ const options = {
   rooms: { type: 'string', default: '30' },
   'redis-adapter': { type: 'string' },
   only: { type: 'string', default: faultNames.join() },
+  defect: { type: 'string' },
   set: { type: 'string', multiple: true, default: [] as string[] },
 } as const;
 
@@ -52,6 +56,7 @@ export function readOptions(): Options {
       faults: parseNames('only', values.only, faultNames).filter(
         (name) => nodes > 1 || faultKinds[name].target !== 'redis',
       ),
+      defect: values.defect === undefined ? undefined : parseName('defect', values.defect, defectNames),
       settings: {
         ...Object.fromEntries(values.set.map(parseSetting)),
         ...(adapter && { REDIS_ADAPTER: parseName('redis-adapter', adapter, ['sharded', 'classic']) }),

@@ -8,6 +8,7 @@ import {
   checkTokens,
   checkValues,
 } from './oracle-conversation.ts';
+import { checkInboxes, checkInboxRights, checkPositions, type Outage } from './oracle-inbox.ts';
 import { checkMessages } from './oracle-messages.ts';
 import { checkSubscription } from './oracle-subscriptions.ts';
 import type { Evidence, Fault, Rule, Violation } from './record.ts';
@@ -22,6 +23,7 @@ export function checkRun(
   evidence: Evidence,
   histories: RoomHistory[],
   tokens = new Map<string, Set<string>>(),
+  outages: Outage[] = [],
 ): Violation[] {
   const violations: Violation[] = [...evidence.violations];
   const reportOn =
@@ -42,6 +44,11 @@ export function checkRun(
     checkRights(evidence, history, rights, reportOn('rights'));
     checkReactions(history, reportOn('reactions'));
     checkTimelines(evidence, history, reportOn('convergence'));
+    checkPositions(evidence, history, reportOn('positions'));
+    const { longestLagMs, items } = checkInboxes(evidence, history, rights, outages, reportOn('inbox'));
+    evidence.inboxItems += items;
+    evidence.longestInboxLagMs = Math.max(evidence.longestInboxLagMs, longestLagMs);
+    checkInboxRights(evidence, history, rights, reportOn('inbox-rights'));
     for (const { client, user, room, code } of evidence.excluded) {
       if (room !== history.room || !rights.canRead(user, history.lastRev)) continue;
       reportOn('delivery')('lost', `${client}: excluded from room ${room} (${code}), although they have r`);

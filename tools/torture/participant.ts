@@ -1,12 +1,15 @@
 import type { RemovalCode } from '../../src/core/errors.ts';
+import type { InboxItem } from '../../src/core/inbox-item.ts';
 import type { Message } from '../../src/core/log/message.ts';
 import { type TestUser, withClaims } from '../../test/helpers/users.ts';
 import type { Random } from '../fuzz/random.ts';
-import type { Connection, Dial, JoinAnswer, OperationAnswer, ReceivedChange } from './connection.ts';
+import type { Connection, Dial, JoinAnswer, OperationAnswer, Position, ReceivedChange } from './connection.ts';
 import { Operations } from './operations.ts';
 import { Outbox } from './outbox.ts';
 import {
   type Evidence,
+  type InboxSession,
+  type Mark,
   type Operation,
   type Sent,
   type Subscription,
@@ -21,7 +24,7 @@ const readyMs = 6_000;
 const answerMs = 15_000;
 const tokenSeconds = 3_600;
 const intervalMs = {
-  ...{ write: 800, operate: 900, readPage: 5_000 },
+  ...{ write: 800, operate: 900, readPage: 5_000, mark: 2_000 },
   ...{ leave: 9_000, rejoin: 700, joinAgain: 20_000, quit: 30_000 },
 };
 
@@ -35,6 +38,10 @@ export interface Profile {
   dial: Dial;
   /** The rooms that the client may enter. On `/chat` it is in one of them at a time. */
   rooms: number[];
+  /** Opens an inbox on each connection. */
+  hasInbox: boolean;
+  /** Sometimes moves its read position back. */
+  mayForce: boolean;
 }
 
 /**
@@ -53,6 +60,7 @@ export class Participant {
   readonly #operations: Operations;
   readonly #roomClients: RoomClient[];
   #connection: Connection | undefined;
+  #inbox: InboxSession | undefined;
   #node = 0;
   #isReady = false;
   #dialledAt = 0;
@@ -139,6 +147,21 @@ export class Participant {
     });
   }
 
+  /** Describes why the inbox does not show the newest message of each of its rooms. */
+  missingInInbox(heads: Map<number, Head>): string[] {
+    if (!this.#profile.hasInbox) return [];
+    if (!this.#inbox) return [`${this.name} has no inbox`];
+    const { rooms, removed } = this.#inbox;
+    return [...rooms].flatMap(([room, seen]) => {
+      const { lastSeq, at } = seen.at(-1)!;
+      const isGone = removed.some((one) => one.room === room && one.at >= at);
+      const { seq } = heads.get(room)!;
+      return isGone || lastSeq >= seq
+        ? []
+        : [`the inbox of ${this.name} shows seq ${lastSeq} of ${seq} in room ${room}`];
+    });
+  }
+
   /** Completes the evidence at the end of the run. */
   close(): void {
     for (const { room, refusal, isWanted, isIn, timeline } of this.#roomClients) {
@@ -164,7 +187,13 @@ export class Participant {
       ready: () => {
         this.#isReady = true;
         this.#failures = 0;
+        if (this.#profile.hasInbox) this.#connection!.openInbox((items) => this.#openInbox(items));
       },
+      inboxItems: (items) => this.#addItems(items),
+      inboxRemoved: (room) => {
+        this.#inbox?.removed.push({ room, at: performance.now() });
+      },
+      positionChanged: (room, position) => this.#recordPosition(room, position, 'read:changed'),
       received: (change) => this.#receive(change),
       removed: (room, code) => this.#removed(room, code),
       stored: (id, answer) => this.#outbox.stored(id, { is: 'stored', ...answer, at: performance.now(), node }),
@@ -183,6 +212,8 @@ export class Participant {
   /** Schedules a reconnection with a growing, random backoff. */
   #ended(now: number): void {
     this.#connection = undefined;
+    if (this.#inbox) this.#inbox.endedAt = now;
+    this.#inbox = undefined;
     this.#isReady = false;
     this.#dialAt = now + Math.min(1_500, 80 * 2 ** this.#failures) * (0.5 + this.#random.int(100) / 100);
     this.#failures += 1;
@@ -201,6 +232,7 @@ export class Participant {
       const { room, timeline } = this.#random.pick(current);
       this.#operations.begin(room, timeline);
     }
+    if (current.length > 0 && happens(intervalMs.mark)) this.#mark(this.#random.pick(current));
     if (current.length > 0 && happens(intervalMs.readPage)) this.#readPage(this.#random.pick(current), now);
     if (this.#profile.transport === 'chat') return this.#wanderOnChat(happens);
     for (const roomClient of this.#roomClients) {
@@ -311,6 +343,46 @@ export class Participant {
       if (page) roomClient.addPage(page);
       else roomClient.pageAskedAt = undefined;
     });
+  }
+
+  /** Marks the newest message as read, or moves the position back. */
+  #mark({ room, timeline }: RoomClient): void {
+    const known = timeline.recent(20);
+    if (known.length === 0) return;
+    const force = this.#profile.mayForce && this.#random.chance(0.2);
+    const seq = force ? this.#random.pick(known).seq : known[0]!.seq;
+    const mark: Mark = { client: this.name, user: this.user, room, seq, force, done: undefined };
+    this.#evidence.marks.push(mark);
+    this.#connection!.mark(mark, (position) => {
+      mark.done = { ...position, at: performance.now() };
+      this.#recordPosition(room, position, 'mark');
+    });
+  }
+
+  #recordPosition(room: number, { readSeq, version }: Position, what: string): void {
+    this.#evidence.positions.push({ client: this.name, user: this.user, room, readSeq, version, what });
+  }
+
+  #openInbox(items: InboxItem[]): void {
+    const { name: client, user, entity } = this;
+    const times = { openedAt: performance.now(), endedAt: undefined };
+    this.#inbox = { client, user, entity, ...times, rooms: new Map(), removed: [] };
+    this.#evidence.inboxes.push(this.#inbox);
+    this.#addItems(items);
+  }
+
+  #addItems(items: InboxItem[]): void {
+    const at = performance.now();
+    for (const item of items) {
+      const { id: room, last_seq: lastSeq, read_seq: readSeq, version, unread, unread_mentions: mentions, name } = item;
+      const { last_message: last } = item;
+      const seen = this.#inbox?.rooms.get(room) ?? [];
+      this.#inbox?.rooms.set(room, seen);
+      const lastMessage = last ? { seq: last.seq, content: last.content } : undefined;
+      const activityAt = Date.parse(item.activityAt);
+      seen.push({ at, lastSeq, readSeq, version, unread, mentions, name, activityAt, lastMessage });
+      this.#recordPosition(room, { readSeq, version }, 'inbox');
+    }
   }
 
   #recordAnswer(message: Message, askedAt: number, what: string): void {

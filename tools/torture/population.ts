@@ -98,8 +98,9 @@ function createParticipant(n: number, person: TestUser, rooms: number[], { seed,
     n % 30 === 10 ? ['polling'] : n % 10 === 4 ? ['polling', 'websocket'] : ['websocket'];
   const profile = {
     name: `${isChat ? 'chat' : 'io'}${n}`,
+    ...{ hasInbox: n % 6 === 0, mayForce: n % 4 === 0 },
     ...{ person, rooms, transport: isChat ? ('chat' as const) : ('socketio' as const) },
-    dial: isChat ? chatDial(person.user) : socketioDial(transports),
+    dial: isChat ? chatDial(person.user) : socketioDial(person.user, transports),
   };
   return new Participant(profile, urls, random(seed * 1_000 + n), evidence);
 }

@@ -23,6 +23,10 @@ export const rules = {
   base: 'The acknowledged edits of a message that have a `base` form a chain.',
   rights: 'The actor of each entry had the right at the `rev` before it.',
   reactions: 'The reactions in the log, in their table, and in the counts are the same.',
+  positions:
+    'A read position has one value per version, moves back only if forced, and what is unread is a full count.',
+  inbox: 'Every commit reaches every open inbox that it concerns in time; at the end, the items equal the database.',
+  'inbox-rights': 'No item has a message that was committed after the user lost the right to read.',
   protocol: 'Everything that a client receives is documented, and no node ends by itself.',
 } as const;
 export type Rule = keyof typeof rules;
@@ -45,6 +49,12 @@ export interface Evidence {
   /** The copies of messages in answers to requests. */
   answers: Answered[];
   timelines: FinalTimeline[];
+  marks: Mark[];
+  positions: SeenPosition[];
+  inboxes: InboxSession[];
+  /** What the oracle has measured. */
+  inboxItems: number;
+  longestInboxLagMs: number;
   ruleChanges: RuleChange[];
   /** The clients that were still excluded from a room at the end. */
   excluded: { client: string; user: string; room: number; code: string }[];
@@ -175,6 +185,51 @@ export interface FinalTimeline {
   messages: Map<number, TimelineMessage>;
 }
 
+/** A request to move a read position. */
+export interface Mark {
+  client: string;
+  user: string;
+  room: number;
+  seq: number;
+  force: boolean;
+  /** Undefined if there was no answer, or a refusal. */
+  done: { readSeq: number; version: number; at: number } | undefined;
+}
+
+/** A read position of a user as it was told to them: in an acknowledgement, an event or an item of their inbox. */
+export interface SeenPosition {
+  client: string;
+  user: string;
+  room: number;
+  readSeq: number;
+  version: number;
+  what: string;
+}
+
+/** An inbox, from the acknowledgement that opened it to the end of the connection. */
+export interface InboxSession {
+  client: string;
+  user: string;
+  entity: string;
+  openedAt: number;
+  /** Undefined if it was open at the end of the run. */
+  endedAt: number | undefined;
+  rooms: Map<number, SeenItem[]>;
+  removed: { room: number; at: number }[];
+}
+
+export interface SeenItem {
+  at: number;
+  lastSeq: number;
+  readSeq: number;
+  version: number;
+  unread: number;
+  mentions: number;
+  name: string;
+  activityAt: number;
+  lastMessage: { seq: number; content: string } | undefined;
+}
+
 /** A rule that the server acknowledged; null if it was removed. */
 export interface RuleChange {
   room: number;
@@ -190,6 +245,7 @@ export function getPosition(subscription: Subscription): number {
 export function newEvidence(): Evidence {
   return {
     ...{ users: new Map(), owner: '', subscriptions: [], sent: [], operations: [], answers: [], timelines: [] },
+    ...{ marks: [], positions: [], inboxes: [], inboxItems: 0, longestInboxLagMs: 0 },
     ...{ ruleChanges: [], excluded: [], violations: [] },
   };
 }

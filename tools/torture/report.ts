@@ -4,7 +4,14 @@ import type { Incident } from './run-faults.ts';
 
 /** Formats the statistics of a run as lines of text. */
 export function formatReport(evidence: Evidence, incidents: Incident[], bans: number[]): string[] {
-  return [...counts(evidence), '', ...recoveries(incidents, bans), '', ...delays(evidence, incidents)];
+  return [
+    ...counts(evidence),
+    ...countInboxes(evidence),
+    '',
+    ...recoveries(incidents, bans),
+    '',
+    ...delays(evidence, incidents),
+  ];
 }
 
 function counts({ sent, operations, answers, timelines, subscriptions, ruleChanges, excluded }: Evidence): string[] {
@@ -19,6 +26,13 @@ function counts({ sent, operations, answers, timelines, subscriptions, ruleChang
     `messages ${sent.length}: ${formatList(outcomes)}; ${repeated} sent more than once`,
     `subscriptions ${subscriptions.length}: ${formatList(ends)}; ${recovered} recovered with since; ${excluded.length} excluded at the end`,
     `changes ${delivered} delivered; ${ruleChanges.length} rules put or removed`,
+  ];
+}
+
+function countInboxes({ marks, inboxes, inboxItems, longestInboxLagMs }: Evidence): string[] {
+  const done = marks.filter((mark) => mark.done).length;
+  return [
+    `read state: ${done} of ${marks.length} marks acknowledged; ${inboxes.length} inboxes opened, ${inboxItems} items, longest lag ${Math.round(longestInboxLagMs)} ms`,
   ];
 }
 

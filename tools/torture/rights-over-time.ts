@@ -9,6 +9,8 @@ import type { RoomHistory } from './room-history.ts';
 export interface RightsOverTime {
   canRead(user: string, rev: number): boolean;
   canWrite(user: string, rev: number): boolean;
+  /** The first `rev` from `since` on at which the user could read; undefined if there is none. */
+  firstWithRead(user: string, since: number): number | undefined;
   /** The first `rev` from `since` on at which the user could no longer read; undefined if they could until the end. */
   firstWithoutRead(user: string, since: number): number | undefined;
 }
@@ -36,6 +38,10 @@ export function rightsOverTime({ entries }: RoomHistory, users: Evidence['users'
   return {
     canRead: (user, rev) => rightsAt(user, rev).includes('r'),
     canWrite: (user, rev) => rightsAt(user, rev).includes('w'),
+    firstWithRead(user, since) {
+      if (rightsAt(user, since).includes('r')) return since;
+      return spans.get(user)?.find((span) => span.since > since && span.rights.includes('r'))?.since;
+    },
     firstWithoutRead(user, since) {
       if (!rightsAt(user, since).includes('r')) return since;
       return spans.get(user)?.find((span) => span.since > since && !span.rights.includes('r'))?.since;

@@ -16,6 +16,9 @@ export interface RoomHistory {
   lastRev: number;
   lastSeq: number;
   lastChangeAt: number;
+  name: string;
+  /** The stored read positions, by user. */
+  positions: Map<string, { readSeq: number | undefined; version: number }>;
   /** In the order of `rev`. */
   entries: Entry[];
   /** The messages as they are at the end, by `seq`. */
@@ -53,6 +56,7 @@ export interface StoredMessage extends Omit<TimelineMessage, 'mine'> {
 /** The position of a room's log. `message` is the `rev` of the last message. */
 export interface Head {
   rev: number;
+  seq: number;
   message: number;
 }
 
@@ -105,7 +109,7 @@ interface RuleBody {
 
 export async function readHistories(url: string): Promise<RoomHistory[]> {
   return withDatabase(url, async (database) => {
-    const rooms = await database.query('select id, last_rev, last_seq, last_change_at from rooms order by id');
+    const rooms = await database.query('select id, name, last_rev, last_seq, last_change_at from rooms order by id');
     const messages = await database.query<MessageRow>('select * from messages order by room_id, rev');
     const changes = await database.query('select room_id, rev, kind, body, at from room_changes order by room_id, rev');
     const entries = await database.query<EntryRow>('select * from log_entries order by room_id, rev');
@@ -114,11 +118,13 @@ export async function readHistories(url: string): Promise<RoomHistory[]> {
       from reaction_counts c full join (
         select room_id, seq, emoji, array_agg(user_uuid::text) as users from reactions group by 1, 2, 3
       ) r using (room_id, seq, emoji) order by room_id, seq, c.first_rev, c.first_n`);
+    const positions = await database.query('select room_id, user_uuid, read_seq, version from positions');
     const threads = await database.query('select room_id, root, count, last_seq from threads');
     const histories = new Map<number, RoomHistory>();
-    for (const { id, last_rev, last_seq, last_change_at } of rooms.rows) {
+    for (const { id, name, last_rev, last_seq, last_change_at } of rooms.rows) {
       const head = { lastRev: Number(last_rev), lastSeq: Number(last_seq), lastChangeAt: last_change_at.getTime() };
-      histories.set(Number(id), { room: Number(id), ...head, entries: [], messages: new Map() });
+      const contents = { entries: [], messages: new Map(), positions: new Map() };
+      histories.set(Number(id), { room: Number(id), name, ...head, ...contents });
     }
     for (const row of messages.rows) {
       const history = histories.get(Number(row.room_id));
@@ -136,6 +142,10 @@ export async function readHistories(url: string): Promise<RoomHistory[]> {
       if (!message) continue;
       message.reactors.set(emoji, new Set(users ?? []));
       message.reactions = [message.reactions, reactionsText([{ emoji, count }])].filter(Boolean).join(' ');
+    }
+    for (const { room_id, user_uuid, read_seq, version } of positions.rows) {
+      const readSeq = read_seq === null ? undefined : Number(read_seq);
+      histories.get(Number(room_id))?.positions.set(user_uuid, { readSeq, version: Number(version) });
     }
     for (const { room_id, root, count, last_seq } of threads.rows) {
       const message = histories.get(Number(room_id))?.messages.get(Number(root));
@@ -215,9 +225,14 @@ export const roomText = (room: object): string => toText(room);
 export async function readHeads(url: string): Promise<Map<number, Head>> {
   return withDatabase(url, async (database) => {
     const { rows } = await database.query(
-      'select id, last_rev, (select max(rev) from messages m where m.room_id = r.id) as message from rooms r',
+      'select id, last_rev, last_seq, (select max(rev) from messages m where m.room_id = r.id) as message from rooms r',
     );
-    return new Map(rows.map((row) => [Number(row.id), { rev: Number(row.last_rev), message: Number(row.message) }]));
+    return new Map(
+      rows.map((row) => [
+        Number(row.id),
+        { rev: Number(row.last_rev), seq: Number(row.last_seq), message: Number(row.message) },
+      ]),
+    );
   });
 }
 

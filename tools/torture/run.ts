@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { onRunEnd } from '../../test/helpers/cleanup.ts';
 import { random } from '../fuzz/random.ts';
 import { type Cluster, searchLogs, startCluster } from './cluster.ts';
+import { installDefect } from './defects.ts';
 import { faultKinds } from './faults.ts';
 import { readOptions } from './options.ts';
 import { checkRun } from './oracle.ts';
@@ -20,7 +21,7 @@ import { readHistories, readTokens } from './room-history.ts';
 import { type Incident, runFaults } from './run-faults.ts';
 import { converge, settle } from './settle.ts';
 
-const { seconds, seed, nodes, clients, rooms, faults, settings } = readOptions();
+const { seconds, seed, nodes, clients, rooms, faults, defect, settings } = readOptions();
 const tickMs = 10;
 const slices = 4;
 const ruleLanes = 4;
@@ -68,6 +69,7 @@ async function cleanUp(): Promise<void> {
 
 async function torture(): Promise<Violation[]> {
   cluster = await startCluster({ nodes, directory, settings });
+  if (defect) await installDefect(cluster.postgres.url, defect);
   const owner = new Owner(cluster.urls, random(seed + 1), evidence);
   const { urls, postgres } = cluster;
   const databaseUrl = () => postgres.url;
@@ -108,7 +110,10 @@ async function judge(incidents: Incident[], missing: string[], bans: number[]): 
   const { violations, counts } = searchLogs(cluster!);
   const late: Violation[] = missing.map((what) => ({ fault: 'lost', what: `at the end, ${what}` }));
   const tokens = await readTokens(cluster!.postgres.url);
-  violations.unshift(...checkRun(evidence, histories, tokens), ...late);
+  const outages = incidents
+    .filter(({ fault }) => fault !== 'end without redis' && faultKinds[fault].target === 'postgres')
+    .map(({ startedAt, endedAt, recovery }) => ({ from: startedAt, to: endedAt + recovery.subscribersMs }));
+  violations.unshift(...checkRun(evidence, histories, tokens, outages), ...late);
   for (const line of formatReport(evidence, incidents, bans)) console.log(line);
   const failedStarts = cluster!.nodes.reduce((sum, node) => sum + node.failedStarts, 0);
   console.log(`\nwarnings and errors in the logs of the nodes (${failedStarts} failed starts)`);

@@ -7,6 +7,8 @@ const convergeMs = 30_000;
 /** Longer than the interval at which an excluded client asks again. */
 const askingMs = 2_500;
 const talkMs = 1_500;
+/** Longer than the interval between two items of a room. */
+const itemMs = 2_500;
 
 interface Settled {
   /** The clients that had not received everything at the deadline. */
@@ -40,7 +42,9 @@ export async function settle(world: World, stopsRedis: boolean): Promise<Settled
   }
   await delay(askingMs);
   for (const one of participants) one.sendLast();
-  missing.push(...(await converge(world)));
+  missing.push(...(await converge(world, true)));
+  // An item that was read just before may be followed by another a second later.
+  await delay(itemMs);
   return { missing: [...new Set(missing)], incidents };
 }
 
@@ -48,12 +52,13 @@ export async function settle(world: World, stopsRedis: boolean): Promise<Settled
  * Waits until every client has received everything and every message is answered. Returns what is missing at the
  * deadline.
  */
-export async function converge({ cluster, participants }: World): Promise<string[]> {
+export async function converge({ cluster, participants }: World, withInboxes = false): Promise<string[]> {
   const deadline = performance.now() + convergeMs;
   for (;;) {
     const heads = await headsNow(cluster.postgres.url);
     const missing = participants.flatMap((one) => [
       ...one.missing(heads),
+      ...(withInboxes ? one.missingInInbox(heads) : []),
       ...(one.pending > 0 ? [`${one.name} waits for answers to ${one.pending} messages`] : []),
     ]);
     if (missing.length === 0 || performance.now() > deadline) return missing;

@@ -2,6 +2,8 @@ import { io, type Socket } from 'socket.io-client';
 import type WebSocket from 'ws';
 import { z } from 'zod';
 import { namespace, RefusedAck, type ServerEventPayloads } from '../../src/core/contract/socketio.ts';
+import type { InboxItem } from '../../src/core/inbox-item.ts';
+import type { ReadChanged } from '../../src/features/reads/contract.ts';
 import { type RequestName, requests, events as serverEvents } from '../requests.ts';
 import type { Connection, ConnectionEvents, Dial, ReceivedChange } from './connection.ts';
 import { deltasText, reactionsText, versionText } from './record.ts';
@@ -11,17 +13,17 @@ const dialMs = 4_000;
 const forgetMs = 20_000;
 
 /** Connects with Socket.IO, without automatic reconnection, because the participant chooses another node. */
-export function socketioDial(transports: ('websocket' | 'polling')[]): Dial {
+export function socketioDial(user: string, transports: ('websocket' | 'polling')[]): Dial {
   return (url, token, events) => {
     const socket = io(url + namespace, {
       ...{ auth: { token }, transports, timeout: dialMs },
       ...{ forceNew: true, reconnection: false },
     });
-    return createSocketioConnection(socket, events);
+    return createSocketioConnection(socket, user, events);
   };
 }
 
-function createSocketioConnection(socket: Socket, events: ConnectionEvents): Connection {
+function createSocketioConnection(socket: Socket, user: string, events: ConnectionEvents): Connection {
   let over = false;
 
   function ended(): void {
@@ -54,8 +56,17 @@ function createSocketioConnection(socket: Socket, events: ConnectionEvents): Con
       const { room_id, code } = payload as ServerEventPayloads['room:removed'];
       return events.removed(room_id, code);
     }
+    if (name === 'inbox:changed') return events.inboxItems((payload as { items: InboxItem[] }).items);
+    if (name === 'inbox:removed') return events.inboxRemoved((payload as { room_id: number }).room_id);
+    if (name === 'read:changed') return readChanged(payload as ReadChanged);
     const received = toReceivedChange(name, payload);
     if (received) events.received(received);
+  }
+
+  function readChanged({ room_id, reads }: ReadChanged): void {
+    for (const { user: reader, read_seq, version } of reads) {
+      if (reader === user) events.positionChanged(room_id, { readSeq: read_seq, version });
+    }
   }
 
   /**
@@ -120,6 +131,15 @@ function createSocketioConnection(socket: Socket, events: ConnectionEvents): Con
       const yes = ({ messages, rev, has_more }: z.infer<(typeof requests)['message:history']['ack']>) =>
         answer({ messages, rev, hasMore: has_more });
       ask('message:history', { room_id, ...(before !== undefined && { before }) }, yes, () => answer(undefined));
+    },
+    mark({ room: room_id, seq, force }, answer) {
+      const yes = ({ read_seq, version }: z.infer<(typeof requests)['read:mark']['ack']>) =>
+        answer({ readSeq: read_seq, version });
+      ask('read:mark', { room_id, seq, force }, yes, () => {});
+    },
+    openInbox(answer) {
+      const yes = ({ rooms }: z.infer<(typeof requests)['inbox:open']['ack']>) => answer(rooms);
+      ask('inbox:open', { limit: 200 }, yes, () => {});
     },
     refresh(token) {
       ask(

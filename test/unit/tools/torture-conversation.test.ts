@@ -126,7 +126,16 @@ function cleanRun(): Run {
     [1, first],
     [2, second],
   ]);
-  const history = { room, lastRev: 8, lastSeq: 2, lastChangeAt: 80, entries: log(), messages };
+  const history = {
+    room,
+    lastRev: 8,
+    lastSeq: 2,
+    lastChangeAt: 80,
+    name: 'room',
+    positions: new Map(),
+    entries: log(),
+    messages,
+  };
   const evidence = newEvidence();
   evidence.owner = owner;
   for (const user of [ana, ben]) {

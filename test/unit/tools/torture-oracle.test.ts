@@ -30,6 +30,8 @@ const stored = (version: number, content: string, emitter = ana): StoredMessage 
   ...{ reactions: '', reactors: new Map(), replies: '' },
 });
 
+const tables = (log: Entry[]) => ({ name: 'room', entries: log, messages: storeAll(log), positions: new Map() });
+
 /** The messages as they were sent. */
 function storeAll(entries: Entry[]): RoomHistory['messages'] {
   const sentEntries = entries.filter((entry) => entry.message);
@@ -82,7 +84,7 @@ interface Run {
 
 function cleanRun(): Run {
   const log = entries();
-  const history = { room, lastRev: 9, lastSeq: 5, lastChangeAt: 9, entries: log, messages: storeAll(log) };
+  const history = { room, lastRev: 9, lastSeq: 5, lastChangeAt: 9, ...tables(log) };
   const anas = subscription(ana, { applied: received(history, 3, 4, 5, 6, 7, 8, 9) });
   const end = { at: 6, how: 'removed' as const, code: 'BANNED' as const };
   const first = subscription(ben, { applied: received(history, 3, 4, 5), end });
