@@ -39,11 +39,16 @@ interface ServiceOptions {
   settings?: Record<string, string>;
   /** Path of another checkout with its dependencies installed. */
   checkout?: string | undefined;
+  /** The URL of a database to use instead of a fresh one. */
+  database?: string;
 }
 
 /** Starts the service on PostgreSQL and Redis, as in production but without rate limits. */
-export async function service(databases: Databases, { nodes = 1, settings = {}, checkout }: ServiceOptions = {}) {
-  const database = await databases.freshDatabase();
+export async function service(
+  databases: Databases,
+  { nodes = 1, settings = {}, checkout, ...options }: ServiceOptions = {},
+) {
+  const database = options.database ?? (await databases.freshDatabase());
   const env = {
     ...{ DATABASE_URL: database, REDIS_URL: databases.redis.url, JWT_SECRET: testSecret, HOST: '127.0.0.1', PORT: '0' },
     ...{ SEND_RATE: '0', REQUEST_RATE: '0', RULE_RATE: '0', LOG_LEVEL: 'info', ...settings },

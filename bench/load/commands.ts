@@ -62,5 +62,6 @@ export async function closedCommandLoop(
     requestsPerSecond: (durations.length * 1_000) / (performance.now() - startedAt),
     confirmP50Ms: quantile(durations, 0.5),
     confirmP99Ms: quantile(durations, 0.99),
+    confirmMaxMs: durations.at(-1) ?? 0,
   };
 }

@@ -9,6 +9,7 @@ import { joining } from './joining.ts';
 import { manyRooms } from './many-rooms.ts';
 import { sends } from './sends.ts';
 import { twoNodes } from './two-nodes.ts';
+import { upgrade } from './upgrade.ts';
 
 export const scenarios: Scenario[] = [
   sends,
@@ -21,4 +22,5 @@ export const scenarios: Scenario[] = [
   history,
   conversation,
   ...growth,
+  upgrade,
 ];
