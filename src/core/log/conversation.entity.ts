@@ -9,7 +9,7 @@ const roomId = () => p.bigint('number').primary();
 const RoomCustomEntity = defineEntity({
   name: 'RoomCustom',
   tableName: 'room_custom',
-  properties: { roomId: roomId(), custom: p.text() },
+  properties: { roomId: roomId().autoincrement(false), custom: p.text() },
 });
 
 /** Entries of the log that record a change of a message: edits (kind 1), deletions (2) and reactions (3). */
