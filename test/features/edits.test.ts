@@ -1,7 +1,10 @@
 import { expect } from 'chai';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { chatInRoom } from '../helpers/chat-client.ts';
+import { databaseSession } from '../helpers/database-session.ts';
+import { describeEveryWiring, embedded, startNode } from '../helpers/node.ts';
+import { freshDatabase } from '../helpers/postgres.ts';
 import { rest } from '../helpers/rest-client.ts';
-import { createMember, createRoomWithOwner, putRule, readRev, sendMessages } from '../helpers/rooms.ts';
+import { createMember, createRoom, createRoomWithOwner, putRule, readRev, sendMessages } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 import type { TestUser } from '../helpers/users.ts';
 
@@ -171,5 +174,167 @@ describeEveryWiring('Deleting messages', ({ url }) => {
       ['change:skipped', undefined],
     ]);
     expect(JSON.stringify(replay)).to.not.include('two');
+  });
+
+  it('leaves deleted messages out of REST and /chat history unless the client asks for them, and keeps them on Socket.IO', async () => {
+    const { owner, writer, room, room_id, socket } = await setUp('one', 'two', 'three', 'four');
+    await socket.request('message:delete', { room_id, seqs: [1, 3, 4] });
+    const api = rest(url(), owner.token);
+    const page = async (query: string) => {
+      const { content, meta } = (await api.get(`/rooms/${room_id}/messages${query}`)).body;
+      return [content.map(({ seq }: { seq: number }) => seq), meta.has_more, meta.next];
+    };
+    expect(await page('')).to.deep.equal([[2], false, null]);
+    expect(await page('?limit=1')).to.deep.equal([[2], false, null]);
+    expect(await page('?limit=1&tombstones=true')).to.deep.equal([[4], true, { before: 4 }]);
+    expect(await page('?tombstones=true')).to.deep.equal([[1, 2, 3, 4], false, null]);
+    expect(await page('?seqs=4,2,9')).to.deep.equal([[2, 4], false, null]);
+    const { messages } = await socket.request('message:history', { room_id });
+    expect(messages).to.have.length(4);
+    const found = await socket.request('message:read', { room_id, seqs: [3, 7] });
+    expect(found).to.deep.include({ messages: [messages[2]], missing: [7], has_more: false, next: null });
+    const chat = await chatInRoom(url(), writer, room.id);
+    chat.send({ type: 'get_past_messages', id: 1 });
+    expect((await chat.next()).data.seq).to.equal(2);
+    expect(await chat.next()).to.include({ data: 'HISTORY', count: 1, has_more: false });
+    chat.send({ type: 'read_messages', seqs: [3, 7], id: 2 });
+    expect(await chat.next()).to.deep.include({ data: 'OK', messages: [messages[2]], missing: [7] });
+  });
+
+  it('rejects a request for single messages that is invalid, too long, or not by a reader', async () => {
+    const { owner, room, room_id, socket } = await setUp('one');
+    const api = rest(url(), owner.token);
+    const many = Array.from({ length: 101 }, (_, n) => n + 1).join();
+    for (const seqs of ['', 'x', '1,', '0', '1.5', many]) {
+      const { body } = await api.get(`/rooms/${room_id}/messages?seqs=${seqs}`);
+      expect(body.meta, seqs).to.include({ reason: 'BAD_REQUEST' });
+      expect(body.meta.detail).to.match(/^seqs/);
+    }
+    const both = await api.get(`/rooms/${room_id}/messages?seqs=1&before=3`);
+    expect(both.body.meta.detail).to.equal('seqs: must be the only parameter');
+    for (const seqs of [[], ['x'], [0], 'x', undefined])
+      expect((await socket.request('message:read', { room_id, seqs })).error.field).to.match(/^seqs/);
+    const blind = await socketClient(url(), await createMember(url(), owner, room, 'w'));
+    expect((await blind.request('message:read', { room_id, seqs: [1] })).error).to.include({ code: 'FORBIDDEN' });
+  });
+
+  it('shows a deleted text in no answer to a request that begins after the deletion', async () => {
+    const { owner, writer, room_id, joined } = await setUp();
+    const author = await socketClient(url(), writer);
+    const secret = 'correct-horse-battery-staple';
+    const draft = { room_id, content: secret, client_msg_id: 'x', custom: { secret } };
+    const { message } = await author.request('message:send', draft);
+    const { seq } = message;
+    await author.request('message:edit', { room_id, seq, content: `${secret} again` });
+    await author.request('reaction:add', { room_id, seq, emoji: secret });
+    await author.request('message:delete', { room_id, seqs: [seq] });
+    const api = rest(url(), owner.token);
+    const late = await socketClient(url(), owner);
+    const chat = await chatInRoom(url(), writer, room_id, joined.cursor);
+    chat.send({ type: 'message', content: secret, client_msg_id: 'x', id: 1 });
+    const answers = [
+      (await api.get(`/rooms/${room_id}/messages?tombstones=true`)).body,
+      (await api.get(`/rooms/${room_id}/messages?seqs=${seq}`)).body,
+      (await api.get(`/rooms/${room_id}/messages/${seq}/reactions`)).body,
+      (await api.get('/rooms')).body,
+      await late.request('room:join', { room_id, since: joined.cursor }),
+      await late.request('message:history', { room_id, around: seq }),
+      await late.request('message:read', { room_id, seqs: [seq] }),
+      await author.request('message:send', draft),
+      await author.request('message:edit', { room_id, seq, content: 'x' }),
+      await chat.skipTo(({ id }) => id === 1),
+    ];
+    expect(JSON.stringify(answers)).to.not.include(secret);
+  });
+});
+
+describe('Deleting and editing on PostgreSQL', () => {
+  async function setUp(settings: Record<string, string | number> = {}) {
+    const database = await freshDatabase();
+    const node = await startNode(embedded, { DATABASE_URL: database, ...settings });
+    const { owner, room } = await createRoomWithOwner(node.url);
+    const writer = await createMember(node.url, owner, room);
+    const session = await databaseSession(database);
+    return { url: node.url, owner, writer, room, room_id: room.id as number, session };
+  }
+
+  it('wipes the contents of a deleted message from every column of every table', async function () {
+    this.timeout(60_000);
+    const { url, owner, writer, room_id, session } = await setUp();
+    const author = await socketClient(url, writer);
+    const secret = '5ec7e7-0000-4000-8000-0000000000aa';
+    const uuid = `00${secret}`;
+    const fields = { custom: { secret }, mentions: [uuid], content: secret };
+    for (let n = 0; n < 3; n++)
+      await author.request('message:send', { room_id, ...(n === 1 ? { content: secret } : fields) });
+    for (const seq of [1, 2, 3]) {
+      await author.request('reaction:add', { room_id, seq, emoji: secret });
+      await author.request('message:edit', { room_id, seq, content: `${secret} edited`, custom: { other: secret } });
+      await author.request('reaction:remove', { room_id, seq, emoji: secret });
+      await author.request('reaction:add', { room_id, seq, emoji: `x${secret}` });
+    }
+    const count = async () => {
+      const { rows } = await session.query(`select table_name as t, column_name as c from information_schema.columns
+        where table_schema = current_schema() and table_name in (select tablename from pg_tables where schemaname = current_schema())`);
+      const found: string[] = [];
+      for (const { t, c } of rows) {
+        const { rows: hits } = await session.query(
+          `select 1 from "${t}" where "${c}"::text like '%${secret}%' limit 1`,
+        );
+        if (hits.length > 0) found.push(`${t}.${c}`);
+      }
+      return found;
+    };
+    expect(await count()).to.include.members([
+      'messages.content',
+      'messages.custom',
+      'messages.mentions',
+      'log_entries.changes',
+    ]);
+    await author.request('message:delete', { room_id, seqs: [1, 2] });
+    await rest(url, owner.token).delete(`/rooms/${room_id}/messages/3`);
+    expect(await count()).to.deep.equal([]);
+  });
+
+  it('closes a message for edits after EDIT_SECONDS, but not for equal contents or a deletion', async function () {
+    this.timeout(60_000);
+    const { url, writer, room_id, session } = await setUp({ EDIT_SECONDS: 60 });
+    const author = await socketClient(url, writer);
+    await author.request('message:send', { room_id, content: 'one' });
+    expect(await author.request('message:edit', { room_id, seq: 1, content: 'two' })).to.include({ changed: true });
+    await session.query(`update messages set created_at = created_at - interval '61 s' where room_id = $1`, [room_id]);
+    const closed = await author.request('message:edit', { room_id, seq: 1, content: 'three' });
+    expect(closed.error).to.include({ code: 'EDIT_CLOSED', field: 'seq' });
+    expect(await author.request('message:edit', { room_id, seq: 1, content: 'two' })).to.include({ changed: false });
+    expect(await author.request('message:delete', { room_id, seqs: [1] })).to.deep.include({ deleted: [1] });
+  });
+
+  it('lets readers react in a room with readers_react only', async function () {
+    this.timeout(60_000);
+    const { url, owner, room, room_id, session } = await setUp();
+    await sendMessages(url, owner, room, 'one');
+    const reader = await socketClient(url, await createMember(url, owner, room, 'r'));
+    const blind = await socketClient(url, await createMember(url, owner, room, 'b'));
+    const reaction = { room_id, seq: 1, emoji: '👍' };
+    expect((await reader.request('reaction:add', reaction)).error).to.include({ code: 'FORBIDDEN' });
+    await session.query('update rooms set readers_react = true where id = $1', [room_id]);
+    expect(await reader.request('reaction:add', reaction)).to.include({ changed: true });
+    expect(await reader.request('reaction:remove', reaction)).to.include({ changed: true });
+    expect((await blind.request('reaction:add', reaction)).error).to.include({ code: 'BANNED' });
+  });
+
+  it('lets only the emitter delete in a user2user room, and only readers in a group', async function () {
+    this.timeout(60_000);
+    const { url, owner, writer, room, room_id } = await setUp();
+    const pairRoom = await createRoom(url, owner, { type: 'user2user', with: writer.user });
+    await sendMessages(url, owner, pairRoom, 'mine');
+    const other = await socketClient(url, writer);
+    const refused = await other.request('message:delete', { room_id: pairRoom.id, seqs: [1] });
+    expect(refused.error).to.include({ code: 'FORBIDDEN', field: 'seqs' });
+    await sendMessages(url, writer, room, 'one');
+    await putRule(url, owner, room, { userUUID: writer.user, permissions: 'w' });
+    expect((await other.request('message:delete', { room_id, seqs: [1] })).error).to.include({ code: 'FORBIDDEN' });
+    await putRule(url, owner, room, { userUUID: writer.user, permissions: 'r' });
+    expect(await other.request('message:delete', { room_id, seqs: [1] })).to.deep.include({ deleted: [1] });
   });
 });

@@ -4,6 +4,7 @@ import { createLocalRoomBus } from '../../../../src/core/bus.ts';
 import { ChatError } from '../../../../src/core/errors.ts';
 import type { AppendResult, Draft } from '../../../../src/core/log/append-messages.ts';
 import type { BusMessage } from '../../../../src/core/log/change.ts';
+import type { Operation, OperationResult } from '../../../../src/core/log/operation.ts';
 import {
   createRoomRights,
   createVersionedRights,
@@ -11,6 +12,7 @@ import {
 } from '../../../../src/core/log/rights-cache.ts';
 import type { RoomLog } from '../../../../src/core/log/room-log.ts';
 import { createSendQueue } from '../../../../src/features/messages/send-queue.ts';
+import type { WriteRequest } from '../../../../src/features/messages/send-request.ts';
 
 const user = '00000000-0000-0000-0000-00000000000a';
 const writer: Actor = { user, entity: null, level: 0, mayCreateRooms: false };
@@ -208,5 +210,133 @@ describe('SendQueue', () => {
   it('rejects messages immediately if the queue is full', async () => {
     const { send } = stage({ limits: { maxMessages: 2 } });
     expect(await Promise.all([send('a'), send('b'), send('c')])).to.deep.equal(['1 a', '2 b', 'UNAVAILABLE']);
+  });
+});
+
+/** A log that records each batch of messages and of operations, and answers operations with the next of `outcomes`. */
+function stageOperations(outcomes: ((operation: Operation) => OperationResult | undefined)[] = []) {
+  const batches: string[] = [];
+  let rev = 0;
+  const room = { id: 1, uuid: user, name: 'queue', type: 'group' as const, level_admin: 100, user_owner: user };
+  const whole = { ...room, entity_owner: null, max_entity_rules: 10, last_seq: 0, createdAt: date, updatedAt: date };
+  const toMessage = (operation: { room_id: number; content?: string | undefined }, seq: number) => ({
+    ...{ id: seq, room_id: operation.room_id, seq, version: rev, emitter: user, content: operation.content ?? '' },
+    ...{ client_msg_id: null, createdAt: date, updatedAt: date },
+  });
+  function apply(operation: Operation): OperationResult {
+    const outcome = outcomes.shift()?.(operation);
+    if (outcome) return outcome;
+    rev += 1;
+    const position = { rev, at: rev };
+    switch (operation.kind) {
+      case 'send':
+        return { outcome: 'sent', ...position, message: toMessage(operation, rev) };
+      case 'edit':
+        return { outcome: 'edited', ...position, message: toMessage(operation, operation.seq) };
+      case 'delete':
+        return { outcome: 'deleted', ...position, messages: [] };
+      case 'react':
+        return { outcome: 'reacted', ...position, seq: operation.seq, reactions: [], changes: [] };
+    }
+  }
+  const log = {
+    async append(drafts: readonly Draft[]): Promise<AppendResult[]> {
+      batches.push(`append ${drafts.map(({ content }) => content).join(' ')}`);
+      return drafts.map((draft) => {
+        rev += 1;
+        const message = toMessage(draft, rev);
+        return { outcome: 'stored', change: { kind: 'message', room_id: draft.room_id, rev, at: rev, message } };
+      });
+    },
+    async apply(operations: readonly Operation[]) {
+      batches.push(`apply ${operations.map(describeOperation).join(' ')}`);
+      return operations.map(apply);
+    },
+  } as unknown as RoomLog;
+  const invalidated: number[] = [];
+  const rights = {
+    invalidate: (id: number) => void invalidated.push(id),
+    load: async () => {
+      const found = createVersionedRights(createRoomRights(whole, [grant(writer, 'rw')]), 0);
+      return new Map([1, 2].map((id) => [id, found]));
+    },
+  };
+  const bus = createLocalRoomBus((error) => {
+    throw error;
+  });
+  const queue = createSendQueue({ log, rights, bus });
+  const send = (content: string, room_id = 1) => queue.append({ actor: writer, room_id, content, client_msg_id: null });
+  const sendRich = (content: string, room_id = 1) => {
+    const extras = { reply_to: null, thread: null, mentions: [], custom: '{}', flags: 0 };
+    return queue.append({ actor: writer, room_id, content, client_msg_id: null, extras });
+  };
+  const applyTo = (operation: WriteRequest['operation'], room_id = 1) =>
+    queue.apply({ actor: writer, room_id, operation });
+  const edit = (seq: number, room_id = 1) => applyTo({ kind: 'edit', seq, content: 'x', edit_seconds: 0 }, room_id);
+  const react = (seq: number) => applyTo({ kind: 'react', seq, emoji: 'a', added: true });
+  const remove = (...seqs: number[]) => applyTo({ kind: 'delete', seqs });
+  return { queue, batches, invalidated, send, sendRich, edit, react, remove };
+}
+
+function describeOperation(operation: Operation): string {
+  if (operation.kind === 'send') return operation.content;
+  return `${operation.kind}${operation.kind === 'delete' ? operation.seqs.join() : operation.seq}`;
+}
+
+describe('SendQueue with operations', () => {
+  it('keeps the order of plain messages and operations in a room, and lets other rooms share the commit', async () => {
+    const { send, sendRich, edit, batches } = stageOperations();
+    await Promise.all([send('a'), send('b'), edit(1), sendRich('c'), send('d'), edit(7, 2), edit(2)]);
+    expect(batches).to.deep.equal(['append a b', 'apply edit7', 'apply edit1 c', 'append d', 'apply edit2']);
+  });
+
+  it('applies at most one operation to each message in one batch', async () => {
+    const { edit, remove, react, batches } = stageOperations();
+    await Promise.all([edit(1), edit(2), edit(1), remove(2, 3), remove(4, 3), react(3), edit(3)]);
+    expect(batches).to.deep.equal([
+      ...['apply edit1 edit2', 'apply edit1 delete2,3', 'apply delete4,3', 'apply react3', 'apply edit3'],
+    ]);
+  });
+
+  it('applies up to 50 reactions to a message in one batch', async () => {
+    const { react, batches } = stageOperations();
+    await Promise.all([...Array.from({ length: 60 }, () => react(1)), react(2)]);
+    expect(batches.map((batch) => batch.split(' ').length - 1)).to.deep.equal([50, 11]);
+  });
+
+  it('authorizes a stale operation again, before later ones of the room', async () => {
+    const { edit, send, batches, invalidated } = stageOperations([() => ({ outcome: 'stale' })]);
+    await Promise.all([edit(1), send('a')]);
+    expect(batches).to.deep.equal(['apply edit1', 'apply edit1', 'append a']);
+    expect(invalidated).to.deep.equal([1]);
+  });
+
+  it('gives up on an operation that remains stale', async () => {
+    const { edit, batches } = stageOperations(Array.from({ length: 100 }, () => () => ({ outcome: 'stale' as const })));
+    const error = await edit(1).catch((thrown) => thrown);
+    expect(error).to.include({ code: 'UNAVAILABLE' });
+    expect(batches).to.have.length(20);
+  });
+
+  it('retries an operation in a locked room later, without delaying other rooms', async () => {
+    const busy = () => ({ outcome: 'busy' as const });
+    const { edit, batches } = stageOperations([busy, busy]);
+    const waiting = Promise.all([edit(1), edit(2)]);
+    await edit(9, 2);
+    expect(batches).to.deep.equal(['apply edit1 edit2 edit9']);
+    await waiting;
+    expect(batches.at(-1)).to.equal('apply edit1 edit2');
+  });
+
+  it('rejects an operation with the error of its outcome, and settles the others', async () => {
+    const { edit, remove, queue } = stageOperations([
+      () => ({ outcome: 'conflict', field: 'base' }),
+      () => ({ outcome: 'gone' }),
+    ]);
+    const code = (error: ChatError) => error.code;
+    const answers = await Promise.all([edit(1).catch(code), edit(2).catch(code), remove(3)]);
+    expect(answers.slice(0, 2)).to.deep.equal(['CONFLICT', 'NOT_FOUND']);
+    expect(answers[2]).to.include({ outcome: 'deleted' });
+    expect(queue.size).to.equal(0);
   });
 });
