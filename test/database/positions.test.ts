@@ -267,6 +267,18 @@ for (const [name, open] of Object.entries(stores)) {
       ]);
     });
 
+    it('stores overlapping batches of several nodes without a deadlock, in whatever order they name the rows', async () => {
+      const rooms = [await newRoom(), await newRoom(), await newRoom()];
+      for (const room of rooms) await addMessages(room, ...Array.from({ length: 10 }, () => ({})));
+      const users = Array.from({ length: 20 }, () => randomUUID());
+      for (const room of rooms) for (const user of users) await addRule(room, user, 0);
+      const writesOf = (seq: number) => rooms.flatMap((room) => users.map((user) => toWrite(room, { user, seq })));
+      const shuffled = (seq: number) => writesOf(seq).sort(() => Math.random() - 0.5);
+      await Promise.all(Array.from({ length: 30 }, (_, n) => writePositions(store, shuffled(1 + (n % 10)))));
+      const results = await writePositions(store, writesOf(0));
+      for (const result of results) expect(result).to.include({ read_seq: 10, unread: 0 });
+    });
+
     it('leaves one row in the journal for each changed position', async () => {
       const room = await newRoom();
       await addRule(room, ben, 0);

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { chatInRoom } from '../helpers/chat-client.ts';
+import { authenticatedChat, chatInRoom } from '../helpers/chat-client.ts';
 import type { Json } from '../helpers/json.ts';
 import { readMetrics } from '../helpers/metrics.ts';
 import { describeEveryWiring, describeOneWiring } from '../helpers/node.ts';
@@ -254,6 +254,48 @@ describeEveryWiring('read state', ({ url }) => {
     expect(await listBeforeFence(url(), owner, room, socket)).to.deep.equal([]);
   });
 
+  it('sends read_changed to a client of /chat that has asked for events, also about its own marks', async () => {
+    const { owner, room } = await createRoomWithOwner(url());
+    const pair = await createPair(url());
+    await sendMessages(url(), owner, room, 'one');
+    await sendMessages(url(), pair.ana, pair.room, 'one');
+    const select = async (person: TestUser, room_id: number) => {
+      const chat = await authenticatedChat(url(), person);
+      chat.send({ type: 'select_room', room_id, events: true });
+      expect(await chat.next()).to.include({ data: 'CONNECTED' });
+      return chat;
+    };
+    const [own, other] = [await select(owner, room.id), await select(pair.ana, pair.room.id)];
+    await mark(url(), owner, room, 0, { force: true });
+    await mark(url(), owner, room, 1, { force: true });
+    await mark(url(), pair.ben, pair.room, 1);
+    let frame: Json;
+    do {
+      frame = await own.next();
+      expect(frame).to.include({ type: 'read_changed' });
+    } while (frame.data.reads[0].read_seq !== 1);
+    expect(frame.data.reads[0]).to.include({ user: owner.user });
+    const reads = [{ user: pair.ben.user, read_seq: 1, version: 1 }];
+    expect(await other.next()).to.deep.equal({ type: 'read_changed', data: { room_id: pair.room.id, reads } });
+  });
+
+  it('sends receipts of a room at most twice a second, with the newest position of each user', async () => {
+    const { ana, ben, room } = await createPair(url());
+    const socket = await joinSocket(url(), ana, room.id);
+    await sendMessages(url(), ana, room, ...Array.from({ length: 12 }, (_, n) => `message ${n}`));
+    const startedAt = performance.now();
+    for (let seq = 1; seq <= 12; seq++) await mark(url(), ben, room, seq);
+    let events = 0;
+    let last: Json;
+    do {
+      last = await socket.next('read:changed');
+      expect(last.reads).to.have.length(1);
+      events += 1;
+    } while (last.reads[0].read_seq < 12);
+    expect(last.reads[0]).to.deep.equal({ user: ben.user, read_seq: 12, version: 12 });
+    expect(events).to.be.at.most(2 + Math.floor((performance.now() - startedAt) / 500));
+  });
+
   it('returns the present positions with room:join and reads: true', async () => {
     const { ana, ben, room } = await createPair(url());
     await sendMessages(url(), ana, room, 'one', 'two', 'three');
@@ -311,7 +353,7 @@ describeEveryWiring('read state', ({ url }) => {
 });
 
 describeOneWiring('limits of read state', ({ startNode }) => {
-  it('limits marks and settings of a user together', async () => {
+  it('limits marks, settings and openings of the inbox of a user together', async () => {
     const node = await startNode({ READ_RATE: 1 });
     const { owner, room } = await createRoomWithOwner(node.url);
     const put = (path: string, body: object) => rest(node.url, owner.token).put(`/rooms/${room.id}/${path}`, body);
@@ -319,6 +361,8 @@ describeOneWiring('limits of read state', ({ startNode }) => {
     expect((await put('personal', { muted: true })).status).to.equal(200);
     expectRefusal(await put('read', { seq: 0 }), 'RATE_LIMITED');
     expectRefusal(await put('personal', { muted: true }), 'RATE_LIMITED');
+    const { error } = await (await socketClient(node.url, owner)).request('inbox:open', {});
+    expect(error).to.include({ code: 'RATE_LIMITED' }).and.to.have.property('retry_after_ms');
   });
 
   it('counts marks in the metrics', async () => {

@@ -3,12 +3,14 @@ import * as contract from './contract.ts';
 
 export const inbox = implement(contract.inbox, {
   async 'inbox:open'(call) {
-    const { context, connection, payload } = call;
+    const { context, actor, connection, payload } = call;
+    context.requestLimits.consumeRead(actor.user);
     await context.inbox.open(connection, payload.limit, (page) => call.acknowledge(page));
     return undefined;
   },
   async 'inbox:page'(call) {
-    const { context, connection, payload } = call;
+    const { context, actor, connection, payload } = call;
+    context.requestLimits.consumeRead(actor.user);
     await context.inbox.page(connection, payload, (page) => call.acknowledge(page));
     return undefined;
   },
