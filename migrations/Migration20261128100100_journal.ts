@@ -111,15 +111,18 @@ end $$;`);
         referencing ${table} table as changed for each statement execute function touch_rules();`);
     }
 
+    // Changes of rights are the changes that are not messages. The trigger has no condition: each send would pay for it.
     this.addSql(`
 create function fix_active_at() returns trigger language plpgsql as $$
 begin
-  update rooms r set active_at = old.last_change_at where r.id = old.id and r.active_at is null;
+  if new.active_at is null and new.last_change_at <> old.last_change_at then
+    update rooms r set active_at = old.last_change_at where r.id = old.id;
+  end if;
   return null;
 end $$;`);
-    this.addSql(`create trigger rooms_fix_active_at after update of last_change_at on rooms for each row
-      when (new.active_at is null and new.last_change_at is distinct from old.last_change_at)
-      execute function fix_active_at();`);
+    this.addSql(
+      'create trigger rooms_fix_active_at after update of rights_rev on rooms for each row execute function fix_active_at();',
+    );
 
     this.addSql(createAppendStraight(true));
     this.addSql(createAppendMessages(true));
@@ -319,7 +322,8 @@ const ruleJson = (rule: string) => `json_build_object('entity_UUID', ${rule}.gra
  * grantees `p_grantees[p_grantees_from[n] : p_grantees_to[n]]`, whose rules are read, and in the same way its people in
  * `p_users` and `p_entities`. The functions are stable, so all their statements use the snapshot of the caller.
  *
- * In a room with many people, the newest 500 messages that count are read once, as `recent`, and the caller counts.
+ * In a room with many people, the newest 500 messages that count are read once, as `recent`, and up to 100 messages that
+ * mention each grantee, as `mentioned`. The caller counts.
  */
 function createInboxItems(): string {
   return `
@@ -351,13 +355,26 @@ begin
       select json_agg(json_build_array(m.seq, m.emitter)) from messages m
       where m.room_id = r.id and m.seq > r.last_seq - 500 and is_counted(m)
     ) end,
+    'mentioned', case when w.users_to - w.users_from >= 8 then (
+      select json_agg(json_build_array(g.grantee, n.seq, m.emitter))
+      from (
+        select unnest(p_grantees[w.grantees_from : w.grantees_to]) union all select '00000000-0000-0000-0000-000000000000'
+      ) as g(grantee)
+      cross join lateral (
+        select x.seq from mentions x where x.room_id = r.id and x.grantee = g.grantee order by x.seq desc limit 100
+      ) n
+      join messages m on m.room_id = r.id and m.seq = n.seq
+      where m.deleted_at is null and coalesce(m.flags, 0) & 1 = 0
+    ) end,
     'people', (
       select json_agg(json_build_array(s.read_seq, s.version, s.muted,
-        case when w.users_to - w.users_from < 8 then count_unread(r.id, r.last_seq, s.read_seq, u.user_uuid) end,
+        case when s.read_seq >= r.last_seq then 0
+          when w.users_to - w.users_from < 8 then count_unread(r.id, r.last_seq, s.read_seq, u.user_uuid) end,
         s.hidden_seq,
         case when w.users_to - w.users_from < 8 and s.hidden_seq is not null
           then count_unread(r.id, r.last_seq, s.hidden_seq, u.user_uuid) end,
-        count_mentions(r.id, s.read_seq, u.user_uuid, u.entity)) order by u.n)
+        case when s.read_seq >= r.last_seq then 0
+          when w.users_to - w.users_from < 8 then count_mentions(r.id, s.read_seq, u.user_uuid, u.entity) end) order by u.n)
       from unnest(p_users[w.users_from : w.users_to], p_entities[w.users_from : w.users_to])
         with ordinality as u(user_uuid, entity, n)
       cross join lateral read_state(r.id, r.last_seq, u.user_uuid, u.entity) s
@@ -387,10 +404,10 @@ begin
   select json_agg(json_build_array(r.id, ${ms('a.at')}, r.type, r.level_admin, r.user_owner, r.entity_owner,
       case when o.grantee is not null then ${ruleJson('o')} end, case when e.grantee is not null then ${ruleJson('e')} end,
       h.hidden,
-      p_unread and not h.hidden and (
+      case when p_unread and r.last_seq > s.read_seq and not h.hidden then
         not s.muted and count_unread(r.id, r.last_seq, s.read_seq, p_user) > 0
         or count_mentions(r.id, s.read_seq, p_user, p_entity) > 0
-      )) order by a.at desc, r.id desc)
+      else false end) order by a.at desc, r.id desc)
   from mine
   join rooms r on r.id = mine.room_id
   left join permission_rules o on o.room_id = r.id and o.grantee = p_user

@@ -241,10 +241,16 @@ describeEveryWiring('The inbox', ({ url, urls }) => {
     const at = url();
     const inboxes = await Promise.all(guests.map((guest) => openInbox(guest, {}, at)));
     for (const guest of guests.slice(0, 5)) await sendMessages(url(), guest, room, 'from a guest');
+    const sender = await socketClient(url(), owner);
+    const mentions = { mentions: [guests[7]!.user], mention_room: true };
+    await sender.request('message:send', { room_id: room.id, content: 'hey', ...mentions });
+    await sender.request('message:send', { room_id: room.id, content: 'you', mentions: [guests[8]!.user] });
     for (const [n, { socket }] of inboxes.entries()) {
-      const item = await nextItem(socket, room, ({ last_seq }) => last_seq === 5);
-      expect(item.unread).to.equal(n < 5 ? 4 : 5);
+      const item = await nextItem(socket, room, ({ last_seq }) => last_seq === 7);
+      expect(item).to.include({ unread: n < 5 ? 6 : 7, unread_mentions: n === 8 ? 2 : 1 });
     }
+    const { body } = await rest(url(), guests[8]!.token).get('/rooms?inbox=true');
+    expect(body.content[0]).to.include({ unread: 7, unread_mentions: 2 });
   });
 
   it('does not move a room by a rule or another name', async () => {

@@ -13,7 +13,7 @@ const itemsStatement: Statement = {
     $7::uuid[], $8::uuid[])`,
 };
 
-/** What a user has read in a room; `unread` and `hiddenUnread` are null if they have to be counted from `recent`. */
+/** What a user has read in a room; a count is null if it has to be made from `recent` or `mentioned`. */
 type PersonRow = [
   readSeq: number,
   version: number,
@@ -21,7 +21,7 @@ type PersonRow = [
   unread: number | null,
   hiddenSeq: number | null,
   hiddenUnread: number | null,
-  mentions: number,
+  mentions: number | null,
 ];
 
 interface LastMessageRow {
@@ -38,6 +38,7 @@ interface ItemRow extends RoomRow {
   active: number;
   last: LastMessageRow | null;
   recent: [seq: number, emitter: Uuid][] | null;
+  mentioned: [grantee: Uuid, seq: number, emitter: Uuid][] | null;
   people: PersonRow[];
 }
 
@@ -54,12 +55,16 @@ export class RoomReading {
   readonly #snapshot: Pick<RoomSnapshot, 'room' | 'rules'>;
   readonly #people: ReadonlyMap<Uuid, PersonRow>;
   readonly #grantees: ReadonlySet<Uuid | null>;
+  readonly #mentions: ReadonlyMap<Uuid, NonNullable<ItemRow['mentioned']>>;
+  readonly #entities: ReadonlyMap<Uuid, Uuid | null>;
 
   constructor(row: ItemRow, readers: Iterable<Reader>) {
     this.id = row.id;
     this.#row = row;
     this.#snapshot = toSnapshot(row);
     this.#people = new Map([...readers].map(({ user }, n) => [user, row.people[n]!]));
+    this.#entities = new Map([...readers].map(({ user, entity }) => [user, entity]));
+    this.#mentions = Map.groupBy(row.mentioned ?? [], ([grantee]) => grantee);
     this.#grantees = new Set([row.entity_owner, ...row.rules.map(({ entity_UUID }) => entity_UUID)]);
   }
 
@@ -94,7 +99,7 @@ export class RoomReading {
       read_seq: readSeq,
       version,
       unread: unread ?? this.#countUnread(user, readSeq),
-      unread_mentions: mentions,
+      unread_mentions: mentions ?? this.#countMentions(user, readSeq),
       muted,
       hidden: hiddenSeq !== null && (hiddenUnread ?? this.#countUnread(user, hiddenSeq)) === 0,
       last_message: last && toLastMessage(last),
@@ -109,7 +114,21 @@ export class RoomReading {
     for (const [seq, emitter] of recent ?? []) if (seq > after && emitter !== user) count += 1;
     return Math.min(count, 100);
   }
+
+  /** Like `count_mentions` in the database. */
+  #countMentions(user: Uuid, after: number): number {
+    const seqs = new Set<number>();
+    for (const grantee of [user, this.#entities.get(user), everybody]) {
+      for (const [, seq, emitter] of this.#mentions.get(grantee ?? '') ?? []) {
+        if (seq > after && emitter !== user) seqs.add(seq);
+      }
+    }
+    return Math.min(seqs.size, 100);
+  }
 }
+
+/** The grantee of messages that mention everybody. */
+const everybody = '00000000-0000-0000-0000-000000000000';
 
 const toDate = (ms: number) => new Date(ms).toISOString();
 
