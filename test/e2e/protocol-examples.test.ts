@@ -11,7 +11,7 @@ import { runProgram } from '../helpers/program.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createRoom, putRule, sendMessages } from '../helpers/rooms.ts';
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
-import { createUser } from '../helpers/users.ts';
+import { createUser, type TestUser } from '../helpers/users.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
 const people = {
@@ -72,7 +72,7 @@ async function createStory(url: string) {
 /** Replaces times, generated UUIDs and numbers, and keeps the `rev` of a cursor. */
 function withoutChance(value: unknown, roomId: number): unknown {
   return JSON.parse(JSON.stringify(value), (key, entry) => {
-    if (['createdAt', 'updatedAt', 'editedAt'].includes(key)) return 'a time';
+    if (/^(created|updated|edited|deleted|activity)At$/.test(key)) return 'a time';
     if (key === 'cursor') return `the cursor of ${Number.parseInt(entry.split('.')[1], 36)}`;
     if (key === 'uuid') return 'a UUID';
     if (key === 'room_id' && entry === roomId) return 1;
@@ -157,6 +157,68 @@ describeOneWiring('The sessions in docs/protocol', ({ url }) => {
     }
     expect({ compared, left: [...left] }).to.deep.equal({ compared: 5, left: [] });
   });
+});
+
+/** Collects the cursors in what a server has sent, by their `rev`. */
+function collectCursors(value: Json, cursors: Map<number, string>): void {
+  JSON.stringify(value, (key, entry) => {
+    if (key === 'cursor') cursors.set(revOfCursor(entry), entry);
+    return entry;
+  });
+}
+
+const revOfCursor = (cursor: string) => Number.parseInt(cursor.split('.')[1]!, 36);
+
+describeOneWiring('The sessions of the features in docs/protocol', ({ url }) => {
+  for (const [name, comparisons] of Object.entries({
+    'edits.md': 6,
+    'reactions.md': 5,
+    'threads-and-mentions.md': 4,
+    'reads.md': 5,
+    'typing.md': 3,
+  })) {
+    it(`run on Socket.IO as features/${name} shows`, async () => {
+      const { ana, ben, room, asShown } = await createStory(url());
+      const users: Record<string, TestUser> = { Ana: ana, Ben: ben };
+      const cursors = new Map<number, string>();
+      let socket!: SocketClient;
+      let ack: Json;
+      let compared = 0;
+      const happenings: [start: RegExp, happens: (...names: string[]) => Promise<unknown>][] = [
+        [
+          /^(\w+) is in the room/,
+          async (user) => {
+            socket = await socketClient(url(), users[user!]!);
+            collectCursors(await socket.request('room:join', { room_id: room.id }), cursors);
+          },
+        ],
+        [/^The client is now (\w+)'s/, async (user) => (socket = await socketClient(url(), users[user!]!))],
+        [/^(\w+) sends `(.+)`/, (user, content) => sendMessages(url(), users[user!]!, room, content!)],
+        [
+          /^(\w+) reacts with `(.+)`/,
+          (user, emoji) => rest(url(), users[user!]!.token).put(`/rooms/${room.id}/messages/1/reactions/${emoji}`),
+        ],
+      ];
+      for (const { by, event, value, text } of stepsOf(`features/${name}`)) {
+        if (by === 'Client') {
+          const since = value.since && { since: cursors.get(revOfCursor(value.since)) };
+          const mentions = value.mentions && { mentions: [ana.user] };
+          ack = await socket.request(event as 'room:join', { ...value, room_id: room.id, ...since, ...mentions });
+          collectCursors(ack, cursors);
+        } else if (by === 'narrator') {
+          for (const [start, happens] of happenings) {
+            const [found, ...names] = start.exec(text) ?? [];
+            if (found) await happens(...names);
+          }
+        } else {
+          const received = by === 'Ack' ? ack : await socket.next(event);
+          expect(asShown(received), text).to.deep.equal(withoutChance(value, room.id));
+          compared++;
+        }
+      }
+      expect(compared).to.equal(comparisons);
+    });
+  }
 });
 
 /** The inline code of a page that starts with this text. */

@@ -125,6 +125,7 @@ function sessionLines(name: string, text: string): Example[] {
 function sessionSchema(who: string, event: string | undefined, json: string): string {
   if (event === undefined) return who === 'Server' ? 'ChatFrame' : `ChatCommand.${JSON.parse(json).type}`;
   if (who === 'Server') return `events.${event}`;
+  if (who === 'Ack' && JSON.parse(json).ok === false) return 'RefusedAck';
   return `requests.${event}.${who === 'Ack' ? 'ack' : 'payload'}`;
 }
 
@@ -177,11 +178,12 @@ describe('the examples in docs/protocol', () => {
     expect(all.filter((name) => !shown.has(name))).to.deep.equal([]);
   });
 
-  for (const name of ['chat.md', 'socketio.md']) {
+  for (const [name, text] of pages) {
+    const session = section(text, '## A session');
+    if (session === '') continue;
     it(`shows a session in ${name} in which every line can be parsed`, () => {
-      const session = section(page(name), '## A session');
       const numbered = session.match(/^\d+\. (Client|Server|Ack): /gm) ?? [];
-      expect(sessionLines(name, session)).to.have.length(numbered.length).at.least(8);
+      expect(sessionLines(name, session)).to.have.length(numbered.length).at.least(3);
     });
   }
 
