@@ -1,7 +1,8 @@
-import type { ClientRoom, RoomInfo, ServerEventPayloads } from 'nano-messaging/client';
+import type { ClientRoom, ClientThread, Message, RoomInfo, ServerEventPayloads } from 'nano-messaging/client';
 import { Observable } from './observable.ts';
 import type { Rest } from './person-rest.ts';
 import { describeChange, type Rule, withChange } from './rules.ts';
+import type { MessageActions } from './views/message-actions.ts';
 
 /** An event of a room that is not a message. */
 export interface Note {
@@ -25,7 +26,11 @@ export class OpenRoom extends Observable {
   readonly room: ClientRoom;
   notes: readonly Note[] = [];
   members: readonly Rule[] = [];
-  unread = 0;
+  /** The message that the person edits or replies to. */
+  draft: { kind: 'edit' | 'reply'; message: Message } | undefined;
+  /** The thread that is shown instead of the room. */
+  thread: ClientThread | undefined;
+  actions: MessageActions;
   readonly #viewer: Viewer;
 
   constructor(id: number, room: ClientRoom, viewer: Viewer) {
@@ -36,10 +41,10 @@ export class OpenRoom extends Observable {
     room.on('update', () => this.changed());
     room.on('member', (change) => this.#handleMember(change));
     room.on('room', (info) => this.#handleRoom(info));
-    room.on('message', ({ emitter }) => {
-      if (emitter !== viewer.id && !viewer.isVisible(this)) this.unread++;
-    });
+    room.on('message', () => this.markRead());
+    this.actions = this.#createActions();
     room.on('state', (state) => {
+      this.markRead();
       if (state === 'joined') void this.loadMembers({ isSilent: true });
     });
   }
@@ -47,6 +52,43 @@ export class OpenRoom extends Observable {
   /** Joins again if the room was rejected, removed or left. */
   rejoin(): void {
     if (['rejected', 'removed', 'left'].includes(this.room.state)) this.room.rejoin();
+  }
+
+  /** Marks the messages as read if the person sees them. */
+  markRead(): void {
+    if (this.room.state === 'joined' && this.#viewer.isVisible(this) && document.visibilityState === 'visible')
+      this.room.markRead();
+  }
+
+  setDraft(draft: OpenRoom['draft']): void {
+    this.draft = draft;
+    this.changed();
+  }
+
+  openThread(message: Message | undefined): void {
+    this.thread?.close();
+    this.thread = message && this.room.thread(message.seq);
+    this.thread?.on('update', () => this.changed());
+    this.actions = this.#createActions();
+    this.setDraft(undefined);
+  }
+
+  /** Sends the text, or changes the message that is being edited. */
+  submit(text: string): void {
+    const { draft } = this;
+    if (draft?.kind === 'edit') this.room.edit(draft.message.seq, text);
+    else (this.thread ?? this.room).send(text, draft ? { replyTo: draft.message.seq } : {});
+    this.setDraft(undefined);
+  }
+
+  #createActions(): MessageActions {
+    return {
+      react: ({ seq }, emoji, isAdded) => void (isAdded ? this.room.react(seq, emoji) : this.room.unreact(seq, emoji)),
+      reply: (message) => this.setDraft({ kind: 'reply', message }),
+      openThread: this.thread ? undefined : (message) => this.openThread(message),
+      edit: (message) => this.setDraft({ kind: 'edit', message }),
+      remove: ({ seq }) => void this.room.delete(seq),
+    };
   }
 
   async loadMembers(how: { isSilent?: boolean } = {}): Promise<void> {

@@ -1,4 +1,5 @@
 import { type Client, type ConnectionState, connect, type RoomInfo } from 'nano-messaging/client';
+import { type Inbox, inbox } from 'nano-messaging/client/inbox';
 import { createCuttableTransport } from './cuttable-transport.ts';
 import { describeError } from './descriptions.ts';
 import type { Frames } from './frames.ts';
@@ -36,6 +37,7 @@ export class Pane extends Observable {
   tab: Tab = 'chat';
   isOffline = false;
   #client: Client | undefined;
+  #inbox: Inbox | undefined;
   #cut = () => {};
   #online = Promise.withResolvers<void>();
 
@@ -49,9 +51,14 @@ export class Pane extends Observable {
     return this.current === undefined ? undefined : this.#openRooms.get(this.current);
   }
 
-  /** Unread messages in all joined rooms that are not open. */
+  /** How many rooms have something unread. */
   get unread(): number {
-    return [...this.#openRooms.values()].reduce((sum, { unread }) => sum + unread, 0);
+    return this.#inbox?.unreadRooms.size ?? 0;
+  }
+
+  /** Unread messages in a room; 100 means 100 or more. */
+  unreadIn(id: number): number {
+    return this.#inbox?.rooms.find((room) => room.id === id)?.unread ?? 0;
   }
 
   findOpenRoom(id: number): OpenRoom | undefined {
@@ -63,6 +70,7 @@ export class Pane extends Observable {
     const again = person && person.id === this.person?.id ? this.current : undefined;
     this.#client?.close();
     this.#client = undefined;
+    this.#inbox = undefined;
     this.#openRooms.clear();
     const nothing = { rooms: undefined, notice: undefined, state: undefined, current: undefined };
     Object.assign(this, { person, ...nothing, isOffline: false, tab: 'chat' });
@@ -79,6 +87,8 @@ export class Pane extends Observable {
     const client = connect({ url: serviceUrl, transports: [transport] as never, token: () => this.#token(person) });
     this.#cut = cut;
     this.#client = client;
+    this.#inbox = inbox(client, { limit: 200 });
+    this.#inbox.on('update', () => this.changed());
     this.state = client.state;
     client.on('state', (state) => {
       this.state = state;
@@ -145,7 +155,7 @@ export class Pane extends Observable {
     else this.#openRooms.set(id, this.#open(id));
     this.current = id;
     this.tab = 'chat';
-    this.openRoom!.unread = 0;
+    this.openRoom!.markRead();
     this.changed();
   }
 

@@ -8,7 +8,9 @@ import type { Pane, Tab } from '../pane.ts';
 import type { Person } from '../people.ts';
 import { isBanned, type RoomListItem } from '../rules.ts';
 import { codeView } from './code.ts';
+import { composer } from './composer.ts';
 import { icon } from './icons.ts';
+import { liveLine, presenceOf } from './live-line.ts';
 import { membersView } from './members.ts';
 import './message-log.ts';
 
@@ -49,7 +51,7 @@ function roomHead(pane: Pane, { id, room, members }: OpenRoom) {
     </button>
     <div class="room-title">
       <h3>${info?.name ?? `Room ${id}`}</h3>
-      <p>${info ? (info.type === 'group' ? 'Group' : 'Private') : 'Room'} · ${rights(room)}</p>
+      <p>${info ? (info.type === 'group' ? 'Group' : 'Private') : 'Room'} · ${rights(room)}${presenceOf(room)}</p>
     </div>
     <div class="segments" role="group" aria-label="What to see of the room">
       ${tab('chat', 'Chat')} ${tab('members', members.length > 0 ? `Members ${members.length}` : 'Members')} ${tab('code', 'Code')}
@@ -64,27 +66,43 @@ function rights({ state, rights: letters }: ClientRoom) {
   return html`you may <b title=${letters}>${describeRights(letters)}</b>`;
 }
 
-function chat(app: App, pane: Pane, { id, room, notes }: OpenRoom, person: Person) {
+function chat(app: App, pane: Pane, openRoom: OpenRoom, person: Person) {
+  const { id, room, thread } = openRoom;
   const listed = pane.rooms?.find((item) => item.id === id);
   return html`
-    <message-log
-      role="log"
-      aria-live="off"
-      aria-label="Messages"
-      tabindex="0"
-      .messages=${room.messages}
-      .outbox=${room.outbox}
-      .outboxStates=${room.outbox.map(({ state }) => state).join()}
-      .notes=${notes}
-      .people=${app.people}
-      .cast=${app.people.all}
-      .me=${person.id}
-      .hasOlder=${room.hasOlder}
-      .isKnown=${room.info !== undefined}
-      .loadOlder=${() => room.loadOlder(50)}
-    ></message-log>
-    ${outside(room, listed)} ${composer(room, person)}
+    ${
+      thread
+        ? html`<p class="draft">
+            <span>Thread</span>
+            <button class="link" type="button" @click=${() => openRoom.openThread(undefined)}>Back to the room</button>
+          </p>`
+        : nothing
+    }
+    ${keyed(thread?.seq, log(app, openRoom, person))} ${outside(room, listed)} ${liveLine(room, app.people, person.id)}
+    ${composer(openRoom, person)}
   `;
+}
+
+/** The messages of the room, or of the open thread with its root. */
+function log(app: App, { room, notes, thread, actions }: OpenRoom, person: Person) {
+  const outbox = room.outbox.filter(({ options }) => options.thread === thread?.seq);
+  return html`<message-log
+    role="log"
+    aria-live="off"
+    aria-label="Messages"
+    tabindex="0"
+    .messages=${thread ? [...(thread.root ? [thread.root] : []), ...thread.messages] : room.messages}
+    .outbox=${outbox}
+    .outboxStates=${outbox.map(({ state }) => state).join()}
+    .notes=${thread ? [] : notes}
+    .people=${app.people}
+    .cast=${app.people.all}
+    .me=${person.id}
+    .actions=${actions}
+    .hasOlder=${(thread ?? room).hasOlder}
+    .isKnown=${room.info !== undefined}
+    .loadOlder=${() => (thread ?? room).loadOlder(50)}
+  ></message-log>`;
 }
 
 /** Why the person is no longer in the room, or that they can join again. */
@@ -113,42 +131,6 @@ function outside(room: ClientRoom, listed: RoomListItem | undefined) {
     </div>
     ${removal === 'ROOM_DELETED' ? nothing : rejoin('Join again')}
   </div>`;
-}
-
-function composer(room: ClientRoom, person: Person) {
-  const why = muteReason(room);
-  const send = (field: HTMLTextAreaElement) => {
-    if (why || field.value.trim() === '') return;
-    room.send(field.value);
-    field.value = '';
-    field.focus();
-  };
-  const pressed = (event: KeyboardEvent) => {
-    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
-    event.preventDefault();
-    send(event.currentTarget as HTMLTextAreaElement);
-  };
-  const submitted = (event: SubmitEvent) => {
-    event.preventDefault();
-    send((event.currentTarget as HTMLFormElement).querySelector('textarea')!);
-  };
-  return html`<form class="composer" @submit=${submitted}>
-    <textarea
-      rows="1"
-      aria-label="Message as ${person.name}"
-      placeholder=${why ?? `Write as ${person.name}`}
-      title="Enter sends, Shift+Enter starts a new line"
-      ?disabled=${why !== undefined}
-      @keydown=${pressed}
-    ></textarea>
-    <button class="button primary square" type="submit" aria-label="Send" ?disabled=${why !== undefined}>${icon('send')}</button>
-  </form>`;
-}
-
-function muteReason({ state, rights: letters, info }: ClientRoom): string | undefined {
-  if (state === 'removed' || state === 'rejected') return 'You are not in this room';
-  if (info && state === 'joined' && !letters.includes('w') && !letters.includes('a')) return 'You may only read here';
-  return undefined;
 }
 
 /** For screen readers: the latest message of another person. */

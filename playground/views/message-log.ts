@@ -4,6 +4,7 @@ import type { Message, Outgoing } from 'nano-messaging/client';
 import type { Note } from '../open-room.ts';
 import type { People } from '../people.ts';
 import { icon } from './icons.ts';
+import type { MessageActions } from './message-actions.ts';
 import { messageRows } from './message-rows.ts';
 import { RowWindow } from './row-window.ts';
 
@@ -21,6 +22,7 @@ class MessageLog extends LitElement {
     notes: { attribute: false },
     people: { attribute: false },
     cast: { attribute: false },
+    actions: { attribute: false },
     hasOlder: { attribute: false },
     isKnown: { attribute: false },
   };
@@ -33,6 +35,7 @@ class MessageLog extends LitElement {
   declare people: People;
   /** A new array whenever a name changes, so that the view renders again. */
   declare cast: unknown;
+  declare actions: MessageActions;
   declare hasOlder: boolean;
   /** Whether the room has been joined; only then does no message mean an empty room. */
   declare isKnown: boolean;

@@ -6,6 +6,7 @@ import type { Note } from '../open-room.ts';
 import type { People } from '../people.ts';
 import { avatar } from './avatar.ts';
 import { icon } from './icons.ts';
+import { actionsOf, type MessageActions, reactionsOf, repliesOf } from './message-actions.ts';
 import type { RowWindow } from './row-window.ts';
 
 interface Conversation {
@@ -14,6 +15,7 @@ interface Conversation {
   notes: readonly Note[];
   people: People;
   me: string;
+  actions: MessageActions;
 }
 
 interface Row {
@@ -25,7 +27,10 @@ interface Row {
 const groupingMs = 5 * 60_000;
 
 /** Messages with days and notes between them, and the unsent messages at the end. */
-export function messageRows({ messages: all, outbox, notes, people, me }: Conversation, window: RowWindow): Row[] {
+export function messageRows(
+  { messages: all, outbox, notes, people, me, actions }: Conversation,
+  window: RowWindow,
+): Row[] {
   const rows: Row[] = [];
   const messages = window.of(all);
   const [isAtBeginning, isAtEnd] = [window.isAtBeginning(all), window.isAtEnd(all)];
@@ -46,7 +51,7 @@ export function messageRows({ messages: all, outbox, notes, people, me }: Conver
       before = undefined;
     }
     day = today;
-    rows.push(messageRow(message, before, people, me));
+    rows.push(messageRow(message, before, people, me, actions));
     before = message;
   }
   if (!isAtEnd) return rows;
@@ -64,27 +69,39 @@ function noteRow({ rev, text }: Note): Row {
   return { key: `note ${rev}`, row };
 }
 
-function messageRow(message: Message, before: Message | undefined, people: People, me: string): Row {
-  const { emitter, content, createdAt, seq, client_msg_id } = message;
+function messageRow(
+  message: Message,
+  before: Message | undefined,
+  people: People,
+  me: string,
+  actions: MessageActions,
+): Row {
+  const { emitter, content, createdAt, seq, client_msg_id, deletedAt, editedAt, pending, reply_to } = message;
   const isOwn = emitter === me;
   const isGrouped = before?.emitter === emitter && Date.parse(createdAt) - Date.parse(before.createdAt) < groupingMs;
   const name = people.nameOf(emitter);
   const isNamed = !isOwn && !isGrouped;
   const hue = people.get(emitter)?.hue;
-  // A message never changes; only the name of its author may.
+  // A changed message is another object.
   const row = guard(
-    [message, isGrouped, name, hue, isOwn],
+    [message, isGrouped, name, hue, isOwn, actions],
     () => html`<li class="message ${isOwn ? 'own' : ''} ${isGrouped ? 'same' : ''}">
     ${isNamed ? avatar(people, emitter) : html`<span class="avatar-space"></span>`}
     <div class="bubble ${isOwn ? `hue-${hue ?? 0}` : ''}">
       ${isNamed ? html`<span class="who">${name}</span>` : html`<span class="unseen">${name}:</span>`}
-      <span class="text" dir="auto">${content}</span>
+      ${reply_to === null ? nothing : html`<span class="quote">in reply to #${reply_to}</span>`}
+      <span class="text ${deletedAt ? 'deleted' : ''}" dir="auto">${deletedAt ? 'This message was deleted' : content}</span>
+      ${repliesOf(message, actions)}
       <span class="meta"
-        ><time datetime=${createdAt} title=${`seq ${seq}`}>${formatTime(createdAt)}</time>${
-          isOwn ? html`${icon('check')}<span class="unseen">sent</span>` : nothing
+        >${editedAt ? 'edited ' : nothing}<time datetime=${createdAt} title=${`seq ${seq}`}>${formatTime(createdAt)}</time>${
+          isOwn
+            ? html`${icon(pending ? 'clock' : 'check')}<span class="unseen">${pending ? 'changing' : 'sent'}</span>`
+            : nothing
         }</span
       >
+      ${reactionsOf(message, actions)}
     </div>
+    ${actionsOf(message, isOwn, actions)}
   </li>`,
   );
   return { key: client_msg_id ? toKey(emitter, client_msg_id) : seq, row };

@@ -47,7 +47,7 @@ export function roomsView(app: App, pane: Pane) {
 }
 
 function roomRow(pane: Pane, room: RoomListItem) {
-  const unread = pane.findOpenRoom(room.id)?.unread ?? 0;
+  const unread = pane.unreadIn(room.id);
   const isInvited = isInvitation(room, pane.person?.id);
   return html`<li>
     <button

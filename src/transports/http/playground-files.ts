@@ -126,7 +126,11 @@ function createImportMap(vendors: Record<string, Vendor>): Record<string, string
     [specifier, `./playground/vendor/${name}/${main}`],
     [`${specifier}/`, `./playground/vendor/${name}/`],
   ]);
-  return Object.fromEntries([['nano-messaging/client', './playground/client/client.js'], ...entries]);
+  const client = [
+    ['nano-messaging/client', './playground/client/client.js'],
+    ['nano-messaging/client/inbox', './playground/client/inbox.js'],
+  ];
+  return Object.fromEntries([...client, ...entries]);
 }
 
 /** Reads files and strips the types of TypeScript. Caches the result until the file changes. */
