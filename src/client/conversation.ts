@@ -1,25 +1,12 @@
-import type { EditOptions, Operation, Outgoing, SendOptions } from './api.ts';
+import type { EditOptions, Operation, Outgoing, RoomEvents, RoomState, SendOptions } from './api.ts';
 import { ChangeQueue, type UserChange } from './change-queue.ts';
 import type { RoomConnection } from './connection.ts';
+import { Emitter } from './emitter.ts';
 import { isSameEmoji, type Message, toggleReaction, toMessage } from './message.ts';
 import { MessageList } from './message-list.ts';
 import { toWireOptions } from './outbox.ts';
 import { Thread } from './thread.ts';
 import type { ChangeEvent } from './wire.ts';
-
-interface ConversationRoom {
-  readonly ref: number | string;
-  /** The messages of the room that are not in a thread. */
-  getList(): MessageList | undefined;
-  isJoined(): boolean;
-  /** Whether changes may be sent. */
-  isReady(): boolean;
-  send(content: string, options: SendOptions): Outgoing;
-  onMessage(message: Message): void;
-  onChanged(message: Message): void;
-  /** A mark of the user is made or has ended. */
-  onMarked(): void;
-}
 
 type Edit = UserChange<Message, 'message:edit'> & { fields: object };
 
@@ -29,63 +16,71 @@ const hasFields = (message: Message, fields: object) =>
   );
 
 /** The messages of a room and its threads, and what the user does with them. */
-export class Conversation {
-  readonly queue: ChangeQueue;
-  readonly #connection: RoomConnection;
-  readonly #room: ConversationRoom;
+export abstract class Conversation {
+  readonly ref: number | string;
+  protected readonly connection: RoomConnection;
+  protected readonly emitter = new Emitter<RoomEvents>();
+  protected readonly queue: ChangeQueue;
   readonly #threads = new Map<number, Thread>();
 
-  constructor(connection: RoomConnection, room: ConversationRoom) {
-    this.#connection = connection;
-    this.#room = room;
+  constructor(connection: RoomConnection, ref: number | string) {
+    this.ref = ref;
+    this.connection = connection;
     this.queue = new ChangeQueue(connection, {
-      isReady: () => room.isReady(),
+      isReady: () => this.state === 'joined' || !this.isWanted,
       onChanged: (seqs) => {
         for (const list of this.#lists) list.refresh(seqs);
-        if (seqs.length === 0) room.onMarked();
+        if (seqs.length === 0) this.emitReads();
       },
     });
   }
 
+  abstract readonly state: RoomState;
+  abstract readonly isWanted: boolean;
+  /** The messages of the room that are not in a thread. Undefined before the first join. */
+  abstract readonly list: MessageList | undefined;
+
+  abstract send(content: string, options?: SendOptions): Outgoing;
+  protected abstract handleMessage(message: Message): void;
+  /** Called when a mark of the user is made or has ended. */
+  protected abstract emitReads(): void;
+
+  on<E extends keyof RoomEvents>(event: E, listener: (payload: RoomEvents[E]) => void): () => void {
+    return this.emitter.on(event, listener);
+  }
+
   createList(options: { before?: number; thread?: number; onChanged?(message: Message): void }): MessageList {
     return new MessageList({
-      onChanged: (message) => this.#room.onChanged(message),
+      onChanged: (message) => {
+        this.emitter.emit('changed', message);
+        this.emitUpdate();
+      },
       ...options,
-      maxMessages: this.#connection.maxMessages,
+      maxMessages: this.connection.maxMessages,
       show: (message) => this.queue.show(message),
-      getUser: () => this.#connection.claims?.user,
+      getUser: () => this.connection.claims?.user,
     });
   }
 
   thread(seq: number): Thread {
-    const { ref } = this.#room;
-    const thread =
-      this.#threads.get(seq) ??
-      new Thread(
-        this.#connection,
-        {
-          ref,
-          createList: (options) => this.createList(options),
-          findMessage: (other) => this.#room.getList()?.find(other),
-          send: (content, options) => this.#room.send(content, options),
-          isJoined: () => this.#room.isJoined(),
-          onClosed: () => void this.#threads.delete(seq),
-        },
-        seq,
-      );
+    const thread = this.#threads.get(seq) ?? new Thread(this.connection, this, seq);
     this.#threads.set(seq, thread);
     return thread;
   }
 
-  apply(change: ChangeEvent): void {
-    const message = this.#room.getList()?.apply(change);
+  closeThread(seq: number): void {
+    this.#threads.delete(seq);
+  }
+
+  protected apply(change: ChangeEvent): void {
+    const message = this.list?.apply(change);
     for (const thread of this.#threads.values()) thread.apply(change);
     this.#settleReactions(change);
-    if (message) this.#room.onMessage(message);
+    if (message) this.handleMessage(message);
   }
 
   /** Call this when everything that was missed has been applied. */
-  handleJoined(isNewTimeline: boolean): void {
+  protected continue(isNewTimeline: boolean): void {
     for (const thread of this.#threads.values()) if (isNewTimeline || !thread.isLoaded) thread.load();
     this.queue.sendNext();
   }
@@ -105,7 +100,7 @@ export class Conversation {
         const present = findBase();
         // An earlier edit of this client, whose answer was lost, is no conflict.
         if (present && overtaken.some((other) => hasFields(present, (other as Edit).fields))) base = present.version;
-        return { room_id: this.#room.ref, seq, ...fields, ...(base !== undefined && { base }) };
+        return { room_id: this.ref, seq, ...fields, ...(base !== undefined && { base }) };
       },
       confirm: ({ message }) => {
         for (const list of this.#lists) list.merge(message);
@@ -116,20 +111,33 @@ export class Conversation {
     return this.queue.add(edit);
   }
 
-  delete(seqs: readonly number[]): Operation<void> {
+  delete(seq: number | readonly number[]): Operation<void> {
+    const seqs = [seq].flat();
     return this.queue.add({
       name: 'message:delete',
       key: `delete ${seqs}`,
       seqs,
       show: (message) => ({ ...message, pending: 'delete' }),
-      toPayload: () => ({ room_id: this.#room.ref, seqs: [...seqs] }),
+      toPayload: () => ({ room_id: this.ref, seqs }),
       confirm: () => {
         for (const list of this.#lists) list.bury(seqs);
       },
     });
   }
 
-  react(seq: number, emoji: string, added: boolean): Operation<Message['reactions']> {
+  react(seq: number, emoji: string): Operation<Message['reactions']> {
+    return this.#react(seq, emoji, true);
+  }
+
+  unreact(seq: number, emoji: string): Operation<Message['reactions']> {
+    return this.#react(seq, emoji, false);
+  }
+
+  protected emitUpdate(): void {
+    this.emitter.emitDeferred('update', undefined);
+  }
+
+  #react(seq: number, emoji: string, added: boolean): Operation<Message['reactions']> {
     const name = added ? 'reaction:add' : 'reaction:remove';
     const change: UserChange<Message['reactions'], typeof name> & { emoji: string; added: boolean } = {
       name,
@@ -139,7 +147,7 @@ export class Conversation {
       added,
       show: (message) =>
         message.deletedAt ? message : { ...message, reactions: toggleReaction(message.reactions, emoji, added) },
-      toPayload: () => ({ room_id: this.#room.ref, seq, emoji }),
+      toPayload: () => ({ room_id: this.ref, seq, emoji }),
       confirm: ({ reactions, rev }) => {
         for (const list of this.#lists) list.setReactions(seq, rev, reactions);
         return reactions;
@@ -149,8 +157,7 @@ export class Conversation {
   }
 
   get #lists(): MessageList[] {
-    const list = this.#room.getList();
-    return [...(list ? [list] : []), ...[...this.#threads.values()].flatMap(({ lists }) => lists)];
+    return [...(this.list ? [this.list] : []), ...[...this.#threads.values()].flatMap(({ lists }) => lists)];
   }
 
   /**
@@ -158,7 +165,7 @@ export class Conversation {
    * may have changed it since then, on another device.
    */
   #settleReactions({ name, payload }: ChangeEvent): void {
-    const user = this.#connection.claims?.user;
+    const user = this.connection.claims?.user;
     if ((name !== 'reaction:changed' && name !== 'message:changed') || !payload.changes) return;
     const { changes, seq, reactions = [] } = payload;
     this.queue.settleWhere((change, wasSent) => {

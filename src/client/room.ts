@@ -16,7 +16,6 @@ const noMessages: readonly Message[] = [];
 /** A room of the client. The second table of STATES.md shows its states and events. */
 export class Room extends RoomFeatures implements ClientRoom {
   rights = '';
-  readonly #connection: RoomConnection;
   readonly #subscription: Subscription;
   readonly #outbox: Outbox;
   readonly #olderPages: OlderPages;
@@ -25,10 +24,9 @@ export class Room extends RoomFeatures implements ClientRoom {
 
   constructor(connection: RoomConnection, ref: number | string, onLeft: (room: Room) => void) {
     super(connection, ref);
-    this.#connection = connection;
     this.#onLeft = onLeft;
     this.#subscription = new Subscription(connection, ref, {
-      createList: (before) => this.conversation.createList({ before }),
+      createList: (before) => this.createList({ before }),
       onChange: (change, isReplayed) => this.#handleChange(change, isReplayed),
       onJoined: (joined, isNewTimeline) => this.#handleJoined(joined, isNewTimeline),
       onRejected: (error) => this.#handleRejected(error),
@@ -73,7 +71,7 @@ export class Room extends RoomFeatures implements ClientRoom {
     return this.#subscription.timeline?.rev ?? 0;
   }
 
-  protected get list(): MessageList | undefined {
+  get list(): MessageList | undefined {
     return this.#subscription.timeline?.list;
   }
 
@@ -90,7 +88,7 @@ export class Room extends RoomFeatures implements ClientRoom {
   }
 
   joined(): Promise<void> {
-    return this.#status.whenJoined(this.#connection.refusal);
+    return this.#status.whenJoined(this.connection.refusal);
   }
 
   send(content: string, options: SendOptions = {}): Outgoing {
@@ -107,7 +105,7 @@ export class Room extends RoomFeatures implements ClientRoom {
 
   rejoin(): void {
     this.handleOpened();
-    if (this.isWanted || this.#connection.state === 'closed') return;
+    if (this.isWanted || this.connection.state === 'closed') return;
     this.#status.error = this.#status.removalReason = undefined;
     this.#setState('joining');
     this.#join();
@@ -142,7 +140,7 @@ export class Room extends RoomFeatures implements ClientRoom {
   close(): void {
     this.leave();
     this.#outbox.close();
-    this.conversation.queue.close();
+    this.queue.close();
   }
 
   /**
@@ -191,7 +189,7 @@ export class Room extends RoomFeatures implements ClientRoom {
     this.#setState('joined');
     if (isReset) this.emitter.emit('reset', undefined);
     this.emitReads();
-    this.conversation.handleJoined(isNewTimeline);
+    this.continue(isNewTimeline);
   }
 
   #handleRejected(error: ChatClientError): void {
@@ -209,7 +207,7 @@ export class Room extends RoomFeatures implements ClientRoom {
   }
 
   #handleChange(change: ChangeEvent, isReplayed: boolean): void {
-    const { claims } = this.#connection;
+    const { claims } = this.connection;
     if (!this.isWanted) return;
     if (change.name === 'message:new') {
       const { seq } = change.payload;
@@ -217,7 +215,7 @@ export class Room extends RoomFeatures implements ClientRoom {
       this.#outbox.handleMessage(change.payload);
       this.#outbox.removeShown((shown) => shown <= this.rev);
     }
-    this.conversation.apply(change);
+    this.apply(change);
     if (change.name === 'member:changed') {
       this.emitter.emit('member', change.payload);
       if (!isReplayed && mayAffectUser(change.payload, claims)) this.refreshRights();

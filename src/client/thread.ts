@@ -1,4 +1,4 @@
-import type { ClientThread, Outgoing, SendOptions, ThreadEvents } from './api.ts';
+import type { ClientThread, Outgoing, RoomState, SendOptions, ThreadEvents } from './api.ts';
 import { computeBackoffMs, type RoomConnection } from './connection.ts';
 import { Emitter } from './emitter.ts';
 import type { ChatClientError } from './errors.ts';
@@ -9,11 +9,11 @@ import type { ChangeEvent } from './wire.ts';
 
 interface ThreadRoom {
   readonly ref: number | string;
+  readonly state: RoomState;
+  readonly list: MessageList | undefined;
   createList(options: { thread?: number; onChanged(message: Message): void }): MessageList;
-  findMessage(seq: number): Message | undefined;
   send(content: string, options: SendOptions): Outgoing;
-  isJoined(): boolean;
-  onClosed(): void;
+  closeThread(seq: number): void;
 }
 
 const pageSize = 100;
@@ -43,11 +43,11 @@ export class Thread implements ClientThread {
     this.#olderPages = new OlderPages(connection, { room_id: room.ref, thread: seq });
     this.#list = this.#createList(seq);
     this.#roots = this.#createList();
-    if (room.isJoined()) this.load();
+    if (room.state === 'joined') this.load();
   }
 
   get root(): Message | undefined {
-    return this.#room.findMessage(this.seq) ?? this.#roots.messages[0];
+    return this.#room.list?.find(this.seq) ?? this.#roots.messages[0];
   }
 
   get messages(): readonly Message[] {
@@ -80,7 +80,7 @@ export class Thread implements ClientThread {
 
   close(): void {
     this.#loading = undefined;
-    this.#room.onClosed();
+    this.#room.closeThread(this.seq);
   }
 
   /** Loads the root and the latest replies, also after the room has missed more than the service replays. */

@@ -9,6 +9,7 @@ import { closeLater } from '../helpers/cleanup.ts';
 import { createClient } from '../helpers/client.ts';
 import type { Json } from '../helpers/json.ts';
 import { describeOneWiring } from '../helpers/node.ts';
+import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
 import { nodeProxy } from '../helpers/tcp-proxy.ts';
@@ -217,5 +218,23 @@ describeOneWiring('the client in a conversation', ({ url }) => {
     expect(theirs.messages[0]!.replies).to.deep.equal({ count: 1, last_seq: 3 });
     expect(thread.messages[0]).to.include({ content: 'a reply', thread: 1 });
     expect(before[0], 'a changed message is another object').to.include({ content: 'one' });
+  });
+
+  it('shows who has read, who is typing and who is present', async () => {
+    const { owner, writer, room } = await setUp('one', 'two');
+    await rest(url(), owner.token).patch(`/rooms/${room.id}`, { receipts: true });
+    const mine = createClient(url(), writer).room(room.id);
+    const theirs = createClient(url(), owner).room(room.id);
+    await Promise.all([mine.joined(), theirs.joined()]);
+    await waitUntil('both are present', () => mine.presence?.count === 2);
+    theirs.setTyping();
+    await waitUntil('the other types', () => mine.typing.some(({ user }) => user === owner.user));
+    theirs.setTyping(false);
+    await waitUntil('nobody types', () => mine.typing.length === 0);
+    expect(await mine.markRead().confirmed).to.include({ read_seq: 2 });
+    await waitUntil('the position has arrived', () =>
+      mine.reads.some(({ user, read_seq }) => user === writer.user && read_seq === 2),
+    );
+    expect(await theirs.markRead(1).confirmed).to.include({ user: owner.user, read_seq: 1 });
   });
 });
