@@ -138,8 +138,10 @@ $$;`);
 create function count_unread(p_room bigint, p_last_seq bigint, p_seq bigint, p_user uuid) returns int
 language sql stable as $$
   select case when p_seq >= p_last_seq then 0 when p_last_seq - p_seq > 500 then 100 else (
-    select least(count(*), 100)::int from messages m
-    where m.room_id = p_room and m.seq > p_seq and m.emitter <> p_user and is_counted(m)
+    select count(*)::int from (
+      select 1 from messages m
+      where m.room_id = p_room and m.seq > p_seq and m.emitter <> p_user and is_counted(m) limit 100
+    ) counted
   ) end
 $$;`);
 

@@ -307,9 +307,7 @@ export function createSendQueue(
         part.map(({ queued: { room_id, actor, request }, decision, rights: { room, rightsRev } }) => ({
           ...{ room_id, actor: actor.user, rights_rev: rightsRev },
           can_read: can(decision, 'read'),
-          can_write:
-            can(decision, 'write') ||
-            (request.kind === 'react' && room.readers_react === true && can(decision, 'read')),
+          can_write: can(decision, 'write'),
           can_delete_all: room.type === 'group' && can(decision, 'administer'),
           ...request,
         })),
