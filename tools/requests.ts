@@ -22,3 +22,8 @@ export const events = new Map<string, z.ZodType>([
   ...Object.entries(serverEvents),
   ...features.flatMap(({ contract }) => Object.entries(contract.events)),
 ]);
+
+/** The frames of these events on `/chat`. */
+export const eventFrames = new Map<string, z.ZodType>(
+  features.flatMap(({ contract }) => Object.entries(contract.frames)),
+);

@@ -2,8 +2,11 @@ import WebSocket from 'ws';
 import { ChatFrame } from '../../src/core/contract/chat.ts';
 import { closeCodes, type ErrorCode, type RemovalCode } from '../../src/core/errors.ts';
 import type { Message, ReactionCount } from '../../src/core/log/message.ts';
+import type { ReadChanged } from '../../src/features/reads/contract.ts';
+import { eventFrames } from '../requests.ts';
 import type { Connection, ConnectionEvents, Dial, JoinAnswer, OperationAnswer, Page, Position } from './connection.ts';
-import { type Operation, versionText } from './record.ts';
+import type { Operation } from './record.ts';
+import { toReceivedChange } from './socketio-connection.ts';
 
 const dialMs = 4_000;
 const forgetMs = 20_000;
@@ -29,14 +32,28 @@ interface Done {
   reactions?: ReactionCount[];
 }
 
-export function chatDial(user: string): Dial {
+export function chatDial(user: string, withEvents: boolean): Dial {
   return (url, token, events) => {
     const options = { handshakeTimeout: dialMs, perMessageDeflate: false };
-    return createChatConnection(new WebSocket(`${url.replace('http', 'ws')}/chat`, options), user, token, events);
+    return createChatConnection(
+      new WebSocket(`${url.replace('http', 'ws')}/chat`, options),
+      { user, withEvents, token },
+      events,
+    );
   };
 }
 
-function createChatConnection(socket: WebSocket, user: string, token: string, events: ConnectionEvents): Connection {
+interface Options {
+  user: string;
+  withEvents: boolean;
+  token: string;
+}
+
+function createChatConnection(
+  socket: WebSocket,
+  { user, withEvents, token }: Options,
+  events: ConnectionEvents,
+): Connection {
   let over = false;
   let asked = 0;
   let room: number | undefined;
@@ -62,12 +79,40 @@ function createChatConnection(socket: WebSocket, user: string, token: string, ev
   });
 
   function receive(text: string): void {
-    const frame = ChatFrame.safeParse(JSON.parse(text)).data;
-    // Frames of other changes are a violation: these connections do not ask for events.
-    const understood =
-      (frame?.type === 'message' && handleMessage(frame)) ||
-      ((frame?.type === 'query' || frame?.type === 'status') && handleStatus(frame));
+    const json: unknown = JSON.parse(text);
+    const frame = ChatFrame.safeParse(json).data;
+    const understood = frame ? handle(frame) : handleEvent(json);
     if (!understood) events.violation(`an unexpected or undocumented frame: ${text}`);
+  }
+
+  function handle(frame: ChatFrame): boolean {
+    switch (frame.type) {
+      case 'message':
+        return handleMessage(frame);
+      case 'query':
+      case 'status':
+        return handleStatus(frame);
+      default:
+        return withEvents && handleChange(frame);
+    }
+  }
+
+  function handleChange({ type, rev, cursor, data }: Extract<ChatFrame, { rev: number; data: object }>): boolean {
+    const received = toReceivedChange(type.replace('_', ':'), { ...data, rev, cursor });
+    if (received) events.received(received);
+    return received !== undefined;
+  }
+
+  /** An ephemeral event, or how far users have read. */
+  function handleEvent(json: unknown): boolean {
+    const { type } = json as { type: string };
+    if (!withEvents || eventFrames.get(type)?.safeParse(json).success !== true) return false;
+    if (type !== 'read_changed') return true;
+    const { room_id, reads } = (json as { data: ReadChanged }).data;
+    for (const { user: reader, read_seq, version } of reads) {
+      if (reader === user) events.positionChanged(room_id, { readSeq: read_seq, version });
+    }
+    return true;
   }
 
   function handleMessage(frame: Frame<'message'>): boolean {
@@ -75,8 +120,7 @@ function createChatConnection(socket: WebSocket, user: string, token: string, ev
     if (history) return page?.messages.push(data) !== undefined;
     if (duplicate && data.emitter !== user) return false;
     if (!duplicate) {
-      const { room_id, seq } = data;
-      events.received({ room: room_id, rev, cursor, name: 'message:new', seq, message: data, text: versionText(data) });
+      events.received(toReceivedChange('message:new', { ...data, rev, cursor })!);
     }
     // The echo of a message that the reconciliation delivered has no `id`.
     if (data.emitter === user && data.client_msg_id !== null) {
@@ -153,7 +197,8 @@ function createChatConnection(socket: WebSocket, user: string, token: string, ev
   return {
     join(room_id, since, answer) {
       selecting = { id: ++asked, room: room_id, answer };
-      sendCommand({ type: 'select_room', room_id, id: asked, ...(since && { since }) });
+      const options = { ...(since && { since }), ...(withEvents && { events: true }) };
+      sendCommand({ type: 'select_room', room_id, id: asked, ...options });
     },
     /** On /chat, a client leaves a room only by selecting another. */
     leave() {},

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 const project = resolve(import.meta.dirname, '../..');
 /** In the package, this file and the service are compiled. */
 const main = `src/bin/start${extname(import.meta.filename)}`;
-const startMs = 40_000;
+const startMs = 60_000;
 
 interface Options {
   port: number;

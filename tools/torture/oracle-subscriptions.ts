@@ -20,9 +20,7 @@ export function checkSubscription(
   const banned = rights.firstWithoutRead(user, joinedRev);
   const until = lastDue(subscription, history.lastRev, banned);
   const top = subscription.applied.reduce((highest, { rev }) => Math.max(highest, rev), until ?? 0);
-  const due = between(history.entries, from, top).filter(
-    ({ message }) => message || subscription.transport === 'socketio',
-  );
+  const due = between(history.entries, from, top).filter(({ message }) => message || subscription.transport !== 'chat');
   compare(subscription, due, history, report);
   if (banned !== undefined) {
     for (const { rev } of subscription.applied) {

@@ -82,7 +82,8 @@ export class Participant {
     this.#outbox = new Outbox(evidence, { client: this.name, user: this.user });
     this.#operations = new Operations(evidence, { client: this.name, user: this.user }, random);
     this.#roomClients = profile.rooms.map((room) => new RoomClient(room, profile, evidence, violation));
-    if (profile.transport === 'chat') for (const roomClient of this.#roomClients.slice(1)) roomClient.isWanted = false;
+    if (profile.transport !== 'socketio')
+      for (const roomClient of this.#roomClients.slice(1)) roomClient.isWanted = false;
   }
 
   get pending(): number {
@@ -165,9 +166,16 @@ export class Participant {
   /** Completes the evidence at the end of the run. */
   close(): void {
     for (const { room, refusal, isWanted, isIn, timeline } of this.#roomClients) {
-      if (isIn && this.#profile.transport === 'socketio' && timeline.floor !== undefined) {
+      if (isIn && this.#profile.transport !== 'chat' && timeline.floor !== undefined) {
         const { name: client, user } = this;
-        this.#evidence.timelines.push({ client, user, room, floor: timeline.floor, messages: timeline.toFinal() });
+        this.#evidence.timelines.push({
+          client,
+          user,
+          room,
+          floor: timeline.floor,
+          hasTombstones: !this.#isChat,
+          messages: timeline.toFinal(),
+        });
       }
       if (refusal && isWanted)
         this.#evidence.excluded.push({ client: this.name, user: this.user, room, code: refusal });
@@ -234,7 +242,7 @@ export class Participant {
     }
     if (current.length > 0 && happens(intervalMs.mark)) this.#mark(this.#random.pick(current));
     if (current.length > 0 && happens(intervalMs.readPage)) this.#readPage(this.#random.pick(current), now);
-    if (this.#profile.transport === 'chat') return this.#wanderOnChat(happens);
+    if (this.#isChat) return this.#wanderOnChat(happens);
     for (const roomClient of this.#roomClients) {
       if (roomClient.isWanted && happens(intervalMs.leave)) roomClient.isWanted = false;
       else if (!roomClient.isWanted && happens(intervalMs.rejoin)) roomClient.rejoin(this.#random.chance(0.7));
@@ -259,7 +267,7 @@ export class Participant {
     if (roomClient.isBusy) return;
     const mustJoin = roomClient.mustJoinAgain || !roomClient.isIn;
     if (roomClient.isWanted && mustJoin && now >= roomClient.joinAt) return this.#join(roomClient, now);
-    if (roomClient.isWanted || !roomClient.isIn || this.#profile.transport === 'chat') return;
+    if (roomClient.isWanted || !roomClient.isIn || this.#isChat) return;
     roomClient.ask(now);
     this.#connection!.leave(roomClient.room, () => roomClient.left(performance.now()));
   }
@@ -274,11 +282,10 @@ export class Participant {
   #joined(roomClient: RoomClient, answer: JoinAnswer, node: number): void {
     const now = performance.now();
     // A select leaves the previous room even if it fails.
-    if (this.#profile.transport === 'chat')
-      for (const other of this.#roomClients) if (other !== roomClient) other.left(now);
+    if (this.#isChat) for (const other of this.#roomClients) if (other !== roomClient) other.left(now);
     const retryAt = now + 300 + this.#random.int(900);
     roomClient.joined(answer, node, now, retryAt);
-    if (!answer.ok && roomClient.refusal && this.#profile.transport === 'chat') this.#giveUp(roomClient.room);
+    if (!answer.ok && roomClient.refusal && this.#isChat) this.#giveUp(roomClient.room);
   }
 
   #receive(change: ReceivedChange): void {
@@ -293,7 +300,7 @@ export class Participant {
     if (!roomClient?.removed(code, now, now + 300 + this.#random.int(1_200))) {
       this.#violation('protocol', `removed from room ${room} (${code}), which it has not joined`);
     }
-    if (this.#profile.transport === 'chat') this.#giveUp(room);
+    if (this.#isChat) this.#giveUp(room);
   }
 
   #giveUp(room: number): void {
@@ -405,7 +412,11 @@ export class Participant {
 
   /** On /chat, the server applies messages behind a select to the newly selected room. */
   get #isSelecting(): boolean {
-    return this.#profile.transport === 'chat' && this.#roomClients.some(({ isBusy }) => isBusy);
+    return this.#isChat && this.#roomClients.some(({ isBusy }) => isBusy);
+  }
+
+  get #isChat(): boolean {
+    return this.#profile.transport !== 'socketio';
   }
 
   #token(seconds: number): string {

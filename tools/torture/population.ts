@@ -6,7 +6,7 @@ import { chatDial } from './chat-connection.ts';
 import { Crowd } from './crowd.ts';
 import type { Owner } from './owner.ts';
 import { Participant } from './participant.ts';
-import type { Evidence } from './record.ts';
+import type { Evidence, Transport } from './record.ts';
 import { socketioDial } from './socketio-connection.ts';
 
 const level = 50;
@@ -92,6 +92,12 @@ function toGrantees(room: number, rooms: number[], { user, entity }: TestUser): 
   return byOrganisation ? [own, { room, kind: 'entity', uuid: entity, initialRule: 'rw' }] : [own];
 }
 
+/** Half of the clients use `/chat`, and half of those with events. */
+function chooseTransport(n: number): Transport {
+  if (n % 2 === 0) return 'socketio';
+  return n % 4 === 1 ? 'chat with events' : 'chat';
+}
+
 function createParticipant(n: number, person: TestUser, rooms: number[], { seed, urls }: Options, evidence: Evidence) {
   const isChat = n % 2 === 1;
   const transports: ('websocket' | 'polling')[] =
@@ -99,8 +105,8 @@ function createParticipant(n: number, person: TestUser, rooms: number[], { seed,
   const profile = {
     name: `${isChat ? 'chat' : 'io'}${n}`,
     ...{ hasInbox: n % 6 === 0, mayForce: n % 4 === 0 },
-    ...{ person, rooms, transport: isChat ? ('chat' as const) : ('socketio' as const) },
-    dial: isChat ? chatDial(person.user) : socketioDial(person.user, transports),
+    ...{ person, rooms, transport: chooseTransport(n) },
+    dial: isChat ? chatDial(person.user, n % 4 === 1) : socketioDial(person.user, transports),
   };
   return new Participant(profile, urls, random(seed * 1_000 + n), evidence);
 }

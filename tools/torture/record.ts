@@ -83,7 +83,8 @@ export interface Subscription {
   end: SubscriptionEnd | undefined;
 }
 
-export type Transport = 'socketio' | 'chat';
+/** `chat with events` selects rooms on `/chat` with `events`, and receives every change. */
+export type Transport = 'socketio' | 'chat' | 'chat with events';
 
 export interface SubscriptionEnd {
   at: number;
@@ -182,6 +183,8 @@ export interface FinalTimeline {
   room: number;
   /** The first `seq` from which on the client has every message. */
   floor: number;
+  /** Whether pages of history contain deleted messages. */
+  hasTombstones: boolean;
   messages: Map<number, TimelineMessage>;
 }
 

@@ -106,7 +106,7 @@ export class RoomClient {
     if (!isRepair && this.#owner.transport === 'socketio') this.#expectAt(answer.rev);
     if (answer.recovered)
       for (const change of answer.events) if (change.rev > this.#have) this.receive(change, now, true);
-    if (this.#owner.transport === 'chat' || this.#have === answer.rev) return;
+    if (this.#owner.transport !== 'socketio' || this.#have === answer.rev) return;
     this.#end({ at: now, how: 'started over' });
     this.#begin({ ...answer, recovered: false }, node, now);
   }
@@ -140,17 +140,19 @@ export class RoomClient {
     const { subscription } = this;
     if (!subscription)
       return this.#violation('protocol', `room ${this.room}: received rev ${rev} without a subscription`);
-    const isChat = this.#owner.transport === 'chat';
+    const { transport } = this.#owner;
+    // On /chat, missed changes follow the answer to the select.
+    const isMissed = isAnswer || (transport !== 'socketio' && rev <= subscription.joinedRev);
     if (rev <= this.#have) return this.#violation('duplicated', `room ${this.room}: rev ${rev} at rev ${this.#have}`);
-    // On /chat, only the log shows whether a change is missing.
-    if (!isChat && rev !== this.#have + 1) {
+    // Without events, only the log shows whether a change is missing.
+    if (transport !== 'chat' && rev !== this.#have + 1) {
       this.#violation('lost', `room ${this.room}: rev ${rev} after rev ${this.#have}`);
       this.mustJoinAgain = true;
       return;
     }
     this.#have = rev;
     this.cursor = cursor;
-    this.timeline.apply(change, isAnswer);
+    this.timeline.apply(change, isMissed);
     const version = message && { version: message.version };
     subscription.applied.push({
       ...{ rev, name, seq, ...version, text },
@@ -199,7 +201,7 @@ export class RoomClient {
       return `${name} is not in room ${this.room}${this.isBusy ? ' and waits for the acknowledgement' : ''}`;
     const position = getPosition(this.subscription);
     if (position < due) return `${name} in room ${this.room} is at rev ${position} of ${due}`;
-    const lacksPage = transport === 'socketio' && this.timeline.floor === undefined;
+    const lacksPage = transport !== 'chat' && this.timeline.floor === undefined;
     return lacksPage ? `${name} in room ${this.room} has no page` : undefined;
   }
 

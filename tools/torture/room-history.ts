@@ -53,7 +53,7 @@ export interface StoredMessage extends Omit<TimelineMessage, 'mine'> {
   reactors: Map<string, Set<string>>;
 }
 
-/** The position of a room's log. `message` is the `rev` of the last message. */
+/** The position of a room's log. `message` is the `rev` of the last message that was not deleted. */
 export interface Head {
   rev: number;
   seq: number;
@@ -225,7 +225,7 @@ export const roomText = (room: object): string => toText(room);
 export async function readHeads(url: string): Promise<Map<number, Head>> {
   return withDatabase(url, async (database) => {
     const { rows } = await database.query(
-      'select id, last_rev, last_seq, (select max(rev) from messages m where m.room_id = r.id) as message from rooms r',
+      'select id, last_rev, last_seq, (select max(rev) from messages m where m.room_id = r.id and deleted_at is null) as message from rooms r',
     );
     return new Map(
       rows.map((row) => [

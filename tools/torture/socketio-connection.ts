@@ -172,7 +172,7 @@ function breakOff(socket: Socket, how: 'cut' | 'vanish'): void {
 }
 
 /** Returns undefined if the event is not a change of a room. */
-function toReceivedChange(name: string, payload: unknown): ReceivedChange | undefined {
+export function toReceivedChange(name: string, payload: unknown): ReceivedChange | undefined {
   const { room_id: room, rev, cursor } = payload as ServerEventPayloads['message:new'];
   const position = { room, rev, cursor };
   switch (name) {

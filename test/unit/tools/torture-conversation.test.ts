@@ -166,7 +166,7 @@ function cleanRun(): Run {
     ...{ client: ben, room, seq: 1, version: 8, text: toText('[three]'), askedAt: 90, what: 'page' },
   });
   const timeline: FinalTimeline = {
-    ...{ client: ana, user: ana, room, floor: 1 },
+    ...{ client: ana, user: ana, room, floor: 1, hasTombstones: true },
     messages: new Map([
       [1, { version: 8, text: toText('[three]'), reactions: '👍1 ❤️1', mine: '❤️', replies: '' }],
       [2, { version: 7, text: toText(''), reactions: '', mine: '', replies: '' }],
