@@ -77,6 +77,52 @@ describeOneWiring(`the browser example, ${file}, opened from disk`, (node) => {
     expect(await tab.locator('li.own p').allTextContents()).to.deep.equal(['<b>from</b> Ben']);
   });
 
+  it('edits, deletes and reacts, and shows what others do, also what happened during a disconnection', async () => {
+    const proxy = await nodeProxy(node.url());
+    const { owner, room } = await createRoomWithOwner(node.url());
+    const ben = await createMember(node.url(), owner, room);
+    const messages = `/rooms/${room.id}/messages`;
+    await sendMessages(node.url(), owner, room, 'from the owner', 'also');
+    const tab = await openRoom(proxy.url, ben, room);
+    const item = (text: string) => tab.locator('li', { has: tab.getByText(text, { exact: true }) });
+    await send(tab, 'mine');
+    await waitForMessage(tab, 'mine');
+    await item('mine').getByRole('button', { name: 'Edit' }).click();
+    await send(tab, 'edited');
+    await item('edited').locator('small', { hasText: 'edited' }).waitFor();
+    await item('from the owner').getByRole('button', { name: '👍' }).click();
+    await item('from the owner').locator('small', { hasText: '👍 1' }).waitFor();
+    expect(await item('from the owner').getByRole('button', { name: 'Delete' }).count()).to.equal(0);
+
+    proxy.cut();
+    await waitForStatus(tab, 'reconnecting in');
+    const client = rest(node.url(), owner.token);
+    await client.patch(`${messages}/1`, { content: 'from the owner, edited' });
+    await client.put(`${messages}/1/reactions/%F0%9F%91%8D`);
+    await client.delete(`${messages}/2`);
+    proxy.restore();
+    await tab.clock.fastForward(1_000);
+    await waitForMessage(tab, 'from the owner, edited');
+    await item('from the owner, edited').locator('small', { hasText: '👍 2' }).waitFor();
+    await item('edited').getByRole('button', { name: 'Delete' }).click();
+    await waitUntil('both deleted messages are shown as such', async () => {
+      return (await readMessages(tab)).join() === 'from the owner, edited,deleted,deleted';
+    });
+  });
+
+  it('does not overwrite an edit that another device has made in between', async () => {
+    const { owner, room } = await createRoomWithOwner(node.url());
+    await sendMessages(node.url(), owner, room, 'first');
+    const tab = await openRoom(node.url(), owner, room);
+    await waitForMessage(tab, 'first');
+    await tab.getByRole('button', { name: 'Edit' }).click();
+    await rest(node.url(), owner.token).patch(`/rooms/${room.id}/messages/1`, { content: 'from a phone' });
+    await waitForMessage(tab, 'from a phone');
+    await send(tab, 'from the page');
+    await waitForStatus(tab, 'has changed');
+    expect(await readMessages(tab)).to.deep.equal(['from a phone']);
+  });
+
   it('removes the token from the address after it joined with the fragment', async () => {
     const { owner, room } = await createRoomWithOwner(node.url());
     const tab = await openRoom(node.url(), owner, room);
