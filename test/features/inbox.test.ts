@@ -7,7 +7,7 @@ import { createMember, createRoom, createRoomWithOwner, putRule, sendMessages } 
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
 import { createUser, type TestUser, withClaims } from '../helpers/users.ts';
 
-describeEveryWiring('The inbox', ({ url, urls }) => {
+describeEveryWiring('The inbox', ({ url, urls, startNode }) => {
   const openInbox = async (person: TestUser, payload: object = {}, at = url()) => {
     const socket = await socketClient(at, person);
     const page = await socket.request('inbox:open', payload);
@@ -158,7 +158,7 @@ describeEveryWiring('The inbox', ({ url, urls }) => {
     await rest(url(), owner.token).delete(`/rooms/${deleted.id}`);
     expect(await socket.next('inbox:removed')).to.deep.equal({ room_id: deleted.id, code: 'ROOM_DELETED' });
     await putRule(url(), owner, banned, { userUUID: guest.user, permissions: 'r' });
-    expect(await nextItem(socket, banned)).to.include({ permissions: 'r' });
+    expect(await nextItem(socket, banned, ({ permissions }) => permissions === 'r')).to.include({ kind: 'user' });
     await sendMessages(url(), owner, banned, 'again');
     expect(await nextItem(socket, banned, ({ last_seq }) => last_seq === 1)).to.include({ last_seq: 1 });
   });
@@ -233,6 +233,34 @@ describeEveryWiring('The inbox', ({ url, urls }) => {
     expect(page.rooms[0]).to.include({ unread: 3, unread_mentions: 3 });
     const own = await openInbox(owner);
     expect(own.page.rooms[0]).to.include({ unread: 0, unread_mentions: 0 });
+  });
+
+  it('tells every inbox of a user what the user has read, muted and hidden', async () => {
+    const { owner, room } = await createRoomWithOwner(url());
+    const guest = await createMember(url(), owner, room);
+    await sendMessages(url(), owner, room, 'one', 'two', 'three');
+    const [{ socket, page }, other, foreign] = await Promise.all([
+      openInbox(guest),
+      openInbox(guest),
+      openInbox(owner),
+    ]);
+    expect(page.rooms[0]).to.include({ unread: 3, muted: false, hidden: false });
+    const marker = await socketClient(url(), guest);
+    const mark = await marker.request('read:mark', { room_id: room.id, seq: 2 });
+    for (const one of [socket, other.socket]) {
+      const item = await nextItem(one, room, ({ version }) => version === mark.version);
+      expect(item).to.include({ read_seq: 2, unread: 1 });
+    }
+    await marker.request('room:personal', { room_id: room.id, muted: true, hidden: true });
+    const hidden = await nextItem(socket, room, (item) => item.hidden);
+    expect(hidden).to.include({ muted: true, hidden: true, unread: 1 });
+    expect((await socket.request('inbox:page', {})).rooms).to.deep.equal([]);
+    expect(ids((await socket.request('inbox:page', { hidden: true })).rooms)).to.deep.equal([room.id]);
+    expect((await openInbox(guest)).page.unread_rooms).to.deep.equal([]);
+    await sendMessages(url(), owner, room, 'four');
+    const shown = await nextItem(socket, room, (item) => !item.hidden);
+    expect(shown).to.include({ muted: true, unread: 2 });
+    expect((await openInbox(guest)).page.unread_rooms).to.deep.equal([]);
   });
 
   it('counts the same for many inboxes of one room as for one', async () => {
@@ -323,6 +351,16 @@ describeEveryWiring('The inbox', ({ url, urls }) => {
       expect(await socket.request('inbox:page', {})).to.deep.equal({ ok: true, rooms: [], next: null });
     });
   }
+
+  it('shares READ_RATE with marks', async function () {
+    this.timeout(60_000);
+    const node = await startNode({ READ_RATE: 1 });
+    const person = createUser();
+    const { socket } = await openInbox(person, {}, node.url);
+    expect(await socket.request('inbox:page', {})).to.include({ ok: true });
+    const { error } = await socket.request('inbox:page', {});
+    expect(error).to.include({ code: 'RATE_LIMITED' });
+  });
 
   for (const [query, field] of [
     ['inbox=true&limit=201', 'limit'],

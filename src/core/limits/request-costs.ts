@@ -18,8 +18,6 @@ export const costs = {
   list: { tokens: 1, perHundred: { tokens: 1, rows: 1_000 } },
   /** A room may have a thousand rules. */
   rules: { tokens: 5 },
-  /** Reads the list of all rooms, and the items of a page. */
-  inbox: { tokens: 4 },
   page: { tokens: 1, perHundred: { tokens: 4, rows: 100 } },
   join: { tokens: 2, since: 2 },
   /** For requests that create a room or write a change other than a message. */

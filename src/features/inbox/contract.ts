@@ -28,7 +28,7 @@ export const inbox = defineFeature('inbox', {
         unread_rooms: unreadRooms,
       }),
       refusals: socketio.commonRefusals,
-      cost: costs.inbox,
+      cost: costs.readState,
     },
     'inbox:page': {
       payload: z
@@ -46,7 +46,7 @@ export const inbox = defineFeature('inbox', {
         }),
       ack: z.object({ rooms: z.array(InboxItem), next }),
       refusals: [...socketio.commonRefusals],
-      cost: costs.inbox,
+      cost: costs.readState,
     },
     'inbox:close': {
       payload: z
