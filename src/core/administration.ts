@@ -72,8 +72,9 @@ const ownersOnly = 'the user owner and owner administrators';
 const denyForbidden = (message: string): Denial => ({ code: 'FORBIDDEN', message });
 
 /**
- * Whether nobody can have more power in this room. In a `user2user` room, both users have the highest power. So have
- * the administrators of a group that belongs to no organisation, if its user owner is no longer an administrator.
+ * Whether nobody can have more power in this room. In a `user2user` room, both users have the highest power. The same
+ * holds for the administrators of a group that belongs to no organisation if its user owner is no longer an
+ * administrator.
  */
 function isHighest(power: Power, room: RoomOwnership, rules: readonly Rule[]): boolean {
   if (isAtLeast(power, 'user owner') || room.type === 'user2user') return true;

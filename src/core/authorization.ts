@@ -10,7 +10,7 @@ export interface Actor {
   mayCreateRooms: boolean;
   /** Whether nobody else may see how far the user has read. */
   hidesReceipts?: boolean;
-  /** The user is neither shown nor counted among those who are present. */
+  /** Whether the user is hidden from presence: neither shown nor counted among those who are present. */
   hidesPresence?: boolean;
 }
 

@@ -26,9 +26,9 @@ export interface SentMessage {
 }
 
 export interface ConnectionObserver {
-  /** The connection or its token has ended. */
+  /** Called when the connection or its token has ended. */
   onEnd(): void;
-  /** A fresh token has replaced the one of `previous`. */
+  /** Called when a fresh token has replaced the token of `previous`. */
   onRenew(previous: Actor): void;
 }
 
@@ -87,8 +87,8 @@ export interface SelectedRoom extends Subscriber {
   /** Answers a `select_room` command for the room that is selected already, and switches events on or off. */
   confirm(receivesEvents: boolean, id: CommandId | undefined): void;
   /**
-   * Sends a message to the room. Resolves as soon as the message is queued, because later messages then follow it. The
-   * client receives its echo or an error later, when the message has been stored or rejected.
+   * Sends a message to the room. Resolves as soon as the message is queued, because its order is fixed from then on.
+   * The client receives its echo or an error later, when the message has been stored or rejected.
    */
   append(
     send: (onStored: (change: MessageChange) => void) => Promise<{ stored: Promise<SentMessage> }>,

@@ -28,12 +28,12 @@ export type Recipients = { room: RoomId } | { node: string } | 'all';
 export type EphemeralListener = (body: unknown, from: string) => void;
 
 /**
- * Messages between nodes about ephemeral state. At most once, unordered, and the first to be dropped if Redis does not
- * keep up. Nothing is reconciled because of a lost message. Therefore a state carries a counter, and is sent again or
- * expires.
+ * Exchanges messages about ephemeral state between nodes. Messages arrive at most once and in any order, and are the
+ * first to be dropped if Redis does not keep up. A lost message is not recovered. Therefore each state carries a
+ * counter, and is either sent again or expires.
  */
 export interface EphemeralBus {
-  /** Names this node; different after each start. */
+  /** The id of this node. It changes with each start. */
   readonly node: string;
   /** Whether other nodes can be reached. Always false for a node without Redis. */
   readonly isUp: boolean;

@@ -92,7 +92,7 @@ interface Details {
   /** The invalid field of the request. */
   field?: string;
   retryAfterMs?: number;
-  /** The present state of what the request conflicts with. Clients see it. */
+  /** The current state that the request conflicts with. It is sent to the client. */
   current?: object;
   /** The cause is logged, but not sent to clients. */
   cause?: unknown;

@@ -18,7 +18,7 @@ interface Parts<R, Q, C, J> {
   commands?: C;
   /** The ephemeral events that Socket.IO clients receive, by their names. */
   events?: Events;
-  /** The frames of those events that `/chat` clients receive, too, if they have selected the room with `events`. */
+  /** The frames of the events that `/chat` clients also receive, if they have selected the room with `events`. */
   frames?: Frames;
   /** What a client may ask for with `room:join`, by the names of the keys. */
   joinOptions?: J;
@@ -144,9 +144,10 @@ export interface JoinCall<Context> {
 }
 
 /**
- * Called while the join buffers the changes of the room, so what it reads misses nothing. The function that it resolves
- * to makes the answer, in the tick in which the acknowledgement is sent and the subscription goes live. The handler may
- * be called for a join that is then denied, and several times for one join.
+ * Called while the join buffers the changes of the room, so no change is lost between the data that the handler reads
+ * and the live changes. Resolves to a function that returns the answer; it is called in the tick in which the
+ * acknowledgement is sent and the subscription goes live. The handler may be called for a join that is then denied, and
+ * several times for one join.
  */
 export type JoinOptionHandler<J extends JoinOption, Context> = (
   call: JoinCall<Context>,

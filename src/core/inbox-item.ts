@@ -46,7 +46,10 @@ export const InboxItem = RoomListItem.extend(inboxFields).meta({
 });
 export type InboxItem = z.infer<typeof InboxItem>;
 
-/** An item of `GET /rooms`. The fields of the inbox are left out unless asked for, and for rooms that cannot be read. */
+/**
+ * An item of `GET /rooms`. It has the fields of the inbox only if the client asks for them and the actor may read the
+ * room.
+ */
 export const ListedRoom = RoomListItem.extend(z.object(inboxFields).partial().shape).meta({
   id: 'ListedRoom',
   description: 'A room and the rule that lets the caller in; with `inbox=true` also what an inbox shows.',

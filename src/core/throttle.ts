@@ -4,8 +4,8 @@ interface Entry {
 }
 
 /**
- * Runs a task per key: the first request at once, further ones at most once per interval. The last request is always
- * followed by a run. "At once" is after the current tick, so that requests of one tick share a run.
+ * Runs a task for each key. The first request runs it at the end of the current tick, so that the requests of one tick
+ * share a run. Further requests run it at most once per interval. The last request is always followed by a run.
  */
 export class Throttle<K> {
   readonly #intervalMs: number;

@@ -28,10 +28,10 @@ const refusalDetails = {
 
 type FrameName<Event extends string> = Event extends `${infer Noun}:${infer Verb}` ? `${Noun}_${Verb}` : Event;
 
-/** `typing_changed` for the event `typing:changed`. */
+/** Returns the name of the frame of an event: `typing_changed` for `typing:changed`. */
 export const toFrameName = <Event extends string>(event: Event) => event.replace(':', '_') as FrameName<Event>;
 
-/** The events of changes, of which `message:new` has the frame `message`. */
+/** The events of changes except `message:new`, whose frame is `message`. */
 type ChangeEventName = Exclude<Joined['events'][number]['name'], 'message:new'>;
 
 type ChangeFrame<Event extends ChangeEventName> = z.ZodObject<
@@ -44,7 +44,10 @@ type ChangeFrame<Event extends ChangeEventName> = z.ZodObject<
   z.core.$strict
 >;
 
-/** The frame of an event that is a change of the room: `rev` and `cursor` stand beside the rest of the payload. */
+/**
+ * Defines the frame of a change. `rev` and `cursor` are fields of the frame; the rest of the event's payload is its
+ * `data`.
+ */
 function defineChangeFrame<Event extends ChangeEventName>(event: Event): ChangeFrame<Event> {
   const payload: z.ZodObject<{ rev: z.ZodType; cursor: z.ZodType }> = serverEvents[event];
   const { description, examples } = payload.meta()!;
@@ -199,7 +202,7 @@ export const listsIgnoredKeys = (name: ChatFrameName): boolean => 'ignored' in c
 
 export const changeFrameNames = Object.keys(changeFrames) as (keyof typeof changeFrames)[];
 
-/** The frames that the server also sends without a command, by the occasion. */
+/** The frames that the server also sends without a command, keyed by the occasion. */
 export const unsolicitedFrames = {
   open: { summary: 'The connection is open.', frames: ['START?'] },
   deliver: { summary: 'A live message of the room.', frames: ['message'] },

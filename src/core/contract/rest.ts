@@ -43,7 +43,7 @@ interface AnyRoute {
   params?: z.ZodObject;
   query?: z.ZodObject | z.ZodPipe;
   headers?: z.ZodObject;
-  /** The fields of the body that headers set if the body does not, by the names of the headers. */
+  /** Fields of the body that a header sets if the body does not, keyed by the name of the header. */
   headerFields?: Readonly<Record<string, string>>;
   body?: Body;
   answers: { readonly [status: number]: Answer };

@@ -170,8 +170,9 @@ export class ChangeSequencer {
       const changes = await this.#log.changes(this.#room, revBefore + 1, this.#headRev, repairPageSize);
       let repaired = 0;
       for (const change of changes) {
-        // If the bus has delivered a change of the page meanwhile, the rest of the page is useless: an entry that it skips
-        // refers to the state that the page gave instead of the delivered change.
+        // If the bus has meanwhile delivered a change of this page, the rest of the page cannot be used. The page skips
+        // the later changes of a message, because its first entry of the message already includes them; the change from
+        // the bus does not.
         if (this.#hasEnded || change.rev !== this.#position!.rev + 1) break;
         this.#early.delete(change.rev);
         this.#advance(change, 'log');

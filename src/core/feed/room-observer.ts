@@ -3,16 +3,16 @@ import type { Change } from '../log/change.ts';
 import type { Subscriber } from './subscriber.ts';
 
 /**
- * Follows who is live in the rooms of this node. A feature implements it if it depends on that, such as presence.
+ * Observes which subscribers are live in the rooms of this node. Features such as presence implement this interface.
  * The methods are called for every subscriber and change, so they must be cheap, and they must not throw.
  */
 export interface RoomObserver {
   onJoined(room: RoomId, subscriber: Subscriber): void;
-  /** `removed`: the subscriber may no longer read, or the room was deleted. */
+  /** `removed` means that the subscriber may no longer read, or that the room was deleted. */
   onLeft(room: RoomId, subscriber: Subscriber, how: 'left' | 'removed'): void;
-  /** The change has been applied to the rights and delivered. */
+  /** Called when the change has been applied to the rights and delivered. */
   onChange(change: Change): void;
-  /** The subscriber has a fresh token, and may still read. */
+  /** Called when the subscriber has a fresh token and may still read. */
   onTokenRenewed(room: RoomId, subscriber: Subscriber): void;
   /** Whether the feed must stay open although nobody is in the room. */
   needsFeed(room: RoomId): boolean;

@@ -9,7 +9,10 @@ export interface Subscriber {
   deliver(change: Change): void;
   /** From this call on, the subscriber receives what the `Broadcaster` of its transport publishes. */
   goLive(): void;
-  /** Sends something that is not a change to this subscriber only, if its transport has it. */
+  /**
+   * Sends an event that is not a change to this subscriber only. Has no effect if the connection receives no such
+   * events.
+   */
   deliverEvent(name: string, payload: object): void;
   /** Stops the delivery and reports the reason to the client. */
   remove(code: RemovalCode): void;

@@ -16,7 +16,7 @@ export interface RequestCost {
 export const costs = {
   read: { tokens: 1 },
   list: { tokens: 1, perHundred: { tokens: 1, rows: 1_000 } },
-  /** A room may have a thousand rules. */
+  /** Expensive, because a room may have a thousand rules. */
   rules: { tokens: 5 },
   page: { tokens: 1, perHundred: { tokens: 4, rows: 100 } },
   join: { tokens: 2, since: 2 },
@@ -28,7 +28,7 @@ export const costs = {
   token: { tokens: 5 },
   /** Messages have a separate limit, `SEND_RATE`. */
   message: { tokens: 0 },
-  /** Marks, personal settings and requests of the inbox have a separate limit, `READ_RATE`. */
+  /** Read marks, personal settings and inbox requests have a separate limit, `READ_RATE`. */
   readState: { tokens: 0 },
   free: { tokens: 0 },
 } as const satisfies Record<string, RequestCost>;

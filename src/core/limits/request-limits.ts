@@ -16,7 +16,7 @@ export interface RequestLimits {
   consumeRule(giver: Uuid, receiver: Uuid): void;
   /** Called if the user changes their answer to an invitation, or removes their own rule to leave the room. */
   consumeOwnChange(user: Uuid, room: RoomId): void;
-  /** Called for each mark, each change of personal settings and each request of the inbox. */
+  /** Called for each read mark, each change of personal settings and each inbox request. */
   consumeRead(user: Uuid): void;
 }
 

@@ -25,8 +25,8 @@ interface Row {
 }
 
 /**
- * Applies operations in one transaction, each independently of the others. The operations are grouped by room. Except
- * for reactions, at most one operation names the same message. The results are in the order of the operations.
+ * Applies operations in one transaction, each independently of the others. The operations are grouped by room. At most
+ * one operation may refer to each message, except for reactions. The results are in the order of the operations.
  */
 export async function applyOperations(store: Store, operations: readonly Operation[]): Promise<OperationResult[]> {
   const rows = await store.query<{ result: Row }>(statements.operations, [JSON.stringify(operations)]);

@@ -26,7 +26,6 @@ type EventName = Extract<
 >;
 type ServerEvent = { [N in EventName]: { name: N; payload: ServerEventPayloads[N] } }[EventName];
 
-/** The behaviour of the server that depends on the kind of a change. */
 /** Where a change is in the log, when it was made, and by whom. */
 interface StoredPosition {
   room_id: RoomId;
@@ -164,8 +163,8 @@ export function affectsRights(message: BusMessage): boolean {
 }
 
 /**
- * Whether a `/chat` connection that receives no events receives the change: only messages, and no tombstones, because
- * clients of the legacy service would show them.
+ * Whether `/chat` connections without events receive the change. They receive only messages, and no tombstones, because
+ * clients of the legacy service would show tombstones as messages.
  */
 export const isPlainMessage = (change: Change): change is MessageChange =>
   change.kind === 'message' && change.message.deletedAt === undefined;

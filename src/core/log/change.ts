@@ -13,7 +13,10 @@ export const Grant = z.object({
 });
 export type Grant = z.infer<typeof Grant>;
 
-/** Who made the change. Null, or missing in changes of earlier versions, if that is unknown or it was the service. */
+/**
+ * The user who made the change. Null if the service made it. Null or missing if an earlier version stored the change
+ * without its author.
+ */
 const by = Uuid.nullish();
 const position = { room_id: RoomId, rev: z.number().int().positive(), at: z.number().int() };
 
@@ -38,7 +41,7 @@ export const changeSchemas = {
     reactions: z.array(ReactionCount),
     changes: z.array(ReactionDelta),
   }),
-  /** A replay has already delivered the message of this entry in its present state. */
+  /** Replaces an entry in a replay that has already delivered the message in its current state. */
   skipped: z.object({ kind: z.literal('skipped'), ...position }),
   member: z.object({ kind: z.literal('member'), ...position, by, rule: Grant }),
   room: z.object({ kind: z.literal('room'), ...position, by, room: Room }),

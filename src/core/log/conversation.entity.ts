@@ -1,11 +1,15 @@
 import { defineEntity, p } from '@mikro-orm/core';
 
 // SQL functions read and write these tables. The entities exist so that MikroORM can compare the tables with the
-// migrations. None has a foreign key, because it would lock the row of the room; a trigger deletes rows with their room.
+// migrations. The tables have no foreign keys, because these would lock the row of the room; a trigger deletes the rows
+// together with their room.
 
 const roomId = () => p.bigint('number').primary();
 
-/** The data that the app keeps with a room. In `rooms`, each send would copy it together with the counters. */
+/**
+ * The data that the app stores with a room. It is not a column of `rooms`, because each send updates that row and would
+ * copy the data.
+ */
 const RoomCustomEntity = defineEntity({
   name: 'RoomCustom',
   tableName: 'room_custom',
@@ -41,7 +45,10 @@ const ReactionEntity = defineEntity({
   },
 });
 
-/** Counting the rows of `reactions` would read a thousand times as many pages. */
+/**
+ * Counts the reactions to each message. Without it, counting the rows of `reactions` would read a thousand times as
+ * many pages.
+ */
 const ReactionCountEntity = defineEntity({
   name: 'ReactionCount',
   tableName: 'reaction_counts',
@@ -50,7 +57,7 @@ const ReactionCountEntity = defineEntity({
     seq: p.bigint('number').primary(),
     emoji: p.text().primary(),
     count: p.integer(),
-    /** The entry of the log with which the emoji first appeared, and its place in it. */
+    /** The entry of the log in which the emoji first appeared, and its position within that entry. */
     firstRev: p.bigint('number'),
     firstN: p.smallint(),
   },
@@ -62,7 +69,7 @@ const ThreadEntity = defineEntity({
   properties: {
     roomId: roomId(),
     root: p.bigint('number').primary(),
-    /** Without deleted replies. */
+    /** Deleted replies do not count. */
     count: p.integer(),
     lastSeq: p.bigint('number'),
   },

@@ -25,7 +25,10 @@ export interface RichContent {
 
 export type OperationRequest =
   | ({ kind: 'send' } & RichContent)
-  /** Fields that are absent stay. `base` is the version that the edit was made from. `edit_seconds: 0` is no limit. */
+  /**
+   * Absent fields remain unchanged. `base` is the version from which the edit was made. `edit_seconds: 0` means no
+   * limit.
+   */
   | {
       kind: 'edit';
       seq: number;
@@ -59,7 +62,10 @@ export type OperationResult =
   | ({ outcome: 'edited' } & MessageAt)
   /** The tombstones, each with its `rev`. */
   | ({ outcome: 'deleted'; messages: MessageAt[] } & At)
-  /** `changes` are all changes of this message in the batch. Results of one entry of the log have the same `rev`. */
+  /**
+   * `changes` lists all reactions to this message that the batch has added or removed. Results of one entry of the log
+   * have the same `rev`.
+   */
   | ({ outcome: 'reacted'; seq: number; reactions: ReactionCount[]; changes: ReactionDelta[] } & At)
   /** The operation has no effect, for example because it is a retry. */
   | ({ outcome: 'unchanged'; message?: Message; reactions?: ReactionCount[] } & At)
@@ -70,7 +76,7 @@ export type OperationResult =
   | { outcome: 'gone' }
   /** The rights of the actor do not allow it. */
   | { outcome: 'refused' }
-  /** `field` names the field of the request that is the reason. */
+  /** `field` names the field of the request that caused the problem. */
   | { outcome: OperationProblem; field: string; seq?: number; message?: Message };
 
 export type OperationProblem =

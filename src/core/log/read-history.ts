@@ -6,15 +6,15 @@ import { listMessageColumns, type MessageRow, toMessageChange } from './room-log
 
 /** The size of a page as JSON. A page has at least one message, even if that is larger. */
 export const maxPageBytes = 256 * 1024;
-/** How many messages a page looks at in search of those that it may have. */
+/** The maximum number of messages that are examined for one page, because a filter may skip most of them. */
 const maxExamined = 2_000;
 
 export interface HistoryFilter {
-  /** Only the replies in the thread of this root. */
+  /** If set, only the replies to this root are read. */
   thread: number | null;
-  /** Without replies. */
+  /** Whether replies are left out. */
   topLevel: boolean;
-  /** With deleted messages. */
+  /** Whether deleted messages are included. */
   tombstones: boolean;
 }
 
@@ -38,11 +38,11 @@ interface AtHead {
 }
 
 export interface HistorySlice {
-  /** From the split outwards. There may be more than fit into a page, but not all that `found` counts. */
+  /** Ordered from the split outwards. May contain more messages than fit into a page, but fewer than `found`. */
   messages: MessageChange[];
-  /** How many messages match, up to one more than was asked for. */
+  /** The number of matching messages. Counting stops at one more than the requested number. */
   found: number;
-  /** If the search ended before the last message: the last `seq` that it looked at. */
+  /** If the search ended before the last message, the last `seq` that it examined. */
   searchedTo: number | null;
 }
 
@@ -53,7 +53,7 @@ export interface HistorySlices extends AtHead {
 }
 
 export interface SingleMessages extends AtHead {
-  /** Ordered by `seq`. The last of them may not have fit into an answer. */
+  /** Ordered by `seq`. Messages at the end are missing if they cannot fit into an answer. */
   messages: MessageChange[];
   /** The `seq` of all requested messages that the room has. */
   existing: number[];
@@ -81,8 +81,9 @@ const bytes = `octet_length(m.content) + coalesce(octet_length(m.custom), 0)`;
 const headFields = (head: string) =>
   `'rev', ${head}.last_rev, 'at', (extract(epoch from ${head}.last_change_at) * 1000)::float8, 'rights_rev', ${head}.rights_rev`;
 /**
- * Reads one message. The order makes the primary key the best index even in a plan that was made for an empty table;
- * another index begins with the room as well, and would be read from end to end for each message.
+ * Reads one message. The `order by` makes PostgreSQL use the primary key even if it planned the statement while the
+ * table was empty. Otherwise it might use another index that begins with the room, and read that index from end to end
+ * for each message.
  */
 const messageAt = (columns: string, seq: string) =>
   `select ${columns} from messages m where m.room_id = $1::bigint and m.seq >= ${seq} and m.seq <= ${seq} order by m.seq limit 1`;

@@ -15,7 +15,7 @@ interface ChangeRow {
 
 interface EntryRow {
   rev: number;
-  /** 1 edit, 2 deletion, 3 reactions. */
+  /** 1 means an edit, 2 a deletion, and 3 reactions. */
   kind: number;
   seq: number;
   /** The reactions that were added and removed, as JSON. */
@@ -33,8 +33,8 @@ interface Range {
 }
 
 /**
- * Reads changes from the log. What a replay delivers is the present state of a message, so a deleted text never
- * returns, and a hundred edits of a message cost as much as one.
+ * Reads changes from the log. A replay delivers each message in its current state. Therefore a deleted text never
+ * reappears, and a hundred edits of a message cost as much as one.
  */
 export async function replayChanges(
   store: Store,

@@ -11,7 +11,7 @@ const ms = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`;
 export const listMessageColumns = (m: string) => `${m}.room_id::float8 as room_id, ${m}.id::float8 as id,
   ${m}.seq::float8 as seq, ${m}.rev::float8 as rev, ${m}.emitter::text as emitter, ${m}.content, ${m}.client_msg_id,
   ${ms(`${m}.created_at`)} as at, ${ms(`${m}.updated_at`)} as updated`;
-/** With the fields that only some messages have, and without `mine`. */
+/** The columns of a message, including the fields that only some messages have, but without `mine`. */
 const wholeMessage = `${listMessageColumns('m')}, message_extras(m, null) as extras`;
 const rootReplies = `case when m.thread is not null then thread_replies(m.room_id, m.thread) end as root_replies`;
 
@@ -27,7 +27,7 @@ export interface MessageRow {
   updated: number;
   /** Null or undefined if the message has none. */
   extras?: MessageExtras | null;
-  /** If the message is a reply: the replies of its root. */
+  /** If the message is a reply, the replies to its root. */
   root_replies?: Replies | null;
 }
 
@@ -73,7 +73,7 @@ export interface RoomRow {
   changed: number;
   created: number;
   updated: number;
-  /** Null: the default of the room's type. */
+  /** Null means the default of the room's type. */
   receipts: boolean | null;
   readers_react: boolean | null;
   /** JSON as text. */
@@ -257,15 +257,15 @@ interface EntryPosition {
   at: number;
 }
 
-/** The event of an edit or a deletion. Clients keep the reactions and replies that they have. */
+/** Converts an edit or a deletion. The change contains no reactions or replies: clients keep those that they have. */
 export function toRevision(row: MessageRow, { rev, at }: EntryPosition): RevisionChange {
   const { reactions: _, replies: __, ...message } = toMessage(row);
   return addRoot({ kind: 'revision', room_id: row.room_id, rev, at, message }, row);
 }
 
 /**
- * The first entry of a message in a replay. It has the present state of the message, with reactions and replies even
- * if the message has none, because the replay skips the later entries of the message.
+ * Converts the first entry of a message in a replay. The change contains the current state of the message. It contains
+ * reactions and replies even if the message has none, because the replay skips the later entries of the message.
  */
 export function toReplayedRevision(
   row: MessageRow,

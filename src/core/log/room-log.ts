@@ -19,7 +19,7 @@ import { replayChanges } from './replay.ts';
 import { type RoomRow, statements, toSnapshot } from './room-log-statements.ts';
 import type { RoomSnapshot } from './room-snapshot.ts';
 
-/** `activityAt`, in ms: the room's place in the list of a user. */
+/** `activityAt` (in ms) determines the position of the room in the user's list. */
 export type ListedSnapshot = RoomSnapshot & { activityAt: number };
 
 /**
@@ -33,8 +33,8 @@ export interface RoomLog {
    */
   append(drafts: readonly Draft[]): Promise<AppendResult[]>;
   /**
-   * Applies a batch of operations on messages in one commit. The operations are grouped by room. Except for reactions,
-   * at most one operation names the same message. The results are in the order of the operations.
+   * Applies a batch of operations on messages in one commit. The operations are grouped by room. At most one operation
+   * may refer to each message, except for reactions. The results are in the order of the operations.
    */
   apply(operations: readonly Operation[]): Promise<OperationResult[]>;
   /**
@@ -59,18 +59,18 @@ export interface RoomLog {
     limit: number,
   ): Promise<ListedSnapshot[]>;
   /**
-   * Replays the first `limit` changes with `from` ≤ rev ≤ `to`, in order. Each message is given once, at its first entry,
-   * in its present state; further entries of the message become `skipped`. `given` has the `seq` of the messages that
-   * earlier calls of the same replay have given, and receives those of this call.
+   * Replays the first `limit` changes with `from` ≤ rev ≤ `to`, in order. Each message is returned once, at its first
+   * entry and in its current state; its further entries become `skipped`. `given` contains the `seq` of the messages
+   * that earlier calls of the same replay have returned; this call adds its own.
    */
   changes(room: RoomId, from: number, to: number, limit: number, given?: Set<number>): Promise<Change[]>;
   /** Reads the reactions of messages, with `mine` for this user. The result has no entry for messages without any. */
   reactionsFor(user: Uuid, room: RoomId, seqs: readonly number[]): Promise<Map<number, ReactionCount[]>>;
   /** Reads the `last_rev` of each room. The result has no entry for rooms that do not exist. */
   heads(ids: readonly RoomId[]): Promise<Map<RoomId, number>>;
-  /** Reads messages around a `seq`, together with the head of the log at that moment; undefined without the room. */
+  /** Reads messages around a `seq`, together with the head of the log at that time. Undefined if the room does not exist. */
   history(request: HistoryRequest): Promise<HistorySlices | undefined>;
-  /** Reads messages by `seq`, together with the head of the log at that moment; undefined without the room. */
+  /** Reads messages by `seq`, together with the head of the log at that time. Undefined if the room does not exist. */
   singleMessages(room: RoomId, user: Uuid, seqs: readonly number[]): Promise<SingleMessages | undefined>;
 }
 

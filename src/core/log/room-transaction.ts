@@ -30,7 +30,7 @@ export class RoomTransaction {
   readonly rules: PermissionRuleEntity[];
   /** The time of all changes of this transaction. The log never goes back in time, even if the database clock does. */
   readonly now: Date;
-  /** The user whose request it is. */
+  /** The user who makes the changes. */
   readonly by: Uuid;
   readonly changes: Change[] = [];
 

@@ -31,7 +31,10 @@ export const RoomEntity = defineEntity({
     lastRev: p.bigint('number').default(0),
     rightsRev: p.bigint('number').default(0),
     lastChangeAt: p.datetime(3),
-    /** When the last message was sent that is neither silent nor a reply. If null, `lastChangeAt` counts. */
+    /**
+     * When the last message was sent, not counting silent messages and replies. If null, `lastChangeAt` is used
+     * instead.
+     */
     activeAt: p.datetime(3).nullable(),
     /** Whether members see how far the others have read. If null, only in a `user2user` room. */
     receipts: p.boolean().nullable(),

@@ -20,7 +20,9 @@ import { type JoinAnswers, noJoinAnswers, type ReadJoinAnswers } from './join-op
 
 const maxMissed = 500;
 const maxMissedBytes = 256 * 1024;
-/** Entries of messages that the replay has already given. Each costs a client little. */
+/**
+ * The maximum number of skipped entries in a replay. The limit is high, because a skipped entry costs a client little.
+ */
 const maxSkipped = 5_000;
 const revsPerStep = 100;
 /** After a step that only skipped entries, the next one may be larger. */
@@ -30,8 +32,8 @@ const revsPerSkippedStep = 1_000;
 interface Replay {
   /** The cursor of the last change that the client applied; nothing is replayed without it. */
   since?: Cursor | null | undefined;
-  /** Whether the client is told of the change; without it, of every change. */
-  isTold?: ((change: Change) => boolean) | undefined;
+  /** Whether the client receives the change. If undefined, it receives every change. */
+  receives?: ((change: Change) => boolean) | undefined;
 }
 
 /**
@@ -112,15 +114,15 @@ async function readJoin(
   context: AppContext,
   { actor }: Subscriber,
   id: RoomId,
-  { since, isTold }: Replay,
+  { since, receives }: Replay,
   readAnswers: ReadJoinAnswers,
 ) {
   const readingAnswers = readAnswers();
-  // The error of a join that is denied is more precise.
+  // If the join is denied, its own error is reported instead, because it is more precise.
   readingAnswers.catch(() => {});
   const snapshot = await context.acceptanceQueue.accept(actor, id);
   const missed = since
-    ? await context.concurrentReads.run(actor.user, () => readMissed(context, actor, snapshot, since, isTold))
+    ? await context.concurrentReads.run(actor.user, () => readMissed(context, actor, snapshot, since, receives))
     : undefined;
   return { snapshot, missed, answers: await readingAnswers };
 }
@@ -134,7 +136,7 @@ async function readMissed(
   actor: Actor,
   snapshot: RoomSnapshot,
   since: Cursor,
-  isTold: Replay['isTold'] = () => true,
+  receives: Replay['receives'] = () => true,
 ): Promise<Change[] | undefined> {
   const { head, start } = snapshot;
   const cursor = parseCursor(since);
@@ -147,7 +149,7 @@ async function readMissed(
     cursor.rev === start.rev ? [start] : await log.changes(head.room_id, cursor.rev, cursor.rev, 1).catch(() => []);
   if (!cursorChange || formatCursor({ ...cursorChange, room_id: head.room_id }) !== formatCursor(cursor))
     return undefined;
-  const changes = await readChanges(log, head.room_id, cursor.rev + 1, head.rev, isTold).catch((error) => {
+  const changes = await readChanges(log, head.room_id, cursor.rev + 1, head.rev, receives).catch((error) => {
     // A node with a newer version wrote this change, and this version cannot convert it.
     if (error instanceof UnknownChangeKindError) return undefined;
     throw error;
@@ -179,16 +181,15 @@ const hasReactions = (change: Change): change is MessageChange | RevisionChange 
   (change.kind === 'message' || change.kind === 'revision') && (change.message.reactions ?? []).length > 0;
 
 /**
- * Reads in steps, so that other queries can run in between. Undefined if the changes are too many or too large. A change
- * of a message of which the client is not told counts as skipped, and becomes `skipped`, so that its text does not
- * stay in memory.
+ * Reads in steps, so that other queries can run in between. Returns undefined if the changes are too many or too large.
+ * A change of a message that the client does not receive becomes `skipped`, so that its text does not stay in memory.
  */
 async function readChanges(
   log: AppContext['log'],
   room: RoomId,
   from: number,
   to: number,
-  isTold: (change: Change) => boolean,
+  receives: (change: Change) => boolean,
 ) {
   const changes: Change[] = [];
   const given = new Set<number>();
@@ -198,7 +199,7 @@ async function readChanges(
     if (changes.length > 0) size = changes.at(-1)!.kind === 'skipped' ? revsPerSkippedStep : revsPerStep;
     const step = await log.changes(room, next, Math.min(to, next + size - 1), size, given);
     for (const change of step) {
-      const isSkipped = change.kind === 'skipped' || !isTold(change);
+      const isSkipped = change.kind === 'skipped' || !receives(change);
       if (isSkipped) skipped += 1;
       else bytes += Buffer.byteLength(JSON.stringify(toChangeEvent(change)));
       changes.push(isSkipped && namesMessage(change) ? toSkipped(change) : change);

@@ -57,6 +57,6 @@ export async function select({ context, connection, frame, id }: SelectCall): Pr
   const receivesEvents = frame.events === true;
   if (connection.room?.room === wanted) return connection.room.confirm(receivesEvents, id);
   const selected = connection.select(wanted, receivesEvents);
-  const replay = { since: frame.since, isTold: receivesEvents ? undefined : isPlainMessage };
+  const replay = { since: frame.since, receives: receivesEvents ? undefined : isPlainMessage };
   await selected?.join((onJoined) => joinRoom(context, selected, wanted, replay, onJoined), id);
 }

@@ -11,18 +11,18 @@ export interface FrameReceiver {
   write(frames: readonly Buffer[]): void;
   /** Delivers the receiver's own message. Returns true if it was sent in a separate frame. */
   onOwnMessage(change: MessageChange): boolean;
-  /** Whether the receiver has asked for events beside messages. Constant from `add` to `remove`. */
+  /** Whether the receiver has asked for events besides messages. Constant from `add` to `remove`. */
   readonly receivesEvents: boolean;
-  /** Whether too much of what was written has not been sent yet. */
+  /** Whether the connection has too many unsent bytes. */
   readonly isCongested: boolean;
   /** Called if a write to the receiver failed, so that it has missed frames. */
   fail(error: unknown): void;
 }
 
 /**
- * The `/chat` sessions of this node by room, in two audiences. Those without events receive messages, except tombstones.
- * Those with events receive every change, and ephemeral events as frames named `typing_changed` for `typing:changed`;
- * sessions follow no topics.
+ * The `/chat` sessions of this node, in two groups for each room. Sessions without events receive only messages, and no
+ * tombstones. Sessions with events receive every change, and also ephemeral events: the event `typing:changed` becomes
+ * the frame `typing_changed`. Sessions follow no topics.
  */
 export interface ChatBroadcaster extends Broadcaster, EphemeralBroadcaster {
   add(room: RoomId, receiver: FrameReceiver): void;
@@ -40,60 +40,60 @@ export interface ChatBroadcaster extends Broadcaster, EphemeralBroadcaster {
 export const encodeEventFrame = (name: string, payload: object): Buffer =>
   encodeFrame(JSON.stringify({ type: toFrameName(name), data: payload }));
 
-type Audience = Set<FrameReceiver>;
+type Receivers = Set<FrameReceiver>;
 
-interface Audiences {
-  withEvents: Audience;
-  withoutEvents: Audience;
+interface RoomReceivers {
+  withEvents: Receivers;
+  withoutEvents: Receivers;
 }
 
 export function createChatBroadcaster(): ChatBroadcaster {
-  const rooms = new Map<RoomId, Audiences>();
+  const rooms = new Map<RoomId, RoomReceivers>();
   const senders = new Map<string, FrameReceiver>();
   let dropped = 0;
-  const batcher = new BroadcastBatcher<Audience, FrameReceiver>({
-    listSubscribers: (audience) => audience,
+  const batcher = new BroadcastBatcher<Receivers, FrameReceiver>({
+    listSubscribers: (receivers) => receivers,
     write: (receiver, { frames }) => receiver.write(frames),
     onError: (receiver, error) => receiver.fail(error),
   });
-  const findAudience = (room: RoomId, { receivesEvents }: FrameReceiver) =>
+  const findReceivers = (room: RoomId, { receivesEvents }: FrameReceiver) =>
     rooms.get(room)?.[receivesEvents ? 'withEvents' : 'withoutEvents'];
   return {
     add(room, receiver) {
       if (!rooms.has(room)) rooms.set(room, { withEvents: new Set(), withoutEvents: new Set() });
-      const audience = findAudience(room, receiver)!;
-      audience.add(receiver);
-      batcher.skipPending(audience, receiver);
+      const receivers = findReceivers(room, receiver)!;
+      receivers.add(receiver);
+      batcher.skipPending(receivers, receiver);
     },
     remove(room, receiver) {
-      const audience = findAudience(room, receiver);
-      if (!audience?.has(receiver)) return;
-      batcher.catchUp(audience, receiver);
-      audience.delete(receiver);
+      const receivers = findReceivers(room, receiver);
+      if (!receivers?.has(receiver)) return;
+      batcher.catchUp(receivers, receiver);
+      receivers.delete(receiver);
       const { withEvents, withoutEvents } = rooms.get(room)!;
       if (withEvents.size + withoutEvents.size === 0) rooms.delete(room);
     },
     publish(change) {
       const { room_id: room, rev } = change;
-      const audiences = rooms.get(room);
-      if (!audiences) return;
-      const { withEvents, withoutEvents } = audiences;
+      const roomReceivers = rooms.get(room);
+      if (!roomReceivers) return;
+      const { withEvents, withoutEvents } = roomReceivers;
       const sender = senders.get(`${room}/${rev}`);
       const hasOwnFrame = change.kind === 'message' && sender?.onOwnMessage(change);
       const receiving = [withEvents, isPlainMessage(change) ? withoutEvents : nobody].filter(({ size }) => size > 0);
       if (receiving.length > 0) {
         const text = JSON.stringify(toChatFrame(change));
         const frame = encodeFrame(text);
-        for (const audience of receiving) batcher.append(audience, text, frame);
+        for (const receivers of receiving) batcher.append(receivers, text, frame);
       }
-      const senderAudience = hasOwnFrame && findAudience(room, sender!);
-      if (senderAudience) batcher.skipPending(senderAudience, sender!);
+      const senderReceivers = hasOwnFrame && findReceivers(room, sender!);
+      if (senderReceivers) batcher.skipPending(senderReceivers, sender!);
     },
     publishEphemeral({ room_id, topic, name, payload }) {
-      const audience = topic === undefined ? rooms.get(room_id)?.withEvents : undefined;
-      if (!audience?.size) return;
+      const receivers = topic === undefined ? rooms.get(room_id)?.withEvents : undefined;
+      if (!receivers?.size) return;
       const frames = [encodeEventFrame(name, payload)];
-      for (const receiver of audience) {
+      for (const receiver of receivers) {
         if (receiver.isCongested) dropped += 1;
         else receiver.write(frames);
       }
@@ -105,8 +105,8 @@ export function createChatBroadcaster(): ChatBroadcaster {
       return () => void senders.delete(key);
     },
     catchUp(room, receiver) {
-      const audience = findAudience(room, receiver);
-      if (audience?.has(receiver)) batcher.catchUp(audience, receiver);
+      const receivers = findReceivers(room, receiver);
+      if (receivers?.has(receiver)) batcher.catchUp(receivers, receiver);
     },
     get deliveries() {
       return batcher.deliveries;
@@ -117,4 +117,4 @@ export function createChatBroadcaster(): ChatBroadcaster {
   };
 }
 
-const nobody: Audience = new Set();
+const nobody: Receivers = new Set();
