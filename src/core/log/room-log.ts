@@ -68,7 +68,10 @@ export interface RoomLog {
   reactionsFor(user: Uuid, room: RoomId, seqs: readonly number[]): Promise<Map<number, ReactionCount[]>>;
   /** Reads the `last_rev` of each room. The result has no entry for rooms that do not exist. */
   heads(ids: readonly RoomId[]): Promise<Map<RoomId, number>>;
-  /** Reads messages around a `seq`, together with the head of the log at that time. Undefined if the room does not exist. */
+  /**
+   * Reads messages around a `seq`, together with the head of the log at that time. Undefined if the room does not
+   * exist.
+   */
   history(request: HistoryRequest): Promise<HistorySlices | undefined>;
   /** Reads messages by `seq`, together with the head of the log at that time. Undefined if the room does not exist. */
   singleMessages(room: RoomId, user: Uuid, seqs: readonly number[]): Promise<SingleMessages | undefined>;
