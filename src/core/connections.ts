@@ -37,7 +37,9 @@ export interface SocketConnection {
   readonly actor: Actor;
   /** Sends an event to this connection only; does nothing after its end. */
   emit<N extends ServerEventName>(name: N, payload: ServerEventPayloads[N]): void;
-  /** Returns a function that removes the observer. If the connection has ended already, the observer learns it at once. */
+  /**
+   * Returns a function that removes the observer. If the connection has already ended, the observer is called at once.
+   */
   observe(observer: ConnectionObserver): () => void;
   /**
    * Throws `TOO_MANY_ROOMS` if the connection has joined the maximum number of rooms and this room is not one of them.

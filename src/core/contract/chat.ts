@@ -84,7 +84,10 @@ const changeFrames = {
   change_skipped: defineChangeFrame('change:skipped'),
 };
 
-/** Every frame that the server sends on `/chat`, except those of features, keyed by its `data` if it is a query or a status, otherwise by its `type`. */
+/**
+ * The frames that the server sends on `/chat`, except those of features. The key of a query or a status is its `data`,
+ * and the key of any other frame is its `type`.
+ */
 export const chatFrames = {
   'START?': defineQuery('START?').meta({
     description: 'Sent once, as soon as the connection is open. A client may send commands before it arrives.',

@@ -25,7 +25,7 @@ const editFields = {
   base: Base.optional(),
 };
 
-/** A refinement: an edit has at least one field that it changes. */
+/** The arguments of `refine`: an edit must change at least one field. */
 const requireChange = [
   ({ content, custom, mentions, mention_room }: z.infer<z.ZodObject<typeof editFields>>) =>
     [content, custom, mentions, mention_room].some((value) => value !== undefined),

@@ -9,7 +9,7 @@ export interface Deletion {
   cursor: string;
 }
 
-/** Deletes all of the messages, or none. The deletions of an administrator do not count in the send rate. */
+/** Deletes all of the messages, or none. The deletions of an administrator do not count towards the send rate. */
 export async function deleteMessages(
   context: AppContext,
   actor: Actor,

@@ -5,39 +5,40 @@ import type { Watcher } from './watchers.ts';
 export interface DueItem {
   watcher: Watcher;
   room: RoomId;
-  /** The change was committed after this. */
+  /** The change was committed after this time, in ms as returned by `performance.now()`. */
   since: number;
 }
 
-/** Time between two events of one inbox, and between two items of one room in it. */
+/** The minimum time between two events of an inbox, and between two items of the same room in it. */
 export const eventIntervalMs = 500;
 const roomIntervalMs = 1_000;
 const maxItemsPerEvent = 50;
-/** Long statements keep old versions of rows alive, which makes the sends slower. */
+/**
+ * Limited, because a long statement makes PostgreSQL keep old row versions, which slows down the sending of messages.
+ */
 const maxRoomsPerBatch = 500;
 const maxItemsPerBatch = 2_000;
 /** An item that has waited for this long is read even if the node is beyond its budget. */
 const maxWaitMs = 10_000;
 
 /**
- * Decides what is read next. The inbox that has waited the longest is next, so all wait alike if the node is
- * beyond its budget. A room that changes
- * again while it waits is still read once.
+ * Decides which items are read next. The inbox that has waited the longest comes first, so that all inboxes wait
+ * equally long if the node exceeds its budget. A room that changes again while it waits is read only once.
  */
 export class DueQueue {
   readonly #itemsPerSecond: number;
-  /** The one that has waited the longest is the first. */
+  /** Ordered by waiting time, the longest first. */
   readonly #watchers = new Set<Watcher>();
   #tokens: number;
   #refilledAt = 0;
 
-  /** `itemsPerSecond`: 0 means no limit. */
+  /** 0 items per second means no limit. */
   constructor(itemsPerSecond: number) {
     this.#itemsPerSecond = itemsPerSecond || Number.POSITIVE_INFINITY;
     this.#tokens = this.#itemsPerSecond;
   }
 
-  /** The time that a room waits between two items at the present load. */
+  /** How long a room waits between two of its items at the current load. */
   get intervalMs(): number {
     let size = 0;
     for (const watcher of this.#watchers) size += watcher.due.size;
@@ -53,7 +54,7 @@ export class DueQueue {
     this.#watchers.delete(watcher);
   }
 
-  /** Puts back what could not be read. */
+  /** Puts back the items that could not be read. */
   restore(items: readonly DueItem[]): void {
     for (const { watcher, room, since } of items) {
       if (watcher.hasEnded) continue;
@@ -63,7 +64,7 @@ export class DueQueue {
     }
   }
 
-  /** Takes the items that may be read now. `nextAt`: when there will be more, if nothing is added. */
+  /** Takes the items that may be read now. `nextAt` is the time at which more items may be read, if none are added. */
   take(now: number): { items: DueItem[]; nextAt: number } {
     this.#refill(now);
     const items: DueItem[] = [];
@@ -98,7 +99,7 @@ export class DueQueue {
       }
       if (items.length === count) continue;
       for (let n = count; n < items.length; n++) watcher.due.delete(items[n]!.room);
-      // Until the items have been read.
+      // No more items of this watcher are taken until these have been read.
       watcher.nextAt = Number.POSITIVE_INFINITY;
       served.push(watcher);
       this.#tokens -= items.length - count;

@@ -13,13 +13,16 @@ import { type Reader, type RoomReading, readItems } from './read-items.ts';
 import { type Grantee, Watcher, WatcherIndex } from './watchers.ts';
 
 const pollIntervalMs = 450;
-/** After a commit of this process, if nobody else writes to the database. Commits within this time share a poll. */
+/**
+ * The delay of a poll after a commit, if only this process writes to the database. Commits within this time share a
+ * poll.
+ */
 const pollAfterWriteMs = 20;
-/** More would delay the messages of a node while all its clients reconnect. */
+/** A higher maximum would delay messages while all clients of the node reconnect. */
 const maxConcurrentOpenings = 4;
-/** `runPeriodically` varies it by a quarter: the snapshots are at least 60 s apart. */
+/** `runPeriodically` varies the interval by 25 %, so cleanups are at least 60 s apart. */
 const cleanupIntervalMs = 80_000;
-/** After a gap in the journal, the rooms are read again within this time. */
+/** After a gap in the journal, all rooms are read again, spread over this time. */
 const rereadMs = 5_000;
 const granteesPerStep = 100;
 
@@ -33,9 +36,9 @@ const roomsOfGranteesStatement: Statement = {
 };
 
 export interface InboxEvents extends TaskReport {
-  /** An item was sent, at most so many seconds after the commit. */
+  /** An item was sent, at most this many seconds after the commit. */
   delivered(seconds: number): void;
-  /** A poll has found so many rows of the journal. */
+  /** A poll has found this many rows of the journal. */
   polled(rows: number): void;
 }
 
@@ -60,11 +63,11 @@ export interface Inbox {
   ): Promise<void>;
   page(connection: SocketConnection, query: PageQuery, acknowledge: (page: InboxPage) => void): Promise<void>;
   closeFor(connection: SocketConnection): void;
-  /** The same items for a client that does not keep an inbox open; `unread_rooms` with the first page. */
+  /** Returns the same items to a client that does not keep an inbox open. The first page includes `unread_rooms`. */
   list(actor: Actor, query: PageQuery): Promise<{ rooms: ListedRoom[]; next: string | null; unread_rooms?: RoomId[] }>;
   /** The number of open inboxes. */
   readonly size: number;
-  /** The time between two items of one room in an inbox, at the present load. */
+  /** The time between two items of the same room in an inbox, at the current load. */
   readonly intervalMs: number;
   /** Rows in the journal. */
   readonly journalRows: number;
@@ -73,7 +76,7 @@ export interface Inbox {
 
 interface Collaborators {
   store: Pick<Store, 'query' | 'onWrite'>;
-  /** 0: no limit. */
+  /** 0 means no limit. */
   itemsPerSecond: number;
   events: InboxEvents;
 }
@@ -92,13 +95,16 @@ export function createInbox({ store, itemsPerSecond, events }: Collaborators): I
   const openings = pLimit(maxConcurrentOpenings);
   let isClosed = false;
 
-  // The poll. Only one runs at a time, and only while an inbox is open.
+  // Polls run one at a time, and only while an inbox is open.
   let pollTimer: NodeJS.Timeout | undefined;
   let isPolling = false;
   let shouldPollAgain = false;
   let started: Promise<void> | undefined;
 
-  /** Resolves when the journal is read from a snapshot on that is older than whatever the caller reads next. */
+  /**
+   * Resolves when the first poll has begun to track the journal. From then on, polls find every change that is newer
+   * than what the caller reads next.
+   */
   function startPolling(): Promise<void> {
     started ??= journal.poll().then(
       () => schedulePoll(pollIntervalMs),
@@ -156,14 +162,14 @@ export function createInbox({ store, itemsPerSecond, events }: Collaborators): I
       if (what <= touchKinds.rule) index.addRoom(named, room);
       for (const watcher of named.watchers) queue.add(watcher, room, since);
     }
-    // A rule, a position: only their grantee is concerned.
+    // A rule or a position concerns only its grantee.
     if (what >= touchKinds.rule) return;
     for (const grantee of index.findGrantees(room)) {
       for (const watcher of grantee.watchers) queue.add(watcher, room, since);
     }
   }
 
-  // Reading what is due. One statement runs at a time.
+  // Due items are read by one statement at a time.
   let drainTimer: NodeJS.Timeout | undefined;
   let isDraining = false;
   let batch: Promise<void> | undefined;
@@ -210,7 +216,7 @@ export function createInbox({ store, itemsPerSecond, events }: Collaborators): I
     for (const [watcher, own] of Map.groupBy(items, (item) => item.watcher)) emitItems(watcher, own, readings);
   }
 
-  /** Which grantees the room still concerns. */
+  /** Updates which grantees the room still concerns. */
   function updateIndex(room: RoomId, readers: readonly Reader[], reading: RoomReading | undefined): void {
     if (!reading) {
       for (const grantee of [...index.findGrantees(room)]) index.removeRoom(grantee, room);
@@ -247,7 +253,7 @@ export function createInbox({ store, itemsPerSecond, events }: Collaborators): I
     connection.emit('inbox:changed', { items: changed });
   }
 
-  // After a gap in the journal nothing is known about the time of the gap: everything is read again.
+  // After a gap in the journal, it is unknown what has changed in the meantime, so everything is read again.
   let rereads = 0;
 
   async function reread(): Promise<void> {
@@ -296,7 +302,9 @@ export function createInbox({ store, itemsPerSecond, events }: Collaborators): I
     return grantee.loading;
   }
 
-  /** Runs while no item is read for the watcher, so what it reads is not older than what the watcher has received. */
+  /**
+   * Runs `read` while no item is read for the watcher, so the result is not older than what the watcher has received.
+   */
   async function readAlone<T>(watcher: Watcher, read: () => Promise<T>): Promise<T> {
     watcher.isReading = true;
     try {

@@ -35,18 +35,24 @@ const forgetStatement: Statement = {
     (select n_live_tup::float8 from pg_stat_user_tables where relid = 'touches'::regclass) as rows`,
 };
 
-/** Other nodes delete rows that are older than 60 s, so after this time a poll may miss some. */
+/**
+ * Other nodes delete rows that are older than 60 s. If the previous poll is older than this, some rows may already be
+ * deleted.
+ */
 const maxPollAgeMs = 45_000;
 
 export interface Poll {
   touches: readonly Touch[];
-  /** The journal may lack changes since the poll before: everything has to be read again. */
+  /** Whether changes since the previous poll may be missing. In that case, everything has to be read again. */
   hasGap: boolean;
-  /** When the poll before began; its changes were committed later. In ms, as by `performance.now()`. */
+  /**
+   * When the previous poll began, in ms as returned by `performance.now()`. The changes of this poll were committed
+   * later.
+   */
   since: number;
 }
 
-/** Reads from the journal what was committed since the poll before, each change once, whatever the order of commits. */
+/** Reads what was committed since the previous poll: each change once, in whatever order the transactions committed. */
 export class JournalReader {
   readonly #store: Pick<Store, 'query'>;
   #last: { snapshot: string; epoch: string | null; at: number } | undefined;
@@ -55,7 +61,7 @@ export class JournalReader {
     this.#store = store;
   }
 
-  /** The next poll finds only what is committed after it. */
+  /** Makes the next poll a new start: it finds no changes, and later polls find only what was committed after it. */
   reset(): void {
     this.#last = undefined;
   }
@@ -86,8 +92,8 @@ export class JournalReader {
 const parseXmax = (snapshot: string) => BigInt(snapshot.split(':')[1]!);
 
 /**
- * Deletes the rows that every node has seen. Every node calls it from time to time, at least 60 s apart: a row that is
- * older than the snapshot of the call before was found by every poll since.
+ * Deletes the rows that every node has seen. Every node calls this regularly, with at least 60 s between two calls. If
+ * a row is older than the snapshot of the previous call, every poll since then has found it.
  */
 export function createJournalCleanup(store: Pick<Store, 'query'>) {
   let last: { snapshot: string; epoch: string | null } | undefined;

@@ -30,11 +30,14 @@ type ListRow = [
 interface ListQuery {
   limit: number;
   after?: InboxPosition | null | undefined;
-  /** Also hidden rooms. */
+  /** Whether hidden rooms are included. */
   hidden: boolean;
-  /** Whether to find the rooms with something unread. */
+  /** Whether to find the rooms with unread messages. */
   withUnread: boolean;
-  /** The letters of which a room needs one: `r` for readers, `rw` for all who can enter. */
+  /**
+   * Selects the rooms in which the actor has at least one of these rights: `r` for the rooms that they can read, `rw`
+   * for all that they can enter.
+   */
   rights: 'r' | 'rw';
 }
 

@@ -48,7 +48,7 @@ export interface Reader {
   entity: Uuid | null;
 }
 
-/** A room as it is at one moment, with the rules of its readers and what they have read. */
+/** A consistent snapshot of a room, of the rules of its readers, and of what they have read. */
 export class RoomReading {
   readonly id: RoomId;
   readonly #row: ItemRow;
@@ -68,7 +68,7 @@ export class RoomReading {
     this.#grantees = new Set([row.entity_owner, ...row.rules.map(({ entity_UUID }) => entity_UUID)]);
   }
 
-  /** Whether the room still concerns the grantee: by a rule, or because it is theirs. */
+  /** Whether the room still concerns the grantee, because of a rule or because they own it. */
   concerns(grantee: Uuid): boolean {
     return this.#grantees.has(grantee);
   }
@@ -78,14 +78,14 @@ export class RoomReading {
     return authorize(actor, room, rules);
   }
 
-  /** Undefined unless the actor can read the room. */
+  /** Returns undefined if the actor cannot read the room. */
   toItem(actor: Actor): InboxItem | undefined {
     if (!this.decide(actor).rights.includes('r')) return undefined;
     const listed = toListItem(this.#snapshot, actor, undefined);
     return listed && { ...listed, ...this.#toInboxFields(actor) };
   }
 
-  /** For lists of rooms, which contain also rooms that the actor can enter, but not read. */
+  /** Like `toItem`, but for lists of rooms. These also contain rooms that the actor can enter, but not read. */
   toListed(actor: Actor): ListedRoom | undefined {
     return this.toItem(actor) ?? toListItem(this.#snapshot, actor, undefined);
   }
@@ -106,7 +106,7 @@ export class RoomReading {
     };
   }
 
-  /** Like `count_unread` in the database. */
+  /** Counts in the same way as the SQL function `count_unread`. */
   #countUnread(user: Uuid, after: number): number {
     const { last_seq, recent } = this.#row;
     if (last_seq - after > 500) return 100;

@@ -4,7 +4,7 @@ import type { RoomId, Uuid } from '../../core/ids.ts';
 
 /** The connection that has opened an inbox. */
 export interface InboxConnection {
-  /** As the present token describes the user. */
+  /** The user, as described by their current token. */
   readonly actor: Actor;
   emit<N extends ServerEventName>(name: N, payload: ServerEventPayloads[N]): void;
 }
@@ -20,7 +20,10 @@ export class Watcher {
   readonly sentAt = new Map<RoomId, number>();
   /** When the next `inbox:changed` may be sent. */
   nextAt = 0;
-  /** A page is being read. Until it has been sent no item is read, so that none is sent before an older one. */
+  /**
+   * Whether a page is being read. No items are read until the page has been sent. Otherwise the client could receive an
+   * item before an older version of it in the page.
+   */
   isReading = true;
   hasEnded = false;
 
@@ -50,8 +53,8 @@ export class Grantee {
 }
 
 /**
- * Finds the open inboxes that a change concerns. The rooms of an organisation are indexed once, not once per inbox. Most
- * rooms concern one grantee here, and map to it without a set.
+ * Finds the open inboxes that a change concerns. The rooms of an organisation are indexed once, not once per inbox.
+ * Most rooms concern only one grantee on this node; these rooms map to the grantee itself instead of a set.
  */
 export class WatcherIndex {
   readonly watchers = new Set<Watcher>();

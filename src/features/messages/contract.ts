@@ -70,7 +70,7 @@ export const draftExtras = {
 
 export const draftFields = { content: Content, client_msg_id: ClientMsgId.nullish(), ...draftExtras };
 
-/** A refinement: only a message with custom data may have empty content. */
+/** The arguments of `refine`: only a message with custom data may have empty content. */
 const requireContent = [
   ({ content, custom }: { content: string; custom?: unknown }) => content !== '' || custom != null,
   { path: ['content'] as string[], message: 'must not be empty' },
@@ -143,7 +143,7 @@ const position = { rev: z.int().describe("Position in the room's log."), cursor:
 
 const hasMore = z.boolean().describe('Whether more messages exist in the direction of the request.');
 
-/** How to continue, also after a page that is empty because of a filter. */
+/** The parameters of the next page. Also present if a filter has left the page empty. */
 const Next = z
   .object({
     before: seq.optional(),

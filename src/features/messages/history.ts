@@ -53,8 +53,8 @@ async function readPage(context: AppContext, actor: Actor, ref: RoomRef, query: 
 }
 
 /**
- * Reads with the rights of the actor. If the rules have changed since they were read, what was read may contain changes
- * that the actor must not see, so the actor is authorized again.
+ * Authorizes the actor, then reads. If the rules have changed in between, the result may contain changes that the actor
+ * must not see, so the actor is authorized again.
  */
 async function readAuthorized<T extends { rightsRev: number }>(
   context: AppContext,
@@ -96,7 +96,7 @@ function toPage({ head, older, newer }: HistorySlices, { around, limit }: PageQu
   return { head, messages, has_more, next: has_more ? next : null };
 }
 
-/** The `seq` behind which the next page begins; null if there are no more messages in this direction. */
+/** The `seq` after which the next page begins; null if there are no more messages in this direction. */
 function findEnd(slice: HistorySlice, kept: ReadonlySet<MessageChange>, start: number | undefined): number | null {
   const count = slice.messages.findIndex((change) => !kept.has(change));
   const keptCount = count === -1 ? slice.messages.length : count;

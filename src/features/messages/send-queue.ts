@@ -54,7 +54,7 @@ interface Limits {
    */
   maxBatch: number;
   maxBatchPerRoom: number;
-  /** Operations in one commit. They cost more than plain messages. */
+  /** `maxOperations` limits the operations in one commit, because they cost more than plain messages. */
   maxOperations: number;
 }
 
@@ -195,7 +195,7 @@ export function createSendQueue(
     }
     const { messages, operations } = takeBatch(readyRooms, rightsByRoom);
     const startedAt = performance.now();
-    // A room is in at most one of the two, so they do not wait for each other's locks.
+    // A room is in at most one of the two batches, so they do not wait for each other's locks.
     await Promise.all([
       messages.length > 0 && storeMessages(messages, startedAt),
       operations.length > 0 && applyOperations(operations, startedAt),

@@ -100,8 +100,8 @@ export function createSettleSend({ rights, bus, events }: Collaborators): Settle
 type Append = (request: SendRequest) => Promise<StoredMessage>;
 
 /**
- * The answer to a retried message: the stored message. Throws `ID_REUSED` if the retry has other contents. After an edit
- * or a deletion the first contents are gone, so any retry is accepted.
+ * The answer to a retried message: the stored message. Throws `ID_REUSED` if the retry has other contents. After an
+ * edit or a deletion, the first contents are gone, so any retry is accepted.
  */
 export function toDuplicate(first: MessageChange, request: SendRequest): StoredMessage {
   if (first.message.version !== first.rev || hasSameContents(first.message, request))
@@ -110,8 +110,9 @@ export function toDuplicate(first: MessageChange, request: SendRequest): StoredM
 }
 
 /**
- * An acknowledgement is of one moment: the message is as it was at `rev`. For a message that was changed, that is the
- * `rev` of its version. Reactions and replies may be newer, so the answer has none; clients keep those that they have.
+ * The acknowledgement describes the message as it was at `rev`. If the message has been changed, `rev` is that of its
+ * current version. Reactions and replies may be newer than that, so the acknowledgement omits them; clients keep those
+ * that they have.
  */
 function toVersionedChange({ root: _, ...change }: MessageChange): MessageChange {
   const { reactions: __, replies: ___, ...message } = change.message;

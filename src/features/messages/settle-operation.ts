@@ -19,7 +19,7 @@ export interface QueuedOperation {
   reject(error: ChatError): void;
   staleCount: number;
   queuedAt: number;
-  /** An upper bound of its memory. */
+  /** An upper bound of the memory that the operation needs. */
   bytes: number;
 }
 
@@ -103,7 +103,7 @@ export function createSettleOperation({ rights, bus, events }: Collaborators): S
     try {
       settle(queued, decision, result, published);
     } catch (error) {
-      // Also an exception of a callback: it must not leave the rest of the batch without an answer.
+      // A callback may throw as well. The rest of the batch must still be answered.
       queued.reject(ChatError.from(error));
     }
   };

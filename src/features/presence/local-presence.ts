@@ -15,7 +15,10 @@ interface Absentee {
 interface Collaborators {
   findFeed(room: RoomId): Pick<RoomFeed, 'subscribers' | 'getRights'> | undefined;
   graceMs: number;
-  /** The users of the room on this node may have changed. `removed`: one of them may no longer be in the room. */
+  /**
+   * Called if the users of the room on this node may have changed. `removed` means that one of them may no longer be in
+   * the room.
+   */
   onUsersChange(room: RoomId, how?: 'removed'): void;
 }
 
@@ -65,7 +68,7 @@ export class LocalPresence implements RoomObserver {
     }
   }
 
-  /** The fresh token may hide the user, or no longer. */
+  /** The fresh token may hide the user, or stop hiding them. */
   onTokenRenewed(room: RoomId): void {
     this.#collaborators.onUsersChange(room);
   }

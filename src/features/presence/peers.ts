@@ -3,11 +3,11 @@ import type { RoomId } from '../../core/ids.ts';
 import { type NodePresence, PeerMessage } from './peer-messages.ts';
 
 export interface PeerTimeouts {
-  /** Between two signs of life of a node. */
+  /** The interval between two `alive` messages of a node. */
   aliveMs: number;
   /** A node that was silent for this long is dead. */
   deadMs: number;
-  /** How long the users of a node that ended remain present: enough to reconnect to another node. */
+  /** How long the users of a node that has shut down remain present, so that they can reconnect to another node. */
   byeMs: number;
   /** A node that has not answered is asked again after this time. */
   retryMs: number;
@@ -19,7 +19,10 @@ interface Collaborators {
   bus: EphemeralBus;
   /** The present state of this node. */
   readOwn(room: RoomId): Omit<NodeState, 'counter'>;
-  /** What other nodes have answered about the room has changed, or whether all have. */
+  /**
+   * Called if the answers of the other nodes about the room have changed, or if all nodes have answered now or no
+   * longer.
+   */
   onChange(room: RoomId): void;
   onPublished(): void;
   timeouts: PeerTimeouts;
@@ -27,9 +30,11 @@ interface Collaborators {
 
 interface Peer {
   lastSeenAt: number;
-  /** How many `states` have arrived. */
+  /** How many `states` of the peer have arrived. */
   received: number;
-  /** How many had been sent by the previous sign of life. By the next, all of these should have arrived. */
+  /**
+   * How many `states` the peer had sent before its previous `alive`. All of them should arrive before its next `alive`.
+   */
   sentBefore: number;
   /** How many `states` this node has sent to the peer. */
   sent: number;
@@ -42,7 +47,7 @@ interface WatchedRoom {
 
 const topic = 'presence';
 const maxRoomsPerMessage = 500;
-/** A message holds the states of several rooms, up to this number of users. */
+/** A message contains the states of several rooms, with at most this many users in total. */
 const maxUsersPerMessage = 1_000;
 
 /**
@@ -54,11 +59,11 @@ export class Peers {
   readonly #bus: EphemeralBus;
   readonly #peers = new Map<string, Peer>();
   readonly #watched = new Map<RoomId, WatchedRoom>();
-  /** The watched rooms that a node has not answered about. */
+  /** The watched rooms about which some node has not answered. */
   readonly #unanswered = new Set<RoomId>();
-  /** The nodes that watch a room, each with the counter of its last message about that. */
+  /** The nodes that watch a room, each with the counter of its last `watch` message. */
   readonly #watchers = new Map<RoomId, Map<string, number>>();
-  /** To be sent in this tick: questions about rooms to all nodes, and states to one node. */
+  /** The messages to send at the end of this tick: questions about rooms to all nodes, and states to single nodes. */
   #questions = new Set<RoomId>();
   readonly #answers = new Map<string, Set<RoomId>>();
   #isFlushing = false;
@@ -100,7 +105,7 @@ export class Peers {
     this.#flushLater();
   }
 
-  /** The other nodes learn of it when they send the next state. */
+  /** Sends nothing yet: a node that still sends a state of the room receives `unwatch` in reply. */
   unwatch(room: RoomId): void {
     this.#watched.delete(room);
     this.#unanswered.delete(room);
@@ -137,7 +142,10 @@ export class Peers {
     this.#bus.publish(topic, to === 'all' ? to : { node: to }, message);
   }
 
-  /** Every node answers. What was published meanwhile was lost, so all questions are asked again. */
+  /**
+   * Makes every node answer with `alive`. Asks all questions again, because states that were published in the meantime
+   * are lost.
+   */
   #greet(): void {
     this.#send('all', { kind: 'hello' });
     this.#showLife();
@@ -202,7 +210,7 @@ export class Peers {
       states.delete(node);
       this.#collaborators.onChange(room);
     }
-    // The list of nodes has probably changed, too.
+    // Makes the next `alive` due at once, because the list of nodes has probably changed, too.
     this.#lastAliveAt = Number.NEGATIVE_INFINITY;
   }
 
@@ -230,7 +238,7 @@ export class Peers {
     }
   }
 
-  /** A node that is new here has received none of the questions. */
+  /** Returns the peer, and adds it if it is unknown. A new peer has not received the earlier questions. */
   #meet(node: string): Peer {
     const known = this.#peers.get(node);
     if (known) {
@@ -294,7 +302,7 @@ export class Peers {
     this.#flushLater();
   }
 
-  /** What arises in one tick travels together. */
+  /** Sends all messages of one tick together at its end. */
   #flushLater(): void {
     if (this.#isFlushing) return;
     this.#isFlushing = true;

@@ -12,7 +12,7 @@ import { Peers, type PeerTimeouts } from './peers.ts';
 export interface PresenceTimeouts extends PeerTimeouts {
   /** How long a user without a connection is still present. */
   graceMs: number;
-  /** Between two events of a room. */
+  /** The minimum time between two events of a room. */
   eventMs: number;
   /** How long a reader waits for the answers of the other nodes. */
   answerMs: number;
@@ -44,7 +44,7 @@ interface Collaborators {
 /** What was last sent to the connections of this node that follow a room. */
 interface Followed {
   sent: string;
-  /** The room is watched at least until then, also without followers. */
+  /** The room is watched at least until this time, even if no connection follows it. */
   until: number;
   onComplete: Set<() => void>;
 }
@@ -83,7 +83,7 @@ export class PresenceService {
     return this.#local;
   }
 
-  /** Begins to ask the other nodes. Whether connections follow the room is looked up later. */
+  /** Begins to ask the other nodes about the room. */
   watch(room: RoomId): void {
     const until = performance.now() + this.#timeouts.keepMs;
     const followed = this.#followed.get(room);
@@ -92,7 +92,7 @@ export class PresenceService {
     this.#peers.watch(room);
   }
 
-  /** The present set, as far as it is known. `newcomer` is about to be present. */
+  /** Returns the users who are present, as far as this node knows. Includes `newcomer`, who is about to be present. */
   readNow(room: RoomId, newcomer?: Actor): PresenceSet {
     const own = this.#local.list(room);
     if (newcomer && !newcomer.hidesPresence) own.add(newcomer.user);
@@ -100,7 +100,7 @@ export class PresenceService {
     return this.#peers.isComplete(room) ? set : { ...set, partial: true };
   }
 
-  /** Waits for the answers of the other nodes, but not for long. */
+  /** Waits for the answers of the other nodes, but at most for `answerMs`. */
   async read(room: RoomId): Promise<PresenceSet> {
     this.watch(room);
     if (!this.#peers.isComplete(room) && this.#collaborators.bus.isUp) await this.#waitUntilComplete(room);
@@ -132,7 +132,7 @@ export class PresenceService {
   #onLocalChange(room: RoomId, how?: 'removed'): void {
     if (this.#followed.has(room)) this.#sending.request(room);
     if (!this.#peers.hasWatchers(room)) return;
-    // The other nodes must not count a banned user for another 2 s.
+    // Published without delay, so that the other nodes do not count a banned user for another 2 s.
     if (how === 'removed') this.#peers.publish(room);
     else this.#publishing.request(room);
   }

@@ -12,8 +12,8 @@ import { ReactionCount, Seq } from '../../core/log/message.ts';
 const maxEmojiBytes = 64;
 
 /**
- * A URL parser resolves the segments `.` and `..`, even if they are percent-encoded: `DELETE …/reactions/..` would delete
- * the message.
+ * Rejects `.` and `..`. URL parsers resolve these path segments, even if they are percent-encoded, so `DELETE
+ * …/reactions/..` would delete the message.
  */
 export const Emoji = z
   .string({ error: 'must be a string' })

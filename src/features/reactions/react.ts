@@ -20,8 +20,8 @@ export interface Reacted {
 }
 
 /**
- * Adds or removes a reaction of the actor. Resolves as soon as the reaction is gathered: later reactions then follow it.
- * `reacted` settles when it has been committed or rejected, up to 100 ms later.
+ * Adds or removes a reaction of the actor. Resolves as soon as the order of the reaction is fixed. `reacted` settles
+ * when it has been committed or rejected, up to 100 ms later.
  */
 export async function react(
   context: AppContext,

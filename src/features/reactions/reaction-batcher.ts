@@ -13,7 +13,7 @@ export interface ReactionBatcher {
  * The first reaction in a quiet room is stored at once; those of the next 100 ms are stored together.
  */
 export function createReactionBatcher(queue: Pick<SendQueue, 'apply'>): ReactionBatcher {
-  /** For each room, functions that hand the reactions that wait to the queue. */
+  /** The waiting reactions of each room, as functions that add them to the send queue. */
   const waitingByRoom = new Map<RoomId, (() => void)[]>();
 
   function startGathering(room: RoomId): void {

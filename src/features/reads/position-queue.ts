@@ -4,7 +4,7 @@ import { isConflict } from '../../database/store-errors.ts';
 import { type PositionWrite, type WrittenPosition, writePositions } from './write-positions.ts';
 
 export interface PositionEvents {
-  /** A batch of so many positions was stored. */
+  /** A batch of this many positions was stored. */
   committed(positions: number, seconds: number): void;
   /** A request was merged with an earlier one of the same user and room. */
   merged(): void;
@@ -78,7 +78,10 @@ export function createPositionQueue(
     isRunning = false;
   }
 
-  /** At most one write of each user and room: a second one, which could not be merged, waits for the next batch. */
+  /**
+   * Takes at most one write for each user and room. A second write, which could not be merged with the first, waits for
+   * the next batch.
+   */
   function takeBatch(): QueuedWrite[] {
     const batch = new Map<string, QueuedWrite>();
     const later: QueuedWrite[] = [];
@@ -103,7 +106,10 @@ export function createPositionQueue(
     }
   }
 
-  /** The order of the rows rules out deadlocks between marks, but not with whatever else locks rows. */
+  /**
+   * Retries after deadlocks. The order of the rows prevents deadlocks between marks, but not with other statements that
+   * lock the same rows.
+   */
   async function writeWithRetries(writes: readonly PositionWrite[]): Promise<(WrittenPosition | undefined)[]> {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -128,7 +134,10 @@ export function createPositionQueue(
 
 const toKey = ({ room_id, user }: PositionWrite) => `${room_id}/${user}`;
 
-/** The write that has the effect of both, one after the other; undefined if their tokens differ in what matters here. */
+/**
+ * Merges two writes into a write with the effect of both in order. Returns undefined if they differ in visibility or in
+ * the claims of their tokens.
+ */
 export function mergeWrites(first: PositionWrite, second: PositionWrite): PositionWrite | undefined {
   const isAlike = first.isQuiet === second.isQuiet && first.entity === second.entity && first.level === second.level;
   if (!isAlike) return undefined;

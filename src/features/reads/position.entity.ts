@@ -12,11 +12,11 @@ const PositionEntity = defineEntity({
     userUuid: p.uuid().primary(),
     /** Null if the user has only settings. */
     readSeq: p.bigint('number').nullable(),
-    /** What others may see of it. */
+    /** How far others may see that the user has read. */
     receiptSeq: p.bigint('number').nullable(),
     version: p.bigint('number'),
     muted: p.boolean(),
-    /** The newest message when the user hid the room. */
+    /** The `seq` of the newest message at the time when the user hid the room. */
     hiddenSeq: p.bigint('number').nullable(),
     /** The claims of the user's token, on which their rights depend. */
     entity: p.uuid().nullable(),
@@ -24,7 +24,7 @@ const PositionEntity = defineEntity({
   },
 });
 
-/** When the service first saw the user. */
+/** Stores when the service first saw each user. */
 const SeenUserEntity = defineEntity({
   name: 'SeenUser',
   tableName: 'users_seen',

@@ -3,7 +3,7 @@ import type { RoomId, Uuid } from '../../core/ids.ts';
 import type { Store } from '../../database/store.ts';
 import type { Mark } from './receipts.ts';
 
-/** With one more position, the room has no receipts. */
+/** A room with more positions than this has no receipts. */
 const maxPositions = 100;
 
 const positionsStatement = {
@@ -25,7 +25,10 @@ interface Row {
   positions: (Omit<Mark, 'level'> & { user: Uuid; level: number | null })[] | null;
 }
 
-/** Reads the position of the actor, and, if the room has receipts, what others may see of theirs. */
+/**
+ * Reads the position of the actor. If the room has receipts, also reads the positions of the other users, as far as
+ * they share them.
+ */
 export async function readPositions(
   store: Pick<Store, 'query'>,
   room: RoomId,

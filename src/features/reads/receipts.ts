@@ -30,12 +30,12 @@ const maxReads = 100;
 const recentMs = 60_000;
 const maxRecentRooms = 5_000;
 
-/** A mark on its way to the connections. */
+/** A mark that is sent to the other nodes and to the connections. */
 const Mark = ReadReceipt.extend({
   /** The claims of the user's token, which decide whether they may read. */
   entity: Uuid.nullable(),
   level: z.int(),
-  /** Whether other users may see it. */
+  /** Whether other users may see the mark. */
   isShared: z.boolean(),
 });
 export type Mark = z.infer<typeof Mark>;
@@ -45,8 +45,9 @@ const Published = z.object({ room_id: RoomId, marks: z.array(Mark).max(maxReads)
 type Marks = Map<Uuid, Mark>;
 
 /**
- * Sends to the connections in a room how far users have read. At most once: a mark that is lost is healed by the next one,
- * because it contains the position. The `version` of a position only grows, so an older mark that arrives late is known.
+ * Notifies the connections in a room of how far users have read. A mark is sent at most once. If it is lost, the next
+ * mark makes up for it, because each mark contains the whole position. The `version` of a position only grows, so an
+ * outdated mark can be recognized.
  */
 export class Receipts {
   readonly #collaborators: Collaborators;
@@ -73,7 +74,10 @@ export class Receipts {
     this.#deliver(room_id, mark);
   }
 
-  /** What a connection may know when it joins: the positions, and the marks that this node has received meanwhile. */
+  /**
+   * Returns what a connection may know when it joins: the stored positions, and the marks that this node has received
+   * in the meantime.
+   */
   toPresent(room: RoomId, user: Uuid, positions: readonly Mark[]): ReadReceipt[] {
     const feed = this.#findFeed(room);
     const present = new Map<Uuid, Mark>();

@@ -18,7 +18,7 @@ const insertStatement = {
 };
 
 export function createSeenUsers(store: Pick<Store, 'query'>): SeenUsers {
-  /** Users whose row exists, or is about to. */
+  /** Users whose row exists or is about to be inserted. */
   const known = new LRUCache<Uuid, true>({ max: maxKnown });
   const pending = new Set<Uuid>();
   let isRunning = false;

@@ -8,13 +8,13 @@ export interface PositionWrite {
   /** The user's organisation: mentions of it count. */
   entity: Uuid | null;
   level: number;
-  /** The position to mark; null leaves it as it is. */
+  /** The position to mark as read. Null leaves the position unchanged. */
   seq: number | null;
-  /** Whether the mark may move back. */
+  /** Whether the position may move back. */
   force: boolean;
   /** Whether nobody else may see the mark. */
   isQuiet: boolean;
-  /** Null leaves the setting as it is. */
+  /** Null leaves the setting unchanged. */
   muted: boolean | null;
   hidden: boolean | null;
 }

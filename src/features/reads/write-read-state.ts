@@ -4,7 +4,7 @@ import { type AppContext, requireRoom, resolveRoomId } from '../app-context.ts';
 import type { PersonalSettings, ReadState } from './contract.ts';
 import type { PositionWrite, WrittenPosition } from './write-positions.ts';
 
-/** The order of the writes of a connection is fixed when the function resolves; `stored` resolves after the commit. */
+/** A queued write, whose order among the writes of the connection is fixed. `stored` resolves after the commit. */
 interface Queued<T> {
   stored: Promise<T>;
 }

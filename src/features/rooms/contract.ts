@@ -44,7 +44,7 @@ const RoomCustom = Custom.refine(
 
 const boolean = z.boolean({ error: 'must be true or false' });
 
-/** What a room may have besides its name and its limits. */
+/** The fields that a room may have besides its name and its limits. */
 const settings = {
   custom: RoomCustom.nullish().describe('Replaces what the room has; null removes it.'),
   receipts: boolean

@@ -55,8 +55,8 @@ function extendJoin(join: SocketRequest, options: [string, JoinOption][]): Socke
 }
 
 /**
- * Returns how to answer the options of a `room:join`. The connection follows the topics of the options that it has set,
- * and no longer those that it has not.
+ * Returns a function that reads the answers to the options of a `room:join`. When they are sent, the connection follows
+ * the topics of the options that it has set, and stops following the topics of all others.
  */
 export function createJoinAnswers<Context>(
   options: readonly RegisteredJoinOption<Context>[],

@@ -143,8 +143,8 @@ async function readMissed(
   if (!cursor || cursor.room_id !== head.room_id || cursor.rev > head.rev) return undefined;
   if (head.rev - cursor.rev > maxMissed + maxSkipped) return undefined;
   if (cursor.rev === head.rev) return formatCursor(cursor) === formatCursor(head) ? [] : undefined;
-  // A restored log has a different change at the `rev` of the cursor. The change is read separately: the replay must not
-  // skip later entries of its message.
+  // A restored log has a different change at the `rev` of the cursor. The change is read separately: the replay must
+  // not skip later entries of its message.
   const [cursorChange] =
     cursor.rev === start.rev ? [start] : await log.changes(head.room_id, cursor.rev, cursor.rev, 1).catch(() => []);
   if (!cursorChange || formatCursor({ ...cursorChange, room_id: head.room_id }) !== formatCursor(cursor))

@@ -3,7 +3,10 @@ import type { RoomListItem } from '../../core/inbox-item.ts';
 import type { RoomSnapshot, RuleSnapshot } from '../../core/log/room-snapshot.ts';
 import { toPermissionRule } from '../../core/log/to-protocol.ts';
 
-/** The room with the rule that is shown to the actor. Undefined if the room is not in this list of the actor's rooms. */
+/**
+ * Returns the room with the rule that is shown to the actor. Returns undefined if the room is not in this list of the
+ * actor's rooms.
+ */
 export function toListItem(
   { room, rules }: Pick<RoomSnapshot, 'room' | 'rules'>,
   actor: Actor,
@@ -15,9 +18,9 @@ export function toListItem(
   // Banned users must not learn the room's name or activity.
   if (denialReason === 'BANNED') return undefined;
   const canEnter = rights !== '';
-  // The actor's own rule before that of their organisation.
+  // Sorts the actor's own rule before that of their organisation.
   ownRules.sort((a, b) => Number(b.entity_UUID === actor.user) - Number(a.entity_UUID === actor.user));
-  // Which rule lets the actor in, without their rights as owner administrator.
+  // Ignores the rights as owner administrator, to find the rule that lets the actor in without them.
   const withoutOwner = { ...room, entity_owner: null };
   const grantingRule = ownRules.find((rule) => authorize(actor, withoutOwner, [rule]).rights !== '');
   const shownRule = canEnter

@@ -18,7 +18,7 @@ export async function setTyping(
   const room = await findRoomId(context, room_id);
   const subscriber = room === undefined ? undefined : connection.findSubscriber(room);
   if (room === undefined || !subscriber) {
-    // Typing has ended already.
+    // A connection that is not in the room is not typing there, so there is nothing to end.
     if (!typing) return;
     throw new ChatError('BAD_REQUEST', { field: 'room_id', message: 'join the room before you type in it' });
   }

@@ -3,13 +3,13 @@ import type { Uuid } from '../../core/ids.ts';
 import type { Typist } from './contract.ts';
 
 interface TimedTypist extends Typist {
-  /** On the clock of `performance.now`. */
+  /** In ms, as returned by `performance.now()`. */
   until: number;
 }
 
 /** What a node publishes about a room: up to `maxUsers` of its typists, with the time that is left for each. */
 export interface NodeTyping {
-  /** Larger for a later state of the same node, because the bus is unordered. */
+  /** Increases with each state of the node. The bus is unordered, so receivers need it to recognize outdated states. */
   counter: number;
   users: (Typist & { ms: number })[];
   count: number;
@@ -18,9 +18,11 @@ export interface NodeTyping {
 interface RemoteTyping {
   counter: number;
   typists: TimedTypist[];
-  /** How many typists the node has not named. */
+  /** How many typists the node did not name. */
   unnamed: number;
-  /** The entry is kept until then, so that the counter is known when an older state arrives late. */
+  /**
+   * The entry is kept until this time. Until then, an outdated state that arrives late is recognized by its counter.
+   */
   until: number;
 }
 
@@ -28,7 +30,7 @@ const maxUsers = 10;
 
 const toKey = ({ user, thread }: Typist) => `${user}/${thread ?? ''}`;
 
-/** Without the times, and without typists that are the same for a client. */
+/** Merges typists that look the same to a client. Keeps the latest time of each. */
 function merge(typists: Iterable<TimedTypist>): Map<string, TimedTypist> {
   const merged = new Map<string, TimedTypist>();
   for (const typist of typists) {
@@ -71,7 +73,7 @@ export class TypingRoom {
     return stopped;
   }
 
-  /** Takes the state of another node. Returns false if a later one is known already. */
+  /** Applies the state of another node. Returns false if a later state is already known. */
   receive(node: string, { counter, users, count }: NodeTyping, now: number, maxMs: number): boolean {
     if ((this.#remote.get(node)?.counter ?? -1) >= counter) return false;
     const typists = users.map(({ ms, ...typist }) => ({ ...typist, until: now + Math.min(ms, maxMs) }));
@@ -79,7 +81,7 @@ export class TypingRoom {
     return true;
   }
 
-  /** Removes what has expired. Returns whether typists have, and the time of the next expiry. */
+  /** Removes expired entries. Returns whether typists have expired, and when the next entry expires. */
   expire(now: number): { changed: boolean; localChanged: boolean; nextAt: number } {
     let changed = false;
     let localChanged = false;
@@ -101,7 +103,7 @@ export class TypingRoom {
     return { changed: changed || localChanged, localChanged, nextAt };
   }
 
-  /** The set as clients receive it. */
+  /** Returns the typists in the form that clients receive. */
   toSet(): { users: Typist[]; count: number } {
     const remote = [...this.#remote.values()];
     const merged = merge([...this.#local.values(), ...remote.flatMap(({ typists }) => typists)]);
@@ -109,7 +111,7 @@ export class TypingRoom {
     return { users, count: merged.size + remote.reduce((sum, { unnamed }) => sum + unnamed, 0) };
   }
 
-  /** The state of this node, without its counter. */
+  /** Returns the state of this node, without its counter. */
   toNodeState(now: number): Omit<NodeTyping, 'counter'> {
     const merged = merge(this.#local.values());
     const users = [...merged.values()]

@@ -11,13 +11,13 @@ import { type TypingChanged, Typist } from './contract.ts';
 import { TypingRoom } from './typing-room.ts';
 
 export interface TypingTimeouts {
-  /** After the last `true`. */
+  /** Typing ends this long after the last `true`. */
   endMs: number;
-  /** Of several `true` of one connection in a room within this time, only the first has an effect. */
+  /** If a connection sends `true` several times for a room within this time, only the first has an effect. */
   repeatMs: number;
-  /** Between two events of a room. */
+  /** The minimum time between two events of a room. */
   eventMs: number;
-  /** Between two messages to the other nodes if only the times have changed. */
+  /** The minimum time between two messages to the other nodes if only the times have changed. */
   refreshMs: number;
 }
 
@@ -27,7 +27,7 @@ export const typingTimeouts: TypingTimeouts = { endMs: 6_000, repeatMs: 1_000, e
 export const maxTypingConnections = 200;
 
 export interface TypingEvents {
-  /** The set of a room was sent to the connections of this node. */
+  /** The typists of a room were sent to the connections of this node. */
   emitted(): void;
   /** The state of a room was published to the other nodes. */
   published(): void;
@@ -52,9 +52,9 @@ const Published = z.object({
 
 interface TrackedRoom {
   typing: TypingRoom;
-  /** The last set that was sent, as JSON. */
+  /** The last set of typists that was sent, as JSON. */
   sent: string;
-  /** Somebody has joined who does not know the set. */
+  /** Whether a subscriber has joined that has not received the set of typists yet. */
   hasNewcomer: boolean;
   hasPublished: boolean;
   expiryTimer?: NodeJS.Timeout | undefined;
@@ -104,7 +104,7 @@ export class Typing implements RoomObserver {
     if (this.#rooms.get(room)?.typing.stop(subscriber)) this.#onLocalChange(room);
   }
 
-  /** Subscribers that join receive the present set. */
+  /** Sends the current set of typists to subscribers that have just joined. */
   onJoined(room: RoomId): void {
     const tracked = this.#rooms.get(room);
     if (!tracked) return;
@@ -173,7 +173,7 @@ export class Typing implements RoomObserver {
     this.#sending.request(room);
   }
 
-  /** Lets the other nodes know that somebody is still typing, before their knowledge expires. */
+  /** Notifies the other nodes that somebody is still typing, before the entry there expires. */
   #scheduleRefresh(room: RoomId, tracked: TrackedRoom): void {
     tracked.refreshTimer ??= setTimeout(() => {
       tracked.refreshTimer = undefined;
@@ -223,7 +223,7 @@ export class Typing implements RoomObserver {
     this.#forgetIfIdle(room, tracked);
   }
 
-  /** The sets have been sent and published, and nothing is left that could expire. */
+  /** Forgets the room if its sets have been sent and published, and nothing is left that could expire. */
   #forgetIfIdle(room: RoomId, tracked: TrackedRoom): void {
     if (!tracked.typing.isEmpty || tracked.sent !== nobodyJson || tracked.hasPublished) return;
     clearTimers(tracked);
