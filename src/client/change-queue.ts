@@ -94,7 +94,7 @@ export class ChangeQueue {
         .slice(this.#all.indexOf(queued) + 1)
         .find(({ change }) => overtakes(change, queued.change));
       if (newer) this.#overtake(queued, newer);
-      else if (!queued.isWaiting && !this.#all.some((o) => o.isSending && overtakes(queued.change, o.change)))
+      else if (!queued.retryTimer && !this.#all.some((o) => o.isSending && overtakes(queued.change, o.change)))
         this.#send(queued);
     }
   }
@@ -126,9 +126,8 @@ export class ChangeQueue {
   }
 
   #wait(queued: QueuedChange<never>, delayMs: number): void {
-    queued.isWaiting = true;
-    setTimeout(() => {
-      queued.isWaiting = false;
+    queued.retryTimer = setTimeout(() => {
+      queued.retryTimer = undefined;
       this.sendNext();
     }, delayMs);
   }
@@ -152,6 +151,8 @@ export class ChangeQueue {
   }
 
   #remove(queued: QueuedChange<never>): void {
+    clearTimeout(queued.retryTimer);
+    queued.retryTimer = undefined;
     this.#all = this.#all.filter((other) => other !== queued);
     this.#room.onChanged(queued.change.seqs);
   }
@@ -169,7 +170,7 @@ class QueuedChange<T> extends PendingOperation<T> {
   /** Earlier changes that end together with this one. */
   readonly overtaken: QueuedChange<T>[] = [];
   isSending = false;
-  isWaiting = false;
+  retryTimer: ReturnType<typeof setTimeout> | undefined;
   /** The service may have applied it, although its answer is missing. */
   wasSent = false;
   readonly #queue: ChangeQueue;

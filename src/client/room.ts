@@ -114,6 +114,7 @@ export class Room extends RoomFeatures implements ClientRoom {
   leave(): void {
     const wasWanted = this.isWanted;
     this.#subscription.stop();
+    this.ephemeral.handleDisconnect();
     this.#setState('left');
     if (wasWanted) this.#onLeft(this);
   }

@@ -183,6 +183,7 @@ describe('what the user of the client changes', () => {
     lost.answer(unreachable);
     room.handleConnect();
     const join = await next('room:join');
+    room.react(2, '👍');
     expect(requests).to.deep.equal([]);
     join.answer(undefined, joined(4, { recovered: true, events: [edited(4, 1, 'edited')] }));
     expect((await next('reaction:add')).payload).to.deep.equal(lost.payload);

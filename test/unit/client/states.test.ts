@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { expect } from 'chai';
-import type { ConnectionState, RoomState } from '../../../src/client/api.ts';
+import type { ConnectionState, Operation, RoomState } from '../../../src/client/api.ts';
+import { ChangeQueue, type UserChange } from '../../../src/client/change-queue.ts';
 import { Connection, defaultTimeouts, type RoomConnection } from '../../../src/client/connection.ts';
 import { ChatClientError, type ClientErrorCode } from '../../../src/client/errors.ts';
 import type { LinkEvents } from '../../../src/client/link.ts';
@@ -763,6 +764,101 @@ describe('the subscription states of the client', () => {
         return true;
       },
       'the backoff elapses': () => fireTimer(),
+    },
+  });
+});
+
+describe('the states of a change of the client', () => {
+  class ChangeMachine implements Machine {
+    readonly requests = new FakeRequests((name) => this.#actions.push(`request \`${name}\``));
+    readonly connection = roomConnection(this.requests) as {
+      -readonly [key in keyof RoomConnection]: RoomConnection[key];
+    };
+    isReady = false;
+    readonly queue = new ChangeQueue(this.connection, { isReady: () => this.isReady, onChanged() {} });
+    readonly change = this.createEdit();
+    readonly operation = this.queue.add(this.change) as Operation<unknown> & {
+      isSending: boolean;
+      retryTimer: unknown;
+    };
+    #actions: string[] = [];
+
+    createEdit(): UserChange {
+      return {
+        ...{ name: 'message:edit', key: 'edit 1', seqs: [1] },
+        toPayload: () => ({ room_id: 7, seq: 1, content: 'edited' }),
+        confirm: () => this.#actions.push('apply the answer'),
+      };
+    }
+
+    state(): string {
+      const { state, isSending, retryTimer } = this.operation;
+      if (state !== 'pending') return state;
+      if (!this.queue.pending.includes(this.change)) return 'overtaken';
+      return isSending ? 'sending' : retryTimer ? 'backoff' : 'waiting';
+    }
+
+    takeActions(): string[] {
+      return this.#actions.splice(0);
+    }
+
+    send(): void {
+      this.isReady = true;
+      this.queue.sendNext();
+    }
+  }
+
+  const answer =
+    (refusal?: ChatClientError) =>
+    ({ requests }: ChangeMachine) =>
+      requests.answer('message:edit', refusal, {});
+  const sent = async (machine: ChangeMachine, refusal?: ChatClientError) => {
+    machine.send();
+    answer(refusal)(machine);
+  };
+
+  installAround();
+  describeStates<ChangeMachine>({
+    name: 'Change',
+    create: () => new ChangeMachine(),
+    states: {
+      async waiting() {},
+      sending: async (machine) => machine.send(),
+      backoff: (machine) => sent(machine, error('UNAVAILABLE')),
+      sent: (machine) => sent(machine),
+      failed: (machine) => sent(machine, error('FORBIDDEN')),
+    },
+    events: {
+      'the room has applied what it missed'(machine) {
+        machine.send();
+        return true;
+      },
+      'the service accepts the change': answer(),
+      'the service refuses the change': answer(error('FORBIDDEN')),
+      'the service refuses the change for now': answer(error('UNAVAILABLE')),
+      'the backoff elapses': () => fireTimer(),
+      'the connection is lost'(machine) {
+        machine.connection.link = undefined;
+        machine.isReady = false;
+        machine.requests.lose('UNREACHABLE');
+        return true;
+      },
+      'the user edits the message again'(machine) {
+        machine.queue.add(machine.createEdit());
+        return true;
+      },
+      'the user deletes the message'(machine) {
+        machine.queue.add({ ...machine.createEdit(), name: 'message:delete', key: 'delete 1' } as UserChange);
+        return true;
+      },
+      '`retry()` is called'({ operation }) {
+        operation.retry();
+        return true;
+      },
+      'the client is closed'({ queue }) {
+        queue.close();
+        return true;
+      },
     },
   });
 });
