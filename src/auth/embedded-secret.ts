@@ -16,7 +16,8 @@ function loadOrCreateSecret(directory: string, name: string): string {
   const draft = `${path}.${process.pid}`;
   try {
     writeFileSync(draft, randomBytes(32).toString('base64url'), { mode: 0o600 });
-    // The link appears with the whole content. If another process was first, this fails with EEXIST, and its key is used.
+    // The link makes the complete file appear at once. If another process was faster, this fails with EEXIST, and the
+    // key of that process is used.
     linkSync(draft, path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;

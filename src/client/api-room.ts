@@ -18,7 +18,7 @@ export interface RoomEvents {
   state: RoomState;
   /** Emitted once for each message of `messages`, in the order of `seq`. */
   message: Message;
-  /** A message has changed. It is another object now, at the same index. */
+  /** A message has changed. A new object replaces it at the same index. */
   changed: Message;
   member: ServerEventPayloads['member:changed'];
   room: RoomInfo;
@@ -46,11 +46,11 @@ export interface SendOptions {
   mentionRoom?: boolean;
   /** The app's own JSON. A message with `custom` may have empty content. */
   custom?: CustomData;
-  /** The message does not count as unread. */
+  /** Whether the message is silent, that is, does not count as unread. */
   silent?: boolean;
 }
 
-/** What is absent stays. `custom: null` removes it. */
+/** Absent fields remain unchanged. `custom: null` removes the custom data. */
 export interface EditOptions extends Pick<SendOptions, 'mentions' | 'mentionRoom'> {
   content?: string;
   custom?: CustomData | null;
@@ -65,8 +65,8 @@ export interface ClientRoom {
   /** The position in the room's log. 0 before the first join. */
   readonly rev: number;
   /**
-   * The latest messages that are not in a thread, in the order of `seq`: up to `maxMessages`, or more after `loadOlder`. Each change
-   * creates a new array.
+   * The latest messages that are not in a thread, in the order of `seq`: up to `maxMessages`, or more after
+   * `loadOlder`. Each change creates a new array.
    */
   readonly messages: readonly Message[];
   /**
@@ -81,7 +81,7 @@ export interface ClientRoom {
   /** Who is in the room. Null if the service has no presence, undefined without a connection. */
   readonly presence: Presence | null | undefined;
   /**
-   * How far users have read: yourself and, in a room with `receipts`, the others. Your own marks show at once.
+   * How far users have read: yourself and, in a room with `receipts`, the others. Your own marks are included at once.
    */
   readonly reads: readonly ReadReceipt[];
   readonly error: ChatClientError | undefined;
@@ -92,33 +92,34 @@ export interface ClientRoom {
    */
   joined(): Promise<void>;
   /**
-   * Sends a message, and repeats it until the service answers. The service stores it at most once. If the outbox is full,
-   * the message fails at once with `LIMIT` and does not enter the outbox.
+   * Sends a message, and repeats it until the service answers. The service stores it at most once. If the outbox is
+   * full, the message fails at once with `LIMIT` and does not enter the outbox.
    */
   send(content: string, options?: SendOptions): Outgoing;
   /**
-   * Edits a message of yours. It shows the new content when the service has acknowledged it, and has `pending` until then.
-   * Fails with `CONFLICT` if the message has changed meanwhile.
+   * Edits one of your messages. `messages` contains the new content when the service has acknowledged the edit; until
+   * then, the message has `pending`. Fails with `CONFLICT` if the message has changed meanwhile.
    */
   edit(seq: number, change: string | EditOptions): Operation<Message>;
-  /** Deletes up to 100 messages, all or none. They have `pending` until the service has acknowledged it. */
+  /** Deletes up to 100 messages, all or none. They have `pending` until the service has acknowledged the deletion. */
   delete(seqs: number | readonly number[]): Operation<void>;
-  /** Shows at once, and disappears again if the service refuses it. */
+  /** The reaction is shown at once, and disappears again if the service refuses it. */
   react(seq: number, emoji: string): Operation<Message['reactions']>;
   unreact(seq: number, emoji: string): Operation<Message['reactions']>;
   /**
-   * Marks the messages up to `seq` as read, by default all. With `force`, also moves back, to mark messages as unread.
-   * After that, `markRead()` without `seq` has no effect until the room is opened again, so a view may call it always.
+   * Marks the messages up to `seq` as read, by default all messages. With `force`, the position may also move back, to
+   * mark messages as unread. After that, `markRead()` without `seq` has no effect until the room is opened again, so a
+   * view may always call it.
    */
   markRead(seq?: number, options?: { force?: boolean }): Operation<{ read_seq: number; version: number }>;
-  /** Call this on each keystroke: others see it until a few seconds after the last keystroke. */
+  /** Call this on each keystroke. Others see that the user is typing until a few seconds after the last keystroke. */
   setTyping(isTyping?: boolean, thread?: number): void;
   /** The thread below the message. Calls with the same `seq` return the same object, until `close()`. */
   thread(seq: number): ClientThread;
   /**
-   * Loads the page before `messages[0]`, and adds it to the front of `messages`. From then on, the room keeps as many
-   * messages as it has with this page, even if they are more than `maxMessages`. Rejects with `LIMIT` if the room already
-   * has ten times `maxMessages`.
+   * Loads the page before `messages[0]`, and adds it to the front of `messages`. The room then keeps all of these
+   * messages, even if they are more than `maxMessages`. Rejects with `LIMIT` if the room already has ten times
+   * `maxMessages`.
    */
   loadOlder(limit?: number): Promise<readonly Message[]>;
   on<E extends keyof RoomEvents>(event: E, listener: (payload: RoomEvents[E]) => void): () => void;
@@ -139,24 +140,24 @@ export interface ClientThread {
   /** Why the thread cannot be loaded. */
   readonly error: ChatClientError | undefined;
   loadOlder(limit?: number): Promise<readonly Message[]>;
-  /** The reply is in the `outbox` of the room until the thread contains it. */
+  /** Sends a reply. It is in the `outbox` of the room until the thread contains it. */
   send(content: string, options?: SendOptions): Outgoing;
   on<E extends keyof ThreadEvents>(event: E, listener: (payload: ThreadEvents[E]) => void): () => void;
   /** Forgets the messages of the thread. */
   close(): void;
 }
 
-/** What you did, from the call until the service has answered. */
+/** An action of the user, from the call until the service has answered. */
 export interface Operation<T> {
   readonly state: 'pending' | 'sent' | 'failed';
-  /** Why it failed. */
+  /** Why the operation failed. */
   readonly error: ChatClientError | undefined;
   /**
-   * Resolves when the service has stored it, or rejects if it fails. You need not handle a rejection: it is never
-   * reported as an unhandled rejection.
+   * Resolves when the service has stored the change, or rejects if the operation fails. You need not handle a
+   * rejection: it is never reported as an unhandled rejection.
    */
   readonly confirmed: Promise<T>;
-  /** Does it again after a failure. An edit then replaces what the message contains now. */
+  /** Repeats a failed operation. A repeated edit replaces the current content of the message. */
   retry(): void;
   /** Removes a failed message from the outbox. */
   discard(): void;

@@ -10,7 +10,7 @@ export interface UserChange<T = unknown, N extends RequestName = RequestName> {
   name: N;
   /** Of two changes with the same key, the later one overtakes the earlier one. */
   key: string;
-  /** The messages that it changes. */
+  /** The `seq` of each message that it changes. */
   seqs: readonly number[];
   /** Called for each attempt. */
   toPayload(attempt: { overtaken: readonly UserChange[] }): RequestPayload<N>;
@@ -18,7 +18,7 @@ export interface UserChange<T = unknown, N extends RequestName = RequestName> {
   confirm(ack: Ack<N>): T;
   /** How the message looks until the acknowledgement arrives. */
   show?(message: Message): Message;
-  /** Makes it a change of the message as it is now, or as it is in this version. */
+  /** Bases the change on the current version of the message, or on this version. */
   restart?(version?: number): void;
 }
 
@@ -29,8 +29,8 @@ interface QueueRoom {
 }
 
 /**
- * The changes of a room that the service has not acknowledged yet. Changes with different keys are sent at the same time.
- * Only the newest of those with the same key is sent, or repeated after a reconnect.
+ * The changes of a room that the service has not acknowledged yet. Changes with different keys are sent at the same
+ * time. Only the newest of those with the same key is sent, or repeated after a reconnect.
  */
 export class ChangeQueue {
   readonly #connection: RoomConnection;
@@ -85,7 +85,7 @@ export class ChangeQueue {
     for (const queued of this.#all) this.#fail(queued, new ChatClientError('CLOSED', 'The client is closed'));
   }
 
-  /** Call this when the room is joined again, too. */
+  /** Sends all changes that may be sent now. Also call this when the room is joined again. */
   sendNext(): void {
     if (this.#connection.state === 'closed') return this.close();
     for (const queued of [...this.#all]) {
@@ -132,7 +132,7 @@ export class ChangeQueue {
     }, delayMs);
   }
 
-  /** A change ends as the newer one that overtook it, unless the newer one is a deletion. */
+  /** Settles the change with the result of the newer change that overtook it, unless the newer change is a deletion. */
   #overtake(queued: QueuedChange<never>, newer: QueuedChange<never>): void {
     if (newer.change.key !== queued.change.key)
       return this.#fail(queued, new ChatClientError('DELETED', 'The message was deleted meanwhile'));
@@ -171,7 +171,7 @@ class QueuedChange<T> extends PendingOperation<T> {
   readonly overtaken: QueuedChange<T>[] = [];
   isSending = false;
   retryTimer: ReturnType<typeof setTimeout> | undefined;
-  /** The service may have applied it, although its answer is missing. */
+  /** Whether the change was sent. The service may have applied it, even if its answer is missing. */
   wasSent = false;
   readonly #queue: ChangeQueue;
 
@@ -190,6 +190,6 @@ class QueuedChange<T> extends PendingOperation<T> {
     this.#queue.enqueue(this);
   }
 
-  /** A failed change is in no list. */
+  /** Has nothing to remove, because a failed change is in no list. */
   discard(): void {}
 }

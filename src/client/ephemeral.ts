@@ -2,10 +2,10 @@ import type { RoomConnection } from './connection.ts';
 import type { LiveEvent, Presence, Typist } from './wire.ts';
 
 const repeatMs = 3_000;
-/** The user has stopped if there was no keystroke for so long. */
+/** The user counts as no longer typing after this time without a keystroke. */
 const idleMs = 5_000;
 
-/** Who is typing and who is present. Nothing of it is stored, so it ends with the connection. */
+/** Who is typing in a room and who is present there. None of this is stored, so it ends with the connection. */
 export class Ephemeral {
   typing: readonly Typist[] = [];
   presence: Presence | null | undefined;
@@ -44,7 +44,10 @@ export class Ephemeral {
     this.#send(true);
   }
 
-  /** The service ends it by itself with a message of the user, and with the connection. */
+  /**
+   * Forgets that the user is typing. No request is needed: the service ends the typing itself when the user sends a
+   * message or the connection ends.
+   */
   forgetTyping(): void {
     clearTimeout(this.#stopTimer);
     this.#sentAt = undefined;

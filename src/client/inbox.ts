@@ -10,7 +10,7 @@ export type { InboxItem } from './wire.ts';
 export interface InboxEvents {
   /** Emitted after any property of the inbox has changed. Changes in quick succession cause only one event. */
   update: undefined;
-  /** A room is new or shows something else. */
+  /** A room is new in the inbox, or its item has changed. */
   changed: InboxItem;
   removed: ServerEventPayloads['inbox:removed'];
 }
@@ -18,8 +18,8 @@ export interface InboxEvents {
 /** All rooms of the user, live, without joining them. */
 export interface Inbox {
   /**
-   * `opening`: the rooms are not loaded yet, or the connection is lost and the client reconnects by itself. `failed`: see
-   * `error`.
+   * `opening`: the rooms are not loaded yet, or the connection is lost and the client reconnects by itself. `failed`:
+   * see `error`.
    */
   readonly state: 'opening' | 'open' | 'failed' | 'closed';
   readonly error: ChatClientError | undefined;
@@ -60,7 +60,10 @@ class ClientInbox implements Inbox {
   #items = new Map<number, InboxItem>();
   /** Where the next page begins; null if all rooms are loaded. */
   #next: string | null = null;
-  /** The last loaded item. A room behind it is not listed, even if its item has arrived: rooms before it are missing. */
+  /**
+   * The last loaded item. Rooms after it are not listed, even if their items have arrived, because the rooms in between
+   * are not loaded yet.
+   */
   #end: InboxItem | undefined;
   /** Identifies the latest opening. Answers to earlier ones, and to their pages, are ignored. */
   #opening: object = {};
@@ -114,7 +117,7 @@ class ClientInbox implements Inbox {
     const opening = {};
     this.#opening = opening;
     this.#setState('opening');
-    // After a reconnect, at least as many rooms as before.
+    // After a reconnect, loads at least as many rooms as before.
     const limit = Math.min(maxLimit, Math.max(this.#limit, this.rooms.length));
     const isWanted = () => opening === this.#opening;
     link.request(

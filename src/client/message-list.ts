@@ -11,16 +11,16 @@ export interface MessageListOptions {
   /** Where the newest page begins. 0 if the room has no messages; undefined if the newest `seq` is unknown. */
   before?: number | undefined;
   getUser(): string | undefined;
-  /** Adds what the user has done and the service has not acknowledged yet. */
+  /** Returns the message with the changes that the user has made and the service has not acknowledged yet. */
   show(message: Message): Message;
   onChanged(message: Message): void;
 }
 
 interface Entry {
-  /** As the service knows it. */
+  /** The message as the service knows it. */
   base: Message;
   shown: Message;
-  /** The position in the log up to which the reactions are known. They have no version. */
+  /** The position in the log up to which the reactions are known. Needed because reactions have no version. */
   reactionsRev: number;
   repliesRev: number;
 }
@@ -85,7 +85,7 @@ export class MessageList {
     if (replies) this.#setReplies(seq, rev, replies);
   }
 
-  /** The version decides whether the copy is newer, whatever the order of arrival. */
+  /** Merges a copy of a message. Its version, not the order of arrival, decides whether it is newer. */
   merge(message: WireMessage): void {
     const entry = this.#entries.get(message.seq);
     if (entry) this.#setBase(entry, mergeVersions(entry.base, message));
@@ -122,7 +122,10 @@ export class MessageList {
     this.#kept = undefined;
   }
 
-  /** Adds an older page, and applies the changes since the moment of the page. Returns the messages of the page. */
+  /**
+   * Adds an older page, and applies the changes that have arrived since the page was read. Returns the messages of the
+   * page.
+   */
   prepend(page: {
     messages: readonly WireMessage[];
     rev: number;
@@ -143,7 +146,7 @@ export class MessageList {
     return added.flatMap(({ seq }) => this.find(seq) ?? []);
   }
 
-  /** Returns the oldest messages if they were dropped because there were too many. */
+  /** Drops the oldest messages if there are too many. Returns the dropped messages. */
   dropExcess(): readonly Message[] {
     const dropped: Message[] = [];
     for (const [seq, { shown }] of this.#entries) {

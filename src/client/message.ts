@@ -21,11 +21,11 @@ export interface Message extends Omit<Required<WireMessage>, Defaulted> {
   custom: CustomData | null;
   silent: boolean;
   editedAt: string | null;
-  /** The message was deleted: its content is empty. */
+  /** When the message was deleted. Its content is then empty. */
   deletedAt: string | null;
   deleted_by: string | null;
   reactions: readonly ReactionCount[];
-  /** An edit or a deletion waits for the answer of the service. */
+  /** Set while an edit or a deletion waits for the answer of the service. */
   pending?: 'edit' | 'delete';
 }
 
@@ -52,8 +52,8 @@ export function splitPayload(payload: ServerEventPayloads['message:changed']) {
 export const toMessage = (message: WireMessage): Message => ({ ...defaults, ...message });
 
 /**
- * Returns the newer of two copies of a message: the one with the greater version, and a deleted one in any case, because
- * a deletion is final. A live event has no reactions and replies, so those of the present copy stay.
+ * Returns the newer of two copies of a message: the one with the greater version, and a deleted one in any case,
+ * because a deletion is final. A live event has no reactions and replies, so those of the present copy are kept.
  */
 export function mergeVersions(present: Message, { reactions: _, replies: __, ...other }: WireMessage): Message {
   const isNewer = other.deletedAt
@@ -65,8 +65,8 @@ export function mergeVersions(present: Message, { reactions: _, replies: __, ...
 }
 
 /**
- * What remains of a message whose deletion is acknowledged, until its change arrives with the exact dates. The version stays, so
- * that the tombstone of the log replaces this one.
+ * Returns the tombstone of a message whose deletion is acknowledged, until the change arrives with the exact dates. The
+ * version is unchanged, so that the tombstone of the log replaces this tombstone.
  */
 export function toTombstone(message: Message, deleted_by: string | undefined): Message {
   const { reply_to, thread, silent, replies, id, room_id, seq, emitter, client_msg_id, createdAt, version } = message;
@@ -79,7 +79,10 @@ export function toTombstone(message: Message, deleted_by: string | undefined): M
 export const isSameEmoji = (a: string, b: string): boolean =>
   a.replace(/[\uFE0E\uFE0F]/g, '') === b.replace(/[\uFE0E\uFE0F]/g, '');
 
-/** The list of an event has no `mine`: it stays as it was, except for the changes of the own user. */
+/**
+ * Adds `mine` to the reactions of an event, which does not contain it. `mine` remains as before, except for reactions
+ * that the client's user has added or removed.
+ */
 export function keepMine(
   { reactions, changes }: { reactions: readonly ReactionCount[]; changes: readonly ReactionDelta[] },
   before: readonly ReactionCount[],
@@ -92,7 +95,7 @@ export function keepMine(
   });
 }
 
-/** The reactions as they will be when the service has added or removed the reaction of the own user. */
+/** The reactions as they will be when the service has added or removed the reaction of the client's user. */
 export function toggleReaction(reactions: readonly ReactionCount[], emoji: string, isAdded: boolean): ReactionCount[] {
   const index = reactions.findIndex((reaction) => isSameEmoji(reaction.emoji, emoji));
   const { mine, ...present } = reactions[index] ?? { emoji, count: 0 };

@@ -4,7 +4,7 @@ import type { ChatClientError } from './errors.ts';
 /** An operation fails after this many `INTERNAL` errors, so that it does not block others forever. */
 const maxInternalErrors = 5;
 
-/** What the user has done, and the service may not have acknowledged yet. Only queues call the `mark…` methods. */
+/** An action of the user that the service may not have acknowledged yet. Only queues call the `mark…` methods. */
 export abstract class PendingOperation<T> implements Operation<T> {
   state: Operation<T>['state'] = 'pending';
   error: ChatClientError | undefined;

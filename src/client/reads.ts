@@ -10,13 +10,16 @@ interface Mark {
   force: boolean;
 }
 
-/** How far users have read in a room, and the own marks. */
+/** How far users have read in a room, including the user's own marks. */
 export class Reads {
   readonly #connection: RoomConnection;
   readonly #ref: number | string;
   readonly #queue: ChangeQueue;
   #known = new Map<string, ReadReceipt>();
-  /** The user has marked messages as unread. Until they open the room again, nothing marks them as read by itself. */
+  /**
+   * Whether the user has marked messages as unread. Until they open the room again, no messages are marked as read
+   * automatically.
+   */
   #isForcedUnread = false;
 
   constructor(connection: RoomConnection, ref: number | string, queue: ChangeQueue) {
@@ -25,7 +28,7 @@ export class Reads {
     this.#queue = queue;
   }
 
-  /** With the own marks that the service has not acknowledged yet. */
+  /** Includes the user's own marks that the service has not acknowledged yet. */
   get all(): readonly ReadReceipt[] {
     const user = this.#user;
     const pending = this.#pendingMarks;
@@ -39,7 +42,10 @@ export class Reads {
     this.#isForcedUnread = false;
   }
 
-  /** Keeps the greater version of each user. A complete list leaves out those who may no longer read. */
+  /**
+   * For each user, keeps the position with the greater version. A complete list also removes the users that it does not
+   * contain, because they may no longer read.
+   */
   receive(reads: readonly ReadReceipt[], isComplete = false): void {
     const before = this.#known;
     if (isComplete) this.#known = new Map();
@@ -79,7 +85,7 @@ export class Reads {
     return this.#queue.pending.filter((change) => change.key === 'mark') as unknown as Mark[];
   }
 
-  /** On another connection of the user. An older mark must not undo it. */
+  /** The user has marked messages as unread on another connection. An older mark of this client must not undo that. */
   #handleForcedUnread(): void {
     this.#isForcedUnread = true;
     const isOvertaken = (mark: object) => !(mark as Mark).force;

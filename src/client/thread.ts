@@ -18,7 +18,7 @@ interface ThreadRoom {
 
 const pageSize = 100;
 
-/** The replies to a message. Its position in the log is that of the room. */
+/** The replies to a message. A thread has no separate log position; it uses that of the room. */
 export class Thread implements ClientThread {
   readonly seq: number;
   error: ChatClientError | undefined;

@@ -7,7 +7,7 @@ import type { RedisConnection } from './redis-connection.ts';
 const maxPendingMessages = 5_000;
 const maxPendingBytes = 16 * 1024 * 1024;
 
-/** Messages that may be dropped are dropped long before those that may not. */
+/** Droppable messages have a lower limit, so they are dropped long before other messages. */
 const maxPendingDroppable = 500;
 const maxPendingDroppableBytes = 1024 * 1024;
 

@@ -27,7 +27,9 @@ export interface RedisConnection {
   lease(key: string, holder: string, maxLeases: number, leaseMs: number): Promise<number>;
   /** Takes tokens from a bucket that all nodes share. Resolves with the time in ms until the bucket is full again. */
   spend(key: string, spentMs: number, maxMs: number): Promise<number>;
-  /** Adds or renews an entry of a list that forgets what is not renewed. Resolves to the number of entries. */
+  /**
+   * Adds or renews an entry of a list whose entries expire unless they are renewed. Resolves to the number of entries.
+   */
   enlist(key: string, member: string, leaseMs: number): Promise<number>;
   zRem(key: string, member: string): Promise<number>;
 }

@@ -106,8 +106,8 @@ export class RedisPubSub extends EventEmitter {
   }
 
   /**
-   * What `publish` causes to be published may be dropped, and its loss is not reported. The adapters call the methods
-   * above before they return, so a flag is enough.
+   * Runs `publish`. The messages that it publishes may be dropped, and their loss is not reported. A flag is enough to
+   * mark them, because the adapters call the methods above before they return.
    */
   publishDroppable(publish: () => void): void {
     this.#isDroppable = true;

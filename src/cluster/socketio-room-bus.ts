@@ -117,8 +117,8 @@ export function createSocketioRoomBus({ failed, rejected }: BusEvents, node: str
   }
 
   /**
-   * Sent as a call: a node of an earlier version ignores a call that it does not know, while it would take a message of
-   * an unknown name for a change of the room, and stop delivering.
+   * Sent as a call, because a node of an earlier version ignores unknown calls. It would take a message with an unknown
+   * name for a change of the room, and stop delivering.
    */
   function publishEphemeral(topic: string, to: Recipients, body: object): void {
     remote?.publishDroppable(() =>

@@ -37,7 +37,7 @@ export interface Config extends Omit<ArrangedSettings, 'database' | 'redis'> {
   /** Undefined if the node runs alone. */
   redis: ({ urls: string[] } & ConfigGroup<'redis'>) | undefined;
   tokens: ConfigGroup<'tokens'> & { keys: TokenKeys };
-  /** Durations that no setting reaches, for tests. */
+  /** Durations without a setting. Only tests change them. */
   timeouts?: Partial<Record<'typing' | 'presence', Record<string, number>>>;
   /** Whether the playground is served. */
   playground: boolean;

@@ -33,8 +33,8 @@ export interface Store {
   readonly failures: number;
   readonly load: Load;
   /**
-   * Calls the listener after each commit, with PGlite only: there every write comes from this process. Returns a function
-   * that stops the calls.
+   * Calls the listener after each commit. Works only with PGlite, where every write comes from this process. Returns a
+   * function that removes the listener.
    */
   onWrite(listener: () => void): () => void;
   close(): Promise<void>;

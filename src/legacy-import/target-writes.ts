@@ -130,7 +130,10 @@ export async function writeRuleChanges(target: Target, changes: readonly LoggedR
   }
 }
 
-/** Imported messages are read for everybody who had nothing unread before. The rooms are not advanced yet. */
+/**
+ * Marks the imported messages as read for everybody who had no unread messages before. Call this before the rooms are
+ * advanced.
+ */
 async function markAsRead(target: Target, rooms: readonly AdvancedRoom[]): Promise<void> {
   const ends = [rooms.map(({ room }) => room), rooms.map(({ seq }) => seq)];
   const withRooms = `from unnest($1::bigint[], $2::bigint[]) as i(room, seq)

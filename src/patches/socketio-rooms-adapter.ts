@@ -3,8 +3,8 @@
  *
  * Change: overrides `broadcast` of the in-memory adapter, and writes encoded frames to the engine.io connection of a
  * socket.
- * Reason: the adapter of Socket.IO encodes and writes each packet separately, and drops a volatile packet only if the
- * transport is not writable, which between two polls it never is.
+ * Reason: the adapter of Socket.IO encodes and writes each packet separately. It drops a volatile packet whenever the
+ * transport is not writable, so a client between two polls would never receive one.
  * Test: test/unit/patches/socketio-rooms-adapter.test.ts
  */
 

@@ -103,7 +103,7 @@ export const statements = {
       from append_messages($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::boolean[], $6::bigint[])`,
   },
   roomsById: { name: 'rooms_by_id', text: roomsById },
-  /** The same statement with precedence over others, because messages cannot be authorized until it returns. */
+  /** The same statement, but it precedes other statements, because messages cannot be authorized until it returns. */
   roomsByIdUrgent: { name: 'rooms_by_id', isUrgent: true, text: roomsById },
   /**
    * Determines the answers to messages of senders who may not write. If such a message is a duplicate of a stored

@@ -38,7 +38,10 @@ export class Watcher {
   }
 }
 
-/** A user or an organisation of open inboxes on this node, with the rooms in which a rule or their ownership concerns them. */
+/**
+ * A user or an organisation of open inboxes on this node, with the rooms in which a rule or their ownership concerns
+ * them.
+ */
 export class Grantee {
   readonly uuid: Uuid;
   readonly watchers = new Set<Watcher>();

@@ -245,8 +245,8 @@ export function createSendQueue(
   }
 
   /**
-   * Takes the plain messages or the other operations at the head of each room's queue. Fair between rooms: what remains of
-   * a room's queue moves behind the other rooms.
+   * Takes the plain messages or the other operations at the head of each room's queue. Fair between rooms: what remains
+   * of a room's queue moves behind the other rooms.
    */
   function takeBatch(candidates: readonly RoomId[], rightsByRoom: ReadonlyMap<RoomId, VersionedRights>): Batch {
     const batch: Batch = { messages: [], operations: [] };
@@ -374,9 +374,9 @@ export function createSendQueue(
 }
 
 /**
- * Whether a batch that has the operations of `touched` may also have this one. A batch has one operation for each message,
- * but up to fifty reactions, which become one entry of the log. `touched` has the number of reactions by `seq`, and
- * infinity for other operations.
+ * Whether a batch may also have this operation. A batch has at most one operation for each message, or up to fifty
+ * reactions, which become one entry of the log. `touched` contains the number of reactions in the batch by `seq`, and
+ * infinity for a message with another operation.
  */
 function canShareBatch({ request }: QueuedOperation, touched: Map<number, number>): boolean {
   if (request.kind === 'send') return true;

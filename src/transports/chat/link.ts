@@ -17,7 +17,7 @@ export interface ChatLink {
    */
   limitMessages(bytes: number): boolean;
   readonly isSendBufferFull: boolean;
-  /** Whether so much is unsent that events are dropped. */
+  /** Whether so many bytes are unsent that ephemeral events are dropped. */
   readonly isCongested: boolean;
 }
 

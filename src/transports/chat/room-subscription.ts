@@ -94,8 +94,8 @@ export class RoomSubscription implements SelectedRoom, FrameReceiver {
   }
 
   /**
-   * Answers a client that selects its current room again. The subscription stays as it is, except that it may switch
-   * events on or off: the answer has the position from which on the client receives the other frames.
+   * Answers a client that selects its current room again. The subscription continues, but events may be switched on or
+   * off. The answer contains the position from which on the switch applies.
    */
   confirm(receivesEvents: boolean, id: Id): void {
     const feed = this.#context.feeds.find(this.room);

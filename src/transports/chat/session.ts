@@ -138,7 +138,7 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
     this.close('token_ended');
   }
 
-  /** Undefined also if the client has been removed from the room that it selected. */
+  /** Also undefined if the client has been removed from the room that it selected. */
   get room(): RoomSubscription | undefined {
     return this.#subscription?.hasEnded ? undefined : this.#subscription;
   }

@@ -80,7 +80,7 @@ interface Vendor {
   specifier: string;
   directory: URL;
   main: string;
-  /** The files that are served. */
+  /** Matches the paths of the files that are served. */
   files: RegExp;
 }
 

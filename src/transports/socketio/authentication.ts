@@ -62,7 +62,8 @@ export async function authenticate(
     const message = `Before a token is accepted, a packet may have at most ${unauthenticatedFrameBytes} bytes`;
     throw new ChatError('TOO_LARGE', { field: 'token', message });
   }
-  // One at a time. Otherwise a burst of connects would get more attempts than `maxInvalidTokens`.
+  // Only one token is verified at a time. Otherwise a burst of connects would get more attempts than
+  // `maxInvalidTokens`.
   if (verifyingConnections.has(socket.conn))
     throw new ChatError('UNAUTHENTICATED', { message: 'Wait for the answer to the previous connect' });
   verifyingConnections.add(socket.conn);

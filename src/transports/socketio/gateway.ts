@@ -118,7 +118,8 @@ export function createSocketioGateway(
         awaitToken(connection, live);
       });
       rooms.use((socket, next) => {
-        // After a `connect_error` the client would not reconnect. After this it does, to another node.
+        // After a `connect_error`, the client would not reconnect. After a closed connection, it reconnects to another
+        // node.
         if (live.context.isDraining) return closeConnection(socket.conn);
         authenticate(socket, live).then(
           () => next(),

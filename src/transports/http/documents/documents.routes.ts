@@ -26,7 +26,8 @@ export function createDocumentRoutes(contracts: readonly Contract[]): Router {
   routes.get(readOpenapi.path, (_request, response) => void response.type('json').send(openapi()));
   routes.get(readAsyncapi.path, (_request, response) => void response.type('json').send(asyncapi()));
 
-  // This directive would make browsers load the page's files over https, which fails if the service runs without TLS.
+  // `null` removes this directive. With it, browsers would load the page's files over https, which fails if the service
+  // runs without TLS.
   routes.use(readDocs.path, helmet.contentSecurityPolicy({ directives: { 'upgrade-insecure-requests': null } }));
   routes.get(readDocs.path, (request, response) => {
     // The links of the page are relative, because the service may be mounted below a path.
