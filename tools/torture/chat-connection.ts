@@ -3,6 +3,7 @@ import { ChatFrame } from '../../src/core/contract/chat.ts';
 import { closeCodes, type ErrorCode, type RemovalCode } from '../../src/core/errors.ts';
 import type { Message, ReactionCount } from '../../src/core/log/message.ts';
 import type { ReadChanged } from '../../src/features/reads/contract.ts';
+import type { TypingChanged } from '../../src/features/typing/contract.ts';
 import { eventFrames } from '../requests.ts';
 import type { Connection, ConnectionEvents, Dial, JoinAnswer, OperationAnswer, Page, Position } from './connection.ts';
 import type { Operation } from './record.ts';
@@ -107,6 +108,11 @@ function createChatConnection(
   function handleEvent(json: unknown): boolean {
     const { type } = json as { type: string };
     if (!withEvents || eventFrames.get(type)?.safeParse(json).success !== true) return false;
+    if (type === 'typing_changed') {
+      const { room_id: of, users } = (json as { data: TypingChanged }).data;
+      const names = users.map((typist) => typist.user);
+      events.typingChanged(of, names);
+    }
     if (type !== 'read_changed') return true;
     const { room_id, reads } = (json as { data: ReadChanged }).data;
     for (const { user: reader, read_seq, version } of reads) {
@@ -223,6 +229,8 @@ function createChatConnection(
       marks.set(id, answer);
       sendCommand({ type: 'mark_read', seq, force, id });
     },
+    /** Only the clients on Socket.IO type. */
+    type() {},
     /** On /chat there is no inbox. */
     openInbox() {},
     refresh(fresh) {

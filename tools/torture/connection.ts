@@ -16,6 +16,8 @@ export interface Connection {
   readPage(room: number, before: number | undefined, answer: (page: Page | undefined) => void): void;
   /** Moves the read position. */
   mark(mark: Mark, answer: (position: Position) => void): void;
+  /** Calls `done` with the answer. */
+  type(room: number, typing: boolean, done: () => void): void;
   openInbox(answer: (items: InboxItem[]) => void): void;
   refresh(token: string): void;
   /** `politely` closes as the protocol demands, `cut` closes at once, and `vanish` stops reading without closing. */
@@ -62,6 +64,7 @@ export interface ConnectionEvents {
   inboxRemoved(room: number): void;
   /** A read position of this user. */
   positionChanged(room: number, position: Position): void;
+  typingChanged(room: number, users: string[]): void;
   ended(): void;
   violation(what: string): void;
 }

@@ -5,10 +5,10 @@ import { withDatabase } from './room-history.ts';
 const alwaysTrue = 'true';
 
 /**
- * Deliberate defects, which the oracle has to find: for each rule, SQL that breaks it in the database. The rules `delivery`
- * and `protocol` are about what nodes send; without reconciliation (`--set SWEEP_SECONDS=3600`), `delivery` is broken.
+ * Deliberate defects, which the oracle has to find: for each rule, SQL that breaks it in the database. The rules `delivery`,
+ * `typing` and `protocol` are about what nodes send; without reconciliation (`--set SWEEP_SECONDS=3600`), `delivery` is broken.
  */
-export const defects: { [R in Exclude<Rule, 'delivery' | 'protocol'>]: string } = {
+export const defects: { [R in Exclude<Rule, 'delivery' | 'typing' | 'protocol'>]: string } = {
   log: onWrite('insert', 'log_entries', `new.at := new.at - interval '1 s';`),
   storage: onWrite('insert', 'messages', 'if new.seq % 10 = 0 then new.flags := 1; end if;'),
   values: onWrite(

@@ -11,6 +11,7 @@ import {
 import { checkInboxes, checkInboxRights, checkPositions, type Outage } from './oracle-inbox.ts';
 import { checkMessages } from './oracle-messages.ts';
 import { checkSubscription } from './oracle-subscriptions.ts';
+import { checkTyping } from './oracle-typing.ts';
 import type { Evidence, Fault, Rule, Violation } from './record.ts';
 import { rightsOverTime } from './rights-over-time.ts';
 import type { RoomHistory } from './room-history.ts';
@@ -54,6 +55,7 @@ export function checkRun(
       reportOn('delivery')('lost', `${client}: excluded from room ${room} (${code}), although they have r`);
     }
   }
+  evidence.longestTypingMs = checkTyping(evidence, reportOn('typing'));
   checkTokens(tokens, histories, reportOn('erasure'));
   const known = new Set(histories.map(({ room }) => room));
   for (const { client, room } of evidence.subscriptions)

@@ -24,7 +24,7 @@ const readyMs = 6_000;
 const answerMs = 15_000;
 const tokenSeconds = 3_600;
 const intervalMs = {
-  ...{ write: 800, operate: 900, readPage: 5_000, mark: 2_000 },
+  ...{ write: 800, operate: 900, readPage: 5_000, mark: 2_000, type: 6_000 },
   ...{ leave: 9_000, rejoin: 700, joinAgain: 20_000, quit: 30_000 },
 };
 
@@ -180,6 +180,7 @@ export class Participant {
       if (refusal && isWanted)
         this.#evidence.excluded.push({ client: this.name, user: this.user, room, code: refusal });
     }
+    for (const roomClient of this.#roomClients) roomClient.showTyping([]);
     this.#connection?.end('cut');
   }
 
@@ -207,6 +208,7 @@ export class Participant {
       stored: (id, answer) => this.#outbox.stored(id, { is: 'stored', ...answer, at: performance.now(), node }),
       refused: (id, code) => this.#outbox.refused(id, code, performance.now()),
       notYet: (id) => this.#outbox.postpone(id, performance.now()),
+      typingChanged: (room, users) => this.#roomClients.find((one) => one.room === room)?.showTyping(users),
       ended: () => this.#ended(performance.now()),
       violation: (what) => this.#violation('protocol', what),
     });
@@ -241,6 +243,7 @@ export class Participant {
       this.#operations.begin(room, timeline);
     }
     if (current.length > 0 && happens(intervalMs.mark)) this.#mark(this.#random.pick(current));
+    if (current.length > 0 && happens(intervalMs.type)) this.#type(this.#random.pick(current).room);
     if (current.length > 0 && happens(intervalMs.readPage)) this.#readPage(this.#random.pick(current), now);
     if (this.#isChat) return this.#wanderOnChat(happens);
     for (const roomClient of this.#roomClients) {
@@ -363,6 +366,20 @@ export class Participant {
     this.#connection!.mark(mark, (position) => {
       mark.done = { ...position, at: performance.now() };
       this.#recordPosition(room, position, 'mark');
+    });
+  }
+
+  /** Half of the clients do not say that they have stopped. */
+  #type(room: number): void {
+    if (this.#isChat) return;
+    const key = `${room} ${this.user}`;
+    const times = this.#evidence.typed.get(key) ?? [];
+    this.#evidence.typed.set(key, times);
+    const typing = this.#random.chance(0.8);
+    const index = typing ? times.push(performance.now()) - 1 : -1;
+    // Until the answer arrives, the server may handle the request at any time.
+    this.#connection!.type(room, typing, () => {
+      if (typing) times[index] = performance.now();
     });
   }
 

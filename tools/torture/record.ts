@@ -27,6 +27,7 @@ export const rules = {
     'A read position has one value per version, moves back only if forced, and what is unread is a full count.',
   inbox: 'Every commit reaches every open inbox that it concerns in time; at the end, the items equal the database.',
   'inbox-rights': 'No item has a message that was committed after the user lost the right to read.',
+  typing: 'Nobody is shown as typing for longer than the protocol allows after they last said so.',
   protocol: 'Everything that a client receives is documented, and no node ends by itself.',
 } as const;
 export type Rule = keyof typeof rules;
@@ -52,9 +53,13 @@ export interface Evidence {
   marks: Mark[];
   positions: SeenPosition[];
   inboxes: InboxSession[];
+  typing: TypingShown[];
+  /** The times at which a server may last have handled `typing: true` of a user in a room, by `room user`. */
+  typed: Map<string, number[]>;
   /** What the oracle has measured. */
   inboxItems: number;
   longestInboxLagMs: number;
+  longestTypingMs: number;
   ruleChanges: RuleChange[];
   /** The clients that were still excluded from a room at the end. */
   excluded: { client: string; user: string; room: number; code: string }[];
@@ -233,6 +238,16 @@ export interface SeenItem {
   lastMessage: { seq: number; content: string } | undefined;
 }
 
+/** A user who was shown as typing to a client. */
+export interface TypingShown {
+  client: string;
+  room: number;
+  user: string;
+  from: number;
+  /** When the client learnt that they had stopped, or left the room. */
+  to: number;
+}
+
 /** A rule that the server acknowledged; null if it was removed. */
 export interface RuleChange {
   room: number;
@@ -248,7 +263,16 @@ export function getPosition(subscription: Subscription): number {
 export function newEvidence(): Evidence {
   return {
     ...{ users: new Map(), owner: '', subscriptions: [], sent: [], operations: [], answers: [], timelines: [] },
-    ...{ marks: [], positions: [], inboxes: [], inboxItems: 0, longestInboxLagMs: 0 },
+    ...{
+      marks: [],
+      positions: [],
+      inboxes: [],
+      typing: [],
+      typed: new Map(),
+      inboxItems: 0,
+      longestInboxLagMs: 0,
+      longestTypingMs: 0,
+    },
     ...{ ruleChanges: [], excluded: [], violations: [] },
   };
 }

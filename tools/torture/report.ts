@@ -29,10 +29,11 @@ function counts({ sent, operations, answers, timelines, subscriptions, ruleChang
   ];
 }
 
-function countInboxes({ marks, inboxes, inboxItems, longestInboxLagMs }: Evidence): string[] {
+function countInboxes({ marks, inboxes, inboxItems, longestInboxLagMs, typing, longestTypingMs }: Evidence): string[] {
   const done = marks.filter((mark) => mark.done).length;
   return [
     `read state: ${done} of ${marks.length} marks acknowledged; ${inboxes.length} inboxes opened, ${inboxItems} items, longest lag ${Math.round(longestInboxLagMs)} ms`,
+    `typing: shown ${typing.length} times, at most ${Math.round(longestTypingMs)} ms after the user said so`,
   ];
 }
 

@@ -42,6 +42,8 @@ export class RoomClient {
   /** The `rev` of the last applied change, across all connections. */
   #have = 0;
   #lastSeq = 0;
+  /** Who is typing, and since when it is shown. */
+  readonly #typing = new Map<string, number>();
   #joinAskedAt = 0;
   /** The subscription whose last change the cursor names. */
   #last: Subscription | undefined;
@@ -165,6 +167,18 @@ export class RoomClient {
     this.timeline.addPage(messages, rev, hasMore, this.#lastSeq);
   }
 
+  /** Shows these users as typing from now on, instead of those before. */
+  showTyping(users: string[]): void {
+    const { room } = this;
+    const at = performance.now();
+    for (const [user, from] of this.#typing) {
+      if (users.includes(user)) continue;
+      this.#evidence.typing.push({ client: this.#owner.name, room, user, from, to: at });
+      this.#typing.delete(user);
+    }
+    for (const user of users) if (!this.#typing.has(user)) this.#typing.set(user, at);
+  }
+
   left(now: number): void {
     this.askedAt = Number.POSITIVE_INFINITY;
     this.#end({ at: now, how: 'left' });
@@ -206,6 +220,7 @@ export class RoomClient {
   }
 
   #end(end: SubscriptionEnd): void {
+    this.showTyping([]);
     if (this.subscription) this.subscription.end = end;
     this.subscription = undefined;
     this.mustJoinAgain = false;

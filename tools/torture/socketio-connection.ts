@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { namespace, RefusedAck, type ServerEventPayloads } from '../../src/core/contract/socketio.ts';
 import type { InboxItem } from '../../src/core/inbox-item.ts';
 import type { ReadChanged } from '../../src/features/reads/contract.ts';
+import type { TypingChanged } from '../../src/features/typing/contract.ts';
 import { type RequestName, requests, events as serverEvents } from '../requests.ts';
 import type { Connection, ConnectionEvents, Dial, ReceivedChange } from './connection.ts';
 import { deltasText, reactionsText, versionText } from './record.ts';
@@ -58,6 +59,11 @@ function createSocketioConnection(socket: Socket, user: string, events: Connecti
     }
     if (name === 'inbox:changed') return events.inboxItems((payload as { items: InboxItem[] }).items);
     if (name === 'inbox:removed') return events.inboxRemoved((payload as { room_id: number }).room_id);
+    if (name === 'typing:changed') {
+      const { room_id, users } = payload as TypingChanged;
+      const names = users.map((typist) => typist.user);
+      return events.typingChanged(room_id, names);
+    }
     if (name === 'read:changed') return readChanged(payload as ReadChanged);
     const received = toReceivedChange(name, payload);
     if (received) events.received(received);
@@ -136,6 +142,9 @@ function createSocketioConnection(socket: Socket, user: string, events: Connecti
       const yes = ({ read_seq, version }: z.infer<(typeof requests)['read:mark']['ack']>) =>
         answer({ readSeq: read_seq, version });
       ask('read:mark', { room_id, seq, force }, yes, () => {});
+    },
+    type(room_id, typing, done) {
+      ask('typing:set', { room_id, typing }, done, done);
     },
     openInbox(answer) {
       const yes = ({ rooms }: z.infer<(typeof requests)['inbox:open']['ack']>) => answer(rooms);

@@ -222,3 +222,23 @@ describe('the oracle of the torture run, about inboxes', () => {
     expectOne(ban, /^inbox-rights: the inbox of ana, room 7: seq 3, without r since rev 6 or before/);
   });
 });
+
+describe('the oracle of the torture run, about typing', () => {
+  const shown = (to: number) => ({ client: ben, room, user: ana, from: 0, to });
+  const type = ({ evidence }: Run, to: number, ...typed: number[]) => {
+    evidence.typed.set(`${room} ${ana}`, typed);
+    evidence.typing.push(shown(to));
+  };
+
+  it('finds a user who is shown as typing too long after they said so', () => {
+    expectOne(
+      (run) => type(run, 20_000, 1_000),
+      /^typing: ben in room 7: ana is shown as typing 19000 ms after they said so/,
+    );
+    expect(decision((run) => type(run, 20_000, 1_000, 12_000))).to.deep.equal([]);
+  });
+
+  it('finds a user who is shown as typing, but never typed', () => {
+    expectOne(({ evidence }) => evidence.typing.push(shown(1)), /^typing: .* ana is shown as typing, but never typed/);
+  });
+});
