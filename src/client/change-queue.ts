@@ -53,7 +53,7 @@ export class ChangeQueue {
     return queued;
   }
 
-  /** For a change that needs no request. */
+  /** Returns an operation that has already succeeded, for a change that needs no request. */
   addSettled<T>(result: T): Operation<T> {
     const queued = new QueuedChange<T>({ seqs: [] } as never, this);
     queued.markSent(result);

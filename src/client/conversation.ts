@@ -15,7 +15,7 @@ const hasFields = (message: Message, fields: object) =>
     ([name, value]) => JSON.stringify(message[name as keyof Message]) === JSON.stringify(value),
   );
 
-/** The messages of a room and its threads, and what the user does with them. */
+/** The messages of a room and its threads, and the user's changes to them. */
 export abstract class Conversation {
   readonly ref: number | string;
   protected readonly connection: RoomConnection;
@@ -161,8 +161,8 @@ export abstract class Conversation {
   }
 
   /**
-   * The log shows that the service has stored a reaction whose answer was lost. It must not be repeated, because the user
-   * may have changed it since then, on another device.
+   * The log shows that the service has stored a reaction whose answer was lost. It must not be repeated, because the
+   * user may have changed it since then, on another device.
    */
   #settleReactions({ name, payload }: ChangeEvent): void {
     const user = this.connection.claims?.user;

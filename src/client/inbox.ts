@@ -25,7 +25,7 @@ export interface Inbox {
   readonly error: ChatClientError | undefined;
   /** The loaded rooms, the most recently active first, without hidden ones. Each change creates a new array. */
   readonly rooms: readonly InboxItem[];
-  /** The ids of all rooms with something unread, loaded or not: up to 100 when the inbox opens. */
+  /** The ids of all rooms with unread messages, loaded or not. When the inbox opens, it contains up to 100 of them. */
   readonly unreadRooms: ReadonlySet<number>;
   readonly hasMore: boolean;
   /** Loads the next rooms. */

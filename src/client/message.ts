@@ -52,8 +52,9 @@ export function splitPayload(payload: ServerEventPayloads['message:changed']) {
 export const toMessage = (message: WireMessage): Message => ({ ...defaults, ...message });
 
 /**
- * Returns the newer of two copies of a message: the one with the greater version, and a deleted one in any case,
- * because a deletion is final. A live event has no reactions and replies, so those of the present copy are kept.
+ * Returns the newer of two copies of a message. A deleted copy is always the newer, because a deletion is final;
+ * otherwise the greater version decides. A live event has no reactions and replies, so those of the present copy are
+ * kept.
  */
 export function mergeVersions(present: Message, { reactions: _, replies: __, ...other }: WireMessage): Message {
   const isNewer = other.deletedAt

@@ -89,8 +89,9 @@ export interface SelectedRoom extends Subscriber {
   /** Answers a `select_room` command for the room that is selected already, and switches events on or off. */
   confirm(receivesEvents: boolean, id: CommandId | undefined): void;
   /**
-   * Sends a message to the room. Resolves as soon as the message is queued, because its order is fixed from then on.
-   * The client receives its echo or an error later, when the message has been stored or rejected.
+   * Sends a message to the room. Resolves as soon as the message is queued, because its position in the order of
+   * messages is fixed then. The client receives its echo or an error later, when the message has been stored or
+   * rejected.
    */
   append(
     send: (onStored: (change: MessageChange) => void) => Promise<{ stored: Promise<SentMessage> }>,

@@ -5,7 +5,10 @@ export interface EphemeralEvent {
   room_id: RoomId;
   name: string;
   payload: object;
-  /** Only subscribers that follow this topic of the room receive the event. Without it, all live subscribers do. */
+  /**
+   * Only subscribers that follow this topic of the room receive the event. If undefined, all live subscribers receive
+   * it.
+   */
   topic?: string;
 }
 
@@ -51,7 +54,7 @@ export interface EphemeralBus {
   leaveNodes(): void;
 }
 
-/** For a node without Redis. */
+/** The bus of a node without Redis. */
 export const noEphemeralBus: EphemeralBus = {
   node: 'alone',
   isUp: false,

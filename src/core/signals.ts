@@ -13,5 +13,5 @@ export interface Signals {
   onSignal(name: Signal, listener: () => void): () => void;
 }
 
-/** For a single node, which has no other nodes to signal. */
+/** The signals of a single node, which has no other nodes to signal. */
 export const noSignals: Signals = { send: () => {}, onSignal: () => () => {} };

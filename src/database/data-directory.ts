@@ -47,7 +47,8 @@ export async function lockDataDirectory(directory: string, options: LockOptions 
   if (fileLock === 'taken') throw createInUseError(directory, readHolder(path));
   try {
     const found = readHolder(path);
-    // If this process has the file lock, a namesake of it in another container must be dead.
+    // If this process has the file lock, a holder that looks like this process must be a dead process in another
+    // container.
     const isDead = found && (!isAlive(found) || (isNamesake(found) && fileLock !== 'unsupported'));
     if (found && !isDead) throw createInUseError(directory, found);
     if (found && (isForeign(found) || fileLock === 'unsupported')) {

@@ -62,7 +62,7 @@ interface Content<C extends z.ZodType, M extends z.ZodRawShape> {
   exampleMeta?: z.input<z.ZodObject<M>>;
 }
 
-/** For the `meta` of answers to requests with a body. The transport fills it in. */
+/** A key of the `meta` of answers to requests with a body. The transport fills it in. */
 export const ignoredKeys = { ignored: Ignored.optional() };
 
 /** Defines a successful answer with the JSON envelope `{ meta, content }`. */

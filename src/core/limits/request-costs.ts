@@ -20,11 +20,11 @@ export const costs = {
   rules: { tokens: 5 },
   page: { tokens: 1, perHundred: { tokens: 4, rows: 100 } },
   join: { tokens: 2, since: 2 },
-  /** For requests that create a room or write a change other than a message. */
+  /** The cost of requests that create a room or write a change other than a message. */
   change: { tokens: 20 },
-  /** For requests that delete up to a hundred messages. */
+  /** The cost of requests that delete up to a hundred messages. */
   deletion: { tokens: 2 },
-  /** For requests that make the server verify a token. */
+  /** The cost of requests that make the server verify a token. */
   token: { tokens: 5 },
   /** Messages have a separate limit, `SEND_RATE`. */
   message: { tokens: 0 },

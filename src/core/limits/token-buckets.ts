@@ -10,7 +10,7 @@ interface Settings {
   rate: number;
   /** Tokens in a full bucket. */
   burst: number;
-  /** Without it, each node counts only the tokens that it took itself. */
+  /** If undefined, each node counts only the tokens that it took itself. */
   share?: ShareSpending | undefined;
 }
 

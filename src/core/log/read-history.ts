@@ -66,7 +66,7 @@ interface HeadColumn {
 }
 
 type HistoryRow = MessageRow & {
-  /** Only in the first row. If no message matches, the other columns of this row are null. */
+  /** Set only in the first row. If no message matches, the other columns of this row are null. */
   head:
     | (HeadColumn & {
         older_found: number;

@@ -7,7 +7,7 @@ import { kindOfChange, type RoomState } from './change-kinds.ts';
 import type { RoomLog } from './room-log.ts';
 import type { RoomSnapshot } from './room-snapshot.ts';
 
-/** The fields and rules of a room, as they were at one `rev`. */
+/** The fields and rules of a room as of one `rev`. */
 export interface RoomRights {
   room: Room;
   rules: ReadonlyMap<Uuid, Rule>;

@@ -85,9 +85,9 @@ const roomsById = `select ${roomColumns}, coalesce((select json_agg(${ruleJson} 
   from permission_rules p where p.room_id = r.id), '[]') as rules from rooms r where r.id = any($1::bigint[])`;
 
 /**
- * Reads the messages whose `seq` is in parameter 2. The order makes the primary key the best index of each look-up even in
- * a plan that was made for an empty table. Another index begins with the room as well, and the look-up would read it from
- * end to end.
+ * Reads the messages whose `seq` is in parameter 2. The `order by` makes PostgreSQL use the primary key for each
+ * message, even if it planned the statement while the table was empty. Otherwise it might use another index that begins
+ * with the room, and read that index from end to end for each message.
  */
 const selectBySeq = (columns: string) => `select x.* from unnest($2::bigint[]) as i(seq) cross join lateral (
   select ${columns} from messages m

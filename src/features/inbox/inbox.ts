@@ -55,7 +55,10 @@ interface PageQuery {
 
 /** The open inboxes of this node. */
 export interface Inbox {
-  /** Opens the inbox of a connection, or starts over. `acknowledge` is called before anything else is sent. */
+  /**
+   * Opens the inbox of a connection, or restarts it if it is open. `acknowledge` is called before anything else is
+   * sent.
+   */
   open(
     connection: SocketConnection,
     limit: number,

@@ -13,7 +13,7 @@ const itemsStatement: Statement = {
     $7::uuid[], $8::uuid[])`,
 };
 
-/** What a user has read in a room; a count is null if it has to be made from `recent` or `mentioned`. */
+/** What a user has read in a room; a count is null if it has to be computed from `recent` or `mentioned`. */
 type PersonRow = [
   readSeq: number,
   version: number,
@@ -115,7 +115,7 @@ export class RoomReading {
     return Math.min(count, 100);
   }
 
-  /** Like `count_mentions` in the database. */
+  /** Counts in the same way as the SQL function `count_mentions`. */
   #countMentions(user: Uuid, after: number): number {
     const seqs = new Set<number>();
     for (const grantee of [user, this.#entities.get(user), everybody]) {

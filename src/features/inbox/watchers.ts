@@ -45,7 +45,7 @@ export class Watcher {
 export class Grantee {
   readonly uuid: Uuid;
   readonly watchers = new Set<Watcher>();
-  /** Without duplicates. May contain rooms that `WatcherIndex` no longer has for this grantee. */
+  /** Contains no duplicates, but may contain rooms that `WatcherIndex` no longer has for this grantee. */
   readonly rooms: RoomId[] = [];
   /** Resolves when the rooms of an organisation have been read. */
   loading: Promise<void> | undefined;

@@ -5,7 +5,7 @@ import type { Store } from '../../database/store.ts';
 export interface PositionWrite {
   room_id: RoomId;
   user: Uuid;
-  /** The user's organisation: mentions of it count. */
+  /** The user's organisation. Messages that mention it count as mentions of the user. */
   entity: Uuid | null;
   level: number;
   /** The position to mark as read. Null leaves the position unchanged. */

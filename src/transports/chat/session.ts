@@ -119,7 +119,7 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
     this.close('not_utf8');
   }
 
-  /** Only for commands of an authenticated connection. */
+  /** Read this only in commands of an authenticated connection. */
   get actor(): Actor {
     return this.#authentication.actor!;
   }

@@ -20,5 +20,8 @@ export function measureRequests(metrics: Pick<HttpMetrics, 'answered'>): Request
   };
 }
 
-/** Uses the path template, never the URL, so that clients cannot invent labels. Each route has its whole path. */
+/**
+ * Uses the path template, never the URL, so that clients cannot invent labels. Routes are declared with their whole
+ * path, so the template needs no prefix.
+ */
 const toLabel = (path: unknown): string => (typeof path === 'string' ? path : 'unknown');

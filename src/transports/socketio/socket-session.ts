@@ -173,7 +173,7 @@ export class SocketSession implements TokenHolder, SocketConnection {
       for (const observer of this.#observers ?? []) observer.onRenew(previous);
     } catch (thrown) {
       const error = ChatError.from(thrown);
-      // In a later tick, so that the acknowledgement is sent first.
+      // Disconnects in a later tick, so that the acknowledgement is sent first.
       if (isTokenError(error.code) && ++this.#invalidTokens >= maxInvalidTokens) {
         setImmediate(() => closeConnection(this.#socket.conn));
       }
