@@ -15,7 +15,7 @@ export interface InboxEvents {
   removed: ServerEventPayloads['inbox:removed'];
 }
 
-/** All rooms of the user, live, without joining them. */
+/** A live list of all rooms of the user. The user need not join the rooms. */
 export interface Inbox {
   /**
    * `opening`: the rooms are not loaded yet, or the connection is lost and the client reconnects by itself. `failed`:

@@ -33,7 +33,7 @@ export interface HistoryRequest extends HistoryFilter {
 
 interface AtHead {
   head: Position;
-  /** The `rev` of the last change of rights at that moment. */
+  /** The `rev` of the last change that affects rights, when the messages were read. */
   rightsRev: number;
 }
 
@@ -46,7 +46,7 @@ export interface HistorySlice {
   searchedTo: number | null;
 }
 
-/** Messages and the head of the log at one moment. */
+/** Messages, and the head of the log when they were read. */
 export interface HistorySlices extends AtHead {
   older: HistorySlice;
   newer: HistorySlice;

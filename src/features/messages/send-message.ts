@@ -11,8 +11,9 @@ import type { SendRequest } from './send-request.ts';
 import { assertAcceptsWrites } from './write.ts';
 
 /**
- * Resolves as soon as the message is queued: later messages then follow it. `stored` settles when the message has been
- * committed or rejected. Callers that send several messages in order need not wait for `stored`.
+ * Sends a message. Resolves as soon as it is queued, because its position in the order of messages is fixed then.
+ * `stored` settles when the message has been committed or rejected. Callers that send several messages in order need
+ * not wait for `stored`.
  */
 export async function sendMessage(
   context: AppContext,

@@ -4,8 +4,8 @@ import type { RoomSnapshot, RuleSnapshot } from '../../core/log/room-snapshot.ts
 import { toPermissionRule } from '../../core/log/to-protocol.ts';
 
 /**
- * Returns the room with the rule that is shown to the actor. Returns undefined if the room is not in this list of the
- * actor's rooms.
+ * Returns the room with the rule that is shown to the actor. Returns undefined if the room does not belong in the
+ * requested list.
  */
 export function toListItem(
   { room, rules }: Pick<RoomSnapshot, 'room' | 'rules'>,

@@ -118,7 +118,7 @@ export class Authentication {
     this.#releaseUser();
   }
 
-  /** Counts the connection as one of its user, or closes it if the user has too many. */
+  /** Counts the connection as a connection of its user, or closes it if the user has too many. */
   async #admit({ user }: Actor, id: Id): Promise<boolean> {
     this.#stopAwaitingToken();
     try {

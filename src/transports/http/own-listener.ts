@@ -79,7 +79,8 @@ function limitConnections(
 }
 
 export function toOwnPort({ port, host, http, database }: Config, logger: Logger): OwnPort {
-  // Each connection is an open file. If the process reaches its limit, it cannot connect to its database either.
+  // Each connection is an open file. If the process reached its limit of open files, it could no longer connect to its
+  // database.
   const allowed = Math.max(readMaxOpenFiles() - reservedFiles, 1);
   const wanted = http.maxConnections || Infinity;
   const maxConnections = Math.min(wanted, allowed);

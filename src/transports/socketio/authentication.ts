@@ -16,7 +16,7 @@ type EngineConnection = Socket['conn'];
  */
 const maxUnauthenticatedPackets = 16;
 
-/** Connections that have sent a packet that is too large without a token. */
+/** Connections that have sent a packet that is too large for a connection without a token. */
 const oversizedConnections = new WeakSet<EngineConnection>();
 const verifyingConnections = new WeakSet<EngineConnection>();
 const invalidTokens = new WeakMap<EngineConnection, number>();
