@@ -18,7 +18,7 @@ export interface UserChange<T = unknown, N extends RequestName = RequestName> {
   confirm(ack: Ack<N>): T;
   /** How the message looks until the acknowledgement arrives. */
   show?(message: Message): Message;
-  /** Bases the change on the current version of the message, or on this version. */
+  /** Bases the change on this version of the message, by default on the current version. */
   restart?(version?: number): void;
 }
 

@@ -97,7 +97,8 @@ export class PendingJoins {
   }
 
   /**
-   * Stops buffering, and completes the join as soon as the feed reaches `snapshotRev`. `feedRev` is where it is now.
+   * Stops buffering, and completes the join as soon as the feed reaches `snapshotRev`. `feedRev` is the current `rev`
+   * of the feed.
    */
   replay(join: PendingJoin, snapshotRev: number, feedRev: number): void {
     join.phase = 'replaying';

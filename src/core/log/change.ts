@@ -41,7 +41,7 @@ export const changeSchemas = {
     reactions: z.array(ReactionCount),
     changes: z.array(ReactionDelta),
   }),
-  /** Replaces an entry in a replay that has already delivered the message in its current state. */
+  /** An entry whose message the replay has already delivered in its current state. */
   skipped: z.object({ kind: z.literal('skipped'), ...position }),
   member: z.object({ kind: z.literal('member'), ...position, by, rule: Grant }),
   room: z.object({ kind: z.literal('room'), ...position, by, room: Room }),
