@@ -167,8 +167,12 @@ export class RoomClient {
     this.timeline.addPage(messages, rev, hasMore, this.#lastSeq);
   }
 
-  /** Shows these users as typing from now on, instead of those before. */
+  /**
+   * Shows these users as typing from now on, instead of those before. An event that arrives after the client has left is
+   * ignored.
+   */
   showTyping(users: string[]): void {
+    if (!this.subscription) return;
     const { room } = this;
     const at = performance.now();
     for (const [user, from] of this.#typing) {
