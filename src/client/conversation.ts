@@ -42,7 +42,7 @@ export abstract class Conversation {
 
   abstract send(content: string, options?: SendOptions): Outgoing;
   protected abstract handleMessage(message: Message): void;
-  /** Called when a mark of the user is made or has ended. */
+  /** Called when the pending read marks of the user have changed. */
   protected abstract emitReads(): void;
 
   on<E extends keyof RoomEvents>(event: E, listener: (payload: RoomEvents[E]) => void): () => void {
@@ -98,7 +98,7 @@ export abstract class Conversation {
       },
       toPayload: ({ overtaken }) => {
         const present = findBase();
-        // An earlier edit of this client, whose answer was lost, is no conflict.
+        // If an earlier edit of this client was stored but its answer was lost, that edit is no conflict.
         if (present && overtaken.some((other) => hasFields(present, (other as Edit).fields))) base = present.version;
         return { room_id: this.ref, seq, ...fields, ...(base !== undefined && { base }) };
       },

@@ -6,7 +6,7 @@ import { type PositionWrite, type WrittenPosition, writePositions } from './writ
 export interface PositionEvents {
   /** A batch of this many positions was stored. */
   committed(positions: number, seconds: number): void;
-  /** A request was merged with an earlier one of the same user and room. */
+  /** A request was merged with an earlier request of the same user and room. */
   merged(): void;
 }
 
