@@ -61,6 +61,7 @@ export class Participant {
   readonly #roomClients: RoomClient[];
   #connection: Connection | undefined;
   #inbox: InboxSession | undefined;
+  readonly #unansweredTyping = new Set<(at: number) => void>();
   #node = 0;
   #isReady = false;
   #dialledAt = 0;
@@ -223,6 +224,8 @@ export class Participant {
   #ended(now: number): void {
     this.#connection = undefined;
     if (this.#inbox) this.#inbox.endedAt = now;
+    for (const setTime of this.#unansweredTyping) setTime(now);
+    this.#unansweredTyping.clear();
     this.#inbox = undefined;
     this.#isReady = false;
     this.#dialAt = now + Math.min(1_500, 80 * 2 ** this.#failures) * (0.5 + this.#random.int(100) / 100);
@@ -378,8 +381,13 @@ export class Participant {
     const typing = this.#random.chance(0.8);
     const index = typing ? times.push(performance.now()) - 1 : -1;
     // Until the answer arrives, the server may handle the request at any time.
+    const setTime = (at: number) => {
+      if (typing) times[index] = at;
+    };
+    this.#unansweredTyping.add(setTime);
     this.#connection!.type(room, typing, () => {
-      if (typing) times[index] = performance.now();
+      setTime(performance.now());
+      this.#unansweredTyping.delete(setTime);
     });
   }
 
