@@ -78,7 +78,14 @@ describeEveryWiring('Fields of a message', ({ url }) => {
     const { post, send, socket } = await setUp();
     for (const custom of [1, 'x', [1], true])
       expectRefusal(await post({ content: 'x', custom }), 'BAD_REQUEST', 'custom');
-    for (const text of ['{"a":[{"b":"\\u0000"}]}', '{"a":{"\\ud800":1}}', '{"a":["\\udc00"]}', '{"a":{"__proto__":1}}'])
+    const notStorable = [
+      '{"a":[{"b":"\\u0000"}]}',
+      '{"a":{"\\ud800":1}}',
+      '{"a":["\\udc00"]}',
+      '{"a":{"__proto__":1}}',
+    ];
+    const tooDeep = `{"a":${'['.repeat(30_000)}${']'.repeat(30_000)}}`;
+    for (const text of [...notStorable, '{"__proto__":{"a":1}}', tooDeep])
       expectRefusal(await post(`{"content":"x","custom":${text}}`), 'BAD_REQUEST', 'custom');
     expect((await send({ custom: { a: { b: ['\0'] } } })).error).to.include({ code: 'BAD_REQUEST', field: 'custom' });
     const fits = { a: 'x'.repeat(4_096 - '{"a":""}'.length) };

@@ -138,6 +138,7 @@ describeEveryWiring('Reactions', ({ url }) => {
     ['.', '.'],
     ['..', '..'],
     ['a lone surrogate', '\ud83d'],
+    ['a variation selector alone', '\ufe0f'],
     ['65 bytes', 'x'.repeat(65)],
     ['66 bytes in 33 characters', 'é'.repeat(33)],
     ['a number', 7],

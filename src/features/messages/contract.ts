@@ -33,17 +33,30 @@ export const ClientMsgId = z
 
 const maxMentions = 50;
 
+/** Fewer than common JSON parsers accept, because the frames around the custom data add some levels. */
+const maxCustomDepth = 50;
+
 /**
  * Custom data as the sender gives it. Its size is compared with `MAX_CUSTOM_BYTES` later. PostgreSQL cannot store NUL,
- * and UTF-8 cannot encode lone surrogates.
+ * and UTF-8 cannot encode lone surrogates. The check comes first, because parsing a record leaves `__proto__` out.
  */
-export const Custom = CustomData.refine((custom) => isStorable(custom), {
-  message: 'must not contain NUL, lone surrogates or the key __proto__',
-  abort: true,
-}).meta({
-  id: 'Custom',
-  description: 'JSON of the app, at most 4,096 bytes of UTF-8 (`MAX_CUSTOM_BYTES`). The service does not interpret it.',
-});
+export const Custom = z
+  .preprocess((custom, ctx) => {
+    if (typeof custom !== 'object') return custom;
+    if (isDeeper(custom, maxCustomDepth)) ctx.addIssue(`must not have more than ${maxCustomDepth} levels`);
+    else if (!isStorable(custom)) ctx.addIssue('must not contain NUL, lone surrogates or the key __proto__');
+    return custom;
+  }, CustomData)
+  .meta({
+    id: 'Custom',
+    description:
+      'JSON of the app, at most 4,096 bytes of UTF-8 (`MAX_CUSTOM_BYTES`) and 50 levels. The service does not interpret it.',
+  });
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((entry) => isDeeper(entry, levels - 1));
+}
 
 function isStorable(value: unknown): boolean {
   if (typeof value === 'string') return value.isWellFormed() && !value.includes('\0');

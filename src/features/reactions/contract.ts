@@ -26,6 +26,7 @@ export const Emoji = z
     (emoji) => !/[\s\p{Cc}/\\]/u.test(emoji) && emoji !== '.' && emoji !== '..',
     'must not contain white space, control characters, / or \\, and must not be . or ..',
   )
+  .refine((emoji) => !/^[\uFE0E\uFE0F]+$/.test(emoji), 'must not consist of variation selectors only')
   .meta({
     id: 'Emoji',
     description:

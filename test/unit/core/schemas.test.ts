@@ -20,6 +20,8 @@ interface Table {
 const upper = 'ABCDEF01-2345-6789-ABCD-EF0123456789';
 const text = (length: number) => 'x'.repeat(length);
 
+/** Custom data with so many levels. */
+const nested = (levels: number) => ({ a: JSON.parse('['.repeat(levels - 1) + ']'.repeat(levels - 1)) });
 const user = 'aaaaaaaa-0000-4000-8000-000000000001';
 
 const tables: Record<string, Table> = {
@@ -57,12 +59,14 @@ const tables: Record<string, Table> = {
   },
   'custom data': {
     schema: Custom,
-    accepts: [{}, { a: [1, 'x', null, { b: true }] }, { toString: 'x' }].map((same) => [same, same]),
+    accepts: [{}, { a: [1, 'x', null, { b: true }] }, { toString: 'x' }, nested(50)].map((same) => [same, same]),
     rejects: [
       { a: 'a\0b' },
       { a: [{ b: '\ud83d' }] },
       { 'k\0': 1 },
       JSON.parse('{"a":{"__proto__":1}}'),
+      JSON.parse('{"__proto__":{"a":1}}'),
+      nested(51),
       [],
       'x',
       null,
