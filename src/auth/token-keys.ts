@@ -12,7 +12,10 @@ export function loadTokenKeys({ tokens: { keys }, dataDirectory }: Config): Fixe
   return keys.source === 'embedded' ? { source: 'secrets', secrets: [loadEmbeddedSecret(dataDirectory)] } : keys;
 }
 
-/** Returns the keys in the form that the authenticator uses. Starts to fetch a remote key set, until it is closed. */
+/**
+ * Returns the keys in the form that the authenticator uses. A remote key set is fetched now, and again regularly until
+ * the caller closes it.
+ */
 export function openTokenKeys(
   keys: FixedKeys | RemoteKeys,
   { tokens }: Config,

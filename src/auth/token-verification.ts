@@ -10,7 +10,10 @@ import type { KeySet } from './key-set.ts';
 import { cacheVerification } from './token-cache.ts';
 
 export interface Authenticator {
-  /** Throws `UNAUTHENTICATED`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`, or `UNAVAILABLE` if the keys cannot be fetched. */
+  /**
+   * Throws `UNAUTHENTICATED`, `TOKEN_EXPIRED` or `TOKEN_REVOKED` if the token is not valid, and `UNAVAILABLE` if the keys
+   * cannot be fetched.
+   */
   verify(token: unknown): Promise<Identity>;
   /** Throws `TOKEN_REVOKED` if the token was revoked after its verification. */
   recheck(identity: Identity): void;

@@ -101,7 +101,10 @@ export interface ClientRoom {
    * then, the message has `pending`. Fails with `CONFLICT` if the message has changed meanwhile.
    */
   edit(seq: number, change: string | EditOptions): Operation<Message>;
-  /** Deletes up to 100 messages, all or none. They have `pending` until the service has acknowledged the deletion. */
+  /**
+   * Deletes up to 100 messages, all or none. Until the service acknowledges the deletion, `messages` still contains
+   * them, with `pending` set.
+   */
   delete(seqs: number | readonly number[]): Operation<void>;
   /** The reaction is shown at once, and disappears again if the service refuses it. */
   react(seq: number, emoji: string): Operation<Message['reactions']>;

@@ -137,7 +137,10 @@ class PollingBounds {
     request.on('data', onData).on('end', onEnd).on('close', onClose);
   }
 
-  /** Responds with 400, because the status 500 of engine.io looks like a bug in the server. The session continues. */
+  /**
+   * Responds with 400. engine.io itself would respond with 500, which looks like a bug in the server. The session
+   * continues.
+   */
   rejectMethod(request: IncomingMessage, response: ServerResponse): void {
     this.#reject(request, response, 400, 'A long-polling session accepts only GET and POST');
   }

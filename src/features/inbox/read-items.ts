@@ -127,7 +127,7 @@ export class RoomReading {
   }
 }
 
-/** The grantee of messages that mention everybody. */
+/** A mention of everybody is stored under this ID, in place of the ID of a user or organisation. */
 const everybody = '00000000-0000-0000-0000-000000000000';
 
 const toDate = (ms: number) => new Date(ms).toISOString();

@@ -156,7 +156,10 @@ const position = { rev: z.int().describe("Position in the room's log."), cursor:
 
 const hasMore = z.boolean().describe('Whether more messages exist in the direction of the request.');
 
-/** The parameters of the next page. Also present if a filter has left the page empty. */
+/**
+ * The parameters of the request for the next page. Set even if a filter has left the current page empty, as long as
+ * there are more messages.
+ */
 const Next = z
   .object({
     before: seq.optional(),

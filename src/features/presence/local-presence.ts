@@ -25,7 +25,10 @@ interface Collaborators {
 /** The users who are present on this node: those with a live connection, and those who lost theirs a short time ago. */
 export class LocalPresence implements RoomObserver {
   readonly #collaborators: Collaborators;
-  /** All users of a room expire after the same time, so the order of insertion is the order of expiry. */
+  /**
+   * The absent users of all rooms. Each stays present for the same time (`graceMs`), so the order of insertion is the order
+   * of expiry.
+   */
   readonly #absent = new Map<string, Absentee>();
   readonly #absentByRoom = new Map<RoomId, Set<string>>();
   #timer: NodeJS.Timeout | undefined;

@@ -17,7 +17,7 @@ type NodeState = Omit<NodePresence, 'room_id'>;
 
 interface Collaborators {
   bus: EphemeralBus;
-  /** The present state of this node. */
+  /** Returns who is present in the room on this node. */
   readOwn(room: RoomId): Omit<NodeState, 'counter'>;
   /**
    * Called if the answers of the other nodes about the room have changed, or if all nodes have answered now or no

@@ -19,9 +19,20 @@ export interface TypingTimeouts {
   eventMs: number;
   /** The minimum time between two messages to the other nodes if only the times have changed. */
   refreshMs: number;
+  /** The time after which the last event of a room is sent again. */
+  resendMs: number;
 }
 
-export const typingTimeouts: TypingTimeouts = { endMs: 6_000, repeatMs: 1_000, eventMs: 500, refreshMs: 2_000 };
+export const typingTimeouts: TypingTimeouts = {
+  endMs: 6_000,
+  repeatMs: 1_000,
+  eventMs: 500,
+  refreshMs: 2_000,
+  resendMs: 3_000,
+};
+
+/** How often the event that nobody types any more is sent again. Congested connections may have missed it. */
+const maxEmptyResends = 3;
 
 /** In a room with more connections on a node, the node neither sends nor publishes who is typing. */
 export const maxTypingConnections = 200;
@@ -59,6 +70,7 @@ interface TrackedRoom {
   hasPublished: boolean;
   expiryTimer?: NodeJS.Timeout | undefined;
   refreshTimer?: NodeJS.Timeout | undefined;
+  resendTimer?: NodeJS.Timeout | undefined;
 }
 
 const nobody = { users: [], count: 0 };
@@ -197,14 +209,34 @@ export class Typing implements RoomObserver {
     const set = this.#countConnections(room) > maxTypingConnections ? nobody : tracked.typing.toSet();
     const json = JSON.stringify(set);
     if (tracked.sent !== json || (tracked.hasNewcomer && json !== nobodyJson)) {
-      const payload: TypingChanged = { room_id: room, ...set };
-      const event = { room_id: room, name: 'typing:changed', payload };
-      for (const broadcaster of this.#collaborators.broadcasters) broadcaster.publishEphemeral(event);
-      this.#collaborators.events.emitted();
+      this.#emit(room, set);
+      this.#scheduleResend(room, tracked, maxEmptyResends);
     }
     tracked.sent = json;
     tracked.hasNewcomer = false;
     this.#forgetIfIdle(room, tracked);
+  }
+
+  #emit(room: RoomId, set: Omit<TypingChanged, 'room_id'>): void {
+    const event = { room_id: room, name: 'typing:changed', payload: { room_id: room, ...set } };
+    for (const broadcaster of this.#collaborators.broadcasters) broadcaster.publishEphemeral(event);
+    this.#collaborators.events.emitted();
+  }
+
+  /**
+   * Sends the last event again, because congested connections do not receive events. Continues while somebody is typing,
+   * and `emptyResends` times after that.
+   */
+  #scheduleResend(room: RoomId, tracked: TrackedRoom, emptyResends: number): void {
+    clearTimeout(tracked.resendTimer);
+    tracked.resendTimer = setTimeout(() => {
+      tracked.resendTimer = undefined;
+      const isEmpty = tracked.sent === nobodyJson;
+      this.#emit(room, JSON.parse(tracked.sent));
+      if (!isEmpty || emptyResends > 1)
+        this.#scheduleResend(room, tracked, isEmpty ? emptyResends - 1 : maxEmptyResends);
+      else this.#forgetIfIdle(room, tracked);
+    }, this.#timeouts.resendMs).unref();
   }
 
   #publish(room: RoomId): void {
@@ -223,15 +255,16 @@ export class Typing implements RoomObserver {
     this.#forgetIfIdle(room, tracked);
   }
 
-  /** Forgets the room if its sets have been sent and published, and nothing is left that could expire. */
+  /** Forgets the room if its sets have been sent and published, and nothing is left that could expire or be resent. */
   #forgetIfIdle(room: RoomId, tracked: TrackedRoom): void {
-    if (!tracked.typing.isEmpty || tracked.sent !== nobodyJson || tracked.hasPublished) return;
+    if (!tracked.typing.isEmpty || tracked.sent !== nobodyJson || tracked.hasPublished || tracked.resendTimer) return;
     clearTimers(tracked);
     this.#rooms.delete(room);
   }
 }
 
-function clearTimers({ expiryTimer, refreshTimer }: TrackedRoom): void {
+function clearTimers({ expiryTimer, refreshTimer, resendTimer }: TrackedRoom): void {
   clearTimeout(expiryTimer);
   clearTimeout(refreshTimer);
+  clearTimeout(resendTimer);
 }

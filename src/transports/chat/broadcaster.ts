@@ -29,7 +29,10 @@ export interface ChatBroadcaster extends Broadcaster, EphemeralBroadcaster {
   remove(room: RoomId, receiver: FrameReceiver): void;
   /** Marks the message with this `rev` as sent by the receiver. Returns a function that removes the mark. */
   expectOwnMessage(room: RoomId, rev: number, receiver: FrameReceiver): () => void;
-  /** Writes the pending frames of the room before something else is sent to the receiver. */
+  /**
+   * Writes the pending frames of the room to the receiver. Called before the receiver is sent anything else, to keep the
+   * order.
+   */
   catchUp(room: RoomId, receiver: FrameReceiver): void;
   /** How many frames of changes were written, counted once for each connection that received them. */
   readonly deliveries: number;

@@ -138,7 +138,7 @@ export class ChatSession implements SubscribedConnection, ChatConnection, TokenH
     this.close('token_ended');
   }
 
-  /** Also undefined if the client has been removed from the room that it selected. */
+  /** The selected room. Undefined if no room is selected, or if the client has been removed from the selected room. */
   get room(): RoomSubscription | undefined {
     return this.#subscription?.hasEnded ? undefined : this.#subscription;
   }

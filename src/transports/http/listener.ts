@@ -10,7 +10,10 @@ export interface Listener {
   open(): Promise<void>;
   /** The address of the service. Call this only after `open`. */
   address(): { url: string; port: number };
-  /** Resolves when all requests have been answered. A port of this service accepts no new connections from now on. */
+  /**
+   * Resolves when all requests have been answered. If the service has its own port, the port accepts no new connections
+   * as soon as this is called; the server of an app continues to accept them.
+   */
   finish(): Promise<unknown>;
   /** Closes the connections of requests that are still being answered. */
   terminate(): void;
