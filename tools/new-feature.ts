@@ -149,7 +149,7 @@ The [common codes](../errors.md#common-codes), and those of [access to a room](m
 );
 
 edit('src/features/index.ts', /(\n\n\/\*\*)/, `\nimport { ${name} } from './${name}/handlers.ts';$1`);
-edit('src/features/index.ts', /(features = \[[^\]]*?),?\s*\]/, `$1, ${name}]`);
+edit('src/features/index.ts', /(offerJoinOptions\(\[[^\]]*?),?\s*\]/, `$1, ${name}]`);
 edit(
   'docs/protocol/rest.md',
   /(\n\| `POST \/admin\/revocations` )/,

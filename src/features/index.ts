@@ -14,6 +14,16 @@ import { typing } from './typing/handlers.ts';
 
 /** All features of the server, in the order in which the OpenAPI and AsyncAPI documents list them. */
 export const features = offerJoinOptions([
-  ...[rooms, members, messages, edits, reactions, reads, inbox, typing, presence],
-  ...[revocations, operations, session],
+  rooms,
+  members,
+  messages,
+  edits,
+  reactions,
+  reads,
+  inbox,
+  typing,
+  presence,
+  revocations,
+  operations,
+  session,
 ]);

@@ -30,7 +30,7 @@ describe('npm run new:feature', function () {
     copy = mkdtempSync(join(tmpdir(), 'new-feature-'));
     for (const path of copied) cpSync(join(root, path), join(copy, path), { recursive: true });
     symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
-    run('tools/new-feature.ts', 'reactions');
+    run('tools/new-feature.ts', 'bookmarks');
   });
   after(() => rmSync(copy, { recursive: true, force: true }));
 
@@ -47,10 +47,10 @@ describe('npm run new:feature', function () {
       const paths = routes.map(({ route }) => route.method + ' ' + route.path);
       console.log(JSON.stringify({ paths, documented: Object.keys(createOpenapiDocument(contracts).paths) }));`;
     const { paths, documented } = JSON.parse(run('--input-type=module', '--eval', script));
-    expect(paths).to.include('GET /rooms/:id/reactions');
-    expect(documented).to.include('/rooms/{id}/reactions');
-    for (const page of ['rest.md', 'limits.md', 'features/reactions.md']) {
-      expect(readFileSync(join(copy, 'docs/protocol', page), 'utf8')).to.include('`GET /rooms/:id/reactions`');
+    expect(paths).to.include('GET /rooms/:id/bookmarks');
+    expect(documented).to.include('/rooms/{id}/bookmarks');
+    for (const page of ['rest.md', 'limits.md', 'features/bookmarks.md']) {
+      expect(readFileSync(join(copy, 'docs/protocol', page), 'utf8')).to.include('`GET /rooms/:id/bookmarks`');
     }
   });
 });
