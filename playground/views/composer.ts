@@ -1,9 +1,13 @@
 import { html, nothing } from 'lit';
 import { keyed } from 'lit/directives/keyed.js';
+import { ref } from 'lit/directives/ref.js';
 import type { ClientRoom } from 'nano-messaging/client';
 import type { OpenRoom } from '../open-room.ts';
 import type { Person } from '../people.ts';
 import { icon } from './icons.ts';
+
+/** Lit calls this before the element is in the document. */
+const focusLater = (field?: Element) => queueMicrotask(() => (field as HTMLElement | undefined)?.focus());
 
 /** Writes a message, a reply, or the new text of a message. */
 export function composer(openRoom: OpenRoom, person: Person) {
@@ -37,6 +41,7 @@ export function composer(openRoom: OpenRoom, person: Person) {
       draft,
       html`<form class="composer" @submit=${submitted}>
       <textarea
+        ${ref(draft && focusLater)}
         rows="1"
         .value=${draft?.kind === 'edit' ? draft.message.content : ''}
         aria-label="Message as ${person.name}"

@@ -78,7 +78,7 @@ function chat(app: App, pane: Pane, openRoom: OpenRoom, person: Person) {
           </p>`
         : nothing
     }
-    ${keyed(thread?.seq, log(app, openRoom, person))} ${outside(room, listed)} ${liveLine(room, app.people, person.id)}
+    ${keyed(thread?.seq, log(app, openRoom, person))} ${outside(room, listed)} ${liveLine(room, thread?.seq, app.people, person.id)}
     ${composer(openRoom, person)}
   `;
 }

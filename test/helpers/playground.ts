@@ -1,5 +1,7 @@
 import type { BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { browserWindow } from './chromium.ts';
+import { rest } from './rest-client.ts';
+import { createUser, type TestUser, withClaims } from './users.ts';
 
 export interface Playground {
   page: Page;
@@ -63,4 +65,35 @@ export async function openSample(url: string, options?: BrowserContextOptions): 
   const playground = await openPlayground(url, options);
   await loadSample(playground);
   return playground;
+}
+
+/** Creates a user with a token that the page at this link issues. */
+export async function createPerson(link: string, wish: Parameters<typeof createUser>[0]): Promise<TestUser> {
+  const person = createUser(wish);
+  const { origin: Origin, hash } = new URL(link);
+  const headers = { Origin, Authorization: `Bearer ${hash.replace('#key=', '')}` };
+  const { body } = await rest(Origin).post('/playground/token', person.claims, headers);
+  return { ...withClaims(person, {}), token: body.content.token as string };
+}
+
+/** Opens the room as one person, in a new window that knows the names of all. The console is closed. */
+export function openRoomAs(
+  link: string,
+  name: string,
+  people: Record<string, TestUser>,
+  room: { id: number },
+): Promise<Playground> {
+  const stored = {
+    people: Object.entries(people).map(([name, { user: id, level }], hue) => ({ id, name, level, hue })),
+    organisations: [],
+    seats: { left: { person: people[name]!.user, room: room.id }, right: {} },
+    console: false,
+  };
+  const localStorage = Object.entries(stored).map(([key, value]) => ({
+    name: `nano-messaging playground: ${key}`,
+    value: JSON.stringify(value),
+  }));
+  return openPlayground(link, {
+    storageState: { cookies: [], origins: [{ origin: new URL(link).origin, localStorage }] },
+  });
 }
