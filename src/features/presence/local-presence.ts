@@ -26,7 +26,7 @@ interface Collaborators {
 export class LocalPresence implements RoomObserver {
   readonly #collaborators: Collaborators;
   /**
-   * The absent users of all rooms. Each stays present for the same time (`graceMs`), so the order of insertion is the order
+   * The absent users of all rooms. Each remains present for the same time (`graceMs`), so the order of insertion is the order
    * of expiry.
    */
   readonly #absent = new Map<string, Absentee>();
