@@ -16,7 +16,10 @@ describeEveryWiring('malformed Socket.IO requests', ({ url }) => {
   const ask = ({ raw }: SocketClient, name: string, ...payload: unknown[]) =>
     raw.timeout(5_000).emitWithAck(name, ...payload);
 
-  const names = Object.keys(requests);
+  /** The requests with a required field; the others accept any object. */
+  const names = Object.entries(requests)
+    .filter(([, { payload }]) => !payload.safeParse({}).success)
+    .map(([name]) => name);
   const payloads: Record<string, unknown[]> = {
     nothing: [],
     null: [null],
@@ -29,7 +32,7 @@ describeEveryWiring('malformed Socket.IO requests', ({ url }) => {
     'objects where values belong': [{ room_id: {}, content: {}, token: {} }],
   };
   for (const [title, payload] of Object.entries(payloads)) {
-    it(`acknowledges requests with ${title} with BAD_REQUEST, whatever their name`, async () => {
+    it(`acknowledges requests with ${title} with BAD_REQUEST, if they have a required field`, async () => {
       const { socket } = await alone();
       for (const name of names) {
         const { ok, error } = await ask(socket, name, ...payload);
