@@ -162,8 +162,8 @@ describe('JWT_JWKS_URL', () => {
 
   const answers: [what: string, answer: (response: ServerResponse) => void, logged: string][] = [
     ['invalid JSON', (response) => response.end('<html>'), 'not JSON'],
-    ['JSON that is not a key set', (response) => response.end('[]'), 'no key set'],
-    ['null', (response) => response.end('null'), 'no key set'],
+    ['JSON that is not a key set', (response) => response.end('[]'), 'not a key set'],
+    ['null', (response) => response.end('null'), 'not a key set'],
     ['a set without keys', (response) => response.end('{"keys":[]}'), 'no RSA or EC key'],
     [
       '1,001 keys',
@@ -181,7 +181,7 @@ describe('JWT_JWKS_URL', () => {
       (response) => response.writeHead(302, { location: 'https://issuer.example/keys' }).end(),
       'redirects to https://issuer.example/keys',
     ],
-    ['500', (response) => response.writeHead(500).end(), 'answers 500'],
+    ['500', (response) => response.writeHead(500).end(), 'status 500'],
     ['nothing', () => {}, 'timeout'],
     ['half a key set and then nothing', (response) => void response.write('{"keys":['), 'timeout'],
   ];

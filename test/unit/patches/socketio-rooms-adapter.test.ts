@@ -35,7 +35,7 @@ function stage() {
     socket(id: string, name = 'websocket', isBroken = false, unsentBytes = 0) {
       const writes: string[] = [];
       const conn = {
-        transport: { name, writable: true, socket: { bufferedAmount: unsentBytes } },
+        transport: { name, writable: true, socket: { bufferedAmount: unsentBytes, terminate: () => {} } },
         write(data: string, { wsPreEncodedFrame }: Options) {
           if (isBroken) throw new Error('a connection that is broken');
           if (!wsPreEncodedFrame) return void writes.push(data);
