@@ -53,12 +53,14 @@ let onTimer: ((ms: number) => void) | undefined;
 function installFakeTimers(): void {
   let next = 1;
   Object.assign(globalThis, {
+    // Servers of other tests may still run in this process. Their timers remain real.
     setTimeout: (fire: () => void, ms: number) => {
+      if (!new Error().stack!.includes('/src/client/')) return realTimers.setTimeout(fire, ms);
       timers.set(next, { fire, ms });
       onTimer?.(ms);
       return next++;
     },
-    clearTimeout: (id: number) => void timers.delete(id),
+    clearTimeout: (id: number) => void (timers.delete(id) || realTimers.clearTimeout(id)),
   });
 }
 
