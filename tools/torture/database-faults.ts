@@ -91,7 +91,8 @@ export async function commitLate(url: string, evidence: Evidence): Promise<void>
 async function ignoreOutages(task: () => Promise<void>): Promise<void> {
   await task().catch((error: Error & { code?: string }) => {
     const isOutage =
-      /^(57|08|40|55)|ECONNRESET|ECONNREFUSED/.test(error.code ?? '') || /terminated|timeout|not queryable/.test(error.message);
+      /^(57|08|40|55)|ECONNRESET|ECONNREFUSED/.test(error.code ?? '') ||
+      /terminated|timeout|not queryable/.test(error.message);
     if (!isOutage) throw error;
   });
 }

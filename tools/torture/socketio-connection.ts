@@ -10,6 +10,8 @@ import type { Connection, ConnectionEvents, Dial, ReceivedChange } from './conne
 import { deltasText, reactionsText, versionText } from './record.ts';
 import { memberText, roomText } from './room-history.ts';
 
+const inboxRetryMs = 500;
+
 const dialMs = 4_000;
 const forgetMs = 20_000;
 
@@ -148,7 +150,11 @@ function createSocketioConnection(socket: Socket, user: string, events: Connecti
     },
     openInbox(answer) {
       const yes = ({ rooms }: z.infer<(typeof requests)['inbox:open']['ack']>) => answer(rooms);
-      ask('inbox:open', { limit: 200 }, yes, () => {});
+      // During an outage of the database the request is refused, and the inbox stays closed.
+      const open = () => {
+        if (!over) ask('inbox:open', { limit: 200 }, yes, () => void setTimeout(open, inboxRetryMs).unref());
+      };
+      open();
     },
     refresh(token) {
       ask(
