@@ -135,7 +135,7 @@ function findLastAdminDenial(
 
 /**
  * Whether the rules let at least one user administer the room. The check is exact only for the actor, whose UUID and
- * organisation are known, and for the user owner, who is known to be a user. Any other rule with `a` counts, although
+ * organisation are known, and for the user owner, whose UUID belongs to a user. Any other rule with `a` counts, although
  * its UUID may not belong to a user, or the user's organisation may be banned.
  */
 function hasAdministrator({ user, entity }: Actor, room: RoomOwnership, rules: readonly Rule[]): boolean {

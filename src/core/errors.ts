@@ -32,7 +32,7 @@ export const errors = {
     http: 409,
     chat: 'ERROR',
     retry: false,
-    message: 'The message has as many different emojis as it may have: use one of them',
+    message: 'The message has reached its limit of different emojis: use one that it already has',
   },
   LAST_ADMIN: {
     http: 409,

@@ -52,7 +52,6 @@ export type ChangeByKind<K extends ChangeKind> = z.infer<(typeof changeSchemas)[
 export type MessageChange = ChangeByKind<'message'>;
 export type MemberChange = ChangeByKind<'member'>;
 export type RevisionChange = ChangeByKind<'revision'>;
-export type ReactionsChange = ChangeByKind<'reactions'>;
 
 /** One entry of a room's log. */
 export type Change = { [K in ChangeKind]: ChangeByKind<K> }[ChangeKind];

@@ -257,12 +257,6 @@ interface EntryPosition {
   at: number;
 }
 
-/** Converts an edit or a deletion. The change contains no reactions or replies: clients keep those that they have. */
-export function toRevision(row: MessageRow, { rev, at }: EntryPosition): RevisionChange {
-  const { reactions: _, replies: __, ...message } = toMessage(row);
-  return addRoot({ kind: 'revision', room_id: row.room_id, rev, at, message }, row);
-}
-
 /**
  * Converts the first entry of a message in a replay. The change contains the current state of the message. It contains
  * reactions and replies even if the message has none, because the replay skips the later entries of the message.

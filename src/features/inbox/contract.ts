@@ -19,7 +19,7 @@ export const inbox = defineFeature('inbox', {
     'inbox:open': {
       payload: z.object({ limit }, socketio.payloadOptions).meta({
         description:
-          'Open the inbox, or start over. From now on `inbox:changed` and `inbox:removed` tell about every room that the caller can read.',
+          'Open the inbox, or start over. From now on the connection receives `inbox:changed` and `inbox:removed` for every room that the caller can read.',
         examples: [{}, { limit: 20 }],
       }),
       ack: z.object({
