@@ -1,4 +1,5 @@
 import type { Client, QueryResult } from 'pg';
+import { retryCanceled } from './retry-canceled.ts';
 import type { DatabaseLocation } from './session-settings.ts';
 import { UnsuitableDatabase } from './store-errors.ts';
 
@@ -50,17 +51,26 @@ interface Facts extends Omit<InspectedDatabase, 'schema' | 'warnings'> {
  * `connectAgain` opens another connection with the same settings.
  */
 export async function inspectDatabase(client: Client, connectAgain: () => Promise<Client>): Promise<InspectedDatabase> {
-  // The time limits of the account may be too short even for this query, so they are turned off. `set local` limits this
-  // to the transaction, because a pooler may give the session to another client afterwards.
-  const results = (await client.query(
-    `begin; ${liftLimitsStatement}; ${factsQuery}; commit`,
-  )) as unknown as QueryResult<Facts>[];
-  const facts = results.find(({ rows }) => rows.length > 0)?.rows[0];
+  const facts = await readFacts(client);
   const { serverVersion, database, account, schema } = facts!;
   const reason = findUnsuitableReason(facts!);
   if (reason) throw new UnsuitableDatabase(reason);
   await assertSessionPooling(client, connectAgain);
   return { serverVersion, database, account, schema: schema!, warnings: collectWarnings(facts!) };
+}
+
+/**
+ * The time limits of the account may be too short even for this query, so they are turned off. `set local` limits this to
+ * the transaction, because a pooler may give the session to another client afterwards. A canceled attempt has
+ * left a transaction open.
+ */
+async function readFacts(client: Client): Promise<Facts | undefined> {
+  const text = `begin; ${liftLimitsStatement}; ${factsQuery}; commit`;
+  const results = (await retryCanceled(
+    () => client.query(text),
+    () => client.query('rollback'),
+  )) as unknown as QueryResult<Facts>[];
+  return results.find(({ rows }) => rows.length > 0)?.rows[0];
 }
 
 function findUnsuitableReason(facts: Facts): string | undefined {
@@ -152,7 +162,7 @@ const transactionPoolingMessage =
   'or connect directly to PostgreSQL.';
 
 async function readSessionPid(client: Client): Promise<number> {
-  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+  const { rows } = await retryCanceled(() => client.query<{ pid: number }>('select pg_backend_pid() as pid'));
   return rows[0]!.pid;
 }
 
@@ -164,11 +174,27 @@ function getConnectPid(client: Client): number | null {
   return (client as Client & { processID: number | null }).processID;
 }
 
+/** The tables that a node reads and writes. The import and the migrations have others. */
+export const nodeTables = [
+  ...['rooms', 'permission_rules', 'messages', 'room_changes', 'revocations', 'service_identity'],
+  ...['room_custom', 'log_entries', 'reactions', 'reaction_counts', 'threads', 'thread_messages', 'mentions'],
+  ...['positions', 'users_seen', 'touches', 'touches_epoch'],
+];
+
+/** The functions that a node calls, and those that they call. Trigger functions need no privilege. */
+export const nodeFunctions = [
+  ...['append_messages', 'append_straight', 'accept_invitations', 'seq_at', 'apply_operations', 'finish_room'],
+  ...['message_row', 'message_extras', 'message_reactions', 'thread_replies', 'store_mentions', 'forget_mentions'],
+  ...['write_positions', 'next_position', 'skip_own', 'first_position', 'read_state', 'count_unread', 'count_mentions'],
+  ...['is_counted', 'inbox_items', 'inbox_rooms', 'touches_since', 'forget_touches', 'begin_touches_epoch'],
+];
+
+const toList = (names: readonly string[]) => names.map((name) => `'${name}'`).join(', ');
+
 const missingPrivileges = `
   with relation as (
     select c.oid, c.relname, c.relkind from pg_class c where c.relnamespace = (select oid from pg_namespace where nspname = $1)
-      and c.relname in ('rooms', 'permission_rules', 'messages', 'room_changes', 'revocations', 'service_identity',
-        'mikro_orm_migrations', 'rooms_id_seq', 'messages_id_seq', 'revocations_id_seq')
+      and c.relname in (${toList(nodeTables)}, 'mikro_orm_migrations', 'rooms_id_seq', 'messages_id_seq', 'revocations_id_seq')
   )
   select format('%s on %s', lower(privilege), relname) as missing
     from relation, unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE']) as p(privilege)
@@ -179,7 +205,7 @@ const missingPrivileges = `
     where case when relkind = 'S' then not has_sequence_privilege(oid, 'USAGE') else false end
   union all
   select format('execute on %s', p.proname) from pg_proc p where p.pronamespace = (select oid from pg_namespace where nspname = $1)
-    and p.proname in ('append_messages', 'append_straight', 'accept_invitations', 'seq_at') and not has_function_privilege(p.oid, 'EXECUTE')`;
+    and p.proname in (${toList(nodeFunctions)}) and not has_function_privilege(p.oid, 'EXECUTE')`;
 
 /**
  * Checks that the account has the privileges that a node needs, because the account may not own the tables. The error

@@ -1,5 +1,6 @@
 import { Client } from 'pg';
 import { type InspectedDatabase, inspectDatabase } from './inspect-database.ts';
+import { retryCanceled } from './retry-canceled.ts';
 import { formatSessionSetup, type SessionLimits } from './session-settings.ts';
 
 /** A database that has passed the inspection, and a session in it. */
@@ -28,7 +29,7 @@ export async function openDatabase(
   const client = await connect(url, options);
   try {
     const facts = await inspectDatabase(client, () => connect(url, options));
-    await client.query(formatSessionSetup(facts, limits));
+    await retryCanceled(() => client.query(formatSessionSetup(facts, limits)));
     return { url, client, facts };
   } catch (error) {
     await client.end().catch(() => {});
