@@ -6,18 +6,13 @@ import type { RoomId, Uuid } from '../../core/ids.ts';
 import type { InboxItem, InboxPosition, ListedRoom } from '../../core/inbox-item.ts';
 import { runPeriodically, type TaskReport } from '../../core/periodic.ts';
 import type { Statement, Store } from '../../database/store.ts';
-import { type DueItem, DueQueue, eventIntervalMs } from './due-queue.ts';
-import { createJournalCleanup, JournalReader, touchKinds } from './journal.ts';
+import { createDueItems } from './due-items.ts';
+import { DueQueue } from './due-queue.ts';
+import { createJournalCleanup, type Poll, touchKinds } from './journal.ts';
+import { createJournalPoller, pollIntervalMs } from './journal-poller.ts';
 import { listInboxRooms } from './list-rooms.ts';
-import { type Reader, type RoomReading, readItems } from './read-items.ts';
 import { type Grantee, Watcher, WatcherIndex } from './watchers.ts';
 
-const pollIntervalMs = 450;
-/**
- * The delay of a poll after a commit, if only this process writes to the database. Commits within this time share a
- * poll.
- */
-const pollAfterWriteMs = 20;
 /** A higher maximum would delay messages while all clients of the node reconnect. */
 const maxConcurrentOpenings = 4;
 /** `runPeriodically` varies the interval by 25 %, so cleanups are at least 60 s apart. */
@@ -92,72 +87,19 @@ interface OpenInbox {
 export function createInbox({ store, itemsPerSecond, events }: Collaborators): Inbox {
   const index = new WatcherIndex();
   const queue = new DueQueue(itemsPerSecond);
-  const journal = new JournalReader(store);
+  const due = createDueItems({ store, index, queue, events });
+  const poller = createJournalPoller({ store, hasInboxes: () => index.watchers.size > 0, onPoll, events });
   const cleanup = createJournalCleanup(store);
   const open = new Map<SocketConnection, OpenInbox>();
   const openings = pLimit(maxConcurrentOpenings);
   let isClosed = false;
 
-  // Polls run one at a time, and only while an inbox is open.
-  let pollTimer: NodeJS.Timeout | undefined;
-  let isPolling = false;
-  let shouldPollAgain = false;
-  let started: Promise<void> | undefined;
-
-  /**
-   * Resolves when the first poll has begun to track the journal. From then on, polls find every change that is newer
-   * than what the caller reads next.
-   */
-  function startPolling(): Promise<void> {
-    started ??= journal.poll().then(
-      () => schedulePoll(pollIntervalMs),
-      (error) => {
-        started = undefined;
-        throw error;
-      },
-    );
-    return started;
+  function onPoll({ touches, hasGap, since }: Poll): void {
+    events.polled(touches.length);
+    for (const [what, room, uuid] of touches) markDue(what, room, uuid, since);
+    if (hasGap) void reread();
+    due.drain();
   }
-
-  function schedulePoll(inMs: number): void {
-    clearTimeout(pollTimer);
-    pollTimer = isClosed ? undefined : setTimeout(poll, inMs).unref();
-  }
-
-  async function poll(): Promise<void> {
-    if (isPolling) {
-      shouldPollAgain = true;
-      return;
-    }
-    isPolling = true;
-    try {
-      const { touches, hasGap, since } = await journal.poll();
-      events.recovered();
-      events.polled(touches.length);
-      for (const [what, room, uuid] of touches) markDue(what, room, uuid, since);
-      if (hasGap) void reread();
-      drain();
-    } catch (error) {
-      events.failed(error);
-    }
-    isPolling = false;
-    if (index.watchers.size === 0) {
-      started = undefined;
-      journal.reset();
-    } else {
-      schedulePoll(shouldPollAgain ? pollAfterWriteMs : pollIntervalMs * (0.9 + Math.random() / 5));
-    }
-    shouldPollAgain = false;
-  }
-
-  let earlyPoll: NodeJS.Timeout | undefined;
-  const stopWatchingWrites = store.onWrite(() => {
-    if (!started || isClosed) return;
-    earlyPoll ??= setTimeout(() => {
-      earlyPoll = undefined;
-      void poll();
-    }, pollAfterWriteMs).unref();
-  });
 
   function markDue(what: number, room: RoomId, uuid: Uuid | null, since: number): void {
     const named = uuid === null ? undefined : index.find(uuid);
@@ -170,90 +112,6 @@ export function createInbox({ store, itemsPerSecond, events }: Collaborators): I
     for (const grantee of index.findGrantees(room)) {
       for (const watcher of grantee.watchers) queue.add(watcher, room, since);
     }
-  }
-
-  // Due items are read by one statement at a time.
-  let drainTimer: NodeJS.Timeout | undefined;
-  let isDraining = false;
-  let batch: Promise<void> | undefined;
-
-  function drain(): void {
-    if (!isDraining && !isClosed) void readDue();
-  }
-
-  async function readDue(): Promise<void> {
-    isDraining = true;
-    clearTimeout(drainTimer);
-    let waitMs = Number.POSITIVE_INFINITY;
-    for (;;) {
-      const { items, nextAt } = queue.take(performance.now());
-      if (items.length === 0) {
-        waitMs = nextAt - performance.now();
-        break;
-      }
-      try {
-        batch = readAndEmit(items);
-        await batch;
-      } catch (error) {
-        queue.restore(items);
-        events.failed(error);
-        waitMs = pollIntervalMs;
-        break;
-      } finally {
-        batch = undefined;
-      }
-    }
-    if (waitMs !== Number.POSITIVE_INFINITY) drainTimer = setTimeout(drain, Math.max(1, waitMs)).unref();
-    isDraining = false;
-  }
-
-  async function readAndEmit(items: readonly DueItem[]): Promise<void> {
-    const wanted = new Map<RoomId, Reader[]>();
-    for (const { watcher, room } of items) {
-      const readers = wanted.get(room) ?? [];
-      readers.push(watcher);
-      wanted.set(room, readers);
-    }
-    const readings = await readItems(store, wanted);
-    for (const [room, readers] of wanted) updateIndex(room, readers, readings.get(room));
-    for (const [watcher, own] of Map.groupBy(items, (item) => item.watcher)) emitItems(watcher, own, readings);
-  }
-
-  /** Updates which grantees the room still concerns. */
-  function updateIndex(room: RoomId, readers: readonly Reader[], reading: RoomReading | undefined): void {
-    if (!reading) {
-      for (const grantee of [...index.findGrantees(room)]) index.removeRoom(grantee, room);
-      return;
-    }
-    for (const uuid of new Set(readers.flatMap(({ user, entity }) => [user, entity]))) {
-      const grantee = uuid === null ? undefined : index.find(uuid);
-      if (!grantee) continue;
-      if (reading.concerns(grantee.uuid)) index.addRoom(grantee, room);
-      else index.removeRoom(grantee, room);
-    }
-  }
-
-  function emitItems(watcher: Watcher, items: readonly DueItem[], readings: ReadonlyMap<RoomId, RoomReading>): void {
-    const now = performance.now();
-    watcher.nextAt = now;
-    if (watcher.hasEnded) return;
-    const { connection, sentAt } = watcher;
-    const changed: InboxItem[] = [];
-    for (const { room, since } of items) {
-      const reading = readings.get(room);
-      const item = reading?.toItem(connection.actor);
-      if (item) {
-        changed.push(item);
-        sentAt.set(room, now);
-        events.delivered((now - since) / 1_000);
-      } else if (sentAt.delete(room)) {
-        const code = reading ? reading.decide(connection.actor).denialReason! : 'ROOM_DELETED';
-        connection.emit('inbox:removed', { room_id: room, code });
-      }
-    }
-    if (changed.length === 0) return;
-    watcher.nextAt = now + eventIntervalMs;
-    connection.emit('inbox:changed', { items: changed });
   }
 
   // After a gap in the journal, it is unknown what has changed in the meantime, so everything is read again.
@@ -280,7 +138,7 @@ export function createInbox({ store, itemsPerSecond, events }: Collaborators): I
           for (const room of watcher.sentAt.keys()) queue.add(watcher, room, since);
         }
       }
-      drain();
+      due.drain();
       await sleep(rereadMs / steps);
     }
   }
@@ -303,20 +161,6 @@ export function createInbox({ store, itemsPerSecond, events }: Collaborators): I
       throw error;
     });
     return grantee.loading;
-  }
-
-  /**
-   * Runs `read` while no item is read for the watcher, so the result is not older than what the watcher has received.
-   */
-  async function readAlone<T>(watcher: Watcher, read: () => Promise<T>): Promise<T> {
-    watcher.isReading = true;
-    try {
-      await batch?.catch(() => {});
-      return await read();
-    } finally {
-      watcher.isReading = false;
-      drain();
-    }
   }
 
   function closeFor(connection: SocketConnection): void {
@@ -358,9 +202,9 @@ export function createInbox({ store, itemsPerSecond, events }: Collaborators): I
       openings(async () => {
         const watcher = register(connection);
         try {
-          await readAlone(watcher, async () => {
+          await due.readAlone(watcher, async () => {
             if (watcher.hasEnded) throw new ChatError('UNAVAILABLE');
-            await startPolling();
+            await poller.start();
             const query = { limit, hidden: false, withUnread: true, rights: 'r' } as const;
             const { actor } = connection;
             const [page] = await Promise.all([
@@ -383,7 +227,7 @@ export function createInbox({ store, itemsPerSecond, events }: Collaborators): I
       const watcher = open.get(connection)?.watcher;
       if (!watcher)
         throw new ChatError('BAD_REQUEST', { message: 'No inbox is open on this connection; open it first' });
-      await readAlone(watcher, async () => {
+      await due.readAlone(watcher, async () => {
         const { rooms, next } = await listInboxRooms(
           store,
           connection.actor,
@@ -414,11 +258,9 @@ export function createInbox({ store, itemsPerSecond, events }: Collaborators): I
     },
     close() {
       isClosed = true;
-      clearTimeout(pollTimer);
-      clearTimeout(earlyPoll);
-      clearTimeout(drainTimer);
+      poller.close();
+      due.close();
       stopCleanup();
-      stopWatchingWrites();
     },
   };
 }

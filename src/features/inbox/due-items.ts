@@ -1,0 +1,134 @@
+import type { RoomId } from '../../core/ids.ts';
+import type { InboxItem } from '../../core/inbox-item.ts';
+import type { Store } from '../../database/store.ts';
+import { type DueItem, type DueQueue, eventIntervalMs } from './due-queue.ts';
+import { type Reader, type RoomReading, readItems } from './read-items.ts';
+import type { Watcher, WatcherIndex } from './watchers.ts';
+
+const retryMs = 450;
+
+/** Reads the items that are due and sends them to the inboxes. One statement at a time reads them. */
+export interface DueItems {
+  /** Reads what is due now, and later what becomes due. */
+  drain(): void;
+  /**
+   * Runs `read` while no item is read for the watcher, so the result is not older than what the watcher has received.
+   */
+  readAlone<T>(watcher: Watcher, read: () => Promise<T>): Promise<T>;
+  close(): void;
+}
+
+interface Collaborators {
+  store: Pick<Store, 'query'>;
+  index: WatcherIndex;
+  queue: DueQueue;
+  events: {
+    /** An item was sent, at most this many seconds after the commit. */
+    delivered(seconds: number): void;
+    failed(error: unknown): void;
+  };
+}
+
+export function createDueItems({ store, index, queue, events }: Collaborators): DueItems {
+  let timer: NodeJS.Timeout | undefined;
+  let isDraining = false;
+  let isClosed = false;
+  let batch: Promise<void> | undefined;
+
+  function drain(): void {
+    if (!isDraining && !isClosed) void readDue();
+  }
+
+  async function readDue(): Promise<void> {
+    isDraining = true;
+    clearTimeout(timer);
+    let waitMs = Number.POSITIVE_INFINITY;
+    for (;;) {
+      const { items, nextAt } = queue.take(performance.now());
+      if (items.length === 0) {
+        waitMs = nextAt - performance.now();
+        break;
+      }
+      try {
+        batch = readAndEmit(items);
+        await batch;
+      } catch (error) {
+        queue.restore(items);
+        events.failed(error);
+        waitMs = retryMs;
+        break;
+      } finally {
+        batch = undefined;
+      }
+    }
+    if (waitMs !== Number.POSITIVE_INFINITY) timer = setTimeout(drain, Math.max(1, waitMs)).unref();
+    isDraining = false;
+  }
+
+  async function readAndEmit(items: readonly DueItem[]): Promise<void> {
+    const wanted = new Map<RoomId, Reader[]>();
+    for (const { watcher, room } of items) {
+      const readers = wanted.get(room) ?? [];
+      readers.push(watcher);
+      wanted.set(room, readers);
+    }
+    const readings = await readItems(store, wanted);
+    for (const [room, readers] of wanted) updateIndex(room, readers, readings.get(room));
+    for (const [watcher, own] of Map.groupBy(items, (item) => item.watcher)) emitItems(watcher, own, readings);
+  }
+
+  /** Updates which grantees the room still concerns. */
+  function updateIndex(room: RoomId, readers: readonly Reader[], reading: RoomReading | undefined): void {
+    if (!reading) {
+      for (const grantee of [...index.findGrantees(room)]) index.removeRoom(grantee, room);
+      return;
+    }
+    for (const uuid of new Set(readers.flatMap(({ user, entity }) => [user, entity]))) {
+      const grantee = uuid === null ? undefined : index.find(uuid);
+      if (!grantee) continue;
+      if (reading.concerns(grantee.uuid)) index.addRoom(grantee, room);
+      else index.removeRoom(grantee, room);
+    }
+  }
+
+  function emitItems(watcher: Watcher, items: readonly DueItem[], readings: ReadonlyMap<RoomId, RoomReading>): void {
+    const now = performance.now();
+    watcher.nextAt = now;
+    if (watcher.hasEnded) return;
+    const { connection, sentAt } = watcher;
+    const changed: InboxItem[] = [];
+    for (const { room, since } of items) {
+      const reading = readings.get(room);
+      const item = reading?.toItem(connection.actor);
+      if (item) {
+        changed.push(item);
+        sentAt.set(room, now);
+        events.delivered((now - since) / 1_000);
+      } else if (sentAt.delete(room)) {
+        const code = reading ? reading.decide(connection.actor).denialReason! : 'ROOM_DELETED';
+        connection.emit('inbox:removed', { room_id: room, code });
+      }
+    }
+    if (changed.length === 0) return;
+    watcher.nextAt = now + eventIntervalMs;
+    connection.emit('inbox:changed', { items: changed });
+  }
+
+  return {
+    drain,
+    async readAlone(watcher, read) {
+      watcher.isReading = true;
+      try {
+        await batch?.catch(() => {});
+        return await read();
+      } finally {
+        watcher.isReading = false;
+        drain();
+      }
+    },
+    close() {
+      isClosed = true;
+      clearTimeout(timer);
+    },
+  };
+}
