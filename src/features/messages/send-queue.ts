@@ -1,13 +1,10 @@
-import { can, type Decision } from '../../core/authorization.ts';
+import type { Decision } from '../../core/authorization.ts';
 import type { RoomBus } from '../../core/bus.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
-import type { AppendResult } from '../../core/log/append-messages.ts';
 import { LockBackoff } from '../../core/log/lock-backoff.ts';
-import type { OperationResult } from '../../core/log/operation.ts';
 import type { RightsCache, VersionedRights } from '../../core/log/rights-cache.ts';
 import type { RoomLog } from '../../core/log/room-log.ts';
-import { isDataError } from '../../database/store-errors.ts';
 import {
   type AppliedOperation,
   createSettleSend,
@@ -25,14 +22,8 @@ import {
   type SettledOperation,
   toMessageChange,
 } from './settle-operation.ts';
-
-type Queued = QueuedSend | QueuedOperation;
-
-interface Batched<Q extends Queued = Queued> {
-  queued: Q;
-  decision: Decision;
-  rights: VersionedRights;
-}
+import { appendBatch, applyBatch } from './store-batch.ts';
+import { type Batched, type BatchLimits, type Queued, takeBatch } from './take-batch.ts';
 
 export interface SendQueue {
   /** Messages and other operations in a room are stored in the order of these calls. */
@@ -45,17 +36,10 @@ export interface SendQueue {
   readonly max: number;
 }
 
-interface Limits {
+interface Limits extends BatchLimits {
   /** `maxMessages` and `maxBytes` limit all queued messages together. */
   maxMessages: number;
   maxBytes: number;
-  /**
-   * `maxBatch` limits the messages in one commit. `maxBatchPerRoom` limits how many of them belong to the same room.
-   */
-  maxBatch: number;
-  maxBatchPerRoom: number;
-  /** `maxOperations` limits the operations in one commit, because they cost more than plain messages. */
-  maxOperations: number;
 }
 
 const defaultLimits: Limits = {
@@ -65,8 +49,6 @@ const defaultLimits: Limits = {
   maxBatchPerRoom: 250,
   maxOperations: 200,
 };
-/** Events of reactions list all changes, so one entry of the log has a limited number of them. */
-const maxReactionsPerEntry = 50;
 /** An upper bound of the memory that a queued message needs in addition to its content. */
 const entryBytes = 512;
 const maxAuthorizations = 20;
@@ -193,7 +175,8 @@ export function createSendQueue(
       for (const room of readyRooms) rejectRoom(room, ChatError.from(error));
       return;
     }
-    const { messages, operations } = takeBatch(readyRooms, rightsByRoom);
+    for (const room of readyRooms) if (!rightsByRoom.has(room)) rejectRoom(room, new ChatError('NOT_FOUND'));
+    const { messages, operations } = takeBatch({ queuesByRoom, rooms: readyRooms, rightsByRoom, limits });
     const startedAt = performance.now();
     // A room is in at most one of the two batches, so they do not wait for each other's locks.
     await Promise.all([
@@ -203,13 +186,13 @@ export function createSendQueue(
   }
 
   async function storeMessages(batch: readonly Batched<QueuedSend>[], startedAt: number): Promise<void> {
-    const results = await appendBatch(batch);
+    const results = await appendBatch(log, batch);
     events?.committed(batch.length, (performance.now() - startedAt) / 1_000);
     settleBatch(batch, results, settleSend);
   }
 
   async function applyOperations(batch: readonly Batched<QueuedOperation>[], startedAt: number): Promise<void> {
-    const results = await applyBatch(batch);
+    const results = await applyBatch(log, batch);
     events?.committed(batch.length, (performance.now() - startedAt) / 1_000);
     const published = new Set<string>();
     settleBatch(batch, results, (queued, decision, result) => settleOperation(queued, decision, result, published));
@@ -237,98 +220,6 @@ export function createSendQueue(
     size -= 1;
     bytes -= queued.bytes;
     return queued;
-  }
-
-  interface Batch {
-    messages: Batched<QueuedSend>[];
-    operations: Batched<QueuedOperation>[];
-  }
-
-  /**
-   * Takes the plain messages or the other operations at the head of each room's queue. Fair between rooms: what remains
-   * of a room's queue moves behind the other rooms.
-   */
-  function takeBatch(candidates: readonly RoomId[], rightsByRoom: ReadonlyMap<RoomId, VersionedRights>): Batch {
-    const batch: Batch = { messages: [], operations: [] };
-    for (const room of candidates) {
-      if (batch.messages.length + batch.operations.length >= limits.maxBatch) break;
-      const roomRights = rightsByRoom.get(room);
-      if (!roomRights) {
-        rejectRoom(room, new ChatError('NOT_FOUND'));
-        continue;
-      }
-      const queue = queuesByRoom.get(room) ?? [];
-      if (queue[0]?.type === 'operation' && batch.operations.length >= limits.maxOperations) continue;
-      const addRights = <Q extends Queued>(queued: Q): Batched<Q> => ({
-        queued,
-        decision: roomRights.decide(queued.actor),
-        rights: roomRights,
-      });
-      for (const queued of queue.splice(0, countRun(queue, batch))) {
-        if (queued.type === 'message') batch.messages.push(addRights(queued));
-        else batch.operations.push(addRights(queued));
-      }
-      queuesByRoom.delete(room);
-      if (queue.length > 0) queuesByRoom.set(room, queue);
-    }
-    return batch;
-  }
-
-  /** How many entries at the head of the queue are of the same type and fit into the batch. */
-  function countRun(queue: readonly Queued[], { messages, operations }: Batch): number {
-    const max =
-      queue[0]?.type === 'operation'
-        ? limits.maxOperations - operations.length
-        : Math.min(limits.maxBatchPerRoom, limits.maxBatch - messages.length);
-    const touched = new Map<number, number>();
-    let count = 0;
-    while (count < Math.min(max, queue.length) && queue[count]!.type === queue[0]!.type) {
-      const next = queue[count]!;
-      if (next.type === 'operation' && !canShareBatch(next, touched)) break;
-      count += 1;
-    }
-    return count;
-  }
-
-  async function appendBatch(batch: readonly Batched<QueuedSend>[]): Promise<(AppendResult | ChatError)[]> {
-    return runBatch(batch, (part) =>
-      log.append(
-        part.map(({ queued: { room_id, actor, content, client_msg_id }, decision, rights: { rightsRev } }) => ({
-          ...{ room_id, emitter: actor.user, content, client_msg_id },
-          ...{ isAllowed: can(decision, 'write'), rightsRev },
-        })),
-      ),
-    );
-  }
-
-  async function applyBatch(batch: readonly Batched<QueuedOperation>[]): Promise<(OperationResult | ChatError)[]> {
-    return runBatch(batch, (part) =>
-      log.apply(
-        part.map(({ queued: { room_id, actor, request }, decision, rights: { room, rightsRev } }) => ({
-          ...{ room_id, actor: actor.user, rights_rev: rightsRev },
-          can_read: can(decision, 'read'),
-          can_write: can(decision, 'write'),
-          can_delete_all: room.type === 'group' && can(decision, 'administer'),
-          ...request,
-        })),
-      ),
-    );
-  }
-
-  async function runBatch<B, R>(
-    batch: readonly B[],
-    store: (part: readonly B[]) => Promise<R[]>,
-  ): Promise<(R | ChatError)[]> {
-    try {
-      return await store(batch);
-    } catch (thrown) {
-      const error = ChatError.from(thrown);
-      if (!isDataError(thrown) || batch.length === 1) return batch.map(() => error);
-      // An entry that the database rejects must not fail the rest of the batch.
-      const results: (R | ChatError)[] = [];
-      for (const single of batch) results.push(...(await runBatch([single], store)));
-      return results;
-    }
   }
 
   function settleBatch<Q extends Queued, R extends { outcome: string }>(
@@ -371,22 +262,6 @@ export function createSendQueue(
     },
     max: limits.maxMessages,
   };
-}
-
-/**
- * Whether a batch may also have this operation. A batch has at most one operation for each message, or up to fifty
- * reactions, which become one entry of the log. `touched` contains the number of reactions in the batch by `seq`, and
- * infinity for a message with another operation.
- */
-function canShareBatch({ request }: QueuedOperation, touched: Map<number, number>): boolean {
-  if (request.kind === 'send') return true;
-  const seqs = request.kind === 'delete' ? request.seqs : [request.seq];
-  const max = request.kind === 'react' ? maxReactionsPerEntry : 1;
-  if (seqs.some((seq) => (touched.get(seq) ?? 0) >= max || (max === 1 && touched.has(seq)))) return false;
-  for (const seq of seqs) {
-    touched.set(seq, request.kind === 'react' ? (touched.get(seq) ?? 0) + 1 : Number.POSITIVE_INFINITY);
-  }
-  return true;
 }
 
 const endOfTick = () => new Promise((resolve) => setImmediate(resolve));
