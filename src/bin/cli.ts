@@ -15,6 +15,7 @@ const commands: Record<string, { summary: string; run: () => Promise<unknown> }>
     run: () => import('./legacy-import.ts'),
   },
   move: { summary: 'moves the embedded database to PostgreSQL', run: () => import('./move.ts') },
+  webhook: { summary: 'receives, verifies and prints webhooks', run: () => import('./webhook.ts') },
   torture: {
     summary: 'kills nodes and databases under load, and counts lost messages',
     // The path is computed at run time, so that the sources in src/ do not import from tools/.

@@ -142,7 +142,7 @@ describe('The package, packed and installed into an empty project', function () 
   it('says what its command can do', async () => {
     const command = join(project, 'node_modules/.bin/nano-messaging');
     const help = await run(command, ['--help'], { cwd: project, env });
-    for (const name of ['start', 'migrate', 'token', 'import', 'move', 'torture'])
+    for (const name of ['start', 'migrate', 'token', 'import', 'move', 'webhook', 'torture'])
       expect(help.stdout).to.match(new RegExp(`^  ${name} `, 'm'));
     const torture = await run(command, ['torture', '--help'], { cwd: project, env });
     expect(torture.stdout).to.include('--seconds');

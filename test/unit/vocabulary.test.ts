@@ -86,7 +86,7 @@ const allowed: { rule: string; phrase: RegExp; files?: RegExp; why: string }[] =
     files: /^(bin|config|legacy-import|observability|database\/move)\//,
     why: 'lines of text',
   },
-  { rule: 'audience', phrase: /\baudiences?\b/, files: /^(auth|config)\//, why: 'the claim `aud` of a token' },
+  { rule: 'audience', phrase: /\baudiences?\b/, files: /^(auth|config|sdk)\//, why: 'the claim `aud` of a token' },
   { rule: 'pause', phrase: /^(pause|is paused)$/, why: 'of streams and sockets in Node.js' },
   { rule: 'pause', phrase: /^hpe paused h2 upgrade$/, why: 'an error code of the HTTP parser of Node.js' },
   { rule: 'sweep', phrase: /\bsweep seconds\b/, why: 'the setting `SWEEP_SECONDS` keeps its name' },

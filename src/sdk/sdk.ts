@@ -1,0 +1,5 @@
+export type { SignOptions, TokenClaims } from './sign-token.ts';
+export { signToken } from './sign-token.ts';
+export { entityUuid, userUuid, uuidV5 } from './user-uuid.ts';
+export type { WebhookErrorCode, WebhookHeaders } from './verify-webhook.ts';
+export { verifyWebhook, WebhookVerificationError } from './verify-webhook.ts';
