@@ -8,6 +8,8 @@ import type { environment, FileSetting } from './config/settings.ts';
 import type { RunningServer } from './server.ts';
 
 export { ConfigError } from './config/config.ts';
+/** The error of the calls of `server.admin`. Its `code` is one of the error codes in docs/protocol/errors.md. */
+export { ChatError, type ErrorCode } from './core/errors.ts';
 
 /**
  * The settings of the service. The keys are the names of the environment variables in docs/operations/settings.md. You

@@ -3,12 +3,12 @@ import type { AddressInfo } from 'node:net';
 import express from 'express';
 import type { Logger } from 'pino';
 import type { Config } from './config/config.ts';
+import type { Audit } from './core/audit.ts';
 import type { Registry } from './core/registry.ts';
 import type { Metrics } from './observability/metrics.ts';
-import { createRefusalLog } from './observability/refusal-log.ts';
-import { createHttpApp } from './transports/http/app.ts';
+import { createAdminApp, createHttpApp } from './transports/http/app.ts';
 import { isLoopback } from './transports/http/loopback.ts';
-import { listen } from './transports/http/own-listener.ts';
+import { createOwnListener, listen, toOwnPort } from './transports/http/own-listener.ts';
 import { createPlayground, type Playground } from './transports/http/playground.ts';
 import { createAdminRoutes, createPublicRoutes } from './transports/http/rest-api.ts';
 import type { LiveContext } from './transports/live-context.ts';
@@ -18,6 +18,7 @@ interface HttpOptions {
   liveContext: LiveContext;
   registry: Registry;
   metrics: Metrics;
+  audit: Audit;
   logger: Logger;
   isMounted: boolean;
   /** Socket.IO serves all paths that start with this prefix. */
@@ -26,14 +27,16 @@ interface HttpOptions {
 
 export interface HttpService {
   playground: Playground | undefined;
-  /** Opens `METRICS_PORT`. Call this after `PORT` is open. */
+  /** Opens `METRICS_PORT` and `ADMIN_PORT`. Call this after `PORT` is open. */
   open(): Promise<void>;
+  /** Resolves when the requests on `ADMIN_PORT` have been answered. The port accepts no further connections. */
+  finish(): Promise<unknown>;
   close(): void;
 }
 
 /**
  * Serves the REST API, the documents, the metrics and the playground on the server. If `METRICS_PORT` is set, the
- * metrics are served only there.
+ * metrics are served only there. In the same way, `/admin` is served only on `ADMIN_PORT` if that is set.
  */
 export function serveHttp(
   http: Server,
@@ -52,33 +55,57 @@ export function serveHttp(
       isOpen: () => !isShared() || metricsPort !== undefined,
     });
   const playground = createPlayground(config, http);
+  const { admin: adminSettings } = config;
+  const admin = createAdministration(config, registry, options.audit, logger);
+  const adminListener =
+    adminSettings.port === undefined
+      ? undefined
+      : createOwnListener({ ...toOwnPort(config, logger), port: adminSettings.port });
+  const shared = { logger, requestLimits: context.requestLimits, metrics: options.metrics.http };
   const app = createHttpApp({
-    ...{ registry, requestLimits: context.requestLimits, authenticator },
-    ...{ logger, bodyBytes: limits.frameBytes, metrics: options.metrics.http },
+    ...{ ...shared, registry, authenticator, bodyBytes: limits.frameBytes },
     ...{ isAllowedOrigin, allowedOrigins: config.allowedOrigins, isMounted: options.isMounted },
     publicRoutes: publicRoutes(metricsPort === undefined),
-    admin: createAdministration(config, registry, logger),
+    admin: adminListener ? undefined : admin,
     playground: playground?.routes,
   });
   http.on('request', (request, response) => {
     if (!request.url?.startsWith(options.ioPath)) app(request, response);
   });
+  if (adminListener && admin) adminListener.http.on('request', createAdminApp({ ...shared, admin }));
   const metricsServer = metricsPort === undefined ? undefined : createServer(express().use(publicRoutes(true)));
   return {
     playground,
     async open() {
       if (metricsServer) await listen(metricsServer, metricsPort!, config.host);
+      if (adminListener) {
+        await adminListener.open();
+        logger.info({ port: adminListener.address().port }, 'listening on ADMIN_PORT');
+      }
       if (metricsPort === undefined && metricsToken === undefined && isShared()) {
         logger.warn('/metrics is refused: set METRICS_TOKEN or METRICS_PORT');
       }
       http.on('error', (error) => logger.error({ err: error }, 'the server cannot accept connections'));
+      adminListener?.http.on('error', (error) => logger.error({ err: error }, 'ADMIN_PORT cannot accept connections'));
     },
-    close: () => void metricsServer?.close(),
+    finish: async () => adminListener?.finish(),
+    close() {
+      metricsServer?.close();
+      adminListener?.http.close();
+      adminListener?.terminate();
+    },
   };
 }
 
-function createAdministration({ adminToken: token, limits }: Config, { routes }: Registry, logger: Logger) {
-  if (token === undefined) return undefined;
-  const onRefused = createRefusalLog((fields) => logger.warn(fields, 'ADMIN_TOKEN refused'));
-  return createAdminRoutes({ routes, token, bodyBytes: limits.frameBytes, onRefused });
+/** The backend sends up to 1,000 rules or 500 messages in one request. */
+const minAdminBodyBytes = 8 * 1024 * 1024;
+
+function createAdministration({ admin: { tokens }, limits }: Config, registry: Registry, audit: Audit, logger: Logger) {
+  if (tokens === undefined) return undefined;
+  return createAdminRoutes({
+    ...{ registry, tokens },
+    bodyBytes: limits.frameBytes && Math.max(limits.frameBytes, minAdminBodyBytes),
+    onCall: (call) => audit('admin call', call),
+    onRefused: (fields) => logger.warn(fields, 'ADMIN_TOKEN refused'),
+  });
 }

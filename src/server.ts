@@ -10,6 +10,7 @@ import { createDatabaseClock } from './database/clock.ts';
 import { openStore } from './database/open-store.ts';
 import type { Store } from './database/store.ts';
 import { watchTransactions } from './database/transaction-watch.ts';
+import { type Admin, createAdmin } from './features/admin-calls.ts';
 import { createAppContext } from './features/create-app-context.ts';
 import { features } from './features/index.ts';
 import { createRevocations } from './features/revocations/revocations.ts';
@@ -28,6 +29,8 @@ import type { LiveContext } from './transports/live-context.ts';
 import { createSocketioGateway } from './transports/socketio/gateway.ts';
 
 export interface RunningServer {
+  /** The server API, as functions. They need no `ADMIN_TOKEN`. */
+  readonly admin: Admin;
   /** The address of the service, such as `http://127.0.0.1:7777`. */
   readonly url: string;
   readonly port: number;
@@ -157,7 +160,7 @@ async function start(
     }),
   );
   const service = serveHttp(http, {
-    ...{ config, liveContext, registry, metrics, logger, ioPath },
+    ...{ config, liveContext, registry, metrics, logger, ioPath, audit: context.audit },
     isMounted: mount !== undefined,
   });
   let closing: Promise<void> | undefined;
@@ -201,7 +204,7 @@ async function start(
       queue: context.queue,
       transports: [gateway, chat],
       notifyClients: (spreadMs) => gateway.broadcastDraining(spreadMs),
-      finishRequests: () => listener.finish(),
+      finishRequests: () => Promise.all([listener.finish(), service.finish()]),
       close,
     });
   };
@@ -217,6 +220,6 @@ async function start(
       const { playground } = service;
       return playground && `${listener.address().url}/${playground.getFragment()}`;
     },
-    ...{ drain, close },
+    ...{ admin: createAdmin(registry, context.audit), drain, close },
   };
 }

@@ -4,7 +4,7 @@ import { Strategy } from 'passport-jwt';
 import { z } from 'zod';
 import type { Config, TokenKeys } from '../config/config.ts';
 import { ChatError } from '../core/errors.ts';
-import { Uuid } from '../core/ids.ts';
+import { nilUuid, Uuid } from '../core/ids.ts';
 import type { Identity } from './identity.ts';
 import type { KeySet } from './key-set.ts';
 import { cacheVerification } from './token-cache.ts';
@@ -91,6 +91,12 @@ function parseIdentity(payload: unknown): Identity {
   const user = Uuid.safeParse(userUUID ?? sub);
   if (!user.success)
     throw new ChatError('UNAUTHENTICATED', { field: 'userUUID', message: user.error.issues[0]!.message });
+  if (user.data === nilUuid) {
+    throw new ChatError('UNAUTHENTICATED', {
+      field: 'userUUID',
+      message: 'must not be the nil UUID, which is the service',
+    });
+  }
   assertAlreadyValid({ nbf, iat });
   const scopes = typeof scope === 'string' ? scope.split(' ') : [];
   const actor = {

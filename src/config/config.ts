@@ -165,12 +165,17 @@ function findContradictions({
   if (values.METRICS_PORT && values.METRICS_PORT === values.PORT) {
     mistakes.push(`METRICS_PORT: must differ from PORT (${values.PORT})`);
   }
-  const { JWT_SECRET = [], ADMIN_TOKEN, METRICS_TOKEN } = values;
-  if (ADMIN_TOKEN !== undefined && ADMIN_TOKEN === METRICS_TOKEN) {
-    mistakes.push('METRICS_TOKEN: must differ from ADMIN_TOKEN; otherwise a reader of the metrics could revoke tokens');
+  const { JWT_SECRET = [], ADMIN_TOKEN, METRICS_TOKEN, ADMIN_PORT } = values;
+  if (ADMIN_PORT !== undefined && !ADMIN_TOKEN) mistakes.push('ADMIN_PORT: needs ADMIN_TOKEN; set it, too');
+  for (const name of ['PORT', 'METRICS_PORT'] as const) {
+    if (ADMIN_PORT && ADMIN_PORT === values[name])
+      mistakes.push(`ADMIN_PORT: must differ from ${name} (${ADMIN_PORT})`);
   }
-  for (const [name, value] of Object.entries({ ADMIN_TOKEN, METRICS_TOKEN })) {
-    if (value !== undefined && JWT_SECRET.includes(value)) {
+  if (METRICS_TOKEN !== undefined && ADMIN_TOKEN?.includes(METRICS_TOKEN)) {
+    mistakes.push('METRICS_TOKEN: must differ from ADMIN_TOKEN; otherwise a reader of the metrics could use /admin');
+  }
+  for (const [name, tokens] of Object.entries({ ADMIN_TOKEN, METRICS_TOKEN: METRICS_TOKEN ? [METRICS_TOKEN] : [] })) {
+    if (tokens?.some((token) => JWT_SECRET.includes(token))) {
       mistakes.push(`${name}: must differ from JWT_SECRET; otherwise its owner could sign tokens`);
     }
   }

@@ -79,10 +79,12 @@ export const jwtSecrets = z
 
 export const metricsToken = secret(16);
 
-export const adminToken = z
+/** Several tokens are separated by commas, without spaces. */
+export const adminTokens = z
   .string()
   .regex(/^[\x21-\x7e]*$/, { error: 'must be ASCII characters without spaces', abort: true })
-  .pipe(secret(32));
+  .pipe(list)
+  .pipe(z.array(secret(32)));
 
 export const publicKey = z.string().transform((pem, context): { key: KeyObject; algorithm: 'RS256' | 'ES256' } => {
   try {

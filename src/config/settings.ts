@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import {
-  adminToken,
+  adminTokens,
   choice,
   jwtSecrets,
   list,
@@ -331,11 +331,16 @@ export const settings = {
     config: 'metrics.token',
   },
   ADMIN_TOKEN: {
-    schema: adminToken,
+    schema: adminTokens,
     description:
-      'bearer token of your backend for `/admin`, at least 32 bytes of ASCII without spaces. If it is not set, `/admin` does not exist',
+      'bearer token of your backend for `/admin`, at least 32 bytes of ASCII without spaces and commas; several, separated by commas, while you replace one. If it is not set, `/admin` does not exist',
     fromFile: true,
-    config: 'adminToken',
+    config: 'admin.tokens',
+  },
+  ADMIN_PORT: {
+    schema: port,
+    description: 'port that serves `/admin` instead of `PORT`; 0 chooses a free one. Needs `ADMIN_TOKEN`',
+    config: 'admin.port',
   },
   PRESENCE: {
     schema: choice('on', 'off'),

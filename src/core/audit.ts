@@ -1,5 +1,5 @@
 import type { Actor, Rule } from './authorization.ts';
-import type { RoomId, Uuid } from './ids.ts';
+import type { RoomId, RoomRef, Uuid } from './ids.ts';
 
 export interface AuditFields {
   room_id: RoomId;
@@ -9,11 +9,27 @@ export interface AuditFields {
   [field: string]: unknown;
 }
 
+/** A call of the product's backend. */
+export interface AdminCall {
+  /**
+   * Which `ADMIN_TOKEN` the backend used: the first characters of its SHA-256 hash. `in process` if the program that
+   * embeds the service called a function.
+   */
+  token: string;
+  address?: string | undefined;
+  /** The name of the operation in the OpenAPI document; `unknown` if no route matches. */
+  operation: string;
+  /** The room as the call named it. */
+  room?: RoomRef | undefined;
+  status: number | 'aborted';
+}
+
 /**
  * The audit log records administrative actions of users and of the product's backend. Its fields never contain a token,
  * a name or the content of a message.
  */
 interface AuditEvents {
+  'admin call': AdminCall;
   'member banned': AuditFields;
   'member unbanned': AuditFields;
   'level_admin changed': AuditFields;

@@ -14,6 +14,15 @@ export interface Actor {
   hidesPresence?: boolean;
 }
 
+/**
+ * The service itself, which acts for the product's backend. It is above the rules: no rule, role, limit or rate of users
+ * binds it. `user` is null, as `by` is in the changes that it makes.
+ */
+export const service = { user: null } as const;
+
+/** Who makes a change. */
+export type Author = Pick<Actor, 'user'> | typeof service;
+
 /** The fields of a room that rights depend on. */
 export interface RoomOwnership {
   type: RoomType;

@@ -19,6 +19,9 @@ export const Uuid = z
   });
 export type Uuid = string;
 
+/** The emitter of the messages that the service itself sends. It is no user: a token with it is rejected. */
+export const nilUuid = '00000000-0000-0000-0000-000000000000';
+
 export const RoomId = z.number().int().positive().meta({ id: 'RoomId', description: 'The number of a room.' });
 export type RoomId = number;
 

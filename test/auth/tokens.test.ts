@@ -1,5 +1,6 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { expect } from 'chai';
+import { nilUuid } from '../../src/core/ids.ts';
 import { chatClient } from '../helpers/chat-client.ts';
 import { describeOneWiring, postgres, type Settings, startNode } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
@@ -50,6 +51,8 @@ describeOneWiring('The claims of a token', ({ url }) => {
   }
 
   const bad: Record<string, () => unknown> = {
+    'the nil UUID, which is the service': () => claims({ userUUID: nilUuid }),
+    'the nil UUID as sub': () => claims({ userUUID: undefined, sub: nilUuid }),
     'neither userUUID nor sub': () => claims({ userUUID: undefined }),
     'a userUUID that is not a UUID': () => claims({ userUUID: 'ana' }),
     'a userUUID that is not at a UUID beside a sub that is a UUID': () =>

@@ -30,7 +30,7 @@ async function mounted(url: string, prefix: string): Promise<string> {
 
 describeOneWiring('the API documents', ({ url }) => {
   for (const [path, make] of Object.entries({
-    '/openapi.json': () => createOpenapiDocument(contracts),
+    '/openapi.json': () => createOpenapiDocument(contracts, 'public'),
     '/asyncapi.json': () => createAsyncapiDocument(contracts),
   })) {
     it(`serves ${path} without a token and to any origin, equal to the document that the other tests check`, async () => {
@@ -41,6 +41,13 @@ describeOneWiring('the API documents', ({ url }) => {
       expect(headers.get('X-Content-Type-Options')).to.equal('nosniff');
     });
   }
+
+  it('serves /admin/openapi.json without a token and without CORS headers', async () => {
+    const { status, headers, body } = await rest(url()).get('/admin/openapi.json');
+    expect(status).to.equal(200);
+    expect(body).to.deep.equal(JSON.parse(JSON.stringify(createOpenapiDocument(contracts, 'admin'))));
+    expect(headers.get('Access-Control-Allow-Origin')).to.equal(null);
+  });
 
   it('serves a documentation page whose scripts are files of the service', async () => {
     const { headers, body } = await rest(url()).get('/docs');
@@ -70,7 +77,7 @@ describeOneWiring('the API documents', ({ url }) => {
       await page.goto(base + path);
       await page.locator('.opblock').first().waitFor();
       const shown = await page.locator('.opblock-summary-path').allInnerTexts();
-      const operations = Object.values(createOpenapiDocument(contracts).paths).flatMap(Object.keys);
+      const operations = Object.values(createOpenapiDocument(contracts, 'public').paths).flatMap(Object.keys);
       expect(shown).to.have.length(operations.length);
       const health = page.locator('#operations-operations-readHealth');
       await health.locator('.opblock-summary-control').click();

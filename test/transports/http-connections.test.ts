@@ -155,7 +155,7 @@ describeOneWiring('the port of a node', ({ startNode }) => {
     const { port } = other.address() as { port: number };
     const error = await startNode({ PORT: port }).catch((thrown) => thrown);
     expect(error.message).to.equal(
-      `Port ${port} is in use on 127.0.0.1. Set PORT (or METRICS_PORT) to a free port, or stop the process that uses it`,
+      `Port ${port} is in use on 127.0.0.1. Set PORT (or METRICS_PORT, ADMIN_PORT) to a free port, or stop the process that uses it`,
     );
     const elsewhere = await startNode({ HOST: '192.0.2.1' }).catch((thrown) => thrown);
     expect(elsewhere.message).to.match(/^192\.0\.2\.1 is not an address of this machine\. Set HOST/);

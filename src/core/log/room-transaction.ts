@@ -2,7 +2,16 @@ import { LockMode } from '@mikro-orm/core';
 import { readDatabaseTime } from '../../database/clock.ts';
 import type { EntityManager, Store } from '../../database/store.ts';
 import { type AdministrativeAction, findDenial } from '../administration.ts';
-import { type Action, type Actor, authorize, can, type Decision, type Rule, toDenialCode } from '../authorization.ts';
+import {
+  type Action,
+  type Actor,
+  type Author,
+  authorize,
+  can,
+  type Decision,
+  type Rule,
+  toDenialCode,
+} from '../authorization.ts';
 import type { RoomBus } from '../bus.ts';
 import { ChatError } from '../errors.ts';
 import type { RoomId, RoomRef, Uuid } from '../ids.ts';
@@ -30,11 +39,11 @@ export class RoomTransaction {
   readonly rules: PermissionRuleEntity[];
   /** The time of all changes of this transaction. The log never goes back in time, even if the database clock does. */
   readonly now: Date;
-  /** The user who makes the changes. */
-  readonly by: Uuid;
+  /** The user who makes the changes; null for the service. */
+  readonly by: Uuid | null;
   readonly changes: Change[] = [];
 
-  constructor(em: EntityManager, entity: RoomEntity, rules: PermissionRuleEntity[], now: Date, by: Uuid) {
+  constructor(em: EntityManager, entity: RoomEntity, rules: PermissionRuleEntity[], now: Date, by: Uuid | null) {
     this.em = em;
     this.entity = entity;
     this.rules = rules;
@@ -146,9 +155,13 @@ export async function storeCustom(em: EntityManager, room: RoomId, custom: strin
 }
 
 /**
- * Locks the room until the transaction ends, for changes by this user. Returns undefined if the room does not exist.
+ * Locks the room until the transaction ends, for changes by this author. Returns undefined if the room does not exist.
  */
-export async function lockRoom(em: EntityManager, where: RoomKey, by: Uuid): Promise<RoomTransaction | undefined> {
+export async function lockRoom(
+  em: EntityManager,
+  where: RoomKey,
+  { user }: Author,
+): Promise<RoomTransaction | undefined> {
   const entity = await em.findOne(RoomEntity, where, { lockMode: LockMode.PESSIMISTIC_WRITE });
   if (!entity) return undefined;
   const rules = await em.find(
@@ -156,7 +169,7 @@ export async function lockRoom(em: EntityManager, where: RoomKey, by: Uuid): Pro
     { room: entity },
     { orderBy: { createdAt: 'asc', grantee: 'asc' } },
   );
-  return new RoomTransaction(em, entity, rules, await readDatabaseTime(em), by);
+  return new RoomTransaction(em, entity, rules, await readDatabaseTime(em), user);
 }
 
 /**
@@ -165,12 +178,12 @@ export async function lockRoom(em: EntityManager, where: RoomKey, by: Uuid): Pro
  */
 export async function withLockedRoom<T>(
   context: WriteContext,
-  actor: Pick<Actor, 'user'>,
+  author: Author,
   ref: RoomRef,
   task: (room: RoomTransaction) => T | Promise<T>,
 ): Promise<T> {
   const { result, changes } = await context.store.transaction(async (em) => {
-    const room = await lockRoom(em, typeof ref === 'number' ? { id: ref } : { uuid: ref }, actor.user);
+    const room = await lockRoom(em, typeof ref === 'number' ? { id: ref } : { uuid: ref }, author);
     if (!room) throw new ChatError('NOT_FOUND');
     const result = await task(room);
     return { result, changes: room.changes };

@@ -7,7 +7,7 @@ import { CreateRevocation, Revocation, RevocationListQuery, RevocationParams } f
 const revocationAnswer = { content: Revocation, meta: ignoredKeys, example: exampleRevocation };
 
 export const revocations = defineFeature('revocations', {
-  description: "Revoked tokens, managed by the product's own backend. Only if the server has an `ADMIN_TOKEN`.",
+  description: 'Revoked tokens.',
   rest: {
     createRevocation: {
       method: 'POST',

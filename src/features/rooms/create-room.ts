@@ -63,7 +63,7 @@ async function createPair(context: AppContext, actor: Actor, input: RoomInput, o
   for (;;) {
     try {
       const { room, changes } = await context.store.transaction(async (em) => {
-        const locked = await lockRoom(em, pair, actor.user);
+        const locked = await lockRoom(em, pair, actor);
         if (!locked) {
           requireRoomCreation(context, actor);
           return { room: await insertRoom(context, em, actor, input), changes: [] };

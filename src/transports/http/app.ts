@@ -20,7 +20,7 @@ interface HttpAppSettings {
   authenticator: Authenticator;
   /** Routes that need no user token, such as health checks and metrics. */
   publicRoutes: RequestHandler;
-  /** Serves every path below `/admin`. Undefined if `ADMIN_TOKEN` is not set. */
+  /** Serves every path below `/admin`. Undefined if `ADMIN_TOKEN` is not set, or `ADMIN_PORT` serves them. */
   admin: RequestHandler | undefined;
   playground: RequestHandler | undefined;
   bodyBytes: number;
@@ -87,11 +87,7 @@ export function createHttpApp({
   allowedOrigins,
   isAllowedOrigin,
 }: HttpAppSettings): Express {
-  const app = express();
-  app.disable('x-powered-by');
-  app.set('etag', false);
-  app.use(measureRequests(metrics), createRequestLog(logger));
-  app.use(createSecurityHeaders(isMounted));
+  const app = createBaseApp({ logger, metrics, isMounted });
   app.use(publicRoutes);
   // These routes are mounted before CORS, because pages of other origins must not read their responses.
   if (admin) app.use(admin);
@@ -113,5 +109,29 @@ export function createHttpApp({
   app.use(createUserRoutes({ routes: registry.routes, authenticator, requestLimits, bodyBytes }));
   app.use(rejectUnknownRoute);
   app.use(createErrorHandler(logger, metrics, requestLimits));
+  return app;
+}
+
+interface AdminAppSettings extends Pick<HttpAppSettings, 'requestLimits' | 'logger' | 'metrics'> {
+  admin: RequestHandler;
+}
+
+/** The app on `ADMIN_PORT`: only the routes below `/admin`. */
+export function createAdminApp({ admin, requestLimits, logger, metrics }: AdminAppSettings): Express {
+  const app = createBaseApp({ logger, metrics, isMounted: false });
+  app.use(admin, rejectUnknownRoute, createErrorHandler(logger, metrics, requestLimits));
+  return app;
+}
+
+function createBaseApp({
+  logger,
+  metrics,
+  isMounted,
+}: Pick<HttpAppSettings, 'logger' | 'metrics' | 'isMounted'>): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.set('etag', false);
+  app.use(measureRequests(metrics), createRequestLog(logger));
+  app.use(createSecurityHeaders(isMounted));
   return app;
 }

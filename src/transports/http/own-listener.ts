@@ -108,8 +108,8 @@ export function listen(server: HttpServer, port: number, host: string): Promise<
 /** Explains which setting to change. */
 function toListenError(error: NodeJS.ErrnoException, port: number, host: string): Error {
   const reasons: Record<string, string> = {
-    EADDRINUSE: `Port ${port} is in use on ${host}. Set PORT (or METRICS_PORT) to a free port, or stop the process that uses it`,
-    EACCES: `This account may not listen on port ${port}. Set PORT (or METRICS_PORT) to 1024 or above`,
+    EADDRINUSE: `Port ${port} is in use on ${host}. Set PORT (or METRICS_PORT, ADMIN_PORT) to a free port, or stop the process that uses it`,
+    EACCES: `This account may not listen on port ${port}. Set PORT (or METRICS_PORT, ADMIN_PORT) to 1024 or above`,
     EADDRNOTAVAIL: `${host} is not an address of this machine. Set HOST to one of its addresses, or leave HOST out`,
     EAFNOSUPPORT: `This machine has no addresses of the same family as ${host}. Set HOST to another address, or leave HOST out`,
     ENOTFOUND: `The host name ${host} cannot be resolved. Set HOST to an address of this machine`,

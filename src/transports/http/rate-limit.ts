@@ -3,13 +3,14 @@ import type { Route } from '../../core/contract/rest.ts';
 import { costs } from '../../core/limits/request-costs.ts';
 import type { RequestLimits } from '../../core/limits/request-limits.ts';
 import { getActor } from './authenticate-request.ts';
+import { toPathPattern } from './router.ts';
 
 /** Charges the user for a request before its body is read. For an unknown route, only the error is charged, later. */
 export function createRateLimit(routes: readonly Route[], limits: RequestLimits): RequestHandler {
   // Express matches the route only after this handler, so the handler has to find the route itself.
   const patterns = routes.map((route) => ({
     method: route.method as string,
-    pattern: new RegExp(`^${route.path.replaceAll(/:[^/]+/g, '[^/]+')}/?$`, 'i'),
+    pattern: toPathPattern(route),
     cost: route.auth === 'user' ? route.cost : costs.free,
   }));
   return (request, _response, next) => {

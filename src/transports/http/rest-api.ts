@@ -1,14 +1,17 @@
+import { createHash } from 'node:crypto';
 import { type RequestHandler, Router } from 'express';
 import type { Authenticator } from '../../auth/token-verification.ts';
+import type { AdminCall } from '../../core/audit.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RequestLimits } from '../../core/limits/request-limits.ts';
-import type { RegisteredRoute } from '../../core/registry.ts';
+import type { RegisteredRoute, Registry } from '../../core/registry.ts';
 import { authenticateRequest, getActor, recheckRequest } from './authenticate-request.ts';
 import { isBearer } from './bearer-token.ts';
+import { createAdminDocumentRoute } from './documents/documents.routes.ts';
 import { rejectUnknownRoute } from './error-handler.ts';
 import { createJsonBodyParser } from './json-body.ts';
 import { createRateLimit } from './rate-limit.ts';
-import { mountRoutes } from './router.ts';
+import { mountRoutes, toPathPattern } from './router.ts';
 
 type Auth = RegisteredRoute['route']['auth'];
 
@@ -56,25 +59,66 @@ export function createUserRoutes({ routes, authenticator, requestLimits, bodyByt
 }
 
 interface AdminRoutes {
-  routes: readonly RegisteredRoute[];
-  /** The value of `ADMIN_TOKEN`. Only the product's own backend knows it. */
-  token: string;
+  registry: Registry;
+  /** The values of `ADMIN_TOKEN`. Only the product's own backend knows them. */
+  tokens: readonly string[];
   bodyBytes: number;
-  /** Called for a request without the token or with another token. */
-  onRefused(address: string | undefined): void;
+  /** Called when a call has been answered. */
+  onCall(call: AdminCall): void;
+  /** Called for a request without a token or with another token. */
+  onRefused(request: { address: string | undefined; method: string; path: string }): void;
 }
 
 /** Answers every request below `/admin`, even if no route matches, so that none gets the CORS headers of other routes. */
-export function createAdminRoutes({ routes, token, bodyBytes, onRefused }: AdminRoutes): Router {
+export function createAdminRoutes({ registry, tokens, bodyBytes, onCall, onRefused }: AdminRoutes): Router {
+  const { routes } = registry;
+  const own = selectRoutes(routes, 'admin');
   const prefixes = listPrefixes(routes, 'admin');
-  const requireToken: RequestHandler = (request, _response, next) => {
-    if (isBearer(request.get('Authorization'), token)) return next();
-    onRefused(request.socket.remoteAddress);
-    throw new ChatError('UNAUTHENTICATED');
+  const known = tokens.map((token) => ({ token, hash: hashToken(token) }));
+  const requireToken: RequestHandler = (request, response, next) => {
+    const header = request.get('Authorization');
+    const address = request.socket.remoteAddress;
+    const { method } = request;
+    const path = request.baseUrl + request.path;
+    // Every token is compared, so that the time does not depend on which one fits.
+    const [given] = known.filter(({ token }) => isBearer(header, token));
+    if (!given) {
+      onRefused({ address, method, path: path.slice(0, maxLoggedPath) });
+      throw new ChatError('UNAUTHENTICATED');
+    }
+    response.once('close', () => {
+      const status = response.writableFinished ? response.statusCode : 'aborted';
+      onCall({ token: given.hash, address, ...describeCall(own, method, path), status });
+    });
+    next();
   };
-  const router = Router().use(prefixes, requireToken, ...createJsonBodyParser(bodyBytes));
+  const router = Router().use(createAdminDocumentRoute(registry.contracts));
+  router.use(prefixes, requireToken, ...createJsonBodyParser(bodyBytes));
   // `rejectUnknownRoute` is part of this router. Otherwise Express would answer OPTIONS at the end of the router.
-  return mountRoutes(router, selectRoutes(routes, 'admin'), noActor).use(prefixes, rejectUnknownRoute);
+  return mountRoutes(router, own, noActor).use(prefixes, rejectUnknownRoute);
+}
+
+const maxLoggedPath = 200;
+
+/** Identifies a token in the log. The tokens are too strong to be guessed from a part of their hash. */
+const hashToken = (token: string) => createHash('sha256').update(token).digest('hex').slice(0, 8);
+
+function describeCall(
+  routes: readonly RegisteredRoute[],
+  method: string,
+  path: string,
+): Pick<AdminCall, 'operation' | 'room'> {
+  const found = routes.find(({ route }) => route.method === method && toPathPattern(route).test(path));
+  const room = /^\/admin\/rooms\/([^/]+)/i.exec(path)?.[1];
+  return { operation: found?.name ?? 'unknown', ...(room && { room: decode(room).slice(0, maxLoggedPath) }) };
+}
+
+function decode(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
 }
 
 interface PublicRoutes {

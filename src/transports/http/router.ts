@@ -18,6 +18,10 @@ export function mountRoutes(
   return router;
 }
 
+/** Matches the paths of the route, as Express does. */
+export const toPathPattern = ({ path }: Pick<Route, 'path'>): RegExp =>
+  new RegExp(`^${path.replaceAll(/:[^/]+/g, '[^/]+')}/?$`, 'i');
+
 const methods = { GET: 'get', POST: 'post', PUT: 'put', PATCH: 'patch', DELETE: 'delete' } as const;
 
 function createHandler(

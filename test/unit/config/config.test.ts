@@ -119,7 +119,16 @@ describe('The configuration', () => {
       { MAX_CONTENT_BYTES: '60000', MAX_SEND_BUFFER_BYTES: '50000' },
     ],
     'one port for two servers': [/^METRICS_PORT: .*PORT/, { METRICS_PORT: '7777' }],
-    'one token for metrics and revocations': [/^METRICS_TOKEN: /, { METRICS_TOKEN: token, ADMIN_TOKEN: token }],
+    'one token for metrics and /admin': [
+      /^METRICS_TOKEN: /,
+      { METRICS_TOKEN: token, ADMIN_TOKEN: `another-token-for-the-administrator,${token}` },
+    ],
+    'one port for clients and /admin': [/^ADMIN_PORT: .*PORT/, { ADMIN_PORT: '7777', ADMIN_TOKEN: token }],
+    'one port for metrics and /admin': [
+      /^ADMIN_PORT: .*METRICS_PORT/,
+      { ADMIN_PORT: '9000', METRICS_PORT: '9000', ADMIN_TOKEN: token },
+    ],
+    'a port for /admin without a token': [/^ADMIN_PORT: .*ADMIN_TOKEN/, { ADMIN_PORT: '9000' }],
     'the secret as a token': [
       /^ADMIN_TOKEN: .*JWT_SECRET/,
       { ADMIN_TOKEN: token, JWT_SECRET: `${otherSecret},${token}` },
@@ -168,10 +177,16 @@ describe('The configuration', () => {
 
   it('has an administrator token only if ADMIN_TOKEN is set, to at least 32 bytes', () => {
     const token = 'thirty-two-bytes-are-just-enough';
-    expect(readConfig({ ADMIN_TOKEN: token }).adminToken)
-      .to.equal(token)
-      .and.to.have.length(32);
-    for (const env of [{}, { ADMIN_TOKEN: '' }]) expect(readConfig(env).adminToken).to.equal(undefined);
+    expect(readConfig({ ADMIN_TOKEN: token }).admin.tokens).to.deep.equal([token]);
+    expect(token).to.have.length(32);
+    for (const env of [{}, { ADMIN_TOKEN: '' }]) expect(readConfig(env).admin.tokens).to.equal(undefined);
+  });
+
+  it('accepts several administrator tokens, and checks each of them', () => {
+    const tokens = ['the-new-token-of-the-administrator', 'the-old-token-of-the-administrator'];
+    expect(readConfig({ ADMIN_TOKEN: tokens.join(',') }).admin.tokens).to.deep.equal(tokens);
+    expect(mistakesOf({ ADMIN_TOKEN: `${tokens[0]},short` })).to.match(/^ADMIN_TOKEN: must have at least 32 bytes/);
+    expect(mistakesOf({ ADMIN_TOKEN: `${tokens[0]},` })).to.match(/^ADMIN_TOKEN: /);
   });
 
   it('does not change with the environment after it is read', () => {

@@ -13,6 +13,12 @@ export const documents = defineFeature('documents', {
       summary: 'This document',
       answers: { 200: { description: 'OpenAPI 3.1.', schema: z.looseObject({ openapi: z.string() }) } },
     },
+    readAdminOpenapi: {
+      ...publicRoute,
+      path: '/admin/openapi.json',
+      summary: 'This document',
+      answers: { 200: { description: 'OpenAPI 3.1.', schema: z.looseObject({ openapi: z.string() }) } },
+    },
     readAsyncapi: {
       ...publicRoute,
       path: '/asyncapi.json',

@@ -19,7 +19,7 @@ function createTextCache(make: () => object): () => string {
 
 export function createDocumentRoutes(contracts: readonly Contract[]): Router {
   const routes = Router();
-  const openapi = createTextCache(() => createOpenapiDocument(contracts));
+  const openapi = createTextCache(() => createOpenapiDocument(contracts, 'public'));
   const asyncapi = createTextCache(() => createAsyncapiDocument(contracts));
   const { readOpenapi, readAsyncapi, readDocs } = documents.rest;
 
@@ -39,4 +39,11 @@ export function createDocumentRoutes(contracts: readonly Contract[]): Router {
     routes.get(`${readDocs.path}/${file}`, (_request, response) => response.sendFile(file, { root }));
   }
   return routes;
+}
+
+/** Serves the document of the routes below `/admin`. It contains no secret, so it needs no token. */
+export function createAdminDocumentRoute(contracts: readonly Contract[]): Router {
+  const openapi = createTextCache(() => createOpenapiDocument(contracts, 'admin'));
+  const { path } = documents.rest.readAdminOpenapi;
+  return Router().get(path, (_request, response) => void response.type('json').send(openapi()));
 }

@@ -6,14 +6,24 @@ import { documents } from './contract.ts';
 import { createJsonSchemas, type JsonSchema, type JsonSchemas } from './json-schemas.ts';
 import { readPackageInfo } from './package-info.ts';
 
-const description = `Rooms, permissions and message history. [AsyncAPI](asyncapi.json) describes the live protocols over Socket.IO and a plain
+/** Who a document is for: the clients of the service, or the product's own backend. */
+export type Readers = 'public' | 'admin';
+
+const envelope = `Every answer, errors included, is an envelope: \`meta.code\` is the status, \`meta.reason\` the error code,
+\`content\` the result. A trailing slash is fine. Clients and the server ignore unknown keys.`;
+
+const descriptions: Record<Readers, string> = {
+  public: `Rooms, permissions and message history. [AsyncAPI](asyncapi.json) describes the live protocols over Socket.IO and a plain
 WebSocket.
 
-Every answer below \`/rooms\` and \`/admin\`, errors included, is an envelope: \`meta.code\` is the status, \`meta.reason\` the
-error code, \`content\` the result. A path or a method that is not described here is 404 \`NOT_FOUND\`,
-except for the page at \`/\` and its files.
-CORS is open to any origin, without credentials, or to those of \`ALLOWED_ORIGINS\` (others get 403 \`FORBIDDEN\`), except below \`/admin\` and for \`/healthz\`, \`/readyz\` and \`/metrics\`. A
-trailing slash is fine. Clients and the server ignore unknown keys.`;
+Below \`/rooms\`: ${envelope} A path or a method that is not described here is 404 \`NOT_FOUND\`, except for the page at \`/\` and its files.
+CORS is open to any origin, without credentials, or to those of \`ALLOWED_ORIGINS\` (others get 403 \`FORBIDDEN\`), except for
+\`/healthz\`, \`/readyz\` and \`/metrics\`.`,
+  admin: `The server API, for the product's own backend. It exists only if the server has an \`ADMIN_TOKEN\`. The backend is above
+the rules of a room: no rule, limit or rate of users binds it.
+
+${envelope} No answer has CORS headers.`,
+};
 
 const securitySchemes = {
   userToken: {
@@ -22,9 +32,12 @@ const securitySchemes = {
     bearerFormat: 'JWT',
     description: "Signed by the product's own backend; it identifies the caller.",
   },
-  adminToken: { type: 'http', scheme: 'bearer', description: 'The `ADMIN_TOKEN` of the server.' },
+  adminToken: { type: 'http', scheme: 'bearer', description: 'An `ADMIN_TOKEN` of the server.' },
   metricsToken: { type: 'http', scheme: 'bearer', description: 'The `METRICS_TOKEN` of the server, if it has one.' },
 };
+
+const { userToken, adminToken, metricsToken } = securitySchemes;
+const schemes = { public: { userToken, metricsToken }, admin: { adminToken } };
 
 const securities = {
   user: [{ userToken: [] }],
@@ -33,9 +46,11 @@ const securities = {
   none: [],
 };
 
-/** Creates the OpenAPI 3.1 document of these features and of the routes of the documents. */
-export function createOpenapiDocument(features: readonly Contract[]) {
-  const contracts = [...features, documents].filter(({ rest }) => Object.keys(rest).length > 0);
+/** Creates the OpenAPI 3.1 document of the routes that are for these readers, including the routes of the documents. */
+export function createOpenapiDocument(features: readonly Contract[], readers: Readers) {
+  const contracts = [...features, documents]
+    .map((contract) => ({ ...contract, rest: selectRoutes(contract.rest, readers) }))
+    .filter(({ rest }) => Object.keys(rest).length > 0);
   const { name, version, license } = readPackageInfo();
   const schemas = createJsonSchemas();
   const refusals = createRefusalResponses(schemas);
@@ -49,14 +64,29 @@ export function createOpenapiDocument(features: readonly Contract[]) {
   }
   return {
     openapi: '3.1.0',
-    info: { title: name, version, description, license: { name: license, identifier: license } },
+    info: {
+      title: name,
+      version,
+      description: descriptions[readers],
+      license: { name: license, identifier: license },
+    },
     // Relative to the URL of this document, because the service may be mounted below a path.
-    servers: [{ url: '.' }],
+    servers: [{ url: readers === 'admin' ? '..' : '.' }],
     tags: contracts.map(({ name, description }) => ({ name, description })),
     paths,
-    components: { schemas: schemas.components, responses: refusals.components, headers, securitySchemes },
+    components: {
+      schemas: schemas.components,
+      responses: refusals.components,
+      headers,
+      securitySchemes: schemes[readers],
+    },
   };
 }
+
+const selectRoutes = (routes: Record<string, Route>, readers: Readers) =>
+  Object.fromEntries(
+    Object.entries(routes).filter(([, { path }]) => path.startsWith('/admin/') === (readers === 'admin')),
+  );
 
 function describeRoute(route: Route, schemas: JsonSchemas, toRefusal: (status: number, codes: ErrorCode[]) => object) {
   const { summary, description, auth, params, query, headers, body, answers, refusals } = route;

@@ -5,12 +5,20 @@ import { expect } from 'chai';
 import type { Answer } from '../../../../src/core/contract/rest.ts';
 import { serverEvents } from '../../../../src/core/contract/socketio.ts';
 import { createAsyncapiDocument } from '../../../../src/transports/http/documents/asyncapi.ts';
-import { createOpenapiDocument } from '../../../../src/transports/http/documents/openapi.ts';
+import { createOpenapiDocument, type Readers } from '../../../../src/transports/http/documents/openapi.ts';
 import { chatCommands, chatFrames, contracts, featureEvents, requests, routes } from '../../../helpers/contracts.ts';
 import type { Json } from '../../../helpers/json.ts';
 import { createCheck, disallowUnknownKeys } from '../../../helpers/json-checks.ts';
 
-const openapi: Json = JSON.parse(JSON.stringify(createOpenapiDocument(contracts)));
+const toJson = (document: object): Json => JSON.parse(JSON.stringify(document));
+const documents = {
+  public: toJson(createOpenapiDocument(contracts, 'public')),
+  admin: toJson(createOpenapiDocument(contracts, 'admin')),
+};
+const components: Record<Readers, string[]> = {
+  public: ['Room', 'Message', 'PermissionRule', 'ListedRoom', 'CreateRoom', 'PutMember'],
+  admin: ['Revocation', 'CreateRevocation'],
+};
 const asyncapi: Json = JSON.parse(JSON.stringify(createAsyncapiDocument(contracts)));
 
 describe('the contracts', () => {
@@ -28,58 +36,72 @@ describe('the contracts', () => {
   }
 });
 
-describe('the OpenAPI document', () => {
-  it('is valid', async () => {
-    await SwaggerParser.validate(structuredClone(openapi));
-  });
+for (const [readers, openapi] of Object.entries(documents)) {
+  describe(`the OpenAPI document (${readers})`, () => {
+    it('is valid', async () => {
+      await SwaggerParser.validate(structuredClone(openapi));
+    });
 
-  it('has the version of the package', () => {
-    const { version } = JSON.parse(readFileSync(new URL('../../../../package.json', import.meta.url), 'utf8'));
-    expect(openapi.info.version).to.equal(version);
-    expect(asyncapi.info.version).to.equal(version);
-  });
+    it('has the version of the package', () => {
+      const { version } = JSON.parse(readFileSync(new URL('../../../../package.json', import.meta.url), 'utf8'));
+      expect(openapi.info.version).to.equal(version);
+    });
 
-  it('refers to shared components', () => {
-    const paths = JSON.stringify(openapi.paths);
-    for (const name of ['Room', 'Message', 'PermissionRule', 'ListedRoom', 'Revocation', 'CreateRoom', 'PutMember']) {
-      expect(openapi.components.schemas).to.have.property(name);
-      expect(paths).to.include(`{"$ref":"#/components/schemas/${name}"}`);
-    }
-    for (const name of Object.keys(openapi.components.responses)) {
-      expect(paths).to.include(`{"$ref":"#/components/responses/${name}"}`);
-    }
-  });
-
-  it('describes every operation, parameter and answer', () => {
-    for (const operation of Object.values<Json>(openapi.paths).flatMap((item) => Object.values<Json>(item))) {
-      expect(operation.summary, operation.operationId).to.match(/^[A-Z].*[^.]$/);
-      for (const { name, description, schema } of operation.parameters ?? []) {
-        const shown = description ?? openapi.components.schemas[schema.$ref?.split('/').at(-1)]?.description;
-        expect(shown, `${operation.operationId} ${name}`).to.be.a('string');
+    it('refers to shared components', () => {
+      const paths = JSON.stringify(openapi.paths);
+      for (const name of components[readers as Readers]) {
+        expect(openapi.components.schemas).to.have.property(name);
+        expect(paths).to.include(`{"$ref":"#/components/schemas/${name}"}`);
       }
-    }
-  });
-
-  it('has valid examples in its schemas', () => {
-    const check = createCheck(disallowUnknownKeys(openapi));
-    for (const [name, { examples = [] }] of Object.entries<Json>(openapi.components.schemas)) {
-      for (const example of examples) expect(check(['components', 'schemas', name], example), name).to.equal(undefined);
-    }
-  });
-
-  it('has refusals whose examples are valid', () => {
-    const check = createCheck(disallowUnknownKeys(openapi));
-    for (const [name, { content }] of Object.entries<Json>(openapi.components.responses)) {
-      const place = ['components', 'responses', name, 'content', 'application/json', 'schema'];
-      for (const { value } of Object.values<Json>(content['application/json'].examples)) {
-        expect(check(place, value), name).to.equal(undefined);
-        expect(check(place, { ...value, meta: { ...value.meta, reason: 'OTHER' } }), name).to.be.a('string');
+      for (const name of Object.keys(openapi.components.responses)) {
+        expect(paths).to.include(`{"$ref":"#/components/responses/${name}"}`);
       }
-    }
+    });
+
+    it('has only the routes for its readers', () => {
+      for (const path of Object.keys(openapi.paths)) {
+        expect(path.startsWith('/admin/'), path).to.equal(readers === 'admin');
+      }
+      const text = JSON.stringify(openapi);
+      if (readers === 'public') expect(text).not.to.match(/ADMIN_TOKEN|\/admin/);
+    });
+
+    it('describes every operation, parameter and answer', () => {
+      for (const operation of Object.values<Json>(openapi.paths).flatMap((item) => Object.values<Json>(item))) {
+        expect(operation.summary, operation.operationId).to.match(/^[A-Z].*[^.]$/);
+        for (const { name, description, schema } of operation.parameters ?? []) {
+          const shown = description ?? openapi.components.schemas[schema.$ref?.split('/').at(-1)]?.description;
+          expect(shown, `${operation.operationId} ${name}`).to.be.a('string');
+        }
+      }
+    });
+
+    it('has valid examples in its schemas', () => {
+      const check = createCheck(disallowUnknownKeys(openapi));
+      for (const [name, { examples = [] }] of Object.entries<Json>(openapi.components.schemas)) {
+        for (const example of examples)
+          expect(check(['components', 'schemas', name], example), name).to.equal(undefined);
+      }
+    });
+
+    it('has refusals whose examples are valid', () => {
+      const check = createCheck(disallowUnknownKeys(openapi));
+      for (const [name, { content }] of Object.entries<Json>(openapi.components.responses)) {
+        const place = ['components', 'responses', name, 'content', 'application/json', 'schema'];
+        for (const { value } of Object.values<Json>(content['application/json'].examples)) {
+          expect(check(place, value), name).to.equal(undefined);
+          expect(check(place, { ...value, meta: { ...value.meta, reason: 'OTHER' } }), name).to.be.a('string');
+        }
+      }
+    });
   });
-});
+}
 
 describe('the AsyncAPI document', () => {
+  it('has the version of the package', () => {
+    expect(asyncapi.info.version).to.equal(documents.public.info.version);
+  });
+
   it('is valid', async () => {
     const { diagnostics } = await new Parser().parse(JSON.stringify(asyncapi));
     // 0 is an error, 1 a warning.
