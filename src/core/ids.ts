@@ -3,7 +3,7 @@ import { z } from 'zod';
 // Lists upper and lower case instead of using the flag `i`, because patterns in OpenAPI and AsyncAPI have no flags.
 const uuidShape = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
 
-const uuidError = 'must be a UUID; for other ids see "Ids that are not UUIDs" in docs/guides/quickstart.md';
+const uuidError = 'must be a UUID; for other ids see docs/guides/user-ids.md';
 
 /**
  * Accepts any 8-4-4-4-12 hexadecimal string and converts it to lower case. The version of the UUID is not checked,
