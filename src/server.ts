@@ -118,7 +118,10 @@ async function start(
     }),
   });
   const broadcasters = [gateway.broadcaster, chatBroadcaster];
-  const context = createAppContext({ config, store, cluster, broadcasters, revocations, metrics, logger });
+  const connections = createConnectionLimits(limits, cluster.leases);
+  const context = createAppContext({
+    ...{ config, store, cluster, broadcasters, revocations, connections, metrics, logger },
+  });
   const registry = createRegistry(features, context);
   const tokenKeys = openTokenKeys(keys, config, logger);
   const keySet = tokenKeys.source === 'jwks' ? tokenKeys.keySet : undefined;
@@ -138,7 +141,7 @@ async function start(
       metrics: metrics.live,
       queuedRequests: { count: 0, bytes: 0 },
     },
-    connections: createConnectionLimits(limits, cluster.leases),
+    connections,
     tokenExpiry: createTokenExpiry(revocations),
     authTimeoutMs: config.authTimeoutMs,
     pingIntervalMs: config.pingIntervalMs,

@@ -15,6 +15,11 @@ export interface ConnectionLimits {
    * this node alone if there is no Redis or Redis does not answer. Returns a function that ends the count.
    */
   admit(user: Uuid): Promise<() => void>;
+  /**
+   * Resolves to whether each of the users has a live connection on any node; null if it cannot be known. After the death of a node,
+   * its users count as connected for up to 45 s.
+   */
+  findConnected(users: readonly Uuid[]): Promise<ReadonlyMap<Uuid, boolean | null>>;
   /** The number of connections that have no token yet. */
   readonly unauthenticated: number;
 }
@@ -31,8 +36,10 @@ export function createConnectionLimits(limits: Limits, leases?: ConnectionLeases
   let admitted = 0;
 
   async function isFull(user: Uuid, holder: string): Promise<boolean> {
+    // The other nodes know from the lease that the user is connected, so it is acquired also without a limit.
+    const acquiring = leases?.acquire(user, holder, maxPerUser);
     if (maxPerUser === 0) return false;
-    const answer = (await leases?.acquire(user, holder, maxPerUser)) ?? 'unknown';
+    const answer = (await acquiring) ?? 'unknown';
     return answer === 'unknown' ? perUser.get(user)! > maxPerUser : answer === 'full';
   }
 
@@ -60,13 +67,20 @@ export function createConnectionLimits(limits: Limits, leases?: ConnectionLeases
         const left = (perUser.get(user) ?? 1) - 1;
         if (left > 0) perUser.set(user, left);
         else perUser.delete(user);
-        if (maxPerUser > 0) leases?.release(user, holder);
+        leases?.release(user, holder);
       };
       if (!(await isFull(user, holder))) return release;
       release();
       throw new ChatError('TOO_MANY_CONNECTIONS', {
         message: `This user has ${maxPerUser} connections, the maximum; close one and connect again`,
       });
+    },
+    async findConnected(users) {
+      const elsewhere = users.filter((user) => !perUser.has(user));
+      const connected = leases && elsewhere.length > 0 ? await leases.findConnected(elsewhere) : new Set<Uuid>();
+      return new Map(
+        users.map((user) => [user, perUser.has(user) || (connected === undefined ? null : connected.has(user))]),
+      );
     },
     get unauthenticated() {
       return unauthenticated.size;

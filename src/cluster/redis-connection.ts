@@ -25,6 +25,8 @@ export interface RedisConnection {
    * `maxLeases` is 0, there is no limit.
    */
   lease(key: string, holder: string, maxLeases: number, leaseMs: number): Promise<number>;
+  /** Resolves to the number of leases that have not expired. */
+  countLeases(key: string): Promise<number>;
   /** Takes tokens from a bucket that all nodes share. Resolves with the time in ms until the bucket is full again. */
   spend(key: string, spentMs: number, maxMs: number): Promise<number>;
   /**
@@ -75,6 +77,18 @@ return 1`,
   transformReply: (reply: number) => reply,
 });
 
+const countLeases = defineScript({
+  NUMBER_OF_KEYS: 1,
+  SCRIPT: `
+local time = redis.call('TIME')
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', time[1] * 1000 + math.floor(time[2] / 1000))
+return redis.call('ZCARD', KEYS[1])`,
+  parseCommand(parser, key: string) {
+    parser.pushKey(key);
+  },
+  transformReply: (reply: number) => reply,
+});
+
 /**
  * Takes tokens from a bucket: moves the time at which the bucket will be full again further into the future. The time
  * comes from the clock of Redis. It is stored as the score of the only member of a sorted set, because the leases use
@@ -121,7 +135,7 @@ const clientOptions = {
   // By default, the client starts a timer for each command, which costs more than the command itself. The timers are
   // not needed, because the heartbeat replaces a connection that does not answer.
   commandOptions: { timeout: 0 },
-  scripts: { lease, spend, enlist },
+  scripts: { lease, countLeases, spend, enlist },
 };
 
 const socket = {

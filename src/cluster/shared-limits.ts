@@ -17,11 +17,16 @@ interface LimitsReport {
 export interface ConnectionLeases {
   /**
    * `holder` identifies the connection. Resolves with `full` if the user already has `maxConnections`; this connection is
-   * not counted in that case. Resolves with `unknown` if Redis does not answer; the connection is counted as soon as
+   * not counted in that case. 0 means no limit. Resolves with `unknown` if Redis does not answer; the connection is counted as soon as
    * Redis is available.
    */
   acquire(user: Uuid, holder: string, maxConnections: number): Promise<'acquired' | 'full' | 'unknown'>;
   release(user: Uuid, holder: string): void;
+  /**
+   * Resolves to those of the users who have a connection on any node. Undefined if Redis does not answer, or has lost
+   * leases that their nodes may not have renewed yet.
+   */
+  findConnected(users: readonly Uuid[]): Promise<ReadonlySet<Uuid> | undefined>;
 }
 
 const defaultTimeouts = {
@@ -50,6 +55,9 @@ export function createRedisLeases(
   { leaseMs, renewEveryMs, tickMs } = defaultTimeouts,
 ) {
   const heldLeases = new Map<string, HeldLease>();
+  let hasBeenUp = false;
+  /** Until this time, other nodes may not have renewed leases that Redis has lost. */
+  let incompleteUntil = 0;
   const formatKey = (user: Uuid) => `${prefix}:connections:${user}`;
   const formatHolder = (holder: string) => `${nodeId}:${holder}`;
   const handleFailure = (error: unknown) => reportRefusal(error, getPubSub, report);
@@ -64,6 +72,16 @@ export function createRedisLeases(
     getConnection()?.zRem(formatKey(user), formatHolder(holder)).then(report.recovered, handleFailure);
   }
 
+  async function answerInTime<T>(request: Promise<T>): Promise<T | undefined> {
+    let timer: NodeJS.Timeout | undefined;
+    const timedOut = new Promise<undefined>((resolve) => {
+      timer = setTimeout(() => resolve(undefined), answerTimeoutMs);
+    });
+    const answer = await Promise.race([request, timedOut]).catch(() => undefined);
+    clearTimeout(timer);
+    return answer;
+  }
+
   async function requestLease(
     user: Uuid,
     holder: string,
@@ -72,13 +90,8 @@ export function createRedisLeases(
     const request = getConnection()?.lease(formatKey(user), formatHolder(holder), maxConnections, leaseMs);
     if (!request) return 'unknown';
     request.then(report.recovered, handleFailure);
-    let timer: NodeJS.Timeout | undefined;
-    const timedOut = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, answerTimeoutMs);
-    });
-    const answer = await Promise.race([request, timedOut]).catch(() => undefined);
-    clearTimeout(timer);
-    if (typeof answer !== 'number') return 'unknown';
+    const answer = await answerInTime(request);
+    if (answer === undefined) return 'unknown';
     return answer === 1 ? 'acquired' : 'full';
   }
 
@@ -112,8 +125,18 @@ export function createRedisLeases(
       heldLeases.delete(holder);
       releaseLease(user, holder);
     },
-    /** Call this when the link to Redis is up again. The leases in Redis may have expired or may have been lost. */
+    async findConnected(users) {
+      const redis = getConnection();
+      if (!redis || Date.now() < incompleteUntil) return undefined;
+      const counting = Promise.all(users.map((user) => redis.countLeases(formatKey(user))));
+      counting.then(report.recovered, handleFailure);
+      const counts = await answerInTime(counting);
+      return counts && new Set(users.filter((_, n) => counts[n]! > 0));
+    },
+    /** Call this when the link to Redis is up. After an interruption, the leases may have expired or may have been lost. */
     renewAll() {
+      if (hasBeenUp) incompleteUntil = Date.now() + leaseMs;
+      hasBeenUp = true;
       for (const entry of heldLeases.values()) entry.renewAt = 0;
       renew();
     },

@@ -187,6 +187,7 @@ export const nodeFunctions = [
   ...['message_row', 'message_extras', 'message_reactions', 'thread_replies', 'store_mentions', 'forget_mentions'],
   ...['write_positions', 'next_position', 'skip_own', 'first_position', 'read_state', 'count_unread', 'count_mentions'],
   ...['is_counted', 'inbox_items', 'inbox_rooms', 'touches_since', 'forget_touches', 'begin_touches_epoch'],
+  ...['append_all', 'list_grantees', 'list_recipients'],
 ];
 
 const toList = (names: readonly string[]) => names.map((name) => `'${name}'`).join(', ');

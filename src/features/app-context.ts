@@ -1,4 +1,5 @@
 import type { LRUCache } from 'lru-cache';
+import type { ConnectionLimits } from '../auth/connection-limits.ts';
 import { type AdministrativeAction, findDenial } from '../core/administration.ts';
 import type { Audit } from '../core/audit.ts';
 import { type Action, type Actor, authorize, can, type Decision, toDenialCode } from '../core/authorization.ts';
@@ -40,6 +41,7 @@ export interface AppContext {
   requestLimits: RequestLimits;
   concurrentReads: ConcurrentReads;
   revocations: Revocations;
+  connections: Pick<ConnectionLimits, 'findConnected'>;
   typing: Typing;
   inbox: Inbox;
   receipts: Receipts;

@@ -35,12 +35,13 @@ interface Collaborators {
   cluster: { bus: RoomBus; ephemeral: EphemeralBus; spending?: ShareSpending | undefined };
   broadcasters: (Broadcaster & EphemeralBroadcaster)[];
   revocations: Revocations;
+  connections: AppContext['connections'];
   metrics: Metrics;
   logger: Logger;
 }
 
 export function createAppContext(collaborators: Collaborators): AppContext {
-  const { config, store, cluster, broadcasters, revocations, metrics, logger } = collaborators;
+  const { config, store, cluster, broadcasters, revocations, connections, metrics, logger } = collaborators;
   const { limits, roomCreateLevel, reconcileIntervalMs } = config;
   const { bus, ephemeral, spending } = cluster;
   const log = createRoomLog(store);
@@ -88,7 +89,7 @@ export function createAppContext(collaborators: Collaborators): AppContext {
         }),
       },
     }),
-    ...{ store, log, bus, rights, feeds, queue, revocations, receipts, typing, presence, metrics },
+    ...{ store, log, bus, rights, feeds, queue, revocations, connections, receipts, typing, presence, metrics },
     positions: createPositionQueue({
       ...{ store, events: metrics.reads },
       onWritten: (write, written) => receipts.onWritten(write, written),

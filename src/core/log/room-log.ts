@@ -3,6 +3,7 @@ import type { Store } from '../../database/store.ts';
 import type { RoomId, RoomRef, Uuid } from '../ids.ts';
 import type { InboxPosition } from '../inbox-item.ts';
 import { type AcceptResult, acceptInvitations, type Invitation } from './accept-invitations.ts';
+import { type AppendAllResult, appendAll, type ServiceDraft } from './append-all.ts';
 import { type AppendResult, appendMessages, type Draft } from './append-messages.ts';
 import { applyOperations } from './apply-operations.ts';
 import type { Change } from './change.ts';
@@ -32,6 +33,11 @@ export interface RoomLog {
    * order of the drafts.
    */
   append(drafts: readonly Draft[]): Promise<AppendResult[]>;
+  /**
+   * Stores messages of the product's backend in one commit, all or none. It is not asked whether the emitters may write.
+   * No two drafts may have the same emitter and client_msg_id.
+   */
+  appendAll(room: RoomId, drafts: readonly ServiceDraft[]): Promise<AppendAllResult>;
   /**
    * Applies a batch of operations on messages in one commit. The operations are grouped by room. At most one operation
    * may refer to each message, except for reactions. The results are in the order of the operations.
@@ -85,6 +91,7 @@ export function createRoomLog(store: Store): RoomLog {
   return {
     snapshots: async (ids) => (await store.query<RoomRow>(statements.roomsByIdUrgent, [ids])).map(toSnapshot),
     append: (drafts) => appendMessages(store, drafts),
+    appendAll: (room, drafts) => appendAll(store, room, drafts),
     apply: (operations) => applyOperations(store, operations),
     accept: (invitations) => acceptInvitations(store, invitations),
     async snapshot(ref) {

@@ -40,6 +40,8 @@ export const RoomEntity = defineEntity({
     receipts: p.boolean().nullable(),
     /** Whether members who may read, but not write, may react to messages. */
     readersReact: p.boolean().nullable(),
+    /** The last imported message: users without a position have read it. */
+    importedSeq: p.bigint('number').nullable(),
     createdAt: p.datetime(3),
     updatedAt: p.datetime(3),
   },

@@ -77,6 +77,35 @@ describe('The connection leases of a user', () => {
     expect(await other.acquire(user, '1', 1)).to.equal('full');
   });
 
+  it('finds the users who have a connection on any node, until the last one is released', async () => {
+    const { node } = await stage();
+    const [one, other] = [node('one'), node('other')];
+    const [ana, ben, cleo] = [randomUUID(), randomUUID(), randomUUID()];
+    await one.acquire(ana, '1', 0);
+    await other.acquire(ana, '1', 0);
+    await other.acquire(ben, '2', 2);
+    expect(await one.findConnected([ana, ben, cleo])).to.deep.equal(new Set([ana, ben]));
+    one.release(ana, '1');
+    other.release(ben, '2');
+    await waitUntil('ben has no lease', async () => !(await other.findConnected([ben]))?.has(ben));
+    expect(await one.findConnected([ana, ben, cleo])).to.deep.equal(new Set([ana]));
+  });
+
+  it('does not know who is connected while Redis is down, and until all nodes can have renewed their leases', async () => {
+    const { node, line } = await stage();
+    const [one, other] = [node('one'), node('other')];
+    const user = randomUUID();
+    await other.acquire(user, '1', 0);
+    one.renewAll();
+    expect(await one.findConnected([user])).to.deep.equal(new Set([user]));
+    line.isUp = false;
+    expect(await one.findConnected([user])).to.equal(undefined);
+    line.isUp = true;
+    one.renewAll();
+    expect(await one.findConnected([user])).to.equal(undefined);
+    await waitUntil('the leases are complete', async () => (await one.findConnected([user]))?.has(user) ?? false);
+  });
+
   it('reports each refusal of a lease by Redis, and the recovery', async () => {
     const { node, connection, failures, recoveries, line } = await stage();
     const noted: unknown[] = [];
