@@ -78,7 +78,7 @@ const layers: Layer[] = [
   {
     name: 'sdk/',
     files: /^sdk\//,
-    imports: [/^(core|sdk)\//, /^auth\/token-signing\.ts$/, /^features\/[^/]+\/contract\.ts$/],
+    imports: [/^(core|sdk)\//, /^auth\/token-signing\.ts$/, /^features\/(admin-calls|[^/]+\/contract)\.ts$/],
     packages: /^node:crypto$/,
   },
   { name: 'database/entities.ts', files: /^database\/entities\.ts$/, imports: [/\.entity\.ts$/], packages: /^$/ },

@@ -1,0 +1,21 @@
+import type { adminRoutes } from '../features/admin-calls.ts';
+
+type Routes = typeof adminRoutes;
+
+/**
+ * Method and path of each call. The routes themselves are not imported, because their schemas would bring zod and the
+ * server. The compiler rejects an entry that is missing or differs from its route.
+ */
+export const adminPaths = {
+  revocations: {
+    create: 'POST /admin/revocations',
+    list: 'GET /admin/revocations',
+    lift: 'DELETE /admin/revocations/:id',
+  },
+} as const satisfies {
+  [G in keyof Routes]: {
+    [N in keyof Routes[G]]: Routes[G][N] extends { method: infer M extends string; path: infer P extends string }
+      ? `${M} ${P}`
+      : never;
+  };
+};
