@@ -50,6 +50,14 @@ export interface SendOptions {
   silent?: boolean;
 }
 
+/** What the user has set for themselves in a room. */
+export interface PersonalSettings {
+  /** A muted room counts as unread only if the user is mentioned. */
+  muted: boolean;
+  /** A hidden room is not in the inbox until somebody else sends a message that counts. */
+  hidden: boolean;
+}
+
 /** Absent fields remain unchanged. `custom: null` removes the custom data. */
 export interface EditOptions extends Pick<SendOptions, 'mentions' | 'mentionRoom'> {
   content?: string;
@@ -78,10 +86,14 @@ export interface ClientRoom {
   readonly hasOlder: boolean;
   /** The others who are typing, up to 10. */
   readonly typing: readonly Typist[];
-  /** Who is in the room. Null if the service has no presence, undefined without a connection. */
+  /**
+   * Who is in the room. Null if the service has no presence, undefined until the service has answered. The room asks for
+   * it from the first time that you read this property or listen to `presence`.
+   */
   readonly presence: Presence | null | undefined;
   /**
    * How far users have read: yourself and, in a room with `receipts`, the others. Your own marks are included at once.
+   * The room asks for it from the first time that you read this property, listen to `reads` or call `markRead`.
    */
   readonly reads: readonly ReadReceipt[];
   readonly error: ChatClientError | undefined;
@@ -115,6 +127,11 @@ export interface ClientRoom {
    * view may always call it.
    */
   markRead(seq?: number, options?: { force?: boolean }): Operation<{ read_seq: number; version: number }>;
+  /**
+   * Mutes or hides the room for the user; settings that are omitted stay. The inbox shows the settings at once, and the
+   * previous ones again if the service refuses them.
+   */
+  setPersonal(settings: Partial<PersonalSettings>): Operation<PersonalSettings>;
   /** Call this on each keystroke. Others see that the user is typing until a few seconds after the last keystroke. */
   setTyping(isTyping?: boolean, thread?: number): void;
   /** The thread below the message. Calls with the same `seq` return the same object, until `close()`. */

@@ -33,10 +33,6 @@ export interface ClientOptions {
   maxMessages?: number;
   /** How many pending or failed messages a room keeps in its outbox, 1,000 by default. */
   maxOutbox?: number;
-  /** Whether rooms know how far users have read, see `reads`. True by default. */
-  reads?: boolean;
-  /** Whether rooms know who is present, see `presence`. True by default. A bot in many rooms should switch it off. */
-  presence?: boolean;
   timeouts?: Partial<Timeouts>;
 }
 

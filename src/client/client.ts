@@ -3,7 +3,6 @@ import { Connection } from './connection.ts';
 import { Emitter } from './emitter.ts';
 import type { ClientHost, ClientPart } from './host.ts';
 import { Room } from './room.ts';
-import type { ChangeEvent, ServerEventPayloads } from './wire.ts';
 
 export type * from './api.ts';
 export { ChatClientError, type ClientErrorCode } from './errors.ts';
@@ -37,32 +36,21 @@ const browserGlobals = globalThis as {
   removeEventListener?(event: 'online', listener: () => void): void;
 };
 
-class ChatClient implements Client, ClientHost {
-  readonly #parts = new Set<ClientPart>();
-  readonly #rooms = new Map<string, Room>();
-  readonly #emitter = new Emitter<ClientEvents>();
+class ChatClient extends Emitter<ClientEvents> implements Client, ClientHost {
   readonly connection: Connection;
+  readonly rooms = new Map<string, Room>();
+  readonly #parts = new Set<ClientPart>();
   readonly #onOnline = () => this.connection.retryNow();
 
   constructor(options: ClientOptions) {
+    super();
     this.connection = new Connection(options, {
-      onState: (state) => this.#emitter.emit('state', state),
-      onError: (error) => this.#emitter.emit('error', error),
-      onFrame: (direction, name, payload) => this.#emitter.emit('frame', { direction, name, payload }),
-      onConnect: () => {
-        this.#forEachRoom((room) => room.handleConnect());
-        this.#forEachPart((part) => part.onConnect());
-      },
-      onDisconnect: () => {
-        this.#forEachRoom((room) => room.handleDisconnect());
-        this.#forEachPart((part) => part.onDisconnect());
-      },
-      onUnauthorized: (error) => this.#forEachRoom((room) => room.handleUnauthorized(error)),
-      onClaimsChanged: () => this.#forEachRoom((room) => room.refreshRights()),
-      onEvent: (name, payload) => {
-        this.#handleEvent(name, payload);
-        this.#forEachPart((part) => part.onEvent(name, payload));
-      },
+      onState: (state) => this.emit('state', state),
+      onError: (error) => this.emit('error', error),
+      onFrame: (direction, name, payload) => this.emit('frame', { direction, name, payload }),
+      ...{ onConnect: this.#call('onConnect'), onDisconnect: this.#call('onDisconnect') },
+      ...{ onUnauthorized: this.#call('onUnauthorized'), onClaimsChanged: this.#call('onClaimsChanged') },
+      onEvent: this.#call('onEvent'),
     });
     browserGlobals.addEventListener?.('online', this.#onOnline);
     this.connection.connect();
@@ -72,18 +60,22 @@ class ChatClient implements Client, ClientHost {
     return this.connection.state;
   }
 
-  on<E extends keyof ClientEvents>(event: E, listener: (payload: ClientEvents[E]) => void): () => void {
-    return this.#emitter.on(event, listener);
-  }
-
   room(ref: number | string): ClientRoom {
     const key = String(ref).toLowerCase();
-    const known = this.#rooms.get(key);
-    known?.handleOpened();
-    if (known?.state === 'left') known.rejoin();
-    if (known) return known;
-    const room = new Room(this.connection, ref, (left) => this.#handleLeft(left));
-    this.#rooms.set(key, room);
+    let room = this.rooms.get(key);
+    if (room) {
+      room.handleOpened();
+      if (room.state === 'left') room.rejoin();
+      return room;
+    }
+    room = new Room(this.connection, ref, {
+      onLeft: (left) => this.#handleLeft(left),
+      onOwnState: this.#call('onOwnState'),
+    });
+    this.rooms.set(key, room);
+    this.attach(room);
+    // Later, so that the join asks for everything that the application listens to.
+    void Promise.resolve().then(() => room.start());
     return room;
   }
 
@@ -94,8 +86,7 @@ class ChatClient implements Client, ClientHost {
   close(): void {
     browserGlobals.removeEventListener?.('online', this.#onOnline);
     this.connection.close();
-    this.#forEachRoom((room) => room.close());
-    this.#forEachPart((part) => part.onClose());
+    this.#call('close')();
   }
 
   attach(part: ClientPart): () => void {
@@ -103,21 +94,12 @@ class ChatClient implements Client, ClientHost {
     return () => void this.#parts.delete(part);
   }
 
-  #forEachPart(action: (part: ClientPart) => void): void {
-    for (const part of [...this.#parts]) action(part);
-  }
-
-  #forEachRoom(action: (room: Room) => void): void {
-    for (const room of [...this.#rooms.values()]) action(room);
-  }
-
-  #handleEvent(name: string, payload: never): void {
-    const { room_id, code } = (payload ?? {}) as ServerEventPayloads['room:removed'];
-    this.#forEachRoom((room) => {
-      if (room.id !== room_id) return;
-      if (name === 'room:removed') room.handleRemoval(code);
-      else room.handle({ name, payload } as ChangeEvent);
-    });
+  /** Returns a function that calls this method of every room and part. */
+  #call(method: keyof ClientPart) {
+    return (...args: unknown[]): void => {
+      for (const part of [...this.#parts])
+        (part[method] as ((...given: unknown[]) => void) | undefined)?.apply(part, args);
+    };
   }
 
   /**
@@ -125,7 +107,7 @@ class ChatClient implements Client, ClientHost {
    * by its UUID. They share one subscription on the server, so it ends only when none of them needs it any more.
    */
   #handleLeft(left: Room): void {
-    const isShared = [...this.#rooms.values()].some(
+    const isShared = [...this.rooms.values()].some(
       // If the number of an object is not known yet, the object may represent the same room.
       ({ isWanted, id }) => isWanted && (id === left.id || Number.isNaN(id) || Number.isNaN(left.id)),
     );

@@ -1,70 +1,81 @@
-import type { EditOptions, Operation, Outgoing, RoomEvents, RoomState, SendOptions } from './api.ts';
-import { ChangeQueue, type UserChange } from './change-queue.ts';
-import type { RoomConnection } from './connection.ts';
-import { Emitter } from './emitter.ts';
-import { isSameEmoji, type Message, toggleReaction, toMessage } from './message.ts';
-import { MessageList } from './message-list.ts';
-import { toWireOptions } from './outbox.ts';
+import { type Action, ActionQueue, type QueuedAction } from './action-queue.ts';
+import type { EditOptions, Operation, Outgoing, RoomEvents, SendOptions } from './api.ts';
+import { createMessageId, isSameEmoji, type Message, toggleReaction, toMessage } from './message.ts';
+import { MessageList, type MessageListOptions } from './message-list.ts';
+import { MessageView } from './message-view.ts';
+import type { RoomConnection } from './room-connection.ts';
 import { Thread } from './thread.ts';
-import type { ChangeEvent } from './wire.ts';
+import type { Ack, ChangeEvent } from './wire.ts';
 
-type Edit = UserChange<Message, 'message:edit'> & { fields: object };
+type Edit = Action<Message, 'message:edit'> & { fields: object };
+type Reaction = Action<Message['reactions'], 'reaction:add' | 'reaction:remove'> & { emoji: string; added: boolean };
+
+/** A message in the outbox. */
+export type QueuedMessage = QueuedAction<Message> &
+  Outgoing & {
+    /** The message's position in the log. Undefined until the message is stored. */
+    rev?: number;
+  };
+
+export const isMessage = (queued: object): queued is QueuedMessage => 'client_msg_id' in queued;
 
 const hasFields = (message: Message, fields: object) =>
   Object.entries(fields).every(
     ([name, value]) => JSON.stringify(message[name as keyof Message]) === JSON.stringify(value),
   );
 
+/** The options of a message or an edit, as the service names them. */
+function toWireOptions<O extends SendOptions | EditOptions>(given: O) {
+  const { replyTo, mentionRoom, ...options } = given as SendOptions;
+  return {
+    ...options,
+    ...(replyTo !== undefined && { reply_to: replyTo }),
+    ...(mentionRoom !== undefined && { mention_room: mentionRoom }),
+  };
+}
+
 /** The messages of a room and its threads, and the user's changes to them. */
-export abstract class Conversation {
+export abstract class Conversation extends MessageView<RoomEvents> {
   readonly ref: number | string;
+  readonly queue: ActionQueue;
   protected readonly connection: RoomConnection;
-  protected readonly emitter = new Emitter<RoomEvents>();
-  protected readonly queue: ChangeQueue;
   readonly #threads = new Map<number, Thread>();
 
   constructor(connection: RoomConnection, ref: number | string) {
+    super();
     this.ref = ref;
     this.connection = connection;
-    this.queue = new ChangeQueue(connection, {
-      isReady: () => this.state === 'joined' || !this.isWanted,
-      onChanged: (seqs) => {
-        for (const list of this.#lists) list.refresh(seqs);
-        if (seqs.length === 0) this.emitReads();
+    this.queue = new ActionQueue(connection, {
+      isReady: () => this.isReady,
+      onChanged: (queued) => {
+        for (const list of this.#lists) list.refresh(queued.action.seqs ?? []);
+        this.handleQueued(queued);
       },
     });
   }
 
-  abstract readonly state: RoomState;
-  abstract readonly isWanted: boolean;
-  /** The messages of the room that are not in a thread. Undefined before the first join. */
-  abstract readonly list: MessageList | undefined;
+  /** Whether the room has received what it missed, or is not joined at all. */
+  protected abstract readonly isReady: boolean;
 
-  abstract send(content: string, options?: SendOptions): Outgoing;
-  protected abstract handleMessage(message: Message): void;
-  /** Called when the pending read marks of the user have changed. */
-  protected abstract emitReads(): void;
+  /** Called when an action has been added to the queue, or has ended. */
+  protected abstract handleQueued(queued: QueuedAction): void;
+  protected abstract handleSent(ack: Ack<'message:send'>): void;
 
-  on<E extends keyof RoomEvents>(event: E, listener: (payload: RoomEvents[E]) => void): () => void {
-    return this.emitter.on(event, listener);
-  }
-
-  createList(options: { before?: number; thread?: number; onChanged?(message: Message): void }): MessageList {
-    return new MessageList({
-      onChanged: (message) => {
-        this.emitter.emit('changed', message);
-        this.emitUpdate();
-      },
-      ...options,
-      maxMessages: this.connection.maxMessages,
-      show: (message) => this.queue.show(message),
-      getUser: () => this.connection.claims?.user,
-    });
+  createList(
+    onChanged: (message: Message) => void,
+    options: Pick<MessageListOptions, 'before' | 'thread'>,
+  ): MessageList {
+    const { connection, ref } = this;
+    return new MessageList({ ...options, connection, ref, onChanged, show: (message) => this.queue.show(message) });
   }
 
   thread(seq: number): Thread {
-    const thread = this.#threads.get(seq) ?? new Thread(this.connection, this, seq);
-    this.#threads.set(seq, thread);
+    let thread = this.#threads.get(seq);
+    if (!thread) {
+      thread = new Thread(this.connection, this, seq);
+      this.#threads.set(seq, thread);
+      if (this.list && this.isReady) thread.load();
+    }
     return thread;
   }
 
@@ -85,6 +96,24 @@ export abstract class Conversation {
     this.queue.sendNext();
   }
 
+  send(content: string, options: SendOptions = {}): QueuedMessage {
+    const client_msg_id = createMessageId();
+    const outgoing: QueuedMessage = Object.assign(
+      this.queue.create<Message, 'message:send'>({
+        name: 'message:send',
+        toPayload: () => ({ room_id: this.ref, content, client_msg_id, ...toWireOptions(options) }),
+        confirm: (ack) => {
+          outgoing.rev = ack.rev;
+          this.handleSent(ack);
+          return toMessage(ack.message);
+        },
+      }),
+      { client_msg_id, content, options },
+    );
+    this.queue.enqueue(outgoing as QueuedAction);
+    return outgoing;
+  }
+
   edit(seq: number, change: string | EditOptions): Operation<Message> {
     const fields = toWireOptions(typeof change === 'string' ? { content: change } : change);
     const key = `edit ${seq}`;
@@ -96,7 +125,7 @@ export abstract class Conversation {
       restart: (version = findBase()?.version) => {
         base = version;
       },
-      toPayload: ({ overtaken }) => {
+      toPayload: (overtaken) => {
         const present = findBase();
         // If an earlier edit of this client was stored but its answer was lost, that edit is no conflict.
         if (present && overtaken.some((other) => hasFields(present, (other as Edit).fields))) base = present.version;
@@ -104,7 +133,7 @@ export abstract class Conversation {
       },
       confirm: ({ message }) => {
         for (const list of this.#lists) list.merge(message);
-        for (const later of this.queue.pending) if (later.key === key) later.restart?.(message.version);
+        for (const { action } of this.queue.all) if (action.key === key) action.restart?.(message.version);
         return findBase() ?? toMessage(message);
       },
     };
@@ -125,22 +154,9 @@ export abstract class Conversation {
     });
   }
 
-  react(seq: number, emoji: string): Operation<Message['reactions']> {
-    return this.#react(seq, emoji, true);
-  }
-
-  unreact(seq: number, emoji: string): Operation<Message['reactions']> {
-    return this.#react(seq, emoji, false);
-  }
-
-  protected emitUpdate(): void {
-    this.emitter.emitDeferred('update', undefined);
-  }
-
-  #react(seq: number, emoji: string, added: boolean): Operation<Message['reactions']> {
-    const name = added ? 'reaction:add' : 'reaction:remove';
-    const change: UserChange<Message['reactions'], typeof name> & { emoji: string; added: boolean } = {
-      name,
+  react(seq: number, emoji: string, added = true): Operation<Message['reactions']> {
+    const reaction: Reaction = {
+      name: added ? 'reaction:add' : 'reaction:remove',
       key: `react ${seq} ${emoji}`,
       seqs: [seq],
       emoji,
@@ -153,7 +169,11 @@ export abstract class Conversation {
         return reactions;
       },
     };
-    return this.queue.add(change);
+    return this.queue.add(reaction);
+  }
+
+  unreact(seq: number, emoji: string): Operation<Message['reactions']> {
+    return this.react(seq, emoji, false);
   }
 
   get #lists(): MessageList[] {
@@ -168,12 +188,12 @@ export abstract class Conversation {
     const user = this.connection.claims?.user;
     if ((name !== 'reaction:changed' && name !== 'message:changed') || !payload.changes) return;
     const { changes, seq, reactions = [] } = payload;
-    this.queue.settleWhere((change, wasSent) => {
-      const { emoji, added } = change as { emoji?: string; added?: boolean };
+    this.queue.settleWhere(({ action, wasSent }) => {
+      const { emoji, added, seqs } = action as unknown as Partial<Reaction>;
       return (
         wasSent &&
         emoji !== undefined &&
-        change.seqs.includes(seq) &&
+        seqs!.includes(seq) &&
         changes.some((done) => done.user === user && done.added === added && isSameEmoji(done.emoji, emoji))
       );
     }, reactions);

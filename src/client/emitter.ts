@@ -10,7 +10,7 @@ const listenerWarningCount = 100;
  */
 export class Emitter<Events extends object> {
   readonly #listeners = new Map<keyof Events, Set<{ callback(payload: never): void }>>();
-  readonly #scheduled = new Set<keyof Events>();
+  #isUpdating = false;
 
   /** Returns the function that removes the listener. */
   on<E extends keyof Events>(event: E, callback: (payload: Events[E]) => void): () => void {
@@ -36,13 +36,13 @@ export class Emitter<Events extends object> {
     }
   }
 
-  /** Emits the event in the next microtask. Until then, further calls for the same event have no effect. */
-  emitDeferred<E extends keyof Events>(event: E, payload: Events[E]): void {
-    if (this.#scheduled.has(event)) return;
-    this.#scheduled.add(event);
+  /** Emits `update` in the next microtask. Until then, further calls have no effect. */
+  emitUpdate(): void {
+    if (this.#isUpdating) return;
+    this.#isUpdating = true;
     void Promise.resolve().then(() => {
-      this.#scheduled.delete(event);
-      this.emit(event, payload);
+      this.#isUpdating = false;
+      this.emit('update' as keyof Events, undefined as never);
     });
   }
 }

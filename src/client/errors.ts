@@ -3,13 +3,17 @@ import type { ErrorCode, RefusedAck, RemovalCode, WireMessage } from './wire.ts'
 /** The error codes of the service, and those that the client adds. */
 export type ClientErrorCode = ErrorCode | 'TIMEOUT' | 'UNREACHABLE' | 'NO_TOKEN' | 'CLOSED' | 'LIMIT';
 
-/** The codes that have `retry: true` in the service's table of errors. A test compares the two. */
-const retryableCodes: ReadonlySet<ClientErrorCode> = new Set<ClientErrorCode>([
+/**
+ * The codes after which the same request, unchanged, may succeed later: those that have `retry: true` in the service's
+ * table of errors, which a test compares, and `TIMEOUT`.
+ */
+const retryableCodes: readonly ClientErrorCode[] = [
   'RATE_LIMITED',
   'TOO_MANY_CONNECTIONS',
   'INTERNAL',
   'UNAVAILABLE',
-]);
+  'TIMEOUT',
+];
 
 interface Details {
   field?: string | undefined;
@@ -24,24 +28,20 @@ interface Details {
  * outbox is full, or the room has too many messages).
  */
 export class ChatClientError extends Error {
-  readonly code: ClientErrorCode;
+  readonly code!: ClientErrorCode;
   readonly field: string | undefined;
   readonly retryAfterMs: number | undefined;
   /** With `CONFLICT`: the message as it is now. */
   readonly current: WireMessage | undefined;
 
-  constructor(code: ClientErrorCode, message: string, { field, retryAfterMs, current, cause }: Details = {}) {
+  constructor(code: ClientErrorCode, message: string, { cause, ...details }: Details = {}) {
     super(message, { cause });
-    this.name = 'ChatClientError';
-    this.code = code;
-    this.field = field;
-    this.retryAfterMs = retryAfterMs;
-    this.current = current;
+    Object.assign(this, details, { name: 'ChatClientError', code });
   }
 
   /** Whether the same request, unchanged, may succeed later. */
   get isRetryable(): boolean {
-    return this.code === 'TIMEOUT' || retryableCodes.has(this.code);
+    return retryableCodes.includes(this.code);
   }
 
   /** Whether the request got no answer because the connection was lost or closed. */

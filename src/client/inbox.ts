@@ -1,8 +1,9 @@
 import type { Client } from './api.ts';
-import { computeBackoffMs } from './connection.ts';
+import { Backoff } from './backoff.ts';
 import { Emitter } from './emitter.ts';
 import { ChatClientError } from './errors.ts';
-import type { ClientHost } from './host.ts';
+import type { ClientHost, ClientPart, HostRoom } from './host.ts';
+import { type Mark, moveMark, type Personal } from './reads.ts';
 import type { InboxItem, ServerEventPayloads } from './wire.ts';
 
 export type { InboxItem } from './wire.ts';
@@ -49,15 +50,38 @@ const compareItems = (a: InboxItem, b: InboxItem) =>
 const isUnread = ({ unread, unread_mentions, muted, hidden }: InboxItem) =>
   !hidden && (unread_mentions > 0 || (unread > 0 && !muted));
 
-class ClientInbox implements Inbox {
+/** The fields that `version` belongs to. */
+const ownState = ({ read_seq, version, unread, unread_mentions, muted, hidden }: InboxItem) => ({
+  ...{ read_seq, version, unread, unread_mentions, muted, hidden },
+});
+
+/**
+ * How the item looks when the service has acknowledged the mark. The client does not know which messages count as unread,
+ * so it shows no more than there can be, and at least one after the user has marked the room as unread.
+ */
+function showMark(item: InboxItem, mark: Mark): InboxItem {
+  const read_seq = moveMark(item.read_seq, mark);
+  const max = Math.max(0, item.last_seq - read_seq);
+  const min = read_seq < item.read_seq ? 1 : 0;
+  return {
+    ...{ ...item, read_seq },
+    unread: Math.min(Math.max(item.unread, min), max),
+    unread_mentions: Math.min(item.unread_mentions, max),
+  };
+}
+
+class ClientInbox extends Emitter<InboxEvents> implements Inbox, ClientPart {
   state: Inbox['state'] = 'opening';
   error: ChatClientError | undefined;
   unreadRooms: ReadonlySet<number> = new Set();
   readonly #host: ClientHost;
   readonly #limit: number;
-  readonly #emitter = new Emitter<InboxEvents>();
   readonly #detach: () => void;
+  readonly #backoff: Backoff;
+  /** The items as the service knows them. */
   #items = new Map<number, InboxItem>();
+  /** The items with the user's own marks and settings. */
+  #shown = new Map<number, InboxItem>();
   /** Where the next page begins; null if all rooms are loaded. */
   #next: string | null = null;
   /**
@@ -67,33 +91,25 @@ class ClientInbox implements Inbox {
   #end: InboxItem | undefined;
   /** Identifies the latest opening. Answers to earlier ones, and to their pages, are ignored. */
   #opening: object = {};
-  #failures = 0;
   #page: Promise<readonly InboxItem[]> | undefined;
-  #snapshot: readonly InboxItem[] | undefined;
+  #rooms: readonly InboxItem[] | undefined;
 
   constructor(host: ClientHost, limit: number) {
+    super();
     this.#host = host;
     this.#limit = limit;
-    this.#detach = host.attach({
-      onConnect: () => this.#open(),
-      onDisconnect: () => this.#setState('opening'),
-      onEvent: (name, payload) => this.#handleEvent(name, payload),
-      onClose: () => this.close(),
-    });
-    this.#open();
+    this.#backoff = new Backoff(host.connection.limits);
+    this.#detach = host.attach(this);
+    this.onConnect();
   }
 
   get rooms(): readonly InboxItem[] {
-    this.#snapshot ??= [...this.#items.values()].filter((item) => this.#isListed(item)).sort(compareItems);
-    return this.#snapshot;
+    this.#rooms ??= [...this.#shown.values()].filter((item) => this.#isListed(item)).sort(compareItems);
+    return this.#rooms;
   }
 
   get hasMore(): boolean {
     return this.#next !== null;
-  }
-
-  on<E extends keyof InboxEvents>(event: E, listener: (payload: InboxEvents[E]) => void): () => void {
-    return this.#emitter.on(event, listener);
   }
 
   loadMore(limit = defaultLimit): Promise<readonly InboxItem[]> {
@@ -106,13 +122,14 @@ class ClientInbox implements Inbox {
   close(): void {
     if (this.state === 'closed') return;
     this.#detach();
+    this.#backoff.stop();
     this.#opening = {};
     this.#setState('closed');
     this.#host.connection.link?.request('inbox:close', {}, () => {});
   }
 
-  #open(): void {
-    const { link, timeouts } = this.#host.connection;
+  onConnect(): void {
+    const { link } = this.#host.connection;
     if (!link || this.state === 'closed') return;
     const opening = {};
     this.#opening = opening;
@@ -125,21 +142,48 @@ class ClientInbox implements Inbox {
       { limit },
       (error, ack) => {
         if (!isWanted() || error?.isConnectionLoss) return;
-        if (error?.isRetryable) {
-          const delayMs = error.retryAfterMs ?? computeBackoffMs(this.#failures++, timeouts);
-          setTimeout(() => isWanted() && this.#open(), delayMs);
-          return;
-        }
+        if (error?.isRetryable) return this.#backoff.wait(() => isWanted() && this.onConnect(), error.retryAfterMs);
         this.error = error;
         if (error) return this.#setState('failed');
-        this.#failures = 0;
+        this.#backoff.reset();
         this.#items.clear();
+        this.#shown.clear();
         this.unreadRooms = new Set(ack.unread_rooms);
         this.#addPage(ack);
         this.#setState('open');
       },
       isWanted,
     );
+  }
+
+  onDisconnect(): void {
+    this.#setState('opening');
+  }
+
+  onEvent(name: string, payload: never): void {
+    if (name === 'inbox:changed') {
+      for (const item of (payload as ServerEventPayloads['inbox:changed']).items) this.emit('changed', this.#set(item));
+    } else if (name === 'inbox:removed') {
+      const removed = payload as ServerEventPayloads['inbox:removed'];
+      this.#items.delete(removed.room_id);
+      this.#shown.delete(removed.room_id);
+      this.#setUnread(removed.room_id, false);
+      this.emit('removed', removed);
+    } else if (name === 'inbox:reset') this.onConnect();
+    else return;
+    this.#handleChange();
+  }
+
+  onOwnState(room: HostRoom, ack?: object): void {
+    const item = [...this.#items.values()].find((each) => isSameRoom(room, each));
+    if (!item) return;
+    const before = this.#shown.get(item.id);
+    const { ok: _, ...state } = (ack ?? {}) as { ok?: true; version?: number };
+    // The service may store a mark and a setting together, with the same version; each answer has only its own fields.
+    const shown = this.#set(state.version! >= item.version ? { ...item, ...state } : item);
+    if (JSON.stringify(shown) === JSON.stringify(before)) return;
+    this.emit('changed', shown);
+    this.#handleChange();
   }
 
   async #loadMore(limit: number): Promise<readonly InboxItem[]> {
@@ -151,39 +195,36 @@ class ClientInbox implements Inbox {
     const items = await new Promise<readonly InboxItem[]>((resolve, reject) => {
       link.request('inbox:page', page, (error, ack) => {
         if (error) return reject(error);
-        if (opening === this.#opening) this.#addPage(ack);
-        resolve(opening === this.#opening ? ack.rooms : []);
+        resolve(opening === this.#opening ? this.#addPage(ack) : []);
       });
     });
     return items.length === 0 && this.state === 'open' ? this.#loadMore(limit) : items;
   }
 
-  #addPage({ rooms, next }: { rooms: InboxItem[]; next: string | null }): void {
-    for (const item of rooms) this.#set(item);
+  #addPage({ rooms, next }: { rooms: InboxItem[]; next: string | null }): InboxItem[] {
+    const shown = rooms.map((item) => this.#set(item));
     this.#end = rooms.at(-1) ?? this.#end;
     this.#next = next;
-    this.#emitUpdate();
+    this.#handleChange();
+    return shown;
   }
 
-  #handleEvent(name: string, payload: unknown): void {
-    if (name === 'inbox:changed') {
-      for (const item of (payload as ServerEventPayloads['inbox:changed']).items) {
-        this.#set(item);
-        this.#emitter.emit('changed', item);
-      }
-    } else if (name === 'inbox:removed') {
-      const removed = payload as ServerEventPayloads['inbox:removed'];
-      this.#items.delete(removed.room_id);
-      this.#setUnread(removed.room_id, false);
-      this.#emitter.emit('removed', removed);
-    } else if (name === 'inbox:reset') this.#open();
-    else return;
-    this.#emitUpdate();
-  }
-
-  #set(item: InboxItem): void {
+  /** Returns the item as it is shown. */
+  #set(received: InboxItem): InboxItem {
+    const known = this.#items.get(received.id);
+    // What the service has acknowledged may be newer than the item.
+    const item = known && known.version > received.version ? { ...received, ...ownState(known) } : received;
     this.#items.set(item.id, item);
-    this.#setUnread(item.id, isUnread(item));
+    let shown = item;
+    for (const room of this.#host.rooms.values())
+      if (isSameRoom(room, item))
+        for (const { action } of room.queue.all) {
+          if (action.key === 'mark') shown = showMark(shown, action as unknown as Mark);
+          if (action.key === 'personal') shown = { ...shown, ...(action as unknown as Personal).settings };
+        }
+    this.#shown.set(item.id, shown);
+    this.#setUnread(item.id, isUnread(shown));
+    return shown;
   }
 
   #setUnread(id: number, isUnread: boolean): void {
@@ -197,11 +238,14 @@ class ClientInbox implements Inbox {
 
   #setState(state: Inbox['state']): void {
     this.state = state;
-    this.#emitUpdate();
+    this.#handleChange();
   }
 
-  #emitUpdate(): void {
-    this.#snapshot = undefined;
-    this.#emitter.emitDeferred('update', undefined);
+  #handleChange(): void {
+    this.#rooms = undefined;
+    this.emitUpdate();
   }
 }
+
+const isSameRoom = ({ id, ref }: HostRoom, item: InboxItem) =>
+  id === item.id || String(ref).toLowerCase() === item.uuid;

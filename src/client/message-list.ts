@@ -1,16 +1,20 @@
+import { ChatClientError } from './errors.ts';
 import { keepMine, type Message, mergeVersions, splitPayload, toMessage, toTombstone } from './message.ts';
+import type { RoomConnection } from './room-connection.ts';
 import type { ChangeEvent, WireMessage } from './wire.ts';
 
 /** By loading older pages, a list can grow to this multiple of `maxMessages`. */
-export const maxGrowthFactor = 10;
+const maxGrowthFactor = 10;
+const defaultPageSize = 100;
 
 export interface MessageListOptions {
-  maxMessages: number;
+  connection: RoomConnection;
+  /** The room. */
+  ref: number | string;
   /** The list contains the replies in this thread; without it, the messages that are not in a thread. */
   thread?: number | undefined;
   /** Where the newest page begins. 0 if the room has no messages; undefined if the newest `seq` is unknown. */
   before?: number | undefined;
-  getUser(): string | undefined;
   /** Returns the message with the changes that the user has made and the service has not acknowledged yet. */
   show(message: Message): Message;
   onChanged(message: Message): void;
@@ -42,10 +46,11 @@ export class MessageList {
   #kept: ChangeEvent[] | undefined;
   /** The array that `messages` returns. It is created when it is read, so that many changes in a row need one copy. */
   #snapshot: readonly Message[] | undefined;
+  #older: Promise<readonly Message[]> | undefined;
 
   constructor(options: MessageListOptions) {
     this.#options = options;
-    this.#limit = options.maxMessages;
+    this.#limit = options.connection.limits.maxMessages;
     this.before = options.before;
   }
 
@@ -54,8 +59,50 @@ export class MessageList {
     return this.#snapshot;
   }
 
-  get isFull(): boolean {
-    return this.#entries.size >= maxGrowthFactor * this.#options.maxMessages;
+  /**
+   * Requests the page before the oldest message, and adds it. A page of a filtered history may be empty although older
+   * messages exist; then the next page is requested. If `isWanted` returns false, `callback` is not called.
+   */
+  load(
+    callback: (error: ChatClientError | undefined, messages: readonly Message[]) => void,
+    isWanted: () => boolean,
+    limit = defaultPageSize,
+  ): void {
+    const { before } = this;
+    const { connection, ref: room_id, thread } = this.#options;
+    const filter = thread === undefined ? { top_level: true as const } : { thread };
+    connection.link!.request(
+      'message:history',
+      { room_id, limit, ...(before !== undefined && { before }), ...filter },
+      (error, ack) => {
+        if (!isWanted()) return;
+        const messages = error ? [] : this.prepend(ack);
+        if (error || messages.length > 0 || !this.hasOlder || this.before === before) callback(error, messages);
+        else this.load(callback, isWanted, limit);
+      },
+      isWanted,
+    );
+  }
+
+  /** Concurrent calls share one request. */
+  loadOlder(limit?: number): Promise<readonly Message[]> {
+    this.#older ??= new Promise<readonly Message[]>((resolve, reject) => {
+      const { link, limits } = this.#options.connection;
+      if (!this.hasOlder) return resolve([]);
+      if (!link) throw new ChatClientError('UNREACHABLE', 'The client is not connected');
+      if (this.#entries.size >= maxGrowthFactor * limits.maxMessages)
+        throw new ChatClientError('LIMIT', `The room holds ${maxGrowthFactor} times maxMessages`);
+      this.startLoading();
+      this.load(
+        (error, messages) => (error ? reject(error) : resolve(messages)),
+        () => true,
+        limit,
+      );
+    }).finally(() => {
+      this.#older = undefined;
+      this.finishLoading();
+    });
+    return this.#older;
   }
 
   find(seq: number): Message | undefined {
@@ -73,7 +120,7 @@ export class MessageList {
     const { name, payload } = change;
     if (name === 'reaction:changed') {
       const before = this.#entries.get(payload.seq)?.base.reactions;
-      if (before) this.setReactions(payload.seq, payload.rev, keepMine(payload, before, this.#options.getUser()));
+      if (before) this.setReactions(payload.seq, payload.rev, keepMine(payload, before, this.#user));
     }
     if (name !== 'message:new' && name !== 'message:changed') return;
     const { rev, root, message } = splitPayload(payload);
@@ -101,7 +148,7 @@ export class MessageList {
   bury(seqs: readonly number[]): void {
     for (const seq of seqs) {
       const entry = this.#entries.get(seq);
-      if (entry && !entry.base.deletedAt) this.#setBase(entry, toTombstone(entry.base, this.#options.getUser()));
+      if (entry && !entry.base.deletedAt) this.#setBase(entry, toTombstone(entry.base, this.#user));
     }
   }
 
@@ -158,6 +205,10 @@ export class MessageList {
       this.#snapshot = undefined;
     }
     return dropped;
+  }
+
+  get #user(): string | undefined {
+    return this.#options.connection.claims?.user;
   }
 
   #contains = ({ thread }: WireMessage) => thread === this.#options.thread;

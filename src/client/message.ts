@@ -70,10 +70,12 @@ export function mergeVersions(present: Message, { reactions: _, replies: __, ...
  * version is unchanged, so that the tombstone of the log replaces this tombstone.
  */
 export function toTombstone(message: Message, deleted_by: string | undefined): Message {
-  const { reply_to, thread, silent, replies, id, room_id, seq, emitter, client_msg_id, createdAt, version } = message;
+  const { mentions, mention_room, custom, editedAt, reactions } = defaults;
   const now = new Date().toISOString();
-  const kept = { reply_to, thread, silent, replies, id, room_id, seq, emitter, client_msg_id, createdAt, version };
-  return { ...defaults, ...kept, content: '', updatedAt: now, deletedAt: now, deleted_by: deleted_by ?? null };
+  return {
+    ...{ ...message, content: '', mentions, mention_room, custom, editedAt, reactions },
+    ...{ updatedAt: now, deletedAt: now, deleted_by: deleted_by ?? null },
+  };
 }
 
 /** Two emojis that differ only in a variation selector are the same. */
@@ -104,4 +106,17 @@ export function toggleReaction(reactions: readonly ReactionCount[], emoji: strin
   const next = { ...present, count: present.count + (isAdded ? 1 : -1), ...(isAdded && { mine: true as const }) };
   const all = index < 0 ? [...reactions, next] : reactions.with(index, next);
   return all.filter(({ count }) => count > 0);
+}
+
+/**
+ * Declared here, because the project compiles without the types of the DOM. `randomUUID` does not exist in React Native,
+ * nor on pages without https.
+ */
+const { crypto } = globalThis as { crypto?: { randomUUID?(): string } };
+
+const createDigits = () => Math.random().toString(36).slice(2);
+
+/** Creates a `client_msg_id`. It only has to be unique among the messages of one user in one room. */
+export function createMessageId(): string {
+  return crypto?.randomUUID?.() ?? `${Date.now().toString(36)}-${createDigits()}-${createDigits()}`;
 }

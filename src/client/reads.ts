@@ -1,20 +1,30 @@
-import type { Operation } from './api.ts';
-import type { ChangeQueue } from './change-queue.ts';
-import type { RoomConnection } from './connection.ts';
+import type { ActionQueue } from './action-queue.ts';
+import type { Operation, PersonalSettings } from './api.ts';
+import type { RoomConnection } from './room-connection.ts';
 import type { ReadReceipt } from './wire.ts';
 
-interface Mark {
-  name: 'read:mark';
+/** A mark in the queue. */
+export interface Mark {
   key: 'mark';
   seq: number;
   force: boolean;
 }
 
+/** Personal settings in the queue. */
+export interface Personal {
+  key: 'personal';
+  settings: Partial<PersonalSettings>;
+}
+
+/** Where the read position is after the mark. */
+export const moveMark = (read: number, { seq, force }: Mark) => (force ? seq : Math.max(read, seq));
+
 /** How far users have read in a room, including the user's own marks. */
 export class Reads {
   readonly #connection: RoomConnection;
   readonly #ref: number | string;
-  readonly #queue: ChangeQueue;
+  readonly #queue: ActionQueue;
+  readonly #onMarked: (ack: object) => void;
   #known = new Map<string, ReadReceipt>();
   /**
    * Whether the user has marked messages as unread. Until they open the room again, no messages are marked as read
@@ -22,7 +32,8 @@ export class Reads {
    */
   #isForcedUnread = false;
 
-  constructor(connection: RoomConnection, ref: number | string, queue: ChangeQueue) {
+  constructor(connection: RoomConnection, ref: number | string, queue: ActionQueue, onMarked: (ack: object) => void) {
+    this.#onMarked = onMarked;
     this.#connection = connection;
     this.#ref = ref;
     this.#queue = queue;
@@ -30,12 +41,14 @@ export class Reads {
 
   /** Includes the user's own marks that the service has not acknowledged yet. */
   get all(): readonly ReadReceipt[] {
+    const shown = new Map(this.#known);
     const user = this.#user;
-    const pending = this.#pendingMarks;
-    if (!user || pending.length === 0) return [...this.#known.values()];
-    const known = this.#known.get(user) ?? { user, read_seq: 0, version: 0 };
-    const move = (read: number, { seq, force }: Mark) => (force ? seq : Math.max(read, seq));
-    return [...new Map(this.#known).set(user, { ...known, read_seq: pending.reduce(move, known.read_seq) }).values()];
+    for (const { action } of this.#queue.all) {
+      if (action.key !== 'mark' || !user) continue;
+      const read = shown.get(user) ?? { user, read_seq: 0, version: 0 };
+      shown.set(user, { ...read, read_seq: moveMark(read.read_seq, action as unknown as Mark) });
+    }
+    return [...shown.values()];
   }
 
   handleOpened(): void {
@@ -53,42 +66,37 @@ export class Reads {
       const known = before.get(read.user);
       const isNewer = !known || read.version > known.version;
       this.#known.set(read.user, isNewer ? read : known);
-      if (isNewer && known && read.user === this.#user && read.read_seq < known.read_seq) this.#handleForcedUnread();
+      if (isNewer && known && read.user === this.#user && read.read_seq < known.read_seq) {
+        // The user has marked messages as unread on another connection. An older mark of this client must not undo that.
+        this.#isForcedUnread = true;
+        this.#queue.settleWhere(({ action }) => action.key === 'mark' && !(action as unknown as Mark).force, read);
+      }
     }
   }
 
   mark(seq: number | undefined, newestSeq: number, force: boolean): Operation<ReadReceipt> {
-    const user = this.#user ?? '';
+    const user = this.#user;
     const target = Math.min(seq ?? newestSeq, newestSeq);
     const own = this.all.find((read) => read.user === user);
     if (!force && ((seq === undefined && this.#isForcedUnread) || (own && own.read_seq >= target)))
-      return this.#queue.addSettled(own ?? { user, read_seq: 0, version: 0 });
+      return this.#queue.createSettled(own ?? { user, read_seq: 0, version: 0 });
     this.#isForcedUnread = force && target < newestSeq;
-    const mark: Mark = { name: 'read:mark', key: 'mark', seq: target, force };
+    const mark: Mark = { key: 'mark', seq: target, force };
     return this.#queue.add({
       ...mark,
-      seqs: [],
+      name: 'read:mark',
       toPayload: () => ({ room_id: this.#ref, seq: target, ...(force && { force }) }),
-      confirm: ({ read_seq, version }) => {
+      confirm: (ack) => {
+        const { read_seq, version } = ack;
         const read = { user, read_seq, version };
+        this.#onMarked(ack);
         this.receive([read]);
         return read;
       },
     });
   }
 
-  get #user(): string | undefined {
-    return this.#connection.claims?.user;
-  }
-
-  get #pendingMarks(): Mark[] {
-    return this.#queue.pending.filter((change) => change.key === 'mark') as unknown as Mark[];
-  }
-
-  /** The user has marked messages as unread on another connection. An older mark of this client must not undo that. */
-  #handleForcedUnread(): void {
-    this.#isForcedUnread = true;
-    const isOvertaken = (mark: object) => !(mark as Mark).force;
-    this.#queue.settleWhere((change) => change.key === 'mark' && isOvertaken(change), this.#known.get(this.#user!));
+  get #user(): string {
+    return this.#connection.claims?.user ?? '';
   }
 }

@@ -1,49 +1,68 @@
-import type { ClientRoom, Outgoing, RoomState, SendOptions } from './api.ts';
-import type { RoomConnection } from './connection.ts';
-import type { ChatClientError } from './errors.ts';
-import type { Message } from './message.ts';
+import type { QueuedAction } from './action-queue.ts';
+import type { ClientRoom, Operation, Outgoing, PersonalSettings, RoomEvents, RoomState, SendOptions } from './api.ts';
+import { Conversation, isMessage, type QueuedMessage } from './conversation.ts';
+import { ChatClientError } from './errors.ts';
+import type { ClientPart } from './host.ts';
+import { type Message, splitPayload, toMessage } from './message.ts';
 import type { MessageList } from './message-list.ts';
-import { Outbox } from './outbox.ts';
-import { OlderPages } from './pages.ts';
-import { RoomFeatures } from './room-features.ts';
-import { RoomStatus } from './room-status.ts';
-import { Subscription } from './subscription.ts';
+import type { Personal } from './reads.ts';
+import { Reads } from './reads.ts';
+import type { RoomConnection } from './room-connection.ts';
+import { type JoinOption, Subscription } from './subscription.ts';
 import { mayAffectUser } from './token.ts';
-import type { ChangeEvent, Joined, LiveEvent, RemovalCode } from './wire.ts';
+import { Typing } from './typing.ts';
+import type {
+  Ack,
+  ChangeEvent,
+  Joined,
+  LiveEvent,
+  Presence,
+  ReadReceipt,
+  RemovalCode,
+  RoomInfo,
+  ServerEventPayloads,
+  Typist,
+} from './wire.ts';
 
-const noMessages: readonly Message[] = [];
+/** In these states the room is joined, or the client will try to join it. */
+const wantedStates: readonly RoomState[] = ['joining', 'joined', 'reconnecting'];
+
+interface RoomHost {
+  onLeft(room: Room): void;
+  onOwnState(room: Room, ack?: object): void;
+}
+
+const noTypists: readonly Typist[] = [];
 
 /** A room of the client. The second table of STATES.md shows its states and events. */
-export class Room extends RoomFeatures implements ClientRoom {
+export class Room extends Conversation implements ClientRoom, ClientPart {
+  state: RoomState = 'joining';
+  error: ChatClientError | undefined;
+  removalReason: RemovalCode | undefined;
+  info: RoomInfo | undefined;
   rights = '';
+  typing = noTypists;
+  #presence: Presence | null | undefined;
+  #outbox: readonly Outgoing[] = [];
   readonly #subscription: Subscription;
-  readonly #outbox: Outbox;
-  readonly #olderPages: OlderPages;
-  readonly #onLeft: (room: Room) => void;
-  readonly #status = new RoomStatus();
+  readonly #reads: Reads;
+  readonly #typing: Typing;
+  readonly #events: RoomHost;
+  /** The pending calls of `joined()`. */
+  #waiting: ((error?: ChatClientError) => void)[] = [];
 
-  constructor(connection: RoomConnection, ref: number | string, onLeft: (room: Room) => void) {
+  constructor(connection: RoomConnection, ref: number | string, events: RoomHost) {
     super(connection, ref);
-    this.#onLeft = onLeft;
+    this.#events = events;
+    this.#reads = new Reads(connection, ref, this.queue, (ack) => events.onOwnState(this, ack));
+    this.#typing = new Typing(connection, ref);
     this.#subscription = new Subscription(connection, ref, {
-      createList: (before) => this.createList({ before }),
+      createList: (before) => this.createList(this.handleChanged, { before }),
       onChange: (change, isReplayed) => this.#handleChange(change, isReplayed),
       onJoined: (joined, isNewTimeline) => this.#handleJoined(joined, isNewTimeline),
       onRejected: (error) => this.#handleRejected(error),
     });
-    this.#outbox = new Outbox(connection, {
-      ref,
-      onChanged: (outgoing) => this.#handleOutgoing(outgoing),
-      onAcknowledged: ({ message, rev, cursor }) => {
-        const payload = { ...message, rev, cursor };
-        // The acknowledgement of a reply lacks the `root` that the event has.
-        if (this.state === 'joined' && !message.thread)
-          this.#subscription.handle({ name: 'message:new', payload }, { isOrdered: false });
-      },
-    });
-    this.#olderPages = new OlderPages(connection, { room_id: ref });
-    if (connection.state === 'closed') this.#status.setState('left');
-    this.#join();
+    if (connection.state === 'closed') this.state = 'left';
   }
 
   /** The room's number. `NaN` if the room was given by its UUID and has not been joined yet. */
@@ -52,19 +71,11 @@ export class Room extends RoomFeatures implements ClientRoom {
   }
 
   get isWanted(): boolean {
-    return this.#status.isWanted;
+    return wantedStates.includes(this.state);
   }
 
-  get state(): RoomState {
-    return this.#status.state;
-  }
-
-  get error(): ChatClientError | undefined {
-    return this.#status.error;
-  }
-
-  get removalReason(): RemovalCode | undefined {
-    return this.#status.removalReason;
+  protected get isReady(): boolean {
+    return this.state === 'joined' || !this.isWanted;
   }
 
   get rev(): number {
@@ -75,100 +86,169 @@ export class Room extends RoomFeatures implements ClientRoom {
     return this.#subscription.timeline?.list;
   }
 
-  get messages(): readonly Message[] {
-    return this.list?.messages ?? noMessages;
-  }
-
-  get hasOlder(): boolean {
-    return this.list?.hasOlder ?? false;
-  }
-
   get outbox(): readonly Outgoing[] {
-    return this.#outbox.all;
+    return this.#outbox;
+  }
+
+  get presence(): Presence | null | undefined {
+    this.#ask('presence');
+    return this.#presence;
+  }
+
+  get reads(): readonly ReadReceipt[] {
+    this.#ask('reads');
+    return this.#reads.all;
+  }
+
+  override on<E extends keyof RoomEvents>(event: E, listener: (payload: RoomEvents[E]) => void): () => void {
+    if (event === 'presence' || event === 'reads') this.#ask(event);
+    return super.on(event, listener);
   }
 
   joined(): Promise<void> {
-    return this.#status.whenJoined(this.connection.refusal);
+    if (this.state === 'joined') return Promise.resolve();
+    const error = this.isWanted ? this.connection.refusal : this.#toError();
+    if (error) return Promise.reject(error);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push((reason) => (reason ? reject(reason) : resolve()));
+    });
   }
 
-  send(content: string, options: SendOptions = {}): Outgoing {
-    this.ephemeral.forgetTyping();
-    return this.#outbox.send(content, options);
+  override send(content: string, options?: SendOptions): QueuedMessage {
+    this.#typing.forget();
+    return super.send(content, options);
   }
 
-  async loadOlder(limit = 100): Promise<readonly Message[]> {
+  override async loadOlder(limit?: number): Promise<readonly Message[]> {
     if (!this.list) await this.joined();
-    const messages = await this.#olderPages.load(limit, () => this.list!);
-    this.emitUpdate();
-    return messages;
+    return super.loadOlder(limit);
+  }
+
+  markRead(seq?: number, { force = false } = {}): Operation<ReadReceipt> {
+    this.#subscription.joinOptions.reads = true;
+    return this.#reads.mark(seq, this.info?.last_seq ?? 0, force);
+  }
+
+  setPersonal(settings: Partial<PersonalSettings>): Operation<PersonalSettings> {
+    return this.queue.add({
+      ...{ name: 'room:personal' as const, key: 'personal', settings },
+      toPayload: (overtaken) =>
+        // Settings that are omitted stay, so those of the overtaken requests are sent too.
+        Object.assign(
+          { room_id: this.ref },
+          ...overtaken.map((other) => (other as Partial<Personal>).settings),
+          settings,
+        ),
+      confirm: (ack) => {
+        this.#events.onOwnState(this, ack);
+        const { muted, hidden } = ack;
+        return { muted, hidden };
+      },
+    });
+  }
+
+  setTyping(isTyping = true, thread?: number): void {
+    if (this.state === 'joined') this.#typing.set(isTyping, thread);
+  }
+
+  /** Joins the room for the first time. */
+  start(): void {
+    this.#join();
+  }
+
+  /** Call this when the application opens the room. */
+  handleOpened(): void {
+    this.#reads.handleOpened();
   }
 
   rejoin(): void {
     this.handleOpened();
     if (this.isWanted || this.connection.state === 'closed') return;
-    this.#status.error = this.#status.removalReason = undefined;
+    this.error = this.removalReason = undefined;
     this.#setState('joining');
     this.#join();
   }
 
   leave(): void {
     const wasWanted = this.isWanted;
-    this.#subscription.stop();
-    this.ephemeral.handleDisconnect();
+    this.#stop();
     this.#setState('left');
-    if (wasWanted) this.#onLeft(this);
+    if (wasWanted) this.#events.onLeft(this);
   }
 
-  handleConnect(): void {
+  onConnect(): void {
     if (this.isWanted) this.#setState('joining');
     this.#join();
-    this.#outbox.resume();
+    this.queue.resume();
   }
 
-  handleDisconnect(): void {
-    this.#subscription.stop();
-    this.ephemeral.handleDisconnect();
+  onDisconnect(): void {
+    this.#stop();
     if (this.isWanted) this.#setState('reconnecting');
   }
 
-  /**
-   * Call this when the client becomes `unauthorized`. It stops connecting, so pending calls of `joined()` must reject.
-   */
-  handleUnauthorized(error: ChatClientError): void {
-    this.#status.rejectWaiting(error);
+  /** The client stops connecting, so pending calls of `joined()` must reject. */
+  onUnauthorized(error?: ChatClientError): void {
+    for (const settle of this.#waiting.splice(0)) settle(error);
+  }
+
+  /** Reads the rights again, by joining the room again: the service sends no event for that. */
+  onClaimsChanged(): void {
+    this.#join();
+  }
+
+  onEvent(name: string, payload: never): void {
+    const { room_id, code } = (payload ?? {}) as ServerEventPayloads['room:removed'];
+    if (room_id !== this.id || !this.isWanted) return;
+    if (name === 'room:removed') {
+      this.removalReason = code;
+      // If a join is pending, the service answers it after the removal. Its answer shows whether the user is in the room.
+      if (this.#subscription.state !== 'joining') this.#enterRemoved();
+    } else this.handle({ name, payload } as ChangeEvent);
   }
 
   close(): void {
     this.leave();
-    this.#outbox.close();
     this.queue.close();
   }
 
-  /**
-   * Reads the rights again, by joining the room again. Also call this if the claims of the token have changed: the service
-   * sends no event for that.
-   */
-  refreshRights(): void {
-    this.#join();
-  }
-
   handle(event: ChangeEvent | LiveEvent): void {
+    const { name, payload } = event;
     if (!this.isWanted) return;
-    const { name } = event;
-    if (name === 'read:changed' || name === 'typing:changed' || name === 'presence:changed') this.handleLive(event);
-    else this.#subscription.handle(event);
+    if (name === 'typing:changed') {
+      const user = this.connection.claims?.user;
+      this.typing = payload.users.filter((typist) => typist.user !== user);
+      this.#emitLive('typing', this.typing);
+    } else if (name === 'presence:changed') {
+      const { room_id: _, ...presence } = payload;
+      this.#setPresence(presence);
+    } else if (name === 'read:changed') {
+      this.#reads.receive(payload.reads);
+      this.#emitReads();
+    } else this.#subscription.handle(event);
   }
 
-  handleRemoval(code: RemovalCode): void {
-    if (!this.isWanted) return;
-    this.#status.removalReason = code;
-    // If a join is pending, the service answers it after the removal. Its answer shows whether the user is in the room.
-    if (this.#subscription.state !== 'joining') this.#enterRemoved();
+  /** Asks the service for this with every join from now on. */
+  #ask(option: JoinOption): void {
+    this.#subscription.joinOptions[option] = true;
+    // Later, so that one join asks for everything that a view uses.
+    if (this.#subscription.isMissing(option))
+      void Promise.resolve().then(() => {
+        if (this.#subscription.isMissing(option)) this.#join();
+      });
   }
 
   #join(): void {
     // A listener may have called `leave()` in the meantime.
     if (this.isWanted) this.#subscription.join();
+  }
+
+  /** What is not stored ends with the connection. */
+  #stop(): void {
+    this.#subscription.stop();
+    this.#typing.forget();
+    this.typing = noTypists;
+    this.#presence = undefined;
   }
 
   #enterRemoved(): void {
@@ -183,62 +263,108 @@ export class Room extends RoomFeatures implements ClientRoom {
     const last_seq = isNewTimeline ? room.last_seq : Math.max(room.last_seq, this.info?.last_seq ?? 0);
     this.info = { ...room, last_seq };
     this.rights = rights;
-    this.#status.error = this.#status.removalReason = undefined;
-    this.#outbox.removeShown((rev) => isNewTimeline || rev <= this.rev);
-    this.ephemeral.presence = presence;
-    if (reads) this.readPositions.receive(reads, true);
+    this.error = this.removalReason = undefined;
+    if (reads) this.#reads.receive(reads, true);
+    if (presence !== undefined) this.#setPresence(presence);
+    this.#updateOutbox(() => isNewTimeline);
     this.#setState('joined');
-    if (isReset) this.emitter.emit('reset', undefined);
-    this.emitReads();
+    if (isReset) this.emit('reset', undefined);
+    this.#emitReads();
     this.continue(isNewTimeline);
   }
 
   #handleRejected(error: ChatClientError): void {
-    this.#status.error = error;
+    this.error = error;
     this.rights = '';
     if (this.removalReason) this.#enterRemoved();
     else this.#setState('rejected');
   }
 
-  protected handleMessage(message: Message): void {
-    if (!this.isWanted) return;
-    this.emitter.emit('message', message);
-    const dropped = this.list!.dropExcess();
-    if (dropped.length > 0) this.emitter.emit('dropped', dropped);
-  }
-
   #handleChange(change: ChangeEvent, isReplayed: boolean): void {
-    const { claims } = this.connection;
     if (!this.isWanted) return;
-    if (change.name === 'message:new') {
-      const { seq } = change.payload;
-      if (this.info && this.info.last_seq < seq) this.info = { ...this.info, last_seq: seq };
-      this.#outbox.handleMessage(change.payload);
-      this.#outbox.removeShown((shown) => shown <= this.rev);
-    }
+    if (change.name === 'message:new') this.#handleNewMessage(change.payload);
     this.apply(change);
     if (change.name === 'member:changed') {
-      this.emitter.emit('member', change.payload);
-      if (!isReplayed && mayAffectUser(change.payload, claims)) this.refreshRights();
+      this.emit('member', change.payload);
+      if (!isReplayed && mayAffectUser(change.payload, this.connection.claims)) this.#join();
     } else if (change.name === 'room:changed') {
       const { level_admin } = this.info ?? {};
       this.info = change.payload.room;
-      this.emitter.emit('room', this.info);
-      if (!isReplayed && level_admin !== this.info.level_admin) this.refreshRights();
+      this.emit('room', this.info);
+      if (!isReplayed && level_admin !== this.info.level_admin) this.#join();
     }
     this.emitUpdate();
   }
 
-  #handleOutgoing(outgoing: Outgoing): void {
-    this.#outbox.removeShown((rev) => !this.isWanted || (this.state === 'joined' && rev <= this.rev));
-    this.emitter.emit('outgoing', outgoing);
+  /** If the message comes from the outbox, it is marked as sent, because its acknowledgement may be lost. */
+  #handleNewMessage(payload: ServerEventPayloads['message:new']): void {
+    const { rev, message } = splitPayload(payload);
+    const { seq, emitter, client_msg_id } = message;
+    if (this.info && this.info.last_seq < seq) this.info = { ...this.info, last_seq: seq };
+    const { user = emitter } = this.connection.claims ?? {};
+    this.queue.settleWhere((queued) => {
+      // Another user may have sent a message with the same `client_msg_id`. The content may have been edited meanwhile.
+      const isMine =
+        isMessage(queued) && queued.state !== 'sent' && queued.client_msg_id === client_msg_id && user === emitter;
+      if (isMine) queued.rev = rev;
+      return isMine;
+    }, toMessage(message));
+    this.#updateOutbox();
+  }
+
+  protected handleSent({ message, rev, cursor }: Ack<'message:send'>): void {
+    const payload = { ...message, rev, cursor };
+    // The acknowledgement of a reply lacks the `root` that the event has.
+    if (this.state === 'joined' && !message.thread)
+      this.#subscription.handle({ name: 'message:new', payload }, { isOrdered: false });
+  }
+
+  protected handleQueued(queued: QueuedAction): void {
+    if (isMessage(queued)) {
+      this.#outbox = [];
+      this.#updateOutbox();
+      this.emit('outgoing', queued);
+    } else if (!queued.action.seqs) {
+      this.#emitReads();
+      this.#events.onOwnState(this);
+    }
+    this.emitUpdate();
+  }
+
+  /** Removes sent messages that `messages` now contains, so that a view of both arrays shows each message only once. */
+  #updateOutbox(isShown = (rev: number) => !this.isWanted || (this.state === 'joined' && rev <= this.rev)): void {
+    this.queue.remove((queued) => isMessage(queued) && queued.state === 'sent' && isShown(queued.rev!));
+    const outbox = this.queue.all.filter(isMessage);
+    if (outbox.length !== this.#outbox.length) this.#outbox = outbox;
+  }
+
+  #setPresence(presence: Presence | null): void {
+    this.#presence = presence;
+    this.#emitLive('presence', presence);
+  }
+
+  #emitReads(): void {
+    this.#emitLive('reads', this.#reads.all);
+  }
+
+  #emitLive<E extends 'typing' | 'presence' | 'reads'>(event: E, payload: RoomEvents[E]): void {
+    this.emit(event, payload);
     this.emitUpdate();
   }
 
   #setState(state: RoomState): void {
-    if (!this.#status.setState(state)) return;
-    if (!this.isWanted) this.#outbox.removeShown(() => true);
-    this.emitter.emit('state', state);
+    if (this.state === state) return;
+    this.state = state;
+    this.#updateOutbox();
+    if (state === 'joined') this.onUnauthorized();
+    else if (!this.isWanted) this.onUnauthorized(this.#toError());
+    this.emit('state', state);
     this.emitUpdate();
+  }
+
+  #toError(): ChatClientError {
+    if (this.error) return this.error;
+    if (this.removalReason && this.state === 'removed') return ChatClientError.fromRemoval(this.removalReason);
+    return new ChatClientError('CLOSED', 'The client has left the room');
   }
 }

@@ -1,9 +1,8 @@
-import { computeBackoffMs, type RoomConnection } from './connection.ts';
+import { Backoff } from './backoff.ts';
 import type { ChatClientError } from './errors.ts';
 import type { AckCallback } from './link.ts';
 import type { MessageList } from './message-list.ts';
-import { requestPage } from './pages.ts';
-import { Timeline } from './timeline.ts';
+import type { RoomConnection } from './room-connection.ts';
 import type { ChangeEvent, Joined } from './wire.ts';
 
 export interface SubscriptionEvents {
@@ -22,7 +21,19 @@ export interface SubscriptionEvents {
   onRejected(error: ChatClientError): void;
 }
 
-const firstPageSize = 100;
+/** The client's copy of the end of a room's log: the position in the log, and the latest messages. */
+interface Timeline {
+  rev: number;
+  cursor: string;
+  readonly list: MessageList;
+}
+
+interface Loading {
+  timeline: Timeline;
+  buffered: (() => void)[];
+}
+
+export type JoinOption = 'reads' | 'presence';
 
 /** The states in the third table of STATES.md. */
 export type SubscriptionState = 'idle' | 'joining' | 'loading' | 'waiting';
@@ -36,27 +47,36 @@ export class Subscription {
   roomId: number | undefined;
   /** Undefined before the first join. */
   timeline: Timeline | undefined;
+  /** What every join asks for. */
+  readonly joinOptions: { [option in JoinOption]?: true } = {};
   readonly #connection: RoomConnection;
   readonly #ref: number | string;
   readonly #events: SubscriptionEvents;
   /** A new timeline whose page of history is being loaded, and the changes that have arrived in the meantime. */
-  #loading: { timeline: Timeline; buffered: (() => void)[] } | undefined;
+  #loading: Loading | undefined;
   /** Identifies the latest join while it is not answered. Answers to earlier joins are ignored. */
   #pendingJoin: object | undefined;
   #shouldJoinAgain = false;
-  #retryTimer: ReturnType<typeof setTimeout> | undefined;
-  #failures = 0;
+  /** What the latest join has asked for. */
+  #asked: Subscription['joinOptions'] | undefined;
+  readonly #backoff: Backoff;
 
   constructor(connection: RoomConnection, ref: number | string, events: SubscriptionEvents) {
     this.#connection = connection;
     this.#ref = ref;
     this.#events = events;
+    this.#backoff = new Backoff(connection.limits);
+  }
+
+  /** Whether the latest join has not asked for this. */
+  isMissing(option: JoinOption): boolean {
+    return this.#asked !== undefined && !this.#asked[option];
   }
 
   get state(): SubscriptionState {
     if (this.#pendingJoin) return 'joining';
     if (this.#loading) return 'loading';
-    return this.#retryTimer ? 'waiting' : 'idle';
+    return this.#backoff.isWaiting ? 'waiting' : 'idle';
   }
 
   /** Joins the room. If the room is already joined, this keeps the subscription and reads the rights again. */
@@ -70,6 +90,7 @@ export class Subscription {
     this.stop();
     const attempt = {};
     this.#pendingJoin = attempt;
+    this.#asked = { ...this.joinOptions };
     const since = this.timeline?.cursor;
     const onAck: AckCallback<'room:join'> = (error, ack) => {
       if (attempt !== this.#pendingJoin) return;
@@ -85,7 +106,7 @@ export class Subscription {
     };
     link.request(
       'room:join',
-      { room_id: this.#ref, ...(since && { since }), ...this.#connection.joinOptions },
+      { room_id: this.#ref, ...(since && { since }), ...this.#asked },
       onAck,
       () => attempt === this.#pendingJoin,
     );
@@ -93,8 +114,8 @@ export class Subscription {
 
   /** Stops retrying, and ignores the answers to pending requests. */
   stop(): void {
-    clearTimeout(this.#retryTimer);
-    this.#pendingJoin = this.#loading = this.#retryTimer = undefined;
+    this.#backoff.stop();
+    this.#pendingJoin = this.#loading = undefined;
     this.#shouldJoinAgain = false;
   }
 
@@ -104,16 +125,22 @@ export class Subscription {
    */
   handle(change: ChangeEvent, { isOrdered = true, isReplayed = false } = {}): void {
     const timeline = this.#loading?.timeline ?? this.timeline;
-    const outcome = timeline?.advance(change.payload);
-    if (outcome === 'gap' && isOrdered && !this.#pendingJoin) this.join();
-    if (outcome !== 'next') return;
+    const { rev, cursor } = change.payload;
+    // An event that is not a change of the log has no `rev`.
+    if (!timeline || !(rev > timeline.rev)) return;
+    if (rev > timeline.rev + 1) {
+      if (isOrdered && !this.#pendingJoin) this.join();
+      return;
+    }
+    timeline.rev = rev;
+    timeline.cursor = cursor;
     const deliver = () => this.#events.onChange(change, isReplayed);
     if (this.#loading) this.#loading.buffered.push(deliver);
     else deliver();
   }
 
   #handleJoined(joined: Joined, isNewTimeline: boolean): void {
-    this.#failures = 0;
+    this.#backoff.reset();
     this.#events.onJoined(joined, isNewTimeline);
   }
 
@@ -122,21 +149,19 @@ export class Subscription {
    * the latest page of the history, and buffers the changes that arrive in the meantime.
    */
   #startTimeline(joined: Joined): void {
-    const { last_seq } = joined.room;
-    const list = this.#events.createList(last_seq + 1);
-    const loading = { timeline: new Timeline(joined, list), buffered: [] };
+    const { room, rev, cursor } = joined;
+    const list = this.#events.createList(room.last_seq + 1);
+    const loading: Loading = { timeline: { rev, cursor, list }, buffered: [] };
     this.#loading = loading;
-    list.hasOlder = last_seq > 0;
-    if (last_seq === 0) return this.#completeTimeline(loading, joined);
-    const onPage = (error: ChatClientError | undefined) => {
-      if (error) this.#handleFailure(error);
-      else this.#completeTimeline(loading, joined);
-    };
-    const target = { room_id: this.#ref };
-    requestPage(this.#connection.link!, list, target, firstPageSize, onPage, () => loading === this.#loading);
+    list.hasOlder = room.last_seq > 0;
+    if (!list.hasOlder) return this.#completeTimeline(loading, joined);
+    list.load(
+      (error) => (error ? this.#handleFailure(error) : this.#completeTimeline(loading, joined)),
+      () => loading === this.#loading,
+    );
   }
 
-  #completeTimeline({ timeline, buffered }: { timeline: Timeline; buffered: (() => void)[] }, joined: Joined): void {
+  #completeTimeline({ timeline, buffered }: Loading, joined: Joined): void {
     this.#loading = undefined;
     this.timeline = timeline;
     this.#handleJoined(joined, true);
@@ -148,7 +173,6 @@ export class Subscription {
     // No retry is needed here, because the room joins again when the client has reconnected.
     if (error.isConnectionLoss) return;
     if (!error.isRetryable) return this.#events.onRejected(error);
-    const delayMs = error.retryAfterMs ?? computeBackoffMs(this.#failures++, this.#connection.timeouts);
-    this.#retryTimer = setTimeout(() => this.join(), delayMs);
+    this.#backoff.wait(() => this.join(), error.retryAfterMs);
   }
 }

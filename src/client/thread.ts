@@ -1,85 +1,60 @@
-import type { ClientThread, Outgoing, RoomState, SendOptions, ThreadEvents } from './api.ts';
-import { computeBackoffMs, type RoomConnection } from './connection.ts';
-import { Emitter } from './emitter.ts';
+import type { ClientThread, Outgoing, SendOptions, ThreadEvents } from './api.ts';
+import { Backoff } from './backoff.ts';
 import type { ChatClientError } from './errors.ts';
 import type { Message } from './message.ts';
 import type { MessageList } from './message-list.ts';
-import { OlderPages, requestPage } from './pages.ts';
+import { MessageView } from './message-view.ts';
+import type { RoomConnection } from './room-connection.ts';
 import type { ChangeEvent } from './wire.ts';
 
 interface ThreadRoom {
   readonly ref: number | string;
-  readonly state: RoomState;
   readonly list: MessageList | undefined;
-  createList(options: { thread?: number; onChanged(message: Message): void }): MessageList;
+  createList(onChanged: (message: Message) => void, options: { thread?: number }): MessageList;
   send(content: string, options: SendOptions): Outgoing;
   closeThread(seq: number): void;
 }
 
-const pageSize = 100;
-
 /** The replies to a message. A thread has no separate log position; it uses that of the room. */
-export class Thread implements ClientThread {
+export class Thread extends MessageView<ThreadEvents> implements ClientThread {
   readonly seq: number;
   error: ChatClientError | undefined;
   /** Whether `messages` has no gap up to the position of the room. */
   isLoaded = false;
   #wasLoaded = false;
+  list: MessageList | undefined;
   readonly #connection: RoomConnection;
   readonly #room: ThreadRoom;
-  readonly #emitter = new Emitter<ThreadEvents>();
-  readonly #olderPages: OlderPages;
-  #list: MessageList;
+  readonly #backoff: Backoff;
   /** Contains only the root, which may be older than the messages of the room. */
-  #roots: MessageList;
-  /** Replaces `#list` when its first page has arrived. */
+  #roots: MessageList | undefined;
+  /** Replaces `list` when its first page has arrived. */
   #loading: MessageList | undefined;
-  #failures = 0;
 
   constructor(connection: RoomConnection, room: ThreadRoom, seq: number) {
+    super();
     this.seq = seq;
     this.#connection = connection;
     this.#room = room;
-    this.#olderPages = new OlderPages(connection, { room_id: room.ref, thread: seq });
-    this.#list = this.#createList(seq);
-    this.#roots = this.#createList();
-    if (room.state === 'joined') this.load();
+    this.#backoff = new Backoff(connection.limits);
   }
 
   get root(): Message | undefined {
-    return this.#room.list?.find(this.seq) ?? this.#roots.messages[0];
+    return this.#room.list?.find(this.seq) ?? this.#roots?.messages[0];
   }
 
-  get messages(): readonly Message[] {
-    return this.#list.messages;
-  }
-
-  get hasOlder(): boolean {
-    return this.#list.hasOlder;
-  }
-
+  /** After a reset, the old messages are only shown until the new ones arrive, and no longer change. */
   get lists(): MessageList[] {
-    // After a reset, the old messages are only shown until the new ones arrive.
-    const shown = this.#loading && this.#wasLoaded ? [] : [this.#list];
-    return [...shown, this.#roots, ...(this.#loading ? [this.#loading] : [])];
-  }
-
-  on<E extends keyof ThreadEvents>(event: E, listener: (payload: ThreadEvents[E]) => void): () => void {
-    return this.#emitter.on(event, listener);
+    return [this.#loading ?? this.list, this.#roots].filter((list) => list !== undefined);
   }
 
   send(content: string, options: SendOptions = {}): Outgoing {
     return this.#room.send(content, { ...options, thread: this.seq });
   }
 
-  async loadOlder(limit = pageSize): Promise<readonly Message[]> {
-    const messages = await this.#olderPages.load(limit, () => this.#list);
-    this.#emitUpdate();
-    return messages;
-  }
-
   close(): void {
     this.#loading = undefined;
+    this.#backoff.stop();
     this.#room.closeThread(this.seq);
   }
 
@@ -87,64 +62,42 @@ export class Thread implements ClientThread {
   load(): void {
     const { link } = this.#connection;
     if (!link) return;
-    const list = this.#createList(this.seq);
-    const roots = this.#createList();
+    const { seq } = this;
+    const list = this.#room.createList(this.handleChanged, { thread: seq });
+    const roots = this.#room.createList(this.handleChanged, {});
     this.isLoaded = false;
     this.#loading = list;
     this.#roots = roots;
+    if (!this.#wasLoaded) this.list = list;
     for (const each of [list, roots]) each.startLoading();
-    const isWanted = () => list === this.#loading;
-    link.request('message:read', { room_id: this.#room.ref, seqs: [this.seq] }, (error, ack) => {
+    link.request('message:read', { room_id: this.#room.ref, seqs: [seq] }, (error, ack) => {
       if (!error) roots.prepend({ ...ack, has_more: false, next: null });
       roots.finishLoading();
-      this.#emitUpdate();
+      this.emitUpdate();
     });
-    const onPage = (error: ChatClientError | undefined) => {
+    const isWanted = () => list === this.#loading;
+    list.load((error) => {
       this.#loading = undefined;
       list.finishLoading();
-      if (error) return this.#handleFailure(error);
-      const isReset = this.#wasLoaded;
-      this.#list = list;
-      this.isLoaded = this.#wasLoaded = true;
-      this.#failures = 0;
-      if (isReset) this.#emitter.emit('reset', undefined);
-      this.#emitUpdate();
-    };
-    requestPage(link, list, { room_id: this.#room.ref, thread: this.seq }, pageSize, onPage, isWanted);
+      if (error?.isRetryable) return this.#backoff.wait(() => this.load(), error.retryAfterMs);
+      // If the connection is lost, the room loads the thread when it is joined again.
+      if (error?.isConnectionLoss) return;
+      this.error = error;
+      if (!error) {
+        const isReset = this.#wasLoaded;
+        this.list = list;
+        this.isLoaded = this.#wasLoaded = true;
+        this.#backoff.reset();
+        if (isReset) this.emit('reset', undefined);
+      }
+      this.emitUpdate();
+    }, isWanted);
   }
 
   apply(change: ChangeEvent): void {
     for (const list of this.lists) {
       const message = list.apply(change);
-      if (!message || list !== this.#list) continue;
-      this.#emitter.emit('message', message);
-      const dropped = list.dropExcess();
-      if (dropped.length > 0) this.#emitter.emit('dropped', dropped);
-      this.#emitUpdate();
+      if (message && list === this.list) this.handleMessage(message);
     }
-  }
-
-  /** If the connection is lost, the room loads the thread when it is joined again. */
-  #handleFailure(error: ChatClientError): void {
-    if (error.isConnectionLoss) return;
-    if (error.isRetryable) setTimeout(() => this.load(), computeBackoffMs(this.#failures++, this.#connection.timeouts));
-    else {
-      this.error = error;
-      this.#emitUpdate();
-    }
-  }
-
-  #createList(thread?: number): MessageList {
-    return this.#room.createList({
-      ...(thread !== undefined && { thread }),
-      onChanged: (message) => {
-        this.#emitter.emit('changed', message);
-        this.#emitUpdate();
-      },
-    });
-  }
-
-  #emitUpdate(): void {
-    this.#emitter.emitDeferred('update', undefined);
   }
 }

@@ -53,6 +53,10 @@ interface Unparsed {
     payload: { room_id: number | string; seq: number; force?: boolean };
     ack: InferAck<Requests['read:mark']>;
   };
+  'room:personal': {
+    payload: { room_id: number | string; muted?: boolean; hidden?: boolean };
+    ack: InferAck<Requests['room:personal']>;
+  };
   'inbox:page': { payload: { after: string; limit: number }; ack: InferAck<Requests['inbox:page']> };
 }
 

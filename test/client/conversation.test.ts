@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { io } from 'socket.io-client';
 import type { ClientRoom, Message } from '../../src/client/client.ts';
-import { defaultTimeouts, type RoomConnection } from '../../src/client/connection.ts';
 import { toMessage } from '../../src/client/message.ts';
 import { Room } from '../../src/client/room.ts';
+import { type RoomConnection, readLimits } from '../../src/client/room-connection.ts';
 import { namespace } from '../../src/core/contract/socketio.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { createClient } from '../helpers/client.ts';
@@ -67,8 +67,10 @@ describeOneWiring('the client in a conversation', ({ url }) => {
       },
     };
     const claims = { user: user.user, entity: undefined, level: '0' };
-    const connection = { maxMessages: 100, maxOutbox: 100, timeouts: defaultTimeouts, state: 'connected', claims };
-    const room = new Room({ ...connection, link, joinOptions: {} } as unknown as RoomConnection, id, () => {});
+    const limits = readLimits({ url: url(), token: () => '', maxMessages: 100, maxOutbox: 100 });
+    const connection = { limits, state: 'connected', claims, link } as unknown as RoomConnection;
+    const room = new Room(connection, id, { onLeft() {}, onOwnState() {} });
+    room.start();
     raw.onAny((name, payload) => {
       if (held.events) events.push(() => room.handle({ name, payload }));
       else room.handle({ name, payload });
@@ -197,7 +199,14 @@ describeOneWiring('the client in a conversation', ({ url }) => {
 
   it('edits, deletes, reacts and replies so that two clients show the same', async () => {
     const { owner, writer, room } = await setUp('one', 'two');
-    const mine = createClient(url(), writer).room(room.id);
+    const client = createClient(url(), writer);
+    await waitUntil('the client is connected', () => client.state === 'connected');
+    const joins: unknown[] = [];
+    client.on('frame', ({ direction, name, payload }) => {
+      if (direction === 'out' && name === 'room:join') joins.push(payload);
+    });
+    const mine = client.room(room.id);
+    for (const event of ['presence', 'reads'] as const) mine.on(event, () => {});
     const theirs = createClient(url(), owner).room(room.id);
     await Promise.all([mine.joined(), theirs.joined()]);
     const before = theirs.messages;
@@ -223,10 +232,18 @@ describeOneWiring('the client in a conversation', ({ url }) => {
   it('shows who has read, who is typing and who is present', async () => {
     const { owner, writer, room } = await setUp('one', 'two');
     await rest(url(), owner.token).patch(`/rooms/${room.id}`, { receipts: true });
-    const mine = createClient(url(), writer).room(room.id);
+    const client = createClient(url(), writer);
+    await waitUntil('the client is connected', () => client.state === 'connected');
+    const joins: unknown[] = [];
+    client.on('frame', ({ direction, name, payload }) => {
+      if (direction === 'out' && name === 'room:join') joins.push(payload);
+    });
+    const mine = client.room(room.id);
+    for (const event of ['presence', 'reads'] as const) mine.on(event, () => {});
     const theirs = createClient(url(), owner).room(room.id);
     await Promise.all([mine.joined(), theirs.joined()]);
     await waitUntil('both are present', () => mine.presence?.count === 2);
+    expect(joins, 'one join asks for everything').to.deep.equal([{ room_id: room.id, presence: true, reads: true }]);
     theirs.setTyping();
     await waitUntil('the other types', () => mine.typing.some(({ user }) => user === owner.user));
     theirs.setTyping(false);

@@ -68,6 +68,30 @@ describeOneWiring('the inbox of the client', ({ url }) => {
     expect(await live.loadMore()).to.deep.equal([]);
   });
 
+  it('shows own marks and personal settings at once, and keeps them when the service has stored them', async () => {
+    const { owner, user, rooms } = await setUp(2);
+    const { client, live } = await open(user);
+    const [first] = rooms;
+    await sendMessages(url(), owner, first!, 'one', 'two');
+    await waitUntil('the messages are counted', () => live.rooms[0]!.unread === 2);
+    const room = client.room(first!.uuid);
+    await room.joined();
+    const shown = () => {
+      const { unread, muted } = live.rooms.find(({ id }) => id === first!.id)!;
+      return { unread, muted, isUnread: live.unreadRooms.has(first!.id) };
+    };
+    const read = room.markRead(1);
+    expect(shown()).to.deep.equal({ unread: 1, muted: false, isUnread: true });
+    const mute = room.setPersonal({ muted: true });
+    expect(shown()).to.deep.equal({ unread: 1, muted: true, isUnread: false });
+    await Promise.all([read.confirmed, mute.confirmed]);
+    expect(shown()).to.deep.equal({ unread: 1, muted: true, isUnread: false });
+    const hide = room.setPersonal({ hidden: true });
+    expect(names(live)).to.deep.equal(['room 1']);
+    expect(await hide.confirmed).to.deep.equal({ muted: true, hidden: true });
+    expect(names(live)).to.deep.equal(['room 1']);
+  });
+
   it('adds and removes rooms when rules change, and ends with the client', async () => {
     const { owner, user, rooms } = await setUp(2);
     const { client, live } = await open(user);

@@ -22,7 +22,7 @@ describeOneWiring('the client with its tokens', ({ url }) => {
     const { owner, room } = await createRoomWithOwner(url());
     const tokens = [endingIn(owner, 4), owner.token];
     const secrets = [...tokens];
-    const client = createClient(url(), owner, { token: () => tokens.shift()!, presence: false });
+    const client = createClient(url(), owner, { token: () => tokens.shift()! });
     const { states } = watch(client);
     const frames: { name: string; payload: unknown }[] = [];
     client.on('frame', (frame) => void frames.push(frame));

@@ -1,9 +1,8 @@
 import { expect } from 'chai';
 import type { RoomEvents } from '../../src/client/api.ts';
-import type { RoomConnection } from '../../src/client/connection.ts';
-import { defaultTimeouts } from '../../src/client/connection.ts';
 import type { ChatClientError } from '../../src/client/errors.ts';
 import { Room } from '../../src/client/room.ts';
+import { type RoomConnection, readLimits } from '../../src/client/room-connection.ts';
 import type { ChangeEvent } from '../../src/client/wire.ts';
 import type { Json } from './json.ts';
 import { waitUntil } from './wait-until.ts';
@@ -45,15 +44,19 @@ export const joined = (rev: number, more: object = {}) => ({
 });
 
 /** A room on a fake connection: the test answers its requests. */
-export function createFakeRoom({ maxMessages = 1_000, maxOutbox = 1_000 } = {}) {
+export function createFakeRoom({
+  maxMessages = 1_000,
+  maxOutbox = 1_000,
+  onOwnState = (_room: Room, _ack?: object) => {},
+} = {}) {
   const requests: Request[] = [];
   const link = {
     request: (name: string, payload: object, answer: Request['answer']) => requests.push({ name, payload, answer }),
   };
-  const limits = { maxMessages, maxOutbox };
-  const timeouts = { ...defaultTimeouts, backoffMs: 1 };
-  const connection = { ...limits, timeouts, state: 'connected', link, claims: { user: me } };
-  const room = new Room(connection as unknown as RoomConnection, 7, () => {});
+  const limits = readLimits({ url: '', token: () => '', maxMessages, maxOutbox, timeouts: { backoffMs: 1 } });
+  const connection = { limits, state: 'connected', link, claims: { user: me } };
+  const room = new Room(connection as unknown as RoomConnection, 7, { onLeft() {}, onOwnState });
+  room.start();
   const emitted: string[] = [];
   const record = <E extends keyof RoomEvents>(event: E, format: (payload: RoomEvents[E]) => unknown) =>
     room.on(event, (payload) => void emitted.push(`${event} ${format(payload)}`));
@@ -64,7 +67,7 @@ export function createFakeRoom({ maxMessages = 1_000, maxOutbox = 1_000 } = {}) 
   room.on('update', () => void updates++);
   record('outgoing', ({ content, state }) => `${content} ${state}`);
   return {
-    ...{ room, emitted, requests },
+    ...{ room, connection, emitted, requests },
     updates: () => updates,
     contents: () => room.messages.map(({ content }) => content),
     /** Takes the next request. */

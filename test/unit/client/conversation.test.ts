@@ -26,9 +26,9 @@ async function openRoom() {
   fake.room.on('changed', ({ seq, content }) => void changed.push(`${seq} ${content}`));
   fake.emitted.length = 0;
   const reconnect = async (ack: object) => {
-    fake.room.handleDisconnect();
+    fake.room.onDisconnect();
     for (const { answer } of fake.requests.splice(0)) answer(unreachable);
-    fake.room.handleConnect();
+    fake.room.onConnect();
     (await fake.next('room:join')).answer(undefined, joined(3, { recovered: true, ...ack }));
   };
   return { ...fake, changed, reconnect, at: (seq: number) => fake.room.messages.find((one) => one.seq === seq)! };
@@ -179,9 +179,9 @@ describe('what the user of the client changes', () => {
     const { room, next, requests } = await openRoom();
     room.react(1, '👍');
     const lost = await next('reaction:add');
-    room.handleDisconnect();
+    room.onDisconnect();
     lost.answer(unreachable);
-    room.handleConnect();
+    room.onConnect();
     const join = await next('room:join');
     room.react(2, '👍');
     expect(requests).to.deep.equal([]);
@@ -266,8 +266,9 @@ describe('read positions of the client', () => {
     const { room, next } = await openRoom();
     room.handle(readChanged(own(1, 1), { user: other, read_seq: 2, version: 4 }));
     const operation = room.markRead();
-    expect(room.reads).to.deep.equal([own(3, 1), { user: other, read_seq: 2, version: 4 }]);
     const { payload, answer } = await next('read:mark');
+    expect(room.reads).to.deep.equal([own(3, 1), { user: other, read_seq: 2, version: 4 }]);
+    expect((await next('room:join')).payload).to.include({ reads: true });
     expect(payload).to.deep.equal({ room_id: 7, seq: 3 });
     answer(refused);
     expect(room.reads[0]).to.deep.equal(own(1, 1));
@@ -310,6 +311,50 @@ describe('read positions of the client', () => {
   });
 });
 
+describe('what a room of the client asks for', () => {
+  const presence = { count: 1, users: [me] };
+
+  it('asks for nothing if the application needs nothing, and with one join for everything that it listens to', async () => {
+    const { room, next, requests } = createFakeRoom();
+    const { payload, answer } = await next('room:join');
+    expect(payload).to.deep.equal({ room_id: 7 });
+    answer(undefined, joined(0));
+    const received: unknown[] = [];
+    room.on('presence', (news) => void received.push(news));
+    room.on('reads', () => {});
+    const second = await next('room:join');
+    expect(second.payload).to.deep.equal({ room_id: 7, since: cursorOf(0), presence: true, reads: true });
+    second.answer(undefined, joined(0, { recovered: true, presence, reads: [] }));
+    expect([room.presence, received, room.reads, requests]).to.deep.equal([presence, [presence], [], []]);
+  });
+
+  it('asks for presence when the application reads it, once, and after each reconnect', async () => {
+    const { room, next, requests, reconnect } = await openRoom();
+    await Promise.resolve();
+    expect(requests).to.deep.equal([]);
+    for (let n = 0; n < 3; n++) expect(room.presence).to.equal(undefined);
+    const { payload, answer } = await next('room:join');
+    expect(payload).to.deep.equal({ room_id: 7, since: cursorOf(3), presence: true });
+    answer(undefined, joined(3, { recovered: true, presence }));
+    expect([room.presence, requests]).to.deep.equal([presence, []]);
+    await reconnect({ presence: null });
+    expect([room.presence, requests]).to.deep.equal([null, []]);
+  });
+
+  it('asks for read positions after a reconnect if the application marks messages as read', async () => {
+    const { room, next, requests } = await openRoom();
+    room.markRead();
+    await next('read:mark');
+    await Promise.resolve();
+    expect(requests).to.deep.equal([]);
+    room.onDisconnect();
+    room.onConnect();
+    expect((await next('room:join')).payload)
+      .to.include({ reads: true })
+      .and.not.have.property('presence');
+  });
+});
+
 describe('typing and presence of the client', () => {
   it('tells the service that the user types at most every 3 s, and when they stop', async () => {
     const { room, next, requests } = await openRoom();
@@ -337,7 +382,7 @@ describe('typing and presence of the client', () => {
     room.handle({ name: 'presence:changed', payload: { room_id: 7, count: 2, users: [me, other] } });
     expect(room.typing).to.deep.equal([{ user: other, thread: 2 }]);
     expect(room.presence).to.deep.equal({ count: 2, users: [me, other] });
-    room.handleDisconnect();
+    room.onDisconnect();
     expect([room.typing, room.presence]).to.deep.equal([[], undefined]);
   });
 });

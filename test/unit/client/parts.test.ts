@@ -1,7 +1,8 @@
 import { expect } from 'chai';
-import { computeBackoffMs, defaultTimeouts } from '../../../src/client/connection.ts';
+import { computeBackoffMs } from '../../../src/client/backoff.ts';
 import { ChatClientError } from '../../../src/client/errors.ts';
 import { parseServiceUrl } from '../../../src/client/link.ts';
+import { defaultTimeouts } from '../../../src/client/room-connection.ts';
 import { decodeClaims, fetchToken, mayAffectUser } from '../../../src/client/token.ts';
 import { namespace } from '../../../src/client/wire.ts';
 import * as protocol from '../../../src/core/contract/socketio.ts';
@@ -46,7 +47,7 @@ describe('the message ids of the client', () => {
     const descriptor = Object.getOwnPropertyDescriptor(globalThis, 'crypto')!;
     Object.defineProperty(globalThis, 'crypto', { value: crypto, configurable: true });
     try {
-      const { createMessageId } = await import(`../../../src/client/outbox.ts?${name}`);
+      const { createMessageId } = await import(`../../../src/client/message.ts?${name}`);
       return Array.from({ length: 2_000 }, createMessageId);
     } finally {
       Object.defineProperty(globalThis, 'crypto', descriptor);

@@ -100,8 +100,8 @@ describe('a room of the client', () => {
   it('resets when the page arrives if it missed too much', async () => {
     const { room, next, contents, emitted } = await createFakeRoom().join();
     room.handle(newMessage(1, 1));
-    room.handleDisconnect();
-    room.handleConnect();
+    room.onDisconnect();
+    room.onConnect();
     (await next('room:join')).answer(undefined, joined(900));
     room.handle(newMessage(901, 901));
     expect(contents()).to.deep.equal(['1']);
@@ -137,8 +137,8 @@ describe('a room of the client', () => {
     room.handle({ name: 'typing:started', payload: { room_id: 7 } } as Json);
     room.handle(newMessage(2, 1));
     expect(contents()).to.deep.equal(['1']);
-    room.handleDisconnect();
-    room.handleConnect();
+    room.onDisconnect();
+    room.onConnect();
     expect((await next('room:join')).payload.since).to.equal(cursorOf(2));
     expect(requests).to.deep.equal([]);
   });
@@ -149,8 +149,8 @@ describe('a room of the client', () => {
       [[refusal('BANNED')], 'removed'],
     ] as const) {
       const { room, next } = await createFakeRoom().join();
-      room.refreshRights();
-      room.handleRemoval('BANNED');
+      room.onClaimsChanged();
+      room.onEvent('room:removed', { room_id: 7, code: 'BANNED' } as never);
       (await next('room:join')).answer(...(answer as [undefined, Json]));
       expect(room.state).to.equal(state);
     }
@@ -174,7 +174,7 @@ describe('a room of the client', () => {
       throw new Error('thrown by a listener');
     });
     room.on('message', ({ seq }) => seq === 2 && room.leave());
-    room.refreshRights();
+    room.onClaimsChanged();
     const events = [newMessage(1, 1), newMessage(2, 2), newMessage(3, 3)];
     (await next('room:join')).answer(undefined, joined(3, { recovered: true, events }));
     console.error = error;
@@ -204,9 +204,9 @@ describe('the outbox of the client', () => {
     const first = room.send('first');
     room.send('second');
     const lost = await next('message:send');
-    room.handleDisconnect();
+    room.onDisconnect();
     lost.answer(unreachable);
-    room.handleConnect();
+    room.onConnect();
     await next('room:join');
     const again = await next('message:send');
     expect(again.payload).to.deep.equal(lost.payload);

@@ -1,13 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { expect } from 'chai';
-import type { ConnectionState, Operation, RoomState } from '../../../src/client/api.ts';
-import { ChangeQueue, type UserChange } from '../../../src/client/change-queue.ts';
-import { Connection, defaultTimeouts, type RoomConnection } from '../../../src/client/connection.ts';
+import { type Action, ActionQueue, type QueuedAction } from '../../../src/client/action-queue.ts';
+import type { ConnectionState, RoomState } from '../../../src/client/api.ts';
+import { Connection } from '../../../src/client/connection.ts';
 import { ChatClientError, type ClientErrorCode } from '../../../src/client/errors.ts';
 import type { LinkEvents } from '../../../src/client/link.ts';
 import { MessageList } from '../../../src/client/message-list.ts';
 import { Room } from '../../../src/client/room.ts';
+import { defaultTimeouts, type RoomConnection, readLimits } from '../../../src/client/room-connection.ts';
 import { Subscription } from '../../../src/client/subscription.ts';
 import type { ChangeEvent } from '../../../src/client/wire.ts';
 import type { Json } from '../../helpers/json.ts';
@@ -426,12 +427,13 @@ const joinAck = (rev: number, more: object = {}): Json => ({
   ...{ room: { id: 7, name: 'a room', level_admin: 100, last_seq: rev }, rights: 'rw', ...positionOf(rev) },
   ...{ recovered: false, events: [], ...more },
 });
+const removal = { room_id: 7, code: 'BANNED' } as never;
 const pageAck = (rev: number): Json => ({ messages: [messageOf(rev)], has_more: true });
 
 function roomConnection(link: FakeRequests): RoomConnection {
-  const limits = { maxMessages: 1_000, maxOutbox: 1_000 };
+  const limits = readLimits({ url: '', token: () => '' });
   const claims = { user: me, entity: undefined, level: '0' };
-  return { ...limits, timeouts: defaultTimeouts, state: 'connected', refusal: undefined, link, claims } as Json;
+  return { limits, state: 'connected', refusal: undefined, link, claims } as Json;
 }
 
 describe('the room states of the client', () => {
@@ -453,12 +455,13 @@ describe('the room states of the client', () => {
 
     /** With a message in the outbox that is never answered. */
     open(): void {
-      this.room = new Room(this.connection, 7, () => this.#act('leave on the server'));
+      this.room = new Room(this.connection, 7, { onLeft: () => this.#act('leave on the server'), onOwnState() {} });
       this.room.on('state', (state) => void this.#states.push(state));
       for (const event of ['message', 'member', 'reset'] as const) {
         this.room.on(event, () => this.#act(`emit \`${event}\``));
       }
       this.room.on('outgoing', ({ state }) => state === 'failed' && this.#act('fail the outbox'));
+      this.room.start();
       this.room.send('pending');
     }
 
@@ -496,7 +499,7 @@ describe('the room states of the client', () => {
     loseConnection(): boolean {
       if (!this.connection.link) return false;
       this.connection.link = undefined;
-      this.room.handleDisconnect();
+      this.room.onDisconnect();
       this.requests.lose('UNREACHABLE');
       return true;
     }
@@ -524,8 +527,8 @@ describe('the room states of the client', () => {
   /** A step between the state and the event. */
   function prepare(machine: RoomMachine, event: string): void {
     const { room, requests } = machine;
-    if (room.state === 'joined' && needsPendingJoin(event)) room.refreshRights();
-    if (afterRemoval.test(event)) room.handleRemoval('BANNED');
+    if (room.state === 'joined' && needsPendingJoin(event)) room.onClaimsChanged();
+    if (afterRemoval.test(event)) room.onEvent('room:removed', removal);
     // The join is accepted, and the page of history is still missing.
     if (room.state === 'joining' && event === withoutPendingJoin) requests.answer('room:join', undefined, joinAck(3));
     const isOut = ['rejected', 'removed', 'left'].includes(room.state);
@@ -571,7 +574,7 @@ describe('the room states of the client', () => {
       async removed(machine, event) {
         machine.open();
         machine.join();
-        machine.room.handleRemoval('BANNED');
+        machine.room.onEvent('room:removed', removal);
         prepare(machine, event);
       },
       async left(machine, event) {
@@ -585,13 +588,13 @@ describe('the room states of the client', () => {
       'the client connects'(machine) {
         if (machine.isWantedOnline) return false;
         machine.connection.link = machine.requests;
-        machine.room.handleConnect();
+        machine.room.onConnect();
         return true;
       },
       'the connection is lost': (machine) => machine.loseConnection(),
       'the client becomes unauthorized'(machine) {
         if (machine.isWantedOnline) return false;
-        machine.room.handleUnauthorized(error('UNAUTHENTICATED'));
+        machine.room.onUnauthorized(error('UNAUTHENTICATED'));
         return true;
       },
       'the service accepts the join': answerJoin(undefined),
@@ -599,12 +602,12 @@ describe('the room states of the client', () => {
       'the service refuses the join for now': answerJoin(error('UNAVAILABLE')),
       '`room:removed` arrives while a join is pending'(machine) {
         if (!hasPendingJoin(machine)) return false;
-        return machine.receive(() => machine.room.handleRemoval('BANNED'));
+        return machine.receive(() => machine.room.onEvent('room:removed', removal));
       },
       'the service accepts the join after `room:removed`': answerJoin(undefined),
       'the service refuses the join after `room:removed`': answerJoin(error('BANNED')),
       '`room:removed` arrives while no join is pending': (machine) =>
-        machine.receive(() => machine.room.handleRemoval('BANNED')),
+        machine.receive(() => machine.room.onEvent('room:removed', removal)),
       'more was missed than the server replays'(machine) {
         if (!answerJoin(undefined, joinAck(900))(machine)) return false;
         machine.requests.answer('message:history', undefined, pageAck(900));
@@ -614,7 +617,7 @@ describe('the room states of the client', () => {
       'a rule of the user changes': (machine) => machine.receive(() => machine.room.handle(memberChange(1))),
       'a rule of another user changes': (machine) =>
         machine.receive(() => machine.room.handle(memberChange(1, '00000000-0000-0000-0000-00000000000b'))),
-      'the claims of the token change': (machine) => machine.receive(() => machine.room.refreshRights()),
+      'the claims of the token change': (machine) => machine.receive(() => machine.room.onClaimsChanged()),
       '`rejoin()` is called'({ room }) {
         room.rejoin();
         return true;
@@ -647,7 +650,7 @@ describe('the subscription states of the client', () => {
     };
     readonly subscription = new Subscription(this.connection, 7, {
       createList: (before) =>
-        new MessageList({ before, maxMessages: 1_000, show: (message) => message, getUser: () => me, onChanged() {} }),
+        new MessageList({ connection: this.connection, ref: 7, before, show: (message) => message, onChanged() {} }),
       onChange: ({ name }) => this.#actions.push(`deliver the ${name === 'message:new' ? 'message' : 'change'}`),
       onJoined: (_joined, isNew) => this.#actions.push(isNew ? 'report a new timeline' : 'report joined'),
       onRejected: () => this.#actions.push('report rejected'),
@@ -777,15 +780,12 @@ describe('the states of a change of the client', () => {
       -readonly [key in keyof RoomConnection]: RoomConnection[key];
     };
     isReady = false;
-    readonly queue = new ChangeQueue(this.connection, { isReady: () => this.isReady, onChanged() {} });
+    readonly queue = new ActionQueue(this.connection, { isReady: () => this.isReady, onChanged() {} });
     readonly change = this.createEdit();
-    readonly operation = this.queue.add(this.change) as Operation<unknown> & {
-      isSending: boolean;
-      retryTimer: unknown;
-    };
+    readonly operation: QueuedAction = this.queue.add(this.change);
     #actions: string[] = [];
 
-    createEdit(): UserChange {
+    createEdit(): Action {
       return {
         ...{ name: 'message:edit', key: 'edit 1', seqs: [1] },
         toPayload: () => ({ room_id: 7, seq: 1, content: 'edited' }),
@@ -794,10 +794,10 @@ describe('the states of a change of the client', () => {
     }
 
     state(): string {
-      const { state, isSending, retryTimer } = this.operation;
+      const { state, isSending, backoff } = this.operation;
       if (state !== 'pending') return state;
-      if (!this.queue.pending.includes(this.change)) return 'overtaken';
-      return isSending ? 'sending' : retryTimer ? 'backoff' : 'waiting';
+      if (!this.queue.all.includes(this.operation)) return 'overtaken';
+      return isSending ? 'sending' : backoff.isWaiting ? 'backoff' : 'waiting';
     }
 
     takeActions(): string[] {
@@ -850,7 +850,7 @@ describe('the states of a change of the client', () => {
         return true;
       },
       'the user deletes the message'(machine) {
-        machine.queue.add({ ...machine.createEdit(), name: 'message:delete', key: 'delete 1' } as UserChange);
+        machine.queue.add({ ...machine.createEdit(), name: 'message:delete', key: 'delete 1' } as Action);
         return true;
       },
       '`retry()` is called'({ operation }) {

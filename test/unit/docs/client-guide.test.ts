@@ -10,7 +10,7 @@ import type {
   RoomEvents,
   RoomState,
 } from '../../../src/client/client.ts';
-import { defaultTimeouts } from '../../../src/client/connection.ts';
+import { defaultTimeouts } from '../../../src/client/room-connection.ts';
 import { type ErrorCode, errors } from '../../../src/core/errors.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
