@@ -26,10 +26,20 @@ const chat = await createServer({ server, prefix: '/messaging', settings: { DATA
 console.log(chat.url);
 `;
 
+const backend = `
+import { createAdminClient, signToken, userUuid } from 'nano-messaging/server';
+
+const userUUID = userUuid('0b0a5d3e-7d0f-4a53-9a1c-2f1a6a3c9d11', 42);
+const token = await signToken({ userUUID }, 'a secret');
+const admin = createAdminClient({ url: 'http://127.0.0.1:1', token: 'the admin token', retries: 0 });
+console.log(token, await admin.revocations.list().catch(({ code }) => code));
+`;
+
 /** In TypeScript, with everything strict and the declarations of the package checked as well. */
 const typed = `
 import { type ChatServer, createServer } from 'nano-messaging';
 import { type Client, connect, type Message } from 'nano-messaging/client';
+import { type AdminClient, createAdminClient, signToken, verifyWebhook } from 'nano-messaging/server';
 
 export const server: Promise<ChatServer> = createServer({ settings: { PORT: 0, JWT_SECRET: 's' } });
 export const client: Client = connect({ url: 'https://chat.example', token: async () => 'jwt' });
@@ -37,6 +47,14 @@ const room = client.room(1);
 room.on('message', (message: Message) => console.log(message.seq, message.content.length));
 room.on('member', ({ permissions, level }) => console.log(permissions?.length, level.toFixed()));
 export const sent: Promise<Message> = room.send('Hello').confirmed;
+export const admin: AdminClient = createAdminClient({ url: 'https://chat.example', token: 'the admin token' });
+export const jtis: Promise<(string | null)[]> = admin.revocations.list({ limit: 5 }).then(({ content }) =>
+  content.map(({ jti }) => jti),
+);
+export const jwt: Promise<string> = signToken({ userUUID: 'aaaaaaaa-0000-4000-8000-000000000001' }, 'a secret');
+export const payload = verifyWebhook(new Headers(), '', 'whsec_');
+// @ts-expect-error there is no such field
+admin.revocations.list({ limt: 5 });
 // @ts-expect-error there is no such event
 room.on('massage', () => {});
 // @ts-expect-error there is no such setting
@@ -96,9 +114,16 @@ describe('The package, packed and installed into an empty project', function () 
     expect(files.filter((file) => /\.test\.|\.map$|mocha|^(?!dist).*\.env/.test(file))).to.deep.equal([]);
     expect(files).to.include.members(['dist/src/bin/cli.js', 'dist/src/index.d.ts', 'README.md', 'LICENSE']);
     const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
-    for (const { types, default: code } of [manifest.exports['.'], manifest.exports['./client']]) {
+    for (const name of ['.', './client', './client/inbox', './server']) {
+      const { types, default: code } = manifest.exports[name];
       expect(files).to.include.members([types.slice(2), code.slice(2)]);
     }
+  });
+
+  it('signs tokens in a backend that imports nano-messaging/server', async () => {
+    writeFileSync(join(project, 'backend.js'), backend);
+    const { stdout } = await run('node', ['backend.js'], { cwd: project, env });
+    expect(stdout).to.match(/^\S+\.\S+\.\S+ UNREACHABLE\n$/);
   });
 
   it('starts with npx, migrates itself and takes the tokens it makes', async () => {
