@@ -54,7 +54,7 @@ export const jtis: Promise<(string | null)[]> = admin.revocations.list({ limit: 
 export const jwt: Promise<string> = signToken({ userUUID: 'aaaaaaaa-0000-4000-8000-000000000001' }, 'a secret');
 export const payload = verifyWebhook(new Headers(), '', 'whsec_');
 // @ts-expect-error there is no such field
-admin.revocations.list({ limt: 5 });
+admin.revocations.list({ limits: 5 });
 // @ts-expect-error there is no such event
 room.on('massage', () => {});
 // @ts-expect-error there is no such setting
