@@ -9,6 +9,7 @@ import {
   settings as rows,
   type SettingValues,
 } from './settings.ts';
+import { findInsecureWebhooks, type WebhookEndpoint } from './webhook-schema.ts';
 
 /** The source of the keys that verify tokens. A configuration has exactly one source. */
 export type TokenKeys =
@@ -37,8 +38,9 @@ export interface Config extends Omit<ArrangedSettings, 'database' | 'redis'> {
   /** Undefined if the node runs alone. */
   redis: ({ urls: string[] } & ConfigGroup<'redis'>) | undefined;
   tokens: ConfigGroup<'tokens'> & { keys: TokenKeys };
+  webhooks: readonly WebhookEndpoint[];
   /** Durations without a setting. Only tests change them. */
-  timeouts?: Partial<Record<'typing' | 'presence', Record<string, number>>>;
+  timeouts?: Partial<Record<'typing' | 'presence' | 'webhooks', Record<string, number>>>;
   /** Whether the playground is served. */
   playground: boolean;
   /** Warnings about environment variables that are set but ignored. */
@@ -87,7 +89,7 @@ export function readConfig(env: Environment, { needsKeys = true }: ReadOptions =
   const values = parsed.data;
   const { database, redis, http, tokens, ...arranged } = arrangeSettings(values);
   const keys = toTokenKeys(values);
-  const { DATABASE_URL: databaseUrl, REDIS_URL: urls, PLAYGROUND: playground } = values;
+  const { DATABASE_URL: databaseUrl, REDIS_URL: urls, PLAYGROUND: playground, WEBHOOKS: webhooks = [] } = values;
   return {
     ...arranged,
     host: values.HOST ?? (databaseUrl ? '::' : '127.0.0.1'),
@@ -99,7 +101,8 @@ export function readConfig(env: Environment, { needsKeys = true }: ReadOptions =
     tokens: { ...tokens, keys },
     presence: values.PRESENCE === 'on',
     playground: playground === 'auto' ? keys.source === 'embedded' : playground === 'on',
-    warnings: [...links.warnings, ...findMisspeltSettings(env)],
+    webhooks,
+    warnings: [...links.warnings, ...findMisspeltSettings(env), ...findInsecureWebhooks(webhooks)],
   };
 }
 

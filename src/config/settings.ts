@@ -14,6 +14,7 @@ import {
   url,
   wholeNumber,
 } from './setting-schemas.ts';
+import { webhookEndpoints } from './webhook-schema.ts';
 
 /** The definition of a setting: how it is parsed, documented and stored. */
 export interface Setting {
@@ -341,6 +342,18 @@ export const settings = {
     schema: port,
     description: 'port that serves `/admin` instead of `PORT`; 0 chooses a free one. Needs `ADMIN_TOKEN`',
     config: 'admin.port',
+  },
+  WEBHOOKS: {
+    schema: webhookEndpoints,
+    description:
+      'endpoints of your backend that receive the changes of all rooms: a JSON list of `{ "name", "url", "secret", "events"?, "timeout_seconds"? }`, or `@/path/to/file`; the same on all nodes. See [webhooks](../guides/webhooks.md)',
+  },
+  WEBHOOK_RETRY_HOURS: {
+    schema: wholeNumber({ min: 1, max: 720 }),
+    default: '72',
+    unit: 'hours',
+    description: 'how long a webhook retries a room that its endpoint refuses; then the room is parked',
+    config: 'webhookRetryHours',
   },
   PRESENCE: {
     schema: choice('on', 'off'),

@@ -5,6 +5,7 @@ import { PermissionRuleEntity } from '../core/log/permission-rule.entity.ts';
 import { RoomEntity } from '../core/log/room.entity.ts';
 import { RoomChangeEntity } from '../core/log/room-change.entity.ts';
 import { readStateTables } from '../features/reads/position.entity.ts';
+import { webhookTables } from '../features/webhooks/webhook.entity.ts';
 import { ImportedRoomEntity } from './imported-room.entity.ts';
 import { ServiceIdentityEntity } from './service-identity.entity.ts';
 
@@ -16,6 +17,7 @@ export const entities = [
   RoomChangeEntity,
   ...conversationTables,
   ...readStateTables,
+  ...webhookTables,
   RevocationEntity,
   ImportedRoomEntity,
   ServiceIdentityEntity,

@@ -179,6 +179,7 @@ export const nodeTables = [
   ...['rooms', 'permission_rules', 'messages', 'room_changes', 'revocations', 'service_identity'],
   ...['room_custom', 'log_entries', 'reactions', 'reaction_counts', 'threads', 'thread_messages', 'mentions'],
   ...['positions', 'users_seen', 'touches', 'touches_epoch'],
+  ...['webhooks', 'webhook_positions', 'webhook_refusals', 'leases', 'events'],
 ];
 
 /** The functions that a node calls, and those that they call. Trigger functions need no privilege. */
@@ -188,6 +189,7 @@ export const nodeFunctions = [
   ...['write_positions', 'next_position', 'skip_own', 'first_position', 'read_state', 'count_unread', 'count_mentions'],
   ...['is_counted', 'inbox_items', 'inbox_rooms', 'touches_since', 'forget_touches', 'begin_touches_epoch'],
   ...['append_all', 'list_grantees', 'list_recipients'],
+  ...['move_webhook_positions', 'forget_events'],
 ];
 
 const toList = (names: readonly string[]) => names.map((name) => `'${name}'`).join(', ');
@@ -195,7 +197,7 @@ const toList = (names: readonly string[]) => names.map((name) => `'${name}'`).jo
 const missingPrivileges = `
   with relation as (
     select c.oid, c.relname, c.relkind from pg_class c where c.relnamespace = (select oid from pg_namespace where nspname = $1)
-      and c.relname in (${toList(nodeTables)}, 'mikro_orm_migrations', 'rooms_id_seq', 'messages_id_seq', 'revocations_id_seq')
+      and c.relname in (${toList(nodeTables)}, 'mikro_orm_migrations', 'rooms_id_seq', 'messages_id_seq', 'revocations_id_seq', 'webhooks_id_seq')
   )
   select format('%s on %s', lower(privilege), relname) as missing
     from relation, unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE']) as p(privilege)

@@ -18,7 +18,7 @@ const formatHighestMessageQuery = (firstPage: number) => `select greatest(
   (select max(m.id) from (select id, last_seq from rooms order by id desc limit ${maxRooms}) r
      join messages m on m.room_id = r.id and m.seq = r.last_seq))`;
 
-const tablesWithIds = ['messages', 'mikro_orm_migrations', 'revocations', 'rooms'];
+const tablesWithIds = ['messages', 'mikro_orm_migrations', 'revocations', 'rooms', 'webhooks'];
 
 /**
  * Throws if a sequence would return ids that are already in use. Otherwise two messages could get the same id. Sequences

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { createJournalCleanup, JournalReader, type Poll } from '../../src/features/inbox/journal.ts';
+import { createJournalCleanup, JournalReader, type Poll } from '../../src/core/log/journal.ts';
 import { databaseSession } from '../helpers/database-session.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { describeEveryStore, insertRoom, openPostgresStore, toQuery } from '../helpers/stores.ts';

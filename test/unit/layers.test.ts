@@ -24,7 +24,7 @@ const layers: Layer[] = [
   {
     name: 'config/',
     files: /^config\//,
-    imports: [/^config\//, /^core\/edit-distance\.ts$/],
+    imports: [/^config\//, /^core\/(edit-distance|webhook-events|webhook-signature)\.ts$/],
     packages: /^(zod|node:.*)$/,
   },
   {

@@ -4,15 +4,16 @@ import type { SocketConnection } from '../../core/connections.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomId, Uuid } from '../../core/ids.ts';
 import type { InboxItem, InboxPosition, ListedRoom } from '../../core/inbox-item.ts';
+import { createJournalCleanup, type Poll, touchKinds } from '../../core/log/journal.ts';
+import { createJournalPoller } from '../../core/log/journal-poller.ts';
 import { runPeriodically, type TaskReport } from '../../core/periodic.ts';
 import type { Statement, Store } from '../../database/store.ts';
 import { createDueItems } from './due-items.ts';
 import { DueQueue } from './due-queue.ts';
-import { createJournalCleanup, type Poll, touchKinds } from './journal.ts';
-import { createJournalPoller, pollIntervalMs } from './journal-poller.ts';
 import { listInboxRooms } from './list-rooms.ts';
 import { type Grantee, Watcher, WatcherIndex } from './watchers.ts';
 
+const pollIntervalMs = 450;
 /** A higher maximum would delay messages while all clients of the node reconnect. */
 const maxConcurrentOpenings = 4;
 /** `runPeriodically` varies the interval by 25 %, so cleanups are at least 60 s apart. */
@@ -88,7 +89,13 @@ export function createInbox({ store, itemsPerSecond, events }: Collaborators): I
   const index = new WatcherIndex();
   const queue = new DueQueue(itemsPerSecond);
   const due = createDueItems({ store, index, queue, events });
-  const poller = createJournalPoller({ store, hasInboxes: () => index.watchers.size > 0, onPoll, events });
+  const poller = createJournalPoller({
+    store,
+    isNeeded: () => index.watchers.size > 0,
+    chooseIntervalMs: () => pollIntervalMs * (0.9 + Math.random() / 5),
+    onPoll,
+    events,
+  });
   const cleanup = createJournalCleanup(store);
   const open = new Map<SocketConnection, OpenInbox>();
   const openings = pLimit(maxConcurrentOpenings);

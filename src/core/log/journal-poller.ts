@@ -1,15 +1,14 @@
-import type { TaskReport } from '../../core/periodic.ts';
 import type { Store } from '../../database/store.ts';
+import type { TaskReport } from '../periodic.ts';
 import { JournalReader, type Poll } from './journal.ts';
 
-export const pollIntervalMs = 450;
 /**
  * The delay of a poll after a commit, if only this process writes to the database. Commits within this time share a
  * poll.
  */
 const pollAfterWriteMs = 20;
 
-/** Polls the journal while an inbox is open. Polls run one at a time. */
+/** Polls the journal while somebody needs it. Polls run one at a time. */
 export interface JournalPoller {
   /**
    * Resolves when the first poll has begun to track the journal. From then on, polls find every change that is newer
@@ -21,13 +20,21 @@ export interface JournalPoller {
 
 interface Collaborators {
   store: Pick<Store, 'query' | 'onWrite'>;
-  /** Without open inboxes, polling ends until the next start. */
-  hasInboxes(): boolean;
+  /** If this returns false after a poll, polling ends until the next start. */
+  isNeeded(): boolean;
+  /** The time until the next poll. */
+  chooseIntervalMs(): number;
   onPoll(poll: Poll): void;
   events: TaskReport;
 }
 
-export function createJournalPoller({ store, hasInboxes, onPoll, events }: Collaborators): JournalPoller {
+export function createJournalPoller({
+  store,
+  isNeeded,
+  chooseIntervalMs,
+  onPoll,
+  events,
+}: Collaborators): JournalPoller {
   const journal = new JournalReader(store);
   let timer: NodeJS.Timeout | undefined;
   let isPolling = false;
@@ -54,8 +61,8 @@ export function createJournalPoller({ store, hasInboxes, onPoll, events }: Colla
       events.failed(error);
     }
     isPolling = false;
-    if (hasInboxes()) {
-      schedule(shouldPollAgain ? pollAfterWriteMs : pollIntervalMs * (0.9 + Math.random() / 5));
+    if (isNeeded()) {
+      schedule(shouldPollAgain ? pollAfterWriteMs : chooseIntervalMs());
     } else {
       started = undefined;
       journal.reset();
@@ -75,7 +82,7 @@ export function createJournalPoller({ store, hasInboxes, onPoll, events }: Colla
   return {
     start() {
       started ??= journal.poll().then(
-        () => schedule(pollIntervalMs),
+        () => schedule(chooseIntervalMs()),
         (error) => {
           started = undefined;
           throw error;

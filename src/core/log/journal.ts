@@ -1,5 +1,5 @@
-import type { RoomId, Uuid } from '../../core/ids.ts';
 import type { Statement, Store } from '../../database/store.ts';
+import type { RoomId, Uuid } from '../ids.ts';
 
 /** The columns of `touches` that a poll reads; see the migration of the journal. */
 export type Touch = [what: number, room: RoomId, grantee: Uuid | null];
