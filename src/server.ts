@@ -14,6 +14,8 @@ import { type Admin, createAdmin } from './features/admin-calls.ts';
 import { createAppContext } from './features/create-app-context.ts';
 import { features } from './features/index.ts';
 import { createRevocations } from './features/revocations/revocations.ts';
+import type { ChangesListener } from './features/webhooks/consumer-receiver.ts';
+import type { Consumer, ConsumerOptions } from './features/webhooks/webhooks.ts';
 import { createGaugeSources } from './gauge-sources.ts';
 import { createFailureLog } from './observability/failure-log.ts';
 import { createLogger } from './observability/logger.ts';
@@ -44,6 +46,12 @@ export interface RunningServer {
    * longer than `DRAIN_TIMEOUT_SECONDS`.
    */
   drain(): Promise<boolean>;
+  /**
+   * Adds a consumer of the changes of all rooms. It receives what a webhook of this name would receive: each change at
+   * least once, in the order of each room's log, also after a restart. The changes are acknowledged when the promise of
+   * the listener resolves; if it rejects, they are delivered again. With several nodes, one of them calls its listener.
+   */
+  on(event: 'changes', options: ConsumerOptions, listener: ChangesListener): Promise<Consumer>;
   /** Closes the server at once. A second call has no further effect. */
   close(): Promise<void>;
 }
@@ -156,6 +164,7 @@ async function start(
     }),
   );
   const transactionWatch = config.database.mode === 'postgres' ? watchTransactions(store, logger) : undefined;
+  metrics.webhooks.watch(() => context.webhooks.stats);
   metrics.watch(
     createGaugeSources({
       ...{ context, liveContext, cluster, store, clock, keySet, transactionWatch },
@@ -174,6 +183,7 @@ async function start(
     context.presence?.close();
     context.feeds.close();
     context.inbox.close();
+    const dispatched = context.webhooks.close();
     revocations.close();
     clock.close();
     transactionWatch?.close();
@@ -182,7 +192,7 @@ async function start(
     const closed = gateway.close();
     service.close();
     listener.terminate();
-    await closed;
+    await Promise.all([closed, dispatched]);
     await cluster.close();
     await store.close();
   }
@@ -195,6 +205,7 @@ async function start(
     await Promise.all([revocations.open(), clock.compare(), transactionWatch?.check()]);
     await listener.open();
     await service.open();
+    await context.webhooks.open();
   } catch (error) {
     await close();
     throw error;
@@ -202,6 +213,8 @@ async function start(
 
   const drain = () => {
     context.isDraining = true;
+    // Another node takes over the webhooks while this one drains.
+    void context.webhooks.close();
     return drainServer({
       drainTimeoutMs: config.drainTimeoutMs,
       queue: context.queue,
@@ -224,5 +237,6 @@ async function start(
       return playground && `${listener.address().url}/${playground.getFragment()}`;
     },
     ...{ admin: createAdmin(registry, context.audit), drain, close },
+    on: (_event, options, listener) => context.webhooks.consume(options, listener),
   };
 }

@@ -37,6 +37,8 @@ interface AuditEvents {
   /** The fields do not contain the `jti`, because it is a part of the token. */
   'tokens revoked': { revocation: number; userUUID: Uuid | null; issued_before: number | null; created: boolean };
   'revocation lifted': { revocation: number };
+  'webhook changed': { webhook: string; [field: string]: unknown };
+  'webhook deleted': { webhook: string };
 }
 
 export type AuditEvent = keyof AuditEvents;

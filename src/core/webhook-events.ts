@@ -1,7 +1,7 @@
 /** The changes of a room's log that webhooks deliver, by the names that Socket.IO clients receive. */
 export const webhookChangeNames = ['message:new', 'message:changed', 'member:changed', 'room:changed'] as const;
 
-/** What no room's log contains. Each is a request of its own. */
+/** What no room's log contains. Each is a separate request. */
 export const webhookRoomEvents = ['room.created', 'room.deleted'] as const;
 
 /** What an endpoint can choose with `events`. `message:changed` includes reactions and skipped changes. */

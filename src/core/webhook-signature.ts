@@ -14,7 +14,7 @@ interface SignedContent {
   body: string;
 }
 
-/** Returns the signature of one secret, such as `v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=`. */
+/** Returns the signature of one secret, which is `v1,` and base64. */
 export function signWebhook(secret: Uint8Array, { id, timestamp, body }: SignedContent): string {
   const hmac = createHmac('sha256', secret).update(`${id}.${timestamp}.${body}`, 'utf8');
   return `v1,${hmac.digest('base64')}`;

@@ -133,6 +133,7 @@ export function createStore(parts: StoreParts): Store {
       await probe();
       availability.recordRecovery();
     },
+    isExclusive,
     get isUp() {
       return availability.isUp;
     },

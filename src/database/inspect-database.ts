@@ -189,7 +189,7 @@ export const nodeFunctions = [
   ...['write_positions', 'next_position', 'skip_own', 'first_position', 'read_state', 'count_unread', 'count_mentions'],
   ...['is_counted', 'inbox_items', 'inbox_rooms', 'touches_since', 'forget_touches', 'begin_touches_epoch'],
   ...['append_all', 'list_grantees', 'list_recipients'],
-  ...['move_webhook_positions', 'forget_events'],
+  ...['webhook_rooms', 'move_webhook_positions', 'forget_events'],
 ];
 
 const toList = (names: readonly string[]) => names.map((name) => `'${name}'`).join(', ');

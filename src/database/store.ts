@@ -29,6 +29,8 @@ export interface Store {
   check(): Promise<void>;
   /** Whether the database works, as far as this process knows. */
   readonly isUp: boolean;
+  /** Whether only this process uses the database. */
+  readonly isExclusive: boolean;
   /** The number of statements and transactions that failed because of an outage. */
   readonly failures: number;
   readonly load: Load;

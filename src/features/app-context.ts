@@ -26,6 +26,7 @@ import type { SeenUsers } from './reads/seen-users.ts';
 import type { Revocations } from './revocations/revocations.ts';
 import type { RegisteredJoinOption } from './rooms/join-options.ts';
 import type { Typing } from './typing/typing.ts';
+import type { Webhooks } from './webhooks/webhooks.ts';
 
 /** The collaborators of the use cases. Each server has one context. */
 export interface AppContext {
@@ -47,6 +48,7 @@ export interface AppContext {
   receipts: Receipts;
   positions: PositionQueue;
   seenUsers: SeenUsers;
+  webhooks: Webhooks;
   /** Undefined if presence is off. */
   presence: PresenceService | undefined;
   /** What clients may ask for when they join a room. */
@@ -62,6 +64,7 @@ export interface AppContext {
     editSeconds: number;
     maxRulesPerRoom: number;
     maxRoomsPerCreator: number;
+    webhookRetryHours: number;
   };
   /** A draining node rejects new messages. */
   isDraining: boolean;

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
@@ -28,6 +29,8 @@ import { createSeenUsers } from './reads/seen-users.ts';
 import type { Revocations } from './revocations/revocations.ts';
 import { listJoinOptions } from './rooms/join-options.ts';
 import { Typing } from './typing/typing.ts';
+import { createWebhookReports } from './webhooks/reports.ts';
+import { createWebhooks } from './webhooks/webhooks.ts';
 
 interface Collaborators {
   config: Config;
@@ -95,6 +98,15 @@ export function createAppContext(collaborators: Collaborators): AppContext {
       onWritten: (write, written) => receipts.onWritten(write, written),
     }),
     seenUsers: createSeenUsers(store),
+    webhooks: createWebhooks({
+      ...{ store, log, endpoints: config.webhooks, retryHours: config.webhookRetryHours },
+      ...{ nodeName: config.nodeName ?? hostname(), timeouts: timeouts?.webhooks },
+      createReports: (name) => createWebhookReports(name, { logger, metrics: metrics.webhooks, createFailureLog }),
+      journalReport: createFailureLog(logger, {
+        failing: 'the journal could not be read for the webhooks; trying again',
+        recovered: 'the journal is read for the webhooks again',
+      }),
+    }),
     joinOptions: listJoinOptions(features),
     acceptanceQueue: createAcceptanceQueue({ log, rights, bus }),
     sendRate: createSendRate(limits.sendRate, limits.sendBurst, metrics.limits),
@@ -107,6 +119,7 @@ export function createAppContext(collaborators: Collaborators): AppContext {
       editSeconds: config.editSeconds,
       maxRulesPerRoom: limits.rulesPerRoom,
       maxRoomsPerCreator: limits.roomsPerCreator,
+      webhookRetryHours: config.webhookRetryHours,
     },
     audit: (event, fields) => logger.info(fields satisfies object, event),
     async assertReady() {

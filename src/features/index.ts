@@ -11,6 +11,7 @@ import { revocations } from './revocations/handlers.ts';
 import { rooms } from './rooms/handlers.ts';
 import { offerJoinOptions } from './rooms/join-options.ts';
 import { typing } from './typing/handlers.ts';
+import { webhooks } from './webhooks/handlers.ts';
 
 /** All features of the server, in the order in which the OpenAPI and AsyncAPI documents list them. */
 export const features = offerJoinOptions([
@@ -24,6 +25,7 @@ export const features = offerJoinOptions([
   typing,
   presence,
   revocations,
+  webhooks,
   operations,
   session,
 ]);

@@ -12,8 +12,9 @@ import { type GaugeSources, registerGauges } from './metrics/gauges.ts';
 import { registerProcessMetrics } from './metrics/process.ts';
 import { createReadMetrics, type ReadMetrics } from './metrics/reads.ts';
 import { createTrafficMetrics } from './metrics/traffic.ts';
+import { createWebhookMetrics, type WebhookMetrics } from './metrics/webhooks.ts';
 
-export interface Metrics extends DeliveryMetrics, EphemeralMetrics, ReadMetrics {
+export interface Metrics extends DeliveryMetrics, EphemeralMetrics, ReadMetrics, WebhookMetrics {
   live: LiveMetrics;
   http: HttpMetrics;
   limits: LimitEvents;
@@ -38,6 +39,7 @@ export function createMetrics(
     ...createDeliveryMetrics(registers, () => clockOffsetMs()),
     ...createEphemeralMetrics(registers),
     ...createReadMetrics(registers),
+    ...createWebhookMetrics(registers),
     watch(sources) {
       clockOffsetMs = sources.clockOffsetMs;
       registerGauges(registers, sources);

@@ -57,6 +57,12 @@ const layers: Layer[] = [
     imports: [/^(features|core|config|database|observability)\//],
     packages: offTheWire,
   },
+  {
+    name: 'features/webhooks/http-receiver.ts',
+    files: /^features\/webhooks\/http-receiver\.ts$/,
+    imports: [/^(features\/webhooks|core)\//],
+    packages: /^node:(http|https)$/,
+  },
   { name: 'features/', files: /^features\//, imports: [/^(features|core|auth|database)\//], packages: offTheWire },
   {
     name: 'auth/',

@@ -4,7 +4,7 @@ import type { RoomId, Uuid } from '../ids.ts';
 /** The columns of `touches` that a poll reads; see the migration of the journal. */
 export type Touch = [what: number, room: RoomId, grantee: Uuid | null];
 
-export const touchKinds = { deleted: 4, rule: 5 } as const;
+export const touchKinds = { deleted: 4, rule: 5, webhooks: 7 } as const;
 
 interface PollRow {
   snapshot: string;

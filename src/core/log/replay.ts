@@ -5,7 +5,7 @@ import { toChange } from './change-kinds.ts';
 import type { ReactionDelta } from './message.ts';
 import { type MessageRow, statements, toMessageChange, toReplayedRevision } from './room-log-statements.ts';
 
-interface ChangeRow {
+export interface ChangeRow {
   rev: number;
   kind: string;
   body: unknown;
@@ -13,7 +13,7 @@ interface ChangeRow {
   at: number;
 }
 
-interface EntryRow {
+export interface EntryRow {
   rev: number;
   /** 1 means an edit, 2 a deletion, and 3 reactions. */
   kind: number;
@@ -68,10 +68,25 @@ async function replayEntries(
   entries: readonly EntryRow[],
   given: Set<number>,
 ): Promise<Change[]> {
+  const seqs = listNamedSeqs(room_id, entries, given);
+  const rows = seqs.length > 0 ? await store.query<MessageRow>(statements.messagesBySeq, [room_id, seqs]) : [];
+  return toEntryChanges(room_id, entries, rows, given);
+}
+
+/** Lists the messages that the entries refer to, except for those that the replay has given. */
+export function listNamedSeqs(room_id: RoomId, entries: readonly EntryRow[], given: ReadonlySet<number>): number[] {
   const unknown = entries.find(({ kind }) => kind > lastKnownKind);
   if (unknown) throw new UnknownChangeKindError({ room_id, rev: unknown.rev, kind: `log entry ${unknown.kind}` });
-  const seqs = [...new Set(entries.map(({ seq }) => seq).filter((seq) => !given.has(seq)))];
-  const rows = seqs.length > 0 ? await store.query<MessageRow>(statements.messagesBySeq, [room_id, seqs]) : [];
+  return [...new Set(entries.map(({ seq }) => seq).filter((seq) => !given.has(seq)))];
+}
+
+/** Converts the entries. `rows` are the messages of `listNamedSeqs`. Adds their `seq` to `given`. */
+export function toEntryChanges(
+  room_id: RoomId,
+  entries: readonly EntryRow[],
+  rows: readonly MessageRow[],
+  given: Set<number>,
+): Change[] {
   const messages = new Map(rows.map((row) => [row.seq, row]));
   const deltas = Map.groupBy(entries, ({ seq }) => seq);
   return entries.map(({ seq, rev, at }): Change => {
@@ -83,4 +98,4 @@ async function replayEntries(
   });
 }
 
-const sortByRev = (changes: Change[]) => changes.sort((a, b) => a.rev - b.rev);
+export const sortByRev = (changes: Change[]) => changes.sort((a, b) => a.rev - b.rev);

@@ -94,6 +94,15 @@ const selectBySeq = (columns: string) => `select x.* from unnest($2::bigint[]) a
   where m.room_id = $1::bigint and m.seq >= i.seq and m.seq <= i.seq order by m.seq limit 1
 ) x`;
 
+/**
+ * Reads the entries between the revs in parameters 2 and 3 of each room in parameter 1. The order and the limit make
+ * PostgreSQL read the index by `rev`.
+ */
+const selectRanges = (select: string, rev: string) => `select x.*
+  from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as w(room_id, first_rev, last_rev) cross join lateral (
+    ${select} and ${rev} >= w.first_rev and ${rev} <= w.last_rev order by ${rev} limit 1000
+  ) x`;
+
 export const statements = {
   append: {
     name: 'append',
@@ -166,6 +175,38 @@ export const statements = {
   messagesBySeq: {
     name: 'messages_by_seq',
     text: selectBySeq(`${wholeMessage}, ${rootReplies}`),
+  },
+  /** The same as `messages`, `changes`, `entries` and `messagesBySeq`, for a range of each of several rooms. */
+  roomMessages: {
+    name: 'log_messages_of_rooms',
+    isReadOnly: true,
+    text: selectRanges(`select ${wholeMessage}, ${rootReplies} from messages m where m.room_id = w.room_id`, 'm.rev'),
+  },
+  roomChanges: {
+    name: 'log_changes_of_rooms',
+    isReadOnly: true,
+    text: selectRanges(
+      `select c.room_id::float8 as room_id, c.rev::float8 as rev, c.kind, c.body, c.actor::text as by, ${ms('c.at')} as at
+        from room_changes c where c.room_id = w.room_id`,
+      'c.rev',
+    ),
+  },
+  roomEntries: {
+    name: 'log_entries_of_rooms',
+    isReadOnly: true,
+    text: selectRanges(
+      `select e.room_id::float8 as room_id, e.rev::float8 as rev, e.kind::int as kind, e.seq::float8 as seq, e.changes,
+        ${ms('e.at')} as at from log_entries e where e.room_id = w.room_id`,
+      'e.rev',
+    ),
+  },
+  roomMessagesBySeq: {
+    name: 'messages_of_rooms_by_seq',
+    isReadOnly: true,
+    text: `select x.* from unnest($1::bigint[], $2::bigint[]) as w(room_id, seq) cross join lateral (
+      select ${wholeMessage}, ${rootReplies} from messages m
+      where m.room_id = w.room_id and m.seq >= w.seq and m.seq <= w.seq order by m.seq limit 1
+    ) x`,
   },
   reactionsForUser: {
     name: 'reactions_for_user',

@@ -12,7 +12,7 @@ const WebhookEntity = defineEntity({
     name: p.string().length(63).unique(),
     createdAt: p.datetime(3),
     /** Set after the answer 410, until an administrator resumes the endpoint. */
-    pausedAt: p.datetime(3).nullable(),
+    suspendedAt: p.datetime(3).nullable(),
     /** Null while the endpoint answers. */
     failingSince: p.datetime(3).nullable(),
     lastError: p.text().nullable(),

@@ -32,6 +32,7 @@ export function registerGauge({ registers, name, help, labelNames = [], read }: 
   new Gauge({
     ...{ registers, name, help, labelNames },
     collect() {
+      this.reset();
       for (const [labels, value] of read()) this.set(labels, value);
     },
   });

@@ -1,0 +1,334 @@
+import type { RoomId } from '../../core/ids.ts';
+import type { RoomLog } from '../../core/log/room-log.ts';
+import type { TaskReport } from '../../core/periodic.ts';
+import type { Store } from '../../database/store.ts';
+import type { DeliveredRoom, Delivery } from './delivery.ts';
+import { EndpointPolicy } from './endpoint-policy.ts';
+import {
+  findRoomsBehind,
+  markFailing,
+  movePositions,
+  readEndpoint,
+  readRefusals,
+  suspendEndpoint,
+  writeRefusal,
+} from './positions.ts';
+import { maxChanges, type ReadingEndpoint, readDelivery } from './read-delivery.ts';
+import { type Answer, type Outcome, type Receiver, toOutcome } from './receiver.ts';
+import { RefusedRooms } from './refused-rooms.ts';
+import { RoomQueue } from './room-queue.ts';
+import type { WebhookTimeouts } from './timeouts.ts';
+
+/** What a dispatcher reports to the log and the metrics. */
+export interface DispatcherEvents {
+  /** A request was answered, or failed after this time. */
+  requested(outcome: Outcome, seconds: number): void;
+  /** The endpoint has this many changes; the oldest was made at least this many seconds ago. */
+  delivered(changes: number, seconds: number): void;
+  /** The endpoint has begun to fail. */
+  failing(error: string): void;
+  recovered(): void;
+  suspended(): void;
+  refused(room: RoomId, error: string, isParked: boolean): void;
+  unreadable(room: RoomId, error: Error): void;
+  database: TaskReport;
+}
+
+interface Collaborators {
+  store: Pick<Store, 'query'>;
+  log: Pick<RoomLog, 'snapshot'>;
+  endpoint: ReadingEndpoint;
+  lease: string;
+  receiver: Receiver;
+  events: DispatcherEvents;
+  timeouts: WebhookTimeouts;
+  /** Called if a write has shown that another node has the lease. */
+  onFenced(token: string): void;
+}
+
+const databaseRetryMs = 500;
+
+/**
+ * Delivers the changes of all rooms to one endpoint, in the order of each room's log. Works while the node has the lease
+ * of the endpoint: from `start` to `stop`.
+ */
+export class Dispatcher {
+  readonly #parts: Collaborators;
+  readonly #policy: EndpointPolicy;
+  readonly #refused: RefusedRooms;
+  readonly #queue = new RoomQueue();
+  /** Undefined while another node dispatches. */
+  #run: { token: string; abort: AbortController } | undefined;
+  #isSuspended = false;
+  #isFinishing = false;
+  #requests = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #blockedUntil = Number.NEGATIVE_INFINITY;
+  #comparison: Promise<void> | undefined;
+  #shouldCompareAgain = false;
+  #whenIdle: (() => void) | undefined;
+
+  constructor(parts: Collaborators) {
+    this.#parts = parts;
+    this.#policy = new EndpointPolicy(parts.timeouts);
+    this.#refused = new RefusedRooms(parts.timeouts);
+  }
+
+  get isRunning(): boolean {
+    return this.#run !== undefined;
+  }
+
+  /** Whether rooms wait for a request that may begin. */
+  get isBusy(): boolean {
+    return this.#run !== undefined && !this.#isSuspended && !this.#policy.isFailing && this.#queue.waiting > 0;
+  }
+
+  get stats() {
+    const now = performance.now();
+    const oldest = Math.min(this.#queue.oldest, this.#refused.behindSince);
+    return {
+      isSuspended: this.#isSuspended,
+      isFailing: this.#policy.isFailing,
+      oldestMs: oldest === Number.POSITIVE_INFINITY ? 0 : Math.max(0, now - oldest),
+      roomsBehind: this.#queue.size + this.#refused.size,
+      roomsParked: this.#refused.parked,
+    };
+  }
+
+  /** Call this after the journal is read, because changes before the comparison are found only by it. */
+  async start(token: string): Promise<void> {
+    this.#run = { token, abort: new AbortController() };
+    await this.reload();
+  }
+
+  /** Drops everything. Answers that arrive later move no position. */
+  stop(): void {
+    this.#run?.abort.abort();
+    this.#run = undefined;
+    clearTimeout(this.#timer);
+    this.#queue.clear();
+    this.#refused.clear();
+  }
+
+  /** Begins no request any more. Resolves when those under way are answered. */
+  async finish(): Promise<void> {
+    this.#isFinishing = true;
+    if (this.#requests > 0) await new Promise<void>((resolve) => (this.#whenIdle = resolve));
+  }
+
+  /** Reads the state of the endpoint, which an administrator may have changed, and compares all positions. */
+  async reload(): Promise<void> {
+    const run = this.#run;
+    if (!run) return;
+    const { store, endpoint, events } = this.#parts;
+    try {
+      const [row, refusals] = await Promise.all([readEndpoint(store, endpoint.name), readRefusals(store, endpoint.id)]);
+      if (this.#run !== run) return;
+      this.#isSuspended = row?.suspended ?? true;
+      if (!this.#isSuspended) this.#policy.reset();
+      const now = performance.now();
+      for (const room of this.#refused.replace(refusals, now)) this.#queue.add(room, now);
+      for (const { room_id } of refusals) this.#queue.drop(room_id);
+      events.database.recovered();
+    } catch (error) {
+      events.database.failed(error);
+      this.#retryLater(() => void this.reload());
+      return;
+    }
+    await this.compare();
+  }
+
+  /** Finds the rooms that are behind, without the journal. */
+  async compare(): Promise<void> {
+    if (this.#comparison) {
+      this.#shouldCompareAgain = true;
+      return this.#comparison;
+    }
+    this.#comparison = this.#compare().finally(() => {
+      this.#comparison = undefined;
+    });
+    await this.#comparison;
+    if (!this.#shouldCompareAgain) return;
+    this.#shouldCompareAgain = false;
+    await this.compare();
+  }
+
+  async #compare(): Promise<void> {
+    const { store, endpoint, events } = this.#parts;
+    const run = this.#run;
+    if (!run) return;
+    try {
+      await findRoomsBehind(store, endpoint.id, (rooms) => {
+        if (this.#run !== run) return false;
+        const now = performance.now();
+        for (const { room_id, ageMs } of rooms) this.#add(room_id, now - ageMs);
+        this.#pump();
+        return true;
+      });
+      events.database.recovered();
+    } catch (error) {
+      events.database.failed(error);
+      this.#retryLater(() => void this.compare());
+    }
+  }
+
+  /** These rooms have changes that were committed after `since`. */
+  touch(rooms: Iterable<RoomId>, since: number): void {
+    if (!this.#run) return;
+    for (const room of rooms) this.#add(room, since);
+    this.#pump();
+  }
+
+  #add(room: RoomId, since: number): void {
+    if (!this.#refused.has(room)) this.#queue.add(room, since);
+  }
+
+  #retryLater(task: () => void): void {
+    const run = this.#run;
+    setTimeout(() => {
+      if (run && this.#run === run) task();
+    }, databaseRetryMs).unref();
+  }
+
+  /** Begins as many requests as the endpoint may have. */
+  #pump(): void {
+    if (!this.#run || this.#isSuspended || this.#isFinishing) return;
+    const now = performance.now();
+    clearTimeout(this.#timer);
+    const { due, nextAt } = this.#refused.listDue(now);
+    for (const room of due) this.#queue.addRefused(room, this.#refused.getBehindSince(room)!);
+    while (this.#queue.waiting > 0 && now >= this.#blockedUntil && this.#requests < this.#policy.getLimit(now)) {
+      void this.#deliverNext(this.#run);
+    }
+    const wakeAt = Math.min(nextAt, this.#queue.waiting > 0 ? this.#getUnblockedAt(now) : Number.POSITIVE_INFINITY);
+    if (wakeAt !== Number.POSITIVE_INFINITY)
+      this.#timer = setTimeout(() => this.#pump(), Math.min(Math.max(1, wakeAt - now), 3_600_000)).unref();
+  }
+
+  /** When waiting rooms may be delivered. If requests are under way, their end pumps again. */
+  #getUnblockedAt(now: number): number {
+    if (this.#blockedUntil > now) return this.#blockedUntil;
+    const { nextAt } = this.#policy;
+    return nextAt !== undefined && nextAt > now ? nextAt : Number.POSITIVE_INFINITY;
+  }
+
+  async #deliverNext(run: { token: string; abort: AbortController }): Promise<void> {
+    const { store, log, endpoint, events } = this.#parts;
+    const rooms = this.#queue.claim(maxChanges);
+    this.#requests += 1;
+    try {
+      const reading = await readDelivery({ store, log }, endpoint, rooms);
+      if (this.#run !== run) return;
+      for (const { room_id, error } of reading.unreadable) void this.#refuse(run, room_id, error.message, error);
+      for (const room of reading.alone) this.#queue.release(room, { isBehind: true, isAlone: true });
+      const now = performance.now();
+      for (const { room_id, ageMs } of reading.rest)
+        this.#queue.release(room_id, { isBehind: true, since: ageMs > 0 ? now - ageMs : undefined });
+      const moving = new Set([...reading.silent, ...(reading.delivery?.rooms ?? [])].map(({ room_id }) => room_id));
+      for (const room of rooms) if (this.#queue.isClaimed(room) && !moving.has(room)) this.#settle(room);
+      if (reading.silent.length > 0) await this.#move(run, reading.silent);
+      // The rooms that did not fit may be in the next request.
+      this.#pump();
+      if (reading.delivery) await this.#request(run, reading.delivery);
+      events.database.recovered();
+    } catch (error) {
+      events.database.failed(error);
+      this.#blockedUntil = performance.now() + databaseRetryMs;
+    } finally {
+      if (this.#run === run) for (const room of rooms) this.#queue.release(room, { isBehind: true, ifClaimed: true });
+      this.#requests -= 1;
+      if (this.#requests === 0) this.#whenIdle?.();
+      this.#pump();
+    }
+  }
+
+  /** The endpoint has everything of the room. */
+  #settle(room: RoomId): void {
+    this.#refused.remove(room);
+    this.#queue.release(room, { isBehind: false });
+  }
+
+  async #request(run: { token: string; abort: AbortController }, delivery: Delivery): Promise<void> {
+    const { receiver, events } = this.#parts;
+    const begunAt = performance.now();
+    let answer: Answer | undefined;
+    let failure = '';
+    try {
+      answer = await receiver.deliver(delivery, run.abort.signal);
+    } catch (error) {
+      failure = (error as Error).message;
+    }
+    if (this.#run !== run) return;
+    const now = performance.now();
+    const outcome = answer ? toOutcome(answer.status) : 'failed';
+    if (answer && outcome !== 'delivered')
+      failure = [`the answer ${answer.status}`, answer.detail].filter(Boolean).join(': ');
+    events.requested(outcome, (now - begunAt) / 1_000);
+    if (outcome === 'failed') {
+      if (this.#policy.failed(now, begunAt, answer?.retryAfterMs)) this.#reportFailing(failure);
+      return;
+    }
+    if (this.#policy.succeeded()) this.#reportRecovered();
+    if (outcome === 'suspended') await this.#suspend(run, failure);
+    else if (outcome === 'refused') await this.#onRefused(run, delivery, failure);
+    else await this.#onDelivered(run, delivery, now);
+  }
+
+  async #onDelivered(run: { token: string }, delivery: Delivery, now: number): Promise<void> {
+    const oldestMs = Math.max(0, now - Math.min(...delivery.rooms.map(({ room_id }) => this.#queue.getSince(room_id))));
+    this.#parts.events.delivered(delivery.changes.length, oldestMs / 1_000);
+    await this.#move(run, delivery.rooms);
+  }
+
+  async #move({ token }: { token: string }, rooms: readonly DeliveredRoom[]): Promise<void> {
+    const { store, lease, endpoint, onFenced } = this.#parts;
+    const moved = await movePositions(store, { lease, token }, endpoint.id, rooms);
+    if (!moved) {
+      onFenced(token);
+      return;
+    }
+    const now = performance.now();
+    for (const { room_id, hasMore, ageMs } of rooms) {
+      // If somebody else has moved the position, it is read again.
+      const hasMoved = moved.has(room_id);
+      if (hasMoved) this.#refused.remove(room_id);
+      this.#queue.release(room_id, { isBehind: hasMore || !hasMoved, ...(hasMoved && { since: now - ageMs }) });
+    }
+  }
+
+  async #onRefused(run: { token: string }, delivery: Delivery, error: string): Promise<void> {
+    const [first, second] = delivery.rooms;
+    if (second === undefined) await this.#refuse(run, first!.room_id, error);
+    else for (const { room_id } of delivery.rooms) this.#queue.release(room_id, { isBehind: true, isAlone: true });
+  }
+
+  async #refuse({ token }: { token: string }, room: RoomId, error: string, unreadable?: Error): Promise<void> {
+    const { store, lease, endpoint, events } = this.#parts;
+    const refusal = this.#refused.refuse(room, performance.now(), this.#queue.getSince(room));
+    this.#queue.remove(room);
+    if (unreadable) events.unreadable(room, unreadable);
+    else events.refused(room, error, refusal.isParked);
+    await writeRefusal(store, { lease, token }, endpoint.id, { room_id: room, ...refusal, error }).catch(
+      events.database.failed,
+    );
+  }
+
+  async #suspend({ token }: { token: string }, error: string): Promise<void> {
+    const { store, lease, endpoint, events } = this.#parts;
+    this.#isSuspended = true;
+    events.suspended();
+    await suspendEndpoint(store, { lease, token }, endpoint.id, error);
+  }
+
+  #reportFailing(error: string): void {
+    const { store, endpoint, events } = this.#parts;
+    events.failing(error);
+    markFailing(store, endpoint.id, error).catch(events.database.failed);
+  }
+
+  #reportRecovered(): void {
+    const { store, endpoint, events } = this.#parts;
+    events.recovered();
+    markFailing(store, endpoint.id, null).catch(events.database.failed);
+  }
+}

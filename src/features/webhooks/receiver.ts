@@ -1,0 +1,30 @@
+import type { Delivery } from './delivery.ts';
+
+/** What an endpoint has answered. */
+export interface Answer {
+  status: number;
+  /** From the header `Retry-After`. */
+  retryAfterMs?: number | undefined;
+  /** The beginning of the body of a refusal, for the log. */
+  detail?: string | undefined;
+}
+
+/** An HTTP endpoint, or a consumer in the same process. */
+export interface Receiver {
+  /** Rejects if there was no answer. Stops at the abort of the signal. */
+  deliver(delivery: Delivery, signal: AbortSignal): Promise<Answer>;
+  close(): void;
+}
+
+export type Outcome = 'delivered' | 'failed' | 'suspended' | 'refused';
+
+/**
+ * A redirect counts as a failure, because requests must not reach an address that nobody has configured. So does 408: the
+ * endpoint did not wait for the request.
+ */
+export function toOutcome(status: number): Outcome {
+  if (status >= 200 && status < 300) return 'delivered';
+  if (status === 410) return 'suspended';
+  if (status === 408 || status === 429) return 'failed';
+  return status >= 400 && status < 500 ? 'refused' : 'failed';
+}
