@@ -8,7 +8,7 @@ import { authenticatedChat, type ChatClient, chatClient, chatInRoom } from '../h
 import { databaseSession, lockRoom } from '../helpers/database-session.ts';
 import { freePort } from '../helpers/free-port.ts';
 import type { Json } from '../helpers/json.ts';
-import { describeOneWiring, postgres, startNode } from '../helpers/node.ts';
+import { describeOneWiring, embedded, postgres, sharedNodes, startNode } from '../helpers/node.ts';
 import { documentedOnRest, seenOnRest, undocumented } from '../helpers/openapi-checks.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { type RestClient, rest } from '../helpers/rest-client.ts';
@@ -92,7 +92,23 @@ const adminCalls: Record<string, (client: RestClient, body?: unknown) => Promise
   createRevocation: (client, body = {}) => client.post('/admin/revocations', body),
   listRevocations: (client) => client.get('/admin/revocations?limit=0'),
   liftRevocation: (client, body) => client.request('DELETE', '/admin/revocations/no', { body }),
+  listWebhooks: (client) => client.get('/admin/webhooks?name=-'),
+  commandWebhook: (client, body = {}) => client.post('/admin/webhooks/none', body),
+  deleteWebhook: (client, body) => client.request('DELETE', '/admin/webhooks/-', { body }),
 };
+
+/** Lists, resumes and deletes a name that is not configured. */
+async function usesWebhooks(url: string): Promise<void> {
+  const client = admin(url);
+  await client.post('/admin/webhooks/unknown', { resume: true });
+  await client.delete('/admin/webhooks/unknown');
+  const server = (await sharedNodes(embedded))[0]!;
+  const consumer = await server.on('changes', { name: 'former' }, () => {});
+  await consumer.close();
+  await client.get('/admin/webhooks');
+  await client.post('/admin/webhooks/former', { resume: true });
+  await client.delete('/admin/webhooks/former');
+}
 
 /** Edits message 1, reacts to it and deletes it, with the refusals on the way. */
 async function usesMessages(client: RestClient, room: Json): Promise<void> {
@@ -356,10 +372,11 @@ describeOneWiring('the documented protocol', ({ url }) => {
       await call(rest(url()));
       await call(admin(url()));
     }
-    for (const name of ['createRevocation', 'liftRevocation'])
+    for (const name of ['createRevocation', 'liftRevocation', 'commandWebhook', 'deleteWebhook'])
       await adminCalls[name]!(admin(url()), { large: 'x'.repeat(hugeBytes) });
-    await tooLarge(url(), adminToken, '/admin/revocations', hugeBytes);
+    for (const path of ['/admin/revocations', '/admin/webhooks']) await tooLarge(url(), adminToken, path, hugeBytes);
     await admin(url()).delete('/admin/revocations/999999');
+    await usesWebhooks(url());
   });
 
   it('sends the documented acknowledgements and events over Socket.IO', async () => {

@@ -23,7 +23,7 @@ const listStatement: Statement = {
       coalesce((select json_agg(json_build_object('room_id', f.room_id, 'attempts', f.attempts, 'since', ${ms('f.since')},
         'retry', ${ms('f.retry_at')}, 'error', f.error, 'parked', f.since < clock_timestamp() - make_interval(hours => $1::int)))
         from (select * from webhook_refusals x where x.webhook = w.id order by x.since, x.room_id limit 100) f), '[]') as rooms
-    from webhooks w order by w.name`,
+    from webhooks w where $2::text is null or w.name = $2 order by w.name`,
 };
 
 const resumeStatement: Statement = {
@@ -108,8 +108,8 @@ export interface ListedWebhook {
   rooms: { room_id: RoomId; attempts: number; since: number; retry: number; error: string; parked: boolean }[];
 }
 
-export const listWebhooks = (store: Query, retryHours: number): Promise<ListedWebhook[]> =>
-  store.query<ListedWebhook>(listStatement, [retryHours]);
+export const listWebhooks = (store: Query, retryHours: number, name: string | undefined): Promise<ListedWebhook[]> =>
+  store.query<ListedWebhook>(listStatement, [retryHours, name ?? null]);
 
 /** Delivers again to an endpoint that was suspended, and tries again the rooms that it has refused. */
 export async function resumeWebhook(store: Query, name: string): Promise<void> {

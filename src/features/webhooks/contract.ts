@@ -30,7 +30,9 @@ export const Webhook = z
   })
   .meta({ id: 'Webhook' });
 
-const WebhookParams = z.object({ name: z.string().regex(webhookNameShape, webhookNameError) });
+const Name = z.string().regex(webhookNameShape, webhookNameError);
+const WebhookParams = z.object({ name: Name.describe('The name of a webhook or a consumer.') });
+const WebhookListQuery = z.object({ name: Name.optional().describe('List only this name.') });
 
 const onlyOne = 'must have exactly one of resume, skip_before and redeliver';
 
@@ -92,6 +94,7 @@ export const webhooks = defineFeature('webhooks', {
       auth: 'admin',
       summary: 'List the webhooks and consumers',
       description: 'Also the names that are no longer configured. Their positions are kept until they are deleted.',
+      query: WebhookListQuery,
       answers: {
         200: defineAnswer(200, { description: 'All names.', content: z.array(Webhook), example: [exampleWebhook] }),
       },
