@@ -17,9 +17,20 @@ export interface EphemeralEvent {
  * is congested receives none.
  */
 export interface EphemeralBroadcaster {
-  publishEphemeral(event: EphemeralEvent): void;
+  /**
+   * Returns whether a congested connection did not receive the event. If no other event follows, it has to be sent again,
+   * or the connection shows an outdated state for ever.
+   */
+  publishEphemeral(event: EphemeralEvent): boolean;
   /** Whether a connection follows this topic of the room. */
   hasFollowers(room: RoomId, topic: string): boolean;
+}
+
+/** Sends an event to the connections of all transports. Returns whether a congested connection did not receive it. */
+export function broadcastEphemeral(broadcasters: readonly EphemeralBroadcaster[], event: EphemeralEvent): boolean {
+  let wasDropped = false;
+  for (const broadcaster of broadcasters) if (broadcaster.publishEphemeral(event)) wasDropped = true;
+  return wasDropped;
 }
 
 /** A connection with more unsent bytes than this is congested, and receives no ephemeral events. */

@@ -1,5 +1,5 @@
 import type { Actor } from '../../core/authorization.ts';
-import type { EphemeralBroadcaster, EphemeralBus } from '../../core/ephemeral.ts';
+import { broadcastEphemeral, type EphemeralBroadcaster, type EphemeralBus } from '../../core/ephemeral.ts';
 import type { FeedRegistry } from '../../core/feed/feed-registry.ts';
 import type { RoomObserver } from '../../core/feed/room-observer.ts';
 import type { RoomId, Uuid } from '../../core/ids.ts';
@@ -41,8 +41,8 @@ interface Collaborators {
   timeouts?: Partial<PresenceTimeouts> | undefined;
 }
 
-/** What was last sent to the connections of this node that follow a room. */
 interface Followed {
+  /** What was last sent to all connections of this node that follow the room. */
   sent: string;
   /** The room is watched at least until this time, even if no connection follows it. */
   until: number;
@@ -154,9 +154,10 @@ export class PresenceService {
     const set = this.readNow(room);
     const json = JSON.stringify(set);
     if (json === followed.sent) return;
-    followed.sent = json;
     const event = { room_id: room, name: 'presence:changed', payload: { room_id: room, ...set }, topic };
-    for (const broadcaster of this.#collaborators.broadcasters) broadcaster.publishEphemeral(event);
+    const wasDropped = broadcastEphemeral(this.#collaborators.broadcasters, event);
+    followed.sent = wasDropped ? '' : json;
+    if (wasDropped) this.#sending.request(room);
     this.#collaborators.events.emitted();
   }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { EphemeralBroadcaster, EphemeralBus } from '../../core/ephemeral.ts';
+import { broadcastEphemeral, type EphemeralBroadcaster, type EphemeralBus } from '../../core/ephemeral.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { FeedRegistry } from '../../core/feed/feed-registry.ts';
 import type { RoomObserver } from '../../core/feed/room-observer.ts';
@@ -31,7 +31,7 @@ export const typingTimeouts: TypingTimeouts = {
   resendMs: 3_000,
 };
 
-/** How often the event that nobody types any more is sent again. Congested connections may have missed it. */
+/** How often the event that nobody types any more is sent again after it has reached everybody. */
 const maxEmptyResends = 3;
 
 /** In a room with more connections on a node, the node neither sends nor publishes who is typing. */
@@ -217,24 +217,26 @@ export class Typing implements RoomObserver {
     this.#forgetIfIdle(room, tracked);
   }
 
-  #emit(room: RoomId, set: Omit<TypingChanged, 'room_id'>): void {
+  /** Returns whether a congested connection did not receive the event. */
+  #emit(room: RoomId, set: Omit<TypingChanged, 'room_id'>): boolean {
     const event = { room_id: room, name: 'typing:changed', payload: { room_id: room, ...set } };
-    for (const broadcaster of this.#collaborators.broadcasters) broadcaster.publishEphemeral(event);
+    const wasDropped = broadcastEphemeral(this.#collaborators.broadcasters, event);
     this.#collaborators.events.emitted();
+    return wasDropped;
   }
 
   /**
    * Sends the last event again, because congested connections do not receive events. Continues while somebody is typing,
-   * and `emptyResends` times after that.
+   * and after that until `emptyResends` events in a row have reached everybody.
    */
   #scheduleResend(room: RoomId, tracked: TrackedRoom, emptyResends: number): void {
     clearTimeout(tracked.resendTimer);
     tracked.resendTimer = setTimeout(() => {
       tracked.resendTimer = undefined;
       const isEmpty = tracked.sent === nobodyJson;
-      this.#emit(room, JSON.parse(tracked.sent));
-      if (!isEmpty || emptyResends > 1)
-        this.#scheduleResend(room, tracked, isEmpty ? emptyResends - 1 : maxEmptyResends);
+      const wasDropped = this.#emit(room, JSON.parse(tracked.sent));
+      const left = isEmpty && !wasDropped ? emptyResends - 1 : maxEmptyResends;
+      if (left > 0) this.#scheduleResend(room, tracked, left);
       else this.#forgetIfIdle(room, tracked);
     }, this.#timeouts.resendMs).unref();
   }

@@ -94,12 +94,14 @@ export function createChatBroadcaster(): ChatBroadcaster {
     },
     publishEphemeral({ room_id, topic, name, payload }) {
       const receivers = topic === undefined ? rooms.get(room_id)?.withEvents : undefined;
-      if (!receivers?.size) return;
+      if (!receivers?.size) return false;
+      const before = dropped;
       const frames = [encodeEventFrame(name, payload)];
       for (const receiver of receivers) {
         if (receiver.isCongested) dropped += 1;
         else receiver.write(frames);
       }
+      return dropped > before;
     },
     hasFollowers: () => false,
     expectOwnMessage(room, rev, receiver) {

@@ -93,7 +93,10 @@ export function createSocketioGateway(
       },
       publishEphemeral({ room_id, topic, name, payload }) {
         const room = topic === undefined ? toRoomName(room_id) : toTopicName(room_id, topic);
-        if (rooms.adapter.rooms.has(room)) rooms.local.volatile.to(room).emit(name, payload);
+        if (!rooms.adapter.rooms.has(room)) return false;
+        const before = countDropped(rooms);
+        rooms.local.volatile.to(room).emit(name, payload);
+        return countDropped(rooms) > before;
       },
       hasFollowers: (room, topic) => rooms.adapter.rooms.has(toTopicName(room, topic)),
     },

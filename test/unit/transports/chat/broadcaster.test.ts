@@ -80,9 +80,9 @@ describe('the broadcaster of /chat', () => {
     const eager = listener(true, { receivesEvents: true });
     const slow = listener(true, { receivesEvents: true, isCongested: true });
     const event = { room_id: room, name: 'typing:changed', payload: { count: 1 } };
-    audience.publishEphemeral(event);
-    audience.publishEphemeral({ ...event, room_id: room + 1 });
-    audience.publishEphemeral({ ...event, topic: 'presence' });
+    expect(audience.publishEphemeral(event), 'a congested session did not receive it').to.equal(true);
+    expect(audience.publishEphemeral({ ...event, room_id: room + 1 })).to.equal(false);
+    expect(audience.publishEphemeral({ ...event, topic: 'presence' })).to.equal(false);
     announce(1);
     await turn();
     expect(plain.writes).to.deep.equal(['1']);
