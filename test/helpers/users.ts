@@ -72,3 +72,8 @@ export function withClaims({ claims }: TestUser, more: Claims): TestUser {
   };
   return createUser({ ...others, user: userUUID, entity: entityUUID, level: levelOnEntity });
 }
+
+export function hasExpired(token: string): boolean {
+  const { exp } = JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()) as { exp: number };
+  return exp * 1_000 <= Date.now();
+}

@@ -4,6 +4,7 @@ import { freePort } from '../../test/helpers/free-port.ts';
 import { type PostgresServer, startPostgres } from '../../test/helpers/postgres.ts';
 import { type RedisServer, startRedis } from '../../test/helpers/redis.ts';
 import { testSecret } from '../../test/helpers/users.ts';
+import type { Defect } from './defects.ts';
 import { NodeProcess } from './node-process.ts';
 import type { Violation } from './record.ts';
 import { withDatabase } from './room-history.ts';
@@ -23,9 +24,10 @@ interface Options {
   directory: string;
   /** Settings of the nodes by the names of their environment variables. */
   settings: Record<string, string>;
+  defect?: Defect | undefined;
 }
 
-export async function startCluster({ nodes: count, directory, settings }: Options): Promise<Cluster> {
+export async function startCluster({ nodes: count, directory, settings, defect }: Options): Promise<Cluster> {
   // A commit returns after PostgreSQL has handed the data to the operating system, so that a crash of the server loses
   // nothing.
   const postgres = await startPostgres({ synchronous_commit: 'on' });
@@ -40,6 +42,7 @@ export async function startCluster({ nodes: count, directory, settings }: Option
       MAX_CONNECTIONS_PER_USER: '0',
       ...(redis && { REDIS_URL: redis.url }),
       ...settings,
+      ...(defect && { TORTURE_DEFECT: defect }),
     },
   };
   const logFiles = Array.from({ length: count }, (_, n) => join(directory, `node-${n + 1}.log`));

@@ -6,8 +6,12 @@ import type { TimelineChange } from './timeline.ts';
 
 /** One connection of a client, over either transport. */
 export interface Connection {
-  /** Calls `answer` at most once. */
-  join(room: number, since: string | undefined, answer: (joined: JoinAnswer) => void): void;
+  /** Calls `answer` at most once. `withPresence` also asks who is present. */
+  join(
+    room: number,
+    options: { since: string | undefined; withPresence: boolean },
+    answer: (joined: JoinAnswer) => void,
+  ): void;
   leave(room: number, left: () => void): void;
   send(message: Sent): void;
   /** Calls `answer` at most once. */
@@ -16,6 +20,8 @@ export interface Connection {
   readPage(room: number, before: number | undefined, answer: (page: Page | undefined) => void): void;
   /** Moves the read position. */
   mark(mark: Mark, answer: (position: Position) => void): void;
+  /** Mutes or hides the room, or ends that. */
+  set(room: number, wish: Partial<Settings>, answer: (settings: Settings & { version: number }) => void): void;
   /** Calls `done` with the answer. */
   type(room: number, typing: boolean, done: () => void): void;
   openInbox(answer: (items: InboxItem[]) => void): void;
@@ -25,8 +31,14 @@ export interface Connection {
 }
 
 export type JoinAnswer =
-  | { ok: true; rev: number; cursor: string; recovered: boolean; lastSeq: number; events: ReceivedChange[] }
+  | ({ ok: true; rev: number; cursor: string; recovered: boolean; lastSeq: number } & Joined)
   | { ok: false; code: ErrorCode };
+
+interface Joined {
+  events: ReceivedChange[];
+  presence?: ShownPresence | undefined;
+  reads?: Receipt[] | undefined;
+}
 
 export type OperationAnswer =
   | { ok: true; changed: boolean; rev: number; message?: Message; reactions?: ReactionCount[] }
@@ -41,6 +53,22 @@ export interface Page {
 export interface Position {
   readSeq: number;
   version: number;
+}
+
+/** A read position, and whose it is. */
+export interface Receipt extends Position {
+  user: string;
+}
+
+export interface Settings {
+  muted: boolean;
+  hidden: boolean;
+}
+
+/** Who is present. Undefined users are too many to list. */
+export interface ShownPresence {
+  users: string[] | undefined;
+  isPartial: boolean;
 }
 
 /** A change as it was received. */
@@ -62,8 +90,9 @@ export interface ConnectionEvents {
   notYet(clientMsgId: string): void;
   inboxItems(items: InboxItem[]): void;
   inboxRemoved(room: number): void;
-  /** A read position of this user. */
-  positionChanged(room: number, position: Position): void;
+  /** Read positions of this user and of others. */
+  readsChanged(room: number, reads: Receipt[]): void;
+  presenceChanged(room: number, presence: ShownPresence): void;
   typingChanged(room: number, users: string[]): void;
   ended(): void;
   violation(what: string): void;

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Client } from 'pg';
 import type { NodeProcess } from './node-process.ts';
 import type { Evidence, Sent } from './record.ts';
 import { withDatabase } from './room-history.ts';
@@ -8,6 +9,8 @@ const maxWaitMs = 5_000;
 const lockMs = 200;
 /** Ten times the interval at which nodes look for commits. */
 const lateMs = 5_000;
+/** Other rooms may be locked by a long transaction. */
+const isBusy = `name like 'room %'`;
 
 /**
  * Kills the node after the database has committed what it sent, and before the node can publish it. All rooms are locked
@@ -21,7 +24,7 @@ export async function killWhileCommitting(url: string, node: NodeProcess): Promi
       withDatabase(url, async (observer) => {
         const deadline = performance.now() + maxWaitMs;
         while (performance.now() < deadline) {
-          await database.query('begin; select 1 from rooms for update');
+          await database.query(`begin; select 1 from rooms where ${isBusy} for update`);
           // The node gives up a lock after 50 ms, and tries again.
           const lockedUntil = performance.now() + 40;
           let isSuspended = false;
@@ -54,7 +57,8 @@ export function killBackend(url: string): Promise<void> {
 export function lockRooms(url: string): Promise<void> {
   return ignoreOutages(() =>
     withDatabase(url, async (database) => {
-      await database.query('begin; lock table rooms');
+      // A long transaction may hold the table. To wait for it would stop everybody else for as long.
+      await database.query(`begin; set local lock_timeout = '300ms'; lock table rooms`);
       await delay(lockMs);
       await database.query('commit');
     }),
@@ -74,17 +78,67 @@ export async function commitLate(url: string, evidence: Evidence): Promise<void>
     withDatabase(url, async (database) => {
       await database.query('begin; select pg_current_xact_id()');
       await delay(lateMs);
-      const { rows } = await database.query<{ id: string; rights_rev: string }>(
-        'select id, rights_rev from rooms order by random() limit 1',
+      const { rows } = await database.query<{ id: string }>(
+        `select id from rooms where ${isBusy} order by random() limit 1`,
       );
-      const { id, rights_rev } = rows[0]!;
-      sent.room = Number(id);
+      sent.room = Number(rows[0]!.id);
       evidence.sent.push(sent);
-      const batch = [[id], [sent.user], [sent.content], [sent.clientMsgId], [true], [rights_rev]];
-      await database.query('select * from append_messages($1, $2, $3, $4, $5, $6)', batch);
+      await appendMessage(database, sent);
       await database.query('commit');
     }),
   );
+}
+
+/**
+ * Writes a message into a room in a transaction that then stays open while the nodes look for commits ten times. Nothing
+ * else writes into this room, because the transaction locks it.
+ */
+export function holdCommit(url: string, room: number, evidence: Evidence): Promise<void> {
+  return writeInOneTransaction(url, { room, name: 'held', forMs: lateMs, everyMs: lateMs }, evidence);
+}
+
+/** Writes messages into a room for a long time, in one transaction. */
+export function importSlowly(url: string, room: number, forMs: number, evidence: Evidence): Promise<void> {
+  return writeInOneTransaction(url, { room, name: 'import', forMs, everyMs: 50 }, evidence);
+}
+
+interface LongTransaction {
+  room: number;
+  name: string;
+  forMs: number;
+  everyMs: number;
+}
+
+async function writeInOneTransaction(
+  url: string,
+  { room, name, forMs, everyMs }: LongTransaction,
+  evidence: Evidence,
+): Promise<void> {
+  const written: Sent[] = [];
+  const user = randomUUID();
+  await ignoreOutages(() =>
+    withDatabase(url, async (database) => {
+      await database.query('begin');
+      for (const end = performance.now() + forMs; performance.now() < end; await delay(everyMs)) {
+        const token = `${name}-${evidence.sent.length}`;
+        const sent: Sent = {
+          ...{ client: 'the database', user, room, clientMsgId: token, content: `[${token}]`, attempts: 1 },
+          outcome: { is: 'unknown' },
+        };
+        evidence.sent.push(sent);
+        written.push(sent);
+        await appendMessage(database, sent);
+      }
+      for (const sent of written) sent.committedAt = performance.now();
+      await database.query('commit');
+    }),
+  );
+}
+
+async function appendMessage(database: Client, { room, user, content, clientMsgId }: Sent): Promise<void> {
+  const { rows } = await database.query<{ rights_rev: string }>('select rights_rev from rooms where id = $1', [room]);
+  const batch = [[room], [user], [content], [clientMsgId], [true], [rows[0]!.rights_rev]];
+  await database.query('select * from append_messages($1, $2, $3, $4, $5, $6)', batch);
 }
 
 /** Other faults can take the database away at any time. */

@@ -4,49 +4,93 @@ import { withDatabase } from './room-history.ts';
 
 const alwaysTrue = 'true';
 
-/**
- * Deliberate defects, which the oracle has to find: for each rule, SQL that breaks it in the database. The rules `delivery`,
- * `typing` and `protocol` are about what nodes send; without reconciliation (`--set SWEEP_SECONDS=3600`), `delivery` is broken.
- */
-export const defects: { [R in Exclude<Rule, 'delivery' | 'typing' | 'protocol'>]: string } = {
-  log: onWrite('insert', 'log_entries', `new.at := new.at - interval '1 s';`),
-  storage: onWrite('insert', 'messages', 'if new.seq % 10 = 0 then new.flags := 1; end if;'),
-  values: onWrite(
-    'update',
-    'messages',
-    `if new.content <> old.content and new.deleted_at is null then new.content := old.content; end if;`,
-  ),
-  convergence: inFunction(
-    'message_reactions(bigint, bigint, uuid)',
-    'order by c.first_rev, c.first_n',
-    'order by c.emoji',
-  ),
-  erasure: `create table attic (content text); ${onWrite('update', 'messages', 'insert into attic values (old.content);')}`,
-  base: inFunction(
-    'apply_operations(jsonb)',
-    `(v_op ->> 'base')::bigint <> coalesce(v_message.version, v_message.rev)`,
-    'false',
-  ),
-  rights: inFunction('apply_operations(jsonb)', `(v_op ->> 'can_write')::boolean`, alwaysTrue),
-  reactions: onWrite('insert', 'reactions', 'if random() < 0.1 then return null; end if;'),
-  positions: onWrite(
-    'update',
-    'positions',
-    'if random() < 0.3 then new.read_seq := greatest(old.read_seq - 3, 0); end if;',
-  ),
-  inbox: onWrite('insert', 'touches', 'if new.what = 1 and new.room_id % 2 = 0 then return null; end if;'),
-  'inbox-rights': inFunction(
-    'inbox_items(bigint[], integer[], integer[], uuid[], integer[], integer[], uuid[], uuid[])',
-    `'permissions', p.permissions`,
-    `'permissions', 'rw'`,
-  ),
-};
+interface Definition {
+  rule: Rule;
+  /** SQL that breaks the rule in the database. A defect without it is in the nodes. */
+  sql?: string;
+}
+
+/** Deliberate defects, which the oracle has to find. Those without SQL are in `node-defects.ts`. */
+export const defects = {
+  delivery: { rule: 'delivery' },
+  log: { rule: 'log', sql: onWrite('insert', 'log_entries', `new.at := new.at - interval '1 s';`) },
+  storage: {
+    rule: 'storage',
+    sql: onWrite('insert', 'messages', 'if new.seq % 10 = 0 then new.flags := 1; end if;'),
+  },
+  values: {
+    rule: 'values',
+    sql: onWrite(
+      'update',
+      'messages',
+      `if new.content <> old.content and new.deleted_at is null then new.content := old.content; end if;`,
+    ),
+  },
+  convergence: {
+    rule: 'convergence',
+    sql: inFunction('message_reactions(bigint, bigint, uuid)', 'order by c.first_rev, c.first_n', 'order by c.emoji'),
+  },
+  erasure: {
+    rule: 'erasure',
+    sql: `create table attic (content text); ${onWrite('update', 'messages', 'insert into attic values (old.content);')}`,
+  },
+  base: {
+    rule: 'base',
+    sql: inFunction(
+      'apply_operations(jsonb)',
+      `(v_op ->> 'base')::bigint <> coalesce(v_message.version, v_message.rev)`,
+      'false',
+    ),
+  },
+  rights: {
+    rule: 'rights',
+    sql: inFunction('apply_operations(jsonb)', `(v_op ->> 'can_write')::boolean`, alwaysTrue),
+  },
+  reactions: { rule: 'reactions', sql: onWrite('insert', 'reactions', 'if random() < 0.1 then return null; end if;') },
+  positions: {
+    rule: 'positions',
+    sql: onWrite(
+      'update',
+      'positions',
+      'if random() < 0.3 then new.read_seq := greatest(old.read_seq - 3, 0); end if;',
+    ),
+  },
+  // Others see a mark that moved back.
+  receipts: { rule: 'receipts', sql: inWritePositions('greatest(s.receipt_seq, n.seq)', 'n.seq') },
+  // Each inbox shows the settings of another room.
+  settings: { rule: 'settings', sql: inItems('s.version, s.muted,', 's.version, s.muted <> (r.id % 2 = 0),') },
+  inbox: {
+    rule: 'inbox',
+    sql: onWrite('insert', 'touches', 'if new.what = 1 and new.room_id % 2 = 0 then return null; end if;'),
+  },
+  // A transaction that was under way at the previous look is never found.
+  'inbox-long': {
+    rule: 'inbox',
+    sql: inFunction('touches_since(pg_snapshot)', 'any(array(select pg_snapshot_xip(p_before)))', `any('{}'::xid8[])`),
+  },
+  'inbox-late': { rule: 'inbox' },
+  'inbox-rights': { rule: 'inbox-rights', sql: inItems(`'permissions', p.permissions`, `'permissions', 'rw'`) },
+  typing: { rule: 'typing' },
+  presence: { rule: 'presence' },
+} satisfies Record<string, Definition>;
 
 export type Defect = keyof typeof defects;
 export const defectNames = Object.keys(defects) as Defect[];
 
 export async function installDefect(url: string, defect: Defect): Promise<void> {
-  await withDatabase(url, (database) => database.query(defects[defect]));
+  const { sql }: Definition = defects[defect];
+  if (sql) await withDatabase(url, (database) => database.query(sql));
+}
+
+function inItems(part: string, replacement: string): string {
+  const signature = 'inbox_items(bigint[], integer[], integer[], uuid[], integer[], integer[], uuid[], uuid[])';
+  return inFunction(signature, part, replacement);
+}
+
+function inWritePositions(part: string, replacement: string): string {
+  const signature =
+    'write_positions(bigint[], uuid[], uuid[], int[], bigint[], boolean[], boolean[], boolean[], boolean[])';
+  return inFunction(signature, part, replacement);
 }
 
 function onWrite(event: 'insert' | 'update', table: string, statements: string): string {

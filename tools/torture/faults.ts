@@ -2,8 +2,16 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../fuzz/random.ts';
 import type { Cluster } from './cluster.ts';
 import type { Crowd } from './crowd.ts';
-import { commitLate, killBackend, killWhileCommitting, lockRooms } from './database-faults.ts';
+import {
+  commitLate,
+  holdCommit,
+  importSlowly,
+  killBackend,
+  killWhileCommitting,
+  lockRooms,
+} from './database-faults.ts';
 import type { Participant } from './participant.ts';
+import type { QuietRooms } from './population.ts';
 import type { Evidence } from './record.ts';
 import { cutConnections } from './room-history.ts';
 
@@ -12,11 +20,18 @@ export interface World {
   participants: Participant[];
   crowd: Crowd;
   evidence: Evidence;
+  quietRooms: QuietRooms;
+  /** How long an import takes, in seconds. */
+  importSeconds: number;
 }
 
 interface FaultKind {
   /** Two faults never hit the same target at the same time. */
   target: 'node' | 'redis' | 'postgres' | 'transaction' | 'clients';
+  /** PostgreSQL does not answer. */
+  isOutage?: true;
+  /** Nothing fails: it is only work. */
+  isHarmless?: true;
   /** Resolves when everything is up again. `mark` sets the time from which recovery is measured. */
   run(world: World, random: Random, mark: () => void): Promise<void>;
 }
@@ -82,6 +97,7 @@ export const faultKinds = {
   },
   'postgres-restart': {
     target: 'postgres',
+    isOutage: true,
     async run({ cluster: { postgres } }, random, mark) {
       await postgres.stop('SIGINT');
       await away(random, 1_000);
@@ -91,6 +107,7 @@ export const faultKinds = {
   },
   'postgres-crash': {
     target: 'postgres',
+    isOutage: true,
     async run({ cluster: { postgres } }, random, mark) {
       await postgres.stop('SIGQUIT');
       await away(random, 1_000);
@@ -100,6 +117,7 @@ export const faultKinds = {
   },
   'postgres-cut': {
     target: 'postgres',
+    isOutage: true,
     async run({ cluster: { postgres } }, _random, mark) {
       await cutConnections(postgres.url);
       mark();
@@ -107,6 +125,7 @@ export const faultKinds = {
   },
   'backend-kill': {
     target: 'postgres',
+    isOutage: true,
     async run({ cluster: { postgres } }, _random, mark) {
       await killBackend(postgres.url);
       mark();
@@ -114,6 +133,7 @@ export const faultKinds = {
   },
   'table-lock': {
     target: 'postgres',
+    isOutage: true,
     async run({ cluster: { postgres } }, _random, mark) {
       await lockRooms(postgres.url);
       mark();
@@ -121,13 +141,32 @@ export const faultKinds = {
   },
   'commit-late': {
     target: 'transaction',
+    isHarmless: true,
     async run({ cluster: { postgres }, evidence }, _random, mark) {
       await commitLate(postgres.url, evidence);
       mark();
     },
   },
+  'commit-held': {
+    target: 'transaction',
+    isHarmless: true,
+    async run({ cluster: { postgres }, evidence, quietRooms }, _random, mark) {
+      await holdCommit(postgres.url, quietRooms.held, evidence);
+      mark();
+    },
+  },
+  import: {
+    // An outage would undo it.
+    target: 'postgres',
+    isHarmless: true,
+    async run({ cluster: { postgres }, evidence, quietRooms, importSeconds }, _random, mark) {
+      await importSlowly(postgres.url, quietRooms.imported, importSeconds * 1_000, evidence);
+      mark();
+    },
+  },
   crowd: {
     target: 'clients',
+    isHarmless: true,
     async run({ crowd }, _random, mark) {
       await crowd.react();
       mark();
@@ -158,6 +197,11 @@ export const faultKinds = {
 } satisfies Record<string, FaultKind>;
 
 export type FaultName = keyof typeof faultKinds;
+const kinds: Record<FaultName, FaultKind> = faultKinds;
+
+export const isOutage = (fault: FaultName): boolean => kinds[fault].isOutage === true;
+export const isHarmless = (fault: FaultName): boolean => kinds[fault].isHarmless === true;
+
 export const faultNames = Object.keys(faultKinds) as FaultName[];
 
 function some(participants: Participant[], random: Random, share: number): Participant[] {

@@ -5,7 +5,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 const project = resolve(import.meta.dirname, '../..');
 /** In the package, this file and the service are compiled. */
-const main = `src/bin/start${extname(import.meta.filename)}`;
+const extension = extname(import.meta.filename);
+const main = `src/bin/start${extension}`;
+/** Breaks the node on purpose, if the run asks for it. */
+const defects = resolve(import.meta.dirname, `node-defects${extension}`);
 const startMs = 60_000;
 
 interface Options {
@@ -76,7 +79,7 @@ export class NodeProcess {
 
   #spawn(): void {
     const log = openSync(this.#logFile, 'a');
-    const child = spawn(process.execPath, [main], {
+    const child = spawn(process.execPath, [...(this.#env.TORTURE_DEFECT ? ['--import', defects] : []), main], {
       cwd: project,
       env: this.#env,
       stdio: ['ignore', log, log],

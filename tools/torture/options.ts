@@ -24,7 +24,7 @@ under load, and compares what each client received with the log
   --rooms N           number of rooms (30)
   --redis-adapter A   sharded or classic
   --only A,B          only these faults, of ${faultNames.join(', ')}
-  --defect RULE       breaks this rule on purpose, so that the run has to fail: one of ${defectNames.join(', ')}
+  --defect NAME       breaks a rule on purpose, so that the run has to fail: one of ${defectNames.join(', ')}
   --set NAME=VALUE    a setting of the nodes; you can repeat it
   --help
 

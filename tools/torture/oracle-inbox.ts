@@ -1,32 +1,17 @@
+import { type Disturbance, findFrom, InboxBound } from './inbox-lag.ts';
 import type { Report } from './oracle.ts';
-import type { Evidence, InboxSession, SeenItem } from './record.ts';
+import type { Evidence, InboxSession, Mark, SeenItem, Setting } from './record.ts';
 import type { RightsOverTime } from './rights-over-time.ts';
 import type { Entry, RoomHistory } from './room-history.ts';
 
-/**
- * How late an item may be. The promise is a second after the commit, and up to 10 s on a busy node; here, all nodes and
- * clients share few cores. The report has the longest lag.
- */
-const maxLagMs = 12_000;
-
-/** A time during which PostgreSQL did not answer, and the recovery from it. */
-export interface Outage {
-  from: number;
-  to: number;
-}
-
-interface InboxFindings {
-  /** The longest time from a commit outside outages to the first item that contains it, in ms. */
-  longestLagMs: number;
-  items: number;
-}
-
 /** Database times are on the clock of `Date.now`, the others on that of `performance.now`. */
 const toMonotonic = (at: number) => at - performance.timeOrigin;
+/** The two clocks may differ by this. */
+const clockSkewMs = 100;
 
 /** Checks what was told about read positions: one value for each version, and no way back without `force`. */
 export function checkPositions(
-  { positions, marks }: Evidence,
+  { positions, marks, settings }: Evidence,
   { room, positions: stored }: RoomHistory,
   report: Report,
 ): void {
@@ -48,9 +33,13 @@ export function checkPositions(
         report('lost', `${where}: version ${version} of the position, stored is ${row?.version}`);
     }
     const asked = marks.filter((mark) => mark.room === room && mark.user === user);
+    const set = settings.filter((setting) => setting.room === room && setting.user === user);
     // The first mark makes the position, and moves it past own messages that were sent meanwhile; so may a second attempt.
-    if ((row?.version ?? 0) > 2 * asked.length) {
-      report('log', `room ${room}: ${user} asked ${asked.length} times, but the position has version ${row!.version}`);
+    if ((row?.version ?? 0) > 2 * (asked.length + set.length)) {
+      report(
+        'log',
+        `room ${room}: ${user} asked ${asked.length + set.length} times, but the position has version ${row!.version}`,
+      );
     }
     const ordered = [...values].sort(([a], [b]) => a - b);
     for (const [n, [version, readSeq]] of ordered.entries()) {
@@ -70,54 +59,91 @@ export function checkPositions(
   }
 }
 
-/** Checks that each commit reached the inboxes in time, and that the items at the end equal the database. */
-export function checkInboxes(
-  { inboxes, marks }: Evidence,
-  history: RoomHistory,
-  rights: RightsOverTime,
-  outages: Outage[],
-  report: Report,
-): InboxFindings {
-  const findings: InboxFindings = { longestLagMs: 0, items: 0 };
-  const messages = history.entries.filter(({ kind }) => kind === 'message');
-  const commits = new Map(history.entries.map(({ rev, at }) => [rev, toMonotonic(at)]));
-  for (const inbox of inboxes) {
-    const seen = inbox.rooms.get(history.room) ?? [];
-    findings.items += seen.length;
-    const check = (committedAt: number, isIn: (item: SeenItem) => boolean, what: string) => {
-      const end = inbox.endedAt ?? Number.POSITIVE_INFINITY;
-      if (committedAt < inbox.openedAt) return;
-      const deadline = extend(committedAt + maxLagMs, committedAt, outages);
-      const first = seen.find((item) => item.at >= committedAt - maxLagMs && isIn(item));
-      const isCalm = !outages.some(({ from, to }) => committedAt >= from - maxLagMs && committedAt <= to);
-      if (first && isCalm) findings.longestLagMs = Math.max(findings.longestLagMs, first.at - committedAt);
-      if (end < deadline || (first && first.at <= deadline)) return;
-      report(
-        'lost',
-        `the inbox of ${inbox.client}, room ${history.room}: ${what} ${first ? `came ${Math.round(first.at - committedAt)} ms after its commit` : 'never came'}`,
-      );
-    };
-    for (const { rev, seq, at } of messages) {
-      const lostAt = rights.canRead(inbox.user, rev) ? rights.firstWithoutRead(inbox.user, rev) : rev;
-      const committedAt = toMonotonic(at);
-      if (lostAt !== undefined && commits.get(lostAt)! < committedAt + 2 * maxLagMs) continue;
-      check(committedAt, ({ lastSeq }) => lastSeq >= seq!, `seq ${seq}`);
-    }
-    for (const { room, user, done } of marks) {
-      if (room !== history.room || user !== inbox.user || !done) continue;
-      if (rights.firstWithoutRead(user, 1) !== undefined) continue;
-      check(done.at, ({ version }) => version >= done.version, `version ${done.version} of the position`);
-    }
-    if (inbox.endedAt === undefined) checkFinal(inbox, seen, history, rights, report);
-  }
-  return findings;
+interface InboxContext {
+  evidence: Evidence;
+  history: RoomHistory;
+  rights: RightsOverTime;
+  disturbances: readonly Disturbance[];
+  /** Receives what is wrong about the user's own settings. */
+  reportSetting: Report;
 }
 
-/** An outage between the commit and the deadline postpones the deadline. */
-function extend(deadline: number, committedAt: number, outages: Outage[]): number {
-  return outages
-    .filter(({ from, to }) => from <= deadline && to >= committedAt)
-    .reduce((last, { to }) => Math.max(last, to + maxLagMs), deadline);
+/** Checks that each commit reached the inboxes in time, and that the items at the end equal the database. */
+export function checkInboxes(
+  { evidence, history, rights, disturbances, reportSetting }: InboxContext,
+  report: Report,
+): void {
+  const { room } = history;
+  const bound = new InboxBound(evidence, disturbances);
+  const committedLate = new Map(evidence.sent.map(({ clientMsgId, committedAt }) => [clientMsgId, committedAt]));
+  const commits = new Map(
+    history.entries.map(({ rev, at, message }) => [
+      rev,
+      committedLate.get(message?.clientMsgId ?? '') ?? toMonotonic(at),
+    ]),
+  );
+  const writes: (Mark | Setting)[] = [...evidence.marks, ...evidence.settings];
+  for (const inbox of evidence.inboxes) {
+    const { client, user, openedAt, endedAt = Number.POSITIVE_INFINITY } = inbox;
+    const seen = inbox.rooms.get(room) ?? [];
+    evidence.inboxItems += seen.length;
+    /** `until` is the time from which on the inbox need not show it. */
+    const check = (
+      committedAt: number,
+      until: number,
+      isIn: (item: { at: number } & Partial<SeenItem>) => boolean,
+      what: string,
+      events: { at: number }[] = seen,
+    ) => {
+      if (committedAt < openedAt) return;
+      const deadline = bound.getDeadline(committedAt, seen);
+      let next = findFrom(events, committedAt - clockSkewMs);
+      while (next < events.length && !isIn(events[next]!)) next += 1;
+      const first = events[next];
+      if (first) {
+        const kind = bound.describe(committedAt, first.at);
+        const lags = evidence.inboxLags.get(kind) ?? [];
+        evidence.inboxLags.set(kind, lags);
+        lags.push(first.at - committedAt);
+      }
+      if (Math.min(endedAt, until) < deadline || (first && first.at <= deadline)) return;
+      const came = first
+        ? `came ${Math.round(first.at - committedAt)} ms after its commit, due after ${Math.round(deadline - committedAt)} ms`
+        : 'never came';
+      report('lost', `the inbox of ${client}, room ${room}: ${what} ${came}`);
+    };
+    const timeOf = (rev: number | undefined) => (rev === undefined ? Number.POSITIVE_INFINITY : commits.get(rev)!);
+    for (const { rev, seq, kind, rule } of history.entries) {
+      const committedAt = commits.get(rev)!;
+      const mayRead = rights.canRead(user, rev);
+      if (kind === 'message' && mayRead) {
+        const lostAt = timeOf(rights.firstWithoutRead(user, rev));
+        check(committedAt, lostAt, ({ lastSeq }) => lastSeq! >= seq!, `seq ${seq}`);
+      }
+      if (!rule || mayRead === rights.canRead(user, rev - 1)) continue;
+      if (mayRead) {
+        const lostAt = timeOf(rights.firstWithoutRead(user, rev));
+        check(committedAt, lostAt, ({ at }) => at >= committedAt - clockSkewMs, `the room, readable since rev ${rev}`);
+      } else if (isShown(inbox, room, committedAt)) {
+        const regainedAt = timeOf(rights.firstWithRead(user, rev));
+        const removals = inbox.removed.filter((one) => one.room === room);
+        check(committedAt, regainedAt, () => true, `the removal of the room, not readable since rev ${rev},`, removals);
+      }
+    }
+    for (const { room: of, user: by, done } of writes) {
+      if (of !== room || by !== user || !done) continue;
+      const before = history.entries.findLast(({ rev }) => commits.get(rev)! <= done.at)?.rev ?? 0;
+      const lostAt = timeOf(rights.firstWithoutRead(user, before));
+      check(done.at, lostAt, (item) => item.version! >= done.version, `version ${done.version} of the position`);
+    }
+    if (inbox.endedAt === undefined) checkFinal(inbox, seen, history, rights, { report, reportSetting });
+  }
+}
+
+/** Whether the inbox shows the room at this time, or later. */
+function isShown({ rooms, removed }: InboxSession, room: number, at: number): boolean {
+  const item = rooms.get(room)?.findLast((one) => one.at <= at);
+  return item !== undefined && !removed.some((one) => one.room === room && one.at >= item.at && one.at < at);
 }
 
 function checkFinal(
@@ -125,22 +151,26 @@ function checkFinal(
   seen: SeenItem[],
   { room, name, lastRev, lastSeq, entries, messages, positions }: RoomHistory,
   rights: RightsOverTime,
-  report: Report,
+  { report, reportSetting }: { report: Report; reportSetting: Report },
 ): void {
   const item = seen.at(-1);
-  const isShown = item !== undefined && !removed.some((one) => one.room === room && one.at >= item.at);
+  const isThere = item !== undefined && !removed.some((one) => one.room === room && one.at >= item.at);
   const what = `at the end, the inbox of ${client}, room ${room}:`;
-  if (isShown !== rights.canRead(user, lastRev)) {
-    return report(isShown ? 'leaked' : 'lost', `${what} ${isShown ? 'is shown without r' : 'is missing'}`);
+  const position = positions.get(user);
+  if (isThere !== rights.canRead(user, lastRev)) {
+    // Pages leave hidden rooms out.
+    if (!isThere && position?.hiddenSeq !== undefined) return;
+    return report(isThere ? 'leaked' : 'lost', `${what} ${isThere ? 'is shown without r' : 'is missing'}`);
   }
-  if (!isShown) return;
+  if (!isThere) return;
   const isForOthers = ([, message]: [number, { emitter: string; isDeleted: boolean }]) =>
     message.emitter !== user && !message.isDeleted;
   const counts = [...messages].filter(
     ([, { extras, isDeleted }]) => !extras.silent && extras.thread === undefined && !isDeleted,
   );
   const { readSeq } = item;
-  const unread = counts.filter((one) => one[0] > readSeq && isForOthers(one)).length;
+  const countUnread = (after: number) =>
+    lastSeq - after > 500 ? 100 : Math.min(counts.filter((one) => one[0] > after && isForOthers(one)).length, 100);
   const mentions = [...messages].filter(
     (one) =>
       one[0] > readSeq &&
@@ -149,13 +179,14 @@ function checkFinal(
       one[1].extras.mentions?.some((grantee) => grantee === user || grantee === entity),
   ).length;
   const last = counts.filter(([seq]) => seq > lastSeq - 200).sort(([a], [b]) => b - a)[0];
-  const position = positions.get(user);
   const expected = {
     name,
     lastSeq,
     version: position?.version ?? 0,
     readSeq: position?.readSeq ?? readSeq,
-    unread: lastSeq - readSeq > 500 ? 100 : Math.min(unread, 100),
+    unread: countUnread(readSeq),
+    muted: position?.muted ?? false,
+    hidden: position?.hiddenSeq !== undefined && countUnread(position.hiddenSeq) === 0,
     mentions: Math.min(mentions, 100),
     lastMessage: last && `${last[0]} ${last[1].content}`,
     activityAt: findActivity(entries, messages, user) ?? item.activityAt,
@@ -163,7 +194,9 @@ function checkFinal(
   const { lastMessage } = item;
   const has = { ...item, lastMessage: lastMessage && `${lastMessage.seq} ${lastMessage.content}` };
   for (const field of Object.keys(expected) as (keyof typeof expected)[]) {
-    if (has[field] !== expected[field]) report('altered', `${what} ${field} is ${has[field]}, not ${expected[field]}`);
+    if (has[field] === expected[field]) continue;
+    const tell = field === 'muted' || field === 'hidden' ? reportSetting : report;
+    tell('altered', `${what} ${field} is ${has[field]}, not ${expected[field]}`);
   }
 }
 

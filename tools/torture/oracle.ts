@@ -1,3 +1,4 @@
+import type { Disturbance } from './inbox-lag.ts';
 import {
   checkBases,
   checkErasure,
@@ -8,8 +9,10 @@ import {
   checkTokens,
   checkValues,
 } from './oracle-conversation.ts';
-import { checkInboxes, checkInboxRights, checkPositions, type Outage } from './oracle-inbox.ts';
+import { checkInboxes, checkInboxRights, checkPositions } from './oracle-inbox.ts';
 import { checkMessages } from './oracle-messages.ts';
+import { checkPresence } from './oracle-presence.ts';
+import { checkReceipts, checkSettings } from './oracle-read-state.ts';
 import { checkSubscription } from './oracle-subscriptions.ts';
 import { checkTyping } from './oracle-typing.ts';
 import type { Evidence, Fault, Rule, Violation } from './record.ts';
@@ -24,7 +27,7 @@ export function checkRun(
   evidence: Evidence,
   histories: RoomHistory[],
   tokens = new Map<string, Set<string>>(),
-  outages: Outage[] = [],
+  disturbances: Disturbance[] = [],
 ): Violation[] {
   const violations: Violation[] = [...evidence.violations];
   const reportOn =
@@ -46,9 +49,9 @@ export function checkRun(
     checkReactions(history, reportOn('reactions'));
     checkTimelines(evidence, history, reportOn('convergence'));
     checkPositions(evidence, history, reportOn('positions'));
-    const { longestLagMs, items } = checkInboxes(evidence, history, rights, outages, reportOn('inbox'));
-    evidence.inboxItems += items;
-    evidence.longestInboxLagMs = Math.max(evidence.longestInboxLagMs, longestLagMs);
+    checkReceipts(evidence, history, rights, reportOn('receipts'));
+    checkSettings(evidence, history, reportOn('settings'));
+    checkInboxes({ evidence, history, rights, disturbances, reportSetting: reportOn('settings') }, reportOn('inbox'));
     checkInboxRights(evidence, history, rights, reportOn('inbox-rights'));
     for (const { client, user, room, code } of evidence.excluded) {
       if (room !== history.room || !rights.canRead(user, history.lastRev)) continue;
@@ -56,6 +59,7 @@ export function checkRun(
     }
   }
   evidence.longestTypingMs = checkTyping(evidence, reportOn('typing'));
+  checkPresence(evidence, reportOn('presence'));
   checkTokens(tokens, histories, reportOn('erasure'));
   const known = new Set(histories.map(({ room }) => room));
   for (const { client, room } of evidence.subscriptions)

@@ -3,7 +3,16 @@ import type { InboxItem } from '../../src/core/inbox-item.ts';
 import type { Message } from '../../src/core/log/message.ts';
 import { type TestUser, withClaims } from '../../test/helpers/users.ts';
 import type { Random } from '../fuzz/random.ts';
-import type { Connection, Dial, JoinAnswer, OperationAnswer, Position, ReceivedChange } from './connection.ts';
+import type {
+  Connection,
+  Dial,
+  JoinAnswer,
+  OperationAnswer,
+  Position,
+  Receipt,
+  ReceivedChange,
+  Settings,
+} from './connection.ts';
 import { Operations } from './operations.ts';
 import { Outbox } from './outbox.ts';
 import {
@@ -12,6 +21,7 @@ import {
   type Mark,
   type Operation,
   type Sent,
+  type Setting,
   type Subscription,
   type Transport,
   type Violation,
@@ -23,8 +33,10 @@ import type { Head } from './room-history.ts';
 const readyMs = 6_000;
 const answerMs = 15_000;
 const tokenSeconds = 3_600;
+/** After this time, a server has noticed that a client no longer answers its pings. */
+const pingMs = 60_000;
 const intervalMs = {
-  ...{ write: 800, operate: 900, readPage: 5_000, mark: 2_000, type: 6_000 },
+  ...{ write: 800, operate: 900, readPage: 5_000, mark: 2_000, set: 4_000, type: 6_000 },
   ...{ leave: 9_000, rejoin: 700, joinAgain: 20_000, quit: 30_000 },
 };
 
@@ -42,6 +54,9 @@ export interface Profile {
   hasInbox: boolean;
   /** Sometimes moves its read position back. */
   mayForce: boolean;
+  asksPresence: boolean;
+  /** The server notices the end of its connection only if a ping is not answered. */
+  polls: boolean;
 }
 
 /**
@@ -203,7 +218,9 @@ export class Participant {
       inboxRemoved: (room) => {
         this.#inbox?.removed.push({ room, at: performance.now() });
       },
-      positionChanged: (room, position) => this.#recordPosition(room, position, 'read:changed'),
+      readsChanged: (room, reads) => this.#showReads(room, reads, 'read:changed'),
+      presenceChanged: (room, presence) =>
+        this.#roomClients.find((one) => one.room === room)?.showPresence(presence, performance.now()),
       received: (change) => this.#receive(change),
       removed: (room, code) => this.#removed(room, code),
       stored: (id, answer) => this.#outbox.stored(id, { is: 'stored', ...answer, at: performance.now(), node }),
@@ -217,11 +234,11 @@ export class Participant {
 
   #lose(how: 'cut' | 'vanish', now: number): void {
     this.#connection!.end(how);
-    this.#ended(now);
+    this.#ended(now, how === 'vanish' || this.#profile.polls ? now + pingMs : now);
   }
 
   /** Schedules a reconnection with a growing, random backoff. */
-  #ended(now: number): void {
+  #ended(now: number, noticedBy = now): void {
     this.#connection = undefined;
     if (this.#inbox) this.#inbox.endedAt = now;
     for (const setTime of this.#unansweredTyping) setTime(now);
@@ -232,7 +249,7 @@ export class Participant {
     this.#failures += 1;
     this.#outbox.connectionLost();
     this.#operations.connectionLost();
-    for (const roomClient of this.#roomClients) roomClient.connectionLost(now);
+    for (const roomClient of this.#roomClients) roomClient.connectionLost(now, noticedBy);
   }
 
   #wander(now: number, happens: Happens): void {
@@ -246,6 +263,7 @@ export class Participant {
       this.#operations.begin(room, timeline);
     }
     if (current.length > 0 && happens(intervalMs.mark)) this.#mark(this.#random.pick(current));
+    if (current.length > 0 && happens(intervalMs.set)) this.#set(this.#random.pick(current).room);
     if (current.length > 0 && happens(intervalMs.type)) this.#type(this.#random.pick(current).room);
     if (current.length > 0 && happens(intervalMs.readPage)) this.#readPage(this.#random.pick(current), now);
     if (this.#isChat) return this.#wanderOnChat(happens);
@@ -282,7 +300,8 @@ export class Participant {
     if (roomClient.isBusy || this.#isSelecting) return;
     const node = this.#node;
     roomClient.ask(now);
-    this.#connection!.join(roomClient.room, roomClient.cursor, (answer) => this.#joined(roomClient, answer, node));
+    const options = { since: roomClient.cursor, withPresence: this.#profile.asksPresence };
+    this.#connection!.join(roomClient.room, options, (answer) => this.#joined(roomClient, answer, node));
   }
 
   #joined(roomClient: RoomClient, answer: JoinAnswer, node: number): void {
@@ -291,6 +310,7 @@ export class Participant {
     if (this.#isChat) for (const other of this.#roomClients) if (other !== roomClient) other.left(now);
     const retryAt = now + 300 + this.#random.int(900);
     roomClient.joined(answer, node, now, retryAt);
+    if (answer.ok && answer.reads) this.#recordOwn(roomClient.room, answer.reads, 'room:join');
     if (!answer.ok && roomClient.refusal && this.#isChat) this.#giveUp(roomClient.room);
   }
 
@@ -372,6 +392,17 @@ export class Participant {
     });
   }
 
+  /** Mutes or hides a room, or ends that. */
+  #set(room: number): void {
+    if (this.#isChat) return;
+    const name = this.#random.pick(['muted', 'hidden'] as const);
+    const setting: Setting = { client: this.name, user: this.user, room, done: undefined };
+    this.#evidence.settings.push(setting);
+    this.#connection!.set(room, { [name]: this.#random.chance(0.5) } as Partial<Settings>, (settings) => {
+      setting.done = { ...settings, at: performance.now() };
+    });
+  }
+
   /** Half of the clients do not say that they have stopped. */
   #type(room: number): void {
     if (this.#isChat) return;
@@ -379,16 +410,26 @@ export class Participant {
     const times = this.#evidence.typed.get(key) ?? [];
     this.#evidence.typed.set(key, times);
     const typing = this.#random.chance(0.8);
-    const index = typing ? times.push(performance.now()) - 1 : -1;
     // Until the answer arrives, the server may handle the request at any time.
+    const request = { from: performance.now(), to: Number.POSITIVE_INFINITY };
+    if (typing) times.push(request);
     const setTime = (at: number) => {
-      if (typing) times[index] = at;
+      request.to = at;
     };
     this.#unansweredTyping.add(setTime);
     this.#connection!.type(room, typing, () => {
       setTime(performance.now());
       this.#unansweredTyping.delete(setTime);
     });
+  }
+
+  #showReads(room: number, reads: Receipt[], what: string): void {
+    this.#recordOwn(room, reads, what);
+    this.#roomClients.find((one) => one.room === room)?.showReads(reads, performance.now());
+  }
+
+  #recordOwn(room: number, reads: Receipt[], what: string): void {
+    for (const receipt of reads) if (receipt.user === this.user) this.#recordPosition(room, receipt, what);
   }
 
   #recordPosition(room: number, { readSeq, version }: Position, what: string): void {
@@ -407,12 +448,12 @@ export class Participant {
     const at = performance.now();
     for (const item of items) {
       const { id: room, last_seq: lastSeq, read_seq: readSeq, version, unread, unread_mentions: mentions, name } = item;
-      const { last_message: last } = item;
+      const { last_message: last, muted, hidden } = item;
       const seen = this.#inbox?.rooms.get(room) ?? [];
       this.#inbox?.rooms.set(room, seen);
       const lastMessage = last ? { seq: last.seq, content: last.content } : undefined;
       const activityAt = Date.parse(item.activityAt);
-      seen.push({ at, lastSeq, readSeq, version, unread, mentions, name, activityAt, lastMessage });
+      seen.push({ at, lastSeq, readSeq, version, unread, mentions, muted, hidden, name, activityAt, lastMessage });
       this.#recordPosition(room, { readSeq, version }, 'inbox');
     }
   }

@@ -21,11 +21,18 @@ export interface Grantee {
   initialRule: 'rw' | undefined;
 }
 
+/** Rooms of all organisations, in which only long transactions write. These hold the locks of the rooms. */
+export interface QuietRooms {
+  held: number;
+  imported: number;
+}
+
 export interface Population {
   participants: Participant[];
   grantees: Grantee[];
   rooms: number[];
   crowd: Crowd;
+  quietRooms: QuietRooms;
 }
 
 interface Options {
@@ -42,19 +49,31 @@ interface Options {
  */
 export async function createPopulation(options: Options, owner: Owner, evidence: Evidence): Promise<Population> {
   const chance = random(options.seed);
-  const rooms: number[] = [];
-  for (let n = 0; n < options.rooms; n++) {
-    const room = { name: `room ${n}`, max_entity_rules: 1_000 };
+  const createRoom = async (name: string, more: object = {}): Promise<number> => {
+    const room = { name, max_entity_rules: 1_000, ...more };
     const { status, body } = await restCalls(options.urls[0]!, owner.person.token).post('/rooms', room);
     if (status !== 200) throw new Error(`The room was not created: ${JSON.stringify(body)}`);
-    rooms.push(body.content.room.id);
+    return body.content.room.id;
+  };
+  const rooms: number[] = [];
+  for (let n = 0; n < options.rooms; n++) {
+    const receipts = n % 2 === 0;
+    const room = await createRoom(`room ${n}`, { receipts });
+    rooms.push(room);
+    if (receipts) evidence.receiptRooms.add(room);
   }
   const entities = Array.from({ length: organisations }, () => randomUUID());
+  const quietRooms = { held: await createRoom('held'), imported: await createRoom('imported') };
+  for (const room of Object.values(quietRooms))
+    for (const uuid of entities) await owner.put({ room, kind: 'entity', uuid, initialRule: 'rw' }, 'rw');
   const participants: Participant[] = [];
+  const people: TestUser[] = [];
   const grantees = new Map<string, Grantee>();
   for (let n = 0; n < options.clients; n++) {
-    const person = createUser({ entity: entities[n % organisations]!, level });
-    evidence.users.set(person.user, { entity: person.entity, level });
+    const person = createPerson(n, people, entities);
+    people.push(person);
+    const hides = hidesItself(n) ? { hidesPresence: true, hidesReceipts: true } : {};
+    evidence.users.set(person.user, { entity: person.entity, level, ...hides });
     const mine = chooseRooms(n, rooms, chance);
     participants.push(createParticipant(n, person, mine, options, evidence));
     for (const room of mine)
@@ -75,7 +94,16 @@ export async function createPopulation(options: Options, owner: Owner, evidence:
   const crowdRooms = all.filter(({ uuid }) => uuid === entity).map(({ room }) => room);
   const { urls, databaseUrl, seed } = options;
   const crowd = new Crowd({ urls, databaseUrl, random: random(seed), entity, level, rooms: crowdRooms }, evidence);
-  return { participants, grantees: all, rooms, crowd };
+  return { participants, grantees: all, rooms, crowd, quietRooms };
+}
+
+const hidesItself = (n: number) => n % 12 === 2;
+
+/** Every second client with an inbox is a second device of the user of the one before it. */
+function createPerson(n: number, people: TestUser[], entities: string[]): TestUser {
+  if (n % 12 === 6) return people[n - 6]!;
+  const scope = hidesItself(n) ? { scope: 'presence:hidden receipts:hidden' } : {};
+  return createUser({ entity: entities[n % organisations]!, level, ...scope });
 }
 
 /** Chooses the rooms of a client: one to four on Socket.IO; on `/chat` one, and another to switch to. */
@@ -104,9 +132,10 @@ function createParticipant(n: number, person: TestUser, rooms: number[], { seed,
     n % 30 === 10 ? ['polling'] : n % 10 === 4 ? ['polling', 'websocket'] : ['websocket'];
   const profile = {
     name: `${isChat ? 'chat' : 'io'}${n}`,
-    ...{ hasInbox: n % 6 === 0, mayForce: n % 4 === 0 },
+    ...{ hasInbox: n % 6 === 0, mayForce: n % 4 === 0, asksPresence: n % 4 === 0 || n % 30 === 10 },
+    polls: transports[0] === 'polling',
     ...{ person, rooms, transport: chooseTransport(n) },
-    dial: isChat ? chatDial(person.user, n % 4 === 1) : socketioDial(person.user, transports),
+    dial: isChat ? chatDial(person.user, n % 4 === 1) : socketioDial(transports),
   };
   return new Participant(profile, urls, random(seed * 1_000 + n), evidence);
 }

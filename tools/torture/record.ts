@@ -25,9 +25,12 @@ export const rules = {
   reactions: 'The reactions in the log, in their table, and in the counts are the same.',
   positions:
     'A read position has one value per version, moves back only if forced, and what is unread is a full count.',
+  receipts: 'Others see how far a user has read only while both may read, never moving back, and never beyond the row.',
+  settings: '`muted` has one value per version: in acknowledgements, in all open inboxes of the user, and in the row.',
   inbox: 'Every commit reaches every open inbox that it concerns in time; at the end, the items equal the database.',
   'inbox-rights': 'No item has a message that was committed after the user lost the right to read.',
   typing: 'Nobody is shown as typing for longer than the protocol allows after they last said so.',
+  presence: 'Within 30 s, a room shows exactly the users who are in it.',
   protocol: 'Everything that a client receives is documented, and no node ends by itself.',
 } as const;
 export type Rule = keyof typeof rules;
@@ -40,8 +43,7 @@ export interface Violation {
 
 /** Everything that the clients saw during a run, for the oracle. Times are in ms, from one monotonic clock. */
 export interface Evidence {
-  /** The entity and level of each user. */
-  users: Map<string, { entity: string; level: number }>;
+  users: Map<string, KnownUser>;
   /** The user who owns all rooms. */
   owner: string;
   subscriptions: Subscription[];
@@ -52,19 +54,44 @@ export interface Evidence {
   timelines: FinalTimeline[];
   marks: Mark[];
   positions: SeenPosition[];
+  settings: Setting[];
+  receipts: SeenReceipt[];
+  /** The rooms in which members see how far others have read. */
+  receiptRooms: Set<number>;
+  /** The times at which a connection may be in a room, although no subscription says so. */
+  stays: Stay[];
+  delays: Delay[];
   inboxes: InboxSession[];
   typing: TypingShown[];
-  /** The times at which a server may last have handled `typing: true` of a user in a room, by `room user`. */
-  typed: Map<string, number[]>;
+  /** When a server may have handled each `typing: true` of a user in a room, by `room user`. */
+  typed: Map<string, { from: number; to: number }[]>;
   /** What the oracle has measured. */
   inboxItems: number;
-  longestInboxLagMs: number;
+  /** The times from a commit to the first item that contains it, in ms, by what had failed meanwhile. */
+  inboxLags: Map<string, number[]>;
   longestTypingMs: number;
+  /** When the clients stopped looking. */
+  endedAt: number;
   ruleChanges: RuleChange[];
   /** The clients that were still excluded from a room at the end. */
   excluded: { client: string; user: string; room: number; code: string }[];
   /** Violations of the protocol that clients saw, which do not depend on the log. */
   violations: Violation[];
+}
+
+export interface KnownUser {
+  entity: string;
+  level: number;
+  /** The scopes of the user's tokens. */
+  hidesReceipts?: boolean;
+  hidesPresence?: boolean;
+}
+
+/** How long somebody had to wait for something trivial. */
+export interface Delay {
+  from: number;
+  to: number;
+  ms: number;
 }
 
 /** A subscription: one connection in one room, from the acknowledgement of the join to its end. */
@@ -85,7 +112,23 @@ export interface Subscription {
   resumes: Subscription | undefined;
   startedAt: number;
   applied: Applied[];
+  /** The sets of users that the client was shown. Undefined if it did not ask who is present. */
+  presence?: SeenPresence[];
   end: SubscriptionEnd | undefined;
+}
+
+export interface SeenPresence {
+  at: number;
+  users: string[];
+  isPartial: boolean;
+}
+
+/** A connection of a user in a room. */
+export interface Stay {
+  room: number;
+  user: string;
+  from: number;
+  to: number;
 }
 
 /** `chat with events` selects rooms on `/chat` with `events`, and receives every change. */
@@ -95,6 +138,8 @@ export interface SubscriptionEnd {
   at: number;
   how: 'left' | 'removed' | 'disconnected' | 'started over';
   code?: RemovalCode;
+  /** When the server learns of it at the latest, if the connection was not closed. */
+  noticedBy?: number;
 }
 
 export type ChangeName =
@@ -129,6 +174,8 @@ export interface Sent {
   extras?: Partial<Pick<Message, 'reply_to' | 'thread' | 'mentions' | 'custom' | 'silent'>>;
   attempts: number;
   outcome: Outcome | undefined;
+  /** When its transaction was committed, if that was long after the message was written. */
+  committedAt?: number;
 }
 
 export type Outcome =
@@ -214,6 +261,28 @@ export interface SeenPosition {
   what: string;
 }
 
+/** A request to mute or hide a room. */
+export interface Setting {
+  client: string;
+  user: string;
+  room: number;
+  /** Undefined if there was no answer, or a refusal. */
+  done: { muted: boolean; hidden: boolean; version: number; at: number } | undefined;
+}
+
+/** A read position of another user. */
+export interface SeenReceipt {
+  client: string;
+  /** Whose position it is. */
+  user: string;
+  room: number;
+  readSeq: number;
+  version: number;
+  /** The `rev` that the client had reached when it was shown. */
+  rev: number;
+  at: number;
+}
+
 /** An inbox, from the acknowledgement that opened it to the end of the connection. */
 export interface InboxSession {
   client: string;
@@ -233,6 +302,8 @@ export interface SeenItem {
   version: number;
   unread: number;
   mentions: number;
+  muted: boolean;
+  hidden: boolean;
   name: string;
   activityAt: number;
   lastMessage: { seq: number; content: string } | undefined;
@@ -266,14 +337,19 @@ export function newEvidence(): Evidence {
     ...{
       marks: [],
       positions: [],
+      settings: [],
+      receipts: [],
+      receiptRooms: new Set(),
+      stays: [],
+      delays: [],
       inboxes: [],
       typing: [],
       typed: new Map(),
       inboxItems: 0,
-      longestInboxLagMs: 0,
+      inboxLags: new Map(),
       longestTypingMs: 0,
     },
-    ...{ ruleChanges: [], excluded: [], violations: [] },
+    ...{ endedAt: 0, ruleChanges: [], excluded: [], violations: [] },
   };
 }
 

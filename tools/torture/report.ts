@@ -10,6 +10,8 @@ export function formatReport(evidence: Evidence, incidents: Incident[], bans: nu
     '',
     ...recoveries(incidents, bans),
     '',
+    ...inboxLags(evidence),
+    '',
     ...delays(evidence, incidents),
   ];
 }
@@ -29,11 +31,13 @@ function counts({ sent, operations, answers, timelines, subscriptions, ruleChang
   ];
 }
 
-function countInboxes({ marks, inboxes, inboxItems, longestInboxLagMs, typing, longestTypingMs }: Evidence): string[] {
-  const done = marks.filter((mark) => mark.done).length;
+function countInboxes(evidence: Evidence): string[] {
+  const { marks, settings, receipts, inboxes, inboxItems, typing, longestTypingMs, subscriptions } = evidence;
+  const countAnswered = (writes: { done: unknown }[]) => writes.filter(({ done }) => done).length;
+  const sets = subscriptions.reduce((sum, { presence = [] }) => sum + presence.length, 0);
   return [
-    `read state: ${done} of ${marks.length} marks acknowledged; ${inboxes.length} inboxes opened, ${inboxItems} items, longest lag ${Math.round(longestInboxLagMs)} ms`,
-    `typing: shown ${typing.length} times, at most ${Math.round(longestTypingMs)} ms after the user said so`,
+    `read state: ${countAnswered(marks)} of ${marks.length} marks and ${countAnswered(settings)} of ${settings.length} settings acknowledged; ${receipts.length} positions of others; ${inboxes.length} inboxes opened, ${inboxItems} items`,
+    `typing: shown ${typing.length} times, at most ${Math.round(longestTypingMs)} ms after the user said so; presence: ${sets} sets`,
   ];
 }
 
@@ -67,6 +71,28 @@ function recoveries(incidents: Incident[], bans: number[]): string[] {
   return [...table('longest recovery, in ms', rows), ...slow];
 }
 
+/** From the commit to the item, by what had failed meanwhile. The longest is the longest inbox lag. */
+function inboxLags({ inboxLags: lags, delays }: Evidence): string[] {
+  const rows = [['', ...percentileNames]];
+  for (const [kind, times] of [...lags].sort(([a], [b]) => (a < b ? -1 : 1))) rows.push([kind, ...percentiles(times)]);
+  const waits = delays.map(({ ms }) => ms);
+  return [
+    ...table('inbox lag from the commit, in ms', rows),
+    ...table('waits for a timer, a request and a query, in ms', [
+      ['', ...percentileNames],
+      ['', ...percentiles(waits)],
+    ]),
+  ];
+}
+
+const percentileNames = ['count', 'p50', 'p99', 'longest'];
+
+function percentiles(times: number[]): string[] {
+  const sorted = times.toSorted((a, b) => a - b);
+  const at = (share: number) => String(Math.round(sorted[Math.floor((sorted.length - 1) * share)] ?? 0));
+  return [String(times.length), at(0.5), at(0.99), at(1)];
+}
+
 const slowMs = 3_000;
 
 const longest = (times: number[]) => (times.length > 0 ? String(Math.round(Math.max(...times))) : '-');
@@ -95,11 +121,9 @@ function delays({ sent, subscriptions }: Evidence, incidents: Incident[]): strin
       times.push(Math.max(0, at - message.at));
     }
   }
-  const rows = [['', 'count', 'p50', 'p99', 'max']];
+  const rows = [['', ...percentileNames]];
   for (const [name, times] of [...byRow].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    times.sort((a, b) => a - b);
-    const at = (share: number) => String(Math.round(times[Math.floor((times.length - 1) * share)]!));
-    rows.push([name, String(times.length), at(0.5), at(0.99), at(1)]);
+    rows.push([name, ...percentiles(times)]);
   }
   return table('delay from the acknowledgement to other members, in ms', rows);
 }

@@ -1,5 +1,5 @@
 import type { RemovalCode } from '../../src/core/errors.ts';
-import type { JoinAnswer, Page, ReceivedChange } from './connection.ts';
+import type { JoinAnswer, Page, Receipt, ReceivedChange, ShownPresence } from './connection.ts';
 import {
   type Evidence,
   getPosition,
@@ -87,6 +87,7 @@ export class RoomClient {
     if (this.subscription) return this.#joinedAgain(answer, node, now);
     this.#begin(answer, node, now);
     for (const change of answer.events) this.receive(change, now, true);
+    this.#showAnswers(answer, now);
     if (this.#owner.transport === 'socketio') this.#expectAt(answer.rev);
   }
 
@@ -108,9 +109,10 @@ export class RoomClient {
     if (!isRepair && this.#owner.transport === 'socketio') this.#expectAt(answer.rev);
     if (answer.recovered)
       for (const change of answer.events) if (change.rev > this.#have) this.receive(change, now, true);
-    if (this.#owner.transport !== 'socketio' || this.#have === answer.rev) return;
+    if (this.#owner.transport !== 'socketio' || this.#have === answer.rev) return this.#showAnswers(answer, now);
     this.#end({ at: now, how: 'started over' });
     this.#begin({ ...answer, recovered: false }, node, now);
+    this.#showAnswers(answer, now);
   }
 
   #begin({ rev, cursor, recovered, lastSeq }: JoinAnswer & { ok: true }, node: number, now: number): void {
@@ -130,6 +132,28 @@ export class RoomClient {
     };
     this.#last = this.subscription;
     this.#evidence.subscriptions.push(this.subscription);
+  }
+
+  #showAnswers({ presence, reads = [] }: JoinAnswer & { ok: true }, now: number): void {
+    if (presence) this.showPresence(presence, now);
+    this.showReads(reads, now);
+  }
+
+  showPresence({ users, isPartial }: ShownPresence, at: number): void {
+    if (!this.subscription || !users) return;
+    this.subscription.presence ??= [];
+    this.subscription.presence.push({ at, users, isPartial });
+  }
+
+  /** Records the read positions of others. */
+  showReads(reads: Receipt[], at: number): void {
+    const { room, subscription } = this;
+    if (!subscription) return;
+    const { name: client, person } = this.#owner;
+    for (const { user, readSeq, version } of reads) {
+      if (user === person.user) continue;
+      this.#evidence.receipts.push({ client, user, room, readSeq, version, rev: getPosition(subscription), at });
+    }
   }
 
   #expectAt(rev: number): void {
@@ -197,11 +221,17 @@ export class RoomClient {
     return true;
   }
 
-  connectionLost(now: number): void {
+  /** `noticedBy` is when the server learns of it at the latest. */
+  connectionLost(now: number, noticedBy: number): void {
+    const { room, askedAt } = this;
+    // The server may have handled a request that it could not answer any more.
+    if (this.isBusy) {
+      this.#evidence.stays.push({ room, user: this.#owner.person.user, from: askedAt, to: noticedBy });
+    }
     this.pageAskedAt = undefined;
     this.askedAt = Number.POSITIVE_INFINITY;
     this.joinAt = 0;
-    this.#end({ at: now, how: 'disconnected' });
+    this.#end({ at: now, how: 'disconnected', noticedBy });
   }
 
   /** Allows the client to join again, with its cursor or as if for the first time. */

@@ -18,11 +18,22 @@ export interface RoomHistory {
   lastChangeAt: number;
   name: string;
   /** The stored read positions, by user. */
-  positions: Map<string, { readSeq: number | undefined; version: number }>;
+  positions: Map<string, StoredPosition>;
   /** In the order of `rev`. */
   entries: Entry[];
   /** The messages as they are at the end, by `seq`. */
   messages: Map<number, StoredMessage>;
+}
+
+/** The row of a user's read state. */
+export interface StoredPosition {
+  readSeq: number | undefined;
+  /** How far others may see that the user has read. */
+  receiptSeq: number | undefined;
+  version: number;
+  muted: boolean;
+  /** The newest message when the user hid the room. */
+  hiddenSeq: number | undefined;
 }
 
 export type EntryKind = 'message' | 'edit' | 'deletion' | 'reactions' | 'member' | 'room';
@@ -118,7 +129,7 @@ export async function readHistories(url: string): Promise<RoomHistory[]> {
       from reaction_counts c full join (
         select room_id, seq, emoji, array_agg(user_uuid::text) as users from reactions group by 1, 2, 3
       ) r using (room_id, seq, emoji) order by room_id, seq, c.first_rev, c.first_n`);
-    const positions = await database.query('select room_id, user_uuid, read_seq, version from positions');
+    const positions = await database.query('select * from positions');
     const threads = await database.query('select room_id, root, count, last_seq from threads');
     const histories = new Map<number, RoomHistory>();
     for (const { id, name, last_rev, last_seq, last_change_at } of rooms.rows) {
@@ -143,9 +154,12 @@ export async function readHistories(url: string): Promise<RoomHistory[]> {
       message.reactors.set(emoji, new Set(users ?? []));
       message.reactions = [message.reactions, reactionsText([{ emoji, count }])].filter(Boolean).join(' ');
     }
-    for (const { room_id, user_uuid, read_seq, version } of positions.rows) {
-      const readSeq = read_seq === null ? undefined : Number(read_seq);
-      histories.get(Number(room_id))?.positions.set(user_uuid, { readSeq, version: Number(version) });
+    for (const { room_id, user_uuid, version, muted, ...row } of positions.rows) {
+      const [readSeq, receiptSeq, hiddenSeq] = [row.read_seq, row.receipt_seq, row.hidden_seq].map((seq) =>
+        seq === null ? undefined : Number(seq),
+      );
+      const position = { readSeq, receiptSeq, version: Number(version), muted, hiddenSeq };
+      histories.get(Number(room_id))?.positions.set(user_uuid, position);
     }
     for (const { room_id, root, count, last_seq } of threads.rows) {
       const message = histories.get(Number(room_id))?.messages.get(Number(root));

@@ -45,9 +45,10 @@ export async function runFaults({ world, random, faults, isOver }: FaultPlan): P
   async function row(minMs: number, maxMs: number): Promise<void> {
     // Each kind of fault runs before any kind runs again.
     let left: FaultName[] = [];
+    const repeated = faults.filter((fault) => fault !== 'import');
     while (!isOver()) {
       await delay(minMs + random.int(maxMs - minMs));
-      if (left.length === 0) left = [...faults];
+      if (left.length === 0) left = [...repeated];
       const targets = new Set([...active].map(({ fault }) => faultKinds[fault].target));
       const possible = left.filter((fault) => !targets.has(faultKinds[fault].target));
       if (possible.length === 0 || isOver()) continue;
@@ -57,6 +58,15 @@ export async function runFaults({ world, random, faults, isOver }: FaultPlan): P
     }
   }
 
-  await Promise.all([row(200, 1_000), row(4_000, 12_000)]);
+  /** A long transaction runs once, beside the other faults. */
+  async function importOnce(): Promise<void> {
+    await delay(world.importSeconds * 1_000);
+    const isFree = () => [...active].every(({ fault }) => faultKinds[fault].target !== 'postgres');
+    while (!isFree() && !isOver()) await delay(20);
+    if (!isOver()) await inject('import');
+  }
+
+  const imports = faults.includes('import') ? [importOnce()] : [];
+  await Promise.all([row(200, 1_000), row(4_000, 12_000), ...imports]);
   return incidents;
 }

@@ -9,7 +9,8 @@ import { onRunEnd } from '../../test/helpers/cleanup.ts';
 import { random } from '../fuzz/random.ts';
 import { type Cluster, searchLogs, startCluster } from './cluster.ts';
 import { installDefect } from './defects.ts';
-import { faultKinds } from './faults.ts';
+import { faultKinds, isHarmless, isOutage } from './faults.ts';
+import type { Disturbance } from './inbox-lag.ts';
 import { readOptions } from './options.ts';
 import { checkRun } from './oracle.ts';
 import { Owner } from './owner.ts';
@@ -19,12 +20,15 @@ import { newEvidence, type Violation } from './record.ts';
 import { formatReport, formatSummary } from './report.ts';
 import { readHistories, readTokens } from './room-history.ts';
 import { type Incident, runFaults } from './run-faults.ts';
-import { converge, settle } from './settle.ts';
+import { converge, type Missing, settle } from './settle.ts';
+import { measureStrain } from './strain.ts';
 
 const { seconds, seed, nodes, clients, rooms, faults, defect, settings } = readOptions();
 const tickMs = 10;
 const slices = 4;
 const ruleLanes = 4;
+/** A shorter run does not wait until everybody is told who is present. */
+const minSecondsForPresence = 30;
 /** Time for the start, for the creation of rooms and users, and for the convergence at the end. */
 const graceMs = 180_000;
 
@@ -68,14 +72,15 @@ async function cleanUp(): Promise<void> {
 }
 
 async function torture(): Promise<Violation[]> {
-  cluster = await startCluster({ nodes, directory, settings });
+  cluster = await startCluster({ nodes, directory, settings, defect });
   if (defect) await installDefect(cluster.postgres.url, defect);
   const owner = new Owner(cluster.urls, random(seed + 1), evidence);
   const { urls, postgres } = cluster;
   const databaseUrl = () => postgres.url;
   const options = { clients, rooms, seed: seed + 2, urls, databaseUrl };
-  const { participants, grantees, crowd } = await createPopulation(options, owner, evidence);
-  const world = { cluster, participants, crowd, evidence };
+  const { participants, grantees, crowd, quietRooms } = await createPopulation(options, owner, evidence);
+  const world = { cluster, participants, crowd, evidence, quietRooms, importSeconds: seconds / 4 };
+  const stopMeasuring = measureStrain({ urls, databaseUrl }, evidence);
   const ticking = tick(participants);
   await converge(world);
 
@@ -86,11 +91,11 @@ async function torture(): Promise<Violation[]> {
     return owner.rule(own, participants, isOver);
   });
   const [incidents] = await Promise.all([runFaults({ world, random: random(seed), faults, isOver }), ...ruleChange]);
-  const rest = await settle(
-    world,
-    faults.some((fault) => faultKinds[fault].target === 'redis'),
-  );
+  const stopsRedis = faults.some((fault) => faultKinds[fault].target === 'redis');
+  const rest = await settle(world, { stopsRedis, waitsForPresence: seconds >= minSecondsForPresence });
   clearInterval(ticking);
+  stopMeasuring();
+  evidence.endedAt = performance.now();
   for (const one of participants) one.close();
   return judge([...incidents, ...rest.incidents], rest.missing, owner.bans);
 }
@@ -105,21 +110,25 @@ function tick(participants: Participant[]): NodeJS.Timeout {
   }, tickMs);
 }
 
-async function judge(incidents: Incident[], missing: string[], bans: number[]): Promise<Violation[]> {
+async function judge(incidents: Incident[], missing: Missing[], bans: number[]): Promise<Violation[]> {
   const histories = await readHistories(cluster!.postgres.url);
   const { violations, counts } = searchLogs(cluster!);
-  const late: Violation[] = missing.map((what) => ({ fault: 'lost', what: `at the end, ${what}` }));
+  const late: Violation[] = missing.map(({ what, rule }) => ({ fault: 'lost', what: `at the end, ${what}`, rule }));
   const tokens = await readTokens(cluster!.postgres.url);
-  const outages = incidents
-    .filter(({ fault }) => fault !== 'end without redis' && faultKinds[fault].target === 'postgres')
-    .map(({ startedAt, endedAt, recovery }) => ({ from: startedAt, to: endedAt + recovery.subscribersMs }));
-  violations.unshift(...checkRun(evidence, histories, tokens, outages), ...late);
+  const disturbances = incidents.flatMap(toDisturbance);
+  violations.unshift(...checkRun(evidence, histories, tokens, disturbances), ...late);
   for (const line of formatReport(evidence, incidents, bans)) console.log(line);
   const failedStarts = cluster!.nodes.reduce((sum, node) => sum + node.failedStarts, 0);
   console.log(`\nwarnings and errors in the logs of the nodes (${failedStarts} failed starts)`);
   for (const [kind, times] of counts) console.log(`  ${String(times).padStart(6)}  ${kind}`);
   if (violations.length > 0) keep({ histories, violations });
   return violations;
+}
+
+function toDisturbance({ fault, startedAt, endedAt, recovery }: Incident): Disturbance[] {
+  const times = { from: startedAt, to: endedAt + recovery.subscribersMs };
+  if (fault === 'end without redis') return [{ fault, ...times, isOutage: false }];
+  return isHarmless(fault) ? [] : [{ fault, ...times, isOutage: isOutage(fault) }];
 }
 
 /** Saves the findings, because the databases are removed after the run. */

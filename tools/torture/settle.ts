@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { World } from './faults.ts';
+import { findPresenceProblems, promisedMs as presenceMs } from './oracle-presence.ts';
+import type { Rule } from './record.ts';
 import { headsNow } from './recovery.ts';
 import type { Incident } from './run-faults.ts';
 
@@ -10,10 +12,20 @@ const talkMs = 1_500;
 /** Longer than the interval between two items of a room. */
 const itemMs = 2_500;
 
+export interface Missing {
+  what: string;
+  rule: Rule;
+}
+
 interface Settled {
   /** The clients that had not received everything at the deadline. */
-  missing: string[];
+  missing: Missing[];
   incidents: Incident[];
+}
+
+interface Options {
+  stopsRedis: boolean;
+  waitsForPresence: boolean;
 }
 
 /**
@@ -21,7 +33,7 @@ interface Settled {
  * `redisIsHurt`, Redis is stopped for the last messages and remains down until all clients have received them, so that
  * no later message can trigger their delivery.
  */
-export async function settle(world: World, stopsRedis: boolean): Promise<Settled> {
+export async function settle(world: World, { stopsRedis, waitsForPresence }: Options): Promise<Settled> {
   const { participants, cluster } = world;
   const redis = stopsRedis ? cluster.redis : undefined;
   const incidents: Incident[] = [];
@@ -45,7 +57,22 @@ export async function settle(world: World, stopsRedis: boolean): Promise<Settled
   missing.push(...(await converge(world, true)));
   // An item that was read just before may be followed by another a second later.
   await delay(itemMs);
-  return { missing: [...new Set(missing)], incidents };
+  const late = waitsForPresence ? await settlePresence(world) : [];
+  const all: Missing[] = [
+    ...[...new Set(missing)].map((what): Missing => ({ what, rule: 'delivery' })),
+    ...late.map((what): Missing => ({ what, rule: 'presence' })),
+  ];
+  return { missing: all, incidents };
+}
+
+/** Returns what is still wrong after the time within which the protocol promises that presence is right. */
+async function settlePresence({ evidence }: World): Promise<string[]> {
+  const deadline = performance.now() + presenceMs;
+  for (;;) {
+    const problems = findPresenceProblems(evidence, performance.now());
+    if (problems.length === 0 || performance.now() > deadline) return problems;
+    await delay(200);
+  }
 }
 
 /**

@@ -3,10 +3,12 @@ import type WebSocket from 'ws';
 import { z } from 'zod';
 import { namespace, RefusedAck, type ServerEventPayloads } from '../../src/core/contract/socketio.ts';
 import type { InboxItem } from '../../src/core/inbox-item.ts';
-import type { ReadChanged } from '../../src/features/reads/contract.ts';
+import type { Presence, PresenceChanged } from '../../src/features/presence/contract.ts';
+import type { ReadChanged, ReadReceipt } from '../../src/features/reads/contract.ts';
 import type { TypingChanged } from '../../src/features/typing/contract.ts';
+import { hasExpired } from '../../test/helpers/users.ts';
 import { type RequestName, requests, events as serverEvents } from '../requests.ts';
-import type { Connection, ConnectionEvents, Dial, ReceivedChange } from './connection.ts';
+import type { Connection, ConnectionEvents, Dial, Receipt, ReceivedChange, ShownPresence } from './connection.ts';
 import { deltasText, reactionsText, versionText } from './record.ts';
 import { memberText, roomText } from './room-history.ts';
 
@@ -16,17 +18,17 @@ const dialMs = 4_000;
 const forgetMs = 20_000;
 
 /** Connects with Socket.IO, without automatic reconnection, because the participant chooses another node. */
-export function socketioDial(user: string, transports: ('websocket' | 'polling')[]): Dial {
+export function socketioDial(transports: ('websocket' | 'polling')[]): Dial {
   return (url, token, events) => {
     const socket = io(url + namespace, {
       ...{ auth: { token }, transports, timeout: dialMs },
       ...{ forceNew: true, reconnection: false },
     });
-    return createSocketioConnection(socket, user, events);
+    return createSocketioConnection(socket, events);
   };
 }
 
-function createSocketioConnection(socket: Socket, user: string, events: ConnectionEvents): Connection {
+function createSocketioConnection(socket: Socket, events: ConnectionEvents): Connection {
   let over = false;
 
   function ended(): void {
@@ -66,15 +68,16 @@ function createSocketioConnection(socket: Socket, user: string, events: Connecti
       const names = users.map((typist) => typist.user);
       return events.typingChanged(room_id, names);
     }
-    if (name === 'read:changed') return readChanged(payload as ReadChanged);
+    if (name === 'read:changed') {
+      const { room_id, reads } = payload as ReadChanged;
+      return events.readsChanged(room_id, reads.map(toReceipt));
+    }
+    if (name === 'presence:changed') {
+      const { room_id, ...presence } = payload as PresenceChanged;
+      return events.presenceChanged(room_id, toShownPresence(presence));
+    }
     const received = toReceivedChange(name, payload);
     if (received) events.received(received);
-  }
-
-  function readChanged({ room_id, reads }: ReadChanged): void {
-    for (const { user: reader, read_seq, version } of reads) {
-      if (reader === user) events.positionChanged(room_id, { readSeq: read_seq, version });
-    }
   }
 
   /**
@@ -94,15 +97,16 @@ function createSocketioConnection(socket: Socket, user: string, events: Connecti
   }
 
   return {
-    join(room_id, since, answer) {
-      const yes = ({ room, rev, cursor, recovered, events: missed }: z.infer<(typeof requests)['room:join']['ack']>) =>
+    join(room_id, { since, withPresence }, answer) {
+      const yes = ({ room, rev, cursor, recovered, ...ack }: z.infer<(typeof requests)['room:join']['ack']>) =>
         answer({
           ...{ ok: true, rev, cursor, recovered, lastSeq: room.last_seq },
-          events: missed.map(({ name, payload }) => toReceivedChange(name, payload)!),
+          events: ack.events.map(({ name, payload }) => toReceivedChange(name, payload)!),
+          presence: ack.presence ? toShownPresence(ack.presence) : undefined,
+          reads: ack.reads?.map(toReceipt),
         });
-      ask('room:join', { room_id, ...(since && { since }) }, yes, ({ error }) =>
-        answer({ ok: false, code: error.code }),
-      );
+      const options = { reads: true, ...(since && { since }), ...(withPresence && { presence: true }) };
+      ask('room:join', { room_id, ...options }, yes, ({ error }) => answer({ ok: false, code: error.code }));
     },
     leave(room_id, left) {
       ask('room:leave', { room_id }, left, ({ error }) => events.violation(`leave refused: ${error.code}`));
@@ -145,6 +149,11 @@ function createSocketioConnection(socket: Socket, user: string, events: Connecti
         answer({ readSeq: read_seq, version });
       ask('read:mark', { room_id, seq, force }, yes, () => {});
     },
+    set(room_id, wish, answer) {
+      const yes = ({ muted, hidden, version }: z.infer<(typeof requests)['room:personal']['ack']>) =>
+        answer({ muted, hidden, version });
+      ask('room:personal', { room_id, ...wish }, yes, () => {});
+    },
     type(room_id, typing, done) {
       ask('typing:set', { room_id, typing }, done, done);
     },
@@ -162,7 +171,8 @@ function createSocketioConnection(socket: Socket, user: string, events: Connecti
         { token },
         () => {},
         ({ error }) => {
-          if (error.code !== 'UNAVAILABLE') events.violation(`a valid token was refused: ${error.code}`);
+          const isFair = error.code === 'UNAVAILABLE' || (error.code === 'TOKEN_EXPIRED' && hasExpired(token));
+          if (!isFair) events.violation(`a valid token was refused: ${error.code}`);
         },
       );
     },
@@ -185,6 +195,10 @@ function breakOff(socket: Socket, how: 'cut' | 'vanish'): void {
   else if (transport?.ws?.readyState === 1) transport.ws.pause();
   else if (transport) transport.readyState = 'closed';
 }
+
+export const toReceipt = ({ user, read_seq, version }: ReadReceipt): Receipt => ({ user, readSeq: read_seq, version });
+
+const toShownPresence = ({ users, partial }: Presence): ShownPresence => ({ users, isPartial: partial === true });
 
 /** Returns undefined if the event is not a change of a room. */
 export function toReceivedChange(name: string, payload: unknown): ReceivedChange | undefined {
