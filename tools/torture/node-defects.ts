@@ -1,6 +1,6 @@
 /** Loaded by a node before it starts. Breaks the rule that TORTURE_DEFECT names, if that is a matter of the nodes. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { JournalReader } from '../../src/features/inbox/journal.ts';
+import { JournalReader } from '../../src/core/log/journal.ts';
 import { Peers } from '../../src/features/presence/peers.ts';
 import { TypingRoom } from '../../src/features/typing/typing-room.ts';
 import { BroadcastBatcher } from '../../src/transports/broadcast-batcher.ts';
