@@ -84,6 +84,7 @@ export function createAppContext(collaborators: Collaborators): AppContext {
     inbox: createInbox({
       store,
       itemsPerSecond: limits.inboxItemsPerSecond,
+      timeouts: timeouts?.inbox,
       events: {
         ...metrics.inbox,
         ...createFailureLog(logger, {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { createClient, expectNoGaps, getRejection, recordMessages, toContents } from '../helpers/client.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoom, createRoomWithOwner, putRule, sendMessages } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
@@ -9,7 +9,7 @@ import { waitUntil } from '../helpers/wait-until.ts';
 
 const upTo = (last: number, name = '') => Array.from({ length: last }, (_, n) => `${name}${n + 1}`);
 
-describeEveryWiring('the client in a room', ({ url }) => {
+describeBothDatabases('the client in a room', ({ url }) => {
   /** A room that a member with these permissions has joined. */
   async function joinAsMember(permissions = 'rw') {
     const { owner, room } = await createRoomWithOwner(url());

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { chatInRoom } from '../helpers/chat-client.ts';
 import type { Json } from '../helpers/json.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createRoom } from '../helpers/rooms.ts';
@@ -10,7 +10,7 @@ import { createUser } from '../helpers/users.ts';
 
 const mark = '\u{feff}';
 
-describeEveryWiring('Texts that begin with a byte order mark', ({ url }) => {
+describeBothDatabases('Texts that begin with a byte order mark', ({ url }) => {
   it('returns texts that begin with a byte order mark exactly as they were sent, on all transports', async () => {
     const owner = createUser({ level: 100 });
     const name = `${mark}name`;

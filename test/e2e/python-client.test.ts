@@ -3,13 +3,13 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import type { Json } from '../helpers/json.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeOneWiring } from '../helpers/node.ts';
 import { python, withPythonClient } from '../helpers/python.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createUser } from '../helpers/users.ts';
 
 const script = fileURLToPath(new URL('../helpers/python_client.py', import.meta.url));
-describeEveryWiring('a third-party Socket.IO client, python3-socketio of Debian', (node) => {
+describeOneWiring('a third-party Socket.IO client, python3-socketio of Debian', (node) => {
   withPythonClient();
 
   for (const transport of ['websocket', 'polling']) {

@@ -1,14 +1,14 @@
 import { expect } from 'chai';
 import { chatInRoom } from '../helpers/chat-client.ts';
 import { databaseSession } from '../helpers/database-session.ts';
-import { describeEveryWiring, embedded, startNode } from '../helpers/node.ts';
+import { describeBothDatabases, embedded, startNode } from '../helpers/node.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoom, createRoomWithOwner, putRule, readRev, sendMessages } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 import type { TestUser } from '../helpers/users.ts';
 
-describeEveryWiring('Editing messages', ({ url }) => {
+describeBothDatabases('Editing messages', ({ url }) => {
   async function setUp(...contents: string[]) {
     const { owner, room } = await createRoomWithOwner(url());
     const writer = await createMember(url(), owner, room);
@@ -106,7 +106,7 @@ describeEveryWiring('Editing messages', ({ url }) => {
   });
 });
 
-describeEveryWiring('Deleting messages', ({ url }) => {
+describeBothDatabases('Deleting messages', ({ url }) => {
   async function setUp(...contents: string[]) {
     const { owner, room } = await createRoomWithOwner(url());
     const writer = await createMember(url(), owner, room);

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoomWithOwner, putRule, readRev } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
@@ -7,7 +7,7 @@ import { createUser } from '../helpers/users.ts';
 
 const guests = 12;
 
-describeEveryWiring('A first join', ({ url }) => {
+describeBothDatabases('A first join', ({ url }) => {
   it('delivers the first joins of many users at once to each subscriber, once and in one order', async () => {
     const { owner, room } = await createRoomWithOwner(url(), { max_entity_rules: guests + 1, open_to_entity: false });
     const people = [];

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { databaseSession } from '../helpers/database-session.ts';
 import type { Json } from '../helpers/json.ts';
-import { describeEveryWiring, embedded, startNode } from '../helpers/node.ts';
+import { describeBothDatabases, embedded, startNode } from '../helpers/node.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
@@ -39,7 +39,7 @@ function applyChanges(page: Json, events: readonly { name: string; payload: Json
 
 const withoutReplies = ({ replies: _, ...message }: Json) => message;
 
-describeEveryWiring('A page of history', ({ url }) => {
+describeBothDatabases('A page of history', ({ url }) => {
   it('has every change up to its rev and none after it, while others send, edit, delete, reply and react', async function () {
     this.timeout(60_000);
     const { owner, room } = await createRoomWithOwner(url());

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { Message } from '../../src/core/log/message.ts';
 import type { Json } from '../helpers/json.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoomWithOwner, readRev, sendMessages } from '../helpers/rooms.ts';
@@ -10,7 +10,7 @@ import { createUser, type TestUser } from '../helpers/users.ts';
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, n) => from + n);
 const seqs = (content: Json[]): number[] => content.map(({ seq }) => seq);
 
-describeEveryWiring('GET /rooms/:id/messages', ({ url }) => {
+describeBothDatabases('GET /rooms/:id/messages', ({ url }) => {
   const get = ({ token }: TestUser, room: { id: number }, query = '') =>
     rest(url(), token).get(`/rooms/${room.id}/messages${query}`);
 
@@ -89,7 +89,7 @@ describeEveryWiring('GET /rooms/:id/messages', ({ url }) => {
   });
 });
 
-describeEveryWiring('A history of 250 messages', ({ url }) => {
+describeBothDatabases('A history of 250 messages', ({ url }) => {
   let owner: TestUser;
   let room: { id: number };
   const total = 250;
@@ -207,7 +207,7 @@ describeEveryWiring('A history of 250 messages', ({ url }) => {
   });
 });
 
-describeEveryWiring('A history of large messages', ({ url }) => {
+describeBothDatabases('A history of large messages', ({ url }) => {
   const count = 60;
 
   it('limits a page of large messages to 256 KiB, sets has_more, and returns the whole history page by page', async () => {

@@ -1,12 +1,12 @@
 import { expect } from 'chai';
 import { PermissionRule } from '../../src/core/room.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoomWithOwner, putRule, readRev } from '../helpers/rooms.ts';
 import { createUser } from '../helpers/users.ts';
 
-describeEveryWiring('PUT /rooms/:id/invitation', ({ url }) => {
+describeBothDatabases('PUT /rooms/:id/invitation', ({ url }) => {
   const answer = (token: string, room: { id: number }, body: object) =>
     rest(url(), token).put(`/rooms/${room.id}/invitation`, body);
 

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createRoom, putRule } from '../helpers/rooms.ts';
 import { createUser, withClaims } from '../helpers/users.ts';
 
-describeEveryWiring('An administrator of a private group', ({ url }) => {
+describeBothDatabases('An administrator of a private group', ({ url }) => {
   /** Creates a room with its owner and a second administrator, who belongs to another organisation. */
   async function privateGroup() {
     const [owner, second] = [createUser({ level: 100 }), createUser()];
@@ -59,7 +59,7 @@ describeEveryWiring('An administrator of a private group', ({ url }) => {
   });
 });
 
-describeEveryWiring('A pair', ({ url }) => {
+describeBothDatabases('A pair', ({ url }) => {
   it('lets a user return to a pair even if their level does not allow creating rooms', async () => {
     const [one, other] = [createUser({ level: 100 }), createUser()];
     const room = await createRoom(url(), one, { type: 'user2user', with: other.user });

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { PermissionRule } from '../../src/core/room.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoom, createRoomWithOwner, putRule, readRev } from '../helpers/rooms.ts';
 import { createUser } from '../helpers/users.ts';
 
-describeEveryWiring('PUT /rooms/:id/members', ({ url }) => {
+describeBothDatabases('PUT /rooms/:id/members', ({ url }) => {
   const kinds = { entity_UUID: 'any', userUUID: 'user', entityUUID: 'entity' };
   for (const [field, kind] of Object.entries(kinds)) {
     it(`adds with 201 and changes with 200 a rule of kind ${kind} by ${field}`, async () => {
@@ -132,7 +132,7 @@ describeEveryWiring('PUT /rooms/:id/members', ({ url }) => {
   });
 });
 
-describeEveryWiring('Permission rules', ({ url }) => {
+describeBothDatabases('Permission rules', ({ url }) => {
   it('grants access by a new rule immediately, without an answer', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room, 'rw');
@@ -216,7 +216,7 @@ describeEveryWiring('Permission rules', ({ url }) => {
   });
 });
 
-describeEveryWiring('max_entity_rules', ({ url }) => {
+describeBothDatabases('max_entity_rules', ({ url }) => {
   it('rejects an eleventh rule with 403 TOO_MANY_RULES by default, and accepts changes of existing rules', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const userUUID = randomUUID();
@@ -286,7 +286,7 @@ describeEveryWiring('max_entity_rules', ({ url }) => {
   });
 });
 
-describeEveryWiring('DELETE /rooms/:id/members/:uuid', ({ url }) => {
+describeBothDatabases('DELETE /rooms/:id/members/:uuid', ({ url }) => {
   it('lets users leave a room by deleting their own rule', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const guest = await createMember(url(), owner, room, 'r');
@@ -330,7 +330,7 @@ describeEveryWiring('DELETE /rooms/:id/members/:uuid', ({ url }) => {
   });
 });
 
-describeEveryWiring('The administration of a room', ({ url }) => {
+describeBothDatabases('The administration of a room', ({ url }) => {
   it('does not let another member with a remove the administration of the user owner', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const admin = await createMember(url(), owner, room, 'rwa');

@@ -2,13 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { chatInRoom } from '../helpers/chat-client.ts';
 import type { Json } from '../helpers/json.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 
-describeEveryWiring('Fields of a message', ({ url }) => {
+describeBothDatabases('Fields of a message', ({ url }) => {
   async function setUp() {
     const { owner, room } = await createRoomWithOwner(url());
     const room_id: number = room.id;

@@ -1,13 +1,13 @@
 import { expect } from 'chai';
 import { Message } from '../../src/core/log/message.ts';
 import type { Json } from '../helpers/json.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoomWithOwner, putRule, readRev, sendMessages } from '../helpers/rooms.ts';
 import { createUser } from '../helpers/users.ts';
 
-describeEveryWiring('POST /rooms/:id/messages', ({ url }) => {
+describeBothDatabases('POST /rooms/:id/messages', ({ url }) => {
   const post = (token: string, room: { id: number }, body: unknown, headers?: Record<string, string>) =>
     rest(url(), token).post(`/rooms/${room.id}/messages`, body, headers);
   const history = async (token: string, room: { id: number }): Promise<Json[]> =>

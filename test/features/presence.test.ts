@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { chatInRoom } from '../helpers/chat-client.ts';
 import type { Json } from '../helpers/json.ts';
-import { type Context, describeEveryWiring, describeOneWiring } from '../helpers/node.ts';
+import { type Context, describeBothDatabases, describeOneWiring } from '../helpers/node.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoomWithOwner, putRule } from '../helpers/rooms.ts';
@@ -37,7 +37,7 @@ async function sendFence(url: string, { token }: TestUser, room_id: number, sock
 
 const presenceIn = ({ unread }: SocketClient) => unread.filter(({ name }) => name === 'presence:changed');
 
-describeEveryWiring('presence', ({ url, wiring }) => {
+describeBothDatabases('presence', ({ url, wiring }) => {
   async function setUp() {
     const { owner, room } = await createRoomWithOwner(url());
     return { owner, room, room_id: room.id as number, person: await createMember(url(), owner, room) };

@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import { expect } from 'chai';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createRoomWithOwner } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 
-describeEveryWiring('While others send', ({ url }) => {
+describeBothDatabases('While others send', ({ url }) => {
   it('delivers everything once and in order to a socket that upgrades from polling to WebSocket while others send', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const talker = await socketClient(url(), owner);

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { chatInRoom } from '../helpers/chat-client.ts';
 import type { Json } from '../helpers/json.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { rawRequest } from '../helpers/raw-request.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
@@ -12,7 +12,7 @@ import type { TestUser } from '../helpers/users.ts';
 const heart = '\u2764';
 const redHeart = '\u2764\uFE0F';
 
-describeEveryWiring('Reactions', ({ url }) => {
+describeBothDatabases('Reactions', ({ url }) => {
   async function setUp(permissions = 'rw') {
     const { owner, room } = await createRoomWithOwner(url());
     const person = await createMember(url(), owner, room, permissions);

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { authenticatedChat, chatInRoom } from '../helpers/chat-client.ts';
 import type { Json } from '../helpers/json.ts';
 import { readMetrics } from '../helpers/metrics.ts';
-import { describeEveryWiring, describeOneWiring } from '../helpers/node.ts';
+import { describeBothDatabases, describeOneWiring } from '../helpers/node.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoom, createRoomWithOwner, putRule, sendMessages } from '../helpers/rooms.ts';
@@ -39,7 +39,7 @@ async function listBeforeFence(url: string, sender: TestUser, room: { id: number
   }
 }
 
-describeEveryWiring('read state', ({ url }) => {
+describeBothDatabases('read state', ({ url }) => {
   it('moves the position forward only, over REST and Socket.IO', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const member = await createMember(url(), owner, room);

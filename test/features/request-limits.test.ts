@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { chatInRoom } from '../helpers/chat-client.ts';
 import { databaseSession, lockRoom } from '../helpers/database-session.ts';
-import { describeEveryWiring, describeOneWiring, postgres, startNode } from '../helpers/node.ts';
+import { describeBothDatabases, describeOneWiring, postgres, startNode } from '../helpers/node.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { startRedis } from '../helpers/redis.ts';
 import { rest } from '../helpers/rest-client.ts';
@@ -155,7 +155,7 @@ describe('Requests that are refused', () => {
   });
 });
 
-describeEveryWiring('Changes of one’s own rule', ({ url }) => {
+describeBothDatabases('Changes of one’s own rule', ({ url }) => {
   it('limits repeated changes of a user’s own rule, so that others can still recover missed changes', async () => {
     const at = url();
     const { owner, room } = await createRoomWithOwner(at);
@@ -225,7 +225,7 @@ describeOneWiring('RULE_RATE', ({ startNode }) => {
   });
 });
 
-describeEveryWiring('MAX_ROOMS_PER_CREATOR', ({ startNode }) => {
+describeBothDatabases('MAX_ROOMS_PER_CREATOR', ({ startNode }) => {
   it('enforces MAX_ROOMS_PER_CREATOR for concurrent requests until a room is deleted, and still returns existing pairs', async () => {
     const { url } = await startNode({ MAX_ROOMS_PER_CREATOR: 3 });
     const [owner, other] = [createUser({ level: 100 }), createUser()];

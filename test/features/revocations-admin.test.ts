@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { describeEveryWiring, describeOneWiring } from '../helpers/node.ts';
+import { describeBothDatabases, describeOneWiring } from '../helpers/node.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { admin, liftRevocation, revoke } from '../helpers/revocations.ts';
 import { adminToken, createUser } from '../helpers/users.ts';
 
-describeEveryWiring('POST /admin/revocations', ({ url }) => {
+describeBothDatabases('POST /admin/revocations', ({ url }) => {
   it('answers a revocation with 201, and a repeated one with 200 and the same revocation', async () => {
     for (const target of [{ userUUID: randomUUID(), issued_before: 7 }, { jti: randomUUID() }]) {
       const first = await admin(url()).post('/admin/revocations', target);
@@ -76,7 +76,7 @@ describeEveryWiring('POST /admin/revocations', ({ url }) => {
   });
 });
 
-describeEveryWiring('GET and DELETE /admin/revocations', ({ startNode }) => {
+describeBothDatabases('GET and DELETE /admin/revocations', ({ startNode }) => {
   it('lists active revocations from newest to oldest page by page, and deletes them', async () => {
     const { url } = await startNode();
     const get = async (query = '') => {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { type ChatClient, chatInRoom } from '../helpers/chat-client.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { type RestClient, rest } from '../helpers/rest-client.ts';
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
 import { createUser, type TestUser, withClaims } from '../helpers/users.ts';
@@ -43,7 +43,7 @@ const rules: Record<string, Case> = {
   },
 };
 
-describeEveryWiring('rights of live members', ({ url }) => {
+describeBothDatabases('rights of live members', ({ url }) => {
   async function makeRoom() {
     const owner = createUser({ level: 1_000 });
     const api = rest(url(), owner.token);

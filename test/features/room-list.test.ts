@@ -1,13 +1,13 @@
 import { expect } from 'chai';
 import { RoomListItem } from '../../src/core/inbox-item.ts';
 import type { Json } from '../helpers/json.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoom, createRoomWithOwner, putRule, sendMessages } from '../helpers/rooms.ts';
 import { createUser, type TestUser } from '../helpers/users.ts';
 
-describeEveryWiring('GET /rooms', ({ url }) => {
+describeBothDatabases('GET /rooms', ({ url }) => {
   const list = ({ token }: TestUser, query = '') => rest(url(), token).get(`/rooms${query}`);
   const items = async (person: TestUser, query = ''): Promise<Json[]> => (await list(person, query)).body.content;
   const ids = async (person: TestUser, query = ''): Promise<number[]> =>

@@ -1,13 +1,13 @@
 import { expect } from 'chai';
 import type { Json } from '../helpers/json.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoom, createRoomWithOwner, putRule, readRev, sendMessages } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 import { createUser, type TestUser } from '../helpers/users.ts';
 
-describeEveryWiring('settings of rooms', ({ url }) => {
+describeBothDatabases('settings of rooms', ({ url }) => {
   const patch = async (person: TestUser, room: { id: number }, change: object) => {
     const { status, body } = await rest(url(), person.token).patch(`/rooms/${room.id}`, change);
     expect(status, JSON.stringify(body)).to.equal(200);

@@ -1,12 +1,12 @@
 import { expect } from 'chai';
 import { Room } from '../../src/core/room.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoom, createRoomWithOwner, putRule, sendMessages } from '../helpers/rooms.ts';
 import { createUser } from '../helpers/users.ts';
 
-describeEveryWiring('POST /rooms', ({ url }) => {
+describeBothDatabases('POST /rooms', ({ url }) => {
   it('answers the creation of a room with 200 and the room, with a numeric id', async () => {
     const owner = createUser({ level: 100 });
     const made = await rest(url(), owner.token).post('/rooms', { name: 'Los Andes', level_admin: 9999, type: 'group' });
@@ -125,7 +125,7 @@ describeEveryWiring('POST /rooms', ({ url }) => {
   });
 });
 
-describeEveryWiring('GET /rooms/:id', ({ url }) => {
+describeBothDatabases('GET /rooms/:id', ({ url }) => {
   it('returns a room and the rights of the caller', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const reader = await createMember(url(), owner, room, 'r');
@@ -188,7 +188,7 @@ describeEveryWiring('GET /rooms/:id', ({ url }) => {
   });
 });
 
-describeEveryWiring('PATCH /rooms/:id', ({ url }) => {
+describeBothDatabases('PATCH /rooms/:id', ({ url }) => {
   it('changes name and level_admin of a room, together or alone', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const patch = (body: object) => rest(url(), owner.token).patch(`/rooms/${room.id}`, body);
@@ -242,7 +242,7 @@ describeEveryWiring('PATCH /rooms/:id', ({ url }) => {
   });
 });
 
-describeEveryWiring('DELETE /rooms/:id', ({ url }) => {
+describeBothDatabases('DELETE /rooms/:id', ({ url }) => {
   it('deletes a room with its rules and messages', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     await sendMessages(url(), owner, room, 'the last word');

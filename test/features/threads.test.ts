@@ -1,12 +1,12 @@
 import { expect } from 'chai';
 import type { Json } from '../helpers/json.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 import type { TestUser } from '../helpers/users.ts';
 
-describeEveryWiring('Replies and threads', ({ url }) => {
+describeBothDatabases('Replies and threads', ({ url }) => {
   async function setUp() {
     const { owner, room } = await createRoomWithOwner(url());
     const person = await createMember(url(), owner, room);

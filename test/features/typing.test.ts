@@ -4,7 +4,7 @@ import { maxTypingConnections } from '../../src/features/typing/typing.ts';
 import { chatInRoom } from '../helpers/chat-client.ts';
 import type { Json } from '../helpers/json.ts';
 import { readMetrics } from '../helpers/metrics.ts';
-import { describeEveryWiring, describeOneWiring } from '../helpers/node.ts';
+import { describeBothDatabases, describeOneWiring } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoomWithOwner, putRule } from '../helpers/rooms.ts';
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
@@ -28,7 +28,7 @@ const typingIn = ({ unread }: SocketClient) =>
 
 const accept = async (answer: Promise<Json>) => expect(await answer).to.include({ ok: true });
 
-describeEveryWiring('typing', ({ url }) => {
+describeBothDatabases('typing', ({ url }) => {
   /** A room with a typist and an observer, which are on different nodes if the wiring has two. */
   async function setUp() {
     const { owner, room } = await createRoomWithOwner(url());

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createRoom, sendMessages } from '../helpers/rooms.ts';
 import { createUser, type TestUser } from '../helpers/users.ts';
 
-describeEveryWiring('A user2user room', ({ url }) => {
+describeBothDatabases('A user2user room', ({ url }) => {
   /** Creates users of one organisation. */
   const colleagues = (): [TestUser, TestUser, TestUser] => {
     const { entity } = createUser();

@@ -75,6 +75,13 @@ export async function startNode(
 
 const same: Alter = (config) => config;
 
+/** Intervals between events, which in production are up to two seconds. Tests of an interval start their own node. */
+const shortTimeouts = {
+  inbox: { eventMs: 20, roomMs: 40, pollMs: 60 },
+  presence: { eventMs: 50 },
+  typing: { eventMs: 50 },
+};
+
 const shared = new Map<Wiring, Promise<RunningServer[]>>();
 
 /** The nodes of a wiring, shared by all tests, because starting PGlite takes seconds. */
@@ -85,7 +92,7 @@ export function sharedNodes(wiring: Wiring): Promise<RunningServer[]> {
 }
 
 async function startShared(wiring: Wiring): Promise<RunningServer[]> {
-  const config = createConfig(await wiring.settings());
+  const config = { ...createConfig(await wiring.settings()), timeouts: shortTimeouts };
   if (config.database.mode === 'embedded') config.database.directory = await migratedDirectory(closeAfterRun);
   const nodes: RunningServer[] = [];
   for (let n = 0; n < wiring.nodes; n++) {
@@ -105,9 +112,20 @@ export interface Context {
   startNode(settings?: Settings, alter?: Alter): Promise<RunningServer>;
 }
 
-/** Runs the same tests over every wiring. Starting can take a while, because PostgreSQL may have to be installed. */
+/**
+ * Runs the same tests over every wiring, for what nodes tell each other over the bus. Starting can take a while, because
+ * PostgreSQL may have to be installed.
+ */
 export function describeEveryWiring(title: string, suite: (ctx: Context) => void): void {
   describeWirings(title, wirings, suite);
+}
+
+/**
+ * Runs the same tests on PGlite, and on PostgreSQL with two nodes, for what depends on the database or on the number of
+ * nodes, but not on the adapter between them.
+ */
+export function describeBothDatabases(title: string, suite: (ctx: Context) => void): void {
+  describeWirings(title, [embedded, sharded], suite);
 }
 
 /**

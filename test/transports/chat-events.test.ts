@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { authenticatedChat, type ChatClient, chatInRoom, type Frame } from '../helpers/chat-client.ts';
 import type { Json } from '../helpers/json.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoomWithOwner, putRule, sendMessages } from '../helpers/rooms.ts';
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
@@ -20,7 +20,7 @@ const take = async (chat: ChatClient, count: number): Promise<Frame[]> => {
 
 const contentsOf = (frames: Frame[]) => frames.map(({ data }) => data.content);
 
-describeEveryWiring('/chat events', ({ url }) => {
+describeBothDatabases('/chat events', ({ url }) => {
   async function setUp(...contents: string[]) {
     const { owner, room } = await createRoomWithOwner(url());
     const room_id: number = room.id;

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { authenticatedChat, chatClient } from '../helpers/chat-client.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeOneWiring } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createUser } from '../helpers/users.ts';
 
-describeEveryWiring('/chat frames', ({ url }) => {
+describeOneWiring('/chat frames', ({ url }) => {
   it('handles frames in order if all of them are sent in one burst before START? was read', async () => {
     const owner = createUser({ level: 100 });
     const { room } = (await rest(url(), owner.token).post('/rooms', { name: 'burst' })).body.content;

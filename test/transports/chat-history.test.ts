@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { authenticatedChat, type ChatClient, chatInRoom, type Frame } from '../helpers/chat-client.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createUser } from '../helpers/users.ts';
 
-describeEveryWiring('/chat get_past_messages', ({ url }) => {
+describeBothDatabases('/chat get_past_messages', ({ url }) => {
   /** Creates a room with `count` messages, and connects its owner. */
   async function roomWith(messages: number) {
     const owner = createUser({ level: 100 });

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { authenticatedChat, chatInRoom } from '../helpers/chat-client.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createUser, type TestUser } from '../helpers/users.ts';
 
-describeEveryWiring('/chat messages', ({ url }) => {
+describeBothDatabases('/chat messages', ({ url }) => {
   const makeRoom = async (owner: TestUser) =>
     (await rest(url(), owner.token).post('/rooms', { name: 'messages' })).body.content.room;
 

@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import { expect } from 'chai';
 import WebSocket from 'ws';
 import { authenticatedChat } from '../helpers/chat-client.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeOneWiring } from '../helpers/node.ts';
 import { createUser } from '../helpers/users.ts';
 
-describeEveryWiring('/chat keep-alive', ({ startNode, url }) => {
+describeOneWiring('/chat keep-alive', ({ startNode, url }) => {
   const pinging = () => startNode({}, (config) => ({ ...config, pingIntervalMs: 50 }));
 
   it('sends WebSocket pings (the legacy service sent none) and no frames', async () => {

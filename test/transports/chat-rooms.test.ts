@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { authenticatedChat, chatInRoom } from '../helpers/chat-client.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createUser, type TestUser } from '../helpers/users.ts';
 
-describeEveryWiring('/chat select_room', ({ url }) => {
+describeBothDatabases('/chat select_room', ({ url }) => {
   const makeRoom = async (owner: TestUser) =>
     (await rest(url(), owner.token).post('/rooms', { name: 'select' })).body.content.room;
   const allow = (owner: TestUser, room: { id: number }, rule: object) =>

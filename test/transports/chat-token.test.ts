@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { authenticatedChat, chatClient } from '../helpers/chat-client.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeOneWiring } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createUser, sign, type TestUser, withClaims } from '../helpers/users.ts';
 
@@ -9,7 +9,7 @@ const now = () => Math.floor(Date.now() / 1_000);
 const forged = ({ claims }: TestUser) => sign(claims, { secret: 'a secret that the server does not know' });
 const expired = (person: TestUser) => withClaims(person, { exp: now() - 60 }).token;
 
-describeEveryWiring('/chat tokens', ({ url, startNode }) => {
+describeOneWiring('/chat tokens', ({ url, startNode }) => {
   async function started(at = url()) {
     const chat = await chatClient(at);
     expect(await chat.next()).to.include({ data: 'START?' });

@@ -4,9 +4,9 @@ import { connect } from 'node:net';
 import { expect } from 'chai';
 import { WebSocket } from 'ws';
 import { chatClient } from '../helpers/chat-client.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeOneWiring } from '../helpers/node.ts';
 
-describeEveryWiring('/chat upgrade', ({ url }) => {
+describeOneWiring('/chat upgrade', ({ url }) => {
   for (const path of ['/chat', '/chat/', '/chat?room=1', '/chat/?x']) {
     it(`serves /chat at ${path}`, async () => {
       const chat = await chatClient(url(), path);

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { type ChatClient, chatInRoom } from '../helpers/chat-client.ts';
 import type { Json } from '../helpers/json.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoomWithOwner, putRule } from '../helpers/rooms.ts';
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
@@ -23,7 +23,7 @@ interface Ear {
   waiting(): number;
 }
 
-describeEveryWiring('a burst of messages to a room', ({ url }) => {
+describeBothDatabases('a burst of messages to a room', ({ url }) => {
   async function socketIn(person: TestUser, room_id: number, transports?: string[]): Promise<SocketClient> {
     const socket = await socketClient(url(), person, transports && { transports });
     expect(await socket.request('room:join', { room_id })).to.include({ ok: true });

@@ -5,13 +5,13 @@ import { io } from 'socket.io-client';
 import WebSocketOfWs from 'ws';
 import { ConnectError } from '../../src/core/contract/socketio.ts';
 import { closeLater } from '../helpers/cleanup.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeOneWiring } from '../helpers/node.ts';
 import { expectConnectError, socketClient } from '../helpers/socket-client.ts';
 import { createUser, sign, withClaims } from '../helpers/users.ts';
 
 const past = () => Math.floor(Date.now() / 1_000) - 60;
 
-describeEveryWiring('Socket.IO connections', ({ url, startNode }) => {
+describeOneWiring('Socket.IO connections', ({ url, startNode }) => {
   for (const transports of [['websocket'], ['polling'], ['polling', 'websocket']]) {
     it(`connects a Socket.IO client over ${transports.join(' and ')}`, async () => {
       const socket = await socketClient(url(), createUser(), { transports });

@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import { expect } from 'chai';
 import WebSocket from 'ws';
 import { closeLater } from '../helpers/cleanup.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeOneWiring } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 
-describeEveryWiring('invalid Socket.IO packets', ({ url }) => {
+describeOneWiring('invalid Socket.IO packets', ({ url }) => {
   const frames = [
     '',
     '4',

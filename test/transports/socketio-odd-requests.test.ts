@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import { requests } from '../helpers/contracts.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeOneWiring } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
 import { createUser } from '../helpers/users.ts';
 
-describeEveryWiring('malformed Socket.IO requests', ({ url }) => {
+describeOneWiring('malformed Socket.IO requests', ({ url }) => {
   async function alone() {
     const owner = createUser({ level: 100 });
     const { room } = (await rest(url(), owner.token).post('/rooms', { name: 'odd' })).body.content;

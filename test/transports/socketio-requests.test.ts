@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeOneWiring } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 import { createUser, type TestUser } from '../helpers/users.ts';
 
-describeEveryWiring('Socket.IO requests', ({ url }) => {
+describeOneWiring('Socket.IO requests', ({ url }) => {
   const makeRoom = async (owner: TestUser) =>
     (await rest(url(), owner.token).post('/rooms', { name: 'requests' })).body.content.room;
 

@@ -1,12 +1,12 @@
 import { expect } from 'chai';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeOneWiring } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 import { createUser, sign, type TestUser, withClaims } from '../helpers/users.ts';
 
 const now = () => Math.floor(Date.now() / 1_000);
 
-describeEveryWiring('Socket.IO tokens', ({ url }) => {
+describeOneWiring('Socket.IO tokens', ({ url }) => {
   it('refreshes a token and acknowledges its expiry', async () => {
     const person = createUser();
     const socket = await socketClient(url(), person);

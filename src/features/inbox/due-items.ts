@@ -1,7 +1,7 @@
 import type { RoomId } from '../../core/ids.ts';
 import type { InboxItem } from '../../core/inbox-item.ts';
 import type { Store } from '../../database/store.ts';
-import { type DueItem, type DueQueue, eventIntervalMs } from './due-queue.ts';
+import type { DueItem, DueQueue } from './due-queue.ts';
 import { type Reader, type RoomReading, readItems } from './read-items.ts';
 import type { Watcher, WatcherIndex } from './watchers.ts';
 
@@ -22,6 +22,8 @@ interface Collaborators {
   store: Pick<Store, 'query'>;
   index: WatcherIndex;
   queue: DueQueue;
+  /** The minimum time between two events of an inbox. */
+  eventMs: number;
   events: {
     /** An item was sent, at most this many seconds after the commit. */
     delivered(seconds: number): void;
@@ -29,7 +31,7 @@ interface Collaborators {
   };
 }
 
-export function createDueItems({ store, index, queue, events }: Collaborators): DueItems {
+export function createDueItems({ store, index, queue, eventMs, events }: Collaborators): DueItems {
   let timer: NodeJS.Timeout | undefined;
   let isDraining = false;
   let isClosed = false;
@@ -110,7 +112,7 @@ export function createDueItems({ store, index, queue, events }: Collaborators): 
       }
     }
     if (changed.length === 0) return;
-    watcher.nextAt = now + eventIntervalMs;
+    watcher.nextAt = now + eventMs;
     connection.emit('inbox:changed', { items: changed });
   }
 

@@ -9,9 +9,17 @@ export interface DueItem {
   since: number;
 }
 
-/** The minimum time between two events of an inbox, and between two items of the same room in it. */
-export const eventIntervalMs = 500;
-const roomIntervalMs = 1_000;
+export interface InboxTimeouts {
+  /** The minimum time between two events of an inbox. */
+  eventMs: number;
+  /** The minimum time between two items of the same room in an inbox. */
+  roomMs: number;
+  /** The time between two polls of the journal. */
+  pollMs: number;
+}
+
+export const inboxTimeouts: InboxTimeouts = { eventMs: 500, roomMs: 1_000, pollMs: 450 };
+
 const maxItemsPerEvent = 50;
 /**
  * Limited, because a long statement makes PostgreSQL keep old row versions, which slows down the sending of messages.
@@ -27,13 +35,15 @@ const maxWaitMs = 10_000;
  */
 export class DueQueue {
   readonly #itemsPerSecond: number;
+  readonly #timeouts: Omit<InboxTimeouts, 'pollMs'>;
   /** Ordered by waiting time, the longest first. */
   readonly #watchers = new Set<Watcher>();
   #tokens: number;
   #refilledAt = 0;
 
   /** 0 items per second means no limit. */
-  constructor(itemsPerSecond: number) {
+  constructor(itemsPerSecond: number, timeouts: Omit<InboxTimeouts, 'pollMs'> = inboxTimeouts) {
+    this.#timeouts = timeouts;
     this.#itemsPerSecond = itemsPerSecond || Number.POSITIVE_INFINITY;
     this.#tokens = this.#itemsPerSecond;
   }
@@ -42,7 +52,7 @@ export class DueQueue {
   get intervalMs(): number {
     let size = 0;
     for (const watcher of this.#watchers) size += watcher.due.size;
-    return Math.min(maxWaitMs, Math.max(roomIntervalMs, (size / this.#itemsPerSecond) * 1_000));
+    return Math.min(maxWaitMs, Math.max(this.#timeouts.roomMs, (size / this.#itemsPerSecond) * 1_000));
   }
 
   add(watcher: Watcher, room: RoomId, since: number): void {
@@ -85,13 +95,13 @@ export class DueQueue {
       }
       const count = items.length;
       for (const [room, since] of watcher.due) {
-        const at = (watcher.sentAt.get(room) ?? Number.NEGATIVE_INFINITY) + roomIntervalMs;
+        const at = (watcher.sentAt.get(room) ?? Number.NEGATIVE_INFINITY) + this.#timeouts.roomMs;
         if (at > now) {
           nextAt = Math.min(nextAt, at);
           continue;
         }
         if (items.length - count === free || (rooms.size >= maxRoomsPerBatch && !rooms.has(room))) {
-          nextAt = Math.min(nextAt, now + eventIntervalMs);
+          nextAt = Math.min(nextAt, now + this.#timeouts.eventMs);
           break;
         }
         rooms.add(room);

@@ -9,11 +9,10 @@ import { createJournalPoller } from '../../core/log/journal-poller.ts';
 import { runPeriodically, type TaskReport } from '../../core/periodic.ts';
 import type { Statement, Store } from '../../database/store.ts';
 import { createDueItems } from './due-items.ts';
-import { DueQueue } from './due-queue.ts';
+import { DueQueue, type InboxTimeouts, inboxTimeouts } from './due-queue.ts';
 import { listInboxRooms } from './list-rooms.ts';
 import { type Grantee, Watcher, WatcherIndex } from './watchers.ts';
 
-const pollIntervalMs = 450;
 /** A higher maximum would delay messages while all clients of the node reconnect. */
 const maxConcurrentOpenings = 4;
 /** `runPeriodically` varies the interval by 25 %, so cleanups are at least 60 s apart. */
@@ -78,6 +77,7 @@ interface Collaborators {
   /** 0 means no limit. */
   itemsPerSecond: number;
   events: InboxEvents;
+  timeouts?: Partial<InboxTimeouts> | undefined;
 }
 
 interface OpenInbox {
@@ -85,14 +85,15 @@ interface OpenInbox {
   stopObserving: () => void;
 }
 
-export function createInbox({ store, itemsPerSecond, events }: Collaborators): Inbox {
+export function createInbox({ store, itemsPerSecond, events, timeouts }: Collaborators): Inbox {
+  const { eventMs, roomMs, pollMs } = { ...inboxTimeouts, ...timeouts };
   const index = new WatcherIndex();
-  const queue = new DueQueue(itemsPerSecond);
-  const due = createDueItems({ store, index, queue, events });
+  const queue = new DueQueue(itemsPerSecond, { eventMs, roomMs });
+  const due = createDueItems({ store, index, queue, eventMs, events });
   const poller = createJournalPoller({
     store,
     isNeeded: () => index.watchers.size > 0,
-    chooseIntervalMs: () => pollIntervalMs * (0.9 + Math.random() / 5),
+    chooseIntervalMs: () => pollMs * (0.9 + Math.random() / 5),
     onPoll,
     events,
   });
@@ -134,7 +135,7 @@ export function createInbox({ store, itemsPerSecond, events }: Collaborators): I
         await loadRooms(some);
       } catch (error) {
         events.failed(error);
-        await sleep(pollIntervalMs);
+        await sleep(pollMs);
         step -= 1;
         continue;
       }
