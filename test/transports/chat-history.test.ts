@@ -71,6 +71,17 @@ describeBothDatabases('/chat get_past_messages', ({ url }) => {
     expect(end, 'exactly all').to.include({ count: 5, has_more: false });
   });
 
+  it('names the next page in the end mark of a connection with events', async () => {
+    const { chat, live } = await roomWith(3);
+    expect((await history(chat, { limit: 2 })).end).to.not.have.property('next');
+    chat.send({ type: 'select_room', room_id: live[0]!.data.room_id, events: true });
+    await chat.next();
+    expect((await history(chat, { limit: 2 })).end.next).to.deep.equal({ before: 2 });
+    expect((await history(chat, { limit: 3 })).end)
+      .to.include({ has_more: false })
+      .and.not.have.property('next');
+  });
+
   it('sends an end mark alone if the room has no messages', async () => {
     const { chat } = await roomWith(0);
     expect((await history(chat, {})).end).to.include({ data: 'HISTORY', count: 0, has_more: false });

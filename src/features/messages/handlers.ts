@@ -44,7 +44,10 @@ export const messages = implement(contract.messages, {
     });
     for (const change of messages) connection.send({ ...toMessageFrame(change), history: true });
     if (id === undefined) return;
-    const more = { has_more, ...(next?.before !== undefined && { next: { before: next.before } }) };
+    const before = next?.before;
+    // Clients without events continue before the first message, unless deleted messages are left out there.
+    const isNeeded = before !== undefined && (room.receivesEvents || before !== messages[0]?.message.seq);
+    const more = { has_more, ...(isNeeded && { next: { before } }) };
     connection.send({ type: 'status', data: 'HISTORY', count: messages.length, ...more, ...toPosition(head), id });
   },
   async read_messages({ context, actor, frame: { seqs }, connection, room, id }) {
