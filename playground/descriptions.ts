@@ -1,4 +1,4 @@
-import type { RemovalCode } from 'nano-messaging/client';
+import type { RemovalCode } from 'nano-messaging-client';
 
 /** Error codes in plain words, for readers who do not know the protocol. */
 const plain: Record<string, string> = {

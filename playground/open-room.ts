@@ -1,4 +1,4 @@
-import type { ClientRoom, ClientThread, Message, RoomInfo, ServerEventPayloads } from 'nano-messaging/client';
+import type { ClientRoom, ClientThread, Message, RoomInfo, ServerEventPayloads } from 'nano-messaging-client';
 import { Observable } from './observable.ts';
 import type { Rest } from './person-rest.ts';
 import { describeChange, type Rule, withChange } from './rules.ts';

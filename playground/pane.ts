@@ -1,5 +1,5 @@
-import { type Client, type ConnectionState, connect, type RoomInfo } from 'nano-messaging/client';
-import { type Inbox, inbox } from 'nano-messaging/client/inbox';
+import { type Client, type ConnectionState, connect, type RoomInfo } from 'nano-messaging-client';
+import { type Inbox, inbox } from 'nano-messaging-client/inbox';
 import { createCuttableTransport } from './cuttable-transport.ts';
 import { describeError } from './descriptions.ts';
 import type { Frames } from './frames.ts';

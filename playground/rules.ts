@@ -1,4 +1,4 @@
-import type { RoomInfo, ServerEventPayloads } from 'nano-messaging/client';
+import type { RoomInfo, ServerEventPayloads } from 'nano-messaging-client';
 import { describeRights } from './descriptions.ts';
 
 type MemberChange = ServerEventPayloads['member:changed'];

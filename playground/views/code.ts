@@ -2,7 +2,7 @@ import { html } from 'lit';
 import { serviceUrl } from '../service.ts';
 
 /** A program that joins this room. */
-const codeFor = (room: number) => `import { connect } from 'nano-messaging/client';
+const codeFor = (room: number) => `import { connect } from 'nano-messaging-client';
 
 const chat = connect({
   url: '${serviceUrl}',

@@ -1,7 +1,7 @@
 import { html, nothing } from 'lit';
 import { keyed } from 'lit/directives/keyed.js';
 import { ref } from 'lit/directives/ref.js';
-import type { ClientRoom } from 'nano-messaging/client';
+import type { ClientRoom } from 'nano-messaging-client';
 import type { OpenRoom } from '../open-room.ts';
 import type { Person } from '../people.ts';
 import { icon } from './icons.ts';

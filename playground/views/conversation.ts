@@ -1,6 +1,6 @@
 import { html, nothing } from 'lit';
 import { keyed } from 'lit/directives/keyed.js';
-import type { ClientRoom } from 'nano-messaging/client';
+import type { ClientRoom } from 'nano-messaging-client';
 import type { App } from '../app.ts';
 import { describeError, describeRights, removals } from '../descriptions.ts';
 import type { OpenRoom } from '../open-room.ts';

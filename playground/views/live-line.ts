@@ -1,5 +1,5 @@
 import { html, nothing } from 'lit';
-import type { ClientRoom } from 'nano-messaging/client';
+import type { ClientRoom } from 'nano-messaging-client';
 import type { People } from '../people.ts';
 
 /** Who has read the person's last message, and who is typing in the room or in the open thread. */

@@ -1,5 +1,5 @@
 import { html, nothing } from 'lit';
-import type { Message } from 'nano-messaging/client';
+import type { Message } from 'nano-messaging-client';
 
 /** What the person can do with a message. */
 export interface MessageActions {

@@ -1,6 +1,6 @@
 import { html, LitElement, nothing, type PropertyValues } from 'lit';
 import { repeat } from 'lit/directives/repeat.js';
-import type { Message, Outgoing } from 'nano-messaging/client';
+import type { Message, Outgoing } from 'nano-messaging-client';
 import type { Note } from '../open-room.ts';
 import type { People } from '../people.ts';
 import { icon } from './icons.ts';

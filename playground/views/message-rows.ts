@@ -1,6 +1,6 @@
 import { html, nothing } from 'lit';
 import { guard } from 'lit/directives/guard.js';
-import type { Message, Outgoing } from 'nano-messaging/client';
+import type { Message, Outgoing } from 'nano-messaging-client';
 import { describeError, formatDay, formatTime } from '../descriptions.ts';
 import type { Note } from '../open-room.ts';
 import type { People } from '../people.ts';

@@ -38,7 +38,7 @@ console.log(token, await admin.revocations.list().catch(({ code }) => code));
 /** In TypeScript, with everything strict and the declarations of the package checked as well. */
 const typed = `
 import { type ChatServer, createServer } from 'nano-messaging';
-import { type Client, connect, type Message } from 'nano-messaging/client';
+import { type Client, connect, type Message } from 'nano-messaging-client';
 import { type AdminClient, createAdminClient, signToken, verifyWebhook } from 'nano-messaging/server';
 
 export const server: Promise<ChatServer> = createServer({ settings: { PORT: 0, JWT_SECRET: 's' } });

@@ -127,8 +127,8 @@ function createImportMap(vendors: Record<string, Vendor>): Record<string, string
     [`${specifier}/`, `./playground/vendor/${name}/`],
   ]);
   const client = [
-    ['nano-messaging/client', './playground/client/client.js'],
-    ['nano-messaging/client/inbox', './playground/client/inbox.js'],
+    ['nano-messaging-client', './playground/client/client.js'],
+    ['nano-messaging-client/inbox', './playground/client/inbox.js'],
   ];
   return Object.fromEntries([...client, ...entries]);
 }

@@ -33,8 +33,8 @@ function compile(blocks: string[]): string {
       ...{ module: 'esnext', moduleResolution: 'bundler', moduleDetection: 'force', allowImportingTsExtensions: true },
       strict: true,
       paths: {
-        'nano-messaging/client': [join(root, 'src/client/client.ts')],
-        'nano-messaging/client/inbox': [join(root, 'src/client/inbox.ts')],
+        'nano-messaging-client': [join(root, 'src/client/client.ts')],
+        'nano-messaging-client/inbox': [join(root, 'src/client/inbox.ts')],
       },
     };
     writeFileSync(join(home, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }));
@@ -50,7 +50,7 @@ describe('docs/guides/client.md', () => {
     const blocks = [...(text + readme).matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, block]) => block!);
     expect(blocks).to.have.length.above(4);
     expect(compile(blocks)).to.equal('');
-    expect(compile(["import { connect } from 'nano-messaging/client'; connect({ url: 7 });"])).to.include('TS2322');
+    expect(compile(["import { connect } from 'nano-messaging-client'; connect({ url: 7 });"])).to.include('TS2322');
   });
 
   it('describes every state of the client and of a room in a table row', () => {
