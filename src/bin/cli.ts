@@ -1,7 +1,5 @@
 #!/usr/bin/env node
-import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { extname } from 'node:path';
 import { describeOldNode } from '../config/node-version.ts';
 
@@ -44,52 +42,20 @@ function readVersion(): string {
   return 'unknown';
 }
 
-/**
- * Finds the Node.js that an optional dependency of this package installs. It is used if the installed Node.js is too
- * old.
- */
-function findBundledNode(): string | undefined {
-  try {
-    return createRequire(import.meta.url).resolve(`node-${process.platform}-${process.arch}/bin/node`);
-  } catch {
-    return undefined;
-  }
-}
-
-/**
- * Runs the same command with another Node.js. Forwards signals to the child, and exits with its exit code or signal.
- */
-function runWith(node: string): void {
-  const child = spawn(node, ['--disable-warning=ExperimentalWarning', ...process.argv.slice(1)], { stdio: 'inherit' });
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
-  child.on('exit', (code, signal) => {
-    if (signal === null) process.exit(code ?? 1);
-    process.removeAllListeners(signal);
-    process.kill(process.pid, signal);
-  });
-}
-
+const [name = '--help'] = process.argv.splice(2, 1);
+const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+// The commands are imported later, because an old Node.js fails with a SyntaxError when it loads them.
 const oldNode = describeOldNode();
-const newerNode = oldNode && findBundledNode();
-if (newerNode) runWith(newerNode);
-else await run();
-
-async function run(): Promise<void> {
-  const [name = '--help'] = process.argv.splice(2, 1);
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (oldNode) {
-    console.error(
-      `${oldNode}. Install a newer Node.js, or install this package with its optional dependencies, which contain one.`,
-    );
-    process.exitCode = 1;
-  } else if (command) {
-    await command.run();
-  } else if (name === '--version' || name === '-v') {
-    console.log(readVersion());
-  } else if (name === '--help' || name === '-h') {
-    console.log(formatUsage());
-  } else {
-    console.error(`Unknown command: ${name}\n\n${formatUsage()}`);
-    process.exitCode = 2;
-  }
+if (oldNode) {
+  console.error(`${oldNode}. Install a newer Node.js.`);
+  process.exitCode = 1;
+} else if (command) {
+  await command.run();
+} else if (name === '--version' || name === '-v') {
+  console.log(readVersion());
+} else if (name === '--help' || name === '-h') {
+  console.log(formatUsage());
+} else {
+  console.error(`Unknown command: ${name}\n\n${formatUsage()}`);
+  process.exitCode = 2;
 }

@@ -191,6 +191,13 @@ for (const kind of ['nginx', 'haproxy'] as const) {
         expect(await rest(url).get('/healthz')).to.include({ status: 200, body: 'ok\n' });
       });
 
+      it('serves the client library to the public', async () => {
+        for (const path of ['/client.js', '/client.mjs']) {
+          expect((await rest(url).get(path)).status, path).to.equal(200);
+        }
+        expect((await rest(url).get('/client.json')).status).to.equal(404);
+      });
+
       it('leaves the rejection of a body that is too large to the node', async () => {
         const { owner, room } = await createRoomWithOwner(url);
         const { status, body } = await rest(url, owner.token).post(`/rooms/${room.id}/messages`, {

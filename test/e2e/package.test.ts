@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { closeAfterRun, closeLater } from '../helpers/cleanup.ts';
@@ -11,8 +11,9 @@ const run = promisify(execFile);
 const checkout = resolve(import.meta.dirname, '../..');
 const home = mkdtempSync(join(tmpdir(), 'nano-package-'));
 const project = join(home, 'project');
-/** Without the Node.js of this checkout: what a project's scripts find is what the package has brought them. */
-const env = { HOME: process.env.HOME, PATH: `${join(project, 'node_modules/.bin')}:/usr/local/bin:/usr/bin:/bin` };
+/** What the scripts of a project find. The packages bring no Node.js, so it is that of the tests. */
+const path = [join(project, 'node_modules/.bin'), dirname(process.execPath), '/usr/local/bin', '/usr/bin', '/bin'];
+const env = { HOME: process.env.HOME, PATH: path.join(':') };
 const npm = (...args: string[]) =>
   run('npm', [...args, '--no-audit', '--no-fund', '--loglevel', 'error'], { cwd: project });
 
@@ -34,19 +35,29 @@ const token = await signToken({ userUUID }, 'a secret');
 const admin = createAdminClient({ url: 'http://127.0.0.1:1', token: 'the admin token', retries: 0 });
 console.log(token, await admin.revocations.list().catch(({ code }) => code));
 `;
+/** The oldest version of TypeScript that the declarations of the client support, beside that of this checkout. */
+const oldCompiler = 'typescript@5.4.5';
+let archiveBytes: Record<string, number>;
 
 /** In TypeScript, with everything strict and the declarations of the package checked as well. */
-const typed = `
-import { type ChatServer, createServer } from 'nano-messaging';
+const typedClient = `
 import { type Client, connect, type Message } from 'nano-messaging-client';
-import { type AdminClient, createAdminClient, signToken, verifyWebhook } from 'nano-messaging/server';
+import { inbox } from 'nano-messaging-client/inbox';
 
-export const server: Promise<ChatServer> = createServer({ settings: { PORT: 0, JWT_SECRET: 's' } });
 export const client: Client = connect({ url: 'https://chat.example', token: async () => 'jwt' });
 const room = client.room(1);
 room.on('message', (message: Message) => console.log(message.seq, message.content.length));
 room.on('member', ({ permissions, level }) => console.log(permissions?.length, level.toFixed()));
+console.log(inbox(client).rooms[0]?.last_message?.content.length);
 export const sent: Promise<Message> = room.send('Hello').confirmed;
+// @ts-expect-error there is no such event
+room.on('massage', () => {});
+`;
+const typedServer = `
+import { type ChatServer, createServer } from 'nano-messaging';
+import { type AdminClient, createAdminClient, signToken, verifyWebhook } from 'nano-messaging/server';
+
+export const server: Promise<ChatServer> = createServer({ settings: { PORT: 0, JWT_SECRET: 's' } });
 export const admin: AdminClient = createAdminClient({ url: 'https://chat.example', token: 'the admin token' });
 export const jtis: Promise<(string | null)[]> = admin.revocations.list({ limit: 5 }).then(({ content }) =>
   content.map(({ jti }) => jti),
@@ -55,8 +66,6 @@ export const jwt: Promise<string> = signToken({ userUUID: 'aaaaaaaa-0000-4000-80
 export const payload = verifyWebhook(new Headers(), '', 'whsec_');
 // @ts-expect-error there is no such field
 admin.revocations.list({ limits: 5 });
-// @ts-expect-error there is no such event
-room.on('massage', () => {});
 // @ts-expect-error there is no such setting
 createServer({ settings: { PROT: 1 } });
 `;
@@ -96,28 +105,66 @@ async function playgroundAt(url: string): Promise<string | undefined> {
   return /<meta name="tokens" content="(.+?)">/.exec(page)?.[1];
 }
 
-describe('The package, packed and installed into an empty project', function () {
+/** A CommonJS program that prints the state of its connection once it is connected. */
+const commonjs = `
+const { connect, ChatClientError } = require('nano-messaging-client');
+const { inbox } = require('nano-messaging-client/inbox');
+
+const client = connect({ url: process.env.CHAT_URL, token: async () => process.env.TOKEN });
+client.on('state', (state) => {
+  if (state !== 'connected') return;
+  const rooms = inbox(client);
+  rooms.on('update', () => {
+    if (rooms.state !== 'open') return;
+    console.log(state, rooms.rooms.length, new ChatClientError('UNAVAILABLE', '') instanceof Error);
+    client.close();
+  });
+});
+`;
+
+const listFiles = (name: string) =>
+  readdirSync(join(project, 'node_modules', name), { recursive: true, encoding: 'utf8' });
+
+describe('The packages, packed and installed into an empty project', function () {
   this.timeout(240_000);
 
   before(async () => {
     closeAfterRun(() => rmSync(home, { recursive: true, force: true }));
-    await run('npm', ['pack', '--pack-destination', home, '--loglevel', 'error'], { cwd: checkout });
-    const archive = readdirSync(home).find((name) => name.endsWith('.tgz'))!;
+    const packed = join(home, 'packages');
+    await run('npm', ['run', 'packages', '--', '--output', packed], { cwd: checkout });
+    const archives = readdirSync(packed).filter((name) => name.endsWith('.tgz'));
+    archiveBytes = Object.fromEntries(archives.map((name) => [name, statSync(join(packed, name)).size]));
     await run('mkdir', [project]);
     writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'empty', private: true, type: 'module' }));
-    await npm('install', '--prefer-offline', join(home, archive));
+    await npm('install', '--prefer-offline', ...archives.map((name) => join(packed, name)), oldCompiler);
   });
 
-  it('holds no tests, no sources of TypeScript, and what its files link to', async () => {
-    const installed = join(project, 'node_modules/nano-messaging');
-    const files = readdirSync(installed, { recursive: true, encoding: 'utf8' });
-    expect(files.filter((file) => /\.test\.|\.map$|mocha|^(?!dist).*\.env/.test(file))).to.deep.equal([]);
+  it('contain no tests, no TypeScript sources, and what their files link to', async () => {
+    const files = listFiles('nano-messaging');
+    const client = listFiles('nano-messaging-client');
+    const unwanted = [...files, ...client].filter((file) => /\.test\.|\.map$|mocha|^(?!dist).*\.env/.test(file));
+    expect(unwanted).to.deep.equal([]);
+    expect(client.filter((file) => file.endsWith('.ts') && !file.endsWith('.d.ts'))).to.deep.equal([]);
     expect(files).to.include.members(['dist/src/bin/cli.js', 'dist/src/index.d.ts', 'README.md', 'LICENSE']);
-    const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
-    for (const name of ['.', './client', './client/inbox', './server']) {
-      const { types, default: code } = manifest.exports[name];
-      expect(files).to.include.members([types.slice(2), code.slice(2)]);
+    for (const [name, found] of Object.entries({ 'nano-messaging': files, 'nano-messaging-client': client })) {
+      const manifest = JSON.parse(readFileSync(join(project, 'node_modules', name, 'package.json'), 'utf8'));
+      const named = JSON.stringify([manifest.exports, manifest.bin, manifest.main, manifest.unpkg]).match(
+        /dist[^"]+/g,
+      )!;
+      expect(found, name).to.include.members(named);
     }
+  });
+
+  it('bring no Node.js and no install scripts, and the client is small', async () => {
+    const lock = JSON.parse(readFileSync(join(project, 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, { hasInstallScript?: boolean; bin?: Record<string, string> }>;
+    };
+    const installed = Object.entries(lock.packages);
+    expect(installed.filter(([, { hasInstallScript }]) => hasInstallScript).map(([name]) => name)).to.deep.equal([]);
+    expect(existsSync(join(project, 'node_modules/.bin/node'))).to.equal(false);
+    expect(installed.map(([name]) => name)).not.to.include('node_modules/swagger-ui-dist');
+    const name = Object.keys(archiveBytes).find((name) => name.startsWith('nano-messaging-client'))!;
+    expect(archiveBytes[name]).to.be.within(10_000, 150_000);
   });
 
   it('signs tokens in a backend that imports nano-messaging/server', async () => {
@@ -157,11 +204,31 @@ describe('The package, packed and installed into an empty project', function () 
     expect((await fetch(`${url}/playground/token`, asked)).status).to.equal(404);
   });
 
-  it('type-checks there, the client as well', async () => {
-    writeFileSync(join(project, 'typed.ts'), typed);
-    writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['typed.ts'] }));
-    const { stdout } = await run(join(checkout, 'node_modules/.bin/tsc'), ['-p', project]).catch((failed) => failed);
-    expect(stdout).to.equal('');
+  it('type-check there, and the client also in CommonJS and with TypeScript 5.4', async () => {
+    writeFileSync(join(project, 'server.ts'), typedServer);
+    for (const file of ['client.mts', 'client.cts']) writeFileSync(join(project, file), typedClient);
+    const check = async (compiler: string, files: string[], options = compilerOptions) => {
+      const config = { compilerOptions: options, files };
+      writeFileSync(join(project, 'tsconfig.json'), JSON.stringify(config));
+      const { stdout } = await run(process.execPath, [compiler, '-p', project]).catch((failed) => failed);
+      expect(stdout, files.join()).to.equal('');
+    };
+    const newest = join(checkout, 'node_modules/typescript/bin/tsc');
+    await check(newest, ['server.ts', 'client.mts', 'client.cts']);
+    const old = { ...compilerOptions, target: 'es2022', lib: ['es2022', 'dom'], types: [] as string[] };
+    await check(join(project, 'node_modules/typescript/bin/tsc'), ['client.mts', 'client.cts'], old);
+  });
+
+  it('connect from a CommonJS program', async () => {
+    const DATA_DIR = await migratedDirectory();
+    const start = ['PORT=0', `DATA_DIR=${DATA_DIR}`, 'npx', 'nano-messaging', 'start'];
+    const url = await firstLine('env', start, /"url":"(http:[^"]+)"/);
+    const token = await run('npx', ['nano-messaging', 'token'], { cwd: project, env: { ...env, DATA_DIR } });
+    writeFileSync(join(project, 'program.cjs'), commonjs);
+    const { stdout } = await run('node', ['program.cjs'], {
+      ...{ cwd: project, env: { ...env, CHAT_URL: url, TOKEN: token.stdout.trim() } },
+    });
+    expect(stdout).to.equal('connected 0 true\n');
   });
 
   it('says what its command can do', async () => {

@@ -11,7 +11,7 @@ import { reactions } from '../../src/features/reactions/contract.ts';
 import { reads } from '../../src/features/reads/contract.ts';
 import { rooms } from '../../src/features/rooms/contract.ts';
 import { typing } from '../../src/features/typing/contract.ts';
-import { documents } from '../../src/transports/http/documents/contract.ts';
+import { transportContracts } from '../../src/transports/http/documents/contract.ts';
 
 /** The contracts of all features, in the order of the documents. */
 export const contracts: Contract[] = features.map(({ contract }) => contract);
@@ -23,8 +23,8 @@ export interface NamedRoute {
   route: Route;
 }
 
-/** The routes of all features and of the documents. */
-export const routes: NamedRoute[] = [...contracts, documents].flatMap(({ name: feature, rest }) =>
+/** The routes of all features and of the transport itself. */
+export const routes: NamedRoute[] = [...contracts, ...transportContracts].flatMap(({ name: feature, rest }) =>
   Object.entries<Route>(rest).map(([name, route]) => ({ name, feature, route })),
 );
 

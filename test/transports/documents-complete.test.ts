@@ -313,6 +313,8 @@ describeOneWiring('the documented protocol', ({ url }) => {
       '/admin/openapi.json',
       '/asyncapi.json',
       '/docs',
+      '/client.js',
+      '/client.mjs',
     ]) {
       expect((await rest(url()).get(path)).status, path).to.equal(200);
     }

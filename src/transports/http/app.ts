@@ -8,6 +8,7 @@ import { ChatError } from '../../core/errors.ts';
 import type { RequestLimits } from '../../core/limits/request-limits.ts';
 import type { Registry } from '../../core/registry.ts';
 import { describeRejectedOrigin, type IsAllowedOrigin } from '../allowed-origins.ts';
+import { createClientFileRoutes } from './client-file.ts';
 import { createDocumentRoutes } from './documents/documents.routes.ts';
 import { answerError } from './envelope.ts';
 import { createErrorHandler, rejectUnknownRoute } from './error-handler.ts';
@@ -105,6 +106,7 @@ export function createHttpApp({
     }),
   );
   app.use(createDocumentRoutes(registry.contracts));
+  app.use(createClientFileRoutes());
   app.get('/chat', rejectWithoutUpgrade);
   app.use(createUserRoutes({ routes: registry.routes, authenticator, requestLimits, bodyBytes }));
   app.use(rejectUnknownRoute);

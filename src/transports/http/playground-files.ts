@@ -2,13 +2,8 @@ import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { findPackageJSON, stripTypeScriptTypes } from 'node:module';
 import { pathToFileURL } from 'node:url';
-import { createPlaygroundBundle } from './playground-bundle.ts';
-
-export interface ServedFile {
-  type: 'html' | 'css' | 'svg' | 'js' | 'json';
-  text: string;
-  etag: string;
-}
+import { codeRoot, computeEtag, fromSources, type ServedFile } from './served-file.ts';
+import { createSourceBundle } from './source-bundle.ts';
 
 export interface PlaygroundFiles {
   readPage(tokens: 'made here' | 'pasted'): Promise<ServedFile>;
@@ -18,17 +13,20 @@ export interface PlaygroundFiles {
   importMapHash: string;
 }
 
-/** True if the server runs from its TypeScript sources. Then the page is served from its sources, too. */
-const fromSources = import.meta.url.endsWith('.ts');
-/** The directory that contains `playground/` and `src/`: the project, or its `dist`. */
-const codeRoot = new URL('../../../', import.meta.url);
+/** Names stay readable in the browser's developer tools. */
+const pageBundle = {
+  entry: 'playground/main.ts',
+  directories: ['playground/', 'playground/views/', 'src/client/'],
+  options: { format: 'esm', minifySyntax: true, minifyWhitespace: true },
+} as const;
+
 const projectRoot = fromSources ? codeRoot : new URL('../', codeRoot);
 
 export function createPlaygroundFiles(): PlaygroundFiles {
   const vendors = createVendorTable();
   const importMap = JSON.stringify({ imports: createImportMap(vendors) });
   const read = createFileReader();
-  const bundle = fromSources ? createPlaygroundBundle(projectRoot) : undefined;
+  const bundle = fromSources ? createSourceBundle(projectRoot, pageBundle) : undefined;
   /** Returns all modules in one file, which is built with the package or bundled from the sources. */
   const readBundle = async (): Promise<ServedFile | undefined> => {
     if (!bundle) return read(new URL('playground/page.js', codeRoot), 'js');
@@ -152,5 +150,3 @@ function createFileReader(): (...found: NonNullable<FileLocation>) => Promise<Se
 function ignoreMissing(error: NodeJS.ErrnoException): undefined {
   if (error.code !== 'ENOENT' && error.code !== 'ENAMETOOLONG') throw error;
 }
-
-const computeEtag = (text: string) => `"${createHash('sha256').update(text).digest('base64url').slice(0, 22)}"`;

@@ -1,4 +1,3 @@
-import { gzipSync } from 'node:zlib';
 import express, { type Request, type RequestHandler, type Response, Router } from 'express';
 import helmet from 'helmet';
 import { z } from 'zod';
@@ -7,7 +6,8 @@ import { parse } from '../../core/parse.ts';
 import { isBearer } from './bearer-token.ts';
 import { answer } from './envelope.ts';
 import { isFromOwnPage } from './loopback.ts';
-import { createPlaygroundFiles, type ServedFile } from './playground-files.ts';
+import { createPlaygroundFiles } from './playground-files.ts';
+import { type ServedFile, sendFile } from './served-file.ts';
 
 const TokenRequest = z.object(
   {
@@ -39,13 +39,13 @@ export function createPlaygroundRoutes({ getTokenSigner }: Playground): Router {
   routes.get('/', createContentSecurityPolicy(files.importMapHash), async (request, response) => {
     // Without a referrer, some browsers send `Origin: null`, and `isFromOwnPage` would reject the request.
     response.set('Referrer-Policy', 'same-origin');
-    sendFile(request, response, await files.readPage(getTokenSigner() ? 'made here' : 'pasted'));
+    sendOwnFile(request, response, await files.readPage(getTokenSigner() ? 'made here' : 'pasted'));
   });
 
   routes.get('/playground/*path', async (request, response, next) => {
     const file = await files.findFile((request.params.path as unknown as string[]).join('/'));
     if (!file) return next();
-    sendFile(request, response, file);
+    sendOwnFile(request, response, file);
   });
 
   // A request without the key is answered as if the route did not exist. Headers such as `X-Forwarded-For` are not
@@ -80,25 +80,8 @@ function createContentSecurityPolicy(importMapHash: string): RequestHandler {
   });
 }
 
-/** Compressed bodies by ETag, so that each version of a file is compressed only once. */
-const compressed = new Map<string, Buffer>();
-
-function gzipFile({ etag, text }: ServedFile): Buffer {
-  let body = compressed.get(etag);
-  if (!body) {
-    // The map only grows this large while someone edits the sources, which creates new versions of files.
-    if (compressed.size >= 200) compressed.clear();
-    body = gzipSync(text);
-    compressed.set(etag, body);
-  }
-  return body;
-}
-
-/** `no-cache` makes the browser check at each request whether the file has changed. */
-function sendFile(request: Request, response: Response, file: ServedFile): void {
-  const { type, text, etag } = file;
-  response.set({ 'Cache-Control': 'no-cache', 'Cross-Origin-Resource-Policy': 'same-origin', ETag: etag });
-  response.vary('Accept-Encoding').type(type);
-  if (!request.acceptsEncodings('gzip')) return void response.send(text);
-  response.set({ 'Content-Encoding': 'gzip', ETag: etag.replace(/"$/, '-gzip"') }).send(gzipFile(file));
+/** Pages of other origins must not load these files. */
+function sendOwnFile(request: Request, response: Response, file: ServedFile): void {
+  response.set('Cross-Origin-Resource-Policy', 'same-origin');
+  sendFile(request, response, file);
 }

@@ -60,7 +60,7 @@ const incoming: Record<string, z.ZodType> = {
 
 const events: Record<string, z.ZodType> = { ...serverEvents, ...featureEvents };
 
-const withExamples = routes.filter(({ feature }) => feature !== 'documents');
+const withExamples = routes.filter(({ feature }) => !['documents', 'client'].includes(feature));
 
 /** Schemas of what a server sends, by the names of their examples. */
 const outgoing: Record<string, z.ZodType> = {

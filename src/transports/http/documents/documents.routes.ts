@@ -1,8 +1,10 @@
+import { findPackageJSON } from 'node:module';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Router } from 'express';
 import helmet from 'helmet';
 import type { Contract } from '../../../core/feature.ts';
+import { codeRoot, fromSources } from '../served-file.ts';
 import { createAsyncapiDocument } from './asyncapi.ts';
 import { documents } from './contract.ts';
 import { createOpenapiDocument } from './openapi.ts';
@@ -26,6 +28,8 @@ export function createDocumentRoutes(contracts: readonly Contract[]): Router {
   routes.get(readOpenapi.path, (_request, response) => void response.type('json').send(openapi()));
   routes.get(readAsyncapi.path, (_request, response) => void response.type('json').send(asyncapi()));
 
+  const root = findPageFiles();
+  if (root === undefined) return routes;
   // `null` removes this directive. With it, browsers would load the page's files over https, which fails if the service
   // runs without TLS.
   routes.use(readDocs.path, helmet.contentSecurityPolicy({ directives: { 'upgrade-insecure-requests': null } }));
@@ -34,7 +38,6 @@ export function createDocumentRoutes(contracts: readonly Contract[]): Router {
     response.type('html').send(renderPage(request.path.endsWith('/') ? '../' : ''));
   });
   routes.get(`${readDocs.path}/initializer.js`, (_request, response) => void response.type('js').send(initializer));
-  const root = dirname(fileURLToPath(import.meta.resolve('swagger-ui-dist/package.json')));
   for (const file of pageFiles) {
     routes.get(`${readDocs.path}/${file}`, (_request, response) => response.sendFile(file, { root }));
   }
@@ -46,4 +49,14 @@ export function createAdminDocumentRoute(contracts: readonly Contract[]): Router
   const openapi = createTextCache(() => createOpenapiDocument(contracts, 'admin'));
   const { path } = documents.rest.readAdminOpenapi;
   return Router().get(path, (_request, response) => void response.type('json').send(openapi()));
+}
+
+/**
+ * The build copies the files, so that the published package does not depend on swagger-ui-dist, which has an install
+ * script. Returns undefined in a checkout without the development dependencies.
+ */
+function findPageFiles(): string | undefined {
+  if (!fromSources) return fileURLToPath(new URL('swagger-ui/', codeRoot));
+  const manifest = findPackageJSON('swagger-ui-dist', import.meta.url);
+  return manifest && dirname(manifest);
 }

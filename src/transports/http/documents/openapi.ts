@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { type Answer, Refusal, type Route } from '../../../core/contract/rest.ts';
 import { type ErrorCode, errors } from '../../../core/errors.ts';
 import type { Contract } from '../../../core/feature.ts';
-import { documents } from './contract.ts';
+import { transportContracts } from './contract.ts';
 import { createJsonSchemas, type JsonSchema, type JsonSchemas } from './json-schemas.ts';
 import { readPackageInfo } from './package-info.ts';
 
@@ -48,7 +48,7 @@ const securities = {
 
 /** Creates the OpenAPI 3.1 document of the routes that are for these readers, including the routes of the documents. */
 export function createOpenapiDocument(features: readonly Contract[], readers: Readers) {
-  const contracts = [...features, documents]
+  const contracts = [...features, ...transportContracts]
     .map((contract) => ({ ...contract, rest: selectRoutes(contract.rest, readers) }))
     .filter(({ rest }) => Object.keys(rest).length > 0);
   const { name, version, license } = readPackageInfo();

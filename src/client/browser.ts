@@ -1,0 +1,3 @@
+/** Everything in one file, for pages without a build step. */
+export * from './client.ts';
+export * from './inbox.ts';
