@@ -187,6 +187,7 @@ export const nodeFunctions = [
   ...['append_messages', 'append_straight', 'accept_invitations', 'seq_at', 'apply_operations', 'finish_room'],
   ...['message_row', 'message_extras', 'message_reactions', 'thread_replies', 'store_mentions', 'forget_mentions'],
   ...['write_positions', 'next_position', 'skip_own', 'first_position', 'read_state', 'count_unread', 'count_mentions'],
+  ...['initial_position', 'moved_position', 'unread_after', 'mentions_after'],
   ...['is_counted', 'inbox_items', 'inbox_rooms', 'touches_since', 'forget_touches', 'begin_touches_epoch'],
   ...['append_all', 'list_grantees', 'list_recipients'],
   ...['webhook_rooms', 'move_webhook_positions', 'forget_events'],

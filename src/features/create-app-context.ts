@@ -95,7 +95,7 @@ export function createAppContext(collaborators: Collaborators): AppContext {
     }),
     ...{ store, log, bus, rights, feeds, queue, revocations, connections, receipts, typing, presence, metrics },
     positions: createPositionQueue({
-      ...{ store, events: metrics.reads },
+      ...{ store, log, rights, events: metrics.reads },
       onWritten: (write, written) => receipts.onWritten(write, written),
     }),
     seenUsers: createSeenUsers(store),

@@ -86,8 +86,8 @@ for (const [name, open] of Object.entries(stores)) {
     });
 
     async function write(room: number, more: Partial<PositionWrite>): Promise<WrittenPosition> {
-      const [result] = await writePositions(store, [toWrite(room, more)]);
-      return result!;
+      const results = await writePositions(store, [toWrite(room, more)]);
+      return results![0]!;
     }
 
     const mark = (room: number, seq: number, more: Partial<PositionWrite> = {}) => write(room, { seq, ...more });
@@ -257,7 +257,7 @@ for (const [name, open] of Object.entries(stores)) {
       for (const room of rooms) for (const user of users) await addRule(room, user, 0);
       const writes = rooms.flatMap((room) => users.map((user, n) => toWrite(room, { user, seq: n % 3 })));
       const results = await writePositions(store, [...writes, toWrite(2 ** 40, { seq: 1 })]);
-      expect(results.map((result) => result && [result.read_seq, result.version])).to.deep.equal([
+      expect(results!.map((result) => result && [result.read_seq, result.version])).to.deep.equal([
         ...rooms.flatMap(() => [
           [0, 0],
           [1, 1],
@@ -265,6 +265,19 @@ for (const [name, open] of Object.entries(stores)) {
         ]),
         undefined,
       ]);
+    });
+
+    it('writes nothing if the rights of a room have changed, or if the room no longer exists', async () => {
+      const rooms = [await newRoom(), await newRoom()] as const;
+      for (const room of rooms) await addMessages(room, {});
+      await store.query(ask('update rooms set rights_rev = 7 where id = $1::bigint'), [rooms[1]]);
+      const writes = rooms.map((room) => toWrite(room, { seq: 1, force: true }));
+      expect(await writePositions(store, writes, [0, 6])).to.equal(undefined);
+      expect(await writePositions(store, [writes[0]!, toWrite(2 ** 40, { seq: 1 })], [0, 0])).to.equal(undefined);
+      expect(
+        await store.query(ask('select 1 from positions where room_id = any($1::bigint[])'), [rooms]),
+      ).to.deep.equal([]);
+      expect(await writePositions(store, writes, [0, 7])).to.have.length(2);
     });
 
     it('stores overlapping batches of several nodes without a deadlock, in whatever order they name the rows', async () => {
@@ -276,7 +289,7 @@ for (const [name, open] of Object.entries(stores)) {
       const shuffled = (seq: number) => writesOf(seq).sort(() => Math.random() - 0.5);
       await Promise.all(Array.from({ length: 30 }, (_, n) => writePositions(store, shuffled(1 + (n % 10)))));
       const results = await writePositions(store, writesOf(0));
-      for (const result of results) expect(result).to.include({ read_seq: 10, unread: 0 });
+      for (const result of results!) expect(result).to.include({ read_seq: 10, unread: 0 });
     });
 
     it('leaves one row in the journal for each changed position', async () => {

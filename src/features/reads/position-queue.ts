@@ -1,4 +1,7 @@
+import { type Actor, authorize, can, type Decision, toDenialCode } from '../../core/authorization.ts';
 import { ChatError } from '../../core/errors.ts';
+import type { RightsCache } from '../../core/log/rights-cache.ts';
+import type { RoomLog } from '../../core/log/room-log.ts';
 import type { Store } from '../../database/store.ts';
 import { isConflict } from '../../database/store-errors.ts';
 import { type PositionWrite, type WrittenPosition, writePositions } from './write-positions.ts';
@@ -12,18 +15,21 @@ export interface PositionEvents {
 
 /** Stores marks and personal settings. */
 export interface PositionQueue {
-  /** Resolves when the write is stored. Throws `NOT_FOUND` if the room does not exist. */
-  write(write: PositionWrite): Promise<WrittenPosition>;
+  /** Resolves when the write is stored. Throws an error if the actor may not read the room. */
+  write(write: PositionWrite, actor: Actor): Promise<WrittenPosition>;
 }
 
 interface QueuedWrite {
   write: PositionWrite;
+  actor: Actor;
   resolve: ((written: WrittenPosition) => void)[];
   reject: ((error: unknown) => void)[];
 }
 
 interface Collaborators {
   store: Pick<Store, 'query'>;
+  log: Pick<RoomLog, 'snapshot'>;
+  rights: Pick<RightsCache, 'load' | 'invalidate'>;
   /** Called for each stored write, before it is acknowledged. */
   onWritten(write: PositionWrite, written: WrittenPosition): void;
   events: PositionEvents;
@@ -34,10 +40,11 @@ const maxAttempts = 3;
 
 /**
  * Commits all writes that arrived during the previous commit, in one statement. Several writes of one user in one room
- * become one.
+ * become one. The queue authorizes users with cached rules, and the database checks that these rules are current. If
+ * they are not, the queue authorizes again.
  */
 export function createPositionQueue(
-  { store, onWritten, events }: Collaborators,
+  { store, log, rights, onWritten, events }: Collaborators,
   limits = defaultLimits,
 ): PositionQueue {
   let queue: QueuedWrite[] = [];
@@ -45,13 +52,14 @@ export function createPositionQueue(
   const lastByKey = new Map<string, QueuedWrite>();
   let isRunning = false;
 
-  function write(given: PositionWrite): Promise<WrittenPosition> {
+  function write(given: PositionWrite, actor: Actor): Promise<WrittenPosition> {
     return new Promise((resolve, reject) => {
       const key = toKey(given);
       const last = lastByKey.get(key);
       const merged = last && mergeWrites(last.write, given);
       if (merged) {
         last.write = merged;
+        last.actor = actor;
         last.resolve.push(resolve);
         last.reject.push(reject);
         events.merged();
@@ -61,7 +69,7 @@ export function createPositionQueue(
         const message = 'The server has too many marks in its queue, retry later';
         return reject(new ChatError('UNAVAILABLE', { message, retryAfterMs: 1_000 }));
       }
-      const queued = { write: given, resolve: [resolve], reject: [reject] };
+      const queued = { write: given, actor, resolve: [resolve], reject: [reject] };
       queue.push(queued);
       lastByKey.set(key, queued);
       if (!isRunning) void run();
@@ -98,38 +106,73 @@ export function createPositionQueue(
   async function commit(batch: readonly QueuedWrite[]): Promise<void> {
     try {
       const startedAt = performance.now();
-      const results = await writeWithRetries(batch.map(({ write }) => write));
-      events.committed(batch.length, (performance.now() - startedAt) / 1_000);
-      for (const [n, queued] of batch.entries()) settle(queued, results[n]);
+      const cached = await rights.load([...new Set(batch.map(({ write }) => write.room_id))]);
+      let allowed = await authorizeBatch(batch, ({ actor, write }) => cached.get(write.room_id)?.decide(actor));
+      const rightsRevs = allowed.map(({ write }) => cached.get(write.room_id)?.rightsRev ?? -1);
+      let results = await writeWithRetries(allowed, rightsRevs);
+      if (!results) {
+        for (const { write } of allowed) rights.invalidate(write.room_id);
+        allowed = await authorizeBatch(allowed, () => undefined);
+        results = await writeWithRetries(allowed, null);
+      }
+      if (allowed.length === 0) return;
+      events.committed(allowed.length, (performance.now() - startedAt) / 1_000);
+      for (const [n, queued] of allowed.entries()) settle(queued, results?.[n]);
     } catch (error) {
-      for (const { reject } of batch) for (const rejectOne of reject) rejectOne(error);
+      // The requests that are already answered ignore this.
+      for (const queued of batch) rejectAll(queued, error);
     }
+  }
+
+  /**
+   * Rejects the writes of users who may not read the room, and returns the others. Cached rules may be outdated, so only
+   * current ones reject a write.
+   */
+  async function authorizeBatch(
+    batch: readonly QueuedWrite[],
+    decideCached: (queued: QueuedWrite) => Decision | undefined,
+  ): Promise<QueuedWrite[]> {
+    const authorized = await Promise.all(
+      batch.map(async (queued) => {
+        const decision = decideCached(queued);
+        if (decision && can(decision, 'read')) return queued;
+        const snapshot = await log.snapshot(queued.write.room_id);
+        const current = snapshot && authorize(queued.actor, snapshot.room, snapshot.rules);
+        if (current && can(current, 'read')) return queued;
+        rejectAll(queued, new ChatError(current ? toDenialCode(current) : 'NOT_FOUND'));
+        return undefined;
+      }),
+    );
+    return authorized.filter((queued) => queued !== undefined);
   }
 
   /**
    * Retries after deadlocks. The order of the rows prevents deadlocks between marks, but not with other statements that
    * lock the same rows.
    */
-  async function writeWithRetries(writes: readonly PositionWrite[]): Promise<(WrittenPosition | undefined)[]> {
+  async function writeWithRetries(batch: readonly QueuedWrite[], rightsRevs: readonly number[] | null) {
+    if (batch.length === 0) return [];
+    const writes = batch.map(({ write }) => write);
     for (let attempt = 1; ; attempt++) {
       try {
-        return await writePositions(store, writes);
+        return await writePositions(store, writes, rightsRevs);
       } catch (error) {
         if (attempt === maxAttempts || !isConflict(error)) throw error;
       }
     }
   }
 
-  function settle({ write, resolve, reject }: QueuedWrite, written: WrittenPosition | undefined): void {
-    if (!written) {
-      for (const rejectOne of reject) rejectOne(new ChatError('NOT_FOUND'));
-      return;
-    }
-    onWritten(write, written);
-    for (const resolveOne of resolve) resolveOne(written);
+  function settle(queued: QueuedWrite, written: WrittenPosition | undefined): void {
+    if (!written) return rejectAll(queued, new ChatError('NOT_FOUND'));
+    onWritten(queued.write, written);
+    for (const resolveOne of queued.resolve) resolveOne(written);
   }
 
   return { write };
+}
+
+function rejectAll({ reject }: QueuedWrite, error: unknown): void {
+  for (const rejectOne of reject) rejectOne(error);
 }
 
 const toKey = ({ room_id, user }: PositionWrite) => `${room_id}/${user}`;

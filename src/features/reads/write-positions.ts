@@ -44,17 +44,21 @@ const writePositionsStatement = {
     w.o_version::float8 as version, w.o_muted as muted, w.o_hidden as hidden, w.o_unread as unread,
     w.o_mentions as unread_mentions, w.o_has_changed as "hasChanged", w.o_has_receipts as "hasReceipts"
     from write_positions($1::bigint[], $2::uuid[], $3::uuid[], $4::int[], $5::bigint[], $6::boolean[], $7::boolean[],
-      $8::boolean[], $9::boolean[]) w`,
+      $8::boolean[], $9::boolean[], $10::bigint[]) w`,
 };
 
 /**
  * Stores all writes in one commit. No two of them may have the same room and user. The results are in the order of the
  * writes; undefined if the room does not exist.
+ *
+ * With `rightsRevs`, the `rights_rev` at which each write was authorized, the database compares them with the current
+ * ones. If those of a room have changed, or the room no longer exists, nothing is stored and the result is undefined.
  */
 export async function writePositions(
   store: Pick<Store, 'query'>,
   writes: readonly PositionWrite[],
-): Promise<(WrittenPosition | undefined)[]> {
+  rightsRevs: readonly number[] | null = null,
+): Promise<(WrittenPosition | undefined)[] | undefined> {
   const rows = await store.query<WrittenPosition & { ord: number }>(writePositionsStatement, [
     writes.map(({ room_id }) => room_id),
     writes.map(({ user }) => user),
@@ -65,7 +69,9 @@ export async function writePositions(
     writes.map(({ isQuiet }) => isQuiet),
     writes.map(({ muted }) => muted),
     writes.map(({ hidden }) => hidden),
+    rightsRevs,
   ]);
+  if (rightsRevs && rows.length === 0) return undefined;
   const results: (WrittenPosition | undefined)[] = writes.map(() => undefined);
   for (const { ord, ...result } of rows) results[ord - 1] = result;
   return results;

@@ -1,6 +1,6 @@
 import type { Actor } from '../../core/authorization.ts';
 import type { RoomRef } from '../../core/ids.ts';
-import { type AppContext, requireRoom, resolveRoomId } from '../app-context.ts';
+import { type AppContext, resolveRoomId } from '../app-context.ts';
 import type { PersonalSettings, ReadState } from './contract.ts';
 import type { PositionWrite, WrittenPosition } from './write-positions.ts';
 
@@ -44,13 +44,7 @@ async function write(
 ): Promise<Queued<WrittenPosition>> {
   const { user, entity, level, hidesReceipts = false } = actor;
   context.requestLimits.consumeRead(user);
-  const { room } = await requireRoom(context, actor, 'read', await resolveRoomId(context, ref));
-  const stored = context.positions.write({
-    ...noWrite,
-    ...given,
-    room_id: room.id,
-    ...{ user, entity, level },
-    isQuiet: hidesReceipts,
-  });
-  return { stored };
+  const room_id = await resolveRoomId(context, ref);
+  const write = { ...noWrite, ...given, room_id, ...{ user, entity, level }, isQuiet: hidesReceipts };
+  return { stored: context.positions.write(write, actor) };
 }
