@@ -1,10 +1,10 @@
-import type { Actor, Rule } from './authorization.ts';
+import type { Author, Rule } from './authorization.ts';
 import type { RoomId, RoomRef, Uuid } from './ids.ts';
 
 export interface AuditFields {
   room_id: RoomId;
-  /** The user who performed the action. `actor_entity` is the organisation in their token. */
-  actor: Uuid;
+  /** The user who performed the action; null for the backend. `actor_entity` is the organisation in their token. */
+  actor: Uuid | null;
   actor_entity: Uuid | null;
   [field: string]: unknown;
 }
@@ -46,7 +46,7 @@ export type AuditEvent = keyof AuditEvents;
 /** Use cases call this function after the commit. It never throws. */
 export type Audit = <E extends AuditEvent>(event: E, fields: AuditEvents[E]) => void;
 
-export const toAuditFields = (room_id: RoomId, { user, entity }: Actor): AuditFields => ({
+export const toAuditFields = (room_id: RoomId, { user, entity }: Author): AuditFields => ({
   room_id,
   actor: user,
   actor_entity: entity,

@@ -18,10 +18,10 @@ export interface Actor {
  * The service itself, which acts for the product's backend. It is above the rules: no rule, role, limit or rate of users
  * binds it. `user` is null, as `by` is in the changes that it makes.
  */
-export const service = { user: null } as const;
+export const service = { user: null, entity: null } as const;
 
 /** Who makes a change. */
-export type Author = Pick<Actor, 'user'> | typeof service;
+export type Author = Pick<Actor, 'user' | 'entity'> | typeof service;
 
 /** The fields of a room that rights depend on. */
 export interface RoomOwnership {

@@ -6,6 +6,12 @@ import { z } from 'zod';
  */
 export const errors = {
   BAD_REQUEST: { http: 400, chat: 'ERROR', retry: false, message: 'The request is invalid' },
+  TOO_MANY_CHANGES: {
+    http: 400,
+    chat: 'ERROR',
+    retry: false,
+    message: 'The request changes too many rules at once: send them in parts',
+  },
   UNAUTHENTICATED: { http: 401, chat: 'ERROR', retry: false, message: 'A valid token is required' },
   TOKEN_EXPIRED: { http: 401, chat: 'ERROR', retry: false, message: 'The token has expired' },
   TOKEN_REVOKED: { http: 401, chat: 'ERROR', retry: false, message: 'The token has been revoked' },
@@ -42,6 +48,7 @@ export const errors = {
   },
   ROOM_FULL: { http: 409, chat: 'ERROR', retry: false, message: 'The user2user room already has its two users' },
   PAIR_EXISTS: { http: 409, chat: 'ERROR', retry: false, message: 'These two users already have a room' },
+  KEY_CONFLICT: { http: 409, chat: 'ERROR', retry: false, message: 'The key and the room do not belong together' },
   TOO_LARGE: { http: 413, chat: 'ERROR', retry: false, message: 'The request is larger than the server accepts' },
   RATE_LIMITED: { http: 429, chat: 'ERROR', retry: true, message: 'Too many messages or requests, retry later' },
   TOO_MANY_ROOMS: { http: 429, chat: 'ERROR', retry: false, message: 'The room limit has been reached' },

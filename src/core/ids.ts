@@ -25,27 +25,52 @@ export const nilUuid = '00000000-0000-0000-0000-000000000000';
 export const RoomId = z.number().int().positive().meta({ id: 'RoomId', description: 'The number of a room.' });
 export type RoomId = number;
 
-const roomRefError = { error: "must be a room's number or UUID" };
+const keyCharacters = '[A-Za-z0-9_.-]';
+/** `.` and `..` are no keys, because they have a meaning in paths. */
+const keyShape = new RegExp(`^key:(?!\\.{1,2}$)${keyCharacters}{1,128}$`);
+const keyError = 'must be key: and 1 to 128 of the characters A-Z a-z 0-9 _ - . (not key:. or key:..)';
+
+/** A room by the key that the product's backend gave it, such as `key:order-42`. */
+export const RoomKeyRef = z
+  .string({ error: keyError })
+  .regex(keyShape, keyError)
+  .transform((ref) => ref as `key:${string}`)
+  .meta({ id: 'RoomKeyRef', description: "A room by the product's own key: `key:` and 1 to 128 of `A-Za-z0-9_-.`." });
+export type RoomKeyRef = `key:${string}`;
+
+/** The first characters of a key, or all of them. */
+export const KeyPrefix = z
+  .string()
+  .regex(new RegExp(`^${keyCharacters}{1,128}$`), 'must be 1 to 128 of the characters A-Z a-z 0-9 _ - .');
+
+const roomRefError = { error: "must be a room's number, its UUID, or key: and its key" };
 const roomNumber = /^[1-9][0-9]{0,15}$/;
 
-/** Identifies a room by its number, by the decimal string of its number, or by its UUID. */
+/** Identifies a room by its number, by the decimal string of its number, by its UUID or by its key. */
 export const RoomRef = z
   .union(
     [
       z.int(roomRefError).positive(roomRefError),
-      z.string().regex(new RegExp(`${roomNumber.source}|${uuidShape.source}`), roomRefError),
+      z.string().regex(new RegExp(`${roomNumber.source}|${uuidShape.source}|${keyShape.source}`), roomRefError),
     ],
     roomRefError,
   )
-  .transform((ref, context): RoomId | Uuid => {
+  .transform((ref, context): RoomRef => {
     if (typeof ref === 'string' && uuidShape.test(ref)) return ref.toLowerCase();
+    if (isKeyRef(ref)) return ref;
     const id = Number(ref);
     if (Number.isSafeInteger(id)) return id;
     context.addIssue({ code: 'custom', message: roomRefError.error });
     return z.NEVER;
   })
-  .meta({ id: 'RoomRef', description: 'A room: its number, the decimal string of the number, or its `uuid`.' });
-export type RoomRef = RoomId | Uuid;
+  .meta({
+    id: 'RoomRef',
+    description: 'A room: its number, the decimal string of the number, its `uuid`, or `key:` and its key.',
+  });
+export type RoomRef = RoomId | Uuid | RoomKeyRef;
+
+export const isKeyRef = (ref: RoomRef): ref is RoomKeyRef => typeof ref === 'string' && ref.startsWith('key:');
+export const toKey = (ref: RoomKeyRef): string => ref.slice('key:'.length);
 
 const int32 = 2_147_483_647;
 

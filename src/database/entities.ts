@@ -4,6 +4,7 @@ import { MessageEntity } from '../core/log/message.entity.ts';
 import { PermissionRuleEntity } from '../core/log/permission-rule.entity.ts';
 import { RoomEntity } from '../core/log/room.entity.ts';
 import { RoomChangeEntity } from '../core/log/room-change.entity.ts';
+import { RoomKeyEntity } from '../core/log/room-key.entity.ts';
 import { readStateTables } from '../features/reads/position.entity.ts';
 import { webhookTables } from '../features/webhooks/webhook.entity.ts';
 import { ImportedRoomEntity } from './imported-room.entity.ts';
@@ -15,6 +16,7 @@ export const entities = [
   PermissionRuleEntity,
   MessageEntity,
   RoomChangeEntity,
+  RoomKeyEntity,
   ...conversationTables,
   ...readStateTables,
   ...webhookTables,

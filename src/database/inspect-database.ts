@@ -176,7 +176,7 @@ function getConnectPid(client: Client): number | null {
 
 /** The tables that a node reads and writes. The import and the migrations have others. */
 export const nodeTables = [
-  ...['rooms', 'permission_rules', 'messages', 'room_changes', 'revocations', 'service_identity'],
+  ...['rooms', 'permission_rules', 'messages', 'room_changes', 'revocations', 'service_identity', 'room_keys'],
   ...['room_custom', 'log_entries', 'reactions', 'reaction_counts', 'threads', 'thread_messages', 'mentions'],
   ...['positions', 'users_seen', 'touches', 'touches_epoch'],
   ...['webhooks', 'webhook_positions', 'webhook_refusals', 'leases', 'events'],

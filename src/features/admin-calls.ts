@@ -6,10 +6,20 @@ import type { RestReply } from '../core/feature.ts';
 import type { RoomRef } from '../core/ids.ts';
 import { parse, parseWithIgnored } from '../core/parse.ts';
 import type { RegisteredRoute, Registry } from '../core/registry.ts';
+import { adminMembers } from './admin-members/contract.ts';
+import { adminRooms } from './admin-rooms/contract.ts';
 import { revocations } from './revocations/contract.ts';
 
 /** The routes below `/admin`, by the names that they have for a program that embeds the service. */
 export const adminRoutes = {
+  rooms: {
+    put: adminRooms.rest.adminPutRoom,
+    list: adminRooms.rest.adminListRooms,
+    read: adminRooms.rest.adminReadRoom,
+    change: adminRooms.rest.adminChangeRoom,
+    delete: adminRooms.rest.adminDeleteRoom,
+  },
+  members: { put: adminMembers.rest.adminPutMembers },
   revocations: {
     create: revocations.rest.createRevocation,
     list: revocations.rest.listRevocations,

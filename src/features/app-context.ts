@@ -7,7 +7,7 @@ import type { RoomBus } from '../core/bus.ts';
 import { ChatError } from '../core/errors.ts';
 import { implementWith } from '../core/feature.ts';
 import type { FeedRegistry } from '../core/feed/feed-registry.ts';
-import type { RoomId, RoomRef, Uuid } from '../core/ids.ts';
+import { isKeyRef, type RoomId, type RoomRef, toKey, type Uuid } from '../core/ids.ts';
 import type { ConcurrentReads } from '../core/limits/concurrent-reads.ts';
 import type { RequestLimits } from '../core/limits/request-limits.ts';
 import type { RightsCache } from '../core/log/rights-cache.ts';
@@ -113,13 +113,19 @@ export async function requireRoom(
 }
 
 /**
- * Returns the number of the room. Throws `NOT_FOUND` for an unknown UUID, but does not check whether a number exists.
+ * Returns the number of the room. Throws `NOT_FOUND` for an unknown UUID or key, but does not check whether a number
+ * exists. Keys are not cached: after the room was deleted, another room can get its key.
  */
 export async function resolveRoomId(
   { log, roomIds }: Pick<AppContext, 'log' | 'roomIds'>,
   ref: RoomRef,
 ): Promise<RoomId> {
   if (typeof ref === 'number') return ref;
+  if (isKeyRef(ref)) {
+    const id = await log.findByKey(toKey(ref));
+    if (id === undefined) throw new ChatError('NOT_FOUND');
+    return id;
+  }
   const cachedId = roomIds.get(ref);
   if (cachedId !== undefined) return cachedId;
   const snapshot = await log.snapshot(ref);
@@ -128,7 +134,7 @@ export async function resolveRoomId(
   return snapshot.room.id;
 }
 
-/** Undefined for a UUID of no room: the answers must not reveal whether a room exists. */
+/** Undefined for a UUID or a key of no room: the answers must not reveal whether a room exists. */
 export function findRoomId(context: Pick<AppContext, 'log' | 'roomIds'>, ref: RoomRef): Promise<RoomId | undefined> {
   return resolveRoomId(context, ref).catch((error) => {
     if (error instanceof ChatError && error.code === 'NOT_FOUND') return undefined;

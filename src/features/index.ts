@@ -1,4 +1,6 @@
 import { session } from '../auth/handlers.ts';
+import { adminMembers } from './admin-members/handlers.ts';
+import { adminRooms } from './admin-rooms/handlers.ts';
 import { edits } from './edits/handlers.ts';
 import { inbox } from './inbox/handlers.ts';
 import { members } from './members/handlers.ts';
@@ -24,6 +26,8 @@ export const features = offerJoinOptions([
   inbox,
   typing,
   presence,
+  adminRooms,
+  adminMembers,
   revocations,
   webhooks,
   operations,

@@ -7,6 +7,14 @@ type Routes = typeof adminRoutes;
  * server. The compiler rejects an entry that is missing or differs from its route.
  */
 export const adminPaths = {
+  rooms: {
+    put: 'PUT /admin/rooms/:id',
+    list: 'GET /admin/rooms',
+    read: 'GET /admin/rooms/:id',
+    change: 'PATCH /admin/rooms/:id',
+    delete: 'DELETE /admin/rooms/:id',
+  },
+  members: { put: 'PUT /admin/rooms/:id/members' },
   revocations: {
     create: 'POST /admin/revocations',
     list: 'GET /admin/revocations',

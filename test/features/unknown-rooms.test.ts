@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
+import { newKey, putKeyedRoom } from '../helpers/admin-rooms.ts';
 import { authenticatedChat } from '../helpers/chat-client.ts';
 import type { RequestName } from '../helpers/contracts.ts';
 import type { Json } from '../helpers/json.ts';
@@ -10,13 +11,14 @@ import { socketClient } from '../helpers/socket-client.ts';
 import { createUser } from '../helpers/users.ts';
 
 describeOneWiring('A room that the user has no access to', ({ url, startNode }) => {
-  /** The number and the UUID of the room, each with a number or UUID that no room has. */
+  /** The number, the UUID and the key of rooms, each with a number, UUID or key that no room has. */
   async function names(): Promise<[there: number | string, missing: number | string][]> {
     const { owner, room } = await createRoomWithOwner(url(), { open_to_entity: false });
     await putRule(url(), owner, room, { userUUID: randomUUID(), permissions: 'rwb' });
     return [
       [room.id, 9_007_199_254_740_991],
       [room.uuid, randomUUID()],
+      [`key:${(await putKeyedRoom(url())).key}`, `key:${newKey()}`],
     ];
   }
 

@@ -92,6 +92,12 @@ const adminCalls: Record<string, (client: RestClient, body?: unknown) => Promise
   createRevocation: (client, body = {}) => client.post('/admin/revocations', body),
   listRevocations: (client) => client.get('/admin/revocations?limit=0'),
   liftRevocation: (client, body) => client.request('DELETE', '/admin/revocations/no', { body }),
+  adminPutRoom: (client, body = {}) => client.put('/admin/rooms/key:unknown', body),
+  adminListRooms: (client) => client.get('/admin/rooms?limit=0'),
+  adminReadRoom: (client) => client.get('/admin/rooms/no'),
+  adminChangeRoom: (client, body = {}) => client.patch('/admin/rooms/no', body),
+  adminDeleteRoom: (client, body) => client.request('DELETE', '/admin/rooms/no', { body }),
+  adminPutMembers: (client, body = {}) => client.put('/admin/rooms/no/members', body),
   listWebhooks: (client) => client.get('/admin/webhooks?name=-'),
   commandWebhook: (client, body = {}) => client.post('/admin/webhooks/none', body),
   deleteWebhook: (client, body) => client.request('DELETE', '/admin/webhooks/-', { body }),
@@ -108,6 +114,39 @@ async function usesWebhooks(url: string): Promise<void> {
   await client.get('/admin/webhooks');
   await client.post('/admin/webhooks/former', { resume: true });
   await client.delete('/admin/webhooks/former');
+}
+
+/** Creates, changes and deletes rooms as the backend, with the refusals on the way. */
+async function usesRoomsAsBackend(base: string): Promise<void> {
+  const client = admin(base);
+  const [ana, ben, carl] = [createUser().user, createUser().user, createUser().user];
+  const room = '/admin/rooms/key:documented';
+  for (const name of ['one', 'two']) await client.put(room, { name });
+  await client.get('/admin/rooms?key_prefix=documented');
+  await client.get(room);
+  await client.patch(room, { name: 'three' });
+  const rules = Array.from({ length: 401 }, () => ({ userUUID: createUser().user, permissions: 'r' }));
+  await client.put(`${room}/members`, { rules: [{ userUUID: ana, permissions: 'r', accepted: true }] });
+  await client.put(`${room}/members`, { rules });
+  const pair = { type: 'user2user', user_owner: ana, with: ben, name: 'a pair' };
+  await client.put(room, pair);
+  await client.put('/admin/rooms/key:documented-pair', pair);
+  await client.put('/admin/rooms/key:documented-pair/members', { rules: [{ userUUID: carl, permissions: 'r' }] });
+  const { owner, room: single } = await createRoomWithOwner(base, { type: 'user2user' });
+  await createRoom(base, owner, { type: 'user2user', with: carl });
+  await client.put(`/admin/rooms/${single.id}/members`, { rules: [{ userUUID: carl, permissions: 'r' }] });
+  await client.delete(room);
+  for (const call of [client.get, client.delete]) await call(room);
+  await client.patch(room, { name: 'x' });
+  await client.put(`${room}/members`, { rules: [] });
+}
+
+/** Reaches the limit of the server, which the backend has, too. */
+async function tooManyRules(client: RestClient): Promise<void> {
+  const rules = [1, 2, 3].map(() => ({ userUUID: createUser().user, permissions: 'r' }));
+  await client.put('/admin/rooms/key:full', { name: 'full', rules });
+  await client.put('/admin/rooms/key:full', { name: 'full' });
+  await client.put('/admin/rooms/key:full/members', { rules });
 }
 
 /** Edits message 1, reacts to it and deletes it, with the refusals on the way. */
@@ -374,9 +413,13 @@ describeOneWiring('the documented protocol', ({ url }) => {
       await call(rest(url()));
       await call(admin(url()));
     }
-    for (const name of ['createRevocation', 'liftRevocation', 'commandWebhook', 'deleteWebhook'])
-      await adminCalls[name]!(admin(url()), { large: 'x'.repeat(hugeBytes) });
-    for (const path of ['/admin/revocations', '/admin/webhooks']) await tooLarge(url(), adminToken, path, hugeBytes);
+    for (const [name, call] of Object.entries(adminCalls)) {
+      if (!/list|read/i.test(name)) await call(admin(url()), { large: 'x'.repeat(hugeBytes) });
+    }
+    for (const path of ['/admin/revocations', '/admin/webhooks', '/admin/rooms', '/admin/rooms/1']) {
+      await tooLarge(url(), adminToken, path, hugeBytes);
+    }
+    await usesRoomsAsBackend(url());
     await admin(url()).delete('/admin/revocations/999999');
     await usesWebhooks(url());
   });
@@ -599,8 +642,8 @@ describeOneWiring('the documented protocol', ({ url }) => {
     }
   });
 
-  it('sends the documented refusals of an edit that comes too late', async () => {
-    const { url: strict } = await startNode(postgres, { EDIT_SECONDS: 1 });
+  it('sends the documented refusals of an edit that comes too late, and of too many rules', async () => {
+    const { url: strict } = await startNode(postgres, { EDIT_SECONDS: 1, MAX_RULES_PER_ROOM: 2 });
     const { owner, room } = await createRoomWithOwner(strict);
     const client = rest(strict, owner.token);
     await client.post(`/rooms/${room.id}/messages`, { content: 'once' });
@@ -609,6 +652,7 @@ describeOneWiring('the documented protocol', ({ url }) => {
       const { body } = await client.patch(`/rooms/${room.id}/messages/1`, { content: `edit ${edits++}` });
       return body.meta.reason === 'EDIT_CLOSED';
     });
+    await tooManyRules(admin(strict));
     const socket = await socketClient(strict, owner);
     await refused(socket, 'message:edit', { room_id: room.id, seq: 1, content: 'late' }, 'EDIT_CLOSED');
     const chat = await chatInRoom(strict, owner, room.id);

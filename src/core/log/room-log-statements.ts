@@ -49,7 +49,7 @@ interface MessageExtras {
 /** Bits of `messages.flags`. */
 export const messageFlags = { silent: 1, mentionRoom: 2 } as const;
 
-const roomColumns = `r.id::float8 as id, r.uuid::text as uuid, r.name, r.type, r.level_admin::float8 as level_admin,
+export const roomColumns = `r.id::float8 as id, r.uuid::text as uuid, r.name, r.type, r.level_admin::float8 as level_admin,
   r.user_owner::text as user_owner, r.entity_owner::text as entity_owner, r.max_entity_rules::float8 as max_entity_rules,
   r.last_seq::float8 as last_seq, r.last_rev::float8 as last_rev, r.rights_rev::float8 as rights_rev,
   ${ms('r.last_change_at')} as changed, ${ms('r.created_at')} as created, ${ms('r.updated_at')} as updated,
@@ -130,6 +130,10 @@ export const statements = {
       left join rooms r on r.id = i.room_id
       left join messages m on m.room_id = i.room_id and m.emitter = i.emitter and m.client_msg_id = i.client
       order by i.ord`,
+  },
+  roomsByKey: {
+    name: 'rooms_by_key',
+    text: 'select key, room_id::float8 as id from room_keys where key = any($1::text[])',
   },
   roomByUuid: {
     name: 'room_by_uuid',
@@ -323,15 +327,20 @@ export function toRoomSettings({ type, receipts, readers_react, custom }: RoomSe
   };
 }
 
-export function toSnapshot(row: RoomRow): RoomSnapshot {
+export function toRoomOfRow(row: Omit<RoomRow, 'rules'>): Room {
   const { id, uuid, name, type, level_admin, user_owner, entity_owner, max_entity_rules, last_seq } = row;
   return {
-    room: {
-      ...{ id, uuid, name, type, level_admin, user_owner, entity_owner, max_entity_rules, last_seq },
-      ...toRoomSettings(row),
-      createdAt: formatTimestamp(row.created),
-      updatedAt: formatTimestamp(row.updated),
-    },
+    ...{ id, uuid, name, type, level_admin, user_owner, entity_owner, max_entity_rules, last_seq },
+    ...toRoomSettings(row),
+    createdAt: formatTimestamp(row.created),
+    updatedAt: formatTimestamp(row.updated),
+  };
+}
+
+export function toSnapshot(row: RoomRow): RoomSnapshot {
+  const { id } = row;
+  return {
+    room: toRoomOfRow(row),
     rules: row.rules.map(({ created, updated, ...rule }) => ({
       ...rule,
       createdAt: formatTimestamp(created),

@@ -1,6 +1,6 @@
 import { createBatchLoader } from '../../database/batch-loader.ts';
 import type { Store } from '../../database/store.ts';
-import type { RoomId, RoomRef, Uuid } from '../ids.ts';
+import { isKeyRef, type RoomId, type RoomRef, toKey, type Uuid } from '../ids.ts';
 import type { InboxPosition } from '../inbox-item.ts';
 import { type AcceptResult, acceptInvitations, type Invitation } from './accept-invitations.ts';
 import { type AppendAllResult, appendAll, type ServiceDraft } from './append-all.ts';
@@ -49,6 +49,8 @@ export interface RoomLog {
    */
   accept(invitations: readonly Invitation[]): Promise<AcceptResult[]>;
   snapshot(ref: RoomRef): Promise<RoomSnapshot | undefined>;
+  /** Returns the number of the room that has this key. */
+  findByKey(key: string): Promise<RoomId | undefined>;
   /** Reads several rooms, with precedence over other reads, because messages cannot be authorized until it returns. */
   snapshots(ids: readonly RoomId[]): Promise<RoomSnapshot[]>;
   /** Reads the `user2user` room of two users, which have to be in the order of `orderPair`. */
@@ -88,7 +90,12 @@ export function createRoomLog(store: Store): RoomLog {
     const snapshots = (await store.query<RoomRow>(statements.roomsById, [ids])).map(toSnapshot);
     return new Map(snapshots.map((snapshot) => [snapshot.room.id, snapshot]));
   });
+  const loadByKey = createBatchLoader(async (keys: readonly string[]) => {
+    const rows = await store.query<{ key: string; id: RoomId }>(statements.roomsByKey, [keys]);
+    return new Map(rows.map(({ key, id }) => [key, id]));
+  });
   return {
+    findByKey: (key) => loadByKey(key),
     snapshots: async (ids) => (await store.query<RoomRow>(statements.roomsByIdUrgent, [ids])).map(toSnapshot),
     append: (drafts) => appendMessages(store, drafts),
     appendAll: (room, drafts) => appendAll(store, room, drafts),
@@ -96,6 +103,10 @@ export function createRoomLog(store: Store): RoomLog {
     accept: (invitations) => acceptInvitations(store, invitations),
     async snapshot(ref) {
       if (typeof ref === 'number') return loadSnapshot(ref);
+      if (isKeyRef(ref)) {
+        const id = await loadByKey(toKey(ref));
+        return id === undefined ? undefined : loadSnapshot(id);
+      }
       const [row] = await store.query<RoomRow>(statements.roomByUuid, [ref]);
       return row && toSnapshot(row);
     },

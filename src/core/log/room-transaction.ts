@@ -14,13 +14,14 @@ import {
 } from '../authorization.ts';
 import type { RoomBus } from '../bus.ts';
 import { ChatError } from '../errors.ts';
-import type { RoomId, RoomRef, Uuid } from '../ids.ts';
+import { isKeyRef, type RoomId, type RoomRef, toKey, type Uuid } from '../ids.ts';
 import type { Change, Grant } from './change.ts';
 import { affectsRights, changeKinds } from './change-kinds.ts';
 import { PermissionRuleEntity } from './permission-rule.entity.ts';
 import type { RightsCache } from './rights-cache.ts';
 import { RoomEntity } from './room.entity.ts';
 import { RoomChangeEntity } from './room-change.entity.ts';
+import { RoomKeyEntity } from './room-key.entity.ts';
 import { toRoom, toRoomOwnership, toRule } from './to-protocol.ts';
 
 interface WriteContext {
@@ -140,7 +141,7 @@ export class RoomTransaction {
   }
 }
 
-type RoomKey = { id: number } | { uuid: string } | { pairLow: string; pairHigh: string };
+type RoomCondition = { id: number } | { uuid: string } | { pairLow: string; pairHigh: string };
 
 /** Stores the JSON of the app with the room; null removes it. */
 export async function storeCustom(em: EntityManager, room: RoomId, custom: string | null): Promise<void> {
@@ -159,7 +160,7 @@ export async function storeCustom(em: EntityManager, room: RoomId, custom: strin
  */
 export async function lockRoom(
   em: EntityManager,
-  where: RoomKey,
+  where: RoomCondition,
   { user }: Author,
 ): Promise<RoomTransaction | undefined> {
   const entity = await em.findOne(RoomEntity, where, { lockMode: LockMode.PESSIMISTIC_WRITE });
@@ -170,6 +171,14 @@ export async function lockRoom(
     { orderBy: { createdAt: 'asc', grantee: 'asc' } },
   );
   return new RoomTransaction(em, entity, rules, await readDatabaseTime(em), user);
+}
+
+/** Undefined if no room has the key. */
+async function toCondition(em: EntityManager, ref: RoomRef): Promise<RoomCondition | undefined> {
+  if (typeof ref === 'number') return { id: ref };
+  if (!isKeyRef(ref)) return { uuid: ref };
+  const found = await em.findOne(RoomKeyEntity, { key: toKey(ref) });
+  return found ? { id: found.roomId } : undefined;
 }
 
 /**
@@ -183,7 +192,8 @@ export async function withLockedRoom<T>(
   task: (room: RoomTransaction) => T | Promise<T>,
 ): Promise<T> {
   const { result, changes } = await context.store.transaction(async (em) => {
-    const room = await lockRoom(em, typeof ref === 'number' ? { id: ref } : { uuid: ref }, author);
+    const where = await toCondition(em, ref);
+    const room = where && (await lockRoom(em, where, author));
     if (!room) throw new ChatError('NOT_FOUND');
     const result = await task(room);
     return { result, changes: room.changes };

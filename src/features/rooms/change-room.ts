@@ -1,11 +1,10 @@
-import { isDeepStrictEqual } from 'node:util';
 import { toAuditFields } from '../../core/audit.ts';
 import type { Actor } from '../../core/authorization.ts';
 import type { RoomRef } from '../../core/ids.ts';
 import { withLockedRoom } from '../../core/log/room-transaction.ts';
-import { toRoom } from '../../core/log/to-protocol.ts';
 import type { Room } from '../../core/room.ts';
 import { type AppContext, assertAllowed, findRoom } from '../app-context.ts';
+import { applySettings } from './apply-settings.ts';
 import type { ChangeRoom } from './contract.ts';
 import { assertRuleLimit } from './rule-limit.ts';
 
@@ -19,29 +18,16 @@ export async function changeRoom(context: AppContext, actor: Actor, ref: RoomRef
   if (changesRules) assertAllowed(actor, current, { name: 'change max_entity_rules' });
   const changesSettings = (['custom', 'receipts', 'readers_react'] as const).some((key) => input[key] !== undefined);
   if (!changesLevel && !changesRules && !changesSettings && name === current.room.name) return current.room;
-  const { changed, previousLevel } = await withLockedRoom(context, actor, ref, async (room) => {
+  const { changed, previousLevel } = await withLockedRoom(context, actor, ref, (room) => {
     room.assertAllowed(actor, { name: 'rename' });
-    const { name, levelAdmin, maxEntityRules } = room.entity;
-    const receipts = room.entity.receipts ?? room.isPair;
-    const readersReact = room.entity.readersReact ?? false;
-    const before = await room.readCustom();
-    const after = input.custom === undefined ? before : input.custom && JSON.stringify(input.custom);
-    const next = {
-      name: input.name ?? name,
-      levelAdmin: input.level_admin ?? levelAdmin,
-      maxEntityRules: input.max_entity_rules ?? maxEntityRules,
-      receipts: input.receipts ?? receipts,
-      readersReact: input.readers_react ?? readersReact,
-    };
-    if (next.levelAdmin !== levelAdmin) room.assertAllowed(actor, { name: 'change level_admin', to: next.levelAdmin });
-    if (next.maxEntityRules !== maxEntityRules) {
+    return applySettings(room, input, (next) => {
+      const { levelAdmin, maxEntityRules } = room.entity;
+      if (next.levelAdmin !== levelAdmin)
+        room.assertAllowed(actor, { name: 'change level_admin', to: next.levelAdmin });
+      if (next.maxEntityRules === maxEntityRules) return;
       room.assertAllowed(actor, { name: 'change max_entity_rules' });
       assertRuleLimit(context, next.maxEntityRules, room.rules.length);
-    }
-    const present = { name, levelAdmin, maxEntityRules, receipts, readersReact };
-    const isSame = isDeepStrictEqual(next, present) && before === after;
-    if (!isSame) await room.changeRoom(next, { before, after });
-    return { changed: toRoom(room.entity, after), previousLevel: levelAdmin };
+    });
   });
   const { id, level_admin: to } = changed;
   if (to !== previousLevel)

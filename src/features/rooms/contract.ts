@@ -22,14 +22,14 @@ export const RoomListQuery = z.object({
 });
 export type RoomListQuery = z.infer<typeof RoomListQuery>;
 
-const Name = z
+export const Name = z
   .string({ error: 'must be a string of 1 to 255 characters' })
   .min(1, 'must be a string of 1 to 255 characters')
   .max(255, 'must be a string of 1 to 255 characters')
   .refine((name) => name.isWellFormed() && !name.includes('\0'), 'must be valid Unicode without NUL')
   .describe('Valid Unicode without NUL.');
 
-const RuleLimit = count(1, 1_000_000);
+export const RuleLimit = count(1, 1_000_000);
 
 const maxCustomBytes = 1_024;
 const RoomCustom = Custom.refine(
@@ -45,7 +45,7 @@ const RoomCustom = Custom.refine(
 const boolean = z.boolean({ error: 'must be true or false' });
 
 /** The fields that a room may have besides its name and its limits. */
-const settings = {
+export const settings = {
   custom: RoomCustom.nullish().describe('Replaces what the room has; null removes it.'),
   receipts: boolean
     .optional()

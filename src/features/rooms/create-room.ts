@@ -1,28 +1,23 @@
-import { randomUUID } from 'node:crypto';
-import type { Actor, Rule } from '../../core/authorization.ts';
+import type { Actor } from '../../core/authorization.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { Uuid } from '../../core/ids.ts';
-import { PermissionRuleEntity } from '../../core/log/permission-rule.entity.ts';
-import { RoomEntity } from '../../core/log/room.entity.ts';
-import { lockRoom, publishAll, storeCustom } from '../../core/log/room-transaction.ts';
+import { lockRoom, publishAll } from '../../core/log/room-transaction.ts';
 import { toRoom } from '../../core/log/to-protocol.ts';
 import type { Room } from '../../core/room.ts';
 import { readDatabaseTime } from '../../database/clock.ts';
 import type { EntityManager } from '../../database/store.ts';
 import type { AppContext } from '../app-context.ts';
 import type { CreateRoom } from './contract.ts';
+import { getDefaultRuleLimit, insertRoom, listFirstRules } from './insert-room.ts';
 import { countOwnedRooms } from './owned-rooms.ts';
 import { createPairBanError, isPairViolation, orderPair, restoreAccess } from './pairs.ts';
 import { assertRuleLimit } from './rule-limit.ts';
 
-const defaultMaxRules = 10;
-
 /** Creates a room. If `with` names another user and the two already have a `user2user` room, returns that room. */
 export async function createRoom(context: AppContext, actor: Actor, input: CreateRoom): Promise<Room> {
-  const { maxRulesPerRoom } = context.settings;
   if (input.max_entity_rules !== undefined) assertRuleLimit(context, input.max_entity_rules);
-  const maxRules = maxRulesPerRoom > 0 ? Math.min(defaultMaxRules, maxRulesPerRoom) : defaultMaxRules;
-  return createRoomOrPair(context, actor, { ...input, max_entity_rules: input.max_entity_rules ?? maxRules });
+  const max_entity_rules = input.max_entity_rules ?? getDefaultRuleLimit(context);
+  return createRoomOrPair(context, actor, { ...input, max_entity_rules });
 }
 
 type RoomInput = CreateRoom & { max_entity_rules: number };
@@ -30,7 +25,7 @@ type RoomInput = CreateRoom & { max_entity_rules: number };
 async function createRoomOrPair(context: AppContext, actor: Actor, input: RoomInput): Promise<Room> {
   if (input.with === undefined) {
     requireRoomCreation(context, actor);
-    return context.store.transaction((em) => insertRoom(context, em, actor, input));
+    return context.store.transaction((em) => insertOwnRoom(context, em, actor, input));
   }
   if (input.type !== 'user2user') {
     throw new ChatError('BAD_REQUEST', { field: 'with', message: 'is only allowed for a room of type user2user' });
@@ -66,7 +61,7 @@ async function createPair(context: AppContext, actor: Actor, input: RoomInput, o
         const locked = await lockRoom(em, pair, actor);
         if (!locked) {
           requireRoomCreation(context, actor);
-          return { room: await insertRoom(context, em, actor, input), changes: [] };
+          return { room: await insertOwnRoom(context, em, actor, input), changes: [] };
         }
         await restoreAccess(locked, actor.user);
         return { room: toRoom(locked.entity, await locked.readCustom()), changes: locked.changes };
@@ -80,43 +75,21 @@ async function createPair(context: AppContext, actor: Actor, input: RoomInput, o
   }
 }
 
-/** Inserts the room with its first rules. These rules do not become entries of the log. */
-async function insertRoom({ settings }: AppContext, em: EntityManager, actor: Actor, input: RoomInput): Promise<Room> {
+async function insertOwnRoom(
+  { settings }: AppContext,
+  em: EntityManager,
+  actor: Actor,
+  input: RoomInput,
+): Promise<Room> {
   await assertBelowRoomLimit(em, actor.user, settings.maxRoomsPerCreator);
-  const now = await readDatabaseTime(em);
-  const entityOwner = input.type === 'group' && input.open_to_entity ? actor.entity : null;
-  const room = em.create(RoomEntity, {
-    uuid: randomUUID(),
-    name: input.name,
-    type: input.type,
-    levelAdmin: input.level_admin,
-    userOwner: actor.user,
-    userOwnerEntity: actor.entity,
-    entityOwner,
-    ...(input.with ? orderPair(actor.user, input.with) : {}),
-    maxEntityRules: input.max_entity_rules,
-    receipts: input.receipts ?? null,
-    readersReact: input.readers_react ?? null,
-    lastChangeAt: now,
-    createdAt: now,
-    updatedAt: now,
-  });
-  const rules = [createUserRule(actor.user, 'rwa', true)];
-  if (entityOwner && entityOwner !== actor.user) {
-    rules.push({ entity_UUID: entityOwner, kind: 'entity', permissions: 'rw', level: 100, accepted: null });
-  }
-  if (input.with) rules.push(createUserRule(input.with, 'rwa', null));
+  const entity_owner = input.type === 'group' && input.open_to_entity ? actor.entity : null;
+  const ownership = { user_owner: actor.user, userOwnerEntity: actor.entity, entity_owner };
+  const rules = listFirstRules({ ...ownership, with: input.with }, true);
   if (rules.length > input.max_entity_rules) {
     const message = `must be at least ${rules.length}, the number of rules of the new room`;
     throw new ChatError('BAD_REQUEST', { field: 'max_entity_rules', message });
   }
-  for (const { entity_UUID: grantee, ...rule } of rules) {
-    em.persist(em.create(PermissionRuleEntity, { room, grantee, ...rule, fromSeq: 0, createdAt: now, updatedAt: now }));
-  }
-  await em.persist(room).flush();
-  const custom = input.custom == null ? null : JSON.stringify(input.custom);
-  if (custom !== null) await storeCustom(em, room.id, custom);
-  return toRoom(room, custom);
+  return insertRoom(em, { ...input, ...ownership, rules, createdAt: await readDatabaseTime(em) });
 }
 
 async function assertBelowRoomLimit(em: EntityManager, user: Uuid, maxRooms: number): Promise<void> {
@@ -126,8 +99,4 @@ async function assertBelowRoomLimit(em: EntityManager, user: Uuid, maxRooms: num
   throw new ChatError('TOO_MANY_ROOMS', {
     message: `You have reached the limit of ${maxRooms} rooms per user; delete a room first`,
   });
-}
-
-function createUserRule(user: Uuid, permissions: string, accepted: boolean | null): Rule {
-  return { entity_UUID: user, kind: 'user', permissions, level: 0, accepted };
 }

@@ -269,11 +269,20 @@ describe('a cursor', () => {
 
 describe('the table of errors', () => {
   const specified = {
-    400: ['BAD_REQUEST'],
+    400: ['BAD_REQUEST', 'TOO_MANY_CHANGES'],
     401: ['UNAUTHENTICATED', 'TOKEN_EXPIRED', 'TOKEN_REVOKED'],
     403: ['FORBIDDEN', 'BANNED', 'TOO_MANY_RULES', 'EDIT_CLOSED'],
     404: ['NOT_FOUND', 'NO_MESSAGE'],
-    409: ['ID_REUSED', 'DELETED', 'CONFLICT', 'TOO_MANY_REACTIONS', 'LAST_ADMIN', 'ROOM_FULL', 'PAIR_EXISTS'],
+    409: [
+      'ID_REUSED',
+      'DELETED',
+      'CONFLICT',
+      'TOO_MANY_REACTIONS',
+      'LAST_ADMIN',
+      'ROOM_FULL',
+      'PAIR_EXISTS',
+      'KEY_CONFLICT',
+    ],
     413: ['TOO_LARGE'],
     429: ['RATE_LIMITED', 'TOO_MANY_ROOMS', 'TOO_MANY_CONNECTIONS'],
     500: ['INTERNAL'],

@@ -80,7 +80,14 @@ describe('docs/guides/client.md', () => {
       LIMIT: true,
     };
     /** Codes of REST only. */
-    const administrative = ['TOO_MANY_RULES', 'LAST_ADMIN', 'ROOM_FULL', 'PAIR_EXISTS'];
+    const administrative = [
+      'TOO_MANY_RULES',
+      'LAST_ADMIN',
+      'ROOM_FULL',
+      'PAIR_EXISTS',
+      'TOO_MANY_CHANGES',
+      'KEY_CONFLICT',
+    ];
     const received = Object.keys(errors).filter((code) => !administrative.includes(code));
     expect(named).to.include.members([...Object.keys(own), ...received]);
   });

@@ -1,0 +1,59 @@
+import { z } from 'zod';
+import { Level, Uuid } from '../../core/ids.ts';
+import { Permissions, type RuleKind } from '../../core/room.ts';
+
+/** A rule as the backend wants it to be. */
+export interface WantedRule {
+  grantee: Uuid;
+  /** Undefined if the backend does not say whether the grantee is a user or an entity. */
+  kind: Exclude<RuleKind, 'any'> | undefined;
+  /** null removes the rule. */
+  permissions: string | null | undefined;
+  level: number | undefined;
+  accepted: boolean | null | undefined;
+}
+
+export const maxRulesPerCall = 1_000;
+
+export const WantedRule = z
+  .object({
+    userUUID: Uuid.optional().describe('A user: the rule is of kind `user`.'),
+    entityUUID: Uuid.optional().describe('An entity: the rule is of kind `entity`.'),
+    entity_UUID: Uuid.optional().describe('A user or an entity: a new rule is of kind `any`.'),
+    permissions: Permissions.nullish().describe('Letters of `rwab`; required for a new rule. null removes the rule.'),
+    level: Level.optional().describe('Of an entity, only members from this level on. 0 by default for a new rule.'),
+    accepted: z
+      .boolean({ error: 'must be true, false or null' })
+      .nullish()
+      .describe('true: accepted. false: declined. null: unanswered, which a new rule is by default.'),
+  })
+  .transform(({ userUUID, entityUUID, entity_UUID, ...rule }, context): WantedRule => {
+    const named = [userUUID, entityUUID, entity_UUID].filter((uuid) => uuid !== undefined);
+    if (named.length !== 1) {
+      const message = 'exactly one of userUUID, entityUUID and entity_UUID is required';
+      context.addIssue({ code: 'custom', path: ['userUUID'], message });
+      return z.NEVER;
+    }
+    const { permissions, level, accepted } = rule;
+    const kind = userUUID ? 'user' : entityUUID ? 'entity' : undefined;
+    return { grantee: named[0]!, kind, permissions, level, accepted };
+  })
+  .meta({
+    id: 'WantedRule',
+    oneOf: [{ required: ['userUUID'] }, { required: ['entityUUID'] }, { required: ['entity_UUID'] }],
+  });
+
+const tooMany = `must be a list of at most ${maxRulesPerCall} rules`;
+
+export const RuleList = z
+  .array(WantedRule, { error: tooMany })
+  .max(maxRulesPerCall, tooMany)
+  .superRefine((rules, context) => {
+    const seen = new Set<Uuid>();
+    for (const [n, { grantee }] of rules.entries()) {
+      if (seen.has(grantee)) {
+        context.addIssue({ code: 'custom', path: [n], message: `is the second rule of ${grantee} in the list` });
+      }
+      seen.add(grantee);
+    }
+  });
