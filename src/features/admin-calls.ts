@@ -9,6 +9,7 @@ import type { RegisteredRoute, Registry } from '../core/registry.ts';
 import { adminMembers } from './admin-members/contract.ts';
 import { adminRooms } from './admin-rooms/contract.ts';
 import { revocations } from './revocations/contract.ts';
+import { webhooks } from './webhooks/contract.ts';
 
 /** The routes below `/admin`, by the names that they have for a program that embeds the service. */
 export const adminRoutes = {
@@ -24,6 +25,11 @@ export const adminRoutes = {
     create: revocations.rest.createRevocation,
     list: revocations.rest.listRevocations,
     lift: revocations.rest.liftRevocation,
+  },
+  webhooks: {
+    list: webhooks.rest.listWebhooks,
+    command: webhooks.rest.commandWebhook,
+    delete: webhooks.rest.deleteWebhook,
   },
 } as const satisfies Record<string, Record<string, Route>>;
 

@@ -20,6 +20,11 @@ export const adminPaths = {
     list: 'GET /admin/revocations',
     lift: 'DELETE /admin/revocations/:id',
   },
+  webhooks: {
+    list: 'GET /admin/webhooks',
+    command: 'POST /admin/webhooks/:name',
+    delete: 'DELETE /admin/webhooks/:name',
+  },
 } as const satisfies {
   [G in keyof Routes]: {
     [N in keyof Routes[G]]: Routes[G][N] extends { method: infer M extends string; path: infer P extends string }

@@ -67,7 +67,7 @@ function isSame(before: Rule | undefined, after: Rule | undefined): boolean {
   return (['kind', 'permissions', 'level', 'accepted'] as const).every((field) => before[field] === after[field]);
 }
 
-/** Whether the change takes no right away. */
+/** Whether the change revokes no right. */
 function isGrant({ before, after }: RuleDifference): boolean {
   if (!after || after.permissions.includes('b') || after.accepted === false) return false;
   if (!before) return true;

@@ -21,7 +21,7 @@ export interface RuleCounts {
   removed: number;
 }
 
-/** Brings the rules of the room to what the list says, in one transaction. Only differences become changes. */
+/** Gives the room the rules of the list, in one transaction. Only differences become changes. */
 export async function putRules(
   context: AppContext,
   ref: RoomRef,

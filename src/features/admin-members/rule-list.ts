@@ -5,7 +5,7 @@ import { Permissions, type RuleKind } from '../../core/room.ts';
 /** A rule as the backend wants it to be. */
 export interface WantedRule {
   grantee: Uuid;
-  /** Undefined if the backend does not say whether the grantee is a user or an entity. */
+  /** Undefined if the grantee may be a user or an entity. */
   kind: Exclude<RuleKind, 'any'> | undefined;
   /** null removes the rule. */
   permissions: string | null | undefined;
