@@ -115,18 +115,27 @@ export class ActionQueue {
   /** Sends all actions that may be sent now. Also call this when the room is joined again. */
   sendNext(): void {
     if (this.#connection.state === 'closed') return this.close();
+    let isBlocked = false;
     for (const queued of this.all) {
-      const index = this.all.indexOf(queued);
-      if (index < 0 || queued.state !== 'pending' || queued.isSending) continue;
-      const { action } = queued;
-      const newer = this.all.slice(index + 1).find((other) => overtakes(other.action, action));
-      if (newer) this.#overtake(queued, newer);
-      else if (
-        !queued.backoff.isWaiting &&
-        !this.all.slice(0, index).some((other) => other.state === 'pending' && waitsFor(action, other.action))
-      )
-        this.#send(queued);
+      const { action, state, isSending, backoff } = queued;
+      if (state !== 'pending') continue;
+      if (action.key) this.#sendChange(queued);
+      else {
+        if (!isBlocked && !isSending && !backoff.isWaiting) this.#send(queued);
+        isBlocked = true;
+      }
     }
+  }
+
+  #sendChange(queued: QueuedAction): void {
+    const { action, isSending, backoff } = queued;
+    const index = this.all.indexOf(queued);
+    if (index < 0 || isSending) return;
+    const newer = this.all.slice(index + 1).find((other) => overtakes(other.action, action));
+    if (newer) return this.#overtake(queued, newer);
+    // All earlier changes that this one overtakes are being sent.
+    const isBlocked = this.all.slice(0, index).some((other) => overtakes(action, other.action));
+    if (!isBlocked && !backoff.isWaiting) this.#send(queued);
   }
 
   #send(queued: QueuedAction): void {
@@ -138,7 +147,8 @@ export class ActionQueue {
       action.name,
       action.toPayload(queued.overtaken.map((other) => other.action)),
       (error, ack) => {
-        queued.isSending = false;
+        // While the answer is applied, the action must not be sent again.
+        if (error) queued.isSending = false;
         if (queued.state === 'pending' && this.all.includes(queued)) {
           if (!error) {
             // Removed first, so that a message changes once: from the pending to the confirmed state.
@@ -179,8 +189,6 @@ const overtakes = (newer: Action, older: Action): boolean =>
     (newer.name === 'message:delete' &&
       older.name !== newer.name &&
       newer.seqs!.some((seq) => older.seqs?.includes(seq))));
-
-const waitsFor = (newer: Action, older: Action): boolean => newer.key === older.key || overtakes(newer, older);
 
 /** An action that the service may not have acknowledged yet. */
 export class QueuedAction<T = unknown> implements Operation<T> {

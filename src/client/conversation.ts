@@ -1,8 +1,9 @@
 import { type Action, ActionQueue, type QueuedAction } from './action-queue.ts';
-import type { EditOptions, Operation, Outgoing, RoomEvents, SendOptions } from './api.ts';
-import { createMessageId, isSameEmoji, type Message, toggleReaction, toMessage } from './message.ts';
+import type { EditOptions, Operation, RoomEvents, SendOptions } from './api.ts';
+import { isSameEmoji, type Message, toggleReaction, toMessage } from './message.ts';
 import { MessageList, type MessageListOptions } from './message-list.ts';
 import { MessageView } from './message-view.ts';
+import { Outbox, type QueuedMessage, toWireOptions } from './outbox.ts';
 import type { RoomConnection } from './room-connection.ts';
 import { Thread } from './thread.ts';
 import type { Ack, ChangeEvent } from './wire.ts';
@@ -10,35 +11,17 @@ import type { Ack, ChangeEvent } from './wire.ts';
 type Edit = Action<Message, 'message:edit'> & { fields: object };
 type Reaction = Action<Message['reactions'], 'reaction:add' | 'reaction:remove'> & { emoji: string; added: boolean };
 
-/** A message in the outbox. */
-export type QueuedMessage = QueuedAction<Message> &
-  Outgoing & {
-    /** The message's position in the log. Undefined until the message is stored. */
-    rev?: number;
-  };
-
-export const isMessage = (queued: object): queued is QueuedMessage => 'client_msg_id' in queued;
-
 const hasFields = (message: Message, fields: object) =>
   Object.entries(fields).every(
     ([name, value]) => JSON.stringify(message[name as keyof Message]) === JSON.stringify(value),
   );
-
-/** The options of a message or an edit, as the service names them. */
-function toWireOptions<O extends SendOptions | EditOptions>(given: O) {
-  const { replyTo, mentionRoom, ...options } = given as SendOptions;
-  return {
-    ...options,
-    ...(replyTo !== undefined && { reply_to: replyTo }),
-    ...(mentionRoom !== undefined && { mention_room: mentionRoom }),
-  };
-}
 
 /** The messages of a room and its threads, and the user's changes to them. */
 export abstract class Conversation extends MessageView<RoomEvents> {
   readonly ref: number | string;
   readonly queue: ActionQueue;
   protected readonly connection: RoomConnection;
+  protected readonly queuedMessages: Outbox;
   readonly #threads = new Map<number, Thread>();
 
   constructor(connection: RoomConnection, ref: number | string) {
@@ -52,6 +35,7 @@ export abstract class Conversation extends MessageView<RoomEvents> {
         this.handleQueued(queued);
       },
     });
+    this.queuedMessages = new Outbox(connection, this);
   }
 
   /** Whether the room has received what it missed, or is not joined at all. */
@@ -59,7 +43,7 @@ export abstract class Conversation extends MessageView<RoomEvents> {
 
   /** Called when an action has been added to the queue, or has ended. */
   protected abstract handleQueued(queued: QueuedAction): void;
-  protected abstract handleSent(ack: Ack<'message:send'>): void;
+  abstract handleSent(ack: Ack<'message:send'>): void;
 
   createList(
     onChanged: (message: Message) => void,
@@ -97,21 +81,7 @@ export abstract class Conversation extends MessageView<RoomEvents> {
   }
 
   send(content: string, options: SendOptions = {}): QueuedMessage {
-    const client_msg_id = createMessageId();
-    const outgoing: QueuedMessage = Object.assign(
-      this.queue.create<Message, 'message:send'>({
-        name: 'message:send',
-        toPayload: () => ({ room_id: this.ref, content, client_msg_id, ...toWireOptions(options) }),
-        confirm: (ack) => {
-          outgoing.rev = ack.rev;
-          this.handleSent(ack);
-          return toMessage(ack.message);
-        },
-      }),
-      { client_msg_id, content, options },
-    );
-    this.queue.enqueue(outgoing as QueuedAction);
-    return outgoing;
+    return this.queuedMessages.send(content, options);
   }
 
   edit(seq: number, change: string | EditOptions): Operation<Message> {

@@ -19,12 +19,16 @@ export interface Personal {
 /** Where the read position is after the mark. */
 export const moveMark = (read: number, { seq, force }: Mark) => (force ? seq : Math.max(read, seq));
 
+interface ReadsRoom {
+  readonly ref: number | string;
+  readonly queue: ActionQueue;
+  handleOwnState(ack: object): void;
+}
+
 /** How far users have read in a room, including the user's own marks. */
 export class Reads {
   readonly #connection: RoomConnection;
-  readonly #ref: number | string;
-  readonly #queue: ActionQueue;
-  readonly #onMarked: (ack: object) => void;
+  readonly #room: ReadsRoom;
   #known = new Map<string, ReadReceipt>();
   /**
    * Whether the user has marked messages as unread. Until they open the room again, no messages are marked as read
@@ -32,18 +36,16 @@ export class Reads {
    */
   #isForcedUnread = false;
 
-  constructor(connection: RoomConnection, ref: number | string, queue: ActionQueue, onMarked: (ack: object) => void) {
-    this.#onMarked = onMarked;
+  constructor(connection: RoomConnection, room: ReadsRoom) {
     this.#connection = connection;
-    this.#ref = ref;
-    this.#queue = queue;
+    this.#room = room;
   }
 
   /** Includes the user's own marks that the service has not acknowledged yet. */
   get all(): readonly ReadReceipt[] {
     const shown = new Map(this.#known);
     const user = this.#user;
-    for (const { action } of this.#queue.all) {
+    for (const { action } of this.#room.queue.all) {
       if (action.key !== 'mark' || !user) continue;
       const read = shown.get(user) ?? { user, read_seq: 0, version: 0 };
       shown.set(user, { ...read, read_seq: moveMark(read.read_seq, action as unknown as Mark) });
@@ -69,7 +71,7 @@ export class Reads {
       if (isNewer && known && read.user === this.#user && read.read_seq < known.read_seq) {
         // The user has marked messages as unread on another connection. An older mark of this client must not undo that.
         this.#isForcedUnread = true;
-        this.#queue.settleWhere(({ action }) => action.key === 'mark' && !(action as unknown as Mark).force, read);
+        this.#room.queue.settleWhere(({ action }) => action.key === 'mark' && !(action as unknown as Mark).force, read);
       }
     }
   }
@@ -79,17 +81,17 @@ export class Reads {
     const target = Math.min(seq ?? newestSeq, newestSeq);
     const own = this.all.find((read) => read.user === user);
     if (!force && ((seq === undefined && this.#isForcedUnread) || (own && own.read_seq >= target)))
-      return this.#queue.createSettled(own ?? { user, read_seq: 0, version: 0 });
+      return this.#room.queue.createSettled(own ?? { user, read_seq: 0, version: 0 });
     this.#isForcedUnread = force && target < newestSeq;
     const mark: Mark = { key: 'mark', seq: target, force };
-    return this.#queue.add({
+    return this.#room.queue.add({
       ...mark,
       name: 'read:mark',
-      toPayload: () => ({ room_id: this.#ref, seq: target, ...(force && { force }) }),
+      toPayload: () => ({ room_id: this.#room.ref, seq: target, ...(force && { force }) }),
       confirm: (ack) => {
         const { read_seq, version } = ack;
         const read = { user, read_seq, version };
-        this.#onMarked(ack);
+        this.#room.handleOwnState(ack);
         this.receive([read]);
         return read;
       },

@@ -1,10 +1,11 @@
 import type { QueuedAction } from './action-queue.ts';
 import type { ClientRoom, Operation, Outgoing, PersonalSettings, RoomEvents, RoomState, SendOptions } from './api.ts';
-import { Conversation, isMessage, type QueuedMessage } from './conversation.ts';
+import { Conversation } from './conversation.ts';
 import { ChatClientError } from './errors.ts';
 import type { ClientPart } from './host.ts';
-import { type Message, splitPayload, toMessage } from './message.ts';
+import { type Message, splitPayload } from './message.ts';
 import type { MessageList } from './message-list.ts';
+import { isMessage, type QueuedMessage } from './outbox.ts';
 import type { Personal } from './reads.ts';
 import { Reads } from './reads.ts';
 import type { RoomConnection } from './room-connection.ts';
@@ -43,7 +44,6 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
   rights = '';
   typing = noTypists;
   #presence: Presence | null | undefined;
-  #outbox: readonly Outgoing[] = [];
   readonly #subscription: Subscription;
   readonly #reads: Reads;
   readonly #typing: Typing;
@@ -54,7 +54,7 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
   constructor(connection: RoomConnection, ref: number | string, events: RoomHost) {
     super(connection, ref);
     this.#events = events;
-    this.#reads = new Reads(connection, ref, this.queue, (ack) => events.onOwnState(this, ack));
+    this.#reads = new Reads(connection, this);
     this.#typing = new Typing(connection, ref);
     this.#subscription = new Subscription(connection, ref, {
       createList: (before) => this.createList(this.handleChanged, { before }),
@@ -87,7 +87,7 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
   }
 
   get outbox(): readonly Outgoing[] {
-    return this.#outbox;
+    return this.queuedMessages.all;
   }
 
   get presence(): Presence | null | undefined {
@@ -140,7 +140,7 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
           settings,
         ),
       confirm: (ack) => {
-        this.#events.onOwnState(this, ack);
+        this.handleOwnState(ack);
         const { muted, hidden } = ack;
         return { muted, hidden };
       },
@@ -266,7 +266,7 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
     this.error = this.removalReason = undefined;
     if (reads) this.#reads.receive(reads, true);
     if (presence !== undefined) this.#setPresence(presence);
-    this.#updateOutbox(() => isNewTimeline);
+    if (isNewTimeline) this.queuedMessages.update(() => true);
     this.#setState('joined');
     if (isReset) this.emit('reset', undefined);
     this.#emitReads();
@@ -296,46 +296,39 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
     this.emitUpdate();
   }
 
-  /** If the message comes from the outbox, it is marked as sent, because its acknowledgement may be lost. */
   #handleNewMessage(payload: ServerEventPayloads['message:new']): void {
     const { rev, message } = splitPayload(payload);
-    const { seq, emitter, client_msg_id } = message;
+    const { seq } = message;
     if (this.info && this.info.last_seq < seq) this.info = { ...this.info, last_seq: seq };
-    const { user = emitter } = this.connection.claims ?? {};
-    this.queue.settleWhere((queued) => {
-      // Another user may have sent a message with the same `client_msg_id`. The content may have been edited meanwhile.
-      const isMine =
-        isMessage(queued) && queued.state !== 'sent' && queued.client_msg_id === client_msg_id && user === emitter;
-      if (isMine) queued.rev = rev;
-      return isMine;
-    }, toMessage(message));
+    this.queuedMessages.handleMessage(message, rev);
     this.#updateOutbox();
   }
 
-  protected handleSent({ message, rev, cursor }: Ack<'message:send'>): void {
+  handleSent({ message, rev, cursor }: Ack<'message:send'>): void {
     const payload = { ...message, rev, cursor };
     // The acknowledgement of a reply lacks the `root` that the event has.
     if (this.state === 'joined' && !message.thread)
       this.#subscription.handle({ name: 'message:new', payload }, { isOrdered: false });
   }
 
+  handleOwnState(ack?: object): void {
+    this.#events.onOwnState(this, ack);
+  }
+
   protected handleQueued(queued: QueuedAction): void {
     if (isMessage(queued)) {
-      this.#outbox = [];
-      this.#updateOutbox();
+      this.#updateOutbox(true);
       this.emit('outgoing', queued);
     } else if (!queued.action.seqs) {
       this.#emitReads();
-      this.#events.onOwnState(this);
+      this.handleOwnState();
     }
     this.emitUpdate();
   }
 
-  /** Removes sent messages that `messages` now contains, so that a view of both arrays shows each message only once. */
-  #updateOutbox(isShown = (rev: number) => !this.isWanted || (this.state === 'joined' && rev <= this.rev)): void {
-    this.queue.remove((queued) => isMessage(queued) && queued.state === 'sent' && isShown(queued.rev!));
-    const outbox = this.queue.all.filter(isMessage);
-    if (outbox.length !== this.#outbox.length) this.#outbox = outbox;
+  #updateOutbox(hasChanged?: boolean): void {
+    const isShown = (rev: number) => !this.isWanted || (this.state === 'joined' && rev <= this.rev);
+    this.queuedMessages.update(isShown, hasChanged);
   }
 
   #setPresence(presence: Presence | null): void {

@@ -199,6 +199,17 @@ describe('the outbox of the client', () => {
     expect((await next('message:send')).payload).to.include({ client_msg_id: second.client_msg_id });
   });
 
+  it('sends no message again while it applies its acknowledgement', async () => {
+    const { room, next, requests, contents } = await createFakeRoom().join();
+    const outgoing = room.send('first');
+    room.send('second');
+    const ack = ackOf(1, outgoing);
+    const stored = { ...ack.message, emitter: other };
+    (await next('message:send')).answer(undefined, { ...ack, message: stored });
+    expect((await next('message:send')).payload.content).to.equal('second');
+    expect([contents(), requests]).to.deep.equal([['first'], []]);
+  });
+
   it('sends unanswered messages again after a reconnect, in order and under the same ids', async () => {
     const { room, next } = await createFakeRoom().join();
     const first = room.send('first');
