@@ -61,6 +61,11 @@ export class Pane extends Observable {
     return this.#inbox?.rooms.find((room) => room.id === id)?.unread ?? 0;
   }
 
+  /** Undefined if the inbox has not loaded the room. */
+  isMuted(id: number): boolean | undefined {
+    return this.#inbox?.rooms.find((room) => room.id === id)?.muted;
+  }
+
   findOpenRoom(id: number): OpenRoom | undefined {
     return this.#openRooms.get(id);
   }

@@ -51,12 +51,19 @@ function roomHead(pane: Pane, { id, room, members }: OpenRoom) {
     </button>
     <div class="room-title">
       <h3>${info?.name ?? `Room ${id}`}</h3>
-      <p>${info ? (info.type === 'group' ? 'Group' : 'Private') : 'Room'} · ${rights(room)}${presenceOf(room)}</p>
+      <p>${mute(pane, id, room)}${info ? (info.type === 'group' ? 'Group' : 'Private') : 'Room'} · ${rights(room)}${presenceOf(room)}</p>
     </div>
     <div class="segments" role="group" aria-label="What to see of the room">
       ${tab('chat', 'Chat')} ${tab('members', members.length > 0 ? `Members ${members.length}` : 'Members')} ${tab('code', 'Code')}
     </div>
   </header>`;
+}
+
+function mute(pane: Pane, id: number, room: ClientRoom) {
+  const muted = pane.isMuted(id);
+  if (muted === undefined) return nothing;
+  const label = muted ? 'Unmute' : 'Mute';
+  return html`<button class="link" type="button" @click=${() => room.setPersonal({ muted: !muted })}>${label}</button> · `;
 }
 
 function rights({ state, rights: letters }: ClientRoom) {

@@ -198,6 +198,8 @@ describe('a conversation in two browsers', function () {
     await ben.room('Hangar').click();
     await ben.messages.getByText('The doors are open').waitFor(shown);
     await ben.room('Hangar').getByText('unread').waitFor({ state: 'detached' });
+    await ben.pane.getByRole('button', { name: 'Mute', exact: true }).click();
+    await ben.pane.getByRole('button', { name: 'Unmute' }).waitFor(shown);
   });
 
   it('shows both people the same after one was offline while both edited, deleted, reacted and sent', async () => {
