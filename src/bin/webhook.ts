@@ -15,12 +15,6 @@ Receives the webhooks of a node, verifies them and prints each change. Shows wha
   --secret SECRET   the secret in WEBHOOKS of the node, or two, separated by a space (default: a new one is printed)
   --help            prints this text`;
 
-interface Change {
-  room: { id: number; key?: string | null };
-  name: string;
-  payload: unknown;
-}
-
 function readOptions() {
   const { values } = parseArgs({
     options: {
@@ -40,7 +34,7 @@ async function receive(request: IncomingMessage, secret: string): Promise<[statu
   if (request.method !== 'POST') return [405, 'Webhooks are sent with POST'];
   const body = await buffer(request);
   try {
-    const { data } = verifyWebhook(request.headers, body, secret) as { data: { changes: Change[] } };
+    const { data } = verifyWebhook(request.headers, body, secret);
     const time = new Date().toLocaleTimeString('en-GB');
     console.log(`${time} ${request.headers['webhook-id']}`);
     for (const { room, name, payload } of data.changes) {

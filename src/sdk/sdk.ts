@@ -1,3 +1,4 @@
+export type { WebhookChange, WebhookPayload, WebhookRoom } from '../features/webhooks/payload.ts';
 export type { AdminClient, AdminClientOptions } from './admin-client.ts';
 export { createAdminClient } from './admin-client.ts';
 export type { AdminErrorCode } from './admin-error.ts';

@@ -1,4 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { WebhookPayload } from '../features/webhooks/payload.ts';
 
 /** Headers of Node.js, of `fetch`, or of a framework that has them as an object. Their names are in any case. */
 export type WebhookHeaders = Pick<Headers, 'get'> | Readonly<Record<string, string | readonly string[] | undefined>>;
@@ -83,7 +84,7 @@ export function verifyWebhook(
   rawBody: string | Uint8Array,
   secrets: string | readonly string[],
   { toleranceSeconds = 300 }: VerifyOptions = {},
-): unknown {
+): WebhookPayload {
   if (!isBytes(rawBody)) {
     throw new TypeError(
       'rawBody: must be the body as it was received, as text or bytes, not a parsed object: ' +

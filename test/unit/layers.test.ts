@@ -84,7 +84,11 @@ const layers: Layer[] = [
   {
     name: 'sdk/',
     files: /^sdk\//,
-    imports: [/^(core|sdk)\//, /^auth\/token-signing\.ts$/, /^features\/(admin-calls|[^/]+\/contract)\.ts$/],
+    imports: [
+      /^(core|sdk)\//,
+      /^auth\/token-signing\.ts$/,
+      /^features\/(admin-calls|webhooks\/payload|[^/]+\/contract)\.ts$/,
+    ],
     packages: /^node:crypto$/,
   },
   { name: 'database/entities.ts', files: /^database\/entities\.ts$/, imports: [/\.entity\.ts$/], packages: /^$/ },
