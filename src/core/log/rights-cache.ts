@@ -75,8 +75,9 @@ export function createVersionedRights(rights: RoomRights, rightsRev: number): Ve
 const maxCachedRooms = 10_000;
 
 /**
- * Caches the rights of the rooms that this node writes to. Cached rights may be outdated. Therefore writers pass the
- * cached `rightsRev` to the database, which compares it with the current `rightsRev` under the room's lock.
+ * Caches the rights of the rooms that this node writes to or reads messages from. Cached rights may be outdated.
+ * Therefore writers pass the cached `rightsRev` to the database, which compares it with the current `rightsRev`, and
+ * readers compare it with the `rightsRev` of what they have read.
  */
 export interface RightsCache {
   /** Reads the rights that are not cached. The result has no entry for a room that does not exist. */

@@ -1,10 +1,10 @@
-import type { Actor } from '../../core/authorization.ts';
+import { type Actor, can } from '../../core/authorization.ts';
 import type { Position } from '../../core/cursor.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomRef } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
 import { type HistorySlice, type HistorySlices, maxPageBytes } from '../../core/log/read-history.ts';
-import { type AppContext, requireRoom } from '../app-context.ts';
+import { type AppContext, requireRoom, resolveRoomId } from '../app-context.ts';
 
 /** The parameters that the same request needs for the next page: for a page around a message, in each direction. */
 export interface NextPage {
@@ -53,8 +53,8 @@ async function readPage(context: AppContext, actor: Actor, ref: RoomRef, query: 
 }
 
 /**
- * Authorizes the actor, then reads. If the rules have changed in between, the result may contain changes that the actor
- * must not see, so the actor is authorized again.
+ * Authorizes the actor with cached rules, then reads. If these rules were not current when the result was read, it may
+ * contain changes that the actor must not see, so the actor is authorized again. Only current rules deny a request.
  */
 async function readAuthorized<T extends { rightsRev: number }>(
   context: AppContext,
@@ -62,10 +62,19 @@ async function readAuthorized<T extends { rightsRev: number }>(
   ref: RoomRef,
   read: (room: number) => Promise<T | undefined>,
 ): Promise<T> {
-  const { room, rightsRev } = await requireRoom(context, actor, 'read', ref);
-  const found = await read(room.id);
-  if (!found) throw new ChatError('NOT_FOUND');
-  if (found.rightsRev > rightsRev) await requireRoom(context, actor, 'read', room.id);
+  const room = await resolveRoomId(context, ref);
+  const cached = (await context.rights.load([room])).get(room);
+  const isAllowed = cached !== undefined && can(cached.decide(actor), 'read');
+  const { rightsRev } = isAllowed ? cached : await requireRoom(context, actor, 'read', room);
+  const found = await read(room);
+  if (!found) {
+    context.rights.invalidate(room);
+    throw new ChatError('NOT_FOUND');
+  }
+  if (found.rightsRev > rightsRev) {
+    context.rights.invalidate(room);
+    await requireRoom(context, actor, 'read', room);
+  }
   return found;
 }
 
@@ -104,14 +113,30 @@ function findEnd(slice: HistorySlice, kept: ReadonlySet<MessageChange>, start: n
   return slice.messages[keptCount - 1]?.message.seq ?? start ?? null;
 }
 
+/** An upper bound of the bytes that a message without `custom` and the like needs as JSON, beside its content. */
+const plainMessageBytes = 1_024;
+/** An upper bound of the bytes of a UTF-16 code unit in a JSON string: `\u0000`. */
+const maxUnitBytes = 6;
+
 /** Counts the messages that fit into a page: at most 256 KiB as JSON, but at least one. */
 function countFitting(messages: readonly MessageChange[]): number {
+  if (areSmall(messages)) return messages.length;
   let bytes = 0;
   for (const [n, { message }] of messages.entries()) {
     bytes += Buffer.byteLength(JSON.stringify(message)) + 1;
     if (bytes > maxPageBytes && n > 0) return n;
   }
   return messages.length;
+}
+
+/** Whether the messages fit into a page in any case. Most pages do, and need not be formatted to find out. */
+function areSmall(messages: readonly MessageChange[]): boolean {
+  let bytes = 0;
+  for (const { message } of messages) {
+    if (message.custom || message.mentions || message.reactions) return false;
+    bytes += plainMessageBytes + message.content.length * maxUnitBytes;
+  }
+  return bytes <= maxPageBytes;
 }
 
 export interface SingleMessagesPage {
