@@ -2,8 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { ChatError } from '../../src/index.ts';
 import type { RunningServer } from '../../src/server.ts';
+import { newKey } from '../helpers/admin-rooms.ts';
 import { captureLog } from '../helpers/captured-log.ts';
 import { embedded, startNode } from '../helpers/node.ts';
+import { socketClient } from '../helpers/socket-client.ts';
+import { createUser } from '../helpers/users.ts';
 
 describe('server.admin', () => {
   const log = captureLog();
@@ -21,6 +24,37 @@ describe('server.admin', () => {
     const { content, meta } = await revocations.list({ limit: 1 });
     expect({ content, meta }).to.deep.equal({ content: [created.content], meta: { has_more: false } });
     expect(await revocations.lift(created.content.id)).to.deep.equal({ code: 200, content: null });
+  });
+
+  it('creates a room by its key, sets its members, and lists, changes, reads and deletes it', async () => {
+    const { rooms, members } = node.admin;
+    const key = newKey();
+    const ana = createUser();
+    const { code, content } = await rooms.put(`key:${key}`, { name: 'Order 42', custom: { order: 42 } });
+    expect(code).to.equal(201);
+    const { id } = content.room;
+    const rules = [{ userUUID: ana.user, permissions: 'rw' }];
+    expect(await members.put(id, { rules })).to.deep.equal({
+      code: 200,
+      content: { added: 1, changed: 0, removed: 0 },
+    });
+    const socket = await socketClient(node.url, ana);
+    await socket.request('room:join', { room_id: `key:${key}` });
+    await rooms.change(content.room.uuid, { name: 'Order 42 (sent)' });
+    expect(await socket.next('room:changed')).to.deep.include({ by: null });
+    const listed = await rooms.list({ user: ana.user, limit: 1 });
+    expect({ ids: listed.content.map((room) => room.id), meta: listed.meta }).to.deep.equal({
+      ids: [id],
+      meta: { next: null },
+    });
+    const read = await rooms.read(id);
+    expect(read.content.room).to.deep.include({ key, name: 'Order 42 (sent)', custom: { order: 42 } });
+    expect(read.content.rules).to.have.length(1);
+    await rooms.delete(`key:${key}`);
+    expect(await socket.next('room:removed')).to.include({ code: 'ROOM_DELETED' });
+    expect(await rooms.read(id).catch(({ code }) => code)).to.equal('NOT_FOUND');
+    const failed = rooms.put('key:..', { name: 'x' }).catch(({ code, field }) => [code, field]);
+    expect(await failed).to.deep.equal(['BAD_REQUEST', 'id']);
   });
 
   it('rejects with a ChatError that has the code, and names the field', async () => {
