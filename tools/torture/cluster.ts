@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '../../test/helpers/free-port.ts';
 import { type PostgresServer, startPostgres } from '../../test/helpers/postgres.ts';
 import { type RedisServer, startRedis } from '../../test/helpers/redis.ts';
@@ -8,6 +9,7 @@ import type { Defect } from './defects.ts';
 import { NodeProcess } from './node-process.ts';
 import type { Violation } from './record.ts';
 import { withDatabase } from './room-history.ts';
+import type { WebhookReceiver } from './webhook-receiver.ts';
 
 /** All processes of the run, which the faults can stop. A single node needs no Redis and has none. */
 export interface Cluster {
@@ -15,6 +17,7 @@ export interface Cluster {
   urls: string[];
   postgres: PostgresServer;
   redis: RedisServer | undefined;
+  receiver: WebhookReceiver;
   logFiles: string[];
   stop(): Promise<void>;
 }
@@ -25,13 +28,15 @@ interface Options {
   /** Settings of the nodes by the names of their environment variables. */
   settings: Record<string, string>;
   defect?: Defect | undefined;
+  receiver: WebhookReceiver;
 }
 
-export async function startCluster({ nodes: count, directory, settings, defect }: Options): Promise<Cluster> {
+export async function startCluster({ nodes: count, directory, settings, defect, receiver }: Options): Promise<Cluster> {
   // A commit returns after PostgreSQL has handed the data to the operating system, so that a crash of the server loses
   // nothing.
   const postgres = await startPostgres({ synchronous_commit: 'on' });
   const redis = count > 1 ? await startRedis() : undefined;
+  await receiver.start();
   const env = {
     ...{ PATH: process.env.PATH, JWT_SECRET: testSecret, LOG_LEVEL: 'warn' },
     ...{
@@ -41,6 +46,7 @@ export async function startCluster({ nodes: count, directory, settings, defect }
       READ_RATE: '0',
       MAX_CONNECTIONS_PER_USER: '0',
       ...(redis && { REDIS_URL: redis.url }),
+      ...receiver.settings,
       ...settings,
       ...(defect && { TORTURE_DEFECT: defect }),
     },
@@ -52,17 +58,41 @@ export async function startCluster({ nodes: count, directory, settings, defect }
     const account = `node_${n + 1}`;
     await withDatabase(postgres.url, (database) => database.query(`create role ${account} superuser login`));
     const DATABASE_URL = postgres.url.replace('postgres@', `${account}@`);
-    nodes.push(new NodeProcess({ port: await freePort(), account, env: { ...env, DATABASE_URL }, logFile }));
+    nodes.push(
+      new NodeProcess({
+        port: await freePort(),
+        account,
+        env: { ...env, DATABASE_URL, NODE_NAME: toNodeName(account) },
+        logFile,
+      }),
+    );
   }
   process.on('exit', () => {
     for (const node of nodes) node.killNow();
   });
   await Promise.all(nodes.map((node) => node.start()));
+  await waitForConsumers(postgres.url);
   return {
-    ...{ nodes, postgres, redis, logFiles },
+    ...{ nodes, postgres, redis, receiver, logFiles },
     urls: nodes.map(({ url }) => url),
-    stop: async () => void (await Promise.all(nodes.map((node) => node.stop('SIGKILL')))),
+    stop: async () => {
+      receiver.stop();
+      await Promise.all(nodes.map((node) => node.stop('SIGKILL')));
+    },
   };
+}
+
+export const toNodeName = (account: string) => account.replace('_', '-');
+
+/** A consumer receives only what happens after its name was first seen. */
+async function waitForConsumers(url: string): Promise<void> {
+  await withDatabase(url, async (database) => {
+    for (;;) {
+      const { rows } = await database.query(`select from webhooks where name in ('webhook', 'consumer')`);
+      if (rows.length === 2) return;
+      await delay(50);
+    }
+  });
 }
 
 interface LogFindings {

@@ -54,6 +54,20 @@ export function killBackend(url: string): Promise<void> {
   );
 }
 
+/** The name of a node that delivers to the webhook or the consumer. */
+export async function findDispatcher(url: string): Promise<string | undefined> {
+  let holder: string | undefined;
+  await ignoreOutages(() =>
+    withDatabase(url, async (database) => {
+      const { rows } = await database.query<{ holder: string }>(
+        `select holder from leases where until > now() and name like 'webhook:%' order by random() limit 1`,
+      );
+      holder = rows[0]?.holder;
+    }),
+  );
+  return holder;
+}
+
 export function lockRooms(url: string): Promise<void> {
   return ignoreOutages(() =>
     withDatabase(url, async (database) => {

@@ -70,6 +70,10 @@ export const defects = {
   },
   'inbox-late': { rule: 'inbox' },
   'inbox-rights': { rule: 'inbox-rights', sql: inItems(`'permissions', p.permissions`, `'permissions', 'rw'`) },
+  webhooks: {
+    rule: 'webhooks',
+    sql: onWrite('update', 'webhook_positions', 'if random() < 0.05 then new.rev := new.rev + 1; end if;'),
+  },
   typing: { rule: 'typing' },
   presence: { rule: 'presence' },
 } satisfies Record<string, Definition>;

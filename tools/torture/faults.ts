@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../fuzz/random.ts';
-import type { Cluster } from './cluster.ts';
+import { type Cluster, toNodeName } from './cluster.ts';
 import type { Crowd } from './crowd.ts';
 import {
   commitLate,
+  findDispatcher,
   holdCommit,
   importSlowly,
   killBackend,
@@ -14,6 +15,7 @@ import type { Participant } from './participant.ts';
 import type { QuietRooms } from './population.ts';
 import type { Evidence } from './record.ts';
 import { cutConnections } from './room-history.ts';
+import type { ReceiverMode } from './webhook-receiver.ts';
 
 export interface World {
   cluster: Cluster;
@@ -27,7 +29,7 @@ export interface World {
 
 interface FaultKind {
   /** Two faults never hit the same target at the same time. */
-  target: 'node' | 'redis' | 'postgres' | 'transaction' | 'clients';
+  target: 'node' | 'redis' | 'postgres' | 'transaction' | 'clients' | 'receiver';
   /** PostgreSQL does not answer. */
   isOutage?: true;
   /** Nothing fails: it is only work. */
@@ -37,6 +39,17 @@ interface FaultKind {
 }
 
 const away = (random: Random, maxMs: number) => delay(200 + random.int(maxMs));
+
+/** The receiver of the webhook fails in this way. */
+function failReceiver(mode: ReceiverMode): FaultKind & { target: 'receiver' } {
+  return {
+    target: 'receiver',
+    async run({ cluster: { receiver } }, random, mark) {
+      await receiver.fail(mode, 500 + random.int(1_500));
+      mark();
+    },
+  };
+}
 
 export const faultKinds = {
   'node-kill': {
@@ -54,6 +67,17 @@ export const faultKinds = {
     async run({ cluster }, random, mark) {
       const node = random.pick(cluster.nodes);
       await killWhileCommitting(cluster.postgres.url, node);
+      mark();
+      await away(random, 2_500);
+      await node.start();
+    },
+  },
+  'dispatcher-kill': {
+    target: 'node',
+    async run({ cluster }, random, mark) {
+      const name = await findDispatcher(cluster.postgres.url);
+      const node = cluster.nodes.find(({ account }) => toNodeName(account) === name) ?? random.pick(cluster.nodes);
+      await node.stop('SIGKILL');
       mark();
       await away(random, 2_500);
       await node.start();
@@ -164,6 +188,11 @@ export const faultKinds = {
       mark();
     },
   },
+  'receiver-error': failReceiver('error'),
+  'receiver-slow': failReceiver('slow'),
+  'receiver-lost': failReceiver('lost'),
+  'receiver-refuse': failReceiver('refuse'),
+  'receiver-down': failReceiver('down'),
   crowd: {
     target: 'clients',
     isHarmless: true,

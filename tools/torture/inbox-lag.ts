@@ -60,10 +60,12 @@ export class InboxBound {
 
   /** What had failed between a commit and its item. */
   describe(from: number, to: number): string {
-    const faults = new Set(
-      this.#disturbances.filter((one) => one.from <= to && one.to >= from).map(({ fault }) => fault),
-    );
-    const [fault, ...others] = faults;
-    return others.length > 0 ? 'several faults' : (fault ?? 'no fault');
+    return describeFaults(this.#disturbances, from, to);
   }
+}
+
+export function describeFaults(disturbances: readonly Disturbance[], from: number, to: number): string {
+  const faults = new Set(disturbances.filter((one) => one.from <= to && one.to >= from).map(({ fault }) => fault));
+  const [fault, ...others] = faults;
+  return others.length > 0 ? 'several faults' : (fault ?? 'no fault');
 }

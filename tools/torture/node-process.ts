@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 const project = resolve(import.meta.dirname, '../..');
 /** In the package, this file and the service are compiled. */
 const extension = extname(import.meta.filename);
-const main = `src/bin/start${extension}`;
+const main = resolve(import.meta.dirname, `node${extension}`);
 /** Breaks the node on purpose, if the run asks for it. */
 const defects = resolve(import.meta.dirname, `node-defects${extension}`);
 const startMs = 60_000;

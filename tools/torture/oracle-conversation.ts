@@ -87,6 +87,13 @@ export function checkValues({ sent, operations, ...seen }: Evidence, history: Ro
     if (of !== room) continue;
     for (const { seq, version, text } of applied) if (version !== undefined) check(seq!, version, text, client);
   }
+  for (const [name, deliveries] of seen.consumers) {
+    for (const { changes } of deliveries) {
+      for (const { room: of, seq, version, text } of changes) {
+        if (of === room && version !== undefined) check(seq!, version, text, `the ${name}`);
+      }
+    }
+  }
   for (const { client, room: of, seq, version, text, what } of seen.answers) {
     if (of === room) check(seq, version, text, `${client} (${what})`);
   }

@@ -49,9 +49,11 @@ function checkSent(
     report('log', `${what}: refused (${outcome.code}), but stored as rev ${entry.rev}`);
   }
   if (outcome?.is !== 'stored') return;
-  const { id, seq, rev } = outcome;
+  const { id, seq, rev, duplicate } = outcome;
   if (!entry) return report('lost', `${what}: acknowledged as rev ${rev}, but not stored`);
-  if (entry.message.id !== id || entry.seq !== seq || entry.rev !== rev) {
+  // A duplicate is acknowledged with the `rev` of the version that the message has by then.
+  const isSameRev = duplicate ? rev >= entry.rev : rev === entry.rev;
+  if (entry.message.id !== id || entry.seq !== seq || !isSameRev) {
     const is = `id ${entry.message.id}, seq ${entry.seq}, rev ${entry.rev}`;
     report('altered', `${what}: acknowledged as id ${id}, seq ${seq}, rev ${rev}, stored as ${is}`);
   }

@@ -137,7 +137,7 @@ const namesByKind: { [K in EntryKind]: ChangeName[] } = {
 };
 
 /** `versions` are those of the messages that the subscription has received before. */
-function findProblem(
+export function findProblem(
   { rev, name, seq, version, text }: Applied,
   entry: Entry,
   { lastRev }: RoomHistory,

@@ -15,6 +15,7 @@ import { checkPresence } from './oracle-presence.ts';
 import { checkReceipts, checkSettings } from './oracle-read-state.ts';
 import { checkSubscription } from './oracle-subscriptions.ts';
 import { checkTyping } from './oracle-typing.ts';
+import { checkConsumers } from './oracle-webhooks.ts';
 import type { Evidence, Fault, Rule, Violation } from './record.ts';
 import { rightsOverTime } from './rights-over-time.ts';
 import type { RoomHistory } from './room-history.ts';
@@ -52,6 +53,7 @@ export function checkRun(
     checkReceipts(evidence, history, rights, reportOn('receipts'));
     checkSettings(evidence, history, reportOn('settings'));
     checkInboxes({ evidence, history, rights, disturbances, reportSetting: reportOn('settings') }, reportOn('inbox'));
+    checkConsumers(evidence, history, disturbances, reportOn('webhooks'));
     checkInboxRights(evidence, history, rights, reportOn('inbox-rights'));
     for (const { client, user, room, code } of evidence.excluded) {
       if (room !== history.room || !rights.canRead(user, history.lastRev)) continue;

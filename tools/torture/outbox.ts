@@ -60,7 +60,11 @@ export class Outbox {
     if (!sent) return void this.#violation(`an answer to ${clientMsgId}, which it never sent`);
     this.#waiting.delete(clientMsgId);
     if (sent.outcome?.is !== 'stored') sent.outcome = outcome;
-    else if (sent.outcome.rev !== outcome.rev || sent.outcome.seq !== outcome.seq || sent.outcome.id !== outcome.id) {
+    else if (
+      (!outcome.duplicate && sent.outcome.rev !== outcome.rev) ||
+      sent.outcome.seq !== outcome.seq ||
+      sent.outcome.id !== outcome.id
+    ) {
       this.#violation(`${clientMsgId} acknowledged as rev ${sent.outcome.rev}, and again as rev ${outcome.rev}`);
     }
   }

@@ -30,6 +30,7 @@ export const rules = {
   inbox: 'Every commit reaches every open inbox that it concerns in time; at the end, the items equal the database.',
   'inbox-rights': 'No item has a message that was committed after the user lost the right to read.',
   typing: 'Nobody is shown as typing for longer than the protocol allows after they last said so.',
+  webhooks: 'A webhook and a consumer receive every change of every room at least once, in order.',
   presence: 'Within 30 s, a room shows exactly the users who are in it.',
   protocol: 'Everything that a client receives is documented, and no node ends by itself.',
 } as const;
@@ -67,6 +68,12 @@ export interface Evidence {
   typed: Map<string, { from: number; to: number }[]>;
   /** What the oracle has measured. */
   inboxItems: number;
+  /** What the endpoint of a webhook and the consumers in the nodes received, by name, in this order. */
+  consumers: Map<string, Delivery[]>;
+  /** How many changes came again, by consumer. */
+  duplicates: Map<string, number>;
+  /** The times from a commit to the first delivery, in ms, by consumer and what had failed meanwhile. */
+  consumerDelays: Map<string, number[]>;
   /** The times from a commit to the first item that contains it, in ms, by what had failed meanwhile. */
   inboxLags: Map<string, number[]>;
   longestTypingMs: number;
@@ -85,6 +92,20 @@ export interface KnownUser {
   /** The scopes of the user's tokens. */
   hidesReceipts?: boolean;
   hidesPresence?: boolean;
+}
+
+/** A request to the endpoint of a webhook. */
+export interface Delivery {
+  at: number;
+  /** The receiver has stored it. The node may not know, and send it again. */
+  isAccepted: boolean;
+  changes: ConsumedChange[];
+}
+
+export interface ConsumedChange extends Pick<Applied, 'rev' | 'seq' | 'version' | 'text'> {
+  room: number;
+  cursor: string;
+  name: ChangeName | 'room.created' | 'room.deleted';
 }
 
 /** How long somebody had to wait for something trivial. */
@@ -347,6 +368,9 @@ export function newEvidence(): Evidence {
       typed: new Map(),
       inboxItems: 0,
       inboxLags: new Map(),
+      consumers: new Map(),
+      duplicates: new Map(),
+      consumerDelays: new Map(),
       longestTypingMs: 0,
     },
     ...{ endedAt: 0, ruleChanges: [], excluded: [], violations: [] },

@@ -12,6 +12,8 @@ export function formatReport(evidence: Evidence, incidents: Incident[], bans: nu
     '',
     ...inboxLags(evidence),
     '',
+    ...consumerDelays(evidence),
+    '',
     ...delays(evidence, incidents),
   ];
 }
@@ -83,6 +85,18 @@ function inboxLags({ inboxLags: lags, delays }: Evidence): string[] {
       ['', ...percentiles(waits)],
     ]),
   ];
+}
+
+function consumerDelays({ consumers, duplicates, consumerDelays: delays }: Evidence): string[] {
+  const names = [...consumers].map(([name, deliveries]) => {
+    const accepted = deliveries.filter(({ isAccepted }) => isAccepted);
+    const changes = accepted.reduce((sum, one) => sum + one.changes.length, 0);
+    return `the ${name}: ${deliveries.length} requests, ${accepted.length} accepted, ${changes} changes, ${duplicates.get(name) ?? 0} of them again`;
+  });
+  const rows = [['', ...percentileNames]];
+  for (const [kind, times] of [...delays].sort(([a], [b]) => (a < b ? -1 : 1)))
+    rows.push([kind, ...percentiles(times)]);
+  return [...names, ...table('delay from the commit to a consumer, in ms', rows)];
 }
 
 const percentileNames = ['count', 'p50', 'p99', 'longest'];

@@ -22,6 +22,7 @@ import { readHistories, readTokens } from './room-history.ts';
 import { type Incident, runFaults } from './run-faults.ts';
 import { converge, type Missing, settle } from './settle.ts';
 import { measureStrain } from './strain.ts';
+import { WebhookReceiver } from './webhook-receiver.ts';
 
 const { seconds, seed, nodes, clients, rooms, faults, defect, settings } = readOptions();
 const tickMs = 10;
@@ -72,7 +73,8 @@ async function cleanUp(): Promise<void> {
 }
 
 async function torture(): Promise<Violation[]> {
-  cluster = await startCluster({ nodes, directory, settings, defect });
+  const receiver = new WebhookReceiver(evidence);
+  cluster = await startCluster({ nodes, directory, settings, defect, receiver });
   if (defect) await installDefect(cluster.postgres.url, defect);
   const owner = new Owner(cluster.urls, random(seed + 1), evidence);
   const { urls, postgres } = cluster;

@@ -79,15 +79,18 @@ async function settlePresence({ evidence }: World): Promise<string[]> {
  * Waits until every client has received everything and every message is answered. Returns what is missing at the
  * deadline.
  */
-export async function converge({ cluster, participants }: World, withInboxes = false): Promise<string[]> {
+export async function converge({ cluster, participants }: World, withConsumers = false): Promise<string[]> {
   const deadline = performance.now() + convergeMs;
   for (;;) {
     const heads = await headsNow(cluster.postgres.url);
-    const missing = participants.flatMap((one) => [
-      ...one.missing(heads),
-      ...(withInboxes ? one.missingInInbox(heads) : []),
-      ...(one.pending > 0 ? [`${one.name} waits for answers to ${one.pending} messages`] : []),
-    ]);
+    const missing = [
+      ...(withConsumers ? cluster.receiver.missing(heads) : []),
+      ...participants.flatMap((one) => [
+        ...one.missing(heads),
+        ...(withConsumers ? one.missingInInbox(heads) : []),
+        ...(one.pending > 0 ? [`${one.name} waits for answers to ${one.pending} messages`] : []),
+      ]),
+    ];
     if (missing.length === 0 || performance.now() > deadline) return missing;
     await delay(100);
   }

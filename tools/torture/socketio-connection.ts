@@ -113,8 +113,8 @@ function createSocketioConnection(socket: Socket, events: ConnectionEvents): Con
     },
     send({ room: room_id, content, clientMsgId, extras }) {
       const yes = ({ message, duplicate, rev }: z.infer<(typeof requests)['message:send']['ack']>) => {
-        // A duplicate is answered with the message as it is now.
-        if (message.version === rev && message.content !== content) {
+        // A duplicate is answered with the message as it is now, and with the `rev` of its version.
+        if (!duplicate && message.content !== content) {
           events.violation(`${clientMsgId} was acknowledged with different content`);
         }
         events.stored(clientMsgId, { id: message.id, seq: message.seq, rev, duplicate });
