@@ -57,19 +57,24 @@ export async function settle(world: World, { stopsRedis, waitsForPresence }: Opt
   missing.push(...(await converge(world, true)));
   // An item that was read just before may be followed by another a second later.
   await delay(itemMs);
-  const late = waitsForPresence ? await settlePresence(world) : [];
+  const { evidence } = world;
+  const findPresence = () => findPresenceProblems(evidence, performance.now());
+  const late = waitsForPresence ? await waitUntilNone(findPresence, presenceMs) : [];
+  const findUndelivered = async () => cluster.receiver.missing(await headsNow(cluster.postgres.url));
+  const undelivered = await waitUntilNone(findUndelivered, convergeMs);
   const all: Missing[] = [
     ...[...new Set(missing)].map((what): Missing => ({ what, rule: 'delivery' })),
     ...late.map((what): Missing => ({ what, rule: 'presence' })),
+    ...undelivered.map((what): Missing => ({ what, rule: 'webhooks' })),
   ];
   return { missing: all, incidents };
 }
 
-/** Returns what is still wrong after the time within which the protocol promises that presence is right. */
-async function settlePresence({ evidence }: World): Promise<string[]> {
-  const deadline = performance.now() + presenceMs;
+/** Waits until there are no problems. Returns those that are left at the deadline. */
+async function waitUntilNone(find: () => string[] | Promise<string[]>, maxMs: number): Promise<string[]> {
+  const deadline = performance.now() + maxMs;
   for (;;) {
-    const problems = findPresenceProblems(evidence, performance.now());
+    const problems = await find();
     if (problems.length === 0 || performance.now() > deadline) return problems;
     await delay(200);
   }
@@ -79,19 +84,13 @@ async function settlePresence({ evidence }: World): Promise<string[]> {
  * Waits until every client has received everything and every message is answered. Returns what is missing at the
  * deadline.
  */
-export async function converge({ cluster, participants }: World, withConsumers = false): Promise<string[]> {
-  const deadline = performance.now() + convergeMs;
-  for (;;) {
+export async function converge({ cluster, participants }: World, withInboxes = false): Promise<string[]> {
+  return waitUntilNone(async () => {
     const heads = await headsNow(cluster.postgres.url);
-    const missing = [
-      ...(withConsumers ? cluster.receiver.missing(heads) : []),
-      ...participants.flatMap((one) => [
-        ...one.missing(heads),
-        ...(withConsumers ? one.missingInInbox(heads) : []),
-        ...(one.pending > 0 ? [`${one.name} waits for answers to ${one.pending} messages`] : []),
-      ]),
-    ];
-    if (missing.length === 0 || performance.now() > deadline) return missing;
-    await delay(100);
-  }
+    return participants.flatMap((one) => [
+      ...one.missing(heads),
+      ...(withInboxes ? one.missingInInbox(heads) : []),
+      ...(one.pending > 0 ? [`${one.name} waits for answers to ${one.pending} messages`] : []),
+    ]);
+  }, convergeMs);
 }

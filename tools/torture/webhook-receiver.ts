@@ -8,8 +8,8 @@ import type { Head } from './room-history.ts';
 import { toReceivedChange } from './socketio-connection.ts';
 
 /** How long a node waits for an answer, in seconds. */
-const timeoutSeconds = 2;
-const slowMs = 3_000;
+const timeoutSeconds = 5;
+const slowMs = 6_000;
 const clockSkewSeconds = 60;
 
 /** What the receiver does with a request: it stores it, or it fails in one of these ways. */
