@@ -64,7 +64,6 @@ export interface AppContext {
     editSeconds: number;
     maxRulesPerRoom: number;
     maxRoomsPerCreator: number;
-    webhookRetryHours: number;
   };
   /** A draining node rejects new messages. */
   isDraining: boolean;

@@ -120,7 +120,6 @@ export function createAppContext(collaborators: Collaborators): AppContext {
       editSeconds: config.editSeconds,
       maxRulesPerRoom: limits.rulesPerRoom,
       maxRoomsPerCreator: limits.roomsPerCreator,
-      webhookRetryHours: config.webhookRetryHours,
     },
     audit: (event, fields) => logger.info(fields satisfies object, event),
     async assertReady() {

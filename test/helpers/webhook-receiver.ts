@@ -14,6 +14,13 @@ interface ReceivedRequest {
   at: number;
 }
 
+export interface ReceivedChange {
+  name: string;
+  rev: number;
+  cursor: string;
+  content?: string;
+}
+
 /** Answers a request, or leaves it without an answer. */
 type Answer = (response: ServerResponse, request: ReceivedRequest) => unknown;
 
@@ -32,8 +39,10 @@ export interface WebhookReceiver {
   readonly maxConcurrent: number;
   answer: Answer;
   secret: string;
-  /** The changes of the room that were accepted, in the order of arrival. */
-  changesOf(room: { id: number }): { name: string; rev: number; cursor: string; content?: string }[];
+  /** The changes of the room that were accepted, in the order of their first arrival. */
+  changesOf(room: { id: number }): ReceivedChange[];
+  /** The same, with those that have arrived again. */
+  arrivalsOf(room: { id: number }): ReceivedChange[];
   close(): Promise<void>;
 }
 
@@ -97,6 +106,8 @@ export async function startReceiver(
       server.closeAllConnections();
     });
   closeLater(close);
+  const arrivalsOf = ({ id }: { id: number }) =>
+    accepted.flatMap(({ payload }) => listChanges(payload).filter(({ room }) => room === id));
   const receiver: WebhookReceiver = {
     url: `${options.tls ? 'https' : 'http'}://127.0.0.1:${(server.address() as AddressInfo).port}/hooks`,
     ...{ accepted, requests },
@@ -105,7 +116,11 @@ export async function startReceiver(
     },
     answer: answerWith(204),
     secret: webhookSecret,
-    changesOf: ({ id }) => accepted.flatMap(({ payload }) => listChanges(payload).filter(({ room }) => room === id)),
+    arrivalsOf,
+    changesOf(room) {
+      const cursors = new Set<string>();
+      return arrivalsOf(room).filter(({ cursor }) => !cursors.has(cursor) && cursors.add(cursor));
+    },
     close,
   };
   return receiver;

@@ -19,9 +19,9 @@ const listStatement: Statement = {
         where p.rev is null or p.rev < r.last_rev) as behind,
       (select count(*)::float8 from webhook_refusals f where f.webhook = w.id) as refused,
       (select count(*)::float8 from webhook_refusals f where f.webhook = w.id
-        and f.since < clock_timestamp() - make_interval(hours => $1::int)) as parked,
+        and f.since < clock_timestamp() - make_interval(secs => $1::float8 / 1000)) as parked,
       coalesce((select json_agg(json_build_object('room_id', f.room_id, 'attempts', f.attempts, 'since', ${ms('f.since')},
-        'retry', ${ms('f.retry_at')}, 'error', f.error, 'parked', f.since < clock_timestamp() - make_interval(hours => $1::int)))
+        'retry', ${ms('f.retry_at')}, 'error', f.error, 'parked', f.since < clock_timestamp() - make_interval(secs => $1::float8 / 1000)))
         from (select * from webhook_refusals x where x.webhook = w.id order by x.since, x.room_id limit 100) f), '[]') as rooms
     from webhooks w where $2::text is null or w.name = $2 order by w.name`,
 };
@@ -108,8 +108,8 @@ export interface ListedWebhook {
   rooms: { room_id: RoomId; attempts: number; since: number; retry: number; error: string; parked: boolean }[];
 }
 
-export const listWebhooks = (store: Query, retryHours: number, name: string | undefined): Promise<ListedWebhook[]> =>
-  store.query<ListedWebhook>(listStatement, [retryHours, name ?? null]);
+export const listWebhooks = (store: Query, parkAfterMs: number, name: string | undefined): Promise<ListedWebhook[]> =>
+  store.query<ListedWebhook>(listStatement, [parkAfterMs, name ?? null]);
 
 /** Delivers again to an endpoint that was suspended, and tries again the rooms that it has refused. */
 export async function resumeWebhook(store: Query, name: string): Promise<void> {

@@ -103,14 +103,19 @@ export async function openEndpoint(options: EndpointOptions): Promise<Endpoint> 
     compare: () => void dispatcher.compare(),
     reload: () => void dispatcher.reload(),
     async close() {
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, timeouts.finishMs);
-      });
-      await Promise.race([dispatcher.finish(), late]).finally(() => clearTimeout(timer));
+      await waitAtMost(timeouts.finishMs, dispatcher.finish());
       stop();
       receiver.close();
-      await holder.close();
+      // If the database does not answer, the lease ends by itself.
+      await waitAtMost(timeouts.finishMs, holder.close());
     },
   };
+}
+
+async function waitAtMost(ms: number, task: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([task, late]).finally(() => clearTimeout(timer));
 }

@@ -6,8 +6,8 @@ import * as contract from './contract.ts';
 const toDate = (at: number | null) => (at === null ? null : new Date(at).toISOString());
 
 export const webhooks = implement(contract.webhooks, {
-  async listWebhooks({ context: { store, settings, webhooks }, query }) {
-    const rows = await listWebhooks(store, settings.webhookRetryHours, query.name);
+  async listWebhooks({ context: { store, webhooks }, query }) {
+    const rows = await listWebhooks(store, webhooks.parkAfterMs, query.name);
     const content = rows.map(({ name, suspended, failing, last_error, holder, behind, refused, parked, rooms }) => {
       const url = webhooks.findUrl(name);
       return {

@@ -6,7 +6,7 @@ const acquireStatement: Statement = {
   text: `insert into leases as l (name, holder, token, until)
     values ($1, $2, 1, clock_timestamp() + make_interval(secs => $3::float8 / 1000))
     on conflict (name) do update set holder = excluded.holder, token = l.token + 1, until = excluded.until
-    where l.until < clock_timestamp() or $4::boolean
+    where l.until < clock_timestamp() or $4::boolean or l.token = $5::bigint
     returning l.token::text as token`,
 };
 
@@ -51,44 +51,52 @@ export interface Lease {
 
 export function openLease({ store, name, holder, timeouts, onAcquired, onLost, onError }: Options): Lease {
   const { leaseMs, renewMs } = timeouts;
-  let held: { token: string; untilAt: number } | undefined;
+  let held: { token: string; expiry: NodeJS.Timeout | undefined } | undefined;
+  let lastToken: string | null = null;
   let timer: NodeJS.Timeout | undefined;
   let isClosed = false;
   let running: Promise<void> = Promise.resolve();
 
-  /** A holder whose database does not answer stops by its own clock, before the lease ends in the database. */
-  const isHeld = () => held !== undefined && performance.now() < held.untilAt;
-
   function lose(): void {
     if (!held) return;
+    clearTimeout(held.expiry);
     held = undefined;
     onLost();
   }
 
+  /** A holder whose database does not answer stops by its own clock, before the lease ends in the database. */
+  function extend(begunAt: number): void {
+    clearTimeout(held!.expiry);
+    held!.expiry = setTimeout(lose, Math.max(0, begunAt + leaseMs - performance.now())).unref();
+  }
+
   async function acquire(): Promise<void> {
     const begunAt = performance.now();
-    // The only process of an embedded database need not wait for a lease that an ended process has left.
-    const [row] = await store.query<{ token: string }>(acquireStatement, [name, holder, leaseMs, store.isExclusive]);
+    // The only process of an embedded database need not wait for a lease that an ended process has left. A node that has
+    // lost its lease only by its own clock need not wait for its end either.
+    const [row] = await store.query<{ token: string }>(acquireStatement, [
+      ...[name, holder, leaseMs, store.isExclusive, lastToken],
+    ]);
     if (!row) return;
-    held = { token: row.token, untilAt: begunAt + leaseMs };
+    lastToken = row.token;
+    held = { token: row.token, expiry: undefined };
+    extend(begunAt);
     if (!isClosed) onAcquired(row.token);
   }
 
   async function renew(token: string): Promise<void> {
     const begunAt = performance.now();
     const [row] = await store.query(renewStatement, [name, token, leaseMs]);
-    if (!row) lose();
-    else if (held?.token === token) held.untilAt = begunAt + leaseMs;
+    if (!row && held?.token === token) lose();
+    else if (held?.token === token) extend(begunAt);
   }
 
   async function tick(): Promise<void> {
-    if (held && !isHeld()) lose();
     try {
       await (held ? renew(held.token) : acquire());
     } catch (error) {
       onError(error);
     }
-    if (held && !isHeld()) lose();
   }
 
   function run(): void {
@@ -100,7 +108,7 @@ export function openLease({ store, name, holder, timeouts, onAcquired, onLost, o
 
   return {
     get token() {
-      return isHeld() ? held!.token : undefined;
+      return held?.token;
     },
     giveUp(token) {
       if (held?.token === token) lose();
@@ -110,7 +118,8 @@ export function openLease({ store, name, holder, timeouts, onAcquired, onLost, o
       clearTimeout(timer);
       await running;
       if (!held) return;
-      const { token } = held;
+      const { token, expiry } = held;
+      clearTimeout(expiry);
       held = undefined;
       await store.query(releaseStatement, [name, token]).catch(onError);
     },

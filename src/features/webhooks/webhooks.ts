@@ -40,7 +40,8 @@ export interface Webhooks {
   consume(options: ConsumerOptions, listener: ChangesListener): Promise<Consumer>;
   /** The URL of a configured endpoint; null for a consumer, and undefined for a name that is neither. */
   findUrl(name: string): string | null | undefined;
-  readonly configured: readonly string[];
+  /** How long a room is retried that an endpoint refuses. */
+  readonly parkAfterMs: number;
   /** The endpoints for which this node dispatches. */
   readonly stats: ReadonlyMap<string, EndpointStats>;
   /** Begins no request any more, and lets other nodes dispatch. */
@@ -146,9 +147,7 @@ export function createWebhooks(collaborators: Collaborators): Webhooks {
       if (consumers.has(name)) return null;
       return findConfigured(name)?.url;
     },
-    get configured() {
-      return [...endpoints.map(({ name }) => name), ...consumers];
-    },
+    parkAfterMs: timeouts.parkAfterMs,
     get stats() {
       return new Map(listDispatching().map(({ name, stats }) => [name, stats]));
     },
