@@ -15,6 +15,7 @@ import { findPromtool, promtool } from '../helpers/promtool.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createRoom } from '../helpers/rooms.ts';
 import { createUser } from '../helpers/users.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 const root = new URL('../../', import.meta.url);
 const deploy = new URL('deploy/', root);
@@ -80,7 +81,10 @@ describe('monitoring', function () {
 
   /** Increments every counter at least once. */
   async function metricsOfABusyNode(): Promise<string> {
-    const { url } = await startNode(embedded);
+    const server = await startNode(embedded);
+    const { url } = server;
+    let consumed = 0;
+    await server.on('changes', { name: 'index' }, () => void (consumed += 1));
     const owner = createUser({ level: 100 });
     const room = await createRoom(url, owner);
     const socket = await socketInRoom(url, owner, room);
@@ -88,6 +92,7 @@ describe('monitoring', function () {
     await sendNumbered(socket, room, 3);
     await chat.next();
     await rest(url).get('/rooms');
+    await waitUntil('the consumer has the changes', () => consumed >= 2);
     return String((await rest(url).get('/metrics')).body);
   }
 
