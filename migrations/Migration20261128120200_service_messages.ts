@@ -146,7 +146,7 @@ begin
         'level', p.level, 'accepted', p.accepted))
       from permission_rules p where p.room_id = p_room and p.grantee = any(array[u.user_uuid, c.entity])),
     s.muted, s.read_seq >= p_seq,
-    coalesce(m.flags, 0) & 2 <> 0 or u.user_uuid = any(coalesce(m.mentions, '{}')) or c.entity = any(coalesce(m.mentions, '{}'))
+    coalesce(m.flags, 0) & 2 <> 0 or coalesce(m.mentions && array[u.user_uuid, c.entity], false)
   from unnest(p_users, p_entities, p_levels, p_is_known) with ordinality as u(user_uuid, entity, level, is_known, n)
   join rooms r on r.id = p_room
   join messages m on m.room_id = p_room and m.seq = p_seq

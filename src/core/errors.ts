@@ -34,6 +34,12 @@ export const errors = {
     retry: false,
     message: 'The message has changed since this version: apply the edit to the current message',
   },
+  OUT_OF_ORDER: {
+    http: 409,
+    chat: 'ERROR',
+    retry: false,
+    message: 'The message is older than the last change of the room: import messages in the order of their times',
+  },
   TOO_MANY_REACTIONS: {
     http: 409,
     chat: 'ERROR',

@@ -7,7 +7,9 @@ import type { RoomRef } from '../core/ids.ts';
 import { parse, parseWithIgnored } from '../core/parse.ts';
 import type { RegisteredRoute, Registry } from '../core/registry.ts';
 import { adminMembers } from './admin-members/contract.ts';
+import { adminMessages } from './admin-messages/contract.ts';
 import { adminRooms } from './admin-rooms/contract.ts';
+import { notifications } from './notifications/contract.ts';
 import { revocations } from './revocations/contract.ts';
 import { webhooks } from './webhooks/contract.ts';
 
@@ -21,6 +23,16 @@ export const adminRoutes = {
     delete: adminRooms.rest.adminDeleteRoom,
   },
   members: { put: adminMembers.rest.adminPutMembers },
+  messages: {
+    send: adminMessages.rest.adminSendMessages,
+    edit: adminMessages.rest.adminEditMessage,
+    delete: adminMessages.rest.adminDeleteMessage,
+    deleteByEmitter: adminMessages.rest.adminDeleteMessagesOfEmitter,
+    recipients: notifications.rest.adminFindRecipients,
+  },
+  users: {
+    rooms: notifications.rest.adminListRoomsOfUser,
+  },
   revocations: {
     create: revocations.rest.createRevocation,
     list: revocations.rest.listRevocations,

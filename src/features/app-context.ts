@@ -16,6 +16,7 @@ import type { RoomSnapshot } from '../core/log/room-snapshot.ts';
 import type { Store } from '../database/store.ts';
 import type { Inbox } from './inbox/inbox.ts';
 import type { AcceptanceQueue } from './members/acceptance-queue.ts';
+import type { AppendAll } from './messages/append-all.ts';
 import type { SendQueue } from './messages/send-queue.ts';
 import type { SendRate } from './messages/send-rate.ts';
 import type { PresenceService } from './presence/presence.ts';
@@ -36,6 +37,7 @@ export interface AppContext {
   feeds: FeedRegistry;
   rights: RightsCache;
   queue: SendQueue;
+  appendAll: AppendAll;
   reactionBatcher: ReactionBatcher;
   acceptanceQueue: AcceptanceQueue;
   sendRate: SendRate;

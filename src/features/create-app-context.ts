@@ -19,6 +19,7 @@ import type { AppContext } from './app-context.ts';
 import { createInbox } from './inbox/inbox.ts';
 import { features } from './index.ts';
 import { createAcceptanceQueue } from './members/acceptance-queue.ts';
+import { createAppendAll } from './messages/append-all.ts';
 import { createSendQueue } from './messages/send-queue.ts';
 import { createSendRate } from './messages/send-rate.ts';
 import { PresenceService } from './presence/presence.ts';
@@ -80,6 +81,7 @@ export function createAppContext(collaborators: Collaborators): AppContext {
   });
   const queue = createSendQueue({ log, rights, bus, events: metrics.sends });
   const context: AppContext = {
+    appendAll: createAppendAll({ log, bus, events: metrics.sends }),
     reactionBatcher: createReactionBatcher(queue),
     inbox: createInbox({
       store,

@@ -1,10 +1,12 @@
 import { session } from '../auth/handlers.ts';
 import { adminMembers } from './admin-members/handlers.ts';
+import { adminMessages } from './admin-messages/handlers.ts';
 import { adminRooms } from './admin-rooms/handlers.ts';
 import { edits } from './edits/handlers.ts';
 import { inbox } from './inbox/handlers.ts';
 import { members } from './members/handlers.ts';
 import { messages } from './messages/handlers.ts';
+import { notifications } from './notifications/handlers.ts';
 import { operations } from './operations/handlers.ts';
 import { presence } from './presence/handlers.ts';
 import { reactions } from './reactions/handlers.ts';
@@ -28,6 +30,8 @@ export const features = offerJoinOptions([
   presence,
   adminRooms,
   adminMembers,
+  adminMessages,
+  notifications,
   revocations,
   webhooks,
   operations,

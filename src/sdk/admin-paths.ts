@@ -15,6 +15,16 @@ export const adminPaths = {
     delete: 'DELETE /admin/rooms/:id',
   },
   members: { put: 'PUT /admin/rooms/:id/members' },
+  messages: {
+    send: 'POST /admin/rooms/:id/messages',
+    edit: 'PATCH /admin/rooms/:id/messages/:seq',
+    delete: 'DELETE /admin/rooms/:id/messages/:seq',
+    deleteByEmitter: 'DELETE /admin/rooms/:id/messages',
+    recipients: 'POST /admin/rooms/:id/messages/:seq/recipients',
+  },
+  users: {
+    rooms: 'GET /admin/users/:uuid/rooms',
+  },
   revocations: {
     create: 'POST /admin/revocations',
     list: 'GET /admin/revocations',

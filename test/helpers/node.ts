@@ -136,7 +136,7 @@ export function describeOneWiring(title: string, suite: (ctx: Context) => void):
   describeWirings(title, [embedded], suite, postgres);
 }
 
-function describeWirings(title: string, over: Wiring[], suite: (ctx: Context) => void, own?: Wiring): void {
+export function describeWirings(title: string, over: Wiring[], suite: (ctx: Context) => void, own?: Wiring): void {
   for (const wiring of over) {
     describe(`${title} [${wiring.name}]`, () => {
       let nodes: RunningServer[] = [];

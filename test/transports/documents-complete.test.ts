@@ -98,6 +98,13 @@ const adminCalls: Record<string, (client: RestClient, body?: unknown) => Promise
   adminChangeRoom: (client, body = {}) => client.patch('/admin/rooms/no', body),
   adminDeleteRoom: (client, body) => client.request('DELETE', '/admin/rooms/no', { body }),
   adminPutMembers: (client, body = {}) => client.put('/admin/rooms/no/members', body),
+  adminSendMessages: (client, body = {}) => client.post('/admin/rooms/999999/messages', body),
+  adminEditMessage: (client, body = {}) => client.patch('/admin/rooms/999999/messages/1', body),
+  adminDeleteMessage: (client, body) => client.request('DELETE', '/admin/rooms/999999/messages/0', { body }),
+  adminDeleteMessagesOfEmitter: (client, body) => client.request('DELETE', '/admin/rooms/999999/messages', { body }),
+  adminFindRecipients: (client, body = { after: '-' }) =>
+    client.post('/admin/rooms/999999/messages/1/recipients', body),
+  adminListRoomsOfUser: (client) => client.get(`/admin/users/${nobodysRoom}/rooms?limit=0`),
   listWebhooks: (client) => client.get('/admin/webhooks?name=-'),
   commandWebhook: (client, body = {}) => client.post('/admin/webhooks/none', body),
   deleteWebhook: (client, body) => client.request('DELETE', '/admin/webhooks/-', { body }),
@@ -139,6 +146,35 @@ async function usesRoomsAsBackend(base: string): Promise<void> {
   for (const call of [client.get, client.delete]) await call(room);
   await client.patch(room, { name: 'x' });
   await client.put(`${room}/members`, { rules: [] });
+}
+
+/** Sends, edits and deletes messages as the backend, and asks whom to notify, with the refusals on the way. */
+async function usesMessagesAsBackend(base: string): Promise<void> {
+  const client = admin(base);
+  const { room } = await createRoomWithOwner(base);
+  const list = (id: number) => `/admin/rooms/${id}/messages`;
+  const send = (message: object, id = room.id) => client.post(list(id), { messages: [message] });
+  for (const content of ['one', 'one', 'another']) await send({ content, client_msg_id: 'an-id' });
+  await send({ content: 'a reply', thread: 99 });
+  await send({ content: 'old', createdAt: '2020-01-01' });
+  await send({ content: 'x' }, 999_999);
+  await client.post(list(room.id), { messages: [] });
+  await client.post(`${list(room.id)}/1/recipients`, {});
+  await client.post(`${list(room.id)}/99/recipients`, {});
+  await client.post(`${list(999_999)}/1/recipients`, {});
+  await client.get(`/admin/users/${nobodysRoom}/rooms?inbox=true`);
+  for (const [id, seq] of [
+    [room.id, 1],
+    [room.id, 99],
+    [999_999, 1],
+  ] as const) {
+    await client.patch(`${list(id)}/${seq}`, { content: 'edited' });
+    await client.patch(`${list(id)}/${seq}`, { content: 'edited again', base: 99 });
+    await client.delete(`${list(id)}/${seq}`);
+    await client.delete(`${list(id)}?emitter=${nobodysRoom}&after_seq=0`);
+  }
+  await client.patch(`${list(room.id)}/1`, { content: 'edited' });
+  await send({ content: 'a reply', thread: 1 });
 }
 
 /** Reaches the limit of the server, which the backend has, too. */
@@ -416,10 +452,12 @@ describeOneWiring('the documented protocol', ({ url }) => {
     for (const [name, call] of Object.entries(adminCalls)) {
       if (!/list|read/i.test(name)) await call(admin(url()), { large: 'x'.repeat(hugeBytes) });
     }
-    for (const path of ['/admin/revocations', '/admin/webhooks', '/admin/rooms', '/admin/rooms/1']) {
+    const ofUser = `/admin/users/${nobodysRoom}/rooms`;
+    for (const path of ['/admin/revocations', '/admin/webhooks', '/admin/rooms', '/admin/rooms/1', ofUser]) {
       await tooLarge(url(), adminToken, path, hugeBytes);
     }
     await usesRoomsAsBackend(url());
+    await usesMessagesAsBackend(url());
     await admin(url()).delete('/admin/revocations/999999');
     await usesWebhooks(url());
   });

@@ -51,7 +51,7 @@ export const Message = z
     id: z.number().int(),
     room_id: RoomId,
     seq: z.number().int().describe('Position in the room: 1, 2, 3… without gaps.'),
-    emitter: Uuid.describe('The user who wrote it.'),
+    emitter: Uuid.describe('The user who wrote it; the nil UUID if the service itself sent it.'),
     content: z.string().describe('Exactly as sent or edited; empty if the message was deleted or has only `custom`.'),
     client_msg_id: z.string().nullable().describe("The sender's id for it; null if they gave none."),
     createdAt: date.describe('Never decreases with `seq`.'),
@@ -72,7 +72,7 @@ export const Message = z
     deletedAt: date
       .optional()
       .describe('The message was deleted: it has no content, custom data, mentions or reactions.'),
-    deleted_by: Uuid.optional(),
+    deleted_by: Uuid.optional().describe('The nil UUID if the service itself deleted it.'),
     reactions: z.array(ReactionCount).optional().describe('In the order in which each emoji first appeared.'),
     replies: Replies.optional().describe('Of the root of a thread.'),
   })

@@ -9,7 +9,10 @@ interface OperationBase {
   can_write: boolean;
   /** Whether the actor may delete the messages of others. */
   can_delete_all: boolean;
-  rights_rev: number;
+  /** Whether the actor may edit the messages of others. */
+  can_edit_all: boolean;
+  /** Null if what the actor may do does not depend on rules. */
+  rights_rev: number | null;
 }
 
 /** The fields of a message that is more than plain text. `custom` is JSON as text. */

@@ -8,7 +8,7 @@ import { defineFeature } from '../../core/feature.ts';
 import { RoomRef } from '../../core/ids.ts';
 import { costs } from '../../core/limits/request-costs.ts';
 import { Message, Seq } from '../../core/log/message.ts';
-import { Content, Custom, Mentions } from '../messages/contract.ts';
+import { Content, Custom, Mentions } from '../messages/draft.ts';
 
 const position = { rev: socketio.rev, cursor: Cursor };
 const editPosition = { rev: 4, cursor: '1.4.mwtw6795' };
@@ -46,13 +46,22 @@ const Deleted = z
   .array(z.number().int())
   .describe('The `seq` of the messages that this request deleted, without those that were deleted before.');
 
-const EditBody = z
+export const EditBody = z
   .object(editFields, { error: 'the body must be a JSON object' })
   .refine(...requireChange)
   .meta({ id: 'EditMessage', description: 'The fields to change. Absent fields stay as they are.' });
 
+export const editHeaders = z.object({
+  'If-Match': z
+    .string()
+    .regex(/^"?[0-9]{1,16}"?$/, 'must be the version of a message')
+    .transform((tag) => Number(tag.replaceAll('"', '')))
+    .optional()
+    .describe('`base` as an entity tag, with or without quotes.'),
+});
+
 const editRefusals = ['NO_MESSAGE', 'DELETED', 'CONFLICT', 'EDIT_CLOSED'] as const;
-const MessageParams = z.object({ id: RoomRef, seq: Seq.describe('The `seq` of the message.') });
+export const MessageParams = z.object({ id: RoomRef, seq: Seq.describe('The `seq` of the message.') });
 
 export const edits = defineFeature('edits', {
   description: 'Editing and deleting messages.',
@@ -66,14 +75,7 @@ export const edits = defineFeature('edits', {
       description: `For the emitter, who needs \`w\`, within the server's \`EDIT_SECONDS\`. An edit to the same contents succeeds without a new
 \`rev\`, also if the caller may no longer write. \`If-Match\` is \`base\` as a header.`,
       params: MessageParams,
-      headers: z.object({
-        'If-Match': z
-          .string()
-          .regex(/^"?[0-9]{1,16}"?$/, 'must be the version of a message')
-          .transform((tag) => Number(tag.replaceAll('"', '')))
-          .optional()
-          .describe('`base` as an entity tag, with or without quotes.'),
-      }),
+      headers: editHeaders,
       headerFields: { 'If-Match': 'base' },
       body: {
         schema: EditBody,

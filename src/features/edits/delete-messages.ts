@@ -1,4 +1,4 @@
-import type { Actor } from '../../core/authorization.ts';
+import type { Actor, service } from '../../core/authorization.ts';
 import type { RoomRef } from '../../core/ids.ts';
 import { type AppContext, resolveRoomId } from '../app-context.ts';
 import { administers, write } from '../messages/write.ts';
@@ -9,15 +9,15 @@ export interface Deletion {
   cursor: string;
 }
 
-/** Deletes all of the messages, or none. The deletions of an administrator do not count towards the send rate. */
+/** Deletes all of the messages, or none. Only the deletions of users who are no administrators count towards the send rate. */
 export async function deleteMessages(
   context: AppContext,
-  actor: Actor,
+  actor: Actor | typeof service,
   ref: RoomRef,
   seqs: readonly number[],
 ): Promise<Deletion> {
   const room = await resolveRoomId(context, ref);
-  if (!(await administers(context, actor, room))) await context.sendRate.consume(actor.user);
+  if (actor.user !== null && !(await administers(context, actor, room))) await context.sendRate.consume(actor.user);
   const result = await write(context, actor, room, { kind: 'delete', seqs: [...new Set(seqs)] });
   const deleted = result.outcome === 'deleted' ? result.messages.map(({ message }) => message.seq) : [];
   return { deleted, rev: result.rev, cursor: result.cursor };

@@ -1,4 +1,4 @@
-import type { Actor } from '../../core/authorization.ts';
+import type { Actor, service } from '../../core/authorization.ts';
 import type { RoomRef } from '../../core/ids.ts';
 import type { CustomData, Message } from '../../core/log/message.ts';
 import type { AppContext } from '../app-context.ts';
@@ -21,12 +21,17 @@ export interface EditedMessage {
   cursor: string;
 }
 
-export async function editMessage(context: AppContext, actor: Actor, ref: RoomRef, edit: Edit): Promise<EditedMessage> {
+export async function editMessage(
+  context: AppContext,
+  actor: Actor | typeof service,
+  ref: RoomRef,
+  edit: Edit,
+): Promise<EditedMessage> {
   assertContentSize(context, edit);
-  await context.sendRate.consume(actor.user);
+  if (actor.user !== null) await context.sendRate.consume(actor.user);
   const { seq, content, custom, mentions, mention_room, base } = edit;
   const result = await write(context, actor, ref, {
-    ...{ kind: 'edit', seq, edit_seconds: context.settings.editSeconds },
+    ...{ kind: 'edit', seq, edit_seconds: actor.user === null ? 0 : context.settings.editSeconds },
     ...(content !== undefined && { content }),
     ...(custom !== undefined && { custom: custom && JSON.stringify(custom) }),
     ...(mentions !== undefined && { mentions }),

@@ -5,178 +5,25 @@ import * as socketio from '../../core/contract/socketio.ts';
 import { Cursor } from '../../core/cursor.ts';
 import { exampleMessage, examplePosition } from '../../core/examples.ts';
 import { defineFeature } from '../../core/feature.ts';
-import { count, flag, RoomRef, Uuid } from '../../core/ids.ts';
+import { count, RoomRef } from '../../core/ids.ts';
 import { costs } from '../../core/limits/request-costs.ts';
-import { CustomData, Message, Seq } from '../../core/log/message.ts';
+import { Message } from '../../core/log/message.ts';
 import { RoomParams } from '../../core/room.ts';
-import { dateBound } from '../../core/timestamp.ts';
-
-/** The size is not limited here: `assertContentSize` compares it with `MAX_CONTENT_BYTES` and throws `TOO_LARGE`. */
-export const Content = z
-  .string({ error: 'must be a string' })
-  .refine((content) => !content.includes('\0'), 'must not contain NUL')
-  .refine((content) => content.isWellFormed(), 'must be valid Unicode, without lone surrogates')
-  .meta({
-    id: 'Content',
-    description:
-      'Valid Unicode without NUL, at most 8,192 bytes of UTF-8 (`MAX_CONTENT_BYTES`). It must not be empty, unless the message has `custom`.',
-  });
-
-export const ClientMsgId = z
-  .string({ error: 'must be a string' })
-  .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 of A-Z a-z 0-9 _ -')
-  .meta({
-    id: 'ClientMsgId',
-    description:
-      "The sender's id for a message, unique per room and emitter: a message that is sent twice is stored once.",
-  });
-
-const maxMentions = 50;
-
-/** Fewer than common JSON parsers accept, because the frames around the custom data add some levels. */
-const maxCustomDepth = 50;
-
-/**
- * Custom data as the sender gives it. Its size is compared with `MAX_CUSTOM_BYTES` later. PostgreSQL cannot store NUL,
- * and UTF-8 cannot encode lone surrogates. The check comes first, because parsing a record leaves `__proto__` out.
- */
-export const Custom = z
-  .preprocess((custom, ctx) => {
-    if (typeof custom !== 'object') return custom;
-    if (isDeeper(custom, maxCustomDepth)) ctx.addIssue(`must not have more than ${maxCustomDepth} levels`);
-    else if (!isStorable(custom)) ctx.addIssue('must not contain NUL, lone surrogates or the key __proto__');
-    return custom;
-  }, CustomData)
-  .meta({
-    id: 'Custom',
-    description:
-      'JSON of the app, at most 4,096 bytes of UTF-8 (`MAX_CUSTOM_BYTES`) and 50 levels. The service does not interpret it.',
-  });
-
-function isDeeper(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return levels === 0 || Object.values(value).some((entry) => isDeeper(entry, levels - 1));
-}
-
-function isStorable(value: unknown): boolean {
-  if (typeof value === 'string') return value.isWellFormed() && !value.includes('\0');
-  if (typeof value !== 'object' || value === null) return true;
-  if (Array.isArray(value)) return value.every(isStorable);
-  return Object.entries(value).every(([key, entry]) => key !== '__proto__' && isStorable(key) && isStorable(entry));
-}
-
-export const Mentions = z
-  .array(Uuid, { error: 'must be an array of UUIDs' })
-  .max(maxMentions, `must have at most ${maxMentions} entries`)
-  .transform((mentions) => [...new Set(mentions)])
-  .describe(`Users and organisations to address, at most ${maxMentions}. A mention gives no access.`);
-
-/** The fields that a message may have besides its content. */
-export const draftExtras = {
-  reply_to: Seq.nullish().describe('The `seq` of the message that this message quotes.'),
-  thread: Seq.nullish().describe('The `seq` of the root of the thread to reply in. The root must not be a reply.'),
-  mentions: Mentions.nullish(),
-  mention_room: z.boolean({ error: 'must be true or false' }).nullish().describe('Address everybody in the room.'),
-  custom: Custom.nullish(),
-  silent: z.boolean({ error: 'must be true or false' }).nullish().describe('Do not count the message as unread.'),
-};
-
-export const draftFields = { content: Content, client_msg_id: ClientMsgId.nullish(), ...draftExtras };
-
-/** The arguments of `refine`: only a message with custom data may have empty content. */
-const requireContent = [
-  ({ content, custom }: { content: string; custom?: unknown }) => content !== '' || custom != null,
-  { path: ['content'] as string[], message: 'must not be empty' },
-] as const;
-
-export const Draft = z
-  .object(draftFields, { error: 'the body must be a JSON object' })
-  .refine(...requireContent)
-  .meta({ id: 'Draft', description: 'A message to send.' });
-export type Draft = z.infer<typeof Draft>;
-
-const seq = count(0, Number.MAX_SAFE_INTEGER);
-
-/** Parameters that determine where a page of messages begins or ends. A request may have at most one of them. */
-const pageAnchors = {
-  before: seq.optional().describe('A `seq`: the newest of the messages before it.'),
-  after: seq.optional().describe('A `seq`: the oldest of the messages after it.'),
-  around: seq.optional().describe('A `seq`: that message, and as many before as after it.'),
-};
-
-const atMostOneAnchor = [
-  (query: { before?: number | undefined; after?: number | undefined; around?: number | undefined }) =>
-    [query.before, query.after, query.around].filter((given) => given !== undefined).length <= 1,
-  { path: ['before'] as string[], message: 'at most one of before, after and around may be given' },
-] as const;
-
-const pageSize = (fallback: number) => count(1, 500).default(fallback).describe('The maximum number of messages.');
-
-const filters = {
-  thread: Seq.optional().describe('The `seq` of a root: only the replies in its thread, without the root.'),
-  top_level: flag.optional().describe('true: without replies in threads.'),
-};
-
-const atMostOneFilter = [
-  ({ thread, top_level }: { thread?: number | undefined; top_level?: boolean | undefined }) =>
-    thread === undefined || top_level !== true,
-  { path: ['top_level'] as string[], message: 'must not be true together with thread' },
-] as const;
-
-const maxSeqs = 100;
-const maxSeqsError = `must have at most ${maxSeqs} entries`;
-const SeqList = z
-  .string()
-  .regex(/^[0-9]{1,16}(,[0-9]{1,16})*$/, 'must be whole numbers with commas between them')
-  .transform((list): (string | number)[] => list.split(','))
-  .pipe(z.array(Seq).max(maxSeqs, maxSeqsError))
-  .meta({ pattern: '^[0-9]{1,16}(,[0-9]{1,16})*$' });
-
-export const HistoryQuery = z
-  .object({
-    ...pageAnchors,
-    limit: pageSize(100),
-    dateFrom: dateBound('from').optional(),
-    dateTo: dateBound('to').optional(),
-    ...filters,
-    tombstones: flag.optional().describe('true: with deleted messages, as tombstones without content.'),
-    seqs: SeqList.optional().describe(
-      `These messages, up to ${maxSeqs}, deleted ones included: \`seq\` numbers with commas between them. Goes with no other parameter.`,
-    ),
-  })
-  .refine(...atMostOneAnchor)
-  .refine(...atMostOneFilter)
-  .refine(
-    ({ seqs, limit: _, ...others }) =>
-      seqs === undefined || Object.values(others).every((value) => value === undefined),
-    { path: ['seqs'], message: 'must be the only parameter' },
-  );
+import { ClientMsgId, Content, Draft, draftExtras, draftFields, requireContent } from './draft.ts';
+import {
+  atMostOneAnchor,
+  atMostOneFilter,
+  filters,
+  HistoryQuery,
+  hasMore,
+  missing,
+  Next,
+  pageAnchors,
+  pageSize,
+  Seqs,
+} from './page.ts';
 
 const position = { rev: z.int().describe("Position in the room's log."), cursor: Cursor };
-
-const hasMore = z.boolean().describe('Whether more messages exist in the direction of the request.');
-
-/**
- * The parameters of the request for the next page. Set even if a filter has left the current page empty, as long as
- * there are more messages.
- */
-const Next = z
-  .object({
-    before: seq.optional(),
-    after: seq.optional(),
-  })
-  .nullable()
-  .describe(
-    'The parameter of the same request for the next page, in place of `before`, `after` or `around`; after `around`, in each direction that has more. null if `has_more` is false.',
-  );
-
-const missing = z.array(z.number().int()).describe('Each requested `seq` that the room does not have.');
-
-const Seqs = z
-  .array(Seq, { error: 'must be an array of whole numbers' })
-  .min(1, 'must have at least one entry')
-  .max(maxSeqs, maxSeqsError)
-  .describe(`The \`seq\` of the messages, up to ${maxSeqs}.`);
 
 const SingleMessages = z.object({
   messages: z.array(Message).describe('Ordered by `seq`; at most 256 KiB as JSON.'),

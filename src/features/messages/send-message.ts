@@ -6,7 +6,7 @@ import type { RoomRef } from '../../core/ids.ts';
 import type { MessageChange } from '../../core/log/change.ts';
 import { messageFlags } from '../../core/log/room-log-statements.ts';
 import { type AppContext, resolveRoomId } from '../app-context.ts';
-import type { Draft } from './contract.ts';
+import type { Draft } from './draft.ts';
 import type { SendRequest } from './send-request.ts';
 import { assertAcceptsWrites } from './write.ts';
 
@@ -34,24 +34,31 @@ export async function sendMessage(
 /** The fields of a message that is more than plain text; undefined for plain text, which is stored faster. */
 function toExtras(draft: Draft): SendRequest['extras'] {
   const { reply_to, thread, mentions, mention_room, custom, silent } = draft;
-  const flags = (silent ? messageFlags.silent : 0) | (mention_room ? messageFlags.mentionRoom : 0);
-  if (reply_to == null && thread == null && !mentions?.length && custom == null && flags === 0) return undefined;
+  const isPlain = reply_to == null && thread == null && !mentions?.length && custom == null && !mention_room && !silent;
+  return isPlain ? undefined : toAllExtras(draft);
+}
+
+export function toAllExtras({ reply_to, thread, mentions, mention_room, custom, silent }: Draft) {
   return {
     reply_to: reply_to ?? null,
     thread: thread ?? null,
     mentions: mentions ?? [],
     custom: custom == null ? null : JSON.stringify(custom),
-    flags,
+    flags: (silent ? messageFlags.silent : 0) | (mention_room ? messageFlags.mentionRoom : 0),
   };
 }
 
-/** Throws `TOO_LARGE` if the content or the custom data has more bytes than the settings allow. */
+/**
+ * Throws `TOO_LARGE` if the content or the custom data has more bytes than the settings allow. `path` leads to the fields,
+ * such as `messages.0.`.
+ */
 export function assertContentSize(
   { settings }: Pick<AppContext, 'settings'>,
   { content, custom }: { content?: string | undefined; custom?: object | null | undefined },
+  path = '',
 ): void {
-  assertBytes('content', content ?? '', settings.maxContentBytes);
-  assertBytes('custom', custom == null ? '' : JSON.stringify(custom), settings.maxCustomBytes);
+  assertBytes(`${path}content`, content ?? '', settings.maxContentBytes);
+  assertBytes(`${path}custom`, custom == null ? '' : JSON.stringify(custom), settings.maxCustomBytes);
 }
 
 function assertBytes(field: string, text: string, max: number): void {

@@ -1,4 +1,4 @@
-import { type Actor, type Decision, toDenialCode } from '../../core/authorization.ts';
+import { type Actor, type Decision, type service, toDenialCode } from '../../core/authorization.ts';
 import type { RoomBus } from '../../core/bus.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
@@ -27,7 +27,7 @@ export interface StoredMessage {
 
 /** An edit, a deletion or a reaction. */
 export interface WriteRequest {
-  actor: Actor;
+  actor: Actor | typeof service;
   room_id: RoomId;
   operation: Exclude<OperationRequest, { kind: 'send' }>;
 }
@@ -114,7 +114,7 @@ export function toDuplicate(first: MessageChange, request: SendRequest): StoredM
  * current version. Reactions and replies may be newer than that, so the acknowledgement omits them; clients keep those
  * that they have.
  */
-function toVersionedChange({ root: _, ...change }: MessageChange): MessageChange {
+export function toVersionedChange({ root: _, ...change }: MessageChange): MessageChange {
   const { reactions: __, replies: ___, ...message } = change.message;
   if (message.version === change.rev) return { ...change, message };
   return { ...change, rev: message.version, at: Date.parse(message.updatedAt), message };

@@ -1,4 +1,4 @@
-import { type Actor, can, type Decision, toDenialCode } from '../../core/authorization.ts';
+import { type Actor, can, type Decision, type service, toDenialCode } from '../../core/authorization.ts';
 import type { RoomBus } from '../../core/bus.ts';
 import { ChatError, type ErrorCode } from '../../core/errors.ts';
 import type { RoomId } from '../../core/ids.ts';
@@ -10,7 +10,7 @@ import type { SendEvents } from './send-request.ts';
 
 export interface QueuedOperation {
   type: 'operation';
-  actor: Actor;
+  actor: Actor | typeof service;
   room_id: RoomId;
   request: OperationRequest;
   /** Called when a message is committed, before it is delivered to anybody. */

@@ -1,5 +1,6 @@
 import { can } from '../../core/authorization.ts';
 import { ChatError } from '../../core/errors.ts';
+import { nilUuid } from '../../core/ids.ts';
 import type { AppendResult } from '../../core/log/append-messages.ts';
 import type { OperationResult } from '../../core/log/operation.ts';
 import type { RoomLog } from '../../core/log/room-log.ts';
@@ -31,10 +32,15 @@ export function applyBatch(
   return runBatch(batch, (part) =>
     log.apply(
       part.map(({ queued: { room_id, actor, request }, decision, rights: { room, rightsRev } }) => ({
-        ...{ room_id, actor: actor.user, rights_rev: rightsRev },
+        room_id,
         can_read: can(decision, 'read'),
         can_write: can(decision, 'write'),
-        can_delete_all: room.type === 'group' && can(decision, 'administer'),
+        ...(actor.user === null
+          ? { actor: nilUuid, rights_rev: null, can_delete_all: true, can_edit_all: true }
+          : {
+              ...{ actor: actor.user, rights_rev: rightsRev, can_edit_all: false },
+              can_delete_all: room.type === 'group' && can(decision, 'administer'),
+            }),
         ...request,
       })),
     ),

@@ -28,6 +28,8 @@ export interface Batch {
   operations: Batched<QueuedOperation>[];
 }
 
+const allRights: Decision = { rights: 'rwa', denialReason: null };
+
 /** Events of reactions list all changes, so one entry of the log has a limited number of them. */
 const maxReactionsPerEntry = 50;
 
@@ -53,7 +55,7 @@ export function takeBatch({ queuesByRoom, rooms, rightsByRoom, limits }: Source)
     const queue = queuesByRoom.get(room) ?? [];
     if (queue[0]?.type === 'operation' && batch.operations.length >= limits.maxOperations) continue;
     for (const queued of queue.splice(0, countRun(queue, batch, limits))) {
-      const decision = rights.decide(queued.actor);
+      const decision = queued.actor.user === null ? allRights : rights.decide(queued.actor);
       if (queued.type === 'message') batch.messages.push({ queued, decision, rights });
       else batch.operations.push({ queued, decision, rights });
     }

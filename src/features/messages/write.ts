@@ -1,4 +1,4 @@
-import { type Actor, can } from '../../core/authorization.ts';
+import { type Actor, can, type service } from '../../core/authorization.ts';
 import { formatCursor } from '../../core/cursor.ts';
 import { ChatError } from '../../core/errors.ts';
 import type { RoomId, RoomRef } from '../../core/ids.ts';
@@ -13,7 +13,7 @@ export function assertAcceptsWrites({ isDraining }: Pick<AppContext, 'isDraining
 /** Writes an edit, a deletion or a reaction to the log. */
 export async function write(
   context: AppContext,
-  actor: Actor,
+  actor: Actor | typeof service,
   ref: RoomRef,
   operation: WriteRequest['operation'],
 ): Promise<AppliedOperation & { cursor: string }> {

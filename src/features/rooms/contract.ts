@@ -9,7 +9,7 @@ import { AdminLevel, count, flag, RoomRef, Uuid } from '../../core/ids.ts';
 import { InboxCursor, ListedRoom, unreadRooms } from '../../core/inbox-item.ts';
 import { costs } from '../../core/limits/request-costs.ts';
 import { Room, RoomParams, RoomType } from '../../core/room.ts';
-import { Custom } from '../messages/contract.ts';
+import { Custom } from '../messages/draft.ts';
 
 export const RoomListQuery = z.object({
   accepted: flag

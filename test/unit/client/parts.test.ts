@@ -7,7 +7,7 @@ import { decodeClaims, fetchToken, mayAffectUser } from '../../../src/client/tok
 import { namespace } from '../../../src/client/wire.ts';
 import * as protocol from '../../../src/core/contract/socketio.ts';
 import { type ErrorCode, errors } from '../../../src/core/errors.ts';
-import { ClientMsgId } from '../../../src/features/messages/contract.ts';
+import { ClientMsgId } from '../../../src/features/messages/draft.ts';
 import { createUser, sign } from '../../helpers/users.ts';
 
 describe('the parts of the client that copy the protocol', () => {

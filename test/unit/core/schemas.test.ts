@@ -6,7 +6,8 @@ import { AdminLevel, Level, RoomRef, Uuid } from '../../../src/core/ids.ts';
 import { parse } from '../../../src/core/parse.ts';
 import { Permissions } from '../../../src/core/room.ts';
 import { PutMember } from '../../../src/features/members/contract.ts';
-import { ClientMsgId, Content, Custom, HistoryQuery, Mentions } from '../../../src/features/messages/contract.ts';
+import { ClientMsgId, Content, Custom, Mentions } from '../../../src/features/messages/draft.ts';
+import { HistoryQuery } from '../../../src/features/messages/page.ts';
 import { CreateRoom } from '../../../src/features/rooms/contract.ts';
 import { chatCommands } from '../../helpers/contracts.ts';
 
@@ -277,6 +278,7 @@ describe('the table of errors', () => {
       'ID_REUSED',
       'DELETED',
       'CONFLICT',
+      'OUT_OF_ORDER',
       'TOO_MANY_REACTIONS',
       'LAST_ADMIN',
       'ROOM_FULL',

@@ -87,6 +87,7 @@ describe('docs/guides/client.md', () => {
       'PAIR_EXISTS',
       'TOO_MANY_CHANGES',
       'KEY_CONFLICT',
+      'OUT_OF_ORDER',
     ];
     const received = Object.keys(errors).filter((code) => !administrative.includes(code));
     expect(named).to.include.members([...Object.keys(own), ...received]);
