@@ -8,7 +8,7 @@ module.exports = {
   spec: namesFiles ? [] : ['test/e2e/**/*.test.ts', 'test/unit/**/*.test.ts', 'test/!(e2e|unit)/**/*.test.ts'],
   timeout: 20_000,
   parallel: true,
-  jobs: 2,
+  jobs: 3,
   forbidOnly: true,
   exit: true,
   reporter: 'test/helpers/reporter.ts',

@@ -3,7 +3,7 @@ import { io } from 'socket.io-client';
 import WebSocket from 'ws';
 import type { Message } from '../../src/core/log/message.ts';
 import { closeLater } from '../helpers/cleanup.ts';
-import { describeEveryWiring } from '../helpers/node.ts';
+import { describeBothDatabases } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createUser, type TestUser } from '../helpers/users.ts';
 
@@ -100,7 +100,7 @@ async function chatTalker(url: string, { token }: TestUser, room_id: number): Pr
   return client;
 }
 
-describeEveryWiring('Messages from 50 connections into 5 rooms at once', (node) => {
+describeBothDatabases('Messages from 50 connections into 5 rooms at once', (node) => {
   for (const [messagesPerConnection, times, title] of [
     [200, 1, '10,000'],
     [40, 2, '2,000 twice-sent'],
