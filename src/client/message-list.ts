@@ -1,7 +1,7 @@
 import { ChatClientError } from './errors.ts';
 import { keepMine, type Message, mergeVersions, splitPayload, toMessage, toTombstone } from './message.ts';
 import type { RoomConnection } from './room-connection.ts';
-import type { ChangeEvent, WireMessage } from './wire.ts';
+import type { ChangeEvent, ReactionCount, ReactionDelta, WireMessage } from './wire.ts';
 
 /** By loading older pages, a list can grow to this multiple of `maxMessages`. */
 const maxGrowthFactor = 10;
@@ -18,6 +18,12 @@ export interface MessageListOptions {
   /** Returns the message with the changes that the user has made and the service has not acknowledged yet. */
   show(message: Message): Message;
   onChanged(message: Message): void;
+}
+
+interface Reacted {
+  seq: number;
+  reactions: ReactionCount[];
+  changes?: readonly ReactionDelta[] | undefined;
 }
 
 interface Entry {
@@ -118,14 +124,13 @@ export class MessageList {
   apply(change: ChangeEvent): Message | undefined {
     this.#kept?.push(change);
     const { name, payload } = change;
-    if (name === 'reaction:changed') {
-      const before = this.#entries.get(payload.seq)?.base.reactions;
-      if (before) this.setReactions(payload.seq, payload.rev, keepMine(payload, before, this.#user));
-    }
+    if (name === 'reaction:changed') this.setReactions(payload.seq, payload.rev, this.#markMine(payload));
     if (name !== 'message:new' && name !== 'message:changed') return;
     const { rev, root, message } = splitPayload(payload);
     if (root) this.#setReplies(root.seq, rev, root.replies);
-    const { seq, reactions, replies } = message;
+    const { seq, replies } = message;
+    if (message.reactions) message.reactions = this.#markMine(payload as Reacted);
+    const { reactions } = message;
     if (name === 'message:new' && this.#contains(message) && seq > this.#newestSeq) return this.#append(message, rev);
     this.merge(message);
     if (reactions) this.setReactions(seq, rev, reactions);
@@ -209,6 +214,10 @@ export class MessageList {
 
   get #user(): string | undefined {
     return this.#options.connection.claims?.user;
+  }
+
+  #markMine(payload: Reacted): ReactionCount[] {
+    return keepMine(payload, this.findBase(payload.seq)?.reactions, this.#user);
   }
 
   #contains = ({ thread }: WireMessage) => thread === this.#options.thread;

@@ -44,7 +44,7 @@ const defaults = {
 };
 
 /** Splits an event into the message and the rest. */
-export function splitPayload(payload: ServerEventPayloads['message:changed']) {
+export function splitPayload(payload: ServerEventPayloads['message:new' | 'message:changed']) {
   const { rev, cursor, root, changes, ...message } = payload;
   return { rev, root, message: message as WireMessage };
 }
@@ -83,17 +83,17 @@ export const isSameEmoji = (a: string, b: string): boolean =>
   a.replace(/[\uFE0E\uFE0F]/g, '') === b.replace(/[\uFE0E\uFE0F]/g, '');
 
 /**
- * Adds `mine` to the reactions of an event, which does not contain it. `mine` remains as before, except for reactions
- * that the client's user has added or removed.
+ * Adds `mine` to the reactions of an event, which contains it only in answers to this client. Otherwise it remains as
+ * before, except for reactions that the client's user has added or removed.
  */
 export function keepMine(
-  { reactions, changes }: { reactions: readonly ReactionCount[]; changes: readonly ReactionDelta[] },
-  before: readonly ReactionCount[],
+  { reactions, changes }: { reactions: readonly ReactionCount[]; changes?: readonly ReactionDelta[] | undefined },
+  before: readonly ReactionCount[] | undefined,
   user: string | undefined,
 ): ReactionCount[] {
-  return reactions.map(({ emoji, count }) => {
-    const own = changes.findLast((change) => change.user === user && isSameEmoji(change.emoji, emoji));
-    const isMine = own ? own.added : before.some(({ emoji: other, mine }) => mine && isSameEmoji(other, emoji));
+  return reactions.map(({ emoji, count, mine }) => {
+    const own = changes?.findLast((change) => change.user === user && isSameEmoji(change.emoji, emoji));
+    const isMine = mine || (own ? own.added : before?.some((other) => other.mine && isSameEmoji(other.emoji, emoji)));
     return { emoji, count, ...(isMine && { mine: true as const }) };
   });
 }

@@ -1,14 +1,41 @@
 import { expect } from 'chai';
 import { createClient, expectNoGaps, toContents } from '../helpers/client.ts';
 import { postgres, startNode } from '../helpers/node.ts';
+import { startNodePair, waitForBus } from '../helpers/node-pair.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
 import { startRedis } from '../helpers/redis.ts';
-import { createMember, createRoomWithOwner } from '../helpers/rooms.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { createMember, createRoomWithOwner, readRev, sendMessages } from '../helpers/rooms.ts';
 import { nodeProxy } from '../helpers/tcp-proxy.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
 describe('the client with several nodes', function () {
   this.timeout(120_000);
+
+  it('shows the own reaction of another device to a message that the node has missed', async () => {
+    const { redis, here, there } = await startNodePair({ SWEEP_SECONDS: 1 });
+    const { owner, room } = await createRoomWithOwner(here.url);
+    const guest = await createMember(here.url, owner, room);
+    const [mine, theirs] = [guest, owner].map((person) => createClient(there.url, person).room(room.id));
+    await Promise.all([mine!.joined(), theirs!.joined()]);
+    await redis.kill();
+    await waitForBus('down', here, there);
+    const before = await readRev(here.url, owner, room);
+    await sendMessages(here.url, owner, room, 'during the outage');
+    for (const person of [guest, owner])
+      await rest(here.url, person.token).put(
+        `/rooms/${room.id}/messages/1/reactions/${encodeURIComponent(person === guest ? '👍' : '🎉')}`,
+      );
+    await waitUntil('the node has caught up', () => [mine, theirs].every((one) => one!.rev === before + 3), 10_000);
+    expect(mine!.messages[0]!.reactions).to.deep.equal([
+      { emoji: '👍', count: 1, mine: true },
+      { emoji: '🎉', count: 1 },
+    ]);
+    expect(theirs!.messages[0]!.reactions).to.deep.equal([
+      { emoji: '👍', count: 1 },
+      { emoji: '🎉', count: 1, mine: true },
+    ]);
+  });
 
   it('moves to another node without a missing or duplicate message, also while Redis is down or the node drains', async () => {
     const redis = await startRedis();

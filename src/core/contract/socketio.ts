@@ -27,8 +27,10 @@ const { createdAt: _, updatedAt: __, ...exampleGrant } = exampleRule;
 
 const by = Uuid.nullable().describe('The user who made the change; null for the service and for old changes.');
 
+const changes = z.array(ReactionDelta).optional().describe('In a replay: the reactions that were added and removed.');
+
 export const serverEvents = {
-  'message:new': Message.extend({ rev, cursor: Cursor, root: Root.optional() }).meta({
+  'message:new': Message.extend({ rev, cursor: Cursor, root: Root.optional(), changes }).meta({
     id: 'MessageNew',
     description: 'A message was sent.',
     examples: [{ ...exampleMessage, ...examplePosition }],
@@ -37,7 +39,7 @@ export const serverEvents = {
     rev,
     cursor: Cursor,
     root: Root.optional(),
-    changes: z.array(ReactionDelta).optional().describe('In a replay: the reactions that were added and removed.'),
+    changes,
   }).meta({
     id: 'MessageChanged',
     description:

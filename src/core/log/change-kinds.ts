@@ -67,6 +67,7 @@ export const changeKinds: { readonly [K in ChangeKind]: KindRow<K> } = {
         rev: change.rev,
         cursor: formatCursor(change),
         ...(change.root && { root: change.root }),
+        ...(change.changes && { changes: change.changes }),
       },
     }),
   },
@@ -178,8 +179,9 @@ export function toChatFrame(change: Change): ChatFrame {
 }
 
 export function toMessageFrame(change: MessageChange): Extract<ChatFrame, { type: 'message' }> {
-  const { message, root, rev } = change;
-  return { type: 'message', rev, cursor: formatCursor(change), data: root ? { ...message, root } : message };
+  const { message, root, changes, rev } = change;
+  const data = root || changes ? { ...message, ...(root && { root }), ...(changes && { changes }) } : message;
+  return { type: 'message', rev, cursor: formatCursor(change), data };
 }
 
 export const toChangeEvent = (change: Change): ServerEvent => kindOfChange(change).toEvent(change);

@@ -25,7 +25,14 @@ const position = { room_id: RoomId, rev: z.number().int().positive(), at: z.numb
  * behaviour of each kind.
  */
 export const changeSchemas = {
-  message: z.object({ kind: z.literal('message'), ...position, message: Message, root: Root.optional() }),
+  message: z.object({
+    kind: z.literal('message'),
+    ...position,
+    message: Message,
+    root: Root.optional(),
+    /** In a replay: the reactions that were added and removed since the message was sent. */
+    changes: z.array(ReactionDelta).optional(),
+  }),
   /** An edit or a deletion, or, in a replay, any change of a message. */
   revision: z.object({
     kind: z.literal('revision'),

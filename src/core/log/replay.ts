@@ -59,7 +59,11 @@ export async function replayChanges(
   for (const { rev, message } of sent) if (rev <= last) given.add(message.seq);
   const changed = await replayEntries(store, room_id, entries, given);
   const others = changeRows.map((row) => toChange({ ...row, room_id }));
-  return sortByRev([...sent, ...others, ...changed]).slice(0, limit);
+  const withDeltas = sent.map((change) => {
+    const changes = listDeltas(entries.filter(({ seq }) => seq === change.message.seq));
+    return changes.length > 0 && change.message.reactions ? { ...change, changes } : change;
+  });
+  return sortByRev([...withDeltas, ...others, ...changed]).slice(0, limit);
 }
 
 async function replayEntries(
@@ -93,9 +97,11 @@ export function toEntryChanges(
     const row = given.has(seq) ? undefined : messages.get(seq);
     given.add(seq);
     if (!row) return { kind: 'skipped', room_id, rev, at };
-    const changes = deltas.get(seq)!.flatMap((entry) => JSON.parse(entry.changes ?? '[]') as ReactionDelta[]);
-    return toReplayedRevision(row, { rev, at }, changes);
+    return toReplayedRevision(row, { rev, at }, listDeltas(deltas.get(seq)!));
   });
 }
+
+const listDeltas = (entries: readonly EntryRow[]): ReactionDelta[] =>
+  entries.flatMap((entry) => JSON.parse(entry.changes ?? '[]') as ReactionDelta[]);
 
 export const sortByRev = (changes: Change[]) => changes.sort((a, b) => a.rev - b.rev);

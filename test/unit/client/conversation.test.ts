@@ -97,6 +97,18 @@ describe('changed messages of the client', () => {
     expect(at(1).reactions).to.deep.equal([thumbs(1, true)]);
   });
 
+  it('takes `mine` from `changes` of a replay that is the same for all clients', async () => {
+    const { room, at } = await openRoom();
+    const changes = [{ user: me, emoji: '👍', added: true }];
+    room.handle(edited(4, 1, 'edited', { reactions: [thumbs(2)], changes }));
+    expect(at(1).reactions).to.deep.equal([thumbs(2, true)]);
+    room.handle(edited(5, 1, 'edited again', { reactions: [thumbs(1)], changes: [{ ...changes[0], user: other }] }));
+    expect(at(1).reactions).to.deep.equal([thumbs(1, true)]);
+    const { payload } = newMessage(6, 4);
+    room.handle({ name: 'message:new', payload: { ...payload, reactions: [thumbs(2)], changes } } as Json);
+    expect(at(4).reactions).to.deep.equal([thumbs(2, true)]);
+  });
+
   it('moves its position with skipped and unknown changes', async () => {
     const { room, requests, contents } = await openRoom();
     room.handle({ name: 'change:skipped', payload: { room_id: 7, ...position(4) } });

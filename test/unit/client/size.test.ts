@@ -6,7 +6,7 @@ const root = new URL('../../../', import.meta.url);
 
 /** docs/guides/client.md promises these sizes. */
 const bundles = [
-  { entry: 'src/client/client.ts', maxBytes: 10_400 },
+  { entry: 'src/client/client.ts', maxBytes: 10_500 },
   { entry: 'src/client/inbox.ts', maxBytes: 11_500 },
 ];
 
