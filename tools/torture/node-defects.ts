@@ -7,6 +7,7 @@ import { BroadcastBatcher } from '../../src/transports/broadcast-batcher.ts';
 import type { Defect } from './defects.ts';
 
 const lateMs = 4_000;
+const neverMs = 3_600_000;
 
 const inNodes: Partial<Record<Defect, () => void>> = {
   delivery() {
@@ -23,7 +24,7 @@ const inNodes: Partial<Record<Defect, () => void>> = {
     };
   },
   typing() {
-    TypingRoom.prototype.expire = () => ({ changed: false, localChanged: false, nextAt: Number.POSITIVE_INFINITY });
+    TypingRoom.prototype.expire = (now) => ({ changed: false, localChanged: false, nextAt: now + neverMs });
   },
   presence() {
     Peers.prototype.publish = () => {};
