@@ -236,7 +236,7 @@ export class Crowd {
   }
 }
 
-async function timed<T>(all: readonly T[], atOnce: number, task: (one: T) => Promise<void>): Promise<Entries> {
+export async function timed<T>(all: readonly T[], atOnce: number, task: (one: T) => Promise<void>): Promise<Entries> {
   const waiting = all.values();
   const began = nowUs();
   const took: number[] = [];

@@ -5,7 +5,10 @@ import type { Answer, CallName, Calls } from './process.ts';
 
 export type Load = Calls & { pid: number };
 
-const names: CallName[] = ['open', 'join', 'closedLoop', 'fullDelivery', 'openLoop', 'failures', 'close'];
+const names: CallName[] = [
+  ...(['open', 'join', 'closedLoop', 'fullDelivery', 'openLoop', 'failures', 'close'] as const),
+  ...(['connectInboxes', 'openInboxes', 'reportInboxes'] as const),
+];
 
 /** Starts a process for the load; each method runs in it. */
 export function startLoad(): Load {

@@ -1,5 +1,6 @@
 /** The load runs in a separate process, so that it shares only the CPU with the server, not the event loop. */
 import { Crowd, type Members } from './crowd.ts';
+import { Inboxes } from './inboxes.ts';
 
 export interface Calls {
   open: (members: Members) => ReturnType<Crowd['open']>;
@@ -7,6 +8,9 @@ export interface Calls {
   closedLoop: Crowd['closedLoop'];
   fullDelivery: Crowd['fullDelivery'];
   openLoop: Crowd['openLoop'];
+  connectInboxes: Inboxes['connect'];
+  openInboxes: Inboxes['open'];
+  reportInboxes: () => Promise<ReturnType<Inboxes['report']>>;
   failures: () => Promise<string[]>;
   close: () => Promise<void>;
 }
@@ -20,6 +24,7 @@ export interface Call {
 export type Answer = { id: number; result: unknown } | { id: number; error: string };
 
 let crowd: Crowd | undefined;
+const inboxes = new Inboxes();
 
 const calls: Calls = {
   async open(members) {
@@ -30,6 +35,9 @@ const calls: Calls = {
   closedLoop: (...args) => crowd!.closedLoop(...args),
   fullDelivery: (...args) => crowd!.fullDelivery(...args),
   openLoop: (...args) => crowd!.openLoop(...args),
+  connectInboxes: (...args) => inboxes.connect(...args),
+  openInboxes: (...args) => inboxes.open(...args),
+  reportInboxes: async () => inboxes.report(),
   failures: async () => crowd?.failures ?? [],
   async close() {
     crowd?.close();

@@ -5,6 +5,7 @@ import { fanOuts } from './fan-out.ts';
 import { growth } from './growth.ts';
 import { history } from './history.ts';
 import { idle } from './idle.ts';
+import { inbox } from './inbox.ts';
 import { joining } from './joining.ts';
 import { manyRooms } from './many-rooms.ts';
 import { sends } from './sends.ts';
@@ -21,6 +22,7 @@ export const scenarios: Scenario[] = [
   idle,
   history,
   conversation,
+  inbox,
   ...growth,
   upgrade,
 ];

@@ -39,7 +39,7 @@ async function listBeforeFence(url: string, sender: TestUser, room: { id: number
   }
 }
 
-describeBothDatabases('read state', ({ url }) => {
+describeBothDatabases('read state', ({ url, urls }) => {
   it('moves the position forward only, over REST and Socket.IO', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const member = await createMember(url(), owner, room);
@@ -189,6 +189,24 @@ describeBothDatabases('read state', ({ url }) => {
     expectRefusal(await rest(url(), owner.token).put('/rooms/999999999/read', { seq: 1 }), 'NOT_FOUND');
     expectRefusal(await rest(url(), owner.token).put(`/rooms/${randomUUID()}/read`, { seq: 1 }), 'NOT_FOUND');
   });
+
+  const requests = {
+    marks: (at: string, { token }: TestUser, room: number) =>
+      rest(at, token).put(`/rooms/${room}/read`, { seq: 1, force: true }),
+    history: (at: string, { token }: TestUser, room: number) => rest(at, token).get(`/rooms/${room}/messages`),
+  };
+  for (const [name, request] of Object.entries(requests)) {
+    it(`refuses ${name} right after a ban, also on a node that has cached the rules`, async () => {
+      const { owner, room } = await createRoomWithOwner(url());
+      const member = await createMember(url(), owner, room);
+      const [here, there] = [urls()[0]!, urls().at(-1)!];
+      expect((await request(there, member, room.id)).status).to.equal(200);
+      await putRule(here, owner, room, { userUUID: member.user, permissions: 'b' });
+      expectRefusal(await request(there, member, room.id), 'BANNED');
+      await putRule(here, owner, room, { userUUID: member.user, permissions: 'r' });
+      expect((await request(there, member, room.id)).status).to.equal(200);
+    });
+  }
 
   it('raises the version by one for each change, whichever node stores it', async () => {
     const { owner, room } = await createRoomWithOwner(url());
