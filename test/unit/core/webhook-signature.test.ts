@@ -4,7 +4,7 @@ import { Webhook } from 'standardwebhooks';
 import { createWebhookHeaders, parseWebhookSecrets } from '../../../src/core/webhook-signature.ts';
 
 const createSecret = (bytes = 32) => `whsec_${randomBytes(bytes).toString('base64')}`;
-const content = () => ({ id: 'app:1.1-2', timestamp: Math.floor(Date.now() / 1_000), body: '{"content":"¡Hóla! 👋"}' });
+const content = () => ({ id: 'app:1.1-2', timestamp: Math.floor(Date.now() / 1_000), body: '{"content":"¡Olé! 👋"}' });
 
 describe('The signature of a webhook', () => {
   for (const bytes of [24, 32, 64]) {
