@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { expect } from 'chai';
 import type { RunningServer } from '../../src/server.ts';
+import { putKeyedRoom } from '../helpers/admin-rooms.ts';
 import {
   type Balancer,
   type BalancerKind,
@@ -18,7 +19,7 @@ import { sharedRedis } from '../helpers/redis.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
 import { type SocketClient, socketClient } from '../helpers/socket-client.ts';
-import { adminToken, type TestUser } from '../helpers/users.ts';
+import { adminToken, createUser, type TestUser } from '../helpers/users.ts';
 
 interface Service {
   url: string;
@@ -148,8 +149,18 @@ for (const kind of ['nginx', 'haproxy'] as const) {
 
     describe('public access', () => {
       let url: string;
+      let nodes: RunningServer[];
       before(async () => {
-        ({ url } = await service(kind));
+        ({ url, nodes } = await service(kind));
+      });
+
+      it('passes on the key of a room, plain or percent-encoded', async () => {
+        const ana = createUser();
+        const room = await putKeyedRoom(nodes[0]!.url, { rules: [{ userUUID: ana.user, permissions: 'rw' }] }, '...');
+        for (const ref of ['key:...', 'key%3A...']) {
+          const { body } = await rest(url, ana.token).get(`/rooms/${ref}`);
+          expect(body.content.room.id, ref).to.equal(room.id);
+        }
       });
 
       for (const path of [
@@ -160,6 +171,8 @@ for (const kind of ['nginx', 'haproxy'] as const) {
         '/readyz',
         '/admin',
         '/admin/revocations',
+        '/admin/rooms/key:order-42',
+        '/admin/openapi.json',
         '/openapi.json',
         '/asyncapi.json',
         '/docs',

@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import express from 'express';
 import { io } from 'socket.io-client';
 import WebSocket, { WebSocketServer } from 'ws';
-import { type ChatServer, ConfigError, createServer } from '../../src/index.ts';
+import { ChatError, type ChatServer, ConfigError, createServer } from '../../src/index.ts';
 import { chatInRoom } from '../helpers/chat-client.ts';
 import { closeLater } from '../helpers/cleanup.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
@@ -54,6 +54,19 @@ describe('The service inside another program', function () {
   it('says where it is', () => {
     expect(chat.url).to.equal(`${hostUrl}${prefix}`);
     expect(hostUrl).to.match(new RegExp(`:${chat.port}$`));
+  });
+
+  it('offers the server API as functions, without an ADMIN_TOKEN and without routes', async () => {
+    const ana = createUser();
+    const rules = [{ userUUID: ana.user, permissions: 'rw' }];
+    const { code, content } = await chat.admin.rooms.put('key:order-42', { name: 'Order 42', rules });
+    expect(code).to.equal(201);
+    const { body } = await rest(chat.url, ana.token).get('/rooms/key:order-42');
+    const { key, ...room } = content.room;
+    expect({ key, room: body.content.room }).to.deep.equal({ key: 'order-42', room });
+    const failed: unknown = await chat.admin.members.put('key:order-43', { rules }).catch((error: unknown) => error);
+    expect(failed).to.be.instanceOf(ChatError).and.include({ code: 'NOT_FOUND' });
+    expect((await fetch(`${chat.url}/admin/rooms`)).status).to.equal(404);
   });
 
   it('leaves to the app what is not below its prefix', async () => {
