@@ -10,9 +10,8 @@ import type { RunningServer } from './server.ts';
 export { ConfigError } from './config/config.ts';
 /** The error of the calls of `server.admin`. Its `code` is one of the error codes in docs/protocol/errors.md. */
 export { ChatError, type ErrorCode } from './core/errors.ts';
-export type { ChangesListener } from './features/webhooks/consumer-receiver.ts';
+export type { ChangesListener, Consumer, ConsumerOptions } from './features/webhooks/consumer.ts';
 export type { WebhookChange, WebhookPayload, WebhookRoom } from './features/webhooks/payload.ts';
-export type { Consumer, ConsumerOptions } from './features/webhooks/webhooks.ts';
 
 /**
  * The settings of the service. The keys are the names of the environment variables in docs/operations/settings.md. You

@@ -1,9 +1,6 @@
+import type { ChangesListener } from './consumer.ts';
 import { toPayload } from './delivery.ts';
-import type { WebhookPayload } from './payload.ts';
 import type { Receiver } from './receiver.ts';
-
-/** Receives what a webhook receives. The changes are acknowledged when the returned promise resolves. */
-export type ChangesListener = (payload: WebhookPayload) => unknown;
 
 /**
  * Delivers to a function of this process. If it throws an error with a `status`, this counts like the answer of an

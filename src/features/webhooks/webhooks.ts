@@ -6,7 +6,8 @@ import type { RoomLog } from '../../core/log/room-log.ts';
 import type { TaskReport } from '../../core/periodic.ts';
 import { type WebhookEventName, webhookNameError, webhookNameShape } from '../../core/webhook-events.ts';
 import type { Store } from '../../database/store.ts';
-import { type ChangesListener, createConsumerReceiver } from './consumer-receiver.ts';
+import type { ChangesListener, Consumer, ConsumerOptions } from './consumer.ts';
+import { createConsumerReceiver } from './consumer-receiver.ts';
 import type { DispatcherEvents } from './dispatcher.ts';
 import { type Endpoint, type EndpointStats, openEndpoint } from './endpoint.ts';
 import { createHttpReceiver } from './http-receiver.ts';
@@ -19,19 +20,6 @@ export interface HttpEndpoint {
   secrets: readonly Uint8Array[];
   events: readonly WebhookEventName[] | undefined;
   timeoutMs: number;
-}
-
-export interface ConsumerOptions {
-  /** The identity of the consumer: its positions survive a restart. */
-  name: string;
-  /** What it receives; everything by default. */
-  events?: readonly WebhookEventName[];
-}
-
-/** A consumer in this process. */
-export interface Consumer {
-  /** Ends the consumer. Its positions stay. */
-  close(): Promise<void>;
 }
 
 export interface Webhooks {
