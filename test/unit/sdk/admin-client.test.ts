@@ -130,23 +130,30 @@ describe('the client of the server API', () => {
     expect(error).to.include({ code: 'NOT_FOUND', field: undefined });
   });
 
-  it('retries with the same key and body if the service is unavailable, answers through a broken balancer, or cuts the connection', async () => {
+  it('retries with the same request if the service is unavailable, answers through a broken balancer, or cuts the connection', async () => {
     const badGateway: Answer = (response) => response.writeHead(502, { 'Content-Type': 'text/html' }).end('<html>');
     const { url, received } = await serve(unavailable, badGateway, cut, created);
     const answer = await createAdminClient({ url, token }).revocations.create({ jti: 's8Qe41' });
     expect(answer.code).to.equal(201);
     expect(received).to.have.length(4);
-    const keys = new Set(received.map(({ headers, body }) => `${headers['idempotency-key']} ${body}`));
-    expect([...keys]).to.have.length(1);
-    expect(received[0]!.headers['idempotency-key']).to.match(/^[0-9a-f-]{36}$/);
+    expect(new Set(received.map((request) => JSON.stringify(request)))).to.have.length(1);
   });
 
-  it('gives each call another key', async () => {
-    const { url, received } = await serve(created);
-    const { revocations } = createAdminClient({ url, token });
-    await revocations.create({ jti: 's8Qe41' });
-    await revocations.create({ jti: 's8Qe41' });
-    expect(new Set(received.map(({ headers }) => headers['idempotency-key']))).to.have.length(2);
+  it('gives each message without a client_msg_id one, which the retry repeats', async () => {
+    const { url, received } = await serve(unavailable, json(201, { duplicates: [] }, []));
+    const { messages } = createAdminClient({ url, token });
+    const sent = [{ content: 'one' }, { content: 'two', client_msg_id: 'shipped-17' }, { content: 'three' }];
+    await messages.send('key:order-17', { messages: sent });
+    await messages.send('key:order-17', { messages: sent });
+    const idsOf = ({ body }: Received) =>
+      JSON.parse(body).messages.map((message: { client_msg_id: string }) => message.client_msg_id);
+    const [first, retry, again] = received.map(idsOf);
+    expect(retry).to.deep.equal(first);
+    expect([first[1], again[1]]).to.deep.equal(['shipped-17', 'shipped-17']);
+    const made = [first[0], first[2], again[0], again[2]];
+    expect(new Set(made)).to.have.length(4);
+    for (const id of made) expect(id).to.match(/^[0-9a-f-]{36}$/);
+    expect(sent[0], 'the caller keeps its objects').to.deep.equal({ content: 'one' });
   });
 
   it('gives up after the retries, with the last error', async () => {
