@@ -1,8 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { nilUuid } from '../../src/core/ids.ts';
+import { createAdminClient } from '../../src/sdk/admin-client.ts';
+import { userUuid } from '../../src/sdk/user-uuid.ts';
 import { authenticatedChat, chatInRoom } from '../helpers/chat-client.ts';
 import type { Json } from '../helpers/json.ts';
+import { fences, readDocument } from '../helpers/markdown.ts';
 import { describeOneWiring, describeWirings, embedded, postgres, sharded } from '../helpers/node.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
@@ -227,6 +230,31 @@ describeWirings('Messages of the backend', [embedded, sharded], ({ url, urls }) 
     expect(content).to.have.length(1 + wave.length - body.content.deleted.length);
     const again = await admin().delete(`${toList(room)}?emitter=${spammer.user}&after_seq=1`);
     expect(again.body.content).to.deep.equal({ deleted: [] });
+  });
+});
+
+describeOneWiring('docs/guides/import-your-history.md', ({ url }) => {
+  it('has a program that imports a room, also if it is started again', async () => {
+    const text = fences(readDocument('docs/guides/import-your-history.md')).find(
+      ({ language }) => language === 'js',
+    )!.text;
+    const code = text.replace(/^import .*$/m, '');
+    const create = new Function('createAdminClient', 'userUuid', 'process', `${code}\nreturn { importRoom, toUuid };`);
+    const env = { CHAT_URL: url(), ADMIN_TOKEN: adminToken };
+    const { importRoom, toUuid } = create(createAdminClient, userUuid, { env });
+    const sentAt = (n: number) => new Date(Date.UTC(2019, 2, 1, 10, 0, n)).toISOString();
+    const messages = Array.from({ length: 501 }, (_, id) => ({
+      id,
+      author: id % 2,
+      text: `${id}`,
+      sentAt: sentAt(id),
+    }));
+    const old = { id: 7, name: 'an old room', createdAt: sentAt(0), members: [0, 1], messages };
+    for (let run = 0; run < 2; run++) await importRoom(old);
+    const reader = rest(url(), createUser({ user: toUuid(0) }).token);
+    const { content } = (await reader.get('/rooms/key:old-7/messages?limit=500')).body;
+    expect(content.at(-1)).to.include({ seq: 501, content: '500', emitter: toUuid(0), createdAt: sentAt(500) });
+    expect((await reader.get('/rooms?inbox=true')).body.content[0]).to.include({ unread: 0, last_seq: 501 });
   });
 });
 
