@@ -283,7 +283,7 @@ describeOneWiring('GET, PATCH and DELETE /admin/rooms', ({ url }) => {
     expect(body.content.room).to.deep.equal(keyed);
     expect(body.content.rules).to.have.length(1);
     expectRefusal(await admin(url()).patch(`/admin/rooms/${room.id}`, {}), 'BAD_REQUEST');
-    await socket.request('room:join', { room_id: keyed.id });
+    expect((await socket.request('room:join', { room_id: `key:${keyed.key}` })).room.id).to.equal(keyed.id);
     expect((await admin(url()).delete(`/admin/rooms/key:${keyed.key}`)).status).to.equal(200);
     expect(await socket.next('room:removed')).to.include({ room_id: keyed.id, code: 'ROOM_DELETED' });
     expectRefusal(await rest(url(), owner.token).get(`/rooms/key:${keyed.key}`), 'NOT_FOUND');
@@ -291,6 +291,7 @@ describeOneWiring('GET, PATCH and DELETE /admin/rooms', ({ url }) => {
     expect(again.id).to.be.above(keyed.id);
     const { body: found } = await rest(url(), owner.token).get(`/rooms/key:${keyed.key}`);
     expect(found.content.room.id).to.equal(again.id);
+    expect((await socket.request('room:join', { room_id: `key:${keyed.key}` })).room.id).to.equal(again.id);
   });
 
   it('answers a room that does not exist with NOT_FOUND', async () => {
