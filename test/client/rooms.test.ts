@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { putKeyedRoom } from '../helpers/admin-rooms.ts';
 import { createClient, expectNoGaps, getRejection, recordMessages, toContents } from '../helpers/client.ts';
 import { describeBothDatabases } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
@@ -190,6 +191,16 @@ describeBothDatabases('the client in a room', ({ url }) => {
       await waitUntil('the message is there', () => toContents(clientRoom).at(-1) === `round ${round}`);
       client.close();
     }
+  });
+
+  it('opens a room by the key that the backend gave it', async () => {
+    const user = createUser();
+    const { id, key } = await putKeyedRoom(url(), { rules: [{ userUUID: user.user, permissions: 'rw' }] });
+    const [clientRoom, byNumber] = [`key:${key}`, id].map((ref) => createClient(url(), user).room(ref));
+    await Promise.all([clientRoom!.joined(), byNumber!.joined()]);
+    expect(clientRoom!.id).to.equal(id);
+    for (const room of [clientRoom!, byNumber!]) await room.send('one').confirmed;
+    await waitUntil('both messages are there', () => clientRoom!.messages.length === 2);
   });
 
   it('keeps a room that is open by number and by UUID when one of the two is left', async () => {
