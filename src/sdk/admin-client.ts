@@ -91,18 +91,6 @@ function parseJson(text: string): unknown {
   }
 }
 
-interface Messages {
-  messages: { client_msg_id?: string | null }[];
-}
-
-/** With an id, a message is stored once, even if the call is repeated. Leaves everything else to the service to check. */
-function addMessageIds(payload: object | undefined): object {
-  const { messages } = (payload ?? {}) as Partial<Messages>;
-  if (!Array.isArray(messages)) return payload ?? {};
-  const withIds = messages.map((message) => ({ ...message, client_msg_id: message?.client_msg_id ?? randomUUID() }));
-  return { ...payload, messages: withIds };
-}
-
 /** `given` has the parameters of the path, and then the query or the body. */
 function createRequest(base: URL, token: string, call: string, given: readonly unknown[]): Request {
   const [method, path] = call.split(' ') as [string, string];
@@ -121,8 +109,11 @@ function createRequest(base: URL, token: string, call: string, given: readonly u
     }
     return { method, url, call, headers, body: undefined };
   }
-  const body = JSON.stringify(call === adminPaths.messages.send ? addMessageIds(payload) : (payload ?? {}));
-  return { method, url, call, headers: { ...headers, 'Content-Type': 'application/json' }, body };
+  return {
+    ...{ method, url, call, body: JSON.stringify(payload ?? {}) },
+    // Messages without a `client_msg_id` take it from the key, so that the service stores them once.
+    headers: { ...headers, 'Content-Type': 'application/json', 'Idempotency-Key': randomUUID() },
+  };
 }
 
 /** Creates a client of the server API. It need not be closed. */

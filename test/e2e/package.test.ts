@@ -62,8 +62,15 @@ export const admin: AdminClient = createAdminClient({ url: 'https://chat.example
 export const jtis: Promise<(string | null)[]> = admin.revocations.list({ limit: 5 }).then(({ content }) =>
   content.map(({ jti }) => jti),
 );
+export const room: Promise<number> = admin.rooms
+  .put('key:order-42', { name: 'Order 42', rules: [] })
+  .then(({ content }) => content.room.id);
+admin.messages.send(7, { messages: [{ content: 'Hello', custom: { event: 'sent' } }] });
 export const jwt: Promise<string> = signToken({ userUUID: 'aaaaaaaa-0000-4000-8000-000000000001' }, 'a secret');
 export const payload = verifyWebhook(new Headers(), '', 'whsec_');
+for (const change of payload.data.changes) if (change.name === 'message:new') console.log(change.payload.content);
+// @ts-expect-error a key begins with key:
+admin.rooms.put(7, { name: 'Order 42' });
 // @ts-expect-error there is no such field
 admin.revocations.list({ limits: 5 });
 // @ts-expect-error there is no such setting

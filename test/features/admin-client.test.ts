@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { AdminError, createAdminClient } from '../../src/sdk/sdk.ts';
 import { describeOneWiring } from '../helpers/node.ts';
+import { nodeProxy } from '../helpers/tcp-proxy.ts';
 import { adminToken } from '../helpers/users.ts';
 
 describeOneWiring('nano-messaging/server', (node) => {
@@ -13,6 +14,24 @@ describeOneWiring('nano-messaging/server', (node) => {
     expect(await revocations.create({ jti })).to.deep.equal({ code: 200, content: created.content });
     expect((await revocations.list({ limit: 1 })).content).to.deep.equal([created.content]);
     expect(await revocations.lift(created.content.id)).to.deep.equal({ code: 200, content: null });
+  });
+
+  it('stores messages once, and edits one once, although the answers are lost', async () => {
+    const proxy = await nodeProxy(node.url());
+    const client = createAdminClient({ url: proxy.url, token: adminToken });
+    const key = `key:order-${randomUUID()}` as const;
+    const { content } = await client.rooms.put(key, { name: 'Order 17' });
+    expect(content.room).to.include({ name: 'Order 17', key: key.slice('key:'.length) });
+    proxy.loseNextResponse();
+    const sent = await client.messages.send(key, { messages: [{ content: 'one' }, { content: 'two' }] });
+    expect(sent).to.deep.include({ code: 200 });
+    expect(sent.meta.duplicates, 'the retry was answered').to.deep.equal([1, 2]);
+    expect(sent.content.map((message) => message.content)).to.deep.equal(['one', 'two']);
+    proxy.loseNextResponse();
+    const base = sent.content[0]!.version;
+    const edited = await client.messages.edit(key, 1, { content: 'edited', base });
+    expect(edited.content.content).to.equal('edited');
+    expect(edited.meta.changed, 'the retry was answered').to.equal(false);
   });
 
   it('rejects with an AdminError for a wrong token and for a wrong field', async () => {
