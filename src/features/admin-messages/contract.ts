@@ -187,7 +187,7 @@ count as read by everybody.`,
       auth: 'admin',
       summary: 'Delete the messages of an emitter',
       description: `The answer to a wave of spam: ban the user first, so that the wave has an end. Deletes the messages after \`after_seq\`, the
-oldest first, in commits of up to 100. A call deletes up to 1,000 messages and looks at up to 50,000; if \`meta.has_more\` is true, repeat
+oldest first, in commits of up to 50. A call deletes up to 1,000 messages and looks at up to 50,000; if \`meta.has_more\` is true, repeat
 it with \`meta.next\`.`,
       params: z.object({ id: RoomRef }),
       query: z.object({

@@ -7,7 +7,8 @@ import { write } from '../messages/write.ts';
 
 const maxDeleted = 1_000;
 const maxRows = 50_000;
-const maxPerCommit = 100;
+/** Others wait to write in the room during a commit, so it is short. */
+const maxPerCommit = 50;
 const rowsPerStatement = 2_000;
 
 const findStatement: Statement = {
