@@ -13,10 +13,10 @@ import {
   suspendEndpoint,
   writeRefusal,
 } from './positions.ts';
-import { maxChanges, type ReadingEndpoint, readDelivery } from './read-delivery.ts';
+import { maxChanges, type Reading, type ReadingEndpoint, readDelivery } from './read-delivery.ts';
 import { type Answer, type Outcome, type Receiver, toOutcome } from './receiver.ts';
 import { RefusedRooms } from './refused-rooms.ts';
-import { RoomQueue } from './room-queue.ts';
+import { type Claim, RoomQueue } from './room-queue.ts';
 import type { WebhookTimeouts } from './timeouts.ts';
 
 /** What a dispatcher reports to the log and the metrics. */
@@ -32,6 +32,12 @@ export interface DispatcherEvents {
   refused(room: RoomId, error: string, isParked: boolean): void;
   unreadable(room: RoomId, error: Error): void;
   database: TaskReport;
+}
+
+/** From the moment in which the node acquires the lease until it loses it. */
+interface Run {
+  readonly token: string;
+  readonly abort: AbortController;
 }
 
 interface Collaborators {
@@ -58,7 +64,7 @@ export class Dispatcher {
   readonly #refused: RefusedRooms;
   readonly #queue = new RoomQueue();
   /** Undefined while another node dispatches. */
-  #run: { token: string; abort: AbortController } | undefined;
+  #run: Run | undefined;
   #isSuspended = false;
   #isFinishing = false;
   #requests = 0;
@@ -212,43 +218,47 @@ export class Dispatcher {
     return nextAt !== undefined && nextAt > now ? nextAt : Number.POSITIVE_INFINITY;
   }
 
-  async #deliverNext(run: { token: string; abort: AbortController }): Promise<void> {
+  async #deliverNext(run: Run): Promise<void> {
     const { store, log, endpoint, events } = this.#parts;
-    const rooms = this.#queue.claim(maxChanges);
+    const claim = this.#queue.claim(maxChanges);
     this.#requests += 1;
     try {
-      const reading = await readDelivery({ store, log }, endpoint, rooms);
+      const reading = await readDelivery({ store, log }, endpoint, claim.rooms);
       if (this.#run !== run) return;
-      for (const { room_id, error } of reading.unreadable) void this.#refuse(run, room_id, error.message, error);
-      for (const room of reading.alone) this.#queue.release(room, { isBehind: true, isAlone: true });
-      const now = performance.now();
-      for (const { room_id, ageMs } of reading.rest)
-        this.#queue.release(room_id, { isBehind: true, since: ageMs > 0 ? now - ageMs : undefined });
-      const moving = new Set([...reading.silent, ...(reading.delivery?.rooms ?? [])].map(({ room_id }) => room_id));
-      for (const room of rooms) if (this.#queue.isClaimed(room) && !moving.has(room)) this.#settle(room);
-      if (reading.silent.length > 0) await this.#move(run, reading.silent);
+      this.#releaseUnused(run, claim, reading);
+      if (reading.silent.length > 0) await this.#move(run, claim, reading.silent);
       // The rooms that did not fit may be in the next request.
       this.#pump();
-      if (reading.delivery) await this.#request(run, reading.delivery);
+      if (reading.delivery) await this.#request(run, claim, reading.delivery);
       events.database.recovered();
     } catch (error) {
       events.database.failed(error);
       this.#blockedUntil = performance.now() + databaseRetryMs;
     } finally {
-      if (this.#run === run) for (const room of rooms) this.#queue.release(room, { isBehind: true, ifClaimed: true });
+      this.#queue.releaseAll(claim);
       this.#requests -= 1;
       if (this.#requests === 0) this.#whenIdle?.();
       this.#pump();
     }
   }
 
-  /** The endpoint has everything of the room. */
-  #settle(room: RoomId): void {
-    this.#refused.remove(room);
-    this.#queue.release(room, { isBehind: false });
+  /** Gives back the rooms that are not part of the request. */
+  #releaseUnused(run: Run, claim: Claim, { delivery, silent, unreadable, alone, rest }: Reading): void {
+    const now = performance.now();
+    for (const { room_id, error } of unreadable) void this.#refuse(run, claim, room_id, error.message, error);
+    for (const room of alone) this.#queue.release(claim, room, { isBehind: true, isAlone: true });
+    for (const { room_id, ageMs } of rest)
+      this.#queue.release(claim, room_id, { isBehind: true, since: ageMs > 0 ? now - ageMs : undefined });
+    const moving = new Set([...silent, ...(delivery?.rooms ?? [])].map(({ room_id }) => room_id));
+    for (const room of claim.rooms) {
+      if (!this.#queue.has(claim, room) || moving.has(room)) continue;
+      // The endpoint has everything of this room.
+      this.#refused.remove(room);
+      this.#queue.release(claim, room, { isBehind: false });
+    }
   }
 
-  async #request(run: { token: string; abort: AbortController }, delivery: Delivery): Promise<void> {
+  async #request(run: Run, claim: Claim, delivery: Delivery): Promise<void> {
     const { receiver, events } = this.#parts;
     const begunAt = performance.now();
     let answer: Answer | undefined;
@@ -270,17 +280,17 @@ export class Dispatcher {
     }
     if (this.#policy.succeeded()) this.#reportRecovered();
     if (outcome === 'suspended') await this.#suspend(run, failure);
-    else if (outcome === 'refused') await this.#onRefused(run, delivery, failure);
-    else await this.#onDelivered(run, delivery, now);
+    else if (outcome === 'refused') await this.#onRefused(run, claim, delivery, failure);
+    else await this.#onDelivered(run, claim, delivery, now);
   }
 
-  async #onDelivered(run: { token: string }, delivery: Delivery, now: number): Promise<void> {
+  async #onDelivered(run: Run, claim: Claim, delivery: Delivery, now: number): Promise<void> {
     const oldestMs = Math.max(0, now - Math.min(...delivery.rooms.map(({ room_id }) => this.#queue.getSince(room_id))));
     this.#parts.events.delivered(delivery.changes.length, oldestMs / 1_000);
-    await this.#move(run, delivery.rooms);
+    await this.#move(run, claim, delivery.rooms);
   }
 
-  async #move({ token }: { token: string }, rooms: readonly DeliveredRoom[]): Promise<void> {
+  async #move({ token }: Run, claim: Claim, rooms: readonly DeliveredRoom[]): Promise<void> {
     const { store, lease, endpoint, onFenced } = this.#parts;
     const moved = await movePositions(store, { lease, token }, endpoint.id, rooms);
     if (!moved) {
@@ -292,20 +302,19 @@ export class Dispatcher {
       // If somebody else has moved the position, it is read again.
       const hasMoved = moved.has(room_id);
       if (hasMoved) this.#refused.remove(room_id);
-      this.#queue.release(room_id, { isBehind: hasMore || !hasMoved, ...(hasMoved && { since: now - ageMs }) });
+      this.#queue.release(claim, room_id, { isBehind: hasMore || !hasMoved, ...(hasMoved && { since: now - ageMs }) });
     }
   }
 
-  async #onRefused(run: { token: string }, delivery: Delivery, error: string): Promise<void> {
-    const [first, second] = delivery.rooms;
-    if (second === undefined) await this.#refuse(run, first!.room_id, error);
-    else for (const { room_id } of delivery.rooms) this.#queue.release(room_id, { isBehind: true, isAlone: true });
+  async #onRefused(run: Run, claim: Claim, { rooms }: Delivery, error: string): Promise<void> {
+    if (rooms.length === 1) await this.#refuse(run, claim, rooms[0]!.room_id, error);
+    else for (const { room_id } of rooms) this.#queue.release(claim, room_id, { isBehind: true, isAlone: true });
   }
 
-  async #refuse({ token }: { token: string }, room: RoomId, error: string, unreadable?: Error): Promise<void> {
+  async #refuse({ token }: Run, claim: Claim, room: RoomId, error: string, unreadable?: Error): Promise<void> {
     const { store, lease, endpoint, events } = this.#parts;
     const refusal = this.#refused.refuse(room, performance.now(), this.#queue.getSince(room));
-    this.#queue.remove(room);
+    this.#queue.forget(claim, room);
     if (unreadable) events.unreadable(room, unreadable);
     else events.refused(room, error, refusal.isParked);
     await writeRefusal(store, { lease, token }, endpoint.id, { room_id: room, ...refusal, error }).catch(
@@ -313,7 +322,7 @@ export class Dispatcher {
     );
   }
 
-  async #suspend({ token }: { token: string }, error: string): Promise<void> {
+  async #suspend({ token }: Run, error: string): Promise<void> {
     const { store, lease, endpoint, events } = this.#parts;
     this.#isSuspended = true;
     events.suspended();

@@ -7,11 +7,15 @@ interface Release {
   since?: number | undefined;
   /** Whether the next request must have no other room. */
   isAlone?: boolean;
-  /** Does nothing if the room is not claimed any more. */
-  ifClaimed?: boolean;
+}
+
+/** The rooms of one request. */
+export interface Claim {
+  readonly rooms: readonly RoomId[];
 }
 
 interface Claimed {
+  claim: Claim;
   since: number;
   isAlone: boolean;
   /** When the first change was made that was noticed after the room was claimed. */
@@ -63,23 +67,25 @@ export class RoomQueue {
     this.#alone.set(room, since);
   }
 
-  /** Claims up to `max` rooms for one request. Rooms that need their own request alternate with the others. */
-  claim(max: number): RoomId[] {
+  /** Claims up to `max` rooms for one request. Rooms that need a separate request alternate with the others. */
+  claim(max: number): Claim {
     const isAlone = this.#alone.size > 0 && (this.#waiting.size === 0 || this.#isAloneNext);
     this.#isAloneNext = !isAlone;
     const rooms: RoomId[] = [];
+    const claim: Claim = { rooms };
     const source = isAlone ? this.#alone : this.#waiting;
     for (const [room, since] of source) {
       source.delete(room);
-      this.#claimed.set(room, { since, isAlone, touchedSince: undefined });
+      this.#claimed.set(room, { claim, since, isAlone, touchedSince: undefined });
       rooms.push(room);
       if (isAlone || rooms.length === max) break;
     }
-    return rooms;
+    return claim;
   }
 
-  isClaimed(room: RoomId): boolean {
-    return this.#claimed.has(room);
+  /** Whether the claim still has the room. */
+  has(claim: Claim, room: RoomId): boolean {
+    return this.#claimed.get(room)?.claim === claim;
   }
 
   /** When the oldest change of a claimed room was made. */
@@ -87,28 +93,34 @@ export class RoomQueue {
     return this.#claimed.get(room)?.since ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Gives a claimed room back. It waits again if the endpoint lacks changes, or if it was touched in the meantime. */
-  release(room: RoomId, { isBehind, since, isAlone, ifClaimed = false }: Release): void {
+  /**
+   * Gives a room back. It waits again if the endpoint lacks changes, or if it was touched in the meantime. Does nothing if
+   * the claim does not have the room any more, because then another request may have it.
+   */
+  release(claim: Claim, room: RoomId, { isBehind, since, isAlone = false }: Release): void {
     const claimed = this.#claimed.get(room);
-    if (!claimed) {
-      if (!ifClaimed && isBehind) this.add(room, since ?? performance.now());
-      return;
-    }
+    if (claimed?.claim !== claim) return;
     this.#claimed.delete(room);
     if (isBehind) {
       const behindSince = since ?? claimed.since;
-      // A failed request is repeated as it was.
-      if (isAlone ?? (ifClaimed && claimed.isAlone)) this.#addAlone(room, behindSince);
+      if (isAlone) this.#addAlone(room, behindSince);
       else this.#waiting.set(room, behindSince);
     } else if (claimed.touchedSince !== undefined) {
       this.#waiting.set(room, claimed.touchedSince);
     }
   }
 
-  remove(room: RoomId): void {
-    this.#waiting.delete(room);
-    this.#alone.delete(room);
-    this.#claimed.delete(room);
+  /** Gives back what the claim still has. These rooms wait again as before. */
+  releaseAll(claim: Claim): void {
+    for (const room of claim.rooms) {
+      const claimed = this.#claimed.get(room);
+      if (claimed?.claim === claim) this.release(claim, room, { isBehind: true, isAlone: claimed.isAlone });
+    }
+  }
+
+  /** Gives up a room, which does not wait any more. */
+  forget(claim: Claim, room: RoomId): void {
+    if (this.has(claim, room)) this.#claimed.delete(room);
   }
 
   /** Removes a waiting room, but not a claimed one. */

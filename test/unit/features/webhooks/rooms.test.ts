@@ -9,32 +9,46 @@ describe('The queue of rooms that are behind', () => {
   it('gives each room to one request at a time, the oldest first', () => {
     const queue = new RoomQueue();
     for (const room of [1, 2, 3]) queue.add(room, room);
-    expect(queue.claim(2)).to.deep.equal([1, 2]);
+    expect(queue.claim(2).rooms).to.deep.equal([1, 2]);
     queue.add(1, 10);
-    expect(queue.claim(2)).to.deep.equal([3]);
-    expect(queue.claim(2)).to.deep.equal([]);
+    expect(queue.claim(2).rooms).to.deep.equal([3]);
+    expect(queue.claim(2).rooms).to.deep.equal([]);
   });
 
   it('gives a room again that was touched while a request had it', () => {
     const queue = new RoomQueue();
     queue.add(1, 1);
-    queue.claim(10);
+    const first = queue.claim(10);
     queue.add(1, 5);
-    queue.release(1, { isBehind: false });
+    queue.release(first, 1, { isBehind: false });
     expect(queue.oldest).to.equal(5);
-    expect(queue.claim(10)).to.deep.equal([1]);
-    queue.release(1, { isBehind: false });
+    const second = queue.claim(10);
+    expect(second.rooms).to.deep.equal([1]);
+    queue.release(second, 1, { isBehind: false });
     expect(queue.size).to.equal(0);
   });
 
   it('gives a room that needs a separate request alone, alternating with the others', () => {
     const queue = new RoomQueue();
     for (const room of [1, 2, 3, 4]) queue.add(room, room);
-    queue.claim(2);
-    for (const room of [1, 2]) queue.release(room, { isBehind: true, isAlone: true });
-    expect(queue.claim(10)).to.deep.equal([1]);
-    expect(queue.claim(10)).to.deep.equal([3, 4]);
-    expect(queue.claim(10)).to.deep.equal([2]);
+    const claim = queue.claim(2);
+    for (const room of [1, 2]) queue.release(claim, room, { isBehind: true, isAlone: true });
+    expect(queue.claim(10).rooms).to.deep.equal([1]);
+    expect(queue.claim(10).rooms).to.deep.equal([3, 4]);
+    expect(queue.claim(10).rooms).to.deep.equal([2]);
+  });
+
+  it('does not take a room from another request', () => {
+    const queue = new RoomQueue();
+    for (const room of [1, 2]) queue.add(room, room);
+    const first = queue.claim(2);
+    queue.release(first, 2, { isBehind: true });
+    const second = queue.claim(2);
+    expect(second.rooms).to.deep.equal([2]);
+    queue.releaseAll(first);
+    queue.release(first, 2, { isBehind: true });
+    expect(queue.claim(2).rooms).to.deep.equal([1]);
+    expect(queue.has(second, 2)).to.equal(true);
   });
 
   it('keeps the age of the oldest change, also while a request has the room', () => {
@@ -42,9 +56,9 @@ describe('The queue of rooms that are behind', () => {
     queue.add(1, 100);
     queue.add(1, 50);
     queue.add(2, 70);
-    queue.claim(1);
+    const claim = queue.claim(1);
     expect(queue.oldest).to.equal(50);
-    queue.release(1, { isBehind: true, since: 90 });
+    queue.release(claim, 1, { isBehind: true, since: 90 });
     expect(queue.oldest).to.equal(70);
   });
 });
