@@ -52,6 +52,7 @@ begin
   if exists (select 1 from webhooks) then
     insert into events (room_id, kind, body, at)
     select r.id, 1, json_build_object('id', r.id, 'uuid', r.uuid, 'name', r.name, 'type', r.type,
+      'key', (select k.key from room_keys k where k.room_id = r.id),
       'level_admin', r.level_admin, 'user_owner', r.user_owner, 'entity_owner', r.entity_owner,
       'max_entity_rules', r.max_entity_rules, 'last_seq', r.last_seq, 'last_rev', r.last_rev, 'rights_rev', r.rights_rev,
       'changed', ${ms('r.last_change_at')}, 'created', ${ms('r.created_at')}, 'updated', ${ms('r.updated_at')},
@@ -77,7 +78,7 @@ begin
   if exists (select 1 from webhooks) then
     insert into events (room_id, kind, body, at)
     values (old.id, 2, json_build_object('uuid', old.uuid, 'name', old.name, 'type', old.type,
-      'last_rev', old.last_rev)::text, clock_timestamp())
+      'key', (select k.key from room_keys k where k.room_id = old.id), 'last_rev', old.last_rev)::text, clock_timestamp())
     on conflict do nothing;
   end if;
   return null;
@@ -93,7 +94,7 @@ language plpgsql stable set plan_cache_mode = force_generic_plan ${planned} as $
 begin
   return query
   select json_build_object('room_id', i.id, 'position', p.rev, 'head', r.last_rev, 'uuid', r.uuid, 'type', r.type,
-    'name', r.name, 'created', c.body, 'deleted', d.body, 'deleted_at', ${ms('d.at')}, 'now', ${ms('clock_timestamp()')})
+    'name', r.name, 'key', (select k.key from room_keys k where k.room_id = i.id), 'created', c.body, 'deleted', d.body, 'deleted_at', ${ms('d.at')}, 'now', ${ms('clock_timestamp()')})
   from unnest(p_rooms) as i(id)
   left join rooms r on r.id = i.id
   left join webhook_positions p on p.webhook = p_webhook and p.room_id = i.id

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { WebhookPayload } from '../../src/features/webhooks/payload.ts';
 import type { RunningServer } from '../../src/server.ts';
+import { putKeyedRoom } from '../helpers/admin-rooms.ts';
 import { migratedDirectory } from '../helpers/embedded-template.ts';
 import { embedded, type Settings, startNode } from '../helpers/node.ts';
 import { rest } from '../helpers/rest-client.ts';
@@ -88,6 +89,20 @@ describe('Webhooks [embedded (PGlite)]', () => {
       owner.user,
       'rwa',
     ]);
+  });
+
+  it('name the key of the room in its creation, its changes and its deletion', async () => {
+    const room = await putKeyedRoom(node.url);
+    await admin(node.url).patch(`/admin/rooms/${room.id}`, { name: 'renamed' });
+    await waitUntil('the change', () => receiver.changesOf(room).length === 2);
+    await admin(node.url).delete(`/admin/rooms/${room.id}`);
+    await waitUntil('the deletion', () => receiver.changesOf(room).length === 3);
+    type WebhookChange = { name: string; room: { id: number; key: string | null } };
+    const named = receiver.accepted
+      .flatMap(({ payload }): readonly WebhookChange[] => payload.data.changes)
+      .filter((change) => change.room.id === room.id)
+      .map((change) => [change.name, change.room.key]);
+    expect(named).to.deep.equal(['room.created', 'room:changed', 'room.deleted'].map((name) => [name, room.key]));
   });
 
   for (const [title, status, headers] of [

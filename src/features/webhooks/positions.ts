@@ -15,6 +15,7 @@ export interface RoomState {
   uuid: string | null;
   type: 'group' | 'user2user' | null;
   name: string | null;
+  key: string | null;
   /** The body of the event, as JSON text, if it is due. */
   created: string | null;
   deleted: string | null;

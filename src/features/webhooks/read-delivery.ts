@@ -98,24 +98,29 @@ async function createEventDelivery(
     };
   }
   // Without an event, the room was created while the endpoint was registered, or longer ago than events are kept.
-  const snapshot =
-    state.created === null ? await log.snapshot(room_id) : toSnapshot(JSON.parse(state.created) as RoomRow);
-  return snapshot && { ...move, type, changes: [toSized(toCreation(snapshot))] };
+  const created = state.created === null ? undefined : (JSON.parse(state.created) as RoomRow & Keyed);
+  const snapshot = created ? toSnapshot(created) : await log.snapshot(room_id);
+  // A room of a pair may have got its key later.
+  const key = state.key ?? created?.key ?? null;
+  return snapshot && { ...move, type, changes: [toSized(toCreation(snapshot, key))] };
 }
 
-interface DeletedBody {
+interface Keyed {
+  key?: string | null;
+}
+
+interface DeletedBody extends Keyed {
   uuid: string;
   type: 'group' | 'user2user';
   name: string;
-  key?: string | null;
   last_rev: number;
 }
 
 const toSized = (change: SizedChange['change']): SizedChange => ({ change, json: JSON.stringify(change) });
 
-function toCreation({ room, rules, start }: RoomSnapshot) {
+function toCreation({ room, rules, start }: RoomSnapshot, key: string | null) {
   return {
-    room: { id: room.id, uuid: room.uuid, key: null, type: room.type, name: room.name } satisfies WebhookRoom,
+    room: { id: room.id, uuid: room.uuid, key, type: room.type, name: room.name } satisfies WebhookRoom,
     name: 'room.created' as const,
     payload: {
       rev: 0,
@@ -163,7 +168,7 @@ async function readChanges(
       reading.rest.push({ room_id, ageMs: state.now - (replay[0]?.at ?? state.now) });
       continue;
     }
-    const room: WebhookRoom = { id: room_id, uuid: state.uuid!, key: null, type: state.type!, name: state.name! };
+    const room: WebhookRoom = { id: room_id, uuid: state.uuid!, key: state.key, type: state.type!, name: state.name! };
     const part: RoomPart = {
       ...{ room_id, before: state.position, after: to, hasMore: to < state.head, ageMs: 0, changes: [] },
     };
