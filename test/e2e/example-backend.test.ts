@@ -145,6 +145,13 @@ for (const [file, command, args] of examples) {
       expect(await digest('ben')).to.equal('2 new in Order 17, the last: Your order is on its way');
       expect(await digest('ana')).to.equal('1 new in Order 17, the last: Your order is on its way');
       expect(await digest('cleo'), 'the room is muted').to.equal('');
+
+      await admin.rooms.delete('key:order-17');
+      await waitUntil('the webhook of the deletion', () => delivered.at(-1)!.includes('room.deleted'), 15_000);
+      const rooms = delivered.flatMap((request) => JSON.parse(request).data.changes).map((change) => change.room);
+      expect(new Set(rooms.map(({ id, key, name }) => `${id} ${key} ${name}`))).to.deep.equal(
+        new Set([`${room.id} order-17 Order 17`]),
+      );
     });
 
     it('answers 401 to a webhook with a wrong signature', async () => {
