@@ -24,9 +24,15 @@ export function runProgram(command: string, args: string[], env: Record<string, 
     errors += text;
   });
   child.stdin.on('error', () => {}); // the program has ended, and the test receives the error
+  // A test worker ends without closing the resources that all tests of a file share.
+  const killAtExit = () => void child.kill('SIGKILL');
+  process.once('exit', killAtExit);
   const exited = new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);
-    child.once('close', resolve);
+    child.once('close', (code) => {
+      process.off('exit', killAtExit);
+      resolve(code);
+    });
   });
   closeLater(() => {
     child.kill('SIGKILL');
