@@ -173,6 +173,10 @@ describe('Webhooks [embedded (PGlite)]', () => {
     await Promise.all([refused, other].map(({ owner, room }) => sendMessages(node.url, owner, room, 'one', 'two')));
     await waitUntil('the other room', () => revsOf(receiver, other.room).length === 3);
     await waitUntil('the room is parked', async () => (await readWebhook(node.url, 'app')).rooms_parked === 1);
+    // The list goes by the time. The node parks the room at its next refusal.
+    await waitUntil('the node has parked it', async () =>
+      String((await rest(node.url).get('/metrics')).body).includes('webhook_rooms_parked{webhook="app"} 1'),
+    );
     const { refused: rooms, rooms_refused } = await readWebhook(node.url, 'app');
     expect(rooms_refused).to.equal(1);
     expect(rooms[0]).to.deep.include({

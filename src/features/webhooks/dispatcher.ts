@@ -67,6 +67,8 @@ export class Dispatcher {
   #run: Run | undefined;
   #isSuspended = false;
   #isFinishing = false;
+  /** Whether the database may contain that the endpoint fails. The node before this one may have written it. */
+  #mayBeMarkedFailing = false;
   #requests = 0;
   #timer: NodeJS.Timeout | undefined;
   #blockedUntil = Number.NEGATIVE_INFINITY;
@@ -104,6 +106,7 @@ export class Dispatcher {
   /** Call this after the journal is read, because changes before the comparison are found only by it. */
   async start(token: string): Promise<void> {
     this.#run = { token, abort: new AbortController() };
+    this.#mayBeMarkedFailing = true;
     await this.reload();
   }
 
@@ -278,7 +281,8 @@ export class Dispatcher {
       if (this.#policy.failed(now, begunAt, answer?.retryAfterMs)) this.#reportFailing(failure);
       return;
     }
-    if (this.#policy.succeeded()) this.#reportRecovered();
+    if (this.#policy.succeeded()) events.recovered();
+    this.#clearFailing();
     if (outcome === 'suspended') await this.#suspend(run, failure);
     else if (outcome === 'refused') await this.#onRefused(run, claim, delivery, failure);
     else await this.#onDelivered(run, claim, delivery, now);
@@ -332,12 +336,14 @@ export class Dispatcher {
   #reportFailing(error: string): void {
     const { store, endpoint, events } = this.#parts;
     events.failing(error);
+    this.#mayBeMarkedFailing = true;
     markFailing(store, endpoint.id, error).catch(events.database.failed);
   }
 
-  #reportRecovered(): void {
+  #clearFailing(): void {
+    if (!this.#mayBeMarkedFailing) return;
+    this.#mayBeMarkedFailing = false;
     const { store, endpoint, events } = this.#parts;
-    events.recovered();
     markFailing(store, endpoint.id, null).catch(events.database.failed);
   }
 }
