@@ -267,6 +267,8 @@ describe('Webhooks [embedded (PGlite)]', () => {
       400,
       'redeliver.from_rev: must be at most 3, the last rev of the room that was delivered',
     ]);
+    const missing = await admin(node.url).post('/admin/webhooks/app', { redeliver: { room: 999_999, from_rev: 1 } });
+    expect(missing.body.meta).to.include({ code: 404, reason: 'NOT_FOUND' });
   });
 
   it('skip what is older than a date', async () => {
@@ -371,7 +373,7 @@ describe('Consumers and names [embedded (PGlite)]', () => {
     const consumer = await node.on('changes', { name: 'index', events: ['message:new'] }, async ({ data }) => {
       for (const change of data.changes) {
         if (change.name !== 'message:new') continue;
-        if (change.payload.content === 'poison') throw Object.assign(new Error('no such customer'), { status: 422 });
+        if (change.payload.content === 'poison') throw Object.assign(new Error('no such\0customer'), { status: 422 });
         if (failures-- > 0) throw new Error('the database is down');
         seen.push(change.payload.content);
       }
@@ -381,7 +383,7 @@ describe('Consumers and names [embedded (PGlite)]', () => {
     await waitUntil('the message', () => seen.includes('one'));
     await sendMessages(node.url, bad.owner, bad.room, 'poison');
     await waitUntil('the room is refused', async () => (await readWebhook(node.url, 'index')).rooms_refused === 1);
-    expect((await readWebhook(node.url, 'index')).refused[0].error).to.equal('the answer 422: no such customer');
+    expect((await readWebhook(node.url, 'index')).refused[0].error).to.equal('the answer 422: no such\uFFFDcustomer');
     await sendMessages(node.url, good.owner, good.room, 'two');
     await waitUntil('the other room goes on', () => seen.includes('two'));
     await consumer.close();

@@ -80,6 +80,7 @@ const redeliverStatement: Statement = {
       delete from webhook_refusals f using w where f.webhook = w.id and f.room_id = $2::bigint returning 1
     )
     select (select count(*)::int from w) as known, (select count(*)::int from moved) + (select count(*)::int from cleared) as moved,
+      (select count(*)::int from rooms where id = $2::bigint) as rooms,
       (select p.rev::float8 from webhook_positions p join w on p.webhook = w.id where p.room_id = $2::bigint) as position`,
 };
 
@@ -131,11 +132,13 @@ export async function skipBefore(store: Query, name: string, date: Date): Promis
 
 /** Moves the position of a room back, so that the changes from `fromRev` on are delivered again. */
 export async function redeliver(store: Query, name: string, room: RoomId, fromRev: number): Promise<void> {
-  const [row] = await store.query<{ known: number; moved: number; position: number | null }>(redeliverStatement, [
-    ...[name, room, fromRev],
-  ]);
+  const [row] = await store.query<{ known: number; rooms: number; moved: number; position: number | null }>(
+    redeliverStatement,
+    [name, room, fromRev],
+  );
   if (row!.known === 0) throw new ChatError('NOT_FOUND');
   if (row!.moved > 0) return;
+  if (row!.rooms === 0) throw new ChatError('NOT_FOUND', { field: 'redeliver.room' });
   const message = `must be at most ${Math.max(0, row!.position ?? 0)}, the last rev of the room that was delivered`;
   throw new ChatError('BAD_REQUEST', { field: 'redeliver.from_rev', message });
 }

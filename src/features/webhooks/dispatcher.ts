@@ -14,7 +14,7 @@ import {
   writeRefusal,
 } from './positions.ts';
 import { maxChanges, type Reading, type ReadingEndpoint, readDelivery } from './read-delivery.ts';
-import { type Answer, type Outcome, type Receiver, toOutcome } from './receiver.ts';
+import { type Answer, type Outcome, type Receiver, toOutcome, toReason } from './receiver.ts';
 import { RefusedRooms } from './refused-rooms.ts';
 import { type Claim, RoomQueue } from './room-queue.ts';
 import type { WebhookTimeouts } from './timeouts.ts';
@@ -269,13 +269,13 @@ export class Dispatcher {
     try {
       answer = await receiver.deliver(delivery, run.abort.signal);
     } catch (error) {
-      failure = (error as Error).message;
+      failure = toReason((error as Error).message);
     }
     if (this.#run !== run) return;
     const now = performance.now();
     const outcome = answer ? toOutcome(answer.status) : 'failed';
     if (answer && outcome !== 'delivered')
-      failure = [`the answer ${answer.status}`, answer.detail].filter(Boolean).join(': ');
+      failure = toReason([`the answer ${answer.status}`, answer.detail].filter(Boolean).join(': '));
     events.requested(outcome, (now - begunAt) / 1_000);
     if (outcome === 'failed') {
       if (this.#policy.failed(now, begunAt, answer?.retryAfterMs)) this.#reportFailing(failure);

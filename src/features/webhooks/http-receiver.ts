@@ -12,7 +12,6 @@ interface Options {
 
 /** The size of the answer that is read. Only its beginning is logged. */
 const maxAnswerBytes = 16_384;
-const maxDetailLength = 300;
 /** Below the timeouts of common servers, so that few connections are reused in the moment in which they are closed. */
 const idleTimeoutMs = 4_000;
 
@@ -84,7 +83,7 @@ async function readAnswer(incoming: http.IncomingMessage): Promise<Answer> {
     // The status counts, even if the rest of the answer does not arrive.
   }
   const text = Buffer.concat(chunks).toString('utf8').replaceAll(/\s+/g, ' ').trim();
-  return { status, retryAfterMs, detail: status >= 300 && text !== '' ? text.slice(0, maxDetailLength) : undefined };
+  return { status, retryAfterMs, detail: status >= 300 && text !== '' ? text : undefined };
 }
 
 /** Parses seconds or a date. Returns undefined if the header is neither. */

@@ -16,6 +16,11 @@ export interface Receiver {
   close(): void;
 }
 
+const maxReasonLength = 300;
+
+/** Prepares a text from an endpoint or a listener for the log and the database. PostgreSQL cannot store NUL. */
+export const toReason = (text: string): string => text.slice(0, maxReasonLength).replaceAll('\0', '\uFFFD');
+
 export type Outcome = 'delivered' | 'failed' | 'suspended' | 'refused';
 
 /**
