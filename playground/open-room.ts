@@ -38,7 +38,7 @@ export class OpenRoom extends Observable {
     this.id = id;
     this.room = room;
     this.#viewer = viewer;
-    room.on('update', () => this.changed());
+    room.on('change', () => this.changed());
     room.on('member', (change) => this.#handleMember(change));
     room.on('room', (info) => this.#handleRoom(info));
     room.on('message', () => this.markRead());
@@ -68,7 +68,7 @@ export class OpenRoom extends Observable {
   openThread(message: Message | undefined): void {
     this.thread?.close();
     this.thread = message && this.room.thread(message.seq);
-    this.thread?.on('update', () => this.changed());
+    this.thread?.on('change', () => this.changed());
     this.actions = this.#createActions();
     this.setDraft(undefined);
   }

@@ -93,7 +93,7 @@ export class Pane extends Observable {
     this.#cut = cut;
     this.#client = client;
     this.#inbox = inbox(client, { limit: 200 });
-    this.#inbox.on('update', () => this.changed());
+    this.#inbox.on('change', () => this.changed());
     this.state = client.state;
     client.on('state', (state) => {
       this.state = state;

@@ -9,7 +9,7 @@ const chat = connect({
   token: async () => (await fetch('/api/chat-token')).text(), // a JWT that your backend signs
 });
 const room = chat.room(${room});
-room.on('update', () => console.log(room.messages.map(({ content }) => content)));
+room.on('change', () => console.log(room.messages.map(({ content }) => content)));
 await room.joined();
 room.send('Hello');`;
 

@@ -100,15 +100,16 @@ function log(app: App, { room, notes, thread, actions }: OpenRoom, person: Perso
     tabindex="0"
     .messages=${thread ? [...(thread.root ? [thread.root] : []), ...thread.messages] : room.messages}
     .outbox=${outbox}
-    .outboxStates=${outbox.map(({ state }) => state).join()}
     .notes=${thread ? [] : notes}
     .people=${app.people}
     .cast=${app.people.all}
     .me=${person.id}
     .actions=${actions}
     .hasOlder=${(thread ?? room).hasOlder}
+    .hasNewer=${(thread ?? room).hasNewer}
     .isKnown=${room.info !== undefined}
     .loadOlder=${() => (thread ?? room).loadOlder(50)}
+    .loadNewer=${() => (thread ?? room).loadNewer()}
   ></message-log>`;
 }
 

@@ -18,29 +18,30 @@ class MessageLog extends LitElement {
   static override properties = {
     messages: { attribute: false },
     outbox: { attribute: false },
-    outboxStates: { attribute: false },
     notes: { attribute: false },
     people: { attribute: false },
     cast: { attribute: false },
     actions: { attribute: false },
     hasOlder: { attribute: false },
+    hasNewer: { attribute: false },
     isKnown: { attribute: false },
   };
 
   declare messages: readonly Message[];
   declare outbox: readonly Outgoing[];
-  /** The states of the outbox's messages: the array stays the same when a message fails. */
-  declare outboxStates: string;
   declare notes: readonly Note[];
   declare people: People;
   /** A new array whenever a name changes, so that the view renders again. */
   declare cast: unknown;
   declare actions: MessageActions;
   declare hasOlder: boolean;
+  /** Whether the client has dropped the newest messages to make room for earlier ones. */
+  declare hasNewer: boolean;
   /** Whether the room has been joined; only then does no message mean an empty room. */
   declare isKnown: boolean;
   declare me: string;
   declare loadOlder: () => Promise<unknown>;
+  declare loadNewer: () => Promise<readonly unknown[]>;
   #follows = true;
   #unseen = 0;
   #waiting = 0;
@@ -53,7 +54,7 @@ class MessageLog extends LitElement {
   constructor() {
     super();
     this.messages = this.outbox = this.notes = [];
-    this.hasOlder = this.isKnown = false;
+    this.hasOlder = this.hasNewer = this.isKnown = false;
     this.me = '';
   }
 
@@ -76,7 +77,7 @@ class MessageLog extends LitElement {
     this.#anchor = this.#follows ? undefined : this.#rowInSight();
     const [before, now] = [changes.get('messages'), this.messages];
     // Users want to see the message that they just sent.
-    if (this.outbox.length > this.#waiting) this.#follows = true;
+    if (this.outbox.length > this.#waiting) this.#toEnd();
     if (this.#follows) this.#window.reset();
     else this.#window.hold(before ?? now);
     this.#waiting = this.outbox.length;
@@ -106,7 +107,7 @@ class MessageLog extends LitElement {
 
   readonly #scrolled = () => {
     const below = this.scrollHeight - this.scrollTop - this.clientHeight;
-    const follows = below < nearEnd && this.#window.isAtEnd(this.messages);
+    const follows = below < nearEnd && !this.hasNewer && this.#window.isAtEnd(this.messages);
     if (follows !== this.#follows || (follows && this.#unseen > 0)) {
       // The rendered rows stay until the view follows again.
       if (!follows) this.#window.hold(this.messages);
@@ -115,13 +116,19 @@ class MessageLog extends LitElement {
       this.requestUpdate();
     }
     if (this.scrollTop < nearMore) this.#showEarlier();
-    else if (below < nearMore && this.#window.showLater(this.messages)) this.requestUpdate();
+    else if (below < nearMore) this.#showLater();
   };
 
   /** Renders messages that the client already holds; otherwise loads them from the server. */
   #showEarlier(): void {
     if (!this.#follows && this.#window.showEarlier(this.messages)) this.requestUpdate();
     else if (this.#window.isAtBeginning(this.messages) && this.hasOlder && this.#loading === 'no') void this.#load();
+  }
+
+  #showLater(): void {
+    if (this.#window.showLater(this.messages)) this.requestUpdate();
+    // If it fails, the next scrolling tries again.
+    else if (this.hasNewer) this.loadNewer().catch(() => {});
   }
 
   async #load(): Promise<void> {
@@ -142,7 +149,18 @@ class MessageLog extends LitElement {
     this.#follows = true;
     this.#unseen = 0;
     this.requestUpdate();
+    if (this.hasNewer) void this.#loadNewest();
   };
+
+  async #loadNewest(): Promise<void> {
+    try {
+      while ((await this.loadNewer()).length > 0);
+    } catch {
+      // The button stays as long as newer messages are missing.
+      this.#follows = false;
+    }
+    this.requestUpdate();
+  }
 
   protected override render() {
     return html`

@@ -8,8 +8,12 @@ import type { Ack, RequestName, RequestPayload } from './wire.ts';
 /** Something that the user does: a message, an edit, a deletion, a reaction, a mark or a personal setting. */
 export interface Action<T = unknown, N extends RequestName = RequestName> {
   name: N;
-  /** Of two actions with the same key, the later one overtakes the earlier one. A message has no key. */
+  /** The `client_msg_id` of a message. All other actions have a key. */
+  id?: string;
+  /** Of two actions with the same key, the later one overtakes the earlier one. */
   key?: string;
+  /** Whether the state of the room does not matter to it, so that it may be sent before the room is joined. */
+  isIndependent?: boolean;
   /** The `seq` of each message that it changes. */
   seqs?: readonly number[];
   /** Called for each attempt, with the earlier actions that this one has overtaken. */
@@ -40,7 +44,10 @@ const maxInternalErrors = 5;
  * sent, or repeated after a reconnect.
  */
 export class ActionQueue {
-  all: readonly QueuedAction[] = [];
+  /** By their `client_msg_id`, in the order of sending. */
+  readonly messages = new Map<string, QueuedAction>();
+  /** All other actions. */
+  readonly changes = new Set<QueuedAction>();
   readonly #connection: RoomConnection;
   readonly #room: QueueRoom;
 
@@ -66,41 +73,52 @@ export class ActionQueue {
     return queued;
   }
 
+  has(queued: QueuedAction): boolean {
+    return this.changes.has(queued) || this.messages.get(queued.action.id!) === queued;
+  }
+
   /** Puts the action at the end of the queue. */
   enqueue(queued: QueuedAction): void {
-    const others = this.all.filter((other) => other !== queued);
-    if (others.length >= this.#connection.limits.maxOutbox)
+    this.remove(queued);
+    if (this.messages.size + this.changes.size >= this.#connection.limits.maxOutbox)
       return this.#end(queued, new ChatClientError('LIMIT', "The room's outbox is full: discard or wait"));
-    this.all = [...others, queued];
+    const { id } = queued.action;
+    if (id === undefined) this.changes.add(queued);
+    else this.messages.set(id, queued);
     this.#room.onChanged(queued);
     this.sendNext();
   }
 
   show(message: Message): Message {
-    return this.all.reduce(
-      (shown, { action: { seqs, show } }) => (show && seqs!.includes(message.seq) ? show(shown) : shown),
-      message,
-    );
+    let shown = message;
+    for (const { action } of this.changes)
+      if (action.show && action.seqs!.includes(message.seq)) shown = action.show(shown);
+    return shown;
   }
 
-  /** Ends actions that the log shows to be stored, or that no longer apply, as if the service had acknowledged them. */
-  settleWhere(matches: (queued: QueuedAction) => boolean, result: unknown): void {
-    for (const queued of this.all.filter(matches)) this.#end(queued, undefined, result);
+  /** Ends an action that the log shows to be stored, or that no longer applies, as if the service had acknowledged it. */
+  settle(queued: QueuedAction, result: unknown): void {
+    this.#end(queued, undefined, result);
     this.sendNext();
   }
 
-  remove(isRemoved: (queued: QueuedAction) => boolean): void {
-    this.all = this.all.filter((queued) => !isRemoved(queued));
+  settleChanges(matches: (queued: QueuedAction) => boolean, result: unknown): void {
+    for (const queued of [...this.changes].filter(matches)) this.#end(queued, undefined, result);
+    this.sendNext();
+  }
+
+  remove(queued: QueuedAction): void {
+    if (!this.changes.delete(queued) && this.has(queued)) this.messages.delete(queued.action.id!);
   }
 
   discard(queued: QueuedAction): void {
-    this.remove((other) => other === queued);
+    this.remove(queued);
     this.#room.onChanged(queued);
   }
 
   /** Call this after a reconnect. What waits for a retry is sent at once. */
   resume(): void {
-    for (const { backoff } of this.all) {
+    for (const { backoff } of this.#all) {
       backoff.stop();
       backoff.reset();
     }
@@ -108,40 +126,44 @@ export class ActionQueue {
   }
 
   close(): void {
-    for (const queued of this.all)
+    for (const queued of this.#all)
       if (queued.state === 'pending') this.#end(queued, new ChatClientError('CLOSED', 'The client is closed'));
   }
 
   /** Sends all actions that may be sent now. Also call this when the room is joined again. */
   sendNext(): void {
     if (this.#connection.state === 'closed') return this.close();
-    let isBlocked = false;
-    for (const queued of this.all) {
-      const { action, state, isSending, backoff } = queued;
-      if (state !== 'pending') continue;
-      if (action.key) this.#sendChange(queued);
-      else {
-        if (!isBlocked && !isSending && !backoff.isWaiting) this.#send(queued);
-        isBlocked = true;
-      }
+    for (const queued of [...this.changes]) this.#sendChange(queued);
+    for (const queued of this.messages.values()) {
+      if (queued.state !== 'pending') continue;
+      if (!queued.isSending && !queued.backoff.isWaiting) this.#send(queued);
+      // The messages behind it wait for its answer.
+      break;
     }
+  }
+
+  get #all(): QueuedAction[] {
+    return [...this.messages.values(), ...this.changes];
   }
 
   #sendChange(queued: QueuedAction): void {
     const { action, isSending, backoff } = queued;
-    const index = this.all.indexOf(queued);
-    if (index < 0 || isSending) return;
-    const newer = this.all.slice(index + 1).find((other) => overtakes(other.action, action));
-    if (newer) return this.#overtake(queued, newer);
-    // All earlier changes that this one overtakes are being sent.
-    const isBlocked = this.all.slice(0, index).some((other) => overtakes(action, other.action));
+    if (!this.changes.has(queued) || isSending) return;
+    let isBlocked = false;
+    let isNewer = false;
+    for (const other of this.changes) {
+      if (other === queued) isNewer = true;
+      else if (isNewer && overtakes(other.action, action)) return this.#overtake(queued, other);
+      // All earlier changes that this one overtakes are being sent.
+      else if (!isNewer && overtakes(action, other.action)) isBlocked = true;
+    }
     if (!isBlocked && !backoff.isWaiting) this.#send(queued);
   }
 
   #send(queued: QueuedAction): void {
     const { action } = queued;
     const { link } = this.#connection;
-    if (!link || (action.key && !this.#room.isReady())) return;
+    if (!link || (action.key && !action.isIndependent && !this.#room.isReady())) return;
     queued.isSending = queued.wasSent = true;
     link.request(
       action.name,
@@ -149,10 +171,10 @@ export class ActionQueue {
       (error, ack) => {
         // While the answer is applied, the action must not be sent again.
         if (error) queued.isSending = false;
-        if (queued.state === 'pending' && this.all.includes(queued)) {
+        if (queued.state === 'pending' && this.has(queued)) {
           if (!error) {
             // Removed first, so that a message changes once: from the pending to the confirmed state.
-            if (action.key) this.remove((other) => other === queued);
+            if (action.key) this.remove(queued);
             const result = action.confirm(ack as never);
             // The log may have shown it meanwhile.
             if (queued.state === 'pending') this.#end(queued, undefined, result);
@@ -162,7 +184,7 @@ export class ActionQueue {
         }
         this.sendNext();
       },
-      () => this.all.includes(queued),
+      () => this.has(queued),
     );
   }
 
@@ -177,7 +199,7 @@ export class ActionQueue {
 
   #end(queued: QueuedAction, error: ChatClientError | undefined, result?: unknown): void {
     queued.backoff.stop();
-    if (queued.action.key) this.remove((other) => other === queued);
+    if (queued.action.key) this.remove(queued);
     for (const each of [...queued.overtaken, queued]) each.end(error, result);
     this.#room.onChanged(queued);
   }

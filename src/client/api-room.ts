@@ -3,20 +3,23 @@ import type { Message } from './message.ts';
 import type { CustomData, Presence, ReadReceipt, RemovalCode, RoomInfo, ServerEventPayloads, Typist } from './wire.ts';
 
 /**
- * `joining`: the service has not answered the join yet. `joined`: the room receives every change. `reconnecting`: the
+ * `idle`: nothing listens to the room, or nothing has listened for 5 s, so it is not joined. `joining`: the service has not answered the join yet. `joined`: the room receives every change. `reconnecting`: the
  * connection is lost, and the room will be joined again. `rejected`: the service refused the join, see `error`.
  * `removed`: the user was removed from the room, see `removalReason`. `left`: `leave()` or `close()` was called.
  */
-export type RoomState = 'joining' | 'joined' | 'reconnecting' | 'rejected' | 'removed' | 'left';
+export type RoomState = 'idle' | 'joining' | 'joined' | 'reconnecting' | 'rejected' | 'removed' | 'left';
 
 export interface RoomEvents {
   /**
-   * Emitted after any property of the room has changed. Changes in quick succession cause only one event. Use it for a
-   * view that renders the whole room.
+   * Emitted after `snapshot` has changed. Changes in quick succession cause only one event. Use it for a view that renders
+   * the whole room.
    */
-  update: undefined;
+  change: undefined;
   state: RoomState;
-  /** Emitted once for each message of `messages`, in the order of `seq`. */
+  /**
+   * Emitted once for each new message, in the order of `seq`. A room emits it even if the message is not in `messages`,
+   * because that ends earlier (`hasNewer`).
+   */
   message: Message;
   /** A message has changed. A new object replaces it at the same index. */
   changed: Message;
@@ -25,8 +28,8 @@ export interface RoomEvents {
   /** Emitted if the client missed more changes than the server replays. `messages` now holds only the latest page. */
   reset: undefined;
   /**
-   * Emitted if the oldest messages were removed from `messages`, because there were too many. `loadOlder` loads them
-   * again.
+   * Emitted if messages were removed from one end of `messages`, because there were more than `keep`. `loadOlder` and
+   * `loadNewer` load them again.
    */
   dropped: readonly Message[];
   /** Emitted when a message in the outbox has changed its state. */
@@ -64,7 +67,41 @@ export interface EditOptions extends Pick<SendOptions, 'mentions' | 'mentionRoom
   custom?: CustomData | null;
 }
 
-export interface ClientRoom {
+/** Messages in the order of `seq`, without a gap. */
+export interface MessagePages {
+  /** At most `keep` messages. Each change creates a new array. */
+  readonly messages: readonly Message[];
+  /** Whether the history has messages before `messages[0]`. */
+  readonly hasOlder: boolean;
+  /** Whether newer messages exist. New messages enter `messages` only if it is false. */
+  readonly hasNewer: boolean;
+  /** Loads the page before `messages[0]`. If there are then more than `keep` messages, the newest are dropped. */
+  loadOlder(limit?: number): Promise<readonly Message[]>;
+  /** Loads the page after the last message. If there are then more than `keep` messages, the oldest are dropped. */
+  loadNewer(limit?: number): Promise<readonly Message[]>;
+}
+
+/** What a view shows of a room. A snapshot never changes: each change creates a new object, with the same parts otherwise. */
+export interface RoomSnapshot
+  extends Pick<
+    ClientRoom,
+    | 'state'
+    | 'error'
+    | 'removalReason'
+    | 'info'
+    | 'rights'
+    | 'messages'
+    | 'outbox'
+    | 'hasOlder'
+    | 'hasNewer'
+    | 'typing'
+    | 'presence'
+    | 'reads'
+  > {}
+
+export interface ClientRoom extends MessagePages {
+  /** The room as it is now: the same object until something changes. Reading it asks the service for nothing. */
+  readonly snapshot: RoomSnapshot;
   readonly state: RoomState;
   /** Undefined before the first join. */
   readonly info: RoomInfo | undefined;
@@ -72,18 +109,14 @@ export interface ClientRoom {
   readonly rights: string;
   /** The position in the room's log. 0 before the first join. */
   readonly rev: number;
-  /**
-   * The latest messages that are not in a thread, in the order of `seq`: up to `maxMessages`, or more after
-   * `loadOlder`. Each change creates a new array.
-   */
+  /** The messages that are not in a thread: the latest ones, unless `loadOlder` has loaded so many that they were dropped. */
   readonly messages: readonly Message[];
   /**
    * Pending and failed messages, in the order in which they were sent. A message that is already stored also stays here
-   * until `messages` contains it, so a view of both arrays always shows the message.
+   * until `messages` contains it, so a view of both arrays always shows the message. The items never change: a message
+   * with another state is another object.
    */
   readonly outbox: readonly Outgoing[];
-  /** Whether the history has messages before `messages[0]`. */
-  readonly hasOlder: boolean;
   /** The others who are typing, up to 10. */
   readonly typing: readonly Typist[];
   /**
@@ -99,7 +132,7 @@ export interface ClientRoom {
   readonly error: ChatClientError | undefined;
   readonly removalReason: RemovalCode | undefined;
   /**
-   * Resolves when the room is joined. Rejects with a `ChatClientError` if the room is rejected, removed or left, or if the
+   * Joins the room and resolves when it is joined. Without a listener, the room is left 5 s later. Rejects with a `ChatClientError` if the room is rejected, removed or left, or if the
    * client is unauthorized.
    */
   joined(): Promise<void>;
@@ -122,7 +155,8 @@ export interface ClientRoom {
   react(seq: number, emoji: string): Operation<Message['reactions']>;
   unreact(seq: number, emoji: string): Operation<Message['reactions']>;
   /**
-   * Marks the messages up to `seq` as read, by default all messages. With `force`, the position may also move back, to
+   * Marks the messages up to `seq` as read, by default all messages; without `seq`, it has no effect before the room is
+   * joined or if `hasNewer`. With `force`, the position may also move back, to
    * mark messages as unread. After that, `markRead()` without `seq` has no effect until the room is opened again, so a
    * view may always call it.
    */
@@ -134,38 +168,47 @@ export interface ClientRoom {
   setPersonal(settings: Partial<PersonalSettings>): Operation<PersonalSettings>;
   /** Call this on each keystroke. Others see that the user is typing until a few seconds after the last keystroke. */
   setTyping(isTyping?: boolean, thread?: number): void;
-  /** The thread below the message. Calls with the same `seq` return the same object, until `close()`. */
-  thread(seq: number): ClientThread;
   /**
-   * Loads the page before `messages[0]`, and adds it to the front of `messages`. The room then keeps all of these
-   * messages, even if they are more than `maxMessages`. Rejects with `LIMIT` if the room already has ten times
-   * `maxMessages`.
+   * The thread below the message. Calls with the same `seq` return the same object, until `close()`. It is loaded when
+   * something listens to it.
    */
-  loadOlder(limit?: number): Promise<readonly Message[]>;
+  thread(seq: number): ClientThread;
+  /** A window of the history around the message. It is loaded when something listens to it. */
+  around(seq: number): ClientWindow;
   on<E extends keyof RoomEvents>(event: E, listener: (payload: RoomEvents[E]) => void): () => void;
-  /** Joins again after the room was rejected, removed or left. */
+  /** Joins the room, also after it was rejected, removed or left. */
   rejoin(): void;
+  /** Leaves the room at once, until `rejoin()` or until the next first listener. */
   leave(): void;
 }
 
-export interface ThreadEvents extends Pick<RoomEvents, 'update' | 'message' | 'changed' | 'reset' | 'dropped'> {}
+export interface ThreadEvents extends Pick<RoomEvents, 'change' | 'message' | 'changed' | 'reset' | 'dropped'> {}
 
-export interface ClientThread {
+/** A part of the history. Once it has reached the newest message, new messages enter it. */
+export interface ClientWindow extends MessagePages {
+  readonly snapshot: WindowSnapshot;
+  /** Why the messages cannot be loaded. */
+  readonly error: ChatClientError | undefined;
+  /** Loads the first page, and resolves when it is loaded. Without a listener, the messages are no longer updated 5 s later. */
+  loaded(): Promise<void>;
+  on<E extends keyof ThreadEvents>(event: E, listener: (payload: ThreadEvents[E]) => void): () => void;
+  /** Stops updating the messages. */
+  close(): void;
+}
+
+export interface WindowSnapshot extends Pick<ClientWindow, 'messages' | 'hasOlder' | 'hasNewer' | 'error'> {}
+
+/** The replies to a message, at first the newest ones. */
+export interface ClientThread extends Omit<ClientWindow, 'snapshot'> {
+  readonly snapshot: ThreadSnapshot;
   readonly seq: number;
   /** Undefined until it is loaded. */
   readonly root: Message | undefined;
-  /** The latest replies, in the order of `seq`. */
-  readonly messages: readonly Message[];
-  readonly hasOlder: boolean;
-  /** Why the thread cannot be loaded. */
-  readonly error: ChatClientError | undefined;
-  loadOlder(limit?: number): Promise<readonly Message[]>;
   /** Sends a reply. It is in the `outbox` of the room until the thread contains it. */
   send(content: string, options?: SendOptions): Outgoing;
-  on<E extends keyof ThreadEvents>(event: E, listener: (payload: ThreadEvents[E]) => void): () => void;
-  /** Forgets the messages of the thread. */
-  close(): void;
 }
+
+export interface ThreadSnapshot extends WindowSnapshot, Pick<ClientThread, 'root'> {}
 
 /** An action of the user, from the call until the service has answered. */
 export interface Operation<T> {

@@ -29,8 +29,8 @@ export interface ClientOptions {
   token: () => string | Promise<string>;
   /** The transports that socket.io-client may use; both by default. */
   transports?: ('polling' | 'websocket')[];
-  /** How many messages a room keeps, 1,000 by default. The oldest are dropped. */
-  maxMessages?: number;
+  /** How many messages a room, a thread or a window keeps, 1,000 by default. */
+  keep?: number;
   /** How many pending or failed messages a room keeps in its outbox, 1,000 by default. */
   maxOutbox?: number;
   timeouts?: Partial<Timeouts>;
@@ -57,8 +57,8 @@ export interface ClientEvents {
 export interface Client {
   readonly state: ConnectionState;
   /**
-   * Opens the room: joins it now and after every reconnect, until `leave()` is called. Calls with the same number or
-   * UUID return the same object.
+   * Returns the room, the same object for the same number or UUID. This has no effect on the service until something
+   * listens to the room.
    */
   room(room: number | string): ClientRoom;
   /** Returns the function that removes the listener. */

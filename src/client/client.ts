@@ -63,19 +63,14 @@ class ChatClient extends Emitter<ClientEvents> implements Client, ClientHost {
   room(ref: number | string): ClientRoom {
     const key = String(ref).toLowerCase();
     let room = this.rooms.get(key);
-    if (room) {
-      room.handleOpened();
-      if (room.state === 'left') room.rejoin();
-      return room;
+    if (!room) {
+      room = new Room(this.connection, ref, {
+        onLeft: (left) => this.#handleLeft(left),
+        onOwnState: this.#call('onOwnState'),
+      });
+      this.rooms.set(key, room);
+      this.attach(room);
     }
-    room = new Room(this.connection, ref, {
-      onLeft: (left) => this.#handleLeft(left),
-      onOwnState: this.#call('onOwnState'),
-    });
-    this.rooms.set(key, room);
-    this.attach(room);
-    // Later, so that the join asks for everything that the application listens to.
-    void Promise.resolve().then(() => room.start());
     return room;
   }
 

@@ -1,11 +1,13 @@
 import { type Action, ActionQueue, type QueuedAction } from './action-queue.ts';
-import type { EditOptions, Operation, RoomEvents, SendOptions } from './api.ts';
+import type { EditOptions, Operation, RoomEvents, RoomSnapshot, SendOptions } from './api.ts';
+import type { LoadedView } from './loaded-view.ts';
 import { isSameEmoji, type Message, toggleReaction, toMessage } from './message.ts';
 import { MessageList, type MessageListOptions } from './message-list.ts';
 import { MessageView } from './message-view.ts';
 import { Outbox, type QueuedMessage, toWireOptions } from './outbox.ts';
 import type { RoomConnection } from './room-connection.ts';
 import { Thread } from './thread.ts';
+import { Window } from './window.ts';
 import type { Ack, ChangeEvent } from './wire.ts';
 
 type Edit = Action<Message, 'message:edit'> & { fields: object };
@@ -17,11 +19,13 @@ const hasFields = (message: Message, fields: object) =>
   );
 
 /** The messages of a room and its threads, and the user's changes to them. */
-export abstract class Conversation extends MessageView<RoomEvents> {
+export abstract class Conversation extends MessageView<RoomEvents, RoomSnapshot> {
   readonly ref: number | string;
   readonly queue: ActionQueue;
   protected readonly connection: RoomConnection;
   protected readonly queuedMessages: Outbox;
+  /** The threads and windows that something listens to. */
+  readonly views = new Set<LoadedView<object>>();
   readonly #threads = new Map<number, Thread>();
 
   constructor(connection: RoomConnection, ref: number | string) {
@@ -47,10 +51,20 @@ export abstract class Conversation extends MessageView<RoomEvents> {
 
   createList(
     onChanged: (message: Message) => void,
-    options: Pick<MessageListOptions, 'before' | 'thread'>,
+    options: Pick<MessageListOptions, 'before' | 'around' | 'thread'>,
   ): MessageList {
     const { connection, ref } = this;
     return new MessageList({ ...options, connection, ref, onChanged, show: (message) => this.queue.show(message) });
+  }
+
+  isJoined(): boolean {
+    return this.list !== undefined && this.isReady;
+  }
+
+  abstract joined(): Promise<void>;
+
+  around(seq: number): Window {
+    return new Window(this.connection, this, seq);
   }
 
   thread(seq: number): Thread {
@@ -58,7 +72,6 @@ export abstract class Conversation extends MessageView<RoomEvents> {
     if (!thread) {
       thread = new Thread(this.connection, this, seq);
       this.#threads.set(seq, thread);
-      if (this.list && this.isReady) thread.load();
     }
     return thread;
   }
@@ -69,14 +82,14 @@ export abstract class Conversation extends MessageView<RoomEvents> {
 
   protected apply(change: ChangeEvent): void {
     const message = this.list?.apply(change);
-    for (const thread of this.#threads.values()) thread.apply(change);
+    for (const view of this.views) view.apply(change);
     this.#settleReactions(change);
     if (message) this.handleMessage(message);
   }
 
   /** Call this when everything that was missed has been applied. */
   protected continue(isNewTimeline: boolean): void {
-    for (const thread of this.#threads.values()) if (isNewTimeline || !thread.isLoaded) thread.load();
+    for (const view of this.views) if (isNewTimeline || !view.isLoaded) view.load();
     this.queue.sendNext();
   }
 
@@ -103,7 +116,7 @@ export abstract class Conversation extends MessageView<RoomEvents> {
       },
       confirm: ({ message }) => {
         for (const list of this.#lists) list.merge(message);
-        for (const { action } of this.queue.all) if (action.key === key) action.restart?.(message.version);
+        for (const { action } of this.queue.changes) if (action.key === key) action.restart?.(message.version);
         return findBase() ?? toMessage(message);
       },
     };
@@ -147,7 +160,7 @@ export abstract class Conversation extends MessageView<RoomEvents> {
   }
 
   get #lists(): MessageList[] {
-    return [...(this.list ? [this.list] : []), ...[...this.#threads.values()].flatMap(({ lists }) => lists)];
+    return [...(this.list ? [this.list] : []), ...[...this.views].flatMap(({ lists }) => lists)];
   }
 
   /**
@@ -158,7 +171,7 @@ export abstract class Conversation extends MessageView<RoomEvents> {
     const user = this.connection.claims?.user;
     if ((name !== 'reaction:changed' && name !== 'message:changed') || !payload.changes) return;
     const { changes, seq, reactions = [] } = payload;
-    this.queue.settleWhere(({ action, wasSent }) => {
+    this.queue.settleChanges(({ action, wasSent }) => {
       const { emoji, added, seqs } = action as unknown as Partial<Reaction>;
       return (
         wasSent &&

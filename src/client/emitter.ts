@@ -10,7 +10,6 @@ const listenerWarningCount = 100;
  */
 export class Emitter<Events extends object> {
   readonly #listeners = new Map<keyof Events, Set<{ callback(payload: never): void }>>();
-  #isUpdating = false;
 
   /** Returns the function that removes the listener. */
   on<E extends keyof Events>(event: E, callback: (payload: Events[E]) => void): () => void {
@@ -34,15 +33,5 @@ export class Emitter<Events extends object> {
         console.error(error);
       }
     }
-  }
-
-  /** Emits `update` in the next microtask. Until then, further calls have no effect. */
-  emitUpdate(): void {
-    if (this.#isUpdating) return;
-    this.#isUpdating = true;
-    void Promise.resolve().then(() => {
-      this.#isUpdating = false;
-      this.emit('update' as keyof Events, undefined as never);
-    });
   }
 }

@@ -6,7 +6,7 @@ export interface HostRoom {
   readonly ref: number | string;
   /** `NaN` if the room was given by its UUID and has not been joined yet. */
   readonly id: number;
-  readonly queue: { readonly all: readonly QueuedAction[] };
+  readonly queue: { readonly changes: Iterable<QueuedAction> };
 }
 
 /** What follows the connection: a room, or a part of the client with its own entry point. */

@@ -1,23 +1,28 @@
 import type { Client } from './api.ts';
 import { Backoff } from './backoff.ts';
-import { Emitter } from './emitter.ts';
 import { ChatClientError } from './errors.ts';
 import type { ClientHost, ClientPart, HostRoom } from './host.ts';
 import { type Mark, moveMark, type Personal } from './reads.ts';
+import { keepEqual, Store } from './store.ts';
 import type { InboxItem, ServerEventPayloads } from './wire.ts';
 
 export type { InboxItem } from './wire.ts';
 
 export interface InboxEvents {
-  /** Emitted after any property of the inbox has changed. Changes in quick succession cause only one event. */
-  update: undefined;
+  /** Emitted after `snapshot` has changed. Changes in quick succession cause only one event. */
+  change: undefined;
   /** A room is new in the inbox, or its item has changed. */
   changed: InboxItem;
   removed: ServerEventPayloads['inbox:removed'];
 }
 
+/** What a view shows of the inbox. A snapshot never changes: each change creates a new object. */
+export interface InboxSnapshot extends Pick<Inbox, 'state' | 'error' | 'rooms' | 'unreadRooms' | 'hasMore'> {}
+
 /** A live list of all rooms of the user. The user need not join the rooms. */
 export interface Inbox {
+  /** The inbox as it is now: the same object until something changes. */
+  readonly snapshot: InboxSnapshot;
   /**
    * `opening`: the rooms are not loaded yet, or the connection is lost and the client reconnects by itself. `failed`:
    * see `error`.
@@ -70,7 +75,7 @@ function showMark(item: InboxItem, mark: Mark): InboxItem {
   };
 }
 
-class ClientInbox extends Emitter<InboxEvents> implements Inbox, ClientPart {
+class ClientInbox extends Store<InboxEvents, InboxSnapshot> implements Inbox, ClientPart {
   state: Inbox['state'] = 'opening';
   error: ChatClientError | undefined;
   unreadRooms: ReadonlySet<number> = new Set();
@@ -92,7 +97,8 @@ class ClientInbox extends Emitter<InboxEvents> implements Inbox, ClientPart {
   /** Identifies the latest opening. Answers to earlier ones, and to their pages, are ignored. */
   #opening: object = {};
   #page: Promise<readonly InboxItem[]> | undefined;
-  #rooms: readonly InboxItem[] | undefined;
+  #rooms: readonly InboxItem[] = [];
+  #areRoomsCurrent = true;
 
   constructor(host: ClientHost, limit: number) {
     super();
@@ -104,8 +110,18 @@ class ClientInbox extends Emitter<InboxEvents> implements Inbox, ClientPart {
   }
 
   get rooms(): readonly InboxItem[] {
-    this.#rooms ??= [...this.#shown.values()].filter((item) => this.#isListed(item)).sort(compareItems);
+    if (!this.#areRoomsCurrent) {
+      const rooms = [...this.#shown.values()].filter((item) => this.#isListed(item)).sort(compareItems);
+      const before = this.#rooms;
+      if (before.length !== rooms.length || before.some((item, n) => item !== rooms[n])) this.#rooms = rooms;
+      this.#areRoomsCurrent = true;
+    }
     return this.#rooms;
+  }
+
+  protected createSnapshot(): InboxSnapshot {
+    const { state, error, rooms, unreadRooms, hasMore } = this;
+    return { state, error, rooms, unreadRooms, hasMore };
   }
 
   get hasMore(): boolean {
@@ -147,8 +163,11 @@ class ClientInbox extends Emitter<InboxEvents> implements Inbox, ClientPart {
         if (error) return this.#setState('failed');
         this.#backoff.reset();
         this.#items.clear();
-        this.#shown.clear();
-        this.unreadRooms = new Set(ack.unread_rooms);
+        const listed = new Set(ack.rooms.map(({ id }) => id));
+        for (const id of this.#shown.keys()) if (!listed.has(id)) this.#shown.delete(id);
+        const unread = new Set(ack.unread_rooms);
+        if (unread.size !== this.unreadRooms.size || [...unread].some((id) => !this.unreadRooms.has(id)))
+          this.unreadRooms = unread;
         this.#addPage(ack);
         this.#setState('open');
       },
@@ -218,10 +237,11 @@ class ClientInbox extends Emitter<InboxEvents> implements Inbox, ClientPart {
     let shown = item;
     for (const room of this.#host.rooms.values())
       if (isSameRoom(room, item))
-        for (const { action } of room.queue.all) {
+        for (const { action } of room.queue.changes) {
           if (action.key === 'mark') shown = showMark(shown, action as unknown as Mark);
           if (action.key === 'personal') shown = { ...shown, ...(action as unknown as Personal).settings };
         }
+    shown = keepEqual(this.#shown.get(item.id) ?? shown, shown);
     this.#shown.set(item.id, shown);
     this.#setUnread(item.id, isUnread(shown));
     return shown;
@@ -242,8 +262,8 @@ class ClientInbox extends Emitter<InboxEvents> implements Inbox, ClientPart {
   }
 
   #handleChange(): void {
-    this.#rooms = undefined;
-    this.emitUpdate();
+    this.#areRoomsCurrent = false;
+    this.changed();
   }
 }
 

@@ -3,8 +3,6 @@ import { keepMine, type Message, mergeVersions, splitPayload, toMessage, toTombs
 import type { RoomConnection } from './room-connection.ts';
 import type { ChangeEvent, ReactionCount, ReactionDelta, WireMessage } from './wire.ts';
 
-/** By loading older pages, a list can grow to this multiple of `maxMessages`. */
-const maxGrowthFactor = 10;
 const defaultPageSize = 100;
 
 export interface MessageListOptions {
@@ -15,6 +13,8 @@ export interface MessageListOptions {
   thread?: number | undefined;
   /** Where the newest page begins. 0 if the room has no messages; undefined if the newest `seq` is unknown. */
   before?: number | undefined;
+  /** The first page has the messages around this `seq`, instead of the newest ones. */
+  around?: number | undefined;
   /** Returns the message with the changes that the user has made and the service has not acknowledged yet. */
   show(message: Message): Message;
   onChanged(message: Message): void;
@@ -26,6 +26,15 @@ interface Reacted {
   changes?: readonly ReactionDelta[] | undefined;
 }
 
+type Direction = 'older' | 'newer';
+
+interface Page {
+  messages: readonly WireMessage[];
+  rev: number;
+  has_more: boolean;
+  next: { before?: number | undefined; after?: number | undefined } | null;
+}
+
 interface Entry {
   /** The message as the service knows it. */
   base: Message;
@@ -35,29 +44,38 @@ interface Entry {
   repliesRev: number;
 }
 
-/** The newest messages of a room or of a thread, in the order of `seq` and without a gap. */
+/**
+ * At most `keep` messages of a room or of a thread, in the order of `seq` and without a gap. New messages of the log enter
+ * the list only if no messages are missing between them and the list.
+ */
 export class MessageList {
   hasOlder = true;
+  hasNewer: boolean;
   /** The `before` of the next older page. */
   before: number | undefined;
+  /** The `after` of the next newer page. */
+  #after: number | undefined;
   readonly #options: MessageListOptions;
   #entries = new Map<number, Entry>();
+  /** The `seq` of the newest message in the list. */
+  #lastSeq = 0;
+  /** The greatest `seq` that has arrived, in the list or not. */
   #newestSeq = 0;
-  /** The number of messages that the list keeps. It grows when older pages are loaded. */
-  #limit: number;
   /**
-   * The changes that have arrived while an older page is being loaded. They may concern messages of the page. Meanwhile
-   * no message is dropped: otherwise there would be a gap between the page and the oldest message.
+   * The changes that have arrived while a page is being loaded. They may concern messages of the page. Meanwhile no message
+   * is dropped: otherwise there would be a gap between the page and the list.
    */
   #kept: ChangeEvent[] | undefined;
   /** The array that `messages` returns. It is created when it is read, so that many changes in a row need one copy. */
   #snapshot: readonly Message[] | undefined;
-  #older: Promise<readonly Message[]> | undefined;
+  #page: Promise<readonly Message[]> | undefined;
+  #pageDirection: Direction | undefined;
+  #dropped: Message[] = [];
 
   constructor(options: MessageListOptions) {
     this.#options = options;
-    this.#limit = options.connection.limits.maxMessages;
     this.before = options.before;
+    this.hasNewer = options.around !== undefined;
   }
 
   get messages(): readonly Message[] {
@@ -66,49 +84,60 @@ export class MessageList {
   }
 
   /**
-   * Requests the page before the oldest message, and adds it. A page of a filtered history may be empty although older
-   * messages exist; then the next page is requested. If `isWanted` returns false, `callback` is not called.
+   * Requests the next page in this direction, without one the first page, and adds it. A page of a filtered history may be
+   * empty although more messages exist; then the next page is requested. If `isWanted` returns false, `callback` is not
+   * called.
    */
   load(
     callback: (error: ChatClientError | undefined, messages: readonly Message[]) => void,
     isWanted: () => boolean,
-    limit = defaultPageSize,
+    { direction, limit = defaultPageSize }: { direction?: Direction; limit?: number | undefined } = {},
   ): void {
     const { before } = this;
-    const { connection, ref: room_id, thread } = this.#options;
+    const after = this.#after;
+    const { connection, ref: room_id, thread, around } = this.#options;
     const filter = thread === undefined ? { top_level: true as const } : { thread };
+    const position =
+      direction === 'newer'
+        ? { after: after! }
+        : !direction && around !== undefined
+          ? { around }
+          : before !== undefined && { before };
     connection.link!.request(
       'message:history',
-      { room_id, limit, ...(before !== undefined && { before }), ...filter },
+      { room_id, limit: Math.min(limit, connection.limits.keep), ...position, ...filter },
       (error, ack) => {
         if (!isWanted()) return;
-        const messages = error ? [] : this.prepend(ack);
-        if (error || messages.length > 0 || !this.hasOlder || this.before === before) callback(error, messages);
-        else this.load(callback, isWanted, limit);
+        const messages = error ? [] : this.add(ack, direction);
+        const hasMore =
+          direction === 'newer' ? this.hasNewer && this.#after !== after : this.hasOlder && this.before !== before;
+        if (error || messages.length > 0 || !hasMore) callback(error, messages);
+        else this.load(callback, isWanted, { direction: direction ?? 'older', limit });
       },
       isWanted,
     );
   }
 
-  /** Concurrent calls share one request. */
-  loadOlder(limit?: number): Promise<readonly Message[]> {
-    this.#older ??= new Promise<readonly Message[]>((resolve, reject) => {
-      const { link, limits } = this.#options.connection;
-      if (!this.hasOlder) return resolve([]);
+  /** Concurrent calls for the same direction share one request. */
+  async loadMore(direction: Direction, limit?: number): Promise<readonly Message[]> {
+    // Another page would drop messages at the end that the running request continues.
+    while (this.#page && this.#pageDirection !== direction) await this.#page.catch(() => {});
+    this.#pageDirection = direction;
+    this.#page ??= new Promise<readonly Message[]>((resolve, reject) => {
+      const { link } = this.#options.connection;
+      if (!(direction === 'newer' ? this.hasNewer : this.hasOlder)) return resolve([]);
       if (!link) throw new ChatClientError('UNREACHABLE', 'The client is not connected');
-      if (this.#entries.size >= maxGrowthFactor * limits.maxMessages)
-        throw new ChatClientError('LIMIT', `The room holds ${maxGrowthFactor} times maxMessages`);
       this.startLoading();
       this.load(
         (error, messages) => (error ? reject(error) : resolve(messages)),
         () => true,
-        limit,
+        { direction, limit },
       );
     }).finally(() => {
-      this.#older = undefined;
+      this.#page = undefined;
       this.finishLoading();
     });
-    return this.#older;
+    return this.#page;
   }
 
   find(seq: number): Message | undefined {
@@ -120,7 +149,7 @@ export class MessageList {
     return this.#entries.get(seq)?.base;
   }
 
-  /** Applies a change of the log. Returns the message if it is new in this list. */
+  /** Applies a change of the log. Returns the message if it is new, even if it does not enter the list. */
   apply(change: ChangeEvent): Message | undefined {
     this.#kept?.push(change);
     const { name, payload } = change;
@@ -131,7 +160,13 @@ export class MessageList {
     const { seq, replies } = message;
     if (message.reactions) message.reactions = this.#markMine(payload as Reacted);
     const { reactions } = message;
-    if (name === 'message:new' && this.#contains(message) && seq > this.#newestSeq) return this.#append(message, rev);
+    if (name === 'message:new' && this.#contains(message) && seq > this.#lastSeq) {
+      const isNew = seq > this.#newestSeq;
+      this.#newestSeq = Math.max(this.#newestSeq, seq);
+      const entry = this.#createEntry(message, rev);
+      if (!this.hasNewer) this.#append(entry);
+      return isNew ? entry.shown : undefined;
+    }
     this.merge(message);
     if (reactions) this.setReactions(seq, rev, reactions);
     if (replies) this.#setReplies(seq, rev, replies);
@@ -175,41 +210,69 @@ export class MessageList {
   }
 
   /**
-   * Adds an older page, and applies the changes that have arrived since the page was read. Returns the messages of the
-   * page.
+   * Adds a page, and applies the changes that have arrived since the page was read. Returns the messages of the page. If
+   * there are now too many messages, those at the other end are dropped.
    */
-  prepend(page: {
-    messages: readonly WireMessage[];
-    rev: number;
-    has_more: boolean;
-    next: { before?: number | undefined } | null;
-  }) {
+  add(page: Page, direction?: Direction): readonly Message[] {
     const [oldest = Number.POSITIVE_INFINITY] = this.#entries.keys();
-    const added = page.messages.filter((message) => this.#contains(message) && message.seq < oldest);
+    const isFirst = this.#entries.size === 0;
+    const added = page.messages.filter(
+      (message) =>
+        this.#contains(message) &&
+        (isFirst || (direction === 'newer' ? message.seq > this.#lastSeq : message.seq < oldest)),
+    );
     const entries = added.map((message) => [message.seq, this.#createEntry(message, page.rev)] as const);
-    this.#entries = new Map([...entries, ...this.#entries]);
+    this.#entries =
+      direction === 'newer' ? new Map([...this.#entries, ...entries]) : new Map([...entries, ...this.#entries]);
     this.#snapshot = undefined;
-    this.#newestSeq = Math.max(this.#newestSeq, added.at(-1)?.seq ?? 0);
-    this.before = page.next?.before ?? page.messages[0]?.seq ?? this.before;
-    this.hasOlder = page.has_more;
+    this.#lastSeq = Math.max(this.#lastSeq, added.at(-1)?.seq ?? 0);
+    this.#newestSeq = Math.max(this.#newestSeq, this.#lastSeq);
+    this.#move(page, direction);
     for (const change of this.#kept?.splice(0) ?? []) this.apply(change);
-    if (this.#kept) this.#limit = Math.max(this.#limit, this.#entries.size);
-    else this.dropExcess();
+    this.#dropped.push(...this.#trim(direction === 'older' ? 'newer' : 'older'));
     return added.flatMap(({ seq }) => this.find(seq) ?? []);
   }
 
-  /** Drops the oldest messages if there are too many. Returns the dropped messages. */
+  /** Returns the messages that were dropped since the last call, after dropping the oldest if there are too many. */
   dropExcess(): readonly Message[] {
-    const dropped: Message[] = [];
-    for (const [seq, { shown }] of this.#entries) {
-      if (this.#kept || this.#entries.size <= this.#limit) break;
-      this.#entries.delete(seq);
-      dropped.push(shown);
-      this.before = seq + 1;
-      this.hasOlder = true;
-      this.#snapshot = undefined;
+    if (!this.#kept) this.#dropped.push(...this.#trim('older'));
+    return this.#dropped.splice(0);
+  }
+
+  #move({ messages, has_more, next }: Page, direction: Direction | undefined): void {
+    const isAround = !direction && this.#options.around !== undefined;
+    if (direction !== 'newer') {
+      this.before = next?.before ?? messages[0]?.seq ?? this.before;
+      this.hasOlder = isAround ? next?.before !== undefined : has_more;
     }
-    return dropped;
+    if (direction === 'newer' || isAround) {
+      this.#after = next?.after ?? messages.at(-1)?.seq ?? this.#after;
+      this.hasNewer = isAround ? next?.after !== undefined : has_more;
+    }
+  }
+
+  /** Drops messages at this end if there are more than `keep`. */
+  #trim(end: Direction): Message[] {
+    const excess = this.#entries.size - this.#options.connection.limits.keep;
+    if (excess <= 0) return [];
+    this.#snapshot = undefined;
+    const dropped: Entry[] = [];
+    if (end === 'newer') {
+      const entries = [...this.#entries];
+      dropped.push(...entries.splice(-excess).map(([, entry]) => entry));
+      this.#entries = new Map(entries);
+      this.#after = dropped[0]!.base.seq - 1;
+      this.#lastSeq = this.#after;
+      this.hasNewer = true;
+    } else
+      for (const [seq, entry] of this.#entries) {
+        if (dropped.length === excess) break;
+        this.#entries.delete(seq);
+        dropped.push(entry);
+        this.before = seq + 1;
+        this.hasOlder = true;
+      }
+    return dropped.map(({ shown }) => shown);
   }
 
   get #user(): string | undefined {
@@ -222,12 +285,10 @@ export class MessageList {
 
   #contains = ({ thread }: WireMessage) => thread === this.#options.thread;
 
-  #append(message: WireMessage, rev: number): Message {
-    const entry = this.#createEntry(message, rev);
-    this.#entries.set(message.seq, entry);
-    this.#newestSeq = message.seq;
+  #append(entry: Entry): void {
+    this.#lastSeq = entry.base.seq;
+    this.#entries.set(this.#lastSeq, entry);
     this.#snapshot = undefined;
-    return entry.shown;
   }
 
   #createEntry(message: WireMessage, rev: number): Entry {

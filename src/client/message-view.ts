@@ -1,12 +1,15 @@
 import type { ThreadEvents } from './api.ts';
-import { Emitter } from './emitter.ts';
 import type { Message } from './message.ts';
 import type { MessageList } from './message-list.ts';
+import { Store } from './store.ts';
 
 const noMessages: readonly Message[] = [];
 
 /** A list of messages as the application sees it: in a room or in a thread. */
-export abstract class MessageView<Events extends ThreadEvents> extends Emitter<Events> {
+export abstract class MessageView<Events extends ThreadEvents, Snapshot extends object> extends Store<
+  Events,
+  Snapshot
+> {
   /** Undefined before the first page is loaded. A reset replaces it. */
   abstract readonly list: MessageList | undefined;
 
@@ -18,23 +21,41 @@ export abstract class MessageView<Events extends ThreadEvents> extends Emitter<E
     return this.list?.hasOlder ?? false;
   }
 
-  async loadOlder(limit?: number): Promise<readonly Message[]> {
+  get hasNewer(): boolean {
+    return this.list?.hasNewer ?? false;
+  }
+
+  loadOlder(limit?: number): Promise<readonly Message[]> {
+    return this.#loadMore('older', limit);
+  }
+
+  loadNewer(limit?: number): Promise<readonly Message[]> {
+    return this.#loadMore('newer', limit);
+  }
+
+  async #loadMore(direction: 'older' | 'newer', limit: number | undefined): Promise<readonly Message[]> {
     const { list } = this;
-    const messages = (await list?.loadOlder(limit)) ?? noMessages;
-    this.emitUpdate();
+    const messages = (await list?.loadMore(direction, limit)) ?? noMessages;
     // If a reset has replaced the list, the page does not belong to the new list.
-    return list === this.list ? messages : noMessages;
+    if (list !== this.list) return noMessages;
+    this.#emitDropped();
+    this.changed();
+    return messages;
   }
 
   protected handleMessage(message: Message): void {
     this.emit('message', message);
+    this.#emitDropped();
+    this.changed();
+  }
+
+  #emitDropped(): void {
     const dropped = this.list!.dropExcess();
     if (dropped.length > 0) this.emit('dropped', dropped);
-    this.emitUpdate();
   }
 
   protected handleChanged = (message: Message): void => {
     this.emit('changed', message);
-    this.emitUpdate();
+    this.changed();
   };
 }

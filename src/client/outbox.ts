@@ -9,6 +9,8 @@ export type QueuedMessage = QueuedAction<Message> &
   Outgoing & {
     /** The message's position in the log. Undefined until the message is stored. */
     rev?: number;
+    /** What the application has seen last. */
+    view?: Outgoing;
   };
 
 export const isMessage = (queued: object): queued is QueuedMessage => 'client_msg_id' in queued;
@@ -33,32 +35,42 @@ interface OutboxRoom {
   handleSent(ack: Ack<'message:send'>): void;
 }
 
-/** The messages in the queue of a room. The service stores each only once, because all attempts have the same id. */
+/**
+ * The messages in the queue of a room. The service stores each only once, because all attempts have the same id. The
+ * application sees frozen copies, and a copy is replaced when the message changes its state.
+ */
 export class Outbox {
-  /** A new array after each change. */
-  all: readonly QueuedMessage[] = [];
   readonly #connection: RoomConnection;
   readonly #room: OutboxRoom;
+  /** Undefined after a change, until it is read. */
+  #all: readonly Outgoing[] | undefined;
+  /** The stored messages that are still in the queue. */
+  readonly #sent = new Set<QueuedMessage>();
 
   constructor(connection: RoomConnection, room: OutboxRoom) {
     this.#connection = connection;
     this.#room = room;
   }
 
+  get all(): readonly Outgoing[] {
+    this.#all ??= Array.from(this.#room.queue.messages.values(), (queued) => toView(queued as QueuedMessage));
+    return this.#all;
+  }
+
   send(content: string, options: SendOptions): QueuedMessage {
     const { ref, queue } = this.#room;
-    const client_msg_id = createMessageId();
+    const id = createMessageId();
     const outgoing: QueuedMessage = Object.assign(
       queue.create<Message, 'message:send'>({
-        name: 'message:send',
-        toPayload: () => ({ room_id: ref, content, client_msg_id, ...toWireOptions(options) }),
+        ...{ name: 'message:send', id },
+        toPayload: () => ({ room_id: ref, content, client_msg_id: id, ...toWireOptions(options) }),
         confirm: (ack) => {
           outgoing.rev = ack.rev;
           this.#room.handleSent(ack);
           return toMessage(ack.message);
         },
       }),
-      { client_msg_id, content, options },
+      { client_msg_id: id, content, options },
     );
     queue.enqueue(outgoing as QueuedAction);
     return outgoing;
@@ -67,21 +79,38 @@ export class Outbox {
   /** If the message of the log comes from this outbox, it is marked as sent: its acknowledgement may be lost. */
   handleMessage(message: WireMessage, rev: number): void {
     const { emitter, client_msg_id } = message;
-    const { user = emitter } = this.#connection.claims ?? {};
-    this.#room.queue.settleWhere((queued) => {
-      // Another user may have sent a message with the same `client_msg_id`. The content may have been edited meanwhile.
-      const isMine =
-        isMessage(queued) && queued.state !== 'sent' && queued.client_msg_id === client_msg_id && user === emitter;
-      if (isMine) queued.rev = rev;
-      return isMine;
-    }, toMessage(message));
+    const { queue } = this.#room;
+    const queued = queue.messages.get(client_msg_id!) as QueuedMessage | undefined;
+    // Another user may have sent a message with the same `client_msg_id`. The content may have been edited meanwhile.
+    if (!queued || queued.state === 'sent' || (this.#connection.claims?.user ?? emitter) !== emitter) return;
+    queued.rev = rev;
+    queue.settle(queued as QueuedAction, toMessage(message));
+  }
+
+  /** Call this when a message has been added to the queue, has changed its state, or has been removed. */
+  handleQueued(queued: QueuedMessage): Outgoing {
+    this.#all = undefined;
+    if (queued.state === 'sent') this.#sent.add(queued);
+    return toView(queued);
   }
 
   /** Removes sent messages that `messages` now contains, so that a view of both arrays shows each message only once. */
-  update(isShown: (rev: number) => boolean, hasChanged = false): void {
-    const { queue } = this.#room;
-    queue.remove((queued) => isMessage(queued) && queued.state === 'sent' && isShown(queued.rev!));
-    const messages = queue.all.filter(isMessage);
-    if (hasChanged || messages.length !== this.all.length) this.all = messages;
+  update(isShown: (rev: number) => boolean): void {
+    for (const queued of this.#sent) {
+      if (!isShown(queued.rev!)) continue;
+      this.#sent.delete(queued);
+      this.#room.queue.remove(queued as QueuedAction);
+      this.#all = undefined;
+    }
   }
+}
+
+/** The message as it is now. Returns the same object until it changes. */
+function toView(queued: QueuedMessage): Outgoing {
+  const { state, error, confirmed, client_msg_id, content, options, view } = queued;
+  if (view?.state !== state || view.error !== error || view.confirmed !== confirmed) {
+    const [retry, discard] = [() => queued.retry(), () => queued.discard()];
+    queued.view = Object.freeze({ client_msg_id, content, options, state, error, confirmed, retry, discard });
+  }
+  return queued.view!;
 }

@@ -1,6 +1,7 @@
 import type { ActionQueue } from './action-queue.ts';
 import type { Operation, PersonalSettings } from './api.ts';
 import type { RoomConnection } from './room-connection.ts';
+import { keepEqual } from './store.ts';
 import type { ReadReceipt } from './wire.ts';
 
 /** A mark in the queue. */
@@ -30,6 +31,7 @@ export class Reads {
   readonly #connection: RoomConnection;
   readonly #room: ReadsRoom;
   #known = new Map<string, ReadReceipt>();
+  #shown: readonly ReadReceipt[] = [];
   /**
    * Whether the user has marked messages as unread. Until they open the room again, no messages are marked as read
    * automatically.
@@ -41,16 +43,17 @@ export class Reads {
     this.#room = room;
   }
 
-  /** Includes the user's own marks that the service has not acknowledged yet. */
+  /** Includes the user's own marks that the service has not acknowledged yet. The same array until it changes. */
   get all(): readonly ReadReceipt[] {
     const shown = new Map(this.#known);
     const user = this.#user;
-    for (const { action } of this.#room.queue.all) {
+    for (const { action } of this.#room.queue.changes) {
       if (action.key !== 'mark' || !user) continue;
       const read = shown.get(user) ?? { user, read_seq: 0, version: 0 };
       shown.set(user, { ...read, read_seq: moveMark(read.read_seq, action as unknown as Mark) });
     }
-    return [...shown.values()];
+    this.#shown = keepEqual(this.#shown, [...shown.values()]);
+    return this.#shown;
   }
 
   handleOpened(): void {
@@ -71,18 +74,22 @@ export class Reads {
       if (isNewer && known && read.user === this.#user && read.read_seq < known.read_seq) {
         // The user has marked messages as unread on another connection. An older mark of this client must not undo that.
         this.#isForcedUnread = true;
-        this.#room.queue.settleWhere(({ action }) => action.key === 'mark' && !(action as unknown as Mark).force, read);
+        this.#room.queue.settleChanges(
+          ({ action }) => action.key === 'mark' && !(action as unknown as Mark).force,
+          read,
+        );
       }
     }
   }
 
-  mark(seq: number | undefined, newestSeq: number, force: boolean): Operation<ReadReceipt> {
+  /** `newestSeq` is undefined if it is unknown or not shown. Then only a mark with a `seq` has an effect. */
+  mark(seq: number | undefined, newestSeq: number | undefined, force: boolean): Operation<ReadReceipt> {
     const user = this.#user;
-    const target = Math.min(seq ?? newestSeq, newestSeq);
+    const target = Math.min(seq ?? newestSeq ?? 0, newestSeq ?? Number.POSITIVE_INFINITY);
     const own = this.all.find((read) => read.user === user);
-    if (!force && ((seq === undefined && this.#isForcedUnread) || (own && own.read_seq >= target)))
+    if (!force && ((seq === undefined && this.#isForcedUnread) || (own?.read_seq ?? 0) >= target))
       return this.#room.queue.createSettled(own ?? { user, read_seq: 0, version: 0 });
-    this.#isForcedUnread = force && target < newestSeq;
+    this.#isForcedUnread = force && target < (newestSeq ?? Number.POSITIVE_INFINITY);
     const mark: Mark = { key: 'mark', seq: target, force };
     return this.#room.queue.add({
       ...mark,
@@ -101,4 +108,23 @@ export class Reads {
   get #user(): string {
     return this.#connection.claims?.user ?? '';
   }
+}
+
+/** Sends the personal settings, whether or not the room is joined. */
+export function addPersonal(room: ReadsRoom, settings: Partial<PersonalSettings>): Operation<PersonalSettings> {
+  return room.queue.add({
+    ...{ name: 'room:personal' as const, key: 'personal', isIndependent: true, settings },
+    toPayload: (overtaken) =>
+      // Settings that are omitted stay, so those of the overtaken requests are sent too.
+      Object.assign(
+        { room_id: room.ref },
+        ...overtaken.map((other) => (other as Partial<Personal>).settings),
+        settings,
+      ),
+    confirm: (ack) => {
+      room.handleOwnState(ack);
+      const { muted, hidden } = ack;
+      return { muted, hidden };
+    },
+  });
 }

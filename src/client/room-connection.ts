@@ -15,7 +15,7 @@ export interface RoomConnection {
   readonly claims: Claims | undefined;
 }
 
-export interface Limits extends Timeouts, Required<Pick<ClientOptions, 'maxMessages' | 'maxOutbox'>> {}
+export interface Limits extends Timeouts, Required<Pick<ClientOptions, 'keep' | 'maxOutbox'>> {}
 
 export const defaultTimeouts: Timeouts = {
   answerMs: 10_000,
@@ -25,7 +25,7 @@ export const defaultTimeouts: Timeouts = {
   maxBackoffMs: 10_000,
 };
 
-export function readLimits({ maxMessages = 1_000, maxOutbox = 1_000, timeouts }: ClientOptions): Limits {
-  if (!(maxMessages >= 1 && maxOutbox >= 1)) throw new TypeError('maxMessages and maxOutbox must be at least 1');
-  return { ...defaultTimeouts, ...timeouts, maxMessages, maxOutbox };
+export function readLimits({ keep = 1_000, maxOutbox = 1_000, timeouts }: ClientOptions): Limits {
+  if (!(keep >= 1 && maxOutbox >= 1)) throw new TypeError('keep and maxOutbox must be at least 1');
+  return { ...defaultTimeouts, ...timeouts, keep, maxOutbox };
 }

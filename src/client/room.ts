@@ -1,17 +1,26 @@
 import type { QueuedAction } from './action-queue.ts';
-import type { ClientRoom, Operation, Outgoing, PersonalSettings, RoomEvents, RoomState, SendOptions } from './api.ts';
+import type {
+  ClientRoom,
+  Operation,
+  Outgoing,
+  PersonalSettings,
+  RoomEvents,
+  RoomSnapshot,
+  RoomState,
+  SendOptions,
+} from './api.ts';
 import { Conversation } from './conversation.ts';
 import { ChatClientError } from './errors.ts';
 import type { ClientPart } from './host.ts';
+import { LiveState } from './live-state.ts';
 import { type Message, splitPayload } from './message.ts';
 import type { MessageList } from './message-list.ts';
 import { isMessage, type QueuedMessage } from './outbox.ts';
-import type { Personal } from './reads.ts';
-import { Reads } from './reads.ts';
+import { addPersonal } from './reads.ts';
 import type { RoomConnection } from './room-connection.ts';
+import { keepEqual } from './store.ts';
 import { type JoinOption, Subscription } from './subscription.ts';
 import { mayAffectUser } from './token.ts';
-import { Typing } from './typing.ts';
 import type {
   Ack,
   ChangeEvent,
@@ -33,20 +42,15 @@ interface RoomHost {
   onOwnState(room: Room, ack?: object): void;
 }
 
-const noTypists: readonly Typist[] = [];
-
 /** A room of the client. The second table of STATES.md shows its states and events. */
 export class Room extends Conversation implements ClientRoom, ClientPart {
-  state: RoomState = 'joining';
+  state: RoomState = 'idle';
   error: ChatClientError | undefined;
   removalReason: RemovalCode | undefined;
   info: RoomInfo | undefined;
   rights = '';
-  typing = noTypists;
-  #presence: Presence | null | undefined;
   readonly #subscription: Subscription;
-  readonly #reads: Reads;
-  readonly #typing: Typing;
+  readonly #live: LiveState;
   readonly #events: RoomHost;
   /** The pending calls of `joined()`. */
   #waiting: ((error?: ChatClientError) => void)[] = [];
@@ -54,8 +58,10 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
   constructor(connection: RoomConnection, ref: number | string, events: RoomHost) {
     super(connection, ref);
     this.#events = events;
-    this.#reads = new Reads(connection, this);
-    this.#typing = new Typing(connection, ref);
+    this.#live = new LiveState(connection, this, (event, payload) => {
+      this.emit(event, payload);
+      this.changed();
+    });
     this.#subscription = new Subscription(connection, ref, {
       createList: (before) => this.createList(this.handleChanged, { before }),
       onChange: (change, isReplayed) => this.#handleChange(change, isReplayed),
@@ -90,14 +96,24 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
     return this.queuedMessages.all;
   }
 
+  get typing(): readonly Typist[] {
+    return this.#live.typing;
+  }
+
   get presence(): Presence | null | undefined {
     this.#ask('presence');
-    return this.#presence;
+    return this.#live.presence;
   }
 
   get reads(): readonly ReadReceipt[] {
     this.#ask('reads');
-    return this.#reads.all;
+    return this.#live.reads;
+  }
+
+  protected createSnapshot(): RoomSnapshot {
+    const { state, error, removalReason, info, rights, messages, outbox, hasOlder, hasNewer } = this;
+    const { typing, presence, reads } = this.#live;
+    return { state, error, removalReason, info, rights, messages, outbox, hasOlder, hasNewer, typing, presence, reads };
   }
 
   override on<E extends keyof RoomEvents>(event: E, listener: (payload: RoomEvents[E]) => void): () => void {
@@ -107,15 +123,20 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
 
   joined(): Promise<void> {
     if (this.state === 'joined') return Promise.resolve();
-    const error = this.isWanted ? this.connection.refusal : this.#toError();
+    const error = this.isWanted || this.state === 'idle' ? this.connection.refusal : this.#toError();
     if (error) return Promise.reject(error);
+    const release = this.hold();
     return new Promise((resolve, reject) => {
-      this.#waiting.push((reason) => (reason ? reject(reason) : resolve()));
+      this.#waiting.push((reason) => {
+        release();
+        if (reason) reject(reason);
+        else resolve();
+      });
     });
   }
 
   override send(content: string, options?: SendOptions): QueuedMessage {
-    this.#typing.forget();
+    this.#live.own.forget();
     return super.send(content, options);
   }
 
@@ -126,54 +147,39 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
 
   markRead(seq?: number, { force = false } = {}): Operation<ReadReceipt> {
     this.#subscription.joinOptions.reads = true;
-    return this.#reads.mark(seq, this.info?.last_seq ?? 0, force);
+    // Without a `seq`, the user must see the newest message.
+    const isShown = seq !== undefined || !this.hasNewer;
+    return this.#live.marks.mark(seq, isShown ? this.info?.last_seq : undefined, force);
   }
 
   setPersonal(settings: Partial<PersonalSettings>): Operation<PersonalSettings> {
-    return this.queue.add({
-      ...{ name: 'room:personal' as const, key: 'personal', settings },
-      toPayload: (overtaken) =>
-        // Settings that are omitted stay, so those of the overtaken requests are sent too.
-        Object.assign(
-          { room_id: this.ref },
-          ...overtaken.map((other) => (other as Partial<Personal>).settings),
-          settings,
-        ),
-      confirm: (ack) => {
-        this.handleOwnState(ack);
-        const { muted, hidden } = ack;
-        return { muted, hidden };
-      },
-    });
+    return addPersonal(this, settings);
   }
 
   setTyping(isTyping = true, thread?: number): void {
-    if (this.state === 'joined') this.#typing.set(isTyping, thread);
-  }
-
-  /** Joins the room for the first time. */
-  start(): void {
-    this.#join();
-  }
-
-  /** Call this when the application opens the room. */
-  handleOpened(): void {
-    this.#reads.handleOpened();
+    if (this.state === 'joined') this.#live.own.set(isTyping, thread);
   }
 
   rejoin(): void {
-    this.handleOpened();
+    this.#live.marks.handleOpened();
+    if (!this.isWanted && this.connection.state !== 'closed') this.startNow();
+  }
+
+  leave(): void {
+    this.forget();
+    this.#end('left');
+  }
+
+  protected override start(): void {
     if (this.isWanted || this.connection.state === 'closed') return;
+    this.#live.marks.handleOpened();
     this.error = this.removalReason = undefined;
     this.#setState('joining');
     this.#join();
   }
 
-  leave(): void {
-    const wasWanted = this.isWanted;
-    this.#stop();
-    this.#setState('left');
-    if (wasWanted) this.#events.onLeft(this);
+  protected override stop(): void {
+    if (this.state !== 'left') this.#end('idle');
   }
 
   onConnect(): void {
@@ -208,24 +214,14 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
   }
 
   close(): void {
+    for (const view of this.views) view.close();
     this.leave();
     this.queue.close();
   }
 
   handle(event: ChangeEvent | LiveEvent): void {
-    const { name, payload } = event;
     if (!this.isWanted) return;
-    if (name === 'typing:changed') {
-      const user = this.connection.claims?.user;
-      this.typing = payload.users.filter((typist) => typist.user !== user);
-      this.#emitLive('typing', this.typing);
-    } else if (name === 'presence:changed') {
-      const { room_id: _, ...presence } = payload;
-      this.#setPresence(presence);
-    } else if (name === 'read:changed') {
-      this.#reads.receive(payload.reads);
-      this.#emitReads();
-    } else this.#subscription.handle(event);
+    if (!this.#live.handle(event as LiveEvent)) this.#subscription.handle(event as ChangeEvent);
   }
 
   /** Asks the service for this with every join from now on. */
@@ -243,12 +239,16 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
     if (this.isWanted) this.#subscription.join();
   }
 
-  /** What is not stored ends with the connection. */
+  #end(state: 'idle' | 'left'): void {
+    const wasWanted = this.isWanted;
+    this.#stop();
+    this.#setState(state);
+    if (wasWanted) this.#events.onLeft(this);
+  }
+
   #stop(): void {
     this.#subscription.stop();
-    this.#typing.forget();
-    this.typing = noTypists;
-    this.#presence = undefined;
+    this.#live.stop();
   }
 
   #enterRemoved(): void {
@@ -257,19 +257,19 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
     this.#setState('removed');
   }
 
-  #handleJoined({ room, rights, reads, presence }: Joined, isNewTimeline: boolean): void {
+  #handleJoined(joined: Joined, isNewTimeline: boolean): void {
+    const { room, rights } = joined;
     const isReset = isNewTimeline && this.info !== undefined;
     // The client may already know a newer message than this answer, from an acknowledgement that arrived earlier.
     const last_seq = isNewTimeline ? room.last_seq : Math.max(room.last_seq, this.info?.last_seq ?? 0);
-    this.info = { ...room, last_seq };
+    this.info = keepEqual(this.info, { ...room, last_seq });
     this.rights = rights;
     this.error = this.removalReason = undefined;
-    if (reads) this.#reads.receive(reads, true);
-    if (presence !== undefined) this.#setPresence(presence);
+    this.#live.handleJoined(joined);
     if (isNewTimeline) this.queuedMessages.update(() => true);
     this.#setState('joined');
     if (isReset) this.emit('reset', undefined);
-    this.#emitReads();
+    this.#live.emitReads();
     this.continue(isNewTimeline);
   }
 
@@ -293,7 +293,7 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
       this.emit('room', this.info);
       if (!isReplayed && level_admin !== this.info.level_admin) this.#join();
     }
-    this.emitUpdate();
+    this.changed();
   }
 
   #handleNewMessage(payload: ServerEventPayloads['message:new']): void {
@@ -317,32 +317,18 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
 
   protected handleQueued(queued: QueuedAction): void {
     if (isMessage(queued)) {
-      this.#updateOutbox(true);
-      this.emit('outgoing', queued);
+      const view = this.queuedMessages.handleQueued(queued);
+      this.#updateOutbox();
+      this.emit('outgoing', view);
     } else if (!queued.action.seqs) {
-      this.#emitReads();
+      this.#live.emitReads();
       this.handleOwnState();
     }
-    this.emitUpdate();
+    this.changed();
   }
 
-  #updateOutbox(hasChanged?: boolean): void {
-    const isShown = (rev: number) => !this.isWanted || (this.state === 'joined' && rev <= this.rev);
-    this.queuedMessages.update(isShown, hasChanged);
-  }
-
-  #setPresence(presence: Presence | null): void {
-    this.#presence = presence;
-    this.#emitLive('presence', presence);
-  }
-
-  #emitReads(): void {
-    this.#emitLive('reads', this.#reads.all);
-  }
-
-  #emitLive<E extends 'typing' | 'presence' | 'reads'>(event: E, payload: RoomEvents[E]): void {
-    this.emit(event, payload);
-    this.emitUpdate();
+  #updateOutbox(): void {
+    this.queuedMessages.update((rev) => !this.isWanted || (this.state === 'joined' && rev <= this.rev));
   }
 
   #setState(state: RoomState): void {
@@ -352,7 +338,7 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
     if (state === 'joined') this.onUnauthorized();
     else if (!this.isWanted) this.onUnauthorized(this.#toError());
     this.emit('state', state);
-    this.emitUpdate();
+    this.changed();
   }
 
   #toError(): ChatClientError {

@@ -46,7 +46,15 @@ type Requests = (typeof session)['requests'] &
 interface Unparsed {
   'room:join': { payload: { room_id: number | string; since?: string; reads?: true; presence?: true }; ack: Joined };
   'message:history': {
-    payload: { room_id: number | string; before?: number; limit: number; top_level?: true; thread?: number };
+    payload: {
+      room_id: number | string;
+      before?: number;
+      after?: number;
+      around?: number;
+      limit: number;
+      top_level?: true;
+      thread?: number;
+    };
     ack: InferAck<Requests['message:history']>;
   };
   'read:mark': {

@@ -67,10 +67,10 @@ describeOneWiring('the client in a conversation', ({ url }) => {
       },
     };
     const claims = { user: user.user, entity: undefined, level: '0' };
-    const limits = readLimits({ url: url(), token: () => '', maxMessages: 100, maxOutbox: 100 });
+    const limits = readLimits({ url: url(), token: () => '', keep: 200, maxOutbox: 100 });
     const connection = { limits, state: 'connected', claims, link } as unknown as RoomConnection;
     const room = new Room(connection, id, { onLeft() {}, onOwnState() {} });
-    room.start();
+    room.rejoin();
     raw.onAny((name, payload) => {
       if (held.events) events.push(() => room.handle({ name, payload }));
       else room.handle({ name, payload });
@@ -211,6 +211,7 @@ describeOneWiring('the client in a conversation', ({ url }) => {
     await Promise.all([mine.joined(), theirs.joined()]);
     const before = theirs.messages;
     const thread = theirs.thread(1);
+    thread.on('change', () => {});
     await mine.edit(1, { content: 'edited', custom: { card: 1 } }).confirmed;
     await mine.edit(1, 'edited at once').confirmed;
     expect(mine.messages[0]).to.include({ content: 'edited at once' }).and.not.have.property('pending');

@@ -26,7 +26,7 @@ describeBothDatabases('the client in a room', ({ url }) => {
     const { owner, room } = await createRoomWithOwner(url());
     await sendMessages(url(), owner, room, 'one', 'two');
     const clientRoom = createClient(url(), owner).room(room.id);
-    expect(clientRoom).to.include({ state: 'joining', rights: '', rev: 0, info: undefined });
+    expect(clientRoom).to.include({ state: 'idle', rights: '', rev: 0, info: undefined });
     await clientRoom.joined();
     expect(clientRoom).to.include({ state: 'joined', rights: 'rwa', rev: 2, hasOlder: false });
     expect(clientRoom.info).to.include({ name: 'a room', last_seq: 2 });
@@ -97,7 +97,7 @@ describeBothDatabases('the client in a room', ({ url }) => {
     expect(clientRoom.state).to.equal('joined');
     const outgoing = clientRoom.send('may I?');
     expect((await getRejection(outgoing.confirmed)).code).to.equal('FORBIDDEN');
-    expect(clientRoom.outbox).to.deep.equal([outgoing]);
+    expect(clientRoom.outbox.map(({ client_msg_id }) => client_msg_id)).to.deep.equal([outgoing.client_msg_id]);
     await rule('rw');
     outgoing.retry();
     expect(await outgoing.confirmed).to.include({ content: 'may I?' });
@@ -173,6 +173,8 @@ describeBothDatabases('the client in a room', ({ url }) => {
     await sendMessages(url(), owner, room, 'missed');
     expect(clientRoom.messages).to.deep.equal([]);
     expect(client.room(String(room.id))).to.equal(clientRoom);
+    expect(clientRoom.state).to.equal('left');
+    clientRoom.rejoin();
     await clientRoom.joined();
     expect(toContents(clientRoom)).to.deep.equal(['sent all the same', 'missed']);
   });

@@ -39,8 +39,8 @@ describeOneWiring('the client library that the service serves as one file', ({ u
     tab.on('pageerror', (error) => reportViolation(`the page: ${error.stack}`));
     const script = `const client = connect({ url: ${JSON.stringify(url())}, token: async () => '${owner.token}' });
       const room = client.room(${room.id});
-      room.on('update', () => { document.body.textContent = room.messages.map(({ content }) => content).join(' '); });
-      inbox(client).on('update', () => { document.title = 'has an inbox'; });`;
+      room.on('change', () => { document.body.textContent = room.messages.map(({ content }) => content).join(' '); });
+      inbox(client).on('change', () => { document.title = 'has an inbox'; });`;
     const html = `<!doctype html><title>app</title><body></body>${head.replace('SCRIPT', () => script)}`;
     await tab.goto(await servePage(html));
     await tab.getByText('one two').waitFor();

@@ -121,7 +121,7 @@ const client = connect({ url: process.env.CHAT_URL, token: async () => process.e
 client.on('state', (state) => {
   if (state !== 'connected') return;
   const rooms = inbox(client);
-  rooms.on('update', () => {
+  rooms.on('change', () => {
     if (rooms.state !== 'open') return;
     console.log(state, rooms.rooms.length, new ChatClientError('UNAVAILABLE', '') instanceof Error);
     client.close();

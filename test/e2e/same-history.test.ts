@@ -43,7 +43,7 @@ const roots = [1, 2, 3];
 
 async function typescriptDevice(url: string, person: TestUser, room_id: number): Promise<Device> {
   const proxy = await nodeProxy(url);
-  const room: ClientRoom = createClient(proxy.url, person, { maxMessages: 1_000 }).room(room_id);
+  const room: ClientRoom = createClient(proxy.url, person, { keep: 1_000 }).room(room_id);
   await room.joined();
   const threads: ClientThread[] = roots.map((seq) => room.thread(seq));
   const areLoaded = () => threads.every(({ hasOlder }) => !hasOlder);

@@ -12,7 +12,7 @@ import type { TestUser } from './users.ts';
 /** Short timeouts, so that tests with lost connections do not wait long. */
 const timeouts = { backoffMs: 40, maxBackoffMs: 300, answerMs: 3_000 };
 
-/** The client of the package; it is closed after the test. */
+/** The client of the package; it is closed after the test. Its rooms have a listener, so that they stay joined. */
 export function createClient(
   url: string,
   { token }: Pick<TestUser, 'token'>,
@@ -20,6 +20,14 @@ export function createClient(
 ): Client {
   const client = connect({ url, token: () => token, ...options, timeouts: { ...timeouts, ...options.timeouts } });
   closeLater(() => client.close());
+  const opened = new Set<ClientRoom>();
+  const open = client.room.bind(client);
+  client.room = (ref) => {
+    const room = open(ref);
+    if (!opened.has(room)) room.on('change', () => {});
+    opened.add(room);
+    return room;
+  };
   return client;
 }
 

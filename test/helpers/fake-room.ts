@@ -45,7 +45,7 @@ export const joined = (rev: number, more: object = {}) => ({
 
 /** A room on a fake connection: the test answers its requests. */
 export function createFakeRoom({
-  maxMessages = 1_000,
+  keep = 1_000,
   maxOutbox = 1_000,
   onOwnState = (_room: Room, _ack?: object) => {},
 } = {}) {
@@ -53,10 +53,10 @@ export function createFakeRoom({
   const link = {
     request: (name: string, payload: object, answer: Request['answer']) => requests.push({ name, payload, answer }),
   };
-  const limits = readLimits({ url: '', token: () => '', maxMessages, maxOutbox, timeouts: { backoffMs: 1 } });
+  const limits = readLimits({ url: '', token: () => '', keep, maxOutbox, timeouts: { backoffMs: 1 } });
   const connection = { limits, state: 'connected', link, claims: { user: me } };
   const room = new Room(connection as unknown as RoomConnection, 7, { onLeft() {}, onOwnState });
-  room.start();
+  room.rejoin();
   const emitted: string[] = [];
   const record = <E extends keyof RoomEvents>(event: E, format: (payload: RoomEvents[E]) => unknown) =>
     room.on(event, (payload) => void emitted.push(`${event} ${format(payload)}`));
@@ -64,7 +64,7 @@ export function createFakeRoom({
   record('state', (state) => state);
   record('reset', () => room.messages.length);
   let updates = 0;
-  room.on('update', () => void updates++);
+  room.on('change', () => void updates++);
   record('outgoing', ({ content, state }) => `${content} ${state}`);
   return {
     ...{ room, connection, emitted, requests },

@@ -255,6 +255,7 @@ describe('threads of the client', () => {
   it('loads its replies again if the room missed more than the service replays', async () => {
     const { room, next, reconnect } = await openRoom();
     const thread = room.thread(2);
+    thread.on('change', () => {});
     (await next('message:read')).answer(refused);
     (await next('message:history')).answer(undefined, { messages: replies(4), has_more: false, ...position(3) });
     let resets = 0;
@@ -306,7 +307,7 @@ describe('read positions of the client', () => {
     answer(undefined, mark(1, 2));
     room.markRead();
     expect(requests).to.deep.equal([]);
-    room.handleOpened();
+    room.rejoin();
     room.markRead();
     (await next('read:mark')).answer(undefined, mark(3, 3));
   });

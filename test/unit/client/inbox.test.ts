@@ -102,9 +102,12 @@ describe('own marks and personal settings in the inbox of the client', () => {
   });
 
   it('sends the settings of several calls together if the first of them had to wait', async () => {
-    const { room, next } = await openInbox();
+    const { room, next, connection } = await openInbox();
     room.onDisconnect();
+    const { link } = connection;
+    connection.link = undefined as never;
     const operations = [room.setPersonal({ muted: true }), room.setPersonal({ hidden: true })];
+    connection.link = link;
     room.onConnect();
     (await next('room:join')).answer(undefined, joined(10, { recovered: true }));
     const { payload, answer } = await next('room:personal');

@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { type Action, ActionQueue, type QueuedAction } from '../../../src/client/action-queue.ts';
 import type { ConnectionState, RoomState } from '../../../src/client/api.ts';
 import { Connection } from '../../../src/client/connection.ts';
+import { Emitter } from '../../../src/client/emitter.ts';
 import { ChatClientError, type ClientErrorCode } from '../../../src/client/errors.ts';
 import type { LinkEvents } from '../../../src/client/link.ts';
 import { MessageList } from '../../../src/client/message-list.ts';
@@ -447,21 +448,24 @@ describe('the room states of the client', () => {
     room!: Room;
     #actions: string[] = [];
     #states: RoomState[] = [];
-    #publicState: RoomState = 'joining';
+    #publicState: RoomState = 'idle';
 
     #act(action: string): void {
       this.#actions.push(action);
     }
 
-    /** With a message in the outbox that is never answered. */
+    /** With a message in the outbox that is never answered, and with listeners that do not keep the room joined. */
     open(): void {
+      this.createIdle();
+      this.room.rejoin();
+    }
+
+    createIdle(): void {
       this.room = new Room(this.connection, 7, { onLeft: () => this.#act('leave on the server'), onOwnState() {} });
-      this.room.on('state', (state) => void this.#states.push(state));
-      for (const event of ['message', 'member', 'reset'] as const) {
-        this.room.on(event, () => this.#act(`emit \`${event}\``));
-      }
-      this.room.on('outgoing', ({ state }) => state === 'failed' && this.#act('fail the outbox'));
-      this.room.start();
+      const listen: Room['on'] = (event, listener) => Emitter.prototype.on.call(this.room, event, listener as never);
+      listen('state', (state) => void this.#states.push(state));
+      for (const event of ['message', 'member', 'reset'] as const) listen(event, () => this.#act(`emit \`${event}\``));
+      listen('outgoing', ({ state }) => state === 'failed' && this.#act('fail the outbox'));
       this.room.send('pending');
     }
 
@@ -523,6 +527,7 @@ describe('the room states of the client', () => {
   const afterRemoval = /after `room:removed`/;
   const whileOffline = '`rejoin()` is called without a connection';
   const reconnects = 'the client connects';
+  const afterLastListener = '5 s pass after the last listener';
 
   /** A step between the state and the event. */
   function prepare(machine: RoomMachine, event: string): void {
@@ -531,11 +536,12 @@ describe('the room states of the client', () => {
     if (afterRemoval.test(event)) room.onEvent('room:removed', removal);
     // The join is accepted, and the page of history is still missing.
     if (room.state === 'joining' && event === withoutPendingJoin) requests.answer('room:join', undefined, joinAck(3));
-    const isOut = ['rejected', 'removed', 'left'].includes(room.state);
+    const isOut = ['idle', 'rejected', 'removed', 'left'].includes(room.state);
     if (isOut && (event === whileOffline || event === reconnects || event === 'the client becomes unauthorized')) {
       machine.loseConnection();
     }
-    machine.watchJoined();
+    // A pending call counts as a listener.
+    if (event !== afterLastListener) machine.watchJoined();
   }
 
   const answerJoin = (refusal: ChatClientError | undefined, ack?: Json) => (machine: RoomMachine) =>
@@ -547,6 +553,10 @@ describe('the room states of the client', () => {
     name: 'Room',
     create: () => new RoomMachine(),
     states: {
+      async idle(machine, event) {
+        machine.createIdle();
+        prepare(machine, event);
+      },
       async 'joining: offline'(machine, event) {
         machine.openOffline();
         prepare(machine, event);
@@ -585,6 +595,11 @@ describe('the room states of the client', () => {
       },
     },
     events: {
+      'the first listener is added'({ room }) {
+        room.on('message', () => {});
+        return true;
+      },
+      [afterLastListener]: () => fireTimer((ms) => ms === 5_000),
       'the client connects'(machine) {
         if (machine.isWantedOnline) return false;
         machine.connection.link = machine.requests;
@@ -796,7 +811,7 @@ describe('the states of a change of the client', () => {
     state(): string {
       const { state, isSending, backoff } = this.operation;
       if (state !== 'pending') return state;
-      if (!this.queue.all.includes(this.operation)) return 'overtaken';
+      if (!this.queue.has(this.operation)) return 'overtaken';
       return isSending ? 'sending' : backoff.isWaiting ? 'backoff' : 'waiting';
     }
 

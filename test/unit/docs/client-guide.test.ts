@@ -61,6 +61,7 @@ describe('docs/guides/client.md', () => {
       closed: true,
     };
     const room: Record<RoomState, true> = {
+      idle: true,
       joining: true,
       joined: true,
       reconnecting: true,
@@ -96,7 +97,7 @@ describe('docs/guides/client.md', () => {
   it('names every event of the client, and every timeout with its default', () => {
     const client: Record<keyof ClientEvents, true> = { state: true, error: true, frame: true };
     const room: Record<keyof RoomEvents, true> = {
-      ...{ update: true, state: true, message: true, member: true, room: true, reset: true },
+      ...{ change: true, state: true, message: true, member: true, room: true, reset: true },
       ...{ dropped: true, outgoing: true, changed: true, typing: true, presence: true, reads: true },
     };
     for (const event of [...Object.keys(client), ...Object.keys(room)]) expect(text).to.include(`\`${event}\``);
