@@ -41,7 +41,7 @@ export function recordMessages(room: ClientRoom): string[] {
 export const toContents = ({ messages }: ClientRoom): string[] => messages.map(({ content }) => content);
 
 /** Expects consecutive values of `seq`. */
-export function expectNoGaps({ messages }: ClientRoom): void {
+export function expectNoGaps({ messages }: Pick<ClientRoom, 'messages'>): void {
   const first = messages[0]?.seq ?? 1;
   expect(messages.map(({ seq }) => seq)).to.deep.equal(messages.map((_, n) => first + n));
 }
