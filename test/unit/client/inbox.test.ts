@@ -101,6 +101,14 @@ describe('own marks and personal settings in the inbox of the client', () => {
     expect(shown()).to.deep.equal({ ...read, muted: true });
   });
 
+  it('sends personal settings while the room is not joined yet', async () => {
+    const { room, next } = createFakeRoom();
+    await next('room:join');
+    room.react(1, '👍');
+    room.setPersonal({ muted: true });
+    await next('room:personal');
+  });
+
   it('sends the settings of several calls together if the first of them had to wait', async () => {
     const { room, next, connection } = await openInbox();
     room.onDisconnect();
