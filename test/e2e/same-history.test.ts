@@ -46,6 +46,7 @@ async function typescriptDevice(url: string, person: TestUser, room_id: number):
   const room: ClientRoom = createClient(proxy.url, person, { keep: 1_000 }).room(room_id);
   await room.joined();
   const threads: ClientThread[] = roots.map((seq) => room.thread(seq));
+  for (const thread of threads) thread.on('change', () => {});
   const areLoaded = () => threads.every(({ hasOlder }) => !hasOlder);
   await waitUntil('the threads are loaded', areLoaded);
   let resets = 0;
