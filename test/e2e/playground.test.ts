@@ -281,7 +281,7 @@ describe('the playground in Chromium', () => {
     await pane('Ben').getByText('Copied').waitFor(shown);
     const copied = String(await page.evaluate('navigator.clipboard.readText()'));
     expect(copied)
-      .to.match(/^import \{ connect \} from 'nano-messaging\/client';/)
+      .to.match(/^import \{ connect \} from 'nano-messaging-client';/)
       .and.include(`url: '${url}'`);
     expect(copied).to.match(/chat\.room\(\d+\)/);
     expect(await page.getByRole('link', { name: 'API', exact: true }).getAttribute('href')).to.equal('docs');
@@ -319,7 +319,7 @@ describe('the playground in Chromium', () => {
     const frames = page.getByRole('log', { name: 'Frames' });
     await frames.getByText('room:join').first().waitFor(shown);
     await frames.locator('.frame.in', { hasText: 'message:new' }).first().waitFor();
-    await frames.locator('.frame.out', { hasText: 'message:history' }).first().waitFor();
+    await frames.locator('.frame.out', { hasText: 'read:mark' }).first().waitFor();
     const raw = page.getByRole('region', { name: 'Raw /chat' });
     const command = async (name: string) => {
       await raw.getByRole('button', { name, exact: true }).click();
