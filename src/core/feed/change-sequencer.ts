@@ -39,6 +39,8 @@ interface Collaborators {
   deliver: (change: Change, origin: ChangeOrigin) => void;
   /** Called if the next change in the log is of a kind that this version does not know. */
   onUnknownKind: (error: UnknownChangeKindError) => void;
+  /** How many subscribers have gone live so far. */
+  countJoins: () => number;
 }
 
 /** How long missing changes may still arrive on the bus before they are read from the log. */
@@ -58,6 +60,7 @@ export class ChangeSequencer {
   readonly #events: SequencerEvents;
   readonly #deliver: Collaborators['deliver'];
   readonly #onUnknownKind: Collaborators['onUnknownKind'];
+  readonly #countJoins: Collaborators['countJoins'];
   /** The position of the last delivered change; undefined until `startAt` is called. */
   #position: Position | undefined;
   /** The highest known `rev` of the log. */
@@ -68,12 +71,13 @@ export class ChangeSequencer {
   #runningRepair: Promise<void> | undefined;
   #hasEnded = false;
 
-  constructor({ room, log, events, deliver, onUnknownKind }: Collaborators) {
+  constructor({ room, log, events, deliver, onUnknownKind, countJoins }: Collaborators) {
     this.#room = room;
     this.#log = log;
     this.#events = events;
     this.#deliver = deliver;
     this.#onUnknownKind = onUnknownKind;
+    this.#countJoins = countJoins;
   }
 
   get position(): Position | undefined {
@@ -168,8 +172,12 @@ export class ChangeSequencer {
     while (this.#isBehind) {
       const revBefore = this.#position!.rev;
       const changes = await this.#log.changes(this.#room, revBefore + 1, this.#headRev, repairPageSize);
+      const joins = this.#countJoins();
       let repaired = 0;
       for (const change of changes) {
+        // A subscriber that went live in the middle of the page has not received the message that the page skips now, so
+        // the page is read again from here.
+        if (change.kind === 'skipped' && this.#countJoins() !== joins) break;
         // If the bus has meanwhile delivered a change of this page, the rest of the page cannot be used. The page skips
         // the later changes of a message, because its first entry of the message already includes them; the change from
         // the bus does not.

@@ -76,7 +76,7 @@ export class PendingJoins {
     try {
       let joined = await readSnapshot();
       // There must be no `await` between this check and `proceed`: the feed could start or deliver changes meanwhile.
-      for (let attempts = 1; isOlder(joined, join); attempts++) {
+      for (let attempts = 1; isOlder(joined, join) || splitsRepair(joined, join); attempts++) {
         if (attempts === maxSnapshotReads) throw new ChatError('UNAVAILABLE');
         joined = await readSnapshot();
       }
@@ -147,4 +147,12 @@ export class PendingJoins {
 
 function isOlder({ snapshot }: JoinSnapshot, { attachedRev }: PendingJoin): boolean {
   return attachedRev !== undefined && snapshot.head.rev < attachedRev;
+}
+
+/**
+ * Whether the subscriber would miss a change of a message. A repair gives each message once and skips its later entries.
+ * If the snapshot lies between the two, it may not contain what the skipped entry has changed.
+ */
+function splitsRepair({ snapshot }: JoinSnapshot, { buffered }: PendingJoin): boolean {
+  return buffered.some(({ kind, rev }) => kind === 'skipped' && rev > snapshot.head.rev);
 }

@@ -35,6 +35,8 @@ export class RoomFeed {
   #rights: TrackedRights | undefined;
   readonly #subscribers = new Set<Subscriber>();
   readonly #pendingJoins = new PendingJoins();
+  /** How many subscribers have gone live. */
+  #joins = 0;
   #hasEnded = false;
 
   constructor({ room, log, broadcasters, observers = [], events }: Collaborators) {
@@ -48,6 +50,7 @@ export class RoomFeed {
       events,
       deliver: (change, origin) => this.#deliver(change, origin),
       onUnknownKind: (error) => this.#onUnknownKind(error),
+      countJoins: () => this.#joins,
     });
   }
 
@@ -212,6 +215,7 @@ export class RoomFeed {
     const { denialReason } = decide(subscriber.actor, this.#rights!);
     if (denialReason) return this.#remove(subscriber, denialReason);
     this.#subscribers.add(subscriber);
+    this.#joins += 1;
     subscriber.goLive();
     for (const observer of this.#observers) observer.onJoined(this.#room, subscriber);
   }

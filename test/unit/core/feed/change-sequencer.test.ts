@@ -24,6 +24,7 @@ describe('ChangeSequencer', () => {
       onUnknownKind: (error) => {
         throw error;
       },
+      countJoins: () => 0,
     });
     const waitForRead = async (from: number) => {
       for (let attempts = 0; attempts < 100 && reads.at(-1)?.from !== from; attempts++) await delay(10);

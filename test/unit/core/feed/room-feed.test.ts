@@ -25,6 +25,17 @@ const rule = (rev: number, user: string, permissions: string | null): Change => 
   ...{ kind: 'member', room_id, rev, at: rev, rule: grant(user, permissions) },
 });
 
+/** A log with two edits of the message 1 at the revs 2 and 3, of which a replay skips all but the first. */
+const editedTwice = {
+  changes: async (_room: number, from: number, to: number) =>
+    [message(1), edit(2), edit(3)]
+      .filter(({ rev }) => rev >= from && rev <= to)
+      .map((change): Change => (change.rev === 3 && from < 3 ? { kind: 'skipped', room_id, rev: 3, at: 3 } : change)),
+};
+
+const edit = (rev: number): Change => ({ ...message(rev), kind: 'revision' }) as Change;
+const describeChange = ({ kind, rev }: Change) => (kind === 'skipped' ? `${rev} skipped` : rev);
+
 function createLog(changes: Change[]) {
   return {
     changes: async (_room: number, from: number, to: number) => changes.filter(({ rev }) => rev >= from && rev <= to),
@@ -51,18 +62,18 @@ interface RecordingSubscriber extends Subscriber {
   received: (number | string)[];
 }
 
-function setUp(log: Change[] = []) {
+function setUp(log: Change[] | Pick<RoomLog, 'changes'> = []) {
   const live = new Set<RecordingSubscriber>();
   const repaired: number[] = [];
   const unknown: string[] = [];
   const delivered: string[] = [];
   const feed = new RoomFeed({
     room: room_id,
-    log: createLog(log) as unknown as RoomLog,
+    log: (Array.isArray(log) ? createLog(log) : log) as RoomLog,
     broadcasters: [
       {
         publish: (change) => {
-          for (const subscriber of live) subscriber.received.push(change.rev);
+          for (const subscriber of live) subscriber.received.push(describeChange(change));
         },
       },
     ],
@@ -84,7 +95,7 @@ function setUp(log: Change[] = []) {
     const subscriber: RecordingSubscriber = {
       actor,
       received: [],
-      deliver: (change) => void subscriber.received.push(change.rev),
+      deliver: (change) => void subscriber.received.push(describeChange(change)),
       deliverEvent: () => {},
       goLive: () => void live.add(subscriber),
       remove: (code) => {
@@ -221,6 +232,46 @@ describe('RoomFeed', () => {
     feed.receive(message(3));
     feed.receive(message(4));
     expect(one.received).to.deep.equal(['joined at 3', 4]);
+  });
+
+  it('skips no entry of a message for a subscriber that goes live in the middle of a repair', async () => {
+    const { feed, createSubscriber, join } = setUp(editedTwice);
+    const early = createSubscriber(other);
+    await join(early, snapshotAt(0));
+    const one = createSubscriber();
+    await join(one, snapshotAt(2));
+    feed.reconcile(3);
+    await until(() => early.received.length === 4);
+    expect(early.received).to.deep.equal(['joined at 0', 1, 2, 3]);
+    expect(one.received).to.deep.equal(['joined at 2', 3]);
+  });
+
+  it('reads the snapshot again if a repair skips an entry behind it', async () => {
+    const { feed, createSubscriber } = setUp(editedTwice);
+    const early = createSubscriber(other);
+    await feed.join(
+      early,
+      async () => ({ snapshot: snapshotAt(0) }),
+      () => {},
+    );
+    const one = createSubscriber();
+    const snapshots = [snapshotAt(2), snapshotAt(3)];
+    let release = () => {};
+    const repaired = new Promise<void>((resolve) => (release = resolve));
+    const joined = feed.join(
+      one,
+      async () => {
+        await repaired;
+        return { snapshot: snapshots.shift()! };
+      },
+      ({ snapshot: { head } }) => void one.received.push(`joined at ${head.rev}`),
+    );
+    feed.reconcile(3);
+    await until(() => early.received.length === 3);
+    release();
+    await joined;
+    expect(early.received).to.deep.equal([1, 2, '3 skipped']);
+    expect(one.received).to.deep.equal(['joined at 3']);
   });
 
   it('delivers nothing that follows a ban to the banned subscriber, even if all of it arrives at once', async () => {
