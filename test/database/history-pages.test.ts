@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
+import { createRightsCache } from '../../src/core/log/rights-cache.ts';
 import { createRoomLog } from '../../src/core/log/room-log.ts';
 import type { Store } from '../../src/database/store.ts';
 import type { AppContext } from '../../src/features/app-context.ts';
@@ -18,7 +19,8 @@ describeEveryStore('A page of history', (openedStore) => {
   before(() => {
     store = openedStore();
     const concurrentReads = { run: <T>(_user: string, read: () => Promise<T>) => read() };
-    context = { log: createRoomLog(store), concurrentReads } as unknown as AppContext;
+    const log = createRoomLog(store);
+    context = { log, rights: createRightsCache(log), concurrentReads } as unknown as AppContext;
   });
 
   const run = (text: string) => store.query({ name: `test ${randomUUID()}`, text }, []);

@@ -11,10 +11,12 @@ const { scripts } = JSON.parse(readFileSync(resolve(project, 'package.json'), 'u
 /** Each script of package.json that runs a tool, with an option that its usage has to list. */
 const tools: [script: string, option: string][] = [
   ['bench', '--rounds N'],
+  ['build', '--help'],
   ['docs:settings', '--help'],
   ['fuzz', '--seed N'],
   ['new:feature', 'NAME'],
   ['outage', '--how kill'],
+  ['packages', '--output DIRECTORY'],
   ['screenshots', 'DIRECTORY'],
   ['test:image', '--help'],
   ['torture', '--seed N'],
