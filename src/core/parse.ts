@@ -71,6 +71,23 @@ export function findUnknownKeys(schema: z.ZodType, input: unknown): string[] {
   return unknown;
 }
 
+/**
+ * For the entries of a list: rejects a mistyped key, which would otherwise be ignored. `keys` has the known keys. The type
+ * keeps the input of the schema, which `preprocess` would widen to `unknown` for callers in TypeScript.
+ */
+export function withKnownKeys<T extends z.ZodType>(schema: T, keys: z.ZodType = schema) {
+  const checked = z.preprocess((input, context) => {
+    try {
+      findUnknownKeys(keys, input);
+    } catch (error) {
+      const { field, message } = ChatError.from(error);
+      context.addIssue({ code: 'custom', path: field === undefined ? [] : [field], message });
+    }
+    return input;
+  }, schema);
+  return checked as unknown as z.ZodType<z.output<T>, z.input<T>>;
+}
+
 const noKeys: string[] = [];
 
 /**

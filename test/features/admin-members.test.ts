@@ -228,6 +228,7 @@ describeOneWiring('PUT /admin/rooms/:id/members', ({ url, startNode }) => {
     ['rules.0.accepted', { rules: [{ userUUID: randomUUID(), permissions: 'r', accepted: 'yes' }] }],
     ['rules.0.userUUID', { rules: [{ permissions: 'r' }] }],
     ['rules.0.userUUID', { rules: [{ userUUID: 'ana', permissions: 'r' }] }],
+    ['rules.0.permission', { rules: [{ userUUID: randomUUID(), permission: 'r' }] }],
     ['replace', { rules: [], replace: 'all' }],
   ];
   for (const [field, body] of refusals) {

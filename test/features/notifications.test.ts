@@ -197,6 +197,8 @@ describeOneWiring('Recipients', ({ url, startNode }) => {
     expectRefusal(await ask(`${room.id}/messages/0`, {}), 'BAD_REQUEST', 'seq');
     expectRefusal(await ask(`${room.id}/messages/1`, { after: 'x' }), 'BAD_REQUEST', 'after');
     expectRefusal(await ask(`${room.id}/messages/1`, { users: ['ana'] }), 'BAD_REQUEST', 'users.0');
+    const mistyped = { users: [{ user: randomUUID(), Entity: null }] };
+    expectRefusal(await ask(`${room.id}/messages/1`, mistyped), 'BAD_REQUEST', 'users.0.Entity');
     const tooMany = Array.from({ length: 1_001 }, () => ({ user: randomUUID() }));
     expectRefusal(await ask(`${room.id}/messages/1`, { users: tooMany }), 'BAD_REQUEST', 'users');
   });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Level, Uuid } from '../../core/ids.ts';
+import { withKnownKeys } from '../../core/parse.ts';
 import { Permissions, type RuleKind } from '../../core/room.ts';
 
 /** A rule as the backend wants it to be. */
@@ -46,7 +47,7 @@ export const WantedRule = z
 const tooMany = `must be a list of at most ${maxRulesPerCall} rules`;
 
 export const RuleList = z
-  .array(WantedRule, { error: tooMany })
+  .array(withKnownKeys(WantedRule), { error: tooMany })
   .max(maxRulesPerCall, tooMany)
   .superRefine((rules, context) => {
     const seen = new Set<Uuid>();

@@ -1,12 +1,11 @@
 import { z } from 'zod';
 import { defineAnswer, ignoredKeys, refusals } from '../../core/contract/rest.ts';
 import { Cursor } from '../../core/cursor.ts';
-import { ChatError } from '../../core/errors.ts';
 import { ana, ben, exampleEditedMessage, exampleMessage, examplePosition } from '../../core/examples.ts';
 import { defineFeature } from '../../core/feature.ts';
 import { count, nilUuid, RoomRef, Uuid } from '../../core/ids.ts';
 import { Message, Seq } from '../../core/log/message.ts';
-import { findUnknownKeys } from '../../core/parse.ts';
+import { withKnownKeys } from '../../core/parse.ts';
 import { dateBound } from '../../core/timestamp.ts';
 import { EditBody, editHeaders, MessageParams } from '../edits/contract.ts';
 import { ClientMsgId, draftFields, requireContent } from '../messages/draft.ts';
@@ -25,25 +24,11 @@ const draft = z
   .meta({ id: 'ServiceDraft', description: 'A message of the service or of a user.' });
 export type ServiceDraft = z.infer<typeof draft>;
 
-/** Rejects a mistyped key, such as `created_at`, which would otherwise be ignored. */
-const withKnownKeys = z.preprocess(
-  (input, context) => {
-    try {
-      findUnknownKeys(draft, input);
-    } catch (error) {
-      const { field, message } = ChatError.from(error);
-      context.addIssue({ code: 'custom', path: field === undefined ? [] : [field], message });
-    }
-    return input;
-  },
-  draft.refine(...requireContent),
-);
-
 export const ServiceMessages = z
   .object(
     {
       messages: z
-        .array(withKnownKeys, { error: 'must be an array of messages' })
+        .array(withKnownKeys(draft.refine(...requireContent), draft), { error: 'must be an array of messages' })
         .min(1, 'must have at least one entry')
         .max(maxMessages, `must have at most ${maxMessages} entries`)
         .superRefine((messages, context) => {

@@ -5,6 +5,7 @@ import { defineFeature } from '../../core/feature.ts';
 import { count, flag, Level, RoomRef, Uuid } from '../../core/ids.ts';
 import { InboxCursor, ListedRoom, unreadRooms } from '../../core/inbox-item.ts';
 import { Seq } from '../../core/log/message.ts';
+import { withKnownKeys } from '../../core/parse.ts';
 
 const maxUsers = 1_000;
 
@@ -35,7 +36,7 @@ export const RecipientsQuery = z
   .object(
     {
       users: z
-        .array(Addressee, { error: 'must be an array of users' })
+        .array(withKnownKeys(Addressee), { error: 'must be an array of users' })
         .max(maxUsers, `must have at most ${maxUsers} entries`)
         .optional()
         .describe(`Only these users, up to ${maxUsers}. Without it, all with a rule of their own, page by page.`),

@@ -143,7 +143,8 @@ describe('the client of the server API', () => {
     const { url, received } = await serve(unavailable, json(201, { duplicates: [] }, []));
     const { messages } = createAdminClient({ url, token });
     await messages.send('key:order-17', { messages: [{ content: 'one' }] });
-    await messages.send('key:order-17', { messages: [{ content: 'one' }] });
+    // @ts-expect-error a message has no such field
+    await messages.send('key:order-17', { messages: [{ content: 'one', clientMsgId: 'a' }] });
     const [first, retry, other] = received.map(({ headers }) => headers['idempotency-key']);
     expect(first).to.match(/^[0-9a-f-]{36}$/);
     expect(retry).to.equal(first);
