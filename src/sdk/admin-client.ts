@@ -98,6 +98,8 @@ function createRequest(base: URL, token: string, call: string, given: readonly u
   const filled = path.replaceAll(/:(\w+)/g, (_match, name: string) => {
     const value = given[used++];
     if (value === undefined || value === null || value === '') throw new TypeError(`${name}: is missing in ${call}`);
+    // A URL resolves these, also if they are encoded, so the call would reach another route.
+    if (/^\.\.?$/.test(String(value))) throw new TypeError(`${name}: must not be ${value} in ${call}`);
     return encodeURIComponent(String(value)).replaceAll('%3A', ':');
   });
   const url = new URL(base.pathname.replace(/\/$/, '') + filled, base);

@@ -204,6 +204,19 @@ describe('the client of the server API', () => {
     });
   }
 
+  it('rejects with a TypeError instead of a call of another route by a parameter that a URL resolves', async () => {
+    const { url, received } = await serve(json(200, { next: null }, []));
+    for (const uuid of ['.', '..']) {
+      const answer = createAdminClient({ url, token }).users.rooms(uuid);
+      const error = await answer.then(
+        () => undefined,
+        (thrown) => thrown,
+      );
+      expect(error).to.be.an.instanceof(TypeError).and.have.property('message').that.includes('uuid: must not be .');
+    }
+    expect(received).to.deep.equal([]);
+  });
+
   it('throws a TypeError without a token', () => {
     expect(() => createAdminClient({ url: 'http://127.0.0.1', token: '' })).to.throw(TypeError, /^token: /);
   });
