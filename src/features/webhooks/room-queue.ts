@@ -53,7 +53,7 @@ export class RoomQueue {
 
   add(room: RoomId, since: number): void {
     const claimed = this.#claimed.get(room);
-    if (claimed) claimed.touchedSince ??= since;
+    if (claimed) claimed.touchedSince = Math.min(since, claimed.touchedSince ?? since);
     else if (!this.#alone.has(room)) this.#waiting.set(room, Math.min(since, this.#waiting.get(room) ?? since));
   }
 
@@ -102,7 +102,9 @@ export class RoomQueue {
     if (claimed?.claim !== claim) return;
     this.#claimed.delete(room);
     if (isBehind) {
-      const behindSince = since ?? claimed.since;
+      // The rest was stored later than what the room has waited for, although an imported message can have an older date.
+      const waitedSince = Math.min(claimed.since, claimed.touchedSince ?? claimed.since);
+      const behindSince = Math.max(since ?? waitedSince, waitedSince);
       if (isAlone) this.#addAlone(room, behindSince);
       else this.#waiting.set(room, behindSince);
     } else if (claimed.touchedSince !== undefined) {

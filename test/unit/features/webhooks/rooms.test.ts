@@ -51,6 +51,18 @@ describe('The queue of rooms that are behind', () => {
     expect(queue.has(second, 2)).to.equal(true);
   });
 
+  it('does not take the date of an imported message for the time since which a room is behind', () => {
+    const queue = new RoomQueue();
+    queue.add(1, 100);
+    queue.release(queue.claim(1), 1, { isBehind: true, since: -1e12 });
+    expect(queue.oldest).to.equal(100);
+    const claim = queue.claim(1);
+    queue.add(1, 60);
+    queue.add(1, 130);
+    queue.release(claim, 1, { isBehind: true, since: -1e12 });
+    expect(queue.oldest).to.equal(60);
+  });
+
   it('keeps the age of the oldest change, also while a request has the room', () => {
     const queue = new RoomQueue();
     queue.add(1, 100);
