@@ -65,6 +65,7 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
     this.#subscription = new Subscription(connection, ref, {
       createList: (before) => this.createList(this.handleChanged, { before }),
       onChange: (change, isReplayed) => this.#handleChange(change, isReplayed),
+      onAcknowledged: (joined) => this.#live.handleJoined(joined),
       onJoined: (joined, isNewTimeline) => this.#handleJoined(joined, isNewTimeline),
       onRejected: (error) => this.#handleRejected(error),
     });
@@ -265,7 +266,6 @@ export class Room extends Conversation implements ClientRoom, ClientPart {
     this.info = keepEqual(this.info, { ...room, last_seq });
     this.rights = rights;
     this.error = this.removalReason = undefined;
-    this.#live.handleJoined(joined);
     if (isNewTimeline) this.queuedMessages.update(() => true);
     this.#setState('joined');
     if (isReset) this.emit('reset', undefined);

@@ -14,6 +14,11 @@ export interface SubscriptionEvents {
    */
   onChange(change: ChangeEvent, isReplayed: boolean): void;
   /**
+   * Called with each acknowledgement at once, in the order of the events. `onJoined` may follow later, when the page of
+   * history has been loaded, so newer events may have arrived before it.
+   */
+  onAcknowledged(joined: Joined): void;
+  /**
    * `isNewTimeline` is true if the timeline was replaced by a new one with the latest page of history. If it is false, the
    * timeline continues, and no change is missing.
    */
@@ -96,6 +101,7 @@ export class Subscription {
       if (attempt !== this.#pendingJoin) return;
       if (error) return this.#handleFailure(error);
       this.roomId = ack.room.id;
+      this.#events.onAcknowledged(ack);
       for (const change of ack.events) if (attempt === this.#pendingJoin) this.handle(change, { isReplayed: true });
       // A listener may have called `leave()` in the meantime.
       if (attempt !== this.#pendingJoin) return;

@@ -388,6 +388,27 @@ describe('typing and presence of the client', () => {
     expect(requests).to.deep.equal([]);
   });
 
+  it('keeps what arrives while the page of history is loading, which is newer than the acknowledgement', async () => {
+    const { room, next } = createFakeRoom();
+    room.on('presence', () => {});
+    room.on('reads', () => {});
+    const read = { user: other, read_seq: 3, version: 1 };
+    // The first join was sent before the listeners were added.
+    (await next('room:join')).answer(undefined, joined(3));
+    await next('message:history');
+    (await next('room:join')).answer(undefined, joined(3, { presence: { count: 1, users: [me] }, reads: [] }));
+    const page = await next('message:history');
+    room.handle({ name: 'presence:changed', payload: { room_id: 7, count: 2, users: [me, other] } });
+    room.handle({ name: 'read:changed', payload: { room_id: 7, reads: [read] } });
+    page.answer(undefined, {
+      messages: [1, 2, 3].map((seq) => message(seq)),
+      has_more: false,
+      rev: 3,
+      cursor: cursorOf(3),
+    });
+    expect([room.state, room.presence, room.reads]).to.deep.equal(['joined', { count: 2, users: [me, other] }, [read]]);
+  });
+
   it('shows who else types and who is present, until the connection is lost', async () => {
     const { room } = await openRoom();
     const users = [{ user: me }, { user: other, thread: 2 }];

@@ -6,7 +6,7 @@ const root = new URL('../../../', import.meta.url);
 
 /** docs/guides/client.md promises these sizes. */
 const bundles = [
-  { entry: 'src/client/client.ts', maxBytes: 11_900 },
+  { entry: 'src/client/client.ts', maxBytes: 11_950 },
   { entry: 'src/client/inbox.ts', maxBytes: 13_100 },
 ];
 

@@ -667,6 +667,7 @@ describe('the subscription states of the client', () => {
       createList: (before) =>
         new MessageList({ connection: this.connection, ref: 7, before, show: (message) => message, onChanged() {} }),
       onChange: ({ name }) => this.#actions.push(`deliver the ${name === 'message:new' ? 'message' : 'change'}`),
+      onAcknowledged() {},
       onJoined: (_joined, isNew) => this.#actions.push(isNew ? 'report a new timeline' : 'report joined'),
       onRejected: () => this.#actions.push('report rejected'),
     });
