@@ -147,11 +147,12 @@ export interface JoinCall<Context> {
  * Called while the join buffers the changes of the room, so no change is lost between the data that the handler reads
  * and the live changes. Resolves to a function that returns the answer; it is called in the tick in which the
  * acknowledgement is sent and the subscription goes live. The handler may be called for a join that is then denied, and
- * several times for one join.
+ * several times for one join. `mayRead` decides whether an actor may read the room in the state of the acknowledgement,
+ * which may be ahead of the feed.
  */
 export type JoinOptionHandler<J extends JoinOption, Context> = (
   call: JoinCall<Context>,
-) => Promise<() => z.input<J['answer']>>;
+) => Promise<(mayRead: (actor: Actor) => boolean) => z.input<J['answer']>>;
 
 /** One handler for each entry of the contract. The compiler rejects missing and unknown names. */
 export type Handlers<F extends Contract, Context> = {

@@ -11,7 +11,8 @@ import {
   upTo,
   waitForBus,
 } from '../helpers/node-pair.ts';
-import { createRoom, sendMessages } from '../helpers/rooms.ts';
+import { rest } from '../helpers/rest-client.ts';
+import { createMember, createRoom, putRule, sendMessages } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
 import { tcpProxy } from '../helpers/tcp-proxy.ts';
 
@@ -31,6 +32,25 @@ describe('The feeds of two nodes', () => {
     expect(await receiveSeqs(far, 50)).to.deep.equal(rooms.map(() => 1));
     await Promise.all(rooms.map((room) => sendMessages(here.url, owner, room, 'later')));
     expect(await receiveSeqs(far, 50)).to.deep.equal(rooms.map(() => 2));
+  });
+
+  it('shows a join no position of a user whose ban the feed of the node has not reached', async () => {
+    const { redis, here, there } = await startNodePair();
+    const { owner, room } = await createSharedRoom(here, there);
+    await rest(here.url, owner.token).patch(`/rooms/${room.id}`, { receipts: true });
+    const ben = await createMember(here.url, owner, room);
+    await sendMessages(here.url, owner, room, 'one');
+    await rest(here.url, ben.token).put(`/rooms/${room.id}/read`, { seq: 1 });
+    const join = async () => {
+      const socket = await socketClient(there.url, owner);
+      const { reads } = await socket.request('room:join', { room_id: room.id, reads: true });
+      return reads.map(({ user }: { user: string }) => user);
+    };
+    expect(await join()).to.include(ben.user);
+    await redis.kill();
+    await waitForBus('down', here, there);
+    await putRule(here.url, owner, room, { userUUID: ben.user, permissions: 'b' });
+    expect(await join()).to.deep.equal([owner.user]);
   });
 
   itWithBothAdapters('counts missed and repaired changes in the metrics', async (adapter) => {

@@ -18,7 +18,7 @@ export const reads = implement(contract.reads, {
   },
   async 'join:reads'({ context, room, subscriber: { actor } }) {
     const positions = await readPositions(context.store, room, actor);
-    return () => context.receipts.toPresent(room, actor.user, positions);
+    return (mayRead) => context.receipts.toPresent(room, actor.user, positions, mayRead);
   },
   async mark_read({ context, actor, frame, connection, room, id }) {
     const { stored } = await markRead(context, actor, room.room, frame);

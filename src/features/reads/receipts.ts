@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
+import type { Actor } from '../../core/authorization.ts';
 import type { EphemeralBroadcaster, EphemeralBus } from '../../core/ephemeral.ts';
 import type { FeedRegistry } from '../../core/feed/feed-registry.ts';
 import type { RoomFeed } from '../../core/feed/room-feed.ts';
@@ -76,15 +77,14 @@ export class Receipts {
 
   /**
    * Returns what a connection may know when it joins: the stored positions, and the marks that this node has received
-   * in the meantime.
+   * in the meantime. `mayRead` decides whose positions may be shown.
    */
-  toPresent(room: RoomId, user: Uuid, positions: readonly Mark[]): ReadReceipt[] {
-    const feed = this.#findFeed(room);
+  toPresent(room: RoomId, user: Uuid, positions: readonly Mark[], mayRead: (actor: Actor) => boolean): ReadReceipt[] {
     const present = new Map<Uuid, Mark>();
     for (const mark of [...positions, ...(this.#recent.get(room)?.values() ?? [])]) {
       const known = present.get(mark.user);
       if (known && known.version >= mark.version) continue;
-      if (mark.user === user || (mark.isShared && this.#mayRead(feed, mark))) present.set(mark.user, mark);
+      if (mark.user === user || (mark.isShared && mayRead(toActor(mark)))) present.set(mark.user, mark);
     }
     return [...present.values()].map(toReceipt);
   }
@@ -123,7 +123,9 @@ export class Receipts {
     this.#pending.delete(room);
     const feed = this.#findFeed(room);
     if (!feed || marks.length === 0) return;
-    const shared = marks.filter((mark) => mark.isShared && this.#mayRead(feed, mark)).slice(0, maxReads);
+    const shared = marks
+      .filter((mark) => mark.isShared && feed.getRights(toActor(mark)).includes('r'))
+      .slice(0, maxReads);
     if (shared.length > 0) {
       const payload: ReadChanged = { room_id: room, reads: shared.map(toReceipt) };
       const event = { room_id: room, name: 'read:changed', payload };
@@ -144,10 +146,6 @@ export class Receipts {
     }
   }
 
-  #mayRead(feed: RoomFeed | undefined, { user, entity, level }: Mark): boolean {
-    return feed?.getRights({ user, entity, level, mayCreateRooms: false }).includes('r') ?? false;
-  }
-
   #publish(room: RoomId): void {
     const marks = [...(this.#unpublished.get(room)?.values() ?? [])];
     this.#unpublished.delete(room);
@@ -159,6 +157,7 @@ export class Receipts {
   }
 }
 
+const toActor = ({ user, entity, level }: Mark): Actor => ({ user, entity, level, mayCreateRooms: false });
 const toReceipt = ({ user, read_seq, version }: Mark): ReadReceipt => ({ user, read_seq, version });
 
 function addMark(rooms: Map<RoomId, Marks>, room: RoomId, mark: Mark): void {

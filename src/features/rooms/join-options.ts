@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Actor } from '../../core/authorization.ts';
 import type { SocketRequest } from '../../core/contract/socketio.ts';
 import type { Feature, JoinCall, JoinOption, JoinOptionHandler, RequestCall } from '../../core/feature.ts';
 import type { Subscriber } from '../../core/feed/subscriber.ts';
@@ -7,12 +8,13 @@ import type { RoomId } from '../../core/ids.ts';
 /** What a feature adds to `room:join`: the key, and how to answer a client that sets it. */
 export interface RegisteredJoinOption<Context> {
   name: string;
-  read(call: JoinCall<Context>): Promise<() => unknown>;
+  read(call: JoinCall<Context>): Promise<(mayRead: MayRead) => unknown>;
 }
 
 /** The answers to the options that a client has set, by their names. */
 export type JoinAnswers = Record<string, unknown>;
-export type ReadJoinAnswers = () => Promise<() => JoinAnswers>;
+type MayRead = (actor: Actor) => boolean;
+export type ReadJoinAnswers = () => Promise<(mayRead: MayRead) => JoinAnswers>;
 
 export const noJoinAnswers: ReadJoinAnswers = async () => () => ({});
 
@@ -67,12 +69,12 @@ export function createJoinAnswers<Context>(
   const wanted = options.filter(({ name }) => (payload as Record<string, unknown>)[name] === true);
   return async () => {
     const answers = await Promise.all(wanted.map((option) => option.read({ context, room, subscriber })));
-    return () => {
+    return (mayRead) => {
       for (const option of options) {
         if (wanted.includes(option)) connection.follow(room, option.name);
         else connection.unfollow(room, option.name);
       }
-      return Object.fromEntries(wanted.map(({ name }, n) => [name, answers[n]!()]));
+      return Object.fromEntries(wanted.map(({ name }, n) => [name, answers[n]!(mayRead)]));
     };
   };
 }

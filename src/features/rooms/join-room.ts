@@ -1,4 +1,4 @@
-import { type Actor, administersAsOwner, authorize, matchRule } from '../../core/authorization.ts';
+import { type Actor, administersAsOwner, authorize, can, matchRule } from '../../core/authorization.ts';
 import type { JoinResult } from '../../core/connections.ts';
 import { type Cursor, formatCursor, parseCursor } from '../../core/cursor.ts';
 import type { RoomFeed } from '../../core/feed/room-feed.ts';
@@ -57,9 +57,11 @@ export async function joinRoom(
       subscriber,
       () => readJoin(context, subscriber, id, replay, readAnswers),
       ({ snapshot, missed, answers }) => {
-        const { rights } = decide(subscriber.actor, toRoomRights(snapshot));
+        const state = toRoomRights(snapshot);
+        const { rights } = decide(subscriber.actor, state);
         const { room, head } = snapshot;
-        acknowledge({ room, rights, head, recovered: missed !== undefined, events: missed ?? [] }, answers());
+        const mayRead = (actor: Actor) => can(decide(actor, state), 'read') && feed.getRights(actor).includes('r');
+        acknowledge({ room, rights, head, recovered: missed !== undefined, events: missed ?? [] }, answers(mayRead));
       },
     );
     return leave;
@@ -101,7 +103,8 @@ export async function rejoinRoom(
       const events = missed && [...missed, ...later];
       const room = later.reduce(applyRoomChange, snapshot.room);
       const rights = feed.getRights(subscriber.actor);
-      acknowledge({ room, rights, head, recovered: events !== undefined, events: events ?? [] }, answers());
+      const mayRead = (actor: Actor) => feed.getRights(actor).includes('r');
+      acknowledge({ room, rights, head, recovered: events !== undefined, events: events ?? [] }, answers(mayRead));
     },
   );
 }
