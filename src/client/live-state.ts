@@ -9,7 +9,7 @@ const noTypists: readonly Typist[] = [];
 
 type Changed = <E extends 'typing' | 'presence' | 'reads'>(event: E, payload: RoomEvents[E]) => void;
 
-/** What is not in the log of a room: who types, who is present, and how far users have read. */
+/** What is not in the log of a room: typing, presence, and how far users have read. */
 export class LiveState {
   typing = noTypists;
   presence: Presence | null | undefined;

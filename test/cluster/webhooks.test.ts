@@ -156,7 +156,7 @@ describe('Webhooks of several nodes', () => {
     await waitUntil('the lost message', () => receiver.changesOf(room).some(({ content }) => content === 'lost'));
   });
 
-  it('deliver every change of every room at least once and in order, whatever the endpoint answers and whoever dispatches', async function () {
+  it('deliver every change of every room at least once and in order, whatever the endpoint answers and whichever node dispatches', async function () {
     this.timeout(60_000);
     const receiver = await startReceiver();
     const settings = await settingsFor(receiver.url);

@@ -120,7 +120,7 @@ describeWirings('Messages of the backend', [embedded, sharded], ({ url, urls }) 
     expectRefusal(await send({ content: 'late', thread: 1 }), 'DELETED', 'messages.0.thread');
   });
 
-  it('may be edited and deleted by the backend, whoever sent them', async () => {
+  it('may be edited and deleted by the backend, whichever user sent them', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     const writer = await createMember(url(), owner, room);
     const [message] = await sendMessages(url(), writer, room, 'a typo');

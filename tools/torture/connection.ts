@@ -6,7 +6,7 @@ import type { TimelineChange } from './timeline.ts';
 
 /** One connection of a client, over either transport. */
 export interface Connection {
-  /** Calls `answer` at most once. `withPresence` also asks who is present. */
+  /** Calls `answer` at most once. `withPresence` also asks for presence. */
   join(
     room: number,
     options: { since: string | undefined; withPresence: boolean },

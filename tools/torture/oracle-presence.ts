@@ -83,7 +83,7 @@ const toLongestStay = ({ room, user, askedAt, end }: Subscription, lastAt: numbe
 });
 
 /**
- * Describes how the presence that clients are shown now differs from who is in the rooms. Somebody who left may be shown
+ * Compares the presence that clients show with the users in the rooms. A user who has left may be shown
  * for as long as the protocol allows.
  */
 export function findPresenceProblems({ subscriptions, stays, users }: Evidence, now: number): string[] {

@@ -133,7 +133,7 @@ export interface Subscription {
   resumes: Subscription | undefined;
   startedAt: number;
   applied: Applied[];
-  /** The sets of users that the client was shown. Undefined if it did not ask who is present. */
+  /** The sets of users that the client was shown. Undefined if it did not ask for presence. */
   presence?: SeenPresence[];
   end: SubscriptionEnd | undefined;
 }

@@ -28,7 +28,7 @@ const { seconds, seed, nodes, clients, rooms, faults, defect, settings } = readO
 const tickMs = 10;
 const slices = 4;
 const ruleLanes = 4;
-/** A shorter run does not wait until everybody is told who is present. */
+/** A shorter run does not wait until every client has the complete presence. */
 const minSecondsForPresence = 30;
 /** Time for the start, for the creation of rooms and users, and for the convergence at the end. */
 const graceMs = 180_000;

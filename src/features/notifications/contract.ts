@@ -71,7 +71,7 @@ export const notifications = defineFeature('notifications', {
       path: '/admin/rooms/:id/messages/:seq/recipients',
       auth: 'admin',
       summary: 'Find whom to notify of a message now',
-      description: `Left out: who cannot read the room, the emitter, who has muted the room, and who has read the message. Ask 2 to 5 seconds
+      description: `Left out are the emitter, and users who cannot read the room, have muted it, or have read the message. Ask 2 to 5 seconds
 after the message was sent: a user at the screen has read it by then. Nobody is to be notified of a deleted or a silent message.
 A page may be short or empty although \`meta.next\` is set.`,
       params: z.object({ id: RoomRef, seq: Seq.describe('The `seq` of the message.') }),
