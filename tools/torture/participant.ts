@@ -126,7 +126,8 @@ export class Participant {
     const mayGo = (room: number) => this.#maySendTo(room);
     for (const message of this.#outbox.take(now, mayGo)) this.#connection.send(message);
     for (const operation of this.#operations.take(now, mayGo)) this.#operate(operation);
-    for (const roomClient of this.#roomClients) if (roomClient.needsPage) this.#readPage(roomClient, now);
+    for (const roomClient of this.#roomClients)
+      if (roomClient.needsPage && !this.#isSelecting) this.#readPage(roomClient, now);
     if (now < this.#freshTokenAt) return;
     this.#freshTokenAt = Number.POSITIVE_INFINITY;
     this.#connection.refresh(this.#token(tokenSeconds));
@@ -372,6 +373,8 @@ export class Participant {
     const before = floor !== undefined && floor > 1 && this.#random.chance(0.5) ? floor : undefined;
     this.#connection!.readPage(roomClient.room, before, (page) => {
       for (const message of page?.messages ?? []) this.#recordAnswer(message, now, 'page');
+      if (page?.messages.some(({ room_id }) => room_id !== roomClient.room))
+        return this.#violation('protocol', `a page of room ${roomClient.room} has messages of another room`);
       if (roomClient.timeline !== timeline) return;
       if (page) roomClient.addPage(page);
       else roomClient.pageAskedAt = undefined;
@@ -476,7 +479,7 @@ export class Participant {
     );
   }
 
-  /** On /chat, the server applies messages behind a select to the newly selected room. */
+  /** On /chat, the server applies all commands behind a select to the newly selected room. */
   get #isSelecting(): boolean {
     return this.#isChat && this.#roomClients.some(({ isBusy }) => isBusy);
   }
