@@ -77,12 +77,12 @@ async function torture(): Promise<Violation[]> {
   cluster = await startCluster({ nodes, directory, settings, defect, receiver });
   if (defect) await installDefect(cluster.postgres.url, defect);
   const owner = new Owner(cluster.urls, random(seed + 1), evidence);
-  const { urls, postgres } = cluster;
+  const { urls, postgres, redis } = cluster;
   const databaseUrl = () => postgres.url;
   const options = { clients, rooms, seed: seed + 2, urls, databaseUrl };
   const { participants, grantees, crowd, quietRooms } = await createPopulation(options, owner, evidence);
   const world = { cluster, participants, crowd, evidence, quietRooms, importSeconds: seconds / 4 };
-  const stopMeasuring = measureStrain({ urls, databaseUrl }, evidence);
+  const stopMeasuring = measureStrain({ urls, databaseUrl, redisUrl: redis?.url }, evidence);
   const ticking = tick(participants);
   await converge(world);
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
+import { createClient } from 'redis';
 import type { Delay, Evidence } from './record.ts';
 
 const timerMs = 50;
@@ -9,13 +10,39 @@ const timeoutMs = 10_000;
 interface Targets {
   urls: string[];
   databaseUrl: () => string;
+  redisUrl: string | undefined;
+}
+
+/** A connection to a server, over which trivial requests are sent. */
+interface ProbeConnection {
+  ping(): Promise<unknown>;
+  close(): Promise<unknown>;
+}
+
+async function connectToDatabase(connectionString: string): Promise<ProbeConnection> {
+  const client = new Client({ connectionString, connectionTimeoutMillis: 5_000 });
+  // The next query fails.
+  client.on('error', () => {});
+  await client.connect();
+  return { ping: () => client.query('select 1'), close: () => client.end() };
+}
+
+async function connectToRedis(url: string): Promise<ProbeConnection> {
+  const client = createClient({ url, socket: { reconnectStrategy: false } });
+  // The next command fails.
+  client.on('error', () => {});
+  await client.connect();
+  return { ping: () => client.ping(), close: async () => client.destroy() };
 }
 
 /**
- * Measures how long the machine lets everybody wait: a timer in this process, a trivial request to each node, and a
- * trivial query. Requests that fail are no measurements. Returns a function that stops it.
+ * Measures how long the machine lets everybody wait: a timer in this process, and a trivial request to each node, to
+ * PostgreSQL and to Redis. Requests that fail are no measurements. Returns a function that stops it.
  */
-export function measureStrain({ urls, databaseUrl }: Targets, { delays }: Pick<Evidence, 'delays'>): () => void {
+export function measureStrain(
+  { urls, databaseUrl, redisUrl }: Targets,
+  { delays }: Pick<Evidence, 'delays'>,
+): () => void {
   let isOver = false;
   const note = (from: number, ms: number) => void delays.push({ from, to: from + ms, ms });
 
@@ -44,19 +71,13 @@ export function measureStrain({ urls, databaseUrl }: Targets, { delays }: Pick<E
     });
   }
 
-  async function probeDatabase(): Promise<void> {
+  async function probeConnection(connect: () => Promise<ProbeConnection>): Promise<void> {
     while (!isOver) {
-      const database = new Client({ connectionString: databaseUrl(), connectionTimeoutMillis: 5_000 });
-      let isLost = false;
-      database.on('error', () => {
-        isLost = true;
-      });
-      await database.connect().catch(() => {
-        isLost = true;
-      });
+      const connection = await connect().catch(() => undefined);
+      let isLost = connection === undefined;
       while (!isOver && !isLost) {
         const from = performance.now();
-        await database.query('select 1').then(
+        await connection!.ping().then(
           () => note(from, performance.now() - from),
           () => {
             isLost = true;
@@ -64,11 +85,12 @@ export function measureStrain({ urls, databaseUrl }: Targets, { delays }: Pick<E
         );
         await delay(probeMs);
       }
-      await database.end().catch(() => {});
+      await connection?.close().catch(() => {});
       await delay(probeMs);
     }
   }
-  void probeDatabase();
+  void probeConnection(() => connectToDatabase(databaseUrl()));
+  if (redisUrl !== undefined) void probeConnection(() => connectToRedis(redisUrl));
 
   return () => {
     isOver = true;
