@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { loadEmbeddedSecret } from '../auth/embedded-secret.ts';
 import { signToken } from '../auth/token-signing.ts';
 import { readConfig } from '../config/config.ts';
-import { Uuid } from '../core/ids.ts';
+import { NonNilUuid, Uuid } from '../core/ids.ts';
 
 const usage = `npm run token -- [options], or npx nano-messaging token [options]
 
@@ -37,8 +37,8 @@ function readOptions() {
   const parseUuid = (name: 'user' | 'entity') => {
     const given = values[name];
     if (given === undefined) return undefined;
-    const parsed = Uuid.safeParse(given);
-    if (!parsed.success) throw new Error(`--${name} must be a UUID`);
+    const parsed = (name === 'user' ? NonNilUuid : Uuid).safeParse(given);
+    if (!parsed.success) throw new Error(`--${name} ${parsed.error.issues[0]!.message}`);
     return parsed.data;
   };
   return { ...values, user: parseUuid('user') ?? randomUUID(), entity: parseUuid('entity') };

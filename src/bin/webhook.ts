@@ -4,7 +4,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
-import { parseSecrets, verifyWebhook, WebhookVerificationError } from '../sdk/verify-webhook.ts';
+import { parseWebhookSecrets } from '../core/webhook-signature.ts';
+import { verifyWebhook, WebhookVerificationError } from '../sdk/verify-webhook.ts';
 
 const usage = `nano-messaging webhook [options]
 
@@ -56,7 +57,8 @@ async function main(): Promise<void> {
   const { port, host, secret: given, help } = readOptions();
   if (help) return console.log(usage);
   const secret = given ?? `whsec_${randomBytes(32).toString('base64')}`;
-  parseSecrets(secret);
+  const secrets = parseWebhookSecrets(secret);
+  if (typeof secrets === 'string') throw new Error(`--secret ${secrets}`);
   const server = createServer((request, response) => {
     receive(request, secret).then(
       (result) => answer(response, result),

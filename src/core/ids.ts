@@ -22,6 +22,15 @@ export type Uuid = string;
 /** The emitter of the messages that the service itself sends. It is no user: a token with it is rejected. */
 export const nilUuid = '00000000-0000-0000-0000-000000000000';
 
+/** A user or an entity that a request names. The service has no rules, rooms or tokens as a user. */
+export const NonNilUuid = Uuid.refine(
+  (uuid) => uuid !== nilUuid,
+  'must not be the nil UUID, which is the service',
+).meta({
+  id: 'NonNilUuid',
+  description: 'A UUID like `Uuid`, but not the nil UUID, which is the service itself.',
+});
+
 export const RoomId = z.number().int().positive().meta({ id: 'RoomId', description: 'The number of a room.' });
 export type RoomId = number;
 
@@ -75,13 +84,14 @@ export const toKey = (ref: RoomKeyRef): string => ref.slice('key:'.length);
 const int32 = 2_147_483_647;
 
 /** Also accepts strings of digits, because older clients send them. */
-const integerError = { error: 'must be an integer, or its digits in a string' };
-const integer = (min: number) =>
-  z
+const integer = (min: number) => {
+  const integerError = { error: `must be an integer from ${min} to ${int32}, or its digits in a string` };
+  return z
     .union([z.int(integerError), z.string().regex(/^-?[0-9]{1,10}$/, integerError)], integerError)
     .transform(Number)
-    .pipe(z.int(integerError).min(min, `must be at least ${min}`).max(int32, `must be at most ${int32}`))
+    .pipe(z.int(integerError).min(min, integerError).max(int32, integerError))
     .meta({ minimum: min, maximum: int32 });
+};
 
 export const Level = integer(-int32);
 export const AdminLevel = integer(0);
@@ -92,7 +102,7 @@ export const count = (min: number, max: number) => {
   return z
     .union([z.int(countError), z.string().regex(/^[0-9]{1,16}$/, countError)], countError)
     .transform(Number)
-    .pipe(z.int(countError).min(min, `must be at least ${min}`).max(max, `must be at most ${max}`))
+    .pipe(z.int(countError).min(min, countError).max(max, countError))
     .meta({ minimum: min, maximum: max });
 };
 

@@ -31,9 +31,36 @@ function unwrapObject(schema: unknown): z.ZodObject | undefined {
   return schema instanceof z.ZodPipe ? (unwrapObject(schema.in) ?? unwrapObject(schema.out)) : undefined;
 }
 
+const typeNames: Record<string, string> = {
+  ...{ string: 'a string', number: 'a number', int: 'a whole number', boolean: 'true or false' },
+  ...{ object: 'an object', record: 'an object', array: 'a list' },
+};
+
+const units: Record<string, string> = { string: ' characters', array: ' entries' };
+
+/** States what is wrong if the schema has no text for it. Callers must not read the texts of the schema library. */
+function describeIssue(issue: z.core.$ZodRawIssue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return `must be ${typeNames[issue.expected] ?? 'of another type'}`;
+    case 'too_small':
+    case 'too_big': {
+      const [word, bound] = issue.code === 'too_small' ? ['least', issue.minimum] : ['most', issue.maximum];
+      const unit = units[issue.origin];
+      return unit ? `must have at ${word} ${bound}${unit}` : `must be at ${word} ${bound}`;
+    }
+    case 'invalid_value':
+      return `must be ${issue.values.length > 1 ? 'one of ' : ''}${issue.values.map(String).join(', ')}`;
+    case 'unrecognized_keys':
+      return `has unknown keys: ${issue.keys.slice(0, maxKeys).join(', ')}`;
+    default:
+      return 'is not in the documented format';
+  }
+}
+
 /** Parses data from outside, such as a request. Throws `BAD_REQUEST` with the first invalid field. */
 export function parse<T extends z.ZodType>(schema: T, input: unknown): z.infer<T> {
-  const parsed = schema.safeParse(input);
+  const parsed = schema.safeParse(input, { error: describeIssue });
   if (parsed.success) return parsed.data;
   throw ChatError.from(parsed.error);
 }

@@ -74,7 +74,8 @@ describe('nano-messaging webhook', () => {
   });
 
   for (const [args, message] of [
-    [['--secret', 'my secret'], /^secrets: must be whsec_/],
+    [['--secret', 'my secret'], /^--secret must be whsec_/],
+    [['--secret', 'whsec_c2hvcnQ='], /^--secret must have 24 to 64 bytes/],
     [['--port', 'many'], /^--port must be a number/],
     [['--prot', '9000'], /--prot/],
   ] as const) {

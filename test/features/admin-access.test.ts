@@ -16,6 +16,15 @@ describe('access to /admin', () => {
     for (const token of [`${other},${adminToken}`, `${other}x`, undefined]) {
       expectRefusal(await rest(url, token).get(path), 'UNAUTHENTICATED');
     }
+    const lower = { Authorization: `bearer ${other}` };
+    expect((await rest(url).get(path, lower)).status).to.equal(200);
+  });
+
+  it('names the whole path if no route matches it', async () => {
+    const { url } = await startNode(postgres);
+    const refused = await rest(url, adminToken).get('/admin/nothing/here');
+    expectRefusal(refused, 'NOT_FOUND');
+    expect(refused.body.meta.detail).to.equal('No route matches GET /admin/nothing/here');
   });
 
   it('is only on ADMIN_PORT if that is set', async () => {

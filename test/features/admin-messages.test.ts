@@ -138,7 +138,7 @@ describeWirings('Messages of the backend', [embedded, sharded], ({ url, urls }) 
     expect(await socket.next('message:changed')).to.include({ content: '', deleted_by: nilUuid });
     expect((await admin().delete(path)).body.content).to.deep.equal({ deleted: [] });
     expectRefusal(await admin().patch(path, { content: 'again' }), 'DELETED', 'seq');
-    expectRefusal(await admin().delete(`${toList(room)}/9`), 'NO_MESSAGE');
+    expectRefusal(await admin().delete(`${toList(room)}/9`), 'NO_MESSAGE', 'seq');
   });
 
   it('may be deleted by the backend in a user2user room', async () => {

@@ -3,6 +3,7 @@ import { chatInRoom } from '../helpers/chat-client.ts';
 import { databaseSession } from '../helpers/database-session.ts';
 import { describeBothDatabases, embedded, startNode } from '../helpers/node.ts';
 import { freshDatabase } from '../helpers/postgres.ts';
+import { expectRefusal } from '../helpers/refusals.ts';
 import { rest } from '../helpers/rest-client.ts';
 import { createMember, createRoom, createRoomWithOwner, putRule, readRev, sendMessages } from '../helpers/rooms.ts';
 import { socketClient } from '../helpers/socket-client.ts';
@@ -140,7 +141,9 @@ describeBothDatabases('Deleting messages', ({ url }) => {
     const missing = await author.request('message:delete', { room_id, seqs: [1, 9] });
     expect(missing.error).to.include({ code: 'NO_MESSAGE', field: 'seqs' });
     expect(await readRev(url(), owner, room)).to.equal(before);
-    const admin = await rest(url(), owner.token).delete(`/rooms/${room_id}/messages/1`);
+    const deleter = rest(url(), owner.token);
+    expectRefusal(await deleter.delete(`/rooms/${room_id}/messages/9`), 'NO_MESSAGE', 'seq');
+    const admin = await deleter.delete(`/rooms/${room_id}/messages/1`);
     expect(admin.body).to.deep.include({ content: { deleted: [1] } });
   });
 

@@ -191,8 +191,11 @@ describeOneWiring('Recipients', ({ url, startNode }) => {
   it('are refused for a message or a room that does not exist, and for invalid parameters', async () => {
     const { owner, room } = await createRoomWithOwner(url());
     await sendMessages(url(), owner, room, 'one');
-    const ask = (path: string, body: object) => rest(url(), adminToken).post(`/admin/rooms/${path}/recipients`, body);
+    const ask = (path: string, body?: object) => rest(url(), adminToken).post(`/admin/rooms/${path}/recipients`, body);
     expectRefusal(await ask(`${room.id}/messages/2`, {}), 'NO_MESSAGE', 'seq');
+    const withoutBody = await ask(`${room.id}/messages/1`);
+    expectRefusal(withoutBody, 'BAD_REQUEST');
+    expect(withoutBody.body.meta.detail).to.equal('the body is missing: send a JSON object, or {} for the defaults');
     expectRefusal(await ask('999999/messages/1', {}), 'NOT_FOUND');
     expectRefusal(await ask(`${room.id}/messages/0`, {}), 'BAD_REQUEST', 'seq');
     expectRefusal(await ask(`${room.id}/messages/1`, { after: 'x' }), 'BAD_REQUEST', 'after');

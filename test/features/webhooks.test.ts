@@ -140,7 +140,7 @@ describe('Webhooks [embedded (PGlite)]', () => {
     expect((await readWebhook(node.url, 'app')).last_error).to.equal('no answer within 0.7 s');
     receiver.answer = answerWith(204);
     await waitUntil('all changes', () => revsOf(receiver, room).length === 2);
-    expect((await readWebhook(node.url, 'app')).failing_since).to.equal(null);
+    expect(await readWebhook(node.url, 'app')).to.include({ failing_since: null, last_error: null });
   });
 
   it('stop after 410 until they are resumed', async () => {
@@ -159,7 +159,11 @@ describe('Webhooks [embedded (PGlite)]', () => {
     expect(receiver.requests.length).to.equal(before);
     await command(node.url, 'app', { resume: true });
     await waitUntil('all changes', () => revsOf(receiver, room).length === 3);
-    expect((await readWebhook(node.url, 'app')).suspended_at).to.equal(null);
+    expect(await readWebhook(node.url, 'app')).to.include({
+      suspended_at: null,
+      failing_since: null,
+      last_error: null,
+    });
   });
 
   it('repeat a refused request room by room, park the refused room, and deliver the others', async () => {
@@ -281,6 +285,8 @@ describe('Webhooks [embedded (PGlite)]', () => {
     );
     await waitUntil('the clock', () => new Date().toISOString() > last!.createdAt);
     const [newer] = await sendMessages(node.url, owner, room, 'three');
+    // A date is midnight in UTC, so this one skips nothing.
+    await command(node.url, 'app', { skip_before: newer!.createdAt.slice(0, 10) });
     await command(node.url, 'app', { skip_before: newer!.createdAt });
     receiver.answer = answerWith(204);
     await waitUntil('the newer message', () => contentsOf(receiver, room).includes('three'));

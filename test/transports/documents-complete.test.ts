@@ -29,7 +29,7 @@ const repairs = 'rooms.changeSkipped';
 /** Occurs only if a client leaves more than a mebibyte unread. */
 const unread = 'close 4408';
 
-const nobodysRoom = '00000000-0000-0000-0000-000000000000';
+const nobodysRoom = '0ffffff0-0000-4000-8000-0000000000ff';
 const large = 'x'.repeat(70_000);
 /** Too large for the backend, whose requests may be larger. */
 const hugeBytes = 8_400_000;

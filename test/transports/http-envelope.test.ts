@@ -252,6 +252,8 @@ describeOneWiring('GET /metrics', ({ startNode }) => {
     const metrics = (token?: string) => rest(url, token).get('/metrics');
     for (const token of [undefined, 'another', createUser().token]) expect((await metrics(token)).status).to.equal(401);
     expect((await metrics('a token for the metrics')).status).to.equal(200);
+    const headers = { Authorization: 'bEARER a token for the metrics' };
+    expect((await rest(url).get('/metrics', headers)).status).to.equal(200);
   });
 
   it('serves metrics at METRICS_PORT if it is configured', async () => {

@@ -7,7 +7,7 @@ import { count, nilUuid, RoomRef, Uuid } from '../../core/ids.ts';
 import { Message, Seq } from '../../core/log/message.ts';
 import { withKnownKeys } from '../../core/parse.ts';
 import { dateBound } from '../../core/timestamp.ts';
-import { EditBody, editHeaders, MessageParams } from '../edits/contract.ts';
+import { deletionAnswer, EditBody, editAnswer, editHeaders, MessageParams } from '../edits/contract.ts';
 import { ClientMsgId, draftFields, requireContent } from '../messages/draft.ts';
 
 const maxMessages = 500;
@@ -72,7 +72,6 @@ const sent = {
 };
 
 const systemMessage = { ...exampleMessage, emitter: nilUuid, content: 'Ben joined the crew' } as const;
-const editPosition = { rev: 4, cursor: '1.4.mwtw6795' };
 
 const Deleted = z.array(z.int()).describe('The `seq` of the messages that this call deleted.');
 
@@ -133,19 +132,7 @@ count as read by everybody.`,
       headers: editHeaders,
       headerFields: { 'If-Match': 'base' },
       body: { schema: EditBody, examples: { 'Another text': { content: exampleEditedMessage.content } } },
-      answers: {
-        200: defineAnswer(200, {
-          description: 'The message as it is now.',
-          content: Message,
-          meta: {
-            changed: z.boolean().describe('false: the message was already so. Then the log has no new entry.'),
-            ...position,
-            ...ignoredKeys,
-          },
-          example: exampleEditedMessage,
-          exampleMeta: { changed: true, ...editPosition },
-        }),
-      },
+      answers: { 200: editAnswer },
       refusals: [...refusals.admin, 'NO_MESSAGE', 'DELETED', 'CONFLICT'],
     },
     adminDeleteMessage: {
@@ -155,15 +142,7 @@ count as read by everybody.`,
       summary: 'Delete a message of anybody',
       description: 'A tombstone remains; its `deleted_by` is the nil UUID. Deleting it again succeeds.',
       params: MessageParams,
-      answers: {
-        200: defineAnswer(200, {
-          description: 'The message has been deleted.',
-          content: z.object({ deleted: Deleted }),
-          meta: position,
-          example: { deleted: [1] },
-          exampleMeta: editPosition,
-        }),
-      },
+      answers: { 200: deletionAnswer },
       refusals: [...refusals.admin, 'NO_MESSAGE'],
     },
     adminDeleteMessagesOfEmitter: {

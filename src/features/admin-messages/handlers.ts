@@ -1,6 +1,6 @@
 import { service } from '../../core/authorization.ts';
 import { implement } from '../app-context.ts';
-import { deleteMessages } from '../edits/delete-messages.ts';
+import { deleteMessage } from '../edits/delete-messages.ts';
 import { editMessage } from '../edits/edit-message.ts';
 import * as contract from './contract.ts';
 import { deleteMessagesOfEmitter } from './delete-of-emitter.ts';
@@ -16,7 +16,7 @@ export const adminMessages = implement(contract.adminMessages, {
     return { code: 200, content, meta };
   },
   async adminDeleteMessage({ context, params: { id, seq } }) {
-    const { deleted, ...meta } = await deleteMessages(context, service, id, [seq]);
+    const { deleted, ...meta } = await deleteMessage(context, service, id, seq);
     return { code: 200, content: { deleted }, meta };
   },
   async adminDeleteMessagesOfEmitter({ context, params: { id }, query: { emitter, after_seq } }) {

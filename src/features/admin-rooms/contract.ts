@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { defineAnswer, ignoredKeys, refusals } from '../../core/contract/rest.ts';
 import { ana, ben, exampleRoom, exampleRule } from '../../core/examples.ts';
 import { defineFeature } from '../../core/feature.ts';
-import { AdminLevel, count, KeyPrefix, RoomKeyRef, Uuid } from '../../core/ids.ts';
+import { AdminLevel, count, KeyPrefix, NonNilUuid, RoomKeyRef, Uuid } from '../../core/ids.ts';
 import { PermissionRule, Room, RoomParams, RoomType } from '../../core/room.ts';
 import { dateBound } from '../../core/timestamp.ts';
 import { RuleList } from '../admin-members/rule-list.ts';
@@ -29,7 +29,7 @@ export const PutRoom = z
         'The user who owns the room; required for `user2user`. By default, the service owns it. Only for a new room.',
       ),
       entity_owner: Uuid.nullish().describe('The entity that owns a group; none by default. Only for a new room.'),
-      with: Uuid.optional().describe('The other user of a `user2user` room. Only for a new room.'),
+      with: NonNilUuid.optional().describe('The other user of a `user2user` room. Only for a new room.'),
       createdAt: dateBound('from')
         .optional()
         .describe('When it was created, in ISO 8601: for imports. Now by default. Only for a new room.'),
@@ -43,7 +43,7 @@ export const PutRoom = z
 export type PutRoom = z.infer<typeof PutRoom>;
 
 export const AdminRoomQuery = z.object({
-  user: Uuid.optional().describe('Only rooms with a rule of this user.'),
+  user: NonNilUuid.optional().describe('Only rooms with a rule of this user.'),
   entity: Uuid.optional().describe('Only rooms that this entity owns, or that have a rule of it.'),
   key_prefix: KeyPrefix.optional().describe('Only rooms whose key begins like this.'),
   after: count(1, Number.MAX_SAFE_INTEGER).optional().describe('The `next` of the page before.'),

@@ -130,6 +130,11 @@ function toNewRoom(context: AppContext, input: PutRoom): NewRoomInput {
   if (type === 'group' && other) return refuse('with', 'is only allowed for a room of type user2user');
   if (type === 'user2user') {
     if (!user_owner) return refuse('user_owner', 'is required for a room of type user2user');
+    if (user_owner === nilUuid)
+      return refuse(
+        'user_owner',
+        'must be a user for a room of type user2user, not the nil UUID, which is the service',
+      );
     if (!other) return refuse('with', 'is required for a room of type user2user');
     if (other === user_owner) return refuse('with', 'must be another user than user_owner');
     if (entity_owner) return refuse('entity_owner', 'is only allowed for a room of type group');

@@ -46,6 +46,23 @@ const Deleted = z
   .array(z.number().int())
   .describe('The `seq` of the messages that this request deleted, without those that were deleted before.');
 
+/** The answers of the routes that edit and delete a message, for its emitter and for the backend. */
+export const editAnswer = defineAnswer(200, {
+  description: 'The message as it is now.',
+  content: Message,
+  meta: { changed, ...position, ...ignoredKeys },
+  example: exampleEditedMessage,
+  exampleMeta: { changed: true, ...editPosition },
+});
+
+export const deletionAnswer = defineAnswer(200, {
+  description: 'The message has been deleted.',
+  content: z.object({ deleted: Deleted }),
+  meta: position,
+  example: { deleted: [1] },
+  exampleMeta: editPosition,
+});
+
 export const EditBody = z
   .object(editFields, { error: 'the body must be a JSON object' })
   .refine(...requireChange)
@@ -84,15 +101,7 @@ export const edits = defineFeature('edits', {
           'Only if nobody has edited it meanwhile': { content: exampleEditedMessage.content, base: 3 },
         },
       },
-      answers: {
-        200: defineAnswer(200, {
-          description: 'The message as it is now.',
-          content: Message,
-          meta: { changed, ...position, ...ignoredKeys },
-          example: exampleEditedMessage,
-          exampleMeta: { changed: true, ...editPosition },
-        }),
-      },
+      answers: { 200: editAnswer },
       refusals: [...refusals.room, ...editRefusals],
     },
     deleteMessage: {
@@ -104,15 +113,7 @@ export const edits = defineFeature('edits', {
       description: `For the emitter, if they can read, and in a \`group\` for administrators. A tombstone without content remains. Deleting it
 again succeeds.`,
       params: MessageParams,
-      answers: {
-        200: defineAnswer(200, {
-          description: 'The message has been deleted.',
-          content: z.object({ deleted: Deleted }),
-          meta: position,
-          example: { deleted: [1] },
-          exampleMeta: editPosition,
-        }),
-      },
+      answers: { 200: deletionAnswer },
       refusals: [...refusals.room, 'NO_MESSAGE'],
     },
   },

@@ -1,6 +1,6 @@
 import { implement } from '../app-context.ts';
 import * as contract from './contract.ts';
-import { deleteMessages } from './delete-messages.ts';
+import { deleteMessage, deleteMessages } from './delete-messages.ts';
 import { editMessage } from './edit-message.ts';
 
 export const edits = implement(contract.edits, {
@@ -9,7 +9,7 @@ export const edits = implement(contract.edits, {
     return { code: 200, content: message, meta: { changed, rev, cursor } };
   },
   async deleteMessage({ context, actor, params: { id, seq } }) {
-    const { deleted, rev, cursor } = await deleteMessages(context, actor, id, [seq]);
+    const { deleted, rev, cursor } = await deleteMessage(context, actor, id, seq);
     return { code: 200, content: { deleted }, meta: { rev, cursor } };
   },
   'message:edit': ({ context, actor, payload: { room_id, ...edit } }) => editMessage(context, actor, room_id, edit),

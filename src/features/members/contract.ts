@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { defineAnswer, ignoredKeys, refusals } from '../../core/contract/rest.ts';
 import { ben, entity, exampleRule } from '../../core/examples.ts';
 import { defineFeature } from '../../core/feature.ts';
-import { flag, Level, RoomRef, Uuid } from '../../core/ids.ts';
+import { flag, Level, NonNilUuid, RoomRef, Uuid } from '../../core/ids.ts';
 import { costs } from '../../core/limits/request-costs.ts';
 import { PermissionRule, Permissions, RoomParams } from '../../core/room.ts';
 
@@ -11,9 +11,9 @@ const jsonObject = { error: 'the body must be a JSON object' };
 export const PutMember = z
   .object(
     {
-      entity_UUID: Uuid.optional().describe('A user or an entity: a new rule is of kind `any`.'),
-      userUUID: Uuid.optional().describe('A user: the rule is of kind `user`.'),
-      entityUUID: Uuid.optional().describe('An entity: the rule is of kind `entity`.'),
+      entity_UUID: NonNilUuid.optional().describe('A user or an entity: a new rule is of kind `any`.'),
+      userUUID: NonNilUuid.optional().describe('A user: the rule is of kind `user`.'),
+      entityUUID: NonNilUuid.optional().describe('An entity: the rule is of kind `entity`.'),
       permissions: Permissions.optional(),
       level: Level.optional().describe('Of an entity, only members from this level on. 0 by default for a new rule.'),
     },

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Uuid } from '../../core/ids.ts';
+import { NonNilUuid } from '../../core/ids.ts';
 import { CustomData, Seq } from '../../core/log/message.ts';
 
 /** The size is not limited here: `assertContentSize` compares it with `MAX_CONTENT_BYTES` and throws `TOO_LARGE`. */
@@ -57,7 +57,7 @@ function isStorable(value: unknown): boolean {
 }
 
 export const Mentions = z
-  .array(Uuid, { error: 'must be an array of UUIDs' })
+  .array(NonNilUuid, { error: 'must be an array of UUIDs' })
   .max(maxMentions, `must have at most ${maxMentions} entries`)
   .transform((mentions) => [...new Set(mentions)])
   .describe(`Users and organisations to address, at most ${maxMentions}. A mention gives no access.`);

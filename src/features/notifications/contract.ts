@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { defineAnswer, ignoredKeys, refusals } from '../../core/contract/rest.ts';
 import { ben, exampleInboxItem } from '../../core/examples.ts';
 import { defineFeature } from '../../core/feature.ts';
-import { count, flag, Level, RoomRef, Uuid } from '../../core/ids.ts';
+import { count, flag, Level, NonNilUuid, RoomRef, Uuid } from '../../core/ids.ts';
 import { InboxCursor, ListedRoom, unreadRooms } from '../../core/inbox-item.ts';
 import { Seq } from '../../core/log/message.ts';
 import { withKnownKeys } from '../../core/parse.ts';
@@ -12,7 +12,7 @@ const maxUsers = 1_000;
 const Addressee = z
   .object(
     {
-      user: Uuid,
+      user: NonNilUuid,
       entity: Uuid.nullish().describe('Their organisation; null if they have none. Omit it if it is not known.'),
       level: Level.optional().describe('Their `levelOnEntity`; 0 if it is omitted.'),
     },
@@ -103,7 +103,7 @@ A page may be short or empty although \`meta.next\` is set.`,
       summary: 'List the rooms of a user',
       description: `Newest activity first, as \`GET /rooms\` lists them for the user. With \`inbox=true\` also what an inbox shows, such as the
 unread counts: what a digest needs. The call changes nothing; the user does not count as seen.`,
-      params: z.object({ uuid: Uuid }),
+      params: z.object({ uuid: NonNilUuid }),
       query: z.object({
         inbox: flag.default(false).describe('true: with what an inbox shows.'),
         entity: Uuid.optional().describe('The organisation of the user, on which their rights depend.'),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { exampleRevocation } from '../../core/examples.ts';
-import { count, Uuid } from '../../core/ids.ts';
+import { count, NonNilUuid, Uuid } from '../../core/ids.ts';
 import { dateBound } from '../../core/timestamp.ts';
 
 /** The end of the year 9999. A larger number is probably in milliseconds by mistake. */
@@ -18,7 +18,7 @@ const IssuedBefore = z
 const jtiError = 'must be a string of 1 to 255 characters, or a whole number up to 2^53-1';
 /** A number is converted to a string of digits. The verification of tokens does the same. */
 const Jti = z
-  .union([z.string().min(1).max(255), z.int().transform(String)], { error: jtiError })
+  .union([z.string().min(1, jtiError).max(255, jtiError), z.int().transform(String)], { error: jtiError })
   .pipe(z.string().refine((jti) => jti.isWellFormed() && !jti.includes('\0'), 'must be valid Unicode without NUL'));
 
 type RevocationTarget =
@@ -29,7 +29,7 @@ type RevocationTarget =
 export const CreateRevocation = z
   .object(
     {
-      userUUID: Uuid.nullish().describe('Whose tokens; with `issued_before`.'),
+      userUUID: NonNilUuid.nullish().describe('Whose tokens; with `issued_before`.'),
       issued_before: IssuedBefore.nullish().describe(
         'Tokens with an earlier `iat`, or without one: seconds since 1970, or an ISO 8601 date.',
       ),

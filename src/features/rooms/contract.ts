@@ -5,7 +5,7 @@ import * as socketio from '../../core/contract/socketio.ts';
 import { Cursor } from '../../core/cursor.ts';
 import { ben, examplePosition, exampleRoom, exampleRule } from '../../core/examples.ts';
 import { defineFeature } from '../../core/feature.ts';
-import { AdminLevel, count, flag, RoomRef, Uuid } from '../../core/ids.ts';
+import { AdminLevel, count, flag, NonNilUuid, RoomRef } from '../../core/ids.ts';
 import { InboxCursor, ListedRoom, unreadRooms } from '../../core/inbox-item.ts';
 import { costs } from '../../core/limits/request-costs.ts';
 import { Room, RoomParams, RoomType } from '../../core/room.ts';
@@ -65,7 +65,7 @@ export const CreateRoom = z
         .boolean({ error: 'must be true or false' })
         .default(true)
         .describe('false: a private group, without a rule for the entity and without `entity_owner`.'),
-      with: Uuid.optional().describe('The other user of a `user2user` room.'),
+      with: NonNilUuid.optional().describe('The other user of a `user2user` room.'),
       max_entity_rules: RuleLimit.optional().describe(
         "The maximum number of its rules: 10 by default, at most the server's `MAX_RULES_PER_ROOM`.",
       ),

@@ -30,7 +30,7 @@ const resumeStatement: Statement = {
   name: 'resume_webhook',
   isReadOnly: true,
   text: `with resumed as (
-      update webhooks set suspended_at = null, failing_since = null where name = $1 returning id
+      update webhooks set suspended_at = null, failing_since = null, last_error = null where name = $1 returning id
     ), ${notify}, cleared as (delete from webhook_refusals f using resumed where f.webhook = resumed.id)
     select id from resumed`,
 };

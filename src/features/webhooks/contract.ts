@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { defineAnswer, ignoredKeys, refusals } from '../../core/contract/rest.ts';
 import { defineFeature } from '../../core/feature.ts';
-import { RoomId, RoomRef } from '../../core/ids.ts';
+import { count, RoomId, RoomRef } from '../../core/ids.ts';
+import { dateBound } from '../../core/timestamp.ts';
 import { webhookNameError, webhookNameShape } from '../../core/webhook-events.ts';
 
 const date = z.iso.datetime();
@@ -43,16 +44,18 @@ const WebhookCommand = z
         .literal(true, { error: 'must be true' })
         .optional()
         .describe('Deliver again to a suspended endpoint, and try all refused rooms at once.'),
-      skip_before: z.iso
-        .datetime({ error: 'must be a date such as 2026-11-23T23:23:20.710Z', offset: true })
+      skip_before: dateBound('from')
         .optional()
-        .describe('Do not deliver changes that are older.'),
+        .describe('Do not deliver changes that are older than this date, in ISO 8601.'),
       redeliver: z
-        .object({ room: RoomRef, from_rev: z.int({ error: 'must be a whole number' }).min(1, 'must be at least 1') })
+        .object(
+          { room: RoomRef, from_rev: count(1, Number.MAX_SAFE_INTEGER) },
+          { error: 'must be an object with room and from_rev' },
+        )
         .optional()
         .describe('Deliver the changes of a room again, from this `rev` on.'),
     },
-    { error: 'must be an object' },
+    { error: 'the body must be a JSON object' },
   )
   .refine(
     (command) =>
@@ -110,7 +113,7 @@ export const webhooks = defineFeature('webhooks', {
         schema: WebhookCommand,
         examples: {
           Resume: { resume: true },
-          'Skip what is old': { skip_before: '2026-11-25T00:00:00Z' },
+          'Skip what is old': { skip_before: '2026-11-25' },
           'Repeat a room': { redeliver: { room: 7, from_rev: 12 } },
         },
       },

@@ -24,12 +24,13 @@ export const webhooks = implement(contract.webhooks, {
   },
   async commandWebhook({ context, params: { name }, body }) {
     const { store } = context;
-    if (body.skip_before !== undefined) await skipBefore(store, name, new Date(body.skip_before));
+    const skippedBefore = body.skip_before === undefined ? undefined : new Date(body.skip_before);
+    if (skippedBefore) await skipBefore(store, name, skippedBefore);
     else if (body.redeliver) {
       const room = await resolveRoomId(context, body.redeliver.room);
       await redeliver(store, name, room, body.redeliver.from_rev);
     } else await resumeWebhook(store, name);
-    context.audit('webhook changed', { webhook: name, ...body });
+    context.audit('webhook changed', { webhook: name, ...body, ...(skippedBefore && { skip_before: skippedBefore }) });
     return { code: 200, content: null };
   },
   async deleteWebhook({ context, params: { name } }) {

@@ -145,7 +145,7 @@ const suspendStatement: Statement = {
 const failingStatement: Statement = {
   name: 'mark_webhook_failing',
   isReadOnly: true,
-  text: `update webhooks set last_error = coalesce($2::text, last_error),
+  text: `update webhooks set last_error = $2::text,
     failing_since = case when $2::text is not null then coalesce(failing_since, clock_timestamp()) end where id = $1::int`,
 };
 

@@ -7,7 +7,7 @@ import { answerError } from './envelope.ts';
 import type { HttpMetrics } from './request-metrics.ts';
 
 export const rejectUnknownRoute: RequestHandler = (request) => {
-  throw new ChatError('NOT_FOUND', { message: `No route matches ${request.method} ${request.path}` });
+  throw new ChatError('NOT_FOUND', { message: `No route matches ${request.method} ${request.baseUrl}${request.path}` });
 };
 
 /** Converts errors of Express and the body parser, which have an HTTP status. Other unknown errors become `INTERNAL`. */

@@ -10,7 +10,17 @@ const encodings = new Set(['identity', 'gzip', 'deflate', 'br', 'zstd']);
  */
 export function createJsonBodyParser(maxBytes: number): RequestHandler[] {
   const limit = maxBytes || Number.MAX_SAFE_INTEGER;
-  return [createHeaderCheck(limit), express.json({ limit, type: () => true, verify: assertUtf8 })];
+  const empty = new WeakSet<object>();
+  const verify = (request: object, _response: unknown, body: Buffer) => {
+    assertUtf8(body);
+    if (body.length === 0) empty.add(request);
+  };
+  // The parser would turn an empty body into an empty object, and a request without its body might succeed.
+  const removeEmptyBody: RequestHandler = (request, _response, next) => {
+    if (empty.has(request)) request.body = undefined;
+    next();
+  };
+  return [createHeaderCheck(limit), express.json({ limit, strict: false, type: () => true, verify }), removeEmptyBody];
 }
 
 function createHeaderCheck(limit: number): RequestHandler {
@@ -42,6 +52,6 @@ function throwBadRequest(field: string, message: string): never {
 }
 
 /** Without this check, the parser would replace invalid bytes with U+FFFD. */
-function assertUtf8(_request: unknown, _response: unknown, body: Buffer): void {
+function assertUtf8(body: Buffer): void {
   if (!isUtf8(body)) throw new ChatError('BAD_REQUEST', { message: 'The body is not valid UTF-8' });
 }

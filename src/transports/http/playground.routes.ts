@@ -1,7 +1,7 @@
 import express, { type Request, type RequestHandler, type Response, Router } from 'express';
 import helmet from 'helmet';
 import { z } from 'zod';
-import { Level, Uuid } from '../../core/ids.ts';
+import { Level, NonNilUuid, Uuid } from '../../core/ids.ts';
 import { parse } from '../../core/parse.ts';
 import { isBearer } from './bearer-token.ts';
 import { answer } from './envelope.ts';
@@ -11,7 +11,7 @@ import { type ServedFile, sendFile } from './served-file.ts';
 
 const TokenRequest = z.object(
   {
-    userUUID: Uuid,
+    userUUID: NonNilUuid,
     entityUUID: Uuid.optional(),
     levelOnEntity: Level.default(0),
     scope: z.string({ error: 'must be a string' }).max(255, 'must be at most 255 characters').optional(),

@@ -1,6 +1,7 @@
 import type { Request, RequestHandler, Response, Router } from 'express';
 import type { Actor } from '../../core/authorization.ts';
 import type { Route } from '../../core/contract/rest.ts';
+import { ChatError } from '../../core/errors.ts';
 import { parse, parseWithIgnored } from '../../core/parse.ts';
 import type { RegisteredRoute } from '../../core/registry.ts';
 import { answer } from './envelope.ts';
@@ -45,6 +46,10 @@ function parseRequest({ params, query, body, headers, headerFields = {} }: Route
   const path = params && parse(params, request.params);
   const search = query && parseWithIgnored(query, request.query).data;
   if (!body) return { params: path, query: search, body: undefined, ignored: [] };
+  if (request.body === undefined) {
+    const hint = body.schema.safeParse({}).success ? ', or {} for the defaults' : '';
+    throw new ChatError('BAD_REQUEST', { message: `the body is missing: send a JSON object${hint}` });
+  }
   const { data, ignored } = parseWithIgnored(body.schema, request.body) as {
     data: Record<string, unknown>;
     ignored: string[];
