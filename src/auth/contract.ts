@@ -5,9 +5,9 @@ import { tokenErrorCodes } from '../core/errors.ts';
 import { defineFeature } from '../core/feature.ts';
 import { costs } from '../core/limits/request-costs.ts';
 
-/** How a client of a live connection sends tokens and quits. REST needs neither: each request carries a token. */
+/** How a client of a live connection sends tokens, checks the connection and quits. A request over REST carries its token. */
 export const session = defineFeature('session', {
-  description: 'The token of a live connection, and the command that ends the connection.',
+  description: 'The token of a live connection, a request that checks the connection, and a command that ends it.',
   requests: {
     'token:refresh': {
       payload: z.object({ token: z.string({ error: 'must be a JWT' }) }, socketio.payloadOptions).meta({
@@ -19,6 +19,16 @@ export const session = defineFeature('session', {
       }),
       refusals: [...socketio.commonRefusals, ...tokenErrorCodes],
       cost: costs.token,
+    },
+    'connection:check': {
+      payload: z.object({}, socketio.payloadOptions).meta({
+        description: 'Answered at once, before requests that wait: shows that the connection is alive.',
+        examples: [{}],
+      }),
+      ack: z.object({}),
+      refusals: ['BAD_REQUEST'],
+      cost: costs.free,
+      isImmediate: true,
     },
   },
   commands: {

@@ -3,6 +3,7 @@ import * as contract from './contract.ts';
 
 export const session = implementWith<unknown>()(contract.session, {
   'token:refresh': ({ connection, payload }) => connection.renewToken(payload.token),
+  'connection:check': async () => ({}),
   token: ({ connection, frame, id }) => connection.useToken(frame.content, id),
   quit: ({ connection }) => connection.quit(),
 });

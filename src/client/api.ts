@@ -63,7 +63,10 @@ export interface Client {
   room(room: number | string): ClientRoom;
   /** Returns the function that removes the listener. */
   on<E extends keyof ClientEvents>(event: E, listener: (payload: ClientEvents[E]) => void): () => void;
-  /** Tries again if the client is `unauthorized`. Skips the delay if the client is waiting for its next attempt. */
+  /**
+   * Tries again if the client is `unauthorized`. Skips the delay if the client is waiting for its next attempt. Checks the
+   * connection if the client is connected, and reconnects at once if it is dead. Browsers need not call it.
+   */
   connect(): void;
   /** Leaves every room. Pending messages fail with `CLOSED`. */
   close(): void;

@@ -27,20 +27,22 @@ export function connect(options: ClientOptions): Client {
   return new ChatClient(options);
 }
 
-/**
- * Functions that exist only in browsers. They are declared here, because the project compiles without the types of the
- * DOM.
- */
-const browserGlobals = globalThis as {
-  addEventListener?(event: 'online', listener: () => void): void;
-  removeEventListener?(event: 'online', listener: () => void): void;
-};
+type BrowserEvent = 'online' | 'pageshow' | 'visibilitychange';
+type BrowserTarget = Partial<
+  Record<'addEventListener' | 'removeEventListener', (event: BrowserEvent, listener: () => void) => void>
+>;
+
+/** What exists only in browsers. It is declared here, because the project compiles without the types of the DOM. */
+const browser = globalThis as BrowserTarget & { document?: BrowserTarget & { visibilityState: string } };
 
 class ChatClient extends Emitter<ClientEvents> implements Client, ClientHost {
   readonly connection: Connection;
   readonly rooms = new Map<string, Room>();
   readonly #parts = new Set<ClientPart>();
-  readonly #onOnline = () => this.connection.retryNow();
+  readonly #onWake = () => this.connection.wake();
+  readonly #onVisible = () => {
+    if (browser.document!.visibilityState === 'visible') this.#onWake();
+  };
 
   constructor(options: ClientOptions) {
     super();
@@ -52,7 +54,7 @@ class ChatClient extends Emitter<ClientEvents> implements Client, ClientHost {
       ...{ onUnauthorized: this.#call('onUnauthorized'), onClaimsChanged: this.#call('onClaimsChanged') },
       onEvent: this.#call('onEvent'),
     });
-    browserGlobals.addEventListener?.('online', this.#onOnline);
+    this.#listen('addEventListener');
     this.connection.connect();
   }
 
@@ -79,7 +81,7 @@ class ChatClient extends Emitter<ClientEvents> implements Client, ClientHost {
   }
 
   close(): void {
-    browserGlobals.removeEventListener?.('online', this.#onOnline);
+    this.#listen('removeEventListener');
     this.connection.close();
     this.#call('close')();
   }
@@ -87,6 +89,12 @@ class ChatClient extends Emitter<ClientEvents> implements Client, ClientHost {
   attach(part: ClientPart): () => void {
     this.#parts.add(part);
     return () => void this.#parts.delete(part);
+  }
+
+  #listen(method: keyof BrowserTarget): void {
+    browser[method]?.('online', this.#onWake);
+    browser[method]?.('pageshow', this.#onWake);
+    browser.document?.[method]?.('visibilitychange', this.#onVisible);
   }
 
   /** Returns a function that calls this method of every room and part. */

@@ -1,7 +1,7 @@
 import type { ClientOptions, ConnectionState, Timeouts } from './api.ts';
 import { Backoff } from './backoff.ts';
 import { ChatClientError } from './errors.ts';
-import { Link, type LinkEvents, type LinkOptions, parseServiceUrl } from './link.ts';
+import { createUnreachableError, Link, type LinkEvents, type LinkOptions, parseServiceUrl } from './link.ts';
 import { type Limits, type RoomConnection, readLimits } from './room-connection.ts';
 import { type Claims, decodeClaims, fetchToken, TokenRefresh } from './token.ts';
 
@@ -27,6 +27,9 @@ const maxRejectedTokens = 3;
 const maxEarlyWaitMs = 60_000;
 /** A connection that lasted at least this long resets the backoff. */
 const stableLinkMs = 5_000;
+/** A connection that does not answer a check within this time is dead. */
+const checkTimeoutMs = 3_000;
+const minCheckIntervalMs = 5_000;
 
 /**
  * Opens a link with a token. Whenever a link has ended, opens a new one, until the client is `closed` or `unauthorized`.
@@ -56,6 +59,10 @@ export class Connection implements RoomConnection {
   #earlyToken: string | undefined;
   /** A draining server asks clients not to reconnect before this time, as measured by `performance.now()`. */
   #reconnectNotBefore = 0;
+  /** Whether the latest link that has ended was connected. */
+  #wasConnected = false;
+  #checkedAt = 0;
+  #checkTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: ClientOptions, events: ConnectionEvents, openLink: OpenLink = (...args) => new Link(...args)) {
     this.#options = options;
@@ -66,8 +73,9 @@ export class Connection implements RoomConnection {
     this.#openLink = openLink;
   }
 
-  /** Has no effect if a link is connected or being opened. */
+  /** Has no effect if a link is being opened. Checks a link that is connected. */
   connect(): void {
+    if (this.link) this.#check(this.link);
     if (this.state === 'closed' || this.#isBusy) return;
     this.#isBusy = true;
     if (this.refusal) this.#rejectedTokens = 0;
@@ -77,9 +85,12 @@ export class Connection implements RoomConnection {
     void this.#run(attempt);
   }
 
-  /** Skips the backoff, but not the delay that a draining server asked for. */
-  retryNow(): void {
-    if (this.#backoff.isWaiting && performance.now() >= this.#reconnectNotBefore) this.connect();
+  /**
+   * Call this if the network may have changed, or the device may have slept: checks the connection, or skips the backoff,
+   * but not the delay that a draining server asked for.
+   */
+  wake(): void {
+    if (this.link || (this.#backoff.isWaiting && performance.now() >= this.#reconnectNotBefore)) this.connect();
   }
 
   close(): void {
@@ -88,9 +99,30 @@ export class Connection implements RoomConnection {
     this.#currentLink?.close();
   }
 
+  /** A call that comes too soon after the last check is made up for at the end of the interval. */
+  #check(link: AnyLink): void {
+    // `performance.now()` does not count the time while some devices sleep, and `Date.now()` may be set back.
+    const waitMs = minCheckIntervalMs - Math.abs(Date.now() - this.#checkedAt);
+    clearTimeout(this.#checkTimer);
+    if (waitMs > 0) this.#checkTimer = setTimeout(() => this.#sendCheck(link), waitMs);
+    else this.#sendCheck(link);
+  }
+
+  #sendCheck(link: AnyLink): void {
+    this.#checkedAt = Date.now();
+    // Every answer shows that the connection is alive, also the refusal of a server that does not know the request.
+    const onAnswer = (error: ChatClientError | undefined) => {
+      if (error?.code !== 'TIMEOUT') return;
+      link.close(createUnreachableError(error.message, error));
+      this.wake();
+    };
+    link.request('connection:check', {}, onAnswer, undefined, checkTimeoutMs);
+  }
+
   #startAttempt(): object {
     this.#backoff.stop();
     this.#refresh?.stop();
+    clearTimeout(this.#checkTimer);
     this.#attempt = {};
     return this.#attempt;
   }
@@ -101,7 +133,12 @@ export class Connection implements RoomConnection {
       if (attempt !== this.#attempt) return;
       this.#earlyToken = undefined;
       const { transports } = this.#options;
-      const options = { ...this.#address, token, ...(transports && { transports }) };
+      // If the latest link was a WebSocket, the next one is opened as a WebSocket. If that fails, long polling is next: a
+      // network that has no WebSockets may be a new one.
+      const options = {
+        ...{ ...this.#address, token, rememberUpgrade: this.#wasConnected },
+        ...(transports && { transports }),
+      };
       this.#currentLink = this.#openLink(options, this.limits, {
         onConnect: () => this.#handleConnect(token),
         onDisconnect: (error) => this.#handleDisconnect(error, token),
@@ -136,6 +173,7 @@ export class Connection implements RoomConnection {
 
   #handleDisconnect(error: ChatClientError, token?: string): void {
     const wasConnected = this.link !== undefined;
+    this.#wasConnected = wasConnected;
     this.link = this.#currentLink = undefined;
     this.#isBusy = false;
     const attempt = this.#startAttempt();

@@ -13,17 +13,18 @@ export interface LinkEvents {
   onFrame(direction: 'in' | 'out', name: string, payload: unknown): void;
 }
 
-export interface LinkOptions extends Pick<Partial<ManagerOptions>, 'transports'> {
+export interface LinkOptions extends Pick<Partial<ManagerOptions>, 'transports' | 'rememberUpgrade'> {
   url: string;
   path: string;
   token: string;
 }
 
 /**
- * Requests that the link does not repeat after `RATE_LIMITED`, because their callers do so: the outbox must keep the
- * order of the messages, and the token refresh must first get a new token.
+ * Requests that the link neither delays nor repeats after `RATE_LIMITED`. The callers of the first two repeat them: the
+ * outbox must keep the order of the messages, and the token refresh must first get a new token. For a check of the
+ * connection, every answer will do.
  */
-const selfPacedRequests: readonly RequestName[] = ['message:send', 'token:refresh'];
+const directRequests: readonly RequestName[] = ['message:send', 'token:refresh', 'connection:check'];
 
 /**
  * One Socket.IO connection from its opening to its end. Each reconnect creates a new link, so no buffered frame and no
@@ -77,8 +78,9 @@ export class Link {
     payload: RequestPayload<N>,
     callback: AckCallback<N>,
     isWanted: () => boolean = () => true,
+    timeoutMs = this.#answerTimeoutMs,
   ): void {
-    const isPaced = !selfPacedRequests.includes(name);
+    const isPaced = !directRequests.includes(name);
     let timer: ReturnType<typeof setTimeout> | undefined;
     let isRetry = false;
     const release = () => {
@@ -93,8 +95,8 @@ export class Link {
     const send = () => {
       if (!isWanted()) return void release();
       timer = setTimeout(
-        () => settle(new ChatClientError('TIMEOUT', `No answer to ${name} within ${this.#answerTimeoutMs} ms`)),
-        this.#answerTimeoutMs,
+        () => settle(new ChatClientError('TIMEOUT', `No answer to ${name} within ${timeoutMs} ms`)),
+        timeoutMs,
       );
       this.#events.onFrame('out', name, name === 'token:refresh' ? {} : payload);
       this.#socket.emit(name, payload, (answer: ({ ok: true } & Ack<N>) | RefusedAck) => {
@@ -114,8 +116,8 @@ export class Link {
     else send();
   }
 
-  close(): void {
-    this.#handleEnd(new ChatClientError('CLOSED', 'The client is closed'));
+  close(error = new ChatClientError('CLOSED', 'The client is closed')): void {
+    this.#handleEnd(error);
   }
 
   #handleEnd(error: ChatClientError, isFrameTooLarge = false): void {
@@ -145,7 +147,7 @@ export function parseServiceUrl(url: string): { url: string; path: string } {
   return { url: origin + namespace, path: `${mountPath!.replace(/\/+$/, '')}/socket.io/` };
 }
 
-const createUnreachableError = (message: string, cause?: unknown) =>
+export const createUnreachableError = (message: string, cause?: unknown) =>
   new ChatClientError('UNREACHABLE', message, { cause });
 
 const measureSize = (payload: unknown) => JSON.stringify(payload).length;

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import { type AddressInfo, createServer, connect as dial } from 'node:net';
 import { expect } from 'chai';
 import type { RoomState } from '../../src/client/client.ts';
@@ -175,29 +176,87 @@ describeOneWiring('the client on a failing connection', ({ url }) => {
   });
 
   it('reconnects at once when the browser emits online', async () => {
-    const listeners = new Set<() => void>();
-    const browser = {
-      addEventListener: (_name: 'online', listener: () => void) => void listeners.add(listener),
-      removeEventListener: (_name: 'online', listener: () => void) => void listeners.delete(listener),
-    };
-    Object.assign(globalThis, browser);
-    try {
-      const { proxy, client, clientRoom } = await joinOverProxy(['websocket'], {
-        backoffMs: 600_000,
-        maxBackoffMs: 600_000,
-      });
+    const page = installPage();
+    const timeouts = { backoffMs: 600_000, maxBackoffMs: 600_000 };
+    const { proxy, client, clientRoom } = await joinOverProxy(['websocket'], timeouts);
+    proxy.cut();
+    await waitUntil('the connection is lost', () => clientRoom.state === 'reconnecting');
+    proxy.restore();
+    page.emit('online');
+    await clientRoom.joined();
+    client.close();
+    expect(page.listenerCount('online') + page.listenerCount('visibilitychange')).to.equal(0);
+  });
+
+  it('has a new connection 3 s after the page became visible with a dead one', async function () {
+    this.timeout(30_000);
+    const page = installPage();
+    const { owner, room, proxy, client, clientRoom } = await joinOverProxy();
+    const received = recordMessages(clientRoom);
+    const requests: string[] = [];
+    client.on('frame', ({ direction, name }) => direction === 'out' && void requests.push(name));
+    proxy.dropTrafficOfOpenConnections();
+    await sendMessages(url(), owner, room, 'unseen');
+    page.visibilityState = 'hidden';
+    page.emit('visibilitychange');
+    expect(requests).to.deep.equal([]);
+    page.visibilityState = 'visible';
+    const start = performance.now();
+    page.emit('visibilitychange');
+    await waitUntil('the missed message arrives', () => received.length === 1, 20_000);
+    expect(performance.now() - start).to.be.within(2_900, 15_000);
+    expect(requests).to.deep.equal(['connection:check', 'room:join']);
+  });
+
+  it('opens a WebSocket if it has just lost one, and begins with long polling if that fails', async () => {
+    const { proxy, client, clientRoom } = await joinOverProxy(['polling', 'websocket']);
+    const isUpgraded = () => proxy.requestLines.some((line) => line.includes('transport=websocket'));
+    await waitUntil('the connection is upgraded', isUpgraded);
+    // Its first answer over the WebSocket ends the upgrade.
+    await waitUntil('long polling has ended', async () => {
+      const before = proxy.requestLines.length;
+      await clientRoom.send('which transport?').confirmed;
+      return proxy.requestLines.length === before;
+    });
+    const reconnect = async (failures: number) => {
+      const errors: string[] = [];
+      client.on('error', ({ code }) => void errors.push(code));
+      proxy.requestLines.length = 0;
       proxy.cut();
-      await waitUntil('the connection is lost', () => clientRoom.state === 'reconnecting');
+      await waitUntil('the connection is lost', () => errors.length > failures);
       proxy.restore();
-      for (const online of listeners) online();
       await clientRoom.joined();
-      client.close();
-      expect([...listeners]).to.deep.equal([]);
-    } finally {
-      for (const name of Object.keys(browser)) Reflect.deleteProperty(globalThis, name);
-    }
+      return proxy.requestLines[0];
+    };
+    expect(await reconnect(0)).to.include('transport=websocket');
+    expect(await reconnect(2)).to.include('transport=polling');
+  });
+
+  it('keeps its connection when the page becomes visible and the service answers', async () => {
+    const page = installPage();
+    const { client, clientRoom, states } = await joinOverProxy();
+    const frames: string[] = [];
+    client.on('frame', ({ direction, name }) => void frames.push(`${direction} ${name}`));
+    for (const event of ['visibilitychange', 'pageshow', 'online']) page.emit(event);
+    client.connect();
+    await waitUntil('the check is answered', () => frames.length === 2);
+    await clientRoom.send('fence').confirmed;
+    expect(frames.slice(0, 3)).to.deep.equal(['out connection:check', 'in connection:check', 'out message:send']);
+    expect(states).to.deep.equal([]);
   });
 });
+
+/** The globals of a browser. They are removed after the test. */
+function installPage() {
+  const page = Object.assign(new EventEmitter(), { visibilityState: 'visible' });
+  const listening = { addEventListener: page.on.bind(page), removeEventListener: page.off.bind(page) };
+  const globals = { ...listening, document: Object.assign(page, listening) };
+  Object.assign(globalThis, globals);
+  closeLater(() => {
+    for (const name of Object.keys(globals)) Reflect.deleteProperty(globalThis, name);
+  });
+  return page;
+}
 
 describe('the client on a connection that is dead but not closed', function () {
   this.timeout(60_000);

@@ -7,6 +7,8 @@ import { browserWindow, hasChromium } from '../helpers/chromium.ts';
 import { closeLater, reportViolation } from '../helpers/cleanup.ts';
 import { describeOneWiring } from '../helpers/node.ts';
 import { createRoomWithOwner, sendMessages } from '../helpers/rooms.ts';
+import { nodeProxy } from '../helpers/tcp-proxy.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 
 const { version } = readPackageInfo();
 const sha384 = (text: string) => `sha384-${createHash('sha384').update(text).digest('base64')}`;
@@ -32,12 +34,12 @@ describeOneWiring('the client library that the service serves as one file', ({ u
   });
 
   /** Opens a page of another origin that joins the room and shows its messages. */
-  async function showMessages(head: string): Promise<void> {
+  async function showMessages(head: string, serviceUrl = url()) {
     const { owner, room } = await createRoomWithOwner(url());
     await sendMessages(url(), owner, room, 'one', 'two');
     const tab = await (await browserWindow()).newPage();
     tab.on('pageerror', (error) => reportViolation(`the page: ${error.stack}`));
-    const script = `const client = connect({ url: ${JSON.stringify(url())}, token: async () => '${owner.token}' });
+    const script = `const client = connect({ url: ${JSON.stringify(serviceUrl)}, token: async () => '${owner.token}' });
       const room = client.room(${room.id});
       room.on('change', () => { document.body.textContent = room.messages.map(({ content }) => content).join(' '); });
       inbox(client).on('change', () => { document.title = 'has an inbox'; });`;
@@ -45,6 +47,7 @@ describeOneWiring('the client library that the service serves as one file', ({ u
     await tab.goto(await servePage(html));
     await tab.getByText('one two').waitFor();
     await tab.waitForFunction(`document.title === 'has an inbox'`);
+    return { owner, room, tab };
   }
 
   it('works from one script tag, with its hash in integrity', async () => {
@@ -60,6 +63,24 @@ describeOneWiring('the client library that the service serves as one file', ({ u
   it('works as a module', async () => {
     const tag = `<script type="module">import { connect, inbox } from '${url()}/client.mjs'; SCRIPT</script>`;
     await showMessages(tag);
+  });
+
+  it('shows what it missed when the page becomes visible, although its connection has died without notice', async function () {
+    this.timeout(60_000);
+    const proxy = await nodeProxy(url());
+    const tag = `<script type="module">import { connect, inbox } from '${url()}/client.mjs'; SCRIPT</script>`;
+    const { owner, room, tab } = await showMessages(tag, proxy.url);
+    const isUpgraded = () => proxy.requestLines.some((line) => line.includes('transport=websocket'));
+    await waitUntil('the connection is being upgraded', isUpgraded);
+    await sendMessages(url(), owner, room, 'over WebSocket');
+    await tab.getByText('over WebSocket').waitFor();
+    proxy.dropTrafficOfOpenConnections();
+    await sendMessages(url(), owner, room, 'missed');
+    const start = performance.now();
+    await tab.evaluate(`document.dispatchEvent(new Event('visibilitychange'))`);
+    await tab.getByText('over WebSocket missed').waitFor();
+    // Socket.IO would notice it by the missing ping after 25 to 45 s.
+    expect(performance.now() - start).to.be.within(2_900, 20_000);
   });
 
   it('is checked for changes at each request under its name without a version', async () => {

@@ -4,6 +4,8 @@ import { closeLater } from './cleanup.ts';
 /** A connection to a server that a test can disturb, like a failing network or a database that crashes. */
 export interface TcpProxy {
   port: number;
+  /** The first line that each connection has sent. */
+  requestLines: string[];
   /** Ends every connection and refuses new ones. */
   cut(): void;
   restore(): void;
@@ -27,6 +29,7 @@ export async function tcpProxy(host: string, port: number): Promise<TcpProxy> {
   let target = port;
   let generation = 0;
   const clients = new Set<Socket>();
+  const requestLines: string[] = [];
   const server = createServer((client) => {
     if (isCut) return void client.destroy();
     clients.add(client.on('close', () => clients.delete(client)));
@@ -44,6 +47,7 @@ export async function tcpProxy(host: string, port: number): Promise<TcpProxy> {
         other.destroy();
       });
     }
+    client.once('data', (data) => requestLines.push(String(data).split('\r\n', 1)[0]!));
     client.on('data', (data) => {
       if (isFrozen || born !== generation) return;
       if (losesNextResponse) {
@@ -68,6 +72,7 @@ export async function tcpProxy(host: string, port: number): Promise<TcpProxy> {
   });
   return {
     port: (server.address() as AddressInfo).port,
+    requestLines,
     cut() {
       isCut = true;
       endAll();

@@ -283,6 +283,7 @@ async function overwhelm(base: string, owner: TestUser, room: Json, database: st
   for (const [name, payload] of Object.entries({ ...roomPayloads, 'token:refresh': { token: guest.token } })) {
     await refused(socket, name, { ...payload, room_id }, 'RATE_LIMITED');
   }
+  expect(await socket.request('connection:check', {}), 'it waits for nothing').to.deep.equal({ ok: true });
   await other.query('commit');
   await Promise.all(waiting);
 }
@@ -484,6 +485,7 @@ describeOneWiring('the documented protocol', ({ url }) => {
       const wrong = name === 'inbox:close' ? [] : { ...payload, room_id: [], limit: 0 };
       await refused(socket, name, wrong, 'BAD_REQUEST');
     }
+    await refused(socket, 'connection:check', [], 'BAD_REQUEST');
     await socket.request('typing:set', { room_id, typing: true });
     await socket.next('typing:changed');
     for (const name of accessRequests) {

@@ -158,6 +158,10 @@ export interface SocketRequest {
   ack: z.ZodObject;
   refusals: readonly ErrorCode[];
   cost: RequestCost;
+  /**
+   * Whether it is answered at once: it neither waits for earlier requests of the connection nor counts for rate limits.
+   */
+  isImmediate?: true;
 }
 
 export type InferPayload<Q extends SocketRequest> = z.infer<Q['payload']>;

@@ -15,7 +15,7 @@ interface RequestingSession extends SocketConnection {
 
 type Acknowledge = (answer: { ok: true; ignored?: readonly string[] } | RefusedAck) => void;
 
-/** Handles the requests of one socket in the order in which they arrive, and acknowledges each. */
+/** Handles the requests of one socket in the order in which they arrive, except for immediate ones, and acknowledges each. */
 export class RequestDispatcher {
   readonly #session: RequestingSession;
   readonly #live: LiveContext;
@@ -30,12 +30,15 @@ export class RequestDispatcher {
   onRequest(name: string, args: unknown[]): void {
     const last = args.at(-1);
     const acknowledge: Acknowledge = typeof last === 'function' ? (last as Acknowledge) : () => {};
-    if (this.#queue.isFull || this.#queue.isNodeFull) return this.#acknowledgeError(acknowledge, this.#findOverload());
+    const { registry } = this.#live;
+    const isImmediate = registry.requests.get(name)?.entry.isImmediate;
+    if (!isImmediate && (this.#queue.isFull || this.#queue.isNodeFull))
+      return this.#acknowledgeError(acknowledge, this.#findOverload());
     const payload = args[0] === last && typeof last === 'function' ? undefined : args[0];
-    const request = new ParsedRequest(this.#session, this.#live.registry, name, payload, acknowledge);
-    void this.#queue.enqueue(request.weight, () =>
-      this.#handle(request).catch((error) => this.#acknowledgeError(acknowledge, ChatError.from(error))),
-    );
+    const request = new ParsedRequest(this.#session, registry, name, payload, acknowledge);
+    const handle = () =>
+      this.#handle(request).catch((error) => this.#acknowledgeError(acknowledge, ChatError.from(error)));
+    void (isImmediate ? handle() : this.#queue.enqueue(request.weight, handle));
   }
 
   #findOverload(): ChatError {
@@ -50,7 +53,7 @@ export class RequestDispatcher {
     this.#live.metrics.requested('socketio', registered?.name ?? 'unknown');
     if (refusal) throw refusal;
     const { entry, handle } = registered!;
-    this.#live.context.requestLimits.consume(request.actor.user, entry.cost, request.payload);
+    if (!entry.isImmediate) this.#live.context.requestLimits.consume(request.actor.user, entry.cost, request.payload);
     const answer = await handle(request);
     if (answer === undefined) return;
     if (!('later' in answer)) return request.acknowledge(answer);

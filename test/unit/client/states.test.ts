@@ -153,6 +153,7 @@ class FakeRequests {
 }
 
 describe('the connection states of the client', () => {
+  const checkIntervalMs = 5_000;
   const token = (level: number) => `x.${btoa(JSON.stringify({ sub: me, levelOnEntity: level }))}.x`;
 
   class FakeLink {
@@ -170,9 +171,9 @@ describe('the connection states of the client', () => {
       this.#onClose = onClose;
     }
 
-    close(): void {
+    close(why = error('CLOSED')): void {
       this.#onClose();
-      this.end(error('CLOSED'));
+      this.end(why);
     }
 
     end(why: ChatClientError): void {
@@ -222,7 +223,8 @@ describe('the connection states of the client', () => {
         },
       );
       onTimer = (ms) => {
-        if (this.connection.link && ms !== defaultTimeouts.tokenMs) act('schedule a refresh');
+        if (!this.connection.link || ms === defaultTimeouts.tokenMs) return;
+        act(ms <= checkIntervalMs ? 'schedule a check' : 'schedule a refresh');
       };
     }
 
@@ -296,7 +298,7 @@ describe('the connection states of the client', () => {
 
   const notValidYet = error('UNAUTHENTICATED', 5_000);
   const beforeEvent: Record<string, (machine: ConnectionMachine) => Promise<void>> = {
-    async 'the browser is online before a draining server may be asked again'(machine) {
+    async 'the browser wakes up before a draining server may be asked again'(machine) {
       await machine.connectTo();
       machine.receive('server:draining', { reconnect_after_ms: 60_000 });
       machine.lose(error('UNREACHABLE'));
@@ -321,6 +323,17 @@ describe('the connection states of the client', () => {
     'the service accepts a refresh with other claims': 4,
     'the service refuses a refresh': 3,
   };
+  /** How often a live connection has woken up. */
+  const wakeUps: Record<string, number> = {
+    'the browser wakes up within 5 s of the last check': 1,
+    'the interval between two checks elapses': 2,
+    'the check is answered': 1,
+    'the check is refused': 1,
+    'the check is not answered within 3 s': 1,
+    'the check is not answered within 3 s, before a draining server may be asked again': 1,
+  };
+  const answerCheck = (machine: ConnectionMachine, refusal?: ChatClientError) =>
+    machine.link?.requests.answer('connection:check', refusal, {}) ?? false;
   const answerRefresh = (machine: ConnectionMachine, refusal?: ChatClientError) =>
     machine.link?.requests.answer('token:refresh', refusal, {}) ?? false;
 
@@ -353,6 +366,8 @@ describe('the connection states of the client', () => {
         if (steps >= 1) machine.receive('token:expiring', { in_ms: 60_000 });
         if (steps >= 2) await machine.elapse();
         if (steps >= 3) await machine.returnToken(steps === 4 ? 2 : 1);
+        for (let n = 0; n < (wakeUps[event] ?? 0); n++) machine.connection.wake();
+        if (event.includes('3 s, before')) machine.receive('server:draining', { reconnect_after_ms: 60_000 });
       },
       async unauthorized(machine, event) {
         await beforeEvent[event]?.(machine);
@@ -375,14 +390,26 @@ describe('the connection states of the client', () => {
         connection.close();
         return true;
       },
-      'the browser is online': ({ connection }) => {
-        connection.retryNow();
+      'the browser wakes up': ({ connection }) => {
+        connection.wake();
         return true;
       },
-      'the browser is online before a draining server may be asked again': ({ connection }) => {
-        connection.retryNow();
+      'the browser wakes up before a draining server may be asked again': ({ connection }) => {
+        connection.wake();
         return true;
       },
+      'the browser wakes up within 5 s of the last check': ({ connection }) => {
+        if (!connection.link) return false;
+        connection.wake();
+        return true;
+      },
+      'the interval between two checks elapses': ({ connection }) =>
+        connection.link !== undefined && fireTimer((ms) => ms <= checkIntervalMs),
+      'the check is answered': (machine) => answerCheck(machine),
+      'the check is refused': (machine) => answerCheck(machine, error('BAD_REQUEST')),
+      'the check is not answered within 3 s': (machine) => answerCheck(machine, error('TIMEOUT')),
+      'the check is not answered within 3 s, before a draining server may be asked again': (machine) =>
+        answerCheck(machine, error('TIMEOUT')),
       'the token function returns a token': (machine) => machine.returnToken(),
       'the token function returns a token, socket.io-client rejects the options': (machine) => machine.returnToken(),
       'the token function fails': (machine) => machine.failToken(),

@@ -24,6 +24,8 @@ const contract = defineFeature('counting', {
       refusals: [],
       cost: costs.read,
     },
+    'letters:wait': { payload: z.object({}), ack: z.object({}), refusals: [], cost: costs.free },
+    'letters:check': { payload: z.object({}), ack: z.object({}), refusals: [], cost: costs.free, isImmediate: true },
   },
   commands: {
     count_letters: {
@@ -38,6 +40,8 @@ const contract = defineFeature('counting', {
 
 const counting = implementWith<AppContext>()(contract, {
   'letters:count': async ({ payload }) => ({ n: payload.text.length }),
+  'letters:wait': () => new Promise(() => {}),
+  'letters:check': async () => ({}),
   count_letters: ({ connection, frame, id }) =>
     connection.send({
       type: 'status',
@@ -57,8 +61,8 @@ const identity = {
   jti: null,
 };
 
-function createLive(queuedRequests = { count: 0, bytes: 0 }): LiveContext {
-  const context = { requestLimits: unlimited } as unknown as AppContext;
+function createLive(queuedRequests = { count: 0, bytes: 0 }, requestLimits: object = unlimited): LiveContext {
+  const context = { requestLimits } as unknown as AppContext;
   return {
     context,
     registry: createRegistry([...features, counting], context),
@@ -92,6 +96,23 @@ describe('a feature that the transports do not know', () => {
     const queued = { count: 0, bytes: 0 };
     openSocket(createLive(queued))('letters:count', { text: 'x'.repeat(50_000) }, () => {});
     expect(queued.bytes).to.be.within(50_000, 52_000);
+  });
+
+  it('gets its immediate requests at once: before those that wait, although too many wait, and without a rate limit', async () => {
+    const answers: unknown[] = [];
+    const isLimited = { consume: () => expect.fail('it is limited'), chargeRefusal: () => {} };
+    const send = openSocket(createLive({ count: 0, bytes: 100 * 1_048_576 }, isLimited));
+    send('letters:wait', {}, (ack) => answers.push(ack));
+    send('letters:check', {}, (ack) => answers.push(ack));
+    await nextTurn();
+    expect(answers).to.have.length(2);
+    expect(answers[0]).to.nested.include({ 'error.code': 'UNAVAILABLE' });
+    expect(answers[1]).to.deep.equal({ ok: true });
+    const busy = openSocket(createLive());
+    busy('letters:wait', {}, (ack) => answers.push(ack));
+    busy('letters:check', {}, (ack) => answers.push(ack));
+    await nextTurn();
+    expect(answers.slice(2)).to.deep.equal([{ ok: true }]);
   });
 
   it('gets its /chat commands, and its answers list the ignored keys', async () => {
