@@ -64,8 +64,9 @@ export interface Client {
   /** Returns the function that removes the listener. */
   on<E extends keyof ClientEvents>(event: E, listener: (payload: ClientEvents[E]) => void): () => void;
   /**
-   * Tries again if the client is `unauthorized`. Skips the delay if the client is waiting for its next attempt. Checks the
-   * connection if the client is connected, and reconnects at once if it is dead. Browsers need not call it.
+   * Connects a client of `createClient`. Tries again if the client is `unauthorized`. Skips the delay if the client is
+   * waiting for its next attempt. Checks the connection if the client is connected, and reconnects at once if it is dead;
+   * browsers need not call it for that.
    */
   connect(): void;
   /** Leaves every room. Pending messages fail with `CLOSED`. */

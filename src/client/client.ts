@@ -24,6 +24,16 @@ export type {
  * signs in.
  */
 export function connect(options: ClientOptions): Client {
+  const client = createClient(options);
+  client.connect();
+  return client;
+}
+
+/**
+ * Creates a client that has no effect until its `connect()` is called, for frameworks that may render a view and never
+ * show it.
+ */
+export function createClient(options: ClientOptions): Client {
   return new ChatClient(options);
 }
 
@@ -54,8 +64,6 @@ class ChatClient extends Emitter<ClientEvents> implements Client, ClientHost {
       ...{ onUnauthorized: this.#call('onUnauthorized'), onClaimsChanged: this.#call('onClaimsChanged') },
       onEvent: this.#call('onEvent'),
     });
-    this.#listen('addEventListener');
-    this.connection.connect();
   }
 
   get state(): ConnectionState {
@@ -77,6 +85,8 @@ class ChatClient extends Emitter<ClientEvents> implements Client, ClientHost {
   }
 
   connect(): void {
+    // Adding the same listeners again has no effect.
+    if (this.state !== 'closed') this.#listen('addEventListener');
     this.connection.connect();
   }
 

@@ -43,9 +43,25 @@ export interface Inbox {
 const defaultLimit = 50;
 const maxLimit = 200;
 
-/** Opens the inbox of the client's user, now and after every reconnect. A client has one inbox. */
-export function inbox(client: Client, { limit = defaultLimit }: { limit?: number } = {}): Inbox {
-  return new ClientInbox(client as unknown as ClientHost, limit);
+const inboxes = new WeakMap<Client, Inbox>();
+
+/**
+ * Opens the inbox of the client's user, now and after every reconnect. A client has one inbox, so this returns the same
+ * object until it is closed. `limit` is the number of rooms that it opens with.
+ */
+export function inbox(client: Client, options?: { limit?: number }): Inbox {
+  const found = lazyInbox(client, options) as ClientInbox;
+  found.open();
+  return found;
+}
+
+/** The inbox of the client's user, which the first listener opens. */
+export function lazyInbox(client: Client, { limit = defaultLimit }: { limit?: number } = {}): Inbox {
+  const known = inboxes.get(client);
+  if (known && (known.state !== 'closed' || client.state === 'closed')) return known;
+  const created = new ClientInbox(client as unknown as ClientHost, limit);
+  inboxes.set(client, created);
+  return created;
 }
 
 /** The order of the list: later activity first, then the greater id. */
@@ -81,7 +97,7 @@ class ClientInbox extends Store<InboxEvents, InboxSnapshot> implements Inbox, Cl
   unreadRooms: ReadonlySet<number> = new Set();
   readonly #host: ClientHost;
   readonly #limit: number;
-  readonly #detach: () => void;
+  #detach: (() => void) | undefined;
   readonly #backoff: Backoff;
   /** The items as the service knows them. */
   #items = new Map<number, InboxItem>();
@@ -105,7 +121,17 @@ class ClientInbox extends Store<InboxEvents, InboxSnapshot> implements Inbox, Cl
     this.#host = host;
     this.#limit = limit;
     this.#backoff = new Backoff(host.connection.limits);
-    this.#detach = host.attach(this);
+    if (host.connection.state === 'closed') this.state = 'closed';
+  }
+
+  open(): void {
+    if (!this.#detach) this.startNow();
+  }
+
+  protected override start(): void {
+    if (this.#host.connection.state === 'closed') this.close();
+    if (this.state === 'closed') return;
+    this.#detach = this.#host.attach(this);
     this.onConnect();
   }
 
@@ -137,7 +163,7 @@ class ClientInbox extends Store<InboxEvents, InboxSnapshot> implements Inbox, Cl
 
   close(): void {
     if (this.state === 'closed') return;
-    this.#detach();
+    this.#detach?.();
     this.#backoff.stop();
     this.#opening = {};
     this.#setState('closed');

@@ -76,6 +76,12 @@ const layers: Layer[] = [
     packages: /^(?!express|socket\.io|ws$)/,
   },
   {
+    name: 'client/react.ts',
+    files: /^client\/react\.ts$/,
+    imports: [/^client\/(client|inbox|wire)\.ts$/],
+    packages: /^react$/,
+  },
+  {
     name: 'client/',
     files: /^client\//,
     imports: [/^(core|client)\//, /^(auth|features\/[^/]+)\/contract\.ts$/],

@@ -5,7 +5,7 @@ import { readManifest, selectProjectFields, writeManifest } from './manifest.ts'
 import { generateWireTypes } from './wire-types.ts';
 
 /** The entry points of the package, by the names that users import. */
-const entryPoints = { '.': 'client', './inbox': 'inbox' } as const;
+const entryPoints = { '.': 'client', './inbox': 'inbox', './react': 'react' } as const;
 
 /** In which directory each format is, and the type of its files. */
 const formats = { esm: 'module', cjs: 'commonjs' } as const;
@@ -63,6 +63,8 @@ export async function stageClientPackage(root: string, output: string): Promise<
     ...{ unpkg: './dist/nano-messaging.js', jsdelivr: './dist/nano-messaging.js' },
     sideEffects: false,
     dependencies: { 'socket.io-client': manifest.dependencies['socket.io-client'] },
+    peerDependencies: { react: '>=18' },
+    peerDependenciesMeta: { react: { optional: true } },
   });
   return directory;
 }

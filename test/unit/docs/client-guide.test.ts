@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { expect } from 'chai';
@@ -12,10 +12,11 @@ import type {
 } from '../../../src/client/client.ts';
 import { defaultTimeouts } from '../../../src/client/room-connection.ts';
 import { type ErrorCode, errors } from '../../../src/core/errors.ts';
+import { fences } from '../../helpers/markdown.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
 const text = readFileSync(join(root, 'docs/guides/client.md'), 'utf8');
-const readme = readFileSync(join(root, 'README.md'), 'utf8');
+const others = ['README.md', 'docs/guides/react.md'].map((path) => readFileSync(join(root, path), 'utf8'));
 
 /** The code in the first cells of all table rows. */
 const named = [...text.matchAll(/^\| ([^|]+) \|/gm)].flatMap(([, cell]) =>
@@ -23,21 +24,24 @@ const named = [...text.matchAll(/^\| ([^|]+) \|/gm)].flatMap(([, cell]) =>
 );
 
 /** The environment of a page: types of the DOM, none of Node.js but `process`, and only the exports of the package. */
-function compile(blocks: string[]): string {
+function compile(blocks: [language: string, block: string][]): string {
   const home = mkdtempSync(join(tmpdir(), 'nano-document-'));
   try {
-    for (const [n, block] of blocks.entries()) writeFileSync(join(home, `block-${n + 1}.ts`), block);
+    for (const [n, [language, block]] of blocks.entries())
+      writeFileSync(join(home, `block-${n + 1}.${language}`), block);
+    symlinkSync(join(root, 'node_modules'), join(home, 'node_modules'));
     writeFileSync(join(home, 'node.d.ts'), 'declare const process: { env: Record<string, string | undefined> };');
     const compilerOptions = {
       ...{ target: 'es2022', lib: ['es2024', 'dom', 'dom.iterable'], types: [], noEmit: true, skipLibCheck: true },
       ...{ module: 'esnext', moduleResolution: 'bundler', moduleDetection: 'force', allowImportingTsExtensions: true },
-      strict: true,
+      ...{ strict: true, jsx: 'react-jsx' },
       paths: {
         'nano-messaging-client': [join(root, 'src/client/client.ts')],
         'nano-messaging-client/inbox': [join(root, 'src/client/inbox.ts')],
+        'nano-messaging-client/react': [join(root, 'src/client/react.ts')],
       },
     };
-    writeFileSync(join(home, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }));
+    writeFileSync(join(home, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts', '*.tsx'] }));
     return spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', home], { encoding: 'utf8' }).stdout;
   } finally {
     rmSync(home, { recursive: true });
@@ -45,12 +49,13 @@ function compile(blocks: string[]): string {
 }
 
 describe('docs/guides/client.md', () => {
-  it('contains examples that compile for a web page', function () {
+  it('contains, like the guide for React and README.md, examples that compile for a web page', function () {
     this.timeout(60_000);
-    const blocks = [...(text + readme).matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, block]) => block!);
-    expect(blocks).to.have.length.above(4);
-    expect(compile(blocks)).to.equal('');
-    expect(compile(["import { connect } from 'nano-messaging-client'; connect({ url: 7 });"])).to.include('TS2322');
+    const blocks = fences([text, ...others].join('\n')).filter(({ language }) => /^tsx?$/.test(language));
+    expect(blocks).to.have.length.above(7);
+    expect(compile(blocks.map(({ language, text }) => [language, text]))).to.equal('');
+    const wrong = "import { connect } from 'nano-messaging-client'; connect({ url: 7 });";
+    expect(compile([['ts', wrong]])).to.include('TS2322');
   });
 
   it('describes every state of the client and of a room in a table row', () => {
