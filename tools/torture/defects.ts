@@ -58,7 +58,10 @@ export const defects = {
   // Others see a mark that moved back.
   receipts: { rule: 'receipts', sql: inWritePositions('greatest(s.receipt_seq, n.seq)', 'n.seq') },
   // Each inbox shows the settings of another room.
-  settings: { rule: 'settings', sql: inItems('s.version, s.muted,', 's.version, s.muted <> (r.id % 2 = 0),') },
+  settings: {
+    rule: 'settings',
+    sql: inItems('coalesce(s.muted, false)', 'coalesce(s.muted, false) <> (r.id % 2 = 0)'),
+  },
   inbox: {
     rule: 'inbox',
     sql: onWrite('insert', 'touches', 'if new.what = 1 and new.room_id % 2 = 0 then return null; end if;'),
@@ -87,7 +90,7 @@ export async function installDefect(url: string, defect: Defect): Promise<void> 
 }
 
 function inItems(part: string, replacement: string): string {
-  const signature = 'inbox_items(bigint[], integer[], integer[], uuid[], integer[], integer[], uuid[], uuid[])';
+  const signature = 'inbox_items(bigint[], bigint[], bigint[], integer[], integer[], uuid[], uuid[], bigint[])';
   return inFunction(signature, part, replacement);
 }
 

@@ -3,7 +3,7 @@ import type { Uuid } from '../ids.ts';
 import type { Room } from '../room.ts';
 import type { Grant, MessageChange, RevisionChange } from './change.ts';
 import type { CustomData, Message, ReactionCount, ReactionDelta, Replies } from './message.ts';
-import type { RoomSnapshot } from './room-snapshot.ts';
+import type { RoomSnapshot, RuleSnapshot } from './room-snapshot.ts';
 
 const ms = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`;
 
@@ -327,7 +327,7 @@ export function toRoomSettings({ type, receipts, readers_react, custom }: RoomSe
   };
 }
 
-export function toRoomOfRow(row: Omit<RoomRow, 'rules'>): Room {
+export function toRoomOfRow(row: Omit<RoomRow, 'last_rev' | 'rights_rev' | 'changed' | 'rules'>): Room {
   const { id, uuid, name, type, level_admin, user_owner, entity_owner, max_entity_rules, last_seq } = row;
   return {
     ...{ id, uuid, name, type, level_admin, user_owner, entity_owner, max_entity_rules, last_seq },
@@ -337,15 +337,15 @@ export function toRoomOfRow(row: Omit<RoomRow, 'rules'>): Room {
   };
 }
 
+export function toRuleSnapshot({ created, updated, ...rule }: RoomRow['rules'][number]): RuleSnapshot {
+  return { ...rule, createdAt: formatTimestamp(created), updatedAt: formatTimestamp(updated) };
+}
+
 export function toSnapshot(row: RoomRow): RoomSnapshot {
   const { id } = row;
   return {
     room: toRoomOfRow(row),
-    rules: row.rules.map(({ created, updated, ...rule }) => ({
-      ...rule,
-      createdAt: formatTimestamp(created),
-      updatedAt: formatTimestamp(updated),
-    })),
+    rules: row.rules.map(toRuleSnapshot),
     head: { room_id: id, rev: row.last_rev, at: row.changed },
     start: { room_id: id, rev: 0, at: row.created },
     rightsRev: row.rights_rev,

@@ -2,7 +2,8 @@ import type { RoomId } from '../../core/ids.ts';
 import type { InboxItem } from '../../core/inbox-item.ts';
 import type { Store } from '../../database/store.ts';
 import type { DueItem, DueQueue } from './due-queue.ts';
-import { type Reader, type RoomReading, readItems } from './read-items.ts';
+import { createCrowds, readItems } from './read-items.ts';
+import type { Reader, RoomReading } from './room-reading.ts';
 import type { Watcher, WatcherIndex } from './watchers.ts';
 
 const retryMs = 450;
@@ -15,6 +16,8 @@ export interface DueItems {
    * Runs `read` while no item is read for the watcher, so the result is not older than what the watcher has received.
    */
   readAlone<T>(watcher: Watcher, read: () => Promise<T>): Promise<T>;
+  /** Makes later reads independent of earlier ones, because the database may have lost changes. */
+  forget(): void;
   close(): void;
 }
 
@@ -32,6 +35,7 @@ interface Collaborators {
 }
 
 export function createDueItems({ store, index, queue, eventMs, events }: Collaborators): DueItems {
+  const crowds = createCrowds();
   let timer: NodeJS.Timeout | undefined;
   let isDraining = false;
   let isClosed = false;
@@ -74,7 +78,7 @@ export function createDueItems({ store, index, queue, eventMs, events }: Collabo
       readers.push(watcher);
       wanted.set(room, readers);
     }
-    const readings = await readItems(store, wanted);
+    const readings = await readItems(store, wanted, crowds);
     for (const [room, readers] of wanted) updateIndex(room, readers, readings.get(room));
     for (const [watcher, own] of Map.groupBy(items, (item) => item.watcher)) emitItems(watcher, own, readings);
   }
@@ -128,6 +132,7 @@ export function createDueItems({ store, index, queue, eventMs, events }: Collabo
         drain();
       }
     },
+    forget: () => crowds.clear(),
     close() {
       isClosed = true;
       clearTimeout(timer);

@@ -127,6 +127,7 @@ export function createInbox({ store, itemsPerSecond, events, timeouts }: Collabo
 
   async function reread(): Promise<void> {
     const run = ++rereads;
+    due.forget();
     const grantees = [...index.grantees];
     const steps = Math.ceil(grantees.length / granteesPerStep);
     for (let step = 0; step < steps && run === rereads && !isClosed; step++) {

@@ -4,7 +4,8 @@ import { formatInboxCursor, type InboxPosition, type ListedRoom } from '../../co
 import type { RoomRow } from '../../core/log/room-log-statements.ts';
 import type { RoomType } from '../../core/room.ts';
 import type { Statement, Store } from '../../database/store.ts';
-import { type RoomReading, readItems } from './read-items.ts';
+import { readItems } from './read-items.ts';
+import type { RoomReading } from './room-reading.ts';
 
 const roomsStatement: Statement = {
   name: 'inbox_rooms',
